@@ -1,0 +1,35 @@
+// Package esh3ar is the vocabulary of the platform: messages, recipients, statuses, events, errors, and the port
+// that every store engine realises. It does nothing by itself and imports only the standard library and uuid;
+// every other package imports it, so its file list is the glossary of the house.
+//
+// # How a message walks
+//
+//	POST /v1/messages
+//	  httpapi    authenticates, decodes once, validates
+//	  intake     queues the call in the lane of its priority; the batcher commits whole batches:
+//	             store.Append, one fsync, then every caller of the batch has its 202
+//	  route      which connections does the recipient have? A hint to each; nobody there: status pending
+//	  delivery   the session of a connection pushes what is next in the inbox, as far as its window is open
+//	  hub        encodes it once and hands it to the phone's SignalR connection
+//	  phone      acknowledges; delivery settles: status and event in one commit
+//
+// Accept ends at Append, deliver ends at Settle. Between them there are only hints: each may be lost, and the
+// sweep of package delivery finds what they would have said.
+//
+// # Map
+//
+//	cmd/esh3ar              flags, wiring, order of start and stop
+//	internal/httpapi        REST edge, OpenAPI, problem+json
+//	internal/hub            SignalR methods ↔ delivery
+//	internal/dashboard      the phone demo
+//	internal/intake         admission, lanes, group commit
+//	internal/delivery       sessions, windows, acknowledgements, repeats, sweep
+//	internal/route          presence: which connections has a recipient?
+//	internal/account        businesses, keys, phone numbers, device tokens
+//	internal/flow           pure: backoff
+//	internal/store/…        the store engines and the suite that states their behaviour
+//	internal/phone          a SignalR phone in Go, for listen, bench and torture
+//	internal/bench          load scenarios and their ledger
+//	internal/torture        kill -9 again and again, and a ledger that decides
+//	signalr                 public SignalR server
+package esh3ar

@@ -1,0 +1,198 @@
+package esh3ar
+
+import "context"
+
+// Store is everything a store engine does. Only the conformance suite and the program's wiring use the union;
+// every other package declares the one to three methods it needs.
+//
+// Rules for every method: safe for concurrent use; slices passed in are not kept after return, slices returned
+// belong to the caller; no reader sees a commit before its fsync returned; errors carry a Code, and one of
+// StoreUnavailable, StorageFull or Internal means that nothing was committed, OutcomeUnknown that it may have been.
+type Store interface {
+	Appender
+	Settler
+	InboxReader
+	MessageReader
+	EventLog
+	AccountStore
+}
+
+// Appender takes accepted calls into the store.
+type Appender interface {
+	// Append commits the calls of a batch, each whole or not at all, and returns one answer per call, in the
+	// order of the calls, when the commit is on durable storage. A call's messages, their places in the inboxes,
+	// their sequence numbers, its idempotency key and the first status events are one atomic change. Sequence
+	// numbers follow the order of the calls, and of the messages in a call. A call whose key is known is not
+	// stored again: its answer is Replayed or Mismatched, also when the first call with that key is in the same
+	// batch. Append sets Seq in the messages it stored.
+	Append(ctx context.Context, calls []*Call) ([]Answer, error)
+}
+
+// Call is one API call: one message, or a batch that is taken whole.
+type Call struct {
+	Business BusinessID
+	Batch    BatchID         // zero for a single message
+	Key      *IdempotencyKey // nil: the caller gave none
+	Messages []*Message      // ids made before the first try; all of Business
+}
+
+// Size is the sum of the sizes of the call's messages, in bytes.
+func (c *Call) Size() int {
+	n := 0
+	for _, m := range c.Messages {
+		n += m.Size()
+	}
+	return n
+}
+
+// IdempotencyKey makes a repeated call harmless.
+type IdempotencyKey struct {
+	Key         string   // as the caller gave it; scope: the business
+	Fingerprint [32]byte // SHA-256 over method, path and raw body
+	ExpiresAt   Time     // the store may forget it afterwards, and must treat it as unknown then
+}
+
+// Outcome tells what an appended call became.
+type Outcome uint8
+
+// The outcomes.
+const (
+	Stored     Outcome = iota // committed now
+	Replayed                  // its key was used before, for the same call: these are the first answer's receipts
+	Mismatched                // its key was used before, for another call; nothing was stored
+)
+
+// Answer is the store's word on one call.
+type Answer struct {
+	Outcome  Outcome
+	Batch    BatchID   // of the call that was stored first
+	Receipts []Receipt // one per message, in order; none when Mismatched
+}
+
+// Receipt is what the caller learns of an accepted message.
+type Receipt struct {
+	ID            MessageID
+	Seq           Seq // zero: none yet
+	Status        Status
+	Recipient     Recipient
+	CorrelationID string
+}
+
+// Settler changes the progress of stored messages.
+type Settler interface {
+	// Settle applies the changes in order and returns one result per change, when the commit is on durable
+	// storage. A change and its event are one atomic commit. Changes of one message in one batch are one row
+	// change with several events. A change that does not apply is no error.
+	Settle(ctx context.Context, changes []Change) ([]Settled, error)
+}
+
+// Change asks for one step of one message. It applies only if the message exists, belongs to Recipient and, where
+// given, to Business, all its conditions hold, and the status table allows it.
+type Change struct {
+	Message   MessageID
+	Recipient Recipient  // zero: any (then Business must be given)
+	Business  BusinessID // zero: any
+	Life      Life       // the life that the change speaks of; zero: the current one
+	To        Status     // the status to reach; Scheduled, the zero value, asks for none and only counts an attempt
+	Below     Status     // not zero: only while the current rank is below this status's (cancel: below Sent)
+	Attempt   int        // not zero: the attempt that this push is. With To: Attempts becomes at least this. Without: only if Attempts is Attempt-1 and the message has not ended
+	At        Time       // when it happened
+	Reason    string     // for Failed and Canceled
+}
+
+// Settled is the result of one change.
+type Settled struct {
+	Found    bool // the message exists and is the asked recipient's and business's
+	Applied  bool // something changed
+	Message  MessageID
+	Progress Progress // after the change, where Found
+}
+
+// InboxReader reads what waits for recipients.
+type InboxReader interface {
+	// Pending reads undelivered messages of one recipient: the lanes from the highest priority down, each in
+	// rising seq, all from one snapshot.
+	Pending(ctx context.Context, q InboxQuery) (InboxPage, error)
+	// Since reads the recipient's messages with a seq above after, in rising seq, delivered ones too, expired and
+	// canceled ones not; at most limit of them. It changes nothing.
+	Since(ctx context.Context, r Recipient, after Seq, limit int) ([]Record, error)
+	// Counters gives the highest seq of each recipient, zero for an unknown one, in the order asked.
+	Counters(ctx context.Context, rs []Recipient) ([]Seq, error)
+	// Queued walks all inboxes for messages that are still Queued and were created before a time, at most limit of
+	// them, from where next of the last call points (empty: from the start; empty on return: the walk is over).
+	// What it returns can be stale: it feeds status changes, which check.
+	Queued(ctx context.Context, before Time, next string, limit int) (refs []MessageRef, following string, err error)
+}
+
+// MessageRef points at a stored message.
+type MessageRef struct {
+	ID        MessageID
+	Recipient Recipient
+	Seq       Seq
+	Life      Life
+}
+
+// InboxQuery bounds one read of an inbox.
+type InboxQuery struct {
+	Recipient Recipient
+	After     [Priorities]Seq  // per lane: only messages above this seq
+	Skip      [Priorities]bool // lanes not to read now; they count as not ended
+	Limit     int              // messages; at least 1
+	Bytes     int              // sum of Message.Size; the first message is returned even if it alone is larger
+}
+
+// InboxPage is what one read found.
+type InboxPage struct {
+	Records []Record // by lane, highest first, then by seq
+	Ended   bool     // every lane was read to its end, none was skipped
+	Counter Seq      // the recipient's highest seq in the same snapshot
+}
+
+// MessageReader looks messages up.
+type MessageReader interface {
+	// Message finds one by id, or NotFound.
+	Message(ctx context.Context, id MessageID) (Record, error)
+	// Progresses gives where each message stands, in the order asked; a zero Life marks an unknown one.
+	Progresses(ctx context.Context, refs []MessageRef) ([]Progress, error)
+	// List pages through a business's messages, newest first.
+	List(ctx context.Context, q ListQuery) (ListPage, error)
+	// History gives the events of one message, oldest first, or NotFound.
+	History(ctx context.Context, id MessageID) ([]Event, error)
+}
+
+// ListQuery filters and bounds a listing; zero fields do not filter.
+type ListQuery struct {
+	Business      BusinessID
+	Statuses      []Status
+	Recipient     Recipient
+	CorrelationID string
+	From          Time   // inclusive
+	Until         Time   // exclusive
+	Cursor        string // NextCursor of the page before; a bad one is Invalid
+	Limit         int    // at least 1
+}
+
+// ListPage is one page of a listing. A page may hold fewer than Limit and still have a NextCursor: a store
+// bounds how many rows one call walks over.
+type ListPage struct {
+	Records    []Record
+	NextCursor string // empty at the end
+}
+
+// Position points into the event log. It is opaque but for its order, which is the store's; the empty position
+// lies before the first event.
+type Position string
+
+// LogEntry is one event with the position behind it: reading on from there misses nothing and repeats nothing.
+type LogEntry struct {
+	Position Position
+	Event    Event
+}
+
+// EventLog reads the status events of all messages in commit order, of one message in version order.
+type EventLog interface {
+	// Events reads at most limit events behind after.
+	Events(ctx context.Context, after Position, limit int) ([]LogEntry, error)
+	// Tail is the position behind the newest event that readers can see.
+	Tail(ctx context.Context) (Position, error)
+}
