@@ -1,0 +1,126 @@
+package embedded
+
+import (
+	"context"
+	"encoding/binary"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+// Append realises esh3ar.Appender.
+func (s *Store) Append(ctx context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer, error) {
+	if err := s.fault.err(); err != nil {
+		return nil, esh3ar.Errorf(esh3ar.StoreUnavailable, "append: %w", err)
+	}
+	if err := s.disk.check(); err != nil {
+		return nil, err
+	}
+	answers := make([]esh3ar.Answer, len(calls))
+	r := newRequest(func(st *staging) error {
+		for i, call := range calls {
+			answer, err := st.appendCall(call)
+			if err != nil {
+				return err
+			}
+			answers[i] = answer
+		}
+		return nil
+	})
+	if err := s.submit(ctx, r); err != nil {
+		return nil, err
+	}
+	return answers, nil
+}
+
+// appendCall stages one call, unless its key is known. An error is a failed read: the committer then refuses the
+// whole batch, so half a call never gets in.
+func (st *staging) appendCall(call *esh3ar.Call) (esh3ar.Answer, error) {
+	var key string
+	if call.Key != nil {
+		key = string(appendIdem(nil, call.Business, call.Key.Key))
+		known, err := st.knownKey(key)
+		if err != nil {
+			return esh3ar.Answer{}, st.fail(err)
+		}
+		if known != nil {
+			return answerKnown(known, call.Key), nil
+		}
+	}
+	receipts := make([]esh3ar.Receipt, len(call.Messages))
+	for i, m := range call.Messages {
+		if err := st.appendMessage(m); err != nil {
+			return esh3ar.Answer{}, st.fail(err)
+		}
+		receipts[i] = esh3ar.Receipt{ID: m.ID, Seq: m.Seq, Status: esh3ar.Queued, Recipient: m.Recipient, CorrelationID: m.CorrelationID}
+	}
+	if call.Key != nil {
+		st.keys[key] = &idemRow{fingerprint: call.Key.Fingerprint, expires: call.Key.ExpiresAt, batch: call.Batch, receipts: receipts}
+	}
+	return esh3ar.Answer{Outcome: esh3ar.Stored, Batch: call.Batch, Receipts: receipts}, nil
+}
+
+// knownKey finds an idempotency key that is still in force.
+func (st *staging) knownKey(key string) (*idemRow, error) {
+	if st.keys == nil {
+		st.keys = map[string]*idemRow{}
+	}
+	if k, ok := st.keys[key]; ok {
+		return k, nil
+	}
+	row, err := st.get([]byte(key))
+	if err != nil || row == nil {
+		return nil, err
+	}
+	k, err := decodeIdem(row)
+	if err != nil {
+		return nil, err
+	}
+	if k.expires <= st.now {
+		return nil, nil
+	}
+	return &k, nil
+}
+
+func answerKnown(known *idemRow, key *esh3ar.IdempotencyKey) esh3ar.Answer {
+	if known.fingerprint != key.Fingerprint {
+		return esh3ar.Answer{Outcome: esh3ar.Mismatched}
+	}
+	return esh3ar.Answer{Outcome: esh3ar.Replayed, Batch: known.batch, Receipts: known.receipts}
+}
+
+func (st *staging) appendMessage(m *esh3ar.Message) error {
+	seq, err := st.nextSeq(m.Recipient)
+	if err != nil {
+		return err
+	}
+	m.Seq = seq
+	st.messages++
+	where := place{business: m.Business, recipient: m.Recipient, seq: seq, priority: m.Priority}
+	st.key, st.row = appendRecipientSeq(st.key[:0], bodyKey, m.Recipient, seq), appendBody(st.row[:0], m)
+	if err := st.set(st.key, st.row); err != nil {
+		return err
+	}
+	st.key, st.row = appendID(st.key[:0], m.ID), where.append(st.row[:0])
+	if err := st.set(st.key, st.row); err != nil {
+		return err
+	}
+	st.key = appendWaiting(st.key[:0], m.Recipient, m.Priority, seq)
+	if err := st.set(st.key, nil); err != nil {
+		return err
+	}
+	st.key = appendList(st.key[:0], m.Business, m.ID)
+	st.row = appendUint64(appendUint64(st.row[:0], uint64(m.Recipient)), uint64(seq))
+	if err := st.set(st.key, st.row); err != nil {
+		return err
+	}
+	event := eventRow{id: m.ID, business: m.Business, recipient: m.Recipient, seq: seq, version: 1, step: firstSteps(m.ID).list[0]}
+	return st.logEvent(&event)
+}
+
+// fail marks the batch as unusable: a read failed in the middle of a call.
+func (st *staging) fail(err error) error {
+	st.broken = err
+	return readError("append", err)
+}
+
+func appendUint64(dst []byte, v uint64) []byte { return binary.BigEndian.AppendUint64(dst, v) }

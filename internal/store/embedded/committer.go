@@ -1,0 +1,96 @@
+package embedded
+
+import (
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+// counterLimit bounds the counters kept in memory; when there are more, all are forgotten and read again.
+const counterLimit = 1 << 17
+
+// committer is the one writer. Its fields are its own goroutine's.
+type committer struct {
+	store    *Store
+	position uint64 // of the newest event in the log
+	counters map[esh3ar.Recipient]esh3ar.Seq
+}
+
+// run commits until the queue is closed and empty.
+func (c *committer) run() {
+	var group []*request
+	for {
+		group = c.store.queue.take(group[:0])
+		if len(group) == 0 {
+			return
+		}
+		c.commit(group)
+		clear(group)
+	}
+}
+
+// commit makes one batch of the group durable and answers everybody.
+func (c *committer) commit(group []*request) {
+	start := c.store.opts.Now()
+	began := time.Now()
+	st := newStaging(c, esh3ar.TimeOf(start))
+	for _, r := range group {
+		r.err = r.stage(st)
+	}
+	err := st.finish()
+	staged := time.Now()
+	if err == nil && !st.batch.Empty() {
+		err = c.write(st.batch)
+	}
+	if err != nil {
+		c.refuse(group, err)
+		return
+	}
+	info := CommitInfo{Messages: st.messages, Changes: st.changes, Bytes: st.batch.Len(), Stage: staged.Sub(began), Sync: time.Since(staged)}
+	c.position = st.position
+	c.remember(st)
+	if !st.batch.Empty() {
+		c.store.publish()
+	}
+	_ = st.batch.Close() // only gives memory back
+	for _, r := range group {
+		close(r.done)
+	}
+	c.store.opts.OnCommit(info)
+}
+
+// write returns when the batch is on durable storage.
+func (c *committer) write(batch *pebble.Batch) error {
+	mode := pebble.Sync
+	if answerBeforeFsync {
+		mode = pebble.NoSync
+	}
+	if err := batch.Commit(mode); err != nil {
+		c.store.fault.set(err)
+		return esh3ar.Errorf(esh3ar.OutcomeUnknown, "commit: %w", err)
+	}
+	return nil
+}
+
+// refuse answers a group whose batch could not be built or written.
+func (c *committer) refuse(group []*request, err error) {
+	clear(c.counters) // they may be ahead of the disk
+	for _, r := range group {
+		if r.err == nil {
+			r.err = readError("commit", err)
+		}
+		close(r.done)
+	}
+}
+
+// remember keeps the counters of this batch for the next one.
+func (c *committer) remember(st *staging) {
+	if len(c.counters)+len(st.counters) > counterLimit {
+		clear(c.counters)
+	}
+	for r, seq := range st.counters {
+		c.counters[r] = seq
+	}
+}

@@ -1,0 +1,58 @@
+package embedded
+
+import (
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+// The free space that appends leave alone: compactions, settles and the operator need room to breathe.
+const (
+	minFreeBytes   = 1 << 30
+	minFreeDivisor = 20 // 5 % of the disk
+)
+
+// diskGauge tells whether the disk is too full for new messages. It asks the file system once a second at most.
+type diskGauge struct {
+	fs  vfs.FS
+	dir string
+	min uint64 // bytes; zero: the default rule
+
+	mu struct {
+		sync.Mutex
+		asked time.Time
+		full  error
+	}
+}
+
+// check answers StorageFull when the free space is below its minimum. A file system that cannot tell counts as roomy:
+// then ENOSPC itself is the answer, and stops the process.
+func (g *diskGauge) check() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if now := time.Now(); now.Sub(g.mu.asked) >= time.Second {
+		g.mu.asked, g.mu.full = now, g.ask()
+	}
+	return g.mu.full
+}
+
+func (g *diskGauge) ask() error {
+	usage, err := g.fs.GetDiskUsage(g.dir)
+	if err != nil {
+		return nil
+	}
+	least := g.min
+	if least == 0 {
+		least = max(minFreeBytes, usage.TotalBytes/minFreeDivisor)
+	}
+	if usage.AvailBytes >= least {
+		return nil
+	}
+	return &esh3ar.Error{
+		Code: esh3ar.StorageFull, RetryAfter: 10 * time.Second,
+		Text: "the disk is nearly full: free some space, messages are taken again by themselves",
+	}
+}

@@ -1,0 +1,247 @@
+package embedded
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+// Pending realises esh3ar.InboxReader.
+func (s *Store) Pending(_ context.Context, q esh3ar.InboxQuery) (esh3ar.InboxPage, error) {
+	v := s.read()
+	defer v.release()
+	page, err := s.pending(v, q)
+	if err != nil {
+		return page, readError("read inbox", err)
+	}
+	return page, nil
+}
+
+func (s *Store) pending(v *view, q esh3ar.InboxQuery) (page esh3ar.InboxPage, err error) {
+	if page.Counter, err = readCounter(v.snapshot, q.Recipient); err != nil || page.Counter == 0 {
+		page.Ended = err == nil && q.Skip == [esh3ar.Priorities]bool{}
+		return page, err
+	}
+	lower := appendUint64([]byte{waitingKey}, uint64(q.Recipient))
+	it, err := v.snapshot.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: successor(lower)})
+	if err != nil {
+		return page, err
+	}
+	defer it.Close()
+	page.Ended = true
+	read := laneRead{view: v, it: it, query: q, page: &page, floors: &s.floors}
+	for p := esh3ar.Priorities - 1; p >= 0; p-- {
+		lane := esh3ar.Priority(p)
+		if q.Skip[lane] {
+			page.Ended = false
+			continue
+		}
+		if err := read.lane(lane); err != nil {
+			return page, err
+		}
+	}
+	return page, it.Error()
+}
+
+// laneRead reads the lanes of one inbox into a page, within the limits of the query.
+type laneRead struct {
+	view   *view
+	it     *pebble.Iterator
+	query  esh3ar.InboxQuery
+	page   *esh3ar.InboxPage
+	floors *floors
+	bytes  int
+}
+
+// lane appends what waits in one lane behind the query's position.
+func (l *laneRead) lane(p esh3ar.Priority) error {
+	floor := l.floors.of(l.query.Recipient, p)
+	after := max(l.query.After[p], floor)
+	first := true
+	for valid := l.it.SeekGE(appendWaiting(nil, l.query.Recipient, p, after+1)); valid; valid = l.it.Next() {
+		_, lane, seq, ok := parseWaiting(l.it.Key())
+		if !ok {
+			return fmt.Errorf("inbox of %s: %w", l.query.Recipient, errRow)
+		}
+		if lane != p {
+			break
+		}
+		if first && after == floor {
+			l.floors.raise(l.query.Recipient, p, seq-1)
+		}
+		first = false
+		full, err := l.take(seq)
+		if err != nil {
+			return err
+		}
+		if full {
+			l.page.Ended = false
+			return nil
+		}
+	}
+	if first && after == floor {
+		l.floors.raise(l.query.Recipient, p, l.page.Counter)
+	}
+	return nil
+}
+
+// take appends one message, unless the page is full.
+func (l *laneRead) take(seq esh3ar.Seq) (full bool, err error) {
+	if len(l.page.Records) >= l.query.Limit {
+		return true, nil
+	}
+	record, ok, err := readRecord(l.view.snapshot, l.query.Recipient, seq)
+	if err != nil {
+		return false, err
+	}
+	if !ok {
+		return false, fmt.Errorf("inbox of %s: message %d has no body; run `esh3ar verify`", l.query.Recipient, seq)
+	}
+	if size := record.Size(); len(l.page.Records) > 0 && l.bytes+size > l.query.Bytes {
+		return true, nil
+	} else {
+		l.bytes += size
+	}
+	l.page.Records = append(l.page.Records, record)
+	return false, nil
+}
+
+// floorLimit bounds the inboxes whose floors are kept; when there are more, all are forgotten.
+const floorLimit = 1 << 16
+
+// floors remembers, per inbox and lane, a seq up to which nothing waits any more. New messages get higher numbers,
+// so a floor once true stays true, and reads need not walk over the tombstones below it.
+type floors struct {
+	mu struct {
+		sync.Mutex
+		of map[esh3ar.Recipient]*[esh3ar.Priorities]esh3ar.Seq
+	}
+}
+
+func (f *floors) of(r esh3ar.Recipient, p esh3ar.Priority) esh3ar.Seq {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if lanes, ok := f.mu.of[r]; ok {
+		return lanes[p]
+	}
+	return 0
+}
+
+func (f *floors) raise(r esh3ar.Recipient, p esh3ar.Priority, to esh3ar.Seq) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	lanes, ok := f.mu.of[r]
+	if !ok {
+		if f.mu.of == nil || len(f.mu.of) >= floorLimit {
+			f.mu.of = map[esh3ar.Recipient]*[esh3ar.Priorities]esh3ar.Seq{}
+		}
+		lanes = new([esh3ar.Priorities]esh3ar.Seq)
+		f.mu.of[r] = lanes
+	}
+	lanes[p] = max(lanes[p], to)
+}
+
+// Since realises esh3ar.InboxReader.
+func (s *Store) Since(_ context.Context, r esh3ar.Recipient, after esh3ar.Seq, limit int) ([]esh3ar.Record, error) {
+	v := s.read()
+	defer v.release()
+	records, err := since(v, r, after, limit)
+	if err != nil {
+		return nil, readError("sync", err)
+	}
+	return records, nil
+}
+
+func since(v *view, r esh3ar.Recipient, after esh3ar.Seq, limit int) ([]esh3ar.Record, error) {
+	if after+1 == 0 {
+		return nil, nil
+	}
+	prefix := appendUint64([]byte{bodyKey}, uint64(r))
+	it, err := v.snapshot.NewIter(&pebble.IterOptions{
+		LowerBound: appendRecipientSeq(nil, bodyKey, r, after+1), UpperBound: successor(prefix),
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer it.Close()
+	var records []esh3ar.Record
+	for valid := it.First(); valid && len(records) < limit; valid = it.Next() {
+		seq := esh3ar.Seq(binary.BigEndian.Uint64(it.Key()[9:]))
+		record, ok, err := readRecord(v.snapshot, r, seq)
+		if err != nil {
+			return nil, err
+		}
+		if ok && record.Status != esh3ar.Expired && record.Status != esh3ar.Canceled {
+			records = append(records, record)
+		}
+	}
+	return records, it.Error()
+}
+
+// Counters realises esh3ar.InboxReader.
+func (s *Store) Counters(_ context.Context, rs []esh3ar.Recipient) ([]esh3ar.Seq, error) {
+	v := s.read()
+	defer v.release()
+	counters := make([]esh3ar.Seq, len(rs))
+	for i, r := range rs {
+		seq, err := readCounter(v.snapshot, r)
+		if err != nil {
+			return nil, readError("read counters", err)
+		}
+		counters[i] = seq
+	}
+	return counters, nil
+}
+
+// walkLimit is how many rows one call of Queued or List looks at.
+const walkLimit = 10_000
+
+// Queued realises esh3ar.InboxReader.
+func (s *Store) Queued(_ context.Context, before esh3ar.Time, next string, limit int) ([]esh3ar.MessageRef, string, error) {
+	v := s.read()
+	defer v.release()
+	lower := []byte{waitingKey}
+	if next != "" {
+		var err error
+		if lower, err = hex.DecodeString(next); err != nil {
+			return nil, "", esh3ar.Errorf(esh3ar.Invalid, "cursor: %w", err)
+		}
+	}
+	refs, following, err := queued(v, before, lower, limit)
+	if err != nil {
+		return nil, "", readError("walk inboxes", err)
+	}
+	return refs, hex.EncodeToString(following), nil
+}
+
+func queued(v *view, before esh3ar.Time, lower []byte, limit int) (refs []esh3ar.MessageRef, following []byte, err error) {
+	it, err := v.snapshot.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: []byte{waitingKey + 1}})
+	if err != nil {
+		return nil, nil, err
+	}
+	defer it.Close()
+	walked := 0
+	for valid := it.First(); valid; valid = it.Next() {
+		if walked++; len(refs) >= limit || walked > walkLimit {
+			return refs, append([]byte(nil), it.Key()...), nil
+		}
+		r, _, seq, ok := parseWaiting(it.Key())
+		if !ok {
+			return nil, nil, errRow
+		}
+		record, ok, err := readRecord(v.snapshot, r, seq)
+		if err != nil {
+			return nil, nil, err
+		}
+		if ok && record.Status == esh3ar.Queued && record.CreatedAt() < before {
+			refs = append(refs, esh3ar.MessageRef{ID: record.ID, Recipient: r, Seq: seq, Life: record.Life})
+		}
+	}
+	return refs, nil, it.Error()
+}
