@@ -114,6 +114,7 @@ func (st *staging) appendMessage(m *esh3ar.Message) error {
 		return err
 	}
 	event := eventRow{id: m.ID, business: m.Business, recipient: m.Recipient, seq: seq, version: 1, step: firstSteps(m.ID).list[0]}
+	st.committer.recent.add(m.ID, where)
 	return st.logEvent(&event)
 }
 

@@ -16,6 +16,7 @@ type committer struct {
 	store    *Store
 	position uint64 // of the newest event in the log
 	counters map[esh3ar.Recipient]esh3ar.Seq
+	recent   recent
 }
 
 // run commits until the queue is closed and empty.
@@ -76,7 +77,8 @@ func (c *committer) write(batch *pebble.Batch) error {
 
 // refuse answers a group whose batch could not be built or written.
 func (c *committer) refuse(group []*request, err error) {
-	clear(c.counters) // they may be ahead of the disk
+	clear(c.counters) // both may be ahead of the disk
+	c.recent.forget()
 	for _, r := range group {
 		if r.err == nil {
 			r.err = readError("commit", err)
@@ -85,12 +87,18 @@ func (c *committer) refuse(group []*request, err error) {
 	}
 }
 
-// remember keeps the counters of this batch for the next one.
+// remember keeps what this batch knows for the next one.
 func (c *committer) remember(st *staging) {
 	if len(c.counters)+len(st.counters) > counterLimit {
 		clear(c.counters)
 	}
 	for r, seq := range st.counters {
 		c.counters[r] = seq
+	}
+	for id, s := range st.settling {
+		s.written, s.counted, s.left = len(s.list), false, false
+		if s.stage().Status.Ends() {
+			c.recent.remove(id)
+		}
 	}
 }

@@ -86,20 +86,19 @@ func (st *staging) load(id esh3ar.MessageID) (*settling, error) {
 	if s, ok := st.settling[id]; ok {
 		return s, nil
 	}
-	st.key = appendID(st.key[:0], id)
-	row, err := st.get(st.key)
-	if err != nil || row == nil {
-		return nil, err
+	s := st.committer.recent.find(id)
+	if s == nil {
+		db := st.committer.store.db
+		where, ok, err := readPlace(db, id)
+		if err != nil || !ok {
+			return nil, err
+		}
+		done, err := readSteps(db, where.recipient, where.seq, id)
+		if err != nil {
+			return nil, err
+		}
+		s = &settling{place: where, steps: done, written: len(done.list)}
 	}
-	where, err := decodePlace(row)
-	if err != nil {
-		return nil, err
-	}
-	done, err := readSteps(st.committer.store.db, where.recipient, where.seq, id)
-	if err != nil {
-		return nil, err
-	}
-	s := &settling{place: where, steps: done, written: len(done.list)}
 	if st.settling == nil {
 		st.settling = map[esh3ar.MessageID]*settling{}
 	}
