@@ -37,6 +37,8 @@ type AccountStore interface {
 	RevokeKey(ctx context.Context, business BusinessID, key KeyID, at Time) error
 	// KeyByHash finds a key, revoked or not, or NotFound.
 	KeyByHash(ctx context.Context, hash KeyHash) (APIKey, error)
+	// Setting reads what SettingOnce stored, or answers NotFound.
+	Setting(ctx context.Context, name string) ([]byte, error)
 	// SettingOnce stores value under name unless there is one already, and returns what is stored: the first
 	// writer wins, for ever. Signing keys and bootstrap marks are made this way, once per store.
 	SettingOnce(ctx context.Context, name string, value []byte) ([]byte, error)

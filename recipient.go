@@ -10,11 +10,11 @@ import (
 // lost. Zero means "none". Reading what people type is package account's job; here only the canonical form.
 type Recipient uint64
 
-// maxRecipientDigits bounds the digits of a number: three of country code at most and, by the numbering plan
-// data, 17 of national number at most, of which no country uses more than 17 in all.
-const maxRecipientDigits = 17
+// maxRecipientDigits bounds the digits of a number. E.164 allows 15; the numbering plan data call numbers of up to 17
+// digits behind a country code of two possible, and 19 digits are what 64 bits hold.
+const maxRecipientDigits = 19
 
-// ParseRecipient reads the canonical form, "+" and 3 to 17 digits of which the first is not 0.
+// ParseRecipient reads the canonical form, "+" and 3 to 19 digits of which the first is not 0.
 func ParseRecipient(s string) (Recipient, error) {
 	if len(s) < 4 || len(s) > 1+maxRecipientDigits || s[0] != '+' || s[1] == '0' {
 		return 0, fmt.Errorf("%q is not a phone number in E.164", s)

@@ -75,6 +75,20 @@ func (s *Store) KeyByHash(_ context.Context, hash esh3ar.KeyHash) (k esh3ar.APIK
 	return k, err
 }
 
+// Setting realises esh3ar.AccountStore.
+func (s *Store) Setting(_ context.Context, name string) ([]byte, error) {
+	v := s.read()
+	defer v.release()
+	row, err := getRow(v.snapshot, appendSetting(nil, name))
+	if err != nil {
+		return nil, readError("read setting", err)
+	}
+	if row == nil {
+		return nil, esh3ar.Errorf(esh3ar.NotFound, "no setting %s", name)
+	}
+	return row, nil
+}
+
 // SettingOnce realises esh3ar.AccountStore.
 func (s *Store) SettingOnce(ctx context.Context, name string, value []byte) (stored []byte, err error) {
 	err = s.write(ctx, func(st *staging) error {

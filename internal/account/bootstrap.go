@@ -1,0 +1,141 @@
+package account
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+// BootstrapFile is the name, in the data directory, of the secrets that the first start made.
+const BootstrapFile = "bootstrap.json"
+
+// Secrets are what the first start makes and prints once.
+type Secrets struct {
+	AdminToken string            `json:"adminToken"`
+	BusinessID esh3ar.BusinessID `json:"businessId"`
+	APIKey     string            `json:"apiKey"`
+}
+
+// Names of the settings that are made once per store.
+const (
+	settingAdminHash  = "admin-token-sha256"
+	settingSigningKey = "device-token-key"
+)
+
+// Bootstrap prepares a store for its first callers.
+type Bootstrap struct {
+	Store      esh3ar.AccountStore
+	Dir        string // of the secrets file
+	AdminToken string // used instead of a made-up one; on later starts too
+	APIKey     string // used on the first start instead of a made-up one
+	Now        func() time.Time
+}
+
+// Result is what a start knows after the bootstrap.
+type Result struct {
+	First   bool // this start made the secrets
+	Secrets Secrets
+	Admin   *Admin
+	Tokens  *Tokens
+}
+
+// Run makes what the store lacks. On the first start the secrets go into the file before anything of them goes into
+// the store, and the administrator's hash goes into the store last: a crash on the way leaves a file that the next
+// start completes, and never a store whose secrets nobody has.
+func (b *Bootstrap) Run(ctx context.Context) (Result, error) {
+	signing, err := b.Store.SettingOnce(ctx, settingSigningKey, NewSigningKey())
+	if err != nil {
+		return Result{}, fmt.Errorf("bootstrap: %w", err)
+	}
+	result := Result{Tokens: NewTokens(signing, b.Now)}
+	hash, err := b.Store.Setting(ctx, settingAdminHash)
+	if err != nil && esh3ar.CodeOf(err) == esh3ar.NotFound {
+		result.First = true
+		result.Secrets, hash, err = b.first(ctx)
+	}
+	if err != nil {
+		return Result{}, fmt.Errorf("bootstrap: %w", err)
+	}
+	result.Admin = &Admin{hash: [32]byte(hash)}
+	if b.AdminToken != "" {
+		result.Admin = &Admin{hash: HashOf(b.AdminToken)}
+	}
+	return result, nil
+}
+
+// first makes the secrets, the business and the key, and says last that all are there.
+func (b *Bootstrap) first(ctx context.Context) (s Secrets, adminHash []byte, err error) {
+	if s, err = b.secrets(); err != nil {
+		return s, nil, err
+	}
+	now := esh3ar.TimeOf(b.Now())
+	if err := b.Store.CreateBusiness(ctx, esh3ar.Business{ID: s.BusinessID, Name: "default", CreatedAt: now}); err != nil {
+		return s, nil, err
+	}
+	key := esh3ar.APIKey{ID: esh3ar.NewKeyID(), Business: s.BusinessID, Hash: HashOf(s.APIKey), CreatedAt: now}
+	if err := b.Store.CreateKey(ctx, key); err != nil {
+		return s, nil, err
+	}
+	hash := HashOf(s.AdminToken)
+	adminHash, err = b.Store.SettingOnce(ctx, settingAdminHash, hash[:])
+	return s, adminHash, err
+}
+
+// secrets reads the file of a start that did not finish, or makes new ones and the file.
+func (b *Bootstrap) secrets() (s Secrets, err error) {
+	path := filepath.Join(b.Dir, BootstrapFile)
+	text, err := os.ReadFile(path)
+	switch {
+	case err == nil:
+		err = json.Unmarshal(text, &s)
+		if err == nil && (s.AdminToken == "" || s.APIKey == "" || s.BusinessID.IsZero()) {
+			err = errors.New("a field is missing")
+		}
+		if err != nil {
+			return s, fmt.Errorf("%s belongs to another start and cannot be read; move it aside: %w", path, err)
+		}
+	case errors.Is(err, fs.ErrNotExist):
+		s = Secrets{AdminToken: "esa_" + secret(), BusinessID: esh3ar.NewBusinessID(), APIKey: NewKey()}
+	default:
+		return s, err
+	}
+	if b.AdminToken != "" {
+		s.AdminToken = b.AdminToken
+	}
+	if b.APIKey != "" {
+		s.APIKey = b.APIKey
+	}
+	return s, writeSecrets(b.Dir, path, s)
+}
+
+// writeSecrets replaces the file in one step that a crash cannot halve.
+func writeSecrets(dir, path string, s Secrets) error {
+	text, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(dir, BootstrapFile+".*") // made with mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp.Name()) // gone already when all went well
+	_, err = temp.Write(append(text, '\n'))
+	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(temp.Name(), path); err != nil {
+		return err
+	}
+	folder, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
+}
