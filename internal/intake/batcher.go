@@ -1,0 +1,162 @@
+package intake
+
+import (
+	"context"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+// lowerShare is how many of ten messages of a full batch are kept for lanes below the highest that waits, so that a
+// flood of urgent messages slows the others down and does not stop them.
+const lowerShare = 2
+
+// Run commits until ctx ends, then refuses new calls, commits what it holds, and returns nil.
+func (in *Intake) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-in.wake:
+			in.gather(ctx)
+			in.commitAll(ctx)
+		}
+	}
+	in.close()
+	in.commitAll(context.WithoutCancel(ctx))
+	return nil
+}
+
+func (in *Intake) close() {
+	in.mu.Lock()
+	in.mu.closed = true
+	in.makeRoomLocked()
+	in.mu.Unlock()
+}
+
+// gather gives a small batch a moment to find company.
+func (in *Intake) gather(ctx context.Context) {
+	timer := time.NewTimer(in.opts.Gather)
+	defer timer.Stop()
+	for !in.worthwhile() {
+		select {
+		case <-in.wake:
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (in *Intake) worthwhile() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	n := 0
+	for _, l := range in.mu.lanes {
+		n += l.messages
+	}
+	return n >= enough
+}
+
+// commitAll commits batch after batch until nothing waits.
+func (in *Intake) commitAll(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx) // what is taken is seen through
+	for {
+		batch := in.takeBatch()
+		if len(batch) == 0 {
+			return
+		}
+		in.commit(ctx, batch)
+	}
+}
+
+// batch is what one commit takes.
+type batch struct {
+	tickets  []*ticket
+	messages int
+	bytes    int
+}
+
+func (b *batch) full(o *Options) bool { return b.messages >= o.BatchCalls || b.bytes >= o.BatchBytes }
+
+// takeBatch takes the lanes from the top, leaving a share to those below.
+func (in *Intake) takeBatch() []*ticket {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	var b batch
+	for p := esh3ar.Priorities - 1; p >= 0; p-- {
+		limit := in.opts.BatchCalls
+		if in.waitsBelowLocked(p) {
+			limit -= (in.opts.BatchCalls - b.messages) * lowerShare / 10
+		}
+		in.takeLaneLocked(&b, in.mu.lanes[p], limit)
+	}
+	if len(b.tickets) > 0 {
+		in.makeRoomLocked()
+	}
+	return b.tickets
+}
+
+func (in *Intake) waitsBelowLocked(p int) bool {
+	for _, l := range in.mu.lanes[:p] {
+		if l.messages > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// takeLaneLocked moves tickets into the batch up to limit messages; what was abandoned is dropped on the way.
+func (in *Intake) takeLaneLocked(b *batch, l *lane, limit int) {
+	for t := l.first(); t != nil; t = l.first() {
+		if len(b.tickets) > 0 && (b.full(&in.opts) || b.messages+t.messages() > limit) {
+			return
+		}
+		l.pop()
+		if t.take() {
+			b.tickets = append(b.tickets, t)
+			b.messages += t.messages()
+			b.bytes += t.size
+		}
+	}
+}
+
+func (in *Intake) makeRoomLocked() {
+	close(in.mu.room)
+	in.mu.room = make(chan struct{})
+}
+
+// commit stores the batch, tells the recipients' side, and answers the callers.
+func (in *Intake) commit(ctx context.Context, tickets []*ticket) {
+	calls := make([]*esh3ar.Call, len(tickets))
+	for i, t := range tickets {
+		calls[i] = t.call
+	}
+	start := time.Now()
+	answers, err := in.store.Append(ctx, calls)
+	if err != nil && esh3ar.CodeOf(err) == esh3ar.Invalid && len(tickets) > 1 {
+		// Something in the batch cannot be stored: halve until it stands alone and the others are through.
+		in.commit(ctx, tickets[:len(tickets)/2])
+		in.commit(ctx, tickets[len(tickets)/2:])
+		return
+	}
+	info := CommitInfo{Took: time.Since(start), Waited: start.Sub(tickets[0].since), Err: err}
+	var stored []*esh3ar.Message
+	for i, t := range tickets {
+		if err == nil && answers[i].Outcome == esh3ar.Stored {
+			stored = append(stored, t.call.Messages...)
+		}
+	}
+	info.Messages = len(stored)
+	if len(stored) > 0 {
+		in.publish.Publish(stored)
+	}
+	for i, t := range tickets {
+		if err != nil {
+			t.resolve(esh3ar.Answer{}, err)
+		} else {
+			t.resolve(answers[i], nil)
+		}
+	}
+	in.opts.OnCommit(info)
+}

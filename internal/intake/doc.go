@@ -1,0 +1,21 @@
+// Package intake takes accepted calls to the store: it queues them in bounded lanes by priority, commits them in
+// batches, and answers each caller when its commit is durable. It does not validate, and it does not deliver.
+//
+// Concurrency: Submit may be called from any goroutine; Run owns the one goroutine that commits.
+//
+// # Group commit
+//
+// What must hold: nobody is answered before the fsync of his call; a caller who was told "no" has nothing in the store;
+// a full lane says so at once or after a bounded wait, and never drops what it holds; one business cannot fill a lane.
+//
+// The naive way, a commit per call, pays an fsync per message and wakes the disk thousands of times a second. A timer
+// that flushes every few milliseconds makes an idle system slow and a busy one no faster.
+//
+// So the batcher commits whatever has gathered while the previous commit ran: the batch is as large as the load makes
+// it. At low load, where a batch would be one call, it waits up to Options.Gather for company, which trades a little
+// latency for far fewer commits; a batch that is large enough goes at once.
+//
+// A waiting call is in one of three states, and one compare-and-swap decides each step: waiting, then taken by the
+// batcher or abandoned by its caller (who was tired of waiting, or has hung up). What is abandoned is never committed,
+// what is taken waits for its outcome however long that takes: so "no" always means no.
+package intake

@@ -1,0 +1,137 @@
+package intake
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+// publisher learns of messages that have just become durable, in commit order, from one goroutine. It must be quick.
+type publisher interface {
+	Publish(stored []*esh3ar.Message)
+}
+
+// Intake is the way of accepted calls into the store.
+type Intake struct {
+	store   esh3ar.Appender
+	publish publisher
+	opts    Options
+	wake    chan struct{} // capacity 1: something waits
+	tickets sync.Pool
+	mu      struct {
+		sync.Mutex
+		lanes  [esh3ar.Priorities]*lane
+		room   chan struct{} // closed and replaced when a batch has left the lanes
+		closed bool
+	}
+}
+
+// New makes an intake; Run makes it work.
+func New(store esh3ar.Appender, publish publisher, opts Options) *Intake {
+	in := &Intake{store: store, publish: publish, opts: opts.withDefaults(), wake: make(chan struct{}, 1)}
+	for i := range in.mu.lanes {
+		in.mu.lanes[i] = newLane()
+	}
+	in.mu.room = make(chan struct{})
+	return in
+}
+
+// errStopping answers calls that come while the node goes down.
+func errStopping() error {
+	return &esh3ar.Error{Code: esh3ar.Overloaded, Text: "this node is stopping", RetryAfter: time.Second}
+}
+
+func errFull() error {
+	return &esh3ar.Error{Code: esh3ar.Overloaded, Text: "too many messages are waiting to be stored", RetryAfter: time.Second}
+}
+
+// Submit returns when the call is durable, or was refused. Overloaded and Abandoned mean that nothing was stored; any
+// other error is the store's, with the store's meaning. It waits at most Options.MaxWait to be taken; once taken it
+// waits for the outcome even if ctx ends.
+func (in *Intake) Submit(ctx context.Context, call *esh3ar.Call) (esh3ar.Answer, error) {
+	t := in.newTicket(call)
+	if err := in.enqueue(ctx, t); err != nil {
+		t.timer.Stop()
+		return esh3ar.Answer{}, err
+	}
+	select {
+	case <-t.done:
+		return in.release(t)
+	case <-ctx.Done():
+		if t.abandon() {
+			return esh3ar.Answer{}, left(ctx)
+		}
+	case <-t.timer.C:
+		if t.abandon() {
+			return esh3ar.Answer{}, errFull()
+		}
+	}
+	<-t.done
+	return in.release(t)
+}
+
+func left(ctx context.Context) error {
+	return esh3ar.Errorf(esh3ar.Abandoned, "the caller left: %w", context.Cause(ctx))
+}
+
+// enqueue puts the ticket into its lane, waiting for room as long as patience lasts.
+func (in *Intake) enqueue(ctx context.Context, t *ticket) error {
+	for {
+		room, err := in.tryEnqueue(t)
+		if room == nil {
+			return err
+		}
+		select {
+		case <-room:
+		case <-t.timer.C:
+			return errFull()
+		case <-ctx.Done():
+			return left(ctx)
+		}
+	}
+}
+
+// tryEnqueue gives a channel that is closed when there is room again, if there is none now.
+func (in *Intake) tryEnqueue(t *ticket) (room <-chan struct{}, err error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.mu.closed {
+		return nil, errStopping()
+	}
+	l := in.mu.lanes[priorityOf(t.call)]
+	if !l.fits(t.call, t.size, &in.opts) {
+		return in.mu.room, nil
+	}
+	l.push(t)
+	in.signal()
+	return nil, nil
+}
+
+// priorityOf is the lane of a call: a batch call goes whole, with its most urgent message.
+func priorityOf(call *esh3ar.Call) esh3ar.Priority {
+	var top esh3ar.Priority
+	for _, m := range call.Messages {
+		top = max(top, m.Priority)
+	}
+	return top
+}
+
+func (in *Intake) signal() {
+	select {
+	case in.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Lanes tells how full the lanes are, lowest priority first.
+func (in *Intake) Lanes() [esh3ar.Priorities]LaneStats {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	var stats [esh3ar.Priorities]LaneStats
+	for i, l := range in.mu.lanes {
+		stats[i] = LaneStats{Priority: esh3ar.Priority(i), Messages: l.messages, Bytes: l.bytes}
+	}
+	return stats
+}

@@ -1,0 +1,62 @@
+package intake
+
+import (
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+// Options tune an Intake; the zero value of a field means its default.
+type Options struct {
+	LaneCalls  int           // messages that may wait in one lane; default 20,000
+	LaneBytes  int           // bytes that may wait in one lane; default 64 MiB
+	BatchCalls int           // messages in one commit; default 1,000; a larger call goes alone
+	BatchBytes int           // bytes in one commit; default 4 MiB
+	Gather     time.Duration // how long a small batch waits for company; default 1 ms
+	MaxWait    time.Duration // how long a caller waits to be taken; default 5 s
+	OnCommit   func(CommitInfo)
+}
+
+// CommitInfo describes one commit of the intake.
+type CommitInfo struct {
+	Messages int
+	Waited   time.Duration // of the call that waited longest
+	Took     time.Duration // the store's append
+	Err      error
+}
+
+// enough is the batch that does not wait for company: its fsync is shared well already.
+const enough = 64
+
+// businessShare is the part of a lane that one business may fill.
+const businessShare = 4
+
+func (o Options) withDefaults() Options {
+	for _, d := range []struct {
+		value  *int
+		normal int
+	}{
+		{&o.LaneCalls, 20_000}, {&o.LaneBytes, 64 << 20}, {&o.BatchCalls, 1000}, {&o.BatchBytes, 4 << 20},
+	} {
+		if *d.value == 0 {
+			*d.value = d.normal
+		}
+	}
+	if o.Gather == 0 {
+		o.Gather = time.Millisecond
+	}
+	if o.MaxWait == 0 {
+		o.MaxWait = 5 * time.Second
+	}
+	if o.OnCommit == nil {
+		o.OnCommit = func(CommitInfo) {}
+	}
+	return o
+}
+
+// LaneStats is how full a lane is.
+type LaneStats struct {
+	Priority esh3ar.Priority
+	Messages int
+	Bytes    int
+}
