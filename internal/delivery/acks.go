@@ -1,0 +1,118 @@
+package delivery
+
+import (
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+// acknowledge settles messages of the session's recipient, whether they were pushed here or not; read says that the
+// user saw them, which implies the acknowledgement. call is completed when that is durable.
+func (s *session) acknowledge(rules *Rules, ids []esh3ar.MessageID, read bool, call func(error), now time.Time, fx *effects) {
+	if len(ids) == 0 {
+		fx.complete(call, nil)
+		return
+	}
+	at := esh3ar.TimeOf(now)
+	changes := make([]esh3ar.Change, 0, len(ids))
+	for _, id := range ids {
+		changes = append(changes, esh3ar.Change{Message: id, Recipient: s.recipient, To: esh3ar.Delivered, At: at})
+		if read {
+			changes = append(changes, esh3ar.Change{Message: id, Recipient: s.recipient, To: esh3ar.Read, At: at})
+		}
+		s.begin(id)
+	}
+	fx.settles = append(fx.settles, settlement{changes, ticket{kind: ackTicket, ids: ids, call: call}})
+	s.restartTimers(rules, now)
+	s.opened(rules, fx)
+}
+
+// begin takes a message out of the window for as long as its settlement is under way.
+func (s *session) begin(id esh3ar.MessageID) {
+	if s.window == nil {
+		return
+	}
+	if e := s.window.find(id); e != nil && e.state == unacked {
+		s.leave(e, settling)
+	}
+}
+
+// acknowledgeUpTo settles the message with that seq and all that were first pushed on this connection before it. A seq
+// that was not pushed here is ignored.
+func (s *session) acknowledgeUpTo(rules *Rules, seq esh3ar.Seq, call func(error), now time.Time, fx *effects) {
+	var ids []esh3ar.MessageID
+	if s.window != nil {
+		for _, e := range s.window.upTo(seq) {
+			if e.state != ended {
+				ids = append(ids, e.id)
+			}
+		}
+	}
+	s.acknowledge(rules, ids, false, call, now, fx)
+}
+
+// settled is the result of a settlement; err means that none of its changes is durable.
+func (s *session) settled(rules *Rules, t ticket, results []esh3ar.Settled, err error, now time.Time, fx *effects) {
+	switch t.kind {
+	case sentTicket: // lost statuses cost nothing but themselves: the acknowledgement will say more
+	case attemptTicket:
+		s.counted(rules, t.ids[0], results, err, now, fx)
+	case ackTicket:
+		s.acked(rules, t, results, err, now, fx)
+	}
+}
+
+// acked ends an acknowledgement: what is durable is over, what failed returns to the window.
+func (s *session) acked(rules *Rules, t ticket, results []esh3ar.Settled, err error, now time.Time, fx *effects) {
+	to := ended
+	if err != nil {
+		to = unacked
+	}
+	for _, id := range t.ids {
+		if s.window == nil {
+			break
+		}
+		if e := s.window.find(id); e != nil && (e.state == settling || e.state == lapsed && err == nil) {
+			s.window.move(e, to)
+		}
+	}
+	if err == nil {
+		for i := range results {
+			if results[i].Applied && (len(fx.ended) == 0 || fx.ended[len(fx.ended)-1] != results[i].Message) {
+				fx.ended = append(fx.ended, results[i].Message)
+			}
+		}
+	}
+	fx.complete(t.call, err)
+	s.restartTimers(rules, now)
+	s.opened(rules, fx)
+}
+
+// endedElsewhere says that messages were acknowledged on another connection, or, where lapsed, ended without a receipt:
+// canceled by their business. They free the window, and nothing repeats them.
+func (s *session) endedElsewhere(rules *Rules, ids []esh3ar.MessageID, to entryState, now time.Time, fx *effects) {
+	if s.window == nil {
+		return
+	}
+	for _, id := range ids {
+		if e := s.window.find(id); e != nil && e.state == unacked {
+			s.leave(e, to)
+		}
+	}
+	s.restartTimers(rules, now)
+	s.opened(rules, fx)
+}
+
+// endOf is what a message that the store calls ended is to the window.
+func endOf(status esh3ar.Status) entryState {
+	if status.Rank() < esh3ar.Delivered.Rank() {
+		return lapsed
+	}
+	return ended
+}
+
+// opened uses the room that an acknowledgement made.
+func (s *session) opened(rules *Rules, fx *effects) {
+	s.tidy()
+	s.pump(rules, fx)
+}

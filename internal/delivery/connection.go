@@ -1,0 +1,171 @@
+package delivery
+
+import (
+	"sync"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+// Conn is a phone's connection.
+type Conn interface {
+	// Push hands over a batch in one write and never blocks; false means that the connection is full and took nothing
+	// of it, and Session.Writable follows when there is room. The batch must not be kept.
+	Push(b Batch) bool
+	// LastReceived is when bytes last came from the phone, on any clock that only rises.
+	LastReceived() int64
+}
+
+// ErrBusy completes calls that come faster than the store can take them.
+var ErrBusy = &esh3ar.Error{Code: esh3ar.Overloaded, Text: "too many calls are under way"}
+
+// maxEvents bounds the events that wait in one session. Hints beyond it only leave their seq; calls beyond it are
+// completed with ErrBusy. What comes from our own side (results, sweeps) is bounded by what the session asked for.
+const maxEvents = 256
+
+// Session is one connection's place in the engine.
+type Session struct {
+	engine *Engine
+	conn   Conn
+	step   session // touched by one worker at a time
+	mu     struct {
+		sync.Mutex
+		events    []event
+		missed    esh3ar.Seq // the highest seq of hints that found no place
+		scheduled bool       // in the ready queue, or with a worker
+		onWheel   bool
+		closed    bool
+	}
+}
+
+// eventKind says which fields of an event count.
+type eventKind uint8
+
+const (
+	openEvent eventKind = iota
+	hintEvent
+	ackEvent
+	upToEvent
+	pageEvent
+	settledEvent
+	reloadedEvent
+	endedEvent
+	lapsedEvent
+	writableEvent
+	sweepEvent
+	tickEvent
+	resumedEvent
+)
+
+// event is one thing that happened to a session.
+type event struct {
+	kind    eventKind
+	read    bool // ackEvent: the user saw them
+	seq     esh3ar.Seq
+	at      time.Time // hintEvent: when it was published
+	ids     []esh3ar.MessageID
+	message *esh3ar.Message
+	call    func(error)
+	result  *result
+}
+
+// result is what the store answered.
+type result struct {
+	err     error
+	page    esh3ar.InboxPage
+	record  esh3ar.Record
+	ticket  ticket
+	settled []esh3ar.Settled
+}
+
+// Connect opens a session. Its presence is known before it reads the inbox, so a message stored meanwhile is either in
+// that read or hinted to it.
+func (e *Engine) Connect(r esh3ar.Recipient, conn Conn) *Session {
+	s := &Session{engine: e, conn: conn}
+	s.step.recipient = r
+	e.sessions.Add(r, s)
+	e.stats.sessions.Add(1)
+	s.post(event{kind: openEvent})
+	return s
+}
+
+// Close ends a session. What its phone did not acknowledge is in the inbox as before.
+func (s *Session) Close() {
+	s.mu.Lock()
+	was := s.mu.closed
+	s.mu.closed = true
+	s.mu.Unlock()
+	if was {
+		return
+	}
+	s.engine.sessions.Remove(s.step.recipient, s)
+	s.engine.stats.sessions.Add(-1)
+}
+
+// Acknowledge settles messages as delivered. done is called once, from any goroutine, when that is durable, or with an
+// error if it could not be.
+func (s *Session) Acknowledge(ids []esh3ar.MessageID, done func(error)) {
+	s.call(event{kind: ackEvent, ids: ids, call: done})
+}
+
+// AcknowledgeUpTo settles the message with that seq and all that were first pushed on this connection before it.
+func (s *Session) AcknowledgeUpTo(seq esh3ar.Seq, done func(error)) {
+	s.call(event{kind: upToEvent, seq: seq, call: done})
+}
+
+// MarkAsRead settles messages as delivered and read.
+func (s *Session) MarkAsRead(ids []esh3ar.MessageID, done func(error)) {
+	s.call(event{kind: ackEvent, ids: ids, read: true, call: done})
+}
+
+// Writable says that the connection has room again.
+func (s *Session) Writable() { s.post(event{kind: writableEvent}) }
+
+func (s *Session) call(ev event) {
+	s.mu.Lock()
+	full := len(s.mu.events) >= maxEvents
+	s.mu.Unlock()
+	if full {
+		ev.call(ErrBusy)
+		return
+	}
+	s.post(ev)
+}
+
+// hint leaves word of a stored message.
+func (s *Session) hint(m *esh3ar.Message, now time.Time) {
+	s.mu.Lock()
+	if len(s.mu.events) >= maxEvents {
+		s.mu.missed = max(s.mu.missed, m.Seq)
+		s.mu.Unlock()
+		return
+	}
+	s.mu.Unlock()
+	s.post(event{kind: hintEvent, seq: m.Seq, message: m, at: now})
+}
+
+// post adds an event and sees to it that a worker comes.
+func (s *Session) post(ev event) {
+	s.mu.Lock()
+	s.mu.events = append(s.mu.events, ev)
+	wake := !s.mu.scheduled
+	s.mu.scheduled = true
+	s.mu.Unlock()
+	if wake {
+		s.engine.ready.put(s)
+	}
+}
+
+// take gives the waiting events to the worker, or releases the session when there are none.
+func (s *Session) take(spare []event) (events []event, missed esh3ar.Seq, closed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	events, missed = s.mu.events, s.mu.missed
+	if len(events) == 0 && missed == 0 {
+		s.mu.scheduled = false
+		s.mu.events = nil // an idle session keeps no buffer
+		return nil, 0, s.mu.closed
+	}
+	s.mu.events, s.mu.missed = spare, 0
+	return events, missed, s.mu.closed
+}

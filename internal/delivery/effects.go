@@ -1,0 +1,65 @@
+package delivery
+
+import "github.com/esh3artech/esh3ar"
+
+// Push is one message on its way to a phone.
+type Push struct {
+	Message *esh3ar.Message
+	Attempt int // 1 the first time, one more with each repeat
+
+	known bool // the store has it as sent already
+}
+
+// Batch is what leaves for one connection in one write.
+type Batch struct {
+	Live   bool // news; otherwise the backlog
+	Pushes []Push
+}
+
+// effects are what a step asks of the world. The shell carries them out and feeds back what came of it: pushed or
+// refused for the batch, page for the read, settled for each settlement, reloaded for each reload.
+type effects struct {
+	batch   Batch
+	repeat  *Push // alone in its batch
+	read    *esh3ar.InboxQuery
+	settles []settlement
+	reloads []esh3ar.MessageID
+	ended   []esh3ar.MessageID // tell the recipient's other connections
+	done    []completion
+}
+
+// settlement is one request to the settler; all its changes are in one commit.
+type settlement struct {
+	changes []esh3ar.Change
+	ticket  ticket
+}
+
+// ticket comes back with the result of a settlement.
+type ticket struct {
+	kind ticketKind
+	ids  []esh3ar.MessageID // the messages that were acknowledged, or the one whose attempt was counted
+	call func(error)        // the phone's call, completed by the result; may be nil
+}
+
+type ticketKind uint8
+
+const (
+	sentTicket    ticketKind = iota // nobody waits for it
+	ackTicket                       // acknowledgement by the phone
+	attemptTicket                   // the next attempt was counted
+)
+
+// completion ends a call of the phone.
+type completion struct {
+	call func(error)
+	err  error
+}
+
+func (fx *effects) complete(call func(error), err error) {
+	if call != nil {
+		fx.done = append(fx.done, completion{call, err})
+	}
+}
+
+// reset makes fx ready for the next step; nothing of it may be in use then.
+func (fx *effects) reset() { *fx = effects{} }

@@ -1,0 +1,157 @@
+package delivery
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/flow"
+	"github.com/esh3artech/esh3ar/internal/route"
+)
+
+// store is what delivery needs of the store.
+type store interface {
+	esh3ar.InboxReader
+	esh3ar.Settler
+	Message(ctx context.Context, id esh3ar.MessageID) (esh3ar.Record, error)
+}
+
+// Options tune an Engine; the zero value of a field means its default.
+type Options struct {
+	Rules      Rules         // window 64 messages and 64 KiB, ack timeout 10 s, backoff 5 s to 300 s, 5 attempts
+	SweepEvery time.Duration // how often all connected recipients are compared with the store; default 3 s
+	StaleAfter time.Duration // age at which a queued message of an absent recipient becomes pending; default 5 s
+	Workers    int           // that run sessions; default: 4
+	Readers    int           // that read for sessions; default: 4
+	Random     func(n int64) int64
+	OnPush     func(sincePublished time.Duration) // of a live message, after its write; must be quick
+}
+
+// Engine runs the sessions of all connections of this node.
+type Engine struct {
+	store    store
+	opts     Options
+	sessions *route.Table[*Session]
+	ready    *readyQueue // sessions with events
+	reads    *readQueue  // sessions that wait for the store
+	settler  *settler
+	wheel    *wheel
+	stats    stats
+}
+
+// New makes an engine; Run makes it work.
+func New(st store, opts Options) *Engine {
+	opts = opts.withDefaults()
+	e := &Engine{store: st, opts: opts, sessions: route.NewTable[*Session](), ready: newReadyQueue(), reads: newReadQueue()}
+	e.settler = newSettler(st)
+	e.wheel = newWheel(time.Now())
+	return e
+}
+
+func (o Options) withDefaults() Options {
+	if o.Rules.Window == 0 {
+		o.Rules.Window = 64
+	}
+	if o.Rules.WindowBytes == 0 {
+		o.Rules.WindowBytes = 64 << 10
+	}
+	if o.Rules.AckTimeout == 0 {
+		o.Rules.AckTimeout = 10 * time.Second
+	}
+	if o.Rules.Backoff == (flow.Backoff{}) {
+		o.Rules.Backoff = flow.Backoff{Base: 5 * time.Second, Cap: 300 * time.Second, Attempts: 5}
+	}
+	if o.SweepEvery == 0 {
+		o.SweepEvery = 3 * time.Second
+	}
+	if o.StaleAfter == 0 {
+		o.StaleAfter = 5 * time.Second
+	}
+	if o.Workers == 0 {
+		o.Workers = 4
+	}
+	if o.Readers == 0 {
+		o.Readers = 4
+	}
+	if o.Random == nil {
+		o.Random = randomInt64
+	}
+	if o.OnPush == nil {
+		o.OnPush = func(time.Duration) {}
+	}
+	return o
+}
+
+// Run works until ctx ends. Then it takes no more events, settles what it was told, and returns.
+func (e *Engine) Run(ctx context.Context) error {
+	var group errgroup.Group
+	for range e.opts.Workers {
+		group.Go(func() error { e.work(); return nil })
+	}
+	for range e.opts.Readers {
+		group.Go(func() error { e.readFor(context.WithoutCancel(ctx)); return nil })
+	}
+	group.Go(func() error { e.tickAll(ctx); return nil })
+	group.Go(func() error { e.sweepAll(ctx); return nil })
+	group.Go(func() error { e.healStale(ctx); return nil })
+	settled := make(chan struct{})
+	go func() { // ends when the settler is closed, below
+		defer close(settled)
+		e.settler.run(context.WithoutCancel(ctx))
+	}()
+	<-ctx.Done()
+	e.ready.close()
+	e.reads.close()
+	err := group.Wait()
+	e.settler.close()
+	<-settled
+	return err
+}
+
+// Publish takes messages that were just stored, in commit order, from one goroutine at a time. It only leaves hints, and
+// never waits for a phone.
+func (e *Engine) Publish(stored []*esh3ar.Message) {
+	now := time.Now()
+	var found []*Session
+	var absent []esh3ar.Change
+	for _, m := range stored {
+		found = e.sessions.Of(found[:0], m.Recipient)
+		if len(found) == 0 {
+			absent = append(absent, pendingChange(m.ID, m.Recipient, 1, now))
+			continue
+		}
+		for _, s := range found {
+			s.hint(m, now)
+		}
+	}
+	e.stats.published.Add(uint64(len(stored)))
+	if len(absent) > 0 && !e.settler.offer(absent) {
+		e.stats.dropped.Add(uint64(len(absent))) // the stale walk finds them
+	}
+}
+
+func pendingChange(id esh3ar.MessageID, r esh3ar.Recipient, life esh3ar.Life, now time.Time) esh3ar.Change {
+	return esh3ar.Change{Message: id, Recipient: r, Life: life, To: esh3ar.Pending, At: esh3ar.TimeOf(now)}
+}
+
+// Lapsed tells the connections of a recipient that messages ended without a receipt, as after a cancel.
+func (e *Engine) Lapsed(r esh3ar.Recipient, ids []esh3ar.MessageID) {
+	e.tell(r, nil, event{kind: lapsedEvent, ids: ids})
+}
+
+// tell hints the recipient's connections other than from.
+func (e *Engine) tell(r esh3ar.Recipient, from *Session, ev event) {
+	var room [4]*Session
+	for _, s := range e.sessions.Of(room[:0], r) {
+		if s != from {
+			s.post(ev)
+		}
+	}
+}
+
+// Sync reads a recipient's messages with a seq above after: see esh3ar.InboxReader.
+func (e *Engine) Sync(ctx context.Context, r esh3ar.Recipient, after esh3ar.Seq, limit int) ([]esh3ar.Record, error) {
+	return e.store.Since(ctx, r, after, limit)
+}

@@ -1,0 +1,218 @@
+package delivery
+
+import (
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+// timerPhase is what a lane's timer waits for.
+type timerPhase uint8
+
+const (
+	idle      timerPhase = iota
+	awaiting             // the acknowledgement of the oldest message
+	delaying             // the pause before its repeat; no new message of the lane goes out
+	repeating            // its repeat is being prepared; neither
+)
+
+// laneTimer is the one timer of a lane.
+type laneTimer struct {
+	phase timerPhase
+	due   time.Time
+}
+
+func (s *session) backingOff(lane esh3ar.Priority) bool {
+	return s.lanes != nil && s.lanes[lane].phase >= delaying
+}
+
+func (s *session) setTimer(lane esh3ar.Priority, t laneTimer) {
+	if s.lanes == nil {
+		s.lanes = &[esh3ar.Priorities]laneTimer{}
+	}
+	s.lanes[lane] = t
+}
+
+// startTimer starts the lane's timer with a push, if it does not run.
+func (s *session) startTimer(rules *Rules, lane esh3ar.Priority, now time.Time) {
+	if s.lanes == nil || s.lanes[lane].phase == idle {
+		s.setTimer(lane, laneTimer{awaiting, now.Add(rules.AckTimeout)})
+	}
+}
+
+// leave takes an unacknowledged entry out of the window. Its lane's timer is that of the oldest: if that leaves, the
+// timer starts anew with the next. restartTimers must follow.
+func (s *session) leave(e *entry, to entryState) {
+	oldest := s.window.oldest(e.lane) == e
+	s.window.move(e, to)
+	if oldest && s.lanes != nil {
+		s.more = s.more || s.lanes[e.lane].phase >= delaying // the lane is free again
+		s.lanes[e.lane] = laneTimer{}
+	}
+}
+
+// restartTimers gives every lane that has something unacknowledged and no timer a new one, and stops the timers of lanes
+// that have nothing.
+func (s *session) restartTimers(rules *Rules, now time.Time) {
+	for lane := range esh3ar.Priorities {
+		waits := s.window != nil && s.window.oldest(esh3ar.Priority(lane)) != nil
+		switch {
+		case waits:
+			s.startTimer(rules, esh3ar.Priority(lane), now)
+		case s.lanes != nil && s.lanes[lane].phase != idle:
+			s.more = s.more || s.lanes[lane].phase >= delaying
+			s.lanes[lane] = laneTimer{}
+		}
+	}
+}
+
+// due is when the session next wants the time; zero: not.
+func (s *session) due() (next time.Time) {
+	if s.lanes == nil {
+		return next
+	}
+	for _, t := range s.lanes {
+		if (t.phase == awaiting || t.phase == delaying) && (next.IsZero() || t.due.Before(next)) {
+			next = t.due
+		}
+	}
+	return next
+}
+
+// tick looks at the timers. heard is what the connection has last received; random serves the jitter.
+func (s *session) tick(rules *Rules, now time.Time, heard int64, random func(int64) int64, fx *effects) {
+	if s.lanes == nil {
+		return
+	}
+	for lane := range s.lanes {
+		t := &s.lanes[lane]
+		if t.phase == idle || t.phase == repeating || now.Before(t.due) {
+			continue
+		}
+		e := s.window.oldest(esh3ar.Priority(lane)) // a running timer has an entry
+		if e.pending {                              // a repeat from before its acknowledgement failed is still under way
+			t.due = now.Add(rules.AckTimeout / 4)
+			continue
+		}
+		if t.phase == delaying {
+			t.phase, e.pending = repeating, true
+			s.prepare(e, now, fx)
+			continue
+		}
+		if heard <= e.heard {
+			// No sign of life since the push: the timer stands, and either the phone is heard of or its connection ends.
+			t.due = now.Add(rules.AckTimeout / 4)
+			continue
+		}
+		*t = laneTimer{delaying, now.Add(rules.Backoff.Delay(int(e.attempt), random))}
+	}
+}
+
+// resumed says that the process itself did not run for a while: what looks late may be our own fault.
+func (s *session) resumed(rules *Rules, now time.Time) {
+	if s.lanes == nil {
+		return
+	}
+	for lane := range s.lanes {
+		if t := &s.lanes[lane]; t.phase == awaiting {
+			t.due = now.Add(rules.AckTimeout)
+		}
+	}
+}
+
+// prepare counts the attempt of a repeat, unless that is done already and only the push failed.
+func (s *session) prepare(e *entry, now time.Time, fx *effects) {
+	if e.counted {
+		fx.reloads = append(fx.reloads, e.id)
+		return
+	}
+	count := esh3ar.Change{
+		Message: e.id, Recipient: s.recipient, Life: e.life, Attempt: int(e.attempt) + 1, At: esh3ar.TimeOf(now),
+	}
+	sent := count // the first push may be unknown to the store: its settlement can have failed
+	sent.To, sent.Attempt = esh3ar.Sent, int(e.attempt)
+	fx.settles = append(fx.settles, settlement{
+		changes: []esh3ar.Change{sent, count}, ticket: ticket{kind: attemptTicket, ids: []esh3ar.MessageID{e.id}},
+	})
+}
+
+// counted is the result of counting an attempt. Another device may have counted it, or ended the message.
+func (s *session) counted(rules *Rules, id esh3ar.MessageID, results []esh3ar.Settled, err error, now time.Time, fx *effects) {
+	e := s.unacked(id)
+	if e == nil { // acknowledged meanwhile, and its lane is free
+		s.abandonRepeat(id)
+		return
+	}
+	if err != nil {
+		s.delayAgain(e, now)
+		return
+	}
+	stored := results[len(results)-1].Progress
+	switch {
+	case stored.Life != e.life || stored.Status.Ends():
+		s.endedElsewhere(rules, []esh3ar.MessageID{id}, endOf(stored.Status), now, fx)
+	default:
+		e.attempt, e.counted = int32(stored.Attempts), true
+		fx.reloads = append(fx.reloads, id)
+	}
+}
+
+// reloaded brings a message whose repeat is due, as the store has it now.
+func (s *session) reloaded(rules *Rules, id esh3ar.MessageID, record *esh3ar.Record, err error, now time.Time, fx *effects) {
+	e := s.unacked(id)
+	switch {
+	case e == nil:
+		s.abandonRepeat(id)
+	case err != nil || s.full:
+		s.delayAgain(e, now)
+	case record.Status.Ends() || record.Life != e.life:
+		s.endedElsewhere(rules, []esh3ar.MessageID{id}, endOf(record.Status), now, fx)
+	default:
+		fx.repeat = &Push{Message: &record.Message, Attempt: int(e.attempt)}
+	}
+}
+
+// repeated says whether the connection took a repeat.
+func (s *session) repeated(rules *Rules, id esh3ar.MessageID, ok bool, now time.Time, heard int64, fx *effects) {
+	e := s.unacked(id)
+	if e == nil {
+		s.abandonRepeat(id)
+		return
+	}
+	if !ok {
+		s.full = true
+		s.delayAgain(e, now)
+		return
+	}
+	e.pushed, e.heard, e.counted, e.pending = now, heard, false, false
+	s.setTimer(e.lane, laneTimer{awaiting, now.Add(rules.AckTimeout)})
+	s.more = true // the lane is free again
+	s.pump(rules, fx)
+}
+
+// unacked finds an entry that still waits.
+func (s *session) unacked(id esh3ar.MessageID) *entry {
+	if s.window == nil {
+		return nil
+	}
+	if e := s.window.find(id); e != nil && e.state == unacked {
+		return e
+	}
+	return nil
+}
+
+// abandonRepeat forgets a repeat in preparation whose message is being settled.
+func (s *session) abandonRepeat(id esh3ar.MessageID) {
+	if s.window == nil {
+		return
+	}
+	if e := s.window.find(id); e != nil {
+		e.pending = false
+	}
+}
+
+// delayAgain puts a repeat off because the store did not answer or the connection is full.
+func (s *session) delayAgain(e *entry, now time.Time) {
+	e.pending = false
+	s.setTimer(e.lane, laneTimer{delaying, now.Add(time.Second)})
+}

@@ -1,0 +1,224 @@
+package delivery
+
+import (
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/flow"
+)
+
+// Rules are what sessions go by.
+type Rules struct {
+	Window      int           // messages unacknowledged at a time
+	WindowBytes int           // bytes of those; one message alone may be larger
+	AckTimeout  time.Duration // from a push to its acknowledgement
+	Backoff     flow.Backoff  // before repeats
+}
+
+// session is the machine of one connection. Its methods are its events; each takes what the event carries and the time,
+// and adds effects to fx. It has no lock: one worker at a time steps it.
+type session struct {
+	recipient esh3ar.Recipient
+	seen      esh3ar.Seq                    // every seq up to it is known: pushed, ended, or waiting behind the read positions
+	highest   esh3ar.Seq                    // the highest seq that a hint or a sweep named
+	counter   esh3ar.Seq                    // of the newest read
+	read      [esh3ar.Priorities]esh3ar.Seq // per lane: pushed or ended up to it
+	behind    bool                          // the inbox holds, or may hold, what was not pushed
+	reading   bool                          // a read is under way
+	more      bool                          // a read now may find something
+	full      bool                          // the connection refused a push
+	void      bool                          // the read under way began before that: its page is not in order any more
+	window    *window                       // nil: empty
+	lanes     *[esh3ar.Priorities]laneTimer // nil: no timer runs
+}
+
+// open starts the session: whatever the inbox holds is unknown yet.
+func (s *session) open(rules *Rules, fx *effects) {
+	s.behind, s.more = true, true
+	s.pump(rules, fx)
+}
+
+// hint says that a message was stored; m may be nil when only its seq is known.
+func (s *session) hint(rules *Rules, seq esh3ar.Seq, m *esh3ar.Message, fx *effects) {
+	s.highest = max(s.highest, seq)
+	switch {
+	case s.behind:
+		s.more = s.more || seq > s.counter
+		s.pump(rules, fx)
+	case seq <= s.seen:
+	case seq == s.seen+1 && m != nil && s.takes(rules, m):
+		s.seen = seq
+		fx.batch.Live = true
+		s.push(Push{Message: m, Attempt: 1}, 1, fx)
+	default:
+		s.behind, s.more = true, true
+		s.pump(rules, fx)
+	}
+}
+
+// sweep compares with the recipient's counter in the store.
+func (s *session) sweep(rules *Rules, counter esh3ar.Seq, fx *effects) {
+	s.highest = max(s.highest, counter)
+	if !s.behind && counter <= s.seen {
+		return
+	}
+	s.behind, s.more = true, true
+	s.pump(rules, fx)
+}
+
+// takes tells whether m may be pushed now, ahead of nothing that waits.
+func (s *session) takes(rules *Rules, m *esh3ar.Message) bool {
+	return !s.full && !s.backingOff(m.Priority) && s.room(rules) > 0 &&
+		(s.window == nil || s.window.messages == 0 || s.window.bytes+m.Size() <= rules.WindowBytes)
+}
+
+// room is how many messages the window takes.
+func (s *session) room(rules *Rules) int {
+	if s.window == nil {
+		return rules.Window
+	}
+	if s.window.messages > 0 && s.window.bytes >= rules.WindowBytes {
+		return 0
+	}
+	return rules.Window - s.window.messages
+}
+
+// pump reads the inbox if the session is behind, a read may find something, and the window takes it.
+func (s *session) pump(rules *Rules, fx *effects) {
+	room := s.room(rules)
+	if !s.behind || !s.more || s.reading || s.full || room <= 0 {
+		return
+	}
+	q := &esh3ar.InboxQuery{Recipient: s.recipient, Limit: room, Bytes: rules.WindowBytes}
+	if s.window != nil {
+		q.Bytes -= s.window.bytes
+	}
+	free := false
+	for lane := range q.After {
+		q.After[lane] = max(s.read[lane], s.seen)
+		q.Skip[lane] = s.backingOff(esh3ar.Priority(lane))
+		free = free || !q.Skip[lane]
+	}
+	if !free {
+		return
+	}
+	s.reading, s.more = true, false
+	fx.read = q
+}
+
+// page is the result of a read; err means that the store could not answer, and the sweep will ask again.
+func (s *session) page(rules *Rules, page *esh3ar.InboxPage, err error, fx *effects) {
+	s.reading = false
+	if s.void {
+		s.void, s.more = false, true
+		s.pump(rules, fx)
+		return
+	}
+	if err != nil {
+		return
+	}
+	s.counter = max(s.counter, page.Counter)
+	taken := s.takePage(rules, page, fx)
+	if page.Ended && taken == len(page.Records) && s.highest <= page.Counter {
+		s.behind = false
+		s.seen = page.Counter
+		return
+	}
+	s.more = s.more || len(page.Records) > 0 || s.highest > page.Counter
+	if taken > 0 || len(page.Records) == 0 { // else only an event can change what held the page up
+		s.pump(rules, fx)
+	}
+}
+
+// takePage pushes what still may go. A lane may have gone into backoff during the read, and a first message may be larger
+// than what is left of the window: what does not go now is read again, and so is all behind it in its lane.
+func (s *session) takePage(rules *Rules, page *esh3ar.InboxPage, fx *effects) (taken int) {
+	var held [esh3ar.Priorities]bool
+	for i := range page.Records {
+		r := &page.Records[i]
+		if held[r.Priority] || s.full || s.backingOff(r.Priority) || !s.fits(rules, &r.Message) {
+			held[r.Priority] = true
+			continue
+		}
+		taken++
+		s.push(Push{Message: &r.Message, Attempt: max(r.Attempts, 1), known: r.Status == esh3ar.Sent}, r.Life, fx)
+	}
+	return taken
+}
+
+// fits tells whether the window takes m by its size; an empty window takes any.
+func (s *session) fits(rules *Rules, m *esh3ar.Message) bool {
+	return s.window == nil || s.window.messages == 0 ||
+		s.window.messages < rules.Window && s.window.bytes+m.Size() <= rules.WindowBytes
+}
+
+// push puts a message into the batch and into the window.
+func (s *session) push(p Push, life esh3ar.Life, fx *effects) {
+	fx.batch.Pushes = append(fx.batch.Pushes, p)
+	m := p.Message
+	s.read[m.Priority] = max(s.read[m.Priority], m.Seq)
+	if s.window == nil {
+		s.window = &window{}
+	}
+	s.window.add(entry{
+		id: m.ID, seq: m.Seq, life: life, lane: m.Priority, size: int32(m.Size()), attempt: int32(p.Attempt),
+	})
+}
+
+// pushed says that a batch went out: its messages are on the way, and that is worth a status.
+func (s *session) pushed(rules *Rules, batch Batch, now time.Time, heard int64, fx *effects) {
+	if s.window == nil {
+		return
+	}
+	changes := make([]esh3ar.Change, 0, len(batch.Pushes))
+	for _, p := range batch.Pushes {
+		e := s.window.find(p.Message.ID)
+		if e == nil {
+			continue
+		}
+		e.pushed, e.heard = now, heard
+		s.startTimer(rules, e.lane, now)
+		if p.known {
+			continue
+		}
+		changes = append(changes, esh3ar.Change{
+			Message: e.id, Recipient: s.recipient, Life: e.life, To: esh3ar.Sent, Attempt: p.Attempt, At: esh3ar.TimeOf(now),
+		})
+	}
+	if len(changes) > 0 {
+		fx.settles = append(fx.settles, settlement{changes: changes})
+	}
+}
+
+// refused says that the connection took nothing of a batch: it never happened, and is read again when there is room.
+func (s *session) refused(batch Batch) {
+	s.full, s.behind, s.more = true, true, true
+	s.void = s.reading
+	ids := make([]esh3ar.MessageID, len(batch.Pushes))
+	for i, p := range batch.Pushes {
+		m := p.Message
+		ids[i] = m.ID
+		s.read[m.Priority] = min(s.read[m.Priority], m.Seq-1)
+		s.seen = min(s.seen, m.Seq-1)
+	}
+	if s.window != nil {
+		s.window.drop(ids)
+	}
+	s.tidy()
+}
+
+// writable says that the connection has room again.
+func (s *session) writable(rules *Rules, fx *effects) {
+	s.full = false
+	s.pump(rules, fx)
+}
+
+// tidy gives back what an idle session does not need.
+func (s *session) tidy() {
+	if s.window != nil && !s.window.trim() {
+		s.window = nil
+	}
+	if s.lanes != nil && *s.lanes == [esh3ar.Priorities]laneTimer{} {
+		s.lanes = nil
+	}
+}

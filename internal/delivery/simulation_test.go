@@ -1,0 +1,159 @@
+package delivery
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+)
+
+var (
+	simSeed      = flag.Uint64("seed", 0, "replay the history of this seed")
+	simHistories = flag.Int("histories", 0, "how many histories to play; 0: 3,000, or 300 with -short")
+)
+
+// TestSimulation plays seeded histories against the real machine. A history that breaks a promise is shrunk and printed
+// with its seed: go test ./internal/delivery -run TestSimulation -seed N plays it again.
+func TestSimulation(t *testing.T) {
+	t.Parallel()
+	if *simSeed != 0 {
+		playSeed(t, *simSeed)
+		return
+	}
+	histories := *simHistories
+	if histories == 0 {
+		histories = 3000
+		if testing.Short() {
+			histories = 300
+		}
+	}
+	for seed := uint64(1); seed <= uint64(histories) && !t.Failed(); seed++ {
+		playSeed(t, seed)
+	}
+}
+
+// TestFoundByTheSimulation keeps the seeds that once found a bug.
+func TestFoundByTheSimulation(t *testing.T) {
+	t.Parallel()
+	for _, seed := range []uint64{2, 72, 425, 1594} {
+		playSeed(t, seed)
+	}
+}
+
+func playSeed(t *testing.T, seed uint64) {
+	t.Helper()
+	ops := history(seed)
+	if err := play(ops, nil); err != nil {
+		ops = shrink(ops)
+		var diary strings.Builder
+		err := play(ops, &diary)
+		t.Errorf("seed %d, shrunk to %d steps: %v\n%s", seed, len(ops), err, diary.String())
+	}
+}
+
+// op is one step of a history. Its numbers are taken modulo what there is, so that any part of a history is a history.
+type op struct {
+	kind opKind
+	a, b uint32
+}
+
+type opKind uint8
+
+const (
+	opAccept opKind = iota // a commit of messages, its hints on their way
+	opConnect
+	opClose // without notice
+	opEvent // one waiting event reaches its session
+	opHintLost
+	opHintTwice
+	opHintLate
+	opAck
+	opAckForeign
+	opAckTwice
+	opUpTo
+	opRead
+	opSettle
+	opSettleFails
+	opReadFails
+	opFill // the connection refuses until it is drained
+	opDrain
+	opPong // a sign of life
+	opTime
+	opPause
+	opSweep
+	opCancel
+	opCrash
+	opKinds
+)
+
+var opNames = [opKinds]string{
+	"accept", "connect", "close", "event", "hint lost", "hint twice", "hint late", "ack", "ack foreign", "ack twice", "ack up to",
+	"read", "settle", "settle fails", "read fails", "fill", "drain", "pong", "time", "pause", "sweep", "cancel", "crash",
+}
+
+// opWeights make the common things common.
+var opWeights = [opKinds]int{
+	opAccept: 12, opConnect: 4, opClose: 2, opEvent: 40, opHintLost: 2, opHintTwice: 1, opHintLate: 2, opAck: 10, opAckForeign: 1,
+	opAckTwice: 1, opUpTo: 4, opRead: 2, opSettle: 12, opSettleFails: 1, opReadFails: 1, opFill: 1, opDrain: 3, opPong: 5,
+	opTime: 6, opPause: 1, opSweep: 2, opCancel: 1, opCrash: 1,
+}
+
+// history makes the steps of a seed: some short, some long.
+func history(seed uint64) []op {
+	random := rand.New(rand.NewPCG(seed, 0x5eed))
+	total := 0
+	for _, w := range opWeights {
+		total += w
+	}
+	ops := make([]op, 20+random.IntN(400))
+	for i := range ops {
+		n := random.IntN(total)
+		kind := opKind(0)
+		for n >= opWeights[kind] {
+			n -= opWeights[kind]
+			kind++
+		}
+		ops[i] = op{kind, random.Uint32(), random.Uint32()}
+	}
+	return ops
+}
+
+// shrink leaves steps out as long as what is left still fails.
+func shrink(ops []op) []op {
+	for size := len(ops) / 2; size > 0; size /= 2 {
+		for at := 0; at+size <= len(ops); {
+			shorter := append(append([]op(nil), ops[:at]...), ops[at+size:]...)
+			if play(shorter, nil) != nil {
+				ops = shorter
+			} else {
+				at += size
+			}
+		}
+	}
+	return ops
+}
+
+// play runs a history and then lets the world come to rest. It gives the first broken promise.
+func play(ops []op, diary *strings.Builder) (err error) {
+	w := newWorld()
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+		}
+	}()
+	for i, o := range ops {
+		w.do(o)
+		if diary != nil {
+			fmt.Fprintf(diary, "%3d %-12s %s\n", i, opNames[o.kind], w.takeNotes())
+		}
+		if w.broken != nil {
+			return w.broken
+		}
+	}
+	w.rest()
+	if diary != nil {
+		fmt.Fprintf(diary, "    at rest      %s\n", w.takeNotes())
+	}
+	return w.broken
+}

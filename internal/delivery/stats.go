@@ -1,0 +1,33 @@
+package delivery
+
+import "sync/atomic"
+
+// Stats count what the engine did since it started; Sessions is how many are open.
+type Stats struct {
+	Sessions  int64
+	Published uint64 // messages hinted, or made pending
+	Pushed    uint64 // messages handed to connections, without repeats
+	Repeated  uint64
+	Refused   uint64 // pushes that a connection had no room for
+	Dropped   uint64 // pending statuses that found no room and are left to the stale walk
+	Pauses    uint64 // of the whole process
+}
+
+type stats struct {
+	sessions  atomic.Int64
+	published atomic.Uint64
+	pushed    atomic.Uint64
+	repeated  atomic.Uint64
+	refused   atomic.Uint64
+	dropped   atomic.Uint64
+	pauses    atomic.Uint64
+}
+
+// Stats reads the counts.
+func (e *Engine) Stats() Stats {
+	return Stats{
+		Sessions: e.stats.sessions.Load(), Published: e.stats.published.Load(), Pushed: e.stats.pushed.Load(),
+		Repeated: e.stats.repeated.Load(), Refused: e.stats.refused.Load(), Dropped: e.stats.dropped.Load(),
+		Pauses: e.stats.pauses.Load(),
+	}
+}

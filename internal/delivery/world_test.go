@@ -1,0 +1,298 @@
+package delivery
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/flow"
+)
+
+// simRules are small, so that every bound is reached within a few steps.
+var simRules = Rules{
+	Window: 4, WindowBytes: 1000, AckTimeout: 10 * time.Second,
+	Backoff: flow.Backoff{Base: 5 * time.Second, Cap: 40 * time.Second, Attempts: 3},
+}
+
+const simRecipients = 2
+
+// world is everything around the machines: a model of the store, the network between store and sessions, and phones.
+type world struct {
+	now     time.Time
+	ids     uint64
+	inboxes [simRecipients]*simInbox
+	byID    map[esh3ar.MessageID]*simMessage
+	conns   []*simConn
+	settles []simSettle // requests that wait for a commit
+	notes   []string
+	broken  error
+}
+
+// simInbox is what the store has of one recipient.
+type simInbox struct {
+	recipient esh3ar.Recipient
+	messages  []*simMessage // by seq
+}
+
+// simMessage is a stored message.
+type simMessage struct {
+	esh3ar.Message
+	esh3ar.Progress
+	received bool // by any phone
+	canceled bool
+}
+
+// simSettle is a settlement on its way to a commit.
+type simSettle struct {
+	conn *simConn
+	settlement
+}
+
+// simConn is a connection: the machine, its mailbox, and the phone at the other end.
+type simConn struct {
+	step     session
+	inbox    *simInbox
+	mailbox  []event
+	closed   bool
+	full     bool
+	returned int // messages that failed settlements gave back to the window
+	heard    int64
+	pushes   []*simPush // first pushes, in order
+	by       map[esh3ar.MessageID]*simPush
+}
+
+// simPush is what the phone knows of a message.
+type simPush struct {
+	m       *simMessage
+	at      time.Time // of the newest push
+	heard   int64     // by then
+	attempt int
+	acked   bool // in the rest at the end
+}
+
+func newWorld() *world {
+	w := &world{now: time.UnixMilli(1_700_000_000_000), byID: map[esh3ar.MessageID]*simMessage{}}
+	for i := range w.inboxes {
+		w.inboxes[i] = &simInbox{recipient: esh3ar.Recipient(967771000000 + i)}
+	}
+	return w
+}
+
+func (w *world) note(format string, args ...any) {
+	w.notes = append(w.notes, fmt.Sprintf(format, args...))
+}
+
+func (w *world) takeNotes() string {
+	notes := strings.Join(w.notes, "; ")
+	w.notes = nil
+	return notes
+}
+
+func (w *world) breaks(format string, args ...any) {
+	if w.broken == nil {
+		w.broken = fmt.Errorf(format, args...)
+	}
+}
+
+// do is one step of a history.
+func (w *world) do(o op) {
+	c := w.conn(o.a)
+	switch o.kind {
+	case opAccept:
+		w.accept(o)
+	case opConnect:
+		w.connect(w.inboxes[o.a%simRecipients])
+	case opCrash:
+		w.crash()
+	case opTime:
+		w.pass(time.Duration(o.a%13_000) * time.Millisecond)
+	case opPause:
+		w.pause()
+	case opSettle, opSettleFails:
+		w.commit(o.kind == opSettleFails)
+	case opSweep:
+		w.sweep()
+	case opCancel:
+		w.cancel(o)
+	default:
+		if c != nil {
+			w.doConn(c, o)
+		}
+	}
+}
+
+// doConn is a step of one connection.
+func (w *world) doConn(c *simConn, o op) {
+	switch o.kind {
+	case opClose:
+		c.closed = true
+		w.note("%s closed", c.name())
+	case opEvent:
+		w.deliver(c, 0, false)
+	case opReadFails:
+		w.deliver(c, 0, true)
+	case opHintLost, opHintTwice, opHintLate:
+		w.mishap(c, o)
+	case opAck, opAckTwice, opRead:
+		w.phoneAcks(c, o)
+	case opAckForeign:
+		other := w.inboxes[(o.b+1)%simRecipients]
+		if n := len(other.messages); n > 0 && other != c.inbox {
+			w.acknowledge(c, []esh3ar.MessageID{other.messages[o.b%uint32(n)].ID}, false)
+		}
+	case opUpTo:
+		w.phoneAcksUpTo(c, o)
+	case opFill:
+		c.full = true
+	case opDrain:
+		w.drain(c)
+	case opPong:
+		c.heard++
+	}
+}
+
+func (w *world) conn(n uint32) *simConn {
+	var open []*simConn
+	for _, c := range w.conns {
+		if !c.closed {
+			open = append(open, c)
+		}
+	}
+	w.conns = open
+	if len(open) == 0 {
+		return nil
+	}
+	return open[n%uint32(len(open))]
+}
+
+func (c *simConn) name() string { return fmt.Sprintf("%p", c)[8:] }
+
+// accept commits one to three messages of one recipient and sends hints.
+func (w *world) accept(o op) {
+	box := w.inboxes[o.a%simRecipients]
+	for range 1 + o.b%3 {
+		w.ids++
+		m := &simMessage{}
+		m.ID = esh3ar.MessageIDAt(esh3ar.TimeOf(w.now), [10]byte{2: byte(w.ids >> 16), 3: byte(w.ids >> 8), 4: byte(w.ids)})
+		m.Recipient, m.Seq = box.recipient, esh3ar.Seq(len(box.messages)+1)
+		m.Priority = esh3ar.Priority((o.b >> 8) % esh3ar.Priorities)
+		m.Content = strings.Repeat("x", int(o.b>>16)%700)
+		m.Stage = esh3ar.Stage{Life: 1, Status: esh3ar.Queued}
+		box.messages = append(box.messages, m)
+		w.byID[m.ID] = m
+		w.note("%s/%d %s", box.recipient, m.Seq, m.Priority)
+		for _, c := range w.conns {
+			if c.inbox == box && !c.closed {
+				copied := m.Message
+				c.mailbox = append(c.mailbox, event{kind: hintEvent, seq: m.Seq, message: &copied})
+			}
+		}
+	}
+}
+
+func (w *world) connect(box *simInbox) *simConn {
+	c := &simConn{inbox: box, by: map[esh3ar.MessageID]*simPush{}}
+	c.step.recipient = box.recipient
+	w.conns = append(w.conns, c)
+	w.note("%s of %s", c.name(), box.recipient)
+	w.step(c, event{kind: openEvent}, false)
+	return c
+}
+
+// crash loses all that is not committed.
+func (w *world) crash() {
+	for _, c := range w.conns {
+		c.closed = true
+	}
+	w.conns, w.settles = nil, nil
+}
+
+func (w *world) pass(d time.Duration) {
+	w.now = w.now.Add(d)
+	for _, c := range w.conns {
+		if due := c.step.due(); !due.IsZero() && !due.After(w.now) {
+			w.step(c, event{kind: tickEvent}, false)
+		}
+	}
+}
+
+// pause stops the process for a minute: nobody could be heard, so nothing may be late afterwards.
+func (w *world) pause() {
+	w.now = w.now.Add(time.Minute)
+	for _, c := range w.conns {
+		w.step(c, event{kind: resumedEvent}, false)
+		attempts := w.attempts()
+		w.step(c, event{kind: tickEvent}, false)
+		if w.attempts() != attempts {
+			w.breaks("a pause of the process spent an attempt")
+		}
+	}
+}
+
+func (w *world) attempts() (n int) {
+	for _, m := range w.byID {
+		n += m.Attempts
+	}
+	return n
+}
+
+func (w *world) sweep() {
+	for _, c := range slices.Clone(w.conns) {
+		w.step(c, event{kind: sweepEvent, seq: esh3ar.Seq(len(c.inbox.messages))}, false)
+	}
+}
+
+// cancel ends a message behind the sessions' back, and hints them.
+func (w *world) cancel(o op) {
+	box := w.inboxes[o.a%simRecipients]
+	if len(box.messages) == 0 {
+		return
+	}
+	m := box.messages[o.b%uint32(len(box.messages))]
+	if m.Status.Rank() >= esh3ar.Sent.Rank() {
+		return
+	}
+	m.Status, m.canceled = esh3ar.Canceled, true
+	for _, c := range w.conns {
+		if c.inbox == box {
+			c.mailbox = append(c.mailbox, event{kind: lapsedEvent, ids: []esh3ar.MessageID{m.ID}})
+		}
+	}
+}
+
+// mishap loses, doubles or delays a hint.
+func (w *world) mishap(c *simConn, o op) {
+	for i, ev := range c.mailbox {
+		if ev.kind != hintEvent {
+			continue
+		}
+		switch o.kind {
+		case opHintLost:
+			c.mailbox = slices.Delete(c.mailbox, i, i+1)
+		case opHintTwice:
+			c.mailbox = append(c.mailbox, ev)
+		default:
+			c.mailbox = append(slices.Delete(c.mailbox, i, i+1), ev)
+		}
+		return
+	}
+}
+
+// deliver hands the session its next event.
+func (w *world) deliver(c *simConn, at int, fails bool) {
+	if at >= len(c.mailbox) {
+		return
+	}
+	ev := c.mailbox[at]
+	c.mailbox = slices.Delete(c.mailbox, at, at+1)
+	w.step(c, ev, fails)
+}
+
+func (w *world) drain(c *simConn) {
+	if c.full {
+		c.full = false
+		w.step(c, event{kind: writableEvent}, false)
+	}
+}

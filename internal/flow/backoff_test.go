@@ -1,0 +1,30 @@
+package flow_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/flow"
+)
+
+func TestDelay(t *testing.T) {
+	t.Parallel()
+	b := flow.Backoff{Base: 5 * time.Second, Cap: 300 * time.Second, Attempts: 9}
+	none := func(int64) int64 { return 0 }
+	all := func(n int64) int64 { return n - 1 }
+	for k, d := range map[int]time.Duration{
+		1: 5 * time.Second, 2: 10 * time.Second, 3: 20 * time.Second, 6: 160 * time.Second, 7: 300 * time.Second,
+		8: 300 * time.Second, 9: 300 * time.Second, 100: 300 * time.Second,
+	} {
+		if got := b.Delay(k, none); got != d/2 {
+			t.Errorf("repeat %d without jitter: %s, want %s", k, got, d/2)
+		}
+		if got := b.Delay(k, all); got != d-1 {
+			t.Errorf("repeat %d with all jitter: %s, want %s", k, got, d-1)
+		}
+	}
+	b.Attempts = 3
+	if got := b.Delay(3, none); got != 150*time.Second {
+		t.Errorf("after the last attempt: %s, want the longest", got)
+	}
+}
