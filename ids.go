@@ -3,6 +3,7 @@ package esh3ar
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -48,6 +49,20 @@ func EventIDOf(message MessageID, version uint32, at Time) EventID {
 	binary.BigEndian.PutUint32(seed[16:], version)
 	sum := sha256.Sum256(seed[:])
 	return EventID{uuidV7(at, [10]byte(sum[:10]))}
+}
+
+// AppendText appends the 36 characters of String.
+func (id MessageID) AppendText(dst []byte) ([]byte, error) { return appendUUID(dst, id.UUID), nil }
+
+func appendUUID(dst []byte, u uuid.UUID) []byte {
+	var text [36]byte
+	hex.Encode(text[:8], u[:4])
+	hex.Encode(text[9:13], u[4:6])
+	hex.Encode(text[14:18], u[6:8])
+	hex.Encode(text[19:23], u[8:10])
+	hex.Encode(text[24:], u[10:])
+	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
+	return append(dst, text[:]...)
 }
 
 // CreatedAt is the time part of the id, in milliseconds.

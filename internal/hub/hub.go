@@ -1,0 +1,125 @@
+// Package hub joins phones to delivery: the SignalR methods of /online-mobile-user on one side, sessions on the other. It
+// knows the wire form of messages and nothing of when they go out.
+//
+// Concurrency: its functions run on the goroutines of signalr and delivery and keep no state of their own.
+package hub
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/delivery"
+	"github.com/esh3artech/esh3ar/signalr"
+)
+
+// MobilePath is where phones connect.
+const MobilePath = "/online-mobile-user"
+
+const (
+	maxIDs  = 500 // of one AcknowledgeMessages or MarkAsRead
+	maxSync = 100 // messages of one Sync
+)
+
+// engine is what the hub drives.
+type engine interface {
+	Connect(r esh3ar.Recipient, conn delivery.Conn) *delivery.Session
+	Sync(ctx context.Context, r esh3ar.Recipient, after esh3ar.Seq, limit int) ([]esh3ar.Record, error)
+}
+
+// Mobile makes the hub of the phones.
+func Mobile(e engine) *signalr.Hub {
+	h := signalr.NewHub()
+	h.OnConnected = func(c *signalr.Conn) error {
+		c.SetValue(e.Connect(device(c).Recipient, &phone{conn: c}))
+		return nil
+	}
+	h.OnDisconnected = func(c *signalr.Conn, _ error) { session(c).Close() }
+	h.OnWritable = func(c *signalr.Conn) {
+		if s, ok := c.Value().(*delivery.Session); ok {
+			s.Writable()
+		}
+	}
+	signalr.On1(h, "AcknowledgeMessage", func(c *signalr.Call, id string) error {
+		session(c.Conn()).Acknowledge(parseIDs([]string{id}), whenDurable(c))
+		return nil
+	})
+	signalr.On1(h, "AcknowledgeMessages", func(c *signalr.Call, ids []string) error {
+		if err := checkCount(ids); err != nil {
+			return err
+		}
+		session(c.Conn()).Acknowledge(parseIDs(ids), whenDurable(c))
+		return nil
+	})
+	signalr.On1(h, "MarkAsRead", func(c *signalr.Call, ids []string) error {
+		if err := checkCount(ids); err != nil {
+			return err
+		}
+		session(c.Conn()).MarkAsRead(parseIDs(ids), whenDurable(c))
+		return nil
+	})
+	signalr.On1(h, "AcknowledgeUpTo", func(c *signalr.Call, seq int64) error {
+		session(c.Conn()).AcknowledgeUpTo(esh3ar.Seq(max(seq, 0)), whenDurable(c))
+		return nil
+	})
+	signalr.Handle2(h, "Sync", func(c *signalr.Call, after int64, limit int) (messages, error) {
+		if limit < 1 || limit > maxSync {
+			return nil, signalr.Errorf("invalid_argument: limit must be 1 to %d", maxSync)
+		}
+		records, err := e.Sync(c.Context(), device(c.Conn()).Recipient, esh3ar.Seq(max(after, 0)), limit)
+		if err != nil {
+			return nil, errTryAgain
+		}
+		return records, nil
+	})
+	return h
+}
+
+// Authenticate reads a phone's token.
+func Authenticate(tokens *account.Tokens) func(*http.Request) (signalr.Identity, error) {
+	return func(r *http.Request) (signalr.Identity, error) {
+		d, err := tokens.Verify(signalr.BearerToken(r))
+		if err != nil {
+			return signalr.Identity{}, err
+		}
+		return signalr.Identity{Principal: d, Expires: d.Expires}, nil
+	}
+}
+
+// errTryAgain is what phones see when the store could not take their call.
+var errTryAgain = signalr.Errorf("try_again")
+
+func checkCount(ids []string) error {
+	if len(ids) > maxIDs {
+		return signalr.Errorf("invalid_argument: at most %d ids in one call", maxIDs)
+	}
+	return nil
+}
+
+// whenDurable completes a call when its change is on disk; until then it holds no invocation slot.
+func whenDurable(c *signalr.Call) func(error) {
+	d := c.Defer()
+	return func(err error) {
+		if err != nil {
+			d.Error(errTryAgain)
+			return
+		}
+		d.Return(nil)
+	}
+}
+
+// parseIDs drops what is no id: unknown ids are ignored, and such a text is an unknown id.
+func parseIDs(texts []string) []esh3ar.MessageID {
+	ids := make([]esh3ar.MessageID, 0, len(texts))
+	for _, text := range texts {
+		if id, err := esh3ar.ParseMessageID(text); err == nil {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func device(c *signalr.Conn) account.Device { return c.Principal().(account.Device) } //nolint:forcetypeassert // set by Authenticate
+
+func session(c *signalr.Conn) *delivery.Session { return c.Value().(*delivery.Session) } //nolint:forcetypeassert // set by OnConnected

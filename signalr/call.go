@@ -1,0 +1,179 @@
+package signalr
+
+import (
+	"context"
+	"errors"
+	"sync"
+)
+
+// ErrUnauthorized, returned by a handler, tells the client that its user may not call the method.
+var ErrUnauthorized = errors.New("signalr: user is unauthorized")
+
+var errNoMethod = &HubError{Message: "Method does not exist."}
+
+// Call is one invocation by a client.
+type Call struct {
+	conn   *Conn
+	id     string // "": the client wants no answer
+	target string
+	method *method // nil: there is none of that name
+	args   Arguments
+	stream bool // it came as a StreamInvocation
+	upload int  // number of streams the client announced
+
+	mu     sync.Mutex
+	state  callState
+	ctx    context.Context //nolint:containedctx // made at the first call of Context, which is what it is for
+	cancel context.CancelCauseFunc
+}
+
+type callState uint8
+
+const (
+	callRunning callState = iota
+	callDeferred
+	callDone
+)
+
+// Conn returns the connection the call came on.
+func (c *Call) Conn() *Conn { return c.conn }
+
+// Target returns the method's name as it was registered.
+func (c *Call) Target() string { return c.target }
+
+// Args returns the arguments. They may be kept.
+func (c *Call) Args() Arguments { return c.args }
+
+// WantsResult reports whether the client waits for a completion.
+func (c *Call) WantsResult() bool { return c.id != "" }
+
+// Context returns a context that ends with the call, when the client cancels it, or with the connection.
+func (c *Call) Context() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx == nil {
+		c.ctx, c.cancel = context.WithCancelCause(c.conn.Context())
+		if c.state == callDone {
+			c.cancel(context.Canceled)
+		} else if c.id != "" {
+			c.conn.in.track(c)
+		}
+	}
+	return c.ctx
+}
+
+// Defer makes the call outlive its handler: the handler's return releases the connection's invocation slot and sends
+// nothing, and the call is completed by [Deferred.Return] or [Deferred.Error], later and from any goroutine. It must be
+// called by the handler before that returns. Every deferred call must be completed; Limits.Deferred counts them until
+// then, also when the client wants no result.
+func (c *Call) Defer() *Deferred {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == callRunning {
+		c.state = callDeferred
+		c.conn.in.deferring()
+	}
+	return &Deferred{call: c}
+}
+
+// Deferred completes a call that [Call.Defer] has taken out of its handler.
+type Deferred struct{ call *Call }
+
+// Return completes the call with a result; nil is no result at all. Only the first of Return and Error counts. It never
+// blocks. On a closed connection it does nothing.
+func (d *Deferred) Return(v any) { d.call.finish(v, nil) }
+
+// Error completes the call with an error, whose text the client sees if it is a [*HubError].
+func (d *Deferred) Error(err error) { d.call.finish(nil, err) }
+
+// run calls the handler and, unless that deferred the call, completes it.
+func (c *Call) run() {
+	v, err := c.handle()
+	c.mu.Lock()
+	deferred := c.state == callDeferred || c.state == callDone
+	c.mu.Unlock()
+	if deferred && err == nil {
+		return
+	}
+	if deferred {
+		// The handler took the call out and then failed: the failure completes it, or it would stay open.
+		c.finish(nil, err)
+		return
+	}
+	c.finish(v, err)
+}
+
+func (c *Call) handle() (v any, err error) {
+	switch {
+	case c.method == nil:
+		return nil, errNoMethod
+	case c.stream, c.upload > 0:
+		return nil, nil // finish says what is wrong
+	}
+	err = errPanicked
+	c.conn.protect(c.target, func() { v, err = c.method.run(c) })
+	return v, err
+}
+
+var errPanicked = errors.New("handler panicked")
+
+// finish completes the call once.
+func (c *Call) finish(v any, err error) {
+	c.mu.Lock()
+	was, cancel := c.state, c.cancel
+	c.state = callDone
+	c.mu.Unlock()
+	if was == callDone {
+		return
+	}
+	if c.id != "" {
+		c.answer(v, err)
+	}
+	if cancel != nil {
+		cancel(context.Canceled)
+		c.conn.in.untrack(c)
+	}
+	if was == callDeferred {
+		c.conn.in.deferredDone()
+	}
+}
+
+// answer sends the completion.
+func (c *Call) answer(v any, err error) {
+	text := c.failure(err)
+	p := c.conn.proto
+	buf := newBuffer()
+	defer buf.free()
+	b, encErr := p.appendCompletion(buf.b, c.id, v, text, text != "")
+	if encErr != nil {
+		// .NET closes the connection here. Only this call is at fault, so only this call fails.
+		c.conn.server.opts.Logger.Error("signalr: result cannot be encoded", "method", c.target, "error", encErr)
+		text = errorText("An unexpected error occurred invoking '"+c.target+"' on the server.", encErr, c.conn.server.opts.DetailedErrors)
+		b, _ = p.appendCompletion(buf.b, c.id, nil, text, true) // text alone cannot fail
+	}
+	buf.b = b
+	_ = c.conn.out.put(b) // the connection is closing: nobody waits for the completion
+}
+
+// failure returns the text the client gets, "" for success.
+func (c *Call) failure(err error) string {
+	detailed := c.conn.server.opts.DetailedErrors
+	var bind *bindError
+	switch {
+	case c.method == nil:
+		return errorText("Failed to invoke '"+c.target+"' due to an error on the server.", err, detailed)
+	case c.stream:
+		return "The client attempted to invoke the non-streaming '" + c.target + "' method with a streaming invocation."
+	case c.upload > 0:
+		return errorText("An unexpected error occurred invoking '"+c.target+"' on the server.",
+			Errorf("Client sent %d stream(s), Hub method expects 0.", c.upload), detailed)
+	case err == nil:
+		return ""
+	case errors.Is(err, ErrUnauthorized):
+		return "Failed to invoke '" + c.target + "' because user is unauthorized"
+	case errors.As(err, &bind):
+		return errorText("Failed to invoke '"+c.target+"' due to an error on the server.", err, detailed)
+	default:
+		return errorText("An unexpected error occurred invoking '"+c.target+"' on the server.", err, detailed)
+	}
+}

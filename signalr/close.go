@@ -1,0 +1,220 @@
+package signalr
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Statuses of an ended connection, under OpenTelemetry's names where it has one.
+const (
+	StatusNormal   = "normal_closure"
+	StatusTimeout  = "timeout"
+	StatusShutdown = "app_shutdown"
+	StatusError    = "error"
+)
+
+// Phases of a connection.
+const (
+	phaseHandshake = iota
+	phaseOpen
+	phaseClosing
+)
+
+// closedText is all that a client learns of an error unless errors are detailed.
+const closedText = "Connection closed with an error."
+
+var errCanceledByClient = errors.New("signalr: call was canceled by the client")
+
+// ending says how a connection ends. The first one counts.
+type ending struct {
+	err            error  // for OnDisconnected
+	text           string // error of the Close message
+	allowReconnect bool
+	silent         bool   // no Close message: the client has gone, or has been told otherwise
+	reply          []byte // in place of a Close message: a refused handshake
+	abort          bool   // drop the transport at once
+	code           int    // of the WebSocket close frame
+	status         string
+}
+
+// life is how far a connection has come.
+type life struct {
+	phase    atomic.Int32
+	started  int64
+	attached atomic.Bool // the link has its socket
+
+	mu        sync.Mutex
+	ending    *ending
+	endedAt   int64 // when the ending began, or the input ended
+	connected bool  // OnConnected succeeded, so OnDisconnected is owed
+	appDone   bool
+	linkDone  bool
+	ctx       context.Context //nolint:containedctx // made on demand, see Conn.Context
+	cancel    context.CancelCauseFunc
+}
+
+func (l *life) context() context.Context {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ctx == nil {
+		l.ctx, l.cancel = context.WithCancelCause(context.Background())
+		if l.ending != nil {
+			l.cancel(ErrClosed)
+		}
+	}
+	return l.ctx
+}
+
+// Abort closes the connection by the hub's own decision: its client is not to come back by itself, and OnDisconnected
+// gets no error. What was sent before is still delivered.
+func (c *Conn) Abort() {
+	c.end(ending{code: closeNormal, status: StatusNormal})
+}
+
+// Close closes the connection with a text that its client is shown (may be empty) and tells it whether to come back.
+// OnDisconnected gets a [*CloseError]. What was sent before is still delivered, nothing is sent after.
+func (c *Conn) Close(text string, allowReconnect bool) {
+	c.end(ending{
+		err:  &CloseError{Text: text, AllowReconnect: allowReconnect},
+		text: text, allowReconnect: allowReconnect, code: closeNormal, status: StatusNormal,
+	})
+}
+
+func protocolEnding(err error) ending {
+	return ending{err: err, text: closedText, allowReconnect: true, code: closeNormal, status: StatusError}
+}
+
+// clientEnding answers the client's own Close message.
+func clientEnding(m *message) ending {
+	e := ending{code: closeNormal, status: StatusNormal}
+	if m.errorText != "" {
+		e.err = errors.New(m.errorText)
+	}
+	return e
+}
+
+// end begins the end of the connection; only the first call does. It never blocks.
+func (c *Conn) end(e ending) {
+	l := &c.life
+	l.mu.Lock()
+	if l.ending != nil {
+		l.mu.Unlock()
+		return
+	}
+	if c.server.opts.DetailedErrors && e.err != nil && e.text == closedText {
+		e.text = errorText(closedText, e.err, true)
+	}
+	l.ending = &e
+	l.endedAt = c.server.time()
+	open := l.phase.Swap(phaseClosing) == phaseOpen
+	cancel := l.cancel
+	l.mu.Unlock()
+
+	c.server.registry.hide(c)
+	if e.abort {
+		c.out.kill()
+	} else {
+		c.out.seal(c.lastWords(&e, open), e.code)
+	}
+	if cancel != nil {
+		cancel(ErrClosed)
+	}
+	c.in.stop()
+	if e.abort {
+		c.link.abort()
+	}
+}
+
+// lastWords returns the last message of the connection, nil for none.
+func (c *Conn) lastWords(e *ending, open bool) []byte {
+	switch {
+	case e.reply != nil:
+		return e.reply
+	case e.silent || !open:
+		return nil
+	default:
+		return c.proto.appendClose(nil, e.text, e.allowReconnect)
+	}
+}
+
+// inputEnded is told by the link that the client will send no more; gone says that it cannot be sent anything either.
+func (c *Conn) inputEnded(gone bool) {
+	c.life.mu.Lock()
+	if c.life.endedAt == 0 {
+		c.life.endedAt = c.server.time()
+	}
+	c.life.mu.Unlock()
+	if gone {
+		c.out.kill()
+	}
+	c.in.end()
+}
+
+// failed is told by the link that writing failed: the client is gone with an error.
+func (c *Conn) failed(err error) {
+	c.end(ending{err: err, abort: true, status: StatusError})
+}
+
+// linkGone is told by the link, once, after its last call of anything else.
+func (c *Conn) linkGone() {
+	c.inputEnded(true)
+	c.life.mu.Lock()
+	c.life.linkDone = true
+	c.life.mu.Unlock()
+	c.removeIfOver()
+}
+
+// finishApplication runs OnDisconnected if it is owed. It is called once, when no handler runs any more.
+func (c *Conn) finishApplication() {
+	c.life.mu.Lock()
+	owed, err := c.life.connected, c.life.ending.err
+	c.life.mu.Unlock()
+	hook := c.server.hub.OnDisconnected
+	if !owed || hook == nil {
+		c.applicationDone()
+		return
+	}
+	c.server.spawn(func() {
+		c.protect("OnDisconnected", func() { hook(c, err) })
+		c.applicationDone()
+	})
+}
+
+func (c *Conn) applicationDone() {
+	c.life.mu.Lock()
+	c.life.appDone = true
+	c.life.mu.Unlock()
+	c.removeIfOver()
+}
+
+// removeIfOver takes the connection out of the books when both its application and its link have ended.
+func (c *Conn) removeIfOver() {
+	c.life.mu.Lock()
+	over := c.life.appDone && c.life.linkDone
+	e := c.life.ending
+	c.life.mu.Unlock()
+	if !over || !c.server.registry.remove(c) {
+		return
+	}
+	lasted := time.Duration(c.server.time() - c.life.started)
+	c.server.counters.ended(e.status)
+	if f := c.server.opts.ConnectionEnded; f != nil {
+		f(Ended{Transport: c.link.name(), Status: e.status, Duration: lasted})
+	}
+}
+
+// protect calls f and turns a panic of the application into a log entry. It reports whether f returned.
+func (c *Conn) protect(what string, f func()) (ok bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			c.server.opts.Logger.Error("signalr: panic in application code",
+				"in", what, "connection", c.id, "panic", r, "stack", string(debug.Stack()))
+		}
+	}()
+	f()
+	return true
+}

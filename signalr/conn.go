@@ -1,0 +1,122 @@
+package signalr
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+)
+
+// Conn is one client's connection. All its methods may be called from any goroutine, also after its end.
+type Conn struct {
+	server *Server
+	id     string
+	who    Identity
+	remote netip.AddrPort
+	place  place
+
+	proto protocol // set by the handshake, before the connection is shown to anybody
+	link  link     // set before the first byte is read
+	in    dispatcher
+	out   outbox
+	life  life
+	times stamps
+	value struct {
+		sync.Mutex
+		v any
+	}
+}
+
+// stamps are moments on the scale of [Now].
+type stamps struct {
+	received atomic.Int64 // last bytes from the client
+	sent     atomic.Int64 // last message queued for it; as exact as the heartbeat
+	busy     atomic.Int64 // last heartbeat at which input waited for a slot, or the process had been paused
+	pinged   atomic.Bool  // the client has sent a ping: its silence may be judged
+}
+
+// ID returns the connection's public id: 22 characters, unique, no secret.
+func (c *Conn) ID() string { return c.id }
+
+// UserID returns the user id that Authenticate gave, "" for nobody in particular.
+func (c *Conn) UserID() string { return c.who.UserID }
+
+// Principal returns what Authenticate gave.
+func (c *Conn) Principal() any { return c.who.Principal }
+
+// RemoteAddr returns the address of the peer of the socket, invalid when it is not an IP address.
+func (c *Conn) RemoteAddr() netip.AddrPort { return c.remote }
+
+// Protocol returns the name of the hub protocol, "json".
+func (c *Conn) Protocol() string { return c.proto.name() }
+
+// Transport returns the name of the transport, "WebSockets".
+func (c *Conn) Transport() string { return c.link.name() }
+
+// Value returns what SetValue stored, nil before.
+func (c *Conn) Value() any {
+	c.value.Lock()
+	defer c.value.Unlock()
+	return c.value.v
+}
+
+// SetValue stores the application's own data of this connection.
+func (c *Conn) SetValue(v any) {
+	c.value.Lock()
+	defer c.value.Unlock()
+	c.value.v = v
+}
+
+// LastReceived returns when bytes last came from the client, on the scale of [Now]. It is taken after they were read, so
+// a value above a Now() taken after a write means that the client's bytes were read after that write.
+func (c *Conn) LastReceived() int64 { return c.times.received.Load() }
+
+// Context returns a context that ends with the connection. It is made at the first call; connections of applications
+// that never ask do not pay for it.
+func (c *Conn) Context() context.Context { return c.life.context() }
+
+// Send encodes an invocation of the client's method and queues it, waiting while the outbox is full. It returns the
+// context's error, [ErrClosed], or what encoding the arguments failed with. Queued means neither sent nor received.
+func (c *Conn) Send(ctx context.Context, target string, args ...any) error {
+	f, err := encodeFor(c.proto, target, args)
+	if err != nil {
+		return err
+	}
+	return c.Write(ctx, f)
+}
+
+// TrySend is Send that answers [ErrFull] instead of waiting.
+func (c *Conn) TrySend(target string, args ...any) error {
+	f, err := encodeFor(c.proto, target, args)
+	if err != nil {
+		return err
+	}
+	return c.TryWrite(f)
+}
+
+// TryWrite queues frames to leave together, all or none, and never blocks. It answers [ErrFull] when the outbox has no
+// room for all of them, [ErrClosed] when the connection is closing. The frames' bytes are copied before it returns.
+func (c *Conn) TryWrite(frames ...Frame) error { return c.out.write(frames) }
+
+// Write is TryWrite that waits for room.
+func (c *Conn) Write(ctx context.Context, frames ...Frame) error {
+	for {
+		err := c.out.write(frames)
+		if err != ErrFull { //nolint:errorlint // our own, never wrapped
+			return err
+		}
+		select {
+		case <-c.out.roomChan():
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// Pending returns how many bytes wait in the outbox.
+func (c *Conn) Pending() int { return c.out.pending() }
+
+func encodeFor(p protocol, target string, args []any) (f Frame, err error) {
+	f.encoded[p.index()], err = p.appendInvocation(nil, target, args)
+	return f, err
+}

@@ -1,0 +1,356 @@
+package signalr
+
+import "sync"
+
+// dispatcher turns the bytes of one client into handshake, calls and the rest, in order.
+//
+// Bytes arrive on a network loop, which must not wait for anybody. So the loop parses and handles what needs no slot
+// (pings, cancellations, the client's Close) and hands calls to goroutines that exist only while calls run. When the
+// next call finds no slot, it and everything behind it stays here, and once Limits.Inbox bytes wait the socket is no
+// longer read. The slot that becomes free goes on from there. One goroutine pumps at a time; who comes meanwhile leaves
+// a note and goes.
+type dispatcher struct {
+	conn *Conn
+
+	mu      sync.Mutex
+	buf     *buffer // input from off on; nil when there is none
+	off     int
+	scanned int // bytes behind off that are known to hold no end of a message
+
+	state struct {
+		pumping, again bool
+		shaken         bool // the handshake is over
+		paused         bool
+		eof            bool // no more input will come; what is here is still handled
+		stopped        bool // no more is handled
+		ended          bool // the application's end has begun
+	}
+	running  int     // slots taken, by calls in ready too
+	deferred int     // calls open by Defer
+	blocked  *Call   // the next call, for which there was no slot
+	ready    []*Call // calls with a slot that no goroutine has begun
+	tracked  map[string]*Call
+	hold     bool // OnConnected has not returned
+}
+
+// receive takes bytes of the hub stream from the link.
+func (d *dispatcher) receive(b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	d.mu.Lock()
+	if d.state.stopped || d.state.eof {
+		d.mu.Unlock()
+		return
+	}
+	if d.buf == nil {
+		d.buf = newBuffer()
+	}
+	d.compactLocked(len(b))
+	d.buf.b = append(d.buf.b, b...)
+	d.mu.Unlock()
+	d.pump()
+}
+
+// end tells that no more input will come. What has come is still handled, then the connection ends.
+func (d *dispatcher) end() {
+	d.mu.Lock()
+	d.state.eof = true
+	d.mu.Unlock()
+	d.pump()
+}
+
+// compactLocked makes room at the end by dropping what was handled, unless somebody still looks at it.
+func (d *dispatcher) compactLocked(n int) {
+	if d.off == 0 || d.state.pumping || cap(d.buf.b)-len(d.buf.b) >= n {
+		return
+	}
+	d.buf.b = append(d.buf.b[:0], d.buf.b[d.off:]...)
+	d.off = 0
+}
+
+// pump handles what has come until input or slots run out, and starts goroutines for calls that got one.
+func (d *dispatcher) pump() {
+	for range d.advance() {
+		d.conn.server.spawn(d.work)
+	}
+}
+
+// work is the goroutine of one slot: it runs calls until there are none for it.
+func (d *dispatcher) work() {
+	for call := d.pop(); call != nil; {
+		call.run()
+		call = d.release()
+	}
+}
+
+func (d *dispatcher) pop() *Call {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.ready) == 0 {
+		return nil
+	}
+	call := d.ready[0]
+	d.ready = d.ready[1:]
+	if len(d.ready) == 0 {
+		d.ready = nil
+	}
+	return call
+}
+
+// release gives a slot back and returns the next call for the same goroutine, if there is one.
+func (d *dispatcher) release() *Call {
+	d.mu.Lock()
+	d.running--
+	d.mu.Unlock()
+	n := d.advance()
+	for ; n > 1; n-- {
+		d.conn.server.spawn(d.work)
+	}
+	if n == 1 {
+		return d.pop()
+	}
+	d.finishIfStopped()
+	return nil
+}
+
+// advance does the pumping and returns how many calls it has put into ready.
+func (d *dispatcher) advance() (started int) {
+	d.mu.Lock()
+	if d.state.pumping {
+		d.state.again = true
+		d.mu.Unlock()
+		return 0
+	}
+	d.state.pumping = true
+	for {
+		d.state.again = false
+		for !d.state.stopped && d.stepLocked(&started) {
+		}
+		if !d.state.again {
+			break
+		}
+	}
+	d.state.pumping = false
+	d.tidyLocked()
+	was := d.state.paused
+	d.state.paused = d.crowdedLocked()
+	changed := d.state.paused != was
+	d.mu.Unlock()
+	if changed {
+		d.conn.link.readsChanged()
+	}
+	return started
+}
+
+// stepLocked does one thing, and reports whether there may be more.
+func (d *dispatcher) stepLocked(started *int) bool {
+	if d.blocked != nil {
+		if !d.slotLocked() {
+			return false
+		}
+		d.ready = append(d.ready, d.blocked)
+		d.blocked = nil
+		d.running++
+		*started++
+		return true
+	}
+	record, err := d.nextLocked()
+	if record == nil && err == nil {
+		if d.state.eof {
+			d.unlocked(d.inputDone)
+		}
+		return false
+	}
+	shaken := d.state.shaken
+	d.mu.Unlock()
+	var call *Call
+	switch {
+	case !shaken:
+		d.conn.handshake(record, err)
+	case err != nil:
+		d.conn.end(protocolEnding(err))
+	default:
+		call = d.conn.handle(record)
+	}
+	d.mu.Lock()
+	d.blocked = call
+	return true
+}
+
+func (d *dispatcher) unlocked(f func()) {
+	d.mu.Unlock()
+	f()
+	d.mu.Lock()
+}
+
+// inputDone ends the connection when all that the client sent before its end is handled.
+func (d *dispatcher) inputDone() {
+	d.mu.Lock()
+	partial := d.leftLocked() > 0
+	d.mu.Unlock()
+	e := ending{silent: true, code: closeNormal, status: StatusNormal}
+	if partial {
+		e.err, e.status = errTruncated, StatusError
+	}
+	d.conn.end(e)
+}
+
+// slotLocked reports whether a call may start now.
+func (d *dispatcher) slotLocked() bool {
+	l := &d.conn.server.opts.Limits
+	// A client that does not read its answers gets no further questions answered: completions would pile up.
+	return !d.hold && d.running < l.ParallelInvocations && d.deferred < l.Deferred && !d.conn.out.over()
+}
+
+// nextLocked takes the next record from the input.
+func (d *dispatcher) nextLocked() ([]byte, error) {
+	if d.buf == nil {
+		return nil, nil
+	}
+	next := nextRecord
+	if d.state.shaken {
+		next = d.conn.proto.next
+	}
+	b := d.buf.b[d.off:]
+	record, size, err := next(b, d.scanned, d.conn.server.opts.Limits.Message)
+	if record == nil {
+		d.scanned = len(b)
+		return nil, err
+	}
+	d.off += size
+	d.scanned = 0
+	return record, nil
+}
+
+// tidyLocked gives the buffer back when all of it is handled.
+func (d *dispatcher) tidyLocked() {
+	if d.buf != nil && (d.leftLocked() == 0 || d.state.stopped) {
+		d.buf.free()
+		d.buf, d.off, d.scanned = nil, 0, 0
+	}
+}
+
+func (d *dispatcher) leftLocked() int {
+	if d.buf == nil {
+		return 0
+	}
+	return len(d.buf.b) - d.off
+}
+
+// crowdedLocked reports that too much waits for slots.
+func (d *dispatcher) crowdedLocked() bool {
+	return d.blocked != nil && !d.state.stopped && d.leftLocked() >= d.conn.server.opts.Limits.Inbox
+}
+
+// paused reports whether the link is to leave the socket unread.
+func (d *dispatcher) paused() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.state.paused
+}
+
+// waiting reports whether input waits for a slot: then the client's silence is not its fault.
+func (d *dispatcher) waiting() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.blocked != nil
+}
+
+// inputOver reports that input has ended and only waits to be handled.
+func (d *dispatcher) inputOver() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.state.eof && !d.state.stopped
+}
+
+// shaken begins the hub's part of the stream. Calls are held until open when a hook is to run first.
+func (d *dispatcher) shaken(hold bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.state.shaken = true
+	d.hold = hold
+	if hold {
+		d.running++
+	}
+}
+
+// open lets the calls through that OnConnected held back.
+func (d *dispatcher) open() {
+	d.mu.Lock()
+	d.hold = false
+	d.mu.Unlock()
+	for call := d.release(); call != nil; call = d.release() {
+		call.run()
+	}
+}
+
+// stop drops all input. When nothing runs the application's end begins, else with the last call's return.
+func (d *dispatcher) stop() {
+	d.mu.Lock()
+	d.state.stopped = true
+	d.blocked = nil
+	if !d.state.pumping {
+		d.tidyLocked()
+	}
+	d.mu.Unlock()
+	d.finishIfStopped()
+}
+
+func (d *dispatcher) finishIfStopped() {
+	d.mu.Lock()
+	last := d.state.stopped && d.running == 0 && !d.state.ended
+	if last {
+		d.state.ended = true
+	}
+	d.mu.Unlock()
+	if last {
+		d.conn.finishApplication()
+	}
+}
+
+func (d *dispatcher) deferring() {
+	d.mu.Lock()
+	d.deferred++
+	d.mu.Unlock()
+}
+
+func (d *dispatcher) deferredDone() {
+	d.mu.Lock()
+	d.deferred--
+	poke := d.blocked != nil
+	d.mu.Unlock()
+	if poke {
+		d.pump()
+	}
+}
+
+// track makes a call reachable for the client's cancellation.
+func (d *dispatcher) track(c *Call) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.tracked == nil {
+		d.tracked = make(map[string]*Call)
+	}
+	d.tracked[c.id] = c
+}
+
+func (d *dispatcher) untrack(c *Call) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.tracked[c.id] == c {
+		delete(d.tracked, c.id)
+	}
+}
+
+func (d *dispatcher) canceled(id []byte) {
+	d.mu.Lock()
+	call := d.tracked[string(id)]
+	d.mu.Unlock()
+	if call != nil {
+		call.mu.Lock()
+		cancel := call.cancel
+		call.mu.Unlock()
+		cancel(errCanceledByClient)
+	}
+}

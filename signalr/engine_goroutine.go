@@ -1,0 +1,93 @@
+package signalr
+
+import (
+	"net"
+	"sync"
+)
+
+// goWire is a socket served by a goroutine that reads, and another one that lives only while the kernel takes no more.
+type goWire struct {
+	nc    net.Conn
+	link  *webSocket
+	early []byte
+
+	mu    sync.Mutex
+	moved sync.Cond // the answer to "is reading paused?" may have changed
+	over  bool
+}
+
+var _ wire = (*goWire)(nil)
+
+func newGoWire(nc net.Conn, l *webSocket) *goWire {
+	w := &goWire{nc: nc, link: l}
+	w.moved.L = &w.mu
+	return w
+}
+
+// readSize is small: this engine pays it for each connection.
+const readSize = 2 << 10
+
+func (w *goWire) read() {
+	if len(w.early) > 0 {
+		w.link.input(w.early)
+		w.early = nil
+	}
+	b := make([]byte, readSize)
+	for w.mayRead() {
+		n, err := w.nc.Read(b)
+		if n > 0 {
+			w.link.input(b[:n])
+		}
+		if err != nil {
+			break
+		}
+	}
+	w.abort()
+	w.link.gone()
+}
+
+// mayRead waits while reading is paused. It returns false when the socket is closed.
+func (w *goWire) mayRead() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for !w.over && w.link.conn.in.paused() {
+		w.moved.Wait()
+	}
+	return !w.over
+}
+
+func (w *goWire) readsChanged() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.moved.Broadcast()
+}
+
+// flush must not block, and a write of this kind of socket may.
+func (w *goWire) flush() {
+	w.link.conn.server.spawn(w.write)
+}
+
+func (w *goWire) write() {
+	out := &w.link.conn.out
+	for b := out.advance(0); b != nil; {
+		n, err := w.nc.Write(b)
+		if err != nil {
+			w.link.conn.failed(err)
+			return
+		}
+		b = out.advance(n)
+	}
+}
+
+func (w *goWire) finish() { w.abort() }
+
+func (w *goWire) abort() {
+	w.mu.Lock()
+	first := !w.over
+	w.over = true
+	w.moved.Broadcast()
+	w.mu.Unlock()
+	if first {
+		_ = w.nc.Close() // whatever it says, nobody uses the socket any more
+	}
+}

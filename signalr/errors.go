@@ -1,0 +1,74 @@
+package signalr
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+var (
+	// ErrFull says that the outbox of a slow connection has no room. Nothing was queued; [Hub.OnWritable] is called
+	// when there is room again.
+	ErrFull = errors.New("signalr: outbox is full")
+	// ErrClosed says that the connection is closed or closing. Nothing was queued.
+	ErrClosed = errors.New("signalr: connection is closed")
+	// ErrServerStopped is returned by [Server.Run] when it is called again after its end.
+	ErrServerStopped = errors.New("signalr: server has stopped")
+
+	errClientTimeout   = errors.New("client hasn't sent a message/ping within the configured timeout")
+	errSendTimeout     = errors.New("transport write made no progress within the configured timeout")
+	errExpired         = errors.New("credential has expired")
+	errTruncated       = errors.New("Connection terminated while reading a message.") //nolint:revive,staticcheck // wire text, checklist 149
+	errShutdown        = errors.New("server is shutting down")
+	errNoEncoding      = errors.New("signalr: frame has no encoding for the protocol of the connection")
+	errRecordSeparator = errors.New("signalr: raw JSON contains a record separator")
+)
+
+// HubError is an error whose text is meant for the client: it is sent as "HubException: <text>" where the text of every
+// other error is withheld. It may be wrapped; what is sent is its own text, not that of the wrapping.
+type HubError struct{ Message string }
+
+func (e *HubError) Error() string { return e.Message }
+
+// Errorf returns a [*HubError]: the client is shown the formatted text.
+func Errorf(format string, args ...any) error {
+	return &HubError{Message: fmt.Sprintf(format, args...)}
+}
+
+// CloseError is what [Hub.OnDisconnected] gets when the application closed the connection by [Conn.Close].
+type CloseError struct {
+	Text           string // was sent to the client
+	AllowReconnect bool
+}
+
+func (e *CloseError) Error() string { return "connection closed by the application: " + e.Text }
+
+// errorText appends to the generic text what a client may see of err.
+func errorText(generic string, err error, detailed bool) string {
+	var he *HubError
+	switch {
+	case errors.As(err, &he):
+		return generic + " HubException: " + he.Message
+	case detailed && err != nil:
+		return generic + " " + typeName(err) + ": " + err.Error()
+	default:
+		return generic
+	}
+}
+
+func typeName(err error) string {
+	var de *dataError
+	if errors.As(err, &de) {
+		return "InvalidDataException"
+	}
+	return strings.TrimPrefix(fmt.Sprintf("%T", err), "*")
+}
+
+// dataError is a fault of what the client sent.
+type dataError struct{ text string }
+
+func (e *dataError) Error() string { return e.text }
+
+func dataErrorf(format string, args ...any) error {
+	return &dataError{text: fmt.Sprintf(format, args...)}
+}

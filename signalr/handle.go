@@ -1,0 +1,56 @@
+package signalr
+
+import (
+	"bytes"
+	"sync"
+)
+
+var messages = sync.Pool{New: func() any { return new(message) }}
+
+// handle does what one message asks for. A call is returned, not run.
+func (c *Conn) handle(record []byte) *Call {
+	m := messages.Get().(*message) //nolint:forcetypeassert // the pool holds nothing else
+	defer messages.Put(m)
+	if err := c.proto.parse(record, m); err != nil {
+		c.end(protocolEnding(err))
+		return nil
+	}
+	c.server.counters.in(1)
+	switch m.kind {
+	case typeInvocation, typeStreamInvocation:
+		return c.newCall(m)
+	case typePing:
+		c.times.pinged.Store(true)
+	case typeCancelInvocation:
+		c.in.canceled(m.id)
+	case typeClose:
+		c.end(clientEnding(m))
+	}
+	// Everything else is either unknown, or answers what this server has not asked.
+	return nil
+}
+
+// newCall copies what the handler will see out of the input.
+func (c *Conn) newCall(m *message) *Call {
+	call := &Call{
+		conn:   c,
+		id:     string(m.id),
+		method: c.server.hub.lookup(m.target),
+		stream: m.kind == typeStreamInvocation,
+		upload: m.streamIDs,
+		args:   Arguments{proto: c.proto},
+	}
+	if call.method != nil {
+		call.target = call.method.name
+	} else {
+		call.target = string(m.target)
+	}
+	if len(m.items) > 0 {
+		own := bytes.Clone(m.arguments)
+		call.args.items = make([][]byte, len(m.items))
+		for i, s := range m.items {
+			call.args.items[i] = own[s.from:s.to:s.to]
+		}
+	}
+	return call
+}

@@ -1,0 +1,131 @@
+package signalr
+
+import "fmt"
+
+// maxHandshakeVersion is the newest version of the hub protocols: 2 is what clients say that could reconnect with
+// state. Older ones are accepted.
+const maxHandshakeVersion = 2
+
+const (
+	handshakeFailed   = "An unexpected error occurred during connection handshake."
+	handshakeCanceled = "Handshake was canceled."
+)
+
+// handshakeRequest is the first record of every connection, JSON whatever protocol it asks for.
+type handshakeRequest struct {
+	protocol string
+	version  int64
+}
+
+func parseHandshake(record []byte) (h handshakeRequest, err error) {
+	if err = validUTF8(record); err != nil {
+		return h, err
+	}
+	var m message
+	p := jsonParser{scanner: scanner{b: record}, m: &m}
+	var seenProtocol, seenVersion bool
+	err = p.object(1, func(key []byte) (err error) {
+		switch string(key) {
+		case "protocol":
+			var text []byte
+			text, seenProtocol, err = p.stringOrNull()
+			h.protocol = string(text)
+		case "version":
+			seenVersion = true
+			h.version, err = p.integer()
+		default:
+			_, err = p.value(1)
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return h, err
+	case !p.atEnd():
+		return h, p.fail("text after the handshake")
+	case !seenProtocol:
+		return h, dataErrorf("Missing required property 'protocol'.")
+	case !seenVersion:
+		return h, dataErrorf("Missing required property 'version'.")
+	}
+	return h, nil
+}
+
+func appendHandshakeReply(dst []byte, failure string) []byte {
+	if failure == "" {
+		return append(dst, '{', '}', recordSeparator)
+	}
+	dst = appendJSONString(append(dst, `{"error":`...), failure)
+	return append(dst, '}', recordSeparator)
+}
+
+// handshake answers the client's first record; tooLong is set when there is none within the limit.
+func (c *Conn) handshake(record []byte, tooLong error) {
+	if tooLong != nil {
+		c.refuse(handshakeCanceled, tooLong)
+		return
+	}
+	h, err := parseHandshake(record)
+	if err != nil {
+		text := handshakeFailed
+		if c.server.opts.DetailedErrors {
+			text = errorText(text, err, true)
+		}
+		c.refuse(text, err)
+		return
+	}
+	proto := protocolByName(h.protocol)
+	switch {
+	case proto == nil:
+		c.refuse("The protocol '"+h.protocol+"' is not supported.", errHandshake)
+	case h.version > maxHandshakeVersion:
+		c.refuse(fmt.Sprintf("The server does not support version %d of the '%s' protocol.", h.version, proto.name()), errHandshake)
+	default:
+		c.welcome(proto)
+	}
+}
+
+var errHandshake = dataErrorf("handshake refused")
+
+func (c *Conn) refuse(text string, err error) {
+	c.end(ending{err: err, reply: appendHandshakeReply(nil, text), code: closeNormal, status: StatusError})
+}
+
+// welcome opens the connection: the reply is queued before anybody else can send to it.
+func (c *Conn) welcome(proto protocol) {
+	c.out.mu.Lock() // a refusal by the heartbeat may be framing its reply
+	c.proto = proto
+	c.out.mu.Unlock()
+	hook := c.server.hub.OnConnected
+	c.in.shaken(hook != nil)
+	if c.out.put(appendHandshakeReply(nil, "")) != nil || !c.life.phase.CompareAndSwap(phaseHandshake, phaseOpen) {
+		// It ended meanwhile: nobody was told of it, so nobody is told of its end.
+		if hook != nil {
+			c.in.open()
+		}
+		return
+	}
+	if hook == nil {
+		c.connected()
+	}
+	c.server.registry.show(c)
+	if hook == nil {
+		return
+	}
+	c.server.spawn(func() {
+		err := errPanicked
+		c.protect("OnConnected", func() { err = hook(c) })
+		if err == nil {
+			c.connected()
+		} else {
+			c.end(ending{err: err, text: errorText(closedText, err, c.server.opts.DetailedErrors), code: closeNormal, status: StatusError})
+		}
+		c.in.open()
+	})
+}
+
+func (c *Conn) connected() {
+	c.life.mu.Lock()
+	c.life.connected = true
+	c.life.mu.Unlock()
+}

@@ -1,0 +1,82 @@
+package signalr
+
+import "time"
+
+// beat is the one tick behind every timeout of every connection: no connection owns a timer.
+func (s *Server) beat(now int64) {
+	// After a pause of the whole process the silence was ours: what clients sent lies unread in their sockets, and
+	// writes had no chance to make progress.
+	paused := now-s.clock.Swap(now) > 2*int64(s.opts.Timeouts.Heartbeat)+int64(time.Second)
+	s.pending.sweep(now)
+	r := s.registry
+	r.scratch = r.appendAll(r.scratch[:0])
+	for i, c := range r.scratch {
+		if paused {
+			c.times.busy.Store(now)
+			c.out.rearm(now)
+		}
+		c.beat(now)
+		r.scratch[i] = nil
+	}
+	if cap(r.scratch) > 4*len(r.scratch) {
+		r.scratch = nil
+	}
+}
+
+// beat looks at the timeouts of one connection.
+func (c *Conn) beat(now int64) {
+	t := &c.server.opts.Timeouts
+	if over(now, c.out.stalledSince(), t.Send) {
+		c.failed(errSendTimeout)
+		c.link.abort() // it may have been closing already
+		return
+	}
+	switch c.life.phase.Load() {
+	case phaseHandshake:
+		if over(now, c.life.started, t.Handshake) {
+			c.end(ending{
+				err: errClientTimeout, reply: appendHandshakeReply(nil, handshakeCanceled),
+				code: closeNormal, status: StatusTimeout,
+			})
+		}
+	case phaseOpen:
+		c.beatOpen(now, t)
+	case phaseClosing:
+		c.life.mu.Lock()
+		since := c.life.endedAt
+		c.life.mu.Unlock()
+		if over(now, since, t.Close) {
+			c.link.abort()
+		}
+	}
+}
+
+func (c *Conn) beatOpen(now int64, t *Timeouts) {
+	if c.in.inputOver() {
+		c.life.mu.Lock()
+		since := c.life.endedAt
+		c.life.mu.Unlock()
+		if over(now, since, t.Close) {
+			c.end(ending{silent: true, code: closeNormal, status: StatusNormal})
+		}
+		return
+	}
+	if c.in.waiting() {
+		c.times.busy.Store(now)
+	}
+	heard := max(c.times.received.Load(), c.times.busy.Load())
+	switch {
+	case c.times.pinged.Load() && over(now, heard, t.Client):
+		c.end(ending{err: errClientTimeout, text: closedText, allowReconnect: true, code: closeNormal, status: StatusTimeout})
+	case !c.who.Expires.IsZero() && !time.Now().Before(c.who.Expires):
+		c.end(ending{err: errExpired, allowReconnect: true, code: closeNormal, status: StatusNormal})
+	case over(now, c.times.sent.Load(), t.KeepAlive) && c.out.pending() == 0:
+		// With bytes waiting, the client is not short of signs of life but of room for them.
+		_ = c.out.put(c.proto.appendPing(nil))
+	}
+}
+
+// over reports whether d has passed since then; never when then is 0 or d negative.
+func over(now, then int64, d time.Duration) bool {
+	return then != 0 && d >= 0 && now-then >= int64(d)
+}

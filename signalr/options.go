@@ -1,0 +1,144 @@
+package signalr
+
+import (
+	"log/slog"
+	"net/http"
+	"runtime"
+	"time"
+)
+
+// Options configures a [Server]. The zero value is usable: every field documents its default. It is read once, by
+// [NewServer].
+type Options struct {
+	// Authenticate names the user behind a request. It is asked at negotiate and again for each request that opens
+	// a connection; an error answers 401 with an empty body. Nil lets everybody in, without a user id. It runs on
+	// net/http's goroutines and may block. See [BearerToken].
+	Authenticate func(*http.Request) (Identity, error)
+
+	// OnNegotiate may answer a negotiate request with another address instead of a connection. A zero [Redirect]
+	// goes on as usual. A [*HubError] fails the client's start with exactly its text, another error answers 500.
+	// Nil never redirects.
+	OnNegotiate func(*http.Request, Identity) (Redirect, error)
+
+	// AllowOrigin says whether pages of this origin may use the hub. It serves CORS and the WebSocket upgrade alike
+	// (browsers do not apply CORS to WebSockets). Nil allows the origin the request itself was addressed to.
+	// Requests without an Origin header (no browser) are not asked about. See [AllowOrigins] and [AnyOrigin].
+	AllowOrigin func(r *http.Request, origin string) bool
+
+	// ConnectionEnded is told about each connection that ended, for metrics. It must not block. Nil: nobody is told.
+	ConnectionEnded func(Ended)
+
+	// Logger gets what nobody else is told: panics of handlers and failures of the engine. Nil discards it.
+	// Connection tokens and credentials are never logged.
+	Logger *slog.Logger
+
+	// DetailedErrors sends the text of internal errors to clients. For development only.
+	DetailedErrors bool
+
+	// MinProtocolVersion is the lowest negotiateVersion that is answered, 0 or 1. Default 0.
+	MinProtocolVersion int
+
+	// Pollers is the number of network loops. Default: GOMAXPROCS, at most 4. A negative number serves each
+	// connection by a goroutine of its own, as is done for TLS and where the platform has no poller.
+	Pollers int
+
+	Timeouts Timeouts
+	Limits   Limits
+}
+
+// Timeouts of a [Server]. A zero value means the default, a negative one never. They are looked at once per Heartbeat,
+// so that no connection needs a timer of its own; none is more exact than that.
+type Timeouts struct {
+	Handshake  time.Duration // for the whole handshake, from the transport's start; default 15 s
+	KeepAlive  time.Duration // silence of the server after which it pings; default 15 s
+	Client     time.Duration // silence of a client that has ever pinged, after which it is gone; default 30 s
+	Disconnect time.Duration // life of a negotiated connection that nobody connects to; default 15 s
+	Close      time.Duration // wait for the peer's part of the WebSocket close, then abort; default 5 s
+	Send       time.Duration // a transport write without any progress for so long closes the connection; default 10 s
+	Heartbeat  time.Duration // the tick behind all of these; default 1 s
+}
+
+// Limits of a [Server]. A zero value means the default.
+type Limits struct {
+	// Message is the largest hub message a client may send, framing included, in bytes. One byte more closes the
+	// connection. Default 32768; negative: unlimited.
+	Message int
+	// Outbox is the number of bytes waiting for one slow client beyond which TrySend says [ErrFull] and Send
+	// waits. A single larger message is taken when nothing else waits. Default 65536.
+	Outbox int
+	// Inbox is the number of bytes of one connection that may wait for an invocation slot before the connection is
+	// no longer read (TCP then holds the client back). Default 65536.
+	Inbox int
+	// ParallelInvocations is how many invocations of one connection run at a time. They start in order of arrival;
+	// with 1, the default, each starts after the previous one returned.
+	ParallelInvocations int
+	// Deferred is how many calls of one connection may be open by [Call.Defer] before its next invocation waits.
+	// Default 1024.
+	Deferred int
+	// Negotiated is how many negotiated connections may wait to be connected; beyond it negotiate answers 503
+	// (each costs about 250 bytes for at most Timeouts.Disconnect). Default 65536.
+	Negotiated int
+	// Connections is how many connections may be open; beyond it a connecting client gets 503. Default unlimited.
+	Connections int
+	// DrainRate is how many connections per second [Server.Shutdown] closes, so that they do not all come back to
+	// the other nodes in one instant. Default 2000; negative: all at once.
+	DrainRate int
+}
+
+// Identity is who stands behind a connection.
+type Identity struct {
+	UserID    string    // routes [Server.User]; "" is nobody in particular
+	Principal any       // the application's own, see [Conn.Principal]
+	Expires   time.Time // when set, the connection is closed then, and its client may reconnect
+}
+
+// Redirect sends a client elsewhere to negotiate again.
+type Redirect struct {
+	URL         string // of the other hub, without "/negotiate"
+	AccessToken string // when set, the client uses it as bearer token there
+}
+
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.AllowOrigin == nil {
+		o.AllowOrigin = sameOrigin
+	}
+	if o.Pollers == 0 {
+		o.Pollers = min(runtime.GOMAXPROCS(0), 4)
+	}
+	o.Timeouts = o.Timeouts.withDefaults()
+	o.Limits = o.Limits.withDefaults()
+	return o
+}
+
+func (t Timeouts) withDefaults() Timeouts {
+	setDefault(&t.Handshake, 15*time.Second)
+	setDefault(&t.KeepAlive, 15*time.Second)
+	setDefault(&t.Client, 30*time.Second)
+	setDefault(&t.Disconnect, 15*time.Second)
+	setDefault(&t.Close, 5*time.Second)
+	setDefault(&t.Send, 10*time.Second)
+	if t.Heartbeat <= 0 {
+		t.Heartbeat = time.Second
+	}
+	return t
+}
+
+func (l Limits) withDefaults() Limits {
+	setDefault(&l.Message, 32768)
+	setDefault(&l.Outbox, 65536)
+	setDefault(&l.Inbox, 65536)
+	setDefault(&l.ParallelInvocations, 1)
+	setDefault(&l.Deferred, 1024)
+	setDefault(&l.Negotiated, 65536)
+	setDefault(&l.DrainRate, 2000)
+	return l
+}
+
+func setDefault[T int | time.Duration](v *T, d T) {
+	if *v == 0 {
+		*v = d
+	}
+}

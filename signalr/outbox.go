@@ -1,0 +1,234 @@
+package signalr
+
+import "sync"
+
+// outbox holds what waits to be sent to one client, already framed for its transport, bounded in bytes.
+//
+// Whoever finds it idle writes to the transport himself; whoever comes while that write runs only appends, and the
+// writer takes it along. So a lone push costs one system call and no hand-over to another goroutine, and a busy
+// connection gathers many messages into one write. The lock is never held during a write.
+type outbox struct {
+	conn *Conn
+
+	mu sync.Mutex
+	// buf holds bytes from off on; nil when nothing waits. Bytes that a write may be reading are never moved: they are
+	// only appended to, or copied to a new array.
+	buf      *buffer
+	off      int
+	progress int64 // when the transport last took bytes, or when the first began to wait
+	busy     bool  // a write runs, or the transport will call flush when it takes more
+	sealed   bool  // nothing is appended any more
+	dead     bool  // the transport is gone: nothing is written any more
+	owed     bool  // somebody was told that it is full
+	notices  uint8 // 0: none; 1: OnWritable runs; 2: it runs, and is to run again
+	room     chan struct{}
+}
+
+// write appends frames as one message of the transport.
+func (o *outbox) write(frames []Frame) error {
+	p := o.conn.proto
+	n, err := sizeFor(frames, p)
+	if err != nil || n == 0 {
+		return err
+	}
+	if err = o.open(n, true); err != nil {
+		return err
+	}
+	var messages int64
+	for i := range frames {
+		o.buf.b = append(o.buf.b, frames[i].encoded[p.index()]...)
+		messages += frames[i].messages(p)
+	}
+	o.commit(messages, n)
+	return nil
+}
+
+// put appends one hub message beyond the bound: completions and pings are few, and their number is bounded elsewhere.
+func (o *outbox) put(b []byte) error {
+	if err := o.open(len(b), false); err != nil {
+		return err
+	}
+	o.buf.b = append(o.buf.b, b...)
+	o.commit(1, len(b))
+	return nil
+}
+
+// control appends bytes of the transport itself (a WebSocket pong), unless much waits already.
+func (o *outbox) control(frame []byte) {
+	o.mu.Lock()
+	if o.sealed || o.pendingLocked() > o.limit() {
+		o.mu.Unlock()
+		return
+	}
+	o.reserveLocked(len(frame))
+	o.buf.b = append(o.buf.b, frame...)
+	o.unlockAndFlush()
+}
+
+// seal appends a last message, if any, and the transport's goodbye. Nothing is accepted after it.
+func (o *outbox) seal(last []byte, code int) {
+	o.mu.Lock()
+	if o.sealed {
+		o.mu.Unlock()
+		return
+	}
+	o.sealed = true
+	o.wakeLocked()
+	o.reserveLocked(len(last) + 32)
+	if len(last) > 0 {
+		o.buf.b = o.conn.link.begin(o.buf.b, len(last))
+		o.buf.b = append(o.buf.b, last...)
+		o.buf.b = o.conn.link.end(o.buf.b)
+		o.conn.server.counters.out(1, len(last))
+	}
+	o.buf.b = o.conn.link.goodbye(o.buf.b, code)
+	o.unlockAndFlush()
+}
+
+// kill drops everything. A write that runs at this moment still has its bytes: the buffer does not return to the pool.
+func (o *outbox) kill() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.sealed, o.dead, o.busy = true, true, false
+	o.buf, o.off = nil, 0
+	o.wakeLocked()
+}
+
+// open locks the outbox and begins a message of n bytes, or returns why it cannot.
+func (o *outbox) open(n int, bounded bool) error {
+	o.mu.Lock()
+	if o.sealed {
+		o.mu.Unlock()
+		return ErrClosed
+	}
+	if waiting := o.pendingLocked(); bounded && waiting > 0 && waiting+n > o.limit() {
+		o.owed = true
+		o.mu.Unlock()
+		return ErrFull
+	}
+	o.reserveLocked(n + 16)
+	o.buf.b = o.conn.link.begin(o.buf.b, n)
+	return nil
+}
+
+// commit ends what open began.
+func (o *outbox) commit(messages int64, n int) {
+	o.buf.b = o.conn.link.end(o.buf.b)
+	o.conn.times.sent.Store(o.conn.server.now())
+	o.conn.server.counters.out(messages, n)
+	o.unlockAndFlush()
+}
+
+func (o *outbox) unlockAndFlush() {
+	start := !o.busy
+	if start {
+		o.busy = true
+		o.progress = o.conn.server.now()
+	}
+	o.mu.Unlock()
+	if start {
+		o.conn.link.flush()
+	}
+}
+
+// reserveLocked makes room for n bytes without moving those that wait.
+func (o *outbox) reserveLocked(n int) {
+	if o.buf == nil {
+		o.buf = newBuffer()
+	}
+	if o.off > 0 && cap(o.buf.b)-len(o.buf.b) < n {
+		fresh := make([]byte, 0, 2*(o.pendingLocked()+n))
+		o.buf = &buffer{b: append(fresh, o.buf.b[o.off:]...)}
+		o.off = 0
+	}
+}
+
+// advance tells that the transport took n bytes and returns what is to be written next, nil when that is nothing.
+func (o *outbox) advance(n int) []byte {
+	o.mu.Lock()
+	if o.dead {
+		o.mu.Unlock()
+		return nil
+	}
+	o.off += n
+	if n > 0 {
+		o.progress = o.conn.server.now()
+	}
+	var rest []byte
+	if o.buf != nil {
+		rest = o.buf.b[o.off:]
+	}
+	// Half: a connection at the brim would otherwise be told of room for every few bytes.
+	roomy := o.owed && len(rest) <= o.limit()/2
+	if roomy {
+		o.owed = false
+		o.wakeLocked()
+	}
+	if len(rest) == 0 {
+		rest = nil
+		o.busy = false
+		if o.buf != nil {
+			o.buf.free()
+		}
+		o.buf, o.off = nil, 0
+	}
+	drained := rest == nil && o.sealed
+	o.mu.Unlock()
+	if roomy {
+		o.conn.roomAgain()
+	}
+	if drained {
+		o.conn.link.drained()
+	}
+	return rest
+}
+
+// over reports that more waits than the bound allows, and asks for a notice when that changes.
+func (o *outbox) over() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.pendingLocked() <= o.limit() {
+		return false
+	}
+	o.owed = true
+	return true
+}
+
+// stalledSince returns since when the transport has taken nothing of what waits, 0 when nothing waits.
+func (o *outbox) stalledSince() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.pendingLocked() == 0 {
+		return 0
+	}
+	return o.progress
+}
+
+// rearm begins the wait for progress anew.
+func (o *outbox) rearm(now int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.progress = now
+}
+
+// finished reports that the outbox is sealed and empty.
+func (o *outbox) finished() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.sealed && o.pendingLocked() == 0
+}
+
+func (o *outbox) pending() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.pendingLocked()
+}
+
+func (o *outbox) pendingLocked() int {
+	if o.buf == nil {
+		return 0
+	}
+	return len(o.buf.b) - o.off
+}
+
+func (o *outbox) limit() int { return o.conn.server.opts.Limits.Outbox }

@@ -1,0 +1,96 @@
+package signalr
+
+import (
+	"sync"
+	"time"
+)
+
+// pending holds the connections that were negotiated and not connected yet. Anybody can negotiate as often as he likes,
+// so their number is bounded and each lives only for a short time.
+type pending struct {
+	limit int
+	life  time.Duration
+
+	mu     sync.Mutex
+	tokens map[string]negotiated
+	queue  []waitingToken // oldest first; entries whose token is gone are skipped
+}
+
+type negotiated struct {
+	id   string
+	user string
+}
+
+type waitingToken struct {
+	token string
+	until int64
+}
+
+func newPending(limit int, life time.Duration) *pending {
+	return &pending{limit: limit, life: life, tokens: make(map[string]negotiated)}
+}
+
+// add remembers a token; false when there are too many.
+func (p *pending) add(token string, n negotiated, now int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	// The queue is what is bounded: it also holds tokens already taken, until they would have expired. Those are
+	// let out early when they are all that fills it.
+	if len(p.queue) >= p.limit {
+		p.compactLocked()
+		if len(p.queue) >= p.limit {
+			return false
+		}
+	}
+	p.tokens[token] = n
+	p.queue = append(p.queue, waitingToken{token, now + int64(p.life)})
+	return true
+}
+
+// take returns what was negotiated under the token, once.
+func (p *pending) take(token, user string) (n negotiated, found, sameUser bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n, found = p.tokens[token]
+	if !found {
+		return n, false, false
+	}
+	if n.user != user {
+		return n, true, false
+	}
+	delete(p.tokens, token)
+	return n, true, true
+}
+
+// sweep forgets what nobody came for.
+func (p *pending) sweep(now int64) {
+	if p.life < 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := 0
+	for ; i < len(p.queue) && p.queue[i].until <= now; i++ {
+		delete(p.tokens, p.queue[i].token)
+	}
+	p.queue = append(p.queue[:0], p.queue[i:]...)
+	if len(p.queue) == 0 {
+		p.queue = nil
+	}
+}
+
+func (p *pending) compactLocked() {
+	kept := p.queue[:0]
+	for _, w := range p.queue {
+		if _, there := p.tokens[w.token]; there {
+			kept = append(kept, w)
+		}
+	}
+	p.queue = kept
+}
+
+func (p *pending) len() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.tokens)
+}

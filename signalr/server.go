@@ -1,0 +1,192 @@
+package signalr
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Server serves one hub. It is an [http.Handler] for the hub's path with and without a trailing slash and for
+// "negotiate" below it; see [Server.Mount].
+//
+// It works while [Server.Run] runs: connections made before that wait for it.
+type Server struct {
+	hub      *Hub
+	opts     Options
+	engine   *engine
+	registry *registry
+	pending  *pending
+	counters counters
+	time     func() int64 // Now, but for tests
+	clock    atomic.Int64 // time as of the last heartbeat
+
+	// spawned holds every goroutine that runs for a connection. Run waits for it.
+	spawned sync.WaitGroup
+	run     struct {
+		sync.Mutex
+		started, stopping bool
+		stop              chan struct{} // closed when the last connection is to be dropped
+		done              chan struct{} // closed when Run has returned
+	}
+}
+
+// NewServer makes a server for a hub, which it copies.
+func NewServer(hub *Hub, opts Options) *Server {
+	opts = opts.withDefaults()
+	s := &Server{
+		hub:      hub.frozen(),
+		opts:     opts,
+		registry: newRegistry(),
+		pending:  newPending(opts.Limits.Negotiated, opts.Timeouts.Disconnect),
+	}
+	s.time = Now
+	s.clock.Store(Now())
+	s.engine = newEngine(s, opts.Pollers)
+	s.run.stop = make(chan struct{})
+	s.run.done = make(chan struct{})
+	return s
+}
+
+// Mount registers the server for a hub's path on a mux, with and without trailing slash, without redirects.
+func (s *Server) Mount(mux *http.ServeMux, path string) {
+	path = strings.TrimSuffix(path, "/")
+	mux.Handle(path+"/{$}", s)
+	mux.Handle(path+"/negotiate", s)
+	if path != "" {
+		mux.Handle(path, s)
+	}
+}
+
+// ServeHTTP answers negotiate (any path ending in /negotiate) and takes connections (any other path).
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !s.allowed(w, r) {
+		return
+	}
+	switch {
+	case s.draining():
+		unavailable(w)
+	case strings.HasSuffix(r.URL.Path, "/negotiate"):
+		s.negotiate(w, r)
+	default:
+		s.endpoint(w, r)
+	}
+}
+
+// Run works until ctx ends or [Server.Shutdown] is done, owns all goroutines of the server and returns when they have
+// ended. Handlers that do not return hold it up. When ctx ends without Shutdown, all connections are closed at once;
+// their clients may reconnect. It returns nil, or why the engine failed.
+func (s *Server) Run(ctx context.Context) error {
+	s.run.Lock()
+	if s.run.started {
+		s.run.Unlock()
+		return ErrServerStopped
+	}
+	s.run.started = true
+	s.run.Unlock()
+	defer close(s.run.done)
+
+	failed := s.engine.start()
+	ticker := time.NewTicker(s.opts.Timeouts.Heartbeat)
+	defer ticker.Stop()
+	var err error
+	for working := true; working; {
+		select {
+		case <-ticker.C:
+			s.beat(s.time())
+		case <-s.run.stop:
+			working = false
+		case <-ctx.Done():
+			working = false
+		case err = <-failed:
+			working = false
+		}
+	}
+	s.dropAll()
+	s.engine.stop()
+	s.spawned.Wait()
+	return err
+}
+
+// dropAll closes what is left, with a last word but without waiting for the peers.
+func (s *Server) dropAll() {
+	s.registry.close()
+	for _, c := range s.registry.appendAll(nil) {
+		c.end(shutdownEnding())
+		c.link.hangUp()
+	}
+	<-s.registry.empty
+}
+
+func (s *Server) draining() bool {
+	s.registry.mu.Lock()
+	defer s.registry.mu.Unlock()
+	return s.registry.closed
+}
+
+func shutdownEnding() ending {
+	return ending{err: nil, allowReconnect: true, code: closeNormal, status: StatusShutdown}
+}
+
+// Shutdown ends the server in good order: from now on negotiate and new connections get 503, then each connection is
+// closed in turn, at Limits.DrainRate, with leave to reconnect. It waits until all have gone, or ctx ends, when the rest
+// is closed at once and it returns the context's error. Then Run returns.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.registry.close()
+	err := s.drain(ctx)
+	s.run.Lock()
+	started := s.run.started
+	if !s.run.stopping {
+		s.run.stopping = true
+		close(s.run.stop)
+	}
+	s.run.Unlock()
+	if started {
+		<-s.run.done
+	}
+	return err
+}
+
+// drainStep is how often a part of the connections is closed.
+const drainStep = 50 * time.Millisecond
+
+func (s *Server) drain(ctx context.Context) error {
+	all := s.registry.appendAll(nil)
+	part := len(all)
+	if rate := s.opts.Limits.DrainRate; rate > 0 {
+		part = max(1, rate*int(drainStep/time.Millisecond)/1000)
+	}
+	ticker := time.NewTicker(drainStep)
+	defer ticker.Stop()
+	for len(all) > 0 {
+		n := min(part, len(all))
+		for _, c := range all[:n] {
+			c.end(shutdownEnding())
+		}
+		all = all[n:]
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	select {
+	case <-s.registry.empty:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Conn returns the open connection with an id, nil if there is none here.
+func (s *Server) Conn(id string) *Conn { return s.registry.byID(id) }
+
+// User returns the open connections of a user.
+func (s *Server) User(userID string) []*Conn { return s.registry.appendUser(nil, userID) }
+
+// spawn runs f on a goroutine that Run waits for.
+func (s *Server) spawn(f func()) { s.spawned.Go(f) }
+
+func (s *Server) now() int64 { return s.clock.Load() }

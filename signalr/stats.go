@@ -1,0 +1,70 @@
+package signalr
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Stats are a server's counters since it was made. They only grow, except Active and Negotiated.
+type Stats struct {
+	Active     int   // connections, from the upgrade until they are over
+	Negotiated int   // tokens waiting to be connected
+	Started    int64 // connections
+	// Connections ended, by status.
+	EndedNormal, EndedTimeout, EndedShutdown, EndedError int64
+	MessagesIn, MessagesOut                              int64 // hub messages
+	BytesIn                                              int64 // read from sockets
+	BytesOut                                             int64 // of hub messages queued
+}
+
+// Ended describes a connection that is over.
+type Ended struct {
+	Transport string // "WebSockets"
+	Status    string // one of the Status constants
+	Duration  time.Duration
+}
+
+type counters struct {
+	started                        atomic.Int64
+	normal, timeout, shutdown, bad atomic.Int64
+	messagesIn, messagesOut        atomic.Int64
+	bytesIn, bytesOut              atomic.Int64
+}
+
+func (c *counters) in(messages int64) { c.messagesIn.Add(messages) }
+
+func (c *counters) out(messages int64, bytes int) {
+	c.messagesOut.Add(messages)
+	c.bytesOut.Add(int64(bytes))
+}
+
+func (c *counters) ended(status string) {
+	switch status {
+	case StatusNormal:
+		c.normal.Add(1)
+	case StatusTimeout:
+		c.timeout.Add(1)
+	case StatusShutdown:
+		c.shutdown.Add(1)
+	default:
+		c.bad.Add(1)
+	}
+}
+
+// Stats returns the counters. It is cheap enough for every scrape.
+func (s *Server) Stats() Stats {
+	c := &s.counters
+	return Stats{
+		Active:        s.registry.len(),
+		Negotiated:    s.pending.len(),
+		Started:       c.started.Load(),
+		EndedNormal:   c.normal.Load(),
+		EndedTimeout:  c.timeout.Load(),
+		EndedShutdown: c.shutdown.Load(),
+		EndedError:    c.bad.Load(),
+		MessagesIn:    c.messagesIn.Load(),
+		MessagesOut:   c.messagesOut.Load(),
+		BytesIn:       c.bytesIn.Load(),
+		BytesOut:      c.bytesOut.Load(),
+	}
+}

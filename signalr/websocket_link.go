@@ -1,0 +1,128 @@
+package signalr
+
+import (
+	"encoding/binary"
+	"sync/atomic"
+)
+
+// wire moves bytes over one socket. There is one kind per engine.
+type wire interface {
+	flush()
+	readsChanged()
+	finish() // end the socket in good order: both sides have said goodbye
+	abort()
+}
+
+// webSocket is a link over a WebSocket, whatever engine moves its bytes.
+type webSocket struct {
+	conn     *Conn
+	wire     wire // nil until attached; the outbox is busy until then
+	frames   frameReader
+	received atomic.Bool  // the peer's close frame
+	dropped  atomic.Int32 // how the link was dropped, maybe before it had a wire
+}
+
+const (
+	notDropped = iota
+	dropHangUp
+	dropAbort
+)
+
+var (
+	_ link         = (*webSocket)(nil)
+	_ frameHandler = (*webSocket)(nil)
+)
+
+func (l *webSocket) name() string { return "WebSockets" }
+
+func (l *webSocket) begin(dst []byte, n int) []byte {
+	opcode := byte(opText)
+	if p := l.conn.proto; p != nil && p.binary() {
+		opcode = opBinary
+	}
+	return appendFrameHeader(dst, opcode, n)
+}
+
+func (l *webSocket) end(dst []byte) []byte { return dst }
+
+func (l *webSocket) goodbye(dst []byte, code int) []byte {
+	dst = appendFrameHeader(dst, opClose, 2)
+	return binary.BigEndian.AppendUint16(dst, uint16(code))
+}
+
+func (l *webSocket) flush()        { l.wire.flush() }
+func (l *webSocket) readsChanged() { l.wire.readsChanged() }
+
+func (l *webSocket) drained() {
+	if l.received.Load() {
+		l.wire.finish()
+	}
+}
+
+func (l *webSocket) abort()  { l.drop(dropAbort) }
+func (l *webSocket) hangUp() { l.drop(dropHangUp) }
+
+func (l *webSocket) drop(how int32) {
+	l.dropped.Store(how)
+	if l.conn.life.attached.Load() {
+		l.dropNow()
+	}
+}
+
+func (l *webSocket) dropNow() {
+	switch l.dropped.Load() {
+	case dropAbort:
+		l.wire.abort()
+	case dropHangUp:
+		l.wire.finish()
+	}
+}
+
+// attach gives the link its wire and lets go what was queued before. The wire's reads must not have begun.
+func (l *webSocket) attach(w wire) {
+	l.wire = w
+	l.conn.life.attached.Store(true)
+	w.flush()
+	l.dropNow()
+}
+
+// input takes bytes from the wire, to which they belong again afterwards.
+func (l *webSocket) input(b []byte) {
+	l.conn.times.received.Store(l.conn.server.time())
+	l.conn.server.counters.bytesIn.Add(int64(len(b)))
+	if err := l.frames.consume(b, l); err != nil {
+		// What follows makes no sense, and a close frame of the peer could not be made out: none is waited for.
+		l.conn.end(ending{err: err, silent: true, code: closeProtocol, status: StatusError})
+		l.peerDone()
+	}
+}
+
+// peerDone notes that no more frames of the peer count, and ends the socket if nothing is left to be written.
+func (l *webSocket) peerDone() {
+	l.received.Store(true)
+	if l.conn.out.finished() {
+		l.wire.finish()
+	}
+}
+
+// gone tells that the socket is closed. It is the wire's last call.
+func (l *webSocket) gone() { l.conn.linkGone() }
+
+func (l *webSocket) data(b []byte) {
+	if !l.received.Load() {
+		l.conn.in.receive(b)
+	}
+}
+
+func (l *webSocket) control(opcode byte, payload []byte) {
+	switch opcode {
+	case opPing:
+		pong := appendFrameHeader(make([]byte, 0, 2+controlLimit), opPong, len(payload))
+		l.conn.out.control(append(pong, payload...))
+	case opClose:
+		if !l.received.Load() {
+			l.conn.inputEnded(false)
+			l.peerDone()
+		}
+	}
+}
