@@ -56,7 +56,7 @@ func (c *Call) Context() context.Context {
 		if c.state == callDone {
 			c.cancel(context.Canceled)
 		} else if c.id != "" {
-			c.conn.in.track(c)
+			c.conn.calls.add(c)
 		}
 	}
 	return c.ctx
@@ -131,7 +131,7 @@ func (c *Call) finish(v any, err error) {
 	}
 	if cancel != nil {
 		cancel(context.Canceled)
-		c.conn.in.untrack(c)
+		c.conn.calls.remove(c)
 	}
 	if was == callDeferred {
 		c.conn.in.deferredDone()

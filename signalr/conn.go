@@ -19,6 +19,7 @@ type Conn struct {
 	link  link     // set before the first byte is read
 	in    dispatcher
 	out   outbox
+	calls callIndex
 	life  life
 	times stamps
 	value struct {

@@ -12,11 +12,8 @@ import "sync"
 type dispatcher struct {
 	conn *Conn
 
-	mu      sync.Mutex
-	buf     *buffer // input from off on; nil when there is none
-	off     int
-	scanned int // bytes behind off that are known to hold no end of a message
-
+	mu    sync.Mutex
+	in    input
 	state struct {
 		pumping, again bool
 		shaken         bool // the handshake is over
@@ -29,8 +26,7 @@ type dispatcher struct {
 	deferred int     // calls open by Defer
 	blocked  *Call   // the next call, for which there was no slot
 	ready    []*Call // calls with a slot that no goroutine has begun
-	tracked  map[string]*Call
-	hold     bool // OnConnected has not returned
+	hold     bool    // OnConnected has not returned
 }
 
 // receive takes bytes of the hub stream from the link.
@@ -43,11 +39,7 @@ func (d *dispatcher) receive(b []byte) {
 		d.mu.Unlock()
 		return
 	}
-	if d.buf == nil {
-		d.buf = newBuffer()
-	}
-	d.compactLocked(len(b))
-	d.buf.b = append(d.buf.b, b...)
+	d.in.append(b, !d.state.pumping)
 	d.mu.Unlock()
 	d.pump()
 }
@@ -58,15 +50,6 @@ func (d *dispatcher) end() {
 	d.state.eof = true
 	d.mu.Unlock()
 	d.pump()
-}
-
-// compactLocked makes room at the end by dropping what was handled, unless somebody still looks at it.
-func (d *dispatcher) compactLocked(n int) {
-	if d.off == 0 || d.state.pumping || cap(d.buf.b)-len(d.buf.b) >= n {
-		return
-	}
-	d.buf.b = append(d.buf.b[:0], d.buf.b[d.off:]...)
-	d.off = 0
 }
 
 // pump handles what has come until input or slots run out, and starts goroutines for calls that got one.
@@ -132,7 +115,7 @@ func (d *dispatcher) advance() (started int) {
 		}
 	}
 	d.state.pumping = false
-	d.tidyLocked()
+	d.in.tidy(d.state.stopped)
 	was := d.state.paused
 	d.state.paused = d.crowdedLocked()
 	changed := d.state.paused != was
@@ -158,7 +141,9 @@ func (d *dispatcher) stepLocked(started *int) bool {
 	record, err := d.nextLocked()
 	if record == nil && err == nil {
 		if d.state.eof {
-			d.unlocked(d.inputDone)
+			d.mu.Unlock()
+			d.inputDone()
+			d.mu.Lock()
 		}
 		return false
 	}
@@ -178,16 +163,10 @@ func (d *dispatcher) stepLocked(started *int) bool {
 	return true
 }
 
-func (d *dispatcher) unlocked(f func()) {
-	d.mu.Unlock()
-	f()
-	d.mu.Lock()
-}
-
 // inputDone ends the connection when all that the client sent before its end is handled.
 func (d *dispatcher) inputDone() {
 	d.mu.Lock()
-	partial := d.leftLocked() > 0
+	partial := d.in.left() > 0
 	d.mu.Unlock()
 	e := ending{silent: true, code: closeNormal, status: StatusNormal}
 	if partial {
@@ -205,42 +184,16 @@ func (d *dispatcher) slotLocked() bool {
 
 // nextLocked takes the next record from the input.
 func (d *dispatcher) nextLocked() ([]byte, error) {
-	if d.buf == nil {
-		return nil, nil
-	}
 	next := nextRecord
 	if d.state.shaken {
 		next = d.conn.proto.next
 	}
-	b := d.buf.b[d.off:]
-	record, size, err := next(b, d.scanned, d.conn.server.opts.Limits.Message)
-	if record == nil {
-		d.scanned = len(b)
-		return nil, err
-	}
-	d.off += size
-	d.scanned = 0
-	return record, nil
-}
-
-// tidyLocked gives the buffer back when all of it is handled.
-func (d *dispatcher) tidyLocked() {
-	if d.buf != nil && (d.leftLocked() == 0 || d.state.stopped) {
-		d.buf.free()
-		d.buf, d.off, d.scanned = nil, 0, 0
-	}
-}
-
-func (d *dispatcher) leftLocked() int {
-	if d.buf == nil {
-		return 0
-	}
-	return len(d.buf.b) - d.off
+	return d.in.next(next, d.conn.server.opts.Limits.Message)
 }
 
 // crowdedLocked reports that too much waits for slots.
 func (d *dispatcher) crowdedLocked() bool {
-	return d.blocked != nil && !d.state.stopped && d.leftLocked() >= d.conn.server.opts.Limits.Inbox
+	return d.blocked != nil && !d.state.stopped && d.in.left() >= d.conn.server.opts.Limits.Inbox
 }
 
 // paused reports whether the link is to leave the socket unread.
@@ -291,7 +244,7 @@ func (d *dispatcher) stop() {
 	d.state.stopped = true
 	d.blocked = nil
 	if !d.state.pumping {
-		d.tidyLocked()
+		d.in.tidy(true)
 	}
 	d.mu.Unlock()
 	d.finishIfStopped()
@@ -322,35 +275,5 @@ func (d *dispatcher) deferredDone() {
 	d.mu.Unlock()
 	if poke {
 		d.pump()
-	}
-}
-
-// track makes a call reachable for the client's cancellation.
-func (d *dispatcher) track(c *Call) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.tracked == nil {
-		d.tracked = make(map[string]*Call)
-	}
-	d.tracked[c.id] = c
-}
-
-func (d *dispatcher) untrack(c *Call) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.tracked[c.id] == c {
-		delete(d.tracked, c.id)
-	}
-}
-
-func (d *dispatcher) canceled(id []byte) {
-	d.mu.Lock()
-	call := d.tracked[string(id)]
-	d.mu.Unlock()
-	if call != nil {
-		call.mu.Lock()
-		cancel := call.cancel
-		call.mu.Unlock()
-		cancel(errCanceledByClient)
 	}
 }

@@ -201,7 +201,7 @@ func TestSequential(t *testing.T) {
 			}()
 			h.until("pause", conn.in.paused)
 			conn.in.mu.Lock()
-			left := conn.in.leftLocked()
+			left := conn.in.in.left()
 			conn.in.mu.Unlock()
 			if most := h.opts.Limits.Inbox + 64<<10; left > most {
 				t.Errorf("%d bytes wait", left)

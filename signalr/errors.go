@@ -18,8 +18,7 @@ var (
 	errClientTimeout   = errors.New("client hasn't sent a message/ping within the configured timeout")
 	errSendTimeout     = errors.New("transport write made no progress within the configured timeout")
 	errExpired         = errors.New("credential has expired")
-	errTruncated       = errors.New("Connection terminated while reading a message.") //nolint:revive,staticcheck // wire text, checklist 149
-	errShutdown        = errors.New("server is shutting down")
+	errTruncated       = dataErrorf("Connection terminated while reading a message.")
 	errNoEncoding      = errors.New("signalr: frame has no encoding for the protocol of the connection")
 	errRecordSeparator = errors.New("signalr: raw JSON contains a record separator")
 )

@@ -22,7 +22,7 @@ func (c *Conn) handle(record []byte) *Call {
 	case typePing:
 		c.times.pinged.Store(true)
 	case typeCancelInvocation:
-		c.in.canceled(m.id)
+		c.calls.cancel(m.id)
 	case typeClose:
 		c.end(clientEnding(m))
 	}

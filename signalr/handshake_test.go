@@ -107,7 +107,7 @@ func TestOnConnected(t *testing.T) {
 			<-leave
 			return c.TrySend("first")
 		}
-		h := start(t, hub, Options{})
+		h := start(t, hub, Options{Limits: Limits{ParallelInvocations: 2}})
 		ask, answer := echo(1)
 		c := h.open()
 		c.send(hello + ask + "\x1e")

@@ -14,7 +14,8 @@ type Hub struct {
 	// or vanished, or the application called [Conn.Abort]. May block.
 	OnDisconnected func(*Conn, error)
 
-	// OnWritable runs when a connection that answered [ErrFull] has room again. Calls for one connection never
+	// OnWritable runs when a connection that answered [ErrFull] has room again (and may run without such an answer,
+	// when completions alone had filled the outbox). Calls for one connection never
 	// overlap. It has a goroutine of its own and may call anything.
 	OnWritable func(*Conn)
 

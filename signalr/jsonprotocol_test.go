@@ -49,7 +49,8 @@ func TestJSONWrite(t *testing.T) {
 		Null  *int   `json:"null"`
 	}
 	args := []any{
-		"مرحبا <&> 👋\u2028", payload{"a\x1eb\"\\\n\x01", []byte{0, 1, 255}, nil},
+		"مرحبا <&> 👋\u2028",
+		payload{"a\x1eb\"\\\n\x01", []byte{0, 1, 255}, nil},
 		nil, json.RawMessage(`{"raw": 1}`), 1.5, "bad \xff utf8",
 	}
 	golden(t, "item80_invocation", must(p.appendInvocation(nil, `Rec"eive`, args)))

@@ -159,6 +159,36 @@ func TestOutbox(t *testing.T) {
 	})
 }
 
+func TestAnswersAreBounded(t *testing.T) {
+	// A client that asks and asks and reads no answers is not answered without end.
+	synctest.Test(t, func(t *testing.T) {
+		hub, _ := echoHub()
+		c, l := stuck(hub, 100)
+		for i := range 50 {
+			ask, _ := echo(i)
+			c.in.receive([]byte(ask + "\x1e"))
+			synctest.Wait()
+		}
+		_, answer := echo(50)
+		if most := 100 + len(answer) + 3; c.Pending() > most {
+			t.Errorf("%d bytes wait", c.Pending())
+		}
+		l.taken.Reset()
+		for c.Pending() > 0 {
+			l.take(-1)
+			synctest.Wait()
+		}
+		want := ""
+		for i := range 50 {
+			_, answer := echo(i)
+			want += "<" + answer + "\x1e>"
+		}
+		if got := l.taken.String(); got != want {
+			t.Errorf("answers %q", got)
+		}
+	})
+}
+
 func TestAbortDropsEverything(t *testing.T) {
 	c, l := stuck(NewHub(), 100)
 	if err := c.TrySend("x"); err != nil {

@@ -1,0 +1,51 @@
+# Everything a person or CI runs. `make help` lists it.
+
+SHELL := /bin/bash
+TOOL  := go tool -modfile=tools/go.mod
+OURS  := $(shell git ls-files '*.go' 2>/dev/null)
+
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## the binary, in bin/
+	go build -o bin/esh3ar ./cmd/esh3ar
+
+run: ## a node on the embedded default
+	go run ./cmd/esh3ar serve
+
+deps: ## what the tests need besides Go: Node, Chromium, npm packages
+	scripts/deps
+
+test: deps ## all tests, with the race detector and the outside parts
+	go vet ./...
+	go test -race -timeout 15m ./...
+
+short: ## the quick loop: no outside parts
+	go test -short ./...
+
+lint: ## format, vet, staticcheck, errors, exhaustive switches, tidy modules
+	@test -z "$$($(TOOL) gofumpt -l $(OURS) | tee /dev/stderr)" || { echo "run: make fmt"; exit 1; }
+	go vet ./...
+	$(TOOL) staticcheck ./...
+	$(TOOL) go-errorlint ./...
+	$(TOOL) exhaustive -default-signifies-exhaustive ./...
+	go mod tidy -diff
+
+fmt: ## format
+	$(TOOL) gofumpt -w $(OURS)
+
+fuzz: ## every fuzz test for a while
+	scripts/fuzz 30s
+
+bench: build ## the budgets; minutes
+	bin/esh3ar bench
+
+torture: build ## kill -9 until convinced; minutes
+	bin/esh3ar torture --kills 50
+
+simulate: ## 100,000 seeded histories of delivery
+	go test ./internal/delivery -run TestSimulation -histories 100000 -timeout 30m
+
+.PHONY: help build run deps test short lint fmt fuzz bench torture simulate

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// clientFlags are common to the commands that call a node.
+type clientFlags struct {
+	URL        string `name:"url" help:"The node to call (default: http://127.0.0.1:8080)."`
+	APIKey     string `name:"api-key" help:"The business's API key (default: from bootstrap.json in the data directory)."`
+	AdminToken string `name:"admin-token" help:"The admin token (default: from bootstrap.json in the data directory)."`
+	DataDir    string `name:"data-dir" default:"./data" help:"Where to look for bootstrap.json."`
+}
+
+const defaultURL = "http://127.0.0.1:8080"
+
+// bootstrapFile is what the first start of a node leaves in its data directory.
+type bootstrapFile struct {
+	AdminToken string `json:"adminToken"`
+	BusinessID string `json:"businessId"`
+	APIKey     string `json:"apiKey"`
+}
+
+// resolve fills what the operator left out from bootstrap.json, where that is there.
+func (f *clientFlags) resolve() error {
+	f.URL = strings.TrimRight(f.URL, "/")
+	if f.URL == "" {
+		f.URL = defaultURL
+	}
+	if f.APIKey != "" && f.AdminToken != "" {
+		return nil
+	}
+	text, err := os.ReadFile(filepath.Join(f.DataDir, "bootstrap.json"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var file bootstrapFile
+	if err := json.Unmarshal(text, &file); err != nil {
+		return fmt.Errorf("%s: %w", filepath.Join(f.DataDir, "bootstrap.json"), err)
+	}
+	if f.APIKey == "" {
+		f.APIKey = file.APIKey
+	}
+	if f.AdminToken == "" {
+		f.AdminToken = file.AdminToken
+	}
+	return nil
+}
+
+// needAPIKey says what to do when there is no key.
+func (f *clientFlags) needAPIKey() error {
+	if f.APIKey == "" {
+		return usagef("no API key: give --api-key or ESH3AR_API_KEY, or run in the folder where %s/bootstrap.json is", f.DataDir)
+	}
+	return nil
+}
+
+// needAdminToken says what to do when there is no token.
+func (f *clientFlags) needAdminToken() error {
+	if f.AdminToken == "" {
+		return usagef("no admin token: give --admin-token or ESH3AR_ADMIN_TOKEN, or run in the folder where %s/bootstrap.json is", f.DataDir)
+	}
+	return nil
+}
+
+// problem is the error answer of the API (RFC 9457), as far as a terminal shows it.
+type problem struct {
+	Title  string `json:"title"`
+	Detail string `json:"detail"`
+	Code   string `json:"code"`
+	Errors []struct {
+		Pointer string `json:"pointer"`
+		Detail  string `json:"detail"`
+	} `json:"errors"`
+}
+
+func (p problem) Error() string {
+	text := p.Detail
+	if text == "" {
+		text = p.Title
+	}
+	for _, e := range p.Errors {
+		text += fmt.Sprintf("; %s: %s", e.Pointer, e.Detail)
+	}
+	return fmt.Sprintf("%s (%s)", text, p.Code)
+}
+
+// call sends one JSON request and decodes the answer into out, which may be nil.
+func (f *clientFlags) call(ctx context.Context, method, path, bearer string, header http.Header, in, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	var body io.Reader
+	if in != nil {
+		text, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, f.URL+path, body)
+	if err != nil {
+		return usagef("--url: %w", err)
+	}
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	req.Header.Set("Authorization", "Bearer "+bearer)
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("no node at %s: start one with `%s serve`, or name another with --url", f.URL, self())
+	}
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode >= 300 {
+		p := problem{Title: resp.Status}
+		_ = json.Unmarshal(text, &p) // what is no problem document shows as its status line
+		return p
+	}
+	if out == nil {
+		return nil
+	}
+	return json.Unmarshal(text, out)
+}
+
+// deviceToken asks the node for a phone's credential.
+func (f *clientFlags) deviceToken(ctx context.Context, phone string) (string, error) {
+	var answer struct {
+		AccessToken string `json:"accessToken"`
+	}
+	err := f.call(ctx, http.MethodPost, "/admin/v1/device-tokens", f.AdminToken, nil, map[string]string{"phoneNumber": phone}, &answer)
+	return answer.AccessToken, err
+}
+
+// self is how the operator started this program, so that what is printed can be typed.
+func self() string {
+	if strings.Contains(os.Args[0], "go-build") { // go run puts the binary into a temporary folder
+		return "go run ./cmd/esh3ar"
+	}
+	return os.Args[0]
+}

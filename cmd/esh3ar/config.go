@@ -1,0 +1,70 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	"go.yaml.in/yaml/v3"
+)
+
+// configFile answers for flags from a YAML file of `name: value` lines.
+type configFile struct{ values map[string]any }
+
+func loadConfig(r io.Reader) (kong.Resolver, error) {
+	file := &configFile{}
+	if err := yaml.NewDecoder(r).Decode(&file.values); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("--config: %s", strings.ReplaceAll(err.Error(), "\n", " "))
+	}
+	return file, nil
+}
+
+// Validate refuses names that are no flag of any command, so that a typing mistake does not pass for a setting.
+func (f *configFile) Validate(app *kong.Application) error {
+	known := map[string]bool{}
+	var collect func(*kong.Node)
+	collect = func(n *kong.Node) {
+		for _, flag := range n.Flags {
+			known[flag.Name] = true
+		}
+		for _, child := range n.Children {
+			collect(child)
+		}
+	}
+	collect(app.Node)
+	var unknown []string
+	for name := range f.values {
+		if !known[name] {
+			unknown = append(unknown, name)
+		}
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	slices.Sort(unknown)
+	return fmt.Errorf("--config: unknown name %s", strings.Join(unknown, ", "))
+}
+
+// Resolve gives the file's value unless the environment has one; kong asks only for flags that the command line
+// does not set.
+func (f *configFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	for _, name := range flag.Envs {
+		if _, ok := os.LookupEnv(name); ok {
+			return nil, nil
+		}
+	}
+	value, ok := f.values[flag.Name]
+	if !ok {
+		return nil, nil
+	}
+	switch value.(type) {
+	case string, bool, int, float64:
+		return fmt.Sprint(value), nil
+	default:
+		return nil, fmt.Errorf("--config: %s must be a single value", flag.Name)
+	}
+}

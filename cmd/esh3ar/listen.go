@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/phone"
+)
+
+type listenCmd struct {
+	clientFlags `embed:""`
+	Phone       string `required:"" help:"The phone number to be."`
+	Token       string `help:"A device token (default: made with the admin token)."`
+	Count       int    `help:"End after this many messages; 0: go on."`
+}
+
+// pingEvery keeps the connection from counting as dead; the server waits 30 s.
+const pingEvery = 15 * time.Second
+
+func (c *listenCmd) Run(ctx context.Context, s streams) error {
+	if err := c.resolve(); err != nil {
+		return err
+	}
+	if c.Token == "" {
+		if err := c.needAdminToken(); err != nil {
+			return err
+		}
+		var err error
+		if c.Token, err = c.deviceToken(ctx, c.Phone); err != nil {
+			return err
+		}
+	}
+	received := 0
+	for attempt := 0; ; attempt++ {
+		err := c.connection(ctx, s, &received)
+		var refused *phone.StatusError
+		var closed *phone.ErrClosed
+		switch {
+		case ctx.Err() != nil, c.Count > 0 && received >= c.Count:
+			return nil
+		case errors.As(err, &refused) && refused.Status == 401:
+			return fmt.Errorf("the device token is unknown to %s or has expired", c.URL)
+		case attempt == 0 && received == 0 && !errors.As(err, &closed):
+			return fmt.Errorf("%s: %w", c.URL, err)
+		}
+		fmt.Fprintf(s.err, "connection lost (%v), coming back\n", err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// connection is one connection from start to end.
+func (c *listenCmd) connection(ctx context.Context, s streams, received *int) error {
+	conn, err := phone.Dial(ctx, phone.Config{URL: c.URL, Token: c.Token})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	unhook := context.AfterFunc(ctx, func() { conn.Close() })
+	defer unhook()
+	fmt.Fprintf(s.err, "%s is online at %s; messages are acknowledged as they come (Ctrl-C ends)\n", c.Phone, c.URL)
+	var alive sync.WaitGroup
+	ctx, stop := context.WithCancel(ctx)
+	alive.Go(func() { keepAlive(ctx, conn) })
+	defer alive.Wait()
+	defer stop()
+	var events []phone.Event
+	for {
+		if events, err = conn.Next(events[:0], true); err != nil {
+			return err
+		}
+		for _, event := range events {
+			for _, m := range event.Messages {
+				if err := c.show(s, conn, m); err != nil {
+					return err
+				}
+				if *received++; c.Count > 0 && *received >= c.Count {
+					return c.flush(conn)
+				}
+			}
+		}
+	}
+}
+
+// keepAlive pings until ctx ends.
+func keepAlive(ctx context.Context, conn *phone.Conn) {
+	tick := time.NewTicker(pingEvery)
+	defer tick.Stop()
+	for {
+		_ = conn.Ping() // a lost connection shows at the next read
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// flush waits until the last acknowledgement is durable.
+func (c *listenCmd) flush(conn *phone.Conn) error {
+	for {
+		events, err := conn.Next(nil, true)
+		if err != nil {
+			return err
+		}
+		for _, event := range events {
+			if event.Completion == fmt.Sprint(c.Count) {
+				return nil
+			}
+		}
+	}
+}
+
+func (c *listenCmd) show(s streams, conn *phone.Conn, m phone.Message) error {
+	subject := ""
+	if m.Subject != "" {
+		subject = m.Subject + ": "
+	}
+	fmt.Fprintf(s.out, "%s  #%d  %-6s  %s  %s%s\n", m.CreatedAt, m.Seq, m.Priority, m.From, subject, m.Content)
+	id, err := json.Marshal([]string{m.ID})
+	if err != nil {
+		return err
+	}
+	_, err = conn.Invoke("AcknowledgeMessage", string(id))
+	return err
+}

@@ -1,0 +1,115 @@
+// Command esh3ar is the whole platform in one binary: the node, the clients and the instruments that prove it.
+//
+// This package knows flags, concrete types and the order of start and stop, and nothing else: each file is one
+// subcommand, and the work is done by the packages below internal.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes. Scripts rely on them.
+const (
+	exitOK    = 0
+	exitFail  = 1 // it ran and failed, or a verdict was bad
+	exitUsage = 2 // bad flags or configuration
+)
+
+// commands is the command line; each field's own file has its flags and its Run.
+type commands struct {
+	Config  kong.ConfigFlag `placeholder:"FILE" help:"YAML file with flags by name; a flag beats the environment, the environment beats the file."`
+	Serve   serveCmd        `cmd:"" help:"Run a node."`
+	Send    sendCmd         `cmd:"" help:"Send a message as a business."`
+	Listen  listenCmd       `cmd:"" help:"Be a phone in the terminal: receive messages and acknowledge them."`
+	Version versionCmd      `cmd:"" help:"Print the version."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// usageError marks a mistake of the operator in flags or configuration: one line, exit code 2.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// errVerdict means that the command has printed its bad verdict itself.
+var errVerdict = errors.New("bad verdict")
+
+// run parses args and runs one command; it returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	exited := -1 // --help ends inside Parse
+	parser, err := kong.New(&commands{},
+		kong.Name("esh3ar"),
+		kong.Description("A messaging platform: every message that was answered 202 is on disk and reaches its phone."),
+		kong.DefaultEnvars("ESH3AR"),
+		kong.Configuration(loadConfig),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { exited = code; panic(helpShown{}) }),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(streams{stdout, stderr}),
+	)
+	if err != nil {
+		panic(err) // the struct above is wrong: a programming mistake that every start would show
+	}
+	command, err := parse(parser, args)
+	if exited >= 0 {
+		return exited
+	}
+	if err == nil {
+		err = command.Run()
+	} else {
+		err = usageError{err}
+	}
+	return exitCode(err, stderr)
+}
+
+type helpShown struct{}
+
+// parse turns kong's exit after --help into a return.
+func parse(parser *kong.Kong, args []string) (command *kong.Context, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			if _, ok := r.(helpShown); !ok {
+				panic(r)
+			}
+		}
+	}()
+	return parser.Parse(args)
+}
+
+func exitCode(err error, stderr io.Writer) int {
+	var usage usageError
+	switch {
+	case err == nil, errors.Is(err, context.Canceled):
+		return exitOK
+	case errors.Is(err, errVerdict):
+		return exitFail
+	case errors.As(err, &usage):
+		fmt.Fprintln(stderr, "esh3ar:", err)
+		return exitUsage
+	default:
+		fmt.Fprintln(stderr, "esh3ar:", err)
+		return exitFail
+	}
+}
+
+// streams is where commands print.
+type streams struct{ out, err io.Writer }

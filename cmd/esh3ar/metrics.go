@@ -1,0 +1,98 @@
+package main
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/esh3artech/esh3ar/internal/intake"
+	"github.com/esh3artech/esh3ar/internal/store/embedded"
+)
+
+// metrics are what /metrics shows. Parts report through plain functions and know nothing of Prometheus.
+type metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.HistogramVec
+	waited   prometheus.Histogram
+	batch    prometheus.Histogram
+	append   prometheus.Histogram
+	sync     prometheus.Histogram
+	stage    prometheus.Histogram
+	settled  prometheus.Counter
+	live     prometheus.Histogram
+}
+
+// latencies reach from a tenth of a millisecond to some seconds.
+var latencies = prometheus.ExponentialBuckets(0.0001, 2, 16)
+
+func newMetrics() *metrics {
+	m := &metrics{registry: prometheus.NewRegistry()}
+	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
+		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
+		m.registry.MustRegister(h)
+		return h
+	}
+	m.requests = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "esh3ar_http_request_seconds", Help: "Time to answer a REST call.", Buckets: latencies,
+	}, []string{"route", "status"})
+	m.waited = histogram("esh3ar_intake_wait_seconds", "Wait of the oldest call of a batch for its commit to begin.", latencies)
+	m.batch = histogram("esh3ar_intake_batch_messages", "Messages stored by one commit.", prometheus.ExponentialBuckets(1, 2, 12))
+	m.append = histogram("esh3ar_intake_commit_seconds", "Time of a commit as the intake sees it.", latencies)
+	m.stage = histogram("esh3ar_store_stage_seconds", "Time to build a batch of the store.", latencies)
+	m.sync = histogram("esh3ar_store_sync_seconds", "Time to write and fsync a batch of the store.", latencies)
+	m.live = histogram("esh3ar_delivery_push_seconds", "From the commit of a message to its write to a connected phone.", latencies)
+	m.settled = prometheus.NewCounter(prometheus.CounterOpts{Name: "esh3ar_store_changes_total", Help: "Status changes asked of the store."})
+	m.registry.MustRegister(m.requests, m.settled, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+func (m *metrics) request(route string, status int, took time.Duration) {
+	m.requests.WithLabelValues(route, strconv.Itoa(status)).Observe(took.Seconds())
+}
+
+func (m *metrics) committed(info intake.CommitInfo) {
+	m.waited.Observe(info.Waited.Seconds())
+	m.append.Observe(info.Took.Seconds())
+	if info.Messages > 0 {
+		m.batch.Observe(float64(info.Messages))
+	}
+}
+
+func (m *metrics) stored(info embedded.CommitInfo) {
+	m.stage.Observe(info.Stage.Seconds())
+	m.sync.Observe(info.Sync.Seconds())
+	m.settled.Add(float64(info.Changes))
+}
+
+func (m *metrics) pushed(sincePublished time.Duration) { m.live.Observe(sincePublished.Seconds()) }
+
+// watch adds what is read when somebody looks.
+func (m *metrics) watch(n *node) {
+	gauge := func(name, help string, labels prometheus.Labels, value func() float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, value))
+	}
+	counter := func(name, help string, value func() uint64) {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(value()) }))
+	}
+	for i, lane := range n.intake.Lanes() {
+		labels := prometheus.Labels{"priority": lane.Priority.String()}
+		gauge("esh3ar_intake_lane_messages", "Messages that wait to be stored.", labels, func() float64 { return float64(n.intake.Lanes()[i].Messages) })
+		gauge("esh3ar_intake_lane_bytes", "Bytes that wait to be stored.", labels, func() float64 { return float64(n.intake.Lanes()[i].Bytes) })
+	}
+	gauge("esh3ar_sessions", "Phones connected to this node.", nil, func() float64 { return float64(n.engine.Stats().Sessions) })
+	counter("esh3ar_delivery_published_total", "Messages routed after their commit.", func() uint64 { return n.engine.Stats().Published })
+	counter("esh3ar_delivery_pushed_total", "Messages handed to connections, without repeats.", func() uint64 { return n.engine.Stats().Pushed })
+	counter("esh3ar_delivery_repeated_total", "Repeats after a missing acknowledgement.", func() uint64 { return n.engine.Stats().Repeated })
+	counter("esh3ar_delivery_refused_total", "Pushes that a slow connection had no room for.", func() uint64 { return n.engine.Stats().Refused })
+	counter("esh3ar_delivery_dropped_statuses_total", "Pending statuses left to the stale walk.", func() uint64 { return n.engine.Stats().Dropped })
+	counter("esh3ar_process_pauses_total", "Times the process did not run for a second or more.", func() uint64 { return n.engine.Stats().Pauses })
+}

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// samplePhone is the number of the examples that serve prints: a possible mobile number of Yemen's numbering plan.
+const samplePhone = "+967771234567"
+
+// nextSteps is what an operator can type or open once the node is up. Every line works as printed.
+type nextSteps struct {
+	self    string // how this program was started
+	url     string // of this node
+	dataDir string
+	token   string // of the sample phone, for the demo
+}
+
+func (n nextSteps) print(w io.Writer) {
+	flags := n.flags()
+	fmt.Fprintf(w, `
+Ready on %[1]s (REST API for people: %[1]s/docs)
+
+  Be the phone in a browser:
+    %[1]s/demo/#token=%[2]s
+  or in a second terminal:
+    %[3]s listen --phone %[4]s%[5]s
+  and send it a message:
+    %[3]s send --to %[4]s --text 'Hello from Esh3arTech'%[5]s
+
+`, n.url, n.token, n.self, samplePhone, flags)
+}
+
+// flags are what the client commands need to find this node and its secrets; none when all is as by default.
+func (n nextSteps) flags() string {
+	var flags string
+	if n.url != defaultURL {
+		flags += " --url " + n.url
+	}
+	if n.dataDir != "./data" && n.dataDir != "data" {
+		flags += " --data-dir " + quote(n.dataDir)
+	}
+	return flags
+}
+
+// quote makes s one word for a shell.
+func quote(s string) string {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-+:@%") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/dashboard"
+	"github.com/esh3artech/esh3ar/internal/delivery"
+	"github.com/esh3artech/esh3ar/internal/httpapi"
+	"github.com/esh3artech/esh3ar/internal/hub"
+	"github.com/esh3artech/esh3ar/internal/intake"
+	"github.com/esh3artech/esh3ar/internal/store/embedded"
+	"github.com/esh3artech/esh3ar/internal/store/powercut"
+	"github.com/esh3artech/esh3ar/signalr"
+)
+
+// node is the graph of one running node.
+type node struct {
+	config  *serveCmd
+	id      string
+	url     string
+	store   *embedded.Store
+	account account.Result
+	intake  *intake.Intake
+	engine  *delivery.Engine
+	phones  *signalr.Server
+	server  *http.Server
+	ready   atomic.Bool
+	log     *slog.Logger
+}
+
+// open builds the graph from the bottom up. Nothing of it works yet.
+func (c *serveCmd) open(ctx context.Context, addr net.Addr, log *slog.Logger) (*node, error) {
+	if err := ensureDir(c.DataDir); err != nil {
+		return nil, err
+	}
+	n := &node{config: c, url: c.baseURL(addr), log: log}
+	m := newMetrics()
+	if err := n.openStore(m); err != nil {
+		return nil, err
+	}
+	if err := n.openAccounts(ctx); err != nil {
+		return nil, errors.Join(err, n.store.Close())
+	}
+	n.engine = delivery.New(n.store, delivery.Options{Rules: delivery.Rules{AckTimeout: c.AckTimeout}, OnPush: m.pushed})
+	n.intake = intake.New(n.store, n.engine, intake.Options{OnCommit: m.committed})
+	n.phones = signalr.NewServer(hub.Mobile(n.engine), signalr.Options{
+		Authenticate: hub.Authenticate(n.account.Tokens), Logger: log,
+	})
+	handler, err := n.handler(m)
+	if err != nil {
+		return nil, errors.Join(err, n.store.Close())
+	}
+	n.server = httpapi.NewServer(handler, log)
+	m.watch(n)
+	return n, nil
+}
+
+func (n *node) openStore(m *metrics) (err error) {
+	dir := filepath.Join(n.config.DataDir, "store")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("--data-dir: %w", err)
+	}
+	options := embedded.Options{Log: n.log, OnCommit: m.stored}
+	if n.config.PowerCuts {
+		options.FS = powercut.New(vfs.Default)
+	}
+	if n.store, err = embedded.Open(dir, options); err != nil {
+		return err
+	}
+	if n.id, err = nodeID(n.config); err != nil {
+		return errors.Join(err, n.store.Close())
+	}
+	return nil
+}
+
+// nodeID is the configured name, or one made once and kept.
+func nodeID(c *serveCmd) (string, error) {
+	if c.NodeID != "" {
+		return c.NodeID, nil
+	}
+	path := filepath.Join(c.DataDir, "node-id")
+	if text, err := os.ReadFile(path); err == nil && len(strings.TrimSpace(string(text))) > 0 {
+		return strings.TrimSpace(string(text)), nil
+	}
+	id := uuid.Must(uuid.NewV7()).String()
+	return id, os.WriteFile(path, []byte(id+"\n"), 0o600)
+}
+
+func (n *node) openAccounts(ctx context.Context) (err error) {
+	bootstrap := account.Bootstrap{
+		Store: n.store, Dir: n.config.DataDir, AdminToken: n.config.AdminToken, APIKey: n.config.APIKey, Now: time.Now,
+	}
+	n.account, err = bootstrap.Run(ctx)
+	return err
+}
+
+// handler joins the REST API, the hub and the demo on one port.
+func (n *node) handler(m *metrics) (http.Handler, error) {
+	numbers, err := account.NewPhones(n.config.DefaultRegion)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", httpapi.New(httpapi.Config{
+		Intake: n.intake, Store: n.store, Keys: account.NewKeys(n.store, time.Now), Admin: n.account.Admin,
+		Tokens: n.account.Tokens, Phones: numbers, Lapsed: n.engine.Lapsed, Ready: n.readiness, Metrics: m.handler(),
+		Log: n.log, Observe: m.request,
+	}))
+	n.phones.Mount(mux, hub.MobilePath)
+	mux.Handle("/demo/", dashboard.Demo("/demo/"))
+	return mux, nil
+}
+
+func (n *node) readiness() error {
+	if !n.ready.Load() {
+		return errors.New("this node is starting or stopping")
+	}
+	return nil
+}
+
+// run starts the parts, prints what to do, and ends them in order when ctx ends or the store fails.
+func (n *node) run(ctx context.Context, listener net.Listener, s streams) error {
+	parts, stopParts := n.start(listener)
+	n.ready.Store(true)
+	n.announce(s)
+	var err error
+	select {
+	case <-ctx.Done():
+		n.log.Info("stopping")
+	case <-n.store.Failed():
+		// What the disk holds is unknown now; another write or a clean close could only make it worse.
+		return fmt.Errorf("stopped: %w", n.store.Fault())
+	case err = <-parts.failed:
+	}
+	return errors.Join(err, stopParts(context.WithoutCancel(ctx)))
+}
+
+// parts are the running parts of a node.
+type parts struct{ failed chan error }
+
+// start runs everything that has a Run. The function it returns is the order of shutdown: no new calls, phones moved
+// away, calls in flight answered, their buffers committed, what phones acknowledged settled, the store closed.
+func (n *node) start(listener net.Listener) (*parts, func(context.Context) error) {
+	p := &parts{failed: make(chan error, 1)}
+	var edges, takers, movers errgroup.Group
+	intakeCtx, stopIntake := context.WithCancel(context.Background())
+	engineCtx, stopEngine := context.WithCancel(context.Background())
+	movers.Go(func() error { return n.engine.Run(engineCtx) })
+	takers.Go(func() error { return n.intake.Run(intakeCtx) })
+	edges.Go(func() error { return p.report(n.phones.Run(context.Background())) })
+	edges.Go(func() error { return p.report(n.server.Serve(listener)) })
+	return p, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, n.config.StopWithin)
+		defer cancel()
+		n.ready.Store(false)
+		err := errors.Join(n.phones.Shutdown(ctx), n.server.Shutdown(ctx), edges.Wait())
+		stopIntake()
+		err = errors.Join(err, takers.Wait())
+		stopEngine()
+		return errors.Join(err, movers.Wait(), n.store.Close())
+	}
+}
+
+// report tells the node that a part ended on its own.
+func (p *parts) report(err error) error {
+	if err == nil || errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	select {
+	case p.failed <- err:
+	default:
+	}
+	return err
+}
+
+// announce prints the secrets of a first start, once, and what to do next.
+func (n *node) announce(s streams) {
+	if n.account.First {
+		fmt.Fprintf(s.out, "First start: these secrets are shown once and kept in %s\n  admin token  %s\n  business     %s\n  API key      %s\n",
+			filepath.Join(n.config.DataDir, account.BootstrapFile), n.account.Secrets.AdminToken, n.account.Secrets.BusinessID, n.account.Secrets.APIKey)
+	}
+	token, err := n.sampleToken()
+	if err != nil {
+		n.log.Error("make the demo's token", "error", err)
+	}
+	nextSteps{self: self(), url: n.url, dataDir: n.config.DataDir, token: token}.print(s.out)
+}
+
+func (n *node) sampleToken() (string, error) {
+	numbers, err := account.NewPhones(n.config.DefaultRegion)
+	if err != nil {
+		return "", err
+	}
+	phone, _ := numbers.Parse(samplePhone)
+	token, _, err := n.account.Tokens.Mint(phone, "demo", 0)
+	return token, err
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/account"
+)
+
+// serveCmd is the node's whole configuration; its names are part of the outward contract.
+type serveCmd struct {
+	Listen        string `default:"127.0.0.1:8080" help:"Address to listen on; port 0 picks a free one."`
+	DataDir       string `name:"data-dir" default:"./data" help:"Where everything durable is kept."`
+	DatabaseURL   string `name:"database-url" help:"PostgreSQL, once clusters are supported; empty: the embedded store."`
+	RedisURL      string `name:"redis-url" help:"Redis, once clusters are supported; empty: in-process."`
+	NodeID        string `name:"node-id" help:"This node's name (default: made once, kept in the data directory)."`
+	AdvertiseURL  string `name:"advertise-url" help:"How clients reach this node (default: from --listen)."`
+	DefaultRegion string `name:"default-region" default:"YE" help:"Region of phone numbers without a country code, such as YE."`
+	AdminToken    string `name:"admin-token" help:"Admin token to use instead of a made-up one."`
+	APIKey        string `name:"api-key" help:"API key of the business default, on first start, instead of a made-up one."`
+	LogLevel      string `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
+
+	AckTimeout time.Duration `name:"ack-timeout" default:"10s" help:"How long a phone has to acknowledge a push before it is repeated."`
+	StopWithin time.Duration `name:"stop-within" default:"20s" help:"How long SIGTERM may take to drain the node."`
+	PowerCuts  bool          `name:"simulate-power-cuts" hidden:"" help:"Keep what is not fsynced out of the disk, so that kill -9 is a power cut. For torture."`
+}
+
+// Run checks what can be checked before anything is touched, then runs the node until a signal or a fault.
+func (c *serveCmd) Run(ctx context.Context, s streams) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	log := c.logger(s)
+	listener, err := c.listen(ctx)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	n, err := c.open(ctx, listener.Addr(), log)
+	if err != nil {
+		return err
+	}
+	return n.run(ctx, listener, s)
+}
+
+// check names the first flag whose value cannot work.
+func (c *serveCmd) check() error {
+	if c.DatabaseURL != "" {
+		return usagef("--database-url: PostgreSQL is not supported by this version; leave it empty for the embedded store")
+	}
+	if c.RedisURL != "" {
+		return usagef("--redis-url: Redis is not supported by this version; leave it empty")
+	}
+	host, port, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return usagef("--listen: %q is not host:port", c.Listen)
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return usagef("--listen: %q is not a port", port)
+	}
+	if host != "" && host != "localhost" && net.ParseIP(host) == nil {
+		return usagef("--listen: %q is not an address of this machine", host)
+	}
+	if c.AdvertiseURL != "" {
+		if u, err := url.Parse(c.AdvertiseURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return usagef("--advertise-url: %q is not an http or https URL", c.AdvertiseURL)
+		}
+	}
+	if _, err := account.NewPhones(c.DefaultRegion); err != nil {
+		return usagef("--default-region: %w", err)
+	}
+	if c.DataDir == "" {
+		return usagef("--data-dir: must not be empty")
+	}
+	if c.AckTimeout <= 0 {
+		return usagef("--ack-timeout: must be longer than 0")
+	}
+	if c.StopWithin <= 0 {
+		return usagef("--stop-within: must be longer than 0")
+	}
+	return nil
+}
+
+func (c *serveCmd) listen(ctx context.Context) (net.Listener, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("--listen: %s is in use by another program; stop it or choose another port", c.Listen)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("--listen: no right to listen on %s; choose a port above 1023", c.Listen)
+	case err != nil:
+		return nil, fmt.Errorf("--listen: %w", err)
+	}
+	return listener, nil
+}
+
+func (c *serveCmd) logger(s streams) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		level = slog.LevelInfo // kong's enum lets nothing else through
+	}
+	return slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level}))
+}
+
+// baseURL is how a client on this machine, or with --advertise-url any client, reaches the node.
+func (c *serveCmd) baseURL(addr net.Addr) string {
+	if c.AdvertiseURL != "" {
+		return c.AdvertiseURL
+	}
+	host, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return "http://" + addr.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+// ensureDir makes the data directory and proves that it can be written to.
+func ensureDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("--data-dir: cannot make %s: %w; choose a folder that this user may write to", dir, errors.Unwrap(err))
+	}
+	probe, err := os.CreateTemp(dir, ".probe-*")
+	if err != nil {
+		return fmt.Errorf("--data-dir: cannot write to %s: %w; choose a folder that this user may write to", dir, errors.Unwrap(err))
+	}
+	probe.Close()
+	return os.Remove(probe.Name())
+}

@@ -1,0 +1,51 @@
+// A phone on Microsoft's SignalR client, steered over standard input and output by lines of JSON: commands come in, what
+// happens to the phone goes out. The Go test is the script.
+import * as signalR from "@microsoft/signalr";
+import readline from "node:readline";
+
+const tell = (event) => process.stdout.write(JSON.stringify(event) + "\n");
+let connection;
+let acknowledge = "none"; // or "each": as messages come
+
+function received(live, messages) {
+  tell({ event: "messages", live, messages });
+  if (acknowledge === "each") {
+    const ids = messages.map((m) => m.id);
+    connection.invoke("AcknowledgeMessages", ids).catch((error) => tell({ event: "failed", text: error.message }));
+  }
+}
+
+const commands = {
+  async connect({ url, token, ack = "none" }) {
+    acknowledge = ack;
+    connection = new signalR.HubConnectionBuilder()
+      .withUrl(url, { accessTokenFactory: () => token })
+      .withAutomaticReconnect({ nextRetryDelayInMilliseconds: () => 300 })
+      .configureLogging(signalR.LogLevel.None)
+      .build();
+    connection.on("ReceiveMessage", (message) => received(true, [message]));
+    connection.on("ReceivePendingMessages", (messages) => received(false, messages));
+    connection.onreconnecting(() => tell({ event: "reconnecting" }));
+    connection.onreconnected(() => tell({ event: "reconnected" }));
+    connection.onclose((error) => tell({ event: "closed", text: error?.message ?? "" }));
+    await connection.start();
+    return connection.connectionId;
+  },
+  async ack({ mode }) {
+    acknowledge = mode;
+  },
+  async invoke({ method, args }) {
+    return connection.invoke(method, ...args);
+  },
+  async stop() {
+    await connection.stop();
+  },
+};
+
+for await (const line of readline.createInterface({ input: process.stdin })) {
+  const command = JSON.parse(line);
+  Promise.resolve()
+    .then(() => commands[command.command](command))
+    .then((result) => tell({ event: "done", id: command.id, result: result ?? null }), (error) => tell({ event: "done", id: command.id, error: error.message }));
+}
+process.exit(0);

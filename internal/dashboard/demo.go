@@ -1,0 +1,32 @@
+// Package dashboard serves the pages of the platform: for now the phone demo, a phone in the browser on Microsoft's
+// SignalR client. The pages are static; what they show they ask the node for, with the viewer's own token.
+package dashboard
+
+import (
+	"embed"
+	"io/fs"
+	"net/http"
+)
+
+// The folder holds Microsoft's browser build of @microsoft/signalr (MIT) as npm ships it; a test compares it.
+//
+//go:embed demo
+var files embed.FS
+
+// Demo serves the phone under prefix, which begins and ends with a slash. Nothing comes from elsewhere, and the pages may
+// connect to their own node only.
+func Demo(prefix string) http.Handler {
+	root, err := fs.Sub(files, "demo")
+	if err != nil {
+		panic(err) // the folder is compiled in
+	}
+	static := http.StripPrefix(prefix, http.FileServerFS(root))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Cache-Control", "no-cache")
+		static.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,147 @@
+package httpapi
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/wire"
+)
+
+// Bounds of what an administrator sends, in code points.
+const (
+	maxName = 128
+	maxPlan = 64
+)
+
+// readObject reads a body that is one flat object. A call without a body is as one with {}.
+func (x *exchange) readObject(members ...member) error {
+	body := []byte("{}")
+	if x.r.ContentLength != 0 {
+		var err error
+		if body, err = x.readBody(maxBody); err != nil {
+			return err
+		}
+	}
+	x.in.reset(body)
+	return x.in.flat(members...)
+}
+
+// createBusiness is POST /admin/v1/businesses.
+func (a *API) createBusiness(x *exchange) error {
+	b := esh3ar.Business{ID: esh3ar.NewBusinessID(), CreatedAt: esh3ar.TimeOf(a.Now())}
+	name := member{name: "name", required: true, read: func(in *input, at place) (err error) {
+		b.Name, err = in.word(at, 1, maxName)
+		return err
+	}}
+	plan := member{name: "plan", read: func(in *input, at place) error {
+		_, ok, err := in.string(at, 1, maxPlan)
+		if ok {
+			in.note(at, notSupported, "is not supported by this version")
+		}
+		return err
+	}}
+	if err := x.readObject(name, plan); err != nil {
+		return err
+	}
+	if err := a.Store.CreateBusiness(x.r.Context(), b); err != nil {
+		return err
+	}
+	o := wire.Begin(x.buffer[:0])
+	o.String("id", b.ID.String())
+	o.String("name", b.Name)
+	o.Text("createdAt", b.CreatedAt)
+	x.buffer = o.End()
+	return x.answer(http.StatusCreated, x.buffer)
+}
+
+// createKey is POST /admin/v1/businesses/{id}/keys.
+func (a *API) createKey(x *exchange) error {
+	business, err := esh3ar.ParseBusinessID(x.params[0])
+	if err != nil {
+		return noBusiness(x)
+	}
+	if err := x.readObject(); err != nil {
+		return err
+	}
+	key := account.NewKey()
+	k := esh3ar.APIKey{ID: esh3ar.NewKeyID(), Business: business, Hash: account.HashOf(key), CreatedAt: esh3ar.TimeOf(a.Now())}
+	if err := a.Store.CreateKey(x.r.Context(), k); err != nil {
+		if esh3ar.CodeOf(err) == esh3ar.NotFound {
+			return noBusiness(x)
+		}
+		return err
+	}
+	o := wire.Begin(x.buffer[:0])
+	o.String("id", k.ID.String())
+	o.String("apiKey", key)
+	x.buffer = o.End()
+	x.w.Header()["Cache-Control"] = noStore
+	return x.answer(http.StatusCreated, x.buffer)
+}
+
+func noBusiness(x *exchange) error { return notFound.problem("no business " + x.params[0]) }
+
+// revokeKey is DELETE /admin/v1/businesses/{id}/keys/{keyId}.
+func (a *API) revokeKey(x *exchange) error {
+	business, badBusiness := esh3ar.ParseBusinessID(x.params[0])
+	key, badKey := esh3ar.ParseKeyID(x.params[1])
+	if badBusiness != nil || badKey != nil {
+		return noKey(x)
+	}
+	if err := a.Store.RevokeKey(x.r.Context(), business, key, esh3ar.TimeOf(a.Now())); err != nil {
+		if esh3ar.CodeOf(err) == esh3ar.NotFound {
+			return noKey(x)
+		}
+		return err
+	}
+	a.Keys.ForgetID(key)
+	x.send(http.StatusNoContent, nil)
+	return nil
+}
+
+func noKey(x *exchange) error {
+	return notFound.problem("business " + x.params[0] + " has no key " + x.params[1])
+}
+
+// createDeviceToken is POST /admin/v1/device-tokens.
+func (a *API) createDeviceToken(x *exchange) error {
+	var (
+		phone  esh3ar.Recipient
+		device string
+		ttl    int64
+	)
+	number := member{name: "phoneNumber", required: true, read: func(in *input, at place) error {
+		text, err := in.word(at, 1, maxPhone)
+		if err != nil || text == "" {
+			return err
+		}
+		var ok bool
+		if phone, ok = a.Phones.Parse(text); !ok {
+			in.note(at, validationFailed, "is not a possible phone number; write it like +967771234567")
+		}
+		return nil
+	}}
+	id := member{name: "deviceId", read: func(in *input, at place) (err error) {
+		device, err = in.word(at, 1, account.MaxDeviceID)
+		return err
+	}}
+	life := member{name: "ttlSeconds", read: func(in *input, at place) (err error) {
+		ttl, _, err = in.whole(at, int64(account.MinTokenTTL/time.Second), int64(account.MaxTokenTTL/time.Second))
+		return err
+	}}
+	if err := x.readObject(number, id, life); err != nil {
+		return err
+	}
+	token, expires, err := a.Tokens.Mint(phone, device, time.Duration(ttl)*time.Second)
+	if err != nil {
+		return err
+	}
+	o := wire.Begin(x.buffer[:0])
+	o.String("accessToken", token)
+	o.Text("expiresAt", esh3ar.TimeOf(expires))
+	x.buffer = o.End()
+	x.w.Header()["Cache-Control"] = noStore
+	return x.answer(http.StatusOK, x.buffer)
+}

@@ -1,0 +1,78 @@
+package httpapi
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+// sendBatch is POST /v1/messages/batch: all of it is taken, or nothing.
+func (a *API) sendBatch(x *exchange) error {
+	body, err := x.readBody(maxBatchBody)
+	if err != nil {
+		return err
+	}
+	call := &esh3ar.Call{Business: x.caller.Business, Batch: esh3ar.NewBatchID()}
+	if call.Key, err = x.idempotency(new(esh3ar.IdempotencyKey)); err != nil {
+		return err
+	}
+	if call.Messages, err = x.readBatch(body); err != nil {
+		return err
+	}
+	for _, m := range call.Messages {
+		x.complete(m)
+	}
+	answer, err := a.submit(x, call)
+	if err != nil {
+		return err
+	}
+	x.buffer = appendBatchAnswer(x.buffer[:0], &answer)
+	return x.answer(http.StatusAccepted, x.buffer)
+}
+
+func appendBatchAnswer(dst []byte, answer *esh3ar.Answer) []byte {
+	dst = append(append(append(dst, `{"batchId":"`...), answer.Batch.String()...), `","messages":[`...)
+	for i := range answer.Receipts {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendReceipt(dst, &answer.Receipts[i])
+	}
+	return append(dst, "]}"...)
+}
+
+// readBatch decodes {"messages":[…]}.
+func (x *exchange) readBatch(body []byte) (list []*esh3ar.Message, err error) {
+	in := &x.in
+	in.reset(body)
+	in.now = esh3ar.TimeOf(x.start)
+	messages := member{name: "messages", required: true, read: func(_ *input, at place) (err error) {
+		list, err = in.batch(at)
+		return err
+	}}
+	if err := in.flat(messages); err != nil {
+		return nil, err
+	}
+	return list, nil
+}
+
+func (in *messageInput) batch(at place) (list []*esh3ar.Message, err error) {
+	if in.peek() != '[' {
+		return nil, in.wrongType(at, "an array of messages")
+	}
+	count := 0
+	err = in.array(func(i int) error {
+		if count++; count > esh3ar.MaxBatch {
+			return in.skip()
+		}
+		m := &esh3ar.Message{}
+		list = append(list, m)
+		return in.message(count, m)
+	})
+	in.nextItem()
+	if count == 0 || count > esh3ar.MaxBatch {
+		in.note(at, validationFailed, "must have 1 to "+strconv.Itoa(esh3ar.MaxBatch)+" messages, has "+strconv.Itoa(count))
+	}
+	return list, err
+}

@@ -1,0 +1,119 @@
+package httpapi
+
+import (
+	"crypto/sha256"
+	"errors"
+	"io"
+	"mime"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+// readBody reads a JSON body of at most limit bytes. It is good until the answer is written.
+func (x *exchange) readBody(limit int) ([]byte, error) {
+	if err := checkMedia(x.r.Header["Content-Type"]); err != nil {
+		return nil, err
+	}
+	if x.r.ContentLength > int64(limit) {
+		return nil, tooLarge(limit)
+	}
+	// An idempotency key stands for the method, the path and the body: they are laid out as they are hashed.
+	x.buffer = append(append(append(append(x.buffer[:0], x.r.Method...), ' '), x.r.URL.Path...), '\n')
+	line := len(x.buffer)
+	for {
+		if err := x.makeRoom(); err != nil {
+			return nil, err
+		}
+		n, err := x.r.Body.Read(x.buffer[len(x.buffer):cap(x.buffer)])
+		x.buffer = x.buffer[:len(x.buffer)+n]
+		switch {
+		case len(x.buffer)-line > limit:
+			return nil, tooLarge(limit)
+		case errors.Is(err, io.EOF):
+			return x.buffer[line:], nil
+		case err != nil:
+			return nil, unread(err)
+		}
+	}
+}
+
+// makeRoom grows the buffer, when it is full, as the bytes come: a caller who only promises many does not get their memory.
+func (x *exchange) makeRoom() error {
+	if len(x.buffer) < cap(x.buffer) {
+		return nil
+	}
+	if grown := max(2*cap(x.buffer), 1<<10); grown > keepBuffer {
+		if err := x.reserve(int64(grown)); err != nil {
+			return err
+		}
+	}
+	x.buffer = slices.Grow(x.buffer, max(cap(x.buffer), 1<<10))
+	return nil
+}
+
+// unread is the answer to a body that did not come as it was announced.
+func unread(err error) error {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return requestTimeout.problem("send the body faster, or less of it")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return invalidJSON.problem("the body ended before its Content-Length")
+	default:
+		return invalidJSON.problem("the body could not be read: " + err.Error())
+	}
+}
+
+func tooLarge(limit int) error {
+	return bodyTooLarge.problem("at most " + strconv.Itoa(limit) + " bytes are taken")
+}
+
+func checkMedia(values []string) error {
+	if len(values) == 1 && values[0] == "application/json" {
+		return nil
+	}
+	if len(values) != 1 {
+		return unsupportedMedia.problem("send one header Content-Type: application/json")
+	}
+	media, params, err := mime.ParseMediaType(values[0])
+	if err != nil || media != "application/json" {
+		return unsupportedMedia.problem("send Content-Type: application/json")
+	}
+	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
+		return unsupportedMedia.problem("only the charset utf-8 is taken")
+	}
+	return nil
+}
+
+// keyLife is how long an idempotency key is kept.
+const keyLife = 24 * time.Hour
+
+// idempotency reads the key of a call, if it has one, into k. It wants the body read and not decoded yet.
+func (x *exchange) idempotency(k *esh3ar.IdempotencyKey) (*esh3ar.IdempotencyKey, error) {
+	values := x.r.Header["Idempotency-Key"]
+	if len(values) == 0 {
+		return nil, nil
+	}
+	if len(values) > 1 || !goodKey(values[0]) {
+		p := validationFailed.problem("1 fault")
+		p.Errors = []fault{{Header: "Idempotency-Key", Code: validationFailed.code, Detail: "must be one value of 1 to 255 visible ASCII characters"}}
+		return nil, p
+	}
+	*k = esh3ar.IdempotencyKey{
+		Key: values[0], Fingerprint: sha256.Sum256(x.buffer), ExpiresAt: esh3ar.TimeOf(x.api.Now().Add(keyLife)),
+	}
+	return k, nil
+}
+
+func goodKey(key string) bool {
+	for i := range len(key) {
+		if key[i] <= ' ' || key[i] > '~' {
+			return false
+		}
+	}
+	return key != "" && len(key) <= 255
+}

@@ -1,0 +1,305 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/esh3artech/esh3ar/internal/httpapi"
+)
+
+// contract is the OpenAPI document as a judge: every exchange of every test in this package is held against it.
+type contract struct {
+	doc      map[string]any
+	compiler *jsonschema.Compiler
+	mu       sync.Mutex
+	schemas  map[string]*jsonschema.Schema
+}
+
+var theContract = sync.OnceValue(func() *contract {
+	text, err := os.ReadFile("openapi.json")
+	if err != nil {
+		panic(err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		panic(err)
+	}
+	c := &contract{doc: doc.(map[string]any), compiler: jsonschema.NewCompiler(), schemas: map[string]*jsonschema.Schema{}}
+	c.compiler.DefaultDraft(jsonschema.Draft2020)
+	c.compiler.AssertFormat()
+	if err := c.compiler.AddResource("mem:///openapi.json", doc); err != nil {
+		panic(err)
+	}
+	return c
+})
+
+// schema compiles what stands at a pointer of the document.
+func (c *contract) schema(pointer string) (*jsonschema.Schema, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.schemas[pointer]; s != nil {
+		return s, nil
+	}
+	s, err := c.compiler.Compile("mem:///openapi.json#" + pointer)
+	c.schemas[pointer] = s
+	return s, err
+}
+
+// judge holds a JSON text against the schema at a pointer.
+func (c *contract) judge(pointer string, body []byte) error {
+	s, err := c.schema(pointer)
+	if err != nil {
+		return err
+	}
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	return s.Validate(value)
+}
+
+// at walks into the document; nil where there is nothing.
+func (c *contract) at(names ...string) any {
+	var value any = c.doc
+	for _, name := range names {
+		m, ok := value.(map[string]any)
+		if !ok {
+			return nil
+		}
+		value = m[name]
+	}
+	return value
+}
+
+// path finds the path of the document that a request's path is an instance of.
+func (c *contract) path(path string) string {
+	parts := strings.Split(path, "/")
+	for _, name := range slices.Sorted(keys(c.at("paths"))) {
+		template := strings.Split(name, "/")
+		if len(template) == len(parts) && slices.EqualFunc(template, parts, func(t, p string) bool {
+			return t == p || strings.HasPrefix(t, "{") && p != ""
+		}) {
+			return name
+		}
+	}
+	return ""
+}
+
+func keys(object any) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		m, _ := object.(map[string]any)
+		for name := range m {
+			if !yield(name) {
+				return
+			}
+		}
+	}
+}
+
+func pointer(names ...string) string {
+	var p strings.Builder
+	for _, name := range names {
+		p.WriteString("/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name))
+	}
+	return p.String()
+}
+
+// check holds one exchange against the document.
+func (c *contract) check(t *testing.T, r *http.Request, sent []byte, got reply) {
+	t.Helper()
+	path, method := c.path(r.URL.Path), strings.ToLower(r.Method)
+	if r.Method == http.MethodHead {
+		method = "get"
+	}
+	media, _, _ := strings.Cut(got.header.Get("Content-Type"), ";")
+	where := r.Method + " " + r.URL.Path + " → " + strconv.Itoa(got.status)
+	if c.at("paths", path, method) == nil { // no such path or method: only these are told
+		if got.status != http.StatusNotFound && got.status != http.StatusMethodNotAllowed {
+			t.Errorf("%s: the call is not in the document", where)
+		}
+		c.checkBody(t, where, "/components/schemas/Problem", got.body)
+		return
+	}
+	answer := []string{"paths", path, method, "responses", strconv.Itoa(got.status)}
+	if c.at(answer...) == nil {
+		t.Errorf("%s: the status is not in the document", where)
+		return
+	}
+	for name := range keys(c.at(append(answer, "headers")...)) {
+		if name == "Retry-After" && got.header.Get(name) == "" {
+			t.Errorf("%s: no header %s", where, name)
+		}
+	}
+	if len(got.body) > 0 && r.Method != http.MethodHead {
+		content := append(answer, "content", media)
+		switch {
+		case c.at(content...) == nil:
+			t.Errorf("%s: content type %q is not in the document", where, media)
+		case strings.HasSuffix(media, "json"):
+			c.checkBody(t, where, pointer(append(content, "schema")...), got.body)
+		}
+	}
+	if len(sent) > 0 && got.status < 300 {
+		c.checkBody(t, where+": the accepted request", pointer("paths", path, method, "requestBody", "content", "application/json", "schema"), sent)
+	}
+}
+
+func (c *contract) checkBody(t *testing.T, where, schema string, body []byte) {
+	t.Helper()
+	if schema == "" {
+		return
+	}
+	if err := c.judge(schema, body); err != nil {
+		t.Errorf("%s: %v\nin %s", where, err, body)
+	}
+}
+
+func TestTheDocumentHasEveryRouteAndNoOther(t *testing.T) {
+	t.Parallel()
+	c := theContract()
+	routes := httpapi.Routes()
+	for path, methods := range routes {
+		for _, method := range methods {
+			if c.at("paths", path, strings.ToLower(method)) == nil {
+				t.Errorf("%s %s is not in the document", method, path)
+			}
+		}
+	}
+	for path := range keys(c.at("paths")) {
+		for method := range keys(c.at("paths", path)) {
+			if method != "parameters" && !slices.Contains(routes[path], strings.ToUpper(method)) {
+				t.Errorf("%s %s of the document is no route", method, path)
+			}
+		}
+	}
+}
+
+func TestTheDocumentHasEveryCodeAndNoOther(t *testing.T) {
+	t.Parallel()
+	c := theContract()
+	var documented []string
+	for _, code := range c.at("components", "schemas", "Problem", "properties", "code", "enum").([]any) {
+		documented = append(documented, code.(string))
+	}
+	codes := httpapi.Codes()
+	for code := range codes {
+		if !slices.Contains(documented, code) {
+			t.Errorf("%s is not in the document", code)
+		}
+	}
+	for _, code := range documented {
+		if codes[code] == 0 {
+			t.Errorf("%s of the document is no code", code)
+		}
+	}
+}
+
+// TestTheDocumentIsSound checks what OpenAPI 3.1 asks and a JSON schema cannot say.
+func TestTheDocumentIsSound(t *testing.T) {
+	t.Parallel()
+	c := theContract()
+	if v, _ := c.doc["openapi"].(string); !strings.HasPrefix(v, "3.1.") {
+		t.Errorf("openapi %q", v)
+	}
+	for name := range keys(c.at("components", "schemas")) {
+		if _, err := c.schema(pointer("components", "schemas", name)); err != nil {
+			t.Errorf("schema %s: %v", name, err)
+		}
+	}
+	ids := map[string]string{}
+	for path := range keys(c.at("paths")) {
+		for method := range keys(c.at("paths", path)) {
+			if method != "parameters" {
+				c.checkOperation(t, path, method, ids)
+			}
+		}
+	}
+	c.checkReferences(t, c.doc)
+}
+
+func (c *contract) checkOperation(t *testing.T, path, method string, ids map[string]string) {
+	t.Helper()
+	where := method + " " + path
+	id, _ := c.at("paths", path, method, "operationId").(string)
+	if id == "" || ids[id] != "" {
+		t.Errorf("%s: operationId %q is empty or also that of %s", where, id, ids[id])
+	}
+	ids[id] = where
+	declared := map[string]bool{}
+	for _, list := range []any{c.at("paths", path, method, "parameters"), c.at("paths", path, "parameters")} {
+		parameters, _ := list.([]any)
+		for _, p := range parameters {
+			if m := p.(map[string]any); m["in"] == "path" {
+				declared["{"+m["name"].(string)+"}"] = m["required"] == true
+			}
+		}
+	}
+	for part := range strings.SplitSeq(path, "/") {
+		if strings.HasPrefix(part, "{") && !declared[part] {
+			t.Errorf("%s: path parameter %s is not declared as required", where, part)
+		}
+	}
+	for status := range keys(c.at("paths", path, method, "responses")) {
+		answer := []string{"paths", path, method, "responses", status}
+		if c.at(append(answer, "description")...) == nil {
+			t.Errorf("%s %s: no description", where, status)
+		}
+		for media := range keys(c.at(append(answer, "content")...)) {
+			if _, err := c.schema(pointer(append(answer, "content", media, "schema")...)); err != nil {
+				t.Errorf("%s %s: %v", where, status, err)
+			}
+		}
+	}
+}
+
+func (c *contract) checkReferences(t *testing.T, value any) {
+	t.Helper()
+	switch v := value.(type) {
+	case map[string]any:
+		if ref, ok := v["$ref"].(string); ok {
+			if names := strings.Split(ref, "/"); names[0] != "#" || c.at(names[1:]...) == nil {
+				t.Errorf("reference %s leads nowhere", ref)
+			}
+		}
+		for _, inner := range v {
+			c.checkReferences(t, inner)
+		}
+	case []any:
+		for _, inner := range v {
+			c.checkReferences(t, inner)
+		}
+	}
+}
+
+// TestTheJudgeCanSayNo keeps the checks above from passing for want of teeth.
+func TestTheJudgeCanSayNo(t *testing.T) {
+	t.Parallel()
+	for schema, body := range map[string]string{
+		"/components/schemas/Accepted":   `{"id":"x","status":"queued"}`,
+		"/components/schemas/NewMessage": `{"recipientPhoneNumber":"+967771234567","messageContent":""}`,
+		"/components/schemas/Problem":    `{"code":"made_up"}`,
+		"/components/schemas/Event":      `{}`,
+		"/components/schemas/Message":    `{"id":null}`,
+	} {
+		if theContract().judge(schema, []byte(body)) == nil {
+			t.Errorf("%s takes %s", schema, body)
+		}
+	}
+}
+
+func decode[T any](t *testing.T, body []byte) (v T) {
+	t.Helper()
+	if err := json.Unmarshal(body, &v); err != nil {
+		t.Fatalf("%v in %s", err, body)
+	}
+	return v
+}

@@ -1,0 +1,133 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/account"
+)
+
+// exchange is one request and its answer. A pool keeps it with its buffers; nothing of it may be held beyond its handler.
+type exchange struct {
+	api      *API
+	w        http.ResponseWriter
+	r        *http.Request
+	start    time.Time
+	params   [maxParams]string // values of the path's {…}, in order
+	caller   account.Caller    // of a business's call
+	status   int               // answered; zero: not yet
+	reserved int64             // of the API's memory for large bodies and answers
+	buffer   []byte            // the request's line and body, then the answer
+	in       messageInput
+}
+
+// keepBuffer is as much as a pooled exchange keeps, in bytes; what is larger is counted while it lasts.
+const keepBuffer = 16 << 10
+
+func (x *exchange) begin(w http.ResponseWriter, r *http.Request) {
+	x.w, x.r, x.start = w, r, time.Now()
+	x.params, x.caller, x.status = [maxParams]string{}, account.Caller{}, 0
+}
+
+// end gives the exchange back.
+func (x *exchange) end() {
+	if x.reserved > 0 {
+		x.api.memory.Add(-x.reserved)
+		x.reserved = 0
+	}
+	x.w, x.r = nil, nil
+	x.in.list, x.in.strays = nil, nil
+	if cap(x.buffer) > keepBuffer || cap(x.in.text) > keepBuffer {
+		x.buffer, x.in.text = nil, nil
+	}
+	x.in.data = nil
+	x.api.exchanges.Put(x)
+}
+
+// reserve takes n bytes of the memory for large bodies and answers, or answers Overloaded: callers who send much at once
+// must not take the memory that all others need.
+func (x *exchange) reserve(n int64) error {
+	if x.api.memory.Add(n) > x.api.Memory {
+		x.api.memory.Add(-n)
+		return &esh3ar.Error{Code: esh3ar.Overloaded, Text: "too many large calls at once"}
+	}
+	x.reserved += n
+	return nil
+}
+
+// answer sends a body of JSON.
+func (x *exchange) answer(status int, body []byte) error {
+	x.w.Header()["Content-Type"] = jsonType
+	x.send(status, body)
+	return nil
+}
+
+const (
+	// largeAnswer is what a connection may not take at once, in bytes: such a caller gets slowAnswer to read it, so that
+	// one who does not read cannot hold it for ever.
+	largeAnswer = 64 << 10
+	slowAnswer  = time.Minute
+	// countedAnswer is what net/http does not count by itself: longer answers would go out in chunks.
+	countedAnswer = 2 << 10
+)
+
+// send sends the status, the headers that are set, and the body. A caller who has gone hears nothing.
+func (x *exchange) send(status int, body []byte) {
+	x.status = status
+	if len(body) >= countedAnswer {
+		x.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	}
+	if len(body) < largeAnswer {
+		x.w.WriteHeader(status)
+		_, _ = x.w.Write(body)
+		return
+	}
+	control := http.NewResponseController(x.w)
+	_ = control.SetWriteDeadline(time.Now().Add(slowAnswer)) // not every writer has deadlines; ours has
+	x.w.WriteHeader(status)
+	_, _ = x.w.Write(body)
+	_ = control.Flush()
+	_ = control.SetWriteDeadline(time.Time{})
+}
+
+// refuse answers an error.
+func (x *exchange) refuse(err error) {
+	p := problemOf(err)
+	x.log(p, err)
+	if x.status != 0 {
+		return
+	}
+	body, err := json.Marshal(p)
+	if err != nil {
+		body = []byte(`{"code":"internal"}`) // strings and numbers always encode
+	}
+	p.headers(x.w.Header())
+	x.send(p.Status, body)
+}
+
+// log writes down what an operator has to know: failures that are ours. The rest is in the metrics.
+func (x *exchange) log(p *problem, err error) {
+	if x.r.Context().Err() != nil || p.Code != internal.code && p.Code != outcomeUnknown.code {
+		return // also: whatever went wrong after the caller left
+	}
+	x.api.Log.Error("request failed", "method", x.r.Method, "path", x.r.URL.Path, "code", p.Code, "error", err)
+}
+
+// survive answers a handler's panic; it must be deferred.
+func (x *exchange) survive(cause any) {
+	if cause == nil {
+		return
+	}
+	if cause == http.ErrAbortHandler { //nolint:errorlint // compared as net/http does
+		panic(cause)
+	}
+	x.api.Log.Error("handler panicked", "method", x.r.Method, "path", x.r.URL.Path, "cause", cause, "stack", string(debug.Stack()))
+	if x.status != 0 {
+		panic(http.ErrAbortHandler) // half an answer must not look like a whole one
+	}
+	x.refuse(internal.problem(internal.hint))
+}

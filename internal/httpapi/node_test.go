@@ -1,0 +1,126 @@
+package httpapi_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/httpapi"
+	"github.com/esh3artech/esh3ar/internal/intake"
+	"github.com/esh3artech/esh3ar/internal/store/embedded"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// node is the API over a real store and a real intake.
+type node struct {
+	store  *embedded.Store
+	config httpapi.Config
+	api    http.Handler
+	key    string // of the business default
+	admin  string
+}
+
+func newNode(t testing.TB) *node {
+	t.Helper()
+	store, err := embedded.Open(t.TempDir(), embedded.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	result, err := (&account.Bootstrap{Store: store, Dir: t.TempDir(), Now: time.Now}).Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	phones, err := account.NewPhones("YE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := intake.New(store, unheard{}, intake.Options{})
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- calls.Run(ctx) }()
+	t.Cleanup(func() { stop(); <-done })
+	n := &node{
+		store: store, key: result.Secrets.APIKey, admin: result.Secrets.AdminToken,
+		config: httpapi.Config{
+			Intake: calls, Store: store, Keys: account.NewKeys(store, time.Now), Admin: result.Admin, Tokens: result.Tokens,
+			Phones: phones, Lapsed: func(esh3ar.Recipient, []esh3ar.MessageID) {}, Ready: func() error { return nil },
+			Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+				_, _ = io.WriteString(w, "up 1\n")
+			}),
+		},
+	}
+	n.api = httpapi.New(n.config)
+	return n
+}
+
+// with is the node with another configuration.
+func (n *node) with(change func(*httpapi.Config)) *node {
+	other := *n
+	change(&other.config)
+	other.api = httpapi.New(other.config)
+	return &other
+}
+
+// reply is what a call was answered.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// ask is a call to come.
+type ask struct {
+	method, path, token, body string
+	header                    map[string]string
+}
+
+// do makes a call and holds it against the OpenAPI document.
+func (n *node) do(t *testing.T, a ask) reply {
+	t.Helper()
+	r := httptest.NewRequest(a.method, a.path, strings.NewReader(a.body))
+	if a.body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if a.token != "" {
+		r.Header.Set("Authorization", "Bearer "+a.token)
+	}
+	for name, value := range a.header {
+		r.Header.Set(name, value)
+	}
+	w := httptest.NewRecorder()
+	n.api.ServeHTTP(w, r)
+	got := reply{w.Code, w.Header(), w.Body.Bytes()}
+	theContract().check(t, r, []byte(a.body), got)
+	return got
+}
+
+func (n *node) get(t *testing.T, path string) reply {
+	t.Helper()
+	return n.do(t, ask{method: "GET", path: path, token: n.key})
+}
+
+func (n *node) post(t *testing.T, path, body string) reply {
+	t.Helper()
+	return n.do(t, ask{method: "POST", path: path, token: n.key, body: body})
+}
+
+func (n *node) adminPost(t *testing.T, path, body string) reply {
+	t.Helper()
+	return n.do(t, ask{method: "POST", path: path, token: n.admin, body: body})
+}
+
+// unheard is where messages go when there is no delivery.
+type unheard struct{}
+
+func (unheard) Publish([]*esh3ar.Message) {}

@@ -1,0 +1,130 @@
+package httpapi
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+// problem is an error answer (RFC 9457). Its code is stable; the words are for people.
+type problem struct {
+	Type   string  `json:"type"`
+	Title  string  `json:"title"`
+	Status int     `json:"status"`
+	Code   string  `json:"code"`
+	Detail string  `json:"detail,omitempty"`
+	Errors []fault `json:"errors,omitempty"`
+
+	retryAfter time.Duration // zero: a second
+}
+
+func (p *problem) Error() string { return p.Code + ": " + p.Detail }
+
+// kind is the fixed part of a problem.
+type kind struct {
+	status int
+	code   string
+	title  string
+	hint   string // the detail, where the error has no words for callers
+}
+
+// The problems there are.
+var (
+	invalidJSON      = kind{status: 400, code: "invalid_json", title: "The body is not valid JSON"}
+	unauthenticated  = kind{status: 401, code: "unauthenticated", title: "Authentication is required"}
+	forbidden        = kind{status: 403, code: "forbidden", title: "This credential may not do that"}
+	notFound         = kind{status: 404, code: "not_found", title: "There is no such thing"}
+	methodNotAllowed = kind{status: 405, code: "method_not_allowed", title: "This path does not have that method"}
+	requestTimeout   = kind{status: 408, code: "request_timeout", title: "The body came too slowly"}
+	notCancelable    = kind{status: 409, code: "not_cancelable", title: "The message cannot be canceled any more"}
+	bodyTooLarge     = kind{status: 413, code: "body_too_large", title: "The body is too large"}
+	unsupportedMedia = kind{status: 415, code: "unsupported_media_type", title: "The body must be application/json"}
+	validationFailed = kind{status: 422, code: "validation_failed", title: "The request has faults"}
+	invalidCharacter = kind{status: 422, code: "invalid_character", title: "A string holds a character that cannot be stored"}
+	mismatch         = kind{status: 422, code: "idempotency_mismatch", title: "The idempotency key was used for another call"}
+	notSupported     = kind{status: 422, code: "not_supported", title: "That is not built yet"}
+	rateLimited      = kind{status: 429, code: "rate_limited", title: "Too many calls", hint: "send fewer calls in a second"}
+	internal         = kind{status: 500, code: "internal", title: "Something went wrong here", hint: "the failure is in the log of this node"}
+	outcomeUnknown   = kind{status: 502, code: "outcome_unknown", title: "It is not known whether the call was taken", hint: "send it again with the same idempotency key"}
+	overloaded       = kind{status: 503, code: "overloaded", title: "The system is full", hint: "nothing was taken; try again later"}
+	storeUnavailable = kind{status: 503, code: "store_unavailable", title: "The store cannot answer", hint: "nothing was taken; try again later"}
+	storageFull      = kind{status: 503, code: "storage_full", title: "The disk is nearly full", hint: "nothing was taken; the operator has to make room"}
+)
+
+// all lists them, in the order of their statuses.
+func all() []kind {
+	return []kind{
+		invalidJSON, unauthenticated, forbidden, notFound, methodNotAllowed, requestTimeout, notCancelable, bodyTooLarge,
+		unsupportedMedia, validationFailed, invalidCharacter, mismatch, notSupported, rateLimited, internal, outcomeUnknown,
+		overloaded, storeUnavailable, storageFull,
+	}
+}
+
+// kinds is the one table from the platform's codes to answers.
+var kinds = map[esh3ar.Code]kind{
+	esh3ar.Internal:            internal,
+	esh3ar.Invalid:             validationFailed,
+	esh3ar.Unauthenticated:     unauthenticated,
+	esh3ar.Forbidden:           forbidden,
+	esh3ar.NotFound:            notFound,
+	esh3ar.NotCancelable:       notCancelable,
+	esh3ar.IdempotencyMismatch: mismatch,
+	esh3ar.NotSupported:        notSupported,
+	esh3ar.RateLimited:         rateLimited,
+	esh3ar.Overloaded:          overloaded,
+	esh3ar.StoreUnavailable:    storeUnavailable,
+	esh3ar.StorageFull:         storageFull,
+	esh3ar.OutcomeUnknown:      outcomeUnknown,
+	esh3ar.Abandoned:           overloaded,
+}
+
+// problem is an answer of this kind. Its type leads to what the API's own documentation says of the code.
+func (k kind) problem(detail string) *problem {
+	return &problem{Type: "/docs#" + k.code, Title: k.title, Status: k.status, Code: k.code, Detail: detail}
+}
+
+// problemOf turns any error into an answer. For what is not the caller's fault only words made for callers are shown: what
+// a store says of its files belongs in the log.
+func problemOf(err error) *problem {
+	if p, ok := errors.AsType[*problem](err); ok {
+		return p
+	}
+	k := kinds[esh3ar.CodeOf(err)]
+	p := k.problem(k.hint)
+	e, ok := errors.AsType[*esh3ar.Error](err)
+	switch {
+	case k.status < http.StatusInternalServerError:
+		p.Detail = err.Error()
+	case ok && e.Text != "" && k.code != internal.code:
+		p.Detail = e.Text
+	}
+	if ok {
+		p.retryAfter = e.RetryAfter
+	}
+	return p
+}
+
+// headers adds what the status asks for.
+func (p *problem) headers(h http.Header) {
+	h["Content-Type"] = problemType
+	h["Cache-Control"] = noStore
+	switch p.Status {
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", `Bearer realm="esh3ar"`)
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		h.Set("Retry-After", strconv.FormatInt(max(1, int64((p.retryAfter+time.Second-1)/time.Second)), 10))
+	case http.StatusRequestTimeout:
+		h.Set("Connection", "close") // the rest of the body may still come
+	}
+}
+
+// Values of headers, shared by all answers: net/http only reads them.
+var (
+	jsonType    = []string{"application/json"}
+	problemType = []string{"application/problem+json"}
+	noStore     = []string{"no-store"}
+	replayed    = []string{"true"}
+)

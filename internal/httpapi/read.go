@@ -1,0 +1,82 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/wire"
+)
+
+// own finds a message of the caller; another business's is not there.
+func (a *API) own(x *exchange) (esh3ar.Record, error) {
+	id, err := esh3ar.ParseMessageID(x.params[0])
+	if err != nil {
+		return esh3ar.Record{}, noMessage(x)
+	}
+	record, err := a.Store.Message(x.r.Context(), id)
+	if err == nil && record.Business != x.caller.Business || err != nil && esh3ar.CodeOf(err) == esh3ar.NotFound {
+		return esh3ar.Record{}, noMessage(x)
+	}
+	return record, err
+}
+
+// noMessage is one answer for what is not there and what is another business's, so that nobody learns the difference.
+func noMessage(x *exchange) error { return notFound.problem("no message " + x.params[0]) }
+
+// get is GET /v1/messages/{id}.
+func (a *API) get(x *exchange) error {
+	record, err := a.own(x)
+	if err != nil {
+		return err
+	}
+	return x.answerRecord(&record)
+}
+
+// history is GET /v1/messages/{id}/events.
+func (a *API) history(x *exchange) error {
+	record, err := a.own(x)
+	if err != nil {
+		return err
+	}
+	events, err := a.Store.History(x.r.Context(), record.ID)
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(struct {
+		Items []esh3ar.Event `json:"items"`
+	}{events})
+	if err != nil {
+		return err
+	}
+	return x.answer(http.StatusOK, body)
+}
+
+func (x *exchange) answerRecord(r *esh3ar.Record) error {
+	x.buffer = appendRecord(x.buffer[:0], r)
+	return x.answer(http.StatusOK, x.buffer)
+}
+
+func appendRecord(dst []byte, r *esh3ar.Record) []byte {
+	o := wire.Begin(dst)
+	o.Text("id", r.ID)
+	o.String("status", r.Status.String())
+	if r.Seq != 0 {
+		o.Uint("seq", uint64(r.Seq))
+	}
+	o.Text("recipientPhoneNumber", r.Recipient)
+	o.String("messageContent", r.Content)
+	o.Optional("subject", r.Subject)
+	o.String("priority", r.Priority.String())
+	o.Optional("correlationId", r.CorrelationID)
+	o.Pairs("metadata", r.Metadata)
+	o.Text("createdAt", r.CreatedAt())
+	o.Time("scheduledAt", r.ScheduledAt)
+	o.Time("sentAt", r.SentAt)
+	o.Time("deliveredAt", r.DeliveredAt)
+	o.Time("readAt", r.ReadAt)
+	o.Time("endedAt", r.EndedAt)
+	o.Uint("attempts", uint64(r.Attempts))
+	o.Optional("failureReason", r.Reason)
+	return o.End()
+}

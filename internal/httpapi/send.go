@@ -1,0 +1,92 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/wire"
+)
+
+// sending is a call with its one message, and the header of its answer, in one allocation: the hot path.
+type sending struct {
+	call     esh3ar.Call
+	message  esh3ar.Message
+	messages [1]*esh3ar.Message
+	key      esh3ar.IdempotencyKey
+	location [1]string
+}
+
+// send is POST /v1/messages.
+func (a *API) send(x *exchange) error {
+	body, err := x.readBody(maxBody)
+	if err != nil {
+		return err
+	}
+	s := &sending{}
+	s.messages[0] = &s.message
+	s.call.Business, s.call.Messages = x.caller.Business, s.messages[:]
+	if s.call.Key, err = x.idempotency(&s.key); err != nil {
+		return err
+	}
+	if err := x.readMessage(body, &s.message); err != nil {
+		return err
+	}
+	x.complete(&s.message)
+	answer, err := a.submit(x, &s.call)
+	if err != nil {
+		return err
+	}
+	receipt := &answer.Receipts[0]
+	x.buffer = appendReceipt(x.buffer[:0], receipt)
+	s.location[0] = location(receipt.ID)
+	x.w.Header()["Location"] = s.location[:]
+	return x.answer(http.StatusAccepted, x.buffer)
+}
+
+// submit takes a call through intake.
+func (a *API) submit(x *exchange, call *esh3ar.Call) (esh3ar.Answer, error) {
+	answer, err := a.Intake.Submit(x.r.Context(), call)
+	if err != nil {
+		return answer, err
+	}
+	switch answer.Outcome {
+	case esh3ar.Mismatched:
+		return answer, mismatch.problem("a key names one call for 24 hours; use a new key for another call")
+	case esh3ar.Replayed:
+		x.w.Header()["Idempotent-Replayed"] = replayed
+	case esh3ar.Stored:
+	}
+	return answer, nil
+}
+
+// readMessage decodes a body that is one message.
+func (x *exchange) readMessage(body []byte, m *esh3ar.Message) error {
+	x.in.reset(body)
+	x.in.now = esh3ar.TimeOf(x.start)
+	return x.in.last(x.in.message(0, m))
+}
+
+// complete adds what the caller does not say.
+func (x *exchange) complete(m *esh3ar.Message) {
+	m.ID, m.Business, m.From = esh3ar.NewMessageID(), x.caller.Business, x.caller.Name
+}
+
+func location(id esh3ar.MessageID) string {
+	var room [64]byte
+	path, _ := id.AppendText(append(room[:0], "/v1/messages/"...)) // never fails
+	return string(path)
+}
+
+func appendReceipt(dst []byte, r *esh3ar.Receipt) []byte {
+	o := wire.Begin(dst)
+	o.Text("id", r.ID)
+	o.String("status", r.Status.String())
+	if r.Seq != 0 {
+		o.Uint("seq", uint64(r.Seq))
+	}
+	o.Text("recipientPhoneNumber", r.Recipient)
+	o.Text("createdAt", r.ID.CreatedAt())
+	o.Optional("correlationId", r.CorrelationID)
+	o.String("durability", "stored")
+	return o.End()
+}

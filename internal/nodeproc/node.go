@@ -1,0 +1,175 @@
+// Package nodeproc runs `esh3ar serve` as a child process for tests and instruments: starts it on a free port, waits until
+// it is ready, stops or kills it by its process id, and keeps what it printed. It never touches a process that it did
+// not start.
+//
+// Concurrency: a Node is one owner's.
+package nodeproc
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Config says what to start.
+type Config struct {
+	Binary  string   // of esh3ar
+	DataDir string   // where it keeps its data
+	Listen  string   // empty: a free loopback port
+	Flags   []string // of serve, besides those
+}
+
+// Secrets are what the node's first start made.
+type Secrets struct {
+	AdminToken string `json:"adminToken"`
+	BusinessID string `json:"businessId"`
+	APIKey     string `json:"apiKey"`
+}
+
+// Node is a running child.
+type Node struct {
+	URL    string
+	Stdout *Output
+	Stderr *Output
+
+	cmd    *exec.Cmd
+	exited chan struct{}
+}
+
+// Output is what a process printed, readable while it runs.
+type Output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write takes what the process prints.
+func (o *Output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+// String is all of it so far.
+func (o *Output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// FreePort finds a loopback address that nobody listens on.
+func FreePort() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer listener.Close()
+	return listener.Addr().String(), nil
+}
+
+// Start starts a node and waits until it is ready, as long as ctx allows.
+func Start(ctx context.Context, c Config) (*Node, error) {
+	if c.Listen == "" {
+		var err error
+		if c.Listen, err = FreePort(); err != nil {
+			return nil, err
+		}
+	}
+	n := &Node{URL: "http://" + c.Listen, Stdout: &Output{}, Stderr: &Output{}, exited: make(chan struct{})}
+	args := append([]string{"serve", "--listen", c.Listen, "--data-dir", c.DataDir}, c.Flags...)
+	n.cmd = exec.Command(c.Binary, args...) // its end is ours to choose: by Stop or Kill, not by a context
+	n.cmd.Stdout, n.cmd.Stderr = n.Stdout, n.Stderr
+	if err := n.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() { // ends with the process
+		_ = n.cmd.Wait() // the code is in ProcessState
+		close(n.exited)
+	}()
+	if err := n.awaitReady(ctx); err != nil {
+		return nil, errors.Join(err, n.Kill())
+	}
+	return n, nil
+}
+
+func (n *Node) awaitReady(ctx context.Context) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-n.exited:
+			return fmt.Errorf("the node ended: %s %s", n.cmd.ProcessState, strings.TrimSpace(n.Stderr.String()))
+		case <-ctx.Done():
+			return fmt.Errorf("the node is not ready: %w %s", context.Cause(ctx), n.Stderr)
+		case <-tick.C:
+		}
+		if n.ready(ctx) {
+			return nil
+		}
+	}
+}
+
+func (n *Node) ready(ctx context.Context) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.URL+"/readyz", nil)
+	if err != nil {
+		return false
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	_, _ = io.Copy(io.Discard, resp.Body) // so that the connection is used again
+	resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
+
+// PID is the child's process id.
+func (n *Node) PID() int { return n.cmd.Process.Pid }
+
+// Exited is closed when the child has ended.
+func (n *Node) Exited() <-chan struct{} { return n.exited }
+
+// ExitCode is the child's, once it has ended.
+func (n *Node) ExitCode() int { return n.cmd.ProcessState.ExitCode() }
+
+// Kill ends the child as a crash does, and waits for its end.
+func (n *Node) Kill() error { return n.end(syscall.SIGKILL) }
+
+// Stop asks the child to drain and waits for its end; a code other than 0 is an error.
+func (n *Node) Stop() error {
+	if err := n.end(syscall.SIGTERM); err != nil {
+		return err
+	}
+	if code := n.ExitCode(); code != 0 {
+		return fmt.Errorf("the node ended with code %d: %s", code, n.Stderr)
+	}
+	return nil
+}
+
+func (n *Node) end(s syscall.Signal) error {
+	if err := n.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	<-n.exited
+	return nil
+}
+
+// ReadSecrets reads what the first start left in the data directory.
+func ReadSecrets(dataDir string) (s Secrets, err error) {
+	text, err := os.ReadFile(filepath.Join(dataDir, "bootstrap.json"))
+	if err != nil {
+		return s, err
+	}
+	return s, json.Unmarshal(text, &s)
+}

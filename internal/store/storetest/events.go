@@ -1,0 +1,178 @@
+package storetest
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+var eventTests = map[string]func(*fixture){
+	"an empty log": func(f *fixture) {
+		want(f, f.tail(), "", "tail")
+		want(f, len(f.log("", 10)), 0, "entries")
+	},
+	"every event once, in version order, from each position": func(f *fixture) {
+		fillLog(f)
+		all := f.log("", 1000)
+		wantComplete(f, all)
+		want(f, f.tail(), all[len(all)-1].Position, "tail")
+		want(f, len(f.log(f.tail(), 10)), 0, "behind the tail")
+		for i, entry := range all {
+			rest := f.log(entry.Position, 1000)
+			if !slices.EqualFunc(rest, all[i+1:], sameEntry) {
+				f.Fatalf("reading on from entry %d gives something else", i)
+			}
+		}
+	},
+	"the limit, and paging": func(f *fixture) {
+		fillLog(f)
+		var paged []esh3ar.LogEntry
+		for position := esh3ar.Position(""); ; {
+			page := f.log(position, 3)
+			if len(page) == 0 {
+				break
+			}
+			if len(page) > 3 {
+				f.Fatalf("%d entries over the limit", len(page))
+			}
+			paged = append(paged, page...)
+			position = page[len(page)-1].Position
+		}
+		if !slices.EqualFunc(paged, f.log("", 1000), sameEntry) {
+			f.Error("paging gives something else than one read")
+		}
+	},
+	"positions rise": func(f *fixture) {
+		fillLog(f)
+		all := f.log("", 1000)
+		for i := 1; i < len(all); i++ {
+			if all[i].Position <= all[i-1].Position {
+				f.Fatalf("%q after %q", all[i].Position, all[i-1].Position)
+			}
+		}
+	},
+	"an entry equals the history": func(f *fixture) {
+		m := f.message(alice)
+		m.CorrelationID, m.Metadata = "c", map[string]string{"k": "v"}
+		f.send(m)
+		c := f.to(m, esh3ar.Failed)
+		c.Reason, c.Attempt = "attempts_spent", 3
+		f.settle(c)
+		history := f.history(m.ID)
+		for i, entry := range f.log("", 10) {
+			if !sameEvent(entry.Event, history[i]) {
+				f.Errorf("log %+v, history %+v", entry.Event, history[i])
+			}
+		}
+	},
+	"a bad position": func(f *fixture) {
+		f.sent(alice)
+		_, err := f.Store.Events(f.ctx, "not a position", 10)
+		f.wantCode(err, esh3ar.Invalid, "events")
+	},
+	"a change that does not apply makes no event": func(f *fixture) {
+		m := f.sent(alice)
+		f.settle(f.to(m, esh3ar.Delivered))
+		tail := f.tail()
+		f.settle(f.to(m, esh3ar.Sent))
+		want(f, f.tail(), tail, "tail")
+	},
+	"a reader under concurrent writers misses nothing": concurrentLog,
+}
+
+func (f *fixture) log(after esh3ar.Position, limit int) []esh3ar.LogEntry {
+	f.Helper()
+	entries, err := f.Store.Events(f.ctx, after, limit)
+	f.ok(err, "events")
+	return entries
+}
+
+func (f *fixture) tail() esh3ar.Position {
+	f.Helper()
+	tail, err := f.Store.Tail(f.ctx)
+	f.ok(err, "tail")
+	return tail
+}
+
+func sameEntry(a, b esh3ar.LogEntry) bool {
+	return a.Position == b.Position && sameEvent(a.Event, b.Event)
+}
+
+func sameEvent(a, b esh3ar.Event) bool {
+	return a.ID == b.ID && a.Message == b.Message && a.Business == b.Business && a.Version == b.Version && a.Life == b.Life &&
+		a.Status == b.Status && a.At == b.At && a.Recipient == b.Recipient && a.Attempt == b.Attempt &&
+		a.CorrelationID == b.CorrelationID && a.Reason == b.Reason && len(a.Metadata) == len(b.Metadata)
+}
+
+// fillLog leaves ten messages with two to four events each.
+func fillLog(f *fixture) {
+	for i := range 10 {
+		m := f.sent(alice + esh3ar.Recipient(i%2))
+		steps := []esh3ar.Change{f.to(m, esh3ar.Sent), f.to(m, esh3ar.Delivered), f.to(m, esh3ar.Read)}
+		f.settle(steps[:1+i%3]...)
+	}
+}
+
+// wantComplete holds a log against the histories of its messages: versions 1, 2, 3 … of each, none missing.
+func wantComplete(f *fixture, all []esh3ar.LogEntry) {
+	f.Helper()
+	versions := map[esh3ar.MessageID]uint32{}
+	for _, entry := range all {
+		e := entry.Event
+		if versions[e.Message]++; versions[e.Message] != e.Version {
+			f.Fatalf("version %d of %s where %d was due", e.Version, e.Message, versions[e.Message])
+		}
+	}
+	for id, n := range versions {
+		want(f, int(n), len(f.history(id)), "events of "+id.String())
+	}
+}
+
+func concurrentLog(f *fixture) {
+	const writers, rounds = 4, 25
+	var group sync.WaitGroup
+	for range writers {
+		group.Go(func() {
+			for range rounds {
+				m := f.message(alice)
+				if _, err := f.Store.Append(f.ctx, []*esh3ar.Call{f.call(m)}); err != nil {
+					f.Errorf("append: %v", err)
+				}
+				if _, err := f.Store.Settle(f.ctx, []esh3ar.Change{f.to(m, esh3ar.Sent), f.to(m, esh3ar.Delivered)}); err != nil {
+					f.Errorf("settle: %v", err)
+				}
+			}
+		})
+	}
+	stopped := make(chan struct{})
+	var read []esh3ar.LogEntry
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		position := esh3ar.Position("")
+		for last := false; ; {
+			page, err := f.Store.Events(f.ctx, position, 7)
+			if err != nil {
+				f.Errorf("events: %v", err)
+				return
+			}
+			if len(page) > 0 {
+				read, position = append(read, page...), page[len(page)-1].Position
+				continue
+			}
+			if last {
+				return
+			}
+			select {
+			case <-stopped:
+				last = true
+			default:
+			}
+		}
+	})
+	group.Wait()
+	close(stopped)
+	reader.Wait()
+	want(f, len(read), writers*rounds*3, "events read")
+	wantComplete(f, read)
+}

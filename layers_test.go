@@ -1,0 +1,138 @@
+package esh3ar_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/esh3artech/esh3ar"
+
+// layers says which of our packages each package may import; "" is the root. Imports point downwards only: edges import
+// what they drive, engines never import edges, and only cmd knows concrete types.
+var layers = map[string][]string{
+	"":                         {},
+	"signalr":                  {},
+	"internal/flow":            {},
+	"internal/wire":            {""},
+	"internal/route":           {"", "internal/flow"},
+	"internal/account":         {"", "internal/flow"},
+	"internal/intake":          {"", "internal/flow"},
+	"internal/delivery":        {"", "internal/flow", "internal/route"},
+	"internal/hub":             {"", "internal/account", "internal/delivery", "internal/wire", "signalr"},
+	"internal/httpapi":         {"", "internal/account", "internal/intake", "internal/flow", "internal/wire"},
+	"internal/dashboard":       {""},
+	"internal/store/embedded":  {"", "internal/flow"},
+	"internal/store/powercut":  {},
+	"internal/store/storetest": {""},
+	"internal/nodeproc":        {},
+	"internal/phone":           {""},
+	"internal/bench":           {"", "internal/nodeproc", "internal/phone"},
+	"internal/torture":         {"", "internal/nodeproc", "internal/phone"},
+	"e2e":                      {"internal/nodeproc"},
+	"cmd/esh3ar":               {"*"},
+}
+
+// testLayers says what the tests of a package may import besides: the real store in place of a fake.
+var testLayers = map[string][]string{
+	"internal/store/embedded": {"internal/store/storetest"},
+	"internal/account":        {"internal/store/embedded"},
+	"internal/delivery":       {"internal/store/embedded"},
+	"internal/hub":            {"internal/store/embedded"},
+	"internal/httpapi":        {"internal/store/embedded"},
+}
+
+// importers says who may import a module from elsewhere, by prefix of its path; the root imports uuid only.
+var importers = map[string][]string{
+	"github.com/cockroachdb/pebble":          {"internal/store/embedded", "internal/store/powercut", "cmd/esh3ar"},
+	"github.com/prometheus":                  {"cmd/esh3ar"},
+	"github.com/alecthomas/kong":             {"cmd/esh3ar"},
+	"go.yaml.in/yaml":                        {"cmd/esh3ar"},
+	"github.com/nyaruka/phonenumbers":        {"internal/account"},
+	"github.com/golang-jwt":                  {"internal/account"},
+	"github.com/HdrHistogram":                {"internal/bench"},
+	"github.com/google/uuid":                 {"", "cmd/esh3ar"},
+	"golang.org/x/sync":                      {"internal/delivery", "internal/bench", "internal/torture", "cmd/esh3ar"},
+	"golang.org/x/sys":                       {"signalr", "internal/bench"},
+	"go.uber.org/goleak":                     {"*"}, // tests
+	"pgregory.net/rapid":                     {"*"}, // tests
+	"github.com/chromedp":                    {"e2e"},
+	"github.com/santhosh-tekuri/jsonschema":  {"internal/httpapi"},
+	"github.com/esh3artech/esh3ar/signalr":   {"*"},
+	"github.com/esh3artech/esh3ar/internal/": {"*"},
+}
+
+// TestLayers reads the imports itself: asking the go command would be answered from its cache.
+func TestLayers(t *testing.T) {
+	t.Parallel()
+	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "node_modules" || d.Name() == "tools" || d.Name() != "." && strings.HasPrefix(d.Name(), ".")) {
+			return filepath.SkipDir
+		}
+		if strings.HasSuffix(file, ".go") {
+			checkImports(t, filepath.ToSlash(file))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func checkImports(t *testing.T, file string) {
+	t.Helper()
+	folder := path.Dir(file)
+	if folder == "." {
+		folder = ""
+	}
+	allowed, known := layers[folder]
+	if !known {
+		t.Errorf("%s: folder %q is not in the table of layers; give it its place", file, folder)
+		return
+	}
+	test := strings.HasSuffix(file, "_test.go")
+	if test {
+		allowed = append(slices.Clone(allowed), testLayers[folder]...)
+		allowed = append(allowed, folder) // external tests
+	}
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	for _, spec := range parsed.Imports {
+		name := strings.Trim(spec.Path.Value, `"`)
+		if name == module || strings.HasPrefix(name, module+"/") {
+			ours := strings.TrimPrefix(strings.TrimPrefix(name, module), "/")
+			if !slices.Contains(allowed, ours) && !slices.Contains(allowed, "*") {
+				t.Errorf("%s imports %s, which lies not below it", file, name)
+			}
+			continue
+		}
+		checkForeign(t, file, folder, name)
+	}
+}
+
+func checkForeign(t *testing.T, file, folder, name string) {
+	t.Helper()
+	if first, _, _ := strings.Cut(name, "/"); !strings.Contains(first, ".") {
+		return // the standard library
+	}
+	for prefix, folders := range importers {
+		if strings.HasPrefix(name, prefix) {
+			if !slices.Contains(folders, folder) && !slices.Contains(folders, "*") {
+				t.Errorf("%s imports %s, which is for %v", file, name, folders)
+			}
+			return
+		}
+	}
+	t.Errorf("%s imports %s, which nobody is known to need; give it its place", file, name)
+}

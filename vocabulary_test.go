@@ -1,0 +1,209 @@
+package esh3ar_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+// contractRanks are the statuses and ranks as the outward contract lists them, written here a second time.
+var contractRanks = map[string]uint8{
+	"scheduled": 0, "queued": 1, "pending": 2, "sent": 3, "canceled": 4, "expired": 4, "failed": 4, "delivered": 5, "read": 6,
+}
+
+func allStatuses() (all []esh3ar.Status) {
+	for s := range esh3ar.Status(esh3ar.Statuses) {
+		all = append(all, s)
+	}
+	return all
+}
+
+func TestStatusesAreThoseOfTheContract(t *testing.T) {
+	t.Parallel()
+	if len(contractRanks) != esh3ar.Statuses {
+		t.Errorf("%d statuses in the contract, %d here", len(contractRanks), esh3ar.Statuses)
+	}
+	for _, s := range allStatuses() {
+		rank, ok := contractRanks[s.String()]
+		if !ok || rank != s.Rank() {
+			t.Errorf("%s has rank %d, the contract says %d (%t)", s, s.Rank(), rank, ok)
+		}
+		if back, err := esh3ar.ParseStatus(s.String()); err != nil || back != s {
+			t.Errorf("%s reads as %s, %v", s, back, err)
+		}
+		if s.Ends() != (rank >= 4) {
+			t.Errorf("%s ends: %t", s, s.Ends())
+		}
+	}
+	if _, err := esh3ar.ParseStatus("lost"); err == nil {
+		t.Error("an unknown status was read")
+	}
+}
+
+// TestCanBecome compares all pairs of stages over three lives with the rule in the contract's words.
+func TestCanBecome(t *testing.T) {
+	t.Parallel()
+	for _, from := range allStatuses() {
+		for _, to := range allStatuses() {
+			for lifeFrom := esh3ar.Life(1); lifeFrom <= 3; lifeFrom++ {
+				for lifeTo := esh3ar.Life(1); lifeTo <= 3; lifeTo++ {
+					grows := lifeTo > lifeFrom || lifeTo == lifeFrom && contractRanks[to.String()] > contractRanks[from.String()]
+					a, b := esh3ar.Stage{Life: lifeFrom, Status: from}, esh3ar.Stage{Life: lifeTo, Status: to}
+					if a.CanBecome(b) != grows {
+						t.Errorf("%v can become %v: %t, want %t", a, b, a.CanBecome(b), grows)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestTheDrawingAgrees holds docs/status.md against the code.
+func TestTheDrawingAgrees(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("docs/status.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (\\d) \\|").FindAllStringSubmatch(string(text), -1)
+	if len(rows) != esh3ar.Statuses {
+		t.Errorf("the table has %d statuses", len(rows))
+	}
+	for _, row := range rows {
+		s, err := esh3ar.ParseStatus(row[1])
+		if err != nil || strconv.Itoa(int(s.Rank())) != row[2] {
+			t.Errorf("table row %s: %v, rank %d", row[0], err, s.Rank())
+		}
+	}
+	drawn := map[string]bool{}
+	for _, arrow := range regexp.MustCompile(`(?m)^ {4}(\S+) --> (\w+)$`).FindAllStringSubmatch(string(text), -1) {
+		to, err := esh3ar.ParseStatus(arrow[2])
+		if err != nil {
+			t.Errorf("arrow %s: %v", arrow[0], err)
+			continue
+		}
+		drawn[arrow[2]] = true
+		if arrow[1] == "[*]" {
+			continue
+		}
+		from, err := esh3ar.ParseStatus(arrow[1])
+		if err != nil || !(esh3ar.Stage{Life: 1, Status: from}).CanBecome(esh3ar.Stage{Life: 1, Status: to}) {
+			t.Errorf("arrow %s is not allowed (%v)", arrow[0], err)
+		}
+	}
+	for name := range contractRanks {
+		if !drawn[name] {
+			t.Errorf("no arrow leads to %s", name)
+		}
+	}
+}
+
+func TestIDs(t *testing.T) {
+	t.Parallel()
+	before := esh3ar.TimeOf(time.Now())
+	var ids []string
+	for range 1000 {
+		id := esh3ar.NewMessageID()
+		if id.Version() != 7 || id.Variant() != 1 || id.CreatedAt() < before {
+			t.Fatalf("%s: version %d, variant %d, made %s", id, id.Version(), id.Variant(), id.CreatedAt())
+		}
+		if text, err := id.AppendText(nil); err != nil || string(text) != id.String() {
+			t.Fatalf("%s appends %s, %v", id, text, err)
+		}
+		ids = append(ids, id.String())
+	}
+	if !slices.IsSorted(ids) {
+		t.Error("ids of one process do not rise")
+	}
+	at := esh3ar.MessageIDAt(1_700_000_000_123, [10]byte{255, 255, 255, 255, 255, 255, 255, 255, 255, 255})
+	if at.CreatedAt() != 1_700_000_000_123 || at.Version() != 7 || at.Variant() != 1 {
+		t.Errorf("%s: %s", at, at.CreatedAt())
+	}
+	for _, bad := range []string{"", "x", "{" + ids[0] + "}", "urn:uuid:" + ids[0], strings.ReplaceAll(ids[0], "-", "")} {
+		if _, err := esh3ar.ParseMessageID(bad); err == nil {
+			t.Errorf("%q was read as an id", bad)
+		}
+	}
+	id := esh3ar.NewMessageID()
+	first, again := esh3ar.EventIDOf(id, 1, 5), esh3ar.EventIDOf(id, 1, 5)
+	if first != again || first == esh3ar.EventIDOf(id, 2, 5) || first.Version() != 7 {
+		t.Errorf("event ids: %s, %s", first, again)
+	}
+}
+
+func TestTime(t *testing.T) {
+	t.Parallel()
+	at := esh3ar.TimeOf(time.Date(2026, 1, 2, 3, 4, 5, 6_999_999, time.FixedZone("", 3*3600)))
+	if at.String() != "2026-01-02T00:04:05.006Z" {
+		t.Error(at)
+	}
+	var back esh3ar.Time
+	if err := json.Unmarshal([]byte(`"2026-01-02T03:04:05.006+03:00"`), &back); err != nil || back != at {
+		t.Errorf("%s, %v", back, err)
+	}
+	if err := back.UnmarshalText([]byte("yesterday")); err == nil {
+		t.Error("a bad time was read")
+	}
+}
+
+func TestRecipient(t *testing.T) {
+	t.Parallel()
+	for text, good := range map[string]bool{
+		"+967771234567": true, "+1234567890123456789": true, "+12345678901234567890": false, "967771234567": false, "+067771234567": false,
+		"+96777123456x": false, "+": false, "": false, "+967 771": false,
+	} {
+		r, err := esh3ar.ParseRecipient(text)
+		if (err == nil) != good || good && r.String() != text {
+			t.Errorf("%q: %s, %v", text, r, err)
+		}
+	}
+}
+
+func TestPriority(t *testing.T) {
+	t.Parallel()
+	for p, name := range []string{"low", "normal", "high", "urgent"} {
+		got, err := esh3ar.ParsePriority(name)
+		if err != nil || int(got) != p || got.String() != name {
+			t.Errorf("%s: %d, %v", name, got, err)
+		}
+	}
+	if _, err := esh3ar.ParsePriority("Normal"); err == nil {
+		t.Error("a priority in another case was read")
+	}
+}
+
+func TestErrors(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("disk")
+	err := fmt.Errorf("append: %w", esh3ar.Errorf(esh3ar.StorageFull, "write: %w", cause))
+	if esh3ar.CodeOf(err) != esh3ar.StorageFull || !errors.Is(err, cause) || err.Error() != "append: write: disk" {
+		t.Errorf("%v: %s", err, esh3ar.CodeOf(err))
+	}
+	if esh3ar.CodeOf(cause) != esh3ar.Internal {
+		t.Error("an unclassified error is not internal")
+	}
+	if esh3ar.Abandoned.String() != "abandoned" || esh3ar.Internal.String() != "internal" {
+		t.Error("the names of the codes have moved")
+	}
+}
+
+// The golden form of an event, as the contract spells it.
+func TestEventJSON(t *testing.T) {
+	t.Parallel()
+	id := esh3ar.MessageIDAt(1_700_000_000_123, [10]byte{})
+	event := esh3ar.Event{ID: esh3ar.EventIDOf(id, 2, 5), Message: id, Business: esh3ar.NewBusinessID(), Version: 2, Life: 1, Status: esh3ar.Sent, At: 1_700_000_000_200, Recipient: 967771234567, Attempt: 1}
+	text, err := json.Marshal(event)
+	want := `{"eventId":"` + event.ID.String() + `","messageId":"018bcfe5-687b-7000-8000-000000000000","version":2,"life":1,"status":"sent","occurredAt":"2023-11-14T22:13:20.200Z","recipientPhoneNumber":"+967771234567","attempt":1}`
+	if err != nil || string(text) != want {
+		t.Errorf("got  %s, %v\nwant %s", text, err, want)
+	}
+}
