@@ -40,7 +40,7 @@ var layers = map[string][]string{
 
 // testLayers says what the tests of a package may import besides: the real store in place of a fake.
 var testLayers = map[string][]string{
-	"internal/store/embedded": {"internal/store/storetest"},
+	"internal/store/embedded": {"internal/store/powercut", "internal/store/storetest"},
 	"internal/account":        {"internal/store/embedded"},
 	"internal/delivery":       {"internal/store/embedded"},
 	"internal/hub":            {"internal/store/embedded"},
@@ -57,7 +57,7 @@ var importers = map[string][]string{
 	"github.com/golang-jwt":                  {"internal/account"},
 	"github.com/HdrHistogram":                {"internal/bench"},
 	"github.com/google/uuid":                 {"", "cmd/esh3ar"},
-	"golang.org/x/sync":                      {"internal/delivery", "internal/bench", "internal/torture", "cmd/esh3ar"},
+	"golang.org/x/sync":                      {"internal/store/embedded", "internal/delivery", "internal/bench", "internal/torture", "cmd/esh3ar"},
 	"golang.org/x/sys":                       {"signalr", "internal/bench"},
 	"go.uber.org/goleak":                     {"*"}, // tests
 	"pgregory.net/rapid":                     {"*"}, // tests

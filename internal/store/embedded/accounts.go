@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/esh3artech/esh3ar"
 )
@@ -15,7 +16,7 @@ func (s *Store) write(ctx context.Context, stage func(*staging) error) error {
 	if err := s.fault.err(); err != nil {
 		return esh3ar.Errorf(esh3ar.StoreUnavailable, "write: %w", err)
 	}
-	return s.submit(ctx, newRequest(stage))
+	return s.submit(ctx, newRequest(0, stage))
 }
 
 // CreateBusiness realises esh3ar.AccountStore.
@@ -25,20 +26,23 @@ func (s *Store) CreateBusiness(ctx context.Context, b esh3ar.Business) error {
 
 // Business realises esh3ar.AccountStore.
 func (s *Store) Business(_ context.Context, id esh3ar.BusinessID) (b esh3ar.Business, err error) {
-	v := s.read()
+	v, err := s.read()
+	if err != nil {
+		return b, err
+	}
 	defer v.release()
-	err = getJSON(v.snapshot, appendBusiness(nil, id), &b, "business")
+	err = getJSON(v, appendBusiness(nil, id), &b, "business")
 	return b, err
 }
 
 // CreateKey realises esh3ar.AccountStore.
 func (s *Store) CreateKey(ctx context.Context, k esh3ar.APIKey) error {
 	return s.write(ctx, func(st *staging) error {
-		if err := getJSON(st.committer.store.db, appendBusiness(nil, k.Business), new(esh3ar.Business), "business"); err != nil {
+		if err := getJSON(st, appendBusiness(nil, k.Business), new(esh3ar.Business), "business"); err != nil {
 			return err
 		}
-		if err := st.set(appendOwned(nil, k.Business, k.ID), k.Hash[:]); err != nil {
-			return st.fail(err)
+		if err := st.setAccount(appendOwned(nil, k.Business, k.ID), k.Hash[:]); err != nil {
+			return err
 		}
 		return st.setJSON(appendAPIKey(nil, k.Hash), k)
 	})
@@ -56,7 +60,7 @@ func (s *Store) RevokeKey(ctx context.Context, business esh3ar.BusinessID, id es
 		}
 		row := appendAPIKey(nil, esh3ar.KeyHash(hash))
 		var k esh3ar.APIKey
-		if err := getJSON(st.committer.store.db, row, &k, "key"); err != nil {
+		if err := getJSON(st, row, &k, "key"); err != nil {
 			return err
 		}
 		if !k.RevokedAt.IsZero() {
@@ -69,17 +73,23 @@ func (s *Store) RevokeKey(ctx context.Context, business esh3ar.BusinessID, id es
 
 // KeyByHash realises esh3ar.AccountStore.
 func (s *Store) KeyByHash(_ context.Context, hash esh3ar.KeyHash) (k esh3ar.APIKey, err error) {
-	v := s.read()
+	v, err := s.read()
+	if err != nil {
+		return k, err
+	}
 	defer v.release()
-	err = getJSON(v.snapshot, appendAPIKey(nil, hash), &k, "key")
+	err = getJSON(v, appendAPIKey(nil, hash), &k, "key")
 	return k, err
 }
 
 // Setting realises esh3ar.AccountStore.
 func (s *Store) Setting(_ context.Context, name string) ([]byte, error) {
-	v := s.read()
+	v, err := s.read()
+	if err != nil {
+		return nil, err
+	}
 	defer v.release()
-	row, err := getRow(v.snapshot, appendSetting(nil, name))
+	row, err := v.get(appendSetting(nil, name))
 	if err != nil {
 		return nil, readError("read setting", err)
 	}
@@ -92,28 +102,17 @@ func (s *Store) Setting(_ context.Context, name string) ([]byte, error) {
 // SettingOnce realises esh3ar.AccountStore.
 func (s *Store) SettingOnce(ctx context.Context, name string, value []byte) (stored []byte, err error) {
 	err = s.write(ctx, func(st *staging) error {
-		key := string(appendSetting(nil, name))
-		if known, ok := st.settings[key]; ok {
-			stored = known
-			return nil
-		}
-		row, err := st.get([]byte(key))
+		key := appendSetting(nil, name)
+		row, err := st.get(key)
 		if err != nil {
 			return readError("read setting", err)
 		}
 		if row != nil {
-			stored = row
+			stored = slices.Clone(row) // two callers of one batch must not share it
 			return nil
 		}
-		if st.settings == nil {
-			st.settings = map[string][]byte{}
-		}
 		stored = append([]byte{}, value...)
-		st.settings[key] = stored
-		if err := st.set([]byte(key), stored); err != nil {
-			return st.fail(err)
-		}
-		return nil
+		return st.setAccount(key, slices.Clone(stored))
 	})
 	return stored, err
 }
@@ -123,14 +122,28 @@ func (st *staging) setJSON(key []byte, value any) error {
 	if err != nil {
 		return fmt.Errorf("encode row: %w", err)
 	}
+	return st.setAccount(key, row)
+}
+
+// setAccount writes a row and lets the rest of the batch see it.
+func (st *staging) setAccount(key, row []byte) error {
+	if st.accounts == nil {
+		st.accounts = map[string][]byte{}
+	}
+	st.accounts[string(key)] = row
 	if err := st.set(key, row); err != nil {
 		return st.fail(err)
 	}
 	return nil
 }
 
-func getJSON(src source, key []byte, value any, what string) error {
-	row, err := getRow(src, key)
+// rows is where accounts are read from: a view, or a batch in the making.
+type rows interface {
+	get(key []byte) ([]byte, error)
+}
+
+func getJSON(src rows, key []byte, value any, what string) error {
+	row, err := src.get(key)
 	if err != nil {
 		return readError("read "+what, err)
 	}

@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"encoding/binary"
+	"slices"
 
 	"github.com/esh3artech/esh3ar"
 )
@@ -12,11 +13,15 @@ func (s *Store) Append(ctx context.Context, calls []*esh3ar.Call) ([]esh3ar.Answ
 	if err := s.fault.err(); err != nil {
 		return nil, esh3ar.Errorf(esh3ar.StoreUnavailable, "append: %w", err)
 	}
+	size, err := checkCalls(calls)
+	if err != nil {
+		return nil, err
+	}
 	if err := s.disk.check(); err != nil {
 		return nil, err
 	}
 	answers := make([]esh3ar.Answer, len(calls))
-	r := newRequest(func(st *staging) error {
+	r := newRequest(size, func(st *staging) error {
 		for i, call := range calls {
 			answer, err := st.appendCall(call)
 			if err != nil {
@@ -29,7 +34,28 @@ func (s *Store) Append(ctx context.Context, calls []*esh3ar.Call) ([]esh3ar.Answ
 	if err := s.submit(ctx, r); err != nil {
 		return nil, err
 	}
+	for i, call := range calls { // only now: a call that was refused must not look numbered
+		if answers[i].Outcome != esh3ar.Stored {
+			continue
+		}
+		for j, m := range call.Messages {
+			m.Seq = answers[i].Receipts[j].Seq
+		}
+	}
 	return answers, nil
+}
+
+// checkCalls adds up the sizes, and keeps a caller's bug away from the committer, where it would stop everybody.
+func checkCalls(calls []*esh3ar.Call) (size int, err error) {
+	for _, call := range calls {
+		for _, m := range call.Messages {
+			if m.ID.IsZero() || m.Recipient == 0 || m.Priority >= esh3ar.Priorities || m.Business != call.Business {
+				return 0, esh3ar.Errorf(esh3ar.Invalid, "message %s: no id, no recipient, no such priority, or not the call's business", m.ID)
+			}
+		}
+		size += call.Size()
+	}
+	return size, nil
 }
 
 // appendCall stages one call, unless its key is known. An error is a failed read: the committer then refuses the
@@ -48,10 +74,11 @@ func (st *staging) appendCall(call *esh3ar.Call) (esh3ar.Answer, error) {
 	}
 	receipts := make([]esh3ar.Receipt, len(call.Messages))
 	for i, m := range call.Messages {
-		if err := st.appendMessage(m); err != nil {
+		seq, err := st.appendMessage(m)
+		if err != nil {
 			return esh3ar.Answer{}, st.fail(err)
 		}
-		receipts[i] = esh3ar.Receipt{ID: m.ID, Seq: m.Seq, Status: esh3ar.Queued, Recipient: m.Recipient, CorrelationID: m.CorrelationID}
+		receipts[i] = esh3ar.Receipt{ID: m.ID, Seq: seq, Status: esh3ar.Queued, Recipient: m.Recipient, CorrelationID: m.CorrelationID}
 	}
 	if call.Key != nil {
 		st.keys[key] = &idemRow{fingerprint: call.Key.Fingerprint, expires: call.Key.ExpiresAt, batch: call.Batch, receipts: receipts}
@@ -64,58 +91,58 @@ func (st *staging) knownKey(key string) (*idemRow, error) {
 	if st.keys == nil {
 		st.keys = map[string]*idemRow{}
 	}
-	if k, ok := st.keys[key]; ok {
-		return k, nil
-	}
-	row, err := st.get([]byte(key))
-	if err != nil || row == nil {
-		return nil, err
-	}
-	k, err := decodeIdem(row)
-	if err != nil {
-		return nil, err
+	k, ok := st.keys[key]
+	if !ok {
+		row, err := st.get([]byte(key))
+		if err != nil || row == nil {
+			return nil, err
+		}
+		stored, err := decodeIdem(row)
+		if err != nil {
+			return nil, err
+		}
+		k = &stored
 	}
 	if k.expires <= st.now {
 		return nil, nil
 	}
-	return &k, nil
+	return k, nil
 }
 
 func answerKnown(known *idemRow, key *esh3ar.IdempotencyKey) esh3ar.Answer {
 	if known.fingerprint != key.Fingerprint {
 		return esh3ar.Answer{Outcome: esh3ar.Mismatched}
 	}
-	return esh3ar.Answer{Outcome: esh3ar.Replayed, Batch: known.batch, Receipts: known.receipts}
+	return esh3ar.Answer{Outcome: esh3ar.Replayed, Batch: known.batch, Receipts: slices.Clone(known.receipts)}
 }
 
-func (st *staging) appendMessage(m *esh3ar.Message) error {
+func (st *staging) appendMessage(m *esh3ar.Message) (esh3ar.Seq, error) {
 	seq, err := st.nextSeq(m.Recipient)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	m.Seq = seq
 	st.messages++
 	where := place{business: m.Business, recipient: m.Recipient, seq: seq, priority: m.Priority}
 	st.key, st.row = appendRecipientSeq(st.key[:0], bodyKey, m.Recipient, seq), appendBody(st.row[:0], m)
 	if err := st.set(st.key, st.row); err != nil {
-		return err
+		return 0, err
 	}
 	st.key, st.row = appendID(st.key[:0], m.ID), where.append(st.row[:0])
 	if err := st.set(st.key, st.row); err != nil {
-		return err
+		return 0, err
 	}
 	st.key = appendWaiting(st.key[:0], m.Recipient, m.Priority, seq)
 	if err := st.set(st.key, nil); err != nil {
-		return err
+		return 0, err
 	}
 	st.key = appendList(st.key[:0], m.Business, m.ID)
 	st.row = appendUint64(appendUint64(st.row[:0], uint64(m.Recipient)), uint64(seq))
 	if err := st.set(st.key, st.row); err != nil {
-		return err
+		return 0, err
 	}
 	event := eventRow{id: m.ID, business: m.Business, recipient: m.Recipient, seq: seq, version: 1, step: firstSteps(m.ID).list[0]}
 	st.committer.recent.add(m.ID, where)
-	return st.logEvent(&event)
+	return seq, st.logEvent(&event)
 }
 
 // fail marks the batch as unusable: a read failed in the middle of a call.

@@ -117,7 +117,9 @@ func decodePlace(row []byte) (p place, err error) {
 	p.business.UUID = r.uuid()
 	p.recipient = esh3ar.Recipient(r.uint64())
 	p.seq = esh3ar.Seq(r.uint64())
-	p.priority = esh3ar.Priority(r.byte())
+	if p.priority = esh3ar.Priority(r.byte()); p.priority >= esh3ar.Priorities {
+		r.bad = true
+	}
 	return p, r.err()
 }
 
@@ -143,7 +145,9 @@ func decodeBody(row []byte, recipient esh3ar.Recipient, seq esh3ar.Seq) (m esh3a
 	m.Recipient, m.Seq, m.Priority = recipient, seq, esh3ar.Priority(r.byte())
 	m.SendAt, m.ExpiresAt = esh3ar.Time(r.varint()), esh3ar.Time(r.varint())
 	m.From, m.Subject, m.Content, m.CorrelationID = r.string(), r.string(), r.string(), r.string()
-	if n := r.uvarint(); n > 0 && n <= uint64(len(r.row)) {
+	if n := r.uvarint(); n > uint64(len(r.row)) {
+		r.bad = true
+	} else if n > 0 {
 		m.Metadata = make(map[string]string, n)
 		for range n {
 			name := r.string()
@@ -193,6 +197,9 @@ func decodeIdem(row []byte) (k idemRow, err error) {
 		rc.ID.UUID = r.uuid()
 		rc.Status, rc.Seq = esh3ar.Status(r.byte()), esh3ar.Seq(r.uvarint())
 		rc.Recipient, rc.CorrelationID = esh3ar.Recipient(r.uvarint()), r.string()
+		if r.bad || rc.Status >= esh3ar.Statuses {
+			return k, errRow
+		}
 	}
 	return k, r.err()
 }

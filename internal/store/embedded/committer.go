@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -46,24 +47,40 @@ func (c *committer) commit(group []*request) {
 		err = c.write(st.batch)
 	}
 	if err != nil {
+		c.store.stats.refused.Add(1)
 		c.refuse(group, err)
 		return
 	}
-	info := CommitInfo{Messages: st.messages, Changes: st.changes, Bytes: st.batch.Len(), Stage: staged.Sub(began), Sync: time.Since(staged)}
+	info := CommitInfo{Messages: st.messages, Changes: st.changes, Stage: staged.Sub(began), Sync: time.Since(staged)}
+	if !st.batch.Empty() {
+		info.Bytes = st.batch.Len()
+	}
 	c.position = st.position
 	c.remember(st)
 	if !st.batch.Empty() {
 		c.store.publish()
 	}
 	_ = st.batch.Close() // only gives memory back
+	c.store.stats.count(info)
 	for _, r := range group {
 		close(r.done)
 	}
 	c.store.opts.OnCommit(info)
 }
 
-// write returns when the batch is on durable storage.
-func (c *committer) write(batch *pebble.Batch) error {
+// write returns when the batch is on durable storage. After a fault nothing is written: what the disk holds is
+// unknown then, and a later batch must not stand on it. A panic of pebble is a fault too: its commit lock may be held
+// for good, and an operator's broken disk must not print a stack.
+func (c *committer) write(batch *pebble.Batch) (err error) {
+	if fault := c.store.fault.err(); fault != nil {
+		return esh3ar.Errorf(esh3ar.StoreUnavailable, "commit: %w", fault)
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			c.store.fault.set(fmt.Errorf("%v", p))
+			err = esh3ar.Errorf(esh3ar.OutcomeUnknown, "commit: %w", c.store.fault.err())
+		}
+	}()
 	mode := pebble.Sync
 	if answerBeforeFsync {
 		mode = pebble.NoSync
@@ -95,10 +112,10 @@ func (c *committer) remember(st *staging) {
 	for r, seq := range st.counters {
 		c.counters[r] = seq
 	}
-	for id, s := range st.settling {
+	for _, s := range st.settled {
 		s.written, s.counted, s.left = len(s.list), false, false
 		if s.stage().Status.Ends() {
-			c.recent.remove(id)
+			c.recent.remove(s.id)
 		}
 	}
 }

@@ -18,6 +18,7 @@ const (
 // diskGauge tells whether the disk is too full for new messages. It asks the file system once a second at most.
 type diskGauge struct {
 	fs  vfs.FS
+	now func() time.Time
 	dir string
 	min uint64 // bytes; zero: the default rule
 
@@ -33,7 +34,8 @@ type diskGauge struct {
 func (g *diskGauge) check() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if now := time.Now(); now.Sub(g.mu.asked) >= time.Second {
+	now := g.now()
+	if since := now.Sub(g.mu.asked); since >= time.Second || since < 0 { // below zero: the clock was set back
 		g.mu.asked, g.mu.full = now, g.ask()
 	}
 	return g.mu.full

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
+	"math"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -32,7 +34,10 @@ func (s *Store) Events(_ context.Context, after esh3ar.Position, limit int) ([]e
 	if err != nil {
 		return nil, err
 	}
-	v := s.read()
+	v, err := s.read()
+	if err != nil {
+		return nil, err
+	}
 	defer v.release()
 	entries, err := events(v, from, limit)
 	if err != nil {
@@ -42,6 +47,9 @@ func (s *Store) Events(_ context.Context, after esh3ar.Position, limit int) ([]e
 }
 
 func events(v *view, from uint64, limit int) ([]esh3ar.LogEntry, error) {
+	if from == math.MaxUint64 {
+		return nil, nil
+	}
 	it, err := v.snapshot.NewIter(&pebble.IterOptions{LowerBound: appendEvent(nil, from+1), UpperBound: []byte{eventKey + 1}})
 	if err != nil {
 		return nil, err
@@ -51,7 +59,7 @@ func events(v *view, from uint64, limit int) ([]esh3ar.LogEntry, error) {
 	for valid := it.First(); valid && len(entries) < limit; valid = it.Next() {
 		row, err := decodeEvent(it.Value())
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("event %x: %w", it.Key()[1:], err)
 		}
 		var body *esh3ar.Message
 		if m, ok, err := readBody(v.snapshot, row.recipient, row.seq); err != nil {
@@ -66,7 +74,10 @@ func events(v *view, from uint64, limit int) ([]esh3ar.LogEntry, error) {
 
 // Tail realises esh3ar.EventLog.
 func (s *Store) Tail(context.Context) (esh3ar.Position, error) {
-	v := s.read()
+	v, err := s.read()
+	if err != nil {
+		return "", err
+	}
 	defer v.release()
 	it, err := v.snapshot.NewIter(&pebble.IterOptions{LowerBound: []byte{eventKey}, UpperBound: []byte{eventKey + 1}})
 	if err != nil {

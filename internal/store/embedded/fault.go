@@ -4,26 +4,36 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 
 	"github.com/esh3artech/esh3ar"
 )
 
-// fault remembers the first failed write. After it nothing is written any more.
+// fault remembers why the store stopped: the first write that the disk refused, or damage that pebble met in its own
+// work. After it nothing is read or written any more.
 type fault struct {
 	failed chan struct{}
 	once   sync.Once
-	cause  error // written before failed is closed
+	cause  error  // written before failed is closed
+	end    func() // stops what waits for a commit; must not block
 }
 
-func newFault() *fault { return &fault{failed: make(chan struct{})} }
+func newFault(end func()) *fault { return &fault{failed: make(chan struct{}), end: end} }
 
 func (f *fault) set(err error) {
 	f.once.Do(func() {
-		f.cause = fmt.Errorf("the disk refused a write, so what it holds is unknown until a restart: %w", err)
+		f.cause = &line{err}
 		close(f.failed)
+		f.end()
 	})
 }
+
+// line is an error told in one line; pebble's have several.
+type line struct{ error }
+
+func (l *line) Error() string { return strings.ReplaceAll(l.error.Error(), "\n", " ") }
+func (l *line) Unwrap() error { return l.error }
 
 func (f *fault) err() error {
 	select {
@@ -34,9 +44,9 @@ func (f *fault) err() error {
 	}
 }
 
-// pebbleLogger takes pebble's word. Its Fatalf must not return, and pebble calls it with locks held when the WAL
-// cannot be written; so the goroutine is parked there for good, waiting calls are answered through the fault, and
-// the process, told by Failed, ends without closing the database.
+// pebbleLogger takes pebble's word. Most failed writes are caught below pebble, by guard; what is left calls Fatalf,
+// which must not return, often with locks held. So the goroutine is parked there for good, waiting calls are answered
+// through the fault, and the process, told by Failed, ends without closing the database.
 type pebbleLogger struct {
 	log   *slog.Logger
 	fault *fault

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -14,7 +15,10 @@ import (
 
 // Pending realises esh3ar.InboxReader.
 func (s *Store) Pending(_ context.Context, q esh3ar.InboxQuery) (esh3ar.InboxPage, error) {
-	v := s.read()
+	v, err := s.read()
+	if err != nil {
+		return esh3ar.InboxPage{}, err
+	}
 	defer v.release()
 	page, err := s.pending(v, q)
 	if err != nil {
@@ -28,15 +32,10 @@ func (s *Store) pending(v *view, q esh3ar.InboxQuery) (page esh3ar.InboxPage, er
 		page.Ended = err == nil && q.Skip == [esh3ar.Priorities]bool{}
 		return page, err
 	}
-	lower := appendUint64([]byte{waitingKey}, uint64(q.Recipient))
-	it, err := v.snapshot.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: successor(lower)})
-	if err != nil {
-		return page, err
-	}
-	defer it.Close()
 	page.Ended = true
-	read := laneRead{view: v, it: it, query: q, page: &page, floors: &s.floors}
-	for p := esh3ar.Priorities - 1; p >= 0; p-- {
+	read := laneRead{view: v, query: q, page: &page, floors: &s.floors}
+	defer func() { err = errors.Join(err, read.close()) }()
+	for p := esh3ar.Priorities - 1; p >= 0 && !read.full; p-- {
 		lane := esh3ar.Priority(p)
 		if q.Skip[lane] {
 			page.Ended = false
@@ -46,23 +45,45 @@ func (s *Store) pending(v *view, q esh3ar.InboxQuery) (page esh3ar.InboxPage, er
 			return page, err
 		}
 	}
-	return page, it.Error()
+	return page, nil
 }
 
 // laneRead reads the lanes of one inbox into a page, within the limits of the query.
 type laneRead struct {
 	view   *view
-	it     *pebble.Iterator
+	it     *pebble.Iterator // opened when a lane has something to look for: most reads are of caught-up inboxes
 	query  esh3ar.InboxQuery
 	page   *esh3ar.InboxPage
 	floors *floors
 	bytes  int
+	full   bool // the page: lower lanes are not read, or a small message of theirs would overtake
+}
+
+func (l *laneRead) open() (err error) {
+	if l.it == nil {
+		lower := appendUint64([]byte{waitingKey}, uint64(l.query.Recipient))
+		l.it, err = l.view.snapshot.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: successor(lower)})
+	}
+	return err
+}
+
+func (l *laneRead) close() error {
+	if l.it == nil {
+		return nil
+	}
+	return l.it.Close()
 }
 
 // lane appends what waits in one lane behind the query's position.
 func (l *laneRead) lane(p esh3ar.Priority) error {
 	floor := l.floors.of(l.query.Recipient, p)
 	after := max(l.query.After[p], floor)
+	if after >= l.page.Counter {
+		return nil // no seq of this snapshot lies above
+	}
+	if err := l.open(); err != nil {
+		return err
+	}
 	first := true
 	for valid := l.it.SeekGE(appendWaiting(nil, l.query.Recipient, p, after+1)); valid; valid = l.it.Next() {
 		_, lane, seq, ok := parseWaiting(l.it.Key())
@@ -81,9 +102,12 @@ func (l *laneRead) lane(p esh3ar.Priority) error {
 			return err
 		}
 		if full {
-			l.page.Ended = false
+			l.page.Ended, l.full = false, true
 			return nil
 		}
+	}
+	if err := l.it.Error(); err != nil { // an iterator that failed looks like a lane that ended
+		return err
 	}
 	if first && after == floor {
 		l.floors.raise(l.query.Recipient, p, l.page.Counter)
@@ -103,11 +127,11 @@ func (l *laneRead) take(seq esh3ar.Seq) (full bool, err error) {
 	if !ok {
 		return false, fmt.Errorf("inbox of %s: message %d has no body; run `esh3ar verify`", l.query.Recipient, seq)
 	}
-	if size := record.Size(); len(l.page.Records) > 0 && l.bytes+size > l.query.Bytes {
+	size := record.Size()
+	if len(l.page.Records) > 0 && l.bytes+size > l.query.Bytes {
 		return true, nil
-	} else {
-		l.bytes += size
 	}
+	l.bytes += size
 	l.page.Records = append(l.page.Records, record)
 	return false, nil
 }
@@ -149,7 +173,10 @@ func (f *floors) raise(r esh3ar.Recipient, p esh3ar.Priority, to esh3ar.Seq) {
 
 // Since realises esh3ar.InboxReader.
 func (s *Store) Since(_ context.Context, r esh3ar.Recipient, after esh3ar.Seq, limit int) ([]esh3ar.Record, error) {
-	v := s.read()
+	v, err := s.read()
+	if err != nil {
+		return nil, err
+	}
 	defer v.release()
 	records, err := since(v, r, after, limit)
 	if err != nil {
@@ -172,12 +199,17 @@ func since(v *view, r esh3ar.Recipient, after esh3ar.Seq, limit int) ([]esh3ar.R
 	defer it.Close()
 	var records []esh3ar.Record
 	for valid := it.First(); valid && len(records) < limit; valid = it.Next() {
+		var record esh3ar.Record
 		seq := esh3ar.Seq(binary.BigEndian.Uint64(it.Key()[9:]))
-		record, ok, err := readRecord(v.snapshot, r, seq)
+		if record.Message, err = decodeBody(it.Value(), r, seq); err != nil {
+			return nil, fmt.Errorf("body of %s/%d: %w", r, seq, err)
+		}
+		done, err := readSteps(v.snapshot, r, seq, record.ID)
 		if err != nil {
 			return nil, err
 		}
-		if ok && record.Status != esh3ar.Expired && record.Status != esh3ar.Canceled {
+		record.Progress = done.progress(record.SendAt)
+		if record.Status != esh3ar.Expired && record.Status != esh3ar.Canceled {
 			records = append(records, record)
 		}
 	}
@@ -186,7 +218,10 @@ func since(v *view, r esh3ar.Recipient, after esh3ar.Seq, limit int) ([]esh3ar.R
 
 // Counters realises esh3ar.InboxReader.
 func (s *Store) Counters(_ context.Context, rs []esh3ar.Recipient) ([]esh3ar.Seq, error) {
-	v := s.read()
+	v, err := s.read()
+	if err != nil {
+		return nil, err
+	}
 	defer v.release()
 	counters := make([]esh3ar.Seq, len(rs))
 	for i, r := range rs {
@@ -204,13 +239,15 @@ const walkLimit = 10_000
 
 // Queued realises esh3ar.InboxReader.
 func (s *Store) Queued(_ context.Context, before esh3ar.Time, next string, limit int) ([]esh3ar.MessageRef, string, error) {
-	v := s.read()
+	v, err := s.read()
+	if err != nil {
+		return nil, "", err
+	}
 	defer v.release()
 	lower := []byte{waitingKey}
 	if next != "" {
-		var err error
-		if lower, err = hex.DecodeString(next); err != nil {
-			return nil, "", esh3ar.Errorf(esh3ar.Invalid, "cursor: %w", err)
+		if lower, err = hex.DecodeString(next); err != nil || len(lower) != waitingKeyLen || lower[0] != waitingKey {
+			return nil, "", esh3ar.Errorf(esh3ar.Invalid, "cursor %q is not one that this walk gave", next)
 		}
 	}
 	refs, following, err := queued(v, before, lower, limit)

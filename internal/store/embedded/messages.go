@@ -15,7 +15,10 @@ import (
 
 // Message realises esh3ar.MessageReader.
 func (s *Store) Message(_ context.Context, id esh3ar.MessageID) (esh3ar.Record, error) {
-	v := s.read()
+	v, err := s.read()
+	if err != nil {
+		return esh3ar.Record{}, err
+	}
 	defer v.release()
 	where, ok, err := readPlace(v.snapshot, id)
 	if err != nil {
@@ -36,7 +39,10 @@ func (s *Store) Message(_ context.Context, id esh3ar.MessageID) (esh3ar.Record, 
 
 // Progresses realises esh3ar.MessageReader.
 func (s *Store) Progresses(_ context.Context, refs []esh3ar.MessageRef) ([]esh3ar.Progress, error) {
-	v := s.read()
+	v, err := s.read()
+	if err != nil {
+		return nil, err
+	}
 	defer v.release()
 	found := make([]esh3ar.Progress, len(refs))
 	for i, ref := range refs {
@@ -58,7 +64,10 @@ func (s *Store) Progresses(_ context.Context, refs []esh3ar.MessageRef) ([]esh3a
 
 // History realises esh3ar.MessageReader.
 func (s *Store) History(_ context.Context, id esh3ar.MessageID) ([]esh3ar.Event, error) {
-	v := s.read()
+	v, err := s.read()
+	if err != nil {
+		return nil, err
+	}
 	defer v.release()
 	where, ok, err := readPlace(v.snapshot, id)
 	if err != nil {
@@ -92,7 +101,10 @@ func (s *Store) List(_ context.Context, q esh3ar.ListQuery) (esh3ar.ListPage, er
 	if bytes.Compare(lower, upper) >= 0 {
 		return esh3ar.ListPage{}, nil
 	}
-	v := s.read()
+	v, err := s.read()
+	if err != nil {
+		return esh3ar.ListPage{}, err
+	}
 	defer v.release()
 	page, err := list(v, q, lower, upper)
 	if err != nil {
@@ -108,7 +120,9 @@ func listBounds(q esh3ar.ListQuery) (lower, upper []byte, err error) {
 		lower = appendUint64(lower, uint64(q.From)<<16) // the first 48 bits of an id are its time
 	}
 	upper = successor(prefix)
-	if q.Until > 0 {
+	if q.Until < 0 { // before 1970: no id is that old
+		upper = slices.Clone(lower)
+	} else if q.Until > 0 {
 		upper = appendUint64(slices.Clone(prefix), uint64(q.Until)<<16)
 	}
 	if q.Cursor == "" {

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/esh3artech/esh3ar"
 )
 
@@ -12,23 +14,33 @@ import (
 type request struct {
 	stage   func(*staging) error // adds the work to the batch; an error answers this request alone and adds nothing
 	changes int                  // settles: how many; they wait for company
+	size    int64                // of its place in the queue, set by put
 	done    chan struct{}        // closed after the commit
 	err     error
 }
 
-func newRequest(stage func(*staging) error) *request {
-	return &request{stage: stage, done: make(chan struct{})}
+func newRequest(size int, stage func(*staging) error) *request {
+	return &request{stage: stage, size: min(max(int64(size), minRequestSize), queueBytes), done: make(chan struct{})}
 }
 
-// queueLimit bounds the requests that wait. Intake has one append under way and the settler two, so only a flood
-// of administration could fill it; callers then wait on their context.
-const queueLimit = 1024
+// The bounds of what waits. When they are reached callers wait on their context. Intake has one append under way and
+// the settler two, so only a flood gets here; and since the committer takes all that waits, they bound a batch too.
+const (
+	queueBytes     = 64 << 20
+	queueLimit     = 1024 // requests
+	minRequestSize = queueBytes / queueLimit
+)
 
-// queue gathers requests for the committer. Each holds a bounded batch already, so the number bounds the bytes.
+// changeSize is what a waiting change takes, about.
+const changeSize = 128
+
+// queue gathers requests for the committer.
 type queue struct {
 	gather time.Duration
-	slots  chan struct{}
-	wake   chan struct{} // capacity 1: a signal, not a count
+	room   *semaphore.Weighted // of queueBytes; first come, first served
+	wake   chan struct{}       // capacity 1: a signal, not a count
+	ended  context.Context     // over when the queue is closed: who waits for room then goes away
+	end    context.CancelFunc
 	mu     struct {
 		sync.Mutex
 		waiting []*request
@@ -40,20 +52,20 @@ type queue struct {
 }
 
 func newQueue(gather time.Duration) *queue {
-	return &queue{gather: gather, slots: make(chan struct{}, queueLimit), wake: make(chan struct{}, 1)}
+	q := &queue{gather: gather, room: semaphore.NewWeighted(queueBytes), wake: make(chan struct{}, 1)}
+	q.ended, q.end = context.WithCancel(context.Background())
+	return q
 }
 
 func (q *queue) put(ctx context.Context, r *request) error {
-	select {
-	case q.slots <- struct{}{}:
-	case <-ctx.Done():
-		return esh3ar.Errorf(esh3ar.Abandoned, "wait for the store: %w", context.Cause(ctx))
+	if err := q.enter(ctx, r.size); err != nil {
+		return err
 	}
 	q.mu.Lock()
 	if q.mu.closed {
 		q.mu.Unlock()
-		<-q.slots
-		return esh3ar.Errorf(esh3ar.StoreUnavailable, "the store is closing")
+		q.room.Release(r.size)
+		return errClosing
 	}
 	if len(q.mu.waiting) == 0 {
 		q.mu.since = time.Now()
@@ -69,6 +81,26 @@ func (q *queue) put(ctx context.Context, r *request) error {
 	return nil
 }
 
+var errClosing = esh3ar.Errorf(esh3ar.StoreUnavailable, "the store is closing")
+
+// enter waits for room. A caller that left while it waited has committed nothing.
+func (q *queue) enter(ctx context.Context, size int64) error {
+	if ctx.Err() == nil && q.room.TryAcquire(size) {
+		return nil
+	}
+	wait, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(q.ended, cancel)()
+	switch {
+	case q.room.Acquire(wait, size) == nil:
+		return nil
+	case ctx.Err() != nil:
+		return esh3ar.Errorf(esh3ar.Abandoned, "wait for the store: %w", context.Cause(ctx))
+	default:
+		return errClosing
+	}
+}
+
 func (q *queue) signal() {
 	select {
 	case q.wake <- struct{}{}:
@@ -80,6 +112,7 @@ func (q *queue) close() {
 	q.mu.Lock()
 	q.mu.closed = true
 	q.mu.Unlock()
+	q.end()
 	q.signal()
 }
 
@@ -119,8 +152,8 @@ func (q *queue) poll(group []*request) (taken []*request, wait time.Duration, do
 	group = append(group, q.mu.waiting...)
 	clear(q.mu.waiting)
 	q.mu.waiting, q.mu.urgent, q.mu.changes = q.mu.waiting[:0], 0, 0
-	for range group {
-		<-q.slots // never blocks: each of the group holds one
+	for _, r := range group {
+		q.room.Release(r.size)
 	}
 	return group, 0, false
 }

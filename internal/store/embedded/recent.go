@@ -17,7 +17,7 @@ func (c *recent) add(id esh3ar.MessageID, where place) {
 	if len(c.young) >= recentLimit || c.young == nil {
 		c.old, c.young = c.young, make(map[esh3ar.MessageID]*settling)
 	}
-	c.young[id] = &settling{place: where}
+	c.young[id] = &settling{id: id, place: where}
 }
 
 // find gives what is known of a message, or nil.

@@ -8,6 +8,7 @@ import (
 
 // settling is a message whose progress this batch changes.
 type settling struct {
+	id esh3ar.MessageID
 	place
 	steps
 	written int  // steps that the database has
@@ -23,8 +24,11 @@ func (s *Store) Settle(ctx context.Context, changes []esh3ar.Change) ([]esh3ar.S
 	if len(changes) == 0 {
 		return nil, nil
 	}
+	if err := checkChanges(changes); err != nil {
+		return nil, err
+	}
 	results := make([]esh3ar.Settled, len(changes))
-	r := newRequest(func(st *staging) error {
+	r := newRequest(changeSize*len(changes), func(st *staging) error {
 		for i := range changes {
 			result, err := st.settle(&changes[i])
 			if err != nil {
@@ -41,6 +45,16 @@ func (s *Store) Settle(ctx context.Context, changes []esh3ar.Change) ([]esh3ar.S
 	return results, nil
 }
 
+// checkChanges keeps a caller's bug away from the committer, where it would stop everybody.
+func checkChanges(changes []esh3ar.Change) error {
+	for i := range changes {
+		if changes[i].To >= esh3ar.Statuses || changes[i].Below >= esh3ar.Statuses || changes[i].Attempt < 0 {
+			return esh3ar.Errorf(esh3ar.Invalid, "change %d of %s: no such status or attempt", i, changes[i].Message)
+		}
+	}
+	return nil
+}
+
 // settle stages one change.
 func (st *staging) settle(c *esh3ar.Change) (esh3ar.Settled, error) {
 	st.changes++
@@ -49,7 +63,7 @@ func (st *staging) settle(c *esh3ar.Change) (esh3ar.Settled, error) {
 	if err != nil || s == nil {
 		return result, err
 	}
-	if c.Recipient != 0 && c.Recipient != s.recipient || !c.Business.IsZero() && c.Business != s.business {
+	if !s.ownedBy(c) {
 		return result, nil
 	}
 	result.Found = true
@@ -58,10 +72,16 @@ func (st *staging) settle(c *esh3ar.Change) (esh3ar.Settled, error) {
 	return result, nil
 }
 
+// ownedBy tells whether the message is the one that c may change: a change names an owner, or it is nobody's.
+func (s *settling) ownedBy(c *esh3ar.Change) bool {
+	return (c.Recipient != 0 || !c.Business.IsZero()) &&
+		(c.Recipient == 0 || c.Recipient == s.recipient) && (c.Business.IsZero() || c.Business == s.business)
+}
+
 // apply changes the steps if every condition of c holds. It is pure.
 func (s *settling) apply(c *esh3ar.Change) bool {
 	stage := s.stage()
-	if c.Life != 0 && c.Life != stage.Life {
+	if c.Life != 0 && c.Life != stage.Life || c.Below != 0 && stage.Status.Rank() >= c.Below.Rank() {
 		return false
 	}
 	if c.To == esh3ar.Scheduled { // counts an attempt and nothing else
@@ -72,7 +92,7 @@ func (s *settling) apply(c *esh3ar.Change) bool {
 		return true
 	}
 	next := esh3ar.Stage{Life: stage.Life, Status: c.To}
-	if !stage.CanBecome(next) || c.Below != 0 && stage.Status.Rank() >= c.Below.Rank() {
+	if !stage.CanBecome(next) {
 		return false
 	}
 	s.attempts = max(s.attempts, c.Attempt)
@@ -97,17 +117,18 @@ func (st *staging) load(id esh3ar.MessageID) (*settling, error) {
 		if err != nil {
 			return nil, err
 		}
-		s = &settling{place: where, steps: done, written: len(done.list)}
+		s = &settling{id: id, place: where, steps: done, written: len(done.list)}
 	}
 	if st.settling == nil {
 		st.settling = map[esh3ar.MessageID]*settling{}
 	}
 	st.settling[id] = s
+	st.settled = append(st.settled, s)
 	return s, nil
 }
 
 // finishSettling writes one message's changes: one row, an event per step, and its way out of the inbox.
-func (st *staging) finishSettling(id esh3ar.MessageID, s *settling) error {
+func (st *staging) finishSettling(s *settling) error {
 	if len(s.list) == s.written && !s.counted {
 		return nil
 	}
@@ -116,7 +137,7 @@ func (st *staging) finishSettling(id esh3ar.MessageID, s *settling) error {
 		return err
 	}
 	for i := s.written; i < len(s.list); i++ {
-		event := eventRow{id: id, business: s.business, recipient: s.recipient, seq: s.seq, version: uint32(i + 1), step: s.list[i]}
+		event := eventRow{id: s.id, business: s.business, recipient: s.recipient, seq: s.seq, version: uint32(i + 1), step: s.list[i]}
 		if err := st.logEvent(&event); err != nil {
 			return err
 		}

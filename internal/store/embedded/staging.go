@@ -20,9 +20,10 @@ type staging struct {
 	counters  map[esh3ar.Recipient]esh3ar.Seq
 	keys      map[string]*idemRow // by row key
 	settling  map[esh3ar.MessageID]*settling
-	settings  map[string][]byte
-	broken    error  // a read failed half-way through a request: nothing of this batch may be written
-	key, row  []byte // scratch
+	settled   []*settling       // the same, in the order they were first asked for: events are written so
+	accounts  map[string][]byte // rows of accounts and settings, by row key
+	broken    error             // a read failed half-way through a request: nothing of this batch may be written
+	key, row  []byte            // scratch
 }
 
 func newStaging(c *committer, now esh3ar.Time) *staging {
@@ -34,7 +35,12 @@ func newStaging(c *committer, now esh3ar.Time) *staging {
 
 // get reads a row of the database; nil when there is none. The committer is the only writer and everything before
 // this batch is synced, so it reads the database itself.
-func (st *staging) get(key []byte) ([]byte, error) { return getRow(st.committer.store.db, key) }
+func (st *staging) get(key []byte) ([]byte, error) {
+	if row, ok := st.accounts[string(key)]; ok {
+		return row, nil
+	}
+	return getRow(st.committer.store.db, key)
+}
 
 func getRow(src source, key []byte) ([]byte, error) {
 	row, closer, err := src.Get(key)
@@ -45,7 +51,7 @@ func getRow(src source, key []byte) ([]byte, error) {
 		return nil, err
 	}
 	defer closer.Close()
-	return append([]byte(nil), row...), nil
+	return append([]byte{}, row...), nil // never nil: an empty row is a row
 }
 
 func (st *staging) set(key, row []byte) error { return st.batch.Set(key, row, nil) }
@@ -85,15 +91,12 @@ func (st *staging) finish() error {
 		}
 	}
 	for key, row := range st.keys {
-		if row == nil {
-			continue
-		}
 		if err := st.set([]byte(key), row.append(nil)); err != nil {
 			return err
 		}
 	}
-	for id, s := range st.settling {
-		if err := st.finishSettling(id, s); err != nil {
+	for _, s := range st.settled {
+		if err := st.finishSettling(s); err != nil {
 			return err
 		}
 	}

@@ -116,6 +116,9 @@ func decodeEvent(row []byte) (e eventRow, err error) {
 	e.version, e.life = uint32(r.uvarint()), esh3ar.Life(r.uvarint())
 	e.status, e.attempt = esh3ar.Status(r.byte()), int(r.uvarint())
 	e.at, e.reason = esh3ar.Time(r.varint()), r.string()
+	if e.status >= esh3ar.Statuses {
+		r.bad = true
+	}
 	return e, r.err()
 }
 

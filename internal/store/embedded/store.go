@@ -5,12 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -18,20 +14,20 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// storeFormat is the layout that this version writes. A store of a newer format is refused, of an older one migrated.
-const storeFormat = 1
-
 // Store is the embedded engine. Open makes one, Close ends it.
 type Store struct {
 	opts    Options
 	dir     string
 	db      *pebble.DB
 	queue   *queue
-	view    atomic.Pointer[view]
+	view    atomic.Pointer[view] // nil once closed
+	views   sync.WaitGroup       // views whose snapshot is open
 	disk    diskGauge
 	floors  floors
+	stats   counters
 	fault   *fault
 	stopped sync.WaitGroup // the committer
+	closing sync.Once
 }
 
 var _ esh3ar.Store = (*Store)(nil)
@@ -39,29 +35,52 @@ var _ esh3ar.Store = (*Store)(nil)
 // Open opens the store in dir, which must exist, or makes one there. Its errors are one line that says what to do.
 func Open(dir string, opts Options) (*Store, error) {
 	opts = opts.withDefaults()
-	s := &Store{opts: opts, dir: dir, queue: newQueue(opts.SettleGather), fault: newFault()}
-	s.disk = diskGauge{fs: opts.FS, dir: dir, min: opts.MinFree}
-	db, err := pebble.Open(dir, s.pebbleOptions())
-	if err != nil {
-		return nil, openError(dir, err)
+	s := &Store{opts: opts, dir: dir, queue: newQueue(opts.SettleGather)}
+	s.fault = newFault(s.queue.close)
+	s.disk = diskGauge{fs: opts.FS, now: opts.Now, dir: dir, min: opts.MinFree}
+	opened := make(chan error, 1)
+	go func() { opened <- s.open() }() // a fault parks whoever met it, and that must not be Open's caller
+	select {
+	case err := <-opened:
+		if err != nil {
+			s.queue.close()
+			return nil, err
+		}
+		return s, nil
+	case <-s.fault.failed:
+		return nil, fmt.Errorf("open store in %s: %w", dir, s.fault.err())
 	}
-	s.db = db
+}
+
+func (s *Store) open() (err error) {
+	defer func() {
+		if p := recover(); p != nil { // pebble panics where it cannot make or turn a WAL
+			err = fmt.Errorf("open store in %s: %v", s.dir, p)
+		}
+	}()
+	if err := checkFiles(s.opts.FS, s.dir); err != nil {
+		return err
+	}
+	if s.db, err = pebble.Open(s.dir, s.pebbleOptions()); err != nil {
+		return openError(s.dir, err)
+	}
 	committer, err := s.prepare()
 	if err != nil {
-		return nil, errors.Join(err, db.Close())
+		return errors.Join(err, s.db.Close())
 	}
 	s.publish()
 	s.stopped.Go(committer.run)
-	return s, nil
+	return nil
 }
 
 func (s *Store) pebbleOptions() *pebble.Options {
 	o := &pebble.Options{
-		FS:                 s.opts.FS,
+		FS:                 guard{s.opts.FS, s.fault},
 		FormatMajorVersion: pebble.FormatNewest, // above FormatWALSyncChunks: damage inside the WAL is told from its torn end
 		CacheSize:          s.opts.CacheSize,
 		MemTableSize:       s.opts.MemTableSize,
 		Logger:             pebbleLogger{s.opts.Log, s.fault},
+		EventListener:      s.listener(),
 	}
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // most reads of steps ask for a row that is not there
@@ -81,25 +100,6 @@ func (s *Store) prepare() (*committer, error) {
 	return &committer{store: s, position: last, counters: map[esh3ar.Recipient]esh3ar.Seq{}}, nil
 }
 
-func (s *Store) checkFormat() error {
-	row, closer, err := s.db.Get([]byte{formatKey})
-	if errors.Is(err, pebble.ErrNotFound) {
-		return s.db.Set([]byte{formatKey}, []byte(strconv.Itoa(storeFormat)), pebble.Sync)
-	}
-	if err != nil {
-		return openError(s.dir, err)
-	}
-	defer closer.Close()
-	format, err := strconv.Atoi(string(row))
-	if err != nil {
-		return fmt.Errorf("store in %s is damaged: its format key reads %q; restore a backup", s.dir, row)
-	}
-	if format > storeFormat {
-		return fmt.Errorf("store in %s has format %d, this version knows up to %d: start the newer version that wrote it", s.dir, format, storeFormat)
-	}
-	return nil
-}
-
 func lastEvent(db *pebble.DB) (uint64, error) {
 	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{eventKey}, UpperBound: []byte{eventKey + 1}})
 	if err != nil {
@@ -112,26 +112,29 @@ func lastEvent(db *pebble.DB) (uint64, error) {
 	return binary.BigEndian.Uint64(it.Key()[1:]), nil
 }
 
-// openError turns what pebble says into a line for an operator.
-func openError(dir string, err error) error {
-	text := strings.ReplaceAll(err.Error(), "\n", " ")
-	switch {
-	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EACCES) && strings.Contains(text, "lock"), strings.Contains(text, "lock held by current process"):
-		return fmt.Errorf("data directory %s is in use by another process: stop that one, or choose another with --data-dir", dir)
-	case strings.Contains(text, "format major version"):
-		return fmt.Errorf("store in %s was written by a newer version: start that one (%s)", dir, text)
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		return fmt.Errorf("cannot write to %s: choose a folder that this user may write to (%s)", dir, text)
-	default:
-		return fmt.Errorf("store in %s is damaged and was not touched: restore a backup, or move the folder aside to start empty (%s)", dir, text)
-	}
+// Close stops taking requests, commits those it has, waits for the readers under way, and closes the database. A
+// store with a fault is left as it is, with its lock: pebble cannot be closed then, and the process is about to end.
+func (s *Store) Close() (err error) {
+	s.closing.Do(func() {
+		s.queue.close()
+		closed := make(chan error, 1)
+		go func() { closed <- s.shutDown() }() // a fault parks whoever met it, and that must not be Close's caller
+		select {
+		case err = <-closed:
+		case <-s.fault.failed:
+			err = s.fault.err()
+		}
+	})
+	return err
 }
 
-// Close stops taking requests, commits those it has, and closes the database.
-func (s *Store) Close() error {
-	s.queue.close()
+func (s *Store) shutDown() error {
 	s.stopped.Wait()
-	s.view.Load().release()
+	if err := s.fault.err(); err != nil {
+		return err
+	}
+	s.view.Swap(nil).release()
+	s.views.Wait()
 	return s.db.Close()
 }
 
@@ -145,12 +148,20 @@ func (s *Store) Fault() error { return s.fault.err() }
 // submit queues a request and waits for its commit.
 func (s *Store) submit(ctx context.Context, r *request) error {
 	if err := s.queue.put(ctx, r); err != nil {
+		if fault := s.fault.err(); fault != nil {
+			return esh3ar.Errorf(esh3ar.StoreUnavailable, "commit: %w", fault)
+		}
 		return err
 	}
 	select {
 	case <-r.done:
 		return r.err
 	case <-s.fault.failed:
+		select {
+		case <-r.done: // it was answered before the fault
+			return r.err
+		default:
+		}
 		return esh3ar.Errorf(esh3ar.OutcomeUnknown, "commit: %w", s.fault.err())
 	}
 }

@@ -1,96 +1,284 @@
-// Package powercut makes kill -9 as hard as a power cut: a file system for pebble over the real one, through which
-// no data reaches the disk before it is synced. What was written and not fsynced stays in the memory of the process, so
-// a killed process leaves the data that a cut of the power would have left. Names of files stay as they are; the tests on
-// pebble's crashable memory file system cover those. For tests.
+// Package powercut is a file system that makes kill -9 a power cut. The page cache outlives a process, so killing one
+// loses nothing that was written, synced or not; a proof that nothing is lost needs a disk that forgets. This one keeps
+// what was not synced in memory: bytes reach the real file when it is synced, and a directory's creations, renames,
+// links and removals reach the disk when that directory is synced. Whatever ends the process, the disk then holds
+// exactly what a strict disk would hold after a power cut.
 //
-// Concurrency: as pebble needs it; one goroutine writes a file, another may sync it.
+// It does not make power cuts by itself, tears no writes, and is for proofs, not for service: what is not synced takes
+// memory, bounded only by how often the store above syncs. Directories themselves are made at once, and so are lock
+// files: neither holds data. Renames and links stay within one directory.
+//
+// Concurrency: every method may be called from any goroutine. One lock guards the names, and one each file's bytes; the
+// names' lock is taken first.
 package powercut
 
 import (
+	"fmt"
 	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// New wraps base.
-func New(base vfs.FS) vfs.FS { return &fs{FS: base} }
+// shadow ends the names of files whose bytes are being brought to the disk, before their entry is made.
+const shadow = ".powercut"
 
-type fs struct{ vfs.FS }
-
-// Create makes a file whose data stays in memory until it is synced.
-func (f *fs) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	file, err := f.FS.Create(name, category)
-	return hold(file), err
+// FS is the forgetful file system.
+type FS struct {
+	base vfs.FS
+	mu   struct {
+		sync.Mutex
+		nodes map[string]*node   // names whose file is not simply the one on the disk
+		gone  map[string]bool    // names that the disk still has
+		steps map[string][]*step // by directory: what its next sync brings to the disk, in order
+	}
 }
 
-// ReuseForWrite would keep old bytes of another file, which a cut may leave behind: a new file is made instead.
-func (f *fs) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	if err := f.FS.Rename(oldname, newname); err != nil {
+var _ vfs.FS = (*FS)(nil)
+
+// New puts the forgetful file system over base.
+func New(base vfs.FS) *FS {
+	f := &FS{base: base}
+	f.mu.nodes, f.mu.gone, f.mu.steps = map[string]*node{}, map[string]bool{}, map[string][]*step{}
+	return f
+}
+
+// step is one change of a directory that the disk does not know yet.
+type step struct {
+	node *node  // created; nil: see from
+	from string // renamed or linked from; empty: removed
+	link bool
+	name string
+}
+
+func (f *FS) pend(s *step) {
+	dir := f.base.PathDir(s.name)
+	f.mu.steps[dir] = append(f.mu.steps[dir], s)
+}
+
+// exists tells whether there is a file of that name.
+func (f *FS) existsLocked(name string) bool {
+	if f.mu.nodes[name] != nil {
+		return true
+	}
+	if f.mu.gone[name] {
+		return false
+	}
+	_, err := f.base.Stat(name)
+	return err == nil
+}
+
+// nodeLocked finds the node of a name, or makes one of the file on the disk.
+func (f *FS) nodeLocked(name string) (*node, error) {
+	if n := f.mu.nodes[name]; n != nil {
+		return n, nil
+	}
+	if f.mu.gone[name] {
+		return nil, notExist("open", name)
+	}
+	if _, err := f.base.Stat(name); err != nil { // opening for writing would make it
 		return nil, err
 	}
-	file, err := f.FS.Create(newname, category)
-	return hold(file), err
-}
-
-// Unwrap gives the file system below.
-func (f *fs) Unwrap() vfs.FS { return f.FS }
-
-func hold(file vfs.File) vfs.File {
-	if file == nil {
-		return nil
+	disk, err := f.base.OpenReadWrite(name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return nil, err
 	}
-	return &held{File: file}
+	n := &node{fs: f, disk: disk}
+	f.mu.nodes[name] = n
+	return n, nil
 }
 
-// held is a file that is being written: what was not synced is in pending.
-type held struct {
-	vfs.File
-	mu struct {
-		sync.Mutex
-		pending []byte
+// sourceLocked finds the file that gets another name.
+func (f *FS) sourceLocked(oldname, newname string) (*node, error) {
+	if f.base.PathDir(oldname) != f.base.PathDir(newname) {
+		return nil, fmt.Errorf("rename or link %s to %s: a disk for power cuts keeps both within one directory", oldname, newname)
 	}
+	return f.nodeLocked(oldname)
 }
 
-// Write keeps p in memory.
-func (h *held) Write(p []byte) (int, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.mu.pending = append(h.mu.pending, p...)
-	return len(p), nil
-}
+func notExist(op, name string) error { return &os.PathError{Op: op, Path: name, Err: os.ErrNotExist} }
 
-// flushLocked hands what is pending to the file below.
-func (h *held) flushLocked() error {
-	for len(h.mu.pending) > 0 {
-		n, err := h.File.Write(h.mu.pending)
-		h.mu.pending = h.mu.pending[n:]
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return io.ErrShortWrite
-		}
+// Create implements vfs.FS.
+func (f *FS) Create(name string, _ vfs.DiskWriteCategory) (vfs.File, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, err := f.base.Stat(f.base.PathDir(name)); err != nil {
+		return nil, err
 	}
-	h.mu.pending = nil
+	n := &node{fs: f}
+	f.mu.nodes[name] = n
+	delete(f.mu.gone, name)
+	f.pend(&step{node: n, name: name})
+	return n.open(f.base.PathBase(name), true), nil
+}
+
+// Open implements vfs.FS.
+func (f *FS) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n := f.mu.nodes[name]; n != nil {
+		return n.open(f.base.PathBase(name), false), nil
+	}
+	if f.mu.gone[name] {
+		return nil, notExist("open", name)
+	}
+	return f.base.Open(name, opts...)
+}
+
+// OpenReadWrite implements vfs.FS.
+func (f *FS) OpenReadWrite(name string, category vfs.DiskWriteCategory, _ ...vfs.OpenOption) (vfs.File, error) {
+	f.mu.Lock()
+	if !f.existsLocked(name) {
+		f.mu.Unlock()
+		return f.Create(name, category)
+	}
+	defer f.mu.Unlock()
+	n, err := f.nodeLocked(name)
+	if err != nil {
+		return nil, err
+	}
+	return n.open(f.base.PathBase(name), true), nil
+}
+
+// ReuseForWrite implements vfs.FS.
+func (f *FS) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := f.Rename(oldname, newname); err != nil {
+		return nil, err
+	}
+	return f.OpenReadWrite(newname, category)
+}
+
+// Link implements vfs.FS.
+func (f *FS) Link(oldname, newname string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n, err := f.sourceLocked(oldname, newname)
+	if err != nil {
+		return err
+	}
+	if f.existsLocked(newname) {
+		return &os.LinkError{Op: "link", Old: oldname, New: newname, Err: os.ErrExist}
+	}
+	n.mu.Lock()
+	n.linked = true
+	n.mu.Unlock()
+	f.mu.nodes[newname] = n
+	delete(f.mu.gone, newname)
+	f.pend(&step{from: oldname, link: true, node: n, name: newname})
 	return nil
 }
 
-// Sync makes everything written so far durable.
-func (h *held) Sync() error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if err := h.flushLocked(); err != nil {
+// Rename implements vfs.FS.
+func (f *FS) Rename(oldname, newname string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n, err := f.sourceLocked(oldname, newname)
+	if err != nil {
 		return err
 	}
-	return h.File.Sync()
+	delete(f.mu.nodes, oldname)
+	f.mu.gone[oldname] = true
+	f.mu.nodes[newname] = n
+	delete(f.mu.gone, newname)
+	f.pend(&step{from: oldname, node: n, name: newname})
+	return nil
 }
 
-// SyncData is Sync.
-func (h *held) SyncData() error { return h.Sync() }
+// Remove implements vfs.FS. Directories go at once.
+func (f *FS) Remove(name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.mu.nodes[name] == nil {
+		if f.mu.gone[name] {
+			return notExist("remove", name)
+		}
+		info, err := f.base.Stat(name)
+		if err != nil {
+			return err
+		}
+		if info.IsDir() {
+			return f.base.Remove(name)
+		}
+	}
+	delete(f.mu.nodes, name)
+	f.mu.gone[name] = true
+	f.pend(&step{name: name})
+	return nil
+}
 
-// SyncTo says that nothing was made durable: it is a hint only.
-func (h *held) SyncTo(int64) (fullSync bool, err error) { return false, nil }
+// RemoveAll implements vfs.FS, for files and for directories of files.
+func (f *FS) RemoveAll(name string) error {
+	names, err := f.List(name)
+	if err != nil {
+		if err := f.Remove(name); err != nil && !os.IsNotExist(err) {
+			return err
+		}
+		return nil
+	}
+	for _, child := range names {
+		if err := f.RemoveAll(f.base.PathJoin(name, child)); err != nil {
+			return err
+		}
+	}
+	return f.base.RemoveAll(name)
+}
 
-// Close loses what was not synced, as a cut after the close would: nobody has promised anything about it.
-func (h *held) Close() error { return h.File.Close() }
+// List implements vfs.FS.
+func (f *FS) List(dir string) ([]string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	onDisk, err := f.base.List(dir)
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]bool{}
+	for _, name := range onDisk {
+		if !f.mu.gone[f.base.PathJoin(dir, name)] && !strings.HasSuffix(name, shadow) {
+			names[name] = true
+		}
+	}
+	for path := range f.mu.nodes {
+		if f.base.PathDir(path) == f.base.PathDir(f.base.PathJoin(dir, "x")) {
+			names[f.base.PathBase(path)] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names)), nil
+}
+
+// Stat implements vfs.FS.
+func (f *FS) Stat(name string) (vfs.FileInfo, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n := f.mu.nodes[name]; n != nil {
+		return n.stat(f.base.PathBase(name))
+	}
+	if f.mu.gone[name] {
+		return nil, notExist("stat", name)
+	}
+	return f.base.Stat(name)
+}
+
+// MkdirAll implements vfs.FS.
+func (f *FS) MkdirAll(dir string, perm os.FileMode) error { return f.base.MkdirAll(dir, perm) }
+
+// Lock implements vfs.FS.
+func (f *FS) Lock(name string) (io.Closer, error) { return f.base.Lock(name) }
+
+// PathBase implements vfs.FS.
+func (f *FS) PathBase(path string) string { return f.base.PathBase(path) }
+
+// PathJoin implements vfs.FS.
+func (f *FS) PathJoin(elem ...string) string { return f.base.PathJoin(elem...) }
+
+// PathDir implements vfs.FS.
+func (f *FS) PathDir(path string) string { return f.base.PathDir(path) }
+
+// GetDiskUsage implements vfs.FS.
+func (f *FS) GetDiskUsage(path string) (vfs.DiskUsage, error) { return f.base.GetDiskUsage(path) }
+
+// Unwrap implements vfs.FS.
+func (f *FS) Unwrap() vfs.FS { return f.base }

@@ -1,0 +1,114 @@
+package embedded_test
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/store/embedded"
+)
+
+// benchBatch is what the batcher gathers under load.
+const benchBatch = 300
+
+func cpu() time.Duration {
+	var r syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &r)
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
+
+func benchStore(b *testing.B) *embedded.Store {
+	s, err := embedded.Open(b.TempDir(), embedded.Options{MinFree: 1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	return s
+}
+
+// benchCalls makes one batch for 4,000 recipients.
+func benchCalls(round int) []*esh3ar.Call {
+	calls := make([]*esh3ar.Call, benchBatch)
+	for i := range calls {
+		m := newMessage(0)
+		m.Recipient, m.Priority, m.Content = esh3ar.Recipient(967770000000+(round*benchBatch+i)%4000), esh3ar.Normal, strings.Repeat("x", 100)
+		calls[i] = one(m)[0]
+	}
+	return calls
+}
+
+func changesOf(calls []*esh3ar.Call) []esh3ar.Change {
+	changes := make([]esh3ar.Change, 0, 2*len(calls))
+	for _, c := range calls {
+		m := c.Messages[0]
+		at := m.CreatedAt()
+		changes = append(changes, esh3ar.Change{Message: m.ID, Recipient: m.Recipient, To: esh3ar.Sent, Attempt: 1, At: at},
+			esh3ar.Change{Message: m.ID, Recipient: m.Recipient, To: esh3ar.Delivered, At: at})
+	}
+	return changes
+}
+
+// measure reports the CPU of work per message; making the messages is left out.
+func measure(b *testing.B, prepare func(round int) []*esh3ar.Call, work func([]*esh3ar.Call) error) {
+	b.ReportAllocs()
+	var used time.Duration
+	round := 0
+	for b.Loop() {
+		b.StopTimer()
+		calls := prepare(round)
+		round++
+		b.StartTimer()
+		before := cpu()
+		if err := work(calls); err != nil {
+			b.Fatal(err)
+		}
+		used += cpu() - before
+	}
+	b.ReportMetric(float64(used.Microseconds())/float64(round*benchBatch), "µs-cpu/message")
+}
+
+// BenchmarkAppend stores batches of 300 messages, each call its own.
+func BenchmarkAppend(b *testing.B) {
+	s := benchStore(b)
+	measure(b, benchCalls, func(calls []*esh3ar.Call) error { _, err := s.Append(b.Context(), calls); return err })
+}
+
+// BenchmarkSettle settles 300 messages with two events each, moments after their append.
+func BenchmarkSettle(b *testing.B) {
+	s := benchStore(b)
+	prepare := func(round int) []*esh3ar.Call {
+		calls := benchCalls(round)
+		if _, err := s.Append(b.Context(), calls); err != nil {
+			b.Fatal(err)
+		}
+		return calls
+	}
+	measure(b, prepare, func(calls []*esh3ar.Call) error { _, err := s.Settle(b.Context(), changesOf(calls)); return err })
+}
+
+// BenchmarkCaughtUp reads inboxes where nothing waits, which is most reads.
+func BenchmarkCaughtUp(b *testing.B) {
+	s := benchStore(b)
+	for round := range 14 { // each of the recipients has had one
+		calls := benchCalls(round)
+		if _, err := s.Append(b.Context(), calls); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := s.Settle(b.Context(), changesOf(calls)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	i := 0
+	for b.Loop() {
+		i++
+		if _, err := s.Pending(b.Context(), esh3ar.InboxQuery{Recipient: esh3ar.Recipient(967770000000 + i%4000), Limit: 64, Bytes: 64 << 10}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

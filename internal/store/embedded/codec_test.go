@@ -1,0 +1,30 @@
+package embedded
+
+import (
+	"testing"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+// FuzzDecode feeds every decoder of rows: none may panic or take memory that the row does not pay for.
+func FuzzDecode(f *testing.F) {
+	m := &esh3ar.Message{ID: esh3ar.NewMessageID(), Recipient: 1, Content: "x", Metadata: map[string]string{"a": "b"}}
+	f.Add(appendBody(nil, m))
+	done := firstSteps(m.ID)
+	done.list = append(done.list, step{life: 1, status: esh3ar.Failed, at: 5, reason: "r"})
+	f.Add(done.append(nil))
+	event := eventRow{id: m.ID, version: 1, step: done.list[1]}
+	f.Add(event.append(nil))
+	idem := idemRow{receipts: []esh3ar.Receipt{{ID: m.ID, CorrelationID: "c"}}}
+	f.Add(idem.append(nil))
+	f.Add(place{recipient: 1}.append(nil))
+	f.Fuzz(func(_ *testing.T, row []byte) {
+		_, _ = decodeBody(row, 1, 1)
+		if s, err := decodeSteps(row, m.ID); err == nil {
+			_ = s.progress(0)
+		}
+		_, _ = decodeEvent(row)
+		_, _ = decodeIdem(row)
+		_, _ = decodePlace(row)
+	})
+}

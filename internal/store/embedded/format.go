@@ -1,0 +1,59 @@
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// storeFormat is the layout that this version writes. A store of a newer format is refused, of an older one migrated.
+const storeFormat = 1
+
+func (s *Store) checkFormat() error {
+	row, closer, err := s.db.Get([]byte{formatKey})
+	if errors.Is(err, pebble.ErrNotFound) {
+		return s.stampFormat()
+	}
+	if err != nil {
+		return openError(s.dir, err)
+	}
+	defer closer.Close()
+	format, err := strconv.Atoi(string(row))
+	if err != nil {
+		return fmt.Errorf("store in %s is damaged: its format key reads %q; restore a backup", s.dir, row)
+	}
+	if format > storeFormat {
+		return fmt.Errorf("store in %s has format %d, this version knows up to %d: start the newer version that wrote it", s.dir, format, storeFormat)
+	}
+	for ; format < storeFormat; format++ {
+		migrate, ok := migrations[format]
+		if !ok {
+			return fmt.Errorf("store in %s is damaged: there was never a format %d; restore a backup", s.dir, format)
+		}
+		if err := migrate(s.db); err != nil {
+			return fmt.Errorf("bring store in %s from format %d to %d: %w", s.dir, format, format+1, err)
+		}
+	}
+	return nil
+}
+
+// migrations bring a store from a format to the next one, its format key included, in one synced batch.
+var migrations = map[int]func(*pebble.DB) error{}
+
+// stampFormat marks a new store. One that has rows but no mark is not new.
+func (s *Store) stampFormat() error {
+	it, err := s.db.NewIter(nil)
+	if err != nil {
+		return openError(s.dir, err)
+	}
+	empty := !it.First()
+	if err := it.Close(); err != nil {
+		return openError(s.dir, err)
+	}
+	if !empty {
+		return fmt.Errorf("store in %s is damaged: it has rows but no format key; restore a backup", s.dir)
+	}
+	return s.db.Set([]byte{formatKey}, []byte(strconv.Itoa(storeFormat)), pebble.Sync)
+}

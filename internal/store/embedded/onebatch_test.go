@@ -1,0 +1,50 @@
+package embedded
+
+import (
+	"runtime"
+	"sync"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// TestSettingOnceInOneBatch puts writers of one setting into one batch, where the database does not know the first yet.
+func TestSettingOnceInOneBatch(t *testing.T) {
+	held, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	s, err := Open("data", Options{FS: vfs.NewMem(), OnCommit: func(CommitInfo) { once.Do(func() { close(held); <-release }) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.SettingOnce(t.Context(), "other", nil); err != nil {
+		t.Fatal(err)
+	}
+	<-held // the committer is busy: what comes now goes into one batch
+	const writers = 4
+	got := make([]string, writers)
+	var group sync.WaitGroup
+	for i := range writers {
+		group.Go(func() {
+			stored, err := s.SettingOnce(t.Context(), "name", []byte{'0' + byte(i)})
+			if err != nil {
+				t.Error(err)
+			}
+			got[i] = string(stored)
+		})
+	}
+	for n := 0; n < writers; runtime.Gosched() {
+		s.queue.mu.Lock()
+		n = len(s.queue.mu.waiting)
+		s.queue.mu.Unlock()
+	}
+	close(release)
+	group.Wait()
+	for _, value := range got {
+		if value != got[0] {
+			t.Errorf("the writers were told %q", got)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
