@@ -140,6 +140,23 @@ func TestOutbox(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 	})
+	t.Run("the end wakes who waits", func(t *testing.T) {
+		for _, end := range []func(*Conn){(*Conn).Abort, func(c *Conn) { c.failed(errors.New("x")) }} {
+			synctest.Test(t, func(t *testing.T) {
+				c, _ := stuck(NewHub(), 50)
+				if err := c.TryWrite(frame); err != nil {
+					t.Fatal(err)
+				}
+				waited := make(chan error, 1)
+				go func() { waited <- c.Write(context.Background(), frame) }()
+				synctest.Wait()
+				end(c)
+				if err := <-waited; !errors.Is(err, ErrClosed) {
+					t.Error(err)
+				}
+			})
+		}
+	})
 	t.Run("bytes that wait are not moved", func(t *testing.T) {
 		c, l := stuck(NewHub(), 1<<20)
 		l.taken.Reset()

@@ -29,6 +29,7 @@ type commands struct {
 	Serve   serveCmd        `cmd:"" help:"Run a node."`
 	Send    sendCmd         `cmd:"" help:"Send a message as a business."`
 	Listen  listenCmd       `cmd:"" help:"Be a phone in the terminal: receive messages and acknowledge them."`
+	Bench   benchCmd        `cmd:"" help:"Measure a node against the budgets."`
 	Version versionCmd      `cmd:"" help:"Print the version."`
 }
 

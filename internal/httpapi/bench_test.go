@@ -147,4 +147,3 @@ func readAnswer(in *bufio.Reader) error {
 		}
 	}
 }
-

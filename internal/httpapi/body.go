@@ -6,7 +6,6 @@ import (
 	"io"
 	"mime"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,17 +41,20 @@ func (x *exchange) readBody(limit int) ([]byte, error) {
 	}
 }
 
-// makeRoom grows the buffer, when it is full, as the bytes come: a caller who only promises many does not get their memory.
+// makeRoom doubles the buffer, when it is full, as the bytes come: a caller who only promises many does not get their
+// memory.
 func (x *exchange) makeRoom() error {
-	if len(x.buffer) < cap(x.buffer) {
+	size := cap(x.buffer)
+	if len(x.buffer) < size {
 		return nil
 	}
-	if grown := max(2*cap(x.buffer), 1<<10); grown > keepBuffer {
-		if err := x.reserve(int64(grown)); err != nil {
+	size = max(2*size, 1<<10)
+	if more := int64(size) - x.reserved; size > keepBuffer && more > 0 {
+		if err := x.reserve(more); err != nil {
 			return err
 		}
 	}
-	x.buffer = slices.Grow(x.buffer, max(cap(x.buffer), 1<<10))
+	x.buffer = append(make([]byte, 0, size), x.buffer...)
 	return nil
 }
 

@@ -77,7 +77,13 @@ type operation struct {
 type docsView struct {
 	Title, Version, Description string
 	Sections                    []docsSection
+	Problems                    []docsProblem
 	Schemas                     []docsSchema
+}
+
+type docsProblem struct {
+	Code, Title, Hint string
+	Status            int
 }
 
 type docsSection struct {
@@ -97,6 +103,9 @@ func (d *document) view() docsView {
 			}
 		}
 		v.Sections = append(v.Sections, section)
+	}
+	for _, k := range all() {
+		v.Problems = append(v.Problems, docsProblem{k.code, k.title, k.hint, k.status})
 	}
 	for name, schema := range d.Components.Schemas {
 		text, err := json.MarshalIndent(schema, "", "  ")

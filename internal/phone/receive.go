@@ -40,6 +40,7 @@ var (
 	seqName        = []byte(`"seq":`)
 	priorityName   = []byte(`"priority":"`)
 	attemptName    = []byte(`"attempt":`)
+	contentName    = []byte(`"messageContent":"`)
 )
 
 // Next reads the next events; full says that all fields of the messages are wanted. The slice lives until the next call.
@@ -119,7 +120,7 @@ func decodeMessages(record []byte, live bool) ([]Message, error) {
 }
 
 // scanMessages finds what a book keeper needs without reading the rest. It relies on the order of the fields that our own
-// server writes and on messages without metadata, which is what the load sends; quotes inside strings are escaped, so
+// server writes and on messages without metadata and without escapes, which is what the load sends; quotes inside strings are escaped, so
 // the names cannot occur there.
 func scanMessages(record []byte) (messages []Message) {
 	for {
@@ -135,6 +136,10 @@ func scanMessages(record []byte) (messages []Message) {
 			m.Priority = string(name)
 		}
 		m.Attempt = int(number(record, attemptName))
+		if at := bytes.Index(record, contentName); at >= 0 {
+			text, _, _ := bytes.Cut(record[at+len(contentName):], []byte{'"'})
+			m.Content = string(text)
+		}
 		messages = append(messages, m)
 	}
 }

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/bench"
+)
+
+type benchCmd struct {
+	Scenario    []string      `help:"accept, deliver, idle, latency or connections; several with commas (default: all)."`
+	Duration    time.Duration `default:"10s" help:"Length of each measured stretch."`
+	Warmup      time.Duration `default:"3s" help:"Before it, left out."`
+	Rounds      int           `default:"3" help:"Rounds of floor and server in turn."`
+	Phones      int           `help:"Connected phones (default: what the scenario's budget names)."`
+	Callers     int           `help:"API connections (default: what the scenario's budget names)."`
+	Rate        float64       `help:"Messages per second of latency (default: half of the saturation)."`
+	Size        int           `default:"100" help:"Bytes of content."`
+	Short       bool          `help:"A few seconds with few phones: whether it works, no figures."`
+	JSON        string        `name:"json" placeholder:"FILE" help:"Write the results as JSON; - for standard output."`
+	FloorListen string        `hidden:"" help:"Be the floor on this address."`
+}
+
+func (c *benchCmd) Run(ctx context.Context, s streams) error {
+	if c.FloorListen != "" {
+		return bench.RunFloor(ctx, c.FloorListen)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	o := bench.Options{
+		Binary: self, Scenarios: c.Scenario, Duration: c.Duration, Warmup: c.Warmup, Rounds: c.Rounds, Phones: c.Phones,
+		Callers: c.Callers, Rate: c.Rate, Size: c.Size,
+	}
+	if c.Short {
+		o.Duration, o.Warmup, o.Rounds = time.Second, 300*time.Millisecond, 1
+		o.Phones, o.Callers = 200, 50
+	}
+	if err := o.Check(); err != nil {
+		return usageError{err}
+	}
+	out := s.out
+	if c.JSON == "-" {
+		out = s.err // one document on standard output, nothing else
+	}
+	report, err := bench.Run(ctx, o, out, s.err)
+	if err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
+	if c.JSON != "" {
+		if err := report.WriteJSON(c.JSON, s.out); err != nil {
+			return err
+		}
+	}
+	if len(report.Faults) > 0 {
+		return errVerdict
+	}
+	return nil
+}

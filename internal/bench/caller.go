@@ -1,0 +1,115 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+)
+
+// caller is one business connection: HTTP/1.1 with keep-alive, written by hand, because the generator shares the cores with
+// the server and net/http's client would cost more than what is measured.
+type caller struct {
+	net     net.Conn
+	read    *bufio.Reader
+	head    []byte // of a request, up to the length
+	request []byte
+	size    int
+}
+
+// minSize holds the number of the message.
+const minSize = 16
+
+func dialCaller(ctx context.Context, addr, apiKey string, size int) (*caller, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	head := "POST /v1/messages HTTP/1.1\r\nHost: " + addr + "\r\nAuthorization: Bearer " + apiKey +
+		"\r\nContent-Type: application/json\r\nContent-Length: "
+	return &caller{net: conn, read: bufio.NewReaderSize(conn, 1024), head: []byte(head), size: size}, nil
+}
+
+// recipientOf is the phone number of index n.
+func recipientOf(n int) uint64 { return 967_770_000_000 + uint64(n) }
+
+const recipientDigits = 12
+
+// call sends message number n to a recipient and gives the status and seq of the answer.
+func (c *caller) call(n int, recipient uint64) (status int, seq uint64, err error) {
+	const before, between, after = `{"recipientPhoneNumber":"+`, `","messageContent":"`, `"}`
+	length := len(before) + recipientDigits + len(between) + c.size + len(after)
+	b := append(c.request[:0], c.head...)
+	b = append(strconv.AppendInt(b, int64(length), 10), "\r\n\r\n"...)
+	b = strconv.AppendUint(append(b, before...), recipient, 10)
+	b = append(b, between...)
+	b = appendContent(b, n, c.size)
+	c.request = append(b, after...)
+	if _, err := c.net.Write(c.request); err != nil {
+		return 0, 0, err
+	}
+	return c.answer()
+}
+
+// appendContent writes the number of the message and fills up.
+func appendContent(b []byte, n, size int) []byte {
+	end := len(b) + size
+	b = append(strconv.AppendInt(b, int64(n), 10), ' ')
+	for len(b) < end {
+		b = append(b, 'x')
+	}
+	return b
+}
+
+// numberOf is the number in a content.
+func numberOf(content string) int {
+	n := 0
+	for i := 0; i < len(content) && content[i]-'0' <= 9; i++ {
+		n = n*10 + int(content[i]-'0')
+	}
+	return n
+}
+
+var lengthName = []byte("content-length:")
+
+func (c *caller) answer() (status int, seq uint64, err error) {
+	line, err := c.read.ReadSlice('\n')
+	if err != nil {
+		return 0, 0, err
+	}
+	if len(line) < 12 {
+		return 0, 0, fmt.Errorf("answer %q", line)
+	}
+	if status, err = strconv.Atoi(string(line[9:12])); err != nil {
+		return 0, 0, fmt.Errorf("answer %q", line)
+	}
+	length := 0
+	for {
+		line, err = c.read.ReadSlice('\n')
+		if err != nil {
+			return 0, 0, err
+		}
+		if len(line) <= 2 {
+			break
+		}
+		if len(line) > len(lengthName) && bytes.EqualFold(line[:len(lengthName)], lengthName) {
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(line[len(lengthName):]))); err != nil {
+				return 0, 0, fmt.Errorf("answer %q", line)
+			}
+		}
+	}
+	body, err := c.read.Peek(min(length, 512))
+	if err != nil {
+		return 0, 0, err
+	}
+	if at := bytes.Index(body, []byte(`"seq":`)); at >= 0 {
+		seq = uint64(numberOf(string(body[at+6 : min(len(body), at+26)])))
+	}
+	if _, err := c.read.Discard(length); err != nil && err != io.EOF {
+		return 0, 0, err
+	}
+	return status, seq, nil
+}

@@ -1,0 +1,151 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/esh3artech/esh3ar/internal/phone"
+)
+
+// fleet is many phones. Each acknowledges what comes, as it comes.
+type fleet struct {
+	ledger *ledger
+	phones []*phone.Conn
+	done   sync.WaitGroup
+	stop   chan struct{}
+}
+
+// pingEvery keeps phones from counting as dead; the server waits 30 s.
+const pingEvery = 12 * time.Second
+
+// connectFleet brings phones online, recipient 0 up to count.
+func connectFleet(ctx context.Context, url, adminToken string, count int, l *ledger) (*fleet, error) {
+	f := &fleet{ledger: l, phones: make([]*phone.Conn, count), stop: make(chan struct{})}
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
+	defer client.CloseIdleConnections()
+	var group errgroup.Group
+	group.SetLimit(32)
+	for i := range f.phones {
+		group.Go(func() error {
+			token, err := deviceToken(ctx, client, url, adminToken, recipientOf(i))
+			if err != nil {
+				return err
+			}
+			f.phones[i], err = phone.Dial(ctx, phone.Config{URL: url, Token: token, Buffer: 1024})
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		f.close()
+		return nil, fmt.Errorf("connect phones: %w", err)
+	}
+	for _, p := range f.phones {
+		f.done.Go(func() { f.read(p) })
+	}
+	f.done.Go(f.ping)
+	return f, nil
+}
+
+func deviceToken(ctx context.Context, client *http.Client, url, adminToken string, recipient uint64) (string, error) {
+	body := fmt.Appendf(nil, `{"phoneNumber":"+%d"}`, recipient)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/admin/v1/device-tokens", bytes.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Authorization", "Bearer "+adminToken)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := client.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return "", err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("device token: %s: %s", resp.Status, text)
+	}
+	var answer struct {
+		AccessToken string `json:"accessToken"`
+	}
+	return answer.AccessToken, json.Unmarshal(text, &answer)
+}
+
+// read takes what comes to one phone until its connection ends.
+func (f *fleet) read(p *phone.Conn) {
+	var events []phone.Event
+	var err error
+	var last uint64
+	for {
+		if events, err = p.Next(events[:0], false); err != nil {
+			return
+		}
+		for i := range events {
+			for _, m := range events[i].Messages {
+				if !f.ledger.arrived(numberOf(m.Content)) {
+					continue
+				}
+				if m.Seq < last { // all of one priority
+					f.ledger.disorder.Add(1)
+				}
+				last = m.Seq
+			}
+			if acknowledge(p, events[i].Messages) != nil {
+				return
+			}
+		}
+	}
+}
+
+func acknowledge(p *phone.Conn, messages []phone.Message) (err error) {
+	switch len(messages) {
+	case 0:
+	case 1:
+		_, err = p.Invoke("AcknowledgeMessage", `["`+messages[0].ID+`"]`)
+	default:
+		ids := []byte(`[[`)
+		for i, m := range messages {
+			if i > 0 {
+				ids = append(ids, ',')
+			}
+			ids = append(append(append(ids, '"'), m.ID...), '"')
+		}
+		_, err = p.Invoke("AcknowledgeMessages", string(append(ids, `]]`...)))
+	}
+	return err
+}
+
+// ping keeps all phones alive, spread over the period.
+func (f *fleet) ping() {
+	tick := time.NewTicker(pingEvery / 100)
+	defer tick.Stop()
+	for turn := 0; ; turn++ {
+		select {
+		case <-f.stop:
+			return
+		case <-tick.C:
+		}
+		for i := turn % 100; i < len(f.phones); i += 100 {
+			_ = f.phones[i].Ping() // a lost phone shows in the ledger
+		}
+	}
+}
+
+func (f *fleet) close() {
+	close(f.stop)
+	for _, p := range f.phones {
+		if p != nil {
+			_ = p.Vanish()
+		}
+	}
+	f.done.Wait()
+}

@@ -1,0 +1,120 @@
+package bench
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// ledger is the load's own book: what was accepted, when it was due, and what came.
+type ledger struct {
+	next     atomic.Int64 // number of the next message
+	accepted atomic.Int64
+	refused  atomic.Int64 // answered, but not 202
+	received atomic.Int64 // first deliveries
+	repeats  atomic.Int64
+	disorder atomic.Int64 // first deliveries with a seq below an earlier one of their connection
+	foreign  atomic.Int64 // messages that nobody sent
+
+	measured atomic.Bool // latencies count
+	chunks   [maxChunks]atomic.Pointer[chunk]
+	grow     sync.Mutex
+
+	mu     sync.Mutex
+	accept *hdrhistogram.Histogram // due → 202, microseconds
+	device *hdrhistogram.Histogram // due → phone, microseconds
+}
+
+// A message's place in the book; chunks keep places from moving while others use them.
+type place struct {
+	due  atomic.Int64 // Unix nanoseconds
+	came atomic.Bool
+}
+
+const (
+	chunkSize = 1 << 16
+	maxChunks = 1 << 10
+)
+
+type chunk [chunkSize]place
+
+// highest is the largest latency that the histograms hold, in microseconds; what takes longer counts as that.
+const highest = 120_000_000
+
+func newLedger() *ledger {
+	return &ledger{accept: hdrhistogram.New(1, highest, 3), device: hdrhistogram.New(1, highest, 3)}
+}
+
+func (l *ledger) place(n int) *place {
+	if n < 0 || n >= chunkSize*maxChunks {
+		return nil
+	}
+	at := &l.chunks[n/chunkSize]
+	c := at.Load()
+	if c == nil {
+		l.grow.Lock()
+		defer l.grow.Unlock()
+		if c = at.Load(); c == nil {
+			c = &chunk{}
+			at.Store(c)
+		}
+	}
+	return &c[n%chunkSize]
+}
+
+// begin gives the next message its number.
+func (l *ledger) begin(due time.Time) int {
+	n := int(l.next.Add(1) - 1)
+	if p := l.place(n); p != nil {
+		p.due.Store(due.UnixNano())
+	}
+	return n
+}
+
+// answered notes the answer to a call.
+func (l *ledger) answered(status int, due time.Time) {
+	if status != 202 {
+		l.refused.Add(1)
+		return
+	}
+	l.accepted.Add(1)
+	if l.measured.Load() {
+		l.record(l.accept, time.Since(due))
+	}
+}
+
+func (l *ledger) record(h *hdrhistogram.Histogram, took time.Duration) {
+	l.mu.Lock()
+	_ = h.RecordValue(min(max(took.Microseconds(), 1), highest)) // within its bounds
+	l.mu.Unlock()
+}
+
+// arrived notes a delivery; it tells whether it was the first.
+func (l *ledger) arrived(n int) bool {
+	p := l.place(n)
+	if p == nil || p.due.Load() == 0 {
+		l.foreign.Add(1)
+		return false
+	}
+	if !p.came.CompareAndSwap(false, true) {
+		l.repeats.Add(1)
+		return false
+	}
+	l.received.Add(1)
+	if l.measured.Load() {
+		l.record(l.device, time.Since(time.Unix(0, p.due.Load())))
+	}
+	return true
+}
+
+// faults says what is wrong, empty if nothing.
+func (l *ledger) faults() string {
+	lost := l.accepted.Load() - l.received.Load()
+	if lost <= 0 && l.disorder.Load() == 0 && l.foreign.Load() == 0 {
+		return ""
+	}
+	return fmt.Sprintf("lost %d, out of order %d, never sent %d", max(lost, 0), l.disorder.Load(), l.foreign.Load())
+}

@@ -1,0 +1,66 @@
+package bench
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Options say what to measure.
+type Options struct {
+	Binary    string // of esh3ar; the server and the floor are its children
+	Scenarios []string
+	Duration  time.Duration // of each measured stretch
+	Warmup    time.Duration // before it, left out
+	Rounds    int           // of floor and server in turn, for the share of the floor
+	Phones    int           // 0: what the scenario's budget names
+	Callers   int           // 0: what the scenario's budget names
+	Rate      float64       // messages per second of the latency scenario; 0: half of the saturation of the same run
+	Size      int           // bytes of content
+	Flags     []string      // of serve, besides those that the bench sets
+}
+
+// The scenarios, in the order of a whole run.
+const (
+	Accept      = "accept"      // B1: durable calls per second as a share of the floor
+	Deliver     = "deliver"     // B2: CPU per message from call to settled acknowledgement, at saturation
+	Idle        = "idle"        // B3: memory per idle connection
+	Latency     = "latency"     // B4: latencies at half of the saturation
+	Connections = "connections" // R1.2: 10,000 open API connections at 80 % of the maximum
+)
+
+// All are the scenarios by name.
+var All = []string{Accept, Deliver, Idle, Latency, Connections}
+
+// Check names the first option that cannot work.
+func (o *Options) Check() error {
+	for _, name := range o.Scenarios {
+		if !slices.Contains(All, name) {
+			return fmt.Errorf("--scenario: %q is not one of %s", name, strings.Join(All, ", "))
+		}
+	}
+	switch {
+	case o.Duration <= 0:
+		return fmt.Errorf("--duration: must be longer than 0")
+	case o.Warmup < 0:
+		return fmt.Errorf("--warmup: must not be negative")
+	case o.Rounds < 1:
+		return fmt.Errorf("--rounds: must be at least 1")
+	case o.Size < minSize || o.Size > 4096:
+		return fmt.Errorf("--size: must be from %d to 4096 bytes", minSize)
+	case o.Phones < 0 || o.Callers < 0 || o.Rate < 0:
+		return fmt.Errorf("--phones, --callers, --rate: must not be negative")
+	}
+	return nil
+}
+
+// maxSockets of one process: the hard limit of open files is 20,000 here, and the rest is for the store and the system.
+const maxSockets = 19_000
+
+func or(given, usual int) int {
+	if given > 0 {
+		return given
+	}
+	return usual
+}

@@ -1,0 +1,103 @@
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"text/tabwriter"
+)
+
+// Report is what a run found.
+type Report struct {
+	Machine string   `json:"machine"`
+	Lowered []string `json:"lowered,omitempty"` // what the system's limits made smaller
+	Rows    []Row    `json:"rows"`
+	Faults  []string `json:"faults,omitempty"` // losses and disorder: a run with any is worthless
+}
+
+// Row is one figure; a figure with a budget says whether that is met.
+type Row struct {
+	Scenario string   `json:"scenario"`
+	What     string   `json:"what"`
+	Value    float64  `json:"value"`
+	Unit     string   `json:"unit"`
+	Budget   string   `json:"budget,omitempty"` // its number, such as B1
+	Least    *float64 `json:"least,omitempty"`
+	Aim      *float64 `json:"aim,omitempty"`
+	More     bool     `json:"more,omitempty"` // more is better
+}
+
+func (r *Report) add(scenario, what string, value float64, unit string) {
+	r.Rows = append(r.Rows, Row{Scenario: scenario, What: what, Value: value, Unit: unit})
+}
+
+func (r *Report) budget(scenario, what string, value float64, unit, budget string, least, aim float64, more bool) {
+	r.Rows = append(r.Rows, Row{scenario, what, value, unit, budget, &least, &aim, more})
+}
+
+// verdict says how a figure stands to its budget.
+func (r Row) verdict() string {
+	if r.Least == nil {
+		return ""
+	}
+	better := func(bound float64) bool { return r.Value >= bound == r.More || r.Value == bound }
+	switch {
+	case better(*r.Aim):
+		return "aim met"
+	case better(*r.Least):
+		return "met"
+	default:
+		return "NOT met"
+	}
+}
+
+func machine() string {
+	return fmt.Sprintf("%s/%s, %d cores shared by load and server, loopback", runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
+}
+
+// print writes the table.
+func (r *Report) print(w io.Writer) error {
+	fmt.Fprintf(w, "%s\n", r.Machine)
+	for _, text := range r.Lowered {
+		fmt.Fprintf(w, "lowered: %s\n", text)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "scenario\twhat\tmeasured\tleast\taim\tbudget\tverdict")
+	for _, row := range r.Rows {
+		least, aim := "", ""
+		if row.Least != nil {
+			least, aim = number(*row.Least), number(*row.Aim)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s %s\t%s\t%s\t%s\t%s\n", row.Scenario, row.What, number(row.Value), row.Unit, least, aim, row.Budget, row.verdict())
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, fault := range r.Faults {
+		fmt.Fprintf(w, "FAULT: %s\n", fault)
+	}
+	return nil
+}
+
+func number(v float64) string {
+	if v >= 1000 {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.3g", v)
+}
+
+// WriteJSON writes the report to a file, or to stdout where name is "-".
+func (r *Report) WriteJSON(name string, stdout io.Writer) error {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	text = append(text, '\n')
+	if name == "-" {
+		_, err = stdout.Write(text)
+		return err
+	}
+	return os.WriteFile(name, text, 0o600)
+}

@@ -1,0 +1,326 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+)
+
+// run is one run of the bench.
+type run struct {
+	Options
+	report     Report
+	progress   io.Writer
+	files      int     // sockets that a process may open
+	maximum    float64 // accepted calls per second, of this run's accept scenario
+	saturation float64 // messages per second, of this run's deliver scenario
+}
+
+// Run measures and prints. It returns the report, and an error if it could not measure.
+func Run(ctx context.Context, o Options, out, progress io.Writer) (*Report, error) {
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	files, err := raiseFiles()
+	if err != nil {
+		return nil, fmt.Errorf("limit of open files: %w", err)
+	}
+	r := &run{Options: o, progress: progress, files: min(files-500, maxSockets)}
+	r.report.Machine = machine()
+	for _, scenario := range []struct {
+		name    string
+		measure func(context.Context) error
+	}{
+		{Accept, r.accept}, {Deliver, r.deliver}, {Idle, r.idle}, {Latency, r.latency}, {Connections, r.connections},
+	} {
+		if len(o.Scenarios) > 0 && !slices.Contains(o.Scenarios, scenario.name) {
+			continue
+		}
+		if err := scenario.measure(ctx); err != nil {
+			return &r.report, fmt.Errorf("%s: %w", scenario.name, err)
+		}
+	}
+	return &r.report, r.report.print(out)
+}
+
+func (r *run) say(format string, args ...any) { fmt.Fprintf(r.progress, format+"\n", args...) }
+
+// sockets lowers a number to what the process may open, and says so.
+func (r *run) sockets(what string, n int) int {
+	if n <= r.files {
+		return n
+	}
+	r.report.Lowered = append(r.report.Lowered, fmt.Sprintf("%s from %d to %d by the limit of open files", what, n, r.files))
+	return r.files
+}
+
+func (r *run) faults(scenario string, l *ledger) {
+	if text := l.faults(); text != "" {
+		r.report.Faults = append(r.report.Faults, scenario+": "+text)
+	}
+	if n := l.repeats.Load(); n > 0 {
+		r.report.add(scenario, "repeats", float64(n), "")
+	}
+	if n := l.refused.Load(); n > 0 {
+		r.report.add(scenario, "calls refused", float64(n), "")
+	}
+}
+
+// rate is one measured stretch of accepted calls per second against addr, closed loop.
+func (r *run) rate(ctx context.Context, addr, apiKey string, callers int, l *ledger) (perSecond float64, err error) {
+	ld, err := dialLoad(ctx, addr, apiKey, callers, 4000, r.Size, l)
+	if err != nil {
+		return 0, err
+	}
+	defer ld.close()
+	var before, after int64
+	var began time.Time
+	var took time.Duration
+	err = stretch(ctx, r.Warmup, r.Duration, ld.closed,
+		func() { before, began = l.accepted.Load(), time.Now() },
+		func() { after, took = l.accepted.Load(), time.Since(began) })
+	return float64(after-before) / took.Seconds(), err
+}
+
+// accept is B1: the share of the floor, floor and server in turn.
+func (r *run) accept(ctx context.Context) (err error) {
+	callers := r.sockets("callers", or(r.Callers, 300))
+	floor, err := startFloor(ctx, &r.Options)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, floor.close()) }()
+	node, err := startServer(ctx, &r.Options)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, node.close()) }()
+	var floors, nodes, shares []float64
+	for round := range r.Rounds {
+		r.say("accept: round %d of %d", round+1, r.Rounds)
+		f, err := r.rate(ctx, floor.addr, "none", callers, newLedger())
+		if err != nil {
+			return err
+		}
+		n, err := r.rate(ctx, node.addr, node.secrets.APIKey, callers, newLedger())
+		if err != nil {
+			return err
+		}
+		floors, nodes, shares = append(floors, f), append(nodes, n), append(shares, n/f)
+	}
+	r.maximum = median(nodes)
+	r.report.add(Accept, "floor: bare net/http", median(floors), "calls/s")
+	r.report.add(Accept, "durable calls", r.maximum, "calls/s")
+	r.report.add(Accept, "share, lowest round", slices.Min(shares), "")
+	r.report.add(Accept, "share, highest round", slices.Max(shares), "")
+	r.report.budget(Accept, "share of the floor, median", median(shares), "", "B1", 0.6, 0.8, true)
+	return nil
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
+}
+
+// field is a node with phones and callers.
+type field struct {
+	node  *server
+	fleet *fleet
+	load  *load
+	*ledger
+}
+
+// openField starts a node and connects everybody.
+func (r *run) openField(ctx context.Context, phones, callers int) (f *field, err error) {
+	f = &field{ledger: newLedger()}
+	if f.node, err = startServer(ctx, &r.Options); err != nil {
+		return nil, err
+	}
+	if f.fleet, err = connectFleet(ctx, f.node.node.URL, f.node.secrets.AdminToken, phones, f.ledger); err != nil {
+		return nil, errors.Join(err, f.node.close())
+	}
+	if f.load, err = dialLoad(ctx, f.node.addr, f.node.secrets.APIKey, callers, phones, r.Size, f.ledger); err != nil {
+		f.fleet.close()
+		return nil, errors.Join(err, f.node.close())
+	}
+	return f, nil
+}
+
+func (f *field) close() error {
+	f.load.close()
+	f.fleet.close()
+	return f.node.close()
+}
+
+// drain waits until everything that was accepted has arrived, as long as something still arrives.
+func (f *field) drain(ctx context.Context) error {
+	for still, last := 0, int64(-1); still < 100 && f.received.Load() < f.accepted.Load(); still++ {
+		if err := pause(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+		if now := f.received.Load(); now != last {
+			still, last = 0, now
+		}
+	}
+	return nil
+}
+
+// deliver is B2: CPU per message at saturation, everything included.
+func (r *run) deliver(ctx context.Context) (err error) {
+	phones, callers := r.sockets("phones", or(r.Phones, 4000)), or(r.Callers, 300)
+	r.say("deliver: %d phones, %d callers", phones, callers)
+	f, err := r.openField(ctx, phones, callers)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.close()) }()
+	var cpu time.Duration
+	var messages int64
+	var began time.Time
+	var took time.Duration
+	var probe error
+	err = stretch(ctx, r.Warmup, r.Duration, f.load.closed, func() {
+		f.measured.Store(true)
+		messages, began = -f.received.Load(), time.Now()
+		var used time.Duration
+		used, probe = cpuOf(f.node.node.PID())
+		cpu = -used
+	}, func() {
+		used, err := cpuOf(f.node.node.PID())
+		probe = errors.Join(probe, err)
+		cpu += used
+		messages, took = messages+f.received.Load(), time.Since(began)
+		f.measured.Store(false)
+	})
+	if err = errors.Join(err, probe); err != nil {
+		return err
+	}
+	if err := f.drain(ctx); err != nil {
+		return err
+	}
+	r.saturation = float64(messages) / took.Seconds()
+	r.report.add(Deliver, "call to phone, saturated", r.saturation, "messages/s")
+	r.budgets(f, Deliver, "")
+	r.report.budget(Deliver, "server CPU per message", float64(cpu.Microseconds())/float64(messages), "µs", "B2", 90, 60, false)
+	r.faults(Deliver, f.ledger)
+	return nil
+}
+
+// budgets adds the latencies of a field, with their budget where there is one.
+func (r *run) budgets(f *field, scenario, budget string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	ms := func(us int64) float64 { return float64(us) / 1000 }
+	r.report.add(scenario, "call → 202, p50", ms(f.ledger.accept.ValueAtQuantile(50)), "ms")
+	r.report.add(scenario, "call → phone, p50", ms(f.device.ValueAtQuantile(50)), "ms")
+	if budget == "" {
+		r.report.add(scenario, "call → 202, p99", ms(f.ledger.accept.ValueAtQuantile(99)), "ms")
+		r.report.add(scenario, "call → phone, p99", ms(f.device.ValueAtQuantile(99)), "ms")
+		return
+	}
+	r.report.budget(scenario, "call → 202, p99", ms(f.ledger.accept.ValueAtQuantile(99)), "ms", budget, 20, 5, false)
+	r.report.budget(scenario, "call → phone, p99", ms(f.device.ValueAtQuantile(99)), "ms", budget, 30, 10, false)
+}
+
+// idle is B3: what a connection costs that does nothing.
+func (r *run) idle(ctx context.Context) (err error) {
+	phones := r.sockets("phones", or(r.Phones, 10_000))
+	r.say("idle: %d phones", phones)
+	node, err := startServer(ctx, &r.Options)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, node.close()) }()
+	before, err := rssOf(node.node.PID())
+	if err != nil {
+		return err
+	}
+	f, err := connectFleet(ctx, node.node.URL, node.secrets.AdminToken, phones, newLedger())
+	if err != nil {
+		return err
+	}
+	defer f.close()
+	// What connecting left behind is given back within some collections; idle is what stays.
+	if err := pause(ctx, max(r.Duration, 5*time.Second)); err != nil {
+		return err
+	}
+	after, err := rssOf(node.node.PID())
+	if err != nil {
+		return err
+	}
+	r.report.add(Idle, "server before", float64(before)/(1<<20), "MiB")
+	r.report.add(Idle, fmt.Sprintf("server with %d phones", phones), float64(after)/(1<<20), "MiB")
+	r.report.budget(Idle, "memory per idle connection", float64(after-before)/float64(phones)/1024, "KiB", "B3", 8, 4, false)
+	return nil
+}
+
+// latency is B4: open loop at half of the saturation.
+func (r *run) latency(ctx context.Context) (err error) {
+	phones, callers, rate := r.sockets("phones", or(r.Phones, 9000)), or(r.Callers, 500), r.Rate
+	if rate == 0 {
+		if r.saturation == 0 {
+			r.say("latency: measures the saturation first")
+			if err := r.deliver(ctx); err != nil {
+				return err
+			}
+		}
+		rate = r.saturation / 2
+	}
+	r.say("latency: %d phones, %d callers, %.0f messages/s", phones, callers, rate)
+	f, err := r.openField(ctx, phones, callers)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.close()) }()
+	err = stretch(ctx, r.Warmup, r.Duration, func(stop <-chan struct{}) error { return f.load.open(rate, stop) },
+		func() { f.measured.Store(true) }, func() { f.measured.Store(false) })
+	if err != nil {
+		return err
+	}
+	if err := f.drain(ctx); err != nil {
+		return err
+	}
+	r.report.add(Latency, "rate, open loop", rate, "messages/s")
+	r.budgets(f, Latency, "B4")
+	r.faults(Latency, f.ledger)
+	return nil
+}
+
+// connections is R1.2: very many open API connections at 80 % of the maximum.
+func (r *run) connections(ctx context.Context) (err error) {
+	callers := r.sockets("callers", or(r.Callers, 10_000))
+	node, err := startServer(ctx, &r.Options)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, node.close()) }()
+	if r.maximum == 0 {
+		r.say("connections: measures the maximum first")
+		if r.maximum, err = r.rate(ctx, node.addr, node.secrets.APIKey, 300, newLedger()); err != nil {
+			return err
+		}
+	}
+	r.say("connections: %d callers, %.0f calls/s", callers, r.maximum*0.8)
+	l := newLedger()
+	ld, err := dialLoad(ctx, node.addr, node.secrets.APIKey, callers, 4000, r.Size, l)
+	if err != nil {
+		return err
+	}
+	defer ld.close()
+	err = stretch(ctx, r.Warmup, r.Duration, func(stop <-chan struct{}) error { return ld.open(r.maximum*0.8, stop) },
+		func() { l.measured.Store(true) }, func() { l.measured.Store(false) })
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r.report.add(Connections, fmt.Sprintf("rate over %d connections", callers), r.maximum*0.8, "calls/s")
+	r.report.budget(Connections, "call → 202, p99", float64(l.accept.ValueAtQuantile(99))/1000, "ms", "R1.2", 100, 30, false)
+	if n := l.refused.Load(); n > 0 {
+		r.report.add(Connections, "calls refused", float64(n), "")
+	}
+	return nil
+}

@@ -1,0 +1,248 @@
+package httpapi_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+// accepted is the answer to a message.
+type accepted struct {
+	ID, Status, RecipientPhoneNumber, CreatedAt, CorrelationID, Durability string
+	Seq                                                                    uint64
+}
+
+// message is a message as it is read back.
+type message struct {
+	accepted
+	MessageContent, Subject, Priority, EndedAt string
+	Metadata                                   map[string]string
+	Attempts                                   int
+}
+
+type page struct {
+	Items      []message
+	NextCursor string
+}
+
+func (n *node) send(t *testing.T, body string) accepted {
+	t.Helper()
+	got := n.post(t, "/v1/messages", body)
+	if got.status != http.StatusAccepted {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	return decode[accepted](t, got.body)
+}
+
+const hello = `{"recipientPhoneNumber":"+967771234567","messageContent":"hello"}`
+
+func TestAMessageIsAcceptedAndReadBackAsSent(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	arabic := strings.Repeat("مرحبا👋🏽e\u0301", 455) + "!"
+	got := n.post(t, "/v1/messages", `{"recipientPhoneNumber":"771234567","messageContent":"`+arabic+
+		`","subject":"a \"b\"\n\u00e9 \ud83d\ude00","priority":"urgent","correlationId":"ref/1","metadata":{"k~/":"v","":""}}`)
+	sent := decode[accepted](t, got.body)
+	if got.status != http.StatusAccepted || got.header.Get("Location") != "/v1/messages/"+sent.ID || sent.Durability != "stored" ||
+		sent.Status != "queued" || sent.Seq != 1 || sent.RecipientPhoneNumber != "+967771234567" || sent.CorrelationID != "ref/1" {
+		t.Fatalf("%d %v %s", got.status, got.header, got.body)
+	}
+	read := decode[message](t, n.get(t, "/v1/messages/"+sent.ID).body)
+	if read.MessageContent != arabic || read.Subject != "a \"b\"\né 😀" || read.Priority != "urgent" || read.Seq != 1 ||
+		read.CreatedAt != sent.CreatedAt || len(read.Metadata) != 2 || read.Metadata["k~/"] != "v" {
+		t.Errorf("read back %+v", read)
+	}
+	events := n.get(t, "/v1/messages/"+sent.ID+"/events")
+	if events.status != http.StatusOK || !strings.Contains(string(events.body), `"version":1`) {
+		t.Errorf("history %d %s", events.status, events.body)
+	}
+	if head := n.do(t, ask{method: "HEAD", path: "/v1/messages/" + sent.ID, token: n.key}); head.status != http.StatusOK {
+		t.Errorf("HEAD %d", head.status)
+	}
+}
+
+func TestABatchIsTakenWholeOrNotAtAll(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	got := n.post(t, "/v1/messages/batch", `{"messages":[`+hello+`,{"recipientPhoneNumber":"+967771234567","messageContent":"two","priority":"low"}]}`)
+	answer := decode[struct {
+		BatchID  string
+		Messages []accepted
+	}](t, got.body)
+	if got.status != http.StatusAccepted || len(answer.Messages) != 2 || answer.BatchID == "" || answer.Messages[1].Seq != 2 {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	bad := n.post(t, "/v1/messages/batch", `{"messages":[`+hello+`,{"messageContent":7,"x":1},{"recipientPhoneNumber":"12","messageContent":"c"},5]}`)
+	wantProblem(t, bad, 422, "validation_failed",
+		"/messages/1/messageContent", "/messages/1/x", "/messages/1/recipientPhoneNumber", "/messages/2/recipientPhoneNumber", "/messages/3")
+	if list := decode[page](t, n.get(t, "/v1/messages").body); len(list.Items) != 2 {
+		t.Errorf("%d messages stored, want 2", len(list.Items))
+	}
+	whole := `{"messages":[` + hello + strings.Repeat(","+hello, esh3ar.MaxBatch-1) + `]}`
+	if got := n.post(t, "/v1/messages/batch", whole); got.status != http.StatusAccepted {
+		t.Errorf("a thousand messages: %d %.200s", got.status, got.body)
+	}
+	for _, body := range []string{`{"messages":[]}`, strings.Replace(whole, "[", "["+hello+",", 1), `{"messages":{}}`, `{}`} {
+		wantProblem(t, n.post(t, "/v1/messages/batch", body), 422, "validation_failed", "/messages")
+	}
+}
+
+func TestEveryBadMessageOfABatchIsNamed(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	wild := "{"
+	for i := range 30 {
+		wild += fmt.Sprintf(`"x%d":1,`, i)
+	}
+	wild += `"messageContent":"a","recipientPhoneNumber":"+967771234567"}`
+	got := n.post(t, "/v1/messages/batch", `{"messages":[`+wild+strings.Repeat(","+wild, esh3ar.MaxBatch-1)+`]}`)
+	p := decode[problem](t, got.body)
+	named := map[string]bool{}
+	for _, e := range p.Errors {
+		named[strings.Split(e.Pointer, "/")[2]] = true
+	}
+	if len(named) != esh3ar.MaxBatch || len(p.Errors) > 2100 {
+		t.Errorf("%d messages named by %d faults", len(named), len(p.Errors))
+	}
+}
+
+func TestAnIdempotencyKeyMakesARepeatHarmless(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	post := func(path, key, body string) reply {
+		return n.do(t, ask{"POST", path, n.key, body, map[string]string{"Idempotency-Key": key}})
+	}
+	first, again := post("/v1/messages", "k", hello), post("/v1/messages", "k", hello)
+	if again.status != http.StatusAccepted || again.header.Get("Idempotent-Replayed") != "true" || string(again.body) != string(first.body) ||
+		first.header.Get("Idempotent-Replayed") != "" || again.header.Get("Location") != first.header.Get("Location") {
+		t.Errorf("first %s\nagain %v %s", first.body, again.header, again.body)
+	}
+	wantProblem(t, post("/v1/messages", "k", strings.Replace(hello, "hello", "other", 1)), 422, "idempotency_mismatch")
+	wantProblem(t, post("/v1/messages", "k", hello+" "), 422, "idempotency_mismatch") // the raw body counts
+	wantProblem(t, post("/v1/messages/batch", "k", `{"messages":[`+hello+`]}`), 422, "idempotency_mismatch")
+	wantProblem(t, post("/v1/messages", "e", `{}`), 422, "validation_failed", "/recipientPhoneNumber", "/messageContent")
+	if got := post("/v1/messages", "e", hello); got.status != http.StatusAccepted {
+		t.Errorf("an error was remembered: %d %s", got.status, got.body)
+	}
+	batch := `{"messages":[` + hello + `]}`
+	one, two := post("/v1/messages/batch", "b", batch), post("/v1/messages/batch", "b", batch)
+	if two.header.Get("Idempotent-Replayed") != "true" || string(one.body) != string(two.body) {
+		t.Errorf("batch %s\nagain %s", one.body, two.body)
+	}
+	for _, key := range []string{"", "two words", "ключ", strings.Repeat("k", 256)} {
+		got := post("/v1/messages", key, hello)
+		wantProblem(t, got, 422, "validation_failed")
+		if p := decode[problem](t, got.body); len(p.Errors) != 1 || p.Errors[0].Header != "Idempotency-Key" {
+			t.Errorf("key %q: %s", key, got.body)
+		}
+	}
+	if got := post("/v1/messages", strings.Repeat("~", 255), hello); got.status != http.StatusAccepted {
+		t.Errorf("the longest key: %d", got.status)
+	}
+}
+
+func TestCancel(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	var told []esh3ar.MessageID
+	n = n.with(func(c *configured) {
+		c.Lapsed = func(_ esh3ar.Recipient, ids []esh3ar.MessageID) { told = append(told, ids...) }
+	})
+	id := n.send(t, hello).ID
+	for range 2 {
+		got := n.do(t, ask{method: "DELETE", path: "/v1/messages/" + id, token: n.key})
+		if m := decode[message](t, got.body); got.status != http.StatusOK || m.Status != "canceled" || m.EndedAt == "" || m.MessageContent != "hello" {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+	}
+	if len(told) != 1 || told[0].String() != id {
+		t.Errorf("sessions were told of %v", told)
+	}
+	late := n.send(t, hello)
+	lateID, err := esh3ar.ParseMessageID(late.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.store.Settle(t.Context(), []esh3ar.Change{{Message: lateID, Recipient: 967771234567, To: esh3ar.Sent, At: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	wantProblem(t, n.do(t, ask{method: "DELETE", path: "/v1/messages/" + late.ID, token: n.key}), 409, "not_cancelable")
+	wantProblem(t, n.do(t, ask{method: "DELETE", path: "/v1/messages/" + esh3ar.NewMessageID().String(), token: n.key}), 404, "not_found")
+}
+
+func TestAnotherBusinessSeesNothing(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	id := n.send(t, hello).ID
+	other := *n
+	_, other.key = n.newBusiness(t, "Other")
+	for _, a := range []ask{
+		{method: "GET", path: "/v1/messages/" + id},
+		{method: "GET", path: "/v1/messages/" + id + "/events"},
+		{method: "DELETE", path: "/v1/messages/" + id},
+		{method: "GET", path: "/v1/messages/nonsense"},
+	} {
+		a.token = other.key
+		wantProblem(t, n.do(t, a), 404, "not_found")
+	}
+	if list := decode[page](t, other.get(t, "/v1/messages").body); len(list.Items) != 0 {
+		t.Errorf("it lists %d messages", len(list.Items))
+	}
+	if got := decode[message](t, n.get(t, "/v1/messages/"+id).body); got.Status != "queued" {
+		t.Errorf("it canceled: %s", got.Status)
+	}
+}
+
+func TestListPagesAndFilters(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	var ids []string
+	for i := range 7 {
+		ids = append(ids, n.send(t, fmt.Sprintf(`{"recipientPhoneNumber":"+96777123456%d","messageContent":"m","correlationId":"c%d"}`, i%2, i)).ID)
+	}
+	slices.Reverse(ids) // newest first
+	var seen []string
+	for cursor := ""; ; {
+		p := decode[page](t, n.get(t, "/v1/messages?limit=3&cursor="+url.QueryEscape(cursor)).body)
+		for _, m := range p.Items {
+			seen = append(seen, m.ID)
+		}
+		if cursor = p.NextCursor; cursor == "" {
+			break
+		}
+	}
+	if !slices.Equal(seen, ids) {
+		t.Errorf("pages %v, want %v", seen, ids)
+	}
+	third := decode[message](t, n.get(t, "/v1/messages/"+ids[3]).body)
+	for query, want := range map[string]int{
+		"recipientPhoneNumber=%2B967771234561": 3, "recipientPhoneNumber=771234561": 3, "correlationId=c4": 1,
+		"status=queued,pending": 7, "status=delivered": 0, "limit=500": 7, "until=2020-01-01T00:00:00Z": 0,
+		"from=2020-01-01T00:00:00Z": 7, "until=" + url.QueryEscape(third.CreatedAt) + "&correlationId=c3": 0,
+		"from=" + url.QueryEscape(third.CreatedAt) + "&correlationId=c3": 1,
+	} {
+		got := n.get(t, "/v1/messages?"+query)
+		if p := decode[page](t, got.body); got.status != http.StatusOK || len(p.Items) != want {
+			t.Errorf("%s: %d, %d messages, want %d", query, got.status, len(p.Items), want)
+		}
+	}
+	got := n.get(t, "/v1/messages?limit=0&status=lost&from=now&x=1&recipientPhoneNumber=7&until=1&correlationId=&limit=2")
+	wantProblem(t, got, 422, "validation_failed")
+	var named []string
+	for _, e := range decode[problem](t, got.body).Errors {
+		named = append(named, e.Parameter)
+	}
+	if want := []string{"correlationId", "from", "limit", "limit", "recipientPhoneNumber", "status", "until", "x"}; !slices.Equal(named, want) {
+		t.Errorf("named %v, want %v", named, want)
+	}
+	got = n.get(t, "/v1/messages?cursor=nonsense")
+	wantProblem(t, got, 422, "validation_failed")
+	if p := decode[problem](t, got.body); len(p.Errors) != 1 || p.Errors[0].Parameter != "cursor" {
+		t.Errorf("cursor: %s", got.body)
+	}
+}
