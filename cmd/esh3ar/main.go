@@ -30,6 +30,7 @@ type commands struct {
 	Send    sendCmd         `cmd:"" help:"Send a message as a business."`
 	Listen  listenCmd       `cmd:"" help:"Be a phone in the terminal: receive messages and acknowledge them."`
 	Bench   benchCmd        `cmd:"" help:"Measure a node against the budgets."`
+	Torture tortureCmd      `cmd:"" help:"Kill a node again and again and check that nothing is lost."`
 	Version versionCmd      `cmd:"" help:"Print the version."`
 }
 
