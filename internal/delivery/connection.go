@@ -94,9 +94,13 @@ func (s *Session) Close() {
 	s.mu.Lock()
 	was := s.mu.closed
 	s.mu.closed = true
+	unpushed := s.mu.scheduled || s.step.behind // its worker, if it has one, is about to look; else nobody touches the step
 	s.mu.Unlock()
 	if was {
 		return
+	}
+	if unpushed {
+		s.engine.stale.Store(true)
 	}
 	s.engine.sessions.Remove(s.step.recipient, s)
 	s.engine.stats.sessions.Add(-1)

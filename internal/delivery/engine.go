@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -38,6 +39,7 @@ type Engine struct {
 	reads    *readQueue  // sessions that wait for the store
 	settler  *settler
 	wheel    *wheel
+	stale    atomic.Bool // messages may be queued whose recipients are absent
 	stats    stats
 }
 
@@ -47,6 +49,7 @@ func New(st store, opts Options) *Engine {
 	e := &Engine{store: st, opts: opts, sessions: route.NewTable[*Session](), ready: newReadyQueue(), reads: newReadQueue()}
 	e.settler = newSettler(st)
 	e.wheel = newWheel(time.Now())
+	e.stale.Store(true) // what the last run of the process did not get to
 	return e
 }
 
@@ -128,7 +131,8 @@ func (e *Engine) Publish(stored []*esh3ar.Message) {
 	}
 	e.stats.published.Add(uint64(len(stored)))
 	if len(absent) > 0 && !e.settler.offer(absent) {
-		e.stats.dropped.Add(uint64(len(absent))) // the stale walk finds them
+		e.stats.dropped.Add(uint64(len(absent)))
+		e.stale.Store(true)
 	}
 }
 

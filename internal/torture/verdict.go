@@ -72,11 +72,11 @@ func Judge(entries []Entry) Verdict {
 	for i := range entries {
 		b.read(&entries[i])
 	}
-	b.order()
-	b.sequences()
 	for _, number := range sortedKeys(b.byNumber) {
 		b.judge(b.byNumber[number])
 	}
+	b.order()
+	b.sequences()
 	return b.Verdict
 }
 

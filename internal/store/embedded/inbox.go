@@ -272,13 +272,27 @@ func queued(v *view, before esh3ar.Time, lower []byte, limit int) (refs []esh3ar
 		if !ok {
 			return nil, nil, errRow
 		}
-		record, ok, err := readRecord(v.snapshot, r, seq)
+		ref, ok, err := stillQueued(v, r, seq, before)
 		if err != nil {
 			return nil, nil, err
 		}
-		if ok && record.Status == esh3ar.Queued && record.CreatedAt() < before {
-			refs = append(refs, esh3ar.MessageRef{ID: record.ID, Recipient: r, Seq: seq, Life: record.Life})
+		if ok {
+			refs = append(refs, ref)
 		}
 	}
 	return refs, nil, it.Error()
+}
+
+// stillQueued tells whether a waiting message is where it began. One that got further has a row of steps, so for most
+// the absence of that row, which a bloom filter knows, is all that is asked.
+func stillQueued(v *view, r esh3ar.Recipient, seq esh3ar.Seq, before esh3ar.Time) (ref esh3ar.MessageRef, ok bool, err error) {
+	row, err := getRow(v.snapshot, appendRecipientSeq(nil, stepsKey, r, seq))
+	if err != nil || row != nil {
+		return ref, false, err
+	}
+	m, ok, err := readBody(v.snapshot, r, seq)
+	if err != nil || !ok || m.CreatedAt() >= before {
+		return ref, false, err
+	}
+	return esh3ar.MessageRef{ID: m.ID, Recipient: r, Seq: seq, Life: 1}, true, nil
 }
