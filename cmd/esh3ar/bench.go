@@ -18,6 +18,7 @@ type benchCmd struct {
 	Callers     int           `help:"API connections (default: what the scenario's budget names)."`
 	Rate        float64       `help:"Messages per second of latency (default: half of the saturation)."`
 	Size        int           `default:"100" help:"Bytes of content."`
+	Ack         string        `default:"invoke" help:"How phones acknowledge: invoke (with a completion) or send (without)."`
 	Short       bool          `help:"A few seconds with few phones: whether it works, no figures."`
 	JSON        string        `name:"json" placeholder:"FILE" help:"Write the results as JSON; - for standard output."`
 	FloorListen string        `hidden:"" help:"Be the floor on this address."`
@@ -33,7 +34,7 @@ func (c *benchCmd) Run(ctx context.Context, s streams) error {
 	}
 	o := bench.Options{
 		Binary: self, Scenarios: c.Scenario, Duration: c.Duration, Warmup: c.Warmup, Rounds: c.Rounds, Phones: c.Phones,
-		Callers: c.Callers, Rate: c.Rate, Size: c.Size,
+		Callers: c.Callers, Rate: c.Rate, Size: c.Size, Ack: c.Ack,
 	}
 	if c.Short {
 		o.Duration, o.Warmup, o.Rounds = time.Second, 300*time.Millisecond, 1

@@ -21,14 +21,15 @@ type fleet struct {
 	phones []*phone.Conn
 	done   sync.WaitGroup
 	stop   chan struct{}
+	sends  bool // acknowledges without wanting a completion
 }
 
 // pingEvery keeps phones from counting as dead; the server waits 30 s.
 const pingEvery = 12 * time.Second
 
 // connectFleet brings phones online, recipient 0 up to count.
-func connectFleet(ctx context.Context, url, adminToken string, count int, l *ledger) (*fleet, error) {
-	f := &fleet{ledger: l, phones: make([]*phone.Conn, count), stop: make(chan struct{})}
+func connectFleet(ctx context.Context, url, adminToken string, count int, sends bool, l *ledger) (*fleet, error) {
+	f := &fleet{ledger: l, phones: make([]*phone.Conn, count), stop: make(chan struct{}), sends: sends}
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
 	defer client.CloseIdleConnections()
 	var group errgroup.Group
@@ -99,18 +100,21 @@ func (f *fleet) read(p *phone.Conn) {
 				}
 				last = m.Seq
 			}
-			if acknowledge(p, events[i].Messages) != nil {
+			if f.acknowledge(p, events[i].Messages) != nil {
 				return
 			}
 		}
 	}
 }
 
-func acknowledge(p *phone.Conn, messages []phone.Message) (err error) {
+// acknowledge settles what came: with a completion that says when it is durable, or without one.
+func (f *fleet) acknowledge(p *phone.Conn, messages []phone.Message) (err error) {
+	method, arguments := "AcknowledgeMessage", ""
 	switch len(messages) {
 	case 0:
+		return nil
 	case 1:
-		_, err = p.Invoke("AcknowledgeMessage", `["`+messages[0].ID+`"]`)
+		arguments = `["` + messages[0].ID + `"]`
 	default:
 		ids := []byte(`[[`)
 		for i, m := range messages {
@@ -119,8 +123,12 @@ func acknowledge(p *phone.Conn, messages []phone.Message) (err error) {
 			}
 			ids = append(append(append(ids, '"'), m.ID...), '"')
 		}
-		_, err = p.Invoke("AcknowledgeMessages", string(append(ids, `]]`...)))
+		method, arguments = "AcknowledgeMessages", string(append(ids, `]]`...))
 	}
+	if f.sends {
+		return p.Send(method, arguments)
+	}
+	_, err = p.Invoke(method, arguments)
 	return err
 }
 

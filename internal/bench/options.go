@@ -18,6 +18,7 @@ type Options struct {
 	Callers   int           // 0: what the scenario's budget names
 	Rate      float64       // messages per second of the latency scenario; 0: half of the saturation of the same run
 	Size      int           // bytes of content
+	Ack       string        // how phones acknowledge
 	Flags     []string      // of serve, besides those that the bench sets
 }
 
@@ -28,6 +29,12 @@ const (
 	Idle        = "idle"        // B3: memory per idle connection
 	Latency     = "latency"     // B4: latencies at half of the saturation
 	Connections = "connections" // R1.2: 10,000 open API connections at 80 % of the maximum
+)
+
+// How phones acknowledge.
+const (
+	AckInvoke = "invoke" // and are told when it is durable
+	AckSend   = "send"   // and are not
 )
 
 // All are the scenarios by name.
@@ -49,6 +56,8 @@ func (o *Options) Check() error {
 		return fmt.Errorf("--rounds: must be at least 1")
 	case o.Size < minSize || o.Size > 4096:
 		return fmt.Errorf("--size: must be from %d to 4096 bytes", minSize)
+	case o.Ack != AckInvoke && o.Ack != AckSend:
+		return fmt.Errorf("--ack: must be %s or %s", AckInvoke, AckSend)
 	case o.Phones < 0 || o.Callers < 0 || o.Rate < 0:
 		return fmt.Errorf("--phones, --callers, --rate: must not be negative")
 	}

@@ -13,6 +13,7 @@ import (
 type Report struct {
 	Machine string   `json:"machine"`
 	Lowered []string `json:"lowered,omitempty"` // what the system's limits made smaller
+	Notes   []string `json:"notes,omitempty"`
 	Rows    []Row    `json:"rows"`
 	Faults  []string `json:"faults,omitempty"` // losses and disorder: a run with any is worthless
 }
@@ -62,6 +63,9 @@ func (r *Report) print(w io.Writer) error {
 	fmt.Fprintf(w, "%s\n", r.Machine)
 	for _, text := range r.Lowered {
 		fmt.Fprintf(w, "lowered: %s\n", text)
+	}
+	for _, text := range r.Notes {
+		fmt.Fprintf(w, "%s\n", text)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "scenario\twhat\tmeasured\tleast\taim\tbudget\tverdict")

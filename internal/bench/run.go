@@ -139,7 +139,7 @@ func (r *run) openField(ctx context.Context, phones, callers int) (f *field, err
 	if f.node, err = startServer(ctx, &r.Options); err != nil {
 		return nil, err
 	}
-	if f.fleet, err = connectFleet(ctx, f.node.node.URL, f.node.secrets.AdminToken, phones, f.ledger); err != nil {
+	if f.fleet, err = connectFleet(ctx, f.node.node.URL, f.node.secrets.AdminToken, phones, r.Ack == AckSend, f.ledger); err != nil {
 		return nil, errors.Join(err, f.node.close())
 	}
 	if f.load, err = dialLoad(ctx, f.node.addr, f.node.secrets.APIKey, callers, phones, r.Size, f.ledger); err != nil {
@@ -202,6 +202,7 @@ func (r *run) deliver(ctx context.Context) (err error) {
 		return err
 	}
 	r.saturation = float64(messages) / took.Seconds()
+	r.report.Notes = append(r.report.Notes, fmt.Sprintf("phones acknowledge by SignalR %s", r.Ack))
 	r.report.add(Deliver, "call to phone, saturated", r.saturation, "messages/s")
 	r.budgets(f, Deliver, "")
 	r.report.budget(Deliver, "server CPU per message", float64(cpu.Microseconds())/float64(messages), "µs", "B2", 90, 60, false)
@@ -238,7 +239,7 @@ func (r *run) idle(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	f, err := connectFleet(ctx, node.node.URL, node.secrets.AdminToken, phones, newLedger())
+	f, err := connectFleet(ctx, node.node.URL, node.secrets.AdminToken, phones, false, newLedger())
 	if err != nil {
 		return err
 	}

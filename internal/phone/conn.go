@@ -162,6 +162,11 @@ func (c *Conn) Invoke(target, arguments string) (id string, err error) {
 	return id, c.send([]byte(`{"type":1,"invocationId":"` + id + `","target":"` + target + `","arguments":` + arguments + "}\x1e"))
 }
 
+// Send calls a method and wants no completion.
+func (c *Conn) Send(target, arguments string) error {
+	return c.send([]byte(`{"type":1,"target":"` + target + `","arguments":` + arguments + "}\x1e"))
+}
+
 // send writes one text frame, masked with zeros: the mask protects proxies, and there is none on loopback.
 func (c *Conn) send(payload []byte) error { return c.frame(opText, payload) }
 
