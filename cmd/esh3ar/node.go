@@ -136,8 +136,8 @@ func (n *node) readiness() error {
 // run starts the parts, prints what to do, and ends them in order when ctx ends or the store fails.
 func (n *node) run(ctx context.Context, listener net.Listener, s streams) error {
 	parts, stopParts := n.start(listener)
-	n.ready.Store(true)
 	n.announce(s)
+	n.ready.Store(true)
 	var err error
 	select {
 	case <-ctx.Done():

@@ -1,0 +1,128 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// browser is headless Chromium with an empty profile.
+func browser(t *testing.T) context.Context {
+	t.Helper()
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath("chromium"), chromedp.UserDataDir(t.TempDir()),
+		chromedp.NoSandbox, // Chromium refuses its sandbox to root; the page is our own
+		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-quic", true), chromedp.Flag("disable-gpu", true),
+	)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+var demoLink = regexp.MustCompile(`http://\S+/demo/#token=\S+`)
+
+// page is a tab with what a test does in it.
+type page struct {
+	t   *testing.T
+	ctx context.Context //nolint:containedctx // chromedp keeps its tab in it
+}
+
+func (p page) do(steps ...chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	if err := chromedp.Do(p.ctx, steps...); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p page) visible(css string) {
+	p.t.Helper()
+	p.do(chromedp.WaitVisible(chromedp.CSS(css)))
+}
+
+func (p page) text(css string) string {
+	p.t.Helper()
+	text, err := chromedp.Run(p.ctx, chromedp.TextContent(chromedp.CSS(css)))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return text
+}
+
+// TestTheDemoThatServePrintsIsAPhone opens the printed link as an operator would.
+func TestTheDemoThatServePrintsIsAPhone(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	var link string
+	eventually(t, func() bool { link = demoLink.FindString(p.node.Stdout.String()); return link != "" },
+		func() string { return "serve printed no link: " + p.node.Stdout.String() })
+	const demoPhone = "+967771234567"
+	before := p.send(demoPhone, "while away", "normal")
+	tab := page{t, browser(t)}
+	tab.do(chromedp.Navigate(link))
+	tab.visible(`#state[data-state="online"]`)
+	tab.visible(`.message[data-id="` + before.ID + `"]`)
+	if number, first := tab.text("#number"), tab.text(".message .content"); number != demoPhone || first != "while away" {
+		t.Errorf("the page shows %q and %q", number, first)
+	}
+	live := p.send(demoPhone, "مرحبا <b>", "urgent")
+	tab.visible(`.message[data-id="` + live.ID + `"] .receipt[data-receipt="read"]`)
+	if content := tab.text(`.message[data-id="` + live.ID + `"] .content`); content != "مرحبا <b>" {
+		t.Errorf("the page shows %q", content)
+	}
+	p.awaitStatus(live.ID, "read")
+	p.awaitStatus(before.ID, "read")
+	tab.do(chromedp.Click(chromedp.CSS("#power")))
+	tab.visible(`#state[data-state="offline"]`)
+	waiting := p.send(demoPhone, "offline", "normal")
+	p.awaitStatus(waiting.ID, "pending")
+	tab.do(chromedp.Click(chromedp.CSS("#power")))
+	tab.visible(`.message[data-id="` + waiting.ID + `"] .receipt[data-receipt="read"]`)
+	if name := os.Getenv("ESH3AR_SCREENSHOT"); name != "" {
+		shot, err := chromedp.Run(tab.ctx, chromedp.CaptureScreenshot())
+		if err = errors.Join(err, os.WriteFile(name, shot, 0o600)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestTheDemoSaysWhatIsWrongWithItsToken(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	tab := page{t, browser(t)}
+	for fragment, want := range map[string]string{
+		"": "no device token", "#token=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIrOTY3NzcxMjM0NTY3In0.x": "does not know this token",
+	} {
+		tab.do(chromedp.Navigate("about:blank"), chromedp.Navigate(p.node.URL+"/demo/"+fragment))
+		tab.visible("#notice")
+		if text := tab.text("#notice"); !strings.Contains(text, want) {
+			t.Errorf("fragment %q: the page says %q, want %q", fragment, text, want)
+		}
+	}
+}
+
+// TestTheClientIsTheOneThatNpmShips keeps the copy in the binary honest.
+func TestTheClientIsTheOneThatNpmShips(t *testing.T) {
+	t.Parallel()
+	embedded, err := os.ReadFile("../internal/dashboard/demo/signalr.min.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shipped, err := os.ReadFile("node_modules/@microsoft/signalr/dist/browser/signalr.min.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(embedded, shipped) {
+		t.Error("internal/dashboard/demo/signalr.min.js differs from the package in package-lock.json; copy it anew")
+	}
+}

@@ -1,0 +1,226 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/nodeproc"
+)
+
+// esh3ar runs the program to its end.
+func esh3ar(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, args...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatalf("%v: %v", args, err)
+	}
+	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
+}
+
+// refused checks that serve ends with a code other than 0 and one clear line.
+func refused(t *testing.T, want string, args ...string) {
+	t.Helper()
+	code, _, stderr := esh3ar(t, append([]string{"serve", "--log-level", "error"}, args...)...)
+	lines := strings.Count(strings.TrimSpace(stderr), "\n") + 1
+	if code == 0 || lines != 1 || !strings.Contains(stderr, want) || strings.Contains(stderr, "goroutine") {
+		t.Errorf("code %d, stderr %q: want one line with %q", code, stderr, want)
+	}
+}
+
+func TestPortInUse(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	refused(t, "in use by another program", "--listen", listener.Addr().String(), "--data-dir", t.TempDir())
+}
+
+func TestUnwritableDataDir(t *testing.T) {
+	t.Parallel()
+	// A folder below a file cannot be made by anybody, root included.
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, "--data-dir", "--listen", "127.0.0.1:0", "--data-dir", filepath.Join(file, "data"))
+	if os.Getuid() != 0 {
+		folder := filepath.Join(t.TempDir(), "closed")
+		if err := os.Mkdir(folder, 0o500); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, "--data-dir", "--listen", "127.0.0.1:0", "--data-dir", folder)
+	}
+}
+
+func TestDataDirInUse(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	refused(t, "in use by another process", "--listen", "127.0.0.1:0", "--data-dir", p.dataDir)
+}
+
+// filled gives the data directory of a node that has stored something and was stopped.
+func filled(t *testing.T) string {
+	t.Helper()
+	p := start(t)
+	for range 20 {
+		p.send(alice, "x", "normal")
+	}
+	if err := p.node.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	return p.dataDir
+}
+
+func TestDamagedStore(t *testing.T) {
+	t.Parallel()
+	for name, damage := range map[string]func(store string) error{
+		"manifest gone": func(store string) error { return removeAll(store, "MANIFEST-*") },
+		"manifest cut":  func(store string) error { return truncateAll(store, "MANIFEST-*") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := filled(t)
+			if err := damage(filepath.Join(dir, "store")); err != nil {
+				t.Fatal(err)
+			}
+			refused(t, "damaged", "--listen", "127.0.0.1:0", "--data-dir", dir)
+		})
+	}
+}
+
+func removeAll(folder, pattern string) error {
+	return forAll(folder, pattern, os.Remove)
+}
+
+func truncateAll(folder, pattern string) error {
+	return forAll(folder, pattern, func(name string) error { return os.Truncate(name, 5) })
+}
+
+func forAll(folder, pattern string, do func(string) error) error {
+	names, err := filepath.Glob(filepath.Join(folder, pattern))
+	if err != nil {
+		return err
+	}
+	if len(names) == 0 {
+		return errors.New("nothing there to damage")
+	}
+	for _, name := range names {
+		if err := do(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestDrain: SIGTERM answers what is in flight and ends with 0, and nothing that was answered is gone.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	ph := newPhone(p, alice, "a", "none")
+	sent := p.send(alice, "stays", "normal")
+	ph.await(1)
+	if err := p.node.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	ph.awaitState("reconnecting") // Close with allowReconnect
+	p.start()
+	ph.awaitState("reconnected")
+	ph.await(2)
+	if ph.got[1].ID != sent.ID {
+		t.Errorf("after the restart came %+v", ph.got[1])
+	}
+}
+
+// printedCommands are the client commands that serve printed, by name.
+func printedCommands(p *platform) map[string]string {
+	lines := map[string]string{}
+	for line := range strings.SplitSeq(p.node.Stdout.String(), "\n") {
+		for _, name := range []string{"listen", "send"} {
+			if strings.Contains(line, " "+name+" --") {
+				lines[name] = strings.TrimSpace(line)
+			}
+		}
+	}
+	return lines
+}
+
+// TestWhatServePrintsWorksAsPrinted runs the printed lines in a shell.
+func TestWhatServePrintsWorksAsPrinted(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	var lines map[string]string
+	eventually(t, func() bool { lines = printedCommands(p); return len(lines) == 2 },
+		func() string { return "serve printed " + p.node.Stdout.String() })
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	listen := exec.CommandContext(ctx, "sh", "-c", lines["listen"]+" --count 1")
+	var heard bytes.Buffer
+	listen.Stdout = &heard
+	if err := listen.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(ctx, "sh", "-c", lines["send"]+" --wait 30s").CombinedOutput(); err != nil || !strings.Contains(string(out), "delivered") {
+		t.Errorf("%s: %v\n%s", lines["send"], err, out)
+	}
+	if err := listen.Wait(); err != nil || !strings.Contains(heard.String(), "Hello from Esh3arTech") {
+		t.Errorf("%s: %v\n%s", lines["listen"], err, heard.String())
+	}
+}
+
+// TestShortRunsOfTheInstruments keeps bench and torture working; their long forms are targets of their own.
+func TestShortRunsOfTheInstruments(t *testing.T) {
+	code, stdout, stderr := esh3ar(t, "bench", "--short")
+	if code != 0 || !strings.Contains(stdout, "share of the floor") || strings.Contains(stdout, "FAULT") {
+		t.Errorf("bench: %d\n%s%s", code, stdout, stderr)
+	}
+	code, stdout, stderr = esh3ar(t, "torture", "--kills", "5")
+	if code != 0 || !strings.Contains(stdout, "every promise was kept") {
+		t.Errorf("torture: %d\n%s%s", code, stdout, stderr)
+	}
+}
+
+// TestTortureFindsWhatAnswersBeforeTheFsync plants the fault that all of this is about: with it, a power cut loses
+// messages, and the same command says so.
+func TestTortureFindsWhatAnswersBeforeTheFsync(t *testing.T) {
+	faulty := filepath.Join(t.TempDir(), "esh3ar-faulty")
+	if out, err := exec.Command("go", "build", "-tags", "fault_answer_before_fsync", "-o", faulty, "../cmd/esh3ar").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	code, stdout, stderr := esh3ar(t, "torture", "--kills", "3", "--power-cuts")
+	if code != 0 {
+		t.Errorf("the real build: %d\n%s%s", code, stdout, stderr)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, faulty, "torture", "--kills", "3", "--power-cuts", "--keep", filepath.Join(t.TempDir(), "kept")).CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(string(out), "LOST: ") {
+		t.Errorf("the faulty build: %v\n%s", err, out)
+	}
+}
+
+// TestABrokenNodeIsNamed keeps the helper that all of this rests on from hiding why a node did not start.
+func TestABrokenNodeIsNamed(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if _, err := nodeproc.Start(ctx, nodeproc.Config{Binary: binary, DataDir: t.TempDir(), Flags: []string{"--nonsense"}}); err == nil || !strings.Contains(err.Error(), "--nonsense") {
+		t.Errorf("error %v", err)
+	}
+}
