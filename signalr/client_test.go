@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -323,7 +324,7 @@ func (c *client) expectEOF() {
 	c.t.Helper()
 	for {
 		if _, err := c.r.ReadByte(); err != nil {
-			if ne, ok := err.(net.Error); ok && ne.Timeout() {
+			if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
 				c.t.Fatal("socket stays open")
 			}
 			return

@@ -1,6 +1,7 @@
 package signalr
 
 import (
+	"errors"
 	"sync"
 	"syscall"
 )
@@ -110,10 +111,10 @@ func (w *pollWire) flush() {
 	out := &w.link.conn.out
 	for b := out.advance(0); b != nil; {
 		n, err := w.write(b)
-		switch err { //nolint:errorlint // system calls return plain numbers
-		case nil:
+		switch {
+		case err == nil:
 			b = out.advance(n)
-		case syscall.EAGAIN:
+		case errors.Is(err, syscall.EAGAIN):
 			return
 		default:
 			w.link.conn.failed(err)

@@ -63,6 +63,9 @@ func (b *Bootstrap) Run(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("bootstrap: %w", err)
 	}
+	if len(hash) != len(esh3ar.KeyHash{}) {
+		return Result{}, fmt.Errorf("bootstrap: the store's setting %s has %d bytes, not %d: it is damaged", settingAdminHash, len(hash), len(esh3ar.KeyHash{}))
+	}
 	result.Admin = &Admin{hash: [32]byte(hash)}
 	if b.AdminToken != "" {
 		result.Admin = &Admin{hash: HashOf(b.AdminToken)}

@@ -15,7 +15,7 @@ const (
 	DefaultTokenTTL = 24 * time.Hour
 	MinTokenTTL     = 60 * time.Second
 	MaxTokenTTL     = 30 * 24 * time.Hour
-	MaxDeviceID     = 128 // bytes
+	MaxDeviceID     = 128 // code points
 )
 
 // audience tells device tokens from every other token that may be signed with the same key one day.

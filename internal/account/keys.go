@@ -6,7 +6,10 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 
 	"github.com/esh3artech/esh3ar"
 )
@@ -31,26 +34,38 @@ const (
 )
 
 // Keys authenticates API keys. A key that was good within the last second is not looked up again; a key that is bad
-// always is, so that a flood of made-up keys cannot fill the memory.
+// always is, so that a flood of made-up keys cannot fill the memory. However many callers come at once, one of them asks
+// the store for a key and the others take what he hears; while a key is in use he asks before the second is over, and
+// nobody waits.
 type Keys struct {
-	store keyStore
-	now   func() time.Time
-	mu    struct {
+	store  keyStore
+	now    func() time.Time
+	flight singleflight.Group
+	mu     struct {
 		sync.RWMutex
-		known map[esh3ar.KeyHash]knownKey
+		known     map[esh3ar.KeyHash]*knownKey
+		forgotten uint64 // counts ForgetID: an answer that was on its way then is not remembered
 	}
 }
 
 type knownKey struct {
-	caller Caller
-	id     esh3ar.KeyID
-	asked  time.Time
+	caller  Caller
+	id      esh3ar.KeyID
+	asked   time.Time
+	renewed atomic.Bool // somebody asks again already
+}
+
+// stands tells whether the answer is good without asking again. In the second half of its time the first who wants to
+// know is told no, so that it is renewed before it ends.
+func (n *knownKey) stands(now time.Time) bool {
+	age := now.Sub(n.asked)
+	return age < fresh/2 || age < fresh && n.renewed.Swap(true)
 }
 
 // NewKeys makes an authenticator over store; now is the clock.
 func NewKeys(store keyStore, now func() time.Time) *Keys {
 	k := &Keys{store: store, now: now}
-	k.mu.known = map[esh3ar.KeyHash]knownKey{}
+	k.mu.known = map[esh3ar.KeyHash]*knownKey{}
 	return k
 }
 
@@ -64,43 +79,72 @@ func secret() string {
 }
 
 // HashOf is what the store keeps of a key.
-func HashOf(key string) esh3ar.KeyHash { return sha256.Sum256([]byte(key)) }
+func HashOf(key string) esh3ar.KeyHash {
+	var room [64]byte // a key of ours has 47 bytes: no allocation
+	return sha256.Sum256(append(room[:0], key...))
+}
 
 // Authenticate finds the business of a key: Unauthenticated for an unknown or revoked one, StoreUnavailable while the
 // store cannot say.
 func (k *Keys) Authenticate(ctx context.Context, key string) (Caller, error) {
 	hash := HashOf(key)
 	k.mu.RLock()
-	known, ok := k.mu.known[hash]
+	known := k.mu.known[hash]
 	k.mu.RUnlock()
-	if ok && k.now().Sub(known.asked) < fresh {
+	if known != nil && known.stands(k.now()) {
 		return known.caller, nil
 	}
-	known, err := k.ask(ctx, hash)
-	if err != nil {
-		k.Forget(hash)
+	renewed, err := k.renew(ctx, hash)
+	switch {
+	case err == nil:
+		return renewed.caller, nil
+	case known != nil && esh3ar.CodeOf(err) != esh3ar.Unauthenticated && k.now().Sub(known.asked) < fresh:
+		return known.caller, nil // the store is away, and what it said last still stands
+	default:
 		return Caller{}, err
 	}
-	k.mu.Lock()
-	if len(k.mu.known) >= cacheLimit {
-		clear(k.mu.known)
+}
+
+// askWithin bounds a question that several callers wait for: none of their contexts may end it for the others.
+const askWithin = 5 * time.Second
+
+// renew asks the store once for all who want to know.
+func (k *Keys) renew(ctx context.Context, hash esh3ar.KeyHash) (*knownKey, error) {
+	result, err, _ := k.flight.Do(string(hash[:]), func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askWithin)
+		defer cancel()
+		return k.askAndRemember(ctx, hash)
+	})
+	if err != nil {
+		return nil, err
 	}
-	k.mu.known[hash] = known
-	k.mu.Unlock()
-	return known.caller, nil
+	return result.(*knownKey), nil //nolint:forcetypeassert // of the line above
 }
 
-// Forget drops what is known of a key, as after its revocation on this node.
-func (k *Keys) Forget(hash esh3ar.KeyHash) {
+func (k *Keys) askAndRemember(ctx context.Context, hash esh3ar.KeyHash) (*knownKey, error) {
+	k.mu.RLock()
+	forgotten := k.mu.forgotten
+	k.mu.RUnlock()
+	known, err := k.ask(ctx, hash)
 	k.mu.Lock()
-	delete(k.mu.known, hash)
-	k.mu.Unlock()
+	defer k.mu.Unlock()
+	switch {
+	case err == nil && forgotten == k.mu.forgotten:
+		if len(k.mu.known) >= cacheLimit {
+			clear(k.mu.known)
+		}
+		k.mu.known[hash] = known
+	case err != nil && esh3ar.CodeOf(err) == esh3ar.Unauthenticated:
+		delete(k.mu.known, hash)
+	}
+	return known, err
 }
 
-// ForgetID is Forget for one who has only the key's id.
+// ForgetID drops what is known of a key, as after its revocation on this node.
 func (k *Keys) ForgetID(id esh3ar.KeyID) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.mu.forgotten++
 	for hash, known := range k.mu.known {
 		if known.id == id {
 			delete(k.mu.known, hash)
@@ -108,7 +152,7 @@ func (k *Keys) ForgetID(id esh3ar.KeyID) {
 	}
 }
 
-func (k *Keys) ask(ctx context.Context, hash esh3ar.KeyHash) (knownKey, error) {
+func (k *Keys) ask(ctx context.Context, hash esh3ar.KeyHash) (*knownKey, error) {
 	asked := k.now() // before the store is: a revocation between the two must not be missed for longer
 	key, err := k.store.KeyByHash(ctx, hash)
 	if err == nil && !key.RevokedAt.IsZero() {
@@ -120,10 +164,10 @@ func (k *Keys) ask(ctx context.Context, hash esh3ar.KeyHash) (knownKey, error) {
 	}
 	switch {
 	case err == nil:
-		return knownKey{Caller{business.ID, business.Name}, key.ID, asked}, nil
+		return &knownKey{caller: Caller{business.ID, business.Name}, id: key.ID, asked: asked}, nil
 	case esh3ar.CodeOf(err) == esh3ar.NotFound:
-		return knownKey{}, esh3ar.Errorf(esh3ar.Unauthenticated, "the API key is unknown or revoked")
+		return nil, esh3ar.Errorf(esh3ar.Unauthenticated, "the API key is unknown or revoked")
 	default:
-		return knownKey{}, esh3ar.Errorf(esh3ar.StoreUnavailable, "look up API key: %w", err)
+		return nil, esh3ar.Errorf(esh3ar.StoreUnavailable, "look up API key: %w", err)
 	}
 }

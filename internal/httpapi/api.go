@@ -99,7 +99,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path, h := a.route(x)
 	defer func() {
 		x.survive(recover())
-		a.Observe(path, x.status, time.Since(x.start))
+		x.observe(path)
 	}()
 	if err := h(x); err != nil {
 		x.refuse(err)

@@ -323,6 +323,35 @@ func TestAPanicIsAnsweredAndLogged(t *testing.T) {
 	}
 }
 
+func TestTheLogHoldsNoSecrets(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	n := newNode(t).with(func(c *configured) {
+		c.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	n.get(t, "/v1/messages?access_token=secret&x=1")
+	if text := log.String(); !strings.Contains(text, "path=/v1/messages status=422") || strings.Contains(text, "secret") || strings.Contains(text, n.key) {
+		t.Errorf("log %q", text)
+	}
+}
+
+// TestHalfAnAnswerIsCutOff: a caller must not take what a failed handler wrote for a whole answer.
+func TestHalfAnAnswerIsCutOff(t *testing.T) {
+	t.Parallel()
+	n := newNode(t).with(func(c *configured) {
+		c.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, "half")
+			panic("boom")
+		})
+	})
+	defer func() {
+		if cause := recover(); cause != http.ErrAbortHandler { //nolint:errorlint // compared as net/http does
+			t.Errorf("net/http hears %v", cause)
+		}
+	}()
+	n.api.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/metrics", nil))
+}
+
 func TestLargeBodiesShareABoundedMemory(t *testing.T) {
 	t.Parallel()
 	n := newNode(t).with(func(c *configured) { c.Memory = 600 << 10 })

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -117,7 +118,17 @@ func (x *exchange) log(p *problem, err error) {
 	x.api.Log.Error("request failed", "method", x.r.Method, "path", x.r.URL.Path, "code", p.Code, "error", err)
 }
 
-// survive answers a handler's panic; it must be deferred.
+// observe reports the exchange when it is over. The log gets it at debug level only, and never the query or a header:
+// they may hold secrets.
+func (x *exchange) observe(route string) {
+	took := time.Since(x.start)
+	x.api.Observe(route, x.status, took)
+	if x.api.Log.Enabled(x.r.Context(), slog.LevelDebug) {
+		x.api.Log.Debug("request", "method", x.r.Method, "path", x.r.URL.Path, "status", x.status, "took", took)
+	}
+}
+
+// survive answers a handler's panic; cause is what recover gave.
 func (x *exchange) survive(cause any) {
 	if cause == nil {
 		return

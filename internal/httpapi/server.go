@@ -6,7 +6,9 @@ import (
 	"time"
 )
 
-// NewServer makes the http.Server for a node: made for many keep-alive connections, and patient with none of them.
+// NewServer makes the http.Server for a node: made for many keep-alive connections, and patient with none of them. Its
+// ReadTimeout runs from the first byte of a request and goes on while its handler works: a handler that streams for longer
+// lifts it through http.ResponseController, and hijacking a connection lifts it too.
 func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,

@@ -26,11 +26,21 @@ func (in *Intake) Run(ctx context.Context) error {
 	return nil
 }
 
+// close ends the taking of calls. Those that are admitted will be committed; those that wait for room are refused.
 func (in *Intake) close() {
 	in.mu.Lock()
 	in.mu.closed = true
-	in.makeRoomLocked()
+	var refused []*ticket
+	for _, l := range in.mu.lanes {
+		refused = append(refused, l.parked.queue[l.parked.head:]...)
+		l.parked = newLine()
+	}
 	in.mu.Unlock()
+	for _, t := range refused {
+		if t.take() {
+			t.resolve(esh3ar.Answer{}, errStopping())
+		}
+	}
 }
 
 // gather gives a small batch a moment to find company.
@@ -79,10 +89,21 @@ type batch struct {
 
 func (b *batch) full(o *Options) bool { return b.messages >= o.BatchCalls || b.bytes >= o.BatchBytes }
 
-// takeBatch takes the lanes from the top, leaving a share to those below.
+// takeBatch takes what the next commit is to hold; nothing only if nothing waits.
 func (in *Intake) takeBatch() []*ticket {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	for {
+		tickets := in.takeLocked()
+		if len(tickets) > 0 || !in.waitsBelowLocked(esh3ar.Priorities) {
+			return tickets
+		}
+		// All that was there had been abandoned, and those who waited for their room came in.
+	}
+}
+
+// takeLocked takes the lanes from the top, leaving a share to those below, and lets in who waits for room.
+func (in *Intake) takeLocked() []*ticket {
 	var b batch
 	for p := esh3ar.Priorities - 1; p >= 0; p-- {
 		limit := in.opts.BatchCalls
@@ -91,8 +112,8 @@ func (in *Intake) takeBatch() []*ticket {
 		}
 		in.takeLaneLocked(&b, in.mu.lanes[p], limit)
 	}
-	if len(b.tickets) > 0 {
-		in.makeRoomLocked()
+	for _, l := range in.mu.lanes {
+		l.admit(&in.opts)
 	}
 	return b.tickets
 }
@@ -119,11 +140,6 @@ func (in *Intake) takeLaneLocked(b *batch, l *lane, limit int) {
 			b.bytes += t.size
 		}
 	}
-}
-
-func (in *Intake) makeRoomLocked() {
-	close(in.mu.room)
-	in.mu.room = make(chan struct{})
 }
 
 // commit stores the batch, tells the recipients' side, and answers the callers.

@@ -18,4 +18,9 @@
 // A waiting call is in one of three states, and one compare-and-swap decides each step: waiting, then taken by the
 // batcher or abandoned by its caller (who was tired of waiting, or has hung up). What is abandoned is never committed,
 // what is taken waits for its outcome however long that takes: so "no" always means no.
+//
+// A caller who finds his lane full, or his business's quarter of it, is parked: his call waits in a second queue with the
+// same bounds, and the batcher itself moves it into the lane when a batch has left. The naive way, waking all who wait so
+// that each may try, costs a wake-up for every one of them with every batch, just when there is the least time for it, and
+// lets newcomers in first. When that queue is full too the answer is Overloaded at once.
 package intake

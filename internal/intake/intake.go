@@ -23,7 +23,6 @@ type Intake struct {
 	mu      struct {
 		sync.Mutex
 		lanes  [esh3ar.Priorities]*lane
-		room   chan struct{} // closed and replaced when a batch has left the lanes
 		closed bool
 	}
 }
@@ -34,7 +33,6 @@ func New(store esh3ar.Appender, publish publisher, opts Options) *Intake {
 	for i := range in.mu.lanes {
 		in.mu.lanes[i] = newLane()
 	}
-	in.mu.room = make(chan struct{})
 	return in
 }
 
@@ -52,8 +50,8 @@ func errFull() error {
 // waits for the outcome even if ctx ends.
 func (in *Intake) Submit(ctx context.Context, call *esh3ar.Call) (esh3ar.Answer, error) {
 	t := in.newTicket(call)
-	if err := in.enqueue(ctx, t); err != nil {
-		t.timer.Stop()
+	if err := in.enqueue(t); err != nil {
+		_, _ = in.release(t)
 		return esh3ar.Answer{}, err
 	}
 	select {
@@ -76,37 +74,18 @@ func left(ctx context.Context) error {
 	return esh3ar.Errorf(esh3ar.Abandoned, "the caller left: %w", context.Cause(ctx))
 }
 
-// enqueue puts the ticket into its lane, waiting for room as long as patience lasts.
-func (in *Intake) enqueue(ctx context.Context, t *ticket) error {
-	for {
-		room, err := in.tryEnqueue(t)
-		if room == nil {
-			return err
-		}
-		select {
-		case <-room:
-		case <-t.timer.C:
-			return errFull()
-		case <-ctx.Done():
-			return left(ctx)
-		}
-	}
-}
-
-// tryEnqueue gives a channel that is closed when there is room again, if there is none now.
-func (in *Intake) tryEnqueue(t *ticket) (room <-chan struct{}, err error) {
+// enqueue puts the ticket into its lane.
+func (in *Intake) enqueue(t *ticket) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.mu.closed {
-		return nil, errStopping()
+		return errStopping()
 	}
-	l := in.mu.lanes[priorityOf(t.call)]
-	if !l.fits(t.call, t.size, &in.opts) {
-		return in.mu.room, nil
+	if !in.mu.lanes[priorityOf(t.call)].add(t, &in.opts) {
+		return errFull()
 	}
-	l.push(t)
 	in.signal()
-	return nil, nil
+	return nil
 }
 
 // priorityOf is the lane of a call: a batch call goes whole, with its most urgent message.
@@ -131,7 +110,7 @@ func (in *Intake) Lanes() [esh3ar.Priorities]LaneStats {
 	defer in.mu.Unlock()
 	var stats [esh3ar.Priorities]LaneStats
 	for i, l := range in.mu.lanes {
-		stats[i] = LaneStats{Priority: esh3ar.Priority(i), Messages: l.messages, Bytes: l.bytes}
+		stats[i] = LaneStats{Priority: esh3ar.Priority(i), Messages: l.messages, Bytes: l.bytes, Parked: l.parked.messages}
 	}
 	return stats
 }

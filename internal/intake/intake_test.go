@@ -371,3 +371,37 @@ func TestTheStoresErrorReachesEveryCallerOfTheBatch(t *testing.T) {
 		r.stop()
 	})
 }
+
+// replaying is a store that knows every key already.
+type replaying struct{}
+
+func (replaying) Append(_ context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer, error) {
+	answers := make([]esh3ar.Answer, len(calls))
+	for i, c := range calls {
+		if c.Key != nil {
+			answers[i].Outcome = esh3ar.Replayed
+		}
+	}
+	return answers, nil
+}
+
+func TestOnlyWhatWasStoredIsPublished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pub := &published{}
+		in := intake.New(replaying{}, pub, intake.Options{})
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- in.Run(ctx) }()
+		again, fresh := call(esh3ar.NewBusinessID(), esh3ar.Normal, "again"), call(esh3ar.NewBusinessID(), esh3ar.Normal, "new")
+		again.Key = &esh3ar.IdempotencyKey{Key: "k"}
+		for _, c := range []*esh3ar.Call{again, fresh} {
+			if _, err := in.Submit(t.Context(), c); err != nil {
+				t.Error(err)
+			}
+		}
+		stop()
+		if err := <-ended; err != nil || !slices.Equal(pub.contents, []string{"new"}) {
+			t.Errorf("%v, published %v", err, pub.contents)
+		}
+	})
+}

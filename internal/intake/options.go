@@ -59,4 +59,5 @@ type LaneStats struct {
 	Priority esh3ar.Priority
 	Messages int
 	Bytes    int
+	Parked   int // messages of callers that wait for room
 }

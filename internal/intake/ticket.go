@@ -51,6 +51,8 @@ func (t *ticket) messages() int { return len(t.call.Messages) }
 
 func (t *ticket) take() bool { return t.state.CompareAndSwap(waiting, taken) }
 
+func (t *ticket) left() bool { return t.state.Load() == abandoned }
+
 func (t *ticket) abandon() bool { return t.state.CompareAndSwap(waiting, abandoned) }
 
 func (t *ticket) resolve(answer esh3ar.Answer, err error) {

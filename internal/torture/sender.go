@@ -102,9 +102,14 @@ func (r *run) see(ctx context.Context, client *http.Client, c *call) {
 		if c.key == "" || ctx.Err() != nil {
 			return
 		}
-		r.down.RLock() // wait until the node is back
-		r.down.RUnlock()
+		r.awaitNode()
 	}
+}
+
+// awaitNode returns when the node is not being killed and started.
+func (r *run) awaitNode() {
+	r.down.RLock()
+	defer r.down.RUnlock()
 }
 
 // post is not bound to a context: a call that was begun is seen through, or its outcome would be unknown at the end.

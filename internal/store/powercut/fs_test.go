@@ -2,6 +2,7 @@ package powercut
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -157,7 +158,7 @@ func TestReadsItsOwnUnsyncedBytes(t *testing.T) {
 	must(t, err)
 	p := make([]byte, 4)
 	n, err := file.ReadAt(p, 8)
-	if n != 2 || err != io.EOF || string(p[:n]) != "89" {
+	if n != 2 || !errors.Is(err, io.EOF) || string(p[:n]) != "89" {
 		t.Fatalf("got %q, %v", p[:n], err)
 	}
 	if _, err := os.Stat(name); !os.IsNotExist(err) {

@@ -76,7 +76,7 @@ func (n *node) readSyncedLocked(p []byte, at int64) error {
 		}
 		return nil
 	}
-	if _, err := n.disk.ReadAt(p, at); err != nil && err != io.EOF {
+	if _, err := n.disk.ReadAt(p, at); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	return nil

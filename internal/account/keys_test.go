@@ -1,0 +1,157 @@
+package account_test
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/account"
+)
+
+// counting is a store of one good key that counts the questions, and can be slow or away.
+type counting struct {
+	key   esh3ar.APIKey
+	asked atomic.Int64
+	takes time.Duration
+	away  atomic.Bool
+}
+
+func (c *counting) KeyByHash(_ context.Context, hash esh3ar.KeyHash) (esh3ar.APIKey, error) {
+	c.asked.Add(1)
+	<-time.After(c.takes) // in a bubble of fake time
+	switch {
+	case c.away.Load():
+		return esh3ar.APIKey{}, esh3ar.Errorf(esh3ar.StoreUnavailable, "no connection")
+	case hash != c.key.Hash:
+		return esh3ar.APIKey{}, esh3ar.Errorf(esh3ar.NotFound, "no key")
+	}
+	return c.key, nil
+}
+
+func (c *counting) Business(context.Context, esh3ar.BusinessID) (esh3ar.Business, error) {
+	return esh3ar.Business{ID: c.key.Business, Name: "Bank"}, nil
+}
+
+func newCounting(takes time.Duration) *counting {
+	return &counting{takes: takes, key: esh3ar.APIKey{ID: esh3ar.NewKeyID(), Business: esh3ar.NewBusinessID(), Hash: account.HashOf("k")}}
+}
+
+func TestManyCallersAskTheStoreOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := newCounting(10 * time.Millisecond)
+		keys := account.NewKeys(store, time.Now)
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() {
+				if caller, err := keys.Authenticate(t.Context(), "k"); err != nil || caller.Name != "Bank" {
+					t.Errorf("%+v, %v", caller, err)
+				}
+			})
+		}
+		all.Wait()
+		if n := store.asked.Load(); n != 1 {
+			t.Errorf("the store was asked %d times", n)
+		}
+	})
+}
+
+func TestAKeyInUseIsRenewedBeforeItsTimeEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := newCounting(0)
+		keys := account.NewKeys(store, time.Now)
+		for range 100 { // ten seconds
+			if _, err := keys.Authenticate(t.Context(), "k"); err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(100 * time.Millisecond)
+		}
+		if n := store.asked.Load(); n < 15 || n > 25 {
+			t.Errorf("the store was asked %d times in ten seconds", n)
+		}
+	})
+}
+
+func TestAShortAbsenceOfTheStoreIsNotNoticed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := newCounting(0)
+		keys := account.NewKeys(store, time.Now)
+		if _, err := keys.Authenticate(t.Context(), "k"); err != nil {
+			t.Fatal(err)
+		}
+		store.away.Store(true)
+		<-time.After(700 * time.Millisecond)
+		for range 3 {
+			if _, err := keys.Authenticate(t.Context(), "k"); err != nil {
+				t.Errorf("after 0.7 s: %v", err)
+			}
+		}
+		<-time.After(300 * time.Millisecond)
+		if _, err := keys.Authenticate(t.Context(), "k"); err == nil || esh3ar.CodeOf(err) != esh3ar.StoreUnavailable {
+			t.Errorf("after 1 s: %v", err)
+		}
+	})
+}
+
+// TestARevocationOvertakesAnAnswerOnItsWay: what the store said before the revocation must not be remembered after it.
+func TestARevocationOvertakesAnAnswerOnItsWay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := newCounting(100 * time.Millisecond)
+		keys := account.NewKeys(store, time.Now)
+		first := make(chan struct{})
+		go func() {
+			defer close(first)
+			_, _ = keys.Authenticate(t.Context(), "k")
+		}()
+		<-time.After(50 * time.Millisecond)
+		keys.ForgetID(store.key.ID)
+		<-first
+		if _, err := keys.Authenticate(t.Context(), "k"); err != nil {
+			t.Error(err)
+		}
+		if n := store.asked.Load(); n != 2 {
+			t.Errorf("the store was asked %d times, want 2", n)
+		}
+	})
+}
+
+// TestACallerWhoLeavesDoesNotSpoilItForTheOthers: they share his question.
+func TestACallerWhoLeavesDoesNotSpoilItForTheOthers(t *testing.T) {
+	t.Parallel()
+	keys := account.NewKeys(obedient{newCounting(0)}, time.Now)
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if _, err := keys.Authenticate(gone, "k"); err != nil {
+		t.Error(err)
+	}
+}
+
+// obedient is a store that heeds contexts.
+type obedient struct{ *counting }
+
+func (o obedient) KeyByHash(ctx context.Context, hash esh3ar.KeyHash) (esh3ar.APIKey, error) {
+	if err := ctx.Err(); err != nil {
+		return esh3ar.APIKey{}, err
+	}
+	return o.counting.KeyByHash(ctx, hash)
+}
+
+func BenchmarkAuthenticate(b *testing.B) {
+	store := newCounting(0)
+	key := account.NewKey()
+	store.key.Hash = account.HashOf(key)
+	keys := account.NewKeys(store, time.Now)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := keys.Authenticate(b.Context(), key); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
