@@ -57,7 +57,7 @@ var importers = map[string][]string{
 	"github.com/golang-jwt":                  {"internal/account"},
 	"github.com/HdrHistogram":                {"internal/bench"},
 	"github.com/google/uuid":                 {"", "cmd/esh3ar"},
-	"golang.org/x/sync":                      {"internal/store/embedded", "internal/delivery", "internal/bench", "internal/torture", "cmd/esh3ar"},
+	"golang.org/x/sync":                      {"*"},
 	"golang.org/x/sys":                       {"signalr", "internal/bench"},
 	"go.uber.org/goleak":                     {"*"}, // tests
 	"pgregory.net/rapid":                     {"*"}, // tests

@@ -170,3 +170,15 @@ func must(token string, _ time.Time, err error) string {
 	}
 	return token
 }
+
+func TestADamagedAdminHashIsAnErrorAndNoPanic(t *testing.T) {
+	t.Parallel()
+	store := openStore(t)
+	if _, err := store.SettingOnce(t.Context(), "admin-token-sha256", []byte("short")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := (&account.Bootstrap{Store: store, Dir: t.TempDir(), Now: time.Now}).Run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "damaged") {
+		t.Errorf("error %v", err)
+	}
+}

@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/singleflight"
-
 	"github.com/esh3artech/esh3ar"
 )
 
@@ -38,13 +36,13 @@ const (
 // the store for a key and the others take what he hears; while a key is in use he asks before the second is over, and
 // nobody waits.
 type Keys struct {
-	store  keyStore
-	now    func() time.Time
-	flight singleflight.Group
-	mu     struct {
+	store keyStore
+	now   func() time.Time
+	mu    struct {
 		sync.RWMutex
 		known     map[esh3ar.KeyHash]*knownKey
-		forgotten uint64 // counts ForgetID: an answer that was on its way then is not remembered
+		asking    map[esh3ar.KeyHash]*question // one for each caller who waits, at most
+		forgotten uint64                       // counts ForgetID: an answer that was on its way then is not remembered
 	}
 }
 
@@ -65,7 +63,7 @@ func (n *knownKey) stands(now time.Time) bool {
 // NewKeys makes an authenticator over store; now is the clock.
 func NewKeys(store keyStore, now func() time.Time) *Keys {
 	k := &Keys{store: store, now: now}
-	k.mu.known = map[esh3ar.KeyHash]*knownKey{}
+	k.mu.known, k.mu.asking = map[esh3ar.KeyHash]*knownKey{}, map[esh3ar.KeyHash]*question{}
 	return k
 }
 
@@ -108,36 +106,55 @@ func (k *Keys) Authenticate(ctx context.Context, key string) (Caller, error) {
 // askWithin bounds a question that several callers wait for: none of their contexts may end it for the others.
 const askWithin = 5 * time.Second
 
-// renew asks the store once for all who want to know.
-func (k *Keys) renew(ctx context.Context, hash esh3ar.KeyHash) (*knownKey, error) {
-	result, err, _ := k.flight.Do(string(hash[:]), func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askWithin)
-		defer cancel()
-		return k.askAndRemember(ctx, hash)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return result.(*knownKey), nil //nolint:forcetypeassert // of the line above
+// question is one look-up that everybody who needs it waits for.
+type question struct {
+	done  chan struct{}
+	known *knownKey // both written before done is closed
+	err   error
 }
 
-func (k *Keys) askAndRemember(ctx context.Context, hash esh3ar.KeyHash) (*knownKey, error) {
-	k.mu.RLock()
-	forgotten := k.mu.forgotten
-	k.mu.RUnlock()
-	known, err := k.ask(ctx, hash)
+// renew asks the store once for all who want to know.
+func (k *Keys) renew(ctx context.Context, hash esh3ar.KeyHash) (*knownKey, error) {
 	k.mu.Lock()
-	defer k.mu.Unlock()
+	q, asked := k.mu.asking[hash]
+	if !asked {
+		q = &question{done: make(chan struct{}), err: esh3ar.Errorf(esh3ar.Internal, "look up API key: no answer")}
+		k.mu.asking[hash] = q
+	}
+	forgotten := k.mu.forgotten
+	k.mu.Unlock()
+	if !asked {
+		defer k.settle(hash, q, forgotten)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askWithin)
+		defer cancel()
+		q.known, q.err = k.ask(ctx, hash)
+		return q.known, q.err
+	}
+	select {
+	case <-q.done:
+		return q.known, q.err
+	case <-ctx.Done():
+		return nil, esh3ar.Errorf(esh3ar.Abandoned, "look up API key: %w", context.Cause(ctx))
+	}
+}
+
+// settle remembers the answer, unless a key was forgotten meanwhile, and lets all who wait have it.
+func (k *Keys) settle(hash esh3ar.KeyHash, q *question, forgotten uint64) {
+	k.mu.Lock()
+	if k.mu.asking[hash] == q {
+		delete(k.mu.asking, hash)
+	}
 	switch {
-	case err == nil && forgotten == k.mu.forgotten:
+	case q.err == nil && forgotten == k.mu.forgotten:
 		if len(k.mu.known) >= cacheLimit {
 			clear(k.mu.known)
 		}
-		k.mu.known[hash] = known
-	case err != nil && esh3ar.CodeOf(err) == esh3ar.Unauthenticated:
+		k.mu.known[hash] = q.known
+	case q.err != nil && esh3ar.CodeOf(q.err) == esh3ar.Unauthenticated:
 		delete(k.mu.known, hash)
 	}
-	return known, err
+	k.mu.Unlock()
+	close(q.done)
 }
 
 // ForgetID drops what is known of a key, as after its revocation on this node.
@@ -145,6 +162,7 @@ func (k *Keys) ForgetID(id esh3ar.KeyID) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.mu.forgotten++
+	clear(k.mu.asking) // who comes now asks anew; those who wait came before
 	for hash, known := range k.mu.known {
 		if known.id == id {
 			delete(k.mu.known, hash)

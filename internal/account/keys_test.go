@@ -99,27 +99,41 @@ func TestAShortAbsenceOfTheStoreIsNotNoticed(t *testing.T) {
 	})
 }
 
-// TestARevocationOvertakesAnAnswerOnItsWay: what the store said before the revocation must not be remembered after it.
+// TestARevocationOvertakesAnAnswerOnItsWay: what the store said before the revocation must not count after it, neither for
+// who asks while the answer is still on its way nor for who asks later.
 func TestARevocationOvertakesAnAnswerOnItsWay(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		store := newCounting(100 * time.Millisecond)
-		keys := account.NewKeys(store, time.Now)
-		first := make(chan struct{})
-		go func() {
-			defer close(first)
-			_, _ = keys.Authenticate(t.Context(), "k")
-		}()
-		<-time.After(50 * time.Millisecond)
-		keys.ForgetID(store.key.ID)
+	for name, early := range map[string]bool{"asked meanwhile": true, "asked later": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { revoke(t, early) })
+		})
+	}
+}
+
+func revoke(t *testing.T, early bool) {
+	t.Helper()
+	store := newCounting(100 * time.Millisecond)
+	keys := account.NewKeys(store, time.Now)
+	first := make(chan struct{})
+	go func() {
+		defer close(first)
+		_, _ = keys.Authenticate(t.Context(), "k")
+	}()
+	<-time.After(50 * time.Millisecond)
+	keys.ForgetID(store.key.ID)
+	if !early {
 		<-first
+	}
+	for range 2 { // the second time it is remembered
 		if _, err := keys.Authenticate(t.Context(), "k"); err != nil {
 			t.Error(err)
 		}
+		<-first
 		if n := store.asked.Load(); n != 2 {
 			t.Errorf("the store was asked %d times, want 2", n)
 		}
-	})
+	}
 }
 
 // TestACallerWhoLeavesDoesNotSpoilItForTheOthers: they share his question.
@@ -154,4 +168,26 @@ func BenchmarkAuthenticate(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// TestAnswersDoNotMix: two keys that are asked for at the same time get an answer each.
+func TestAnswersDoNotMix(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		keys := account.NewKeys(newCounting(10*time.Millisecond), time.Now)
+		var all sync.WaitGroup
+		for range 10 {
+			all.Go(func() {
+				if _, err := keys.Authenticate(t.Context(), "k"); err != nil {
+					t.Error(err)
+				}
+			})
+			all.Go(func() {
+				if _, err := keys.Authenticate(t.Context(), "other"); err == nil || esh3ar.CodeOf(err) != esh3ar.Unauthenticated {
+					t.Errorf("another key: %v", err)
+				}
+			})
+		}
+		all.Wait()
+	})
 }

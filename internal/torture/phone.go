@@ -81,14 +81,13 @@ func (r *run) online(ctx context.Context, random *rand.Rand, conn *phone.Conn, n
 	stop := context.AfterFunc(ctx, end)
 	defer stop()
 	how := habit(random.IntN(4))
-	life := time.AfterFunc(time.Duration(500+random.IntN(4000))*time.Millisecond, func() {
-		select {
-		case <-r.ending: // now it stays
-		default:
-			end()
-		}
-	})
-	defer life.Stop()
+	if !r.isEnding() {
+		// A connection from before the end ends with it, whatever its habit left unacknowledged.
+		life := time.AfterFunc(time.Duration(500+random.IntN(4000))*time.Millisecond, end)
+		defer life.Stop()
+		unhook := context.AfterFunc(r.ending, end)
+		defer unhook()
+	}
 	if conn.Ping() != nil {
 		return
 	}
@@ -117,14 +116,7 @@ func (r *run) online(ctx context.Context, random *rand.Rand, conn *phone.Conn, n
 	}
 }
 
-func (r *run) isEnding() bool {
-	select {
-	case <-r.ending:
-		return true
-	default:
-		return false
-	}
-}
+func (r *run) isEnding() bool { return r.ending.Err() != nil }
 
 // now is a habit, until the end makes all phones prompt.
 func (r *run) now(how habit) habit {

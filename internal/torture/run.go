@@ -37,7 +37,8 @@ type run struct {
 	out     io.Writer
 
 	down   sync.RWMutex  // held for writing while the node is down: keyed retries wait for it
-	ending chan struct{} // closed when phones acknowledge everything at once
+	ending context.Context //nolint:containedctx // a signal: done when phones acknowledge everything at once
+	end    context.CancelFunc
 }
 
 // Run tortures a node and judges. The error says that it could not; a broken promise is in the verdict.
@@ -48,7 +49,9 @@ func Run(ctx context.Context, o Options, out io.Writer) (v Verdict, err error) {
 			return v, err
 		}
 	}
-	r := &run{Options: o, out: out, ending: make(chan struct{})}
+	r := &run{Options: o, out: out}
+	r.ending, r.end = context.WithCancel(ctx)
+	defer r.end()
 	if r.ledger, err = NewLedger(filepath.Join(dir, "ledger.jsonl")); err != nil {
 		return v, err
 	}
@@ -103,15 +106,15 @@ func (r *run) torture(ctx context.Context, data string) error {
 	err := r.kill(ctx, data)
 	stopSenders()
 	senders.Wait()
-	close(r.ending)
+	r.end()
 	if err == nil {
 		err = r.rest(ctx)
 	}
-	stopPhones()
-	phones.Wait()
 	if err == nil {
 		err = r.final(ctx)
 	}
+	stopPhones()
+	phones.Wait()
 	return errors.Join(err, r.node.Stop())
 }
 
@@ -150,7 +153,7 @@ func (r *run) rest(ctx context.Context) error {
 		}
 		now := r.ledger.missing()
 		if now == 0 {
-			return sleep(ctx, time.Second) // what is under way: repeats, and messages of calls without an answer
+			return nil
 		}
 		if now < best {
 			best, still = now, 0

@@ -161,25 +161,40 @@ func (r *run) accepted(c *call, body []byte) {
 	}
 }
 
-// final asks the node for every message that appeared.
+// settleWithin is how long the last acknowledgements may take, of messages of calls without an answer too.
+const settleWithin = 30 * time.Second
+
+// final asks the node for every message that appeared, until all are acknowledged or time is up.
 func (r *run) final(ctx context.Context) error {
+	deadline := time.Now().Add(settleWithin)
 	asked := map[string]bool{}
 	for _, e := range r.ledger.Entries() {
 		if e.ID == "" || asked[e.ID] {
 			continue
 		}
 		asked[e.ID] = true
-		if err := r.ask(ctx, e.ID); err != nil {
-			return err
+		for {
+			final, err := r.ask(ctx, e.ID)
+			if err != nil {
+				return err
+			}
+			if ranks[final.Status] >= ranks["delivered"] || time.Now().After(deadline) {
+				r.ledger.Note(final)
+				break
+			}
+			if err := sleep(ctx, 100*time.Millisecond); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-func (r *run) ask(ctx context.Context, id string) error {
+// ask reads what the node says of a message.
+func (r *run) ask(ctx context.Context, id string) (final Entry, err error) {
 	var m struct{ Status string }
 	if err := r.get(ctx, "/v1/messages/"+id, &m); err != nil {
-		return err
+		return final, err
 	}
 	var history struct {
 		Items []struct {
@@ -189,15 +204,14 @@ func (r *run) ask(ctx context.Context, id string) error {
 	}
 	if m.Status != "" {
 		if err := r.get(ctx, "/v1/messages/"+id+"/events", &history); err != nil {
-			return err
+			return final, err
 		}
 	}
 	versions := ""
 	for _, e := range history.Items {
 		versions += fmt.Sprintf("%d %s ", e.Version, e.Status)
 	}
-	r.ledger.Note(Entry{Kind: Final, ID: id, Status: m.Status, Versions: versions})
-	return nil
+	return Entry{Kind: Final, ID: id, Status: m.Status, Versions: versions}, nil
 }
 
 // get leaves out as it is when there is no such thing.

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+)
+
+func TestBadInputEndsWithOneLineAndCode2(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		args []string
+		want string // must be in the line
+	}{
+		"unknown command":   {[]string{"srve"}, "srve"},
+		"unknown flag":      {[]string{"serve", "--lisen", ":1"}, "--lisen"},
+		"bad address":       {[]string{"serve", "--listen", "nowhere"}, "--listen"},
+		"postgres not yet":  {[]string{"serve", "--database-url", "postgres://x"}, "--database-url"},
+		"redis not yet":     {[]string{"serve", "--redis-url", "redis://x"}, "--redis-url"},
+		"bad region":        {[]string{"serve", "--default-region", "Yemen"}, "--default-region"},
+		"bad advertise url": {[]string{"serve", "--advertise-url", "here"}, "--advertise-url"},
+		"missing config":    {[]string{"--config", "/nonexistent.yaml", "serve"}, "nonexistent.yaml"},
+		"send without text": {[]string{"send", "--to", "+967777000001"}, "--text"},
+		"send without key":  {[]string{"send", "--to", "+967777000001", "--text", "x", "--data-dir", "/nonexistent"}, "--api-key"},
+		"bench unknown":     {[]string{"bench", "--scenario", "speed"}, "scenario"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out, errs bytes.Buffer
+			code := run(t.Context(), c.args, &out, &errs)
+			if code != exitUsage {
+				t.Errorf("exit code %d, want %d", code, exitUsage)
+			}
+			if lines := strings.Count(errs.String(), "\n"); lines != 1 || !strings.Contains(errs.String(), c.want) {
+				t.Errorf("stderr %q: want one line with %q", errs.String(), c.want)
+			}
+		})
+	}
+}
+
+func TestFlagBeatsEnvironmentBeatsFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "esh3ar.yaml")
+	if err := os.WriteFile(file, []byte("listen: 127.0.0.1:1\ndata-dir: from-file\nnode-id: from-file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("ESH3AR_LISTEN", "127.0.0.1:2")
+	t.Setenv("ESH3AR_NODE_ID", "from-env")
+	var c commands
+	parser, err := kong.New(&c, kong.Name("esh3ar"), kong.DefaultEnvars("ESH3AR"), kong.Configuration(loadConfig))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parser.Parse([]string{"--config", file, "serve", "--listen", "127.0.0.1:3"}); err != nil {
+		t.Fatal(err)
+	}
+	if c.Serve.Listen != "127.0.0.1:3" || c.Serve.NodeID != "from-env" || c.Serve.DataDir != "from-file" {
+		t.Errorf("listen %q, node id %q, data dir %q", c.Serve.Listen, c.Serve.NodeID, c.Serve.DataDir)
+	}
+}
+
+func TestConfigNamesWhatItDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "esh3ar.yaml")
+	if err := os.WriteFile(file, []byte("lisen: 127.0.0.1:1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, errs bytes.Buffer
+	if code := run(t.Context(), []string{"--config", file, "serve"}, &out, &errs); code != exitUsage || !strings.Contains(errs.String(), "lisen") {
+		t.Errorf("code %d, stderr %q", code, errs.String())
+	}
+}
+
+func TestVersionAndHelp(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"version"}, {"--help"}, {}, {"serve", "--help"}} {
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), args, &out, &errs); code != exitOK || !strings.Contains(out.String(), "esh3ar") {
+			t.Errorf("%q: code %d, stdout %q, stderr %q", args, code, out.String(), errs.String())
+		}
+	}
+}

@@ -1,0 +1,311 @@
+package delivery_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/delivery"
+	"github.com/esh3artech/esh3ar/internal/flow"
+	"github.com/esh3artech/esh3ar/internal/store/embedded"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const alice = esh3ar.Recipient(967771000001)
+
+// house is an engine over a real store.
+type house struct {
+	t      *testing.T
+	store  *embedded.Store
+	engine *delivery.Engine
+}
+
+func open(t *testing.T, opts delivery.Options) *house {
+	t.Helper()
+	store, err := embedded.Open(t.TempDir(), embedded.Options{SettleGather: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &house{t, store, delivery.New(store, opts)}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- h.engine.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return h
+}
+
+// store stores a message and, where hinted, publishes it as intake would.
+func (h *house) append(content string, hinted bool) *esh3ar.Message {
+	h.t.Helper()
+	m := &esh3ar.Message{ID: esh3ar.NewMessageID(), Business: esh3ar.NewBusinessID(), Recipient: alice, Priority: esh3ar.Normal, Content: content}
+	if _, err := h.store.Append(h.t.Context(), []*esh3ar.Call{{Business: m.Business, Messages: []*esh3ar.Message{m}}}); err != nil {
+		h.t.Fatal(err)
+	}
+	if hinted {
+		h.engine.Publish([]*esh3ar.Message{m})
+	}
+	return m
+}
+
+func (h *house) awaitStatus(id esh3ar.MessageID, want esh3ar.Status) {
+	h.t.Helper()
+	var got esh3ar.Record
+	eventually(h.t, func() bool {
+		var err error
+		got, err = h.store.Message(h.t.Context(), id)
+		return err == nil && got.Status == want
+	}, func() string { return fmt.Sprintf("the message is %s, want %s", got.Status, want) })
+}
+
+func eventually(t *testing.T, so func() bool, otherwise func() string) {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !so() {
+		select {
+		case <-deadline:
+			t.Fatal(otherwise())
+		case <-tick.C:
+		}
+	}
+}
+
+// socket is a phone's connection.
+type socket struct {
+	heard atomic.Int64
+	full  atomic.Bool
+	mu    sync.Mutex
+	got   []string // content and attempt, in order
+}
+
+func (s *socket) LastReceived() int64 { return s.heard.Load() }
+
+func (s *socket) Push(b delivery.Batch) bool {
+	if s.full.Load() {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range b.Pushes {
+		s.got = append(s.got, fmt.Sprintf("%s/%d", p.Message.Content, p.Attempt))
+	}
+	return true
+}
+
+func (s *socket) received() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.got)
+}
+
+func (s *socket) await(t *testing.T, want ...string) {
+	t.Helper()
+	eventually(t, func() bool { return slices.Equal(s.received(), want) }, func() string {
+		return fmt.Sprintf("received %v, want %v", s.received(), want)
+	})
+}
+
+func acknowledge(t *testing.T, s *delivery.Session, ids ...esh3ar.MessageID) {
+	t.Helper()
+	done := make(chan error, 1)
+	s.Acknowledge(ids, func(err error) { done <- err })
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFromCommitToReceipt(t *testing.T) {
+	t.Parallel()
+	h := open(t, delivery.Options{})
+	phone := &socket{}
+	s := h.engine.Connect(alice, phone)
+	defer s.Close()
+	m := h.append("hello", true)
+	phone.await(t, "hello/1")
+	h.awaitStatus(m.ID, esh3ar.Sent)
+	acknowledge(t, s, m.ID)
+	if got, err := h.store.Message(t.Context(), m.ID); err != nil || got.Status != esh3ar.Delivered {
+		t.Errorf("the call completed and the message is %s, %v", got.Status, err)
+	}
+	read := make(chan error, 1)
+	s.MarkAsRead([]esh3ar.MessageID{m.ID}, func(err error) { read <- err })
+	if err := <-read; err != nil {
+		t.Fatal(err)
+	}
+	h.awaitStatus(m.ID, esh3ar.Read)
+}
+
+func TestNobodyThereIsPending(t *testing.T) {
+	t.Parallel()
+	h := open(t, delivery.Options{})
+	m := h.append("later", true)
+	h.awaitStatus(m.ID, esh3ar.Pending)
+	phone := &socket{}
+	s := h.engine.Connect(alice, phone)
+	defer s.Close()
+	phone.await(t, "later/1")
+}
+
+// TestTheSweepDeliversWhatNoHintSaid is the proof that hints are only speed.
+func TestTheSweepDeliversWhatNoHintSaid(t *testing.T) {
+	t.Parallel()
+	h := open(t, delivery.Options{SweepEvery: 20 * time.Millisecond})
+	phone := &socket{}
+	s := h.engine.Connect(alice, phone)
+	defer s.Close()
+	first := h.append("hinted", true)
+	phone.await(t, "hinted/1")
+	acknowledge(t, s, first.ID)
+	h.append("not hinted", false)
+	phone.await(t, "hinted/1", "not hinted/1")
+}
+
+// TestTheStaleWalkMakesPending is what heals a crash between a commit and its routing.
+func TestTheStaleWalkMakesPending(t *testing.T) {
+	t.Parallel()
+	h := open(t, delivery.Options{StaleAfter: time.Millisecond})
+	m := h.append("routed by nobody", false)
+	h.awaitStatus(m.ID, esh3ar.Pending)
+}
+
+func TestAFullConnectionGetsItAllInOrderWhenThereIsRoom(t *testing.T) {
+	t.Parallel()
+	h := open(t, delivery.Options{})
+	phone := &socket{}
+	phone.full.Store(true)
+	s := h.engine.Connect(alice, phone)
+	defer s.Close()
+	for i := range 5 {
+		h.append(fmt.Sprint(i), true)
+	}
+	eventually(t, func() bool { return h.engine.Stats().Refused > 0 }, func() string { return "nothing was refused" })
+	phone.full.Store(false)
+	s.Writable()
+	phone.await(t, "0/1", "1/1", "2/1", "3/1", "4/1")
+}
+
+func TestARepeatNeedsASignOfLife(t *testing.T) {
+	t.Parallel()
+	h := open(t, delivery.Options{Rules: delivery.Rules{
+		AckTimeout: 50 * time.Millisecond, Backoff: flow.Backoff{Base: 10 * time.Millisecond, Cap: 20 * time.Millisecond, Attempts: 5},
+	}})
+	phone := &socket{}
+	s := h.engine.Connect(alice, phone)
+	defer s.Close()
+	m := h.append("once", true)
+	phone.await(t, "once/1")
+	other := h.engine.Connect(alice, &socket{}) // something else goes on meanwhile
+	other.Close()
+	if got := phone.received(); len(got) != 1 {
+		t.Errorf("repeated to a silent phone: %v", got)
+	}
+	phone.heard.Add(1)
+	eventually(t, func() bool { return slices.Contains(phone.received(), "once/2") }, func() string {
+		return fmt.Sprintf("received %v, want a second attempt", phone.received())
+	})
+	acknowledge(t, s, m.ID)
+	if got, err := h.store.Message(t.Context(), m.ID); err != nil || got.Attempts < 2 {
+		t.Errorf("attempts %d, %v", got.Attempts, err)
+	}
+}
+
+func TestTheFirstAcknowledgementSettlesForAllDevices(t *testing.T) {
+	t.Parallel()
+	h := open(t, delivery.Options{Rules: delivery.Rules{Window: 2}})
+	one, two := &socket{}, &socket{}
+	s1, s2 := h.engine.Connect(alice, one), h.engine.Connect(alice, two)
+	defer s1.Close()
+	defer s2.Close()
+	var ids []esh3ar.MessageID
+	for i := range 4 {
+		ids = append(ids, h.append(fmt.Sprint(i), true).ID)
+	}
+	one.await(t, "0/1", "1/1")
+	two.await(t, "0/1", "1/1")
+	acknowledge(t, s1, ids[0], ids[1])
+	one.await(t, "0/1", "1/1", "2/1", "3/1")
+	two.await(t, "0/1", "1/1", "2/1", "3/1") // its window was freed by the other device
+}
+
+func TestForeignAndUnknownIDsAreIgnored(t *testing.T) {
+	t.Parallel()
+	h := open(t, delivery.Options{})
+	m := h.append("hers", true)
+	stranger := h.engine.Connect(alice+1, &socket{})
+	defer stranger.Close()
+	acknowledge(t, stranger, m.ID, esh3ar.NewMessageID())
+	h.awaitStatus(m.ID, esh3ar.Pending)
+}
+
+// TestManyAtOnce is for the race detector: many senders, devices that come and go, everything arrives.
+func TestManyAtOnce(t *testing.T) {
+	t.Parallel()
+	h := open(t, delivery.Options{SweepEvery: 50 * time.Millisecond})
+	const messages = 300
+	var group sync.WaitGroup
+	group.Go(func() {
+		for i := range messages {
+			h.append(fmt.Sprint(i), true)
+		}
+	})
+	for range 3 {
+		group.Go(func() {
+			for range 20 {
+				s := h.engine.Connect(alice, &socket{})
+				s.Writable()
+				s.Close()
+			}
+		})
+	}
+	group.Wait()
+	phone := &socket{}
+	s := h.engine.Connect(alice, phone)
+	defer s.Close()
+	acknowledged := 0
+	eventually(t, func() bool {
+		got := phone.received()
+		if len(got) > acknowledged {
+			records, err := h.store.Since(t.Context(), alice, 0, messages)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var ids []esh3ar.MessageID
+			for _, r := range records[:len(got)] {
+				ids = append(ids, r.ID)
+			}
+			acknowledged = len(got)
+			acknowledge(t, s, ids...)
+		}
+		return len(got) == messages
+	}, func() string { return fmt.Sprintf("%d of %d arrived", len(phone.received()), messages) })
+	for i, got := range phone.received() {
+		if want := fmt.Sprintf("%d/1", i); got != want {
+			t.Fatalf("message %d is %s", i, got)
+		}
+	}
+}
+
+func BenchmarkIdleSession(b *testing.B) {
+	e := delivery.New(nil, delivery.Options{})
+	b.ReportAllocs()
+	for i := range b.N {
+		e.Connect(esh3ar.Recipient(i), &socket{})
+	}
+}
