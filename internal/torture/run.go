@@ -36,7 +36,7 @@ type run struct {
 	secrets nodeproc.Secrets
 	out     io.Writer
 
-	down   sync.RWMutex  // held for writing while the node is down: keyed retries wait for it
+	down   sync.RWMutex    // held for writing while the node is down: keyed retries wait for it
 	ending context.Context //nolint:containedctx // a signal: done when phones acknowledge everything at once
 	end    context.CancelFunc
 }
