@@ -52,6 +52,7 @@ var errSim = errors.New("the store is away")
 // readInbox answers a read as the store stands when the answer is given, or a little earlier, as snapshots may be.
 func (w *world) readInbox(ev event, fails bool, answer func(*esh3ar.InboxPage, error)) {
 	if fails {
+		w.mishaps = true
 		answer(&esh3ar.InboxPage{}, errSim)
 		return
 	}
@@ -324,7 +325,8 @@ func (w *world) rest() {
 		c.full = true
 		w.drain(c)
 	}
-	w.settle(func(c *simConn) {
+	// Where no hint and no read went wrong, hints alone must have brought everything; else the sweep helps.
+	w.settle(w.mishaps, func(c *simConn) {
 		for _, m := range c.inbox.messages {
 			if !m.Status.Ends() && c.by[m.ID] == nil {
 				w.breaks("%s is connected and at rest, and %d of its inbox was never pushed there", c.name(), m.Seq)
@@ -338,7 +340,7 @@ func (w *world) rest() {
 	for _, box := range w.inboxes {
 		w.connect(box)
 	}
-	w.settle(nil)
+	w.settle(true, nil)
 	for _, m := range w.byID {
 		if !m.Status.Ends() || !m.received && !m.canceled {
 			w.breaks("%s/%d is %s at rest, received %t: lost", m.Recipient, m.Seq, m.Status, m.received)
@@ -348,9 +350,11 @@ func (w *world) rest() {
 
 // settle runs everything until nothing happens any more; check sees each connection before its phone has acknowledged
 // the last of it.
-func (w *world) settle(check func(*simConn)) {
+func (w *world) settle(sweep bool, check func(*simConn)) {
 	for range 400 {
-		w.sweep()
+		if sweep {
+			w.sweep()
+		}
 		for _, c := range slices.Clone(w.conns) {
 			for len(c.mailbox) > 0 && w.broken == nil {
 				w.deliver(c, 0, false)

@@ -36,7 +36,7 @@ func TestSimulation(t *testing.T) {
 // TestFoundByTheSimulation keeps the seeds that once found a bug.
 func TestFoundByTheSimulation(t *testing.T) {
 	t.Parallel()
-	for _, seed := range []uint64{2, 72, 425, 1594} {
+	for _, seed := range []uint64{2, 72, 425, 1594, 12148} {
 		playSeed(t, seed)
 	}
 }
