@@ -146,6 +146,12 @@ func TestTime(t *testing.T) {
 	if at.String() != "2026-01-02T00:04:05.006Z" {
 		t.Error(at)
 	}
+	for _, ms := range []int64{0, 1, -1, 951_782_400_000, 1_709_164_800_999, 253_402_300_799_999, 253_402_300_800_000, -62_135_596_800_001, 1_795_461_558_042} {
+		want := time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z")
+		if got, err := esh3ar.Time(ms).AppendText(nil); err != nil || string(got) != want {
+			t.Errorf("%d is %s, want %s, %v", ms, got, want, err)
+		}
+	}
 	var back esh3ar.Time
 	if err := json.Unmarshal([]byte(`"2026-01-02T03:04:05.006+03:00"`), &back); err != nil || back != at {
 		t.Errorf("%s, %v", back, err)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"syscall"
 	"time"
@@ -33,12 +34,19 @@ type serveCmd struct {
 	PowerCuts  bool          `name:"simulate-power-cuts" hidden:"" help:"Keep what is not fsynced out of the disk, so that kill -9 is a power cut. For torture."`
 }
 
+// gcPercent trades memory for CPU: a node's live heap is some tens of MiB, and collecting half as often saves about a
+// tenth of the CPU per message. GOGC in the environment overrules it.
+const gcPercent = 200
+
 // Run checks what can be checked before anything is touched, then runs the node until a signal or a fault.
 func (c *serveCmd) Run(ctx context.Context, s streams) error {
 	if err := c.check(); err != nil {
 		return err
 	}
 	log := c.logger(s)
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	listener, err := c.listen(ctx)
 	if err != nil {
 		return err

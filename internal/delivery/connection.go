@@ -133,7 +133,11 @@ func (s *Session) call(ev event) {
 		ev.call(ErrBusy)
 		return
 	}
-	s.post(ev)
+	if s.enqueue(ev) { // this goroutine is the phone's own call: it may as well be the worker
+		w := s.engine.spare.Get().(*worker) //nolint:forcetypeassert // the pool holds nothing else
+		w.run(s)
+		s.engine.spare.Put(w)
+	}
 }
 
 // hint leaves word of a stored message.
@@ -150,14 +154,19 @@ func (s *Session) hint(m *esh3ar.Message, now time.Time) {
 
 // post adds an event and sees to it that a worker comes.
 func (s *Session) post(ev event) {
+	if s.enqueue(ev) {
+		s.engine.ready.put(s)
+	}
+}
+
+// enqueue adds an event; true says that no worker has the session and the caller must get it one.
+func (s *Session) enqueue(ev event) bool {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.mu.events = append(s.mu.events, ev)
 	wake := !s.mu.scheduled
 	s.mu.scheduled = true
-	s.mu.Unlock()
-	if wake {
-		s.engine.ready.put(s)
-	}
+	return wake
 }
 
 // take gives the waiting events to the worker, or releases the session when there are none.

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,6 +41,7 @@ type Engine struct {
 	settler  *settler
 	wheel    *wheel
 	stale    atomic.Bool // messages may be queued whose recipients are absent
+	spare    sync.Pool   // of *worker, for calls that step their session themselves
 	stats    stats
 }
 
@@ -48,6 +50,7 @@ func New(st store, opts Options) *Engine {
 	opts = opts.withDefaults()
 	e := &Engine{store: st, opts: opts, sessions: route.NewTable[*Session](), ready: newReadyQueue(), reads: newReadQueue()}
 	e.settler = newSettler(st)
+	e.spare.New = func() any { return &worker{} }
 	e.wheel = newWheel(time.Now())
 	e.stale.Store(true) // what the last run of the process did not get to
 	return e
