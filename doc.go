@@ -24,10 +24,12 @@
 //	internal/dashboard      the phone demo
 //	internal/intake         admission, lanes, group commit
 //	internal/delivery       sessions, windows, acknowledgements, repeats, sweep
+//	internal/wire           JSON of the outward contract that several edges write
 //	internal/route          presence: which connections has a recipient?
 //	internal/account        businesses, keys, phone numbers, device tokens
 //	internal/flow           pure: backoff
 //	internal/store/…        the store engines and the suite that states their behaviour
+//	internal/nodeproc       a node as a child process, for tests and instruments
 //	internal/phone          a SignalR phone in Go, for listen, bench and torture
 //	internal/bench          load scenarios and their ledger
 //	internal/torture        kill -9 again and again, and a ledger that decides

@@ -17,6 +17,8 @@ type benchCmd struct {
 	Phones      int           `help:"Connected phones (default: what the scenario's budget names)."`
 	Callers     int           `help:"API connections (default: what the scenario's budget names)."`
 	Rate        float64       `help:"Messages per second of latency (default: half of the saturation)."`
+	Closed      bool          `help:"The latency scenario calls as fast as it is answered, not at a rate."`
+	Floor       bool          `help:"Measure the floor alone: a bare net/http handler under the same load."`
 	Size        int           `default:"100" help:"Bytes of content."`
 	Ack         string        `default:"invoke" help:"How phones acknowledge: invoke (with a completion) or send (without)."`
 	Short       bool          `help:"A few seconds with few phones: whether it works, no figures."`
@@ -34,7 +36,7 @@ func (c *benchCmd) Run(ctx context.Context, s streams) error {
 	}
 	o := bench.Options{
 		Binary: self, Scenarios: c.Scenario, Duration: c.Duration, Warmup: c.Warmup, Rounds: c.Rounds, Phones: c.Phones,
-		Callers: c.Callers, Rate: c.Rate, Size: c.Size, Ack: c.Ack,
+		Callers: c.Callers, Rate: c.Rate, Closed: c.Closed, Floor: c.Floor, Size: c.Size, Ack: c.Ack,
 	}
 	if c.Short {
 		o.Duration, o.Warmup, o.Rounds = time.Second, 300*time.Millisecond, 1

@@ -115,15 +115,28 @@ func (n *node) handler(m *metrics) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	mux := http.NewServeMux()
-	mux.Handle("/", httpapi.New(httpapi.Config{
+	return edges{phones: n.phones, demo: dashboard.Demo("/demo/"), api: httpapi.New(httpapi.Config{
 		Intake: n.intake, Store: n.store, Keys: account.NewKeys(n.store, time.Now), Admin: n.account.Admin,
 		Tokens: n.account.Tokens, Phones: numbers, Lapsed: n.engine.Lapsed, Ready: n.readiness, Metrics: m.handler(),
 		Log: n.log, Observe: m.request,
-	}))
-	n.phones.Mount(mux, hub.MobilePath)
-	mux.Handle("/demo/", dashboard.Demo("/demo/"))
-	return mux, nil
+	})}, nil
+}
+
+// edges share a port. They are told apart by hand: http.ServeMux answers a path with a slash too many by a redirect, which
+// turns a POST into a GET.
+type edges struct{ phones, demo, api http.Handler }
+
+func (e edges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch path := r.URL.Path; {
+	case path == hub.MobilePath, strings.HasPrefix(path, hub.MobilePath+"/"):
+		e.phones.ServeHTTP(w, r)
+	case strings.HasPrefix(path, "/demo/"):
+		e.demo.ServeHTTP(w, r)
+	case path == "/demo":
+		http.Redirect(w, r, "/demo/", http.StatusMovedPermanently)
+	default:
+		e.api.ServeHTTP(w, r)
+	}
 }
 
 func (n *node) readiness() error {

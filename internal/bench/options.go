@@ -17,6 +17,8 @@ type Options struct {
 	Phones    int           // 0: what the scenario's budget names
 	Callers   int           // 0: what the scenario's budget names
 	Rate      float64       // messages per second of the latency scenario; 0: half of the saturation of the same run
+	Closed    bool          // the latency scenario calls as fast as it is answered, not at a rate
+	Floor     bool          // the floor alone
 	Size      int           // bytes of content
 	Ack       string        // how phones acknowledge
 	Flags     []string      // of serve, besides those that the bench sets

@@ -30,6 +30,9 @@ func Run(ctx context.Context, o Options, out, progress io.Writer) (*Report, erro
 	}
 	r := &run{Options: o, progress: progress, files: min(files-500, maxSockets)}
 	r.report.Machine = machine()
+	if o.Floor {
+		return &r.report, errors.Join(r.floorOnly(ctx), r.report.print(out))
+	}
 	for _, scenario := range []struct {
 		name    string
 		measure func(context.Context) error
@@ -83,6 +86,18 @@ func (r *run) rate(ctx context.Context, addr, apiKey string, callers int, l *led
 		func() { before, began = l.accepted.Load(), time.Now() },
 		func() { after, took = l.accepted.Load(), time.Since(began) })
 	return float64(after-before) / took.Seconds(), err
+}
+
+// floorOnly measures the floor alone.
+func (r *run) floorOnly(ctx context.Context) (err error) {
+	floor, err := startFloor(ctx, &r.Options)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, floor.close()) }()
+	rate, err := r.rate(ctx, floor.addr, "none", r.sockets("callers", or(r.Callers, 300)), newLedger())
+	r.report.add(Accept, "floor: bare net/http", rate, "calls/s")
+	return err
 }
 
 // accept is B1: the share of the floor, floor and server in turn.
@@ -276,7 +291,12 @@ func (r *run) latency(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.close()) }()
-	err = stretch(ctx, r.Warmup, r.Duration, func(stop <-chan struct{}) error { return f.load.open(rate, stop) },
+	err = stretch(ctx, r.Warmup, r.Duration, func(stop <-chan struct{}) error {
+		if r.Closed {
+			return f.load.closed(stop)
+		}
+		return f.load.open(rate, stop)
+	},
 		func() { f.measured.Store(true) }, func() { f.measured.Store(false) })
 	if err != nil {
 		return err
@@ -284,7 +304,9 @@ func (r *run) latency(ctx context.Context) (err error) {
 	if err := f.drain(ctx); err != nil {
 		return err
 	}
-	r.report.add(Latency, "rate, open loop", rate, "messages/s")
+	if !r.Closed {
+		r.report.add(Latency, "rate, open loop", rate, "messages/s")
+	}
 	r.budgets(f, Latency, "B4")
 	r.faults(Latency, f.ledger)
 	return nil
