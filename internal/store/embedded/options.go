@@ -14,7 +14,7 @@ type Options struct {
 	SettleGather time.Duration    // how long settles wait for an append to share a commit with; default 10 ms
 	MinFree      uint64           // bytes; with less free space Append answers StorageFull; default max(1 GiB, 5 %)
 	CacheSize    int64            // bytes of block cache; default 64 MiB
-	MemTableSize uint64           // bytes; default 32 MiB
+	MemTableSize uint64           // bytes; default 64 MiB
 	Log          *slog.Logger     // default: discards
 	OnCommit     func(CommitInfo) // called by the committer after each commit; must be quick
 }
@@ -45,7 +45,7 @@ func (o Options) withDefaults() Options {
 		o.CacheSize = 64 << 20
 	}
 	if o.MemTableSize == 0 {
-		o.MemTableSize = 32 << 20
+		o.MemTableSize = 64 << 20
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -79,8 +79,12 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		FormatMajorVersion: pebble.FormatNewest, // above FormatWALSyncChunks: damage inside the WAL is told from its torn end
 		CacheSize:          s.opts.CacheSize,
 		MemTableSize:       s.opts.MemTableSize,
-		Logger:             pebbleLogger{s.opts.Log, s.fault},
-		EventListener:      s.listener(),
+		// Recipients are random, so a compaction into the base level rewrites most of it. Waiting for more tables and a
+		// larger base halves how often that happens: about a tenth of a node's CPU under load.
+		L0CompactionThreshold: 8,
+		LBaseMaxBytes:         256 << 20,
+		Logger:                pebbleLogger{s.opts.Log, s.fault},
+		EventListener:         s.listener(),
 	}
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // most reads of steps ask for a row that is not there
