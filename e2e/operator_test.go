@@ -18,7 +18,7 @@ import (
 // esh3ar runs the program to its end.
 func esh3ar(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*patience) // a torture takes its time on a busy machine
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, args...)
 	var out, errs bytes.Buffer
@@ -206,7 +206,7 @@ func TestTortureFindsWhatAnswersBeforeTheFsync(t *testing.T) {
 	if code != 0 {
 		t.Errorf("the real build: %d\n%s%s", code, stdout, stderr)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*patience)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, faulty, "torture", "--kills", "3", "--power-cuts", "--keep", filepath.Join(t.TempDir(), "kept")).CombinedOutput()
 	var exit *exec.ExitError
