@@ -13,7 +13,10 @@ type Store interface {
 	Settler
 	InboxReader
 	MessageReader
+	DeadLetters
+	TaskQueue
 	EventLog
+	Janitor
 	AccountStore
 }
 
@@ -24,7 +27,8 @@ type Appender interface {
 	// their sequence numbers, its idempotency key and the first status events are one atomic change. Sequence
 	// numbers follow the order of the calls, and of the messages in a call. A call whose key is known is not
 	// stored again: its answer is Replayed or Mismatched, also when the first call with that key is in the same
-	// batch. Append sets Seq in the messages it stored.
+	// batch. A message with a SendAt is stored as Scheduled, without a seq, and a task will bring it into the inbox; one
+	// with an ExpiresAt has a task that ends it. Append sets Seq in the messages it stored.
 	Append(ctx context.Context, calls []*Call) ([]Answer, error)
 }
 
@@ -98,14 +102,18 @@ type Change struct {
 	Attempt   int        // not zero: the attempt that this push is. With To: Attempts becomes at least this. Without: only if Attempts is Attempt-1 and the message has not ended
 	At        Time       // when it happened
 	Reason    string     // for Failed and Canceled
+	Replay    bool       // with To Queued: begin the next life, if the message is a dead letter: a new seq, no attempts, its TTL anew
+	Task      *Task      // not nil: the change ends this task, and applies only while the task's lease is in force
 }
 
 // Settled is the result of one change.
 type Settled struct {
-	Found    bool // the message exists and is the asked recipient's and business's
-	Applied  bool // something changed
-	Message  MessageID
-	Progress Progress // after the change, where Found
+	Found     bool // the message exists and is the asked recipient's and business's
+	Applied   bool // something changed
+	Message   MessageID
+	Recipient Recipient // where Found
+	Seq       Seq       // after the change, where Found; zero: it has none yet
+	Progress  Progress  // after the change, where Found
 }
 
 // InboxReader reads what waits for recipients.
@@ -177,22 +185,4 @@ type ListQuery struct {
 type ListPage struct {
 	Records    []Record
 	NextCursor string // empty at the end
-}
-
-// Position points into the event log. It is opaque but for its order, which is the store's; the empty position
-// lies before the first event.
-type Position string
-
-// LogEntry is one event with the position behind it: reading on from there misses nothing and repeats nothing.
-type LogEntry struct {
-	Position Position
-	Event    Event
-}
-
-// EventLog reads the status events of all messages in commit order, of one message in version order.
-type EventLog interface {
-	// Events reads at most limit events behind after.
-	Events(ctx context.Context, after Position, limit int) ([]LogEntry, error)
-	// Tail is the position behind the newest event that readers can see.
-	Tail(ctx context.Context) (Position, error)
 }
