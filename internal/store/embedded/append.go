@@ -49,8 +49,8 @@ func (s *Store) Append(ctx context.Context, calls []*esh3ar.Call) ([]esh3ar.Answ
 func checkCalls(calls []*esh3ar.Call) (size int, err error) {
 	for _, call := range calls {
 		for _, m := range call.Messages {
-			if m.ID.IsZero() || m.Recipient == 0 || m.Priority >= esh3ar.Priorities || m.Business != call.Business {
-				return 0, esh3ar.Errorf(esh3ar.Invalid, "message %s: no id, no recipient, no such priority, or not the call's business", m.ID)
+			if m.ID.IsZero() || m.Recipient == 0 || m.Priority >= esh3ar.Priorities || m.Business != call.Business || m.SendAt < 0 || m.ExpiresAt < 0 {
+				return 0, esh3ar.Errorf(esh3ar.Invalid, "message %s: no id, no recipient, no such priority or time, or not the call's business", m.ID)
 			}
 		}
 		size += call.Size()
@@ -61,10 +61,10 @@ func checkCalls(calls []*esh3ar.Call) (size int, err error) {
 // appendCall stages one call, unless its key is known. An error is a failed read: the committer then refuses the
 // whole batch, so half a call never gets in.
 func (st *staging) appendCall(call *esh3ar.Call) (esh3ar.Answer, error) {
-	var key string
+	var scope idemScope
 	if call.Key != nil {
-		key = string(appendIdem(nil, call.Business, call.Key.Key))
-		known, err := st.knownKey(key)
+		scope = scopeOf(call.Business, call.Key.Key)
+		known, err := st.knownKey(scope)
 		if err != nil {
 			return esh3ar.Answer{}, st.fail(err)
 		}
@@ -79,34 +79,14 @@ func (st *staging) appendCall(call *esh3ar.Call) (esh3ar.Answer, error) {
 			return esh3ar.Answer{}, st.fail(err)
 		}
 		receipts[i] = esh3ar.Receipt{ID: m.ID, Seq: seq, Status: esh3ar.Queued, Recipient: m.Recipient, CorrelationID: m.CorrelationID}
+		if seq == 0 {
+			receipts[i].Status = esh3ar.Scheduled
+		}
 	}
 	if call.Key != nil {
-		st.keys[key] = &idemRow{fingerprint: call.Key.Fingerprint, expires: call.Key.ExpiresAt, batch: call.Batch, receipts: receipts}
+		st.keys[scope] = &idemRow{fingerprint: call.Key.Fingerprint, expires: call.Key.ExpiresAt, batch: call.Batch, receipts: receipts}
 	}
 	return esh3ar.Answer{Outcome: esh3ar.Stored, Batch: call.Batch, Receipts: receipts}, nil
-}
-
-// knownKey finds an idempotency key that is still in force.
-func (st *staging) knownKey(key string) (*idemRow, error) {
-	if st.keys == nil {
-		st.keys = map[string]*idemRow{}
-	}
-	k, ok := st.keys[key]
-	if !ok {
-		row, err := st.get([]byte(key))
-		if err != nil || row == nil {
-			return nil, err
-		}
-		stored, err := decodeIdem(row)
-		if err != nil {
-			return nil, err
-		}
-		k = &stored
-	}
-	if k.expires <= st.now {
-		return nil, nil
-	}
-	return k, nil
 }
 
 func answerKnown(known *idemRow, key *esh3ar.IdempotencyKey) esh3ar.Answer {
@@ -116,32 +96,34 @@ func answerKnown(known *idemRow, key *esh3ar.IdempotencyKey) esh3ar.Answer {
 	return esh3ar.Answer{Outcome: esh3ar.Replayed, Batch: known.batch, Receipts: slices.Clone(known.receipts)}
 }
 
-func (st *staging) appendMessage(m *esh3ar.Message) (esh3ar.Seq, error) {
-	seq, err := st.nextSeq(m.Recipient)
-	if err != nil {
+// appendMessage stages a message: one that is due later waits without a seq.
+func (st *staging) appendMessage(m *esh3ar.Message) (seq esh3ar.Seq, err error) {
+	if m.SendAt.IsZero() {
+		if seq, err = st.nextSeq(m.Recipient); err != nil {
+			return 0, err
+		}
+	} else if err := st.addTask(m.SendAt, esh3ar.EnterTask, 1, m); err != nil {
 		return 0, err
+	}
+	if !m.ExpiresAt.IsZero() {
+		if err := st.addTask(m.ExpiresAt, esh3ar.ExpireTask, 1, m); err != nil {
+			return 0, err
+		}
 	}
 	st.messages++
-	where := place{business: m.Business, recipient: m.Recipient, seq: seq, priority: m.Priority}
-	st.key, st.row = appendRecipientSeq(st.key[:0], bodyKey, m.Recipient, seq), appendBody(st.row[:0], m)
-	if err := st.set(st.key, st.row); err != nil {
+	where := placeOf(m)
+	where.seq = seq
+	if err := st.setMessage(m, where); err != nil {
 		return 0, err
 	}
-	st.key, st.row = appendID(st.key[:0], m.ID), where.append(st.row[:0])
-	if err := st.set(st.key, st.row); err != nil {
-		return 0, err
+	if seq != 0 {
+		st.key = appendWaiting(st.key[:0], m.Recipient, m.Priority, seq)
+		if err := st.set(st.key, nil); err != nil {
+			return 0, err
+		}
+		st.committer.recent.add(m.ID, where)
 	}
-	st.key = appendWaiting(st.key[:0], m.Recipient, m.Priority, seq)
-	if err := st.set(st.key, nil); err != nil {
-		return 0, err
-	}
-	st.key = appendList(st.key[:0], m.Business, m.ID)
-	st.row = appendUint64(appendUint64(st.row[:0], uint64(m.Recipient)), uint64(seq))
-	if err := st.set(st.key, st.row); err != nil {
-		return 0, err
-	}
-	event := eventRow{id: m.ID, business: m.Business, recipient: m.Recipient, seq: seq, version: 1, step: firstSteps(m.ID).list[0]}
-	st.committer.recent.add(m.ID, where)
+	event := eventRow{id: m.ID, business: m.Business, recipient: m.Recipient, seq: seq, version: 1, step: firstSteps(m.ID, seq == 0).list[0]}
 	return seq, st.logEvent(&event)
 }
 

@@ -3,6 +3,7 @@ package embedded
 import (
 	"encoding/binary"
 	"errors"
+	"time"
 
 	"github.com/esh3artech/esh3ar"
 )
@@ -101,15 +102,22 @@ func appendString(dst []byte, s string) []byte {
 type place struct {
 	business  esh3ar.BusinessID
 	recipient esh3ar.Recipient
-	seq       esh3ar.Seq
+	seq       esh3ar.Seq // zero: none yet
 	priority  esh3ar.Priority
+	scheduled bool // its first status was Scheduled
 }
+
+// placeScheduled is the flag behind the row of a message that began as Scheduled; others have no flags.
+const placeScheduled = 1
 
 func (p place) append(dst []byte) []byte {
 	dst = append(append(dst, rowFormat), p.business.UUID[:]...)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(p.recipient))
 	dst = binary.BigEndian.AppendUint64(dst, uint64(p.seq))
-	return append(dst, byte(p.priority))
+	if dst = append(dst, byte(p.priority)); p.scheduled {
+		dst = append(dst, placeScheduled)
+	}
+	return dst
 }
 
 func decodePlace(row []byte) (p place, err error) {
@@ -120,10 +128,12 @@ func decodePlace(row []byte) (p place, err error) {
 	if p.priority = esh3ar.Priority(r.byte()); p.priority >= esh3ar.Priorities {
 		r.bad = true
 	}
+	p.scheduled = len(r.row) > 0 && r.byte() == placeScheduled
 	return p, r.err()
 }
 
-func appendBody(dst []byte, m *esh3ar.Message) []byte {
+// appendBody writes what a message is; seq is that of its key.
+func appendBody(dst []byte, m *esh3ar.Message, seq esh3ar.Seq) []byte {
 	dst = append(append(dst, rowFormat), m.ID.UUID[:]...)
 	dst = append(append(dst, m.Business.UUID[:]...), byte(m.Priority))
 	dst = binary.AppendVarint(dst, int64(m.SendAt))
@@ -135,9 +145,16 @@ func appendBody(dst []byte, m *esh3ar.Message) []byte {
 	for name, value := range m.Metadata {
 		dst = appendString(appendString(dst, name), value)
 	}
+	if m.TTL == 0 && seq != 0 {
+		return dst
+	}
+	if dst = binary.AppendUvarint(dst, uint64(m.TTL/time.Second)); seq == 0 { // its key does not say for whom it is
+		dst = binary.AppendUvarint(dst, uint64(m.Recipient))
+	}
 	return dst
 }
 
+// decodeBody reads a body whose key is recipient and seq; one without a seq says itself for whom it is.
 func decodeBody(row []byte, recipient esh3ar.Recipient, seq esh3ar.Seq) (m esh3ar.Message, err error) {
 	r := newReader(row)
 	m.ID.UUID = r.uuid()
@@ -154,11 +171,38 @@ func decodeBody(row []byte, recipient esh3ar.Recipient, seq esh3ar.Seq) (m esh3a
 			m.Metadata[name] = r.string()
 		}
 	}
+	if len(r.row) > 0 {
+		m.TTL = time.Duration(r.uvarint()) * time.Second
+	}
+	if seq == 0 {
+		m.Recipient = esh3ar.Recipient(r.uvarint())
+	}
 	if m.Priority >= esh3ar.Priorities {
 		r.bad = true
 	}
 	return m, r.err()
 }
+
+// taskRow is what a task's key does not say.
+func appendTaskRow(dst []byte, life esh3ar.Life, r esh3ar.Recipient) []byte {
+	return binary.AppendUvarint(binary.AppendUvarint(append(dst, rowFormat), uint64(life)), uint64(r))
+}
+
+func decodeTaskRow(row []byte, t *esh3ar.Task) error {
+	r := newReader(row)
+	t.Life, t.Recipient = esh3ar.Life(r.uvarint()), esh3ar.Recipient(r.uvarint())
+	return r.err()
+}
+
+// deadRow is the value of a dead letter: whether somebody discarded it.
+func deadRow(discarded bool) []byte {
+	if discarded {
+		return []byte{rowFormat, 1}
+	}
+	return []byte{rowFormat, 0}
+}
+
+func discarded(row []byte) bool { return len(row) > 1 && row[1] == 1 }
 
 // idemRow is what an idempotency key remembers.
 type idemRow struct {

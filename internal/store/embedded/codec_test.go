@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"testing"
+	"time"
 
 	"github.com/esh3artech/esh3ar"
 )
@@ -9,8 +10,10 @@ import (
 // FuzzDecode feeds every decoder of rows: none may panic or take memory that the row does not pay for.
 func FuzzDecode(f *testing.F) {
 	m := &esh3ar.Message{ID: esh3ar.NewMessageID(), Recipient: 1, Content: "x", Metadata: map[string]string{"a": "b"}}
-	f.Add(appendBody(nil, m))
-	done := firstSteps(m.ID)
+	f.Add(appendBody(nil, m, 1))
+	m.TTL, m.SendAt = time.Minute, 7
+	f.Add(appendBody(nil, m, 0))
+	done := firstSteps(m.ID, false)
 	done.list = append(done.list, step{life: 1, status: esh3ar.Failed, at: 5, reason: "r"})
 	f.Add(done.append(nil))
 	event := eventRow{id: m.ID, version: 1, step: done.list[1]}
@@ -20,7 +23,9 @@ func FuzzDecode(f *testing.F) {
 	f.Add(place{recipient: 1}.append(nil))
 	f.Fuzz(func(_ *testing.T, row []byte) {
 		_, _ = decodeBody(row, 1, 1)
-		if s, err := decodeSteps(row, m.ID); err == nil {
+		_, _ = decodeBody(row, 0, 0)
+		_ = decodeTaskRow(row, &esh3ar.Task{})
+		if s, err := decodeSteps(row, m.ID, true); err == nil {
 			_ = s.progress(0)
 		}
 		_, _ = decodeEvent(row)

@@ -17,6 +17,7 @@ type committer struct {
 	store    *Store
 	position uint64 // of the newest event in the log
 	counters map[esh3ar.Recipient]esh3ar.Seq
+	days     []uint32 // that have idempotency keys; nil: not read yet
 	recent   recent
 }
 
@@ -94,8 +95,9 @@ func (c *committer) write(batch *pebble.Batch) (err error) {
 
 // refuse answers a group whose batch could not be built or written.
 func (c *committer) refuse(group []*request, err error) {
-	clear(c.counters) // both may be ahead of the disk
+	clear(c.counters) // all of it may be ahead of the disk
 	c.recent.forget()
+	c.days = nil
 	for _, r := range group {
 		if r.err == nil {
 			r.err = readError("commit", err)
@@ -113,9 +115,10 @@ func (c *committer) remember(st *staging) {
 		c.counters[r] = seq
 	}
 	for _, s := range st.settled {
-		s.written, s.counted, s.left = len(s.list), false, false
-		if s.stage().Status.Ends() {
+		s.stored, s.counted, s.discard, s.moves = s.asStored(), false, false, nil
+		if s.gone || s.stage().Status.Ends() {
 			c.recent.remove(s.id)
 		}
 	}
+	c.store.leases.end(st.tasks)
 }

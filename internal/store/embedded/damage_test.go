@@ -286,7 +286,7 @@ func TestNewerFormat(t *testing.T) {
 		t.Fatal(err)
 	}
 	for format, words := range map[string][]string{
-		"7": {"format 7", "up to 1", "newer version"}, "0": {"damaged", "format 0"}, "x": {"damaged", `"x"`}, "": {"damaged", "no format key"},
+		"7": {"format 7", "up to 2", "newer version"}, "0": {"damaged", "format 0"}, "x": {"damaged", `"x"`}, "": {"damaged", "no format key"},
 	} {
 		if format == "" {
 			err = raw.Delete([]byte("f"), pebble.Sync)

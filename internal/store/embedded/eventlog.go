@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -29,47 +30,73 @@ func parsePosition(p esh3ar.Position) (uint64, error) {
 }
 
 // Events realises esh3ar.EventLog.
-func (s *Store) Events(_ context.Context, after esh3ar.Position, limit int) ([]esh3ar.LogEntry, error) {
-	from, err := parsePosition(after)
+func (s *Store) Events(_ context.Context, q esh3ar.EventQuery) (esh3ar.EventPage, error) {
+	from, err := parsePosition(q.After)
 	if err != nil {
-		return nil, err
+		return esh3ar.EventPage{}, err
 	}
 	v, err := s.read()
 	if err != nil {
-		return nil, err
+		return esh3ar.EventPage{}, err
 	}
 	defer v.release()
-	entries, err := events(v, from, limit)
+	page, err := events(v, &q, from)
 	if err != nil {
-		return nil, readError("read event log", err)
+		return esh3ar.EventPage{}, readError("read event log", err)
 	}
-	return entries, nil
+	return page, nil
 }
 
-func events(v *view, from uint64, limit int) ([]esh3ar.LogEntry, error) {
+func events(v *view, q *esh3ar.EventQuery, from uint64) (page esh3ar.EventPage, err error) {
+	page.Next = q.After
 	if from == math.MaxUint64 {
-		return nil, nil
+		return page, nil
+	}
+	trimmed, err := readTrimmed(v.snapshot)
+	if err != nil {
+		return page, err
+	}
+	if page.Trimmed = from < trimmed; page.Trimmed {
+		from, page.Next = trimmed, position(trimmed)
 	}
 	it, err := v.snapshot.NewIter(&pebble.IterOptions{LowerBound: appendEvent(nil, from+1), UpperBound: []byte{eventKey + 1}})
 	if err != nil {
-		return nil, err
+		return page, err
 	}
 	defer it.Close()
-	var entries []esh3ar.LogEntry
-	for valid := it.First(); valid && len(entries) < limit; valid = it.Next() {
+	walked := 0
+	for valid := it.First(); valid && len(page.Entries) < q.Limit && walked < walkLimit; valid = it.Next() {
+		walked++
 		row, err := decodeEvent(it.Value())
 		if err != nil {
-			return nil, fmt.Errorf("event %x: %w", it.Key()[1:], err)
+			return page, fmt.Errorf("event %x: %w", it.Key()[1:], err)
 		}
-		var body *esh3ar.Message
-		if m, ok, err := readBody(v.snapshot, row.recipient, row.seq); err != nil {
-			return nil, err
-		} else if ok {
-			body = &m
+		page.Next = position(binary.BigEndian.Uint64(it.Key()[1:]))
+		if len(q.Businesses) > 0 && !slices.Contains(q.Businesses, row.business) {
+			continue
 		}
-		entries = append(entries, esh3ar.LogEntry{Position: position(binary.BigEndian.Uint64(it.Key()[1:])), Event: row.event(body)})
+		event, err := fullEvent(v, &row)
+		if err != nil {
+			return page, err
+		}
+		page.Entries = append(page.Entries, esh3ar.LogEntry{Position: page.Next, Event: event})
 	}
-	return entries, it.Error()
+	return page, it.Error()
+}
+
+// fullEvent adds what the body knows. The body may have moved to another seq since, or be purged.
+func fullEvent(v *view, row *eventRow) (esh3ar.Event, error) {
+	m, ok, err := readBody(v.snapshot, row.recipient, row.seq, row.id)
+	if err == nil && !ok {
+		var where place
+		if where, ok, err = readPlace(v.snapshot, row.id); err == nil && ok {
+			m, ok, err = readBody(v.snapshot, where.recipient, where.seq, row.id)
+		}
+	}
+	if err != nil || !ok {
+		return row.event(nil), err
+	}
+	return row.event(&m), nil
 }
 
 // Tail realises esh3ar.EventLog.
@@ -79,16 +106,12 @@ func (s *Store) Tail(context.Context) (esh3ar.Position, error) {
 		return "", err
 	}
 	defer v.release()
-	it, err := v.snapshot.NewIter(&pebble.IterOptions{LowerBound: []byte{eventKey}, UpperBound: []byte{eventKey + 1}})
+	last, err := lastEvent(v.snapshot)
 	if err != nil {
 		return "", readError("read event log", err)
 	}
-	defer it.Close()
-	if !it.Last() {
-		if err := it.Error(); err != nil {
-			return "", readError("read event log", err)
-		}
+	if last == 0 {
 		return "", nil
 	}
-	return position(binary.BigEndian.Uint64(it.Key()[1:])), nil
+	return position(last), nil
 }

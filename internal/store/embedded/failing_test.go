@@ -133,7 +133,7 @@ func checkFailed(t *testing.T, s *embedded.Store) {
 		"pending":        second(s.Pending(context.Background(), esh3ar.InboxQuery{Recipient: 1, Limit: 1})),
 		"settle":         second(s.Settle(context.Background(), []esh3ar.Change{{Recipient: 1, To: esh3ar.Sent}})),
 		"an account":     s.CreateBusiness(context.Background(), esh3ar.Business{ID: business}),
-		"the events":     second(s.Events(context.Background(), "", 1)),
+		"the events":     second(s.Events(context.Background(), esh3ar.EventQuery{Limit: 1})),
 		"an empty batch": second(s.Append(context.Background(), nil)),
 	} {
 		if err == nil || esh3ar.CodeOf(err) != esh3ar.StoreUnavailable {

@@ -9,7 +9,7 @@ import (
 )
 
 // storeFormat is the layout that this version writes. A store of a newer format is refused, of an older one migrated.
-const storeFormat = 1
+const storeFormat = 2
 
 func (s *Store) checkFormat() error {
 	row, closer, err := s.db.Get([]byte{formatKey})
@@ -40,7 +40,7 @@ func (s *Store) checkFormat() error {
 }
 
 // migrations bring a store from a format to the next one, its format key included, in one synced batch.
-var migrations = map[int]func(*pebble.DB) error{}
+var migrations = map[int]func(*pebble.DB) error{1: keysByDay}
 
 // stampFormat marks a new store. One that has rows but no mark is not new.
 func (s *Store) stampFormat() error {
@@ -56,4 +56,32 @@ func (s *Store) stampFormat() error {
 		return fmt.Errorf("store in %s is damaged: it has rows but no format key; restore a backup", s.dir)
 	}
 	return s.db.Set([]byte{formatKey}, []byte(strconv.Itoa(storeFormat)), pebble.Sync)
+}
+
+// keysByDay is format 2: idempotency keys lie by the day of their end, in front of which format 1 had nothing.
+func keysByDay(db *pebble.DB) error {
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{idemKey}, UpperBound: []byte{idemKey + 1}})
+	if err != nil {
+		return err
+	}
+	defer it.Close()
+	batch := db.NewBatch()
+	defer batch.Close()
+	for valid := it.First(); valid; valid = it.Next() {
+		row, err := decodeIdem(it.Value())
+		if err != nil {
+			return fmt.Errorf("idempotency key %x: %w", it.Key(), err)
+		}
+		moved := append(appendIdemDay(nil, idemDay(row.expires)), it.Key()[1:]...)
+		if err := errors.Join(batch.Set(moved, it.Value(), nil), batch.Delete(it.Key(), nil)); err != nil {
+			return err
+		}
+	}
+	if err := it.Error(); err != nil {
+		return err
+	}
+	if err := batch.Set([]byte{formatKey}, []byte("2"), nil); err != nil {
+		return err
+	}
+	return batch.Commit(pebble.Sync)
 }

@@ -120,7 +120,7 @@ func (l *laneRead) take(seq esh3ar.Seq) (full bool, err error) {
 	if len(l.page.Records) >= l.query.Limit {
 		return true, nil
 	}
-	record, ok, err := readRecord(l.view.snapshot, l.query.Recipient, seq)
+	record, ok, err := readRecord(l.view.snapshot, l.query.Recipient, seq, esh3ar.MessageID{})
 	if err != nil {
 		return false, err
 	}
@@ -204,11 +204,9 @@ func since(v *view, r esh3ar.Recipient, after esh3ar.Seq, limit int) ([]esh3ar.R
 		if record.Message, err = decodeBody(it.Value(), r, seq); err != nil {
 			return nil, fmt.Errorf("body of %s/%d: %w", r, seq, err)
 		}
-		done, err := readSteps(v.snapshot, r, seq, record.ID)
-		if err != nil {
+		if err := readProgress(v.snapshot, &record); err != nil {
 			return nil, err
 		}
-		record.Progress = done.progress(record.SendAt)
 		if record.Status != esh3ar.Expired && record.Status != esh3ar.Canceled {
 			records = append(records, record)
 		}
@@ -283,16 +281,22 @@ func queued(v *view, before esh3ar.Time, lower []byte, limit int) (refs []esh3ar
 	return refs, nil, it.Error()
 }
 
-// stillQueued tells whether a waiting message is where it began. One that got further has a row of steps, so for most
-// the absence of that row, which a bloom filter knows, is all that is asked.
+// stillQueued tells whether a waiting message is queued. One that got further has a row of steps, so for most the absence
+// of that row, which a bloom filter knows, is all that is asked.
 func stillQueued(v *view, r esh3ar.Recipient, seq esh3ar.Seq, before esh3ar.Time) (ref esh3ar.MessageRef, ok bool, err error) {
 	row, err := getRow(v.snapshot, appendRecipientSeq(nil, stepsKey, r, seq))
-	if err != nil || row != nil {
+	if err != nil {
 		return ref, false, err
 	}
-	m, ok, err := readBody(v.snapshot, r, seq)
+	s := firstSteps(ref.ID, false)
+	if row != nil { // who entered late, or again, has steps from before
+		if s, err = decodeSteps(row, ref.ID, false); err != nil || s.stage().Status != esh3ar.Queued {
+			return ref, false, err
+		}
+	}
+	m, ok, err := readBody(v.snapshot, r, seq, ref.ID)
 	if err != nil || !ok || m.CreatedAt() >= before {
 		return ref, false, err
 	}
-	return esh3ar.MessageRef{ID: m.ID, Recipient: r, Seq: seq, Life: 1}, true, nil
+	return esh3ar.MessageRef{ID: m.ID, Recipient: r, Seq: seq, Life: s.stage().Life}, true, nil
 }

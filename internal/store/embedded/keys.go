@@ -3,6 +3,8 @@ package embedded
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"math"
+	"time"
 
 	"github.com/esh3artech/esh3ar"
 )
@@ -15,14 +17,19 @@ import (
 //	i id                          where that message is
 //	u recipient lane seq          undelivered; lane 0 is the highest priority
 //	c recipient                   highest seq
-//	k business sha256(key)        idempotency key with the answer of its call
+//	p id                          body of a message that has no seq yet: it is scheduled, or ended so
+//	q id                          its steps
+//	d due kind id                 task
+//	x business time id            dead letter, by the time of its failure
+//	k day business sha256(key)    idempotency key with the answer of its call, by the day of its end
 //	e position                    event log
+//	h                             position up to which the event log was trimmed
 //	l business id                 listing
+//	z …                           what a repair set aside, under the key it had
 //	b id                          business
 //	a sha256(api key)             API key
 //	o business key-id             hash of that API key
 //	n name                        setting
-//	d …                           kept free for due tasks
 const (
 	formatKey   = 'f'
 	bodyKey     = 'm'
@@ -30,13 +37,19 @@ const (
 	idKey       = 'i'
 	waitingKey  = 'u'
 	counterKey  = 'c'
+	parkedKey   = 'p'
+	parkedSteps = 'q'
+	taskKey     = 'd'
+	deadKey     = 'x'
 	idemKey     = 'k'
 	eventKey    = 'e'
+	trimmedKey  = 'h'
 	listKey     = 'l'
 	businessKey = 'b'
 	apiKeyKey   = 'a'
 	ownedKey    = 'o'
 	settingKey  = 'n'
+	asideKey    = 'z'
 )
 
 func appendRecipientSeq(dst []byte, kind byte, r esh3ar.Recipient, seq esh3ar.Seq) []byte {
@@ -71,9 +84,78 @@ func appendCounter(dst []byte, r esh3ar.Recipient) []byte {
 	return binary.BigEndian.AppendUint64(append(dst, counterKey), uint64(r))
 }
 
-func appendIdem(dst []byte, business esh3ar.BusinessID, key string) []byte {
-	sum := sha256.Sum256([]byte(key)) // fixed length, whatever the caller sends
-	return append(append(append(dst, idemKey), business.UUID[:]...), sum[:]...)
+// appendBodyKey is where the body of a message is: with its seq, or without one.
+func appendBodyKey(dst []byte, r esh3ar.Recipient, seq esh3ar.Seq, id esh3ar.MessageID) []byte {
+	if seq == 0 {
+		return append(append(dst, parkedKey), id.UUID[:]...)
+	}
+	return appendRecipientSeq(dst, bodyKey, r, seq)
+}
+
+// appendStepsKey is where its steps are.
+func appendStepsKey(dst []byte, r esh3ar.Recipient, seq esh3ar.Seq, id esh3ar.MessageID) []byte {
+	if seq == 0 {
+		return append(append(dst, parkedSteps), id.UUID[:]...)
+	}
+	return appendRecipientSeq(dst, stepsKey, r, seq)
+}
+
+func appendTask(dst []byte, due esh3ar.Time, kind esh3ar.TaskKind, id esh3ar.MessageID) []byte {
+	dst = append(binary.BigEndian.AppendUint64(append(dst, taskKey), uint64(due)), byte(kind))
+	return append(dst, id.UUID[:]...)
+}
+
+// taskKeyLen is the length of what appendTask makes.
+const taskKeyLen = 1 + 8 + 1 + 16
+
+func parseTask(key []byte) (t esh3ar.Task, ok bool) {
+	if len(key) != taskKeyLen {
+		return t, false
+	}
+	t.Due, t.Kind = esh3ar.Time(binary.BigEndian.Uint64(key[1:])), esh3ar.TaskKind(key[9])
+	copy(t.Message.UUID[:], key[10:])
+	return t, t.Kind == esh3ar.EnterTask || t.Kind == esh3ar.ExpireTask
+}
+
+func appendDead(dst []byte, business esh3ar.BusinessID, at esh3ar.Time, id esh3ar.MessageID) []byte {
+	dst = append(append(dst, deadKey), business.UUID[:]...)
+	return append(binary.BigEndian.AppendUint64(dst, uint64(at)), id.UUID[:]...)
+}
+
+// deadKeyLen is the length of what appendDead makes.
+const deadKeyLen = 1 + 16 + 8 + 16
+
+func parseDead(key []byte) (business esh3ar.BusinessID, at esh3ar.Time, id esh3ar.MessageID, ok bool) {
+	if len(key) != deadKeyLen {
+		return business, 0, id, false
+	}
+	copy(business.UUID[:], key[1:])
+	copy(id.UUID[:], key[25:])
+	return business, esh3ar.Time(binary.BigEndian.Uint64(key[17:])), id, true
+}
+
+// idemDay is the day, since 1970, on which a key ends: the keys of a day are deleted by one range.
+func idemDay(t esh3ar.Time) uint32 {
+	return uint32(min(max(int64(t), 0)/(24*time.Hour).Milliseconds(), math.MaxUint32))
+}
+
+func appendIdemDay(dst []byte, day uint32) []byte {
+	return binary.BigEndian.AppendUint32(append(dst, idemKey), day)
+}
+
+// appendIdem has a fixed length, whatever the caller sends.
+func appendIdem(dst []byte, day uint32, scope idemScope) []byte {
+	return append(append(appendIdemDay(dst, day), scope.business.UUID[:]...), scope.sum[:]...)
+}
+
+// idemScope names an idempotency key apart from its day.
+type idemScope struct {
+	business esh3ar.BusinessID
+	sum      [sha256.Size]byte
+}
+
+func scopeOf(business esh3ar.BusinessID, key string) idemScope {
+	return idemScope{business, sha256.Sum256([]byte(key))}
 }
 
 func appendEvent(dst []byte, pos uint64) []byte {

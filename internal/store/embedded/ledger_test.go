@@ -95,8 +95,8 @@ func readAll(s *embedded.Store, l *ledger) error {
 	if err != nil {
 		return err
 	}
-	entries, err := s.Events(ctx, before(tail, 30), 100)
-	for _, e := range entries {
+	page, err := s.Events(ctx, esh3ar.EventQuery{After: before(tail, 30), Limit: 100})
+	for _, e := range page.Entries {
 		l.add(sighting{id: e.Event.Message, version: e.Event.Version, position: e.Position, event: e.Event.ID})
 	}
 	return err
@@ -154,14 +154,14 @@ func wholeLog(t *testing.T, s *embedded.Store) map[esh3ar.Position]esh3ar.EventI
 	t.Helper()
 	found, versions := map[esh3ar.Position]esh3ar.EventID{}, map[esh3ar.MessageID]uint32{}
 	for position := esh3ar.Position(""); ; {
-		entries, err := s.Events(t.Context(), position, 500)
+		page, err := s.Events(t.Context(), esh3ar.EventQuery{After: position, Limit: 500})
 		if err != nil {
 			t.Fatalf("events: %v", err)
 		}
-		if len(entries) == 0 {
+		if page.Next == position {
 			break
 		}
-		for _, e := range entries {
+		for _, e := range page.Entries {
 			if versions[e.Event.Message]++; versions[e.Event.Message] != e.Event.Version {
 				t.Fatalf("version %d of %s at %s", e.Event.Version, e.Event.Message, e.Position)
 			}

@@ -3,7 +3,6 @@ package embedded
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -27,7 +26,7 @@ func (s *Store) Message(_ context.Context, id esh3ar.MessageID) (esh3ar.Record, 
 	if !ok {
 		return esh3ar.Record{}, esh3ar.Errorf(esh3ar.NotFound, "no message %s", id)
 	}
-	record, ok, err := readRecord(v.snapshot, where.recipient, where.seq)
+	record, ok, err := readRecord(v.snapshot, where.recipient, where.seq, id)
 	if err == nil && !ok {
 		err = fmt.Errorf("message %s has no body; run `esh3ar verify`", id)
 	}
@@ -53,7 +52,7 @@ func (s *Store) Progresses(_ context.Context, refs []esh3ar.MessageRef) ([]esh3a
 		if !ok || where.recipient != ref.Recipient {
 			continue
 		}
-		done, err := readSteps(v.snapshot, where.recipient, where.seq, ref.ID)
+		done, err := readSteps(v.snapshot, where, ref.ID)
 		if err != nil {
 			return nil, readError("read progress", err)
 		}
@@ -76,11 +75,11 @@ func (s *Store) History(_ context.Context, id esh3ar.MessageID) ([]esh3ar.Event,
 	if !ok {
 		return nil, esh3ar.Errorf(esh3ar.NotFound, "no message %s", id)
 	}
-	m, _, err := readBody(v.snapshot, where.recipient, where.seq)
+	m, _, err := readBody(v.snapshot, where.recipient, where.seq, id)
 	if err != nil {
 		return nil, readError("read history", err)
 	}
-	done, err := readSteps(v.snapshot, where.recipient, where.seq, id)
+	done, err := readSteps(v.snapshot, where, id)
 	if err != nil {
 		return nil, readError("read history", err)
 	}
@@ -151,15 +150,14 @@ func list(v *view, q esh3ar.ListQuery, lower, upper []byte) (page esh3ar.ListPag
 			return page, nil
 		}
 		last = hex.EncodeToString(it.Key()[17:])
-		row := it.Value()
-		if len(row) != 16 {
-			return page, fmt.Errorf("listing row %x: %w", it.Key(), errRow)
+		where, id, err := parseList(it.Key(), it.Value())
+		if err != nil {
+			return page, err
 		}
-		recipient := esh3ar.Recipient(binary.BigEndian.Uint64(row))
-		if q.Recipient != 0 && q.Recipient != recipient {
+		if q.Recipient != 0 && q.Recipient != where.recipient {
 			continue
 		}
-		record, ok, err := readRecord(v.snapshot, recipient, esh3ar.Seq(binary.BigEndian.Uint64(row[8:])))
+		record, ok, err := readRecord(v.snapshot, where.recipient, where.seq, id)
 		if err != nil {
 			return page, err
 		}

@@ -17,7 +17,7 @@ func (c *recent) add(id esh3ar.MessageID, where place) {
 	if len(c.young) >= recentLimit || c.young == nil {
 		c.old, c.young = c.young, make(map[esh3ar.MessageID]*settling)
 	}
-	c.young[id] = &settling{id: id, place: where}
+	c.young[id] = &settling{id: id, place: where, stored: stored{seq: where.seq, waits: true}}
 }
 
 // find gives what is known of a message, or nil.
@@ -29,8 +29,8 @@ func (c *recent) find(id esh3ar.MessageID) *settling {
 		}
 	}
 	if s.list == nil { // most appends are settled later or never: their first step is made when it is asked for
-		s.steps = firstSteps(id)
-		s.written = 1
+		s.steps = firstSteps(id, false)
+		s.stored.steps = 1
 	}
 	return s
 }

@@ -22,25 +22,25 @@ func readCounter(src source, r esh3ar.Recipient) (esh3ar.Seq, error) {
 }
 
 // readSteps reads what happened to a message; a message without a row stands where it began.
-func readSteps(src source, r esh3ar.Recipient, seq esh3ar.Seq, id esh3ar.MessageID) (steps, error) {
-	row, closer, err := src.Get(appendRecipientSeq(make([]byte, 0, 24), stepsKey, r, seq))
+func readSteps(src source, p place, id esh3ar.MessageID) (steps, error) {
+	row, closer, err := src.Get(appendStepsKey(make([]byte, 0, 24), p.recipient, p.seq, id))
 	if errors.Is(err, pebble.ErrNotFound) {
-		return firstSteps(id), nil
+		return firstSteps(id, p.scheduled), nil
 	}
 	if err != nil {
 		return steps{}, err
 	}
 	defer closer.Close()
-	s, err := decodeSteps(row, id)
+	s, err := decodeSteps(row, id, p.scheduled)
 	if err != nil {
-		return s, fmt.Errorf("steps of %s/%d: %w", r, seq, err)
+		return s, fmt.Errorf("steps of %s (%s/%d): %w", id, p.recipient, p.seq, err)
 	}
 	return s, nil
 }
 
-// readBody reads a message; ok tells whether it is there.
-func readBody(src source, r esh3ar.Recipient, seq esh3ar.Seq) (m esh3ar.Message, ok bool, err error) {
-	row, closer, err := src.Get(appendRecipientSeq(make([]byte, 0, 24), bodyKey, r, seq))
+// readBody reads a message; ok tells whether it is there. The id counts only where there is no seq.
+func readBody(src source, r esh3ar.Recipient, seq esh3ar.Seq, id esh3ar.MessageID) (m esh3ar.Message, ok bool, err error) {
+	row, closer, err := src.Get(appendBodyKey(make([]byte, 0, 24), r, seq, id))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return m, false, nil
 	}
@@ -54,17 +54,27 @@ func readBody(src source, r esh3ar.Recipient, seq esh3ar.Seq) (m esh3ar.Message,
 	return m, true, nil
 }
 
-// readRecord reads a message with its progress.
-func readRecord(src source, r esh3ar.Recipient, seq esh3ar.Seq) (record esh3ar.Record, ok bool, err error) {
-	if record.Message, ok, err = readBody(src, r, seq); err != nil || !ok {
+// readRecord reads a message with its progress. The id counts only where there is no seq.
+func readRecord(src source, r esh3ar.Recipient, seq esh3ar.Seq, id esh3ar.MessageID) (record esh3ar.Record, ok bool, err error) {
+	if record.Message, ok, err = readBody(src, r, seq, id); err != nil || !ok {
 		return record, ok, err
 	}
-	s, err := readSteps(src, r, seq, record.ID)
-	if err != nil {
-		return record, false, err
+	err = readProgress(src, &record)
+	return record, err == nil, err
+}
+
+// readProgress adds the progress to a record that has its message.
+func readProgress(src source, record *esh3ar.Record) error {
+	s, err := readSteps(src, placeOf(&record.Message), record.ID)
+	if err == nil {
+		record.Progress = s.progress(record.SendAt)
 	}
-	record.Progress = s.progress(record.SendAt)
-	return record, true, nil
+	return err
+}
+
+// placeOf is the place of a message that was read.
+func placeOf(m *esh3ar.Message) place {
+	return place{business: m.Business, recipient: m.Recipient, seq: m.Seq, priority: m.Priority, scheduled: !m.SendAt.IsZero()}
 }
 
 // readPlace finds a message by id; ok tells whether it is there.

@@ -11,9 +11,31 @@ type settling struct {
 	id esh3ar.MessageID
 	place
 	steps
-	written int  // steps that the database has
-	counted bool // attempts changed
-	left    bool // it left the inbox in this batch
+	stored  stored
+	counted bool            // attempts changed
+	discard bool            // it leaves the dead letters
+	gone    bool            // it is purged
+	moves   *esh3ar.Message // its body, where it gets another seq
+}
+
+// stored is what the database has of a message before the batch.
+type stored struct {
+	seq   esh3ar.Seq
+	steps int         // of the list
+	waits bool        // in the undelivered index
+	dead  esh3ar.Time // its dead letter; zero: none
+}
+
+// asStored is what the database has of a message that stands like this.
+func (s *settling) asStored() stored {
+	return stored{seq: s.seq, steps: len(s.list), waits: s.waiting(), dead: s.failedAt()}
+}
+
+// waiting tells whether it belongs into the undelivered index.
+func (s *settling) waiting() bool { return s.seq != 0 && !s.stage().Status.Ends() }
+
+func (s *settling) changed() bool {
+	return len(s.list) != s.stored.steps || s.counted || s.discard
 }
 
 // Settle realises esh3ar.Settler.
@@ -48,8 +70,9 @@ func (s *Store) Settle(ctx context.Context, changes []esh3ar.Change) ([]esh3ar.S
 // checkChanges keeps a caller's bug away from the committer, where it would stop everybody.
 func checkChanges(changes []esh3ar.Change) error {
 	for i := range changes {
-		if changes[i].To >= esh3ar.Statuses || changes[i].Below >= esh3ar.Statuses || changes[i].Attempt < 0 {
-			return esh3ar.Errorf(esh3ar.Invalid, "change %d of %s: no such status or attempt", i, changes[i].Message)
+		c := &changes[i]
+		if c.To >= esh3ar.Statuses || c.Below >= esh3ar.Statuses || c.Attempt < 0 || c.Replay && c.To != esh3ar.Queued {
+			return esh3ar.Errorf(esh3ar.Invalid, "change %d of %s: no such status or attempt", i, c.Message)
 		}
 	}
 	return nil
@@ -59,17 +82,39 @@ func checkChanges(changes []esh3ar.Change) error {
 func (st *staging) settle(c *esh3ar.Change) (esh3ar.Settled, error) {
 	st.changes++
 	result := esh3ar.Settled{Message: c.Message}
+	if c.Task != nil {
+		if held, err := st.holds(c.Task); err != nil || !held {
+			return result, err
+		}
+	}
 	s, err := st.load(c.Message)
-	if err != nil || s == nil {
+	if err != nil {
 		return result, err
 	}
-	if !s.ownedBy(c) {
-		return result, nil
+	if s != nil && !s.gone && s.ownedBy(c) {
+		result.Found = true
+		if result.Applied, err = st.apply(s, c); err != nil {
+			return result, err
+		}
+		sendAt, err := st.sendAt(s)
+		if err != nil {
+			return result, err
+		}
+		result.Recipient, result.Seq, result.Progress = s.recipient, s.seq, s.progress(sendAt)
 	}
-	result.Found = true
-	result.Applied = s.apply(c)
-	result.Progress = s.progress(0)
-	return result, nil
+	return result, st.endTask(c.Task)
+}
+
+// sendAt is when a scheduled message is or was due; only its body knows.
+func (st *staging) sendAt(s *settling) (esh3ar.Time, error) {
+	if !s.scheduled {
+		return 0, nil
+	}
+	if s.moves != nil {
+		return s.moves.SendAt, nil
+	}
+	m, _, err := readBody(st.committer.store.db, s.recipient, s.stored.seq, s.id)
+	return m.SendAt, err
 }
 
 // ownedBy tells whether the message is the one that c may change: a change names an owner, or it is nobody's.
@@ -78,12 +123,24 @@ func (s *settling) ownedBy(c *esh3ar.Change) bool {
 		(c.Recipient == 0 || c.Recipient == s.recipient) && (c.Business.IsZero() || c.Business == s.business)
 }
 
+// apply changes the message if every condition of c holds.
+func (st *staging) apply(s *settling, c *esh3ar.Change) (applied bool, err error) {
+	switch {
+	case c.Replay:
+		return st.replay(s, c)
+	case c.To == esh3ar.Queued:
+		return st.enter(s, c)
+	default:
+		return s.apply(c), nil
+	}
+}
+
 // apply changes the steps if every condition of c holds. It is pure.
 func (s *settling) apply(c *esh3ar.Change) bool {
-	stage := s.stage()
-	if c.Life != 0 && c.Life != stage.Life || c.Below != 0 && stage.Status.Rank() >= c.Below.Rank() {
+	if !s.allows(c) {
 		return false
 	}
+	stage := s.stage()
 	if c.To == esh3ar.Scheduled { // counts an attempt and nothing else
 		if c.Attempt == 0 || s.attempts != c.Attempt-1 || stage.Status.Ends() {
 			return false
@@ -91,14 +148,18 @@ func (s *settling) apply(c *esh3ar.Change) bool {
 		s.attempts, s.counted = c.Attempt, true
 		return true
 	}
-	next := esh3ar.Stage{Life: stage.Life, Status: c.To}
-	if !stage.CanBecome(next) {
+	if !stage.CanBecome(esh3ar.Stage{Life: stage.Life, Status: c.To}) {
 		return false
 	}
 	s.attempts = max(s.attempts, c.Attempt)
-	s.list = append(s.list, step{life: next.Life, status: next.Status, attempt: s.attempts, at: c.At, reason: c.Reason})
-	s.left = s.left || next.Status.Ends() && !stage.Status.Ends()
+	s.list = append(s.list, step{life: stage.Life, status: c.To, attempt: s.attempts, at: c.At, reason: c.Reason})
 	return true
+}
+
+// allows tells whether the message stands where c wants it.
+func (s *settling) allows(c *esh3ar.Change) bool {
+	stage := s.stage()
+	return (c.Life == 0 || c.Life == stage.Life) && (c.Below == 0 || stage.Status.Rank() < c.Below.Rank())
 }
 
 // load finds a message by id, in the overlay first; nil when it is unknown.
@@ -113,11 +174,12 @@ func (st *staging) load(id esh3ar.MessageID) (*settling, error) {
 		if err != nil || !ok {
 			return nil, err
 		}
-		done, err := readSteps(db, where.recipient, where.seq, id)
+		done, err := readSteps(db, where, id)
 		if err != nil {
 			return nil, err
 		}
-		s = &settling{id: id, place: where, steps: done, written: len(done.list)}
+		s = &settling{id: id, place: where, steps: done}
+		s.stored = s.asStored()
 	}
 	if st.settling == nil {
 		st.settling = map[esh3ar.MessageID]*settling{}
@@ -127,25 +189,61 @@ func (st *staging) load(id esh3ar.MessageID) (*settling, error) {
 	return s, nil
 }
 
-// finishSettling writes one message's changes: one row, an event per step, and its way out of the inbox.
+// finishSettling writes one message's changes: one row, an event per step, and its places in the indexes.
 func (st *staging) finishSettling(s *settling) error {
-	if len(s.list) == s.written && !s.counted {
+	if s.gone || !s.changed() {
 		return nil
 	}
-	st.key, st.row = appendRecipientSeq(st.key[:0], stepsKey, s.recipient, s.seq), s.steps.append(st.row[:0])
+	if s.moves != nil {
+		if err := st.move(s); err != nil {
+			return err
+		}
+	}
+	st.key, st.row = appendStepsKey(st.key[:0], s.recipient, s.seq, s.id), s.steps.append(st.row[:0])
 	if err := st.set(st.key, st.row); err != nil {
 		return err
 	}
-	for i := s.written; i < len(s.list); i++ {
+	for i := s.stored.steps; i < len(s.list); i++ {
 		event := eventRow{id: s.id, business: s.business, recipient: s.recipient, seq: s.seq, version: uint32(i + 1), step: s.list[i]}
 		if err := st.logEvent(&event); err != nil {
 			return err
 		}
 	}
-	if !s.left {
+	if err := st.indexWaiting(s); err != nil {
+		return err
+	}
+	return st.indexDead(s)
+}
+
+// indexWaiting keeps the undelivered index. A row of it is written once and deleted once, so that both vanish when they
+// meet in a compaction.
+func (st *staging) indexWaiting(s *settling) error {
+	waits, moved := s.waiting(), s.seq != s.stored.seq
+	if s.stored.waits && (!waits || moved) {
+		st.key = appendWaiting(st.key[:0], s.recipient, s.priority, s.stored.seq)
+		if err := st.batch.SingleDelete(st.key, nil); err != nil {
+			return err
+		}
+	}
+	if !waits || s.stored.waits && !moved {
 		return nil
 	}
-	// Written once, deleted once, so both vanish when they meet in a compaction.
 	st.key = appendWaiting(st.key[:0], s.recipient, s.priority, s.seq)
-	return st.batch.SingleDelete(st.key, nil)
+	return st.set(st.key, nil)
+}
+
+// indexDead keeps the dead letters.
+func (st *staging) indexDead(s *settling) error {
+	dead := s.failedAt()
+	if s.stored.dead != 0 && s.stored.dead != dead {
+		st.key = appendDead(st.key[:0], s.business, s.stored.dead, s.id)
+		if err := st.batch.Delete(st.key, nil); err != nil {
+			return err
+		}
+	}
+	if dead == 0 || dead == s.stored.dead && !s.discard {
+		return nil
+	}
+	st.key = appendDead(st.key[:0], s.business, dead, s.id)
+	return st.set(st.key, deadRow(s.discard))
 }

@@ -18,9 +18,10 @@ type staging struct {
 	messages  int
 	changes   int
 	counters  map[esh3ar.Recipient]esh3ar.Seq
-	keys      map[string]*idemRow // by row key
+	keys      map[idemScope]*idemRow
 	settling  map[esh3ar.MessageID]*settling
 	settled   []*settling       // the same, in the order they were first asked for: events are written so
+	tasks     []string          // that end with this batch, by row key
 	accounts  map[string][]byte // rows of accounts and settings, by row key
 	broken    error             // a read failed half-way through a request: nothing of this batch may be written
 	key, row  []byte            // scratch
@@ -29,7 +30,7 @@ type staging struct {
 func newStaging(c *committer, now esh3ar.Time) *staging {
 	return &staging{
 		committer: c, now: now, batch: c.store.db.NewBatch(), position: c.position,
-		counters: map[esh3ar.Recipient]esh3ar.Seq{},
+		counters: map[esh3ar.Recipient]esh3ar.Seq{}, keys: map[idemScope]*idemRow{},
 	}
 }
 
@@ -90,10 +91,8 @@ func (st *staging) finish() error {
 			return err
 		}
 	}
-	for key, row := range st.keys {
-		if err := st.set([]byte(key), row.append(nil)); err != nil {
-			return err
-		}
+	if err := st.setKeys(); err != nil {
+		return err
 	}
 	for _, s := range st.settled {
 		if err := st.finishSettling(s); err != nil {

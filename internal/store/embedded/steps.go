@@ -7,8 +7,8 @@ import (
 )
 
 // step is one status change of a message. The list of its steps is all that changes of a message, so its progress
-// and its history are both folds over one small row. The first step of every message, queued at its creation, is
-// never written: an append costs no row for it.
+// and its history are both folds over one small row. The first step of every message, queued or scheduled at its
+// creation, is never written: an append costs no row for it.
 type step struct {
 	life    esh3ar.Life
 	status  esh3ar.Status
@@ -24,8 +24,12 @@ type steps struct {
 }
 
 // firstSteps is where every message begins.
-func firstSteps(id esh3ar.MessageID) steps {
-	return steps{list: []step{{life: 1, status: esh3ar.Queued, at: id.CreatedAt()}}}
+func firstSteps(id esh3ar.MessageID, scheduled bool) steps {
+	first := step{life: 1, status: esh3ar.Queued, at: id.CreatedAt()}
+	if scheduled {
+		first.status = esh3ar.Scheduled
+	}
+	return steps{list: []step{first}}
 }
 
 // append writes all steps but the first.
@@ -42,8 +46,8 @@ func (s *steps) append(dst []byte) []byte {
 	return dst
 }
 
-func decodeSteps(row []byte, id esh3ar.MessageID) (steps, error) {
-	s := firstSteps(id)
+func decodeSteps(row []byte, id esh3ar.MessageID, scheduled bool) (steps, error) {
+	s := firstSteps(id, scheduled)
 	r := newReader(row)
 	s.attempts = int(r.uvarint())
 	last := s.list[0].at
@@ -89,6 +93,14 @@ func (s *steps) progress(scheduled esh3ar.Time) esh3ar.Progress {
 func (s *steps) stage() esh3ar.Stage {
 	last := s.list[len(s.list)-1]
 	return esh3ar.Stage{Life: last.life, Status: last.status}
+}
+
+// failedAt is when its life failed, if that is where it stands; else zero. Then it is a dead letter.
+func (s *steps) failedAt() esh3ar.Time {
+	if last := s.list[len(s.list)-1]; last.status == esh3ar.Failed {
+		return last.at
+	}
+	return 0
 }
 
 // eventRow is what the event log keeps of an event; correlation id and metadata stay in the body.

@@ -24,6 +24,7 @@ type Store struct {
 	views   sync.WaitGroup       // views whose snapshot is open
 	disk    diskGauge
 	floors  floors
+	leases  leases
 	stats   counters
 	fault   *fault
 	stopped sync.WaitGroup // the committer
@@ -104,16 +105,25 @@ func (s *Store) prepare() (*committer, error) {
 	return &committer{store: s, position: last, counters: map[esh3ar.Recipient]esh3ar.Seq{}}, nil
 }
 
-func lastEvent(db *pebble.DB) (uint64, error) {
+// lastEvent is the position of the newest event there ever was: trimming may have taken it.
+func lastEvent(db interface {
+	source
+	iterable
+},
+) (uint64, error) {
+	trimmed, err := readTrimmed(db)
+	if err != nil {
+		return 0, err
+	}
 	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{eventKey}, UpperBound: []byte{eventKey + 1}})
 	if err != nil {
 		return 0, err
 	}
 	defer it.Close()
 	if !it.Last() {
-		return 0, it.Error()
+		return trimmed, it.Error()
 	}
-	return binary.BigEndian.Uint64(it.Key()[1:]), nil
+	return max(trimmed, binary.BigEndian.Uint64(it.Key()[1:])), nil
 }
 
 // Close stops taking requests, commits those it has, waits for the readers under way, and closes the database. A

@@ -66,9 +66,29 @@ var eventTests = map[string]func(*fixture){
 			}
 		}
 	},
+	"of some businesses only": func(f *fixture) {
+		mine := f.sent(alice)
+		other := *f
+		other.business = esh3ar.NewBusinessID()
+		theirs := other.sent(alice)
+		f.settle(f.to(theirs, esh3ar.Sent), f.to(mine, esh3ar.Sent))
+		page, err := f.Store.Events(f.ctx, esh3ar.EventQuery{Businesses: []esh3ar.BusinessID{f.business}, Limit: 10})
+		f.ok(err, "events")
+		want(f, len(page.Entries), 2, "entries")
+		for _, entry := range page.Entries {
+			want(f, entry.Event.Message, mine.ID, "message")
+		}
+		page, err = f.Store.Events(f.ctx, esh3ar.EventQuery{Businesses: []esh3ar.BusinessID{esh3ar.NewBusinessID()}, Limit: 10})
+		f.ok(err, "events of nobody")
+		want(f, len(page.Entries), 0, "entries of nobody")
+		want(f, page.Next, f.tail(), "what was walked over is not walked again")
+		both, err := f.Store.Events(f.ctx, esh3ar.EventQuery{Businesses: []esh3ar.BusinessID{other.business, f.business}, Limit: 10})
+		f.ok(err, "events of both")
+		want(f, len(both.Entries), 4, "entries of both")
+	},
 	"a bad position": func(f *fixture) {
 		f.sent(alice)
-		_, err := f.Store.Events(f.ctx, "not a position", 10)
+		_, err := f.Store.Events(f.ctx, esh3ar.EventQuery{After: "not a position", Limit: 10})
 		f.wantCode(err, esh3ar.Invalid, "events")
 	},
 	"a change that does not apply makes no event": func(f *fixture) {
@@ -83,9 +103,12 @@ var eventTests = map[string]func(*fixture){
 
 func (f *fixture) log(after esh3ar.Position, limit int) []esh3ar.LogEntry {
 	f.Helper()
-	entries, err := f.Store.Events(f.ctx, after, limit)
+	page, err := f.Store.Events(f.ctx, esh3ar.EventQuery{After: after, Limit: limit})
 	f.ok(err, "events")
-	return entries
+	if len(page.Entries) > 0 {
+		want(f, page.Next, page.Entries[len(page.Entries)-1].Position, "where to read on")
+	}
+	return page.Entries
 }
 
 func (f *fixture) tail() esh3ar.Position {
@@ -151,13 +174,13 @@ func concurrentLog(f *fixture) {
 	reader.Go(func() {
 		position := esh3ar.Position("")
 		for last := false; ; {
-			page, err := f.Store.Events(f.ctx, position, 7)
+			page, err := f.Store.Events(f.ctx, esh3ar.EventQuery{After: position, Limit: 7})
 			if err != nil {
 				f.Errorf("events: %v", err)
 				return
 			}
-			if len(page) > 0 {
-				read, position = append(read, page...), page[len(page)-1].Position
+			if page.Next != position {
+				read, position = append(read, page.Entries...), page.Next
 				continue
 			}
 			if last {
