@@ -20,9 +20,10 @@ type accepted struct {
 // message is a message as it is read back.
 type message struct {
 	accepted
-	MessageContent, Subject, Priority, EndedAt string
-	Metadata                                   map[string]string
-	Attempts                                   int
+	MessageContent, Subject, Priority, FailureReason string
+	SendAt, ScheduledAt, ExpiresAt, SentAt, EndedAt  esh3ar.Time
+	TTLSeconds, Life, Attempts                       int
+	Metadata                                         map[string]string
 }
 
 type page struct {
@@ -156,7 +157,7 @@ func TestCancel(t *testing.T) {
 	id := n.send(t, hello).ID
 	for range 2 {
 		got := n.do(t, ask{method: "DELETE", path: "/v1/messages/" + id, token: n.key})
-		if m := decode[message](t, got.body); got.status != http.StatusOK || m.Status != "canceled" || m.EndedAt == "" || m.MessageContent != "hello" {
+		if m := decode[message](t, got.body); got.status != http.StatusOK || m.Status != "canceled" || m.EndedAt.IsZero() || m.MessageContent != "hello" {
 			t.Fatalf("%d %s", got.status, got.body)
 		}
 	}
