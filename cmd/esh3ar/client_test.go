@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -22,7 +24,6 @@ type backend struct {
 	config httpapi.Config
 	url    string
 	dir    string // with bootstrap.json
-	fails  http.HandlerFunc
 }
 
 // nowhere is where messages go that nobody waits for.
@@ -164,4 +165,37 @@ func TestFaultsOfSendNameTheirFlags(t *testing.T) {
 	}
 	b.refused(t, exitUsage, "--to: is not a possible phone number\n", "send", "--to", "7", "--text", "x")
 	b.refused(t, exitFail, "(unauthenticated)", "send", "--to", "7", "--text", "x", "--api-key", "nobody")
+}
+
+func TestFaultsInTheWordsOfTheCommandLine(t *testing.T) {
+	t.Parallel()
+	flags := map[string]string{"sendAt": "--at", "limit": "--limit"}
+	for name, c := range map[string]struct {
+		body, want string
+		usage      bool
+	}{
+		"of a field":     {`{"code":"validation_failed","errors":[{"pointer":"/sendAt","detail":"is late"}]}`, "--at: is late", true},
+		"of a parameter": {`{"code":"validation_failed","errors":[{"parameter":"limit","detail":"is low"}]}`, "--limit: is low", true},
+		"of both": {
+			`{"code":"validation_failed","errors":[{"parameter":"limit","detail":"a"},{"pointer":"/sendAt","detail":"b; write c"}]}`,
+			"--limit: a; --at: b", true,
+		},
+		"of what no flag sets": {
+			`{"code":"validation_failed","detail":"2 faults","errors":[{"pointer":"/sendAt","detail":"a"},{"pointer":"/other","detail":"b"}]}`,
+			"2 faults; /sendAt: a; /other: b (validation_failed)", false,
+		},
+		"of nothing": {`{"code":"overloaded","detail":"full"}`, "full (overloaded)", false},
+	} {
+		var p problem
+		if err := json.Unmarshal([]byte(c.body), &p); err != nil {
+			t.Fatal(err)
+		}
+		err := flagged(p, flags)
+		if _, usage := errors.AsType[usageError](err); err.Error() != c.want || usage != c.usage {
+			t.Errorf("%s: %q, want %q", name, err, c.want)
+		}
+	}
+	if flagged(nil, flags) != nil {
+		t.Error("no error became one")
+	}
 }

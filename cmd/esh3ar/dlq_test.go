@@ -3,7 +3,11 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -239,5 +243,86 @@ func TestPacer(t *testing.T) {
 		if step, wait := p.step(), p.wait(c.done, begin.Add(c.since)); step != c.step || wait != c.wait {
 			t.Errorf("%+v: step %d, wait %s", c, step, wait)
 		}
+	}
+}
+
+// script is a node whose answers are written down; it keeps what it was asked.
+type script struct {
+	answers []string // one per call: a status of three digits, then the body
+	asked   []string // method, address and body
+}
+
+func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	s.asked = append(s.asked, strings.TrimSpace(r.Method+" "+r.URL.String()+" "+string(body)))
+	answer := "500"
+	if len(s.asked) <= len(s.answers) {
+		answer = s.answers[len(s.asked)-1]
+	}
+	status, _ := strconv.Atoi(answer[:3])
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, answer[3:])
+}
+
+func (s *script) run(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	server := httptest.NewServer(s)
+	defer server.Close()
+	return runHere(t, append(args, "--url", server.URL, "--api-key", "k")...)
+}
+
+func TestEveryPageIsWalked(t *testing.T) {
+	t.Parallel()
+	s := &script{answers: []string{
+		`200{"items":[{"id":"a"}],"nextCursor":"n+1"}`, `200{"items":[],"nextCursor":"2"}`, `200{"items":[{"id":"b"},{"id":"c"}]}`,
+	}}
+	code, out, errs := s.run(t, "dlq", "list", "--limit", "0", "--json", "--recipient", "+1&2")
+	if code != exitOK || out != "{\"id\":\"a\"}\n{\"id\":\"b\"}\n{\"id\":\"c\"}\n" || errs != "" {
+		t.Errorf("%d %q %q", code, out, errs)
+	}
+	const address = "/v1/dead-letters?limit=500&recipientPhoneNumber=%2B1%262"
+	if want := []string{
+		"GET " + address, "GET /v1/dead-letters?cursor=n%2B1&" + address[len("/v1/dead-letters?"):], "GET /v1/dead-letters?cursor=2&" + address[len("/v1/dead-letters?"):],
+	}; !slices.Equal(s.asked, want) {
+		t.Errorf("asked %q, want %q", s.asked, want)
+	}
+}
+
+// TestAReplayGoesOnStepByStep: all steps have the end of the failures that the first one had.
+func TestAReplayGoesOnStepByStep(t *testing.T) {
+	t.Parallel()
+	page := `200{"items":[{"id":"` + esh3ar.NewMessageID().String() + `"}]}`
+	s := &script{answers: []string{page, `200{"replayed":500,"more":true,"until":"U"}`, `200{"replayed":3,"more":false,"until":"U"}`}}
+	code, out, errs := s.run(t, "dlq", "replay", "--all", "--reason", "r")
+	if code != exitOK || out != "replayed 503\n" || errs != "" {
+		t.Errorf("%d %q %q", code, out, errs)
+	}
+	if want := []string{
+		"GET /v1/dead-letters?limit=500&reason=r", `POST /v1/dead-letters/replay {"limit":500,"reason":"r"}`,
+		`POST /v1/dead-letters/replay {"limit":500,"reason":"r","until":"U"}`,
+	}; !slices.Equal(s.asked, want) {
+		t.Errorf("asked %q, want %q", s.asked, want)
+	}
+	for word, answer := range map[string]string{
+		"after 500 were replayed: full (overloaded)":         `503{"code":"overloaded","detail":"full"}`,
+		"after 500 were replayed: 500 Internal Server Error": `500`,
+		"cannot be replayed: look at them":                   `200{"replayed":0,"more":true,"until":"U"}`,
+	} {
+		s := &script{answers: []string{page, `200{"replayed":500,"more":true,"until":"U"}`, answer}}
+		if code, out, errs := s.run(t, "dlq", "replay", "--all"); code != exitFail || out != "" || !strings.Contains(errs, word) {
+			t.Errorf("%d %q %q, want %q", code, out, errs, word)
+		}
+	}
+}
+
+// TestADeletionThatFails ends the others and says how far it came; what somebody else deleted is no fault.
+func TestADeletionThatFails(t *testing.T) {
+	t.Parallel()
+	page := `200{"items":[{"id":"` + esh3ar.NewMessageID().String() + `"}]}`
+	if code, out, errs := (&script{answers: []string{page, `404{"code":"not_found"}`}}).run(t, "dlq", "delete", "--all", "--yes"); code != exitOK || out != "deleted 0\n" || errs != "" {
+		t.Errorf("%d %q %q", code, out, errs)
+	}
+	if code, _, errs := (&script{answers: []string{page, `503{"code":"store_unavailable","detail":"away"}`}}).run(t, "dlq", "delete", "--all", "--yes"); code != exitFail || !strings.Contains(errs, "away (store_unavailable)") {
+		t.Errorf("%d %q", code, errs)
 	}
 }

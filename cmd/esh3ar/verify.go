@@ -18,9 +18,11 @@ import (
 
 // verifyCmd checks a store: with --url that of a running node, else the one in the data directory.
 type verifyCmd struct {
-	clientFlags `embed:""`
-	Repair      bool   `help:"Mend what can be mended without loss and set the rest aside; nothing is deleted."`
-	JSON        string `name:"json" placeholder:"FILE" help:"Write what was found as JSON; - for standard output, then without the table."`
+	DataDir    string `name:"data-dir" default:"./data" help:"Where the store of a stopped node is; with --url: where to look for bootstrap.json."`
+	URL        string `name:"url" help:"Have this running node verify its store."`
+	AdminToken string `name:"admin-token" help:"With --url: the admin token (default: from bootstrap.json in the data directory)."`
+	Repair     bool   `help:"Mend what can be mended without loss and set the rest aside; nothing is deleted."`
+	JSON       string `name:"json" placeholder:"FILE" help:"Write what was found as JSON; - for standard output, then without the table."`
 }
 
 // keptFindings bounds what is kept of a broken store: some 30 MB. The survey counts them all.
@@ -62,13 +64,14 @@ func (c *verifyCmd) Run(ctx context.Context, s streams) error {
 
 // live has a running node look.
 func (c *verifyCmd) live(ctx context.Context, _ streams) (v verification, err error) {
-	if err := c.resolve(); err != nil {
+	node := clientFlags{URL: c.URL, AdminToken: c.AdminToken, DataDir: c.DataDir}
+	if err := node.resolve(); err != nil {
 		return v, err
 	}
-	if err := c.needAdminToken(); err != nil {
+	if err := node.needAdminToken(); err != nil {
 		return v, err
 	}
-	err = c.longCall(ctx, http.MethodPost, "/admin/v1/verify", c.AdminToken, nil, map[string]bool{"repair": c.Repair}, &v)
+	err = node.longCall(ctx, http.MethodPost, "/admin/v1/verify", node.AdminToken, nil, map[string]bool{"repair": c.Repair}, &v)
 	return v, err
 }
 
