@@ -223,7 +223,7 @@ func TestListPagesAndFilters(t *testing.T) {
 	third := decode[message](t, n.get(t, "/v1/messages/"+ids[3]).body)
 	for query, want := range map[string]int{
 		"recipientPhoneNumber=%2B967771234561": 3, "recipientPhoneNumber=771234561": 3, "correlationId=c4": 1,
-		"status=queued,pending": 7, "status=delivered": 0, "limit=500": 7, "until=2020-01-01T00:00:00Z": 0,
+		"status=queued,pending": 7, "status=delivered": 0, "limit=500": 7, "until=2020-01-01T00:00:00Z": 0, "until=1970-01-01T00:00:00Z": 0,
 		"from=2020-01-01T00:00:00Z": 7, "until=" + url.QueryEscape(third.CreatedAt) + "&correlationId=c3": 0,
 		"from=" + url.QueryEscape(third.CreatedAt) + "&correlationId=c3": 1,
 	} {
