@@ -84,7 +84,7 @@ func (s *session) onTrial() bool { return s.gate != Closed }
 // hearGate takes how the breaker stands: half open by now, open for longer because another connection of the device has
 // failed, or closed by one that acknowledged.
 func (s *session) hearGate(rules *Rules, gate BreakerState, opensAt time.Time, fx *effects) {
-	s.gate, s.opensAt, s.more = gate, opensAt, true
+	s.gate, s.opensAt = gate, opensAt
 	s.pump(rules, fx)
 }
 

@@ -396,7 +396,10 @@ func (w *world) checkWindow(c *simConn) {
 		return
 	}
 	messages, bytes := 0, 0
-	for _, e := range win.entries {
+	for i, e := range win.entries {
+		if e.state == unacked && slices.ContainsFunc(win.entries[i+1:], func(later entry) bool { return later.id == e.id }) {
+			w.breaks("%d waits for an acknowledgement, and so does its next life", e.seq)
+		}
 		if e.state == unacked {
 			messages++
 			bytes += int(e.size)
