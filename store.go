@@ -17,6 +17,7 @@ type Store interface {
 	TaskQueue
 	EventLog
 	Janitor
+	Verifier
 	AccountStore
 }
 

@@ -82,11 +82,7 @@ func (c *verifyCmd) offline(ctx context.Context, s streams) (v verification, err
 		return v, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	verifier, ok := any(store).(esh3ar.Verifier)
-	if !ok {
-		return v, errors.New("the embedded store of this version cannot be verified")
-	}
-	return collect(ctx, verifier, c.Repair)
+	return collect(ctx, store, c.Repair)
 }
 
 func (c *verifyCmd) openStopped(s streams) (*embedded.Store, error) {

@@ -36,6 +36,9 @@ func (st *staging) replay(s *settling, c *esh3ar.Change) (applied bool, err erro
 	if s.moves.TTL == 0 {
 		return true, nil
 	}
+	if err := st.batch.Delete(appendTask(nil, s.moves.ExpiresAt, esh3ar.ExpireTask, s.id), nil); err != nil { // the last life's
+		return false, err
+	}
 	s.moves.ExpiresAt = c.At.Add(s.moves.TTL)
 	return true, st.addTask(s.moves.ExpiresAt, esh3ar.ExpireTask, s.stage().Life, s.moves)
 }

@@ -52,7 +52,7 @@ func events(v *view, q *esh3ar.EventQuery, from uint64) (page esh3ar.EventPage, 
 	if from == math.MaxUint64 {
 		return page, nil
 	}
-	trimmed, err := readTrimmed(v.snapshot)
+	trimmed, _, err := readTrimmed(v.snapshot)
 	if err != nil {
 		return page, err
 	}

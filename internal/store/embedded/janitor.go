@@ -1,11 +1,11 @@
 package embedded
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"math"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -166,10 +166,15 @@ func (s *Store) TrimEvents(ctx context.Context, before esh3ar.Time) (more bool, 
 		return false, nil
 	}
 	err = s.chore(ctx, func(st *staging) error {
+		_, since, err := readTrimmed(s.db)
+		if err != nil {
+			return st.fail(err)
+		}
+		since = max(since, before) // the clock may have been turned back
 		if err := st.batch.DeleteRange([]byte{eventKey}, appendEvent(nil, upTo+1), nil); err != nil {
 			return st.fail(err)
 		}
-		if err := st.set([]byte{trimmedKey}, appendUint64(nil, upTo)); err != nil {
+		if err := st.set([]byte{trimmedKey}, appendUint64(appendUint64(nil, upTo), uint64(since))); err != nil {
 			return st.fail(err)
 		}
 		return nil
@@ -201,14 +206,17 @@ func oldEvents(v *view, before esh3ar.Time) (upTo uint64, more bool, err error) 
 	return upTo, false, it.Error()
 }
 
-// readTrimmed is the position up to which the log was trimmed.
-func readTrimmed(src source) (uint64, error) {
+// trimmedLen is the length of the row that says how far the log was trimmed.
+const trimmedLen = 16
+
+// readTrimmed is the position up to which the log was trimmed; every event from since on is behind it.
+func readTrimmed(src source) (upTo uint64, since esh3ar.Time, err error) {
 	row, err := getRow(src, []byte{trimmedKey})
 	if err != nil || row == nil {
-		return 0, err
+		return 0, math.MinInt64, err
 	}
-	if len(row) != 8 {
-		return 0, fmt.Errorf("trimmed position %x: %w", bytes.Clone(row), errRow)
+	if len(row) != trimmedLen {
+		return 0, 0, fmt.Errorf("trimmed position %x: %w", row, errRow)
 	}
-	return binary.BigEndian.Uint64(row), nil
+	return binary.BigEndian.Uint64(row), esh3ar.Time(binary.BigEndian.Uint64(row[8:])), nil
 }

@@ -23,7 +23,7 @@ import (
 //	x business time id            dead letter, by the time of its failure
 //	k day business sha256(key)    idempotency key with the answer of its call, by the day of its end
 //	e position                    event log
-//	h                             position up to which the event log was trimmed
+//	h                             position up to which the event log was trimmed, and the time that was for
 //	l business id                 listing
 //	z …                           what a repair set aside, under the key it had
 //	b id                          business

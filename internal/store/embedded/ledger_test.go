@@ -138,6 +138,9 @@ func verify(t *testing.T, s *embedded.Store, seen []sighting) {
 		}
 	}
 	dense(t, s)
+	if _, err := s.Verify(t.Context(), false, func(f esh3ar.Finding) { t.Errorf("%+v", f) }); err != nil {
+		t.Fatal(err)
+	}
 	for _, want := range seen { // last: a lost key would be taken anew here
 		if want.twin == nil {
 			continue

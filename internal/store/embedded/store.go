@@ -116,7 +116,7 @@ func lastEvent(db interface {
 	iterable
 },
 ) (uint64, error) {
-	trimmed, err := readTrimmed(db)
+	trimmed, _, err := readTrimmed(db)
 	if err != nil {
 		return 0, err
 	}
