@@ -26,11 +26,25 @@ const (
 	StorageFull              // the disk is nearly full; retry later
 	OutcomeUnknown           // it may or may not have been committed
 	Abandoned                // the caller left before the work was taken up; nothing was committed
+
+	// What happens to pushes; no caller is waiting for an answer to these.
+
+	NotAcknowledged // the phone was there and did not acknowledge in time
+	AttemptsSpent   // the same, for the last time
+	ConnectionLost  // the connection ended, or is dead without a word
+	ConnectionFull  // the phone reads more slowly than messages come
+	DeviceFailing   // the breaker of the device is open
+
+	StoreFailed // a write or an fsync failed: what the disk holds is unknown
+
+	// Codes is how many there are.
+	Codes
 )
 
 var codeNames = [...]string{
 	"internal", "invalid", "unauthenticated", "forbidden", "not_found", "not_cancelable", "idempotency_mismatch",
 	"not_supported", "rate_limited", "overloaded", "store_unavailable", "storage_full", "outcome_unknown", "abandoned",
+	"not_acknowledged", "attempts_spent", "connection_lost", "connection_full", "device_failing", "store_failed",
 }
 
 // String is the stable name.

@@ -11,13 +11,13 @@ type Verifier interface {
 
 // Finding is one broken invariant.
 type Finding struct {
-	Check     string    `json:"check"`     // which invariant, a stable word
-	Where     string    `json:"where"`     // the row or the pair of rows, for people
-	Detail    string    `json:"detail"`    // what is wrong, and what --repair does or did
-	Action    string    `json:"action"`    // reported, mended or set_aside
-	Message   MessageID `json:"messageId"` // zero: not about one message
-	Recipient Recipient `json:"recipient"` // zero: not about one recipient
-	Seq       Seq       `json:"seq"`       // zero: not about one place
+	Check     string    `json:"check"`              // which invariant, a stable word
+	Where     string    `json:"where"`              // the row or the pair of rows, for people
+	Detail    string    `json:"detail"`             // what is wrong, and what --repair does or did
+	Action    string    `json:"action"`             // reported, mended or set_aside
+	Message   MessageID `json:"messageId,omitzero"` // zero: not about one message
+	Recipient Recipient `json:"recipient,omitzero"` // zero: not about one recipient
+	Seq       Seq       `json:"seq,omitzero"`       // zero: not about one place
 }
 
 // The actions of a Finding.

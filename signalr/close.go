@@ -37,6 +37,7 @@ type ending struct {
 	silent         bool   // no Close message: the client has gone, or has been told otherwise
 	reply          []byte // in place of a Close message: a refused handshake
 	abort          bool   // drop the transport at once
+	peer           bool   // the client ended it, or is gone
 	code           int    // of the WebSocket close frame
 	status         string
 }
@@ -90,7 +91,7 @@ func protocolEnding(err error) ending {
 
 // clientEnding answers the client's own Close message.
 func clientEnding(m *message) ending {
-	e := ending{code: closeNormal, status: StatusNormal}
+	e := ending{code: closeNormal, status: StatusNormal, peer: true}
 	if m.errorText != "" {
 		e.err = errors.New(m.errorText)
 	}
@@ -156,7 +157,15 @@ func (c *Conn) inputEnded(gone bool) {
 
 // failed is told by the link that writing failed: the client is gone with an error.
 func (c *Conn) failed(err error) {
-	c.end(ending{err: err, abort: true, status: StatusError})
+	c.end(ending{err: err, abort: true, status: StatusError, peer: !errors.Is(err, errSendTimeout)})
+}
+
+// EndedByClient tells, in OnDisconnected and later, whether the client closed the connection or vanished: not the
+// application, not the server, not a timeout, not an expired credential.
+func (c *Conn) EndedByClient() bool {
+	c.life.mu.Lock()
+	defer c.life.mu.Unlock()
+	return c.life.ending != nil && c.life.ending.peer
 }
 
 // linkGone is told by the link, once, after its last call of anything else.

@@ -168,7 +168,7 @@ func (d *dispatcher) inputDone() {
 	d.mu.Lock()
 	partial := d.in.left() > 0
 	d.mu.Unlock()
-	e := ending{silent: true, code: closeNormal, status: StatusNormal}
+	e := ending{silent: true, code: closeNormal, status: StatusNormal, peer: true}
 	if partial {
 		e.err, e.status = errTruncated, StatusError
 	}

@@ -57,7 +57,7 @@ func (c *Conn) beatOpen(now int64, t *Timeouts) {
 		since := c.life.endedAt
 		c.life.mu.Unlock()
 		if over(now, since, t.Close) {
-			c.end(ending{silent: true, code: closeNormal, status: StatusNormal})
+			c.end(ending{silent: true, code: closeNormal, status: StatusNormal, peer: true})
 		}
 		return
 	}

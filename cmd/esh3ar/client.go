@@ -83,8 +83,10 @@ type problem struct {
 	Detail string `json:"detail"`
 	Code   string `json:"code"`
 	Errors []struct {
-		Pointer string `json:"pointer"`
-		Detail  string `json:"detail"`
+		Pointer   string `json:"pointer"`
+		Parameter string `json:"parameter"`
+		Header    string `json:"header"`
+		Detail    string `json:"detail"`
 	} `json:"errors"`
 }
 
@@ -94,15 +96,42 @@ func (p problem) Error() string {
 		text = p.Title
 	}
 	for _, e := range p.Errors {
-		text += fmt.Sprintf("; %s: %s", e.Pointer, e.Detail)
+		text += fmt.Sprintf("; %s: %s", e.Pointer+e.Parameter+e.Header, e.Detail) // a fault has one of the three
+	}
+	if p.Code == "" {
+		return text
 	}
 	return fmt.Sprintf("%s (%s)", text, p.Code)
+}
+
+// flagged says the faults of a call in the words of the command line: flags has the flag of each field or parameter. An
+// error with another fault stays as it is.
+func flagged(err error, flags map[string]string) error {
+	p, ok := errors.AsType[problem](err)
+	if !ok || len(p.Errors) == 0 {
+		return err
+	}
+	var words []string
+	for _, e := range p.Errors {
+		flag := flags[strings.TrimPrefix(e.Pointer, "/")+e.Parameter+e.Header]
+		if flag == "" {
+			return err
+		}
+		detail, _, _ := strings.Cut(e.Detail, "; write") // how to write it in JSON or a query
+		words = append(words, flag+": "+detail)
+	}
+	return usagef("%s", strings.Join(words, "; "))
 }
 
 // call sends one JSON request and decodes the answer into out, which may be nil.
 func (f *clientFlags) call(ctx context.Context, method, path, bearer string, header http.Header, in, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
+	return f.longCall(ctx, method, path, bearer, header, in, out)
+}
+
+// longCall is call for what may take any time.
+func (f *clientFlags) longCall(ctx context.Context, method, path, bearer string, header http.Header, in, out any) error {
 	var body io.Reader
 	if in != nil {
 		text, err := json.Marshal(in)

@@ -29,6 +29,8 @@ type commands struct {
 	Serve   serveCmd        `cmd:"" help:"Run a node."`
 	Send    sendCmd         `cmd:"" help:"Send a message as a business."`
 	Listen  listenCmd       `cmd:"" help:"Be a phone in the terminal: receive messages and acknowledge them."`
+	DLQ     dlqCmd          `cmd:"" name:"dlq" help:"Look at dead letters, replay and delete them."`
+	Verify  verifyCmd       `cmd:"" help:"Check the invariants of a store, and mend it."`
 	Bench   benchCmd        `cmd:"" help:"Measure a node against the budgets."`
 	Torture tortureCmd      `cmd:"" help:"Kill a node again and again and check that nothing is lost."`
 	Version versionCmd      `cmd:"" help:"Print the version."`

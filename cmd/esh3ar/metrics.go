@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/esh3artech/esh3ar/internal/delivery"
 	"github.com/esh3artech/esh3ar/internal/intake"
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 )
@@ -94,5 +95,28 @@ func (m *metrics) watch(n *node) {
 	counter("esh3ar_delivery_repeated_total", "Repeats after a missing acknowledgement.", func() uint64 { return n.engine.Stats().Repeated })
 	counter("esh3ar_delivery_refused_total", "Pushes that a slow connection had no room for.", func() uint64 { return n.engine.Stats().Refused })
 	counter("esh3ar_delivery_dropped_statuses_total", "Pending statuses left to the stale walk.", func() uint64 { return n.engine.Stats().Dropped })
+	counter("esh3ar_delivery_tasks_total", "Due tasks done: scheduled messages that entered their inbox, times to live that ended.", func() uint64 { return n.engine.Stats().Due })
+	counter("esh3ar_delivery_tasks_failed_total", "Due tasks whose commit failed; they are tried again.", func() uint64 { return n.engine.Stats().DueFailed })
+	for _, state := range []delivery.BreakerState{delivery.Open, delivery.HalfOpen} {
+		gauge("esh3ar_device_breakers", "Devices that are not delivered to as usual, by the state of their breaker.", prometheus.Labels{"state": state.String()}, func() float64 {
+			_, open, halfOpen := n.engine.Breakers(0)
+			if state == delivery.Open {
+				return float64(open)
+			}
+			return float64(halfOpen)
+		})
+	}
+	for _, state := range []string{"closed", "half_open", "open"} {
+		gauge("esh3ar_breaker_state", "1 for the state that the breaker of a dependency is in.", prometheus.Labels{"dependency": "store", "state": state}, func() float64 {
+			if n.breaker.Status().State == state {
+				return 1
+			}
+			return 0
+		})
+	}
+	counter("esh3ar_breaker_refused_total", "Calls that the breaker before the store refused.", func() uint64 { return n.breaker.Status().Refused })
+	counter("esh3ar_janitor_purged_total", "Finished messages deleted after their retention.", func() uint64 { return n.janitor.Stats().Purged })
+	counter("esh3ar_janitor_failed_total", "Rounds of housekeeping that an error ended.", func() uint64 { return n.janitor.Stats().Failed })
+	counter("esh3ar_janitor_held_total", "Rounds of housekeeping left out because the clock had jumped.", func() uint64 { return n.janitor.Stats().Held })
 	counter("esh3ar_process_pauses_total", "Times the process did not run for a second or more.", func() uint64 { return n.engine.Stats().Pauses })
 }

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/breaker"
 	"github.com/esh3artech/esh3ar/internal/dashboard"
 	"github.com/esh3artech/esh3ar/internal/delivery"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
@@ -30,10 +31,11 @@ import (
 
 // node is the graph of one running node.
 type node struct {
-	config  *serveCmd
-	id      string
-	url     string
-	store   *embedded.Store
+	config *serveCmd
+	id     string
+	url    string
+	store  *embedded.Store
+	upkeep
 	account account.Result
 	intake  *intake.Intake
 	engine  *delivery.Engine
@@ -56,7 +58,8 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, log *slog.Logger) (*
 	if err := n.openAccounts(ctx); err != nil {
 		return nil, errors.Join(err, n.store.Close())
 	}
-	n.engine = delivery.New(n.store, delivery.Options{Rules: delivery.Rules{AckTimeout: c.AckTimeout}, OnPush: m.pushed})
+	n.openUpkeep()
+	n.engine = delivery.New(breaker.Guard(n.store, n.breaker), delivery.Options{Rules: c.rules(), OnPush: m.pushed, OnBreaker: n.deviceChanged})
 	n.intake = intake.New(n.store, n.engine, intake.Options{OnCommit: m.committed})
 	n.phones = signalr.NewServer(hub.Mobile(n.engine), signalr.Options{
 		Authenticate: hub.Authenticate(n.account.Tokens), Logger: log,
@@ -117,7 +120,7 @@ func (n *node) handler(m *metrics) (http.Handler, error) {
 	}
 	return edges{phones: n.phones, demo: dashboard.Demo("/demo/"), api: httpapi.New(httpapi.Config{
 		Intake: n.intake, Store: n.store, Keys: account.NewKeys(n.store, time.Now), Admin: n.account.Admin,
-		Tokens: n.account.Tokens, Phones: numbers, Lapsed: n.engine.Lapsed, Ready: n.readiness, Metrics: m.handler(),
+		Tokens: n.account.Tokens, Phones: numbers, Lapsed: n.engine.Lapsed, Entered: n.engine.Entered, Breakers: n.breakerReport, Ready: n.readiness, Metrics: m.handler(),
 		Log: n.log, Observe: m.request,
 	})}, nil
 }
@@ -148,6 +151,7 @@ func (n *node) readiness() error {
 
 // run starts the parts, prints what to do, and ends them in order when ctx ends or the store fails.
 func (n *node) run(ctx context.Context, listener net.Listener, s streams) error {
+	n.sayRecovery(s)
 	parts, stopParts := n.start(listener)
 	n.announce(s)
 	n.ready.Store(true)
@@ -174,6 +178,7 @@ func (n *node) start(listener net.Listener) (*parts, func(context.Context) error
 	intakeCtx, stopIntake := context.WithCancel(context.Background())
 	engineCtx, stopEngine := context.WithCancel(context.Background())
 	movers.Go(func() error { return n.engine.Run(engineCtx) })
+	movers.Go(func() error { return n.janitor.Run(engineCtx) })
 	takers.Go(func() error { return n.intake.Run(intakeCtx) })
 	edges.Go(func() error { return p.report(n.phones.Run(context.Background())) })
 	edges.Go(func() error { return p.report(n.server.Serve(listener)) })

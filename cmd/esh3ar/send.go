@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/esh3artech/esh3ar"
 )
 
 type sendCmd struct {
@@ -16,6 +18,8 @@ type sendCmd struct {
 	Priority      string        `help:"low, normal, high or urgent (default: normal)."`
 	CorrelationID string        `name:"correlation-id" help:"Your own reference, at most 128 characters."`
 	Key           string        `help:"Idempotency key: the same call with the same key is taken once."`
+	TTL           time.Duration `name:"ttl" placeholder:"DURATION" help:"Give the message up after this time, such as 10m; whole seconds, at most 720h (default: it waits until it is delivered)."`
+	At            string        `placeholder:"TIME" help:"Send it then: an RFC 3339 time such as 2030-01-01T09:00:00+03:00, at most 90 days ahead."`
 	Wait          time.Duration `help:"Wait this long for a phone to acknowledge it, such as 30s."`
 }
 
@@ -34,11 +38,9 @@ func (c *sendCmd) Run(ctx context.Context, s streams) error {
 	if err := c.needAPIKey(); err != nil {
 		return err
 	}
-	body := map[string]string{"recipientPhoneNumber": c.To, "messageContent": c.Text}
-	for name, value := range map[string]string{"subject": c.Subject, "priority": c.Priority, "correlationId": c.CorrelationID} {
-		if value != "" {
-			body[name] = value
-		}
+	body, err := c.body()
+	if err != nil {
+		return err
 	}
 	header := http.Header{}
 	if c.Key != "" {
@@ -46,13 +48,59 @@ func (c *sendCmd) Run(ctx context.Context, s streams) error {
 	}
 	var message sentMessage
 	if err := c.call(ctx, http.MethodPost, "/v1/messages", c.APIKey, header, body, &message); err != nil {
-		return err
+		return flagged(err, sendFlags)
 	}
-	fmt.Fprintf(s.out, "%s  %s  seq %d  to %s\n", message.ID, message.Status, message.Seq, message.To)
+	fmt.Fprintf(s.out, "%s  %s  %s  to %s\n", message.ID, message.Status, c.place(message), message.To)
 	if c.Wait <= 0 {
 		return nil
 	}
 	return c.await(ctx, s, message)
+}
+
+// sendFlags has the flag of each field of a message.
+var sendFlags = map[string]string{
+	"recipientPhoneNumber": "--to", "messageContent": "--text", "subject": "--subject", "priority": "--priority",
+	"correlationId": "--correlation-id", "ttlSeconds": "--ttl", "sendAt": "--at", "Idempotency-Key": "--key",
+}
+
+// body is the message as the API takes it.
+func (c *sendCmd) body() (map[string]any, error) {
+	body := map[string]any{"recipientPhoneNumber": c.To, "messageContent": c.Text}
+	for name, value := range map[string]string{"subject": c.Subject, "priority": c.Priority, "correlationId": c.CorrelationID} {
+		if value != "" {
+			body[name] = value
+		}
+	}
+	if c.TTL < 0 || c.TTL > esh3ar.MaxTTL || c.TTL%time.Second != 0 {
+		return nil, usagef("--ttl: must be whole seconds from 1s to 720h, is %s", c.TTL)
+	}
+	if c.TTL > 0 {
+		body["ttlSeconds"] = int64(c.TTL / time.Second)
+	}
+	if c.At != "" {
+		at, err := parseTime("--at", c.At)
+		if err != nil {
+			return nil, err
+		}
+		body["sendAt"] = at
+	}
+	return body, nil
+}
+
+// place says where an accepted message stands.
+func (c *sendCmd) place(m sentMessage) string {
+	if m.Seq == 0 {
+		return "for " + c.At
+	}
+	return fmt.Sprintf("seq %d", m.Seq)
+}
+
+// parseTime reads the time that a flag holds.
+func parseTime(flag, text string) (t esh3ar.Time, err error) {
+	if t.UnmarshalText([]byte(text)) != nil {
+		return 0, usagef("%s: %q is not a time such as 2030-01-01T09:00:00Z", flag, text)
+	}
+	return t, nil
 }
 
 // await polls until a device has the message. Status streams come with a later version; a poll is honest till then.
@@ -65,7 +113,7 @@ func (c *sendCmd) await(ctx context.Context, s streams, message sentMessage) err
 	for {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("still %s after %s; the message is stored and waits for its phone", shown, c.Wait)
+			return fmt.Errorf("still %s after %s; the message is stored and waits for its %s", shown, c.Wait, waitsFor(shown))
 		case <-tick.C:
 		}
 		if err := c.call(ctx, http.MethodGet, "/v1/messages/"+url.PathEscape(message.ID), c.APIKey, nil, nil, &message); err != nil {
@@ -82,4 +130,11 @@ func (c *sendCmd) await(ctx context.Context, s streams, message sentMessage) err
 			return fmt.Errorf("the message is %s", shown)
 		}
 	}
+}
+
+func waitsFor(status string) string {
+	if status == "scheduled" {
+		return "time"
+	}
+	return "phone"
 }

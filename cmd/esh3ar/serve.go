@@ -29,9 +29,14 @@ type serveCmd struct {
 	APIKey        string `name:"api-key" help:"API key of the business default, on first start, instead of a made-up one."`
 	LogLevel      string `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
 
-	AckTimeout time.Duration `name:"ack-timeout" default:"10s" help:"How long a phone has to acknowledge a push before it is repeated."`
-	StopWithin time.Duration `name:"stop-within" default:"20s" help:"How long SIGTERM may take to drain the node."`
-	PowerCuts  bool          `name:"simulate-power-cuts" hidden:"" help:"Keep what is not fsynced out of the disk, so that kill -9 is a power cut. For torture."`
+	AckTimeout    time.Duration `name:"ack-timeout" default:"10s" help:"How long a phone has to acknowledge a push before it is repeated."`
+	RetryAttempts int           `name:"retry-attempts" default:"5" help:"Pushes that may go unacknowledged before a message becomes a dead letter."`
+	RetryBase     time.Duration `name:"retry-base" default:"5s" help:"Pause before the first repeat; it doubles with each."`
+	RetryCap      time.Duration `name:"retry-cap" default:"5m" help:"The longest pause between repeats."`
+	KeepMessages  time.Duration `name:"keep-messages" default:"720h" help:"How long finished messages are kept, dead letters too."`
+	KeepEvents    time.Duration `name:"keep-events" default:"72h" help:"How long status events can be read again."`
+	StopWithin    time.Duration `name:"stop-within" default:"20s" help:"How long SIGTERM may take to drain the node."`
+	PowerCuts     bool          `name:"simulate-power-cuts" hidden:"" help:"Keep what is not fsynced out of the disk, so that kill -9 is a power cut. For torture."`
 }
 
 // gcPercent trades memory for CPU: a node's live heap is some tens of MiB, and collecting half as often saves about a
@@ -88,11 +93,28 @@ func (c *serveCmd) check() error {
 	if c.DataDir == "" {
 		return usagef("--data-dir: must not be empty")
 	}
-	if c.AckTimeout <= 0 {
-		return usagef("--ack-timeout: must be longer than 0")
+	return c.checkTimes()
+}
+
+func (c *serveCmd) checkTimes() error {
+	for _, flag := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"--ack-timeout", c.AckTimeout}, {"--retry-base", c.RetryBase}, {"--retry-cap", c.RetryCap}, {"--stop-within", c.StopWithin},
+		{"--keep-messages", c.KeepMessages}, {"--keep-events", c.KeepEvents},
+	} {
+		if flag.value <= 0 {
+			return usagef("%s: must be longer than 0", flag.name)
+		}
 	}
-	if c.StopWithin <= 0 {
-		return usagef("--stop-within: must be longer than 0")
+	switch {
+	case c.RetryAttempts < 1 || c.RetryAttempts > 100:
+		return usagef("--retry-attempts: must be 1 to 100")
+	case c.RetryCap < c.RetryBase:
+		return usagef("--retry-cap: must not be shorter than --retry-base (%s)", c.RetryBase)
+	case c.KeepEvents > c.KeepMessages:
+		return usagef("--keep-events: must not be longer than --keep-messages (%s): events would speak of messages that are gone", c.KeepMessages)
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package delivery
 
 import (
+	"iter"
+	"slices"
 	"time"
 
 	"github.com/esh3artech/esh3ar"
@@ -20,7 +22,7 @@ func (s *session) acknowledge(rules *Rules, ids []esh3ar.MessageID, read bool, c
 		if read {
 			changes = append(changes, esh3ar.Change{Message: id, Recipient: s.recipient, To: esh3ar.Read, At: at})
 		}
-		s.begin(id)
+		s.begin(id, fx)
 	}
 	fx.settles = append(fx.settles, settlement{changes, ticket{kind: ackTicket, ids: ids, call: call}})
 	s.restartTimers(rules, now)
@@ -28,11 +30,16 @@ func (s *session) acknowledge(rules *Rules, ids []esh3ar.MessageID, read bool, c
 }
 
 // begin takes a message out of the window for as long as its settlement is under way.
-func (s *session) begin(id esh3ar.MessageID) {
+func (s *session) begin(id esh3ar.MessageID, fx *effects) {
 	if s.window == nil {
 		return
 	}
-	if e := s.window.find(id); e != nil && e.state == unacked {
+	e := s.window.find(id)
+	if e == nil {
+		return
+	}
+	s.heal(fx)
+	if e.state == unacked {
 		s.leave(e, settling)
 	}
 }
@@ -57,6 +64,8 @@ func (s *session) settled(rules *Rules, t ticket, results []esh3ar.Settled, err 
 	case sentTicket: // lost statuses cost nothing but themselves: the acknowledgement will say more
 	case attemptTicket:
 		s.counted(rules, t.ids[0], results, err, now, fx)
+	case failTicket:
+		s.failed(rules, t.ids[0], results, err, now, fx)
 	case ackTicket:
 		s.acked(rules, t, results, err, now, fx)
 	}
@@ -68,11 +77,8 @@ func (s *session) acked(rules *Rules, t ticket, results []esh3ar.Settled, err er
 	if err != nil {
 		to = unacked
 	}
-	for _, id := range t.ids {
-		if s.window == nil {
-			break
-		}
-		if e := s.window.find(id); e != nil && (e.state == settling || e.state == lapsed && err == nil) {
+	for i := range s.entriesOf(t.ids) {
+		if e := &s.window.entries[i]; e.state == settling || e.state == lapsed && err == nil {
 			s.window.move(e, to)
 		}
 	}
@@ -86,6 +92,17 @@ func (s *session) acked(rules *Rules, t ticket, results []esh3ar.Settled, err er
 	fx.complete(t.call, err)
 	s.restartTimers(rules, now)
 	s.opened(rules, fx)
+}
+
+// entriesOf walks the places of messages in the window; one that was replayed has several.
+func (s *session) entriesOf(ids []esh3ar.MessageID) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for i := 0; s.window != nil && i < len(s.window.entries); i++ {
+			if slices.Contains(ids, s.window.entries[i].id) && !yield(i) {
+				return
+			}
+		}
+	}
 }
 
 // endedElsewhere says that messages were acknowledged on another connection, or, where lapsed, ended without a receipt:

@@ -27,6 +27,7 @@ const maxEvents = 256
 type Session struct {
 	engine *Engine
 	conn   Conn
+	device Device
 	step   session // touched by one worker at a time
 	mu     struct {
 		sync.Mutex
@@ -55,12 +56,14 @@ const (
 	sweepEvent
 	tickEvent
 	resumedEvent
+	closeEvent
 )
 
 // event is one thing that happened to a session.
 type event struct {
 	kind    eventKind
 	read    bool // ackEvent: the user saw them
+	byPeer  bool // closeEvent: the phone ended it
 	seq     esh3ar.Seq
 	at      time.Time // hintEvent: when it was published
 	ids     []esh3ar.MessageID
@@ -78,19 +81,20 @@ type result struct {
 	settled []esh3ar.Settled
 }
 
-// Connect opens a session. Its presence is known before it reads the inbox, so a message stored meanwhile is either in
+// Connect opens a session of a device. Its presence is known before it reads the inbox, so a message stored meanwhile is either in
 // that read or hinted to it.
-func (e *Engine) Connect(r esh3ar.Recipient, conn Conn) *Session {
-	s := &Session{engine: e, conn: conn}
-	s.step.recipient = r
-	e.sessions.Add(r, s)
+func (e *Engine) Connect(d Device, conn Conn) *Session {
+	s := &Session{engine: e, conn: conn, device: d}
+	s.step.recipient = d.Recipient
+	e.sessions.Add(d.Recipient, s)
 	e.stats.sessions.Add(1)
 	s.post(event{kind: openEvent})
 	return s
 }
 
-// Close ends a session. What its phone did not acknowledge is in the inbox as before.
-func (s *Session) Close() {
+// Close ends a session; byPeer says that the phone ended the connection, or vanished, and nobody here. What it did not
+// acknowledge is in the inbox as before.
+func (s *Session) Close(byPeer bool) {
 	s.mu.Lock()
 	was := s.mu.closed
 	s.mu.closed = true
@@ -104,6 +108,7 @@ func (s *Session) Close() {
 	}
 	s.engine.sessions.Remove(s.step.recipient, s)
 	s.engine.stats.sessions.Add(-1)
+	s.post(event{kind: closeEvent, byPeer: byPeer})
 }
 
 // Acknowledge settles messages as delivered. done is called once, from any goroutine, when that is durable, or with an

@@ -25,8 +25,19 @@ type effects struct {
 	settles []settlement
 	reloads []esh3ar.MessageID
 	ended   []esh3ar.MessageID // tell the recipient's other connections
+	lapsed  []esh3ar.MessageID // the same, of what ended without a receipt
 	done    []completion
+	verdict verdict // on the device
 }
+
+// verdict is what a connection tells the breaker of its device.
+type verdict uint8
+
+const (
+	none    verdict = iota
+	healthy         // it acknowledged
+	failing         // it ended soon after a push without having acknowledged anything
+)
 
 // settlement is one request to the settler; all its changes are in one commit.
 type settlement struct {
@@ -47,6 +58,7 @@ const (
 	sentTicket    ticketKind = iota // nobody waits for it
 	ackTicket                       // acknowledgement by the phone
 	attemptTicket                   // the next attempt was counted
+	failTicket                      // the last attempt was spent
 )
 
 // completion ends a call of the phone.

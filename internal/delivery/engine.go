@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -17,18 +18,20 @@ import (
 type store interface {
 	esh3ar.InboxReader
 	esh3ar.Settler
+	esh3ar.TaskQueue
 	Message(ctx context.Context, id esh3ar.MessageID) (esh3ar.Record, error)
 }
 
 // Options tune an Engine; the zero value of a field means its default.
 type Options struct {
-	Rules      Rules         // window 64 messages and 64 KiB, ack timeout 10 s, backoff 5 s to 300 s, 5 attempts
+	Rules      Rules         // window 64 messages and 64 KiB, ack timeout 10 s, backoff 5 s to 300 s, 5 attempts; breaker: 3 connections within 10 s
 	SweepEvery time.Duration // how often all connected recipients are compared with the store; default 3 s
 	StaleAfter time.Duration // age at which a queued message of an absent recipient becomes pending; default 5 s
 	Workers    int           // that run sessions; default: 4
 	Readers    int           // that read for sessions; default: 4
 	Random     func(n int64) int64
 	OnPush     func(sincePublished time.Duration) // of a live message, after its write; must be quick
+	OnBreaker  func(BreakerInfo)                  // after a device's breaker opened or closed; must be quick
 }
 
 // Engine runs the sessions of all connections of this node.
@@ -40,6 +43,7 @@ type Engine struct {
 	reads    *readQueue  // sessions that wait for the store
 	settler  *settler
 	wheel    *wheel
+	breakers breakers
 	stale    atomic.Bool // messages may be queued whose recipients are absent
 	spare    sync.Pool   // of *worker, for calls that step their session themselves
 	stats    stats
@@ -52,23 +56,13 @@ func New(st store, opts Options) *Engine {
 	e.settler = newSettler(st)
 	e.spare.New = func() any { return &worker{} }
 	e.wheel = newWheel(time.Now())
+	e.breakers = breakers{rules: &e.opts.Rules.Breaker, random: opts.Random, tell: opts.OnBreaker}
 	e.stale.Store(true) // what the last run of the process did not get to
 	return e
 }
 
 func (o Options) withDefaults() Options {
-	if o.Rules.Window == 0 {
-		o.Rules.Window = 64
-	}
-	if o.Rules.WindowBytes == 0 {
-		o.Rules.WindowBytes = 64 << 10
-	}
-	if o.Rules.AckTimeout == 0 {
-		o.Rules.AckTimeout = 10 * time.Second
-	}
-	if o.Rules.Backoff == (flow.Backoff{}) {
-		o.Rules.Backoff = flow.Backoff{Base: 5 * time.Second, Cap: 300 * time.Second, Attempts: 5}
-	}
+	o.Rules.withDefaults()
 	if o.SweepEvery == 0 {
 		o.SweepEvery = 3 * time.Second
 	}
@@ -84,10 +78,24 @@ func (o Options) withDefaults() Options {
 	if o.Random == nil {
 		o.Random = randomInt64
 	}
+	if o.OnBreaker == nil {
+		o.OnBreaker = func(BreakerInfo) {}
+	}
 	if o.OnPush == nil {
 		o.OnPush = func(time.Duration) {}
 	}
 	return o
+}
+
+func (r *Rules) withDefaults() {
+	backoff := flow.Backoff{Base: 5 * time.Second, Cap: 300 * time.Second}
+	*r = Rules{
+		Window: cmp.Or(r.Window, 64), WindowBytes: cmp.Or(r.WindowBytes, 64<<10), AckTimeout: cmp.Or(r.AckTimeout, 10*time.Second),
+		Attempts: cmp.Or(r.Attempts, 5), Backoff: cmp.Or(r.Backoff, backoff),
+		Breaker: BreakerRules{
+			Failures: cmp.Or(r.Breaker.Failures, 3), Within: cmp.Or(r.Breaker.Within, 10*time.Second), Pause: cmp.Or(r.Breaker.Pause, backoff),
+		},
+	}
 }
 
 // Run works until ctx ends. Then it takes no more events, settles what it was told, and returns.
@@ -102,6 +110,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	group.Go(func() error { e.tickAll(ctx); return nil })
 	group.Go(func() error { e.sweepAll(ctx); return nil })
 	group.Go(func() error { e.healStale(ctx); return nil })
+	group.Go(func() error { e.runDue(ctx); return nil })
 	settled := make(chan struct{})
 	go func() { // ends when the settler is closed, below
 		defer close(settled)
@@ -123,6 +132,9 @@ func (e *Engine) Publish(stored []*esh3ar.Message) {
 	var found []*Session
 	var absent []esh3ar.Change
 	for _, m := range stored {
+		if m.Seq == 0 { // not due yet
+			continue
+		}
 		found = e.sessions.Of(found[:0], m.Recipient)
 		if len(found) == 0 {
 			absent = append(absent, pendingChange(m.ID, m.Recipient, 1, now))

@@ -135,8 +135,8 @@ func TestFromCommitToReceipt(t *testing.T) {
 	t.Parallel()
 	h := open(t, delivery.Options{})
 	phone := &socket{}
-	s := h.engine.Connect(alice, phone)
-	defer s.Close()
+	s := h.engine.Connect(delivery.Device{Recipient: alice}, phone)
+	defer s.Close(true)
 	m := h.append("hello", true)
 	phone.await(t, "hello/1")
 	h.awaitStatus(m.ID, esh3ar.Sent)
@@ -158,8 +158,8 @@ func TestNobodyThereIsPending(t *testing.T) {
 	m := h.append("later", true)
 	h.awaitStatus(m.ID, esh3ar.Pending)
 	phone := &socket{}
-	s := h.engine.Connect(alice, phone)
-	defer s.Close()
+	s := h.engine.Connect(delivery.Device{Recipient: alice}, phone)
+	defer s.Close(true)
 	phone.await(t, "later/1")
 }
 
@@ -168,8 +168,8 @@ func TestTheSweepDeliversWhatNoHintSaid(t *testing.T) {
 	t.Parallel()
 	h := open(t, delivery.Options{SweepEvery: 20 * time.Millisecond})
 	phone := &socket{}
-	s := h.engine.Connect(alice, phone)
-	defer s.Close()
+	s := h.engine.Connect(delivery.Device{Recipient: alice}, phone)
+	defer s.Close(true)
 	first := h.append("hinted", true)
 	phone.await(t, "hinted/1")
 	acknowledge(t, s, first.ID)
@@ -190,8 +190,8 @@ func TestAFullConnectionGetsItAllInOrderWhenThereIsRoom(t *testing.T) {
 	h := open(t, delivery.Options{})
 	phone := &socket{}
 	phone.full.Store(true)
-	s := h.engine.Connect(alice, phone)
-	defer s.Close()
+	s := h.engine.Connect(delivery.Device{Recipient: alice}, phone)
+	defer s.Close(true)
 	for i := range 5 {
 		h.append(fmt.Sprint(i), true)
 	}
@@ -204,15 +204,15 @@ func TestAFullConnectionGetsItAllInOrderWhenThereIsRoom(t *testing.T) {
 func TestARepeatNeedsASignOfLife(t *testing.T) {
 	t.Parallel()
 	h := open(t, delivery.Options{Rules: delivery.Rules{
-		AckTimeout: 50 * time.Millisecond, Backoff: flow.Backoff{Base: 10 * time.Millisecond, Cap: 20 * time.Millisecond, Attempts: 5},
+		AckTimeout: 50 * time.Millisecond, Backoff: flow.Backoff{Base: 10 * time.Millisecond, Cap: 20 * time.Millisecond},
 	}})
 	phone := &socket{}
-	s := h.engine.Connect(alice, phone)
-	defer s.Close()
+	s := h.engine.Connect(delivery.Device{Recipient: alice}, phone)
+	defer s.Close(true)
 	m := h.append("once", true)
 	phone.await(t, "once/1")
-	other := h.engine.Connect(alice, &socket{}) // something else goes on meanwhile
-	other.Close()
+	other := h.engine.Connect(delivery.Device{Recipient: alice}, &socket{}) // something else goes on meanwhile
+	other.Close(true)
 	if got := phone.received(); len(got) != 1 {
 		t.Errorf("repeated to a silent phone: %v", got)
 	}
@@ -230,9 +230,9 @@ func TestTheFirstAcknowledgementSettlesForAllDevices(t *testing.T) {
 	t.Parallel()
 	h := open(t, delivery.Options{Rules: delivery.Rules{Window: 2}})
 	one, two := &socket{}, &socket{}
-	s1, s2 := h.engine.Connect(alice, one), h.engine.Connect(alice, two)
-	defer s1.Close()
-	defer s2.Close()
+	s1, s2 := h.engine.Connect(delivery.Device{Recipient: alice}, one), h.engine.Connect(delivery.Device{Recipient: alice}, two)
+	defer s1.Close(true)
+	defer s2.Close(true)
 	var ids []esh3ar.MessageID
 	for i := range 4 {
 		ids = append(ids, h.append(fmt.Sprint(i), true).ID)
@@ -248,8 +248,8 @@ func TestForeignAndUnknownIDsAreIgnored(t *testing.T) {
 	t.Parallel()
 	h := open(t, delivery.Options{})
 	m := h.append("hers", true)
-	stranger := h.engine.Connect(alice+1, &socket{})
-	defer stranger.Close()
+	stranger := h.engine.Connect(delivery.Device{Recipient: alice + 1}, &socket{})
+	defer stranger.Close(true)
 	acknowledge(t, stranger, m.ID, esh3ar.NewMessageID())
 	h.awaitStatus(m.ID, esh3ar.Pending)
 }
@@ -268,16 +268,16 @@ func TestManyAtOnce(t *testing.T) {
 	for range 3 {
 		group.Go(func() {
 			for range 20 {
-				s := h.engine.Connect(alice, &socket{})
+				s := h.engine.Connect(delivery.Device{Recipient: alice}, &socket{})
 				s.Writable()
-				s.Close()
+				s.Close(true)
 			}
 		})
 	}
 	group.Wait()
 	phone := &socket{}
-	s := h.engine.Connect(alice, phone)
-	defer s.Close()
+	s := h.engine.Connect(delivery.Device{Recipient: alice}, phone)
+	defer s.Close(true)
 	acknowledged := 0
 	eventually(t, func() bool {
 		got := phone.received()
@@ -306,6 +306,6 @@ func BenchmarkIdleSession(b *testing.B) {
 	e := delivery.New(nil, delivery.Options{})
 	b.ReportAllocs()
 	for i := range b.N {
-		e.Connect(esh3ar.Recipient(i), &socket{})
+		e.Connect(delivery.Device{Recipient: esh3ar.Recipient(i)}, &socket{})
 	}
 }

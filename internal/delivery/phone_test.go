@@ -3,6 +3,7 @@ package delivery
 import (
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/esh3artech/esh3ar"
 )
@@ -14,17 +15,22 @@ func (w *world) step(c *simConn, ev event, fails bool) {
 	}
 	var fx effects
 	s := &c.step
+	if (ev.kind == tickEvent || ev.kind == closeEvent) && s.onTrial() {
+		d := w.device(c)
+		s.hearGate(&simRules, d.breaker.state(w.now), d.breaker.opensAt, &fx)
+	}
 	switch ev.kind {
 	case openEvent:
-		s.open(&simRules, &fx)
+		d := w.device(c)
+		s.open(&simRules, d.breaker.state(w.now), d.breaker.opensAt, &fx)
 	case hintEvent:
-		s.hint(&simRules, ev.seq, ev.message, &fx)
+		s.hint(&simRules, ev.seq, ev.message, w.now, &fx)
 	case ackEvent:
 		s.acknowledge(&simRules, ev.ids, ev.read, ev.call, w.now, &fx)
 	case upToEvent:
 		s.acknowledgeUpTo(&simRules, ev.seq, ev.call, w.now, &fx)
 	case pageEvent:
-		w.readInbox(ev, fails, func(page *esh3ar.InboxPage, err error) { s.page(&simRules, page, err, &fx) })
+		w.readInbox(ev, fails, func(page *esh3ar.InboxPage, err error) { s.page(&simRules, page, err, w.now, &fx) })
 	case settledEvent:
 		s.settled(&simRules, ev.result.ticket, ev.result.settled, ev.result.err, w.now, &fx)
 	case reloadedEvent:
@@ -42,6 +48,8 @@ func (w *world) step(c *simConn, ev event, fails bool) {
 		s.tick(&simRules, w.now, c.heard, func(n int64) int64 { return n / 2 }, &fx)
 	case resumedEvent:
 		s.resumed(&simRules, w.now)
+	case closeEvent:
+		s.close(&simRules, ev.byPeer, w.now, &fx)
 	}
 	w.carryOut(c, &fx)
 	w.checkWindow(c)
@@ -69,7 +77,7 @@ func (b *simInbox) pending(q *esh3ar.InboxQuery) (page esh3ar.InboxPage) {
 			continue
 		}
 		for _, m := range b.messages {
-			if int(m.Priority) != p || m.Seq <= q.After[p] || m.Status.Ends() {
+			if m == nil || int(m.Priority) != p || m.Seq <= q.After[p] || m.Status.Ends() {
 				continue
 			}
 			if len(page.Records) >= q.Limit || len(page.Records) > 0 && bytes+m.Size() > q.Bytes {
@@ -89,13 +97,21 @@ func (w *world) carryOut(c *simConn, fx *effects) {
 		d.call(d.err)
 	}
 	for _, st := range fx.settles {
+		w.checkSpent(c, &st)
 		w.settles = append(w.settles, simSettle{c, st})
 	}
 	for _, other := range w.conns {
-		if len(fx.ended) > 0 && other != c && other.inbox == c.inbox {
+		if other == c || other.inbox != c.inbox {
+			continue
+		}
+		if len(fx.ended) > 0 {
 			other.mailbox = append(other.mailbox, event{kind: endedEvent, ids: fx.ended})
 		}
+		if len(fx.lapsed) > 0 {
+			other.mailbox = append(other.mailbox, event{kind: lapsedEvent, ids: fx.lapsed})
+		}
 	}
+	w.judge(c, fx.verdict)
 	if fx.read != nil {
 		c.mailbox = append(c.mailbox, event{kind: pageEvent, result: &result{page: c.inbox.pending(fx.read)}})
 	}
@@ -103,6 +119,40 @@ func (w *world) carryOut(c *simConn, fx *effects) {
 		c.mailbox = append(c.mailbox, event{kind: reloadedEvent, ids: []esh3ar.MessageID{id}})
 	}
 	w.write(c, fx)
+}
+
+// judge is the shell's part of the breaker.
+func (w *world) judge(c *simConn, v verdict) {
+	d := w.device(c)
+	switch v {
+	case none:
+	case healthy:
+		d.breaker = breaker{}
+	case failing:
+		d.breaker.fail(&simRules.Breaker, w.now, func(n int64) int64 { return n / 2 })
+	}
+}
+
+// checkSpent holds a settlement that spends an attempt against what may: a phone that was heard of and did not
+// acknowledge in time, or one that was on trial and closed over the message.
+func (w *world) checkSpent(c *simConn, st *settlement) {
+	for i := range st.changes {
+		change := &st.changes[i]
+		if change.To != esh3ar.Failed && change.To != esh3ar.Scheduled {
+			continue
+		}
+		push := c.by[pushKey{change.Message, change.Life}]
+		switch {
+		case push == nil:
+			w.breaks("an attempt of what was never pushed here is spent")
+		case c.ending && !c.judged:
+			w.breaks("%d: the close of a connection spent an attempt, and its device was not on trial", push.seq)
+		case !c.ending && c.heard <= push.heard:
+			w.breaks("%d: an attempt was spent without a sign of life", push.seq)
+		case !c.ending && w.now.Sub(push.at) < simRules.AckTimeout:
+			w.breaks("%d: an attempt was spent after %s", push.seq, w.now.Sub(push.at))
+		}
+	}
 }
 
 // write is the socket.
@@ -130,14 +180,21 @@ func (w *world) write(c *simConn, fx *effects) {
 // receive is a batch of first deliveries at the phone.
 func (w *world) receive(c *simConn, batch Batch) {
 	for _, p := range batch.Pushes {
-		m := w.byID[p.Message.ID]
-		if c.by[m.ID] != nil {
-			w.breaks("%s/%d was pushed twice on one connection and not as a repeat", m.Recipient, m.Seq)
+		m, seq := w.byID[p.Message.ID], p.Message.Seq
+		key := pushKey{m.ID, c.step.window.find(m.ID).life}
+		if c.by[key] != nil {
+			w.breaks("%s/%d was pushed twice on one connection and not as a repeat", m.Recipient, seq)
 		}
 		for _, earlier := range c.pushes {
-			if earlier.m.Priority == m.Priority && earlier.m.Seq > m.Seq {
-				w.breaks("%s/%d came after %d of the same lane", m.Recipient, m.Seq, earlier.m.Seq)
+			if earlier.m.Priority == m.Priority && earlier.seq > seq {
+				w.breaks("%s/%d came after %d of the same lane", m.Recipient, seq, earlier.seq)
 			}
+		}
+		if p.Message.Expired(esh3ar.TimeOf(w.now)) {
+			w.breaks("%s/%d was pushed after its time", m.Recipient, seq)
+		}
+		if c.judged && w.now.Before(c.waits) {
+			w.breaks("%s/%d was pushed to a device that failed %d times", m.Recipient, seq, w.device(c).failures)
 		}
 		if m.Recipient != c.inbox.recipient {
 			w.breaks("%s/%d reached %s", m.Recipient, m.Seq, c.inbox.recipient)
@@ -145,44 +202,53 @@ func (w *world) receive(c *simConn, batch Batch) {
 		if c.step.backingOff(m.Priority) {
 			w.breaks("%s/%d was pushed while its lane was backing off", m.Recipient, m.Seq)
 		}
-		push := &simPush{m: m, at: w.now, heard: c.heard, attempt: p.Attempt}
-		c.pushes, c.by[m.ID] = append(c.pushes, push), push
+		push := &simPush{m: m, seq: seq, at: w.now, heard: c.heard, attempt: p.Attempt}
+		c.pushes, c.by[key] = append(c.pushes, push), push
+		c.pushedAt = w.now
 		m.received = true
-		w.note("%s got %d", c.name(), m.Seq)
+		if m.Life == key.life {
+			m.pushes++
+		}
+		w.note("%s got %d", c.name(), seq)
 	}
 }
 
 // receiveRepeat checks that a repeat was due: the oldest of its lane, in time, and after a sign of life.
 func (w *world) receiveRepeat(c *simConn, p *Push) {
-	push := c.by[p.Message.ID]
+	push := c.by[pushKey{p.Message.ID, c.step.window.find(p.Message.ID).life}]
 	if push == nil {
 		w.breaks("a repeat of %d that was never pushed here", p.Message.Seq)
 		return
 	}
 	least := simRules.AckTimeout + simRules.Backoff.Base/2
 	if waited := w.now.Sub(push.at); waited < least {
-		w.breaks("%d was repeated after %s", push.m.Seq, waited)
+		w.breaks("%d was repeated after %s", push.seq, waited)
 	}
 	if c.heard <= push.heard {
-		w.breaks("%d was repeated without a sign of life", push.m.Seq)
+		w.breaks("%d was repeated without a sign of life", push.seq)
 	}
 	if p.Attempt <= push.attempt || p.Attempt > push.m.Attempts {
-		w.breaks("%d was repeated as attempt %d after %d, the store has %d", push.m.Seq, p.Attempt, push.attempt, push.m.Attempts)
+		w.breaks("%d was repeated as attempt %d after %d, the store has %d", push.seq, p.Attempt, push.attempt, push.m.Attempts)
 	}
+	if p.Attempt > simRules.Attempts {
+		w.breaks("%d was repeated as attempt %d", push.seq, p.Attempt)
+	}
+	if p.Message.Expired(esh3ar.TimeOf(w.now)) {
+		w.breaks("%d was repeated after its time", push.seq)
+	}
+	push.m.pushes++
+	c.pushedAt = w.now
 	push.at, push.heard, push.attempt = w.now, c.heard, p.Attempt
-	w.note("%s got %d again", c.name(), push.m.Seq)
+	w.note("%s got %d again", c.name(), push.seq)
 }
 
 // phoneAcks acknowledges one of what the phone has, or one of another connection's.
 func (w *world) phoneAcks(c *simConn, o op) {
-	if len(c.inbox.messages) == 0 {
-		return
-	}
-	m := c.inbox.messages[o.b%uint32(len(c.inbox.messages))]
+	m := c.inbox.pick(o.b)
 	if o.b%8 != 0 && len(c.pushes) > 0 {
 		m = c.pushes[o.b/8%uint32(len(c.pushes))].m
 	}
-	if !m.received {
+	if m == nil || !m.received {
 		return
 	}
 	ids := []esh3ar.MessageID{m.ID}
@@ -194,7 +260,7 @@ func (w *world) phoneAcks(c *simConn, o op) {
 
 // acknowledge calls, and checks at the completion that what it promised is durable.
 func (w *world) acknowledge(c *simConn, ids []esh3ar.MessageID, read bool) {
-	c.heard++
+	w.heard(c, ids)
 	w.step(c, event{kind: ackEvent, ids: ids, read: read, call: w.durable(c, ids, read)}, false)
 }
 
@@ -212,7 +278,7 @@ func (w *world) durable(c *simConn, ids []esh3ar.MessageID, read bool) func(erro
 			if m.Recipient == c.inbox.recipient && m.Status.Rank() < least.Rank() {
 				w.breaks("an acknowledgement of %d was completed and is not durable", m.Seq)
 			}
-			if m.Recipient != c.inbox.recipient && m.Status.Ends() && !m.received && !m.canceled {
+			if m.Recipient != c.inbox.recipient && m.Status.Rank() >= esh3ar.Delivered.Rank() && !m.received {
 				w.breaks("a foreign acknowledgement ended %d", m.Seq)
 			}
 		}
@@ -222,14 +288,14 @@ func (w *world) durable(c *simConn, ids []esh3ar.MessageID, read bool) func(erro
 // phoneAcksUpTo acknowledges by seq; what that covers is told by the phone's own list of first pushes.
 func (w *world) phoneAcksUpTo(c *simConn, o op) {
 	seq := esh3ar.Seq(o.b % uint32(len(c.inbox.messages)+2))
-	at := slices.IndexFunc(c.pushes, func(p *simPush) bool { return p.m.Seq == seq })
+	at := slices.IndexFunc(c.pushes, func(p *simPush) bool { return p.seq == seq })
 	var covered []esh3ar.MessageID
 	for _, p := range c.pushes[:at+1] {
 		covered = append(covered, p.m.ID)
 	}
 	untouched := w.undelivered(covered)
-	c.heard++
 	before := len(w.settles)
+	w.heard(c, covered)
 	w.step(c, event{kind: upToEvent, seq: seq, call: w.durable(c, covered, false)}, false)
 	for _, st := range w.settles[before:] {
 		for _, change := range st.changes {
@@ -276,21 +342,51 @@ func (w *world) apply(c *esh3ar.Change) esh3ar.Settled {
 	if m == nil || m.Recipient != c.Recipient {
 		return esh3ar.Settled{Message: c.Message}
 	}
-	result := esh3ar.Settled{Found: true, Message: c.Message}
+	result := esh3ar.Settled{Found: true, Message: c.Message, Recipient: m.Recipient, Seq: m.Seq}
 	switch {
+	case c.Life != 0 && c.Life != m.Life:
 	case c.To == esh3ar.Scheduled:
 		if m.Attempts == c.Attempt-1 && !m.Status.Ends() {
 			m.Attempts, result.Applied = c.Attempt, true
+			if m.Attempts > m.pushes+1 {
+				w.breaks("%s/%d has %d attempts and was pushed %d times", m.Recipient, m.Seq, m.Attempts, m.pushes)
+			}
 		}
 	case m.CanBecome(esh3ar.Stage{Life: m.Life, Status: c.To}):
 		m.Status, result.Applied = c.To, true
 		m.Attempts = max(m.Attempts, c.Attempt)
-		if c.To.Ends() && !m.received {
-			w.breaks("%s/%d is %s and nobody received it", m.Recipient, m.Seq, c.To)
-		}
+		w.checkEnd(m, c)
 	}
 	result.Progress = m.Progress
 	return result
+}
+
+// checkEnd holds an end against what may bring it.
+func (w *world) checkEnd(m *simMessage, c *esh3ar.Change) {
+	switch {
+	case !c.To.Ends():
+	case c.To == esh3ar.Expired:
+		if !m.Expired(esh3ar.TimeOf(w.now)) {
+			w.breaks("%s/%d expired before its time", m.Recipient, m.Seq)
+		}
+	case !m.received:
+		w.breaks("%s/%d is %s and nobody received it", m.Recipient, m.Seq, c.To)
+	case c.To == esh3ar.Failed && (m.Attempts < simRules.Attempts || m.pushes < simRules.Attempts || c.Reason == ""):
+		w.breaks("%s/%d failed after %d attempts and %d pushes, reason %q", m.Recipient, m.Seq, m.Attempts, m.pushes, c.Reason)
+	}
+}
+
+// heard is a sign of life; if it acknowledges something that was pushed here, the device is well.
+func (w *world) heard(c *simConn, ids []esh3ar.MessageID) {
+	c.heard++
+	win := c.step.window // it forgets what ended elsewhere long ago; an acknowledgement of that says nothing of the device
+	if win != nil && slices.ContainsFunc(ids, func(id esh3ar.MessageID) bool { return win.find(id) != nil }) {
+		c.acked = true
+		w.device(c).failures = 0
+		for _, other := range w.conns { // they are off the hook too
+			other.judged = other.judged && other.device != c.device
+		}
+	}
 }
 
 // checkWindow counts the window anew and holds it against its bounds.
@@ -300,7 +396,10 @@ func (w *world) checkWindow(c *simConn) {
 		return
 	}
 	messages, bytes := 0, 0
-	for _, e := range win.entries {
+	for i, e := range win.entries {
+		if e.state == unacked && slices.ContainsFunc(win.entries[i+1:], func(later entry) bool { return later.id == e.id }) {
+			w.breaks("%d waits for an acknowledgement, and so does its next life", e.seq)
+		}
 		if e.state == unacked {
 			messages++
 			bytes += int(e.size)
@@ -308,6 +407,12 @@ func (w *world) checkWindow(c *simConn) {
 	}
 	if messages != win.messages || bytes != win.bytes {
 		w.breaks("the window counts %d and %d bytes, holds %d and %d", win.messages, win.bytes, messages, bytes)
+	}
+	if c.acked && c.step.gate != Closed {
+		w.breaks("a device that acknowledged is on trial")
+	}
+	if c.judged && !c.acked && messages > 1 {
+		w.breaks("%d messages are unacknowledged by a device on trial", messages)
 	}
 	if messages > simRules.Window+c.returned {
 		w.breaks("%d messages are unacknowledged", messages)
@@ -328,7 +433,7 @@ func (w *world) rest() {
 	// Where no hint and no read went wrong, hints alone must have brought everything; else the sweep helps.
 	w.settle(w.mishaps, func(c *simConn) {
 		for _, m := range c.inbox.messages {
-			if !m.Status.Ends() && c.by[m.ID] == nil {
+			if m != nil && !m.Status.Ends() && c.by[pushKey{m.ID, m.Life}] == nil {
 				w.breaks("%s is connected and at rest, and %d of its inbox was never pushed there", c.name(), m.Seq)
 			}
 		}
@@ -337,12 +442,14 @@ func (w *world) rest() {
 		c.closed = true
 	}
 	w.conns = nil
-	for _, box := range w.inboxes {
-		w.connect(box)
+	w.pass(time.Minute) // whatever is scheduled is due
+	w.due()
+	for i, box := range w.inboxes {
+		w.connect(box, uint32(i))
 	}
 	w.settle(true, nil)
 	for _, m := range w.byID {
-		if !m.Status.Ends() || !m.received && !m.canceled {
+		if !m.Status.Ends() || !m.received && !m.canceled && m.Status != esh3ar.Expired {
 			w.breaks("%s/%d is %s at rest, received %t: lost", m.Recipient, m.Seq, m.Status, m.received)
 		}
 	}
@@ -352,6 +459,7 @@ func (w *world) rest() {
 // the last of it.
 func (w *world) settle(sweep bool, check func(*simConn)) {
 	for range 400 {
+		w.due()
 		if sweep {
 			w.sweep()
 		}

@@ -68,6 +68,9 @@ func (s *session) restartTimers(rules *Rules, now time.Time) {
 
 // due is when the session next wants the time; zero: not.
 func (s *session) due() (next time.Time) {
+	if s.gate == Open {
+		next = s.opensAt
+	}
 	if s.lanes == nil {
 		return next
 	}
@@ -96,12 +99,17 @@ func (s *session) tick(rules *Rules, now time.Time, heard int64, random func(int
 		}
 		if t.phase == delaying {
 			t.phase, e.pending = repeating, true
-			s.prepare(e, now, fx)
+			s.prepare(rules, e, now, fx)
 			continue
 		}
 		if heard <= e.heard {
 			// No sign of life since the push: the timer stands, and either the phone is heard of or its connection ends.
 			t.due = now.Add(rules.AckTimeout / 4)
+			continue
+		}
+		if e.exhausted(rules) {
+			t.phase, e.pending = repeating, true
+			s.prepare(rules, e, now, fx)
 			continue
 		}
 		*t = laneTimer{delaying, now.Add(rules.Backoff.Delay(int(e.attempt), random))}
@@ -120,20 +128,51 @@ func (s *session) resumed(rules *Rules, now time.Time) {
 	}
 }
 
-// prepare counts the attempt of a repeat, unless that is done already and only the push failed.
-func (s *session) prepare(e *entry, now time.Time, fx *effects) {
+// exhausted tells whether the newest push was the last that the message had.
+func (e *entry) exhausted(rules *Rules) bool { return !e.counted && int(e.attempt) >= rules.Attempts }
+
+// prepare counts the attempt of a repeat, unless that is done already and only the push failed. Behind the last attempt
+// there is no repeat: the message becomes a dead letter.
+func (s *session) prepare(rules *Rules, e *entry, now time.Time, fx *effects) {
 	if e.counted {
 		fx.reloads = append(fx.reloads, e.id)
 		return
 	}
-	count := esh3ar.Change{
+	t := ticket{kind: attemptTicket, ids: []esh3ar.MessageID{e.id}}
+	if e.exhausted(rules) {
+		t.kind = failTicket
+	}
+	fx.settles = append(fx.settles, settlement{changes: s.spend(rules, e, now), ticket: t})
+}
+
+// spend is what becomes of a message whose newest push went unacknowledged.
+func (s *session) spend(rules *Rules, e *entry, now time.Time) []esh3ar.Change {
+	next := esh3ar.Change{
 		Message: e.id, Recipient: s.recipient, Life: e.life, Attempt: int(e.attempt) + 1, At: esh3ar.TimeOf(now),
 	}
-	sent := count // the first push may be unknown to the store: its settlement can have failed
+	sent := next // the first push may be unknown to the store: its settlement can have failed
 	sent.To, sent.Attempt = esh3ar.Sent, int(e.attempt)
-	fx.settles = append(fx.settles, settlement{
-		changes: []esh3ar.Change{sent, count}, ticket: ticket{kind: attemptTicket, ids: []esh3ar.MessageID{e.id}},
-	})
+	if e.exhausted(rules) {
+		next.To, next.Attempt, next.Reason = esh3ar.Failed, int(e.attempt), esh3ar.ReasonAttemptsSpent
+	}
+	return []esh3ar.Change{sent, next}
+}
+
+// failed is the result of making a dead letter.
+func (s *session) failed(rules *Rules, id esh3ar.MessageID, results []esh3ar.Settled, err error, now time.Time, fx *effects) {
+	e := s.unacked(id)
+	if e == nil { // acknowledged meanwhile: if that fails the next timeout comes here again
+		s.abandonRepeat(id)
+		return
+	}
+	if err != nil {
+		s.delayAgain(e, now)
+		return
+	}
+	if results[len(results)-1].Applied {
+		fx.lapsed = append(fx.lapsed, id)
+	}
+	s.endedElsewhere(rules, []esh3ar.MessageID{id}, endOf(results[len(results)-1].Progress.Status), now, fx)
 }
 
 // counted is the result of counting an attempt. Another device may have counted it, or ended the message.
@@ -167,6 +206,9 @@ func (s *session) reloaded(rules *Rules, id esh3ar.MessageID, record *esh3ar.Rec
 		s.delayAgain(e, now)
 	case record.Status.Ends() || record.Life != e.life:
 		s.endedElsewhere(rules, []esh3ar.MessageID{id}, endOf(record.Status), now, fx)
+	case record.Expired(esh3ar.TimeOf(now)):
+		s.expire(&record.Message, e.life, now, fx)
+		s.endedElsewhere(rules, []esh3ar.MessageID{id}, lapsed, now, fx)
 	default:
 		fx.repeat = &Push{Message: &record.Message, Attempt: int(e.attempt)}
 	}
@@ -184,6 +226,7 @@ func (s *session) repeated(rules *Rules, id esh3ar.MessageID, ok bool, now time.
 		s.delayAgain(e, now)
 		return
 	}
+	s.pushedAt = now
 	e.pushed, e.heard, e.counted, e.pending = now, heard, false, false
 	s.setTimer(e.lane, laneTimer{awaiting, now.Add(rules.AckTimeout)})
 	s.more = true // the lane is free again

@@ -12,7 +12,9 @@ type Rules struct {
 	Window      int           // messages unacknowledged at a time
 	WindowBytes int           // bytes of those; one message alone may be larger
 	AckTimeout  time.Duration // from a push to its acknowledgement
+	Attempts    int           // pushes of one life that may go unacknowledged; after the last the message is a dead letter
 	Backoff     flow.Backoff  // before repeats
+	Breaker     BreakerRules
 }
 
 // session is the machine of one connection. Its methods are its events; each takes what the event carries and the time,
@@ -28,24 +30,32 @@ type session struct {
 	more      bool                          // a read now may find something
 	full      bool                          // the connection refused a push
 	void      bool                          // the read under way began before that: its page is not in order any more
+	well      bool                          // the phone acknowledged something that was pushed here
+	gate      BreakerState                  // of the device's breaker, as far as this connection has to heed it
+	opensAt   time.Time                     // when an open gate becomes half open
+	pushedAt  time.Time                     // the newest push; zero: none
 	window    *window                       // nil: empty
 	lanes     *[esh3ar.Priorities]laneTimer // nil: no timer runs
 }
 
 // open starts the session: whatever the inbox holds is unknown yet.
-func (s *session) open(rules *Rules, fx *effects) {
+func (s *session) open(rules *Rules, gate BreakerState, opensAt time.Time, fx *effects) {
+	s.gate, s.opensAt = gate, opensAt
 	s.behind, s.more = true, true
 	s.pump(rules, fx)
 }
 
 // hint says that a message was stored; m may be nil when only its seq is known.
-func (s *session) hint(rules *Rules, seq esh3ar.Seq, m *esh3ar.Message, fx *effects) {
+func (s *session) hint(rules *Rules, seq esh3ar.Seq, m *esh3ar.Message, now time.Time, fx *effects) {
 	s.highest = max(s.highest, seq)
 	switch {
 	case s.behind:
 		s.more = s.more || seq > s.counter
 		s.pump(rules, fx)
 	case seq <= s.seen:
+	case seq == s.seen+1 && m != nil && m.Expired(esh3ar.TimeOf(now)):
+		s.seen = seq
+		s.expire(m, 1, now, fx)
 	case seq == s.seen+1 && m != nil && s.takes(rules, m):
 		s.seen = seq
 		fx.batch.Live = true
@@ -74,13 +84,21 @@ func (s *session) takes(rules *Rules, m *esh3ar.Message) bool {
 
 // room is how many messages the window takes.
 func (s *session) room(rules *Rules) int {
+	most := rules.Window
+	switch s.gate {
+	case Closed:
+	case HalfOpen:
+		most = 1
+	case Open:
+		return 0
+	}
 	if s.window == nil {
-		return rules.Window
+		return most
 	}
 	if s.window.messages > 0 && s.window.bytes >= rules.WindowBytes {
 		return 0
 	}
-	return rules.Window - s.window.messages
+	return most - s.window.messages
 }
 
 // pump reads the inbox if the session is behind, a read may find something, and the window takes it.
@@ -107,7 +125,7 @@ func (s *session) pump(rules *Rules, fx *effects) {
 }
 
 // page is the result of a read; err means that the store could not answer, and the sweep will ask again.
-func (s *session) page(rules *Rules, page *esh3ar.InboxPage, err error, fx *effects) {
+func (s *session) page(rules *Rules, page *esh3ar.InboxPage, err error, now time.Time, fx *effects) {
 	s.reading = false
 	if s.void {
 		s.void, s.more = false, true
@@ -118,7 +136,7 @@ func (s *session) page(rules *Rules, page *esh3ar.InboxPage, err error, fx *effe
 		return
 	}
 	s.counter = max(s.counter, page.Counter)
-	taken := s.takePage(rules, page, fx)
+	taken := s.takePage(rules, page, now, fx)
 	if page.Ended && taken == len(page.Records) && s.highest <= page.Counter {
 		s.behind = false
 		s.seen = page.Counter
@@ -132,7 +150,7 @@ func (s *session) page(rules *Rules, page *esh3ar.InboxPage, err error, fx *effe
 
 // takePage pushes what still may go. A lane may have gone into backoff during the read, and a first message may be larger
 // than what is left of the window: what does not go now is read again, and so is all behind it in its lane.
-func (s *session) takePage(rules *Rules, page *esh3ar.InboxPage, fx *effects) (taken int) {
+func (s *session) takePage(rules *Rules, page *esh3ar.InboxPage, now time.Time, fx *effects) (taken int) {
 	var held [esh3ar.Priorities]bool
 	for i := range page.Records {
 		r := &page.Records[i]
@@ -141,6 +159,11 @@ func (s *session) takePage(rules *Rules, page *esh3ar.InboxPage, fx *effects) (t
 			continue
 		}
 		taken++
+		if r.Expired(esh3ar.TimeOf(now)) {
+			s.read[r.Priority] = max(s.read[r.Priority], r.Seq)
+			s.expire(&r.Message, r.Life, now, fx)
+			continue
+		}
 		s.push(Push{Message: &r.Message, Attempt: max(r.Attempts, 1), known: r.Status == esh3ar.Sent}, r.Life, fx)
 	}
 	return taken
@@ -152,6 +175,13 @@ func (s *session) fits(rules *Rules, m *esh3ar.Message) bool {
 		s.window.messages < rules.Window && s.window.bytes+m.Size() <= rules.WindowBytes
 }
 
+// expire ends a message whose time is over before it is pushed. If that is lost its task will do it.
+func (s *session) expire(m *esh3ar.Message, life esh3ar.Life, now time.Time, fx *effects) {
+	fx.settles = append(fx.settles, settlement{changes: []esh3ar.Change{{
+		Message: m.ID, Recipient: s.recipient, Life: life, To: esh3ar.Expired, At: esh3ar.TimeOf(now),
+	}}})
+}
+
 // push puts a message into the batch and into the window.
 func (s *session) push(p Push, life esh3ar.Life, fx *effects) {
 	fx.batch.Pushes = append(fx.batch.Pushes, p)
@@ -160,6 +190,9 @@ func (s *session) push(p Push, life esh3ar.Life, fx *effects) {
 	if s.window == nil {
 		s.window = &window{}
 	}
+	if e := s.window.find(m.ID); e != nil { // of a life before a replay: the phone may yet acknowledge that
+		s.window.move(e, lapsed)
+	}
 	s.window.add(entry{
 		id: m.ID, seq: m.Seq, life: life, lane: m.Priority, size: int32(m.Size()), attempt: int32(p.Attempt),
 	})
@@ -167,6 +200,7 @@ func (s *session) push(p Push, life esh3ar.Life, fx *effects) {
 
 // pushed says that a batch went out: its messages are on the way, and that is worth a status.
 func (s *session) pushed(rules *Rules, batch Batch, now time.Time, heard int64, fx *effects) {
+	s.pushedAt = now
 	if s.window == nil {
 		return
 	}

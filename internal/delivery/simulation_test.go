@@ -84,12 +84,20 @@ const (
 	opSweep
 	opCancel
 	opCrash
+	opSchedule
+	opMortal // a message with a time to live
+	opDue
+	opReplay
+	opDrop // the server ends a connection
+	opCrashLoop
+	opSilence
 	opKinds
 )
 
 var opNames = [opKinds]string{
 	"accept", "connect", "close", "event", "hint lost", "hint twice", "hint late", "ack", "ack foreign", "ack twice", "ack up to",
 	"read", "settle", "settle fails", "read fails", "fill", "drain", "pong", "time", "pause", "sweep", "cancel", "crash",
+	"schedule", "mortal", "due", "replay", "drop", "crash loop", "silence",
 }
 
 // opWeights make the common things common.
@@ -97,6 +105,7 @@ var opWeights = [opKinds]int{
 	opAccept: 12, opConnect: 4, opClose: 2, opEvent: 40, opHintLost: 2, opHintTwice: 1, opHintLate: 2, opAck: 10, opAckForeign: 1,
 	opAckTwice: 1, opUpTo: 4, opRead: 2, opSettle: 12, opSettleFails: 1, opReadFails: 1, opFill: 1, opDrain: 3, opPong: 5,
 	opTime: 6, opPause: 1, opSweep: 2, opCancel: 1, opCrash: 1,
+	opSchedule: 1, opMortal: 2, opDue: 3, opReplay: 3, opDrop: 1, opCrashLoop: 1, opSilence: 1,
 }
 
 // history makes the steps of a seed: some short, some long.

@@ -11,6 +11,8 @@ type Stats struct {
 	Refused   uint64 // pushes that a connection had no room for
 	Dropped   uint64 // pending statuses that found no room and are left to the stale walk
 	Pauses    uint64 // of the whole process
+	Due       uint64 // tasks done
+	DueFailed uint64 // tasks whose commit failed; they are tried again
 }
 
 type stats struct {
@@ -21,6 +23,8 @@ type stats struct {
 	refused   atomic.Uint64
 	dropped   atomic.Uint64
 	pauses    atomic.Uint64
+	due       atomic.Uint64
+	dueFailed atomic.Uint64
 }
 
 // Stats reads the counts.
@@ -28,6 +32,6 @@ func (e *Engine) Stats() Stats {
 	return Stats{
 		Sessions: e.stats.sessions.Load(), Published: e.stats.published.Load(), Pushed: e.stats.pushed.Load(),
 		Repeated: e.stats.repeated.Load(), Refused: e.stats.refused.Load(), Dropped: e.stats.dropped.Load(),
-		Pauses: e.stats.pauses.Load(),
+		Pauses: e.stats.pauses.Load(), Due: e.stats.due.Load(), DueFailed: e.stats.dueFailed.Load(),
 	}
 }

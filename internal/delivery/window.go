@@ -50,8 +50,9 @@ func (w *window) add(e entry) {
 	w.bytes += int(e.size)
 }
 
+// find gives the newest entry of a message: there are two when it was replayed while the phone had its last life.
 func (w *window) find(id esh3ar.MessageID) *entry {
-	for i := range w.entries {
+	for i := len(w.entries) - 1; i >= 0; i-- {
 		if w.entries[i].id == id {
 			return &w.entries[i]
 		}

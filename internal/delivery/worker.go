@@ -65,17 +65,22 @@ func (w *worker) steps(s *Session, events []event, closed bool) {
 func (s *Session) apply(ev *event, fx *effects) {
 	rules, now := &s.engine.opts.Rules, time.Now()
 	m := &s.step
+	if (ev.kind == tickEvent || ev.kind == closeEvent) && m.onTrial() {
+		gate, opensAt := s.engine.breakers.gate(s.device, now)
+		m.hearGate(rules, gate, opensAt, fx)
+	}
 	switch ev.kind {
 	case openEvent:
-		m.open(rules, fx)
+		gate, opensAt := s.engine.breakers.gate(s.device, now)
+		m.open(rules, gate, opensAt, fx)
 	case hintEvent:
-		m.hint(rules, ev.seq, ev.message, fx)
+		m.hint(rules, ev.seq, ev.message, now, fx)
 	case ackEvent:
 		m.acknowledge(rules, ev.ids, ev.read, ev.call, now, fx)
 	case upToEvent:
 		m.acknowledgeUpTo(rules, ev.seq, ev.call, now, fx)
 	case pageEvent:
-		m.page(rules, &ev.result.page, ev.result.err, fx)
+		m.page(rules, &ev.result.page, ev.result.err, now, fx)
 	case settledEvent:
 		m.settled(rules, ev.result.ticket, ev.result.settled, ev.result.err, now, fx)
 	case reloadedEvent:
@@ -92,6 +97,8 @@ func (s *Session) apply(ev *event, fx *effects) {
 		m.tick(rules, now, s.conn.LastReceived(), s.engine.opts.Random, fx)
 	case resumedEvent:
 		m.resumed(rules, now)
+	case closeEvent:
+		m.close(rules, ev.byPeer, now, fx)
 	}
 }
 
@@ -109,6 +116,12 @@ func (w *worker) flush(s *Session, published time.Time, closed bool) {
 		}
 		if len(fx.ended) > 0 {
 			s.engine.tell(s.step.recipient, s, event{kind: endedEvent, ids: fx.ended})
+		}
+		if len(fx.lapsed) > 0 {
+			s.engine.tell(s.step.recipient, s, event{kind: lapsedEvent, ids: fx.lapsed})
+		}
+		if fx.verdict != none {
+			s.engine.breakers.hear(s.device, fx.verdict, time.Now())
 		}
 		if closed {
 			return

@@ -12,8 +12,9 @@ import (
 
 // simRules are small, so that every bound is reached within a few steps.
 var simRules = Rules{
-	Window: 4, WindowBytes: 1000, AckTimeout: 10 * time.Second,
-	Backoff: flow.Backoff{Base: 5 * time.Second, Cap: 40 * time.Second, Attempts: 3},
+	Window: 4, WindowBytes: 1000, AckTimeout: 10 * time.Second, Attempts: 3,
+	Backoff: flow.Backoff{Base: 5 * time.Second, Cap: 40 * time.Second},
+	Breaker: BreakerRules{Failures: 3, Within: 10 * time.Second, Pause: flow.Backoff{Base: 8 * time.Second, Cap: 40 * time.Second}},
 }
 
 const simRecipients = 2
@@ -26,7 +27,9 @@ type world struct {
 	byID    map[esh3ar.MessageID]*simMessage
 	conns   []*simConn
 	settles []simSettle // requests that wait for a commit
-	mishaps bool        // a hint or a read went wrong: only the sweep knows
+	tasks   []esh3ar.Task
+	devices map[Device]*simDevice
+	mishaps bool // a hint or a read went wrong: only the sweep knows
 	notes   []string
 	broken  error
 }
@@ -34,7 +37,22 @@ type world struct {
 // simInbox is what the store has of one recipient.
 type simInbox struct {
 	recipient esh3ar.Recipient
-	messages  []*simMessage // by seq
+	messages  []*simMessage // by seq; nil where a replay left a hole
+}
+
+// pick gives one of the messages, or nil.
+func (b *simInbox) pick(n uint32) *simMessage {
+	if len(b.messages) == 0 {
+		return nil
+	}
+	return b.messages[n%uint32(len(b.messages))]
+}
+
+// simDevice is a phone: the real breaker, and what the world knows without asking it.
+type simDevice struct {
+	breaker  breaker
+	failures int       // connections in a row that ended right after a push, without an acknowledgement
+	failedAt time.Time // the last of them
 }
 
 // simMessage is a stored message.
@@ -43,6 +61,7 @@ type simMessage struct {
 	esh3ar.Progress
 	received bool // by any phone
 	canceled bool
+	pushes   int // in this life
 }
 
 // simSettle is a settlement on its way to a commit.
@@ -54,19 +73,32 @@ type simSettle struct {
 // simConn is a connection: the machine, its mailbox, and the phone at the other end.
 type simConn struct {
 	step     session
+	device   Device
 	inbox    *simInbox
 	mailbox  []event
 	closed   bool
 	full     bool
-	returned int // messages that failed settlements gave back to the window
+	returned int       // messages that failed settlements gave back to the window
+	judged   bool      // its device had failed too often when it connected
+	waits    time.Time // how long it gets nothing then, at least
+	acked    bool      // something that was pushed here
+	pushedAt time.Time
+	ending   bool // its end is being handled
 	heard    int64
 	pushes   []*simPush // first pushes, in order
-	by       map[esh3ar.MessageID]*simPush
+	by       map[pushKey]*simPush
+}
+
+// pushKey is what is pushed once on a connection.
+type pushKey struct {
+	id   esh3ar.MessageID
+	life esh3ar.Life
 }
 
 // simPush is what the phone knows of a message.
 type simPush struct {
 	m       *simMessage
+	seq     esh3ar.Seq
 	at      time.Time // of the newest push
 	heard   int64     // by then
 	attempt int
@@ -74,7 +106,7 @@ type simPush struct {
 }
 
 func newWorld() *world {
-	w := &world{now: time.UnixMilli(1_700_000_000_000), byID: map[esh3ar.MessageID]*simMessage{}}
+	w := &world{now: time.UnixMilli(1_700_000_000_000), byID: map[esh3ar.MessageID]*simMessage{}, devices: map[Device]*simDevice{}}
 	for i := range w.inboxes {
 		w.inboxes[i] = &simInbox{recipient: esh3ar.Recipient(967771000000 + i)}
 	}
@@ -104,7 +136,15 @@ func (w *world) do(o op) {
 	case opAccept:
 		w.accept(o)
 	case opConnect:
-		w.connect(w.inboxes[o.a%simRecipients])
+		w.connect(w.inboxes[o.a%simRecipients], o.b)
+	case opSchedule, opMortal:
+		w.acceptOne(o)
+	case opDue:
+		w.due()
+	case opCrashLoop:
+		w.crashLoop(o)
+	case opReplay:
+		w.replay(o)
 	case opCrash:
 		w.crash()
 	case opTime:
@@ -127,9 +167,10 @@ func (w *world) do(o op) {
 // doConn is a step of one connection.
 func (w *world) doConn(c *simConn, o op) {
 	switch o.kind {
-	case opClose:
-		c.closed = true
-		w.note("%s closed", c.name())
+	case opSilence:
+		w.silence(c, o)
+	case opClose, opDrop:
+		w.end(c, o.kind == opClose)
 	case opEvent:
 		w.deliver(c, c.nextEvent(o.b), false)
 	case opReadFails:
@@ -140,8 +181,8 @@ func (w *world) doConn(c *simConn, o op) {
 		w.phoneAcks(c, o)
 	case opAckForeign:
 		other := w.inboxes[(o.b+1)%simRecipients]
-		if n := len(other.messages); n > 0 && other != c.inbox {
-			w.acknowledge(c, []esh3ar.MessageID{other.messages[o.b%uint32(n)].ID}, false)
+		if m := other.pick(o.b); m != nil && other != c.inbox {
+			w.acknowledge(c, []esh3ar.MessageID{m.ID}, false)
 		}
 	case opUpTo:
 		w.phoneAcksUpTo(c, o)
@@ -184,32 +225,107 @@ func (c *simConn) name() string { return fmt.Sprintf("%p", c)[8:] }
 func (w *world) accept(o op) {
 	box := w.inboxes[o.a%simRecipients]
 	for range 1 + o.b%3 {
-		w.ids++
-		m := &simMessage{}
-		m.ID = esh3ar.MessageIDAt(esh3ar.TimeOf(w.now), [10]byte{2: byte(w.ids >> 16), 3: byte(w.ids >> 8), 4: byte(w.ids)})
-		m.Recipient, m.Seq = box.recipient, esh3ar.Seq(len(box.messages)+1)
-		m.Priority = esh3ar.Priority((o.b >> 8) % esh3ar.Priorities)
-		m.Content = strings.Repeat("x", int(o.b>>16)%700)
-		m.Stage = esh3ar.Stage{Life: 1, Status: esh3ar.Queued}
-		box.messages = append(box.messages, m)
-		w.byID[m.ID] = m
-		w.note("%s/%d %s", box.recipient, m.Seq, m.Priority)
-		for _, c := range w.conns {
-			if c.inbox == box && !c.closed {
-				copied := m.Message
-				c.mailbox = append(c.mailbox, event{kind: hintEvent, seq: m.Seq, message: &copied})
-			}
+		m := w.newMessage(box, o)
+		w.enter(box, m)
+		w.hint(box, m, true)
+	}
+}
+
+func (w *world) newMessage(box *simInbox, o op) *simMessage {
+	w.ids++
+	m := &simMessage{}
+	m.ID = esh3ar.MessageIDAt(esh3ar.TimeOf(w.now), [10]byte{2: byte(w.ids >> 16), 3: byte(w.ids >> 8), 4: byte(w.ids)})
+	m.Recipient, m.Life = box.recipient, 1
+	m.Priority = esh3ar.Priority((o.b >> 8) % esh3ar.Priorities)
+	m.Content = strings.Repeat("x", int(o.b>>16)%700)
+	w.byID[m.ID] = m
+	return m
+}
+
+// enter gives a message the next seq.
+func (w *world) enter(box *simInbox, m *simMessage) {
+	m.Seq, m.Status = esh3ar.Seq(len(box.messages)+1), esh3ar.Queued
+	box.messages = append(box.messages, m)
+	w.note("%s/%d %s", box.recipient, m.Seq, m.Priority)
+}
+
+// hint sends word of a message to the recipient's connections, with the message or without.
+func (w *world) hint(box *simInbox, m *simMessage, whole bool) {
+	for _, c := range w.conns {
+		if c.inbox != box || c.closed {
+			continue
+		}
+		ev := event{kind: hintEvent, seq: m.Seq}
+		if whole {
+			copied := m.Message
+			ev.message = &copied
+		}
+		c.mailbox = append(c.mailbox, ev)
+	}
+}
+
+func (w *world) connect(box *simInbox, device uint32) *simConn {
+	c := &simConn{inbox: box, by: map[pushKey]*simPush{}, device: Device{Recipient: box.recipient, ID: fmt.Sprint(device % 2)}}
+	c.step.recipient = box.recipient
+	d := w.device(c)
+	c.judged, c.waits = d.failures >= simRules.Breaker.Failures, d.failedAt.Add(simRules.Breaker.Pause.Base/2)
+	w.conns = append(w.conns, c)
+	w.note("%s of %s, device %s", c.name(), box.recipient, c.device.ID)
+	w.step(c, event{kind: openEvent}, false)
+	if !c.judged && c.step.gate != Closed {
+		w.breaks("%s is on trial after %d failures", c.name(), d.failures)
+	}
+	return c
+}
+
+func (w *world) device(c *simConn) *simDevice {
+	d := w.devices[c.device]
+	if d == nil {
+		d = &simDevice{}
+		w.devices[c.device] = d
+	}
+	return d
+}
+
+// end ends a connection, by the phone or by the server.
+func (w *world) end(c *simConn, byPeer bool) {
+	w.note("%s closed, by the phone: %t", c.name(), byPeer)
+	c.ending = byPeer
+	if d := w.device(c); byPeer && !c.acked && !c.pushedAt.IsZero() && w.now.Sub(c.pushedAt) <= simRules.Breaker.Within {
+		if d.failures < simRules.Breaker.Failures || c.judged { // who connected before tells nothing new
+			d.failedAt = w.now
+		}
+		d.failures++
+	}
+	w.step(c, event{kind: closeEvent, byPeer: byPeer}, false)
+	c.closed = true
+}
+
+// silence is a phone that is there and acknowledges nothing, for a while.
+func (w *world) silence(c *simConn, o op) {
+	for range 1 + o.b%12 {
+		c.heard++
+		w.pass(simRules.AckTimeout + time.Duration(o.b>>8%10_000)*time.Millisecond)
+		for range 6 {
+			w.deliver(c, 0, false)
+		}
+		if o.b>>4%3 != 0 {
+			w.commit(false)
 		}
 	}
 }
 
-func (w *world) connect(box *simInbox) *simConn {
-	c := &simConn{inbox: box, by: map[esh3ar.MessageID]*simPush{}}
-	c.step.recipient = box.recipient
-	w.conns = append(w.conns, c)
-	w.note("%s of %s", c.name(), box.recipient)
-	w.step(c, event{kind: openEvent}, false)
-	return c
+// crashLoop is a phone whose app crashes over what it gets, and comes back at once.
+func (w *world) crashLoop(o op) {
+	for range 1 + o.b%5 {
+		c := w.connect(w.inboxes[o.a%simRecipients], o.a/simRecipients)
+		for range 3 {
+			w.deliver(c, 0, false)
+		}
+		w.end(c, true)
+		w.pass(time.Duration(o.b>>8%5_000) * time.Millisecond)
+	}
+	w.connect(w.inboxes[o.a%simRecipients], o.a/simRecipients)
 }
 
 // crash loses all that is not committed.
@@ -218,6 +334,7 @@ func (w *world) crash() {
 		c.closed = true
 	}
 	w.conns, w.settles = nil, nil
+	w.devices = map[Device]*simDevice{}
 }
 
 func (w *world) pass(d time.Duration) {
@@ -256,11 +373,8 @@ func (w *world) sweep() {
 // cancel ends a message behind the sessions' back, and hints them.
 func (w *world) cancel(o op) {
 	box := w.inboxes[o.a%simRecipients]
-	if len(box.messages) == 0 {
-		return
-	}
-	m := box.messages[o.b%uint32(len(box.messages))]
-	if m.Status.Rank() >= esh3ar.Sent.Rank() {
+	m := box.pick(o.b)
+	if m == nil || m.Status.Rank() >= esh3ar.Sent.Rank() {
 		return
 	}
 	m.Status, m.canceled = esh3ar.Canceled, true

@@ -9,7 +9,7 @@ import (
 
 func TestDelay(t *testing.T) {
 	t.Parallel()
-	b := flow.Backoff{Base: 5 * time.Second, Cap: 300 * time.Second, Attempts: 9}
+	b := flow.Backoff{Base: 5 * time.Second, Cap: 300 * time.Second}
 	none := func(int64) int64 { return 0 }
 	all := func(n int64) int64 { return n - 1 }
 	for k, d := range map[int]time.Duration{
@@ -23,8 +23,9 @@ func TestDelay(t *testing.T) {
 			t.Errorf("repeat %d with all jitter: %s, want %s", k, got, d-1)
 		}
 	}
-	b.Attempts = 3
-	if got := b.Delay(3, none); got != 150*time.Second {
-		t.Errorf("after the last attempt: %s, want the longest", got)
+	b.Base = 1 << 40 // about 18 minutes: shifted, it would overflow
+	b.Cap = 1 << 62
+	if got := b.Delay(25, none); got != 1<<61 {
+		t.Errorf("a shift too far: %s, want half of the cap", got)
 	}
 }

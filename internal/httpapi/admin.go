@@ -112,26 +112,12 @@ func (a *API) createDeviceToken(x *exchange) error {
 		device string
 		ttl    int64
 	)
-	number := member{name: "phoneNumber", required: true, read: func(in *input, at place) error {
-		text, err := in.word(at, 1, maxPhone)
-		if err != nil || text == "" {
-			return err
-		}
-		var ok bool
-		if phone, ok = a.Phones.Parse(text); !ok {
-			in.note(at, validationFailed, "is not a possible phone number; write it like +967771234567")
-		}
-		return nil
-	}}
-	id := member{name: "deviceId", read: func(in *input, at place) (err error) {
-		device, err = in.word(at, 1, account.MaxDeviceID)
-		return err
-	}}
 	life := member{name: "ttlSeconds", read: func(in *input, at place) (err error) {
 		ttl, _, err = in.whole(at, int64(account.MinTokenTTL/time.Second), int64(account.MaxTokenTTL/time.Second))
 		return err
 	}}
-	if err := x.readObject(number, id, life); err != nil {
+	err := x.readObject(a.phoneMember("phoneNumber", true, &phone), wordMember("deviceId", account.MaxDeviceID, &device), life)
+	if err != nil {
 		return err
 	}
 	token, expires, err := a.Tokens.Mint(phone, device, time.Duration(ttl)*time.Second)

@@ -40,24 +40,30 @@ type accounts interface {
 // store is what the edge reads and changes without intake.
 type store interface {
 	esh3ar.Settler
+	esh3ar.DeadLetters
 	messages
 	accounts
 }
 
-// Config is what an API is made of. Log, Now, Observe and Memory have defaults, all else is needed.
+// Config is what an API is made of. All is needed but what says otherwise and Log, Now, Observe and Memory, which have
+// defaults.
 type Config struct {
-	Intake  submitter
-	Store   store
-	Keys    *account.Keys
-	Admin   *account.Admin
-	Tokens  *account.Tokens
-	Phones  *account.Phones
-	Lapsed  func(r esh3ar.Recipient, ids []esh3ar.MessageID) // told of canceled messages
-	Ready   func() error                                     // nil: ready; else why not
-	Metrics http.Handler
-	Log     *slog.Logger
-	Now     func() time.Time
-	Observe func(route string, status int, took time.Duration) // after each request; must be quick
+	Intake submitter
+	Store  store
+	Keys   *account.Keys
+	Admin  *account.Admin
+	Tokens *account.Tokens
+	Phones *account.Phones
+	Lapsed func(r esh3ar.Recipient, ids []esh3ar.MessageID) // told of canceled messages
+	// Entered is told of replayed messages, which are in the inbox again. Like all hints it may be left out.
+	Entered  func(r esh3ar.Recipient, seq esh3ar.Seq, id esh3ar.MessageID, life esh3ar.Life)
+	Ready    func() error         // nil: ready; else why not
+	Breakers func() BreakerReport // left out: there are none
+	Verifier esh3ar.Verifier      // nil: the store cannot be verified
+	Metrics  http.Handler
+	Log      *slog.Logger
+	Now      func() time.Time
+	Observe  func(route string, status int, took time.Duration) // after each request; must be quick
 	// Memory bounds what large bodies and answers take at once, in bytes; default 256 MiB. Calls beyond it are answered
 	// overloaded. Small ones, up to 16 KiB each, are bounded by the connections alone.
 	Memory int64
@@ -69,6 +75,7 @@ type API struct {
 	table     table
 	exchanges sync.Pool
 	memory    atomic.Int64 // taken of Config.Memory
+	verifying atomic.Bool
 }
 
 // New makes the API.
@@ -81,6 +88,12 @@ func New(c Config) *API {
 	}
 	if c.Observe == nil {
 		c.Observe = func(string, int, time.Duration) {}
+	}
+	if c.Entered == nil {
+		c.Entered = func(esh3ar.Recipient, esh3ar.Seq, esh3ar.MessageID, esh3ar.Life) {}
+	}
+	if c.Breakers == nil {
+		c.Breakers = func() BreakerReport { return BreakerReport{} }
 	}
 	if c.Memory == 0 {
 		c.Memory = 256 << 20

@@ -134,10 +134,16 @@ func TestFaultsAreNamedAllAtOnce(t *testing.T) {
 		{"metadata characters", body(`"messageContent":"a","metadata":{"a":"\u0000","\ud800":"b"}`), "invalid_character", []string{"/metadata/a", "/metadata/\ufffd"}},
 		{"metadata size", body(`"messageContent":"a","metadata":{"a":"` + long[:4096] + `"}`), "validation_failed", []string{"/metadata"}},
 		{"metadata pairs", body(`"messageContent":"a","metadata":{"0":"","1":"","2":"","3":"","4":"","5":"","6":"","7":"","8":"","9":"","a":"","b":"","c":"","d":"","e":"","f":"","g":""}`), "validation_failed", []string{"/metadata"}},
-		{"not built yet", body(`"messageContent":"a","ttlSeconds":60.0,"sendAt":"2020-01-01T00:00:00Z"`), "not_supported", []string{"/ttlSeconds", "/sendAt"}},
 		{"out of range", body(`"messageContent":"a","ttlSeconds":2592001,"sendAt":"2999-01-01T00:00:00Z"`), "validation_failed", []string{"/ttlSeconds", "/sendAt"}},
 		{"no time, no integer", body(`"messageContent":"a","ttlSeconds":1.5,"sendAt":"tomorrow"`), "validation_failed", []string{"/ttlSeconds", "/sendAt"}},
-		{"not a ttl", body(`"messageContent":"a","ttlSeconds":0,"sendAt":"2020-01-01T00:00:00Z"`), "validation_failed", []string{"/ttlSeconds", "/sendAt"}},
+		{"not a ttl", body(`"messageContent":"a","ttlSeconds":0,"sendAt":"2020-01-01T00:00:00Z"`), "validation_failed", []string{"/ttlSeconds"}},
+		{"negative ttl", body(`"messageContent":"a","ttlSeconds":-1`), "validation_failed", []string{"/ttlSeconds"}},
+		{"no ttl", body(`"messageContent":"a","ttlSeconds":null,"sendAt":null`), "validation_failed", []string{"/ttlSeconds", "/sendAt"}},
+		{"no times", body(`"messageContent":"a","sendAt":""`), "validation_failed", []string{"/sendAt"}},
+		{"a date", body(`"messageContent":"a","sendAt":"2026-01-01"`), "validation_failed", []string{"/sendAt"}},
+		{"a time of no zone", body(`"messageContent":"a","sendAt":"2026-01-01T00:00:00"`), "validation_failed", []string{"/sendAt"}},
+		{"a day that is not", body(`"messageContent":"a","sendAt":"2026-02-30T00:00:00Z"`), "validation_failed", []string{"/sendAt"}},
+		{"a time with NUL", body(`"messageContent":"a","sendAt":"2026-01-01T00:00:00Z\u0000"`), "invalid_character", []string{"/sendAt"}},
 		{"enormous ttl", body(`"messageContent":"a","ttlSeconds":1e999`), "validation_failed", []string{"/ttlSeconds"}},
 	} {
 		t.Run(c.name, func(t *testing.T) { wantProblem(t, n.post(t, "/v1/messages", c.body), 422, c.code, c.pointers...) })
@@ -227,14 +233,15 @@ func TestPathsAndMethodsThatAreNot(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	for _, path := range []string{
-		"/", "/v1", "/v1/messages/", "//v1/messages", "/v1//messages", "/v1/messages/a/b", "/v1/events", "/v1/webhooks", "/v1/dead-letters",
+		"/", "/v1", "/v1/messages/", "//v1/messages", "/v1//messages", "/v1/messages/a/b", "/v1/events", "/v1/webhooks", "/v1/dead-letters/", "/v1/dead-letters//replay",
 		"/v1/usage", "/v1/mobile/register", "/admin/v1/nodes", "/livez/", "/V1/messages", "/admin/v1/businesses//keys",
 	} {
 		wantProblem(t, n.do(t, ask{method: "GET", path: path, token: n.key}), 404, "not_found")
 	}
 	for path, allow := range map[string]string{
 		"/v1/messages": "GET, HEAD, POST", "/v1/messages/batch": "POST", "/v1/messages/x": "DELETE, GET, HEAD",
-		"/admin/v1/device-tokens": "POST", "/livez": "GET, HEAD",
+		"/admin/v1/device-tokens": "POST", "/livez": "GET, HEAD", "/v1/dead-letters": "GET, HEAD", "/v1/dead-letters/replay": "POST",
+		"/v1/dead-letters/x": "DELETE, GET, HEAD", "/v1/dead-letters/x/replay": "POST", "/admin/v1/verify": "POST", "/admin/v1/breakers": "GET, HEAD",
 	} {
 		got := n.do(t, ask{method: "PATCH", path: path, token: n.key})
 		wantProblem(t, got, 405, "method_not_allowed")

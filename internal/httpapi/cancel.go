@@ -23,7 +23,6 @@ func (a *API) cancel(x *exchange) error {
 	case result.Applied:
 		a.Lapsed(record.Recipient, []esh3ar.MessageID{record.ID})
 	}
-	result.Progress.ScheduledAt = record.ScheduledAt // a settlement does not read it
 	record.Progress = result.Progress
 	return x.answerRecord(&record)
 }

@@ -34,8 +34,8 @@ func (f *faults) note(at place, k kind, detail string) {
 }
 
 // parameter notes a fault of a query parameter.
-func (f *faults) parameter(name, detail string) {
-	f.list = append(f.list, fault{Parameter: name, Code: validationFailed.code, Detail: detail})
+func (f *faults) parameter(name string, k kind, detail string) {
+	f.list = append(f.list, fault{Parameter: name, Code: k.code, Detail: detail})
 }
 
 // problem is the answer to the faults, nil if there are none: one code for the whole, its own for each.

@@ -94,6 +94,15 @@ func (in *input) whole(at place, least, most int64) (n int64, ok bool, err error
 	return n, true, nil
 }
 
+// boolean reads true or false.
+func (in *input) boolean(at place) (value, ok bool, err error) {
+	c := in.peek()
+	if c != 't' && c != 'f' {
+		return false, false, in.wrongType(at, "true or false")
+	}
+	return c == 't', true, in.literal()
+}
+
 // time reads an RFC 3339 time.
 func (in *input) time(at place) (t esh3ar.Time, ok bool, err error) {
 	read, ok, err := in.string(at, 0, 64)
@@ -138,6 +147,29 @@ type member struct {
 	name     string
 	required bool
 	read     func(in *input, at place) error
+}
+
+// phoneMember is a member that is a phone number.
+func (a *API) phoneMember(name string, required bool, into *esh3ar.Recipient) member {
+	return member{name: name, required: required, read: func(in *input, at place) error {
+		text, err := in.word(at, 1, maxPhone)
+		if err != nil || text == "" {
+			return err
+		}
+		var ok bool
+		if *into, ok = a.Phones.Parse(text); !ok {
+			in.note(at, validationFailed, "is not a possible phone number; write it like +967771234567")
+		}
+		return nil
+	}}
+}
+
+// wordMember is a member that is a string of 1 to most code points.
+func wordMember(name string, most int, into *string) member {
+	return member{name: name, read: func(in *input, at place) (err error) {
+		*into, err = in.word(at, 1, most)
+		return err
+	}}
 }
 
 // flat reads a body that is one object with these members.

@@ -8,12 +8,6 @@ import (
 	"github.com/esh3artech/esh3ar/internal/account"
 )
 
-// Bounds of the fields that are read and not supported yet.
-const (
-	maxTTLSeconds = 2_592_000
-	maxAhead      = 90 * 24 * time.Hour
-)
-
 // maxPhone is the longest text that is looked at as a phone number, in code points.
 const maxPhone = 64
 
@@ -38,6 +32,8 @@ type draft struct {
 	subject     text
 	priority    text
 	correlation text
+	ttl         time.Duration // zero: none, or none that is good
+	sendAt      esh3ar.Time   // likewise
 	names       [esh3ar.MaxMetadataPairs]text
 	values      [esh3ar.MaxMetadataPairs]text
 	pairs       int
@@ -58,6 +54,7 @@ func (in *messageInput) message(item int, m *esh3ar.Message) error {
 		return in.wrongType(place{item: item}, "an object")
 	}
 	in.text, in.draft.seen, in.draft.good, in.draft.pairs, in.strays = in.text[:0], 0, 0, 0, nil
+	in.draft.ttl, in.draft.sendAt = 0, 0
 	before := len(in.list)
 	err := in.object(func(name text) error { return in.member(item, name) })
 	if err != nil {
@@ -126,22 +123,18 @@ func (in *messageInput) field(name text, bit int, into *text, at place, least, m
 }
 
 func (in *messageInput) ttl(at place) error {
-	if _, ok, err := in.whole(at, 1, maxTTLSeconds); !ok || err != nil {
-		return err
-	}
-	in.note(at, notSupported, "is not supported by this version")
-	return nil
+	seconds, _, err := in.whole(at, 1, int64(esh3ar.MaxTTL/time.Second))
+	in.draft.ttl = time.Duration(seconds) * time.Second
+	return err
 }
 
 func (in *messageInput) sendAt(at place) error {
 	t, ok, err := in.time(at)
-	switch {
-	case !ok || err != nil:
+	if !ok || err != nil {
 		return err
-	case t > in.now.Add(maxAhead):
+	}
+	if in.draft.sendAt = t; t > in.now.Add(esh3ar.MaxAhead) {
 		in.note(at, validationFailed, "must be at most 90 days ahead")
-	default:
-		in.note(at, notSupported, "is not supported by this version")
 	}
 	return nil
 }
@@ -202,7 +195,7 @@ func (in *messageInput) twiceInMetadata(name text) bool {
 // build makes the message of the draft, with one copy of all its strings, and checks what only their meaning tells.
 func (in *messageInput) build(item int, m *esh3ar.Message) {
 	all, d := string(in.text), &in.draft
-	m.Priority = esh3ar.Normal
+	m.Priority, m.TTL, m.SendAt = esh3ar.Normal, d.ttl, d.sendAt
 	var err error
 	if d.good&hasPriority != 0 {
 		if m.Priority, err = esh3ar.ParsePriority(all[d.priority.from:d.priority.to]); err != nil {

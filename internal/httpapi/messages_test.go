@@ -20,9 +20,10 @@ type accepted struct {
 // message is a message as it is read back.
 type message struct {
 	accepted
-	MessageContent, Subject, Priority, EndedAt string
-	Metadata                                   map[string]string
-	Attempts                                   int
+	MessageContent, Subject, Priority, FailureReason string
+	SendAt, ScheduledAt, ExpiresAt, SentAt, EndedAt  esh3ar.Time
+	TTLSeconds, Life, Attempts                       int
+	Metadata                                         map[string]string
 }
 
 type page struct {
@@ -156,7 +157,7 @@ func TestCancel(t *testing.T) {
 	id := n.send(t, hello).ID
 	for range 2 {
 		got := n.do(t, ask{method: "DELETE", path: "/v1/messages/" + id, token: n.key})
-		if m := decode[message](t, got.body); got.status != http.StatusOK || m.Status != "canceled" || m.EndedAt == "" || m.MessageContent != "hello" {
+		if m := decode[message](t, got.body); got.status != http.StatusOK || m.Status != "canceled" || m.EndedAt.IsZero() || m.MessageContent != "hello" {
 			t.Fatalf("%d %s", got.status, got.body)
 		}
 	}
@@ -222,7 +223,7 @@ func TestListPagesAndFilters(t *testing.T) {
 	third := decode[message](t, n.get(t, "/v1/messages/"+ids[3]).body)
 	for query, want := range map[string]int{
 		"recipientPhoneNumber=%2B967771234561": 3, "recipientPhoneNumber=771234561": 3, "correlationId=c4": 1,
-		"status=queued,pending": 7, "status=delivered": 0, "limit=500": 7, "until=2020-01-01T00:00:00Z": 0,
+		"status=queued,pending": 7, "status=delivered": 0, "limit=500": 7, "until=2020-01-01T00:00:00Z": 0, "until=1970-01-01T00:00:00Z": 0,
 		"from=2020-01-01T00:00:00Z": 7, "until=" + url.QueryEscape(third.CreatedAt) + "&correlationId=c3": 0,
 		"from=" + url.QueryEscape(third.CreatedAt) + "&correlationId=c3": 1,
 	} {

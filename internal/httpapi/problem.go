@@ -40,6 +40,7 @@ var (
 	methodNotAllowed = kind{status: 405, code: "method_not_allowed", title: "This path does not have that method"}
 	requestTimeout   = kind{status: 408, code: "request_timeout", title: "The body came too slowly"}
 	notCancelable    = kind{status: 409, code: "not_cancelable", title: "The message cannot be canceled any more"}
+	alreadyRunning   = kind{status: 409, code: "already_running", title: "That is running already", hint: "wait until it has ended"}
 	bodyTooLarge     = kind{status: 413, code: "body_too_large", title: "The body is too large"}
 	unsupportedMedia = kind{status: 415, code: "unsupported_media_type", title: "The body must be application/json"}
 	validationFailed = kind{status: 422, code: "validation_failed", title: "The request has faults"}
@@ -57,9 +58,9 @@ var (
 // all lists them, in the order of their statuses.
 func all() []kind {
 	return []kind{
-		invalidJSON, unauthenticated, forbidden, notFound, methodNotAllowed, requestTimeout, notCancelable, bodyTooLarge,
-		unsupportedMedia, validationFailed, invalidCharacter, mismatch, notSupported, rateLimited, internal, outcomeUnknown,
-		overloaded, storeUnavailable, storageFull,
+		invalidJSON, unauthenticated, forbidden, notFound, methodNotAllowed, requestTimeout, notCancelable,
+		alreadyRunning, bodyTooLarge, unsupportedMedia, validationFailed, invalidCharacter, mismatch, notSupported, rateLimited,
+		internal, outcomeUnknown, overloaded, storeUnavailable, storageFull,
 	}
 }
 

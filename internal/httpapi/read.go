@@ -3,6 +3,7 @@ package httpapi
 import (
 	"encoding/json"
 	"net/http"
+	"time"
 
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/wire"
@@ -70,12 +71,18 @@ func appendRecord(dst []byte, r *esh3ar.Record) []byte {
 	o.String("priority", r.Priority.String())
 	o.Optional("correlationId", r.CorrelationID)
 	o.Pairs("metadata", r.Metadata)
+	if r.TTL > 0 {
+		o.Uint("ttlSeconds", uint64(r.TTL/time.Second))
+	}
+	o.Time("sendAt", r.SendAt)
 	o.Text("createdAt", r.CreatedAt())
 	o.Time("scheduledAt", r.ScheduledAt)
 	o.Time("sentAt", r.SentAt)
 	o.Time("deliveredAt", r.DeliveredAt)
 	o.Time("readAt", r.ReadAt)
 	o.Time("endedAt", r.EndedAt)
+	o.Time("expiresAt", r.ExpiresAt)
+	o.Uint("life", uint64(r.Life))
 	o.Uint("attempts", uint64(r.Attempts))
 	o.Optional("failureReason", r.Reason)
 	return o.End()

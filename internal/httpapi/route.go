@@ -23,14 +23,20 @@ type route struct {
 // routes is the whole API; a test holds it against the OpenAPI document.
 func (a *API) routes() []*route {
 	return []*route{
+		{path: "/v1/dead-letters", methods: map[string]handler{"GET": a.business(a.listDeadLetters)}},
+		{path: "/v1/dead-letters/replay", methods: map[string]handler{"POST": a.business(a.replayMany)}},
+		{path: "/v1/dead-letters/{id}", methods: map[string]handler{"GET": a.business(a.getDeadLetter), "DELETE": a.business(a.discard)}},
+		{path: "/v1/dead-letters/{id}/replay", methods: map[string]handler{"POST": a.business(a.replay)}},
 		{path: "/v1/messages", methods: map[string]handler{"POST": a.business(a.send), "GET": a.business(a.list)}},
 		{path: "/v1/messages/batch", methods: map[string]handler{"POST": a.business(a.sendBatch)}},
 		{path: "/v1/messages/{id}", methods: map[string]handler{"GET": a.business(a.get), "DELETE": a.business(a.cancel)}},
 		{path: "/v1/messages/{id}/events", methods: map[string]handler{"GET": a.business(a.history)}},
+		{path: "/admin/v1/breakers", methods: map[string]handler{"GET": a.admin(a.breakers)}},
 		{path: "/admin/v1/businesses", methods: map[string]handler{"POST": a.admin(a.createBusiness)}},
 		{path: "/admin/v1/businesses/{id}/keys", methods: map[string]handler{"POST": a.admin(a.createKey)}},
 		{path: "/admin/v1/businesses/{id}/keys/{keyId}", methods: map[string]handler{"DELETE": a.admin(a.revokeKey)}},
 		{path: "/admin/v1/device-tokens", methods: map[string]handler{"POST": a.admin(a.createDeviceToken)}},
+		{path: "/admin/v1/verify", methods: map[string]handler{"POST": a.admin(a.verify)}},
 		{path: "/livez", methods: map[string]handler{"GET": a.livez}},
 		{path: "/readyz", methods: map[string]handler{"GET": a.readyz}},
 		{path: "/metrics", methods: map[string]handler{"GET": a.metrics}},

@@ -67,9 +67,19 @@ func (x *exchange) readMessage(body []byte, m *esh3ar.Message) error {
 	return x.in.last(x.in.message(0, m))
 }
 
-// complete adds what the caller does not say.
+// complete adds what the caller does not say. Its id says when a message was made, so it is the id that decides what is
+// still to come.
 func (x *exchange) complete(m *esh3ar.Message) {
 	m.ID, m.Business, m.From = esh3ar.NewMessageID(), x.caller.Business, x.caller.Name
+	due := m.CreatedAt()
+	if m.SendAt > due {
+		due = m.SendAt
+	} else {
+		m.SendAt = 0 // past or now: at once
+	}
+	if m.TTL > 0 {
+		m.ExpiresAt = due.Add(m.TTL)
+	}
 }
 
 func location(id esh3ar.MessageID) string {

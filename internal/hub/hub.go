@@ -24,7 +24,7 @@ const (
 
 // engine is what the hub drives.
 type engine interface {
-	Connect(r esh3ar.Recipient, conn delivery.Conn) *delivery.Session
+	Connect(d delivery.Device, conn delivery.Conn) *delivery.Session
 	Sync(ctx context.Context, r esh3ar.Recipient, after esh3ar.Seq, limit int) ([]esh3ar.Record, error)
 }
 
@@ -32,10 +32,10 @@ type engine interface {
 func Mobile(e engine) *signalr.Hub {
 	h := signalr.NewHub()
 	h.OnConnected = func(c *signalr.Conn) error {
-		c.SetValue(e.Connect(device(c).Recipient, &phone{conn: c}))
+		c.SetValue(e.Connect(delivery.Device{Recipient: device(c).Recipient, ID: device(c).ID}, &phone{conn: c}))
 		return nil
 	}
-	h.OnDisconnected = func(c *signalr.Conn, _ error) { session(c).Close() }
+	h.OnDisconnected = func(c *signalr.Conn, _ error) { session(c).Close(c.EndedByClient()) }
 	h.OnWritable = func(c *signalr.Conn) {
 		if s, ok := c.Value().(*delivery.Session); ok {
 			s.Writable()

@@ -36,6 +36,9 @@ func checkFiles(disk vfs.FS, dir string) error {
 	return nil
 }
 
+// ErrInUse is why a store that another process has open cannot be opened.
+var ErrInUse = errors.New("in use by another process")
+
 // openError turns what pebble says into a line for an operator.
 func openError(dir string, err error) error {
 	text := err.Error()
@@ -48,7 +51,7 @@ func openError(dir string, err error) error {
 	text = strings.ReplaceAll(text, "\n", " ")
 	switch {
 	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EACCES) && strings.Contains(text, "lock"), strings.Contains(text, "lock held by current process"):
-		return fmt.Errorf("data directory %s is in use by another process: stop that one, or choose another with --data-dir", dir)
+		return fmt.Errorf("data directory %s is %w: stop that one, or choose another with --data-dir", dir, ErrInUse)
 	case strings.Contains(text, "format major version"):
 		return fmt.Errorf("store in %s was written by a newer version: start that one (%s)", dir, text)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):

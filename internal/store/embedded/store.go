@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -27,6 +28,7 @@ type Store struct {
 	leases  leases
 	stats   counters
 	fault   *fault
+	found   Recovery
 	stopped sync.WaitGroup // the committer
 	closing sync.Once
 }
@@ -54,6 +56,8 @@ func Open(dir string, opts Options) (*Store, error) {
 }
 
 func (s *Store) open() (err error) {
+	began := time.Now()
+	s.found = leftBehind(s.opts.FS, s.dir)
 	defer func() {
 		if p := recover(); p != nil { // pebble panics where it cannot make or turn a WAL
 			err = fmt.Errorf("open store in %s: %v", s.dir, p)
@@ -70,6 +74,7 @@ func (s *Store) open() (err error) {
 		return errors.Join(err, s.db.Close())
 	}
 	s.publish()
+	s.found.Events, s.found.Took = committer.position, time.Since(began)
 	s.stopped.Go(committer.run)
 	return nil
 }

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+// dlqCmd is the dead letters at the command line; each subcommand's own file has its flags and its Run.
+type dlqCmd struct {
+	List   dlqListCmd   `cmd:"" help:"List dead letters, latest failure first."`
+	Show   dlqShowCmd   `cmd:"" help:"Show one dead letter: payload, reason and history."`
+	Replay dlqReplayCmd `cmd:"" help:"Begin the next life of dead letters: by id, or all that match filters."`
+	Delete dlqDeleteCmd `cmd:"" help:"Take messages out of the dead letters for good: by id, or all that match filters."`
+}
+
+// letter is what a terminal shows of a dead letter.
+type letter struct {
+	ID            string `json:"id"`
+	Recipient     string `json:"recipientPhoneNumber"`
+	FailedAt      string `json:"endedAt"`
+	Attempts      int    `json:"attempts"`
+	Reason        string `json:"failureReason"`
+	CorrelationID string `json:"correlationId"`
+}
+
+const letterPath = "/v1/dead-letters"
+
+// maxPage is as much as the API gives or takes at once.
+const maxPage = 500
+
+// letterFilter narrows what a command is about.
+type letterFilter struct {
+	Recipient     string `help:"Only letters to this phone number."`
+	CorrelationID string `name:"correlation-id" help:"Only letters with this reference of yours."`
+	Reason        string `help:"Only letters that failed for this reason, such as attempts_spent."`
+	From          string `placeholder:"TIME" help:"Only what failed at this RFC 3339 time or later."`
+	Until         string `placeholder:"TIME" help:"Only what failed before this RFC 3339 time."`
+}
+
+// letterFlags has the flag of each filter.
+var letterFlags = map[string]string{
+	"recipientPhoneNumber": "--recipient", "correlationId": "--correlation-id", "reason": "--reason", "from": "--from", "until": "--until",
+}
+
+// fields are the filters that are set, by the API's names.
+func (f *letterFilter) fields() map[string]string {
+	fields := map[string]string{}
+	for name, value := range map[string]string{
+		"recipientPhoneNumber": f.Recipient, "correlationId": f.CorrelationID, "reason": f.Reason, "from": f.From, "until": f.Until,
+	} {
+		if value != "" {
+			fields[name] = value
+		}
+	}
+	return fields
+}
+
+// check names the flag whose value cannot be; what only a node can judge it judges.
+func (f *letterFilter) check() error {
+	for flag, value := range map[string]string{"--from": f.From, "--until": f.Until} {
+		if value == "" {
+			continue
+		}
+		if _, err := parseTime(flag, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// letterChoice is which letters a command changes: those named, or all that match.
+type letterChoice struct {
+	letterFilter `embed:""`
+	IDs          []string `arg:"" optional:"" name:"id" help:"Ids of dead letters."`
+	All          bool     `help:"All dead letters, or all that match the filters."`
+}
+
+func (c *letterChoice) check(verb string) error {
+	filtered := len(c.fields()) > 0
+	switch {
+	case len(c.IDs) > 0 && (c.All || filtered):
+		return usagef("give ids, or --all with filters, not both")
+	case len(c.IDs) == 0 && !c.All && filtered:
+		return usagef("--all is missing: say it to %s every dead letter that the filters match", verb)
+	case len(c.IDs) == 0 && !c.All:
+		return usagef("give the ids of the dead letters to %s, or --all", verb)
+	}
+	for _, id := range c.IDs {
+		if _, err := esh3ar.ParseMessageID(id); err != nil {
+			return usagef("%q is not the id of a message", id)
+		}
+	}
+	return c.letterFilter.check()
+}
+
+// ready finds what every dlq command calls with.
+func (f *clientFlags) ready() error {
+	if err := f.resolve(); err != nil {
+		return err
+	}
+	return f.needAPIKey()
+}
+
+// walkLetters calls visit for each dead letter that matches, in pages of size, until it wants no more.
+func (f *clientFlags) walkLetters(ctx context.Context, filter *letterFilter, size int, visit func(raw json.RawMessage) (more bool, err error)) error {
+	q := url.Values{"limit": {strconv.Itoa(size)}}
+	for name, value := range filter.fields() {
+		q.Set(name, value)
+	}
+	for {
+		var page struct {
+			Items      []json.RawMessage `json:"items"`
+			NextCursor string            `json:"nextCursor"`
+		}
+		if err := f.call(ctx, http.MethodGet, letterPath+"?"+q.Encode(), f.APIKey, nil, nil, &page); err != nil {
+			return flagged(err, letterFlags)
+		}
+		for _, raw := range page.Items {
+			if more, err := visit(raw); err != nil || !more {
+				return err
+			}
+		}
+		if page.NextCursor == "" {
+			return nil
+		}
+		q.Set("cursor", page.NextCursor)
+	}
+}
+
+// letterIDs gathers the ids of all that match, 16 bytes each.
+func (f *clientFlags) letterIDs(ctx context.Context, filter *letterFilter) (ids []esh3ar.MessageID, err error) {
+	err = f.walkLetters(ctx, filter, maxPage, func(raw json.RawMessage) (bool, error) {
+		var one struct {
+			ID string `json:"id"`
+		}
+		if err := json.Unmarshal(raw, &one); err != nil {
+			return false, err
+		}
+		id, err := esh3ar.ParseMessageID(one.ID)
+		ids = append(ids, id)
+		return true, err
+	})
+	return ids, err
+}
+
+// interrupted is why a command ended early. An interrupt is no success: what was asked for is not done.
+func interrupted(ctx context.Context, err error, verb string, done int) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("interrupted after %d were %s", done, verb)
+	case done > 0:
+		return fmt.Errorf("after %d were %s: %w", done, verb, err)
+	default:
+		return err
+	}
+}
+
+// pacer keeps a rate: n things are not done before n/rate seconds have passed.
+type pacer struct {
+	rate  int // per second; 0: unlimited
+	start time.Time
+}
+
+// wait is how long to wait before more is done, when so many are done by now.
+func (p pacer) wait(done int, now time.Time) time.Duration {
+	if p.rate == 0 {
+		return 0
+	}
+	return max(0, time.Duration(done)*time.Second/time.Duration(p.rate)-now.Sub(p.start))
+}
+
+// step is how many are done at once: a tenth of a second's worth, so that a rate is a stream and not a row of bursts.
+func (p pacer) step() int {
+	if p.rate == 0 {
+		return maxPage
+	}
+	return min(max(p.rate/10, 1), maxPage)
+}
+
+// pause waits for d, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// printable keeps what a business wrote from steering the terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, s)
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"text/tabwriter"
+)
+
+type dlqListCmd struct {
+	clientFlags  `embed:""`
+	letterFilter `embed:""`
+	Limit        int  `default:"50" help:"Show at most this many; 0: all."`
+	JSON         bool `name:"json" help:"Print each letter as one line of JSON."`
+}
+
+func (c *dlqListCmd) Run(ctx context.Context, s streams) error {
+	if c.Limit < 0 {
+		return usagef("--limit: must not be negative")
+	}
+	if err := c.letterFilter.check(); err != nil {
+		return err
+	}
+	if err := c.ready(); err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	shown, more, err := c.print(ctx, s, table)
+	if err == nil {
+		err = table.Flush()
+	}
+	switch {
+	case err != nil:
+		return interrupted(ctx, err, "listed", shown)
+	case shown == 0:
+		fmt.Fprintln(s.err, "no dead letters")
+	case more:
+		fmt.Fprintf(s.err, "there are more than %d: narrow them with filters, or show more with --limit\n", shown)
+	}
+	return nil
+}
+
+// print writes the letters and tells whether it left some out.
+func (c *dlqListCmd) print(ctx context.Context, s streams, table *tabwriter.Writer) (shown int, more bool, err error) {
+	size := maxPage
+	if c.Limit > 0 {
+		size = min(c.Limit+1, maxPage) // one more tells whether there is more
+	}
+	err = c.walkLetters(ctx, &c.letterFilter, size, func(raw json.RawMessage) (bool, error) {
+		if more = c.Limit > 0 && shown == c.Limit; more {
+			return false, nil
+		}
+		shown++
+		if c.JSON {
+			_, err := fmt.Fprintf(s.out, "%s\n", raw)
+			return true, err
+		}
+		return true, printLetter(table, raw, shown == 1)
+	})
+	return shown, more, err
+}
+
+func printLetter(table *tabwriter.Writer, raw json.RawMessage, first bool) error {
+	var l letter
+	if err := json.Unmarshal(raw, &l); err != nil {
+		return err
+	}
+	if first {
+		fmt.Fprintln(table, "ID\tRECIPIENT\tFAILED AT\tATTEMPTS\tREASON\tCORRELATION ID")
+	}
+	_, err := fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\n", l.ID, l.Recipient, l.FailedAt, l.Attempts, printable(l.Reason), printable(l.CorrelationID))
+	return err
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// progress shows how far a long command is: a bar that is drawn again where a person watches, a line now and then where
+// the output goes to a file.
+type progress struct {
+	w     io.Writer
+	bar   bool
+	now   func() time.Time
+	verb  string // what was done to what is counted: "replayed"
+	total int    // as it was counted before; more may have come
+
+	mu struct {
+		sync.Mutex
+		done  int
+		shown time.Time
+	}
+}
+
+const (
+	barEvery  = 100 * time.Millisecond // smooth to the eye
+	lineEvery = 10 * time.Second
+	barWidth  = 30
+)
+
+func newProgress(w io.Writer, verb string, total int) *progress {
+	p := &progress{w: w, bar: isTerminal(w), now: time.Now, verb: verb, total: total}
+	p.mu.shown = p.now()
+	return p
+}
+
+// isTerminal tells whether a person may be watching.
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// add counts n more.
+func (p *progress) add(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mu.done += n
+	every := lineEvery
+	if p.bar {
+		every = barEvery
+	}
+	if now := p.now(); now.Sub(p.mu.shown) >= every {
+		p.mu.shown = now
+		p.showLocked()
+	}
+}
+
+// end shows the last state and leaves the bar's line. It gives what was counted.
+func (p *progress) end() (done int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bar {
+		p.showLocked()
+		fmt.Fprintln(p.w)
+	}
+	return p.mu.done
+}
+
+func (p *progress) showLocked() {
+	done, total := p.mu.done, max(p.total, p.mu.done)
+	if !p.bar {
+		fmt.Fprintf(p.w, "%s %d of %d\n", p.verb, done, total)
+		return
+	}
+	full := 0
+	if total > 0 {
+		full = barWidth * done / total
+	}
+	fmt.Fprintf(p.w, "\r\x1b[K[%s%s] %s %d of %d", strings.Repeat("#", full), strings.Repeat(".", barWidth-full), p.verb, done, total)
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/breaker"
+	"github.com/esh3artech/esh3ar/internal/delivery"
+	"github.com/esh3artech/esh3ar/internal/flow"
+	"github.com/esh3artech/esh3ar/internal/httpapi"
+	"github.com/esh3artech/esh3ar/internal/janitor"
+)
+
+// upkeep is what keeps the node well: the breaker before its store, and the janitor.
+type upkeep struct {
+	breaker *breaker.Breaker
+	janitor *janitor.Janitor
+}
+
+func (n *node) openUpkeep() {
+	n.breaker = breaker.New("store", breaker.Options{OnChange: n.breakerChanged})
+	n.janitor = janitor.New(n.store, janitor.Options{KeepMessages: n.config.KeepMessages, KeepEvents: n.config.KeepEvents, Log: n.log})
+}
+
+func (n *node) breakerChanged(s breaker.Status) {
+	n.log.Warn("circuit breaker", "dependency", s.Name, "state", s.State, "failures", s.Failures)
+}
+
+// deviceChanged logs which device it is and not whose: a phone number has no business in a log.
+func (n *node) deviceChanged(info delivery.BreakerInfo) {
+	n.log.Info("circuit breaker", "device", info.ID, "state", info.State, "failures", info.Failures)
+}
+
+// rules are what phones are delivered to by.
+func (c *serveCmd) rules() delivery.Rules {
+	return delivery.Rules{
+		AckTimeout: c.AckTimeout, Attempts: c.RetryAttempts, Backoff: flow.Backoff{Base: c.RetryBase, Cap: c.RetryCap},
+		Breaker: delivery.BreakerRules{Pause: flow.Backoff{Base: c.RetryBase, Cap: c.RetryCap}},
+	}
+}
+
+// shownDevices bounds what GET /admin/v1/breakers lists.
+const shownDevices = 1000
+
+func (n *node) breakerReport() httpapi.BreakerReport {
+	store := n.breaker.Status()
+	list, open, halfOpen := n.engine.Breakers(shownDevices)
+	report := httpapi.BreakerReport{
+		Dependencies: []httpapi.DependencyBreaker{{
+			Name: store.Name, State: store.State, Since: esh3ar.TimeOf(store.Since), Failures: int(store.Failures),
+		}},
+		DevicesOpen: open + halfOpen,
+	}
+	for _, d := range list {
+		one := httpapi.DeviceBreaker{Recipient: d.Recipient, Device: d.ID, State: d.State.String(), Failures: d.Failures}
+		if d.State == delivery.Open {
+			one.Until = esh3ar.TimeOf(d.OpensAt)
+		}
+		report.Devices = append(report.Devices, one)
+	}
+	return report
+}
+
+// sayRecovery prints what opening the store found.
+func (n *node) sayRecovery(s streams) {
+	r := n.store.Recovery()
+	fmt.Fprintf(s.out, "Store opened in %s: %d WAL files, %.1f MiB replayed, newest status event %d.\n",
+		r.Took.Round(time.Millisecond), r.WALs, float64(r.WALBytes)/(1<<20), r.Events)
+}

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/store/embedded"
+)
+
+// verifyCmd checks a store: with --url that of a running node, else the one in the data directory.
+type verifyCmd struct {
+	DataDir    string `name:"data-dir" default:"./data" help:"Where the store of a stopped node is; with --url: where to look for bootstrap.json."`
+	URL        string `name:"url" help:"Have this running node verify its store."`
+	AdminToken string `name:"admin-token" help:"With --url: the admin token (default: from bootstrap.json in the data directory)."`
+	Repair     bool   `help:"Mend what can be mended without loss and set the rest aside; nothing is deleted."`
+	JSON       string `name:"json" placeholder:"FILE" help:"Write what was found as JSON; - for standard output, then without the table."`
+}
+
+// keptFindings bounds what is kept of a broken store: some 30 MB. The survey counts them all.
+const keptFindings = 100_000
+
+// verification is what a walk over the store found, as the API answers it too.
+type verification struct {
+	Survey    esh3ar.Survey    `json:"survey"`
+	Findings  []esh3ar.Finding `json:"findings"`
+	Truncated bool             `json:"truncated,omitempty"`
+	Unmended  int              `json:"unmended"`
+}
+
+func (v *verification) add(f esh3ar.Finding) {
+	if f.Action == esh3ar.Reported {
+		v.Unmended++
+	}
+	if len(v.Findings) == keptFindings {
+		v.Truncated = true
+		return
+	}
+	v.Findings = append(v.Findings, f)
+}
+
+func (c *verifyCmd) Run(ctx context.Context, s streams) error {
+	look := c.offline
+	if c.URL != "" {
+		look = c.live
+	}
+	v, err := look(ctx, s)
+	switch {
+	case ctx.Err() != nil: // no success: nothing is known of the rest
+		return errors.New("interrupted: the store is not verified")
+	case err != nil:
+		return err
+	}
+	return c.report(s, &v)
+}
+
+// live has a running node look.
+func (c *verifyCmd) live(ctx context.Context, _ streams) (v verification, err error) {
+	node := clientFlags{URL: c.URL, AdminToken: c.AdminToken, DataDir: c.DataDir}
+	if err := node.resolve(); err != nil {
+		return v, err
+	}
+	if err := node.needAdminToken(); err != nil {
+		return v, err
+	}
+	err = node.longCall(ctx, http.MethodPost, "/admin/v1/verify", node.AdminToken, nil, map[string]bool{"repair": c.Repair}, &v)
+	return v, err
+}
+
+// offline opens the store of a node that is stopped.
+func (c *verifyCmd) offline(ctx context.Context, s streams) (v verification, err error) {
+	store, err := c.openStopped(s)
+	if err != nil {
+		return v, err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	verifier, ok := any(store).(esh3ar.Verifier)
+	if !ok {
+		return v, errors.New("the embedded store of this version cannot be verified")
+	}
+	return collect(ctx, verifier, c.Repair)
+}
+
+func (c *verifyCmd) openStopped(s streams) (*embedded.Store, error) {
+	dir := filepath.Join(c.DataDir, "store")
+	if names, err := os.ReadDir(dir); errors.Is(err, os.ErrNotExist) || err == nil && len(names) == 0 { // opening would make one
+		return nil, usagef("--data-dir: there is no store in %s", c.DataDir)
+	}
+	log := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	store, err := embedded.Open(dir, embedded.Options{Log: log})
+	if errors.Is(err, embedded.ErrInUse) {
+		return nil, usagef("--data-dir: a running node has %s open; verify it there with --url %s", c.DataDir, defaultURL)
+	}
+	return store, err
+}
+
+func collect(ctx context.Context, store esh3ar.Verifier, repair bool) (v verification, err error) {
+	v.Findings = []esh3ar.Finding{}
+	if v.Survey, err = store.Verify(ctx, repair, v.add); err != nil {
+		return v, fmt.Errorf("verify: %w", err)
+	}
+	return v, nil
+}
+
+// report shows what was found, and makes the verdict the exit code.
+func (c *verifyCmd) report(s streams, v *verification) error {
+	if c.JSON != "-" {
+		if err := v.print(s.out, c.Repair); err != nil {
+			return err
+		}
+	}
+	if c.JSON != "" {
+		if err := v.write(c.JSON, s.out); err != nil {
+			return fmt.Errorf("--json: %w", err)
+		}
+	}
+	if v.Unmended > 0 {
+		return errVerdict
+	}
+	return nil
+}
+
+func (v *verification) write(file string, stdout io.Writer) error {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	text = append(text, '\n')
+	if file != "-" {
+		return os.WriteFile(file, text, 0o600)
+	}
+	_, err = stdout.Write(text)
+	return err
+}
+
+func (v *verification) print(w io.Writer, repair bool) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if len(v.Findings) > 0 {
+		fmt.Fprintln(table, "ACTION\tCHECK\tWHERE\tDETAIL")
+	}
+	for _, f := range v.Findings {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", f.Action, f.Check, printable(f.Where), printable(f.Detail))
+	}
+	if v.Truncated {
+		fmt.Fprintf(table, "and %d more\n", v.Survey.Findings-len(v.Findings))
+	}
+	if len(v.Findings) > 0 {
+		fmt.Fprintln(table)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	v.printSurvey(table)
+	fmt.Fprintf(table, "verdict\t%s\n", v.verdict(repair))
+	return table.Flush()
+}
+
+func (v *verification) printSurvey(table io.Writer) {
+	n := &v.Survey
+	for _, row := range []struct {
+		name  string
+		count int
+	}{
+		{"messages", n.Messages},
+		{"waiting", n.Waiting},
+		{"scheduled", n.Scheduled},
+		{"dead letters", n.DeadLetters},
+		{"tasks", n.Tasks},
+		{"idempotency keys", n.Keys},
+		{"events", n.Events},
+		{"recipients", n.Recipients},
+		{"set aside earlier", n.Aside},
+		{"findings", n.Findings},
+	} {
+		fmt.Fprintf(table, "%s\t%d\n", row.name, row.count)
+	}
+}
+
+func (v *verification) verdict(repair bool) string {
+	switch {
+	case v.Unmended > 0 && repair:
+		return fmt.Sprintf("%d of %d findings stand: they cannot be mended without loss", v.Unmended, v.Survey.Findings)
+	case v.Unmended > 0:
+		return fmt.Sprintf("%d of %d findings stand; --repair mends them or sets them aside", v.Unmended, v.Survey.Findings)
+	case v.Survey.Findings > 0:
+		return "every finding was mended or set aside"
+	default:
+		return "clean"
+	}
+}

@@ -1,0 +1,177 @@
+package httpapi_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/httpapi"
+)
+
+// verifier is a verification that is played.
+type verifier func(ctx context.Context, repair bool, found func(esh3ar.Finding)) (esh3ar.Survey, error)
+
+func (v verifier) Verify(ctx context.Context, repair bool, found func(esh3ar.Finding)) (esh3ar.Survey, error) {
+	return v(ctx, repair, found)
+}
+
+// verdict is the answer to a verification.
+type verdict struct {
+	Survey    map[string]int
+	Findings  []esh3ar.Finding
+	Truncated bool
+	Unmended  int
+}
+
+func (n *node) verifying(v verifier) *node {
+	return n.with(func(c *configured) { c.Verifier = v })
+}
+
+func (n *node) verify(t *testing.T, body string) verdict {
+	t.Helper()
+	got := n.adminPost(t, "/admin/v1/verify", body)
+	if got.status != http.StatusOK {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	return decode[verdict](t, got.body)
+}
+
+func TestVerifyShowsWhatItFound(t *testing.T) {
+	t.Parallel()
+	about := esh3ar.Finding{Check: "orphan", Where: "row 1", Detail: "d", Action: esh3ar.SetAside, Message: esh3ar.NewMessageID(), Recipient: 967771234567, Seq: 3}
+	n := newNode(t).verifying(func(_ context.Context, repair bool, found func(esh3ar.Finding)) (esh3ar.Survey, error) {
+		if !repair {
+			return esh3ar.Survey{Messages: 7}, nil
+		}
+		found(about)
+		found(esh3ar.Finding{Check: "c", Where: "w", Detail: "d", Action: esh3ar.Reported})
+		return esh3ar.Survey{Messages: 7, Findings: 2}, nil
+	})
+	for _, body := range []string{"", "{}", `{"repair":false}`} {
+		got := n.adminPost(t, "/admin/v1/verify", body)
+		if v := n.verify(t, body); v.Survey["messages"] != 7 || len(v.Findings) != 0 || v.Truncated || !strings.Contains(string(got.body), `"findings":[]`) {
+			t.Errorf("%q: %+v", body, v)
+		}
+	}
+	v := n.verify(t, `{"repair":true}`)
+	if len(v.Findings) != 2 || v.Findings[0] != about || v.Unmended != 1 || v.Survey["findings"] != 2 {
+		t.Errorf("%+v", v)
+	}
+}
+
+func TestVerifyBoundsItsAnswer(t *testing.T) {
+	t.Parallel()
+	for count, truncated := range map[int]bool{1000: false, 1001: true, 5000: true} {
+		n := newNode(t).verifying(func(_ context.Context, _ bool, found func(esh3ar.Finding)) (esh3ar.Survey, error) {
+			for range count {
+				found(esh3ar.Finding{Action: esh3ar.Reported})
+			}
+			return esh3ar.Survey{Findings: count}, nil
+		})
+		if v := n.verify(t, ""); len(v.Findings) != 1000 || v.Truncated != truncated || v.Unmended != count {
+			t.Errorf("%d findings: %d shown, truncated %v, unmended %d", count, len(v.Findings), v.Truncated, v.Unmended)
+		}
+	}
+}
+
+func TestOneVerificationAtATime(t *testing.T) {
+	t.Parallel()
+	begun, end := make(chan struct{}), make(chan struct{})
+	fails := true
+	n := newNode(t).verifying(func(context.Context, bool, func(esh3ar.Finding)) (esh3ar.Survey, error) {
+		begun <- struct{}{}
+		<-end
+		if fails {
+			return esh3ar.Survey{}, esh3ar.Errorf(esh3ar.StoreUnavailable, "closed")
+		}
+		return esh3ar.Survey{}, nil
+	})
+	for _, status := range []int{503, 200} { // and the end of one, however it ended, lets the next in
+		done := make(chan reply)
+		go func() { done <- n.adminPost(t, "/admin/v1/verify", "") }()
+		<-begun
+		wantProblem(t, n.adminPost(t, "/admin/v1/verify", ""), 409, "already_running")
+		end <- struct{}{}
+		if got := <-done; got.status != status {
+			t.Errorf("%d %s", got.status, got.body)
+		}
+		fails = false
+	}
+}
+
+func TestBadVerifyCalls(t *testing.T) {
+	t.Parallel()
+	n := newNode(t).verifying(func(context.Context, bool, func(esh3ar.Finding)) (esh3ar.Survey, error) {
+		t.Error("it ran")
+		return esh3ar.Survey{}, nil
+	})
+	for body, named := range map[string]string{`{"repair":1}`: "/repair", `{"repair":"true"}`: "/repair", `{"repair":null}`: "/repair", `{"Repair":true}`: "/Repair", `[]`: ""} {
+		wantProblem(t, n.adminPost(t, "/admin/v1/verify", body), 422, "validation_failed", named)
+	}
+	for _, body := range []string{`{"repair":tru}`, `{"repair":true,"repair":true}`, `{`} {
+		wantProblem(t, n.adminPost(t, "/admin/v1/verify", body), 400, "invalid_json")
+	}
+	for _, path := range []string{"/admin/v1/verify", "/admin/v1/breakers"} {
+		method := map[bool]string{true: "POST", false: "GET"}[strings.HasSuffix(path, "verify")]
+		wantProblem(t, n.do(t, ask{method: method, path: path}), 401, "unauthenticated")
+		wantProblem(t, n.do(t, ask{method: method, path: path, token: n.key}), 403, "forbidden")
+	}
+	wantProblem(t, n.with(func(c *configured) { c.Verifier = nil }).adminPost(t, "/admin/v1/verify", ""), 422, "not_supported")
+}
+
+// deadlines is a writer of answers that knows when reading ends.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	read time.Time
+}
+
+func (d *deadlines) SetReadDeadline(at time.Time) error {
+	d.read = at
+	return nil
+}
+
+// TestVerifyMayTakeLong: the server's deadline for reading a request goes on while the handler works, and would end it.
+func TestVerifyMayTakeLong(t *testing.T) {
+	t.Parallel()
+	w := &deadlines{httptest.NewRecorder(), time.Unix(1, 0)}
+	n := newNode(t).verifying(func(context.Context, bool, func(esh3ar.Finding)) (esh3ar.Survey, error) {
+		if !w.read.IsZero() {
+			t.Error("reading still has a deadline")
+		}
+		return esh3ar.Survey{}, nil
+	})
+	r := httptest.NewRequest(http.MethodPost, "/admin/v1/verify", nil)
+	r.Header.Set("Authorization", "Bearer "+n.admin)
+	n.api.ServeHTTP(w, r)
+	if w.Code != http.StatusOK {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+func TestBreakers(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	none := n.do(t, ask{method: "GET", path: "/admin/v1/breakers", token: n.admin})
+	if string(none.body) != `{"dependencies":[],"devices":[],"devicesOpen":0}` {
+		t.Errorf("%d %s", none.status, none.body)
+	}
+	some := n.with(func(c *configured) {
+		c.Breakers = func() httpapi.BreakerReport {
+			return httpapi.BreakerReport{
+				Dependencies: []httpapi.DependencyBreaker{{Name: "redis", State: "half_open", Since: 1000, Failures: 5}},
+				Devices:      []httpapi.DeviceBreaker{{Recipient: 967771234567, Device: "d", State: "open", Failures: 3, Until: 2000}, {Recipient: 1234, State: "half_open"}},
+				DevicesOpen:  2,
+			}
+		}
+	}).do(t, ask{method: "GET", path: "/admin/v1/breakers", token: n.admin})
+	want := `{"dependencies":[{"name":"redis","state":"half_open","since":"1970-01-01T00:00:01.000Z","failures":5}],` +
+		`"devices":[{"recipientPhoneNumber":"+967771234567","deviceId":"d","state":"open","failures":3,"until":"1970-01-01T00:00:02.000Z"},` +
+		`{"recipientPhoneNumber":"+1234","deviceId":"","state":"half_open","failures":0}],"devicesOpen":2}`
+	if some.status != http.StatusOK || string(some.body) != want {
+		t.Errorf("%d %s\nwant %s", some.status, some.body, want)
+	}
+}

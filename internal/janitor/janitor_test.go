@@ -1,0 +1,110 @@
+package janitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fakeStore writes down what it is asked for.
+type fakeStore struct {
+	asked []string
+	steps int // of purging and of trimming
+	fails error
+}
+
+func (f *fakeStore) Purge(_ context.Context, before esh3ar.Time, next string, limit int) (int, string, error) {
+	f.asked = append(f.asked, fmt.Sprintf("purge %s %q %d", before, next, limit))
+	if len(next) < f.steps {
+		return limit, next + "x", f.fails
+	}
+	return 1, "", f.fails
+}
+
+func (f *fakeStore) TrimEvents(_ context.Context, before esh3ar.Time) (bool, error) {
+	f.asked = append(f.asked, fmt.Sprintf("trim %s", before))
+	return len(f.asked) <= f.steps, f.fails
+}
+
+func (f *fakeStore) ForgetKeys(_ context.Context, before esh3ar.Time) error {
+	f.asked = append(f.asked, fmt.Sprintf("forget %s", before))
+	return f.fails
+}
+
+func TestARound(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &fakeStore{steps: 2}
+		j := New(store, Options{KeepMessages: 48 * time.Hour, KeepEvents: 24 * time.Hour, Every: time.Hour, Step: 7})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- j.Run(ctx) }()
+		time.Sleep(90 * time.Minute)
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		// The fake clock begins at midnight of 2000-01-01.
+		want := []string{
+			"forget 2000-01-01T01:00:00.000Z",
+			"trim 1999-12-31T01:00:00.000Z", "trim 1999-12-31T01:00:00.000Z",
+			`purge 1999-12-30T01:00:00.000Z "" 7`, `purge 1999-12-30T01:00:00.000Z "x" 7`, `purge 1999-12-30T01:00:00.000Z "xx" 7`,
+		}
+		if !slices.Equal(store.asked, want) {
+			t.Errorf("got  %q\nwant %q", store.asked, want)
+		}
+		if got := j.Stats(); got != (Stats{Purged: 15, Rounds: 1}) {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+func TestAnErrorEndsTheRoundOnly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &fakeStore{fails: errors.New("away")}
+		j := New(store, Options{})
+		j.keepHouse(t.Context(), time.Now())
+		j.keepHouse(t.Context(), time.Now())
+		if got := j.Stats(); got.Failed != 2 || got.Rounds != 2 || len(store.asked) != 2 {
+			t.Errorf("%+v, %q", got, store.asked)
+		}
+	})
+}
+
+// TestTheClock: a step ahead holds everything up for an hour, a step back does nothing.
+func TestTheClock(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		j := New(&fakeStore{}, Options{})
+		for _, step := range []struct {
+			wall time.Duration // of the wall clock, against the monotonic one
+			wait time.Duration
+			held bool
+		}{
+			{0, 0, false},
+			{0, time.Minute, false},
+			{-24 * time.Hour, time.Minute, false},
+			{30 * time.Second, time.Minute, false},
+			{365 * 24 * time.Hour, time.Minute, true},
+			{0, 59 * time.Minute, true},
+			{0, time.Minute, false},
+		} {
+			time.Sleep(step.wait)
+			j.wall = j.wall.Add(-step.wall) // as if the wall clock had been set ahead since
+			if held := j.look(time.Now()); held != step.held {
+				t.Errorf("after a step of %s: held is %t", step.wall, held)
+			}
+		}
+	})
+}
