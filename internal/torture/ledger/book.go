@@ -78,6 +78,8 @@ func (b *Book) Note(e *Entry) {
 		b.verdict.Kills++
 	case Paused:
 		b.verdict.Pauses++
+	case Tripped:
+		b.verdict.Tripped++
 	case Opened:
 		b.lines[e.Conn] = &line{to: e.To, began: e.Began, last: map[string]uint64{}, seen: map[uint64]bool{}}
 	case Closed:
@@ -95,7 +97,7 @@ func (b *Book) Note(e *Entry) {
 	case Replaying:
 		b.replaying(e)
 	case ReplayedAll:
-	case Acking, Acked, Canceling, Canceled, Uncancelable, Absent, Replayed, Final, History, Dead:
+	case Acking, Acked, Canceling, Canceled, Uncancelable, Absent, Replayed, Final, History, Dead, Unlisted:
 		b.of(e)
 	default:
 		b.breaks(nil, "the ledger has an entry of the unknown kind %q", e.Kind)
@@ -245,6 +247,8 @@ func (b *Book) of(e *Entry) {
 		b.replayed(s, e)
 	case Dead:
 		s.dead = true
+	case Unlisted:
+		b.breaks(s, "the node knows the message and does not list it")
 	case Final:
 		b.ended(s, e)
 	case History:

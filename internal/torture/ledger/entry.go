@@ -77,9 +77,12 @@ const (
 	Seen     Kind = "seen"     // a consumer saw an event
 	Reset    Kind = "reset"    // a consumer was told that events are gone
 
-	Final   Kind = "final"   // what the node says of a message at rest
-	History Kind = "history" // its events at rest
-	Dead    Kind = "dead"    // it is among the dead letters at rest
+	Final    Kind = "final"    // what the node says of a message at rest
+	History  Kind = "history"  // its events at rest
+	Dead     Kind = "dead"     // it is among the dead letters at rest
+	Unlisted Kind = "unlisted" // the node knows it by its id and does not list it
+
+	Tripped Kind = "tripped" // Count breakers of devices were found open
 
 	Killed Kind = "killed" // the node
 	Paused Kind = "paused" // the node, and it ran on

@@ -19,6 +19,7 @@ type Verdict struct {
 	Received int `json:"received"` // first deliveries
 	Repeats  int `json:"repeats"`
 	Syncs    int `json:"syncs"`
+	Tripped  int `json:"tripped"` // times at which a breaker of a device was found open
 
 	Delivered int `json:"delivered"` // messages that ended so
 	Read      int `json:"read"`
@@ -94,6 +95,7 @@ func (v *Verdict) Add(w *Verdict) {
 		{&v.Received, &w.Received},
 		{&v.Repeats, &w.Repeats},
 		{&v.Syncs, &w.Syncs},
+		{&v.Tripped, &w.Tripped},
 		{&v.Delivered, &w.Delivered},
 		{&v.Read, &w.Read},
 		{&v.Expired, &w.Expired},
