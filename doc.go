@@ -30,6 +30,7 @@
 //	internal/route          presence: which connections has a recipient?
 //	internal/account        businesses, keys, phone numbers, device tokens
 //	internal/flow           pure: backoff
+//	internal/planted        faults that a build can be given on purpose, to prove the proofs
 //	internal/store/…        the store engines and the suite that states their behaviour
 //	internal/nodeproc       a node as a child process, for tests and instruments
 //	internal/phone          a SignalR phone in Go, for listen, bench and torture

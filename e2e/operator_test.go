@@ -195,26 +195,6 @@ func TestShortRunsOfTheInstruments(t *testing.T) {
 	}
 }
 
-// TestTortureFindsWhatAnswersBeforeTheFsync plants the fault that all of this is about: with it, a power cut loses
-// messages, and the same command says so.
-func TestTortureFindsWhatAnswersBeforeTheFsync(t *testing.T) {
-	faulty := filepath.Join(t.TempDir(), "esh3ar-faulty")
-	if out, err := exec.Command("go", "build", "-tags", "fault_answer_before_fsync", "-o", faulty, "../cmd/esh3ar").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	code, stdout, stderr := esh3ar(t, "torture", "--kills", "3", "--power-cuts")
-	if code != 0 {
-		t.Errorf("the real build: %d\n%s%s", code, stdout, stderr)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*patience)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, faulty, "torture", "--kills", "3", "--power-cuts", "--keep", filepath.Join(t.TempDir(), "kept")).CombinedOutput()
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(string(out), "LOST: ") {
-		t.Errorf("the faulty build: %v\n%s", err, out)
-	}
-}
-
 // TestABrokenNodeIsNamed keeps the helper that all of this rests on from hiding why a node did not start.
 func TestABrokenNodeIsNamed(t *testing.T) {
 	t.Parallel()

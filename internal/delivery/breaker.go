@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/flow"
+	"github.com/esh3artech/esh3ar/internal/planted"
 )
 
 // A device whose connections end again and again right after a push is not helped by more pushes: its app may crash over
@@ -49,7 +50,7 @@ func (b *breaker) state(now time.Time) BreakerState {
 	switch {
 	case b.opensAt.IsZero():
 		return Closed
-	case now.Before(b.opensAt):
+	case now.Before(b.opensAt) || planted.Is(planted.BreakerStuck):
 		return Open
 	default:
 		return HalfOpen

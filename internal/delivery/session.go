@@ -5,6 +5,7 @@ import (
 
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/flow"
+	"github.com/esh3artech/esh3ar/internal/planted"
 )
 
 // Rules are what sessions go by.
@@ -68,6 +69,9 @@ func (s *session) hint(rules *Rules, seq esh3ar.Seq, m *esh3ar.Message, now time
 
 // sweep compares with the recipient's counter in the store.
 func (s *session) sweep(rules *Rules, counter esh3ar.Seq, fx *effects) {
+	if planted.Is(planted.SweepOff) {
+		return
+	}
 	s.highest = max(s.highest, counter)
 	if !s.behind && counter <= s.seen {
 		return
@@ -137,7 +141,7 @@ func (s *session) page(rules *Rules, page *esh3ar.InboxPage, err error, now time
 	}
 	s.counter = max(s.counter, page.Counter)
 	taken := s.takePage(rules, page, now, fx)
-	if page.Ended && taken == len(page.Records) && s.highest <= page.Counter {
+	if (page.Ended || planted.Is(planted.CursorTooFar)) && taken == len(page.Records) && s.highest <= page.Counter {
 		s.behind = false
 		s.seen = page.Counter
 		return
@@ -159,7 +163,7 @@ func (s *session) takePage(rules *Rules, page *esh3ar.InboxPage, now time.Time, 
 			continue
 		}
 		taken++
-		if r.Expired(esh3ar.TimeOf(now)) {
+		if r.Expired(esh3ar.TimeOf(now)) && !planted.Is(planted.ExpiredPushed) {
 			s.read[r.Priority] = max(s.read[r.Priority], r.Seq)
 			s.expire(&r.Message, r.Life, now, fx)
 			continue
@@ -227,7 +231,7 @@ func (s *session) pushed(rules *Rules, batch Batch, now time.Time, heard int64, 
 // refused says that the connection took nothing of a batch: it never happened, and is read again when there is room.
 func (s *session) refused(batch Batch) {
 	s.full, s.behind, s.more = true, true, true
-	s.void = s.reading
+	s.void = s.reading && !planted.Is(planted.OrderLost)
 	ids := make([]esh3ar.MessageID, len(batch.Pushes))
 	for i, p := range batch.Pushes {
 		m := p.Message

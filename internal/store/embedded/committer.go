@@ -7,6 +7,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/planted"
 )
 
 // counterLimit bounds the counters kept in memory; when there are more, all are forgotten and read again.
@@ -43,6 +44,9 @@ func (c *committer) commit(group []*request) {
 		r.err = r.stage(st)
 	}
 	err := st.finish()
+	if planted.Is(planted.PublishBeforeCommit) {
+		answer(group)
+	}
 	staged := time.Now()
 	if err == nil && !st.batch.Empty() {
 		err = c.write(st.batch)
@@ -63,9 +67,7 @@ func (c *committer) commit(group []*request) {
 	}
 	_ = st.batch.Close() // only gives memory back
 	c.store.stats.count(info)
-	for _, r := range group {
-		close(r.done)
-	}
+	answer(group)
 	c.store.opts.OnCommit(info)
 }
 
@@ -83,14 +85,28 @@ func (c *committer) write(batch *pebble.Batch) (err error) {
 		}
 	}()
 	mode := pebble.Sync
-	if answerBeforeFsync {
+	if planted.Is(planted.AnswerBeforeFsync) || planted.Is(planted.ReaderPastSync) {
 		mode = pebble.NoSync
 	}
 	if err := batch.Commit(mode); err != nil {
 		c.store.fault.set(err)
 		return esh3ar.Errorf(esh3ar.OutcomeUnknown, "commit: %w", err)
 	}
+	if planted.Is(planted.ReaderPastSync) {
+		c.store.publish()
+		return c.store.db.LogData(nil, pebble.Sync)
+	}
 	return nil
+}
+
+// answer tells everybody of a group how it went.
+func answer(group []*request) {
+	for _, r := range group {
+		if !r.answered {
+			r.answered = true
+			close(r.done)
+		}
+	}
 }
 
 // refuse answers a group whose batch could not be built or written.
@@ -102,8 +118,8 @@ func (c *committer) refuse(group []*request, err error) {
 		if r.err == nil {
 			r.err = readError("commit", err)
 		}
-		close(r.done)
 	}
+	answer(group)
 }
 
 // remember keeps what this batch knows for the next one.

@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/planted"
 )
 
 // chore is a step of housekeeping: it waits for the company of others like a settle.
@@ -95,7 +96,7 @@ func endedBefore(v *view, where place, id esh3ar.MessageID, before esh3ar.Time) 
 
 func (s *steps) endedBefore(t esh3ar.Time) bool {
 	last := s.list[len(s.list)-1]
-	return last.status.Ends() && last.at < t
+	return (last.status.Ends() || planted.Is(planted.PurgeUnfinished)) && last.at < t
 }
 
 // purge deletes messages, if they still are as the walk saw them.

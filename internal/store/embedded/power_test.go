@@ -60,7 +60,7 @@ func child(dir string) {
 }
 
 // TestKilledOnForgetfulDisk kills a real process on a disk that loses what was not synced, and looks for everything that
-// it had said was stored. A build with the tag fault_answer_before_fsync fails here.
+// it had said was stored. The planted fault answer-before-fsync fails here.
 func TestKilledOnForgetfulDisk(t *testing.T) {
 	dir := t.TempDir()
 	said := map[esh3ar.MessageID]esh3ar.Seq{}

@@ -12,11 +12,12 @@ import (
 
 // request is one caller's work on its way through the committer.
 type request struct {
-	stage   func(*staging) error // adds the work to the batch; an error answers this request alone and adds nothing
-	changes int                  // settles: how many; they wait for company
-	size    int64                // of its place in the queue, set by put
-	done    chan struct{}        // closed after the commit
-	err     error
+	stage    func(*staging) error // adds the work to the batch; an error answers this request alone and adds nothing
+	changes  int                  // settles: how many; they wait for company
+	size     int64                // of its place in the queue, set by put
+	done     chan struct{}        // closed after the commit
+	answered bool                 // the committer's own: done is closed
+	err      error
 }
 
 func newRequest(size int, stage func(*staging) error) *request {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/planted"
 )
 
 // settling is a message whose progress this batch changes.
@@ -204,6 +205,9 @@ func (st *staging) finishSettling(s *settling) error {
 		return err
 	}
 	for i := s.stored.steps; i < len(s.list); i++ {
+		if planted.Is(planted.EventsTurnedAround) && i+1 < len(s.list) && i == s.stored.steps {
+			s.list[i], s.list[i+1] = s.list[i+1], s.list[i]
+		}
 		event := eventRow{id: s.id, business: s.business, recipient: s.recipient, seq: s.seq, version: uint32(i + 1), step: s.list[i]}
 		if err := st.logEvent(&event); err != nil {
 			return err
@@ -225,7 +229,7 @@ func (st *staging) indexWaiting(s *settling) error {
 			return err
 		}
 	}
-	if !waits || s.stored.waits && !moved {
+	if !waits || s.stored.waits && !moved || planted.Is(planted.ReplayOutsideTheLane) && s.stage().Life > 1 {
 		return nil
 	}
 	st.key = appendWaiting(st.key[:0], s.recipient, s.priority, s.seq)

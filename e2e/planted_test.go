@@ -1,0 +1,110 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/esh3artech/esh3ar/internal/planted"
+)
+
+// proof is a test or an instrument that must go red when a fault is planted.
+type proof struct {
+	program string // a key of programs
+	args    []string
+	says    string // what it must say: red for another reason proves nothing
+}
+
+// programs are what is built with the tag; the folder is where a test binary runs.
+var programs = map[string]struct{ build, folder string }{
+	"delivery": {"../internal/delivery", "../internal/delivery"},
+	"store":    {"../internal/store/embedded", "../internal/store/embedded"},
+	"notify":   {"../internal/notify", "../internal/notify"},
+	"esh3ar":   {"../cmd/esh3ar", "."},
+}
+
+func simulation(says string) proof {
+	return proof{"delivery", []string{"-test.run", "^TestSimulation$"}, says}
+}
+
+func suite(run, says string) proof {
+	return proof{"store", []string{"-test.short", "-test.run", run}, says}
+}
+
+// proofs has the proof of every fault.
+var proofs = map[planted.Fault]proof{
+	planted.AnswerBeforeFsync:    suite("^TestKilledOnForgetfulDisk$", "messages lost"),
+	planted.PublishBeforeCommit:  suite("^TestPowerCuts$", "before the power cut and lost"),
+	planted.ReaderPastSync:       suite("^TestPowerCuts$", "before the power cut and lost"),
+	planted.SeqReused:            suite("^TestStore/durability", "next seq: got"),
+	planted.KeyForgotten:         suite("^TestStore/keys", "a_twin"),
+	planted.HalfABatch:           suite("^TestStore/append", "batch"),
+	planted.SettleWithoutEvent:   suite("^TestStore/events", "events"),
+	planted.EventsTurnedAround:   suite("^TestStore/dead_letters", "dead letters: got 1, want 0"),
+	planted.LeaseIgnored:         suite("^TestStore/tasks", "who lost the lease"),
+	planted.PurgeUnfinished:      suite("^TestStore/janitor", "purged: got"),
+	planted.ReplayOutsideTheLane: suite("^TestStore/dead_letters", "got seqs"),
+	planted.ExpiredPushed:        simulation("was pushed after its time"),
+	planted.CursorTooFar:         simulation("received false: lost"),
+	planted.SweepOff:             simulation("never pushed there"),
+	planted.RetryForgets:         simulation("was repeated as attempt"),
+	planted.DeadSocketSpends:     simulation("without a sign of life"),
+	planted.BreakerStuck:         simulation("never pushed there"),
+	planted.AckBeforeCommit:      simulation("was completed and is not durable"),
+	planted.OrderLost:            simulation("never pushed there"),
+	planted.StreamSkips:          {"notify", []string{"-test.short"}, "FAIL"},
+}
+
+// TestEveryPlantedFaultIsCaught proves the proofs: each is green in a build with the tag and no fault, and red for the
+// right reason with its fault.
+func TestEveryPlantedFaultIsCaught(t *testing.T) {
+	built := buildPlanted(t)
+	for _, fault := range planted.All() {
+		p, ok := proofs[fault]
+		if !ok {
+			t.Errorf("%s has no proof", fault)
+			continue
+		}
+		t.Run(string(fault), func(t *testing.T) {
+			if out, err := runPlanted(t, built, p, ""); err != nil {
+				t.Fatalf("red without a fault: %v\n%s", err, out)
+			}
+			out, err := runPlanted(t, built, p, fault)
+			var exit *exec.ExitError
+			if !errors.As(err, &exit) || !strings.Contains(out, p.says) {
+				t.Errorf("not caught, or not for the right reason (%q): %v\n%.4000s", p.says, err, out)
+			}
+		})
+	}
+}
+
+func buildPlanted(t *testing.T) map[string]string {
+	t.Helper()
+	dir, built := t.TempDir(), map[string]string{}
+	for name, p := range programs {
+		built[name] = filepath.Join(dir, name)
+		args := []string{"test", "-c", "-tags", "plantedfaults", "-o", built[name], p.build}
+		if name == "esh3ar" {
+			args = []string{"build", "-tags", "plantedfaults", "-o", built[name], p.build}
+		}
+		if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+			t.Fatalf("build %s: %v\n%s", name, err, out)
+		}
+	}
+	return built
+}
+
+func runPlanted(t *testing.T, built map[string]string, p proof, fault planted.Fault) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, built[p.program], p.args...)
+	cmd.Dir = programs[p.program].folder
+	cmd.Env = append(os.Environ(), planted.Variable+"="+string(fault))
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}

@@ -1,0 +1,43 @@
+// Package planted names the faults that can be built into the platform on purpose, so that its proofs can be proven: a
+// test builds with the tag plantedfaults, plants one fault at a time by the environment, and sees that a proof goes red.
+// In every other build Is is false at compile time and nothing of a fault is left.
+package planted
+
+// Fault is a mistake that somebody could have made.
+type Fault string
+
+// The faults, each with what it would do.
+const (
+	AnswerBeforeFsync    Fault = "answer-before-fsync"   // commits are written and not synced: a power cut loses what was answered
+	PublishBeforeCommit  Fault = "publish-before-commit" // callers are answered and phones hinted while the commit is under way
+	ReaderPastSync       Fault = "reader-past-sync"      // readers see a commit before its fsync
+	SeqReused            Fault = "seq-reused"            // a restart forgets the last sequence number of a recipient
+	KeyForgotten         Fault = "key-forgotten"         // idempotency keys are not stored
+	HalfABatch           Fault = "half-a-batch"          // the last message of a batch call is not stored
+	SettleWithoutEvent   Fault = "settle-without-event"  // the status delivered has no event
+	EventsTurnedAround   Fault = "events-turned-around"  // two steps of one commit change places
+	LeaseIgnored         Fault = "lease-ignored"         // whoever lost the lease of a task may still end it
+	PurgeUnfinished      Fault = "purge-unfinished"      // retention deletes what is old, also where it waits
+	ReplayOutsideTheLane Fault = "replay-outside-inbox"  // a replayed message does not enter the undelivered index
+	ExpiredPushed        Fault = "expired-pushed"        // messages are pushed after their time to live
+	CursorTooFar         Fault = "cursor-too-far"        // a session that read half a lane believes that it is caught up
+	SweepOff             Fault = "sweep-off"             // lost hints are never made good
+	RetryForgets         Fault = "retry-forgets"         // attempts are not counted: a poison message loops for ever
+	DeadSocketSpends     Fault = "dead-socket-spends"    // attempts are spent on phones that are not there
+	BreakerStuck         Fault = "breaker-stuck"         // an open breaker of a device never half opens
+	AckBeforeCommit      Fault = "ack-before-commit"     // acknowledgements are completed before they are durable
+	OrderLost            Fault = "order-lost"            // a refused push is not read again in its place
+	StreamSkips          Fault = "stream-skips"          // a stream of events that falls behind loses what it missed
+)
+
+// All lists them.
+func All() []Fault {
+	return []Fault{
+		AnswerBeforeFsync, PublishBeforeCommit, ReaderPastSync, SeqReused, KeyForgotten, HalfABatch, SettleWithoutEvent,
+		EventsTurnedAround, LeaseIgnored, PurgeUnfinished, ReplayOutsideTheLane, ExpiredPushed, CursorTooFar, SweepOff,
+		RetryForgets, DeadSocketSpends, BreakerStuck, AckBeforeCommit, OrderLost, StreamSkips,
+	}
+}
+
+// Variable is the environment variable that plants a fault in a build with the tag.
+const Variable = "ESH3AR_PLANTED_FAULT"
