@@ -65,6 +65,7 @@ const (
 	slow                   // acknowledges late
 	silent                 // says that it is there, and acknowledges nothing
 	vanishing              // its socket is cut without a word after some messages
+	stalled                // is connected and does nothing at all
 	crashing               // goes at the first push
 )
 

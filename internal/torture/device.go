@@ -61,7 +61,10 @@ func (d *device) connect(ctx context.Context) (*online, error) {
 	if o.conn, err = phone.Dial(ctx, phone.Config{URL: d.node.url(), Token: d.token}); err != nil {
 		return nil, err
 	}
-	d.note(ledger.Entry{Kind: ledger.Opened, Conn: o.id, To: o.number, Began: began})
+	if o.habit = temperOf(d.index).habit(d.random); d.isEnding() {
+		o.habit, o.atEnd = prompt, true
+	}
+	d.note(ledger.Entry{Kind: ledger.Opened, Conn: o.id, To: o.number, Began: began, Quiet: o.habit == stalled})
 	return o, nil
 }
 

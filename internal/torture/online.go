@@ -22,6 +22,7 @@ type online struct {
 	id     int
 	number uint64
 	habit  habit
+	atEnd  bool // it began when the end had: its habit is prompt, and nothing but the end of all ends it
 
 	mu      sync.Mutex
 	waiting map[string]invocation // calls by their ids
@@ -63,17 +64,16 @@ func (o *online) run(ctx context.Context) {
 	end := func() { once.Do(func() { _ = o.conn.Vanish() }) } // it may be gone already
 	defer end()
 	defer context.AfterFunc(ctx, end)()
-	temper := temperOf(o.index)
-	if o.habit = temper.habit(o.random); o.isEnding() {
-		o.habit = prompt
-	} else {
+	if !o.atEnd {
 		// A connection from before the end ends with it, whatever its habit left unacknowledged.
-		defer time.AfterFunc(temper.life(o.random), end).Stop()
+		defer time.AfterFunc(temperOf(o.index).life(o.random), end).Stop()
 		defer context.AfterFunc(o.ending, end)()
 	}
 	var chores sync.WaitGroup
 	random := rand.New(rand.NewPCG(o.random.Uint64(), 0))
-	chores.Go(func() { o.chores(ctx, random) })
+	if o.habit != stalled {
+		chores.Go(func() { o.chores(ctx, random) })
+	}
 	o.listen()
 	cancel()
 	chores.Wait()
@@ -135,7 +135,7 @@ func (o *online) answer(news []pushed) error {
 		defer o.mu.Unlock()
 		o.late = append(o.late, lateAck{time.Now().Add(between(o.random, 50*time.Millisecond, 700*time.Millisecond)), news})
 		return nil
-	case silent, crashing:
+	case silent, stalled, crashing:
 		return nil
 	default:
 		return o.acknowledge("AcknowledgeMessages", news, "delivered")

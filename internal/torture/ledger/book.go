@@ -81,7 +81,7 @@ func (b *Book) Note(e *Entry) {
 	case Tripped:
 		b.verdict.Tripped++
 	case Opened:
-		b.lines[e.Conn] = &line{to: e.To, began: e.Began, last: map[string]uint64{}, seen: map[uint64]bool{}}
+		b.lines[e.Conn] = &line{began: e.Began, quiet: e.Quiet, last: map[string]uint64{}, seen: map[uint64]bool{}}
 	case Closed:
 		delete(b.lines, e.Conn)
 	case Called:

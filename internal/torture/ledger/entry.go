@@ -21,7 +21,7 @@ type Entry struct {
 	Version  int    `json:"version,omitempty"`  // of an event
 	SendAt   int64  `json:"sendAt,omitempty"`   // not before; zero: at once
 	TTL      int64  `json:"ttl,omitempty"`      // nanoseconds; zero: for ever
-	Quiet    bool   `json:"quiet,omitempty"`    // the message was sent before the consumers of events were there
+	Quiet    bool   `json:"quiet,omitempty"`    // a message: it was sent before the consumers were there; a connection: it never says a word
 	Consumer string `json:"consumer,omitempty"` // of events
 	Position string `json:"position,omitempty"` // in the event log
 	Count    int    `json:"count,omitempty"`    // of what the node says it did

@@ -4,8 +4,8 @@ import "time"
 
 // line is one connection of a phone.
 type line struct {
-	to    uint64
 	began int64             // before it was dialed
+	quiet bool              // it never said a word
 	last  map[string]uint64 // highest first delivery by lane
 	seen  map[uint64]bool   // seqs
 }
@@ -49,6 +49,9 @@ func (b *Book) receivedBy(e *Entry) {
 // so another first delivery.
 func (b *Book) inOrder(s *story, l *line, e *Entry) {
 	if l.seen[e.Seq] {
+		if l.quiet {
+			b.breaks(s, "repeated on connection %d, which had shown no sign of life since", e.Conn)
+		}
 		return
 	}
 	l.seen[e.Seq] = true

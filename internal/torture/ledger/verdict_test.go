@@ -355,8 +355,14 @@ func TestEveryPlantedViolationIsFound(t *testing.T) {
 			with(func() ledger.Entry { e := received(7, 5); e.Conn = 3; return e }())), "connection 3, which began after the message was canceled: message 7"},
 
 		// of seqs
-		"out of order":   {func(e []ledger.Entry) []ledger.Entry { return swapReceived(e, 1, 2) }, "on connection 1 seq 1 came after 2 of lane normal: message 1"},
-		"no connection":  {with(func() ledger.Entry { e := received(1, 1); e.Conn = 7; return e }()), "connection 7, which is not open: message 1"},
+		"out of order":  {func(e []ledger.Entry) []ledger.Entry { return swapReceived(e, 1, 2) }, "on connection 1 seq 1 came after 2 of lane normal: message 1"},
+		"no connection": {with(func() ledger.Entry { e := received(1, 1); e.Conn = 7; return e }()), "connection 7, which is not open: message 1"},
+		"spent on nobody": {
+			both(with(ledger.Entry{Kind: ledger.Opened, Conn: 3, To: to, Quiet: true}),
+				with(func() ledger.Entry { e := received(4, 3); e.Conn = 3; return e }()), with(func() ledger.Entry { e := received(4, 3); e.Conn = 3; return e }())),
+			"repeated on connection 3, which had shown no sign of life since: message 4",
+		},
+		"not listed":     {with(ledger.Entry{Kind: ledger.Unlisted, ID: idOf(1)}), "knows the message and does not list it: message 1"},
 		"same seq twice": {edit(ledger.Received, 4, func(e *ledger.Entry) { e.Seq = 2 }), "seq 2 of +967771000001 belongs to message 2 as well"},
 		"a gap": {both(edit(ledger.Received, 5, func(e *ledger.Entry) { e.Seq = 12 }), edit(ledger.Final, 5, func(e *ledger.Entry) { e.Seq = 12 }),
 			edit(ledger.Synced, 0, func(e *ledger.Entry) { e.Found = nil })), "was given 11 seqs, and this is seq 12: there is a gap: message 5"},
