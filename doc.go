@@ -24,6 +24,7 @@
 //	internal/dashboard      the phone demo
 //	internal/intake         admission, lanes, group commit
 //	internal/delivery       sessions, windows, acknowledgements, repeats, sweep
+//	internal/notify         reads the event log for streams and hubs
 //	internal/janitor        deletes what has served its time
 //	internal/breaker        circuit breakers before what is outside the node
 //	internal/wire           JSON of the outward contract that several edges write

@@ -20,6 +20,17 @@ type phone struct {
 	next   int
 	got    []message // in the order of arrival, repeats included
 	states []string
+
+	changes    []statusChange // of a business
+	checkpoint string
+}
+
+// statusChange is what of a status event the tests look at.
+type statusChange struct {
+	EventID   string `json:"eventId"`
+	MessageID string `json:"messageId"`
+	Version   int    `json:"version"`
+	Status    string `json:"status"`
 }
 
 // phoneEvent is one line of what the process tells.
@@ -31,12 +42,21 @@ type phoneEvent struct {
 	Result   json.RawMessage `json:"result"`
 	Error    string          `json:"error"`
 	Text     string          `json:"text"`
+	Change   statusChange    `json:"change"`
 }
 
 // newPhone starts a phone and connects it.
 func newPhone(p *platform, number, device, ack string) *phone {
 	p.t.Helper()
-	ph := &phone{t: p.t, cmd: exec.Command("node", "phone.mjs"), events: make(chan phoneEvent, 10_000)}
+	ph := newDriver(p, "phone.mjs")
+	ph.do(map[string]any{"command": "connect", "url": p.node.URL + "/online-mobile-user", "token": p.token(number, device), "ack": ack})
+	return ph
+}
+
+// newDriver starts Microsoft's client in a process.
+func newDriver(p *platform, script string) *phone {
+	p.t.Helper()
+	ph := &phone{t: p.t, cmd: exec.Command("node", script), events: make(chan phoneEvent, 10_000)}
 	var err error
 	if ph.stdin, err = ph.cmd.StdinPipe(); err != nil {
 		p.t.Fatal(err)
@@ -50,7 +70,6 @@ func newPhone(p *platform, number, device, ack string) *phone {
 	}
 	go ph.listen(stdout) // ends with the process
 	p.t.Cleanup(ph.vanish)
-	ph.do(map[string]any{"command": "connect", "url": p.node.URL + "/online-mobile-user", "token": p.token(number, device), "ack": ack})
 	return ph
 }
 
@@ -94,6 +113,10 @@ func (ph *phone) take(why string) phoneEvent {
 		switch event.Event {
 		case "messages":
 			ph.got = append(ph.got, event.Messages...)
+		case "change":
+			ph.changes = append(ph.changes, event.Change)
+		case "checkpoint":
+			ph.checkpoint = event.Text
 		case "done":
 		default:
 			ph.states = append(ph.states, event.Event)

@@ -118,5 +118,8 @@ func (m *metrics) watch(n *node) {
 	counter("esh3ar_janitor_purged_total", "Finished messages deleted after their retention.", func() uint64 { return n.janitor.Stats().Purged })
 	counter("esh3ar_janitor_failed_total", "Rounds of housekeeping that an error ended.", func() uint64 { return n.janitor.Stats().Failed })
 	counter("esh3ar_janitor_held_total", "Rounds of housekeeping left out because the clock had jumped.", func() uint64 { return n.janitor.Stats().Held })
+	gauge("esh3ar_streams", "Streams of status events that are open.", nil, func() float64 { return float64(n.feed.Stats().Streams) })
+	counter("esh3ar_streams_events_total", "Status events taken by streams.", func() uint64 { return n.feed.Stats().Events })
+	counter("esh3ar_streams_behind_total", "Times that a stream was too slow and went back to the log.", func() uint64 { return n.feed.Stats().Fell })
 	counter("esh3ar_process_pauses_total", "Times the process did not run for a second or more.", func() uint64 { return n.engine.Stats().Pauses })
 }

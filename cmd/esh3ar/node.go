@@ -24,9 +24,9 @@ import (
 	"github.com/esh3artech/esh3ar/internal/httpapi"
 	"github.com/esh3artech/esh3ar/internal/hub"
 	"github.com/esh3artech/esh3ar/internal/intake"
+	"github.com/esh3artech/esh3ar/internal/notify"
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 	"github.com/esh3artech/esh3ar/internal/store/powercut"
-	"github.com/esh3artech/esh3ar/signalr"
 )
 
 // node is the graph of one running node.
@@ -39,10 +39,14 @@ type node struct {
 	account account.Result
 	intake  *intake.Intake
 	engine  *delivery.Engine
-	phones  *signalr.Server
+	feed    *notify.Feed
+	hubs    hubs
 	server  *http.Server
 	ready   atomic.Bool
-	log     *slog.Logger
+
+	draining context.Context //nolint:containedctx // a signal: streams end
+	drain    context.CancelFunc
+	log      *slog.Logger
 }
 
 // open builds the graph from the bottom up. Nothing of it works yet.
@@ -55,15 +59,14 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, log *slog.Logger) (*
 	if err := n.openStore(m); err != nil {
 		return nil, err
 	}
+	n.feed = notify.New(n.store, notify.Options{})
 	if err := n.openAccounts(ctx); err != nil {
 		return nil, errors.Join(err, n.store.Close())
 	}
 	n.openUpkeep()
 	n.engine = delivery.New(breaker.Guard(n.store, n.breaker), delivery.Options{Rules: c.rules(), OnPush: m.pushed, OnBreaker: n.deviceChanged})
 	n.intake = intake.New(n.store, n.engine, intake.Options{OnCommit: m.committed})
-	n.phones = signalr.NewServer(hub.Mobile(n.engine), signalr.Options{
-		Authenticate: hub.Authenticate(n.account.Tokens), Logger: log,
-	})
+	n.draining, n.drain = context.WithCancel(context.Background())
 	handler, err := n.handler(m)
 	if err != nil {
 		return nil, errors.Join(err, n.store.Close())
@@ -78,7 +81,10 @@ func (n *node) openStore(m *metrics) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("--data-dir: %w", err)
 	}
-	options := embedded.Options{Log: n.log, OnCommit: m.stored}
+	options := embedded.Options{Log: n.log, OnCommit: func(info embedded.CommitInfo) {
+		m.stored(info)
+		n.feed.Wake()
+	}}
 	if n.config.PowerCuts {
 		options.FS = powercut.New(vfs.Default)
 	}
@@ -118,8 +124,10 @@ func (n *node) handler(m *metrics) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return edges{phones: n.phones, demo: dashboard.Demo("/demo/"), api: httpapi.New(httpapi.Config{
-		Intake: n.intake, Store: n.store, Keys: account.NewKeys(n.store, time.Now), Admin: n.account.Admin,
+	keys := account.NewKeys(n.store, time.Now)
+	n.hubs.open(n, keys)
+	return edges{hubs: &n.hubs, demo: dashboard.Demo("/demo/"), api: httpapi.New(httpapi.Config{
+		Intake: n.intake, Store: n.store, Keys: keys, Feed: n.feed, Draining: n.draining, Admin: n.account.Admin,
 		Tokens: n.account.Tokens, Phones: numbers, Lapsed: n.engine.Lapsed, Entered: n.engine.Entered, Breakers: n.breakerReport, Ready: n.readiness, Metrics: m.handler(),
 		Log: n.log, Observe: m.request,
 	})}, nil
@@ -127,12 +135,17 @@ func (n *node) handler(m *metrics) (http.Handler, error) {
 
 // edges share a port. They are told apart by hand: http.ServeMux answers a path with a slash too many by a redirect, which
 // turns a POST into a GET.
-type edges struct{ phones, demo, api http.Handler }
+type edges struct {
+	hubs      *hubs
+	demo, api http.Handler
+}
 
 func (e edges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch path := r.URL.Path; {
 	case path == hub.MobilePath, strings.HasPrefix(path, hub.MobilePath+"/"):
-		e.phones.ServeHTTP(w, r)
+		e.hubs.phones.ServeHTTP(w, r)
+	case path == hub.BusinessPath, strings.HasPrefix(path, hub.BusinessPath+"/"):
+		e.hubs.businesses.ServeHTTP(w, r)
 	case strings.HasPrefix(path, "/demo/"):
 		e.demo.ServeHTTP(w, r)
 	case path == "/demo":
@@ -180,13 +193,15 @@ func (n *node) start(listener net.Listener) (*parts, func(context.Context) error
 	movers.Go(func() error { return n.engine.Run(engineCtx) })
 	movers.Go(func() error { return n.janitor.Run(engineCtx) })
 	takers.Go(func() error { return n.intake.Run(intakeCtx) })
-	edges.Go(func() error { return p.report(n.phones.Run(context.Background())) })
+	movers.Go(func() error { return n.feed.Run(engineCtx) })
+	edges.Go(func() error { return p.report(n.hubs.run()) })
 	edges.Go(func() error { return p.report(n.server.Serve(listener)) })
 	return p, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, n.config.StopWithin)
 		defer cancel()
 		n.ready.Store(false)
-		err := errors.Join(n.phones.Shutdown(ctx), n.server.Shutdown(ctx), edges.Wait())
+		n.drain()
+		err := errors.Join(n.hubs.shutdown(ctx), n.server.Shutdown(ctx), edges.Wait())
 		stopIntake()
 		err = errors.Join(err, takers.Wait())
 		stopEngine()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/notify"
 )
 
 // Bounds of request bodies, in bytes.
@@ -53,6 +54,7 @@ type Config struct {
 	Keys   *account.Keys
 	Admin  *account.Admin
 	Tokens *account.Tokens
+	Feed   *notify.Feed // for GET /v1/events
 	Phones *account.Phones
 	Lapsed func(r esh3ar.Recipient, ids []esh3ar.MessageID) // told of canceled messages
 	// Entered is told of replayed messages, which are in the inbox again. Like all hints it may be left out.
@@ -61,6 +63,8 @@ type Config struct {
 	Breakers func() BreakerReport // left out: there are none
 	Verifier esh3ar.Verifier      // nil: the store cannot be verified
 	Metrics  http.Handler
+	// Draining ends the streams, which http.Server.Shutdown would wait for; nil: never.
+	Draining context.Context //nolint:containedctx // a signal
 	Log      *slog.Logger
 	Now      func() time.Time
 	Observe  func(route string, status int, took time.Duration) // after each request; must be quick
@@ -97,6 +101,9 @@ func New(c Config) *API {
 	}
 	if c.Memory == 0 {
 		c.Memory = 256 << 20
+	}
+	if c.Draining == nil {
+		c.Draining = context.Background()
 	}
 	a := &API{Config: c}
 	a.table = newTable(a.routes())

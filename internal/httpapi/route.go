@@ -30,6 +30,7 @@ func (a *API) routes() []*route {
 		{path: "/v1/messages", methods: map[string]handler{"POST": a.business(a.send), "GET": a.business(a.list)}},
 		{path: "/v1/messages/batch", methods: map[string]handler{"POST": a.business(a.sendBatch)}},
 		{path: "/v1/messages/{id}", methods: map[string]handler{"GET": a.business(a.get), "DELETE": a.business(a.cancel)}},
+		{path: "/v1/events", methods: map[string]handler{"GET": a.eventStream}},
 		{path: "/v1/messages/{id}/events", methods: map[string]handler{"GET": a.business(a.history)}},
 		{path: "/admin/v1/breakers", methods: map[string]handler{"GET": a.admin(a.breakers)}},
 		{path: "/admin/v1/businesses", methods: map[string]handler{"POST": a.admin(a.createBusiness)}},

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/hub"
+	"github.com/esh3artech/esh3ar/signalr"
+)
+
+// hubs are the SignalR servers of a node: each has its own methods and its own way to tell who connects.
+type hubs struct{ phones, businesses *signalr.Server }
+
+func (h *hubs) open(n *node, keys *account.Keys) {
+	h.phones = signalr.NewServer(hub.Mobile(n.engine), signalr.Options{Authenticate: hub.Authenticate(n.account.Tokens), Logger: n.log})
+	h.businesses = signalr.NewServer(hub.Business(n.feed, keys), signalr.Options{Authenticate: hub.AuthenticateBusiness(keys), Logger: n.log})
+}
+
+func (h *hubs) run() error {
+	var group errgroup.Group
+	group.Go(func() error { return h.phones.Run(context.Background()) })
+	group.Go(func() error { return h.businesses.Run(context.Background()) })
+	return group.Wait()
+}
+
+// shutdown moves everybody away.
+func (h *hubs) shutdown(ctx context.Context) error {
+	return errors.Join(h.phones.Shutdown(ctx), h.businesses.Shutdown(ctx))
+}

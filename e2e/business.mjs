@@ -1,0 +1,31 @@
+// A business on Microsoft's SignalR client: what its hub says goes out as lines of JSON, commands come in as such.
+import * as signalR from "@microsoft/signalr";
+import readline from "node:readline";
+
+const tell = (event) => process.stdout.write(JSON.stringify(event) + "\n");
+let connection;
+
+const commands = {
+  async connect({ url, token }) {
+    connection = new signalR.HubConnectionBuilder()
+      .withUrl(url, { accessTokenFactory: () => token })
+      .configureLogging(signalR.LogLevel.None)
+      .build();
+    connection.on("MessageStatusChanged", (change) => tell({ event: "change", change }));
+    connection.on("Checkpoint", (text) => tell({ event: "checkpoint", text }));
+    connection.on("Reset", () => tell({ event: "reset" }));
+    connection.onclose((error) => tell({ event: "closed", text: error?.message ?? "" }));
+    await connection.start();
+  },
+  async invoke({ method, args }) {
+    return connection.invoke(method, ...args);
+  },
+};
+
+for await (const line of readline.createInterface({ input: process.stdin })) {
+  const command = JSON.parse(line);
+  Promise.resolve()
+    .then(() => commands[command.command](command))
+    .then((result) => tell({ event: "done", id: command.id, result: result ?? null }), (error) => tell({ event: "done", id: command.id, error: error.message }));
+}
+process.exit(0);

@@ -1,0 +1,198 @@
+package hub
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/notify"
+	"github.com/esh3artech/esh3ar/internal/wire"
+	"github.com/esh3artech/esh3ar/signalr"
+)
+
+// BusinessPath is where businesses connect.
+const BusinessPath = "/business-user"
+
+// keyLook is how often a connection looks whether its key still stands: a revoked one is in force within a second.
+const keyLook = 500 * time.Millisecond
+
+// eventGroup is how many events leave in one write.
+const eventGroup = 64
+
+// feed is where status changes come from.
+type feed interface {
+	Tail(ctx context.Context, business esh3ar.BusinessID) (*notify.Stream, error)
+	After(ctx context.Context, business esh3ar.BusinessID, position esh3ar.Position) (*notify.Stream, error)
+}
+
+// keys tells whose key it is.
+type keys interface {
+	Authenticate(ctx context.Context, key string) (account.Caller, error)
+}
+
+// Business makes the hub of the businesses. A connection gets MessageStatusChanged(event) for what happens from then on.
+// A client that calls Resume(lastEventId) is begun with anew from there, or with "" from now; first it gets Reset() if
+// older events are gone. From then on Checkpoint(lastEventId) follows each group of events: a client that keeps the last
+// one misses nothing, whatever ends the connection or the node.
+func Business(f feed, k keys) *signalr.Hub {
+	h := signalr.NewHub()
+	h.OnConnected = func(c *signalr.Conn) error {
+		who := c.Principal().(businessUser) //nolint:forcetypeassert // set by AuthenticateBusiness
+		stream, err := f.Tail(c.Context(), who.Business)
+		if err != nil {
+			return errTryAgain
+		}
+		w := &watcher{conn: c, keys: k, who: who, stream: stream, done: make(chan struct{})}
+		c.SetValue(w)
+		go w.run() // ends with the connection; OnDisconnected waits for it
+		return nil
+	}
+	h.OnDisconnected = func(c *signalr.Conn, _ error) {
+		w := watcherOf(c)
+		<-w.done // its connection's context has ended
+		w.current().Close()
+	}
+	signalr.On1(h, "Resume", func(c *signalr.Call, lastEventID string) error {
+		return watcherOf(c.Conn()).resume(c.Context(), f, lastEventID)
+	})
+	return h
+}
+
+func watcherOf(c *signalr.Conn) *watcher { return c.Value().(*watcher) } //nolint:forcetypeassert // set by OnConnected
+
+// businessUser is who is connected, and with which key.
+type businessUser struct {
+	account.Caller
+	key string
+}
+
+// AuthenticateBusiness reads an API key.
+func AuthenticateBusiness(k keys) func(*http.Request) (signalr.Identity, error) {
+	return func(r *http.Request) (signalr.Identity, error) {
+		key := signalr.BearerToken(r)
+		caller, err := k.Authenticate(r.Context(), key)
+		if err != nil {
+			return signalr.Identity{}, err
+		}
+		return signalr.Identity{Principal: businessUser{caller, key}}, nil
+	}
+}
+
+// watcher sends one connection what its stream gives.
+type watcher struct {
+	conn   *signalr.Conn
+	keys   keys
+	who    businessUser
+	looked time.Time
+	done   chan struct{}
+	mu     sync.Mutex
+	stream *notify.Stream // guarded by mu
+	marks  bool           // guarded by mu: the client resumes, and wants checkpoints
+}
+
+func (w *watcher) current() *notify.Stream {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stream
+}
+
+// resume begins anew behind a position.
+func (w *watcher) resume(ctx context.Context, f feed, lastEventID string) error {
+	stream, err := w.open(ctx, f, lastEventID)
+	if err != nil {
+		if esh3ar.CodeOf(err) == esh3ar.Invalid {
+			return signalr.Errorf("invalid_argument: lastEventId is not one of this stream")
+		}
+		return errTryAgain
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stream.Close()
+	w.stream, w.marks = stream, true
+	return nil
+}
+
+func (w *watcher) open(ctx context.Context, f feed, lastEventID string) (*notify.Stream, error) {
+	if lastEventID == "" {
+		return f.Tail(ctx, w.who.Business)
+	}
+	return f.After(ctx, w.who.Business, esh3ar.Position(lastEventID))
+}
+
+// run sends until the connection has ended.
+func (w *watcher) run() {
+	defer close(w.done)
+	ctx := w.conn.Context()
+	for ctx.Err() == nil && w.stands(ctx) {
+		stream := w.current()
+		batch, err := stream.NextWithin(ctx, keyLook)
+		if err == nil {
+			err = w.send(ctx, stream, &batch)
+		}
+		if err != nil && stream == w.current() { // else the client has resumed meanwhile
+			w.conn.Close("", true)
+			return
+		}
+	}
+}
+
+// stands tells, now and then, whether the key still does, and ends the connection if not. A store that cannot say ends
+// nothing.
+func (w *watcher) stands(ctx context.Context) bool {
+	if time.Since(w.looked) < keyLook {
+		return true
+	}
+	w.looked = time.Now()
+	_, err := w.keys.Authenticate(ctx, w.who.key)
+	if err != nil && esh3ar.CodeOf(err) == esh3ar.Unauthenticated {
+		w.conn.Close("the API key was revoked", false)
+		return false
+	}
+	return true
+}
+
+// send writes a batch in groups, waiting while the connection is full.
+func (w *watcher) send(ctx context.Context, stream *notify.Stream, b *notify.Batch) error {
+	if b.Reset {
+		if err := w.conn.Send(ctx, "Reset"); err != nil {
+			return err
+		}
+	}
+	for rest := b.Entries; len(rest) > 0; {
+		group := rest[:min(eventGroup, len(rest))]
+		rest = rest[len(group):]
+		if err := w.conn.Write(ctx, signalr.JSONFrame(appendStatusChanges(nil, group))); err != nil {
+			return err
+		}
+		if err := w.mark(ctx, stream, group[len(group)-1].Position); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mark sends a checkpoint, unless the client has resumed from somewhere else meanwhile: then it would skip what lies
+// between.
+func (w *watcher) mark(ctx context.Context, stream *notify.Stream, at esh3ar.Position) error {
+	w.mu.Lock()
+	marks := w.marks && w.stream == stream
+	w.mu.Unlock()
+	if !marks {
+		return nil
+	}
+	return w.conn.Send(ctx, "Checkpoint", string(at))
+}
+
+const statusHead = `{"type":1,"target":"MessageStatusChanged","arguments":[`
+
+// appendStatusChanges is one invocation per event.
+func appendStatusChanges(dst []byte, entries []esh3ar.LogEntry) []byte {
+	for i := range entries {
+		dst = wire.AppendEvent(append(dst, statusHead...), &entries[i].Event)
+		dst = append(dst, "]}\x1e"...)
+	}
+	return dst
+}
