@@ -37,7 +37,8 @@ var layers = map[string][]string{
 	"internal/nodeproc":        {},
 	"internal/phone":           {""},
 	"internal/bench":           {"", "internal/nodeproc", "internal/phone"},
-	"internal/torture":         {"", "internal/nodeproc", "internal/phone"},
+	"internal/torture/ledger":  {""},
+	"internal/torture":         {"internal/nodeproc", "internal/phone", "internal/torture/ledger"},
 	"e2e":                      {"internal/nodeproc", "internal/planted"},
 	"cmd/esh3ar":               {"*"},
 }
@@ -67,6 +68,7 @@ var importers = map[string][]string{
 	"go.uber.org/goleak":                     {"*"}, // tests
 	"pgregory.net/rapid":                     {"*"}, // tests
 	"github.com/chromedp":                    {"e2e"},
+	"github.com/anishathalye/porcupine":      {"internal/torture/ledger"},
 	"github.com/santhosh-tekuri/jsonschema":  {"internal/httpapi"},
 	"github.com/esh3artech/esh3ar/signalr":   {"*"},
 	"github.com/esh3artech/esh3ar/internal/": {"*"},

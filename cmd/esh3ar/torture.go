@@ -9,25 +9,47 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/torture"
+	"github.com/esh3artech/esh3ar/internal/torture/ledger"
 )
 
 type tortureCmd struct {
-	Kills     int    `default:"20" help:"How often to kill -9 the node; 0: until --minutes are over."`
-	Minutes   int    `help:"Go on for this long instead of a number of kills."`
-	PowerCuts bool   `name:"power-cuts" help:"Each kill is a power cut: what was not fsynced is lost."`
-	Seed      uint64 `help:"Seed of all choices (default: a new one, printed)."`
-	Senders   int    `default:"8" help:"Businesses that send at the same time."`
-	Phones    int    `default:"12" help:"Phone numbers; every third has two devices."`
-	Keep      string `placeholder:"FOLDER" help:"Keep data and ledger there (default: only when a promise was broken)."`
-	JSON      string `name:"json" placeholder:"FILE" help:"Write the verdict as JSON."`
+	Kills     int     `default:"20" help:"How often to kill -9 the node; 0: until --minutes are over."`
+	Minutes   float64 `help:"Go on for this long instead of a number of kills; 0.5 is half a minute."`
+	PowerCuts bool    `name:"power-cuts" help:"Each kill is a power cut: what was not fsynced is lost."`
+	Seed      uint64  `help:"Seed of all choices (default: a new one, printed)."`
+	Senders   int     `default:"8" help:"Businesses that send at the same time."`
+	Phones    int     `default:"12" help:"Phone numbers, at least 6; every third has two devices."`
+	Keep      string  `placeholder:"FOLDER" help:"Keep data and ledger there (default: only when a promise was broken)."`
+	JSON      string  `name:"json" placeholder:"FILE" help:"Write the verdict as JSON."`
 }
 
-func (c *tortureCmd) Run(ctx context.Context, s streams) error {
-	if c.Senders < 1 || c.Phones < 1 || c.Kills < 0 || c.Minutes < 0 {
-		return usagef("--senders and --phones must be at least 1, --kills and --minutes must not be negative")
-	}
-	if c.Kills == 0 && c.Minutes == 0 {
+// check names the first flag whose value cannot work.
+func (c *tortureCmd) check() error {
+	switch {
+	case c.Kills < 0:
+		return usagef("--kills: must not be negative")
+	case c.Minutes < 0 || c.Minutes > maxMinutes:
+		return usagef("--minutes: must be 0 to %d", maxMinutes)
+	case c.Kills == 0 && c.Minutes == 0:
 		return usagef("--kills or --minutes must be more than 0")
+	case c.Senders < 1 || c.Senders > maxSenders:
+		return usagef("--senders: must be 1 to %d", maxSenders)
+	case c.Phones < torture.MinPhones || c.Phones > maxPhones:
+		return usagef("--phones: must be %d to %d", torture.MinPhones, maxPhones)
+	}
+	return nil
+}
+
+// Bounds of what one machine can be: beyond them the ledger, not the node, would be under torture.
+const (
+	maxMinutes = 7 * 24 * 60
+	maxSenders = 500
+	maxPhones  = 900
+)
+
+func (c *tortureCmd) Run(ctx context.Context, s streams) error {
+	if err := c.check(); err != nil {
+		return err
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -46,7 +68,7 @@ func (c *tortureCmd) Run(ctx context.Context, s streams) error {
 	}
 	fmt.Fprintf(s.out, "seed %d\n", c.Seed)
 	v, err := torture.Run(ctx, torture.Options{
-		Binary: self, Kills: c.Kills, Time: time.Duration(c.Minutes) * time.Minute, Seed: c.Seed, PowerCuts: c.PowerCuts,
+		Binary: self, Kills: c.Kills, Time: time.Duration(c.Minutes * float64(time.Minute)), Seed: c.Seed, PowerCuts: c.PowerCuts,
 		Senders: c.Senders, Phones: c.Phones, Keep: c.Keep,
 	}, s.out)
 	if err != nil {
@@ -68,23 +90,53 @@ func (c *tortureCmd) Run(ctx context.Context, s streams) error {
 	return nil
 }
 
-func printVerdict(s streams, v *torture.Verdict) {
-	fmt.Fprintf(s.out, `
-kills                       %d
-messages accepted           %d
-calls without an answer     %d
-messages refused            %d
-first deliveries            %d
-repeats                     %d
-LOST                        %d
-promises broken             %d
-`, v.Kills, v.Accepted, v.Unknown, v.Refused, v.Received, v.Repeats, v.Lost, len(v.Broken))
+// printVerdict is a table and, where something was broken, the stories.
+func printVerdict(s streams, v *ledger.Verdict) {
+	rows := []struct {
+		name   string
+		counts string
+	}{
+		{"rounds", fmt.Sprintf("%d, each brought to rest and judged", v.Rounds)},
+		{"faults", fmt.Sprintf("%d kills, %d pauses", v.Kills, v.Pauses)},
+		{"messages accepted", fmt.Sprintf("%d, of them %d scheduled and %d with a time to live", v.Accepted, v.Scheduled, v.Mortal)},
+		{"calls besides", fmt.Sprintf("%d without an answer, %d refused, %d mismatched keys, %d answered again", v.Unknown, v.Refused, v.Mismatched, v.Again)},
+		{"changes of mind", fmt.Sprintf("%d cancels, %d replays", v.Cancels, v.Replays)},
+		{"deliveries", fmt.Sprintf("%d first ones, %d repeats, %d syncs", v.Received, v.Repeats, v.Syncs)},
+		{"open breakers", fmt.Sprintf("found %d times", v.Tripped)},
+		{"messages ended", fmt.Sprintf("%d delivered, %d read, %d expired, %d canceled, %d failed", v.Delivered, v.Read, v.Expired, v.Canceled, v.Failed)},
+		{"keys", checked(&v.Keys)},
+		{"inboxes", checked(&v.Inboxes)},
+	}
+	for _, c := range v.Consumers {
+		rows = append(rows, struct{ name, counts string }{
+			"consumer " + c.Name, fmt.Sprintf("%d events, %d repeats, %d connections", c.Events, c.Repeats, c.Connections),
+		})
+	}
+	fmt.Fprintln(s.out)
+	for _, row := range rows {
+		fmt.Fprintf(s.out, "%-20s %s\n", row.name, row.counts)
+	}
+	fmt.Fprintf(s.out, "%-20s %d\n%-20s %d\n", "LOST", v.Lost, "promises broken", v.Breaches)
 	for _, story := range v.Broken {
 		fmt.Fprintln(s.out, " ", story)
 	}
-	if v.Clean() {
+	switch {
+	case v.Clean():
 		fmt.Fprintln(s.out, "verdict: every promise was kept")
-	} else {
+	case v.Breaches > 0:
 		fmt.Fprintln(s.out, "verdict: BROKEN")
+	default:
+		fmt.Fprintln(s.out, "verdict: UNDECIDED, not every history could be checked in time")
 	}
+}
+
+func checked(c *ledger.Checked) string {
+	text := fmt.Sprintf("%d histories of %d operations linearizable", c.Histories-c.Undecided, c.Operations)
+	if c.LeftOut > 0 {
+		text += fmt.Sprintf(", %d operations left out", c.LeftOut)
+	}
+	if c.Undecided > 0 {
+		text += fmt.Sprintf(", %d histories UNDECIDED", c.Undecided)
+	}
+	return text
 }

@@ -157,6 +157,21 @@ func (n *Node) Stop() error {
 	return nil
 }
 
+// Pause stops the child as it is, in the middle of whatever it does, until Resume. A paused child can be killed; it
+// does not hear Stop before it is resumed.
+func (n *Node) Pause() error { return n.signal(syscall.SIGSTOP) }
+
+// Resume lets a paused child go on.
+func (n *Node) Resume() error { return n.signal(syscall.SIGCONT) }
+
+// signal fails for a child that has ended.
+func (n *Node) signal(s syscall.Signal) error {
+	if err := n.cmd.Process.Signal(s); err != nil {
+		return fmt.Errorf("%s to the node: %w", s, err)
+	}
+	return nil
+}
+
 func (n *Node) end(s syscall.Signal) error {
 	if err := n.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err

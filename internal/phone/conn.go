@@ -1,6 +1,6 @@
 // Package phone is a phone in Go: a SignalR client over WebSockets, as lean as a load of ten thousand of them in one
 // process needs it, and plain enough for a terminal. It decides nothing: whoever uses it acknowledges, reconnects and
-// keeps books.
+// keeps books. A business is a phone with another hub.
 //
 // Concurrency: one goroutine reads a connection; any may invoke and close it.
 package phone
@@ -23,13 +23,18 @@ import (
 	"time"
 )
 
-// Path is the hub of the phones.
-const Path = "/online-mobile-user"
+// The hubs.
+const (
+	Path         = "/online-mobile-user" // of the phones
+	BusinessPath = "/business-user"      // of the businesses
+)
 
 // Config says where to connect.
 type Config struct {
 	URL     string // of the node
-	Token   string // of the device
+	Path    string // of the hub; default Path
+	Token   string // of the device, or the API key of the business
+	InQuery bool   // the token goes into the query, as browsers have to send it
 	LocalIP net.IP // source address, to have more ports than one address offers; nil: the system's choice
 	Buffer  int    // bytes of the read buffer; default 4096
 }
@@ -90,18 +95,37 @@ func Dial(ctx context.Context, c Config) (*Conn, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = raw.SetDeadline(deadline) // a socket that is gone fails below
 	}
-	if err := conn.open(u, c.Token); err != nil {
+	if err := conn.open(u, &c); err != nil {
 		return nil, errors.Join(err, raw.Close())
 	}
 	_ = raw.SetDeadline(time.Time{})
 	return conn, nil
 }
 
+// target is the hub with what goes into its query.
+func (c *Config) target() string {
+	path := c.Path
+	if path == "" {
+		path = Path
+	}
+	if c.InQuery {
+		path += "?access_token=" + url.QueryEscape(c.Token)
+	}
+	return path
+}
+
+func (c *Config) authorization() string {
+	if c.InQuery {
+		return ""
+	}
+	return "\r\nAuthorization: Bearer " + c.Token
+}
+
 // open upgrades and shakes hands.
-func (c *Conn) open(u *url.URL, token string) error {
+func (c *Conn) open(u *url.URL, config *Config) error {
 	var key [16]byte
 	_, _ = rand.Read(key[:]) // never fails
-	request := "GET " + Path + " HTTP/1.1\r\nHost: " + u.Host + "\r\nAuthorization: Bearer " + token +
+	request := "GET " + config.target() + " HTTP/1.1\r\nHost: " + u.Host + config.authorization() +
 		"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " +
 		base64.StdEncoding.EncodeToString(key[:]) + "\r\n\r\n"
 	if _, err := io.WriteString(c.net, request); err != nil {

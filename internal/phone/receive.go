@@ -23,13 +23,16 @@ type Message struct {
 	Metadata  map[string]string `json:"metadata"`
 }
 
-// Event is what comes from the server: messages, or the completion of an invocation.
+// Event is what comes from the server: messages, the completion of an invocation, or, on another hub than that of the
+// phones, an invocation of any method.
 type Event struct {
 	Live       bool // ReceiveMessage; else ReceivePendingMessages
 	Messages   []Message
 	Completion string // id of the invocation; empty: none
 	Error      string // of the completion
 	Result     json.RawMessage
+	Target     string // of an invocation other than the phones'; empty: none
+	Arguments  []json.RawMessage
 }
 
 var (
@@ -41,6 +44,7 @@ var (
 	priorityName   = []byte(`"priority":"`)
 	attemptName    = []byte(`"attempt":`)
 	contentName    = []byte(`"messageContent":"`)
+	resultName     = []byte(`,"result":`)
 )
 
 // Next reads the next events; full says that all fields of the messages are wanted. The slice lives until the next call.
@@ -80,12 +84,7 @@ func decode(record []byte, full bool) (event Event, ok bool, err error) {
 		}
 		return event, true, err
 	case bytes.HasPrefix(record, completionHead) && !full:
-		id, _, _ := bytes.Cut(record[len(completionHead):], []byte{'"'})
-		event.Completion = string(id)
-		if bytes.Contains(record, []byte(`"error":`)) {
-			event.Error = string(record)
-		}
-		return event, true, nil
+		return scanCompletion(record), true, nil
 	}
 	var m struct {
 		Type           int
@@ -93,11 +92,15 @@ func decode(record []byte, full bool) (event Event, ok bool, err error) {
 		Error          string
 		AllowReconnect bool
 		Result         json.RawMessage
+		Target         string
+		Arguments      []json.RawMessage
 	}
 	if err := json.Unmarshal(record, &m); err != nil {
 		return event, false, fmt.Errorf("hub message %.80q: %w", record, err)
 	}
 	switch m.Type {
+	case 1:
+		return Event{Target: m.Target, Arguments: m.Arguments}, true, nil
 	case 3:
 		return Event{Completion: m.InvocationID, Error: m.Error, Result: m.Result}, true, nil
 	case 7:
@@ -118,6 +121,21 @@ func decodeMessages(record []byte, live bool) ([]Message, error) {
 	var messages []Message
 	return messages, json.Unmarshal(invocation.Arguments[0], &messages)
 }
+
+// scanCompletion is the lean way: a completion has a result, an error, or nothing.
+func scanCompletion(record []byte) (event Event) {
+	id, rest, _ := bytes.Cut(record[len(completionHead):], []byte{'"'})
+	event.Completion = string(id)
+	if bytes.HasPrefix(rest, resultName) {
+		event.Result = bytes.Clone(bytes.TrimSuffix(rest[len(resultName):], []byte{'}'}))
+	} else if bytes.Contains(rest, []byte(`"error":`)) {
+		event.Error = string(record)
+	}
+	return event
+}
+
+// Scan finds the messages in the result of a Sync, in the lean way.
+func Scan(result json.RawMessage) []Message { return scanMessages(result) }
 
 // scanMessages finds what a book keeper needs without reading the rest. It relies on the order of the fields that our own
 // server writes and on messages without metadata and without escapes, which is what the load sends; quotes inside strings are escaped, so

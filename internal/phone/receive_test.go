@@ -1,6 +1,7 @@
 package phone
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -31,12 +32,15 @@ func TestBothWaysOfReadingAgree(t *testing.T) {
 func TestCompletionsAndClose(t *testing.T) {
 	t.Parallel()
 	for record, want := range map[string]Event{
-		`{"type":3,"invocationId":"5"}`:                     {Completion: "5"},
-		`{"type":3,"invocationId":"6","error":"try_again"}`: {Completion: "6", Error: "try_again"},
+		`{"type":3,"invocationId":"5"}`:                        {Completion: "5"},
+		`{"type":3,"invocationId":"6","error":"try_again"}`:    {Completion: "6", Error: "try_again"},
+		`{"type":3,"invocationId":"7","result":[` + one + `]}`: {Completion: "7", Result: json.RawMessage("[" + one + "]")},
+		`{"type":3,"invocationId":"8","result":[]}`:            {Completion: "8", Result: json.RawMessage("[]")},
+		`{"type":3,"invocationId":"9","result":[{"error":1}]}`: {Completion: "9", Result: json.RawMessage(`[{"error":1}]`)},
 	} {
 		for _, full := range []bool{false, true} {
 			event, ok, err := decode([]byte(record), full)
-			if err != nil || !ok || event.Completion != want.Completion || (event.Error != "") != (want.Error != "") {
+			if err != nil || !ok || event.Completion != want.Completion || (event.Error != "") != (want.Error != "") || string(event.Result) != string(want.Result) {
 				t.Errorf("full %t: %s is %+v, %v", full, record, event, err)
 			}
 		}
@@ -48,5 +52,37 @@ func TestCompletionsAndClose(t *testing.T) {
 	var closed *ErrClosed
 	if !errors.As(err, &closed) || !closed.Reconnect {
 		t.Errorf("a close: %v", err)
+	}
+}
+
+// TestScanReadsWhatSyncGives in the order of the answer.
+func TestScanReadsWhatSyncGives(t *testing.T) {
+	t.Parallel()
+	list := Scan(json.RawMessage("[" + one + "," + strings.Replace(one, `"seq":7`, `"seq":9`, 1) + "]"))
+	if len(list) != 2 || list[0].Seq != 7 || list[1].Seq != 9 || list[1].Content != "12 xx" {
+		t.Errorf("%+v", list)
+	}
+}
+
+func TestOtherHubsInvokeOtherMethods(t *testing.T) {
+	t.Parallel()
+	event, ok, err := decode([]byte(`{"type":1,"target":"Checkpoint","arguments":["p"]}`), true)
+	if err != nil || !ok || event.Target != "Checkpoint" || len(event.Arguments) != 1 || string(event.Arguments[0]) != `"p"` || event.Messages != nil {
+		t.Errorf("%+v, %t, %v", event, ok, err)
+	}
+}
+
+func TestWhereTheTokenGoes(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		config        Config
+		target, heads string
+	}{
+		{Config{Token: "a+b"}, "/online-mobile-user", "\r\nAuthorization: Bearer a+b"},
+		{Config{Path: BusinessPath, Token: "a+b", InQuery: true}, "/business-user?access_token=a%2Bb", ""},
+	} {
+		if target, heads := c.config.target(), c.config.authorization(); target != c.target || heads != c.heads {
+			t.Errorf("%q with %q, want %q with %q", target, heads, c.target, c.heads)
+		}
 	}
 }

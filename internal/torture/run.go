@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
-	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/nodeproc"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/esh3artech/esh3ar/internal/torture/ledger"
 )
 
 // Options say how to torture.
@@ -22,153 +25,98 @@ type Options struct {
 	Seed      uint64        // of all choices; the interleaving is the system's
 	PowerCuts bool          // kill -9 also loses what was not fsynced
 	Senders   int
-	Phones    int // recipients; every third has two devices
-	Flags     []string
-	Keep      string // folder for data and ledger; empty: a temporary one, kept only when a promise was broken
+	Phones    int      // recipients, at least MinPhones; every third has two devices
+	Flags     []string // of serve, besides
+	Keep      string   // folder for data and ledger; empty: a temporary one, kept only when a promise was broken
 }
 
 // run is one run.
 type run struct {
 	Options
-	ledger  *Ledger
-	node    *nodeproc.Node
-	listen  string
-	secrets nodeproc.Secrets
 	out     io.Writer
-
-	down   sync.RWMutex    // held for writing while the node is down: keyed retries wait for it
-	ending context.Context //nolint:containedctx // a signal: done when phones acknowledge everything at once
-	end    context.CancelFunc
+	clock   clock
+	node    *target
+	ledger  *recorder
+	streams *http.Client    // of consumers: without a timeout
+	numbers atomic.Int64    // of messages
+	conns   atomic.Int64    // so that each connection has its own number in the ledger
+	whole   context.Context //nolint:containedctx // of the run: calls that were begun are seen through within it
+	total   ledger.Verdict
+	kept    keepsakes
 }
 
 // Run tortures a node and judges. The error says that it could not; a broken promise is in the verdict.
-func Run(ctx context.Context, o Options, out io.Writer) (v Verdict, err error) {
+func Run(ctx context.Context, o Options, out io.Writer) (v ledger.Verdict, err error) {
 	dir := o.Keep
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "esh3ar-torture-*"); err != nil {
 			return v, err
 		}
 	}
-	r := &run{Options: o, out: out}
-	r.ending, r.end = context.WithCancel(ctx)
-	defer r.end()
-	if r.ledger, err = NewLedger(filepath.Join(dir, "ledger.jsonl")); err != nil {
-		return v, err
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	clock := clock{time.Now()}
+	r := &run{
+		Options: o, out: out, clock: clock, whole: ctx, streams: &http.Client{Transport: &http.Transport{}},
+		ledger: &recorder{dir: dir, clock: clock, keep: o.Keep != ""},
 	}
-	if r.listen, err = nodeproc.FreePort(); err != nil {
-		return v, err
+	if r.node, err = newTarget(&o, filepath.Join(dir, "data")); err == nil {
+		err = errors.Join(r.torture(ctx, cancel), r.node.end(), r.ledger.close())
 	}
-	data := filepath.Join(dir, "data")
-	err = r.torture(ctx, data)
-	v = Judge(r.ledger.Entries())
-	err = errors.Join(err, r.ledger.Close())
-	if o.Keep == "" && err == nil && v.Clean() {
-		return v, os.RemoveAll(dir)
+	if o.Keep == "" && err == nil && r.total.Clean() {
+		return r.total, os.RemoveAll(dir)
 	}
 	fmt.Fprintf(out, "data and ledger are kept in %s\n", dir)
-	return v, err
+	return r.total, err
 }
 
-// start starts the node, or starts it again.
-func (r *run) start(ctx context.Context, data string) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	flags := append([]string{"--log-level", "error"}, r.Flags...)
-	if r.PowerCuts {
-		flags = append(flags, "--simulate-power-cuts")
-	}
-	if r.node, err = nodeproc.Start(ctx, nodeproc.Config{Binary: r.Binary, DataDir: data, Listen: r.listen, Flags: flags}); err != nil {
+// stream is the random source of one actor.
+func (r *run) stream(actor int) *rand.Rand { return rand.New(rand.NewPCG(r.Seed, uint64(actor))) }
+
+// torture starts the node, lets the consumers listen for the whole run, and goes through the rounds.
+func (r *run) torture(ctx context.Context, cancel context.CancelFunc) error {
+	if err := r.node.start(ctx); err != nil {
 		return err
 	}
-	r.secrets, err = nodeproc.ReadSecrets(data)
-	return err
-}
-
-func (r *run) torture(ctx context.Context, data string) error {
-	if err := r.start(ctx, data); err != nil {
+	consumers := r.newConsumers()
+	watching, ctx := errgroup.WithContext(ctx)
+	watchCtx, stop := context.WithCancel(ctx)
+	defer stop()
+	for _, c := range consumers {
+		watching.Go(func() error { return c.watch(watchCtx) })
+	}
+	err := r.rounds(ctx, consumers)
+	if err == nil {
+		err = r.kept.recheck(ctx, r)
+	}
+	stop()
+	if refused := watching.Wait(); refused != nil {
+		err = refused // the reason for whatever failed after it
+	}
+	cancel()
+	if err != nil {
 		return err
 	}
-	defer func() { _ = r.node.Kill() }() // ended already when all went well
-	senderCtx, stopSenders := context.WithCancel(ctx)
-	phoneCtx, stopPhones := context.WithCancel(ctx)
-	defer stopSenders()
-	defer stopPhones()
-	var senders, phones sync.WaitGroup
-	for i := range r.Senders {
-		senders.Go(func() { r.send(senderCtx, rand.New(rand.NewPCG(r.Seed, uint64(i))), i) })
-	}
-	for i := range r.Phones {
-		phones.Go(func() { r.phone(phoneCtx, rand.New(rand.NewPCG(r.Seed, uint64(1000+i))), i) })
-		if i%3 == 0 {
-			phones.Go(func() { r.phone(phoneCtx, rand.New(rand.NewPCG(r.Seed, uint64(2000+i))), i) })
-		}
-	}
-	err := r.kill(ctx, data)
-	stopSenders()
-	senders.Wait()
-	r.end()
-	if err == nil {
-		err = r.rest(ctx)
-	}
-	if err == nil {
-		err = r.final(ctx)
-	}
-	stopPhones()
-	phones.Wait()
-	return errors.Join(err, r.node.Stop())
+	return r.node.stop()
 }
 
-// kill ends the node at random moments and starts it again.
-func (r *run) kill(ctx context.Context, data string) error {
-	random := rand.New(rand.NewPCG(r.Seed, 7))
-	began := time.Now()
-	for kills := 0; (r.Kills == 0 || kills < r.Kills) && (r.Time == 0 || time.Since(began) < r.Time); kills++ {
-		if err := sleep(ctx, time.Duration(100+random.IntN(900))*time.Millisecond); err != nil {
+// rounds goes on until the run has had its faults, or something is broken: what a broken node does next proves nothing.
+func (r *run) rounds(ctx context.Context, consumers []*consumer) error {
+	carry := ledger.Carry{Before: 1}
+	for _, c := range consumers {
+		carry.Consumers = append(carry.Consumers, c.name)
+	}
+	faults := &torment{options: &r.Options, random: r.stream(7), began: time.Now()}
+	for n := 1; !faults.over() && r.total.Clean(); n++ {
+		round, err := r.begin(n, carry)
+		if err != nil {
 			return err
 		}
-		r.down.Lock()
-		err := r.node.Kill()
-		r.ledger.Note(Entry{Kind: Killed})
-		if err == nil {
-			err = r.start(ctx, data)
-		}
-		r.down.Unlock()
-		if err != nil {
-			return fmt.Errorf("after kill %d: %w", kills+1, err)
-		}
-		if (kills+1)%10 == 0 {
-			v := Judge(r.ledger.Entries())
-			fmt.Fprintf(r.out, "%d kills: %d accepted, %d received, %d repeats, %d without an answer\n", v.Kills, v.Accepted, v.Received, v.Repeats, v.Unknown)
+		var v ledger.Verdict
+		v, carry, err = round.play(ctx, faults, consumers)
+		if r.total.Add(&v); err != nil {
+			return fmt.Errorf("round %d: %w", n, err)
 		}
 	}
 	return nil
-}
-
-// rest waits until everything accepted was received, as long as something still comes.
-func (r *run) rest(ctx context.Context) error {
-	best := r.ledger.missing()
-	for still := 0; still < 200; still++ {
-		if err := sleep(ctx, 100*time.Millisecond); err != nil {
-			return err
-		}
-		now := r.ledger.missing()
-		if now == 0 {
-			return nil
-		}
-		if now < best {
-			best, still = now, 0
-		}
-	}
-	return nil // the verdict names what is missing
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
 }

@@ -1,237 +1,121 @@
 package torture
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"time"
+
+	"github.com/esh3artech/esh3ar/internal/torture/ledger"
 )
 
-// recipientOf is the phone number of index n.
-func recipientOf(n int) uint64 { return 967_773_000_000 + uint64(n) }
-
-// message is one that is being sent.
-type message struct {
-	number   int
-	to       uint64
-	priority string
+// sender is a business that calls.
+type sender struct {
+	*round
+	random *rand.Rand
+	client *http.Client
+	recent []sent // accepted lately; some are canceled
 }
 
-var priorities = []string{"low", "normal", "normal", "high", "urgent"}
+// sent is an accepted message.
+type sent struct {
+	id    string
+	later bool // it was scheduled
+}
 
-// send offers calls until ctx ends: single ones and batches, with and without a key.
-func (r *run) send(ctx context.Context, random *rand.Rand, sender int) {
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 1}}
-	defer client.CloseIdleConnections()
-	for i := 0; ctx.Err() == nil; i++ {
-		c := r.newCall(random, sender, i)
-		r.see(ctx, client, c)
-		if err := sleep(ctx, time.Duration(random.IntN(3))*time.Millisecond); err != nil {
+// send offers calls until ctx ends: single ones and batches, with and without a key, and twins.
+func (r *round) send(ctx context.Context, random *rand.Rand) {
+	s := &sender{round: r, random: random, client: newClient()}
+	defer s.client.CloseIdleConnections()
+	for ctx.Err() == nil {
+		switch draw := random.IntN(100); {
+		case draw < 8:
+			s.twins()
+		case draw < 18:
+			s.accepts(s.see(s.newCall(keyed, true, s.drawn(2+random.IntN(4))...)))
+		case draw < 70:
+			s.accepts(s.see(s.newCall(keyed, false, s.drawn(1)...)))
+		default:
+			s.accepts(s.see(s.newCall(keyless, false, s.drawn(1)...)))
+		}
+		s.cancelSome()
+		if sleep(ctx, between(random, 0, 16*time.Millisecond)) != nil {
 			return
 		}
 	}
 }
 
-// call is one API call.
-type call struct {
-	key      string
-	batch    bool
-	messages []message
-	body     []byte
+func (s *sender) drawn(n int) []message {
+	list := make([]message, n)
+	for i := range list {
+		list[i] = s.draw(s.random)
+	}
+	return list
 }
 
-// stride keeps the numbers of senders apart.
-const stride = 1_000_000
+// see makes a call and, where it has a key, makes it again until there is an answer. It gives what was accepted.
+func (s *sender) see(c *call) []sent {
+	for {
+		a, err := s.do(s.whole, s.client, c.request())
+		switch {
+		case err != nil || a.status == http.StatusBadGateway:
+			s.noteAll(c, ledger.Unknown, &a)
+			s.node.await()
+		case a.status == http.StatusAccepted:
+			return s.accepted(c, &a)
+		case a.status == http.StatusUnprocessableEntity && a.problem() == "idempotency_mismatch":
+			s.noteAll(c, ledger.Mismatched, &a)
+			return nil
+		default:
+			s.noteAll(c, ledger.Refused, &a)
+			if a.status != http.StatusServiceUnavailable && a.status != http.StatusTooManyRequests {
+				return nil
+			}
+			if sleep(s.whole, 50*time.Millisecond) != nil {
+				return nil
+			}
+		}
+		if c.key == "" || s.whole.Err() != nil {
+			return nil // only a key makes a call safe to repeat
+		}
+	}
+}
 
-func (r *run) newCall(random *rand.Rand, sender, turn int) *call {
-	c := &call{batch: random.IntN(10) == 0}
-	if random.IntN(10) < 7 || c.batch {
-		c.key = fmt.Sprintf("s%d-%d", sender, turn)
-	}
-	count := 1
-	if c.batch {
-		count = 2 + random.IntN(4)
-	}
-	for i := range count {
-		c.messages = append(c.messages, message{
-			number: (sender+1)*stride*10 + turn*10 + i, to: recipientOf(random.IntN(r.Phones)), priority: priorities[random.IntN(len(priorities))],
+func (s *sender) noteAll(c *call, kind ledger.Kind, a *answer) {
+	for _, m := range c.messages {
+		s.note(ledger.Entry{
+			Kind: kind, Number: m.number, Call: c.number, Key: c.key, Status: strconv.Itoa(a.status), Began: a.began, At: a.at,
 		})
 	}
-	c.encode()
-	for _, m := range c.messages {
-		r.ledger.Note(Entry{Kind: Called, Number: m.number, To: m.to, Key: c.key})
-	}
-	return c
-}
-
-func (c *call) encode() {
-	var out bytes.Buffer
-	for i, m := range c.messages {
-		if i > 0 {
-			out.WriteByte(',')
-		}
-		fmt.Fprintf(&out, `{"recipientPhoneNumber":"+%d","messageContent":"%d","priority":%q}`, m.to, m.number, m.priority)
-	}
-	c.body = out.Bytes()
-	if c.batch {
-		c.body = fmt.Appendf(nil, `{"messages":[%s]}`, out.Bytes())
-	}
-}
-
-// see makes a call and, where it has a key, makes it again until there is an answer.
-func (r *run) see(ctx context.Context, client *http.Client, c *call) {
-	for {
-		status, body, err := r.post(client, c)
-		switch {
-		case err == nil && status == http.StatusAccepted:
-			r.accepted(c, body)
-			return
-		case err == nil && status != http.StatusBadGateway:
-			for _, m := range c.messages {
-				r.ledger.Note(Entry{Kind: Refused, Number: m.number})
-			}
-			return
-		}
-		for _, m := range c.messages {
-			r.ledger.Note(Entry{Kind: Unknown, Number: m.number})
-		}
-		if c.key == "" || ctx.Err() != nil {
-			return
-		}
-		r.awaitNode()
-	}
-}
-
-// awaitNode returns when the node is not being killed and started.
-func (r *run) awaitNode() {
-	r.down.RLock()
-	defer r.down.RUnlock()
-}
-
-// post is not bound to a context: a call that was begun is seen through, or its outcome would be unknown at the end.
-func (r *run) post(client *http.Client, c *call) (int, []byte, error) {
-	path := "/v1/messages"
-	if c.batch {
-		path += "/batch"
-	}
-	req, err := http.NewRequest(http.MethodPost, "http://"+r.listen+path, bytes.NewReader(c.body))
-	if err != nil {
-		return 0, nil, err
-	}
-	req.Header.Set("Authorization", "Bearer "+r.secrets.APIKey)
-	req.Header.Set("Content-Type", "application/json")
-	if c.key != "" {
-		req.Header.Set("Idempotency-Key", c.key)
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	return resp.StatusCode, body, err
 }
 
 // receipt is one message of an answer.
 type receipt struct {
-	ID  string `json:"id"`
-	Seq uint64 `json:"seq"`
+	ID        string `json:"id"`
+	Seq       uint64 `json:"seq"`
+	Recipient string `json:"recipientPhoneNumber"`
 }
 
-func (r *run) accepted(c *call, body []byte) {
+// accepted notes each receipt; a receipt that is missing makes an entry that belongs to no id.
+func (s *sender) accepted(c *call, a *answer) (list []sent) {
 	receipts := make([]receipt, 1)
 	var err error
 	if c.batch {
-		var answer struct{ Messages []receipt }
-		err = json.Unmarshal(body, &answer)
-		receipts = answer.Messages
+		var body struct{ Messages []receipt }
+		err = json.Unmarshal(a.body, &body)
+		receipts = body.Messages
 	} else {
-		err = json.Unmarshal(body, &receipts[0])
+		err = json.Unmarshal(a.body, &receipts[0])
 	}
 	for i, m := range c.messages {
-		e := Entry{Kind: Accepted, Number: m.number, To: m.to}
+		e := ledger.Entry{Kind: ledger.Accepted, Number: m.number, Call: c.number, Key: c.key, Began: a.began, At: a.at}
 		if err == nil && i < len(receipts) {
-			e.ID, e.Seq = receipts[i].ID, receipts[i].Seq
+			e.ID, e.Seq, e.To = receipts[i].ID, receipts[i].Seq, numberOf(receipts[i].Recipient)
+			list = append(list, sent{e.ID, m.sendAt != 0})
 		}
-		r.ledger.Note(e)
+		s.note(e)
 	}
-}
-
-// settleWithin is how long the last acknowledgements may take, of messages of calls without an answer too.
-const settleWithin = 30 * time.Second
-
-// final asks the node for every message that appeared, until all are acknowledged or time is up.
-func (r *run) final(ctx context.Context) error {
-	deadline := time.Now().Add(settleWithin)
-	asked := map[string]bool{}
-	for _, e := range r.ledger.Entries() {
-		if e.ID == "" || asked[e.ID] {
-			continue
-		}
-		asked[e.ID] = true
-		for {
-			final, err := r.ask(ctx, e.ID)
-			if err != nil {
-				return err
-			}
-			if ranks[final.Status] >= ranks["delivered"] || time.Now().After(deadline) {
-				r.ledger.Note(final)
-				break
-			}
-			if err := sleep(ctx, 100*time.Millisecond); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// ask reads what the node says of a message.
-func (r *run) ask(ctx context.Context, id string) (final Entry, err error) {
-	var m struct{ Status string }
-	if err := r.get(ctx, "/v1/messages/"+id, &m); err != nil {
-		return final, err
-	}
-	var history struct {
-		Items []struct {
-			Version int
-			Status  string
-		}
-	}
-	if m.Status != "" {
-		if err := r.get(ctx, "/v1/messages/"+id+"/events", &history); err != nil {
-			return final, err
-		}
-	}
-	versions := ""
-	for _, e := range history.Items {
-		versions += fmt.Sprintf("%d %s ", e.Version, e.Status)
-	}
-	return Entry{Kind: Final, ID: id, Status: m.Status, Versions: versions}, nil
-}
-
-// get leaves out as it is when there is no such thing.
-func (r *run) get(ctx context.Context, path string, out any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.listen+path, nil)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Authorization", "Bearer "+r.secrets.APIKey)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode == http.StatusNotFound {
-		return err
-	}
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("GET %s: %s: %s", path, resp.Status, body)
-	}
-	return json.Unmarshal(body, out)
+	return list
 }

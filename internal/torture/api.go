@@ -1,0 +1,152 @@
+package torture
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// request is one call of the REST API.
+type request struct {
+	method string
+	path   string
+	key    string // idempotency key
+	body   []byte
+	admin  bool
+}
+
+// answer is what came back, and when the call began and ended by the ledger's clock.
+type answer struct {
+	status int
+	body   []byte
+	began  int64
+	at     int64
+}
+
+// callPatience is longer than any pause.
+const callPatience = 10 * time.Second
+
+// newClient makes a client with connections of its own.
+func newClient() *http.Client {
+	return &http.Client{Timeout: callPatience, Transport: &http.Transport{MaxIdleConnsPerHost: 4}}
+}
+
+// do makes a call. The error says that there was no answer, and that the call's outcome is unknown. Callers that change
+// something give no context that ends with the senders: a call that was begun is seen through.
+func (r *run) do(ctx context.Context, client *http.Client, q request) (a answer, err error) {
+	req, err := http.NewRequestWithContext(ctx, q.method, r.node.url()+q.path, bytes.NewReader(q.body))
+	if err != nil {
+		return a, err
+	}
+	token := r.node.secrets.APIKey
+	if q.admin {
+		token = r.node.secrets.AdminToken
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	if q.body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if q.key != "" {
+		req.Header.Set("Idempotency-Key", q.key)
+	}
+	a.began = r.clock.now()
+	resp, err := client.Do(req)
+	if err == nil {
+		a.status = resp.StatusCode
+		a.body, err = io.ReadAll(resp.Body)
+		resp.Body.Close()
+	}
+	a.at = r.clock.now()
+	return a, err
+}
+
+// problem is the stable code of an error.
+func (a *answer) problem() string {
+	var p struct{ Code string }
+	if json.Unmarshal(a.body, &p) != nil {
+		return ""
+	}
+	return p.Code
+}
+
+// get reads something; found is false for 404. What the node refuses for now is asked again: nothing is lost by that.
+func (r *run) get(ctx context.Context, client *http.Client, path string, out any) (found bool, err error) {
+	for {
+		a, err := r.do(ctx, client, request{method: http.MethodGet, path: path})
+		switch {
+		case err != nil:
+			return false, fmt.Errorf("GET %s: %w", path, err)
+		case a.status == http.StatusNotFound && a.problem() == "not_found":
+			return false, nil
+		case a.status == http.StatusServiceUnavailable:
+			if err := sleep(ctx, 100*time.Millisecond); err != nil {
+				return false, err
+			}
+		case a.status != http.StatusOK:
+			return false, fmt.Errorf("GET %s: %d %s", path, a.status, a.body)
+		default:
+			return true, json.Unmarshal(a.body, out)
+		}
+	}
+}
+
+// record is a message as the API gives it.
+type record struct {
+	ID        string `json:"id"`
+	Status    string `json:"status"`
+	Seq       uint64 `json:"seq"`
+	Recipient string `json:"recipientPhoneNumber"`
+	Content   string `json:"messageContent"`
+	Priority  string `json:"priority"`
+	Life      int    `json:"life"`
+	Attempts  int    `json:"attempts"`
+}
+
+// number is that of the message. Our own contents are numbers; 0 would be found as never sent.
+func (m *record) number() int {
+	n, _ := strconv.Atoi(m.Content)
+	return n
+}
+
+// pages reads a listing page by page.
+func (r *run) pages(ctx context.Context, client *http.Client, path string, query url.Values, each func(items []record) error) error {
+	query.Set("limit", "500")
+	for {
+		var page struct {
+			Items      []record
+			NextCursor string
+		}
+		found, err := r.get(ctx, client, path+"?"+query.Encode(), &page)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return fmt.Errorf("GET %s: there is no such listing", path)
+		}
+		if err := each(page.Items); err != nil || page.NextCursor == "" {
+			return err
+		}
+		query.Set("cursor", page.NextCursor)
+	}
+}
+
+// numberOf reads a phone number of the API; zero if it is none.
+func numberOf(text string) (n uint64) {
+	for _, digit := range strings.TrimPrefix(text, "+") {
+		if digit < '0' || digit > '9' {
+			return 0
+		}
+		n = n*10 + uint64(digit-'0')
+	}
+	return n
+}
+
+// stamp is a time of the ledger as the API reads it.
+func stamp(ns int64) string { return time.Unix(0, ns).UTC().Format("2006-01-02T15:04:05.000Z") }

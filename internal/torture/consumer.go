@@ -1,0 +1,106 @@
+package torture
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/torture/ledger"
+)
+
+// consumer is a business that listens to events for the whole run. It comes back after each end of its connection, and
+// names the last position that it was told, so it must see everything: at least once, and first sightings in order.
+type consumer struct {
+	*run
+	name   string
+	random *rand.Rand
+	listen func(ctx context.Context, c *consumer, conn int) error // one connection; the error of a refusal is a refusalError
+
+	mu       sync.Mutex
+	position string // where to resume; empty: nowhere yet
+}
+
+// refusalError is a refusal that coming back does not change.
+type refusalError struct {
+	path string
+	text string
+}
+
+func (e *refusalError) Error() string { return fmt.Sprintf("%s: %s", e.path, e.text) }
+
+func (r *run) newConsumers() []*consumer {
+	drop := func(ctx context.Context, c *consumer, conn int) error {
+		return c.listenSSE(ctx, conn, 1+c.random.IntN(200))
+	}
+	stay := func(ctx context.Context, c *consumer, conn int) error { return c.listenSSE(ctx, conn, 0) }
+	list := []*consumer{
+		{name: "sse", listen: stay},
+		{name: "sse-too", listen: stay},
+		{name: "sse-fickle", listen: drop},
+		{name: "hub", listen: func(ctx context.Context, c *consumer, conn int) error { return c.listenHub(ctx, conn) }},
+	}
+	for i, c := range list {
+		c.run, c.random = r, r.stream(100+i)
+	}
+	return list
+}
+
+// watch listens until ctx ends, or the node refuses for good.
+func (c *consumer) watch(ctx context.Context) error {
+	for ctx.Err() == nil {
+		c.node.await()
+		err := c.listen(ctx, c, int(c.conns.Add(1)))
+		if refusal, ok := err.(*refusalError); ok { //nolint:errorlint // made by listen itself
+			return fmt.Errorf("consumer %s: %w", c.name, refusal)
+		}
+		if sleep(ctx, between(c.random, 10*time.Millisecond, 60*time.Millisecond)) != nil {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (c *consumer) resumeFrom() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.position
+}
+
+func (c *consumer) reached(position string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.position = position
+}
+
+// event is a status change as every consumer is told of it.
+type event struct {
+	MessageID     string    `json:"messageId"`
+	Version       int       `json:"version"`
+	Life          int       `json:"life"`
+	Status        string    `json:"status"`
+	OccurredAt    time.Time `json:"occurredAt"`
+	Attempt       int       `json:"attempt"`
+	CorrelationID string    `json:"correlationId"`
+}
+
+func (e *event) mark() ledger.Mark {
+	return ledger.Mark{Version: e.Version, Life: e.Life, Status: e.Status, Attempt: e.Attempt, At: e.OccurredAt.UnixNano()}
+}
+
+// sees notes an event.
+func (c *consumer) sees(conn int, position string, data []byte) error {
+	var e event
+	if err := json.Unmarshal(data, &e); err != nil {
+		return fmt.Errorf("event %.200q: %w", data, err)
+	}
+	number, _ := strconv.Atoi(e.CorrelationID) // our own are numbers; 0 would be found as never sent
+	c.ledger.note(ledger.Entry{
+		Kind: ledger.Seen, Consumer: c.name, Conn: conn, Position: position, Number: number, ID: e.MessageID,
+		Version: e.Version, Life: e.Life, Status: e.Status, Attempt: e.Attempt, At: e.OccurredAt.UnixNano(),
+	})
+	return nil
+}

@@ -1,0 +1,95 @@
+package torture
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/esh3artech/esh3ar/internal/phone"
+	"github.com/esh3artech/esh3ar/internal/torture/ledger"
+)
+
+// listenHub is one connection to the hub of the businesses. It resumes from the last checkpoint, which comes behind a
+// group of events: what came after it comes again. What comes before the completion of Resume is of the present, ahead of
+// what is to be resumed, and passed over: it comes again in its place.
+func (c *consumer) listenHub(ctx context.Context, conn int) error {
+	hub, err := c.dialHub(ctx)
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { _ = hub.Vanish() })() // it may be gone already
+	defer func() { _ = hub.Vanish() }()
+	last, err := json.Marshal([]string{c.resumeFrom()})
+	if err != nil {
+		return err
+	}
+	resume, err := hub.Invoke("Resume", string(last))
+	if err != nil {
+		return err
+	}
+	c.ledger.note(ledger.Entry{Kind: ledger.Watching, Consumer: c.name, Conn: conn})
+	var events []phone.Event
+	for resumed := false; ; {
+		if events, err = hub.Next(events[:0], true); err != nil {
+			return err
+		}
+		for i := range events {
+			if e := &events[i]; resumed {
+				err = c.heard(conn, e)
+			} else if e.Completion == resume {
+				resumed, err = true, resumeError(e)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (c *consumer) dialHub(ctx context.Context) (*phone.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, callPatience)
+	defer cancel()
+	hub, err := phone.Dial(ctx, phone.Config{URL: c.node.url(), Path: phone.BusinessPath, Token: c.node.secrets.APIKey, InQuery: true})
+	var status *phone.StatusError
+	if errors.As(err, &status) && status.Status < http.StatusInternalServerError {
+		return nil, &refusalError{phone.BusinessPath, status.Error()}
+	}
+	return hub, err
+}
+
+// resumeError tells a hub that cannot say for now from one that does not want us.
+func resumeError(e *phone.Event) error {
+	switch {
+	case e.Error == "":
+		return nil
+	case strings.Contains(e.Error, "try_again"):
+		return errors.New(e.Error)
+	default:
+		return &refusalError{phone.BusinessPath, e.Error}
+	}
+}
+
+// heard takes what the hub invokes here.
+func (c *consumer) heard(conn int, e *phone.Event) error {
+	if e.Target == "Reset" {
+		c.ledger.note(ledger.Entry{Kind: ledger.Reset, Consumer: c.name, Conn: conn})
+		return nil
+	}
+	if e.Target != "" && len(e.Arguments) != 1 {
+		return &refusalError{phone.BusinessPath, fmt.Sprintf("%s has %d arguments", e.Target, len(e.Arguments))}
+	}
+	switch e.Target {
+	case "MessageStatusChanged":
+		return c.sees(conn, "", e.Arguments[0])
+	case "Checkpoint":
+		var position string
+		if err := json.Unmarshal(e.Arguments[0], &position); err != nil {
+			return err
+		}
+		c.reached(position)
+	}
+	return nil
+}

@@ -1,0 +1,87 @@
+package torture
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/esh3artech/esh3ar/internal/torture/ledger"
+)
+
+// maxEvent bounds a line of the stream.
+const maxEvent = 1 << 20
+
+// listenSSE is one connection to GET /v1/events; after most events it drops it (zero: never).
+func (c *consumer) listenSSE(ctx context.Context, conn, most int) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.node.url()+"/v1/events", nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.node.secrets.APIKey)
+	req.Header.Set("Accept", "text/event-stream")
+	if last := c.resumeFrom(); last != "" {
+		req.Header.Set("Last-Event-ID", last)
+	}
+	resp, err := c.streams.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return refusal(resp)
+	}
+	c.ledger.note(ledger.Entry{Kind: ledger.Watching, Consumer: c.name, Conn: conn})
+	return c.readSSE(resp.Body, conn, most)
+}
+
+// refusal tells what must stay so from what a node says that is starting or overloaded.
+func refusal(resp *http.Response) error {
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 1024)) // as much of it as came
+	if resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests {
+		return fmt.Errorf("%s: %s", resp.Status, text)
+	}
+	return &refusalError{resp.Request.URL.Path, fmt.Sprintf("%s %s", resp.Status, text)}
+}
+
+var errDropped = errors.New("dropped on purpose")
+
+// readSSE reads the stream by the rules of the HTML standard, as far as servers of events use them: fields until an
+// empty line, comments passed over.
+func (c *consumer) readSSE(body io.Reader, conn, most int) error {
+	lines := bufio.NewScanner(body)
+	lines.Buffer(make([]byte, 0, 16<<10), maxEvent)
+	var kind, id string
+	var data []byte
+	for seen := 0; lines.Scan(); {
+		name, value, _ := strings.Cut(lines.Text(), ":")
+		value = strings.TrimPrefix(value, " ")
+		switch {
+		case lines.Text() != "":
+			switch name {
+			case "event":
+				kind = value
+			case "id":
+				id = value
+			case "data":
+				data = append(data, value...)
+			}
+			continue
+		case kind == "reset":
+			c.ledger.note(ledger.Entry{Kind: ledger.Reset, Consumer: c.name, Conn: conn})
+		case kind == "message.status":
+			if err := c.sees(conn, id, data); err != nil {
+				return err
+			}
+			c.reached(id)
+			if seen++; seen == most {
+				return errDropped
+			}
+		}
+		kind, data = "", data[:0]
+	}
+	return lines.Err()
+}

@@ -1,0 +1,83 @@
+package torture
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/phone"
+	"github.com/esh3artech/esh3ar/internal/torture/ledger"
+)
+
+// device is one phone. It keeps its name, by which the node's breaker knows it, and its token.
+type device struct {
+	*round
+	random *rand.Rand
+	index  int
+	name   string
+	token  string
+}
+
+// run comes online again and again until ctx ends.
+func (d *device) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		if o, err := d.connect(ctx); err == nil {
+			o.run(ctx)
+			d.note(ledger.Entry{Kind: ledger.Closed, Conn: o.id, To: o.number})
+		}
+		d.stayAway(ctx)
+	}
+}
+
+// stayAway waits until the next connection, but not beyond the beginning of the end.
+func (d *device) stayAway(ctx context.Context) {
+	if d.isEnding() {
+		_ = sleep(ctx, between(d.random, 20*time.Millisecond, 60*time.Millisecond)) // the caller looks at ctx
+		return
+	}
+	timer := time.NewTimer(temperOf(d.index).absence(d.random))
+	defer timer.Stop()
+	select {
+	case <-d.ending.Done(): // which ctx implies
+	case <-timer.C:
+	}
+}
+
+func (d *device) connect(ctx context.Context) (*online, error) {
+	d.node.await()
+	ctx, cancel := context.WithTimeout(ctx, callPatience)
+	defer cancel()
+	if d.token == "" {
+		if err := d.register(ctx); err != nil {
+			return nil, err
+		}
+	}
+	o := &online{device: d, id: int(d.conns.Add(1)), number: recipientOf(d.index), waiting: map[string]invocation{}, seqs: map[string]uint64{}}
+	began := d.clock.now()
+	var err error
+	if o.conn, err = phone.Dial(ctx, phone.Config{URL: d.node.url(), Token: d.token}); err != nil {
+		return nil, err
+	}
+	if o.habit = temperOf(d.index).habit(d.random); d.isEnding() {
+		o.habit, o.atEnd = prompt, true
+	}
+	d.note(ledger.Entry{Kind: ledger.Opened, Conn: o.id, To: o.number, Began: began, Quiet: o.habit == stalled})
+	return o, nil
+}
+
+func (d *device) register(ctx context.Context) error {
+	body := fmt.Appendf(nil, `{"phoneNumber":"+%d","deviceId":%q}`, recipientOf(d.index), d.name)
+	a, err := d.do(ctx, http.DefaultClient, request{method: http.MethodPost, path: "/admin/v1/device-tokens", body: body, admin: true})
+	if err != nil {
+		return err
+	}
+	var made struct {
+		AccessToken string `json:"accessToken"`
+	}
+	err = json.Unmarshal(a.body, &made)
+	d.token = made.AccessToken
+	return err
+}

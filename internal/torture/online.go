@@ -1,0 +1,225 @@
+package torture
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/phone"
+	"github.com/esh3artech/esh3ar/internal/torture/ledger"
+)
+
+// online is one connection of a device from start to end: one goroutine reads it and does what is done at once, another
+// does the chores.
+type online struct {
+	*device
+	conn   *phone.Conn
+	id     int
+	number uint64
+	habit  habit
+	atEnd  bool // it began when the end had: its habit is prompt, and nothing but the end of all ends it
+
+	mu      sync.Mutex
+	waiting map[string]invocation // calls by their ids
+	got     []pushed              // first deliveries on this connection, in order
+	seqs    map[string]uint64     // the newest seq of each message on it
+	late    []lateAck
+}
+
+type pushed struct {
+	id  string
+	seq uint64
+}
+
+// invocation is a call that has not been completed.
+type invocation struct {
+	pushed []pushed // that it acknowledges
+	status string   // which they will have
+	sync   *look
+}
+
+// look is a Sync.
+type look struct {
+	after uint64
+	limit int
+	began int64
+}
+
+// lateAck is what a slow phone will acknowledge.
+type lateAck struct {
+	due    time.Time
+	pushed []pushed
+}
+
+// run ends with the connection: with ctx, when its time is over, by its habit, or by the node.
+func (o *online) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var once sync.Once
+	end := func() { once.Do(func() { _ = o.conn.Vanish() }) } // it may be gone already
+	defer end()
+	defer context.AfterFunc(ctx, end)()
+	if !o.atEnd {
+		// A connection from before the end ends with it, whatever its habit left unacknowledged.
+		defer time.AfterFunc(temperOf(o.index).life(o.random), end).Stop()
+		defer context.AfterFunc(o.ending, end)()
+	}
+	var chores sync.WaitGroup
+	random := rand.New(rand.NewPCG(o.random.Uint64(), 0))
+	if o.habit != stalled {
+		chores.Go(func() { o.chores(ctx, random) })
+	}
+	o.listen()
+	cancel()
+	chores.Wait()
+	o.pending.Add(-int64(len(o.waiting))) // nobody will complete them
+}
+
+// listen reads until the connection ends.
+func (o *online) listen() {
+	var events []phone.Event
+	var err error
+	patience := 1 + o.random.IntN(40) // messages, of a vanishing phone
+	for received := 0; ; {
+		if events, err = o.conn.Next(events[:0], false); err != nil {
+			return
+		}
+		for i := range events {
+			o.completed(&events[i])
+			received += len(events[i].Messages)
+			news := o.take(events[i].Messages)
+			leaves := o.habit == crashing && received > 0 || o.habit == vanishing && received > patience
+			if leaves || o.answer(news) != nil {
+				return
+			}
+		}
+	}
+}
+
+// take notes messages and remembers in which order they came.
+func (o *online) take(messages []phone.Message) (news []pushed) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, m := range messages {
+		number, _ := strconv.Atoi(m.Content) // our own contents are numbers; 0 would be found as never sent
+		o.note(ledger.Entry{
+			Kind: ledger.Received, Number: number, To: o.number, ID: m.ID, Seq: m.Seq, Lane: m.Priority, Conn: o.id, Attempt: m.Attempt,
+		})
+		p := pushed{m.ID, m.Seq}
+		news = append(news, p)
+		if o.seqs[m.ID] != m.Seq {
+			o.seqs[m.ID] = m.Seq
+			o.got = append(o.got, p)
+		}
+	}
+	return news
+}
+
+// answer does what the habit does at once.
+func (o *online) answer(news []pushed) error {
+	if len(news) == 0 {
+		return nil
+	}
+	switch o.habit {
+	case reader:
+		return o.acknowledge("MarkAsRead", news, "read")
+	case upTo:
+		return o.acknowledgeUpTo(news[len(news)-1])
+	case slow:
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.late = append(o.late, lateAck{time.Now().Add(between(o.random, 50*time.Millisecond, 700*time.Millisecond)), news})
+		return nil
+	case silent, stalled, crashing:
+		return nil
+	default:
+		return o.acknowledge("AcknowledgeMessages", news, "delivered")
+	}
+}
+
+// acknowledge tells the node, and the ledger before it: from then on the node may say that it was told.
+func (o *online) acknowledge(method string, list []pushed, status string) error {
+	ids := make([]string, len(list))
+	for i, p := range list {
+		ids[i] = p.id
+		o.note(ledger.Entry{Kind: ledger.Acking, ID: p.id, Status: status})
+	}
+	arguments, err := json.Marshal([][]string{ids})
+	if err != nil {
+		return err
+	}
+	if len(ids) == 1 && status == "delivered" {
+		return o.invoke("AcknowledgeMessage", fmt.Sprintf("[%q]", ids[0]), invocation{pushed: list, status: status})
+	}
+	return o.invoke(method, string(arguments), invocation{pushed: list, status: status})
+}
+
+// acknowledgeUpTo speaks for all that came before as well.
+func (o *online) acknowledgeUpTo(last pushed) error {
+	o.mu.Lock()
+	list := o.got
+	if i := slices.Index(list, last); i >= 0 {
+		list = slices.Clone(list[:i+1])
+		o.got = o.got[i:] // those before are spoken for; the last stays, for a repeat
+	}
+	o.mu.Unlock()
+	for _, p := range list {
+		o.note(ledger.Entry{Kind: ledger.Acking, ID: p.id, Status: "delivered"})
+	}
+	return o.invoke("AcknowledgeUpTo", fmt.Sprintf("[%d]", last.seq), invocation{pushed: list, status: "delivered"})
+}
+
+// invoke calls a method; its completion finds the invocation here.
+func (o *online) invoke(method, arguments string, i invocation) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	id, err := o.conn.Invoke(method, arguments)
+	if err != nil {
+		return err
+	}
+	o.waiting[id] = i
+	o.pending.Add(1)
+	return nil
+}
+
+// completed notes what a completion promises.
+func (o *online) completed(e *phone.Event) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	i, ok := o.waiting[e.Completion]
+	if !ok {
+		return
+	}
+	delete(o.waiting, e.Completion)
+	o.pending.Add(-1)
+	if e.Error != "" {
+		return // it is to be tried again: nothing is promised
+	}
+	if i.sync != nil {
+		o.synced(i.sync, e.Result)
+		return
+	}
+	for _, p := range i.pushed {
+		// A seq that is not the newest of its message any more is of a life that is over, and its acknowledgement may have
+		// come too late to mean anything.
+		if o.seqs[p.id] == p.seq {
+			o.note(ledger.Entry{Kind: ledger.Acked, ID: p.id, Status: i.status})
+		}
+	}
+}
+
+func (o *online) synced(k *look, result json.RawMessage) {
+	found := []ledger.Slot{}
+	for _, m := range phone.Scan(result) {
+		number, _ := strconv.Atoi(m.Content) // as above
+		found = append(found, ledger.Slot{Seq: m.Seq, Number: number})
+	}
+	o.note(ledger.Entry{
+		Kind: ledger.Synced, Conn: o.id, To: o.number, After: k.after, Limit: k.limit, Found: found, Began: k.began,
+	})
+}

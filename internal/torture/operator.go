@@ -1,0 +1,86 @@
+package torture
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/torture/ledger"
+)
+
+// operator looks after the dead letters: replays some of them one by one, some by a filter, and leaves others. It also
+// looks at the breakers of the devices.
+type operator struct {
+	*round
+	random *rand.Rand
+	client *http.Client
+}
+
+func (r *round) operate(ctx context.Context, random *rand.Rand) {
+	o := &operator{r, random, newClient()}
+	defer o.client.CloseIdleConnections()
+	for sleep(ctx, between(random, 100*time.Millisecond, 400*time.Millisecond)) == nil {
+		o.breakers()
+		for _, letter := range o.some() {
+			switch draw := random.IntN(100); {
+			case letter.number()%3 == 0: // stays dead, unless a filter finds it
+			case draw < 40:
+				o.replay(&letter)
+			case draw < 44:
+				o.replayMany(&letter)
+			}
+		}
+	}
+}
+
+// some are the newest dead letters of the round.
+func (o *operator) some() []record {
+	query := url.Values{"limit": {"10"}, "from": {stamp(o.since)}}
+	a, err := o.do(o.whole, o.client, request{method: http.MethodGet, path: "/v1/dead-letters?" + query.Encode()})
+	var page struct{ Items []record }
+	if err != nil || a.status != http.StatusOK || json.Unmarshal(a.body, &page) != nil {
+		return nil // the node is down
+	}
+	return page.Items
+}
+
+// replay of one that somebody else replayed meanwhile, or whose late acknowledgement came, is answered 404.
+func (o *operator) replay(letter *record) {
+	number := letter.number()
+	o.note(ledger.Entry{Kind: ledger.Replaying, Number: number, ID: letter.ID})
+	a, err := o.do(o.whole, o.client, request{method: http.MethodPost, path: "/v1/dead-letters/" + letter.ID + "/replay"})
+	if err != nil || a.status != http.StatusAccepted {
+		return
+	}
+	var m record
+	if json.Unmarshal(a.body, &m) == nil {
+		o.note(ledger.Entry{Kind: ledger.Replayed, Number: number, ID: letter.ID, Seq: m.Seq, Life: m.Life, Began: a.began, At: a.at})
+	}
+}
+
+// replayMany replays what failed for one recipient in this round; nothing of an earlier one must come back.
+func (o *operator) replayMany(letter *record) {
+	o.note(ledger.Entry{Kind: ledger.Replaying})
+	body := fmt.Appendf(nil, `{"recipientPhoneNumber":%q,"from":%q,"limit":%d}`, letter.Recipient, stamp(o.since), 1+o.random.IntN(5))
+	a, err := o.do(o.whole, o.client, request{method: http.MethodPost, path: "/v1/dead-letters/replay", body: body})
+	if err != nil || a.status != http.StatusOK {
+		return
+	}
+	var done struct{ Replayed int }
+	if json.Unmarshal(a.body, &done) == nil {
+		o.note(ledger.Entry{Kind: ledger.ReplayedAll, Count: done.Replayed, Began: a.began, At: a.at})
+	}
+}
+
+// breakers notes how many devices are cut off: proof that the crashing phones are noticed.
+func (o *operator) breakers() {
+	a, err := o.do(o.whole, o.client, request{method: http.MethodGet, path: "/admin/v1/breakers", admin: true})
+	var report struct{ DevicesOpen int }
+	if err == nil && a.status == http.StatusOK && json.Unmarshal(a.body, &report) == nil && report.DevicesOpen > 0 {
+		o.note(ledger.Entry{Kind: ledger.Tripped, Count: report.DevicesOpen})
+	}
+}

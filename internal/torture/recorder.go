@@ -1,0 +1,100 @@
+package torture
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/torture/ledger"
+)
+
+// recorder keeps the ledger: the book of the round, and a file of all its entries for people.
+type recorder struct {
+	dir   string
+	clock clock
+	keep  bool // the files of rounds in which nothing was broken, too
+
+	mu     sync.Mutex
+	book   *ledger.Book
+	round  int
+	file   *os.File
+	writer *bufio.Writer
+	failed error
+}
+
+// begin opens the book of the next round.
+func (r *recorder) begin(start ledger.Carry) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.round++
+	file, err := os.OpenFile(r.path(), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	r.file, r.writer = file, bufio.NewWriterSize(file, 256<<10)
+	r.book = ledger.NewBook(ledger.Rules{Attempts: attempts}, start)
+	return nil
+}
+
+func (r *recorder) path() string {
+	return filepath.Join(r.dir, fmt.Sprintf("ledger-%04d.jsonl", r.round))
+}
+
+// note adds an entry, which happened now unless it says otherwise.
+func (r *recorder) note(e ledger.Entry) {
+	if e.At == 0 {
+		e.At = r.clock.now()
+	}
+	line, err := json.Marshal(&e)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.book == nil {
+		return // between two rounds nobody but a consumer of events is awake, and that sees repeats only
+	}
+	r.book.Note(&e)
+	if err == nil {
+		_, err = r.writer.Write(append(line, '\n'))
+	}
+	if r.failed == nil {
+		r.failed = err
+	}
+}
+
+// ask looks into the book.
+func (r *recorder) ask(look func(*ledger.Book)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	look(r.book)
+}
+
+// judgePatience bounds the checking of all histories of a round.
+const judgePatience = 2 * time.Minute
+
+// judge closes the book. The file goes with it if it has nothing to tell.
+func (r *recorder) judge() (ledger.Verdict, ledger.Carry, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	v, carry := r.book.Judge(judgePatience)
+	r.book = nil
+	err := errors.Join(r.failed, r.writer.Flush(), r.file.Close())
+	if err == nil && v.Clean() && !r.keep {
+		err = os.Remove(r.path())
+	}
+	return v, carry, err
+}
+
+// close ends a round that was not judged.
+func (r *recorder) close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.book == nil {
+		return nil
+	}
+	r.book = nil
+	return errors.Join(r.writer.Flush(), r.file.Close())
+}

@@ -1,0 +1,124 @@
+package torture
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/torture/ledger"
+)
+
+// round is the time from one rest to the next.
+type round struct {
+	*run
+	n       int
+	since   int64             // when it began
+	floors  map[uint64]uint64 // highest seq by recipient then
+	quiet   bool              // the consumers are not all there yet
+	pending atomic.Int64      // calls of phones without a completion
+	ending  context.Context   //nolint:containedctx // a signal: done when phones acknowledge everything at once
+	end     context.CancelFunc
+	client  *http.Client // for what is asked at rest
+}
+
+func (r *run) begin(n int, carry ledger.Carry) (*round, error) {
+	ms := int64(time.Millisecond)
+	now := r.clock.now()
+	return &round{run: r, n: n, since: now - now%ms, floors: carry.Counters, client: newClient()}, r.ledger.begin(carry)
+}
+
+func (r *round) note(e ledger.Entry) { r.ledger.note(e) }
+
+func (r *round) isEnding() bool { return r.ending.Err() != nil }
+
+// stream is the random source of one actor in this round.
+func (r *round) stream(actor int) *rand.Rand { return r.run.stream(r.n<<20 + actor) }
+
+// play lets the senders, the phones and the operator loose, makes faults, and judges when all is at rest.
+func (r *round) play(ctx context.Context, faults *torment, consumers []*consumer) (v ledger.Verdict, c ledger.Carry, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer r.client.CloseIdleConnections()
+	r.ending, r.end = context.WithCancel(ctx)
+	if err := r.gather(ctx, consumers); err != nil {
+		return v, c, err
+	}
+	busyCtx, leave := context.WithCancel(ctx)
+	var busy, phones sync.WaitGroup
+	defer phones.Wait()
+	defer cancel()
+	defer busy.Wait()
+	defer leave()
+	phoneCtx, hangUp := context.WithCancel(ctx)
+	defer hangUp()
+	r.crowd(phoneCtx, &phones)
+	for i := range r.Senders {
+		busy.Go(func() { r.send(busyCtx, r.stream(i)) })
+	}
+	busy.Go(func() { r.operate(busyCtx, r.stream(900)) })
+	if err := faults.round(ctx, r); err != nil {
+		return v, c, err
+	}
+	leave()
+	busy.Wait()
+	r.end()
+	if err := r.rest(ctx); err != nil {
+		return v, c, err
+	}
+	hangUp()
+	phones.Wait()
+	if err := r.hear(ctx); err != nil {
+		return v, c, err
+	}
+	return r.judge(ctx)
+}
+
+// gather sends a message now and then until every consumer has a position to resume from. What they see of these messages
+// depends on when each came, so it proves nothing.
+func (r *round) gather(ctx context.Context, consumers []*consumer) error {
+	r.quiet = true
+	defer func() { r.quiet = false }()
+	s := &sender{round: r, random: r.run.stream(8), client: r.client}
+	for _, c := range consumers {
+		for began := time.Now(); c.resumeFrom() == ""; {
+			if time.Since(began) > callPatience {
+				return fmt.Errorf("consumer %s is told of nothing", c.name)
+			}
+			s.see(s.newCall(keyed, false, message{to: recipientOf(0), lane: "normal"}))
+			if err := sleep(ctx, 50*time.Millisecond); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// judge closes the book and keeps a few messages in mind for the end of the run.
+func (r *round) judge(ctx context.Context) (v ledger.Verdict, c ledger.Carry, err error) {
+	r.ledger.ask(func(b *ledger.Book) { r.kept.add(b.Sample(keptOfRound), r.run.stream(r.n<<20)) })
+	v, c, err = r.ledger.judge()
+	if err == nil {
+		err = r.discard(ctx, &v)
+	}
+	fmt.Fprintf(r.out, "round %d at rest after %s: %d accepted, %d received, %d broken\n",
+		r.n, time.Duration(r.clock.now()-r.since).Round(time.Second), v.Accepted, v.Received, v.Breaches)
+	return v, c, err
+}
+
+func (r *round) accepted() (n int) {
+	r.ledger.ask(func(b *ledger.Book) { n = b.Verdict().Accepted })
+	return n
+}
+
+// report prints how far the run has come.
+func (r *round) report(t *torment) {
+	r.ledger.ask(func(b *ledger.Book) {
+		v := b.Verdict()
+		fmt.Fprintf(r.out, "%d kills: in round %d %d accepted, %d received, %d repeats, %d without an answer, %d broken\n",
+			t.kills, r.n, v.Accepted, v.Received, v.Repeats, v.Unknown, v.Breaches)
+	})
+}
