@@ -43,7 +43,7 @@ bench: build ## the budgets; minutes
 	bin/esh3ar bench
 
 torture: build ## kill -9 until convinced; minutes
-	bin/esh3ar torture --kills 50
+	bin/esh3ar torture --minutes 20
 
 simulate: ## 100,000 seeded histories of delivery
 	go test ./internal/delivery -run TestSimulation -histories 100000 -timeout 30m

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/esh3artech/esh3ar"
 )
@@ -30,6 +31,12 @@ var durabilityTests = map[string]func(*fixture){
 			want(f, f.record(m.ID).Status, esh3ar.Sent, "status")
 		}
 		wantComplete(f, f.log("", 1000))
+	},
+	"a power cut behind every write of the port": func(f *fixture) {
+		if !f.engine.CanCrash {
+			f.Skip("this engine cannot cut its own power; its own tests must")
+		}
+		cutBehindEveryWrite(f)
 	},
 	"a caller that is gone before the work was taken up has committed nothing": func(f *fixture) {
 		ctx, cancel := context.WithCancel(f.ctx)
@@ -99,10 +106,70 @@ func keepsAll(f *fixture, comeBack func()) {
 	}
 }
 
+// cutBehindEveryWrite does everything that the port can do, one thing after the other, cuts the power behind each, and
+// holds what is there afterwards against what was there before.
+func cutBehindEveryWrite(f *fixture) {
+	var m, later, mortal *esh3ar.Message
+	for _, step := range []struct {
+		name string
+		do   func()
+	}{
+		{"append", func() { m = f.sent(alice) }},
+		{"a batch with a key", func() { f.append(f.key(f.call(f.message(alice), f.message(bob)), "k", 1)) }},
+		{"a twin", func() { f.append(f.key(f.call(f.message(alice), f.message(bob)), "k", 1)) }},
+		{"schedule", func() { later = f.scheduled(alice, time.Second) }},
+		{"a time to live", func() { mortal = f.mortal(bob, time.Second) }},
+		{"settle", func() { f.settle(f.attempt(m, esh3ar.Sent, 1)) }},
+		{"count an attempt", func() { f.settle(f.attempt(m, 0, 2)) }},
+		{"fail", func() { f.fail(m) }},
+		{"replay", func() { f.settle(f.replay(m)) }},
+		{"fail again", func() { f.fail(m) }},
+		{"discard", func() { f.ok(f.Store.Discard(f.ctx, f.business, m.ID), "discard") }},
+		{"what is due", func() {
+			f.clock.Add(5000)
+			for _, t := range f.claim() {
+				c := f.enter(t)
+				if t.Kind == esh3ar.ExpireTask {
+					c = f.expire(t)
+				}
+				want(f, f.settle(c)[0].Applied, true, "due")
+			}
+			want(f, f.record(later.ID).Status, esh3ar.Queued, "the scheduled one")
+			want(f, f.record(mortal.ID).Status, esh3ar.Expired, "the mortal one")
+		}},
+		{"trim", func() { f.trim(f.now().Add(-time.Second)) }},
+		{"purge", func() { f.clock.Add(1); f.purge(f.now(), 10) }},
+		{"forget keys", func() { f.clock.Add((49 * time.Hour).Milliseconds()); f.forget(f.now()) }},
+		{"append again", func() { f.sent(alice) }},
+	} {
+		step.do()
+		before := readAll(f)
+		f.Instance = f.Crash(f.T)
+		after := readAll(f)
+		if !slices.EqualFunc(before.log, after.log, sameEntry) || !slices.EqualFunc(before.list, after.list, sameRecord) ||
+			!slices.EqualFunc(before.waiting, after.waiting, sameRecord) || !slices.EqualFunc(before.dead, after.dead, sameRecord) {
+			f.Fatalf("%s: before the cut %+v, after it %+v", step.name, before, after)
+		}
+		f.verify(step.name)
+	}
+}
+
+func sameRecord(a, b esh3ar.Record) bool {
+	return a.ID == b.ID && a.Seq == b.Seq && a.Progress == b.Progress && a.ExpiresAt == b.ExpiresAt && a.Content == b.Content
+}
+
+// verify has the store look at itself.
+func (f *fixture) verify(when string) {
+	f.Helper()
+	_, err := f.Store.Verify(f.ctx, false, func(found esh3ar.Finding) { f.Errorf("%s: %+v", when, found) })
+	f.ok(err, "verify")
+}
+
 type everything struct {
 	log     []esh3ar.LogEntry
 	list    []esh3ar.Record
 	waiting []esh3ar.Record
+	dead    []esh3ar.Record
 }
 
 func readAll(f *fixture) everything {
@@ -110,6 +177,7 @@ func readAll(f *fixture) everything {
 	return everything{
 		log:     f.log("", 10_000),
 		list:    f.walk(esh3ar.ListQuery{Limit: 100}, nil),
+		dead:    f.letters(esh3ar.DeadLetterQuery{}),
 		waiting: append(f.pending(esh3ar.InboxQuery{Recipient: alice}).Records, f.pending(esh3ar.InboxQuery{Recipient: bob}).Records...),
 	}
 }
