@@ -101,8 +101,12 @@ func (c *serveCmd) checkTimes() error {
 		name  string
 		value time.Duration
 	}{
-		{"--ack-timeout", c.AckTimeout}, {"--retry-base", c.RetryBase}, {"--retry-cap", c.RetryCap}, {"--stop-within", c.StopWithin},
-		{"--keep-messages", c.KeepMessages}, {"--keep-events", c.KeepEvents},
+		{"--ack-timeout", c.AckTimeout},
+		{"--retry-base", c.RetryBase},
+		{"--retry-cap", c.RetryCap},
+		{"--stop-within", c.StopWithin},
+		{"--keep-messages", c.KeepMessages},
+		{"--keep-events", c.KeepEvents},
 	} {
 		if flag.value <= 0 {
 			return usagef("%s: must be longer than 0", flag.name)

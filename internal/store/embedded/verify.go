@@ -65,13 +65,25 @@ type check func(src verifySource, key, row []byte) []flaw
 // checks has every kind of row that there is, in the order of the walk.
 func (w *verification) checks() []kindCheck {
 	return []kindCheck{
-		{bodyKey, &w.survey.Messages, w.body}, {parkedKey, &w.survey.Scheduled, w.body},
-		{idKey, nil, checkID}, {stepsKey, nil, checkSteps}, {parkedSteps, nil, checkSteps},
-		{waitingKey, &w.survey.Waiting, checkWaiting}, {listKey, nil, checkList}, {counterKey, &w.survey.Recipients, checkCounter},
-		{deadKey, &w.survey.DeadLetters, checkDead}, {taskKey, &w.survey.Tasks, checkTask}, {idemKey, &w.survey.Keys, checkIdem},
-		{eventKey, &w.survey.Events, w.event}, {trimmedKey, nil, checkTrimmed},
-		{businessKey, nil, checkAccounts}, {apiKeyKey, nil, checkAccounts}, {ownedKey, nil, checkAccounts},
-		{settingKey, nil, nil}, {formatKey, nil, nil}, {asideKey, &w.survey.Aside, nil},
+		{bodyKey, &w.survey.Messages, w.body},
+		{parkedKey, &w.survey.Scheduled, w.body},
+		{idKey, nil, checkID},
+		{stepsKey, nil, checkSteps},
+		{parkedSteps, nil, checkSteps},
+		{waitingKey, &w.survey.Waiting, checkWaiting},
+		{listKey, nil, checkList},
+		{counterKey, &w.survey.Recipients, checkCounter},
+		{deadKey, &w.survey.DeadLetters, checkDead},
+		{taskKey, &w.survey.Tasks, checkTask},
+		{idemKey, &w.survey.Keys, checkIdem},
+		{eventKey, &w.survey.Events, w.event},
+		{trimmedKey, nil, checkTrimmed},
+		{businessKey, nil, checkAccounts},
+		{apiKeyKey, nil, checkAccounts},
+		{ownedKey, nil, checkAccounts},
+		{settingKey, nil, nil},
+		{formatKey, nil, nil},
+		{asideKey, &w.survey.Aside, nil},
 	}
 }
 
