@@ -4,6 +4,7 @@ import readline from "node:readline";
 
 const tell = (event) => process.stdout.write(JSON.stringify(event) + "\n");
 let connection;
+let passing = false; // over what comes between the call of Resume and its first checkpoint
 
 const commands = {
   async connect({ url, token }) {
@@ -11,11 +12,25 @@ const commands = {
       .withUrl(url, { accessTokenFactory: () => token })
       .configureLogging(signalR.LogLevel.None)
       .build();
-    connection.on("MessageStatusChanged", (change) => tell({ event: "change", change }));
-    connection.on("Checkpoint", (text) => tell({ event: "checkpoint", text }));
+    connection.on("MessageStatusChanged", (change) => {
+      if (!passing) tell({ event: "change", change });
+    });
+    connection.on("Checkpoint", (text) => {
+      passing = false;
+      tell({ event: "checkpoint", text });
+    });
     connection.on("Reset", () => tell({ event: "reset" }));
     connection.onclose((error) => tell({ event: "closed", text: error?.message ?? "" }));
     await connection.start();
+  },
+  async resume({ from }) {
+    passing = true;
+    try {
+      await connection.invoke("Resume", from);
+    } catch (error) {
+      passing = false;
+      throw error;
+    }
   },
   async invoke({ method, args }) {
     return connection.invoke(method, ...args);

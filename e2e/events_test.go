@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -58,7 +59,7 @@ func TestTheBusinessHub(t *testing.T) {
 	if b.checkpoint != "" {
 		t.Error("a client that never resumed got a checkpoint")
 	}
-	b.invoke("Resume", "")
+	b.do(map[string]any{"command": "resume", "from": ""})
 	s.send(3)
 	for b.checkpoint == "" || s.complete(b.changes) != nil {
 		b.take("what happened while connected")
@@ -75,12 +76,26 @@ func TestTheBusinessHub(t *testing.T) {
 		p.awaitStatus(m.ID, "delivered")
 	}
 	connect()
-	b.invoke("Resume", b.checkpoint)
+	b.do(map[string]any{"command": "resume", "from": b.checkpoint})
 	for s.complete(b.changes) != nil {
 		b.take("what happened meanwhile")
 	}
 	if _, text := b.try(map[string]any{"command": "invoke", "method": "Resume", "args": []any{"nonsense"}}); text == "" {
 		t.Error("a bad lastEventId was taken")
+	}
+	for range 40 { // resuming in the middle of what happens turns nothing around
+		s.send(2)
+		b.do(map[string]any{"command": "resume", "from": b.checkpoint})
+	}
+	phone.await(87)
+	for _, m := range s.messages {
+		p.awaitStatus(m.ID, "delivered")
+	}
+	for err := s.complete(b.changes); err != nil; err = s.complete(b.changes) {
+		if strings.Contains(err.Error(), "came after") {
+			t.Fatal(err)
+		}
+		b.take(err.Error())
 	}
 	stranger := newDriver(p, "business.mjs")
 	if _, text := stranger.try(map[string]any{"command": "connect", "url": p.node.URL + "/business-user", "token": p.token("+967771000001", "a")}); text == "" {

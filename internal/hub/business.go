@@ -34,9 +34,10 @@ type keys interface {
 }
 
 // Business makes the hub of the businesses. A connection gets MessageStatusChanged(event) for what happens from then on.
-// A client that calls Resume(lastEventId) is begun with anew from there, or with "" from now; first it gets Reset() if
-// older events are gone. From then on Checkpoint(lastEventId) follows each group of events: a client that keeps the last
-// one misses nothing, whatever ends the connection or the node.
+// A client that calls Resume(lastEventId) is begun with anew from there, or with "" from now. First it gets
+// Checkpoint(lastEventId) of where it begins: what comes before that is from before the call, and a client that resumes
+// passes over it. Then it gets Reset() if older events are gone, and the events, with a Checkpoint behind each group: a
+// client that keeps the last one misses nothing, whatever ends the connection or the node.
 func Business(f feed, k keys) *signalr.Hub {
 	h := signalr.NewHub()
 	h.OnConnected = func(c *signalr.Conn) error {
@@ -56,7 +57,11 @@ func Business(f feed, k keys) *signalr.Hub {
 		w.current().Close()
 	}
 	signalr.On1(h, "Resume", func(c *signalr.Call, lastEventID string) error {
-		return watcherOf(c.Conn()).resume(c.Context(), f, lastEventID)
+		ctx, d := c.Context(), c.Defer()
+		if err := watcherOf(c.Conn()).resume(ctx, f, lastEventID, func() { d.Return(nil) }); err != nil {
+			d.Error(err)
+		}
+		return nil
 	})
 	return h
 }
@@ -88,6 +93,9 @@ type watcher struct {
 	who    businessUser
 	looked time.Time
 	done   chan struct{}
+
+	sending sync.Mutex // held while events of one stream go out, and while the streams change
+
 	mu     sync.Mutex
 	stream *notify.Stream // guarded by mu
 	marks  bool           // guarded by mu: the client resumes, and wants checkpoints
@@ -99,8 +107,9 @@ func (w *watcher) current() *notify.Stream {
 	return w.stream
 }
 
-// resume begins anew behind a position.
-func (w *watcher) resume(ctx context.Context, f feed, lastEventID string) error {
+// resume begins anew behind a position. The first checkpoint and the completion of the call go out between the last event
+// of the old stream and the first of the new one: else an event of the old one could overtake what lies between.
+func (w *watcher) resume(ctx context.Context, f feed, lastEventID string, completed func()) error {
 	stream, err := w.open(ctx, f, lastEventID)
 	if err != nil {
 		if esh3ar.CodeOf(err) == esh3ar.Invalid {
@@ -108,10 +117,16 @@ func (w *watcher) resume(ctx context.Context, f feed, lastEventID string) error 
 		}
 		return errTryAgain
 	}
+	w.sending.Lock()
+	defer w.sending.Unlock()
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.stream.Close()
 	w.stream, w.marks = stream, true
+	w.mu.Unlock()
+	if err := w.mark(ctx, stream.Position()); err != nil {
+		return err
+	}
+	completed()
 	return nil
 }
 
@@ -130,7 +145,7 @@ func (w *watcher) run() {
 		stream := w.current()
 		batch, err := stream.NextWithin(ctx, keyLook)
 		if err == nil {
-			err = w.send(ctx, stream, &batch)
+			err = w.sendOf(ctx, stream, &batch)
 		}
 		if err != nil && stream == w.current() { // else the client has resumed meanwhile
 			w.conn.Close("", true)
@@ -154,8 +169,18 @@ func (w *watcher) stands(ctx context.Context) bool {
 	return true
 }
 
+// sendOf sends what a stream gave, unless the client has resumed meanwhile: then the new one gives it in its place.
+func (w *watcher) sendOf(ctx context.Context, stream *notify.Stream, b *notify.Batch) error {
+	w.sending.Lock()
+	defer w.sending.Unlock()
+	if stream != w.current() {
+		return nil
+	}
+	return w.send(ctx, b)
+}
+
 // send writes a batch in groups, waiting while the connection is full.
-func (w *watcher) send(ctx context.Context, stream *notify.Stream, b *notify.Batch) error {
+func (w *watcher) send(ctx context.Context, b *notify.Batch) error {
 	if b.Reset {
 		if err := w.conn.Send(ctx, "Reset"); err != nil {
 			return err
@@ -167,18 +192,17 @@ func (w *watcher) send(ctx context.Context, stream *notify.Stream, b *notify.Bat
 		if err := w.conn.Write(ctx, signalr.JSONFrame(appendStatusChanges(nil, group))); err != nil {
 			return err
 		}
-		if err := w.mark(ctx, stream, group[len(group)-1].Position); err != nil {
+		if err := w.mark(ctx, group[len(group)-1].Position); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// mark sends a checkpoint, unless the client has resumed from somewhere else meanwhile: then it would skip what lies
-// between.
-func (w *watcher) mark(ctx context.Context, stream *notify.Stream, at esh3ar.Position) error {
+// mark sends a checkpoint to a client that resumes.
+func (w *watcher) mark(ctx context.Context, at esh3ar.Position) error {
 	w.mu.Lock()
-	marks := w.marks && w.stream == stream
+	marks := w.marks
 	w.mu.Unlock()
 	if !marks {
 		return nil
