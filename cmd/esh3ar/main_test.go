@@ -26,6 +26,10 @@ func TestBadInputEndsWithOneLineAndCode2(t *testing.T) {
 		"missing config":    {[]string{"--config", "/nonexistent.yaml", "serve"}, "nonexistent.yaml"},
 		"send without text": {[]string{"send", "--to", "+967777000001"}, "--text"},
 		"send without key":  {[]string{"send", "--to", "+967777000001", "--text", "x", "--data-dir", "/nonexistent"}, "--api-key"},
+		"torture nothing":   {[]string{"torture", "--kills", "0"}, "--kills or --minutes"},
+		"torture backwards": {[]string{"torture", "--minutes", "-1"}, "--minutes"},
+		"torture alone":     {[]string{"torture", "--senders", "0"}, "--senders"},
+		"torture few":       {[]string{"torture", "--phones", "5"}, "--phones"},
 		"bench unknown":     {[]string{"bench", "--scenario", "speed"}, "scenario"},
 	}
 	for name, c := range cases {

@@ -33,20 +33,24 @@ type refusalError struct {
 func (e *refusalError) Error() string { return fmt.Sprintf("%s: %s", e.path, e.text) }
 
 func (r *run) newConsumers() []*consumer {
-	drop := func(ctx context.Context, c *consumer, conn int) error {
-		return c.listenSSE(ctx, conn, 1+c.random.IntN(200))
+	sse := func(p func(ctx context.Context, c *consumer) pace) func(context.Context, *consumer, int) error {
+		return func(ctx context.Context, c *consumer, conn int) error { return c.listenSSE(ctx, conn, p(ctx, c)) }
 	}
-	stay := func(ctx context.Context, c *consumer, conn int) error { return c.listenSSE(ctx, conn, 0) }
 	list := []*consumer{
-		{name: "sse", listen: stay},
-		{name: "sse-too", listen: stay},
-		{name: "sse-fickle", listen: drop},
+		{name: "sse", listen: sse(func(context.Context, *consumer) pace { return pace{} })},
+		{name: "sse-fickle", listen: sse(func(_ context.Context, c *consumer) pace { return pace{drop: 1 + c.random.IntN(200)} })},
+		{name: "sse-sluggish", listen: sse(sluggish)},
 		{name: "hub", listen: func(ctx context.Context, c *consumer, conn int) error { return c.listenHub(ctx, conn) }},
 	}
 	for i, c := range list {
 		c.run, c.random = r, r.stream(100+i)
 	}
 	return list
+}
+
+// sluggish stops reading for longer than a busy node can keep its events in mind for it.
+func sluggish(ctx context.Context, c *consumer) pace {
+	return pace{naps: 2000, sleep: func() error { return sleep(ctx, between(c.random, time.Second, 3*time.Second)) }}
 }
 
 // watch listens until ctx ends, or the node refuses for good.

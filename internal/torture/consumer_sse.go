@@ -15,8 +15,15 @@ import (
 // maxEvent bounds a line of the stream.
 const maxEvent = 1 << 20
 
-// listenSSE is one connection to GET /v1/events; after most events it drops it (zero: never).
-func (c *consumer) listenSSE(ctx context.Context, conn, most int) error {
+// pace is how a consumer reads a stream.
+type pace struct {
+	drop  int // the connection after so many events; zero: never
+	naps  int // a pause now and then, one behind about so many events; zero: none
+	sleep func() error
+}
+
+// listenSSE is one connection to GET /v1/events.
+func (c *consumer) listenSSE(ctx context.Context, conn int, p pace) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.node.url()+"/v1/events", nil)
 	if err != nil {
 		return err
@@ -35,7 +42,7 @@ func (c *consumer) listenSSE(ctx context.Context, conn, most int) error {
 		return refusal(resp)
 	}
 	c.ledger.note(ledger.Entry{Kind: ledger.Watching, Consumer: c.name, Conn: conn})
-	return c.readSSE(resp.Body, conn, most)
+	return c.readSSE(resp.Body, conn, p)
 }
 
 // refusal tells what must stay so from what a node says that is starting or overloaded.
@@ -51,7 +58,7 @@ var errDropped = errors.New("dropped on purpose")
 
 // readSSE reads the stream by the rules of the HTML standard, as far as servers of events use them: fields until an
 // empty line, comments passed over.
-func (c *consumer) readSSE(body io.Reader, conn, most int) error {
+func (c *consumer) readSSE(body io.Reader, conn int, p pace) error {
 	lines := bufio.NewScanner(body)
 	lines.Buffer(make([]byte, 0, 16<<10), maxEvent)
 	var kind, id string
@@ -77,8 +84,13 @@ func (c *consumer) readSSE(body io.Reader, conn, most int) error {
 				return err
 			}
 			c.reached(id)
-			if seen++; seen == most {
+			if seen++; seen == p.drop {
 				return errDropped
+			}
+			if p.naps > 0 && c.random.IntN(p.naps) == 0 {
+				if err := p.sleep(); err != nil {
+					return err
+				}
 			}
 		}
 		kind, data = "", data[:0]

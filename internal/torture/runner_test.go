@@ -319,7 +319,7 @@ func TestTheStreamIsReadAsItIsWritten(t *testing.T) {
 		_, _ = io.WriteString(w, text)
 	})
 	c := &consumer{run: s.run, name: "sse", position: "p0"}
-	if err := c.listenSSE(t.Context(), 4, 0); err != nil || resumed != "p0" || c.resumeFrom() != "p3" {
+	if err := c.listenSSE(t.Context(), 4, pace{}); err != nil || resumed != "p0" || c.resumeFrom() != "p3" {
 		t.Errorf("%v; resumed from %q, and next from %q", err, resumed, c.resumeFrom())
 	}
 	list := s.entries(t)
@@ -336,7 +336,7 @@ func TestTheStreamIsReadAsItIsWritten(t *testing.T) {
 		t.Errorf("noted %s\nwant  %s", gotText, wantText)
 	}
 	fickle := &consumer{run: s.run, name: "sse"}
-	if err := fickle.listenSSE(t.Context(), 5, 1); err != errDropped || fickle.resumeFrom() != "p1" { //nolint:errorlint // it is this one
+	if err := fickle.listenSSE(t.Context(), 5, pace{drop: 1}); err != errDropped || fickle.resumeFrom() != "p1" { //nolint:errorlint // it is this one
 		t.Errorf("%v at %q", err, fickle.resumeFrom())
 	}
 }
@@ -359,7 +359,7 @@ func TestAConsumerThatIsRefusedEndsTheRun(t *testing.T) {
 		answers = answers[1:]
 	})
 	c := &consumer{run: s.run, name: "sse", random: s.stream(1)}
-	c.listen = func(ctx context.Context, c *consumer, conn int) error { return c.listenSSE(ctx, conn, 0) }
+	c.listen = func(ctx context.Context, c *consumer, conn int) error { return c.listenSSE(ctx, conn, pace{}) }
 	if err := c.watch(t.Context()); err == nil || !strings.Contains(err.Error(), "consumer sse: /v1/events: 404") || len(answers) != 0 {
 		t.Errorf("%v", err)
 	}

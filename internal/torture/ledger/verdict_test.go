@@ -366,8 +366,10 @@ func TestEveryPlantedViolationIsFound(t *testing.T) {
 		"same seq twice": {edit(ledger.Received, 4, func(e *ledger.Entry) { e.Seq = 2 }), "seq 2 of +967771000001 belongs to message 2 as well"},
 		"a gap": {both(edit(ledger.Received, 5, func(e *ledger.Entry) { e.Seq = 12 }), edit(ledger.Final, 5, func(e *ledger.Entry) { e.Seq = 12 }),
 			edit(ledger.Synced, 0, func(e *ledger.Entry) { e.Found = nil })), "was given 11 seqs, and this is seq 12: there is a gap: message 5"},
-		"another seq":            {with(received(1, 9)), "has 2 seqs and entered its inbox 1 times: message 1"},
-		"told otherwise":         {edit(ledger.Final, 2, func(e *ledger.Entry) { e.Seq = 12 }), "life 1 is said to have seq 12"},
+		"another seq":    {with(received(1, 9)), "has 2 seqs and entered its inbox 1 times: message 1"},
+		"told otherwise": {edit(ledger.Final, 2, func(e *ledger.Entry) { e.Seq = 12 }), "life 1 is said to have seq 12"},
+		"a replay into the past, unanswered": {both(without(ledger.Replayed, 8), edit(ledger.Accepted, 8, func(e *ledger.Entry) { e.Seq = 10 }),
+			edit(ledger.Final, 8, func(e *ledger.Entry) { e.Seq = 6 })), "life 2 has seq 6, which is not above seq 10 of life 1: message 8"},
 		"a replay into the past": {edit(ledger.Replayed, 8, func(e *ledger.Entry) { e.Seq = 5 }), "replayed into seq 5, which is not above seq 6 of life 1"},
 
 		// of histories
