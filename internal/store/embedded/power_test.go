@@ -20,7 +20,12 @@ import (
 const childDir = "ESH3AR_STORE_CHILD"
 
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(childDir); dir != "" {
+	switch dir := os.Getenv(childDir); {
+	case dir == "":
+	case os.Getenv(childFill) != "":
+		fill(dir)
+		return
+	default:
 		child(dir)
 		return
 	}

@@ -1,0 +1,90 @@
+package embedded_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/store/embedded"
+)
+
+// childFill makes the child fill a store with that many messages, say so, and go on until it is killed.
+const childFill = "ESH3AR_STORE_FILL"
+
+// fillBatch is how many messages the child appends at a time.
+const fillBatch = 1000
+
+func fill(dir string) {
+	stop := func(err error) {
+		fmt.Println("error", err)
+		os.Exit(1)
+	}
+	count, err := strconv.Atoi(os.Getenv(childFill))
+	if err != nil {
+		stop(err)
+	}
+	s, err := embedded.Open(dir, embedded.Options{})
+	if err != nil {
+		stop(err)
+	}
+	for i := 0; ; i += fillBatch {
+		call := &esh3ar.Call{Business: business}
+		for j := range fillBatch {
+			m := newMessage(i + j)
+			m.Recipient += esh3ar.Recipient((i + j) % 100_000 * 10)
+			call.Messages = append(call.Messages, m)
+		}
+		if _, err := s.Append(context.Background(), []*esh3ar.Call{call}); err != nil {
+			stop(err)
+		}
+		if i+fillBatch == count {
+			fmt.Println("full")
+		}
+	}
+}
+
+// TestRecoveryIsBounded kills a process that writes and opens what it leaves: only the log since the last flush is
+// replayed, a few memtables, however much is stored. ESH3AR_STORED says how much; the time is printed, not asserted.
+func TestRecoveryIsBounded(t *testing.T) {
+	stored := os.Getenv("ESH3AR_STORED")
+	if stored == "" {
+		stored = "20000"
+	}
+	dir := t.TempDir()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), childDir+"="+dir, childFill+"="+stored)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	lines.Scan()
+	said := lines.Text()
+	_ = cmd.Process.Kill() // it may have ended with an error, which it said
+	_ = cmd.Wait()
+	if said != "full" {
+		t.Fatalf("the child said %q", said)
+	}
+	s, err := embedded.Open(dir, embedded.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	r := s.Recovery()
+	const memtable, tables = 64 << 20, 4 // pebble stops writers when it has more to flush
+	if r.WALs == 0 || r.WALBytes == 0 || r.WALBytes > tables*memtable {
+		t.Errorf("replayed %+v", r)
+	}
+	if count, err := strconv.ParseUint(stored, 10, 64); err != nil || r.Events < count {
+		t.Errorf("%s messages were stored, %d events are there, %v", stored, r.Events, err)
+	}
+	t.Logf("%s messages: opened in %s, %d WAL files, %d MiB", stored, r.Took, r.WALs, r.WALBytes>>20)
+}
