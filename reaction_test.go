@@ -43,6 +43,9 @@ func TestReactionTo(t *testing.T) {
 	if got := esh3ar.ReactionTo(errors.New("whatever")); got != esh3ar.RetryLater {
 		t.Error(got)
 	}
+	if esh3ar.AttemptsSpent.String() != esh3ar.ReasonAttemptsSpent {
+		t.Error("the reason of a dead letter is the code of its last setback")
+	}
 	if esh3ar.Code(200).Reaction() != esh3ar.RetryLater || esh3ar.Reaction(9).String() != "reaction(9)" {
 		t.Error("what is out of range")
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/account"
 	"github.com/esh3artech/esh3ar/internal/breaker"
 	"github.com/esh3artech/esh3ar/internal/dashboard"
@@ -128,7 +129,7 @@ func (n *node) handler(m *metrics) (http.Handler, error) {
 	n.hubs.open(n, keys)
 	return edges{hubs: &n.hubs, demo: dashboard.Demo("/demo/"), api: httpapi.New(httpapi.Config{
 		Intake: n.intake, Store: n.store, Keys: keys, Feed: n.feed, Draining: n.draining, Admin: n.account.Admin,
-		Tokens: n.account.Tokens, Phones: numbers, Lapsed: n.engine.Lapsed, Entered: n.engine.Entered, Breakers: n.breakerReport, Verifier: n.store, Ready: n.readiness, Metrics: m.handler(),
+		Tokens: n.account.Tokens, Phones: numbers, Lapsed: n.engine.Lapsed, Entered: n.engine.Entered, Breakers: n.breakerReport, Verifier: untilDrained{n.store, n.draining}, Ready: n.readiness, Metrics: m.handler(),
 		Log: n.log, Observe: m.request,
 	})}, nil
 }
@@ -174,7 +175,7 @@ func (n *node) run(ctx context.Context, listener net.Listener, s streams) error 
 		n.log.Info("stopping")
 	case <-n.store.Failed():
 		// What the disk holds is unknown now; another write or a clean close could only make it worse.
-		return fmt.Errorf("stopped: %w", n.store.Fault())
+		return esh3ar.Errorf(esh3ar.StoreFailed, "stopped: %w", n.store.Fault())
 	case err = <-parts.failed:
 	}
 	return errors.Join(err, stopParts(context.WithoutCancel(ctx)))

@@ -309,3 +309,54 @@ func BenchmarkIdleSession(b *testing.B) {
 		e.Connect(delivery.Device{Recipient: esh3ar.Recipient(i)}, &socket{})
 	}
 }
+
+// TestADeviceThatFailsAgainAndAgain: its breaker opens and nothing is pushed; half open it gets one message; when it
+// acknowledges, all that waited is delivered.
+func TestADeviceThatFailsAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	states := make(chan delivery.BreakerState, 10)
+	pause := flow.Backoff{Base: 200 * time.Millisecond, Cap: 200 * time.Millisecond}
+	h := open(t, delivery.Options{
+		Rules:     delivery.Rules{Breaker: delivery.BreakerRules{Pause: pause}},
+		OnBreaker: func(info delivery.BreakerInfo) { states <- info.State },
+	})
+	var sent []*esh3ar.Message
+	for i := range 5 {
+		sent = append(sent, h.append(fmt.Sprint(i), false))
+	}
+	device := delivery.Device{Recipient: alice, ID: "crashes"}
+	for range 3 {
+		phone := &socket{}
+		s := h.engine.Connect(device, phone)
+		eventually(t, func() bool { return len(phone.received()) == 5 }, func() string { return fmt.Sprint(phone.received()) })
+		s.Close(true)
+	}
+	if state := <-states; state != delivery.Open {
+		t.Fatalf("the breaker is %s", state)
+	}
+	if list, opened, _ := h.engine.Breakers(10); opened+len(list) < 1 {
+		t.Error("the breaker is not listed")
+	}
+	other := &socket{}
+	fine := h.engine.Connect(delivery.Device{Recipient: alice, ID: "another"}, other)
+	defer fine.Close(true)
+	eventually(t, func() bool { return len(other.received()) == 5 }, func() string { return "another device of the user got " + fmt.Sprint(other.received()) })
+
+	phone := &socket{}
+	s := h.engine.Connect(device, phone)
+	defer s.Close(true)
+	eventually(t, func() bool { return len(phone.received()) == 1 }, func() string { return fmt.Sprint(phone.received()) })
+	for _, m := range sent { // whatever else happens meanwhile, no second message comes before an acknowledgement
+		if r, err := h.store.Message(t.Context(), m.ID); err != nil || r.Status.Ends() {
+			t.Errorf("%s is %s, %v", m.Content, r.Status, err)
+		}
+	}
+	if got := phone.received(); len(got) != 1 {
+		t.Errorf("half open: got %v", got)
+	}
+	acknowledge(t, s, sent[0].ID)
+	eventually(t, func() bool { return len(phone.received()) == 5 }, func() string { return fmt.Sprint(phone.received()) })
+	if state := <-states; state != delivery.Closed {
+		t.Errorf("the breaker is %s", state)
+	}
+}

@@ -155,10 +155,18 @@ func (s *session) spend(rules *Rules, e *entry, now time.Time) []esh3ar.Change {
 	}
 	sent := next // the first push may be unknown to the store: its settlement can have failed
 	sent.To, sent.Attempt = esh3ar.Sent, int(e.attempt)
-	if e.exhausted(rules) {
-		next.To, next.Attempt, next.Reason = esh3ar.Failed, int(e.attempt), esh3ar.ReasonAttemptsSpent
+	if setback := e.setback(rules); setback.Reaction() == esh3ar.DeadLetter {
+		next.To, next.Attempt, next.Reason = esh3ar.Failed, int(e.attempt), setback.String()
 	}
 	return []esh3ar.Change{sent, next}
+}
+
+// setback is what happened to a push that went unacknowledged.
+func (e *entry) setback(rules *Rules) esh3ar.Code {
+	if e.exhausted(rules) {
+		return esh3ar.AttemptsSpent
+	}
+	return esh3ar.NotAcknowledged
 }
 
 // failed is the result of making a dead letter.
