@@ -49,7 +49,7 @@ func newBackend(t *testing.T) *backend {
 	}
 	b.config = httpapi.Config{
 		Intake: startIntake(t, b.store), Store: b.store, Keys: account.NewKeys(b.store, time.Now), Admin: made.Admin, Tokens: made.Tokens,
-		Phones: numbers, Lapsed: func(esh3ar.Recipient, []esh3ar.MessageID) {}, Ready: func() error { return nil }, Metrics: http.NotFoundHandler(),
+		Phones: numbers, Lapsed: func(esh3ar.Recipient, esh3ar.MessageID, esh3ar.Life) {}, Ready: func() error { return nil }, Metrics: http.NotFoundHandler(),
 	}
 	b.serve(t)
 	return b

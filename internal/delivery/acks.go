@@ -68,9 +68,9 @@ func (s *session) settled(rules *Rules, t ticket, results []esh3ar.Settled, err 
 	switch t.kind {
 	case sentTicket: // lost statuses cost nothing but themselves: the acknowledgement will say more
 	case attemptTicket:
-		s.counted(rules, t.ids[0], results, err, now, fx)
+		s.counted(rules, t.one, results, err, now, fx)
 	case failTicket:
-		s.failed(rules, t.ids[0], results, err, now, fx)
+		s.failed(rules, t.one, results, err, now, fx)
 	case ackTicket:
 		s.acked(rules, t, results, err, now, fx)
 	}
@@ -110,8 +110,20 @@ func (s *session) entriesOf(ids []esh3ar.MessageID) iter.Seq[int] {
 	}
 }
 
-// endedElsewhere says that messages were acknowledged on another connection, or, where lapsed, ended without a receipt:
-// canceled by their business. They free the window, and nothing repeats them.
+// lapsedElsewhere says that messages ended a life without a receipt: canceled, expired or failed. The word may come late,
+// when the phone has the next life already, and that goes on.
+func (s *session) lapsedElsewhere(rules *Rules, ended []lived, now time.Time, fx *effects) {
+	for _, one := range ended {
+		if e := s.unacked(one); e != nil {
+			s.leave(e, lapsed)
+		}
+	}
+	s.restartTimers(rules, now)
+	s.opened(rules, fx)
+}
+
+// endedElsewhere says that messages were acknowledged on another connection, or, where lapsed, that the store has them as
+// ended without a receipt. They free the window, and nothing repeats them.
 func (s *session) endedElsewhere(rules *Rules, ids []esh3ar.MessageID, to entryState, now time.Time, fx *effects) {
 	if s.window == nil {
 		return

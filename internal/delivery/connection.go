@@ -67,6 +67,8 @@ type event struct {
 	seq     esh3ar.Seq
 	at      time.Time // hintEvent: when it was published
 	ids     []esh3ar.MessageID
+	one     lived   // reloadedEvent
+	lapsed  []lived // lapsedEvent
 	message *esh3ar.Message
 	call    func(error)
 	result  *result

@@ -68,7 +68,7 @@ func effectOf(t *esh3ar.Task, now esh3ar.Time) esh3ar.Change {
 // tellDue hints the recipient's connections.
 func (e *Engine) tellDue(t *esh3ar.Task, r *esh3ar.Settled) {
 	if t.Kind == esh3ar.ExpireTask {
-		e.Lapsed(t.Recipient, []esh3ar.MessageID{t.Message})
+		e.Lapsed(t.Recipient, t.Message, t.Life)
 		return
 	}
 	e.Entered(r.Recipient, r.Seq, r.Message, r.Progress.Life)

@@ -7,7 +7,8 @@ type Push struct {
 	Message *esh3ar.Message
 	Attempt int // 1 the first time, one more with each repeat
 
-	known bool // the store has it as sent already
+	known bool        // the store has it as sent already
+	life  esh3ar.Life // of a repeat
 }
 
 // Batch is what leaves for one connection in one write.
@@ -23,11 +24,17 @@ type effects struct {
 	repeat  *Push // alone in its batch
 	read    *esh3ar.InboxQuery
 	settles []settlement
-	reloads []esh3ar.MessageID
+	reloads []lived
 	ended   []esh3ar.MessageID // tell the recipient's other connections
-	lapsed  []esh3ar.MessageID // the same, of what ended without a receipt
+	lapsed  []lived            // the same, of what ended without a receipt
 	done    []completion
 	verdict verdict // on the device
+}
+
+// lived is a message in one of its lives: what was begun in one says nothing of the next.
+type lived struct {
+	id   esh3ar.MessageID
+	life esh3ar.Life
 }
 
 // verdict is what a connection tells the breaker of its device.
@@ -48,7 +55,8 @@ type settlement struct {
 // ticket comes back with the result of a settlement.
 type ticket struct {
 	kind ticketKind
-	ids  []esh3ar.MessageID // the messages that were acknowledged, or the one whose attempt was counted
+	ids  []esh3ar.MessageID // the messages that were acknowledged
+	one  lived              // whose attempt was counted
 	call func(error)        // the phone's call, completed by the result; may be nil
 }
 

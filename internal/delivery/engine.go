@@ -155,9 +155,9 @@ func pendingChange(id esh3ar.MessageID, r esh3ar.Recipient, life esh3ar.Life, no
 	return esh3ar.Change{Message: id, Recipient: r, Life: life, To: esh3ar.Pending, At: esh3ar.TimeOf(now)}
 }
 
-// Lapsed tells the connections of a recipient that messages ended without a receipt, as after a cancel.
-func (e *Engine) Lapsed(r esh3ar.Recipient, ids []esh3ar.MessageID) {
-	e.tell(r, nil, event{kind: lapsedEvent, ids: ids})
+// Lapsed tells the connections of a recipient that a message ended its life without a receipt, as after a cancel.
+func (e *Engine) Lapsed(r esh3ar.Recipient, id esh3ar.MessageID, life esh3ar.Life) {
+	e.tell(r, nil, event{kind: lapsedEvent, lapsed: []lived{{id, life}}})
 }
 
 // tell hints the recipient's connections other than from.

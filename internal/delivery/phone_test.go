@@ -34,12 +34,12 @@ func (w *world) step(c *simConn, ev event, fails bool) {
 	case settledEvent:
 		s.settled(&simRules, ev.result.ticket, ev.result.settled, ev.result.err, w.now, &fx)
 	case reloadedEvent:
-		m := w.byID[ev.ids[0]]
-		s.reloaded(&simRules, ev.ids[0], &esh3ar.Record{Message: m.Message, Progress: m.Progress}, nil, w.now, &fx)
+		m := w.byID[ev.one.id]
+		s.reloaded(&simRules, ev.one, &esh3ar.Record{Message: m.Message, Progress: m.Progress}, nil, w.now, &fx)
 	case endedEvent:
 		s.endedElsewhere(&simRules, ev.ids, ended, w.now, &fx)
 	case lapsedEvent:
-		s.endedElsewhere(&simRules, ev.ids, lapsed, w.now, &fx)
+		s.lapsedElsewhere(&simRules, ev.lapsed, w.now, &fx)
 	case writableEvent:
 		s.writable(&simRules, &fx)
 	case sweepEvent:
@@ -108,15 +108,15 @@ func (w *world) carryOut(c *simConn, fx *effects) {
 			other.mailbox = append(other.mailbox, event{kind: endedEvent, ids: fx.ended})
 		}
 		if len(fx.lapsed) > 0 {
-			other.mailbox = append(other.mailbox, event{kind: lapsedEvent, ids: fx.lapsed})
+			other.mailbox = append(other.mailbox, event{kind: lapsedEvent, lapsed: fx.lapsed})
 		}
 	}
 	w.judge(c, fx.verdict)
 	if fx.read != nil {
 		c.mailbox = append(c.mailbox, event{kind: pageEvent, result: &result{page: c.inbox.pending(fx.read)}})
 	}
-	for _, id := range fx.reloads {
-		c.mailbox = append(c.mailbox, event{kind: reloadedEvent, ids: []esh3ar.MessageID{id}})
+	for _, one := range fx.reloads {
+		c.mailbox = append(c.mailbox, event{kind: reloadedEvent, one: one})
 	}
 	w.write(c, fx)
 }
@@ -172,7 +172,7 @@ func (w *world) write(c *simConn, fx *effects) {
 		if !c.full {
 			w.receiveRepeat(c, fx.repeat)
 		}
-		c.step.repeated(&simRules, fx.repeat.Message.ID, !c.full, w.now, c.heard, &next)
+		c.step.repeated(&simRules, lived{fx.repeat.Message.ID, fx.repeat.life}, !c.full, w.now, c.heard, &next)
 		w.carryOut(c, &next)
 	}
 }
@@ -215,7 +215,7 @@ func (w *world) receive(c *simConn, batch Batch) {
 
 // receiveRepeat checks that a repeat was due: the oldest of its lane, in time, and after a sign of life.
 func (w *world) receiveRepeat(c *simConn, p *Push) {
-	push := c.by[pushKey{p.Message.ID, c.step.window.find(p.Message.ID).life}]
+	push := c.by[pushKey{p.Message.ID, p.life}]
 	if push == nil {
 		w.breaks("a repeat of %d that was never pushed here", p.Message.Seq)
 		return
@@ -324,7 +324,7 @@ func (w *world) commit(fails bool) {
 		r := &result{ticket: job.ticket}
 		if fails {
 			r.err = errSim
-			job.conn.returned += len(job.ticket.ids)
+			job.conn.returned += max(1, len(job.ticket.ids))
 		} else {
 			for i := range job.changes {
 				r.settled = append(r.settled, w.apply(&job.changes[i]))

@@ -70,7 +70,7 @@ func (q *readyQueue) take() *Session {
 type readJob struct {
 	session *Session
 	query   *esh3ar.InboxQuery
-	id      esh3ar.MessageID
+	one     lived
 }
 
 type readQueue struct{ *fifo[readJob] }

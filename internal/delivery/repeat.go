@@ -138,10 +138,10 @@ func (e *entry) exhausted(rules *Rules) bool {
 // there is no repeat: the message becomes a dead letter.
 func (s *session) prepare(rules *Rules, e *entry, now time.Time, fx *effects) {
 	if e.counted {
-		fx.reloads = append(fx.reloads, e.id)
+		fx.reloads = append(fx.reloads, e.lived())
 		return
 	}
-	t := ticket{kind: attemptTicket, ids: []esh3ar.MessageID{e.id}}
+	t := ticket{kind: attemptTicket, one: e.lived()}
 	if e.exhausted(rules) {
 		t.kind = failTicket
 	}
@@ -170,7 +170,7 @@ func (e *entry) setback(rules *Rules) esh3ar.Code {
 }
 
 // failed is the result of making a dead letter.
-func (s *session) failed(rules *Rules, id esh3ar.MessageID, results []esh3ar.Settled, err error, now time.Time, fx *effects) {
+func (s *session) failed(rules *Rules, id lived, results []esh3ar.Settled, err error, now time.Time, fx *effects) {
 	e := s.unacked(id)
 	if e == nil { // acknowledged meanwhile: if that fails the next timeout comes here again
 		s.abandonRepeat(id)
@@ -183,11 +183,11 @@ func (s *session) failed(rules *Rules, id esh3ar.MessageID, results []esh3ar.Set
 	if results[len(results)-1].Applied {
 		fx.lapsed = append(fx.lapsed, id)
 	}
-	s.endedElsewhere(rules, []esh3ar.MessageID{id}, endOf(results[len(results)-1].Progress.Status), now, fx)
+	s.endedElsewhere(rules, []esh3ar.MessageID{id.id}, endOf(results[len(results)-1].Progress.Status), now, fx)
 }
 
 // counted is the result of counting an attempt. Another device may have counted it, or ended the message.
-func (s *session) counted(rules *Rules, id esh3ar.MessageID, results []esh3ar.Settled, err error, now time.Time, fx *effects) {
+func (s *session) counted(rules *Rules, id lived, results []esh3ar.Settled, err error, now time.Time, fx *effects) {
 	e := s.unacked(id)
 	if e == nil { // acknowledged meanwhile, and its lane is free
 		s.abandonRepeat(id)
@@ -200,7 +200,7 @@ func (s *session) counted(rules *Rules, id esh3ar.MessageID, results []esh3ar.Se
 	stored := results[len(results)-1].Progress
 	switch {
 	case stored.Life != e.life || stored.Status.Ends():
-		s.endedElsewhere(rules, []esh3ar.MessageID{id}, endOf(stored.Status), now, fx)
+		s.endedElsewhere(rules, []esh3ar.MessageID{id.id}, endOf(stored.Status), now, fx)
 	default:
 		e.attempt, e.counted = int32(stored.Attempts), true
 		fx.reloads = append(fx.reloads, id)
@@ -208,7 +208,7 @@ func (s *session) counted(rules *Rules, id esh3ar.MessageID, results []esh3ar.Se
 }
 
 // reloaded brings a message whose repeat is due, as the store has it now.
-func (s *session) reloaded(rules *Rules, id esh3ar.MessageID, record *esh3ar.Record, err error, now time.Time, fx *effects) {
+func (s *session) reloaded(rules *Rules, id lived, record *esh3ar.Record, err error, now time.Time, fx *effects) {
 	e := s.unacked(id)
 	switch {
 	case e == nil:
@@ -216,17 +216,17 @@ func (s *session) reloaded(rules *Rules, id esh3ar.MessageID, record *esh3ar.Rec
 	case err != nil || s.full:
 		s.delayAgain(e, now)
 	case record.Status.Ends() || record.Life != e.life:
-		s.endedElsewhere(rules, []esh3ar.MessageID{id}, endOf(record.Status), now, fx)
+		s.endedElsewhere(rules, []esh3ar.MessageID{id.id}, endOf(record.Status), now, fx)
 	case record.Expired(esh3ar.TimeOf(now)):
 		s.expire(&record.Message, e.life, now, fx)
-		s.endedElsewhere(rules, []esh3ar.MessageID{id}, lapsed, now, fx)
+		s.endedElsewhere(rules, []esh3ar.MessageID{id.id}, lapsed, now, fx)
 	default:
-		fx.repeat = &Push{Message: &record.Message, Attempt: int(e.attempt)}
+		fx.repeat = &Push{Message: &record.Message, Attempt: int(e.attempt), life: e.life}
 	}
 }
 
 // repeated says whether the connection took a repeat.
-func (s *session) repeated(rules *Rules, id esh3ar.MessageID, ok bool, now time.Time, heard int64, fx *effects) {
+func (s *session) repeated(rules *Rules, id lived, ok bool, now time.Time, heard int64, fx *effects) {
 	e := s.unacked(id)
 	if e == nil {
 		s.abandonRepeat(id)
@@ -244,23 +244,29 @@ func (s *session) repeated(rules *Rules, id esh3ar.MessageID, ok bool, now time.
 	s.pump(rules, fx)
 }
 
+func (e *entry) lived() lived { return lived{e.id, e.life} }
+
 // unacked finds an entry that still waits.
-func (s *session) unacked(id esh3ar.MessageID) *entry {
-	if s.window == nil {
-		return nil
-	}
-	if e := s.window.find(id); e != nil && e.state == unacked {
+func (s *session) unacked(id lived) *entry {
+	if e := s.entry(id); e != nil && e.state == unacked {
 		return e
 	}
 	return nil
 }
 
-// abandonRepeat forgets a repeat in preparation whose message is being settled.
-func (s *session) abandonRepeat(id esh3ar.MessageID) {
-	if s.window == nil {
-		return
+// entry finds the entry of a message in one of its lives.
+func (s *session) entry(id lived) *entry {
+	for i := 0; s.window != nil && i < len(s.window.entries); i++ {
+		if e := &s.window.entries[i]; e.lived() == id {
+			return e
+		}
 	}
-	if e := s.window.find(id); e != nil {
+	return nil
+}
+
+// abandonRepeat forgets a repeat in preparation whose message is being settled.
+func (s *session) abandonRepeat(id lived) {
+	if e := s.entry(id); e != nil {
 		e.pending = false
 	}
 }

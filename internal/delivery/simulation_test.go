@@ -39,7 +39,7 @@ func TestFoundByTheSimulation(t *testing.T) {
 	for _, found := range []struct {
 		kinds opKind // that histories were made of then
 		seed  uint64
-	}{{opSchedule, 2}, {opSchedule, 72}, {opSchedule, 425}, {opSchedule, 1594}, {opSchedule, 12148}, {opKinds, 2729}} {
+	}{{opSchedule, 2}, {opSchedule, 72}, {opSchedule, 425}, {opSchedule, 1594}, {opSchedule, 12148}, {opKinds, 2729}, {opKinds, 43297}} {
 		playHistory(t, found.seed, history(found.seed, found.kinds))
 	}
 }

@@ -52,7 +52,7 @@ func (w *world) doTask(t *esh3ar.Task) {
 		m.Status = esh3ar.Expired
 		for _, c := range w.conns {
 			if c.inbox == box {
-				c.mailbox = append(c.mailbox, event{kind: lapsedEvent, ids: []esh3ar.MessageID{m.ID}})
+				c.mailbox = append(c.mailbox, event{kind: lapsedEvent, lapsed: []lived{{m.ID, m.Life}}})
 			}
 		}
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
-
-	"github.com/esh3artech/esh3ar"
 )
 
 func randomInt64(n int64) int64 { return rand.Int64N(n) }
@@ -84,11 +82,11 @@ func (s *Session) apply(ev *event, fx *effects) {
 	case settledEvent:
 		m.settled(rules, ev.result.ticket, ev.result.settled, ev.result.err, now, fx)
 	case reloadedEvent:
-		m.reloaded(rules, ev.ids[0], &ev.result.record, ev.result.err, now, fx)
+		m.reloaded(rules, ev.one, &ev.result.record, ev.result.err, now, fx)
 	case endedEvent:
 		m.endedElsewhere(rules, ev.ids, ended, now, fx)
 	case lapsedEvent:
-		m.endedElsewhere(rules, ev.ids, lapsed, now, fx)
+		m.lapsedElsewhere(rules, ev.lapsed, now, fx)
 	case writableEvent:
 		m.writable(rules, fx)
 	case sweepEvent:
@@ -118,7 +116,7 @@ func (w *worker) flush(s *Session, published time.Time, closed bool) {
 			s.engine.tell(s.step.recipient, s, event{kind: endedEvent, ids: fx.ended})
 		}
 		if len(fx.lapsed) > 0 {
-			s.engine.tell(s.step.recipient, s, event{kind: lapsedEvent, ids: fx.lapsed})
+			s.engine.tell(s.step.recipient, s, event{kind: lapsedEvent, lapsed: fx.lapsed})
 		}
 		if fx.verdict != none {
 			s.engine.breakers.hear(s.device, fx.verdict, time.Now())
@@ -129,8 +127,8 @@ func (w *worker) flush(s *Session, published time.Time, closed bool) {
 		if fx.read != nil {
 			s.engine.reads.put(readJob{session: s, query: fx.read})
 		}
-		for _, id := range fx.reloads {
-			s.engine.reads.put(readJob{session: s, id: id})
+		for _, one := range fx.reloads {
+			s.engine.reads.put(readJob{session: s, one: one})
 		}
 		if len(fx.batch.Pushes) == 0 && fx.repeat == nil {
 			return
@@ -159,7 +157,7 @@ func (w *worker) push(s *Session, fx *effects, published time.Time) {
 	if fx.repeat != nil {
 		heard := s.conn.LastReceived()
 		ok := s.conn.Push(Batch{Live: true, Pushes: []Push{*fx.repeat}})
-		s.step.repeated(rules, fx.repeat.Message.ID, ok, time.Now(), heard, &w.fx)
+		s.step.repeated(rules, lived{fx.repeat.Message.ID, fx.repeat.life}, ok, time.Now(), heard, &w.fx)
 		if ok {
 			s.engine.stats.repeated.Add(1)
 		}
@@ -190,7 +188,7 @@ func (e *Engine) readFor(ctx context.Context) {
 			job.session.post(event{kind: pageEvent, result: r})
 			continue
 		}
-		r.record, r.err = e.store.Message(ctx, job.id)
-		job.session.post(event{kind: reloadedEvent, ids: []esh3ar.MessageID{job.id}, result: r})
+		r.record, r.err = e.store.Message(ctx, job.one.id)
+		job.session.post(event{kind: reloadedEvent, one: job.one, result: r})
 	}
 }

@@ -380,7 +380,7 @@ func (w *world) cancel(o op) {
 	m.Status, m.canceled = esh3ar.Canceled, true
 	for _, c := range w.conns {
 		if c.inbox == box {
-			c.mailbox = append(c.mailbox, event{kind: lapsedEvent, ids: []esh3ar.MessageID{m.ID}})
+			c.mailbox = append(c.mailbox, event{kind: lapsedEvent, lapsed: []lived{{m.ID, m.Life}}})
 		}
 	}
 }

@@ -56,7 +56,7 @@ type Config struct {
 	Tokens *account.Tokens
 	Feed   *notify.Feed // for GET /v1/events
 	Phones *account.Phones
-	Lapsed func(r esh3ar.Recipient, ids []esh3ar.MessageID) // told of canceled messages
+	Lapsed func(r esh3ar.Recipient, id esh3ar.MessageID, life esh3ar.Life) // told of canceled messages
 	// Entered is told of replayed messages, which are in the inbox again. Like all hints it may be left out.
 	Entered  func(r esh3ar.Recipient, seq esh3ar.Seq, id esh3ar.MessageID, life esh3ar.Life)
 	Ready    func() error         // nil: ready; else why not

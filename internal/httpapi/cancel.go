@@ -21,7 +21,7 @@ func (a *API) cancel(x *exchange) error {
 	case result.Progress.Status != esh3ar.Canceled:
 		return notCancelable.problem("the message is " + result.Progress.Status.String() + " already")
 	case result.Applied:
-		a.Lapsed(record.Recipient, []esh3ar.MessageID{record.ID})
+		a.Lapsed(record.Recipient, record.ID, result.Progress.Life)
 	}
 	record.Progress = result.Progress
 	return x.answerRecord(&record)

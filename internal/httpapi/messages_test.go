@@ -152,7 +152,7 @@ func TestCancel(t *testing.T) {
 	n := newNode(t)
 	var told []esh3ar.MessageID
 	n = n.with(func(c *configured) {
-		c.Lapsed = func(_ esh3ar.Recipient, ids []esh3ar.MessageID) { told = append(told, ids...) }
+		c.Lapsed = func(_ esh3ar.Recipient, id esh3ar.MessageID, _ esh3ar.Life) { told = append(told, id) }
 	})
 	id := n.send(t, hello).ID
 	for range 2 {

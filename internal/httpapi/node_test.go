@@ -53,7 +53,7 @@ func newNode(t testing.TB) *node {
 		store: store, key: result.Secrets.APIKey, admin: result.Secrets.AdminToken,
 		config: httpapi.Config{
 			Intake: calls, Store: store, Keys: account.NewKeys(store, time.Now), Admin: result.Admin, Tokens: result.Tokens,
-			Phones: phones, Lapsed: func(esh3ar.Recipient, []esh3ar.MessageID) {}, Ready: func() error { return nil },
+			Phones: phones, Lapsed: func(esh3ar.Recipient, esh3ar.MessageID, esh3ar.Life) {}, Ready: func() error { return nil },
 			Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 				_, _ = io.WriteString(w, "up 1\n")
