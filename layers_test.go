@@ -21,9 +21,9 @@ var layers = map[string][]string{
 	"internal/flow":            {},
 	"internal/planted":         {},
 	"internal/wire":            {""},
-	"internal/route":           {"", "internal/flow"},
+	"internal/route":           {"", "internal/flow", "internal/planted"},
 	"internal/account":         {"", "internal/flow"},
-	"internal/intake":          {"", "internal/flow"},
+	"internal/intake":          {"", "internal/flow", "internal/planted"},
 	"internal/delivery":        {"", "internal/flow", "internal/planted", "internal/route"},
 	"internal/hub":             {"", "internal/account", "internal/delivery", "internal/notify", "internal/wire", "signalr"},
 	"internal/httpapi":         {"", "internal/account", "internal/intake", "internal/flow", "internal/notify", "internal/wire"},
@@ -32,9 +32,15 @@ var layers = map[string][]string{
 	"internal/notify":          {"", "internal/planted"},
 	"internal/janitor":         {""},
 	"internal/store/embedded":  {"", "internal/planted"},
+	"internal/store/postgres":  {"", "internal/planted"},
 	"internal/store/powercut":  {},
 	"internal/store/storetest": {""},
+	"internal/redis":           {"", "internal/planted", "internal/route"},
+	"internal/cache":           {},
+	"internal/spill":           {"", "internal/planted"},
 	"internal/nodeproc":        {},
+	"internal/pgproc":          {"internal/nodeproc"},
+	"internal/redisproc":       {"internal/nodeproc"},
 	"internal/phone":           {""},
 	"internal/bench":           {"", "internal/nodeproc", "internal/phone"},
 	"internal/torture/ledger":  {""},
@@ -46,6 +52,11 @@ var layers = map[string][]string{
 // testLayers says what the tests of a package may import besides: the real store in place of a fake.
 var testLayers = map[string][]string{
 	"internal/store/embedded": {"internal/store/powercut", "internal/store/storetest"},
+	"internal/store/postgres": {"internal/pgproc", "internal/store/storetest"},
+	"internal/redis":          {"internal/redisproc"},
+	"internal/cache":          {"internal/redis", "internal/redisproc"},
+	"internal/spill":          {"internal/store/embedded", "internal/store/powercut"},
+	"internal/intake":         {"internal/spill"},
 	"internal/account":        {"internal/store/embedded"},
 	"internal/delivery":       {"internal/store/embedded"},
 	"internal/hub":            {"internal/store/embedded"},
@@ -54,7 +65,12 @@ var testLayers = map[string][]string{
 
 // importers says who may import a module from elsewhere, by prefix of its path; the root imports uuid only.
 var importers = map[string][]string{
-	"github.com/cockroachdb/pebble":          {"internal/store/embedded", "internal/store/powercut", "cmd/esh3ar"},
+	"github.com/cockroachdb/pebble":          {"internal/spill", "internal/store/embedded", "internal/store/powercut", "cmd/esh3ar"},
+	"github.com/jackc/pgx":                   {"internal/store/postgres"},
+	"github.com/pressly/goose":               {"internal/store/postgres"},
+	"github.com/redis/rueidis":               {"internal/redis"},
+	"github.com/maypok86/otter":              {"internal/cache"},
+	"github.com/Shopify/toxiproxy":           {"*"}, // tests
 	"github.com/prometheus":                  {"cmd/esh3ar"},
 	"github.com/alecthomas/kong":             {"cmd/esh3ar"},
 	"go.yaml.in/yaml":                        {"cmd/esh3ar"},

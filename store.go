@@ -30,6 +30,11 @@ type Appender interface {
 	// stored again: its answer is Replayed or Mismatched, also when the first call with that key is in the same
 	// batch. A message with a SendAt is stored as Scheduled, without a seq, and a task will bring it into the inbox; one
 	// with an ExpiresAt has a task that ends it. Append sets Seq in the messages it stored.
+	//
+	// A drained call was answered before and cannot be refused. If its messages are stored already, an earlier try came
+	// through: its answer is Replayed. If its key belongs to another call, its messages are stored as Canceled with
+	// ReasonDuplicate, without a seq, and its answer is Duplicate. A key that has expired meanwhile is stored all the same,
+	// and a message whose time has passed, too: its task ends it.
 	Append(ctx context.Context, calls []*Call) ([]Answer, error)
 }
 
@@ -39,6 +44,7 @@ type Call struct {
 	Batch    BatchID         // zero for a single message
 	Key      *IdempotencyKey // nil: the caller gave none
 	Messages []*Message      // ids made before the first try; all of Business
+	Drained  bool            // it was answered from a spill before, and comes from there
 }
 
 // Size is the sum of the sizes of the call's messages, in bytes.
@@ -65,11 +71,13 @@ const (
 	Stored     Outcome = iota // committed now
 	Replayed                  // its key was used before, for the same call: these are the first answer's receipts
 	Mismatched                // its key was used before, for another call; nothing was stored
+	Duplicate                 // a drained call whose key another call took meanwhile: stored, and canceled
 )
 
 // Answer is the store's word on one call.
 type Answer struct {
 	Outcome  Outcome
+	Spilled  bool      // durable on this node alone so far, and drained into the store later: no seq yet
 	Batch    BatchID   // of the call that was stored first
 	Receipts []Receipt // one per message, in order; none when Mismatched
 }

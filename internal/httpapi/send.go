@@ -55,7 +55,7 @@ func (a *API) submit(x *exchange, call *esh3ar.Call) (esh3ar.Answer, error) {
 		return answer, mismatch.problem("a key names one call for 24 hours; use a new key for another call")
 	case esh3ar.Replayed:
 		x.w.Header()["Idempotent-Replayed"] = replayed
-	case esh3ar.Stored:
+	case esh3ar.Stored, esh3ar.Duplicate: // the latter answers no caller
 	}
 	return answer, nil
 }
