@@ -31,7 +31,7 @@ func migrate(ctx context.Context, config *pgx.ConnConfig) (err error) {
 	config.RuntimeParams["lock_timeout"] = "0"
 	db := stdlib.OpenDB(*config)
 	defer func() { err = errors.Join(err, db.Close()) }()
-	one, err := lock.NewPostgresSessionLocker()
+	one, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300)) // tried every second; a long migration of another node takes minutes
 	if err != nil {
 		return err
 	}
