@@ -25,7 +25,7 @@ CREATE TABLE messages (
     pos            bigint   NOT NULL, -- of its newest event in the log
     revision       integer  NOT NULL DEFAULT 1, -- rises with every change of the row
     PRIMARY KEY (id, recipient)
-) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
 ALTER TABLE messages ALTER COLUMN content SET STORAGE EXTERNAL; -- compressing costs more than it saves
 
 CREATE UNIQUE INDEX messages_recipient_seq ON messages (recipient, seq);
