@@ -20,11 +20,11 @@ const rowStep = 256
 // Transactions at and above the oldest that still runs may yet add to the log, so readers stop below it. All rows of a
 // position are read together: only then is their order known.
 var (
-	readEvents = statement{"events", `SELECT pos, entries FROM events WHERE pos IN (
-		SELECT pos FROM (
+	readEvents = statement{"events", `SELECT e.pos, e.entries FROM (
+		SELECT DISTINCT pos FROM (
 			SELECT pos, sum(count) OVER (ORDER BY pos, xid) - count AS before FROM (
 				SELECT pos, xid, count FROM events WHERE pos >= $1 AND pos < pg_snapshot_xmin(pg_current_snapshot())::text::bigint ORDER BY pos, xid LIMIT $3) r) n
-		WHERE before < $2) ORDER BY pos, xid`}
+		WHERE before < $2 ORDER BY pos) p CROSS JOIN LATERAL (SELECT pos, entries FROM events WHERE pos = p.pos ORDER BY xid) e`}
 	readTail = statement{"tail", `SELECT pos, sum(count)::integer FROM events WHERE pos = (
 		SELECT max(pos) FROM events WHERE pos < pg_snapshot_xmin(pg_current_snapshot())::text::bigint) GROUP BY pos`}
 	readTrimmed = statement{"trimmed", `SELECT pos, count, since FROM events_trimmed`}

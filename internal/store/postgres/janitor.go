@@ -83,11 +83,11 @@ const trimStep = 200
 var trimEvents = statement{"trim_events", `
 WITH oldest AS (
 	SELECT pos, max(happened) AS happened, sum(count) AS count, bool_and(max(happened) < $1) OVER (ORDER BY pos) AS old
-	FROM events WHERE pos IN (SELECT DISTINCT pos FROM (SELECT pos FROM events ORDER BY pos LIMIT $2) o)
+	FROM events WHERE pos >= (SELECT min(pos) FROM events) AND pos <= (SELECT max(pos) FROM (SELECT pos FROM events ORDER BY pos LIMIT $2) o)
 		AND pos < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
 	GROUP BY pos
 ), gone AS (SELECT pos, happened, count FROM oldest WHERE old
-), deleted AS (DELETE FROM events e USING gone g WHERE e.pos = g.pos
+), deleted AS (DELETE FROM events WHERE pos >= (SELECT min(pos) FROM gone) AND pos <= (SELECT max(pos) FROM gone)
 ), noted AS (
 	INSERT INTO events_trimmed AS t (pos, count, since)
 	SELECT pos, count, (SELECT max(happened) FROM gone) FROM gone ORDER BY pos DESC LIMIT 1

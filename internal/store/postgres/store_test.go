@@ -23,6 +23,9 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
+	if url := os.Getenv(appenderURL); url != "" {
+		appendForEver(url)
+	}
 	if short() {
 		return m.Run()
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
 )
 
-// exec runs SQL behind the store's back.
-func exec(t *testing.T, url, sql string) {
+// behind runs SQL behind the store's back.
+func behind(t *testing.T, url, sql string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {
@@ -109,7 +109,7 @@ func TestVerify(t *testing.T) {
 			if found := findings(t, s, false); len(found) > 0 {
 				t.Fatalf("a sound store: %q", found)
 			}
-			exec(t, url, c.damage)
+			behind(t, url, c.damage)
 			if found := findings(t, s, false); !slices.Contains(found, c.check+" reported") {
 				t.Errorf("not found: %q", found)
 			}
