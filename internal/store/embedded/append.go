@@ -143,6 +143,8 @@ func (st *staging) appendMessage(m *esh3ar.Message) (seq esh3ar.Seq, err error) 
 			return 0, err
 		}
 		st.committer.recent.add(m.ID, where)
+	} else {
+		st.park(m.ID, where)
 	}
 	event := eventRow{id: m.ID, business: m.Business, recipient: m.Recipient, seq: seq, version: 1, step: firstSteps(m.ID, seq == 0).list[0]}
 	return seq, st.logEvent(&event)

@@ -14,13 +14,7 @@ func (st *staging) appendDrained(call *esh3ar.Call, scope idemScope, known *idem
 	case known != nil:
 		return st.appendDuplicate(call)
 	}
-	answer, err := st.storeCall(call, scope)
-	for i, m := range call.Messages {
-		if err == nil {
-			st.noteDrained(m, answer.Receipts[i].Seq)
-		}
-	}
-	return answer, err
+	return st.storeCall(call, scope)
 }
 
 // arrived gives the receipts of a call that is stored already, nil if it is not. A call is stored whole, so one of its
@@ -56,7 +50,7 @@ func drainedReceipts(call *esh3ar.Call) []esh3ar.Receipt {
 
 // whereIs finds a message in this batch or in the database.
 func (st *staging) whereIs(id esh3ar.MessageID) (place, bool, error) {
-	if where, ok := st.drained[id]; ok {
+	if where, ok := st.parked[id]; ok {
 		return where, true, nil
 	}
 	if s := st.committer.recent.find(id); s != nil {
@@ -65,13 +59,12 @@ func (st *staging) whereIs(id esh3ar.MessageID) (place, bool, error) {
 	return readPlace(st.committer.store.db, id)
 }
 
-func (st *staging) noteDrained(m *esh3ar.Message, seq esh3ar.Seq) {
-	if st.drained == nil {
-		st.drained = map[esh3ar.MessageID]place{}
+// park remembers a message of this batch that has no seq: recent knows only those that have one.
+func (st *staging) park(id esh3ar.MessageID, where place) {
+	if st.parked == nil {
+		st.parked = map[esh3ar.MessageID]place{}
 	}
-	where := placeOf(m)
-	where.seq = seq
-	st.drained[m.ID] = where
+	st.parked[id] = where
 }
 
 // appendDuplicate stages a call whose key another call took meanwhile. Its caller has its ids, so its messages are there,
@@ -83,7 +76,6 @@ func (st *staging) appendDuplicate(call *esh3ar.Call) (esh3ar.Answer, error) {
 			return esh3ar.Answer{}, err
 		}
 		receipts[i].Status = esh3ar.Canceled
-		st.noteDrained(m, 0)
 	}
 	return esh3ar.Answer{Outcome: esh3ar.Duplicate, Batch: call.Batch, Receipts: receipts}, nil
 }
@@ -93,6 +85,7 @@ func (st *staging) storeCanceled(m *esh3ar.Message) error {
 	st.messages++
 	where := placeOf(m)
 	where.seq = 0
+	st.park(m.ID, where)
 	if err := st.setMessage(m, where); err != nil {
 		return err
 	}

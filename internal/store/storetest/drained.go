@@ -57,6 +57,15 @@ var drainedTests = map[string]func(*fixture){
 		f.wantSeqs(f.pending(esh3ar.InboxQuery{Recipient: alice}).Records, 1, 2, 3)
 		f.verify("afterwards")
 	},
+	"whose append is in the same batch, undrained": func(f *fixture) {
+		now, later := f.call(f.message(alice)), f.call(f.message(alice))
+		later.Messages[0].SendAt = later.Messages[0].CreatedAt().Add(time.Second)
+		answers := f.append(now, later, f.drained(again(now)), f.drained(again(later)))
+		wantReplay(f, answers[2], now, 1)
+		wantReplay(f, answers[3], later, 0)
+		want(f, len(f.log("", 10)), 2, "events")
+		f.verify("afterwards")
+	},
 	"whose append came through undrained": func(f *fixture) {
 		call := f.key(f.call(f.message(alice)), "k", 1)
 		call.Messages[0].ExpiresAt = f.now().Add(time.Hour)
