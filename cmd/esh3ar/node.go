@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
@@ -26,8 +25,6 @@ import (
 	"github.com/esh3artech/esh3ar/internal/hub"
 	"github.com/esh3artech/esh3ar/internal/intake"
 	"github.com/esh3artech/esh3ar/internal/notify"
-	"github.com/esh3artech/esh3ar/internal/store/embedded"
-	"github.com/esh3artech/esh3ar/internal/store/powercut"
 )
 
 // node is the graph of one running node.
@@ -35,7 +32,7 @@ type node struct {
 	config *serveCmd
 	id     string
 	url    string
-	store  *embedded.Store
+	store  *engine
 	upkeep
 	account account.Result
 	intake  *intake.Intake
@@ -57,7 +54,7 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, log *slog.Logger) (*
 	}
 	n := &node{config: c, url: c.baseURL(addr), log: log}
 	m := newMetrics()
-	if err := n.openStore(m); err != nil {
+	if err := n.openStore(ctx, m); err != nil {
 		return nil, err
 	}
 	n.feed = notify.New(n.store, notify.Options{})
@@ -77,19 +74,8 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, log *slog.Logger) (*
 	return n, nil
 }
 
-func (n *node) openStore(m *metrics) (err error) {
-	dir := filepath.Join(n.config.DataDir, "store")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("--data-dir: %w", err)
-	}
-	options := embedded.Options{Log: n.log, OnCommit: func(info embedded.CommitInfo) {
-		m.stored(info)
-		n.feed.Wake()
-	}}
-	if n.config.PowerCuts {
-		options.FS = powercut.New(vfs.Default)
-	}
-	if n.store, err = embedded.Open(dir, options); err != nil {
+func (n *node) openStore(ctx context.Context, m *metrics) (err error) {
+	if n.store, err = n.openEngine(ctx, m); err != nil {
 		return err
 	}
 	if n.id, err = nodeID(n.config); err != nil {
@@ -111,12 +97,16 @@ func nodeID(c *serveCmd) (string, error) {
 	return id, os.WriteFile(path, []byte(id+"\n"), 0o600)
 }
 
-func (n *node) openAccounts(ctx context.Context) (err error) {
+func (n *node) openAccounts(ctx context.Context) error {
+	unlock, err := n.store.firstStart(ctx)
+	if err != nil {
+		return err
+	}
 	bootstrap := account.Bootstrap{
 		Store: n.store, Dir: n.config.DataDir, AdminToken: n.config.AdminToken, APIKey: n.config.APIKey, Now: time.Now,
 	}
 	n.account, err = bootstrap.Run(ctx)
-	return err
+	return errors.Join(err, unlock())
 }
 
 // handler joins the REST API, the hub and the demo on one port.
@@ -165,7 +155,7 @@ func (n *node) readiness() error {
 
 // run starts the parts, prints what to do, and ends them in order when ctx ends or the store fails.
 func (n *node) run(ctx context.Context, listener net.Listener, s streams) error {
-	n.sayRecovery(s)
+	fmt.Fprintln(s.out, n.store.opened())
 	parts, stopParts := n.start(listener)
 	n.announce(s)
 	n.ready.Store(true)
@@ -173,9 +163,9 @@ func (n *node) run(ctx context.Context, listener net.Listener, s streams) error 
 	select {
 	case <-ctx.Done():
 		n.log.Info("stopping")
-	case <-n.store.Failed():
+	case <-n.store.failed():
 		// What the disk holds is unknown now; another write or a clean close could only make it worse.
-		return esh3ar.Errorf(esh3ar.StoreFailed, "stopped: %w", n.store.Fault())
+		return esh3ar.Errorf(esh3ar.StoreFailed, "stopped: %w", n.store.fault())
 	case err = <-parts.failed:
 	}
 	return errors.Join(err, stopParts(context.WithoutCancel(ctx)))

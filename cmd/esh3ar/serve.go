@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -18,16 +19,17 @@ import (
 
 // serveCmd is the node's whole configuration; its names are part of the outward contract.
 type serveCmd struct {
-	Listen        string `default:"127.0.0.1:8080" help:"Address to listen on; port 0 picks a free one."`
-	DataDir       string `name:"data-dir" default:"./data" help:"Where everything durable is kept."`
-	DatabaseURL   string `name:"database-url" help:"PostgreSQL, once clusters are supported; empty: the embedded store."`
-	RedisURL      string `name:"redis-url" help:"Redis, once clusters are supported; empty: in-process."`
-	NodeID        string `name:"node-id" help:"This node's name (default: made once, kept in the data directory)."`
-	AdvertiseURL  string `name:"advertise-url" help:"How clients reach this node (default: from --listen)."`
-	DefaultRegion string `name:"default-region" default:"YE" help:"Region of phone numbers without a country code, such as YE."`
-	AdminToken    string `name:"admin-token" help:"Admin token to use instead of a made-up one."`
-	APIKey        string `name:"api-key" help:"API key of the business default, on first start, instead of a made-up one."`
-	LogLevel      string `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
+	Listen             string `default:"127.0.0.1:8080" help:"Address to listen on; port 0 picks a free one."`
+	DataDir            string `name:"data-dir" default:"./data" help:"Where everything durable is kept."`
+	DatabaseURL        string `name:"database-url" help:"PostgreSQL that several nodes share, postgres://…; empty: the embedded store."`
+	RequireSyncStandby bool   `name:"require-sync-standby" help:"Refuse a PostgreSQL whose commits wait for no standby."`
+	RedisURL           string `name:"redis-url" help:"Redis, once clusters are supported; empty: in-process."`
+	NodeID             string `name:"node-id" help:"This node's name (default: made once, kept in the data directory)."`
+	AdvertiseURL       string `name:"advertise-url" help:"How clients reach this node (default: from --listen)."`
+	DefaultRegion      string `name:"default-region" default:"YE" help:"Region of phone numbers without a country code, such as YE."`
+	AdminToken         string `name:"admin-token" help:"Admin token to use instead of a made-up one."`
+	APIKey             string `name:"api-key" help:"API key of the business default, on first start, instead of a made-up one."`
+	LogLevel           string `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
 
 	AckTimeout    time.Duration `name:"ack-timeout" default:"10s" help:"How long a phone has to acknowledge a push before it is repeated."`
 	RetryAttempts int           `name:"retry-attempts" default:"5" help:"Pushes that may go unacknowledged before a message becomes a dead letter."`
@@ -66,8 +68,11 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 
 // check names the first flag whose value cannot work.
 func (c *serveCmd) check() error {
-	if c.DatabaseURL != "" {
-		return usagef("--database-url: PostgreSQL is not supported by this version; leave it empty for the embedded store")
+	if c.DatabaseURL != "" && !strings.HasPrefix(c.DatabaseURL, "postgres://") && !strings.HasPrefix(c.DatabaseURL, "postgresql://") {
+		return usagef("--database-url: must begin with postgres://")
+	}
+	if c.RequireSyncStandby && c.DatabaseURL == "" {
+		return usagef("--require-sync-standby: needs --database-url")
 	}
 	if c.RedisURL != "" {
 		return usagef("--redis-url: Redis is not supported by this version; leave it empty")

@@ -1,9 +1,6 @@
 package main
 
 import (
-	"fmt"
-	"time"
-
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/breaker"
 	"github.com/esh3artech/esh3ar/internal/delivery"
@@ -60,11 +57,4 @@ func (n *node) breakerReport() httpapi.BreakerReport {
 		report.Devices = append(report.Devices, one)
 	}
 	return report
-}
-
-// sayRecovery prints what opening the store found.
-func (n *node) sayRecovery(s streams) {
-	r := n.store.Recovery()
-	fmt.Fprintf(s.out, "Store opened in %s: %d WAL files, %.1f MiB replayed, newest status event %d.\n",
-		r.Took.Round(time.Millisecond), r.WALs, float64(r.WALBytes)/(1<<20), r.Events)
 }

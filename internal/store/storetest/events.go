@@ -101,14 +101,21 @@ var eventTests = map[string]func(*fixture){
 	"a reader under concurrent writers misses nothing": concurrentLog,
 }
 
-func (f *fixture) log(after esh3ar.Position, limit int) []esh3ar.LogEntry {
+// log reads until the limit or the end: a page may be shorter than its limit.
+func (f *fixture) log(after esh3ar.Position, limit int) (entries []esh3ar.LogEntry) {
 	f.Helper()
-	page, err := f.Store.Events(f.ctx, esh3ar.EventQuery{After: after, Limit: limit})
-	f.ok(err, "events")
-	if len(page.Entries) > 0 {
-		want(f, page.Next, page.Entries[len(page.Entries)-1].Position, "where to read on")
+	for len(entries) < limit {
+		page, err := f.Store.Events(f.ctx, esh3ar.EventQuery{After: after, Limit: limit - len(entries)})
+		f.ok(err, "events")
+		if page.Next == after {
+			break
+		}
+		if len(page.Entries) > 0 {
+			want(f, page.Next, page.Entries[len(page.Entries)-1].Position, "where to read on")
+		}
+		entries, after = append(entries, page.Entries...), page.Next
 	}
-	return page.Entries
+	return entries
 }
 
 func (f *fixture) tail() esh3ar.Position {

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"math"
+	"strings"
 
 	"github.com/esh3artech/esh3ar"
 )
@@ -41,7 +42,7 @@ var inboxTests = map[string]func(*fixture){
 	},
 	"bytes bound a page, and nothing below overtakes": func(f *fixture) {
 		small, large := f.message(alice), f.message(alice)
-		large.Priority, large.Content = esh3ar.Urgent, string(make([]byte, 2000))
+		large.Priority, large.Content = esh3ar.Urgent, strings.Repeat("x", 2000)
 		first := f.message(alice)
 		first.Priority = esh3ar.Urgent
 		f.send(small, first, large)

@@ -53,11 +53,14 @@ var taskTests = map[string]func(*fixture){
 		want(f, f.record(b.ID).Status, esh3ar.Scheduled, "b")
 		f.clock.Add((3 * time.Hour).Milliseconds())
 		tasks := f.claim()
-		want(f, len(tasks), 2, "tasks")
+		if len(tasks) == 0 {
+			f.Fatal("no tasks")
+		}
 		want(f, tasks[0].Message, b.ID, "the earliest first")
-		results := f.settle(f.enter(tasks[0]), f.enter(tasks[1]))
-		want(f, results[0].Seq, 1, "seq of b")
-		want(f, results[1].Applied, false, "a canceled one enters")
+		want(f, f.settle(f.enter(tasks[0]))[0].Seq, 1, "seq of b")
+		for _, left := range tasks[1:] { // an engine may end a task with its message or leave it to run into nothing
+			want(f, f.settle(f.enter(left))[0].Applied, false, "a canceled one enters")
+		}
 		want(f, len(f.claim()), 0, "tasks that are left")
 		wantStatuses(f, a, esh3ar.Scheduled, esh3ar.Canceled)
 	},
@@ -94,8 +97,9 @@ var taskTests = map[string]func(*fixture){
 		m := f.mortal(alice, time.Minute)
 		f.settle(f.to(m, esh3ar.Delivered))
 		f.clock.Store(int64(m.ExpiresAt))
-		tasks := f.claim()
-		want(f, f.settle(f.expire(tasks[0]))[0].Applied, false, "expired")
+		for _, left := range f.claim() { // unless it ended with its message already
+			want(f, f.settle(f.expire(left))[0].Applied, false, "expired")
+		}
 		want(f, len(f.claim()), 0, "tasks afterwards")
 		want(f, f.record(m.ID).Status, esh3ar.Delivered, "status")
 	},
@@ -122,6 +126,7 @@ var taskTests = map[string]func(*fixture){
 		f.clock.Store(int64(m.SendAt) + 10)
 		want(f, len(f.claim()), 2, "tasks")
 		f.Instance = f.Reopen(f.T)
+		f.clock.Add(testLease.Milliseconds()) // a store of several nodes cannot know that the holder is gone
 		tasks := f.claim()
 		want(f, len(tasks), 2, "tasks of a node that died with its leases")
 		want(f, f.settle(f.enter(tasks[0]))[0].Seq, 1, "seq")

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/store/embedded"
+	"github.com/esh3artech/esh3ar/internal/store/postgres"
+	"github.com/esh3artech/esh3ar/internal/store/powercut"
+)
+
+// engine is the store of a node with what only the wiring asks of it.
+type engine struct {
+	esh3ar.Store
+	io.Closer
+	local  *embedded.Store // nil: the store is shared
+	shared *postgres.Store // nil: the store is this node's own
+}
+
+// openEngine opens what the flags name.
+func (n *node) openEngine(ctx context.Context, m *metrics) (*engine, error) {
+	if n.config.DatabaseURL != "" {
+		return n.openShared(ctx)
+	}
+	return n.openLocal(m)
+}
+
+func (n *node) openLocal(m *metrics) (*engine, error) {
+	dir := filepath.Join(n.config.DataDir, "store")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("--data-dir: %w", err)
+	}
+	options := embedded.Options{Log: n.log, OnCommit: func(info embedded.CommitInfo) {
+		m.stored(info)
+		n.feed.Wake()
+	}}
+	if n.config.PowerCuts {
+		options.FS = powercut.New(vfs.Default)
+	}
+	store, err := embedded.Open(dir, options)
+	if err != nil {
+		return nil, err
+	}
+	return &engine{Store: store, Closer: store, local: store}, nil
+}
+
+func (n *node) openShared(ctx context.Context) (*engine, error) {
+	store, err := openPostgres(ctx, n.config.DatabaseURL, postgres.Options{
+		Log: n.log, OnCommit: n.committed, RequireSyncStandby: n.config.RequireSyncStandby,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &engine{Store: store, Closer: store, shared: store}, nil
+}
+
+// openPatience is how long a start waits for a database that does not answer yet: whoever starts both at once need not care
+// for their order.
+const openPatience = 30 * time.Second
+
+func openPostgres(ctx context.Context, url string, o postgres.Options) (*postgres.Store, error) {
+	deadline, cancel := context.WithTimeout(ctx, openPatience)
+	defer cancel()
+	for {
+		store, err := postgres.Open(ctx, url, o)
+		if err == nil || esh3ar.CodeOf(err) != esh3ar.StoreUnavailable {
+			return store, err
+		}
+		select {
+		case <-deadline.Done():
+			return nil, fmt.Errorf("%w; start PostgreSQL, or correct --database-url", err)
+		case <-time.After(openPatience / 60):
+		}
+	}
+}
+
+// committed wakes who follows the event log; the first commits come before there is a feed.
+func (n *node) committed() {
+	if n.feed != nil {
+		n.feed.Wake()
+	}
+}
+
+// failed is closed when the store can never be written to again. A shared store comes back by itself.
+func (e *engine) failed() <-chan struct{} {
+	if e.local == nil {
+		return nil
+	}
+	return e.local.Failed()
+}
+
+func (e *engine) fault() error {
+	if e.local == nil {
+		return nil
+	}
+	return e.local.Fault()
+}
+
+// opened says what opening the store found.
+func (e *engine) opened() string {
+	if e.shared != nil {
+		return "PostgreSQL is open."
+	}
+	r := e.local.Recovery()
+	return fmt.Sprintf("Store opened in %s: %d WAL files, %.1f MiB replayed, newest status event %d.",
+		r.Took.Round(time.Millisecond), r.WALs, float64(r.WALBytes)/(1<<20), r.Events)
+}
+
+// firstStart gives the lock under which a database gets its first secrets.
+func (e *engine) firstStart(ctx context.Context) (unlock func() error, err error) {
+	if e.shared == nil {
+		return func() error { return nil }, nil
+	}
+	unlock, err = e.shared.Lock(ctx, "bootstrap")
+	if err != nil {
+		return nil, errors.Join(errors.New("bootstrap"), err)
+	}
+	return unlock, nil
+}

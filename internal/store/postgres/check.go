@@ -1,0 +1,60 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+// oldest is the oldest version that is known to work.
+const oldest = 150000
+
+// check refuses a server that would lose what it has committed.
+func (s *Store) check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.CallTimeout)
+	defer cancel()
+	settings := map[string]string{}
+	rows, err := s.pool.Query(ctx, `SELECT name, setting FROM pg_settings
+		WHERE name IN ('server_version_num', 'fsync', 'full_page_writes', 'synchronous_commit', 'synchronous_standby_names', 'server_encoding')`)
+	if err != nil {
+		return unreachable(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name, value string
+		if err := rows.Scan(&name, &value); err != nil {
+			return unreachable(err)
+		}
+		settings[name] = value
+	}
+	if err := rows.Err(); err != nil {
+		return unreachable(err)
+	}
+	return safe(settings, s.opts.RequireSyncStandby)
+}
+
+func unreachable(err error) error {
+	return esh3ar.Errorf(esh3ar.StoreUnavailable, "--database-url: the server does not answer: %w", err)
+}
+
+// safe names the first setting with which a 202 would be a lie.
+func safe(settings map[string]string, needStandby bool) error {
+	var version int
+	if _, err := fmt.Sscan(settings["server_version_num"], &version); err != nil || version < oldest {
+		return fmt.Errorf("--database-url: PostgreSQL 15 or newer is needed, the server is %s", settings["server_version_num"])
+	}
+	for _, name := range []string{"fsync", "full_page_writes", "synchronous_commit"} {
+		if settings[name] == "off" {
+			return fmt.Errorf("--database-url: the server has %s = off and can lose what it has committed; set it to on", name)
+		}
+	}
+	if settings["server_encoding"] != "UTF8" {
+		return fmt.Errorf("--database-url: the database has encoding %s; make one with UTF8", settings["server_encoding"])
+	}
+	if needStandby && (settings["synchronous_standby_names"] == "" || settings["synchronous_commit"] == "local") {
+		return fmt.Errorf("--require-sync-standby: commits of the server wait for no standby (synchronous_standby_names = %q, synchronous_commit = %s)",
+			settings["synchronous_standby_names"], settings["synchronous_commit"])
+	}
+	return nil
+}

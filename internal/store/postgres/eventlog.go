@@ -1,0 +1,164 @@
+package postgres
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/store/progress"
+)
+
+// rowStep bounds the rows that one read looks at.
+const rowStep = 256
+
+// Transactions at and above the oldest that still runs may yet add to the log, so readers stop below it. All rows of a
+// position are read together: only then is their order known.
+var (
+	readEvents = statement{"events", `SELECT pos, entries FROM events WHERE pos IN (
+		SELECT pos FROM (
+			SELECT pos, sum(count) OVER (ORDER BY pos, xid) - count AS before FROM (
+				SELECT pos, xid, count FROM events WHERE pos >= $1 AND pos < pg_snapshot_xmin(pg_current_snapshot())::text::bigint ORDER BY pos, xid LIMIT $3) r) n
+		WHERE before < $2) ORDER BY pos, xid`}
+	readTail = statement{"tail", `SELECT pos, sum(count)::integer FROM events WHERE pos = (
+		SELECT max(pos) FROM events WHERE pos < pg_snapshot_xmin(pg_current_snapshot())::text::bigint) GROUP BY pos`}
+	readTrimmed = statement{"trimmed", `SELECT pos, count, since FROM events_trimmed`}
+)
+
+// group is the events of one position in their order: by message, then version.
+type group struct {
+	pos     int64
+	entries []progress.Entry
+}
+
+// groups reads the positions from one on until they hold so many events, and the last of them whole.
+func (s *Store) groups(ctx context.Context, from int64, events int) (groups []group, err error) {
+	err = s.query(ctx, readEvents, func(rows pgx.Rows) error {
+		var pos int64
+		var rest []byte
+		if err := rows.Scan(&pos, &rest); err != nil {
+			return err
+		}
+		if len(groups) == 0 || groups[len(groups)-1].pos != pos {
+			groups = append(groups, group{pos: pos})
+		}
+		g := &groups[len(groups)-1]
+		for len(rest) > 0 {
+			e, behind, err := progress.DecodeEntry(rest)
+			if err != nil {
+				return fmt.Errorf("events at %d: %w; run `esh3ar verify`", pos, err)
+			}
+			g.entries, rest = append(g.entries, e), behind
+		}
+		return nil
+	}, from, events, rowStep)
+	for i := range groups {
+		slices.SortFunc(groups[i].entries, func(a, b progress.Entry) int {
+			return cmp.Or(bytes.Compare(a.Message.UUID[:], b.Message.UUID[:]), cmp.Compare(a.Version, b.Version))
+		})
+	}
+	return groups, err
+}
+
+// Events realises esh3ar.EventLog.
+func (s *Store) Events(ctx context.Context, q esh3ar.EventQuery) (page esh3ar.EventPage, err error) {
+	from, err := parsePosition(q.After)
+	if err != nil {
+		return page, err
+	}
+	page.Next = q.After
+	// What is read first is at least as old as the trimming that is read second: nothing is missed between them unseen.
+	groups, err := s.groups(ctx, from.pos, from.n+q.Limit)
+	trimmed, _, err2 := s.trimmed(ctx)
+	if err := errors.Join(err, err2); err != nil {
+		return esh3ar.EventPage{}, readError("read event log", err)
+	}
+	if from.before(trimmed) {
+		page.Trimmed, from = true, trimmed
+		page.Next = esh3ar.Position(trimmed.String())
+	}
+	for _, g := range groups {
+		for n := range g.entries {
+			at := position{g.pos, n + 1}
+			if len(page.Entries) == q.Limit {
+				break
+			}
+			if !from.before(at) {
+				continue
+			}
+			page.Next = esh3ar.Position(at.String())
+			if e := &g.entries[n]; len(q.Businesses) == 0 || slices.Contains(q.Businesses, e.Business) {
+				page.Entries = append(page.Entries, esh3ar.LogEntry{Position: page.Next, Event: e.Event()})
+			}
+		}
+	}
+	return page, s.complete(ctx, groups, page.Entries)
+}
+
+var readMore = statement{"event_messages", `SELECT id, correlation_id, metadata FROM messages WHERE id = ANY ($1)`}
+
+// complete adds what only the messages know, to those events whose messages know more. A message may be purged before its
+// events are.
+func (s *Store) complete(ctx context.Context, groups []group, entries []esh3ar.LogEntry) error {
+	wanted := map[esh3ar.MessageID]bool{}
+	for _, g := range groups {
+		for i := range g.entries {
+			if g.entries[i].More {
+				wanted[g.entries[i].Message] = true
+			}
+		}
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	of := map[esh3ar.MessageID][]*esh3ar.Event{}
+	var ids []esh3ar.MessageID
+	for i := range entries {
+		if e := &entries[i].Event; wanted[e.Message] {
+			if of[e.Message] == nil {
+				ids = append(ids, e.Message)
+			}
+			of[e.Message] = append(of[e.Message], e)
+		}
+	}
+	err := s.query(ctx, readMore, func(rows pgx.Rows) error {
+		var id esh3ar.MessageID
+		var correlation string
+		var metadata map[string]string
+		if err := rows.Scan((*[16]byte)(&id.UUID), &correlation, &metadata); err != nil {
+			return err
+		}
+		for _, e := range of[id] {
+			e.CorrelationID, e.Metadata = correlation, metadata
+		}
+		return nil
+	}, uuids(ids))
+	if err != nil {
+		return readError("read event log", err)
+	}
+	return nil
+}
+
+// Tail realises esh3ar.EventLog.
+func (s *Store) Tail(ctx context.Context) (esh3ar.Position, error) {
+	var last position
+	err := s.query(ctx, readTail, func(rows pgx.Rows) error { return rows.Scan(&last.pos, &last.n) })
+	if err == nil && last == (position{}) {
+		last, _, err = s.trimmed(ctx)
+	}
+	if err != nil {
+		return "", readError("read event log", err)
+	}
+	return esh3ar.Position(last.String()), nil
+}
+
+// trimmed is the position up to which the log was trimmed; what happened after since is still there.
+func (s *Store) trimmed(ctx context.Context) (p position, since esh3ar.Time, err error) {
+	err = s.query(ctx, readTrimmed, func(rows pgx.Rows) error { return rows.Scan(&p.pos, &p.n, &since) })
+	return p, since, err
+}

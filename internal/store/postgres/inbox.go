@@ -1,0 +1,187 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/store/progress"
+)
+
+// recordColumns are what scanRecord reads.
+const recordColumns = `m.id, m.recipient, m.business, m.lane, m.sender, m.subject, m.content, m.correlation_id, m.metadata, m.send_at, m.ttl,
+	coalesce(m.seq, 0), m.expires_at, m.steps`
+
+func scanRecord(rows pgx.Rows) (r esh3ar.Record, err error) {
+	var ttl int64
+	var steps []byte
+	if err := rows.Scan((*[16]byte)(&r.ID.UUID), &r.Recipient, (*[16]byte)(&r.Business.UUID), &r.Priority, &r.From, &r.Subject, &r.Content, &r.CorrelationID,
+		&r.Metadata, &r.SendAt, &ttl, &r.Seq, &r.ExpiresAt, &steps); err != nil {
+		return r, err
+	}
+	r.TTL = time.Duration(ttl) * time.Second
+	done, err := progress.Decode(steps, r.ID, !r.SendAt.IsZero())
+	if err != nil {
+		return r, fmt.Errorf("message %s: %w; run `esh3ar verify`", r.ID, err)
+	}
+	r.Progress = done.Progress(r.SendAt)
+	return r, nil
+}
+
+// records runs a read of records.
+func (s *Store) records(ctx context.Context, st statement, args ...any) (records []esh3ar.Record, err error) {
+	err = s.query(ctx, st, func(rows pgx.Rows) error {
+		r, err := scanRecord(rows)
+		if err == nil {
+			records = append(records, r)
+		}
+		return err
+	}, args...)
+	return records, err
+}
+
+// readPending reads the lanes and the counter in one statement, and so in one snapshot. The counter comes in every row, and
+// alone in one where nothing waits.
+var readPending = statement{"pending", `
+SELECT coalesce((SELECT c.seq FROM counters c WHERE c.recipient = $1), 0), m.id IS NOT NULL, ` + recordColumns + `
+FROM (VALUES (1)) one
+LEFT JOIN (
+	(SELECT 0 AS nth, i.* FROM inbox i WHERE i.recipient = $1 AND i.lane = 3 AND i.seq > $2 ORDER BY i.seq LIMIT $6)
+	UNION ALL (SELECT 1, i.* FROM inbox i WHERE i.recipient = $1 AND i.lane = 2 AND i.seq > $3 ORDER BY i.seq LIMIT $6)
+	UNION ALL (SELECT 2, i.* FROM inbox i WHERE i.recipient = $1 AND i.lane = 1 AND i.seq > $4 ORDER BY i.seq LIMIT $6)
+	UNION ALL (SELECT 3, i.* FROM inbox i WHERE i.recipient = $1 AND i.lane = 0 AND i.seq > $5 ORDER BY i.seq LIMIT $6)
+) w ON true
+LEFT JOIN messages m ON m.id = w.id AND m.recipient = w.recipient
+ORDER BY w.nth, w.seq LIMIT $6`}
+
+// Pending realises esh3ar.InboxReader.
+func (s *Store) Pending(ctx context.Context, q esh3ar.InboxQuery) (page esh3ar.InboxPage, err error) {
+	var after [esh3ar.Priorities]int64
+	page.Ended = true
+	for p := range after {
+		if after[p] = int8Of(q.After[p]); q.Skip[p] {
+			after[p], page.Ended = math.MaxInt64, false
+		}
+	}
+	size, over := 0, false
+	err = s.query(ctx, readPending, func(rows pgx.Rows) error {
+		if found := rows.RawValues()[1]; len(found) == 1 && found[0] == 0 {
+			return rows.Scan(append([]any{&page.Counter}, make([]any, len(rows.FieldDescriptions())-1)...)...)
+		}
+		r, err := scanRecord(prefixed{rows, []any{&page.Counter, nil}})
+		if err != nil {
+			return err
+		}
+		if size += r.Size(); over || len(page.Records) == q.Limit || len(page.Records) > 0 && size > q.Bytes {
+			page.Ended, over = false, true
+			return nil
+		}
+		page.Records = append(page.Records, r)
+		return nil
+	}, int64(q.Recipient), after[3], after[2], after[1], after[0], q.Limit+1)
+	if err != nil {
+		return esh3ar.InboxPage{}, readError("read inbox", err)
+	}
+	return page, nil
+}
+
+// int8Of is a seq as an argument; no message has one above what fits.
+func int8Of(seq esh3ar.Seq) int64 { return int64(min(seq, math.MaxInt64)) }
+
+// prefixed scans some columns before those that its user asks for.
+type prefixed struct {
+	pgx.Rows
+	first []any
+}
+
+// Scan realises pgx.Rows.
+func (p prefixed) Scan(rest ...any) error { return p.Rows.Scan(append(p.first, rest...)...) }
+
+var readSince = statement{"since", `SELECT ` + recordColumns + ` FROM messages m
+	WHERE m.recipient = $1 AND m.seq > $2 AND m.status NOT IN (4, 5) ORDER BY m.seq LIMIT $3`}
+
+// Since realises esh3ar.InboxReader.
+func (s *Store) Since(ctx context.Context, r esh3ar.Recipient, after esh3ar.Seq, limit int) ([]esh3ar.Record, error) {
+	records, err := s.records(ctx, readSince, int64(r), int8Of(after), limit)
+	if err != nil {
+		return nil, readError("read messages since", err)
+	}
+	return records, nil
+}
+
+var readCounters = statement{"counters", `SELECT recipient, seq FROM counters WHERE recipient = ANY ($1)`}
+
+// Counters realises esh3ar.InboxReader.
+func (s *Store) Counters(ctx context.Context, rs []esh3ar.Recipient) ([]esh3ar.Seq, error) {
+	if len(rs) == 0 {
+		return nil, nil
+	}
+	raw := make([]int64, len(rs))
+	for i, r := range rs {
+		raw[i] = int64(r)
+	}
+	found := make(map[esh3ar.Recipient]esh3ar.Seq, len(rs))
+	err := s.query(ctx, readCounters, func(rows pgx.Rows) error {
+		var r esh3ar.Recipient
+		var seq esh3ar.Seq
+		if err := rows.Scan(&r, &seq); err != nil {
+			return err
+		}
+		found[r] = seq
+		return nil
+	}, raw)
+	if err != nil {
+		return nil, readError("read counters", err)
+	}
+	seqs := make([]esh3ar.Seq, len(rs))
+	for i, r := range rs {
+		seqs[i] = found[r]
+	}
+	return seqs, nil
+}
+
+// walkLimit bounds how many rows one call walks over.
+const walkLimit = 5000
+
+var readQueued = statement{"queued", `SELECT i.recipient, i.lane, i.seq, i.id, m.life, m.status = 1
+	FROM (SELECT * FROM inbox WHERE (recipient, lane, seq) > ($1, $2, $3) ORDER BY recipient, lane, seq LIMIT $4) i
+	LEFT JOIN messages m ON m.id = i.id AND m.recipient = i.recipient ORDER BY i.recipient, i.lane, i.seq`}
+
+// Queued realises esh3ar.InboxReader.
+func (s *Store) Queued(ctx context.Context, before esh3ar.Time, next string, limit int) (refs []esh3ar.MessageRef, following string, err error) {
+	recipient, lane, seq := int64(0), int64(0), int64(0)
+	if next != "" {
+		if _, err := fmt.Sscanf(next, "%d/%d/%d", &recipient, &lane, &seq); err != nil {
+			return nil, "", esh3ar.Errorf(esh3ar.Invalid, "cursor %q is not one that this walk gave", next)
+		}
+	}
+	walked := 0
+	err = s.query(ctx, readQueued, func(rows pgx.Rows) error {
+		var ref esh3ar.MessageRef
+		var life *int64
+		var queued *bool
+		if len(refs) == limit {
+			return nil
+		}
+		walked++
+		if err := rows.Scan(&recipient, &lane, &seq, (*[16]byte)(&ref.ID.UUID), &life, &queued); err != nil {
+			return err
+		}
+		if queued != nil && *queued && ref.ID.CreatedAt() < before {
+			ref.Recipient, ref.Seq, ref.Life = esh3ar.Recipient(recipient), esh3ar.Seq(seq), esh3ar.Life(*life)
+			refs = append(refs, ref)
+		}
+		return nil
+	}, recipient, lane, seq, walkLimit)
+	if err != nil {
+		return nil, "", readError("walk inboxes", err)
+	}
+	if walked == walkLimit || len(refs) == limit {
+		following = fmt.Sprintf("%d/%d/%d", recipient, lane, seq)
+	}
+	return refs, following, nil
+}

@@ -1,0 +1,58 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+var readKey = statement{"read_key", `SELECT fingerprint, batch, ids, seqs, recipients, correlations FROM idempotency_keys
+	WHERE business = $1 AND key = $2 AND expires_at > $3`}
+
+// answerKnown answers calls whose key another call had taken.
+func (s *Store) answerKnown(ctx context.Context, calls []*esh3ar.Call, which []int, answers []esh3ar.Answer) error {
+	for _, n := range which {
+		answer, ok, err := s.knownAnswer(ctx, calls[n])
+		if err != nil {
+			return esh3ar.Errorf(esh3ar.OutcomeUnknown, "append: read an idempotency key: %w", err) // others of the batch are stored
+		}
+		if !ok { // it ended in this moment
+			again, err := s.Append(ctx, calls[n:n+1])
+			if err != nil {
+				return esh3ar.Errorf(esh3ar.OutcomeUnknown, "append: %w", err)
+			}
+			answer = again[0]
+		}
+		answers[n] = answer
+	}
+	return nil
+}
+
+func (s *Store) knownAnswer(ctx context.Context, c *esh3ar.Call) (a esh3ar.Answer, ok bool, err error) {
+	err = s.query(ctx, readKey, func(rows pgx.Rows) error {
+		var fingerprint []byte
+		var ids [][16]byte
+		var seqs, recipients []int64
+		var correlations []string
+		if err := rows.Scan(&fingerprint, (*[16]byte)(&a.Batch.UUID), &ids, &seqs, &recipients, &correlations); err != nil {
+			return err
+		}
+		if ok = true; !bytes.Equal(fingerprint, c.Key.Fingerprint[:]) {
+			a = esh3ar.Answer{Outcome: esh3ar.Mismatched}
+			return nil
+		}
+		a.Outcome = esh3ar.Replayed
+		for i := range ids {
+			r := esh3ar.Receipt{Seq: esh3ar.Seq(seqs[i]), Status: esh3ar.Queued, Recipient: esh3ar.Recipient(recipients[i]), CorrelationID: correlations[i]}
+			if r.ID.UUID = ids[i]; r.Seq == 0 {
+				r.Status = esh3ar.Scheduled
+			}
+			a.Receipts = append(a.Receipts, r)
+		}
+		return nil
+	}, [16]byte(c.Business.UUID), c.Key.Key, int64(s.now()))
+	return a, ok, err
+}

@@ -1,0 +1,49 @@
+package postgres
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// newest is the schema that this program was written for.
+const newest = 3
+
+// migrate brings the schema up to date, one node at a time; there is no way back. A schema that is newer by more than one
+// version may lack what this program calls: it is refused.
+func migrate(ctx context.Context, config *pgx.ConnConfig) (err error) {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	config = config.Copy()
+	config.RuntimeParams["statement_timeout"] = "0" // an index on a large table takes its time
+	config.RuntimeParams["lock_timeout"] = "0"
+	db := stdlib.OpenDB(*config)
+	defer func() { err = errors.Join(err, db.Close()) }()
+	one, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300)) // tried every second; a long migration of another node takes minutes
+	if err != nil {
+		return err
+	}
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithSessionLocker(one), goose.WithTableName("schema_versions"), goose.WithAllowOutofOrder(false))
+	if err != nil {
+		return err
+	}
+	if version, err := provider.GetDBVersion(ctx); err != nil {
+		return err
+	} else if version > newest+1 {
+		return fmt.Errorf("the schema has version %d, this program knows %d: run a newer esh3ar", version, newest)
+	}
+	_, err = provider.Up(ctx)
+	return err
+}

@@ -1,0 +1,37 @@
+package postgres
+
+import (
+	"fmt"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+// position is a place in the event log: behind the first n events, in their order, of those that share pos.
+type position struct {
+	pos int64
+	n   int
+}
+
+// String is 24 hexadecimal digits, which sort as positions do; empty before the first event.
+func (p position) String() string {
+	if p == (position{}) {
+		return ""
+	}
+	return fmt.Sprintf("%016x%08x", uint64(p.pos), uint32(p.n))
+}
+
+func (p position) before(other position) bool {
+	return p.pos < other.pos || p.pos == other.pos && p.n < other.n
+}
+
+func parsePosition(text esh3ar.Position) (p position, err error) {
+	if text == "" {
+		return p, nil
+	}
+	var pos uint64
+	var n uint32
+	if _, err := fmt.Sscanf(string(text), "%16x%8x", &pos, &n); err != nil || len(text) != 24 || pos>>63 != 0 {
+		return p, esh3ar.Errorf(esh3ar.Invalid, "position %q is not one of this log", text)
+	}
+	return position{int64(pos), int(n)}, nil
+}

@@ -1,0 +1,88 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+var _ esh3ar.Store = (*Store)(nil)
+
+// Store is a PostgreSQL database as a store.
+type Store struct {
+	pool   *pgxpool.Pool
+	opts   Options
+	recent *recent
+	stats  stats
+}
+
+// Open connects, checks that the server keeps what it commits, and brings the schema up to date. Several nodes may do that
+// at once.
+func Open(ctx context.Context, url string, o Options) (*Store, error) {
+	o = o.withDefaults()
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("--database-url: %w", withoutPassword(err))
+	}
+	config.MaxConns = o.MaxConns
+	for name, value := range sessionSettings(&o) {
+		config.ConnConfig.RuntimeParams[name] = value
+	}
+	config.ConnConfig.ConnectTimeout = o.CallTimeout
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("--database-url: %w", withoutPassword(err))
+	}
+	s := &Store{pool: pool, opts: o, recent: newRecent()}
+	if err := errors.Join(s.check(ctx)); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	if err := migrate(ctx, config.ConnConfig); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("--database-url: bring the schema up to date: %w", err)
+	}
+	return s, nil
+}
+
+// sessionSettings bound what a statement of ours may cost others.
+func sessionSettings(o *Options) map[string]string {
+	ms := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+	return map[string]string{
+		"application_name":                    "esh3ar",
+		"statement_timeout":                   ms(o.CallTimeout),
+		"lock_timeout":                        ms(o.CallTimeout / 2),
+		"idle_in_transaction_session_timeout": ms(o.CallTimeout),
+		"client_connection_check_interval":    "1000", // of a node that is gone nothing goes on
+		"jit":                                 "off",  // it costs more than any of these statements
+	}
+}
+
+// withoutPassword drops what an operator would not want in a log.
+func withoutPassword(err error) error {
+	if parse, ok := errors.AsType[*pgconn.ParseConfigError](err); ok {
+		return fmt.Errorf("not a PostgreSQL URL: %w", errors.Unwrap(parse))
+	}
+	return err
+}
+
+// Close waits for what runs and closes all connections.
+func (s *Store) Close() error {
+	s.pool.Close()
+	return nil
+}
+
+// now is the time of stamps.
+func (s *Store) now() esh3ar.Time {
+	if s.opts.Now != nil {
+		return esh3ar.TimeOf(s.opts.Now())
+	}
+	return esh3ar.TimeOf(time.Now())
+}

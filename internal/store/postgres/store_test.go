@@ -1,0 +1,95 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/esh3artech/esh3ar/internal/pgproc"
+	"github.com/esh3artech/esh3ar/internal/store/postgres"
+	"github.com/esh3artech/esh3ar/internal/store/storetest"
+)
+
+// server is the PostgreSQL of this package's tests; each test has a database of its own in it.
+var server *pgproc.Server
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	if short() {
+		return m.Run()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var err error
+	// Vacuuming is a transaction like others, behind which the event log waits: the suite reads at once.
+	if server, err = pgproc.Start(ctx, pgproc.Config{Settings: map[string]string{"autovacuum": "off"}}); err != nil {
+		fmt.Fprintln(os.Stderr, "these tests need a PostgreSQL:", err)
+		return 1
+	}
+	defer server.Stop()
+	return m.Run()
+}
+
+// short is testing.Short before the flags are parsed.
+func short() bool {
+	for _, arg := range os.Args[1:] {
+		if arg == "-test.short" || arg == "-test.short=true" {
+			return true
+		}
+	}
+	return false
+}
+
+var databases atomic.Int64
+
+// newDatabase makes an empty one.
+func newDatabase(t *testing.T) (url string) {
+	t.Helper()
+	if server == nil {
+		t.Skip("needs PostgreSQL")
+	}
+	conn, err := pgx.Connect(t.Context(), server.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	name := fmt.Sprintf("test%d", databases.Add(1))
+	if _, err := conn.Exec(t.Context(), "CREATE DATABASE "+name+" STRATEGY file_copy"); err != nil {
+		t.Fatal(err)
+	}
+	return server.URL(name)
+}
+
+// open opens a store and closes it with the test.
+func open(t *testing.T, url string, o postgres.Options) *postgres.Store {
+	t.Helper()
+	s, err := postgres.Open(t.Context(), url, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// TestStore holds the engine against the suite.
+func TestStore(t *testing.T) {
+	storetest.Run(t, storetest.Engine{Open: func(t *testing.T, now func() time.Time) storetest.Instance {
+		return instance(t, newDatabase(t), now)
+	}})
+}
+
+func instance(t *testing.T, url string, now func() time.Time) storetest.Instance {
+	s := open(t, url, postgres.Options{Now: now, MaxConns: 8})
+	return storetest.Instance{Store: s, Reopen: func(t *testing.T) storetest.Instance {
+		_ = s.Close()
+		return instance(t, url, now)
+	}}
+}
