@@ -54,6 +54,9 @@ func checkCalls(calls []*esh3ar.Call) (size int, err error) {
 				return 0, esh3ar.Errorf(esh3ar.Invalid, "message %s: no id, no recipient, no such priority or time, or not the call's business", m.ID)
 			}
 		}
+		if call.Drained && repeatsItself(call) {
+			return 0, esh3ar.Errorf(esh3ar.Invalid, "message %s: its id is in the call twice", call.Messages[0].ID)
+		}
 		size += call.Size()
 	}
 	return size, nil
@@ -61,18 +64,31 @@ func checkCalls(calls []*esh3ar.Call) (size int, err error) {
 
 // appendCall stages one call, unless its key is known. An error is a failed read: the committer then refuses the
 // whole batch, so half a call never gets in.
-func (st *staging) appendCall(call *esh3ar.Call) (esh3ar.Answer, error) {
+func (st *staging) appendCall(call *esh3ar.Call) (answer esh3ar.Answer, err error) {
 	var scope idemScope
+	var known *idemRow
 	if call.Key != nil {
 		scope = scopeOf(call.Business, call.Key.Key)
-		known, err := st.knownKey(scope)
-		if err != nil {
+		if known, err = st.knownKey(scope); err != nil {
 			return esh3ar.Answer{}, st.fail(err)
 		}
-		if known != nil {
-			return answerKnown(known, call.Key), nil
-		}
 	}
+	switch {
+	case call.Drained:
+		answer, err = st.appendDrained(call, scope, known)
+	case known != nil:
+		return answerKnown(known, call.Key), nil
+	default:
+		answer, err = st.storeCall(call, scope)
+	}
+	if err != nil {
+		return esh3ar.Answer{}, st.fail(err)
+	}
+	return answer, nil
+}
+
+// storeCall stages a call that is new, with its key, whose scope is given.
+func (st *staging) storeCall(call *esh3ar.Call, scope idemScope) (esh3ar.Answer, error) {
 	receipts := make([]esh3ar.Receipt, len(call.Messages))
 	for i, m := range call.Messages {
 		if planted.Is(planted.HalfABatch) && i > 0 && i == len(call.Messages)-1 {
@@ -81,7 +97,7 @@ func (st *staging) appendCall(call *esh3ar.Call) (esh3ar.Answer, error) {
 		}
 		seq, err := st.appendMessage(m)
 		if err != nil {
-			return esh3ar.Answer{}, st.fail(err)
+			return esh3ar.Answer{}, err
 		}
 		receipts[i] = esh3ar.Receipt{ID: m.ID, Seq: seq, Status: esh3ar.Queued, Recipient: m.Recipient, CorrelationID: m.CorrelationID}
 		if seq == 0 {
@@ -127,6 +143,8 @@ func (st *staging) appendMessage(m *esh3ar.Message) (seq esh3ar.Seq, err error) 
 			return 0, err
 		}
 		st.committer.recent.add(m.ID, where)
+	} else {
+		st.park(m.ID, where)
 	}
 	event := eventRow{id: m.ID, business: m.Business, recipient: m.Recipient, seq: seq, version: 1, step: firstSteps(m.ID, seq == 0).list[0]}
 	return seq, st.logEvent(&event)

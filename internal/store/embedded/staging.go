@@ -20,6 +20,7 @@ type staging struct {
 	changes   int
 	counters  map[esh3ar.Recipient]esh3ar.Seq
 	keys      map[idemScope]*idemRow
+	parked    map[esh3ar.MessageID]place // messages of this batch that have no seq
 	settling  map[esh3ar.MessageID]*settling
 	settled   []*settling       // the same, in the order they were first asked for: events are written so
 	tasks     []string          // that end with this batch, by row key

@@ -41,6 +41,7 @@ func Run(t *testing.T, engine Engine) {
 	}{
 		{"append", appendTests},
 		{"keys", keyTests},
+		{"drained", drainedTests},
 		{"inbox", inboxTests},
 		{"settle", settleTests},
 		{"dead letters", deadLetterTests},
