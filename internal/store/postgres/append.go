@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
@@ -27,12 +28,8 @@ func (s *Store) Append(ctx context.Context, calls []*esh3ar.Call) ([]esh3ar.Answ
 	if len(calls) == 0 {
 		return nil, nil
 	}
-	for _, c := range calls {
-		for _, m := range c.Messages {
-			if m.Priority >= esh3ar.Priorities {
-				return nil, esh3ar.Errorf(esh3ar.Invalid, "append %s: no such priority", m.ID)
-			}
-		}
+	if err := checkCalls(calls); err != nil {
+		return nil, err
 	}
 	answers := make([]esh3ar.Answer, len(calls))
 	first, twins := splitTwins(calls)
@@ -56,28 +53,54 @@ func (s *Store) Append(ctx context.Context, calls []*esh3ar.Call) ([]esh3ar.Answ
 	return answers, nil
 }
 
-// splitTwins tells the calls whose key came earlier in the batch from the others.
-func splitTwins(calls []*esh3ar.Call) (first, twins []int) {
-	type scope struct {
-		business esh3ar.BusinessID
-		key      string
-	}
-	var seen map[scope]bool
-	for i, c := range calls {
-		if c.Key != nil {
-			if seen == nil {
-				seen = map[scope]bool{}
+// checkCalls refuses what no commit could hold.
+func checkCalls(calls []*esh3ar.Call) error {
+	for _, c := range calls {
+		for i, m := range c.Messages {
+			if m.Priority >= esh3ar.Priorities {
+				return esh3ar.Errorf(esh3ar.Invalid, "append %s: no such priority", m.ID)
 			}
-			if at := (scope{c.Business, c.Key.Key}); seen[at] {
-				twins = append(twins, i)
-				continue
-			} else {
-				seen[at] = true
+			if c.Drained && slices.ContainsFunc(c.Messages[:i], func(other *esh3ar.Message) bool { return other.ID == m.ID }) {
+				return esh3ar.Errorf(esh3ar.Invalid, "append %s: it is in its call twice", m.ID)
 			}
 		}
+	}
+	return nil
+}
+
+// splitTwins tells the calls whose key, or for a drained one whose message, came earlier in the batch from the others.
+func splitTwins(calls []*esh3ar.Call) (first, twins []int) {
+	var seen map[any]bool // keyScope or esh3ar.MessageID; made when the batch has something that could meet
+	if slices.ContainsFunc(calls, func(c *esh3ar.Call) bool { return c.Key != nil || c.Drained }) {
+		seen = map[any]bool{}
+	}
+	for i, c := range calls {
+		if meets(seen, c) {
+			twins = append(twins, i)
+			continue
+		}
 		first = append(first, i)
+		if seen == nil {
+			continue
+		}
+		if c.Key != nil {
+			seen[keyScope{c.Business, c.Key.Key}] = true
+		}
+		for _, m := range c.Messages {
+			seen[m.ID] = true
+		}
 	}
 	return first, twins
+}
+
+type keyScope struct {
+	business esh3ar.BusinessID
+	key      string
+}
+
+func meets(seen map[any]bool, c *esh3ar.Call) bool {
+	return c.Key != nil && seen[keyScope{c.Business, c.Key.Key}] ||
+		c.Drained && slices.ContainsFunc(c.Messages, func(m *esh3ar.Message) bool { return seen[m.ID] })
 }
 
 // appendAll stores calls[which], whose keys are different, and answers them.

@@ -20,7 +20,7 @@ CREATE FUNCTION append_calls(
 SET enable_mergejoin = off SET enable_seqscan = off
 AS $$
 DECLARE
-    xid       bigint := pg_current_xact_id()::text::bigint;
+    at_xid    bigint := pg_current_xact_id()::text::bigint;
     skipped   integer[] := '{}'; -- calls that store nothing
     duplicate integer[] := '{}'; -- drained calls whose key is another's
     known     integer[];
@@ -80,7 +80,7 @@ BEGIN
     ), stored AS (
         INSERT INTO messages (id, recipient, business, lane, sender, subject, content, correlation_id, metadata, send_at, ttl, seq, expires_at, status, pos)
         SELECT id, recipient, c_business[call], lane, sender, subject, content, correlation, nullif(metadata, '')::jsonb, send_at, ttl, seq, expires,
-            CASE WHEN seq IS NULL THEN 0 ELSE 1 END, xid
+            CASE WHEN seq IS NULL THEN 0 ELSE 1 END, at_xid
         FROM numbered
     ), placed AS (
         INSERT INTO inbox (recipient, lane, seq, id) SELECT recipient, lane, seq, id FROM numbered WHERE seq IS NOT NULL
@@ -90,7 +90,7 @@ BEGIN
         UNION ALL SELECT id, 2, expires, recipient, 1 FROM numbered WHERE expires <> 0
     ), logged AS (
         INSERT INTO events (pos, xid, count, happened, entries)
-        SELECT xid, xid, count(*), p_now, string_agg(event, ''::bytea ORDER BY n) FROM numbered HAVING count(*) > 0
+        SELECT at_xid, at_xid, count(*), p_now, string_agg(event, ''::bytea ORDER BY n) FROM numbered HAVING count(*) > 0
     ), receipts AS (
         UPDATE idempotency_keys k SET ids = r.ids, seqs = r.seqs, recipients = r.recipients, correlations = r.correlations
         FROM (
@@ -109,11 +109,11 @@ BEGIN
             WHERE u.call = ANY (duplicate)
         ), stored AS (
             INSERT INTO messages (id, recipient, business, lane, sender, subject, content, correlation_id, metadata, send_at, ttl, expires_at, status, version, steps, pos)
-            SELECT id, recipient, c_business[call], lane, sender, subject, content, correlation, nullif(metadata, '')::jsonb, send_at, ttl, expires, 4, 2, steps, xid
+            SELECT id, recipient, c_business[call], lane, sender, subject, content, correlation, nullif(metadata, '')::jsonb, send_at, ttl, expires, 4, 2, steps, at_xid
             FROM u
         )
         INSERT INTO events AS e (pos, xid, count, happened, entries)
-        SELECT xid, xid, 2 * count(*), p_now, string_agg(event, ''::bytea ORDER BY n) FROM u
+        SELECT at_xid, at_xid, 2 * count(*), p_now, string_agg(event, ''::bytea ORDER BY n) FROM u
         ON CONFLICT (pos, xid) DO UPDATE SET count = e.count + excluded.count, entries = e.entries || excluded.entries;
     END IF;
 END
