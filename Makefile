@@ -15,7 +15,7 @@ build: ## the binary, in bin/
 run: ## a node on the embedded default
 	go run ./cmd/esh3ar serve
 
-deps: ## what the tests need besides Go: Node, Chromium, npm packages
+deps: ## what the tests need besides Go: PostgreSQL, Redis, Node, Chromium, npm packages
 	scripts/deps
 
 test: deps ## all tests, with the race detector and the outside parts

@@ -46,7 +46,7 @@ var layers = map[string][]string{
 	"internal/bench":           {"", "internal/nodeproc", "internal/phone"},
 	"internal/torture/ledger":  {""},
 	"internal/torture":         {"internal/nodeproc", "internal/phone", "internal/torture/ledger"},
-	"e2e":                      {"internal/nodeproc", "internal/planted"},
+	"e2e":                      {"internal/nodeproc", "internal/pgproc", "internal/planted"},
 	"cmd/esh3ar":               {"*"},
 }
 

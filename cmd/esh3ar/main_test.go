@@ -19,7 +19,7 @@ func TestBadInputEndsWithOneLineAndCode2(t *testing.T) {
 		"unknown command":   {[]string{"srve"}, "srve"},
 		"unknown flag":      {[]string{"serve", "--lisen", ":1"}, "--lisen"},
 		"bad address":       {[]string{"serve", "--listen", "nowhere"}, "--listen"},
-		"postgres not yet":  {[]string{"serve", "--database-url", "postgres://x"}, "--database-url"},
+		"another database":  {[]string{"serve", "--database-url", "mysql://x"}, "--database-url: must begin with postgres://"},
 		"redis not yet":     {[]string{"serve", "--redis-url", "redis://x"}, "--redis-url"},
 		"bad region":        {[]string{"serve", "--default-region", "Yemen"}, "--default-region"},
 		"bad advertise url": {[]string{"serve", "--advertise-url", "here"}, "--advertise-url"},
