@@ -78,8 +78,10 @@ func hotPath(t *testing.T, s *postgres.Store) {
 	must(s.Append(ctx, calls))
 	must(s.Append(ctx, calls[1:2]))
 	must(s.Settle(ctx, []esh3ar.Change{
-		{Message: plain.ID, Recipient: r, To: esh3ar.Sent, Attempt: 1, At: now}, {Message: plain.ID, Recipient: r, To: esh3ar.Delivered, At: now},
-		{Message: later.ID, Recipient: r, To: esh3ar.Queued, At: now}, {Message: keyed.ID, Recipient: r, To: esh3ar.Failed, At: now},
+		{Message: plain.ID, Recipient: r, To: esh3ar.Sent, Attempt: 1, At: now},
+		{Message: plain.ID, Recipient: r, To: esh3ar.Delivered, At: now},
+		{Message: later.ID, Recipient: r, To: esh3ar.Queued, At: now},
+		{Message: keyed.ID, Recipient: r, To: esh3ar.Failed, At: now},
 	}))
 	must(s.DeadLetter(ctx, business, keyed.ID))
 	must(s.Settle(ctx, []esh3ar.Change{{Message: keyed.ID, Recipient: r, To: esh3ar.Queued, Replay: true, At: now}}))
