@@ -48,7 +48,8 @@ func (p *platform) join() *platform {
 // TestNodesShareADatabase has a business call one node and a phone hang on another.
 func TestNodesShareADatabase(t *testing.T) {
 	t.Parallel()
-	a := start(t, "--database-url", database(t).URL("postgres"))
+	url := database(t).URL("postgres")
+	a := start(t, "--database-url", url)
 	b := a.join()
 	ph := newPhone(b, alice, "a", "none")
 	var sent []message
@@ -64,6 +65,12 @@ func TestNodesShareADatabase(t *testing.T) {
 		if got := a.get(m.ID); got.Status != "delivered" {
 			t.Errorf("acknowledged at one node, %s at the other", got.Status)
 		}
+	}
+	if code, out, errs := esh3ar(t, "verify", "--database-url", url); code != 0 || !strings.Contains(out, "20") {
+		t.Errorf("verify: %d\n%s%s", code, out, errs)
+	}
+	if _, metrics := b.try(http.MethodGet, "/metrics", ""); !strings.Contains(metrics, `esh3ar_database_statement_seconds_count{statement="settle"}`) {
+		t.Errorf("no statements in the metrics:\n%.2000s", metrics)
 	}
 	if err := a.node.Kill(); err != nil { // what it had is the database's
 		t.Fatal(err)

@@ -14,15 +14,17 @@ import (
 
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
+	"github.com/esh3artech/esh3ar/internal/store/postgres"
 )
 
 // verifyCmd checks a store: with --url that of a running node, else the one in the data directory.
 type verifyCmd struct {
-	DataDir    string `name:"data-dir" default:"./data" help:"Where the store of a stopped node is; with --url: where to look for bootstrap.json."`
-	URL        string `name:"url" help:"Have this running node verify its store."`
-	AdminToken string `name:"admin-token" help:"With --url: the admin token (default: from bootstrap.json in the data directory)."`
-	Repair     bool   `help:"Mend what can be mended without loss and set the rest aside; nothing is deleted."`
-	JSON       string `name:"json" placeholder:"FILE" help:"Write what was found as JSON; - for standard output, then without the table."`
+	DataDir     string `name:"data-dir" default:"./data" help:"Where the store of a stopped node is; with --url: where to look for bootstrap.json."`
+	DatabaseURL string `name:"database-url" help:"Verify this PostgreSQL, beside the nodes that use it."`
+	URL         string `name:"url" help:"Have this running node verify its store."`
+	AdminToken  string `name:"admin-token" help:"With --url: the admin token (default: from bootstrap.json in the data directory)."`
+	Repair      bool   `help:"Mend what can be mended without loss and set the rest aside; nothing is deleted."`
+	JSON        string `name:"json" placeholder:"FILE" help:"Write what was found as JSON; - for standard output, then without the table."`
 }
 
 // keptFindings bounds what is kept of a broken store: some 30 MB. The survey counts them all.
@@ -49,8 +51,11 @@ func (v *verification) add(f esh3ar.Finding) {
 
 func (c *verifyCmd) Run(ctx context.Context, s streams) error {
 	look := c.offline
-	if c.URL != "" {
+	switch {
+	case c.URL != "":
 		look = c.live
+	case c.DatabaseURL != "":
+		look = c.database
 	}
 	v, err := look(ctx, s)
 	switch {
@@ -73,6 +78,16 @@ func (c *verifyCmd) live(ctx context.Context, _ streams) (v verification, err er
 	}
 	err = node.longCall(ctx, http.MethodPost, "/admin/v1/verify", node.AdminToken, nil, map[string]bool{"repair": c.Repair}, &v)
 	return v, err
+}
+
+// database looks at a shared store itself.
+func (c *verifyCmd) database(ctx context.Context, _ streams) (v verification, err error) {
+	store, err := openPostgres(ctx, c.DatabaseURL, postgres.Options{})
+	if err != nil {
+		return v, err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	return collect(ctx, store, c.Repair)
 }
 
 // offline opens the store of a node that is stopped.
