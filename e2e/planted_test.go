@@ -26,6 +26,7 @@ var programs = map[string]struct{ build, folder string }{
 	"delivery": {"../internal/delivery", "../internal/delivery"},
 	"store":    {"../internal/store/embedded", "../internal/store/embedded"},
 	"notify":   {"../internal/notify", "../internal/notify"},
+	"postgres": {"../internal/store/postgres", "../internal/store/postgres"},
 	"esh3ar":   {"../cmd/esh3ar", "."},
 }
 
@@ -58,6 +59,7 @@ var proofs = map[planted.Fault]proof{
 	planted.BreakerStuck:         simulation("never pushed there"),
 	planted.AckBeforeCommit:      simulation("was completed and is not durable"),
 	planted.OrderLost:            simulation("never pushed there"),
+	planted.LogPastRunning:       {"postgres", []string{"-test.run", "^TestALateCommitIsNotSkipped$"}, "read past a transaction that runs"},
 	planted.StreamSkips:          {"notify", []string{"-test.short"}, "FAIL"},
 }
 

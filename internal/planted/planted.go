@@ -28,6 +28,7 @@ const (
 	AckBeforeCommit      Fault = "ack-before-commit"     // acknowledgements are completed before they are durable
 	OrderLost            Fault = "order-lost"            // a refused push is not read again in its place
 	StreamSkips          Fault = "stream-skips"          // a stream of events that falls behind loses what it missed
+	LogPastRunning       Fault = "log-past-running"      // readers of a shared event log do not wait for older transactions
 )
 
 // All lists them.
@@ -35,7 +36,7 @@ func All() []Fault {
 	return []Fault{
 		AnswerBeforeFsync, PublishBeforeCommit, ReaderPastSync, SeqReused, KeyForgotten, HalfABatch, SettleWithoutEvent,
 		EventsTurnedAround, LeaseIgnored, PurgeUnfinished, ReplayOutsideTheLane, ExpiredPushed, CursorTooFar, SweepOff,
-		RetryForgets, DeadSocketSpends, BreakerStuck, AckBeforeCommit, OrderLost, StreamSkips,
+		RetryForgets, DeadSocketSpends, BreakerStuck, AckBeforeCommit, OrderLost, StreamSkips, LogPastRunning,
 	}
 }
 

@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/planted"
 	"github.com/esh3artech/esh3ar/internal/store/progress"
 )
 
@@ -38,7 +40,11 @@ type group struct {
 
 // groups reads the positions from one on until they hold so many events, and the last of them whole.
 func (s *Store) groups(ctx context.Context, from int64, events int) (groups []group, err error) {
-	err = s.query(ctx, readEvents, func(rows pgx.Rows) error {
+	read := readEvents
+	if planted.Is(planted.LogPastRunning) {
+		read.sql = strings.Replace(read.sql, "pg_snapshot_xmin(pg_current_snapshot())::text::bigint", "9223372036854775807", 1)
+	}
+	err = s.query(ctx, read, func(rows pgx.Rows) error {
 		var pos int64
 		var rest []byte
 		if err := rows.Scan(&pos, &rest); err != nil {
