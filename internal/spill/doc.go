@@ -20,6 +20,6 @@
 // is asked again later. An error that nobody classified can be either; it counts against the call only if the store takes
 // another one in the same round.
 //
-// Entries go after their messages were published, and Holds turns false only then: so whoever sees that a recipient has
+// Entries go after their messages were published, and Ahead turns zero only then: so whoever sees that a recipient has
 // nothing here may publish, and commit, what is newer.
 package spill

@@ -78,19 +78,20 @@ func (h *held) fits(size int, most int64) bool {
 	return h.mu.bytes+int64(size) <= most
 }
 
-// Holds tells whether any recipient of the call has something here that is not yet in the store.
-func (s *Spill) Holds(c *esh3ar.Call) bool {
+// Ahead tells whether a recipient of the call has something here that is not yet in the store: zero, or how many calls wait
+// in all.
+func (s *Spill) Ahead(c *esh3ar.Call) int {
 	if s.held.rows.Load() == 0 {
-		return false
+		return 0
 	}
 	s.held.mu.Lock()
 	defer s.held.mu.Unlock()
 	for _, m := range c.Messages {
 		if s.held.mu.recipients[m.Recipient] > 0 {
-			return true
+			return s.held.mu.calls
 		}
 	}
-	return false
+	return 0
 }
 
 // Waiting is how many calls wait for the store.

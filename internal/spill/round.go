@@ -68,7 +68,7 @@ func (r *round) send(entries []entry) error {
 		return r.spill.setAside(&entries[0])
 	}
 	r.hold(entries[0].call)
-	if r.suspects = append(r.suspects, entries[0]); !r.speaks() && len(r.suspects) >= maxSuspects {
+	if r.suspects = append(r.suspects, entries[0]); !r.seen.speaks() && len(r.suspects) >= maxSuspects {
 		return err
 	}
 	return nil
@@ -164,7 +164,7 @@ func (r *round) stored(entries []entry, answers []esh3ar.Answer) error {
 		} else if a.Outcome == esh3ar.Duplicate {
 			duplicates += n
 		}
-		r.saw(entries[i].call)
+		r.seen.saw(entries[i].call)
 	}
 	if len(fresh) > 0 {
 		r.opts.Stored(fresh)
@@ -194,7 +194,7 @@ func speaksOf(a esh3ar.Answer, c *esh3ar.Call) bool {
 func (r *round) judge() error {
 	for i := range r.suspects {
 		e := &r.suspects[i]
-		if !r.speaks() {
+		if !r.seen.speaks() {
 			return e.damage
 		}
 		answers, err := r.append([]*esh3ar.Call{e.call})
@@ -204,7 +204,7 @@ func (r *round) judge() error {
 			}
 			continue
 		}
-		if _, silent := r.append([]*esh3ar.Call{r.call}); silent != nil {
+		if _, silent := r.append([]*esh3ar.Call{r.seen.call}); silent != nil {
 			return errors.Join(err, silent)
 		}
 		e.damage = err
