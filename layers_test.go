@@ -31,14 +31,15 @@ var layers = map[string][]string{
 	"internal/breaker":         {""},
 	"internal/notify":          {"", "internal/planted"},
 	"internal/janitor":         {""},
-	"internal/store/embedded":  {"", "internal/planted"},
+	"internal/disk":            {""},
+	"internal/store/embedded":  {"", "internal/disk", "internal/planted"},
 	"internal/store/progress":  {""},
 	"internal/store/postgres":  {"", "internal/planted", "internal/store/progress"},
 	"internal/store/powercut":  {},
 	"internal/store/storetest": {""},
 	"internal/redis":           {"", "internal/planted", "internal/route"},
 	"internal/cache":           {},
-	"internal/spill":           {"", "internal/planted"},
+	"internal/spill":           {"", "internal/disk", "internal/planted"},
 	"internal/nodeproc":        {},
 	"internal/pgproc":          {"internal/nodeproc"},
 	"internal/redisproc":       {"internal/nodeproc"},
@@ -66,7 +67,7 @@ var testLayers = map[string][]string{
 
 // importers says who may import a module from elsewhere, by prefix of its path; the root imports uuid only.
 var importers = map[string][]string{
-	"github.com/cockroachdb/pebble":          {"internal/spill", "internal/store/embedded", "internal/store/powercut", "cmd/esh3ar"},
+	"github.com/cockroachdb/pebble":          {"internal/disk", "internal/spill", "internal/store/embedded", "internal/store/powercut", "cmd/esh3ar"},
 	"github.com/jackc/pgx":                   {"internal/store/postgres"},
 	"github.com/pressly/goose":               {"internal/store/postgres"},
 	"github.com/redis/rueidis":               {"internal/redis"},

@@ -13,6 +13,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/disk"
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
 )
@@ -107,7 +108,7 @@ func (c *verifyCmd) openStopped(s streams) (*embedded.Store, error) {
 	}
 	log := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	store, err := embedded.Open(dir, embedded.Options{Log: log})
-	if errors.Is(err, embedded.ErrInUse) {
+	if errors.Is(err, disk.ErrInUse) {
 		return nil, usagef("--data-dir: a running node has %s open; verify it there with --url %s", c.DataDir, defaultURL)
 	}
 	return store, err

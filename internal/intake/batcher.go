@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/esh3artech/esh3ar"
@@ -13,6 +14,11 @@ const lowerShare = 2
 
 // Run commits until ctx ends, then refuses new calls, commits what it holds, and returns nil.
 func (in *Intake) Run(ctx context.Context) error {
+	var pourer sync.WaitGroup
+	defer pourer.Wait()
+	if in.opts.Spill != nil {
+		pourer.Go(func() { in.pourAll(ctx) })
+	}
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
@@ -36,6 +42,7 @@ func (in *Intake) close() {
 		l.parked = newLine()
 	}
 	in.mu.Unlock()
+	in.news.tell()
 	for _, t := range refused {
 		if t.take() {
 			t.resolve(esh3ar.Answer{}, errStopping())
@@ -110,7 +117,7 @@ func (in *Intake) takeLocked() []*ticket {
 		if in.waitsBelowLocked(p) {
 			limit -= (in.opts.BatchCalls - b.messages) * lowerShare / 10
 		}
-		in.takeLaneLocked(&b, in.mu.lanes[p], limit)
+		in.takeLaneLocked(&b, &in.mu.lanes[p].line, limit)
 	}
 	for _, l := range in.mu.lanes {
 		l.admit(&in.opts)
@@ -128,7 +135,7 @@ func (in *Intake) waitsBelowLocked(p int) bool {
 }
 
 // takeLaneLocked moves tickets into the batch up to limit messages; what was abandoned is dropped on the way.
-func (in *Intake) takeLaneLocked(b *batch, l *lane, limit int) {
+func (in *Intake) takeLaneLocked(b *batch, l *line, limit int) {
 	for t := l.first(); t != nil; t = l.first() {
 		if len(b.tickets) > 0 && (b.full(&in.opts) || b.messages+t.messages() > limit) {
 			return
@@ -142,18 +149,31 @@ func (in *Intake) takeLaneLocked(b *batch, l *lane, limit int) {
 	}
 }
 
-// commit stores the batch, tells the recipients' side, and answers the callers.
-func (in *Intake) commit(ctx context.Context, tickets []*ticket) {
+func callsOf(tickets []*ticket) []*esh3ar.Call {
 	calls := make([]*esh3ar.Call, len(tickets))
 	for i, t := range tickets {
 		calls[i] = t.call
 	}
+	return calls
+}
+
+// commit stores the batch, tells the recipients' side, and answers the callers.
+func (in *Intake) commit(ctx context.Context, tickets []*ticket) {
+	if in.opts.Spill != nil {
+		if tickets = in.divert(ctx, tickets); len(tickets) == 0 {
+			return
+		}
+	}
 	start := time.Now()
-	answers, err := in.store.Append(ctx, calls)
+	answers, err := in.append(ctx, tickets)
 	if err != nil && esh3ar.CodeOf(err) == esh3ar.Invalid && len(tickets) > 1 {
 		// Something in the batch cannot be stored: halve until it stands alone and the others are through.
 		in.commit(ctx, tickets[:len(tickets)/2])
 		in.commit(ctx, tickets[len(tickets)/2:])
+		return
+	}
+	if err != nil && in.opts.Spill != nil && isAway(err) {
+		in.keep(ctx, tickets, err)
 		return
 	}
 	info := CommitInfo{Took: time.Since(start), Waited: start.Sub(tickets[0].since), Err: err}
@@ -165,7 +185,7 @@ func (in *Intake) commit(ctx context.Context, tickets []*ticket) {
 	}
 	info.Messages = len(stored)
 	if len(stored) > 0 {
-		in.publish.Publish(stored)
+		in.published(stored)
 	}
 	for i, t := range tickets {
 		if err != nil {
@@ -175,4 +195,16 @@ func (in *Intake) commit(ctx context.Context, tickets []*ticket) {
 		}
 	}
 	in.opts.OnCommit(info)
+}
+
+// append asks the store. One that does not answer holds up nobody for long where there is a spill.
+func (in *Intake) append(ctx context.Context, tickets []*ticket) ([]esh3ar.Answer, error) {
+	if in.opts.Spill == nil {
+		return in.store.Append(ctx, callsOf(tickets))
+	}
+	ctx, cancel := context.WithTimeout(ctx, in.opts.StoreTimeout)
+	defer cancel()
+	answers, err := in.store.Append(ctx, callsOf(tickets))
+	in.heard(err)
+	return answers, err
 }

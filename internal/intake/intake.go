@@ -20,9 +20,11 @@ type Intake struct {
 	opts    Options
 	wake    chan struct{} // capacity 1: something waits
 	tickets sync.Pool
-	mu      struct {
+	spilling
+	mu struct {
 		sync.Mutex
 		lanes  [esh3ar.Priorities]*lane
+		beside line // calls that go to the spill, past the store: as bounded as a lane
 		closed bool
 	}
 }
@@ -33,6 +35,8 @@ func New(store esh3ar.Appender, publish publisher, opts Options) *Intake {
 	for i := range in.mu.lanes {
 		in.mu.lanes[i] = newLane()
 	}
+	in.mu.beside = newLine()
+	in.spilling = newSpilling()
 	return in
 }
 
@@ -41,16 +45,22 @@ func errStopping() error {
 	return &esh3ar.Error{Code: esh3ar.Overloaded, Text: "this node is stopping", RetryAfter: time.Second}
 }
 
-func errFull() error {
-	return &esh3ar.Error{Code: esh3ar.Overloaded, Text: "too many messages are waiting to be stored", RetryAfter: time.Second}
-}
+var errFull = &esh3ar.Error{Code: esh3ar.Overloaded, Text: "too many messages are waiting to be stored", RetryAfter: time.Second}
 
 // Submit returns when the call is durable, or was refused. Overloaded and Abandoned mean that nothing was stored; any
 // other error is the store's, with the store's meaning. It waits at most Options.MaxWait to be taken; once taken it
 // waits for the outcome even if ctx ends.
 func (in *Intake) Submit(ctx context.Context, call *esh3ar.Call) (esh3ar.Answer, error) {
-	t := in.newTicket(call)
-	if err := in.enqueue(t); err != nil {
+	if in.opts.Spill != nil {
+		return in.submitOrSpill(ctx, call)
+	}
+	return in.submit(ctx, call, in.opts.MaxWait, in.enqueue)
+}
+
+// submit puts the call into a queue and waits for its outcome.
+func (in *Intake) submit(ctx context.Context, call *esh3ar.Call, patience time.Duration, enqueue func(*ticket) error) (esh3ar.Answer, error) {
+	t := in.newTicket(call, patience)
+	if err := enqueue(t); err != nil {
 		_, _ = in.release(t)
 		return esh3ar.Answer{}, err
 	}
@@ -63,7 +73,7 @@ func (in *Intake) Submit(ctx context.Context, call *esh3ar.Call) (esh3ar.Answer,
 		}
 	case <-t.timer.C:
 		if t.abandon() {
-			return esh3ar.Answer{}, errFull()
+			return esh3ar.Answer{}, errFull
 		}
 	}
 	<-t.done
@@ -81,8 +91,11 @@ func (in *Intake) enqueue(t *ticket) error {
 	if in.mu.closed {
 		return errStopping()
 	}
+	if in.opts.Spill != nil && !in.shedLocked(t) {
+		return errFull
+	}
 	if !in.mu.lanes[priorityOf(t.call)].add(t, &in.opts) {
-		return errFull()
+		return errFull
 	}
 	in.signal()
 	return nil

@@ -56,6 +56,7 @@ type line struct {
 	head     int
 	messages int
 	bytes    int
+	keyless  int                       // calls without an idempotency key
 	business map[esh3ar.BusinessID]int // messages, of those that have any
 }
 
@@ -76,6 +77,9 @@ func (l *line) push(t *ticket) {
 	l.messages += t.messages()
 	l.bytes += t.size
 	l.business[t.call.Business] += t.messages()
+	if t.call.Key == nil {
+		l.keyless++
+	}
 }
 
 // first is the oldest ticket, or nil.
@@ -102,5 +106,8 @@ func (l *line) leave(t *ticket) {
 	l.bytes -= t.size
 	if l.business[t.call.Business] -= t.messages(); l.business[t.call.Business] == 0 {
 		delete(l.business, t.call.Business)
+	}
+	if t.call.Key == nil {
+		l.keyless--
 	}
 }

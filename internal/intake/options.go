@@ -15,13 +15,21 @@ type Options struct {
 	Gather     time.Duration // how long a small batch waits for company; default 1 ms
 	MaxWait    time.Duration // how long a caller waits to be taken; default 5 s
 	OnCommit   func(CommitInfo)
+
+	// Spill takes what the store cannot take now; nil: there is none, and its callers hear so. The fields below count only
+	// with a spill.
+	Spill        spill
+	StoreTimeout time.Duration // after which a commit is taken for one of unknown outcome; default 3 s
+	Memory       int           // bytes that may wait in all lanes together; default 128 MiB
+	OnReturn     func()        // called when the store answers again; must be quick
 }
 
 // CommitInfo describes one commit of the intake.
 type CommitInfo struct {
-	Messages int
+	Messages int           // stored
+	Spilled  int           // messages kept on this node's disk instead
 	Waited   time.Duration // of the call that waited longest
-	Took     time.Duration // the store's append
+	Took     time.Duration // the append
 	Err      error
 }
 
@@ -36,7 +44,7 @@ func (o Options) withDefaults() Options {
 		value  *int
 		normal int
 	}{
-		{&o.LaneCalls, 20_000}, {&o.LaneBytes, 64 << 20}, {&o.BatchCalls, 1000}, {&o.BatchBytes, 4 << 20},
+		{&o.LaneCalls, 20_000}, {&o.LaneBytes, 64 << 20}, {&o.BatchCalls, 1000}, {&o.BatchBytes, 4 << 20}, {&o.Memory, 128 << 20},
 	} {
 		if *d.value == 0 {
 			*d.value = d.normal
@@ -47,6 +55,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxWait == 0 {
 		o.MaxWait = 5 * time.Second
+	}
+	if o.StoreTimeout == 0 {
+		o.StoreTimeout = 3 * time.Second
+	}
+	if o.OnReturn == nil {
+		o.OnReturn = func() {}
 	}
 	if o.OnCommit == nil {
 		o.OnCommit = func(CommitInfo) {}

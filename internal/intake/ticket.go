@@ -27,13 +27,13 @@ type ticket struct {
 }
 
 // newTicket makes a ticket or takes a used one: the hot path needs one per call, with its channel and its timer.
-func (in *Intake) newTicket(call *esh3ar.Call) *ticket {
+func (in *Intake) newTicket(call *esh3ar.Call, patience time.Duration) *ticket {
 	t, ok := in.tickets.Get().(*ticket)
 	if !ok {
-		t = &ticket{done: make(chan struct{}, 1), timer: time.NewTimer(in.opts.MaxWait)}
+		t = &ticket{done: make(chan struct{}, 1), timer: time.NewTimer(patience)}
 	}
 	t.call, t.size, t.since = call, call.Size(), time.Now()
-	t.timer.Reset(in.opts.MaxWait)
+	t.timer.Reset(patience)
 	t.state.Store(waiting)
 	return t
 }

@@ -13,7 +13,7 @@ import (
 
 // write queues a change of accounts and waits for its commit.
 func (s *Store) write(ctx context.Context, stage func(*staging) error) error {
-	if err := s.fault.err(); err != nil {
+	if err := s.fault.Err(); err != nil {
 		return esh3ar.Errorf(esh3ar.StoreUnavailable, "write: %w", err)
 	}
 	return s.submit(ctx, newRequest(0, stage))

@@ -11,14 +11,14 @@ import (
 
 // Append realises esh3ar.Appender.
 func (s *Store) Append(ctx context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer, error) {
-	if err := s.fault.err(); err != nil {
+	if err := s.fault.Err(); err != nil {
 		return nil, esh3ar.Errorf(esh3ar.StoreUnavailable, "append: %w", err)
 	}
 	size, err := checkCalls(calls)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.disk.check(); err != nil {
+	if err := s.gauge.Check(); err != nil {
 		return nil, err
 	}
 	answers := make([]esh3ar.Answer, len(calls))

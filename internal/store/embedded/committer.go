@@ -75,13 +75,13 @@ func (c *committer) commit(group []*request) {
 // unknown then, and a later batch must not stand on it. A panic of pebble is a fault too: its commit lock may be held
 // for good, and an operator's broken disk must not print a stack.
 func (c *committer) write(batch *pebble.Batch) (err error) {
-	if fault := c.store.fault.err(); fault != nil {
+	if fault := c.store.fault.Err(); fault != nil {
 		return esh3ar.Errorf(esh3ar.StoreUnavailable, "commit: %w", fault)
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			c.store.fault.set(fmt.Errorf("%v", p))
-			err = esh3ar.Errorf(esh3ar.OutcomeUnknown, "commit: %w", c.store.fault.err())
+			c.store.fault.Set(fmt.Errorf("%v", p))
+			err = esh3ar.Errorf(esh3ar.OutcomeUnknown, "commit: %w", c.store.fault.Err())
 		}
 	}()
 	mode := pebble.Sync
@@ -89,7 +89,7 @@ func (c *committer) write(batch *pebble.Batch) (err error) {
 		mode = pebble.NoSync
 	}
 	if err := batch.Commit(mode); err != nil {
-		c.store.fault.set(err)
+		c.store.fault.Set(err)
 		return esh3ar.Errorf(esh3ar.OutcomeUnknown, "commit: %w", err)
 	}
 	if planted.Is(planted.ReaderPastSync) {

@@ -15,7 +15,7 @@ import (
 
 // chore is a step of housekeeping: it waits for the company of others like a settle.
 func (s *Store) chore(ctx context.Context, stage func(*staging) error) error {
-	if err := s.fault.err(); err != nil {
+	if err := s.fault.Err(); err != nil {
 		return esh3ar.Errorf(esh3ar.StoreUnavailable, "write: %w", err)
 	}
 	r := newRequest(0, stage)

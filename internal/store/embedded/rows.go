@@ -88,3 +88,11 @@ func readPlace(src source, id esh3ar.MessageID) (p place, ok bool, err error) {
 	}
 	return p, true, nil
 }
+
+// readError gives a failed read its code.
+func readError(operation string, err error) error {
+	if _, ok := errors.AsType[*esh3ar.Error](err); ok {
+		return err
+	}
+	return esh3ar.Errorf(esh3ar.StoreUnavailable, "%s: %w", operation, err)
+}

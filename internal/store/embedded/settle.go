@@ -41,7 +41,7 @@ func (s *settling) changed() bool {
 
 // Settle realises esh3ar.Settler.
 func (s *Store) Settle(ctx context.Context, changes []esh3ar.Change) ([]esh3ar.Settled, error) {
-	if err := s.fault.err(); err != nil {
+	if err := s.fault.Err(); err != nil {
 		return nil, esh3ar.Errorf(esh3ar.StoreUnavailable, "settle: %w", err)
 	}
 	if len(changes) == 0 {

@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/bloom"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/disk"
 )
 
 // Store is the embedded engine. Open makes one, Close ends it.
@@ -23,11 +24,11 @@ type Store struct {
 	queue   *queue
 	view    atomic.Pointer[view] // nil once closed
 	views   sync.WaitGroup       // views whose snapshot is open
-	disk    diskGauge
+	gauge   disk.Gauge
 	floors  floors
 	leases  leases
 	stats   counters
-	fault   *fault
+	fault   *disk.Fault
 	found   Recovery
 	stopped sync.WaitGroup // the committer
 	closing sync.Once
@@ -39,8 +40,8 @@ var _ esh3ar.Store = (*Store)(nil)
 func Open(dir string, opts Options) (*Store, error) {
 	opts = opts.withDefaults()
 	s := &Store{opts: opts, dir: dir, queue: newQueue(opts.SettleGather)}
-	s.fault = newFault(s.queue.close)
-	s.disk = diskGauge{fs: opts.FS, now: opts.Now, dir: dir, min: opts.MinFree}
+	s.fault = disk.NewFault(s.queue.close)
+	s.gauge = disk.Gauge{FS: opts.FS, Now: opts.Now, Dir: dir, Min: opts.MinFree}
 	opened := make(chan error, 1)
 	go func() { opened <- s.open() }() // a fault parks whoever met it, and that must not be Open's caller
 	select {
@@ -50,8 +51,8 @@ func Open(dir string, opts Options) (*Store, error) {
 			return nil, err
 		}
 		return s, nil
-	case <-s.fault.failed:
-		return nil, fmt.Errorf("open store in %s: %w", dir, s.fault.err())
+	case <-s.fault.Failed():
+		return nil, fmt.Errorf("open store in %s: %w", dir, s.fault.Err())
 	}
 }
 
@@ -63,11 +64,11 @@ func (s *Store) open() (err error) {
 			err = fmt.Errorf("open store in %s: %v", s.dir, p)
 		}
 	}()
-	if err := checkFiles(s.opts.FS, s.dir); err != nil {
+	if err := disk.CheckFiles(s.opts.FS, "store", s.dir); err != nil {
 		return err
 	}
 	if s.db, err = pebble.Open(s.dir, s.pebbleOptions()); err != nil {
-		return openError(s.dir, err)
+		return disk.OpenError("store", s.dir, err)
 	}
 	committer, err := s.prepare()
 	if err != nil {
@@ -81,7 +82,7 @@ func (s *Store) open() (err error) {
 
 func (s *Store) pebbleOptions() *pebble.Options {
 	o := &pebble.Options{
-		FS:                 guard{s.opts.FS, s.fault},
+		FS:                 disk.Guard{FS: s.opts.FS, Fault: s.fault},
 		FormatMajorVersion: pebble.FormatNewest, // above FormatWALSyncChunks: damage inside the WAL is told from its torn end
 		CacheSize:          s.opts.CacheSize,
 		MemTableSize:       s.opts.MemTableSize,
@@ -89,8 +90,8 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		// larger base halves how often that happens: about a tenth of a node's CPU under load.
 		L0CompactionThreshold: 8,
 		LBaseMaxBytes:         256 << 20,
-		Logger:                pebbleLogger{s.opts.Log, s.fault},
-		EventListener:         s.listener(),
+		Logger:                disk.Logger{Log: s.opts.Log, Fault: s.fault},
+		EventListener:         disk.Listener("store", s.dir, s.opts.Log, s.fault),
 	}
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // most reads of steps ask for a row that is not there
@@ -140,8 +141,8 @@ func (s *Store) Close() (err error) {
 		go func() { closed <- s.shutDown() }() // a fault parks whoever met it, and that must not be Close's caller
 		select {
 		case err = <-closed:
-		case <-s.fault.failed:
-			err = s.fault.err()
+		case <-s.fault.Failed():
+			err = s.fault.Err()
 		}
 	})
 	return err
@@ -149,7 +150,7 @@ func (s *Store) Close() (err error) {
 
 func (s *Store) shutDown() error {
 	s.stopped.Wait()
-	if err := s.fault.err(); err != nil {
+	if err := s.fault.Err(); err != nil {
 		return err
 	}
 	s.view.Swap(nil).release()
@@ -159,15 +160,15 @@ func (s *Store) shutDown() error {
 
 // Failed is closed when a write or an fsync has failed: the process must stop then, for what the disk holds is
 // unknown until the store is opened anew. Fault tells why.
-func (s *Store) Failed() <-chan struct{} { return s.fault.failed }
+func (s *Store) Failed() <-chan struct{} { return s.fault.Failed() }
 
 // Fault is why Failed was closed; nil before.
-func (s *Store) Fault() error { return s.fault.err() }
+func (s *Store) Fault() error { return s.fault.Err() }
 
 // submit queues a request and waits for its commit.
 func (s *Store) submit(ctx context.Context, r *request) error {
 	if err := s.queue.put(ctx, r); err != nil {
-		if fault := s.fault.err(); fault != nil {
+		if fault := s.fault.Err(); fault != nil {
 			return esh3ar.Errorf(esh3ar.StoreUnavailable, "commit: %w", fault)
 		}
 		return err
@@ -175,12 +176,12 @@ func (s *Store) submit(ctx context.Context, r *request) error {
 	select {
 	case <-r.done:
 		return r.err
-	case <-s.fault.failed:
+	case <-s.fault.Failed():
 		select {
 		case <-r.done: // it was answered before the fault
 			return r.err
 		default:
 		}
-		return esh3ar.Errorf(esh3ar.OutcomeUnknown, "commit: %w", s.fault.err())
+		return esh3ar.Errorf(esh3ar.OutcomeUnknown, "commit: %w", s.fault.Err())
 	}
 }

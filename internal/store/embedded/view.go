@@ -30,7 +30,7 @@ func (s *Store) publish() {
 // read takes hold of the newest view; the caller releases it. There is none after Close, and none after a fault:
 // pebble may hold its locks for good then, and a reader would hang in them.
 func (s *Store) read() (*view, error) {
-	if err := s.fault.err(); err != nil {
+	if err := s.fault.Err(); err != nil {
 		return nil, esh3ar.Errorf(esh3ar.StoreUnavailable, "read: %w", err)
 	}
 	for {

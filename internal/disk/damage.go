@@ -1,9 +1,10 @@
-package embedded
+package disk
 
 import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"path"
 	"strings"
 	"syscall"
@@ -12,11 +13,9 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// What an operator reads when a store cannot be opened: one line, with what to do.
-
-// checkFiles refuses a directory that has lost files which pebble would not miss: without the marker that names the
+// CheckFiles refuses a directory that has lost files which pebble would not miss: without the marker that names the
 // manifest it would begin an empty store over the rest, and without any WAL it would cut the newest messages off.
-func checkFiles(disk vfs.FS, dir string) error {
+func CheckFiles(disk vfs.FS, what, dir string) error {
 	names, err := disk.List(dir)
 	if err != nil {
 		return nil // it is not there yet, or pebble says what is wrong with it
@@ -29,18 +28,18 @@ func checkFiles(disk vfs.FS, dir string) error {
 	}
 	switch {
 	case (table || wal) && !marker:
-		return fmt.Errorf("store in %s is damaged and was not touched: its marker.manifest file is missing; restore a backup", dir)
+		return fmt.Errorf("%s in %s is damaged and was not touched: its marker.manifest file is missing; restore a backup", what, dir)
 	case table && !wal:
-		return fmt.Errorf("store in %s is damaged and was not touched: its newest WAL (*.log) is missing; restore a backup", dir)
+		return fmt.Errorf("%s in %s is damaged and was not touched: its newest WAL (*.log) is missing; restore a backup", what, dir)
 	}
 	return nil
 }
 
-// ErrInUse is why a store that another process has open cannot be opened.
+// ErrInUse is why a database that another process has open cannot be opened.
 var ErrInUse = errors.New("in use by another process")
 
-// openError turns what pebble says into a line for an operator.
-func openError(dir string, err error) error {
+// OpenError turns what pebble says into a line for an operator.
+func OpenError(what, dir string, err error) error {
 	text := err.Error()
 	if d, ok := errors.AsType[interface {
 		error
@@ -53,32 +52,32 @@ func openError(dir string, err error) error {
 	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EACCES) && strings.Contains(text, "lock"), strings.Contains(text, "lock held by current process"):
 		return fmt.Errorf("data directory %s is %w: stop that one, or choose another with --data-dir", dir, ErrInUse)
 	case strings.Contains(text, "format major version"):
-		return fmt.Errorf("store in %s was written by a newer version: start that one (%s)", dir, text)
+		return fmt.Errorf("%s in %s was written by a newer version: start that one (%s)", what, dir, text)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return fmt.Errorf("cannot write to %s: choose a folder that this user may write to (%s)", dir, text)
 	case errors.Is(err, syscall.ENOSPC):
-		return fmt.Errorf("no space left for the store in %s: free some space (%s)", dir, text)
+		return fmt.Errorf("no space left for the %s in %s: free some space (%s)", what, dir, text)
 	case !pebble.IsCorruptionError(err) && !errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("open store in %s: %w", dir, err)
+		return fmt.Errorf("open %s in %s: %w", what, dir, err)
 	default:
-		return fmt.Errorf("store in %s is damaged and was not touched: restore a backup, or move the folder aside to start empty (%s)", dir, text)
+		return fmt.Errorf("%s in %s is damaged and was not touched: restore a backup, or move the folder aside to start empty (%s)", what, dir, text)
 	}
 }
 
-// listener hears of damage that is met while the store runs. A reader that meets it gets an error, and the store goes
-// on: pebble's own listener would end the process. A compaction that meets it would be tried again for ever, so that
+// Listener hears of damage that is met while the database runs. A reader that meets it gets an error, and the database
+// goes on: pebble's own listener would end the process. A compaction that meets it would be tried again for ever, so that
 // is a fault.
-func (s *Store) listener() *pebble.EventListener {
+func Listener(what, dir string, log *slog.Logger, fault *Fault) *pebble.EventListener {
 	return &pebble.EventListener{
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
-			s.opts.Log.Error("the store is damaged: restore a backup", "file", info.Path, "error", info.Details)
+			log.Error("the "+what+" is damaged: restore a backup", "file", info.Path, "error", info.Details)
 		},
 		BackgroundError: func(err error) {
 			if pebble.IsCorruptionError(err) {
-				s.fault.set(fmt.Errorf("store in %s is damaged: restore a backup: %w", s.dir, err))
+				fault.Set(fmt.Errorf("%s in %s is damaged: restore a backup: %w", what, dir, err))
 				return
 			}
-			s.opts.Log.Warn("background work of the store failed", "error", err)
+			log.Warn("background work of the "+what+" failed", "error", err)
 		},
 	}
 }

@@ -1,4 +1,4 @@
-package embedded
+package disk
 
 import (
 	"fmt"
@@ -6,39 +6,42 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// guard stands between pebble and the disk and turns every refused write and failed fsync into the store's fault before
+// Guard stands between pebble and the disk and turns every refused write and failed fsync into the database's fault before
 // pebble hears of it. It has to be here. Told of such an error, pebble logs it as fatal in some places and panics in
 // others; where a WAL cannot be turned it panics with a lock in a state that ends the process with a stack whatever the
 // caller recovers; and a flush that cannot make its table is tried again at once, for ever, while commits wait for it.
 // So the goroutine that met the error is parked, and pebble never learns. Removing files may fail: that only costs room.
-type guard struct {
+type Guard struct {
 	vfs.FS
-	fault *fault
+	Fault *Fault
 }
 
-var _ vfs.FS = guard{}
+var _ vfs.FS = Guard{}
 
 // check parks the caller for good if err is not nil.
-func (g guard) check(operation, name string, err error) {
+func (g Guard) check(operation, name string, err error) {
 	if err != nil {
-		g.fault.set(fmt.Errorf("the disk refused to %s %s, so what it holds is unknown until a restart: %w", operation, name, err))
+		g.Fault.Set(fmt.Errorf("the disk refused to %s %s, so what it holds is unknown until a restart: %w", operation, name, err))
 		select {}
 	}
 }
 
-func (g guard) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+// Create realises vfs.FS.
+func (g Guard) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	f, err := g.FS.Create(name, category)
 	g.check("create", name, err)
 	return &guardedFile{File: f, guard: g, name: name}, nil
 }
 
-func (g guard) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
+// ReuseForWrite realises vfs.FS.
+func (g Guard) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	f, err := g.FS.ReuseForWrite(oldname, newname, category)
 	g.check("reuse", newname, err)
 	return &guardedFile{File: f, guard: g, name: newname}, nil
 }
 
-func (g guard) OpenDir(name string) (vfs.File, error) {
+// OpenDir realises vfs.FS.
+func (g Guard) OpenDir(name string) (vfs.File, error) {
 	f, err := g.FS.OpenDir(name)
 	if err != nil {
 		return nil, err
@@ -46,12 +49,13 @@ func (g guard) OpenDir(name string) (vfs.File, error) {
 	return &guardedFile{File: f, guard: g, name: name}, nil
 }
 
-func (g guard) Unwrap() vfs.FS { return g.FS }
+// Unwrap realises vfs.FS.
+func (g Guard) Unwrap() vfs.FS { return g.FS }
 
 // guardedFile is a file or directory that was opened to be written or synced.
 type guardedFile struct {
 	vfs.File
-	guard guard
+	guard Guard
 	name  string
 }
 

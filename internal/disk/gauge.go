@@ -1,4 +1,4 @@
-package embedded
+package disk
 
 import (
 	"sync"
@@ -15,12 +15,12 @@ const (
 	minFreeDivisor = 20 // 5 % of the disk
 )
 
-// diskGauge tells whether the disk is too full for new messages. It asks the file system once a second at most.
-type diskGauge struct {
-	fs  vfs.FS
-	now func() time.Time
-	dir string
-	min uint64 // bytes; zero: the default rule
+// Gauge tells whether the disk is too full for new messages. It asks the file system once a second at most.
+type Gauge struct {
+	FS  vfs.FS
+	Now func() time.Time
+	Dir string
+	Min uint64 // bytes; zero: the default rule
 
 	mu struct {
 		sync.Mutex
@@ -29,24 +29,24 @@ type diskGauge struct {
 	}
 }
 
-// check answers StorageFull when the free space is below its minimum. A file system that cannot tell counts as roomy:
+// Check answers StorageFull when the free space is below its minimum. A file system that cannot tell counts as roomy:
 // then ENOSPC itself is the answer, and stops the process.
-func (g *diskGauge) check() error {
+func (g *Gauge) Check() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	now := g.now()
+	now := g.Now()
 	if since := now.Sub(g.mu.asked); since >= time.Second || since < 0 { // below zero: the clock was set back
 		g.mu.asked, g.mu.full = now, g.ask()
 	}
 	return g.mu.full
 }
 
-func (g *diskGauge) ask() error {
-	usage, err := g.fs.GetDiskUsage(g.dir)
+func (g *Gauge) ask() error {
+	usage, err := g.FS.GetDiskUsage(g.Dir)
 	if err != nil {
 		return nil
 	}
-	least := g.min
+	least := g.Min
 	if least == 0 {
 		least = max(minFreeBytes, usage.TotalBytes/minFreeDivisor)
 	}

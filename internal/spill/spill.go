@@ -1,0 +1,143 @@
+package spill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/disk"
+)
+
+// Spill is the queue. Open makes one, Close ends it.
+type Spill struct {
+	opts  Options
+	dir   string
+	db    *pebble.DB
+	fault *disk.Fault
+	gauge disk.Gauge
+	held  held
+	stats counters
+	life  life
+	// turn is the writer's place, capacity 1: positions are given and keys compared one caller at a time. Callers wait for it
+	// on their context; there are as many as intake has goroutines that commit, and the drain.
+	turn  chan struct{}
+	grown chan struct{} // capacity 1: a signal to the drain
+}
+
+// Open opens the spill in dir, which must exist, or makes one there. Its errors are one line that says what to do. It walks
+// over all entries: about a second for each GiB.
+func Open(dir string, opts Options) (*Spill, error) {
+	s := &Spill{opts: opts.withDefaults(), dir: dir, turn: make(chan struct{}, 1), grown: make(chan struct{}, 1)}
+	s.fault = disk.NewFault(func() {})
+	s.gauge = disk.Gauge{FS: s.opts.FS, Now: s.opts.Now, Dir: dir, Min: s.opts.MinFree}
+	s.held.mu.recipients = map[esh3ar.Recipient]int{}
+	if err := s.guarded(s.open); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// guarded runs what writes: a fault parks whoever met it, and that must not be the caller.
+func (s *Spill) guarded(write func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		defer func() {
+			if p := recover(); p != nil { // pebble panics where it cannot make or turn a WAL
+				s.fault.Set(fmt.Errorf("%v", p))
+			}
+		}()
+		done <- write()
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-s.fault.Failed():
+		return esh3ar.Errorf(esh3ar.StoreFailed, "spill in %s: %w", s.dir, s.fault.Err())
+	}
+}
+
+func (s *Spill) open() (err error) {
+	if err := disk.CheckFiles(s.opts.FS, "spill", s.dir); err != nil {
+		return err
+	}
+	if s.db, err = pebble.Open(s.dir, s.pebbleOptions()); err != nil {
+		return disk.OpenError("spill", s.dir, err)
+	}
+	if err := errors.Join(s.checkFormat(), s.count()); err != nil {
+		return errors.Join(err, s.db.Close())
+	}
+	return nil
+}
+
+func (s *Spill) pebbleOptions() *pebble.Options {
+	return &pebble.Options{
+		FS:                 disk.Guard{FS: s.opts.FS, Fault: s.fault},
+		FormatMajorVersion: pebble.FormatNewest, // above FormatWALSyncChunks: damage inside the WAL is told from its torn end
+		CacheSize:          cacheSize,
+		MemTableSize:       s.opts.MemTable,
+		Logger:             disk.Logger{Log: s.opts.Log, Fault: s.fault},
+		EventListener:      disk.Listener("spill", s.dir, s.opts.Log, s.fault),
+	}
+}
+
+// begin takes the writer's turn.
+func (s *Spill) begin(ctx context.Context) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	case <-s.fault.Failed():
+		s.life.inside.Done()
+		return s.failed()
+	case <-ctx.Done():
+		s.life.inside.Done()
+		return esh3ar.Errorf(esh3ar.Abandoned, "wait for the spill: %w", context.Cause(ctx))
+	}
+}
+
+func (s *Spill) end() {
+	<-s.turn
+	s.life.inside.Done()
+}
+
+func (s *Spill) failed() error {
+	return esh3ar.Errorf(esh3ar.StoreUnavailable, "spill: %w", s.fault.Err())
+}
+
+// commit writes a batch; the caller has the turn. After a fault nothing is written: what the disk holds is unknown.
+func (s *Spill) commit(batch *pebble.Batch, mode *pebble.WriteOptions) error {
+	if s.fault.Err() != nil {
+		return s.failed()
+	}
+	err := s.guarded(func() error { return batch.Commit(mode) })
+	if err == nil {
+		return nil
+	}
+	s.fault.Set(err)
+	return esh3ar.Errorf(esh3ar.OutcomeUnknown, "write to the spill: %w", err)
+}
+
+// Failed is closed when a write or an fsync has failed: the process must stop then, for what the disk holds is unknown
+// until the spill is opened anew. Fault tells why.
+func (s *Spill) Failed() <-chan struct{} { return s.fault.Failed() }
+
+// Fault is why Failed was closed; nil before.
+func (s *Spill) Fault() error { return s.fault.Err() }
+
+// Close waits for the calls under way and closes the database. One with a fault is left as it is, with its lock: pebble
+// cannot be closed then, and the process is about to end.
+func (s *Spill) Close() error {
+	if !s.life.end() {
+		return nil
+	}
+	s.life.inside.Wait()
+	if err := s.fault.Err(); err != nil {
+		return err
+	}
+	return s.guarded(s.db.Close)
+}
