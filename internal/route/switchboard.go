@@ -128,7 +128,7 @@ func (b *Switchboard) Found(nodes [][]NodeID, held []bool, err error) Routed {
 		}
 		places[r] = p
 		if !p.held && slices.Contains(p.nodes, b.self) {
-			b.mark(r)
+			b.stale(r)
 		}
 	}
 	return b.sort(hints, places)
@@ -191,9 +191,7 @@ func (b *Switchboard) Receive(hints []Hint, held []bool) (here []Hint) {
 
 func (b *Switchboard) astray(h Hint) {
 	b.stats.Astray++
-	if !planted.Is(planted.StaleEntryKept) {
-		b.mark(h.Recipient)
-	}
+	b.stale(h.Recipient)
 	if h.Hops >= maxHops {
 		b.stats.Circled++
 		return
@@ -202,6 +200,18 @@ func (b *Switchboard) astray(h Hint) {
 		h.Hops++
 	}
 	b.put(&h)
+}
+
+// stale marks a recipient of whom this node may still say that it holds it.
+func (b *Switchboard) stale(r esh3ar.Recipient) {
+	if !planted.Is(planted.StaleEntryKept) {
+		b.mark(r)
+	}
+}
+
+// Idle tells whether nothing waits and nothing is under way.
+func (b *Switchboard) Idle() bool {
+	return b.looking == nil && len(b.outbox.hints) == 0 && !b.saying.busy && len(b.saying.marks.waiting) == 0
 }
 
 // Stats gives the counts.
