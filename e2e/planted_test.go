@@ -26,6 +26,7 @@ var programs = map[string]struct{ build, folder string }{
 	"delivery": {"../internal/delivery", "../internal/delivery"},
 	"store":    {"../internal/store/embedded", "../internal/store/embedded"},
 	"notify":   {"../internal/notify", "../internal/notify"},
+	"route":    {"../internal/route", "../internal/route"},
 	"postgres": {"../internal/store/postgres", "../internal/store/postgres"},
 	"esh3ar":   {"../cmd/esh3ar", "."},
 }
@@ -62,6 +63,14 @@ var proofs = map[planted.Fault]proof{
 	planted.BreakerStuck:         simulation("never pushed there"),
 	planted.AckBeforeCommit:      simulation("was completed and is not durable"),
 	planted.OrderLost:            simulation("never pushed there"),
+	planted.HintIsTruth:          simulation("never pushed there"),
+	planted.HintBelieved:         simulation("has no end of events"),
+	planted.AbsentTrusted:        simulation("is called absent, and presence had not answered"),
+	planted.StaleEntryKept:       simulation("does not hold it, and still says that it does"),
+	planted.MarksForgotten:       simulation("and does not say so"),
+	planted.GapLeftOpen:          simulation("never pushed there"),
+	planted.RemoteEndIgnored:     simulation("still fills the window"),
+	planted.HopsForgotten:        {"route", []string{"-test.run", "^TestAHintDoesNotCircle$"}, "one hint was sent"},
 	planted.LogPastRunning:       {"postgres", []string{"-test.run", "^TestALateCommitIsNotSkipped$"}, "read past a transaction that runs"},
 	planted.StreamSkips:          {"notify", []string{"-test.short"}, "FAIL"},
 }

@@ -19,8 +19,9 @@ type Conn interface {
 // ErrBusy completes calls that come faster than the store can take them.
 var ErrBusy = &esh3ar.Error{Code: esh3ar.Overloaded, Text: "too many calls are under way"}
 
-// maxEvents bounds the events that wait in one session. Hints beyond it only leave their seq; calls beyond it are
-// completed with ErrBusy. What comes from our own side (results, sweeps) is bounded by what the session asked for.
+// maxEvents bounds the events that wait in one session. Hints beyond it only leave their seq, and word of what ended
+// nothing: before a repeat the store is asked. Calls beyond it are completed with ErrBusy. What comes from our own side
+// (results, sweeps) is bounded by what the session asked for.
 const maxEvents = 256
 
 // Session is one connection's place in the engine.
@@ -88,9 +89,12 @@ type result struct {
 func (e *Engine) Connect(d Device, conn Conn) *Session {
 	s := &Session{engine: e, conn: conn, device: d}
 	s.step.recipient = d.Recipient
-	e.sessions.Add(d.Recipient, s)
+	first := e.sessions.Add(d.Recipient, s)
 	e.stats.sessions.Add(1)
 	s.post(event{kind: openEvent})
+	if first && e.far != nil {
+		e.far.remote.Changed(d.Recipient)
+	}
 	return s
 }
 
@@ -108,9 +112,12 @@ func (s *Session) Close(byPeer bool) {
 	if unpushed {
 		s.engine.stale.Store(true)
 	}
-	s.engine.sessions.Remove(s.step.recipient, s)
+	last := s.engine.sessions.Remove(s.step.recipient, s)
 	s.engine.stats.sessions.Add(-1)
 	s.post(event{kind: closeEvent, byPeer: byPeer})
+	if last && s.engine.far != nil {
+		s.engine.far.remote.Changed(s.step.recipient)
+	}
 }
 
 // Acknowledge settles messages as delivered. done is called once, from any goroutine, when that is durable, or with an
@@ -147,16 +154,17 @@ func (s *Session) call(ev event) {
 	}
 }
 
-// hint leaves word of a stored message.
-func (s *Session) hint(m *esh3ar.Message, now time.Time) {
+// hear leaves word of what happened elsewhere: to the inbox, or on another connection.
+func (s *Session) hear(ev event) {
 	s.mu.Lock()
-	if len(s.mu.events) >= maxEvents {
-		s.mu.missed = max(s.mu.missed, m.Seq)
-		s.mu.Unlock()
-		return
+	full := len(s.mu.events) >= maxEvents
+	if full && ev.kind == hintEvent {
+		s.mu.missed = max(s.mu.missed, ev.seq)
 	}
 	s.mu.Unlock()
-	s.post(event{kind: hintEvent, seq: m.Seq, message: m, at: now})
+	if !full {
+		s.post(ev)
+	}
 }
 
 // post adds an event and sees to it that a worker comes.

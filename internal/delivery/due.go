@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/route"
 )
 
 const (
@@ -77,13 +78,11 @@ func (e *Engine) tellDue(t *esh3ar.Task, r *esh3ar.Settled) {
 // Entered says that a message which was stored before has just got its place in the inbox: it was scheduled, or is
 // replayed.
 func (e *Engine) Entered(r esh3ar.Recipient, seq esh3ar.Seq, id esh3ar.MessageID, life esh3ar.Life) {
-	var room [4]*Session
-	found := e.sessions.Of(room[:0], r)
-	for _, s := range found {
-		s.post(event{kind: hintEvent, seq: seq})
-	}
-	if len(found) == 0 && !e.settler.offer([]esh3ar.Change{pendingChange(id, r, life, time.Now())}) {
-		e.stats.dropped.Add(1)
-		e.stale.Store(true)
+	found := e.tell(r, nil, event{kind: hintEvent, seq: seq})
+	switch {
+	case e.far != nil:
+		e.tellFar([]route.Hint{enteredHint(r, seq, id, life)})
+	case !found:
+		e.makePending([]esh3ar.Change{pendingChange(id, r, life, time.Now())})
 	}
 }

@@ -32,6 +32,7 @@ type Options struct {
 	Random     func(n int64) int64
 	OnPush     func(sincePublished time.Duration) // of a live message, after its write; must be quick
 	OnBreaker  func(BreakerInfo)                  // after a device's breaker opened or closed; must be quick
+	Remote     Remote                             // the rest of the cluster; nil: this is the only node
 }
 
 // Engine runs the sessions of all connections of this node.
@@ -46,6 +47,7 @@ type Engine struct {
 	breakers breakers
 	stale    atomic.Bool // messages may be queued whose recipients are absent
 	spare    sync.Pool   // of *worker, for calls that step their session themselves
+	far      *far        // nil: this is the only node
 	stats    stats
 }
 
@@ -54,6 +56,9 @@ func New(st store, opts Options) *Engine {
 	opts = opts.withDefaults()
 	e := &Engine{store: st, opts: opts, sessions: route.NewTable[*Session](), ready: newReadyQueue(), reads: newReadQueue()}
 	e.settler = newSettler(st)
+	if opts.Remote != nil {
+		e.far = newFar(opts.Remote)
+	}
 	e.spare.New = func() any { return &worker{} }
 	e.wheel = newWheel(time.Now())
 	e.breakers = breakers{rules: &e.opts.Rules.Breaker, random: opts.Random, tell: opts.OnBreaker}
@@ -111,6 +116,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	group.Go(func() error { e.sweepAll(ctx); return nil })
 	group.Go(func() error { e.healStale(ctx); return nil })
 	group.Go(func() error { e.runDue(ctx); return nil })
+	if e.far != nil {
+		group.Go(func() error { e.compareAsserted(ctx); return nil })
+	}
 	settled := make(chan struct{})
 	go func() { // ends when the settler is closed, below
 		defer close(settled)
@@ -136,15 +144,22 @@ func (e *Engine) Publish(stored []*esh3ar.Message) {
 			continue
 		}
 		found = e.sessions.Of(found[:0], m.Recipient)
-		if len(found) == 0 {
-			absent = append(absent, pendingChange(m.ID, m.Recipient, 1, now))
-			continue
+		if len(found) == 0 && e.far == nil { // in a cluster presence tells who is absent
+			absent = append(absent, pendingChange(m.ID, m.Recipient, firstLife, now))
 		}
 		for _, s := range found {
-			s.hint(m, now)
+			s.hear(event{kind: hintEvent, seq: m.Seq, message: m, at: now})
 		}
 	}
 	e.stats.published.Add(uint64(len(stored)))
+	e.makePending(absent)
+	if e.far != nil {
+		e.publishFar(stored)
+	}
+}
+
+// makePending notes that nobody is there for messages.
+func (e *Engine) makePending(absent []esh3ar.Change) {
 	if len(absent) > 0 && !e.settler.offer(absent) {
 		e.stats.dropped.Add(uint64(len(absent)))
 		e.stale.Store(true)
@@ -157,17 +172,35 @@ func pendingChange(id esh3ar.MessageID, r esh3ar.Recipient, life esh3ar.Life, no
 
 // Lapsed tells the connections of a recipient that a message ended its life without a receipt, as after a cancel.
 func (e *Engine) Lapsed(r esh3ar.Recipient, id esh3ar.MessageID, life esh3ar.Life) {
-	e.tell(r, nil, event{kind: lapsedEvent, lapsed: []lived{{id, life}}})
+	e.tellLapsed(r, nil, []lived{{id, life}})
 }
 
-// tell hints the recipient's connections other than from.
-func (e *Engine) tell(r esh3ar.Recipient, from *Session, ev event) {
+// tellLapsed tells the recipient's connections other than from, here and elsewhere.
+func (e *Engine) tellLapsed(r esh3ar.Recipient, from *Session, lapsed []lived) {
+	e.tell(r, from, event{kind: lapsedEvent, lapsed: lapsed})
+	if e.far != nil {
+		e.tellFar(lapsedHints(r, lapsed))
+	}
+}
+
+// tellEnded tells the recipient's connections other than from, here and elsewhere, what was acknowledged.
+func (e *Engine) tellEnded(r esh3ar.Recipient, from *Session, ids []esh3ar.MessageID) {
+	e.tell(r, from, event{kind: endedEvent, ids: ids})
+	if e.far != nil {
+		e.tellFar([]route.Hint{endedHint(r, ids)})
+	}
+}
+
+// tell hints the recipient's connections on this node other than from, and tells whether there was one.
+func (e *Engine) tell(r esh3ar.Recipient, from *Session, ev event) bool {
 	var room [4]*Session
-	for _, s := range e.sessions.Of(room[:0], r) {
+	found := e.sessions.Of(room[:0], r)
+	for _, s := range found {
 		if s != from {
-			s.post(ev)
+			s.hear(ev)
 		}
 	}
+	return len(found) > 0
 }
 
 // Sync reads a recipient's messages with a seq above after: see esh3ar.InboxReader.

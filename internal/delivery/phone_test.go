@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/route"
 )
 
 // step runs the real machine and carries out what it asks for.
@@ -98,19 +99,12 @@ func (w *world) carryOut(c *simConn, fx *effects) {
 	}
 	for _, st := range fx.settles {
 		w.checkSpent(c, &st)
-		w.settles = append(w.settles, simSettle{c, st})
+		w.settles = append(w.settles, simSettle{c, c.node, st})
 	}
-	for _, other := range w.conns {
-		if other == c || other.inbox != c.inbox {
-			continue
-		}
-		if len(fx.ended) > 0 {
-			other.mailbox = append(other.mailbox, event{kind: endedEvent, ids: fx.ended})
-		}
-		if len(fx.lapsed) > 0 {
-			other.mailbox = append(other.mailbox, event{kind: lapsedEvent, lapsed: fx.lapsed})
-		}
+	if len(fx.ended) > 0 {
+		w.tell(c.node, c, endedHint(c.inbox.recipient, fx.ended))
 	}
+	w.tell(c.node, c, lapsedHints(c.inbox.recipient, fx.lapsed)...)
 	w.judge(c, fx.verdict)
 	if fx.read != nil {
 		c.mailbox = append(c.mailbox, event{kind: pageEvent, result: &result{page: c.inbox.pending(fx.read)}})
@@ -205,7 +199,7 @@ func (w *world) receive(c *simConn, batch Batch) {
 		push := &simPush{m: m, seq: seq, at: w.now, heard: c.heard, attempt: p.Attempt}
 		c.pushes, c.by[key] = append(c.pushes, push), push
 		c.pushedAt = w.now
-		m.received = true
+		m.received = m.received || !c.deaf
 		if m.Life == key.life {
 			m.pushes++
 		}
@@ -245,6 +239,9 @@ func (w *world) receiveRepeat(c *simConn, p *Push) {
 // phoneAcks acknowledges one of what the phone has, or one of another connection's.
 func (w *world) phoneAcks(c *simConn, o op) {
 	m := c.inbox.pick(o.b)
+	if c.deaf {
+		return
+	}
 	if o.b%8 != 0 && len(c.pushes) > 0 {
 		m = c.pushes[o.b/8%uint32(len(c.pushes))].m
 	}
@@ -287,6 +284,9 @@ func (w *world) durable(c *simConn, ids []esh3ar.MessageID, read bool) func(erro
 
 // phoneAcksUpTo acknowledges by seq; what that covers is told by the phone's own list of first pushes.
 func (w *world) phoneAcksUpTo(c *simConn, o op) {
+	if c.deaf {
+		return
+	}
 	seq := esh3ar.Seq(o.b % uint32(len(c.inbox.messages)+2))
 	at := slices.IndexFunc(c.pushes, func(p *simPush) bool { return p.seq == seq })
 	var covered []esh3ar.MessageID
@@ -321,10 +321,16 @@ func (w *world) commit(fails bool) {
 	jobs := w.settles
 	w.settles = nil
 	for _, job := range jobs {
+		if job.node.paused { // it asks when it wakes up
+			w.settles = append(w.settles, job)
+			continue
+		}
 		r := &result{ticket: job.ticket}
 		if fails {
 			r.err = errSim
-			job.conn.returned += max(1, len(job.ticket.ids))
+			if job.conn != nil {
+				job.conn.returned += max(1, len(job.ticket.ids))
+			}
 		} else {
 			for i := range job.changes {
 				r.settled = append(r.settled, w.apply(&job.changes[i]))
@@ -384,7 +390,7 @@ func (w *world) heard(c *simConn, ids []esh3ar.MessageID) {
 		c.acked = true
 		w.device(c).failures = 0
 		for _, other := range w.conns { // they are off the hook too
-			other.judged = other.judged && other.device != c.device
+			other.judged = other.judged && (other.device != c.device || other.node != c.node)
 		}
 	}
 }
@@ -425,10 +431,10 @@ func (w *world) checkWindow(c *simConn) {
 // rest lets the world come to rest: the store answers, phones are well, and nothing new comes. First what is connected
 // must get what it lacks; then every inbox is emptied by a new phone.
 func (w *world) rest() {
-	w.conn(0) // forgets the closed ones
-	for _, c := range w.conns {
-		c.full = true
-		w.drain(c)
+	w.quieten()
+	w.makeGood()
+	if len(w.fleet.nodes) > 1 {
+		w.probe()
 	}
 	// Where no hint and no read went wrong, hints alone must have brought everything; else the sweep helps.
 	w.settle(w.mishaps, func(c *simConn) {
@@ -438,8 +444,12 @@ func (w *world) rest() {
 			}
 		}
 	})
+	if len(w.fleet.nodes) > 1 {
+		w.pass(route.PresenceEvery)
+		w.checkPresence(true)
+	}
 	for _, c := range w.conns {
-		c.closed = true
+		w.end(c, false)
 	}
 	w.conns = nil
 	w.pass(time.Minute) // whatever is scheduled is due
@@ -455,6 +465,75 @@ func (w *world) rest() {
 	}
 }
 
+// quieten ends what disturbs: every node runs, every connection has its phone and room.
+func (w *world) quieten() {
+	for _, n := range w.fleet.nodes {
+		w.wake(n)
+	}
+	for _, c := range w.conns {
+		if c.deaf {
+			w.end(c, false)
+		}
+	}
+	w.conn(0) // forgets the closed ones
+	for _, c := range w.conns {
+		c.full = true
+		w.drain(c)
+	}
+}
+
+// makeGood lets no time pass, and yet all must arrive whose lane is not backing off. Where something went wrong, one round
+// of the sweep alone must do it, with no word between the nodes; elsewhere what is under way must, without the sweep.
+func (w *world) makeGood() {
+	w.due()
+	if w.mishaps {
+		w.cut()
+		w.sweep()
+	}
+	for range 100 {
+		w.hearAll()
+		w.acknowledgeAll()
+		w.commit(false)
+		if !w.mishaps {
+			w.converge()
+		}
+		if w.broken != nil || w.still() && (w.mishaps || w.converged()) {
+			break
+		}
+	}
+	for _, c := range w.conns {
+		for _, m := range c.inbox.messages {
+			if m != nil && !m.Status.Ends() && c.by[pushKey{m.ID, m.Life}] == nil && c.step.gate == Closed && !c.step.backingOff(m.Priority) {
+				w.breaks("%s had one round of the sweep, or needed none, and %d of its inbox was never pushed there", c.name(), m.Seq)
+			}
+		}
+	}
+}
+
+// hearAll hands all sessions what waits for them.
+func (w *world) hearAll() {
+	for _, c := range slices.Clone(w.conns) {
+		for n := 0; len(c.mailbox) > 0 && w.broken == nil; n++ {
+			w.deliver(c, 0, false)
+			if n > 10_000 {
+				w.breaks("%s has no end of events", c.name())
+			}
+		}
+	}
+}
+
+// acknowledgeAll lets all phones acknowledge what they got.
+func (w *world) acknowledgeAll() {
+	for _, c := range slices.Clone(w.conns) {
+		for _, p := range c.pushes {
+			if !p.acked && w.broken == nil {
+				p.acked = true
+				w.acknowledge(c, []esh3ar.MessageID{p.m.ID}, false)
+			}
+		}
+	}
+}
+
 // settle runs everything until nothing happens any more; check sees each connection before its phone has acknowledged
 // the last of it.
 func (w *world) settle(sweep bool, check func(*simConn)) {
@@ -463,20 +542,12 @@ func (w *world) settle(sweep bool, check func(*simConn)) {
 		if sweep {
 			w.sweep()
 		}
-		for _, c := range slices.Clone(w.conns) {
-			for len(c.mailbox) > 0 && w.broken == nil {
-				w.deliver(c, 0, false)
-			}
-			for _, p := range c.pushes {
-				if !p.acked && w.broken == nil {
-					p.acked = true
-					w.acknowledge(c, []esh3ar.MessageID{p.m.ID}, false)
-				}
-			}
-		}
+		w.converge()
+		w.hearAll()
+		w.acknowledgeAll()
 		w.commit(false)
 		w.pass(simRules.AckTimeout)
-		if w.broken != nil || w.quiet() {
+		if w.broken != nil || w.still() && w.converged() {
 			break
 		}
 	}
@@ -487,7 +558,8 @@ func (w *world) settle(sweep bool, check func(*simConn)) {
 	}
 }
 
-func (w *world) quiet() bool {
+// still tells whether no session has anything to do.
+func (w *world) still() bool {
 	for _, c := range w.conns {
 		if len(c.mailbox) > 0 || c.step.reading || c.step.behind {
 			return false

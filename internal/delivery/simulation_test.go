@@ -39,20 +39,30 @@ func TestFoundByTheSimulation(t *testing.T) {
 	for _, found := range []struct {
 		kinds opKind // that histories were made of then
 		seed  uint64
-	}{{opSchedule, 2}, {opSchedule, 72}, {opSchedule, 425}, {opSchedule, 1594}, {opSchedule, 12148}, {opKinds, 2729}, {opKinds, 43297}} {
-		playHistory(t, found.seed, history(found.seed, found.kinds))
+	}{{opSchedule, 2}, {opSchedule, 72}, {opSchedule, 425}, {opSchedule, 1594}, {opSchedule, 12148}, {opRoute, 2729}, {opRoute, 43297}} {
+		playHistory(t, found.seed, scene{nodes: 1}, history(found.seed, found.kinds))
 	}
 }
 
-func playSeed(t *testing.T, seed uint64) { t.Helper(); playHistory(t, seed, history(seed, opKinds)) }
-
-func playHistory(t *testing.T, seed uint64, ops []op) {
+// playSeed plays a third of the histories on one node and the others on two or three; one of five of these is calm.
+func playSeed(t *testing.T, seed uint64) {
 	t.Helper()
-	if err := play(ops, nil); err != nil {
-		ops = shrink(ops)
+	s, kinds := scene{nodes: 1 + int(seed%3)}, opKinds
+	if s.nodes == 1 {
+		kinds = opRoute
+	} else {
+		s.calm = seed%5 == 0
+	}
+	playHistory(t, seed, s, history(seed, kinds))
+}
+
+func playHistory(t *testing.T, seed uint64, s scene, ops []op) {
+	t.Helper()
+	if err := play(s, ops, nil); err != nil {
+		ops = shrink(s, ops)
 		var diary strings.Builder
-		err := play(ops, &diary)
-		t.Errorf("seed %d, shrunk to %d steps: %v\n%s", seed, len(ops), err, diary.String())
+		err := play(s, ops, &diary)
+		t.Errorf("seed %d, %d nodes, calm: %t, shrunk to %d steps: %v\n%s", seed, s.nodes, s.calm, len(ops), err, diary.String())
 	}
 }
 
@@ -95,6 +105,20 @@ const (
 	opDrop // the server ends a connection
 	opCrashLoop
 	opSilence
+	opRoute // from here on between nodes: a node's look-up begins or is answered
+	opSay   // presence of a node begins to be said, or arrives
+	opCarry // hints reach their node
+	opParcelLost
+	opParcelTwice
+	opParcelLate
+	opParcelAstray
+	opPresenceWiped
+	opPresenceLies
+	opPresenceFails
+	opNodePause
+	opNodeWake
+	opMove     // a phone goes to another node, and its old one does not know
+	opHintLies // of a message that never was
 	opKinds
 )
 
@@ -102,6 +126,8 @@ var opNames = [opKinds]string{
 	"accept", "connect", "close", "event", "hint lost", "hint twice", "hint late", "ack", "ack foreign", "ack twice", "ack up to",
 	"read", "settle", "settle fails", "read fails", "fill", "drain", "pong", "time", "pause", "sweep", "cancel", "crash",
 	"schedule", "mortal", "due", "replay", "drop", "crash loop", "silence",
+	"route", "say", "carry", "parcel lost", "parcel twice", "parcel late", "parcel astray", "presence wiped", "presence lies",
+	"presence fails", "node pause", "node wake", "move", "hint lies",
 }
 
 // opWeights make the common things common.
@@ -110,6 +136,8 @@ var opWeights = [opKinds]int{
 	opAckTwice: 1, opUpTo: 4, opRead: 2, opSettle: 12, opSettleFails: 1, opReadFails: 1, opFill: 1, opDrain: 3, opPong: 5,
 	opTime: 6, opPause: 1, opSweep: 2, opCancel: 1, opCrash: 1,
 	opSchedule: 1, opMortal: 2, opDue: 3, opReplay: 3, opDrop: 1, opCrashLoop: 1, opSilence: 1,
+	opRoute: 16, opSay: 8, opCarry: 14, opParcelLost: 2, opParcelTwice: 2, opParcelLate: 2, opParcelAstray: 1, opPresenceWiped: 1,
+	opPresenceLies: 2, opPresenceFails: 1, opNodePause: 1, opNodeWake: 3, opMove: 3, opHintLies: 1,
 }
 
 // history makes the steps of a seed out of the first kinds: some short, some long. A kind added later changes what a seed
@@ -134,11 +162,11 @@ func history(seed uint64, kinds opKind) []op {
 }
 
 // shrink leaves steps out as long as what is left still fails.
-func shrink(ops []op) []op {
+func shrink(s scene, ops []op) []op {
 	for size := len(ops) / 2; size > 0; size /= 2 {
 		for at := 0; at+size <= len(ops); {
 			shorter := append(append([]op(nil), ops[:at]...), ops[at+size:]...)
-			if play(shorter, nil) != nil {
+			if play(s, shorter, nil) != nil {
 				ops = shorter
 			} else {
 				at += size
@@ -149,8 +177,8 @@ func shrink(ops []op) []op {
 }
 
 // play runs a history and then lets the world come to rest. It gives the first broken promise.
-func play(ops []op, diary *strings.Builder) (err error) {
-	w := newWorld()
+func play(s scene, ops []op, diary *strings.Builder) (err error) {
+	w := newWorld(s)
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("panic: %v", r)

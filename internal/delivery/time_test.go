@@ -20,7 +20,7 @@ func (w *world) acceptOne(o op) {
 	m.TTL = in
 	w.mortal(m)
 	w.enter(box, m)
-	w.hint(box, m, true)
+	w.hint(w.node(o.a/simRecipients), box, m, true)
 }
 
 // mortal begins a message's time to live.
@@ -47,14 +47,10 @@ func (w *world) doTask(t *esh3ar.Task) {
 	case m.Life != t.Life || m.Status.Ends():
 	case t.Kind == esh3ar.EnterTask:
 		w.enter(box, m)
-		w.hint(box, m, false)
+		w.hint(w.node(uint32(m.Seq)), box, m, false)
 	default:
 		m.Status = esh3ar.Expired
-		for _, c := range w.conns {
-			if c.inbox == box {
-				c.mailbox = append(c.mailbox, event{kind: lapsedEvent, lapsed: []lived{{m.ID, m.Life}}})
-			}
-		}
+		w.tell(w.node(uint32(m.Seq)), nil, lapsedHints(box.recipient, []lived{{m.ID, m.Life}})...)
 	}
 }
 
@@ -73,7 +69,7 @@ func (w *world) replay(o op) {
 			w.mortal(m)
 		}
 		w.note("life %d", m.Life)
-		w.hint(box, m, false)
+		w.hint(w.node(o.a/simRecipients), box, m, false)
 		return
 	}
 }

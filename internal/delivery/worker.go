@@ -113,10 +113,10 @@ func (w *worker) flush(s *Session, published time.Time, closed bool) {
 			s.engine.settler.put(s, &fx.settles[i])
 		}
 		if len(fx.ended) > 0 {
-			s.engine.tell(s.step.recipient, s, event{kind: endedEvent, ids: fx.ended})
+			s.engine.tellEnded(s.step.recipient, s, fx.ended)
 		}
 		if len(fx.lapsed) > 0 {
-			s.engine.tell(s.step.recipient, s, event{kind: lapsedEvent, lapsed: fx.lapsed})
+			s.engine.tellLapsed(s.step.recipient, s, fx.lapsed)
 		}
 		if fx.verdict != none {
 			s.engine.breakers.hear(s.device, fx.verdict, time.Now())

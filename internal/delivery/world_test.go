@@ -28,10 +28,11 @@ type world struct {
 	conns   []*simConn
 	settles []simSettle // requests that wait for a commit
 	tasks   []esh3ar.Task
-	devices map[Device]*simDevice
+	devices map[simPhone]*simDevice
 	mishaps bool // a hint or a read went wrong: only the sweep knows
-	notes   []string
-	broken  error
+	fleet
+	notes  []string
+	broken error
 }
 
 // simInbox is what the store has of one recipient.
@@ -46,6 +47,12 @@ func (b *simInbox) pick(n uint32) *simMessage {
 		return nil
 	}
 	return b.messages[n%uint32(len(b.messages))]
+}
+
+// simPhone is a device as one node knows it.
+type simPhone struct {
+	node   *simNode
+	device Device
 }
 
 // simDevice is a phone: the real breaker, and what the world knows without asking it.
@@ -66,7 +73,8 @@ type simMessage struct {
 
 // simSettle is a settlement on its way to a commit.
 type simSettle struct {
-	conn *simConn
+	conn *simConn // nil: nobody waits for it
+	node *simNode
 	settlement
 }
 
@@ -74,9 +82,11 @@ type simSettle struct {
 type simConn struct {
 	step     session
 	device   Device
+	node     *simNode
 	inbox    *simInbox
 	mailbox  []event
 	closed   bool
+	deaf     bool // its phone has gone elsewhere, and the node does not know it yet
 	full     bool
 	returned int       // messages that failed settlements gave back to the window
 	judged   bool      // its device had failed too often when it connected
@@ -105,8 +115,9 @@ type simPush struct {
 	acked   bool // in the rest at the end
 }
 
-func newWorld() *world {
-	w := &world{now: time.UnixMilli(1_700_000_000_000), byID: map[esh3ar.MessageID]*simMessage{}, devices: map[Device]*simDevice{}}
+func newWorld(s scene) *world {
+	w := &world{now: time.UnixMilli(1_700_000_000_000), byID: map[esh3ar.MessageID]*simMessage{}, devices: map[simPhone]*simDevice{}}
+	w.fleet.open(s, w.now)
 	for i := range w.inboxes {
 		w.inboxes[i] = &simInbox{recipient: esh3ar.Recipient(967771000000 + i)}
 	}
@@ -131,6 +142,13 @@ func (w *world) breaks(format string, args ...any) {
 
 // do is one step of a history.
 func (w *world) do(o op) {
+	if w.calm && mishapKinds[o.kind] {
+		return
+	}
+	if o.kind >= opRoute {
+		w.doFleet(o)
+		return
+	}
 	c := w.conn(o.a)
 	switch o.kind {
 	case opAccept:
@@ -146,7 +164,7 @@ func (w *world) do(o op) {
 	case opReplay:
 		w.replay(o)
 	case opCrash:
-		w.crash()
+		w.crash(w.node(o.b))
 	case opTime:
 		w.pass(time.Duration(o.a%13_000) * time.Millisecond)
 	case opPause:
@@ -170,7 +188,7 @@ func (w *world) doConn(c *simConn, o op) {
 	case opSilence:
 		w.silence(c, o)
 	case opClose, opDrop:
-		w.end(c, o.kind == opClose)
+		w.end(c, o.kind == opClose && !c.deaf)
 	case opEvent:
 		w.deliver(c, c.nextEvent(o.b), false)
 	case opReadFails:
@@ -181,7 +199,7 @@ func (w *world) doConn(c *simConn, o op) {
 		w.phoneAcks(c, o)
 	case opAckForeign:
 		other := w.inboxes[(o.b+1)%simRecipients]
-		if m := other.pick(o.b); m != nil && other != c.inbox {
+		if m := other.pick(o.b); m != nil && other != c.inbox && !c.deaf {
 			w.acknowledge(c, []esh3ar.MessageID{m.ID}, false)
 		}
 	case opUpTo:
@@ -191,23 +209,28 @@ func (w *world) doConn(c *simConn, o op) {
 	case opDrain:
 		w.drain(c)
 	case opPong:
-		c.heard++
+		if !c.deaf {
+			c.heard++
+		}
 	default: // the others are steps of the world
 	}
 }
 
 func (w *world) conn(n uint32) *simConn {
-	var open []*simConn
+	var open, awake []*simConn
 	for _, c := range w.conns {
 		if !c.closed {
 			open = append(open, c)
 		}
+		if !c.closed && !c.node.paused {
+			awake = append(awake, c)
+		}
 	}
 	w.conns = open
-	if len(open) == 0 {
+	if len(awake) == 0 {
 		return nil
 	}
-	return open[n%uint32(len(open))]
+	return awake[n%uint32(len(awake))]
 }
 
 // nextEvent is mostly the oldest; hints may overtake what the store answers, for they take another way.
@@ -219,7 +242,7 @@ func (c *simConn) nextEvent(choice uint32) int {
 	return 0
 }
 
-func (c *simConn) name() string { return fmt.Sprintf("%p", c)[8:] }
+func (c *simConn) name() string { return fmt.Sprintf("%s.%s", c.node.id, fmt.Sprintf("%p", c)[8:]) }
 
 // accept commits one to three messages of one recipient and sends hints.
 func (w *world) accept(o op) {
@@ -227,7 +250,7 @@ func (w *world) accept(o op) {
 	for range 1 + o.b%3 {
 		m := w.newMessage(box, o)
 		w.enter(box, m)
-		w.hint(box, m, true)
+		w.hint(w.node(o.a/simRecipients), box, m, true)
 	}
 }
 
@@ -249,28 +272,25 @@ func (w *world) enter(box *simInbox, m *simMessage) {
 	w.note("%s/%d %s", box.recipient, m.Seq, m.Priority)
 }
 
-// hint sends word of a message to the recipient's connections, with the message or without.
-func (w *world) hint(box *simInbox, m *simMessage, whole bool) {
-	for _, c := range w.conns {
-		if c.inbox != box || c.closed {
-			continue
-		}
-		ev := event{kind: hintEvent, seq: m.Seq}
-		if whole {
-			copied := m.Message
-			ev.message = &copied
-		}
-		c.mailbox = append(c.mailbox, ev)
+// hint sends word of a message that one node stored to the recipient's connections, with the message or without.
+func (w *world) hint(n *simNode, box *simInbox, m *simMessage, whole bool) {
+	h := enteredHint(box.recipient, m.Seq, m.ID, m.Life)
+	if whole {
+		copied := m.Message
+		h = storedHint(&copied)
 	}
+	w.tell(n, nil, h)
 }
 
 func (w *world) connect(box *simInbox, device uint32) *simConn {
 	c := &simConn{inbox: box, by: map[pushKey]*simPush{}, device: Device{Recipient: box.recipient, ID: fmt.Sprint(device % 2)}}
+	c.node = w.node(device / 2)
 	c.step.recipient = box.recipient
 	d := w.device(c)
 	c.judged, c.waits = d.failures >= simRules.Breaker.Failures, d.failedAt.Add(simRules.Breaker.Pause.Base/2)
 	w.conns = append(w.conns, c)
 	w.note("%s of %s, device %s", c.name(), box.recipient, c.device.ID)
+	c.node.opened(c)
 	w.step(c, event{kind: openEvent}, false)
 	if !c.judged && c.step.gate != Closed {
 		w.breaks("%s is on trial after %d failures", c.name(), d.failures)
@@ -279,10 +299,11 @@ func (w *world) connect(box *simInbox, device uint32) *simConn {
 }
 
 func (w *world) device(c *simConn) *simDevice {
-	d := w.devices[c.device]
+	phone := simPhone{c.node, c.device}
+	d := w.devices[phone]
 	if d == nil {
 		d = &simDevice{}
-		w.devices[c.device] = d
+		w.devices[phone] = d
 	}
 	return d
 }
@@ -299,10 +320,14 @@ func (w *world) end(c *simConn, byPeer bool) {
 	}
 	w.step(c, event{kind: closeEvent, byPeer: byPeer}, false)
 	c.closed = true
+	c.node.closed(c)
 }
 
 // silence is a phone that is there and acknowledges nothing, for a while.
 func (w *world) silence(c *simConn, o op) {
+	if c.deaf {
+		return
+	}
 	for range 1 + o.b%12 {
 		c.heard++
 		w.pass(simRules.AckTimeout + time.Duration(o.b>>8%10_000)*time.Millisecond)
@@ -328,28 +353,49 @@ func (w *world) crashLoop(o op) {
 	w.connect(w.inboxes[o.a%simRecipients], o.a/simRecipients)
 }
 
-// crash loses all that is not committed.
-func (w *world) crash() {
+// crash loses all of a node that is not committed.
+func (w *world) crash(n *simNode) {
+	of := func(c *simConn) bool { return c != nil && c.node == n }
 	for _, c := range w.conns {
-		c.closed = true
+		c.closed = c.closed || of(c)
 	}
-	w.conns, w.settles = nil, nil
-	w.devices = map[Device]*simDevice{}
+	w.conns = slices.DeleteFunc(w.conns, of)
+	w.settles = slices.DeleteFunc(w.settles, func(st simSettle) bool { return of(st.conn) })
+	for phone := range w.devices {
+		if phone.node == n {
+			delete(w.devices, phone)
+		}
+	}
+	w.restart(n)
 }
 
 func (w *world) pass(d time.Duration) {
 	w.now = w.now.Add(d)
 	for _, c := range w.conns {
-		if due := c.step.due(); !due.IsZero() && !due.After(w.now) {
+		if due := c.step.due(); !c.node.paused && !due.IsZero() && !due.After(w.now) {
 			w.step(c, event{kind: tickEvent}, false)
 		}
 	}
+	w.renew()
 }
 
-// pause stops the process for a minute: nobody could be heard, so nothing may be late afterwards.
+// pause stops all processes for a minute.
 func (w *world) pause() {
 	w.now = w.now.Add(time.Minute)
+	for _, n := range w.nodes {
+		if !n.paused {
+			w.resume(n)
+		}
+	}
+	w.renew()
+}
+
+// resume ends a pause of a node: nobody could be heard, so nothing may be late now.
+func (w *world) resume(n *simNode) {
 	for _, c := range w.conns {
+		if c.node != n {
+			continue
+		}
 		w.step(c, event{kind: resumedEvent}, false)
 		var before [esh3ar.Priorities]laneTimer
 		if c.step.lanes != nil {
@@ -366,7 +412,9 @@ func (w *world) pause() {
 
 func (w *world) sweep() {
 	for _, c := range slices.Clone(w.conns) {
-		w.step(c, event{kind: sweepEvent, seq: esh3ar.Seq(len(c.inbox.messages))}, false)
+		if !c.node.paused {
+			w.step(c, event{kind: sweepEvent, seq: esh3ar.Seq(len(c.inbox.messages))}, false)
+		}
 	}
 }
 
@@ -378,11 +426,7 @@ func (w *world) cancel(o op) {
 		return
 	}
 	m.Status, m.canceled = esh3ar.Canceled, true
-	for _, c := range w.conns {
-		if c.inbox == box {
-			c.mailbox = append(c.mailbox, event{kind: lapsedEvent, lapsed: []lived{{m.ID, m.Life}}})
-		}
-	}
+	w.tell(w.node(o.b), nil, lapsedHints(box.recipient, []lived{{m.ID, m.Life}})...)
 }
 
 // mishap loses, doubles or delays a hint.

@@ -29,6 +29,14 @@ const (
 	OrderLost            Fault = "order-lost"            // a refused push is not read again in its place
 	StreamSkips          Fault = "stream-skips"          // a stream of events that falls behind loses what it missed
 	LogPastRunning       Fault = "log-past-running"      // readers of a shared event log do not wait for older transactions
+	HintIsTruth          Fault = "hint-is-truth"         // a session takes a hint above the next number for all up to it
+	HintBelieved         Fault = "hint-believed"         // a session reads until it finds what a hint named, whether it exists or not
+	AbsentTrusted        Fault = "absent-trusted"        // who could not be looked up is taken for absent
+	StaleEntryKept       Fault = "stale-entry-kept"      // presence that leads hints to the wrong node is not taken back
+	HopsForgotten        Fault = "hops-forgotten"        // a hint that finds nobody is sent on without end
+	MarksForgotten       Fault = "marks-forgotten"       // presence that changes while it is being said is not said again
+	GapLeftOpen          Fault = "gap-left-open"         // what was stored just before somebody was said to be here is not looked for
+	RemoteEndIgnored     Fault = "remote-end-ignored"    // acknowledgements on other nodes do not free the window
 )
 
 // All lists them.
@@ -37,6 +45,7 @@ func All() []Fault {
 		AnswerBeforeFsync, PublishBeforeCommit, ReaderPastSync, SeqReused, KeyForgotten, HalfABatch, SettleWithoutEvent,
 		EventsTurnedAround, LeaseIgnored, PurgeUnfinished, ReplayOutsideTheLane, ExpiredPushed, CursorTooFar, SweepOff,
 		RetryForgets, DeadSocketSpends, BreakerStuck, AckBeforeCommit, OrderLost, StreamSkips, LogPastRunning,
+		HintIsTruth, HintBelieved, AbsentTrusted, StaleEntryKept, HopsForgotten, MarksForgotten, GapLeftOpen, RemoteEndIgnored,
 	}
 }
 

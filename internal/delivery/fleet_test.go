@@ -1,0 +1,467 @@
+package delivery
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/route"
+)
+
+// scene is what a history is played in.
+type scene struct {
+	nodes int
+	calm  bool // nothing goes wrong with hints, so they must bring everything without a sweep
+}
+
+// fleet is the nodes of a world and what is between them: the real machine of each node's router, presence, and hints
+// that are lost, doubled, late or led astray.
+type fleet struct {
+	scene
+	nodes    []*simNode
+	presence map[simEntry]time.Time // until when
+	failing  int                    // calls of presence that will fail
+}
+
+// simEntry says that a node holds a recipient.
+type simEntry struct {
+	node      *simNode
+	recipient esh3ar.Recipient
+}
+
+// simNode is one node. A crash leaves its name.
+type simNode struct {
+	id       route.NodeID
+	paused   bool
+	board    *route.Switchboard // nil: the only node
+	sessions *route.Table[*simConn]
+	parcels  [][]route.Hint // on their way to it
+	looking  *simLookUp
+	saying   *simSaying
+	renewed  time.Time // when a share of its recipients was last asserted again
+}
+
+// simLookUp is a look-up under way. Its answer is made when it begins, and comes later.
+type simLookUp struct {
+	asked []esh3ar.Recipient
+	nodes [][]route.NodeID
+	err   error
+}
+
+// simSaying is presence on its way.
+type simSaying struct{ assert, retract []esh3ar.Recipient }
+
+func (f *fleet) open(s scene, now time.Time) {
+	f.scene, f.presence = s, map[simEntry]time.Time{}
+	for i := range max(s.nodes, 1) {
+		n := &simNode{id: route.NodeID(fmt.Sprint("n", i)), renewed: now}
+		n.begin(s.nodes > 1)
+		f.nodes = append(f.nodes, n)
+	}
+}
+
+// begin is the start of a process.
+func (n *simNode) begin(cluster bool) {
+	n.sessions = nil
+	n.board, n.looking, n.saying, n.parcels, n.paused = nil, nil, nil, nil, false
+	if cluster {
+		n.sessions = route.NewTable[*simConn]()
+		n.board = route.NewSwitchboard(n.id, route.Limits{Hints: 40, Marks: 10})
+	}
+}
+
+func (n *simNode) opened(c *simConn) {
+	if n.board != nil && n.sessions.Add(c.inbox.recipient, c) {
+		n.board.Changed(c.inbox.recipient)
+	}
+}
+
+func (n *simNode) closed(c *simConn) {
+	if n.board != nil && n.sessions.Remove(c.inbox.recipient, c) {
+		n.board.Changed(c.inbox.recipient)
+	}
+}
+
+func (n *simNode) holds(rs []esh3ar.Recipient) []bool {
+	held := make([]bool, len(rs))
+	for i, r := range rs {
+		held[i] = n.sessions.Holds(r)
+	}
+	return held
+}
+
+// mishapKinds are the steps that a calm world does without.
+var mishapKinds = [opKinds]bool{
+	opHintLost: true, opReadFails: true, opPause: true, opCrash: true,
+	opParcelLost: true, opParcelAstray: true, opPresenceWiped: true, opPresenceLies: true, opPresenceFails: true, opNodePause: true,
+}
+
+// doFleet is a step between nodes.
+func (w *world) doFleet(o op) {
+	n := w.node(o.a)
+	if n.board == nil {
+		return
+	}
+	switch o.kind {
+	case opRoute:
+		w.route(n)
+	case opSay:
+		w.say(n, o.b)
+	case opCarry:
+		w.carry(n)
+	case opParcelLost, opParcelTwice, opParcelLate, opParcelAstray:
+		w.misroute(w.fleet.nodes[o.a%uint32(len(w.fleet.nodes))], o)
+	case opPresenceWiped:
+		w.mishaps = true
+		clear(w.presence)
+	case opPresenceLies:
+		w.mishaps = true
+		w.lie(simEntry{n, w.inboxes[o.b%simRecipients].recipient})
+	case opPresenceFails:
+		w.mishaps = true
+		w.failing = int(1 + o.b%4)
+	case opNodePause:
+		w.mishaps = true
+		w.pauseNode(n)
+	case opNodeWake:
+		w.wake(w.fleet.nodes[o.a%uint32(len(w.fleet.nodes))])
+	case opMove:
+		w.move(o)
+	case opHintLies: // a hint of what never was
+		r := w.inboxes[o.b%simRecipients]
+		lie := enteredHint(r.recipient, esh3ar.Seq(len(r.messages))+5, esh3ar.MessageID{}, 1)
+		n.parcels = append(n.parcels, []route.Hint{lie})
+	default: // the others are steps of nodes
+	}
+}
+
+// node gives one that runs; there is always one.
+func (w *world) node(n uint32) *simNode {
+	var awake []*simNode
+	for _, node := range w.fleet.nodes {
+		if !node.paused {
+			awake = append(awake, node)
+		}
+	}
+	return awake[n%uint32(len(awake))]
+}
+
+// tell is what the engine of a node does with word of a recipient: its own sessions hear it, and the other nodes are
+// hinted.
+func (w *world) tell(n *simNode, from *simConn, hints ...route.Hint) {
+	for i := range hints {
+		ev, _ := eventOf(&hints[i], w.now)
+		if hints[i].Kind == route.Ended { // whatever a planted fault makes of it between nodes
+			ev = event{kind: endedEvent, ids: hints[i].IDs}
+		}
+		w.hear(n, from, hints[i].Recipient, ev)
+	}
+	if n.board != nil && len(hints) > 0 && !n.board.Tell(hints) {
+		w.mishaps = true
+	}
+}
+
+func (w *world) hear(n *simNode, from *simConn, r esh3ar.Recipient, ev event) {
+	for _, c := range w.conns {
+		if c != from && c.node == n && c.inbox.recipient == r && !c.closed {
+			c.mailbox = append(c.mailbox, ev)
+		}
+	}
+}
+
+// route is half of a node's next look-up: it begins, or it is answered.
+func (w *world) route(n *simNode) {
+	if n.looking == nil {
+		if asked := n.board.LookUp(); asked != nil {
+			n.looking = w.lookUp(asked)
+		}
+		return
+	}
+	l := n.looking
+	n.looking = nil
+	routed := n.board.Found(l.nodes, n.holds(l.asked), l.err)
+	for i := range routed.Parcels {
+		p := &routed.Parcels[i]
+		n.board.Sent(p, nil)
+		to := w.fleet.nodes[slices.IndexFunc(w.fleet.nodes, func(n *simNode) bool { return n.id == p.To })]
+		if to == n {
+			w.breaks("%s sent hints to itself", n.id)
+		}
+		to.parcels = append(to.parcels, p.Hints)
+	}
+	for i := range routed.Absent {
+		if l.err != nil {
+			w.breaks("%s is called absent, and presence had not answered", routed.Absent[i].Recipient)
+		}
+		w.settles = append(w.settles, simSettle{nil, n, settlement{changes: []esh3ar.Change{absentChange(&routed.Absent[i], w.now)}}})
+	}
+}
+
+func (w *world) lookUp(asked []esh3ar.Recipient) *simLookUp {
+	l := &simLookUp{asked: asked}
+	if w.presenceFails() {
+		l.err = errSim
+		return l
+	}
+	l.nodes = make([][]route.NodeID, len(asked))
+	for i, r := range asked {
+		for _, n := range w.fleet.nodes {
+			if _, ok := w.presence[simEntry{n, r}]; ok {
+				l.nodes[i] = append(l.nodes[i], n.id)
+			}
+		}
+	}
+	return l
+}
+
+func (w *world) presenceFails() bool {
+	if w.failing == 0 {
+		return false
+	}
+	w.failing--
+	return true
+}
+
+// say is half of what a node next says of its presence: it looks what to say, or that arrives. Of what fails nobody knows
+// whether it arrived.
+func (w *world) say(n *simNode, choice uint32) {
+	if n.saying == nil {
+		if asked := n.board.Turn(); asked != nil {
+			assert, retract := n.board.Say(n.holds(asked))
+			n.saying = &simSaying{assert, retract}
+		}
+		return
+	}
+	s := n.saying
+	n.saying = nil
+	var err error
+	if w.presenceFails() {
+		err = errSim
+	}
+	if err == nil || choice%2 == 0 {
+		w.assert(n, s.assert, w.now)
+		for _, r := range s.retract {
+			delete(w.presence, simEntry{n, r})
+		}
+	}
+	for _, r := range n.board.Said(err, err) {
+		w.hear(n, nil, r, event{kind: sweepEvent, seq: w.counter(r)})
+	}
+}
+
+func (w *world) assert(n *simNode, rs []esh3ar.Recipient, now time.Time) {
+	for _, r := range rs {
+		w.presence[simEntry{n, r}] = now.Add(route.PresenceTTL)
+	}
+}
+
+func (w *world) counter(r esh3ar.Recipient) esh3ar.Seq {
+	return esh3ar.Seq(len(w.inboxes[int(r)%simRecipients].messages))
+}
+
+// renew lets nodes assert their recipients again, and old entries end.
+func (w *world) renew() {
+	const every = route.PresenceEvery / route.Shares
+	for _, n := range w.fleet.nodes {
+		for ; n.board != nil && !n.paused && !n.renewed.Add(every).After(w.now); n.renewed = n.renewed.Add(every) {
+			if share, ok := n.board.Renew(); ok {
+				held := n.sessions.Share(share)
+				w.assert(n, held, n.renewed)
+				n.board.Renewed(len(held), nil)
+			}
+		}
+	}
+	for entry, until := range w.presence {
+		if !until.After(w.now) {
+			delete(w.presence, entry)
+			w.mishaps = w.mishaps || entry.node.sessions.Holds(entry.recipient)
+		}
+	}
+}
+
+// carry brings the oldest parcel to its node.
+func (w *world) carry(n *simNode) {
+	if len(n.parcels) == 0 {
+		return
+	}
+	hints := n.parcels[0]
+	n.parcels = n.parcels[1:]
+	rs := make([]esh3ar.Recipient, len(hints))
+	for i := range hints {
+		rs[i] = hints[i].Recipient
+	}
+	for _, h := range n.board.Receive(hints, n.holds(rs)) {
+		if ev, ok := eventOf(&h, w.now); ok {
+			w.hear(n, nil, h.Recipient, ev)
+		}
+	}
+}
+
+// misroute loses, doubles or delays a parcel to a node, or brings it to another.
+func (w *world) misroute(n *simNode, o op) {
+	if len(n.parcels) == 0 {
+		return
+	}
+	first := n.parcels[0]
+	switch o.kind {
+	case opParcelLost:
+		w.mishaps = true
+		n.parcels = n.parcels[1:]
+	case opParcelTwice:
+		n.parcels = append(n.parcels, first)
+	case opParcelLate:
+		n.parcels = append(n.parcels[1:len(n.parcels):len(n.parcels)], first)
+	default:
+		w.mishaps = true
+		n.parcels = n.parcels[1:]
+		other := w.fleet.nodes[o.b%uint32(len(w.fleet.nodes))]
+		other.parcels = append(other.parcels, first)
+	}
+}
+
+// lie turns an entry into its contrary.
+func (w *world) lie(e simEntry) {
+	if _, ok := w.presence[e]; ok {
+		delete(w.presence, e)
+		return
+	}
+	w.presence[e] = w.now.Add(route.PresenceTTL)
+}
+
+// restart begins a node anew. Its entries stay until they end or somebody follows them.
+func (w *world) restart(n *simNode) {
+	w.mishaps = w.mishaps || n.board != nil
+	n.begin(n.board != nil)
+	n.renewed = w.now
+}
+
+// pauseNode stops a node that is not the last to run.
+func (w *world) pauseNode(n *simNode) {
+	running := 0
+	for _, other := range w.fleet.nodes {
+		if !other.paused {
+			running++
+		}
+	}
+	n.paused = running > 1
+}
+
+func (w *world) wake(n *simNode) {
+	if n.paused {
+		n.paused = false
+		n.renewed = w.now // whatever was missed is not made good at once
+		w.resume(n)
+	}
+}
+
+// move takes a phone to another node. Its old connection does not know.
+func (w *world) move(o op) {
+	var there []*simConn
+	for _, c := range w.conns {
+		if !c.closed && !c.deaf {
+			there = append(there, c)
+		}
+	}
+	if len(there) == 0 {
+		return
+	}
+	c := there[o.a%uint32(len(there))]
+	c.deaf = true
+	w.note("%s is left behind", c.name())
+	device := uint32(0)
+	if c.device.ID == "1" {
+		device = 1
+	}
+	w.connect(c.inbox, o.b/2*2+device)
+}
+
+// converge lets all that is under way between nodes happen, and no time pass.
+func (w *world) converge() {
+	for range 200 {
+		for _, n := range w.fleet.nodes {
+			if n.board == nil {
+				continue
+			}
+			w.say(n, 0)
+			w.route(n)
+			for len(n.parcels) > 0 {
+				w.carry(n)
+			}
+		}
+		w.hearAll()
+		if w.broken != nil || w.converged() {
+			return
+		}
+	}
+	w.breaks("the nodes do not come to rest")
+}
+
+func (w *world) converged() bool {
+	for _, n := range w.fleet.nodes {
+		if n.board != nil && (n.looking != nil || n.saying != nil || len(n.parcels) > 0 || !n.board.Idle()) {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(w.conns, func(c *simConn) bool { return len(c.mailbox) > 0 })
+}
+
+// cut loses all that is under way between nodes.
+func (w *world) cut() {
+	for _, n := range w.fleet.nodes {
+		n.parcels = nil
+		if n.looking != nil {
+			asked := n.looking.asked
+			n.looking = nil
+			n.board.Found(nil, n.holds(asked), errSim)
+		}
+	}
+}
+
+// probe sends every recipient one more message and follows it: it must wake nobody in vain, free all windows once it
+// is acknowledged, and whatever was wrong in the presence that it followed must be put right.
+func (w *world) probe() {
+	w.failing = 0
+	w.converge()
+	for i, box := range w.inboxes {
+		m := w.newMessage(box, op{})
+		w.enter(box, m)
+		w.hint(w.node(uint32(i)), box, m, true)
+		w.converge()
+		w.acknowledgeOnce(m)
+	}
+	w.checkPresence(!w.mishaps)
+}
+
+func (w *world) acknowledgeOnce(m *simMessage) {
+	key := pushKey{m.ID, m.Life}
+	got := slices.DeleteFunc(slices.Clone(w.conns), func(c *simConn) bool { return c.by[key] == nil })
+	if len(got) == 0 {
+		return
+	}
+	w.acknowledge(got[0], []esh3ar.MessageID{m.ID}, false)
+	w.commit(false)
+	w.converge()
+	for _, c := range got[1:] {
+		if !w.mishaps && c.step.unacked(lived(key)) != nil {
+			w.breaks("%d was acknowledged on %s and still fills the window on %s", m.Seq, got[0].node.id, c.node.id)
+		}
+	}
+}
+
+// checkPresence holds presence against what is: after a hint to everybody nothing may be left that leads astray, and where
+// nothing went wrong nobody may be missing.
+func (w *world) checkPresence(whole bool) {
+	for _, n := range w.fleet.nodes {
+		for _, box := range w.inboxes {
+			_, said := w.presence[simEntry{n, box.recipient}]
+			held := n.sessions.Holds(box.recipient)
+			if said && !held {
+				w.breaks("%s was hinted for %s, does not hold it, and still says that it does", n.id, box.recipient)
+			}
+			if held && !said && whole {
+				w.breaks("%s holds %s and does not say so", n.id, box.recipient)
+			}
+		}
+	}
+}
