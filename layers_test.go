@@ -64,7 +64,7 @@ var testLayers = map[string][]string{
 	"internal/route":          {"internal/route/routetest"},
 	"internal/delivery":       {"internal/route/routetest", "internal/store/embedded"},
 	"internal/hub":            {"internal/store/embedded"},
-	"internal/httpapi":        {"internal/store/embedded"},
+	"internal/httpapi":        {"internal/spill", "internal/store/embedded"},
 }
 
 // importers says who may import a module from elsewhere, by prefix of its path; the root imports uuid only.

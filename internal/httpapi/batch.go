@@ -37,7 +37,7 @@ func appendBatchAnswer(dst []byte, answer *esh3ar.Answer) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendReceipt(dst, &answer.Receipts[i])
+		dst = appendReceipt(dst, &answer.Receipts[i], answer.Spilled)
 	}
 	return append(dst, "]}"...)
 }

@@ -38,7 +38,7 @@ func (a *API) send(x *exchange) error {
 		return err
 	}
 	receipt := &answer.Receipts[0]
-	x.buffer = appendReceipt(x.buffer[:0], receipt)
+	x.buffer = appendReceipt(x.buffer[:0], receipt, answer.Spilled)
 	s.location[0] = location(receipt.ID)
 	x.w.Header()["Location"] = s.location[:]
 	return x.answer(http.StatusAccepted, x.buffer)
@@ -89,7 +89,7 @@ func location(id esh3ar.MessageID) string {
 }
 
 // appendReceipt is written out, unlike other answers: through an interface each value would be an allocation.
-func appendReceipt(dst []byte, r *esh3ar.Receipt) []byte {
+func appendReceipt(dst []byte, r *esh3ar.Receipt, spilled bool) []byte {
 	dst, _ = r.ID.AppendText(append(dst, `{"id":"`...)) // the vocabulary's never fail
 	dst = append(append(dst, `","status":"`...), r.Status.String()...)
 	if dst = append(dst, '"'); r.Seq != 0 {
@@ -99,6 +99,9 @@ func appendReceipt(dst []byte, r *esh3ar.Receipt) []byte {
 	dst, _ = r.ID.CreatedAt().AppendText(append(dst, `","createdAt":"`...))
 	if dst = append(dst, '"'); r.CorrelationID != "" {
 		dst = wire.AppendString(append(dst, `,"correlationId":`...), r.CorrelationID)
+	}
+	if spilled {
+		return append(dst, `,"durability":"spilled"}`...)
 	}
 	return append(dst, `,"durability":"stored"}`...)
 }
