@@ -57,7 +57,7 @@ var testLayers = map[string][]string{
 	"internal/store/embedded": {"internal/store/powercut", "internal/store/storetest"},
 	"internal/store/postgres": {"internal/pgproc", "internal/store/storetest"},
 	"internal/redis":          {"internal/redisproc"},
-	"internal/cache":          {"internal/redis", "internal/redisproc"},
+	"internal/cache":          {"internal/breaker", "internal/redis", "internal/redisproc"},
 	"internal/spill":          {"internal/store/embedded", "internal/store/powercut"},
 	"internal/intake":         {"internal/spill"},
 	"internal/account":        {"internal/store/embedded"},

@@ -1,0 +1,94 @@
+package cache
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+)
+
+// envelope is how an entry lies in the second level:
+//
+//	1 byte  format
+//	8 bytes end, Unix milliseconds, big endian
+//	1 byte  1: found, 0: there is nothing under the key
+//	strings the generation of the cache, that of the key, and for each tag the tag and its generation
+//	rest    the value
+//
+// A number of strings or bytes is a uvarint. The end is there besides the level's own clock, because a level that stood
+// still may store and serve a value long after it was sent.
+type envelope struct {
+	ends  time.Time
+	found bool
+	whole string // the generation of the cache
+	key   string
+	tags  []string
+	of    []string // the generation of each tag
+	value []byte
+}
+
+// envelopeFormat is the only one so far; another one is as good as missing.
+const envelopeFormat = 1
+
+var errEnvelope = errors.New("not an envelope of this format")
+
+func (e *envelope) append(dst []byte) []byte {
+	dst = append(dst, envelopeFormat)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(e.ends.UnixMilli()))
+	if e.found {
+		dst = append(dst, 1)
+	} else {
+		dst = append(dst, 0)
+	}
+	dst = appendString(appendString(dst, e.whole), e.key)
+	dst = binary.AppendUvarint(dst, uint64(len(e.tags)))
+	for i, tag := range e.tags {
+		dst = appendString(appendString(dst, tag), e.of[i])
+	}
+	return append(dst, e.value...)
+}
+
+func appendString(dst []byte, s string) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
+}
+
+// parseEnvelope reads one. Its value is part of raw.
+func parseEnvelope(raw []byte) (e envelope, err error) {
+	if len(raw) < 10 || raw[0] != envelopeFormat || raw[9] > 1 {
+		return e, errEnvelope
+	}
+	e.ends, e.found = time.UnixMilli(int64(binary.BigEndian.Uint64(raw[1:]))), raw[9] == 1
+	rest := reader{raw: raw[10:]}
+	e.whole, e.key = rest.string(), rest.string()
+	for range rest.count() {
+		e.tags, e.of = append(e.tags, rest.string()), append(e.of, rest.string())
+	}
+	if rest.bad {
+		return e, errEnvelope
+	}
+	e.value = rest.raw
+	return e, nil
+}
+
+// reader takes pieces from raw until one is bad; all after it are empty.
+type reader struct {
+	raw []byte
+	bad bool
+}
+
+// count reads a number that cannot be more than the bytes that are left.
+func (r *reader) count() int {
+	n, size := binary.Uvarint(r.raw)
+	if size <= 0 || n > uint64(len(r.raw)-size) {
+		r.raw, r.bad = nil, true
+		return 0
+	}
+	r.raw = r.raw[size:]
+	return int(n)
+}
+
+func (r *reader) string() string {
+	n := r.count()
+	s := string(r.raw[:n])
+	r.raw = r.raw[n:]
+	return s
+}

@@ -1,0 +1,28 @@
+package cache
+
+// match tells whether name is of the pattern: * stands for any text, ? for one character, everything else for itself. It
+// goes back to the last star only, so that no pattern takes more than len(pattern) × len(name) steps.
+func match(pattern, name string) bool {
+	p, star, back := []rune(pattern), -1, 0
+	n := []rune(name)
+	i, j := 0, 0
+	for j < len(n) {
+		switch {
+		case i < len(p) && p[i] == '*':
+			star, back = i, j
+			i++
+		case i < len(p) && (p[i] == '?' || p[i] == n[j]):
+			i++
+			j++
+		case star >= 0:
+			back++
+			i, j = star+1, back
+		default:
+			return false
+		}
+	}
+	for i < len(p) && p[i] == '*' {
+		i++
+	}
+	return i == len(p)
+}
