@@ -82,7 +82,7 @@ var importers = map[string][]string{
 	"github.com/golang-jwt":                  {"internal/account"},
 	"github.com/HdrHistogram":                {"internal/bench"},
 	"github.com/failsafe-go/failsafe-go":     {"internal/breaker"},
-	"github.com/google/uuid":                 {"", "cmd/esh3ar"},
+	"github.com/google/uuid":                 {"", "cmd/esh3ar", "internal/route"},
 	"golang.org/x/sync":                      {"*"},
 	"golang.org/x/sys":                       {"signalr", "internal/bench"},
 	"go.uber.org/goleak":                     {"*"}, // tests
