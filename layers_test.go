@@ -22,6 +22,7 @@ var layers = map[string][]string{
 	"internal/planted":         {},
 	"internal/wire":            {""},
 	"internal/route":           {"", "internal/flow", "internal/planted"},
+	"internal/route/routetest": {"", "internal/route"},
 	"internal/account":         {"", "internal/flow"},
 	"internal/intake":          {"", "internal/flow", "internal/planted"},
 	"internal/delivery":        {"", "internal/flow", "internal/planted", "internal/route"},
@@ -58,7 +59,8 @@ var testLayers = map[string][]string{
 	"internal/spill":          {"internal/store/embedded", "internal/store/powercut"},
 	"internal/intake":         {"internal/spill"},
 	"internal/account":        {"internal/store/embedded"},
-	"internal/delivery":       {"internal/store/embedded"},
+	"internal/route":          {"internal/route/routetest"},
+	"internal/delivery":       {"internal/route/routetest", "internal/store/embedded"},
 	"internal/hub":            {"internal/store/embedded"},
 	"internal/httpapi":        {"internal/store/embedded"},
 }

@@ -9,17 +9,18 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// routeAll sends hints until ctx ends, and then what is left.
+// routeAll sends hints until ctx ends, and then what is left. What is under way when ctx ends is not broken off.
 func (r *Router) routeAll(ctx context.Context, engine Engine) {
+	work := context.WithoutCancel(ctx)
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case <-r.outward:
-			for ctx.Err() == nil && r.route(ctx, engine) {
+			for ctx.Err() == nil && r.route(work, engine) {
 			}
 		}
 	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.opts.Timeout)
+	last, cancel := context.WithTimeout(work, r.opts.Timeout)
 	defer cancel()
 	for last.Err() == nil && r.route(last, engine) {
 	}

@@ -9,20 +9,21 @@ import (
 
 // sayAll keeps presence until ctx ends, and then takes it back.
 func (r *Router) sayAll(ctx context.Context, engine Holder) {
+	work := context.WithoutCancel(ctx) // what is under way is not broken off
 	ticker := time.NewTicker(renewEvery)
 	defer ticker.Stop()
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case <-ticker.C:
-			r.renew(ctx, engine)
+			r.renew(work, engine)
 		case <-r.changed:
-			if r.say(ctx, engine) {
+			if r.say(work, engine) {
 				wake(r.changed) // there may be more; between batches a share may be renewed
 			}
 		}
 	}
-	r.leave(context.WithoutCancel(ctx), engine)
+	r.leave(work, engine)
 }
 
 // say says the presence of one batch of marked recipients; false: none is marked.
