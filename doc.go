@@ -28,7 +28,11 @@
 //	internal/janitor        deletes what has served its time
 //	internal/breaker        circuit breakers before what is outside the node
 //	internal/wire           JSON of the outward contract that several edges write
-//	internal/route          presence: which connections has a recipient?
+//	internal/route          which connections has a recipient, here and on other nodes? presence and hints
+//	internal/redis          presence, registry, hints, quotas and a cache level on Redis
+//	internal/cache          two levels: this process, and one that nodes share
+//	internal/spill          accepted calls on this node's own disk while the shared store is away
+//	internal/disk           what the databases on a node's disk need of it
 //	internal/account        businesses, keys, phone numbers, device tokens
 //	internal/flow           pure: backoff
 //	internal/planted        faults that a build can be given on purpose, to prove the proofs
