@@ -95,7 +95,10 @@ func TestTheDatabaseDies(t *testing.T) {
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		path := map[string]string{http.MethodGet: "/v1/messages/" + before.ID, http.MethodPost: "/v1/messages"}[method]
 		code, body := p.try(method, path, fmt.Sprintf(`{"recipientPhoneNumber":%q,"messageContent":"meanwhile"}`, alice))
-		if code != http.StatusServiceUnavailable || !strings.Contains(body, `"store_unavailable"`) {
+		unavailable := code == http.StatusServiceUnavailable && strings.Contains(body, `"store_unavailable"`)
+		// The first write after the end may find a connection that looks whole: what became of it nobody knows.
+		unknown := method == http.MethodPost && code == http.StatusBadGateway && strings.Contains(body, `"outcome_unknown"`)
+		if !unavailable && !unknown {
 			t.Errorf("%s without a database: %d %s", method, code, body)
 		}
 	}
