@@ -233,7 +233,7 @@ func TestTheStaleWalkAsksTheCluster(t *testing.T) {
 		full := &socket{}
 		full.full.Store(true)
 		c.nodes[1].connect(alice, full)
-		synctest.Wait()
+		time.Sleep(10 * time.Second) // the walks of the start are over
 		there := c.append(c.nodes[0], alice, "there")
 		c.between.Away(true, false)
 		gone := c.append(c.nodes[0], alice+1, "gone")
@@ -253,10 +253,12 @@ func TestTheStaleWalkHealsForNodesThatAreGone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := build(t, 2, delivery.Options{})
-		time.Sleep(time.Minute) // the walks of the start are over
-		m := c.append(nil, alice, "of a node that died")
-		time.Sleep(2*time.Minute + 10*time.Second)
-		c.is(m[0], esh3ar.Pending)
+		for range 3 {
+			time.Sleep(10 * time.Second) // the walks of before are over
+			m := c.append(nil, alice, "of a node that died")
+			time.Sleep(2*time.Minute + 10*time.Second)
+			c.is(m[0], esh3ar.Pending)
+		}
 	})
 }
 
@@ -268,9 +270,9 @@ func TestNothingFallsBetweenLookUpAndAssertion(t *testing.T) {
 		c.between.Slow(time.Second)
 		phone := &socket{}
 		c.nodes[1].connect(alice, phone)
-		synctest.Wait() // it has read its inbox, and nobody sees it yet
+		synctest.Wait() // it has read its inbox, and its assertion is on the way
+		c.between.Slow(0)
 		c.append(c.nodes[0], alice, "between")
-		time.Sleep(400 * time.Millisecond)
 		c.got(phone)
 		time.Sleep(2 * time.Second)
 		c.got(phone, "between/1")

@@ -198,14 +198,19 @@ func TestPresenceComesBackAfterItWasLost(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				c := routetest.New()
+				c.Slow(10 * time.Millisecond)
 				a := start(t, c, "a")
-				for r := range esh3ar.Recipient(1000) {
+				const crowd = esh3ar.Recipient(3000) // several batches
+				for r := range crowd {
 					a.open(alice+r, 1)
 				}
-				synctest.Wait()
+				time.Sleep(time.Second)
+				for r := range crowd { // long before the first round of repeats
+					says(t, c, alice+r, "a")
+				}
 				lose(c)
 				time.Sleep(route.PresenceEvery + 3*time.Second) // a call that hangs may still be under way
-				for r := range esh3ar.Recipient(1000) {
+				for r := range crowd {
 					says(t, c, alice+r, "a")
 				}
 			})
