@@ -169,8 +169,12 @@ func TestStrayHintsAreSentOnAFewTimes(t *testing.T) {
 	for hops := range uint8(5) {
 		h := hint(alice, 1)
 		h.Hops = hops
-		if here := b.Receive([]route.Hint{h}, []bool{false}); len(here) > 0 {
+		here, lost := b.Receive([]route.Hint{h}, []bool{false})
+		if len(here) > 0 {
 			t.Errorf("%v is for nobody here", names(here))
+		}
+		if lost != (hops >= 2) {
+			t.Errorf("with %d hops, lost: %t", hops, lost)
 		}
 		for _, p := range lookUp(t, b, map[esh3ar.Recipient][]route.NodeID{alice: {"a", "b"}}).Parcels {
 			on = append(on, p.Hints[0].Hops)
