@@ -24,6 +24,7 @@ type proof struct {
 // programs are what is built with the tag; the folder is where a test binary runs.
 var programs = map[string]struct{ build, folder string }{
 	"delivery": {"../internal/delivery", "../internal/delivery"},
+	"route":    {"../internal/route", "../internal/route"},
 	"store":    {"../internal/store/embedded", "../internal/store/embedded"},
 	"notify":   {"../internal/notify", "../internal/notify"},
 	"route":    {"../internal/route", "../internal/route"},
@@ -73,6 +74,15 @@ var proofs = map[planted.Fault]proof{
 	planted.HopsForgotten:        {"route", []string{"-test.run", "^TestAHintDoesNotCircle$"}, "one hint was sent"},
 	planted.LogPastRunning:       {"postgres", []string{"-test.run", "^TestALateCommitIsNotSkipped$"}, "read past a transaction that runs"},
 	planted.StreamSkips:          {"notify", []string{"-test.short"}, "FAIL"},
+	planted.HintIsTruth:          simulation("never pushed there"),
+	planted.HintBelieved:         simulation("has no end of events"),
+	planted.AbsentTrusted:        simulation("is called absent, and presence had not answered"),
+	planted.StaleEntryKept:       simulation("does not hold it, and still says that it does"),
+	planted.HopsForgotten:        {"route", []string{"-test.run", "^TestAHintDoesNotCircle$"}, "one hint was sent [0-9]+ times"},
+	planted.MarksForgotten:       simulation("holds .* and does not say so"),
+	planted.GapLeftOpen:          simulation("never pushed there"),
+	planted.RemoteEndIgnored:     simulation("and still fills the window"),
+	planted.WalkAlone:            {"delivery", []string{"-test.run", "^TestTheStaleWalkAsksTheCluster$"}, "there is pending"},
 }
 
 // TestEveryPlantedFaultIsCaught proves the proofs: each is green in a build with the tag and no fault, and red for the

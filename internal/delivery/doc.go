@@ -31,4 +31,15 @@
 // ended it), the attempt is counted in the store by compare-and-set (another device may have counted it), and it is
 // pushed once more. A phone without a sign of life costs no attempt: its connection will be found dead, and the next one
 // reads the same inbox.
+//
+// # Other nodes
+//
+// The node that holds a phone delivers to it, and no other does; so nodes need not agree on anything but the store. To a
+// session it is all the same whether a hint was born here or on another node: it may be wrong, and what it names is pushed
+// only if it is the very next number. A hint of a number that does not exist costs one read. The Engine tells the other
+// nodes through a Remote what it tells its own sessions: what was stored, and what ended. Who is connected nowhere is
+// known to the Remote alone, and only where presence answered; that answer becomes a status and decides nothing else.
+//
+// The settlements of two devices meet in the store: an attempt is counted by compare-and-set, and an end applies once. A
+// node that was paused and writes late writes what its phones did, and by the same rules.
 package delivery

@@ -30,7 +30,7 @@ type Options struct {
 	Workers    int           // that run sessions; default: 4
 	Readers    int           // that read for sessions; default: 4
 	Random     func(n int64) int64
-	OnPush     func(sincePublished time.Duration) // of a live message, after its write; must be quick
+	OnPush     func(sincePublished time.Duration) // of a live message, after its write, since this node heard of it; must be quick
 	OnBreaker  func(BreakerInfo)                  // after a device's breaker opened or closed; must be quick
 	Remote     Remote                             // the rest of the cluster; nil: this is the only node
 }

@@ -28,7 +28,6 @@ const assertedLimit = 1 << 16
 // far is what an engine has besides when other nodes are there.
 type far struct {
 	remote Remote
-	hints  []route.Hint  // of Publish, which is called from one goroutine at a time
 	wake   chan struct{} // recipients wait; full: it is known already
 	mu     struct {
 		sync.Mutex
@@ -40,15 +39,13 @@ func newFar(remote Remote) *far { return &far{remote: remote, wake: make(chan st
 
 // publishFar is Publish for the other nodes.
 func (e *Engine) publishFar(stored []*esh3ar.Message) {
-	hints := e.far.hints[:0]
+	hints := make([]route.Hint, 0, len(stored))
 	for _, m := range stored {
 		if m.Seq != 0 {
 			hints = append(hints, storedHint(m))
 		}
 	}
 	e.tellFar(hints)
-	clear(hints)
-	e.far.hints = hints
 }
 
 // tellFar sends hints to other nodes. Those that are dropped may be of absent recipients, whose messages then stay queued.
@@ -86,7 +83,7 @@ func (f *far) takeAsserted() []esh3ar.Recipient {
 // Here is the engine as a route.Router uses it.
 type Here struct{ e *Engine }
 
-// Here gives the engine's side towards the other nodes.
+// Here gives the engine's side towards the other nodes; Options.Remote must be there.
 func (e *Engine) Here() Here { return Here{e} }
 
 var _ route.Engine = Here{}

@@ -291,7 +291,8 @@ func (w *world) carry(n *simNode) {
 	for i := range hints {
 		rs[i] = hints[i].Recipient
 	}
-	for _, h := range n.board.Receive(hints, n.holds(rs)) {
+	here, _ := n.board.Receive(hints, n.holds(rs))
+	for _, h := range here {
 		if ev, ok := eventOf(&h, w.now); ok {
 			w.hear(n, nil, h.Recipient, ev)
 		}

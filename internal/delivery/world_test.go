@@ -313,7 +313,8 @@ func (w *world) end(c *simConn, byPeer bool) {
 	w.note("%s closed, by the phone: %t", c.name(), byPeer)
 	c.ending = byPeer
 	if d := w.device(c); byPeer && !c.acked && !c.pushedAt.IsZero() && w.now.Sub(c.pushedAt) <= simRules.Breaker.Within {
-		if d.failures < simRules.Breaker.Failures || c.judged { // who connected before tells nothing new
+		// Who connected before the breaker opened tells nothing new, nor does a push that was on its way when another opened it.
+		if d.failures < simRules.Breaker.Failures || c.judged && d.breaker.state(w.now) != Open {
 			d.failedAt = w.now
 		}
 		d.failures++

@@ -37,6 +37,7 @@ const (
 	MarksForgotten       Fault = "marks-forgotten"       // presence that changes while it is being said is not said again
 	GapLeftOpen          Fault = "gap-left-open"         // what was stored just before somebody was said to be here is not looked for
 	RemoteEndIgnored     Fault = "remote-end-ignored"    // acknowledgements on other nodes do not free the window
+	WalkAlone            Fault = "walk-alone"            // a node takes for absent whoever it does not hold itself
 )
 
 // All lists them.
@@ -45,7 +46,7 @@ func All() []Fault {
 		AnswerBeforeFsync, PublishBeforeCommit, ReaderPastSync, SeqReused, KeyForgotten, HalfABatch, SettleWithoutEvent,
 		EventsTurnedAround, LeaseIgnored, PurgeUnfinished, ReplayOutsideTheLane, ExpiredPushed, CursorTooFar, SweepOff,
 		RetryForgets, DeadSocketSpends, BreakerStuck, AckBeforeCommit, OrderLost, StreamSkips, LogPastRunning,
-		HintIsTruth, HintBelieved, AbsentTrusted, StaleEntryKept, HopsForgotten, MarksForgotten, GapLeftOpen, RemoteEndIgnored,
+		HintIsTruth, HintBelieved, AbsentTrusted, StaleEntryKept, HopsForgotten, MarksForgotten, GapLeftOpen, RemoteEndIgnored, WalkAlone,
 	}
 }
 

@@ -27,7 +27,7 @@ type Listener interface {
 	Heard(hints []Hint)
 	// Absent gives hints of stored messages whose recipients were connected nowhere.
 	Absent(hints []Hint)
-	// Unrouted says that hints were lost before anybody knew where their recipients are.
+	// Unrouted says that hints were lost and nobody found out where their recipients are, or that they are nowhere.
 	Unrouted()
 }
 

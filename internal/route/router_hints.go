@@ -108,8 +108,11 @@ func (r *Router) receive(hints []Hint, engine Engine) {
 		held[i] = engine.Holds(hints[i].Recipient)
 	}
 	r.mu.Lock()
-	here := r.mu.board.Receive(hints, held)
+	here, lost := r.mu.board.Receive(hints, held)
 	r.mu.Unlock()
+	if lost {
+		engine.Unrouted()
+	}
 	if len(here) > 0 {
 		engine.Heard(here)
 	}

@@ -176,30 +176,31 @@ func (b *Switchboard) Sent(p *Parcel, err error) {
 }
 
 // Receive takes hints from another node, and for each whether this node holds its recipient; it gives those that are for
-// the engine. The others are routed again, and whatever entry led them here is taken back.
-func (b *Switchboard) Receive(hints []Hint, held []bool) (here []Hint) {
+// the engine. The others are routed again, and whatever entry led them here is taken back. Where lost, some could not be.
+func (b *Switchboard) Receive(hints []Hint, held []bool) (here []Hint, lost bool) {
 	b.stats.Received += uint64(len(hints))
 	for i := range hints {
 		if held[i] {
 			here = append(here, hints[i])
 			continue
 		}
-		b.astray(hints[i])
+		lost = !b.astray(hints[i]) || lost
 	}
-	return here
+	return here, lost
 }
 
-func (b *Switchboard) astray(h Hint) {
+// astray sends a hint on; false: not any more.
+func (b *Switchboard) astray(h Hint) bool {
 	b.stats.Astray++
 	b.stale(h.Recipient)
 	if h.Hops >= maxHops {
 		b.stats.Circled++
-		return
+		return false
 	}
 	if !planted.Is(planted.HopsForgotten) {
 		h.Hops++
 	}
-	b.put(&h)
+	return b.put(&h)
 }
 
 // stale marks a recipient of whom this node may still say that it holds it.

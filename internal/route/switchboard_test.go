@@ -104,6 +104,36 @@ func TestAnAnswerThatDoesNotFitIsNone(t *testing.T) {
 	}
 }
 
+// TestAFullOutboxKeepsWhatItHas, whichever of its bounds is reached.
+func TestAFullOutboxKeepsWhatItHas(t *testing.T) {
+	t.Parallel()
+	large := hint(alice, 2)
+	large.Message = &esh3ar.Message{Content: string(make([]byte, 10_000))}
+	for _, c := range []struct {
+		name   string
+		limits route.Limits
+		tell   []route.Hint
+		want   []string
+	}{
+		{"hints", route.Limits{Hints: 2}, []route.Hint{hint(alice, 1), hint(alice, 2), hint(alice, 3)}, []string{"1/1", "1/2"}},
+		{"bytes", route.Limits{Bytes: 5000}, []route.Hint{hint(alice, 1), large, hint(alice, 3)}, []string{"1/1", "1/3"}},
+	} {
+		b := route.NewSwitchboard("a", c.limits)
+		if b.Tell(c.tell) {
+			t.Errorf("%s: all found room", c.name)
+		}
+		if got := names(lookUp(t, b, nil).Absent); !slices.Equal(got, c.want) {
+			t.Errorf("%s: kept %v, want %v", c.name, got, c.want)
+		}
+		if s := b.Stats(); s.Told != 3 || s.Dropped != 1 {
+			t.Errorf("%s: %+v", c.name, s)
+		}
+		if !b.Tell(c.tell[:1]) {
+			t.Errorf("%s: a look-up made no room", c.name)
+		}
+	}
+}
+
 func TestALookUpIsBounded(t *testing.T) {
 	t.Parallel()
 	b := route.NewSwitchboard("a", route.Limits{})
@@ -139,8 +169,12 @@ func TestStrayHintsAreSentOnAFewTimes(t *testing.T) {
 	for hops := range uint8(5) {
 		h := hint(alice, 1)
 		h.Hops = hops
-		if here := b.Receive([]route.Hint{h}, []bool{false}); len(here) > 0 {
+		here, lost := b.Receive([]route.Hint{h}, []bool{false})
+		if len(here) > 0 {
 			t.Errorf("%v is for nobody here", names(here))
+		}
+		if lost != (hops >= 2) {
+			t.Errorf("with %d hops, lost: %t", hops, lost)
 		}
 		for _, p := range lookUp(t, b, map[esh3ar.Recipient][]route.NodeID{alice: {"a", "b"}}).Parcels {
 			on = append(on, p.Hints[0].Hops)

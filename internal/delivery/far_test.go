@@ -1,0 +1,134 @@
+package delivery
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/route"
+)
+
+// TestASingleNodePaysNothing for a cluster that is not there: allocations of what was there before there were several.
+func TestASingleNodePaysNothing(t *testing.T) { //nolint:paralleltest // it counts allocations
+	e := New(nil, Options{})
+	here := &esh3ar.Message{Recipient: 5, Seq: 1}
+	gone := &esh3ar.Message{Recipient: 7, Seq: 1}
+	e.Connect(Device{Recipient: here.Recipient}, full{})
+	for _, c := range []struct {
+		name string
+		most float64
+		do   func()
+	}{
+		{"publish to a session", 1, func() { e.Publish([]*esh3ar.Message{here}) }}, // the list
+		{"publish to nobody", 2, func() { e.Publish([]*esh3ar.Message{gone}) }},    // and the change
+		{"tell nobody", 0, func() { e.tellEnded(gone.Recipient, nil, nil) }},
+		{"enter for a session", 0, func() { e.Entered(here.Recipient, 1, here.ID, 1) }},
+	} {
+		if got := testing.AllocsPerRun(1000, c.do); got > c.most {
+			t.Errorf("%s: %.1f allocations, want at most %.1f", c.name, got, c.most)
+		}
+	}
+}
+
+// full is a connection without room.
+type full struct{}
+
+func (full) Push(Batch) bool     { return false }
+func (full) LastReceived() int64 { return 0 }
+
+// TestASessionThatHearsTooMuch keeps what it may not forget, and is bounded.
+func TestASessionThatHearsTooMuch(t *testing.T) {
+	t.Parallel()
+	e := New(nil, Options{Remote: &heard{}})
+	s := e.Connect(Device{Recipient: 5}, full{})
+	for i := range 10 * maxEvents {
+		e.Here().Heard([]route.Hint{
+			{Kind: route.Ended, Recipient: 5, IDs: make([]esh3ar.MessageID, 1)},
+			{Kind: route.Lapsed, Recipient: 5},
+			{Kind: route.Stored, Recipient: 5, Seq: esh3ar.Seq(i + 1)},
+		})
+	}
+	events, missed, _ := s.take(nil)
+	if len(events) > maxEvents || missed != 10*maxEvents {
+		t.Errorf("%d events wait, missed up to %d", len(events), missed)
+	}
+}
+
+// TestWhatIsTold holds every hint that leaves an engine against what caused it.
+func TestWhatIsTold(t *testing.T) {
+	t.Parallel()
+	r := &heard{}
+	e := New(nil, Options{Remote: r})
+	m := &esh3ar.Message{ID: esh3ar.NewMessageID(), Recipient: 5, Seq: 3}
+	s := e.Connect(Device{Recipient: 5}, full{})
+	e.Connect(Device{Recipient: 5}, full{}).Close(true)
+	e.Publish([]*esh3ar.Message{{Recipient: 5}, m}) // the first is not due
+	e.Entered(5, 4, m.ID, 2)
+	e.Lapsed(5, m.ID, 2)
+	e.tellEnded(5, s, []esh3ar.MessageID{m.ID})
+	s.Close(true)
+	want := []route.Hint{
+		{Kind: route.Stored, Recipient: 5, Seq: 3, Message: m, ID: m.ID, Life: 1},
+		{Kind: route.Stored, Recipient: 5, Seq: 4, ID: m.ID, Life: 2},
+		{Kind: route.Lapsed, Recipient: 5, ID: m.ID, Life: 2},
+		{Kind: route.Ended, Recipient: 5, IDs: []esh3ar.MessageID{m.ID}},
+	}
+	same := func(a, b route.Hint) bool {
+		return slices.Equal(a.IDs, b.IDs) && a.Kind == b.Kind && a.Recipient == b.Recipient && a.Seq == b.Seq &&
+			a.Message == b.Message && a.ID == b.ID && a.Life == b.Life && a.Hops == b.Hops
+	}
+	if !slices.EqualFunc(r.hints, want, same) {
+		t.Errorf("told %+v\nwant %+v", r.hints, want)
+	}
+	if r.changed != 2 {
+		t.Errorf("presence changed %d times, want when the first session came and the last went", r.changed)
+	}
+	for _, r.drops = range []bool{false, true} {
+		e.stale.Store(false)
+		e.tellFar(want)
+		if e.stale.Load() != r.drops {
+			t.Errorf("dropped: %t, and the stale walk comes: %t", r.drops, e.stale.Load())
+		}
+	}
+}
+
+// heard is a Remote that writes down what it is told.
+type heard struct {
+	hints   []route.Hint
+	changed int
+	drops   bool
+}
+
+func (h *heard) Tell(hints []route.Hint) bool {
+	h.hints = append(h.hints, hints...)
+	return !h.drops
+}
+
+func (h *heard) Changed(esh3ar.Recipient) { h.changed++ }
+
+func (h *heard) Connected(context.Context, []esh3ar.Recipient) ([]bool, error) { return nil, nil }
+
+// TestAHintIsTakenAtItsWordOnlySoFar: its message must be what it says, and kinds of a later version are nothing.
+func TestAHintIsTakenAtItsWordOnlySoFar(t *testing.T) {
+	t.Parallel()
+	m := &esh3ar.Message{Recipient: 5, Seq: 3}
+	for _, c := range []struct {
+		name  string
+		hint  route.Hint
+		known bool
+		whole bool
+	}{
+		{"whole", route.Hint{Kind: route.Stored, Recipient: 5, Seq: 3, Message: m}, true, true},
+		{"without its message", route.Hint{Kind: route.Stored, Recipient: 5, Seq: 3}, true, false},
+		{"with another's message", route.Hint{Kind: route.Stored, Recipient: 6, Seq: 3, Message: m}, true, false},
+		{"with another number", route.Hint{Kind: route.Stored, Recipient: 5, Seq: 4, Message: m}, true, false},
+		{"of a later version", route.Hint{Kind: 9, Recipient: 5, Seq: 4, Message: m}, false, false},
+	} {
+		ev, known := eventOf(&c.hint, time.UnixMilli(1))
+		if known != c.known || (ev.message != nil) != c.whole || known && ev.seq != c.hint.Seq {
+			t.Errorf("%s: %+v, known %t", c.name, ev, known)
+		}
+	}
+}

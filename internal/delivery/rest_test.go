@@ -1,0 +1,149 @@
+package delivery
+
+import (
+	"slices"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/route"
+)
+
+// rest lets the world come to rest: the store answers, phones are well, and nothing new comes. First what is connected
+// must get what it lacks; then every inbox is emptied by a new phone.
+func (w *world) rest() {
+	w.quieten()
+	w.makeGood()
+	if len(w.fleet.nodes) > 1 {
+		w.probe()
+	}
+	// Where no hint and no read went wrong, hints alone must have brought everything; else the sweep helps.
+	w.settle(w.mishaps, func(c *simConn) {
+		for _, m := range c.inbox.messages {
+			if m != nil && !m.Status.Ends() && c.by[pushKey{m.ID, m.Life}] == nil {
+				w.breaks("%s is connected and at rest, and %d of its inbox was never pushed there", c.name(), m.Seq)
+			}
+		}
+	})
+	if len(w.fleet.nodes) > 1 {
+		w.pass(route.PresenceEvery)
+		w.checkPresence(true)
+	}
+	for _, c := range w.conns {
+		w.end(c, false)
+	}
+	w.conns = nil
+	w.pass(time.Minute) // whatever is scheduled is due
+	w.due()
+	for i, box := range w.inboxes {
+		w.connect(box, uint32(i))
+	}
+	w.settle(true, nil)
+	for _, m := range w.byID {
+		if !m.Status.Ends() || !m.received && !m.canceled && m.Status != esh3ar.Expired {
+			w.breaks("%s/%d is %s at rest, received %t: lost", m.Recipient, m.Seq, m.Status, m.received)
+		}
+	}
+}
+
+// quieten ends what disturbs: every node runs, every connection has its phone and room.
+func (w *world) quieten() {
+	for _, n := range w.fleet.nodes {
+		w.wake(n)
+	}
+	for _, c := range w.conns {
+		if c.deaf {
+			w.end(c, false)
+		}
+	}
+	w.conn(0) // forgets the closed ones
+	for _, c := range w.conns {
+		c.full = true
+		w.drain(c)
+	}
+}
+
+// makeGood lets no time pass, and yet all must arrive whose lane is not backing off. Where something went wrong, one round
+// of the sweep alone must do it, with no word between the nodes; elsewhere what is under way must, without the sweep.
+func (w *world) makeGood() {
+	w.due()
+	if w.mishaps {
+		w.cut()
+		w.sweep()
+	}
+	for range 100 {
+		w.hearAll()
+		w.acknowledgeAll()
+		w.commit(false)
+		if !w.mishaps {
+			w.converge()
+		}
+		if w.broken != nil || w.still() && (w.mishaps || w.converged()) {
+			break
+		}
+	}
+	for _, c := range w.conns {
+		for _, m := range c.inbox.messages {
+			if m != nil && !m.Status.Ends() && c.by[pushKey{m.ID, m.Life}] == nil && c.step.gate == Closed && !c.step.backingOff(m.Priority) {
+				w.breaks("%s had one round of the sweep, or needed none, and %d of its inbox was never pushed there", c.name(), m.Seq)
+			}
+		}
+	}
+}
+
+// hearAll hands all sessions what waits for them.
+func (w *world) hearAll() {
+	for _, c := range slices.Clone(w.conns) {
+		for n := 0; len(c.mailbox) > 0 && w.broken == nil; n++ {
+			w.deliver(c, 0, false)
+			if n > 10_000 {
+				w.breaks("%s has no end of events", c.name())
+			}
+		}
+	}
+}
+
+// acknowledgeAll lets all phones acknowledge what they got.
+func (w *world) acknowledgeAll() {
+	for _, c := range slices.Clone(w.conns) {
+		for _, p := range c.pushes {
+			if !p.acked && w.broken == nil {
+				p.acked = true
+				w.acknowledge(c, []esh3ar.MessageID{p.m.ID}, false)
+			}
+		}
+	}
+}
+
+// settle runs everything until nothing happens any more; check sees each connection before its phone has acknowledged
+// the last of it.
+func (w *world) settle(sweep bool, check func(*simConn)) {
+	for range 400 {
+		w.due()
+		if sweep {
+			w.sweep()
+		}
+		w.converge()
+		w.hearAll()
+		w.acknowledgeAll()
+		w.commit(false)
+		w.pass(simRules.AckTimeout)
+		if w.broken != nil || w.still() && w.converged() {
+			break
+		}
+	}
+	if check != nil {
+		for _, c := range w.conns {
+			check(c)
+		}
+	}
+}
+
+// still tells whether no session has anything to do.
+func (w *world) still() bool {
+	for _, c := range w.conns {
+		if len(c.mailbox) > 0 || c.step.reading || c.step.behind {
+			return false
+		}
+	}
+	return len(w.settles) == 0
+}
