@@ -44,7 +44,7 @@ type Drainer struct {
 	opts   DrainOptions
 	wake   chan struct{} // capacity 1: the store answers again
 	failed int           // rounds in a row that an error ended
-	seen   witness // that the store answers
+	seen   witness       // that the store answers
 }
 
 // NewDrainer makes one; Run or Drain make it work, one at a time.
