@@ -24,7 +24,6 @@ type proof struct {
 // programs are what is built with the tag; the folder is where a test binary runs.
 var programs = map[string]struct{ build, folder string }{
 	"delivery": {"../internal/delivery", "../internal/delivery"},
-	"route":    {"../internal/route", "../internal/route"},
 	"store":    {"../internal/store/embedded", "../internal/store/embedded"},
 	"notify":   {"../internal/notify", "../internal/notify"},
 	"route":    {"../internal/route", "../internal/route"},

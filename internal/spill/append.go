@@ -26,7 +26,7 @@ func (s *Spill) Append(ctx context.Context, calls []*esh3ar.Call) ([]esh3ar.Answ
 	}
 	defer s.end()
 	st := s.newStaging()
-	defer st.batch.Close()
+	defer s.release(st.batch)
 	answers := make([]esh3ar.Answer, len(calls))
 	for i, c := range calls {
 		var err error

@@ -138,8 +138,8 @@ func TestAPoisonedMessageBlocksNobody(t *testing.T) {
 	}{
 		"refused for its data":    {esh3ar.Errorf(esh3ar.Invalid, "no such character"), 1},
 		"nobody classified it":    {errors.New("what"), 1},
-		"taken for an outage":     {esh3ar.Errorf(esh3ar.StoreUnavailable, "23505"), 6},
-		"taken for a cut-off one": {esh3ar.Errorf(esh3ar.OutcomeUnknown, "reset"), 6},
+		"taken for an outage":     {esh3ar.Errorf(esh3ar.StoreUnavailable, "23505"), 11},
+		"taken for a cut-off one": {esh3ar.Errorf(esh3ar.OutcomeUnknown, "reset"), 11},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

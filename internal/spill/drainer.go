@@ -43,7 +43,7 @@ type Drainer struct {
 	store  esh3ar.Appender
 	opts   DrainOptions
 	wake   chan struct{} // capacity 1: the store answers again
-	failed int           // rounds in a row that an error ended
+	failed int           // rounds in a row that an error ended and that brought nothing
 	seen   witness       // that the store answers
 }
 
@@ -103,6 +103,9 @@ func (d *Drainer) Drain(ctx context.Context) error {
 	for {
 		r := &round{Drainer: d, ctx: ctx, held: map[esh3ar.Recipient]bool{}}
 		err := r.run()
+		if r.moved {
+			d.failed = 0
+		}
 		if err != nil {
 			d.failed++
 			d.spill.stats.failed.Add(1)

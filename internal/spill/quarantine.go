@@ -32,7 +32,7 @@ func (s *Spill) setAside(e *entry) error {
 	}
 	value := asideRow(s.now(), e.damage.Error(), row)
 	batch := s.db.NewBatch()
-	defer batch.Close()
+	defer s.release(batch)
 	err = errors.Join(
 		batch.Set(appendPosition(nil, asideKey, e.position), value, nil),
 		batch.Delete(appendPosition(nil, callKey, e.position), nil),
@@ -103,7 +103,7 @@ func (s *Spill) readmit(ctx context.Context) (int, error) {
 	}
 	defer s.end()
 	st := s.newStaging()
-	defer st.batch.Close()
+	defer s.release(st.batch)
 	var left []int // bytes of the rows in quarantine
 	var failed error
 	err := s.walk(asideKey, 0, func(p position, value []byte) bool {

@@ -82,7 +82,7 @@ func (s *Spill) remove(entries []entry) error {
 	}
 	defer s.end()
 	batch := s.db.NewBatch()
-	defer batch.Close()
+	defer s.release(batch)
 	for i := range entries {
 		if err := s.dropLocked(batch, &entries[i]); err != nil {
 			return readError(err)

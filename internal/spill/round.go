@@ -15,14 +15,18 @@ type round struct {
 	suspects []entry                   // that the store refused for no reason of theirs, as it seems
 	held     map[esh3ar.Recipient]bool // of the suspects: nobody overtakes those
 	skipped  bool                      // something behind a suspect
+	moved    bool                      // something left the spill
 }
 
 const (
-	// stubborn is after how many failed rounds an error that speaks of the store is held against the calls, too: an engine
-	// may take for its own what comes from one message, and that message must not hold up all others for ever.
-	stubborn = 5
+	// stubborn is after how many rounds in a row that brought nothing an error that speaks of the store is held against the
+	// calls, too: an engine may take for its own what comes from one message, and that must not hold up all others for ever.
+	stubborn = 10
 	// maxSuspects is how many calls are tried alone before it is the store.
 	maxSuspects = 3
+	// trials is how often a suspect must fail while others pass: a link that cuts two calls in three off would condemn one
+	// in a hundred thousand innocents.
+	trials = 8
 )
 
 func (r *round) run() error {
@@ -174,6 +178,7 @@ func (r *round) stored(entries []entry, answers []esh3ar.Answer) error {
 	}
 	r.spill.stats.drained.Add(uint64(messages))
 	r.spill.stats.duplicates.Add(uint64(duplicates))
+	r.moved = true
 	r.opts.Answered(nil)
 	return nil
 }
@@ -189,28 +194,31 @@ func speaksOf(a esh3ar.Answer, c *esh3ar.Call) bool {
 	return len(c.Messages) == 0 || a.Receipts[0].ID == c.Messages[0].ID
 }
 
-// judge decides about the suspects at the end of the round. Who is refused again, while the store takes another call before
-// and after, is refused for what it is.
+// judge decides about the suspects at the end of the round. Who is refused again and again, while the store takes another
+// call before and after, is refused for what it is.
 func (r *round) judge() error {
 	for i := range r.suspects {
-		e := &r.suspects[i]
+		if err := r.try(&r.suspects[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// try sends a suspect alone, in turn with a witness. An error means that the store does not answer now.
+func (r *round) try(e *entry) error {
+	for range trials {
 		if !r.seen.speaks() {
 			return e.damage
 		}
 		answers, err := r.append([]*esh3ar.Call{e.call})
 		if err == nil {
-			if err := r.stored([]entry{*e}, answers); err != nil {
-				return err
-			}
-			continue
+			return r.stored([]entry{*e}, answers)
 		}
+		e.damage = err
 		if _, silent := r.append([]*esh3ar.Call{r.seen.call}); silent != nil {
 			return errors.Join(err, silent)
 		}
-		e.damage = err
-		if err := r.spill.setAside(e); err != nil {
-			return err
-		}
 	}
-	return nil
+	return r.spill.setAside(e)
 }

@@ -122,6 +122,13 @@ func (s *Spill) commit(batch *pebble.Batch, mode *pebble.WriteOptions) error {
 	return esh3ar.Errorf(esh3ar.OutcomeUnknown, "write to the spill: %w", err)
 }
 
+// release gives the memory of a batch back, unless a parked goroutine may be working on it still.
+func (s *Spill) release(batch *pebble.Batch) {
+	if s.fault.Err() == nil {
+		_ = batch.Close() // only gives memory back
+	}
+}
+
 // Failed is closed when a write or an fsync has failed: the process must stop then, for what the disk holds is unknown
 // until the spill is opened anew. Fault tells why.
 func (s *Spill) Failed() <-chan struct{} { return s.fault.Failed() }
