@@ -1,0 +1,99 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/route"
+)
+
+// Hints sends hints over one channel for each node, in batches.
+type Hints struct {
+	client *Client
+	node   route.NodeID
+}
+
+var _ route.Hints = (*Hints)(nil)
+
+// Hints is this node's post office.
+func (c *Client) Hints() *Hints { return &Hints{c, c.opts.Node} }
+
+func (h *Hints) channel(node route.NodeID) string {
+	return h.client.opts.Prefix + "h:{" + string(node) + "}"
+}
+
+// Bounds of one batch. A hint that is larger alone goes alone.
+const (
+	batchHints = 512
+	batchBytes = 64 << 10 // with a queue of 256 batches: 16 MiB
+)
+
+// Send realises route.Hints.
+func (h *Hints) Send(ctx context.Context, to route.NodeID, hints []route.Hint) error {
+	if to == "" {
+		return errors.New("send hints: to no node")
+	}
+	var batches []string
+	for len(hints) > 0 {
+		n := fitting(hints)
+		batches = append(batches, string(route.AppendHints(nil, hints[:n])))
+		hints = hints[n:]
+	}
+	return h.client.publish(ctx, opHint, h.channel(to), batches)
+}
+
+// fitting is how many of the hints one batch takes.
+func fitting(hints []route.Hint) int {
+	size := 0
+	for i := range hints {
+		size += 64 + len(hints[i].IDs)*len(esh3ar.MessageID{}.UUID)
+		if m := hints[i].Message; m != nil {
+			size += m.Size()
+		}
+		if i == batchHints || i > 0 && size > batchBytes {
+			return i
+		}
+	}
+	return len(hints)
+}
+
+// Receive realises route.Hints.
+func (h *Hints) Receive(ctx context.Context, handle func([]route.Hint)) error {
+	queue := make(chan string, 256) // full: a batch is dropped; the sweep finds what it said
+	var listener sync.WaitGroup
+	defer listener.Wait()
+	listener.Go(func() {
+		h.client.subscribe(ctx, subscription{
+			part: "hints", channel: h.channel(h.node), up: func() {}, down: func() {},
+			text: func(text string) {
+				select {
+				case queue <- text:
+				default:
+					h.client.stats.batchesDropped.Add(1)
+				}
+			},
+		})
+	})
+	for {
+		select {
+		case text := <-queue:
+			h.deliver(text, handle)
+		case <-ctx.Done():
+			return fmt.Errorf("receive hints: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// deliver drops a batch that cannot be read: it is of a version that this node does not speak, and only speed is lost.
+func (h *Hints) deliver(text string, handle func([]route.Hint)) {
+	hints, err := route.DecodeHints([]byte(text))
+	if err != nil {
+		h.client.stats.batchesDropped.Add(1)
+		return
+	}
+	h.client.stats.hints.Add(uint64(len(hints)))
+	handle(hints)
+}

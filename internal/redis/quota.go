@@ -1,0 +1,90 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+)
+
+// Quotas counts what is taken by all nodes together: one bucket for each key, by the generic cell rate algorithm (GCRA).
+// A bucket is one number, the time at which it will be full again, by the clock of the server that owns it.
+type Quotas struct{ client *Client }
+
+// Quotas are the buckets that all nodes share.
+func (c *Client) Quotas() *Quotas { return &Quotas{c} }
+
+// Bounds of a bucket: what stays exact to a percent in the numbers that Redis calculates with.
+const (
+	MaxRate  = 100_000.0 // per second
+	MaxBurst = 1_000_000_000
+)
+
+// Bucket is how fast a bucket fills and how much it holds.
+type Bucket struct {
+	Rate  float64 // per second; above 0, at most MaxRate
+	Burst int     // what a full one gives at once; 1 to MaxBurst
+}
+
+// Taken is the word on one Take.
+type Taken struct {
+	Allowed    bool
+	Remaining  int           // what the bucket would still give now
+	RetryAfter time.Duration // when so much will be there; zero where allowed
+	Reset      time.Duration // when the bucket will be full
+}
+
+// Microseconds, with fractions as far as the numbers carry them. Nothing is stored of what is not allowed.
+var takeScript = newScript(`
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local interval, burst, n = 1000000 / ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local full = math.max(now, math.min(now + burst * interval, tonumber(redis.call('GET', KEYS[1]) or '0')))
+local after = full + n * interval
+local early = after - burst * interval - now
+local allowed = 0
+if early <= 0.5 then
+  allowed, early, full = 1, 0, after
+  if n > 0 then
+    redis.call('SET', KEYS[1], string.format('%.2f', full), 'PX', math.ceil((full - now) / 1000) + 1)
+  end
+end
+local remaining = math.max(0, math.floor((now - full) / interval + burst + 0.001))
+return {allowed, remaining, math.ceil(early), math.ceil(full - now)}`)
+
+// Take takes n from the bucket of a key, or nothing where there is less; n may be 0, to look. A clock of the server that
+// goes back lets nobody wait longer than a whole bucket takes to fill.
+func (q *Quotas) Take(ctx context.Context, key string, b Bucket, n int) (Taken, error) {
+	if err := b.check(n); err != nil {
+		return Taken{}, err
+	}
+	keys := []string{q.client.opts.Prefix + "q:{" + key + "}"}
+	args := []string{strconv.FormatFloat(b.Rate, 'g', -1, 64), strconv.Itoa(b.Burst), strconv.Itoa(n)}
+	results, err := takeScript.run(ctx, q.client, opTake, 1, func(int) (_, _ []string) { return keys, args })
+	if err != nil {
+		return Taken{}, err
+	}
+	word, err := results[0].AsIntSlice()
+	if err != nil || len(word) != 4 {
+		return Taken{}, fmt.Errorf("%s: %v: %w", opTake, word, err)
+	}
+	return Taken{
+		Allowed: word[0] == 1, Remaining: int(word[1]),
+		RetryAfter: time.Duration(word[2]) * time.Microsecond, Reset: time.Duration(word[3]) * time.Microsecond,
+	}, nil
+}
+
+func (b Bucket) check(n int) error {
+	switch {
+	case !(b.Rate > 0) || b.Rate > MaxRate: // not a number is neither
+		return fmt.Errorf("take from a quota: the rate %g is not above 0 and at most %g", b.Rate, MaxRate)
+	case b.Burst < 1 || b.Burst > MaxBurst:
+		return fmt.Errorf("take from a quota: the burst %d is not 1 to %d", b.Burst, MaxBurst)
+	case n < 0 || n > b.Burst:
+		return fmt.Errorf("take from a quota: %d is not 0 to the burst of %d: no full bucket gives it", n, b.Burst)
+	case float64(b.Burst)/b.Rate > math.MaxInt32:
+		return fmt.Errorf("take from a quota: a burst of %d at %g per second takes decades to fill", b.Burst, b.Rate)
+	}
+	return nil
+}

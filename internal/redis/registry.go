@@ -1,0 +1,118 @@
+package redis
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/route"
+)
+
+// Registry keeps the list of nodes in one slot: a sorted set of node → time at which its word ends, by the clock of the
+// server that owns it, and a hash of node → what it says of itself. Both end with the newest word.
+type Registry struct {
+	client *Client
+	node   route.NodeID
+	ttl    time.Duration
+}
+
+var _ route.Registry = (*Registry)(nil)
+
+// Registry is this node's place in the list, and the list.
+func (c *Client) Registry() *Registry { return &Registry{c, c.opts.Node, route.NodeTTL} }
+
+func (r *Registry) keys() []string {
+	return []string{r.client.opts.Prefix + "{nodes}:until", r.client.opts.Prefix + "{nodes}:word"}
+}
+
+var announceScript = newScript(clock + `
+for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)) do
+  redis.call('ZREM', KEYS[1], gone)
+  redis.call('HDEL', KEYS[2], gone)
+end
+redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
+for _, key in ipairs(KEYS) do
+  if redis.call('PTTL', key) < tonumber(ARGV[2]) then
+    redis.call('PEXPIRE', key, ARGV[2])
+  end
+end
+return 1`)
+
+// Announce realises route.Registry. The id is this node's, whatever n says, and SeenAt is not sent: the server's clock
+// tells it to whoever reads.
+func (r *Registry) Announce(ctx context.Context, n route.Node) error {
+	n.ID = r.node
+	word, err := json.Marshal(n)
+	if err != nil {
+		return fmt.Errorf("announce: %w", err)
+	}
+	args := []string{string(r.node), strconv.FormatInt(r.ttl.Milliseconds(), 10), string(word)}
+	_, err = announceScript.run(ctx, r.client, opAnnounce, 1, func(int) (_, _ []string) { return r.keys(), args })
+	return err
+}
+
+// Leave realises route.Registry.
+func (r *Registry) Leave(ctx context.Context) error {
+	keys := r.keys()
+	_, err := r.client.each(ctx, opLeave, len(keys), func(b rueidis.Builder, i int) rueidis.Completed {
+		if i == 0 {
+			return b.Zrem().Key(keys[0]).Member(string(r.node)).Build()
+		}
+		return b.Hdel().Key(keys[1]).Field(string(r.node)).Build()
+	})
+	return err
+}
+
+// The list is a flat one: id, when its word ends, its word, and so on.
+var nodesScript = newScript(clock + `
+local found = {}
+local list = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. string.format('%.0f', now), '+inf', 'WITHSCORES')
+for i = 1, #list, 2 do
+  local word = redis.call('HGET', KEYS[2], list[i])
+  if word then
+    table.insert(found, list[i])
+    table.insert(found, list[i + 1])
+    table.insert(found, word)
+  end
+end
+return found`)
+
+// Nodes realises route.Registry. What a node of another version says and this one cannot read is left out and counted.
+func (r *Registry) Nodes(ctx context.Context) ([]route.Node, error) {
+	results, err := nodesScript.run(ctx, r.client, opNodes, 1, func(int) (_, _ []string) { return r.keys(), nil })
+	if err != nil {
+		return nil, err
+	}
+	list, err := results[0].AsStrSlice()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", opNodes, err)
+	}
+	var nodes []route.Node
+	for entry := range slices.Chunk(list, 3) {
+		n, err := r.read(entry)
+		if err != nil {
+			r.client.stats.nodesUnreadable.Add(1)
+			continue
+		}
+		nodes = append(nodes, n)
+	}
+	slices.SortFunc(nodes, func(a, b route.Node) int { return cmp.Compare(a.ID, b.ID) })
+	return nodes, nil
+}
+
+func (r *Registry) read(entry []string) (n route.Node, err error) {
+	if err := json.Unmarshal([]byte(entry[2]), &n); err != nil {
+		return n, err
+	}
+	until, err := strconv.ParseFloat(entry[1], 64)
+	n.ID, n.SeenAt = route.NodeID(entry[0]), esh3ar.Time(until).Add(-r.ttl)
+	return n, err
+}

@@ -1,0 +1,142 @@
+package route_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"os"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/route"
+)
+
+var update = flag.Bool("update", false, "write the golden file anew; only while the form is not released")
+
+func messageID(n byte) esh3ar.MessageID { return esh3ar.MessageIDAt(1_700_000_000_000, [10]byte{9: n}) }
+
+// sample has every field of every kind.
+func sample() []route.Hint {
+	return []route.Hint{
+		{
+			Kind: route.Stored, Hops: 2, Recipient: 967771234567, Seq: 300, ID: messageID(1), Life: 3,
+			Message: &esh3ar.Message{
+				ID: messageID(1), Business: esh3ar.BusinessID{UUID: messageID(9).UUID}, From: "Saba Bank", Recipient: 967771234567, Seq: 300,
+				Priority: esh3ar.Urgent, Subject: "رمز", Content: "Your code is 4711", CorrelationID: "c-1",
+				Metadata: map[string]string{"b": "2", "a": "1", "": ""}, SendAt: 1_700_000_001_000, TTL: 90 * time.Second, ExpiresAt: 1_700_000_091_000,
+			},
+		},
+		{Kind: route.Stored, Recipient: 1, Seq: 1, Message: &esh3ar.Message{}},
+		{Kind: route.Stored, Recipient: 9999999999999999999, Seq: 1<<64 - 1, ID: messageID(2), Life: 1<<32 - 1},
+		{Kind: route.Ended, Recipient: 967771234567, IDs: []esh3ar.MessageID{messageID(3), messageID(4)}},
+		{Kind: route.Lapsed, Recipient: 967771234567, ID: messageID(5), Life: 1, Hops: 255},
+	}
+}
+
+func TestHintsGoThroughTheirForm(t *testing.T) {
+	t.Parallel()
+	for _, hints := range [][]route.Hint{nil, sample(), sample()[3:4]} {
+		got, err := route.DecodeHints(route.AppendHints(nil, hints))
+		if err != nil || !reflect.DeepEqual(got, hints) {
+			t.Errorf("got  %+v, %v\nwant %+v", got, err, hints)
+		}
+	}
+	if got := route.AppendHints([]byte("before"), nil); !bytes.HasPrefix(got, []byte("before")) {
+		t.Errorf("%q does not begin with what was there", got)
+	}
+}
+
+// TestGoldenHints holds the form against bytes that older nodes wrote.
+func TestGoldenHints(t *testing.T) {
+	t.Parallel()
+	const file = "testdata/hints.v1.hex"
+	if *update {
+		if err := os.WriteFile(file, []byte(hex.Dump(route.AppendHints(nil, sample()))), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := hex.Dump(route.AppendHints(nil, sample())); got != string(want) {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// record wraps the bytes of a hint as a batch has them.
+func record(bytes ...byte) []byte {
+	return append(binary.AppendUvarint(nil, uint64(len(bytes))), bytes...)
+}
+
+// TestALaterVersionMayAdd: fields at the end of a hint and of a message, and kinds.
+func TestALaterVersionMayAdd(t *testing.T) {
+	t.Parallel()
+	one := []byte{byte(route.Lapsed), 0, 5, 0, 1, 0, 0}
+	hint := []byte{byte(route.Stored), 0, 5, 7, 1, 2, 0}
+	message := make([]byte, 16+16+12)                  // no text at all, and priority low
+	longer := append(bytes.Clone(message), 1, 2, 3, 4) // fields that come one day
+	data := []byte{1}
+	data = append(data, record(200, 1, 2, 3)...) // a kind that comes one day
+	data = append(data, record(append(append(hint, record(longer...)...), 9, 9)...)...)
+	data = append(data, record(append(one, 42)...)...)
+	data = append(data, record(0)...) // a kind that never was
+	got, err := route.DecodeHints(data)
+	want := []route.Hint{{Kind: route.Stored, Recipient: 5, Seq: 7, Life: 1, Message: &esh3ar.Message{}}, {Kind: route.Lapsed, Recipient: 5, Life: 1}}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v, %v\nwant %+v", got, err, want)
+	}
+	data[0] = 2
+	if _, err := route.DecodeHints(data); !errors.Is(err, route.ErrHintVersion) {
+		t.Errorf("of another version: %v", err)
+	}
+}
+
+func TestDamagedHints(t *testing.T) {
+	t.Parallel()
+	whole := route.AppendHints(nil, sample())
+	complete := map[int]bool{1: true} // where a batch may end
+	for i := range sample() {
+		complete[len(route.AppendHints(nil, sample()[:i+1]))] = true
+	}
+	for n := range whole {
+		got, err := route.DecodeHints(whole[:n])
+		if (err == nil) != complete[n] {
+			t.Errorf("cut after %d bytes: %d hints, %v", n, len(got), err)
+		}
+	}
+	for name, data := range map[string][]byte{
+		"more ids than bytes":  append([]byte{1}, record(byte(route.Ended), 0, 5, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f)...),
+		"a life of 33 bits":    append([]byte{1}, record(byte(route.Lapsed), 0, 5, 0, 0xff, 0xff, 0xff, 0xff, 0x1f, 0, 0)...),
+		"a length of 65 bits":  {1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f},
+		"a priority too high":  append([]byte{1}, record(append([]byte{byte(route.Stored), 0, 5, 7, 1, 2, 0}, record(append(make([]byte, 16+16+3), append([]byte{4}, make([]byte, 8)...)...)...)...)...)...),
+		"a message cut short":  append([]byte{1}, record(append([]byte{byte(route.Stored), 0, 5, 7, 1, 2, 0}, record(1, 2, 3)...)...)...),
+		"a hint of no length":  {1, 0},
+		"a batch of no length": {},
+	} {
+		if got, err := route.DecodeHints(data); err == nil {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+// FuzzDecodeHints: no bytes do harm, and what was read has a form that says the same.
+func FuzzDecodeHints(f *testing.F) {
+	f.Add(route.AppendHints(nil, sample()))
+	f.Add([]byte{1})
+	f.Add(append([]byte{1}, record(200, 1, 2, 3)...))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		hints, err := route.DecodeHints(data)
+		if err != nil {
+			return
+		}
+		again, err := route.DecodeHints(route.AppendHints(nil, hints))
+		if err != nil || !reflect.DeepEqual(again, hints) {
+			t.Errorf("%+v became %+v, %v", hints, again, err)
+		}
+	})
+}
