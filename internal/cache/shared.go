@@ -137,9 +137,18 @@ func (s *Shared) call(ctx context.Context, operation string, call func(context.C
 
 var errLevelShort = errors.New("the level answered for another number of keys")
 
-func (s *Shared) get(ctx context.Context, keys []string) (values [][]byte, err error) {
+// get reads values, current reads generations.
+func (s *Shared) get(ctx context.Context, keys []string) ([][]byte, error) {
+	return s.read(ctx, keys, s.level.GetMany)
+}
+
+func (s *Shared) current(ctx context.Context, keys []string) ([][]byte, error) {
+	return s.read(ctx, keys, s.level.Current)
+}
+
+func (s *Shared) read(ctx context.Context, keys []string, from func(context.Context, []string) ([][]byte, error)) (values [][]byte, err error) {
 	err = s.call(ctx, "read the shared cache", func(ctx context.Context) (err error) {
-		if values, err = s.level.GetMany(ctx, keys); err == nil && len(values) != len(keys) {
+		if values, err = from(ctx, keys); err == nil && len(values) != len(keys) {
 			err = errLevelShort
 		}
 		return err
