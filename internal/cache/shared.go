@@ -209,11 +209,10 @@ func (s *Shared) hear(text string) {
 	}
 }
 
-// beat breaks silences, watches them, and pays debts.
+// beat breaks silences, watches them, and pays debts. Nodes look at random times, so that one of them breaks a silence and
+// the others hear it before they would.
 func (s *Shared) beat(ctx context.Context) {
-	ticker := time.NewTicker(s.opts.Beat / 2)
-	defer ticker.Stop()
-	for {
+	for ctx.Err() == nil {
 		quiet := s.link.quiet()
 		if quiet >= s.opts.Silence {
 			s.link.silent()
@@ -222,10 +221,6 @@ func (s *Shared) beat(ctx context.Context) {
 			_ = s.publish(ctx, notice{}) // reported; the next beat tries again
 		}
 		s.repay(ctx)
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+		pause(ctx, jittered(s.opts.Beat, 0.5))
 	}
 }
