@@ -173,6 +173,32 @@ func TestARenewalKeepsNobodyWaiting(t *testing.T) {
 	})
 }
 
+// TestARenewalThatFindsNothingEndsWhatStands, where that there is nothing is not kept.
+func TestARenewalThatFindsNothingEndsWhatStands(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource(map[int]string{1: "old"})
+		c := newCache(s, func(o *options) { o.Renew = true })
+		wants(t, c, 1, "old")
+		pass(6 * time.Second)
+		s.change(func() { delete(s.rows, 1) })
+		wants(t, c, 1, "")
+		wants(t, c, 1, "")
+	})
+}
+
+// TestWhatIsNotKeptFillsNoMemory.
+func TestWhatIsNotKeptFillsNoMemory(t *testing.T) {
+	t.Parallel()
+	c := newCache(newSource(nil), nil)
+	for i := range 100 {
+		wants(t, c, i, "")
+	}
+	if n := c.Stats().Size; n != 0 {
+		t.Errorf("%d entries", n)
+	}
+}
+
 func TestAFailedLoadLeavesWhatStands(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

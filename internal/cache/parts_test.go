@@ -108,3 +108,31 @@ func TestLatency(t *testing.T) {
 		}
 	}
 }
+
+// TestLedger: what is tried again stays open until it is paid, and counts once however often it failed.
+func TestLedger(t *testing.T) {
+	t.Parallel()
+	var l ledger
+	l.owe("a")
+	l.owe("a") // under way until the end
+	l.owe("b")
+	l.paid("b", 1)
+	l.failed("a", notice{Keys: []string{"1"}}, 1)
+	for range 3 {
+		due := l.due()
+		if len(due) != 1 || due["a"].failed != 1 || !reflect.DeepEqual(due["a"].notice.Keys, []string{"1"}) {
+			t.Fatalf("due: %+v", due)
+		}
+		if again := l.due(); len(again) != 0 {
+			t.Errorf("due while it is tried: %+v", again)
+		}
+		l.failed("a", due["a"].notice, due["a"].failed)
+	}
+	l.due()
+	if l.paid("a", 1); !l.owes("a") || l.owes("b") || l.size() != 1 {
+		t.Errorf("one is under way still: a %t, b %t, %d", l.owes("a"), l.owes("b"), l.size())
+	}
+	if l.paid("a", 1); l.owes("a") || l.size() != 0 {
+		t.Error("all is paid")
+	}
+}
