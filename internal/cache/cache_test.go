@@ -328,7 +328,7 @@ func TestSetMany(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSource(map[int]string{1: "old", 2: "old"})
-			cluster(t, 2, s, nil, func(_ *redis, nodes []*node) {
+			cluster(t, 2, s, nil, func(_ *memory, nodes []*node) {
 				c := nodes[0]
 				mark := c.Mark(t.Context())
 				entries := []cache.Entry[string]{{Value: s.rows[1], Found: true, Tags: []string{"t"}}, {Value: s.rows[2], Found: true}}

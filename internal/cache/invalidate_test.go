@@ -31,7 +31,7 @@ func TestInvalidationReachesEveryNode(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := colours()
-			cluster(t, 3, s, nil, func(r *redis, nodes []*node) {
+			cluster(t, 3, s, nil, func(r *memory, nodes []*node) {
 				for _, n := range nodes {
 					wants(t, n, 12, "old")
 					wants(t, n, 7, "old")
@@ -84,7 +84,7 @@ func TestAnInvalidationOvertakesALoad(t *testing.T) {
 	for name, invalidate := range invalidations {
 		all[name] = invalidate
 		all[name+" from elsewhere"] = func(ctx context.Context, c *node) {
-			elsewhere := newNode(c.level.redis, newSource(nil), nil)
+			elsewhere := newNode(c.level.memory, newSource(nil), nil)
 			invalidate(ctx, elsewhere)
 			synctest.Wait()
 		}
@@ -93,7 +93,7 @@ func TestAnInvalidationOvertakesALoad(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := colours()
-			cluster(t, 1, s, nil, func(r *redis, nodes []*node) {
+			cluster(t, 1, s, nil, func(r *memory, nodes []*node) {
 				c := nodes[0]
 				s.change(func() { s.takes = 10 * time.Millisecond })
 				var early sync.WaitGroup
@@ -202,7 +202,7 @@ func TestNoOrderOfStepsLetsAnOldValueIn(t *testing.T) {
 func play(t *testing.T, invalidate func(context.Context, *node), schedule []int, copies string, known, here bool) {
 	t.Helper()
 	s := colours()
-	cluster(t, 2, s, nil, func(r *redis, nodes []*node) {
+	cluster(t, 2, s, nil, func(r *memory, nodes []*node) {
 		loads, changes := nodes[0], nodes[1]
 		if here {
 			loads = changes

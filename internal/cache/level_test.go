@@ -16,8 +16,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var errAway = errors.New("no connection")
 
-// redis is a second level in memory. Each node has a level of its own to it.
-type redis struct {
+// memory is a second level in this process. Each node has a level of its own to it.
+type memory struct {
 	sync.Mutex
 	values map[string]held
 	levels []*level
@@ -28,17 +28,17 @@ type held struct {
 	ends  time.Time
 }
 
-func newRedis() *redis { return &redis{values: map[string]held{}} }
+func newMemory() *memory { return &memory{values: map[string]held{}} }
 
-func (r *redis) node() *level {
-	l := &level{redis: r, lose: make(chan struct{}, 1)}
+func (r *memory) node() *level {
+	l := &level{memory: r, lose: make(chan struct{}, 1)}
 	r.Lock()
 	defer r.Unlock()
 	r.levels = append(r.levels, l)
 	return l
 }
 
-func (r *redis) keys() (keys []string) {
+func (r *memory) keys() (keys []string) {
 	r.Lock()
 	defer r.Unlock()
 	for key := range r.values {
@@ -50,9 +50,9 @@ func (r *redis) keys() (keys []string) {
 
 // level is one node's way to it.
 type level struct {
-	redis *redis
-	lose  chan struct{} // breaks the subscription
-	mu    struct {
+	memory *memory
+	lose   chan struct{} // breaks the subscription
+	mu     struct {
 		sync.Mutex
 		away   bool            // calls fail
 		silent bool            // calls wait for their contexts, and texts are lost without a word
@@ -97,9 +97,9 @@ func (l *level) GetMany(ctx context.Context, keys []string) ([][]byte, error) {
 	l.mu.Lock()
 	copies := l.mu.copies
 	l.mu.Unlock()
-	l.redis.Lock()
-	defer l.redis.Unlock()
-	values := l.redis.getLocked(keys)
+	l.memory.Lock()
+	defer l.memory.Unlock()
+	values := l.memory.getLocked(keys)
 	for i, key := range keys {
 		if once, ok := copies[key]; ok {
 			values[i] = once.value
@@ -112,13 +112,13 @@ func (l *level) GetMany(ctx context.Context, keys []string) ([][]byte, error) {
 // missing now stay missing.
 func (l *level) keepCopies(part string, keys []string) {
 	copies := map[string]held{}
-	l.redis.Lock()
+	l.memory.Lock()
 	for _, key := range keys {
 		if strings.Contains(key, part) {
-			copies[key] = l.redis.values[key]
+			copies[key] = l.memory.values[key]
 		}
 	}
-	l.redis.Unlock()
+	l.memory.Unlock()
 	l.set(func() { l.mu.copies = copies })
 }
 
@@ -126,12 +126,12 @@ func (l *level) Current(ctx context.Context, keys []string) ([][]byte, error) {
 	if err := l.call(ctx); err != nil {
 		return nil, err
 	}
-	l.redis.Lock()
-	defer l.redis.Unlock()
-	return l.redis.getLocked(keys), nil
+	l.memory.Lock()
+	defer l.memory.Unlock()
+	return l.memory.getLocked(keys), nil
 }
 
-func (r *redis) getLocked(keys []string) [][]byte {
+func (r *memory) getLocked(keys []string) [][]byte {
 	values := make([][]byte, len(keys))
 	for i, key := range keys {
 		if h, ok := r.values[key]; ok && time.Now().Before(h.ends) {
@@ -145,10 +145,10 @@ func (l *level) SetMany(ctx context.Context, keys []string, values [][]byte, ttl
 	if err := l.call(ctx); err != nil {
 		return err
 	}
-	l.redis.Lock()
-	defer l.redis.Unlock()
+	l.memory.Lock()
+	defer l.memory.Unlock()
 	for i, key := range keys {
-		l.redis.values[key] = held{append([]byte{}, values[i]...), time.Now().Add(ttls[i])}
+		l.memory.values[key] = held{append([]byte{}, values[i]...), time.Now().Add(ttls[i])}
 	}
 	return nil
 }
@@ -157,10 +157,10 @@ func (l *level) Delete(ctx context.Context, keys []string) error {
 	if err := l.call(ctx); err != nil {
 		return err
 	}
-	l.redis.Lock()
-	defer l.redis.Unlock()
+	l.memory.Lock()
+	defer l.memory.Unlock()
 	for _, key := range keys {
-		delete(l.redis.values, key)
+		delete(l.memory.values, key)
 	}
 	return nil
 }
@@ -169,9 +169,9 @@ func (l *level) Publish(ctx context.Context, text string) error {
 	if err := l.call(ctx); err != nil {
 		return err
 	}
-	l.redis.Lock()
-	defer l.redis.Unlock()
-	for _, other := range l.redis.levels {
+	l.memory.Lock()
+	defer l.memory.Unlock()
+	for _, other := range l.memory.levels {
 		other.hear(text)
 	}
 	return nil

@@ -18,7 +18,7 @@ import (
 func TestALoadOnOneNodeServesAll(t *testing.T) {
 	t.Parallel()
 	s := colours()
-	cluster(t, 2, s, func(o *options) { o.MissTTL = time.Second }, func(_ *redis, nodes []*node) {
+	cluster(t, 2, s, func(o *options) { o.MissTTL = time.Second }, func(_ *memory, nodes []*node) {
 		for _, n := range nodes {
 			entries, err := n.GetMany(t.Context(), []int{7, 12, 99})
 			if err != nil || entries[0].Value != "old" || entries[1].Value != "old" || entries[2].Found || !slices.Equal(entries[1].Tags, s.tags[12]) {
@@ -39,7 +39,7 @@ func TestALoadOnOneNodeServesAll(t *testing.T) {
 func TestWhatIsSetIsThereForAll(t *testing.T) {
 	t.Parallel()
 	s := colours()
-	cluster(t, 2, s, nil, func(_ *redis, nodes []*node) {
+	cluster(t, 2, s, nil, func(_ *memory, nodes []*node) {
 		mark := nodes[0].Mark(t.Context())
 		nodes[0].SetMany(t.Context(), mark, []int{12}, []cache.Entry[string]{{Value: "old", Found: true, Tags: s.tags[12]}})
 		wants(t, nodes[1], 12, "old")
@@ -57,7 +57,7 @@ func TestWhatIsSetIsThereForAll(t *testing.T) {
 func TestAgeCountsThroughBothLevels(t *testing.T) {
 	t.Parallel()
 	s := newSource(map[int]string{1: "old"})
-	cluster(t, 2, s, func(o *options) { o.Second = second(12 * time.Second) }, func(_ *redis, nodes []*node) {
+	cluster(t, 2, s, func(o *options) { o.Second = second(12 * time.Second) }, func(_ *memory, nodes []*node) {
 		wants(t, nodes[0], 1, "old")
 		s.set(1, "changed by hand")
 		pass(11 * time.Second)
@@ -73,7 +73,7 @@ func TestAgeCountsThroughBothLevels(t *testing.T) {
 func TestALevelThatStoodStillServesNothingOld(t *testing.T) {
 	t.Parallel()
 	s := newSource(map[int]string{1: "old"})
-	cluster(t, 2, s, nil, func(r *redis, nodes []*node) {
+	cluster(t, 2, s, nil, func(r *memory, nodes []*node) {
 		wants(t, nodes[0], 1, "old")
 		s.set(1, "changed by hand")
 		r.Lock()
@@ -106,7 +106,7 @@ func TestWhatLiesThereIsJudged(t *testing.T) {
 					}
 					return "good", nil
 				}
-			}, func(r *redis, nodes []*node) {
+			}, func(r *memory, nodes []*node) {
 				wants(t, nodes[0], 1, "good")
 				r.Lock()
 				r.values["rows:v:1"] = held{harm(r.values["rows:v:1"].value), time.Now().Add(time.Hour)}
@@ -131,7 +131,7 @@ func TestWithoutASubscriptionNothingStandsForLong(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSource(map[int]string{1: "one", 2: "old"})
-			cluster(t, 2, s, func(o *options) { o.Second = nil; o.TTL = time.Hour }, func(_ *redis, nodes []*node) {
+			cluster(t, 2, s, func(o *options) { o.Second = nil; o.TTL = time.Hour }, func(_ *memory, nodes []*node) {
 				cut, other := nodes[0], nodes[1]
 				wants(t, cut, 1, "one")
 				break1(cut.level)
@@ -170,7 +170,7 @@ func TestBeforeItIsSubscribedANodeBelievesNothingForLong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(map[int]string{1: "old"})
-		n := newNode(newRedis(), s, func(o *options) { o.Second = nil })
+		n := newNode(newMemory(), s, func(o *options) { o.Second = nil })
 		wants(t, n, 1, "old")
 		s.set(1, "new")
 		pass(time.Second)
@@ -181,7 +181,7 @@ func TestBeforeItIsSubscribedANodeBelievesNothingForLong(t *testing.T) {
 // TestSilenceIsBrokenByOneNode and not by each of them: a text from anybody is a sign of life.
 func TestSilenceIsBrokenByOneNode(t *testing.T) {
 	t.Parallel()
-	cluster(t, 20, newSource(nil), nil, func(_ *redis, nodes []*node) {
+	cluster(t, 20, newSource(nil), nil, func(_ *memory, nodes []*node) {
 		calls := func() (n int) {
 			for _, node := range nodes {
 				n += node.level.calls()
@@ -205,7 +205,7 @@ func TestSilenceIsBrokenByOneNode(t *testing.T) {
 func TestATextOfAnotherVersionMayMeanAnything(t *testing.T) {
 	t.Parallel()
 	s := newSource(map[int]string{1: "old"})
-	cluster(t, 1, s, func(o *options) { o.Second = nil }, func(_ *redis, nodes []*node) {
+	cluster(t, 1, s, func(o *options) { o.Second = nil }, func(_ *memory, nodes []*node) {
 		for text, loads := range map[string]int{`{"cache":"other","globs":["*"]}`: 0, `{"cache":"rows","keys":["x","2"]}`: 0, `v2!`: 1} {
 			wants(t, nodes[0], 1, "old")
 			before := s.calls()
@@ -230,7 +230,7 @@ func TestNothingFailsWithoutTheLevel(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s, r := colours(), newRedis()
+				s, r := colours(), newMemory()
 				l := r.node()
 				guard := breaker.New("the shared cache", breaker.Options{})
 				shared := cache.NewShared(l, cache.SharedOptions{Breaker: guard})
@@ -267,7 +267,7 @@ func TestAnInvalidationThatCouldNotBeToldIsOwed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := colours()
-			cluster(t, 2, s, func(o *options) { o.TTL = 30 * time.Second }, func(r *redis, nodes []*node) {
+			cluster(t, 2, s, func(o *options) { o.TTL = 30 * time.Second }, func(r *memory, nodes []*node) {
 				cut, other := nodes[0], nodes[1]
 				wants(t, cut, 12, "old")
 				wants(t, other, 12, "old")
@@ -296,7 +296,7 @@ func TestAnInvalidationThatCouldNotBeToldIsOwed(t *testing.T) {
 func TestTooManyNamesAreEverything(t *testing.T) {
 	t.Parallel()
 	s := colours()
-	cluster(t, 2, s, nil, func(_ *redis, nodes []*node) {
+	cluster(t, 2, s, nil, func(_ *memory, nodes []*node) {
 		cut, other := nodes[0], nodes[1]
 		wants(t, other, 12, "old")
 		cut.level.set(func() { cut.level.mu.away = true })
@@ -321,7 +321,7 @@ func TestTooManyNamesAreEverything(t *testing.T) {
 func TestGenerationsOutliveWhatTheyMakeVoid(t *testing.T) {
 	t.Parallel()
 	s := colours()
-	cluster(t, 2, s, nil, func(r *redis, nodes []*node) {
+	cluster(t, 2, s, nil, func(r *memory, nodes []*node) {
 		wants(t, nodes[0], 12, "old")
 		nodes[0].InvalidateTags(t.Context(), "red")
 		r.Lock()
@@ -338,7 +338,7 @@ func TestKeysOfTheLevelDoNotMeet(t *testing.T) {
 	t.Parallel()
 	s := newSource(map[int]string{1: "a"})
 	s.tags[1] = []string{"1", "clock", "all", ":v:1"}
-	cluster(t, 1, s, nil, func(r *redis, nodes []*node) {
+	cluster(t, 1, s, nil, func(r *memory, nodes []*node) {
 		wants(t, nodes[0], 1, "a")
 		nodes[0].InvalidateTags(t.Context(), s.tags[1]...)
 		nodes[0].InvalidateMatching(t.Context(), "*")
@@ -352,7 +352,7 @@ func TestKeysOfTheLevelDoNotMeet(t *testing.T) {
 
 func TestMistakesOfTheProgramAreToldAtOnce(t *testing.T) {
 	t.Parallel()
-	shared := cache.NewShared(newRedis().node(), cache.SharedOptions{})
+	shared := cache.NewShared(newMemory().node(), cache.SharedOptions{})
 	newCache(newSource(nil), func(o *options) { o.Shared = shared })
 	for want, change := range map[string]func(*options){
 		"must be given":  func(o *options) { o.Load = nil },
@@ -377,7 +377,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var links []bool
-		shared := cache.NewShared(newRedis().node(), cache.SharedOptions{OnLink: func(up bool) { links = append(links, up) }})
+		shared := cache.NewShared(newMemory().node(), cache.SharedOptions{OnLink: func(up bool) { links = append(links, up) }})
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- shared.Run(ctx) }()
@@ -399,7 +399,7 @@ func TestASubscriptionThatEndsIsBegunAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		errs := map[string]int{}
-		shared := cache.NewShared(failing{newRedis().node()}, cache.SharedOptions{OnError: func(operation string, _ error) { errs[operation]++ }})
+		shared := cache.NewShared(failing{newMemory().node()}, cache.SharedOptions{OnError: func(operation string, _ error) { errs[operation]++ }})
 		ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
 		defer stop()
 		if err := shared.Run(ctx); err != nil {

@@ -93,7 +93,7 @@ type node struct {
 }
 
 // newNode makes one whose Shared does not run; change may be nil.
-func newNode(r *redis, s *source, change func(*options)) *node {
+func newNode(r *memory, s *source, change func(*options)) *node {
 	n := &node{level: r.node()}
 	n.shared = cache.NewShared(n.level, cache.SharedOptions{})
 	n.Cache = newCache(s, func(o *options) {
@@ -106,10 +106,10 @@ func newNode(r *redis, s *source, change func(*options)) *node {
 }
 
 // cluster runs nodes in a bubble of fake time until the test ends.
-func cluster(t *testing.T, count int, s *source, change func(*options), test func(r *redis, nodes []*node)) {
+func cluster(t *testing.T, count int, s *source, change func(*options), test func(r *memory, nodes []*node)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		r, nodes := newRedis(), make([]*node, count)
+		r, nodes := newMemory(), make([]*node, count)
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		defer running.Wait()
