@@ -43,7 +43,7 @@ func New[K comparable, V any](o Options[K, V]) *Cache[K, V] {
 	c.first = newFirst[K, V](o.Entries, c.counts.first)
 	c.mu.flights = map[K]*flight[K, V]{}
 	if o.Second != nil {
-		c.second = &shelf[V]{shared: o.Shared, name: o.Name, second: *o.Second, jitter: max(o.Jitter, 0), counts: &c.counts.second}
+		c.second = &shelf[V]{shared: o.Shared, name: o.Name, second: *o.Second, jitter: max(o.Jitter, 0), hits: &c.counts.second}
 	}
 	if o.Shared != nil {
 		o.Shared.join(o.Name, member{holder: c, generations: o.generations()})

@@ -11,18 +11,17 @@ import (
 //	1 byte  format
 //	8 bytes end, Unix milliseconds, big endian
 //	1 byte  1: found, 0: there is nothing under the key
-//	strings the generation of the cache, that of the key, and for each tag the tag and its generation
+//	strings the tags
+//	strings the generations it lies under: the cache's, its key's, and each tag's
 //	rest    the value
 //
-// A number of strings or bytes is a uvarint. The end is there besides the level's own clock, because a level that stood
+// Strings begin with their number, a string with its bytes', both as uvarints. The end is there besides the level's own clock, because a level that stood
 // still may store and serve a value long after it was sent.
 type envelope struct {
 	ends  time.Time
 	found bool
-	whole string // the generation of the cache
-	key   string
 	tags  []string
-	of    []string // the generation of each tag
+	of    []string // the generations; two more than tags
 	value []byte
 }
 
@@ -39,16 +38,15 @@ func (e *envelope) append(dst []byte) []byte {
 	} else {
 		dst = append(dst, 0)
 	}
-	dst = appendString(appendString(dst, e.whole), e.key)
-	dst = binary.AppendUvarint(dst, uint64(len(e.tags)))
-	for i, tag := range e.tags {
-		dst = appendString(appendString(dst, tag), e.of[i])
-	}
-	return append(dst, e.value...)
+	return append(appendStrings(appendStrings(dst, e.tags), e.of), e.value...)
 }
 
-func appendString(dst []byte, s string) []byte {
-	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
+func appendStrings(dst []byte, list []string) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(list)))
+	for _, s := range list {
+		dst = append(binary.AppendUvarint(dst, uint64(len(s))), s...)
+	}
+	return dst
 }
 
 // parseEnvelope reads one. Its value is part of raw.
@@ -58,11 +56,8 @@ func parseEnvelope(raw []byte) (e envelope, err error) {
 	}
 	e.ends, e.found = time.UnixMilli(int64(binary.BigEndian.Uint64(raw[1:]))), raw[9] == 1
 	rest := reader{raw: raw[10:]}
-	e.whole, e.key = rest.string(), rest.string()
-	for range rest.count() {
-		e.tags, e.of = append(e.tags, rest.string()), append(e.of, rest.string())
-	}
-	if rest.bad {
+	e.tags, e.of = rest.strings(), rest.strings()
+	if rest.bad || len(e.of) != len(e.tags)+2 {
 		return e, errEnvelope
 	}
 	e.value = rest.raw
@@ -86,9 +81,11 @@ func (r *reader) count() int {
 	return int(n)
 }
 
-func (r *reader) string() string {
-	n := r.count()
-	s := string(r.raw[:n])
-	r.raw = r.raw[n:]
-	return s
+func (r *reader) strings() (list []string) {
+	for range r.count() {
+		n := r.count()
+		list = append(list, string(r.raw[:n]))
+		r.raw = r.raw[n:]
+	}
+	return list
 }

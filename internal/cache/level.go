@@ -9,10 +9,12 @@ import (
 // speed and never truth: it may forget, be slow or be away at any time. Its methods may be called at the same time, end
 // with their context, and keep none of the slices they are given. Keys are any text of up to a few hundred bytes.
 type Level interface {
-	// GetMany gives the value of each key, in the order asked; nil: there is none. It sees every SetMany and Delete that
-	// returned before it was called, unless the level forgot: no copy on the way may answer in its place, for
-	// generations are read through it.
+	// GetMany gives the value of each key, in the order asked; nil: there is none. It may answer from copies on this side,
+	// and so be behind: what is read here carries generations, and counts by them.
 	GetMany(ctx context.Context, keys []string) ([][]byte, error)
+	// Current does the same and asks the level itself: it sees every SetMany and Delete that returned before it was called,
+	// unless the level forgot. Generations are read by it.
+	Current(ctx context.Context, keys []string) ([][]byte, error)
 	// SetMany stores one value per key for at most the time at the same place, which is a millisecond or more. After an
 	// error any of them may be stored, or will be.
 	SetMany(ctx context.Context, keys []string, values [][]byte, ttls []time.Duration) error

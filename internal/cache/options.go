@@ -27,21 +27,27 @@ type Second[V any] struct {
 	Decode  func([]byte) (V, error) // what it cannot read is asked for again
 }
 
-// Options make a Cache. Name, Load, Keys, Entries and TTL must be given.
+// Options make a Cache. Name, Load, Keys, Entries and TTL must be given; the zero value of another field means its default.
 type Options[K comparable, V any] struct {
-	Name    string                                                  // of the cache in the cluster: one word, the same on every node and for ever the same meaning
-	Load    func(ctx context.Context, keys []K) ([]Entry[V], error) // asks the source, and answers in the order of keys
-	Keys    KeyCodec[K]                                             //
-	Entries int                                                     // of the first level; beyond them what is least likely to be asked for again is evicted
-	TTL     time.Duration                                           // in the first level, of what was found
-	MissTTL time.Duration                                           // of what is known not to be there; zero: not kept, and not shared with who asked later
-	Jitter  float64                                                 // share by which each TTL is shortened at most, so that what came together does not end together; default 0.1, negative: none
-	Renew   bool                                                    // in the second half of its TTL the first who asks for an entry loads it anew, while the others go on with it
-	Timeout time.Duration                                           // of one load; default 5 s
-	Now     func() time.Time                                        // default time.Now
-	Shared  *Shared                                                 // nil: this node is alone
-	Second  *Second[V]                                              // nil: values stay in the first level, and Shared carries invalidations only
+	Name string // of the cache in the cluster: one word, for ever of the same meaning
+	Load Loader[K, V]
+	Keys KeyCodec[K]
+
+	Entries int           // of the first level; beyond them, what is least likely to be asked for again is evicted
+	TTL     time.Duration // in the first level, of what was found
+	MissTTL time.Duration // of what is known not to be there; default: not kept, and not shared with who asked later
+	Jitter  float64       // each TTL is shorter by up to this share, so that not all ends at once; default 0.1, negative: none
+	Renew   bool          // in the second half of a TTL the first who asks loads anew, while the others go on with the old
+	Timeout time.Duration // of one load; default 5 s
+	Now     func() time.Time
+
+	Shared *Shared    // default: this node is alone
+	Second *Second[V] // default: values stay in the first level, and Shared carries invalidations only
 }
+
+// Loader asks the source for keys, and answers in their order. An error says that it could not ask; that there is nothing
+// under a key is an answer.
+type Loader[K comparable, V any] func(ctx context.Context, keys []K) ([]Entry[V], error)
 
 // check panics for what only a mistake in the program can be.
 func (o *Options[K, V]) check() {

@@ -14,7 +14,7 @@ type shelf[V any] struct {
 	name   string
 	second Second[V]
 	jitter float64
-	counts *hits
+	hits   *hits
 }
 
 // stored is a value of the second level that counts.
@@ -26,9 +26,7 @@ type stored[V any] struct {
 // stamp is what the generations were before the source was asked. The zero stamp knows nothing: what is loaded then does
 // not go to the level.
 type stamp struct {
-	read  bool
-	clock string
-	of    map[string]string // by their keys in the level; one that is not here was not asked for
+	of map[string]string // by their keys in the level; one that is not here was not asked for
 }
 
 // The keys of the level. Names of caches have no colon, so no two of these meet.
@@ -41,72 +39,74 @@ func wholeOf(cache string) string        { return cache + ":all" } // the genera
 // newGeneration has 128 random bits: none comes twice. A missing one is a generation too, the empty one.
 func newGeneration() []byte { return []byte(rand.Text()) }
 
-// look asks for entries; nil: the level has none that counts. found is nil where it cannot be asked.
+// look asks for entries; nil: the level has none that counts. found is nil where it cannot be asked. Values come first, so
+// that the generations of their tags are known to be needed, and that all generations are at least as new as the values.
 func (s *shelf[V]) look(ctx context.Context, names []string, now time.Time) (found []*stored[V], before stamp) {
 	if s.shared.owes(s.name) {
 		return nil, stamp{}
 	}
-	keys := []string{clockOf(s.name), wholeOf(s.name)}
-	for _, name := range names {
-		keys = append(keys, keyOf(s.name, name))
-	}
-	generations := len(keys)
-	for _, name := range names {
-		keys = append(keys, valueKey(s.name, name))
-	}
-	raw, err := s.shared.get(ctx, keys)
+	found, envelopes, err := s.values(ctx, names, now)
 	if err != nil {
 		return nil, stamp{}
 	}
-	before = stamp{read: true, clock: string(raw[0]), of: map[string]string{}}
-	for i, key := range keys[1:generations] {
-		before.of[key] = string(raw[1+i])
+	needed := map[string]bool{clockOf(s.name): true, wholeOf(s.name): true}
+	for i, name := range names {
+		for _, key := range s.above(name, envelopes[i].tags) {
+			needed[key] = true
+		}
 	}
-	found = s.judge(ctx, names, raw[generations:], before, now)
-	s.count(found)
+	if before.of = s.generations(ctx, needed); before.of == nil {
+		return nil, stamp{}
+	}
+	for i, name := range names {
+		if found[i] == nil || !s.counts(name, &envelopes[i], before.of) {
+			found[i] = nil
+			s.hits.misses.Add(1)
+			continue
+		}
+		s.hits.hits.Add(1)
+	}
 	return found, before
 }
 
-func (s *shelf[V]) count(found []*stored[V]) {
-	for _, hit := range found {
-		if hit != nil {
-			s.counts.hits.Add(1)
-		} else {
-			s.counts.misses.Add(1)
-		}
+// values reads those that have not ended.
+func (s *shelf[V]) values(ctx context.Context, names []string, now time.Time) ([]*stored[V], []envelope, error) {
+	found, envelopes := make([]*stored[V], len(names)), make([]envelope, len(names))
+	if len(names) == 0 {
+		return found, envelopes, nil
 	}
-}
-
-// judge tells which values count: those under the generations that are in force.
-func (s *shelf[V]) judge(ctx context.Context, names []string, raw [][]byte, current stamp, now time.Time) []*stored[V] {
-	found, envelopes := make([]*stored[V], len(raw)), make([]envelope, len(raw))
-	tags := map[string]bool{}
+	keys := make([]string, len(names))
+	for i, name := range names {
+		keys[i] = valueKey(s.name, name)
+	}
+	raw, err := s.shared.get(ctx, keys)
+	if err != nil {
+		return nil, nil, err
+	}
 	for i := range raw {
 		e, err := parseEnvelope(raw[i])
-		if err != nil || !now.Before(e.ends) || e.whole != current.of[wholeOf(s.name)] || e.key != current.of[keyOf(s.name, names[i])] {
+		if err != nil || !now.Before(e.ends) {
 			continue
 		}
 		value := stored[V]{Entry: Entry[V]{Found: e.found, Tags: e.tags}, ends: e.ends}
 		if e.found {
 			value.Value, err = s.second.Decode(e.value)
 		}
-		if err != nil {
-			continue
-		}
-		found[i], envelopes[i] = &value, e
-		for _, tag := range e.tags {
-			tags[tagOf(s.name, tag)] = true
+		if err == nil {
+			found[i], envelopes[i] = &value, e
 		}
 	}
-	generations := s.generations(ctx, tags)
-	for i := range found {
-		for j, tag := range envelopes[i].tags {
-			if now, known := generations[tagOf(s.name, tag)]; !known || now != envelopes[i].of[j] {
-				found[i] = nil
-			}
+	return found, envelopes, nil
+}
+
+// counts tells whether a value lies under the generations that are in force.
+func (s *shelf[V]) counts(name string, e *envelope, of map[string]string) bool {
+	for i, key := range s.above(name, e.tags) {
+		if of[key] != e.of[i] {
+			return false
 		}
 	}
-	return found
+	return true
 }
 
 // generations reads some; nil, if it cannot.
@@ -115,7 +115,7 @@ func (s *shelf[V]) generations(ctx context.Context, keys map[string]bool) map[st
 		return nil
 	}
 	list := slices.Collect(maps.Keys(keys))
-	raw, err := s.shared.get(ctx, list)
+	raw, err := s.shared.current(ctx, list)
 	if err != nil {
 		return nil
 	}
@@ -128,7 +128,7 @@ func (s *shelf[V]) generations(ctx context.Context, keys map[string]bool) map[st
 
 // keep stores what was loaded after asked, under the generations of before.
 func (s *shelf[V]) keep(ctx context.Context, before stamp, names []string, entries []Entry[V], asked, now time.Time) {
-	if !before.read || s.shared.owes(s.name) {
+	if before.of == nil || s.shared.owes(s.name) {
 		return
 	}
 	of := s.complete(ctx, before, names, entries)
@@ -171,14 +171,14 @@ func (s *shelf[V]) complete(ctx context.Context, before stamp, names []string, e
 		return before.of
 	}
 	clock, known := s.generations(ctx, map[string]bool{clockOf(s.name): true})[clockOf(s.name)]
-	if !known || clock != before.clock {
+	if !known || clock != before.of[clockOf(s.name)] {
 		return before.of
 	}
 	maps.Copy(later, before.of)
 	return later
 }
 
-// above names the generations that an entry is under.
+// above names the generations that an entry is under: the cache's, its key's, and then its tags' in their order.
 func (s *shelf[V]) above(name string, tags []string) []string {
 	keys := []string{wholeOf(s.name), keyOf(s.name, name)}
 	for _, tag := range tags {
@@ -189,15 +189,14 @@ func (s *shelf[V]) above(name string, tags []string) []string {
 
 // seal puts an entry under its generations; false: not all of them are known.
 func (s *shelf[V]) seal(name string, entry Entry[V], of map[string]string) (e envelope, known bool) {
-	var generations []string
+	e = envelope{found: entry.Found, tags: entry.Tags}
 	for _, key := range s.above(name, entry.Tags) {
 		generation, known := of[key]
 		if !known {
 			return e, false
 		}
-		generations = append(generations, generation)
+		e.of = append(e.of, generation)
 	}
-	e = envelope{found: entry.Found, whole: generations[0], key: generations[1], tags: entry.Tags, of: generations[2:]}
 	if entry.Found {
 		e.value = s.second.Encode(nil, entry.Value)
 	}

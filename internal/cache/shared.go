@@ -137,9 +137,18 @@ func (s *Shared) call(ctx context.Context, operation string, call func(context.C
 
 var errLevelShort = errors.New("the level answered for another number of keys")
 
-func (s *Shared) get(ctx context.Context, keys []string) (values [][]byte, err error) {
+// get reads values, current reads generations.
+func (s *Shared) get(ctx context.Context, keys []string) ([][]byte, error) {
+	return s.read(ctx, keys, s.level.GetMany)
+}
+
+func (s *Shared) current(ctx context.Context, keys []string) ([][]byte, error) {
+	return s.read(ctx, keys, s.level.Current)
+}
+
+func (s *Shared) read(ctx context.Context, keys []string, from func(context.Context, []string) ([][]byte, error)) (values [][]byte, err error) {
 	err = s.call(ctx, "read the shared cache", func(ctx context.Context) (err error) {
-		if values, err = s.level.GetMany(ctx, keys); err == nil && len(values) != len(keys) {
+		if values, err = from(ctx, keys); err == nil && len(values) != len(keys) {
 			err = errLevelShort
 		}
 		return err
@@ -200,11 +209,10 @@ func (s *Shared) hear(text string) {
 	}
 }
 
-// beat breaks silences, watches them, and pays debts.
+// beat breaks silences, watches them, and pays debts. Nodes look at random times, so that one of them breaks a silence and
+// the others hear it before they would.
 func (s *Shared) beat(ctx context.Context) {
-	ticker := time.NewTicker(s.opts.Beat / 2)
-	defer ticker.Stop()
-	for {
+	for ctx.Err() == nil {
 		quiet := s.link.quiet()
 		if quiet >= s.opts.Silence {
 			s.link.silent()
@@ -213,10 +221,6 @@ func (s *Shared) beat(ctx context.Context) {
 			_ = s.publish(ctx, notice{}) // reported; the next beat tries again
 		}
 		s.repay(ctx)
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+		pause(ctx, jittered(s.opts.Beat, 0.5))
 	}
 }

@@ -106,6 +106,23 @@ func onBoth(t *testing.T, test func(ctx context.Context, t *testing.T, top *topo
 	}
 }
 
+// onOwn runs a test against both topologies, with servers that it may harm.
+func onOwn(t *testing.T, test func(ctx context.Context, t *testing.T, top *topology), flags ...string) {
+	t.Parallel()
+	for name := range shared {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx := patience(t)
+			top, err := start(ctx, name, t.TempDir(), flags...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = top.kill() }) // some may be dead already
+			test(ctx, t, top)
+		})
+	}
+}
+
 // patience bounds a hang; nothing here takes that long.
 func patience(t *testing.T) context.Context {
 	t.Helper()
@@ -191,4 +208,26 @@ func (top *topology) wantExpiry(ctx context.Context, t *testing.T, atMost time.D
 			t.Errorf("key %s ends in %d ms", key, ms)
 		}
 	}
+}
+
+// restart brings servers back, and a cluster together.
+func (top *topology) restart(ctx context.Context, t *testing.T, servers ...*redisproc.Server) {
+	t.Helper()
+	for _, s := range servers {
+		if err := s.Restart(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if top.name == "single" {
+		return
+	}
+	await(ctx, t, "the cluster is whole", func() bool {
+		for _, s := range top.masters {
+			info, err := s.Do(ctx, "CLUSTER", "INFO")
+			if err != nil || !strings.Contains(info.(string), "cluster_state:ok") {
+				return false
+			}
+		}
+		return true
+	})
 }

@@ -122,5 +122,5 @@ func unknownCommand(err error) bool {
 		return false
 	}
 	answer, ok := rueidis.IsRedisErr(err)
-	return ok && strings.HasPrefix(strings.ToLower(answer.Error()), "err unknown command")
+	return ok && strings.HasPrefix(answer.Error(), "unknown command") // the library cuts the ERR off
 }

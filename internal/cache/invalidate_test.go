@@ -1,0 +1,228 @@
+package cache_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// invalidations are the three kinds, each of which concerns key 12 and not key 7.
+var invalidations = map[string]func(ctx context.Context, c *node){
+	"key":     func(ctx context.Context, c *node) { c.Invalidate(ctx, 12) },
+	"tag":     func(ctx context.Context, c *node) { c.InvalidateTags(ctx, "red") },
+	"pattern": func(ctx context.Context, c *node) { c.InvalidateMatching(ctx, "1*") },
+}
+
+func colours() *source {
+	s := newSource(map[int]string{12: "old", 7: "old"})
+	s.tags[12], s.tags[7] = []string{"big", "red"}, []string{"blue"}
+	return s
+}
+
+// TestInvalidationReachesEveryNode: what was told to one is known to all, on both levels, and nothing else goes from the
+// first levels.
+func TestInvalidationReachesEveryNode(t *testing.T) {
+	t.Parallel()
+	for name, invalidate := range invalidations {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := colours()
+			cluster(t, 3, s, nil, func(r *memory, nodes []*node) {
+				for _, n := range nodes {
+					wants(t, n, 12, "old")
+					wants(t, n, 7, "old")
+				}
+				if s.calls() != 2 {
+					t.Errorf("three nodes loaded %d times: %v", s.calls(), s.asked)
+				}
+				s.set(12, "new")
+				s.set(7, "unheard of")
+				invalidate(t.Context(), nodes[0])
+				synctest.Wait()
+				for _, n := range nodes {
+					wants(t, n, 12, "new")
+					wants(t, n, 7, "old")
+				}
+				if s.calls() != 3 {
+					t.Errorf("then %d times: %v", s.calls(), s.asked)
+				}
+				wants(t, newNode(r, s, nil), 12, "new")
+			})
+		})
+	}
+}
+
+// TestANodeAloneInvalidates without a second level.
+func TestANodeAloneInvalidates(t *testing.T) {
+	t.Parallel()
+	for name, invalidate := range invalidations {
+		s := colours()
+		c := &node{Cache: newCache(s, nil)}
+		wants(t, c, 12, "old")
+		wants(t, c, 7, "old")
+		s.set(12, "new")
+		s.set(7, "unheard of")
+		invalidate(t.Context(), c)
+		if t.Run(name, func(t *testing.T) {
+			wants(t, c, 12, "new")
+			wants(t, c, 7, "old")
+		}); c.Stats().Invalidations != 1 {
+			t.Errorf("%+v", c.Stats())
+		}
+	}
+}
+
+// TestAnInvalidationOvertakesALoad: what was asked for before it is not kept after it, and who comes after it does not
+// take the word of who asked before.
+func TestAnInvalidationOvertakesALoad(t *testing.T) {
+	t.Parallel()
+	all := map[string]func(ctx context.Context, c *node){"loss": func(_ context.Context, c *node) { c.level.lose <- struct{}{}; synctest.Wait() }}
+	for name, invalidate := range invalidations {
+		all[name] = invalidate
+		all[name+" from elsewhere"] = func(ctx context.Context, c *node) {
+			elsewhere := newNode(c.level.memory, newSource(nil), nil)
+			invalidate(ctx, elsewhere)
+			synctest.Wait()
+		}
+	}
+	for name, invalidate := range all {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := colours()
+			cluster(t, 1, s, nil, func(r *memory, nodes []*node) {
+				c := nodes[0]
+				s.change(func() { s.takes = 10 * time.Millisecond })
+				var early sync.WaitGroup
+				early.Go(func() { wants(t, c, 12, "old") })
+				pass(5 * time.Millisecond)
+				s.set(12, "new")
+				invalidate(t.Context(), c)
+				wants(t, c, 12, "new") // while the load is under way
+				early.Wait()
+				wants(t, c, 12, "new") // and when it has come back
+				wants(t, newNode(r, s, nil), 12, "new")
+			})
+		})
+	}
+}
+
+// player is one of several functions that run side by side, one step at a time. A step is what its context goes through.
+type player struct {
+	turn chan struct{}
+	at   chan struct{} // it waits for its turn, or is over
+	over bool
+}
+
+type playerKey struct{}
+
+// step waits for the turn of the player whose context it is; others go on.
+func step(ctx context.Context) {
+	if p, plays := ctx.Value(playerKey{}).(*player); plays {
+		p.at <- struct{}{}
+		<-p.turn
+	}
+}
+
+// playAll runs functions by a schedule of whose turn it is. Who is over is passed over, and when the schedule is at its
+// end all go on in turn.
+func playAll(schedule []int, functions ...func(ctx context.Context)) {
+	players := make([]*player, len(functions))
+	for i, f := range functions {
+		p := &player{turn: make(chan struct{}), at: make(chan struct{})}
+		players[i] = p
+		go func() {
+			ctx := context.WithValue(context.Background(), playerKey{}, p)
+			step(ctx)
+			f(ctx)
+			p.over = true
+			p.at <- struct{}{}
+		}()
+		<-p.at
+	}
+	for _, who := range append(schedule, slices.Repeat([]int{0, 1}, 50)...) {
+		if p := players[who]; !p.over {
+			p.turn <- struct{}{}
+			<-p.at
+		}
+	}
+}
+
+// schedules are all orders of a times 0 and b times 1.
+func schedules(a, b int) (all [][]int) {
+	if a == 0 && b == 0 {
+		return [][]int{nil}
+	}
+	if a > 0 {
+		for _, rest := range schedules(a-1, b) {
+			all = append(all, append([]int{0}, rest...))
+		}
+	}
+	if b > 0 {
+		for _, rest := range schedules(a, b-1) {
+			all = append(all, append([]int{1}, rest...))
+		}
+	}
+	return all
+}
+
+// TestNoOrderOfStepsLetsAnOldValueIn plays a load against a change of the row with its invalidation, in every order of
+// their steps, which are the calls of the source and of the level. Whatever the order, when both are done nobody has the old
+// value, be it a node that comes new and believes the second level. Copies that a node keeps may make GetMany old.
+func TestNoOrderOfStepsLetsAnOldValueIn(t *testing.T) {
+	t.Parallel()
+	every, sample := schedules(6, 7), 5
+	if testing.Short() {
+		sample = 23
+	}
+	for name, invalidate := range invalidations {
+		for _, copies := range []string{"", ":v:", ":clock", ":"} {
+			for bits := range 4 {
+				known, here := bits&1 != 0, bits&2 != 0
+				t.Run(fmt.Sprintf("%s, copies of %q, known before: %t, on one node: %t", name, copies, known, here), func(t *testing.T) {
+					t.Parallel()
+					for i, schedule := range every {
+						if i%sample != bits { // all of them take half a minute
+							continue
+						}
+						play(t, invalidate, schedule, copies, known, here)
+						if t.Failed() {
+							t.Fatalf("in the order %v", schedule)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+func play(t *testing.T, invalidate func(context.Context, *node), schedule []int, copies string, known, here bool) {
+	t.Helper()
+	s := colours()
+	cluster(t, 2, s, nil, func(r *memory, nodes []*node) {
+		loads, changes := nodes[0], nodes[1]
+		if here {
+			loads = changes
+		}
+		if known {
+			wants(t, newNode(r, s, nil), 12, "old")
+		}
+		if copies != "" {
+			loads.level.keepCopies(copies, []string{"rows:v:12", "rows:k:12", "rows:t:red", "rows:t:big", "rows:all", "rows:clock"})
+		}
+		playAll(schedule,
+			func(ctx context.Context) { _, _, _ = loads.Get(ctx, 12) },
+			func(ctx context.Context) {
+				step(ctx)
+				s.set(12, "new")
+				invalidate(ctx, changes)
+			})
+		synctest.Wait()
+		wants(t, loads, 12, "new")
+		wants(t, changes, 12, "new")
+		wants(t, newNode(r, s, nil), 12, "new")
+	})
+}

@@ -1,0 +1,138 @@
+package cache
+
+import (
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestMatch(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		pattern, name string
+		want          bool
+	}{
+		{"", "", true},
+		{"", "a", false},
+		{"*", "", true},
+		{"*", "a/b:c", true},
+		{"a*", "abc", true},
+		{"a*", "ba", false},
+		{"*c", "abc", true},
+		{"*c", "abcd", false},
+		{"a*c", "ac", true},
+		{"a*b*c", "a1b2c", true},
+		{"a*b*c", "a1c2b", false},
+		{"?", "ü", true},
+		{"?", "", false},
+		{"a?c", "abc", true},
+		{"a?c", "ac", false},
+		{"**", "x", true},
+		{"*a*", "bbb", false},
+		{"*ab", "aab", true},
+		{"[a]", "a", false},
+		{"[a]", "[a]", true},
+		{`\*`, `\x`, true},
+		{"*aab", "aaaaab", true},
+	} {
+		if got := match(test.pattern, test.name); got != test.want {
+			t.Errorf("match(%q, %q) is %t", test.pattern, test.name, got)
+		}
+	}
+}
+
+// FuzzMatch holds patterns against regular expressions.
+func FuzzMatch(f *testing.F) {
+	f.Add("a*b?c", "axxbyc")
+	f.Add("*a*a*", "banana")
+	f.Fuzz(func(t *testing.T, pattern, name string) {
+		if len(pattern) > 100 || len(name) > 1000 || pattern != strings.ToValidUTF8(pattern, "") || name != strings.ToValidUTF8(name, "") {
+			return
+		}
+		quoted := strings.NewReplacer(`\*`, `.*`, `\?`, `.`).Replace(regexp.QuoteMeta(pattern))
+		if want := regexp.MustCompile(`(?s)\A` + quoted + `\z`).MatchString(name); match(pattern, name) != want {
+			t.Errorf("match(%q, %q) is not %t", pattern, name, want)
+		}
+	})
+}
+
+func TestEnvelope(t *testing.T) {
+	t.Parallel()
+	for name, e := range map[string]envelope{
+		"full":     {ends: time.UnixMilli(1_800_000_000_123), found: true, tags: []string{"a", ""}, of: []string{"w", "k", "", strings.Repeat("g", 300)}, value: []byte("v")},
+		"no tags":  {ends: time.UnixMilli(1), found: true, of: []string{"", ""}, value: []byte{}},
+		"no value": {ends: time.UnixMilli(1), of: []string{"", ""}, value: []byte{}},
+	} {
+		raw := e.append(nil)
+		got, err := parseEnvelope(raw)
+		if err != nil || !reflect.DeepEqual(got, e) {
+			t.Errorf("%s: %+v, %v; want %+v", name, got, err, e)
+		}
+		for cut := range len(raw) - len(e.value) {
+			if _, err := parseEnvelope(raw[:cut]); err == nil {
+				t.Errorf("%s: read from %d of %d bytes", name, cut, len(raw))
+			}
+		}
+	}
+}
+
+// FuzzEnvelope: whatever can be read is written the same way, and nothing makes it panic or take more memory than it came
+// with.
+func FuzzEnvelope(f *testing.F) {
+	f.Add((&envelope{ends: time.UnixMilli(5), found: true, tags: []string{"a"}, of: []string{"w", "k", "g"}, value: []byte("v")}).append(nil))
+	f.Add([]byte{1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 255, 255, 255, 255, 255, 255, 255, 255, 127})
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		e, err := parseEnvelope(raw)
+		if err != nil {
+			return
+		}
+		again, err := parseEnvelope(e.append(nil))
+		if err != nil || !reflect.DeepEqual(again, e) {
+			t.Errorf("%+v became %+v, %v", e, again, err)
+		}
+	})
+}
+
+func TestLatency(t *testing.T) {
+	t.Parallel()
+	for d, want := range map[time.Duration]int{
+		-1: 0, 0: 0, time.Microsecond: 0, time.Microsecond + 1: 1, 2 * time.Microsecond: 1, 3 * time.Microsecond: 2,
+		time.Millisecond: 10, time.Second: 20, time.Hour: Latencies - 1,
+	} {
+		var l latency
+		l.add(d)
+		if got := l.read(); got.Buckets[want] != 1 || got.Count() != 1 || got.Sum != max(d, 0) {
+			t.Errorf("%s: %v", d, got)
+		}
+	}
+}
+
+// TestLedger: what is tried again stays open until it is paid, and counts once however often it failed.
+func TestLedger(t *testing.T) {
+	t.Parallel()
+	var l ledger
+	l.owe("a")
+	l.owe("a") // under way until the end
+	l.owe("b")
+	l.paid("b", 1)
+	l.failed("a", notice{Keys: []string{"1"}}, 1)
+	for range 3 {
+		due := l.due()
+		if len(due) != 1 || due["a"].failed != 1 || !reflect.DeepEqual(due["a"].notice.Keys, []string{"1"}) {
+			t.Fatalf("due: %+v", due)
+		}
+		if again := l.due(); len(again) != 0 {
+			t.Errorf("due while it is tried: %+v", again)
+		}
+		l.failed("a", due["a"].notice, due["a"].failed)
+	}
+	l.due()
+	if l.paid("a", 1); !l.owes("a") || l.owes("b") || l.size() != 1 {
+		t.Errorf("one is under way still: a %t, b %t, %d", l.owes("a"), l.owes("b"), l.size())
+	}
+	if l.paid("a", 1); l.owes("a") || l.size() != 0 {
+		t.Error("all is paid")
+	}
+}

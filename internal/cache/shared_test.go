@@ -1,0 +1,458 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/breaker"
+	"github.com/esh3artech/esh3ar/internal/cache"
+)
+
+// TestALoadOnOneNodeServesAll through the second level, also what is not there, and with one look for a batch.
+func TestALoadOnOneNodeServesAll(t *testing.T) {
+	t.Parallel()
+	s := colours()
+	cluster(t, 2, s, func(o *options) { o.MissTTL = time.Second }, func(_ *memory, nodes []*node) {
+		for _, n := range nodes {
+			entries, err := n.GetMany(t.Context(), []int{7, 12, 99})
+			if err != nil || entries[0].Value != "old" || entries[1].Value != "old" || entries[2].Found || !slices.Equal(entries[1].Tags, s.tags[12]) {
+				t.Errorf("%v, %v", entries, err)
+			}
+		}
+		if s.calls() != 1 {
+			t.Errorf("loaded %d times", s.calls())
+		}
+		one, other := nodes[0].Stats(), nodes[1].Stats()
+		if one.SecondMisses != 3 || one.SecondHits != 0 || other.SecondHits != 3 || other.SecondMisses != 0 || other.Loads != 0 {
+			t.Errorf("%+v\n%+v", one, other)
+		}
+	})
+}
+
+// TestWhatIsSetIsThereForAll: SetMany feeds the second level too.
+func TestWhatIsSetIsThereForAll(t *testing.T) {
+	t.Parallel()
+	s := colours()
+	cluster(t, 2, s, nil, func(_ *memory, nodes []*node) {
+		mark := nodes[0].Mark(t.Context())
+		nodes[0].SetMany(t.Context(), mark, []int{12}, []cache.Entry[string]{{Value: "old", Found: true, Tags: s.tags[12]}})
+		wants(t, nodes[1], 12, "old")
+		if s.calls() != 0 {
+			t.Errorf("loaded %d times", s.calls())
+		}
+		s.set(12, "new")
+		nodes[1].InvalidateTags(t.Context(), "red")
+		synctest.Wait()
+		wants(t, nodes[0], 12, "new")
+	})
+}
+
+// TestAgeCountsThroughBothLevels: a copy of a copy is not younger for it.
+func TestAgeCountsThroughBothLevels(t *testing.T) {
+	t.Parallel()
+	s := newSource(map[int]string{1: "old"})
+	cluster(t, 2, s, func(o *options) { o.Second = second(12 * time.Second) }, func(_ *memory, nodes []*node) {
+		wants(t, nodes[0], 1, "old")
+		s.set(1, "changed by hand")
+		pass(11 * time.Second)
+		wants(t, nodes[1], 1, "old")
+		pass(999 * time.Millisecond)
+		wants(t, nodes[1], 1, "old")
+		pass(time.Millisecond)
+		wants(t, nodes[1], 1, "changed by hand")
+	})
+}
+
+// TestALevelThatStoodStillServesNothingOld: its own clock is not to be trusted with the end of a value.
+func TestALevelThatStoodStillServesNothingOld(t *testing.T) {
+	t.Parallel()
+	s := newSource(map[int]string{1: "old"})
+	cluster(t, 2, s, nil, func(r *memory, nodes []*node) {
+		wants(t, nodes[0], 1, "old")
+		s.set(1, "changed by hand")
+		r.Lock()
+		for key, h := range r.values {
+			h.ends = h.ends.Add(time.Hour)
+			r.values[key] = h
+		}
+		r.Unlock()
+		pass(time.Minute)
+		wants(t, nodes[1], 1, "changed by hand")
+	})
+}
+
+// TestWhatLiesThereIsJudged: damage, another format and a value that its codec cannot read are asked for again.
+func TestWhatLiesThereIsJudged(t *testing.T) {
+	t.Parallel()
+	for name, harm := range map[string]func([]byte) []byte{
+		"nothing":        func([]byte) []byte { return []byte{} },
+		"cut":            func(v []byte) []byte { return v[:12] },
+		"another format": func(v []byte) []byte { return append([]byte{99}, v[1:]...) },
+		"another value":  func(v []byte) []byte { return append(v, '?') },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSource(map[int]string{1: "good"})
+			cluster(t, 2, s, func(o *options) {
+				o.Second.Decode = func(text []byte) (string, error) {
+					if string(text) != "good" {
+						return "", errors.New("not good")
+					}
+					return "good", nil
+				}
+			}, func(r *memory, nodes []*node) {
+				wants(t, nodes[0], 1, "good")
+				r.Lock()
+				r.values["rows:v:1"] = held{harm(r.values["rows:v:1"].value), time.Now().Add(time.Hour)}
+				r.Unlock()
+				wants(t, nodes[1], 1, "good")
+				if s.calls() != 2 {
+					t.Errorf("loaded %d times", s.calls())
+				}
+			})
+		})
+	}
+}
+
+// TestWithoutASubscriptionNothingStandsForLong: at the loss everything goes; while it lasts an entry stands for a second;
+// when it is over, what was kept meanwhile goes too.
+func TestWithoutASubscriptionNothingStandsForLong(t *testing.T) {
+	t.Parallel()
+	for name, break1 := range map[string]func(l *level){
+		"broken":     func(l *level) { l.set(func() { l.mu.away = true }); l.lose <- struct{}{}; synctest.Wait() },
+		"died still": func(l *level) { l.set(func() { l.mu.silent = true }); pass(3 * time.Second) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSource(map[int]string{1: "one", 2: "old"})
+			cluster(t, 2, s, func(o *options) { o.Second = nil; o.TTL = time.Hour }, func(_ *memory, nodes []*node) {
+				cut, other := nodes[0], nodes[1]
+				wants(t, cut, 1, "one")
+				break1(cut.level)
+				if cut.shared.Linked() || cut.Stats().Size != 0 {
+					t.Fatalf("linked: %t, with %d entries", cut.shared.Linked(), cut.Stats().Size)
+				}
+				wants(t, cut, 2, "old")
+				s.set(2, "new")
+				other.Invalidate(t.Context(), 2)
+				pass(999 * time.Millisecond)
+				wants(t, cut, 2, "old") // a second is the promise
+				pass(time.Millisecond)
+				wants(t, cut, 2, "new")
+
+				wants(t, cut, 1, "one")
+				s.set(1, "two")
+				other.Invalidate(t.Context(), 1)
+				cut.level.set(func() { cut.level.mu.away, cut.level.mu.silent = false, false })
+				for !cut.shared.Linked() {
+					pass(time.Millisecond)
+				}
+				wants(t, cut, 1, "two")
+				loads := s.calls()
+				pass(time.Minute)
+				wants(t, cut, 1, "two")
+				if s.calls() != loads {
+					t.Error("linked, and an entry does not stand")
+				}
+			})
+		})
+	}
+}
+
+// TestBeforeItIsSubscribedANodeBelievesNothingForLong.
+func TestBeforeItIsSubscribedANodeBelievesNothingForLong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource(map[int]string{1: "old"})
+		n := newNode(newMemory(), s, func(o *options) { o.Second = nil })
+		wants(t, n, 1, "old")
+		s.set(1, "new")
+		pass(time.Second)
+		wants(t, n, 1, "new")
+	})
+}
+
+// TestSilenceIsBrokenByOneNode and not by each of them: a text from anybody is a sign of life.
+func TestSilenceIsBrokenByOneNode(t *testing.T) {
+	t.Parallel()
+	cluster(t, 20, newSource(nil), nil, func(_ *memory, nodes []*node) {
+		calls := func() (n int) {
+			for _, node := range nodes {
+				n += node.level.calls()
+			}
+			return n
+		}
+		before := calls()
+		pass(10 * time.Second)
+		if n := calls() - before; n > 2*20*3 {
+			t.Errorf("%d texts in ten quiet seconds", n)
+		}
+		for i, n := range nodes {
+			if s := n.shared.Stats(); !s.Linked || s.Lost != 0 {
+				t.Errorf("node %d: %+v", i, s)
+			}
+		}
+	})
+}
+
+// TestATextOfAnotherVersionMayMeanAnything.
+func TestATextOfAnotherVersionMayMeanAnything(t *testing.T) {
+	t.Parallel()
+	s := newSource(map[int]string{1: "old"})
+	cluster(t, 1, s, func(o *options) { o.Second = nil }, func(_ *memory, nodes []*node) {
+		for text, loads := range map[string]int{`{"cache":"other","globs":["*"]}`: 0, `{"cache":"rows","keys":["x","2"]}`: 0, `v2!`: 1} {
+			wants(t, nodes[0], 1, "old")
+			before := s.calls()
+			nodes[0].level.hear(text)
+			synctest.Wait()
+			wants(t, nodes[0], 1, "old")
+			if n := s.calls() - before; n != loads {
+				t.Errorf("after %s: %d loads, want %d", text, n, loads)
+			}
+		}
+	})
+}
+
+// TestNothingFailsWithoutTheLevel, and nothing waits long: each call of a level that is silent ends after 50 ms, and after
+// five the breaker is open.
+func TestNothingFailsWithoutTheLevel(t *testing.T) {
+	t.Parallel()
+	for name, harm := range map[string]func(l *level){
+		"away":   func(l *level) { l.mu.away = true },
+		"silent": func(l *level) { l.mu.silent = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s, r := colours(), newMemory()
+				l := r.node()
+				guard := breaker.New("the shared cache", breaker.Options{})
+				shared := cache.NewShared(l, cache.SharedOptions{Breaker: guard})
+				c := newCache(s, func(o *options) { o.Shared, o.Second, o.Entries = shared, second(time.Minute), 1 })
+				l.set(func() { harm(l) })
+				for i := range 20 {
+					begun := time.Now()
+					wants(t, c, []int{12, 7}[i%2], "old")
+					pass(1001 * time.Millisecond / 20) // the breaker's pause is not over
+					if took := time.Since(begun); i > 5 && took > 52*time.Millisecond || took > 110*time.Millisecond {
+						t.Errorf("question %d took %s", i, took)
+					}
+				}
+				if state := guard.Status().State; state != "open" || shared.Stats().Errors < 5 {
+					t.Errorf("the breaker is %s: %+v", state, shared.Stats())
+				}
+				l.set(func() { l.mu.away, l.mu.silent = false, false })
+				pass(time.Second)
+				c.Invalidate(t.Context(), 7, 12)
+				wants(t, c, 7, "old")
+				if len(r.keys()) == 0 {
+					t.Error("the level is back, and nothing goes there")
+				}
+			})
+		})
+	}
+}
+
+// TestAnInvalidationThatCouldNotBeToldIsOwed until it can be: then everybody hears of it. Meanwhile this node does not
+// believe what the second level still says.
+func TestAnInvalidationThatCouldNotBeToldIsOwed(t *testing.T) {
+	t.Parallel()
+	for name, invalidate := range invalidations {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := colours()
+			cluster(t, 2, s, func(o *options) { o.TTL = 30 * time.Second }, func(r *memory, nodes []*node) {
+				cut, other := nodes[0], nodes[1]
+				wants(t, cut, 12, "old")
+				wants(t, other, 12, "old")
+				cut.level.set(func() { cut.level.mu.away = true })
+				s.set(12, "new")
+				for range 3 {
+					invalidate(t.Context(), cut)
+				}
+				if n := cut.shared.Stats().Owed; n != 3 {
+					t.Errorf("%d owed", n)
+				}
+				cut.level.set(func() { cut.level.mu.away = false })
+				wants(t, cut, 12, "new") // the level says "old" still
+				pass(time.Second)
+				if n := cut.shared.Stats().Owed; n != 0 {
+					t.Errorf("%d owed a second later", n)
+				}
+				wants(t, other, 12, "new")
+				wants(t, newNode(r, s, nil), 12, "new")
+			})
+		})
+	}
+}
+
+// TestTooManyNamesAreEverything: what is owed is bounded.
+func TestTooManyNamesAreEverything(t *testing.T) {
+	t.Parallel()
+	s := colours()
+	cluster(t, 2, s, nil, func(_ *memory, nodes []*node) {
+		cut, other := nodes[0], nodes[1]
+		wants(t, other, 12, "old")
+		cut.level.set(func() { cut.level.mu.away = true })
+		s.set(12, "new")
+		for i := range 3 {
+			keys := make([]int, 600)
+			for j := range keys {
+				keys[j] = 1000*(i+1) + j
+			}
+			cut.Invalidate(t.Context(), keys...)
+		}
+		cut.level.set(func() { cut.level.mu.away = false })
+		pass(time.Second)
+		if n := cut.shared.Stats().Owed; n != 0 {
+			t.Errorf("%d owed", n)
+		}
+		wants(t, other, 12, "new")
+	})
+}
+
+// TestGenerationsOutliveWhatTheyMakeVoid: when a generation ends, no value of the one before is left.
+func TestGenerationsOutliveWhatTheyMakeVoid(t *testing.T) {
+	t.Parallel()
+	s := colours()
+	cluster(t, 2, s, nil, func(r *memory, nodes []*node) {
+		wants(t, nodes[0], 12, "old")
+		nodes[0].InvalidateTags(t.Context(), "red")
+		r.Lock()
+		value, generation := r.values["rows:v:12"].ends, r.values["rows:t:red"].ends
+		r.Unlock()
+		if !generation.After(value.Add(time.Minute)) {
+			t.Errorf("the value ends at %s, its new generation at %s", value, generation)
+		}
+	})
+}
+
+// TestKeysOfTheLevelDoNotMeet whatever the names are.
+func TestKeysOfTheLevelDoNotMeet(t *testing.T) {
+	t.Parallel()
+	s := newSource(map[int]string{1: "a"})
+	s.tags[1] = []string{"1", "clock", "all", ":v:1"}
+	cluster(t, 1, s, nil, func(r *memory, nodes []*node) {
+		wants(t, nodes[0], 1, "a")
+		nodes[0].InvalidateTags(t.Context(), s.tags[1]...)
+		nodes[0].InvalidateMatching(t.Context(), "*")
+		nodes[0].Invalidate(t.Context(), 1)
+		want := []string{"rows:all", "rows:clock", "rows:k:1", "rows:t:1", "rows:t::v:1", "rows:t:all", "rows:t:clock"}
+		if got := r.keys(); !slices.Equal(got, want) {
+			t.Errorf("keys %v, want %v", got, want)
+		}
+	})
+}
+
+func TestMistakesOfTheProgramAreToldAtOnce(t *testing.T) {
+	t.Parallel()
+	shared := cache.NewShared(newMemory().node(), cache.SharedOptions{})
+	newCache(newSource(nil), func(o *options) { o.Shared = shared })
+	for want, change := range map[string]func(*options){
+		"must be given":  func(o *options) { o.Load = nil },
+		"needs Shared":   func(o *options) { o.Second = second(time.Minute) },
+		"another's too":  func(o *options) { o.Shared = shared },
+		"has a colon":    func(o *options) { o.Shared, o.Name = shared, "a:b" },
+		"TTL must be gi": func(o *options) { o.TTL = 0 },
+	} {
+		func() {
+			defer func() {
+				if text, _ := recover().(string); !strings.Contains(text, want) {
+					t.Errorf("said %q, want %q", text, want)
+				}
+			}()
+			newCache(newSource(nil), change)
+		}()
+	}
+}
+
+// TestRunEndsWithItsContext, and what was heard is not to be relied on any more.
+func TestRunEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var links []bool
+		shared := cache.NewShared(newMemory().node(), cache.SharedOptions{OnLink: func(up bool) { links = append(links, up) }})
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- shared.Run(ctx) }()
+		pass(time.Second)
+		stop()
+		if err := <-done; err != nil || shared.Linked() || !slices.Equal(links, []bool{true, false}) {
+			t.Errorf("%v, linked %t, %v", err, shared.Linked(), links)
+		}
+	})
+}
+
+// failing is a level that does not even subscribe.
+type failing struct{ *level }
+
+func (failing) Subscribe(context.Context, func(string), func()) error { return errAway }
+
+// TestASubscriptionThatEndsIsBegunAgain.
+func TestASubscriptionThatEndsIsBegunAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		errs := map[string]int{}
+		shared := cache.NewShared(failing{newMemory().node()}, cache.SharedOptions{OnError: func(operation string, _ error) { errs[operation]++ }})
+		ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
+		defer stop()
+		if err := shared.Run(ctx); err != nil {
+			t.Error(err)
+		}
+		if n := errs["subscribe to the other caches"]; n < 9 || n > 11 {
+			t.Errorf("%v in ten seconds", errs)
+		}
+	})
+}
+
+func BenchmarkGet(b *testing.B) {
+	s := newSource(map[int]string{})
+	for i := range 1 << 10 {
+		s.rows[i] = strconv.Itoa(i)
+	}
+	c := newCache(s, func(o *options) { o.Entries, o.TTL = 1<<12, time.Hour })
+	b.Run("hit", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			if _, found, _ := c.Get(b.Context(), i&(1<<10-1)); !found {
+				b.Fatal("not found")
+			}
+		}
+	})
+	b.Run("hit, all cores", func(b *testing.B) {
+		b.ReportAllocs()
+		b.RunParallel(func(p *testing.PB) {
+			for i := 0; p.Next(); i++ {
+				_, _, _ = c.Get(context.Background(), i&(1<<10-1))
+			}
+		})
+	})
+	b.Run("miss", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			_, _, _ = c.Get(b.Context(), -1)
+			s.asked = nil
+		}
+	})
+}
+
+// BenchmarkInvalidateTags is the walk over a full first level.
+func BenchmarkInvalidateTags(b *testing.B) {
+	s, keys := newSource(map[int]string{}), make([]int, 100_000)
+	for i := range keys {
+		keys[i], s.rows[i], s.tags[i] = i, "x", []string{"some", "tag" + strconv.Itoa(i%100)}
+	}
+	c := newCache(s, func(o *options) { o.Entries, o.TTL = len(keys), time.Hour })
+	if _, err := c.GetMany(b.Context(), keys); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		c.InvalidateTags(b.Context(), "none")
+	}
+}

@@ -1,0 +1,16 @@
+package redis
+
+import "context"
+
+// Current is GetMany from the servers, whatever is kept on this side: it sees every SetMany and Delete that returned
+// before it was called, on whichever node.
+func (l *Level) Current(ctx context.Context, keys []string) ([][]byte, error) {
+	results, err := l.read(ctx, keys)
+	values := make([][]byte, len(keys))
+	for i, r := range results {
+		if text, absent := r.ToString(); absent == nil {
+			values[i] = append(make([]byte, 0, len(text)), text...) // a copy: the caller's to change
+		}
+	}
+	return values, err
+}
