@@ -225,6 +225,33 @@ func TestSilentServers(t *testing.T) {
 	})
 }
 
+// TestTheLibraryHangs: callers leave at their time all the same, and so do those who find no place any more.
+func TestTheLibraryHangs(t *testing.T) {
+	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
+		c := open(ctx, t, top.url, "a", func(o *redis.Options) { o.Timeout = 50 * time.Millisecond })
+		gate := make(chan struct{})
+		gone, leave := context.WithCancel(ctx)
+		leave()
+		if err := c.Hang(gone, gate); !errors.Is(err, context.Canceled) {
+			t.Errorf("a caller who leaves: %v", err)
+		}
+		var crowd sync.WaitGroup
+		for range redis.MaxExchanges + 10 {
+			crowd.Go(func() {
+				if err := c.Hang(ctx, gate); !errors.Is(err, redis.ErrAway) {
+					t.Error(err)
+				}
+			})
+		}
+		crowd.Wait()
+		if err := c.Ping(ctx); !errors.Is(err, redis.ErrAway) {
+			t.Errorf("with no place left: %v", err)
+		}
+		close(gate)
+		await(ctx, t, "there are places again", func() bool { return c.Ping(ctx) == nil })
+	})
+}
+
 // TestOneMasterOfThreeDies: what belongs to the others goes on, and all of it when it is back.
 func TestOneMasterOfThreeDies(t *testing.T) {
 	t.Parallel()

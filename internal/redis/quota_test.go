@@ -89,11 +89,20 @@ func TestAQuotaFills(t *testing.T) {
 		for _, b := range []redis.Bucket{{Rate: 100, Burst: 5}, {Rate: 300, Burst: 1}, {Rate: redis.MaxRate, Burst: 1000}} {
 			key := time.Duration(b.Rate).String() // any name
 			began, allowed := time.Now(), 0
+			var promised time.Time // from then on there is one again; zero: nothing was promised
 			await(ctx, t, "the bucket gave its burst twice and more", func() bool {
-				if taken := take(ctx, t, q, key, b, 1); taken.Allowed {
+				asked := time.Now()
+				taken := take(ctx, t, q, key, b, 1)
+				switch wait := time.Duration(float64(time.Second) / b.Rate); {
+				case taken.Allowed:
 					allowed++
-				} else if wait := time.Duration(float64(time.Second) / b.Rate); taken.RetryAfter <= 0 || taken.RetryAfter > wait+2*time.Microsecond {
+					promised = time.Time{}
+				case !promised.IsZero() && asked.After(promised):
+					t.Errorf("%+v: refused %s after the time that it named", b, asked.Sub(promised))
+				case taken.RetryAfter <= 0 || taken.RetryAfter > wait+2*time.Microsecond:
 					t.Errorf("%+v: retry after %s", b, taken.RetryAfter)
+				default:
+					promised = time.Now().Add(taken.RetryAfter + 2*time.Millisecond) // for the difference of two clocks
 				}
 				return allowed > 2*min(b.Burst, 20)
 			})
