@@ -56,8 +56,11 @@ func TestURLs(t *testing.T) {
 		if err != nil && (strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "other@")) {
 			t.Errorf("%q: the error tells the password: %v", test.url, err)
 		}
-		if _, opened := redis.Open(t.Context(), redis.Options{URL: test.url, Node: "a"}); test.wrong != "" && (opened == nil || !strings.HasPrefix(opened.Error(), "--redis-url: ")) {
-			t.Errorf("%q: open: %v", test.url, opened)
+		if test.wrong == "" {
+			continue // the names in them are no servers
+		}
+		if _, err := redis.Open(t.Context(), redis.Options{URL: test.url, Node: "a"}); err == nil || !strings.HasPrefix(err.Error(), "--redis-url: ") {
+			t.Errorf("%q: open: %v", test.url, err)
 		}
 	}
 }
