@@ -116,7 +116,7 @@ func (l *link) Append(ctx context.Context, calls []*esh3ar.Call) ([]esh3ar.Answe
 			}
 			return nil, esh3ar.Errorf(esh3ar.OutcomeUnknown, "connection reset")
 		}
-	case fine, slow:
+	case fine, slow, moods:
 	}
 	return s.commit(calls)
 }
