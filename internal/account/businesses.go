@@ -32,7 +32,7 @@ func newBusinesses(store businessStore, now func() time.Time, shared *cache.Shar
 	b := &businesses{store: store}
 	options := cache.Options[esh3ar.BusinessID, esh3ar.Business]{
 		Name: "business", Load: b.load, Keys: cache.KeyCodec[esh3ar.BusinessID]{Name: esh3ar.BusinessID.String, Parse: esh3ar.ParseBusinessID},
-		Entries: businessesKept, TTL: businessTTL, Timeout: askWithin, Now: now, Shared: shared,
+		Entries: businessesKept, TTL: businessTTL, Grace: grace, Timeout: askWithin, Now: now, Shared: shared,
 	}
 	if shared != nil {
 		options.Second = &cache.Second[esh3ar.Business]{TTL: businessSharedTTL, Encode: encodeBusiness, Decode: decodeBusiness}

@@ -29,6 +29,10 @@ type keyStore interface {
 const (
 	// fresh is how long an answer of the store stands: a key revoked elsewhere is in force at most that much longer.
 	fresh = time.Second
+	// grace is how long a key that was good is let in while the store cannot be asked: what its business sends then goes to
+	// the spill. Nobody can revoke a key meanwhile, but on a node that reaches the store; if no word of that comes here
+	// either, the key is in force here until the store answers, or so long.
+	grace = time.Hour
 	// keysKept bounds the keys remembered; beyond them those go that are used least.
 	keysKept = 1 << 16
 )
@@ -54,13 +58,13 @@ func NewSharedKeys(store keyStore, now func() time.Time, shared *cache.Shared) *
 	k := &Keys{store: store, businesses: newBusinesses(store, now, shared)}
 	k.known = cache.New(cache.Options[esh3ar.KeyHash, Caller]{
 		Name: "key", Load: k.load, Keys: cache.KeyCodec[esh3ar.KeyHash]{Name: hashName, Parse: parseHash},
-		Entries: keysKept, TTL: fresh, Renew: true, Timeout: askWithin, Now: now, Shared: shared,
+		Entries: keysKept, TTL: fresh, Grace: grace, Renew: true, Timeout: askWithin, Now: now, Shared: shared,
 	})
 	return k
 }
 
 // askWithin bounds a question that several callers wait for: none of their contexts may end it for the others.
-const askWithin = 5 * time.Second
+const askWithin = 2 * time.Second
 
 // NewKey makes up an API key of 256 bits.
 func NewKey() string { return "esk_" + secret() }

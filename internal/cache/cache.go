@@ -154,7 +154,7 @@ func (c *Cache[K, V]) itemOf(e Entry[V], asked time.Time) *item[V] {
 	if !e.Found {
 		ttl = c.opts.MissTTL
 	}
-	return &item[V]{Entry: e, since: asked, until: asked.Add(jittered(ttl, c.opts.Jitter))}
+	return &item[V]{Entry: e, since: asked, from: asked, until: asked.Add(jittered(ttl, c.opts.Jitter))}
 }
 
 // putLocked keeps an item, or forgets the key where nothing is to be kept.

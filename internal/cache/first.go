@@ -21,18 +21,41 @@ type first[K comparable, V any] struct {
 type item[V any] struct {
 	Entry[V]
 	since   time.Time // it was true then or later: before it was asked for
-	until   time.Time // it stands until then
+	from    time.Time // it stands from then
+	until   time.Time // to then
+	bridge  bool      // it stands although it is over, because the source could not be asked
 	renewed atomic.Bool
+	over    atomic.Bool // invalidations may have been missed since it was asked for
 }
 
 // stands tells whether the item may be given out. sure: no invalidation can have been missed.
 func (it *item[V]) stands(now time.Time, sure bool) bool {
-	return now.Before(it.until) && (sure || now.Sub(it.since) < unsure)
+	if !now.Before(it.until) {
+		return false
+	}
+	return it.bridge || !it.over.Load() && (sure || now.Sub(it.since) < unsure)
+}
+
+// bridges tells whether the item may be given out because the source cannot be asked.
+func (it *item[V]) bridges(now time.Time, grace time.Duration) bool {
+	return it.Found && now.Sub(it.since) < grace
+}
+
+// bridged is the item for the time until the source is asked again.
+func (it *item[V]) bridged(now time.Time, again time.Duration) *item[V] {
+	return &item[V]{Entry: it.Entry, since: it.since, from: now, until: now.Add(again), bridge: true}
 }
 
 // due tells the first who asks in the second half of the item's time.
 func (it *item[V]) due(now time.Time) bool {
-	return now.Sub(it.since) >= it.until.Sub(it.since)/2 && !it.renewed.Load() && !it.renewed.Swap(true)
+	return now.Sub(it.from) >= it.until.Sub(it.from)/2 && !it.renewed.Load() && !it.renewed.Swap(true)
+}
+
+// allOver makes all items end, and leaves them for the time in which the source cannot be asked.
+func (f first[K, V]) allOver() {
+	for _, it := range f.otter.All() {
+		it.over.Store(true)
+	}
 }
 
 func newFirst[K comparable, V any](entries int, counts *stats.Counter) first[K, V] {

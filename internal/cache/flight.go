@@ -86,7 +86,8 @@ func (c *Cache[K, V]) wait(ctx context.Context, f *flight[K, V]) (*item[V], erro
 	if f.err == nil {
 		return f.item, nil
 	}
-	if old := c.first.of(f.key); old != nil && old.stands(c.opts.Now(), c.sure()) {
+	now := c.opts.Now()
+	if old := c.first.of(f.key); old != nil && (old.stands(now, c.sure()) || old.bridges(now, c.opts.Grace)) {
 		return old, nil
 	}
 	return nil, f.err
@@ -171,6 +172,15 @@ func (c *Cache[K, V]) load(ctx context.Context, keys []K) ([]Entry[V], error) {
 	return entries, err
 }
 
+// bridgeLocked lets what was known of a key stand for a while where asking failed, so that not everybody waits for a source
+// that is silent: one asks, twice as often as he may have to wait.
+func (c *Cache[K, V]) bridgeLocked(key K) {
+	now := c.opts.Now()
+	if old := c.first.of(key); old != nil && old.bridges(now, c.opts.Grace) {
+		c.first.put(key, old.bridged(now, 2*c.opts.Timeout))
+	}
+}
+
 // land keeps the answers of the flights that no invalidation took out of the map, and lets all who wait have theirs.
 func (c *Cache[K, V]) land(own *trip[K, V]) {
 	c.mu.Lock()
@@ -181,6 +191,8 @@ func (c *Cache[K, V]) land(own *trip[K, V]) {
 		delete(c.mu.flights, f.key)
 		if f.err == nil {
 			c.putLocked(f.key, f.item)
+		} else {
+			c.bridgeLocked(f.key)
 		}
 	}
 	c.mu.Unlock()

@@ -84,5 +84,9 @@ func (c *Cache[K, V]) forget() {
 	defer c.mu.Unlock()
 	c.mu.turn++
 	clear(c.mu.flights)
+	if c.opts.Grace > 0 {
+		c.first.allOver()
+		return
+	}
 	c.first.dropAll()
 }

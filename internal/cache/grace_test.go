@@ -1,0 +1,103 @@
+package cache_test
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var errSourceAway = errors.New("the source is away")
+
+// TestGrace: what was good answers while the source is away, so long and no longer, and only one who asks waits for it.
+func TestGrace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource(map[int]string{1: "a"})
+		c := newCache(s, func(o *options) {
+			o.TTL, o.MissTTL, o.Grace, o.Timeout, o.Renew = time.Second, time.Hour, time.Minute, time.Second, true
+		})
+		began := time.Now()
+		wants(t, c, 1, "a")
+		wants(t, c, 2, "")
+		s.change(func() { s.fails, s.takes = errSourceAway, time.Hour }) // it is silent
+		for time.Since(began) < 58*time.Second {
+			wants(t, c, 1, "a")
+			pass(100 * time.Millisecond)
+		}
+		if n := s.calls(); n < 20 || n > 70 {
+			t.Errorf("the source was asked %d times in a minute", n)
+		}
+		for time.Since(began) < 63*time.Second {
+			pass(100 * time.Millisecond)
+		}
+		if _, _, err := c.Get(t.Context(), 1); err == nil {
+			t.Error("after its grace it still answers")
+		}
+	})
+}
+
+// TestWithoutWordFromTheOthersGraceStands: both are away, the source and the second level.
+func TestWithoutWordFromTheOthersGraceStands(t *testing.T) {
+	t.Parallel()
+	s := newSource(map[int]string{1: "a"})
+	cluster(t, 2, s, func(o *options) { o.Grace, o.Second = time.Hour, nil }, func(_ *memory, nodes []*node) {
+		cut := nodes[0]
+		wants(t, cut, 1, "a")
+		cut.level.set(func() { cut.level.mu.away = true })
+		cut.level.lose <- struct{}{}
+		synctest.Wait()
+		s.set(1, "b")
+		wants(t, cut, 1, "b") // the source can be asked: what may be old does not stand
+		s.change(func() { s.fails = errSourceAway })
+		pass(time.Minute)
+		wants(t, cut, 1, "b")
+		s.change(func() { s.fails = nil; s.rows[1] = "c" })
+		pass(11 * time.Second) // twice the time that a load may take
+		wants(t, cut, 1, "c")
+	})
+}
+
+// TestGraceEndsWithAnInvalidation: whoever hears that a value is not good does not give it out, source or not.
+func TestGraceEndsWithAnInvalidation(t *testing.T) {
+	t.Parallel()
+	for name, invalidate := range invalidations {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := colours()
+			cluster(t, 2, s, func(o *options) { o.Grace, o.Second = time.Hour, nil }, func(_ *memory, nodes []*node) {
+				wants(t, nodes[0], 12, "old")
+				s.change(func() { s.fails = errSourceAway })
+				pass(time.Minute)
+				wants(t, nodes[0], 12, "old")
+				invalidate(t.Context(), nodes[1])
+				synctest.Wait()
+				if v, found, err := nodes[0].Get(t.Context(), 12); err == nil {
+					t.Errorf("%q, %t", v, found)
+				}
+			})
+		})
+	}
+}
+
+// TestGraceIsForWhatWasThere: that there was nothing is no answer while nobody can be asked.
+func TestGraceIsForWhatWasThere(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource(nil)
+		c := newCache(s, func(o *options) { o.MissTTL, o.Grace = time.Second, time.Hour })
+		wants(t, c, 1, "")
+		s.change(func() { s.fails = errSourceAway })
+		pass(time.Second)
+		var crowd sync.WaitGroup
+		for range 10 {
+			crowd.Go(func() {
+				if _, _, err := c.Get(t.Context(), 1); !errors.Is(err, errSourceAway) {
+					t.Error(err)
+				}
+			})
+		}
+		crowd.Wait()
+	})
+}
