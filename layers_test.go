@@ -69,7 +69,7 @@ var testLayers = map[string][]string{
 
 // importers says who may import a module from elsewhere, by prefix of its path; the root imports uuid only.
 var importers = map[string][]string{
-	"github.com/cockroachdb/pebble":          {"internal/disk", "internal/spill", "internal/store/embedded", "internal/store/powercut", "cmd/esh3ar"},
+	"github.com/cockroachdb/pebble":          {"internal/disk", "internal/intake", "internal/spill", "internal/store/embedded", "internal/store/powercut", "cmd/esh3ar"},
 	"github.com/jackc/pgx":                   {"internal/store/postgres"},
 	"github.com/pressly/goose":               {"internal/store/postgres"},
 	"github.com/redis/rueidis":               {"internal/redis"},

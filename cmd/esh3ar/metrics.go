@@ -109,15 +109,10 @@ func (m *metrics) watch(n *node) {
 			return float64(halfOpen)
 		})
 	}
-	for _, state := range []string{"closed", "half_open", "open"} {
-		gauge("esh3ar_breaker_state", "1 for the state that the breaker of a dependency is in.", prometheus.Labels{"dependency": "store", "state": state}, func() float64 {
-			if n.breaker.Status().State == state {
-				return 1
-			}
-			return 0
-		})
+	m.registry.MustRegister(breakerMetrics{n.dependencies()})
+	if n.cluster != nil {
+		m.registry.MustRegister(clusterMetrics{n.cluster})
 	}
-	counter("esh3ar_breaker_refused_total", "Calls that the breaker before the store refused.", func() uint64 { return n.breaker.Status().Refused })
 	counter("esh3ar_janitor_purged_total", "Finished messages deleted after their retention.", func() uint64 { return n.janitor.Stats().Purged })
 	counter("esh3ar_janitor_failed_total", "Rounds of housekeeping that an error ended.", func() uint64 { return n.janitor.Stats().Failed })
 	counter("esh3ar_janitor_held_total", "Rounds of housekeeping left out because the clock had jumped.", func() uint64 { return n.janitor.Stats().Held })

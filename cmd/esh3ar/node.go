@@ -34,6 +34,8 @@ type node struct {
 	url    string
 	store  *engine
 	upkeep
+	cluster *cluster // nil: this node is alone
+	started time.Time
 	account account.Result
 	intake  *intake.Intake
 	engine  *delivery.Engine
@@ -52,7 +54,7 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, log *slog.Logger) (*
 	if err := ensureDir(c.DataDir); err != nil {
 		return nil, err
 	}
-	n := &node{config: c, url: c.baseURL(addr), log: log}
+	n := &node{config: c, url: c.baseURL(addr), started: time.Now(), log: log}
 	m := newMetrics()
 	if err := n.openStore(ctx, m); err != nil {
 		return nil, err
@@ -62,7 +64,12 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, log *slog.Logger) (*
 		return nil, errors.Join(err, n.store.Close())
 	}
 	n.openUpkeep()
-	n.engine = delivery.New(breaker.Guard(n.store, n.breaker), delivery.Options{Rules: c.rules(), OnPush: m.pushed, OnBreaker: n.deviceChanged})
+	if err := n.openCluster(ctx); err != nil {
+		return nil, errors.Join(err, n.store.Close())
+	}
+	n.engine = delivery.New(breaker.Guard(n.store, n.breaker), delivery.Options{
+		Rules: c.rules(), OnPush: m.pushed, OnBreaker: n.deviceChanged, Remote: n.cluster.remote(),
+	})
 	n.intake = intake.New(n.store, n.engine, intake.Options{OnCommit: m.committed})
 	n.draining, n.drain = context.WithCancel(context.Background())
 	handler, err := n.handler(m)
@@ -115,7 +122,8 @@ func (n *node) handler(m *metrics) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys := account.NewKeys(n.store, time.Now)
+	keys := account.NewSharedKeys(breaker.GuardAccounts(n.store, n.breaker), time.Now, n.cluster.shared())
+	m.watchCaches(keys.Stats, n.cluster.shared())
 	n.hubs.open(n, keys)
 	return edges{hubs: &n.hubs, demo: dashboard.Demo("/demo/"), api: httpapi.New(httpapi.Config{
 		Intake: n.intake, Store: n.store, Keys: keys, Feed: n.feed, Draining: n.draining, Admin: n.account.Admin,
@@ -175,12 +183,14 @@ func (n *node) run(ctx context.Context, listener net.Listener, s streams) error 
 type parts struct{ failed chan error }
 
 // start runs everything that has a Run. The function it returns is the order of shutdown: no new calls, phones moved
-// away, calls in flight answered, their buffers committed, what phones acknowledged settled, the store closed.
+// away, calls in flight answered, their buffers committed, what phones acknowledged settled and told, the store closed.
 func (n *node) start(listener net.Listener) (*parts, func(context.Context) error) {
 	p := &parts{failed: make(chan error, 1)}
-	var edges, takers, movers errgroup.Group
+	var edges, takers, movers, cluster errgroup.Group
 	intakeCtx, stopIntake := context.WithCancel(context.Background())
 	engineCtx, stopEngine := context.WithCancel(context.Background())
+	clusterCtx, leaveCluster := context.WithCancel(context.Background())
+	cluster.Go(func() error { return n.cluster.run(clusterCtx, n.engine) })
 	movers.Go(func() error { return n.engine.Run(engineCtx) })
 	movers.Go(func() error { return n.janitor.Run(engineCtx) })
 	takers.Go(func() error { return n.intake.Run(intakeCtx) })
@@ -192,11 +202,16 @@ func (n *node) start(listener net.Listener) (*parts, func(context.Context) error
 		defer cancel()
 		n.ready.Store(false)
 		n.drain()
+		n.cluster.drain()
 		err := errors.Join(n.hubs.shutdown(ctx), n.server.Shutdown(ctx), edges.Wait())
 		stopIntake()
 		err = errors.Join(err, takers.Wait())
 		stopEngine()
-		return errors.Join(err, movers.Wait(), n.store.Close())
+		err = errors.Join(err, movers.Wait())
+		leaveCluster()
+		err = errors.Join(err, cluster.Wait())
+		n.cluster.close()
+		return errors.Join(err, n.store.Close())
 	}
 }
 

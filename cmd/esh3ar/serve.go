@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/redis"
 )
 
 // serveCmd is the node's whole configuration; its names are part of the outward contract.
@@ -23,7 +24,7 @@ type serveCmd struct {
 	DataDir            string `name:"data-dir" default:"./data" help:"Where everything durable is kept."`
 	DatabaseURL        string `name:"database-url" help:"PostgreSQL that several nodes share, postgres://…; empty: the embedded store."`
 	RequireSyncStandby bool   `name:"require-sync-standby" help:"Refuse a PostgreSQL whose commits wait for no standby."`
-	RedisURL           string `name:"redis-url" help:"Redis, once clusters are supported; empty: in-process."`
+	RedisURL           string `name:"redis-url" help:"Redis that several nodes share, redis://…, or the addresses of a Redis Cluster with commas; empty: in-process."`
 	NodeID             string `name:"node-id" help:"This node's name (default: made once, kept in the data directory)."`
 	AdvertiseURL       string `name:"advertise-url" help:"How clients reach this node (default: from --listen)."`
 	DefaultRegion      string `name:"default-region" default:"YE" help:"Region of phone numbers without a country code, such as YE."`
@@ -75,7 +76,9 @@ func (c *serveCmd) check() error {
 		return usagef("--require-sync-standby: needs --database-url")
 	}
 	if c.RedisURL != "" {
-		return usagef("--redis-url: Redis is not supported by this version; leave it empty")
+		if err := c.checkRedis(); err != nil {
+			return err
+		}
 	}
 	host, port, err := net.SplitHostPort(c.Listen)
 	if err != nil {
@@ -99,6 +102,16 @@ func (c *serveCmd) check() error {
 		return usagef("--data-dir: must not be empty")
 	}
 	return c.checkTimes()
+}
+
+func (c *serveCmd) checkRedis() error {
+	if c.DatabaseURL == "" {
+		return usagef("--redis-url: needs --database-url: nodes that share no store have no messages for each other")
+	}
+	if err := redis.CheckURL(c.RedisURL); err != nil {
+		return usagef("--redis-url: %w", err)
+	}
+	return nil
 }
 
 func (c *serveCmd) checkTimes() error {

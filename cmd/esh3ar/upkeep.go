@@ -20,6 +20,14 @@ func (n *node) openUpkeep() {
 	n.janitor = janitor.New(n.store, janitor.Options{KeepMessages: n.config.KeepMessages, KeepEvents: n.config.KeepEvents, Log: n.log})
 }
 
+// dependencies are the breakers before what this node cannot do without, or does worse without.
+func (n *node) dependencies() []*breaker.Breaker {
+	if n.cluster == nil {
+		return []*breaker.Breaker{n.breaker}
+	}
+	return []*breaker.Breaker{n.breaker, n.cluster.breaker}
+}
+
 func (n *node) breakerChanged(s breaker.Status) {
 	n.log.Warn("circuit breaker", "dependency", s.Name, "state", s.State, "failures", s.Failures)
 }
@@ -41,13 +49,15 @@ func (c *serveCmd) rules() delivery.Rules {
 const shownDevices = 1000
 
 func (n *node) breakerReport() httpapi.BreakerReport {
-	store := n.breaker.Status()
 	list, open, halfOpen := n.engine.Breakers(shownDevices)
 	report := httpapi.BreakerReport{
-		Dependencies: []httpapi.DependencyBreaker{{
-			Name: store.Name, State: store.State, Since: esh3ar.TimeOf(store.Since), Failures: int(store.Failures),
-		}},
 		DevicesOpen: open + halfOpen,
+	}
+	for _, b := range n.dependencies() {
+		s := b.Status()
+		report.Dependencies = append(report.Dependencies, httpapi.DependencyBreaker{
+			Name: s.Name, State: s.State, Since: esh3ar.TimeOf(s.Since), Failures: int(s.Failures),
+		})
 	}
 	for _, d := range list {
 		one := httpapi.DeviceBreaker{Recipient: d.Recipient, Device: d.ID, State: d.State.String(), Failures: d.Failures}

@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ type Secrets struct {
 const (
 	settingAdminHash  = "admin-token-sha256"
 	settingSigningKey = "device-token-key"
+	settingCluster    = "cluster"
 )
 
 // Bootstrap prepares a store for its first callers.
@@ -44,6 +46,7 @@ type Result struct {
 	Secrets Secrets
 	Admin   *Admin
 	Tokens  *Tokens
+	Cluster string // made once per store: nodes with the same one are a cluster
 }
 
 // Run makes what the store lacks. On the first start the secrets go into the file before anything of them goes into
@@ -54,7 +57,11 @@ func (b *Bootstrap) Run(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("bootstrap: %w", err)
 	}
-	result := Result{Tokens: NewTokens(signing, b.Now)}
+	cluster, err := b.Store.SettingOnce(ctx, settingCluster, []byte(rand.Text()))
+	if err != nil {
+		return Result{}, fmt.Errorf("bootstrap: %w", err)
+	}
+	result := Result{Tokens: NewTokens(signing, b.Now), Cluster: string(cluster)}
 	hash, err := b.Store.Setting(ctx, settingAdminHash)
 	if err != nil && esh3ar.CodeOf(err) == esh3ar.NotFound {
 		result.First = true

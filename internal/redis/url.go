@@ -12,6 +12,12 @@ import (
 	"github.com/redis/rueidis"
 )
 
+// CheckURL tells what is wrong with a --redis-url, without repeating it.
+func CheckURL(text string) error {
+	_, err := parseURL(text)
+	return err
+}
+
 // parseURL reads --redis-url. Its errors never repeat what stands there: it may hold a password.
 func parseURL(text string) (rueidis.ClientOption, error) {
 	var all rueidis.ClientOption

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/breaker"
+	"github.com/esh3artech/esh3ar/internal/cache"
+	"github.com/esh3artech/esh3ar/internal/delivery"
+	"github.com/esh3artech/esh3ar/internal/redis"
+	"github.com/esh3artech/esh3ar/internal/route"
+)
+
+// cluster is what a node shares with others besides the store. None of it is truth: without it messages between nodes take
+// as long as the sweep.
+type cluster struct {
+	redis   *redis.Client
+	breaker *breaker.Breaker // before it
+	router  *route.Router
+	herald  *route.Herald
+	caches  *cache.Shared
+}
+
+// openCluster joins the nodes of the same database, and no others that may use the same Redis.
+func (n *node) openCluster(ctx context.Context) (err error) {
+	if n.config.RedisURL == "" {
+		return nil
+	}
+	c := &cluster{breaker: breaker.New("redis", breaker.Options{
+		OnChange: n.breakerChanged, Counts: func(err error) bool { return errors.Is(err, redis.ErrAway) },
+	})}
+	self := route.NodeID(n.id)
+	c.redis, err = redis.Open(ctx, redis.Options{
+		URL: n.config.RedisURL, Node: self, Prefix: "esh3ar:" + n.account.Cluster + ":", Guard: c.breaker.Do, OnChange: n.redisChanged,
+	})
+	if err != nil {
+		return err
+	}
+	c.router = route.NewRouter(route.Options{Self: self, Presence: c.redis.Presence(), Hints: c.redis.Hints(), OnError: n.debugged("router")})
+	c.herald = route.NewHerald(route.HeraldOptions{
+		Registry: c.redis.Registry(), Word: n.word, OnPeers: n.peersChanged, OnError: n.debugged("registry"),
+	})
+	c.caches = cache.NewShared(c.redis.Level(), cache.SharedOptions{OnError: n.debugged("cache")})
+	n.cluster = c
+	return nil
+}
+
+// debugged logs single failures for who looks for them: the breaker and redisChanged speak to everybody else.
+func (n *node) debugged(part string) func(operation string, err error) {
+	return func(operation string, err error) { n.log.Debug(part, "operation", operation, "error", err) }
+}
+
+// redisChanged tells the operator once what is not as it should be.
+func (n *node) redisChanged(part string, down error) {
+	if down == nil {
+		n.log.Info("Redis answers", "part", part)
+		return
+	}
+	n.log.Warn("Redis does not answer; nothing is lost, messages between nodes take up to 3 s until it is back", "part", part, "error", down)
+}
+
+func (n *node) peersChanged(joined, left []route.NodeID) {
+	if len(joined) > 0 {
+		n.log.Info("nodes joined the cluster", "nodes", joined)
+	}
+	if len(left) > 0 {
+		n.log.Warn("nodes left the cluster", "nodes", left)
+	}
+}
+
+// word is what this node says of itself.
+func (n *node) word() route.Node {
+	word := route.Node{
+		ID: route.NodeID(n.id), URL: n.url, Version: version, StartedAt: esh3ar.TimeOf(n.started), Draining: n.draining.Err() != nil,
+		Connections: int(n.engine.Stats().Sessions),
+	}
+	for _, lane := range n.intake.Lanes() {
+		word.Waiting += lane.Messages
+	}
+	return word
+}
+
+// remote is the rest of the cluster as delivery needs it; nil: there is none.
+func (c *cluster) remote() delivery.Remote {
+	if c == nil {
+		return nil
+	}
+	return c.router
+}
+
+// shared is what the caches have in common with those of other nodes; nil: nothing.
+func (c *cluster) shared() *cache.Shared {
+	if c == nil {
+		return nil
+	}
+	return c.caches
+}
+
+// run joins the cluster until ctx ends.
+func (c *cluster) run(ctx context.Context, engine *delivery.Engine) error {
+	if c == nil {
+		return nil
+	}
+	var group errgroup.Group
+	group.Go(func() error { return c.router.Run(ctx, engine.Here()) })
+	group.Go(func() error { return c.herald.Run(ctx) })
+	group.Go(func() error { return c.caches.Run(ctx) })
+	return group.Wait()
+}
+
+// drain says that no new work should come here.
+func (c *cluster) drain() {
+	if c != nil {
+		c.herald.Say()
+	}
+}
+
+func (c *cluster) close() {
+	if c != nil {
+		c.redis.Close()
+	}
+}

@@ -1,0 +1,111 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/esh3artech/esh3ar/internal/redisproc"
+)
+
+// redisCluster starts a Redis Cluster of three masters for one test.
+func redisCluster(t *testing.T) *redisproc.Cluster {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cluster, err := redisproc.StartCluster(ctx, t.TempDir(), 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cluster.Kill(); err != nil {
+			t.Error(err)
+		}
+	})
+	return cluster
+}
+
+// redisServer starts a single one.
+func redisServer(t *testing.T) *redisproc.Server {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	server, err := redisproc.StartSingle(ctx, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Kill(); err != nil {
+			t.Error(err)
+		}
+	})
+	return server
+}
+
+// metric reads one line of a node's metrics.
+func (p *platform) metric(name string) float64 {
+	p.t.Helper()
+	_, text := p.try(http.MethodGet, "/metrics", "")
+	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
+		if value, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
+			n, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			return n
+		}
+	}
+	p.t.Fatalf("no metric %s in:\n%s", name, text)
+	return 0
+}
+
+func (p *platform) hints(outcome string) float64 {
+	p.t.Helper()
+	return p.metric(fmt.Sprintf("esh3ar_route_hints_total{outcome=%q}", outcome))
+}
+
+// TestHintsBetweenNodes: a business calls one node, two devices of one phone hang on two others, and word of every message
+// and of every acknowledgement goes from node to node.
+func TestHintsBetweenNodes(t *testing.T) {
+	t.Parallel()
+	for name, url := range map[string]func(t *testing.T) string{
+		"Redis Cluster": func(t *testing.T) string { t.Helper(); return redisCluster(t).URL() },
+		"one Redis":     func(t *testing.T) string { t.Helper(); return redisServer(t).URL() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := start(t, "--database-url", database(t).URL("postgres"), "--redis-url", url(t))
+			b, c := a.join(), a.join()
+			first, second := newPhone(b, alice, "one", "none"), newPhone(c, alice, "two", "none")
+			for _, node := range []*platform{b, c} {
+				eventually(t, func() bool { return node.metric(`esh3ar_route_presence_total{outcome="asserted"}`) >= 1 },
+					func() string { return "a phone is not known to be there: " + node.node.Stderr.String() })
+			}
+			var sent []message
+			for i := range 20 {
+				sent = append(sent, a.send(alice, fmt.Sprint(i), "normal"))
+			}
+			for _, ph := range []*phone{first, second} {
+				ph.await(20)
+				if got := ids(ph.got); !slices.Equal(got, ids(sent)) {
+					t.Errorf("order: %v", contents(ph.got))
+				}
+			}
+			first.invoke("AcknowledgeMessages", ids(sent))
+			eventually(t, func() bool { return c.hints("received") >= 21 }, func() string { return "the other device's node heard of no acknowledgement" })
+			if told := b.hints("received"); told < 20 {
+				t.Errorf("%g hints for 20 messages", told)
+			}
+			for _, node := range []*platform{a, b, c} {
+				if node.hints("astray")+node.hints("dropped")+node.hints("unlooked")+node.hints("unsent") > 0 {
+					t.Error("hints were lost")
+				}
+			}
+		})
+	}
+}

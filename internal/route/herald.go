@@ -1,0 +1,98 @@
+package route
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// HeraldOptions make a Herald; Registry and Word must be given, the zero value of another field means its default.
+type HeraldOptions struct {
+	Registry Registry
+	Word     func() Node                       // what this node says of itself now; must be quick
+	Timeout  time.Duration                     // of one call of the registry; default 1 s
+	OnPeers  func(joined, left []NodeID)       // after each change of the list; must be quick
+	OnError  func(operation string, err error) // after each call that failed; must be quick
+}
+
+// Herald says that its node lives, again and again, and watches who else does.
+type Herald struct {
+	opts HeraldOptions
+	said chan struct{} // capacity 1: something changed that cannot wait
+	ids  []NodeID      // the list as it was last; of Run's goroutine
+}
+
+// NewHerald makes the herald of a node; Run makes it speak.
+func NewHerald(o HeraldOptions) *Herald {
+	if o.Timeout == 0 {
+		o.Timeout = time.Second
+	}
+	if o.OnPeers == nil {
+		o.OnPeers = func(_, _ []NodeID) {}
+	}
+	if o.OnError == nil {
+		o.OnError = func(string, error) {}
+	}
+	return &Herald{opts: o, said: make(chan struct{}, 1)}
+}
+
+// Say says the node's word at once, as when it begins to drain.
+func (h *Herald) Say() { wake(h.said) }
+
+// Run speaks until ctx ends, and then takes the node from the list. It returns nil.
+func (h *Herald) Run(ctx context.Context) error {
+	ticker := time.NewTicker(NodeEvery)
+	defer ticker.Stop()
+	for ctx.Err() == nil {
+		h.announce(ctx)
+		h.look(ctx)
+		select {
+		case <-ctx.Done():
+		case <-ticker.C:
+		case <-h.said:
+		}
+	}
+	h.call(context.WithoutCancel(ctx), "leave the registry", h.opts.Registry.Leave)
+	return nil
+}
+
+func (h *Herald) announce(ctx context.Context) {
+	h.call(ctx, "announce this node", func(ctx context.Context) error { return h.opts.Registry.Announce(ctx, h.opts.Word()) })
+}
+
+// look compares the list with the one before. A list that could not be had changes nothing.
+func (h *Herald) look(ctx context.Context) {
+	h.call(ctx, "list the nodes", func(ctx context.Context) error {
+		nodes, err := h.opts.Registry.Nodes(ctx)
+		if err != nil {
+			return err
+		}
+		ids := make([]NodeID, len(nodes))
+		for i := range nodes {
+			ids[i] = nodes[i].ID
+		}
+		if joined, left := without(ids, h.ids), without(h.ids, ids); len(joined)+len(left) > 0 {
+			h.opts.OnPeers(joined, left)
+		}
+		h.ids = ids
+		return nil
+	})
+}
+
+// without gives what is in the first list and not in the second.
+func without(all, some []NodeID) (rest []NodeID) {
+	for _, id := range all {
+		if !slices.Contains(some, id) {
+			rest = append(rest, id)
+		}
+	}
+	return rest
+}
+
+func (h *Herald) call(ctx context.Context, operation string, do func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(ctx, h.opts.Timeout)
+	defer cancel()
+	if err := do(ctx); err != nil {
+		h.opts.OnError(operation, err)
+	}
+}

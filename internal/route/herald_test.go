@@ -1,0 +1,129 @@
+package route_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/route"
+)
+
+// board is a registry in memory, of one word per node.
+type board struct {
+	sync.Mutex
+	away  bool
+	words map[route.NodeID]word
+}
+
+type word struct {
+	route.Node
+	until time.Time
+}
+
+// place is a node's place on the board.
+type place struct {
+	*board
+	self route.NodeID
+}
+
+func (p place) do(change func()) error {
+	p.Lock()
+	defer p.Unlock()
+	if p.away {
+		return errors.New("away")
+	}
+	change()
+	return nil
+}
+
+func (p place) Announce(_ context.Context, n route.Node) error {
+	return p.do(func() { p.words[p.self] = word{n, time.Now().Add(route.NodeTTL)} })
+}
+
+func (p place) Leave(context.Context) error { return p.do(func() { delete(p.words, p.self) }) }
+
+func (p place) Nodes(context.Context) (nodes []route.Node, err error) {
+	err = p.do(func() {
+		for _, id := range slices.Sorted(maps.Keys(p.words)) {
+			if time.Now().Before(p.words[id].until) {
+				nodes = append(nodes, p.words[id].Node)
+			}
+		}
+	})
+	return nodes, err
+}
+
+// heralded runs a node's herald; the function ends it as a stop does.
+func heralded(t *testing.T, b *board, id route.NodeID, draining func() bool) (h *route.Herald, peers *[]string, leave func()) {
+	t.Helper()
+	peers = new([]string)
+	h = route.NewHerald(route.HeraldOptions{
+		Registry: place{b, id},
+		Word:     func() route.Node { return route.Node{ID: id, Draining: draining()} },
+		OnPeers:  func(joined, left []route.NodeID) { *peers = append(*peers, fmt.Sprint("+", joined, "-", left)) },
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = h.Run(ctx) })
+	leave = func() { cancel(); running.Wait() }
+	t.Cleanup(leave)
+	return h, peers, leave
+}
+
+// TestNodesComeAndGo: each node hears of every other's coming, leaving and dying, and of nothing twice; a registry that is
+// away changes nothing.
+func TestNodesComeAndGo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &board{words: map[route.NodeID]word{}}
+		never := func() bool { return false }
+		_, peers, leaveA := heralded(t, b, "a", never)
+		time.Sleep(1500 * time.Millisecond)
+		_, _, leaveB := heralded(t, b, "b", never)
+		time.Sleep(2 * time.Second)
+		leaveB()
+		time.Sleep(2 * time.Second)
+		_ = place{b, "c"}.Announce(t.Context(), route.Node{ID: "c"}) // and never again: it died
+		time.Sleep(time.Minute)
+		b.Lock()
+		b.away = true
+		b.Unlock()
+		time.Sleep(time.Minute)
+		b.Lock()
+		b.away, b.words = false, map[route.NodeID]word{} // it forgot
+		b.Unlock()
+		time.Sleep(time.Minute)
+		leaveA()
+		want := []string{"+[a]-[]", "+[b]-[]", "+[]-[b]", "+[c]-[]", "+[]-[c]"}
+		if !slices.Equal(*peers, want) {
+			t.Errorf("%q, want %q", *peers, want)
+		}
+		if len(b.words) != 0 {
+			t.Errorf("on the board: %v", b.words)
+		}
+	})
+}
+
+// TestDrainingIsSaidAtOnce: whoever sends work by the list should not wait for the next heartbeat.
+func TestDrainingIsSaidAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &board{words: map[route.NodeID]word{}}
+		draining := false
+		h, _, _ := heralded(t, b, "a", func() bool { return draining })
+		synctest.Wait()
+		draining = true
+		began := time.Now()
+		h.Say()
+		synctest.Wait()
+		if !b.words["a"].Draining || time.Since(began) > 0 {
+			t.Errorf("after %s: %+v", time.Since(began), b.words["a"])
+		}
+	})
+}
