@@ -19,6 +19,7 @@ import (
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/account"
 	"github.com/esh3artech/esh3ar/internal/breaker"
+	"github.com/esh3artech/esh3ar/internal/cache"
 	"github.com/esh3artech/esh3ar/internal/dashboard"
 	"github.com/esh3artech/esh3ar/internal/delivery"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
@@ -123,7 +124,7 @@ func (n *node) handler(m *metrics) (http.Handler, error) {
 		return nil, err
 	}
 	keys := account.NewSharedKeys(breaker.GuardAccounts(n.store, n.breaker), time.Now, n.cluster.shared())
-	m.watchCaches(keys.Stats, n.cluster.shared())
+	m.watchCaches(func() []cache.Stats { return append(keys.Stats(), n.cluster.cacheStats()...) }, n.cluster.shared())
 	n.hubs.open(n, keys)
 	return edges{hubs: &n.hubs, demo: dashboard.Demo("/demo/"), api: httpapi.New(httpapi.Config{
 		Intake: n.intake, Store: n.store, Keys: keys, Feed: n.feed, Draining: n.draining, Admin: n.account.Admin,
