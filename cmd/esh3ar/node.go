@@ -41,6 +41,7 @@ type node struct {
 	engine  *delivery.Engine
 	feed    *notify.Feed
 	hubs    hubs
+	vitals  *gauge
 	server  *http.Server
 	ready   atomic.Bool
 
@@ -56,6 +57,7 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, log *slog.Logger) (*
 	}
 	n := &node{config: c, url: c.baseURL(addr), started: time.Now(), log: log}
 	m := newMetrics()
+	n.vitals = newGauge(n)
 	if err := n.openStore(ctx, m); err != nil {
 		return nil, err
 	}
@@ -70,13 +72,17 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, log *slog.Logger) (*
 	n.engine = delivery.New(breaker.Guard(n.store, n.breaker), delivery.Options{
 		Rules: c.rules(), OnPush: m.pushed, OnBreaker: n.deviceChanged, Remote: n.cluster.remote(),
 	})
-	n.intake = intake.New(n.store, n.engine, intake.Options{OnCommit: m.committed})
+	n.intake = intake.New(n.store, n.engine, intake.Options{OnCommit: func(info intake.CommitInfo) {
+		m.committed(info)
+		n.vitals.committed(info)
+	}})
 	n.draining, n.drain = context.WithCancel(context.Background())
 	handler, err := n.handler(m)
 	if err != nil {
 		return nil, errors.Join(err, n.store.Close())
 	}
 	n.server = httpapi.NewServer(handler, log)
+	n.server.ConnState = n.vitals.connection
 	m.watch(n)
 	return n, nil
 }
@@ -127,8 +133,11 @@ func (n *node) handler(m *metrics) (http.Handler, error) {
 	n.hubs.open(n, keys)
 	return edges{hubs: &n.hubs, demo: dashboard.Demo("/demo/"), api: httpapi.New(httpapi.Config{
 		Intake: n.intake, Store: n.store, Keys: keys, Feed: n.feed, Draining: n.draining, Admin: n.account.Admin,
-		Tokens: n.account.Tokens, Phones: numbers, Lapsed: n.engine.Lapsed, Entered: n.engine.Entered, Breakers: n.breakerReport, Verifier: untilDrained{n.store, n.draining}, Ready: n.readiness, Metrics: m.handler(),
-		Log: n.log, Observe: m.request,
+		Tokens: n.account.Tokens, Phones: numbers, Lapsed: n.engine.Lapsed, Entered: n.engine.Entered, Breakers: n.breakerReport, Nodes: n.nodes, Verifier: untilDrained{n.store, n.draining}, Ready: n.readiness, Metrics: m.handler(),
+		Log: n.log, Observe: func(route string, status int, took time.Duration) {
+			m.request(route, status, took)
+			n.vitals.called(route)
+		},
 	})}, nil
 }
 
@@ -193,6 +202,7 @@ func (n *node) start(listener net.Listener) (*parts, func(context.Context) error
 	cluster.Go(func() error { return n.cluster.run(clusterCtx, n.engine) })
 	movers.Go(func() error { return n.engine.Run(engineCtx) })
 	movers.Go(func() error { return n.janitor.Run(engineCtx) })
+	movers.Go(func() error { return n.vitals.run(engineCtx) })
 	takers.Go(func() error { return n.intake.Run(intakeCtx) })
 	movers.Go(func() error { return n.feed.Run(engineCtx) })
 	edges.Go(func() error { return p.report(n.hubs.run()) })

@@ -61,6 +61,7 @@ type Config struct {
 	Entered  func(r esh3ar.Recipient, seq esh3ar.Seq, id esh3ar.MessageID, life esh3ar.Life)
 	Ready    func() error         // nil: ready; else why not
 	Breakers func() BreakerReport // left out: there are none
+	Nodes    func() []Node        // all that are known, this one too; left out: there are none
 	Verifier esh3ar.Verifier      // nil: the store cannot be verified
 	Metrics  http.Handler
 	// Draining ends the streams, which http.Server.Shutdown would wait for; nil: never.
@@ -98,6 +99,9 @@ func New(c Config) *API {
 	}
 	if c.Breakers == nil {
 		c.Breakers = func() BreakerReport { return BreakerReport{} }
+	}
+	if c.Nodes == nil {
+		c.Nodes = func() []Node { return nil }
 	}
 	if c.Memory == 0 {
 		c.Memory = 256 << 20

@@ -37,6 +37,7 @@ func (a *API) routes() []*route {
 		{path: "/admin/v1/businesses/{id}/keys", methods: map[string]handler{"POST": a.admin(a.createKey)}},
 		{path: "/admin/v1/businesses/{id}/keys/{keyId}", methods: map[string]handler{"DELETE": a.admin(a.revokeKey)}},
 		{path: "/admin/v1/device-tokens", methods: map[string]handler{"POST": a.admin(a.createDeviceToken)}},
+		{path: "/admin/v1/nodes", methods: map[string]handler{"GET": a.admin(a.nodes)}},
 		{path: "/admin/v1/verify", methods: map[string]handler{"POST": a.admin(a.verify)}},
 		{path: "/livez", methods: map[string]handler{"GET": a.livez}},
 		{path: "/readyz", methods: map[string]handler{"GET": a.readyz}},
