@@ -33,7 +33,7 @@
 //	internal/cache          two levels: this process, and one that nodes share
 //	internal/spill          accepted calls on this node's own disk while the shared store is away
 //	internal/disk           what the databases on a node's disk need of it
-//	internal/account        businesses, keys, phone numbers, device tokens
+//	internal/account        businesses, keys, plans, phone numbers, device tokens
 //	internal/flow           pure: backoff, load score
 //	internal/vitals         what this process uses of the machine, and what it may use
 //	internal/planted        faults that a build can be given on purpose, to prove the proofs

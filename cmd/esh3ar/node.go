@@ -37,6 +37,7 @@ type node struct {
 	cluster *cluster // nil: this node is alone
 	started time.Time
 	account account.Result
+	plans   *account.Plans
 	intake  *intake.Intake
 	engine  *delivery.Engine
 	feed    *notify.Feed
@@ -129,10 +130,14 @@ func (n *node) handler(m *metrics) (http.Handler, error) {
 		return nil, err
 	}
 	keys := account.NewSharedKeys(breaker.GuardAccounts(n.store, n.breaker), time.Now, n.cluster.shared())
+	n.plans = account.NewPlans(n.store)
+	if err := n.plans.Load(context.Background()); err != nil {
+		return nil, fmt.Errorf("read plans: %w", err)
+	}
 	m.watchCaches(keys.Stats, n.cluster.shared())
 	n.hubs.open(n, keys)
 	return edges{hubs: &n.hubs, demo: dashboard.Demo("/demo/"), api: httpapi.New(httpapi.Config{
-		Intake: n.intake, Store: n.store, Keys: keys, Feed: n.feed, Draining: n.draining, Admin: n.account.Admin,
+		Intake: n.intake, Store: n.store, Keys: keys, Plans: n.plans, Feed: n.feed, Draining: n.draining, Admin: n.account.Admin,
 		Tokens: n.account.Tokens, Phones: numbers, Lapsed: n.engine.Lapsed, Entered: n.engine.Entered, Breakers: n.breakerReport, Nodes: n.nodes, Verifier: untilDrained{n.store, n.draining}, Ready: n.readiness, Metrics: m.handler(),
 		Log: n.log, Observe: func(route string, status int, took time.Duration) {
 			m.request(route, status, took)
@@ -203,6 +208,7 @@ func (n *node) start(listener net.Listener) (*parts, func(context.Context) error
 	movers.Go(func() error { return n.engine.Run(engineCtx) })
 	movers.Go(func() error { return n.janitor.Run(engineCtx) })
 	movers.Go(func() error { return n.vitals.run(engineCtx) })
+	movers.Go(func() error { return n.plans.Run(engineCtx) })
 	takers.Go(func() error { return n.intake.Run(intakeCtx) })
 	movers.Go(func() error { return n.feed.Run(engineCtx) })
 	edges.Go(func() error { return p.report(n.hubs.run()) })

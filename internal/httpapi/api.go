@@ -34,6 +34,8 @@ type messages interface {
 // accounts is what the edge changes of businesses.
 type accounts interface {
 	CreateBusiness(ctx context.Context, b esh3ar.Business) error
+	Business(ctx context.Context, id esh3ar.BusinessID) (esh3ar.Business, error)
+	esh3ar.PlanStore
 	CreateKey(ctx context.Context, k esh3ar.APIKey) error
 	RevokeKey(ctx context.Context, business esh3ar.BusinessID, key esh3ar.KeyID, at esh3ar.Time) error
 }
@@ -52,6 +54,7 @@ type Config struct {
 	Intake submitter
 	Store  store
 	Keys   *account.Keys
+	Plans  *account.Plans
 	Admin  *account.Admin
 	Tokens *account.Tokens
 	Feed   *notify.Feed // for GET /v1/events

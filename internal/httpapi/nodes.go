@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"encoding/json"
 	"net/http"
 
 	"github.com/esh3artech/esh3ar"
@@ -29,11 +28,7 @@ func (a *API) nodes(x *exchange) error {
 	if list == nil {
 		list = []Node{}
 	}
-	body, err := json.Marshal(struct {
+	return x.answerJSON(http.StatusOK, struct {
 		Items []Node `json:"items"`
 	}{list})
-	if err != nil {
-		return err
-	}
-	return x.answer(http.StatusOK, body)
 }
