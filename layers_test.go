@@ -19,6 +19,7 @@ var layers = map[string][]string{
 	"":                         {},
 	"signalr":                  {},
 	"internal/flow":            {},
+	"internal/vitals":          {},
 	"internal/planted":         {},
 	"internal/wire":            {""},
 	"internal/route":           {"", "internal/cache", "internal/flow", "internal/planted"},
@@ -56,7 +57,7 @@ var layers = map[string][]string{
 var testLayers = map[string][]string{
 	"internal/store/embedded": {"internal/store/powercut", "internal/store/storetest"},
 	"internal/store/postgres": {"internal/pgproc", "internal/store/storetest"},
-	"internal/redis":          {"internal/redisproc"},
+	"internal/redis":          {"internal/flow", "internal/redisproc"},
 	"internal/cache":          {"internal/breaker", "internal/redis", "internal/redisproc"},
 	"internal/spill":          {"internal/store/embedded", "internal/store/powercut"},
 	"internal/intake":         {"internal/spill"},

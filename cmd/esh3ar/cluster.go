@@ -77,8 +77,9 @@ func (n *node) peersChanged(joined, left []route.NodeID) {
 func (n *node) word() route.Node {
 	word := route.Node{
 		ID: route.NodeID(n.id), URL: n.url, Version: version, StartedAt: esh3ar.TimeOf(n.started), Draining: n.draining.Err() != nil,
-		Connections: int(n.engine.Stats().Sessions),
+		Connections: int(n.engine.Stats().Sessions), Parts: n.vitals.load(),
 	}
+	word.Load = word.Parts.Score()
 	for _, lane := range n.intake.Lanes() {
 		word.Waiting += lane.Messages
 	}
@@ -107,6 +108,14 @@ func (c *cluster) cacheStats() []cache.Stats {
 		return nil
 	}
 	return []cache.Stats{c.places.Stats()}
+}
+
+// nodes are those that were last heard of; none: there is no cluster.
+func (c *cluster) nodes() []route.Node {
+	if c == nil {
+		return nil
+	}
+	return c.herald.Nodes()
 }
 
 // run joins the cluster until ctx ends.

@@ -31,6 +31,8 @@ type serveCmd struct {
 	APIKey             string `name:"api-key" help:"API key of the business default, on first start, instead of a made-up one."`
 	LogLevel           string `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
 
+	capacityFlags `embed:""`
+
 	AckTimeout    time.Duration `name:"ack-timeout" default:"10s" help:"How long a phone has to acknowledge a push before it is repeated."`
 	RetryAttempts int           `name:"retry-attempts" default:"5" help:"Pushes that may go unacknowledged before a message becomes a dead letter."`
 	RetryBase     time.Duration `name:"retry-base" default:"5s" help:"Pause before the first repeat; it doubles with each."`
@@ -100,6 +102,9 @@ func (c *serveCmd) check() error {
 	}
 	if c.DataDir == "" {
 		return usagef("--data-dir: must not be empty")
+	}
+	if err := c.capacityFlags.check(); err != nil {
+		return err
 	}
 	return c.checkNumbers()
 }
