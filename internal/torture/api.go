@@ -2,6 +2,7 @@ package torture
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -20,6 +21,8 @@ type request struct {
 	key    string // idempotency key
 	body   []byte
 	admin  bool
+	node   *target       // nil: the next in turn
+	within time.Duration // how long it is waited for; zero: callPatience
 }
 
 // answer is what came back, and when the call began and ended by the ledger's clock.
@@ -30,24 +33,29 @@ type answer struct {
 	at     int64
 }
 
-// callPatience is longer than any pause.
+// callPatience is longer than most pauses.
 const callPatience = 10 * time.Second
 
 // newClient makes a client with connections of its own.
 func newClient() *http.Client {
-	return &http.Client{Timeout: callPatience, Transport: &http.Transport{MaxIdleConnsPerHost: 4}}
+	return &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4}}
 }
 
 // do makes a call. The error says that there was no answer, and that the call's outcome is unknown. Callers that change
 // something give no context that ends with the senders: a call that was begun is seen through.
 func (r *run) do(ctx context.Context, client *http.Client, q request) (a answer, err error) {
-	req, err := http.NewRequestWithContext(ctx, q.method, r.node.url()+q.path, bytes.NewReader(q.body))
+	if q.node == nil {
+		q.node = r.fleet.turn(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(q.within, callPatience))
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, q.method, q.node.url()+q.path, bytes.NewReader(q.body))
 	if err != nil {
 		return a, err
 	}
-	token := r.node.secrets.APIKey
+	token := r.fleet.secrets.APIKey
 	if q.admin {
-		token = r.node.secrets.AdminToken
+		token = r.fleet.secrets.AdminToken
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	if q.body != nil {

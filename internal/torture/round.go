@@ -2,6 +2,7 @@ package torture
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -60,7 +61,7 @@ func (r *round) play(ctx context.Context, faults *torment, consumers []*consumer
 		busy.Go(func() { r.send(busyCtx, r.stream(i)) })
 	}
 	busy.Go(func() { r.operate(busyCtx, r.stream(900)) })
-	if err := faults.round(ctx, r); err != nil {
+	if err := errors.Join(faults.round(ctx, r), r.fleet.alive()); err != nil {
 		return v, c, err
 	}
 	leave()

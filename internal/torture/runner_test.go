@@ -40,7 +40,10 @@ func newStage(t *testing.T, node http.HandlerFunc) *stage {
 	r := &run{
 		Options: Options{Phones: 12, Seed: 1}, out: io.Discard, clock: clock, whole: t.Context(), streams: server.Client(),
 		ledger: &recorder{dir: dir, clock: clock},
-		node:   &target{config: nodeproc.Config{Listen: strings.TrimPrefix(server.URL, "http://")}, secrets: nodeproc.Secrets{APIKey: "key", AdminToken: "admin"}},
+		fleet: &fleet{
+			nodes:   []*target{newTarget(1, nodeproc.Config{Listen: strings.TrimPrefix(server.URL, "http://")})},
+			secrets: nodeproc.Secrets{APIKey: "key", AdminToken: "admin"},
+		},
 	}
 	round, err := r.begin(1, ledger.Carry{Before: 1, Consumers: []string{"sse"}})
 	if err != nil {
@@ -189,7 +192,7 @@ func TestTwinsShareAKey(t *testing.T) {
 		_, _ = io.WriteString(w, `{"code":"idempotency_mismatch"}`)
 	}))
 	t.Cleanup(server.Close)
-	s.node.config.Listen = strings.TrimPrefix(server.URL, "http://")
+	s.fleet.nodes[0].config.Listen = strings.TrimPrefix(server.URL, "http://")
 	sender := s.sender()
 	for range 20 {
 		sender.twins()
@@ -318,7 +321,7 @@ func TestTheStreamIsReadAsItIsWritten(t *testing.T) {
 		resumed = r.Header.Get("Last-Event-ID")
 		_, _ = io.WriteString(w, text)
 	})
-	c := &consumer{run: s.run, name: "sse", position: "p0"}
+	c := &consumer{run: s.run, name: "sse", at: s.fleet.nodes[0], position: "p0"}
 	if err := c.listenSSE(t.Context(), 4, pace{}); err != nil || resumed != "p0" || c.resumeFrom() != "p3" {
 		t.Errorf("%v; resumed from %q, and next from %q", err, resumed, c.resumeFrom())
 	}
@@ -335,7 +338,7 @@ func TestTheStreamIsReadAsItIsWritten(t *testing.T) {
 	if gotText, wantText := asJSON(t, got), asJSON(t, want); gotText != wantText {
 		t.Errorf("noted %s\nwant  %s", gotText, wantText)
 	}
-	fickle := &consumer{run: s.run, name: "sse"}
+	fickle := &consumer{run: s.run, name: "sse", at: s.fleet.nodes[0]}
 	if err := fickle.listenSSE(t.Context(), 5, pace{drop: 1}); err != errDropped || fickle.resumeFrom() != "p1" { //nolint:errorlint // it is this one
 		t.Errorf("%v at %q", err, fickle.resumeFrom())
 	}

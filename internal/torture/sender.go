@@ -58,11 +58,10 @@ func (s *sender) drawn(n int) []message {
 // see makes a call and, where it has a key, makes it again until there is an answer. It gives what was accepted.
 func (s *sender) see(c *call) []sent {
 	for {
-		a, err := s.do(s.whole, s.client, c.request())
+		a, err := s.do(s.whole, s.client, s.attempt(c))
 		switch {
 		case err != nil || a.status == http.StatusBadGateway:
 			s.noteAll(c, ledger.Unknown, &a)
-			s.node.await()
 		case a.status == http.StatusAccepted:
 			return s.accepted(c, &a)
 		case a.status == http.StatusUnprocessableEntity && a.problem() == "idempotency_mismatch":
@@ -81,6 +80,14 @@ func (s *sender) see(c *call) []sent {
 			return nil // only a key makes a call safe to repeat
 		}
 	}
+}
+
+// attempt is one try: at any node, and waited for as long as businesses do. One that gives up early repeats its call
+// elsewhere while the first node, paused perhaps, still has it.
+func (s *sender) attempt(c *call) request {
+	q := c.request()
+	q.node, q.within = s.fleet.some(s.whole, s.random), between(s.random, time.Second, 5*time.Second)
+	return q
 }
 
 func (s *sender) noteAll(c *call, kind ledger.Kind, a *answer) {

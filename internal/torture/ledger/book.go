@@ -74,10 +74,8 @@ func (b *Book) breaks(s *story, format string, args ...any) {
 // Note takes an entry.
 func (b *Book) Note(e *Entry) {
 	switch e.Kind {
-	case Killed:
-		b.verdict.Kills++
-	case Paused:
-		b.verdict.Pauses++
+	case Killed, Paused, Cut, Wiped:
+		b.verdict.suffers(e)
 	case Tripped:
 		b.verdict.Tripped++
 	case Opened:

@@ -28,6 +28,7 @@ type Entry struct {
 	After    uint64 `json:"after,omitempty"`    // of a Sync
 	Limit    int    `json:"limit,omitempty"`    // of a Sync
 	Found    []Slot `json:"found,omitempty"`    // by a Sync, in the order of the answer
+	Part     string `json:"part,omitempty"`     // of what is under torture, that suffered a fault
 	Events   []Mark `json:"events,omitempty"`   // the message's history, in the order of the answer
 }
 
@@ -84,6 +85,8 @@ const (
 
 	Tripped Kind = "tripped" // Count breakers of devices were found open
 
-	Killed Kind = "killed" // the node
-	Paused Kind = "paused" // the node, and it ran on
+	Killed Kind = "killed" // a Part
+	Paused Kind = "paused" // a Part, as it was
+	Cut    Kind = "cut"    // a Part that links others; Status says how
+	Wiped  Kind = "wiped"  // a Part forgot everything
 )

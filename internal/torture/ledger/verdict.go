@@ -5,6 +5,10 @@ type Verdict struct {
 	Rounds int `json:"rounds"` // times at which everything came to rest and was judged
 	Kills  int `json:"kills"`
 	Pauses int `json:"pauses"`
+	Cuts   int `json:"cuts"`  // of links
+	Wipes  int `json:"wipes"` // of what may forget
+
+	Parts []Part `json:"parts"` // which suffered what, by name
 
 	Accepted   int `json:"accepted"`   // messages
 	Unknown    int `json:"unknown"`    // calls without an answer, by message
@@ -83,6 +87,8 @@ func (v *Verdict) Add(w *Verdict) {
 		{&v.Rounds, &w.Rounds},
 		{&v.Kills, &w.Kills},
 		{&v.Pauses, &w.Pauses},
+		{&v.Cuts, &w.Cuts},
+		{&v.Wipes, &w.Wipes},
 		{&v.Accepted, &w.Accepted},
 		{&v.Unknown, &w.Unknown},
 		{&v.Refused, &w.Refused},
@@ -110,6 +116,7 @@ func (v *Verdict) Add(w *Verdict) {
 	v.Keys.add(w.Keys)
 	v.Inboxes.add(w.Inboxes)
 	v.addConsumers(w.Consumers)
+	v.addParts(w.Parts)
 	v.Broken = append(v.Broken, w.Broken...)
 	v.Broken = v.Broken[:min(len(v.Broken), MaxStories)]
 }
