@@ -74,7 +74,7 @@ var importers = map[string][]string{
 	"github.com/pressly/goose":               {"internal/store/postgres"},
 	"github.com/redis/rueidis":               {"internal/redis"},
 	"github.com/maypok86/otter":              {"internal/cache"},
-	"github.com/Shopify/toxiproxy":           {"*"}, // tests, and torture
+	"github.com/Shopify/toxiproxy":           {"*"},                // tests, and torture
 	"github.com/rs/zerolog":                  {"internal/torture"}, // toxiproxy asks for one
 	"github.com/prometheus":                  {"cmd/esh3ar"},
 	"github.com/alecthomas/kong":             {"cmd/esh3ar"},

@@ -18,7 +18,7 @@ type consumer struct {
 	*run
 	name   string
 	random *rand.Rand
-	at     *target // of the connection
+	at     *target                                                // of the connection
 	listen func(ctx context.Context, c *consumer, conn int) error // one connection; the error of a refusal is a refusalError
 
 	mu       sync.Mutex

@@ -85,7 +85,9 @@ func (f *fleet) start(ctx context.Context) error {
 }
 
 // some chooses a node that is not known to be down. When all are it waits for one.
-func (f *fleet) some(ctx context.Context, random *rand.Rand) *target { return f.from(ctx, random.IntN(len(f.nodes))) }
+func (f *fleet) some(ctx context.Context, random *rand.Rand) *target {
+	return f.from(ctx, random.IntN(len(f.nodes)))
+}
 
 // turn takes the nodes in turn.
 func (f *fleet) turn(ctx context.Context) *target {
