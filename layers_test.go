@@ -48,7 +48,7 @@ var layers = map[string][]string{
 	"internal/bench":           {"", "internal/nodeproc", "internal/pgproc", "internal/phone", "internal/redisproc"},
 	"internal/torture/ledger":  {""},
 	"internal/torture":         {"internal/nodeproc", "internal/pgproc", "internal/phone", "internal/redisproc", "internal/torture/ledger"},
-	"e2e":                      {"internal/nodeproc", "internal/pgproc", "internal/planted"},
+	"e2e":                      {"internal/nodeproc", "internal/pgproc", "internal/planted", "internal/redisproc"},
 	"cmd/esh3ar":               {"*"},
 }
 
