@@ -114,6 +114,7 @@ func printVerdict(s streams, v *ledger.Verdict) {
 		{"rounds", fmt.Sprintf("%d, each brought to rest and judged", v.Rounds)},
 		{"faults", fmt.Sprintf("%d kills, %d pauses, %d cuts, %d wipes", v.Kills, v.Pauses, v.Cuts, v.Wipes)},
 		{"messages accepted", fmt.Sprintf("%d, of them %d scheduled and %d with a time to live", v.Accepted, v.Scheduled, v.Mortal)},
+		{"spilled", fmt.Sprintf("%d, of them %d duplicates in the end", v.Spilled, v.Duplicates)},
 		{"calls besides", fmt.Sprintf("%d without an answer, %d refused, %d mismatched keys, %d answered again", v.Unknown, v.Refused, v.Mismatched, v.Again)},
 		{"changes of mind", fmt.Sprintf("%d cancels, %d replays", v.Cancels, v.Replays)},
 		{"deliveries", fmt.Sprintf("%d first ones, %d repeats, %d syncs", v.Received, v.Repeats, v.Syncs)},

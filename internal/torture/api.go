@@ -29,6 +29,7 @@ type request struct {
 type answer struct {
 	status int
 	body   []byte
+	node   int // that gave it
 	began  int64
 	at     int64
 }
@@ -64,7 +65,7 @@ func (r *run) do(ctx context.Context, client *http.Client, q request) (a answer,
 	if q.key != "" {
 		req.Header.Set("Idempotency-Key", q.key)
 	}
-	a.began = r.clock.now()
+	a.node, a.began = q.node.number, r.clock.now()
 	resp, err := client.Do(req)
 	if err == nil {
 		a.status = resp.StatusCode
@@ -86,8 +87,13 @@ func (a *answer) problem() string {
 
 // get reads something; found is false for 404. What the node refuses for now is asked again: nothing is lost by that.
 func (r *run) get(ctx context.Context, client *http.Client, path string, out any) (found bool, err error) {
+	return r.getFrom(ctx, client, nil, path, out)
+}
+
+// getFrom reads something of one node, as its operator.
+func (r *run) getFrom(ctx context.Context, client *http.Client, node *target, path string, out any) (found bool, err error) {
 	for {
-		a, err := r.do(ctx, client, request{method: http.MethodGet, path: path})
+		a, err := r.do(ctx, client, request{method: http.MethodGet, path: path, node: node, admin: node != nil})
 		switch {
 		case err != nil:
 			return false, fmt.Errorf("GET %s: %w", path, err)
@@ -115,6 +121,7 @@ type record struct {
 	Priority  string `json:"priority"`
 	Life      int    `json:"life"`
 	Attempts  int    `json:"attempts"`
+	Reason    string `json:"failureReason"`
 }
 
 // number is that of the message. Our own contents are numbers; 0 would be found as never sent.

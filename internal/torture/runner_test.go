@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -368,11 +369,21 @@ func TestAConsumerThatIsRefusedEndsTheRun(t *testing.T) {
 	}
 }
 
-// TestRestIsWhenNothingIsOnItsWay, twice in a row.
+// TestRestIsWhenNothingIsOnItsWay, nor in a spill, twice in a row.
 func TestRestIsWhenNothingIsOnItsWay(t *testing.T) {
 	t.Parallel()
-	asked := 0
+	asked, waiting := 0, 2
 	s := newStage(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/admin/v1/spill" {
+			if r.Header.Get("Authorization") != "Bearer admin" {
+				t.Error("not as the admin")
+			}
+			if asked > 1 {
+				waiting--
+			}
+			fmt.Fprintf(w, `{"messages":%d,"quarantined":1}`, max(waiting, 0))
+			return
+		}
 		asked++
 		q := r.URL.Query()
 		if q.Get("status") != "scheduled,queued,pending,sent" || q.Get("limit") != "500" || q.Get("from") == "" {
@@ -390,7 +401,7 @@ func TestRestIsWhenNothingIsOnItsWay(t *testing.T) {
 			_, _ = io.WriteString(w, `{"items":[]}`)
 		}
 	})
-	if err := s.rest(t.Context()); err != nil || asked != 4 {
+	if err := s.rest(t.Context()); err != nil || asked != 5 {
 		t.Errorf("%v after %d questions", err, asked)
 	}
 }

@@ -93,16 +93,17 @@ func (s *sender) attempt(c *call) request {
 func (s *sender) noteAll(c *call, kind ledger.Kind, a *answer) {
 	for _, m := range c.messages {
 		s.note(ledger.Entry{
-			Kind: kind, Number: m.number, Call: c.number, Key: c.key, Status: strconv.Itoa(a.status), Began: a.began, At: a.at,
+			Kind: kind, Number: m.number, Call: c.number, Key: c.key, Status: strconv.Itoa(a.status), Node: a.node, Began: a.began, At: a.at,
 		})
 	}
 }
 
 // receipt is one message of an answer.
 type receipt struct {
-	ID        string `json:"id"`
-	Seq       uint64 `json:"seq"`
-	Recipient string `json:"recipientPhoneNumber"`
+	ID         string `json:"id"`
+	Seq        uint64 `json:"seq"`
+	Recipient  string `json:"recipientPhoneNumber"`
+	Durability string `json:"durability"`
 }
 
 // accepted notes each receipt; a receipt that is missing makes an entry that belongs to no id.
@@ -117,9 +118,10 @@ func (s *sender) accepted(c *call, a *answer) (list []sent) {
 		err = json.Unmarshal(a.body, &receipts[0])
 	}
 	for i, m := range c.messages {
-		e := ledger.Entry{Kind: ledger.Accepted, Number: m.number, Call: c.number, Key: c.key, Began: a.began, At: a.at}
+		e := ledger.Entry{Kind: ledger.Accepted, Number: m.number, Call: c.number, Key: c.key, Node: a.node, Began: a.began, At: a.at}
 		if err == nil && i < len(receipts) {
 			e.ID, e.Seq, e.To = receipts[i].ID, receipts[i].Seq, numberOf(receipts[i].Recipient)
+			e.Spilled = receipts[i].Durability == "spilled"
 			list = append(list, sent{e.ID, m.sendAt != 0})
 		}
 		s.note(e)

@@ -18,6 +18,9 @@ type Entry struct {
 	Attempt  int    `json:"attempt,omitempty"`  //
 	Life     int    `json:"life,omitempty"`     //
 	Status   string `json:"status,omitempty"`   // of the message, or what a call was answered
+	Reason   string `json:"reason,omitempty"`   // why it has the status
+	Node     int    `json:"node,omitempty"`     // that a call was made at
+	Spilled  bool   `json:"spilled,omitempty"`  // accepted: on the node's own disk for now, and so without a seq
 	Version  int    `json:"version,omitempty"`  // of an event
 	SendAt   int64  `json:"sendAt,omitempty"`   // not before; zero: at once
 	TTL      int64  `json:"ttl,omitempty"`      // nanoseconds; zero: for ever

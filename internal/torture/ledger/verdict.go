@@ -11,6 +11,8 @@ type Verdict struct {
 	Parts []Part `json:"parts"` // which suffered what, by name
 
 	Accepted   int `json:"accepted"`   // messages
+	Spilled    int `json:"spilled"`    // of them, on a node's own disk at first
+	Duplicates int `json:"duplicates"` // of those, canceled because another node's call had the key
 	Unknown    int `json:"unknown"`    // calls without an answer, by message
 	Refused    int `json:"refused"`    // likewise
 	Mismatched int `json:"mismatched"` // messages whose key belonged to another body
@@ -90,6 +92,8 @@ func (v *Verdict) Add(w *Verdict) {
 		{&v.Cuts, &w.Cuts},
 		{&v.Wipes, &w.Wipes},
 		{&v.Accepted, &w.Accepted},
+		{&v.Spilled, &w.Spilled},
+		{&v.Duplicates, &w.Duplicates},
 		{&v.Unknown, &w.Unknown},
 		{&v.Refused, &w.Refused},
 		{&v.Mismatched, &w.Mismatched},
