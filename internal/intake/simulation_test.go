@@ -161,7 +161,7 @@ func (w *world) start() *life {
 	store := &link{to: w.store, life: l}
 	l.in = intake.New(store, &publisherOf{w, l}, intake.Options{
 		LaneCalls: 16, BatchCalls: 4, Gather: time.Millisecond, MaxWait: time.Second, StoreTimeout: 300 * time.Millisecond,
-		Memory: 12 << 10, Spill: kept, OnReturn: func() { l.drain.Wake() },
+		Memory: 12 << 10, Spill: kept,
 	})
 	l.drain = spill.NewDrainer(kept, store, spill.DrainOptions{
 		Stored: l.in.Drained, Answered: l.in.Answered, Within: time.Second, MinPause: 20 * time.Millisecond, MaxPause: 300 * time.Millisecond,
