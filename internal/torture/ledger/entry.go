@@ -1,5 +1,7 @@
 package ledger
 
+import "fmt"
+
 // Entry is one line of the ledger: what the outside saw. Kind says which fields count.
 //
 // Times are nanoseconds since 1970 of one clock that never goes back; a call was made at Began and answered at At.
@@ -39,7 +41,10 @@ type Entry struct {
 type Slot struct {
 	Seq    uint64 `json:"seq"`
 	Number int    `json:"number"`
+	ID     string `json:"id,omitempty"`
 }
+
+func (s Slot) String() string { return fmt.Sprintf("{%d %d}", s.Seq, s.Number) }
 
 // Mark is one event of a message's history.
 type Mark struct {
