@@ -83,6 +83,7 @@ func (n *node) word() route.Node {
 	for _, lane := range n.intake.Lanes() {
 		word.Waiting += lane.Messages
 	}
+	word.Spilled = n.spilling.messages()
 	return word
 }
 
