@@ -39,6 +39,7 @@
 //	internal/planted        faults that a build can be given on purpose, to prove the proofs
 //	internal/store/…        the store engines (embedded, postgres) and the suite that states their behaviour
 //	internal/pgproc, internal/redisproc  real servers as child processes, for tests and instruments
+//	internal/badlink        a way to a server that can be made slow, silent or broken, for tests and instruments
 //	internal/nodeproc       a node as a child process, for tests and instruments
 //	internal/phone          a SignalR phone in Go, for listen, bench and torture
 //	internal/bench          load scenarios and their ledger

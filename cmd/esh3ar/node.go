@@ -74,7 +74,7 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, log *slog.Logger) (*
 	n.engine = delivery.New(breaker.Guard(n.store, n.breaker), delivery.Options{
 		Rules: c.rules(), OnPush: m.pushed, OnBreaker: n.deviceChanged, Remote: n.cluster.remote(),
 	})
-	n.openIntake(intake.Options{OnCommit: func(info intake.CommitInfo) {
+	n.openIntake(intake.Options{Memory: c.QueueMiB << 20, OnCommit: func(info intake.CommitInfo) {
 		m.committed(info)
 		n.vitals.committed(info)
 	}})
