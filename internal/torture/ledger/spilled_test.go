@@ -91,12 +91,14 @@ func TestEveryBreachOfASpillIsFound(t *testing.T) {
 				return e.ID == idOf(1) && (e.Kind == ledger.Final || e.Kind == ledger.History)
 			})
 		}, "LOST: accepted, and the node does not know it: message 1"},
-		"with a seq":       {edit(ledger.Accepted, 2, func(e *ledger.Entry) { e.Seq = 2 }), "accepted as spilled, and with seq 2: message 2"},
-		"not said":         {edit(ledger.Accepted, 2, func(e *ledger.Entry) { e.Spilled = false }), "accepted for now and without a seq: message 2"},
-		"without an id":    {edit(ledger.Accepted, 2, func(e *ledger.Entry) { e.ID = "" }), "accepted without an id: message 2"},
-		"both are there":   {loser(ledger.Final, func(e *ledger.Entry) { e.Reason = "" }), "stored 2 times: message 1"},
-		"stored and given up": {loser(ledger.Accepted, func(e *ledger.Entry) { e.Spilled, e.Seq = false, 4 }),
-			"accepted as stored, and later a duplicate: message 1"},
+		"with a seq":     {edit(ledger.Accepted, 2, func(e *ledger.Entry) { e.Seq = 2 }), "accepted as spilled, and with seq 2: message 2"},
+		"not said":       {edit(ledger.Accepted, 2, func(e *ledger.Entry) { e.Spilled = false }), "accepted for now and without a seq: message 2"},
+		"without an id":  {edit(ledger.Accepted, 2, func(e *ledger.Entry) { e.ID = "" }), "accepted without an id: message 2"},
+		"both are there": {loser(ledger.Final, func(e *ledger.Entry) { e.Reason = "" }), "stored 2 times: message 1"},
+		"stored and given up": {
+			loser(ledger.Accepted, func(e *ledger.Entry) { e.Spilled, e.Seq = false, 4 }),
+			"accepted as stored, and later a duplicate: message 1",
+		},
 		"pushed": {func(e []ledger.Entry) []ledger.Entry {
 			for i := range e {
 				if e[i].Kind == ledger.Received && e[i].Number == 1 {
@@ -106,8 +108,10 @@ func TestEveryBreachOfASpillIsFound(t *testing.T) {
 			return e
 		}, "a duplicate was in the inbox: message 1"},
 		"without a key": {edit(ledger.Called, 1, func(e *ledger.Entry) { e.Key = "" }), "without a key, and yet a duplicate: message 1"},
-		"of nothing": {edit(ledger.Final, 1, func(e *ledger.Entry) { e.Status, e.Reason = "canceled", esh3ar.ReasonDuplicate }),
-			"a duplicate of nothing: no call has its key: message 1"},
+		"of nothing": {
+			edit(ledger.Final, 1, func(e *ledger.Entry) { e.Status, e.Reason = "canceled", esh3ar.ReasonDuplicate }),
+			"a duplicate of nothing: no call has its key: message 1",
+		},
 		"no history of the loser": {func(e []ledger.Entry) []ledger.Entry {
 			return slices.DeleteFunc(e, func(e ledger.Entry) bool { return e.ID == idOf(1) && e.Kind == ledger.History })
 		}, "tells no history of it: message 1"},
