@@ -130,6 +130,14 @@ func (l leftBehind) Error() string {
 	return fmt.Sprintf("%d accepted messages and %d calls in quarantine are still only in %s: %s", l.stats.Messages, l.stats.Aside, l.dir, next)
 }
 
+// messages is how many accepted messages wait here, for those who might end this node.
+func (s *spilling) messages() int {
+	if s == nil {
+		return 0
+	}
+	return s.kept.Messages()
+}
+
 // Waiting realises httpapi.Spill.
 func (s *spilling) Waiting() bool { return s != nil && s.kept.Waiting() > 0 }
 

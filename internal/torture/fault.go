@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/esh3artech/esh3ar/internal/badlink"
 	"github.com/esh3artech/esh3ar/internal/redisproc"
 	"github.com/esh3artech/esh3ar/internal/torture/ledger"
 )
@@ -59,7 +60,7 @@ func (f *fleet) faults() (list []*fault) {
 		list = append(list, ofRedis(fmt.Sprintf("Redis %d", i+1), s)...)
 	}
 	for _, l := range f.ground.links {
-		list = append(list, &fault{part: l.name, turn: &sync.Mutex{}, strike: l.cut})
+		list = append(list, &fault{part: l.Name(), turn: &sync.Mutex{}, strike: func(ctx context.Context, s *strike) error { return s.cut(ctx, l) }})
 	}
 	return list
 }
@@ -110,14 +111,19 @@ func (s *strike) pause(ctx context.Context, p process) error {
 	return errors.Join(err, p.Resume())
 }
 
+// harms are what a link suffers. 300 ms with 200 ms of jitter is far above a commit and below every timeout of a node.
+var harms = []badlink.Harm{
+	{Kind: badlink.Delayed, Delay: 300 * time.Millisecond, Jitter: 200 * time.Millisecond}, {Kind: badlink.Swallowed}, {Kind: badlink.Severed},
+}
+
 // cut harms a link.
-func (l *link) cut(ctx context.Context, s *strike) error {
+func (s *strike) cut(ctx context.Context, l *badlink.Link) error {
 	h, length := harms[s.random.IntN(len(harms))], s.length()
-	if err := l.hurt(h); err != nil {
+	if err := l.Hurt(h); err != nil {
 		return err
 	}
-	s.note(ledger.Entry{Kind: ledger.Cut, Part: s.part, Status: string(h)})
-	return errors.Join(sleep(ctx, length), l.heal(context.WithoutCancel(ctx), h))
+	s.note(ledger.Entry{Kind: ledger.Cut, Part: s.part, Status: string(h.Kind)})
+	return errors.Join(sleep(ctx, length), l.Heal(context.WithoutCancel(ctx), h))
 }
 
 // length is how long a part suffers: mostly less than anybody's patience, sometimes about that, and where others can go on

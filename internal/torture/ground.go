@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/esh3artech/esh3ar/internal/badlink"
 	"github.com/esh3artech/esh3ar/internal/pgproc"
 	"github.com/esh3artech/esh3ar/internal/redisproc"
 )
@@ -25,7 +26,7 @@ const masters = 3
 type ground struct {
 	postgres *pgproc.Server
 	redis    *redisproc.Cluster
-	links    []*link
+	links    []*badlink.Link
 	dir      string
 }
 
@@ -60,14 +61,14 @@ func (g *ground) reach(number int) (flags []string, err error) {
 		if err != nil {
 			return nil, err
 		}
-		caches = append(caches, l.addr())
+		caches = append(caches, l.Addr())
 	}
-	url := strings.Replace(g.postgres.URL("postgres"), g.postgres.Addr, database.addr(), 1)
+	url := strings.Replace(g.postgres.URL("postgres"), g.postgres.Addr, database.Addr(), 1)
 	return []string{"--database-url", url, "--redis-url", strings.Join(caches, ",")}, nil
 }
 
-func (g *ground) link(name, listen, server string) (*link, error) {
-	l, err := newLink(name, listen, server)
+func (g *ground) link(name, listen, server string) (*badlink.Link, error) {
+	l, err := badlink.New(name, listen, server)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -81,7 +82,7 @@ func (g *ground) end() error {
 		return nil
 	}
 	for _, l := range g.links {
-		l.close()
+		l.Close()
 	}
 	err := errors.Join(g.redis.Kill(), g.postgres.Stop())
 	return errors.Join(err, move(g.postgres.Dir(), filepath.Join(g.dir, "postgres")))
