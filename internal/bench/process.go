@@ -16,7 +16,8 @@ import (
 const clockTick = 10 * time.Millisecond
 
 // cpuOfTree is the CPU time that a process has used with all its children, also with those that have ended and that it has
-// waited for: PostgreSQL has a process for every connection. A child that ends while it is looked at is not counted twice.
+// waited for: PostgreSQL has a process for every connection. What ends while it is looked at is seen
+// the next time.
 func cpuOfTree(pid int) (time.Duration, error) {
 	total, err := cpuOf(pid)
 	if err != nil {
