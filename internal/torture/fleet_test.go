@@ -140,3 +140,22 @@ func TestACallIsRepeatedAtOtherNodes(t *testing.T) {
 		t.Errorf("nodes %v; last %+v", nodes, last)
 	}
 }
+
+// TestDamageFoundAtTheEndIsABreach of promises.
+func TestDamageFoundAtTheEndIsABreach(t *testing.T) {
+	t.Parallel()
+	answer := `{"findings":[],"unmended":0}`
+	s := newStage(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/admin/v1/verify" || r.Header.Get("Authorization") != "Bearer admin" {
+			t.Errorf("asked %s", r.URL)
+		}
+		_, _ = io.WriteString(w, answer)
+	})
+	if err := s.verify(t.Context()); err != nil || !s.total.Clean() {
+		t.Fatalf("%v, %v", err, s.total.Broken)
+	}
+	answer = `{"findings":[{"check":"event_twice"}],"unmended":1}`
+	if err := s.verify(t.Context()); err != nil || s.total.Breaches != 1 || !strings.Contains(s.total.Broken[0], "event_twice") {
+		t.Errorf("%v, %v", err, s.total.Broken)
+	}
+}

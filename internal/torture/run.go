@@ -90,6 +90,9 @@ func (r *run) torture(ctx context.Context, cancel context.CancelFunc) error {
 	if err == nil {
 		err = r.kept.recheck(ctx, r)
 	}
+	if err == nil {
+		err = r.verify(ctx)
+	}
 	stop()
 	if refused := watching.Wait(); refused != nil {
 		err = refused // the reason for whatever failed after it
