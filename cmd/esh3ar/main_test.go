@@ -35,6 +35,10 @@ func TestBadInputEndsWithOneLineAndCode2(t *testing.T) {
 		"torture alone":     {[]string{"torture", "--senders", "0"}, "--senders"},
 		"torture few":       {[]string{"torture", "--phones", "5"}, "--phones"},
 		"bench unknown":     {[]string{"bench", "--scenario", "speed"}, "scenario"},
+		"bench one node":    {[]string{"bench", "--nodes", "2"}, "--nodes: needs --cluster"},
+		"bench no node":     {[]string{"bench", "--cluster", "--nodes", "0"}, "--nodes"},
+		"bench crowd":       {[]string{"bench", "--cluster", "--nodes", "17"}, "--nodes"},
+		"bench both":        {[]string{"bench", "--cluster", "--scenario", "idle"}, "--cluster"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

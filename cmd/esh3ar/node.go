@@ -113,6 +113,10 @@ func nodeID(c *serveCmd) (string, error) {
 }
 
 func (n *node) openAccounts(ctx context.Context) error {
+	return patiently(ctx, func() error { return n.bootstrap(ctx) })
+}
+
+func (n *node) bootstrap(ctx context.Context) error {
 	unlock, err := n.store.firstStart(ctx)
 	if err != nil {
 		return err
