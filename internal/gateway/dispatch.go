@@ -10,7 +10,7 @@ import (
 
 	"github.com/esh3artech/esh3ar/internal/flow"
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
-	"github.com/esh3artech/esh3ar/internal/gateway/upstream"
+	"github.com/esh3artech/esh3ar/internal/gateway/backend"
 	"github.com/esh3artech/esh3ar/internal/route"
 )
 
@@ -23,7 +23,7 @@ type dispatch struct {
 		sync.Mutex
 		balancer *balance.Balancer
 		budget   flow.Budget
-		pools    map[*balance.Node]*upstream.Pool
+		pools    map[*balance.Node]*backend.Pool
 		line     []*waiter // for a slot; at most Options.Waiting, who comes then is refused
 		counts   counts
 	}
@@ -32,7 +32,7 @@ type dispatch struct {
 // seat is a slot at a node.
 type seat struct {
 	node *balance.Node
-	pool *upstream.Pool
+	pool *backend.Pool
 	kind balance.Kind
 }
 
@@ -54,7 +54,7 @@ func newDispatch(o *Options) *dispatch {
 	d := &dispatch{opts: o, log: o.Log}
 	d.mu.balancer = balance.New(o.Rules, o.Random)
 	d.mu.budget = flow.Budget{Share: repeatShare, Reserve: repeatReserve}
-	d.mu.pools = map[*balance.Node]*upstream.Pool{}
+	d.mu.pools = map[*balance.Node]*backend.Pool{}
 	return d
 }
 
@@ -184,7 +184,7 @@ func (d *dispatch) list(nodes []route.Node) {
 }
 
 // renewPoolsLocked makes the pools of new nodes and gives those of nodes that have gone.
-func (d *dispatch) renewPoolsLocked() (old []*upstream.Pool) {
+func (d *dispatch) renewPoolsLocked() (old []*backend.Pool) {
 	known := d.mu.balancer.Nodes()
 	for n, pool := range d.mu.pools {
 		if !slices.Contains(known, n) {
@@ -198,7 +198,7 @@ func (d *dispatch) renewPoolsLocked() (old []*upstream.Pool) {
 			if err != nil {
 				panic(err) // list has looked at it
 			}
-			d.mu.pools[n] = upstream.NewPool(u)
+			d.mu.pools[n] = backend.NewPool(u)
 		}
 	}
 	return old
@@ -260,10 +260,10 @@ func (d *dispatch) closePools() {
 	}
 }
 
-func (d *dispatch) allPools() []*upstream.Pool {
+func (d *dispatch) allPools() []*backend.Pool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	pools := make([]*upstream.Pool, 0, len(d.mu.pools))
+	pools := make([]*backend.Pool, 0, len(d.mu.pools))
 	for _, pool := range d.mu.pools {
 		pools = append(pools, pool)
 	}

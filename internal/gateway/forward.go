@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
-	"github.com/esh3artech/esh3ar/internal/gateway/upstream"
+	"github.com/esh3artech/esh3ar/internal/gateway/backend"
 )
 
 // forward makes the call at a node, at another if it must and may, and answers.
@@ -109,7 +109,7 @@ func (t *trial) at(s seat) (done bool) {
 }
 
 // verdictOf is what an answer says of its node.
-func (t *trial) verdictOf(a upstream.Answer) balance.Verdict {
+func (t *trial) verdictOf(a backend.Answer) balance.Verdict {
 	switch {
 	case a.Status >= http.StatusInternalServerError:
 		return balance.Sick
@@ -127,7 +127,7 @@ type badBody struct{ error }
 const writevAbove = 4 << 10
 
 // send writes the request.
-func (t *trial) send(c *upstream.Conn) error {
+func (t *trial) send(c *backend.Conn) error {
 	t.lines = t.appendHead(t.lines[:0])
 	t.body.rewind()
 	if !t.body.whole {
@@ -142,7 +142,7 @@ func (t *trial) send(c *upstream.Conn) error {
 }
 
 // stream writes a body as it comes.
-func (t *trial) stream(c *upstream.Conn) error {
+func (t *trial) stream(c *backend.Conn) error {
 	if _, err := c.Write(t.lines); err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func (t *trial) stream(c *upstream.Conn) error {
 	return nil
 }
 
-func writePart(c *upstream.Conn, part []byte, chunked bool) error {
+func writePart(c *backend.Conn, part []byte, chunked bool) error {
 	if !chunked {
 		_, err := c.Write(part)
 		return err
@@ -197,7 +197,7 @@ func (t *trial) unreached(s seat, err error) (done bool) {
 }
 
 // broke handles a call whose connection broke, or to which nothing came in time.
-func (t *trial) broke(s seat, c *upstream.Conn, err error, verdict *balance.Verdict) (done bool) {
+func (t *trial) broke(s seat, c *backend.Conn, err error, verdict *balance.Verdict) (done bool) {
 	sent := c.Sent()
 	c.Close()
 	clear(t.w.Header())
@@ -230,7 +230,7 @@ func (t *trial) broke(s seat, c *upstream.Conn, err error, verdict *balance.Verd
 }
 
 // refused keeps a refusal and tells whether the call may be tried elsewhere.
-func (t *trial) refused(c *upstream.Conn, a upstream.Answer) bool {
+func (t *trial) refused(c *backend.Conn, a backend.Answer) bool {
 	body, small, err := c.Small(a)
 	if err != nil || !small {
 		return false
@@ -271,7 +271,7 @@ func (t *trial) noSeat(err error) {
 
 // passOn gives the caller the node's answer. A short one is read whole before, so that a node that dies in the middle of it
 // costs nothing; a long one that breaks off must break off for the caller too.
-func (t *trial) passOn(s seat, c *upstream.Conn, a upstream.Answer, verdict *balance.Verdict) (done bool) {
+func (t *trial) passOn(s seat, c *backend.Conn, a backend.Answer, verdict *balance.Verdict) (done bool) {
 	if a.Status == http.StatusSwitchingProtocols {
 		t.tunnel(c)
 		return true
@@ -291,7 +291,7 @@ func (t *trial) passOn(s seat, c *upstream.Conn, a upstream.Answer, verdict *bal
 	switch err := c.Copy(t.w, a, t.flusher(a)); {
 	case err == nil:
 		c.Done(a)
-	case upstream.IsCaller(err) || t.ctx.Err() != nil:
+	case backend.IsCaller(err) || t.ctx.Err() != nil:
 		c.Close()
 		t.cutOff()
 	default:
@@ -303,7 +303,7 @@ func (t *trial) passOn(s seat, c *upstream.Conn, a upstream.Answer, verdict *bal
 }
 
 // flusher lets streams through as they come.
-func (t *trial) flusher(a upstream.Answer) func() error {
+func (t *trial) flusher(a backend.Answer) func() error {
 	if a.Length >= 0 && t.kind == balance.Call {
 		return nil
 	}

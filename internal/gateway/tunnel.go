@@ -6,12 +6,12 @@ import (
 	"net/http"
 	"sync"
 
-	"github.com/esh3artech/esh3ar/internal/gateway/upstream"
+	"github.com/esh3artech/esh3ar/internal/gateway/backend"
 )
 
 // tunnel joins a caller's connection with one to a node that has agreed to switch protocols, until either ends or the
 // gateway does.
-func (t *trial) tunnel(c *upstream.Conn) {
+func (t *trial) tunnel(c *backend.Conn) {
 	t.status = http.StatusSwitchingProtocols
 	up, early := c.Detach()
 	defer up.Close()

@@ -62,6 +62,7 @@ type Config struct {
 	Ready    func() error         // nil: ready; else why not
 	Breakers func() BreakerReport // left out: there are none
 	Verifier esh3ar.Verifier      // nil: the store cannot be verified
+	Spill    Spill                // nil: there is none
 	Metrics  http.Handler
 	// Draining ends the streams, which http.Server.Shutdown would wait for; nil: never.
 	Draining context.Context //nolint:containedctx // a signal

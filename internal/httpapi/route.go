@@ -37,6 +37,8 @@ func (a *API) routes() []*route {
 		{path: "/admin/v1/businesses/{id}/keys", methods: map[string]handler{"POST": a.admin(a.createKey)}},
 		{path: "/admin/v1/businesses/{id}/keys/{keyId}", methods: map[string]handler{"DELETE": a.admin(a.revokeKey)}},
 		{path: "/admin/v1/device-tokens", methods: map[string]handler{"POST": a.admin(a.createDeviceToken)}},
+		{path: "/admin/v1/spill", methods: map[string]handler{"GET": a.admin(a.spill)}},
+		{path: "/admin/v1/spill/readmit", methods: map[string]handler{"POST": a.admin(a.readmit)}},
 		{path: "/admin/v1/verify", methods: map[string]handler{"POST": a.admin(a.verify)}},
 		{path: "/livez", methods: map[string]handler{"GET": a.livez}},
 		{path: "/readyz", methods: map[string]handler{"GET": a.readyz}},

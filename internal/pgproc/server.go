@@ -148,6 +148,19 @@ func (s *Server) awaitReady(ctx context.Context) error {
 // tail is what a server said last.
 func tail(text string) string { return text[max(0, len(text)-2000):] }
 
+// Exec has the server run SQL in a database, as its superuser.
+func (s *Server) Exec(ctx context.Context, database, sql string) error {
+	program, err := find("psql")
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, program, "-v", "ON_ERROR_STOP=1", "-q", "-d", s.URL(database), "-c", sql)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("psql: %w: %s", err, tail(string(out)))
+	}
+	return nil
+}
+
 // Stop shuts down at once but cleanly, and deletes the folder.
 func (s *Server) Stop() error {
 	_ = s.Resume() // a paused server hears nothing

@@ -1,4 +1,4 @@
-// Package upstream speaks HTTP/1.1 to one node over connections that are kept. It writes what it is given and reads the
+// Package backend speaks HTTP/1.1 to one node over connections that are kept. It writes what it is given and reads the
 // answer in pieces; what a failure means for the call is for the caller to say, and so this package says exactly how far it
 // came: whether a byte of the request had left.
 //
@@ -7,4 +7,4 @@
 // itself.
 //
 // Concurrency: a Pool is for all goroutines, a Conn for one at a time, but for Abort.
-package upstream
+package backend
