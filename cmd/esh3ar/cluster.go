@@ -34,14 +34,14 @@ func (n *node) openCluster(ctx context.Context) (err error) {
 	})}
 	self := route.NodeID(n.id)
 	c.redis, err = redis.Open(ctx, redis.Options{
-		URL: n.config.RedisURL, Node: self, Prefix: "esh3ar:" + n.account.Cluster + ":", Guard: c.breaker.Do, OnChange: n.redisChanged,
+		URL: n.config.RedisURL, Node: self, Prefix: clusterPrefix(n.account.Cluster), Guard: c.breaker.Do, OnChange: n.redisChanged,
 	})
 	if err != nil {
 		return err
 	}
 	c.router = route.NewRouter(route.Options{Self: self, Presence: c.redis.Presence(), Hints: c.redis.Hints(), OnError: n.debugged("router")})
 	c.herald = route.NewHerald(route.HeraldOptions{
-		Registry: c.redis.Registry(), Word: n.word, OnPeers: n.peersChanged, OnError: n.debugged("registry"),
+		Registry: findable{c.redis.Registry(), directory(c.redis, n.account.Cluster)}, Word: n.word, OnPeers: n.peersChanged, OnError: n.debugged("registry"),
 	})
 	c.caches = cache.NewShared(c.redis.Level(), cache.SharedOptions{OnError: n.debugged("cache")})
 	n.cluster = c

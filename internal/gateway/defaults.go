@@ -20,7 +20,7 @@ func (o *Options) setDefaults() {
 		o.NodeOf = func(string) route.NodeID { return "" }
 	}
 	if o.Observe == nil {
-		o.Observe = func(string, string, int, time.Duration) {}
+		o.Observe = func(string, int, time.Duration) {}
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

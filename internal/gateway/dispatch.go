@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/flow"
-	"github.com/esh3artech/esh3ar/internal/gateway/balance"
 	"github.com/esh3artech/esh3ar/internal/gateway/backend"
+	"github.com/esh3artech/esh3ar/internal/gateway/balance"
 	"github.com/esh3artech/esh3ar/internal/route"
 )
 

@@ -17,7 +17,6 @@ type exchange struct {
 	start  time.Time
 	route  string // for the metrics
 	status int    // answered; zero: not yet
-	node   string // that answered
 	class
 	body  body
 	lines []byte // the head of the request, then as much of its body as goes with it
@@ -45,13 +44,13 @@ const (
 
 func (x *exchange) begin(w http.ResponseWriter, r *http.Request) {
 	x.w, x.r, x.start = w, r, x.g.opts.Now()
-	x.route, x.status, x.node = "other", 0, ""
+	x.route, x.status = "other", 0
 	x.class = class{}
 }
 
 // finish reports the exchange and gives it back.
 func (x *exchange) finish() {
-	x.g.opts.Observe(x.route, x.node, x.status, x.g.opts.Now().Sub(x.start))
+	x.g.opts.Observe(x.route, x.status, x.g.opts.Now().Sub(x.start))
 	x.body.release(x.g)
 	x.w, x.r = nil, nil
 	clear(x.tried)

@@ -10,8 +10,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/gateway/balance"
 	"github.com/esh3artech/esh3ar/internal/gateway/backend"
+	"github.com/esh3artech/esh3ar/internal/gateway/balance"
 )
 
 // forward makes the call at a node, at another if it must and may, and answers.
@@ -101,7 +101,6 @@ func (t *trial) at(s seat) (done bool) {
 		return t.broke(s, c, err, &verdict)
 	}
 	verdict = t.verdictOf(a)
-	t.node = string(s.node.ID)
 	if a.Status == http.StatusServiceUnavailable && t.refused(c, a) {
 		return false
 	}

@@ -39,8 +39,8 @@ type Options struct {
 	Memory       int64         // of bodies above 16 KiB that are kept for a repeat, in bytes; default 256 MiB
 	Notice       time.Duration // from "not ready" to the end of streams, for who looks at /readyz; default 2 s
 
-	Metrics http.Handler                                             // for GET /metrics; nil: there are none
-	Observe func(route, node string, status int, took time.Duration) // after each call; must be quick
+	Metrics http.Handler                                       // for GET /metrics; nil: there are none
+	Observe func(route string, status int, took time.Duration) // after each call; must be quick
 	Log     *slog.Logger
 	Random  func(n int64) int64 // in [0, n), from any goroutine; default math/rand/v2
 	Now     func() time.Time
