@@ -287,7 +287,11 @@ func (t *trial) passOn(s seat, c *backend.Conn, a backend.Answer, verdict *balan
 	}
 	c.Extend(time.Time{}) // the caller's own pace now
 	t.head(a.Status)
-	switch err := c.Copy(t.w, a, t.flusher(a)); {
+	flush := t.flusher(a)
+	if flush != nil {
+		_ = flush() // the first part may be long in coming; a caller who has gone is met there
+	}
+	switch err := c.Copy(t.w, a, flush); {
 	case err == nil:
 		c.Done(a)
 	case backend.IsCaller(err) || t.ctx.Err() != nil:

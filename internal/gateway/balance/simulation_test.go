@@ -11,7 +11,7 @@ var simSeed = flag.Uint64("seed", 0, "replay the history of this seed")
 // seeds are the histories of each test.
 func seeds(t *testing.T, play func(t *testing.T, seed uint64)) {
 	t.Helper()
-	first, last := uint64(1), uint64(5)
+	first, last := uint64(1), uint64(2)
 	if testing.Short() {
 		last = 1
 	}
