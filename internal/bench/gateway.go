@@ -40,9 +40,9 @@ func RunGateway(ctx context.Context, o Options, out, progress io.Writer) (*Repor
 
 // passage is what a call through somebody was like in one round.
 type passage struct {
-	p50, p99 float64       // ms, open loop
-	perCall  float64       // µs of the balancer's CPU, closed loop
-	rate     float64       // calls/s, closed loop
+	p50, p99 float64 // ms, open loop
+	perCall  float64 // µs of the balancer's CPU, closed loop
+	rate     float64 // calls/s, closed loop
 }
 
 func (r *run) compare(ctx context.Context) (err error) {
