@@ -77,6 +77,9 @@ func (c *Conn) head() (string, error) {
 
 // parseHead reads "HTTP/1.1 202 Accepted" and the lines below it. The header's strings share the memory of the head.
 func parseHead(head string, h http.Header) (a Answer, err error) {
+	if lines := strings.Count(head, "\r\n"); strings.Count(head, "\n") != lines || strings.Count(head, "\r") != lines {
+		return a, errors.New("the node ends lines in another way than HTTP does") // others might read another answer out of it
+	}
 	line, rest, _ := strings.Cut(head, "\r\n")
 	if len(line) < 12 || !strings.HasPrefix(line, "HTTP/1.") || line[8] != ' ' {
 		return a, fmt.Errorf("the node does not speak HTTP/1: %.40q", line)
@@ -114,9 +117,13 @@ func parseHead(head string, h http.Header) (a Answer, err error) {
 func (a *Answer) note(name, value string) (keep bool, err error) {
 	switch name {
 	case "Content-Length":
-		if a.Length, err = strconv.ParseInt(value, 10, 64); err != nil || a.Length < 0 {
+		length, err := strconv.ParseUint(value, 10, 63)
+		if err != nil || a.Length >= 0 && a.Length != int64(length) {
 			return false, fmt.Errorf("the node answers the length %.40q", value)
 		}
+		keep = a.Length < 0 // said twice it is passed on once
+		a.Length = int64(length)
+		return keep, nil
 	case "Transfer-Encoding":
 		if a.chunked = strings.EqualFold(value, "chunked"); !a.chunked {
 			return false, fmt.Errorf("the node answers the coding %.40q", value)
