@@ -30,10 +30,11 @@ type node struct {
 	name     route.NodeID
 	calls    atomic.Int64
 	stopping atomic.Bool
+	hang     atomic.Bool // it does not answer checks
 	word     atomic.Pointer[route.Node]
 }
 
-// newNode starts one. A raw handler gets the connection and the request's first bytes before any answer: it may break both.
+// newNode starts one.
 func newNode(t *testing.T, name string, handle http.HandlerFunc) *node {
 	t.Helper()
 	n := &node{name: route.NodeID(name)}
@@ -48,6 +49,9 @@ func newNode(t *testing.T, name string, handle http.HandlerFunc) *node {
 	}
 	n.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/readyz" {
+			if n.hang.Load() {
+				<-r.Context().Done()
+			}
 			n.watched.ServeHTTP(w, r)
 			return
 		}
@@ -133,11 +137,13 @@ type answer struct {
 	body   string
 }
 
+// do makes a call and gives its answer; it may be used by any goroutine.
 func (f *front) do(method, path, body string, headers ...string) answer {
 	f.t.Helper()
 	req, err := http.NewRequestWithContext(f.t.Context(), method, f.URL+path, strings.NewReader(body))
 	if err != nil {
-		f.t.Fatal(err)
+		f.t.Error(err)
+		return answer{}
 	}
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
@@ -149,12 +155,13 @@ func (f *front) send(req *http.Request) answer {
 	f.t.Helper()
 	resp, err := f.Client().Do(req)
 	if err != nil {
-		f.t.Fatal(err)
+		f.t.Error(err)
+		return answer{}
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
-		f.t.Fatal(err)
+		f.t.Error(err)
 	}
 	return answer{resp.StatusCode, resp.Header, string(text)}
 }

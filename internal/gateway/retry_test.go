@@ -157,3 +157,31 @@ func TestHalfAnAnswer(t *testing.T) {
 		t.Error("half an answer looks whole")
 	}
 }
+
+// TestSilentNode: a node that stops answering is noticed by its checks, and what it has and may be repeated is done elsewhere.
+func TestSilentNode(t *testing.T) {
+	t.Parallel()
+	gate, inside := make(chan struct{}), make(chan struct{}, 1)
+	silent := newNode(t, "silent", func(http.ResponseWriter, *http.Request) {
+		inside <- struct{}{}
+		<-gate
+	})
+	t.Cleanup(func() { close(gate) })
+	good := newNode(t, "good", says("good"))
+	f := newFront(t, func(o *gateway.Options) { o.CheckWithin = 50 * time.Millisecond }, silent, good)
+	f.awaitUp(2)
+	answers := make(chan answer, 1)
+	go func() { // until one call is there
+		for {
+			if got := f.do(http.MethodPost, "/v1/messages", "x", "Idempotency-Key", "k"); silent.calls.Load() > 0 {
+				answers <- got
+				return
+			}
+		}
+	}()
+	<-inside
+	silent.hang.Store(true)
+	if got := <-answers; got.status != http.StatusAccepted || got.body != "good x" {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}
