@@ -35,6 +35,7 @@
 //	internal/disk           what the databases on a node's disk need of it
 //	internal/account        businesses, keys, phone numbers, device tokens
 //	internal/flow           pure: backoff
+//	internal/scale          how many nodes there should be, why, and having it so
 //	internal/planted        faults that a build can be given on purpose, to prove the proofs
 //	internal/store/…        the store engines (embedded, postgres) and the suite that states their behaviour
 //	internal/pgproc, internal/redisproc  real servers as child processes, for tests and instruments

@@ -20,6 +20,7 @@ var layers = map[string][]string{
 	"signalr":                  {},
 	"internal/flow":            {},
 	"internal/planted":         {},
+	"internal/scale":           {"", "internal/route"},
 	"internal/wire":            {""},
 	"internal/route":           {"", "internal/cache", "internal/flow", "internal/planted"},
 	"internal/route/routetest": {"", "internal/route"},
@@ -48,7 +49,7 @@ var layers = map[string][]string{
 	"internal/bench":           {"", "internal/nodeproc", "internal/phone"},
 	"internal/torture/ledger":  {""},
 	"internal/torture":         {"internal/nodeproc", "internal/phone", "internal/torture/ledger"},
-	"e2e":                      {"internal/nodeproc", "internal/pgproc", "internal/planted"},
+	"e2e":                      {"internal/nodeproc", "internal/pgproc", "internal/planted", "internal/redisproc"},
 	"cmd/esh3ar":               {"*"},
 }
 
@@ -77,7 +78,7 @@ var importers = map[string][]string{
 	"github.com/Shopify/toxiproxy":           {"*"}, // tests
 	"github.com/prometheus":                  {"cmd/esh3ar"},
 	"github.com/alecthomas/kong":             {"cmd/esh3ar"},
-	"go.yaml.in/yaml":                        {"cmd/esh3ar"},
+	"go.yaml.in/yaml":                        {"internal/scale", "cmd/esh3ar"},
 	"github.com/nyaruka/phonenumbers":        {"internal/account"},
 	"github.com/golang-jwt":                  {"internal/account"},
 	"github.com/HdrHistogram":                {"internal/bench"},
