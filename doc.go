@@ -35,7 +35,8 @@
 //	internal/disk           what the databases on a node's disk need of it
 //	internal/account        businesses, keys, phone numbers, device tokens
 //	internal/flow           pure: backoff
-//	internal/scale          how many nodes there should be, why, and having it so
+//	internal/scale          how many nodes there should be, and why
+//	internal/scale/…        what starts and stops them: processes, kubernetes, command
 //	internal/planted        faults that a build can be given on purpose, to prove the proofs
 //	internal/store/…        the store engines (embedded, postgres) and the suite that states their behaviour
 //	internal/pgproc, internal/redisproc  real servers as child processes, for tests and instruments

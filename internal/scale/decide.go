@@ -134,12 +134,10 @@ func (c *call) down(g *reading, to, reporting int, why Reason) Decision {
 		return c.hold(Cooling, "%d would do; the last step was at %s, the next down not before %s", to, clock(c.s.LastChange), clock(c.s.LastChange.Add(c.Down.Cooldown)))
 	}
 	many := min(c.o.Current-to, c.Down.limit(c.o.Current))
-	free, holder := c.free(many)
+	free, reason, held := c.free(many)
 	switch {
-	case free == 0 && holder != nil:
-		return c.hold(Spilled, "%d would do; %s has %d accepted messages on its own disk and goes when they are stored", to, holder.ID, holder.Spilled)
 	case free == 0:
-		return c.hold(NotOurs, "%d would do; the nodes that are left were not started here", to)
+		return c.hold(reason, "%d would do; %s", to, held)
 	case why == AboveMax:
 		return c.move(c.o.Current-free, why, "%s; the policy allows %d", nodes(c.o.Current), c.Max)
 	default:
@@ -147,22 +145,29 @@ func (c *call) down(g *reading, to, reporting int, why Reason) Decision {
 	}
 }
 
-// free is how many of those who would go, many at most, have nothing that only they have; holder is the first who has.
-func (c *call) free(many int) (n int, holder *route.Node) {
+// free is how many of those who would go, many at most, have nothing that only they have, and what holds up the next.
+func (c *call) free(many int) (n int, reason Reason, held string) {
 	if c.o.Blind { // anybody may go
 		for i := range c.o.Nodes {
 			if c.o.Nodes[i].Spilled > 0 {
-				return 0, &c.o.Nodes[i]
+				return 0, Spilled, spilled(&c.o.Nodes[i])
 			}
 		}
-		return many, nil
+		return many, "", ""
 	}
 	for _, id := range c.o.Leaving[:min(many, len(c.o.Leaving))] {
 		i := slices.IndexFunc(c.o.Nodes, func(n route.Node) bool { return n.ID == id })
-		if i >= 0 && c.o.Nodes[i].Spilled > 0 {
-			return n, &c.o.Nodes[i]
+		switch {
+		case i < 0:
+			return n, Incomplete, string(id) + " is the next to go and does not report"
+		case c.o.Nodes[i].Spilled > 0:
+			return n, Spilled, spilled(&c.o.Nodes[i])
 		}
 		n++
 	}
-	return n, nil
+	return n, NotOurs, "those that are left were not started here"
+}
+
+func spilled(n *route.Node) string {
+	return fmt.Sprintf("%s has %d accepted messages on its own disk only and goes when they are stored", n.ID, n.Spilled)
 }

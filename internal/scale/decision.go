@@ -41,9 +41,9 @@ func (d *Decision) Moves() bool { return d.From != d.To }
 // lasting tells what a diary says once, when it begins: a state of affairs somebody should know of.
 func (r Reason) lasting() bool {
 	switch r {
-	case AtMax, GaveUp, NoData, Incomplete, Spilled, NotOurs:
+	case TargetFailed, AtMax, GaveUp, NoData, Incomplete, Spilled, NotOurs:
 		return true
-	case Steady, Rising, Falling, BelowMin, AboveMax, Stabilising, Cooling, Watching, Starting:
+	case Steady, Rising, Falling, BelowMin, AboveMax, Stabilising, Cooling, Watching, Starting, Elected:
 		return false
 	}
 	return false

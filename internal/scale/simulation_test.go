@@ -188,10 +188,10 @@ func ramp(now time.Duration) float64 { return 0.5 + min(now.Minutes(), 14)/2 }
 
 // dying kills one node and restarts it much later, as who starts it again gives up for a while.
 func dying(w *world, now time.Duration) {
-	switch now {
-	case 10 * time.Minute:
+	if now == 10*time.Minute {
 		w.members[1].dead = true
-	case 25 * time.Minute:
+	}
+	if now == 25*time.Minute {
 		w.members[1] = member{id: w.members[1].id, since: now + w.ready}
 	}
 }

@@ -26,6 +26,9 @@ func run(m *testing.M) int {
 	if url := os.Getenv(appenderURL); url != "" {
 		appendForEver(url)
 	}
+	if url := os.Getenv(holderURL); url != "" {
+		return holdForLong(url)
+	}
 	if short() {
 		return m.Run()
 	}
