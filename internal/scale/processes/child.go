@@ -133,7 +133,7 @@ func (t *Target) command(c *child) *exec.Cmd {
 	args := append([]string{"serve"}, t.opts.Flags...)
 	args = append(args, "--listen", t.opts.Host+":0", "--data-dir", t.folder.data(c.slot), "--node-id", string(c.id))
 	cmd := exec.Command(t.opts.Binary, args...) // its end is ours to choose, not a context's
-	cmd.Env = ownEnvironment(os.Environ())
+	cmd.Env = append(ownEnvironment(os.Environ()), t.opts.Env...)
 	cmd.Stderr = &prefixed{prefix: string(c.id) + ": ", out: t.opts.Output}
 	cmd.SysProcAttr = attributes()
 	return cmd

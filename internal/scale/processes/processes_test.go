@@ -204,7 +204,7 @@ func TestUpAndDown(t *testing.T) {
 	t.Setenv("ESH3AR_ADVERTISE_URL", "http://one.example")
 	t.Setenv("ESH3AR_AUTOSCALE", "true")
 	t.Setenv("ESH3AR_RETRY_BASE", "1s")
-	y := newYard(t, nil)
+	y := newYard(t, func(o *processes.Options) { o.Env = []string{"ESH3AR_RETRY_BASE=2s"} })
 	y.resize(3)
 	f := y.fleet()
 	if f.Wanted != 3 || len(f.Own) != 3 || f.Whole || f.Blind || f.Leaving[0] != f.Own[2] || f.Leaving[2] != f.Own[0] {
@@ -216,7 +216,7 @@ func TestUpAndDown(t *testing.T) {
 		t.Errorf("started with %q, want %q", args, want)
 	}
 	environment, _ := os.ReadFile(y.path(3, "environment"))
-	if strings.Contains(string(environment), "ESH3AR_ADVERTISE_URL") || strings.Contains(string(environment), "ESH3AR_AUTOSCALE") || !strings.Contains(string(environment), "ESH3AR_RETRY_BASE=1s") {
+	if strings.Contains(string(environment), "ESH3AR_ADVERTISE_URL") || strings.Contains(string(environment), "ESH3AR_AUTOSCALE") || !strings.Contains(string(environment), "ESH3AR_RETRY_BASE=2s") {
 		t.Errorf("environment: %s", environment)
 	}
 	y.resize(1)

@@ -20,6 +20,7 @@ import (
 type Options struct {
 	Binary     string        // of esh3ar
 	Flags      []string      // of serve; --listen, --data-dir and --node-id are the target's
+	Env        []string      // of it, NAME=value, besides this process's own: what must not be seen in a list of processes
 	Dir        string        // of the data directories
 	Host       string        // that nodes listen on, and so are reached at; default 127.0.0.1
 	StopWithin time.Duration // after SIGTERM, then SIGKILL; default 1 min: serve gives itself less
