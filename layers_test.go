@@ -52,7 +52,7 @@ var layers = map[string][]string{
 	"internal/bench":            {"", "internal/nodeproc", "internal/phone"},
 	"internal/torture/ledger":   {""},
 	"internal/torture":          {"internal/nodeproc", "internal/phone", "internal/torture/ledger"},
-	"e2e":                       {"internal/nodeproc", "internal/pgproc", "internal/planted", "internal/redisproc"},
+	"e2e":                       {"internal/nodeproc", "internal/pgproc", "internal/phone", "internal/planted", "internal/redisproc"},
 	"cmd/esh3ar":                {"*"},
 }
 
