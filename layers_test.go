@@ -26,7 +26,7 @@ var layers = map[string][]string{
 	"internal/route/routetest": {"", "internal/route"},
 	"internal/account":         {"", "internal/cache", "internal/flow"},
 	"internal/intake":          {"", "internal/flow", "internal/planted"},
-	"internal/delivery":        {"", "internal/flow", "internal/planted", "internal/route"},
+	"internal/delivery":        {"", "internal/flow", "internal/planted", "internal/route", "internal/scale/workers"},
 	"internal/hub":             {"", "internal/account", "internal/delivery", "internal/notify", "internal/wire", "signalr"},
 	"internal/httpapi":         {"", "internal/account", "internal/intake", "internal/flow", "internal/notify", "internal/wire"},
 	"internal/dashboard":       {""},
@@ -57,6 +57,7 @@ var layers = map[string][]string{
 	"internal/scale/command":    {"internal/scale"},
 	"internal/scale/kubernetes": {"internal/route", "internal/scale"},
 	"internal/scale/processes":  {"internal/flow", "internal/route", "internal/scale"},
+	"internal/scale/workers":    {},
 }
 
 // testLayers says what the tests of a package may import besides: the real store in place of a fake.
