@@ -35,6 +35,8 @@
 //	internal/disk           what the databases on a node's disk need of it
 //	internal/account        businesses, keys, plans, phone numbers, device tokens
 //	internal/flow           pure: backoff, load score
+//	internal/scale          how many nodes there should be, and why
+//	internal/scale/…        what starts and stops them: processes, kubernetes, command; workers inside a node
 //	internal/vitals         what this process uses of the machine, and what it may use
 //	internal/planted        faults that a build can be given on purpose, to prove the proofs
 //	internal/store/…        the store engines (embedded, postgres) and the suite that states their behaviour

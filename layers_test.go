@@ -26,7 +26,7 @@ var layers = map[string][]string{
 	"internal/route/routetest": {"", "internal/route"},
 	"internal/account":         {"", "internal/cache", "internal/flow"},
 	"internal/intake":          {"", "internal/flow", "internal/planted"},
-	"internal/delivery":        {"", "internal/flow", "internal/planted", "internal/route"},
+	"internal/delivery":        {"", "internal/flow", "internal/planted", "internal/route", "internal/scale/workers"},
 	"internal/hub":             {"", "internal/account", "internal/delivery", "internal/notify", "internal/wire", "signalr"},
 	"internal/httpapi":         {"", "internal/account", "internal/intake", "internal/flow", "internal/notify", "internal/wire"},
 	"internal/dashboard":       {""},
@@ -39,7 +39,7 @@ var layers = map[string][]string{
 	"internal/disk":            {""},
 	"internal/store/embedded":  {"", "internal/disk", "internal/planted"},
 	"internal/store/progress":  {""},
-	"internal/store/postgres":  {"", "internal/planted", "internal/store/progress"},
+	"internal/store/postgres":  {"", "internal/planted", "internal/scale", "internal/store/progress"},
 	"internal/store/powercut":  {},
 	"internal/store/storetest": {""},
 	"internal/redis":           {"", "internal/planted", "internal/route"},
@@ -53,8 +53,14 @@ var layers = map[string][]string{
 	"internal/bench":           {"", "internal/nodeproc", "internal/pgproc", "internal/phone", "internal/redisproc"},
 	"internal/torture/ledger":  {""},
 	"internal/torture":         {"internal/badlink", "internal/nodeproc", "internal/pgproc", "internal/phone", "internal/redisproc", "internal/torture/ledger"},
-	"e2e":                      {"internal/badlink", "internal/nodeproc", "internal/pgproc", "internal/planted", "internal/redisproc"},
+	"e2e":                      {"internal/badlink", "internal/nodeproc", "internal/pgproc", "internal/phone", "internal/planted", "internal/redisproc"},
 	"cmd/esh3ar":               {"*"},
+
+	"internal/scale":            {"", "internal/route"},
+	"internal/scale/command":    {"internal/scale"},
+	"internal/scale/kubernetes": {"internal/route", "internal/scale"},
+	"internal/scale/processes":  {"internal/flow", "internal/route", "internal/scale"},
+	"internal/scale/workers":    {},
 }
 
 // testLayers says what the tests of a package may import besides: the real store in place of a fake.
@@ -83,7 +89,7 @@ var importers = map[string][]string{
 	"github.com/rs/zerolog":                  {"internal/badlink"}, // toxiproxy asks for one
 	"github.com/prometheus":                  {"cmd/esh3ar"},
 	"github.com/alecthomas/kong":             {"cmd/esh3ar"},
-	"go.yaml.in/yaml":                        {"cmd/esh3ar"},
+	"go.yaml.in/yaml":                        {"internal/scale", "cmd/esh3ar"},
 	"github.com/nyaruka/phonenumbers":        {"internal/account"},
 	"github.com/golang-jwt":                  {"internal/account"},
 	"github.com/HdrHistogram":                {"internal/bench"},
