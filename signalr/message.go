@@ -53,6 +53,10 @@ type protocol interface {
 
 	appendPing(dst []byte) []byte
 	appendClose(dst []byte, text string, allowReconnect bool) []byte
+	// appendAck and appendSequence append what keeps a connection across sockets: the highest message that was handled,
+	// and the first that is going to be sent.
+	appendAck(dst []byte, sequence int64) []byte
+	appendSequence(dst []byte, sequence int64) []byte
 	appendInvocation(dst []byte, target string, args []any) ([]byte, error)
 	// appendRequest appends an invocation that the client is to answer by a completion of this id.
 	appendRequest(dst []byte, id, target string, args []any) ([]byte, error)
