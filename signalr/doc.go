@@ -47,5 +47,5 @@
 //
 // All methods of all types may be called from any goroutine, but a [Hub] is filled before [NewServer].
 //
-// So far there are WebSockets and the JSON protocol.
+// So far there are WebSockets. Clients speak the JSON or the MessagePack protocol, as they choose.
 package signalr

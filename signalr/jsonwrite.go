@@ -125,6 +125,12 @@ func appendJSON(dst []byte, v any) ([]byte, error) {
 		return append(dst, "null"...), nil
 	case json.RawMessage:
 		return checkRaw(append(dst, v...), from)
+	case Raw:
+		dst, err := v.appendJSON(dst)
+		if err != nil {
+			return nil, err
+		}
+		return checkRaw(dst, from)
 	case JSONAppender:
 		dst, err := v.AppendJSON(dst)
 		if err != nil {

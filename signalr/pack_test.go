@@ -55,6 +55,8 @@ func TestPackWrite(t *testing.T) {
 		{"item95 completion with nil", "95 03 80 a3 78797a 03 c0", must(p.appendCompletion(nil, "xyz", null{}, "", false))},
 		{"item97 ping", "91 06", p.appendPing(nil)},
 		{"item98 close", "93 07 c0 c2", p.appendClose(nil, "", false)},
+		{"item99 ack", "92 08 2a", p.appendAck(nil, 42)},
+		{"item99 sequence", "92 09 cf 0000000100000000", p.appendSequence(nil, 1<<32)},
 		{"item103 item98 close with error", "93 07 a3 78797a c3", p.appendClose(nil, "xyz", true)},
 	} {
 		if want := framed(packed(t, tc.want)); !bytes.Equal(tc.got, want) {
@@ -251,7 +253,6 @@ type Embedded struct {
 type everything struct {
 	Name    string            `json:"name"`
 	Skipped string            `json:"-"`
-	Dash    string            `json:"-,"`
 	Plain   float32           // under its own name
 	Empty   []int             `json:"empty,omitempty"`
 	Zero    time.Time         `json:"zero,omitzero"`

@@ -24,6 +24,8 @@ func appendPack(dst []byte, v any) ([]byte, error) {
 	switch v := v.(type) {
 	case nil, null:
 		return appendPackNil(dst), nil
+	case Raw:
+		return v.appendPack(dst)
 	case MessagePackAppender:
 		return v.AppendMessagePack(dst)
 	case JSONAppender:

@@ -199,3 +199,14 @@ func (packProtocol) appendClose(dst []byte, text string, allowReconnect bool) []
 	}
 	return endPack(appendPackBool(dst, allowReconnect), begun)
 }
+
+func (packProtocol) appendAck(dst []byte, id int64) []byte { return appendPackCount(dst, typeAck, id) }
+
+func (packProtocol) appendSequence(dst []byte, id int64) []byte {
+	return appendPackCount(dst, typeSequence, id)
+}
+
+func appendPackCount(dst []byte, kind byte, id int64) []byte {
+	dst, begun := beginPack(dst)
+	return endPack(appendPackInt(append(dst, 0x92, kind), id), begun)
+}
