@@ -124,6 +124,8 @@ func (c *Conn) end(e ending) {
 	if cancel != nil {
 		cancel(ErrClosed)
 	}
+	c.uploads.close()
+	c.requests.close(&disconnectedError{c.id})
 	c.in.stop()
 	if e.abort {
 		c.link.abort()

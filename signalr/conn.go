@@ -15,14 +15,16 @@ type Conn struct {
 	remote netip.AddrPort
 	place  place
 
-	proto protocol // set by the handshake, before the connection is shown to anybody
-	link  link     // set before the first byte is read
-	in    dispatcher
-	out   outbox
-	calls callIndex
-	life  life
-	times stamps
-	value struct {
+	proto    protocol // set by the handshake, before the connection is shown to anybody
+	link     link     // set before the first byte is read
+	in       dispatcher
+	out      outbox
+	calls    callIndex
+	uploads  uploads
+	requests requests
+	life     life
+	times    stamps
+	value    struct {
 		sync.Mutex
 		v any
 	}
