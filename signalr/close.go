@@ -116,6 +116,7 @@ func (c *Conn) end(e ending) {
 	l.mu.Unlock()
 
 	c.server.registry.hide(c)
+	c.server.groups.end(c)
 	if e.abort {
 		c.out.kill()
 	} else {

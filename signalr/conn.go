@@ -2,6 +2,7 @@ package signalr
 
 import (
 	"context"
+	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -9,11 +10,13 @@ import (
 
 // Conn is one client's connection. All its methods may be called from any goroutine, also after its end.
 type Conn struct {
-	server *Server
-	id     string
-	who    Identity
-	remote netip.AddrPort
-	place  place
+	server  *Server
+	id      string
+	who     Identity
+	remote  netip.AddrPort
+	place   place
+	member  membership
+	request *http.Request // nil unless it is kept
 
 	proto    protocol // set by the handshake, before the connection is shown to anybody
 	link     link     // set before the first byte is read
@@ -38,6 +41,9 @@ type stamps struct {
 	pinged   atomic.Bool  // the client has sent a ping: its silence may be judged
 }
 
+// Server returns the connection's server.
+func (c *Conn) Server() *Server { return c.server }
+
 // ID returns the connection's public id: 22 characters, unique, no secret.
 func (c *Conn) ID() string { return c.id }
 
@@ -55,6 +61,18 @@ func (c *Conn) Protocol() string { return c.proto.name() }
 
 // Transport returns the name of the transport, "WebSockets".
 func (c *Conn) Transport() string { return c.link.name() }
+
+// Request returns the request that opened the connection, without its body, if Options.KeepRequest is set; nil if not. Its
+// URL and headers may hold credentials: keep them out of logs.
+func (c *Conn) Request() *http.Request { return c.request }
+
+// kept returns what of a request may outlive it.
+func kept(r *http.Request) *http.Request {
+	return &http.Request{
+		Method: r.Method, URL: r.URL, Proto: r.Proto, ProtoMajor: r.ProtoMajor, ProtoMinor: r.ProtoMinor,
+		Header: r.Header, Host: r.Host, RemoteAddr: r.RemoteAddr, RequestURI: r.RequestURI, TLS: r.TLS, Body: http.NoBody,
+	}
+}
 
 // Value returns what SetValue stored, nil before.
 func (c *Conn) Value() any {

@@ -128,6 +128,9 @@ func (s *Server) newConn(id, token string, who Identity, r *http.Request) *Conn 
 	c.life.started = s.time()
 	c.times.sent.Store(c.life.started)
 	c.link = &webSocket{conn: c}
+	if s.opts.KeepRequest {
+		c.request = kept(r)
+	}
 	return c
 }
 

@@ -2,6 +2,8 @@ package signalr
 
 import (
 	"iter"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -23,6 +25,7 @@ type Hub struct {
 	OnWritable func(*Conn)
 
 	methods map[string]*method
+	filters []Filter
 }
 
 // HandlerFunc serves one hub method. What it returns completes the call, unless it called [Call.Defer]. A nil result is
@@ -73,8 +76,9 @@ func (h *Hub) register(m method) {
 func (h *Hub) frozen() *Hub {
 	c := *h
 	c.methods = make(map[string]*method, 2*len(h.methods))
-	for key, m := range h.methods {
-		c.methods[key] = m
+	maps.Copy(c.methods, h.methods)
+	c.filtered()
+	for _, m := range slices.Collect(maps.Values(c.methods)) {
 		c.methods[m.name] = m
 	}
 	return &c

@@ -25,6 +25,12 @@ type Options struct {
 	// Requests without an Origin header (no browser) are not asked about. See [AllowOrigins] and [AnyOrigin].
 	AllowOrigin func(r *http.Request, origin string) bool
 
+	// Backplane joins this server with those of other nodes. Nil: there is only this one.
+	Backplane Backplane
+
+	// KeepRequest keeps the request of each connection for [Conn.Request], at the cost of its memory (some KiB).
+	KeepRequest bool
+
 	// ConnectionEnded is told about each connection that ended, for metrics. It must not block. Nil: nobody is told.
 	ConnectionEnded func(Ended)
 

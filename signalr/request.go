@@ -9,7 +9,8 @@ import (
 	"sync"
 )
 
-// Invoker is what can be asked for a result: a [*Conn], or a [Client] that may be connected to another node.
+// Invoker is what can be asked for a result: a [*Conn], or a [Target] of one client, which may be connected to another
+// node.
 type Invoker interface {
 	Invoke(ctx context.Context, target string, args ...any) (Raw, error)
 }
