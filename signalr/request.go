@@ -49,29 +49,29 @@ func (e *disconnectedError) Unwrap() error { return ErrClosed }
 // requests are the invocations that one client has not answered yet. There are as many as goroutines wait for it.
 type requests struct {
 	mu      sync.Mutex
-	waiting map[string]chan answer
+	waiting map[string]chan outcome
 	last    uint64
 	closed  bool
 }
 
-type answer struct {
+type outcome struct {
 	result []byte // nil: none
 	err    error
 }
 
 // add makes an id, of a kind that clients do not use for their streams, and the channel for its answer.
-func (r *requests) add() (id string, answers chan answer, open bool) {
+func (r *requests) add() (id string, answers chan outcome, open bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
 		return "", nil, false
 	}
 	if r.waiting == nil {
-		r.waiting = make(map[string]chan answer)
+		r.waiting = make(map[string]chan outcome)
 	}
 	r.last++
 	id = "s" + strconv.FormatUint(r.last, 10)
-	answers = make(chan answer, 1)
+	answers = make(chan outcome, 1)
 	r.waiting[id] = answers
 	return id, answers, true
 }
@@ -91,7 +91,7 @@ func (r *requests) complete(m *message) bool {
 	if answers == nil {
 		return false
 	}
-	a := answer{result: append([]byte(nil), m.payload...)}
+	a := outcome{result: append([]byte(nil), m.payload...)}
 	if m.hasError {
 		a.err = &HubError{Message: m.errorText}
 	}
@@ -105,7 +105,7 @@ func (r *requests) close(err error) {
 	defer r.mu.Unlock()
 	r.closed = true
 	for id, answers := range r.waiting {
-		answers <- answer{err: err} // as above
+		answers <- outcome{err: err} // as above
 		delete(r.waiting, id)
 	}
 }

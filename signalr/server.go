@@ -21,6 +21,7 @@ type Server struct {
 	groups   *groups
 	pending  *pending
 	counters counters
+	offer    []transport  // what negotiate says of Options.Transports
 	time     func() int64 // Now, but for tests
 	clock    atomic.Int64 // time as of the last heartbeat
 
@@ -44,6 +45,7 @@ func NewServer(hub *Hub, opts Options) *Server {
 		groups:   newGroups(),
 		pending:  newPending(opts.Limits.Negotiated, opts.Timeouts.Disconnect),
 	}
+	s.offer = opts.Transports.describe()
 	s.time = Now
 	s.clock.Store(Now())
 	s.engine = newEngine(s, opts.Pollers)
@@ -68,8 +70,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch {
-	case s.draining():
-		unavailable(w)
 	case strings.HasSuffix(r.URL.Path, "/negotiate"):
 		s.negotiate(w, r)
 	default:
