@@ -27,12 +27,24 @@ func Invoke[T any](ctx context.Context, to Invoker, target string, args ...any) 
 		return result, err
 	}
 	if err = raw.Decode(&result); err != nil {
-		return result, fmt.Errorf("Error trying to deserialize result to %s. %w", reflect.TypeFor[T](), err) //nolint:revive,staticcheck // .NET's text
+		return result, &resultError{reflect.TypeFor[T](), err}
 	}
 	return result, nil
 }
 
-var errInvokeInOnConnected = errors.New("Client results inside OnConnectedAsync Hub methods are not allowed.") //nolint:revive,staticcheck // .NET's text
+var errInvokeInOnConnected = dataErrorf("Client results inside OnConnectedAsync Hub methods are not allowed.")
+
+// resultError is an answer that is not of the type that was asked for.
+type resultError struct {
+	wanted reflect.Type
+	cause  error
+}
+
+func (e *resultError) Error() string {
+	return fmt.Sprintf("Error trying to deserialize result to %s. %v", e.wanted, e.cause)
+}
+
+func (e *resultError) Unwrap() error { return e.cause }
 
 // canceledError is the end of an Invoke by its context.
 type canceledError struct{ cause error }
