@@ -18,6 +18,8 @@ const module = "github.com/esh3artech/esh3ar"
 var layers = map[string][]string{
 	"":                         {},
 	"signalr":                  {},
+	"signalr/browser":          {},
+	"signalr/examples/chat":    {"signalr", "signalr/browser"},
 	"internal/flow":            {},
 	"internal/planted":         {},
 	"internal/wire":            {""},
@@ -28,7 +30,7 @@ var layers = map[string][]string{
 	"internal/delivery":        {"", "internal/flow", "internal/planted", "internal/route"},
 	"internal/hub":             {"", "internal/account", "internal/delivery", "internal/notify", "internal/wire", "signalr"},
 	"internal/httpapi":         {"", "internal/account", "internal/intake", "internal/flow", "internal/notify", "internal/wire"},
-	"internal/dashboard":       {""},
+	"internal/dashboard":       {"", "signalr/browser"},
 	"internal/breaker":         {""},
 	"internal/notify":          {"", "internal/planted"},
 	"internal/janitor":         {""},
