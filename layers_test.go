@@ -21,6 +21,7 @@ var layers = map[string][]string{
 	"signalr/browser":          {},
 	"signalr/examples/chat":    {"signalr", "signalr/browser"},
 	"internal/flow":            {},
+	"internal/vitals":          {},
 	"internal/planted":         {},
 	"internal/wire":            {""},
 	"internal/route":           {"", "internal/cache", "internal/flow", "internal/planted"},
@@ -44,13 +45,14 @@ var layers = map[string][]string{
 	"internal/cache":           {},
 	"internal/spill":           {"", "internal/disk", "internal/planted"},
 	"internal/nodeproc":        {},
+	"internal/badlink":         {},
 	"internal/pgproc":          {"internal/nodeproc"},
 	"internal/redisproc":       {"internal/nodeproc"},
 	"internal/phone":           {""},
-	"internal/bench":           {"", "internal/nodeproc", "internal/phone"},
+	"internal/bench":           {"", "internal/nodeproc", "internal/pgproc", "internal/phone", "internal/redisproc"},
 	"internal/torture/ledger":  {""},
-	"internal/torture":         {"internal/nodeproc", "internal/phone", "internal/torture/ledger"},
-	"e2e":                      {"internal/nodeproc", "internal/pgproc", "internal/planted"},
+	"internal/torture":         {"internal/badlink", "internal/nodeproc", "internal/pgproc", "internal/phone", "internal/redisproc", "internal/torture/ledger"},
+	"e2e":                      {"internal/badlink", "internal/nodeproc", "internal/pgproc", "internal/planted", "internal/redisproc"},
 	"cmd/esh3ar":               {"*"},
 }
 
@@ -58,7 +60,7 @@ var layers = map[string][]string{
 var testLayers = map[string][]string{
 	"internal/store/embedded": {"internal/store/powercut", "internal/store/storetest"},
 	"internal/store/postgres": {"internal/pgproc", "internal/store/storetest"},
-	"internal/redis":          {"internal/redisproc"},
+	"internal/redis":          {"internal/flow", "internal/redisproc"},
 	"internal/cache":          {"internal/breaker", "internal/redis", "internal/redisproc"},
 	"internal/spill":          {"internal/store/embedded", "internal/store/powercut"},
 	"internal/intake":         {"internal/spill"},
@@ -76,7 +78,8 @@ var importers = map[string][]string{
 	"github.com/pressly/goose":               {"internal/store/postgres"},
 	"github.com/redis/rueidis":               {"internal/redis"},
 	"github.com/maypok86/otter":              {"internal/cache"},
-	"github.com/Shopify/toxiproxy":           {"*"}, // tests
+	"github.com/Shopify/toxiproxy":           {"internal/badlink"},
+	"github.com/rs/zerolog":                  {"internal/badlink"}, // toxiproxy asks for one
 	"github.com/prometheus":                  {"cmd/esh3ar"},
 	"github.com/alecthomas/kong":             {"cmd/esh3ar"},
 	"go.yaml.in/yaml":                        {"cmd/esh3ar"},
