@@ -52,7 +52,7 @@ var layers = map[string][]string{
 	"internal/bench":           {"", "internal/nodeproc", "internal/pgproc", "internal/phone", "internal/redisproc"},
 	"internal/torture/ledger":  {""},
 	"internal/torture":         {"internal/badlink", "internal/nodeproc", "internal/pgproc", "internal/phone", "internal/redisproc", "internal/torture/ledger"},
-	"e2e":                      {"internal/badlink", "internal/nodeproc", "internal/pgproc", "internal/planted", "internal/redisproc"},
+	"e2e":                      {"signalr/browser", "internal/badlink", "internal/nodeproc", "internal/pgproc", "internal/planted", "internal/redisproc"},
 	"cmd/esh3ar":               {"*"},
 }
 
