@@ -18,6 +18,8 @@ const module = "github.com/esh3artech/esh3ar"
 var layers = map[string][]string{
 	"":                         {},
 	"signalr":                  {},
+	"signalr/browser":          {},
+	"signalr/examples/chat":    {"signalr", "signalr/browser"},
 	"internal/flow":            {},
 	"internal/vitals":          {},
 	"internal/planted":         {},
@@ -29,7 +31,7 @@ var layers = map[string][]string{
 	"internal/delivery":        {"", "internal/flow", "internal/planted", "internal/route", "internal/scale/workers"},
 	"internal/hub":             {"", "internal/account", "internal/delivery", "internal/notify", "internal/wire", "signalr"},
 	"internal/httpapi":         {"", "internal/account", "internal/intake", "internal/flow", "internal/notify", "internal/wire"},
-	"internal/dashboard":       {""},
+	"internal/dashboard":       {"", "signalr/browser"},
 	"internal/gateway/balance": {"", "internal/flow", "internal/route"},
 	"internal/gateway/backend": {},
 	"internal/gateway":         {"", "internal/gateway/backend", "internal/gateway/balance", "internal/flow", "internal/route"},
@@ -53,7 +55,7 @@ var layers = map[string][]string{
 	"internal/bench":           {"", "internal/nodeproc", "internal/pgproc", "internal/phone", "internal/redisproc"},
 	"internal/torture/ledger":  {""},
 	"internal/torture":         {"internal/badlink", "internal/nodeproc", "internal/pgproc", "internal/phone", "internal/redisproc", "internal/torture/ledger"},
-	"e2e":                      {"internal/badlink", "internal/nodeproc", "internal/pgproc", "internal/phone", "internal/planted", "internal/redisproc"},
+	"e2e":                      {"signalr/browser", "internal/badlink", "internal/nodeproc", "internal/pgproc", "internal/phone", "internal/planted", "internal/redisproc"},
 	"cmd/esh3ar":               {"*"},
 
 	"internal/scale":            {"", "internal/route"},
