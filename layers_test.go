@@ -50,6 +50,9 @@ var layers = map[string][]string{
 	"internal/torture":         {"internal/nodeproc", "internal/phone", "internal/torture/ledger"},
 	"e2e":                      {"internal/nodeproc", "internal/pgproc", "internal/planted"},
 	"cmd/esh3ar":               {"*"},
+
+	"signalr/conformance":       {},
+	"signalr/conformance/table": {"signalr/conformance"},
 }
 
 // testLayers says what the tests of a package may import besides: the real store in place of a fake.
@@ -65,6 +68,7 @@ var testLayers = map[string][]string{
 	"internal/delivery":       {"internal/route/routetest", "internal/store/embedded"},
 	"internal/hub":            {"internal/store/embedded"},
 	"internal/httpapi":        {"internal/spill", "internal/store/embedded"},
+	"signalr/conformance":     {"signalr"},
 }
 
 // importers says who may import a module from elsewhere, by prefix of its path; the root imports uuid only.
@@ -87,7 +91,7 @@ var importers = map[string][]string{
 	"golang.org/x/sys":                       {"signalr", "internal/bench"},
 	"go.uber.org/goleak":                     {"*"}, // tests
 	"pgregory.net/rapid":                     {"*"}, // tests
-	"github.com/chromedp":                    {"e2e"},
+	"github.com/chromedp":                    {"e2e", "signalr/conformance"},
 	"github.com/anishathalye/porcupine":      {"internal/torture/ledger"},
 	"github.com/santhosh-tekuri/jsonschema":  {"internal/httpapi"},
 	"github.com/esh3artech/esh3ar/signalr":   {"*"},
