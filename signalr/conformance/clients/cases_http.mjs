@@ -1,0 +1,85 @@
+// Negotiate, credentials, redirects.
+import { equal, fails } from "./env.mjs";
+
+const webSockets = (env) => env.transport === "WebSockets";
+const polls = (env) => env.transport !== "WebSockets";
+
+export const http = [
+  {
+    name: "item3 a slash at the end of the URL",
+    async run(env) {
+      const c = await env.connect("/hub/");
+      equal(await c.invoke("Echo", 1), 1);
+    },
+  },
+  {
+    name: "item30 without negotiation",
+    needs: webSockets,
+    async run(env) {
+      const c = await env.connect("/hub", { http: { skipNegotiation: true } });
+      equal(await c.invoke("Transport"), "WebSockets");
+    },
+  },
+  {
+    name: "item13 a redirect brings its token along",
+    async run(env) {
+      const c = await env.connect("/moved");
+      equal(await c.invoke("WhoAmI"), "redirected");
+    },
+  },
+  {
+    name: "item14 an error at negotiate is the start's error",
+    async run(env) {
+      const text = await fails(env.connect("/refused"));
+      if (!text.endsWith("not today")) throw new Error(text);
+    },
+  },
+  {
+    name: "item15 item18 a client without credentials is told Unauthorized",
+    async run(env) {
+      const text = await fails(env.connect("/auth"));
+      if (!/Unauthorized|401/.test(text)) throw new Error(text);
+    },
+  },
+  {
+    name: "item18 item22 item23 credentials on every request",
+    async run(env) {
+      const c = await env.connect("/auth", { http: { accessTokenFactory: () => "good-amal" } });
+      equal(await c.invoke("WhoAmI"), "amal");
+      equal(await c.invoke("Echo", 1), 1);
+    },
+  },
+  {
+    name: "item24 a token that was refused is asked for anew",
+    // Generations before 7 do not ask again.
+    needs: (env) => polls(env) && env.version >= 7,
+    async run(env) {
+      let asked = 0;
+      const token = `good-badr-${env.transport}-${env.protocol}-${env.version}`;
+      const c = await env.connect("/auth", { http: { accessTokenFactory: () => `${token}-${asked++}` } });
+      equal(await c.invoke("Echo", 1), 1);
+      const before = asked;
+      for (let i = 0; i < before; i++) await env.control(`revoke?token=${token}-${i}`);
+      equal(await c.invoke("Echo", 2), 2);
+      if (asked <= before) throw new Error("no new token was asked for");
+    },
+  },
+  {
+    name: "item25 cookies of negotiate come back",
+    // The client of 2018 keeps no cookies under Node.
+    needs: (env) => env.version >= 3,
+    async run(env) {
+      const c = await env.connect("/sticky");
+      equal(await c.invoke("Echo", 1), 1);
+    },
+  },
+  {
+    name: "item26 behind a temporary redirect",
+    // WebSockets follow no redirects, in Node or elsewhere, and a page's EventSource only those that CORS allows.
+    needs: (env) => env.transport === "LongPolling" && env.version >= 5,
+    async run(env) {
+      const c = await env.connect("/temporary/hub");
+      equal(await c.invoke("Echo", 1), 1);
+    },
+  },
+];

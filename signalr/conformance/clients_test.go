@@ -1,0 +1,105 @@
+package conformance
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// combinations are transport and protocol together.
+var combinations = []string{"WebSockets/json"}
+
+// outcome is a line of the program that drives a client: what one case came to, or the end of it all.
+type outcome struct {
+	Transport, Protocol, Name string
+	Error                     *string
+	Done                      bool
+}
+
+// TestClients connects every generation of Microsoft's client, each a Node process that runs all cases it is fit for with
+// every transport and protocol.
+func TestClients(t *testing.T) {
+	needsClients(t)
+	w := newWorld(t)
+	for _, client := range []string{"1.1", "3.0", "3.1", "5", "6", "7", "8", "9", "10"} {
+		t.Run("signalr-"+client, func(t *testing.T) {
+			t.Parallel()
+			report(t, node(t, "run.mjs", "signalr-"+client, w.url, strings.Join(combinations, ",")))
+		})
+	}
+}
+
+// TestIndependentClient connects an implementation that shares no code with Microsoft's.
+func TestIndependentClient(t *testing.T) {
+	needsClients(t)
+	report(t, node(t, "ngx.mjs", newWorld(t).url))
+}
+
+// needsClients fails with what to do where the clients are not installed; the quick loop goes without.
+func needsClients(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("needs Node and the clients")
+	}
+	if _, err := exec.LookPath("node"); err != nil {
+		t.Fatal("node is missing; run: make deps")
+	}
+	if err := exec.Command("test", "-d", "clients/node_modules/signalr-10").Run(); err != nil {
+		t.Fatal("the clients are missing; run: make deps")
+	}
+}
+
+// node runs a program of the folder clients and returns the cases it has run.
+func node(t *testing.T, program string, args ...string) []outcome {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "node", append([]string{program}, args...)...)
+	cmd.Dir = "clients"
+	var complaints strings.Builder
+	cmd.Stderr = &complaints
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err = cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var cases []outcome
+	done := false
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		var o outcome
+		if err := json.Unmarshal(lines.Bytes(), &o); err != nil {
+			t.Errorf("%s says %s", program, lines.Bytes())
+			continue
+		}
+		if o.Done {
+			done = true
+			continue
+		}
+		cases = append(cases, o)
+	}
+	if err := cmd.Wait(); err != nil || !done {
+		t.Errorf("%s broke off: %v\n%s", program, err, complaints.String())
+	}
+	return cases
+}
+
+// report makes a test of each case.
+func report(t *testing.T, cases []outcome) {
+	t.Helper()
+	for _, o := range cases {
+		t.Run(o.Transport+"/"+o.Protocol+"/"+strings.ReplaceAll(o.Name, "/", " "), func(t *testing.T) {
+			if o.Error != nil {
+				t.Error(*o.Error)
+			}
+		})
+	}
+	if len(cases) == 0 {
+		t.Error("no case ran")
+	}
+}
