@@ -47,6 +47,7 @@ func (w *world) doors() {
 	closed.OnConnected = func(*signalr.Conn) error { return errors.New("full house") }
 	w.serve("/closed", closed, signalr.Options{})
 	w.serve("/quick", testHub(), signalr.Options{Timeouts: signalr.Timeouts{KeepAlive: 100 * time.Millisecond, Heartbeat: 50 * time.Millisecond}})
+	w.start(testHub(), signalr.Options{}).Mount(w.mux, "/own") // of the pages of its own origin
 	sticky := w.start(testHub(), signalr.Options{AllowOrigin: signalr.AnyOrigin})
 	w.mount("/sticky", needsCookie(sticky))
 	w.mux.HandleFunc("/temporary/", func(rw http.ResponseWriter, r *http.Request) {
@@ -102,7 +103,7 @@ func needsCookie(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/negotiate") {
 			http.SetCookie(w, &http.Cookie{Name: "node", Value: "seven", Path: "/"})
-		} else if c, err := r.Cookie("node"); err != nil || c.Value != "seven" {
+		} else if c, err := r.Cookie("node"); r.Method != http.MethodOptions && (err != nil || c.Value != "seven") {
 			http.Error(w, "wrong node", http.StatusMisdirectedRequest)
 			return
 		}
@@ -112,7 +113,8 @@ func needsCookie(next http.Handler) http.Handler {
 
 // steering lets the clients move what lies outside their connection.
 func (w *world) steering() {
-	w.mux.HandleFunc("POST /control/revoke", func(_ http.ResponseWriter, r *http.Request) {
+	w.mux.HandleFunc("POST /control/revoke", func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Access-Control-Allow-Origin", "*")
 		w.revoked.Store(r.URL.Query().Get("token"), true)
 	})
 }

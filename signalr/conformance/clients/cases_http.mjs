@@ -67,7 +67,7 @@ export const http = [
   {
     name: "item25 cookies of negotiate come back",
     // The client of 2018 keeps no cookies under Node.
-    needs: (env) => env.version >= 3,
+    needs: (env) => env.browser || env.version >= 3,
     async run(env) {
       const c = await env.connect("/sticky");
       equal(await c.invoke("Echo", 1), 1);
@@ -75,11 +75,30 @@ export const http = [
   },
   {
     name: "item26 behind a temporary redirect",
-    // WebSockets follow no redirects, in Node or elsewhere, and a page's EventSource only those that CORS allows.
-    needs: (env) => env.transport === "LongPolling" && env.version >= 5,
+    // WebSockets follow no redirects, and a page follows none after a preflight.
+    needs: (env) => polls(env) && !env.browser && env.version >= 5,
     async run(env) {
       const c = await env.connect("/temporary/hub");
       equal(await c.invoke("Echo", 1), 1);
+    },
+  },
+  {
+    name: "item20 item23 a page of another origin, with credentials",
+    needs: (env) => env.browser,
+    async run(env) {
+      const headers = { "x-requested-with": "XMLHttpRequest", authorization: "Bearer good-page" };
+      const answer = await env.fetch(env.base + "/auth/negotiate?negotiateVersion=1", { method: "POST", headers, credentials: "include" });
+      equal(answer.status, 200);
+      const c = await env.connect("/auth", { http: { accessTokenFactory: () => "good-page", headers: { "x-requested-with": "more" } } });
+      equal(await c.invoke("WhoAmI"), "page");
+    },
+  },
+  {
+    name: "item20 item21 a page of an origin that is not allowed",
+    needs: (env) => env.browser,
+    async run(env) {
+      await fails(env.connect("/own"));
+      if (webSockets(env)) await fails(env.connect("/own", { http: { skipNegotiation: true } }));
     },
   },
 ];

@@ -61,7 +61,7 @@ export async function fails(promise) {
   try {
     await promise;
   } catch (error) {
-    return error.message;
+    return error?.message ?? "";
   }
   throw new Error("no error came");
 }
