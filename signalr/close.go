@@ -212,7 +212,7 @@ func (c *Conn) removeIfOver() {
 	lasted := time.Duration(c.server.time() - c.life.started)
 	c.server.counters.ended(e.status)
 	if f := c.server.opts.ConnectionEnded; f != nil {
-		f(Ended{Transport: c.link.name(), Status: e.status, Duration: lasted})
+		f(Ended{Transport: c.link.kind().String(), Status: e.status, Duration: lasted})
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Conn is one client's connection. All its methods may be called from any goroutine, also after its end.
@@ -33,6 +34,7 @@ type stamps struct {
 	received atomic.Int64 // last bytes from the client
 	sent     atomic.Int64 // last message queued for it; as exact as the heartbeat
 	busy     atomic.Int64 // last heartbeat at which input waited for a slot, or the process had been paused
+	expires  atomic.Int64 // of the latest credential, in nanoseconds since 1970; 0: never
 	pinged   atomic.Bool  // the client has sent a ping: its silence may be judged
 }
 
@@ -51,8 +53,8 @@ func (c *Conn) RemoteAddr() netip.AddrPort { return c.remote }
 // Protocol returns the name of the hub protocol, "json".
 func (c *Conn) Protocol() string { return c.proto.name() }
 
-// Transport returns the name of the transport, "WebSockets".
-func (c *Conn) Transport() string { return c.link.name() }
+// Transport returns the name of the transport: "WebSockets", "ServerSentEvents" or "LongPolling".
+func (c *Conn) Transport() string { return c.link.kind().String() }
 
 // Value returns what SetValue stored, nil before.
 func (c *Conn) Value() any {
@@ -71,6 +73,27 @@ func (c *Conn) SetValue(v any) {
 // LastReceived returns when bytes last came from the client, on the scale of [Now]. It is taken after they were read, so
 // a value above a Now() taken after a write means that the client's bytes were read after that write.
 func (c *Conn) LastReceived() int64 { return c.times.received.Load() }
+
+// heard notes that bytes of the hub stream have come.
+func (c *Conn) heard(n int) {
+	c.times.received.Store(c.server.time())
+	c.server.counters.bytesIn.Add(int64(n))
+}
+
+// renew notes the credential of the latest request: the connection ends with it.
+func (c *Conn) renew(who Identity) {
+	var expires int64
+	if !who.Expires.IsZero() {
+		expires = who.Expires.UnixNano()
+	}
+	c.times.expires.Store(expires)
+}
+
+// expired reports whether the latest credential is no longer good.
+func (c *Conn) expired() bool {
+	expires := c.times.expires.Load()
+	return expires != 0 && time.Now().UnixNano() >= expires
+}
 
 // Context returns a context that ends with the connection. It is made at the first call; connections of applications
 // that never ask do not pay for it.

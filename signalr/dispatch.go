@@ -247,6 +247,7 @@ func (d *dispatcher) stop() {
 		d.in.tidy(true)
 	}
 	d.mu.Unlock()
+	d.pump() // who waits for reading to go on learns that it does
 	d.finishIfStopped()
 }
 

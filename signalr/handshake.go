@@ -75,13 +75,26 @@ func (c *Conn) handshake(record []byte, tooLong error) {
 		return
 	}
 	proto := protocolByName(h.protocol)
-	switch {
-	case proto == nil:
+	if proto == nil {
 		c.refuse("The protocol '"+h.protocol+"' is not supported.", errHandshake)
-	case h.version > maxHandshakeVersion:
-		c.refuse(fmt.Sprintf("The server does not support version %d of the '%s' protocol.", h.version, proto.name()), errHandshake)
+		return
+	}
+	if text := c.unfit(proto, h.version); text != "" {
+		c.refuse(text, errHandshake)
+		return
+	}
+	c.welcome(proto)
+}
+
+// unfit returns why the connection cannot use a protocol, "" if it can.
+func (c *Conn) unfit(proto protocol, version int64) string {
+	switch {
+	case version > maxHandshakeVersion:
+		return fmt.Sprintf("The server does not support version %d of the '%s' protocol.", version, proto.name())
+	case proto.binary() && !c.link.binary():
+		return "Cannot use the '" + proto.name() + "' protocol on the current transport. The transport does not support 'Binary' transfer format."
 	default:
-		c.welcome(proto)
+		return ""
 	}
 }
 

@@ -63,6 +63,8 @@ func TestJSONWrite(t *testing.T) {
 	golden(t, "item86_close", p.appendClose(nil, "", false))
 	golden(t, "item86_close_error", p.appendClose(nil, "why", false))
 	golden(t, "item86_close_reconnect", p.appendClose(nil, "why", true))
+	golden(t, "item87_ack", p.appendAck(nil, 1<<62))
+	golden(t, "item87_sequence", p.appendSequence(nil, 1))
 	golden(t, "item67_handshake", appendHandshakeReply(nil, ""))
 	golden(t, "item70_handshake_error", appendHandshakeReply(nil, "why"))
 

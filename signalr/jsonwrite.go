@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"sync"
 	"unicode/utf8"
 )
@@ -60,6 +61,18 @@ func (jsonProtocol) appendClose(dst []byte, text string, allowReconnect bool) []
 		dst = append(dst, `,"allowReconnect":true`...)
 	}
 	return append(dst, '}', recordSeparator)
+}
+
+func (jsonProtocol) appendAck(dst []byte, sequence int64) []byte {
+	return appendSequenceID(append(dst, `{"type":8,"sequenceId":`...), sequence)
+}
+
+func (jsonProtocol) appendSequence(dst []byte, sequence int64) []byte {
+	return appendSequenceID(append(dst, `{"type":9,"sequenceId":`...), sequence)
+}
+
+func appendSequenceID(dst []byte, sequence int64) []byte {
+	return append(strconv.AppendInt(dst, sequence, 10), '}', recordSeparator)
 }
 
 func (jsonProtocol) appendCompletion(dst []byte, id string, result any, text string, failed bool) ([]byte, error) {

@@ -50,6 +50,10 @@ type protocol interface {
 
 	appendPing(dst []byte) []byte
 	appendClose(dst []byte, text string, allowReconnect bool) []byte
+	// appendAck and appendSequence append what keeps a connection across sockets: the highest message that was handled,
+	// and the first that is going to be sent.
+	appendAck(dst []byte, sequence int64) []byte
+	appendSequence(dst []byte, sequence int64) []byte
 	appendInvocation(dst []byte, target string, args []any) ([]byte, error)
 	// appendCompletion appends the end of a call: with an error text when failed is set, else with the result; a nil
 	// result is none.

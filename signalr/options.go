@@ -10,9 +10,9 @@ import (
 // Options configures a [Server]. The zero value is usable: every field documents its default. It is read once, by
 // [NewServer].
 type Options struct {
-	// Authenticate names the user behind a request. It is asked at negotiate and again for each request that opens
-	// a connection; an error answers 401 with an empty body. Nil lets everybody in, without a user id. It runs on
-	// net/http's goroutines and may block. See [BearerToken].
+	// Authenticate names the user behind a request. It is asked for each one: negotiate, what opens a connection,
+	// polls and posts; an error answers 401 with an empty body, another user than before 403. Nil lets everybody in,
+	// without a user id. It runs on net/http's goroutines and may block. See [BearerToken].
 	Authenticate func(*http.Request) (Identity, error)
 
 	// OnNegotiate may answer a negotiate request with another address instead of a connection. A zero [Redirect]
@@ -38,6 +38,9 @@ type Options struct {
 	// MinProtocolVersion is the lowest negotiateVersion that is answered, 0 or 1. Default 0.
 	MinProtocolVersion int
 
+	// Transports are the ways in which clients may connect. Default: all.
+	Transports Transports
+
 	// Pollers is the number of network loops. Default: GOMAXPROCS, at most 4. A negative number serves each
 	// connection by a goroutine of its own, as is done for TLS and where the platform has no poller.
 	Pollers int
@@ -52,7 +55,8 @@ type Timeouts struct {
 	Handshake  time.Duration // for the whole handshake, from the transport's start; default 15 s
 	KeepAlive  time.Duration // silence of the server after which it pings; default 15 s
 	Client     time.Duration // silence of a client that has ever pinged, after which it is gone; default 30 s
-	Disconnect time.Duration // life of a negotiated connection that nobody connects to; default 15 s
+	Disconnect time.Duration // life of a negotiated connection that nobody connects to, and of one between two polls; default 15 s
+	Poll       time.Duration // a poll without data is answered after this; default 90 s
 	Close      time.Duration // wait for the peer's part of the WebSocket close, then abort; default 5 s
 	Send       time.Duration // a transport write without any progress for so long closes the connection; default 10 s
 	Heartbeat  time.Duration // the tick behind all of these; default 1 s
@@ -89,7 +93,7 @@ type Limits struct {
 type Identity struct {
 	UserID    string    // routes [Server.User]; "" is nobody in particular
 	Principal any       // the application's own, see [Conn.Principal]
-	Expires   time.Time // when set, the connection is closed then, and its client may reconnect
+	Expires   time.Time // when set, the connection is closed then, and its client may reconnect; the latest request's counts
 }
 
 // Redirect sends a client elsewhere to negotiate again.
@@ -105,6 +109,7 @@ func (o Options) withDefaults() Options {
 	if o.AllowOrigin == nil {
 		o.AllowOrigin = sameOrigin
 	}
+	setDefault(&o.Transports, allTransports)
 	if o.Pollers == 0 {
 		o.Pollers = min(runtime.GOMAXPROCS(0), 4)
 	}
@@ -118,6 +123,7 @@ func (t Timeouts) withDefaults() Timeouts {
 	setDefault(&t.KeepAlive, 15*time.Second)
 	setDefault(&t.Client, 30*time.Second)
 	setDefault(&t.Disconnect, 15*time.Second)
+	setDefault(&t.Poll, 90*time.Second)
 	setDefault(&t.Close, 5*time.Second)
 	setDefault(&t.Send, 10*time.Second)
 	if t.Heartbeat <= 0 {
@@ -137,7 +143,7 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-func setDefault[T int | time.Duration](v *T, d T) {
+func setDefault[T int | time.Duration | Transports](v *T, d T) {
 	if *v == 0 {
 		*v = d
 	}

@@ -20,6 +20,7 @@ type Server struct {
 	registry *registry
 	pending  *pending
 	counters counters
+	offer    []transport  // what negotiate says of Options.Transports
 	time     func() int64 // Now, but for tests
 	clock    atomic.Int64 // time as of the last heartbeat
 
@@ -42,6 +43,7 @@ func NewServer(hub *Hub, opts Options) *Server {
 		registry: newRegistry(),
 		pending:  newPending(opts.Limits.Negotiated, opts.Timeouts.Disconnect),
 	}
+	s.offer = opts.Transports.describe()
 	s.time = Now
 	s.clock.Store(Now())
 	s.engine = newEngine(s, opts.Pollers)
@@ -66,8 +68,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch {
-	case s.draining():
-		unavailable(w)
 	case strings.HasSuffix(r.URL.Path, "/negotiate"):
 		s.negotiate(w, r)
 	default:
