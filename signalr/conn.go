@@ -50,7 +50,7 @@ func (c *Conn) Principal() any { return c.who.Principal }
 // RemoteAddr returns the address of the peer of the socket, invalid when it is not an IP address.
 func (c *Conn) RemoteAddr() netip.AddrPort { return c.remote }
 
-// Protocol returns the name of the hub protocol, "json".
+// Protocol returns the name of the hub protocol, "json" or "messagepack".
 func (c *Conn) Protocol() string { return c.proto.name() }
 
 // Transport returns the name of the transport: "WebSockets", "ServerSentEvents" or "LongPolling".

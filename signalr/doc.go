@@ -55,5 +55,5 @@
 //
 // All methods of all types may be called from any goroutine, but a [Hub] is filled before [NewServer].
 //
-// So far there is the JSON protocol.
+// Clients speak the JSON or the MessagePack protocol, as they choose.
 package signalr

@@ -37,7 +37,7 @@ func (c *Conn) newCall(m *message) *Call {
 		id:     string(m.id),
 		method: c.server.hub.lookup(m.target),
 		stream: m.kind == typeStreamInvocation,
-		upload: m.streamIDs,
+		upload: len(m.streams),
 		args:   Arguments{proto: c.proto},
 	}
 	if call.method != nil {

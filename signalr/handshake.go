@@ -1,6 +1,9 @@
 package signalr
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // maxHandshakeVersion is the newest version of the hub protocols: 2 is what clients say that could reconnect with
 // state. Older ones are accepted.
@@ -74,7 +77,7 @@ func (c *Conn) handshake(record []byte, tooLong error) {
 		c.refuse(text, err)
 		return
 	}
-	proto := protocolByName(h.protocol)
+	proto := c.server.protocol(h.protocol)
 	if proto == nil {
 		c.refuse("The protocol '"+h.protocol+"' is not supported.", errHandshake)
 		return
@@ -96,6 +99,15 @@ func (c *Conn) unfit(proto protocol, version int64) string {
 	default:
 		return ""
 	}
+}
+
+// protocol finds a protocol that this server speaks.
+func (s *Server) protocol(name string) protocol {
+	p := protocolByName(name)
+	if p != nil && s.opts.Protocols != nil && !slices.Contains(s.opts.Protocols, p.name()) {
+		return nil
+	}
+	return p
 }
 
 var errHandshake = dataErrorf("handshake refused")

@@ -32,6 +32,9 @@ type Options struct {
 	// Connection tokens and credentials are never logged.
 	Logger *slog.Logger
 
+	// Protocols are the names of the hub protocols that clients may speak, "json" and "messagepack". Nil: both.
+	Protocols []string
+
 	// DetailedErrors sends the text of internal errors to clients. For development only.
 	DetailedErrors bool
 
