@@ -12,12 +12,15 @@ import (
 )
 
 // combinations are transport and protocol together.
-var combinations = []string{"WebSockets/json"}
+var combinations = []string{
+	"WebSockets/json", "WebSockets/messagepack", "ServerSentEvents/json", "LongPolling/json", "LongPolling/messagepack",
+}
 
 // outcome is a line of the program that drives a client: what one case came to, or the end of it all.
 type outcome struct {
 	Transport, Protocol, Name string
 	Error                     *string
+	Milliseconds              int
 	Done                      bool
 }
 
@@ -104,6 +107,7 @@ func report(t *testing.T, cases []outcome) {
 	t.Helper()
 	for _, o := range cases {
 		t.Run(o.Transport+"/"+o.Protocol+"/"+strings.ReplaceAll(o.Name, "/", " "), func(t *testing.T) {
+			t.Logf("%d ms", o.Milliseconds)
 			if o.Error != nil {
 				t.Error(*o.Error)
 			}

@@ -51,8 +51,7 @@ func (w *world) doors() {
 	sticky := w.start(testHub(), signalr.Options{AllowOrigin: signalr.AnyOrigin})
 	w.mount("/sticky", needsCookie(sticky))
 	w.mux.HandleFunc("/temporary/", func(rw http.ResponseWriter, r *http.Request) {
-		r.URL.Path = strings.TrimPrefix(r.URL.Path, "/temporary")
-		http.Redirect(rw, r, r.URL.String(), http.StatusTemporaryRedirect)
+		http.Redirect(rw, r, w.url+strings.TrimPrefix(r.URL.String(), "/temporary"), http.StatusTemporaryRedirect)
 	})
 }
 

@@ -19,7 +19,9 @@ export const ends = [
       const end = closed(c);
       c.send("Abort").catch(() => {});
       const error = await end;
-      equal(error?.message, undefined, "error of the end");
+      // Generations before 6 may see the stream's end while they still act on the Close.
+      const cutOff = env.transport === "ServerSentEvents" && env.version < 6 && error?.message === "Error occurred";
+      if (error && !cutOff) throw error;
     },
   },
   {
