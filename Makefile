@@ -48,7 +48,10 @@ bench: build ## the budgets; minutes
 torture: build ## kill -9 until convinced; minutes
 	bin/esh3ar torture --minutes 20
 
+restart: deps ## 10,000 SignalR clients, a shutdown, all come back; a minute
+	go test ./signalr/conformance -run TestRestart -count 1 -v -small 9900 -microsoft 100
+
 simulate: ## 100,000 seeded histories of delivery
 	go test ./internal/delivery -run TestSimulation -histories 100000 -timeout 30m
 
-.PHONY: help build run deps test conformance short lint fmt fuzz bench torture simulate
+.PHONY: help build run deps test conformance short lint fmt fuzz bench torture restart simulate

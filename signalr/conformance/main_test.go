@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"os"
 	"runtime"
 	"testing"
 	"time"
@@ -8,7 +9,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if arg := os.Getenv(swarmEnv); arg != "" {
+		runSwarm(arg)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // patience bounds waits for things that happen, so that a failing test ends. It is never expected to pass.
 const patience = 30 * time.Second
