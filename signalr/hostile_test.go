@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-
 	"runtime"
 	"strings"
 	"testing"
