@@ -181,6 +181,20 @@ func TestLongPolling(t *testing.T) {
 		f.want(f.do("GET", ""), 404, noConnection)
 		h.gone()
 	})
+	t.Run("item57 once it is terminated nothing of it is left, while a handler still runs", func(t *testing.T) {
+		leave := make(chan struct{})
+		hub, gone := echoHub()
+		On0(hub, "Wait", func(*Call) error { <-leave; return nil })
+		h := start(t, hub, quiet())
+		f := h.pollDial()
+		f.msg(`{"type":1,"target":"Wait","arguments":[]}`)
+		f.want(f.do("DELETE", ""), 202, "")
+		for _, method := range []string{"DELETE", "POST", "GET"} {
+			f.want(f.do(method, "x"), 404, noConnection)
+		}
+		close(leave)
+		await(t, gone, "OnDisconnected")
+	})
 	t.Run("item57 what was posted before DELETE is dispatched", func(t *testing.T) {
 		ran := make(chan struct{}, 100)
 		hub, gone := echoHub()
