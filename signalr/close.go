@@ -116,6 +116,7 @@ func (c *Conn) end(e ending) {
 	l.mu.Unlock()
 
 	c.server.registry.hide(c)
+	c.server.groups.end(c)
 	if e.abort {
 		c.out.kill()
 	} else {
@@ -124,6 +125,8 @@ func (c *Conn) end(e ending) {
 	if cancel != nil {
 		cancel(ErrClosed)
 	}
+	c.uploads.close()
+	c.requests.close(&disconnectedError{c.id})
 	c.in.stop()
 	if e.abort {
 		c.link.abort()

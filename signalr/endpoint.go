@@ -142,6 +142,9 @@ func (s *Server) newConn(id, token string, who Identity, r *http.Request, kind T
 	default:
 		c.link = &webSocket{conn: c}
 	}
+	if s.opts.KeepRequest {
+		c.request = kept(r)
+	}
 	return c
 }
 

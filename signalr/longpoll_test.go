@@ -15,7 +15,7 @@ func TestLongPolling(t *testing.T) {
 	h := start(t, hub, quiet())
 	ask, answered := echo(1)
 
-	headers := func(t *testing.T, a answer) { // checklist 54
+	headers := func(t *testing.T, a response) { // checklist 54
 		t.Helper()
 		for name, want := range map[string]string{
 			"Cache-Control": "no-cache, no-store", "Pragma": "no-cache", "Expires": "Thu, 01 Jan 1970 00:00:00 GMT",

@@ -194,7 +194,7 @@ func TestPostWaitsForTheHub(t *testing.T) { // checklist 64
 	f := h.pollDial()
 	f.post(wait + wait + wait) // one runs, one is next, one waits: 30 KB
 	await(t, entered, "the handler")
-	late := make(chan answer, 1)
+	late := make(chan response, 1)
 	go func() {
 		a, _ := h.request(context.Background(), "POST", f.query, wait+wait)
 		late <- a
