@@ -143,14 +143,16 @@ func (c *Call) finish(v any, err error) {
 	if was == callDone {
 		return
 	}
-	if c.id != "" {
-		c.answer(v, err)
-	}
+	// Before the answer: who has that may use the ids again.
 	if cancel != nil {
 		cancel(context.Canceled)
 		c.conn.calls.remove(c)
 	}
-	if c.uploads != nil && c.conn.uploads.release(c.uploads) {
+	waits := c.uploads != nil && c.conn.uploads.release(c.uploads)
+	if c.id != "" {
+		c.answer(v, err)
+	}
+	if waits {
 		c.conn.in.pump()
 	}
 	if was == callDeferred {
