@@ -2,8 +2,12 @@
 // with the clients that are in use: every generation of Microsoft's under Node and in Chromium, an independent one, and
 // bare sockets for what no polite client sends.
 //
-// A test says in its name what it proves: "item51" is the checklist's item 51, and it counts where that test ran and
-// passed. The program in table reads this from the test run and writes docs/signalr-conformance.md; nothing in there is
+// A test says in its name what it proves, or in its attribute where it has no name of its own:
+//
+//	t.Run("item51 the first poll answers at once", …)
+//	t.Attr("checklist", "item51")
+//
+// That counts where the test ran and passed. The program in table reads this from the test run and writes docs/signalr-conformance.md; nothing in there is
 // marked by hand.
 //
 // It holds no code of the server, and nothing but tests imports it. Nothing here runs concurrently but the tests.

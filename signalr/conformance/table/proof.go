@@ -9,11 +9,11 @@ import (
 	"github.com/esh3artech/esh3ar/signalr/conformance"
 )
 
-// claim is what a test's name says it proves.
+// claim is what a test's name, or its attribute "checklist", says it proves.
 var claim = regexp.MustCompile(`(?:item|point)\d+`)
 
-// proofs returns the tests that passed, by the items they name. Only the last part of a name counts: what a group of
-// tests is called says nothing about each of them.
+// proofs returns the tests that passed, by the items they claim. Only the last part of a name counts: what a group of tests
+// is called says nothing about each of them.
 func (r *testRun) proofs(under string) map[string][]string {
 	proofs := make(map[string][]string)
 	for t := range r.passed {
@@ -21,9 +21,11 @@ func (r *testRun) proofs(under string) map[string][]string {
 			continue
 		}
 		last := t.name[strings.LastIndexByte(t.name, '/')+1:]
-		for _, item := range claim.FindAllString(last, -1) {
+		for _, item := range claim.FindAllString(last+" "+r.claims[t], -1) {
 			item = canonical(item)
-			proofs[item] = append(proofs[item], t.name)
+			if !slices.Contains(proofs[item], t.name) {
+				proofs[item] = append(proofs[item], t.name)
+			}
 		}
 	}
 	return proofs

@@ -15,12 +15,14 @@ type event struct {
 	ImportPath string
 	Test       string
 	Output     string
+	Key, Value string
 }
 
 // testRun is what a test run has shown.
 type testRun struct {
 	passed map[test]bool
-	failed []string // packages
+	claims map[test]string // attributes "checklist"
+	failed []string        // packages
 	output map[test]*strings.Builder
 	broken map[test]bool // tests that failed
 }
@@ -31,7 +33,10 @@ type test struct{ pkg, name string }
 // read follows a test run to its end and prints what go test prints without -json: the packages' last lines, and all that
 // failed tests had to say.
 func read(in io.Reader, out io.Writer) (*testRun, error) {
-	r := &testRun{passed: make(map[test]bool), output: make(map[test]*strings.Builder), broken: make(map[test]bool)}
+	r := &testRun{
+		passed: make(map[test]bool), claims: make(map[test]string),
+		output: make(map[test]*strings.Builder), broken: make(map[test]bool),
+	}
 	lines := bufio.NewReader(in)
 	for {
 		line, err := lines.ReadBytes('\n')
@@ -59,6 +64,10 @@ func (r *testRun) line(line []byte, out io.Writer) {
 		r.keep(t, e.Output)
 	case "build-output":
 		_, _ = io.WriteString(out, e.Output) // as above
+	case "attr":
+		if e.Key == "checklist" {
+			r.claims[t] += e.Value + " "
+		}
 	case "pass":
 		r.passed[t] = true
 	case "fail":

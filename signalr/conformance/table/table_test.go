@@ -64,6 +64,9 @@ func TestWhatDoesNotCount(t *testing.T) {
 		"a package that failed":     {all + `{"Action":"fail","Package":"m/x"}`, "failed: m/x"},
 		"an item nobody asked for":  {everything(t, `{"Action":"pass","Package":"m/signalr","Test":"Test_item172"}`+"\n"), "the checklist has no item172"},
 		"one proof more":            {everything(t, `{"Action":"pass","Package":"m/signalr","Test":"Test_item97"}`+"\n"), "not what this run proves"},
+		"one proof more, by its attribute": {everything(t, `{"Action":"attr","Package":"m/signalr","Test":"TestX","Key":"checklist","Value":"item97"}
+{"Action":"pass","Package":"m/signalr","Test":"TestX"}
+`), "+ | 97 | M | Ping is 91 06 | TestAll: all<br>TestX |"},
 		"a run that was cut off":    {"", "no test that passed proves"},
 	} {
 		t.Run(name, func(t *testing.T) {
