@@ -3,5 +3,8 @@
 import { invocations } from "./cases_invocations.mjs";
 import { http } from "./cases_http.mjs";
 import { ends } from "./cases_ends.mjs";
+import { results } from "./cases_results.mjs";
+import { streams } from "./cases_streams.mjs";
+import { targets } from "./cases_targets.mjs";
 
-export const cases = [...invocations, ...http, ...ends];
+export const cases = [...invocations, ...streams, ...results, ...targets, ...http, ...ends];

@@ -68,7 +68,7 @@ export const http = [
     needs: (env) => polls(env) && env.version >= 7,
     async run(env) {
       let asked = 0;
-      const token = `good-badr-${env.transport}-${env.protocol}-${env.version}-${env.browser}`;
+      const token = env.own("good-badr");
       const c = await env.connect("/auth", {
         http: { httpClient: tellsOf401(env.signalR), accessTokenFactory: () => `${token}-${asked++}` },
       });

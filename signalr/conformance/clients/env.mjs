@@ -28,6 +28,11 @@ export class Env {
     return connection;
   }
 
+  // own makes a name that no other client uses.
+  own(name) {
+    return [name, this.transport, this.protocol, this.version, this.browser].join("-");
+  }
+
   // control steers the server from outside the connection.
   async control(what) {
     const answer = await this.fetch(this.base + "/control/" + what, { method: "POST" });

@@ -67,7 +67,7 @@ func TestWhatDoesNotCount(t *testing.T) {
 		"one proof more, by its attribute": {everything(t, `{"Action":"attr","Package":"m/signalr","Test":"TestX","Key":"checklist","Value":"item97"}
 {"Action":"pass","Package":"m/signalr","Test":"TestX"}
 `), "+ | 97 | M | Ping is 91 06 | TestAll: all<br>TestX |"},
-		"a run that was cut off":    {"", "no test that passed proves"},
+		"a run that was cut off": {"", "no test that passed proves"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := run(strings.NewReader(tc.in), new(strings.Builder), file, false)
