@@ -85,7 +85,7 @@ func (s *Server) Deliver(ctx context.Context, message []byte) error {
 	if p.err != nil || kind != planeSend {
 		return errPlane
 	}
-	return to.sendHere(ctx, &parcel{frames: []Frame{f}})
+	return to.sendHere(ctx, true, &parcel{frames: []Frame{f}})
 }
 
 // Answer does what another node has requested of a connection of this one.

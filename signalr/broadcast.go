@@ -78,14 +78,11 @@ func (l *list) free() {
 	lists.Put(l)
 }
 
-// send sends to this server's connections and to the other nodes. A nil context does not wait for slow connections.
-func (t Target) send(ctx context.Context, e *parcel) error {
-	local := t.sendHere(ctx, e)
+// send sends to this server's connections and to the other nodes.
+func (t Target) send(ctx context.Context, wait bool, e *parcel) error {
+	local := t.sendHere(ctx, wait, e)
 	if t.server.opts.Backplane == nil || t.isHere() {
 		return local
-	}
-	if ctx == nil {
-		ctx = context.Background()
 	}
 	if err := t.publish(ctx, e); err != nil {
 		return joinSend(local, err)
@@ -106,7 +103,8 @@ func (t Target) isHere() bool {
 	return t.Kind == ToClients && len(t.Names) == 1 && t.server.registry.byID(t.Names[0]) != nil
 }
 
-func (t Target) sendHere(ctx context.Context, e *parcel) error {
+// sendHere sends to this server's connections, and waits for the slow ones if it is to.
+func (t Target) sendHere(ctx context.Context, wait bool, e *parcel) error {
 	l := lists.Get().(*list) //nolint:forcetypeassert // the pool holds nothing else
 	defer l.free()
 	l.conns = t.appendConns(l.conns)
@@ -124,7 +122,7 @@ func (t Target) sendHere(ctx context.Context, e *parcel) error {
 			result.Err = err
 		}
 	}
-	if ctx != nil && len(result.Full) > 0 {
+	if wait && len(result.Full) > 0 {
 		result.wait(ctx, e)
 	}
 	if len(result.Full) == 0 && result.Err == nil {

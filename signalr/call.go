@@ -143,16 +143,18 @@ func (c *Call) finish(v any, err error) {
 	if was == callDone {
 		return
 	}
-	// Before the answer: who has that may use the ids again.
+	// Before the answer: its client may use the ids again with its next message.
+	poke := c.uploads != nil && c.conn.uploads.release(c.uploads)
 	if cancel != nil {
-		cancel(context.Canceled)
 		c.conn.calls.remove(c)
 	}
-	waits := c.uploads != nil && c.conn.uploads.release(c.uploads)
 	if c.id != "" {
 		c.answer(v, err)
 	}
-	if waits {
+	if cancel != nil {
+		cancel(context.Canceled)
+	}
+	if poke {
 		c.conn.in.pump()
 	}
 	if was == callDeferred {
@@ -179,23 +181,22 @@ func (c *Call) answer(v any, err error) {
 
 // failure returns the text the client gets, "" for success.
 func (c *Call) failure(err error) string {
-	detailed := c.conn.server.opts.DetailedErrors
-	var refused *refusal
-	var bind *bindError
-	var streaming *streamError
-	switch {
-	case err == nil:
+	if err == nil {
 		return ""
-	case errors.As(err, &refused):
+	}
+	if refused, ok := errors.AsType[*refusal](err); ok {
 		return refused.text
-	case c.method == nil:
-		return errorText("Failed to invoke '"+c.target+"' due to an error on the server.", err, detailed)
-	case errors.As(err, &streaming):
+	}
+	detailed := c.conn.server.opts.DetailedErrors
+	if streaming, ok := errors.AsType[*streamError](err); ok {
 		return errorText("An error occurred on the server while streaming results.", streaming.error, detailed)
+	}
+	_, bind := errors.AsType[*bindError](err)
+	switch {
+	case c.method == nil, bind:
+		return errorText("Failed to invoke '"+c.target+"' due to an error on the server.", err, detailed)
 	case errors.Is(err, ErrUnauthorized):
 		return "Failed to invoke '" + c.target + "' because user is unauthorized"
-	case errors.As(err, &bind):
-		return errorText("Failed to invoke '"+c.target+"' due to an error on the server.", err, detailed)
 	default:
 		return errorText("An unexpected error occurred invoking '"+c.target+"' on the server.", err, detailed)
 	}

@@ -27,12 +27,24 @@ func Invoke[T any](ctx context.Context, to Invoker, target string, args ...any) 
 		return result, err
 	}
 	if err = raw.Decode(&result); err != nil {
-		return result, fmt.Errorf("Error trying to deserialize result to %s. %w", reflect.TypeFor[T](), err) //nolint:revive,staticcheck // .NET's text
+		return result, &resultError{reflect.TypeFor[T](), err}
 	}
 	return result, nil
 }
 
-var errInvokeInOnConnected = errors.New("Client results inside OnConnectedAsync Hub methods are not allowed.") //nolint:revive,staticcheck // .NET's text
+var errInvokeInOnConnected = dataErrorf("Client results inside OnConnectedAsync Hub methods are not allowed.")
+
+// resultError is an answer that is not of the type that was asked for.
+type resultError struct {
+	wanted reflect.Type
+	cause  error
+}
+
+func (e *resultError) Error() string {
+	return fmt.Sprintf("Error trying to deserialize result to %s. %v", e.wanted, e.cause)
+}
+
+func (e *resultError) Unwrap() error { return e.cause }
 
 // canceledError is the end of an Invoke by its context.
 type canceledError struct{ cause error }
@@ -49,29 +61,29 @@ func (e *disconnectedError) Unwrap() error { return ErrClosed }
 // requests are the invocations that one client has not answered yet. There are as many as goroutines wait for it.
 type requests struct {
 	mu      sync.Mutex
-	waiting map[string]chan answer
+	waiting map[string]chan outcome
 	last    uint64
 	closed  bool
 }
 
-type answer struct {
+type outcome struct {
 	result []byte // nil: none
 	err    error
 }
 
 // add makes an id, of a kind that clients do not use for their streams, and the channel for its answer.
-func (r *requests) add() (id string, answers chan answer, open bool) {
+func (r *requests) add() (id string, answers chan outcome, open bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
 		return "", nil, false
 	}
 	if r.waiting == nil {
-		r.waiting = make(map[string]chan answer)
+		r.waiting = make(map[string]chan outcome)
 	}
 	r.last++
 	id = "s" + strconv.FormatUint(r.last, 10)
-	answers = make(chan answer, 1)
+	answers = make(chan outcome, 1)
 	r.waiting[id] = answers
 	return id, answers, true
 }
@@ -91,7 +103,7 @@ func (r *requests) complete(m *message) bool {
 	if answers == nil {
 		return false
 	}
-	a := answer{result: append([]byte(nil), m.payload...)}
+	a := outcome{result: append([]byte(nil), m.payload...)}
 	if m.hasError {
 		a.err = &HubError{Message: m.errorText}
 	}
@@ -105,7 +117,7 @@ func (r *requests) close(err error) {
 	defer r.mu.Unlock()
 	r.closed = true
 	for id, answers := range r.waiting {
-		answers <- answer{err: err} // as above
+		answers <- outcome{err: err} // as above
 		delete(r.waiting, id)
 	}
 }

@@ -2,7 +2,6 @@ package signalr
 
 import (
 	"context"
-	"errors"
 	"io"
 	"iter"
 	"sync"
@@ -79,7 +78,7 @@ type uploads struct {
 	closed  bool
 }
 
-var errConnectionClosed = errors.New("The underlying connection was closed.") //nolint:revive,staticcheck // .NET's text
+var errConnectionClosed = dataErrorf("The underlying connection was closed.")
 
 // open makes the streams of a call, all or none.
 func (x *uploads) open(c *Call, ids [][]byte) error {
