@@ -121,7 +121,8 @@ export const streams = [
         await lives(c);
       }
       subject.complete();
-      await lives(c);
+      // What the client has not posted when it stops, it throws at its process. It posts one after the other.
+      for (let i = 0; i < 5; i++) await lives(c);
     },
   },
   {

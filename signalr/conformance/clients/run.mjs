@@ -1,5 +1,4 @@
 // Runs all cases with one generation of a client, given as "signalr-8", against the server at a URL. What each case came
-process.on("unhandledRejection", (r) => console.log("UNHANDLED", String(r).slice(0,200), r?.stack?.slice(0,600)));
 // to leaves as one line of JSON; the last line says that nothing is missing.
 import { createRequire } from "node:module";
 import { cases } from "./cases.mjs";
