@@ -27,6 +27,7 @@ type outcome struct {
 // TestClients connects every generation of Microsoft's client, each a Node process that runs all cases it is fit for with
 // every transport and protocol.
 func TestClients(t *testing.T) {
+	t.Parallel()
 	needsClients(t)
 	w := newWorld(t)
 	for _, client := range []string{"1.1", "3.0", "3.1", "5", "6", "7", "8", "9", "10"} {

@@ -20,6 +20,7 @@ type event struct {
 
 // testRun is what a test run has shown.
 type testRun struct {
+	begun  map[test]bool
 	passed map[test]bool
 	claims map[test]string // attributes "checklist"
 	failed []string        // packages
@@ -34,7 +35,7 @@ type test struct{ pkg, name string }
 // failed tests had to say.
 func read(in io.Reader, out io.Writer) (*testRun, error) {
 	r := &testRun{
-		passed: make(map[test]bool), claims: make(map[test]string),
+		begun: make(map[test]bool), passed: make(map[test]bool), claims: make(map[test]string),
 		output: make(map[test]*strings.Builder), broken: make(map[test]bool),
 	}
 	lines := bufio.NewReader(in)
@@ -64,6 +65,8 @@ func (r *testRun) line(line []byte, out io.Writer) {
 		r.keep(t, e.Output)
 	case "build-output":
 		_, _ = io.WriteString(out, e.Output) // as above
+	case "run":
+		r.begun[t] = true
 	case "attr":
 		if e.Key == "checklist" {
 			r.claims[t] += e.Value + " "

@@ -22,7 +22,8 @@ func everything(t *testing.T, more string) string {
 			names.WriteString(item.Name + "_")
 		}
 	}
-	return `{"Action":"pass","Package":"m/signalr","Test":"TestAll"}
+	return `{"Action":"run","Package":"m/signalr","Test":"TestAll"}
+{"Action":"pass","Package":"m/signalr","Test":"TestAll"}
 {"Action":"pass","Package":"m/signalr","Test":"TestAll/` + names.String() + `all"}
 ` + more + `{"Action":"output","Package":"m/signalr","Output":"PASS\n"}
 {"Action":"output","Package":"m/signalr","Output":"ok  \tm/signalr\t1s\n"}
