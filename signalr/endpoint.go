@@ -113,7 +113,7 @@ func (s *Server) claim(w http.ResponseWriter, r *http.Request, ask request) *Con
 	c := s.newConn(id, token, ask.who, r, ask.kind)
 	switch s.registry.add(c, s.opts.Limits.Connections) {
 	case added:
-		s.counters.started.Add(1)
+		s.counters.begun(ask.kind)
 		return c
 	case addTaken:
 		occupied(w)

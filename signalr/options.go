@@ -34,8 +34,9 @@ type Options struct {
 	// ConnectionEnded is told about each connection that ended, for metrics. It must not block. Nil: nobody is told.
 	ConnectionEnded func(Ended)
 
-	// Logger gets what nobody else is told: panics of handlers and failures of the engine. Nil discards it.
-	// Connection tokens and credentials are never logged.
+	// Logger gets what nobody else is told: panics of handlers, failures of the engine, connections that ended by an
+	// error (Info) and all others (Debug). Nil discards it. Connection tokens, credentials, users and what was sent are
+	// never logged.
 	Logger *slog.Logger
 
 	// Protocols are the names of the hub protocols that clients may speak, "json" and "messagepack". Nil: both.
