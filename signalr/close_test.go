@@ -183,6 +183,7 @@ func TestMessageLimit(t *testing.T) {
 }
 
 func TestExpiry(t *testing.T) {
+	t.Attr("checklist", "item28 item145")
 	hub, gone := echoHub()
 	expires := time.Now().Add(time.Hour)
 	opts := quiet()

@@ -35,6 +35,7 @@ func golden(t *testing.T, name string, got []byte) {
 }
 
 func TestJSONWrite(t *testing.T) {
+	t.Attr("checklist", "item67 item70 item80 item82 item85 item86 item87")
 	p := jsonProtocol{}
 	must := func(b []byte, err error) []byte {
 		t.Helper()
@@ -169,6 +170,7 @@ func collect(pieces ...[]byte) (shapes []string, left int, err error) {
 const severalMessages = `{"type":6}` + "\x1e" + `{"type":1,"target":"سلام","arguments":[{"a":"\u001e"},"b"],"invocationId":"1"}` + "\x1e" + `{"type":7}` + "\x1e"
 
 func TestJSONSplit(t *testing.T) {
+	t.Attr("checklist", "item90")
 	// item90: at every point, and at every two points.
 	in := []byte(severalMessages)
 	want, left, err := collect(in)
