@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -15,17 +16,17 @@ import (
 type torrent struct {
 	fill  byte
 	limit int64
-	given int64
+	given atomic.Int64
 }
 
 func (e *torrent) Read(b []byte) (int, error) {
-	if e.given >= e.limit {
+	if e.given.Load() >= e.limit {
 		return 0, errors.New("nobody stopped it")
 	}
 	for i := range b {
 		b[i] = e.fill
 	}
-	e.given += int64(len(b))
+	e.given.Add(int64(len(b)))
 	return len(b), nil
 }
 
@@ -43,8 +44,8 @@ func TestHostileRequests(t *testing.T) {
 			if resp, err := http.Post(h.web.URL+"/hub"+f.query, "text/plain", body); err == nil {
 				resp.Body.Close()
 			}
-			if body.given > 32<<20 { // what lies in the buffers of two sockets
-				t.Errorf("%d MiB were taken", body.given>>20)
+			if taken := body.given.Load(); taken > 32<<20 { // what lies in the buffers of two sockets
+				t.Errorf("%d MiB were taken", taken>>20)
 			}
 			f.expect(`{"type":7,"error":"Connection closed with an error.","allowReconnect":true}`)
 			await(t, gone, "end")
