@@ -63,6 +63,8 @@ var layers = map[string][]string{
 	"internal/scale/kubernetes": {"internal/route", "internal/scale"},
 	"internal/scale/processes":  {"internal/flow", "internal/route", "internal/scale"},
 	"internal/scale/workers":    {},
+	"signalr/conformance":       {},
+	"signalr/conformance/table": {"signalr/conformance"},
 }
 
 // testLayers says what the tests of a package may import besides: the real store in place of a fake.
@@ -78,6 +80,7 @@ var testLayers = map[string][]string{
 	"internal/delivery":       {"internal/route/routetest", "internal/store/embedded"},
 	"internal/hub":            {"internal/store/embedded"},
 	"internal/httpapi":        {"internal/spill", "internal/store/embedded"},
+	"signalr/conformance":     {"signalr"},
 }
 
 // importers says who may import a module from elsewhere, by prefix of its path; the root imports uuid only.
@@ -101,7 +104,7 @@ var importers = map[string][]string{
 	"golang.org/x/sys":                       {"signalr", "internal/bench"},
 	"go.uber.org/goleak":                     {"*"}, // tests
 	"pgregory.net/rapid":                     {"*"}, // tests
-	"github.com/chromedp":                    {"e2e"},
+	"github.com/chromedp":                    {"e2e", "signalr/conformance"},
 	"github.com/anishathalye/porcupine":      {"internal/torture/ledger"},
 	"github.com/santhosh-tekuri/jsonschema":  {"internal/httpapi"},
 	"github.com/esh3artech/esh3ar/signalr":   {"*"},
