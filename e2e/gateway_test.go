@@ -220,6 +220,9 @@ func TestANodeDrains(t *testing.T) {
 		t.Error(err)
 	}
 	c.noneFailed("a node drained")
+	if n := gateway.metric(`esh3ar_gateway_events_total{event="repeated"}`); n != 0 {
+		t.Errorf("%g calls met a closed door", n) // they went elsewhere, but a node that stops waits until nobody comes
+	}
 	ph.awaitState("reconnected")
 	m := gateway.send(alice, "after", "normal")
 	gateway.awaitStatus(m.ID, "delivered")
