@@ -34,7 +34,8 @@
 //	internal/spill          accepted calls on this node's own disk while the shared store is away
 //	internal/disk           what the databases on a node's disk need of it
 //	internal/account        businesses, keys, phone numbers, device tokens
-//	internal/flow           pure: backoff
+//	internal/flow           pure: backoff, peaks of latency, budgets of repeats
+//	internal/gateway        balances calls over nodes, and sends phones to them; the choice is pure (balance)
 //	internal/planted        faults that a build can be given on purpose, to prove the proofs
 //	internal/store/…        the store engines (embedded, postgres) and the suite that states their behaviour
 //	internal/pgproc, internal/redisproc  real servers as child processes, for tests and instruments
