@@ -38,6 +38,9 @@
 //	internal/scale          how many nodes there should be, and why
 //	internal/scale/…        what starts and stops them: processes, kubernetes, command; workers inside a node
 //	internal/vitals         what this process uses of the machine, and what it may use
+//	internal/account        businesses, keys, phone numbers, device tokens
+//	internal/flow           pure: backoff, peaks of latency, budgets of repeats
+//	internal/gateway        balances calls over nodes, and sends phones to them; the choice is pure (balance)
 //	internal/planted        faults that a build can be given on purpose, to prove the proofs
 //	internal/store/…        the store engines (embedded, postgres) and the suite that states their behaviour
 //	internal/pgproc, internal/redisproc  real servers as child processes, for tests and instruments

@@ -190,7 +190,8 @@ func TestANodeDies(t *testing.T) {
 	again.noneFailed("Redis is away, and another node was killed")
 }
 
-// TestANodeDrains: no call fails, whether it has a key or not, and its phone moves to another node.
+// TestANodeDrains: no call fails through either of two gateways, whether it has a key or not, and its phone moves to another
+// node.
 func TestANodeDrains(t *testing.T) {
 	t.Parallel()
 	nodes, redisURL, _ := cluster(t, 3)
@@ -201,25 +202,40 @@ func TestANodeDrains(t *testing.T) {
 	if holder < 0 {
 		t.Fatal("no node has the phone")
 	}
-	stopped := make(chan error, 1)
+	second := startGateway(t, nodes[0].secrets, "--redis-url", redisURL)
+	second.awaitNodes(3)
+	stopped := make(chan struct{})
 	var drained sync.Once
-	c := crowd{t: t, gateway: gateway, size: 20}
-	c.run(func(n int64) bool {
-		if n > 500 {
-			drained.Do(func() { go func() { stopped <- nodes[holder].node.Stop() }() })
+	enough := func(n int64) bool {
+		if n > 300 {
+			drained.Do(func() {
+				go func() {
+					defer close(stopped)
+					if err := nodes[holder].node.Stop(); err != nil {
+						t.Error(err)
+					}
+				}()
+			})
 		}
 		select {
-		case err := <-stopped:
-			stopped <- err
-			return n > 1000
+		case <-stopped:
+			return n > 600
 		default:
 			return false
 		}
-	})
-	if err := <-stopped; err != nil {
-		t.Error(err)
 	}
-	c.noneFailed("a node drained")
+	var both sync.WaitGroup
+	for _, g := range []*platform{gateway, second} {
+		both.Go(func() {
+			c := crowd{t: t, gateway: g, size: 10}
+			c.run(enough)
+			c.noneFailed("a node drained")
+			if n := g.metric(`esh3ar_gateway_events_total{event="repeated"}`); n != 0 {
+				t.Errorf("%g calls met a closed door", n) // they went elsewhere, but a node that stops waits until nobody comes
+			}
+		})
+	}
+	both.Wait()
 	ph.awaitState("reconnected")
 	m := gateway.send(alice, "after", "normal")
 	gateway.awaitStatus(m.ID, "delivered")
@@ -324,5 +340,33 @@ func TestGatewayDrains(t *testing.T) {
 	all.Wait()
 	if err := <-stopped; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestSeveralClusters: one Redis may hold several, and a gateway is told which.
+func TestSeveralClusters(t *testing.T) {
+	t.Parallel()
+	redis := redisServer(t)
+	one := start(t, "--database-url", database(t).URL("postgres"), "--redis-url", redis.URL())
+	other := start(t, "--database-url", database(t).URL("postgres"), "--redis-url", redis.URL())
+	code, _, errs := esh3ar(t, "gateway", "--listen", "127.0.0.1:0", "--redis-url", redis.URL())
+	_, list, found := strings.Cut(strings.TrimSpace(errs), "--cluster: choose one of those in this Redis: ")
+	clusters := strings.Split(list, ", ")
+	if code != 2 || !found || len(clusters) != 2 {
+		t.Fatalf("%d %s", code, errs)
+	}
+	seen := map[string]bool{}
+	for _, cluster := range clusters {
+		gateway := startGateway(t, one.secrets, "--redis-url", redis.URL(), "--cluster", cluster)
+		gateway.awaitNodes(1)
+		_, metrics := gateway.try(http.MethodGet, "/metrics", "")
+		for _, node := range []*platform{one, other} {
+			if strings.Contains(metrics, node.nodeID()) {
+				seen[node.nodeID()] = true
+			}
+		}
+	}
+	if len(seen) != 2 {
+		t.Errorf("two gateways of two clusters have the nodes %v", seen)
 	}
 }

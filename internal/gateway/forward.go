@@ -192,6 +192,7 @@ func (t *trial) unreached(s seat, err error) (done bool) {
 	}
 	t.g.opts.Log.Debug("node cannot be reached", "node", s.node.ID, "error", err)
 	t.g.dispatch.end(s, balance.Refused, 0)
+	t.g.dispatch.count(func(c *counts) { c.repeats++ })
 	return false
 }
 

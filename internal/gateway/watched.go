@@ -37,6 +37,7 @@ type heard struct {
 
 const (
 	maxGateways = 64
+	maxName     = 64 // bytes of its name
 	// watchedFor is how long a gateway that asks no more is waited for: three checks.
 	watchedFor = 3 * time.Second
 	// underWay is how long calls take from a gateway that has just heard, and sends no more, to here.
@@ -70,7 +71,7 @@ func (d *Watched) note(name string, stop bool) {
 			delete(d.gateways, other)
 		}
 	}
-	if len(d.gateways) >= maxGateways {
+	if len(d.gateways) >= maxGateways || len(name) > maxName {
 		return
 	}
 	if d.gateways == nil {
