@@ -44,7 +44,20 @@ func TestBadInputEndsWithOneLineAndCode2(t *testing.T) {
 		"torture backwards": {[]string{"torture", "--minutes", "-1"}, "--minutes"},
 		"torture alone":     {[]string{"torture", "--senders", "0"}, "--senders"},
 		"torture few":       {[]string{"torture", "--phones", "5"}, "--phones"},
+		"gateway to nobody": {[]string{"gateway"}, "--nodes or --redis-url"},
+		"gateway to both":   {[]string{"gateway", "--nodes", "http://x", "--redis-url", "redis://x"}, "--nodes"},
+		"gateway to what":   {[]string{"gateway", "--nodes", "http://x,x:8080"}, `--nodes: "x:8080"`},
+		"gateway to a path": {[]string{"gateway", "--nodes", "http://x/y"}, "--nodes"},
+		"gateway cluster":   {[]string{"gateway", "--nodes", "http://x", "--cluster", "c"}, "--cluster"},
+		"gateway redis url": {[]string{"gateway", "--redis-url", "http://x"}, "--redis-url"},
+		"gateway address":   {[]string{"gateway", "--nodes", "http://x", "--listen", "x"}, "--listen"},
+		"gateway patience":  {[]string{"gateway", "--nodes", "http://x", "--wait-within", "0s"}, "--wait-within"},
+		"gateway slots":     {[]string{"gateway", "--nodes", "http://x", "--connections", "1"}, "--connections"},
 		"bench unknown":     {[]string{"bench", "--scenario", "speed"}, "scenario"},
+		"bench one node":    {[]string{"bench", "--nodes", "2"}, "--nodes: needs --cluster"},
+		"bench no node":     {[]string{"bench", "--cluster", "--nodes", "0"}, "--nodes"},
+		"bench crowd":       {[]string{"bench", "--cluster", "--nodes", "17"}, "--nodes"},
+		"bench both":        {[]string{"bench", "--cluster", "--scenario", "idle"}, "--cluster"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

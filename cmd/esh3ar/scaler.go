@@ -36,7 +36,7 @@ func (c *scalerCmd) Run(ctx context.Context, s streams) error {
 	if c.DatabaseURL == "" || c.RedisURL == "" {
 		return usagef("scaler: needs --database-url and --redis-url: one is where it is decided who scales, the other where nodes say how they are")
 	}
-	cluster := serveCmd{DatabaseURL: c.DatabaseURL, RedisURL: c.RedisURL, LogLevel: c.LogLevel}
+	cluster := serveCmd{DatabaseURL: c.DatabaseURL, RedisURL: c.RedisURL}
 	if err := errors.Join(checkDatabase(c.DatabaseURL), cluster.checkRedis()); err != nil {
 		return usageError{oneLine(err)}
 	}
@@ -44,14 +44,7 @@ func (c *scalerCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	return c.scale(ctx, s, plan, cluster.logger(s))
-}
-
-func checkDatabase(url string) error {
-	if !strings.HasPrefix(url, "postgres://") && !strings.HasPrefix(url, "postgresql://") {
-		return usagef("--database-url: must begin with postgres://")
-	}
-	return nil
+	return c.scale(ctx, s, plan, newLog(s, c.LogLevel))
 }
 
 // oneLine makes a list of errors one.
