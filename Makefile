@@ -51,4 +51,7 @@ torture: build ## kill -9 until convinced; minutes
 simulate: ## 100,000 seeded histories of delivery
 	go test ./internal/delivery -run TestSimulation -histories 100000 -timeout 30m
 
-.PHONY: help build run deps test short lint fmt fuzz bench bench-gateway torture simulate
+plots: ## draw docs/scaling-*.svg anew
+	go test ./internal/scale -run Plots -plots ../../docs
+
+.PHONY: help build run deps test short lint fmt fuzz bench bench-gateway torture simulate plots

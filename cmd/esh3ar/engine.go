@@ -66,17 +66,23 @@ func (n *node) openShared(ctx context.Context) (*engine, error) {
 // for their order.
 const openPatience = 30 * time.Second
 
-func openPostgres(ctx context.Context, url string, o postgres.Options) (*postgres.Store, error) {
+func openPostgres(ctx context.Context, url string, o postgres.Options) (store *postgres.Store, err error) {
+	err = patiently(ctx, func() (err error) { store, err = postgres.Open(ctx, url, o); return err })
+	return store, err
+}
+
+// patiently tries a step of the start until the database has answered it.
+func patiently(ctx context.Context, step func() error) error {
 	deadline, cancel := context.WithTimeout(ctx, openPatience)
 	defer cancel()
 	for {
-		store, err := postgres.Open(ctx, url, o)
-		if err == nil || esh3ar.CodeOf(err) != esh3ar.StoreUnavailable {
-			return store, err
+		err := step()
+		if code := esh3ar.CodeOf(err); err == nil || code != esh3ar.StoreUnavailable && code != esh3ar.OutcomeUnknown {
+			return err
 		}
 		select {
 		case <-deadline.Done():
-			return nil, fmt.Errorf("%w; start PostgreSQL, or correct --database-url", err)
+			return fmt.Errorf("%w; start PostgreSQL, or correct --database-url", err)
 		case <-time.After(openPatience / 60):
 		}
 	}

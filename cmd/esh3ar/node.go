@@ -19,6 +19,7 @@ import (
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/account"
 	"github.com/esh3artech/esh3ar/internal/breaker"
+	"github.com/esh3artech/esh3ar/internal/cache"
 	"github.com/esh3artech/esh3ar/internal/dashboard"
 	"github.com/esh3artech/esh3ar/internal/delivery"
 	"github.com/esh3artech/esh3ar/internal/gateway"
@@ -39,10 +40,12 @@ type node struct {
 	spilling *spilling // nil: the store is this node's own
 	started  time.Time
 	account  account.Result
+	plans    *account.Plans
 	intake   *intake.Intake
 	engine   *delivery.Engine
 	feed     *notify.Feed
 	hubs     hubs
+	vitals   *gauge
 	watched  *gateway.Watched // by gateways
 	server   *http.Server
 	ready    atomic.Bool
@@ -59,6 +62,7 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, log *slog.Logger) (*
 	}
 	n := &node{config: c, url: c.baseURL(addr), started: time.Now(), log: log}
 	m := newMetrics()
+	n.vitals = newGauge(n)
 	if err := n.openStore(ctx, m); err != nil {
 		return nil, err
 	}
@@ -72,13 +76,17 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, log *slog.Logger) (*
 	n.engine = delivery.New(breaker.Guard(n.store, n.breaker), delivery.Options{
 		Rules: c.rules(), OnPush: m.pushed, OnBreaker: n.deviceChanged, Remote: n.cluster.remote(),
 	})
-	n.openIntake(intake.Options{OnCommit: m.committed})
+	n.openIntake(intake.Options{Memory: c.QueueMiB << 20, OnCommit: func(info intake.CommitInfo) {
+		m.committed(info)
+		n.vitals.committed(info)
+	}})
 	n.draining, n.drain = context.WithCancel(context.Background())
 	handler, err := n.handler(m)
 	if err != nil {
 		return nil, errors.Join(err, n.spilling.close(ctx), n.store.Close())
 	}
 	n.server = httpapi.NewServer(handler, log)
+	n.server.ConnState = n.vitals.connection
 	m.watch(n)
 	return n, nil
 }
@@ -107,6 +115,10 @@ func nodeID(c *serveCmd) (string, error) {
 }
 
 func (n *node) openAccounts(ctx context.Context) error {
+	return patiently(ctx, func() error { return n.bootstrap(ctx) })
+}
+
+func (n *node) bootstrap(ctx context.Context) error {
 	unlock, err := n.store.firstStart(ctx)
 	if err != nil {
 		return err
@@ -125,13 +137,21 @@ func (n *node) handler(m *metrics) (http.Handler, error) {
 		return nil, err
 	}
 	keys := account.NewSharedKeys(breaker.GuardAccounts(n.store, n.breaker), time.Now, n.cluster.shared())
-	m.watchCaches(keys.Stats, n.cluster.shared())
+	n.plans = account.NewPlans(n.store)
+	if err := n.plans.Load(context.Background()); err != nil {
+		return nil, fmt.Errorf("read plans: %w", err)
+	}
+	m.watchCaches(func() []cache.Stats { return append(keys.Stats(), n.cluster.cacheStats()...) }, n.cluster.shared())
 	n.hubs.open(n, keys)
 	n.watched = &gateway.Watched{Ready: n.readiness, Word: n.word, Now: time.Now}
 	return edges{hubs: &n.hubs, watched: n.watched, demo: dashboard.Demo("/demo/"), api: httpapi.New(httpapi.Config{
-		Intake: n.intake, Store: n.store, Keys: keys, Feed: n.feed, Draining: n.draining, Admin: n.account.Admin,
-		Tokens: n.account.Tokens, Phones: numbers, Lapsed: n.engine.Lapsed, Entered: n.engine.Entered, Breakers: n.breakerReport, Spill: n.spilling, Verifier: untilDrained{n.store, n.draining}, Ready: n.readiness, Metrics: m.handler(),
-		Log: n.log, Observe: m.request,
+		Intake: n.intake, Store: n.store, Keys: keys, Plans: n.plans, Feed: n.feed, Draining: n.draining, Admin: n.account.Admin,
+		Tokens: n.account.Tokens, Phones: numbers, Lapsed: n.engine.Lapsed, Entered: n.engine.Entered, Breakers: n.breakerReport, Nodes: n.nodes,
+		Spill: n.spilling, Verifier: untilDrained{n.store, n.draining}, Ready: n.readiness, Metrics: m.handler(),
+		Log: n.log, Observe: func(route string, status int, took time.Duration) {
+			m.request(route, status, took)
+			n.vitals.called(route)
+		},
 	})}, nil
 }
 
@@ -201,6 +221,8 @@ func (n *node) start(listener net.Listener) (*parts, func(context.Context) error
 	cluster.Go(func() error { return n.cluster.run(clusterCtx, n.engine) })
 	movers.Go(func() error { return n.engine.Run(engineCtx) })
 	movers.Go(func() error { return n.janitor.Run(engineCtx) })
+	movers.Go(func() error { return n.vitals.run(engineCtx) })
+	movers.Go(func() error { return n.plans.Run(engineCtx) })
 	takers.Go(func() error { return n.intake.Run(intakeCtx) })
 	drain.Go(func() error { return n.spilling.run(drainCtx) })
 	movers.Go(func() error { return n.feed.Run(engineCtx) })

@@ -28,11 +28,14 @@ type serveCmd struct {
 	APIKey             string `name:"api-key" help:"API key of the business default, on first start, instead of a made-up one."`
 	LogLevel           string `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
 
+	capacityFlags `embed:""`
+
 	AckTimeout    time.Duration `name:"ack-timeout" default:"10s" help:"How long a phone has to acknowledge a push before it is repeated."`
 	RetryAttempts int           `name:"retry-attempts" default:"5" help:"Pushes that may go unacknowledged before a message becomes a dead letter."`
 	RetryBase     time.Duration `name:"retry-base" default:"5s" help:"Pause before the first repeat; it doubles with each."`
 	RetryCap      time.Duration `name:"retry-cap" default:"5m" help:"The longest pause between repeats."`
 	KeepMessages  time.Duration `name:"keep-messages" default:"720h" help:"How long finished messages are kept, dead letters too."`
+	QueueMiB      int           `name:"queue-mib" default:"128" help:"With --database-url: memory for calls that wait to be stored, in MiB; beyond it they go to the spill, the lowest priority first."`
 	SpillMiB      int           `name:"spill-mib" default:"1024" help:"With --database-url: room on this node's disk for accepted calls while PostgreSQL is away, in MiB."`
 	KeepEvents    time.Duration `name:"keep-events" default:"72h" help:"How long status events can be read again."`
 	StopWithin    time.Duration `name:"stop-within" default:"20s" help:"How long SIGTERM may take to drain the node."`
@@ -91,6 +94,9 @@ func (c *serveCmd) check() error {
 	if c.DataDir == "" {
 		return usagef("--data-dir: must not be empty")
 	}
+	if err := c.capacityFlags.check(); err != nil {
+		return err
+	}
 	return c.checkNumbers()
 }
 
@@ -121,6 +127,8 @@ func (c *serveCmd) checkNumbers() error {
 		}
 	}
 	switch {
+	case c.QueueMiB < 1 || c.QueueMiB > maxQueueMiB:
+		return usagef("--queue-mib: must be 1 to %d", maxQueueMiB)
 	case c.SpillMiB < 1 || c.SpillMiB > maxSpillMiB:
 		return usagef("--spill-mib: must be 1 to %d", maxSpillMiB)
 	case c.RetryAttempts < 1 || c.RetryAttempts > 100:
@@ -132,6 +140,9 @@ func (c *serveCmd) checkNumbers() error {
 	}
 	return nil
 }
+
+// maxQueueMiB is more memory than one node of this kind has any use for.
+const maxQueueMiB = 64 << 10
 
 // maxSpillMiB is a tebibyte; a start walks over what is there.
 const maxSpillMiB = 1 << 20

@@ -98,7 +98,7 @@ func (r *run) ways(ctx context.Context, floors []string) ([]*proxy, error) {
 // passage measures one way once: its latency at a rate, then its CPU at saturation.
 func (r *run) passage(ctx context.Context, w *proxy) (p passage, err error) {
 	l := newLedger()
-	ld, err := dialLoad(ctx, w.addr, "none", or(r.Callers, 100), 4000, r.Size, l)
+	ld, err := dialLoad(ctx, []string{w.addr}, "none", or(r.Callers, 100), 4000, r.Size, l)
 	if err != nil {
 		return p, err
 	}

@@ -1,7 +1,3 @@
-// Package flow holds the pure arithmetic of pacing: how long to wait before trying again, how often to try, how slow somebody
-// is. It knows no clock and no randomness of its own.
-//
-// Concurrency: what has state is for one goroutine at a time.
 package flow
 
 import "time"

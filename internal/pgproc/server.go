@@ -65,6 +65,9 @@ func (s *Server) URL(database string) string {
 	return "postgres://postgres@" + s.Addr + "/" + database + "?sslmode=disable"
 }
 
+// Dir is where it keeps its data.
+func (s *Server) Dir() string { return s.dir }
+
 // PID is the postmaster's process id.
 func (s *Server) PID() int { return s.cmd.Process.Pid }
 
@@ -111,7 +114,7 @@ func (s *Server) launch(ctx context.Context) error {
 	s.cmd = exec.Command(postgres, args...) // its end is ours to choose, not a context's
 	s.cmd.Stdout, s.cmd.Stderr = s.Output, s.Output
 	s.as.apply(s.cmd)
-	s.cmd.SysProcAttr.Pdeathsig = syscall.SIGQUIT // nobody is left behind by a test that crashed
+	endWithOwner(s.cmd.SysProcAttr)
 	if err := s.cmd.Start(); err != nil {
 		return err
 	}
