@@ -32,8 +32,7 @@ func (r *roleFlags) check(c *serveCmd) (plan *scalePlan, err error) {
 	case r.Autoscale && (c.DatabaseURL == "" || c.RedisURL == ""):
 		return nil, usagef("--autoscale: needs --database-url and --redis-url: one is where it is decided who scales, the other where nodes say how they are")
 	case r.Autoscale:
-		plan, err = r.Scale.plan(r.Args)
-		return plan, prefixed(err, "scale-")
+		return r.Scale.plan("scale-", r.Args)
 	case len(r.Args) > 0:
 		return nil, usagef("unexpected argument %s", r.Args[0])
 	}
