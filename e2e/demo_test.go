@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	browserfiles "github.com/esh3artech/esh3ar/signalr/browser"
 )
 
 // browser is headless Chromium with an empty profile.
@@ -114,15 +117,17 @@ func TestTheDemoSaysWhatIsWrongWithItsToken(t *testing.T) {
 // TestTheClientIsTheOneThatNpmShips keeps the copy in the binary honest.
 func TestTheClientIsTheOneThatNpmShips(t *testing.T) {
 	t.Parallel()
-	embedded, err := os.ReadFile("../internal/dashboard/demo/signalr.min.js")
-	if err != nil {
-		t.Fatal(err)
-	}
-	shipped, err := os.ReadFile("node_modules/@microsoft/signalr/dist/browser/signalr.min.js")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(embedded, shipped) {
-		t.Error("internal/dashboard/demo/signalr.min.js differs from the package in package-lock.json; copy it anew")
+	for name, file := range map[string]string{"signalr": browserfiles.Client, "signalr-protocol-msgpack": browserfiles.MessagePack} {
+		embedded, err := fs.ReadFile(browserfiles.Files(), file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shipped, err := os.ReadFile("node_modules/@microsoft/" + name + "/dist/browser/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(embedded, shipped) {
+			t.Errorf("signalr/browser/%s differs from the package in package-lock.json; copy it anew", file)
+		}
 	}
 }

@@ -16,10 +16,11 @@ function received(live, messages) {
 }
 
 const commands = {
-  async connect({ url, token, ack = "none" }) {
+  async connect({ url, token, ack = "none", skipNegotiation = false }) {
     acknowledge = ack;
+    const only = skipNegotiation ? { skipNegotiation, transport: signalR.HttpTransportType.WebSockets } : {};
     connection = new signalR.HubConnectionBuilder()
-      .withUrl(url, { accessTokenFactory: () => token })
+      .withUrl(url, { accessTokenFactory: () => token, ...only })
       .withAutomaticReconnect({ nextRetryDelayInMilliseconds: () => 300 })
       .configureLogging(signalR.LogLevel.None)
       .build();

@@ -25,6 +25,13 @@
 //
 // Clients see the text of a [HubError]; of every other error and of panics they see only that there was one.
 //
+// # Transports
+//
+// Clients connect by WebSockets, and where those are blocked by Server-Sent Events or long polling, with POST requests for
+// the other direction (Options.Transports says which are offered). All three are the same to the application. What a
+// client polls for waits in its outbox; a client that does not poll for Timeouts.Disconnect is gone. The requests of one
+// connection must reach the server that negotiated it.
+//
 // # Sends
 //
 // What is sent to a connection waits in its outbox, bounded by Limits.Outbox. [Conn.Send] waits for room,
@@ -43,9 +50,10 @@
 //
 // On Linux a connection that is idle holds no goroutine, no timer and no buffer: a few loops watch all sockets and one
 // tick looks after all timeouts. It costs below 2 KiB (BenchmarkIdle). TLS is better ended in front of this package:
-// encrypted sockets cannot be watched and get a goroutine each.
+// encrypted sockets cannot be watched and get a goroutine each. An event stream or a poll that hangs costs the goroutine
+// and the buffers that net/http has for its request, and no more; between two polls there is none.
 //
 // All methods of all types may be called from any goroutine, but a [Hub] is filled before [NewServer].
 //
-// So far there are WebSockets and the JSON protocol.
+// Clients speak the JSON or the MessagePack protocol, as they choose.
 package signalr

@@ -1,6 +1,9 @@
 package signalr
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // maxHandshakeVersion is the newest version of the hub protocols: 2 is what clients say that could reconnect with
 // state. Older ones are accepted.
@@ -74,15 +77,37 @@ func (c *Conn) handshake(record []byte, tooLong error) {
 		c.refuse(text, err)
 		return
 	}
-	proto := protocolByName(h.protocol)
-	switch {
-	case proto == nil:
+	proto := c.server.protocol(h.protocol)
+	if proto == nil {
 		c.refuse("The protocol '"+h.protocol+"' is not supported.", errHandshake)
-	case h.version > maxHandshakeVersion:
-		c.refuse(fmt.Sprintf("The server does not support version %d of the '%s' protocol.", h.version, proto.name()), errHandshake)
-	default:
-		c.welcome(proto)
+		return
 	}
+	if text := c.unfit(proto, h.version); text != "" {
+		c.refuse(text, errHandshake)
+		return
+	}
+	c.welcome(proto)
+}
+
+// unfit returns why the connection cannot use a protocol, "" if it can.
+func (c *Conn) unfit(proto protocol, version int64) string {
+	switch {
+	case version > maxHandshakeVersion:
+		return fmt.Sprintf("The server does not support version %d of the '%s' protocol.", version, proto.name())
+	case proto.binary() && !c.link.binary():
+		return "Cannot use the '" + proto.name() + "' protocol on the current transport. The transport does not support 'Binary' transfer format."
+	default:
+		return ""
+	}
+}
+
+// protocol finds a protocol that this server speaks.
+func (s *Server) protocol(name string) protocol {
+	p := protocolByName(name)
+	if p != nil && s.opts.Protocols != nil && !slices.Contains(s.opts.Protocols, p.name()) {
+		return nil
+	}
+	return p
 }
 
 var errHandshake = dataErrorf("handshake refused")

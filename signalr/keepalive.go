@@ -26,7 +26,8 @@ func (s *Server) beat(now int64) {
 // beat looks at the timeouts of one connection.
 func (c *Conn) beat(now int64) {
 	t := &c.server.opts.Timeouts
-	if over(now, c.out.stalledSince(), t.Send) {
+	c.link.beat(now)
+	if !c.link.polled() && over(now, c.out.stalledSince(), t.Send) {
 		c.failed(errSendTimeout)
 		c.link.abort() // it may have been closing already
 		return
@@ -64,13 +65,14 @@ func (c *Conn) beatOpen(now int64, t *Timeouts) {
 	if c.in.waiting() {
 		c.times.busy.Store(now)
 	}
+	polled := c.link.polled()
 	heard := max(c.times.received.Load(), c.times.busy.Load())
 	switch {
-	case c.times.pinged.Load() && over(now, heard, t.Client):
+	case !polled && c.times.pinged.Load() && over(now, heard, t.Client):
 		c.end(ending{err: errClientTimeout, text: closedText, allowReconnect: true, code: closeNormal, status: StatusTimeout})
-	case !c.who.Expires.IsZero() && !time.Now().Before(c.who.Expires):
+	case c.expired():
 		c.end(ending{err: errExpired, allowReconnect: true, code: closeNormal, status: StatusNormal})
-	case over(now, c.times.sent.Load(), t.KeepAlive) && c.out.pending() == 0:
+	case !polled && over(now, c.times.sent.Load(), t.KeepAlive) && c.out.pending() == 0:
 		// With bytes waiting, the client is not short of signs of life but of room for them.
 		_ = c.out.put(c.proto.appendPing(nil))
 	}

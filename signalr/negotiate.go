@@ -20,20 +20,16 @@ type negotiateReply struct {
 	Error               string      `json:"error,omitempty"`
 }
 
-type transport struct {
-	Transport       string   `json:"transport"`
-	TransferFormats []string `json:"transferFormats"`
-}
-
-// transports are those of this server, in the order in which clients try them.
-var transports = []transport{{Transport: "WebSockets", TransferFormats: []string{"Text", "Binary"}}}
-
 // maxNegotiateVersion is the newest version; a client that asks for more gets this one.
 const maxNegotiateVersion = 1
 
 func (s *Server) negotiate(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		methodNotAllowed(w)
+		return
+	}
+	if s.draining() {
+		unavailable(w)
 		return
 	}
 	who, ok := s.authenticate(w, r)
@@ -70,7 +66,7 @@ func (s *Server) negotiateReply(r *http.Request, who Identity) (negotiateReply, 
 		return negotiateReply{Error: failure}, http.StatusOK
 	}
 	id := newID()
-	reply := negotiateReply{NegotiateVersion: &version, ConnectionID: id, AvailableTransports: transports}
+	reply := negotiateReply{NegotiateVersion: &version, ConnectionID: id, AvailableTransports: s.offer}
 	token := id
 	if version > 0 {
 		token = newID()

@@ -10,9 +10,9 @@ import (
 // Options configures a [Server]. The zero value is usable: every field documents its default. It is read once, by
 // [NewServer].
 type Options struct {
-	// Authenticate names the user behind a request. It is asked at negotiate and again for each request that opens
-	// a connection; an error answers 401 with an empty body. Nil lets everybody in, without a user id. It runs on
-	// net/http's goroutines and may block. See [BearerToken].
+	// Authenticate names the user behind a request. It is asked for each one: negotiate, what opens a connection,
+	// polls and posts; an error answers 401 with an empty body, another user than before 403. Nil lets everybody in,
+	// without a user id. It runs on net/http's goroutines and may block. See [BearerToken].
 	Authenticate func(*http.Request) (Identity, error)
 
 	// OnNegotiate may answer a negotiate request with another address instead of a connection. A zero [Redirect]
@@ -25,18 +25,31 @@ type Options struct {
 	// Requests without an Origin header (no browser) are not asked about. See [AllowOrigins] and [AnyOrigin].
 	AllowOrigin func(r *http.Request, origin string) bool
 
+	// Backplane joins this server with those of other nodes. Nil: there is only this one.
+	Backplane Backplane
+
+	// KeepRequest keeps the request of each connection for [Conn.Request], at the cost of its memory (some KiB).
+	KeepRequest bool
+
 	// ConnectionEnded is told about each connection that ended, for metrics. It must not block. Nil: nobody is told.
 	ConnectionEnded func(Ended)
 
-	// Logger gets what nobody else is told: panics of handlers and failures of the engine. Nil discards it.
-	// Connection tokens and credentials are never logged.
+	// Logger gets what nobody else is told: panics of handlers, failures of the engine, connections that ended by an
+	// error (Info) and all others (Debug). Nil discards it. Connection tokens, credentials, users and what was sent are
+	// never logged.
 	Logger *slog.Logger
+
+	// Protocols are the names of the hub protocols that clients may speak, "json" and "messagepack". Nil: both.
+	Protocols []string
 
 	// DetailedErrors sends the text of internal errors to clients. For development only.
 	DetailedErrors bool
 
 	// MinProtocolVersion is the lowest negotiateVersion that is answered, 0 or 1. Default 0.
 	MinProtocolVersion int
+
+	// Transports are the ways in which clients may connect. Default: all.
+	Transports Transports
 
 	// Pollers is the number of network loops. Default: GOMAXPROCS, at most 4. A negative number serves each
 	// connection by a goroutine of its own, as is done for TLS and where the platform has no poller.
@@ -52,7 +65,8 @@ type Timeouts struct {
 	Handshake  time.Duration // for the whole handshake, from the transport's start; default 15 s
 	KeepAlive  time.Duration // silence of the server after which it pings; default 15 s
 	Client     time.Duration // silence of a client that has ever pinged, after which it is gone; default 30 s
-	Disconnect time.Duration // life of a negotiated connection that nobody connects to; default 15 s
+	Disconnect time.Duration // life of a negotiated connection that nobody connects to, and of one between two polls; default 15 s
+	Poll       time.Duration // a poll without data is answered after this; default 90 s
 	Close      time.Duration // wait for the peer's part of the WebSocket close, then abort; default 5 s
 	Send       time.Duration // a transport write without any progress for so long closes the connection; default 10 s
 	Heartbeat  time.Duration // the tick behind all of these; default 1 s
@@ -75,6 +89,12 @@ type Limits struct {
 	// Deferred is how many calls of one connection may be open by [Call.Defer] before its next invocation waits.
 	// Default 1024.
 	Deferred int
+	// Streams is how many calls of one connection may be open that stream, in either direction. They take no
+	// invocation slot. Beyond it they are answered with an error. Default 64.
+	Streams int
+	// StreamBuffer is how many items of one stream of a client wait for its reader before the connection is no longer
+	// read. Together the items of a connection also keep within Inbox, as long as each stream has one. Default 10.
+	StreamBuffer int
 	// Negotiated is how many negotiated connections may wait to be connected; beyond it negotiate answers 503
 	// (each costs about 250 bytes for at most Timeouts.Disconnect). Default 65536.
 	Negotiated int
@@ -89,7 +109,7 @@ type Limits struct {
 type Identity struct {
 	UserID    string    // routes [Server.User]; "" is nobody in particular
 	Principal any       // the application's own, see [Conn.Principal]
-	Expires   time.Time // when set, the connection is closed then, and its client may reconnect
+	Expires   time.Time // when set, the connection is closed then, and its client may reconnect; the latest request's counts
 }
 
 // Redirect sends a client elsewhere to negotiate again.
@@ -105,6 +125,7 @@ func (o Options) withDefaults() Options {
 	if o.AllowOrigin == nil {
 		o.AllowOrigin = sameOrigin
 	}
+	setDefault(&o.Transports, allTransports)
 	if o.Pollers == 0 {
 		o.Pollers = min(runtime.GOMAXPROCS(0), 4)
 	}
@@ -118,6 +139,7 @@ func (t Timeouts) withDefaults() Timeouts {
 	setDefault(&t.KeepAlive, 15*time.Second)
 	setDefault(&t.Client, 30*time.Second)
 	setDefault(&t.Disconnect, 15*time.Second)
+	setDefault(&t.Poll, 90*time.Second)
 	setDefault(&t.Close, 5*time.Second)
 	setDefault(&t.Send, 10*time.Second)
 	if t.Heartbeat <= 0 {
@@ -132,12 +154,14 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.Inbox, 65536)
 	setDefault(&l.ParallelInvocations, 1)
 	setDefault(&l.Deferred, 1024)
+	setDefault(&l.Streams, 64)
+	setDefault(&l.StreamBuffer, 10)
 	setDefault(&l.Negotiated, 65536)
 	setDefault(&l.DrainRate, 2000)
 	return l
 }
 
-func setDefault[T int | time.Duration](v *T, d T) {
+func setDefault[T int | time.Duration | Transports](v *T, d T) {
 	if *v == 0 {
 		*v = d
 	}

@@ -62,6 +62,14 @@ func (p *pending) take(token, user string) (n negotiated, found, sameUser bool) 
 	return n, true, true
 }
 
+// has reports whether a token waits to be connected.
+func (p *pending) has(token string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, there := p.tokens[token]
+	return there
+}
+
 // sweep forgets what nobody came for.
 func (p *pending) sweep(now int64) {
 	if p.life < 0 {

@@ -18,8 +18,10 @@ type Server struct {
 	opts     Options
 	engine   *engine
 	registry *registry
+	groups   *groups
 	pending  *pending
 	counters counters
+	offer    []transport  // what negotiate says of Options.Transports
 	time     func() int64 // Now, but for tests
 	clock    atomic.Int64 // time as of the last heartbeat
 
@@ -40,8 +42,10 @@ func NewServer(hub *Hub, opts Options) *Server {
 		hub:      hub.frozen(),
 		opts:     opts,
 		registry: newRegistry(),
+		groups:   newGroups(),
 		pending:  newPending(opts.Limits.Negotiated, opts.Timeouts.Disconnect),
 	}
+	s.offer = opts.Transports.describe()
 	s.time = Now
 	s.clock.Store(Now())
 	s.engine = newEngine(s, opts.Pollers)
@@ -66,8 +70,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch {
-	case s.draining():
-		unavailable(w)
 	case strings.HasSuffix(r.URL.Path, "/negotiate"):
 		s.negotiate(w, r)
 	default:
@@ -182,9 +184,6 @@ func (s *Server) drain(ctx context.Context) error {
 
 // Conn returns the open connection with an id, nil if there is none here.
 func (s *Server) Conn(id string) *Conn { return s.registry.byID(id) }
-
-// User returns the open connections of a user.
-func (s *Server) User(userID string) []*Conn { return s.registry.appendUser(nil, userID) }
 
 // spawn runs f on a goroutine that Run waits for.
 func (s *Server) spawn(f func()) { s.spawned.Go(f) }

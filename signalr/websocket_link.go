@@ -33,7 +33,10 @@ var (
 	_ frameHandler = (*webSocket)(nil)
 )
 
-func (l *webSocket) name() string { return "WebSockets" }
+func (l *webSocket) kind() Transports { return WebSockets }
+func (l *webSocket) binary() bool     { return true }
+func (l *webSocket) polled() bool     { return false }
+func (l *webSocket) beat(int64)       {}
 
 func (l *webSocket) begin(dst []byte, n int) []byte {
 	opcode := byte(opText)
@@ -88,8 +91,7 @@ func (l *webSocket) attach(w wire) {
 
 // input takes bytes from the wire, to which they belong again afterwards.
 func (l *webSocket) input(b []byte) {
-	l.conn.times.received.Store(l.conn.server.time())
-	l.conn.server.counters.bytesIn.Add(int64(len(b)))
+	l.conn.heard(len(b))
 	if err := l.frames.consume(b, l); err != nil {
 		// What follows makes no sense, and a close frame of the peer could not be made out: none is waited for.
 		l.conn.end(ending{err: err, silent: true, code: closeProtocol, status: StatusError})

@@ -19,6 +19,7 @@ type benchCmd struct {
 	Callers     int           `help:"API connections (default: what the scenario's budget names)."`
 	Rate        float64       `help:"Messages per second of latency (default: half of the saturation)."`
 	Closed      bool          `help:"The latency scenario calls as fast as it is answered, not at a rate."`
+	Gateway     bool          `help:"Measure what the gateway adds to a call, beside a direct call, nginx and HAProxy."`
 	Floor       bool          `help:"Measure the floor alone: a bare net/http handler under the same load."`
 	Size        int           `default:"100" help:"Bytes of content."`
 	Ack         string        `default:"invoke" help:"How phones acknowledge: invoke (with a completion) or send (without)."`
@@ -55,7 +56,11 @@ func (c *benchCmd) Run(ctx context.Context, s streams) error {
 	if c.JSON == "-" {
 		out = s.err // one document on standard output, nothing else
 	}
-	report, err := bench.Run(ctx, o, out, s.err)
+	measure := bench.Run
+	if c.Gateway {
+		measure = bench.RunGateway
+	}
+	report, err := measure(ctx, o, out, s.err)
 	if err != nil {
 		return fmt.Errorf("bench: %w", err)
 	}
