@@ -25,6 +25,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/hub"
 	"github.com/esh3artech/esh3ar/internal/intake"
 	"github.com/esh3artech/esh3ar/internal/notify"
+	"github.com/esh3artech/esh3ar/internal/quota"
 )
 
 // node is the graph of one running node.
@@ -38,6 +39,7 @@ type node struct {
 	started time.Time
 	account account.Result
 	plans   *account.Plans
+	quotas  *quota.Book
 	intake  *intake.Intake
 	engine  *delivery.Engine
 	feed    *notify.Feed
@@ -134,10 +136,11 @@ func (n *node) handler(m *metrics) (http.Handler, error) {
 	if err := n.plans.Load(context.Background()); err != nil {
 		return nil, fmt.Errorf("read plans: %w", err)
 	}
+	n.quotas = n.openQuotas()
 	m.watchCaches(keys.Stats, n.cluster.shared())
 	n.hubs.open(n, keys)
 	return edges{hubs: &n.hubs, demo: dashboard.Demo("/demo/"), api: httpapi.New(httpapi.Config{
-		Intake: n.intake, Store: n.store, Keys: keys, Plans: n.plans, Feed: n.feed, Draining: n.draining, Admin: n.account.Admin,
+		Intake: n.intake, Store: n.store, Keys: keys, Plans: n.plans, Quotas: n.quotas, Feed: n.feed, Draining: n.draining, Admin: n.account.Admin,
 		Tokens: n.account.Tokens, Phones: numbers, Lapsed: n.engine.Lapsed, Entered: n.engine.Entered, Breakers: n.breakerReport, Nodes: n.nodes, Verifier: untilDrained{n.store, n.draining}, Ready: n.readiness, Metrics: m.handler(),
 		Log: n.log, Observe: func(route string, status int, took time.Duration) {
 			m.request(route, status, took)
@@ -209,6 +212,7 @@ func (n *node) start(listener net.Listener) (*parts, func(context.Context) error
 	movers.Go(func() error { return n.janitor.Run(engineCtx) })
 	movers.Go(func() error { return n.vitals.run(engineCtx) })
 	movers.Go(func() error { return n.plans.Run(engineCtx) })
+	movers.Go(func() error { return n.quotas.Run(engineCtx) })
 	takers.Go(func() error { return n.intake.Run(intakeCtx) })
 	movers.Go(func() error { return n.feed.Run(engineCtx) })
 	edges.Go(func() error { return p.report(n.hubs.run()) })

@@ -20,6 +20,9 @@ func (a *API) sendBatch(x *exchange) error {
 	if call.Messages, err = x.readBatch(body); err != nil {
 		return err
 	}
+	if err := x.takeBatch(call.Messages); err != nil {
+		return err
+	}
 	for _, m := range call.Messages {
 		x.complete(m)
 	}

@@ -97,9 +97,9 @@ func TestBadPlans(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	for body, pointers := range map[string][]string{
-		`{}`: {"/level", "/rate", "/burst"},
-		`{"level":"gold","rate":0,"burst":0}`:                                                  {"/level", "/rate", "/burst"},
-		`{"level":1,"rate":"1","burst":1.5}`:                                                   {"/level", "/rate", "/burst"},
+		`{}`:                                  {"/level", "/rate", "/burst"},
+		`{"level":"gold","rate":0,"burst":0}`: {"/level", "/rate", "/burst"},
+		`{"level":1,"rate":"1","burst":1.5}`:  {"/level", "/rate", "/burst"},
 		`{"level":"basic","rate":100000.1,"burst":1000001}`:                                    {"/rate", "/burst"},
 		`{"level":"basic","rate":1e400,"burst":1}`:                                             {"/rate"},
 		`{"level":"basic","rate":1,"burst":1,"dailyQuota":0,"concurrentCalls":-1,"x":1}`:       {"/dailyQuota", "/concurrentCalls", "/x"},
