@@ -69,9 +69,9 @@ const fullCommit = 50 * time.Millisecond
 
 // capacity is what the flags say, and the system where they say nothing. It holds Go's heap to the memory, unless GOMEMLIMIT
 // does: a node that comes near its limit collects more often and is not killed.
-func (f *capacityFlags) capacity(system vitals.System, queue int) flow.Capacity {
+func (f *capacityFlags) capacity(system vitals.System) flow.Capacity {
 	c := flow.Capacity{
-		CPU: f.CapacityCPU, Rate: f.CapacityRate, Memory: int64(f.CapacityMemory), Queue: queue, Commit: fullCommit, Connections: f.CapacityConnections,
+		CPU: f.CapacityCPU, Rate: f.CapacityRate, Memory: int64(f.CapacityMemory), Commit: fullCommit, Connections: f.CapacityConnections,
 	}
 	if c.CPU == 0 {
 		c.CPU = float64(runtime.GOMAXPROCS(0))

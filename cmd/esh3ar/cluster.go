@@ -81,6 +81,7 @@ func (n *node) word() route.Node {
 	for _, lane := range n.intake.Lanes() {
 		word.Waiting += lane.Messages
 	}
+	word.Waiting += n.intake.Flow().Waiting
 	return word
 }
 

@@ -78,7 +78,7 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, log *slog.Logger) (*
 	n.intake = intake.New(n.store, n.engine, intake.Options{OnCommit: func(info intake.CommitInfo) {
 		m.committed(info)
 		n.vitals.committed(info)
-	}})
+	}, MemoryUsed: func() float64 { return n.vitals.load().Memory }})
 	n.draining, n.drain = context.WithCancel(context.Background())
 	handler, err := n.handler(m)
 	if err != nil {

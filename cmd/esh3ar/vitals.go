@@ -25,12 +25,9 @@ type gauge struct {
 	api        atomic.Int64 // connections of net/http
 }
 
-// fullQueue is as many messages as may wait in a lane.
-const fullQueue = 20_000
-
 func newGauge(n *node) *gauge {
 	g := &gauge{node: n, system: vitals.Linux()}
-	g.meter = flow.NewLoadMeter(n.config.capacity(g.system, fullQueue))
+	g.meter = flow.NewLoadMeter(n.config.capacity(g.system))
 	g.current.Store(&flow.Load{})
 	return g
 }
@@ -80,8 +77,7 @@ func (g *gauge) usage() flow.Usage {
 		At: time.Now(), CPU: vitals.CPU(), Calls: g.calls.Load(), Memory: g.system.Memory(), Commits: g.commits.Load(),
 		Committing: time.Duration(g.committing.Load()), Connections: int(g.api.Load()) + g.node.hubs.connections(),
 	}
-	for _, lane := range g.node.intake.Lanes() {
-		u.Queue += lane.Messages + lane.Parked
-	}
+	f := g.node.intake.Flow()
+	u.Queue, u.QueueLimit = f.InFlight+f.Waiting, f.Limit
 	return u
 }

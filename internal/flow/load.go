@@ -10,7 +10,6 @@ type Capacity struct {
 	CPU         float64       // cores
 	Rate        float64       // calls per second
 	Memory      int64         // bytes
-	Queue       int           // messages between admission and commit, when it is full
 	Commit      time.Duration // a commit that takes so long is all that the store can do
 	Connections int
 }
@@ -21,7 +20,8 @@ type Usage struct {
 	CPU         time.Duration // of the process since its start
 	Calls       uint64        // since its start
 	Memory      int64         // bytes
-	Queue       int           // messages between admission and commit
+	Queue       int           // messages that are worked on or wait for it
+	QueueLimit  int           // that may be worked on at once
 	Commits     uint64        // since the start
 	Committing  time.Duration // what they took together
 	Connections int
@@ -60,7 +60,7 @@ func NewLoadMeter(c Capacity) *LoadMeter { return &LoadMeter{capacity: c} }
 func (m *LoadMeter) Step(u Usage) Load {
 	c := &m.capacity
 	m.load.Memory = share(float64(u.Memory), float64(c.Memory))
-	m.load.Queue = share(float64(u.Queue), float64(c.Queue))
+	m.load.Queue = share(float64(u.Queue), float64(u.QueueLimit))
 	m.load.Connections = share(float64(u.Connections), float64(c.Connections))
 	took := u.At.Sub(m.last.At)
 	switch {

@@ -13,7 +13,7 @@ func (a *API) sendBatch(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	call := &esh3ar.Call{Business: x.caller.Business, Batch: esh3ar.NewBatchID()}
+	call := &esh3ar.Call{Business: x.caller.Business, Level: x.limits.account.Plan().Level, Batch: esh3ar.NewBatchID()}
 	if call.Key, err = x.idempotency(new(esh3ar.IdempotencyKey)); err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func (a *API) send(x *exchange) error {
 	}
 	s := &sending{}
 	s.messages[0] = &s.message
-	s.call.Business, s.call.Messages = x.caller.Business, s.messages[:]
+	s.call.Business, s.call.Level, s.call.Messages = x.caller.Business, x.limits.account.Plan().Level, s.messages[:]
 	if s.call.Key, err = x.idempotency(&s.key); err != nil {
 		return err
 	}

@@ -37,17 +37,16 @@ func (in *Intake) close() {
 	in.mu.Lock()
 	in.mu.closed = true
 	var refused []*ticket
+	for t := in.mu.door.pop(); t != nil; t = in.mu.door.pop() {
+		refused = append(refused, t)
+	}
 	for _, l := range in.mu.lanes {
 		refused = append(refused, l.parked.queue[l.parked.head:]...)
 		l.parked = newLine()
 	}
 	in.mu.Unlock()
 	in.news.tell()
-	for _, t := range refused {
-		if t.take() {
-			t.resolve(esh3ar.Answer{}, errStopping())
-		}
-	}
+	refuse(refused, errStopping())
 }
 
 // gather gives a small batch a moment to find company.
@@ -79,7 +78,8 @@ func (in *Intake) worthwhile() bool {
 func (in *Intake) commitAll(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx) // what is taken is seen through
 	for {
-		batch := in.takeBatch()
+		batch, refused := in.takeBatch()
+		refuse(refused, errFull)
 		if len(batch) == 0 {
 			return
 		}
@@ -96,22 +96,25 @@ type batch struct {
 
 func (b *batch) full(o *Options) bool { return b.messages >= o.BatchCalls || b.bytes >= o.BatchBytes }
 
-// takeBatch takes what the next commit is to hold; nothing only if nothing waits.
-func (in *Intake) takeBatch() []*ticket {
+// takeBatch takes what the next commit is to hold, nothing only if nothing waits, and lets in who waits at the door; those
+// who find their lane full are given to be refused.
+func (in *Intake) takeBatch() (tickets, refused []*ticket) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	in.mu.committing = 0
 	for {
-		tickets := in.takeLocked()
-		if len(tickets) > 0 || !in.waitsBelowLocked(esh3ar.Priorities) {
-			return tickets
+		refused = append(refused, in.letInLocked()...)
+		b := in.takeLocked()
+		in.mu.committing = b.messages
+		if len(b.tickets) > 0 || !in.waitsBelowLocked(esh3ar.Priorities) && in.mu.door.empty() {
+			return b.tickets, refused
 		}
 		// All that was there had been abandoned, and those who waited for their room came in.
 	}
 }
 
 // takeLocked takes the lanes from the top, leaving a share to those below, and lets in who waits for room.
-func (in *Intake) takeLocked() []*ticket {
-	var b batch
+func (in *Intake) takeLocked() (b batch) {
 	for p := esh3ar.Priorities - 1; p >= 0; p-- {
 		limit := in.opts.BatchCalls
 		if in.waitsBelowLocked(p) {
@@ -122,7 +125,7 @@ func (in *Intake) takeLocked() []*ticket {
 	for _, l := range in.mu.lanes {
 		l.admit(&in.opts)
 	}
-	return b.tickets
+	return b
 }
 
 func (in *Intake) waitsBelowLocked(p int) bool {
@@ -176,7 +179,11 @@ func (in *Intake) commit(ctx context.Context, tickets []*ticket) {
 		in.keep(ctx, tickets, err)
 		return
 	}
-	info := CommitInfo{Took: time.Since(start), Waited: start.Sub(tickets[0].since), Err: err}
+	now := time.Now()
+	info := CommitInfo{Took: now.Sub(start), Waited: start.Sub(tickets[0].since), Err: err}
+	if err == nil {
+		in.pace.through(tickets, now)
+	}
 	var stored []*esh3ar.Message
 	for i, t := range tickets {
 		if err == nil && answers[i].Outcome == esh3ar.Stored {
@@ -194,6 +201,7 @@ func (in *Intake) commit(ctx context.Context, tickets []*ticket) {
 			t.resolve(answers[i], nil)
 		}
 	}
+	in.measure(now)
 	in.opts.OnCommit(info)
 }
 
@@ -204,6 +212,8 @@ func (in *Intake) append(ctx context.Context, tickets []*ticket) ([]esh3ar.Answe
 	}
 	ctx, cancel := context.WithTimeout(ctx, in.opts.StoreTimeout)
 	defer cancel()
+	in.began.Store(time.Now().UnixNano())
+	defer in.began.Store(0)
 	answers, err := in.store.Append(ctx, callsOf(tickets))
 	in.heard(err)
 	return answers, err

@@ -8,13 +8,20 @@ import (
 
 // Options tune an Intake; the zero value of a field means its default.
 type Options struct {
-	LaneCalls  int           // messages that may wait in one lane; default 20,000
-	LaneBytes  int           // bytes that may wait in one lane; default 64 MiB
-	BatchCalls int           // messages in one commit; default 1,000; a larger call goes alone
-	BatchBytes int           // bytes in one commit; default 4 MiB
-	Gather     time.Duration // how long a small batch waits for company; default 1 ms
-	MaxWait    time.Duration // how long a caller waits to be taken; default 5 s
+	LaneCalls  int            // messages that may wait in one lane; default 20,000
+	LaneBytes  int            // bytes that may wait in one lane; default 64 MiB
+	BatchCalls int            // messages in one commit; default 1,000; a larger call goes alone
+	BatchBytes int            // bytes in one commit; default 4 MiB
+	Gather     time.Duration  // how long a small batch waits for company; default 1 ms
+	MaxWait    time.Duration  // how long a caller waits to be taken; default 5 s
 	OnCommit   func(CommitInfo)
+
+	// How many messages are worked on at once follows the store, between bounds; who comes beyond waits at the door.
+	MinAtOnce  int            // default 64, or LaneCalls
+	MaxAtOnce  int            // default 4 LaneCalls: all lanes full
+	Target     time.Duration  // in which an admitted message should be stored; default 10 ms
+	DoorWait   time.Duration  // how long a caller waits to be admitted; default 1 s
+	MemoryUsed func() float64 // share of the process's memory in use; must be quick; default: not known
 
 	// Spill takes what the store cannot take now; nil: there is none, and its callers hear so. The fields below count only
 	// with a spill.
@@ -55,6 +62,21 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxWait == 0 {
 		o.MaxWait = 5 * time.Second
+	}
+	if o.MinAtOnce == 0 {
+		o.MinAtOnce = min(enough, o.LaneCalls)
+	}
+	if o.MaxAtOnce == 0 {
+		o.MaxAtOnce = o.LaneCalls * esh3ar.Priorities
+	}
+	if o.DoorWait == 0 {
+		o.DoorWait = time.Second
+	}
+	if o.Target == 0 {
+		o.Target = 10 * time.Millisecond
+	}
+	if o.MemoryUsed == nil {
+		o.MemoryUsed = func() float64 { return 0 }
 	}
 	if o.StoreTimeout == 0 {
 		o.StoreTimeout = 3 * time.Second
