@@ -10,7 +10,9 @@ import (
 )
 
 type benchCmd struct {
-	Scenario    []string      `help:"accept, deliver, idle, latency or connections; several with commas (default: all)."`
+	Scenario    []string      `help:"accept, deliver, idle, latency, connections or overload; several with commas (default: all but overload)."`
+	Overload    bool          `help:"The overload scenario alone: three SLA levels at twice the capacity."`
+	Plot        string        `placeholder:"FILE" help:"Write the overload scenario's plot as SVG."`
 	Duration    time.Duration `default:"10s" help:"Length of each measured stretch."`
 	Warmup      time.Duration `default:"3s" help:"Before it, left out."`
 	Rounds      int           `default:"3" help:"Rounds of floor and server in turn."`
@@ -37,6 +39,13 @@ func (c *benchCmd) Run(ctx context.Context, s streams) error {
 	o := bench.Options{
 		Binary: self, Scenarios: c.Scenario, Duration: c.Duration, Warmup: c.Warmup, Rounds: c.Rounds, Phones: c.Phones,
 		Callers: c.Callers, Rate: c.Rate, Closed: c.Closed, Floor: c.Floor, Size: c.Size, Ack: c.Ack,
+		Plot: c.Plot,
+	}
+	if c.Overload {
+		if len(c.Scenario) > 0 {
+			return usagef("--overload: is a scenario of its own; leave --scenario out")
+		}
+		o.Scenarios = []string{bench.Overload}
 	}
 	if c.Short {
 		o.Duration, o.Warmup, o.Rounds = time.Second, 300*time.Millisecond, 1

@@ -21,6 +21,7 @@ type Options struct {
 	Floor     bool          // the floor alone
 	Size      int           // bytes of content
 	Ack       string        // how phones acknowledge
+	Plot      string        // file for the overload scenario's plot as SVG; empty: none
 	Flags     []string      // of serve, besides those that the bench sets
 }
 
@@ -31,6 +32,7 @@ const (
 	Idle        = "idle"        // B3: memory per idle connection
 	Latency     = "latency"     // B4: latencies at half of the saturation
 	Connections = "connections" // R1.2: 10,000 open API connections at 80 % of the maximum
+	Overload    = "overload"    // R1.5, R5.5, B9: three SLA levels at twice the maximum; not in a whole run
 )
 
 // How phones acknowledge.
@@ -39,8 +41,8 @@ const (
 	AckSend   = "send"   // and are not
 )
 
-// All are the scenarios by name.
-var All = []string{Accept, Deliver, Idle, Latency, Connections}
+// All are the scenarios by name; a whole run has those before Overload.
+var All = []string{Accept, Deliver, Idle, Latency, Connections, Overload}
 
 // Check names the first option that cannot work.
 func (o *Options) Check() error {

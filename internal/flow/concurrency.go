@@ -24,58 +24,79 @@ type Span struct {
 // waits longer and is stored no sooner. The limit grows by its root while it is reached and messages come through in time,
 // and shrinks with the excess when they do not. It is one owner's.
 //
-// A limit in time alone would choke a store that is slow by nature, and one that only compares with what was takes a long
-// overload for the usual. So what a message takes with little to do is learned only while there is little to do, or
-// while the limit is at its least: then it is the store that takes the time, and not the others.
+// A limit in time alone would choke a store that is slow by nature, or because others use its disk just now, and one that
+// only compares with what was takes a long overload for the usual. So it has to be known what the store takes by itself. It
+// shows while no more than the least are worked on; and in an overload one step in many works on no more than the least, to
+// see it.
 type Concurrency struct {
 	rules ConcurrencyRules
 	limit float64
-	calm  float64 // what a message takes with little to do, in seconds; zero: not known
+	calm  float64 // what a message takes with no more than the least, in seconds; zero: not known
+	full  int     // steps with a limit that was reached, since the store was last seen by itself
+	probe bool    // this step is to see it
 }
 
-// NewConcurrency begins in the middle: enough for a normal day, and soon corrected.
+// NewConcurrency begins with some times the least: enough for a normal day, and soon corrected.
 func NewConcurrency(r ConcurrencyRules) *Concurrency {
-	return &Concurrency{rules: r, limit: math.Sqrt(float64(r.Min) * float64(r.Max))}
+	return &Concurrency{rules: r, limit: float64(min(beginning*r.Min, r.Max))}
 }
 
 // Limit is how many may be worked on at once now.
-func (c *Concurrency) Limit() int { return int(c.limit) }
+func (c *Concurrency) Limit() int {
+	if c.probe {
+		return c.rules.Min
+	}
+	return int(c.limit)
+}
+
+// Probing says that this step is to see the store by itself: it should be a short one.
+func (c *Concurrency) Probing() bool { return c.probe }
 
 const (
-	learning    = 0.1  // of what is new, in what is learned
+	beginning   = 4
+	learning    = 0.3  // of what is new, in what is learned
 	shortMemory = 0.9  // of the memory in use: beyond it the limit shrinks whatever else is seen
-	retreat     = 0.7  // the most that a step takes away
+	retreat     = 0.7  // the most that a step leaves of a limit that is too high
+	easing      = 0.95 // and the least
 	reached     = 0.9  // of the limit, to count as reached
-	farFrom     = 0.5  // of the limit, to count as little to do
-	easing      = 0.95 // the least that a step takes away
+	probeEvery  = 20   // steps in an overload: what a probe does not take along is then below a percent
 )
 
 // Step learns from a span and gives the new limit.
 func (c *Concurrency) Step(s Span) int {
-	least, most := float64(c.rules.Min), float64(c.rules.Max)
-	took := s.Took.Seconds()
-	if s.Messages > 0 {
-		c.learn(took, float64(s.Peak) < c.limit*farFrom || c.limit <= least)
+	c.learn(&s)
+	if c.probe {
+		c.probe = false
+		return c.Limit()
 	}
+	took := s.Took.Seconds()
 	target := max(c.rules.Target.Seconds(), c.calm*c.rules.Tolerance)
+	full := float64(s.Peak) >= c.limit*reached
 	switch {
 	case s.Memory > shortMemory:
 		c.limit *= retreat
 	case s.Messages == 0:
 	case took > target:
 		c.limit *= min(max(target/took, retreat), easing)
-	case float64(s.Peak) >= c.limit*reached:
+	case full:
 		c.limit += math.Sqrt(c.limit)
 	}
-	c.limit = min(max(c.limit, least), most)
+	c.limit = min(max(c.limit, float64(c.rules.Min)), float64(c.rules.Max))
+	if full {
+		c.full++
+	}
+	c.probe = c.full >= probeEvery
 	return c.Limit()
 }
 
-func (c *Concurrency) learn(took float64, calm bool) {
-	switch {
-	case took < c.calm || calm && c.calm == 0:
-		c.calm = took
-	case calm:
-		c.calm += learning * (took - c.calm)
+// learn keeps what a message takes while no more than the least are worked on.
+func (c *Concurrency) learn(s *Span) {
+	if s.Messages == 0 || s.Peak > c.rules.Min {
+		return
 	}
+	c.full = 0
+	if c.calm == 0 {
+		c.calm = s.Took.Seconds()
+	}
+	c.calm += learning * (s.Took.Seconds() - c.calm)
 }

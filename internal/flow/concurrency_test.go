@@ -26,15 +26,15 @@ func settle(c *flow.Concurrency, s store, offered, steps int) {
 
 func TestTheLimitFindsWhatKeepsTheTarget(t *testing.T) {
 	t.Parallel()
-	fast := store{time.Millisecond, 50 * time.Microsecond} // 180 messages in 10 ms
+	fast := store{time.Millisecond, 50 * time.Microsecond}
 	c := flow.NewConcurrency(rules)
 	settle(c, fast, 100_000, 100)
-	if n := c.Limit(); n < 140 || n > 200 {
-		t.Errorf("limit %d, want about 180", n)
+	if n := c.Limit(); n < 270 || n > 350 {
+		t.Errorf("limit %d, want about 320: the least take 4.2 ms, four times that is the target", n)
 	}
 	settle(c, fast, 100_000, 100_000) // hours of overload are not taken for the usual
-	if n := c.Limit(); n < 140 || n > 200 {
-		t.Errorf("after hours: limit %d, want about 180", n)
+	if n := c.Limit(); n < 270 || n > 350 {
+		t.Errorf("after hours: limit %d, want about 320", n)
 	}
 	settle(c, store{time.Millisecond, 10 * time.Microsecond}, 100_000, 200) // it became faster
 	if n := c.Limit(); n < 700 || n > 1000 {
@@ -42,16 +42,17 @@ func TestTheLimitFindsWhatKeepsTheTarget(t *testing.T) {
 	}
 }
 
-// TestASlowStoreIsNotChoked: a store whose every commit takes 100 ms gets large batches all the same.
+// TestASlowStoreIsNotChoked: a store whose every commit takes 100 ms gets large batches all the same, also when it became
+// slow in the middle of an overload.
 func TestASlowStoreIsNotChoked(t *testing.T) {
 	t.Parallel()
 	slow := store{100 * time.Millisecond, 50 * time.Microsecond}
-	for name, before := range map[string]int{"calm at first": 10, "overloaded from the first": 100_000} {
+	for name, before := range map[string]store{"from the first": slow, "of a sudden": {time.Millisecond, 50 * time.Microsecond}} {
 		c := flow.NewConcurrency(rules)
-		settle(c, slow, before, 300)
-		settle(c, slow, 100_000, 300)
+		settle(c, before, 100_000, 300)
+		settle(c, slow, 100_000, 600)
 		if n := c.Limit(); n < 4000 || n > 8000 {
-			t.Errorf("%s: limit %d, want about 6,000 in 400 ms", name, n)
+			t.Errorf("slow %s: limit %d, want about 6,000 in 400 ms", name, n)
 		}
 	}
 }
@@ -91,7 +92,7 @@ func TestTheLimitStaysInItsBounds(t *testing.T) {
 				Peak: rapid.IntRange(0, 1e6).Draw(t, "peak"), Memory: rapid.Float64Range(0, 2).Draw(t, "memory"),
 			}
 			n := c.Step(s)
-			if n < rules.Min || n > rules.Max || n < before*6/10 {
+			if n < rules.Min || n > rules.Max || n < before*6/10 && !c.Probing() {
 				t.Fatalf("%d after %d and %+v", n, before, s)
 			}
 		}

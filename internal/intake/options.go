@@ -8,12 +8,12 @@ import (
 
 // Options tune an Intake; the zero value of a field means its default.
 type Options struct {
-	LaneCalls  int            // messages that may wait in one lane; default 20,000
-	LaneBytes  int            // bytes that may wait in one lane; default 64 MiB
-	BatchCalls int            // messages in one commit; default 1,000; a larger call goes alone
-	BatchBytes int            // bytes in one commit; default 4 MiB
-	Gather     time.Duration  // how long a small batch waits for company; default 1 ms
-	MaxWait    time.Duration  // how long a caller waits to be taken; default 5 s
+	LaneCalls  int           // messages that may wait in one lane; default 20,000
+	LaneBytes  int           // bytes that may wait in one lane; default 64 MiB
+	BatchCalls int           // messages in one commit; default 1,000; a larger call goes alone
+	BatchBytes int           // bytes in one commit; default 4 MiB
+	Gather     time.Duration // how long a small batch waits for company; default 1 ms
+	MaxWait    time.Duration // how long a caller waits to be taken; default 5 s
 	OnCommit   func(CommitInfo)
 
 	// How many messages are worked on at once follows the store, between bounds; who comes beyond waits at the door.

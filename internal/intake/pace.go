@@ -35,7 +35,7 @@ func (p *pace) through(tickets []*ticket, now time.Time) {
 // measure moves the limit at the end of a span.
 func (in *Intake) measure(now time.Time) {
 	p := &in.pace
-	if now.Sub(p.since) < paceSpan {
+	if now.Sub(p.since) < paceSpan && !p.limit.Probing() {
 		return
 	}
 	s := flow.Span{Messages: p.count, Memory: in.opts.MemoryUsed()}
