@@ -17,7 +17,7 @@ import (
 // capacityFlags say what a node can carry: what its load is measured by.
 type capacityFlags struct {
 	CapacityCPU         float64 `name:"capacity-cpu" help:"Cores that this node may use (default: all that Go uses, GOMAXPROCS)."`
-	CapacityRate        float64 `name:"capacity-rate" help:"REST calls per second that fill this node (default: not counted)."`
+	CapacityRate        float64 `name:"capacity-rate" help:"Messages per second that fill this node; it takes no more (default: as many as it can)."`
 	CapacityMemory      size    `name:"capacity-memory" help:"Memory of this node, such as 512MiB (default: the limit of its control group or GOMEMLIMIT, else the machine's)."`
 	CapacityConnections int     `name:"capacity-connections" help:"Connections that fill this node (default: the limit of open files without 1,000)."`
 }

@@ -78,7 +78,7 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, log *slog.Logger) (*
 	n.intake = intake.New(n.store, n.engine, intake.Options{OnCommit: func(info intake.CommitInfo) {
 		m.committed(info)
 		n.vitals.committed(info)
-	}, MemoryUsed: func() float64 { return n.vitals.load().Memory }})
+	}, Rate: n.config.CapacityRate, MemoryUsed: func() float64 { return n.vitals.load().Memory }})
 	n.draining, n.drain = context.WithCancel(context.Background())
 	handler, err := n.handler(m)
 	if err != nil {
@@ -142,10 +142,7 @@ func (n *node) handler(m *metrics) (http.Handler, error) {
 	return edges{hubs: &n.hubs, demo: dashboard.Demo("/demo/"), api: httpapi.New(httpapi.Config{
 		Intake: n.intake, Store: n.store, Keys: keys, Plans: n.plans, Quotas: n.quotas, Feed: n.feed, Draining: n.draining, Admin: n.account.Admin,
 		Tokens: n.account.Tokens, Phones: numbers, Lapsed: n.engine.Lapsed, Entered: n.engine.Entered, Breakers: n.breakerReport, Nodes: n.nodes, Verifier: untilDrained{n.store, n.draining}, Ready: n.readiness, Metrics: m.handler(),
-		Log: n.log, Observe: func(route string, status int, took time.Duration) {
-			m.request(route, status, took)
-			n.vitals.called(route)
-		},
+		Log: n.log, Observe: m.request,
 	})}, nil
 }
 

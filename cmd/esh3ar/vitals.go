@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -19,7 +18,7 @@ type gauge struct {
 	system     vitals.System
 	meter      *flow.LoadMeter
 	current    atomic.Pointer[flow.Load]
-	calls      atomic.Uint64
+	messages   atomic.Uint64
 	commits    atomic.Uint64
 	committing atomic.Int64 // nanoseconds
 	api        atomic.Int64 // connections of net/http
@@ -34,14 +33,8 @@ func newGauge(n *node) *gauge {
 
 func (g *gauge) load() flow.Load { return *g.current.Load() }
 
-// called counts the calls of businesses.
-func (g *gauge) called(route string) {
-	if strings.HasPrefix(route, "/v1/") {
-		g.calls.Add(1)
-	}
-}
-
 func (g *gauge) committed(info intake.CommitInfo) {
+	g.messages.Add(uint64(info.Messages + info.Spilled))
 	g.commits.Add(1)
 	g.committing.Add(int64(info.Took))
 }
@@ -74,7 +67,7 @@ func (g *gauge) run(ctx context.Context) error {
 
 func (g *gauge) usage() flow.Usage {
 	u := flow.Usage{
-		At: time.Now(), CPU: vitals.CPU(), Calls: g.calls.Load(), Memory: g.system.Memory(), Commits: g.commits.Load(),
+		At: time.Now(), CPU: vitals.CPU(), Messages: g.messages.Load(), Memory: g.system.Memory(), Commits: g.commits.Load(),
 		Committing: time.Duration(g.committing.Load()), Connections: int(g.api.Load()) + g.node.hubs.connections(),
 	}
 	f := g.node.intake.Flow()

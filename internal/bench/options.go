@@ -21,6 +21,7 @@ type Options struct {
 	Floor     bool          // the floor alone
 	Size      int           // bytes of content
 	Ack       string        // how phones acknowledge
+	Capacity  float64       // messages per second that the overload scenario's node declares; 0: what it can
 	Plot      string        // file for the overload scenario's plot as SVG; empty: none
 	Flags     []string      // of serve, besides those that the bench sets
 }
@@ -62,6 +63,8 @@ func (o *Options) Check() error {
 		return fmt.Errorf("--size: must be from %d to 4096 bytes", minSize)
 	case o.Ack != AckInvoke && o.Ack != AckSend:
 		return fmt.Errorf("--ack: must be %s or %s", AckInvoke, AckSend)
+	case o.Capacity < 0:
+		return fmt.Errorf("--capacity: must not be negative")
 	case o.Phones < 0 || o.Callers < 0 || o.Rate < 0:
 		return fmt.Errorf("--phones, --callers, --rate: must not be negative")
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,7 +16,11 @@ import (
 func (r *run) overload(ctx context.Context) (err error) {
 	phones, callers := r.sockets("phones", or(r.Phones, 2000)), r.sockets("callers", or(r.Callers, 600))
 	f := &field{ledger: newLedger()}
-	if f.node, err = startServer(ctx, &r.Options); err != nil {
+	o := r.Options
+	if r.Capacity > 0 {
+		o.Flags = append(slices.Clone(o.Flags), "--capacity-rate", strconv.FormatFloat(r.Capacity, 'f', -1, 64))
+	}
+	if f.node, err = startServer(ctx, &o); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.node.close()) }()

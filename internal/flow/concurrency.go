@@ -33,7 +33,7 @@ type Concurrency struct {
 	limit float64
 	calm  float64 // what a message takes with no more than the least, in seconds; zero: not known
 	full  int     // steps with a limit that was reached, since the store was last seen by itself
-	probe bool    // this step is to see it
+	probe int     // steps left of a probe: one to come down to the least, one to see the store
 }
 
 // NewConcurrency begins with some times the least: enough for a normal day, and soon corrected.
@@ -43,14 +43,14 @@ func NewConcurrency(r ConcurrencyRules) *Concurrency {
 
 // Limit is how many may be worked on at once now.
 func (c *Concurrency) Limit() int {
-	if c.probe {
+	if c.Probing() {
 		return c.rules.Min
 	}
 	return int(c.limit)
 }
 
 // Probing says that this step is to see the store by itself: it should be a short one.
-func (c *Concurrency) Probing() bool { return c.probe }
+func (c *Concurrency) Probing() bool { return c.probe > 0 }
 
 const (
 	beginning   = 4
@@ -65,8 +65,8 @@ const (
 // Step learns from a span and gives the new limit.
 func (c *Concurrency) Step(s Span) int {
 	c.learn(&s)
-	if c.probe {
-		c.probe = false
+	if c.Probing() {
+		c.probe--
 		return c.Limit()
 	}
 	took := s.Took.Seconds()
@@ -85,7 +85,9 @@ func (c *Concurrency) Step(s Span) int {
 	if full {
 		c.full++
 	}
-	c.probe = c.full >= probeEvery
+	if c.full >= probeEvery {
+		c.full, c.probe = 0, 2
+	}
 	return c.Limit()
 }
 
@@ -94,7 +96,6 @@ func (c *Concurrency) learn(s *Span) {
 	if s.Messages == 0 || s.Peak > c.rules.Min {
 		return
 	}
-	c.full = 0
 	if c.calm == 0 {
 		c.calm = s.Took.Seconds()
 	}

@@ -16,9 +16,9 @@ type store struct{ fixed, each time.Duration }
 
 func (s store) took(n int) time.Duration { return s.fixed + time.Duration(n)*s.each }
 
-// settle runs steps with so many messages always there.
+// settle runs steps with so many messages always there, and ends outside of a probe.
 func settle(c *flow.Concurrency, s store, offered, steps int) {
-	for range steps {
+	for i := 0; i < steps || c.Probing(); i++ {
 		n := min(offered, c.Limit())
 		c.Step(flow.Span{Messages: n, Took: s.took(n), Peak: n})
 	}

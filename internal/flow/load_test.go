@@ -22,7 +22,7 @@ func TestLoadIsTheFullestPart(t *testing.T) {
 	for range 20 { // long enough for the parts that fade
 		u.At = u.At.Add(time.Second)
 		u.CPU += 1800 * time.Millisecond
-		u.Calls += 300
+		u.Messages += 300
 		u.Commits += 10
 		u.Committing += 100 * time.Millisecond
 	}
@@ -40,7 +40,7 @@ func TestWhatIsNotCountedIsNoLoad(t *testing.T) {
 	t.Parallel()
 	m := flow.NewLoadMeter(flow.Capacity{})
 	m.Step(flow.Usage{At: start})
-	if l := m.Step(flow.Usage{At: start.Add(time.Second), CPU: time.Hour, Calls: 1e6, Memory: 1e12, Queue: 1e6, Commits: 1, Committing: time.Hour, Connections: 1e6}); l != (flow.Load{}) {
+	if l := m.Step(flow.Usage{At: start.Add(time.Second), CPU: time.Hour, Messages: 1e6, Memory: 1e12, Queue: 1e6, Commits: 1, Committing: time.Hour, Connections: 1e6}); l != (flow.Load{}) {
 		t.Errorf("%+v", l)
 	}
 }
@@ -83,7 +83,7 @@ func TestLoadStaysSane(t *testing.T) {
 		for range rapid.IntRange(1, 20).Draw(t, "steps") {
 			u.At = u.At.Add(time.Duration(rapid.Int64Range(-1e9, 1e10).Draw(t, "later")))
 			u.CPU += time.Duration(rapid.Int64Range(0, 1e10).Draw(t, "cpu"))
-			u.Calls += rapid.Uint64Range(0, 1e6).Draw(t, "calls")
+			u.Messages += rapid.Uint64Range(0, 1e6).Draw(t, "calls")
 			u.Commits += rapid.Uint64Range(0, 1e3).Draw(t, "commits")
 			u.Committing += time.Duration(rapid.Int64Range(0, 1e9).Draw(t, "committing"))
 			u.Memory, u.Queue, u.QueueLimit, u.Connections = rapid.Int64Range(0, 1<<40).Draw(t, "bytes"), rapid.IntRange(0, 1e6).Draw(t, "waiting"), rapid.IntRange(0, 1e5).Draw(t, "limit"), rapid.IntRange(0, 1e6).Draw(t, "open")

@@ -19,9 +19,13 @@ func (in *Intake) Run(ctx context.Context) error {
 	if in.opts.Spill != nil {
 		pourer.Go(func() { in.pourAll(ctx) })
 	}
+	tick, stop := in.pace.ticks()
+	defer stop()
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
+		case <-tick:
+			in.letIn()
 		case <-in.wake:
 			in.gather(ctx)
 			in.commitAll(ctx)
@@ -32,12 +36,21 @@ func (in *Intake) Run(ctx context.Context) error {
 	return nil
 }
 
+// letIn lets in whom the capacity that was declared has room for again.
+func (in *Intake) letIn() {
+	in.mu.Lock()
+	refused := in.letInLocked()
+	in.mu.Unlock()
+	refuse(refused, errFull)
+}
+
 // close ends the taking of calls. Those that are admitted will be committed; those that wait for room are refused.
 func (in *Intake) close() {
 	in.mu.Lock()
 	in.mu.closed = true
 	var refused []*ticket
-	for t := in.mu.door.pop(); t != nil; t = in.mu.door.pop() {
+	for t := in.mu.door.next(); t != nil; t = in.mu.door.next() {
+		in.mu.door.remove(t)
 		refused = append(refused, t)
 	}
 	for _, l := range in.mu.lanes {
@@ -71,15 +84,14 @@ func (in *Intake) worthwhile() bool {
 	for _, l := range in.mu.lanes {
 		n += l.messages
 	}
-	return n >= enough
+	return n >= min(enough, in.mu.limit/2)
 }
 
 // commitAll commits batch after batch until nothing waits.
 func (in *Intake) commitAll(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx) // what is taken is seen through
 	for {
-		batch, refused := in.takeBatch()
-		refuse(refused, errFull)
+		batch := in.takeBatch()
 		if len(batch) == 0 {
 			return
 		}
@@ -96,25 +108,22 @@ type batch struct {
 
 func (b *batch) full(o *Options) bool { return b.messages >= o.BatchCalls || b.bytes >= o.BatchBytes }
 
-// takeBatch takes what the next commit is to hold, nothing only if nothing waits, and lets in who waits at the door; those
-// who find their lane full are given to be refused.
-func (in *Intake) takeBatch() (tickets, refused []*ticket) {
+// takeBatch takes what the next commit is to hold; nothing only if nothing waits in the lanes.
+func (in *Intake) takeBatch() []*ticket {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.mu.committing = 0
 	for {
-		refused = append(refused, in.letInLocked()...)
-		b := in.takeLocked()
-		in.mu.committing = b.messages
-		if len(b.tickets) > 0 || !in.waitsBelowLocked(esh3ar.Priorities) && in.mu.door.empty() {
-			return b.tickets, refused
+		tickets := in.takeLocked()
+		if len(tickets) > 0 || !in.waitsBelowLocked(esh3ar.Priorities) {
+			return tickets
 		}
 		// All that was there had been abandoned, and those who waited for their room came in.
 	}
 }
 
 // takeLocked takes the lanes from the top, leaving a share to those below, and lets in who waits for room.
-func (in *Intake) takeLocked() (b batch) {
+func (in *Intake) takeLocked() []*ticket {
+	var b batch
 	for p := esh3ar.Priorities - 1; p >= 0; p-- {
 		limit := in.opts.BatchCalls
 		if in.waitsBelowLocked(p) {
@@ -125,7 +134,7 @@ func (in *Intake) takeLocked() (b batch) {
 	for _, l := range in.mu.lanes {
 		l.admit(&in.opts)
 	}
-	return b
+	return b.tickets
 }
 
 func (in *Intake) waitsBelowLocked(p int) bool {
@@ -181,9 +190,6 @@ func (in *Intake) commit(ctx context.Context, tickets []*ticket) {
 	}
 	now := time.Now()
 	info := CommitInfo{Took: now.Sub(start), Waited: start.Sub(tickets[0].since), Err: err}
-	if err == nil {
-		in.pace.through(tickets, now)
-	}
 	var stored []*esh3ar.Message
 	for i, t := range tickets {
 		if err == nil && answers[i].Outcome == esh3ar.Stored {

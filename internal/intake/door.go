@@ -60,11 +60,10 @@ func (d *door) lowest() int {
 	panic("intake: the door counts messages that are not there")
 }
 
-// pop takes who is next; nil: nobody waits.
-func (d *door) pop() *ticket {
+// next is who enters next; nil: nobody waits.
+func (d *door) next() *ticket {
 	for i := len(d.places) - 1; i >= 0; i-- {
 		if t := d.places[i].newest; t != nil {
-			d.remove(t)
 			return t
 		}
 	}
@@ -94,7 +93,7 @@ var errShed = &esh3ar.Error{Code: esh3ar.Overloaded, Text: "the system is full, 
 // admitLocked brings a call to its lane, or to the door while as much is worked on as can be. Who had to leave the door is
 // refused after the lock is let go of.
 func (in *Intake) admitLocked(t *ticket) (refused []*ticket, err error) {
-	if in.mu.door.empty() && in.inFlightLocked() < in.mu.limit {
+	if in.mu.door.empty() && in.mu.inFlight < in.mu.limit && in.pace.takeLocked(t) {
 		return nil, in.toLaneLocked(t)
 	}
 	refused, ok := in.mu.door.push(t, &in.opts)
@@ -109,50 +108,73 @@ func (in *Intake) toLaneLocked(t *ticket) error {
 	if !in.mu.lanes[priorityOf(t.call)].add(t, &in.opts) {
 		return errFull
 	}
-	in.mu.peak = max(in.mu.peak, in.inFlightLocked())
+	t.admitted = true
+	in.mu.inFlight += t.messages()
+	in.mu.span.peak = max(in.mu.span.peak, in.mu.inFlight)
 	return nil
 }
 
 // letInLocked brings calls from the door to their lanes as far as the limit goes; a call may exceed it, so that a large one
 // is not passed over for ever. It gives those whose lane is full.
 func (in *Intake) letInLocked() (refused []*ticket) {
-	var now time.Time
-	for in.inFlightLocked() < in.mu.limit {
-		t := in.mu.door.pop()
-		if t == nil {
+	if in.mu.door.empty() {
+		return nil
+	}
+	now, some := time.Now(), false
+	for in.mu.inFlight < in.mu.limit {
+		t := in.mu.door.next()
+		if t == nil || !in.pace.takeLocked(t) {
 			break
 		}
-		if now.IsZero() {
-			now = time.Now()
-		}
+		in.mu.door.remove(t)
 		t.since = now
 		t.timer.Reset(t.patience)
-		if in.toLaneLocked(t) != nil {
+		if some = in.toLaneLocked(t) == nil || some; !t.admitted {
 			refused = append(refused, t)
 		}
+	}
+	if some {
+		in.signal()
 	}
 	return refused
 }
 
-// inFlightLocked is how many messages are worked on: in the lanes, and in the running commit.
-func (in *Intake) inFlightLocked() int {
-	n := in.mu.committing
-	for _, l := range in.mu.lanes {
-		n += l.messages + l.parked.messages
-	}
-	return n
-}
-
-// forsake takes a ticket that its caller has abandoned from the door, and tells what the caller hears.
-func (in *Intake) forsake(t *ticket) error {
+// leave ends the flight of a call whose caller runs again.
+func (in *Intake) leave(t *ticket) (refused []*ticket) {
+	now := time.Now()
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if t.place == nil {
-		return errFull
+	if !t.admitted {
+		return nil
 	}
-	in.mu.door.remove(t)
-	in.mu.door.shed[t.call.Level]++
-	return errShed
+	t.admitted = false
+	in.mu.inFlight -= t.messages()
+	if t.err == nil {
+		in.mu.span.through(t, now)
+	}
+	return in.letInLocked()
+}
+
+// forsake takes away a ticket that its caller has abandoned, and tells what the caller hears.
+func (in *Intake) forsake(t *ticket) error {
+	refused, err := in.forsakeLocking(t)
+	refuse(refused, errFull)
+	return err
+}
+
+func (in *Intake) forsakeLocking(t *ticket) (refused []*ticket, err error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	switch {
+	case t.place != nil:
+		in.mu.door.remove(t)
+		in.mu.door.shed[t.call.Level]++
+		return nil, errShed
+	case t.admitted:
+		t.admitted = false
+		in.mu.inFlight -= t.messages()
+	}
+	return in.letInLocked(), errFull
 }
 
 // refuse answers tickets that have no place any more.

@@ -133,6 +133,42 @@ func TestNobodyWaitsAtTheDoorForEver(t *testing.T) {
 	})
 }
 
+// TestADeclaredCapacityIsKept: at twice of it, everything is admitted at that rate, the higher levels first.
+func TestADeclaredCapacityIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := intake.New(idle{}, quiet{}, intake.Options{Rate: 300, DoorWait: 200 * time.Millisecond})
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- in.Run(ctx) }()
+		var mu sync.Mutex
+		var callers sync.WaitGroup
+		served := map[esh3ar.Level]int{}
+		for i := range 6000 { // ten seconds, 600 a second, 200 of each level
+			level := esh3ar.Level(i % esh3ar.Levels)
+			callers.Go(func() {
+				if _, err := in.Submit(t.Context(), levelCall(level, esh3ar.Normal, "m")); err == nil {
+					mu.Lock()
+					served[level]++
+					mu.Unlock()
+				}
+			})
+			time.Sleep(time.Second / 600)
+		}
+		callers.Wait()
+		b, p, e := served[esh3ar.Basic], served[esh3ar.Premium], served[esh3ar.Enterprise]
+		if sum := b + p + e; sum < 2950 || sum > 3100 {
+			t.Errorf("%d were served in ten seconds, want 3,000", sum)
+		}
+		if e < 1990 || p < 900 || b > 100 {
+			t.Errorf("served: basic %d, premium %d, enterprise %d", b, p, e)
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestAStopRefusesWhoWaitsAtTheDoor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &rig{gate: newGate(), pub: &published{}}

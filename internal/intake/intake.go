@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/flow"
 )
 
 // publisher learns of messages that have just become durable, in commit order, from one goroutine. It must be quick.
@@ -25,13 +24,13 @@ type Intake struct {
 	spilling
 	mu struct {
 		sync.Mutex
-		door       door // before the lanes, and as bounded as one
-		lanes      [esh3ar.Priorities]*lane
-		beside     line // calls that go to the spill, past the store: as bounded as a lane
-		limit      int  // messages that may be worked on at once
-		committing int  // messages of the running commit
-		peak       int  // most at once in this span
-		closed     bool
+		door     door // before the lanes, and as bounded as one
+		lanes    [esh3ar.Priorities]*lane
+		beside   line // calls that go to the spill, past the store: as bounded as a lane
+		limit    int  // messages that may be worked on at once
+		inFlight int  // messages that are: admitted, and their callers do not run again yet
+		span     span
+		closed   bool
 	}
 }
 
@@ -42,7 +41,7 @@ func New(store esh3ar.Appender, publish publisher, opts Options) *Intake {
 		in.mu.lanes[i] = newLane()
 	}
 	in.mu.beside = newLine()
-	in.pace = pace{limit: flow.NewConcurrency(paceRules(&in.opts)), since: time.Now()}
+	in.pace = newPace(&in.opts)
 	in.mu.limit = in.pace.limit.Limit()
 	in.spilling = newSpilling()
 	return in
@@ -69,7 +68,7 @@ func (in *Intake) Submit(ctx context.Context, call *esh3ar.Call) (esh3ar.Answer,
 func (in *Intake) submit(ctx context.Context, call *esh3ar.Call, patience time.Duration, enqueue func(*ticket) error) (esh3ar.Answer, error) {
 	t := in.newTicket(call, patience)
 	if err := enqueue(t); err != nil {
-		_, _ = in.release(t)
+		in.discard(t)
 		return esh3ar.Answer{}, err
 	}
 	select {

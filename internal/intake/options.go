@@ -17,7 +17,8 @@ type Options struct {
 	OnCommit   func(CommitInfo)
 
 	// How many messages are worked on at once follows the store, between bounds; who comes beyond waits at the door.
-	MinAtOnce  int            // default 64, or LaneCalls
+	Rate       float64        // messages per second that are admitted at most; default: as many as can be stored
+	MinAtOnce  int            // default 32, or LaneCalls
 	MaxAtOnce  int            // default 4 LaneCalls: all lanes full
 	Target     time.Duration  // in which an admitted message should be stored; default 10 ms
 	DoorWait   time.Duration  // how long a caller waits to be admitted; default 1 s
@@ -64,7 +65,7 @@ func (o Options) withDefaults() Options {
 		o.MaxWait = 5 * time.Second
 	}
 	if o.MinAtOnce == 0 {
-		o.MinAtOnce = min(enough, o.LaneCalls)
+		o.MinAtOnce = min(enough/2, o.LaneCalls)
 	}
 	if o.MaxAtOnce == 0 {
 		o.MaxAtOnce = o.LaneCalls * esh3ar.Priorities

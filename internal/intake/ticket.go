@@ -26,6 +26,7 @@ type ticket struct {
 	answer   esh3ar.Answer // both written before done
 	err      error
 
+	admitted      bool    // it counts as in flight
 	place         *place  // at the door; nil: not there any more
 	before, after *ticket // its neighbours there, older and newer
 }
@@ -42,13 +43,20 @@ func (in *Intake) newTicket(call *esh3ar.Call, patience time.Duration) *ticket {
 	return t
 }
 
-// release gives a resolved ticket back. One that was abandoned is left to the collector: its lane still holds it.
+// release gives a resolved ticket back, and lets in who waits for its room. One that was abandoned is left to the collector:
+// its lane still holds it.
 func (in *Intake) release(t *ticket) (esh3ar.Answer, error) {
 	answer, err := t.answer, t.err
+	refuse(in.leave(t), errFull)
+	in.discard(t)
+	return answer, err
+}
+
+// discard gives back a ticket that nobody else holds.
+func (in *Intake) discard(t *ticket) {
 	t.timer.Stop()
 	t.call, t.answer, t.err = nil, esh3ar.Answer{}, nil
 	in.tickets.Put(t)
-	return answer, err
 }
 
 func (t *ticket) messages() int { return len(t.call.Messages) }
