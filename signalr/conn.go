@@ -17,7 +17,8 @@ type Conn struct {
 	place  place
 
 	proto protocol // set by the handshake, before the connection is shown to anybody
-	link  link     // set before the first byte is read
+	link  link     // under out.mu; it changes only where state is not nil
+	state *stateful
 	in    dispatcher
 	out   outbox
 	calls callIndex
@@ -54,7 +55,13 @@ func (c *Conn) RemoteAddr() netip.AddrPort { return c.remote }
 func (c *Conn) Protocol() string { return c.proto.name() }
 
 // Transport returns the name of the transport: "WebSockets", "ServerSentEvents" or "LongPolling".
-func (c *Conn) Transport() string { return c.link.kind().String() }
+func (c *Conn) Transport() string { return c.transport().kind().String() }
+
+func (c *Conn) transport() link {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	return c.link
+}
 
 // Value returns what SetValue stored, nil before.
 func (c *Conn) Value() any {

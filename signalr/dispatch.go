@@ -30,12 +30,15 @@ type dispatcher struct {
 }
 
 // receive takes bytes of the hub stream from the link.
-func (d *dispatcher) receive(b []byte) {
+func (d *dispatcher) receive(b []byte) { d.receiveFrom(nil, b) }
+
+// receiveFrom is receive from a socket that another one may have replaced.
+func (d *dispatcher) receiveFrom(l *webSocket, b []byte) {
 	if len(b) == 0 {
 		return
 	}
 	d.mu.Lock()
-	if d.state.stopped || d.state.eof {
+	if d.state.stopped || d.state.eof || l != nil && l.retired {
 		d.mu.Unlock()
 		return
 	}
@@ -121,7 +124,7 @@ func (d *dispatcher) advance() (started int) {
 	changed := d.state.paused != was
 	d.mu.Unlock()
 	if changed {
-		d.conn.link.readsChanged()
+		d.conn.transport().readsChanged()
 	}
 	return started
 }
@@ -130,7 +133,7 @@ func (d *dispatcher) advance() (started int) {
 func (d *dispatcher) stepLocked(started *int) bool {
 	if d.blocked != nil {
 		if !d.slotLocked() {
-			return false
+			return d.peekLocked()
 		}
 		d.ready = append(d.ready, d.blocked)
 		d.blocked = nil
