@@ -12,7 +12,7 @@ import (
 type Conn struct {
 	server *Server
 	id     string
-	who    Identity
+	who    person
 	remote netip.AddrPort
 	place  place
 
@@ -28,6 +28,12 @@ type Conn struct {
 		sync.Mutex
 		v any
 	}
+}
+
+// person is an [Identity] without its end, which later requests may move.
+type person struct {
+	UserID    string
+	Principal any
 }
 
 // stamps are moments on the scale of [Now].

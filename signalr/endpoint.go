@@ -131,7 +131,7 @@ func (s *Server) claim(w http.ResponseWriter, r *http.Request, ask request) *Con
 
 // newConn makes a connection that keeps nothing of the request but the peer's address.
 func (s *Server) newConn(id, token string, who Identity, r *http.Request, kind Transports) *Conn {
-	c := &Conn{server: s, id: id, who: who}
+	c := &Conn{server: s, id: id, who: person{who.UserID, who.Principal}}
 	c.place.token = token
 	c.remote, _ = netip.ParseAddrPort(r.RemoteAddr) // invalid for sockets without IP addresses
 	c.in.conn = c
