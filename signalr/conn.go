@@ -45,7 +45,8 @@ type stamps struct {
 	pinged   atomic.Bool  // the client has sent a ping: its silence may be judged
 }
 
-// ID returns the connection's public id: 22 characters, unique, no secret.
+// ID returns the connection's public id: 22 characters, unique, no secret. (Clients of old have no token besides it. Theirs
+// begins with Options.Node.)
 func (c *Conn) ID() string { return c.id }
 
 // UserID returns the user id that Authenticate gave, "" for nobody in particular.
@@ -132,8 +133,9 @@ func (c *Conn) TrySend(target string, args ...any) error {
 }
 
 // TryWrite queues frames to leave together, all or none, and never blocks. It answers [ErrFull] when the outbox has no
-// room for all of them, [ErrClosed] when the connection is closing. The frames' bytes are copied before it returns.
-func (c *Conn) TryWrite(frames ...Frame) error { return c.out.write(frames) }
+// room for all of them (unless Options.Slow says otherwise), [ErrClosed] when the connection is closing. The frames' bytes
+// are copied before it returns.
+func (c *Conn) TryWrite(frames ...Frame) error { return c.out.writeOr(frames, c.server.opts.Slow) }
 
 // Write is TryWrite that waits for room.
 func (c *Conn) Write(ctx context.Context, frames ...Frame) error {

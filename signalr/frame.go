@@ -6,6 +6,7 @@ import "bytes"
 // be used by several goroutines.
 type Frame struct {
 	encoded [protocolCount][]byte
+	key     string // see Keyed
 }
 
 // NewFrame encodes an invocation of the client's method target. Arguments that are a json.RawMessage are copied as they
