@@ -55,7 +55,7 @@ type Options struct {
 
 	// OnUnknownToken is asked about each request whose token names another node, before anything else is looked at: not
 	// its origin, not its credential. It answers the request, by forwarding it there for example (an
-	// [httputil.ReverseProxy] does that for WebSockets too), or returns false: then the request gets 404, as without
+	// [net/http/httputil.ReverseProxy] does that for WebSockets too), or returns false: then the request gets 404, as without
 	// it. What is forwarded to where must depend on the name of a node that is known, for a token can be made up.
 	OnUnknownToken func(w http.ResponseWriter, r *http.Request, node string) bool
 
