@@ -25,7 +25,7 @@ func TestHubMetrics(t *testing.T) {
 	if got := strings.Join(names, " "); got != "signalr_server_active_connections signalr_server_connection_duration_seconds signalr_server_io_bytes_total signalr_server_messages_total" {
 		t.Error(got)
 	}
-	for _, m := range (signalr.NewServer(signalr.NewHub(), signalr.Options{Pollers: -1})).Metrics() {
+	for _, m := range signalr.NewServer(signalr.NewHub(), signalr.Options{Pollers: -1}).Metrics() {
 		if hubDescs[m.Name] == nil {
 			t.Errorf("%s is not exported", m.Name)
 		}
