@@ -144,7 +144,7 @@ func TestInvoke(t *testing.T) {
 		if _, err := conn.Invoke(t.Context(), "Guess", make(chan int)); err == nil {
 			t.Error("no error")
 		}
-		if n := len(conn.requests.waiting); n != 0 {
+		if n := len(conn.extras().requests.waiting); n != 0 {
 			t.Errorf("%d wait", n)
 		}
 	})
@@ -219,7 +219,7 @@ func TestInvokesAreBounded(t *testing.T) {
 	if first, _, err := c.readFrame(); first != finBit|opPong || err != nil {
 		t.Fatal("the third call was answered", first, err)
 	}
-	h.only().requests.complete(&message{id: []byte(one), payload: []byte("1")}) // the client's own answer is behind the third call
+	h.only().extras().requests.complete(&message{id: []byte(one), payload: []byte("1")}) // the client's own answer is behind the third call
 	seen := map[string]bool{c.next(): true, c.next(): true}
 	if !seen[answer] || !seen[`{"type":3,"invocationId":"1","result":2}`] {
 		t.Error(seen)

@@ -362,7 +362,7 @@ func BenchmarkEnd(b *testing.B) {
 				for _, name := range names {
 					s.groups.join(c, name)
 				}
-				s.groups.end(c)
+				s.groups.end(c, c.extras())
 			}
 		})
 	}
