@@ -6,7 +6,7 @@ import "context"
 type Business struct {
 	ID        BusinessID
 	Name      string // shown to phones as "from"; 1 to 128 code points
-	Plan      string // empty: the default plan
+	Plan      string // its name; empty, or one that is not there: the default plan
 	CreatedAt Time
 }
 

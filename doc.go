@@ -33,11 +33,13 @@
 //	internal/cache          two levels: this process, and one that nodes share
 //	internal/spill          accepted calls on this node's own disk while the shared store is away
 //	internal/disk           what the databases on a node's disk need of it
-//	internal/account        businesses, keys, phone numbers, device tokens
-//	internal/flow           pure: backoff
+//	internal/account        businesses, keys, plans, phone numbers, device tokens
+//	internal/flow           pure: backoff, load score
+//	internal/vitals         what this process uses of the machine, and what it may use
 //	internal/planted        faults that a build can be given on purpose, to prove the proofs
 //	internal/store/…        the store engines (embedded, postgres) and the suite that states their behaviour
 //	internal/pgproc, internal/redisproc  real servers as child processes, for tests and instruments
+//	internal/badlink        a way to a server that can be made slow, silent or broken, for tests and instruments
 //	internal/nodeproc       a node as a child process, for tests and instruments
 //	internal/phone          a SignalR phone in Go, for listen, bench and torture
 //	internal/bench          load scenarios and their ledger

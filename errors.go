@@ -18,6 +18,7 @@ const (
 	Forbidden                // a good credential of the wrong kind
 	NotFound                 // unknown, or somebody else's
 	NotCancelable            // the message was handed to a connection already
+	InUse                    // it cannot go while somebody has it
 	IdempotencyMismatch      // the key was used for another call
 	NotSupported             // known, not built yet
 	RateLimited              // over the caller's own limit; retry later
@@ -42,7 +43,7 @@ const (
 )
 
 var codeNames = [...]string{
-	"internal", "invalid", "unauthenticated", "forbidden", "not_found", "not_cancelable", "idempotency_mismatch",
+	"internal", "invalid", "unauthenticated", "forbidden", "not_found", "not_cancelable", "in_use", "idempotency_mismatch",
 	"not_supported", "rate_limited", "overloaded", "store_unavailable", "storage_full", "outcome_unknown", "abandoned",
 	"not_acknowledged", "attempts_spent", "connection_lost", "connection_full", "device_failing", "store_failed",
 }

@@ -18,7 +18,10 @@ const module = "github.com/esh3artech/esh3ar"
 var layers = map[string][]string{
 	"":                         {},
 	"signalr":                  {},
+	"signalr/browser":          {},
+	"signalr/examples/chat":    {"signalr", "signalr/browser"},
 	"internal/flow":            {},
+	"internal/vitals":          {},
 	"internal/planted":         {},
 	"internal/wire":            {""},
 	"internal/route":           {"", "internal/cache", "internal/flow", "internal/planted"},
@@ -28,7 +31,7 @@ var layers = map[string][]string{
 	"internal/delivery":        {"", "internal/flow", "internal/planted", "internal/route"},
 	"internal/hub":             {"", "internal/account", "internal/delivery", "internal/notify", "internal/wire", "signalr"},
 	"internal/httpapi":         {"", "internal/account", "internal/intake", "internal/flow", "internal/notify", "internal/wire"},
-	"internal/dashboard":       {""},
+	"internal/dashboard":       {"", "signalr/browser"},
 	"internal/breaker":         {""},
 	"internal/notify":          {"", "internal/planted"},
 	"internal/janitor":         {""},
@@ -42,13 +45,14 @@ var layers = map[string][]string{
 	"internal/cache":           {},
 	"internal/spill":           {"", "internal/disk", "internal/planted"},
 	"internal/nodeproc":        {},
+	"internal/badlink":         {},
 	"internal/pgproc":          {"internal/nodeproc"},
 	"internal/redisproc":       {"internal/nodeproc"},
 	"internal/phone":           {""},
-	"internal/bench":           {"", "internal/nodeproc", "internal/phone"},
+	"internal/bench":           {"", "internal/nodeproc", "internal/pgproc", "internal/phone", "internal/redisproc"},
 	"internal/torture/ledger":  {""},
-	"internal/torture":         {"internal/nodeproc", "internal/phone", "internal/torture/ledger"},
-	"e2e":                      {"internal/nodeproc", "internal/pgproc", "internal/planted"},
+	"internal/torture":         {"internal/badlink", "internal/nodeproc", "internal/pgproc", "internal/phone", "internal/redisproc", "internal/torture/ledger"},
+	"e2e":                      {"signalr/browser", "internal/badlink", "internal/nodeproc", "internal/pgproc", "internal/planted", "internal/redisproc"},
 	"cmd/esh3ar":               {"*"},
 }
 
@@ -56,7 +60,7 @@ var layers = map[string][]string{
 var testLayers = map[string][]string{
 	"internal/store/embedded": {"internal/store/powercut", "internal/store/storetest"},
 	"internal/store/postgres": {"internal/pgproc", "internal/store/storetest"},
-	"internal/redis":          {"internal/redisproc"},
+	"internal/redis":          {"internal/flow", "internal/redisproc"},
 	"internal/cache":          {"internal/breaker", "internal/redis", "internal/redisproc"},
 	"internal/spill":          {"internal/store/embedded", "internal/store/powercut"},
 	"internal/intake":         {"internal/spill"},
@@ -74,7 +78,8 @@ var importers = map[string][]string{
 	"github.com/pressly/goose":               {"internal/store/postgres"},
 	"github.com/redis/rueidis":               {"internal/redis"},
 	"github.com/maypok86/otter":              {"internal/cache"},
-	"github.com/Shopify/toxiproxy":           {"*"}, // tests
+	"github.com/Shopify/toxiproxy":           {"internal/badlink"},
+	"github.com/rs/zerolog":                  {"internal/badlink"}, // toxiproxy asks for one
 	"github.com/prometheus":                  {"cmd/esh3ar"},
 	"github.com/alecthomas/kong":             {"cmd/esh3ar"},
 	"go.yaml.in/yaml":                        {"cmd/esh3ar"},

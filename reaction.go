@@ -33,6 +33,7 @@ var reactions = [Codes]Reaction{
 	Forbidden:           AnswerCaller,
 	NotFound:            AnswerCaller,
 	NotCancelable:       AnswerCaller,
+	InUse:               AnswerCaller,
 	IdempotencyMismatch: AnswerCaller,
 	NotSupported:        AnswerCaller,
 	RateLimited:         AnswerCaller,

@@ -19,6 +19,8 @@ type Store interface {
 	Janitor
 	Verifier
 	AccountStore
+	PlanStore
+	UsageStore
 }
 
 // Appender takes accepted calls into the store.
@@ -44,6 +46,7 @@ type Call struct {
 	Batch    BatchID         // zero for a single message
 	Key      *IdempotencyKey // nil: the caller gave none
 	Messages []*Message      // ids made before the first try; all of Business
+	Level    Level           // of the business's plan: what is shed first when there is not enough for all
 	Drained  bool            // it was answered from a spill before, and comes from there
 }
 

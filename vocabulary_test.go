@@ -213,3 +213,27 @@ func TestEventJSON(t *testing.T) {
 		t.Errorf("got  %s, %v\nwant %s", text, err, want)
 	}
 }
+
+func TestLevelsAndDays(t *testing.T) {
+	t.Parallel()
+	for l, name := range []string{"basic", "premium", "enterprise"} {
+		got, err := esh3ar.ParseLevel(name)
+		if err != nil || int(got) != l || got.String() != name {
+			t.Errorf("%s: %d, %v", name, got, err)
+		}
+	}
+	if _, err := esh3ar.ParseLevel("gold"); err == nil {
+		t.Error("an unknown level was read")
+	}
+	for text, day := range map[string]esh3ar.Day{
+		"2026-11-24T23:59:59.999Z": 20781, "2026-11-25T00:00:00.000Z": 20782, "1970-01-01T00:00:00.000Z": 0, "1969-12-31T23:59:59.999Z": -1, "2026-11-25T02:59:59.999+03:00": 20781,
+	} {
+		var at esh3ar.Time
+		if err := at.UnmarshalText([]byte(text)); err != nil || esh3ar.DayOf(at) != day {
+			t.Errorf("%s is day %d, want %d, %v", text, esh3ar.DayOf(at), day, err)
+		}
+	}
+	if d := esh3ar.Day(20781); d.String() != "2026-11-24" || esh3ar.DayOf(d.Begin()) != d || esh3ar.DayOf(d.Begin()-1) != d-1 {
+		t.Errorf("%s begins %s", d, d.Begin())
+	}
+}

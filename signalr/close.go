@@ -116,6 +116,7 @@ func (c *Conn) end(e ending) {
 	l.mu.Unlock()
 
 	c.server.registry.hide(c)
+	c.endExtras()
 	if e.abort {
 		c.out.kill()
 	} else {
@@ -230,7 +231,8 @@ func (c *Conn) removeIfOver() {
 		return
 	}
 	lasted := time.Duration(c.server.time() - c.life.started)
-	c.server.counters.ended(e.status)
+	c.server.counters.over(c.link.kind(), e.status, lasted)
+	c.logEnd(e, lasted)
 	if f := c.server.opts.ConnectionEnded; f != nil {
 		f(Ended{Transport: c.Transport(), Status: e.status, Duration: lasted})
 	}
@@ -241,7 +243,7 @@ func (c *Conn) protect(what string, f func()) (ok bool) {
 	defer func() {
 		if r := recover(); r != nil {
 			c.server.opts.Logger.Error("signalr: panic in application code",
-				"in", what, "connection", c.id, "panic", r, "stack", string(debug.Stack()))
+				"in", what, "connection", c.logName(), "panic", r, "stack", string(debug.Stack()))
 		}
 	}()
 	f()

@@ -2,6 +2,7 @@ package signalr
 
 import (
 	"context"
+	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,7 @@ type Conn struct {
 	who    person
 	remote netip.AddrPort
 	place  place
+	more   atomic.Pointer[extras] // nil: none
 
 	proto protocol // set by the handshake, before the connection is shown to anybody
 	link  link     // under out.mu; it changes only where state is not nil
@@ -45,6 +47,9 @@ type stamps struct {
 	pinged   atomic.Bool  // the client has sent a ping: its silence may be judged
 }
 
+// Server returns the connection's server.
+func (c *Conn) Server() *Server { return c.server }
+
 // ID returns the connection's public id: 22 characters, unique, no secret. (Clients of old have no token besides it. Theirs
 // begins with Options.Node.)
 func (c *Conn) ID() string { return c.id }
@@ -58,7 +63,7 @@ func (c *Conn) Principal() any { return c.who.Principal }
 // RemoteAddr returns the address of the peer of the socket, invalid when it is not an IP address.
 func (c *Conn) RemoteAddr() netip.AddrPort { return c.remote }
 
-// Protocol returns the name of the hub protocol, "json".
+// Protocol returns the name of the hub protocol, "json" or "messagepack".
 func (c *Conn) Protocol() string { return c.proto.name() }
 
 // Transport returns the name of the transport: "WebSockets", "ServerSentEvents" or "LongPolling".
@@ -68,6 +73,18 @@ func (c *Conn) transport() link {
 	c.out.mu.Lock()
 	defer c.out.mu.Unlock()
 	return c.link
+}
+
+// Request returns the request that opened the connection, without its body, if Options.KeepRequest is set; nil if not. Its
+// URL and headers may hold credentials: keep them out of logs.
+func (c *Conn) Request() *http.Request { return c.existing().request }
+
+// kept returns what of a request may outlive it.
+func kept(r *http.Request) *http.Request {
+	return &http.Request{
+		Method: r.Method, URL: r.URL, Proto: r.Proto, ProtoMajor: r.ProtoMajor, ProtoMinor: r.ProtoMinor,
+		Header: r.Header, Host: r.Host, RemoteAddr: r.RemoteAddr, RequestURI: r.RequestURI, TLS: r.TLS, Body: http.NoBody,
+	}
 }
 
 // Value returns what SetValue stored, nil before.

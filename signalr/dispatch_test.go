@@ -27,7 +27,7 @@ func dispatchHub() *Hub {
 		return errors.Join(c.Conn().TrySend("a"), c.Conn().TrySend("b", 1, "x"))
 	})
 	hub.Handle("Raw", func(c *Call) (any, error) {
-		return []any{c.Target(), c.Args().Len(), string(c.Args().Raw(0)), c.WantsResult()}, nil
+		return []any{c.Target(), c.Args().Len(), string(c.Args().Raw(0).Data), c.WantsResult()}, nil
 	})
 	return hub
 }

@@ -119,7 +119,7 @@ func (s *Server) claim(w http.ResponseWriter, r *http.Request, ask request) *Con
 	}
 	switch s.registry.add(c, s.opts.Limits.Connections) {
 	case added:
-		s.counters.started.Add(1)
+		s.counters.begun(ask.kind)
 		return c
 	case addTaken:
 		occupied(w)
@@ -147,6 +147,9 @@ func (s *Server) newConn(id, token string, who Identity, r *http.Request, kind T
 		c.link = newLongPoll(c)
 	default:
 		c.link = &webSocket{conn: c}
+	}
+	if s.opts.KeepRequest {
+		c.extras().request = kept(r)
 	}
 	return c
 }

@@ -115,12 +115,6 @@ func TestServerSentEvents(t *testing.T) {
 	})
 }
 
-// bytesProtocol is a protocol that text transports cannot carry.
-type bytesProtocol struct{ jsonProtocol }
-
-func (bytesProtocol) name() string { return "messagepack" }
-func (bytesProtocol) binary() bool { return true }
-
 func TestProtocolNeedsBinary(t *testing.T) { // checklist 48
 	s := NewServer(NewHub(), Options{Pollers: -1})
 	r := httptest.NewRequest("GET", "/hub", http.NoBody)
@@ -128,7 +122,7 @@ func TestProtocolNeedsBinary(t *testing.T) { // checklist 48
 		WebSockets: "", LongPolling: "",
 		ServerSentEvents: "Cannot use the 'messagepack' protocol on the current transport. The transport does not support 'Binary' transfer format.",
 	} {
-		if got := s.newConn("i", "t", Identity{}, r, kind).unfit(bytesProtocol{}, 1); got != want {
+		if got := s.newConn("i", "t", Identity{}, r, kind).unfit(packProtocol{}, 1); got != want {
 			t.Errorf("%v: %s", kind, got)
 		}
 	}

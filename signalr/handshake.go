@@ -1,6 +1,9 @@
 package signalr
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Versions of the hub protocols. Older ones than the newest are accepted, without what came later.
 const (
@@ -76,7 +79,7 @@ func (c *Conn) handshake(record []byte, tooLong error) {
 		c.refuse(text, err)
 		return
 	}
-	proto := protocolByName(h.protocol)
+	proto := c.server.protocol(h.protocol)
 	if proto == nil {
 		c.refuse("The protocol '"+h.protocol+"' is not supported.", errHandshake)
 		return
@@ -98,6 +101,15 @@ func (c *Conn) unfit(proto protocol, version int64) string {
 	default:
 		return ""
 	}
+}
+
+// protocol finds a protocol that this server speaks.
+func (s *Server) protocol(name string) protocol {
+	p := protocolByName(name)
+	if p != nil && s.opts.Protocols != nil && !slices.Contains(s.opts.Protocols, p.name()) {
+		return nil
+	}
+	return p
 }
 
 var errHandshake = dataErrorf("handshake refused")

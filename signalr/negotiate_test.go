@@ -260,7 +260,7 @@ func TestHTTP(t *testing.T) {
 				t.Errorf("%+v", conn.who)
 			}
 		}
-		if n := len(h.User("amal")); n != 2 {
+		if n := len(h.User("amal").Conns()); n != 2 {
 			t.Errorf("user has %d connections", n)
 		}
 	})

@@ -25,12 +25,22 @@ type Options struct {
 	// Requests without an Origin header (no browser) are not asked about. See [AllowOrigins] and [AnyOrigin].
 	AllowOrigin func(r *http.Request, origin string) bool
 
+	// Backplane joins this server with those of other nodes. Nil: there is only this one.
+	Backplane Backplane
+
+	// KeepRequest keeps the request of each connection for [Conn.Request], at the cost of its memory (some KiB).
+	KeepRequest bool
+
 	// ConnectionEnded is told about each connection that ended, for metrics. It must not block. Nil: nobody is told.
 	ConnectionEnded func(Ended)
 
-	// Logger gets what nobody else is told: panics of handlers and failures of the engine. Nil discards it.
-	// Connection tokens and credentials are never logged.
+	// Logger gets what nobody else is told: panics of handlers, failures of the engine, connections that ended by an
+	// error (Info) and all others (Debug). Nil discards it. Connection tokens, credentials, users and what was sent are
+	// never logged.
 	Logger *slog.Logger
+
+	// Protocols are the names of the hub protocols that clients may speak, "json" and "messagepack". Nil: both.
+	Protocols []string
 
 	// DetailedErrors sends the text of internal errors to clients. For development only.
 	DetailedErrors bool
@@ -108,6 +118,12 @@ type Limits struct {
 	// Deferred is how many calls of one connection may be open by [Call.Defer] before its next invocation waits.
 	// Default 1024.
 	Deferred int
+	// Streams is how many calls of one connection may be open that stream, in either direction. They take no
+	// invocation slot. Beyond it they are answered with an error. Default 64.
+	Streams int
+	// StreamBuffer is how many items of one stream of a client wait for its reader before the connection is no longer
+	// read. Together the items of a connection also keep within Inbox, as long as each stream has one. Default 10.
+	StreamBuffer int
 	// Negotiated is how many negotiated connections may wait to be connected (each costs about 250 bytes for at most
 	// Timeouts.Disconnect). Beyond it the oldest is forgotten, unless it is younger than a second, when negotiate
 	// answers 503: a flood shortens the time that others have for connecting, and keeps nobody out. Default 65536.
@@ -171,6 +187,8 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.Inbox, 65536)
 	setDefault(&l.ParallelInvocations, 1)
 	setDefault(&l.Deferred, 1024)
+	setDefault(&l.Streams, 64)
+	setDefault(&l.StreamBuffer, 10)
 	setDefault(&l.Negotiated, 65536)
 	setDefault(&l.DrainRate, 2000)
 	return l

@@ -18,6 +18,7 @@ type Server struct {
 	opts     Options
 	engine   *engine
 	registry *registry
+	groups   *groups
 	pending  *pending
 	counters counters
 	offer    []transport  // what negotiate says of Options.Transports
@@ -41,6 +42,7 @@ func NewServer(hub *Hub, opts Options) *Server {
 		hub:      hub.frozen(),
 		opts:     opts,
 		registry: newRegistry(),
+		groups:   newGroups(),
 		pending:  newPending(opts.Limits.Negotiated, opts.Timeouts.Disconnect),
 	}
 	s.offer = opts.Transports.describe()
@@ -163,9 +165,6 @@ func (s *Server) drain(ctx context.Context) error {
 
 // Conn returns the open connection with an id, nil if there is none here.
 func (s *Server) Conn(id string) *Conn { return s.registry.byID(id) }
-
-// User returns the open connections of a user.
-func (s *Server) User(userID string) []*Conn { return s.registry.appendUser(nil, userID) }
 
 // spawn runs f on a goroutine that Run waits for.
 func (s *Server) spawn(f func()) { s.spawned.Go(f) }

@@ -31,6 +31,7 @@ type counters struct {
 	messagesIn, messagesOut        atomic.Int64
 	bytesIn, bytesOut              atomic.Int64
 	dropped                        atomic.Int64
+	transports                     [len(transportNames)]perTransport
 }
 
 func (c *counters) in(messages int64) { c.messagesIn.Add(messages) }

@@ -19,6 +19,7 @@ import (
 type cluster struct {
 	redis   *redis.Client
 	breaker *breaker.Breaker // before it
+	places  *route.CachedPresence
 	router  *route.Router
 	herald  *route.Herald
 	caches  *cache.Shared
@@ -39,7 +40,8 @@ func (n *node) openCluster(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	c.router = route.NewRouter(route.Options{Self: self, Presence: c.redis.Presence(), Hints: c.redis.Hints(), OnError: n.debugged("router")})
+	c.places = route.NewCachedPresence(c.redis.Presence())
+	c.router = route.NewRouter(route.Options{Self: self, Presence: c.places, Hints: c.redis.Hints(), OnError: n.debugged("router")})
 	c.herald = route.NewHerald(route.HeraldOptions{
 		Registry: c.redis.Registry(), Word: n.word, OnPeers: n.peersChanged, OnError: n.debugged("registry"),
 	})
@@ -75,11 +77,13 @@ func (n *node) peersChanged(joined, left []route.NodeID) {
 func (n *node) word() route.Node {
 	word := route.Node{
 		ID: route.NodeID(n.id), URL: n.url, Version: version, StartedAt: esh3ar.TimeOf(n.started), Draining: n.draining.Err() != nil,
-		Connections: int(n.engine.Stats().Sessions),
+		Connections: int(n.engine.Stats().Sessions), Parts: n.vitals.load(),
 	}
+	word.Load = word.Parts.Score()
 	for _, lane := range n.intake.Lanes() {
 		word.Waiting += lane.Messages
 	}
+	word.Spilled = n.spilling.messages()
 	return word
 }
 
@@ -97,6 +101,22 @@ func (c *cluster) shared() *cache.Shared {
 		return nil
 	}
 	return c.caches
+}
+
+// cacheStats are those of the caches that only a cluster has.
+func (c *cluster) cacheStats() []cache.Stats {
+	if c == nil {
+		return nil
+	}
+	return []cache.Stats{c.places.Stats()}
+}
+
+// nodes are those that were last heard of; none: there is no cluster.
+func (c *cluster) nodes() []route.Node {
+	if c == nil {
+		return nil
+	}
+	return c.herald.Nodes()
 }
 
 // run joins the cluster until ctx ends.

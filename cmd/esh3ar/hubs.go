@@ -26,6 +26,9 @@ func (h *hubs) run() error {
 	return group.Wait()
 }
 
+// connections are those of phones and businesses together.
+func (h *hubs) connections() int { return h.phones.Stats().Active + h.businesses.Stats().Active }
+
 // shutdown moves everybody away.
 func (h *hubs) shutdown(ctx context.Context) error {
 	return errors.Join(h.phones.Shutdown(ctx), h.businesses.Shutdown(ctx))

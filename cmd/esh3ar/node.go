@@ -19,6 +19,7 @@ import (
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/account"
 	"github.com/esh3artech/esh3ar/internal/breaker"
+	"github.com/esh3artech/esh3ar/internal/cache"
 	"github.com/esh3artech/esh3ar/internal/dashboard"
 	"github.com/esh3artech/esh3ar/internal/delivery"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
@@ -34,15 +35,18 @@ type node struct {
 	url    string
 	store  *engine
 	upkeep
-	cluster *cluster // nil: this node is alone
-	started time.Time
-	account account.Result
-	intake  *intake.Intake
-	engine  *delivery.Engine
-	feed    *notify.Feed
-	hubs    hubs
-	server  *http.Server
-	ready   atomic.Bool
+	cluster  *cluster  // nil: this node is alone
+	spilling *spilling // nil: the store is this node's own
+	started  time.Time
+	account  account.Result
+	plans    *account.Plans
+	intake   *intake.Intake
+	engine   *delivery.Engine
+	feed     *notify.Feed
+	hubs     hubs
+	vitals   *gauge
+	server   *http.Server
+	ready    atomic.Bool
 
 	draining context.Context //nolint:containedctx // a signal: streams end
 	drain    context.CancelFunc
@@ -56,27 +60,31 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, log *slog.Logger) (*
 	}
 	n := &node{config: c, url: c.baseURL(addr), started: time.Now(), log: log}
 	m := newMetrics()
+	n.vitals = newGauge(n)
 	if err := n.openStore(ctx, m); err != nil {
 		return nil, err
 	}
 	n.feed = notify.New(n.store, notify.Options{})
-	if err := n.openAccounts(ctx); err != nil {
-		return nil, errors.Join(err, n.store.Close())
-	}
 	n.openUpkeep()
-	if err := n.openCluster(ctx); err != nil {
-		return nil, errors.Join(err, n.store.Close())
+	for _, step := range []func(context.Context) error{n.openAccounts, n.openCluster, n.openSpill} {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(err, n.store.Close())
+		}
 	}
 	n.engine = delivery.New(breaker.Guard(n.store, n.breaker), delivery.Options{
 		Rules: c.rules(), OnPush: m.pushed, OnBreaker: n.deviceChanged, Remote: n.cluster.remote(),
 	})
-	n.intake = intake.New(n.store, n.engine, intake.Options{OnCommit: m.committed})
+	n.openIntake(intake.Options{Memory: c.QueueMiB << 20, OnCommit: func(info intake.CommitInfo) {
+		m.committed(info)
+		n.vitals.committed(info)
+	}})
 	n.draining, n.drain = context.WithCancel(context.Background())
 	handler, err := n.handler(m)
 	if err != nil {
-		return nil, errors.Join(err, n.store.Close())
+		return nil, errors.Join(err, n.spilling.close(ctx), n.store.Close())
 	}
 	n.server = httpapi.NewServer(handler, log)
+	n.server.ConnState = n.vitals.connection
 	m.watch(n)
 	return n, nil
 }
@@ -123,12 +131,20 @@ func (n *node) handler(m *metrics) (http.Handler, error) {
 		return nil, err
 	}
 	keys := account.NewSharedKeys(breaker.GuardAccounts(n.store, n.breaker), time.Now, n.cluster.shared())
-	m.watchCaches(keys.Stats, n.cluster.shared())
+	n.plans = account.NewPlans(n.store)
+	if err := n.plans.Load(context.Background()); err != nil {
+		return nil, fmt.Errorf("read plans: %w", err)
+	}
+	m.watchCaches(func() []cache.Stats { return append(keys.Stats(), n.cluster.cacheStats()...) }, n.cluster.shared())
 	n.hubs.open(n, keys)
 	return edges{hubs: &n.hubs, demo: dashboard.Demo("/demo/"), api: httpapi.New(httpapi.Config{
-		Intake: n.intake, Store: n.store, Keys: keys, Feed: n.feed, Draining: n.draining, Admin: n.account.Admin,
-		Tokens: n.account.Tokens, Phones: numbers, Lapsed: n.engine.Lapsed, Entered: n.engine.Entered, Breakers: n.breakerReport, Verifier: untilDrained{n.store, n.draining}, Ready: n.readiness, Metrics: m.handler(),
-		Log: n.log, Observe: m.request,
+		Intake: n.intake, Store: n.store, Keys: keys, Plans: n.plans, Feed: n.feed, Draining: n.draining, Admin: n.account.Admin,
+		Tokens: n.account.Tokens, Phones: numbers, Lapsed: n.engine.Lapsed, Entered: n.engine.Entered, Breakers: n.breakerReport, Nodes: n.nodes,
+		Spill: n.spilling, Verifier: untilDrained{n.store, n.draining}, Ready: n.readiness, Metrics: m.handler(),
+		Log: n.log, Observe: func(route string, status int, took time.Duration) {
+			m.request(route, status, took)
+			n.vitals.called(route)
+		},
 	})}, nil
 }
 
@@ -174,6 +190,8 @@ func (n *node) run(ctx context.Context, listener net.Listener, s streams) error 
 	case <-n.store.failed():
 		// What the disk holds is unknown now; another write or a clean close could only make it worse.
 		return esh3ar.Errorf(esh3ar.StoreFailed, "stopped: %w", n.store.fault())
+	case <-n.spilling.failed():
+		return esh3ar.Errorf(esh3ar.StoreFailed, "stopped: spill: %w", n.spilling.kept.Fault())
 	case err = <-parts.failed:
 	}
 	return errors.Join(err, stopParts(context.WithoutCancel(ctx)))
@@ -183,17 +201,21 @@ func (n *node) run(ctx context.Context, listener net.Listener, s streams) error 
 type parts struct{ failed chan error }
 
 // start runs everything that has a Run. The function it returns is the order of shutdown: no new calls, phones moved
-// away, calls in flight answered, their buffers committed, what phones acknowledged settled and told, the store closed.
+// away, calls in flight answered, their buffers committed, the spill drained as far as the database takes it, what phones acknowledged settled and told, the store closed.
 func (n *node) start(listener net.Listener) (*parts, func(context.Context) error) {
 	p := &parts{failed: make(chan error, 1)}
-	var edges, takers, movers, cluster errgroup.Group
+	var edges, takers, drain, movers, cluster errgroup.Group
 	intakeCtx, stopIntake := context.WithCancel(context.Background())
+	drainCtx, stopDrain := context.WithCancel(context.Background())
 	engineCtx, stopEngine := context.WithCancel(context.Background())
 	clusterCtx, leaveCluster := context.WithCancel(context.Background())
 	cluster.Go(func() error { return n.cluster.run(clusterCtx, n.engine) })
 	movers.Go(func() error { return n.engine.Run(engineCtx) })
 	movers.Go(func() error { return n.janitor.Run(engineCtx) })
+	movers.Go(func() error { return n.vitals.run(engineCtx) })
+	movers.Go(func() error { return n.plans.Run(engineCtx) })
 	takers.Go(func() error { return n.intake.Run(intakeCtx) })
+	drain.Go(func() error { return n.spilling.run(drainCtx) })
 	movers.Go(func() error { return n.feed.Run(engineCtx) })
 	edges.Go(func() error { return p.report(n.hubs.run()) })
 	edges.Go(func() error { return p.report(n.server.Serve(listener)) })
@@ -206,6 +228,8 @@ func (n *node) start(listener net.Listener) (*parts, func(context.Context) error
 		err := errors.Join(n.hubs.shutdown(ctx), n.server.Shutdown(ctx), edges.Wait())
 		stopIntake()
 		err = errors.Join(err, takers.Wait())
+		stopDrain()
+		err = errors.Join(err, drain.Wait(), n.spilling.close(ctx))
 		stopEngine()
 		err = errors.Join(err, movers.Wait())
 		leaveCluster()

@@ -10,7 +10,6 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -32,11 +31,15 @@ type serveCmd struct {
 	APIKey             string `name:"api-key" help:"API key of the business default, on first start, instead of a made-up one."`
 	LogLevel           string `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
 
+	capacityFlags `embed:""`
+
 	AckTimeout    time.Duration `name:"ack-timeout" default:"10s" help:"How long a phone has to acknowledge a push before it is repeated."`
 	RetryAttempts int           `name:"retry-attempts" default:"5" help:"Pushes that may go unacknowledged before a message becomes a dead letter."`
 	RetryBase     time.Duration `name:"retry-base" default:"5s" help:"Pause before the first repeat; it doubles with each."`
 	RetryCap      time.Duration `name:"retry-cap" default:"5m" help:"The longest pause between repeats."`
 	KeepMessages  time.Duration `name:"keep-messages" default:"720h" help:"How long finished messages are kept, dead letters too."`
+	QueueMiB      int           `name:"queue-mib" default:"128" help:"With --database-url: memory for calls that wait to be stored, in MiB; beyond it they go to the spill, the lowest priority first."`
+	SpillMiB      int           `name:"spill-mib" default:"1024" help:"With --database-url: room on this node's disk for accepted calls while PostgreSQL is away, in MiB."`
 	KeepEvents    time.Duration `name:"keep-events" default:"72h" help:"How long status events can be read again."`
 	StopWithin    time.Duration `name:"stop-within" default:"20s" help:"How long SIGTERM may take to drain the node."`
 	PowerCuts     bool          `name:"simulate-power-cuts" hidden:"" help:"Keep what is not fsynced out of the disk, so that kill -9 is a power cut. For torture."`
@@ -69,7 +72,7 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 
 // check names the first flag whose value cannot work.
 func (c *serveCmd) check() error {
-	if c.DatabaseURL != "" && !strings.HasPrefix(c.DatabaseURL, "postgres://") && !strings.HasPrefix(c.DatabaseURL, "postgresql://") {
+	if c.DatabaseURL != "" && !isPostgresURL(c.DatabaseURL) {
 		return usagef("--database-url: must begin with postgres://")
 	}
 	if c.RequireSyncStandby && c.DatabaseURL == "" {
@@ -101,7 +104,10 @@ func (c *serveCmd) check() error {
 	if c.DataDir == "" {
 		return usagef("--data-dir: must not be empty")
 	}
-	return c.checkTimes()
+	if err := c.capacityFlags.check(); err != nil {
+		return err
+	}
+	return c.checkNumbers()
 }
 
 func (c *serveCmd) checkRedis() error {
@@ -114,7 +120,7 @@ func (c *serveCmd) checkRedis() error {
 	return nil
 }
 
-func (c *serveCmd) checkTimes() error {
+func (c *serveCmd) checkNumbers() error {
 	for _, flag := range []struct {
 		name  string
 		value time.Duration
@@ -131,6 +137,10 @@ func (c *serveCmd) checkTimes() error {
 		}
 	}
 	switch {
+	case c.QueueMiB < 1 || c.QueueMiB > maxQueueMiB:
+		return usagef("--queue-mib: must be 1 to %d", maxQueueMiB)
+	case c.SpillMiB < 1 || c.SpillMiB > maxSpillMiB:
+		return usagef("--spill-mib: must be 1 to %d", maxSpillMiB)
 	case c.RetryAttempts < 1 || c.RetryAttempts > 100:
 		return usagef("--retry-attempts: must be 1 to 100")
 	case c.RetryCap < c.RetryBase:
@@ -140,6 +150,12 @@ func (c *serveCmd) checkTimes() error {
 	}
 	return nil
 }
+
+// maxQueueMiB is more memory than one node of this kind has any use for.
+const maxQueueMiB = 64 << 10
+
+// maxSpillMiB is a tebibyte; a start walks over what is there.
+const maxSpillMiB = 1 << 20
 
 func (c *serveCmd) listen(ctx context.Context) (net.Listener, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)

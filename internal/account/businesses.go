@@ -22,14 +22,17 @@ const (
 	businessesKept    = 1 << 14
 )
 
-// businesses are names and plans: asked for with every look-up of a key, and next to never changed.
+// businesses are names and plans: asked for with every look-up of a key, and next to never changed. What is remembered counts
+// only while this node is sure to hear of changes: otherwise a business's new plan would be in force a cache's time after a
+// key's, and a second is all there is.
 type businesses struct {
-	store businessStore
-	cache *cache.Cache[esh3ar.BusinessID, esh3ar.Business]
+	store  businessStore
+	shared *cache.Shared // nil: this node is alone
+	cache  *cache.Cache[esh3ar.BusinessID, esh3ar.Business]
 }
 
 func newBusinesses(store businessStore, now func() time.Time, shared *cache.Shared) *businesses {
-	b := &businesses{store: store}
+	b := &businesses{store: store, shared: shared}
 	options := cache.Options[esh3ar.BusinessID, esh3ar.Business]{
 		Name: "business", Load: b.load, Keys: cache.KeyCodec[esh3ar.BusinessID]{Name: esh3ar.BusinessID.String, Parse: esh3ar.ParseBusinessID},
 		Entries: businessesKept, TTL: businessTTL, Grace: grace, Timeout: askWithin, Now: now, Shared: shared,
@@ -39,6 +42,15 @@ func newBusinesses(store businessStore, now func() time.Time, shared *cache.Shar
 	}
 	b.cache = cache.New(options)
 	return b
+}
+
+// find gives a business as it is, or as it was before a change that is on its way here.
+func (b *businesses) find(ctx context.Context, id esh3ar.BusinessID) (business esh3ar.Business, found bool, err error) {
+	if b.shared != nil && b.shared.Linked() {
+		return b.cache.Get(ctx, id)
+	}
+	business, err = b.store.Business(ctx, id)
+	return business, err == nil, unlessNotFound(err)
 }
 
 func (b *businesses) load(ctx context.Context, ids []esh3ar.BusinessID) ([]cache.Entry[esh3ar.Business], error) {

@@ -146,7 +146,7 @@ func (k *Keys) ask(ctx context.Context, hash esh3ar.KeyHash) (e cache.Entry[Call
 	if err != nil || !key.RevokedAt.IsZero() {
 		return e, unlessNotFound(err)
 	}
-	business, found, err := k.businesses.cache.Get(ctx, key.Business)
+	business, found, err := k.businesses.find(ctx, key.Business)
 	if err != nil || !found {
 		return e, err
 	}

@@ -16,6 +16,7 @@ import (
 type counting struct {
 	key   esh3ar.APIKey
 	asked atomic.Int64
+	plan  atomic.Pointer[string]
 	takes time.Duration
 	away  atomic.Bool
 }
@@ -33,7 +34,11 @@ func (c *counting) KeyByHash(_ context.Context, hash esh3ar.KeyHash) (esh3ar.API
 }
 
 func (c *counting) Business(context.Context, esh3ar.BusinessID) (esh3ar.Business, error) {
-	return esh3ar.Business{ID: c.key.Business, Name: "Bank"}, nil
+	b := esh3ar.Business{ID: c.key.Business, Name: "Bank"}
+	if plan := c.plan.Load(); plan != nil {
+		b.Plan = *plan
+	}
+	return b, nil
 }
 
 func newCounting(takes time.Duration) *counting {
@@ -56,6 +61,24 @@ func TestManyCallersAskTheStoreOnce(t *testing.T) {
 		all.Wait()
 		if n := store.asked.Load(); n != 1 {
 			t.Errorf("the store was asked %d times", n)
+		}
+	})
+}
+
+// TestANewPlanIsSeenWithinASecond: also on a node that nobody can tell of it.
+func TestANewPlanIsSeenWithinASecond(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := newCounting(0)
+		keys := account.NewKeys(store, time.Now)
+		for i, plan := range []string{"", "gold", "silver", ""} {
+			store.plan.Store(&plan)
+			if i > 0 {
+				<-time.After(time.Second + time.Millisecond)
+			}
+			if caller, err := keys.Authenticate(t.Context(), "k"); err != nil || caller.Plan != plan {
+				t.Errorf("%+v, %v, want plan %q", caller, err, plan)
+			}
 		}
 	})
 }

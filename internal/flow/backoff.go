@@ -1,5 +1,3 @@
-// Package flow holds the pure arithmetic of pacing: here, how long to wait before trying again. It knows no clock and no
-// randomness of its own.
 package flow
 
 import "time"

@@ -12,7 +12,6 @@ import (
 // Bounds of what an administrator sends, in code points.
 const (
 	maxName = 128
-	maxPlan = 64
 )
 
 // readObject reads a body that is one flat object. A call without a body is as one with {}.
@@ -35,25 +34,46 @@ func (a *API) createBusiness(x *exchange) error {
 		b.Name, err = in.word(at, 1, maxName)
 		return err
 	}}
-	plan := member{name: "plan", read: func(in *input, at place) error {
-		_, ok, err := in.string(at, 1, maxPlan)
-		if ok {
-			in.note(at, notSupported, "is not supported by this version")
-		}
-		return err
-	}}
-	if err := x.readObject(name, plan); err != nil {
+	if err := x.readObject(name, a.planMember(x, false, &b.Plan)); err != nil {
 		return err
 	}
 	if err := a.Store.CreateBusiness(x.r.Context(), b); err != nil {
 		return err
 	}
+	return a.answerBusiness(x, http.StatusCreated, b)
+}
+
+// answerBusiness shows a business with the plan that is in force for it.
+func (a *API) answerBusiness(x *exchange, status int, b esh3ar.Business) error {
 	o := wire.Begin(x.buffer[:0])
 	o.String("id", b.ID.String())
 	o.String("name", b.Name)
+	o.String("plan", a.Plans.Of(b.Plan).Name)
 	o.Text("createdAt", b.CreatedAt)
 	x.buffer = o.End()
-	return x.answer(http.StatusCreated, x.buffer)
+	return x.answer(status, x.buffer)
+}
+
+// getBusiness is GET /admin/v1/businesses/{id}.
+func (a *API) getBusiness(x *exchange) error {
+	b, err := a.businessOf(x)
+	if err != nil {
+		return err
+	}
+	return a.answerBusiness(x, http.StatusOK, b)
+}
+
+// businessOf reads the business that a path names.
+func (a *API) businessOf(x *exchange) (b esh3ar.Business, err error) {
+	id, err := esh3ar.ParseBusinessID(x.params[0])
+	if err != nil {
+		return b, noBusiness(x)
+	}
+	b, err = a.Store.Business(x.r.Context(), id)
+	if err != nil && esh3ar.CodeOf(err) == esh3ar.NotFound {
+		err = noBusiness(x)
+	}
+	return b, err
 }
 
 // createKey is POST /admin/v1/businesses/{id}/keys.

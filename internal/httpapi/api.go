@@ -34,6 +34,8 @@ type messages interface {
 // accounts is what the edge changes of businesses.
 type accounts interface {
 	CreateBusiness(ctx context.Context, b esh3ar.Business) error
+	Business(ctx context.Context, id esh3ar.BusinessID) (esh3ar.Business, error)
+	esh3ar.PlanStore
 	CreateKey(ctx context.Context, k esh3ar.APIKey) error
 	RevokeKey(ctx context.Context, business esh3ar.BusinessID, key esh3ar.KeyID, at esh3ar.Time) error
 }
@@ -52,6 +54,7 @@ type Config struct {
 	Intake submitter
 	Store  store
 	Keys   *account.Keys
+	Plans  *account.Plans
 	Admin  *account.Admin
 	Tokens *account.Tokens
 	Feed   *notify.Feed // for GET /v1/events
@@ -61,7 +64,9 @@ type Config struct {
 	Entered  func(r esh3ar.Recipient, seq esh3ar.Seq, id esh3ar.MessageID, life esh3ar.Life)
 	Ready    func() error         // nil: ready; else why not
 	Breakers func() BreakerReport // left out: there are none
+	Nodes    func() []Node        // all that are known, this one too; left out: there are none
 	Verifier esh3ar.Verifier      // nil: the store cannot be verified
+	Spill    Spill                // nil: there is none
 	Metrics  http.Handler
 	// Draining ends the streams, which http.Server.Shutdown would wait for; nil: never.
 	Draining context.Context //nolint:containedctx // a signal
@@ -98,6 +103,9 @@ func New(c Config) *API {
 	}
 	if c.Breakers == nil {
 		c.Breakers = func() BreakerReport { return BreakerReport{} }
+	}
+	if c.Nodes == nil {
+		c.Nodes = func() []Node { return nil }
 	}
 	if c.Memory == 0 {
 		c.Memory = 256 << 20

@@ -94,6 +94,22 @@ func (in *input) whole(at place, least, most int64) (n int64, ok bool, err error
 	return n, true, nil
 }
 
+// real reads a number from least to most.
+func (in *input) real(at place, least, most float64) (f float64, ok bool, err error) {
+	if c := in.peek(); c != '-' && (c < '0' || c > '9') {
+		return 0, false, in.wrongType(at, "a number")
+	}
+	digits, err := in.number()
+	if err != nil {
+		return 0, false, err
+	}
+	if f, err = strconv.ParseFloat(string(digits), 64); err != nil || f < least || f > most {
+		in.note(at, validationFailed, "must be a number from "+strconv.FormatFloat(least, 'f', -1, 64)+" to "+strconv.FormatFloat(most, 'f', -1, 64))
+		return 0, false, nil
+	}
+	return f, true, nil
+}
+
 // boolean reads true or false.
 func (in *input) boolean(at place) (value, ok bool, err error) {
 	c := in.peek()

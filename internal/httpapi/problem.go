@@ -40,6 +40,7 @@ var (
 	methodNotAllowed = kind{status: 405, code: "method_not_allowed", title: "This path does not have that method"}
 	requestTimeout   = kind{status: 408, code: "request_timeout", title: "The body came too slowly"}
 	notCancelable    = kind{status: 409, code: "not_cancelable", title: "The message cannot be canceled any more"}
+	planInUse        = kind{status: 409, code: "plan_in_use", title: "A business has that plan", hint: "give its businesses another plan first"}
 	alreadyRunning   = kind{status: 409, code: "already_running", title: "That is running already", hint: "wait until it has ended"}
 	bodyTooLarge     = kind{status: 413, code: "body_too_large", title: "The body is too large"}
 	unsupportedMedia = kind{status: 415, code: "unsupported_media_type", title: "The body must be application/json"}
@@ -59,7 +60,7 @@ var (
 func all() []kind {
 	return []kind{
 		invalidJSON, unauthenticated, forbidden, notFound, methodNotAllowed, requestTimeout, notCancelable,
-		alreadyRunning, bodyTooLarge, unsupportedMedia, validationFailed, invalidCharacter, mismatch, notSupported, rateLimited,
+		planInUse, alreadyRunning, bodyTooLarge, unsupportedMedia, validationFailed, invalidCharacter, mismatch, notSupported, rateLimited,
 		internal, outcomeUnknown, overloaded, storeUnavailable, storageFull,
 	}
 }
@@ -72,6 +73,7 @@ var kinds = map[esh3ar.Code]kind{
 	esh3ar.Forbidden:           forbidden,
 	esh3ar.NotFound:            notFound,
 	esh3ar.NotCancelable:       notCancelable,
+	esh3ar.InUse:               planInUse,
 	esh3ar.IdempotencyMismatch: mismatch,
 	esh3ar.NotSupported:        notSupported,
 	esh3ar.RateLimited:         rateLimited,

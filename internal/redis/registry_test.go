@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/esh3artech/esh3ar/internal/flow"
 	"github.com/esh3artech/esh3ar/internal/route"
 )
 
@@ -16,7 +17,7 @@ func TestRegistry(t *testing.T) {
 		if nodes, err := a.Nodes(ctx); err != nil || len(nodes) > 0 {
 			t.Errorf("before anybody came: %v, %v", nodes, err)
 		}
-		said := route.Node{ID: "a", URL: "http://a:8080", Version: "1.2.3", StartedAt: 1_700_000_000_000, Draining: true, Connections: 4, Waiting: 5, Spilled: 6, Load: 0.75}
+		said := route.Node{ID: "a", URL: "http://a:8080", Version: "1.2.3", StartedAt: 1_700_000_000_000, Draining: true, Connections: 4, Waiting: 5, Spilled: 6, Load: 0.75, Parts: flow.Load{CPU: 0.75, Queue: 0.5}}
 		if err := errors.Join(b.Announce(ctx, route.Node{ID: "not b"}), a.Announce(ctx, route.Node{}), a.Announce(ctx, said)); err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package route
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,6 +21,7 @@ type Herald struct {
 	opts HeraldOptions
 	said chan struct{} // capacity 1: something changed that cannot wait
 	ids  []NodeID      // the list as it was last; of Run's goroutine
+	list atomic.Pointer[[]Node]
 }
 
 // NewHerald makes the herald of a node; Run makes it speak.
@@ -34,6 +36,14 @@ func NewHerald(o HeraldOptions) *Herald {
 		o.OnError = func(string, error) {}
 	}
 	return &Herald{opts: o, said: make(chan struct{}, 1)}
+}
+
+// Nodes is the list as it was when it could last be had, by id; empty before. It belongs to all who ask: read only.
+func (h *Herald) Nodes() []Node {
+	if list := h.list.Load(); list != nil {
+		return *list
+	}
+	return nil
 }
 
 // Say says the node's word at once, as when it begins to drain.
@@ -75,6 +85,7 @@ func (h *Herald) look(ctx context.Context) {
 			h.opts.OnPeers(joined, left)
 		}
 		h.ids = ids
+		h.list.Store(&nodes)
 		return nil
 	})
 }

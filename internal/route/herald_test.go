@@ -83,7 +83,7 @@ func TestNodesComeAndGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &board{words: map[route.NodeID]word{}}
 		never := func() bool { return false }
-		_, peers, leaveA := heralded(t, b, "a", never)
+		a, peers, leaveA := heralded(t, b, "a", never)
 		time.Sleep(1500 * time.Millisecond)
 		_, _, leaveB := heralded(t, b, "b", never)
 		time.Sleep(2 * time.Second)
@@ -95,6 +95,9 @@ func TestNodesComeAndGo(t *testing.T) {
 		b.away = true
 		b.Unlock()
 		time.Sleep(time.Minute)
+		if list := a.Nodes(); len(list) != 1 || list[0].ID != "a" {
+			t.Errorf("while the registry is away: %v", list)
+		}
 		b.Lock()
 		b.away, b.words = false, map[route.NodeID]word{} // it forgot
 		b.Unlock()

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/flow"
 )
 
 // NodeID names a node of the cluster: its --node-id.
@@ -59,5 +60,6 @@ type Node struct {
 	Connections int         `json:"connections"` // of phones
 	Waiting     int         `json:"waiting"`     // messages in the lanes
 	Spilled     int         `json:"spilled"`     // messages in its spill
-	Load        float64     `json:"load"`        // share of its capacity in use; 1 is full
+	Load        float64     `json:"load"`        // share of its capacity in use, by its fullest part; 1 is full
+	Parts       flow.Load   `json:"loadParts"`
 }

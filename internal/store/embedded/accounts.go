@@ -125,13 +125,17 @@ func (st *staging) setJSON(key []byte, value any) error {
 	return st.setAccount(key, row)
 }
 
-// setAccount writes a row and lets the rest of the batch see it.
+// setAccount writes a row, or deletes it where row is nil, and lets the rest of the batch see it.
 func (st *staging) setAccount(key, row []byte) error {
 	if st.accounts == nil {
 		st.accounts = map[string][]byte{}
 	}
 	st.accounts[string(key)] = row
-	if err := st.set(key, row); err != nil {
+	write := func() error { return st.set(key, row) }
+	if row == nil {
+		write = func() error { return st.batch.Delete(key, nil) }
+	}
+	if err := write(); err != nil {
 		return st.fail(err)
 	}
 	return nil

@@ -25,6 +25,8 @@ import (
 //	e position                    event log
 //	h                             position up to which the event log was trimmed, and the time that was for
 //	l business id                 listing
+//	t name                        plan
+//	y business day                usage of that day
 //	z …                           what a repair set aside, under the key it had
 //	b id                          business
 //	a sha256(api key)             API key
@@ -49,6 +51,8 @@ const (
 	apiKeyKey   = 'a'
 	ownedKey    = 'o'
 	settingKey  = 'n'
+	planKey     = 't'
+	usageKey    = 'y'
 	asideKey    = 'z'
 )
 
@@ -179,6 +183,16 @@ func appendOwned(dst []byte, business esh3ar.BusinessID, key esh3ar.KeyID) []byt
 }
 
 func appendSetting(dst []byte, name string) []byte { return append(append(dst, settingKey), name...) }
+
+func appendPlan(dst []byte, name string) []byte { return append(append(dst, planKey), name...) }
+
+// appendUsage sorts the days before 1970 last; nobody lives there.
+func appendUsage(dst []byte, business esh3ar.BusinessID, day esh3ar.Day) []byte {
+	return binary.BigEndian.AppendUint32(append(append(dst, usageKey), business.UUID[:]...), uint32(day))
+}
+
+// usageKeyLen is the length of what appendUsage makes.
+const usageKeyLen = 1 + 16 + 4
 
 // successor is the first key after all that begin with prefix.
 func successor(prefix []byte) []byte {

@@ -82,6 +82,8 @@ func (w *verification) checks() []kindCheck {
 		{apiKeyKey, nil, checkAccounts},
 		{ownedKey, nil, checkAccounts},
 		{settingKey, nil, nil},
+		{planKey, nil, checkAccounts},
+		{usageKey, nil, checkAccounts},
 		{formatKey, nil, nil},
 		{asideKey, &w.survey.Aside, nil},
 	}

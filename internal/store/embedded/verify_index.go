@@ -170,6 +170,14 @@ func checkAccounts(src verifySource, key, row []byte) []flaw {
 		if got, err := getRow(src, owned.key); err == nil && !bytes.Equal(got, owned.row) {
 			return []flaw{{Finding: finding("api_key_unlisted", key, "it could not be revoked"), set: []pair{owned}}}
 		}
+	case planKey:
+		if json.Unmarshal(row, new(esh3ar.Plan)) != nil {
+			return []flaw{{Finding: finding("plan_damaged", key, "no plan can be read until it is stored anew")}}
+		}
+	case usageKey:
+		if len(key) != usageKeyLen || len(row) != usageLen {
+			return []flaw{{Finding: finding("usage_damaged", key, "what a business used that day is unknown"), aside: [][]byte{bytes.Clone(key)}}}
+		}
 	case ownedKey:
 		if got, err := getRow(src, append([]byte{apiKeyKey}, row...)); err == nil && got == nil {
 			return []flaw{{Finding: finding("api_key_missing", key, "the key it names is not there"), aside: [][]byte{bytes.Clone(key)}}}

@@ -164,6 +164,8 @@ var damages = map[string]struct {
 	"trimmed_damaged":  {func(p *patient) { p.put([]byte{trimmedKey}, []byte{9}) }, esh3ar.Reported},
 	"unknown_row":      {func(p *patient) { p.put([]byte("Z?"), nil) }, esh3ar.SetAside},
 	"business_damaged": {func(p *patient) { p.put(appendBusiness(nil, esh3ar.NewBusinessID()), []byte("{")) }, esh3ar.Reported},
+	"plan_damaged":     {func(p *patient) { p.put(appendPlan(nil, "gold"), []byte("{")) }, esh3ar.Reported},
+	"usage_damaged":    {func(p *patient) { p.put(appendUsage(nil, esh3ar.NewBusinessID(), 20_000), []byte{9}) }, esh3ar.SetAside},
 	"api_key_damaged":  {func(p *patient) { p.put(appendAPIKey(nil, esh3ar.KeyHash{2}), []byte("{")) }, esh3ar.Reported},
 	"api_key_unlisted": {func(p *patient) { p.drop(p.rows(ownedKey)[0]) }, esh3ar.Mended},
 	"api_key_missing":  {func(p *patient) { p.drop(p.rows(apiKeyKey)[0]) }, esh3ar.SetAside},

@@ -50,6 +50,7 @@ func Run(t *testing.T, engine Engine) {
 		{"janitor", janitorTests},
 		{"list", listTests},
 		{"accounts", accountTests},
+		{"plans", planTests},
 		{"durability", durabilityTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/flow"
+	"github.com/esh3artech/esh3ar/internal/intake"
+	"github.com/esh3artech/esh3ar/internal/vitals"
+)
+
+// gauge measures the load of a node: one score for the registry, the metrics, admission and scaling.
+type gauge struct {
+	node       *node
+	system     vitals.System
+	meter      *flow.LoadMeter
+	current    atomic.Pointer[flow.Load]
+	calls      atomic.Uint64
+	commits    atomic.Uint64
+	committing atomic.Int64 // nanoseconds
+	api        atomic.Int64 // connections of net/http
+}
+
+// fullQueue is as many messages as may wait in a lane.
+const fullQueue = 20_000
+
+func newGauge(n *node) *gauge {
+	g := &gauge{node: n, system: vitals.Linux()}
+	g.meter = flow.NewLoadMeter(n.config.capacity(g.system, fullQueue))
+	g.current.Store(&flow.Load{})
+	return g
+}
+
+func (g *gauge) load() flow.Load { return *g.current.Load() }
+
+// called counts the calls of businesses.
+func (g *gauge) called(route string) {
+	if strings.HasPrefix(route, "/v1/") {
+		g.calls.Add(1)
+	}
+}
+
+func (g *gauge) committed(info intake.CommitInfo) {
+	g.commits.Add(1)
+	g.committing.Add(int64(info.Took))
+}
+
+// connection counts the connections that net/http holds; those it hands over are counted by who has them.
+func (g *gauge) connection(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		g.api.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		g.api.Add(-1)
+	case http.StateActive, http.StateIdle:
+	}
+}
+
+// run measures once a second until ctx ends.
+func (g *gauge) run(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		load := g.meter.Step(g.usage())
+		g.current.Store(&load)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (g *gauge) usage() flow.Usage {
+	u := flow.Usage{
+		At: time.Now(), CPU: vitals.CPU(), Calls: g.calls.Load(), Memory: g.system.Memory(), Commits: g.commits.Load(),
+		Committing: time.Duration(g.committing.Load()), Connections: int(g.api.Load()) + g.node.hubs.connections(),
+	}
+	for _, lane := range g.node.intake.Lanes() {
+		u.Queue += lane.Messages + lane.Parked
+	}
+	return u
+}

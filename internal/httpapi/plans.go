@@ -1,0 +1,202 @@
+package httpapi
+
+import (
+	"cmp"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+// day is how plans count retention.
+const day = 24 * time.Hour
+
+// planView is a plan as the API shows it.
+type planView struct {
+	Name          string       `json:"name"`
+	Level         esh3ar.Level `json:"level"`
+	Rate          float64      `json:"rate"`
+	Burst         int          `json:"burst"`
+	DailyQuota    int64        `json:"dailyQuota,omitempty"`
+	Concurrent    int          `json:"concurrentCalls,omitempty"`
+	RetentionDays int64        `json:"retentionDays,omitempty"`
+	BuiltIn       bool         `json:"builtIn"`
+	UpdatedAt     esh3ar.Time  `json:"updatedAt,omitzero"`
+}
+
+func viewOf(p *esh3ar.Plan) planView {
+	return planView{
+		Name: p.Name, Level: p.Level, Rate: p.Rate, Burst: p.Burst, DailyQuota: p.DailyQuota, Concurrent: p.Concurrent,
+		RetentionDays: int64(p.Retention / day), BuiltIn: p.UpdatedAt.IsZero(), UpdatedAt: p.UpdatedAt,
+	}
+}
+
+// listPlans is GET /admin/v1/plans.
+func (a *API) listPlans(x *exchange) error {
+	if err := a.Plans.Load(x.r.Context()); err != nil {
+		return err
+	}
+	all := a.Plans.All()
+	slices.SortFunc(all, func(p, q esh3ar.Plan) int { return cmp.Compare(p.Name, q.Name) })
+	items := make([]planView, len(all))
+	for i := range all {
+		items[i] = viewOf(&all[i])
+	}
+	return x.answerJSON(http.StatusOK, struct {
+		Items []planView `json:"items"`
+	}{items})
+}
+
+// getPlan is GET /admin/v1/plans/{name}.
+func (a *API) getPlan(x *exchange) error {
+	if err := a.Plans.Load(x.r.Context()); err != nil {
+		return err
+	}
+	plan := a.Plans.Named(x.params[0])
+	if plan == nil {
+		return noPlan(x)
+	}
+	return x.answerJSON(http.StatusOK, viewOf(plan))
+}
+
+func noPlan(x *exchange) error { return notFound.problem("no plan " + x.params[0]) }
+
+// putPlan is PUT /admin/v1/plans/{name}: a new plan, or the whole of it anew. It is in force on this node when it is
+// answered, and everywhere within a second.
+func (a *API) putPlan(x *exchange) error {
+	name := x.params[0]
+	if !goodPlanName(name) {
+		var f faults
+		f.parameter("name", validationFailed, "must be 1 to "+strconv.Itoa(esh3ar.MaxPlanName)+" ASCII letters, digits, '-', '_' and '.'")
+		return f.problem()
+	}
+	plan, err := x.readPlan()
+	if err != nil {
+		return err
+	}
+	plan.Name, plan.UpdatedAt = name, esh3ar.TimeOf(a.Now())
+	if err := a.Store.PutPlan(x.r.Context(), plan); err != nil {
+		return err
+	}
+	a.reload(x)
+	return x.answerJSON(http.StatusOK, viewOf(&plan))
+}
+
+// reload brings a change of the plans into force here. If it fails, the next regular reading does.
+func (a *API) reload(x *exchange) {
+	if err := a.Plans.Load(x.r.Context()); err != nil {
+		a.Log.Warn("read plans after a change", "error", err)
+	}
+}
+
+// dropPlan is DELETE /admin/v1/plans/{name}. A built-in plan that was changed is as it was built then.
+func (a *API) dropPlan(x *exchange) error {
+	err := a.Store.DropPlan(x.r.Context(), x.params[0])
+	switch {
+	case err == nil:
+	case esh3ar.CodeOf(err) == esh3ar.NotFound:
+		return noPlan(x)
+	default:
+		return err
+	}
+	a.reload(x)
+	x.send(http.StatusNoContent, nil)
+	return nil
+}
+
+// assignPlan is PUT /admin/v1/businesses/{id}/plan.
+func (a *API) assignPlan(x *exchange) error {
+	var plan string
+	if err := x.readObject(a.planMember(x, true, &plan)); err != nil {
+		return err
+	}
+	b, err := a.businessOf(x)
+	if err != nil {
+		return err
+	}
+	if err := a.Store.AssignPlan(x.r.Context(), b.ID, plan); err != nil {
+		return err
+	}
+	a.Keys.ForgetBusiness(b.ID)
+	b.Plan = plan
+	return a.answerBusiness(x, http.StatusOK, b)
+}
+
+// planMember is a member that names a plan that there is.
+func (a *API) planMember(x *exchange, required bool, into *string) member {
+	return member{name: "plan", required: required, read: func(in *input, at place) error {
+		name, err := in.word(at, 1, esh3ar.MaxPlanName)
+		if err != nil || name == "" {
+			return err
+		}
+		if a.Plans.Named(name) == nil { // perhaps it was made a moment ago, on another node
+			if err := a.Plans.Load(x.r.Context()); err != nil {
+				return err
+			}
+		}
+		if *into = name; a.Plans.Named(name) == nil {
+			in.note(at, validationFailed, "there is no such plan")
+		}
+		return nil
+	}}
+}
+
+func goodPlanName(name string) bool {
+	for i := range len(name) {
+		c := name[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' && c != '.' {
+			return false
+		}
+	}
+	return name != "" && len(name) <= esh3ar.MaxPlanName
+}
+
+// readPlan reads a body that is a plan without its name.
+func (x *exchange) readPlan() (p esh3ar.Plan, err error) {
+	whole := func(name string, required bool, least, most int64, set func(int64)) member {
+		return member{name: name, required: required, read: func(in *input, at place) error {
+			n, ok, err := in.whole(at, least, most)
+			if ok {
+				set(n)
+			}
+			return err
+		}}
+	}
+	err = x.readObject(
+		member{name: "level", required: true, read: func(in *input, at place) error {
+			name, err := in.word(at, 1, 16)
+			if err != nil || name == "" {
+				return err
+			}
+			if p.Level, err = esh3ar.ParseLevel(name); err != nil {
+				in.note(at, validationFailed, "must be basic, premium or enterprise")
+			}
+			return nil
+		}},
+		member{name: "rate", required: true, read: func(in *input, at place) (err error) {
+			p.Rate, _, err = in.real(at, esh3ar.MinRate, esh3ar.MaxRate)
+			return err
+		}},
+		whole("burst", true, 1, esh3ar.MaxBurst, func(n int64) { p.Burst = int(n) }),
+		whole("dailyQuota", false, 1, esh3ar.MaxDailyQuota, func(n int64) { p.DailyQuota = n }),
+		whole("concurrentCalls", false, 1, esh3ar.MaxConcurrent, func(n int64) { p.Concurrent = int(n) }),
+		whole("retentionDays", false, 1, esh3ar.MaxRetentionDay, func(n int64) { p.Retention = time.Duration(n) * day }),
+	)
+	if err == nil && float64(p.Burst) > p.Rate*esh3ar.MaxBurstTime.Seconds() {
+		x.in.note(place{name: "/burst"}, validationFailed, "must come back within a day at that rate")
+		err = x.in.faults.problem()
+	}
+	return p, err
+}
+
+// answerJSON sends a value whose strings are ours.
+func (x *exchange) answerJSON(status int, value any) error {
+	body, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	return x.answer(status, body)
+}

@@ -1,0 +1,180 @@
+package embedded
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+// PutPlan realises esh3ar.PlanStore.
+func (s *Store) PutPlan(ctx context.Context, p esh3ar.Plan) error {
+	return s.write(ctx, func(st *staging) error { return st.setJSON(appendPlan(nil, p.Name), p) })
+}
+
+// Plans realises esh3ar.PlanStore.
+func (s *Store) Plans(context.Context) (plans []esh3ar.Plan, err error) {
+	v, err := s.read()
+	if err != nil {
+		return nil, err
+	}
+	defer v.release()
+	err = scan(v.snapshot, []byte{planKey}, []byte{planKey + 1}, func(key, row []byte) error {
+		var p esh3ar.Plan
+		if err := json.Unmarshal(row, &p); err != nil {
+			return fmt.Errorf("row %x: %w", key, errRow)
+		}
+		plans = append(plans, p)
+		return nil
+	})
+	if err != nil {
+		return nil, readError("read plans", err)
+	}
+	return plans, nil
+}
+
+// DropPlan realises esh3ar.PlanStore.
+func (s *Store) DropPlan(ctx context.Context, name string) error {
+	return s.write(ctx, func(st *staging) error {
+		row, err := st.get(appendPlan(nil, name))
+		if err != nil {
+			return readError("read plan", err)
+		}
+		if row == nil {
+			return esh3ar.Errorf(esh3ar.NotFound, "no such plan")
+		}
+		if used, err := st.planUsed(name); err != nil {
+			return readError("look who has the plan", err)
+		} else if used {
+			return esh3ar.Errorf(esh3ar.InUse, "a business has the plan %s", name)
+		}
+		return st.setAccount(appendPlan(nil, name), nil)
+	})
+}
+
+// planUsed looks at all businesses, those of this batch too: they are few, and plans go rarely.
+func (st *staging) planUsed(name string) (used bool, err error) {
+	look := func(key, row []byte) error {
+		var b esh3ar.Business
+		if err := json.Unmarshal(row, &b); err != nil {
+			return fmt.Errorf("row %x: %w", key, errRow)
+		}
+		used = used || b.Plan == name
+		return nil
+	}
+	for key, row := range st.accounts {
+		if key[0] == businessKey {
+			if err := look([]byte(key), row); err != nil {
+				return false, err
+			}
+		}
+	}
+	err = scan(st.committer.store.db, []byte{businessKey}, []byte{businessKey + 1}, func(key, row []byte) error {
+		if _, changed := st.accounts[string(key)]; changed {
+			return nil
+		}
+		return look(key, row)
+	})
+	return used, err
+}
+
+// AssignPlan realises esh3ar.PlanStore.
+func (s *Store) AssignPlan(ctx context.Context, business esh3ar.BusinessID, plan string) error {
+	return s.write(ctx, func(st *staging) error {
+		var b esh3ar.Business
+		key := appendBusiness(nil, business)
+		if err := getJSON(st, key, &b, "business"); err != nil {
+			return err
+		}
+		b.Plan = plan
+		return st.setJSON(key, b)
+	})
+}
+
+// AddUsage realises esh3ar.UsageStore.
+func (s *Store) AddUsage(ctx context.Context, entries []esh3ar.Usage) ([]esh3ar.Usage, error) {
+	sums := slices.Clone(entries)
+	err := s.write(ctx, func(st *staging) error {
+		for i := range sums {
+			if err := st.addUsage(&sums[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return sums, nil
+}
+
+// addUsage makes a sum of an entry.
+func (st *staging) addUsage(u *esh3ar.Usage) error {
+	key := appendUsage(nil, u.Business, u.Day)
+	row, err := st.get(key)
+	if err != nil {
+		return st.fail(readError("read usage", err))
+	}
+	if row == nil { // the first of a day takes the oldest with it
+		begin, end := appendUsage(nil, u.Business, 0), appendUsage(nil, u.Business, max(0, u.Day-esh3ar.UsageDays+1))
+		if err := st.batch.DeleteRange(begin, end, nil); err != nil {
+			return st.fail(err)
+		}
+	} else if err := readUsage(row, u); err != nil {
+		return st.fail(readError("read usage", err))
+	}
+	return st.setAccount(key, appendUint64(appendUint64(nil, uint64(u.Messages)), uint64(u.Refused)))
+}
+
+// usageLen is the length of a row: accepted and refused messages.
+const usageLen = 16
+
+// readUsage adds what a row holds.
+func readUsage(row []byte, u *esh3ar.Usage) error {
+	if len(row) != usageLen {
+		return fmt.Errorf("usage %x: %w", row, errRow)
+	}
+	u.Messages += int64(binary.BigEndian.Uint64(row))
+	u.Refused += int64(binary.BigEndian.Uint64(row[8:]))
+	return nil
+}
+
+// Usage realises esh3ar.UsageStore.
+func (s *Store) Usage(_ context.Context, business esh3ar.BusinessID, first, last esh3ar.Day) (days []esh3ar.Usage, err error) {
+	v, err := s.read()
+	if err != nil {
+		return nil, err
+	}
+	defer v.release()
+	lower, upper := appendUsage(nil, business, max(0, first)), appendUsage(nil, business, max(0, last+1))
+	err = scan(v.snapshot, lower, upper, func(key, row []byte) error {
+		if len(key) != usageKeyLen {
+			return fmt.Errorf("row %x: %w", key, errRow)
+		}
+		u := esh3ar.Usage{Business: business, Day: esh3ar.Day(binary.BigEndian.Uint32(key[17:]))}
+		days = append(days, u)
+		return readUsage(row, &days[len(days)-1])
+	})
+	if err != nil {
+		return nil, readError("read usage", err)
+	}
+	return days, nil
+}
+
+// scan gives the rows from lower up to upper; they are good until the function returns.
+func scan(src pebble.Reader, lower, upper []byte, each func(key, row []byte) error) (err error) {
+	it, err := src.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return err
+	}
+	for valid := it.First(); valid && err == nil; valid = it.Next() {
+		err = each(it.Key(), it.Value())
+	}
+	return errors.Join(err, it.Close())
+}
