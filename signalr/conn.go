@@ -13,14 +13,15 @@ import (
 type Conn struct {
 	server  *Server
 	id      string
-	who     Identity
+	who     person
 	remote  netip.AddrPort
 	place   place
 	member  membership
 	request *http.Request // nil unless it is kept
 
 	proto    protocol // set by the handshake, before the connection is shown to anybody
-	link     link     // set before the first byte is read
+	link     link     // under out.mu; it changes only where state is not nil
+	state    *stateful
 	in       dispatcher
 	out      outbox
 	calls    callIndex
@@ -32,6 +33,12 @@ type Conn struct {
 		sync.Mutex
 		v any
 	}
+}
+
+// person is an [Identity] without its end, which later requests may move.
+type person struct {
+	UserID    string
+	Principal any
 }
 
 // stamps are moments on the scale of [Now].
@@ -62,7 +69,13 @@ func (c *Conn) RemoteAddr() netip.AddrPort { return c.remote }
 func (c *Conn) Protocol() string { return c.proto.name() }
 
 // Transport returns the name of the transport: "WebSockets", "ServerSentEvents" or "LongPolling".
-func (c *Conn) Transport() string { return c.link.kind().String() }
+func (c *Conn) Transport() string { return c.transport().kind().String() }
+
+func (c *Conn) transport() link {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	return c.link
+}
 
 // Request returns the request that opened the connection, without its body, if Options.KeepRequest is set; nil if not. Its
 // URL and headers may hold credentials: keep them out of logs.

@@ -33,12 +33,15 @@ type dispatcher struct {
 }
 
 // receive takes bytes of the hub stream from the link.
-func (d *dispatcher) receive(b []byte) {
+func (d *dispatcher) receive(b []byte) { d.receiveFrom(nil, b) }
+
+// receiveFrom is receive from a socket that another one may have replaced.
+func (d *dispatcher) receiveFrom(l *webSocket, b []byte) {
 	if len(b) == 0 {
 		return
 	}
 	d.mu.Lock()
-	if d.state.stopped || d.state.eof {
+	if d.state.stopped || d.state.eof || l != nil && l.retired {
 		d.mu.Unlock()
 		return
 	}
@@ -132,7 +135,7 @@ func (d *dispatcher) advance() (started int) {
 	changed := d.state.paused != was
 	d.mu.Unlock()
 	if changed {
-		d.conn.link.readsChanged()
+		d.conn.transport().readsChanged()
 	}
 	return started
 }
@@ -141,14 +144,14 @@ func (d *dispatcher) advance() (started int) {
 func (d *dispatcher) stepLocked(started *int) bool {
 	if d.item != nil {
 		if !d.conn.uploads.offer(d.item, &d.conn.server.opts.Limits) {
-			return false
+			return d.peekLocked()
 		}
 		d.item = nil
 		return true
 	}
 	if d.blocked != nil {
 		if !d.startLocked() {
-			return false
+			return d.peekLocked()
 		}
 		*started++
 		return true

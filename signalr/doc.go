@@ -32,6 +32,10 @@
 // client polls for waits in its outbox; a client that does not poll for Timeouts.Disconnect is gone. The requests of one
 // connection must reach the server that negotiated it.
 //
+// With Options.StatefulReconnect a connection over WebSockets outlives its socket: a client that loses it and opens another
+// within Timeouts.Disconnect goes on where it was, with nothing lost and nothing handled twice (stateful.go says how). What
+// is sent meanwhile is kept, up to Limits.Replay.
+//
 // # Sends
 //
 // What is sent to a connection waits in its outbox, bounded by Limits.Outbox. [Conn.Send] waits for room,

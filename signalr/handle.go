@@ -16,6 +16,9 @@ func (c *Conn) handle(record []byte) (*Call, *uploadItem) {
 		return nil, nil
 	}
 	c.server.counters.in(1)
+	if c.state != nil && !c.admit(m) {
+		return nil, nil
+	}
 	switch m.kind {
 	case typeInvocation, typeStreamInvocation:
 		return c.newCall(m), nil

@@ -51,6 +51,11 @@ type Options struct {
 	// Transports are the ways in which clients may connect. Default: all.
 	Transports Transports
 
+	// StatefulReconnect lets clients that ask for it keep their connection when they lose its WebSocket and open another
+	// within Timeouts.Disconnect: nothing is lost or handled twice, and neither hook runs. What was sent and not
+	// acknowledged is kept for them, Limits.Replay bytes at most. Default: off, as with Microsoft's server.
+	StatefulReconnect bool
+
 	// Pollers is the number of network loops. Default: GOMAXPROCS, at most 4. A negative number serves each
 	// connection by a goroutine of its own, as is done for TLS and where the platform has no poller.
 	Pollers int
@@ -65,11 +70,14 @@ type Timeouts struct {
 	Handshake  time.Duration // for the whole handshake, from the transport's start; default 15 s
 	KeepAlive  time.Duration // silence of the server after which it pings; default 15 s
 	Client     time.Duration // silence of a client that has ever pinged, after which it is gone; default 30 s
-	Disconnect time.Duration // life of a negotiated connection that nobody connects to, and of one between two polls; default 15 s
-	Poll       time.Duration // a poll without data is answered after this; default 90 s
-	Close      time.Duration // wait for the peer's part of the WebSocket close, then abort; default 5 s
-	Send       time.Duration // a transport write without any progress for so long closes the connection; default 10 s
-	Heartbeat  time.Duration // the tick behind all of these; default 1 s
+	Disconnect time.Duration // life of a negotiated connection that nobody connects to, and of one between two polls or two sockets; default 15 s
+	// Acknowledge bounds how long a full replay buffer waits for the client's acknowledgement; default 5 s.
+	Acknowledge time.Duration
+
+	Poll      time.Duration // a poll without data is answered after this; default 90 s
+	Close     time.Duration // wait for the peer's part of the WebSocket close, then abort; default 5 s
+	Send      time.Duration // a transport write without any progress for so long closes the connection; default 10 s
+	Heartbeat time.Duration // the tick behind all of these; default 1 s
 }
 
 // Limits of a [Server]. A zero value means the default.
@@ -80,6 +88,9 @@ type Limits struct {
 	// Outbox is the number of bytes waiting for one slow client beyond which TrySend says [ErrFull] and Send
 	// waits. A single larger message is taken when nothing else waits. Default 65536.
 	Outbox int
+	// Replay is the number of bytes that are kept, besides the outbox, for a client that may reconnect with its state.
+	// Beyond it sends are refused or wait as with a full outbox. Clients acknowledge once per second. Default 100000.
+	Replay int
 	// Inbox is the number of bytes of one connection that may wait for an invocation slot before the connection is
 	// no longer read (TCP then holds the client back). Default 65536.
 	Inbox int
@@ -140,6 +151,7 @@ func (t Timeouts) withDefaults() Timeouts {
 	setDefault(&t.Client, 30*time.Second)
 	setDefault(&t.Disconnect, 15*time.Second)
 	setDefault(&t.Poll, 90*time.Second)
+	setDefault(&t.Acknowledge, 5*time.Second)
 	setDefault(&t.Close, 5*time.Second)
 	setDefault(&t.Send, 10*time.Second)
 	if t.Heartbeat <= 0 {
@@ -151,6 +163,7 @@ func (t Timeouts) withDefaults() Timeouts {
 func (l Limits) withDefaults() Limits {
 	setDefault(&l.Message, 32768)
 	setDefault(&l.Outbox, 65536)
+	setDefault(&l.Replay, 100000)
 	setDefault(&l.Inbox, 65536)
 	setDefault(&l.ParallelInvocations, 1)
 	setDefault(&l.Deferred, 1024)

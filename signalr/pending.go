@@ -17,8 +17,9 @@ type pending struct {
 }
 
 type negotiated struct {
-	id   string
-	user string
+	id       string
+	user     string
+	stateful bool // the connection may outlive its socket
 }
 
 type waitingToken struct {

@@ -50,7 +50,7 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, ask request) {
 		plain(w, http.StatusNotFound, noConnection)
 		return
 	}
-	to, ok := ask.conn.link.(receiver)
+	to, ok := ask.conn.transport().(receiver)
 	if !ok {
 		plain(w, http.StatusMethodNotAllowed, "POST requests are not allowed for WebSocket connections.")
 		return

@@ -117,7 +117,7 @@ func (s *Server) dropAll() {
 	s.registry.close()
 	for _, c := range s.registry.appendAll(nil) {
 		c.end(shutdownEnding())
-		c.link.hangUp()
+		c.transport().hangUp()
 	}
 	<-s.registry.empty
 }

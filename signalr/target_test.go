@@ -355,7 +355,7 @@ func BenchmarkBroadcast(b *testing.B) {
 			b.Fatal(err)
 		}
 		for _, c := range s.groups.byName["g"].members {
-			c.out.advance(c.Pending())
+			c.out.advance(c.link, c.Pending())
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/members, "ns/member")

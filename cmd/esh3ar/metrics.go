@@ -96,6 +96,7 @@ func (m *metrics) watch(n *node) {
 		m.registry.MustRegister(spillMetrics{n.spilling.kept})
 	}
 	m.registry.MustRegister(loadMetrics{n.vitals})
+	m.registry.MustRegister(hubMetrics{&n.hubs})
 	gauge("esh3ar_sessions", "Phones connected to this node.", nil, func() float64 { return float64(n.engine.Stats().Sessions) })
 	counter("esh3ar_delivery_published_total", "Messages routed after their commit.", func() uint64 { return n.engine.Stats().Published })
 	counter("esh3ar_delivery_pushed_total", "Messages handed to connections, without repeats.", func() uint64 { return n.engine.Stats().Pushed })
