@@ -116,7 +116,7 @@ func (c *Conn) end(e ending) {
 	l.mu.Unlock()
 
 	c.server.registry.hide(c)
-	c.server.groups.end(c)
+	c.endExtras()
 	if e.abort {
 		c.out.kill()
 	} else {
@@ -125,8 +125,6 @@ func (c *Conn) end(e ending) {
 	if cancel != nil {
 		cancel(ErrClosed)
 	}
-	c.uploads.close()
-	c.requests.close(&disconnectedError{c.id})
 	c.in.stop()
 	switch {
 	case detached:

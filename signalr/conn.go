@@ -11,25 +11,22 @@ import (
 
 // Conn is one client's connection. All its methods may be called from any goroutine, also after its end.
 type Conn struct {
-	server  *Server
-	id      string
-	who     person
-	remote  netip.AddrPort
-	place   place
-	member  membership
-	request *http.Request // nil unless it is kept
+	server *Server
+	id     string
+	who    person
+	remote netip.AddrPort
+	place  place
+	more   atomic.Pointer[extras] // nil: none
 
-	proto    protocol // set by the handshake, before the connection is shown to anybody
-	link     link     // under out.mu; it changes only where state is not nil
-	state    *stateful
-	in       dispatcher
-	out      outbox
-	calls    callIndex
-	uploads  uploads
-	requests requests
-	life     life
-	times    stamps
-	value    struct {
+	proto protocol // set by the handshake, before the connection is shown to anybody
+	link  link     // under out.mu; it changes only where state is not nil
+	state *stateful
+	in    dispatcher
+	out   outbox
+	calls callIndex
+	life  life
+	times stamps
+	value struct {
 		sync.Mutex
 		v any
 	}
@@ -79,7 +76,7 @@ func (c *Conn) transport() link {
 
 // Request returns the request that opened the connection, without its body, if Options.KeepRequest is set; nil if not. Its
 // URL and headers may hold credentials: keep them out of logs.
-func (c *Conn) Request() *http.Request { return c.request }
+func (c *Conn) Request() *http.Request { return c.existing().request }
 
 // kept returns what of a request may outlive it.
 func kept(r *http.Request) *http.Request {

@@ -22,10 +22,10 @@ type dispatcher struct {
 		stopped        bool // no more is handled
 		ended          bool // the application's end has begun
 	}
-	running  int         // slots taken, by calls in ready too
-	deferred int         // calls open by Defer
-	streams  int         // calls that run outside of the slots
-	waiters  int         // calls that gave their slot away while they wait for a client
+	running  int32       // slots taken, by calls in ready too
+	deferred int32       // calls open by Defer
+	streams  int32       // calls that run outside of the slots
+	waiters  int32       // calls that gave their slot away while they wait for a client
 	blocked  *Call       // the next call, for which there was no slot
 	item     *uploadItem // the next item of a stream, for which there was no room
 	ready    []*Call     // calls with a slot that no goroutine has begun
@@ -143,7 +143,7 @@ func (d *dispatcher) advance() (started int) {
 // stepLocked does one thing, and reports whether there may be more.
 func (d *dispatcher) stepLocked(started *int) bool {
 	if d.item != nil {
-		if !d.conn.uploads.offer(d.item, &d.conn.server.opts.Limits) {
+		if !d.conn.existing().uploads.offer(d.item, &d.conn.server.opts.Limits) {
 			return d.peekLocked()
 		}
 		d.item = nil
@@ -199,7 +199,7 @@ func (d *dispatcher) startLocked() bool {
 	l := &d.conn.server.opts.Limits
 	slot := !d.blocked.noSlot
 	switch {
-	case d.hold, slot && (d.running >= l.ParallelInvocations || d.deferred+d.waiters >= l.Deferred):
+	case d.hold, slot && (int(d.running) >= l.ParallelInvocations || int(d.deferred+d.waiters) >= l.Deferred):
 		return false
 	case d.conn.out.over():
 		// A client that does not read its answers gets no further questions answered: completions would pile up.
@@ -218,7 +218,7 @@ func (d *dispatcher) startLocked() bool {
 func (d *dispatcher) streamsFull() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.streams >= d.conn.server.opts.Limits.Streams
+	return int(d.streams) >= d.conn.server.opts.Limits.Streams
 }
 
 // releaseSlot takes a call out of the slots that waits for a client's answer, for good.

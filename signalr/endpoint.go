@@ -149,7 +149,7 @@ func (s *Server) newConn(id, token string, who Identity, r *http.Request, kind T
 		c.link = &webSocket{conn: c}
 	}
 	if s.opts.KeepRequest {
-		c.request = kept(r)
+		c.extras().request = kept(r)
 	}
 	return c
 }

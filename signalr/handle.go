@@ -25,8 +25,8 @@ func (c *Conn) handle(record []byte) (*Call, *uploadItem) {
 	case typeStreamItem:
 		return nil, &uploadItem{id: string(m.id), data: bytes.Clone(m.payload)}
 	case typeCompletion:
-		if !c.requests.complete(m) {
-			c.uploads.finish(m)
+		if !c.existing().requests.complete(m) {
+			c.existing().uploads.finish(m)
 		}
 	case typePing:
 		c.times.pinged.Store(true)
