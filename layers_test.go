@@ -22,6 +22,7 @@ var layers = map[string][]string{
 	"signalr/examples/chat":    {"signalr", "signalr/browser"},
 	"internal/flow":            {},
 	"internal/vitals":          {},
+	"internal/mover":           {"", "internal/flow", "internal/route"},
 	"internal/quota":           {"", "internal/flow"},
 	"internal/planted":         {},
 	"internal/wire":            {""},

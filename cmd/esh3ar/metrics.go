@@ -114,6 +114,7 @@ func (m *metrics) watch(n *node) {
 		gauge("esh3ar_delivery_workers", "Workers, as many as the depth of their queue asks for.", prometheus.Labels{"pool": pool}, func() float64 { return float64(stats().Now) })
 	}
 	gauge("esh3ar_delivery_due_commits", "Commits of due tasks at a time, as many as their queue asks for.", nil, func() float64 { return float64(n.engine.Stats().DueWidth) })
+	counter("esh3ar_phones_moved_total", "Phones handed over to other nodes: this one was over its load, or drained.", n.moving.Moved)
 	counter("esh3ar_delivery_published_total", "Messages routed after their commit.", func() uint64 { return n.engine.Stats().Published })
 	counter("esh3ar_delivery_pushed_total", "Messages handed to connections, without repeats.", func() uint64 { return n.engine.Stats().Pushed })
 	counter("esh3ar_delivery_repeated_total", "Repeats after a missing acknowledgement.", func() uint64 { return n.engine.Stats().Repeated })

@@ -48,6 +48,7 @@ type node struct {
 	feed     *notify.Feed
 	hubs     hubs
 	vitals   *gauge
+	moving   moving
 	watched  *gateway.Watched // by gateways
 	server   *http.Server
 	ready    atomic.Bool
@@ -147,10 +148,11 @@ func (n *node) handler(m *metrics) (http.Handler, error) {
 	n.quotas = n.openQuotas()
 	m.watchCaches(func() []cache.Stats { return append(keys.Stats(), n.cluster.cacheStats()...) }, n.cluster.shared())
 	n.hubs.open(n, keys)
+	n.openMoving()
 	n.watched = &gateway.Watched{Ready: n.readiness, Word: n.word, Now: time.Now}
 	return edges{hubs: &n.hubs, watched: n.watched, demo: dashboard.Demo("/demo/"), api: httpapi.New(httpapi.Config{
 		Intake: n.intake, Store: n.store, Keys: keys, Plans: n.plans, Quotas: n.quotas, Feed: n.feed, Draining: n.draining, Admin: n.account.Admin,
-		Tokens: n.account.Tokens, Phones: numbers, Lapsed: n.engine.Lapsed, Entered: n.engine.Entered, Breakers: n.breakerReport, Nodes: n.nodes,
+		Tokens: n.account.Tokens, Phones: numbers, Lapsed: n.engine.Lapsed, Entered: n.engine.Entered, Breakers: n.breakerReport, Nodes: n.nodes, Drain: n.drainNode,
 		Spill: n.spilling, Verifier: untilDrained{n.store, n.draining}, Ready: n.readiness, Metrics: m.handler(),
 		Log: n.log, Observe: m.request,
 	})}, nil
@@ -232,6 +234,8 @@ func (n *node) start(listener net.Listener) (*parts, func(context.Context) error
 	movers.Go(func() error { return n.janitor.Run(engineCtx) })
 	movers.Go(func() error { return n.vitals.run(engineCtx) })
 	movers.Go(func() error { return n.plans.Run(engineCtx) })
+	movers.Go(func() error { return n.moving.Run(engineCtx) })
+	movers.Go(func() error { return n.drainOnRequest(engineCtx) })
 	movers.Go(func() error { return n.quotas.Run(engineCtx) })
 	takers.Go(func() error { return n.intake.Run(intakeCtx) })
 	drain.Go(func() error { return n.spilling.run(drainCtx) })
@@ -241,10 +245,8 @@ func (n *node) start(listener net.Listener) (*parts, func(context.Context) error
 	return p, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, n.config.StopWithin)
 		defer cancel()
-		n.ready.Store(false)
-		n.watched.AwaitHeard(ctx)
-		n.drain()
-		n.cluster.drain()
+		n.retire(ctx)
+		n.moving.Drain(ctx, n.config.StopWithin/2)
 		err := errors.Join(n.hubs.shutdown(ctx), n.server.Shutdown(ctx), edges.Wait())
 		stopIntake()
 		err = errors.Join(err, takers.Wait())
