@@ -42,10 +42,13 @@ fuzz: ## every fuzz test for a while
 bench: build ## the budgets; minutes
 	bin/esh3ar bench
 
+overload: build ## who is served at twice the capacity, and flat memory; ten minutes
+	bin/esh3ar bench --overload --duration 10m --plot bin/overload.svg --json bin/overload.json
+
 torture: build ## kill -9 until convinced; minutes
 	bin/esh3ar torture --minutes 20
 
 simulate: ## 100,000 seeded histories of delivery
 	go test ./internal/delivery -run TestSimulation -histories 100000 -timeout 30m
 
-.PHONY: help build run deps test short lint fmt fuzz bench torture simulate
+.PHONY: help build run deps test short lint fmt fuzz bench overload torture simulate

@@ -35,7 +35,7 @@
 //	internal/disk           what the databases on a node's disk need of it
 //	internal/account        businesses, keys, plans, phone numbers, device tokens
 //	internal/quota          holds businesses to their plans, over all nodes
-//	internal/flow           pure: backoff, load score, buckets
+//	internal/flow           pure: backoff, load score, buckets, how much at once
 //	internal/vitals         what this process uses of the machine, and what it may use
 //	internal/planted        faults that a build can be given on purpose, to prove the proofs
 //	internal/store/…        the store engines (embedded, postgres) and the suite that states their behaviour

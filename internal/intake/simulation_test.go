@@ -35,6 +35,10 @@ func TestTheSpillKeepsThePromises(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, seed)
 			w.run()
+			w.store.mu.Lock() // what a late commit wrote is read here
+			defer w.store.mu.Unlock()
+			w.mu.Lock()
+			defer w.mu.Unlock()
 			w.verdict()
 			seen.add(&w.seen)
 		})
