@@ -19,11 +19,11 @@ type Options struct {
 	KeepEvents   time.Duration // default 72 hours
 	// Retention tells which businesses keep messages for another time than KeepMessages; nil: none. Nobody keeps messages for
 	// less than KeepEvents: events would speak of messages that are gone.
-	Retention    func(ctx context.Context) (map[esh3ar.BusinessID]time.Duration, error)
-	Every        time.Duration // between rounds; default 1 minute
-	Pause        time.Duration // between steps of a round; default 50 ms
-	Step         int           // messages purged in one commit; default 256
-	Log          *slog.Logger
+	Retention func(ctx context.Context) (map[esh3ar.BusinessID]time.Duration, error)
+	Every     time.Duration // between rounds; default 1 minute
+	Pause     time.Duration // between steps of a round; default 50 ms
+	Step      int           // messages purged in one commit; default 256
+	Log       *slog.Logger
 }
 
 // Janitor keeps house.
