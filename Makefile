@@ -48,6 +48,9 @@ bench: build ## the budgets; minutes
 bench-gateway: build ## the gateway beside nginx and HAProxy; minutes
 	bin/esh3ar bench --gateway
 
+overload: build ## who is served at twice the capacity, and flat memory; ten minutes
+	bin/esh3ar bench --overload --duration 10m --plot bin/overload.svg --json bin/overload.json
+
 torture: build ## kill -9 until convinced; minutes
 	bin/esh3ar torture --minutes 20
 
@@ -60,4 +63,4 @@ simulate: ## 100,000 seeded histories of delivery
 plots: ## draw docs/scaling-*.svg anew
 	go test ./internal/scale -run Plots -plots ../../docs
 
-.PHONY: help build run deps test conformance short lint fmt fuzz bench bench-gateway torture restart simulate plots
+.PHONY: help build run deps test conformance short lint fmt fuzz bench bench-gateway overload torture restart simulate plots

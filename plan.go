@@ -56,7 +56,7 @@ type Plan struct {
 	DailyQuota int64         // messages per day in UTC; 0: no quota
 	Concurrent int           // calls at once on each node; 0: no limit
 	Level      Level         // when there is not enough for all
-	Retention  time.Duration // how long finished messages are kept, whole days; 0: as long as the node keeps them
+	Retention  time.Duration // how long finished messages are kept, whole days, but as long as events at least; 0: as long as the node keeps them
 	UpdatedAt  Time
 }
 
@@ -132,6 +132,8 @@ type PlanStore interface {
 	// DropPlan deletes a plan: NotFound if there is none, InUse while a business has it. A business that is given it at the
 	// same moment may keep its name: a plan that is not there counts as the default plan.
 	DropPlan(ctx context.Context, name string) error
+	// Holders gives the businesses that have the plan of this name, in any order.
+	Holders(ctx context.Context, plan string) ([]BusinessID, error)
 	// AssignPlan gives a business another plan, or answers NotFound. It does not ask whether there is such a plan.
 	AssignPlan(ctx context.Context, business BusinessID, plan string) error
 }

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"context"
+	"time"
+
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/breaker"
 	"github.com/esh3artech/esh3ar/internal/delivery"
@@ -17,7 +20,25 @@ type upkeep struct {
 
 func (n *node) openUpkeep() {
 	n.breaker = breaker.New("store", breaker.Options{OnChange: n.storeBreakerChanged})
-	n.janitor = janitor.New(n.store, janitor.Options{KeepMessages: n.config.KeepMessages, KeepEvents: n.config.KeepEvents, Log: n.log})
+	n.janitor = janitor.New(n.store, janitor.Options{KeepMessages: n.config.KeepMessages, KeepEvents: n.config.KeepEvents, Retention: n.retention, Log: n.log})
+}
+
+// retention is what plans say of how long messages are kept.
+func (n *node) retention(ctx context.Context) (map[esh3ar.BusinessID]time.Duration, error) {
+	others := map[esh3ar.BusinessID]time.Duration{}
+	for _, plan := range n.plans.All() {
+		if plan.Retention == 0 {
+			continue
+		}
+		holders, err := n.store.Holders(ctx, plan.Name)
+		if err != nil {
+			return nil, err
+		}
+		for _, business := range holders {
+			others[business] = plan.Retention
+		}
+	}
+	return others, nil
 }
 
 // dependencies are the breakers before what this node cannot do without, or does worse without.

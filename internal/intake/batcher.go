@@ -49,7 +49,7 @@ func (in *Intake) close() {
 	in.mu.Lock()
 	in.mu.closed = true
 	var refused []*ticket
-	for t := in.mu.door.next(); t != nil; t = in.mu.door.next() {
+	for t := in.mu.door.next(time.Time{}); t != nil; t = in.mu.door.next(time.Time{}) {
 		in.mu.door.remove(t)
 		refused = append(refused, t)
 	}

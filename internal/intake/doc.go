@@ -1,5 +1,6 @@
-// Package intake takes accepted calls to the store: it queues them in bounded lanes by priority, commits them in
-// batches, and answers each caller when its commit is durable. It does not validate, and it does not deliver.
+// Package intake takes accepted calls to the store: it admits as many at once as the store takes in time, by SLA level and
+// priority, queues them in bounded lanes by priority, commits them in batches, and answers each caller when its commit is
+// durable. It does not validate, and it does not deliver.
 //
 // Concurrency: Submit may be called from any goroutine; Run owns the one goroutine that commits.
 //
@@ -18,6 +19,17 @@
 // A waiting call is in one of three states, and one compare-and-swap decides each step: waiting, then taken by the
 // batcher or abandoned by its caller (who was tired of waiting, or has hung up). What is abandoned is never committed,
 // what is taken waits for its outcome however long that takes: so "no" always means no.
+//
+// # The door
+//
+// What must hold: in an overload the higher levels are served as if there were none; what is stored per second does not fall; a
+// wait is bounded; who was admitted is not dropped.
+//
+// Before the lanes stands the door. The intake works on as many messages at once as the store takes in time, a limit that
+// pace.go keeps finding; beyond it calls wait at the door by level, priority and age, at most Options.DoorWait. A message is
+// in flight until its caller runs again, not only until its commit: where CPU is short, that is where the time goes.
+//
+// # Full lanes
 //
 // A caller who finds his lane full, or his business's quarter of it, is parked: his call waits in a second queue with the
 // same bounds, and the batcher itself moves it into the lane when a batch has left. The naive way, waking all who wait so

@@ -7,8 +7,9 @@ import (
 )
 
 // door is where calls wait that come while as many are worked on as can be. There is a place for each level and priority; the
-// highest level enters first, within it the highest priority, and within that the newest: it still has its caller's patience
-// before it, and the oldest of a place that never empties have used theirs up. When there is no room, those of the
+// highest level enters first, within it the highest priority, and within that the oldest, as long as waits are short. Where they
+// are not, the newest enters: it still has its caller's patience before it, and the oldest of a place that never empties have
+// used theirs up; else all would be served a second late. When there is no room, those of the
 // lowest place leave for those of a higher one, the oldest first. The intake's lock guards it.
 type door struct {
 	places   [esh3ar.Levels * esh3ar.Priorities]place
@@ -60,11 +61,15 @@ func (d *door) lowest() int {
 	panic("intake: the door counts messages that are not there")
 }
 
-// next is who enters next; nil: nobody waits.
-func (d *door) next() *ticket {
+// next is who enters next; nil: nobody waits. A wait is short that began after a time.
+func (d *door) next(short time.Time) *ticket {
 	for i := len(d.places) - 1; i >= 0; i-- {
-		if t := d.places[i].newest; t != nil {
-			return t
+		switch p := &d.places[i]; {
+		case p.oldest == nil:
+		case p.oldest.since.After(short):
+			return p.oldest
+		default:
+			return p.newest
 		}
 	}
 	return nil
@@ -122,7 +127,7 @@ func (in *Intake) letInLocked() (refused []*ticket) {
 	}
 	now, some := time.Now(), false
 	for in.mu.inFlight < in.mu.limit {
-		t := in.mu.door.next()
+		t := in.mu.door.next(now.Add(-in.opts.DoorWait / 2))
 		if t == nil || !in.pace.takeLocked(t) {
 			break
 		}

@@ -24,8 +24,8 @@ func narrow(t *testing.T, room int) *rig {
 	return newRig(t, intake.Options{LaneCalls: room, MinAtOnce: 1, MaxAtOnce: 1, Gather: time.Microsecond})
 }
 
-// TestTheDoorLetsInByLevelThenPriorityThenTheNewest: and everybody within his patience is stored.
-func TestTheDoorLetsInByLevelThenPriorityThenTheNewest(t *testing.T) {
+// TestTheDoorLetsInByLevelThenPriorityThenAge: and everybody within his patience is stored.
+func TestTheDoorLetsInByLevelThenPriorityThenAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := narrow(t, 20)
 		dones := []<-chan error{r.hold(t)}
@@ -49,9 +49,33 @@ func TestTheDoorLetsInByLevelThenPriorityThenTheNewest(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		want := []string{"running", "enterprise high", "enterprise low, last", "enterprise low, first", "premium", "basic urgent", "basic low"}
+		want := []string{"running", "enterprise high", "enterprise low, first", "enterprise low, last", "premium", "basic urgent", "basic low"}
 		if !slices.Equal(r.stored, want) {
 			t.Errorf("stored %q\nwant   %q", r.stored, want)
+		}
+		r.stop()
+		close(r.enter)
+	})
+}
+
+// TestWhereWaitsAreLongTheNewestEnters: who came first has waited for more than half of what he may.
+func TestWhereWaitsAreLongTheNewestEnters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := narrow(t, 20)
+		dones := []<-chan error{r.hold(t)}
+		for i, content := range []string{"first", "second", "third"} {
+			time.Sleep(time.Duration(i) * 250 * time.Millisecond) // 0, 250, 750 ms
+			dones = append(dones, r.submit(t.Context(), levelCall(esh3ar.Basic, esh3ar.Normal, content)))
+			synctest.Wait()
+		}
+		r.letThrough()
+		for _, done := range dones {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		if want := []string{"running", "third", "second", "first"}; !slices.Equal(r.stored, want) {
+			t.Errorf("stored %q, want %q", r.stored, want)
 		}
 		r.stop()
 		close(r.enter)

@@ -40,6 +40,10 @@ func TestTheSpillKeepsThePromises(t *testing.T) {
 				}
 			}()
 			w.run()
+			w.store.mu.Lock() // what a late commit wrote is read here
+			defer w.store.mu.Unlock()
+			w.mu.Lock()
+			defer w.mu.Unlock()
 			w.verdict()
 			seen.add(&w.seen)
 		})

@@ -17,10 +17,13 @@ import (
 type Options struct {
 	KeepMessages time.Duration // from their final status; default 30 days
 	KeepEvents   time.Duration // default 72 hours
-	Every        time.Duration // between rounds; default 1 minute
-	Pause        time.Duration // between steps of a round; default 50 ms
-	Step         int           // messages purged in one commit; default 256
-	Log          *slog.Logger
+	// Retention tells which businesses keep messages for another time than KeepMessages; nil: none. Nobody keeps messages for
+	// less than KeepEvents: events would speak of messages that are gone.
+	Retention func(ctx context.Context) (map[esh3ar.BusinessID]time.Duration, error)
+	Every     time.Duration // between rounds; default 1 minute
+	Pause     time.Duration // between steps of a round; default 50 ms
+	Step      int           // messages purged in one commit; default 256
+	Log       *slog.Logger
 }
 
 // Janitor keeps house.
@@ -109,8 +112,12 @@ func (j *Janitor) clean(ctx context.Context, now time.Time) error {
 			return err
 		}
 	}
+	served, err := j.served(ctx, now)
+	if err != nil {
+		return err
+	}
 	for next, first := "", true; first || next != ""; first = false {
-		purged, following, err := j.store.Purge(ctx, esh3ar.TimeOf(now.Add(-j.opts.KeepMessages)), next, j.opts.Step)
+		purged, following, err := j.store.Purge(ctx, served, next, j.opts.Step)
 		if err != nil {
 			return err
 		}
@@ -121,6 +128,20 @@ func (j *Janitor) clean(ctx context.Context, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// served is what this round deletes.
+func (j *Janitor) served(ctx context.Context, now time.Time) (s esh3ar.Served, err error) {
+	s.Before = esh3ar.TimeOf(now.Add(-j.opts.KeepMessages))
+	if j.opts.Retention == nil {
+		return s, nil
+	}
+	others, err := j.opts.Retention(ctx)
+	s.Of = make(map[esh3ar.BusinessID]esh3ar.Time, len(others))
+	for business, keep := range others {
+		s.Of[business] = esh3ar.TimeOf(now.Add(-max(keep, j.opts.KeepEvents)))
+	}
+	return s, err
 }
 
 // rest leaves the store to the others between two steps.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -23,8 +24,12 @@ type fakeStore struct {
 	fails error
 }
 
-func (f *fakeStore) Purge(_ context.Context, before esh3ar.Time, next string, limit int) (int, string, error) {
-	f.asked = append(f.asked, fmt.Sprintf("purge %s %q %d", before, next, limit))
+func (f *fakeStore) Purge(_ context.Context, served esh3ar.Served, next string, limit int) (int, string, error) {
+	asked := fmt.Sprintf("purge %s %q %d", served.Before, next, limit)
+	for _, of := range slices.Sorted(maps.Values(served.Of)) {
+		asked += fmt.Sprintf(" or %s", of)
+	}
+	f.asked = append(f.asked, asked)
 	if len(next) < f.steps {
 		return limit, next + "x", f.fails
 	}
@@ -65,6 +70,27 @@ func TestARound(t *testing.T) {
 		}
 		if got := j.Stats(); got != (Stats{Purged: 15, Rounds: 1}) {
 			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// TestRetentionOfSome: some businesses keep for longer and some for less, but nobody for less than events are kept.
+func TestRetentionOfSome(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &fakeStore{}
+		fails := errors.New("away")
+		j := New(store, Options{KeepMessages: 48 * time.Hour, KeepEvents: 24 * time.Hour, Step: 7, Retention: func(context.Context) (map[esh3ar.BusinessID]time.Duration, error) {
+			return map[esh3ar.BusinessID]time.Duration{esh3ar.NewBusinessID(): 72 * time.Hour, esh3ar.NewBusinessID(): time.Hour}, fails
+		}})
+		j.keepHouse(t.Context(), time.Now())
+		if len(store.asked) != 2 {
+			t.Errorf("purged without knowing what to keep: %q", store.asked)
+		}
+		fails = nil
+		j.keepHouse(t.Context(), time.Now())
+		if want := `purge 1999-12-30T00:00:00.050Z "" 7 or 1999-12-29T00:00:00.050Z or 1999-12-31T00:00:00.050Z`; store.asked[len(store.asked)-1] != want {
+			t.Errorf("got  %q\nwant %q", store.asked, want)
 		}
 	})
 }

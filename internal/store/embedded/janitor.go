@@ -24,7 +24,7 @@ func (s *Store) chore(ctx context.Context, stage func(*staging) error) error {
 }
 
 // Purge realises esh3ar.Janitor. It walks the listings: within a business they are sorted by age.
-func (s *Store) Purge(ctx context.Context, endedBefore esh3ar.Time, next string, limit int) (purged int, following string, err error) {
+func (s *Store) Purge(ctx context.Context, served esh3ar.Served, next string, limit int) (purged int, following string, err error) {
 	lower := []byte{listKey}
 	if next != "" {
 		if lower, err = hex.DecodeString(next); err != nil || len(lower) == 0 || lower[0] != listKey {
@@ -35,21 +35,21 @@ func (s *Store) Purge(ctx context.Context, endedBefore esh3ar.Time, next string,
 	if err != nil {
 		return 0, "", err
 	}
-	ids, rest, err := finished(v, endedBefore, lower, limit)
+	ids, rest, err := finished(v, &served, lower, limit)
 	v.release()
 	if err != nil {
 		return 0, "", readError("walk finished messages", err)
 	}
 	if len(ids) > 0 {
-		if purged, err = s.purge(ctx, ids, endedBefore); err != nil {
+		if purged, err = s.purge(ctx, ids, &served); err != nil {
 			return 0, "", err
 		}
 	}
 	return purged, hex.EncodeToString(rest), nil
 }
 
-// finished finds messages that ended before a time, from lower on; rest is where to go on.
-func finished(v *view, before esh3ar.Time, lower []byte, limit int) (ids []esh3ar.MessageID, rest []byte, err error) {
+// finished finds messages that have served, from lower on; rest is where to go on.
+func finished(v *view, served *esh3ar.Served, lower []byte, limit int) (ids []esh3ar.MessageID, rest []byte, err error) {
 	it, err := v.snapshot.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: []byte{listKey + 1}})
 	if err != nil {
 		return nil, nil, err
@@ -64,6 +64,7 @@ func finished(v *view, before esh3ar.Time, lower []byte, limit int) (ids []esh3a
 		if err != nil {
 			return nil, nil, err
 		}
+		before := served.Until(where.business)
 		if id.CreatedAt() >= before { // so is what follows of this business
 			valid = it.SeekGE(successor(it.Key()[:17]))
 			continue
@@ -100,10 +101,10 @@ func (s *steps) endedBefore(t esh3ar.Time) bool {
 }
 
 // purge deletes messages, if they still are as the walk saw them.
-func (s *Store) purge(ctx context.Context, ids []esh3ar.MessageID, before esh3ar.Time) (purged int, err error) {
+func (s *Store) purge(ctx context.Context, ids []esh3ar.MessageID, served *esh3ar.Served) (purged int, err error) {
 	err = s.chore(ctx, func(st *staging) error {
 		for _, id := range ids {
-			done, err := st.purge(id, before)
+			done, err := st.purge(id, served)
 			if err != nil {
 				return st.fail(err)
 			}
@@ -120,9 +121,9 @@ func (s *Store) purge(ctx context.Context, ids []esh3ar.MessageID, before esh3ar
 }
 
 // purge stages the end of one message and of all that belongs to it, but for its events: those have their own time.
-func (st *staging) purge(id esh3ar.MessageID, before esh3ar.Time) (bool, error) {
+func (st *staging) purge(id esh3ar.MessageID, served *esh3ar.Served) (bool, error) {
 	s, err := st.load(id)
-	if err != nil || s == nil || s.gone || s.changed() || !s.endedBefore(before) {
+	if err != nil || s == nil || s.gone || s.changed() || !s.endedBefore(served.Until(s.business)) {
 		return false, err
 	}
 	m, ok, err := readBody(st.committer.store.db, s.recipient, s.seq, id)

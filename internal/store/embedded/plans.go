@@ -84,6 +84,29 @@ func (st *staging) planUsed(name string) (used bool, err error) {
 	return used, err
 }
 
+// Holders realises esh3ar.PlanStore.
+func (s *Store) Holders(_ context.Context, plan string) (ids []esh3ar.BusinessID, err error) {
+	v, err := s.read()
+	if err != nil {
+		return nil, err
+	}
+	defer v.release()
+	err = scan(v.snapshot, []byte{businessKey}, []byte{businessKey + 1}, func(key, row []byte) error {
+		var b esh3ar.Business
+		if err := json.Unmarshal(row, &b); err != nil {
+			return fmt.Errorf("row %x: %w", key, errRow)
+		}
+		if b.Plan == plan {
+			ids = append(ids, b.ID)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, readError("read who has the plan", err)
+	}
+	return ids, nil
+}
+
 // AssignPlan realises esh3ar.PlanStore.
 func (s *Store) AssignPlan(ctx context.Context, business esh3ar.BusinessID, plan string) error {
 	return s.write(ctx, func(st *staging) error {

@@ -378,7 +378,7 @@ func (w *wild) do(what int) {
 			w.noReplay(id)
 		}
 	default:
-		if _, _, err = w.Purge(ctx, w.now.Add(-time.Minute), "", 3); err == nil {
+		if _, _, err = w.Purge(ctx, esh3ar.Served{Before: w.now.Add(-time.Minute)}, "", 3); err == nil {
 			_, err = w.TrimEvents(ctx, w.now.Add(-30*time.Second))
 		}
 	}

@@ -13,7 +13,7 @@ import (
 // Every step is one short statement by index over rows that nobody writes any more: it locks nothing that the hot path needs.
 
 // readFinished walks messages by their ids, and so by age.
-var readFinished = statement{"walk_finished", `SELECT id, send_at <> 0, status, steps, revision FROM messages WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3`}
+var readFinished = statement{"walk_finished", `SELECT id, business, send_at <> 0, status, steps, revision FROM messages WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3`}
 
 // purge deletes what is still as the walk saw it, but for the events: those have their own time.
 var purge = statement{"purge", `
@@ -25,14 +25,14 @@ WITH gone AS (
 SELECT count(*) FROM gone`}
 
 // Purge realises esh3ar.Janitor.
-func (s *Store) Purge(ctx context.Context, endedBefore esh3ar.Time, next string, limit int) (purged int, following string, err error) {
-	lower, upper, _ := idRange(0, max(endedBefore, 1))
+func (s *Store) Purge(ctx context.Context, served esh3ar.Served, next string, limit int) (purged int, following string, err error) {
+	lower, upper, _ := idRange(0, max(served.Newest(), 1))
 	if next != "" {
 		if lower, err = parseIDCursor(next); err != nil {
 			return 0, "", err
 		}
 	}
-	ids, revisions, last, err := s.finished(ctx, endedBefore, lower, upper, limit)
+	ids, revisions, last, err := s.finished(ctx, &served, lower, upper, limit)
 	if err != nil {
 		return 0, "", readError("walk finished messages", err)
 	}
@@ -47,11 +47,12 @@ func (s *Store) Purge(ctx context.Context, endedBefore esh3ar.Time, next string,
 	return purged, last, nil
 }
 
-// finished finds messages that ended before a time; last is where to go on, empty at the end.
-func (s *Store) finished(ctx context.Context, before esh3ar.Time, lower, upper [16]byte, limit int) (ids []esh3ar.MessageID, revisions []int32, last string, err error) {
+// finished finds messages that have served; last is where to go on, empty at the end.
+func (s *Store) finished(ctx context.Context, served *esh3ar.Served, lower, upper [16]byte, limit int) (ids []esh3ar.MessageID, revisions []int32, last string, err error) {
 	walked := 0
 	err = s.query(ctx, readFinished, func(rows pgx.Rows) error {
 		var id esh3ar.MessageID
+		var business esh3ar.BusinessID
 		var scheduled bool
 		var status esh3ar.Status
 		var steps []byte
@@ -59,13 +60,13 @@ func (s *Store) finished(ctx context.Context, before esh3ar.Time, lower, upper [
 		if len(ids) == limit {
 			return nil
 		}
-		if err := rows.Scan((*[16]byte)(&id.UUID), &scheduled, &status, &steps, &revision); err != nil {
+		if err := rows.Scan((*[16]byte)(&id.UUID), (*[16]byte)(&business.UUID), &scheduled, &status, &steps, &revision); err != nil {
 			return err
 		}
 		walked++
 		last = hex.EncodeToString(id.UUID[:])
 		done, err := progress.Decode(steps, id, scheduled)
-		if err == nil && status.Ends() && done.EndedBefore(before) { // `esh3ar verify` reports what cannot be read
+		if err == nil && status.Ends() && done.EndedBefore(served.Until(business)) { // `esh3ar verify` reports what cannot be read
 			ids, revisions = append(ids, id), append(revisions, revision)
 		}
 		return nil

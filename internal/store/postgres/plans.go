@@ -14,6 +14,7 @@ var (
 			level = excluded.level, retention = excluded.retention, updated_at = excluded.updated_at`}
 	readPlans  = statement{"plans", `SELECT name, rate, burst, daily_quota, concurrent, level, retention, updated_at FROM plans ORDER BY name`}
 	dropPlan   = statement{"drop_plan", `DELETE FROM plans WHERE name = $1 AND NOT EXISTS (SELECT FROM businesses WHERE plan = $1)`}
+	holders    = statement{"plan_holders", `SELECT id FROM businesses WHERE plan = $1`}
 	planThere  = statement{"plan_there", `SELECT FROM plans WHERE name = $1`}
 	assignPlan = statement{"assign_plan", `UPDATE businesses SET plan = $2 WHERE id = $1`}
 )
@@ -57,6 +58,18 @@ func (s *Store) DropPlan(ctx context.Context, name string) error {
 		return esh3ar.Errorf(esh3ar.InUse, "a business has the plan %s", name)
 	}
 	return esh3ar.Errorf(esh3ar.NotFound, "no such plan")
+}
+
+// Holders realises esh3ar.PlanStore.
+func (s *Store) Holders(ctx context.Context, plan string) (ids []esh3ar.BusinessID, err error) {
+	err = s.query(ctx, holders, func(rows pgx.Rows) error {
+		ids = append(ids, esh3ar.BusinessID{})
+		return rows.Scan((*[16]byte)(&ids[len(ids)-1].UUID))
+	}, plan)
+	if err != nil {
+		return nil, readError("read who has the plan", err)
+	}
+	return ids, nil
 }
 
 // AssignPlan realises esh3ar.PlanStore.

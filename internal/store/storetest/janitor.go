@@ -42,8 +42,29 @@ var janitorTests = map[string]func(*fixture){
 		f.clock.Add(1)
 		want(f, f.purge(f.now(), 2), 12, "purged")
 		want(f, f.purge(f.now(), 2), 0, "purged again")
-		_, _, err := f.Store.Purge(f.ctx, f.now(), "x", 2)
+		_, _, err := f.Store.Purge(f.ctx, esh3ar.Served{Before: f.now()}, "x", 2)
 		f.wantCode(err, esh3ar.Invalid, "a bad cursor")
+	},
+	"some businesses keep messages for another time": func(f *fixture) {
+		first, other := f.business, esh3ar.NewBusinessID()
+		for _, business := range []esh3ar.BusinessID{first, other, first, other, other} {
+			f.business = business
+			f.settle(f.to(f.sent(alice), esh3ar.Delivered))
+		}
+		middle := f.now() + 1
+		for _, business := range []esh3ar.BusinessID{first, other} {
+			f.clock.Add(1000)
+			f.business = business
+			f.settle(f.to(f.sent(alice), esh3ar.Delivered))
+		}
+		f.clock.Add(1)
+		longer := esh3ar.Served{Before: f.now(), Of: map[esh3ar.BusinessID]esh3ar.Time{first: 1}}
+		want(f, f.purgeServed(longer, 2), 4, "of the other, whose time is everybody's")
+		f.business = first
+		want(f, len(f.walk(esh3ar.ListQuery{Limit: 10}, nil)), 3, "kept for longer")
+		shorter := esh3ar.Served{Before: 1, Of: map[esh3ar.BusinessID]esh3ar.Time{first: middle}}
+		want(f, f.purgeServed(shorter, 2), 2, "of the first, whose time is shorter")
+		want(f, len(f.walk(esh3ar.ListQuery{Limit: 10}, nil)), 1, "its last message")
 	},
 	"the event log is trimmed from its old end": trimmed,
 	"a log that was trimmed whole goes on": func(f *fixture) {
@@ -93,8 +114,13 @@ var janitorTests = map[string]func(*fixture){
 // purge walks to the end and gives how many it purged.
 func (f *fixture) purge(before esh3ar.Time, limit int) (total int) {
 	f.Helper()
+	return f.purgeServed(esh3ar.Served{Before: before}, limit)
+}
+
+func (f *fixture) purgeServed(served esh3ar.Served, limit int) (total int) {
+	f.Helper()
 	for next := ""; ; {
-		n, following, err := f.Store.Purge(f.ctx, before, next, limit)
+		n, following, err := f.Store.Purge(f.ctx, served, next, limit)
 		f.ok(err, "purge")
 		if n > limit {
 			f.Fatalf("%d purged over the limit", n)
