@@ -98,7 +98,8 @@ func pushed(from, to int) (texts []string) {
 	return texts
 }
 
-func TestStatefulNegotiate(t *testing.T) { // checklist 12
+func TestStatefulNegotiate(t *testing.T) {
+	t.Attr("checklist", "item12")
 	for _, tc := range []struct {
 		on    bool
 		kinds Transports
@@ -120,7 +121,8 @@ func TestStatefulNegotiate(t *testing.T) { // checklist 12
 	}
 }
 
-func TestStatefulNotAgreed(t *testing.T) { // checklist 32, 151
+func TestStatefulNotAgreed(t *testing.T) {
+	t.Attr("checklist", "item32 item151")
 	hub, gone := echoHub()
 	h := start(t, hub, keepingOptions())
 	ask, answered := echo(1)
@@ -391,7 +393,8 @@ func TestStatefulInput(t *testing.T) {
 	})
 }
 
-func TestStatefulWindow(t *testing.T) { // checklist 160
+func TestStatefulWindow(t *testing.T) {
+	t.Attr("checklist", "item160")
 	hub, met, gone := meetingHub()
 	On0(hub, "Abort", func(c *Call) error { c.Conn().Abort(); return nil })
 	h := start(t, hub, keepingOptions())
@@ -484,7 +487,8 @@ func TestStatefulWindow(t *testing.T) { // checklist 160
 	})
 }
 
-func TestStatefulClientThatDoesNotRead(t *testing.T) { // checklist 43, 160
+func TestStatefulClientThatDoesNotRead(t *testing.T) {
+	t.Attr("checklist", "item43 item160")
 	opts := keepingOptions()
 	opts.Limits.Replay = 64 << 20
 	hub, met, gone := meetingHub()
@@ -501,7 +505,8 @@ func TestStatefulClientThatDoesNotRead(t *testing.T) { // checklist 43, 160
 	await(t, gone, "OnDisconnected")
 }
 
-func TestStatefulBuffer(t *testing.T) { // checklist 155
+func TestStatefulBuffer(t *testing.T) {
+	t.Attr("checklist", "item155")
 	opts := keepingOptions()
 	opts.Limits.Replay = 1000
 	opts.Timeouts.KeepAlive = 3 * time.Second
@@ -615,7 +620,8 @@ func TestStatefulBuffer(t *testing.T) { // checklist 155
 	})
 }
 
-func TestStatefulShutdown(t *testing.T) { // checklist 150, 160
+func TestStatefulShutdown(t *testing.T) {
+	t.Attr("checklist", "item150 item160")
 	t.Run("Shutdown ends both kinds, and lets those come back that have not been told yet", func(t *testing.T) {
 		opts := keepingOptions()
 		opts.Limits.DrainRate = 20 // one per step
@@ -693,7 +699,8 @@ func TestStatefulShutdown(t *testing.T) { // checklist 150, 160
 	})
 }
 
-func TestStatefulAnotherUser(t *testing.T) { // checklist 27
+func TestStatefulAnotherUser(t *testing.T) {
+	t.Attr("checklist", "item27")
 	opts := keepingOptions()
 	opts.Authenticate = byToken
 	hub, met, gone := meetingHub()
