@@ -96,6 +96,8 @@ func TestHostileRequests(t *testing.T) {
 		ask, answer := echo(1)
 		f.msg(ask)
 		// One of them gets the answer, the others lost.
+		conn := h.only()
+		h.until("the answer is on its way", func() bool { return h.Stats().MessagesOut >= 4 && conn.Pending() == 0 }) // two handshakes', the polite one's, and it
 		got := 0
 		f.do("DELETE", "")
 		for _, c := range polls {
