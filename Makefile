@@ -7,7 +7,7 @@ OURS  := $(shell git ls-files '*.go' 2>/dev/null)
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## the binary, in bin/
 	go build -o bin/esh3ar ./cmd/esh3ar
@@ -21,6 +21,9 @@ deps: ## what the tests need besides Go: PostgreSQL, Redis, Node, Chromium, npm 
 test: deps ## all tests, with the race detector and the outside parts
 	go vet ./...
 	go test -race -timeout 15m ./...
+
+conformance: deps ## what package signalr is proven to do, written to docs/signalr-conformance.md
+	go test -race -json ./signalr/... | go run ./signalr/conformance/table -write
 
 short: ## the quick loop: no outside parts
 	go test -short ./...
@@ -42,10 +45,19 @@ fuzz: ## every fuzz test for a while
 bench: build ## the budgets; minutes
 	bin/esh3ar bench
 
+bench-gateway: build ## the gateway beside nginx and HAProxy; minutes
+	bin/esh3ar bench --gateway
+
 torture: build ## kill -9 until convinced; minutes
 	bin/esh3ar torture --minutes 20
+
+restart: deps ## 10,000 SignalR clients, a shutdown, all come back; a minute
+	go test ./signalr/conformance -run TestRestart -count 1 -v -small 9900 -microsoft 100
 
 simulate: ## 100,000 seeded histories of delivery
 	go test ./internal/delivery -run TestSimulation -histories 100000 -timeout 30m
 
-.PHONY: help build run deps test short lint fmt fuzz bench torture simulate
+plots: ## draw docs/scaling-*.svg anew
+	go test ./internal/scale -run Plots -plots ../../docs
+
+.PHONY: help build run deps test conformance short lint fmt fuzz bench bench-gateway torture restart simulate plots

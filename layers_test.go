@@ -28,17 +28,20 @@ var layers = map[string][]string{
 	"internal/route/routetest": {"", "internal/route"},
 	"internal/account":         {"", "internal/cache", "internal/flow"},
 	"internal/intake":          {"", "internal/flow", "internal/planted"},
-	"internal/delivery":        {"", "internal/flow", "internal/planted", "internal/route"},
+	"internal/delivery":        {"", "internal/flow", "internal/planted", "internal/route", "internal/scale/workers"},
 	"internal/hub":             {"", "internal/account", "internal/delivery", "internal/notify", "internal/wire", "signalr"},
 	"internal/httpapi":         {"", "internal/account", "internal/intake", "internal/flow", "internal/notify", "internal/wire"},
 	"internal/dashboard":       {"", "signalr/browser"},
+	"internal/gateway/balance": {"", "internal/flow", "internal/route"},
+	"internal/gateway/backend": {},
+	"internal/gateway":         {"", "internal/gateway/backend", "internal/gateway/balance", "internal/flow", "internal/route"},
 	"internal/breaker":         {""},
 	"internal/notify":          {"", "internal/planted"},
 	"internal/janitor":         {""},
 	"internal/disk":            {""},
 	"internal/store/embedded":  {"", "internal/disk", "internal/planted"},
 	"internal/store/progress":  {""},
-	"internal/store/postgres":  {"", "internal/planted", "internal/store/progress"},
+	"internal/store/postgres":  {"", "internal/planted", "internal/scale", "internal/store/progress"},
 	"internal/store/powercut":  {},
 	"internal/store/storetest": {""},
 	"internal/redis":           {"", "internal/planted", "internal/route"},
@@ -52,8 +55,16 @@ var layers = map[string][]string{
 	"internal/bench":           {"", "internal/nodeproc", "internal/pgproc", "internal/phone", "internal/redisproc"},
 	"internal/torture/ledger":  {""},
 	"internal/torture":         {"internal/badlink", "internal/nodeproc", "internal/pgproc", "internal/phone", "internal/redisproc", "internal/torture/ledger"},
-	"e2e":                      {"signalr/browser", "internal/badlink", "internal/nodeproc", "internal/pgproc", "internal/planted", "internal/redisproc"},
+	"e2e":                      {"signalr/browser", "internal/badlink", "internal/nodeproc", "internal/pgproc", "internal/phone", "internal/planted", "internal/redisproc"},
 	"cmd/esh3ar":               {"*"},
+
+	"internal/scale":            {"", "internal/route"},
+	"internal/scale/command":    {"internal/scale"},
+	"internal/scale/kubernetes": {"internal/route", "internal/scale"},
+	"internal/scale/processes":  {"internal/flow", "internal/route", "internal/scale"},
+	"internal/scale/workers":    {},
+	"signalr/conformance":       {},
+	"signalr/conformance/table": {"signalr/conformance"},
 }
 
 // testLayers says what the tests of a package may import besides: the real store in place of a fake.
@@ -69,6 +80,7 @@ var testLayers = map[string][]string{
 	"internal/delivery":       {"internal/route/routetest", "internal/store/embedded"},
 	"internal/hub":            {"internal/store/embedded"},
 	"internal/httpapi":        {"internal/spill", "internal/store/embedded"},
+	"signalr/conformance":     {"signalr"},
 }
 
 // importers says who may import a module from elsewhere, by prefix of its path; the root imports uuid only.
@@ -82,7 +94,7 @@ var importers = map[string][]string{
 	"github.com/rs/zerolog":                  {"internal/badlink"}, // toxiproxy asks for one
 	"github.com/prometheus":                  {"cmd/esh3ar"},
 	"github.com/alecthomas/kong":             {"cmd/esh3ar"},
-	"go.yaml.in/yaml":                        {"cmd/esh3ar"},
+	"go.yaml.in/yaml":                        {"internal/scale", "cmd/esh3ar"},
 	"github.com/nyaruka/phonenumbers":        {"internal/account"},
 	"github.com/golang-jwt":                  {"internal/account"},
 	"github.com/HdrHistogram":                {"internal/bench"},
@@ -92,7 +104,7 @@ var importers = map[string][]string{
 	"golang.org/x/sys":                       {"signalr", "internal/bench"},
 	"go.uber.org/goleak":                     {"*"}, // tests
 	"pgregory.net/rapid":                     {"*"}, // tests
-	"github.com/chromedp":                    {"e2e"},
+	"github.com/chromedp":                    {"e2e", "signalr/conformance"},
 	"github.com/anishathalye/porcupine":      {"internal/torture/ledger"},
 	"github.com/santhosh-tekuri/jsonschema":  {"internal/httpapi"},
 	"github.com/esh3artech/esh3ar/signalr":   {"*"},

@@ -186,7 +186,7 @@ func TestMessageLimit(t *testing.T) {
 		c.msg(pad(300000), ask)
 		c.expect(answer)
 	})
-	t.Run("detailed text", func(t *testing.T) {
+	t.Run("item142 point7 detailed text", func(t *testing.T) {
 		h := start(t, hub, Options{DetailedErrors: true})
 		c := h.dial()
 		c.msg(pad(32769))
@@ -196,6 +196,7 @@ func TestMessageLimit(t *testing.T) {
 }
 
 func TestExpiry(t *testing.T) {
+	t.Attr("checklist", "item28 item145 point6")
 	hub, gone := echoHub()
 	expires := time.Now().Add(time.Hour)
 	opts := quiet()

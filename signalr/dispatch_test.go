@@ -110,6 +110,7 @@ func TestDispatchDetailed(t *testing.T) {
 }
 
 func TestHandleTwice(t *testing.T) {
+	t.Attr("checklist", "item105")
 	defer func() {
 		if recover() == nil {
 			t.Error("item105: duplicate name was accepted")
@@ -121,6 +122,7 @@ func TestHandleTwice(t *testing.T) {
 }
 
 func TestSequential(t *testing.T) {
+	t.Attr("checklist", "item138")
 	t.Run("item113 item165 one at a time, in order", func(t *testing.T) {
 		hub := NewHub()
 		var mu sync.Mutex

@@ -12,6 +12,7 @@ import (
 )
 
 func TestServerSentEvents(t *testing.T) {
+	t.Attr("checklist", "item33 item49 item57")
 	hub, gone := echoHub()
 	On0(hub, "Abort", func(c *Call) error { c.Conn().Abort(); return nil })
 	h := start(t, hub, quiet())
@@ -33,7 +34,7 @@ func TestServerSentEvents(t *testing.T) {
 			t.Error(name)
 		}
 		l.stop()
-		if err := await(t, gone, "OnDisconnected"); err != nil { // checklist 49
+		if err := await(t, gone, "OnDisconnected"); err != nil {
 			t.Error(err)
 		}
 		h.gone()
@@ -73,11 +74,11 @@ func TestServerSentEvents(t *testing.T) {
 		if again := f.listen(); again.resp.StatusCode != 409 {
 			t.Errorf("already active: %d", again.resp.StatusCode)
 		}
-		f.want(f.do("GET", ""), 400, "Cannot change transports mid-connection") // checklist 33
+		f.want(f.do("GET", ""), 400, "Cannot change transports mid-connection")
 		if _, resp := h.raw(f.query); resp.StatusCode != 400 {
 			t.Errorf("WebSocket: %d", resp.StatusCode)
 		}
-		f.want(f.do("DELETE", ""), 400, "Cannot terminate this connection using the DELETE endpoint.") // checklist 57
+		f.want(f.do("DELETE", ""), 400, "Cannot terminate this connection using the DELETE endpoint.")
 		l.stop()
 		h.gone()
 		if over := f.listen(); over.resp.StatusCode != 404 {
@@ -115,7 +116,8 @@ func TestServerSentEvents(t *testing.T) {
 	})
 }
 
-func TestProtocolNeedsBinary(t *testing.T) { // checklist 48
+func TestProtocolNeedsBinary(t *testing.T) {
+	t.Attr("checklist", "item48")
 	s := NewServer(NewHub(), Options{Pollers: -1})
 	r := httptest.NewRequest("GET", "/hub", http.NoBody)
 	for kind, want := range map[Transports]string{
@@ -128,7 +130,8 @@ func TestProtocolNeedsBinary(t *testing.T) { // checklist 48
 	}
 }
 
-func TestEventsKeepOrder(t *testing.T) { // checklist 163
+func TestEventsKeepOrder(t *testing.T) {
+	t.Attr("checklist", "item163")
 	hub, met, _ := meetingHub()
 	h := start(t, hub, Options{})
 	l := h.listenDial()
@@ -147,7 +150,8 @@ func TestEventsKeepOrder(t *testing.T) { // checklist 163
 	}
 }
 
-func TestEventsThatNobodyReads(t *testing.T) { // checklist 43, 49
+func TestEventsThatNobodyReads(t *testing.T) {
+	t.Attr("checklist", "item43 item49")
 	hub, met, gone := meetingHub()
 	h := start(t, hub, quiet())
 	h.listenDial()
@@ -163,7 +167,8 @@ func TestEventsThatNobodyReads(t *testing.T) { // checklist 43, 49
 	h.gone()
 }
 
-func TestEventsShutdown(t *testing.T) { // checklist 150
+func TestEventsShutdown(t *testing.T) {
+	t.Attr("checklist", "item150")
 	for name, end := range map[string]func(h *harness, cancel func()) error{
 		"Shutdown":       func(h *harness, _ func()) error { return h.Shutdown(context.Background()) },
 		"the end of Run": func(_ *harness, cancel func()) error { cancel(); return nil },

@@ -7,6 +7,7 @@ import (
 )
 
 func TestHandshake(t *testing.T) {
+	t.Attr("checklist", "item38")
 	hub, gone := echoHub()
 	met := make(chan *Conn, 100)
 	hub.OnConnected = func(c *Conn) error { met <- c; return nil }

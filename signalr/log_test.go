@@ -28,6 +28,7 @@ func (l *logged) String() string {
 
 // item10 item23: whatever happens, no credential, no connection token, no user and no payload is in the logs.
 func TestLogsHaveNoSecrets(t *testing.T) {
+	t.Attr("checklist", "item10 item23 point7")
 	var log logged
 	hub := dispatchHub()
 	hub.OnConnected = func(c *Conn) error {

@@ -10,12 +10,13 @@ import (
 )
 
 func TestLongPolling(t *testing.T) {
+	t.Attr("checklist", "item54")
 	hub, gone := echoHub()
 	On0(hub, "Abort", func(c *Call) error { c.Conn().Abort(); return nil })
 	h := start(t, hub, quiet())
 	ask, answered := echo(1)
 
-	headers := func(t *testing.T, a answer) { // checklist 54
+	headers := func(t *testing.T, a response) {
 		t.Helper()
 		for name, want := range map[string]string{
 			"Cache-Control": "no-cache, no-store", "Pragma": "no-cache", "Expires": "Thu, 01 Jan 1970 00:00:00 GMT",
@@ -292,7 +293,8 @@ func (l *longPoll) idle() bool {
 	return l.poll.current == nil
 }
 
-func TestLongPollingKeepsOrder(t *testing.T) { // checklist 163
+func TestLongPollingKeepsOrder(t *testing.T) {
+	t.Attr("checklist", "item163")
 	hub, met, _ := meetingHub()
 	h := start(t, hub, Options{})
 	f := h.pollDial()
@@ -333,7 +335,8 @@ func TestPollThatCannotBeAnswered(t *testing.T) {
 	h.gone()
 }
 
-func TestLongPollingShutdown(t *testing.T) { // checklist 150
+func TestLongPollingShutdown(t *testing.T) {
+	t.Attr("checklist", "item150")
 	t.Run("Shutdown tells the poll that hangs", func(t *testing.T) {
 		hub, gone := echoHub()
 		h := start(t, hub, Options{})
@@ -369,7 +372,8 @@ func TestLongPollingShutdown(t *testing.T) { // checklist 150
 	})
 }
 
-func TestExpiryIsThatOfTheLatestRequest(t *testing.T) { // checklist 24, 28
+func TestExpiryIsThatOfTheLatestRequest(t *testing.T) {
+	t.Attr("checklist", "item24 item28")
 	expires := time.Now().Add(time.Hour)
 	hub, gone := echoHub()
 	opts := quiet()

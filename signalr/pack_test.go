@@ -33,6 +33,7 @@ func framed(body []byte) []byte {
 
 // The examples of Microsoft's HubProtocol.md, byte by byte. xyz is 78 79 7a, method 6d 65 74 68 6f 64.
 func TestPackWrite(t *testing.T) {
+	t.Attr("checklist", "item91")
 	p := packProtocol{}
 	must := func(b []byte, err error) []byte {
 		t.Helper()
@@ -216,6 +217,7 @@ func severalPacked(t testing.TB) []byte {
 }
 
 func TestPackSplit(t *testing.T) {
+	t.Attr("checklist", "item90 item91")
 	// item91 item90: at every point, and at every two points.
 	in := severalPacked(t)
 	want, left, err := collectPack(in)

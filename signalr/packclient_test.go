@@ -181,6 +181,7 @@ func TestPackClosed(t *testing.T) {
 }
 
 func TestProtocolsOption(t *testing.T) {
+	t.Attr("checklist", "item68")
 	h := start(t, NewHub(), Options{Protocols: []string{"json"}})
 	h.dial()
 	c := h.open()

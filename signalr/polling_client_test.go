@@ -9,29 +9,29 @@ import (
 	"testing"
 )
 
-// answer is an HTTP answer that was read to its end.
-type answer struct {
+// response is an HTTP answer that was read to its end.
+type response struct {
 	status int
 	body   string
 	header http.Header
 }
 
 // request sends a request of a connection's client.
-func (h *harness) request(ctx context.Context, method, query, body string, header ...string) (answer, error) {
+func (h *harness) request(ctx context.Context, method, query, body string, header ...string) (response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, h.web.URL+"/hub"+query, strings.NewReader(body))
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
-	return answer{resp.StatusCode, string(b), resp.Header}, err
+	return response{resp.StatusCode, string(b), resp.Header}, err
 }
 
 // fetcher is the client of one connection over HTTP requests.
@@ -49,7 +49,7 @@ func (h *harness) negotiated(query string) *fetcher {
 	return &fetcher{h: h, t: h.t, query: "?id=" + token + query}
 }
 
-func (f *fetcher) do(method, body string, header ...string) answer {
+func (f *fetcher) do(method, body string, header ...string) response {
 	f.t.Helper()
 	a, err := f.h.request(context.Background(), method, f.query, body, header...)
 	if err != nil {
@@ -58,7 +58,7 @@ func (f *fetcher) do(method, body string, header ...string) answer {
 	return a
 }
 
-func (f *fetcher) want(a answer, status int, body string) {
+func (f *fetcher) want(a response, status int, body string) {
 	f.t.Helper()
 	if a.status != status || a.body != body {
 		f.t.Fatalf("got %d %q, want %d %q", a.status, a.body, status, body)
@@ -77,15 +77,15 @@ func (f *fetcher) msg(messages ...string) {
 }
 
 // poll fetches on a goroutine, once the server has done with the poll before. A request that fails answers status 0.
-func (f *fetcher) poll(ctx context.Context) <-chan answer {
+func (f *fetcher) poll(ctx context.Context) <-chan response {
 	f.t.Helper()
 	f.h.until("the end of the poll before", f.h.polls().idle)
 	return f.rival(ctx)
 }
 
 // rival is poll that does not wait.
-func (f *fetcher) rival(ctx context.Context) <-chan answer {
-	c := make(chan answer, 1)
+func (f *fetcher) rival(ctx context.Context) <-chan response {
+	c := make(chan response, 1)
 	go func() {
 		a, _ := f.h.request(ctx, "GET", f.query, "")
 		c <- a

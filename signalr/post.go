@@ -96,6 +96,9 @@ func (f *inflow) copy(rc *http.ResponseController, r *http.Request) error {
 		f.conn.in.receive(buf.b)
 		buf.b = buf.b[:0]
 		_ = rc.SetReadDeadline(time.Time{}) // as in read
+		if more && f.closed() {
+			return ErrClosed // the rest of the body is for nobody
+		}
 		if err = f.room(r.Context()); err != nil {
 			return err
 		}

@@ -116,7 +116,8 @@ func (p *half) status() int {
 	return resp.StatusCode
 }
 
-func TestPostsTakeTurns(t *testing.T) { // checklist 63
+func TestPostsTakeTurns(t *testing.T) {
+	t.Attr("checklist", "item63")
 	var mu sync.Mutex
 	var order []string
 	hub, gone := echoHub()
@@ -157,7 +158,8 @@ func TestPostsTakeTurns(t *testing.T) { // checklist 63
 	}
 }
 
-func TestPostThatBreaksOff(t *testing.T) { // checklist 62
+func TestPostThatBreaksOff(t *testing.T) {
+	t.Attr("checklist", "item62")
 	hub, _ := echoHub()
 	h := start(t, hub, quiet())
 	ask, answered := echo(1)
@@ -183,7 +185,8 @@ func TestPostThatBreaksOff(t *testing.T) { // checklist 62
 	})
 }
 
-func TestPostWaitsForTheHub(t *testing.T) { // checklist 64
+func TestPostWaitsForTheHub(t *testing.T) {
+	t.Attr("checklist", "item64")
 	leave := make(chan struct{})
 	entered := make(chan struct{}, 100)
 	hub, gone := echoHub()
@@ -194,7 +197,7 @@ func TestPostWaitsForTheHub(t *testing.T) { // checklist 64
 	f := h.pollDial()
 	f.post(wait + wait + wait) // one runs, one is next, one waits: 30 KB
 	await(t, entered, "the handler")
-	late := make(chan answer, 1)
+	late := make(chan response, 1)
 	go func() {
 		a, _ := h.request(context.Background(), "POST", f.query, wait+wait)
 		late <- a

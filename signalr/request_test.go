@@ -164,6 +164,7 @@ func TestInvoke(t *testing.T) {
 }
 
 func TestInvokeInOnConnected(t *testing.T) {
+	t.Attr("checklist", "item132")
 	hub := NewHub()
 	got := make(chan error, 1)
 	hub.OnConnected = func(c *Conn) error {

@@ -296,6 +296,7 @@ func TestUpload(t *testing.T) {
 
 // TestUploadPressure sends more than anybody reads.
 func TestUploadPressure(t *testing.T) {
+	t.Attr("checklist", "item138")
 	hub, _ := echoHub()
 	read := make(chan Upload[string], 1)
 	leave := make(chan struct{})

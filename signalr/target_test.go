@@ -106,7 +106,7 @@ func TestTargets(t *testing.T) {
 		a2.expect(sent("shout", `"hey"`), sent("whisper", `"psst"`))
 		b.expect(sent("shout", `"hey"`))
 	})
-	t.Run("presence", func(t *testing.T) {
+	t.Run("point5 presence", func(t *testing.T) {
 		if got := fmt.Sprint(w.All().UserIDs(), w.Group("y").UserIDs(), w.GroupNames(), connA1.Groups()); got != "[amal badr] [amal badr] [x y] [x y]" {
 			t.Error(got)
 		}

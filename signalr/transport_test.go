@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-func TestTransports(t *testing.T) { // checklist 11, 34, 47
+func TestTransports(t *testing.T) {
+	t.Attr("checklist", "item11 item34 item47")
 	names := map[Transports]string{WebSockets: "WebSockets", ServerSentEvents: "ServerSentEvents", LongPolling: "LongPolling"}
 	formats := map[Transports]string{WebSockets: `["Text","Binary"]`, ServerSentEvents: `["Text"]`, LongPolling: `["Text","Binary"]`}
 	for set := Transports(1); set <= allTransports; set++ {
@@ -70,7 +71,8 @@ func (h *harness) tryTransport(t *testing.T, kind Transports, enabled bool) {
 	}
 }
 
-func TestChangeOfTransport(t *testing.T) { // checklist 33, 57
+func TestChangeOfTransport(t *testing.T) {
+	t.Attr("checklist", "item33 item57")
 	hub, _ := echoHub()
 	h := start(t, hub, quiet())
 	const refused = "Cannot change transports mid-connection"
@@ -102,7 +104,8 @@ func TestChangeOfTransport(t *testing.T) { // checklist 33, 57
 	})
 }
 
-func TestAnotherUser(t *testing.T) { // checklist 27
+func TestAnotherUser(t *testing.T) {
+	t.Attr("checklist", "item27 item18 item22 item24")
 	hub, _ := echoHub()
 	opts := quiet()
 	opts.Authenticate = byToken
@@ -118,7 +121,7 @@ func TestAnotherUser(t *testing.T) { // checklist 27
 	}
 	f.query = strings.Replace(mine, "access_token=amal", "", 1)
 	for _, method := range []string{"GET", "POST", "DELETE"} {
-		f.want(f.do(method, ""), 401, "") // checklist 18, 22, 24
+		f.want(f.do(method, ""), 401, "")
 		f.want(f.do(method, "", "Authorization", "Bearer eve"), 403, userChanged)
 	}
 	f.want(f.do("DELETE", "", "Authorization", "Bearer amal"), 202, "")
