@@ -7,7 +7,7 @@ OURS  := $(shell git ls-files '*.go' 2>/dev/null)
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## the binary, in bin/
 	go build -o bin/esh3ar ./cmd/esh3ar
@@ -45,6 +45,9 @@ fuzz: ## every fuzz test for a while
 bench: build ## the budgets; minutes
 	bin/esh3ar bench
 
+bench-gateway: build ## the gateway beside nginx and HAProxy; minutes
+	bin/esh3ar bench --gateway
+
 torture: build ## kill -9 until convinced; minutes
 	bin/esh3ar torture --minutes 20
 
@@ -54,4 +57,7 @@ restart: deps ## 10,000 SignalR clients, a shutdown, all come back; a minute
 simulate: ## 100,000 seeded histories of delivery
 	go test ./internal/delivery -run TestSimulation -histories 100000 -timeout 30m
 
-.PHONY: help build run deps test conformance short lint fmt fuzz bench torture restart simulate
+plots: ## draw docs/scaling-*.svg anew
+	go test ./internal/scale -run Plots -plots ../../docs
+
+.PHONY: help build run deps test conformance short lint fmt fuzz bench bench-gateway torture restart simulate plots

@@ -17,10 +17,11 @@ function received(live, messages) {
 }
 
 const commands = {
-  async connect({ url, token, ack = "none", transport, protocol = "json" }) {
+  async connect({ url, token, ack = "none", transport, protocol = "json", skipNegotiation = false }) {
     acknowledge = ack;
+    const only = skipNegotiation ? { skipNegotiation, transport: signalR.HttpTransportType.WebSockets } : {};
     connection = new signalR.HubConnectionBuilder()
-      .withUrl(url, { accessTokenFactory: () => token, transport: signalR.HttpTransportType[transport] })
+      .withUrl(url, { accessTokenFactory: () => token, transport: signalR.HttpTransportType[transport], ...only })
       .withAutomaticReconnect({ nextRetryDelayInMilliseconds: () => 300 })
       .configureLogging(signalR.LogLevel.None)
       .withHubProtocol(protocol === "json" ? new signalR.JsonHubProtocol() : new MessagePackHubProtocol())

@@ -27,6 +27,8 @@ var programs = map[string]struct{ build, folder string }{
 	"store":    {"../internal/store/embedded", "../internal/store/embedded"},
 	"notify":   {"../internal/notify", "../internal/notify"},
 	"route":    {"../internal/route", "../internal/route"},
+	"intake":   {"../internal/intake", "../internal/intake"},
+	"spill":    {"../internal/spill", "../internal/spill"},
 	"postgres": {"../internal/store/postgres", "../internal/store/postgres"},
 	"esh3ar":   {"../cmd/esh3ar", "."},
 }
@@ -74,6 +76,11 @@ var proofs = map[planted.Fault]proof{
 	planted.GapLeftOpen:          simulation("never pushed there"),
 	planted.RemoteEndIgnored:     simulation("and still fills the window"),
 	planted.WalkAlone:            {"delivery", []string{"-test.run", "^TestTheStaleWalkAsksTheCluster$"}, "there is pending"},
+	planted.SpillBeforeFsync:     {"spill", []string{"-test.run", "^TestWhatWasAnsweredOutlivesAPowerCut$"}, "after the cut"},
+	planted.SpillForgets:         {"spill", []string{"-test.run", "^TestAnUnknownOutcomeIsSentAgain$"}, "0 wait"},
+	planted.SpillOvertaken:       {"intake", []string{"-test.run", "^TestNothingOvertakesTheSpill$"}, "past the spill"},
+	planted.FenceIgnored:         {"postgres", []string{"-test.run", "^TestStore/tasks"}, "who lost the lease"},
+	planted.DrainIgnoresKeys:     {"postgres", []string{"-test.run", "^TestStore/drained"}, "reason: got , want duplicate"},
 }
 
 // TestEveryPlantedFaultIsCaught proves the proofs: each is green in a build with the tag and no fault, and red for the
@@ -115,6 +122,10 @@ func TestTortureCatchesPlantedFaults(t *testing.T) {
 		{planted.AnswerBeforeFsync, []string{"--kills", "3", "--power-cuts"}, `(?m)^LOST +[1-9]`},
 		{planted.KeyForgotten, []string{"--kills", "2"}, `(?m)^promises broken +[1-9]`},
 		{planted.SettleWithoutEvent, []string{"--kills", "1"}, "before version"},
+		{planted.SpillForgets, []string{"--cluster", "--seed", "1", "--kills", "4"}, `(?m)^LOST +[1-9]`},
+		{planted.SpillOvertaken, []string{"--cluster", "--seed", "1", "--kills", "4"}, "overtook message"},
+		{planted.DrainIgnoresKeys, []string{"--cluster", "--seed", "1", "--kills", "4"}, "belongs to two calls|stored 2 times"},
+		{planted.SpillBeforeFsync, []string{"--cluster", "--seed", "1", "--kills", "8", "--power-cuts"}, `(?m)^LOST +[1-9]`},
 	} {
 		t.Run(string(c.fault), func(t *testing.T) {
 			p := proof{program: "esh3ar", args: append([]string{"torture", "--keep", filepath.Join(t.TempDir(), "kept")}, c.args...)}

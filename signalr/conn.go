@@ -23,7 +23,6 @@ type Conn struct {
 	state *stateful
 	in    dispatcher
 	out   outbox
-	calls callIndex
 	life  life
 	times stamps
 	value struct {
@@ -50,7 +49,8 @@ type stamps struct {
 // Server returns the connection's server.
 func (c *Conn) Server() *Server { return c.server }
 
-// ID returns the connection's public id: 22 characters, unique, no secret.
+// ID returns the connection's public id: 22 characters, unique, no secret. (Clients of old have no token besides it. Theirs
+// begins with Options.Node.)
 func (c *Conn) ID() string { return c.id }
 
 // UserID returns the user id that Authenticate gave, "" for nobody in particular.
@@ -149,8 +149,9 @@ func (c *Conn) TrySend(target string, args ...any) error {
 }
 
 // TryWrite queues frames to leave together, all or none, and never blocks. It answers [ErrFull] when the outbox has no
-// room for all of them, [ErrClosed] when the connection is closing. The frames' bytes are copied before it returns.
-func (c *Conn) TryWrite(frames ...Frame) error { return c.out.write(frames) }
+// room for all of them (unless Options.Slow says otherwise), [ErrClosed] when the connection is closing. The frames' bytes
+// are copied before it returns.
+func (c *Conn) TryWrite(frames ...Frame) error { return c.out.writeOr(frames, c.server.opts.Slow) }
 
 // Write is TryWrite that waits for room.
 func (c *Conn) Write(ctx context.Context, frames ...Frame) error {

@@ -75,8 +75,7 @@
 //
 // Clients connect by WebSockets, and where those are blocked by Server-Sent Events or long polling, with POST requests for
 // the other direction (Options.Transports says which are offered). All three are the same to the application. What a
-// client polls for waits in its outbox; a client that does not poll for Timeouts.Disconnect is gone. The requests of one
-// connection must reach the server that negotiated it.
+// client polls for waits in its outbox; a client that does not poll for Timeouts.Disconnect is gone.
 //
 // With Options.StatefulReconnect a connection over WebSockets outlives its socket: a client that loses it and opens another
 // within Timeouts.Disconnect goes on where it was, with nothing lost and nothing handled twice (stateful.go says how). What
@@ -92,7 +91,8 @@
 // [Conn.TrySend] says [ErrFull] instead, and [Hub.OnWritable] tells when to try again. What is sent again and again is
 // encoded once as a [Frame]; several frames given to one [Conn.TryWrite] leave in one write of the socket, which is nearly
 // all that a push costs. Whatever one goroutine sends to one connection arrives in that order, and a handler's sends arrive
-// before its completion. A client that takes no bytes for Timeouts.Send is closed.
+// before its completion. A client that takes no bytes for Timeouts.Send is closed. Options.Slow
+// makes TrySend and TryWrite drop the oldest instead, keep the newest of each key, or close the connection.
 //
 // Several nodes are joined by a [Backplane]: then targets reach the clients of all of them.
 //
@@ -100,7 +100,14 @@
 //
 // A connection ends by its client, by [Conn.Close] or [Conn.Abort], or by a rule: silence after it has ever pinged, a
 // message that is too long or none, an expired credential, [Server.Shutdown]. The client is told in all of the latter
-// cases that it may reconnect. OnDisconnected runs once, after the last handler has returned.
+// cases that it may reconnect. OnDisconnected runs once, after the last handler has returned. Shutdown refuses new
+// connections first and then closes the others at a steady rate; [Server.Move] closes a number of them and goes on.
+//
+// # Several nodes
+//
+// A connection lives on the node that negotiated it. Options.OnNegotiate sends clients elsewhere before they connect. With
+// Options.Node the tokens of a node begin with its name: a balancer can route by it ([NodeOf]), and a node that gets a
+// request of another can forward it (Options.OnUnknownToken), so that no balancer needs to know of sessions.
 //
 // # Cost and concurrency
 //

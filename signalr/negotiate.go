@@ -68,10 +68,13 @@ func (s *Server) negotiateReply(r *http.Request, who Identity) (negotiateReply, 
 		return negotiateReply{Error: failure}, http.StatusOK
 	}
 	id := newID()
+	if version == 0 {
+		id = s.newToken() // clients of old send the id for want of a token
+	}
 	reply := negotiateReply{NegotiateVersion: &version, ConnectionID: id, AvailableTransports: s.offer}
 	token := id
 	if version > 0 {
-		token = newID()
+		token = s.newToken()
 		reply.ConnectionToken = token
 	}
 	// Clients that did not ask refuse to start when they are told.

@@ -56,6 +56,19 @@ type Options struct {
 	// acknowledged is kept for them, Limits.Replay bytes at most. Default: off, as with Microsoft's server.
 	StatefulReconnect bool
 
+	// Slow says what becomes of TryWrite and TrySend when a client's outbox is full. Default: [SlowRefuse].
+	Slow SlowPolicy
+
+	// Node is the name of this server among others behind one address. Its connection tokens begin with it, so that
+	// whatever gets a request can tell whose it is, see [NodeOf]. At most 128 letters, digits and -._~. Default: none.
+	Node string
+
+	// OnUnknownToken is asked about each request whose token names another node, before anything else is looked at: not
+	// its origin, not its credential. It answers the request, by forwarding it there for example (an
+	// [net/http/httputil.ReverseProxy] does that for WebSockets too), or returns false: then the request gets 404, as without
+	// it. What is forwarded to where must depend on the name of a node that is known, for a token can be made up.
+	OnUnknownToken func(w http.ResponseWriter, r *http.Request, node string) bool
+
 	// Pollers is the number of network loops. Default: GOMAXPROCS, at most 4. A negative number serves each
 	// connection by a goroutine of its own, as is done for TLS and where the platform has no poller.
 	Pollers int
@@ -81,6 +94,11 @@ type Timeouts struct {
 }
 
 // Limits of a [Server]. A zero value means the default.
+//
+// One connection holds at most Outbox bytes of what it is sent (twice that with a policy that drops, Replay more with
+// stateful reconnect) and one answer or frame beyond it, Inbox and one Message of what it sends, ParallelInvocations
+// goroutines with their arguments, and the arguments of its Deferred calls. What it holds longest without doing anything is
+// nothing: an idle connection has no buffer at all.
 type Limits struct {
 	// Message is the largest hub message a client may send, framing included, in bytes. One byte more closes the
 	// connection. Default 32768; negative: unlimited.
@@ -106,8 +124,9 @@ type Limits struct {
 	// StreamBuffer is how many items of one stream of a client wait for its reader before the connection is no longer
 	// read. Together the items of a connection also keep within Inbox, as long as each stream has one. Default 10.
 	StreamBuffer int
-	// Negotiated is how many negotiated connections may wait to be connected; beyond it negotiate answers 503
-	// (each costs about 250 bytes for at most Timeouts.Disconnect). Default 65536.
+	// Negotiated is how many negotiated connections may wait to be connected (each costs about 250 bytes for at most
+	// Timeouts.Disconnect). Beyond it the oldest is forgotten, unless it is younger than a second, when negotiate
+	// answers 503: a flood shortens the time that others have for connecting, and keeps nobody out. Default 65536.
 	Negotiated int
 	// Connections is how many connections may be open; beyond it a connecting client gets 503. Default unlimited.
 	Connections int
@@ -140,6 +159,7 @@ func (o Options) withDefaults() Options {
 	if o.Pollers == 0 {
 		o.Pollers = min(runtime.GOMAXPROCS(0), 4)
 	}
+	checkNode(o.Node)
 	o.Timeouts = o.Timeouts.withDefaults()
 	o.Limits = o.Limits.withDefaults()
 	return o

@@ -22,24 +22,34 @@ type outbox struct {
 	owed     bool  // somebody was told that it is full
 	notices  uint8 // 0: none; 1: OnWritable runs; 2: it runs, and is to run again
 	room     chan struct{}
+	later    *backlog // behind a full outbox, by the server's policy; nil when nothing is
 }
 
-// write appends frames as one message of the transport.
+// write appends frames as one message of the transport, or answers ErrFull.
 func (o *outbox) write(frames []Frame) error {
 	p := o.conn.proto
 	n, err := sizeFor(frames, p)
 	if err != nil || n == 0 {
 		return err
 	}
-	if err = o.open(n, true); err != nil {
-		return err
+	o.mu.Lock()
+	switch {
+	case o.sealed:
+		o.mu.Unlock()
+		return ErrClosed
+	case o.fullLocked(n):
+		o.owed = true
+		o.mu.Unlock()
+		return ErrFull
 	}
+	o.beginLocked(n)
 	var messages int64
 	for i := range frames {
 		o.appendLocked(frames[i].encoded[p.index()], true)
 		messages += frames[i].messages(p)
 	}
-	o.commit(messages, n)
+	o.endLocked(messages, n)
+	o.unlockAndFlush()
 	return nil
 }
 
@@ -51,11 +61,20 @@ func (o *outbox) put(b []byte) error { return o.putOne(b, true) }
 func (o *outbox) aside(b []byte) error { return o.putOne(b, false) }
 
 func (o *outbox) putOne(b []byte, tracked bool) error {
-	if err := o.open(len(b), false); err != nil {
-		return err
+	o.mu.Lock()
+	switch {
+	case o.sealed:
+		o.mu.Unlock()
+		return ErrClosed
+	case tracked && o.later != nil:
+		o.postponeLocked(b)
+		o.mu.Unlock()
+		return nil
 	}
+	o.beginLocked(len(b))
 	o.appendLocked(b, tracked)
-	o.commit(1, len(b))
+	o.endLocked(1, len(b))
+	o.unlockAndFlush()
 	return nil
 }
 
@@ -84,6 +103,7 @@ func (o *outbox) seal(last []byte, code int) {
 		o.mu.Unlock()
 		return
 	}
+	o.refillLocked(true)
 	o.reserveLocked(len(last) + 32)
 	if len(last) > 0 {
 		o.buf.b = o.conn.link.begin(o.buf.b, len(last))
@@ -100,39 +120,31 @@ func (o *outbox) kill() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.sealed, o.dead, o.busy = true, true, false
-	o.buf, o.off = nil, 0
+	o.buf, o.off, o.later = nil, 0, nil
 	if o.keepsLocked() {
 		o.conn.state.replay = replay{}
 	}
 	o.wakeLocked()
 }
 
-// open locks the outbox and begins a message of n bytes, or returns why it cannot.
-func (o *outbox) open(n int, bounded bool) error {
-	o.mu.Lock()
-	if o.sealed {
-		o.mu.Unlock()
-		return ErrClosed
-	}
-	if bounded && o.fullLocked(n) {
-		o.owed = true
-		o.mu.Unlock()
-		return ErrFull
-	}
-	if !o.cutLocked() {
-		o.reserveLocked(n + 16)
-		o.buf.b = o.conn.link.begin(o.buf.b, n)
-	}
-	return nil
-}
-
 // fullLocked reports that there is no room for n bytes more.
-func (o *outbox) fullLocked(n int) bool {
+func (o *outbox) fullLocked(n int) bool { return o.later != nil || o.crammedLocked(n) }
+
+// crammedLocked is fullLocked for what waits behind the outbox.
+func (o *outbox) crammedLocked(n int) bool {
 	waiting := o.pendingLocked()
 	return waiting > 0 && waiting+n > o.limit() || o.keepsLocked() && o.replayFullLocked(n)
 }
 
-// appendLocked appends bytes of the message that open began.
+// beginLocked begins a message of n bytes.
+func (o *outbox) beginLocked(n int) {
+	if !o.cutLocked() {
+		o.reserveLocked(n + 16)
+		o.buf.b = o.conn.link.begin(o.buf.b, n)
+	}
+}
+
+// appendLocked appends bytes of the message that beginLocked began.
 func (o *outbox) appendLocked(b []byte, tracked bool) {
 	if !o.cutLocked() {
 		o.buf.b = append(o.buf.b, b...)
@@ -142,20 +154,18 @@ func (o *outbox) appendLocked(b []byte, tracked bool) {
 	}
 }
 
-// commit ends what open began.
-func (o *outbox) commit(messages int64, n int) {
+// endLocked ends what beginLocked began.
+func (o *outbox) endLocked(messages int64, n int) {
 	o.conn.server.counters.out(messages, n)
-	if o.cutLocked() {
-		o.mu.Unlock()
-		return
+	if !o.cutLocked() {
+		o.buf.b = o.conn.link.end(o.buf.b)
+		o.conn.times.sent.Store(o.conn.server.now())
 	}
-	o.buf.b = o.conn.link.end(o.buf.b)
-	o.conn.times.sent.Store(o.conn.server.now())
-	o.unlockAndFlush()
 }
 
+// unlockAndFlush ends what needed the lock, and writes if nobody does.
 func (o *outbox) unlockAndFlush() {
-	start := !o.busy
+	start := !o.busy && !o.cutLocked()
 	if start {
 		o.busy = true
 		o.progress = o.conn.server.now()
@@ -190,6 +200,7 @@ func (o *outbox) advance(by link, n int) []byte {
 	if n > 0 {
 		o.progress = o.conn.server.now()
 	}
+	o.refillLocked(false)
 	var rest []byte
 	if o.buf != nil {
 		rest = o.buf.b[o.off:]
@@ -217,7 +228,7 @@ func (o *outbox) advance(by link, n int) []byte {
 // roomyLocked wakes who waits when there is room again, and reports whether the connection is to be told.
 func (o *outbox) roomyLocked() bool {
 	// Half: a connection at the brim would otherwise be told of room for every few bytes.
-	roomy := o.owed && o.pendingLocked() <= o.limit()/2 && (!o.keepsLocked() || o.conn.state.replay.fullSince == 0)
+	roomy := o.owed && o.later == nil && o.pendingLocked() <= o.limit()/2 && (!o.keepsLocked() || o.conn.state.replay.fullSince == 0)
 	if roomy {
 		o.owed = false
 		o.wakeLocked()
@@ -249,7 +260,7 @@ func (o *outbox) replayLimit() int { return o.conn.server.opts.Limits.Replay }
 func (o *outbox) over() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.pendingLocked() <= o.limit() && !(o.keepsLocked() && o.replayFullLocked(0)) {
+	if o.waitingLocked() <= o.limit() && !(o.keepsLocked() && o.replayFullLocked(0)) {
 		return false
 	}
 	o.owed = true
@@ -283,7 +294,15 @@ func (o *outbox) finished() bool {
 func (o *outbox) pending() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.pendingLocked()
+	return o.waitingLocked()
+}
+
+// waitingLocked counts what waits, behind the outbox too.
+func (o *outbox) waitingLocked() int {
+	if o.later == nil {
+		return o.pendingLocked()
+	}
+	return o.pendingLocked() + o.later.size
 }
 
 func (o *outbox) pendingLocked() int {

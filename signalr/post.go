@@ -102,6 +102,9 @@ func (f *inflow) copy(rc *http.ResponseController, r *http.Request) error {
 		if err = f.room(r.Context()); err != nil {
 			return err
 		}
+		if more && f.closed() {
+			return ErrClosed // the last part may be what ends the connection; the rest of the others is lost
+		}
 	}
 	return nil
 }

@@ -177,8 +177,13 @@ func (c *Conn) acknowledged(sequence int64) {
 	if r.size() <= o.replayLimit()/2 {
 		r.fullSince = 0
 	}
+	o.refillLocked(false)
 	roomy := o.roomyLocked()
-	o.mu.Unlock()
+	if o.pendingLocked() > 0 {
+		o.unlockAndFlush()
+	} else {
+		o.mu.Unlock()
+	}
 	if roomy {
 		c.roomAgain()
 	}
@@ -205,6 +210,7 @@ func (c *Conn) detach(l link) bool {
 	}
 	c.state.detached = c.server.time()
 	o.buf, o.off = nil, 0 // a write may still have the bytes: not for the pool
+	o.refillLocked(false)
 	roomy := o.roomyLocked()
 	o.mu.Unlock()
 	c.life.mu.Unlock()

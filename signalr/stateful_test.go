@@ -223,6 +223,33 @@ func TestStatefulReplay(t *testing.T) {
 		}
 		k.finish(conn, gone)
 	})
+	t.Run("item156 item161 nothing of an old socket reaches the connection", func(t *testing.T) {
+		k := h.keep()
+		conn := await(t, met, "connection")
+		old := conn.transport().(*webSocket)
+		k.attach()
+		k.msg(`{"type":9,"sequenceId":1}`)
+		k.expect(`{"type":9,"sequenceId":1}`)
+		// Whatever its wire may still be in the middle of.
+		old.data([]byte(`{"type":`))
+		old.control(opPing, nil)
+		old.control(opClose, nil)
+		if b := old.advance(0); b != nil {
+			t.Errorf("%q would be written to it", b)
+		}
+		old.failed(errors.New("broken pipe"))
+		old.gone()
+		old.input([]byte{0xff, 0xff}) // no frame
+		h.push(1, 1)
+		ask, answered := echo(1)
+		k.msg(ask)
+		k.expect(pushed(1, 1)...)
+		k.expect(answered)
+		if since, cause := conn.detachedSince(); since != 0 || cause != nil {
+			t.Errorf("detached: %v", cause)
+		}
+		k.finish(conn, gone)
+	})
 	t.Run("item152 pings, Close and acknowledgements are not counted", func(t *testing.T) {
 		k := h.keep()
 		conn := await(t, met, "connection")
@@ -319,6 +346,23 @@ func TestStatefulInput(t *testing.T) {
 		noted(t, "b")
 		k.finish(conn, gone)
 	})
+	t.Run("a new socket is read where the old one was not", func(t *testing.T) {
+		leave := make(chan struct{})
+		hub, gone := echoHub()
+		On1(hub, "Wait", func(*Call, string) error { <-leave; return nil })
+		h := start(t, hub, keepingOptions())
+		k := h.keep()
+		conn := h.only()
+		h.push(1, 1)
+		wait := `{"type":1,"target":"Wait","arguments":["` + strings.Repeat("x", 30000) + `"]}`
+		k.msg(wait, wait, wait, wait, wait)
+		h.until("pause", conn.in.paused)
+		k.attach()
+		k.msg(`{"type":9,"sequenceId":3}`, `{"type":8,"sequenceId":1}`)
+		h.until("the acknowledgement", func() bool { conn.out.mu.Lock(); defer conn.out.mu.Unlock(); return conn.state.replay.size() == 0 })
+		close(leave)
+		k.finish(conn, gone)
+	})
 	t.Run("item154 an acknowledgement per second, when there is something new", func(t *testing.T) {
 		k := h.keep()
 		await(t, met, "connection")
@@ -334,6 +378,12 @@ func TestStatefulInput(t *testing.T) {
 		k.attach()
 		k.msg(`{"type":9,"sequenceId":3}`, note("c"), note("d"))
 		noted(t, "d")
+		k.expect(`{"type":9,"sequenceId":1}`)
+		h.pass(time.Second)
+		k.expect(`{"type":8,"sequenceId":4}`)
+		// A socket may have taken the last one with it, and the client has nothing to send again that shows it.
+		k.attach()
+		k.msg(`{"type":9,"sequenceId":5}`)
 		k.expect(`{"type":9,"sequenceId":1}`)
 		h.pass(time.Second)
 		k.expect(`{"type":8,"sequenceId":4}`)
@@ -383,6 +433,26 @@ func TestStatefulWindow(t *testing.T) {
 			h.gone()
 		})
 	}
+	t.Run("close frame before all input is handled", func(t *testing.T) {
+		leave := make(chan struct{})
+		hub, gone := echoHub()
+		On0(hub, "Wait", func(*Call) error { <-leave; return nil })
+		h := start(t, hub, keepingOptions())
+		k := h.keep()
+		wait := `{"type":1,"target":"Wait","arguments":[]}`
+		k.msg(wait, wait)
+		k.frame(finBit|opClose, []byte{1000 >> 8, 1000 & 0xff})
+		conn := h.only()
+		h.until("the close frame", conn.ending)
+		k.nc.Close()
+		h.until("the socket's end", func() bool { conn.out.mu.Lock(); defer conn.out.mu.Unlock(); return conn.out.dead })
+		if _, status := k.try(); status != 404 {
+			t.Errorf("%d", status)
+		}
+		close(leave)
+		await(t, gone, "OnDisconnected")
+		h.gone()
+	})
 	t.Run("Abort while there is no socket", func(t *testing.T) {
 		k := h.keep()
 		conn := await(t, met, "connection")

@@ -133,6 +133,9 @@ func (l *webSocket) data(b []byte) {
 func (l *webSocket) control(opcode byte, payload []byte) {
 	switch opcode {
 	case opPing:
+		if l.conn.replaced(l) {
+			return
+		}
 		pong := appendFrameHeader(make([]byte, 0, 2+controlLimit), opPong, len(payload))
 		l.conn.out.control(append(pong, payload...))
 	case opClose:

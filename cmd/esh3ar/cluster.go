@@ -35,7 +35,7 @@ func (n *node) openCluster(ctx context.Context) (err error) {
 	})}
 	self := route.NodeID(n.id)
 	c.redis, err = redis.Open(ctx, redis.Options{
-		URL: n.config.RedisURL, Node: self, Prefix: "esh3ar:" + n.account.Cluster + ":", Guard: c.breaker.Do, OnChange: n.redisChanged,
+		URL: n.config.RedisURL, Node: self, Prefix: clusterPrefix(n.account.Cluster), Guard: c.breaker.Do, OnChange: n.redisChanged,
 	})
 	if err != nil {
 		return err
@@ -43,7 +43,7 @@ func (n *node) openCluster(ctx context.Context) (err error) {
 	c.places = route.NewCachedPresence(c.redis.Presence())
 	c.router = route.NewRouter(route.Options{Self: self, Presence: c.places, Hints: c.redis.Hints(), OnError: n.debugged("router")})
 	c.herald = route.NewHerald(route.HeraldOptions{
-		Registry: c.redis.Registry(), Word: n.word, OnPeers: n.peersChanged, OnError: n.debugged("registry"),
+		Registry: findable{c.redis.Registry(), directory(c.redis, n.account.Cluster)}, Word: n.word, OnPeers: n.peersChanged, OnError: n.debugged("registry"),
 	})
 	c.caches = cache.NewShared(c.redis.Level(), cache.SharedOptions{OnError: n.debugged("cache")})
 	n.cluster = c

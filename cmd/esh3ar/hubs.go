@@ -14,9 +14,15 @@ import (
 // hubs are the SignalR servers of a node: each has its own methods and its own way to tell who connects.
 type hubs struct{ phones, businesses *signalr.Server }
 
+// open makes the servers. Pages of every origin may use them: a credential is in each request, and none is sent along by a
+// browser on its own. A page that a gateway served is of another origin than the node that the gateway sends it to.
 func (h *hubs) open(n *node, keys *account.Keys) {
-	h.phones = signalr.NewServer(hub.Mobile(n.engine), signalr.Options{Authenticate: hub.Authenticate(n.account.Tokens), Logger: n.log})
-	h.businesses = signalr.NewServer(hub.Business(n.feed, keys), signalr.Options{Authenticate: hub.AuthenticateBusiness(keys), Logger: n.log})
+	h.phones = signalr.NewServer(hub.Mobile(n.engine), signalr.Options{
+		Authenticate: hub.Authenticate(n.account.Tokens), OnNegotiate: n.redirectPhone, AllowOrigin: signalr.AnyOrigin, Logger: n.log,
+	})
+	h.businesses = signalr.NewServer(hub.Business(n.feed, keys), signalr.Options{
+		Authenticate: hub.AuthenticateBusiness(keys), OnNegotiate: n.redirectBusiness, AllowOrigin: signalr.AnyOrigin, Logger: n.log,
+	})
 }
 
 func (h *hubs) run() error {

@@ -28,6 +28,8 @@ const (
 type commands struct {
 	Config  kong.ConfigFlag `placeholder:"FILE" help:"YAML file with flags by name; a flag beats the environment, the environment beats the file."`
 	Serve   serveCmd        `cmd:"" help:"Run a node."`
+	Gateway gatewayCmd      `cmd:"" help:"Balance calls over nodes, and send phones to them."`
+	Scaler  scalerCmd       `cmd:"" help:"Start and stop nodes as their load asks for."`
 	Send    sendCmd         `cmd:"" help:"Send a message as a business."`
 	Listen  listenCmd       `cmd:"" help:"Be a phone in the terminal: receive messages and acknowledge them."`
 	DLQ     dlqCmd          `cmd:"" name:"dlq" help:"Look at dead letters, replay and delete them."`

@@ -22,6 +22,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cache"
 	"github.com/esh3artech/esh3ar/internal/dashboard"
 	"github.com/esh3artech/esh3ar/internal/delivery"
+	"github.com/esh3artech/esh3ar/internal/gateway"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
 	"github.com/esh3artech/esh3ar/internal/hub"
 	"github.com/esh3artech/esh3ar/internal/intake"
@@ -45,6 +46,7 @@ type node struct {
 	feed     *notify.Feed
 	hubs     hubs
 	vitals   *gauge
+	watched  *gateway.Watched // by gateways
 	server   *http.Server
 	ready    atomic.Bool
 
@@ -66,7 +68,7 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, log *slog.Logger) (*
 	}
 	n.feed = notify.New(n.store, notify.Options{})
 	n.openUpkeep()
-	for _, step := range []func(context.Context) error{n.openAccounts, n.openCluster, n.openSpill} {
+	for _, step := range []func(context.Context) error{n.openAccounts, n.openPlans, n.openCluster, n.openSpill} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, n.store.Close())
 		}
@@ -113,6 +115,10 @@ func nodeID(c *serveCmd) (string, error) {
 }
 
 func (n *node) openAccounts(ctx context.Context) error {
+	return patiently(ctx, func() error { return n.bootstrap(ctx) })
+}
+
+func (n *node) bootstrap(ctx context.Context) error {
 	unlock, err := n.store.firstStart(ctx)
 	if err != nil {
 		return err
@@ -124,6 +130,11 @@ func (n *node) openAccounts(ctx context.Context) error {
 	return errors.Join(err, unlock())
 }
 
+func (n *node) openPlans(ctx context.Context) error {
+	n.plans = account.NewPlans(n.store)
+	return patiently(ctx, func() error { return n.plans.Load(ctx) })
+}
+
 // handler joins the REST API, the hub and the demo on one port.
 func (n *node) handler(m *metrics) (http.Handler, error) {
 	numbers, err := account.NewPhones(n.config.DefaultRegion)
@@ -131,13 +142,10 @@ func (n *node) handler(m *metrics) (http.Handler, error) {
 		return nil, err
 	}
 	keys := account.NewSharedKeys(breaker.GuardAccounts(n.store, n.breaker), time.Now, n.cluster.shared())
-	n.plans = account.NewPlans(n.store)
-	if err := n.plans.Load(context.Background()); err != nil {
-		return nil, fmt.Errorf("read plans: %w", err)
-	}
 	m.watchCaches(func() []cache.Stats { return append(keys.Stats(), n.cluster.cacheStats()...) }, n.cluster.shared())
 	n.hubs.open(n, keys)
-	return edges{hubs: &n.hubs, demo: dashboard.Demo("/demo/"), api: httpapi.New(httpapi.Config{
+	n.watched = &gateway.Watched{Ready: n.readiness, Word: n.word, Now: time.Now}
+	return edges{hubs: &n.hubs, watched: n.watched, demo: dashboard.Demo("/demo/"), api: httpapi.New(httpapi.Config{
 		Intake: n.intake, Store: n.store, Keys: keys, Plans: n.plans, Feed: n.feed, Draining: n.draining, Admin: n.account.Admin,
 		Tokens: n.account.Tokens, Phones: numbers, Lapsed: n.engine.Lapsed, Entered: n.engine.Entered, Breakers: n.breakerReport, Nodes: n.nodes,
 		Spill: n.spilling, Verifier: untilDrained{n.store, n.draining}, Ready: n.readiness, Metrics: m.handler(),
@@ -151,8 +159,8 @@ func (n *node) handler(m *metrics) (http.Handler, error) {
 // edges share a port. They are told apart by hand: http.ServeMux answers a path with a slash too many by a redirect, which
 // turns a POST into a GET.
 type edges struct {
-	hubs      *hubs
-	demo, api http.Handler
+	hubs               *hubs
+	watched, demo, api http.Handler
 }
 
 func (e edges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -161,6 +169,8 @@ func (e edges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.hubs.phones.ServeHTTP(w, r)
 	case path == hub.BusinessPath, strings.HasPrefix(path, hub.BusinessPath+"/"):
 		e.hubs.businesses.ServeHTTP(w, r)
+	case path == "/readyz" && r.Header.Get(gateway.MarkHeader) != "":
+		e.watched.ServeHTTP(w, r)
 	case strings.HasPrefix(path, "/demo/"):
 		e.demo.ServeHTTP(w, r)
 	case path == "/demo":
@@ -200,7 +210,7 @@ func (n *node) run(ctx context.Context, listener net.Listener, s streams) error 
 // parts are the running parts of a node.
 type parts struct{ failed chan error }
 
-// start runs everything that has a Run. The function it returns is the order of shutdown: no new calls, phones moved
+// start runs everything that has a Run. The function it returns is the order of shutdown: gateways told, no new calls, phones moved
 // away, calls in flight answered, their buffers committed, the spill drained as far as the database takes it, what phones acknowledged settled and told, the store closed.
 func (n *node) start(listener net.Listener) (*parts, func(context.Context) error) {
 	p := &parts{failed: make(chan error, 1)}
@@ -223,6 +233,7 @@ func (n *node) start(listener net.Listener) (*parts, func(context.Context) error
 		ctx, cancel := context.WithTimeout(ctx, n.config.StopWithin)
 		defer cancel()
 		n.ready.Store(false)
+		n.watched.AwaitHeard(ctx)
 		n.drain()
 		n.cluster.drain()
 		err := errors.Join(n.hubs.shutdown(ctx), n.server.Shutdown(ctx), edges.Wait())

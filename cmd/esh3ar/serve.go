@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/url"
 	"os"
 	"runtime/debug"
-	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/account"
@@ -54,11 +51,11 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	log := c.logger(s)
+	log := newLog(s, c.LogLevel)
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	listener, err := c.listen(ctx)
+	listener, err := listenOn(ctx, c.Listen)
 	if err != nil {
 		return err
 	}
@@ -72,8 +69,10 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 
 // check names the first flag whose value cannot work.
 func (c *serveCmd) check() error {
-	if c.DatabaseURL != "" && !isPostgresURL(c.DatabaseURL) {
-		return usagef("--database-url: must begin with postgres://")
+	if c.DatabaseURL != "" {
+		if err := checkDatabase(c.DatabaseURL); err != nil {
+			return err
+		}
 	}
 	if c.RequireSyncStandby && c.DatabaseURL == "" {
 		return usagef("--require-sync-standby: needs --database-url")
@@ -83,15 +82,8 @@ func (c *serveCmd) check() error {
 			return err
 		}
 	}
-	host, port, err := net.SplitHostPort(c.Listen)
-	if err != nil {
-		return usagef("--listen: %q is not host:port", c.Listen)
-	}
-	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
-		return usagef("--listen: %q is not a port", port)
-	}
-	if host != "" && host != "localhost" && net.ParseIP(host) == nil {
-		return usagef("--listen: %q is not an address of this machine", host)
+	if err := checkListen(c.Listen); err != nil {
+		return err
 	}
 	if c.AdvertiseURL != "" {
 		if u, err := url.Parse(c.AdvertiseURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
@@ -156,27 +148,6 @@ const maxQueueMiB = 64 << 10
 
 // maxSpillMiB is a tebibyte; a start walks over what is there.
 const maxSpillMiB = 1 << 20
-
-func (c *serveCmd) listen(ctx context.Context) (net.Listener, error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("--listen: %s is in use by another program; stop it or choose another port", c.Listen)
-	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("--listen: no right to listen on %s; choose a port above 1023", c.Listen)
-	case err != nil:
-		return nil, fmt.Errorf("--listen: %w", err)
-	}
-	return listener, nil
-}
-
-func (c *serveCmd) logger(s streams) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
-		level = slog.LevelInfo // kong's enum lets nothing else through
-	}
-	return slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level}))
-}
 
 // baseURL is how a client on this machine, or with --advertise-url any client, reaches the node.
 func (c *serveCmd) baseURL(addr net.Addr) string {

@@ -8,9 +8,12 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/esh3artech/esh3ar/internal/httpapi"
 	"github.com/esh3artech/esh3ar/internal/intake"
 	"github.com/esh3artech/esh3ar/internal/spill"
+	"github.com/esh3artech/esh3ar/internal/store/powercut"
 )
 
 // spilling is what a node does with calls while the store that it shares does not answer; nil: the store is the node's own.
@@ -33,7 +36,11 @@ func (n *node) openSpill(context.Context) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("--data-dir: %w", err)
 	}
-	kept, err := spill.Open(dir, spill.Options{MaxBytes: int64(n.config.SpillMiB) << 20, Log: n.log})
+	options := spill.Options{MaxBytes: int64(n.config.SpillMiB) << 20, Log: n.log}
+	if n.config.PowerCuts {
+		options.FS = powercut.New(vfs.Default)
+	}
+	kept, err := spill.Open(dir, options)
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ type Options struct {
 	Size      int           // bytes of content
 	Ack       string        // how phones acknowledge
 	Flags     []string      // of serve, besides those that the bench sets
+	Nodes     int           // of a cluster on a PostgreSQL and a Redis; 0: one node with a store of its own
 }
 
 // The scenarios, in the order of a whole run.
@@ -60,11 +61,16 @@ func (o *Options) Check() error {
 		return fmt.Errorf("--size: must be from %d to 4096 bytes", minSize)
 	case o.Ack != AckInvoke && o.Ack != AckSend:
 		return fmt.Errorf("--ack: must be %s or %s", AckInvoke, AckSend)
+	case o.Nodes < 0 || o.Nodes > maxNodes:
+		return fmt.Errorf("--nodes: must be from 1 to %d", maxNodes)
 	case o.Phones < 0 || o.Callers < 0 || o.Rate < 0:
 		return fmt.Errorf("--phones, --callers, --rate: must not be negative")
 	}
 	return nil
 }
+
+// maxNodes is far above what one machine can serve with its load beside it.
+const maxNodes = 16
 
 // maxSockets of one process: the hard limit of open files is 20,000 here, and the rest is for the store and the system.
 const maxSockets = 19_000

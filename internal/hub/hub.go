@@ -7,6 +7,7 @@ package hub
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/account"
@@ -85,10 +86,15 @@ type connectionInfo struct {
 	Protocol  string `json:"protocol"`
 }
 
-// Authenticate reads a phone's token.
+// Authenticate reads a phone's token. A request with a connection's token belongs to what was opened: that token was given
+// to who negotiated, and is of no use to anybody else.
 func Authenticate(tokens *account.Tokens) func(*http.Request) (signalr.Identity, error) {
 	return func(r *http.Request) (signalr.Identity, error) {
-		d, err := tokens.Verify(signalr.BearerToken(r))
+		verify := tokens.Verify
+		if r.URL.Query().Has("id") && !strings.HasSuffix(r.URL.Path, "/negotiate") {
+			verify = tokens.VerifyOpen
+		}
+		d, err := verify(signalr.BearerToken(r))
 		if err != nil {
 			return signalr.Identity{}, err
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/planted"
 )
 
 // spill keeps accepted calls on the node's disk until the store can take them: package spill. It is safe for concurrent use.
@@ -113,7 +114,7 @@ func (in *Intake) divert(ctx context.Context, tickets []*ticket) (direct []*tick
 		switch ahead := in.opts.Spill.Ahead(t.call); {
 		case silent:
 			later = append(later, t)
-		case ahead == 0:
+		case ahead == 0 || planted.Is(planted.SpillOvertaken):
 			direct = append(direct, t)
 		case away || t.call.Key == nil && ahead >= few:
 			later = append(later, t)

@@ -127,14 +127,17 @@ func (s *strike) cut(ctx context.Context, l *badlink.Link) error {
 }
 
 // length is how long a part suffers: mostly less than anybody's patience, sometimes about that, and where others can go on
-// without it also longer than every timeout and breaker of a node (5 s, and five failures of at most 3 s).
+// without it also longer than every timeout and breaker of a node (5 s, and five failures of at most 3 s), and now and then
+// longer than presence lasts without word from its node (30 s).
 func (s *strike) length() time.Duration {
-	switch draw := s.random.IntN(20); {
-	case draw < 12:
+	switch draw := s.random.IntN(40); {
+	case draw < 24:
 		return between(s.random, 200*time.Millisecond, time.Second)
-	case draw < 18 || s.fleet.ground == nil:
+	case draw < 36 || s.fleet.ground == nil:
 		return between(s.random, time.Second, 3*time.Second)
-	default:
+	case draw < 39:
 		return between(s.random, 6*time.Second, 12*time.Second)
+	default:
+		return between(s.random, 31*time.Second, 36*time.Second)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -26,12 +27,13 @@ type ground struct {
 	postgres *pgproc.Server
 	redis    *redisproc.Cluster
 	links    []*badlink.Link
+	dir      string
 }
 
 func newGround(ctx context.Context, dir string) (g *ground, err error) {
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
-	g = &ground{}
+	g = &ground{dir: dir}
 	if g.postgres, err = pgproc.Start(ctx, pgproc.Config{Keep: true}); err != nil {
 		return nil, err
 	}
@@ -74,7 +76,7 @@ func (g *ground) link(name, listen, server string) (*badlink.Link, error) {
 	return l, nil
 }
 
-// end ends all of it; the folder of the database stays.
+// end ends all of it. What the database held lies with the rest of the run then.
 func (g *ground) end() error {
 	if g == nil {
 		return nil
@@ -82,13 +84,14 @@ func (g *ground) end() error {
 	for _, l := range g.links {
 		l.Close()
 	}
-	return errors.Join(g.redis.Kill(), g.postgres.Stop())
+	err := errors.Join(g.redis.Kill(), g.postgres.Stop())
+	return errors.Join(err, move(g.postgres.Dir(), filepath.Join(g.dir, "postgres")))
 }
 
-// dirs are the folders that the end leaves behind, besides the run's own.
-func (g *ground) dirs() []string {
-	if g == nil {
+// move moves a folder, to another file system too.
+func move(from, to string) error {
+	if os.Rename(from, to) == nil {
 		return nil
 	}
-	return []string{g.postgres.Dir()}
+	return errors.Join(os.CopyFS(to, os.DirFS(from)), os.RemoveAll(from))
 }

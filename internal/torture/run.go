@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -65,20 +64,11 @@ func Run(ctx context.Context, o Options, out io.Writer) (v ledger.Verdict, err e
 		err = r.torture(ctx, cancel)
 	}
 	err = errors.Join(err, r.fleet.end(), r.ledger.close())
-	dirs := append([]string{dir}, r.fleet.ground.dirs()...)
 	if o.Keep == "" && err == nil && r.total.Clean() {
-		return r.total, removeAll(dirs)
+		return r.total, os.RemoveAll(dir)
 	}
-	fmt.Fprintf(out, "data and ledger are kept in %s\n", strings.Join(dirs, " and "))
+	fmt.Fprintf(out, "data and ledger are kept in %s\n", dir)
 	return r.total, err
-}
-
-func removeAll(dirs []string) error {
-	var errs []error
-	for _, dir := range dirs {
-		errs = append(errs, os.RemoveAll(dir))
-	}
-	return errors.Join(errs...)
 }
 
 // stream is the random source of one actor.
@@ -99,6 +89,9 @@ func (r *run) torture(ctx context.Context, cancel context.CancelFunc) error {
 	err := r.rounds(ctx, consumers)
 	if err == nil {
 		err = r.kept.recheck(ctx, r)
+	}
+	if err == nil {
+		err = r.verify(ctx)
 	}
 	stop()
 	if refused := watching.Wait(); refused != nil {

@@ -24,7 +24,12 @@ import (
 	"github.com/esh3artech/esh3ar/internal/torture/ledger"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if len(os.Args) > 3 && os.Args[1] == "serve" {
+		asNode(os.Args[3])
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // stage is a round against a scripted node.
 type stage struct {

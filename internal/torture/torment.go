@@ -41,7 +41,12 @@ func (t *torment) round(ctx context.Context, r *round) error {
 		if err := sleep(striking, between(t.random, 200*time.Millisecond, 1500*time.Millisecond)); err != nil {
 			break
 		}
-		strikes.Go(t.next(striking, r))
+		f := t.deal()
+		s := &strike{f, r, rand.New(rand.NewPCG(t.random.Uint64(), 0))}
+		strikes.Go(func() error { return s.run(striking) })
+		if f.kills && t.kills%10 == 0 {
+			r.report(t)
+		}
 	}
 	if err := strikes.Wait(); err != nil {
 		return err
@@ -49,8 +54,8 @@ func (t *torment) round(ctx context.Context, r *round) error {
 	return sleep(ctx, aftermath)
 }
 
-// next deals the next fault.
-func (t *torment) next(ctx context.Context, r *round) func() error {
+// deal takes the next fault of this pass, or of a new one.
+func (t *torment) deal() *fault {
 	if len(t.left) == 0 {
 		t.left = append(t.left, t.faults...)
 		t.random.Shuffle(len(t.left), func(i, j int) { t.left[i], t.left[j] = t.left[j], t.left[i] })
@@ -58,10 +63,7 @@ func (t *torment) next(ctx context.Context, r *round) func() error {
 	f := t.left[0]
 	t.left = t.left[1:]
 	if f.kills {
-		if t.kills++; t.kills%10 == 0 {
-			r.report(t)
-		}
+		t.kills++
 	}
-	s := &strike{f, r, rand.New(rand.NewPCG(t.random.Uint64(), 0))}
-	return func() error { return s.run(ctx) }
+	return f
 }

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/esh3artech/esh3ar/internal/gateway"
+	"github.com/esh3artech/esh3ar/internal/gateway/balance"
+	"github.com/esh3artech/esh3ar/internal/httpapi"
+	"github.com/esh3artech/esh3ar/internal/hub"
+	"github.com/esh3artech/esh3ar/internal/redis"
+)
+
+type gatewayCmd struct {
+	Listen          string        `default:"127.0.0.1:8000" help:"Address to listen on; port 0 picks a free one."`
+	Nodes           []string      `placeholder:"URL,…" help:"URLs of the nodes, where there is no Redis that lists them."`
+	RedisURL        string        `name:"redis-url" help:"Redis of the nodes, which lists them: redis://…, or the addresses of a Redis Cluster with commas."`
+	Cluster         string        `placeholder:"ID" help:"Which cluster of that Redis (default: the only one)."`
+	ProxyWebSockets bool          `name:"proxy-websockets" help:"Let WebSockets through, for clients that skip negotiation; others are sent to their node."`
+	Connections     int           `default:"2500" help:"Connections to each node."`
+	Waiting         int           `default:"10000" help:"Calls that may wait for one; beyond them 503."`
+	WaitWithin      time.Duration `name:"wait-within" default:"1s" help:"How long they wait."`
+	AnswerWithin    time.Duration `name:"answer-within" default:"30s" help:"How long a call may take, with its repeats."`
+	DrainNotice     time.Duration `name:"drain-notice" default:"2s" help:"How long SIGTERM leaves everything as it is but /readyz, so that who balances over gateways sees it."`
+	StopWithin      time.Duration `name:"stop-within" default:"20s" help:"How long SIGTERM may take in all."`
+	LogLevel        string        `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
+}
+
+// gatewayGCPercent: a gateway's live heap is a few MiB, so collecting seldom costs little memory and saves CPU. GOGC in the
+// environment overrules it.
+const gatewayGCPercent = 800
+
+// Run checks the flags, then runs a gateway until a signal or a fault.
+func (c *gatewayCmd) Run(ctx context.Context, s streams) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	log := newLog(s, c.LogLevel)
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gatewayGCPercent)
+	}
+	listener, err := listenOn(ctx, c.Listen)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	p, err := c.open(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	fmt.Fprintf(s.out, "Gateway on http://%s\n", listener.Addr())
+	return p.run(ctx, listener, c)
+}
+
+// check names the first flag whose value cannot work.
+func (c *gatewayCmd) check() error {
+	if err := checkListen(c.Listen); err != nil {
+		return err
+	}
+	switch {
+	case len(c.Nodes) == 0 && c.RedisURL == "":
+		return usagef("--nodes or --redis-url: one of them has to say which nodes there are")
+	case len(c.Nodes) > 0 && c.RedisURL != "":
+		return usagef("--nodes: not together with --redis-url, which lists the nodes")
+	case c.Cluster != "" && c.RedisURL == "":
+		return usagef("--cluster: needs --redis-url")
+	}
+	for _, node := range c.Nodes {
+		if err := gateway.CheckURL(node); err != nil {
+			return usagef("--nodes: %w", err)
+		}
+	}
+	if c.RedisURL != "" {
+		if err := redis.CheckURL(c.RedisURL); err != nil {
+			return usagef("--redis-url: %w", err)
+		}
+	}
+	return c.checkNumbers()
+}
+
+func (c *gatewayCmd) checkNumbers() error {
+	switch {
+	case c.Connections < 2 || c.Connections > 18_000:
+		return usagef("--connections: must be 2 to 18000")
+	case c.Waiting < 1:
+		return usagef("--waiting: must be at least 1")
+	}
+	for _, flag := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"--wait-within", c.WaitWithin},
+		{"--answer-within", c.AnswerWithin},
+		{"--drain-notice", c.DrainNotice},
+		{"--stop-within", c.StopWithin},
+	} {
+		if flag.value <= 0 {
+			return usagef("%s: must be longer than 0", flag.name)
+		}
+	}
+	return nil
+}
+
+// gatewayProcess is the graph of a running gateway.
+type gatewayProcess struct {
+	gateway *gateway.Gateway
+	nodes   *discovery // nil: a fixed list
+	server  *http.Server
+	log     *slog.Logger
+}
+
+func (c *gatewayCmd) open(ctx context.Context, log *slog.Logger) (*gatewayProcess, error) {
+	p := &gatewayProcess{log: log}
+	m := newGatewayMetrics()
+	o := gateway.Options{
+		Nodes: c.Nodes, Hubs: []string{hub.MobilePath, hub.BusinessPath}, Tunnels: c.ProxyWebSockets, Rules: balance.Rules{Slots: c.Connections},
+		AnswerWithin: c.AnswerWithin, Waiting: c.Waiting, WaitWithin: c.WaitWithin, Notice: c.DrainNotice,
+		Metrics: m.handler(), Observe: m.request, Log: log,
+	}
+	if c.RedisURL != "" {
+		var err error
+		if p.nodes, err = discover(ctx, c.RedisURL, c.Cluster, log); err != nil {
+			return nil, err
+		}
+		o.Registry = p.nodes
+	}
+	var err error
+	if p.gateway, err = gateway.New(o); err != nil {
+		return nil, err
+	}
+	m.watch(p.gateway)
+	p.server = httpapi.NewServer(p.gateway, log)
+	return p, nil
+}
+
+// run serves until ctx ends, and then lets in order go: not ready, streams ended, calls in flight answered.
+func (p *gatewayProcess) run(ctx context.Context, listener net.Listener, c *gatewayCmd) error {
+	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWatching()
+	var parts errgroup.Group
+	parts.Go(func() error { return p.gateway.Run(watching) })
+	failed := make(chan error, 1)
+	parts.Go(func() error {
+		err := p.server.Serve(listener)
+		if !errors.Is(err, http.ErrServerClosed) {
+			failed <- err
+		}
+		return nil
+	})
+	var err error
+	select {
+	case <-ctx.Done():
+		p.log.Info("stopping")
+	case err = <-failed:
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.StopWithin)
+	defer cancel()
+	p.gateway.Drain(stopping)
+	err = errors.Join(err, p.server.Shutdown(stopping))
+	stopWatching()
+	return errors.Join(err, parts.Wait())
+}
+
+func (p *gatewayProcess) close() {
+	if p.nodes != nil {
+		p.nodes.close()
+	}
+}
