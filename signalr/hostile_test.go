@@ -45,15 +45,12 @@ func TestHostile(t *testing.T) {
 		opts := quiet()
 		opts.Limits.Negotiated = 1000
 		h := start(t, hub, opts)
-		refused := 0
 		before := heap()
 		for range 5000 {
-			if resp, _ := h.do("POST", "/hub/negotiate?negotiateVersion=1"); resp.StatusCode == 503 {
-				refused++
-			}
+			h.do("POST", "/hub/negotiate?negotiateVersion=1") // is refused, or forgets the oldest after a second
 		}
-		if refused != 4000 || h.Stats().Negotiated != 1000 {
-			t.Errorf("%d refused, %d wait", refused, h.Stats().Negotiated)
+		if n := h.Stats().Negotiated; n != 1000 {
+			t.Errorf("%d wait", n)
 		}
 		costs(t, before, 1<<20) // 250 bytes each, and the HTTP client's own
 		unharmed(h)             // who negotiated before, or does not negotiate, is served
