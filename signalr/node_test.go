@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-func TestNode(t *testing.T) { // checklist section 2, point 1
+func TestNode(t *testing.T) {
+	t.Attr("checklist", "point1")
 	h := start(t, NewHub(), Options{Node: "node-1.a"})
 	for _, tc := range []struct{ query, key string }{
 		{"?negotiateVersion=1", "connectionToken"}, {"", "connectionId"}, // clients of old send their id
@@ -109,7 +110,7 @@ func TestOnUnknownToken(t *testing.T) {
 }
 
 // A balancer that answers 307 is followed by clients, and the server works behind it.
-func TestBehindTemporaryRedirects(t *testing.T) { // checklist 26
+func TestBehindTemporaryRedirects(t *testing.T) {
 	hub, gone := echoHub()
 	h := start(t, hub, quiet())
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

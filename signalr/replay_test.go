@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestReplay(t *testing.T) { // checklist 153
+func TestReplay(t *testing.T) {
 	r := replay{first: 1}
 	var want []string
 	most := 0

@@ -31,7 +31,8 @@ func slowConn(policy SlowPolicy) (*Conn, *stuckLink) {
 	return c, l
 }
 
-func TestSlowPolicies(t *testing.T) { // checklist section 2, point 3
+func TestSlowPolicies(t *testing.T) {
+	t.Attr("checklist", "point3")
 	send := func(t *testing.T, c *Conn, frames ...Frame) {
 		t.Helper()
 		for _, f := range frames {
