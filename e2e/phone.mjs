@@ -19,9 +19,11 @@ function received(live, messages) {
 const commands = {
   async connect({ url, token, ack = "none", transport, protocol = "json", skipNegotiation = false }) {
     acknowledge = ack;
-    const only = skipNegotiation ? { skipNegotiation, transport: signalR.HttpTransportType.WebSockets } : {};
+    const how = skipNegotiation
+      ? { skipNegotiation, transport: signalR.HttpTransportType.WebSockets }
+      : { transport: signalR.HttpTransportType[transport] };
     connection = new signalR.HubConnectionBuilder()
-      .withUrl(url, { accessTokenFactory: () => token, transport: signalR.HttpTransportType[transport], ...only })
+      .withUrl(url, { accessTokenFactory: () => token, ...how })
       .withAutomaticReconnect({ nextRetryDelayInMilliseconds: () => 300 })
       .configureLogging(signalR.LogLevel.None)
       .withHubProtocol(protocol === "json" ? new signalR.JsonHubProtocol() : new MessagePackHubProtocol())

@@ -22,6 +22,7 @@ type dispatcher struct {
 		stopped        bool // no more is handled
 		ended          bool // the application's end has begun
 	}
+	hold     bool        // OnConnected has not returned
 	running  int32       // slots taken, by calls in ready too
 	deferred int32       // calls open by Defer
 	streams  int32       // calls that run outside of the slots
@@ -29,7 +30,6 @@ type dispatcher struct {
 	blocked  *Call       // the next call, for which there was no slot
 	item     *uploadItem // the next item of a stream, for which there was no room
 	ready    []*Call     // calls with a slot that no goroutine has begun
-	hold     bool        // OnConnected has not returned
 }
 
 // receive takes bytes of the hub stream from the link.

@@ -91,8 +91,8 @@
 // [Conn.TrySend] says [ErrFull] instead, and [Hub.OnWritable] tells when to try again. What is sent again and again is
 // encoded once as a [Frame]; several frames given to one [Conn.TryWrite] leave in one write of the socket, which is nearly
 // all that a push costs. Whatever one goroutine sends to one connection arrives in that order, and a handler's sends arrive
-// before its completion. A client that takes no bytes for Timeouts.Send is closed. Options.Slow
-// makes TrySend and TryWrite drop the oldest instead, keep the newest of each key, or close the connection.
+// before its completion. A client that takes no bytes for Timeouts.Send is closed. Options.Slow makes TrySend and TryWrite
+// drop the oldest instead, keep the newest of each key, or close the connection.
 //
 // Several nodes are joined by a [Backplane]: then targets reach the clients of all of them.
 //
@@ -107,7 +107,8 @@
 //
 // A connection lives on the node that negotiated it. Options.OnNegotiate sends clients elsewhere before they connect. With
 // Options.Node the tokens of a node begin with its name: a balancer can route by it ([NodeOf]), and a node that gets a
-// request of another can forward it (Options.OnUnknownToken), so that no balancer needs to know of sessions.
+// request of another can forward it (Options.OnUnknownToken), so that no balancer needs to know of sessions. Nodes that are
+// joined by a [Backplane] reach the clients of all of them.
 //
 // # Cost and concurrency
 //

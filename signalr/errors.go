@@ -15,7 +15,7 @@ var (
 	// ErrServerStopped is returned by [Server.Run] when it is called again after its end.
 	ErrServerStopped = errors.New("signalr: server has stopped")
 
-	errClientTimeout   = canceledError("Client hasn't sent a message/ping within the configured ClientTimeoutInterval.")
+	errClientTimeout   = timeoutError("Client hasn't sent a message/ping within the configured ClientTimeoutInterval.")
 	errSlow            = errors.New("client takes less than it is sent")
 	errSendTimeout     = errors.New("transport write made no progress within the configured timeout")
 	errExpired         = errors.New("credential has expired")
@@ -61,16 +61,16 @@ func typeName(err error) string {
 	if errors.As(err, &de) {
 		return "InvalidDataException"
 	}
-	if _, ok := err.(canceledError); ok { //nolint:errorlint // ours, and never wrapped
+	if _, ok := err.(timeoutError); ok { //nolint:errorlint // ours, and never wrapped
 		return "OperationCanceledException"
 	}
 	return strings.TrimPrefix(fmt.Sprintf("%T", err), "*")
 }
 
-// canceledError is what Microsoft's server reports by an exception of another name.
-type canceledError string
+// timeoutError is what Microsoft's server reports by an exception of another name.
+type timeoutError string
 
-func (e canceledError) Error() string { return string(e) }
+func (e timeoutError) Error() string { return string(e) }
 
 // dataError is a fault of what the client sent.
 type dataError struct{ text string }

@@ -30,8 +30,8 @@ type counters struct {
 	normal, timeout, shutdown, bad atomic.Int64
 	messagesIn, messagesOut        atomic.Int64
 	bytesIn, bytesOut              atomic.Int64
-	transports                     [len(transportNames)]perTransport
 	dropped                        atomic.Int64
+	transports                     [len(transportNames)]perTransport
 }
 
 func (c *counters) in(messages int64) { c.messagesIn.Add(messages) }
