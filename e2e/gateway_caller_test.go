@@ -80,8 +80,8 @@ func (c *caller) close() {
 	}
 }
 
-// crowd is many callers at once.
-type crowd struct {
+// callers are many of them at once.
+type callers struct {
 	t       *testing.T
 	gateway *platform
 	size    int
@@ -95,7 +95,7 @@ type crowd struct {
 }
 
 // run has everybody call until enough says so, and waits for the last answers.
-func (c *crowd) run(enough func(calls int64) bool) {
+func (c *callers) run(enough func(calls int64) bool) {
 	c.t.Helper()
 	var all sync.WaitGroup
 	var next atomic.Int64
@@ -112,7 +112,7 @@ func (c *crowd) run(enough func(calls int64) bool) {
 	all.Wait()
 }
 
-func (c *crowd) one(who *caller, n int64) {
+func (c *callers) one(who *caller, n int64) {
 	key := ""
 	if c.keyed {
 		key = fmt.Sprint("call-", n)
@@ -131,7 +131,7 @@ func (c *crowd) one(who *caller, n int64) {
 }
 
 // noneFailed fails the test if a call has.
-func (c *crowd) noneFailed(when string) {
+func (c *callers) noneFailed(when string) {
 	c.t.Helper()
 	if n := c.bad.Load(); n > 0 {
 		c.t.Errorf("%s: %d of %d calls failed; first %v\n%s", when, n, n+c.good.Load(), c.first.Load(), c.gateway.node.Stderr)

@@ -54,7 +54,7 @@ func TestTenThousandCallers(t *testing.T) {
 	gateway := startGateway(t, nodes[0].secrets, "--nodes", urls, "--wait-within", "30s")
 	gateway.awaitNodes(3)
 	const calls = 30_000
-	c := crowd{t: t, gateway: gateway, size: 9000} // of the 20,000 sockets that a gateway may have here, 7,500 are for nodes
+	c := callers{t: t, gateway: gateway, size: 9000} // of the 20,000 sockets that a gateway may have here, 7,500 are for nodes
 	c.run(func(n int64) bool { return n > calls })
 	c.noneFailed("all at once")
 	least, most, sum := math.Inf(1), 0.0, 0.0
@@ -77,15 +77,15 @@ func TestSlowNode(t *testing.T) {
 	nodes, urls := apart(t, 3)
 	gateway := startGateway(t, nodes[0].secrets, "--nodes", urls)
 	gateway.awaitNodes(3)
-	c := crowd{t: t, gateway: gateway, size: 30}
+	c := callers{t: t, gateway: gateway, size: 30}
 	c.run(func(n int64) bool { return n > 6000 })
 	c.noneFailed("before")
 	slow := nodes[1]
 	stop := slowDown(t, slow.node)
 	taken := [2]float64{slow.accepted(), nodes[0].accepted() + nodes[2].accepted()}
 	const calls = 200
-	direct := crowd{t: t, gateway: slow, size: 2} // what the slow node does to who calls it
-	through := crowd{t: t, gateway: gateway, size: 6}
+	direct := callers{t: t, gateway: slow, size: 2} // what the slow node does to who calls it
+	through := callers{t: t, gateway: gateway, size: 6}
 	var measured sync.WaitGroup
 	measured.Go(func() { direct.run(func(n int64) bool { return n > calls }) })
 	measured.Go(func() { through.run(func(n int64) bool { return n > 10*calls }) })
@@ -160,7 +160,7 @@ func TestANodeDies(t *testing.T) {
 	nodes, redisURL, killRedis := cluster(t, 3)
 	gateway := startGateway(t, nodes[0].secrets, "--redis-url", redisURL)
 	gateway.awaitNodes(3)
-	c := crowd{t: t, gateway: gateway, size: 20, keyed: true}
+	c := callers{t: t, gateway: gateway, size: 20, keyed: true}
 	var killed sync.Once
 	c.run(func(n int64) bool {
 		if n > 1500 {
@@ -185,7 +185,7 @@ func TestANodeDies(t *testing.T) {
 	if err := nodes[2].node.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	again := crowd{t: t, gateway: gateway, size: 20}
+	again := callers{t: t, gateway: gateway, size: 20}
 	again.run(func(n int64) bool { return n > 500 }) // none was under way when it was killed: all are refused and go elsewhere
 	again.noneFailed("Redis is away, and another node was killed")
 }
@@ -227,7 +227,7 @@ func TestANodeDrains(t *testing.T) {
 	var both sync.WaitGroup
 	for _, g := range []*platform{gateway, second} {
 		both.Go(func() {
-			c := crowd{t: t, gateway: g, size: 10}
+			c := callers{t: t, gateway: g, size: 10}
 			c.run(enough)
 			c.noneFailed("a node drained")
 			if n := g.metric(`esh3ar_gateway_events_total{event="repeated"}`); n != 0 {

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/delivery"
 	"github.com/esh3artech/esh3ar/internal/intake"
 	"github.com/esh3artech/esh3ar/internal/scale/workers"
@@ -89,6 +90,14 @@ func (m *metrics) watch(n *node) {
 		labels := prometheus.Labels{"priority": lane.Priority.String()}
 		gauge("esh3ar_intake_lane_messages", "Messages that wait to be stored.", labels, func() float64 { return float64(n.intake.Lanes()[i].Messages) })
 		gauge("esh3ar_intake_lane_bytes", "Bytes that wait to be stored.", labels, func() float64 { return float64(n.intake.Lanes()[i].Bytes) })
+	}
+	gauge("esh3ar_intake_limit", "Messages that may be worked on at once.", nil, func() float64 { return float64(n.intake.Flow().Limit) })
+	gauge("esh3ar_intake_in_flight", "Messages that are worked on.", nil, func() float64 { return float64(n.intake.Flow().InFlight) })
+	gauge("esh3ar_intake_door_messages", "Messages that wait to be admitted.", nil, func() float64 { return float64(n.intake.Flow().Waiting) })
+	for level := range esh3ar.Level(esh3ar.Levels) {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "esh3ar_intake_shed_total", Help: "Calls turned away because the system was full.", ConstLabels: prometheus.Labels{"level": level.String()},
+		}, func() float64 { return float64(n.intake.Flow().Shed[level]) }))
 	}
 	if n.store.shared != nil {
 		m.registry.MustRegister(databaseMetrics{n.store.shared})

@@ -27,6 +27,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/hub"
 	"github.com/esh3artech/esh3ar/internal/intake"
 	"github.com/esh3artech/esh3ar/internal/notify"
+	"github.com/esh3artech/esh3ar/internal/quota"
 )
 
 // node is the graph of one running node.
@@ -41,6 +42,7 @@ type node struct {
 	started  time.Time
 	account  account.Result
 	plans    *account.Plans
+	quotas   *quota.Book
 	intake   *intake.Intake
 	engine   *delivery.Engine
 	feed     *notify.Feed
@@ -79,11 +81,11 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, log *slog.Logger) (*
 	n.openIntake(intake.Options{Memory: c.QueueMiB << 20, OnCommit: func(info intake.CommitInfo) {
 		m.committed(info)
 		n.vitals.committed(info)
-	}})
+	}, Rate: n.config.CapacityRate, MemoryUsed: func() float64 { return n.vitals.load().Memory }})
 	n.draining, n.drain = context.WithCancel(context.Background())
 	handler, err := n.handler(m)
 	if err != nil {
-		return nil, errors.Join(err, n.spilling.close(ctx), n.store.Close())
+		return nil, errors.Join(err, n.abandon(ctx))
 	}
 	n.server = httpapi.NewServer(handler, log)
 	n.server.ConnState = n.vitals.connection
@@ -142,17 +144,15 @@ func (n *node) handler(m *metrics) (http.Handler, error) {
 		return nil, err
 	}
 	keys := account.NewSharedKeys(breaker.GuardAccounts(n.store, n.breaker), time.Now, n.cluster.shared())
+	n.quotas = n.openQuotas()
 	m.watchCaches(func() []cache.Stats { return append(keys.Stats(), n.cluster.cacheStats()...) }, n.cluster.shared())
 	n.hubs.open(n, keys)
 	n.watched = &gateway.Watched{Ready: n.readiness, Word: n.word, Now: time.Now}
 	return edges{hubs: &n.hubs, watched: n.watched, demo: dashboard.Demo("/demo/"), api: httpapi.New(httpapi.Config{
-		Intake: n.intake, Store: n.store, Keys: keys, Plans: n.plans, Feed: n.feed, Draining: n.draining, Admin: n.account.Admin,
+		Intake: n.intake, Store: n.store, Keys: keys, Plans: n.plans, Quotas: n.quotas, Feed: n.feed, Draining: n.draining, Admin: n.account.Admin,
 		Tokens: n.account.Tokens, Phones: numbers, Lapsed: n.engine.Lapsed, Entered: n.engine.Entered, Breakers: n.breakerReport, Nodes: n.nodes,
 		Spill: n.spilling, Verifier: untilDrained{n.store, n.draining}, Ready: n.readiness, Metrics: m.handler(),
-		Log: n.log, Observe: func(route string, status int, took time.Duration) {
-			m.request(route, status, took)
-			n.vitals.called(route)
-		},
+		Log: n.log, Observe: m.request,
 	})}, nil
 }
 
@@ -188,11 +188,12 @@ func (n *node) readiness() error {
 }
 
 // run starts the parts, prints what to do, and ends them in order when ctx ends or the store fails.
-func (n *node) run(ctx context.Context, listener net.Listener, s streams) error {
+func (n *node) run(ctx context.Context, listener net.Listener, beside *companions, s streams) error {
 	fmt.Fprintln(s.out, n.store.opened())
 	parts, stopParts := n.start(listener)
 	n.announce(s)
 	n.ready.Store(true)
+	astray, stopBeside := beside.start(ctx)
 	var err error
 	select {
 	case <-ctx.Done():
@@ -203,8 +204,15 @@ func (n *node) run(ctx context.Context, listener net.Listener, s streams) error 
 	case <-n.spilling.failed():
 		return esh3ar.Errorf(esh3ar.StoreFailed, "stopped: spill: %w", n.spilling.kept.Fault())
 	case err = <-parts.failed:
+	case err = <-astray:
 	}
-	return errors.Join(err, stopParts(context.WithoutCancel(ctx)))
+	return errors.Join(err, stopBeside(), stopParts(context.WithoutCancel(ctx)))
+}
+
+// abandon closes what was opened and never run.
+func (n *node) abandon(ctx context.Context) error {
+	n.cluster.close()
+	return errors.Join(n.spilling.close(ctx), n.store.Close())
 }
 
 // parts are the running parts of a node.
@@ -224,6 +232,7 @@ func (n *node) start(listener net.Listener) (*parts, func(context.Context) error
 	movers.Go(func() error { return n.janitor.Run(engineCtx) })
 	movers.Go(func() error { return n.vitals.run(engineCtx) })
 	movers.Go(func() error { return n.plans.Run(engineCtx) })
+	movers.Go(func() error { return n.quotas.Run(engineCtx) })
 	takers.Go(func() error { return n.intake.Run(intakeCtx) })
 	drain.Go(func() error { return n.spilling.run(drainCtx) })
 	movers.Go(func() error { return n.feed.Run(engineCtx) })

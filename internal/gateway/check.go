@@ -53,7 +53,9 @@ func (c *checker) round(ctx context.Context) {
 	var group errgroup.Group
 	for _, n := range c.dispatch.nodes() {
 		group.Go(func() error {
+			began := c.opts.Now()
 			result := c.check(ctx, n.URL)
+			result.Began = began
 			if ctx.Err() == nil {
 				c.dispatch.checked(n, result)
 			}

@@ -8,6 +8,7 @@ import (
 
 // Check is what a health check found.
 type Check struct {
+	Began    time.Time
 	Err      string      // why the node does not answer; empty: it does
 	NotReady bool        // it answers that it does not want calls
 	Word     *route.Node // what it said of itself; nil: nothing
@@ -19,6 +20,8 @@ func (b *Balancer) Checked(now time.Time, n *Node, c Check) []Change {
 		n.hear(c.Word)
 	}
 	switch {
+	case c.Err != "" && n.answeredAt.After(c.Began):
+		return nil // it answers calls: the machine is full, perhaps ours
 	case c.Err != "":
 		if n.missed++; n.missed >= b.rules.Checks || n.state == Fresh {
 			return b.out(n, Down, c.Err)
@@ -83,12 +86,12 @@ func (b *Balancer) End(now time.Time, n *Node, k Kind, v Verdict, took time.Dura
 		return nil
 	case Answered:
 		n.latency.Observe(now, took)
-		b.answered(n)
+		b.answered(now, n)
 		return nil
 	case Sick:
 		// At least twice as dear as before, and never cheaper than its time.
 		n.latency.Observe(now, max(took, min(2*max(n.latency.Value(now), noise), dearest)))
-		b.answered(n)
+		b.answered(now, n)
 		return nil
 	case Refused:
 		return b.out(n, Down, "nobody listens there")
@@ -98,8 +101,8 @@ func (b *Balancer) End(now time.Time, n *Node, k Kind, v Verdict, took time.Dura
 	panic("no such verdict")
 }
 
-func (b *Balancer) answered(n *Node) {
-	n.broken = 0
+func (b *Balancer) answered(now time.Time, n *Node) {
+	n.broken, n.answeredAt = 0, now
 	if n.trial > 0 {
 		if n.trial--; n.trial == 0 {
 			n.ejections = 0

@@ -82,6 +82,14 @@ func TestChecks(t *testing.T) {
 	l.want("b", Down) // it was never seen up
 	l.call("a", Refused)
 	l.want("a", Down)
+	l.check("a", Check{})
+	for range 5 { // checks get lost on a machine that is full, and calls are answered meanwhile
+		began := l.now
+		l.now = l.now.Add(time.Second)
+		l.call("a", Answered)
+		l.check("a", Check{Began: began, Err: "timeout"})
+	}
+	l.want("a", Up)
 }
 
 // TestEjection: five broken calls in a row, a pause that doubles, a trial, and trust again.

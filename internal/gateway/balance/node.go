@@ -46,6 +46,7 @@ type Node struct {
 
 	since        time.Time // up again; its share grows from here
 	missed       int       // checks, in a row
+	answeredAt   time.Time // a call, last
 	broken       int       // calls, in a row
 	ejections    int       // in a row
 	ejectedUntil time.Time

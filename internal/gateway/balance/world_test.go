@@ -47,7 +47,7 @@ type answer struct {
 }
 
 const (
-	serviceTime = 2 * time.Millisecond // in the middle
+	serviceTime = 10 * time.Millisecond // in the middle
 	workers     = 8
 )
 
