@@ -111,6 +111,7 @@ func TestOnUnknownToken(t *testing.T) {
 
 // A balancer that answers 307 is followed by clients, and the server works behind it.
 func TestBehindTemporaryRedirects(t *testing.T) {
+	t.Attr("checklist", "item26")
 	hub, gone := echoHub()
 	h := start(t, hub, quiet())
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
