@@ -108,15 +108,15 @@ func (t Target) sendHere(ctx context.Context, wait bool, e *parcel) error {
 	l := lists.Get().(*list) //nolint:forcetypeassert // the pool holds nothing else
 	defer l.free()
 	l.conns = t.appendConns(l.conns)
-	policy := t.server.opts.Slow
-	if wait {
-		policy = SlowRefuse // and then waits
-	}
 	var result SendError
 	for _, c := range l.conns {
 		frames, err := e.in(c.proto)
-		if err == nil {
-			err = c.out.writeOr(frames, policy)
+		switch {
+		case err != nil:
+		case wait:
+			err = c.out.write(frames)
+		default:
+			err = c.TryWrite(frames...) // by Options.Slow
 		}
 		switch {
 		case err == nil, errors.Is(err, ErrClosed):
