@@ -18,12 +18,12 @@ run: ## a node on the embedded default
 deps: ## what the tests need besides Go: PostgreSQL, Redis, Node, Chromium, npm packages
 	scripts/deps
 
-test: deps ## all tests, with the race detector and the outside parts
+test: deps ## all tests, with the race detector and the outside parts; they prove docs/signalr-conformance.md
 	go vet ./...
-	go test -race -timeout 15m ./...
+	go test -race -timeout 15m -json ./... | go run ./signalr/conformance/table
 
-conformance: deps ## what package signalr is proven to do, written to docs/signalr-conformance.md
-	go test -race -json ./signalr/... | go run ./signalr/conformance/table -write
+conformance: deps ## writes docs/signalr-conformance.md anew
+	go test -json ./signalr/... | go run ./signalr/conformance/table -write
 
 short: ## the quick loop: no outside parts
 	go test -short ./...

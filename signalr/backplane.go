@@ -193,7 +193,7 @@ func (s *Server) request(ctx context.Context, id string, message []byte) (Raw, e
 	case errors.Is(err, ErrNoConnection):
 		return Raw{}, &noConnectionError{id}
 	case err != nil && ctx.Err() != nil:
-		return Raw{}, &canceledError{context.Cause(ctx)}
+		return Raw{}, &revokedError{context.Cause(ctx)}
 	case err != nil:
 		return Raw{}, err
 	}

@@ -111,8 +111,12 @@ func (t Target) sendHere(ctx context.Context, wait bool, e *parcel) error {
 	var result SendError
 	for _, c := range l.conns {
 		frames, err := e.in(c.proto)
-		if err == nil {
+		switch {
+		case err != nil:
+		case wait:
 			err = c.out.write(frames)
+		default:
+			err = c.TryWrite(frames...) // by Options.Slow
 		}
 		switch {
 		case err == nil, errors.Is(err, ErrClosed):

@@ -71,7 +71,7 @@ func (c *Call) Context() context.Context {
 		if c.state == callDone {
 			c.cancel(context.Canceled)
 		} else if c.id != "" {
-			c.conn.calls.add(c)
+			c.conn.extras().calls.add(c)
 		}
 	}
 	return c.ctx
@@ -146,7 +146,7 @@ func (c *Call) finish(v any, err error) {
 	// Before the answer: its client may use the ids again with its next message.
 	poke := c.uploads != nil && c.conn.extras().uploads.release(c.uploads)
 	if cancel != nil {
-		c.conn.calls.remove(c)
+		c.conn.extras().calls.remove(c)
 	}
 	if c.id != "" {
 		c.answer(v, err)
@@ -220,7 +220,7 @@ func (c *Call) admit(streams [][]byte) {
 	case m.uploads > 0:
 		c.refused = c.conn.extras().uploads.open(c, streams)
 	}
-	if c.refused == nil && c.stream && !c.conn.calls.reserve(c) {
+	if c.refused == nil && c.stream && !c.conn.extras().calls.reserve(c) {
 		c.conn.extras().uploads.release(c.uploads)
 		c.refused = refusef("Invocation ID '%s' is already in use.", c.id)
 	}

@@ -4,13 +4,17 @@ import "sync"
 
 // callIndex holds the running calls that a client can cancel: those that gave somebody their context.
 type callIndex struct {
-	mu   sync.Mutex
-	byID map[string]*Call
+	mu     sync.Mutex
+	byID   map[string]*Call
+	closed bool // the connection has ended: all contexts have
 }
 
 func (x *callIndex) add(c *Call) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.closed {
+		return
+	}
 	if x.byID == nil {
 		x.byID = make(map[string]*Call)
 	}

@@ -23,7 +23,6 @@ type Conn struct {
 	state *stateful
 	in    dispatcher
 	out   outbox
-	calls callIndex
 	life  life
 	times stamps
 	value struct {

@@ -94,6 +94,8 @@
 // before its completion. A client that takes no bytes for Timeouts.Send is closed. Options.Slow makes TrySend and TryWrite
 // drop the oldest instead, keep the newest of each key, or close the connection.
 //
+// Several nodes are joined by a [Backplane]: then targets reach the clients of all of them.
+//
 // # Ends
 //
 // A connection ends by its client, by [Conn.Close] or [Conn.Abort], or by a rule: silence after it has ever pinged, a

@@ -5,6 +5,7 @@ import "net/http"
 // extras are what most connections never have: they are made when they are first needed, so that idle connections cost
 // a nil pointer.
 type extras struct {
+	calls    callIndex
 	uploads  uploads
 	requests requests
 	member   membership
@@ -12,7 +13,7 @@ type extras struct {
 }
 
 // noExtras are the extras of connections that have ended without any. Nobody writes to them.
-var noExtras = extras{uploads: uploads{closed: true}, requests: requests{closed: true}, member: membership{ended: true}}
+var noExtras = extras{calls: callIndex{closed: true}, uploads: uploads{closed: true}, requests: requests{closed: true}, member: membership{ended: true}}
 
 // extras returns the connection's extras to put something in.
 func (c *Conn) extras() *extras {

@@ -52,8 +52,9 @@ func TestHostile(t *testing.T) {
 				refused++
 			}
 		}
-		if refused != 4000 || h.Stats().Negotiated != 1000 {
-			t.Errorf("%d refused, %d wait", refused, h.Stats().Negotiated)
+		// What is older than a second makes way, so how many are refused depends on how fast they come.
+		if n := h.Stats().Negotiated; n != 1000 {
+			t.Errorf("%d refused, %d wait", refused, n)
 		}
 		costs(t, before, 1<<20) // 250 bytes each, and the HTTP client's own
 		unharmed(h)             // who negotiated before, or does not negotiate, is served
@@ -192,7 +193,7 @@ func neverReading(t *testing.T) {
 	for range greedy {
 		c := h.dial()
 		go func() {
-			for { // until the kernels' buffers and the server's inbox are full, and then until the socket ends
+			for range 40 { // twice what fills the server's inbox; it takes no more until the socket ends
 				if _, err := c.nc.Write(ask); err != nil {
 					return
 				}

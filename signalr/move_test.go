@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-func TestMove(t *testing.T) { // checklist 145; section 2, point 4
+func TestMove(t *testing.T) {
+	t.Attr("checklist", "item145 point4")
 	hub, met, gone := meetingHub()
 	h := start(t, hub, Options{})
 	var clients []*client

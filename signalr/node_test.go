@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-func TestNode(t *testing.T) { // checklist section 2, point 1
+func TestNode(t *testing.T) {
+	t.Attr("checklist", "point1")
 	h := start(t, NewHub(), Options{Node: "node-1.a"})
 	for _, tc := range []struct{ query, key string }{
 		{"?negotiateVersion=1", "connectionToken"}, {"", "connectionId"}, // clients of old send their id
@@ -48,6 +49,7 @@ func TestNode(t *testing.T) { // checklist section 2, point 1
 
 // Two nodes behind a balancer that knows nothing of sessions: each sends what is the other's to it.
 func TestOnUnknownToken(t *testing.T) {
+	t.Attr("checklist", "point1")
 	hub, _ := echoHub()
 	nodes := make(map[string]*harness)
 	forward := func(w http.ResponseWriter, r *http.Request, node string) bool {
@@ -109,7 +111,8 @@ func TestOnUnknownToken(t *testing.T) {
 }
 
 // A balancer that answers 307 is followed by clients, and the server works behind it.
-func TestBehindTemporaryRedirects(t *testing.T) { // checklist 26
+func TestBehindTemporaryRedirects(t *testing.T) {
+	t.Attr("checklist", "item26")
 	hub, gone := echoHub()
 	h := start(t, hub, quiet())
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-func TestReplay(t *testing.T) { // checklist 153
+func TestReplay(t *testing.T) {
+	t.Attr("checklist", "item153")
 	r := replay{first: 1}
 	var want []string
 	most := 0

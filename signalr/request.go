@@ -46,11 +46,11 @@ func (e *resultError) Error() string {
 
 func (e *resultError) Unwrap() error { return e.cause }
 
-// canceledError is the end of an Invoke by its context.
-type canceledError struct{ cause error }
+// revokedError is the end of an Invoke by its context.
+type revokedError struct{ cause error }
 
-func (e *canceledError) Error() string { return "Invocation canceled by the server." }
-func (e *canceledError) Unwrap() error { return e.cause }
+func (e *revokedError) Error() string { return "Invocation canceled by the server." }
+func (e *revokedError) Unwrap() error { return e.cause }
 
 // disconnectedError is the end of an Invoke by its connection.
 type disconnectedError struct{ id string }
@@ -157,7 +157,7 @@ func (c *Conn) requestError(ctx context.Context, err error) error {
 	case errors.Is(err, ErrClosed):
 		return &disconnectedError{c.id}
 	case ctx.Err() != nil:
-		return &canceledError{context.Cause(ctx)}
+		return &revokedError{context.Cause(ctx)}
 	default:
 		return err
 	}

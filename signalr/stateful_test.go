@@ -99,6 +99,7 @@ func pushed(from, to int) (texts []string) {
 }
 
 func TestStatefulNegotiate(t *testing.T) {
+	t.Attr("checklist", "item12")
 	for _, tc := range []struct {
 		on    bool
 		kinds Transports
@@ -121,6 +122,7 @@ func TestStatefulNegotiate(t *testing.T) {
 }
 
 func TestStatefulNotAgreed(t *testing.T) {
+	t.Attr("checklist", "item32 item151")
 	hub, gone := echoHub()
 	h := start(t, hub, keepingOptions())
 	ask, answered := echo(1)
@@ -392,6 +394,7 @@ func TestStatefulInput(t *testing.T) {
 }
 
 func TestStatefulWindow(t *testing.T) {
+	t.Attr("checklist", "item160")
 	hub, met, gone := meetingHub()
 	On0(hub, "Abort", func(c *Call) error { c.Conn().Abort(); return nil })
 	h := start(t, hub, keepingOptions())
@@ -485,6 +488,7 @@ func TestStatefulWindow(t *testing.T) {
 }
 
 func TestStatefulClientThatDoesNotRead(t *testing.T) {
+	t.Attr("checklist", "item43 item160")
 	opts := keepingOptions()
 	opts.Limits.Replay = 64 << 20
 	hub, met, gone := meetingHub()
@@ -502,6 +506,7 @@ func TestStatefulClientThatDoesNotRead(t *testing.T) {
 }
 
 func TestStatefulBuffer(t *testing.T) {
+	t.Attr("checklist", "item155")
 	opts := keepingOptions()
 	opts.Limits.Replay = 1000
 	opts.Timeouts.KeepAlive = 3 * time.Second
@@ -616,6 +621,7 @@ func TestStatefulBuffer(t *testing.T) {
 }
 
 func TestStatefulShutdown(t *testing.T) {
+	t.Attr("checklist", "item150 item160")
 	t.Run("Shutdown ends both kinds, and lets those come back that have not been told yet", func(t *testing.T) {
 		opts := keepingOptions()
 		opts.Limits.DrainRate = 20 // one per step
@@ -694,6 +700,7 @@ func TestStatefulShutdown(t *testing.T) {
 }
 
 func TestStatefulAnotherUser(t *testing.T) {
+	t.Attr("checklist", "item27")
 	opts := keepingOptions()
 	opts.Authenticate = byToken
 	hub, met, gone := meetingHub()

@@ -131,6 +131,14 @@ func endless(hub *Hub) (left chan error) {
 			}
 		}, nil
 	})
+	pad := strings.Repeat("x", 4000) // fills the kernel's buffers soon
+	Stream0(hub, "Heavy", func(c *Call) (iter.Seq2[string, error], error) {
+		return func(yield func(string, error) bool) {
+			for i := 0; yield(fmt.Sprint(i, pad), nil); i++ {
+			}
+			left <- context.Cause(c.Context())
+		}, nil
+	})
 	Stream0(hub, "Silent", func(c *Call) (iter.Seq2[int, error], error) {
 		return func(yield func(int, error) bool) {
 			<-c.Context().Done()
@@ -189,7 +197,7 @@ func TestStreamEnds(t *testing.T) {
 	})
 	t.Run("item120 a slow client slows the producer", func(t *testing.T) {
 		c := h.dial()
-		c.msg(call4("s", "Endless", ""))
+		c.msg(call4("s", "Heavy", ""))
 		var conn *Conn
 		h.until("full outbox", func() bool {
 			for _, conn = range h.registry.appendAll(nil) {
@@ -205,8 +213,8 @@ func TestStreamEnds(t *testing.T) {
 		if n := conn.Pending(); n > 2*h.opts.Limits.Outbox {
 			t.Errorf("%d bytes wait", n)
 		}
-		for i := range 50000 {
-			c.expect(item("s", i))
+		for i := range 3000 {
+			c.expect(item("s", `"`+fmt.Sprint(i, strings.Repeat("x", 4000))+`"`))
 		}
 		c.nc.Close()
 		await(t, left, "end of the producer")

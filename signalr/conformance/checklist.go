@@ -15,12 +15,17 @@ package conformance
 
 import (
 	_ "embed"
+	"encoding/json"
 	"fmt"
 	"strings"
 )
 
-//go:embed checklist.txt
-var text string
+var (
+	//go:embed checklist.txt
+	text string
+	//go:embed clients/package.json
+	packages []byte
+)
 
 // Section is a part of the checklist.
 type Section struct {
@@ -68,4 +73,13 @@ func Checklist() ([]Section, error) {
 		last.Items = append(last.Items, item)
 	}
 	return sections, nil
+}
+
+// Clients returns the package and version behind the name of each client and whatever else the cases load.
+func Clients() (map[string]string, error) {
+	var file struct{ Dependencies map[string]string }
+	if err := json.Unmarshal(packages, &file); err != nil {
+		return nil, fmt.Errorf("clients/package.json: %w", err)
+	}
+	return file.Dependencies, nil
 }

@@ -46,7 +46,11 @@ func run(in io.Reader, out io.Writer, file string, write bool) error {
 	if alien := unknown(sections, proofs); len(alien) > 0 {
 		return fmt.Errorf("the checklist has no %s", strings.Join(alien, ", "))
 	}
-	table := render(sections, proofs)
+	versions, err := conformance.Clients()
+	if err != nil {
+		return err
+	}
+	table := render(sections, proofs) + renderClients(r.clients("/signalr"), versions)
 	if write {
 		return os.WriteFile(file, []byte(table), 0o644) //nolint:gosec // it is for everybody
 	}

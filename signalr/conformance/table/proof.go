@@ -82,7 +82,8 @@ const intro = `# SignalR conformance
 What package [signalr](../signalr) does of what Microsoft's server does and its clients need, and the tests that prove it.
 Written by ` + "`make conformance`" + ` from a test run: a test that ran and passed proves the items that its name carries; nothing is
 marked by hand, and CI fails when this page is not what its own run proves. Priorities: M, a real client breaks or data
-is lost without it; P, Microsoft's server does so; O, optional.
+is lost without it; P, Microsoft's server does so; O, optional. "× 45" are as many runs of one case, with each client, transport
+and protocol that can do it.
 
 `
 

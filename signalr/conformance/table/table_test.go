@@ -52,6 +52,30 @@ func TestTable(t *testing.T) {
 	}
 }
 
+func TestClientsAreCounted(t *testing.T) {
+	in := everything(t, `{"Action":"pass","Package":"m/signalr","Test":"TestClients/signalr-10/WebSockets/json/a"}
+{"Action":"pass","Package":"m/signalr","Test":"TestClients/signalr-10/WebSockets/json/b"}
+{"Action":"fail","Package":"m/signalr","Test":"TestClients/signalr-10/LongPolling/json/c"}
+{"Action":"pass","Package":"m/signalr","Test":"TestBrowser/chromium-signalr-1.1/ServerSentEvents/json/a"}
+{"Action":"pass","Package":"m/signalr","Test":"TestIndependentClient/WebSockets/json/a"}
+`)
+	file := filepath.Join(t.TempDir(), "table.md")
+	if err := run(strings.NewReader(in), new(strings.Builder), file, true); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| @microsoft/signalr@10.0.11 | 2 |  |  |  |  |\n", "| @aspnet/signalr@1.1.4, Chromium |  |  | 1 |  |  |\n", "| ngx-signalr-websocket 1.3.0 | 1 |  |  |  |  |\n",
+	} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("%s is not in\n%s", want, text)
+		}
+	}
+}
+
 func TestWhatDoesNotCount(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "table.md")
 	all := everything(t, "")
