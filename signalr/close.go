@@ -231,7 +231,7 @@ func (c *Conn) removeIfOver() {
 		return
 	}
 	lasted := time.Duration(c.server.time() - c.life.started)
-	c.server.counters.over(c.link.kind(), e.status, lasted)
+	c.server.counters.over(c.transport().kind(), e.status, lasted)
 	c.logEnd(e, lasted)
 	if f := c.server.opts.ConnectionEnded; f != nil {
 		f(Ended{Transport: c.Transport(), Status: e.status, Duration: lasted})

@@ -65,6 +65,17 @@ func TestKeepAlive(t *testing.T) {
 		}
 		h.gone()
 	})
+	t.Run("item140 pings are not answered", func(t *testing.T) {
+		h := start(t, hub, quiet())
+		c := h.dial()
+		ask, answer := echo(1)
+		c.msg(`{"type":6}`, `{"type":6}`, ask)
+		if _, payload, err := c.readFrame(); err != nil || string(payload) != answer+"\x1e" {
+			t.Errorf("%q %v", payload, err)
+		}
+		c.nc.Close()
+		await(t, gone, "end")
+	})
 	t.Run("item139 detailed text", func(t *testing.T) {
 		opts := quiet()
 		opts.DetailedErrors = true

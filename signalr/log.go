@@ -34,6 +34,6 @@ func (c *Conn) logEnd(e *ending, lasted time.Duration) {
 		protocol = c.proto.name()
 	}
 	log.LogAttrs(context.Background(), level, "signalr: connection ended",
-		slog.String("connection", c.logName()), slog.String("transport", c.link.kind().String()), slog.String("protocol", protocol),
+		slog.String("connection", c.logName()), slog.String("transport", c.Transport()), slog.String("protocol", protocol),
 		slog.String("status", e.status), slog.Duration("lasted", lasted), slog.Any("error", e.err))
 }

@@ -49,6 +49,7 @@ func TestNode(t *testing.T) {
 
 // Two nodes behind a balancer that knows nothing of sessions: each sends what is the other's to it.
 func TestOnUnknownToken(t *testing.T) {
+	t.Attr("checklist", "point1")
 	hub, _ := echoHub()
 	nodes := make(map[string]*harness)
 	forward := func(w http.ResponseWriter, r *http.Request, node string) bool {

@@ -57,7 +57,8 @@ type Options struct {
 	// acknowledged is kept for them, Limits.Replay bytes at most. Default: off, as with Microsoft's server.
 	StatefulReconnect bool
 
-	// Slow says what becomes of TryWrite and TrySend when a client's outbox is full. Default: [SlowRefuse].
+	// Slow says what becomes of TryWrite and TrySend, of a connection or of a target, when a client's outbox is full.
+	// Default: [SlowRefuse].
 	Slow SlowPolicy
 
 	// Node is the name of this server among others behind one address. Its connection tokens begin with it, so that

@@ -1,7 +1,7 @@
 package signalr
 
-// SlowPolicy says what [Conn.TryWrite] and [Conn.TrySend] do when a client takes less than it is sent and its outbox is
-// full. [Conn.Write] and [Conn.Send] always wait. Whatever the policy, one client costs bounded memory and holds nobody
+// SlowPolicy says what [Conn.TryWrite] and [Conn.TrySend], and their twins of [Target], do when a client takes less than
+// it is sent and its outbox is full. Write and Send always wait. Whatever the policy, one client costs bounded memory and holds nobody
 // else up, and completions are never dropped.
 type SlowPolicy int
 

@@ -173,3 +173,35 @@ func TestSlowAndStateful(t *testing.T) {
 	k.expect(pushed(17, 20)...)
 	k.finish(conn, gone)
 }
+
+// A client that polls no more stands for a slow one: what it is sent waits.
+func TestSlowBroadcast(t *testing.T) {
+	t.Attr("checklist", "point3 item170")
+	opts := quiet()
+	opts.Slow = SlowKeepNewest
+	opts.Limits.Outbox = 1000
+	hub, met, _ := meetingHub()
+	h := start(t, hub, opts)
+	slow := h.pollDial()
+	await(t, met, "the slow one")
+	quick := h.dial()
+	await(t, met, "the quick one")
+	for i := range 100 {
+		_, text := push(i)
+		if err := h.All().TryWrite(JSONFrame([]byte(text + "\x1e")).Keyed("price")); err != nil {
+			t.Fatal(err)
+		}
+		quick.expect(text)
+	}
+	var got []string
+	for len(got) == 0 || got[len(got)-1] != pushed(99, 99)[0] {
+		a := slow.do("GET", "")
+		got = append(got, strings.Split(strings.TrimSuffix(a.body, "\x1e"), "\x1e")...)
+	}
+	if want := append(pushed(0, 23), pushed(99, 99)...); strings.Join(got, " ") != strings.Join(want, " ") {
+		t.Errorf("the slow one got %q", got)
+	}
+	if err := h.All().TrySend("x", make(chan int)); err == nil {
+		t.Error("what cannot be encoded was taken")
+	}
+}
