@@ -164,7 +164,7 @@ func TestHostile(t *testing.T) {
 		flood = append(flood, maskedFrame(opText, nil)...)
 		flood = append(flood, maskedFrame(finBit|opContinuation, nil)...)
 		flood = bytes.Repeat(flood, 500)
-		for range 100 {
+		for range 20 {
 			if _, err := c.nc.Write(flood); err != nil {
 				t.Fatal(err)
 			}

@@ -45,7 +45,8 @@ func (w *world) doors() {
 	w.serve("/refused", testHub(), signalr.Options{OnNegotiate: func(*http.Request, signalr.Identity) (signalr.Redirect, error) {
 		return signalr.Redirect{}, signalr.Errorf("not today")
 	}})
-	w.serve("/stateful", testHub(), signalr.Options{StatefulReconnect: true})
+	// A machine with too much to do acknowledges late.
+	w.serve("/stateful", testHub(), signalr.Options{StatefulReconnect: true, Timeouts: signalr.Timeouts{Acknowledge: time.Minute}})
 	closed := testHub()
 	closed.OnConnected = func(*signalr.Conn) error { return errors.New("full house") }
 	w.serve("/closed", closed, signalr.Options{})
