@@ -22,6 +22,9 @@ test: deps ## all tests, with the race detector and the outside parts
 	go vet ./...
 	go test -race -timeout 15m ./...
 
+conformance: deps ## what package signalr is proven to do, written to docs/signalr-conformance.md
+	go test -race -json ./signalr/... | go run ./signalr/conformance/table -write
+
 short: ## the quick loop: no outside parts
 	go test -short ./...
 
@@ -48,10 +51,13 @@ bench-gateway: build ## the gateway beside nginx and HAProxy; minutes
 torture: build ## kill -9 until convinced; minutes
 	bin/esh3ar torture --minutes 20
 
+restart: deps ## 10,000 SignalR clients, a shutdown, all come back; a minute
+	go test ./signalr/conformance -run TestRestart -count 1 -v -small 9900 -microsoft 100
+
 simulate: ## 100,000 seeded histories of delivery
 	go test ./internal/delivery -run TestSimulation -histories 100000 -timeout 30m
 
 plots: ## draw docs/scaling-*.svg anew
 	go test ./internal/scale -run Plots -plots ../../docs
 
-.PHONY: help build run deps test short lint fmt fuzz bench bench-gateway torture simulate plots
+.PHONY: help build run deps test conformance short lint fmt fuzz bench bench-gateway torture restart simulate plots

@@ -18,6 +18,8 @@ const module = "github.com/esh3artech/esh3ar"
 var layers = map[string][]string{
 	"":                         {},
 	"signalr":                  {},
+	"signalr/browser":          {},
+	"signalr/examples/chat":    {"signalr", "signalr/browser"},
 	"internal/flow":            {},
 	"internal/vitals":          {},
 	"internal/planted":         {},
@@ -29,7 +31,7 @@ var layers = map[string][]string{
 	"internal/delivery":        {"", "internal/flow", "internal/planted", "internal/route", "internal/scale/workers"},
 	"internal/hub":             {"", "internal/account", "internal/delivery", "internal/notify", "internal/wire", "signalr"},
 	"internal/httpapi":         {"", "internal/account", "internal/intake", "internal/flow", "internal/notify", "internal/wire"},
-	"internal/dashboard":       {""},
+	"internal/dashboard":       {"", "signalr/browser"},
 	"internal/gateway/balance": {"", "internal/flow", "internal/route"},
 	"internal/gateway/backend": {},
 	"internal/gateway":         {"", "internal/gateway/backend", "internal/gateway/balance", "internal/flow", "internal/route"},
@@ -53,7 +55,7 @@ var layers = map[string][]string{
 	"internal/bench":           {"", "internal/nodeproc", "internal/pgproc", "internal/phone", "internal/redisproc"},
 	"internal/torture/ledger":  {""},
 	"internal/torture":         {"internal/badlink", "internal/nodeproc", "internal/pgproc", "internal/phone", "internal/redisproc", "internal/torture/ledger"},
-	"e2e":                      {"internal/badlink", "internal/nodeproc", "internal/pgproc", "internal/phone", "internal/planted", "internal/redisproc"},
+	"e2e":                      {"signalr/browser", "internal/badlink", "internal/nodeproc", "internal/pgproc", "internal/phone", "internal/planted", "internal/redisproc"},
 	"cmd/esh3ar":               {"*"},
 
 	"internal/scale":            {"", "internal/route"},
@@ -61,6 +63,8 @@ var layers = map[string][]string{
 	"internal/scale/kubernetes": {"internal/route", "internal/scale"},
 	"internal/scale/processes":  {"internal/flow", "internal/route", "internal/scale"},
 	"internal/scale/workers":    {},
+	"signalr/conformance":       {},
+	"signalr/conformance/table": {"signalr/conformance"},
 }
 
 // testLayers says what the tests of a package may import besides: the real store in place of a fake.
@@ -76,6 +80,7 @@ var testLayers = map[string][]string{
 	"internal/delivery":       {"internal/route/routetest", "internal/store/embedded"},
 	"internal/hub":            {"internal/store/embedded"},
 	"internal/httpapi":        {"internal/spill", "internal/store/embedded"},
+	"signalr/conformance":     {"signalr"},
 }
 
 // importers says who may import a module from elsewhere, by prefix of its path; the root imports uuid only.
@@ -99,7 +104,7 @@ var importers = map[string][]string{
 	"golang.org/x/sys":                       {"signalr", "internal/bench"},
 	"go.uber.org/goleak":                     {"*"}, // tests
 	"pgregory.net/rapid":                     {"*"}, // tests
-	"github.com/chromedp":                    {"e2e"},
+	"github.com/chromedp":                    {"e2e", "signalr/conformance"},
 	"github.com/anishathalye/porcupine":      {"internal/torture/ledger"},
 	"github.com/santhosh-tekuri/jsonschema":  {"internal/httpapi"},
 	"github.com/esh3artech/esh3ar/signalr":   {"*"},

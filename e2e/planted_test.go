@@ -79,6 +79,7 @@ var proofs = map[planted.Fault]proof{
 	planted.SpillBeforeFsync:     {"spill", []string{"-test.run", "^TestWhatWasAnsweredOutlivesAPowerCut$"}, "after the cut"},
 	planted.SpillForgets:         {"spill", []string{"-test.run", "^TestAnUnknownOutcomeIsSentAgain$"}, "0 wait"},
 	planted.SpillOvertaken:       {"intake", []string{"-test.run", "^TestNothingOvertakesTheSpill$"}, "past the spill"},
+	planted.FenceIgnored:         {"postgres", []string{"-test.run", "^TestStore/tasks"}, "who lost the lease"},
 	planted.DrainIgnoresKeys:     {"postgres", []string{"-test.run", "^TestStore/drained"}, "reason: got , want duplicate"},
 }
 

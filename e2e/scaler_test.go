@@ -120,15 +120,15 @@ func nodeURLs(t *testing.T, redis *redisproc.Server) (urls []string) {
 	return urls
 }
 
-// crowd are phones that acknowledge whatever comes, and come back to the first node when they are sent away.
-type crowd struct {
+// audience are phones that acknowledge whatever comes, and come back to the first node when they are sent away.
+type audience struct {
 	p     *platform
 	group sync.WaitGroup
 	stops []context.CancelFunc
 }
 
 // join connects one more.
-func (c *crowd) join(number string) {
+func (c *audience) join(number string) {
 	c.p.t.Helper()
 	token := c.p.token(number, "crowd")
 	ctx, stop := context.WithCancel(context.Background())
@@ -141,7 +141,7 @@ func (c *crowd) join(number string) {
 }
 
 // leave ends the last n.
-func (c *crowd) leave(n int) {
+func (c *audience) leave(n int) {
 	for _, stop := range c.stops[len(c.stops)-n:] {
 		stop()
 	}
@@ -234,7 +234,7 @@ func TestScaler(t *testing.T) {
 	p := start(t, "--database-url", url, "--redis-url", redis.URL())
 	s := startScaler(t, url, redis.URL(), quickPolicy, "--", "--ack-timeout", "5s")
 	s.awaitHistory("decides from here on")
-	c := crowd{p: p}
+	c := audience{p: p}
 	var numbers []string
 	for i := range 6 {
 		numbers = append(numbers, fmt.Sprintf("+96777000010%d", i))
@@ -277,7 +277,7 @@ func TestAScalerThatIsStopped(t *testing.T) {
 	second := startScaler(t, url, redis.URL(), quickPolicy)
 	first.signal(syscall.SIGSTOP)
 	eventually(t, func() bool { return strings.Count(second.history(), "decides from here on") == 2 }, func() string { return "nobody took over:\n" + second.history() })
-	c := crowd{p: p}
+	c := audience{p: p}
 	for i := range 4 {
 		c.join(fmt.Sprintf("+96777000020%d", i))
 	}

@@ -14,7 +14,20 @@ func (x *callIndex) add(c *Call) {
 	if x.byID == nil {
 		x.byID = make(map[string]*Call)
 	}
-	x.byID[c.id] = c
+	if x.byID[c.id] == nil {
+		x.byID[c.id] = c
+	}
+}
+
+// reserve begins the context of a streaming call; false when its id belongs to another one.
+func (x *callIndex) reserve(c *Call) bool {
+	x.mu.Lock()
+	taken := x.byID[c.id] != nil
+	x.mu.Unlock()
+	if !taken { // only one goroutine at a time takes calls in
+		c.Context()
+	}
+	return !taken
 }
 
 func (x *callIndex) remove(c *Call) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -60,6 +61,14 @@ func (n *node) openShared(ctx context.Context) (*engine, error) {
 		return nil, err
 	}
 	return &engine{Store: store, Closer: store, shared: store}, nil
+}
+
+// checkDatabase tells what is wrong with a --database-url, before it is asked.
+func checkDatabase(url string) error {
+	if !strings.HasPrefix(url, "postgres://") && !strings.HasPrefix(url, "postgresql://") {
+		return usagef("--database-url: must begin with postgres://")
+	}
+	return nil
 }
 
 // openPatience is how long a start waits for a database that does not answer yet: whoever starts both at once need not care

@@ -68,7 +68,7 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, log *slog.Logger) (*
 	}
 	n.feed = notify.New(n.store, notify.Options{})
 	n.openUpkeep()
-	for _, step := range []func(context.Context) error{n.openAccounts, n.openCluster, n.openSpill} {
+	for _, step := range []func(context.Context) error{n.openAccounts, n.openPlans, n.openCluster, n.openSpill} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, n.store.Close())
 		}
@@ -130,6 +130,11 @@ func (n *node) bootstrap(ctx context.Context) error {
 	return errors.Join(err, unlock())
 }
 
+func (n *node) openPlans(ctx context.Context) error {
+	n.plans = account.NewPlans(n.store)
+	return patiently(ctx, func() error { return n.plans.Load(ctx) })
+}
+
 // handler joins the REST API, the hub and the demo on one port.
 func (n *node) handler(m *metrics) (http.Handler, error) {
 	numbers, err := account.NewPhones(n.config.DefaultRegion)
@@ -137,10 +142,6 @@ func (n *node) handler(m *metrics) (http.Handler, error) {
 		return nil, err
 	}
 	keys := account.NewSharedKeys(breaker.GuardAccounts(n.store, n.breaker), time.Now, n.cluster.shared())
-	n.plans = account.NewPlans(n.store)
-	if err := n.plans.Load(context.Background()); err != nil {
-		return nil, fmt.Errorf("read plans: %w", err)
-	}
 	m.watchCaches(func() []cache.Stats { return append(keys.Stats(), n.cluster.cacheStats()...) }, n.cluster.shared())
 	n.hubs.open(n, keys)
 	n.watched = &gateway.Watched{Ready: n.readiness, Word: n.word, Now: time.Now}

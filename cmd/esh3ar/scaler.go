@@ -47,13 +47,6 @@ func (c *scalerCmd) Run(ctx context.Context, s streams) error {
 	return c.scale(ctx, s, plan, newLog(s, c.LogLevel))
 }
 
-func checkDatabase(url string) error {
-	if !strings.HasPrefix(url, "postgres://") && !strings.HasPrefix(url, "postgresql://") {
-		return usagef("--database-url: must begin with postgres://")
-	}
-	return nil
-}
-
 // oneLine makes a list of errors one.
 func oneLine(err error) error { return errors.New(strings.ReplaceAll(err.Error(), "\n", "; ")) }
 

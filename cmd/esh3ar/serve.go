@@ -69,8 +69,10 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 
 // check names the first flag whose value cannot work.
 func (c *serveCmd) check() error {
-	if c.DatabaseURL != "" && !isPostgresURL(c.DatabaseURL) {
-		return usagef("--database-url: must begin with postgres://")
+	if c.DatabaseURL != "" {
+		if err := checkDatabase(c.DatabaseURL); err != nil {
+			return err
+		}
 	}
 	if c.RequireSyncStandby && c.DatabaseURL == "" {
 		return usagef("--require-sync-standby: needs --database-url")

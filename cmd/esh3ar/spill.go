@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"log/slog"
 	"os"
 
 	"github.com/esh3artech/esh3ar/internal/disk"
@@ -22,7 +21,7 @@ func openStopped(dataDir string, s streams) (*spill.Spill, error) {
 	if names, err := os.ReadDir(dir); errors.Is(err, os.ErrNotExist) || err == nil && len(names) == 0 {
 		return nil, usagef("--data-dir: there is no spill in %s", dataDir)
 	}
-	kept, err := spill.Open(dir, spill.Options{Log: slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	kept, err := spill.Open(dir, spill.Options{Log: newLog(s, "warn")})
 	if errors.Is(err, disk.ErrInUse) {
 		return nil, usagef("--data-dir: a running node has %s open and drains it by itself; ask it with `%s spill list --url %s`", dataDir, self(), defaultURL)
 	}

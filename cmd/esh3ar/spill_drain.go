@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"strings"
 
 	"github.com/esh3artech/esh3ar/internal/spill"
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
@@ -20,8 +18,8 @@ type spillDrainCmd struct {
 }
 
 func (c *spillDrainCmd) Run(ctx context.Context, s streams) (err error) {
-	if !isPostgresURL(c.DatabaseURL) {
-		return usagef("--database-url: must begin with postgres://")
+	if err := checkDatabase(c.DatabaseURL); err != nil {
+		return err
 	}
 	kept, err := openStopped(c.DataDir, s)
 	if err != nil {
@@ -34,7 +32,7 @@ func (c *spillDrainCmd) Run(ctx context.Context, s streams) (err error) {
 }
 
 func (c *spillDrainCmd) drain(ctx context.Context, drained *spilling, s streams) (err error) {
-	log := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	log := newLog(s, "warn")
 	store, err := openPostgres(ctx, c.DatabaseURL, postgres.Options{Log: log})
 	if err != nil {
 		return err
@@ -46,8 +44,4 @@ func (c *spillDrainCmd) drain(ctx context.Context, drained *spilling, s streams)
 		}
 	}
 	return spill.NewDrainer(drained.kept, store, spill.DrainOptions{Log: log}).Drain(ctx)
-}
-
-func isPostgresURL(url string) bool {
-	return strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")
 }

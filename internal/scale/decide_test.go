@@ -126,6 +126,26 @@ func TestOneBusyMomentKeepsANode(t *testing.T) {
 	}
 }
 
+// TestSilenceIsNoQuiet: what was not seen may have been busy.
+func TestSilenceIsNoQuiet(t *testing.T) {
+	t.Parallel()
+	p := scale.Default()
+	var s scale.State
+	var first time.Duration
+	for now := time.Duration(0); now < 20*time.Minute && first == 0; now += tick {
+		o := loads(0.1, 0.1)
+		if now >= 4*time.Minute && now <= 6*time.Minute {
+			o = &scale.Observation{Current: 2, Unknown: errors.New("Redis is away")}
+		}
+		if d := s.Decide(&p, o, at(now)); d.To < d.From {
+			first = now
+		}
+	}
+	if want := 6*time.Minute + p.Down.Stabilise; first <= want {
+		t.Errorf("taken away after %s, want later than %s", first, want)
+	}
+}
+
 func TestStabilisingUpNeedsAllOfTheTime(t *testing.T) {
 	t.Parallel()
 	p := scale.Default()

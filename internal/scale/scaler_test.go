@@ -362,6 +362,29 @@ func TestNothingIsStartedOnAccountOfASilentRegistry(t *testing.T) {
 	}
 }
 
+// TestARegistryThatComesBackListsFewForAMoment, and nobody is started in their place.
+func TestARegistryThatComesBackListsFewForAMoment(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{}, &site{others: 3, load: 1}
+		_, stop := start(o, s, "a", func(o *scale.Options) { o.Policy.Min = 3 })
+		defer stop()
+		pass(time.Minute)
+		s.set(func() { s.others = 1 })
+		pass(8 * time.Second)
+		s.set(func() { s.others = 3 })
+		pass(time.Minute)
+		if len(s.orders) > 0 {
+			t.Errorf("%+v", s.orders)
+		}
+		s.set(func() { s.others = 2 }) // this one does not come back
+		pass(time.Minute)
+		if s.count() != 1 {
+			t.Errorf("%d nodes in place of one that is gone", s.count())
+		}
+	})
+}
+
 // TestABlindTargetIsTakenAtItsOrders: it cannot say how many there are.
 func TestABlindTargetIsTakenAtItsOrders(t *testing.T) {
 	t.Parallel()

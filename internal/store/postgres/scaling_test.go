@@ -8,7 +8,9 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -75,6 +77,31 @@ func TestOneHolds(t *testing.T) {
 	}
 	if c := acquire(t, s, "c", long); !c.Held || c.Token != 3 {
 		t.Errorf("after its release: %+v", c)
+	}
+}
+
+// TestOneOfManyTakesAFreeLease, and each new one has a token of its own.
+func TestOneOfManyTakesAFreeLease(t *testing.T) {
+	s := open(t, newDatabase(t), postgres.Options{}).Scaling()
+	for round := range uint64(20) {
+		terms := make([]scale.Term, 8)
+		var group sync.WaitGroup
+		for i := range terms {
+			group.Go(func() {
+				var err error
+				if terms[i], err = s.Acquire(t.Context(), fmt.Sprint(round, "/", i), long); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		held := slices.DeleteFunc(terms, func(term scale.Term) bool { return !term.Held })
+		if len(held) != 1 || held[0].Token != round+1 {
+			t.Fatalf("round %d: %+v", round, held)
+		}
+		if err := s.Release(t.Context(), held[0]); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
