@@ -115,3 +115,28 @@ func (p *platform) ask(method, path, body string, headers map[string]string) (co
 
 // patient waits for an answer as long as a sensible business does.
 var patient = http.Client{Timeout: 30 * time.Second}
+
+// TestNobodyIsTurnedAwayWhileNobodyCanTell: a node that has not seen a key yet cannot know whose it is without the database.
+// It says so, on every edge: a client that is told 401 gives up.
+func TestNobodyIsTurnedAwayWhileNobodyCanTell(t *testing.T) {
+	t.Parallel()
+	server := database(t)
+	p := start(t, "--database-url", server.URL("postgres"))
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/v1/messages", "/business-user/negotiate?negotiateVersion=1"} {
+		if code, body := p.try(http.MethodPost, path, "{}"); code != http.StatusServiceUnavailable {
+			t.Errorf("%s: %d %s", path, code, body)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := server.Restart(ctx); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool {
+		code, _ := p.try(http.MethodPost, "/business-user/negotiate?negotiateVersion=1", "")
+		return code == http.StatusOK
+	}, func() string { return "it is not let in when the database is back" })
+}

@@ -266,6 +266,40 @@ func TestScaler(t *testing.T) {
 	t.Logf("%d messages; the diary:\n%s", len(calls.accepted), s.history())
 }
 
+// busyPolicy goes by the share of capacity in use, and is in a hurry.
+const busyPolicy = `
+max: 3
+metrics: [{metric: load, target: 0.8, window: 3s}]
+up: {step: 1, percent: 0, cooldown: 1s}
+down: {stabilise: 5s, cooldown: 1s}
+`
+
+// TestAboveFourFifthsOfCapacityNodesAreAdded has a node that says it can take five calls a second, and callers that want more.
+func TestAboveFourFifthsOfCapacityNodesAreAdded(t *testing.T) {
+	t.Parallel()
+	url, redis := database(t).URL("postgres"), redisServer(t)
+	small := []string{"--capacity-rate", "5"}
+	p := start(t, append([]string{"--database-url", url, "--redis-url", redis.URL()}, small...)...)
+	s := startScaler(t, url, redis.URL(), busyPolicy, append([]string{"--"}, small...)...)
+	ctx, stop := context.WithCancel(t.Context())
+	calls := sender{p: p, redis: redis, phones: []string{alice}, client: http.Client{Timeout: 10 * time.Second}}
+	done := make(chan struct{})
+	go func() { defer close(done); calls.run(ctx) }()
+	s.awaitHistory("1 → 2  rising         1 node ")
+	eventually(t, func() bool { return len(nodeURLs(t, redis)) >= 2 }, func() string { return "no second node: " + s.stderr.String() })
+	stop()
+	<-done
+	s.awaitHistory("2 → 1  falling")
+	eventually(t, func() bool { return len(nodeURLs(t, redis)) == 1 }, func() string { return "the nodes stay: " + s.stderr.String() })
+	if calls.lost > 0 {
+		t.Errorf("%d calls were taken, %d not", len(calls.accepted), calls.lost)
+	}
+	for _, id := range calls.accepted {
+		p.awaitStatus(id, "pending")
+	}
+	t.Logf("%d messages; the diary:\n%s", len(calls.accepted), s.history())
+}
+
 // TestAScalerThatIsStopped pauses the one that decides. Another takes over; the first, when it goes on, changes nothing and
 // stands by.
 func TestAScalerThatIsStopped(t *testing.T) {

@@ -3,6 +3,7 @@ package signalr
 import (
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -191,6 +192,9 @@ func TestNegotiated(t *testing.T) {
 // byToken takes the bearer token for the user's name.
 func byToken(r *http.Request) (Identity, error) {
 	token := BearerToken(r)
+	if token == "perhaps" {
+		return Identity{}, fmt.Errorf("%w: ask me later", ErrUnavailable)
+	}
 	if token == "" {
 		return Identity{}, errors.New("who is it")
 	}
@@ -209,6 +213,14 @@ func TestHTTP(t *testing.T) {
 		}
 		if _, resp := h.raw(""); resp.StatusCode != 401 {
 			t.Errorf("connect: %d", resp.StatusCode)
+		}
+	})
+	t.Run("503 with empty body while nobody can tell", func(t *testing.T) {
+		for _, target := range []string{"/hub/negotiate?access_token=perhaps", "/hub?access_token=perhaps"} {
+			resp, body := h.do("POST", target)
+			if resp.StatusCode != 503 || body != "" || resp.Header.Get("Retry-After") != "1" || resp.Header.Get("WWW-Authenticate") != "" {
+				t.Errorf("%s: %d %q %v", target, resp.StatusCode, body, resp.Header)
+			}
 		}
 	})
 	t.Run("item20 preflight and CORS", func(t *testing.T) {

@@ -11,7 +11,8 @@ import (
 // [NewServer].
 type Options struct {
 	// Authenticate names the user behind a request. It is asked for each one: negotiate, what opens a connection,
-	// polls and posts; an error answers 401 with an empty body, another user than before 403. Nil lets everybody in,
+	// polls and posts; an error answers 401 with an empty body, or 503 if it wraps
+	// [ErrUnavailable], another user than before 403. Nil lets everybody in,
 	// without a user id. It runs on net/http's goroutines and may block. See [BearerToken].
 	Authenticate func(*http.Request) (Identity, error)
 

@@ -21,18 +21,23 @@ import (
 )
 
 type gatewayCmd struct {
-	Listen          string        `default:"127.0.0.1:8000" help:"Address to listen on; port 0 picks a free one."`
-	Nodes           []string      `placeholder:"URL,…" help:"URLs of the nodes, where there is no Redis that lists them."`
-	RedisURL        string        `name:"redis-url" help:"Redis of the nodes, which lists them: redis://…, or the addresses of a Redis Cluster with commas."`
-	Cluster         string        `placeholder:"ID" help:"Which cluster of that Redis (default: the only one)."`
+	Nodes        []string `placeholder:"URL,…" help:"URLs of the nodes, where there is no Redis that lists them."`
+	RedisURL     string   `name:"redis-url" help:"Redis of the nodes, which lists them: redis://…, or the addresses of a Redis Cluster with commas."`
+	Cluster      string   `placeholder:"ID" help:"Which cluster of that Redis (default: the only one)."`
+	LogLevel     string   `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
+	gatewayFlags `embed:""`
+}
+
+// gatewayFlags say how a gateway works, wherever it runs.
+type gatewayFlags struct {
+	Listen          string        `name:"listen" default:"127.0.0.1:8000" help:"Address of the gateway; port 0 picks a free one."`
 	ProxyWebSockets bool          `name:"proxy-websockets" help:"Let WebSockets through, for clients that skip negotiation; others are sent to their node."`
-	Connections     int           `default:"2500" help:"Connections to each node."`
-	Waiting         int           `default:"10000" help:"Calls that may wait for one; beyond them 503."`
+	Connections     int           `name:"connections" default:"2500" help:"Connections to each node."`
+	Waiting         int           `name:"waiting" default:"10000" help:"Calls that may wait for one; beyond them 503."`
 	WaitWithin      time.Duration `name:"wait-within" default:"1s" help:"How long they wait."`
 	AnswerWithin    time.Duration `name:"answer-within" default:"30s" help:"How long a call may take, with its repeats."`
 	DrainNotice     time.Duration `name:"drain-notice" default:"2s" help:"How long SIGTERM leaves everything as it is but /readyz, so that who balances over gateways sees it."`
 	StopWithin      time.Duration `name:"stop-within" default:"20s" help:"How long SIGTERM may take in all."`
-	LogLevel        string        `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
 }
 
 // gatewayGCPercent: a gateway's live heap is a few MiB, so collecting seldom costs little memory and saves CPU. GOGC in the
@@ -59,7 +64,7 @@ func (c *gatewayCmd) Run(ctx context.Context, s streams) error {
 	}
 	defer p.close()
 	fmt.Fprintf(s.out, "Gateway on http://%s\n", listener.Addr())
-	return p.run(ctx, listener, c)
+	return p.run(ctx, listener, &c.gatewayFlags)
 }
 
 // check names the first flag whose value cannot work.
@@ -85,10 +90,10 @@ func (c *gatewayCmd) check() error {
 			return usagef("--redis-url: %w", err)
 		}
 	}
-	return c.checkNumbers()
+	return c.gatewayFlags.check()
 }
 
-func (c *gatewayCmd) checkNumbers() error {
+func (c *gatewayFlags) check() error {
 	switch {
 	case c.Connections < 2 || c.Connections > 18_000:
 		return usagef("--connections: must be 2 to 18000")
@@ -114,37 +119,48 @@ func (c *gatewayCmd) checkNumbers() error {
 // gatewayProcess is the graph of a running gateway.
 type gatewayProcess struct {
 	gateway *gateway.Gateway
-	nodes   *discovery // nil: a fixed list
+	nodes   *discovery // of a gateway that runs alone, and has no fixed list
 	server  *http.Server
 	log     *slog.Logger
 }
 
 func (c *gatewayCmd) open(ctx context.Context, log *slog.Logger) (*gatewayProcess, error) {
-	p := &gatewayProcess{log: log}
 	m := newGatewayMetrics()
-	o := gateway.Options{
-		Nodes: c.Nodes, Hubs: []string{hub.MobilePath, hub.BusinessPath}, Tunnels: c.ProxyWebSockets, Rules: balance.Rules{Slots: c.Connections},
-		AnswerWithin: c.AnswerWithin, Waiting: c.Waiting, WaitWithin: c.WaitWithin, Notice: c.DrainNotice,
-		Metrics: m.handler(), Observe: m.request, Log: log,
-	}
+	o := c.options(m)
+	o.Nodes, o.Log = c.Nodes, log
+	var nodes *discovery
 	if c.RedisURL != "" {
 		var err error
-		if p.nodes, err = discover(ctx, c.RedisURL, c.Cluster, log); err != nil {
+		if nodes, err = discover(ctx, c.RedisURL, c.Cluster, log); err != nil {
 			return nil, err
 		}
-		o.Registry = p.nodes
+		o.Registry = nodes
 	}
-	var err error
-	if p.gateway, err = gateway.New(o); err != nil {
+	g, err := gateway.New(o)
+	if err != nil {
 		return nil, err
 	}
-	m.watch(p.gateway)
-	p.server = httpapi.NewServer(p.gateway, log)
+	p := newGatewayProcess(g, m, log)
+	p.nodes = nodes
 	return p, nil
 }
 
+// options are what the flags say; who its nodes are comes besides.
+func (f *gatewayFlags) options(m *gatewayMetrics) gateway.Options {
+	return gateway.Options{
+		Hubs: []string{hub.MobilePath, hub.BusinessPath}, Tunnels: f.ProxyWebSockets, Rules: balance.Rules{Slots: f.Connections},
+		AnswerWithin: f.AnswerWithin, Waiting: f.Waiting, WaitWithin: f.WaitWithin, Notice: f.DrainNotice,
+		Metrics: m.handler(), Observe: m.request,
+	}
+}
+
+func newGatewayProcess(g *gateway.Gateway, m *gatewayMetrics, log *slog.Logger) *gatewayProcess {
+	m.watch(g)
+	return &gatewayProcess{gateway: g, server: httpapi.NewServer(g, log), log: log}
+}
+
 // run serves until ctx ends, and then lets in order go: not ready, streams ended, calls in flight answered.
-func (p *gatewayProcess) run(ctx context.Context, listener net.Listener, c *gatewayCmd) error {
+func (p *gatewayProcess) run(ctx context.Context, listener net.Listener, c *gatewayFlags) error {
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWatching()
 	var parts errgroup.Group

@@ -56,7 +56,7 @@ func TestBadInputEndsWithOneLineAndCode2(t *testing.T) {
 		"bench unknown":     {[]string{"bench", "--scenario", "speed"}, "scenario"},
 		"bench one node":    {[]string{"bench", "--nodes", "2"}, "--nodes: needs --cluster"},
 		"bench no node":     {[]string{"bench", "--cluster", "--nodes", "0"}, "--nodes"},
-		"bench crowd":       {[]string{"bench", "--cluster", "--nodes", "17"}, "--nodes"},
+		"bench crowd":       {[]string{"bench", "--cluster", "--nodes", "9"}, "--nodes"},
 		"bench both":        {[]string{"bench", "--cluster", "--scenario", "idle"}, "--cluster"},
 	}
 	for name, c := range cases {

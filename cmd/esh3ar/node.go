@@ -83,7 +83,7 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, log *slog.Logger) (*
 	n.draining, n.drain = context.WithCancel(context.Background())
 	handler, err := n.handler(m)
 	if err != nil {
-		return nil, errors.Join(err, n.spilling.close(ctx), n.store.Close())
+		return nil, errors.Join(err, n.abandon(ctx))
 	}
 	n.server = httpapi.NewServer(handler, log)
 	n.server.ConnState = n.vitals.connection
@@ -188,11 +188,12 @@ func (n *node) readiness() error {
 }
 
 // run starts the parts, prints what to do, and ends them in order when ctx ends or the store fails.
-func (n *node) run(ctx context.Context, listener net.Listener, s streams) error {
+func (n *node) run(ctx context.Context, listener net.Listener, beside *companions, s streams) error {
 	fmt.Fprintln(s.out, n.store.opened())
 	parts, stopParts := n.start(listener)
 	n.announce(s)
 	n.ready.Store(true)
+	astray, stopBeside := beside.start(ctx)
 	var err error
 	select {
 	case <-ctx.Done():
@@ -203,8 +204,15 @@ func (n *node) run(ctx context.Context, listener net.Listener, s streams) error 
 	case <-n.spilling.failed():
 		return esh3ar.Errorf(esh3ar.StoreFailed, "stopped: spill: %w", n.spilling.kept.Fault())
 	case err = <-parts.failed:
+	case err = <-astray:
 	}
-	return errors.Join(err, stopParts(context.WithoutCancel(ctx)))
+	return errors.Join(err, stopBeside(), stopParts(context.WithoutCancel(ctx)))
+}
+
+// abandon closes what was opened and never run.
+func (n *node) abandon(ctx context.Context) error {
+	n.cluster.close()
+	return errors.Join(n.spilling.close(ctx), n.store.Close())
 }
 
 // parts are the running parts of a node.

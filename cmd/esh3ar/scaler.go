@@ -40,7 +40,7 @@ func (c *scalerCmd) Run(ctx context.Context, s streams) error {
 	if err := errors.Join(checkDatabase(c.DatabaseURL), cluster.checkRedis()); err != nil {
 		return usageError{oneLine(err)}
 	}
-	plan, err := c.scaleFlags.plan(c.Args)
+	plan, err := c.scaleFlags.plan("", c.Args)
 	if err != nil {
 		return err
 	}

@@ -38,26 +38,26 @@ type scalePlan struct {
 	args   []string // of the target
 }
 
-// plan checks the flags; it touches nothing but the policy's file.
-func (f *scaleFlags) plan(args []string) (*scalePlan, error) {
+// plan checks the flags, whose names begin with prefix; it touches nothing but the policy's file.
+func (f *scaleFlags) plan(prefix string, args []string) (*scalePlan, error) {
 	if f.Every < time.Second || f.Every > time.Minute {
-		return nil, usagef("--every: %s is not 1s to 1m", f.Every)
+		return nil, usagef("--%severy: %s is not 1s to 1m", prefix, f.Every)
 	}
 	p := &scalePlan{flags: f, policy: scale.Default(), args: args}
 	if f.Policy != "" {
 		text, err := os.ReadFile(f.Policy)
 		if err != nil {
-			return nil, usagef("--policy: %w", err)
+			return nil, usagef("--%spolicy: %w", prefix, err)
 		}
 		if p.policy, err = scale.ParsePolicy(text); err != nil {
-			return nil, usagef("--policy: %s: %w", f.Policy, oneLine(err))
+			return nil, usagef("--%spolicy: %s: %w", prefix, f.Policy, oneLine(err))
 		}
 	}
 	switch {
 	case f.Target == "command" && len(args) == 0:
-		return nil, usagef("--target: command needs the command after --, such as -- docker service scale esh3ar={nodes}")
+		return nil, usagef("--%starget: command needs the command after --, such as -- docker service scale esh3ar={nodes}", prefix)
 	case f.Target == "kubernetes" && len(args) > 0:
-		return nil, usagef("--target: kubernetes takes nothing after --, and there is %q", args[0])
+		return nil, usagef("--%starget: kubernetes takes nothing after --, and there is %q", prefix, args[0])
 	}
 	return p, nil
 }
@@ -92,7 +92,7 @@ type scaling struct {
 func (p *scalePlan) open(parts scaleParts) (*scaling, error) {
 	target, run, err := p.openTarget(&parts)
 	if err != nil {
-		return nil, fmt.Errorf("--target %s: %w", p.flags.Target, err)
+		return nil, fmt.Errorf("target %s: %w", p.flags.Target, err)
 	}
 	return &scaling{
 		target: run,

@@ -29,6 +29,7 @@ type serveCmd struct {
 	LogLevel           string `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
 
 	capacityFlags `embed:""`
+	roleFlags     `embed:""`
 
 	AckTimeout    time.Duration `name:"ack-timeout" default:"10s" help:"How long a phone has to acknowledge a push before it is repeated."`
 	RetryAttempts int           `name:"retry-attempts" default:"5" help:"Pushes that may go unacknowledged before a message becomes a dead letter."`
@@ -48,7 +49,8 @@ const gcPercent = 200
 
 // Run checks what can be checked before anything is touched, then runs the node until a signal or a fault.
 func (c *serveCmd) Run(ctx context.Context, s streams) error {
-	if err := c.check(); err != nil {
+	plan, err := c.check()
+	if err != nil {
 		return err
 	}
 	log := newLog(s, c.LogLevel)
@@ -64,11 +66,22 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	return n.run(ctx, listener, s)
+	beside, err := n.openCompanions(ctx, s, plan)
+	if err != nil {
+		return errors.Join(err, n.abandon(ctx))
+	}
+	return n.run(ctx, listener, beside, s)
 }
 
-// check names the first flag whose value cannot work.
-func (c *serveCmd) check() error {
+// check names the first flag whose value cannot work, and gives the plan to scale by, if there is one.
+func (c *serveCmd) check() (*scalePlan, error) {
+	if err := c.checkNode(); err != nil {
+		return nil, err
+	}
+	return c.roleFlags.check(c)
+}
+
+func (c *serveCmd) checkNode() error {
 	if c.DatabaseURL != "" {
 		if err := checkDatabase(c.DatabaseURL); err != nil {
 			return err

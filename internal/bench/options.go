@@ -69,8 +69,8 @@ func (o *Options) Check() error {
 	return nil
 }
 
-// maxNodes is far above what one machine can serve with its load beside it.
-const maxNodes = 16
+// maxNodes is above what one machine can serve with its load beside it, and their connections are few enough for PostgreSQL.
+const maxNodes = 8
 
 // maxSockets of one process: the hard limit of open files is 20,000 here, and the rest is for the store and the system.
 const maxSockets = 19_000

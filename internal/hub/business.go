@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -74,13 +75,16 @@ type businessUser struct {
 	key string
 }
 
-// AuthenticateBusiness reads an API key.
+// AuthenticateBusiness reads an API key. While the store cannot say whose it is, the client is asked to come again.
 func AuthenticateBusiness(k keys) func(*http.Request) (signalr.Identity, error) {
 	return func(r *http.Request) (signalr.Identity, error) {
 		key := signalr.BearerToken(r)
 		caller, err := k.Authenticate(r.Context(), key)
-		if err != nil {
+		switch {
+		case err != nil && esh3ar.CodeOf(err) == esh3ar.Unauthenticated:
 			return signalr.Identity{}, err
+		case err != nil:
+			return signalr.Identity{}, fmt.Errorf("%w: %w", signalr.ErrUnavailable, err)
 		}
 		return signalr.Identity{Principal: businessUser{caller, key}}, nil
 	}

@@ -25,7 +25,7 @@ import (
 func TestTheSpillKeepsThePromises(t *testing.T) {
 	seeds := uint64(24)
 	switch {
-	case os.Getenv("ESH3AR_LONG") != "":
+	case long():
 		seeds = 1000
 	case testing.Short():
 		seeds = 6
@@ -50,6 +50,8 @@ func TestTheSpillKeepsThePromises(t *testing.T) {
 	}
 }
 
+func long() bool { return os.Getenv("ESH3AR_LONG") != "" }
+
 // sightings count what a simulation must have gone through to show anything.
 type sightings struct {
 	Calls, Stored, Spilled, Twins, SpilledTwins, Mismatched, Refused, Unknown, Full, Overloaded int
@@ -73,7 +75,7 @@ func (s *sightings) add(other *sightings) {
 
 func (s *sightings) missing() (names []string) {
 	for name, n := range s.fields() {
-		if *n == 0 {
+		if *n == 0 && (name != "unknown" || long()) { // so rare that it has a test of its own
 			names = append(names, name)
 		}
 	}

@@ -211,6 +211,28 @@ func TestItGivesUp(t *testing.T) {
 	}
 }
 
+// TestFarTooMuchIsWorkedThrough: it falls with each step, and is more than full for a long time.
+func TestFarTooMuchIsWorkedThrough(t *testing.T) {
+	t.Parallel()
+	p := scale.Default()
+	p.Max = 40
+	var s scale.State
+	n := 2
+	for now := time.Duration(0); now < 5*time.Minute; now += tick {
+		seen := make([]float64, n)
+		for i := range seen {
+			seen[i] = 24 / float64(n)
+		}
+		if d := s.Decide(&p, loads(seen...), at(now)); d.Moves() {
+			n = d.To
+			s.Moved(&d)
+		}
+	}
+	if n < 30 {
+		t.Errorf("%d nodes after five minutes with 24 nodes' worth of load", n)
+	}
+}
+
 // TestItTriesAgainMoreAndMoreSeldom leaves the metric where it is for a day.
 func TestItTriesAgainMoreAndMoreSeldom(t *testing.T) {
 	t.Parallel()

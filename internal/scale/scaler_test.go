@@ -385,6 +385,35 @@ func TestARegistryThatComesBackListsFewForAMoment(t *testing.T) {
 	})
 }
 
+// TestTheLastHoldersClockWasAhead by a day: the next one does not wait for it.
+func TestTheLastHoldersClockWasAhead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ahead := time.Now().Add(24 * time.Hour).Format(time.RFC3339)
+		o := &office{state: []byte(fmt.Sprintf(`{"lastUp":%q,"lastChange":%q}`, ahead, ahead))}
+		s := &site{own: 2, load: 1.8}
+		_, stop := start(o, s, "a", nil)
+		defer stop()
+		pass(time.Minute)
+		if s.count() != 3 {
+			t.Errorf("%d nodes\n%s", s.count(), o.diary())
+		}
+	})
+}
+
+func TestAStateThatCannotBeReadIsBegunAnew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{state: []byte(`{"ordered":"many"}`)}, &site{own: 2, load: 1.8}
+		_, stop := start(o, s, "a", nil)
+		defer stop()
+		pass(time.Minute)
+		if s.count() != 3 {
+			t.Errorf("%d nodes\n%s", s.count(), o.diary())
+		}
+	})
+}
+
 // TestABlindTargetIsTakenAtItsOrders: it cannot say how many there are.
 func TestABlindTargetIsTakenAtItsOrders(t *testing.T) {
 	t.Parallel()

@@ -35,6 +35,15 @@ type trial struct {
 	joined   time.Time // when the last of the new nodes had reported; zero: not yet
 }
 
+// notLater takes times that lie ahead for now: another holder's clock was wrong, and nothing should wait for it to be right.
+func (s *State) notLater(now time.Time) {
+	for _, t := range []*time.Time{&s.LastUp, &s.LastChange, &s.GaveUpAt} {
+		if t.After(now) {
+			*t = now
+		}
+	}
+}
+
 // begin starts the history: it is as if the present number had always been right, so nothing is taken away before all of
 // the time to stabilise has passed.
 func (s *State) begin(current int, now time.Time) {
@@ -142,12 +151,13 @@ func (s *State) Moved(d *Decision) {
 
 // fallen is what the metric must have come down to for the steps to have helped: half of the way to where it would be were
 // the load the same and shared by more, because load may have grown meanwhile. What was full may have had more load
-// than could be seen; there anything that is clearly less than full has fallen.
+// than could be seen; there anything that is clearly less than full has fallen too.
 func (t *trial) fallen() float64 {
+	halfway := t.before * (1 + float64(t.from)/float64(t.to)) / 2
 	if t.rule == Load && t.before >= fullAt {
-		return fullAt - 0.05
+		return max(halfway, fullAt-0.05)
 	}
-	return t.before * (1 + float64(t.from)/float64(t.to)) / 2
+	return halfway
 }
 
 // judge ends the trial once the nodes of its steps have reported for a window.

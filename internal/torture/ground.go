@@ -39,7 +39,7 @@ func newGround(ctx context.Context, dir string) (g *ground, err error) {
 	}
 	g.redis, err = redisproc.StartCluster(ctx, filepath.Join(dir, "redis"), masters, "--cluster-preferred-endpoint-type", "unknown-endpoint")
 	if err != nil {
-		return nil, errors.Join(err, g.postgres.Stop())
+		return nil, errors.Join(err, g.postgres.Stop(), os.RemoveAll(g.postgres.Dir()))
 	}
 	return g, nil
 }

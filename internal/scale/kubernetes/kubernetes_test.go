@@ -21,6 +21,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -207,6 +208,79 @@ func TestNobodyIsAskedWithoutTheLease(t *testing.T) {
 	o.Guard = func(context.Context, func(context.Context) error) error { return scale.ErrFenced }
 	if err := target.Resize(t.Context(), o); !errors.Is(err, scale.ErrFenced) || c.replicas() != 3 {
 		t.Errorf("%d replicas, %v", c.replicas(), err)
+	}
+}
+
+// office lets one scaler do as it likes.
+type office struct{}
+
+func (office) Acquire(context.Context, string, time.Duration) (scale.Term, error) {
+	return scale.Term{Held: true, Holder: "a", Token: 1}, nil
+}
+
+func (office) Release(context.Context, scale.Term) error { return nil }
+
+func (office) Guard(ctx context.Context, _ scale.Term, effect func(context.Context) error) error {
+	return effect(ctx)
+}
+
+func (office) Load(context.Context) ([]byte, error) { return nil, nil }
+
+func (office) Write(context.Context, scale.Term, *scale.Entry, []byte) error { return nil }
+
+func (office) History(context.Context, int64, int) ([]scale.Entry, error) { return nil, nil }
+
+// pods are nodes with nothing to do; the last has something in its spill.
+type pods struct {
+	*cluster
+	spilled atomic.Int64
+}
+
+func (p *pods) Nodes(context.Context) (nodes []route.Node, err error) {
+	for i := range p.replicas() {
+		nodes = append(nodes, route.Node{ID: route.NodeID(fmt.Sprint("esh3ar-", i))})
+	}
+	nodes[len(nodes)-1].Spilled = int(p.spilled.Load())
+	return nodes, nil
+}
+
+// TestAPodWithASpillStays until its messages are stored.
+func TestAPodWithASpillStays(t *testing.T) {
+	t.Parallel()
+	p := &pods{cluster: newCluster(t, 3)}
+	p.spilled.Store(7)
+	policy := scale.Default()
+	policy.Min, policy.Rules[0].Window, policy.Down = 2, 0, scale.Pace{Step: 1}
+	s := scale.New(scale.Options{Policy: policy, Holder: "a", Registry: p, Target: p.target(), Lease: office{}, Diary: office{}, Every: 5 * time.Millisecond})
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	await(t, "it says why nobody goes", func() bool {
+		d := s.Status().Decision
+		return d != nil && d.Reason == scale.Spilled && strings.Contains(d.Why, "esh3ar-2 has 7 accepted messages")
+	})
+	if p.replicas() != 3 {
+		t.Errorf("%d replicas", p.replicas())
+	}
+	p.spilled.Store(0)
+	await(t, "the pod goes", func() bool { return p.replicas() == 2 })
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func await(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	deadline := time.After(time.Minute)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !so() {
+		select {
+		case <-deadline:
+			t.Fatalf("not within a minute: %s", what)
+		case <-tick.C:
+		}
 	}
 }
 
