@@ -1,9 +1,12 @@
 package e2e
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"math"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -370,4 +373,64 @@ func TestSeveralClusters(t *testing.T) {
 	if len(seen) != 2 {
 		t.Errorf("two gateways of two clusters have the nodes %v", seen)
 	}
+}
+
+// TestAConnectionFindsItsNode: requests for a connection reach the node that holds it, through a gateway and through another
+// node, and a name that nobody has is an answer in words.
+func TestAConnectionFindsItsNode(t *testing.T) {
+	t.Parallel()
+	nodes, redisURL, _ := cluster(t, 2)
+	gateway := startGateway(t, nodes[0].secrets, "--redis-url", redisURL, "--proxy-websockets")
+	gateway.awaitNodes(2)
+	for i, holder := range nodes {
+		for _, way := range []*platform{gateway, nodes[1-i]} {
+			token := holder.token(alice, "a")
+			var negotiated struct {
+				ConnectionToken string `json:"connectionToken"`
+			}
+			holder.call(http.MethodPost, "/online-mobile-user/negotiate?negotiateVersion=1", token, nil, &negotiated)
+			if name, _, _ := strings.Cut(negotiated.ConnectionToken, "."); name != holder.nodeID() {
+				t.Fatalf("the token %q does not name %s", negotiated.ConnectionToken, holder.nodeID())
+			}
+			if status, text := way.upgrade("/online-mobile-user?id="+negotiated.ConnectionToken, token); status != http.StatusSwitchingProtocols {
+				t.Errorf("%d %s", status, text)
+			}
+		}
+	}
+	token := nodes[0].token(alice, "a")
+	status, text := gateway.upgrade("/online-mobile-user?id=nobody.x", token)
+	if status != http.StatusNotFound || !strings.Contains(text, "connect again") {
+		t.Errorf("%d %s", status, text)
+	}
+	if status, _ := nodes[0].upgrade("/online-mobile-user?id=nobody.x", token); status != http.StatusNotFound {
+		t.Errorf("%d", status)
+	}
+}
+
+// upgrade asks for a WebSocket and gives the answer.
+func (p *platform) upgrade(path, token string) (status int, text string) {
+	p.t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(p.node.URL, "http://"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		p.t.Fatal(err)
+	}
+	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n", path, token)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return resp.StatusCode, ""
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
 }
