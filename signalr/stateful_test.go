@@ -98,7 +98,7 @@ func pushed(from, to int) (texts []string) {
 	return texts
 }
 
-func TestStatefulNegotiate(t *testing.T) { // checklist 12
+func TestStatefulNegotiate(t *testing.T) {
 	for _, tc := range []struct {
 		on    bool
 		kinds Transports
@@ -120,7 +120,7 @@ func TestStatefulNegotiate(t *testing.T) { // checklist 12
 	}
 }
 
-func TestStatefulNotAgreed(t *testing.T) { // checklist 32, 151
+func TestStatefulNotAgreed(t *testing.T) {
 	hub, gone := echoHub()
 	h := start(t, hub, keepingOptions())
 	ask, answered := echo(1)
@@ -391,7 +391,7 @@ func TestStatefulInput(t *testing.T) {
 	})
 }
 
-func TestStatefulWindow(t *testing.T) { // checklist 160
+func TestStatefulWindow(t *testing.T) {
 	hub, met, gone := meetingHub()
 	On0(hub, "Abort", func(c *Call) error { c.Conn().Abort(); return nil })
 	h := start(t, hub, keepingOptions())
@@ -484,7 +484,7 @@ func TestStatefulWindow(t *testing.T) { // checklist 160
 	})
 }
 
-func TestStatefulClientThatDoesNotRead(t *testing.T) { // checklist 43, 160
+func TestStatefulClientThatDoesNotRead(t *testing.T) {
 	opts := keepingOptions()
 	opts.Limits.Replay = 64 << 20
 	hub, met, gone := meetingHub()
@@ -501,7 +501,7 @@ func TestStatefulClientThatDoesNotRead(t *testing.T) { // checklist 43, 160
 	await(t, gone, "OnDisconnected")
 }
 
-func TestStatefulBuffer(t *testing.T) { // checklist 155
+func TestStatefulBuffer(t *testing.T) {
 	opts := keepingOptions()
 	opts.Limits.Replay = 1000
 	opts.Timeouts.KeepAlive = 3 * time.Second
@@ -615,7 +615,7 @@ func TestStatefulBuffer(t *testing.T) { // checklist 155
 	})
 }
 
-func TestStatefulShutdown(t *testing.T) { // checklist 150, 160
+func TestStatefulShutdown(t *testing.T) {
 	t.Run("Shutdown ends both kinds, and lets those come back that have not been told yet", func(t *testing.T) {
 		opts := keepingOptions()
 		opts.Limits.DrainRate = 20 // one per step
@@ -693,7 +693,7 @@ func TestStatefulShutdown(t *testing.T) { // checklist 150, 160
 	})
 }
 
-func TestStatefulAnotherUser(t *testing.T) { // checklist 27
+func TestStatefulAnotherUser(t *testing.T) {
 	opts := keepingOptions()
 	opts.Authenticate = byToken
 	hub, met, gone := meetingHub()

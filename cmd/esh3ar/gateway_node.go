@@ -18,10 +18,13 @@ func throughGateway(r *http.Request) bool {
 }
 
 func (n *node) redirectPhone(r *http.Request, who signalr.Identity) (signalr.Redirect, error) {
-	if !throughGateway(r) {
-		return signalr.Redirect{}, nil
+	if throughGateway(r) {
+		return hub.RedirectPhone(n.url, n.account.Tokens, r, who)
 	}
-	return hub.RedirectPhone(n.url, n.account.Tokens, r, who)
+	if elsewhere := n.moving.Elsewhere(); elsewhere != "" { // this node is over its load, or drains
+		return hub.RedirectPhone(elsewhere, n.account.Tokens, r, who)
+	}
+	return signalr.Redirect{}, nil
 }
 
 func (n *node) redirectBusiness(r *http.Request, _ signalr.Identity) (signalr.Redirect, error) {
