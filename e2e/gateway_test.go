@@ -1,9 +1,12 @@
 package e2e
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"math"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -51,10 +54,10 @@ func (p *platform) awaitNodes(want int) {
 // TestTenThousandCallers is R1.1: they call at the same time, and the nodes get equal shares of 30,000 calls.
 func TestTenThousandCallers(t *testing.T) {
 	nodes, urls := apart(t, 3)
-	gateway := startGateway(t, nodes[0].secrets, "--nodes", urls, "--wait-within", "30s")
+	gateway := startGateway(t, nodes[0].secrets, "--nodes", urls, "--connections", "6000")
 	gateway.awaitNodes(3)
 	const calls = 30_000
-	c := callers{t: t, gateway: gateway, size: 9000} // of the 20,000 sockets that a gateway may have here, 7,500 are for nodes
+	c := callers{t: t, gateway: gateway, size: 9000} // a gateway may have 20,000 sockets here, and each call under way takes two
 	c.run(func(n int64) bool { return n > calls })
 	c.noneFailed("all at once")
 	least, most, sum := math.Inf(1), 0.0, 0.0
@@ -68,7 +71,8 @@ func TestTenThousandCallers(t *testing.T) {
 	spread := (most - least) / (sum / 3)
 	t.Logf("%g calls, (max − min) / mean = %.3f", sum, spread)
 	if spread > 0.2 {
-		t.Errorf("(max − min) / mean = %.2f", spread)
+		_, metrics := gateway.try(http.MethodGet, "/metrics", "")
+		t.Errorf("(max − min) / mean = %.2f\n%s\n%s", spread, metrics, gateway.node.Stderr)
 	}
 }
 
@@ -369,4 +373,64 @@ func TestSeveralClusters(t *testing.T) {
 	if len(seen) != 2 {
 		t.Errorf("two gateways of two clusters have the nodes %v", seen)
 	}
+}
+
+// TestAConnectionFindsItsNode: requests for a connection reach the node that holds it, through a gateway and through another
+// node, and a name that nobody has is an answer in words.
+func TestAConnectionFindsItsNode(t *testing.T) {
+	t.Parallel()
+	nodes, redisURL, _ := cluster(t, 2)
+	gateway := startGateway(t, nodes[0].secrets, "--redis-url", redisURL, "--proxy-websockets")
+	gateway.awaitNodes(2)
+	for i, holder := range nodes {
+		for _, way := range []*platform{gateway, nodes[1-i]} {
+			token := holder.token(alice, "a")
+			var negotiated struct {
+				ConnectionToken string `json:"connectionToken"`
+			}
+			holder.call(http.MethodPost, "/online-mobile-user/negotiate?negotiateVersion=1", token, nil, &negotiated)
+			if name, _, _ := strings.Cut(negotiated.ConnectionToken, "."); name != holder.nodeID() {
+				t.Fatalf("the token %q does not name %s", negotiated.ConnectionToken, holder.nodeID())
+			}
+			if status, text := way.upgrade("/online-mobile-user?id="+negotiated.ConnectionToken, token); status != http.StatusSwitchingProtocols {
+				t.Errorf("%d %s", status, text)
+			}
+		}
+	}
+	token := nodes[0].token(alice, "a")
+	status, text := gateway.upgrade("/online-mobile-user?id=nobody.x", token)
+	if status != http.StatusNotFound || !strings.Contains(text, "connect again") {
+		t.Errorf("%d %s", status, text)
+	}
+	if status, _ := nodes[0].upgrade("/online-mobile-user?id=nobody.x", token); status != http.StatusNotFound {
+		t.Errorf("%d", status)
+	}
+}
+
+// upgrade asks for a WebSocket and gives the answer.
+func (p *platform) upgrade(path, token string) (status int, text string) {
+	p.t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(p.node.URL, "http://"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		p.t.Fatal(err)
+	}
+	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n", path, token)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return resp.StatusCode, ""
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
 }

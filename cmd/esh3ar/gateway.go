@@ -18,6 +18,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/httpapi"
 	"github.com/esh3artech/esh3ar/internal/hub"
 	"github.com/esh3artech/esh3ar/internal/redis"
+	"github.com/esh3artech/esh3ar/signalr"
 )
 
 type gatewayCmd struct {
@@ -148,7 +149,7 @@ func (c *gatewayCmd) open(ctx context.Context, log *slog.Logger) (*gatewayProces
 // options are what the flags say; who its nodes are comes besides.
 func (f *gatewayFlags) options(m *gatewayMetrics) gateway.Options {
 	return gateway.Options{
-		Hubs: []string{hub.MobilePath, hub.BusinessPath}, Tunnels: f.ProxyWebSockets, Rules: balance.Rules{Slots: f.Connections},
+		Hubs: []string{hub.MobilePath, hub.BusinessPath}, Tunnels: f.ProxyWebSockets, NodeOf: signalr.NodeOf, Rules: balance.Rules{Slots: f.Connections},
 		AnswerWithin: f.AnswerWithin, Waiting: f.Waiting, WaitWithin: f.WaitWithin, Notice: f.DrainNotice,
 		Metrics: m.handler(), Observe: m.request,
 	}

@@ -26,6 +26,7 @@ func TestBadInputEndsWithOneLineAndCode2(t *testing.T) {
 		"little memory":     {[]string{"serve", "--capacity-memory", "1MiB"}, "--capacity-memory"},
 		"negative capacity": {[]string{"serve", "--capacity-cpu", "-1"}, "--capacity-cpu"},
 		"bad region":        {[]string{"serve", "--default-region", "Yemen"}, "--default-region"},
+		"bad node id":       {[]string{"serve", "--node-id", "a b"}, "--node-id"},
 		"bad advertise url": {[]string{"serve", "--advertise-url", "here"}, "--advertise-url"},
 		"missing config":    {[]string{"--config", "/nonexistent.yaml", "serve"}, "nonexistent.yaml"},
 		"scaler alone":      {[]string{"scaler", "--database-url", "postgres://x"}, "needs --database-url and --redis-url"},

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/account"
@@ -81,6 +82,9 @@ func (c *serveCmd) check() (*scalePlan, error) {
 	return c.roleFlags.check(c)
 }
 
+// nodeIDLetters may stand in a URL as they are.
+const nodeIDLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+
 func (c *serveCmd) checkNode() error {
 	if c.DatabaseURL != "" {
 		if err := checkDatabase(c.DatabaseURL); err != nil {
@@ -97,6 +101,9 @@ func (c *serveCmd) checkNode() error {
 	}
 	if err := checkListen(c.Listen); err != nil {
 		return err
+	}
+	if len(c.NodeID) > 128 || strings.Trim(c.NodeID, nodeIDLetters) != "" {
+		return usagef("--node-id: must be at most 128 letters, digits and -._~: it stands in the tokens of connections")
 	}
 	if c.AdvertiseURL != "" {
 		if u, err := url.Parse(c.AdvertiseURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {

@@ -3,9 +3,8 @@ package gateway
 import (
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"time"
-
-	"github.com/esh3artech/esh3ar/internal/route"
 )
 
 func (o *Options) setDefaults() {
@@ -17,7 +16,7 @@ func (o *Options) setDefaults() {
 	setDefault(&o.Memory, 256<<20)
 	setDefault(&o.Notice, 2*time.Second) // two checks of a balancer before us
 	if o.NodeOf == nil {
-		o.NodeOf = func(string) route.NodeID { return "" }
+		o.NodeOf = func(*http.Request) string { return "" }
 	}
 	if o.Observe == nil {
 		o.Observe = func(string, int, time.Duration) {}

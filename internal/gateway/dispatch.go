@@ -124,7 +124,7 @@ func (d *dispatch) at(name route.NodeID, k balance.Kind) (seat, error) {
 	switch {
 	case n == nil:
 		return seat{}, errNobody
-	case !d.mu.balancer.Take(n, k):
+	case !d.mu.balancer.Take(d.opts.Now(), n, k):
 		d.mu.counts.full++
 		return seat{}, errFull
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
+	"github.com/esh3artech/esh3ar/internal/route"
 )
 
 // hub forwards a request to a SignalR hub: negotiations to the node that has most room, and what belongs to a connection to
@@ -25,7 +26,7 @@ func (x *exchange) hub(path string) {
 		x.class = class{within: x.g.opts.AnswerWithin, limit: maxBody, safe: x.r.Method == http.MethodOptions}
 		x.forward()
 	default:
-		x.toHolder(id, upgrade)
+		x.toHolder(upgrade)
 	}
 }
 
@@ -38,8 +39,8 @@ func (x *exchange) negotiate() {
 }
 
 // toHolder forwards what belongs to a connection to the node that gave out its token.
-func (x *exchange) toHolder(id string, upgrade bool) {
-	name := x.g.opts.NodeOf(id)
+func (x *exchange) toHolder(upgrade bool) {
+	name := route.NodeID(x.g.opts.NodeOf(x.r))
 	if name == "" {
 		x.refuse(notFound, "the connection token names no node; negotiate again, and connect to the node that answers")
 		return

@@ -27,8 +27,8 @@ type Options struct {
 
 	// Tunnels lets WebSockets through: for clients that skip negotiation. Others are sent to their node all the same.
 	Tunnels bool
-	// NodeOf reads the name of the node that gave out a connection token; "": it has none. Nil: none has.
-	NodeOf func(token string) route.NodeID
+	// NodeOf gives the name of the node that a request's connection token names; "": none. Nil: none does.
+	NodeOf func(*http.Request) string
 
 	Rules        balance.Rules
 	CheckEvery   time.Duration // default 1 s

@@ -11,8 +11,12 @@ import (
 // MarkHeader tells a node that a request comes through a gateway, and what for. Callers cannot send it through one.
 const MarkHeader = "X-Esh3ar-Gateway"
 
-// MarkNegotiate is its value on a negotiation: the node answers with its own URL.
-const MarkNegotiate = "negotiate"
+// MarkNegotiate is its value on a negotiation: the node answers with its own URL. MarkForwarded is that of a request for a
+// connection of the node which another node forwards: it goes no further.
+const (
+	MarkNegotiate = "negotiate"
+	MarkForwarded = "forwarded"
+)
 
 // appendHead writes the head of the request as the node gets it.
 func (x *exchange) appendHead(dst []byte) []byte {

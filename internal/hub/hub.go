@@ -91,7 +91,7 @@ type connectionInfo struct {
 func Authenticate(tokens *account.Tokens) func(*http.Request) (signalr.Identity, error) {
 	return func(r *http.Request) (signalr.Identity, error) {
 		verify := tokens.Verify
-		if r.URL.Query().Has("id") && !strings.HasSuffix(r.URL.Path, "/negotiate") {
+		if belongsToOpen(r) {
 			verify = tokens.VerifyOpen
 		}
 		d, err := verify(signalr.BearerToken(r))
@@ -100,6 +100,23 @@ func Authenticate(tokens *account.Tokens) func(*http.Request) (signalr.Identity,
 		}
 		return signalr.Identity{Principal: d, Expires: d.Expires}, nil
 	}
+}
+
+// belongsToOpen tells whether a request belongs to a connection that was negotiated. An id that is empty, under whatever
+// writing of its name, would open one.
+func belongsToOpen(r *http.Request) (has bool) {
+	if strings.HasSuffix(r.URL.Path, "/negotiate") {
+		return false
+	}
+	for name, values := range r.URL.Query() {
+		if strings.EqualFold(name, "id") {
+			if values[0] == "" {
+				return false
+			}
+			has = true
+		}
+	}
+	return has
 }
 
 // errTryAgain is what phones see when the store could not take their call.

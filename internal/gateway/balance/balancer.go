@@ -73,7 +73,11 @@ func (b *Balancer) listOne(now time.Time, word *route.Node) []Change {
 
 // hear takes what a node says of itself.
 func (n *Node) hear(word *route.Node) {
-	n.name, n.load, n.connections, n.handed = word.ID, word.Load, word.Connections, 0
+	if n.name == "" {
+		n.load = word.Load
+	}
+	n.load = smoothed*n.load + (1-smoothed)*word.Load
+	n.name, n.connections, n.handed = word.ID, word.Connections, 0
 }
 
 // Nodes gives all that are known, by id. The slice is the Balancer's.

@@ -53,7 +53,7 @@ func (l *lab) want(id route.NodeID, s State) {
 func (l *lab) call(id route.NodeID, v Verdict) []Change {
 	l.t.Helper()
 	n := l.node(id)
-	if !l.Take(n, Call) {
+	if !l.Take(l.now, n, Call) {
 		l.t.Fatalf("%s is full", id)
 	}
 	return l.End(l.now, n, Call, v, time.Millisecond)
@@ -177,7 +177,7 @@ func TestTheList(t *testing.T) {
 	l.list("a")
 	l.check("a", Check{})
 	old := l.node("a")
-	l.Take(old, Call)
+	l.Take(l.now, old, Call)
 	l.List(l.now, []route.Node{{ID: "a", URL: "http://elsewhere", SeenAt: esh3ar.TimeOf(l.now)}})
 	l.want("a", Fresh)
 	l.End(l.now, old, Call, Answered, time.Millisecond)
@@ -232,7 +232,9 @@ func TestPhones(t *testing.T) {
 	if got["a"] != 10 || got["b"] != 20 {
 		t.Errorf("%v", got)
 	}
-	l.check("a", Check{Word: &route.Node{ID: "a", Load: 1}})
+	for range 20 {
+		l.check("a", Check{Word: &route.Node{ID: "a", Load: 1}})
+	}
 	if n, _ := l.Pick(l.now, Phone, nil); n.ID != "b" {
 		t.Error("a node without capacity gets a phone")
 	}

@@ -1,6 +1,7 @@
 package balance
 
 import (
+	"math"
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/flow"
@@ -38,9 +39,11 @@ type Node struct {
 
 	calls, streams int
 	taken          uint64 // calls, since it is known
+	recent         float64
+	recentAt       time.Time
 	latency        flow.PeakEWMA
 
-	load        float64 // of its last word
+	load        float64 // of its last words, smoothed
 	connections int     // of its last word
 	handed      int     // phones sent to it since
 
@@ -64,8 +67,21 @@ func (n *Node) grown(now time.Time, slowStart time.Duration) float64 {
 	return min(1, leastShare+(1-leastShare)*float64(now.Sub(n.since))/float64(slowStart))
 }
 
-// spare is what a node reports to have left, and a quarter: a full one keeps a fifth of what an idle one gets.
-func (n *Node) spare() float64 { return 1.25 - min(max(n.load, 0), 1) }
+// loadFrom is the load from which a node gets fewer calls: above it nodes are added, and below it what we see of them by
+// ourselves spreads calls better than what they say.
+const loadFrom = 0.8
+
+// nearlyFull is the load from which a node gets no phones while another has room: they stay.
+const nearlyFull = 0.95
+
+// spare is the part of the calls that a node keeps next to one that is not loaded; a full one keeps a fifth.
+func (n *Node) spare() float64 {
+	over := (n.load - loadFrom) / (1 - loadFrom)
+	return 1 - 0.8*min(max(over, 0), 1)
+}
+
+// smoothed is how much of the load before a report leaves: a single slow commit makes no full node.
+const smoothed = 0.7
 
 // noise is added to latencies before they are compared: differences below it say nothing.
 const noise = time.Millisecond
@@ -82,3 +98,19 @@ func (n *Node) slower(than *Node, now time.Time) float64 {
 func (n *Node) cost(other *Node, now time.Time) float64 {
 	return float64(n.calls+1) * n.slower(other, now)
 }
+
+// even is the factor within which costs count as equal: then whoever had fewer calls lately gets this one. Equal nodes are
+// never quite as quick as each other for a moment, and that is no reason to give one of them more than the others. One call
+// under way or none is a difference all the same.
+const even = 1.5
+
+// recently is how far back a node's share is evened out.
+const recently = 10 * time.Second
+
+// lately counts the calls that a node was given, the older the less.
+func (n *Node) lately(now time.Time) float64 {
+	return n.recent * math.Exp(-float64(now.Sub(n.recentAt))/float64(recently))
+}
+
+// given notes a call.
+func (n *Node) given(now time.Time) { n.recent, n.recentAt = n.lately(now)+1, now }

@@ -40,16 +40,16 @@ func (b *Balancer) Pick(now time.Time, k Kind, tried []*Node) (*Node, Outcome) {
 		return nil, Full
 	}
 	n := b.best(now, k, free)
-	b.take(n, k)
+	b.take(now, n, k)
 	return n, Chosen
 }
 
 // Take takes a slot at a certain node.
-func (b *Balancer) Take(n *Node, k Kind) bool {
+func (b *Balancer) Take(now time.Time, n *Node, k Kind) bool {
 	if !b.room(n, k) {
 		return false
 	}
-	b.take(n, k)
+	b.take(now, n, k)
 	return true
 }
 
@@ -57,12 +57,13 @@ func (b *Balancer) room(n *Node, k Kind) bool {
 	return n.slots() < b.rules.Slots && (!k.long() || n.streams < b.rules.Streams)
 }
 
-func (b *Balancer) take(n *Node, k Kind) {
+func (b *Balancer) take(now time.Time, n *Node, k Kind) {
 	n.taken++
 	if k.long() {
 		n.streams++
 	} else {
 		n.calls++
+		n.given(now)
 	}
 	if k == Phone || k == Tunnel {
 		n.handed++
@@ -117,6 +118,9 @@ func (b *Balancer) draw(now time.Time, from []*Node) *Node {
 		return n
 	}
 	mine, its := one.cost(other, now), other.cost(one, now)
+	if max(mine, its) <= even*min(mine, its) {
+		mine, its = one.lately(now), other.lately(now)
+	}
 	if mine < its || mine == its && b.random(2) == 0 {
 		return one
 	}
@@ -163,7 +167,7 @@ func (b *Balancer) misses(share float64) bool {
 // A node without capacity left comes last.
 func (b *Balancer) phones(now time.Time, n *Node) float64 {
 	crowd := float64(n.connections + n.handed + 1)
-	if n.load >= 1 {
+	if n.load >= nearlyFull {
 		return crowd * 1e6
 	}
 	return crowd / n.grown(now, b.rules.SlowStart) / n.spare()
