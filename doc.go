@@ -34,6 +34,7 @@
 //	internal/spill          accepted calls on this node's own disk while the shared store is away
 //	internal/disk           what the databases on a node's disk need of it
 //	internal/account        businesses, keys, plans, phone numbers, device tokens
+//	internal/quota          holds businesses to their plans, over all nodes
 //	internal/flow           pure: backoff, quotas, load score, peaks of latency, budgets of repeats
 //	internal/scale          how many nodes there should be, and why
 //	internal/scale/…        what starts and stops them: processes, kubernetes, command; workers inside a node

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"regexp"
@@ -53,6 +54,13 @@ func (p page) visible(css string) {
 	p.do(chromedp.WaitVisible(chromedp.CSS(css)))
 }
 
+// choose picks an option as a user would: the page is told.
+func (p page) choose(css, option string) {
+	p.t.Helper()
+	script := fmt.Sprintf(`{const s = document.querySelector(%q); s.value = %q; s.dispatchEvent(new Event("change"))}`, css, option)
+	p.do(chromedp.Evaluate[chromedp.Void](script))
+}
+
 func (p page) text(css string) string {
 	p.t.Helper()
 	text, err := chromedp.Run(p.ctx, chromedp.TextContent(chromedp.CSS(css)))
@@ -91,6 +99,15 @@ func TestTheDemoThatServePrintsIsAPhone(t *testing.T) {
 	p.awaitStatus(waiting.ID, "pending")
 	tab.do(chromedp.Click(chromedp.CSS("#power")))
 	tab.visible(`.message[data-id="` + waiting.ID + `"] .receipt[data-receipt="read"]`)
+	for _, way := range [][2]string{{"WebSockets", "messagepack"}, {"ServerSentEvents", "json"}, {"LongPolling", "messagepack"}} {
+		tab.choose("#protocol", way[1])
+		tab.choose("#transport", way[0])
+		eventually(t, func() bool { return tab.text("#how") == way[0]+" · "+way[1] }, func() string { return tab.text("#how") + tab.text("#notice") })
+		tab.visible(`#state[data-state="online"]`)
+		m := p.send(demoPhone, "by "+way[0]+" in "+way[1], "normal")
+		tab.visible(`.message[data-id="` + m.ID + `"] .receipt[data-receipt="read"]`)
+		p.awaitStatus(m.ID, "read")
+	}
 	if name := os.Getenv("ESH3AR_SCREENSHOT"); name != "" {
 		shot, err := chromedp.Run(tab.ctx, chromedp.CaptureScreenshot())
 		if err = errors.Join(err, os.WriteFile(name, shot, 0o600)); err != nil {

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
 	"os"
@@ -198,6 +199,38 @@ func TestShortRunsOfTheInstruments(t *testing.T) {
 	code, stdout, stderr = esh3ar(t, "torture", "--kills", "3", "--power-cuts")
 	if code != 0 || !strings.Contains(stdout, "every promise was kept") {
 		t.Errorf("torture: %d\n%s%s", code, stdout, stderr)
+	}
+}
+
+// TestOverloadServesByLevel: at twice what the node declares, the enterprise is served before premium, that before basic, and
+// nothing that was accepted is lost. Times and rates are not looked at: the machine has other work.
+func TestOverloadServesByLevel(t *testing.T) {
+	report := filepath.Join(t.TempDir(), "report.json")
+	code, stdout, stderr := esh3ar(t, "bench", "--overload", "--short", "--capacity", "300", "--json", report, "--plot", filepath.Join(t.TempDir(), "plot.svg"))
+	if code != 0 || strings.Contains(stdout, "FAULT") {
+		t.Fatalf("bench: %d\n%s%s", code, stdout, stderr)
+	}
+	text, err := os.ReadFile(report)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found struct {
+		Rows []struct {
+			What  string
+			Value float64
+		}
+	}
+	if err := json.Unmarshal(text, &found); err != nil {
+		t.Fatal(err)
+	}
+	share := map[string]float64{}
+	for _, row := range found.Rows {
+		if level, ok := strings.CutSuffix(row.What, ": share served"); ok {
+			share[level] = row.Value
+		}
+	}
+	if len(share) != 3 || share["enterprise"] < share["premium"] || share["premium"] < share["basic"] || share["enterprise"] == share["basic"] {
+		t.Errorf("shares served: %v\n%s", share, stdout)
 	}
 }
 

@@ -172,6 +172,6 @@ func FuzzBackplane(f *testing.F) {
 			}
 		}
 		_, _ = readPlaneAnswer("c", in)
-		c.out.advance(c.Pending())
+		c.out.advance(c.link, c.Pending())
 	})
 }

@@ -144,7 +144,7 @@ func (c *Call) finish(v any, err error) {
 		return
 	}
 	// Before the answer: its client may use the ids again with its next message.
-	poke := c.uploads != nil && c.conn.uploads.release(c.uploads)
+	poke := c.uploads != nil && c.conn.extras().uploads.release(c.uploads)
 	if cancel != nil {
 		c.conn.calls.remove(c)
 	}
@@ -218,10 +218,10 @@ func (c *Call) admit(streams [][]byte) {
 	case (c.stream || m.uploads > 0) && c.conn.in.streamsFull():
 		c.refused = Errorf("Too many streams are open on this connection.")
 	case m.uploads > 0:
-		c.refused = c.conn.uploads.open(c, streams)
+		c.refused = c.conn.extras().uploads.open(c, streams)
 	}
 	if c.refused == nil && c.stream && !c.conn.calls.reserve(c) {
-		c.conn.uploads.release(c.uploads)
+		c.conn.extras().uploads.release(c.uploads)
 		c.refused = refusef("Invocation ID '%s' is already in use.", c.id)
 	}
 	c.noSlot = c.stream || len(streams) > 0

@@ -44,9 +44,8 @@ type ending struct {
 
 // life is how far a connection has come.
 type life struct {
-	phase    atomic.Int32
-	started  int64
-	attached atomic.Bool // the link has its socket
+	phase   atomic.Int32
+	started int64
 
 	mu        sync.Mutex
 	ending    *ending
@@ -113,10 +112,11 @@ func (c *Conn) end(e ending) {
 	l.endedAt = c.server.time()
 	open := l.phase.Swap(phaseClosing) == phaseOpen
 	cancel := l.cancel
+	detached := c.state != nil && c.state.detached != 0
 	l.mu.Unlock()
 
 	c.server.registry.hide(c)
-	c.server.groups.end(c)
+	c.endExtras()
 	if e.abort {
 		c.out.kill()
 	} else {
@@ -125,11 +125,12 @@ func (c *Conn) end(e ending) {
 	if cancel != nil {
 		cancel(ErrClosed)
 	}
-	c.uploads.close()
-	c.requests.close(&disconnectedError{c.id})
 	c.in.stop()
-	if e.abort {
-		c.link.abort()
+	switch {
+	case detached:
+		c.linkOver()
+	case e.abort:
+		c.transport().abort()
 	}
 }
 
@@ -159,7 +160,10 @@ func (c *Conn) inputEnded(gone bool) {
 }
 
 // failed is told by the link that writing failed: the client is gone with an error.
-func (c *Conn) failed(err error) {
+func (c *Conn) failed(l link, err error) {
+	if c.keepFrom(l, err) {
+		return
+	}
 	c.end(ending{err: err, abort: true, status: StatusError, peer: !errors.Is(err, errSendTimeout)})
 }
 
@@ -172,7 +176,14 @@ func (c *Conn) EndedByClient() bool {
 }
 
 // linkGone is told by the link, once, after its last call of anything else.
-func (c *Conn) linkGone() {
+func (c *Conn) linkGone(l link) {
+	if !c.detach(l) {
+		c.linkOver()
+	}
+}
+
+// linkOver ends what the connection has to do with transports.
+func (c *Conn) linkOver() {
 	c.inputEnded(true)
 	c.life.mu.Lock()
 	c.life.linkDone = true
@@ -196,6 +207,13 @@ func (c *Conn) finishApplication() {
 	})
 }
 
+// ending reports that there is no way back to the connection.
+func (c *Conn) ending() bool {
+	c.life.mu.Lock()
+	defer c.life.mu.Unlock()
+	return c.life.endedAt != 0
+}
+
 func (c *Conn) applicationDone() {
 	c.life.mu.Lock()
 	c.life.appDone = true
@@ -216,7 +234,7 @@ func (c *Conn) removeIfOver() {
 	c.server.counters.over(c.link.kind(), e.status, lasted)
 	c.logEnd(e, lasted)
 	if f := c.server.opts.ConnectionEnded; f != nil {
-		f(Ended{Transport: c.link.kind().String(), Status: e.status, Duration: lasted})
+		f(Ended{Transport: c.Transport(), Status: e.status, Duration: lasted})
 	}
 }
 

@@ -65,6 +65,19 @@ func TestKeepAlive(t *testing.T) {
 		}
 		h.gone()
 	})
+	t.Run("item139 detailed text", func(t *testing.T) {
+		opts := quiet()
+		opts.DetailedErrors = true
+		h := start(t, hub, opts)
+		c := h.dial()
+		ask, answer := echo(1)
+		c.msg(`{"type":6}`, ask)
+		c.expect(answer)
+		h.pass(30 * time.Second)
+		c.expect(`{"type":7,"error":"Connection closed with an error. OperationCanceledException: ` +
+			`Client hasn't sent a message/ping within the configured ClientTimeoutInterval.","allowReconnect":true}`)
+		await(t, gone, "end")
+	})
 	if s := h.Stats(); s.EndedTimeout != 1 || s.EndedNormal != 2 || s.Started != 3 {
 		t.Errorf("%+v", s)
 	}

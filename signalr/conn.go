@@ -11,27 +11,31 @@ import (
 
 // Conn is one client's connection. All its methods may be called from any goroutine, also after its end.
 type Conn struct {
-	server  *Server
-	id      string
-	who     Identity
-	remote  netip.AddrPort
-	place   place
-	member  membership
-	request *http.Request // nil unless it is kept
+	server *Server
+	id     string
+	who    person
+	remote netip.AddrPort
+	place  place
+	more   atomic.Pointer[extras] // nil: none
 
-	proto    protocol // set by the handshake, before the connection is shown to anybody
-	link     link     // set before the first byte is read
-	in       dispatcher
-	out      outbox
-	calls    callIndex
-	uploads  uploads
-	requests requests
-	life     life
-	times    stamps
-	value    struct {
+	proto protocol // set by the handshake, before the connection is shown to anybody
+	link  link     // under out.mu; it changes only where state is not nil
+	state *stateful
+	in    dispatcher
+	out   outbox
+	calls callIndex
+	life  life
+	times stamps
+	value struct {
 		sync.Mutex
 		v any
 	}
+}
+
+// person is an [Identity] without its end, which later requests may move.
+type person struct {
+	UserID    string
+	Principal any
 }
 
 // stamps are moments on the scale of [Now].
@@ -46,7 +50,8 @@ type stamps struct {
 // Server returns the connection's server.
 func (c *Conn) Server() *Server { return c.server }
 
-// ID returns the connection's public id: 22 characters, unique, no secret.
+// ID returns the connection's public id: 22 characters, unique, no secret. (Clients of old have no token besides it. Theirs
+// begins with Options.Node.)
 func (c *Conn) ID() string { return c.id }
 
 // UserID returns the user id that Authenticate gave, "" for nobody in particular.
@@ -62,11 +67,17 @@ func (c *Conn) RemoteAddr() netip.AddrPort { return c.remote }
 func (c *Conn) Protocol() string { return c.proto.name() }
 
 // Transport returns the name of the transport: "WebSockets", "ServerSentEvents" or "LongPolling".
-func (c *Conn) Transport() string { return c.link.kind().String() }
+func (c *Conn) Transport() string { return c.transport().kind().String() }
+
+func (c *Conn) transport() link {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	return c.link
+}
 
 // Request returns the request that opened the connection, without its body, if Options.KeepRequest is set; nil if not. Its
 // URL and headers may hold credentials: keep them out of logs.
-func (c *Conn) Request() *http.Request { return c.request }
+func (c *Conn) Request() *http.Request { return c.existing().request }
 
 // kept returns what of a request may outlive it.
 func kept(r *http.Request) *http.Request {
@@ -139,8 +150,9 @@ func (c *Conn) TrySend(target string, args ...any) error {
 }
 
 // TryWrite queues frames to leave together, all or none, and never blocks. It answers [ErrFull] when the outbox has no
-// room for all of them, [ErrClosed] when the connection is closing. The frames' bytes are copied before it returns.
-func (c *Conn) TryWrite(frames ...Frame) error { return c.out.write(frames) }
+// room for all of them (unless Options.Slow says otherwise), [ErrClosed] when the connection is closing. The frames' bytes
+// are copied before it returns.
+func (c *Conn) TryWrite(frames ...Frame) error { return c.out.writeOr(frames, c.server.opts.Slow) }
 
 // Write is TryWrite that waits for room.
 func (c *Conn) Write(ctx context.Context, frames ...Frame) error {

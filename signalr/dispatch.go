@@ -22,23 +22,26 @@ type dispatcher struct {
 		stopped        bool // no more is handled
 		ended          bool // the application's end has begun
 	}
-	running  int         // slots taken, by calls in ready too
-	deferred int         // calls open by Defer
-	streams  int         // calls that run outside of the slots
-	waiters  int         // calls that gave their slot away while they wait for a client
+	hold     bool        // OnConnected has not returned
+	running  int32       // slots taken, by calls in ready too
+	deferred int32       // calls open by Defer
+	streams  int32       // calls that run outside of the slots
+	waiters  int32       // calls that gave their slot away while they wait for a client
 	blocked  *Call       // the next call, for which there was no slot
 	item     *uploadItem // the next item of a stream, for which there was no room
 	ready    []*Call     // calls with a slot that no goroutine has begun
-	hold     bool        // OnConnected has not returned
 }
 
 // receive takes bytes of the hub stream from the link.
-func (d *dispatcher) receive(b []byte) {
+func (d *dispatcher) receive(b []byte) { d.receiveFrom(nil, b) }
+
+// receiveFrom is receive from a socket that another one may have replaced.
+func (d *dispatcher) receiveFrom(l *webSocket, b []byte) {
 	if len(b) == 0 {
 		return
 	}
 	d.mu.Lock()
-	if d.state.stopped || d.state.eof {
+	if d.state.stopped || d.state.eof || l != nil && l.retired {
 		d.mu.Unlock()
 		return
 	}
@@ -132,7 +135,7 @@ func (d *dispatcher) advance() (started int) {
 	changed := d.state.paused != was
 	d.mu.Unlock()
 	if changed {
-		d.conn.link.readsChanged()
+		d.conn.transport().readsChanged()
 	}
 	return started
 }
@@ -140,15 +143,15 @@ func (d *dispatcher) advance() (started int) {
 // stepLocked does one thing, and reports whether there may be more.
 func (d *dispatcher) stepLocked(started *int) bool {
 	if d.item != nil {
-		if !d.conn.uploads.offer(d.item, &d.conn.server.opts.Limits) {
-			return false
+		if !d.conn.existing().uploads.offer(d.item, &d.conn.server.opts.Limits) {
+			return d.peekLocked()
 		}
 		d.item = nil
 		return true
 	}
 	if d.blocked != nil {
 		if !d.startLocked() {
-			return false
+			return d.peekLocked()
 		}
 		*started++
 		return true
@@ -196,7 +199,7 @@ func (d *dispatcher) startLocked() bool {
 	l := &d.conn.server.opts.Limits
 	slot := !d.blocked.noSlot
 	switch {
-	case d.hold, slot && (d.running >= l.ParallelInvocations || d.deferred+d.waiters >= l.Deferred):
+	case d.hold, slot && (int(d.running) >= l.ParallelInvocations || int(d.deferred+d.waiters) >= l.Deferred):
 		return false
 	case d.conn.out.over():
 		// A client that does not read its answers gets no further questions answered: completions would pile up.
@@ -215,7 +218,7 @@ func (d *dispatcher) startLocked() bool {
 func (d *dispatcher) streamsFull() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.streams >= d.conn.server.opts.Limits.Streams
+	return int(d.streams) >= d.conn.server.opts.Limits.Streams
 }
 
 // releaseSlot takes a call out of the slots that waits for a client's answer, for good.

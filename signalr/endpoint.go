@@ -75,15 +75,18 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request, ask request) {
 
 // reconnect serves a GET for a connection that has begun already.
 func (s *Server) reconnect(w http.ResponseWriter, r *http.Request, ask request) {
-	poll, polled := ask.conn.link.(*longPoll)
+	l := ask.conn.transport()
+	poll, polled := l.(*longPoll)
 	switch {
-	case ask.conn.link.kind() != ask.kind:
+	case l.kind() != ask.kind:
 		plain(w, http.StatusBadRequest, "Cannot change transports mid-connection")
 	case polled:
 		ask.conn.renew(ask.who)
 		poll.serve(w, r)
-	case ask.conn.life.phase.Load() == phaseClosing:
+	case ask.conn.ending():
 		plain(w, http.StatusNotFound, noConnection)
+	case ask.conn.keeping():
+		s.connectWebSocket(w, r, ask)
 	default:
 		occupied(w)
 	}
@@ -96,7 +99,7 @@ func occupied(w http.ResponseWriter) {
 // claim makes the connection a request asks for, or answers why not.
 func (s *Server) claim(w http.ResponseWriter, r *http.Request, ask request) *Conn {
 	// A client that skipped negotiation has no token. Nobody needs to find its connection by one.
-	id, token := newID(), newID()
+	id, token, stateful := newID(), newID(), false
 	if ask.token != "" {
 		token = ask.token
 		n, found, sameUser := s.pending.take(token, ask.who.UserID)
@@ -108,9 +111,12 @@ func (s *Server) claim(w http.ResponseWriter, r *http.Request, ask request) *Con
 			plain(w, http.StatusForbidden, userChanged)
 			return nil
 		}
-		id = n.id
+		id, stateful = n.id, n.stateful
 	}
 	c := s.newConn(id, token, ask.who, r, ask.kind)
+	if stateful && ask.kind == WebSockets {
+		c.state = newStateful()
+	}
 	switch s.registry.add(c, s.opts.Limits.Connections) {
 	case added:
 		s.counters.begun(ask.kind)
@@ -125,7 +131,7 @@ func (s *Server) claim(w http.ResponseWriter, r *http.Request, ask request) *Con
 
 // newConn makes a connection that keeps nothing of the request but the peer's address.
 func (s *Server) newConn(id, token string, who Identity, r *http.Request, kind Transports) *Conn {
-	c := &Conn{server: s, id: id, who: who}
+	c := &Conn{server: s, id: id, who: person{who.UserID, who.Principal}}
 	c.place.token = token
 	c.remote, _ = netip.ParseAddrPort(r.RemoteAddr) // invalid for sockets without IP addresses
 	c.in.conn = c
@@ -143,7 +149,7 @@ func (s *Server) newConn(id, token string, who Identity, r *http.Request, kind T
 		c.link = &webSocket{conn: c}
 	}
 	if s.opts.KeepRequest {
-		c.request = kept(r)
+		c.extras().request = kept(r)
 	}
 	return c
 }
@@ -152,5 +158,5 @@ func (s *Server) newConn(id, token string, who Identity, r *http.Request, kind T
 func (s *Server) lost(c *Conn, err error) {
 	c.out.kill()
 	c.end(ending{err: err, silent: true, status: StatusError})
-	c.linkGone()
+	c.linkGone(c.transport())
 }

@@ -55,9 +55,9 @@ func (s *Server) connectEvents(w http.ResponseWriter, r *http.Request, ask reque
 	err := l.serve(r.Context(), w, rc)
 	l.detach()
 	if err != nil {
-		c.failed(err)
+		c.failed(l, err)
 	}
-	c.linkGone()
+	c.linkGone(l)
 }
 
 // openEvents sends the head and a comment, without which some browsers and proxies hold the head back.
@@ -82,7 +82,6 @@ func (l *eventStream) attach(rc *http.ResponseController) {
 	l.state.Lock()
 	l.state.rc = rc
 	l.state.Unlock()
-	l.conn.life.attached.Store(true)
 	l.flush()
 }
 
@@ -104,7 +103,7 @@ func (l *eventStream) serve(ctx context.Context, w http.ResponseWriter, rc *http
 		case <-ctx.Done():
 			return nil
 		}
-		for b := l.conn.out.advance(0); b != nil; b = l.conn.out.advance(len(b)) {
+		for b := l.conn.out.advance(l, 0); b != nil; b = l.conn.out.advance(l, len(b)) {
 			event.b = appendEvent(event.b[:0], b)
 			if _, err := w.Write(event.b); err != nil {
 				return err

@@ -9,6 +9,7 @@ import (
 // immutable and may be used by several goroutines.
 type Frame struct {
 	encoded [protocolCount][]byte
+	key     string // see Keyed
 }
 
 // NewFrame encodes an invocation of the client's method target for both protocols. Arguments that are a json.RawMessage

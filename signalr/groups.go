@@ -57,10 +57,11 @@ func (c *Conn) Groups() []string {
 	x := c.server.groups
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if c.member.ended {
-		return slices.Clone(c.member.left)
+	m := &c.existing().member
+	if m.ended {
+		return slices.Clone(m.left)
 	}
-	return c.member.namesLocked()
+	return m.namesLocked()
 }
 
 func (m *membership) namesLocked() []string {
@@ -75,7 +76,8 @@ func (m *membership) namesLocked() []string {
 func (x *groups) join(c *Conn, name string) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if c.member.ended {
+	m := &c.extras().member
+	if m.ended {
 		return false
 	}
 	g := x.byName[name]
@@ -83,13 +85,13 @@ func (x *groups) join(c *Conn, name string) bool {
 		g = &group{name: name}
 		x.byName[name] = g
 	}
-	if _, there := c.member.joined[g]; there {
+	if _, there := m.joined[g]; there {
 		return true
 	}
-	if c.member.joined == nil {
-		c.member.joined = make(map[*group]int)
+	if m.joined == nil {
+		m.joined = make(map[*group]int)
 	}
-	c.member.joined[g] = len(g.members)
+	m.joined[g] = len(g.members)
 	g.members = append(g.members, c)
 	return true
 }
@@ -98,38 +100,40 @@ func (x *groups) leave(c *Conn, name string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	g := x.byName[name]
-	if _, there := c.member.joined[g]; there {
+	if _, there := c.existing().member.joined[g]; there {
 		x.removeLocked(c, g)
 	}
 }
 
 // removeLocked puts the last member in the place of the one who leaves.
 func (x *groups) removeLocked(c *Conn, g *group) {
-	at, last := c.member.joined[g], len(g.members)-1
+	m := &c.extras().member
+	at, last := m.joined[g], len(g.members)-1
 	moved := g.members[last]
 	g.members[at] = moved
-	moved.member.joined[g] = at
+	moved.extras().member.joined[g] = at
 	g.members[last] = nil
 	g.members = g.members[:last]
-	delete(c.member.joined, g)
+	delete(m.joined, g)
 	if last == 0 {
 		delete(x.byName, g.name)
 	}
 }
 
 // end takes a connection out of all its groups, for good.
-func (x *groups) end(c *Conn) {
+func (x *groups) end(c *Conn, e *extras) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	c.member.ended = true
-	if len(c.member.joined) == 0 {
+	m := &e.member
+	m.ended = true
+	if len(m.joined) == 0 {
 		return
 	}
-	c.member.left = c.member.namesLocked()
-	for g := range c.member.joined {
+	m.left = m.namesLocked()
+	for g := range m.joined {
 		x.removeLocked(c, g)
 	}
-	c.member.joined = nil
+	m.joined = nil
 }
 
 func (x *groups) appendMembers(dst []*Conn, name string) []*Conn {

@@ -16,14 +16,17 @@ func (c *Conn) handle(record []byte) (*Call, *uploadItem) {
 		return nil, nil
 	}
 	c.server.counters.in(1)
+	if c.state != nil && !c.admit(m) {
+		return nil, nil
+	}
 	switch m.kind {
 	case typeInvocation, typeStreamInvocation:
 		return c.newCall(m), nil
 	case typeStreamItem:
 		return nil, &uploadItem{id: string(m.id), data: bytes.Clone(m.payload)}
 	case typeCompletion:
-		if !c.requests.complete(m) {
-			c.uploads.finish(m)
+		if !c.existing().requests.complete(m) {
+			c.existing().uploads.finish(m)
 		}
 	case typePing:
 		c.times.pinged.Store(true)

@@ -26,10 +26,11 @@ func (s *Server) beat(now int64) {
 // beat looks at the timeouts of one connection.
 func (c *Conn) beat(now int64) {
 	t := &c.server.opts.Timeouts
-	c.link.beat(now)
-	if !c.link.polled() && over(now, c.out.stalledSince(), t.Send) {
-		c.failed(errSendTimeout)
-		c.link.abort() // it may have been closing already
+	l := c.transport()
+	l.beat(now)
+	if !l.polled() && over(now, c.out.stalledSince(), t.Send) {
+		c.failed(l, errSendTimeout)
+		l.abort() // it may have been closing already
 		return
 	}
 	switch c.life.phase.Load() {
@@ -41,18 +42,21 @@ func (c *Conn) beat(now int64) {
 			})
 		}
 	case phaseOpen:
-		c.beatOpen(now, t)
+		c.beatOpen(now, t, l.polled())
 	case phaseClosing:
 		c.life.mu.Lock()
 		since := c.life.endedAt
 		c.life.mu.Unlock()
 		if over(now, since, t.Close) {
-			c.link.abort()
+			l.abort()
 		}
 	}
 }
 
-func (c *Conn) beatOpen(now int64, t *Timeouts) {
+func (c *Conn) beatOpen(now int64, t *Timeouts, polled bool) {
+	if !c.beatState(now) {
+		return
+	}
 	if c.in.inputOver() {
 		c.life.mu.Lock()
 		since := c.life.endedAt
@@ -65,7 +69,6 @@ func (c *Conn) beatOpen(now int64, t *Timeouts) {
 	if c.in.waiting() {
 		c.times.busy.Store(now)
 	}
-	polled := c.link.polled()
 	heard := max(c.times.received.Load(), c.times.busy.Load())
 	switch {
 	case !polled && c.times.pinged.Load() && over(now, heard, t.Client):
@@ -74,7 +77,7 @@ func (c *Conn) beatOpen(now int64, t *Timeouts) {
 		c.end(ending{err: errExpired, allowReconnect: true, code: closeNormal, status: StatusNormal})
 	case !polled && over(now, c.times.sent.Load(), t.KeepAlive) && c.out.pending() == 0:
 		// With bytes waiting, the client is not short of signs of life but of room for them.
-		_ = c.out.put(c.proto.appendPing(nil))
+		_ = c.out.aside(c.proto.appendPing(nil))
 	}
 }
 

@@ -62,8 +62,7 @@ func (s *Server) connectPolling(w http.ResponseWriter, r *http.Request, ask requ
 	if c == nil {
 		return
 	}
-	c.life.attached.Store(true)
-	c.out.advance(0)
+	c.out.advance(c.link, 0) // nothing waits: from now on the polls are told
 	answerPoll(w, nil)
 }
 
@@ -137,7 +136,7 @@ func (l *longPoll) wait(ctx context.Context, p *poll) (body []byte, status int) 
 		if l.reason(p) == pollSuperseded {
 			return nil, http.StatusNoContent
 		}
-		if b := l.conn.out.advance(0); b != nil {
+		if b := l.conn.out.advance(l, 0); b != nil {
 			return b, http.StatusOK
 		}
 		if l.conn.out.finished() {
@@ -165,12 +164,12 @@ func (l *longPoll) deliver(w http.ResponseWriter, p *poll, body []byte) {
 		_ = p.rc.SetWriteDeadline(time.Now().Add(patience)) // as above
 	}
 	if err := answerPoll(w, body); err != nil {
-		l.conn.failed(err)
+		l.conn.failed(l, err)
 		return
 	}
 	if len(body) > 0 {
 		_ = p.rc.Flush() // under the deadline; what cannot be flushed is written by net/http
-		l.conn.out.advance(len(body))
+		l.conn.out.advance(l, len(body))
 	}
 	_ = p.rc.SetWriteDeadline(time.Time{}) // the socket's next request is somebody else's
 }
@@ -265,7 +264,7 @@ func (l *longPoll) finish() bool {
 	l.poll.Unlock()
 	if first {
 		l.inflow.stop()
-		l.conn.linkGone()
+		l.conn.linkGone(l)
 	}
 	return first
 }
@@ -296,7 +295,7 @@ func (s *Server) terminate(w http.ResponseWriter, ask request) {
 	case ask.conn == nil:
 		plain(w, http.StatusNotFound, noConnection)
 	default:
-		l, ok := ask.conn.link.(*longPoll)
+		l, ok := ask.conn.transport().(*longPoll)
 		switch {
 		case !ok:
 			plain(w, http.StatusBadRequest, refused)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // negotiateReply is what clients read; properties that are absent must be absent.
@@ -15,6 +16,7 @@ type negotiateReply struct {
 	ConnectionID        string      `json:"connectionId,omitempty"`
 	ConnectionToken     string      `json:"connectionToken,omitempty"`
 	AvailableTransports []transport `json:"availableTransports,omitempty"`
+	StatefulReconnect   bool        `json:"useStatefulReconnect,omitempty"`
 	URL                 string      `json:"url,omitempty"`
 	AccessToken         string      `json:"accessToken,omitempty"`
 	Error               string      `json:"error,omitempty"`
@@ -66,13 +68,19 @@ func (s *Server) negotiateReply(r *http.Request, who Identity) (negotiateReply, 
 		return negotiateReply{Error: failure}, http.StatusOK
 	}
 	id := newID()
+	if version == 0 {
+		id = s.newToken() // clients of old send the id for want of a token
+	}
 	reply := negotiateReply{NegotiateVersion: &version, ConnectionID: id, AvailableTransports: s.offer}
 	token := id
 	if version > 0 {
-		token = newID()
+		token = s.newToken()
 		reply.ConnectionToken = token
 	}
-	if !s.pending.add(token, negotiated{id: id, user: who.UserID}, s.time()) {
+	// Clients that did not ask refuse to start when they are told.
+	reply.StatefulReconnect = s.opts.StatefulReconnect && s.opts.Transports&WebSockets != 0 &&
+		strings.EqualFold(query(r, "useStatefulReconnect"), "true")
+	if !s.pending.add(token, negotiated{id: id, user: who.UserID, stateful: reply.StatefulReconnect}, s.time()) {
 		return negotiateReply{}, http.StatusServiceUnavailable
 	}
 	return reply, http.StatusOK

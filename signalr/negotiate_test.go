@@ -160,6 +160,23 @@ func TestNegotiated(t *testing.T) {
 		}
 		h.negotiate("") // the one that connected made room
 	})
+	t.Run("item16 under a flood the oldest gives way, when it had its second", func(t *testing.T) {
+		h := start(t, NewHub(), Options{Limits: Limits{Negotiated: 3}, Timeouts: Timeouts{Heartbeat: time.Hour}})
+		var tokens []string
+		for range 3 {
+			tokens = append(tokens, h.negotiate("?negotiateVersion=1")["connectionToken"].(string))
+		}
+		h.pass(time.Second)
+		late := h.negotiate("?negotiateVersion=1")["connectionToken"].(string)
+		for token, want := range map[string]int{tokens[0]: 404, tokens[1]: 101, late: 101} {
+			if _, resp := h.raw("?id=" + token); resp.StatusCode != want {
+				t.Errorf("%d, want %d", resp.StatusCode, want)
+			}
+		}
+		if n := len(h.pending.queue); n > 3 {
+			t.Errorf("%d in the queue", n)
+		}
+	})
 	t.Run("a token serves once", func(t *testing.T) {
 		p := newPending(10, time.Second)
 		p.add("t", negotiated{id: "i"}, 0)

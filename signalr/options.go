@@ -52,6 +52,24 @@ type Options struct {
 	// Transports are the ways in which clients may connect. Default: all.
 	Transports Transports
 
+	// StatefulReconnect lets clients that ask for it keep their connection when they lose its WebSocket and open another
+	// within Timeouts.Disconnect: nothing is lost or handled twice, and neither hook runs. What was sent and not
+	// acknowledged is kept for them, Limits.Replay bytes at most. Default: off, as with Microsoft's server.
+	StatefulReconnect bool
+
+	// Slow says what becomes of TryWrite and TrySend when a client's outbox is full. Default: [SlowRefuse].
+	Slow SlowPolicy
+
+	// Node is the name of this server among others behind one address. Its connection tokens begin with it, so that
+	// whatever gets a request can tell whose it is, see [NodeOf]. At most 128 letters, digits and -._~. Default: none.
+	Node string
+
+	// OnUnknownToken is asked about each request whose token names another node, before anything else is looked at: not
+	// its origin, not its credential. It answers the request, by forwarding it there for example (an
+	// [net/http/httputil.ReverseProxy] does that for WebSockets too), or returns false: then the request gets 404, as without
+	// it. What is forwarded to where must depend on the name of a node that is known, for a token can be made up.
+	OnUnknownToken func(w http.ResponseWriter, r *http.Request, node string) bool
+
 	// Pollers is the number of network loops. Default: GOMAXPROCS, at most 4. A negative number serves each
 	// connection by a goroutine of its own, as is done for TLS and where the platform has no poller.
 	Pollers int
@@ -66,14 +84,22 @@ type Timeouts struct {
 	Handshake  time.Duration // for the whole handshake, from the transport's start; default 15 s
 	KeepAlive  time.Duration // silence of the server after which it pings; default 15 s
 	Client     time.Duration // silence of a client that has ever pinged, after which it is gone; default 30 s
-	Disconnect time.Duration // life of a negotiated connection that nobody connects to, and of one between two polls; default 15 s
-	Poll       time.Duration // a poll without data is answered after this; default 90 s
-	Close      time.Duration // wait for the peer's part of the WebSocket close, then abort; default 5 s
-	Send       time.Duration // a transport write without any progress for so long closes the connection; default 10 s
-	Heartbeat  time.Duration // the tick behind all of these; default 1 s
+	Disconnect time.Duration // life of a negotiated connection that nobody connects to, and of one between two polls or two sockets; default 15 s
+	// Acknowledge bounds how long a full replay buffer waits for the client's acknowledgement; default 5 s.
+	Acknowledge time.Duration
+
+	Poll      time.Duration // a poll without data is answered after this; default 90 s
+	Close     time.Duration // wait for the peer's part of the WebSocket close, then abort; default 5 s
+	Send      time.Duration // a transport write without any progress for so long closes the connection; default 10 s
+	Heartbeat time.Duration // the tick behind all of these; default 1 s
 }
 
 // Limits of a [Server]. A zero value means the default.
+//
+// One connection holds at most Outbox bytes of what it is sent (twice that with a policy that drops, Replay more with
+// stateful reconnect) and one answer or frame beyond it, Inbox and one Message of what it sends, ParallelInvocations
+// goroutines with their arguments, and the arguments of its Deferred calls. What it holds longest without doing anything is
+// nothing: an idle connection has no buffer at all.
 type Limits struct {
 	// Message is the largest hub message a client may send, framing included, in bytes. One byte more closes the
 	// connection. Default 32768; negative: unlimited.
@@ -81,6 +107,9 @@ type Limits struct {
 	// Outbox is the number of bytes waiting for one slow client beyond which TrySend says [ErrFull] and Send
 	// waits. A single larger message is taken when nothing else waits. Default 65536.
 	Outbox int
+	// Replay is the number of bytes that are kept, besides the outbox, for a client that may reconnect with its state.
+	// Beyond it sends are refused or wait as with a full outbox. Clients acknowledge once per second. Default 100000.
+	Replay int
 	// Inbox is the number of bytes of one connection that may wait for an invocation slot before the connection is
 	// no longer read (TCP then holds the client back). Default 65536.
 	Inbox int
@@ -96,8 +125,9 @@ type Limits struct {
 	// StreamBuffer is how many items of one stream of a client wait for its reader before the connection is no longer
 	// read. Together the items of a connection also keep within Inbox, as long as each stream has one. Default 10.
 	StreamBuffer int
-	// Negotiated is how many negotiated connections may wait to be connected; beyond it negotiate answers 503
-	// (each costs about 250 bytes for at most Timeouts.Disconnect). Default 65536.
+	// Negotiated is how many negotiated connections may wait to be connected (each costs about 250 bytes for at most
+	// Timeouts.Disconnect). Beyond it the oldest is forgotten, unless it is younger than a second, when negotiate
+	// answers 503: a flood shortens the time that others have for connecting, and keeps nobody out. Default 65536.
 	Negotiated int
 	// Connections is how many connections may be open; beyond it a connecting client gets 503. Default unlimited.
 	Connections int
@@ -130,6 +160,7 @@ func (o Options) withDefaults() Options {
 	if o.Pollers == 0 {
 		o.Pollers = min(runtime.GOMAXPROCS(0), 4)
 	}
+	checkNode(o.Node)
 	o.Timeouts = o.Timeouts.withDefaults()
 	o.Limits = o.Limits.withDefaults()
 	return o
@@ -141,6 +172,7 @@ func (t Timeouts) withDefaults() Timeouts {
 	setDefault(&t.Client, 30*time.Second)
 	setDefault(&t.Disconnect, 15*time.Second)
 	setDefault(&t.Poll, 90*time.Second)
+	setDefault(&t.Acknowledge, 5*time.Second)
 	setDefault(&t.Close, 5*time.Second)
 	setDefault(&t.Send, 10*time.Second)
 	if t.Heartbeat <= 0 {
@@ -152,6 +184,7 @@ func (t Timeouts) withDefaults() Timeouts {
 func (l Limits) withDefaults() Limits {
 	setDefault(&l.Message, 32768)
 	setDefault(&l.Outbox, 65536)
+	setDefault(&l.Replay, 100000)
 	setDefault(&l.Inbox, 65536)
 	setDefault(&l.ParallelInvocations, 1)
 	setDefault(&l.Deferred, 1024)

@@ -189,3 +189,59 @@ func TestProtocolsOption(t *testing.T) {
 	c.expect(`{"error":"The protocol 'MessagePack' is not supported."}`) // item68
 	c.expectClose(1000)
 }
+
+// A connection of the MessagePack protocol outlives its socket, too.
+func TestPackStatefulReconnect(t *testing.T) {
+	t.Run("item99 item153 item157 replay, acknowledgement and upload across sockets", func(t *testing.T) {
+		hub, met, _ := meetingHub()
+		sums := make(chan int, 1)
+		On1(hub, "Sum", func(c *Call, in Upload[int]) error {
+			sum := 0
+			for n, err := range in.All() {
+				if err != nil {
+					return err
+				}
+				sum += n
+			}
+			sums <- sum
+			return nil
+		})
+		h := start(t, hub, keepingOptions())
+		token := h.negotiate("?negotiateVersion=1&useStatefulReconnect=true")["connectionToken"].(string)
+		attach := func() *packClient {
+			c, resp := h.raw("?id=" + token)
+			if resp.StatusCode != 101 {
+				t.Fatal(resp.Status)
+			}
+			return &packClient{client: c}
+		}
+		c := attach()
+		c.send(`{"protocol":"messagepack","version":2}` + "\x1e")
+		if _, payload, err := c.readFrame(); err != nil || string(payload) != "{}\x1e" {
+			t.Fatalf("%q %v", payload, err)
+		}
+		conn := await(t, met, "connection")
+		for i := range 3 {
+			if err := conn.TrySend("n", i); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.expect(`[1,{},null,"n",[0],[]]`)
+		c.msg(`[1,{},null,"Sum",[],["a"]]`, `[2,{},"a",1]`, `[8,1]`) // the first push has come
+		h.until("the acknowledgement", func() bool {
+			conn.out.mu.Lock()
+			defer conn.out.mu.Unlock()
+			return conn.state.replay.first == 2
+		})
+		c = attach()
+		c.expect(`[9,2]`, `[1,{},null,"n",[1],[]]`, `[1,{},null,"n",[2],[]]`)
+		c.msg(`[9,2]`, `[2,{},"a",1]`, `[2,{},"a",40]`, `[3,{},"a",2]`) // the second message has come before
+		if sum := await(t, sums, "the sum"); sum != 41 {
+			t.Errorf("the sum is %d", sum)
+		}
+		h.pass(h.opts.Timeouts.Heartbeat)
+		c.nc.Close()
+		conn.Abort()
+		h.gone()
+	})
+}

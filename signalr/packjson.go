@@ -1,6 +1,7 @@
 package signalr
 
 import (
+	"bytes"
 	"encoding/json"
 	"strconv"
 	"unicode/utf16"
@@ -122,12 +123,14 @@ func (t *jsonToPack) string() error {
 	raw = raw[1 : len(raw)-1]
 	at := len(t.dst)
 	t.dst = appendPackStringHead(t.dst, len(raw)) // right unless there are escapes
+	if bytes.IndexByte(raw, '\\') < 0 {
+		t.dst = append(t.dst, raw...)
+		return nil
+	}
 	room := len(t.dst) - at
 	t.dst = appendUnescaped(t.dst, raw)
-	if n := len(t.dst) - at - room; n != len(raw) {
-		var head [5]byte
-		t.dst = fitHead(t.dst, at, room, appendPackStringHead(head[:0], n))
-	}
+	var head [5]byte
+	t.dst = fitHead(t.dst, at, room, appendPackStringHead(head[:0], len(t.dst)-at-room))
 	return nil
 }
 

@@ -50,7 +50,7 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, ask request) {
 		plain(w, http.StatusNotFound, noConnection)
 		return
 	}
-	to, ok := ask.conn.link.(receiver)
+	to, ok := ask.conn.transport().(receiver)
 	if !ok {
 		plain(w, http.StatusMethodNotAllowed, "POST requests are not allowed for WebSocket connections.")
 		return
@@ -101,6 +101,9 @@ func (f *inflow) copy(rc *http.ResponseController, r *http.Request) error {
 		}
 		if err = f.room(r.Context()); err != nil {
 			return err
+		}
+		if more && f.closed() {
+			return ErrClosed // the last part may be what ends the connection; the rest of the others is lost
 		}
 	}
 	return nil

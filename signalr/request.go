@@ -127,11 +127,11 @@ func (c *Conn) Invoke(ctx context.Context, target string, args ...any) (Raw, err
 	if !c.isConnected() {
 		return Raw{}, errInvokeInOnConnected
 	}
-	id, answers, open := c.requests.add()
+	id, answers, open := c.extras().requests.add()
 	if !open {
 		return Raw{}, &disconnectedError{c.id}
 	}
-	defer c.requests.remove(id)
+	defer c.extras().requests.remove(id)
 	var f Frame
 	var err error
 	if f.encoded[c.proto.index()], err = c.proto.appendRequest(nil, id, target, args); err != nil {

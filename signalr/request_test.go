@@ -144,7 +144,7 @@ func TestInvoke(t *testing.T) {
 		if _, err := conn.Invoke(t.Context(), "Guess", make(chan int)); err == nil {
 			t.Error("no error")
 		}
-		if n := len(conn.requests.waiting); n != 0 {
+		if n := len(conn.extras().requests.waiting); n != 0 {
 			t.Errorf("%d wait", n)
 		}
 	})
@@ -201,4 +201,28 @@ func TestInvokeAndDisconnect(t *testing.T) {
 		t.Error(err)
 	}
 	await(t, gone, "OnDisconnected")
+}
+
+// item131: what waits for clients is bounded, as each such handler costs a goroutine.
+func TestInvokesAreBounded(t *testing.T) {
+	hub, met, _ := askingHub()
+	opts := quiet()
+	opts.Limits.Deferred = 2
+	h := start(t, hub, opts)
+	c := h.dial()
+	await(t, met, "connection")
+	invoke := `{"type":1,"invocationId":"1","target":"Ask","arguments":["Guess"]}`
+	ask, answer := echo(1)
+	c.msg(invoke, invoke, ask)
+	one := c.asked("Guess")
+	c.asked("Guess")
+	c.frame(finBit|opPing, nil) // all input so far is handled when this is answered
+	if first, _, err := c.readFrame(); first != finBit|opPong || err != nil {
+		t.Fatal("the third call was answered", first, err)
+	}
+	h.only().extras().requests.complete(&message{id: []byte(one), payload: []byte("1")}) // the client's own answer is behind the third call
+	seen := map[string]bool{c.next(): true, c.next(): true}
+	if !seen[answer] || !seen[`{"type":3,"invocationId":"1","result":2}`] {
+		t.Error(seen)
+	}
 }

@@ -66,7 +66,7 @@ func (s *Server) Mount(mux *http.ServeMux, path string) {
 
 // ServeHTTP answers negotiate (any path ending in /negotiate) and takes connections (any other path).
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !s.allowed(w, r) {
+	if s.elsewhere(w, r) || !s.allowed(w, r) {
 		return
 	}
 	switch {
@@ -117,7 +117,7 @@ func (s *Server) dropAll() {
 	s.registry.close()
 	for _, c := range s.registry.appendAll(nil) {
 		c.end(shutdownEnding())
-		c.link.hangUp()
+		c.transport().hangUp()
 	}
 	<-s.registry.empty
 }
@@ -151,28 +151,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// drainStep is how often a part of the connections is closed.
-const drainStep = 50 * time.Millisecond
-
 func (s *Server) drain(ctx context.Context) error {
-	all := s.registry.appendAll(nil)
-	part := len(all)
-	if rate := s.opts.Limits.DrainRate; rate > 0 {
-		part = max(1, rate*int(drainStep/time.Millisecond)/1000)
-	}
-	ticker := time.NewTicker(drainStep)
-	defer ticker.Stop()
-	for len(all) > 0 {
-		n := min(part, len(all))
-		for _, c := range all[:n] {
-			c.end(shutdownEnding())
-		}
-		all = all[n:]
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+	if _, err := pace(ctx, s.registry.appendAll(nil), s.opts.Limits.DrainRate, shutdownEnding); err != nil {
+		return err
 	}
 	select {
 	case <-s.registry.empty:

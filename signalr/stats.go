@@ -13,6 +13,7 @@ type Stats struct {
 	// Connections ended, by status.
 	EndedNormal, EndedTimeout, EndedShutdown, EndedError int64
 	MessagesIn, MessagesOut                              int64 // hub messages
+	Dropped                                              int64 // hub messages that Options.Slow let go
 	BytesIn                                              int64 // read from sockets and from the bodies of POST requests
 	BytesOut                                             int64 // of hub messages queued
 }
@@ -29,6 +30,7 @@ type counters struct {
 	normal, timeout, shutdown, bad atomic.Int64
 	messagesIn, messagesOut        atomic.Int64
 	bytesIn, bytesOut              atomic.Int64
+	dropped                        atomic.Int64
 	transports                     [len(transportNames)]perTransport
 }
 
@@ -65,6 +67,7 @@ func (s *Server) Stats() Stats {
 		EndedError:    c.bad.Load(),
 		MessagesIn:    c.messagesIn.Load(),
 		MessagesOut:   c.messagesOut.Load(),
+		Dropped:       c.dropped.Load(),
 		BytesIn:       c.bytesIn.Load(),
 		BytesOut:      c.bytesOut.Load(),
 	}

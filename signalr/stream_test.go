@@ -346,10 +346,10 @@ func TestUploadPressure(t *testing.T) {
 			leave <- struct{}{}
 			c.msg(ask)
 			c.expect(answer)
-			conn.uploads.mu.Lock()
-			defer conn.uploads.mu.Unlock()
-			if conn.uploads.bytes != 0 || len(conn.uploads.byID) != 0 {
-				t.Errorf("%d bytes of %d streams are kept", conn.uploads.bytes, len(conn.uploads.byID))
+			conn.extras().uploads.mu.Lock()
+			defer conn.extras().uploads.mu.Unlock()
+			if conn.extras().uploads.bytes != 0 || len(conn.extras().uploads.byID) != 0 {
+				t.Errorf("%d bytes of %d streams are kept", conn.extras().uploads.bytes, len(conn.extras().uploads.byID))
 			}
 		})
 		c.nc.Close()
@@ -365,11 +365,11 @@ func TestUploadPressure(t *testing.T) {
 		}
 		conn := only()
 		h.until("pause", paused(conn))
-		conn.uploads.mu.Lock()
-		if n := conn.uploads.bytes; n > h.opts.Limits.Inbox || len(in.from.items) != 2 {
+		conn.extras().uploads.mu.Lock()
+		if n := conn.extras().uploads.bytes; n > h.opts.Limits.Inbox || len(in.from.items) != 2 {
 			t.Errorf("%d bytes in %d items wait", n, len(in.from.items))
 		}
-		conn.uploads.mu.Unlock()
+		conn.extras().uploads.mu.Unlock()
 		leave <- struct{}{}
 		c.msg(ask)
 		c.expect(answer)

@@ -176,6 +176,35 @@ func TestGroups(t *testing.T) {
 	})
 }
 
+func TestConnectionData(t *testing.T) {
+	t.Run("item171 what a handler sees of its connection", func(t *testing.T) {
+		opts := quiet()
+		opts.KeepRequest = true
+		w := newCrowd(t, opts)
+		c, resp := w.raw("?access_token=amal&team=red", "Cookie", "a=b", "X-Test", "yes")
+		if resp.StatusCode != http.StatusSwitchingProtocols {
+			t.Fatal(resp.Status)
+		}
+		c.send(hello)
+		c.expect("{}")
+		conn := await(t, w.met, "connection")
+		r := conn.Request()
+		cookie, err := r.Cookie("a")
+		if err != nil || cookie.Value != "b" || r.URL.Query().Get("team") != "red" || r.Header.Get("X-Test") != "yes" {
+			t.Errorf("%+v %v", r, err)
+		}
+		if conn.Server() != w.Server || conn.UserID() != "amal" || conn.Transport() != "WebSockets" || conn.Protocol() != "json" || conn.ID() == "" {
+			t.Errorf("%+v", conn)
+		}
+	})
+	t.Run("the request is not kept unless asked for", func(t *testing.T) {
+		_, conn := newCrowd(t, quiet()).enter("amal")
+		if conn.Request() != nil {
+			t.Error("it is")
+		}
+	})
+}
+
 // item166: two broadcasts of one goroutine come to each in order.
 func TestBroadcastOrder(t *testing.T) {
 	w := newCrowd(t, Options{})
@@ -333,7 +362,7 @@ func BenchmarkEnd(b *testing.B) {
 				for _, name := range names {
 					s.groups.join(c, name)
 				}
-				s.groups.end(c)
+				s.groups.end(c, c.extras())
 			}
 		})
 	}
@@ -355,7 +384,7 @@ func BenchmarkBroadcast(b *testing.B) {
 			b.Fatal(err)
 		}
 		for _, c := range s.groups.byName["g"].members {
-			c.out.advance(c.Pending())
+			c.out.advance(c.link, c.Pending())
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/members, "ns/member")

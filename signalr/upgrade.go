@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/sha1" //nolint:gosec // RFC 6455 demands it
 	"encoding/base64"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -19,31 +20,63 @@ func (s *Server) connectWebSocket(w http.ResponseWriter, r *http.Request, ask re
 		plain(w, status, "Not a WebSocket request of version 13")
 		return
 	}
+	if ask.conn != nil {
+		s.upgradeAgain(w, ask, key)
+		return
+	}
 	if c := s.claim(w, r, ask); c != nil {
 		s.upgrade(w, c, key)
 	}
 }
 
-// upgrade answers 101 and gives the socket to the engine.
-func (s *Server) upgrade(w http.ResponseWriter, c *Conn, key string) {
-	nc, rw, err := http.NewResponseController(w).Hijack()
+// upgradeAgain gives a connection that outlives its socket another one, whether or not the old one is known to be dead.
+func (s *Server) upgradeAgain(w http.ResponseWriter, ask request, key string) {
+	c := ask.conn
+	nc, early, err := switchProtocols(w, key)
 	if err != nil {
-		plain(w, http.StatusInternalServerError, "Connection cannot be upgraded")
+		return // its socket or its window are as they were
+	}
+	l := &webSocket{conn: c}
+	if !c.handOver(l) {
+		_ = nc.Close() // the connection ended meanwhile
+		return
+	}
+	c.renew(ask.who)
+	if err = s.engine.adopt(nc, early, l); err != nil {
+		_ = nc.Close() // the engine's error is the one that counts
+		s.opts.Logger.Error("signalr: take over socket", "error", err)
+		c.linkGone(l)
+	}
+}
+
+// upgrade gives a new connection its socket.
+func (s *Server) upgrade(w http.ResponseWriter, c *Conn, key string) {
+	nc, early, err := switchProtocols(w, key)
+	if err != nil {
 		s.lost(c, err)
 		return
 	}
-	_ = nc.SetDeadline(time.Now().Add(upgradeTimeout)) // if it fails so does the write
-	if _, err = nc.Write(upgradeReply(key)); err != nil {
-		_ = nc.Close() // the write's error is the one that counts
-		s.lost(c, err)
-		return
-	}
-	_ = nc.SetDeadline(time.Time{})                                              // as above
-	if err = s.engine.adopt(nc, buffered(rw), c.link.(*webSocket)); err != nil { //nolint:forcetypeassert // made above
+	if err = s.engine.adopt(nc, early, c.link.(*webSocket)); err != nil { //nolint:forcetypeassert // made by claim
 		_ = nc.Close() // the engine's error is the one that counts
 		s.opts.Logger.Error("signalr: take over socket", "error", err)
 		s.lost(c, err)
 	}
+}
+
+// switchProtocols answers 101 and returns the socket, with what the client has sent behind its request.
+func switchProtocols(w http.ResponseWriter, key string) (nc net.Conn, early []byte, err error) {
+	nc, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		plain(w, http.StatusInternalServerError, "Connection cannot be upgraded")
+		return nil, nil, err
+	}
+	_ = nc.SetDeadline(time.Now().Add(upgradeTimeout)) // if it fails so does the write
+	if _, err = nc.Write(upgradeReply(key)); err != nil {
+		_ = nc.Close() // the write's error is the one that counts
+		return nil, nil, err
+	}
+	_ = nc.SetDeadline(time.Time{}) // as above
+	return nc, buffered(rw), nil
 }
 
 // buffered returns what the client sent behind its request without waiting for the answer.

@@ -84,6 +84,9 @@ var errConnectionClosed = dataErrorf("The underlying connection was closed.")
 func (x *uploads) open(c *Call, ids [][]byte) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.closed {
+		return errConnectionClosed
+	}
 	for _, id := range ids {
 		if _, taken := x.byID[string(id)]; taken {
 			x.forgetLocked(c.uploads)
@@ -94,9 +97,6 @@ func (x *uploads) open(c *Call, ids [][]byte) error {
 			x.byID = make(map[string]*upload)
 		}
 		u := &upload{id: string(id), of: x, call: c, proto: c.conn.proto, ready: make(chan struct{}, 1)}
-		if x.closed {
-			u.err = errConnectionClosed
-		}
 		x.byID[u.id] = u
 		c.uploads = append(c.uploads, u)
 	}

@@ -11,7 +11,10 @@ import (
 )
 
 type benchCmd struct {
-	Scenario    []string      `help:"accept, deliver, idle, latency or connections; several with commas (default: all)."`
+	Scenario    []string      `help:"accept, deliver, idle, latency, connections or overload; several with commas (default: all but overload)."`
+	Overload    bool          `help:"The overload scenario alone: three SLA levels at twice the capacity."`
+	Capacity    float64       `help:"Messages per second that the node of the overload scenario declares as its capacity (default: what it can)."`
+	Plot        string        `placeholder:"FILE" help:"Write the overload scenario's plot as SVG."`
 	Duration    time.Duration `default:"10s" help:"Length of each measured stretch."`
 	Warmup      time.Duration `default:"3s" help:"Before it, left out."`
 	Rounds      int           `default:"3" help:"Rounds of floor and server in turn."`
@@ -41,6 +44,13 @@ func (c *benchCmd) Run(ctx context.Context, s streams) error {
 	o := bench.Options{
 		Binary: self, Scenarios: c.Scenario, Duration: c.Duration, Warmup: c.Warmup, Rounds: c.Rounds, Phones: c.Phones,
 		Callers: c.Callers, Rate: c.Rate, Closed: c.Closed, Floor: c.Floor, Size: c.Size, Ack: c.Ack,
+		Plot: c.Plot, Capacity: c.Capacity,
+	}
+	if c.Overload {
+		if len(c.Scenario) > 0 {
+			return usagef("--overload: is a scenario of its own; leave --scenario out")
+		}
+		o.Scenarios = []string{bench.Overload}
 	}
 	if err := c.cluster(&o); err != nil {
 		return err
@@ -48,6 +58,9 @@ func (c *benchCmd) Run(ctx context.Context, s streams) error {
 	if c.Short {
 		o.Duration, o.Warmup, o.Rounds = time.Second, 300*time.Millisecond, 1
 		o.Phones, o.Callers = 200, 50
+	}
+	if c.Short && c.Overload {
+		o.Duration, o.Callers = 4*time.Second, 150 // it takes as long until who waits too long is shed
 	}
 	if err := o.Check(); err != nil {
 		return usageError{err}

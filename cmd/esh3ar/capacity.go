@@ -17,7 +17,7 @@ import (
 // capacityFlags say what a node can carry: what its load is measured by.
 type capacityFlags struct {
 	CapacityCPU         float64 `name:"capacity-cpu" help:"Cores that this node may use (default: all that Go uses, GOMAXPROCS)."`
-	CapacityRate        float64 `name:"capacity-rate" help:"REST calls per second that fill this node (default: not counted)."`
+	CapacityRate        float64 `name:"capacity-rate" help:"Messages per second that fill this node; it takes no more (default: as many as it can)."`
 	CapacityMemory      size    `name:"capacity-memory" help:"Memory of this node, such as 512MiB (default: the limit of its control group or GOMEMLIMIT, else the machine's)."`
 	CapacityConnections int     `name:"capacity-connections" help:"Connections that fill this node (default: the limit of open files without 1,000)."`
 }
@@ -69,9 +69,9 @@ const fullCommit = 50 * time.Millisecond
 
 // capacity is what the flags say, and the system where they say nothing. It holds Go's heap to the memory, unless GOMEMLIMIT
 // does: a node that comes near its limit collects more often and is not killed.
-func (f *capacityFlags) capacity(system vitals.System, queue int) flow.Capacity {
+func (f *capacityFlags) capacity(system vitals.System) flow.Capacity {
 	c := flow.Capacity{
-		CPU: f.CapacityCPU, Rate: f.CapacityRate, Memory: int64(f.CapacityMemory), Queue: queue, Commit: fullCommit, Connections: f.CapacityConnections,
+		CPU: f.CapacityCPU, Rate: f.CapacityRate, Memory: int64(f.CapacityMemory), Commit: fullCommit, Connections: f.CapacityConnections,
 	}
 	if c.CPU == 0 {
 		c.CPU = float64(runtime.GOMAXPROCS(0))

@@ -84,6 +84,7 @@ func (n *node) word() route.Node {
 		word.Waiting += lane.Messages
 	}
 	word.Spilled = n.spilling.messages()
+	word.Waiting += n.intake.Flow().Waiting
 	return word
 }
 

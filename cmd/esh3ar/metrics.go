@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/delivery"
 	"github.com/esh3artech/esh3ar/internal/intake"
 	"github.com/esh3artech/esh3ar/internal/scale/workers"
@@ -90,6 +91,14 @@ func (m *metrics) watch(n *node) {
 		gauge("esh3ar_intake_lane_messages", "Messages that wait to be stored.", labels, func() float64 { return float64(n.intake.Lanes()[i].Messages) })
 		gauge("esh3ar_intake_lane_bytes", "Bytes that wait to be stored.", labels, func() float64 { return float64(n.intake.Lanes()[i].Bytes) })
 	}
+	gauge("esh3ar_intake_limit", "Messages that may be worked on at once.", nil, func() float64 { return float64(n.intake.Flow().Limit) })
+	gauge("esh3ar_intake_in_flight", "Messages that are worked on.", nil, func() float64 { return float64(n.intake.Flow().InFlight) })
+	gauge("esh3ar_intake_door_messages", "Messages that wait to be admitted.", nil, func() float64 { return float64(n.intake.Flow().Waiting) })
+	for level := range esh3ar.Level(esh3ar.Levels) {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "esh3ar_intake_shed_total", Help: "Calls turned away because the system was full.", ConstLabels: prometheus.Labels{"level": level.String()},
+		}, func() float64 { return float64(n.intake.Flow().Shed[level]) }))
+	}
 	if n.store.shared != nil {
 		m.registry.MustRegister(databaseMetrics{n.store.shared})
 	}
@@ -97,6 +106,7 @@ func (m *metrics) watch(n *node) {
 		m.registry.MustRegister(spillMetrics{n.spilling.kept})
 	}
 	m.registry.MustRegister(loadMetrics{n.vitals})
+	m.registry.MustRegister(hubMetrics{&n.hubs})
 	gauge("esh3ar_sessions", "Phones connected to this node.", nil, func() float64 { return float64(n.engine.Stats().Sessions) })
 	for pool, stats := range map[string]func() workers.Stats{
 		"sessions": func() workers.Stats { return n.engine.Stats().Workers }, "readers": func() workers.Stats { return n.engine.Stats().Readers },

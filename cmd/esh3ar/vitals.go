@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -19,32 +18,23 @@ type gauge struct {
 	system     vitals.System
 	meter      *flow.LoadMeter
 	current    atomic.Pointer[flow.Load]
-	calls      atomic.Uint64
+	messages   atomic.Uint64
 	commits    atomic.Uint64
 	committing atomic.Int64 // nanoseconds
 	api        atomic.Int64 // connections of net/http
 }
 
-// fullQueue is as many messages as may wait in a lane.
-const fullQueue = 20_000
-
 func newGauge(n *node) *gauge {
 	g := &gauge{node: n, system: vitals.Linux()}
-	g.meter = flow.NewLoadMeter(n.config.capacity(g.system, fullQueue))
+	g.meter = flow.NewLoadMeter(n.config.capacity(g.system))
 	g.current.Store(&flow.Load{})
 	return g
 }
 
 func (g *gauge) load() flow.Load { return *g.current.Load() }
 
-// called counts the calls of businesses.
-func (g *gauge) called(route string) {
-	if strings.HasPrefix(route, "/v1/") {
-		g.calls.Add(1)
-	}
-}
-
 func (g *gauge) committed(info intake.CommitInfo) {
+	g.messages.Add(uint64(info.Messages + info.Spilled))
 	g.commits.Add(1)
 	g.committing.Add(int64(info.Took))
 }
@@ -77,11 +67,10 @@ func (g *gauge) run(ctx context.Context) error {
 
 func (g *gauge) usage() flow.Usage {
 	u := flow.Usage{
-		At: time.Now(), CPU: vitals.CPU(), Calls: g.calls.Load(), Memory: g.system.Memory(), Commits: g.commits.Load(),
+		At: time.Now(), CPU: vitals.CPU(), Messages: g.messages.Load(), Memory: g.system.Memory(), Commits: g.commits.Load(),
 		Committing: time.Duration(g.committing.Load()), Connections: int(g.api.Load()) + g.node.hubs.connections(),
 	}
-	for _, lane := range g.node.intake.Lanes() {
-		u.Queue += lane.Messages + lane.Parked
-	}
+	f := g.node.intake.Flow()
+	u.Queue, u.QueueLimit = f.InFlight+f.Waiting, f.Limit
 	return u
 }

@@ -18,6 +18,8 @@ type caller struct {
 	head    []byte // of a request, up to the length
 	request []byte
 	size    int
+
+	retryAfter int // seconds, of the newest answer; zero: it named none
 }
 
 // minSize holds the number of the message.
@@ -73,7 +75,7 @@ func numberOf(content string) int {
 	return n
 }
 
-var lengthName = []byte("content-length:")
+var lengthName, retryName = []byte("content-length:"), []byte("retry-after:")
 
 func (c *caller) answer() (status int, seq uint64, err error) {
 	line, err := c.read.ReadSlice('\n')
@@ -87,6 +89,7 @@ func (c *caller) answer() (status int, seq uint64, err error) {
 		return 0, 0, fmt.Errorf("answer %q", line)
 	}
 	length := 0
+	c.retryAfter = 0
 	for {
 		line, err = c.read.ReadSlice('\n')
 		if err != nil {
@@ -99,6 +102,9 @@ func (c *caller) answer() (status int, seq uint64, err error) {
 			if length, err = strconv.Atoi(string(bytes.TrimSpace(line[len(lengthName):]))); err != nil {
 				return 0, 0, fmt.Errorf("answer %q", line)
 			}
+		}
+		if len(line) > len(retryName) && bytes.EqualFold(line[:len(retryName)], retryName) {
+			c.retryAfter = numberOf(string(bytes.TrimSpace(line[len(retryName):])))
 		}
 	}
 	body, err := c.read.Peek(min(length, 512))

@@ -21,6 +21,8 @@ type Options struct {
 	Floor     bool          // the floor alone
 	Size      int           // bytes of content
 	Ack       string        // how phones acknowledge
+	Capacity  float64       // messages per second that the overload scenario's node declares; 0: what it can
+	Plot      string        // file for the overload scenario's plot as SVG; empty: none
 	Flags     []string      // of serve, besides those that the bench sets
 	Nodes     int           // of a cluster on a PostgreSQL and a Redis; 0: one node with a store of its own
 }
@@ -32,6 +34,7 @@ const (
 	Idle        = "idle"        // B3: memory per idle connection
 	Latency     = "latency"     // B4: latencies at half of the saturation
 	Connections = "connections" // R1.2: 10,000 open API connections at 80 % of the maximum
+	Overload    = "overload"    // R1.5, R5.5, B9: three SLA levels at twice the maximum; not in a whole run
 )
 
 // How phones acknowledge.
@@ -40,8 +43,8 @@ const (
 	AckSend   = "send"   // and are not
 )
 
-// All are the scenarios by name.
-var All = []string{Accept, Deliver, Idle, Latency, Connections}
+// All are the scenarios by name; a whole run has those before Overload.
+var All = []string{Accept, Deliver, Idle, Latency, Connections, Overload}
 
 // Check names the first option that cannot work.
 func (o *Options) Check() error {
@@ -63,6 +66,8 @@ func (o *Options) Check() error {
 		return fmt.Errorf("--ack: must be %s or %s", AckInvoke, AckSend)
 	case o.Nodes < 0 || o.Nodes > maxNodes:
 		return fmt.Errorf("--nodes: must be from 1 to %d", maxNodes)
+	case o.Capacity < 0:
+		return fmt.Errorf("--capacity: must not be negative")
 	case o.Phones < 0 || o.Callers < 0 || o.Rate < 0:
 		return fmt.Errorf("--phones, --callers, --rate: must not be negative")
 	}

@@ -15,6 +15,7 @@ type Report struct {
 	Lowered []string `json:"lowered,omitempty"` // what the system's limits made smaller
 	Notes   []string `json:"notes,omitempty"`
 	Rows    []Row    `json:"rows"`
+	Series  []Series `json:"series,omitempty"`
 	Faults  []string `json:"faults,omitempty"` // losses and disorder: a run with any is worthless
 }
 
@@ -28,6 +29,15 @@ type Row struct {
 	Least    *float64 `json:"least,omitempty"`
 	Aim      *float64 `json:"aim,omitempty"`
 	More     bool     `json:"more,omitempty"` // more is better
+}
+
+// Series is a figure over time.
+type Series struct {
+	Scenario string    `json:"scenario"`
+	What     string    `json:"what"`
+	Unit     string    `json:"unit"`
+	Every    float64   `json:"everySeconds"`
+	Values   []float64 `json:"values"`
 }
 
 func (r *Report) add(scenario, what string, value float64, unit string) {

@@ -37,9 +37,9 @@ func Run(ctx context.Context, o Options, out, progress io.Writer) (*Report, erro
 		name    string
 		measure func(context.Context) error
 	}{
-		{Accept, r.accept}, {Deliver, r.deliver}, {Idle, r.idle}, {Latency, r.latency}, {Connections, r.connections},
+		{Accept, r.accept}, {Deliver, r.deliver}, {Idle, r.idle}, {Latency, r.latency}, {Connections, r.connections}, {Overload, r.overload},
 	} {
-		if len(o.Scenarios) > 0 && !slices.Contains(o.Scenarios, scenario.name) {
+		if !o.wants(scenario.name) {
 			continue
 		}
 		if err := scenario.measure(ctx); err != nil {
@@ -47,6 +47,14 @@ func Run(ctx context.Context, o Options, out, progress io.Writer) (*Report, erro
 		}
 	}
 	return &r.report, r.report.print(out)
+}
+
+// wants tells whether a scenario is to be measured.
+func (o *Options) wants(scenario string) bool {
+	if len(o.Scenarios) == 0 {
+		return scenario != Overload
+	}
+	return slices.Contains(o.Scenarios, scenario)
 }
 
 func (r *run) say(format string, args ...any) { fmt.Fprintf(r.progress, format+"\n", args...) }

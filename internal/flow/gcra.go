@@ -56,5 +56,9 @@ func (q Quota) Take(full, now int64, n int) Taken {
 	return t
 }
 
-// Fit makes a state of this quota of one of another: a bucket that was emptied slowly must not take so long to fill.
-func (q Quota) Fit(full, now int64) int64 { return min(full, now+int64(q.Burst)*int64(q.Interval)) }
+// Fit makes a state of this quota of one of another: what is missing from the bucket stays missing, unit by unit, as far as
+// there is room for it. So a larger plan is of use at once, and a faster one does not wait for what was emptied slowly.
+func (q Quota) Fit(before Quota, full, now int64) int64 {
+	missing := (max(full, now) - now + int64(before.Interval) - 1) / int64(before.Interval)
+	return now + min(missing, int64(q.Burst))*int64(q.Interval)
+}

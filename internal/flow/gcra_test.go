@@ -55,8 +55,12 @@ func TestQuotasOfAllSizes(t *testing.T) {
 	if got := flow.QuotaOf(0.001, 1_000_000).Take(0, 1, 1_000_000); !got.Allowed || got.Reset != 1e9*time.Second {
 		t.Errorf("the slowest and largest: %+v", got)
 	}
-	if full := flow.QuotaOf(10, 3).Fit(1e12, 1e9); full != 1_300_000_000 {
-		t.Errorf("an emptied bucket of another quota is full at %d", full)
+	slow := flow.QuotaOf(1, 100)
+	for missing, left := range map[int]int{0: 5, 2: 3, 5: 0, 100: 0} {
+		full := flow.QuotaOf(10, 5).Fit(slow, slow.Take(0, 1e9, missing).Full, 1e9)
+		if got := flow.QuotaOf(10, 5).Take(full, 1e9, 0); got.Remaining != left {
+			t.Errorf("without %d of another quota: %+v, want %d left", missing, got, left)
+		}
 	}
 	if got := flow.QuotaOf(10, 9).Share(4); got != (flow.Quota{Interval: 400 * time.Millisecond, Burst: 2}) {
 		t.Errorf("a quarter: %+v", got)

@@ -8,9 +8,8 @@ import (
 // Capacity is what a node can carry; a part that is zero is not counted.
 type Capacity struct {
 	CPU         float64       // cores
-	Rate        float64       // calls per second
+	Rate        float64       // messages per second
 	Memory      int64         // bytes
-	Queue       int           // messages between admission and commit, when it is full
 	Commit      time.Duration // a commit that takes so long is all that the store can do
 	Connections int
 }
@@ -19,9 +18,10 @@ type Capacity struct {
 type Usage struct {
 	At          time.Time
 	CPU         time.Duration // of the process since its start
-	Calls       uint64        // since its start
+	Messages    uint64        // taken since its start
 	Memory      int64         // bytes
-	Queue       int           // messages between admission and commit
+	Queue       int           // messages that are worked on or wait for it
+	QueueLimit  int           // that may be worked on at once
 	Commits     uint64        // since the start
 	Committing  time.Duration // what they took together
 	Connections int
@@ -60,7 +60,7 @@ func NewLoadMeter(c Capacity) *LoadMeter { return &LoadMeter{capacity: c} }
 func (m *LoadMeter) Step(u Usage) Load {
 	c := &m.capacity
 	m.load.Memory = share(float64(u.Memory), float64(c.Memory))
-	m.load.Queue = share(float64(u.Queue), float64(c.Queue))
+	m.load.Queue = share(float64(u.Queue), float64(u.QueueLimit))
 	m.load.Connections = share(float64(u.Connections), float64(c.Connections))
 	took := u.At.Sub(m.last.At)
 	switch {
@@ -70,7 +70,7 @@ func (m *LoadMeter) Step(u Usage) Load {
 		fresh := 1 - math.Exp(-took.Seconds()/loadMemory.Seconds())
 		fade := func(part *float64, now float64) { *part += fresh * (now - *part) }
 		fade(&m.load.CPU, share((u.CPU-m.last.CPU).Seconds(), c.CPU*took.Seconds()))
-		fade(&m.load.Rate, share(float64(u.Calls-m.last.Calls), c.Rate*took.Seconds()))
+		fade(&m.load.Rate, share(float64(u.Messages-m.last.Messages), c.Rate*took.Seconds()))
 		fade(&m.load.Commit, share(u.meanCommit(&m.last), c.Commit.Seconds()))
 		m.last = u
 	}

@@ -14,15 +14,15 @@ var start = time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)
 
 func TestLoadIsTheFullestPart(t *testing.T) {
 	t.Parallel()
-	m := flow.NewLoadMeter(flow.Capacity{CPU: 2, Rate: 1000, Memory: 1 << 30, Queue: 100, Commit: 50 * time.Millisecond, Connections: 500})
-	u := flow.Usage{At: start, Memory: 1 << 29, Queue: 10, Connections: 100}
+	m := flow.NewLoadMeter(flow.Capacity{CPU: 2, Rate: 1000, Memory: 1 << 30, Commit: 50 * time.Millisecond, Connections: 500})
+	u := flow.Usage{At: start, Memory: 1 << 29, Queue: 10, QueueLimit: 100, Connections: 100}
 	if l := m.Step(u); l != (flow.Load{Memory: 0.5, Queue: 0.1, Connections: 0.2}) || l.Score() != 0.5 {
 		t.Errorf("first: %+v", l)
 	}
 	for range 20 { // long enough for the parts that fade
 		u.At = u.At.Add(time.Second)
 		u.CPU += 1800 * time.Millisecond
-		u.Calls += 300
+		u.Messages += 300
 		u.Commits += 10
 		u.Committing += 100 * time.Millisecond
 	}
@@ -40,7 +40,7 @@ func TestWhatIsNotCountedIsNoLoad(t *testing.T) {
 	t.Parallel()
 	m := flow.NewLoadMeter(flow.Capacity{})
 	m.Step(flow.Usage{At: start})
-	if l := m.Step(flow.Usage{At: start.Add(time.Second), CPU: time.Hour, Calls: 1e6, Memory: 1e12, Queue: 1e6, Commits: 1, Committing: time.Hour, Connections: 1e6}); l != (flow.Load{}) {
+	if l := m.Step(flow.Usage{At: start.Add(time.Second), CPU: time.Hour, Messages: 1e6, Memory: 1e12, Queue: 1e6, Commits: 1, Committing: time.Hour, Connections: 1e6}); l != (flow.Load{}) {
 		t.Errorf("%+v", l)
 	}
 }
@@ -77,16 +77,16 @@ func TestLoadStaysSane(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := flow.NewLoadMeter(flow.Capacity{
 			CPU: rapid.Float64Range(0, 64).Draw(t, "cores"), Rate: rapid.Float64Range(0, 1e5).Draw(t, "rate"), Memory: rapid.Int64Range(0, 1<<40).Draw(t, "memory"),
-			Queue: rapid.IntRange(0, 1e5).Draw(t, "queue"), Commit: time.Duration(rapid.Int64Range(0, 1e9).Draw(t, "commit")), Connections: rapid.IntRange(0, 1e5).Draw(t, "connections"),
+			Commit: time.Duration(rapid.Int64Range(0, 1e9).Draw(t, "commit")), Connections: rapid.IntRange(0, 1e5).Draw(t, "connections"),
 		})
 		u := flow.Usage{At: start}
 		for range rapid.IntRange(1, 20).Draw(t, "steps") {
 			u.At = u.At.Add(time.Duration(rapid.Int64Range(-1e9, 1e10).Draw(t, "later")))
 			u.CPU += time.Duration(rapid.Int64Range(0, 1e10).Draw(t, "cpu"))
-			u.Calls += rapid.Uint64Range(0, 1e6).Draw(t, "calls")
+			u.Messages += rapid.Uint64Range(0, 1e6).Draw(t, "calls")
 			u.Commits += rapid.Uint64Range(0, 1e3).Draw(t, "commits")
 			u.Committing += time.Duration(rapid.Int64Range(0, 1e9).Draw(t, "committing"))
-			u.Memory, u.Queue, u.Connections = rapid.Int64Range(0, 1<<40).Draw(t, "bytes"), rapid.IntRange(0, 1e6).Draw(t, "waiting"), rapid.IntRange(0, 1e6).Draw(t, "open")
+			u.Memory, u.Queue, u.QueueLimit, u.Connections = rapid.Int64Range(0, 1<<40).Draw(t, "bytes"), rapid.IntRange(0, 1e6).Draw(t, "waiting"), rapid.IntRange(0, 1e5).Draw(t, "limit"), rapid.IntRange(0, 1e6).Draw(t, "open")
 			l := m.Step(u)
 			for _, part := range []float64{l.CPU, l.Rate, l.Memory, l.Queue, l.Commit, l.Connections, l.Score()} {
 				if part < 0 || math.IsInf(part, 0) || math.IsNaN(part) {

@@ -11,6 +11,7 @@ import (
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/account"
 	"github.com/esh3artech/esh3ar/internal/notify"
+	"github.com/esh3artech/esh3ar/internal/quota"
 )
 
 // Bounds of request bodies, in bytes.
@@ -55,6 +56,7 @@ type Config struct {
 	Store  store
 	Keys   *account.Keys
 	Plans  *account.Plans
+	Quotas *quota.Book
 	Admin  *account.Admin
 	Tokens *account.Tokens
 	Feed   *notify.Feed // for GET /v1/events

@@ -30,6 +30,9 @@ func (a *API) business(h handler) handler {
 			return err
 		}
 		if x.caller, err = a.Keys.Authenticate(x.r.Context(), token); err == nil {
+			if err := x.enter(); err != nil {
+				return err
+			}
 			return h(x)
 		}
 		if a.Admin.Is(token) {

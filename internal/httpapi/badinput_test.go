@@ -234,7 +234,7 @@ func TestPathsAndMethodsThatAreNot(t *testing.T) {
 	n := newNode(t)
 	for _, path := range []string{
 		"/", "/v1", "/v1/messages/", "//v1/messages", "/v1//messages", "/v1/messages/a/b", "/v1/events/", "/v1/webhooks", "/v1/dead-letters/", "/v1/dead-letters//replay",
-		"/v1/usage", "/v1/mobile/register", "/admin/v1/nothing", "/livez/", "/V1/messages", "/admin/v1/businesses//keys",
+		"/v1/usages", "/v1/mobile/register", "/admin/v1/nothing", "/livez/", "/V1/messages", "/admin/v1/businesses//keys",
 	} {
 		wantProblem(t, n.do(t, ask{method: "GET", path: path, token: n.key}), 404, "not_found")
 	}

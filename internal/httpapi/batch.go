@@ -13,11 +13,14 @@ func (a *API) sendBatch(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	call := &esh3ar.Call{Business: x.caller.Business, Batch: esh3ar.NewBatchID()}
+	call := &esh3ar.Call{Business: x.caller.Business, Level: x.limits.account.Plan().Level, Batch: esh3ar.NewBatchID()}
 	if call.Key, err = x.idempotency(new(esh3ar.IdempotencyKey)); err != nil {
 		return err
 	}
 	if call.Messages, err = x.readBatch(body); err != nil {
+		return err
+	}
+	if err := x.takeBatch(call.Messages); err != nil {
 		return err
 	}
 	for _, m := range call.Messages {

@@ -20,6 +20,7 @@ type exchange struct {
 	start    time.Time
 	params   [maxParams]string // values of the path's {…}, in order
 	caller   account.Caller    // of a business's call
+	limits   limits            // that it is held to
 	status   int               // answered; zero: not yet
 	reserved int64             // of the API's memory for large bodies and answers
 	buffer   []byte            // the request's line and body, then the answer
@@ -40,6 +41,7 @@ func (x *exchange) end() {
 		x.api.memory.Add(-x.reserved)
 		x.reserved = 0
 	}
+	x.limits.leave()
 	x.w, x.r = nil, nil
 	x.in.list, x.in.strays = nil, nil
 	if cap(x.buffer) > keepBuffer || cap(x.in.text) > keepBuffer {
@@ -62,7 +64,11 @@ func (x *exchange) reserve(n int64) error {
 
 // answer sends a body of JSON.
 func (x *exchange) answer(status int, body []byte) error {
-	x.w.Header()["Content-Type"] = jsonType
+	h := x.w.Header()
+	h["Content-Type"] = jsonType
+	if h[limitHeader] == nil {
+		x.showLimits()
+	}
 	x.send(status, body)
 	return nil
 }
@@ -107,6 +113,7 @@ func (x *exchange) refuse(err error) {
 		body = []byte(`{"code":"internal"}`) // strings and numbers always encode
 	}
 	p.headers(x.w.Header())
+	x.showLimits()
 	x.send(p.Status, body)
 }
 

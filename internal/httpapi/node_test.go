@@ -15,6 +15,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/account"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
 	"github.com/esh3artech/esh3ar/internal/intake"
+	"github.com/esh3artech/esh3ar/internal/quota"
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 )
 
@@ -44,6 +45,7 @@ func newNode(t testing.TB) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
+	plans := account.NewPlans(store)
 	calls := intake.New(store, unheard{}, intake.Options{})
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -52,7 +54,7 @@ func newNode(t testing.TB) *node {
 	n := &node{
 		store: store, key: result.Secrets.APIKey, admin: result.Secrets.AdminToken,
 		config: httpapi.Config{
-			Intake: calls, Store: store, Keys: account.NewKeys(store, time.Now), Plans: account.NewPlans(store), Admin: result.Admin, Tokens: result.Tokens,
+			Intake: calls, Store: store, Keys: account.NewKeys(store, time.Now), Plans: plans, Quotas: quota.NewBook(quota.Options{Plan: plans.Of, Usage: store}), Admin: result.Admin, Tokens: result.Tokens,
 			Phones: phones, Lapsed: func(esh3ar.Recipient, esh3ar.MessageID, esh3ar.Life) {}, Ready: func() error { return nil },
 			Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", "text/plain; version=0.0.4")

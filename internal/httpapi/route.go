@@ -32,6 +32,7 @@ func (a *API) routes() []*route {
 		{path: "/v1/messages/{id}", methods: map[string]handler{"GET": a.business(a.get), "DELETE": a.business(a.cancel)}},
 		{path: "/v1/events", methods: map[string]handler{"GET": a.eventStream}},
 		{path: "/v1/messages/{id}/events", methods: map[string]handler{"GET": a.business(a.history)}},
+		{path: "/v1/usage", methods: map[string]handler{"GET": a.business(a.usage)}},
 		{path: "/admin/v1/breakers", methods: map[string]handler{"GET": a.admin(a.breakers)}},
 		{path: "/admin/v1/businesses", methods: map[string]handler{"POST": a.admin(a.createBusiness)}},
 		{path: "/admin/v1/businesses/{id}", methods: map[string]handler{"GET": a.admin(a.getBusiness)}},

@@ -15,17 +15,21 @@ type sending struct {
 	messages [1]*esh3ar.Message
 	key      esh3ar.IdempotencyKey
 	location [1]string
+	limit    [1]string
 }
 
 // send is POST /v1/messages.
 func (a *API) send(x *exchange) error {
+	if err := x.take(1); err != nil {
+		return err
+	}
 	body, err := x.readBody(maxBody)
 	if err != nil {
 		return err
 	}
 	s := &sending{}
 	s.messages[0] = &s.message
-	s.call.Business, s.call.Messages = x.caller.Business, s.messages[:]
+	s.call.Business, s.call.Level, s.call.Messages = x.caller.Business, x.limits.account.Plan().Level, s.messages[:]
 	if s.call.Key, err = x.idempotency(&s.key); err != nil {
 		return err
 	}
@@ -39,9 +43,19 @@ func (a *API) send(x *exchange) error {
 	}
 	receipt := &answer.Receipts[0]
 	x.buffer = appendReceipt(x.buffer[:0], receipt, answer.Spilled)
-	s.location[0] = location(receipt.ID)
-	x.w.Header()["Location"] = s.location[:]
+	s.headers(x, receipt.ID)
 	return x.answer(http.StatusAccepted, x.buffer)
+}
+
+// headers sets what is said of a message and of what may follow it. All of it is one string, and one allocation.
+func (s *sending) headers(x *exchange, id esh3ar.MessageID) {
+	var room [128]byte
+	text, _ := id.AppendText(append(room[:0], "/v1/messages/"...)) // never fails
+	path := len(text)
+	all := string(x.limits.grant.AppendLimits(text))
+	s.location[0], s.limit[0] = all[:path], all[path:]
+	h := x.w.Header()
+	h["Location"], h[policyHeader], h[limitHeader] = s.location[:], x.limits.account.Policy(), s.limit[:]
 }
 
 // submit takes a call through intake.
@@ -55,7 +69,9 @@ func (a *API) submit(x *exchange, call *esh3ar.Call) (esh3ar.Answer, error) {
 		return answer, mismatch.problem("a key names one call for 24 hours; use a new key for another call")
 	case esh3ar.Replayed:
 		x.w.Header()["Idempotent-Replayed"] = replayed
-	case esh3ar.Stored, esh3ar.Duplicate: // the latter answers no caller
+	case esh3ar.Stored:
+		x.limits.accepted = len(call.Messages)
+	case esh3ar.Duplicate: // answers no caller
 	}
 	return answer, nil
 }
@@ -80,12 +96,6 @@ func (x *exchange) complete(m *esh3ar.Message) {
 	if m.TTL > 0 {
 		m.ExpiresAt = due.Add(m.TTL)
 	}
-}
-
-func location(id esh3ar.MessageID) string {
-	var room [64]byte
-	path, _ := id.AppendText(append(room[:0], "/v1/messages/"...)) // never fails
-	return string(path)
 }
 
 // appendReceipt is written out, unlike other answers: through an interface each value would be an allocation.

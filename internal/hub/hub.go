@@ -64,6 +64,9 @@ func Mobile(e engine) *signalr.Hub {
 		session(c.Conn()).AcknowledgeUpTo(esh3ar.Seq(max(seq, 0)), whenDurable(c))
 		return nil
 	})
+	signalr.Handle0(h, "ConnectionInfo", func(c *signalr.Call) (connectionInfo, error) {
+		return connectionInfo{c.Conn().Transport(), c.Conn().Protocol()}, nil
+	})
 	signalr.Handle2(h, "Sync", func(c *signalr.Call, after int64, limit int) (messages, error) {
 		if limit < 1 || limit > maxSync {
 			return nil, signalr.Errorf("invalid_argument: limit must be 1 to %d", maxSync)
@@ -75,6 +78,12 @@ func Mobile(e engine) *signalr.Hub {
 		return records, nil
 	})
 	return h
+}
+
+// connectionInfo tells a client how it is connected: its own library keeps that to itself.
+type connectionInfo struct {
+	Transport string `json:"transport"`
+	Protocol  string `json:"protocol"`
 }
 
 // Authenticate reads a phone's token. A request with a connection's token belongs to what was opened: that token was given

@@ -19,9 +19,13 @@ func (in *Intake) Run(ctx context.Context) error {
 	if in.opts.Spill != nil {
 		pourer.Go(func() { in.pourAll(ctx) })
 	}
+	tick, stop := in.pace.ticks()
+	defer stop()
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
+		case <-tick:
+			in.letIn()
 		case <-in.wake:
 			in.gather(ctx)
 			in.commitAll(ctx)
@@ -32,22 +36,30 @@ func (in *Intake) Run(ctx context.Context) error {
 	return nil
 }
 
+// letIn lets in whom the capacity that was declared has room for again.
+func (in *Intake) letIn() {
+	in.mu.Lock()
+	refused := in.letInLocked()
+	in.mu.Unlock()
+	refuse(refused, errFull)
+}
+
 // close ends the taking of calls. Those that are admitted will be committed; those that wait for room are refused.
 func (in *Intake) close() {
 	in.mu.Lock()
 	in.mu.closed = true
 	var refused []*ticket
+	for t := in.mu.door.next(); t != nil; t = in.mu.door.next() {
+		in.mu.door.remove(t)
+		refused = append(refused, t)
+	}
 	for _, l := range in.mu.lanes {
 		refused = append(refused, l.parked.queue[l.parked.head:]...)
 		l.parked = newLine()
 	}
 	in.mu.Unlock()
 	in.news.tell()
-	for _, t := range refused {
-		if t.take() {
-			t.resolve(esh3ar.Answer{}, errStopping())
-		}
-	}
+	refuse(refused, errStopping())
 }
 
 // gather gives a small batch a moment to find company.
@@ -72,7 +84,7 @@ func (in *Intake) worthwhile() bool {
 	for _, l := range in.mu.lanes {
 		n += l.messages
 	}
-	return n >= enough
+	return n >= min(enough, in.mu.limit/2)
 }
 
 // commitAll commits batch after batch until nothing waits.
@@ -96,7 +108,7 @@ type batch struct {
 
 func (b *batch) full(o *Options) bool { return b.messages >= o.BatchCalls || b.bytes >= o.BatchBytes }
 
-// takeBatch takes what the next commit is to hold; nothing only if nothing waits.
+// takeBatch takes what the next commit is to hold; nothing only if nothing waits in the lanes.
 func (in *Intake) takeBatch() []*ticket {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -176,7 +188,8 @@ func (in *Intake) commit(ctx context.Context, tickets []*ticket) {
 		in.keep(ctx, tickets, err)
 		return
 	}
-	info := CommitInfo{Took: time.Since(start), Waited: start.Sub(tickets[0].since), Err: err}
+	now := time.Now()
+	info := CommitInfo{Took: now.Sub(start), Waited: start.Sub(tickets[0].since), Err: err}
 	var stored []*esh3ar.Message
 	for i, t := range tickets {
 		if err == nil && answers[i].Outcome == esh3ar.Stored {
@@ -194,6 +207,7 @@ func (in *Intake) commit(ctx context.Context, tickets []*ticket) {
 			t.resolve(answers[i], nil)
 		}
 	}
+	in.measure(now)
 	in.opts.OnCommit(info)
 }
 
@@ -204,6 +218,8 @@ func (in *Intake) append(ctx context.Context, tickets []*ticket) ([]esh3ar.Answe
 	}
 	ctx, cancel := context.WithTimeout(ctx, in.opts.StoreTimeout)
 	defer cancel()
+	in.began.Store(time.Now().UnixNano())
+	defer in.began.Store(0)
 	answers, err := in.store.Append(ctx, callsOf(tickets))
 	in.heard(err)
 	return answers, err

@@ -20,12 +20,17 @@ type Intake struct {
 	opts    Options
 	wake    chan struct{} // capacity 1: something waits
 	tickets sync.Pool
+	pace    pace
 	spilling
 	mu struct {
 		sync.Mutex
-		lanes  [esh3ar.Priorities]*lane
-		beside line // calls that go to the spill, past the store: as bounded as a lane
-		closed bool
+		door     door // before the lanes, and as bounded as one
+		lanes    [esh3ar.Priorities]*lane
+		beside   line // calls that go to the spill, past the store: as bounded as a lane
+		limit    int  // messages that may be worked on at once
+		inFlight int  // messages that are: admitted, and their callers do not run again yet
+		span     span
+		closed   bool
 	}
 }
 
@@ -36,6 +41,8 @@ func New(store esh3ar.Appender, publish publisher, opts Options) *Intake {
 		in.mu.lanes[i] = newLane()
 	}
 	in.mu.beside = newLine()
+	in.pace = newPace(&in.opts)
+	in.mu.limit = in.pace.limit.Limit()
 	in.spilling = newSpilling()
 	return in
 }
@@ -48,8 +55,8 @@ func errStopping() error {
 var errFull = &esh3ar.Error{Code: esh3ar.Overloaded, Text: "too many messages are waiting to be stored", RetryAfter: time.Second}
 
 // Submit returns when the call is durable, or was refused. Overloaded and Abandoned mean that nothing was stored; any
-// other error is the store's, with the store's meaning. It waits at most Options.MaxWait to be taken; once taken it
-// waits for the outcome even if ctx ends.
+// other error is the store's, with the store's meaning. It waits at most Options.DoorWait to be admitted and then
+// Options.MaxWait to be taken; once taken it waits for the outcome even if ctx ends.
 func (in *Intake) Submit(ctx context.Context, call *esh3ar.Call) (esh3ar.Answer, error) {
 	if in.opts.Spill != nil {
 		return in.submitOrSpill(ctx, call)
@@ -61,7 +68,7 @@ func (in *Intake) Submit(ctx context.Context, call *esh3ar.Call) (esh3ar.Answer,
 func (in *Intake) submit(ctx context.Context, call *esh3ar.Call, patience time.Duration, enqueue func(*ticket) error) (esh3ar.Answer, error) {
 	t := in.newTicket(call, patience)
 	if err := enqueue(t); err != nil {
-		_, _ = in.release(t)
+		in.discard(t)
 		return esh3ar.Answer{}, err
 	}
 	select {
@@ -69,11 +76,12 @@ func (in *Intake) submit(ctx context.Context, call *esh3ar.Call, patience time.D
 		return in.release(t)
 	case <-ctx.Done():
 		if t.abandon() {
+			_ = in.forsake(t)
 			return esh3ar.Answer{}, left(ctx)
 		}
 	case <-t.timer.C:
 		if t.abandon() {
-			return esh3ar.Answer{}, errFull
+			return esh3ar.Answer{}, in.forsake(t)
 		}
 	}
 	<-t.done
@@ -84,21 +92,27 @@ func left(ctx context.Context) error {
 	return esh3ar.Errorf(esh3ar.Abandoned, "the caller left: %w", context.Cause(ctx))
 }
 
-// enqueue puts the ticket into its lane.
+// enqueue brings the ticket to its lane, or to the door.
 func (in *Intake) enqueue(t *ticket) error {
+	refused, err := in.enqueueOr(t)
+	refuse(refused, errShed)
+	return err
+}
+
+// enqueueOr gives besides those who had to make room.
+func (in *Intake) enqueueOr(t *ticket) (refused []*ticket, err error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.mu.closed {
-		return errStopping()
+		return nil, errStopping()
 	}
 	if in.opts.Spill != nil && !in.shedLocked(t) {
-		return errFull
+		return nil, errFull
 	}
-	if !in.mu.lanes[priorityOf(t.call)].add(t, &in.opts) {
-		return errFull
+	if refused, err = in.admitLocked(t); err == nil {
+		in.signal()
 	}
-	in.signal()
-	return nil
+	return refused, err
 }
 
 // priorityOf is the lane of a call: a batch call goes whole, with its most urgent message.

@@ -16,6 +16,14 @@ type Options struct {
 	MaxWait    time.Duration // how long a caller waits to be taken; default 5 s
 	OnCommit   func(CommitInfo)
 
+	// How many messages are worked on at once follows the store, between bounds; who comes beyond waits at the door.
+	Rate       float64        // messages per second that are admitted at most; default: as many as can be stored
+	MinAtOnce  int            // default 32, or LaneCalls
+	MaxAtOnce  int            // default 4 LaneCalls: all lanes full
+	Target     time.Duration  // in which an admitted message should be stored; default 10 ms
+	DoorWait   time.Duration  // how long a caller waits to be admitted; default 1 s
+	MemoryUsed func() float64 // share of the process's memory in use; must be quick; default: not known
+
 	// Spill takes what the store cannot take now; nil: there is none, and its callers hear so. The fields below count only
 	// with a spill.
 	Spill        spill
@@ -55,6 +63,21 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxWait == 0 {
 		o.MaxWait = 5 * time.Second
+	}
+	if o.MinAtOnce == 0 {
+		o.MinAtOnce = min(enough/2, o.LaneCalls)
+	}
+	if o.MaxAtOnce == 0 {
+		o.MaxAtOnce = o.LaneCalls * esh3ar.Priorities
+	}
+	if o.DoorWait == 0 {
+		o.DoorWait = time.Second
+	}
+	if o.Target == 0 {
+		o.Target = 10 * time.Millisecond
+	}
+	if o.MemoryUsed == nil {
+		o.MemoryUsed = func() float64 { return 0 }
 	}
 	if o.StoreTimeout == 0 {
 		o.StoreTimeout = 3 * time.Second

@@ -28,6 +28,7 @@ type spill interface {
 type spilling struct {
 	pour       chan struct{} // capacity 1: something goes past the store
 	away       atomic.Bool   // the store did not answer when it was last asked
+	began      atomic.Int64  // when the running commit began, in Unix nanoseconds; zero: none runs
 	publishing sync.Mutex    // intake and drain publish in turn, as the publisher asks; it never blocks
 	news       news
 }
@@ -175,11 +176,22 @@ func (in *Intake) submitOrSpill(ctx context.Context, call *esh3ar.Call) (esh3ar.
 				continue
 			}
 		}
-		if errors.Is(err, errFull) && call.Key == nil {
+		switch {
+		case !errors.Is(err, errFull) && !(errors.Is(err, errShed) && in.stalled()):
+			return answer, err
+		case call.Key == nil:
 			return in.submit(ctx, call, in.opts.MaxWait, in.enqueueBeside)
+		case errors.Is(err, errFull) || time.Since(start) >= in.opts.MaxWait:
+			return answer, err
 		}
-		return answer, err
+		// The store stands still, and a call with a key may only wait for it.
 	}
+}
+
+// stalled tells whether the store keeps everybody waiting. Then it is not the load that is too high, and shedding helps nobody.
+func (in *Intake) stalled() bool {
+	began := in.began.Load()
+	return in.away.Load() || began != 0 && time.Since(time.Unix(0, began)) > in.opts.DoorWait/2
 }
 
 // errHeldUp is for a call with a key that may neither overtake what its recipient has in the spill nor join it.

@@ -3,6 +3,8 @@ package conformance
 import (
 	"context"
 	"errors"
+	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -43,11 +45,13 @@ func (w *world) doors() {
 	w.serve("/refused", testHub(), signalr.Options{OnNegotiate: func(*http.Request, signalr.Identity) (signalr.Redirect, error) {
 		return signalr.Redirect{}, signalr.Errorf("not today")
 	}})
+	w.serve("/stateful", testHub(), signalr.Options{StatefulReconnect: true})
 	closed := testHub()
 	closed.OnConnected = func(*signalr.Conn) error { return errors.New("full house") }
 	w.serve("/closed", closed, signalr.Options{})
 	w.serve("/quick", testHub(), signalr.Options{Timeouts: signalr.Timeouts{KeepAlive: 100 * time.Millisecond, Heartbeat: 50 * time.Millisecond}})
 	w.start(testHub(), signalr.Options{}).Mount(w.mux, "/own") // of the pages of its own origin
+	w.mount("/more", saysMore(w.start(testHub(), signalr.Options{AllowOrigin: signalr.AnyOrigin})))
 	sticky := w.start(testHub(), signalr.Options{AllowOrigin: signalr.AnyOrigin})
 	w.mount("/sticky", needsCookie(sticky))
 	w.mux.HandleFunc("/temporary/", func(rw http.ResponseWriter, r *http.Request) {
@@ -110,8 +114,26 @@ func needsCookie(next http.Handler) http.Handler {
 	})
 }
 
+// saysMore adds to the reply of negotiate what no client knows, as a newer server might.
+func saysMore(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost || !strings.HasSuffix(r.URL.Path, "/negotiate") {
+			next.ServeHTTP(w, r)
+			return
+		}
+		reply := httptest.NewRecorder()
+		next.ServeHTTP(reply, r)
+		maps.Copy(w.Header(), reply.Header())
+		w.Header().Del("Content-Length")
+		_, _ = io.WriteString(w, `{"tokenLifetimeSeconds":60,"more":{"of":["it"]},`+strings.TrimPrefix(reply.Body.String(), "{")) // the client has gone
+	})
+}
+
 // steering lets the clients move what lies outside their connection.
 func (w *world) steering() {
+	roads := newLinks(w.t, strings.TrimPrefix(w.url, "http://"))
+	w.mux.HandleFunc("POST /control/road", roads.open)
+	w.mux.HandleFunc("POST /control/cut", roads.cut)
 	w.mux.HandleFunc("POST /control/revoke", func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Access-Control-Allow-Origin", "*")
 		w.revoked.Store(r.URL.Query().Get("token"), true)

@@ -4,7 +4,8 @@ import { invocations } from "./cases_invocations.mjs";
 import { http } from "./cases_http.mjs";
 import { ends } from "./cases_ends.mjs";
 import { results } from "./cases_results.mjs";
+import { stateful } from "./cases_stateful.mjs";
 import { streams } from "./cases_streams.mjs";
 import { targets } from "./cases_targets.mjs";
 
-export const cases = [...invocations, ...streams, ...results, ...targets, ...http, ...ends];
+export const cases = [...invocations, ...streams, ...results, ...targets, ...http, ...ends, ...stateful];

@@ -41,6 +41,13 @@ export const http = [
     },
   },
   {
+    name: "item17 more properties in the reply of negotiate",
+    async run(env) {
+      const c = await env.connect("/more");
+      equal(await c.invoke("Echo", 1), 1);
+    },
+  },
+  {
     name: "item14 an error at negotiate is the start's error",
     async run(env) {
       const text = await fails(env.connect("/refused"));

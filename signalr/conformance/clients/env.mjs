@@ -9,10 +9,10 @@ export class Env {
   }
 
   // builder returns a connection that is not started.
-  builder(path = "/hub", { http = {}, reconnect, stateful, transport = this.transport } = {}) {
+  builder(path = "/hub", { http = {}, reconnect, stateful, base = this.base } = {}) {
     const { signalR } = this;
     const builder = new signalR.HubConnectionBuilder()
-      .withUrl(this.base + path, { transport: signalR.HttpTransportType[transport], logger: signalR.LogLevel.None, ...http })
+      .withUrl(base + path, { transport: signalR.HttpTransportType[this.transport], logger: signalR.LogLevel.None, ...http })
       .configureLogging(signalR.LogLevel.None);
     if (this.protocol === "messagepack") builder.withHubProtocol(new this.msgpack.MessagePackHubProtocol());
     if (reconnect) builder.withAutomaticReconnect(reconnect);

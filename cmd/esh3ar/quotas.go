@@ -1,0 +1,27 @@
+package main
+
+import (
+	"context"
+
+	"github.com/esh3artech/esh3ar/internal/flow"
+	"github.com/esh3artech/esh3ar/internal/quota"
+	"github.com/esh3artech/esh3ar/internal/redis"
+)
+
+// openQuotas makes the book that holds businesses to their plans, over all nodes where they share a Redis.
+func (n *node) openQuotas() *quota.Book {
+	o := quota.Options{Plan: n.plans.Of, Usage: n.store, OnError: n.debugged("quota")}
+	if n.cluster != nil {
+		o.Shared, o.Nodes = sharedQuotas{n.cluster.redis.Quotas()}, func() int { return max(1, len(n.cluster.nodes())) }
+	}
+	return quota.NewBook(o)
+}
+
+// sharedQuotas are buckets on Redis.
+type sharedQuotas struct{ *redis.Quotas }
+
+// Take realises quota.Shared.
+func (s sharedQuotas) Take(ctx context.Context, key string, rate float64, burst, n int) (flow.Taken, error) {
+	t, err := s.Quotas.Take(ctx, key, redis.Bucket{Rate: rate, Burst: burst}, n)
+	return flow.Taken{Allowed: t.Allowed, Remaining: t.Remaining, RetryAfter: t.RetryAfter, Reset: t.Reset}, err
+}

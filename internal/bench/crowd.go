@@ -1,0 +1,176 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"golang.org/x/sync/errgroup"
+)
+
+// levels are the SLA levels, lowest first; each has a built-in plan of its own.
+var levels = [...]struct{ level, plan string }{{"basic", "default"}, {"premium", "premium"}, {"enterprise", "enterprise"}}
+
+// group is a business of one level with its callers. They are good clients: told to come again later, a caller stays
+// away for as long as the answer says. What falls due meanwhile, or while all are busy, is sent if somebody is free before
+// patience ends, and counts as unserved else.
+type group struct {
+	level string
+	load  *load
+
+	due, served, shed, limited, missed atomic.Int64
+
+	mu     sync.Mutex
+	accept *hdrhistogram.Histogram // due → 202, microseconds
+}
+
+// patience is how late a call is still worth sending.
+const patience = time.Second
+
+// counts are what a group has come to so far.
+type counts struct{ due, served, shed, missed int64 }
+
+func (g *group) counts() counts {
+	return counts{g.due.Load(), g.served.Load(), g.shed.Load() + g.limited.Load(), g.missed.Load()}
+}
+
+// open calls at a rate until stop.
+func (g *group) open(rate float64, measured *atomic.Bool, stop <-chan struct{}) error {
+	start, gap := time.Now(), float64(time.Second)/rate
+	var turn atomic.Int64
+	return g.load.each(func(c *caller) error {
+		timer := time.NewTimer(0)
+		defer timer.Stop()
+		for {
+			due := start.Add(time.Duration(float64(turn.Add(1)-1) * gap))
+			timer.Reset(time.Until(due))
+			select {
+			case <-stop:
+				return nil
+			case <-timer.C:
+			}
+			g.due.Add(1)
+			if time.Since(due) > patience {
+				g.missed.Add(1)
+				continue
+			}
+			away, err := g.one(c, due, measured)
+			if err != nil {
+				return err
+			}
+			if away > 0 {
+				timer.Reset(away)
+				select {
+				case <-stop:
+					return nil
+				case <-timer.C:
+				}
+			}
+		}
+	})
+}
+
+// one makes a call and tells how long its caller is to stay away.
+func (g *group) one(c *caller, due time.Time, measured *atomic.Bool) (away time.Duration, err error) {
+	l := g.load.ledger
+	n := l.begin(due)
+	status, _, err := c.call(n, recipientOf(n%g.load.recipients))
+	if err != nil {
+		return 0, fmt.Errorf("call %d of %s: %w", n, g.level, err)
+	}
+	l.answered(status, due)
+	switch status {
+	case http.StatusAccepted:
+		g.served.Add(1)
+		if measured.Load() {
+			g.mu.Lock()
+			_ = g.accept.RecordValue(min(max(time.Since(due).Microseconds(), 1), highest)) // within its bounds
+			g.mu.Unlock()
+		}
+		return 0, nil
+	case http.StatusServiceUnavailable:
+		g.shed.Add(1)
+	case http.StatusTooManyRequests:
+		g.limited.Add(1)
+	default:
+		return 0, fmt.Errorf("call %d of %s: answered %d", n, g.level, status)
+	}
+	return time.Duration(c.retryAfter) * time.Second, nil
+}
+
+// crowd is a business of each level.
+type crowd []*group
+
+// newCrowd makes the businesses and connects their callers, as many for each.
+func newCrowd(ctx context.Context, s *server, callers, recipients, size int, l *ledger) (c crowd, err error) {
+	for _, one := range levels {
+		key, err := newBusiness(ctx, s, one.level, one.plan)
+		if err != nil {
+			c.close()
+			return nil, err
+		}
+		ld, err := dialLoad(ctx, []string{s.addr}, key, callers, recipients, size, l)
+		if err != nil {
+			c.close()
+			return nil, err
+		}
+		c = append(c, &group{level: one.level, load: ld, accept: hdrhistogram.New(1, highest, 3)})
+	}
+	return c, nil
+}
+
+func (c crowd) close() {
+	for _, g := range c {
+		g.load.close()
+	}
+}
+
+// each runs f for every group and gives the first error.
+func (c crowd) each(f func(*group) error) error {
+	var all errgroup.Group
+	for _, g := range c {
+		all.Go(func() error { return f(g) })
+	}
+	return all.Wait()
+}
+
+// newBusiness makes a business with a plan, and a key of it.
+func newBusiness(ctx context.Context, s *server, name, plan string) (key string, err error) {
+	var business struct{ ID string }
+	if err := s.admin(ctx, "/admin/v1/businesses", fmt.Sprintf(`{"name":%q,"plan":%q}`, name, plan), &business); err != nil {
+		return "", err
+	}
+	var made struct{ APIKey string }
+	err = s.admin(ctx, "/admin/v1/businesses/"+business.ID+"/keys", `{}`, &made)
+	return made.APIKey, err
+}
+
+// admin makes a call as the administrator.
+func (s *server) admin(ctx context.Context, path, body string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.node.URL+path, bytes.NewReader([]byte(body)))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+s.secrets.AdminToken)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusCreated {
+		return fmt.Errorf("%s: %s: %s", path, resp.Status, text)
+	}
+	return json.Unmarshal(text, into)
+}

@@ -1,0 +1,88 @@
+package bench
+
+import "time"
+
+// sample is how things stood at a moment.
+type sample struct {
+	at     time.Time
+	groups []counts
+	memory int64 // of the server, resident bytes
+}
+
+// watch takes samples of a crowd and the server.
+type watch struct {
+	crowd   crowd
+	pid     int
+	every   time.Duration
+	samples []sample
+}
+
+// fewSamples is the least that a plot needs.
+const fewSamples = 30
+
+// newWatch looks once a second, and more often where the whole is short.
+func newWatch(c crowd, pid int, whole time.Duration) *watch {
+	return &watch{crowd: c, pid: pid, every: max(20*time.Millisecond, min(time.Second, whole/fewSamples))}
+}
+
+// run looks until over is closed, and once more then.
+func (w *watch) run(over <-chan struct{}) error {
+	tick := time.NewTicker(w.every)
+	defer tick.Stop()
+	for {
+		if err := w.look(); err != nil {
+			return err
+		}
+		select {
+		case <-over:
+			return w.look()
+		case <-tick.C:
+		}
+	}
+}
+
+func (w *watch) look() (err error) {
+	s := sample{at: time.Now()}
+	for _, g := range w.crowd {
+		s.groups = append(s.groups, g.counts())
+	}
+	s.memory, err = rssOf(w.pid)
+	w.samples = append(w.samples, s)
+	return err
+}
+
+// memory is the mean of the samples from from up to to, in MiB.
+func (w *watch) memory(from, to int) float64 {
+	sum := int64(0)
+	for _, s := range w.samples[from:to] {
+		sum += s.memory
+	}
+	return float64(sum) / float64(max(1, to-from)) / (1 << 20)
+}
+
+// rates gives what a group did per second between samples.
+func (w *watch) rates(group int, of func(counts) int64) (perSecond []float64) {
+	for i := 1; i < len(w.samples); i++ {
+		a, b := &w.samples[i-1], &w.samples[i]
+		if took := b.at.Sub(a.at).Seconds(); took > 0 {
+			perSecond = append(perSecond, float64(of(b.groups[group])-of(a.groups[group]))/took)
+		}
+	}
+	return perSecond
+}
+
+func served(c counts) int64 { return c.served }
+func due(c counts) int64    { return c.due }
+
+// series are the samples for the report.
+func (w *watch) series() (all []Series) {
+	for i, g := range w.crowd {
+		all = append(all, Series{Overload, g.level + " served", "messages/s", w.every.Seconds(), w.rates(i, served)},
+			Series{Overload, g.level + " offered", "messages/s", w.every.Seconds(), w.rates(i, due)})
+	}
+	memory := Series{Overload, "server memory", "MiB", w.every.Seconds(), nil}
+	for i := range w.samples[1:] {
+		memory.Values = append(memory.Values, w.memory(i+1, i+2))
+	}
+	return append(all, memory)
+}

@@ -1,0 +1,111 @@
+package httpapi_test
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+// under gives the business default a plan.
+func (n *node) under(t *testing.T, plan string) *node {
+	t.Helper()
+	if got := n.adminDo(t, "PUT", "/admin/v1/plans/default", plan); got.status != http.StatusOK {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	return n
+}
+
+func wantLimits(t *testing.T, got reply, policy, limit string) {
+	t.Helper()
+	if p, l := got.header.Get("RateLimit-Policy"), got.header.Get("RateLimit"); p != policy || !strings.HasPrefix(l, limit) {
+		t.Errorf("%d: RateLimit-Policy: %s\nRateLimit: %s\nwant %s\n%s", got.status, p, l, policy, limit)
+	}
+}
+
+func TestRateLimits(t *testing.T) {
+	t.Parallel()
+	n := newNode(t).under(t, `{"level":"basic","rate":0.01,"burst":3}`)
+	const policy = `"rate";q=3;w=300`
+	wantLimits(t, n.get(t, "/v1/messages"), policy, `"rate";r=3;t=0`) // looking costs nothing
+	wantLimits(t, n.post(t, "/v1/messages", hello), policy, `"rate";r=2;t=100`)
+	wantLimits(t, n.post(t, "/v1/messages", `{}`), policy, `"rate";r=1;t=200`) // a call with faults is a call
+	got := n.post(t, "/v1/messages/batch", `{"messages":[`+hello+`,`+hello+`]}`)
+	wantProblem(t, got, 429, "rate_limited")
+	wantLimits(t, got, policy, `"rate";r=1;t=200`)
+	if after, err := strconv.Atoi(got.header.Get("Retry-After")); err != nil || after < 99 || after > 101 {
+		t.Errorf("Retry-After: %s", got.header.Get("Retry-After"))
+	}
+	if got := n.post(t, "/v1/messages/batch", `{"messages":[`+hello+`]}`); got.status != http.StatusAccepted {
+		t.Errorf("%d %s", got.status, got.body)
+	} else {
+		wantLimits(t, got, policy, `"rate";r=0;t=300`)
+	}
+	wantProblem(t, n.post(t, "/v1/messages", hello), 429, "rate_limited")
+	never := n.post(t, "/v1/messages/batch", `{"messages":[`+strings.Repeat(hello+`,`, 3)+hello+`]}`)
+	wantProblem(t, never, 422, "validation_failed", "/messages")
+	if list := decode[struct{ Items []any }](t, n.get(t, "/v1/messages").body); len(list.Items) != 2 {
+		t.Errorf("%d messages are stored", len(list.Items))
+	}
+	if got := n.under(t, `{"level":"basic","rate":1000,"burst":1000}`).post(t, "/v1/messages", hello); got.status != http.StatusAccepted {
+		t.Errorf("with another plan: %d %s", got.status, got.body)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	n := newNode(t).under(t, `{"level":"premium","rate":100,"burst":100,"dailyQuota":4}`)
+	n.post(t, "/v1/messages", hello)
+	n.do(t, ask{method: "POST", path: "/v1/messages", token: n.key, body: hello, header: map[string]string{"Idempotency-Key": "k"}})
+	n.do(t, ask{method: "POST", path: "/v1/messages", token: n.key, body: hello, header: map[string]string{"Idempotency-Key": "k"}}) // a repeat
+	n.post(t, "/v1/messages", `{}`)
+	n.post(t, "/v1/messages/batch", `{"messages":[`+hello+`]}`)
+	over := n.post(t, "/v1/messages/batch", `{"messages":[`+hello+`,`+hello+`]}`)
+	wantProblem(t, over, 429, "rate_limited")
+	if l := over.header.Get("RateLimit"); !strings.Contains(l, `,"day";r=1;t=`) {
+		t.Errorf("RateLimit: %s", l)
+	}
+	got := n.get(t, "/v1/usage")
+	answer := decode[struct {
+		Plan           struct{ Name, Level string }
+		RemainingToday int
+		Days           []struct {
+			Date              string
+			Messages, Refused int
+		}
+	}](t, got.body)
+	today := esh3ar.DayOf(esh3ar.NewMessageID().CreatedAt()).String()
+	if answer.Plan.Level != "premium" || answer.RemainingToday != 1 || len(answer.Days) != 1 || answer.Days[0].Messages != 3 || answer.Days[0].Refused != 2 || answer.Days[0].Date != today {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	for _, bad := range []string{"days=0", "days=93", "days=x", "days=1&days=2", "month=1"} {
+		wantProblem(t, n.get(t, "/v1/usage?"+bad), 422, "validation_failed")
+	}
+	wantProblem(t, n.adminDo(t, "GET", "/v1/usage", ""), 403, "forbidden")
+}
+
+func TestCallsAtOnce(t *testing.T) {
+	t.Parallel()
+	n := newNode(t).under(t, `{"level":"basic","rate":100,"burst":100,"concurrentCalls":1}`)
+	business := n.config.Quotas
+	caller, err := n.config.Keys.Authenticate(t.Context(), n.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := business.Of(caller.Business, caller.Plan) // a call that is under way
+	if err := other.Enter(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	got := n.get(t, "/v1/messages")
+	wantProblem(t, got, 429, "rate_limited")
+	wantLimits(t, got, `"rate";q=100;w=1,"calls";q=1;qu="concurrent-requests"`, `"rate";r=100`)
+	other.Leave(0, 0)
+	for range 2 { // each call gives its place back
+		if got := n.get(t, "/v1/messages"); got.status != http.StatusOK {
+			t.Errorf("%d %s", got.status, got.body)
+		}
+	}
+}

@@ -1,0 +1,416 @@
+package quota_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/flow"
+	"github.com/esh3artech/esh3ar/internal/quota"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// ledger is a store of usage, which can be away.
+type ledger struct {
+	mu   sync.Mutex
+	days map[esh3ar.Day]esh3ar.Usage
+	err  error
+}
+
+func (l *ledger) AddUsage(_ context.Context, entries []esh3ar.Usage) (sums []esh3ar.Usage, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return nil, l.err
+	}
+	for _, e := range entries {
+		sum := l.days[e.Day]
+		e.Messages, e.Refused = e.Messages+sum.Messages, e.Refused+sum.Refused
+		l.days[e.Day] = e
+		sums = append(sums, e)
+	}
+	return sums, nil
+}
+
+func (l *ledger) Usage(_ context.Context, _ esh3ar.BusinessID, first, last esh3ar.Day) (days []esh3ar.Usage, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for d := first; d <= last && l.err == nil; d++ {
+		if u, ok := l.days[d]; ok {
+			days = append(days, u)
+		}
+	}
+	return days, l.err
+}
+
+func (l *ledger) of(d esh3ar.Day) esh3ar.Usage {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.days[d]
+}
+
+func (l *ledger) fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.err = err
+}
+
+// rig is a book with one business whose plan can change.
+type rig struct {
+	*quota.Book
+	plan   atomic.Pointer[esh3ar.Plan]
+	ledger *ledger
+	id     esh3ar.BusinessID
+}
+
+func newRig(p esh3ar.Plan, change func(*quota.Options)) *rig {
+	r := &rig{ledger: &ledger{days: map[esh3ar.Day]esh3ar.Usage{}}, id: esh3ar.NewBusinessID()}
+	r.plan.Store(&p)
+	o := quota.Options{Plan: func(string) *esh3ar.Plan { return r.plan.Load() }, Usage: r.ledger}
+	if change != nil {
+		change(&o)
+	}
+	r.Book = quota.NewBook(o)
+	return r
+}
+
+// run keeps the books until the function it returns is called.
+func run(books ...*rig) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	for _, r := range books {
+		running.Go(func() { _ = r.Run(ctx) })
+	}
+	return func() {
+		cancel()
+		running.Wait()
+	}
+}
+
+// send is a whole call of n messages.
+func (r *rig) send(ctx context.Context, n int) (quota.Grant, error) {
+	a := r.Of(r.id, "")
+	if err := a.Enter(time.Now()); err != nil {
+		return quota.Grant{}, err
+	}
+	g, err := a.Take(ctx, time.Now(), n)
+	if err != nil {
+		a.Leave(0, 0)
+		return g, err
+	}
+	a.Leave(n, n)
+	return g, nil
+}
+
+func wantLimited(t *testing.T, err error, retryAfter time.Duration) {
+	t.Helper()
+	var e *esh3ar.Error
+	if !errors.As(err, &e) || e.Code != esh3ar.RateLimited || e.RetryAfter != retryAfter {
+		t.Errorf("%v (%+v), want rate limited for %s", err, e, retryAfter)
+	}
+}
+
+func TestRateAndBurst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(esh3ar.Plan{Rate: 2, Burst: 5}, nil)
+		if g, err := r.send(t.Context(), 3); err != nil || g.Remaining != 2 || g.Reset != 1500*time.Millisecond {
+			t.Errorf("%+v, %v", g, err)
+		}
+		_, err := r.send(t.Context(), 3)
+		wantLimited(t, err, 500*time.Millisecond)
+		time.Sleep(500 * time.Millisecond)
+		g, err := r.send(t.Context(), 3)
+		if err != nil || string(g.AppendLimits(nil)) != `"rate";r=0;t=3` {
+			t.Errorf("%s, %v", g.AppendLimits(nil), err)
+		}
+		if got := r.Of(r.id, "").Policy(); !slices.Equal(got, []string{`"rate";q=5;w=3`}) {
+			t.Errorf("%q", got)
+		}
+		r.plan.Store(&esh3ar.Plan{Rate: 1000, Burst: 5}) // faster: what was emptied slowly does not hold it up
+		r.Of(r.id, "")
+		time.Sleep(5 * time.Millisecond)
+		if _, err := r.send(t.Context(), 5); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestCallsAtOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(esh3ar.Plan{Rate: 1, Burst: 1, Concurrent: 2}, nil)
+	a := r.Of(r.id, "")
+	for range 2 {
+		if err := a.Enter(time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantLimited(t, a.Enter(time.Now()), time.Second)
+	a.Leave(0, 0)
+	if err := a.Enter(time.Now()); err != nil {
+		t.Error(err)
+	}
+	if got := a.Policy()[0]; !strings.Contains(got, `"calls";q=2;qu="concurrent-requests"`) {
+		t.Error(got)
+	}
+}
+
+func TestTheDay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) { // begins at midnight in UTC
+		r := newRig(esh3ar.Plan{Rate: 100, Burst: 10, DailyQuota: 12}, nil)
+		today := esh3ar.DayOf(esh3ar.TimeOf(time.Now()))
+		r.ledger.days[today] = esh3ar.Usage{Business: r.id, Day: today, Messages: 4} // before this node began, or on another
+		stop := run(r)
+		g, err := r.send(t.Context(), 6)
+		if err != nil || g.DayLeft != 2 || g.DayReset != 24*time.Hour || string(g.AppendLimits(nil)) != `"rate";r=4;t=1,"day";r=2;t=86400` {
+			t.Errorf("%s, %v", g.AppendLimits(nil), err)
+		}
+		_, err = r.send(t.Context(), 3)
+		wantLimited(t, err, 24*time.Hour)
+		r.refuse(t, 2) // taken, and not accepted: it does not count
+		time.Sleep(6 * time.Second)
+		if u := r.ledger.of(today); u.Messages != 10 || u.Refused != 3 {
+			t.Errorf("added up: %+v", u)
+		}
+		if _, err := r.send(t.Context(), 2); err != nil {
+			t.Error(err)
+		}
+		days, err := r.Usage(t.Context(), r.Of(r.id, ""), time.Now(), today-3)
+		if err != nil || len(days) != 1 || days[0].Messages != 12 || days[0].Refused != 3 {
+			t.Errorf("%+v, %v", days, err)
+		}
+		r.ledger.fail(esh3ar.Errorf(esh3ar.StoreUnavailable, "away"))
+		time.Sleep(24 * time.Hour)
+		if g, err := r.send(t.Context(), 1); err != nil || g.DayLeft != 11 {
+			t.Errorf("the next day: %+v, %v", g, err)
+		}
+		r.ledger.fail(nil)
+		stop()
+		if was, is := r.ledger.of(today), r.ledger.of(today+1); was.Messages != 12 || is.Messages != 1 {
+			t.Errorf("after the stop: %+v, %+v", was, is)
+		}
+	})
+}
+
+// refuse is a call whose messages were not accepted.
+func (r *rig) refuse(t *testing.T, n int) {
+	a := r.Of(r.id, "")
+	if err := a.Enter(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Take(t.Context(), time.Now(), n); err != nil {
+		t.Error(err)
+	}
+	a.Leave(n, 0)
+}
+
+// well is a bucket that nodes share; it counts the questions, takes a while, and can be away.
+type well struct {
+	mu    sync.Mutex
+	began time.Time
+	full  int64
+	asked int
+	away  bool
+}
+
+func (w *well) Take(_ context.Context, _ string, rate float64, burst, n int) (flow.Taken, error) {
+	time.Sleep(300 * time.Microsecond) // of fake time
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asked++
+	if w.away {
+		return flow.Taken{}, errors.New("away")
+	}
+	t := flow.QuotaOf(rate, burst).Take(w.full, int64(time.Since(w.began)), n)
+	w.full = t.Full
+	return t, nil
+}
+
+func (w *well) set(away bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.away = away
+}
+
+// TestNodesTogetherKeepTheRate: three nodes under more calls than the plan has let through burst and rate together, not much
+// less, and ask the shared bucket for few of them.
+func TestNodesTogetherKeepTheRate(t *testing.T) {
+	t.Parallel()
+	for _, plan := range []esh3ar.Plan{{Rate: 1000, Burst: 500}, {Rate: 2000, Burst: 20}, {Rate: 5, Burst: 3}, {Rate: 5000, Burst: 5000}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := &well{began: time.Now()}
+			nodes := make([]*rig, 3)
+			for i := range nodes {
+				nodes[i] = newRig(plan, func(o *quota.Options) { o.Shared, o.Nodes = w, func() int { return 3 } })
+			}
+			defer run(nodes...)()
+			const span = 4 * time.Second
+			sent, through := flood(t, nodes, 2*plan.Rate, span)
+			allowed := float64(plan.Burst) + plan.Rate*span.Seconds()
+			if float64(through) > allowed+1 {
+				t.Errorf("%+v: %d of %d came through, %g are allowed", plan, through, sent, allowed)
+			}
+			if float64(through) < 0.9*min(allowed, float64(sent)) {
+				t.Errorf("%+v: only %d of %d came through, %g are allowed", plan, through, sent, allowed)
+			}
+			if asked := float64(w.asked); asked > float64(sent)/10 && plan.Burst > 100 { // a small burst has no change to give
+				t.Errorf("%+v: %g questions for %d calls", plan, asked, sent)
+			}
+		})
+	}
+}
+
+// flood sends to all nodes in turn, at a rate.
+func flood(t *testing.T, nodes []*rig, rate float64, span time.Duration) (sent, through int) {
+	var calls sync.WaitGroup
+	var passed atomic.Int64
+	gap := time.Duration(float64(time.Second) / rate)
+	for range int(span / gap) {
+		r := nodes[sent%len(nodes)]
+		sent++
+		calls.Go(func() {
+			_, err := r.send(t.Context(), 1)
+			if err == nil {
+				passed.Add(1)
+			} else if esh3ar.CodeOf(err) != esh3ar.RateLimited {
+				t.Error(err)
+			}
+		})
+		time.Sleep(gap)
+	}
+	calls.Wait()
+	return sent, int(passed.Load())
+}
+
+// TestWithoutTheSharedBucketEachNodeGivesItsShare: and nobody waits for what does not answer.
+func TestWithoutTheSharedBucketEachNodeGivesItsShare(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &well{began: time.Now(), away: true}
+		r := newRig(esh3ar.Plan{Rate: 30, Burst: 30}, func(o *quota.Options) { o.Shared, o.Nodes = w, func() int { return 3 } })
+		defer run(r)()
+		if _, through := flood(t, []*rig{r}, 100, 10*time.Second); through < 105 || through > 115 {
+			t.Errorf("%d came through in ten seconds, a third is 10 at once and 10 a second", through)
+		}
+		if w.asked > 12 {
+			t.Errorf("asked %d times in ten seconds what does not answer", w.asked)
+		}
+		if _, err := r.send(t.Context(), 30); err == nil {
+			t.Error("a batch as large as the whole burst came through an empty share")
+		}
+		time.Sleep(10 * time.Second)
+		if _, err := r.send(t.Context(), 30); err != nil {
+			t.Errorf("a batch as large as the whole burst, from a full share: %v", err)
+		}
+		w.set(false)
+		time.Sleep(2 * time.Second)
+		if _, through := flood(t, []*rig{r}, 100, 10*time.Second); through < 300 || through > 330 {
+			t.Errorf("%d came through when it answered again, want the whole", through)
+		}
+	})
+}
+
+// TestABatchThatIsTooLargeNowHoldsUpNoSingles: a "no" to many is none to few.
+func TestABatchThatIsTooLargeNowHoldsUpNoSingles(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(esh3ar.Plan{Rate: 1, Burst: 100}, func(o *quota.Options) { o.Shared = &well{began: time.Now()} })
+		defer run(r)()
+		if _, err := r.send(t.Context(), 60); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.send(t.Context(), 60); esh3ar.CodeOf(err) != esh3ar.RateLimited {
+			t.Fatal(err)
+		}
+		for range 30 {
+			if _, err := r.send(t.Context(), 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// TestCallersAtOnceShareOneQuestion: with no token there, the bucket is asked once and not by each.
+func TestCallersAtOnceShareOneQuestion(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &well{began: time.Now()}
+		r := newRig(esh3ar.Plan{Rate: 10_000, Burst: 100_000}, func(o *quota.Options) { o.Shared = w })
+		defer run(r)()
+		var calls sync.WaitGroup
+		for range 200 {
+			calls.Go(func() {
+				if _, err := r.send(t.Context(), 1); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		calls.Wait()
+		if w.asked > 2 {
+			t.Errorf("%d questions for 200 callers", w.asked)
+		}
+	})
+}
+
+// TestCountsSurviveAnyInterleaving: what was accepted is what the store has in the end, whatever runs beside.
+func TestCountsSurviveAnyInterleaving(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(esh3ar.Plan{Rate: 100_000, Burst: 100_000, DailyQuota: 1_000_000}, func(o *quota.Options) { o.Every = 20 * time.Millisecond })
+		stop := run(r)
+		var callers sync.WaitGroup
+		var accepted atomic.Int64
+		for seed := range uint64(8) {
+			callers.Go(func() {
+				random := rand.New(rand.NewPCG(seed, 1))
+				for range 60 {
+					n := 1 + random.IntN(5)
+					if _, err := r.send(t.Context(), n); err == nil {
+						accepted.Add(int64(n))
+					}
+					if random.IntN(10) == 0 {
+						r.ledger.fail([]error{nil, esh3ar.Errorf(esh3ar.StoreUnavailable, "away")}[random.IntN(2)])
+					}
+					time.Sleep(time.Duration(random.IntN(int(3 * time.Minute)))) // over midnights
+				}
+			})
+		}
+		callers.Wait()
+		r.ledger.fail(nil)
+		stop()
+		sum := int64(0)
+		for _, u := range r.ledger.days {
+			sum += u.Messages
+		}
+		if sum != accepted.Load() {
+			t.Errorf("%d accepted, %d in the store", accepted.Load(), sum)
+		}
+	})
+}
+
+func BenchmarkCall(b *testing.B) {
+	r := newRig(esh3ar.Plan{Rate: 1e9, Burst: 1_000_000, DailyQuota: 1e12}, nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		a := r.Of(r.id, "")
+		now := time.Now()
+		_ = a.Enter(now)
+		if _, err := a.Take(b.Context(), now, 1); err != nil {
+			a.Leave(0, 0)
+			continue
+		}
+		a.Leave(1, 1)
+	}
+}
