@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/esh3artech/esh3ar/internal/planted"
@@ -143,19 +144,28 @@ func TestTortureCatchesPlantedFaults(t *testing.T) {
 
 func buildPlanted(t *testing.T) map[string]string {
 	t.Helper()
-	dir, built := t.TempDir(), map[string]string{}
+	built, err := buildOnce()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return built
+}
+
+// buildOnce builds all programs beside the one without faults.
+var buildOnce = sync.OnceValues(func() (map[string]string, error) {
+	built := map[string]string{}
 	for name, p := range programs {
-		built[name] = filepath.Join(dir, name)
+		built[name] = filepath.Join(filepath.Dir(binary), "planted", name)
 		args := []string{"test", "-c", "-tags", "plantedfaults", "-o", built[name], p.build}
 		if name == "esh3ar" {
 			args = []string{"build", "-tags", "plantedfaults", "-o", built[name], p.build}
 		}
 		if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
-			t.Fatalf("build %s: %v\n%s", name, err, out)
+			return nil, fmt.Errorf("build %s: %w\n%s", name, err, out)
 		}
 	}
-	return built
-}
+	return built, nil
+})
 
 func runPlanted(t *testing.T, built map[string]string, p proof, fault planted.Fault) (string, error) {
 	t.Helper()

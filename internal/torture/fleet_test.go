@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -16,8 +17,13 @@ import (
 	"github.com/esh3artech/esh3ar/internal/torture/ledger"
 )
 
-// asNode makes this test's own binary a node that only says that it is ready, and ends by itself when it is told to.
-func asNode(listen string) {
+// asNode makes this test's own binary a node that only says that it is ready, and ends by itself when it is told to. With a
+// file away in its folder it ends at once, and takes the file with it.
+func asNode(listen, dir string) {
+	if os.Remove(filepath.Join(dir, "away")) == nil {
+		fmt.Fprintln(os.Stderr, gaveUp)
+		os.Exit(1)
+	}
 	_ = http.ListenAndServe(listen, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { // until it is killed
 		if r.URL.Path == "/end" {
 			fmt.Fprintln(os.Stderr, "out of sorts")
@@ -34,6 +40,9 @@ func childNode(t *testing.T) *target {
 		t.Fatal(err)
 	}
 	n := newTarget(1, nodeproc.Config{Binary: os.Args[0], DataDir: t.TempDir(), Listen: listen})
+	if err := os.WriteFile(filepath.Join(n.config.DataDir, "away"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if err := n.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -25,8 +25,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 3 && os.Args[1] == "serve" {
-		asNode(os.Args[3])
+	if len(os.Args) > 5 && os.Args[1] == "serve" {
+		asNode(os.Args[3], os.Args[5])
 	}
 	goleak.VerifyTestMain(m)
 }

@@ -28,11 +28,15 @@ func newTarget(number int, config nodeproc.Config) *target {
 
 func (t *target) url() string { return "http://" + t.config.Listen }
 
-// Restart starts the node, and starts it anew after a Kill.
+// Restart starts the node, and starts it anew after a Kill. A node that has waited for its database in vain ends, and is started
+// again, as whatever looks after it does.
 func (t *target) Restart(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	node, err := nodeproc.Start(ctx, t.config)
+	for err != nil && strings.Contains(err.Error(), gaveUp) && ctx.Err() == nil {
+		node, err = nodeproc.Start(ctx, t.config)
+	}
 	if err != nil {
 		return err
 	}
@@ -117,6 +121,9 @@ func (t *target) await(ctx context.Context) {
 	case <-ctx.Done():
 	}
 }
+
+// gaveUp is what a node says whose database did not answer for half a minute.
+const gaveUp = "start PostgreSQL, or correct --database-url"
 
 // startPatience bounds the start of anything: a database that recovers from a crash on a busy machine is the slowest.
 const startPatience = 2 * time.Minute
