@@ -15,6 +15,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/account"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
 	"github.com/esh3artech/esh3ar/internal/intake"
+	"github.com/esh3artech/esh3ar/internal/quota"
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 )
 
@@ -47,7 +48,9 @@ func newBackend(t *testing.T) *backend {
 	if err != nil {
 		t.Fatal(err)
 	}
+	plans := account.NewPlans(b.store)
 	b.config = httpapi.Config{
+		Plans: plans, Quotas: quota.NewBook(quota.Options{Plan: plans.Of, Usage: b.store}),
 		Intake: startIntake(t, b.store), Store: b.store, Keys: account.NewKeys(b.store, time.Now), Admin: made.Admin, Tokens: made.Tokens,
 		Phones: numbers, Lapsed: func(esh3ar.Recipient, esh3ar.MessageID, esh3ar.Life) {}, Ready: func() error { return nil }, Metrics: http.NotFoundHandler(),
 	}
