@@ -7,7 +7,7 @@ OURS  := $(shell git ls-files '*.go' 2>/dev/null)
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## the binary, in bin/
 	go build -o bin/esh3ar ./cmd/esh3ar
@@ -18,9 +18,12 @@ run: ## a node on the embedded default
 deps: ## what the tests need besides Go: PostgreSQL, Redis, Node, Chromium, npm packages
 	scripts/deps
 
-test: deps ## all tests, with the race detector and the outside parts
+test: deps ## all tests, with the race detector and the outside parts; they prove docs/signalr-conformance.md
 	go vet ./...
-	go test -race -timeout 15m ./...
+	go test -race -timeout 15m -json ./... | go run ./signalr/conformance/table
+
+conformance: deps ## writes docs/signalr-conformance.md anew
+	go test -json ./signalr/... | go run ./signalr/conformance/table -write
 
 short: ## the quick loop: no outside parts
 	go test -short ./...
@@ -42,13 +45,22 @@ fuzz: ## every fuzz test for a while
 bench: build ## the budgets; minutes
 	bin/esh3ar bench
 
+bench-gateway: build ## the gateway beside nginx and HAProxy; minutes
+	bin/esh3ar bench --gateway
+
 overload: build ## who is served at twice the capacity, and flat memory; ten minutes
 	bin/esh3ar bench --overload --duration 10m --plot bin/overload.svg --json bin/overload.json
 
 torture: build ## kill -9 until convinced; minutes
 	bin/esh3ar torture --minutes 20
 
+restart: deps ## 10,000 SignalR clients, a shutdown, all come back; a minute
+	go test ./signalr/conformance -run TestRestart -count 1 -v -small 9900 -microsoft 100
+
 simulate: ## 100,000 seeded histories of delivery
 	go test ./internal/delivery -run TestSimulation -histories 100000 -timeout 30m
 
-.PHONY: help build run deps test short lint fmt fuzz bench overload torture simulate
+plots: ## draw docs/scaling-*.svg anew
+	go test ./internal/scale -run Plots -plots ../../docs
+
+.PHONY: help build run deps test conformance short lint fmt fuzz bench bench-gateway overload torture restart simulate plots

@@ -35,14 +35,20 @@
 //	internal/disk           what the databases on a node's disk need of it
 //	internal/account        businesses, keys, plans, phone numbers, device tokens
 //	internal/quota          holds businesses to their plans, over all nodes
-//	internal/flow           pure: backoff, load score, buckets, how much at once
+//	internal/flow           pure: backoff, quotas, load score, peaks of latency, budgets of repeats
+//	internal/scale          how many nodes there should be, and why
+//	internal/scale/…        what starts and stops them: processes, kubernetes, command; workers inside a node
+//	internal/mover          hands phones over to other nodes: how many, how fast, where to
 //	internal/vitals         what this process uses of the machine, and what it may use
+//	internal/gateway        balances calls over nodes, and sends phones to them; the choice is pure (balance)
 //	internal/planted        faults that a build can be given on purpose, to prove the proofs
 //	internal/store/…        the store engines (embedded, postgres) and the suite that states their behaviour
 //	internal/pgproc, internal/redisproc  real servers as child processes, for tests and instruments
+//	internal/badlink        a way to a server that can be made slow, silent or broken, for tests and instruments
 //	internal/nodeproc       a node as a child process, for tests and instruments
 //	internal/phone          a SignalR phone in Go, for listen, bench and torture
 //	internal/bench          load scenarios and their ledger
 //	internal/torture        kill -9 again and again, and a ledger that decides
 //	signalr                 public SignalR server
+//	signalr/…               Microsoft's client for pages, an example, and the suite that says what is proven
 package esh3ar

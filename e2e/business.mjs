@@ -1,5 +1,6 @@
 // A business on Microsoft's SignalR client: what its hub says goes out as lines of JSON, commands come in as such.
 import * as signalR from "@microsoft/signalr";
+import { MessagePackHubProtocol } from "@microsoft/signalr-protocol-msgpack";
 import readline from "node:readline";
 
 const tell = (event) => process.stdout.write(JSON.stringify(event) + "\n");
@@ -7,10 +8,11 @@ let connection;
 let passing = false; // over what comes between the call of Resume and its first checkpoint
 
 const commands = {
-  async connect({ url, token }) {
+  async connect({ url, token, transport, protocol = "json" }) {
     connection = new signalR.HubConnectionBuilder()
-      .withUrl(url, { accessTokenFactory: () => token })
+      .withUrl(url, { accessTokenFactory: () => token, transport: signalR.HttpTransportType[transport] })
       .configureLogging(signalR.LogLevel.None)
+      .withHubProtocol(protocol === "json" ? new signalR.JsonHubProtocol() : new MessagePackHubProtocol())
       .build();
     connection.on("MessageStatusChanged", (change) => {
       if (!passing) tell({ event: "change", change });

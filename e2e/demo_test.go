@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	browserfiles "github.com/esh3artech/esh3ar/signalr/browser"
 )
 
 // browser is headless Chromium with an empty profile.
@@ -50,6 +54,13 @@ func (p page) visible(css string) {
 	p.do(chromedp.WaitVisible(chromedp.CSS(css)))
 }
 
+// choose picks an option as a user would: the page is told.
+func (p page) choose(css, option string) {
+	p.t.Helper()
+	script := fmt.Sprintf(`{const s = document.querySelector(%q); s.value = %q; s.dispatchEvent(new Event("change"))}`, css, option)
+	p.do(chromedp.Evaluate[chromedp.Void](script))
+}
+
 func (p page) text(css string) string {
 	p.t.Helper()
 	text, err := chromedp.Run(p.ctx, chromedp.TextContent(chromedp.CSS(css)))
@@ -88,6 +99,15 @@ func TestTheDemoThatServePrintsIsAPhone(t *testing.T) {
 	p.awaitStatus(waiting.ID, "pending")
 	tab.do(chromedp.Click(chromedp.CSS("#power")))
 	tab.visible(`.message[data-id="` + waiting.ID + `"] .receipt[data-receipt="read"]`)
+	for _, way := range [][2]string{{"WebSockets", "messagepack"}, {"ServerSentEvents", "json"}, {"LongPolling", "messagepack"}} {
+		tab.choose("#protocol", way[1])
+		tab.choose("#transport", way[0])
+		eventually(t, func() bool { return tab.text("#how") == way[0]+" · "+way[1] }, func() string { return tab.text("#how") + tab.text("#notice") })
+		tab.visible(`#state[data-state="online"]`)
+		m := p.send(demoPhone, "by "+way[0]+" in "+way[1], "normal")
+		tab.visible(`.message[data-id="` + m.ID + `"] .receipt[data-receipt="read"]`)
+		p.awaitStatus(m.ID, "read")
+	}
 	if name := os.Getenv("ESH3AR_SCREENSHOT"); name != "" {
 		shot, err := chromedp.Run(tab.ctx, chromedp.CaptureScreenshot())
 		if err = errors.Join(err, os.WriteFile(name, shot, 0o600)); err != nil {
@@ -114,15 +134,17 @@ func TestTheDemoSaysWhatIsWrongWithItsToken(t *testing.T) {
 // TestTheClientIsTheOneThatNpmShips keeps the copy in the binary honest.
 func TestTheClientIsTheOneThatNpmShips(t *testing.T) {
 	t.Parallel()
-	embedded, err := os.ReadFile("../internal/dashboard/demo/signalr.min.js")
-	if err != nil {
-		t.Fatal(err)
-	}
-	shipped, err := os.ReadFile("node_modules/@microsoft/signalr/dist/browser/signalr.min.js")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(embedded, shipped) {
-		t.Error("internal/dashboard/demo/signalr.min.js differs from the package in package-lock.json; copy it anew")
+	for name, file := range map[string]string{"signalr": browserfiles.Client, "signalr-protocol-msgpack": browserfiles.MessagePack} {
+		embedded, err := fs.ReadFile(browserfiles.Files(), file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shipped, err := os.ReadFile("node_modules/@microsoft/" + name + "/dist/browser/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(embedded, shipped) {
+			t.Errorf("signalr/browser/%s differs from the package in package-lock.json; copy it anew", file)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -50,6 +51,16 @@ func redisServer(t *testing.T) *redisproc.Server {
 // metric reads one line of a node's metrics.
 func (p *platform) metric(name string) float64 {
 	p.t.Helper()
+	value := p.metricOr(name, math.NaN())
+	if math.IsNaN(value) {
+		p.t.Fatalf("no metric %s", name)
+	}
+	return value
+}
+
+// metricOr is metric, for one that may not be there.
+func (p *platform) metricOr(name string, missing float64) float64 {
+	p.t.Helper()
 	_, text := p.try(http.MethodGet, "/metrics", "")
 	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
 		if value, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
@@ -60,8 +71,7 @@ func (p *platform) metric(name string) float64 {
 			return n
 		}
 	}
-	p.t.Fatalf("no metric %s in:\n%s", name, text)
-	return 0
+	return missing
 }
 
 func (p *platform) hints(outcome string) float64 {

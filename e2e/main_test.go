@@ -93,13 +93,18 @@ func start(t *testing.T, flags ...string) *platform {
 // start starts the node, or starts it again on the same data and port.
 func (p *platform) start() {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
+	p.node = awaitProcess(p.t, nodeproc.Config{Binary: binary, DataDir: p.dataDir, Listen: p.listen, Flags: p.flags})
+}
+
+func awaitProcess(t *testing.T, c nodeproc.Config) *nodeproc.Node {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	node, err := nodeproc.Start(ctx, nodeproc.Config{Binary: binary, DataDir: p.dataDir, Listen: p.listen, Flags: p.flags})
+	node, err := nodeproc.Start(ctx, c)
 	if err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
-	p.node = node
+	return node
 }
 
 // message is what of a message the tests look at, as phones and the REST API give it.

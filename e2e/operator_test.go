@@ -190,6 +190,12 @@ func TestShortRunsOfTheInstruments(t *testing.T) {
 	if code != 0 || !strings.Contains(stdout, "share of the floor") || strings.Contains(stdout, "FAULT") {
 		t.Errorf("bench: %d\n%s%s", code, stdout, stderr)
 	}
+	code, stdout, stderr = esh3ar(t, "bench", "--cluster", "--nodes", "2", "--short")
+	for _, want := range []string{"CPU per message, nodes ", "CPU per message, PostgreSQL ", "CPU per message, Redis ", "CPU per message, all of them "} {
+		if code != 0 || !strings.Contains(stdout, want) || strings.Contains(stdout, want+" 0 ") || strings.Contains(stdout, "FAULT") {
+			t.Errorf("bench --cluster: %d, no %q\n%s%s", code, want, stdout, stderr)
+		}
+	}
 	code, stdout, stderr = esh3ar(t, "torture", "--kills", "3", "--power-cuts")
 	if code != 0 || !strings.Contains(stdout, "every promise was kept") {
 		t.Errorf("torture: %d\n%s%s", code, stdout, stderr)

@@ -1,6 +1,7 @@
 // A phone on Microsoft's SignalR client, steered over standard input and output by lines of JSON: commands come in, what
 // happens to the phone goes out. The Go test is the script.
 import * as signalR from "@microsoft/signalr";
+import { MessagePackHubProtocol } from "@microsoft/signalr-protocol-msgpack";
 import readline from "node:readline";
 
 const tell = (event) => process.stdout.write(JSON.stringify(event) + "\n");
@@ -16,12 +17,16 @@ function received(live, messages) {
 }
 
 const commands = {
-  async connect({ url, token, ack = "none" }) {
+  async connect({ url, token, ack = "none", transport, protocol = "json", skipNegotiation = false }) {
     acknowledge = ack;
+    const how = skipNegotiation
+      ? { skipNegotiation, transport: signalR.HttpTransportType.WebSockets }
+      : { transport: signalR.HttpTransportType[transport] };
     connection = new signalR.HubConnectionBuilder()
-      .withUrl(url, { accessTokenFactory: () => token })
+      .withUrl(url, { accessTokenFactory: () => token, ...how })
       .withAutomaticReconnect({ nextRetryDelayInMilliseconds: () => 300 })
       .configureLogging(signalR.LogLevel.None)
+      .withHubProtocol(protocol === "json" ? new signalR.JsonHubProtocol() : new MessagePackHubProtocol())
       .build();
     connection.on("ReceiveMessage", (message) => received(true, [message]));
     connection.on("ReceivePendingMessages", (messages) => received(false, messages));
@@ -35,7 +40,7 @@ const commands = {
     acknowledge = mode;
   },
   async invoke({ method, args }) {
-    return connection.invoke(method, ...args);
+    return connection.invoke(method, ...(args ?? []));
   },
   async stop() {
     await connection.stop();

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/esh3artech/esh3ar/internal/planted"
@@ -27,6 +28,8 @@ var programs = map[string]struct{ build, folder string }{
 	"store":    {"../internal/store/embedded", "../internal/store/embedded"},
 	"notify":   {"../internal/notify", "../internal/notify"},
 	"route":    {"../internal/route", "../internal/route"},
+	"intake":   {"../internal/intake", "../internal/intake"},
+	"spill":    {"../internal/spill", "../internal/spill"},
 	"postgres": {"../internal/store/postgres", "../internal/store/postgres"},
 	"esh3ar":   {"../cmd/esh3ar", "."},
 }
@@ -74,6 +77,11 @@ var proofs = map[planted.Fault]proof{
 	planted.GapLeftOpen:          simulation("never pushed there"),
 	planted.RemoteEndIgnored:     simulation("and still fills the window"),
 	planted.WalkAlone:            {"delivery", []string{"-test.run", "^TestTheStaleWalkAsksTheCluster$"}, "there is pending"},
+	planted.SpillBeforeFsync:     {"spill", []string{"-test.run", "^TestWhatWasAnsweredOutlivesAPowerCut$"}, "after the cut"},
+	planted.SpillForgets:         {"spill", []string{"-test.run", "^TestAnUnknownOutcomeIsSentAgain$"}, "0 wait"},
+	planted.SpillOvertaken:       {"intake", []string{"-test.run", "^TestNothingOvertakesTheSpill$"}, "past the spill"},
+	planted.FenceIgnored:         {"postgres", []string{"-test.run", "^TestStore/tasks"}, "who lost the lease"},
+	planted.DrainIgnoresKeys:     {"postgres", []string{"-test.run", "^TestStore/drained"}, "reason: got , want duplicate"},
 }
 
 // TestEveryPlantedFaultIsCaught proves the proofs: each is green in a build with the tag and no fault, and red for the
@@ -103,6 +111,9 @@ func TestEveryPlantedFaultIsCaught(t *testing.T) {
 	}
 }
 
+// soonAway tortures a cluster with a seed that kills PostgreSQL first, and two nodes while it is away.
+var soonAway = []string{"--cluster", "--seed", "2704", "--kills", "3"}
+
 // TestTortureCatchesPlantedFaults plants faults in a node that is tortured: what the business and the phones see must be
 // enough to know.
 func TestTortureCatchesPlantedFaults(t *testing.T) {
@@ -115,6 +126,10 @@ func TestTortureCatchesPlantedFaults(t *testing.T) {
 		{planted.AnswerBeforeFsync, []string{"--kills", "3", "--power-cuts"}, `(?m)^LOST +[1-9]`},
 		{planted.KeyForgotten, []string{"--kills", "2"}, `(?m)^promises broken +[1-9]`},
 		{planted.SettleWithoutEvent, []string{"--kills", "1"}, "before version"},
+		{planted.SpillForgets, soonAway, `(?m)^LOST +[1-9]`},
+		{planted.SpillOvertaken, soonAway, "overtook message"},
+		{planted.DrainIgnoresKeys, soonAway, "belongs to two calls|stored 2 times"},
+		{planted.SpillBeforeFsync, append(soonAway, "--power-cuts"), `(?m)^LOST +[1-9]`},
 	} {
 		t.Run(string(c.fault), func(t *testing.T) {
 			p := proof{program: "esh3ar", args: append([]string{"torture", "--keep", filepath.Join(t.TempDir(), "kept")}, c.args...)}
@@ -129,19 +144,28 @@ func TestTortureCatchesPlantedFaults(t *testing.T) {
 
 func buildPlanted(t *testing.T) map[string]string {
 	t.Helper()
-	dir, built := t.TempDir(), map[string]string{}
+	built, err := buildOnce()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return built
+}
+
+// buildOnce builds all programs beside the one without faults.
+var buildOnce = sync.OnceValues(func() (map[string]string, error) {
+	built := map[string]string{}
 	for name, p := range programs {
-		built[name] = filepath.Join(dir, name)
+		built[name] = filepath.Join(filepath.Dir(binary), "planted", name)
 		args := []string{"test", "-c", "-tags", "plantedfaults", "-o", built[name], p.build}
 		if name == "esh3ar" {
 			args = []string{"build", "-tags", "plantedfaults", "-o", built[name], p.build}
 		}
 		if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
-			t.Fatalf("build %s: %v\n%s", name, err, out)
+			return nil, fmt.Errorf("build %s: %w\n%s", name, err, out)
 		}
 	}
-	return built
-}
+	return built, nil
+})
 
 func runPlanted(t *testing.T, built map[string]string, p proof, fault planted.Fault) (string, error) {
 	t.Helper()

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,8 +11,36 @@ import (
 
 // TestAShortTortureExercisesEverything: a short run is worth its time only if everything that it can judge occurs in it.
 func TestAShortTortureExercisesEverything(t *testing.T) {
+	verdict := torture(t, "--kills", "6")
+	occurred(t, verdict)
+}
+
+// TestAShortTortureOfACluster has a seed that deals PostgreSQL a kill and a pause, and every process and link a fault.
+func TestAShortTortureOfACluster(t *testing.T) {
+	verdict := torture(t, "--cluster", "--kills", "8", "--seed", "1")
+	occurred(t, verdict, "cuts", "wipes", "spilled", "duplicates")
+	var names []string
+	parts, _ := verdict["parts"].([]any)
+	for _, p := range parts {
+		part, _ := p.(map[string]any)
+		names = append(names, fmt.Sprint(part["name"]))
+	}
+	want := "PostgreSQL Redis 1 Redis 2 Redis 3"
+	for node := 1; node <= 3; node++ {
+		for _, server := range []string{"PostgreSQL", "Redis 1", "Redis 2", "Redis 3"} {
+			want += fmt.Sprintf(" link from node %d to %s", node, server)
+		}
+	}
+	if got := strings.Join(names, " "); got != want+" node 1 node 2 node 3" {
+		t.Errorf("only these suffered: %s", got)
+	}
+}
+
+// torture runs it and gives the verdict, which must be good.
+func torture(t *testing.T, args ...string) (verdict map[string]any) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "verdict.json")
-	code, stdout, stderr := esh3ar(t, "torture", "--kills", "6", "--json", file)
+	code, stdout, stderr := esh3ar(t, append([]string{"torture", "--json", file}, args...)...)
 	if code != 0 || !strings.Contains(stdout, "verdict: every promise was kept") {
 		t.Fatalf("torture: %d\n%s%s", code, stdout, stderr)
 	}
@@ -19,16 +48,21 @@ func TestAShortTortureExercisesEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var verdict map[string]any
 	if err := json.Unmarshal(text, &verdict); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{
+	return verdict
+}
+
+// occurred checks that there was something of everything.
+func occurred(t *testing.T, verdict map[string]any, besides ...string) {
+	t.Helper()
+	for _, name := range append([]string{
 		"rounds", "kills", "pauses", "accepted", "unknown", "mismatched", "again", "scheduled", "mortal", "cancels", "replays", "received",
 		"repeats", "syncs", "tripped", "delivered", "read", "expired", "canceled", "failed", "dead",
-	} {
+	}, besides...) {
 		if n, ok := verdict[name].(float64); !ok || n == 0 {
-			t.Errorf("%s is %v: it did not occur\n%s", name, verdict[name], stdout)
+			t.Errorf("%s is %v: it did not occur\n%v", name, verdict[name], verdict)
 		}
 	}
 	for _, name := range []string{"keys", "inboxes"} {

@@ -1,9 +1,6 @@
 package signalr
 
-import (
-	"encoding/json"
-	"fmt"
-)
+import "fmt"
 
 // Arguments are the arguments of a call, still encoded as the connection's protocol has it.
 type Arguments struct {
@@ -21,8 +18,9 @@ func (e *bindError) Unwrap() error { return &e.dataError }
 // Len returns how many arguments the client sent.
 func (a Arguments) Len() int { return len(a.items) }
 
-// Decode stores argument i in what v points to, by the rules of encoding/json for the JSON protocol. It panics when
-// there is no argument i; see [Arguments.Len].
+// Decode stores argument i in what v points to, by the rules of encoding/json in both protocols; in MessagePack, []byte
+// reads binary data, [time.Time] a timestamp, and an any gets integers as int64. It panics when there is no argument i;
+// see [Arguments.Len].
 func (a Arguments) Decode(i int, v any) error {
 	if err := a.proto.decode(a.items[i], v); err != nil {
 		return &bindError{dataError{
@@ -33,7 +31,7 @@ func (a Arguments) Decode(i int, v any) error {
 }
 
 // Raw returns argument i as it was sent. It may be kept and must not be changed.
-func (a Arguments) Raw(i int) json.RawMessage { return a.items[i] }
+func (a Arguments) Raw(i int) Raw { return Raw{Protocol: a.proto.name(), Data: a.items[i]} }
 
 func (a Arguments) expect(n int) error {
 	if len(a.items) == n {

@@ -1,6 +1,7 @@
 package signalr
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 )
@@ -15,13 +16,22 @@ func BearerToken(r *http.Request) string {
 	return query(r, "access_token")
 }
 
-// authenticate names the user of a request, or answers 401. The body stays empty: JavaScript clients show a body instead
-// of the status text.
+// ErrUnavailable, wrapped by an error of [Options].Authenticate, says that nobody can tell now who it is: the client is asked
+// to come again, and not told that it may not come.
+var ErrUnavailable = errors.New("signalr: users cannot be told now")
+
+// authenticate names the user of a request, or answers 401, or 503 where that is not known. The body stays empty: JavaScript
+// clients show a body instead of the status text.
 func (s *Server) authenticate(w http.ResponseWriter, r *http.Request) (Identity, bool) {
 	if s.opts.Authenticate == nil {
 		return Identity{}, true
 	}
 	who, err := s.opts.Authenticate(r)
+	if errors.Is(err, ErrUnavailable) {
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return Identity{}, false
+	}
 	if err != nil {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		w.WriteHeader(http.StatusUnauthorized)

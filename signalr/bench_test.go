@@ -223,7 +223,7 @@ func BenchmarkInvoke(b *testing.B) {
 	l := &stuckLink{conn: c}
 	c.link, c.in.conn, c.out.conn = l, c, c
 	c.in.receive([]byte(hello))
-	c.out.advance(c.Pending())
+	c.out.advance(l, c.Pending())
 	ask, _ := echo(1)
 	in := []byte(ask + "\x1e")
 	b.ReportAllocs()
@@ -232,7 +232,7 @@ func BenchmarkInvoke(b *testing.B) {
 		for c.Pending() == 0 {
 			runtime.Gosched()
 		}
-		c.out.advance(c.Pending())
+		c.out.advance(l, c.Pending())
 	}
 	s.spawned.Wait()
 }

@@ -3,6 +3,7 @@ package signalr
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 )
 
@@ -11,20 +12,31 @@ var ErrUnauthorized = errors.New("signalr: user is unauthorized")
 
 var errNoMethod = &HubError{Message: "Method does not exist."}
 
+// refusal is an error whose text is what the client gets.
+type refusal struct{ text string }
+
+func (e *refusal) Error() string { return e.text }
+
+func refusef(format string, args ...any) error { return &refusal{fmt.Sprintf(format, args...)} }
+
 // Call is one invocation by a client.
 type Call struct {
-	conn   *Conn
-	id     string // "": the client wants no answer
-	target string
-	method *method // nil: there is none of that name
-	args   Arguments
-	stream bool // it came as a StreamInvocation
-	upload int  // number of streams the client announced
+	conn    *Conn
+	id      string // "": the client wants no answer
+	target  string
+	method  *method // nil: there is none of that name
+	args    Arguments
+	stream  bool // it came as a StreamInvocation
+	uploads []*upload
+	refused error // why it cannot be handed to its method
 
-	mu     sync.Mutex
-	state  callState
-	ctx    context.Context //nolint:containedctx // made at the first call of Context, which is what it is for
-	cancel context.CancelCauseFunc
+	mu       sync.Mutex
+	state    callState
+	noSlot   bool            // it runs outside of the invocation slots
+	released bool            // because it gave its own away
+	returned bool            // its handler has
+	ctx      context.Context //nolint:containedctx // made at the first call of Context, which is what it is for
+	cancel   context.CancelCauseFunc
 }
 
 type callState uint8
@@ -47,16 +59,19 @@ func (c *Call) Args() Arguments { return c.args }
 // WantsResult reports whether the client waits for a completion.
 func (c *Call) WantsResult() bool { return c.id != "" }
 
+// callKey is where a call's context holds the call.
+type callKey struct{}
+
 // Context returns a context that ends with the call, when the client cancels it, or with the connection.
 func (c *Call) Context() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ctx == nil {
-		c.ctx, c.cancel = context.WithCancelCause(c.conn.Context())
+		c.ctx, c.cancel = context.WithCancelCause(context.WithValue(c.conn.Context(), callKey{}, c))
 		if c.state == callDone {
 			c.cancel(context.Canceled)
 		} else if c.id != "" {
-			c.conn.calls.add(c)
+			c.conn.extras().calls.add(c)
 		}
 	}
 	return c.ctx
@@ -88,8 +103,13 @@ func (d *Deferred) Error(err error) { d.call.finish(nil, err) }
 
 // run calls the handler and, unless that deferred the call, completes it.
 func (c *Call) run() {
+	if c.stream && c.refused == nil {
+		c.runStream()
+		return
+	}
 	v, err := c.handle()
 	c.mu.Lock()
+	c.returned = true
 	deferred := c.state == callDeferred || c.state == callDone
 	c.mu.Unlock()
 	if deferred && err == nil {
@@ -104,11 +124,8 @@ func (c *Call) run() {
 }
 
 func (c *Call) handle() (v any, err error) {
-	switch {
-	case c.method == nil:
-		return nil, errNoMethod
-	case c.stream, c.upload > 0:
-		return nil, nil // finish says what is wrong
+	if c.refused != nil {
+		return nil, c.refused
 	}
 	err = errPanicked
 	c.conn.protect(c.target, func() { v, err = c.method.run(c) })
@@ -126,12 +143,19 @@ func (c *Call) finish(v any, err error) {
 	if was == callDone {
 		return
 	}
+	// Before the answer: its client may use the ids again with its next message.
+	poke := c.uploads != nil && c.conn.extras().uploads.release(c.uploads)
+	if cancel != nil {
+		c.conn.extras().calls.remove(c)
+	}
 	if c.id != "" {
 		c.answer(v, err)
 	}
 	if cancel != nil {
 		cancel(context.Canceled)
-		c.conn.calls.remove(c)
+	}
+	if poke {
+		c.conn.in.pump()
 	}
 	if was == callDeferred {
 		c.conn.in.deferredDone()
@@ -157,23 +181,61 @@ func (c *Call) answer(v any, err error) {
 
 // failure returns the text the client gets, "" for success.
 func (c *Call) failure(err error) string {
-	detailed := c.conn.server.opts.DetailedErrors
-	var bind *bindError
-	switch {
-	case c.method == nil:
-		return errorText("Failed to invoke '"+c.target+"' due to an error on the server.", err, detailed)
-	case c.stream:
-		return "The client attempted to invoke the non-streaming '" + c.target + "' method with a streaming invocation."
-	case c.upload > 0:
-		return errorText("An unexpected error occurred invoking '"+c.target+"' on the server.",
-			Errorf("Client sent %d stream(s), Hub method expects 0.", c.upload), detailed)
-	case err == nil:
+	if err == nil {
 		return ""
+	}
+	if refused, ok := errors.AsType[*refusal](err); ok {
+		return refused.text
+	}
+	detailed := c.conn.server.opts.DetailedErrors
+	if streaming, ok := errors.AsType[*streamError](err); ok {
+		return errorText("An error occurred on the server while streaming results.", streaming.error, detailed)
+	}
+	_, bind := errors.AsType[*bindError](err)
+	switch {
+	case c.method == nil, bind:
+		return errorText("Failed to invoke '"+c.target+"' due to an error on the server.", err, detailed)
 	case errors.Is(err, ErrUnauthorized):
 		return "Failed to invoke '" + c.target + "' because user is unauthorized"
-	case errors.As(err, &bind):
-		return errorText("Failed to invoke '"+c.target+"' due to an error on the server.", err, detailed)
 	default:
 		return errorText("An unexpected error occurred invoking '"+c.target+"' on the server.", err, detailed)
+	}
+}
+
+// admit decides whether the call can be handed to its method, before anything of it runs: a client may cancel what it has
+// begun, and send items into its streams, with its very next messages.
+func (c *Call) admit(streams [][]byte) {
+	m := c.method
+	switch {
+	case m == nil:
+		c.refused = errNoMethod
+	case c.stream && !m.stream:
+		c.refused = refusef("The client attempted to invoke the non-streaming '%s' method with a streaming invocation.", c.target)
+	case !c.stream && m.stream:
+		c.refused = refusef("The client attempted to invoke the streaming '%s' method with a non-streaming invocation.", c.target)
+	case len(streams) != m.uploads:
+		c.refused = Errorf("Client sent %d stream(s), Hub method expects %d.", len(streams), m.uploads)
+	case (c.stream || m.uploads > 0) && c.conn.in.streamsFull():
+		c.refused = Errorf("Too many streams are open on this connection.")
+	case m.uploads > 0:
+		c.refused = c.conn.extras().uploads.open(c, streams)
+	}
+	if c.refused == nil && c.stream && !c.conn.extras().calls.reserve(c) {
+		c.conn.extras().uploads.release(c.uploads)
+		c.refused = refusef("Invocation ID '%s' is already in use.", c.id)
+	}
+	c.noSlot = c.stream || len(streams) > 0
+}
+
+// releaseSlot lets the next invocation of the connection start while this one waits for a client.
+func (c *Call) releaseSlot() {
+	c.mu.Lock()
+	release := !c.noSlot && !c.returned
+	if release {
+		c.noSlot, c.released = true, true
+	}
+	c.mu.Unlock()
+	if release {
+		c.conn.in.releaseSlot()
 	}
 }

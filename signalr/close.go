@@ -44,9 +44,8 @@ type ending struct {
 
 // life is how far a connection has come.
 type life struct {
-	phase    atomic.Int32
-	started  int64
-	attached atomic.Bool // the link has its socket
+	phase   atomic.Int32
+	started int64
 
 	mu        sync.Mutex
 	ending    *ending
@@ -113,9 +112,11 @@ func (c *Conn) end(e ending) {
 	l.endedAt = c.server.time()
 	open := l.phase.Swap(phaseClosing) == phaseOpen
 	cancel := l.cancel
+	detached := c.state != nil && c.state.detached != 0
 	l.mu.Unlock()
 
 	c.server.registry.hide(c)
+	c.endExtras()
 	if e.abort {
 		c.out.kill()
 	} else {
@@ -125,8 +126,11 @@ func (c *Conn) end(e ending) {
 		cancel(ErrClosed)
 	}
 	c.in.stop()
-	if e.abort {
-		c.link.abort()
+	switch {
+	case detached:
+		c.linkOver()
+	case e.abort:
+		c.transport().abort()
 	}
 }
 
@@ -156,7 +160,10 @@ func (c *Conn) inputEnded(gone bool) {
 }
 
 // failed is told by the link that writing failed: the client is gone with an error.
-func (c *Conn) failed(err error) {
+func (c *Conn) failed(l link, err error) {
+	if c.keepFrom(l, err) {
+		return
+	}
 	c.end(ending{err: err, abort: true, status: StatusError, peer: !errors.Is(err, errSendTimeout)})
 }
 
@@ -169,7 +176,14 @@ func (c *Conn) EndedByClient() bool {
 }
 
 // linkGone is told by the link, once, after its last call of anything else.
-func (c *Conn) linkGone() {
+func (c *Conn) linkGone(l link) {
+	if !c.detach(l) {
+		c.linkOver()
+	}
+}
+
+// linkOver ends what the connection has to do with transports.
+func (c *Conn) linkOver() {
 	c.inputEnded(true)
 	c.life.mu.Lock()
 	c.life.linkDone = true
@@ -193,6 +207,13 @@ func (c *Conn) finishApplication() {
 	})
 }
 
+// ending reports that there is no way back to the connection.
+func (c *Conn) ending() bool {
+	c.life.mu.Lock()
+	defer c.life.mu.Unlock()
+	return c.life.endedAt != 0
+}
+
 func (c *Conn) applicationDone() {
 	c.life.mu.Lock()
 	c.life.appDone = true
@@ -210,9 +231,10 @@ func (c *Conn) removeIfOver() {
 		return
 	}
 	lasted := time.Duration(c.server.time() - c.life.started)
-	c.server.counters.ended(e.status)
+	c.server.counters.over(c.transport().kind(), e.status, lasted)
+	c.logEnd(e, lasted)
 	if f := c.server.opts.ConnectionEnded; f != nil {
-		f(Ended{Transport: c.link.name(), Status: e.status, Duration: lasted})
+		f(Ended{Transport: c.Transport(), Status: e.status, Duration: lasted})
 	}
 }
 
@@ -221,7 +243,7 @@ func (c *Conn) protect(what string, f func()) (ok bool) {
 	defer func() {
 		if r := recover(); r != nil {
 			c.server.opts.Logger.Error("signalr: panic in application code",
-				"in", what, "connection", c.id, "panic", r, "stack", string(debug.Stack()))
+				"in", what, "connection", c.logName(), "panic", r, "stack", string(debug.Stack()))
 		}
 	}()
 	f()

@@ -65,6 +65,30 @@ func TestKeepAlive(t *testing.T) {
 		}
 		h.gone()
 	})
+	t.Run("item140 pings are not answered", func(t *testing.T) {
+		h := start(t, hub, quiet())
+		c := h.dial()
+		ask, answer := echo(1)
+		c.msg(`{"type":6}`, `{"type":6}`, ask)
+		if _, payload, err := c.readFrame(); err != nil || string(payload) != answer+"\x1e" {
+			t.Errorf("%q %v", payload, err)
+		}
+		c.nc.Close()
+		await(t, gone, "end")
+	})
+	t.Run("item139 detailed text", func(t *testing.T) {
+		opts := quiet()
+		opts.DetailedErrors = true
+		h := start(t, hub, opts)
+		c := h.dial()
+		ask, answer := echo(1)
+		c.msg(`{"type":6}`, ask)
+		c.expect(answer)
+		h.pass(30 * time.Second)
+		c.expect(`{"type":7,"error":"Connection closed with an error. OperationCanceledException: ` +
+			`Client hasn't sent a message/ping within the configured ClientTimeoutInterval.","allowReconnect":true}`)
+		await(t, gone, "end")
+	})
 	if s := h.Stats(); s.EndedTimeout != 1 || s.EndedNormal != 2 || s.Started != 3 {
 		t.Errorf("%+v", s)
 	}
@@ -173,7 +197,7 @@ func TestMessageLimit(t *testing.T) {
 		c.msg(pad(300000), ask)
 		c.expect(answer)
 	})
-	t.Run("detailed text", func(t *testing.T) {
+	t.Run("item142 point7 detailed text", func(t *testing.T) {
 		h := start(t, hub, Options{DetailedErrors: true})
 		c := h.dial()
 		c.msg(pad(32769))
@@ -183,6 +207,7 @@ func TestMessageLimit(t *testing.T) {
 }
 
 func TestExpiry(t *testing.T) {
+	t.Attr("checklist", "item28 item145 point6")
 	hub, gone := echoHub()
 	expires := time.Now().Add(time.Hour)
 	opts := quiet()

@@ -22,20 +22,26 @@ type dispatcher struct {
 		stopped        bool // no more is handled
 		ended          bool // the application's end has begun
 	}
-	running  int     // slots taken, by calls in ready too
-	deferred int     // calls open by Defer
-	blocked  *Call   // the next call, for which there was no slot
-	ready    []*Call // calls with a slot that no goroutine has begun
-	hold     bool    // OnConnected has not returned
+	hold     bool        // OnConnected has not returned
+	running  int32       // slots taken, by calls in ready too
+	deferred int32       // calls open by Defer
+	streams  int32       // calls that run outside of the slots
+	waiters  int32       // calls that gave their slot away while they wait for a client
+	blocked  *Call       // the next call, for which there was no slot
+	item     *uploadItem // the next item of a stream, for which there was no room
+	ready    []*Call     // calls with a slot that no goroutine has begun
 }
 
 // receive takes bytes of the hub stream from the link.
-func (d *dispatcher) receive(b []byte) {
+func (d *dispatcher) receive(b []byte) { d.receiveFrom(nil, b) }
+
+// receiveFrom is receive from a socket that another one may have replaced.
+func (d *dispatcher) receiveFrom(l *webSocket, b []byte) {
 	if len(b) == 0 {
 		return
 	}
 	d.mu.Lock()
-	if d.state.stopped || d.state.eof {
+	if d.state.stopped || d.state.eof || l != nil && l.retired {
 		d.mu.Unlock()
 		return
 	}
@@ -63,7 +69,7 @@ func (d *dispatcher) pump() {
 func (d *dispatcher) work() {
 	for call := d.pop(); call != nil; {
 		call.run()
-		call = d.release()
+		call = d.release(call)
 	}
 }
 
@@ -81,10 +87,18 @@ func (d *dispatcher) pop() *Call {
 	return call
 }
 
-// release gives a slot back and returns the next call for the same goroutine, if there is one.
-func (d *dispatcher) release() *Call {
+// release gives back what a call has held, a slot as a rule, and returns the next call for the same goroutine, if there is
+// one. A nil call is OnConnected.
+func (d *dispatcher) release(done *Call) *Call {
 	d.mu.Lock()
-	d.running--
+	switch {
+	case done == nil || !done.noSlot:
+		d.running--
+	case done.released:
+		d.waiters--
+	default:
+		d.streams--
+	}
 	d.mu.Unlock()
 	n := d.advance()
 	for ; n > 1; n-- {
@@ -121,20 +135,24 @@ func (d *dispatcher) advance() (started int) {
 	changed := d.state.paused != was
 	d.mu.Unlock()
 	if changed {
-		d.conn.link.readsChanged()
+		d.conn.transport().readsChanged()
 	}
 	return started
 }
 
 // stepLocked does one thing, and reports whether there may be more.
 func (d *dispatcher) stepLocked(started *int) bool {
-	if d.blocked != nil {
-		if !d.slotLocked() {
-			return false
+	if d.item != nil {
+		if !d.conn.existing().uploads.offer(d.item, &d.conn.server.opts.Limits) {
+			return d.peekLocked()
 		}
-		d.ready = append(d.ready, d.blocked)
-		d.blocked = nil
-		d.running++
+		d.item = nil
+		return true
+	}
+	if d.blocked != nil {
+		if !d.startLocked() {
+			return d.peekLocked()
+		}
 		*started++
 		return true
 	}
@@ -150,16 +168,17 @@ func (d *dispatcher) stepLocked(started *int) bool {
 	shaken := d.state.shaken
 	d.mu.Unlock()
 	var call *Call
+	var item *uploadItem
 	switch {
 	case !shaken:
 		d.conn.handshake(record, err)
 	case err != nil:
 		d.conn.end(protocolEnding(err))
 	default:
-		call = d.conn.handle(record)
+		call, item = d.conn.handle(record)
 	}
 	d.mu.Lock()
-	d.blocked = call
+	d.blocked, d.item = call, item
 	return true
 }
 
@@ -175,11 +194,40 @@ func (d *dispatcher) inputDone() {
 	d.conn.end(e)
 }
 
-// slotLocked reports whether a call may start now.
-func (d *dispatcher) slotLocked() bool {
+// startLocked readies the next call if it may start now. Calls with streams take no slot: they live long.
+func (d *dispatcher) startLocked() bool {
 	l := &d.conn.server.opts.Limits
-	// A client that does not read its answers gets no further questions answered: completions would pile up.
-	return !d.hold && d.running < l.ParallelInvocations && d.deferred < l.Deferred && !d.conn.out.over()
+	slot := !d.blocked.noSlot
+	switch {
+	case d.hold, slot && (int(d.running) >= l.ParallelInvocations || int(d.deferred+d.waiters) >= l.Deferred):
+		return false
+	case d.conn.out.over():
+		// A client that does not read its answers gets no further questions answered: completions would pile up.
+		return false
+	case slot:
+		d.running++
+	default:
+		d.streams++
+	}
+	d.ready = append(d.ready, d.blocked)
+	d.blocked = nil
+	return true
+}
+
+// streamsFull reports whether a client has as many calls with streams as it may.
+func (d *dispatcher) streamsFull() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return int(d.streams) >= d.conn.server.opts.Limits.Streams
+}
+
+// releaseSlot takes a call out of the slots that waits for a client's answer, for good.
+func (d *dispatcher) releaseSlot() {
+	d.mu.Lock()
+	d.running--
+	d.waiters++
+	d.mu.Unlock()
+	d.pump()
 }
 
 // nextLocked takes the next record from the input.
@@ -191,9 +239,9 @@ func (d *dispatcher) nextLocked() ([]byte, error) {
 	return d.in.next(next, d.conn.server.opts.Limits.Message)
 }
 
-// crowdedLocked reports that too much waits for slots.
+// crowdedLocked reports that too much waits for slots, or for readers of streams.
 func (d *dispatcher) crowdedLocked() bool {
-	return d.blocked != nil && !d.state.stopped && d.in.left() >= d.conn.server.opts.Limits.Inbox
+	return (d.blocked != nil || d.item != nil) && !d.state.stopped && d.in.left() >= d.conn.server.opts.Limits.Inbox
 }
 
 // paused reports whether the link is to leave the socket unread.
@@ -207,7 +255,7 @@ func (d *dispatcher) paused() bool {
 func (d *dispatcher) waiting() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.blocked != nil
+	return d.blocked != nil || d.item != nil
 }
 
 // inputOver reports that input has ended and only waits to be handled.
@@ -233,7 +281,7 @@ func (d *dispatcher) open() {
 	d.mu.Lock()
 	d.hold = false
 	d.mu.Unlock()
-	for call := d.release(); call != nil; call = d.release() {
+	for call := d.release(nil); call != nil; call = d.release(call) {
 		call.run()
 	}
 }
@@ -242,17 +290,18 @@ func (d *dispatcher) open() {
 func (d *dispatcher) stop() {
 	d.mu.Lock()
 	d.state.stopped = true
-	d.blocked = nil
+	d.blocked, d.item = nil, nil
 	if !d.state.pumping {
 		d.in.tidy(true)
 	}
 	d.mu.Unlock()
+	d.pump() // who waits for reading to go on learns that it does
 	d.finishIfStopped()
 }
 
 func (d *dispatcher) finishIfStopped() {
 	d.mu.Lock()
-	last := d.state.stopped && d.running == 0 && !d.state.ended
+	last := d.state.stopped && d.running+d.streams+d.waiters == 0 && !d.state.ended
 	if last {
 		d.state.ended = true
 	}

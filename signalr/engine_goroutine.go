@@ -68,14 +68,13 @@ func (w *goWire) flush() {
 }
 
 func (w *goWire) write() {
-	out := &w.link.conn.out
-	for b := out.advance(0); b != nil; {
+	for b := w.link.advance(0); b != nil; {
 		n, err := w.nc.Write(b)
 		if err != nil {
-			w.link.conn.failed(err)
+			w.link.failed(err)
 			return
 		}
-		b = out.advance(n)
+		b = w.link.advance(n)
 	}
 }
 

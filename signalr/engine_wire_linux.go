@@ -108,16 +108,15 @@ func (w *pollWire) close() {
 
 // flush writes what waits until nothing does or the socket takes no more.
 func (w *pollWire) flush() {
-	out := &w.link.conn.out
-	for b := out.advance(0); b != nil; {
+	for b := w.link.advance(0); b != nil; {
 		n, err := w.write(b)
 		switch {
 		case err == nil:
-			b = out.advance(n)
+			b = w.link.advance(n)
 		case errors.Is(err, syscall.EAGAIN):
 			return
 		default:
-			w.link.conn.failed(err)
+			w.link.failed(err)
 			return
 		}
 	}

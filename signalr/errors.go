@@ -15,7 +15,8 @@ var (
 	// ErrServerStopped is returned by [Server.Run] when it is called again after its end.
 	ErrServerStopped = errors.New("signalr: server has stopped")
 
-	errClientTimeout   = errors.New("client hasn't sent a message/ping within the configured timeout")
+	errClientTimeout   = timeoutError("Client hasn't sent a message/ping within the configured ClientTimeoutInterval.")
+	errSlow            = errors.New("client takes less than it is sent")
 	errSendTimeout     = errors.New("transport write made no progress within the configured timeout")
 	errExpired         = errors.New("credential has expired")
 	errTruncated       = dataErrorf("Connection terminated while reading a message.")
@@ -60,8 +61,16 @@ func typeName(err error) string {
 	if errors.As(err, &de) {
 		return "InvalidDataException"
 	}
+	if _, ok := err.(timeoutError); ok { //nolint:errorlint // ours, and never wrapped
+		return "OperationCanceledException"
+	}
 	return strings.TrimPrefix(fmt.Sprintf("%T", err), "*")
 }
+
+// timeoutError is what Microsoft's server reports by an exception of another name.
+type timeoutError string
+
+func (e timeoutError) Error() string { return string(e) }
 
 // dataError is a fault of what the client sent.
 type dataError struct{ text string }

@@ -1,33 +1,61 @@
 package signalr
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
-// Frame is an invocation of a client's method, encoded once to be written to many connections. It is immutable and may
-// be used by several goroutines.
+// Frame is an invocation of a client's method, encoded once for each protocol to be written to many connections. It is
+// immutable and may be used by several goroutines.
 type Frame struct {
 	encoded [protocolCount][]byte
+	key     string // see Keyed
 }
 
-// NewFrame encodes an invocation of the client's method target. Arguments that are a json.RawMessage are copied as they
-// are, a [JSONAppender] writes itself, everything else goes through encoding/json without HTML escaping.
-func NewFrame(target string, args ...any) (Frame, error) {
-	b, err := jsonProtocol{}.appendInvocation(nil, target, args)
-	if err != nil {
-		return Frame{}, err
+// NewFrame encodes an invocation of the client's method target for both protocols. Arguments that are a json.RawMessage
+// or [Raw] are copied or carried over, a [JSONAppender] or [MessagePackAppender] writes itself, everything else goes by
+// the rules of encoding/json without HTML escaping.
+func NewFrame(target string, args ...any) (f Frame, err error) {
+	for i, p := range protocols {
+		if f.encoded[i], err = p.appendInvocation(nil, target, args); err != nil {
+			return Frame{}, err
+		}
 	}
-	return JSONFrame(b), nil
+	return f, nil
 }
 
-// JSONFrame makes a frame of what [AppendInvocation] appended, without copying. The bytes must not change until all
-// writes of the frame have returned.
+// JSONFrame makes a frame for connections of the JSON protocol of what [AppendInvocation] appended, without copying. The
+// bytes must not change until all writes of the frame have returned.
 func JSONFrame(invocations []byte) Frame {
 	var f Frame
 	f.encoded[indexJSON] = invocations
 	return f
 }
 
-// Len returns the frame's bytes in the JSON protocol.
-func (f Frame) Len() int { return len(f.encoded[indexJSON]) }
+// MessagePackFrame is JSONFrame for what [AppendMessagePackInvocation] appended.
+func MessagePackFrame(invocations []byte) Frame {
+	var f Frame
+	f.encoded[indexMessagePack] = invocations
+	return f
+}
+
+// Or returns a frame that has what either has. So one frame is made of the two above.
+func (f Frame) Or(other Frame) Frame {
+	for i := range f.encoded {
+		if len(f.encoded[i]) == 0 {
+			f.encoded[i] = other.encoded[i]
+		}
+	}
+	return f
+}
+
+// Len returns the frame's bytes in a protocol, 0 if there are none for it.
+func (f Frame) Len(protocol string) int {
+	if p := protocolByName(protocol); p != nil {
+		return len(f.encoded[p.index()])
+	}
+	return 0
+}
 
 // sizeFor returns the bytes of the frames in protocol p.
 func sizeFor(frames []Frame, p protocol) (n int, err error) {
@@ -41,10 +69,20 @@ func sizeFor(frames []Frame, p protocol) (n int, err error) {
 	return n, nil
 }
 
+// messages counts what is in the frame.
 func (f *Frame) messages(p protocol) int64 {
 	b := f.encoded[p.index()]
-	if p.index() == indexJSON && len(b) > 0 {
+	if p.index() == indexJSON {
 		return int64(bytes.Count(b, []byte{recordSeparator}))
 	}
-	return 1
+	var messages int64
+	for len(b) > 0 {
+		size, n := binary.Uvarint(b)
+		if n <= 0 || size > uint64(len(b)-n) {
+			break // not made by us
+		}
+		b = b[n+int(size):]
+		messages++
+	}
+	return messages
 }

@@ -7,27 +7,35 @@ import (
 
 var messages = sync.Pool{New: func() any { return new(message) }}
 
-// handle does what one message asks for. A call is returned, not run.
-func (c *Conn) handle(record []byte) *Call {
+// handle does what one message asks for. What has to wait for its turn is returned: a call, or an item of a stream.
+func (c *Conn) handle(record []byte) (*Call, *uploadItem) {
 	m := messages.Get().(*message) //nolint:forcetypeassert // the pool holds nothing else
 	defer messages.Put(m)
 	if err := c.proto.parse(record, m); err != nil {
 		c.end(protocolEnding(err))
-		return nil
+		return nil, nil
 	}
 	c.server.counters.in(1)
+	if c.state != nil && !c.admit(m) {
+		return nil, nil
+	}
 	switch m.kind {
 	case typeInvocation, typeStreamInvocation:
-		return c.newCall(m)
+		return c.newCall(m), nil
+	case typeStreamItem:
+		return nil, &uploadItem{id: string(m.id), data: bytes.Clone(m.payload)}
+	case typeCompletion:
+		if !c.existing().requests.complete(m) {
+			c.existing().uploads.finish(m)
+		}
 	case typePing:
 		c.times.pinged.Store(true)
 	case typeCancelInvocation:
-		c.calls.cancel(m.id)
+		c.existing().calls.cancel(m.id)
 	case typeClose:
 		c.end(clientEnding(m))
 	}
-	// Everything else is either unknown, or answers what this server has not asked.
-	return nil
+	return nil, nil // everything else is unknown
 }
 
 // newCall copies what the handler will see out of the input.
@@ -37,7 +45,6 @@ func (c *Conn) newCall(m *message) *Call {
 		id:     string(m.id),
 		method: c.server.hub.lookup(m.target),
 		stream: m.kind == typeStreamInvocation,
-		upload: m.streamIDs,
 		args:   Arguments{proto: c.proto},
 	}
 	if call.method != nil {
@@ -52,5 +59,6 @@ func (c *Conn) newCall(m *message) *Call {
 			call.args.items[i] = own[s.from:s.to:s.to]
 		}
 	}
+	call.admit(m.streams)
 	return call
 }

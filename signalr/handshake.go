@@ -1,10 +1,15 @@
 package signalr
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
-// maxHandshakeVersion is the newest version of the hub protocols: 2 is what clients say that could reconnect with
-// state. Older ones are accepted.
-const maxHandshakeVersion = 2
+// Versions of the hub protocols. Older ones than the newest are accepted, without what came later.
+const (
+	maxHandshakeVersion = 2
+	statefulVersion     = 2 // from here on clients can reconnect with their state
+)
 
 const (
 	handshakeFailed   = "An unexpected error occurred during connection handshake."
@@ -74,15 +79,37 @@ func (c *Conn) handshake(record []byte, tooLong error) {
 		c.refuse(text, err)
 		return
 	}
-	proto := protocolByName(h.protocol)
-	switch {
-	case proto == nil:
+	proto := c.server.protocol(h.protocol)
+	if proto == nil {
 		c.refuse("The protocol '"+h.protocol+"' is not supported.", errHandshake)
-	case h.version > maxHandshakeVersion:
-		c.refuse(fmt.Sprintf("The server does not support version %d of the '%s' protocol.", h.version, proto.name()), errHandshake)
-	default:
-		c.welcome(proto)
+		return
 	}
+	if text := c.unfit(proto, h.version); text != "" {
+		c.refuse(text, errHandshake)
+		return
+	}
+	c.welcome(proto, h.version)
+}
+
+// unfit returns why the connection cannot use a protocol, "" if it can.
+func (c *Conn) unfit(proto protocol, version int64) string {
+	switch {
+	case version > maxHandshakeVersion:
+		return fmt.Sprintf("The server does not support version %d of the '%s' protocol.", version, proto.name())
+	case proto.binary() && !c.transport().binary():
+		return "Cannot use the '" + proto.name() + "' protocol on the current transport. The transport does not support 'Binary' transfer format."
+	default:
+		return ""
+	}
+}
+
+// protocol finds a protocol that this server speaks.
+func (s *Server) protocol(name string) protocol {
+	p := protocolByName(name)
+	if p != nil && s.opts.Protocols != nil && !slices.Contains(s.opts.Protocols, p.name()) {
+		return nil
+	}
+	return p
 }
 
 var errHandshake = dataErrorf("handshake refused")
@@ -92,13 +119,16 @@ func (c *Conn) refuse(text string, err error) {
 }
 
 // welcome opens the connection: the reply is queued before anybody else can send to it.
-func (c *Conn) welcome(proto protocol) {
+func (c *Conn) welcome(proto protocol, version int64) {
 	c.out.mu.Lock() // a refusal by the heartbeat may be framing its reply
 	c.proto = proto
+	if c.state != nil {
+		c.state.active = version >= statefulVersion
+	}
 	c.out.mu.Unlock()
 	hook := c.server.hub.OnConnected
 	c.in.shaken(hook != nil)
-	if c.out.put(appendHandshakeReply(nil, "")) != nil || !c.life.phase.CompareAndSwap(phaseHandshake, phaseOpen) {
+	if c.out.aside(appendHandshakeReply(nil, "")) != nil || !c.life.phase.CompareAndSwap(phaseHandshake, phaseOpen) {
 		// It ended meanwhile: nobody was told of it, so nobody is told of its end.
 		if hook != nil {
 			c.in.open()

@@ -7,6 +7,7 @@ import (
 )
 
 func TestHandshake(t *testing.T) {
+	t.Attr("checklist", "item38")
 	hub, gone := echoHub()
 	met := make(chan *Conn, 100)
 	hub.OnConnected = func(c *Conn) error { met <- c; return nil }
@@ -30,19 +31,33 @@ func TestHandshake(t *testing.T) {
 			await(t, gone, "OnDisconnected")
 		})
 	}
+	t.Run("item68 item69 MessagePack, name in any case, version 2", func(t *testing.T) {
+		c := h.open()
+		c.send(`{"protocol":"MessagePack","version":2}` + "\x1e")
+		// item38: the reply is JSON all the same, in the frames of the protocol.
+		if first, payload, err := c.readFrame(); err != nil || first != finBit|opBinary || string(payload) != "{}\x1e" {
+			t.Errorf("%x %q %v", first, payload, err)
+		}
+		if conn := await(t, met, "OnConnected"); conn.Protocol() != "messagepack" {
+			t.Errorf("speaks %s", conn.Protocol())
+		}
+		c.nc.Close()
+		await(t, gone, "OnDisconnected")
+	})
 	const failed = `{"error":"An unexpected error occurred during connection handshake."}`
 	for name, tc := range map[string][2]string{
-		"item68 unknown protocol":  {`{"protocol":"x\"y","version":1}`, `{"error":"The protocol 'x\"y' is not supported."}`},
-		"item69 version 3":         {`{"protocol":"json","version":3}`, `{"error":"The server does not support version 3 of the 'json' protocol."}`},
-		"item70 bad JSON":          {`{"protocol"`, failed},
-		"item70 no object":         {`[]`, failed},
-		"item70 nothing":           {``, failed},
-		"item70 missing version":   {`{"protocol":"json"}`, failed},
-		"item70 missing protocol":  {`{"version":1}`, failed},
-		"item70 null protocol":     {`{"version":1,"protocol":null}`, failed},
-		"item70 hub message first": {`{"type":6}`, failed},
-		"item70 trailing text":     {`{"protocol":"json","version":1}x`, failed},
-		"item71 too long":          {`{"protocol":"json","version":1,"x":"` + strings.Repeat("x", 32768) + `"}`, `{"error":"Handshake was canceled."}`},
+		"item68 unknown protocol":         {`{"protocol":"x\"y","version":1}`, `{"error":"The protocol 'x\"y' is not supported."}`},
+		"item69 version 3 of MessagePack": {`{"protocol":"messagepack","version":3}`, `{"error":"The server does not support version 3 of the 'messagepack' protocol."}`},
+		"item69 version 3":                {`{"protocol":"json","version":3}`, `{"error":"The server does not support version 3 of the 'json' protocol."}`},
+		"item70 bad JSON":                 {`{"protocol"`, failed},
+		"item70 no object":                {`[]`, failed},
+		"item70 nothing":                  {``, failed},
+		"item70 missing version":          {`{"protocol":"json"}`, failed},
+		"item70 missing protocol":         {`{"version":1}`, failed},
+		"item70 null protocol":            {`{"version":1,"protocol":null}`, failed},
+		"item70 hub message first":        {`{"type":6}`, failed},
+		"item70 trailing text":            {`{"protocol":"json","version":1}x`, failed},
+		"item71 too long":                 {`{"protocol":"json","version":1,"x":"` + strings.Repeat("x", 32768) + `"}`, `{"error":"Handshake was canceled."}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := h.open()

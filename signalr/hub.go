@@ -1,6 +1,11 @@
 package signalr
 
-import "strings"
+import (
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+)
 
 // Hub is what clients can call and what the application is told about their connections. Fill it before [NewServer];
 // the server reads it then and never again.
@@ -20,6 +25,7 @@ type Hub struct {
 	OnWritable func(*Conn)
 
 	methods map[string]*method
+	filters []Filter
 }
 
 // HandlerFunc serves one hub method. What it returns completes the call, unless it called [Call.Defer]. A nil result is
@@ -27,8 +33,10 @@ type Hub struct {
 type HandlerFunc func(*Call) (any, error)
 
 type method struct {
-	name string
-	run  HandlerFunc
+	name    string
+	run     HandlerFunc
+	stream  bool // run returns a sequence
+	uploads int  // streams that the client brings
 }
 
 // NewHub returns a hub without methods.
@@ -37,17 +45,30 @@ func NewHub() *Hub { return &Hub{methods: make(map[string]*method)} }
 // Handle registers a method. Clients find it whatever the case of its letters. It panics when the name is empty or
 // taken, as a fault of the program.
 func (h *Hub) Handle(name string, run HandlerFunc) {
-	key := strings.ToLower(name)
-	if key == "" || run == nil {
+	h.register(method{name: name, run: run})
+}
+
+// HandleStream registers a method that streams its results; see [Stream0]. It is Handle for those who decode by
+// themselves.
+func (h *Hub) HandleStream(name string, run func(*Call) (iter.Seq2[any, error], error)) {
+	h.register(method{name: name, stream: true, run: func(c *Call) (any, error) {
+		items, err := run(c)
+		return sequenceOf[any](items), err
+	}})
+}
+
+func (h *Hub) register(m method) {
+	key := strings.ToLower(m.name)
+	if key == "" || m.run == nil {
 		panic("signalr: hub method without name or function")
 	}
 	if h.methods == nil {
 		h.methods = make(map[string]*method)
 	}
 	if _, taken := h.methods[key]; taken {
-		panic("signalr: hub method " + name + " is registered twice")
+		panic("signalr: hub method " + m.name + " is registered twice")
 	}
-	h.methods[key] = &method{name: name, run: run}
+	h.methods[key] = &m
 }
 
 // frozen returns a copy that later registrations do not reach. It also holds the methods under their exact names, so
@@ -55,8 +76,9 @@ func (h *Hub) Handle(name string, run HandlerFunc) {
 func (h *Hub) frozen() *Hub {
 	c := *h
 	c.methods = make(map[string]*method, 2*len(h.methods))
-	for key, m := range h.methods {
-		c.methods[key] = m
+	maps.Copy(c.methods, h.methods)
+	c.filtered()
+	for _, m := range slices.Collect(maps.Values(c.methods)) {
 		c.methods[m.name] = m
 	}
 	return &c

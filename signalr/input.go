@@ -4,6 +4,7 @@ package signalr
 type input struct {
 	buf     *buffer // bytes from off on; nil when there are none
 	off     int
+	peeked  int // bytes behind off that were looked at ahead of their turn, see dispatcher.peekLocked
 	scanned int // bytes behind off that are known to hold no end of a message
 }
 
@@ -32,6 +33,7 @@ func (in *input) next(cut func(b []byte, scanned, limit int) ([]byte, int, error
 		return nil, err
 	}
 	in.off += size
+	in.peeked = max(0, in.peeked-size)
 	in.scanned = 0
 	return record, nil
 }

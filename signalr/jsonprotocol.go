@@ -3,6 +3,7 @@ package signalr
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"strconv"
 )
 
@@ -14,7 +15,7 @@ type jsonProtocol struct{}
 
 var _ protocol = jsonProtocol{}
 
-func (jsonProtocol) name() string { return "json" }
+func (jsonProtocol) name() string { return protocolJSON }
 func (jsonProtocol) binary() bool { return false }
 func (jsonProtocol) index() int   { return indexJSON }
 
@@ -33,7 +34,7 @@ func nextRecord(b []byte, scanned, limit int) (record []byte, size int, err erro
 		size = len(b) + 1
 	}
 	if limit >= 0 && size > limit {
-		return nil, 0, dataErrorf("The maximum message size of %dB was exceeded. The message size can be configured in AddHubOptions.", limit)
+		return nil, 0, errTooLong(limit)
 	}
 	if end < 0 {
 		return nil, 0, nil
@@ -44,7 +45,7 @@ func nextRecord(b []byte, scanned, limit int) (record []byte, size int, err erro
 func (jsonProtocol) decode(argument []byte, v any) error { return json.Unmarshal(argument, v) }
 
 func (jsonProtocol) parse(record []byte, m *message) error {
-	*m = message{items: m.items[:0]}
+	m.reset()
 	if err := validUTF8(record); err != nil {
 		return err
 	}
@@ -81,7 +82,7 @@ func (p *jsonParser) field(key []byte) (err error) {
 		p.seen.arguments = true
 		err = p.arguments()
 	case "streamIds":
-		m.streamIDs, err = p.strings()
+		err = p.streams()
 	case "headers":
 		err = p.headers()
 	case "item", "result":
@@ -162,20 +163,23 @@ func (p *jsonParser) arguments() error {
 	return err
 }
 
-// strings passes an array of strings, or null, and returns their number.
-func (p *jsonParser) strings() (n int, err error) {
+// streams passes an array of strings, or null.
+func (p *jsonParser) streams() error {
+	p.m.streams = p.m.streams[:0]
 	if p.peek() == 'n' {
-		return 0, p.word("null")
+		return p.word("null")
 	}
-	bad := false
-	err = p.array(2, func(a, _ int) {
-		n++
-		bad = bad || p.b[a] != '"'
+	var bad error
+	err := p.array(2, func(a, b int) {
+		if p.b[a] != '"' {
+			bad = p.fail("expected strings")
+			return
+		}
+		id, err := unquote(p.b[a:b])
+		p.m.streams = append(p.m.streams, id)
+		bad = errors.Join(bad, err)
 	})
-	if err == nil && bad {
-		err = p.fail("expected strings")
-	}
-	return n, err
+	return errors.Join(err, bad)
 }
 
 // headers passes an object of strings, or null. Nothing here uses them.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"sync"
 	"unicode/utf8"
 )
@@ -17,7 +18,7 @@ type JSONAppender interface {
 // AppendInvocation appends a whole invocation of the client's method in the JSON protocol, framing included. The
 // arguments are copied as they are and must be valid JSON. Several may be appended one after another.
 func AppendInvocation(dst []byte, target string, args ...json.RawMessage) []byte {
-	dst = appendInvocationHead(dst, target)
+	dst = appendInvocationHead(dst, "", target)
 	for i, a := range args {
 		if i > 0 {
 			dst = append(dst, ',')
@@ -27,14 +28,21 @@ func AppendInvocation(dst []byte, target string, args ...json.RawMessage) []byte
 	return append(dst, ']', '}', recordSeparator)
 }
 
-func appendInvocationHead(dst []byte, target string) []byte {
-	dst = append(dst, `{"type":1,"target":`...)
-	dst = appendJSONString(dst, target)
+func appendInvocationHead(dst []byte, id, target string) []byte {
+	dst = append(dst, `{"type":1,`...)
+	if id != "" {
+		dst = append(appendJSONString(append(dst, `"invocationId":`...), id), ',')
+	}
+	dst = appendJSONString(append(dst, `"target":`...), target)
 	return append(dst, `,"arguments":[`...)
 }
 
-func (jsonProtocol) appendInvocation(dst []byte, target string, args []any) ([]byte, error) {
-	dst = appendInvocationHead(dst, target)
+func (p jsonProtocol) appendInvocation(dst []byte, target string, args []any) ([]byte, error) {
+	return p.appendRequest(dst, "", target, args)
+}
+
+func (jsonProtocol) appendRequest(dst []byte, id, target string, args []any) ([]byte, error) {
+	dst = appendInvocationHead(dst, id, target)
 	var err error
 	for i, a := range args {
 		if i > 0 {
@@ -62,6 +70,18 @@ func (jsonProtocol) appendClose(dst []byte, text string, allowReconnect bool) []
 	return append(dst, '}', recordSeparator)
 }
 
+func (jsonProtocol) appendAck(dst []byte, sequence int64) []byte {
+	return appendSequenceID(append(dst, `{"type":8,"sequenceId":`...), sequence)
+}
+
+func (jsonProtocol) appendSequence(dst []byte, sequence int64) []byte {
+	return appendSequenceID(append(dst, `{"type":9,"sequenceId":`...), sequence)
+}
+
+func appendSequenceID(dst []byte, sequence int64) []byte {
+	return append(strconv.AppendInt(dst, sequence, 10), '}', recordSeparator)
+}
+
 func (jsonProtocol) appendCompletion(dst []byte, id string, result any, text string, failed bool) ([]byte, error) {
 	dst = appendJSONString(append(dst, `{"type":3,"invocationId":`...), id)
 	var err error
@@ -72,6 +92,15 @@ func (jsonProtocol) appendCompletion(dst []byte, id string, result any, text str
 		if dst, err = appendJSON(append(dst, `,"result":`...), result); err != nil {
 			return nil, fmt.Errorf("signalr: encode result: %w", err)
 		}
+	}
+	return append(dst, '}', recordSeparator), nil
+}
+
+func (jsonProtocol) appendStreamItem(dst []byte, id string, item any) ([]byte, error) {
+	dst = appendJSONString(append(dst, `{"type":2,"invocationId":`...), id)
+	dst, err := appendJSON(append(dst, `,"item":`...), item)
+	if err != nil {
+		return nil, fmt.Errorf("signalr: encode item: %w", err)
 	}
 	return append(dst, '}', recordSeparator), nil
 }
@@ -96,6 +125,12 @@ func appendJSON(dst []byte, v any) ([]byte, error) {
 		return append(dst, "null"...), nil
 	case json.RawMessage:
 		return checkRaw(append(dst, v...), from)
+	case Raw:
+		dst, err := v.appendJSON(dst)
+		if err != nil {
+			return nil, err
+		}
+		return checkRaw(dst, from)
 	case JSONAppender:
 		dst, err := v.AppendJSON(dst)
 		if err != nil {
@@ -125,13 +160,13 @@ func checkRaw(dst []byte, from int) ([]byte, error) {
 const hexDigits = "0123456789abcdef"
 
 // appendJSONString appends s quoted, escaping only what JSON demands. Invalid UTF-8 becomes U+FFFD.
-func appendJSONString(dst []byte, s string) []byte {
+func appendJSONString[T string | []byte](dst []byte, s T) []byte {
 	dst = append(dst, '"')
 	from := 0
 	for i := 0; i < len(s); {
 		c := s[i]
 		if c >= utf8.RuneSelf {
-			if r, n := utf8.DecodeRuneInString(s[i:]); r != utf8.RuneError || n > 1 {
+			if r, n := utf8.DecodeRuneInString(string(s[i:min(i+utf8.UTFMax, len(s))])); r != utf8.RuneError || n > 1 {
 				i += n
 				continue
 			}

@@ -26,9 +26,11 @@ func (s *Server) beat(now int64) {
 // beat looks at the timeouts of one connection.
 func (c *Conn) beat(now int64) {
 	t := &c.server.opts.Timeouts
-	if over(now, c.out.stalledSince(), t.Send) {
-		c.failed(errSendTimeout)
-		c.link.abort() // it may have been closing already
+	l := c.transport()
+	l.beat(now)
+	if !l.polled() && over(now, c.out.stalledSince(), t.Send) {
+		c.failed(l, errSendTimeout)
+		l.abort() // it may have been closing already
 		return
 	}
 	switch c.life.phase.Load() {
@@ -40,18 +42,21 @@ func (c *Conn) beat(now int64) {
 			})
 		}
 	case phaseOpen:
-		c.beatOpen(now, t)
+		c.beatOpen(now, t, l.polled())
 	case phaseClosing:
 		c.life.mu.Lock()
 		since := c.life.endedAt
 		c.life.mu.Unlock()
 		if over(now, since, t.Close) {
-			c.link.abort()
+			l.abort()
 		}
 	}
 }
 
-func (c *Conn) beatOpen(now int64, t *Timeouts) {
+func (c *Conn) beatOpen(now int64, t *Timeouts, polled bool) {
+	if !c.beatState(now) {
+		return
+	}
 	if c.in.inputOver() {
 		c.life.mu.Lock()
 		since := c.life.endedAt
@@ -66,13 +71,13 @@ func (c *Conn) beatOpen(now int64, t *Timeouts) {
 	}
 	heard := max(c.times.received.Load(), c.times.busy.Load())
 	switch {
-	case c.times.pinged.Load() && over(now, heard, t.Client):
+	case !polled && c.times.pinged.Load() && over(now, heard, t.Client):
 		c.end(ending{err: errClientTimeout, text: closedText, allowReconnect: true, code: closeNormal, status: StatusTimeout})
-	case !c.who.Expires.IsZero() && !time.Now().Before(c.who.Expires):
+	case c.expired():
 		c.end(ending{err: errExpired, allowReconnect: true, code: closeNormal, status: StatusNormal})
-	case over(now, c.times.sent.Load(), t.KeepAlive) && c.out.pending() == 0:
+	case !polled && over(now, c.times.sent.Load(), t.KeepAlive) && c.out.pending() == 0:
 		// With bytes waiting, the client is not short of signs of life but of room for them.
-		_ = c.out.put(c.proto.appendPing(nil))
+		_ = c.out.aside(c.proto.appendPing(nil))
 	}
 }
 

@@ -3,7 +3,12 @@ package signalr
 // link is one live transport of a connection, as the hub side sees it. The outbox decides what is written and when the
 // transport may write; the link frames it and moves the bytes.
 type link interface {
-	name() string
+	kind() Transports
+	// binary reports whether the transport carries bytes that are no text.
+	binary() bool
+	// polled reports that the client fetches what is sent. Then neither its silence nor bytes that wait say anything about
+	// it; the link's own beat does.
+	polled() bool
 
 	// begin and end append what the transport puts around a message of n bytes. goodbye appends what ends the
 	// transport in good order. They are called under the outbox's lock.
@@ -20,6 +25,9 @@ type link interface {
 	// readsChanged tells to ask the dispatcher again whether reading is paused. (Asking, so that two of these calls may
 	// overtake each other.)
 	readsChanged()
+
+	// beat looks at timeouts of the transport's own.
+	beat(now int64)
 
 	// abort drops the transport without regard for what was not sent. hangUp ends it too without waiting for the
 	// peer, but what the kernel has still goes out.

@@ -16,7 +16,10 @@ type stuckLink struct {
 	aborted bool
 }
 
-func (l *stuckLink) name() string                     { return "test" }
+func (l *stuckLink) kind() Transports                 { return 0 }
+func (l *stuckLink) binary() bool                     { return true }
+func (l *stuckLink) polled() bool                     { return false }
+func (l *stuckLink) beat(int64)                       {}
 func (l *stuckLink) begin(dst []byte, _ int) []byte   { return append(dst, '<') }
 func (l *stuckLink) end(dst []byte) []byte            { return append(dst, '>') }
 func (l *stuckLink) goodbye(dst []byte, _ int) []byte { return append(dst, "bye"...) }
@@ -28,12 +31,12 @@ func (l *stuckLink) hangUp()                          { l.aborted = true }
 
 // take lets n bytes out, all for a negative n.
 func (l *stuckLink) take(n int) {
-	b := l.conn.out.advance(0)
+	b := l.conn.out.advance(l, 0)
 	if n < 0 {
 		n = len(b)
 	}
 	l.taken.Write(b[:n])
-	l.conn.out.advance(n)
+	l.conn.out.advance(l, n)
 }
 
 // stuck returns an open connection over a stuckLink.
@@ -141,7 +144,7 @@ func TestOutbox(t *testing.T) {
 		}
 	})
 	t.Run("the end wakes who waits", func(t *testing.T) {
-		for _, end := range []func(*Conn){(*Conn).Abort, func(c *Conn) { c.failed(errors.New("x")) }} {
+		for _, end := range []func(*Conn){(*Conn).Abort, func(c *Conn) { c.failed(c.link, errors.New("x")) }} {
 			synctest.Test(t, func(t *testing.T) {
 				c, _ := stuck(NewHub(), 50)
 				if err := c.TryWrite(frame); err != nil {
@@ -211,7 +214,7 @@ func TestAbortDropsEverything(t *testing.T) {
 	if err := c.TrySend("x"); err != nil {
 		t.Fatal(err)
 	}
-	c.failed(errors.New("broken pipe"))
+	c.failed(c.link, errors.New("broken pipe"))
 	if !l.aborted || c.Pending() != 0 || !errors.Is(c.TrySend("x"), ErrClosed) {
 		t.Error("not dropped")
 	}

@@ -21,10 +21,10 @@ type message struct {
 	kind           int
 	id             []byte // invocationId; empty: none
 	target         []byte
-	arguments      []byte // the whole encoded array
-	items          []span // its elements, as positions in arguments
-	payload        []byte // item of a StreamItem, result of a Completion; nil: absent
-	streamIDs      int    // how many the invocation names
+	arguments      []byte   // the whole encoded array
+	items          []span   // its elements, as positions in arguments
+	payload        []byte   // item of a StreamItem, result of a Completion; nil: absent
+	streams        [][]byte // ids of the streams that the invocation brings
 	errorText      string
 	hasError       bool
 	allowReconnect bool
@@ -32,6 +32,9 @@ type message struct {
 }
 
 type span struct{ from, to int }
+
+// reset empties m and keeps what it can be filled again with.
+func (m *message) reset() { *m = message{items: m.items[:0], streams: m.streams[:0]} }
 
 // protocol is one encoding of hub messages. Its methods keep no state, so one value serves all connections.
 type protocol interface {
@@ -50,21 +53,45 @@ type protocol interface {
 
 	appendPing(dst []byte) []byte
 	appendClose(dst []byte, text string, allowReconnect bool) []byte
+	// appendAck and appendSequence append what keeps a connection across sockets: the highest message that was handled,
+	// and the first that is going to be sent.
+	appendAck(dst []byte, sequence int64) []byte
+	appendSequence(dst []byte, sequence int64) []byte
 	appendInvocation(dst []byte, target string, args []any) ([]byte, error)
+	// appendRequest appends an invocation that the client is to answer by a completion of this id.
+	appendRequest(dst []byte, id, target string, args []any) ([]byte, error)
+	appendStreamItem(dst []byte, id string, item any) ([]byte, error)
 	// appendCompletion appends the end of a call: with an error text when failed is set, else with the result; a nil
 	// result is none.
 	appendCompletion(dst []byte, id string, result any, text string, failed bool) ([]byte, error)
 }
 
+// Names of the protocols.
+const (
+	protocolJSON        = "json"
+	protocolMessagePack = "messagepack"
+)
+
 // Places of the protocols' bytes in a Frame.
 const (
 	indexJSON = iota
+	indexMessagePack
 	protocolCount
 )
 
+// protocols are all there are, by their index.
+var protocols = [protocolCount]protocol{jsonProtocol{}, packProtocol{}}
+
+// protocolByName finds a protocol whatever the case of its name; nil if there is none.
 func protocolByName(name string) protocol {
-	if len(name) == 4 && strings.EqualFold(name, "json") {
-		return jsonProtocol{}
+	for _, p := range protocols {
+		if strings.EqualFold(name, p.name()) {
+			return p
+		}
 	}
 	return nil
+}
+
+func errTooLong(limit int) error {
+	return dataErrorf("The maximum message size of %dB was exceeded. The message size can be configured in AddHubOptions.", limit)
 }

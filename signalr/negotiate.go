@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // negotiateReply is what clients read; properties that are absent must be absent.
@@ -15,18 +16,11 @@ type negotiateReply struct {
 	ConnectionID        string      `json:"connectionId,omitempty"`
 	ConnectionToken     string      `json:"connectionToken,omitempty"`
 	AvailableTransports []transport `json:"availableTransports,omitempty"`
+	StatefulReconnect   bool        `json:"useStatefulReconnect,omitempty"`
 	URL                 string      `json:"url,omitempty"`
 	AccessToken         string      `json:"accessToken,omitempty"`
 	Error               string      `json:"error,omitempty"`
 }
-
-type transport struct {
-	Transport       string   `json:"transport"`
-	TransferFormats []string `json:"transferFormats"`
-}
-
-// transports are those of this server, in the order in which clients try them.
-var transports = []transport{{Transport: "WebSockets", TransferFormats: []string{"Text", "Binary"}}}
 
 // maxNegotiateVersion is the newest version; a client that asks for more gets this one.
 const maxNegotiateVersion = 1
@@ -34,6 +28,10 @@ const maxNegotiateVersion = 1
 func (s *Server) negotiate(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		methodNotAllowed(w)
+		return
+	}
+	if s.draining() {
+		unavailable(w)
 		return
 	}
 	who, ok := s.authenticate(w, r)
@@ -70,13 +68,19 @@ func (s *Server) negotiateReply(r *http.Request, who Identity) (negotiateReply, 
 		return negotiateReply{Error: failure}, http.StatusOK
 	}
 	id := newID()
-	reply := negotiateReply{NegotiateVersion: &version, ConnectionID: id, AvailableTransports: transports}
+	if version == 0 {
+		id = s.newToken() // clients of old send the id for want of a token
+	}
+	reply := negotiateReply{NegotiateVersion: &version, ConnectionID: id, AvailableTransports: s.offer}
 	token := id
 	if version > 0 {
-		token = newID()
+		token = s.newToken()
 		reply.ConnectionToken = token
 	}
-	if !s.pending.add(token, negotiated{id: id, user: who.UserID}, s.time()) {
+	// Clients that did not ask refuse to start when they are told.
+	reply.StatefulReconnect = s.opts.StatefulReconnect && s.opts.Transports&WebSockets != 0 &&
+		strings.EqualFold(query(r, "useStatefulReconnect"), "true")
+	if !s.pending.add(token, negotiated{id: id, user: who.UserID, stateful: reply.StatefulReconnect}, s.time()) {
 		return negotiateReply{}, http.StatusServiceUnavailable
 	}
 	return reply, http.StatusOK

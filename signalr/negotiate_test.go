@@ -3,6 +3,7 @@ package signalr
 import (
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -102,13 +103,6 @@ func TestNegotiate(t *testing.T) {
 			}
 		}
 	})
-	t.Run("item11 item12 transports, no stateful reconnect", func(t *testing.T) {
-		_, body := h.do("POST", "/hub/negotiate?negotiateVersion=1&useStatefulReconnect=true")
-		if !strings.Contains(body, `"availableTransports":[{"transport":"WebSockets","transferFormats":["Text","Binary"]}]`) ||
-			strings.Contains(body, "useStatefulReconnect") {
-			t.Error(body)
-		}
-	})
 }
 
 func TestNegotiateHook(t *testing.T) {
@@ -166,6 +160,23 @@ func TestNegotiated(t *testing.T) {
 		}
 		h.negotiate("") // the one that connected made room
 	})
+	t.Run("item16 under a flood the oldest gives way, when it had its second", func(t *testing.T) {
+		h := start(t, NewHub(), Options{Limits: Limits{Negotiated: 3}, Timeouts: Timeouts{Heartbeat: time.Hour}})
+		var tokens []string
+		for range 3 {
+			tokens = append(tokens, h.negotiate("?negotiateVersion=1")["connectionToken"].(string))
+		}
+		h.pass(time.Second)
+		late := h.negotiate("?negotiateVersion=1")["connectionToken"].(string)
+		for token, want := range map[string]int{tokens[0]: 404, tokens[1]: 101, late: 101} {
+			if _, resp := h.raw("?id=" + token); resp.StatusCode != want {
+				t.Errorf("%d, want %d", resp.StatusCode, want)
+			}
+		}
+		if n := len(h.pending.queue); n > 3 {
+			t.Errorf("%d in the queue", n)
+		}
+	})
 	t.Run("a token serves once", func(t *testing.T) {
 		p := newPending(10, time.Second)
 		p.add("t", negotiated{id: "i"}, 0)
@@ -178,18 +189,23 @@ func TestNegotiated(t *testing.T) {
 	})
 }
 
-func TestHTTP(t *testing.T) {
-	auth := func(r *http.Request) (Identity, error) {
-		token := BearerToken(r)
-		if token == "" {
-			return Identity{}, errors.New("who is it")
-		}
-		return Identity{UserID: token, Principal: "p-" + token}, nil
+// byToken takes the bearer token for the user's name.
+func byToken(r *http.Request) (Identity, error) {
+	token := BearerToken(r)
+	if token == "perhaps" {
+		return Identity{}, fmt.Errorf("%w: ask me later", ErrUnavailable)
 	}
+	if token == "" {
+		return Identity{}, errors.New("who is it")
+	}
+	return Identity{UserID: token, Principal: "p-" + token}, nil
+}
+
+func TestHTTP(t *testing.T) {
 	conns := make(chan *Conn, 10)
 	hub := NewHub()
 	hub.OnConnected = func(c *Conn) error { conns <- c; return nil }
-	h := start(t, hub, Options{Authenticate: auth, AllowOrigin: AllowOrigins("https://app.example")})
+	h := start(t, hub, Options{Authenticate: byToken, AllowOrigin: AllowOrigins("https://app.example")})
 
 	t.Run("item15 item18 401 with empty body on negotiate and connect", func(t *testing.T) {
 		if resp, body := h.do("POST", "/hub/negotiate"); resp.StatusCode != 401 || body != "" {
@@ -197,6 +213,14 @@ func TestHTTP(t *testing.T) {
 		}
 		if _, resp := h.raw(""); resp.StatusCode != 401 {
 			t.Errorf("connect: %d", resp.StatusCode)
+		}
+	})
+	t.Run("503 with empty body while nobody can tell", func(t *testing.T) {
+		for _, target := range []string{"/hub/negotiate?access_token=perhaps", "/hub?access_token=perhaps"} {
+			resp, body := h.do("POST", target)
+			if resp.StatusCode != 503 || body != "" || resp.Header.Get("Retry-After") != "1" || resp.Header.Get("WWW-Authenticate") != "" {
+				t.Errorf("%s: %d %q %v", target, resp.StatusCode, body, resp.Header)
+			}
 		}
 	})
 	t.Run("item20 preflight and CORS", func(t *testing.T) {
@@ -248,7 +272,7 @@ func TestHTTP(t *testing.T) {
 				t.Errorf("%+v", conn.who)
 			}
 		}
-		if n := len(h.User("amal")); n != 2 {
+		if n := len(h.User("amal").Conns()); n != 2 {
 			t.Errorf("user has %d connections", n)
 		}
 	})
@@ -290,7 +314,6 @@ func TestHTTP(t *testing.T) {
 			{"DELETE", "", 400, "Connection ID required"},
 			{"DELETE", "&id=x", 404, noConnection},
 			{"DELETE", "&id=" + token, 400, "Cannot terminate this connection using the DELETE endpoint."},
-			{"GET", "&id=" + token, 404, "LongPolling transport not supported by this end point type"},
 		} {
 			resp, body := h.do(tc.method, "/hub?access_token=a"+tc.query)
 			if resp.StatusCode != tc.status || body != tc.body {

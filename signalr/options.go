@@ -10,9 +10,10 @@ import (
 // Options configures a [Server]. The zero value is usable: every field documents its default. It is read once, by
 // [NewServer].
 type Options struct {
-	// Authenticate names the user behind a request. It is asked at negotiate and again for each request that opens
-	// a connection; an error answers 401 with an empty body. Nil lets everybody in, without a user id. It runs on
-	// net/http's goroutines and may block. See [BearerToken].
+	// Authenticate names the user behind a request. It is asked for each one: negotiate, what opens a connection,
+	// polls and posts; an error answers 401 with an empty body, or 503 if it wraps
+	// [ErrUnavailable], another user than before 403. Nil lets everybody in,
+	// without a user id. It runs on net/http's goroutines and may block. See [BearerToken].
 	Authenticate func(*http.Request) (Identity, error)
 
 	// OnNegotiate may answer a negotiate request with another address instead of a connection. A zero [Redirect]
@@ -25,18 +26,50 @@ type Options struct {
 	// Requests without an Origin header (no browser) are not asked about. See [AllowOrigins] and [AnyOrigin].
 	AllowOrigin func(r *http.Request, origin string) bool
 
+	// Backplane joins this server with those of other nodes. Nil: there is only this one.
+	Backplane Backplane
+
+	// KeepRequest keeps the request of each connection for [Conn.Request], at the cost of its memory (some KiB).
+	KeepRequest bool
+
 	// ConnectionEnded is told about each connection that ended, for metrics. It must not block. Nil: nobody is told.
 	ConnectionEnded func(Ended)
 
-	// Logger gets what nobody else is told: panics of handlers and failures of the engine. Nil discards it.
-	// Connection tokens and credentials are never logged.
+	// Logger gets what nobody else is told: panics of handlers, failures of the engine, connections that ended by an
+	// error (Info) and all others (Debug). Nil discards it. Connection tokens, credentials, users and what was sent are
+	// never logged.
 	Logger *slog.Logger
+
+	// Protocols are the names of the hub protocols that clients may speak, "json" and "messagepack". Nil: both.
+	Protocols []string
 
 	// DetailedErrors sends the text of internal errors to clients. For development only.
 	DetailedErrors bool
 
 	// MinProtocolVersion is the lowest negotiateVersion that is answered, 0 or 1. Default 0.
 	MinProtocolVersion int
+
+	// Transports are the ways in which clients may connect. Default: all.
+	Transports Transports
+
+	// StatefulReconnect lets clients that ask for it keep their connection when they lose its WebSocket and open another
+	// within Timeouts.Disconnect: nothing is lost or handled twice, and neither hook runs. What was sent and not
+	// acknowledged is kept for them, Limits.Replay bytes at most. Default: off, as with Microsoft's server.
+	StatefulReconnect bool
+
+	// Slow says what becomes of TryWrite and TrySend, of a connection or of a target, when a client's outbox is full.
+	// Default: [SlowRefuse].
+	Slow SlowPolicy
+
+	// Node is the name of this server among others behind one address. Its connection tokens begin with it, so that
+	// whatever gets a request can tell whose it is, see [NodeOf]. At most 128 letters, digits and -._~. Default: none.
+	Node string
+
+	// OnUnknownToken is asked about each request whose token names another node, before anything else is looked at: not
+	// its origin, not its credential. It answers the request, by forwarding it there for example (an
+	// [net/http/httputil.ReverseProxy] does that for WebSockets too), or returns false: then the request gets 404, as without
+	// it. What is forwarded to where must depend on the name of a node that is known, for a token can be made up.
+	OnUnknownToken func(w http.ResponseWriter, r *http.Request, node string) bool
 
 	// Pollers is the number of network loops. Default: GOMAXPROCS, at most 4. A negative number serves each
 	// connection by a goroutine of its own, as is done for TLS and where the platform has no poller.
@@ -52,13 +85,22 @@ type Timeouts struct {
 	Handshake  time.Duration // for the whole handshake, from the transport's start; default 15 s
 	KeepAlive  time.Duration // silence of the server after which it pings; default 15 s
 	Client     time.Duration // silence of a client that has ever pinged, after which it is gone; default 30 s
-	Disconnect time.Duration // life of a negotiated connection that nobody connects to; default 15 s
-	Close      time.Duration // wait for the peer's part of the WebSocket close, then abort; default 5 s
-	Send       time.Duration // a transport write without any progress for so long closes the connection; default 10 s
-	Heartbeat  time.Duration // the tick behind all of these; default 1 s
+	Disconnect time.Duration // life of a negotiated connection that nobody connects to, and of one between two polls or two sockets; default 15 s
+	// Acknowledge bounds how long a full replay buffer waits for the client's acknowledgement; default 5 s.
+	Acknowledge time.Duration
+
+	Poll      time.Duration // a poll without data is answered after this; default 90 s
+	Close     time.Duration // wait for the peer's part of the WebSocket close, then abort; default 5 s
+	Send      time.Duration // a transport write without any progress for so long closes the connection; default 10 s
+	Heartbeat time.Duration // the tick behind all of these; default 1 s
 }
 
 // Limits of a [Server]. A zero value means the default.
+//
+// One connection holds at most Outbox bytes of what it is sent (twice that with a policy that drops, Replay more with
+// stateful reconnect) and one answer or frame beyond it, Inbox and one Message of what it sends, ParallelInvocations
+// goroutines with their arguments, and the arguments of its Deferred calls. What it holds longest without doing anything is
+// nothing: an idle connection has no buffer at all.
 type Limits struct {
 	// Message is the largest hub message a client may send, framing included, in bytes. One byte more closes the
 	// connection. Default 32768; negative: unlimited.
@@ -66,6 +108,9 @@ type Limits struct {
 	// Outbox is the number of bytes waiting for one slow client beyond which TrySend says [ErrFull] and Send
 	// waits. A single larger message is taken when nothing else waits. Default 65536.
 	Outbox int
+	// Replay is the number of bytes that are kept, besides the outbox, for a client that may reconnect with its state.
+	// Beyond it sends are refused or wait as with a full outbox. Clients acknowledge once per second. Default 100000.
+	Replay int
 	// Inbox is the number of bytes of one connection that may wait for an invocation slot before the connection is
 	// no longer read (TCP then holds the client back). Default 65536.
 	Inbox int
@@ -75,8 +120,15 @@ type Limits struct {
 	// Deferred is how many calls of one connection may be open by [Call.Defer] before its next invocation waits.
 	// Default 1024.
 	Deferred int
-	// Negotiated is how many negotiated connections may wait to be connected; beyond it negotiate answers 503
-	// (each costs about 250 bytes for at most Timeouts.Disconnect). Default 65536.
+	// Streams is how many calls of one connection may be open that stream, in either direction. They take no
+	// invocation slot. Beyond it they are answered with an error. Default 64.
+	Streams int
+	// StreamBuffer is how many items of one stream of a client wait for its reader before the connection is no longer
+	// read. Together the items of a connection also keep within Inbox, as long as each stream has one. Default 10.
+	StreamBuffer int
+	// Negotiated is how many negotiated connections may wait to be connected (each costs about 250 bytes for at most
+	// Timeouts.Disconnect). Beyond it the oldest is forgotten, unless it is younger than a second, when negotiate
+	// answers 503: a flood shortens the time that others have for connecting, and keeps nobody out. Default 65536.
 	Negotiated int
 	// Connections is how many connections may be open; beyond it a connecting client gets 503. Default unlimited.
 	Connections int
@@ -89,7 +141,7 @@ type Limits struct {
 type Identity struct {
 	UserID    string    // routes [Server.User]; "" is nobody in particular
 	Principal any       // the application's own, see [Conn.Principal]
-	Expires   time.Time // when set, the connection is closed then, and its client may reconnect
+	Expires   time.Time // when set, the connection is closed then, and its client may reconnect; the latest request's counts
 }
 
 // Redirect sends a client elsewhere to negotiate again.
@@ -105,9 +157,11 @@ func (o Options) withDefaults() Options {
 	if o.AllowOrigin == nil {
 		o.AllowOrigin = sameOrigin
 	}
+	setDefault(&o.Transports, allTransports)
 	if o.Pollers == 0 {
 		o.Pollers = min(runtime.GOMAXPROCS(0), 4)
 	}
+	checkNode(o.Node)
 	o.Timeouts = o.Timeouts.withDefaults()
 	o.Limits = o.Limits.withDefaults()
 	return o
@@ -118,6 +172,8 @@ func (t Timeouts) withDefaults() Timeouts {
 	setDefault(&t.KeepAlive, 15*time.Second)
 	setDefault(&t.Client, 30*time.Second)
 	setDefault(&t.Disconnect, 15*time.Second)
+	setDefault(&t.Poll, 90*time.Second)
+	setDefault(&t.Acknowledge, 5*time.Second)
 	setDefault(&t.Close, 5*time.Second)
 	setDefault(&t.Send, 10*time.Second)
 	if t.Heartbeat <= 0 {
@@ -129,15 +185,18 @@ func (t Timeouts) withDefaults() Timeouts {
 func (l Limits) withDefaults() Limits {
 	setDefault(&l.Message, 32768)
 	setDefault(&l.Outbox, 65536)
+	setDefault(&l.Replay, 100000)
 	setDefault(&l.Inbox, 65536)
 	setDefault(&l.ParallelInvocations, 1)
 	setDefault(&l.Deferred, 1024)
+	setDefault(&l.Streams, 64)
+	setDefault(&l.StreamBuffer, 10)
 	setDefault(&l.Negotiated, 65536)
 	setDefault(&l.DrainRate, 2000)
 	return l
 }
 
-func setDefault[T int | time.Duration](v *T, d T) {
+func setDefault[T int | time.Duration | Transports](v *T, d T) {
 	if *v == 0 {
 		*v = d
 	}

@@ -22,41 +22,66 @@ type outbox struct {
 	owed     bool  // somebody was told that it is full
 	notices  uint8 // 0: none; 1: OnWritable runs; 2: it runs, and is to run again
 	room     chan struct{}
+	later    *backlog // behind a full outbox, by the server's policy; nil when nothing is
 }
 
-// write appends frames as one message of the transport.
+// write appends frames as one message of the transport, or answers ErrFull.
 func (o *outbox) write(frames []Frame) error {
 	p := o.conn.proto
 	n, err := sizeFor(frames, p)
 	if err != nil || n == 0 {
 		return err
 	}
-	if err = o.open(n, true); err != nil {
-		return err
+	o.mu.Lock()
+	switch {
+	case o.sealed:
+		o.mu.Unlock()
+		return ErrClosed
+	case o.fullLocked(n):
+		o.owed = true
+		o.mu.Unlock()
+		return ErrFull
 	}
+	o.beginLocked(n)
 	var messages int64
 	for i := range frames {
-		o.buf.b = append(o.buf.b, frames[i].encoded[p.index()]...)
+		o.appendLocked(frames[i].encoded[p.index()], true)
 		messages += frames[i].messages(p)
 	}
-	o.commit(messages, n)
+	o.endLocked(messages, n)
+	o.unlockAndFlush()
 	return nil
 }
 
-// put appends one hub message beyond the bound: completions and pings are few, and their number is bounded elsewhere.
-func (o *outbox) put(b []byte) error {
-	if err := o.open(len(b), false); err != nil {
-		return err
+// put appends one hub message beyond the bound: completions are few, and their number is bounded elsewhere.
+func (o *outbox) put(b []byte) error { return o.putOne(b, true) }
+
+// aside is put for what is said on one transport only, and would make no sense on the next: the handshake's reply, pings,
+// acknowledgements.
+func (o *outbox) aside(b []byte) error { return o.putOne(b, false) }
+
+func (o *outbox) putOne(b []byte, tracked bool) error {
+	o.mu.Lock()
+	switch {
+	case o.sealed:
+		o.mu.Unlock()
+		return ErrClosed
+	case tracked && o.later != nil:
+		o.postponeLocked(b)
+		o.mu.Unlock()
+		return nil
 	}
-	o.buf.b = append(o.buf.b, b...)
-	o.commit(1, len(b))
+	o.beginLocked(len(b))
+	o.appendLocked(b, tracked)
+	o.endLocked(1, len(b))
+	o.unlockAndFlush()
 	return nil
 }
 
 // control appends bytes of the transport itself (a WebSocket pong), unless much waits already.
 func (o *outbox) control(frame []byte) {
 	o.mu.Lock()
-	if o.sealed || o.pendingLocked() > o.limit() {
+	if o.sealed || o.cutLocked() || o.pendingLocked() > o.limit() {
 		o.mu.Unlock()
 		return
 	}
@@ -74,6 +99,11 @@ func (o *outbox) seal(last []byte, code int) {
 	}
 	o.sealed = true
 	o.wakeLocked()
+	if o.cutLocked() {
+		o.mu.Unlock()
+		return
+	}
+	o.refillLocked(true)
 	o.reserveLocked(len(last) + 32)
 	if len(last) > 0 {
 		o.buf.b = o.conn.link.begin(o.buf.b, len(last))
@@ -90,44 +120,60 @@ func (o *outbox) kill() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.sealed, o.dead, o.busy = true, true, false
-	o.buf, o.off = nil, 0
+	o.buf, o.off, o.later = nil, 0, nil
+	if o.keepsLocked() {
+		o.conn.state.replay = replay{}
+	}
 	o.wakeLocked()
 }
 
-// open locks the outbox and begins a message of n bytes, or returns why it cannot.
-func (o *outbox) open(n int, bounded bool) error {
-	o.mu.Lock()
-	if o.sealed {
-		o.mu.Unlock()
-		return ErrClosed
-	}
-	if waiting := o.pendingLocked(); bounded && waiting > 0 && waiting+n > o.limit() {
-		o.owed = true
-		o.mu.Unlock()
-		return ErrFull
-	}
-	o.reserveLocked(n + 16)
-	o.buf.b = o.conn.link.begin(o.buf.b, n)
-	return nil
+// fullLocked reports that there is no room for n bytes more.
+func (o *outbox) fullLocked(n int) bool { return o.later != nil || o.crammedLocked(n) }
+
+// crammedLocked is fullLocked for what waits behind the outbox.
+func (o *outbox) crammedLocked(n int) bool {
+	waiting := o.pendingLocked()
+	return waiting > 0 && waiting+n > o.limit() || o.keepsLocked() && o.replayFullLocked(n)
 }
 
-// commit ends what open began.
-func (o *outbox) commit(messages int64, n int) {
-	o.buf.b = o.conn.link.end(o.buf.b)
-	o.conn.times.sent.Store(o.conn.server.now())
+// beginLocked begins a message of n bytes.
+func (o *outbox) beginLocked(n int) {
+	if !o.cutLocked() {
+		o.reserveLocked(n + 16)
+		o.buf.b = o.conn.link.begin(o.buf.b, n)
+	}
+}
+
+// appendLocked appends bytes of the message that beginLocked began.
+func (o *outbox) appendLocked(b []byte, tracked bool) {
+	if !o.cutLocked() {
+		o.buf.b = append(o.buf.b, b...)
+	}
+	if tracked && o.keepsLocked() {
+		o.conn.state.replay.add(o.conn.proto, b)
+	}
+}
+
+// endLocked ends what beginLocked began.
+func (o *outbox) endLocked(messages int64, n int) {
 	o.conn.server.counters.out(messages, n)
-	o.unlockAndFlush()
+	if !o.cutLocked() {
+		o.buf.b = o.conn.link.end(o.buf.b)
+		o.conn.times.sent.Store(o.conn.server.now())
+	}
 }
 
+// unlockAndFlush ends what needed the lock, and writes if nobody does.
 func (o *outbox) unlockAndFlush() {
-	start := !o.busy
+	start := !o.busy && !o.cutLocked()
 	if start {
 		o.busy = true
 		o.progress = o.conn.server.now()
 	}
+	l := o.conn.link
 	o.mu.Unlock()
 	if start {
-		o.conn.link.flush()
+		l.flush()
 	}
 }
 
@@ -143,10 +189,10 @@ func (o *outbox) reserveLocked(n int) {
 	}
 }
 
-// advance tells that the transport took n bytes and returns what is to be written next, nil when that is nothing.
-func (o *outbox) advance(n int) []byte {
+// advance tells that the link took n bytes and returns what it is to write next, nil when that is nothing.
+func (o *outbox) advance(by link, n int) []byte {
 	o.mu.Lock()
-	if o.dead {
+	if o.dead || o.conn.link != by || o.cutLocked() {
 		o.mu.Unlock()
 		return nil
 	}
@@ -154,16 +200,12 @@ func (o *outbox) advance(n int) []byte {
 	if n > 0 {
 		o.progress = o.conn.server.now()
 	}
+	o.refillLocked(false)
 	var rest []byte
 	if o.buf != nil {
 		rest = o.buf.b[o.off:]
 	}
-	// Half: a connection at the brim would otherwise be told of room for every few bytes.
-	roomy := o.owed && len(rest) <= o.limit()/2
-	if roomy {
-		o.owed = false
-		o.wakeLocked()
-	}
+	roomy := o.roomyLocked()
 	if len(rest) == 0 {
 		rest = nil
 		o.busy = false
@@ -178,16 +220,47 @@ func (o *outbox) advance(n int) []byte {
 		o.conn.roomAgain()
 	}
 	if drained {
-		o.conn.link.drained()
+		by.drained()
 	}
 	return rest
 }
+
+// roomyLocked wakes who waits when there is room again, and reports whether the connection is to be told.
+func (o *outbox) roomyLocked() bool {
+	// Half: a connection at the brim would otherwise be told of room for every few bytes.
+	roomy := o.owed && o.later == nil && o.pendingLocked() <= o.limit()/2 && (!o.keepsLocked() || o.conn.state.replay.fullSince == 0)
+	if roomy {
+		o.owed = false
+		o.wakeLocked()
+	}
+	return roomy
+}
+
+// keepsLocked reports that what is sent is kept for another transport.
+func (o *outbox) keepsLocked() bool { return o.conn.state != nil && o.conn.state.active }
+
+// cutLocked reports that there is no transport now: what is sent is only kept.
+func (o *outbox) cutLocked() bool { return o.conn.state != nil && o.conn.state.detached != 0 }
+
+// replayFullLocked reports that no more than n bytes can be kept, and notes since when.
+func (o *outbox) replayFullLocked(n int) bool {
+	r := &o.conn.state.replay
+	if r.size() == 0 || r.size()+n <= o.replayLimit() {
+		return false
+	}
+	if r.fullSince == 0 {
+		r.fullSince = o.conn.server.now()
+	}
+	return true
+}
+
+func (o *outbox) replayLimit() int { return o.conn.server.opts.Limits.Replay }
 
 // over reports that more waits than the bound allows, and asks for a notice when that changes.
 func (o *outbox) over() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.pendingLocked() <= o.limit() {
+	if o.waitingLocked() <= o.limit() && !(o.keepsLocked() && o.replayFullLocked(0)) {
 		return false
 	}
 	o.owed = true
@@ -221,7 +294,15 @@ func (o *outbox) finished() bool {
 func (o *outbox) pending() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.pendingLocked()
+	return o.waitingLocked()
+}
+
+// waitingLocked counts what waits, behind the outbox too.
+func (o *outbox) waitingLocked() int {
+	if o.later == nil {
+		return o.pendingLocked()
+	}
+	return o.pendingLocked() + o.later.size
 }
 
 func (o *outbox) pendingLocked() int {

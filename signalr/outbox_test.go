@@ -27,6 +27,7 @@ func meetingHub() (hub *Hub, met chan *Conn, gone chan error) {
 }
 
 func TestWriteOneFrame(t *testing.T) {
+	t.Attr("checklist", "item37 item38")
 	hub, met, _ := meetingHub()
 	h := start(t, hub, quiet())
 	c := h.dial()
@@ -163,6 +164,7 @@ func testFull(t *testing.T, opts Options) {
 }
 
 func TestOrder(t *testing.T) {
+	t.Attr("checklist", "item163")
 	// item163: one goroutine's messages stay in order among those of others.
 	hub, met, _ := meetingHub()
 	h := start(t, hub, quiet())

@@ -17,8 +17,9 @@ type pending struct {
 }
 
 type negotiated struct {
-	id   string
-	user string
+	id       string
+	user     string
+	stateful bool // the connection may outlive its socket
 }
 
 type waitingToken struct {
@@ -30,6 +31,9 @@ func newPending(limit int, life time.Duration) *pending {
 	return &pending{limit: limit, life: life, tokens: make(map[string]negotiated)}
 }
 
+// leastLife is how old a token must be to make room for a new one: who negotiates in earnest has connected by then.
+const leastLife = time.Second
+
 // add remembers a token; false when there are too many.
 func (p *pending) add(token string, n negotiated, now int64) bool {
 	p.mu.Lock()
@@ -38,9 +42,13 @@ func (p *pending) add(token string, n negotiated, now int64) bool {
 	// let out early when they are all that fills it.
 	if len(p.queue) >= p.limit {
 		p.compactLocked()
-		if len(p.queue) >= p.limit {
+	}
+	if len(p.queue) >= p.limit {
+		if p.life >= 0 && now-(p.queue[0].until-int64(p.life)) < int64(leastLife) {
 			return false
 		}
+		delete(p.tokens, p.queue[0].token)
+		p.queue = p.queue[1:]
 	}
 	p.tokens[token] = n
 	p.queue = append(p.queue, waitingToken{token, now + int64(p.life)})
@@ -60,6 +68,14 @@ func (p *pending) take(token, user string) (n negotiated, found, sameUser bool) 
 	}
 	delete(p.tokens, token)
 	return n, true, true
+}
+
+// has reports whether a token waits to be connected.
+func (p *pending) has(token string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, there := p.tokens[token]
+	return there
 }
 
 // sweep forgets what nobody came for.

@@ -166,6 +166,30 @@ func (r *registry) appendUser(dst []*Conn, user string) []*Conn {
 	return dst
 }
 
+// appendIDs appends the open connections with these ids.
+func (r *registry) appendIDs(dst []*Conn, ids []string) []*Conn {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, id := range ids {
+		if c := r.ids[id]; c != nil {
+			dst = append(dst, c)
+		}
+	}
+	return dst
+}
+
+// appendShown appends all open connections.
+func (r *registry) appendShown(dst []*Conn) []*Conn {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.all {
+		if c.place.shown {
+			dst = append(dst, c)
+		}
+	}
+	return dst
+}
+
 func (r *registry) appendAll(dst []*Conn) []*Conn {
 	r.mu.Lock()
 	defer r.mu.Unlock()

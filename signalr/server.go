@@ -18,8 +18,10 @@ type Server struct {
 	opts     Options
 	engine   *engine
 	registry *registry
+	groups   *groups
 	pending  *pending
 	counters counters
+	offer    []transport  // what negotiate says of Options.Transports
 	time     func() int64 // Now, but for tests
 	clock    atomic.Int64 // time as of the last heartbeat
 
@@ -40,8 +42,10 @@ func NewServer(hub *Hub, opts Options) *Server {
 		hub:      hub.frozen(),
 		opts:     opts,
 		registry: newRegistry(),
+		groups:   newGroups(),
 		pending:  newPending(opts.Limits.Negotiated, opts.Timeouts.Disconnect),
 	}
+	s.offer = opts.Transports.describe()
 	s.time = Now
 	s.clock.Store(Now())
 	s.engine = newEngine(s, opts.Pollers)
@@ -62,12 +66,10 @@ func (s *Server) Mount(mux *http.ServeMux, path string) {
 
 // ServeHTTP answers negotiate (any path ending in /negotiate) and takes connections (any other path).
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !s.allowed(w, r) {
+	if s.elsewhere(w, r) || !s.allowed(w, r) {
 		return
 	}
 	switch {
-	case s.draining():
-		unavailable(w)
 	case strings.HasSuffix(r.URL.Path, "/negotiate"):
 		s.negotiate(w, r)
 	default:
@@ -115,7 +117,7 @@ func (s *Server) dropAll() {
 	s.registry.close()
 	for _, c := range s.registry.appendAll(nil) {
 		c.end(shutdownEnding())
-		c.link.hangUp()
+		c.transport().hangUp()
 	}
 	<-s.registry.empty
 }
@@ -149,28 +151,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// drainStep is how often a part of the connections is closed.
-const drainStep = 50 * time.Millisecond
-
 func (s *Server) drain(ctx context.Context) error {
-	all := s.registry.appendAll(nil)
-	part := len(all)
-	if rate := s.opts.Limits.DrainRate; rate > 0 {
-		part = max(1, rate*int(drainStep/time.Millisecond)/1000)
-	}
-	ticker := time.NewTicker(drainStep)
-	defer ticker.Stop()
-	for len(all) > 0 {
-		n := min(part, len(all))
-		for _, c := range all[:n] {
-			c.end(shutdownEnding())
-		}
-		all = all[n:]
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+	if _, err := pace(ctx, s.registry.appendAll(nil), s.opts.Limits.DrainRate, shutdownEnding); err != nil {
+		return err
 	}
 	select {
 	case <-s.registry.empty:
@@ -182,9 +165,6 @@ func (s *Server) drain(ctx context.Context) error {
 
 // Conn returns the open connection with an id, nil if there is none here.
 func (s *Server) Conn(id string) *Conn { return s.registry.byID(id) }
-
-// User returns the open connections of a user.
-func (s *Server) User(userID string) []*Conn { return s.registry.appendUser(nil, userID) }
 
 // spawn runs f on a goroutine that Run waits for.
 func (s *Server) spawn(f func()) { s.spawned.Go(f) }

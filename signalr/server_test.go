@@ -103,7 +103,7 @@ func TestUsers(t *testing.T) {
 		clients[await(t, met, "connection")] = c
 	}
 	for n := 4; n > 0; n-- {
-		conns := h.User("u")
+		conns := h.User("u").Conns()
 		if len(conns) != n {
 			t.Fatalf("%d connections, want %d", len(conns), n)
 		}
@@ -115,7 +115,7 @@ func TestUsers(t *testing.T) {
 		clients[conns[n/2]].nc.Close()
 		await(t, gone, "end")
 	}
-	if len(h.User("u")) != 0 || len(h.registry.users) != 0 || h.Conn("nobody") != nil {
+	if h.User("u").Len() != 0 || len(h.registry.users) != 0 || h.Conn("nobody") != nil {
 		t.Error("user is still there")
 	}
 }

@@ -7,19 +7,20 @@ import (
 
 // Stats are a server's counters since it was made. They only grow, except Active and Negotiated.
 type Stats struct {
-	Active     int   // connections, from the upgrade until they are over
+	Active     int   // connections, from their first request until they are over
 	Negotiated int   // tokens waiting to be connected
 	Started    int64 // connections
 	// Connections ended, by status.
 	EndedNormal, EndedTimeout, EndedShutdown, EndedError int64
 	MessagesIn, MessagesOut                              int64 // hub messages
-	BytesIn                                              int64 // read from sockets
+	Dropped                                              int64 // hub messages that Options.Slow let go
+	BytesIn                                              int64 // read from sockets and from the bodies of POST requests
 	BytesOut                                             int64 // of hub messages queued
 }
 
 // Ended describes a connection that is over.
 type Ended struct {
-	Transport string // "WebSockets"
+	Transport string // see [Conn.Transport]
 	Status    string // one of the Status constants
 	Duration  time.Duration
 }
@@ -29,6 +30,8 @@ type counters struct {
 	normal, timeout, shutdown, bad atomic.Int64
 	messagesIn, messagesOut        atomic.Int64
 	bytesIn, bytesOut              atomic.Int64
+	dropped                        atomic.Int64
+	transports                     [len(transportNames)]perTransport
 }
 
 func (c *counters) in(messages int64) { c.messagesIn.Add(messages) }
@@ -64,6 +67,7 @@ func (s *Server) Stats() Stats {
 		EndedError:    c.bad.Load(),
 		MessagesIn:    c.messagesIn.Load(),
 		MessagesOut:   c.messagesOut.Load(),
+		Dropped:       c.dropped.Load(),
 		BytesIn:       c.bytesIn.Load(),
 		BytesOut:      c.bytesOut.Load(),
 	}

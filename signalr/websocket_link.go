@@ -19,6 +19,8 @@ type webSocket struct {
 	wire     wire // nil until attached; the outbox is busy until then
 	frames   frameReader
 	received atomic.Bool  // the peer's close frame
+	attached atomic.Bool  // it has a wire
+	retired  bool         // another socket has taken over; the dispatcher's lock guards it
 	dropped  atomic.Int32 // how the link was dropped, maybe before it had a wire
 }
 
@@ -33,7 +35,10 @@ var (
 	_ frameHandler = (*webSocket)(nil)
 )
 
-func (l *webSocket) name() string { return "WebSockets" }
+func (l *webSocket) kind() Transports { return WebSockets }
+func (l *webSocket) binary() bool     { return true }
+func (l *webSocket) polled() bool     { return false }
+func (l *webSocket) beat(int64)       {}
 
 func (l *webSocket) begin(dst []byte, n int) []byte {
 	opcode := byte(opText)
@@ -50,8 +55,16 @@ func (l *webSocket) goodbye(dst []byte, code int) []byte {
 	return binary.BigEndian.AppendUint16(dst, uint16(code))
 }
 
-func (l *webSocket) flush()        { l.wire.flush() }
-func (l *webSocket) readsChanged() { l.wire.readsChanged() }
+func (l *webSocket) flush() { l.wire.flush() }
+
+func (l *webSocket) readsChanged() {
+	if l.attached.Load() { // if not, the wire asks when it begins
+		l.wire.readsChanged()
+	}
+}
+
+func (l *webSocket) advance(n int) []byte { return l.conn.out.advance(l, n) }
+func (l *webSocket) failed(err error)     { l.conn.failed(l, err) }
 
 func (l *webSocket) drained() {
 	if l.received.Load() {
@@ -64,7 +77,7 @@ func (l *webSocket) hangUp() { l.drop(dropHangUp) }
 
 func (l *webSocket) drop(how int32) {
 	l.dropped.Store(how)
-	if l.conn.life.attached.Load() {
+	if l.attached.Load() {
 		l.dropNow()
 	}
 }
@@ -81,16 +94,19 @@ func (l *webSocket) dropNow() {
 // attach gives the link its wire and lets go what was queued before. The wire's reads must not have begun.
 func (l *webSocket) attach(w wire) {
 	l.wire = w
-	l.conn.life.attached.Store(true)
+	l.attached.Store(true)
 	w.flush()
 	l.dropNow()
 }
 
 // input takes bytes from the wire, to which they belong again afterwards.
 func (l *webSocket) input(b []byte) {
-	l.conn.times.received.Store(l.conn.server.time())
-	l.conn.server.counters.bytesIn.Add(int64(len(b)))
+	l.conn.heard(len(b))
 	if err := l.frames.consume(b, l); err != nil {
+		if l.conn.replaced(l) {
+			l.wire.abort()
+			return
+		}
 		// What follows makes no sense, and a close frame of the peer could not be made out: none is waited for.
 		l.conn.end(ending{err: err, silent: true, code: closeProtocol, status: StatusError})
 		l.peerDone()
@@ -106,21 +122,28 @@ func (l *webSocket) peerDone() {
 }
 
 // gone tells that the socket is closed. It is the wire's last call.
-func (l *webSocket) gone() { l.conn.linkGone() }
+func (l *webSocket) gone() { l.conn.linkGone(l) }
 
 func (l *webSocket) data(b []byte) {
 	if !l.received.Load() {
-		l.conn.in.receive(b)
+		l.conn.in.receiveFrom(l, b)
 	}
 }
 
 func (l *webSocket) control(opcode byte, payload []byte) {
 	switch opcode {
 	case opPing:
+		if l.conn.replaced(l) {
+			return
+		}
 		pong := appendFrameHeader(make([]byte, 0, 2+controlLimit), opPong, len(payload))
 		l.conn.out.control(append(pong, payload...))
 	case opClose:
-		if !l.received.Load() {
+		switch {
+		case l.received.Load():
+		case l.conn.replaced(l):
+			l.wire.finish()
+		default:
 			l.conn.inputEnded(false)
 			l.peerDone()
 		}

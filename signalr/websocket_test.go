@@ -60,12 +60,6 @@ func testWebSocket(t *testing.T, opts Options) {
 		first.send(hello)
 		first.expect("{}")
 	})
-	t.Run("item34 transports that are not there", func(t *testing.T) {
-		_, body := h.do("GET", "/hub?id=x", "Accept", "text/event-stream")
-		if body != "ServerSentEvents transport not supported by this end point type" {
-			t.Error(body)
-		}
-	})
 	t.Run("item35 binary frames are input like text", func(t *testing.T) {
 		c := h.open()
 		c.frame(finBit|opBinary, []byte(hello))
@@ -252,7 +246,7 @@ func TestWrappedConnection(t *testing.T) {
 	s := NewServer(hub, Options{})
 	h := &harness{Server: s, t: t}
 	a, b := net.Pipe()
-	conn := s.newConn("id", "token", Identity{}, &http.Request{})
+	conn := s.newConn("id", "token", Identity{}, &http.Request{}, WebSockets)
 	s.registry.add(conn, 0)
 	if err := s.engine.adopt(b, nil, conn.link.(*webSocket)); err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/bench"
@@ -21,9 +22,12 @@ type benchCmd struct {
 	Callers     int           `help:"API connections (default: what the scenario's budget names)."`
 	Rate        float64       `help:"Messages per second of latency (default: half of the saturation)."`
 	Closed      bool          `help:"The latency scenario calls as fast as it is answered, not at a rate."`
+	Gateway     bool          `help:"Measure what the gateway adds to a call, beside a direct call, nginx and HAProxy."`
 	Floor       bool          `help:"Measure the floor alone: a bare net/http handler under the same load."`
 	Size        int           `default:"100" help:"Bytes of content."`
 	Ack         string        `default:"invoke" help:"How phones acknowledge: invoke (with a completion) or send (without)."`
+	Cluster     bool          `help:"Measure call to acknowledgement on a PostgreSQL and a Redis of the bench's own: CPU per message of each."`
+	Nodes       int           `default:"1" help:"Nodes of --cluster; phones and callers go to them in turn."`
 	Short       bool          `help:"A few seconds with few phones: whether it works, no figures."`
 	JSON        string        `name:"json" placeholder:"FILE" help:"Write the results as JSON; - for standard output."`
 	FloorListen string        `hidden:"" help:"Be the floor on this address."`
@@ -48,6 +52,9 @@ func (c *benchCmd) Run(ctx context.Context, s streams) error {
 		}
 		o.Scenarios = []string{bench.Overload}
 	}
+	if err := c.cluster(&o); err != nil {
+		return err
+	}
 	if c.Short {
 		o.Duration, o.Warmup, o.Rounds = time.Second, 300*time.Millisecond, 1
 		o.Phones, o.Callers = 200, 50
@@ -62,7 +69,11 @@ func (c *benchCmd) Run(ctx context.Context, s streams) error {
 	if c.JSON == "-" {
 		out = s.err // one document on standard output, nothing else
 	}
-	report, err := bench.Run(ctx, o, out, s.err)
+	measure := bench.Run
+	if c.Gateway {
+		measure = bench.RunGateway
+	}
+	report, err := measure(ctx, o, out, s.err)
 	if err != nil {
 		return fmt.Errorf("bench: %w", err)
 	}
@@ -74,5 +85,21 @@ func (c *benchCmd) Run(ctx context.Context, s streams) error {
 	if len(report.Faults) > 0 {
 		return errVerdict
 	}
+	return nil
+}
+
+// cluster has its one scenario; the others are about a node with a store of its own.
+func (c *benchCmd) cluster(o *bench.Options) error {
+	switch {
+	case !c.Cluster && c.Nodes != 1:
+		return usagef("--nodes: needs --cluster")
+	case !c.Cluster:
+		return nil
+	case c.Nodes < 1:
+		return usagef("--nodes: must be at least 1")
+	case c.Floor || len(c.Scenario) > 0 && !slices.Equal(c.Scenario, []string{bench.Deliver}):
+		return usagef("--cluster: is the scenario %s; say no other", bench.Deliver)
+	}
+	o.Scenarios, o.Nodes = []string{bench.Deliver}, c.Nodes
 	return nil
 }

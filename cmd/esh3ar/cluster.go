@@ -19,6 +19,7 @@ import (
 type cluster struct {
 	redis   *redis.Client
 	breaker *breaker.Breaker // before it
+	places  *route.CachedPresence
 	router  *route.Router
 	herald  *route.Herald
 	caches  *cache.Shared
@@ -34,14 +35,15 @@ func (n *node) openCluster(ctx context.Context) (err error) {
 	})}
 	self := route.NodeID(n.id)
 	c.redis, err = redis.Open(ctx, redis.Options{
-		URL: n.config.RedisURL, Node: self, Prefix: "esh3ar:" + n.account.Cluster + ":", Guard: c.breaker.Do, OnChange: n.redisChanged,
+		URL: n.config.RedisURL, Node: self, Prefix: clusterPrefix(n.account.Cluster), Guard: c.breaker.Do, OnChange: n.redisChanged,
 	})
 	if err != nil {
 		return err
 	}
-	c.router = route.NewRouter(route.Options{Self: self, Presence: c.redis.Presence(), Hints: c.redis.Hints(), OnError: n.debugged("router")})
+	c.places = route.NewCachedPresence(c.redis.Presence())
+	c.router = route.NewRouter(route.Options{Self: self, Presence: c.places, Hints: c.redis.Hints(), OnError: n.debugged("router")})
 	c.herald = route.NewHerald(route.HeraldOptions{
-		Registry: c.redis.Registry(), Word: n.word, OnPeers: n.peersChanged, OnError: n.debugged("registry"),
+		Registry: findable{c.redis.Registry(), directory(c.redis, n.account.Cluster)}, Word: n.word, OnPeers: n.peersChanged, OnError: n.debugged("registry"),
 	})
 	c.caches = cache.NewShared(c.redis.Level(), cache.SharedOptions{OnError: n.debugged("cache")})
 	n.cluster = c
@@ -81,6 +83,7 @@ func (n *node) word() route.Node {
 	for _, lane := range n.intake.Lanes() {
 		word.Waiting += lane.Messages
 	}
+	word.Spilled = n.spilling.messages()
 	word.Waiting += n.intake.Flow().Waiting
 	return word
 }
@@ -99,6 +102,14 @@ func (c *cluster) shared() *cache.Shared {
 		return nil
 	}
 	return c.caches
+}
+
+// cacheStats are those of the caches that only a cluster has.
+func (c *cluster) cacheStats() []cache.Stats {
+	if c == nil {
+		return nil
+	}
+	return []cache.Stats{c.places.Stats()}
 }
 
 // nodes are those that were last heard of; none: there is no cluster.

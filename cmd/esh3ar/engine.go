@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -62,21 +63,35 @@ func (n *node) openShared(ctx context.Context) (*engine, error) {
 	return &engine{Store: store, Closer: store, shared: store}, nil
 }
 
+// checkDatabase tells what is wrong with a --database-url, before it is asked.
+func checkDatabase(url string) error {
+	if !strings.HasPrefix(url, "postgres://") && !strings.HasPrefix(url, "postgresql://") {
+		return usagef("--database-url: must begin with postgres://")
+	}
+	return nil
+}
+
 // openPatience is how long a start waits for a database that does not answer yet: whoever starts both at once need not care
 // for their order.
 const openPatience = 30 * time.Second
 
-func openPostgres(ctx context.Context, url string, o postgres.Options) (*postgres.Store, error) {
+func openPostgres(ctx context.Context, url string, o postgres.Options) (store *postgres.Store, err error) {
+	err = patiently(ctx, func() (err error) { store, err = postgres.Open(ctx, url, o); return err })
+	return store, err
+}
+
+// patiently tries a step of the start until the database has answered it.
+func patiently(ctx context.Context, step func() error) error {
 	deadline, cancel := context.WithTimeout(ctx, openPatience)
 	defer cancel()
 	for {
-		store, err := postgres.Open(ctx, url, o)
-		if err == nil || esh3ar.CodeOf(err) != esh3ar.StoreUnavailable {
-			return store, err
+		err := step()
+		if code := esh3ar.CodeOf(err); err == nil || code != esh3ar.StoreUnavailable && code != esh3ar.OutcomeUnknown {
+			return err
 		}
 		select {
 		case <-deadline.Done():
-			return nil, fmt.Errorf("%w; start PostgreSQL, or correct --database-url", err)
+			return fmt.Errorf("%w; start PostgreSQL, or correct --database-url", err)
 		case <-time.After(openPatience / 60):
 		}
 	}

@@ -14,9 +14,15 @@ import (
 // hubs are the SignalR servers of a node: each has its own methods and its own way to tell who connects.
 type hubs struct{ phones, businesses *signalr.Server }
 
+// open makes the servers. Pages of every origin may use them: a credential is in each request, and none is sent along by a
+// browser on its own. A page that a gateway served is of another origin than the node that the gateway sends it to.
 func (h *hubs) open(n *node, keys *account.Keys) {
-	h.phones = signalr.NewServer(hub.Mobile(n.engine), signalr.Options{Authenticate: hub.Authenticate(n.account.Tokens), Logger: n.log})
-	h.businesses = signalr.NewServer(hub.Business(n.feed, keys), signalr.Options{Authenticate: hub.AuthenticateBusiness(keys), Logger: n.log})
+	o := signalr.Options{Node: n.id, OnUnknownToken: n.toOtherNode, AllowOrigin: signalr.AnyOrigin, Logger: n.log}
+	phones, businesses := o, o
+	phones.Authenticate, phones.OnNegotiate = hub.Authenticate(n.account.Tokens), n.redirectPhone
+	businesses.Authenticate, businesses.OnNegotiate = hub.AuthenticateBusiness(keys), n.redirectBusiness
+	h.phones = signalr.NewServer(hub.Mobile(n.engine), phones)
+	h.businesses = signalr.NewServer(hub.Business(n.feed, keys), businesses)
 }
 
 func (h *hubs) run() error {

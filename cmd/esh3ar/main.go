@@ -21,15 +21,19 @@ const (
 	exitOK    = 0
 	exitFail  = 1 // it ran and failed, or a verdict was bad
 	exitUsage = 2 // bad flags or configuration
+	exitSpill = 3 // accepted messages are still only in this node's spill
 )
 
 // commands is the command line; each field's own file has its flags and its Run.
 type commands struct {
 	Config  kong.ConfigFlag `placeholder:"FILE" help:"YAML file with flags by name; a flag beats the environment, the environment beats the file."`
 	Serve   serveCmd        `cmd:"" help:"Run a node."`
+	Gateway gatewayCmd      `cmd:"" help:"Balance calls over nodes, and send phones to them."`
+	Scaler  scalerCmd       `cmd:"" help:"Start and stop nodes as their load asks for."`
 	Send    sendCmd         `cmd:"" help:"Send a message as a business."`
 	Listen  listenCmd       `cmd:"" help:"Be a phone in the terminal: receive messages and acknowledge them."`
 	DLQ     dlqCmd          `cmd:"" name:"dlq" help:"Look at dead letters, replay and delete them."`
+	Spill   spillCmd        `cmd:"" help:"Look at what a node has accepted while its database was away, and bring it there."`
 	Verify  verifyCmd       `cmd:"" help:"Check the invariants of a store, and mend it."`
 	Bench   benchCmd        `cmd:"" help:"Measure a node against the budgets."`
 	Torture tortureCmd      `cmd:"" help:"Kill a node again and again and check that nothing is lost."`
@@ -106,6 +110,9 @@ func exitCode(err error, stderr io.Writer) int {
 		return exitOK
 	case errors.Is(err, errVerdict):
 		return exitFail
+	case isLeftBehind(err):
+		fmt.Fprintln(stderr, "esh3ar:", err)
+		return exitSpill
 	case errors.As(err, &usage):
 		fmt.Fprintln(stderr, "esh3ar:", err)
 		return exitUsage

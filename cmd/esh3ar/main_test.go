@@ -26,15 +26,39 @@ func TestBadInputEndsWithOneLineAndCode2(t *testing.T) {
 		"little memory":     {[]string{"serve", "--capacity-memory", "1MiB"}, "--capacity-memory"},
 		"negative capacity": {[]string{"serve", "--capacity-cpu", "-1"}, "--capacity-cpu"},
 		"bad region":        {[]string{"serve", "--default-region", "Yemen"}, "--default-region"},
+		"bad node id":       {[]string{"serve", "--node-id", "a b"}, "--node-id"},
 		"bad advertise url": {[]string{"serve", "--advertise-url", "here"}, "--advertise-url"},
 		"missing config":    {[]string{"--config", "/nonexistent.yaml", "serve"}, "nonexistent.yaml"},
+		"scaler alone":      {[]string{"scaler", "--database-url", "postgres://x"}, "needs --database-url and --redis-url"},
+		"scaler database":   {[]string{"scaler", "--database-url", "mysql://x", "--redis-url", "redis://x"}, "--database-url: must begin with postgres://"},
+		"scaler redis":      {[]string{"scaler", "--database-url", "postgres://x", "--redis-url", "http://x"}, "--redis-url"},
+		"scaler target":     {[]string{"scaler", "--target", "clouds"}, "--target"},
+		"scaler command":    {[]string{"scaler", "--database-url", "postgres://x", "--redis-url", "redis://x", "--target", "command"}, "--target: command needs the command after --"},
+		"scaler kubernetes": {[]string{"scaler", "--database-url", "postgres://x", "--redis-url", "redis://x", "--target", "kubernetes", "--", "x"}, "--target: kubernetes takes nothing"},
+		"scaler pace":       {[]string{"scaler", "--database-url", "postgres://x", "--redis-url", "redis://x", "--every", "1ms"}, "--every: 1ms is not 1s to 1m"},
+		"scaler no policy":  {[]string{"scaler", "--database-url", "postgres://x", "--redis-url", "redis://x", "--policy", "/nonexistent.yaml"}, "--policy: open /nonexistent.yaml"},
+		"scaler history":    {[]string{"scaler", "--history"}, "--history needs --database-url"},
+		"scaler limit":      {[]string{"scaler", "--history", "--database-url", "postgres://x", "--limit", "0"}, "--limit"},
 		"send without text": {[]string{"send", "--to", "+967777000001"}, "--text"},
 		"send without key":  {[]string{"send", "--to", "+967777000001", "--text", "x", "--data-dir", "/nonexistent"}, "--api-key"},
 		"torture nothing":   {[]string{"torture", "--kills", "0"}, "--kills or --minutes"},
 		"torture backwards": {[]string{"torture", "--minutes", "-1"}, "--minutes"},
 		"torture alone":     {[]string{"torture", "--senders", "0"}, "--senders"},
 		"torture few":       {[]string{"torture", "--phones", "5"}, "--phones"},
+		"gateway to nobody": {[]string{"gateway"}, "--nodes or --redis-url"},
+		"gateway to both":   {[]string{"gateway", "--nodes", "http://x", "--redis-url", "redis://x"}, "--nodes"},
+		"gateway to what":   {[]string{"gateway", "--nodes", "http://x,x:8080"}, `--nodes: "x:8080"`},
+		"gateway to a path": {[]string{"gateway", "--nodes", "http://x/y"}, "--nodes"},
+		"gateway cluster":   {[]string{"gateway", "--nodes", "http://x", "--cluster", "c"}, "--cluster"},
+		"gateway redis url": {[]string{"gateway", "--redis-url", "http://x"}, "--redis-url"},
+		"gateway address":   {[]string{"gateway", "--nodes", "http://x", "--listen", "x"}, "--listen"},
+		"gateway patience":  {[]string{"gateway", "--nodes", "http://x", "--wait-within", "0s"}, "--wait-within"},
+		"gateway slots":     {[]string{"gateway", "--nodes", "http://x", "--connections", "1"}, "--connections"},
 		"bench unknown":     {[]string{"bench", "--scenario", "speed"}, "scenario"},
+		"bench one node":    {[]string{"bench", "--nodes", "2"}, "--nodes: needs --cluster"},
+		"bench no node":     {[]string{"bench", "--cluster", "--nodes", "0"}, "--nodes"},
+		"bench crowd":       {[]string{"bench", "--cluster", "--nodes", "9"}, "--nodes"},
+		"bench both":        {[]string{"bench", "--cluster", "--scenario", "idle"}, "--cluster"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -48,6 +72,20 @@ func TestBadInputEndsWithOneLineAndCode2(t *testing.T) {
 				t.Errorf("stderr %q: want one line with %q", errs.String(), c.want)
 			}
 		})
+	}
+}
+
+func TestAPolicyNamesItsFaults(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "policy.yaml")
+	if err := os.WriteFile(file, []byte("min: 0\nup: {step: -1}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, errs bytes.Buffer
+	code := run(t.Context(), []string{"scaler", "--database-url", "postgres://x", "--redis-url", "redis://x", "--policy", file}, &out, &errs)
+	want := "esh3ar: --policy: " + file + ": min: 0 is not 1 to 1000; up.step: -1 is not 0 to 1000\n"
+	if code != exitUsage || errs.String() != want {
+		t.Errorf("code %d, stderr %q, want %q", code, errs.String(), want)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/delivery"
 	"github.com/esh3artech/esh3ar/internal/intake"
+	"github.com/esh3artech/esh3ar/internal/scale/workers"
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 )
 
@@ -101,8 +102,19 @@ func (m *metrics) watch(n *node) {
 	if n.store.shared != nil {
 		m.registry.MustRegister(databaseMetrics{n.store.shared})
 	}
+	if n.spilling != nil {
+		m.registry.MustRegister(spillMetrics{n.spilling.kept})
+	}
 	m.registry.MustRegister(loadMetrics{n.vitals})
+	m.registry.MustRegister(hubMetrics{&n.hubs})
 	gauge("esh3ar_sessions", "Phones connected to this node.", nil, func() float64 { return float64(n.engine.Stats().Sessions) })
+	for pool, stats := range map[string]func() workers.Stats{
+		"sessions": func() workers.Stats { return n.engine.Stats().Workers }, "readers": func() workers.Stats { return n.engine.Stats().Readers },
+	} {
+		gauge("esh3ar_delivery_workers", "Workers, as many as the depth of their queue asks for.", prometheus.Labels{"pool": pool}, func() float64 { return float64(stats().Now) })
+	}
+	gauge("esh3ar_delivery_due_commits", "Commits of due tasks at a time, as many as their queue asks for.", nil, func() float64 { return float64(n.engine.Stats().DueWidth) })
+	counter("esh3ar_phones_moved_total", "Phones handed over to other nodes: this one was over its load, or drained.", n.moving.Moved)
 	counter("esh3ar_delivery_published_total", "Messages routed after their commit.", func() uint64 { return n.engine.Stats().Published })
 	counter("esh3ar_delivery_pushed_total", "Messages handed to connections, without repeats.", func() uint64 { return n.engine.Stats().Pushed })
 	counter("esh3ar_delivery_repeated_total", "Repeats after a missing acknowledgement.", func() uint64 { return n.engine.Stats().Repeated })

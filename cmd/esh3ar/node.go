@@ -19,8 +19,10 @@ import (
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/account"
 	"github.com/esh3artech/esh3ar/internal/breaker"
+	"github.com/esh3artech/esh3ar/internal/cache"
 	"github.com/esh3artech/esh3ar/internal/dashboard"
 	"github.com/esh3artech/esh3ar/internal/delivery"
+	"github.com/esh3artech/esh3ar/internal/gateway"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
 	"github.com/esh3artech/esh3ar/internal/hub"
 	"github.com/esh3artech/esh3ar/internal/intake"
@@ -35,18 +37,21 @@ type node struct {
 	url    string
 	store  *engine
 	upkeep
-	cluster *cluster // nil: this node is alone
-	started time.Time
-	account account.Result
-	plans   *account.Plans
-	quotas  *quota.Book
-	intake  *intake.Intake
-	engine  *delivery.Engine
-	feed    *notify.Feed
-	hubs    hubs
-	vitals  *gauge
-	server  *http.Server
-	ready   atomic.Bool
+	cluster  *cluster  // nil: this node is alone
+	spilling *spilling // nil: the store is this node's own
+	started  time.Time
+	account  account.Result
+	plans    *account.Plans
+	quotas   *quota.Book
+	intake   *intake.Intake
+	engine   *delivery.Engine
+	feed     *notify.Feed
+	hubs     hubs
+	vitals   *gauge
+	moving   moving
+	watched  *gateway.Watched // by gateways
+	server   *http.Server
+	ready    atomic.Bool
 
 	draining context.Context //nolint:containedctx // a signal: streams end
 	drain    context.CancelFunc
@@ -65,24 +70,23 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, log *slog.Logger) (*
 		return nil, err
 	}
 	n.feed = notify.New(n.store, notify.Options{})
-	if err := n.openAccounts(ctx); err != nil {
-		return nil, errors.Join(err, n.store.Close())
-	}
 	n.openUpkeep()
-	if err := n.openCluster(ctx); err != nil {
-		return nil, errors.Join(err, n.store.Close())
+	for _, step := range []func(context.Context) error{n.openAccounts, n.openPlans, n.openCluster, n.openSpill} {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(err, n.store.Close())
+		}
 	}
 	n.engine = delivery.New(breaker.Guard(n.store, n.breaker), delivery.Options{
 		Rules: c.rules(), OnPush: m.pushed, OnBreaker: n.deviceChanged, Remote: n.cluster.remote(),
 	})
-	n.intake = intake.New(n.store, n.engine, intake.Options{OnCommit: func(info intake.CommitInfo) {
+	n.openIntake(intake.Options{Memory: c.QueueMiB << 20, OnCommit: func(info intake.CommitInfo) {
 		m.committed(info)
 		n.vitals.committed(info)
 	}, Rate: n.config.CapacityRate, MemoryUsed: func() float64 { return n.vitals.load().Memory }})
 	n.draining, n.drain = context.WithCancel(context.Background())
 	handler, err := n.handler(m)
 	if err != nil {
-		return nil, errors.Join(err, n.store.Close())
+		return nil, errors.Join(err, n.abandon(ctx))
 	}
 	n.server = httpapi.NewServer(handler, log)
 	n.server.ConnState = n.vitals.connection
@@ -114,6 +118,10 @@ func nodeID(c *serveCmd) (string, error) {
 }
 
 func (n *node) openAccounts(ctx context.Context) error {
+	return patiently(ctx, func() error { return n.bootstrap(ctx) })
+}
+
+func (n *node) bootstrap(ctx context.Context) error {
 	unlock, err := n.store.firstStart(ctx)
 	if err != nil {
 		return err
@@ -125,6 +133,11 @@ func (n *node) openAccounts(ctx context.Context) error {
 	return errors.Join(err, unlock())
 }
 
+func (n *node) openPlans(ctx context.Context) error {
+	n.plans = account.NewPlans(n.store)
+	return patiently(ctx, func() error { return n.plans.Load(ctx) })
+}
+
 // handler joins the REST API, the hub and the demo on one port.
 func (n *node) handler(m *metrics) (http.Handler, error) {
 	numbers, err := account.NewPhones(n.config.DefaultRegion)
@@ -132,16 +145,15 @@ func (n *node) handler(m *metrics) (http.Handler, error) {
 		return nil, err
 	}
 	keys := account.NewSharedKeys(breaker.GuardAccounts(n.store, n.breaker), time.Now, n.cluster.shared())
-	n.plans = account.NewPlans(n.store)
-	if err := n.plans.Load(context.Background()); err != nil {
-		return nil, fmt.Errorf("read plans: %w", err)
-	}
 	n.quotas = n.openQuotas()
-	m.watchCaches(keys.Stats, n.cluster.shared())
+	m.watchCaches(func() []cache.Stats { return append(keys.Stats(), n.cluster.cacheStats()...) }, n.cluster.shared())
 	n.hubs.open(n, keys)
-	return edges{hubs: &n.hubs, demo: dashboard.Demo("/demo/"), api: httpapi.New(httpapi.Config{
+	n.openMoving()
+	n.watched = &gateway.Watched{Ready: n.readiness, Word: n.word, Now: time.Now}
+	return edges{hubs: &n.hubs, watched: n.watched, demo: dashboard.Demo("/demo/"), api: httpapi.New(httpapi.Config{
 		Intake: n.intake, Store: n.store, Keys: keys, Plans: n.plans, Quotas: n.quotas, Feed: n.feed, Draining: n.draining, Admin: n.account.Admin,
-		Tokens: n.account.Tokens, Phones: numbers, Lapsed: n.engine.Lapsed, Entered: n.engine.Entered, Breakers: n.breakerReport, Nodes: n.nodes, Verifier: untilDrained{n.store, n.draining}, Ready: n.readiness, Metrics: m.handler(),
+		Tokens: n.account.Tokens, Phones: numbers, Lapsed: n.engine.Lapsed, Entered: n.engine.Entered, Breakers: n.breakerReport, Nodes: n.nodes, Drain: n.drainNode,
+		Spill: n.spilling, Verifier: untilDrained{n.store, n.draining}, Ready: n.readiness, Metrics: m.handler(),
 		Log: n.log, Observe: m.request,
 	})}, nil
 }
@@ -149,8 +161,8 @@ func (n *node) handler(m *metrics) (http.Handler, error) {
 // edges share a port. They are told apart by hand: http.ServeMux answers a path with a slash too many by a redirect, which
 // turns a POST into a GET.
 type edges struct {
-	hubs      *hubs
-	demo, api http.Handler
+	hubs               *hubs
+	watched, demo, api http.Handler
 }
 
 func (e edges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -159,6 +171,8 @@ func (e edges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.hubs.phones.ServeHTTP(w, r)
 	case path == hub.BusinessPath, strings.HasPrefix(path, hub.BusinessPath+"/"):
 		e.hubs.businesses.ServeHTTP(w, r)
+	case path == "/readyz" && r.Header.Get(gateway.MarkHeader) != "":
+		e.watched.ServeHTTP(w, r)
 	case strings.HasPrefix(path, "/demo/"):
 		e.demo.ServeHTTP(w, r)
 	case path == "/demo":
@@ -176,11 +190,12 @@ func (n *node) readiness() error {
 }
 
 // run starts the parts, prints what to do, and ends them in order when ctx ends or the store fails.
-func (n *node) run(ctx context.Context, listener net.Listener, s streams) error {
+func (n *node) run(ctx context.Context, listener net.Listener, beside *companions, s streams) error {
 	fmt.Fprintln(s.out, n.store.opened())
 	parts, stopParts := n.start(listener)
 	n.announce(s)
 	n.ready.Store(true)
+	astray, stopBeside := beside.start(ctx)
 	var err error
 	select {
 	case <-ctx.Done():
@@ -188,20 +203,30 @@ func (n *node) run(ctx context.Context, listener net.Listener, s streams) error 
 	case <-n.store.failed():
 		// What the disk holds is unknown now; another write or a clean close could only make it worse.
 		return esh3ar.Errorf(esh3ar.StoreFailed, "stopped: %w", n.store.fault())
+	case <-n.spilling.failed():
+		return esh3ar.Errorf(esh3ar.StoreFailed, "stopped: spill: %w", n.spilling.kept.Fault())
 	case err = <-parts.failed:
+	case err = <-astray:
 	}
-	return errors.Join(err, stopParts(context.WithoutCancel(ctx)))
+	return errors.Join(err, stopBeside(), stopParts(context.WithoutCancel(ctx)))
+}
+
+// abandon closes what was opened and never run.
+func (n *node) abandon(ctx context.Context) error {
+	n.cluster.close()
+	return errors.Join(n.spilling.close(ctx), n.store.Close())
 }
 
 // parts are the running parts of a node.
 type parts struct{ failed chan error }
 
-// start runs everything that has a Run. The function it returns is the order of shutdown: no new calls, phones moved
-// away, calls in flight answered, their buffers committed, what phones acknowledged settled and told, the store closed.
+// start runs everything that has a Run. The function it returns is the order of shutdown: gateways told, no new calls, phones moved
+// away, calls in flight answered, their buffers committed, the spill drained as far as the database takes it, what phones acknowledged settled and told, the store closed.
 func (n *node) start(listener net.Listener) (*parts, func(context.Context) error) {
 	p := &parts{failed: make(chan error, 1)}
-	var edges, takers, movers, cluster errgroup.Group
+	var edges, takers, drain, movers, cluster errgroup.Group
 	intakeCtx, stopIntake := context.WithCancel(context.Background())
+	drainCtx, stopDrain := context.WithCancel(context.Background())
 	engineCtx, stopEngine := context.WithCancel(context.Background())
 	clusterCtx, leaveCluster := context.WithCancel(context.Background())
 	cluster.Go(func() error { return n.cluster.run(clusterCtx, n.engine) })
@@ -209,20 +234,24 @@ func (n *node) start(listener net.Listener) (*parts, func(context.Context) error
 	movers.Go(func() error { return n.janitor.Run(engineCtx) })
 	movers.Go(func() error { return n.vitals.run(engineCtx) })
 	movers.Go(func() error { return n.plans.Run(engineCtx) })
+	movers.Go(func() error { return n.moving.Run(engineCtx) })
+	movers.Go(func() error { return n.drainOnRequest(engineCtx) })
 	movers.Go(func() error { return n.quotas.Run(engineCtx) })
 	takers.Go(func() error { return n.intake.Run(intakeCtx) })
+	drain.Go(func() error { return n.spilling.run(drainCtx) })
 	movers.Go(func() error { return n.feed.Run(engineCtx) })
 	edges.Go(func() error { return p.report(n.hubs.run()) })
 	edges.Go(func() error { return p.report(n.server.Serve(listener)) })
 	return p, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, n.config.StopWithin)
 		defer cancel()
-		n.ready.Store(false)
-		n.drain()
-		n.cluster.drain()
+		n.retire(ctx)
+		n.moving.Drain(ctx, n.config.StopWithin/2)
 		err := errors.Join(n.hubs.shutdown(ctx), n.server.Shutdown(ctx), edges.Wait())
 		stopIntake()
 		err = errors.Join(err, takers.Wait())
+		stopDrain()
+		err = errors.Join(err, drain.Wait(), n.spilling.close(ctx))
 		stopEngine()
 		err = errors.Join(err, movers.Wait())
 		leaveCluster()

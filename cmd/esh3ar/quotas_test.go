@@ -75,6 +75,7 @@ func newSharingNode(t *testing.T, url string, plan *esh3ar.Plan, store *embedded
 	}
 	n := &sharingNode{client, quota.NewBook(quota.Options{
 		Plan: func(string) *esh3ar.Plan { return plan }, Usage: store, Shared: sharedQuotas{client.Quotas()}, Nodes: func() int { return 3 },
+		Timeout: time.Minute, // a busy machine is no Redis that is away
 	})}
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup

@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/url"
 	"os"
 	"runtime/debug"
-	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/account"
@@ -33,12 +30,15 @@ type serveCmd struct {
 	LogLevel           string `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
 
 	capacityFlags `embed:""`
+	roleFlags     `embed:""`
 
 	AckTimeout    time.Duration `name:"ack-timeout" default:"10s" help:"How long a phone has to acknowledge a push before it is repeated."`
 	RetryAttempts int           `name:"retry-attempts" default:"5" help:"Pushes that may go unacknowledged before a message becomes a dead letter."`
 	RetryBase     time.Duration `name:"retry-base" default:"5s" help:"Pause before the first repeat; it doubles with each."`
 	RetryCap      time.Duration `name:"retry-cap" default:"5m" help:"The longest pause between repeats."`
 	KeepMessages  time.Duration `name:"keep-messages" default:"720h" help:"How long finished messages are kept, dead letters too."`
+	QueueMiB      int           `name:"queue-mib" default:"128" help:"With --database-url: memory for calls that wait to be stored, in MiB; beyond it they go to the spill, the lowest priority first."`
+	SpillMiB      int           `name:"spill-mib" default:"1024" help:"With --database-url: room on this node's disk for accepted calls while PostgreSQL is away, in MiB."`
 	KeepEvents    time.Duration `name:"keep-events" default:"72h" help:"How long status events can be read again."`
 	StopWithin    time.Duration `name:"stop-within" default:"20s" help:"How long SIGTERM may take to drain the node."`
 	PowerCuts     bool          `name:"simulate-power-cuts" hidden:"" help:"Keep what is not fsynced out of the disk, so that kill -9 is a power cut. For torture."`
@@ -50,14 +50,15 @@ const gcPercent = 200
 
 // Run checks what can be checked before anything is touched, then runs the node until a signal or a fault.
 func (c *serveCmd) Run(ctx context.Context, s streams) error {
-	if err := c.check(); err != nil {
+	plan, err := c.check()
+	if err != nil {
 		return err
 	}
-	log := c.logger(s)
+	log := newLog(s, c.LogLevel)
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	listener, err := c.listen(ctx)
+	listener, err := listenOn(ctx, c.Listen)
 	if err != nil {
 		return err
 	}
@@ -66,13 +67,29 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	return n.run(ctx, listener, s)
+	beside, err := n.openCompanions(ctx, s, plan)
+	if err != nil {
+		return errors.Join(err, n.abandon(ctx))
+	}
+	return n.run(ctx, listener, beside, s)
 }
 
-// check names the first flag whose value cannot work.
-func (c *serveCmd) check() error {
-	if c.DatabaseURL != "" && !strings.HasPrefix(c.DatabaseURL, "postgres://") && !strings.HasPrefix(c.DatabaseURL, "postgresql://") {
-		return usagef("--database-url: must begin with postgres://")
+// check names the first flag whose value cannot work, and gives the plan to scale by, if there is one.
+func (c *serveCmd) check() (*scalePlan, error) {
+	if err := c.checkNode(); err != nil {
+		return nil, err
+	}
+	return c.roleFlags.check(c)
+}
+
+// nodeIDLetters may stand in a URL as they are.
+const nodeIDLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+
+func (c *serveCmd) checkNode() error {
+	if c.DatabaseURL != "" {
+		if err := checkDatabase(c.DatabaseURL); err != nil {
+			return err
+		}
 	}
 	if c.RequireSyncStandby && c.DatabaseURL == "" {
 		return usagef("--require-sync-standby: needs --database-url")
@@ -82,15 +99,11 @@ func (c *serveCmd) check() error {
 			return err
 		}
 	}
-	host, port, err := net.SplitHostPort(c.Listen)
-	if err != nil {
-		return usagef("--listen: %q is not host:port", c.Listen)
+	if err := checkListen(c.Listen); err != nil {
+		return err
 	}
-	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
-		return usagef("--listen: %q is not a port", port)
-	}
-	if host != "" && host != "localhost" && net.ParseIP(host) == nil {
-		return usagef("--listen: %q is not an address of this machine", host)
+	if len(c.NodeID) > 128 || strings.Trim(c.NodeID, nodeIDLetters) != "" {
+		return usagef("--node-id: must be at most 128 letters, digits and -._~: it stands in the tokens of connections")
 	}
 	if c.AdvertiseURL != "" {
 		if u, err := url.Parse(c.AdvertiseURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
@@ -106,7 +119,7 @@ func (c *serveCmd) check() error {
 	if err := c.capacityFlags.check(); err != nil {
 		return err
 	}
-	return c.checkTimes()
+	return c.checkNumbers()
 }
 
 func (c *serveCmd) checkRedis() error {
@@ -119,7 +132,7 @@ func (c *serveCmd) checkRedis() error {
 	return nil
 }
 
-func (c *serveCmd) checkTimes() error {
+func (c *serveCmd) checkNumbers() error {
 	for _, flag := range []struct {
 		name  string
 		value time.Duration
@@ -136,6 +149,10 @@ func (c *serveCmd) checkTimes() error {
 		}
 	}
 	switch {
+	case c.QueueMiB < 1 || c.QueueMiB > maxQueueMiB:
+		return usagef("--queue-mib: must be 1 to %d", maxQueueMiB)
+	case c.SpillMiB < 1 || c.SpillMiB > maxSpillMiB:
+		return usagef("--spill-mib: must be 1 to %d", maxSpillMiB)
 	case c.RetryAttempts < 1 || c.RetryAttempts > 100:
 		return usagef("--retry-attempts: must be 1 to 100")
 	case c.RetryCap < c.RetryBase:
@@ -146,26 +163,11 @@ func (c *serveCmd) checkTimes() error {
 	return nil
 }
 
-func (c *serveCmd) listen(ctx context.Context) (net.Listener, error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("--listen: %s is in use by another program; stop it or choose another port", c.Listen)
-	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("--listen: no right to listen on %s; choose a port above 1023", c.Listen)
-	case err != nil:
-		return nil, fmt.Errorf("--listen: %w", err)
-	}
-	return listener, nil
-}
+// maxQueueMiB is more memory than one node of this kind has any use for.
+const maxQueueMiB = 64 << 10
 
-func (c *serveCmd) logger(s streams) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
-		level = slog.LevelInfo // kong's enum lets nothing else through
-	}
-	return slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level}))
-}
+// maxSpillMiB is a tebibyte; a start walks over what is there.
+const maxSpillMiB = 1 << 20
 
 // baseURL is how a client on this machine, or with --advertise-url any client, reaches the node.
 func (c *serveCmd) baseURL(addr net.Addr) string {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/torture"
@@ -13,8 +14,9 @@ import (
 )
 
 type tortureCmd struct {
-	Kills     int     `default:"20" help:"How often to kill -9 the node; 0: until --minutes are over."`
+	Kills     int     `default:"20" help:"How often to kill -9 a process; 0: until --minutes are over."`
 	Minutes   float64 `help:"Go on for this long instead of a number of kills; 0.5 is half a minute."`
+	Cluster   bool    `help:"Torture three nodes on a PostgreSQL and a Redis Cluster of its own, with all of these and the links between them."`
 	PowerCuts bool    `name:"power-cuts" help:"Each kill is a power cut: what was not fsynced is lost."`
 	Seed      uint64  `help:"Seed of all choices (default: a new one, printed)."`
 	Senders   int     `default:"8" help:"Businesses that send at the same time."`
@@ -38,6 +40,16 @@ func (c *tortureCmd) check() error {
 		return usagef("--phones: must be %d to %d", torture.MinPhones, maxPhones)
 	}
 	return nil
+}
+
+// clusterNodes is enough for a message to come from one node to a phone on another while a third is away.
+const clusterNodes = 3
+
+func (c *tortureCmd) nodes() int {
+	if c.Cluster {
+		return clusterNodes
+	}
+	return 1
 }
 
 // Bounds of what one machine can be: beyond them the ledger, not the node, would be under torture.
@@ -68,7 +80,7 @@ func (c *tortureCmd) Run(ctx context.Context, s streams) error {
 	}
 	fmt.Fprintf(s.out, "seed %d\n", c.Seed)
 	v, err := torture.Run(ctx, torture.Options{
-		Binary: self, Kills: c.Kills, Time: time.Duration(c.Minutes * float64(time.Minute)), Seed: c.Seed, PowerCuts: c.PowerCuts,
+		Binary: self, Nodes: c.nodes(), Kills: c.Kills, Time: time.Duration(c.Minutes * float64(time.Minute)), Seed: c.Seed, PowerCuts: c.PowerCuts,
 		Senders: c.Senders, Phones: c.Phones, Keep: c.Keep,
 	}, s.out)
 	if err != nil {
@@ -90,6 +102,9 @@ func (c *tortureCmd) Run(ctx context.Context, s streams) error {
 	return nil
 }
 
+// width is that of the longest name: a link's.
+const width = 30
+
 // printVerdict is a table and, where something was broken, the stories.
 func printVerdict(s streams, v *ledger.Verdict) {
 	rows := []struct {
@@ -97,8 +112,9 @@ func printVerdict(s streams, v *ledger.Verdict) {
 		counts string
 	}{
 		{"rounds", fmt.Sprintf("%d, each brought to rest and judged", v.Rounds)},
-		{"faults", fmt.Sprintf("%d kills, %d pauses", v.Kills, v.Pauses)},
+		{"faults", fmt.Sprintf("%d kills, %d pauses, %d cuts, %d wipes", v.Kills, v.Pauses, v.Cuts, v.Wipes)},
 		{"messages accepted", fmt.Sprintf("%d, of them %d scheduled and %d with a time to live", v.Accepted, v.Scheduled, v.Mortal)},
+		{"spilled", fmt.Sprintf("%d, of them %d duplicates in the end", v.Spilled, v.Duplicates)},
 		{"calls besides", fmt.Sprintf("%d without an answer, %d refused, %d mismatched keys, %d answered again", v.Unknown, v.Refused, v.Mismatched, v.Again)},
 		{"changes of mind", fmt.Sprintf("%d cancels, %d replays", v.Cancels, v.Replays)},
 		{"deliveries", fmt.Sprintf("%d first ones, %d repeats, %d syncs", v.Received, v.Repeats, v.Syncs)},
@@ -107,6 +123,11 @@ func printVerdict(s streams, v *ledger.Verdict) {
 		{"keys", checked(&v.Keys)},
 		{"inboxes", checked(&v.Inboxes)},
 	}
+	if len(v.Parts) > 1 {
+		for _, p := range v.Parts {
+			rows = append(rows, struct{ name, counts string }{p.Name, suffered(&p)})
+		}
+	}
 	for _, c := range v.Consumers {
 		rows = append(rows, struct{ name, counts string }{
 			"consumer " + c.Name, fmt.Sprintf("%d events, %d repeats, %d connections", c.Events, c.Repeats, c.Connections),
@@ -114,9 +135,9 @@ func printVerdict(s streams, v *ledger.Verdict) {
 	}
 	fmt.Fprintln(s.out)
 	for _, row := range rows {
-		fmt.Fprintf(s.out, "%-20s %s\n", row.name, row.counts)
+		fmt.Fprintf(s.out, "%-*s %s\n", width, row.name, row.counts)
 	}
-	fmt.Fprintf(s.out, "%-20s %d\n%-20s %d\n", "LOST", v.Lost, "promises broken", v.Breaches)
+	fmt.Fprintf(s.out, "%-*s %d\n%-*s %d\n", width, "LOST", v.Lost, width, "promises broken", v.Breaches)
 	for _, story := range v.Broken {
 		fmt.Fprintln(s.out, " ", story)
 	}
@@ -128,6 +149,20 @@ func printVerdict(s streams, v *ledger.Verdict) {
 	default:
 		fmt.Fprintln(s.out, "verdict: UNDECIDED, not every history could be checked in time")
 	}
+}
+
+// suffered leaves out what a part cannot suffer.
+func suffered(p *ledger.Part) string {
+	var words []string
+	for _, f := range []struct {
+		name  string
+		count int
+	}{{"kills", p.Kills}, {"pauses", p.Pauses}, {"cuts", p.Cuts}, {"wipes", p.Wipes}} {
+		if f.count > 0 {
+			words = append(words, fmt.Sprintf("%d %s", f.count, f.name))
+		}
+	}
+	return strings.Join(words, ", ")
 }
 
 func checked(c *ledger.Checked) string {

@@ -19,7 +19,7 @@ type upkeep struct {
 }
 
 func (n *node) openUpkeep() {
-	n.breaker = breaker.New("store", breaker.Options{OnChange: n.breakerChanged})
+	n.breaker = breaker.New("store", breaker.Options{OnChange: n.storeBreakerChanged})
 	n.janitor = janitor.New(n.store, janitor.Options{KeepMessages: n.config.KeepMessages, KeepEvents: n.config.KeepEvents, Retention: n.retention, Log: n.log})
 }
 
@@ -51,6 +51,12 @@ func (n *node) dependencies() []*breaker.Breaker {
 
 func (n *node) breakerChanged(s breaker.Status) {
 	n.log.Warn("circuit breaker", "dependency", s.Name, "state", s.State, "failures", s.Failures)
+}
+
+// storeBreakerChanged also tells the drain of the spill: a store that answers others will answer it.
+func (n *node) storeBreakerChanged(s breaker.Status) {
+	n.breakerChanged(s)
+	n.spilling.wake()
 }
 
 // deviceChanged logs which device it is and not whose: a phone number has no business in a log.

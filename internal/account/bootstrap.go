@@ -46,7 +46,13 @@ type Result struct {
 	Secrets Secrets
 	Admin   *Admin
 	Tokens  *Tokens
-	Cluster string // made once per store: nodes with the same one are a cluster
+	Cluster string // see ClusterOf
+}
+
+// ClusterOf is the name that is made once per store: what uses the same one is a cluster.
+func ClusterOf(ctx context.Context, store esh3ar.AccountStore) (string, error) {
+	name, err := store.SettingOnce(ctx, settingCluster, []byte(rand.Text()))
+	return string(name), err
 }
 
 // Run makes what the store lacks. On the first start the secrets go into the file before anything of them goes into
@@ -57,11 +63,11 @@ func (b *Bootstrap) Run(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("bootstrap: %w", err)
 	}
-	cluster, err := b.Store.SettingOnce(ctx, settingCluster, []byte(rand.Text()))
+	cluster, err := ClusterOf(ctx, b.Store)
 	if err != nil {
 		return Result{}, fmt.Errorf("bootstrap: %w", err)
 	}
-	result := Result{Tokens: NewTokens(signing, b.Now), Cluster: string(cluster)}
+	result := Result{Tokens: NewTokens(signing, b.Now), Cluster: cluster}
 	hash, err := b.Store.Setting(ctx, settingAdminHash)
 	if err != nil && esh3ar.CodeOf(err) == esh3ar.NotFound {
 		result.First = true

@@ -18,6 +18,9 @@ const (
 	MaxDeviceID     = 128 // code points
 )
 
+// ConnectWithin is how long a token that Redirect made opens connections. What has been opened by then may go on.
+const ConnectWithin = 60 * time.Second
+
 // audience tells device tokens from every other token that may be signed with the same key one day.
 const audience = "esh3ar-mobile"
 
@@ -51,7 +54,8 @@ func NewSigningKey() []byte {
 }
 
 type deviceClaims struct {
-	Device string `json:"did"`
+	Device    string           `json:"did"`
+	ConnectBy *jwt.NumericDate `json:"cby,omitempty"` // of a redirect: it opens no connection after that
 	jwt.RegisteredClaims
 }
 
@@ -64,20 +68,38 @@ func (t *Tokens) Mint(r esh3ar.Recipient, device string, ttl time.Duration) (tok
 	if ttl == 0 {
 		ttl = DefaultTokenTTL
 	}
-	now := t.now()
-	expires = now.Add(ttl).Truncate(time.Second) // JWTs count whole seconds
-	token, err = jwt.NewWithClaims(jwt.SigningMethodHS256, deviceClaims{device, jwt.RegisteredClaims{
-		Subject: r.String(), Audience: jwt.ClaimStrings{audience}, ID: randomHex(16),
-		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(expires),
-	}}).SignedString(t.key)
+	expires = t.now().Add(ttl).Truncate(time.Second) // JWTs count whole seconds
+	token, err = t.sign(Device{r, device, expires}, nil)
 	return token, expires, err
 }
 
-// Verify reads a token, or answers Unauthenticated.
-func (t *Tokens) Verify(token string) (Device, error) {
+// Redirect makes a token for a device that is sent to another node: it opens connections for ConnectWithin, and they end
+// when the token ends that the device came with.
+func (t *Tokens) Redirect(d Device) (token string, err error) {
+	return t.sign(d, jwt.NewNumericDate(t.now().Add(ConnectWithin)))
+}
+
+func (t *Tokens) sign(d Device, connectBy *jwt.NumericDate) (string, error) {
+	return jwt.NewWithClaims(jwt.SigningMethodHS256, deviceClaims{d.ID, connectBy, jwt.RegisteredClaims{
+		Subject: d.Recipient.String(), Audience: jwt.ClaimStrings{audience}, ID: randomHex(16),
+		IssuedAt: jwt.NewNumericDate(t.now()), ExpiresAt: jwt.NewNumericDate(d.Expires),
+	}}).SignedString(t.key)
+}
+
+// Verify reads a token that is to open something, or answers Unauthenticated.
+func (t *Tokens) Verify(token string) (Device, error) { return t.verify(token, true) }
+
+// VerifyOpen reads the token of a request that belongs to what was opened with it: a redirect's is good for that as long as
+// the device's own token.
+func (t *Tokens) VerifyOpen(token string) (Device, error) { return t.verify(token, false) }
+
+func (t *Tokens) verify(token string, opens bool) (Device, error) {
 	var claims deviceClaims
 	if _, err := t.parser.ParseWithClaims(token, &claims, func(*jwt.Token) (any, error) { return t.key, nil }); err != nil {
 		return Device{}, esh3ar.Errorf(esh3ar.Unauthenticated, "device token: %w", err)
+	}
+	if opens && claims.ConnectBy != nil && !t.now().Before(claims.ConnectBy.Time) {
+		return Device{}, esh3ar.Errorf(esh3ar.Unauthenticated, "device token: it was to connect by %s", claims.ConnectBy.UTC().Format(time.RFC3339))
 	}
 	r, err := esh3ar.ParseRecipient(claims.Subject)
 	if err != nil || claims.Device == "" {

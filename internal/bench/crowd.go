@@ -116,7 +116,7 @@ func newCrowd(ctx context.Context, s *server, callers, recipients, size int, l *
 			c.close()
 			return nil, err
 		}
-		ld, err := dialLoad(ctx, s.addr, key, callers, recipients, size, l)
+		ld, err := dialLoad(ctx, []string{s.addr}, key, callers, recipients, size, l)
 		if err != nil {
 			c.close()
 			return nil, err

@@ -27,14 +27,15 @@ type fleet struct {
 // pingEvery keeps phones from counting as dead; the server waits 30 s.
 const pingEvery = 12 * time.Second
 
-// connectFleet brings phones online, recipient 0 up to count.
-func connectFleet(ctx context.Context, url, adminToken string, count int, sends bool, l *ledger) (*fleet, error) {
+// connectFleet brings phones online, recipient 0 up to count, on the nodes in turn.
+func connectFleet(ctx context.Context, urls []string, adminToken string, count int, sends bool, l *ledger) (*fleet, error) {
 	f := &fleet{ledger: l, phones: make([]*phone.Conn, count), stop: make(chan struct{}), sends: sends}
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
 	defer client.CloseIdleConnections()
 	var group errgroup.Group
 	group.SetLimit(32)
 	for i := range f.phones {
+		url := urls[i%len(urls)]
 		group.Go(func() error {
 			token, err := deviceToken(ctx, client, url, adminToken, recipientOf(i))
 			if err != nil {

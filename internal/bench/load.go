@@ -12,20 +12,19 @@ import (
 
 // load is a set of callers and what they do.
 type load struct {
-	addr, apiKey string
-	callers      []*caller
-	recipients   int
-	ledger       *ledger
+	callers    []*caller
+	recipients int
+	ledger     *ledger
 }
 
-// dialLoad opens the callers' connections.
-func dialLoad(ctx context.Context, addr, apiKey string, callers, recipients, size int, l *ledger) (*load, error) {
-	ld := &load{addr: addr, apiKey: apiKey, callers: make([]*caller, callers), recipients: recipients, ledger: l}
+// dialLoad opens the callers' connections, to the addresses in turn.
+func dialLoad(ctx context.Context, addrs []string, apiKey string, callers, recipients, size int, l *ledger) (*load, error) {
+	ld := &load{callers: make([]*caller, callers), recipients: recipients, ledger: l}
 	var group errgroup.Group
 	group.SetLimit(64) // the listen queue is short
 	for i := range ld.callers {
 		group.Go(func() (err error) {
-			ld.callers[i], err = dialCaller(ctx, addr, apiKey, size)
+			ld.callers[i], err = dialCaller(ctx, addrs[i%len(addrs)], apiKey, size)
 			return err
 		})
 	}

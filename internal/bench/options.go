@@ -24,6 +24,7 @@ type Options struct {
 	Capacity  float64       // messages per second that the overload scenario's node declares; 0: what it can
 	Plot      string        // file for the overload scenario's plot as SVG; empty: none
 	Flags     []string      // of serve, besides those that the bench sets
+	Nodes     int           // of a cluster on a PostgreSQL and a Redis; 0: one node with a store of its own
 }
 
 // The scenarios, in the order of a whole run.
@@ -63,6 +64,8 @@ func (o *Options) Check() error {
 		return fmt.Errorf("--size: must be from %d to 4096 bytes", minSize)
 	case o.Ack != AckInvoke && o.Ack != AckSend:
 		return fmt.Errorf("--ack: must be %s or %s", AckInvoke, AckSend)
+	case o.Nodes < 0 || o.Nodes > maxNodes:
+		return fmt.Errorf("--nodes: must be from 1 to %d", maxNodes)
 	case o.Capacity < 0:
 		return fmt.Errorf("--capacity: must not be negative")
 	case o.Phones < 0 || o.Callers < 0 || o.Rate < 0:
@@ -70,6 +73,9 @@ func (o *Options) Check() error {
 	}
 	return nil
 }
+
+// maxNodes is above what one machine can serve with its load beside it, and their connections are few enough for PostgreSQL.
+const maxNodes = 8
 
 // maxSockets of one process: the hard limit of open files is 20,000 here, and the rest is for the store and the system.
 const maxSockets = 19_000

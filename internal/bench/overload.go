@@ -20,15 +20,15 @@ func (r *run) overload(ctx context.Context) (err error) {
 	if r.Capacity > 0 {
 		o.Flags = append(slices.Clone(o.Flags), "--capacity-rate", strconv.FormatFloat(r.Capacity, 'f', -1, 64))
 	}
-	if f.node, err = startServer(ctx, &o); err != nil {
+	if f.platform, err = startPlatform(ctx, &o); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.node.close()) }()
-	if f.fleet, err = connectFleet(ctx, f.node.node.URL, f.node.secrets.AdminToken, phones, r.Ack == AckSend, f.ledger); err != nil {
+	defer func() { err = errors.Join(err, f.platform.close()) }()
+	if f.fleet, err = connectFleet(ctx, f.urls(), f.secrets().AdminToken, phones, r.Ack == AckSend, f.ledger); err != nil {
 		return err
 	}
 	defer f.fleet.close()
-	c, err := newCrowd(ctx, f.node, max(1, callers/len(levels)), phones, r.Size, f.ledger)
+	c, err := newCrowd(ctx, f.nodes[0], max(1, callers/len(levels)), phones, r.Size, f.ledger)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (r *run) most(ctx context.Context, c crowd) (perSecond float64, err error) 
 
 // flood offers a rate, a third from each business, and watches.
 func (r *run) flood(ctx context.Context, f *field, c crowd, rate float64) (*watch, error) {
-	w := newWatch(c, f.node.node.PID(), r.Duration)
+	w := newWatch(c, f.nodes[0].node.PID(), r.Duration)
 	var measured atomic.Bool
 	var watching sync.WaitGroup
 	var watched error

@@ -82,7 +82,7 @@ func (r *run) faults(scenario string, l *ledger) {
 
 // rate is one measured stretch of accepted calls per second against addr, closed loop.
 func (r *run) rate(ctx context.Context, addr, apiKey string, callers int, l *ledger) (perSecond float64, err error) {
-	ld, err := dialLoad(ctx, addr, apiKey, callers, 4000, r.Size, l)
+	ld, err := dialLoad(ctx, []string{addr}, apiKey, callers, 4000, r.Size, l)
 	if err != nil {
 		return 0, err
 	}
@@ -116,7 +116,7 @@ func (r *run) accept(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, floor.close()) }()
-	node, err := startServer(ctx, &r.Options)
+	node, err := startServer(ctx, r.Binary, r.Flags)
 	if err != nil {
 		return err
 	}
@@ -148,26 +148,26 @@ func median(values []float64) float64 {
 	return sorted[len(sorted)/2]
 }
 
-// field is a node with phones and callers.
+// field is a platform with phones and callers.
 type field struct {
-	node  *server
+	*platform
 	fleet *fleet
 	load  *load
 	*ledger
 }
 
-// openField starts a node and connects everybody.
+// openField starts a platform and connects everybody.
 func (r *run) openField(ctx context.Context, phones, callers int) (f *field, err error) {
 	f = &field{ledger: newLedger()}
-	if f.node, err = startServer(ctx, &r.Options); err != nil {
+	if f.platform, err = startPlatform(ctx, &r.Options); err != nil {
 		return nil, err
 	}
-	if f.fleet, err = connectFleet(ctx, f.node.node.URL, f.node.secrets.AdminToken, phones, r.Ack == AckSend, f.ledger); err != nil {
-		return nil, errors.Join(err, f.node.close())
+	if f.fleet, err = connectFleet(ctx, f.urls(), f.secrets().AdminToken, phones, r.Ack == AckSend, f.ledger); err != nil {
+		return nil, errors.Join(err, f.platform.close())
 	}
-	if f.load, err = dialLoad(ctx, f.node.addr, f.node.secrets.APIKey, callers, phones, r.Size, f.ledger); err != nil {
+	if f.load, err = dialLoad(ctx, f.addrs(), f.secrets().APIKey, callers, phones, r.Size, f.ledger); err != nil {
 		f.fleet.close()
-		return nil, errors.Join(err, f.node.close())
+		return nil, errors.Join(err, f.platform.close())
 	}
 	return f, nil
 }
@@ -175,7 +175,7 @@ func (r *run) openField(ctx context.Context, phones, callers int) (f *field, err
 func (f *field) close() error {
 	f.load.close()
 	f.fleet.close()
-	return f.node.close()
+	return f.platform.close()
 }
 
 // drain waits until everything that was accepted has arrived, as long as something still arrives.
@@ -191,7 +191,7 @@ func (f *field) drain(ctx context.Context) error {
 	return nil
 }
 
-// deliver is B2: CPU per message at saturation, everything included.
+// deliver is B2, and of a cluster B6: CPU per message at saturation, everything included.
 func (r *run) deliver(ctx context.Context) (err error) {
 	phones, callers := r.sockets("phones", or(r.Phones, 4000)), or(r.Callers, 300)
 	r.say("deliver: %d phones, %d callers", phones, callers)
@@ -200,7 +200,7 @@ func (r *run) deliver(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.close()) }()
-	var cpu time.Duration
+	var before, after usage
 	var messages int64
 	var began time.Time
 	var took time.Duration
@@ -208,13 +208,11 @@ func (r *run) deliver(ctx context.Context) (err error) {
 	err = stretch(ctx, r.Warmup, r.Duration, f.load.closed, func() {
 		f.measured.Store(true)
 		messages, began = -f.received.Load(), time.Now()
-		var used time.Duration
-		used, probe = cpuOf(f.node.node.PID())
-		cpu = -used
+		before, probe = f.usage()
 	}, func() {
-		used, err := cpuOf(f.node.node.PID())
+		var err error
+		after, err = f.usage()
 		probe = errors.Join(probe, err)
-		cpu += used
 		messages, took = messages+f.received.Load(), time.Since(began)
 		f.measured.Store(false)
 	})
@@ -228,7 +226,7 @@ func (r *run) deliver(ctx context.Context) (err error) {
 	r.report.Notes = append(r.report.Notes, fmt.Sprintf("phones acknowledge by SignalR %s", r.Ack))
 	r.report.add(Deliver, "call to phone, saturated", r.saturation, "messages/s")
 	r.budgets(f, Deliver, "")
-	r.report.budget(Deliver, "server CPU per message", float64(cpu.Microseconds())/float64(messages), "µs", "B2", 90, 60, false)
+	r.costs(after.since(before), messages)
 	r.faults(Deliver, f.ledger)
 	return nil
 }
@@ -253,7 +251,7 @@ func (r *run) budgets(f *field, scenario, budget string) {
 func (r *run) idle(ctx context.Context) (err error) {
 	phones := r.sockets("phones", or(r.Phones, 10_000))
 	r.say("idle: %d phones", phones)
-	node, err := startServer(ctx, &r.Options)
+	node, err := startServer(ctx, r.Binary, r.Flags)
 	if err != nil {
 		return err
 	}
@@ -262,7 +260,7 @@ func (r *run) idle(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	f, err := connectFleet(ctx, node.node.URL, node.secrets.AdminToken, phones, false, newLedger())
+	f, err := connectFleet(ctx, []string{node.node.URL}, node.secrets.AdminToken, phones, false, newLedger())
 	if err != nil {
 		return err
 	}
@@ -323,7 +321,7 @@ func (r *run) latency(ctx context.Context) (err error) {
 // connections is R1.2: very many open API connections at 80 % of the maximum.
 func (r *run) connections(ctx context.Context) (err error) {
 	callers := r.sockets("callers", or(r.Callers, 10_000))
-	node, err := startServer(ctx, &r.Options)
+	node, err := startServer(ctx, r.Binary, r.Flags)
 	if err != nil {
 		return err
 	}
@@ -336,7 +334,7 @@ func (r *run) connections(ctx context.Context) (err error) {
 	}
 	r.say("connections: %d callers, %.0f calls/s", callers, r.maximum*0.8)
 	l := newLedger()
-	ld, err := dialLoad(ctx, node.addr, node.secrets.APIKey, callers, 4000, r.Size, l)
+	ld, err := dialLoad(ctx, []string{node.addr}, node.secrets.APIKey, callers, 4000, r.Size, l)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -23,17 +24,18 @@ type server struct {
 }
 
 // startServer starts a node on an empty data directory.
-func startServer(ctx context.Context, o *Options) (*server, error) {
+func startServer(ctx context.Context, binary string, flags []string) (*server, error) {
 	dir, err := os.MkdirTemp("", "esh3ar-bench-*")
 	if err != nil {
 		return nil, err
 	}
 	s := &server{dir: dir}
-	if s.node, err = nodeproc.Start(ctx, nodeproc.Config{Binary: o.Binary, DataDir: dir, Flags: append([]string{"--log-level", "error"}, o.Flags...)}); err != nil {
+	if s.node, err = nodeproc.Start(ctx, nodeproc.Config{Binary: binary, DataDir: dir, Flags: append([]string{"--log-level", "error"}, flags...)}); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	s.addr = strings.TrimPrefix(s.node.URL, "http://")
-	if s.secrets, err = nodeproc.ReadSecrets(dir); err != nil {
+	// A further node of a cluster makes none.
+	if s.secrets, err = nodeproc.ReadSecrets(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil

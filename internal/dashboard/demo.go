@@ -6,10 +6,11 @@ import (
 	"embed"
 	"io/fs"
 	"net/http"
+	"strings"
+
+	"github.com/esh3artech/esh3ar/signalr/browser"
 )
 
-// The folder holds Microsoft's browser build of @microsoft/signalr (MIT) as npm ships it; a test compares it.
-//
 //go:embed demo
 var files embed.FS
 
@@ -20,7 +21,10 @@ func Demo(prefix string) http.Handler {
 	if err != nil {
 		panic(err) // the folder is compiled in
 	}
-	static := http.StripPrefix(prefix, http.FileServerFS(root))
+	mux := http.NewServeMux()
+	mux.Handle("/", http.FileServerFS(root))
+	mux.Handle("/signalr/", http.StripPrefix("/signalr", browser.Handler()))
+	static := http.StripPrefix(strings.TrimSuffix(prefix, "/"), mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")

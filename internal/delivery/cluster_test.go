@@ -59,7 +59,7 @@ func build(t *testing.T, nodes int, opts delivery.Options) *town {
 func (c *town) start(id route.NodeID, opts delivery.Options) *townNode {
 	n := &townNode{}
 	n.router = route.NewRouter(route.Options{
-		Self: id, Presence: routetest.Presence{Cluster: c.between, Self: id}, Hints: routetest.Hints{Cluster: c.between, Self: id},
+		Self: id, Presence: route.NewCachedPresence(routetest.Presence{Cluster: c.between, Self: id}), Hints: routetest.Hints{Cluster: c.between, Self: id},
 	})
 	opts.Remote = n.router
 	n.engine = delivery.New(c.store, opts)
@@ -340,6 +340,57 @@ func TestEveryThirdHintLostAndPresenceWipedUnderLoad(t *testing.T) {
 			if s := n.router.Stats(); s.Sent == 0 || s.Received == 0 {
 				t.Errorf("node %d took no part: %+v", i, s)
 			}
+		}
+	})
+}
+
+// TestStaleWhereaboutsLoseAndReorderNothing has phones go from node to node, faster than any node forgets where it last saw
+// them, while messages come through all nodes: what is remembered of presence is wrong most of the time. Everything arrives
+// on whatever connection is there, in order, a period of the sweep after it was stored at the latest.
+func TestStaleWhereaboutsLoseAndReorderNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := build(t, 3, delivery.Options{SweepEvery: sweepEvery})
+		var seen []string // by the phone, over all its connections, repeats left out
+		note := func(phone *socket) {
+			for _, content := range phone.received() {
+				if !slices.Contains(seen, content) {
+					seen = append(seen, content)
+				}
+			}
+		}
+		var sent []*esh3ar.Message
+		for hop := range 60 {
+			phone := &socket{}
+			session := c.nodes[hop%3].connect(alice, phone)
+			for k := range 4 {
+				sent = append(sent, c.append(c.nodes[(hop+k)%3], alice, fmt.Sprint(len(sent)))...)
+				time.Sleep(100 * time.Millisecond)
+			}
+			synctest.Wait()
+			note(phone)
+			var ids []esh3ar.MessageID
+			for _, m := range sent {
+				if slices.Contains(phone.received(), m.Content+"/1") {
+					ids = append(ids, m.ID)
+				}
+			}
+			acknowledge(t, session, ids...)
+			session.Close(true)
+		}
+		phone := &socket{}
+		c.nodes[0].connect(alice, phone)
+		time.Sleep(sweepEvery)
+		note(phone)
+		if len(seen) != len(sent) || !slices.IsSortedFunc(seen, byNumber) {
+			t.Errorf("%d of %d came, in order: %t", len(seen), len(sent), slices.IsSortedFunc(seen, byNumber))
+		}
+		stale := uint64(0)
+		for _, n := range c.nodes {
+			stale += n.router.Stats().Astray
+		}
+		if stale == 0 {
+			t.Error("no hint went astray: nothing was remembered wrongly")
 		}
 	})
 }

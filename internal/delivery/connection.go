@@ -170,7 +170,7 @@ func (s *Session) hear(ev event) {
 // post adds an event and sees to it that a worker comes.
 func (s *Session) post(ev event) {
 	if s.enqueue(ev) {
-		s.engine.ready.put(s)
+		s.engine.ready.add(s)
 	}
 }
 

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/esh3artech/esh3ar"
@@ -11,32 +12,71 @@ import (
 const (
 	// dueEvery is how late a task is at most while the store keeps up; a look at the next one costs one seek.
 	dueEvery = 100 * time.Millisecond
-	// dueBatch is how many tasks are claimed at a time: one commit of theirs is as long as any other.
+	// dueBatch is how many tasks are claimed for a commit: one of theirs is as long as any other.
 	dueBatch = 500
 	// dueLease is how long their commit may take. After it somebody else tries, and the lease number decides.
 	dueLease = 15 * time.Second
 )
 
+// dueMost is how many commits of due tasks there are at a time at most: beyond it they only wait for each other in the store.
+const dueMost = 4
+
+// dueWidth is how many batches to claim at once after so many tasks were there for width of them: a queue that fills all is
+// deep and gets twice as many, one that fills less than half gets half.
+func dueWidth(width, claimed int) int {
+	switch {
+	case claimed == width*dueBatch:
+		return min(2*width, dueMost)
+	case claimed <= width*dueBatch/2:
+		return max(width/2, 1)
+	}
+	return width
+}
+
 // runDue does what becomes due until ctx ends: scheduled messages enter their inboxes, times to live end.
 func (e *Engine) runDue(ctx context.Context) {
 	ticker := time.NewTicker(dueEvery)
 	defer ticker.Stop()
+	width := 1
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
-		for e.doDue(context.WithoutCancel(ctx)) == dueBatch && ctx.Err() == nil {
+		for more := true; more && ctx.Err() == nil; {
+			claimed := e.doDue(context.WithoutCancel(ctx), width)
+			more, width = claimed == width*dueBatch, dueWidth(width, claimed)
+			e.stats.dueWidth.Store(int64(width))
 		}
 	}
 }
 
-// doDue claims one batch and has its effects. What fails is claimed again when its lease has ended.
-func (e *Engine) doDue(ctx context.Context) (claimed int) {
-	tasks, err := e.store.Claim(ctx, dueLease, dueBatch)
+// doDue claims so many batches and has their effects, a commit each, all at the same time. The tasks of one recipient are in
+// one of them, in the order in which they were due.
+func (e *Engine) doDue(ctx context.Context, width int) (claimed int) {
+	tasks, err := e.store.Claim(ctx, dueLease, width*dueBatch)
 	if err != nil || len(tasks) == 0 {
 		return 0
+	}
+	parts := make([][]esh3ar.Task, width)
+	for _, t := range tasks {
+		n := uint64(t.Recipient) % uint64(width)
+		parts[n] = append(parts[n], t)
+	}
+	var group sync.WaitGroup
+	for _, part := range parts[1:] {
+		group.Go(func() { e.haveDone(ctx, part) })
+	}
+	e.haveDone(ctx, parts[0])
+	group.Wait()
+	return len(tasks)
+}
+
+// haveDone commits the effects of tasks. What fails is claimed again when its lease has ended.
+func (e *Engine) haveDone(ctx context.Context, tasks []esh3ar.Task) {
+	if len(tasks) == 0 {
+		return
 	}
 	changes := make([]esh3ar.Change, len(tasks))
 	now := esh3ar.TimeOf(time.Now())
@@ -46,7 +86,7 @@ func (e *Engine) doDue(ctx context.Context) (claimed int) {
 	results, err := e.store.Settle(ctx, changes)
 	if err != nil {
 		e.stats.dueFailed.Add(uint64(len(tasks)))
-		return len(tasks)
+		return
 	}
 	for i := range results {
 		e.stats.due.Add(1)
@@ -54,7 +94,6 @@ func (e *Engine) doDue(ctx context.Context) (claimed int) {
 			e.tellDue(&tasks[i], &results[i])
 		}
 	}
-	return len(tasks)
 }
 
 // effectOf is the change that a task stands for.

@@ -3,6 +3,7 @@ package delivery
 import (
 	"cmp"
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/flow"
 	"github.com/esh3artech/esh3ar/internal/route"
+	"github.com/esh3artech/esh3ar/internal/scale/workers"
 )
 
 // store is what delivery needs of the store.
@@ -27,8 +29,8 @@ type Options struct {
 	Rules      Rules         // window 64 messages and 64 KiB, ack timeout 10 s, backoff 5 s to 300 s, 5 attempts; breaker: 3 connections within 10 s
 	SweepEvery time.Duration // how often all connected recipients are compared with the store; default 3 s
 	StaleAfter time.Duration // age at which a queued message of an absent recipient becomes pending; default 5 s
-	Workers    int           // that run sessions; default: 4
-	Readers    int           // that read for sessions; default: 4
+	Workers    workers.Rules // that run sessions; default: 4, and up to 2 for each CPU
+	Readers    workers.Rules // that read for sessions; default: 4 to 12
 	Random     func(n int64) int64
 	OnPush     func(sincePublished time.Duration) // of a live message, after its write, since this node heard of it; must be quick
 	OnBreaker  func(BreakerInfo)                  // after a device's breaker opened or closed; must be quick
@@ -40,8 +42,8 @@ type Engine struct {
 	store    store
 	opts     Options
 	sessions *route.Table[*Session]
-	ready    *readyQueue // sessions with events
-	reads    *readQueue  // sessions that wait for the store
+	ready    readyQueue // sessions with events
+	reads    readQueue  // sessions that wait for the store
 	settler  *settler
 	wheel    *wheel
 	breakers breakers
@@ -54,7 +56,9 @@ type Engine struct {
 // New makes an engine; Run makes it work.
 func New(st store, opts Options) *Engine {
 	opts = opts.withDefaults()
-	e := &Engine{store: st, opts: opts, sessions: route.NewTable[*Session](), ready: newReadyQueue(), reads: newReadQueue()}
+	e := &Engine{store: st, opts: opts, sessions: route.NewTable[*Session]()}
+	e.ready = newPooled(opts.Workers, func() func(*Session) { return new(worker).run })
+	e.reads = newPooled(opts.Readers, func() func(readJob) { return e.read })
 	e.settler = newSettler(st)
 	if opts.Remote != nil {
 		e.far = newFar(opts.Remote)
@@ -74,11 +78,11 @@ func (o Options) withDefaults() Options {
 	if o.StaleAfter == 0 {
 		o.StaleAfter = 5 * time.Second
 	}
-	if o.Workers == 0 {
-		o.Workers = 4
+	if o.Workers == (workers.Rules{}) {
+		o.Workers = workers.Rules{Min: 4, Max: max(4, 2*runtime.GOMAXPROCS(0))} // they seldom wait: more than CPUs only take turns
 	}
-	if o.Readers == 0 {
-		o.Readers = 4
+	if o.Readers == (workers.Rules{}) {
+		o.Readers = workers.Rules{Min: 4, Max: 12} // of the store's 16 connections four are left to commits
 	}
 	if o.Random == nil {
 		o.Random = randomInt64
@@ -106,12 +110,8 @@ func (r *Rules) withDefaults() {
 // Run works until ctx ends. Then it takes no more events, settles what it was told, and returns.
 func (e *Engine) Run(ctx context.Context) error {
 	var group errgroup.Group
-	for range e.opts.Workers {
-		group.Go(func() error { e.work(); return nil })
-	}
-	for range e.opts.Readers {
-		group.Go(func() error { e.readFor(context.WithoutCancel(ctx)); return nil })
-	}
+	group.Go(func() error { e.ready.Run(); return nil })
+	group.Go(func() error { e.reads.Run(); return nil })
 	group.Go(func() error { e.tickAll(ctx); return nil })
 	group.Go(func() error { e.sweepAll(ctx); return nil })
 	group.Go(func() error { e.healStale(ctx); return nil })

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/scale/workers"
 )
 
 // fifo is an unbounded queue with a bound from outside: what is put in is limited by who puts it in.
@@ -23,20 +24,23 @@ func newFIFO[T any]() *fifo[T] {
 	return q
 }
 
-func (q *fifo[T]) put(item T) {
+// put gives the number of items that wait with this one.
+func (q *fifo[T]) put(item T) (depth int) {
 	q.mu.Lock()
 	q.mu.items = append(q.mu.items, item)
+	depth = len(q.mu.items) - q.mu.head
 	q.mu.Unlock()
 	q.filled.Signal()
+	return depth
 }
 
-// next waits for an item; false: the queue is closed and empty.
-func (q *fifo[T]) next() (item T, ok bool) {
+// next waits for an item; depth is how many still wait. false: the queue is closed and empty.
+func (q *fifo[T]) next() (item T, depth int, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.mu.head == len(q.mu.items) {
 		if q.mu.closed {
-			return item, false
+			return item, 0, false
 		}
 		q.filled.Wait()
 	}
@@ -45,7 +49,7 @@ func (q *fifo[T]) next() (item T, ok bool) {
 	if q.mu.head++; q.mu.head == len(q.mu.items) {
 		q.mu.items, q.mu.head = q.mu.items[:0], 0
 	}
-	return item, true
+	return item, len(q.mu.items) - q.mu.head, true
 }
 
 func (q *fifo[T]) close() {
@@ -55,15 +59,30 @@ func (q *fifo[T]) close() {
 	q.filled.Broadcast()
 }
 
-// readyQueue holds sessions with events, each once at most: so it is bounded by the sessions.
-type readyQueue struct{ *fifo[*Session] }
-
-func newReadyQueue() *readyQueue { return &readyQueue{newFIFO[*Session]()} }
-
-func (q *readyQueue) take() *Session {
-	s, _ := q.next()
-	return s
+// pooled is a queue with the workers that its depth asks for.
+type pooled[T any] struct {
+	*fifo[T]
+	*workers.Pool
 }
+
+// newPooled makes the queue; work is one worker: it makes what does an item.
+func newPooled[T any](r workers.Rules, work func() func(item T)) pooled[T] {
+	q := newFIFO[T]()
+	return pooled[T]{q, workers.New(r, func(stay func(depth int) bool) {
+		do := work()
+		for item, depth, ok := q.next(); ok; item, depth, ok = q.next() {
+			if do(item); !stay(depth) {
+				return
+			}
+		}
+	})}
+}
+
+func (q pooled[T]) add(item T) { q.Deep(q.put(item)) }
+
+// readyQueue holds sessions with events, each once at most: so it is bounded by the sessions. A session has one worker at a
+// time, however many there are, so what happens on a connection stays in order.
+type readyQueue = pooled[*Session]
 
 // readJob is a read for a session: of its inbox, or of one message. A session has one read of its inbox and one message
 // per lane under way at most, so the queue is bounded by the sessions.
@@ -73,8 +92,4 @@ type readJob struct {
 	one     lived
 }
 
-type readQueue struct{ *fifo[readJob] }
-
-func newReadQueue() *readQueue { return &readQueue{newFIFO[readJob]()} }
-
-func (q *readQueue) take() (readJob, bool) { return q.next() }
+type readQueue = pooled[readJob]

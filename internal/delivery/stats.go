@@ -1,6 +1,10 @@
 package delivery
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/esh3artech/esh3ar/internal/scale/workers"
+)
 
 // Stats count what the engine did since it started; Sessions is how many are open.
 type Stats struct {
@@ -13,6 +17,9 @@ type Stats struct {
 	Pauses    uint64 // of the whole process
 	Due       uint64 // tasks done
 	DueFailed uint64 // tasks whose commit failed; they are tried again
+	DueWidth  int    // commits of due tasks at a time, now
+	Workers   workers.Stats
+	Readers   workers.Stats
 }
 
 type stats struct {
@@ -25,6 +32,7 @@ type stats struct {
 	pauses    atomic.Uint64
 	due       atomic.Uint64
 	dueFailed atomic.Uint64
+	dueWidth  atomic.Int64
 }
 
 // Stats reads the counts.
@@ -33,5 +41,6 @@ func (e *Engine) Stats() Stats {
 		Sessions: e.stats.sessions.Load(), Published: e.stats.published.Load(), Pushed: e.stats.pushed.Load(),
 		Repeated: e.stats.repeated.Load(), Refused: e.stats.refused.Load(), Dropped: e.stats.dropped.Load(),
 		Pauses: e.stats.pauses.Load(), Due: e.stats.due.Load(), DueFailed: e.stats.dueFailed.Load(),
+		DueWidth: int(e.stats.dueWidth.Load()), Workers: e.ready.Stats(), Readers: e.reads.Stats(),
 	}
 }

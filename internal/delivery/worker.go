@@ -8,14 +8,6 @@ import (
 
 func randomInt64(n int64) int64 { return rand.Int64N(n) }
 
-// work runs sessions that have events until the queue is closed and empty.
-func (e *Engine) work() {
-	var w worker
-	for s := e.ready.take(); s != nil; s = e.ready.take() {
-		w.run(s)
-	}
-}
-
 // worker is the scratch space of one goroutine.
 type worker struct {
 	fx     effects
@@ -125,10 +117,10 @@ func (w *worker) flush(s *Session, published time.Time, closed bool) {
 			return
 		}
 		if fx.read != nil {
-			s.engine.reads.put(readJob{session: s, query: fx.read})
+			s.engine.reads.add(readJob{session: s, query: fx.read})
 		}
 		for _, one := range fx.reloads {
-			s.engine.reads.put(readJob{session: s, one: one})
+			s.engine.reads.add(readJob{session: s, one: one})
 		}
 		if len(fx.batch.Pushes) == 0 && fx.repeat == nil {
 			return
@@ -179,16 +171,14 @@ func (s *Session) arm() {
 	}
 }
 
-// readFor answers reads until the queue is closed and empty.
-func (e *Engine) readFor(ctx context.Context) {
-	for job, ok := e.reads.take(); ok; job, ok = e.reads.take() {
-		r := &result{}
-		if job.query != nil {
-			r.page, r.err = e.store.Pending(ctx, *job.query)
-			job.session.post(event{kind: pageEvent, result: r})
-			continue
-		}
-		r.record, r.err = e.store.Message(ctx, job.one.id)
-		job.session.post(event{kind: reloadedEvent, one: job.one, result: r})
+// read answers a read. It ends when the store says so: a stop waits for it.
+func (e *Engine) read(job readJob) {
+	ctx, r := context.Background(), &result{}
+	if job.query != nil {
+		r.page, r.err = e.store.Pending(ctx, *job.query)
+		job.session.post(event{kind: pageEvent, result: r})
+		return
 	}
+	r.record, r.err = e.store.Message(ctx, job.one.id)
+	job.session.post(event{kind: reloadedEvent, one: job.one, result: r})
 }

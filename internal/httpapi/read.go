@@ -16,8 +16,11 @@ func (a *API) own(x *exchange) (esh3ar.Record, error) {
 		return esh3ar.Record{}, noMessage(x)
 	}
 	record, err := a.Store.Message(x.r.Context(), id)
-	if err == nil && record.Business != x.caller.Business || err != nil && esh3ar.CodeOf(err) == esh3ar.NotFound {
-		return esh3ar.Record{}, noMessage(x)
+	switch {
+	case err != nil && esh3ar.CodeOf(err) == esh3ar.NotFound:
+		return esh3ar.Record{}, a.unknown(x)
+	case err == nil && record.Business != x.caller.Business:
+		return esh3ar.Record{}, a.unknown(x) // the same answer, always
 	}
 	return record, err
 }

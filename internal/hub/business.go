@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -74,13 +75,16 @@ type businessUser struct {
 	key string
 }
 
-// AuthenticateBusiness reads an API key.
+// AuthenticateBusiness reads an API key. While the store cannot say whose it is, the client is asked to come again.
 func AuthenticateBusiness(k keys) func(*http.Request) (signalr.Identity, error) {
 	return func(r *http.Request) (signalr.Identity, error) {
 		key := signalr.BearerToken(r)
 		caller, err := k.Authenticate(r.Context(), key)
-		if err != nil {
+		switch {
+		case err != nil && esh3ar.CodeOf(err) == esh3ar.Unauthenticated:
 			return signalr.Identity{}, err
+		case err != nil:
+			return signalr.Identity{}, fmt.Errorf("%w: %w", signalr.ErrUnavailable, err)
 		}
 		return signalr.Identity{Principal: businessUser{caller, key}}, nil
 	}
@@ -189,7 +193,7 @@ func (w *watcher) send(ctx context.Context, b *notify.Batch) error {
 	for rest := b.Entries; len(rest) > 0; {
 		group := rest[:min(eventGroup, len(rest))]
 		rest = rest[len(group):]
-		if err := w.conn.Write(ctx, signalr.JSONFrame(appendStatusChanges(nil, group))); err != nil {
+		if err := w.sendGroup(ctx, group); err != nil {
 			return err
 		}
 		if err := w.mark(ctx, group[len(group)-1].Position); err != nil {
@@ -210,13 +214,20 @@ func (w *watcher) mark(ctx context.Context, at esh3ar.Position) error {
 	return w.conn.Send(ctx, "Checkpoint", string(at))
 }
 
-const statusHead = `{"type":1,"target":"MessageStatusChanged","arguments":[`
-
-// appendStatusChanges is one invocation per event.
-func appendStatusChanges(dst []byte, entries []esh3ar.LogEntry) []byte {
-	for i := range entries {
-		dst = wire.AppendEvent(append(dst, statusHead...), &entries[i].Event)
-		dst = append(dst, "]}\x1e"...)
+// sendGroup writes one invocation per event, all at once.
+func (w *watcher) sendGroup(ctx context.Context, entries []esh3ar.LogEntry) error {
+	out := newInvocations(w.conn.Protocol())
+	defer out.free()
+	out.statusChanges(entries)
+	if out.err != nil {
+		return out.err
 	}
-	return dst
+	return w.conn.Write(ctx, out.frame())
+}
+
+func (w *invocations) statusChanges(entries []esh3ar.LogEntry) {
+	for i := range entries {
+		w.argument = wire.AppendEvent(w.argument, &entries[i].Event)
+		w.invoke("MessageStatusChanged")
+	}
 }

@@ -7,6 +7,7 @@ package hub
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/account"
@@ -63,6 +64,9 @@ func Mobile(e engine) *signalr.Hub {
 		session(c.Conn()).AcknowledgeUpTo(esh3ar.Seq(max(seq, 0)), whenDurable(c))
 		return nil
 	})
+	signalr.Handle0(h, "ConnectionInfo", func(c *signalr.Call) (connectionInfo, error) {
+		return connectionInfo{c.Conn().Transport(), c.Conn().Protocol()}, nil
+	})
 	signalr.Handle2(h, "Sync", func(c *signalr.Call, after int64, limit int) (messages, error) {
 		if limit < 1 || limit > maxSync {
 			return nil, signalr.Errorf("invalid_argument: limit must be 1 to %d", maxSync)
@@ -76,15 +80,43 @@ func Mobile(e engine) *signalr.Hub {
 	return h
 }
 
-// Authenticate reads a phone's token.
+// connectionInfo tells a client how it is connected: its own library keeps that to itself.
+type connectionInfo struct {
+	Transport string `json:"transport"`
+	Protocol  string `json:"protocol"`
+}
+
+// Authenticate reads a phone's token. A request with a connection's token belongs to what was opened: that token was given
+// to who negotiated, and is of no use to anybody else.
 func Authenticate(tokens *account.Tokens) func(*http.Request) (signalr.Identity, error) {
 	return func(r *http.Request) (signalr.Identity, error) {
-		d, err := tokens.Verify(signalr.BearerToken(r))
+		verify := tokens.Verify
+		if belongsToOpen(r) {
+			verify = tokens.VerifyOpen
+		}
+		d, err := verify(signalr.BearerToken(r))
 		if err != nil {
 			return signalr.Identity{}, err
 		}
 		return signalr.Identity{Principal: d, Expires: d.Expires}, nil
 	}
+}
+
+// belongsToOpen tells whether a request belongs to a connection that was negotiated. An id that is empty, under whatever
+// writing of its name, would open one.
+func belongsToOpen(r *http.Request) (has bool) {
+	if strings.HasSuffix(r.URL.Path, "/negotiate") {
+		return false
+	}
+	for name, values := range r.URL.Query() {
+		if strings.EqualFold(name, "id") {
+			if values[0] == "" {
+				return false
+			}
+			has = true
+		}
+	}
+	return has
 }
 
 // errTryAgain is what phones see when the store could not take their call.

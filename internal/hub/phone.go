@@ -1,8 +1,6 @@
 package hub
 
 import (
-	"sync"
-
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/delivery"
 	"github.com/esh3artech/esh3ar/internal/wire"
@@ -18,55 +16,49 @@ type phone struct{ conn *signalr.Conn }
 // LastReceived realises delivery.Conn.
 func (p *phone) LastReceived() int64 { return p.conn.LastReceived() }
 
-// buffers are for encoding; what leaves is copied by the connection's outbox.
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
-
 // Push realises delivery.Conn: one write for the whole batch.
 func (p *phone) Push(b delivery.Batch) bool {
-	buffer := buffers.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
-	defer buffers.Put(buffer)
+	w := newInvocations(p.conn.Protocol())
+	defer w.free()
 	if b.Live {
-		*buffer = appendLive((*buffer)[:0], b.Pushes)
+		w.live(b.Pushes)
 	} else {
-		*buffer = appendBacklog((*buffer)[:0], b.Pushes)
+		w.backlog(b.Pushes)
 	}
-	return p.conn.TryWrite(signalr.JSONFrame(*buffer)) == nil
+	if w.err != nil {
+		p.conn.Close("", true) // else the session would wait for room for ever
+		return false
+	}
+	return p.conn.TryWrite(w.frame()) == nil
 }
 
-const (
-	liveHead    = `{"type":1,"target":"ReceiveMessage","arguments":[`
-	backlogHead = `{"type":1,"target":"ReceivePendingMessages","arguments":[[`
-)
-
-// appendLive is one invocation per message.
-func appendLive(dst []byte, pushes []delivery.Push) []byte {
+// live is one invocation per message.
+func (w *invocations) live(pushes []delivery.Push) {
 	for _, p := range pushes {
-		dst = wire.AppendMessage(append(dst, liveHead...), p.Message, p.Attempt)
-		dst = append(dst, "]}\x1e"...)
+		w.argument = wire.AppendMessage(w.argument, p.Message, p.Attempt)
+		w.invoke("ReceiveMessage")
 	}
-	return dst
 }
 
-// appendBacklog is as few invocations as their bound allows.
-func appendBacklog(dst []byte, pushes []delivery.Push) []byte {
-	start := 0
+// backlog is as few invocations as their bound allows.
+func (w *invocations) backlog(pushes []delivery.Push) {
+	const target = "ReceivePendingMessages"
 	for i, p := range pushes {
+		opening := byte(',')
 		if i == 0 {
-			start = len(dst)
-			dst = append(dst, backlogHead...)
-		} else {
-			dst = append(dst, ',')
+			opening = '['
 		}
-		at := len(dst)
-		dst = wire.AppendMessage(dst, p.Message, p.Attempt)
-		if i > 0 && len(dst)-start > backlogBytes { // the message begins an invocation of its own
-			message := append([]byte(nil), dst[at:]...)
-			dst = append(dst[:at-1], "]]}\x1e"...)
-			start = len(dst)
-			dst = append(append(dst, backlogHead...), message...)
+		at := len(w.argument)
+		w.argument = wire.AppendMessage(append(w.argument, opening), p.Message, p.Attempt)
+		if at > 0 && len(w.argument) > backlogBytes { // the message begins an invocation of its own
+			message := append([]byte{'['}, w.argument[at+1:]...)
+			w.argument = append(w.argument[:at], ']')
+			w.invoke(target)
+			w.argument = append(w.argument, message...)
 		}
 	}
-	return append(dst, "]]}\x1e"...)
+	w.argument = append(w.argument, ']')
+	w.invoke(target)
 }
 
 // messages is the result of Sync.

@@ -29,7 +29,7 @@ type Options struct {
 	Spill        spill
 	StoreTimeout time.Duration // after which a commit is taken for one of unknown outcome; default 3 s
 	Memory       int           // bytes that may wait in all lanes together; default 128 MiB
-	OnReturn     func()        // called when the store answers again; must be quick
+	OnAway       func(bool)    // told when the store stops answering, and when it answers again; must be quick
 }
 
 // CommitInfo describes one commit of the intake.
@@ -82,8 +82,8 @@ func (o Options) withDefaults() Options {
 	if o.StoreTimeout == 0 {
 		o.StoreTimeout = 3 * time.Second
 	}
-	if o.OnReturn == nil {
-		o.OnReturn = func() {}
+	if o.OnAway == nil {
+		o.OnAway = func(bool) {}
 	}
 	if o.OnCommit == nil {
 		o.OnCommit = func(CommitInfo) {}

@@ -25,7 +25,7 @@ import (
 func TestTheSpillKeepsThePromises(t *testing.T) {
 	seeds := uint64(24)
 	switch {
-	case os.Getenv("ESH3AR_LONG") != "":
+	case long():
 		seeds = 1000
 	case testing.Short():
 		seeds = 6
@@ -34,6 +34,11 @@ func TestTheSpillKeepsThePromises(t *testing.T) {
 	for seed := range seeds {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, seed)
+			defer func() {
+				if t.Failed() { // the bubble ends the whole test then
+					t.Logf("seed %d", seed)
+				}
+			}()
 			w.run()
 			w.store.mu.Lock() // what a late commit wrote is read here
 			defer w.store.mu.Unlock()
@@ -42,15 +47,14 @@ func TestTheSpillKeepsThePromises(t *testing.T) {
 			w.verdict()
 			seen.add(&w.seen)
 		})
-		if t.Failed() {
-			t.Fatalf("seed %d", seed)
-		}
 	}
 	t.Logf("%+v", seen)
 	if missing := seen.missing(); len(missing) > 0 {
 		t.Errorf("the simulation never came to: %v", missing)
 	}
 }
+
+func long() bool { return os.Getenv("ESH3AR_LONG") != "" }
 
 // sightings count what a simulation must have gone through to show anything.
 type sightings struct {
@@ -75,7 +79,7 @@ func (s *sightings) add(other *sightings) {
 
 func (s *sightings) missing() (names []string) {
 	for name, n := range s.fields() {
-		if *n == 0 {
+		if *n == 0 && (name != "unknown" || long()) { // so rare that it has a test of its own
 			names = append(names, name)
 		}
 	}
@@ -163,7 +167,7 @@ func (w *world) start() *life {
 	store := &link{to: w.store, life: l}
 	l.in = intake.New(store, &publisherOf{w, l}, intake.Options{
 		LaneCalls: 16, BatchCalls: 4, Gather: time.Millisecond, MaxWait: time.Second, StoreTimeout: 300 * time.Millisecond,
-		Memory: 12 << 10, Spill: kept, OnReturn: func() { l.drain.Wake() },
+		Memory: 12 << 10, Spill: kept,
 	})
 	l.drain = spill.NewDrainer(kept, store, spill.DrainOptions{
 		Stored: l.in.Drained, Answered: l.in.Answered, Within: time.Second, MinPause: 20 * time.Millisecond, MaxPause: 300 * time.Millisecond,
@@ -415,7 +419,7 @@ func (w *world) accepted(c *esh3ar.Call, a *esh3ar.Answer) {
 }
 
 // sameAgain: twins are answered alike. Only where the store has the first call already and cannot be asked may a twin be
-// taken for a new call; it ends as a duplicate.
+// taken for a new call; it ends as a duplicate. A twin of that one may have its answer before it has its own.
 func (w *world) sameAgain(key string, a *esh3ar.Answer, ids []esh3ar.MessageID) {
 	known := w.answers[key]
 	if slices.ContainsFunc(known, func(before []esh3ar.MessageID) bool { return slices.Equal(before, ids) }) {
@@ -423,7 +427,7 @@ func (w *world) sameAgain(key string, a *esh3ar.Answer, ids []esh3ar.MessageID) 
 	}
 	w.answers[key] = append(known, ids)
 	for _, before := range known {
-		if a.Outcome != esh3ar.Stored || !a.Spilled || !w.store.has(before[0]) {
+		if !a.Spilled || !w.store.has(before[0]) {
 			w.Errorf("key %s was answered %v and %v (%+v)", key, before, ids, a)
 		}
 	}
@@ -472,6 +476,7 @@ func (p *publisherOf) Publish(stored []*esh3ar.Message) {
 
 // verdict holds the ledger against the store.
 func (w *world) verdict() {
+	synctest.Wait() // a commit that comes late may still be at it
 	for id, e := range w.ledger {
 		times, canceled, aside := w.store.times[id], w.store.canceled[id], w.store.aside[id]
 		switch {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/planted"
 )
 
 // spill keeps accepted calls on the node's disk until the store can take them: package spill. It is safe for concurrent use.
@@ -19,6 +20,8 @@ type spill interface {
 	// Ahead is zero if nothing here is for a recipient of the call, else how many calls wait here in all. What Append took
 	// counts until it is in the store and was published.
 	Ahead(call *esh3ar.Call) int
+	// Waiting is how many calls wait here for the store: while there are any, the drain asks whether it is back.
+	Waiting() int
 }
 
 // spilling is the part of an intake that knows a spill.
@@ -68,9 +71,7 @@ func (in *Intake) heard(err error) {
 	if in.away.Swap(gone) == gone {
 		return
 	}
-	if !gone {
-		in.opts.OnReturn()
-	}
+	in.opts.OnAway(gone)
 	in.news.tell()
 }
 
@@ -108,10 +109,13 @@ func (in *Intake) divert(ctx context.Context, tickets []*ticket) (direct []*tick
 	tickets = in.answerTwins(tickets)
 	var later []*ticket
 	away := in.away.Load()
+	silent := away && in.opts.Spill.Waiting() > 0 // each batch would wait for the store in vain; the drain hears when it is back
 	direct = tickets[:0:len(tickets)]
 	for _, t := range tickets {
 		switch ahead := in.opts.Spill.Ahead(t.call); {
-		case ahead == 0:
+		case silent:
+			later = append(later, t)
+		case ahead == 0 || planted.Is(planted.SpillOvertaken):
 			direct = append(direct, t)
 		case away || t.call.Key == nil && ahead >= few:
 			later = append(later, t)

@@ -1,6 +1,6 @@
-// Package nodeproc runs `esh3ar serve` as a child process for tests and instruments: starts it on a free port, waits until
-// it is ready, stops or kills it by its process id, and keeps what it printed. It never touches a process that it did
-// not start.
+// Package nodeproc runs `esh3ar serve`, or another command of it that serves, as a child process for tests and instruments:
+// starts it on a free port, waits until it is ready, stops or kills it by its process id, and keeps what it printed. It
+// never touches a process that it did not start.
 //
 // Concurrency: a Node is one owner's.
 package nodeproc
@@ -26,7 +26,8 @@ import (
 // Config says what to start.
 type Config struct {
 	Binary  string   // of esh3ar
-	DataDir string   // where it keeps its data
+	Command string   // empty: serve
+	DataDir string   // where a node keeps its data; empty for a gateway
 	Listen  string   // empty: a free loopback port
 	Flags   []string // of serve, besides those
 }
@@ -87,8 +88,7 @@ func Start(ctx context.Context, c Config) (*Node, error) {
 		}
 	}
 	n := &Node{URL: "http://" + c.Listen, Stdout: &Output{}, Stderr: &Output{}, exited: make(chan struct{})}
-	args := append([]string{"serve", "--listen", c.Listen, "--data-dir", c.DataDir}, c.Flags...)
-	n.cmd = exec.Command(c.Binary, args...) // its end is ours to choose: by Stop or Kill, not by a context
+	n.cmd = exec.Command(c.Binary, c.args()...) // its end is ours to choose: by Stop or Kill, not by a context
 	n.cmd.Stdout, n.cmd.Stderr = n.Stdout, n.Stderr
 	if err := n.cmd.Start(); err != nil {
 		return nil, err
@@ -101,6 +101,18 @@ func Start(ctx context.Context, c Config) (*Node, error) {
 		return nil, errors.Join(err, n.Kill())
 	}
 	return n, nil
+}
+
+func (c *Config) args() []string {
+	args := []string{"serve"}
+	if c.Command != "" {
+		args[0] = c.Command
+	}
+	args = append(args, "--listen", c.Listen)
+	if c.DataDir != "" {
+		args = append(args, "--data-dir", c.DataDir)
+	}
+	return append(args, c.Flags...)
 }
 
 func (n *Node) awaitReady(ctx context.Context) error {

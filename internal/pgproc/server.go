@@ -65,6 +65,9 @@ func (s *Server) URL(database string) string {
 	return "postgres://postgres@" + s.Addr + "/" + database + "?sslmode=disable"
 }
 
+// Dir is where it keeps its data.
+func (s *Server) Dir() string { return s.dir }
+
 // PID is the postmaster's process id.
 func (s *Server) PID() int { return s.cmd.Process.Pid }
 
@@ -111,7 +114,7 @@ func (s *Server) launch(ctx context.Context) error {
 	s.cmd = exec.Command(postgres, args...) // its end is ours to choose, not a context's
 	s.cmd.Stdout, s.cmd.Stderr = s.Output, s.Output
 	s.as.apply(s.cmd)
-	s.cmd.SysProcAttr.Pdeathsig = syscall.SIGQUIT // nobody is left behind by a test that crashed
+	endWithOwner(s.cmd.SysProcAttr)
 	if err := s.cmd.Start(); err != nil {
 		return err
 	}
@@ -147,6 +150,19 @@ func (s *Server) awaitReady(ctx context.Context) error {
 
 // tail is what a server said last.
 func tail(text string) string { return text[max(0, len(text)-2000):] }
+
+// Exec has the server run SQL in a database, as its superuser.
+func (s *Server) Exec(ctx context.Context, database, sql string) error {
+	program, err := find("psql")
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, program, "-v", "ON_ERROR_STOP=1", "-q", "-d", s.URL(database), "-c", sql)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("psql: %w: %s", err, tail(string(out)))
+	}
+	return nil
+}
 
 // Stop shuts down at once but cleanly, and deletes the folder.
 func (s *Server) Stop() error {

@@ -38,6 +38,11 @@ const (
 	GapLeftOpen          Fault = "gap-left-open"         // what was stored just before somebody was said to be here is not looked for
 	RemoteEndIgnored     Fault = "remote-end-ignored"    // acknowledgements on other nodes do not free the window
 	WalkAlone            Fault = "walk-alone"            // a node takes for absent whoever it does not hold itself
+	SpillBeforeFsync     Fault = "spill-before-fsync"    // a call is answered from a spill that has not synced it
+	SpillForgets         Fault = "spill-forgets"         // what a drain could not bring to the store leaves the spill all the same
+	SpillOvertaken       Fault = "spill-overtaken"       // newer messages go past those of their recipient in the spill
+	FenceIgnored         Fault = "fence-ignored"         // whoever lost the lease of a task in the shared store may still end it
+	DrainIgnoresKeys     Fault = "drain-ignores-keys"    // a drained call does not ask whose its key is
 )
 
 // All lists them.
@@ -47,6 +52,7 @@ func All() []Fault {
 		EventsTurnedAround, LeaseIgnored, PurgeUnfinished, ReplayOutsideTheLane, ExpiredPushed, CursorTooFar, SweepOff,
 		RetryForgets, DeadSocketSpends, BreakerStuck, AckBeforeCommit, OrderLost, StreamSkips, LogPastRunning,
 		HintIsTruth, HintBelieved, AbsentTrusted, StaleEntryKept, HopsForgotten, MarksForgotten, GapLeftOpen, RemoteEndIgnored, WalkAlone,
+		SpillBeforeFsync, SpillForgets, SpillOvertaken, DrainIgnoresKeys, FenceIgnored,
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 // server that owns it, and a hash of node → what it says of itself. Both end with the newest word.
 type Registry struct {
 	client *Client
+	prefix string
 	node   route.NodeID
 	ttl    time.Duration
 }
@@ -26,10 +27,15 @@ type Registry struct {
 var _ route.Registry = (*Registry)(nil)
 
 // Registry is this node's place in the list, and the list.
-func (c *Client) Registry() *Registry { return &Registry{c, c.opts.Node, route.NodeTTL} }
+func (c *Client) Registry() *Registry { return c.RegistryAt(c.opts.Prefix, c.opts.Node) }
+
+// RegistryAt is another list of the same kind, with keys of that prefix, and a place in it.
+func (c *Client) RegistryAt(prefix string, place route.NodeID) *Registry {
+	return &Registry{c, prefix, place, route.NodeTTL}
+}
 
 func (r *Registry) keys() []string {
-	return []string{r.client.opts.Prefix + "{nodes}:until", r.client.opts.Prefix + "{nodes}:word"}
+	return []string{r.prefix + "{nodes}:until", r.prefix + "{nodes}:word"}
 }
 
 var announceScript = newScript(clock + `

@@ -7,6 +7,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/planted"
 )
 
 // Append keeps the calls, each whole or not at all, and returns one answer per call, in their order, when they are on
@@ -107,7 +108,11 @@ func (st *staging) keep() error {
 			Text: "the database is away and this node's disk has no more room for what waits for it",
 		}
 	}
-	if err := s.commit(st.batch, pebble.Sync); err != nil {
+	mode := pebble.Sync
+	if planted.Is(planted.SpillBeforeFsync) {
+		mode = pebble.NoSync
+	}
+	if err := s.commit(st.batch, mode); err != nil {
 		return err
 	}
 	for i, c := range st.calls {

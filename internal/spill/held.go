@@ -101,6 +101,13 @@ func (s *Spill) Waiting() int {
 	return s.held.mu.calls
 }
 
+// Messages is how many messages wait for the store.
+func (s *Spill) Messages() int {
+	s.held.mu.Lock()
+	defer s.held.mu.Unlock()
+	return s.held.mu.messages
+}
+
 // count walks over all rows of a spill that is being opened. What cannot be read moves to the quarantine.
 func (s *Spill) count() error {
 	var damaged []entry

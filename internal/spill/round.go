@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/planted"
 )
 
 // round is one walk of the drain over the queue.
@@ -58,6 +59,8 @@ func (r *round) send(entries []entry) error {
 	switch {
 	case err == nil:
 		return r.stored(entries, answers)
+	case planted.Is(planted.SpillForgets):
+		return errors.Join(err, r.spill.remove(entries))
 	case !r.blames(err):
 		return err
 	case len(entries) > 1:

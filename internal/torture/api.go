@@ -2,6 +2,7 @@ package torture
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -20,34 +21,42 @@ type request struct {
 	key    string // idempotency key
 	body   []byte
 	admin  bool
+	node   *target       // nil: the next in turn
+	within time.Duration // how long it is waited for; zero: callPatience
 }
 
 // answer is what came back, and when the call began and ended by the ledger's clock.
 type answer struct {
 	status int
 	body   []byte
+	node   int // that gave it
 	began  int64
 	at     int64
 }
 
-// callPatience is longer than any pause.
+// callPatience is longer than most pauses.
 const callPatience = 10 * time.Second
 
 // newClient makes a client with connections of its own.
 func newClient() *http.Client {
-	return &http.Client{Timeout: callPatience, Transport: &http.Transport{MaxIdleConnsPerHost: 4}}
+	return &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4}}
 }
 
 // do makes a call. The error says that there was no answer, and that the call's outcome is unknown. Callers that change
 // something give no context that ends with the senders: a call that was begun is seen through.
 func (r *run) do(ctx context.Context, client *http.Client, q request) (a answer, err error) {
-	req, err := http.NewRequestWithContext(ctx, q.method, r.node.url()+q.path, bytes.NewReader(q.body))
+	if q.node == nil {
+		q.node = r.fleet.turn(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(q.within, callPatience))
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, q.method, q.node.url()+q.path, bytes.NewReader(q.body))
 	if err != nil {
 		return a, err
 	}
-	token := r.node.secrets.APIKey
+	token := r.fleet.secrets.APIKey
 	if q.admin {
-		token = r.node.secrets.AdminToken
+		token = r.fleet.secrets.AdminToken
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	if q.body != nil {
@@ -56,7 +65,7 @@ func (r *run) do(ctx context.Context, client *http.Client, q request) (a answer,
 	if q.key != "" {
 		req.Header.Set("Idempotency-Key", q.key)
 	}
-	a.began = r.clock.now()
+	a.node, a.began = q.node.number, r.clock.now()
 	resp, err := client.Do(req)
 	if err == nil {
 		a.status = resp.StatusCode
@@ -78,8 +87,13 @@ func (a *answer) problem() string {
 
 // get reads something; found is false for 404. What the node refuses for now is asked again: nothing is lost by that.
 func (r *run) get(ctx context.Context, client *http.Client, path string, out any) (found bool, err error) {
+	return r.getFrom(ctx, client, nil, path, out)
+}
+
+// getFrom reads something of one node, as its operator.
+func (r *run) getFrom(ctx context.Context, client *http.Client, node *target, path string, out any) (found bool, err error) {
 	for {
-		a, err := r.do(ctx, client, request{method: http.MethodGet, path: path})
+		a, err := r.do(ctx, client, request{method: http.MethodGet, path: path, node: node, admin: node != nil})
 		switch {
 		case err != nil:
 			return false, fmt.Errorf("GET %s: %w", path, err)
@@ -107,6 +121,7 @@ type record struct {
 	Priority  string `json:"priority"`
 	Life      int    `json:"life"`
 	Attempts  int    `json:"attempts"`
+	Reason    string `json:"failureReason"`
 }
 
 // number is that of the message. Our own contents are numbers; 0 would be found as never sent.

@@ -12,12 +12,13 @@ import (
 	"github.com/esh3artech/esh3ar/internal/torture/ledger"
 )
 
-// consumer is a business that listens to events for the whole run. It comes back after each end of its connection, and
-// names the last position that it was told, so it must see everything: at least once, and first sightings in order.
+// consumer is a business that listens to events for the whole run. It comes back after each end of its connection, to
+// any node, and names the last position that it was told, so it must see everything: at least once, and first sightings in order.
 type consumer struct {
 	*run
 	name   string
 	random *rand.Rand
+	at     *target                                                // of the connection
 	listen func(ctx context.Context, c *consumer, conn int) error // one connection; the error of a refusal is a refusalError
 
 	mu       sync.Mutex
@@ -56,7 +57,7 @@ func sluggish(ctx context.Context, c *consumer) pace {
 // watch listens until ctx ends, or the node refuses for good.
 func (c *consumer) watch(ctx context.Context) error {
 	for ctx.Err() == nil {
-		c.node.await()
+		c.at = c.fleet.some(ctx, c.random)
 		err := c.listen(ctx, c, int(c.conns.Add(1)))
 		if refusal, ok := err.(*refusalError); ok { //nolint:errorlint // made by listen itself
 			return fmt.Errorf("consumer %s: %w", c.name, refusal)

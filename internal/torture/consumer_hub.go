@@ -52,7 +52,7 @@ func (c *consumer) listenHub(ctx context.Context, conn int) error {
 func (c *consumer) dialHub(ctx context.Context) (*phone.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, callPatience)
 	defer cancel()
-	hub, err := phone.Dial(ctx, phone.Config{URL: c.node.url(), Path: phone.BusinessPath, Token: c.node.secrets.APIKey, InQuery: true})
+	hub, err := phone.Dial(ctx, phone.Config{URL: c.at.url(), Path: phone.BusinessPath, Token: c.fleet.secrets.APIKey, InQuery: true})
 	var status *phone.StatusError
 	if errors.As(err, &status) && status.Status < http.StatusInternalServerError {
 		return nil, &refusalError{phone.BusinessPath, status.Error()}

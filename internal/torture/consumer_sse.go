@@ -24,11 +24,11 @@ type pace struct {
 
 // listenSSE is one connection to GET /v1/events.
 func (c *consumer) listenSSE(ctx context.Context, conn int, p pace) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.node.url()+"/v1/events", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.at.url()+"/v1/events", nil)
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Authorization", "Bearer "+c.node.secrets.APIKey)
+	req.Header.Set("Authorization", "Bearer "+c.fleet.secrets.APIKey)
 	req.Header.Set("Accept", "text/event-stream")
 	if last := c.resumeFrom(); last != "" {
 		req.Header.Set("Last-Event-ID", last)

@@ -19,6 +19,7 @@ type device struct {
 	index  int
 	name   string
 	token  string
+	at     *target
 }
 
 // run comes online again and again until ctx ends.
@@ -47,7 +48,7 @@ func (d *device) stayAway(ctx context.Context) {
 }
 
 func (d *device) connect(ctx context.Context) (*online, error) {
-	d.node.await()
+	d.choose(ctx)
 	ctx, cancel := context.WithTimeout(ctx, callPatience)
 	defer cancel()
 	if d.token == "" {
@@ -58,7 +59,7 @@ func (d *device) connect(ctx context.Context) (*online, error) {
 	o := &online{device: d, id: int(d.conns.Add(1)), number: recipientOf(d.index), waiting: map[string]invocation{}, seqs: map[string]uint64{}}
 	began := d.clock.now()
 	var err error
-	if o.conn, err = phone.Dial(ctx, phone.Config{URL: d.node.url(), Token: d.token}); err != nil {
+	if o.conn, err = phone.Dial(ctx, phone.Config{URL: d.at.url(), Token: d.token}); err != nil {
 		return nil, err
 	}
 	if o.habit = temperOf(d.index).habit(d.random); d.isEnding() {
@@ -66,6 +67,13 @@ func (d *device) connect(ctx context.Context) (*online, error) {
 	}
 	d.note(ledger.Entry{Kind: ledger.Opened, Conn: o.id, To: o.number, Began: began, Quiet: o.habit == stalled})
 	return o, nil
+}
+
+// choose mostly stays with a node, as whoever keeps an address does, so that the node's breaker gets to know the device.
+func (d *device) choose(ctx context.Context) {
+	if d.at == nil || d.at.isDown() || d.random.IntN(4) == 0 {
+		d.at = d.fleet.some(ctx, d.random)
+	}
 }
 
 func (d *device) register(ctx context.Context) error {

@@ -44,7 +44,7 @@ func (r *round) hearAll(ctx context.Context, path string, kind ledger.Kind) erro
 
 func (m *record) entry(kind ledger.Kind) ledger.Entry {
 	return ledger.Entry{
-		Kind: kind, Number: m.number(), To: numberOf(m.Recipient), ID: m.ID, Seq: m.Seq, Lane: m.Priority, Status: m.Status,
+		Kind: kind, Number: m.number(), To: numberOf(m.Recipient), ID: m.ID, Seq: m.Seq, Lane: m.Priority, Status: m.Status, Reason: m.Reason,
 		Life: m.Life, Attempt: m.Attempts,
 	}
 }

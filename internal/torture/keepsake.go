@@ -28,9 +28,9 @@ func (k *keepsakes) add(list []ledger.Keepsake, random *rand.Rand) {
 	}
 }
 
-// recheck kills the node once more, in its rest, and asks again.
+// recheck kills everything once more, in its rest, and asks again.
 func (k *keepsakes) recheck(ctx context.Context, r *run) error {
-	if err := r.node.kill(ctx, func() { r.total.Kills++ }); err != nil {
+	if err := r.fleet.fell(ctx, func() { r.total.Kills++ }); err != nil {
 		return fmt.Errorf("after the kill at rest: %w", err)
 	}
 	client := newClient()

@@ -217,7 +217,7 @@ func (o *online) synced(k *look, result json.RawMessage) {
 	found := []ledger.Slot{}
 	for _, m := range phone.Scan(result) {
 		number, _ := strconv.Atoi(m.Content) // as above
-		found = append(found, ledger.Slot{Seq: m.Seq, Number: number})
+		found = append(found, ledger.Slot{Seq: m.Seq, Number: number, ID: m.ID})
 	}
 	o.note(ledger.Entry{
 		Kind: ledger.Synced, Conn: o.id, To: o.number, After: k.after, Limit: k.limit, Found: found, Began: k.began,

@@ -24,7 +24,11 @@ func (r *round) rest(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if open += int(r.pending.Load()); open == 0 {
+		spilled, _, err := r.spilled(ctx)
+		if err != nil {
+			return err
+		}
+		if open += spilled + int(r.pending.Load()); open == 0 {
 			quiet++
 			continue
 		}
@@ -37,6 +41,19 @@ func (r *round) rest(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// spilled counts what the nodes keep on their own disks: the messages that wait for the store, and the calls that it will
+// never take.
+func (r *round) spilled(ctx context.Context) (waiting, aside int, err error) {
+	for _, n := range r.fleet.nodes {
+		var report struct{ Messages, Quarantined int }
+		if _, err := r.getFrom(ctx, r.client, n, "/admin/v1/spill", &report); err != nil {
+			return 0, 0, err
+		}
+		waiting, aside = waiting+report.Messages, aside+report.Quarantined
+	}
+	return waiting, aside, nil
 }
 
 // open counts the messages of the round that have not ended, as the node says.

@@ -2,6 +2,7 @@ package torture
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -60,7 +61,7 @@ func (r *round) play(ctx context.Context, faults *torment, consumers []*consumer
 		busy.Go(func() { r.send(busyCtx, r.stream(i)) })
 	}
 	busy.Go(func() { r.operate(busyCtx, r.stream(900)) })
-	if err := faults.round(ctx, r); err != nil {
+	if err := errors.Join(faults.round(ctx, r), r.fleet.alive()); err != nil {
 		return v, c, err
 	}
 	leave()
@@ -102,11 +103,20 @@ func (r *round) judge(ctx context.Context) (v ledger.Verdict, c ledger.Carry, er
 	r.ledger.ask(func(b *ledger.Book) { r.kept.add(b.Sample(keptOfRound), r.run.stream(r.n<<20)) })
 	v, c, err = r.ledger.judge()
 	if err == nil {
-		err = r.discard(ctx, &v)
+		err = errors.Join(r.discard(ctx, &v), r.quarantine(ctx, &v))
 	}
 	fmt.Fprintf(r.out, "round %d at rest after %s: %d accepted, %d received, %d broken\n",
 		r.n, time.Duration(r.clock.now()-r.since).Round(time.Second), v.Accepted, v.Received, v.Breaches)
 	return v, c, err
+}
+
+// quarantine must be empty: every call was a good one.
+func (r *round) quarantine(ctx context.Context, v *ledger.Verdict) error {
+	_, aside, err := r.spilled(ctx)
+	if aside > 0 {
+		v.Break(fmt.Sprintf("%d calls are in quarantine", aside))
+	}
+	return err
 }
 
 func (r *round) accepted() (n int) {

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 // Options say how to torture.
 type Options struct {
 	Binary    string
+	Nodes     int           // more than one: a cluster on PostgreSQL and Redis
 	Kills     int           // how often; 0: until Time is over
 	Time      time.Duration // at most; 0: until Kills are done
 	Seed      uint64        // of all choices; the interleaving is the system's
@@ -35,7 +35,7 @@ type run struct {
 	Options
 	out     io.Writer
 	clock   clock
-	node    *target
+	fleet   *fleet
 	ledger  *recorder
 	streams *http.Client    // of consumers: without a timeout
 	numbers atomic.Int64    // of messages
@@ -45,7 +45,7 @@ type run struct {
 	kept    keepsakes
 }
 
-// Run tortures a node and judges. The error says that it could not; a broken promise is in the verdict.
+// Run tortures and judges. The error says that it could not; a broken promise is in the verdict.
 func Run(ctx context.Context, o Options, out io.Writer) (v ledger.Verdict, err error) {
 	dir := o.Keep
 	if dir == "" {
@@ -60,9 +60,10 @@ func Run(ctx context.Context, o Options, out io.Writer) (v ledger.Verdict, err e
 		Options: o, out: out, clock: clock, whole: ctx, streams: &http.Client{Transport: &http.Transport{}},
 		ledger: &recorder{dir: dir, clock: clock, keep: o.Keep != ""},
 	}
-	if r.node, err = newTarget(&o, filepath.Join(dir, "data")); err == nil {
-		err = errors.Join(r.torture(ctx, cancel), r.node.end(), r.ledger.close())
+	if r.fleet, err = newFleet(ctx, &o, dir); err == nil {
+		err = r.torture(ctx, cancel)
 	}
+	err = errors.Join(err, r.fleet.end(), r.ledger.close())
 	if o.Keep == "" && err == nil && r.total.Clean() {
 		return r.total, os.RemoveAll(dir)
 	}
@@ -75,7 +76,7 @@ func (r *run) stream(actor int) *rand.Rand { return rand.New(rand.NewPCG(r.Seed,
 
 // torture starts the node, lets the consumers listen for the whole run, and goes through the rounds.
 func (r *run) torture(ctx context.Context, cancel context.CancelFunc) error {
-	if err := r.node.start(ctx); err != nil {
+	if err := r.fleet.start(ctx); err != nil {
 		return err
 	}
 	consumers := r.newConsumers()
@@ -89,6 +90,9 @@ func (r *run) torture(ctx context.Context, cancel context.CancelFunc) error {
 	if err == nil {
 		err = r.kept.recheck(ctx, r)
 	}
+	if err == nil {
+		err = r.verify(ctx)
+	}
 	stop()
 	if refused := watching.Wait(); refused != nil {
 		err = refused // the reason for whatever failed after it
@@ -97,7 +101,7 @@ func (r *run) torture(ctx context.Context, cancel context.CancelFunc) error {
 	if err != nil {
 		return err
 	}
-	return r.node.stop()
+	return r.fleet.stop()
 }
 
 // rounds goes on until the run has had its faults, or something is broken: what a broken node does next proves nothing.
@@ -106,7 +110,7 @@ func (r *run) rounds(ctx context.Context, consumers []*consumer) error {
 	for _, c := range consumers {
 		carry.Consumers = append(carry.Consumers, c.name)
 	}
-	faults := &torment{options: &r.Options, random: r.stream(7), began: time.Now()}
+	faults := &torment{options: &r.Options, random: r.stream(7), began: time.Now(), faults: r.fleet.faults()}
 	for n := 1; !faults.over() && r.total.Clean(); n++ {
 		round, err := r.begin(n, carry)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -23,7 +24,12 @@ import (
 	"github.com/esh3artech/esh3ar/internal/torture/ledger"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if len(os.Args) > 5 && os.Args[1] == "serve" {
+		asNode(os.Args[3], os.Args[5])
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // stage is a round against a scripted node.
 type stage struct {
@@ -40,7 +46,10 @@ func newStage(t *testing.T, node http.HandlerFunc) *stage {
 	r := &run{
 		Options: Options{Phones: 12, Seed: 1}, out: io.Discard, clock: clock, whole: t.Context(), streams: server.Client(),
 		ledger: &recorder{dir: dir, clock: clock},
-		node:   &target{config: nodeproc.Config{Listen: strings.TrimPrefix(server.URL, "http://")}, secrets: nodeproc.Secrets{APIKey: "key", AdminToken: "admin"}},
+		fleet: &fleet{
+			nodes:   []*target{newTarget(1, nodeproc.Config{Listen: strings.TrimPrefix(server.URL, "http://")})},
+			secrets: nodeproc.Secrets{APIKey: "key", AdminToken: "admin"},
+		},
 	}
 	round, err := r.begin(1, ledger.Carry{Before: 1, Consumers: []string{"sse"}})
 	if err != nil {
@@ -189,7 +198,7 @@ func TestTwinsShareAKey(t *testing.T) {
 		_, _ = io.WriteString(w, `{"code":"idempotency_mismatch"}`)
 	}))
 	t.Cleanup(server.Close)
-	s.node.config.Listen = strings.TrimPrefix(server.URL, "http://")
+	s.fleet.nodes[0].config.Listen = strings.TrimPrefix(server.URL, "http://")
 	sender := s.sender()
 	for range 20 {
 		sender.twins()
@@ -318,7 +327,7 @@ func TestTheStreamIsReadAsItIsWritten(t *testing.T) {
 		resumed = r.Header.Get("Last-Event-ID")
 		_, _ = io.WriteString(w, text)
 	})
-	c := &consumer{run: s.run, name: "sse", position: "p0"}
+	c := &consumer{run: s.run, name: "sse", at: s.fleet.nodes[0], position: "p0"}
 	if err := c.listenSSE(t.Context(), 4, pace{}); err != nil || resumed != "p0" || c.resumeFrom() != "p3" {
 		t.Errorf("%v; resumed from %q, and next from %q", err, resumed, c.resumeFrom())
 	}
@@ -335,7 +344,7 @@ func TestTheStreamIsReadAsItIsWritten(t *testing.T) {
 	if gotText, wantText := asJSON(t, got), asJSON(t, want); gotText != wantText {
 		t.Errorf("noted %s\nwant  %s", gotText, wantText)
 	}
-	fickle := &consumer{run: s.run, name: "sse"}
+	fickle := &consumer{run: s.run, name: "sse", at: s.fleet.nodes[0]}
 	if err := fickle.listenSSE(t.Context(), 5, pace{drop: 1}); err != errDropped || fickle.resumeFrom() != "p1" { //nolint:errorlint // it is this one
 		t.Errorf("%v at %q", err, fickle.resumeFrom())
 	}
@@ -365,11 +374,19 @@ func TestAConsumerThatIsRefusedEndsTheRun(t *testing.T) {
 	}
 }
 
-// TestRestIsWhenNothingIsOnItsWay, twice in a row.
+// TestRestIsWhenNothingIsOnItsWay, nor in a spill, twice in a row.
 func TestRestIsWhenNothingIsOnItsWay(t *testing.T) {
 	t.Parallel()
-	asked := 0
+	asked, waiting := 0, 3
 	s := newStage(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/admin/v1/spill" {
+			if r.Header.Get("Authorization") != "Bearer admin" {
+				t.Error("not as the admin")
+			}
+			waiting--
+			fmt.Fprintf(w, `{"messages":%d,"quarantined":1}`, max(waiting, 0))
+			return
+		}
 		asked++
 		q := r.URL.Query()
 		if q.Get("status") != "scheduled,queued,pending,sent" || q.Get("limit") != "500" || q.Get("from") == "" {
@@ -387,7 +404,7 @@ func TestRestIsWhenNothingIsOnItsWay(t *testing.T) {
 			_, _ = io.WriteString(w, `{"items":[]}`)
 		}
 	})
-	if err := s.rest(t.Context()); err != nil || asked != 4 {
+	if err := s.rest(t.Context()); err != nil || asked != 5 {
 		t.Errorf("%v after %d questions", err, asked)
 	}
 }

@@ -58,11 +58,10 @@ func (s *sender) drawn(n int) []message {
 // see makes a call and, where it has a key, makes it again until there is an answer. It gives what was accepted.
 func (s *sender) see(c *call) []sent {
 	for {
-		a, err := s.do(s.whole, s.client, c.request())
+		a, err := s.do(s.whole, s.client, s.attempt(c))
 		switch {
 		case err != nil || a.status == http.StatusBadGateway:
 			s.noteAll(c, ledger.Unknown, &a)
-			s.node.await()
 		case a.status == http.StatusAccepted:
 			return s.accepted(c, &a)
 		case a.status == http.StatusUnprocessableEntity && a.problem() == "idempotency_mismatch":
@@ -83,19 +82,28 @@ func (s *sender) see(c *call) []sent {
 	}
 }
 
+// attempt is one try: at any node, and waited for as long as businesses do. One that gives up early repeats its call
+// elsewhere while the first node, paused perhaps, still has it.
+func (s *sender) attempt(c *call) request {
+	q := c.request()
+	q.node, q.within = s.fleet.some(s.whole, s.random), between(s.random, time.Second, 5*time.Second)
+	return q
+}
+
 func (s *sender) noteAll(c *call, kind ledger.Kind, a *answer) {
 	for _, m := range c.messages {
 		s.note(ledger.Entry{
-			Kind: kind, Number: m.number, Call: c.number, Key: c.key, Status: strconv.Itoa(a.status), Began: a.began, At: a.at,
+			Kind: kind, Number: m.number, Call: c.number, Key: c.key, Status: strconv.Itoa(a.status), Node: a.node, Began: a.began, At: a.at,
 		})
 	}
 }
 
 // receipt is one message of an answer.
 type receipt struct {
-	ID        string `json:"id"`
-	Seq       uint64 `json:"seq"`
-	Recipient string `json:"recipientPhoneNumber"`
+	ID         string `json:"id"`
+	Seq        uint64 `json:"seq"`
+	Recipient  string `json:"recipientPhoneNumber"`
+	Durability string `json:"durability"`
 }
 
 // accepted notes each receipt; a receipt that is missing makes an entry that belongs to no id.
@@ -110,9 +118,10 @@ func (s *sender) accepted(c *call, a *answer) (list []sent) {
 		err = json.Unmarshal(a.body, &receipts[0])
 	}
 	for i, m := range c.messages {
-		e := ledger.Entry{Kind: ledger.Accepted, Number: m.number, Call: c.number, Key: c.key, Began: a.began, At: a.at}
+		e := ledger.Entry{Kind: ledger.Accepted, Number: m.number, Call: c.number, Key: c.key, Node: a.node, Began: a.began, At: a.at}
 		if err == nil && i < len(receipts) {
 			e.ID, e.Seq, e.To = receipts[i].ID, receipts[i].Seq, numberOf(receipts[i].Recipient)
+			e.Spilled = receipts[i].Durability == "spilled"
 			list = append(list, sent{e.ID, m.sendAt != 0})
 		}
 		s.note(e)

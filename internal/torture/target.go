@@ -2,106 +2,128 @@ package torture
 
 import (
 	"context"
-	"errors"
-	"strconv"
+	"fmt"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/nodeproc"
 )
 
-// attempts is how many pushes of one life may go unacknowledged.
-const attempts = 3
-
-// target is the node under torture.
+// target is a node under torture.
 type target struct {
-	config  nodeproc.Config
-	secrets nodeproc.Secrets
+	number int // from 1
+	config nodeproc.Config
 
-	down sync.RWMutex // held for writing while the node is down: who has time waits for it
+	mu   sync.Mutex
 	node *nodeproc.Node
+	up   chan struct{} // closed while it is not known to be down
 }
 
-func newTarget(o *Options, dataDir string) (*target, error) {
-	listen, err := nodeproc.FreePort()
-	if err != nil {
-		return nil, err
-	}
-	// Fast enough that messages run out of attempts between two kills; nothing is ever purged.
-	flags := []string{
-		"--log-level", "error", "--ack-timeout", "400ms", "--retry-base", "100ms", "--retry-cap", "400ms",
-		"--retry-attempts", strconv.Itoa(attempts), "--keep-messages", "720h", "--keep-events", "720h",
-	}
-	if o.PowerCuts {
-		flags = append(flags, "--simulate-power-cuts")
-	}
-	return &target{config: nodeproc.Config{Binary: o.Binary, DataDir: dataDir, Listen: listen, Flags: append(flags, o.Flags...)}}, nil
+func newTarget(number int, config nodeproc.Config) *target {
+	t := &target{number: number, config: config, up: make(chan struct{})}
+	close(t.up)
+	return t
 }
 
 func (t *target) url() string { return "http://" + t.config.Listen }
 
-// start starts the node for the first time.
-func (t *target) start(ctx context.Context) (err error) {
-	t.down.Lock()
-	defer t.down.Unlock()
-	if err := t.startLocked(ctx); err != nil {
-		return err
-	}
-	t.secrets, err = nodeproc.ReadSecrets(t.config.DataDir)
-	return err
-}
-
-func (t *target) startLocked(ctx context.Context) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+// Restart starts the node, and starts it anew after a Kill. A node that has waited for its database in vain ends, and is started
+// again, as whatever looks after it does.
+func (t *target) Restart(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
-	t.node, err = nodeproc.Start(ctx, t.config)
-	return err
-}
-
-// kill ends the node in the middle of everything and starts it again.
-func (t *target) kill(ctx context.Context, killed func()) error {
-	t.down.Lock()
-	defer t.down.Unlock()
-	err := t.node.Kill()
-	killed()
+	node, err := nodeproc.Start(ctx, t.config)
+	for err != nil && strings.Contains(err.Error(), gaveUp) && ctx.Err() == nil {
+		node, err = nodeproc.Start(ctx, t.config)
+	}
 	if err != nil {
 		return err
 	}
-	return t.startLocked(ctx)
-}
-
-// stop ends the node in good order.
-func (t *target) stop() error {
-	t.down.Lock()
-	defer t.down.Unlock()
-	return t.node.Stop()
-}
-
-// end makes sure that the node does not outlive the run.
-func (t *target) end() error {
-	t.down.Lock()
-	defer t.down.Unlock()
-	if t.node == nil {
-		return nil
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.node = node
+	if t.isDownLocked() {
+		close(t.up)
 	}
+	return nil
+}
+
+// Kill ends the node in the middle of everything. One that has ended by itself is an error.
+func (t *target) Kill() error {
+	if err := t.alive(); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.up = make(chan struct{})
 	return t.node.Kill()
 }
 
-// await returns when the node is not down.
-func (t *target) await() {
-	t.down.RLock()
-	defer t.down.RUnlock()
-}
-
-// pause stops the node as it is for a while.
-func (t *target) pause(ctx context.Context, length time.Duration) error {
-	return errors.Join(t.freeze(ctx, length), t.node.Resume())
-}
-
-// freeze leaves the node stopped.
-func (t *target) freeze(ctx context.Context, length time.Duration) error {
-	if err := t.node.Pause(); err != nil {
-		return err
+// alive tells what a node said that ended by itself.
+func (t *target) alive() error {
+	select {
+	case <-t.current().Exited():
+		return fmt.Errorf("node %d ended by itself with code %d: %s", t.number, t.current().ExitCode(), lastWords(t.current().Stderr.String()))
+	default:
+		return nil
 	}
-	return sleep(ctx, length)
 }
+
+// lastWords bounds what is told of a log.
+func lastWords(log string) string { return strings.TrimSpace(log[max(0, len(log)-4000):]) }
+
+func (t *target) current() *nodeproc.Node {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.node
+}
+
+// Pause stops the node as it is, until Resume.
+func (t *target) Pause() error { return t.current().Pause() }
+
+// Resume lets it go on.
+func (t *target) Resume() error { return t.current().Resume() }
+
+// stop ends the node in good order.
+func (t *target) stop() error { return t.current().Stop() }
+
+// end makes sure that the node does not outlive the run.
+func (t *target) end() error {
+	if node := t.current(); node != nil {
+		return node.Kill()
+	}
+	return nil
+}
+
+func (t *target) isDown() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.isDownLocked()
+}
+
+func (t *target) isDownLocked() bool {
+	select {
+	case <-t.up:
+		return false
+	default:
+		return true
+	}
+}
+
+// await returns when the node is not down, or the context is over.
+func (t *target) await(ctx context.Context) {
+	t.mu.Lock()
+	up := t.up
+	t.mu.Unlock()
+	select {
+	case <-up:
+	case <-ctx.Done():
+	}
+}
+
+// gaveUp is what a node says whose database did not answer for half a minute.
+const gaveUp = "start PostgreSQL, or correct --database-url"
+
+// startPatience bounds the start of anything: a database that recovers from a crash on a busy machine is the slowest.
+const startPatience = 2 * time.Minute

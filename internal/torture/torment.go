@@ -2,11 +2,10 @@ package torture
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/torture/ledger"
+	"golang.org/x/sync/errgroup"
 )
 
 // A round is judged at the latest after this time or this many messages: the ledger's memory is that of its largest round.
@@ -24,7 +23,8 @@ type torment struct {
 	options *Options
 	random  *rand.Rand
 	began   time.Time
-	faults  int
+	faults  []*fault
+	left    []*fault // of this pass
 	kills   int
 }
 
@@ -33,43 +33,37 @@ func (t *torment) over() bool {
 	return t.options.Kills > 0 && t.kills >= t.options.Kills || t.options.Time > 0 && time.Since(t.began) >= t.options.Time
 }
 
-// round makes faults until the round or the run is over.
+// round makes faults until the round or the run is over, and returns when all of them are undone.
 func (t *torment) round(ctx context.Context, r *round) error {
+	strikes, striking := errgroup.WithContext(ctx)
+	strikes.SetLimit(r.fleet.atOnce())
 	for began := time.Now(); !t.over() && time.Since(began) < roundTime && r.accepted() < roundMessages; {
-		if err := sleep(ctx, between(t.random, 200*time.Millisecond, 1500*time.Millisecond)); err != nil {
-			return err
+		if err := sleep(striking, between(t.random, 200*time.Millisecond, 1500*time.Millisecond)); err != nil {
+			break
 		}
-		if err := t.fault(ctx, r); err != nil {
-			return err
+		f := t.deal()
+		s := &strike{f, r, rand.New(rand.NewPCG(t.random.Uint64(), 0))}
+		strikes.Go(func() error { return s.run(striking) })
+		if f.kills && t.kills%10 == 0 {
+			r.report(t)
 		}
+	}
+	if err := strikes.Wait(); err != nil {
+		return err
 	}
 	return sleep(ctx, aftermath)
 }
 
-// fault is two kills and a pause in turn. Some pauses end with a kill: the node never wakes up again.
-func (t *torment) fault(ctx context.Context, r *round) error {
-	t.faults++
-	if t.faults%3 == 2 {
-		length := between(t.random, 200*time.Millisecond, time.Second)
-		if t.random.IntN(4) == 0 {
-			length = between(t.random, time.Second, 3*time.Second)
-		}
-		if t.random.IntN(4) > 0 {
-			r.note(ledger.Entry{Kind: ledger.Paused})
-			return r.node.pause(ctx, length)
-		}
-		if err := r.node.freeze(ctx, length); err != nil {
-			return err
-		}
-		r.note(ledger.Entry{Kind: ledger.Paused})
+// deal takes the next fault of this pass, or of a new one.
+func (t *torment) deal() *fault {
+	if len(t.left) == 0 {
+		t.left = append(t.left, t.faults...)
+		t.random.Shuffle(len(t.left), func(i, j int) { t.left[i], t.left[j] = t.left[j], t.left[i] })
 	}
-	t.kills++
-	err := r.node.kill(ctx, func() { r.note(ledger.Entry{Kind: ledger.Killed}) })
-	if err != nil {
-		return fmt.Errorf("after kill %d: %w", t.kills, err)
+	f := t.left[0]
+	t.left = t.left[1:]
+	if f.kills {
+		t.kills++
 	}
-	if t.kills%10 == 0 {
-		r.report(t)
-	}
-	return nil
+	return f
 }

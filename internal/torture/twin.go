@@ -1,6 +1,7 @@
 package torture
 
 import (
+	"math/rand/v2"
 	"sync"
 )
 
@@ -14,7 +15,8 @@ func (s *sender) twins() {
 	}
 	var list []sent
 	var other sync.WaitGroup
-	other.Go(func() { s.see(second) })
+	twin := &sender{round: s.round, random: rand.New(rand.NewPCG(s.random.Uint64(), 0)), client: s.client}
+	other.Go(func() { twin.see(second) })
 	list = s.see(first)
 	other.Wait()
 	s.accepts(list)

@@ -20,6 +20,9 @@ function state(name) {
   element("state").textContent = name;
   element("state").dataset.state = name;
   const off = name === "offline";
+  if (name !== "online") {
+    element("how").textContent = "";
+  }
   element("power").textContent = off ? "Go online" : "Go offline";
   element("power").setAttribute("aria-pressed", String(off));
 }
@@ -108,28 +111,52 @@ async function history() {
   }
 }
 
+/** A connection by the chosen transport and protocol. */
 function make(token) {
-  const made = new signalR.HubConnectionBuilder()
-    .withUrl("/online-mobile-user", { accessTokenFactory: () => token })
+  const transport = element("transport").value;
+  const builder = new signalR.HubConnectionBuilder()
+    .withUrl("/online-mobile-user", { accessTokenFactory: () => token, transport: signalR.HttpTransportType[transport] })
     .withAutomaticReconnect({ nextRetryDelayInMilliseconds: ({ previousRetryCount }) => Math.min(1000 * 2 ** previousRetryCount, 15000) })
-    .configureLogging(signalR.LogLevel.Warning)
-    .build();
+    .configureLogging(signalR.LogLevel.Warning);
+  if (element("protocol").value === "messagepack") {
+    builder.withHubProtocol(new signalR.protocols.msgpack.MessagePackHubProtocol());
+  }
+  const made = builder.build();
   made.on("ReceiveMessage", (message) => acknowledge([message]));
   made.on("ReceivePendingMessages", acknowledge);
   made.onreconnecting(() => state("reconnecting"));
-  made.onreconnected(() => state("online"));
-  made.onclose(() => state("offline"));
+  made.onreconnected(() => how().then(() => state("online")));
+  made.onclose(() => made === connection && state("offline"));
   return made;
 }
 
+/** Shows what is in use. The server is asked, as the client library keeps its transport to itself. */
+async function how() {
+  const info = await connection.invoke("ConnectionInfo");
+  element("how").textContent = `${info.transport} · ${info.protocol}`;
+}
+
+/** Connects anew in the way that is chosen now. */
+async function change(token) {
+  const before = connection;
+  connection = make(token);
+  await before.stop();
+  await online();
+}
+
 async function online() {
+  const mine = connection;
   state("connecting");
   try {
-    await connection.start();
+    await mine.start();
+    await how();
     state("online");
     notice("");
     await history();
   } catch (error) {
+    if (mine !== connection) {
+      return; // another way was chosen meanwhile
+    }
     state("offline");
     notice(/401|Unauthorized/.test(error.message)
       ? "The server does not know this token, or it has expired. Open the link that `esh3ar serve` prints."
@@ -148,6 +175,10 @@ async function main() {
   connection = make(token);
   element("power").disabled = false;
   element("power").addEventListener("click", () => (connection.state === "Disconnected" ? online() : connection.stop()));
+  for (const way of ["transport", "protocol"]) {
+    element(way).disabled = false;
+    element(way).addEventListener("change", () => change(token));
+  }
   document.addEventListener("visibilitychange", () => connection.state === "Connected" && readVisible());
   await online();
 }

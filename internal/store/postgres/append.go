@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/planted"
 	"github.com/esh3artech/esh3ar/internal/store/progress"
 )
 
@@ -211,7 +212,7 @@ func appendParams(calls []*esh3ar.Call, which []int, now esh3ar.Time) [][]byte {
 		business.uuid(c.Business.UUID)
 		batch.uuid(c.Batch.UUID)
 		drained.bool(c.Drained)
-		if c.Key == nil {
+		if c.Key == nil || planted.Is(planted.KeyForgotten) || c.Drained && planted.Is(planted.DrainIgnoresKeys) {
 			key.null()
 			fingerprint.null()
 			expires.null()

@@ -2,7 +2,13 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -67,6 +73,27 @@ func writeCode(err error) esh3ar.Code {
 // readError is the error of a read: the store cannot answer now.
 func readError(operation string, err error) error {
 	return esh3ar.Errorf(esh3ar.StoreUnavailable, "%s: %w", operation, err)
+}
+
+// openError is the error of an open: one whose connection failed can be tried again, as it was begun under a lock and in
+// transactions that the server drops.
+func openError(operation string, err error) error {
+	if isConnection(err) {
+		return esh3ar.Errorf(esh3ar.StoreUnavailable, "%s: %w", operation, err)
+	}
+	return fmt.Errorf("%s: %w", operation, err)
+}
+
+// isConnection tells whether the way to the server failed, or the server is starting or stopping.
+func isConnection(err error) bool {
+	if state := sqlState(err); state != "" {
+		return slices.Contains([]string{"08", "53", "57"}, state[:2])
+	}
+	if _, ok := errors.AsType[net.Error](err); ok {
+		return true
+	}
+	return pgconn.SafeToRetry(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone)
 }
 
 func isNoRows(err error) bool { return errors.Is(err, pgx.ErrNoRows) }

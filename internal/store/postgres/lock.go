@@ -27,8 +27,10 @@ func (s *Store) Lock(ctx context.Context, name string) (unlock func() error, err
 		}
 	}
 	return func() error {
-		defer conn.Release()
-		_, err := conn.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", number)
-		return err
+		if _, err := conn.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", number); err == nil {
+			conn.Release()
+			return nil
+		}
+		return conn.Hijack().Close(context.WithoutCancel(ctx)) // and with it the lock ends
 	}, nil
 }

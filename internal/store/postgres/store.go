@@ -47,7 +47,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	}
 	if err := migrate(ctx, config.ConnConfig); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("--database-url: bring the schema up to date: %w", err)
+		return nil, openError("--database-url: bring the schema up to date", err)
 	}
 	return s, nil
 }

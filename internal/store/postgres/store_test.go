@@ -26,6 +26,9 @@ func run(m *testing.M) int {
 	if url := os.Getenv(appenderURL); url != "" {
 		appendForEver(url)
 	}
+	if url := os.Getenv(holderURL); url != "" {
+		return holdForLong(url)
+	}
 	if short() {
 		return m.Run()
 	}
@@ -54,7 +57,13 @@ func short() bool {
 var databases atomic.Int64
 
 // newDatabase makes an empty one.
-func newDatabase(t *testing.T) (url string) {
+func newDatabase(t testing.TB) (url string) {
+	t.Helper()
+	return server.URL(copyOf(t, "template1"))
+}
+
+// copyOf makes a database that is like another one, which nobody may be connected to.
+func copyOf(t testing.TB, template string) (name string) {
 	t.Helper()
 	if server == nil {
 		t.Skip("needs PostgreSQL")
@@ -64,11 +73,11 @@ func newDatabase(t *testing.T) (url string) {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.WithoutCancel(t.Context()))
-	name := fmt.Sprintf("test%d", databases.Add(1))
-	if _, err := conn.Exec(t.Context(), "CREATE DATABASE "+name+" STRATEGY file_copy"); err != nil {
+	name = fmt.Sprintf("test%d", databases.Add(1))
+	if _, err := conn.Exec(t.Context(), "CREATE DATABASE "+name+" TEMPLATE "+template+" STRATEGY file_copy"); err != nil {
 		t.Fatal(err)
 	}
-	return server.URL(name)
+	return name
 }
 
 // open opens a store and closes it with the test.

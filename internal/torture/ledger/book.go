@@ -28,6 +28,8 @@ type Book struct {
 	lines      map[int]*line // open connections of phones
 	calls      map[string][]keyCall
 	looks      map[uint64][]look
+	owners     map[string]*story // by key, of the calls that the store took; known when the book is closed
+	contested  map[string]bool   // keys that calls had in a spill and lost
 	watchers   []*watcher
 	replayAlls []int64 // when they were called
 	top        int     // highest number
@@ -74,10 +76,8 @@ func (b *Book) breaks(s *story, format string, args ...any) {
 // Note takes an entry.
 func (b *Book) Note(e *Entry) {
 	switch e.Kind {
-	case Killed:
-		b.verdict.Kills++
-	case Paused:
-		b.verdict.Pauses++
+	case Killed, Paused, Cut, Wiped:
+		b.verdict.suffers(e)
 	case Tripped:
 		b.verdict.Tripped++
 	case Opened:
@@ -124,8 +124,11 @@ func (b *Book) called(e *Entry) {
 // find gives the story that an entry is part of, by its number or its id; nil if there cannot be one.
 func (b *Book) find(e *Entry) *story {
 	s := b.stories[e.Number]
-	if e.Number == 0 {
+	switch {
+	case e.Number == 0:
 		s = b.byID[e.ID]
+	case s != nil && e.ID != "":
+		s = b.named(s, e.ID)
 	}
 	switch {
 	case s != nil:
@@ -140,6 +143,23 @@ func (b *Book) find(e *Entry) *story {
 	return nil
 }
 
+// named gives the story of an id: the first under which a message appears is its own, each further one begins a copy.
+func (b *Book) named(s *story, id string) *story {
+	if known := b.byID[id]; known != nil {
+		if known.number != s.number {
+			b.breaks(s, "id %s belongs to message %d as well", id, known.number)
+			return s
+		}
+		return known
+	}
+	if s.id != "" {
+		s = s.copied()
+	}
+	s.id = id
+	b.byID[id] = s
+	return s
+}
+
 // answered takes what a call to send was answered.
 func (b *Book) answered(e *Entry) {
 	s := b.find(e)
@@ -149,36 +169,49 @@ func (b *Book) answered(e *Entry) {
 	if e.Key != "" && e.Number == e.Call {
 		b.calls[e.Key] = append(b.calls[e.Key], keyCall{kind: e.Kind, call: e.Call, id: e.ID, began: e.Began, at: e.At})
 	}
+	first := s.first()
+	first.called(e.Node)
 	switch e.Kind {
 	case Accepted:
 		b.accepted(s, e)
 	case Mismatched:
 		b.verdict.Mismatched++
-		s.mismatched = true
+		first.mismatched = true
 	case Refused:
 		b.verdict.Refused++
-		s.refused = true
+		first.refused = true
 		if e.Status != "429" && e.Status != "503" {
 			b.breaks(s, "a good call was answered %s", e.Status)
 		}
 	default:
 		b.verdict.Unknown++
-		s.unknown = true
+		first.unknown = true
 	}
 }
 
-func (b *Book) accepted(s *story, e *Entry) {
-	if s.answered == 0 {
-		b.verdict.Accepted++
-		s.answered = e.At
-	} else {
-		b.verdict.Again++
+// anywhere stands for several nodes.
+const anywhere = -1
+
+// called notes at which node a try was made.
+func (s *story) called(node int) {
+	if s.node != 0 && s.node != node {
+		node = anywhere
 	}
+	s.node = node
+}
+
+func (b *Book) accepted(s *story, e *Entry) {
+	b.countAccepted(s, e)
 	b.appears(s, e)
+	switch {
+	case e.ID == "":
+		b.breaks(s, "accepted without an id")
+	case e.Spilled && e.Seq != 0:
+		b.breaks(s, "accepted as spilled, and with seq %d", e.Seq)
+	case e.Seq == 0 && !e.Spilled && s.sendAt == 0:
+		b.breaks(s, "accepted for now and without a seq")
+	}
 	if e.Seq == 0 {
-		if s.sendAt == 0 {
-			b.breaks(s, "accepted for now and without a seq")
-		}
 		return
 	}
 	p := s.at(e.Seq)
@@ -186,6 +219,22 @@ func (b *Book) accepted(s *story, e *Entry) {
 	if p.answered == 0 {
 		p.answered = e.At
 	}
+}
+
+func (b *Book) countAccepted(s *story, e *Entry) {
+	switch {
+	case s.answered != 0:
+		b.verdict.Again++
+	case s.original == nil:
+		b.verdict.Accepted++
+	}
+	if s.answered == 0 {
+		s.answered, s.spilled = e.At, e.Spilled
+		if e.Spilled {
+			b.verdict.Spilled++
+		}
+	}
+	s.stored = s.stored || !e.Spilled
 }
 
 // livesIn notes which life a seq belongs to.
@@ -197,15 +246,8 @@ func (b *Book) livesIn(s *story, p *place, life int) {
 	p.life = life
 }
 
-// appears notes under which id a message was seen, and where.
+// appears notes where a message was seen.
 func (b *Book) appears(s *story, e *Entry) {
-	if !slices.Contains(s.ids, e.ID) {
-		s.ids = append(s.ids, e.ID)
-		if other := b.byID[e.ID]; other != nil && other != s {
-			b.breaks(s, "id %s belongs to message %d as well", e.ID, other.number)
-		}
-		b.byID[e.ID] = s
-	}
 	if e.To != s.to {
 		b.breaks(s, "a message to +%d reached +%d", s.to, e.To)
 	}
@@ -269,7 +311,6 @@ func (s *story) acknowledges(e *Entry) {
 
 // replayed: the next life has the next life's number and a seq above all that the message had.
 func (b *Book) replayed(s *story, e *Entry) {
-	b.byID[e.ID] = s
 	for i := range s.places {
 		if p := &s.places[i]; p.life != 0 && p.life < e.Life && p.seq >= e.Seq {
 			b.breaks(s, "replayed into seq %d, which is not above seq %d of life %d", e.Seq, p.seq, p.life)
@@ -289,11 +330,11 @@ func (b *Book) ended(s *story, e *Entry) {
 	}
 }
 
-// sorted gives the stories in the order of their numbers.
+// sorted gives the stories in the order of their numbers, each with its copies.
 func (b *Book) sorted() []*story {
 	list := make([]*story, 0, len(b.stories))
 	for _, number := range slices.Sorted(maps.Keys(b.stories)) {
-		list = append(list, b.stories[number])
+		list = append(append(list, b.stories[number]), b.stories[number].copies...)
 	}
 	return list
 }
@@ -303,9 +344,11 @@ func (b *Book) sorted() []*story {
 func (b *Book) Judge(patience time.Duration) (Verdict, Carry) {
 	b.verdict.Rounds = 1
 	list := b.sorted()
+	b.owned(list)
 	for _, s := range list {
 		b.judge(s)
 	}
+	b.overtaken(list)
 	counters := b.sequences(list)
 	deadline := time.Now().Add(patience)
 	b.checkKeys(deadline)

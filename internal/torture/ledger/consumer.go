@@ -90,10 +90,18 @@ func (b *Book) sighted(s *story) {
 // Behind counts what consumers have not seen yet of the histories that are known.
 func (b *Book) Behind() (n int) {
 	for _, s := range b.stories {
-		for i := range b.watchers {
-			if !s.quiet {
-				n += max(s.told-int(s.seen[i]), 0)
-			}
+		n += b.unseen(s)
+		for _, c := range s.copies {
+			n += b.unseen(c)
+		}
+	}
+	return n
+}
+
+func (b *Book) unseen(s *story) (n int) {
+	for i := range b.watchers {
+		if !s.quiet {
+			n += max(s.told-int(s.seen[i]), 0)
 		}
 	}
 	return n

@@ -3,6 +3,10 @@ package ledger
 // judge holds one message against what was promised of it.
 func (b *Book) judge(s *story) {
 	b.count(s)
+	if s.duplicate() {
+		b.duplicated(s)
+		return
+	}
 	b.kept(s)
 	b.single(s)
 	if s.final == nil {
@@ -39,7 +43,7 @@ func (b *Book) kept(s *story) {
 	switch {
 	case s.answered != 0 && s.final == nil:
 		b.lost(s, "accepted, and the node does not know it")
-	case s.answered != 0 && s.absent:
+	case s.answered != 0 && s.absent && !s.spilled: // other nodes know nothing of a spill
 		b.breaks(s, "accepted, and then said not to exist for a while")
 	case s.answered != 0 && s.received == 0 && !(s.final.Status == "expired" || s.final.Status == "canceled" || s.final.Status == "failed"):
 		b.lost(s, "accepted, and no phone received it")
@@ -55,13 +59,13 @@ func (b *Book) lost(s *story, why string) {
 
 // single: stored once or not at all, as the answer said, with one seq in each life.
 func (b *Book) single(s *story) {
-	there := s.final != nil || s.received > 0
+	there, first := s.final != nil || s.received > 0, s.first()
 	switch {
-	case len(s.ids) > 1:
-		b.breaks(s, "stored %d times", len(s.ids))
-	case s.mismatched && there:
+	case first.times() > 1:
+		b.breaks(s, "stored %d times", first.times())
+	case first.mismatched && there && !b.contested[s.key]:
 		b.breaks(s, "its key belongs to another call, and yet it is there")
-	case s.refused && !s.unknown && s.answered == 0 && there:
+	case first.refused && !first.unknown && !first.wasAnswered() && there:
 		b.breaks(s, "refused, and yet there")
 	case len(s.places) > max(s.entered(), 1):
 		b.breaks(s, "has %d seqs and entered its inbox %d times", len(s.places), s.entered())

@@ -1,5 +1,7 @@
 package ledger
 
+import "fmt"
+
 // Entry is one line of the ledger: what the outside saw. Kind says which fields count.
 //
 // Times are nanoseconds since 1970 of one clock that never goes back; a call was made at Began and answered at At.
@@ -18,6 +20,9 @@ type Entry struct {
 	Attempt  int    `json:"attempt,omitempty"`  //
 	Life     int    `json:"life,omitempty"`     //
 	Status   string `json:"status,omitempty"`   // of the message, or what a call was answered
+	Reason   string `json:"reason,omitempty"`   // why it has the status
+	Node     int    `json:"node,omitempty"`     // that a call was made at
+	Spilled  bool   `json:"spilled,omitempty"`  // accepted: on the node's own disk for now, and so without a seq
 	Version  int    `json:"version,omitempty"`  // of an event
 	SendAt   int64  `json:"sendAt,omitempty"`   // not before; zero: at once
 	TTL      int64  `json:"ttl,omitempty"`      // nanoseconds; zero: for ever
@@ -28,6 +33,7 @@ type Entry struct {
 	After    uint64 `json:"after,omitempty"`    // of a Sync
 	Limit    int    `json:"limit,omitempty"`    // of a Sync
 	Found    []Slot `json:"found,omitempty"`    // by a Sync, in the order of the answer
+	Part     string `json:"part,omitempty"`     // of what is under torture, that suffered a fault
 	Events   []Mark `json:"events,omitempty"`   // the message's history, in the order of the answer
 }
 
@@ -35,7 +41,10 @@ type Entry struct {
 type Slot struct {
 	Seq    uint64 `json:"seq"`
 	Number int    `json:"number"`
+	ID     string `json:"id,omitempty"`
 }
+
+func (s Slot) String() string { return fmt.Sprintf("{%d %d}", s.Seq, s.Number) }
 
 // Mark is one event of a message's history.
 type Mark struct {
@@ -84,6 +93,8 @@ const (
 
 	Tripped Kind = "tripped" // Count breakers of devices were found open
 
-	Killed Kind = "killed" // the node
-	Paused Kind = "paused" // the node, and it ran on
+	Killed Kind = "killed" // a Part
+	Paused Kind = "paused" // a Part, as it was
+	Cut    Kind = "cut"    // a Part that links others; Status says how
+	Wiped  Kind = "wiped"  // a Part forgot everything
 )

@@ -53,7 +53,7 @@ func (b *Book) synced(e *Entry) {
 		if slot.Seq <= b.start.Counters[e.To] {
 			continue // of an earlier round
 		}
-		s := b.find(&Entry{Kind: Synced, Number: slot.Number, To: e.To})
+		s := b.find(&Entry{Kind: Synced, Number: slot.Number, ID: slot.ID, To: e.To})
 		if s == nil {
 			continue
 		}
@@ -255,7 +255,7 @@ func (l *log) explains(top uint64, k look) bool {
 		}
 		slot := l.slots[seq-l.base-1]
 		switch {
-		case len(found) > 0 && found[0] == Slot{seq, slot.number}:
+		case len(found) > 0 && found[0].Seq == seq && found[0].Number == slot.number:
 			found = found[1:]
 		case !slot.optional:
 			return false

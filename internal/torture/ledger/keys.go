@@ -61,7 +61,7 @@ func (r register) step(c keyCall) (bool, register) {
 // checkKeys checks every key that was used more than once.
 func (b *Book) checkKeys(deadline time.Time) {
 	for _, key := range slices.Sorted(maps.Keys(b.calls)) {
-		calls := b.calls[key]
+		calls := b.uncontested(key)
 		if len(calls) < 2 || !b.verdict.Keys.check(keyModel, keyHistory(calls), deadline) {
 			continue
 		}

@@ -93,7 +93,7 @@ func play(random *rand.Rand, ticks int) (*log, []enter, []look) {
 		k := look{after: l.base + uint64(random.IntN(len(l.slots)+1)), limit: 1 + random.IntN(20), began: began, at: at}
 		for i := int(k.after - l.base); i < len(l.slots) && len(k.found) < k.limit; i++ {
 			if !l.slots[i].optional || random.IntN(2) == 0 {
-				k.found = append(k.found, Slot{l.base + uint64(i) + 1, l.slots[i].number})
+				k.found = append(k.found, Slot{Seq: l.base + uint64(i) + 1, Number: l.slots[i].number})
 			}
 		}
 		looks = append(looks, k)

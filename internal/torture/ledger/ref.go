@@ -21,8 +21,8 @@ func (b *Book) Listed() (refs []Ref) {
 // Unlisted are the messages that were seen and of which the node said nothing.
 func (b *Book) Unlisted() (refs []Ref) {
 	for _, s := range b.sorted() {
-		if s.final == nil && len(s.ids) > 0 {
-			refs = append(refs, Ref{s.ids[0], s.number})
+		if s.final == nil && s.id != "" {
+			refs = append(refs, Ref{s.id, s.number})
 		}
 	}
 	return refs
@@ -43,7 +43,7 @@ type Keepsake struct {
 func (b *Book) Sample(n int) (list []Keepsake) {
 	refs := b.Listed()
 	for i := 0; i < len(refs); i += max(len(refs)/n, 1) {
-		s := b.stories[refs[i].Number]
+		s := b.byID[refs[i].ID]
 		list = append(list, Keepsake{s.final.ID, s.final.Status, s.final.Seq, slices.Clone(s.marks[:s.told])})
 	}
 	return list

@@ -4,7 +4,10 @@ import "maps"
 
 // entered is how often a message entered its inbox, and so how many seqs it took: once with each life that was queued.
 func (s *story) entered() int {
-	if s.told == 0 {
+	switch {
+	case s.duplicate():
+		return 0
+	case s.told == 0:
 		return min(len(s.places), 1)
 	}
 	n := 0

@@ -17,13 +17,19 @@ type story struct {
 	ttl    int64
 	quiet  bool
 
+	original *story   // of a copy: the first story of the same number
+	copies   []*story // of an original
+
 	began      int64 // of the first try to send it
+	node       int   // that the tries were made at; several: anywhere
 	answered   int64 // its first 202
+	spilled    bool  // and that said that it is on the node's disk alone
+	stored     bool  // a 202 said that it is in the store
 	refused    bool
 	unknown    bool
 	mismatched bool // its key belonged to another body
 
-	ids      []string // under which it appeared; one, if all is well
+	id       string // under which it appeared; a further one makes a copy
 	places   []place
 	received int
 	acking   [2]bool // delivered, read: a phone meant to
@@ -52,6 +58,24 @@ type place struct {
 
 // maxConsumers bounds the consumers of events.
 const maxConsumers = 8
+
+// first is the story that knows the calls.
+func (s *story) first() *story {
+	if s.original != nil {
+		return s.original
+	}
+	return s
+}
+
+// copied begins the story of the same message under another id.
+func (s *story) copied() *story {
+	s = s.first()
+	c := &story{
+		number: s.number, call: s.call, key: s.key, to: s.to, lane: s.lane, sendAt: s.sendAt, ttl: s.ttl, quiet: s.quiet, began: s.began, original: s,
+	}
+	s.copies = append(s.copies, c)
+	return c
+}
 
 // at finds the place with a seq, or makes it.
 func (s *story) at(seq uint64) *place {
@@ -85,7 +109,7 @@ func (s *story) excused() bool {
 // String tells everything.
 func (s *story) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "message %d to +%d, lane %s, id %s", s.number, s.to, s.lane, strings.Join(s.ids, " and "))
+	fmt.Fprintf(&b, "message %d to +%d, lane %s, id %s", s.number, s.to, s.lane, s.id)
 	tell := func(so bool, format string, args ...any) {
 		if so {
 			b.WriteString(", ")
@@ -98,9 +122,11 @@ func (s *story) String() string {
 	tell(s.sendAt != 0, "to be sent %s", clock(s.sendAt))
 	tell(s.ttl != 0, "good for %s", time.Duration(s.ttl))
 	tell(s.answered != 0, "accepted %s", clock(s.answered))
-	tell(s.refused, "refused")
-	tell(s.mismatched, "told that its key belongs to another call")
-	tell(s.unknown, "without an answer once")
+	tell(s.spilled, "then spilled")
+	tell(s.first().refused, "refused")
+	tell(s.first().mismatched, "told that its key belongs to another call")
+	tell(s.first().unknown, "without an answer once")
+	tell(s.first().node != 0, "calls at node %d", s.first().node)
 	for _, p := range s.places {
 		tell(true, "seq %d", p.seq)
 		tell(p.life != 0, "in life %d", p.life)

@@ -5,8 +5,14 @@ type Verdict struct {
 	Rounds int `json:"rounds"` // times at which everything came to rest and was judged
 	Kills  int `json:"kills"`
 	Pauses int `json:"pauses"`
+	Cuts   int `json:"cuts"`  // of links
+	Wipes  int `json:"wipes"` // of what may forget
+
+	Parts []Part `json:"parts"` // which suffered what, by name
 
 	Accepted   int `json:"accepted"`   // messages
+	Spilled    int `json:"spilled"`    // of them, on a node's own disk at first
+	Duplicates int `json:"duplicates"` // of those, canceled because another node's call had the key
 	Unknown    int `json:"unknown"`    // calls without an answer, by message
 	Refused    int `json:"refused"`    // likewise
 	Mismatched int `json:"mismatched"` // messages whose key belonged to another body
@@ -83,7 +89,11 @@ func (v *Verdict) Add(w *Verdict) {
 		{&v.Rounds, &w.Rounds},
 		{&v.Kills, &w.Kills},
 		{&v.Pauses, &w.Pauses},
+		{&v.Cuts, &w.Cuts},
+		{&v.Wipes, &w.Wipes},
 		{&v.Accepted, &w.Accepted},
+		{&v.Spilled, &w.Spilled},
+		{&v.Duplicates, &w.Duplicates},
 		{&v.Unknown, &w.Unknown},
 		{&v.Refused, &w.Refused},
 		{&v.Mismatched, &w.Mismatched},
@@ -110,6 +120,7 @@ func (v *Verdict) Add(w *Verdict) {
 	v.Keys.add(w.Keys)
 	v.Inboxes.add(w.Inboxes)
 	v.addConsumers(w.Consumers)
+	v.addParts(w.Parts)
 	v.Broken = append(v.Broken, w.Broken...)
 	v.Broken = v.Broken[:min(len(v.Broken), MaxStories)]
 }

@@ -168,11 +168,11 @@ func clean() []ledger.Entry {
 	r.note(ledger.Entry{Kind: ledger.ReplayedAll})
 	r.receive(2, 8, 10)
 	r.ack(8, "delivered")
-	r.note(ledger.Entry{Kind: ledger.Synced, To: to, After: 2, Limit: 4, Found: []ledger.Slot{{3, 4}, {6, 8}, {7, 9}, {8, 10}}})
+	r.note(ledger.Entry{Kind: ledger.Synced, To: to, After: 2, Limit: 4, Found: []ledger.Slot{{Seq: 3, Number: 4}, {Seq: 6, Number: 8}, {Seq: 7, Number: 9}, {Seq: 8, Number: 10}}})
 	r.now = 201
 	r.receive(2, 5, 11)
 	r.ack(5, "delivered")
-	r.note(ledger.Entry{Kind: ledger.Synced, To: to, After: 7, Limit: 9, Found: []ledger.Slot{{8, 10}, {9, 11}, {10, 8}, {11, 5}}})
+	r.note(ledger.Entry{Kind: ledger.Synced, To: to, After: 7, Limit: 9, Found: []ledger.Slot{{Seq: 8, Number: 10}, {Seq: 9, Number: 11}, {Seq: 10, Number: 8}, {Seq: 11, Number: 5}}})
 	r.now = 2000
 	r.rest(1, 1, 1, "queued sent delivered")
 	r.rest(2, 2, 1, "queued delivered read")
@@ -514,7 +514,7 @@ func TestRoundsGoOn(t *testing.T) {
 		r.ack(14, "delivered")
 		// A consumer that reconnected may see again what it saw in the first round, and a Sync shows it.
 		r.note(ledger.Entry{Kind: ledger.Seen, Consumer: "hub", Conn: 102, Number: 2, ID: idOf(2), Version: 3, Life: 1, Status: "read"})
-		r.note(ledger.Entry{Kind: ledger.Synced, To: to, After: 9, Limit: 9, Found: []ledger.Slot{{10, 8}, {11, 5}, {seq, 14}}})
+		r.note(ledger.Entry{Kind: ledger.Synced, To: to, After: 9, Limit: 9, Found: []ledger.Slot{{Seq: 10, Number: 8}, {Seq: 11, Number: 5}, {Seq: seq, Number: 14}}})
 		r.entries = append(r.entries, more...)
 		r.rest(14, seq, 1, "queued sent delivered")
 		b := ledger.NewBook(rules, carry)

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/esh3artech/esh3ar/internal/gateway"
+	"github.com/esh3artech/esh3ar/internal/gateway/balance"
+	"github.com/esh3artech/esh3ar/internal/httpapi"
+	"github.com/esh3artech/esh3ar/internal/hub"
+	"github.com/esh3artech/esh3ar/internal/redis"
+	"github.com/esh3artech/esh3ar/signalr"
+)
+
+type gatewayCmd struct {
+	Nodes        []string `placeholder:"URL,…" help:"URLs of the nodes, where there is no Redis that lists them."`
+	RedisURL     string   `name:"redis-url" help:"Redis of the nodes, which lists them: redis://…, or the addresses of a Redis Cluster with commas."`
+	Cluster      string   `placeholder:"ID" help:"Which cluster of that Redis (default: the only one)."`
+	LogLevel     string   `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
+	gatewayFlags `embed:""`
+}
+
+// gatewayFlags say how a gateway works, wherever it runs.
+type gatewayFlags struct {
+	Listen          string        `name:"listen" default:"127.0.0.1:8000" help:"Address of the gateway; port 0 picks a free one."`
+	ProxyWebSockets bool          `name:"proxy-websockets" help:"Let WebSockets through, for clients that skip negotiation; others are sent to their node."`
+	Connections     int           `name:"connections" default:"2500" help:"Connections to each node."`
+	Waiting         int           `name:"waiting" default:"10000" help:"Calls that may wait for one; beyond them 503."`
+	WaitWithin      time.Duration `name:"wait-within" default:"1s" help:"How long they wait."`
+	AnswerWithin    time.Duration `name:"answer-within" default:"30s" help:"How long a call may take, with its repeats."`
+	DrainNotice     time.Duration `name:"drain-notice" default:"2s" help:"How long SIGTERM leaves everything as it is but /readyz, so that who balances over gateways sees it."`
+	StopWithin      time.Duration `name:"stop-within" default:"20s" help:"How long SIGTERM may take in all."`
+}
+
+// gatewayGCPercent: a gateway's live heap is a few MiB, so collecting seldom costs little memory and saves CPU. GOGC in the
+// environment overrules it.
+const gatewayGCPercent = 800
+
+// Run checks the flags, then runs a gateway until a signal or a fault.
+func (c *gatewayCmd) Run(ctx context.Context, s streams) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	log := newLog(s, c.LogLevel)
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gatewayGCPercent)
+	}
+	listener, err := listenOn(ctx, c.Listen)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	p, err := c.open(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	fmt.Fprintf(s.out, "Gateway on http://%s\n", listener.Addr())
+	return p.run(ctx, listener, &c.gatewayFlags)
+}
+
+// check names the first flag whose value cannot work.
+func (c *gatewayCmd) check() error {
+	if err := checkListen(c.Listen); err != nil {
+		return err
+	}
+	switch {
+	case len(c.Nodes) == 0 && c.RedisURL == "":
+		return usagef("--nodes or --redis-url: one of them has to say which nodes there are")
+	case len(c.Nodes) > 0 && c.RedisURL != "":
+		return usagef("--nodes: not together with --redis-url, which lists the nodes")
+	case c.Cluster != "" && c.RedisURL == "":
+		return usagef("--cluster: needs --redis-url")
+	}
+	for _, node := range c.Nodes {
+		if err := gateway.CheckURL(node); err != nil {
+			return usagef("--nodes: %w", err)
+		}
+	}
+	if c.RedisURL != "" {
+		if err := redis.CheckURL(c.RedisURL); err != nil {
+			return usagef("--redis-url: %w", err)
+		}
+	}
+	return c.gatewayFlags.check()
+}
+
+func (c *gatewayFlags) check() error {
+	switch {
+	case c.Connections < 2 || c.Connections > 18_000:
+		return usagef("--connections: must be 2 to 18000")
+	case c.Waiting < 1:
+		return usagef("--waiting: must be at least 1")
+	}
+	for _, flag := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"--wait-within", c.WaitWithin},
+		{"--answer-within", c.AnswerWithin},
+		{"--drain-notice", c.DrainNotice},
+		{"--stop-within", c.StopWithin},
+	} {
+		if flag.value <= 0 {
+			return usagef("%s: must be longer than 0", flag.name)
+		}
+	}
+	return nil
+}
+
+// gatewayProcess is the graph of a running gateway.
+type gatewayProcess struct {
+	gateway *gateway.Gateway
+	nodes   *discovery // of a gateway that runs alone, and has no fixed list
+	server  *http.Server
+	log     *slog.Logger
+}
+
+func (c *gatewayCmd) open(ctx context.Context, log *slog.Logger) (*gatewayProcess, error) {
+	m := newGatewayMetrics()
+	o := c.options(m)
+	o.Nodes, o.Log = c.Nodes, log
+	var nodes *discovery
+	if c.RedisURL != "" {
+		var err error
+		if nodes, err = discover(ctx, c.RedisURL, c.Cluster, log); err != nil {
+			return nil, err
+		}
+		o.Registry = nodes
+	}
+	g, err := gateway.New(o)
+	if err != nil {
+		return nil, err
+	}
+	p := newGatewayProcess(g, m, log)
+	p.nodes = nodes
+	return p, nil
+}
+
+// options are what the flags say; who its nodes are comes besides.
+func (f *gatewayFlags) options(m *gatewayMetrics) gateway.Options {
+	return gateway.Options{
+		Hubs: []string{hub.MobilePath, hub.BusinessPath}, Tunnels: f.ProxyWebSockets, NodeOf: signalr.NodeOf, Rules: balance.Rules{Slots: f.Connections},
+		AnswerWithin: f.AnswerWithin, Waiting: f.Waiting, WaitWithin: f.WaitWithin, Notice: f.DrainNotice,
+		Metrics: m.handler(), Observe: m.request,
+	}
+}
+
+func newGatewayProcess(g *gateway.Gateway, m *gatewayMetrics, log *slog.Logger) *gatewayProcess {
+	m.watch(g)
+	return &gatewayProcess{gateway: g, server: httpapi.NewServer(g, log), log: log}
+}
+
+// run serves until ctx ends, and then lets in order go: not ready, streams ended, calls in flight answered.
+func (p *gatewayProcess) run(ctx context.Context, listener net.Listener, c *gatewayFlags) error {
+	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWatching()
+	var parts errgroup.Group
+	parts.Go(func() error { return p.gateway.Run(watching) })
+	failed := make(chan error, 1)
+	parts.Go(func() error {
+		err := p.server.Serve(listener)
+		if !errors.Is(err, http.ErrServerClosed) {
+			failed <- err
+		}
+		return nil
+	})
+	var err error
+	select {
+	case <-ctx.Done():
+		p.log.Info("stopping")
+	case err = <-failed:
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.StopWithin)
+	defer cancel()
+	p.gateway.Drain(stopping)
+	err = errors.Join(err, p.server.Shutdown(stopping))
+	stopWatching()
+	return errors.Join(err, parts.Wait())
+}
+
+func (p *gatewayProcess) close() {
+	if p.nodes != nil {
+		p.nodes.close()
+	}
+}

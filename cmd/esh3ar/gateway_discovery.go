@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+
+	"github.com/esh3artech/esh3ar/internal/breaker"
+	"github.com/esh3artech/esh3ar/internal/redis"
+	"github.com/esh3artech/esh3ar/internal/route"
+)
+
+// discovery lists the nodes of a cluster for a gateway. Without a name it takes the only cluster there is.
+type discovery struct {
+	redis *redis.Client
+	log   *slog.Logger
+
+	mu    sync.Mutex
+	nodes *redis.Registry // guarded by mu; nil while the cluster is not known
+}
+
+// discover opens Redis. That it is away is no error; that it holds several clusters and none is named is one.
+func discover(ctx context.Context, url, cluster string, log *slog.Logger) (*discovery, error) {
+	d := &discovery{log: log}
+	guard := breaker.New("redis", breaker.Options{Counts: func(err error) bool { return errors.Is(err, redis.ErrAway) }})
+	var err error
+	d.redis, err = redis.Open(ctx, redis.Options{URL: url, Node: "gateway", Prefix: redisPrefix, Guard: guard.Do})
+	if err != nil {
+		return nil, err
+	}
+	if cluster != "" {
+		d.choose(cluster)
+		return d, nil
+	}
+	if _, err = d.Nodes(ctx); errors.Is(err, errSeveralClusters) {
+		d.close()
+		return nil, usageError{err}
+	}
+	return d, nil
+}
+
+var (
+	errSeveralClusters = errors.New("--cluster: choose one of those in this Redis")
+	errNoCluster       = errors.New("no cluster has come to this Redis yet")
+)
+
+// Nodes realises gateway's lister.
+func (d *discovery) Nodes(ctx context.Context) ([]route.Node, error) {
+	nodes, err := d.registry(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return nodes.Nodes(ctx)
+}
+
+func (d *discovery) registry(ctx context.Context) (*redis.Registry, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.nodes != nil {
+		return d.nodes, nil
+	}
+	clusters, err := directory(d.redis, "").Nodes(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(clusters) == 0:
+		return nil, errNoCluster
+	case len(clusters) > 1:
+		return nil, fmt.Errorf("%w: %s", errSeveralClusters, names(clusters))
+	}
+	d.chooseLocked(string(clusters[0].ID))
+	return d.nodes, nil
+}
+
+func (d *discovery) choose(cluster string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.chooseLocked(cluster)
+}
+
+func (d *discovery) chooseLocked(cluster string) {
+	d.nodes = d.redis.RegistryAt(clusterPrefix(cluster), "gateway")
+	d.log.Info("nodes of this cluster get the calls", "cluster", cluster)
+}
+
+func names(clusters []route.Node) string {
+	list := make([]string, len(clusters))
+	for i := range clusters {
+		list[i] = string(clusters[i].ID)
+	}
+	return strings.Join(list, ", ")
+}
+
+func (d *discovery) close() { d.redis.Close() }

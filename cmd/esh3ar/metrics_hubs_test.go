@@ -1,0 +1,33 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/esh3artech/esh3ar/signalr"
+)
+
+// TestHubMetrics gathers as /metrics does: all names and labels fit their descriptions.
+func TestHubMetrics(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(hubMetrics{&hubs{phones: signalr.NewServer(signalr.NewHub(), signalr.Options{Pollers: -1})}})
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range families {
+		names = append(names, f.GetName())
+	}
+	if got := strings.Join(names, " "); got != "signalr_server_active_connections signalr_server_connection_duration_seconds signalr_server_io_bytes_total signalr_server_messages_total" {
+		t.Error(got)
+	}
+	for _, m := range signalr.NewServer(signalr.NewHub(), signalr.Options{Pollers: -1}).Metrics() {
+		if hubDescs[m.Name] == nil {
+			t.Errorf("%s is not exported", m.Name)
+		}
+	}
+}

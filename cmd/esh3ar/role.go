@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/esh3artech/esh3ar/internal/gateway"
+)
+
+// roleFlags say what a process is besides a node.
+type roleFlags struct {
+	Role      string       `name:"role" default:"node" enum:"node,all" help:"node, or all: with a gateway before the nodes."`
+	Gateway   gatewayFlags `embed:"" prefix:"gateway-"`
+	Autoscale bool         `name:"autoscale" help:"Start and stop nodes as their load asks for; of several that may, one decides. Needs --database-url and --redis-url."`
+	Scale     scaleFlags   `embed:"" prefix:"scale-"`
+	Args      []string     `arg:"" optional:"" help:"With --autoscale, after --: flags of serve for the nodes that are started, or the command, in which {nodes} stands for the number."`
+}
+
+// check names the first flag whose value cannot work. plan is nil where nothing is scaled.
+func (r *roleFlags) check(c *serveCmd) (plan *scalePlan, err error) {
+	if r.Role == "all" {
+		if err := errors.Join(checkListen(r.Gateway.Listen), r.Gateway.check()); err != nil {
+			return nil, prefixed(err, "gateway-")
+		}
+	}
+	switch {
+	case r.Autoscale && (c.DatabaseURL == "" || c.RedisURL == ""):
+		return nil, usagef("--autoscale: needs --database-url and --redis-url: one is where it is decided who scales, the other where nodes say how they are")
+	case r.Autoscale:
+		return r.Scale.plan("scale-", r.Args)
+	case len(r.Args) > 0:
+		return nil, usagef("unexpected argument %s", r.Args[0])
+	}
+	return nil, nil
+}
+
+// prefixed makes what is wrong with a flag speak of the flag as this command calls it.
+func prefixed(err error, prefix string) error {
+	if err == nil {
+		return nil
+	}
+	return usagef("%s", strings.Replace(oneLine(err).Error(), "--", "--"+prefix, 1))
+}
+
+// companions run in the process of a node and end before it does.
+type companions struct {
+	gateway  *gatewayProcess // nil: none
+	listener net.Listener    // of it
+	flags    *gatewayFlags
+	scaling  *scaling // nil: none
+}
+
+// openCompanions makes what the role asks for besides the node.
+func (n *node) openCompanions(ctx context.Context, s streams, plan *scalePlan) (p *companions, err error) {
+	p = &companions{flags: &n.config.Gateway}
+	if n.config.Role == "all" {
+		if err := n.openGateway(ctx, p); err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(s.out, "Gateway on http://%s\n", p.listener.Addr())
+	}
+	if plan == nil {
+		return p, nil
+	}
+	p.scaling, err = plan.open(scaleParts{
+		holder: newHolder(), store: n.store.shared, registry: n.cluster.redis.Registry(), dir: n.config.DataDir, host: n.host(),
+		env: []string{
+			"ESH3AR_DATABASE_URL=" + n.config.DatabaseURL, "ESH3AR_REDIS_URL=" + n.config.RedisURL,
+			"ESH3AR_ROLE=node", "ESH3AR_AUTOSCALE=false", "ESH3AR_NODE_ID=", "ESH3AR_ADVERTISE_URL=",
+		},
+		log: n.log, errs: s.err,
+	})
+	if err != nil && p.listener != nil {
+		err = errors.Join(err, p.listener.Close())
+	}
+	return p, err
+}
+
+// openGateway puts a gateway before the nodes that this one knows: those of its registry, or itself.
+func (n *node) openGateway(ctx context.Context, p *companions) (err error) {
+	m := newGatewayMetrics()
+	o := p.flags.options(m)
+	o.Log = n.log
+	if n.cluster != nil {
+		o.Registry = n.cluster.redis.Registry()
+	} else {
+		o.Nodes = []string{n.url}
+	}
+	if p.listener, err = listenOn(ctx, p.flags.Listen); err != nil {
+		return prefixed(err, "gateway-")
+	}
+	g, err := gateway.New(o)
+	if err != nil {
+		return errors.Join(err, p.listener.Close())
+	}
+	p.gateway = newGatewayProcess(g, m, n.log)
+	return nil
+}
+
+// host is where the node is reached, and so where its children are.
+func (n *node) host() string {
+	host, _, err := net.SplitHostPort(n.config.Listen)
+	if err != nil || host == "" || net.ParseIP(host).IsUnspecified() {
+		return "127.0.0.1"
+	}
+	return host
+}
+
+// start runs the companions; the function it returns ends them: the gateway takes no more calls and has those in flight answered,
+// the nodes that were started drain.
+func (p *companions) start(ctx context.Context) (failed <-chan error, stop func() error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	fault := make(chan error, 1)
+	var group errgroup.Group
+	run := func(part func(context.Context) error) {
+		group.Go(func() error {
+			err := part(ctx)
+			if err != nil {
+				select {
+				case fault <- err:
+				default: // somebody was faster
+				}
+			}
+			return err
+		})
+	}
+	if p.gateway != nil {
+		run(func(ctx context.Context) error { return p.gateway.run(ctx, p.listener, p.flags) })
+	}
+	if p.scaling != nil {
+		run(p.scaling.run)
+	}
+	return fault, func() error {
+		cancel()
+		return group.Wait()
+	}
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/redis"
+	"github.com/esh3artech/esh3ar/internal/route"
+	"github.com/esh3artech/esh3ar/internal/store/postgres"
+)
+
+// scalerCmd scales a cluster from outside of its nodes, or prints what was decided.
+type scalerCmd struct {
+	DatabaseURL string `name:"database-url" help:"The cluster's PostgreSQL: who decides, and the diary."`
+	RedisURL    string `name:"redis-url" help:"The cluster's Redis: how the nodes are."`
+	DataDir     string `name:"data-dir" default:"./data" help:"For the target processes: nodes keep their data in its folder scaled."`
+	Host        string `name:"host" default:"127.0.0.1" help:"For the target processes: where nodes listen, and so are reached at."`
+	LogLevel    string `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
+	scaleFlags  `embed:""`
+
+	History bool     `name:"history" help:"Print the diary, the newest last, and nothing else."`
+	Limit   int      `name:"limit" default:"50" help:"With --history: so many entries at most."`
+	JSON    bool     `name:"json" help:"With --history: each entry as one line of JSON."`
+	Args    []string `arg:"" optional:"" help:"After --: flags of serve for the target processes, or the command, in which {nodes} stands for the number."`
+}
+
+// Run checks what can be checked before anything is touched.
+func (c *scalerCmd) Run(ctx context.Context, s streams) error {
+	if c.History {
+		return c.print(ctx, s)
+	}
+	if c.DatabaseURL == "" || c.RedisURL == "" {
+		return usagef("scaler: needs --database-url and --redis-url: one is where it is decided who scales, the other where nodes say how they are")
+	}
+	cluster := serveCmd{DatabaseURL: c.DatabaseURL, RedisURL: c.RedisURL}
+	if err := errors.Join(checkDatabase(c.DatabaseURL), cluster.checkRedis()); err != nil {
+		return usageError{oneLine(err)}
+	}
+	plan, err := c.scaleFlags.plan("", c.Args)
+	if err != nil {
+		return err
+	}
+	return c.scale(ctx, s, plan, newLog(s, c.LogLevel))
+}
+
+// oneLine makes a list of errors one.
+func oneLine(err error) error { return errors.New(strings.ReplaceAll(err.Error(), "\n", "; ")) }
+
+// scale runs until a signal.
+func (c *scalerCmd) scale(ctx context.Context, s streams, plan *scalePlan, log *slog.Logger) (err error) {
+	store, err := openPostgres(ctx, c.DatabaseURL, postgres.Options{Log: log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	name, err := account.ClusterOf(ctx, store)
+	if err != nil {
+		return err
+	}
+	holder := newHolder()
+	client, err := redis.Open(ctx, redis.Options{
+		URL: c.RedisURL, Node: route.NodeID(holder), Prefix: "esh3ar:" + name + ":", OnChange: func(part string, down error) {
+			log.Info("Redis", "part", part, "error", down)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	scaling, err := plan.open(scaleParts{
+		holder: holder, store: store, registry: client.Registry(), dir: c.DataDir, host: c.Host,
+		env: []string{"ESH3AR_DATABASE_URL=" + c.DatabaseURL, "ESH3AR_REDIS_URL=" + c.RedisURL}, log: log, errs: s.err,
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "Scaling to %d to %d nodes by the target %s. What is decided, and why: esh3ar scaler --history\n",
+		plan.policy.Min, plan.policy.Max, c.Target)
+	return scaling.run(ctx)
+}

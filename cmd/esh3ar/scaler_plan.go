@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/esh3artech/esh3ar/internal/scale"
+	"github.com/esh3artech/esh3ar/internal/scale/command"
+	"github.com/esh3artech/esh3ar/internal/scale/kubernetes"
+	"github.com/esh3artech/esh3ar/internal/scale/processes"
+	"github.com/esh3artech/esh3ar/internal/store/postgres"
+)
+
+// scaleFlags say how to scale; they are the same for every command that does.
+type scaleFlags struct {
+	Policy      string        `name:"policy" placeholder:"FILE" help:"YAML or JSON: min, max, metrics, up, down, patience, retry (default: 1 to 10 nodes, load 0.8)."`
+	Target      string        `name:"target" default:"processes" enum:"processes,kubernetes,command" help:"What starts and stops nodes: processes of this machine, kubernetes, or a command."`
+	Every       time.Duration `name:"every" default:"5s" help:"How often to look."`
+	DryRun      bool          `name:"dry-run" help:"Decide and write it down, and do nothing."`
+	StatefulSet string        `name:"statefulset" default:"esh3ar" help:"For the target kubernetes: the nodes."`
+	Namespace   string        `name:"namespace" help:"For the target kubernetes: where it is (default: where this pod is)."`
+}
+
+// scalePlan is what the flags ask for, checked.
+type scalePlan struct {
+	flags  *scaleFlags
+	policy scale.Policy
+	args   []string // of the target
+}
+
+// plan checks the flags, whose names begin with prefix; it touches nothing but the policy's file.
+func (f *scaleFlags) plan(prefix string, args []string) (*scalePlan, error) {
+	if f.Every < time.Second || f.Every > time.Minute {
+		return nil, usagef("--%severy: %s is not 1s to 1m", prefix, f.Every)
+	}
+	p := &scalePlan{flags: f, policy: scale.Default(), args: args}
+	if f.Policy != "" {
+		text, err := os.ReadFile(f.Policy)
+		if err != nil {
+			return nil, usagef("--%spolicy: %w", prefix, err)
+		}
+		if p.policy, err = scale.ParsePolicy(text); err != nil {
+			return nil, usagef("--%spolicy: %s: %w", prefix, f.Policy, oneLine(err))
+		}
+	}
+	switch {
+	case f.Target == "command" && len(args) == 0:
+		return nil, usagef("--%starget: command needs the command after --, such as -- docker service scale esh3ar={nodes}", prefix)
+	case f.Target == "kubernetes" && len(args) > 0:
+		return nil, usagef("--%starget: kubernetes takes nothing after --, and there is %q", prefix, args[0])
+	}
+	return p, nil
+}
+
+// scaleParts is what scaling stands on.
+type scaleParts struct {
+	holder   string // see newHolder
+	store    *postgres.Store
+	registry scale.Registry
+	dir      string   // the data directory
+	host     string   // where child processes listen
+	env      []string // of theirs
+	log      *slog.Logger
+	errs     io.Writer // what they log
+}
+
+// newHolder is a name that no other scaler has, and this one only until it ends.
+func newHolder() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "scaler"
+	}
+	return host + "-" + strings.ToLower(rand.Text()[:6])
+}
+
+// scaling is a scaler with what its target has to run.
+type scaling struct {
+	scaler *scale.Scaler
+	target func(ctx context.Context) error // until ctx ends; nil: nothing
+}
+
+func (p *scalePlan) open(parts scaleParts) (*scaling, error) {
+	target, run, err := p.openTarget(&parts)
+	if err != nil {
+		return nil, fmt.Errorf("target %s: %w", p.flags.Target, err)
+	}
+	return &scaling{
+		target: run,
+		scaler: scale.New(scale.Options{
+			Policy: p.policy, Holder: parts.holder, Registry: parts.registry, Target: target, Lease: parts.store.Scaling(), Diary: parts.store.Scaling(),
+			DryRun: p.flags.DryRun, Every: p.flags.Every, Log: parts.log,
+		}),
+	}, nil
+}
+
+func (p *scalePlan) openTarget(parts *scaleParts) (scale.Target, func(context.Context) error, error) {
+	switch p.flags.Target {
+	case "kubernetes":
+		t, err := kubernetes.New(kubernetes.Options{Name: p.flags.StatefulSet, Namespace: p.flags.Namespace})
+		return t, nil, err
+	case "command":
+		t, err := command.New(command.Options{Args: p.args, Log: parts.log})
+		return t, nil, err
+	}
+	binary, err := os.Executable()
+	if err != nil {
+		return nil, nil, err
+	}
+	t, err := processes.New(processes.Options{
+		Binary: binary, Flags: p.args, Env: parts.env, Dir: filepath.Join(parts.dir, "scaled"), Host: parts.host, Output: parts.errs, Log: parts.log,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return t, t.Run, nil
+}
+
+// run scales until ctx ends. The decisions end first, then what they started.
+func (s *scaling) run(ctx context.Context) error {
+	if s.target == nil {
+		return s.scaler.Run(ctx)
+	}
+	var target errgroup.Group
+	targetCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	target.Go(func() error { return s.target(targetCtx) })
+	err := s.scaler.Run(ctx)
+	stop()
+	return errors.Join(err, target.Wait())
+}

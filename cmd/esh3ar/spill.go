@@ -1,0 +1,35 @@
+package main
+
+import (
+	"errors"
+	"os"
+
+	"github.com/esh3artech/esh3ar/internal/disk"
+	"github.com/esh3artech/esh3ar/internal/spill"
+)
+
+// spillCmd is the spill at the command line; each subcommand's own file has its flags and its Run.
+type spillCmd struct {
+	List    spillListCmd    `cmd:"" help:"Show what waits on a node's disk for the database, and what is in quarantine."`
+	Drain   spillDrainCmd   `cmd:"" help:"Bring what a stopped node has accepted to the database."`
+	Readmit spillReadmitCmd `cmd:"" help:"Have a running node send the calls in quarantine to the database once more."`
+}
+
+// openStopped opens the spill of a node that is stopped. Opening one that is not there would make it.
+func openStopped(dataDir string, s streams) (*spill.Spill, error) {
+	dir := spillFolder(dataDir)
+	if names, err := os.ReadDir(dir); errors.Is(err, os.ErrNotExist) || err == nil && len(names) == 0 {
+		return nil, usagef("--data-dir: there is no spill in %s", dataDir)
+	}
+	kept, err := spill.Open(dir, spill.Options{Log: newLog(s, "warn")})
+	if errors.Is(err, disk.ErrInUse) {
+		return nil, usagef("--data-dir: a running node has %s open and drains it by itself; ask it with `%s spill list --url %s`", dataDir, self(), defaultURL)
+	}
+	return kept, err
+}
+
+// isLeftBehind tells whether a node ended with accepted messages that are nowhere else.
+func isLeftBehind(err error) bool {
+	_, ok := errors.AsType[leftBehind](err)
+	return ok
+}

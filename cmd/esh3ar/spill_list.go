@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"text/tabwriter"
+
+	"github.com/esh3artech/esh3ar/internal/httpapi"
+)
+
+// spillListCmd shows a spill: with --url that of a running node, else the one in the data directory.
+type spillListCmd struct {
+	DataDir    string `name:"data-dir" default:"./data" help:"Data directory of a stopped node; with --url: where to look for bootstrap.json."`
+	URL        string `name:"url" help:"Ask this running node."`
+	AdminToken string `name:"admin-token" help:"With --url: the admin token (default: from bootstrap.json in the data directory)."`
+	JSON       bool   `name:"json" help:"Print it as JSON."`
+}
+
+func (c *spillListCmd) Run(ctx context.Context, s streams) error {
+	look := c.offline
+	if c.URL != "" {
+		look = c.live
+	}
+	report, err := look(ctx, s)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		encoder := json.NewEncoder(s.out)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(report)
+	}
+	return printSpill(s, &report)
+}
+
+func (c *spillListCmd) live(ctx context.Context, _ streams) (report httpapi.SpillReport, err error) {
+	node := clientFlags{URL: c.URL, AdminToken: c.AdminToken, DataDir: c.DataDir}
+	if err := node.resolve(); err != nil {
+		return report, err
+	}
+	if err := node.needAdminToken(); err != nil {
+		return report, err
+	}
+	err = node.call(ctx, http.MethodGet, "/admin/v1/spill", node.AdminToken, nil, nil, &report)
+	return report, err
+}
+
+func (c *spillListCmd) offline(_ context.Context, s streams) (report httpapi.SpillReport, err error) {
+	kept, err := openStopped(c.DataDir, s)
+	if err != nil {
+		return report, err
+	}
+	defer func() { err = errors.Join(err, kept.Close()) }()
+	return spillReport(kept, math.MaxInt)
+}
+
+// printSpill is a line for what waits and a row for each call in quarantine.
+func printSpill(s streams, r *httpapi.SpillReport) error {
+	fmt.Fprintf(s.out, "%d messages in %d calls wait for the database, %d calls are in quarantine", r.Messages, r.Calls, r.Quarantined)
+	if !r.OldestAcceptedAt.IsZero() {
+		fmt.Fprintf(s.out, "; the oldest was accepted at %s", r.OldestAcceptedAt)
+	}
+	fmt.Fprintln(s.out)
+	if len(r.Quarantine) == 0 {
+		return nil
+	}
+	table := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "IN QUARANTINE SINCE\tBUSINESS\tMESSAGES\tFIRST MESSAGE\tREASON")
+	for i := range r.Quarantine {
+		q := &r.Quarantine[i]
+		first := "cannot be read"
+		if len(q.MessageIDs) > 0 {
+			first = q.MessageIDs[0].String()
+		}
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", q.At, q.BusinessID, len(q.MessageIDs), first, printable(q.Reason))
+	}
+	return table.Flush()
+}

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+)
+
+// spillReadmitCmd is for an operator who has removed what kept the database from taking a call.
+type spillReadmitCmd struct {
+	URL        string `name:"url" help:"The node to call (default: http://127.0.0.1:8080)."`
+	AdminToken string `name:"admin-token" help:"The admin token (default: from bootstrap.json in the data directory)."`
+	DataDir    string `name:"data-dir" default:"./data" help:"Where to look for bootstrap.json."`
+}
+
+func (c *spillReadmitCmd) Run(ctx context.Context, s streams) error {
+	node := clientFlags{URL: c.URL, AdminToken: c.AdminToken, DataDir: c.DataDir}
+	if err := node.resolve(); err != nil {
+		return err
+	}
+	if err := node.needAdminToken(); err != nil {
+		return err
+	}
+	var answer struct {
+		Readmitted int `json:"readmitted"`
+	}
+	if err := node.call(ctx, http.MethodPost, "/admin/v1/spill/readmit", node.AdminToken, nil, nil, &answer); err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "%d calls are behind what waits for the database again\n", answer.Readmitted)
+	return nil
+}

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/esh3artech/esh3ar/internal/httpapi"
+	"github.com/esh3artech/esh3ar/internal/intake"
+	"github.com/esh3artech/esh3ar/internal/spill"
+	"github.com/esh3artech/esh3ar/internal/store/powercut"
+)
+
+// spilling is what a node does with calls while the store that it shares does not answer; nil: the store is the node's own.
+type spilling struct {
+	kept  *spill.Spill
+	drain *spill.Drainer
+	dir   string
+}
+
+var _ httpapi.Spill = (*spilling)(nil)
+
+// spillFolder is where a node keeps what waits for the database.
+func spillFolder(dataDir string) string { return filepath.Join(dataDir, "spill") }
+
+func (n *node) openSpill(context.Context) error {
+	if n.store.shared == nil {
+		return nil
+	}
+	dir := spillFolder(n.config.DataDir)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("--data-dir: %w", err)
+	}
+	options := spill.Options{MaxBytes: int64(n.config.SpillMiB) << 20, Log: n.log}
+	if n.config.PowerCuts {
+		options.FS = powercut.New(vfs.Default)
+	}
+	kept, err := spill.Open(dir, options)
+	if err != nil {
+		return err
+	}
+	n.spilling = &spilling{kept: kept, dir: dir}
+	return nil
+}
+
+// drainPause bounds how long a database that is back is taken for one that is away.
+const drainPause = time.Second
+
+// openIntake makes the way of calls into the store, with the spill beside it and the drain behind that.
+func (n *node) openIntake(o intake.Options) {
+	s := n.spilling
+	if s == nil {
+		n.intake = intake.New(n.store, n.engine, o)
+		return
+	}
+	o.Spill, o.OnAway = s.kept, n.databaseChanged
+	n.intake = intake.New(n.store, n.engine, o)
+	s.drain = spill.NewDrainer(s.kept, n.store, spill.DrainOptions{
+		Stored: n.intake.Drained, Answered: n.intake.Answered, MaxPause: drainPause, Log: n.log,
+	})
+}
+
+// databaseChanged tells the operator where calls go now.
+func (n *node) databaseChanged(away bool) {
+	if away {
+		n.log.Warn("the database does not answer; calls are kept on this node's disk and go to it when it does", "spill", n.spilling.dir)
+		return
+	}
+	n.log.Info("the database answers", "left in the spill", n.spilling.kept.Waiting())
+}
+
+// run drains until ctx ends.
+func (s *spilling) run(ctx context.Context) error {
+	if s == nil {
+		return nil
+	}
+	return s.drain.Run(ctx)
+}
+
+// wake tells the drain that the database answers others.
+func (s *spilling) wake() {
+	if s != nil && s.drain != nil {
+		s.drain.Wake()
+	}
+}
+
+// failed is closed when the spill can never be written to again.
+func (s *spilling) failed() <-chan struct{} {
+	if s == nil {
+		return nil
+	}
+	return s.kept.Failed()
+}
+
+// close drains what can be drained within ctx and closes the spill. What is left then is said: it is nowhere else.
+func (s *spilling) close(ctx context.Context) error {
+	if s == nil {
+		return nil
+	}
+	if s.drain != nil && s.kept.Waiting() > 0 {
+		_ = s.drain.Drain(ctx) // what it could not do is counted below
+	}
+	left := leftBehind{stats: s.kept.Stats(), dir: s.dir}
+	return errors.Join(s.kept.Close(), left.orNil())
+}
+
+// leftBehind is the end of a spill that is not empty.
+type leftBehind struct {
+	stats spill.Stats
+	dir   string
+}
+
+func (l leftBehind) orNil() error {
+	if l.stats.Calls+l.stats.Aside == 0 {
+		return nil
+	}
+	return l
+}
+
+func (l leftBehind) Error() string {
+	next := fmt.Sprintf("start this node again, or run `%s spill drain --data-dir %s --database-url …`", self(), filepath.Dir(l.dir))
+	if l.stats.Calls == 0 {
+		next = fmt.Sprintf("look at them with `%s spill list --data-dir %s`", self(), filepath.Dir(l.dir))
+	}
+	return fmt.Sprintf("%d accepted messages and %d calls in quarantine are still only in %s: %s", l.stats.Messages, l.stats.Aside, l.dir, next)
+}
+
+// messages is how many accepted messages wait here, for those who might end this node.
+func (s *spilling) messages() int {
+	if s == nil {
+		return 0
+	}
+	return s.kept.Messages()
+}
+
+// Waiting realises httpapi.Spill.
+func (s *spilling) Waiting() bool { return s != nil && s.kept.Waiting() > 0 }
+
+// Report realises httpapi.Spill.
+func (s *spilling) Report(most int) (httpapi.SpillReport, error) {
+	if s == nil {
+		return httpapi.SpillReport{}, nil
+	}
+	return spillReport(s.kept, most)
+}
+
+// Readmit realises httpapi.Spill.
+func (s *spilling) Readmit(ctx context.Context) (int, error) {
+	if s == nil {
+		return 0, nil
+	}
+	return s.kept.Readmit(ctx)
+}
+
+// spillReport looks at a spill, and at the first calls of its quarantine.
+func spillReport(kept *spill.Spill, most int) (httpapi.SpillReport, error) {
+	s := kept.Stats()
+	r := httpapi.SpillReport{
+		Calls: s.Calls, Messages: s.Messages, Recipients: s.Recipients, Bytes: s.Bytes, OldestAcceptedAt: s.Oldest, Quarantined: s.Aside,
+	}
+	err := kept.Quarantine(func(q spill.Quarantined) bool {
+		if len(r.Quarantine) == most {
+			return false
+		}
+		r.Quarantine = append(r.Quarantine, quarantinedCall(&q))
+		return true
+	})
+	return r, err
+}
+
+func quarantinedCall(q *spill.Quarantined) httpapi.QuarantinedCall {
+	one := httpapi.QuarantinedCall{At: q.At, Reason: q.Reason, Damaged: q.Call == nil, Bytes: len(q.Row)}
+	if q.Call == nil {
+		return one
+	}
+	one.BusinessID = q.Call.Business.String()
+	for _, m := range q.Call.Messages {
+		one.MessageIDs = append(one.MessageIDs, m.ID)
+	}
+	return one
+}

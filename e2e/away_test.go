@@ -1,0 +1,394 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/esh3artech/esh3ar/internal/pgproc"
+)
+
+const bob = "+967771000002"
+
+// restart brings a server back that was killed.
+func restart(t *testing.T, server interface{ Restart(context.Context) error }) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := server.Restart(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// accepted is the answer to one message.
+type accepted struct {
+	ID         string `json:"id"`
+	Seq        int    `json:"seq"`
+	Status     string `json:"status"`
+	Durability string `json:"durability"`
+	replayed   bool
+}
+
+// offer sends a message as a client does that tries again while the outcome is unknown; an empty key is none. Without a key a
+// call of unknown outcome is given up, and ok is false.
+func (p *platform) offer(phone, content, key string) (a accepted, ok bool) {
+	p.t.Helper()
+	for {
+		code, header, body := p.tryKeyed(phone, content, key)
+		switch {
+		case code == http.StatusAccepted:
+			if err := json.Unmarshal([]byte(body), &a); err != nil {
+				p.t.Errorf("%s: %v", body, err)
+			}
+			a.replayed = header.Get("Idempotent-Replayed") == "true"
+			return a, true
+		case code == http.StatusBadGateway && key == "":
+			return a, false
+		case code != http.StatusBadGateway && code != http.StatusServiceUnavailable:
+			p.t.Errorf("POST: %d %s", code, body)
+			return a, false
+		}
+	}
+}
+
+func (p *platform) tryKeyed(phone, content, key string) (int, http.Header, string) {
+	p.t.Helper()
+	body, err := json.Marshal(map[string]string{"recipientPhoneNumber": phone, "messageContent": content})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return p.ask(http.MethodPost, "/v1/messages", string(body), map[string]string{"Idempotency-Key": key})
+}
+
+// drained waits until nothing is left in the node's spill.
+func (p *platform) drained() {
+	p.t.Helper()
+	eventually(p.t, func() bool { return p.metric("esh3ar_spill_messages") == 0 }, func() string {
+		return "the spill is not drained: " + p.node.Stderr.String()
+	})
+}
+
+// TestTheDatabaseDiesUnderLoad kills PostgreSQL under a node and brings it back, while businesses go on sending: every call is
+// taken, nothing is lost, nothing comes twice, what one sender sent comes in its order, and reads say that they cannot answer.
+func TestTheDatabaseDiesUnderLoad(t *testing.T) {
+	t.Parallel()
+	server := database(t)
+	p := start(t, "--database-url", server.URL("postgres"))
+	before := p.send(bob, "before", "normal")
+	phones := []string{"+967772000001", "+967772000002", "+967772000003"}
+	var devices []*phone
+	for _, number := range phones {
+		devices = append(devices, newPhone(p, number, "a", "each"))
+	}
+	stop := make(chan struct{})
+	lists := make([][]string, len(phones)) // ids that were answered, in the sender's order
+	spilled := make([]int, len(phones))
+	var senders sync.WaitGroup
+	for i, number := range phones {
+		senders.Go(func() {
+			for k := 0; ; k++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if a, ok := p.offer(number, fmt.Sprint(k), fmt.Sprintf("%d-%d", i, k)); ok {
+					lists[i] = append(lists[i], a.ID)
+					if a.Durability == "spilled" {
+						spilled[i]++
+					}
+				}
+			}
+		})
+	}
+	eventually(t, func() bool { return p.metric("esh3ar_delivery_pushed_total") > 20 }, func() string { return "no traffic" })
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return p.metric("esh3ar_spill_messages") > 50 }, func() string { return "nothing is spilled: " + p.node.Stderr.String() })
+	for _, path := range []string{"/v1/messages/" + before.ID, "/v1/messages", "/v1/messages/" + before.ID + "/events"} {
+		if code, body := p.try(http.MethodGet, path, ""); code != http.StatusServiceUnavailable || !strings.Contains(body, `"store_unavailable"`) {
+			t.Errorf("GET %s without a database: %d %s", path, code, body)
+		}
+	}
+	restart(t, server)
+	p.drained()
+	after := p.metric("esh3ar_delivery_pushed_total")
+	eventually(t, func() bool { return p.metric("esh3ar_delivery_pushed_total") > after+20 }, func() string { return "nothing is delivered after the drain" })
+	close(stop)
+	senders.Wait()
+	for i, ph := range devices {
+		if len(lists[i]) == 0 || spilled[i] == 0 {
+			t.Errorf("sender %d had %d answers, %d spilled", i, len(lists[i]), spilled[i])
+		}
+		awaitAll(ph, lists[i])
+		if got := firsts(ids(ph.got)); !slices.Equal(got, lists[i]) {
+			t.Errorf("phone %d: what came is not what was sent, in its order: %d of %d", i, len(got), len(lists[i]))
+		}
+	}
+	for _, line := range []string{"the database does not answer", "the database answers"} {
+		if !strings.Contains(p.node.Stderr.String(), line) {
+			t.Errorf("no line %q for the operator:\n%s", line, p.node.Stderr)
+		}
+	}
+}
+
+// awaitAll waits until every id has come.
+func awaitAll(ph *phone, want []string) {
+	ph.t.Helper()
+	missing := map[string]bool{}
+	for _, id := range want {
+		missing[id] = true
+	}
+	seen := 0
+	for {
+		for ; seen < len(ph.got); seen++ {
+			delete(missing, ph.got[seen].ID)
+		}
+		if len(missing) == 0 {
+			return
+		}
+		ph.take(fmt.Sprintf("%d messages are missing", len(missing)))
+	}
+}
+
+// firsts leaves repeats out.
+func firsts(list []string) (once []string) {
+	seen := map[string]bool{}
+	for _, id := range list {
+		if !seen[id] {
+			seen[id] = true
+			once = append(once, id)
+		}
+	}
+	return once
+}
+
+// TestTwinsWhileTheDatabaseIsAway: on one node a key has one message, before, while and after the database is away; of two
+// nodes that took the same key meanwhile one has it, and the other's message is canceled as a duplicate that nobody saw.
+func TestTwinsWhileTheDatabaseIsAway(t *testing.T) {
+	t.Parallel()
+	server := database(t)
+	a := start(t, "--database-url", server.URL("postgres"))
+	b := a.join()
+	for _, p := range []*platform{a, b} { // both know the key of the business
+		p.send(bob, "first", "normal")
+	}
+	early, _ := a.offer(alice, "early", "early")
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	one, _ := a.offer(alice, "code 1", "same")
+	if again, _ := a.offer(alice, "code 1", "same"); again.ID != one.ID || !again.replayed || one.Durability != "spilled" {
+		t.Errorf("the twin on the same node: %+v, first %+v", again, one)
+	}
+	if code, _, body := a.tryKeyed(alice, "another", "same"); code != http.StatusUnprocessableEntity || !strings.Contains(body, "idempotency_mismatch") {
+		t.Errorf("another call with the key: %d %s", code, body)
+	}
+	other, _ := b.offer(alice, "code 1", "same")
+	second, _ := a.offer(alice, "early", "early") // the database has its first call and cannot be asked
+	restart(t, server)
+	a.drained()
+	b.drained()
+	winners, losers := 0, 0
+	for _, id := range []string{one.ID, other.ID} {
+		var m struct {
+			Status        string `json:"status"`
+			Seq           int    `json:"seq"`
+			FailureReason string `json:"failureReason"`
+		}
+		a.call(http.MethodGet, "/v1/messages/"+id, a.secrets.APIKey, nil, &m)
+		switch {
+		case m.Status == "canceled" && m.FailureReason == "duplicate" && m.Seq == 0:
+			losers++
+		case m.Seq > 0:
+			winners++
+		default:
+			t.Errorf("%s: %+v", id, m)
+		}
+	}
+	if winners != 1 || losers != 1 {
+		t.Errorf("%d have the key and %d are duplicates", winners, losers)
+	}
+	if m := b.get(early.ID); m.Status == "canceled" {
+		t.Error("the first call of a key was canceled")
+	}
+	if m := b.get(second.ID); second.ID != early.ID && m.Status != "canceled" {
+		t.Errorf("the second call of a key is %s", m.Status)
+	}
+	ph := newPhone(b, alice, "a", "each")
+	ph.await(2)
+	if got := contents(ph.got); !slices.Equal(got, []string{"early", "code 1"}) {
+		t.Errorf("the phone has %v", got)
+	}
+}
+
+// TestANodeEndsWithASpill: SIGTERM while the database is away exits 3 with a line that says what to do, and doing it brings
+// the messages to the phones of the nodes that run.
+func TestANodeEndsWithASpill(t *testing.T) {
+	t.Parallel()
+	server := database(t)
+	url := server.URL("postgres")
+	a := start(t, "--database-url", url, "--stop-within", "3s")
+	b := a.join()
+	a.send(bob, "first", "normal")
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	var sent []string
+	for i := range 5 {
+		m, _ := a.offer(alice, fmt.Sprint(i), "")
+		sent = append(sent, m.ID)
+	}
+	if code, out, errs := esh3ar(t, "spill", "list", "--url", a.node.URL, "--data-dir", a.dataDir); code != 0 || !strings.Contains(out, "5 messages in 5 calls wait") {
+		t.Errorf("spill list of a running node: %d %s%s", code, out, errs)
+	}
+	if code, _, errs := esh3ar(t, "spill", "drain", "--data-dir", a.dataDir, "--database-url", url); code != 2 || !strings.Contains(errs, "running node") {
+		t.Errorf("spill drain of a running node: %d %s", code, errs)
+	}
+	if err := a.node.Stop(); err == nil || a.node.ExitCode() != 3 || !strings.Contains(err.Error(), "spill drain --data-dir") {
+		t.Errorf("the end: %v", err)
+	}
+	if code, out, errs := esh3ar(t, "spill", "list", "--data-dir", a.dataDir); code != 0 || !strings.Contains(out, "5 messages in 5 calls wait") {
+		t.Errorf("spill list: %d %s%s", code, out, errs)
+	}
+	restart(t, server)
+	if code, out, errs := esh3ar(t, "spill", "drain", "--data-dir", a.dataDir, "--database-url", url); code != 0 || !strings.Contains(out, "5 messages are in the database") {
+		t.Errorf("spill drain: %d %s%s", code, out, errs)
+	}
+	ph := newPhone(b, alice, "a", "each")
+	ph.await(5)
+	if got := ids(ph.got); !slices.Equal(got, sent) {
+		t.Errorf("the phone has %v, want %v", got, sent)
+	}
+	if code, out, errs := esh3ar(t, "spill", "drain", "--data-dir", a.dataDir, "--database-url", url); code != 0 || !strings.Contains(out, "0 messages") {
+		t.Errorf("a second drain: %d %s%s", code, out, errs)
+	}
+}
+
+// TestKillTheNodeWithASpill: what was answered spilled is on the disk of the node, also when both are killed.
+func TestKillTheNodeWithASpill(t *testing.T) {
+	t.Parallel()
+	server := database(t)
+	p := start(t, "--database-url", server.URL("postgres"))
+	p.send(bob, "first", "normal")
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	var sent []string
+	for i := range 50 {
+		m, _ := p.offer(alice, fmt.Sprint(i), "")
+		sent = append(sent, m.ID)
+	}
+	if err := p.node.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	restart(t, server)
+	p.start()
+	ph := newPhone(p, alice, "a", "each")
+	ph.await(len(sent))
+	if got := ids(ph.got); !slices.Equal(got, sent) {
+		t.Errorf("%d of %d came, or in another order", len(got), len(sent))
+	}
+}
+
+// TestAFullSpillSaysSo: with no room left a call is refused and nothing of it is kept.
+func TestAFullSpillSaysSo(t *testing.T) {
+	t.Parallel()
+	server := database(t)
+	p := start(t, "--database-url", server.URL("postgres"), "--spill-mib", "1")
+	p.send(bob, "first", "normal")
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	long := strings.Repeat("x", 4000)
+	kept := 0
+	for {
+		code, header, body := p.tryKeyed(alice, long, "")
+		if code == http.StatusAccepted {
+			kept++
+			continue
+		}
+		if code == http.StatusBadGateway && kept == 0 {
+			continue // the first may have found a connection that looked whole
+		}
+		if code != http.StatusServiceUnavailable || !strings.Contains(body, `"storage_full"`) || header.Get("Retry-After") == "" {
+			t.Fatalf("the spill is full: %d %s", code, body)
+		}
+		break
+	}
+	restart(t, server)
+	p.drained()
+	ph := newPhone(p, alice, "a", "each")
+	ph.await(kept)
+	if a, ok := p.offer(alice, "after", ""); !ok || a.Durability != "stored" {
+		t.Errorf("after the drain: %+v", a)
+	}
+	ph.await(kept + 1)
+}
+
+// TestAPoisonedMessageBlocksNobody: a spilled call that PostgreSQL will never take goes to the quarantine, where an operator
+// finds it and sends it again once it can be taken; everybody else's messages go on.
+func TestAPoisonedMessageBlocksNobody(t *testing.T) {
+	t.Parallel()
+	server := database(t)
+	p := start(t, "--database-url", server.URL("postgres"))
+	p.send(bob, "first", "normal")
+	poison(t, server)
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for _, content := range []string{"one", "poison", "two"} {
+		p.offer(alice, content, "")
+	}
+	restart(t, server)
+	ph := newPhone(p, alice, "a", "each")
+	ph.await(2)
+	if got := contents(ph.got); !slices.Equal(got, []string{"one", "two"}) {
+		t.Errorf("the phone has %v", got)
+	}
+	eventually(t, func() bool { return p.metric("esh3ar_spill_quarantined_calls") == 1 }, func() string { return "no call is in quarantine" })
+	if code, out, errs := esh3ar(t, "spill", "list", "--url", p.node.URL, "--data-dir", p.dataDir); code != 0 || !strings.Contains(out, "nobody may store poison") {
+		t.Errorf("spill list: %d %s%s", code, out, errs)
+	}
+	if !strings.Contains(p.node.Stderr.String(), "is in quarantine: look at it with `esh3ar spill list`") {
+		t.Errorf("no line for the operator:\n%s", p.node.Stderr)
+	}
+	cure(t, server)
+	if code, out, errs := esh3ar(t, "spill", "readmit", "--url", p.node.URL, "--data-dir", p.dataDir); code != 0 || !strings.Contains(out, "1 calls") {
+		t.Errorf("spill readmit: %d %s%s", code, out, errs)
+	}
+	ph.await(3)
+	if got := contents(ph.got); got[2] != "poison" {
+		t.Errorf("the phone has %v", got)
+	}
+}
+
+// poison makes the database refuse a content, as one that cannot be stored.
+func poison(t *testing.T, server *pgproc.Server) {
+	t.Helper()
+	sql(t, server, `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+		IF NEW.content = 'poison' THEN RAISE EXCEPTION 'nobody may store poison' USING ERRCODE = '22023'; END IF;
+		RETURN NEW;
+	END $$;
+	CREATE TRIGGER refuse BEFORE INSERT ON messages FOR EACH ROW EXECUTE FUNCTION refuse();`)
+}
+
+func cure(t *testing.T, server *pgproc.Server) {
+	t.Helper()
+	sql(t, server, `DROP TRIGGER refuse ON messages`)
+}
+
+func sql(t *testing.T, server *pgproc.Server, text string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := server.Exec(ctx, "postgres", text); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,145 @@
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/nodeproc"
+)
+
+// startGateway starts a gateway. What it gives is called like a node.
+func startGateway(t *testing.T, secrets nodeproc.Secrets, flags ...string) *platform {
+	t.Helper()
+	node := awaitProcess(t, nodeproc.Config{Binary: binary, Command: "gateway", Flags: append(flags, "--drain-notice", "200ms")})
+	t.Cleanup(func() { _ = node.Kill() }) // it may be dead already
+	return &platform{t: t, node: node, secrets: secrets}
+}
+
+// caller is a business with one connection: it is kept between calls, and made anew when the gateway closes it.
+type caller struct {
+	addr, key string
+	conn      net.Conn
+	in        *bufio.Reader
+}
+
+// call sends a message, with an idempotency key if it is not empty, and gives the status.
+func (c *caller) call(phone, text, idempotency string) (status int, err error) {
+	if c.conn == nil {
+		conn, err := net.Dial("tcp", c.addr)
+		if err != nil {
+			return 0, err
+		}
+		c.conn = conn
+		c.in = bufio.NewReaderSize(c.conn, 1<<10)
+	}
+	body := fmt.Sprintf(`{"recipientPhoneNumber":%q,"messageContent":%q}`, phone, text)
+	var request strings.Builder
+	fmt.Fprintf(&request, "POST /v1/messages HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n",
+		c.addr, c.key, len(body))
+	if idempotency != "" {
+		fmt.Fprintf(&request, "Idempotency-Key: %s\r\n", idempotency)
+	}
+	request.WriteString("\r\n" + body)
+	if status, err = c.exchange(request.String()); err != nil {
+		c.close()
+	}
+	return status, err
+}
+
+func (c *caller) exchange(request string) (int, error) {
+	if err := c.conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return 0, err
+	}
+	if _, err := io.WriteString(c.conn, request); err != nil {
+		return 0, err
+	}
+	resp, err := http.ReadResponse(c.in, nil)
+	if err != nil {
+		return 0, err
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	resp.Body.Close()
+	if resp.Close {
+		c.close()
+	}
+	return resp.StatusCode, err
+}
+
+func (c *caller) close() {
+	if c.conn != nil {
+		c.conn.Close()
+		c.conn = nil
+	}
+}
+
+// callers are many of them at once.
+type callers struct {
+	t       *testing.T
+	gateway *platform
+	size    int
+	keyed   bool
+
+	mu    sync.Mutex
+	took  []time.Duration // of the good calls
+	good  atomic.Int64
+	bad   atomic.Int64
+	first atomic.Value // the first bad call, in words
+}
+
+// run has everybody call until enough says so, and waits for the last answers.
+func (c *callers) run(enough func(calls int64) bool) {
+	c.t.Helper()
+	var all sync.WaitGroup
+	var next atomic.Int64
+	addr := strings.TrimPrefix(c.gateway.node.URL, "http://")
+	for range c.size {
+		all.Go(func() {
+			who := caller{addr: addr, key: c.gateway.secrets.APIKey}
+			defer who.close()
+			for n := next.Add(1); !enough(n); n = next.Add(1) {
+				c.one(&who, n)
+			}
+		})
+	}
+	all.Wait()
+}
+
+func (c *callers) one(who *caller, n int64) {
+	key := ""
+	if c.keyed {
+		key = fmt.Sprint("call-", n)
+	}
+	began := time.Now()
+	status, err := who.call(fmt.Sprintf("+96777%07d", n%5000), fmt.Sprint("call ", n), key)
+	if err != nil || status != http.StatusAccepted {
+		c.bad.Add(1)
+		c.first.CompareAndSwap(nil, fmt.Sprintf("call %d: %d %v", n, status, err))
+		return
+	}
+	c.good.Add(1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.took = append(c.took, time.Since(began))
+}
+
+// noneFailed fails the test if a call has.
+func (c *callers) noneFailed(when string) {
+	c.t.Helper()
+	if n := c.bad.Load(); n > 0 {
+		c.t.Errorf("%s: %d of %d calls failed; first %v\n%s", when, n, n+c.good.Load(), c.first.Load(), c.gateway.node.Stderr)
+	}
+}
+
+// accepted is how many single calls a node has answered 202.
+func (p *platform) accepted() float64 {
+	p.t.Helper()
+	return p.metricOr(`esh3ar_http_request_seconds_count{route="/v1/messages",status="202"}`, 0)
+}

@@ -1,0 +1,436 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/nodeproc"
+)
+
+// apart starts nodes that share nothing but their API key: enough to see where calls go.
+func apart(t *testing.T, n int) (nodes []*platform, urls string) {
+	t.Helper()
+	for range n {
+		p := start(t, "--api-key", "esk_the_same", "--admin-token", "esa_the_same")
+		nodes = append(nodes, p)
+		urls += "," + p.node.URL
+	}
+	return nodes, urls[1:]
+}
+
+// cluster starts nodes that share a database and a Redis.
+func cluster(t *testing.T, n int) (nodes []*platform, redisURL string, killRedis func() error) {
+	t.Helper()
+	redis := redisServer(t)
+	nodes = []*platform{start(t, "--database-url", database(t).URL("postgres"), "--redis-url", redis.URL())}
+	for len(nodes) < n {
+		nodes = append(nodes, nodes[0].join())
+	}
+	return nodes, redis.URL(), redis.Kill
+}
+
+// awaitNodes waits until the gateway gives calls to so many nodes.
+func (p *platform) awaitNodes(want int) {
+	p.t.Helper()
+	var metrics string
+	eventually(p.t, func() bool {
+		_, metrics = p.try(http.MethodGet, "/metrics", "")
+		return strings.Count(metrics, `state="up"} 1`) == want
+	}, func() string { return fmt.Sprintf("not %d nodes up:\n%s\n%s", want, metrics, p.node.Stderr) })
+}
+
+// TestTenThousandCallers is R1.1: they call at the same time, and the nodes get equal shares of 30,000 calls.
+func TestTenThousandCallers(t *testing.T) {
+	nodes, urls := apart(t, 3)
+	gateway := startGateway(t, nodes[0].secrets, "--nodes", urls, "--connections", "6000")
+	gateway.awaitNodes(3)
+	const calls = 30_000
+	c := callers{t: t, gateway: gateway, size: 9000} // a gateway may have 20,000 sockets here, and each call under way takes two
+	c.run(func(n int64) bool { return n > calls })
+	c.noneFailed("all at once")
+	least, most, sum := math.Inf(1), 0.0, 0.0
+	for _, n := range nodes {
+		got := n.accepted()
+		least, most, sum = min(least, got), max(most, got), sum+got
+	}
+	if sum != calls {
+		t.Errorf("the nodes took %g calls of %d", sum, calls)
+	}
+	spread := (most - least) / (sum / 3)
+	t.Logf("%g calls, (max − min) / mean = %.3f", sum, spread)
+	if spread > 0.2 {
+		_, metrics := gateway.try(http.MethodGet, "/metrics", "")
+		t.Errorf("(max − min) / mean = %.2f\n%s\n%s", spread, metrics, gateway.node.Stderr)
+	}
+}
+
+// TestSlowNode: a node that runs a tenth of the time loses its share, and calls through the gateway hardly meet it.
+func TestSlowNode(t *testing.T) {
+	nodes, urls := apart(t, 3)
+	gateway := startGateway(t, nodes[0].secrets, "--nodes", urls)
+	gateway.awaitNodes(3)
+	c := callers{t: t, gateway: gateway, size: 30}
+	c.run(func(n int64) bool { return n > 6000 })
+	c.noneFailed("before")
+	slow := nodes[1]
+	stop := slowDown(t, slow.node)
+	taken := [2]float64{slow.accepted(), nodes[0].accepted() + nodes[2].accepted()}
+	const calls = 200
+	direct := callers{t: t, gateway: slow, size: 2} // what the slow node does to who calls it
+	through := callers{t: t, gateway: gateway, size: 6}
+	var measured sync.WaitGroup
+	measured.Go(func() { direct.run(func(n int64) bool { return n > calls }) })
+	measured.Go(func() { through.run(func(n int64) bool { return n > 10*calls }) })
+	measured.Wait()
+	mine, others := slow.accepted()-taken[0]-calls, nodes[0].accepted()+nodes[2].accepted()-taken[1]
+	stop()
+	direct.noneFailed("directly")
+	through.noneFailed("with a slow node")
+	if share := mine / (mine + others); share > 0.15 {
+		t.Errorf("the slow node has %.2f of the calls", share)
+	}
+	if here, there := mean(through.took), mean(direct.took); here > there/2 {
+		t.Errorf("a call through the gateway takes %s, one to the slow node %s", here, there)
+	}
+	stopped, met := quantile(direct.took, 0.95), 0 // what a call takes that meets a stopped node
+	for _, took := range through.took {
+		if took > stopped/2 {
+			met++
+		}
+	}
+	if met > len(through.took)/20 {
+		t.Errorf("%d of %d calls met the slow node while it was stopped", met, len(through.took))
+	}
+	before := [3]float64{nodes[0].accepted(), nodes[1].accepted(), nodes[2].accepted()}
+	eventually(t, func() bool { // it gets its share back by itself
+		c.run(func(n int64) bool { return n > 3000 })
+		got := slow.accepted() - before[1]
+		rest := nodes[0].accepted() - before[0] + nodes[2].accepted() - before[2]
+		before = [3]float64{nodes[0].accepted(), nodes[1].accepted(), nodes[2].accepted()}
+		return got/(got+rest) > 0.25
+	}, func() string { return "the node does not get its share back" })
+}
+
+// slowDown lets a node run for 10 ms of each 100.
+func slowDown(t *testing.T, n *nodeproc.Node) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var slowing sync.WaitGroup
+	slowing.Go(func() {
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for i := 0; ctx.Err() == nil; i++ {
+			switch i % 10 {
+			case 0:
+				_ = n.Resume() // the end of the test may have come first
+			case 1:
+				_ = n.Pause()
+			}
+			<-tick.C
+		}
+		_ = n.Resume()
+	})
+	return func() { cancel(); slowing.Wait() }
+}
+
+func mean(took []time.Duration) time.Duration {
+	var sum time.Duration
+	for _, one := range took {
+		sum += one
+	}
+	return sum / time.Duration(len(took))
+}
+
+func quantile(took []time.Duration, q float64) time.Duration {
+	sorted := slices.Sorted(slices.Values(took))
+	return sorted[int(q*float64(len(sorted)-1))]
+}
+
+// TestANodeDies: no call with an idempotency key fails, none is stored twice, and neither needs Redis.
+func TestANodeDies(t *testing.T) {
+	t.Parallel()
+	nodes, redisURL, killRedis := cluster(t, 3)
+	gateway := startGateway(t, nodes[0].secrets, "--redis-url", redisURL)
+	gateway.awaitNodes(3)
+	c := callers{t: t, gateway: gateway, size: 20, keyed: true}
+	var killed sync.Once
+	c.run(func(n int64) bool {
+		if n > 1500 {
+			killed.Do(func() {
+				if err := nodes[1].node.Kill(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		return n > 3000
+	})
+	c.noneFailed("a node was killed")
+	gateway.awaitNodes(2)
+	if code, out, errs := esh3ar(t, "verify", "--database-url", nodes[0].flags[1]); code != 0 || !strings.Contains(out, "3000") {
+		t.Errorf("verify: %d\n%s%s", code, out, errs)
+	}
+	if err := killRedis(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return strings.Contains(gateway.node.Stderr.String(), "the registry does not answer") },
+		func() string { return "the gateway does not say that Redis is away" })
+	if err := nodes[2].node.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	again := callers{t: t, gateway: gateway, size: 20}
+	again.run(func(n int64) bool { return n > 500 }) // none was under way when it was killed: all are refused and go elsewhere
+	again.noneFailed("Redis is away, and another node was killed")
+}
+
+// TestANodeDrains: no call fails through either of two gateways, whether it has a key or not, and its phone moves to another
+// node.
+func TestANodeDrains(t *testing.T) {
+	t.Parallel()
+	nodes, redisURL, _ := cluster(t, 3)
+	gateway := startGateway(t, nodes[0].secrets, "--redis-url", redisURL)
+	gateway.awaitNodes(3)
+	ph := newPhone(gateway, alice, "a", "each")
+	holder := slices.IndexFunc(nodes, func(n *platform) bool { return n.metric("esh3ar_sessions") == 1 })
+	if holder < 0 {
+		t.Fatal("no node has the phone")
+	}
+	second := startGateway(t, nodes[0].secrets, "--redis-url", redisURL)
+	second.awaitNodes(3)
+	stopped := make(chan struct{})
+	var drained sync.Once
+	enough := func(n int64) bool {
+		if n > 300 {
+			drained.Do(func() {
+				go func() {
+					defer close(stopped)
+					if err := nodes[holder].node.Stop(); err != nil {
+						t.Error(err)
+					}
+				}()
+			})
+		}
+		select {
+		case <-stopped:
+			return n > 600
+		default:
+			return false
+		}
+	}
+	var both sync.WaitGroup
+	for _, g := range []*platform{gateway, second} {
+		both.Go(func() {
+			c := callers{t: t, gateway: g, size: 10}
+			c.run(enough)
+			c.noneFailed("a node drained")
+			if n := g.metric(`esh3ar_gateway_events_total{event="repeated"}`); n != 0 {
+				t.Errorf("%g calls met a closed door", n) // they went elsewhere, but a node that stops waits until nobody comes
+			}
+		})
+	}
+	both.Wait()
+	ph.awaitState("reconnected")
+	m := gateway.send(alice, "after", "normal")
+	gateway.awaitStatus(m.ID, "delivered")
+}
+
+// TestPhonesGoToTheirNode: Microsoft's client negotiates at the gateway and hangs on a node; so does a business.
+func TestPhonesGoToTheirNode(t *testing.T) {
+	t.Parallel()
+	nodes, redisURL, _ := cluster(t, 2)
+	gateway := startGateway(t, nodes[0].secrets, "--redis-url", redisURL)
+	gateway.awaitNodes(2)
+	var phones []*phone
+	for i := range 4 {
+		phones = append(phones, newPhone(gateway, fmt.Sprintf("+96777123456%d", i), "a", "each"))
+		sessions := func() float64 { return nodes[0].metric("esh3ar_sessions") + nodes[1].metric("esh3ar_sessions") }
+		eventually(t, func() bool { return sessions() == float64(i+1) }, func() string { return "the phone is on no node" })
+	}
+	for _, n := range nodes {
+		if got := n.metric("esh3ar_sessions"); got != 2 {
+			t.Errorf("a node has %g of four phones", got)
+		}
+		if got := gateway.metric(fmt.Sprintf(`esh3ar_gateway_node_streams{node=%q}`, n.nodeID())); got != 0 {
+			t.Errorf("%g connections run through the gateway", got)
+		}
+	}
+	business := newDriver(gateway, "business.mjs")
+	business.do(map[string]any{"command": "connect", "url": gateway.node.URL + "/business-user", "token": gateway.secrets.APIKey})
+	m := gateway.send("+967771234560", "hello", "normal")
+	phones[0].await(1)
+	gateway.awaitStatus(m.ID, "delivered")
+	for len(business.changes) == 0 || business.changes[len(business.changes)-1].Status != "delivered" {
+		business.take("the business hears of its message")
+	}
+	if _, refused := newDriver(gateway, "phone.mjs").try(map[string]any{
+		"command": "connect", "url": gateway.node.URL + "/online-mobile-user", "token": gateway.token(alice, "b"), "skipNegotiation": true,
+	}); refused == "" {
+		t.Error("a WebSocket runs through a gateway that was not asked to")
+	}
+}
+
+// nodeID is what the node calls itself.
+func (p *platform) nodeID() string {
+	p.t.Helper()
+	text, err := os.ReadFile(filepath.Join(p.dataDir, "node-id"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// TestWebSocketsThroughTheGateway: only where it was asked to, for clients that skip negotiation.
+func TestWebSocketsThroughTheGateway(t *testing.T) {
+	t.Parallel()
+	node := start(t)
+	gateway := startGateway(t, node.secrets, "--nodes", node.node.URL, "--proxy-websockets")
+	gateway.awaitNodes(1)
+	ph := newDriver(gateway, "phone.mjs")
+	ph.do(map[string]any{
+		"command": "connect", "url": gateway.node.URL + "/online-mobile-user", "token": gateway.token(alice, "a"), "ack": "each", "skipNegotiation": true,
+	})
+	m := gateway.send(alice, "hello", "normal")
+	ph.await(1)
+	gateway.awaitStatus(m.ID, "delivered")
+	if got := gateway.metric(fmt.Sprintf(`esh3ar_gateway_node_streams{node=%q}`, node.node.URL)); got != 1 {
+		t.Errorf("%g connections run through the gateway, want 1", got)
+	}
+	if err := gateway.node.Stop(); err != nil {
+		t.Error(err)
+	}
+	ph.awaitState("reconnecting")
+}
+
+// TestGatewayDrains: what it has taken it answers, and then it ends well.
+func TestGatewayDrains(t *testing.T) {
+	t.Parallel()
+	node := start(t)
+	gateway := startGateway(t, node.secrets, "--nodes", node.node.URL)
+	gateway.awaitNodes(1)
+	stopped := make(chan error, 1)
+	addr := strings.TrimPrefix(gateway.node.URL, "http://")
+	var all sync.WaitGroup
+	for i := range 10 {
+		all.Go(func() {
+			who := caller{addr: addr, key: gateway.secrets.APIKey}
+			defer who.close()
+			for n := 0; ; n++ {
+				if i == 0 && n == 100 {
+					go func() { stopped <- gateway.node.Stop() }()
+				}
+				fresh := who.conn == nil
+				status, err := who.call(alice, "x", "")
+				if err != nil && fresh { // nobody listens any more, or did not come to take the connection
+					return
+				}
+				if err != nil || status != http.StatusAccepted {
+					t.Errorf("%d %v", status, err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSeveralClusters: one Redis may hold several, and a gateway is told which.
+func TestSeveralClusters(t *testing.T) {
+	t.Parallel()
+	redis := redisServer(t)
+	one := start(t, "--database-url", database(t).URL("postgres"), "--redis-url", redis.URL())
+	other := start(t, "--database-url", database(t).URL("postgres"), "--redis-url", redis.URL())
+	code, _, errs := esh3ar(t, "gateway", "--listen", "127.0.0.1:0", "--redis-url", redis.URL())
+	_, list, found := strings.Cut(strings.TrimSpace(errs), "--cluster: choose one of those in this Redis: ")
+	clusters := strings.Split(list, ", ")
+	if code != 2 || !found || len(clusters) != 2 {
+		t.Fatalf("%d %s", code, errs)
+	}
+	seen := map[string]bool{}
+	for _, cluster := range clusters {
+		gateway := startGateway(t, one.secrets, "--redis-url", redis.URL(), "--cluster", cluster)
+		gateway.awaitNodes(1)
+		_, metrics := gateway.try(http.MethodGet, "/metrics", "")
+		for _, node := range []*platform{one, other} {
+			if strings.Contains(metrics, node.nodeID()) {
+				seen[node.nodeID()] = true
+			}
+		}
+	}
+	if len(seen) != 2 {
+		t.Errorf("two gateways of two clusters have the nodes %v", seen)
+	}
+}
+
+// TestAConnectionFindsItsNode: requests for a connection reach the node that holds it, through a gateway and through another
+// node, and a name that nobody has is an answer in words.
+func TestAConnectionFindsItsNode(t *testing.T) {
+	t.Parallel()
+	nodes, redisURL, _ := cluster(t, 2)
+	gateway := startGateway(t, nodes[0].secrets, "--redis-url", redisURL, "--proxy-websockets")
+	gateway.awaitNodes(2)
+	for i, holder := range nodes {
+		for _, way := range []*platform{gateway, nodes[1-i]} {
+			token := holder.token(alice, "a")
+			var negotiated struct {
+				ConnectionToken string `json:"connectionToken"`
+			}
+			holder.call(http.MethodPost, "/online-mobile-user/negotiate?negotiateVersion=1", token, nil, &negotiated)
+			if name, _, _ := strings.Cut(negotiated.ConnectionToken, "."); name != holder.nodeID() {
+				t.Fatalf("the token %q does not name %s", negotiated.ConnectionToken, holder.nodeID())
+			}
+			if status, text := way.upgrade("/online-mobile-user?id="+negotiated.ConnectionToken, token); status != http.StatusSwitchingProtocols {
+				t.Errorf("%d %s", status, text)
+			}
+		}
+	}
+	token := nodes[0].token(alice, "a")
+	status, text := gateway.upgrade("/online-mobile-user?id=nobody.x", token)
+	if status != http.StatusNotFound || !strings.Contains(text, "connect again") {
+		t.Errorf("%d %s", status, text)
+	}
+	if status, _ := nodes[0].upgrade("/online-mobile-user?id=nobody.x", token); status != http.StatusNotFound {
+		t.Errorf("%d", status)
+	}
+}
+
+// upgrade asks for a WebSocket and gives the answer.
+func (p *platform) upgrade(path, token string) (status int, text string) {
+	p.t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(p.node.URL, "http://"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		p.t.Fatal(err)
+	}
+	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n", path, token)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return resp.StatusCode, ""
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}

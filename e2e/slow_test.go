@@ -1,0 +1,167 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/badlink"
+	"github.com/esh3artech/esh3ar/internal/pgproc"
+)
+
+// throughLink starts a node that reaches the database by a link that can be made bad.
+func throughLink(t *testing.T, server *pgproc.Server, flags ...string) (*platform, *badlink.Link) {
+	t.Helper()
+	link, err := badlink.New("database", "127.0.0.1:0", server.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(link.Close)
+	url := strings.Replace(server.URL("postgres"), server.Addr, link.Addr(), 1)
+	return start(t, append(flags, "--database-url", url)...), link
+}
+
+// during runs do while the link suffers a harm.
+func during(t *testing.T, link *badlink.Link, h badlink.Harm, do func()) {
+	t.Helper()
+	if err := link.Hurt(h); err != nil {
+		t.Fatal(err)
+	}
+	do()
+	if err := link.Heal(context.WithoutCancel(t.Context()), h); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// bulk is calls that are made at the same time.
+type bulk struct {
+	mu      sync.Mutex
+	answers map[string]accepted // by content
+	refused map[int]int         // by HTTP status
+}
+
+// together sends n messages at once, to fifty numbers that only messages of this name have.
+func (p *platform) together(n int, name, priority string, size int) *bulk {
+	p.t.Helper()
+	b := &bulk{answers: map[string]accepted{}, refused: map[int]int{}}
+	var callers sync.WaitGroup
+	for i := range n {
+		callers.Go(func() {
+			content := fmt.Sprintf("%s-%d ", name, i)
+			body, err := json.Marshal(map[string]string{
+				"recipientPhoneNumber": fmt.Sprintf("+96777%03d%04d", len(name), i%50), "messageContent": content + strings.Repeat("x", size), "priority": priority,
+			})
+			if err != nil {
+				p.t.Error(err)
+				return
+			}
+			code, _, text := p.ask(http.MethodPost, "/v1/messages", string(body), nil)
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			if code != http.StatusAccepted {
+				b.refused[code]++
+				return
+			}
+			var a accepted
+			if err := json.Unmarshal([]byte(text), &a); err != nil {
+				p.t.Error(err)
+			}
+			b.answers[content] = a
+		})
+	}
+	callers.Wait()
+	return b
+}
+
+func (b *bulk) durabilities() (counts map[string]int) {
+	counts = map[string]int{}
+	for _, a := range b.answers {
+		counts[a.Durability]++
+	}
+	return counts
+}
+
+// stored waits until the database knows every message that was answered.
+func (p *platform) stored(b *bulk) {
+	p.t.Helper()
+	for content, a := range b.answers {
+		if code, body := p.try(http.MethodGet, "/v1/messages/"+a.ID, ""); code != http.StatusOK {
+			p.t.Errorf("%s is lost: %d %s", content, code, body)
+		}
+	}
+}
+
+// TestASlowDatabase makes the way to PostgreSQL slow, then so slow that its answers are given up, then silent: the node takes
+// what it can as it can, refuses nothing but by a clear answer, and is as before when the way is good again.
+func TestASlowDatabase(t *testing.T) {
+	t.Parallel()
+	p, link := throughLink(t, database(t))
+	p.send(bob, "first", "normal")
+	var all []*bulk
+	for _, phase := range []struct {
+		name       string
+		harm       badlink.Harm
+		durability []string // that answers may have
+	}{
+		{"slow", badlink.Harm{Kind: badlink.Delayed, Delay: 300 * time.Millisecond}, []string{"stored"}},
+		{"too slow", badlink.Harm{Kind: badlink.Delayed, Delay: 4 * time.Second}, []string{"stored", "spilled"}},
+		{"silent", badlink.Harm{Kind: badlink.Swallowed}, []string{"spilled"}},
+		{"cut", badlink.Harm{Kind: badlink.Severed}, []string{"spilled"}},
+	} {
+		during(t, link, phase.harm, func() {
+			b := p.together(200, phase.name, "normal", 10)
+			for durability, n := range b.durabilities() {
+				if !slices.Contains(phase.durability, durability) {
+					t.Errorf("%s: %d answers say %s", phase.name, n, durability)
+				}
+			}
+			if len(b.answers) < 150 { // of 200; a connection that looked whole may take the first batch with it
+				t.Errorf("%s: %d taken, refused %v", phase.name, len(b.answers), b.refused)
+			}
+			for code := range b.refused {
+				if code != http.StatusServiceUnavailable && code != http.StatusBadGateway {
+					t.Errorf("%s: answered %d", phase.name, code)
+				}
+			}
+			all = append(all, b)
+		})
+		p.drained()
+	}
+	after := p.together(200, "after", "normal", 10)
+	if counts := after.durabilities(); counts["stored"] != 200 {
+		t.Errorf("with a good link again: %v, refused %v", counts, after.refused)
+	}
+	for _, b := range append(all, after) {
+		p.stored(b)
+	}
+}
+
+// TestMemoryShort: when what waits for a slow database is more than its memory may hold, the lowest priority goes to the disk,
+// and what is more urgent goes on to the database. Nothing is refused and nothing is lost.
+func TestMemoryShort(t *testing.T) {
+	t.Parallel()
+	p, link := throughLink(t, database(t), "--queue-mib", "1")
+	p.send(bob, "first", "normal")
+	var low, urgent *bulk
+	during(t, link, badlink.Harm{Kind: badlink.Delayed, Delay: 500 * time.Millisecond}, func() {
+		var both sync.WaitGroup
+		both.Go(func() { low = p.together(600, "low", "low", 4000) })
+		both.Go(func() { urgent = p.together(40, "urgent", "urgent", 10) })
+		both.Wait()
+	})
+	if n := low.durabilities()["spilled"]; n == 0 || len(low.answers) != 600 {
+		t.Errorf("600 messages of 4 kB and 1 MiB of memory: %d spilled, %d taken, refused %v", n, len(low.answers), low.refused)
+	}
+	if counts := urgent.durabilities(); counts["stored"] != 40 {
+		t.Errorf("urgent ones: %v, refused %v", counts, urgent.refused)
+	}
+	p.drained()
+	p.stored(low)
+	p.stored(urgent)
+}

@@ -1,0 +1,52 @@
+package bench
+
+import (
+	"io"
+	"os/exec"
+	"testing"
+	"time"
+)
+
+// TestCPUOfATree counts children that have ended and such that live, as those of PostgreSQL do.
+func TestCPUOfATree(t *testing.T) {
+	t.Parallel()
+	const busy = 100 * time.Millisecond // ten ticks of the kernel's clock
+	for name, script := range map[string]string{
+		"ended":  "(i=0; while [ $i -lt 500000 ]; do i=$((i+1)); done) & wait; read end",
+		"living": "(while :; do :; done) & read end; kill $!",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.Command("sh", "-c", script)
+			stdin, err := cmd.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer cmd.Wait() //nolint:errcheck // its end is all that counts
+			defer stdin.Close()
+			for began := time.Now(); ; {
+				used, err := cpuOfTree(cmd.Process.Pid)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if used >= busy {
+					break
+				}
+				if time.Since(began) > time.Minute { // bounds a hang
+					t.Fatalf("only %s are seen", used)
+				}
+			}
+			_, _ = io.WriteString(stdin, "\n")
+		})
+	}
+}
+
+func TestCPUOfNobody(t *testing.T) {
+	t.Parallel()
+	if _, err := cpuOfTree(1 << 30); err == nil {
+		t.Error("a process that is not there has used something")
+	}
+}

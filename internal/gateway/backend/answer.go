@@ -1,0 +1,250 @@
+package backend
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httputil"
+	"net/textproto"
+	"strconv"
+	"strings"
+)
+
+// Answer is the head of an answer. What follows it is read with Small, Copy or Detach.
+type Answer struct {
+	Status  int
+	Length  int64 // of the body; −1: not said
+	chunked bool
+	close   bool // the connection cannot be used again
+}
+
+// ErrHeadTooLarge is an answer whose head does not fit.
+var ErrHeadTooLarge = errors.New("the head of the answer is too large")
+
+// ReadHead waits for the answer to a request of that method, and adds its header to h but for what concerns this connection
+// only.
+func (c *Conn) ReadHead(method string, h http.Header) (a Answer, err error) {
+	if c.read == nil {
+		c.read = readers.Get().(*bufio.Reader) //nolint:forcetypeassert // the pool holds nothing else
+		c.read.Reset(c.net)
+	}
+	for {
+		head, err := c.head()
+		if err != nil {
+			return a, err
+		}
+		if a, err = parseHead(head, h); err != nil {
+			return a, err
+		}
+		if a.Status >= 200 || a.Status == http.StatusSwitchingProtocols {
+			break
+		}
+		clear(h) // 100 Continue and the like concern nobody here
+	}
+	if method == http.MethodHead || a.Status == http.StatusNoContent || a.Status == http.StatusNotModified {
+		a.Length, a.chunked = 0, false
+	}
+	a.close = a.close || a.Length < 0 && !a.chunked
+	return a, nil
+}
+
+var headEnd = []byte("\r\n\r\n")
+
+// head waits until a whole head is there.
+func (c *Conn) head() (string, error) {
+	for seen := 0; ; {
+		b, _ := c.read.Peek(c.read.Buffered()) // they are there
+		if at := bytes.Index(b[max(0, seen-3):], headEnd); at >= 0 {
+			end := max(0, seen-3) + at + len(headEnd)
+			head := string(b[:end])
+			_, _ = c.read.Discard(end) // they are there
+			return head, nil
+		}
+		if seen = len(b); seen == headRoom {
+			return "", ErrHeadTooLarge
+		}
+		if _, err := c.read.Peek(seen + 1); err != nil {
+			if errors.Is(err, io.EOF) && seen > 0 {
+				err = io.ErrUnexpectedEOF
+			}
+			return "", err
+		}
+	}
+}
+
+// parseHead reads "HTTP/1.1 202 Accepted" and the lines below it. The header's strings share the memory of the head.
+func parseHead(head string, h http.Header) (a Answer, err error) {
+	if lines := strings.Count(head, "\r\n"); strings.Count(head, "\n") != lines || strings.Count(head, "\r") != lines {
+		return a, errors.New("the node ends lines in another way than HTTP does") // others might read another answer out of it
+	}
+	line, rest, _ := strings.Cut(head, "\r\n")
+	if len(line) < 12 || !strings.HasPrefix(line, "HTTP/1.") || line[8] != ' ' {
+		return a, fmt.Errorf("the node does not speak HTTP/1: %.40q", line)
+	}
+	if a.Status, err = strconv.Atoi(line[9:12]); err != nil || a.Status < 100 {
+		return a, fmt.Errorf("the node answers the status %.10q", line[9:])
+	}
+	a.Length, a.close = -1, line[7] == '0'
+	values := make([]string, 0, strings.Count(rest, "\r\n"))
+	for line, rest, _ = strings.Cut(rest, "\r\n"); line != ""; line, rest, _ = strings.Cut(rest, "\r\n") {
+		name, value, ok := strings.Cut(line, ":")
+		if !ok || name == "" || strings.ContainsAny(name, " \t") {
+			return a, fmt.Errorf("the node answers the header %.40q", line)
+		}
+		name, value = textproto.CanonicalMIMEHeaderKey(name), strings.Trim(value, " \t")
+		if keep, err := a.note(name, value); err != nil {
+			return a, err
+		} else if !keep {
+			continue
+		}
+		if values = append(values, value); h[name] == nil {
+			h[name] = values[len(values)-1 : len(values) : len(values)]
+		} else {
+			h[name] = append(h[name], value)
+		}
+	}
+	if a.chunked {
+		a.Length = -1 // RFC 9112: the coding overrules
+		delete(h, "Content-Length")
+	}
+	return a, nil
+}
+
+// note takes what a header says of the connection; keep: it also concerns the caller.
+func (a *Answer) note(name, value string) (keep bool, err error) {
+	switch name {
+	case "Content-Length":
+		length, err := strconv.ParseUint(value, 10, 63)
+		if err != nil || a.Length >= 0 && a.Length != int64(length) {
+			return false, fmt.Errorf("the node answers the length %.40q", value)
+		}
+		keep = a.Length < 0 // said twice it is passed on once
+		a.Length = int64(length)
+		return keep, nil
+	case "Transfer-Encoding":
+		if a.chunked = strings.EqualFold(value, "chunked"); !a.chunked {
+			return false, fmt.Errorf("the node answers the coding %.40q", value)
+		}
+		return false, nil
+	case "Connection":
+		a.close = a.close || strings.EqualFold(value, "close")
+		return false, nil
+	case "Keep-Alive", "Proxy-Connection":
+		return false, nil
+	}
+	return true, nil
+}
+
+// Small gives the whole body of an answer that is short enough to be read before anything is passed on, and says whether
+// it was. The slice is good until the connection is kept or closed.
+func (c *Conn) Small(a Answer) (body []byte, ok bool, err error) {
+	if a.Length < 0 || a.Length > headRoom {
+		return nil, false, nil
+	}
+	body, err = c.read.Peek(int(a.Length))
+	c.shown = len(body)
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return body, true, err
+}
+
+// errCaller marks that who reads the answer is gone.
+type errCaller struct{ error }
+
+// IsCaller tells whether an error of Copy is the caller's and not the node's.
+func IsCaller(err error) bool {
+	var e errCaller
+	return errors.As(err, &e)
+}
+
+// Copy passes the body on; after each part flush is called, if it is not nil.
+func (c *Conn) Copy(w io.Writer, a Answer, flush func() error) error {
+	switch {
+	case a.chunked:
+		if err := c.copyParts(w, httputil.NewChunkedReader(c.read), flush); err != nil {
+			return err
+		}
+		return c.trailer()
+	case a.Length < 0:
+		return c.copyParts(w, c.read, flush)
+	default:
+		return c.copyLength(w, a.Length, flush)
+	}
+}
+
+func (c *Conn) copyLength(w io.Writer, left int64, flush func() error) error {
+	for left > 0 {
+		if _, err := c.read.Peek(1); err != nil {
+			return io.ErrUnexpectedEOF
+		}
+		part, _ := c.read.Peek(int(min(left, int64(c.read.Buffered())))) // they are there
+		if err := pass(w, part, flush); err != nil {
+			return err
+		}
+		left -= int64(len(part))
+		_, _ = c.read.Discard(len(part)) // they are there
+	}
+	return nil
+}
+
+func (c *Conn) copyParts(w io.Writer, from io.Reader, flush func() error) error {
+	room := make([]byte, 4<<10)
+	for {
+		n, err := from.Read(room)
+		if n > 0 {
+			if err := pass(w, room[:n], flush); err != nil {
+				return err
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+func pass(w io.Writer, part []byte, flush func() error) error {
+	if _, err := w.Write(part); err != nil {
+		return errCaller{err}
+	}
+	if flush == nil {
+		return nil
+	}
+	if err := flush(); err != nil {
+		return errCaller{err}
+	}
+	return nil
+}
+
+// trailer reads past what follows the last chunk: nodes send no trailers.
+func (c *Conn) trailer() error {
+	for {
+		line, err := c.read.ReadSlice('\n')
+		if err != nil {
+			return io.ErrUnexpectedEOF
+		}
+		if len(bytes.TrimRight(line, "\r\n")) == 0 {
+			return nil
+		}
+	}
+}
+
+// Done ends a call whose answer was passed on whole: the connection is kept, if the node wants it so.
+func (c *Conn) Done(a Answer) {
+	if a.close || a.Status == http.StatusSwitchingProtocols {
+		c.Close()
+		return
+	}
+	_, _ = c.read.Discard(c.shown) // it is there
+	if c.read.Buffered() > 0 {     // it says more than it was asked
+		c.Close()
+		return
+	}
+	c.Keep()
+}

@@ -1,0 +1,137 @@
+package backend
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// reading is a connection that has this to say.
+func reading(text string) *Conn {
+	return &Conn{read: bufio.NewReaderSize(strings.NewReader(text), headRoom)}
+}
+
+// whole reads an answer as a caller gets it.
+func whole(t *testing.T, text, method string) (Answer, http.Header, string, error) {
+	t.Helper()
+	c, h := reading(text), http.Header{}
+	a, err := c.ReadHead(method, h)
+	if err != nil {
+		return a, h, "", err
+	}
+	var body bytes.Buffer
+	err = c.Copy(&body, a, nil)
+	return a, h, body.String(), err
+}
+
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		text, method string
+		status       int
+		body         string
+		close        bool
+	}{
+		"length":         {"HTTP/1.1 202 Accepted\r\nContent-Length: 5\r\n\r\nhello", "POST", 202, "hello", false},
+		"no reason":      {"HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", "GET", 200, "", false},
+		"chunks":         {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n", "GET", 200, "hello", false},
+		"chunks, length": {"HTTP/1.1 200 OK\r\nContent-Length: 99\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n0\r\n\r\n", "GET", 200, "he", false},
+		"trailer":        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n0\r\nX: y\r\n\r\n", "GET", 200, "he", false},
+		"until the end":  {"HTTP/1.1 200 OK\r\n\r\nhello", "GET", 200, "hello", true},
+		"says close":     {"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhe", "GET", 200, "he", true},
+		"old":            {"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhe", "GET", 200, "he", true},
+		"head":           {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "HEAD", 200, "", false},
+		"nothing":        {"HTTP/1.1 204 No Content\r\n\r\n", "DELETE", 204, "", false},
+		"continue first": {"HTTP/1.1 100 Continue\r\nX: y\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nh", "POST", 200, "h", false},
+	} {
+		a, h, body, err := whole(t, c.text, c.method)
+		if err != nil || a.Status != c.status || body != c.body || a.close != c.close {
+			t.Errorf("%s: %+v %q %v", name, a, body, err)
+		}
+		if h.Get("Connection") != "" || h.Get("Transfer-Encoding") != "" || h.Get("X") != "" {
+			t.Errorf("%s: %v concerns one connection only", name, h)
+		}
+	}
+}
+
+func TestBadAnswers(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"another protocol": "SSH-2.0-OpenSSH\r\n\r\n",
+		"no status":        "HTTP/1.1 abc OK\r\n\r\n",
+		"bare line feed":   "HTTP/1.1 200 OK\nX: y\r\n\r\n",
+		"no colon":         "HTTP/1.1 200 OK\r\nnonsense\r\n\r\n",
+		"space in a name":  "HTTP/1.1 200 OK\r\nContent-Length : 5\r\n\r\nhello",
+		"bad length":       "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello",
+		"two lengths":      "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+		"another coding":   "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhello",
+		"too large":        "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("y", headRoom) + "\r\n\r\n",
+		"half a head":      "HTTP/1.1 200 OK\r\nContent-Le",
+		"half a body":      "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel",
+		"half a chunk":     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
+		"no last chunk":    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n",
+		"nothing":          "",
+	} {
+		if a, _, body, err := whole(t, text, "GET"); err == nil {
+			t.Errorf("%s: %+v %q", name, a, body)
+		}
+	}
+	if _, _, _, err := whole(t, "HTTP/1.1 200 OK\r\nX: "+strings.Repeat("y", headRoom)+"\r\n\r\n", "GET"); !errors.Is(err, ErrHeadTooLarge) {
+		t.Error(err)
+	}
+}
+
+// TestSmall shows a short body before anything is passed on, and says that a longer one is not.
+func TestSmall(t *testing.T) {
+	t.Parallel()
+	c := reading("HTTP/1.1 202 Accepted\r\nContent-Length: 5\r\n\r\nhello")
+	a, err := c.ReadHead("POST", http.Header{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body, ok, err := c.Small(a); string(body) != "hello" || !ok || err != nil {
+		t.Errorf("%q %t %v", body, ok, err)
+	}
+	if _, ok, err := c.Small(Answer{Length: headRoom + 1}); ok || err != nil {
+		t.Errorf("%t %v", ok, err)
+	}
+	if _, ok, err := c.Small(Answer{Length: -1}); ok || err != nil {
+		t.Errorf("%t %v", ok, err)
+	}
+	if _, _, err := c.Small(Answer{Length: 6}); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Error(err)
+	}
+}
+
+// FuzzAnswer holds ours against the standard library: what we take it takes too, and means the same.
+func FuzzAnswer(f *testing.F) {
+	f.Add("HTTP/1.1 202 Accepted\r\nContent-Length: 5\r\nLocation: /x\r\n\r\nhello")
+	f.Add("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n0\r\n\r\n")
+	f.Add("HTTP/1.1 200 OK\r\nA: b\r\nA: c\r\nConnection: close\r\n\r\nhello")
+	f.Fuzz(func(t *testing.T, text string) {
+		a, h, body, err := whole(t, text, "GET")
+		if err != nil || a.Status == http.StatusSwitchingProtocols { // what follows is no body
+			return
+		}
+		theirs, err := http.ReadResponse(bufio.NewReader(strings.NewReader(text)), nil)
+		if err != nil {
+			t.Skip("the library is stricter with what no node says") // control characters in values, odd reasons
+		}
+		text2, err := io.ReadAll(theirs.Body)
+		if theirs.StatusCode != a.Status {
+			return // it stops at 1xx
+		}
+		if err == nil && string(text2) != body {
+			t.Errorf("%q, the library: %q", body, text2)
+		}
+		for name, values := range h {
+			if name != "Content-Length" && theirs.Header[name] != nil && strings.Join(theirs.Header[name], "|") != strings.Join(values, "|") {
+				t.Errorf("%s: %q, the library: %q", name, values, theirs.Header[name])
+			}
+		}
+	})
+}

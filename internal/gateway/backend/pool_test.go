@@ -1,0 +1,188 @@
+package backend
+
+import (
+	"bufio"
+	"context"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// server takes connections and lets a test have them.
+func server(t *testing.T) (*Pool, <-chan net.Conn) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conns := make(chan net.Conn, 10)
+	var accepting sync.WaitGroup
+	accepting.Go(func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			conns <- c
+		}
+	})
+	p := NewPool(&url.URL{Scheme: "http", Host: listener.Addr().String()})
+	t.Cleanup(func() {
+		listener.Close()
+		accepting.Wait()
+		p.Close()
+		for range len(conns) {
+			(<-conns).Close()
+		}
+	})
+	return p, conns
+}
+
+// answered makes a whole call, so that the connection is kept.
+func answered(t *testing.T, c *Conn, other net.Conn) {
+	t.Helper()
+	c.Begin(t.Context(), time.Now().Add(time.Minute), true)
+	if _, err := c.Write([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := http.ReadRequest(bufio.NewReader(other)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Write([]byte("HTTP/1.1 204 No Content\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	a, err := c.ReadHead("GET", http.Header{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Done(a)
+}
+
+func take(t *testing.T, p *Pool) *Conn {
+	t.Helper()
+	c, err := p.Take(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestConnectionsAreKept(t *testing.T) {
+	t.Parallel()
+	p, conns := server(t)
+	first := take(t, p)
+	answered(t, first, <-conns)
+	if p.Idle() != 1 {
+		t.Errorf("%d idle", p.Idle())
+	}
+	if again := take(t, p); again != first {
+		t.Error("another connection was made")
+	} else {
+		again.Close()
+	}
+	p.Tidy(time.Now())
+}
+
+// TestDeadConnectionsAreNotUsed: an idle connection that the node has closed, or on which it says something unasked, costs
+// no call.
+func TestDeadConnectionsAreNotUsed(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(net.Conn){
+		"closed": func(c net.Conn) { c.Close() },
+		"reset": func(c net.Conn) {
+			_ = c.(*net.TCPConn).SetLinger(0) //nolint:forcetypeassert // as Accept gives it
+			c.Close()
+		},
+		"speaks": func(c net.Conn) { _, _ = c.Write([]byte("HTTP/1.1 408 Request Timeout\r\n\r\n")) },
+	} {
+		p, conns := server(t)
+		first := take(t, p)
+		other := <-conns
+		answered(t, first, other)
+		spoil(other)
+		eventually(t, name, func() bool { return !first.alive() })
+		if c := take(t, p); c == first {
+			t.Errorf("%s: the dead connection is used", name)
+		} else {
+			c.Close()
+		}
+		other.Close()
+	}
+}
+
+// TestAbort: who is cut off is told, and the connection does not come back, however late the cut is.
+func TestAbort(t *testing.T) {
+	t.Parallel()
+	p, conns := server(t)
+	for name, abort := range map[string]func(c *Conn, leave func()){
+		"the caller leaves":    func(_ *Conn, leave func()) { leave() },
+		"the node is given up": func(*Conn, func()) { p.AbortAll() },
+	} {
+		c := take(t, p)
+		other := <-conns
+		ctx, leave := context.WithCancel(t.Context())
+		c.Begin(ctx, time.Time{}, true)
+		abort(c, leave)
+		if _, err := c.ReadHead("GET", http.Header{}); err == nil || !c.Aborted() {
+			t.Errorf("%s: %v", name, err)
+		}
+		c.Extend(time.Now().Add(time.Hour))
+		if _, err := c.net.Read(make([]byte, 1)); err == nil {
+			t.Errorf("%s: a deadline brings it back to life", name)
+		}
+		c.Keep()
+		if p.Idle() != 0 {
+			t.Errorf("%s: it is kept", name)
+		}
+		leave()
+		other.Close()
+	}
+}
+
+// TestTidy closes what was idle for long, and leaves the rest.
+func TestTidy(t *testing.T) {
+	t.Parallel()
+	p, conns := server(t)
+	old, young := take(t, p), take(t, p)
+	answered(t, old, <-conns)
+	answered(t, young, <-conns)
+	old.since = time.Now().Add(-2 * idleFor)
+	p.Tidy(time.Now())
+	if p.Idle() != 1 || take(t, p) != young {
+		t.Error("the wrong one was closed")
+	}
+	young.Close()
+}
+
+// TestClosedPool closes what comes back.
+func TestClosedPool(t *testing.T) {
+	t.Parallel()
+	p, conns := server(t)
+	c := take(t, p)
+	p.Close()
+	answered(t, c, <-conns)
+	if p.Idle() != 0 {
+		t.Error("a closed pool keeps connections")
+	}
+}
+
+func eventually(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !so() {
+		select {
+		case <-deadline:
+			t.Fatal(what)
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package balance
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/route"
+)
+
+// Balancer knows the nodes and chooses.
+type Balancer struct {
+	rules  Rules
+	random func(n int64) int64 // in [0, n)
+	nodes  []*Node             // by id
+	usable []*Node             // of the last choice; kept for its memory
+}
+
+// New makes one that knows no node; random gives numbers in [0, n).
+func New(r Rules, random func(n int64) int64) *Balancer {
+	r.setDefaults()
+	return &Balancer{rules: r, random: random}
+}
+
+// Change is what became of a node, for a log.
+type Change struct {
+	ID    route.NodeID
+	URL   string
+	State State
+	Gone  bool   // it is not known any more
+	Why   string // in words; empty for what needs none
+}
+
+// List tells which nodes there are, as a registry or the flags say it. A node with another URL than before is another
+// node. What the list has no more is kept for a while, if it answers: a registry may have forgotten it.
+func (b *Balancer) List(now time.Time, list []route.Node) (changes []Change) {
+	for _, n := range b.nodes {
+		n.lost = true
+	}
+	for i := range list {
+		changes = append(changes, b.listOne(now, &list[i])...)
+	}
+	b.nodes = slices.DeleteFunc(b.nodes, func(n *Node) bool {
+		gone := n.lost && (n.state != Up || now.Sub(n.listed) > b.rules.Grace)
+		if gone {
+			changes = append(changes, Change{n.ID, n.URL, n.state, true, "it left the list of nodes"})
+		}
+		return gone
+	})
+	return changes
+}
+
+func (b *Balancer) listOne(now time.Time, word *route.Node) []Change {
+	at, known := slices.BinarySearchFunc(b.nodes, word.ID, func(n *Node, id route.NodeID) int { return strings.Compare(string(n.ID), string(id)) })
+	if !known || b.nodes[at].URL != word.URL {
+		if known { // calls under way keep the old one
+			b.nodes = slices.Delete(b.nodes, at, at+1)
+		}
+		n := &Node{ID: word.ID, URL: word.URL}
+		n.latency.Fall = b.rules.Fall
+		b.nodes = slices.Insert(b.nodes, at, n)
+	}
+	n := b.nodes[at]
+	n.listed, n.lost = now, false
+	if n.name == "" && !word.SeenAt.IsZero() { // its word, not just its address; what checks bring is newer
+		n.hear(word)
+	}
+	if word.Draining && n.state == Up {
+		return b.out(n, NotReady, "it is draining")
+	}
+	return nil
+}
+
+// hear takes what a node says of itself.
+func (n *Node) hear(word *route.Node) {
+	if n.name == "" {
+		n.load = word.Load
+	}
+	n.load = smoothed*n.load + (1-smoothed)*word.Load
+	n.name, n.connections, n.handed = word.ID, word.Connections, 0
+}
+
+// Nodes gives all that are known, by id. The slice is the Balancer's.
+func (b *Balancer) Nodes() []*Node { return b.nodes }
+
+// Ready tells whether a node is up.
+func (b *Balancer) Ready() bool {
+	return slices.ContainsFunc(b.nodes, func(n *Node) bool { return n.state == Up })
+}
+
+// Named finds the node that calls itself so; nil: nobody does.
+func (b *Balancer) Named(name route.NodeID) *Node {
+	for _, n := range b.nodes {
+		if n.name == name {
+			return n
+		}
+	}
+	return nil
+}

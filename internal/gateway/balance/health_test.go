@@ -1,0 +1,257 @@
+package balance
+
+import (
+	"testing"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/flow"
+	"github.com/esh3artech/esh3ar/internal/route"
+)
+
+// lab is a Balancer with a clock.
+type lab struct {
+	*Balancer
+	t   *testing.T
+	now time.Time
+}
+
+func newLab(t *testing.T, r Rules, ids ...route.NodeID) *lab {
+	t.Helper()
+	l := &lab{New(r, func(int64) int64 { return 0 }), t, time.Unix(1_800_000_000, 0)}
+	l.list(ids...)
+	return l
+}
+
+func (l *lab) list(ids ...route.NodeID) (changes []Change) {
+	var list []route.Node
+	for _, id := range ids {
+		list = append(list, route.Node{ID: id, URL: "http://" + string(id), SeenAt: esh3ar.TimeOf(l.now)})
+	}
+	return l.List(l.now, list)
+}
+
+func (l *lab) node(id route.NodeID) *Node {
+	l.t.Helper()
+	n := l.Named(id)
+	if n == nil {
+		l.t.Fatalf("no node %s", id)
+	}
+	return n
+}
+
+func (l *lab) check(id route.NodeID, c Check) { l.Checked(l.now, l.node(id), c) }
+
+func (l *lab) want(id route.NodeID, s State) {
+	l.t.Helper()
+	if got := l.node(id).state; got != s {
+		l.t.Errorf("%s is %s, want %s", id, got, s)
+	}
+}
+
+// call takes a slot at a certain node and ends the call so.
+func (l *lab) call(id route.NodeID, v Verdict) []Change {
+	l.t.Helper()
+	n := l.node(id)
+	if !l.Take(l.now, n, Call) {
+		l.t.Fatalf("%s is full", id)
+	}
+	return l.End(l.now, n, Call, v, time.Millisecond)
+}
+
+func TestChecks(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, Rules{}, "a", "b")
+	l.want("a", Fresh)
+	l.check("a", Check{})
+	l.want("a", Up)
+	l.check("a", Check{Err: "timeout"})
+	l.want("a", Up) // one is no proof
+	l.check("a", Check{})
+	l.check("a", Check{Err: "timeout"})
+	l.want("a", Up) // not in a row
+	l.check("a", Check{Err: "timeout"})
+	l.want("a", Down)
+	l.check("a", Check{})
+	l.want("a", Up)
+	l.check("a", Check{NotReady: true})
+	l.want("a", NotReady)
+	l.check("a", Check{})
+	l.want("a", Up)
+	l.check("b", Check{Err: "refused"})
+	l.want("b", Down) // it was never seen up
+	l.call("a", Refused)
+	l.want("a", Down)
+	l.check("a", Check{})
+	for range 5 { // checks get lost on a machine that is full, and calls are answered meanwhile
+		began := l.now
+		l.now = l.now.Add(time.Second)
+		l.call("a", Answered)
+		l.check("a", Check{Began: began, Err: "timeout"})
+	}
+	l.want("a", Up)
+}
+
+// TestEjection: five broken calls in a row, a pause that doubles, a trial, and trust again.
+func TestEjection(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, Rules{Pause: flow.Backoff{Base: 2 * time.Second, Cap: time.Minute}}, "a", "b")
+	l.check("a", Check{})
+	l.check("b", Check{})
+	for range 4 {
+		l.call("a", Broken)
+	}
+	l.call("a", Answered)
+	for range 4 {
+		l.call("a", Broken)
+	}
+	l.want("a", Up)
+	if changes := l.call("a", Broken); len(changes) != 1 || changes[0].State != Ejected || changes[0].Why == "" {
+		t.Errorf("%+v", changes)
+	}
+	l.check("a", Check{})
+	l.want("a", Ejected) // it looks well, as before
+	l.now = l.now.Add(time.Second)
+	l.check("a", Check{})
+	l.want("a", Up)
+	l.call("a", Broken)
+	l.want("a", Ejected) // on trial, one is enough
+	l.now = l.now.Add(time.Second)
+	l.check("a", Check{})
+	l.want("a", Ejected) // the pause has doubled
+	l.now = l.now.Add(time.Second)
+	l.check("a", Check{})
+	for range 5 {
+		l.call("a", Answered)
+	}
+	l.call("a", Broken)
+	l.want("a", Up) // trusted again
+	l.call("b", Broken)
+	for range 4 {
+		l.call("a", Broken)
+		l.call("b", Broken)
+	}
+	l.want("a", Ejected)
+	l.want("b", Up) // at most half
+}
+
+// TestWhoIsAsked: those that are up, else those that do not stop, else anybody.
+func TestWhoIsAsked(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, Rules{Slots: 1}, "a", "b", "c")
+	l.check("a", Check{})
+	l.check("b", Check{Err: "refused"})
+	l.check("c", Check{NotReady: true})
+	var tried []*Node
+	for _, want := range []route.NodeID{"a", "b", "c"} {
+		n, outcome := l.Pick(l.now, Call, tried)
+		if outcome != Chosen || n.ID != want {
+			t.Fatalf("%v %d, want %s", n, outcome, want)
+		}
+		tried = append(tried, n)
+	}
+	if n, outcome := l.Pick(l.now, Call, tried); outcome != Nobody {
+		t.Errorf("%v %d", n, outcome)
+	}
+	if n, outcome := l.Pick(l.now, Call, nil); outcome != Full {
+		t.Errorf("%v %d: nobody may go to a node that is down because another is full", n, outcome)
+	}
+}
+
+// TestTheList: nodes stay for a while when a list forgets them, if they are well; a new URL is a new node.
+func TestTheList(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, Rules{Grace: 10 * time.Second}, "a", "b")
+	l.check("a", Check{})
+	l.check("b", Check{Err: "refused"})
+	if changes := l.list(); len(changes) != 1 || changes[0].ID != "b" || !changes[0].Gone {
+		t.Errorf("%+v", changes)
+	}
+	l.now = l.now.Add(10 * time.Second)
+	l.list()
+	l.want("a", Up)
+	l.now = l.now.Add(time.Second)
+	if changes := l.list(); len(changes) != 1 || changes[0].ID != "a" || l.Ready() {
+		t.Errorf("%+v", changes)
+	}
+	l.list("a")
+	l.check("a", Check{})
+	old := l.node("a")
+	l.Take(l.now, old, Call)
+	l.List(l.now, []route.Node{{ID: "a", URL: "http://elsewhere", SeenAt: esh3ar.TimeOf(l.now)}})
+	l.want("a", Fresh)
+	l.End(l.now, old, Call, Answered, time.Millisecond)
+	if n := l.node("a"); n == old || n.calls != 0 {
+		t.Errorf("%+v", n)
+	}
+	l.check("a", Check{})
+	l.List(l.now, []route.Node{{ID: "a", URL: "http://elsewhere", Draining: true}})
+	l.want("a", NotReady)
+}
+
+// TestStreamsLeaveRoom: streams take half of the slots at most, and those of calls they do not count as load.
+func TestStreamsLeaveRoom(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, Rules{Slots: 4}, "a", "b")
+	l.check("a", Check{})
+	l.check("b", Check{})
+	for range 4 {
+		if _, outcome := l.Pick(l.now, Stream, nil); outcome != Chosen {
+			t.Fatal(outcome)
+		}
+	}
+	if l.node("a").streams != 2 || l.node("b").streams != 2 {
+		t.Errorf("streams are not spread: %d and %d", l.node("a").streams, l.node("b").streams)
+	}
+	if _, outcome := l.Pick(l.now, Tunnel, nil); outcome != Full {
+		t.Error(outcome)
+	}
+	for range 4 {
+		if _, outcome := l.Pick(l.now, Call, nil); outcome != Chosen {
+			t.Fatal(outcome)
+		}
+	}
+	if _, outcome := l.Pick(l.now, Call, nil); outcome != Full {
+		t.Error(outcome)
+	}
+}
+
+// TestPhones go to the node with the fewest, those counted that were sent there since it said so.
+func TestPhones(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, Rules{}, "a", "b")
+	l.check("a", Check{Word: &route.Node{ID: "a", Connections: 10}})
+	l.check("b", Check{Word: &route.Node{ID: "b"}})
+	l.now = l.now.Add(time.Hour)
+	got := map[route.NodeID]int{}
+	for range 30 {
+		n, _ := l.Pick(l.now, Phone, nil)
+		l.End(l.now, n, Phone, Answered, time.Millisecond)
+		got[n.ID]++
+	}
+	if got["a"] != 10 || got["b"] != 20 {
+		t.Errorf("%v", got)
+	}
+	for range 20 {
+		l.check("a", Check{Word: &route.Node{ID: "a", Load: 1}})
+	}
+	if n, _ := l.Pick(l.now, Phone, nil); n.ID != "b" {
+		t.Error("a node without capacity gets a phone")
+	}
+}
+
+// TestSickAnswersDrawNoCalls: a node that refuses at once must not look like the quickest.
+func TestSickAnswersDrawNoCalls(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, Rules{}, "a", "b")
+	for range 20 {
+		l.call("a", Sick)
+		l.call("b", Answered)
+	}
+	if slower := l.node("a").slower(l.node("b"), l.now); slower < 10 {
+		t.Errorf("it looks %.1f times slower", slower)
+	}
+	if latency := l.node("a").latency.Value(l.now); latency > dearest {
+		t.Errorf("%s", latency)
+	}
+}

@@ -1,0 +1,170 @@
+package balance
+
+import (
+	"flag"
+	"testing"
+	"time"
+)
+
+var simSeed = flag.Uint64("seed", 0, "replay the history of this seed")
+
+// seeds are the histories of each test.
+func seeds(t *testing.T, play func(t *testing.T, seed uint64)) {
+	t.Helper()
+	first, last := uint64(1), uint64(2)
+	if testing.Short() {
+		last = 1
+	}
+	if *simSeed != 0 {
+		first, last = *simSeed, *simSeed
+	}
+	for seed := first; seed <= last && !t.Failed(); seed++ {
+		play(t, seed)
+		if t.Failed() {
+			t.Logf("seed %d: go test ./internal/gateway/balance -run %s -seed %d", seed, t.Name(), seed)
+		}
+	}
+}
+
+// loads are how many callers there are: few, some, and more than the nodes have workers.
+var loads = []int{2, 12, 100}
+
+func TestEqualNodesGetEqualShares(t *testing.T) {
+	t.Parallel()
+	for _, callers := range loads {
+		seeds(t, func(t *testing.T, seed uint64) {
+			w := newWorld(t, seed, 3, callers)
+			shares := w.shares(w.play(30_000))
+			if got := spread(shares); got > 0.2 {
+				t.Errorf("%d callers: (max − min) / mean = %.2f of %v", callers, got, shares)
+			}
+		})
+	}
+}
+
+// TestReportsMakeNoHerd: a node that reports to be full gets less and is not left alone, one that reports to be busier than
+// the rest and has room gets its share.
+func TestReportsMakeNoHerd(t *testing.T) {
+	t.Parallel()
+	seeds(t, func(t *testing.T, seed uint64) {
+		w := newWorld(t, seed, 3, 12)
+		w.servers[0].reports, w.servers[1].reports = 1, 0.2
+		w.pass(10 * time.Second)
+		shares := w.shares(w.pass(20 * time.Second))
+		if full := shares["n0"]; full > 0.2 || full < 0.05 {
+			t.Errorf("a full node has %.2f of the calls", full)
+		}
+		if busy, rest := shares["n1"], shares["n2"]; busy < 0.9*rest || busy > 1.1*rest {
+			t.Errorf("shares %v: a node with room has another share than the rest", shares)
+		}
+	})
+}
+
+// TestSlowNode: a node ten times slower loses most of its share at once and gets it back; the others hardly notice.
+func TestSlowNode(t *testing.T) {
+	t.Parallel()
+	for _, callers := range loads {
+		seeds(t, func(t *testing.T, seed uint64) {
+			w := newWorld(t, seed, 3, callers)
+			before := quantile(w.pass(12*time.Second), 0.95)
+			w.servers[1].slow = 10
+			w.pass(time.Second)
+			slow := w.pass(5 * time.Second)
+			if share := w.shares(slow)["n1"]; share > 0.1 {
+				t.Errorf("%d callers: the slow node has %.2f of the calls", callers, share)
+			}
+			if share := w.shares(slow)["n1"]; share == 0 {
+				t.Errorf("%d callers: the slow node is never tried", callers)
+			}
+			if after := quantile(slow, 0.95); after > 2*before {
+				t.Errorf("%d callers: 95 %% of the calls take %s, before: %s", callers, after, before)
+			}
+			w.servers[1].slow = 1
+			w.pass(10 * time.Second)
+			if got := spread(w.shares(w.play(30_000))); got > 0.2 {
+				t.Errorf("%d callers: after recovery (max − min) / mean = %.2f", callers, got)
+			}
+		})
+	}
+}
+
+// TestDeadNode: a node that dies gets no calls after a few refusals, and its share again, slowly, when it is back.
+func TestDeadNode(t *testing.T) {
+	t.Parallel()
+	seeds(t, func(t *testing.T, seed uint64) {
+		w := newWorld(t, seed, 3, 12)
+		w.pass(20 * time.Second)
+		w.servers[2].dead = true
+		w.pass(5 * time.Second)
+		if w.refused > 24 { // those that were under way, and those that came before the first refusal
+			t.Errorf("%d calls were lost to a dead node", w.refused)
+		}
+		w.servers[2].dead = false
+		w.pass(1100 * time.Millisecond) // until the next check
+		if share := w.shares(w.pass(time.Second))["n2"]; share == 0 || share > 0.22 {
+			t.Errorf("a node that is back has %.2f of the calls in its first second", share)
+		}
+		w.pass(10 * time.Second)
+		if got := spread(w.shares(w.play(30_000))); got > 0.2 {
+			t.Errorf("after its return (max − min) / mean = %.2f", got)
+		}
+	})
+}
+
+// TestNodeThatBreaksCalls: one that looks well and breaks calls is ejected for longer and longer.
+func TestNodeThatBreaksCalls(t *testing.T) {
+	t.Parallel()
+	seeds(t, func(t *testing.T, seed uint64) {
+		w := newWorld(t, seed, 3, 4)
+		w.pass(20 * time.Second)
+		w.servers[0].breaks = true
+		w.pass(time.Minute)
+		if w.refused > 20 { // five in a row until it is ejected, then one for each of five or six trials
+			t.Errorf("%d calls were broken within a minute", w.refused)
+		}
+		w.servers[0].breaks = false
+		w.pass(80 * time.Second)
+		if got := spread(w.shares(w.play(30_000))); got > 0.2 {
+			t.Errorf("after it was mended (max − min) / mean = %.2f", got)
+		}
+	})
+}
+
+// TestComingAndGoing: through any mixture of deaths, returns and slowness there is always a node, no slot is lost, and at
+// the end all is as it was.
+func TestComingAndGoing(t *testing.T) {
+	t.Parallel()
+	seeds(t, func(t *testing.T, seed uint64) {
+		w := newWorld(t, seed, 5, 10)
+		for range 60 {
+			s := w.servers[w.random.IntN(len(w.servers))]
+			switch w.random.IntN(4) {
+			case 0:
+				s.dead = !s.dead
+			case 1:
+				s.breaks = !s.breaks
+			case 2:
+				s.slow = 1 + 9*w.random.Float64()
+			case 3:
+				w.list()
+			}
+			w.pass(time.Duration(w.random.Int64N(int64(3 * time.Second))))
+		}
+		for _, s := range w.servers {
+			s.dead, s.breaks, s.slow = false, false, 1
+		}
+		w.pass(2 * time.Minute)
+		under := 0
+		for _, n := range w.b.Nodes() {
+			if under += n.slots(); n.state != Up {
+				t.Errorf("%s is %s", n.ID, n.state)
+			}
+		}
+		if under > w.callers {
+			t.Errorf("%d slots for %d callers", under, w.callers)
+		}
+		if got := spread(w.shares(w.play(30_000))); got > 0.2 {
+			t.Errorf("at the end (max − min) / mean = %.2f", got)
+		}
+	})
+}

@@ -1,0 +1,97 @@
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/esh3artech/esh3ar/internal/gateway/balance"
+	"github.com/esh3artech/esh3ar/internal/route"
+)
+
+// checker asks every node how it is, again and again.
+type checker struct {
+	opts     *Options
+	dispatch *dispatch
+	now      chan struct{} // capacity 1: somebody has to be asked at once
+	client   http.Client
+	name     string // of this gateway, for nodes that stop to know who has heard it
+}
+
+func newChecker(o *Options, d *dispatch) *checker {
+	return &checker{
+		opts: o, dispatch: d, now: make(chan struct{}, 1), name: rand.Text(),
+		// A check is a new connection: whether the node still takes them is what is asked.
+		client: http.Client{Timeout: o.CheckWithin, Transport: &http.Transport{DisableKeepAlives: true}},
+	}
+}
+
+// run checks until ctx ends. It returns nil.
+func (c *checker) run(ctx context.Context) error {
+	ticker := time.NewTicker(c.opts.CheckEvery)
+	defer ticker.Stop()
+	for ctx.Err() == nil {
+		c.round(ctx)
+		c.dispatch.tidy()
+		select {
+		case <-ctx.Done():
+		case <-ticker.C:
+		case <-c.now:
+		}
+	}
+	return nil
+}
+
+// round checks all nodes side by side; one that is silent holds up the next round for no longer than CheckWithin.
+func (c *checker) round(ctx context.Context) {
+	var group errgroup.Group
+	for _, n := range c.dispatch.nodes() {
+		group.Go(func() error {
+			began := c.opts.Now()
+			result := c.check(ctx, n.URL)
+			result.Began = began
+			if ctx.Err() == nil {
+				c.dispatch.checked(n, result)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // nothing fails: a check's failure is its result
+}
+
+func (c *checker) check(ctx context.Context, node string) (result balance.Check) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, node+"/readyz", nil)
+	if err != nil {
+		return balance.Check{Err: err.Error()}
+	}
+	req.Header.Set(MarkHeader, c.name)
+	resp, err := c.client.Do(req)
+	if err != nil {
+		return balance.Check{Err: err.Error()}
+	}
+	defer resp.Body.Close()
+	switch resp.StatusCode {
+	case http.StatusOK:
+	case http.StatusServiceUnavailable:
+		result.NotReady = true
+	default:
+		return balance.Check{Err: fmt.Sprintf("GET /readyz is answered %d: is it a node?", resp.StatusCode)}
+	}
+	result.Word = wordOf(resp.Body)
+	return result
+}
+
+// wordOf reads what a node says of itself; nil: it says nothing that can be read, and may be well all the same.
+func wordOf(body io.Reader) *route.Node {
+	var answer readiness
+	if err := json.NewDecoder(io.LimitReader(body, 64<<10)).Decode(&answer); err != nil {
+		return nil
+	}
+	return answer.Node
+}

@@ -1,0 +1,324 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/gateway/backend"
+	"github.com/esh3artech/esh3ar/internal/gateway/balance"
+)
+
+// forward makes the call at a node, at another if it must and may, and answers.
+func (x *exchange) forward() {
+	if err := x.body.open(x.g, x.r, x.limit, x.keyed || x.safe); err != nil {
+		x.refuseBody(err)
+		return
+	}
+	if len(x.r.Header["Traceparent"]) == 0 {
+		x.r.Header["Traceparent"] = []string{newTrace()}
+	}
+	if x.within == 0 || x.within > time.Minute { // the server's patience ends after a minute, and the body is here
+		_ = http.NewResponseController(x.w).SetReadDeadline(time.Time{}) // not every writer has deadlines; ours has
+	}
+	ctx, cancel := x.context()
+	defer cancel()
+	t := trial{exchange: x, ctx: ctx}
+	if x.within > 0 {
+		t.deadline = x.start.Add(x.within)
+	}
+	t.run()
+}
+
+// trial is a call on its way from node to node.
+type trial struct {
+	*exchange
+	ctx      context.Context //nolint:containedctx // of the call
+	deadline time.Time       // zero: none
+	sent     int             // tries of which a byte may have reached a node
+	refusal  *refusal        // what a node answered that took nothing; nil: none did
+}
+
+// refusal is the answer of a node that took nothing. It is what the caller hears if no other node does better.
+type refusal struct {
+	header http.Header
+	status int
+	body   []byte
+}
+
+func (t *trial) run() {
+	for {
+		s, err := t.seat()
+		if err != nil {
+			t.noSeat(err)
+			return
+		}
+		if t.at(s) {
+			return
+		}
+	}
+}
+
+func (t *trial) seat() (seat, error) {
+	if t.holder != "" {
+		return t.seatAtHolder()
+	}
+	return t.g.dispatch.pick(t.ctx, t.kind, t.tried)
+}
+
+// at tries one node; done: the caller has an answer, or is gone.
+func (t *trial) at(s seat) (done bool) {
+	t.tried = append(t.tried, s.node)
+	c, err := s.pool.Take(t.ctx)
+	if err != nil {
+		return t.unreached(s, err)
+	}
+	verdict, took := balance.Broken, time.Duration(0)
+	defer func() { t.g.dispatch.end(s, verdict, took) }()
+	began := t.g.opts.Now()
+	c.Begin(t.ctx, t.deadline, (t.keyed || t.safe) && t.body.replayable())
+	sendErr := t.send(c)
+	if bad := (badBody{}); errors.As(sendErr, &bad) {
+		c.Close()
+		verdict = balance.Unmeasured
+		t.refuseBody(bad.error)
+		return true
+	}
+	if sendErr != nil { // a node may answer and close before it has heard all
+		c.Extend(t.g.opts.Now().Add(time.Second))
+	}
+	a, err := c.ReadHead(t.r.Method, t.w.Header())
+	took = t.g.opts.Now().Sub(began)
+	if err != nil {
+		if sendErr != nil {
+			err = sendErr
+		}
+		return t.broke(s, c, err, &verdict)
+	}
+	verdict = t.verdictOf(a)
+	if a.Status == http.StatusServiceUnavailable && t.refused(c, a) {
+		return false
+	}
+	return t.passOn(s, c, a, &verdict)
+}
+
+// verdictOf is what an answer says of its node.
+func (t *trial) verdictOf(a backend.Answer) balance.Verdict {
+	switch {
+	case a.Status >= http.StatusInternalServerError:
+		return balance.Sick
+	case !t.measured:
+		return balance.Unmeasured
+	default:
+		return balance.Answered
+	}
+}
+
+// badBody marks an error of the caller's body, not of the node.
+type badBody struct{ error }
+
+// writevAbove is how long a body may be that is copied behind its head, in bytes; longer ones go out beside it.
+const writevAbove = 4 << 10
+
+// send writes the request.
+func (t *trial) send(c *backend.Conn) error {
+	t.lines = t.appendHead(t.lines[:0])
+	t.body.rewind()
+	if !t.body.whole {
+		return t.stream(c)
+	}
+	if len(t.body.kept) > writevAbove {
+		return c.Writev(&net.Buffers{t.lines, t.body.kept})
+	}
+	t.lines = append(t.lines, t.body.kept...)
+	_, err := c.Write(t.lines)
+	return err
+}
+
+// stream writes a body as it comes.
+func (t *trial) stream(c *backend.Conn) error {
+	if _, err := c.Write(t.lines); err != nil {
+		return err
+	}
+	chunked := t.r.ContentLength < 0
+	room := make([]byte, 32<<10)
+	for {
+		part, err := t.body.part(t.g, room)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return badBody{err}
+		}
+		if err := writePart(c, part, chunked); err != nil {
+			return err
+		}
+	}
+	if chunked {
+		_, err := c.Write([]byte("0\r\n\r\n"))
+		return err
+	}
+	return nil
+}
+
+func writePart(c *backend.Conn, part []byte, chunked bool) error {
+	if !chunked {
+		_, err := c.Write(part)
+		return err
+	}
+	if len(part) == 0 {
+		return nil // a chunk without a byte would be the last
+	}
+	size := append(strconv.AppendInt(nil, int64(len(part)), 16), "\r\n"...)
+	return c.Writev(&net.Buffers{size, part, []byte("\r\n")})
+}
+
+// unreached handles a node that could not be connected to.
+func (t *trial) unreached(s seat, err error) (done bool) {
+	switch {
+	case t.ctx.Err() != nil: // the caller has gone
+		t.g.dispatch.end(s, balance.Unmeasured, 0)
+		return true
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.EADDRNOTAVAIL):
+		t.g.dispatch.end(s, balance.Unmeasured, 0)
+		t.g.opts.Log.Error("no connection can be made here: raise the limit of open files (ulimit -n) or add a gateway", "error", err)
+		t.refuse(overloaded, "this gateway has all the connections it can have; nothing was taken")
+		return true
+	}
+	t.g.opts.Log.Debug("node cannot be reached", "node", s.node.ID, "error", err)
+	t.g.dispatch.end(s, balance.Refused, 0)
+	t.g.dispatch.count(func(c *counts) { c.repeats++ })
+	return false
+}
+
+// broke handles a call whose connection broke, or to which nothing came in time.
+func (t *trial) broke(s seat, c *backend.Conn, err error, verdict *balance.Verdict) (done bool) {
+	sent := c.Sent()
+	c.Close()
+	clear(t.w.Header())
+	if t.ctx.Err() != nil { // the caller has gone, or a stream ends with the gateway
+		*verdict = balance.Unmeasured
+		return true
+	}
+	if sent {
+		t.sent++
+	} else {
+		*verdict = balance.Unmeasured // an old connection had ended: that says nothing
+	}
+	next := balance.Try{
+		Sent: sent, Safe: t.safe, Keyed: t.keyed, Replayable: t.body.replayable(), Tries: t.sent,
+	}.Next(t.g.dispatch.spend)
+	switch next {
+	case balance.Elsewhere:
+		t.g.dispatch.count(func(c *counts) { c.repeats++ })
+		return false
+	case balance.Unavailable:
+		t.g.opts.Log.Warn("call failed", "node", s.node.ID, "method", t.r.Method, "path", t.r.URL.Path, "error", err)
+		t.refuse(overloaded, "the node did not answer; try again later")
+	case balance.Unknown, balance.PassOn:
+		t.g.dispatch.count(func(c *counts) { c.unknown++ })
+		t.g.opts.Log.Warn("outcome of a call is unknown", "node", s.node.ID, "method", t.r.Method, "path", t.r.URL.Path,
+			"traceparent", t.r.Header.Get("Traceparent"), "error", err)
+		t.refuse(outcomeUnknown, "the node did not answer; send the call again with an idempotency key")
+	}
+	return true
+}
+
+// refused keeps a refusal and tells whether the call may be tried elsewhere.
+func (t *trial) refused(c *backend.Conn, a backend.Answer) bool {
+	body, small, err := c.Small(a)
+	if err != nil || !small {
+		return false
+	}
+	t.sent++
+	next := balance.Try{Refusal: true, Sent: true, Replayable: t.body.replayable(), Tries: t.sent}.Next(t.g.dispatch.spend)
+	if next != balance.Elsewhere {
+		return false
+	}
+	t.refusal = &refusal{t.w.Header().Clone(), a.Status, append([]byte(nil), body...)}
+	clear(t.w.Header())
+	c.Done(a)
+	t.g.dispatch.count(func(c *counts) { c.repeats++ })
+	return true
+}
+
+// noSeat answers a call that has no node to go to.
+func (t *trial) noSeat(err error) {
+	switch {
+	case t.refusal != nil:
+		for name, values := range t.refusal.header {
+			t.w.Header()[name] = values
+		}
+		t.head(t.refusal.status)
+		_, _ = t.w.Write(t.refusal.body) // the caller may have gone
+	case t.sent > 0 && !t.safe:
+		t.g.dispatch.count(func(c *counts) { c.unknown++ })
+		t.refuse(outcomeUnknown, "the node did not answer, and there is no other; send the call again with the same idempotency key")
+	case t.holder != "" && errors.Is(err, errNobody):
+		t.refuse(notFound, "the node that held the connection is gone; connect again")
+	case errors.Is(err, errFull):
+		t.refuse(overloaded, err.Error()+"; nothing was taken")
+	default:
+		t.g.dispatch.count(func(c *counts) { c.nobody++ })
+		t.refuse(overloaded, err.Error()+"; nothing was taken")
+	}
+}
+
+// passOn gives the caller the node's answer. A short one is read whole before, so that a node that dies in the middle of it
+// costs nothing; a long one that breaks off must break off for the caller too.
+func (t *trial) passOn(s seat, c *backend.Conn, a backend.Answer, verdict *balance.Verdict) (done bool) {
+	if a.Status == http.StatusSwitchingProtocols {
+		t.tunnel(c)
+		return true
+	}
+	body, small, err := c.Small(a)
+	if err != nil {
+		return t.broke(s, c, err, verdict)
+	}
+	if small {
+		t.head(a.Status)
+		_, _ = t.w.Write(body) // the caller may have gone
+		c.Done(a)
+		return true
+	}
+	c.Extend(time.Time{}) // the caller's own pace now
+	t.head(a.Status)
+	flush := t.flusher(a)
+	if flush != nil {
+		_ = flush() // the first part may be long in coming; a caller who has gone is met there
+	}
+	switch err := c.Copy(t.w, a, flush); {
+	case err == nil:
+		c.Done(a)
+	case backend.IsCaller(err) || t.ctx.Err() != nil:
+		c.Close()
+		t.cutOff()
+	default:
+		c.Close()
+		*verdict = balance.Broken
+		t.cutOff()
+	}
+	return true
+}
+
+// flusher lets streams through as they come.
+func (t *trial) flusher(a backend.Answer) func() error {
+	if a.Length >= 0 && t.kind == balance.Call {
+		return nil
+	}
+	return http.NewResponseController(t.w).Flush
+}
+
+// cutOff ends half an answer so that it does not look like a whole one. The stream of a gateway that stops ends as a node's
+// would.
+func (t *trial) cutOff() {
+	if t.g.ended.Err() != nil && t.kind == balance.Stream {
+		return
+	}
+	panic(http.ErrAbortHandler)
+}

@@ -1,0 +1,130 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/esh3artech/esh3ar/internal/route"
+)
+
+// Gateway is the balancer, an http.Handler. It works while Run runs.
+type Gateway struct {
+	opts      Options
+	dispatch  *dispatch
+	checker   *checker
+	exchanges sync.Pool
+	memory    atomic.Int64 // taken of Options.Memory
+	draining  atomic.Bool
+	ended     context.Context //nolint:containedctx // a signal: streams and tunnels end
+	end       context.CancelFunc
+	tunnels   sync.WaitGroup
+}
+
+// New makes a gateway. An error names the option that cannot work.
+func New(o Options) (*Gateway, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	o.setDefaults()
+	g := &Gateway{opts: o}
+	g.dispatch = newDispatch(&g.opts)
+	g.checker = newChecker(&g.opts, g.dispatch)
+	g.exchanges.New = func() any { return &exchange{g: g} }
+	g.ended, g.end = context.WithCancel(context.Background())
+	if o.Registry == nil {
+		g.dispatch.list(fixedList(o.Nodes))
+	}
+	return g, nil
+}
+
+// fixedList names nodes by their URLs: what they call themselves they say when they are asked.
+func fixedList(urls []string) []route.Node {
+	list := make([]route.Node, len(urls))
+	for i, u := range urls {
+		u = strings.TrimRight(u, "/")
+		list[i] = route.Node{ID: route.NodeID(u), URL: u}
+	}
+	return list
+}
+
+// Run watches the nodes until ctx ends. It returns nil.
+func (g *Gateway) Run(ctx context.Context) error {
+	var group errgroup.Group
+	group.Go(func() error { return g.checker.run(ctx) })
+	if g.opts.Registry != nil {
+		l := listing{opts: &g.opts, dispatch: g.dispatch, listed: g.checker.now}
+		group.Go(func() error { return l.run(ctx) })
+	}
+	err := group.Wait()
+	g.end()
+	g.tunnels.Wait()
+	g.dispatch.closePools()
+	return err
+}
+
+// Drain makes the gateway not ready, waits until whoever balances over gateways has seen it, and ends streams and tunnels.
+// Callers are told with every answer to come back on another connection. Then the server can be shut down.
+func (g *Gateway) Drain(ctx context.Context) {
+	g.draining.Store(true)
+	ctx, cancel := context.WithTimeout(ctx, g.opts.Notice)
+	defer cancel()
+	<-ctx.Done()
+	g.end()
+}
+
+// ServeHTTP answers one request.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := g.exchanges.Get().(*exchange) //nolint:forcetypeassert // the pool holds nothing else
+	x.begin(w, r)
+	defer x.finish()
+	switch path := r.URL.Path; path {
+	case "/livez":
+		x.text(http.StatusOK, `{"status":"ok"}`)
+	case "/readyz":
+		x.readyz()
+	case "/metrics":
+		x.metrics()
+	default:
+		if hub := g.hubOf(path); hub != "" {
+			x.hub(hub)
+			return
+		}
+		x.rest()
+	}
+}
+
+// hubOf gives the hub whose path this is, or lies below.
+func (g *Gateway) hubOf(path string) string {
+	for _, hub := range g.opts.Hubs {
+		if rest, ok := strings.CutPrefix(path, hub); ok && (rest == "" || rest[0] == '/') {
+			return hub
+		}
+	}
+	return ""
+}
+
+func (x *exchange) readyz() {
+	switch {
+	case x.g.draining.Load():
+		x.refuse(overloaded, "this gateway is stopping")
+	case !x.g.dispatch.ready():
+		x.refuse(overloaded, "no node takes calls")
+	default:
+		x.text(http.StatusOK, `{"status":"ready"}`)
+	}
+}
+
+func (x *exchange) metrics() {
+	x.route = "/metrics"
+	if x.g.opts.Metrics == nil {
+		x.refuse(notFound, "this gateway has no metrics")
+		return
+	}
+	x.status = http.StatusOK
+	x.g.opts.Metrics.ServeHTTP(x.w, x.r)
+}

@@ -1,0 +1,334 @@
+package gateway_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/gateway"
+	"github.com/esh3artech/esh3ar/internal/gateway/balance"
+	"github.com/esh3artech/esh3ar/internal/route"
+)
+
+// TestWhatANodeSees: the request as the caller sent it, with who called and without what concerns one connection only.
+func TestWhatANodeSees(t *testing.T) {
+	t.Parallel()
+	seen := make(chan *http.Request, 1)
+	n := newNode(t, "n", func(_ http.ResponseWriter, r *http.Request) { seen <- r })
+	f := newFront(t, nil, n)
+	f.awaitUp(1)
+	f.do(http.MethodPost, "/v1/x%2Fy?a=b&c", "body", "Authorization", "Bearer k", "X-Forwarded-For", "10.0.0.1", "X-Hop", "1",
+		"Connection", "X-Hop", gateway.MarkHeader, gateway.MarkNegotiate, "Te", "trailers")
+	r := <-seen
+	if r.RequestURI != "/v1/x%2Fy?a=b&c" || r.Method != http.MethodPost || r.ContentLength != 4 || r.Host != strings.TrimPrefix(f.URL, "http://") {
+		t.Errorf("%s %s %d %s", r.Method, r.RequestURI, r.ContentLength, r.Host)
+	}
+	for name, want := range map[string]string{
+		"Authorization": "Bearer k", "X-Forwarded-For": "10.0.0.1, 127.0.0.1", "X-Forwarded-Proto": "http", "X-Forwarded-Host": r.Host,
+		"X-Hop": "", "Te": "", "Connection": "", gateway.MarkHeader: "",
+	} {
+		if got := r.Header.Get(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	if trace := r.Header.Get("Traceparent"); len(trace) != 55 || !strings.HasPrefix(trace, "00-") {
+		t.Errorf("Traceparent: %q", trace)
+	}
+	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	f.do(http.MethodGet, "/", "", "Traceparent", trace, "X-Forwarded-Proto", "https")
+	if r = <-seen; r.Header.Get("Traceparent") != trace || r.Header.Get("X-Forwarded-Proto") != "https" {
+		t.Errorf("%v", r.Header)
+	}
+}
+
+// TestLimits: bodies that are too large are refused, and no node hears of them.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, "n", says("n"))
+	f := newFront(t, nil, n)
+	f.awaitUp(1)
+	for _, c := range []struct {
+		path    string
+		size    int
+		chunked bool
+		want    int
+	}{
+		{"/v1/messages", 128 << 10, false, 202},
+		{"/v1/messages", 128<<10 + 1, false, 413},
+		{"/v1/messages", 128 << 10, true, 202},
+		{"/v1/messages", 128<<10 + 1, true, 413},
+		{"/v1/messages/batch", 16 << 20, false, 202},
+		{"/v1/messages/batch", 16<<20 + 1, false, 413},
+		{"/v1/messages/batch", 16 << 20, true, 202},
+		{"/v1/messages/batch", 16<<20 + 1, true, 413},
+	} {
+		var body io.Reader = bytes.NewReader(bytes.Repeat([]byte("x"), c.size))
+		if c.chunked {
+			body = io.MultiReader(body) // hides the length
+		}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, f.URL+c.path, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := f.send(req)
+		if got.status != c.want {
+			t.Errorf("%s, %d bytes, chunked %t: %d, want %d", c.path, c.size, c.chunked, got.status, c.want)
+		}
+		if c.want == 202 && len(got.body) != c.size+2 {
+			t.Errorf("%s, %d bytes, chunked %t: %d bytes came back", c.path, c.size, c.chunked, len(got.body))
+		}
+	}
+}
+
+// TestABatchWithAKeyIsRepeated: its body went by once and is sent again from what was kept.
+func TestABatchWithAKeyIsRepeated(t *testing.T) {
+	t.Parallel()
+	bad, good := newNode(t, "bad", breaks), newNode(t, "good", says("good"))
+	f := newFront(t, func(o *gateway.Options) { o.Rules.Failures = 1000 }, bad, good)
+	f.awaitUp(2)
+	body := strings.Repeat("0123456789", 100_000)
+	for bad.calls.Load() == 0 {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, f.URL+"/v1/messages/batch", io.MultiReader(strings.NewReader(body)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Idempotency-Key", "k")
+		if got := f.send(req); got.status != http.StatusAccepted || got.body != "good "+body {
+			t.Fatalf("%d, %d bytes", got.status, len(got.body))
+		}
+	}
+}
+
+// TestSlots: a call waits for a slot for a bounded time, in a bounded line.
+func TestSlots(t *testing.T) {
+	t.Parallel()
+	gate, inside := make(chan struct{}), make(chan struct{}, 10)
+	n := newNode(t, "n", func(w http.ResponseWriter, r *http.Request) {
+		inside <- struct{}{}
+		<-gate
+		says("n")(w, r)
+	})
+	f := newFront(t, func(o *gateway.Options) {
+		o.Rules, o.Waiting, o.WaitWithin = balance.Rules{Slots: 2}, 1, time.Hour
+	}, n)
+	f.awaitUp(1)
+	var calls sync.WaitGroup
+	statuses := make(chan int, 3)
+	call := func() { statuses <- f.do(http.MethodPost, "/v1/messages", "x").status }
+	calls.Go(call)
+	calls.Go(call)
+	<-inside
+	<-inside
+	calls.Go(call) // waits in line
+	eventually(t, func() bool { return f.Stats().Waiting == 1 }, func() string { return "nobody waits" })
+	got := f.do(http.MethodPost, "/v1/messages", "x") // the line is full
+	if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" || !strings.Contains(got.body, `"overloaded"`) {
+		t.Errorf("%d %v %s", got.status, got.header, got.body)
+	}
+	close(gate)
+	calls.Wait()
+	for range 3 {
+		if status := <-statuses; status != http.StatusAccepted {
+			t.Errorf("a call that had or waited for a slot: %d", status)
+		}
+	}
+	if s := f.Stats(); s.Waiting != 0 || s.Full != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestWaitEnds: whoever waits for too long is refused and leaves the line.
+func TestWaitEnds(t *testing.T) {
+	t.Parallel()
+	gate, inside := make(chan struct{}), make(chan struct{}, 1)
+	n := newNode(t, "n", func(http.ResponseWriter, *http.Request) { inside <- struct{}{}; <-gate })
+	f := newFront(t, func(o *gateway.Options) { o.Rules, o.WaitWithin = balance.Rules{Slots: 1}, time.Millisecond }, n)
+	f.awaitUp(1)
+	var first sync.WaitGroup
+	first.Go(func() { f.do(http.MethodPost, "/v1/messages", "x") })
+	<-inside
+	if got := f.do(http.MethodPost, "/v1/messages", "x"); got.status != http.StatusServiceUnavailable {
+		t.Errorf("%d", got.status)
+	}
+	if s := f.Stats(); s.Waiting != 0 || s.Nodes[0].Calls != 1 {
+		t.Errorf("%+v", s)
+	}
+	close(gate)
+	first.Wait()
+}
+
+// TestCallerLeaves: the node hears of it, and the node is not blamed.
+func TestCallerLeaves(t *testing.T) {
+	t.Parallel()
+	inside, left := make(chan struct{}, 1), make(chan struct{})
+	n := newNode(t, "n", func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // so that the server looks after the connection
+		inside <- struct{}{}
+		<-r.Context().Done()
+		close(left)
+	})
+	f := newFront(t, func(o *gateway.Options) { o.Rules.Failures = 1 }, n)
+	f.awaitUp(1)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-inside; cancel() }()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.URL+"/v1/messages", strings.NewReader("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp, err := f.Client().Do(req); err == nil {
+		resp.Body.Close()
+		t.Error("a call that was left is answered")
+	}
+	<-left
+	eventually(t, func() bool { return f.Stats().Nodes[0].Calls == 0 }, func() string { return "its slot is still taken" })
+	if s := f.Stats(); s.Nodes[0].State != balance.Up || s.Unknown != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestStreams: server-sent events come through as they are sent, and end with the gateway.
+func TestStreams(t *testing.T) {
+	t.Parallel()
+	next := make(chan string)
+	n := newNode(t, "n", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		for {
+			if err := http.NewResponseController(w).Flush(); err != nil {
+				return
+			}
+			select {
+			case event := <-next:
+				fmt.Fprintf(w, "data: %s\n\n", event)
+			case <-r.Context().Done():
+				return
+			}
+		}
+	})
+	f := newFront(t, nil, n)
+	f.awaitUp(1)
+	resp, err := f.Client().Get(f.URL + "/v1/events") //nolint:noctx // the test ends it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewReader(resp.Body)
+	for _, event := range []string{"one", "two"} {
+		next <- event
+		line, err := lines.ReadString('\n')
+		if err != nil || line != "data: "+event+"\n" {
+			t.Fatalf("%q %v", line, err)
+		}
+		if _, err := lines.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := f.Stats().Nodes[0]; s.Streams != 1 || s.Calls != 0 {
+		t.Errorf("%+v", s)
+	}
+	f.Drain(t.Context())
+	if _, err := lines.ReadString('\n'); !errors.Is(err, io.EOF) {
+		t.Errorf("the stream goes on beyond the gateway: %v", err)
+	}
+	if got := f.do(http.MethodGet, "/readyz", ""); got.status != http.StatusServiceUnavailable {
+		t.Errorf("a gateway that stops is ready: %d", got.status)
+	}
+	if got := f.do(http.MethodGet, "/livez", ""); got.status != http.StatusOK {
+		t.Errorf("livez: %d", got.status)
+	}
+}
+
+// TestDrainingNode gets no new calls, answers those that it has, and knows when every gateway has heard.
+func TestDrainingNode(t *testing.T) {
+	t.Parallel()
+	gate, inside := make(chan struct{}), make(chan struct{}, 1)
+	stops := newNode(t, "stops", func(w http.ResponseWriter, r *http.Request) {
+		inside <- struct{}{}
+		<-gate
+		says("stops")(w, r)
+	})
+	stays := newNode(t, "stays", says("stays"))
+	f := newFront(t, nil, stops, stays)
+	f.awaitUp(2)
+	var calls sync.WaitGroup
+	calls.Go(func() {
+		for { // until one is there
+			if got := f.do(http.MethodPost, "/v1/messages", "x"); got.status != http.StatusAccepted {
+				t.Errorf("%d %s", got.status, got.body)
+			} else if got.body == "stops x" {
+				return
+			}
+		}
+	})
+	<-inside
+	stops.stopping.Store(true)
+	stops.watched.AwaitHeard(t.Context())
+	for range 20 {
+		if got := f.do(http.MethodPost, "/v1/messages", "x"); got.body != "stays x" {
+			t.Errorf("%d %s", got.status, got.body)
+		}
+	}
+	close(gate)
+	calls.Wait()
+	if came := stops.calls.Load(); came != 1 {
+		t.Errorf("%d calls came to a node that stops", came-1)
+	}
+}
+
+// TestNobodyWatches: a node without gateways does not wait for any.
+func TestNobodyWatches(t *testing.T) {
+	t.Parallel()
+	var w gateway.Watched
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	w.AwaitHeard(context.WithoutCancel(ctx)) // returns, or the test hangs
+}
+
+// TestRegistry: nodes come and go with the list; while it does not answer, or has forgotten everybody, the last one stands.
+func TestRegistry(t *testing.T) {
+	t.Parallel()
+	a, b := newNode(t, "a", says("a")), newNode(t, "b", says("b"))
+	var list registry
+	list.set(nil, a)
+	f := newFront(t, func(o *gateway.Options) { o.Registry = &list }, []*node{}...)
+	f.awaitUp(1)
+	list.set(nil, a, b)
+	f.awaitUp(2)
+	for _, gone := range []error{errors.New("away"), nil} { // silent, then empty
+		list.set(gone)
+		asked := list.asked.Load()
+		eventually(t, func() bool { return list.asked.Load() >= asked+2 }, func() string { return "the registry is not asked" })
+		if got := f.do(http.MethodPost, "/v1/messages", "x"); got.status != http.StatusAccepted {
+			t.Errorf("%d %s", got.status, got.body)
+		}
+		f.awaitUp(2)
+	}
+	b.Close()
+	eventually(t, func() bool { return len(f.Stats().Nodes) == 1 }, func() string { return fmt.Sprintf("%+v", f.Stats()) })
+}
+
+// TestNegotiate: the node with the fewest phones answers, and is told that the phone comes through a gateway.
+func TestNegotiate(t *testing.T) {
+	t.Parallel()
+	crowded, empty := newNode(t, "crowded", says("crowded")), newNode(t, "empty", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "empty ", r.Header.Get(gateway.MarkHeader))
+	})
+	crowded.word.Store(&route.Node{ID: "crowded", Connections: 1000})
+	f := newFront(t, nil, crowded, empty)
+	f.awaitUp(2)
+	for range 50 {
+		if got := f.do(http.MethodPost, "/hub/negotiate?negotiateVersion=1", ""); got.body != "empty negotiate" {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+	}
+	if got := f.do(http.MethodPost, "/hub/negotiate", "", "Connection", "upgrade"); got.body != "empty negotiate" {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}

@@ -1,0 +1,76 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/gateway/balance"
+	"github.com/esh3artech/esh3ar/internal/route"
+)
+
+// lister lists the nodes of the cluster.
+type lister interface {
+	Nodes(ctx context.Context) ([]route.Node, error)
+}
+
+// Options make a Gateway. Either Nodes or Registry must be given; the zero value of another field means its default.
+type Options struct {
+	Nodes    []string // URLs of a fixed list
+	Registry lister   // lists them instead; while it does not answer its last list stands
+	Hubs     []string // paths of the SignalR hubs
+
+	// Tunnels lets WebSockets through: for clients that skip negotiation. Others are sent to their node all the same.
+	Tunnels bool
+	// NodeOf gives the name of the node that a request's connection token names; "": none. Nil: none does.
+	NodeOf func(*http.Request) string
+
+	Rules        balance.Rules
+	CheckEvery   time.Duration // default 1 s
+	CheckWithin  time.Duration // default 1 s
+	AnswerWithin time.Duration // of a call, with its repeats; default 30 s
+	Waiting      int           // calls that wait for a slot at a node; beyond them 503; default 10,000
+	WaitWithin   time.Duration // how long they do; default 1 s
+	Memory       int64         // of bodies above 16 KiB that are kept for a repeat, in bytes; default 256 MiB
+	Notice       time.Duration // from "not ready" to the end of streams, for who looks at /readyz; default 2 s
+
+	Metrics http.Handler                                       // for GET /metrics; nil: there are none
+	Observe func(route string, status int, took time.Duration) // after each call; must be quick
+	Log     *slog.Logger
+	Random  func(n int64) int64 // in [0, n), from any goroutine; default math/rand/v2
+	Now     func() time.Time
+}
+
+// CheckURL tells what is wrong with the URL of a node.
+func CheckURL(text string) error {
+	_, err := parseURL(text)
+	return err
+}
+
+func parseURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https":
+		return nil, fmt.Errorf("%q is not an http or https URL", text)
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "":
+		return nil, fmt.Errorf("%q must end after the port", text)
+	}
+	return u, nil
+}
+
+func (o *Options) check() error {
+	if (len(o.Nodes) == 0) == (o.Registry == nil) {
+		return errors.New("gateway: either a list of nodes or a registry is needed")
+	}
+	for _, node := range o.Nodes {
+		if err := CheckURL(node); err != nil {
+			return err
+		}
+	}
+	return nil
+}

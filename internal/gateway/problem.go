@@ -1,0 +1,52 @@
+package gateway
+
+import (
+	"encoding/json"
+	"net/http"
+)
+
+// problem is an error answer of the gateway's own (RFC 9457), in the form that nodes answer.
+type problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Code   string `json:"code"`
+	Detail string `json:"detail,omitempty"`
+}
+
+// kind is the fixed part of a problem.
+type kind struct {
+	status      int
+	code, title string
+}
+
+// The problems there are.
+var (
+	notFound       = kind{404, "not_found", "There is no such thing"}
+	requestTimeout = kind{408, "request_timeout", "The body came too slowly"}
+	bodyTooLarge   = kind{413, "body_too_large", "The body is too large"}
+	unreadable     = kind{400, "invalid_json", "The body could not be read"}
+	notSupported   = kind{422, "not_supported", "That is not done here"}
+	outcomeUnknown = kind{502, "outcome_unknown", "It is not known whether the call was taken"}
+	overloaded     = kind{503, "overloaded", "The system is full"}
+)
+
+// refuse answers an error; what a node had said so far is forgotten.
+func (x *exchange) refuse(k kind, detail string) {
+	h := x.w.Header()
+	clear(h)
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	switch k.status {
+	case http.StatusServiceUnavailable:
+		h.Set("Retry-After", "1")
+	case http.StatusRequestTimeout, http.StatusRequestEntityTooLarge:
+		h.Set("Connection", "close") // the rest of the body may still come
+	}
+	body, err := json.Marshal(problem{"/docs#" + k.code, k.title, k.status, k.code, detail})
+	if err != nil {
+		panic(err) // strings and numbers always encode
+	}
+	x.head(k.status)
+	_, _ = x.w.Write(body) // the caller may have gone
+}

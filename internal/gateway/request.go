@@ -1,0 +1,136 @@
+package gateway
+
+import (
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// MarkHeader tells a node that a request comes through a gateway, and what for. Callers cannot send it through one.
+const MarkHeader = "X-Esh3ar-Gateway"
+
+// MarkNegotiate is its value on a negotiation: the node answers with its own URL. MarkForwarded is that of a request for a
+// connection of the node which another node forwards: it goes no further.
+const (
+	MarkNegotiate = "negotiate"
+	MarkForwarded = "forwarded"
+)
+
+// appendHead writes the head of the request as the node gets it.
+func (x *exchange) appendHead(dst []byte) []byte {
+	dst = append(append(dst, x.r.Method...), ' ')
+	if target := x.r.RequestURI; strings.HasPrefix(target, "/") {
+		dst = append(dst, target...)
+	} else { // a URL, as proxies are asked
+		dst = append(dst, x.r.URL.RequestURI()...)
+	}
+	dst = append(append(append(dst, " HTTP/1.1\r\nHost: "...), x.r.Host...), "\r\n"...)
+	named := x.r.Header["Connection"]
+	for name, values := range x.r.Header {
+		if ours(name) || listed(named, name) {
+			continue
+		}
+		for _, value := range values {
+			dst = appendLine(dst, name, value)
+		}
+	}
+	return x.appendOwn(dst)
+}
+
+// appendOwn writes the headers that are the gateway's to say, and ends the head.
+func (x *exchange) appendOwn(dst []byte) []byte {
+	dst = x.appendForwarded(dst)
+	if x.mark != "" {
+		dst = appendLine(dst, MarkHeader, x.mark)
+	}
+	if headerHas(x.r.Header, "Connection", "upgrade") && x.r.Header.Get("Upgrade") != "" {
+		dst = appendLine(append(dst, "Connection: Upgrade\r\n"...), "Upgrade", x.r.Header.Get("Upgrade"))
+	}
+	switch length := x.length(); {
+	case length >= 0 && (length > 0 || x.r.Body != http.NoBody || x.r.Method == http.MethodPost):
+		dst = append(strconv.AppendInt(append(dst, "Content-Length: "...), length, 10), "\r\n"...)
+	case length < 0:
+		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
+	}
+	return append(dst, "\r\n"...)
+}
+
+// length of the body as the node is told; −1: not known.
+func (x *exchange) length() int64 {
+	if x.body.whole {
+		return int64(len(x.body.kept))
+	}
+	return x.r.ContentLength
+}
+
+// appendForwarded says who called, and how. Proxies before us may have said so; what they say is added to or kept.
+func (x *exchange) appendForwarded(dst []byte) []byte {
+	dst = append(dst, "X-Forwarded-For: "...)
+	for _, before := range x.r.Header["X-Forwarded-For"] {
+		dst = append(append(dst, before...), ", "...)
+	}
+	host, _, err := net.SplitHostPort(x.r.RemoteAddr)
+	if err != nil {
+		host = x.r.RemoteAddr
+	}
+	dst = append(append(dst, host...), "\r\n"...)
+	if len(x.r.Header["X-Forwarded-Proto"]) == 0 {
+		proto := "http"
+		if x.r.TLS != nil {
+			proto = "https"
+		}
+		dst = appendLine(dst, "X-Forwarded-Proto", proto)
+	}
+	if len(x.r.Header["X-Forwarded-Host"]) == 0 {
+		dst = appendLine(dst, "X-Forwarded-Host", x.r.Host)
+	}
+	return dst
+}
+
+// ours are headers that the gateway writes itself, or that concern one connection only.
+func ours(name string) bool {
+	switch name {
+	case "Connection", "Content-Length", "Expect", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection",
+		"Te", "Trailer", "Transfer-Encoding", "Upgrade", "X-Forwarded-For", MarkHeader:
+		return true
+	}
+	return false
+}
+
+// listed tells whether the Connection header names another one.
+func listed(connection []string, name string) bool {
+	for _, value := range connection {
+		for part := range strings.SplitSeq(value, ",") {
+			if strings.EqualFold(strings.TrimSpace(part), name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func headerHas(h http.Header, name, token string) bool { return listed(h[name], token) }
+
+func appendLine(dst []byte, name, value string) []byte {
+	return append(append(append(append(dst, name...), ": "...), value...), "\r\n"...)
+}
+
+const hexDigits = "0123456789abcdef"
+
+// newTrace begins a trace, as W3C Trace Context writes it: version, 16 bytes of trace, 8 of span, not sampled.
+func newTrace() string {
+	var room [55]byte
+	b := append(room[:0], "00-"...)
+	b = appendHex(appendHex(b, rand.Uint64()|1), rand.Uint64()) // all zeros would be invalid
+	b = append(appendHex(append(b, '-'), rand.Uint64()|1), "-00"...)
+	return string(b)
+}
+
+func appendHex(dst []byte, n uint64) []byte {
+	for shift := 60; shift >= 0; shift -= 4 {
+		dst = append(dst, hexDigits[n>>shift&15])
+	}
+	return dst
+}

@@ -1,0 +1,187 @@
+package gateway_test
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/gateway"
+	"github.com/esh3artech/esh3ar/internal/gateway/balance"
+)
+
+// unchecked keeps the balancer from learning of a node between the calls of a test.
+func unchecked(o *gateway.Options) { o.CheckEvery = time.Hour }
+
+// closed is a node that nobody listens for any more.
+func closed(t *testing.T) *node {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	n := &node{}
+	n.Server = newNode(t, "closed", breaks).Server
+	n.Server.Close()
+	return n
+}
+
+// TestRefusedConnectionIsTriedElsewhere: nothing was sent, so no call fails, whatever it is.
+func TestRefusedConnectionIsTriedElsewhere(t *testing.T) {
+	t.Parallel()
+	good := newNode(t, "good", says("good"))
+	f := newFront(t, unchecked, closed(t), good, closed(t))
+	for i := range 20 {
+		if got := f.do(http.MethodPost, "/v1/messages", fmt.Sprint(i)); got.status != http.StatusAccepted || got.body != fmt.Sprint("good ", i) {
+			t.Fatalf("call %d: %d %s", i, got.status, got.body)
+		}
+	}
+	if calls := good.calls.Load(); calls != 20 {
+		t.Errorf("%d calls came, want 20", calls)
+	}
+	if got := newFront(t, unchecked, closed(t)).do(http.MethodPost, "/v1/messages", "x"); got.status != http.StatusServiceUnavailable ||
+		got.header.Get("Retry-After") == "" || !strings.Contains(got.body, `"overloaded"`) {
+		t.Errorf("without any node: %d %v %s", got.status, got.header, got.body)
+	}
+}
+
+// TestBrokenConnection: what was sent is repeated only if that does no harm.
+func TestBrokenConnection(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		method, path string
+		headers      []string
+		want         int
+		code         string
+	}{
+		"without a key": {http.MethodPost, "/v1/messages", nil, http.StatusBadGateway, "outcome_unknown"},
+		"with a key":    {http.MethodPost, "/v1/messages", []string{"Idempotency-Key", "k"}, http.StatusAccepted, ""},
+		"only reads":    {http.MethodGet, "/v1/messages/x", nil, http.StatusAccepted, ""},
+		"batch":         {http.MethodPost, "/v1/messages/batch", nil, http.StatusBadGateway, "outcome_unknown"},
+		"cancel":        {http.MethodDelete, "/v1/messages/x", nil, http.StatusBadGateway, "outcome_unknown"},
+		"negotiate":     {http.MethodPost, "/hub/negotiate", nil, http.StatusAccepted, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bad, good := newNode(t, "bad", breaks), newNode(t, "good", says("good"))
+			f := newFront(t, func(o *gateway.Options) {
+				o.Rules = balance.Rules{Failures: 1000} // it is never ejected
+			}, bad, good)
+			f.awaitUp(2)
+			for bad.calls.Load() == 0 {
+				before := bad.calls.Load()
+				got := f.do(c.method, c.path, "x", c.headers...)
+				switch met := bad.calls.Load() > before; {
+				case met && (got.status != c.want || !strings.Contains(got.body, c.code)):
+					t.Errorf("%d %s, want %d %s", got.status, got.body, c.want, c.code)
+				case !met && got.status != http.StatusAccepted:
+					t.Errorf("the good node's answer is %d %s", got.status, got.body)
+				}
+			}
+		})
+	}
+}
+
+// TestRefusalIsTriedElsewhere: 503 means that nothing was taken; the last node's words are the answer.
+func TestRefusalIsTriedElsewhere(t *testing.T) {
+	t.Parallel()
+	full, good := newNode(t, "full", refusing), newNode(t, "good", says("good"))
+	f := newFront(t, nil, full, good)
+	f.awaitUp(2)
+	for full.calls.Load() == 0 {
+		if got := f.do(http.MethodPost, "/v1/messages", "x"); got.status != http.StatusAccepted || got.header.Get("Retry-After") != "" {
+			t.Fatalf("%d %v %s", got.status, got.header, got.body)
+		}
+	}
+	other := newNode(t, "other", refusing)
+	all := newFront(t, nil, full, other)
+	all.awaitUp(2)
+	got := all.do(http.MethodPost, "/v1/messages", "x")
+	if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") != "7" || got.body != `{"code":"overloaded"}` {
+		t.Errorf("%d %v %s", got.status, got.header, got.body)
+	}
+}
+
+// TestBudget: when every node breaks calls, repeats end with the budget and not with the nodes.
+func TestBudget(t *testing.T) {
+	t.Parallel()
+	nodes := []*node{newNode(t, "a", breaks), newNode(t, "b", breaks), newNode(t, "c", breaks)}
+	f := newFront(t, nil, nodes...)
+	f.awaitUp(3)
+	const calls = 300
+	for i := range calls {
+		if got := f.do(http.MethodPost, "/v1/messages", "x", "Idempotency-Key", fmt.Sprint(i)); got.status != http.StatusBadGateway {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+	}
+	came := nodes[0].calls.Load() + nodes[1].calls.Load() + nodes[2].calls.Load()
+	if most := int64(calls + 100 + calls/5); came > most || came <= calls {
+		t.Errorf("%d calls became %d; at most %d", calls, came, most)
+	}
+	if s := f.Stats(); s.Unpaid == 0 || s.Unknown != calls {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestHalfAnAnswer: a short answer that breaks off is none; a long one must not look whole.
+func TestHalfAnAnswer(t *testing.T) {
+	t.Parallel()
+	half := raw(t, func(c net.Conn, _ *http.Request) {
+		_, _ = c.Write([]byte("HTTP/1.1 202 Accepted\r\nContent-Length: 100\r\n\r\nhalf"))
+		c.Close()
+	})
+	f := newFront(t, nil, half)
+	f.awaitUp(1)
+	if got := f.do(http.MethodPost, "/v1/messages", "x"); got.status != http.StatusBadGateway || !strings.Contains(got.body, "outcome_unknown") {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	long := raw(t, func(c net.Conn, _ *http.Request) {
+		_, _ = c.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 50_000)))
+		c.Close()
+	})
+	f = newFront(t, nil, long)
+	f.awaitUp(1)
+	resp, err := f.Client().Get(f.URL + "/v1/messages") //nolint:noctx // the test ends it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	room := make([]byte, 1<<20)
+	for err == nil {
+		_, err = resp.Body.Read(room)
+	}
+	if err.Error() == "EOF" {
+		t.Error("half an answer looks whole")
+	}
+}
+
+// TestSilentNode: a node that stops answering is noticed by its checks, and what it has and may be repeated is done elsewhere.
+func TestSilentNode(t *testing.T) {
+	t.Parallel()
+	gate, inside := make(chan struct{}), make(chan struct{}, 1)
+	silent := newNode(t, "silent", func(http.ResponseWriter, *http.Request) {
+		inside <- struct{}{}
+		<-gate
+	})
+	t.Cleanup(func() { close(gate) })
+	good := newNode(t, "good", says("good"))
+	f := newFront(t, func(o *gateway.Options) { o.CheckWithin = 50 * time.Millisecond }, silent, good)
+	f.awaitUp(2)
+	answers := make(chan answer, 1)
+	go func() { // until one call is there
+		for {
+			if got := f.do(http.MethodPost, "/v1/messages", "x", "Idempotency-Key", "k"); silent.calls.Load() > 0 {
+				answers <- got
+				return
+			}
+		}
+	}()
+	<-inside
+	silent.hang.Store(true)
+	if got := <-answers; got.status != http.StatusAccepted || got.body != "good x" {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}

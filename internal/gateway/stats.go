@@ -1,0 +1,50 @@
+package gateway
+
+import "github.com/esh3artech/esh3ar/internal/gateway/balance"
+
+// counts are since the start.
+type counts struct {
+	full    uint64 // calls for which there was no slot
+	unpaid  uint64 // repeats that the budget did not allow
+	repeats uint64 // calls that were tried again at another node
+	unknown uint64 // calls answered outcome_unknown
+	nobody  uint64 // calls for which there was no node
+}
+
+// Stats are how a gateway stands, and its counts since the start.
+type Stats struct {
+	Nodes   []NodeStats
+	Waiting int     // calls in line
+	Budget  float64 // repeats that it allows now
+
+	Full, Unpaid, Repeats, Unknown, Nobody uint64
+}
+
+// NodeStats are how a node stands, seen from here.
+type NodeStats struct {
+	balance.Report
+	Idle int // connections that are kept
+}
+
+// Stats is how things stand.
+func (g *Gateway) Stats() Stats {
+	d := g.dispatch
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := d.opts.Now()
+	c := d.mu.counts
+	s := Stats{
+		Waiting: len(d.mu.line), Budget: d.mu.budget.Left(now), Full: c.full, Unpaid: c.unpaid, Repeats: c.repeats, Unknown: c.unknown, Nobody: c.nobody,
+	}
+	nodes := d.mu.balancer.Nodes()
+	for i, report := range d.mu.balancer.Report(now) {
+		s.Nodes = append(s.Nodes, NodeStats{report, d.mu.pools[nodes[i]].Idle()})
+	}
+	return s
+}
+
+func (d *dispatch) count(which func(*counts)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	which(&d.mu.counts)
+}

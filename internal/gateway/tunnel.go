@@ -1,0 +1,65 @@
+package gateway
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"sync"
+
+	"github.com/esh3artech/esh3ar/internal/gateway/backend"
+)
+
+// tunnel joins a caller's connection with one to a node that has agreed to switch protocols, until either ends or the
+// gateway does.
+func (t *trial) tunnel(c *backend.Conn) {
+	t.status = http.StatusSwitchingProtocols
+	up, early := c.Detach()
+	defer up.Close()
+	down, rw, err := http.NewResponseController(t.w).Hijack()
+	if err != nil {
+		t.g.opts.Log.Error("take over a caller's connection", "error", err)
+		t.refuse(overloaded, "the connection cannot be taken over")
+		return
+	}
+	defer down.Close()
+	t.g.tunnels.Add(1)
+	defer t.g.tunnels.Done()
+	if _, err := down.Write(append(switching(t.w.Header()), early...)); err != nil {
+		return // the caller has gone
+	}
+	late, _ := rw.Reader.Peek(rw.Reader.Buffered()) // they are there
+	if _, err := up.Write(late); err != nil {
+		return // the node has gone
+	}
+	join(t, up, down)
+}
+
+// switching is the node's answer again.
+func switching(h http.Header) []byte {
+	head := []byte("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n")
+	for name, values := range h {
+		for _, value := range values {
+			head = appendLine(head, name, value)
+		}
+	}
+	return append(head, "\r\n"...)
+}
+
+// join copies both ways until one side ends; then both do.
+func join(t *trial, up, down net.Conn) {
+	stop := func() { up.Close(); down.Close() }
+	done := make(chan struct{})
+	var watch, copies sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-t.g.ended.Done():
+			stop()
+		case <-done:
+		}
+	})
+	copies.Go(func() { _, _ = io.Copy(up, down); stop() }) // the end of either is the end of both, whatever it was
+	copies.Go(func() { _, _ = io.Copy(down, up); stop() })
+	copies.Wait()
+	close(done)
+	watch.Wait()
+}

@@ -1,0 +1,22 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+// drainNode is POST /admin/v1/nodes/{id}/drain. The answer says that the node was told.
+func (a *API) drainNode(x *exchange) error {
+	id := x.params[0]
+	if err := a.Drain(x.r.Context(), id, x.r.Header.Get("Authorization")); err != nil {
+		if esh3ar.CodeOf(err) == esh3ar.NotFound {
+			return notFound.problem("no node " + id)
+		}
+		return err
+	}
+	return x.answerJSON(http.StatusAccepted, struct {
+		ID       string `json:"id"`
+		Draining bool   `json:"draining"`
+	}{id, true})
+}

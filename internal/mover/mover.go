@@ -1,0 +1,94 @@
+package mover
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/route"
+)
+
+// Options make a Mover; Self, Nodes and Move must be given.
+type Options struct {
+	Rules Rules
+	Self  func() route.Node   // as it is now; must be quick
+	Nodes func() []route.Node // as they last said; must be quick
+	// Move closes so many connections with leave to reconnect, rate in a second, and returns how many it has closed.
+	Move func(ctx context.Context, n, rate int) (int, error)
+	Log  *slog.Logger // default: discards
+}
+
+// Mover hands the phones of one node over. Run makes it work.
+type Mover struct {
+	opts  Options
+	moved atomic.Uint64
+	why   string // of the round before; of Run's goroutine
+}
+
+// New makes one.
+func New(o Options) *Mover {
+	o.Rules = o.Rules.withDefaults()
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Mover{opts: o}
+}
+
+// Moved is how many phones were handed over since the start.
+func (m *Mover) Moved() uint64 { return m.moved.Load() }
+
+// Run looks again and again until ctx ends, and returns nil.
+func (m *Mover) Run(ctx context.Context) error {
+	ticker := time.NewTicker(m.opts.Rules.Every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			m.round(ctx)
+		}
+	}
+}
+
+func (m *Mover) round(ctx context.Context) {
+	r := m.opts.Rules.Step(m.opts.Self(), m.opts.Nodes())
+	if r.Why != m.why {
+		m.say(&r)
+	}
+	m.why = r.Why
+	m.move(ctx, r.Leave, r.Rate)
+}
+
+func (m *Mover) say(r *Round) {
+	if r.Why == "" {
+		m.opts.Log.Info("phones stay", "moved so far", m.Moved())
+		return
+	}
+	m.opts.Log.Warn("phones are handed over", "why", r.Why, "phones", r.Leave, "per second", r.Rate)
+}
+
+func (m *Mover) move(ctx context.Context, n, rate int) {
+	if n == 0 {
+		return
+	}
+	moved, _ := m.opts.Move(ctx, n, rate) // an error says that ctx has ended
+	m.moved.Add(uint64(moved))
+}
+
+// Drain hands all phones over, as fast as the others can take them, but so that it takes no longer than within.
+func (m *Mover) Drain(ctx context.Context, within time.Duration) {
+	self := m.opts.Self()
+	self.Draining = true
+	r := m.opts.Rules.Step(self, m.opts.Nodes())
+	m.move(ctx, r.Leave, max(r.Rate, int(float64(r.Leave)/within.Seconds())))
+}
+
+// Elsewhere is the URL of the node where a phone that comes here should go instead; empty: it is right here.
+func (m *Mover) Elsewhere() string {
+	if n := m.opts.Rules.Elsewhere(m.opts.Self(), m.opts.Nodes()); n != nil {
+		return n.URL
+	}
+	return ""
+}

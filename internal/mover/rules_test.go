@@ -1,0 +1,146 @@
+package mover_test
+
+import (
+	"testing"
+
+	"github.com/esh3artech/esh3ar/internal/flow"
+	"github.com/esh3artech/esh3ar/internal/mover"
+	"github.com/esh3artech/esh3ar/internal/route"
+)
+
+func node(id route.NodeID, connections int, load float64) route.Node {
+	return route.Node{ID: id, URL: "http://" + string(id), Connections: connections, Load: load, Parts: flow.Load{Connections: load}}
+}
+
+func draining(n route.Node) route.Node {
+	n.Draining = true
+	return n
+}
+
+// busy is a node whose load is not of its connections.
+func busy(n route.Node) route.Node {
+	n.Parts.Connections = 0
+	return n
+}
+
+func TestWhoLeaves(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		self   route.Node
+		others []route.Node
+		leave  int
+		rate   int
+	}{
+		{"all is well", node("a", 800, 0.8), []route.Node{node("b", 10, 0.1)}, 0, 0},
+		{"over its connections", node("a", 1000, 1), []route.Node{node("b", 0, 0)}, 200, 500},
+		{"to one that has half its room", node("a", 1000, 1), []route.Node{node("b", 0, 0.35)}, 200, 250},
+		{"to several", node("a", 1000, 1), []route.Node{node("b", 0, 0), node("c", 0, 0)}, 200, 1000},
+		{"no more than the others take until the next round", node("a", 100_000, 1), []route.Node{node("b", 0, 0)}, 2500, 500},
+		{"busy, not full", busy(node("a", 1000, 0.95)), []route.Node{node("b", 0, 0)}, 50, 500},
+		{"busy with fewer phones than the others", busy(node("a", 100, 0.95)), []route.Node{node("b", 400, 0.2)}, 0, 0},
+		{"nobody has room", node("a", 1000, 1), []route.Node{node("b", 700, 0.7)}, 0, 0},
+		{"the others drain", node("a", 1000, 1), []route.Node{draining(node("b", 0, 0))}, 0, 0},
+		{"it is alone", node("a", 1000, 1), nil, 0, 0},
+		{"it drains", draining(node("a", 1000, 0.1)), []route.Node{node("b", 0, 0)}, 1000, 500},
+		{"it drains and nobody has room", draining(node("a", 1000, 0.1)), nil, 1000, 50},
+		{"it drains and is empty", draining(node("a", 0, 0.1)), nil, 0, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := mover.Rules{}.Step(c.self, append(c.others, c.self))
+			if r.Leave != c.leave || r.Leave > 0 && r.Rate != c.rate {
+				t.Errorf("%+v, want %d to leave, %d in a second", r, c.leave, c.rate)
+			}
+		})
+	}
+}
+
+func TestWhereTo(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		self   route.Node
+		others []route.Node
+		want   route.NodeID
+	}{
+		{"here", node("a", 1, 0.9), []route.Node{node("b", 0, 0)}, ""},
+		{"to the one with most room", node("a", 1, 0.95), []route.Node{node("b", 0, 0.3), node("c", 0, 0.1), node("d", 0, 0.2)}, "c"},
+		{"nobody has room", node("a", 1, 0.95), []route.Node{node("b", 0, 0.7)}, ""},
+		{"not to one that drains", node("a", 1, 0.95), []route.Node{draining(node("b", 0, 0))}, ""},
+		{"a node that drains sends them anywhere", draining(node("a", 1, 0.1)), []route.Node{node("b", 0, 0.9)}, "b"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			got := mover.Rules{}.Elsewhere(c.self, append(c.others, c.self))
+			if got == nil && c.want != "" || got != nil && got.ID != c.want {
+				t.Errorf("%+v, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// TestPhonesDoNotGoToAndFro lets nodes follow the rules at once, from every unequal beginning: they come to rest, nobody is over
+// his load where there is room for all, and no phone was moved more often than there are nodes.
+func TestPhonesDoNotGoToAndFro(t *testing.T) {
+	t.Parallel()
+	const capacity, nodes, phones = 1000, 4, 2400
+	for start := range 5 {
+		all := make([]route.Node, nodes)
+		for i := range all {
+			all[i] = node(route.NodeID(rune('a'+i)), 0, 0)
+		}
+		for p := range phones { // the first has most, more so with a higher start
+			all[p%(1+(p+start)%nodes)].Connections++
+		}
+		moved, quiet := 0, 0
+		for round := 0; quiet < 3; round++ {
+			if round == 200 {
+				t.Fatalf("start %d: no rest: %+v", start, all)
+			}
+			left := step(all, capacity)
+			if moved += left; left == 0 {
+				quiet++
+			} else {
+				quiet = 0
+			}
+		}
+		for _, n := range all {
+			if n.Load > 0.9 {
+				t.Errorf("start %d: %s is still at %g", start, n.ID, n.Load)
+			}
+		}
+		if moved > phones*nodes/2 {
+			t.Errorf("start %d: %d moves of %d phones", start, moved, phones)
+		}
+	}
+}
+
+// step is one round of all nodes at the same time; who leaves goes to the emptiest.
+func step(all []route.Node, capacity int) (left int) {
+	for i := range all {
+		all[i].Load = float64(all[i].Connections) / float64(capacity)
+		all[i].Parts.Connections = all[i].Load
+	}
+	leaving := make([]int, len(all))
+	for i := range all {
+		leaving[i] = mover.Rules{}.Step(all[i], all).Leave
+	}
+	for i, n := range leaving {
+		all[i].Connections -= n
+		left += n
+		for range n {
+			emptiest := 0
+			for k := range all {
+				if all[k].Connections < all[emptiest].Connections {
+					emptiest = k
+				}
+			}
+			all[emptiest].Connections++
+		}
+	}
+	for i := range all {
+		all[i].Load = float64(all[i].Connections) / float64(capacity)
+	}
+	return left
+}

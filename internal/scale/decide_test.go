@@ -1,0 +1,341 @@
+package scale_test
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/route"
+	"github.com/esh3artech/esh3ar/internal/scale"
+)
+
+// loads are nodes that say so, all of them ours; the last is the first to go.
+func loads(values ...float64) *scale.Observation {
+	o := &scale.Observation{Current: len(values)}
+	for i, v := range values {
+		o.Nodes = append(o.Nodes, route.Node{ID: route.NodeID(fmt.Sprint("n", i)), Load: v})
+		o.Leaving = append([]route.NodeID{o.Nodes[i].ID}, o.Leaving...)
+	}
+	return o
+}
+
+// with changes an observation.
+func with(o *scale.Observation, change func(*scale.Observation)) *scale.Observation {
+	change(o)
+	return o
+}
+
+// settled is a state that has seen the observation for so long that nothing waits any more.
+func settled(p *scale.Policy, o *scale.Observation) (*scale.State, time.Duration) {
+	var s scale.State
+	now := time.Duration(0)
+	for ; now <= p.Down.Stabilise; now += tick {
+		s.Decide(p, o, at(now))
+	}
+	return &s, now
+}
+
+func TestDecide(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		policy string
+		seen   *scale.Observation
+		to     int
+		reason scale.Reason
+		why    string
+	}{
+		"right":                 {"", loads(0.7, 0.7), 2, scale.Steady, "2 nodes at load 0.70 over 30s (target 0.80): the number is right"},
+		"just above 80 %":       {"", loads(0.81, 0.81), 3, scale.Rising, "2 nodes at load 0.81 over 30s (target 0.80) ask for 3"},
+		"at 80 %":               {"", loads(0.8, 0.8, 0.8), 3, scale.Steady, "right"},
+		"one":                   {"", loads(0.9), 2, scale.Rising, "1 node at load 0.90 over 30s (target 0.80) asks for 2"},
+		"tolerated":             {"up: {tolerance: 0.1}", loads(0.87, 0.87), 2, scale.Steady, "right"},
+		"full":                  {"max: 20", loads(1, 1, 1), 7, scale.Rising, "3 nodes full (load 1.00, target 0.80) ask for 7"},
+		"at the policy's max":   {"max: 2", loads(0.9, 0.9), 2, scale.AtMax, "ask for 3; the policy allows 2"},
+		"less":                  {"", loads(0.3, 0.3, 0.3), 2, scale.Falling, "3 nodes at load 0.30 over 30s (target 0.80); 2 would do, with room, for all of the last 5m"},
+		"one at a time":         {"", loads(0, 0, 0, 0, 0), 4, scale.Falling, "1 would do"},
+		"no room":               {"", loads(0.5, 0.5, 0.5), 3, scale.Steady, "right"}, // 1.5 on two is 0.75: below the target, not by a tenth
+		"at the policy's min":   {"min: 3", loads(0, 0, 0), 3, scale.Steady, "right"},
+		"below min":             {"min: 3", loads(0), 3, scale.BelowMin, "1 node; the policy wants at least 3"},
+		"above max":             {"max: 2", loads(0.6, 0.6, 0.6), 2, scale.AboveMax, "3 nodes; the policy allows 2"},
+		"nobody reports":        {"", &scale.Observation{Current: 2}, 2, scale.NoData, "no node reports"},
+		"no registry":           {"", &scale.Observation{Current: 2, Unknown: errors.New("Redis is away")}, 2, scale.NoData, "Redis is away"},
+		"no registry, below":    {"min: 3", &scale.Observation{Current: 2, Unknown: errors.New("Redis is away")}, 3, scale.BelowMin, "at least 3"},
+		"one missing":           {"", with(loads(0.1, 0.1), func(o *scale.Observation) { o.Current = 3 }), 3, scale.Incomplete, "2 of 3 nodes report; none is taken away"},
+		"missing and busy":      {"", with(loads(0.9, 0.9), func(o *scale.Observation) { o.Current = 3; o.Nodes = append(o.Nodes, route.Node{Load: math.NaN()}) }), 3, scale.Incomplete, "2 of 3"},
+		"missing and max":       {"max: 2", with(loads(0.1, 0.1), func(o *scale.Observation) { o.Current = 3 }), 3, scale.Incomplete, "2 of 3"},
+		"the last has a spill":  {"", with(loads(0.1, 0.1, 0.1), func(o *scale.Observation) { o.Nodes[2].Spilled = 7 }), 3, scale.Spilled, "n2 has 7 accepted messages on its own disk"},
+		"another has":           {"", with(loads(0.1, 0.1, 0.1), func(o *scale.Observation) { o.Nodes[0].Spilled = 7 }), 2, scale.Falling, "would do"},
+		"who leaves is unknown": {"", with(loads(0.1, 0.1, 0.1), func(o *scale.Observation) { o.Nodes[0].Spilled, o.Blind = 7, true }), 3, scale.Spilled, "n0 has 7"},
+		"two, the second has":   {"down: {step: 2}", with(loads(0.1, 0.1, 0.1, 0.1), func(o *scale.Observation) { o.Nodes[2].Spilled = 7 }), 3, scale.Falling, "would do"},
+		"none is ours":          {"", with(loads(0.1, 0.1), func(o *scale.Observation) { o.Leaving = nil }), 2, scale.NotOurs, "not started here"},
+		"another name":          {"", with(loads(0.1, 0.1, 0.1), func(o *scale.Observation) { o.Nodes[2].ID = "x" }), 3, scale.Incomplete, "n2 is the next to go and does not report"},
+		"one that drains":       {"", with(loads(0.8, 0.8, 0.4), func(o *scale.Observation) { o.Nodes[2].Draining, o.Current = true, 2 }), 3, scale.Rising, "ask for 3"},
+		"the highest counts":    {"metrics: [{metric: load, target: 0.8}, {metric: connections, target: 100}]", with(loads(0.1, 0.1), func(o *scale.Observation) { o.Nodes[0].Connections = 410 }), 5, scale.Rising, "2 nodes with 205 connections each over 30s (target 100) ask for 5"},
+		"all must agree":        {"metrics: [{metric: load, target: 0.8}, {metric: waiting, target: 100}]", with(loads(0.1, 0.1), func(o *scale.Observation) { o.Nodes[0].Waiting = 150 }), 2, scale.Steady, "right"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, err := scale.ParsePolicy([]byte(c.policy))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, now := settled(&p, c.seen)
+			d := s.Decide(&p, c.seen, at(now))
+			if d.From != c.seen.Current || d.To != c.to || d.Reason != c.reason || !strings.Contains(d.Why, c.why) {
+				t.Errorf("%d → %d, %s: %q\nwant %d → %d, %s: …%q…", d.From, d.To, d.Reason, d.Why, c.seen.Current, c.to, c.reason, c.why)
+			}
+		})
+	}
+}
+
+// TestTheNewestHolderIsPatient begins anew, as after an election: nothing is taken away before all of the time has passed.
+func TestTheNewestHolderIsPatient(t *testing.T) {
+	t.Parallel()
+	p := scale.Default()
+	var s scale.State
+	for now := time.Duration(0); now < p.Down.Stabilise; now += tick {
+		if d := s.Decide(&p, loads(0, 0), at(now)); d.Moves() {
+			t.Fatalf("%s: %s", now, d.Why)
+		}
+	}
+}
+
+// TestOneBusyMomentKeepsANode needs all of the time to be quiet.
+func TestOneBusyMomentKeepsANode(t *testing.T) {
+	t.Parallel()
+	p := scale.Default()
+	var s scale.State
+	var first time.Duration
+	for now := time.Duration(0); now < 20*time.Minute && first == 0; now += tick {
+		o := loads(0.1, 0.1)
+		if now == 4*time.Minute {
+			o = loads(1, 1) // two more observations like this would be full nodes
+			p.Rules[0].Window = 0
+		}
+		if d := s.Decide(&p, o, at(now)); d.To < d.From {
+			first = now
+		}
+	}
+	if want := 4*time.Minute + p.Down.Stabilise; first <= want {
+		t.Errorf("taken away after %s, want later than %s", first, want)
+	}
+}
+
+// TestSilenceIsNoQuiet: what was not seen may have been busy.
+func TestSilenceIsNoQuiet(t *testing.T) {
+	t.Parallel()
+	p := scale.Default()
+	var s scale.State
+	var first time.Duration
+	for now := time.Duration(0); now < 20*time.Minute && first == 0; now += tick {
+		o := loads(0.1, 0.1)
+		if now >= 4*time.Minute && now <= 6*time.Minute {
+			o = &scale.Observation{Current: 2, Unknown: errors.New("Redis is away")}
+		}
+		if d := s.Decide(&p, o, at(now)); d.To < d.From {
+			first = now
+		}
+	}
+	if want := 6*time.Minute + p.Down.Stabilise; first <= want {
+		t.Errorf("taken away after %s, want later than %s", first, want)
+	}
+}
+
+func TestStabilisingUpNeedsAllOfTheTime(t *testing.T) {
+	t.Parallel()
+	p := scale.Default()
+	p.Up.Stabilise, p.Rules[0].Window = time.Minute, 0
+	var s scale.State
+	for now := time.Duration(0); now <= time.Minute; now += tick {
+		if d := s.Decide(&p, loads(0.9, 0.9), at(now)); d.Moves() || d.Reason != scale.Stabilising {
+			t.Fatalf("%s: %s %s", now, d.Reason, d.Why)
+		}
+	}
+	if d := s.Decide(&p, loads(0.9, 0.9), at(time.Minute+tick)); d.To != 3 {
+		t.Errorf("%s %s", d.Reason, d.Why)
+	}
+}
+
+func TestCooldowns(t *testing.T) {
+	t.Parallel()
+	p := scale.Default()
+	p.Up.Cooldown, p.Rules[0].Window, p.Up.Step, p.Up.Percent = time.Minute, 0, 1, 0
+	var s scale.State
+	busy := loads(0.9, 0.9, 0.9, 0.9)
+	up := s.Decide(&p, busy, at(0))
+	s.Moved(&up)
+	busy = loads(0.9, 0.9, 0.9, 0.9, 0.9)
+	if d := s.Decide(&p, busy, at(30*time.Second)); d.Reason != scale.Cooling || !strings.Contains(d.Why, "not before") {
+		t.Errorf("half a minute after a step: %s %s", d.Reason, d.Why)
+	}
+	if d := s.Decide(&p, busy, at(time.Minute)); d.To != 6 {
+		t.Errorf("a minute after a step: %s %s", d.Reason, d.Why)
+	}
+}
+
+// TestItGivesUp plays a metric that two steps have not made fall, and one that they have.
+func TestItGivesUp(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		load func(nodes int) float64
+		want scale.Reason
+	}{
+		"it does not fall": {func(int) float64 { return 0.85 }, scale.GaveUp},
+		"it falls":         {func(n int) float64 { return 1.7 / float64(n) }, scale.Steady},
+	} {
+		p := scale.Default()
+		var s scale.State
+		n, now, moves := 2, time.Duration(0), 0
+		var d scale.Decision
+		for ; now < 5*time.Minute; now += tick {
+			seen := make([]float64, n)
+			for i := range seen {
+				seen[i] = c.load(n)
+			}
+			if d = s.Decide(&p, loads(seen...), at(now)); d.Moves() {
+				moves, n = moves+1, d.To
+				s.Moved(&d)
+			}
+		}
+		if d.Reason != c.want || moves > p.Patience {
+			t.Errorf("%s: %d steps, %s: %s", name, moves, d.Reason, d.Why)
+		}
+		if c.want == scale.GaveUp && !strings.Contains(d.Why, "has not fallen through 2 steps up: more nodes are not what is missing; tried again at ") {
+			t.Errorf("it does not say so: %s", d.Why)
+		}
+	}
+}
+
+// TestFarTooMuchIsWorkedThrough: it falls with each step, and is more than full for a long time.
+func TestFarTooMuchIsWorkedThrough(t *testing.T) {
+	t.Parallel()
+	p := scale.Default()
+	p.Max = 40
+	var s scale.State
+	n := 2
+	for now := time.Duration(0); now < 5*time.Minute; now += tick {
+		seen := make([]float64, n)
+		for i := range seen {
+			seen[i] = 24 / float64(n)
+		}
+		if d := s.Decide(&p, loads(seen...), at(now)); d.Moves() {
+			n = d.To
+			s.Moved(&d)
+		}
+	}
+	if n < 30 {
+		t.Errorf("%d nodes after five minutes with 24 nodes' worth of load", n)
+	}
+}
+
+// TestItTriesAgainMoreAndMoreSeldom leaves the metric where it is for a day.
+func TestItTriesAgainMoreAndMoreSeldom(t *testing.T) {
+	t.Parallel()
+	p := scale.Default()
+	p.Max = 1000
+	var s scale.State
+	n, moves := 2, []time.Duration(nil)
+	for now := time.Duration(0); now < 24*time.Hour; now += tick {
+		seen := make([]float64, n)
+		for i := range seen {
+			seen[i] = 0.85
+		}
+		if d := s.Decide(&p, loads(seen...), at(now)); d.Moves() {
+			moves, n = append(moves, now), d.To
+			s.Moved(&d)
+		}
+	}
+	for i := 3; i < len(moves); i++ { // the first two are the ones it gave up after
+		if moves[i]-moves[i-1] < (moves[i-1]-moves[i-2])*3/2 {
+			t.Errorf("steps at %v", moves)
+			break
+		}
+	}
+	if len(moves) < 5 || len(moves) > 12 {
+		t.Errorf("%d steps in a day: %v", len(moves), moves)
+	}
+}
+
+// TestAnyHistoryKeepsThePromises plays random worlds against random policies; a seed that fails is named.
+func TestAnyHistoryKeepsThePromises(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(1000) {
+		if fault := playAny(rand.New(rand.NewPCG(seed, 0))); fault != "" {
+			t.Fatalf("seed %d: %s", seed, fault)
+		}
+	}
+}
+
+// anyPolicy moves often, so that four minutes see much.
+func anyPolicy(r *rand.Rand) scale.Policy {
+	p := scale.Default()
+	p.Min = 1 + r.IntN(4)
+	p.Max = p.Min + r.IntN(9)
+	p.Up = scale.Pace{Step: 1 + r.IntN(3), Cooldown: 10 * time.Second}
+	p.Down = scale.Pace{Stabilise: time.Duration(r.IntN(3)) * 20 * time.Second, Step: 1 + r.IntN(3), Cooldown: 15 * time.Second, Tolerance: 0.1}
+	return p
+}
+
+// anything that may be seen with so many nodes wanted.
+func anything(r *rand.Rand, current int) *scale.Observation {
+	seen := make([]float64, max(current+1-r.IntN(2)*r.IntN(3), 0))
+	most := 1.2 * r.Float64()
+	for i := range seen {
+		seen[i] = most * r.Float64()
+	}
+	o := loads(seen...)
+	o.Current = current
+	if r.IntN(10) == 0 {
+		o.Nodes, o.Unknown = nil, errors.New("away")
+	}
+	for i := range o.Nodes {
+		o.Nodes[i].Spilled = max(r.IntN(7)-5, 0)
+	}
+	return o
+}
+
+func playAny(r *rand.Rand) (fault string) {
+	p := anyPolicy(r)
+	var s scale.State
+	current, lastUp, last := r.IntN(15), -time.Hour, -time.Hour
+	for now := time.Duration(0); now < 4*time.Minute; now += tick {
+		o := anything(r, current)
+		d := s.Decide(&p, o, at(now))
+		switch {
+		case d.Why == "" || d.Reason == "":
+			return fmt.Sprintf("no reason: %+v", d)
+		case d.From != current:
+			return fmt.Sprintf("from another number than %d: %+v", current, d)
+		case d.To > d.From && d.Reason != scale.BelowMin && (d.To-d.From > p.Up.Step || d.To > p.Max || now-lastUp < p.Up.Cooldown || o.Unknown != nil):
+			return fmt.Sprintf("up: %+v", d)
+		case d.To < d.From && (d.From-d.To > p.Down.Step || d.To < p.Min || now-last < p.Down.Cooldown || len(o.Nodes) < current):
+			return fmt.Sprintf("down with %d nodes: %+v", len(o.Nodes), d)
+		case d.To < d.From && spillLeaves(o, d.From-d.To):
+			return fmt.Sprintf("a spill leaves: %+v", d)
+		}
+		if d.To > d.From {
+			lastUp = now
+		}
+		if d.Moves() {
+			last, current = now, d.To
+			s.Moved(&d)
+		}
+	}
+	return ""
+}
+
+func spillLeaves(o *scale.Observation, many int) bool {
+	for _, id := range o.Leaving[:many] {
+		for _, n := range o.Nodes {
+			if n.ID == id && n.Spilled > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,36 @@
+package scale
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Reasons of entries that are no decisions.
+const (
+	Elected      Reason = "elected"       // a new holder
+	TargetFailed Reason = "target_failed" // what was decided could not be done
+)
+
+// String is the entry as a diary has it, for people.
+func (e *Entry) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s  ", e.At.Time().UTC().Format("2006-01-02 15:04:05"))
+	number := ""
+	switch {
+	case e.From != e.To:
+		number = fmt.Sprintf("%d → %d", e.From, e.To)
+	case e.To > 0:
+		number = strconv.Itoa(e.To)
+	}
+	fmt.Fprintf(&b, "%9s  %-13s  %s", number, e.Reason, e.Why)
+	if e.DryRun {
+		b.WriteString(" (dry run: not done)")
+	}
+	return b.String()
+}
+
+// entry is a decision as the diary keeps it.
+func (d *Decision) entry(t Term, dry bool) *Entry {
+	return &Entry{At: timeOf(d.At), By: t.Holder, Token: t.Token, From: d.From, To: d.To, Reason: d.Reason, Why: d.Why, DryRun: dry && d.Moves()}
+}

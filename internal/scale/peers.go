@@ -1,0 +1,35 @@
+package scale
+
+import (
+	"slices"
+
+	"github.com/esh3artech/esh3ar/internal/route"
+)
+
+// peers are the numbers of nodes that the target did not start, in the last looks. The most of them counts: a registry that
+// has just come back lists few for a moment, and that is no reason to start nodes.
+type peers []int
+
+// peersFor is how many looks are kept; a node that is gone is missed after so many.
+const peersFor = 3
+
+func (p *peers) see(nodes []route.Node, own []route.NodeID) {
+	n := 0
+	for i := range nodes {
+		if !nodes[i].Draining && !slices.Contains(own, nodes[i].ID) {
+			n++
+		}
+	}
+	if len(*p) == peersFor {
+		*p = (*p)[1:]
+	}
+	*p = append(*p, n)
+}
+
+// most is the highest; not known: nobody has looked yet.
+func (p *peers) most() (n int, known bool) {
+	if len(*p) == 0 {
+		return 0, false
+	}
+	return slices.Max(*p), true
+}

@@ -1,0 +1,60 @@
+package processes
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// folder holds the data directories of the children, and belongs to one scaler at a time.
+type folder struct {
+	dir  string
+	name string   // of its nodes, made once: no two folders give the same
+	lock *os.File // held until close
+}
+
+// openFolder makes the folder where it is not there.
+func openFolder(dir string) (f *folder, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("%s is in use by another scaler", dir)
+	}
+	f = &folder{dir: dir, lock: lock}
+	if f.name, err = nameOf(dir); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return f, nil
+}
+
+// nameOf is the name that was made once.
+func nameOf(dir string) (string, error) {
+	path := filepath.Join(dir, "name")
+	if text, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(text)) != "" {
+		return strings.TrimSpace(string(text)), nil
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "scaled"
+	}
+	name := host + "-" + strings.ToLower(rand.Text()[:5])
+	return name, os.WriteFile(path, []byte(name+"\n"), 0o600)
+}
+
+// data is the data directory of a child, id its --node-id.
+func (f *folder) data(slot int) string { return filepath.Join(f.dir, strconv.Itoa(slot)) }
+
+func (f *folder) id(slot int) string { return f.name + "-" + strconv.Itoa(slot) }
+
+func (f *folder) close() error { return f.lock.Close() }

@@ -1,0 +1,213 @@
+package scale
+
+import (
+	"slices"
+	"time"
+)
+
+// State is what decisions remember. What must outlive its holder is exported; the rest is begun anew, which takes nothing
+// away any sooner.
+type State struct {
+	Ordered    int       `json:"ordered"`    // nodes that the target was last asked for; 0: never
+	LastUp     time.Time `json:"lastUp"`     // step
+	LastChange time.Time `json:"lastChange"` // step in any direction
+	Useless    int       `json:"useless"`    // steps up in a row that left the metric where it was
+	GaveUpAt   time.Time `json:"gaveUpAt"`   // zero: it has not
+	GaveUps    int       `json:"gaveUps"`    // in a row
+
+	samples []sample // of the longest window, oldest first
+	advice  []advice // of the longest time to stabilise, oldest first
+	trial   *trial   // nil: no step up is watched
+}
+
+// advice is what one observation asked for.
+type advice struct {
+	at       time.Time
+	up, down int
+}
+
+// trial watches whether steps up did anything.
+type trial struct {
+	rule     Metric
+	from, to int
+	before   float64   // the metric per node at the first step
+	steps    int       // until now
+	joined   time.Time // when the last of the new nodes had reported; zero: not yet
+}
+
+// notLater takes times that lie ahead for now: another holder's clock was wrong, and nothing should wait for it to be right.
+func (s *State) notLater(now time.Time) {
+	for _, t := range []*time.Time{&s.LastUp, &s.LastChange, &s.GaveUpAt} {
+		if t.After(now) {
+			*t = now
+		}
+	}
+}
+
+// begin starts the history: it is as if the present number had always been right, so nothing is taken away before all of
+// the time to stabilise has passed.
+func (s *State) begin(current int, now time.Time) {
+	if len(s.advice) == 0 {
+		s.advise(current, current, now)
+	}
+}
+
+func (s *State) advise(up, down int, now time.Time) {
+	s.advice = append(s.advice, advice{now, up, down})
+}
+
+// forget drops what is older than the policy looks back. The times of a policy and the pace of its observations bound what
+// is kept.
+func (s *State) forget(p *Policy, now time.Time) {
+	oldest := now.Add(-max(p.Up.Stabilise, p.Down.Stabilise))
+	s.advice = slices.DeleteFunc(s.advice, func(a advice) bool { return a.at.Before(oldest) })
+	var window time.Duration
+	for i := range p.Rules {
+		window = max(window, p.Rules[i].Window)
+	}
+	for len(s.samples) > fullFor && s.samples[0].at.Before(now.Add(-window)) {
+		s.samples = s.samples[1:]
+	}
+}
+
+// mean of the sums that a rule's window holds.
+func (s *State) mean(p *Policy, rule int, now time.Time) float64 {
+	after, sum, n := now.Add(-p.Rules[rule].Window), 0.0, 0
+	for i := range s.samples {
+		if m := &s.samples[i]; !m.at.Before(after) {
+			sum, n = sum+m.totals[rule], n+1
+		}
+	}
+	return sum / float64(max(n, 1))
+}
+
+// fullFor is how many observations in a row must say so before nodes are taken to be full: one may be a moment.
+const fullFor = 3
+
+// full tells whether all nodes that there should be report, and are full. While some start, those may be enough.
+func (s *State) full(current int) bool {
+	if len(s.samples) < fullFor {
+		return false
+	}
+	for _, m := range s.samples[len(s.samples)-fullFor:] {
+		if m.full < max(current, 1) {
+			return false
+		}
+	}
+	return true
+}
+
+// read reads all rules.
+func (s *State) read(p *Policy, reporting, current int, now time.Time) []reading {
+	readings := make([]reading, len(p.Rules))
+	for i := range p.Rules {
+		r := &p.Rules[i]
+		readings[i] = p.reading(r, s.mean(p, i, now), reporting, current)
+		if r.Metric == Load && s.full(current) {
+			readings[i].fill(p, s.samples[len(s.samples)-1].load, current)
+		}
+	}
+	return readings
+}
+
+// steadyUp is the least that was asked for in all of the time that up stabilises; steadyDown the most.
+func (s *State) steadyUp(p *Policy, now time.Time) int {
+	n, after := maxNodes, now.Add(-p.Up.Stabilise)
+	for _, a := range s.advice {
+		if !a.at.Before(after) {
+			n = min(n, a.up)
+		}
+	}
+	return n
+}
+
+func (s *State) steadyDown(p *Policy, now time.Time) int {
+	n, after := 0, now.Add(-p.Down.Stabilise)
+	for _, a := range s.advice {
+		if !a.at.Before(after) {
+			n = max(n, a.down)
+		}
+	}
+	return n
+}
+
+// Moved notes that the target took a decision that moves.
+func (s *State) Moved(d *Decision) {
+	s.Ordered, s.LastChange = d.To, d.At
+	if d.To < d.From {
+		s.trial = nil
+		return
+	}
+	s.LastUp = d.At
+	if d.Reason != Rising {
+		return
+	}
+	if s.trial == nil || s.trial.rule != d.rule.Metric {
+		s.trial = &trial{rule: d.rule.Metric, from: d.From, before: d.before}
+	}
+	s.trial.to, s.trial.joined = d.To, time.Time{}
+	s.trial.steps++
+}
+
+// fallen is what the metric must have come down to for the steps to have helped: half of the way to where it would be were
+// the load the same and shared by more, because load may have grown meanwhile. What was full may have had more load
+// than could be seen; there anything that is clearly less than full has fallen too.
+func (t *trial) fallen() float64 {
+	halfway := t.before * (1 + float64(t.from)/float64(t.to)) / 2
+	if t.rule == Load && t.before >= fullAt {
+		return max(halfway, fullAt-0.05)
+	}
+	return halfway
+}
+
+// judge ends the trial once the nodes of its steps have reported for a window.
+func (s *State) judge(p *Policy, readings []reading, reporting int, now time.Time) {
+	t := s.trial
+	if t == nil {
+		return
+	}
+	if reporting < t.to {
+		t.joined = time.Time{}
+		return
+	}
+	if t.joined.IsZero() {
+		t.joined = now
+	}
+	for i := range readings {
+		g := &readings[i]
+		if g.rule.Metric != t.rule || now.Sub(t.joined) <= g.rule.Window {
+			continue
+		}
+		if s.trial = nil; g.mean <= t.fallen() {
+			s.hope()
+			return
+		}
+		if s.Useless += t.steps; s.Useless >= p.Patience && s.GaveUpAt.IsZero() {
+			s.GaveUpAt = now
+			s.GaveUps++
+		}
+		return
+	}
+}
+
+// hope forgets what did not help.
+func (s *State) hope() { s.Useless, s.GaveUpAt, s.GaveUps = 0, time.Time{}, 0 }
+
+// relent takes back that it gave up: no metric asks for anything any more, or enough time has passed for one step more.
+func (s *State) relent(p *Policy, asked bool, now time.Time) {
+	switch {
+	case !asked && s.trial == nil:
+		s.hope()
+	case !s.GaveUpAt.IsZero() && !now.Before(s.retryAt(p)):
+		s.Useless, s.GaveUpAt = p.Patience-1, time.Time{}
+	}
+}
+
+// retryAt is when it tries one step more; each time that this did not help either it waits twice as long.
+func (s *State) retryAt(p *Policy) time.Time {
+	wait := p.Retry
+	for i := 1; i < s.GaveUps && wait < maxRetry; i++ {
+		wait *= 2
+	}
+	return s.GaveUpAt.Add(min(wait, maxRetry))
+}

@@ -1,0 +1,298 @@
+package postgres_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/scale"
+	"github.com/esh3artech/esh3ar/internal/store/postgres"
+)
+
+// long is a lease that does not end while a test runs, brief one that ends at once.
+const (
+	long  = time.Hour
+	brief = time.Millisecond
+)
+
+func acquire(t *testing.T, s *postgres.Scaling, holder string, ttl time.Duration) scale.Term {
+	t.Helper()
+	term, err := s.Acquire(t.Context(), holder, ttl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return term
+}
+
+// takeOver acquires until the lease of before has ended.
+func takeOver(t *testing.T, s *postgres.Scaling, holder string) scale.Term {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for time.Now().Before(deadline) {
+		if term, err := s.Acquire(t.Context(), holder, long); err == nil && term.Held {
+			return term
+		}
+	}
+	t.Fatal("the lease does not end")
+	return scale.Term{}
+}
+
+func nothing(context.Context) error { return nil }
+
+func TestOneHolds(t *testing.T) {
+	s := open(t, newDatabase(t), postgres.Options{}).Scaling()
+	a := acquire(t, s, "a", long)
+	if !a.Held || a.Token != 1 || a.Holder != "a" {
+		t.Errorf("the first: %+v", a)
+	}
+	if b := acquire(t, s, "b", long); b.Held || b.Holder != "a" || b.Token != 1 {
+		t.Errorf("the second: %+v", b)
+	}
+	if again := acquire(t, s, "a", brief); again != a {
+		t.Errorf("kept: %+v", again)
+	}
+	if b := takeOver(t, s, "b"); b.Token != 2 {
+		t.Errorf("after its end: %+v", b)
+	}
+	if err := s.Release(t.Context(), a); err != nil {
+		t.Error(err)
+	}
+	if c := acquire(t, s, "c", long); c.Held {
+		t.Error("a term that was over took the lease from the next")
+	}
+	if err := s.Release(t.Context(), scale.Term{Holder: "b", Token: 2}); err != nil {
+		t.Error(err)
+	}
+	if c := acquire(t, s, "c", long); !c.Held || c.Token != 3 {
+		t.Errorf("after its release: %+v", c)
+	}
+}
+
+// TestOneOfManyTakesAFreeLease, and each new one has a token of its own.
+func TestOneOfManyTakesAFreeLease(t *testing.T) {
+	s := open(t, newDatabase(t), postgres.Options{}).Scaling()
+	for round := range uint64(20) {
+		terms := make([]scale.Term, 8)
+		var group sync.WaitGroup
+		for i := range terms {
+			group.Go(func() {
+				var err error
+				if terms[i], err = s.Acquire(t.Context(), fmt.Sprint(round, "/", i), long); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		held := slices.DeleteFunc(terms, func(term scale.Term) bool { return !term.Held })
+		if len(held) != 1 || held[0].Token != round+1 {
+			t.Fatalf("round %d: %+v", round, held)
+		}
+		if err := s.Release(t.Context(), held[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestALeaseThatEndedIsStillItsHolders until somebody else takes it.
+func TestALeaseThatEndedIsStillItsHolders(t *testing.T) {
+	s := open(t, newDatabase(t), postgres.Options{}).Scaling()
+	a := acquire(t, s, "a", brief)
+	if err := s.Guard(t.Context(), a, nothing); err != nil {
+		t.Error(err)
+	}
+	if again := acquire(t, s, "a", long); again != a {
+		t.Errorf("%+v", again)
+	}
+}
+
+func TestWhoLostTheLeaseIsFenced(t *testing.T) {
+	s := open(t, newDatabase(t), postgres.Options{}).Scaling()
+	a := acquire(t, s, "a", brief)
+	if err := s.Write(t.Context(), a, &scale.Entry{Why: "first"}, []byte(`{"ordered": 3}`)); err != nil {
+		t.Fatal(err)
+	}
+	b := takeOver(t, s, "b")
+	if err := s.Write(t.Context(), a, &scale.Entry{Why: "late"}, []byte(`{"ordered": 9}`)); !errors.Is(err, scale.ErrFenced) {
+		t.Errorf("write: %v", err)
+	}
+	ran := false
+	if err := s.Guard(t.Context(), a, func(context.Context) error { ran = true; return nil }); !errors.Is(err, scale.ErrFenced) || ran {
+		t.Errorf("guard: %v, ran: %v", err, ran)
+	}
+	state, err := s.Load(t.Context())
+	if err != nil || string(state) != `{"ordered": 3}` {
+		t.Errorf("state %s, %v", state, err)
+	}
+	if err := s.Write(t.Context(), b, &scale.Entry{Why: "second", At: 5, From: 1, To: 2}, state); err != nil {
+		t.Error(err)
+	}
+	entries, err := s.History(t.Context(), 0, 10)
+	if err != nil || len(entries) != 2 || entries[0].Why != "second" || entries[0].At != 5 || entries[0].To != 2 || entries[1].Why != "first" {
+		t.Errorf("history %+v, %v", entries, err)
+	}
+	older, err := s.History(t.Context(), entries[0].Number, 10)
+	if err != nil || len(older) != 1 || older[0] != entries[1] {
+		t.Errorf("before it %+v, %v", older, err)
+	}
+}
+
+func TestNobodyHasScaledYet(t *testing.T) {
+	s := open(t, newDatabase(t), postgres.Options{}).Scaling()
+	if state, err := s.Load(t.Context()); state != nil || err != nil {
+		t.Errorf("%s %v", state, err)
+	}
+	acquire(t, s, "a", long)
+	if state, err := s.Load(t.Context()); state != nil || err != nil {
+		t.Errorf("%s %v", state, err)
+	}
+	if entries, err := s.History(t.Context(), 0, 10); len(entries) > 0 || err != nil {
+		t.Errorf("%v %v", entries, err)
+	}
+}
+
+// TestATakeoverWaitsForAnEffect and the event log does not.
+func TestATakeoverWaitsForAnEffect(t *testing.T) {
+	store := open(t, newDatabase(t), postgres.Options{})
+	s := store.Scaling()
+	a := acquire(t, s, "a", brief)
+	inside, took := make(chan struct{}), make(chan error, 1)
+	var done atomic.Bool
+	go func() { // ends with the takeover
+		<-inside
+		for {
+			term, err := s.Acquire(context.WithoutCancel(t.Context()), "b", long)
+			if err != nil || term.Held {
+				if err == nil && !done.Load() {
+					err = errors.New("taken in the middle of an effect")
+				}
+				took <- err
+				return
+			}
+		}
+	}()
+	err := s.Guard(t.Context(), a, func(ctx context.Context) error {
+		close(inside)
+		business := esh3ar.NewBusinessID()
+		m := message(business, 967770000001)
+		if _, err := store.Append(ctx, []*esh3ar.Call{{Business: business, Messages: []*esh3ar.Message{m}}}); err != nil {
+			return err
+		}
+		page, err := store.Events(ctx, esh3ar.EventQuery{Limit: 10})
+		if err == nil && len(page.Entries) != 1 {
+			err = errors.New("the event log waits for the effect")
+		}
+		done.Store(true)
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if err := <-took; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestTheDiaryIsBounded writes more than it keeps.
+func TestTheDiaryIsBounded(t *testing.T) {
+	url := newDatabase(t)
+	s := open(t, url, postgres.Options{}).Scaling()
+	a := acquire(t, s, "a", long)
+	if _, err := connect(t, url).Exec(t.Context(), `INSERT INTO scaling_diary (entry) SELECT '{"why": "old"}' FROM generate_series(1, 2500)`); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Write(t.Context(), a, &scale.Entry{Why: "new"}, []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := s.History(t.Context(), 0, 5000)
+	if err != nil || len(entries) != 2001 || entries[0].Why != "new" {
+		t.Errorf("%d entries, %v", len(entries), err)
+	}
+}
+
+// holderURL makes this test binary a scaler that takes the lease, and is then long in the middle of an effect.
+const holderURL = "ESH3AR_TEST_HOLDER_URL"
+
+// holdForLong says "inside" in the middle of its effect, waits there for a line, and says what became of it.
+func holdForLong(url string) int {
+	ctx := context.Background()
+	store, err := postgres.Open(ctx, url, postgres.Options{CallTimeout: time.Second})
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	s := store.Scaling()
+	term, err := s.Acquire(ctx, "paused", brief)
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	in := bufio.NewReader(os.Stdin)
+	err = s.Guard(ctx, term, func(context.Context) error {
+		fmt.Println("inside")
+		_, err := in.ReadString('\n')
+		return err
+	})
+	fmt.Println("effect:", err)
+	fmt.Println("diary:", s.Write(ctx, term, &scale.Entry{Why: "late"}, []byte("{}")))
+	return 0
+}
+
+// TestAHolderThatIsStoppedIsFenced stops a process in the middle of an effect. Another takes over all the same, and the first
+// learns it when it goes on.
+func TestAHolderThatIsStoppedIsFenced(t *testing.T) {
+	url := newDatabase(t)
+	s := open(t, url, postgres.Options{}).Scaling()
+	holder := exec.Command(os.Args[0])
+	holder.Env = append(os.Environ(), holderURL+"="+url)
+	in, err := holder.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := holder.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = errors.Join(holder.Process.Kill(), holder.Wait()) }()
+	said := bufio.NewReader(out)
+	if line, err := said.ReadString('\n'); err != nil || line != "inside\n" {
+		t.Fatalf("%q %v", line, err)
+	}
+	if err := holder.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	term := takeOver(t, s, "next")
+	if err := s.Write(t.Context(), term, &scale.Entry{Why: "taken over"}, []byte("{}")); err != nil || term.Token != 2 {
+		t.Errorf("%+v %v", term, err)
+	}
+	if err := holder.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(in, "\n"); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(said)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(rest), "effect: "+scale.ErrFenced.Error()) || !strings.Contains(string(rest), "diary: "+scale.ErrFenced.Error()) {
+		t.Errorf("the one that was stopped: %s", rest)
+	}
+	if entries, err := s.History(t.Context(), 0, 10); err != nil || len(entries) != 1 || entries[0].Why != "taken over" {
+		t.Errorf("%+v %v", entries, err)
+	}
+}

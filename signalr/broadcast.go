@@ -1,0 +1,151 @@
+package signalr
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// SendError says what of a send to many did not succeed. All others got it.
+type SendError struct {
+	Full []*Conn // had no room: in time, or at all
+	Err  error   // what else went wrong: the encoding for a protocol, the backplane, or the end of the context
+}
+
+func (e *SendError) Error() string {
+	switch {
+	case len(e.Full) == 0:
+		return e.Err.Error()
+	case e.Err == nil:
+		return fmt.Sprintf("signalr: %d connections have no room", len(e.Full))
+	default:
+		return fmt.Sprintf("signalr: %d connections have no room: %v", len(e.Full), e.Err)
+	}
+}
+
+// Unwrap makes it an [ErrFull] as well.
+func (e *SendError) Unwrap() []error {
+	var all []error
+	if len(e.Full) > 0 {
+		all = append(all, ErrFull)
+	}
+	if e.Err != nil {
+		all = append(all, e.Err)
+	}
+	return all
+}
+
+// parcel is what goes to many: frames, or an invocation that is encoded for a protocol when the first connection speaks
+// it.
+type parcel struct {
+	frames []Frame
+	invoke bool // the frame is still to be encoded
+	method string
+	args   []any
+	tried  [protocolCount]bool
+	failed [protocolCount]error
+}
+
+// in returns the frames with bytes for a protocol.
+func (e *parcel) in(p protocol) ([]Frame, error) {
+	i := p.index()
+	if !e.invoke || e.tried[i] {
+		return e.frames, e.failed[i]
+	}
+	e.tried[i] = true
+	if e.frames == nil {
+		e.frames = make([]Frame, 1)
+	}
+	e.frames[0].encoded[i], e.failed[i] = p.appendInvocation(nil, e.method, e.args)
+	return e.frames, e.failed[i]
+}
+
+// list is a list of connections for one send.
+type list struct{ conns []*Conn }
+
+// listKeep is the longest list worth keeping.
+const listKeep = 1 << 16
+
+var lists = sync.Pool{New: func() any { return new(list) }}
+
+func (l *list) free() {
+	if cap(l.conns) > listKeep {
+		return
+	}
+	clear(l.conns)
+	l.conns = l.conns[:0]
+	lists.Put(l)
+}
+
+// send sends to this server's connections and to the other nodes.
+func (t Target) send(ctx context.Context, wait bool, e *parcel) error {
+	local := t.sendHere(ctx, wait, e)
+	if t.server.opts.Backplane == nil || t.isHere() {
+		return local
+	}
+	if err := t.publish(ctx, e); err != nil {
+		return joinSend(local, err)
+	}
+	return local
+}
+
+func joinSend(local, err error) error {
+	var se *SendError
+	if errors.As(local, &se) {
+		return &SendError{Full: se.Full, Err: errors.Join(se.Err, err)}
+	}
+	return &SendError{Err: err}
+}
+
+// isHere reports that a target cannot have clients of other nodes.
+func (t Target) isHere() bool {
+	return t.Kind == ToClients && len(t.Names) == 1 && t.server.registry.byID(t.Names[0]) != nil
+}
+
+// sendHere sends to this server's connections, and waits for the slow ones if it is to.
+func (t Target) sendHere(ctx context.Context, wait bool, e *parcel) error {
+	l := lists.Get().(*list) //nolint:forcetypeassert // the pool holds nothing else
+	defer l.free()
+	l.conns = t.appendConns(l.conns)
+	var result SendError
+	for _, c := range l.conns {
+		frames, err := e.in(c.proto)
+		switch {
+		case err != nil:
+		case wait:
+			err = c.out.write(frames)
+		default:
+			err = c.TryWrite(frames...) // by Options.Slow
+		}
+		switch {
+		case err == nil, errors.Is(err, ErrClosed):
+		case errors.Is(err, ErrFull):
+			result.Full = append(result.Full, c)
+		case result.Err == nil: // the same for all of a protocol
+			result.Err = err
+		}
+	}
+	if wait && len(result.Full) > 0 {
+		result.wait(ctx, e)
+	}
+	if len(result.Full) == 0 && result.Err == nil {
+		return nil
+	}
+	return &result
+}
+
+// wait writes to the slow ones, one after the other: each has waited for as long as all before it.
+func (r *SendError) wait(ctx context.Context, e *parcel) {
+	full := r.Full[:0]
+	for _, c := range r.Full {
+		frames, _ := e.in(c.proto) // has not failed before
+		err := c.Write(ctx, frames...)
+		if err != nil && !errors.Is(err, ErrClosed) {
+			full = append(full, c)
+			r.Err = err // the context's
+		}
+	}
+	clear(r.Full[len(full):])
+	r.Full = full
+}

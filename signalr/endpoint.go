@@ -1,0 +1,162 @@
+package signalr
+
+import (
+	"net/http"
+	"net/netip"
+)
+
+const (
+	noConnection = "No Connection with that ID"
+	idRequired   = "Connection ID required"
+	userChanged  = "The user associated with this connection changed."
+)
+
+// request is what one on the hub's own path asks for.
+type request struct {
+	who   Identity
+	token string     // "": none was sent
+	conn  *Conn      // that the token stands for; nil: none has begun
+	kind  Transports // of a GET: one
+}
+
+// endpoint serves the hub's path itself.
+func (s *Server) endpoint(w http.ResponseWriter, r *http.Request) {
+	switch r.Method {
+	case http.MethodGet, http.MethodPost, http.MethodDelete:
+	default:
+		methodNotAllowed(w)
+		return
+	}
+	who, ok := s.authenticate(w, r)
+	if !ok {
+		return
+	}
+	ask := request{who: who, token: query(r, "id")}
+	if ask.token != "" {
+		ask.conn = s.registry.byToken(ask.token)
+	}
+	if ask.conn != nil && ask.conn.who.UserID != who.UserID {
+		plain(w, http.StatusForbidden, userChanged)
+		return
+	}
+	switch r.Method {
+	case http.MethodGet:
+		s.connect(w, r, ask)
+	case http.MethodPost:
+		s.post(w, r, ask)
+	default:
+		s.terminate(w, ask)
+	}
+}
+
+// connect begins or continues what a GET asks for.
+func (s *Server) connect(w http.ResponseWriter, r *http.Request, ask request) {
+	ask.kind = requested(r)
+	if ask.kind == LongPolling {
+		neverCache(w.Header())
+	}
+	switch {
+	case ask.token == "" && ask.kind != WebSockets:
+		plain(w, http.StatusBadRequest, idRequired)
+	case ask.token != "" && ask.conn == nil && !s.pending.has(ask.token):
+		plain(w, http.StatusNotFound, noConnection)
+	case s.opts.Transports&ask.kind == 0:
+		plain(w, http.StatusNotFound, ask.kind.String()+" transport not supported by this end point type")
+	case ask.conn != nil:
+		s.reconnect(w, r, ask)
+	case ask.kind == WebSockets:
+		s.connectWebSocket(w, r, ask)
+	case ask.kind == ServerSentEvents:
+		s.connectEvents(w, r, ask)
+	default:
+		s.connectPolling(w, r, ask)
+	}
+}
+
+// reconnect serves a GET for a connection that has begun already.
+func (s *Server) reconnect(w http.ResponseWriter, r *http.Request, ask request) {
+	l := ask.conn.transport()
+	poll, polled := l.(*longPoll)
+	switch {
+	case l.kind() != ask.kind:
+		plain(w, http.StatusBadRequest, "Cannot change transports mid-connection")
+	case polled:
+		ask.conn.renew(ask.who)
+		poll.serve(w, r)
+	case ask.conn.ending():
+		plain(w, http.StatusNotFound, noConnection)
+	case ask.conn.keeping():
+		s.connectWebSocket(w, r, ask)
+	default:
+		occupied(w)
+	}
+}
+
+func occupied(w http.ResponseWriter) {
+	plain(w, http.StatusConflict, "Connection is already active")
+}
+
+// claim makes the connection a request asks for, or answers why not.
+func (s *Server) claim(w http.ResponseWriter, r *http.Request, ask request) *Conn {
+	// A client that skipped negotiation has no token. Nobody needs to find its connection by one.
+	id, token, stateful := newID(), newID(), false
+	if ask.token != "" {
+		token = ask.token
+		n, found, sameUser := s.pending.take(token, ask.who.UserID)
+		switch {
+		case !found:
+			plain(w, http.StatusNotFound, noConnection)
+			return nil
+		case !sameUser:
+			plain(w, http.StatusForbidden, userChanged)
+			return nil
+		}
+		id, stateful = n.id, n.stateful
+	}
+	c := s.newConn(id, token, ask.who, r, ask.kind)
+	if stateful && ask.kind == WebSockets {
+		c.state = newStateful()
+	}
+	switch s.registry.add(c, s.opts.Limits.Connections) {
+	case added:
+		s.counters.begun(ask.kind)
+		return c
+	case addTaken:
+		occupied(w)
+	case addFull, addClosed:
+		unavailable(w)
+	}
+	return nil
+}
+
+// newConn makes a connection that keeps nothing of the request but the peer's address.
+func (s *Server) newConn(id, token string, who Identity, r *http.Request, kind Transports) *Conn {
+	c := &Conn{server: s, id: id, who: person{who.UserID, who.Principal}}
+	c.place.token = token
+	c.remote, _ = netip.ParseAddrPort(r.RemoteAddr) // invalid for sockets without IP addresses
+	c.in.conn = c
+	c.out.conn = c
+	c.out.busy = true // until the link is attached
+	c.life.started = s.time()
+	c.times.sent.Store(c.life.started)
+	c.renew(who)
+	switch {
+	case kind == ServerSentEvents:
+		c.link = newEventStream(c)
+	case kind == LongPolling:
+		c.link = newLongPoll(c)
+	default:
+		c.link = &webSocket{conn: c}
+	}
+	if s.opts.KeepRequest {
+		c.extras().request = kept(r)
+	}
+	return c
+}
+
+// lost ends a connection whose transport never began to work.
+func (s *Server) lost(c *Conn, err error) {
+	c.out.kill()
+	c.end(ending{err: err, silent: true, status: StatusError})
+	c.linkGone(c.transport())
+}

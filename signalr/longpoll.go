@@ -1,0 +1,308 @@
+package signalr
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// longPoll is a link whose client fetches what is sent, one request after the other. Between two of them nothing but the
+// outbox waits, and a request that hangs is a goroutine of net/http's alone.
+type longPoll struct {
+	inflow
+
+	poll struct {
+		sync.Mutex
+		current *poll // hangs or answers; nil between two
+		heir    bool  // another one waits for current to end
+		since   int64 // when current began, or the last one ended
+		last    bool  // current is the last one
+		over    bool  // there will be none
+	}
+}
+
+// poll is one request for what was sent.
+type poll struct {
+	wake   chan struct{} // room for one: to look again
+	done   chan struct{} // closed when it is answered
+	rc     *http.ResponseController
+	reason pollReason // why it is to end without data
+}
+
+type pollReason int
+
+const (
+	pollOn pollReason = iota
+	pollTimeout
+	pollSuperseded
+	pollOver
+)
+
+var _ link = (*longPoll)(nil)
+
+func newLongPoll(c *Conn) *longPoll {
+	l := &longPoll{inflow: newInflow(c)}
+	l.poll.since = c.server.time()
+	return l
+}
+
+func (l *longPoll) kind() Transports { return LongPolling }
+func (l *longPoll) binary() bool     { return true }
+func (l *longPoll) polled() bool     { return true }
+
+func (l *longPoll) begin(dst []byte, _ int) []byte   { return dst }
+func (l *longPoll) end(dst []byte) []byte            { return dst }
+func (l *longPoll) goodbye(dst []byte, _ int) []byte { return dst }
+
+// connectPolling answers the first request of a connection, at once: it only says that polling is the transport.
+func (s *Server) connectPolling(w http.ResponseWriter, r *http.Request, ask request) {
+	c := s.claim(w, r, ask)
+	if c == nil {
+		return
+	}
+	c.out.advance(c.link, 0) // nothing waits: from now on the polls are told
+	answerPoll(w, nil)
+}
+
+// serve lets a request wait for data and answers it.
+func (l *longPoll) serve(w http.ResponseWriter, r *http.Request) {
+	p := &poll{wake: make(chan struct{}, 1), done: make(chan struct{}), rc: http.NewResponseController(w)}
+	if status := l.enter(r.Context(), p); status != 0 {
+		refusePoll(w, status)
+		return
+	}
+	defer l.leave(p)
+	// The application's own deadlines are for requests that are answered at once.
+	_ = p.rc.SetReadDeadline(time.Time{}) // not every ResponseWriter has them
+	_ = p.rc.SetWriteDeadline(time.Time{})
+	body, status := l.wait(r.Context(), p)
+	switch status {
+	case http.StatusOK:
+		l.deliver(w, p, body)
+	case http.StatusNoContent:
+		w.Header().Set("Content-Type", "text/plain")
+		w.WriteHeader(status)
+	}
+}
+
+// enter makes p the current poll. The one before it ends first, so that what both carry stays in order; of two that
+// come meanwhile, the second is refused.
+func (l *longPoll) enter(ctx context.Context, p *poll) (status int) {
+	l.poll.Lock()
+	defer l.poll.Unlock()
+	if l.poll.heir {
+		return http.StatusConflict
+	}
+	if before := l.poll.current; before != nil {
+		before.endLocked(pollSuperseded)
+		l.poll.heir = true
+		l.poll.Unlock()
+		select {
+		case <-before.done:
+		case <-ctx.Done():
+		}
+		l.poll.Lock()
+		l.poll.heir = false
+	}
+	switch {
+	case l.poll.over:
+		return http.StatusNotFound
+	case l.poll.current != nil: // this one's client has gone while it waited
+		return http.StatusConflict
+	}
+	l.poll.current = p
+	l.poll.since = l.conn.server.time()
+	return 0
+}
+
+// leave ends p's turn.
+func (l *longPoll) leave(p *poll) {
+	l.poll.Lock()
+	l.poll.current = nil
+	l.poll.since = l.conn.server.time()
+	last := l.poll.last
+	l.poll.Unlock()
+	close(p.done)
+	if last {
+		l.finish()
+	}
+}
+
+// wait returns what p is to be answered with; status 0 is nothing, as its client has gone.
+func (l *longPoll) wait(ctx context.Context, p *poll) (body []byte, status int) {
+	for {
+		if l.reason(p) == pollSuperseded {
+			return nil, http.StatusNoContent
+		}
+		if b := l.conn.out.advance(l, 0); b != nil {
+			return b, http.StatusOK
+		}
+		if l.conn.out.finished() {
+			l.endAfter(p)
+			return nil, http.StatusNoContent
+		}
+		switch l.reason(p) {
+		case pollTimeout:
+			return nil, http.StatusOK
+		case pollOver:
+			return nil, http.StatusNoContent
+		case pollOn, pollSuperseded:
+		}
+		select {
+		case <-p.wake:
+		case <-ctx.Done():
+			return nil, 0
+		}
+	}
+}
+
+// deliver answers with data. What a client did not get it cannot ask for again, so failing ends the connection.
+func (l *longPoll) deliver(w http.ResponseWriter, p *poll, body []byte) {
+	if patience := l.conn.server.opts.Timeouts.Send; patience > 0 {
+		_ = p.rc.SetWriteDeadline(time.Now().Add(patience)) // as above
+	}
+	if err := answerPoll(w, body); err != nil {
+		l.conn.failed(l, err)
+		return
+	}
+	if len(body) > 0 {
+		_ = p.rc.Flush() // under the deadline; what cannot be flushed is written by net/http
+		l.conn.out.advance(l, len(body))
+	}
+	_ = p.rc.SetWriteDeadline(time.Time{}) // the socket's next request is somebody else's
+}
+
+func answerPoll(w http.ResponseWriter, body []byte) error {
+	h := w.Header()
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(http.StatusOK)
+	_, err := w.Write(body)
+	return err
+}
+
+func refusePoll(w http.ResponseWriter, status int) {
+	if status == http.StatusConflict {
+		occupied(w)
+		return
+	}
+	plain(w, status, noConnection)
+}
+
+// neverCache marks the answers of polls.
+func neverCache(h http.Header) {
+	h.Set("Cache-Control", "no-cache, no-store")
+	h.Set("Pragma", "no-cache")
+	h.Set("Expires", "Thu, 01 Jan 1970 00:00:00 GMT")
+}
+
+func (l *longPoll) reason(p *poll) pollReason {
+	l.poll.Lock()
+	defer l.poll.Unlock()
+	return p.reason
+}
+
+// endLocked tells p to end. The first reason counts.
+func (p *poll) endLocked(reason pollReason) {
+	if p.reason == pollOn {
+		p.reason = reason
+	}
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// flush wakes the poll that hangs. Without one the bytes wait for the next.
+func (l *longPoll) flush() {
+	l.poll.Lock()
+	defer l.poll.Unlock()
+	if p := l.poll.current; p != nil {
+		p.endLocked(pollOn)
+	}
+}
+
+// drained says nothing new: the poll that finds the outbox sealed and empty is the last one.
+func (l *longPoll) drained() {}
+
+// endAfter makes p the last poll.
+func (l *longPoll) endAfter(p *poll) {
+	l.poll.Lock()
+	defer l.poll.Unlock()
+	l.poll.last = l.poll.current == p
+}
+
+// hangUp lets a poll take along what waits for it, and ends with it.
+func (l *longPoll) hangUp() {
+	l.poll.Lock()
+	p := l.poll.current
+	if p != nil {
+		l.poll.last = true
+		p.endLocked(pollOver)
+		_ = p.rc.SetWriteDeadline(time.Now().Add(upgradeTimeout)) // as above
+	}
+	l.poll.Unlock()
+	if p == nil {
+		l.finish()
+	}
+}
+
+// abort ends polling at once.
+func (l *longPoll) abort() { l.finish() }
+
+// finish ends the transport: a poll that hangs is answered, later ones and posts find nothing. Only the first call reports
+// true.
+func (l *longPoll) finish() bool {
+	l.poll.Lock()
+	first := !l.poll.over
+	l.poll.over = true
+	if p := l.poll.current; p != nil {
+		p.endLocked(pollOver)
+	}
+	l.poll.Unlock()
+	if first {
+		l.inflow.stop()
+		l.conn.linkGone(l)
+	}
+	return first
+}
+
+// beat ends a poll that has hung for long, and a connection whose client polls no more.
+func (l *longPoll) beat(now int64) {
+	t := &l.conn.server.opts.Timeouts
+	l.poll.Lock()
+	p, since, heir := l.poll.current, l.poll.since, l.poll.heir
+	if p != nil && over(now, since, t.Poll) {
+		p.endLocked(pollTimeout)
+	}
+	l.poll.Unlock()
+	if p == nil && !heir && over(now, since, t.Disconnect) {
+		l.conn.end(ending{silent: true, code: closeNormal, status: StatusTimeout, peer: true})
+		l.finish()
+	}
+}
+
+// terminate ends a connection as its client asks by DELETE.
+func (s *Server) terminate(w http.ResponseWriter, ask request) {
+	const refused = "Cannot terminate this connection using the DELETE endpoint."
+	switch {
+	case ask.token == "":
+		plain(w, http.StatusBadRequest, idRequired)
+	case ask.conn == nil && s.pending.has(ask.token):
+		plain(w, http.StatusBadRequest, refused)
+	case ask.conn == nil:
+		plain(w, http.StatusNotFound, noConnection)
+	default:
+		l, ok := ask.conn.transport().(*longPoll)
+		switch {
+		case !ok:
+			plain(w, http.StatusBadRequest, refused)
+		case l.finish():
+			plain(w, http.StatusAccepted, "")
+		default:
+			plain(w, http.StatusNotFound, noConnection)
+		}
+	}
+}

@@ -1,0 +1,56 @@
+package signalr
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// pacing is how often a part of the connections is closed.
+const pacing = 50 * time.Millisecond
+
+// pace ends connections, rate per second (negative: all at once). It returns how many it has told, and the context's
+// error if that ended before all were.
+func pace(ctx context.Context, conns []*Conn, rate int, e func() ending) (told int, err error) {
+	part := len(conns)
+	if rate > 0 {
+		part = max(1, rate*int(pacing/time.Millisecond)/1000)
+	}
+	ticker := time.NewTicker(pacing)
+	defer ticker.Stop()
+	for told < len(conns) {
+		n := min(part, len(conns)-told)
+		for _, c := range conns[told : told+n] {
+			c.end(e())
+		}
+		told += n
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return told, context.Cause(ctx)
+		}
+	}
+	return told, nil
+}
+
+// Move closes n connections, or all if there are fewer, with leave to reconnect, rate per second (0: Limits.DrainRate;
+// negative: all at once), while the server goes on. Where the clients come back is decided at negotiate, by
+// Options.OnNegotiate or by a balancer: a node over its load moves a part of them away. The connections are chosen at
+// random. It returns how many it has closed when the last one was told, not when it was gone, or when ctx ends.
+func (s *Server) Move(ctx context.Context, n, rate int) (int, error) {
+	var open []*Conn
+	for _, c := range s.registry.appendAll(nil) {
+		if c.life.phase.Load() == phaseOpen {
+			open = append(open, c)
+		}
+	}
+	rand.Shuffle(len(open), func(i, j int) { open[i], open[j] = open[j], open[i] })
+	if rate == 0 {
+		rate = s.opts.Limits.DrainRate
+	}
+	return pace(ctx, open[:max(0, min(n, len(open)))], rate, movedEnding)
+}
+
+func movedEnding() ending {
+	return ending{allowReconnect: true, code: closeNormal, status: StatusNormal}
+}

@@ -1,0 +1,69 @@
+package signalr
+
+import (
+	"context"
+	"errors"
+	"testing"
+)
+
+func TestMove(t *testing.T) {
+	t.Attr("checklist", "item145 point4")
+	hub, met, gone := meetingHub()
+	h := start(t, hub, Options{})
+	var clients []*client
+	for range 6 {
+		clients = append(clients, h.dial())
+		await(t, met, "connection")
+	}
+	h.open()                                                                 // still shaking hands: nobody to be told
+	if n, err := h.Move(context.Background(), 4, 40); n != 4 || err != nil { // two per step
+		t.Errorf("%d %v", n, err)
+	}
+	for range 4 {
+		if err := await(t, gone, "OnDisconnected"); err != nil {
+			t.Error(err)
+		}
+	}
+	left := h.registry.ids
+	if len(left) != 2 {
+		t.Fatalf("%d are left", len(left))
+	}
+	for _, c := range left {
+		if err := c.TrySend("stay"); err != nil {
+			t.Error(err)
+		}
+	}
+	stayed := 0
+	for _, c := range clients {
+		if got := c.next(); got == `{"type":1,"target":"stay","arguments":[]}` {
+			stayed++
+		} else if got != `{"type":7,"allowReconnect":true}` {
+			t.Error(got)
+		}
+	}
+	if stayed != 2 {
+		t.Errorf("%d stayed", stayed)
+	}
+	c := h.dial() // the server goes on
+	await(t, met, "connection")
+	ask, answered := echo(1)
+	c.msg(ask)
+	c.expect(answered)
+
+	t.Run("it can be broken off", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		if n, err := h.Move(ctx, 3, 20); n != 1 || !errors.Is(err, context.Canceled) {
+			t.Errorf("%d %v", n, err)
+		}
+		await(t, gone, "OnDisconnected")
+	})
+	t.Run("more than there are, at once", func(t *testing.T) {
+		if n, err := h.Move(context.Background(), 100, -1); n != 2 || err != nil {
+			t.Errorf("%d %v", n, err)
+		}
+		if n, err := h.Move(context.Background(), -1, 0); n != 0 || err != nil {
+			t.Errorf("%d %v", n, err)
+		}
+	})
+}
