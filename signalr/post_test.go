@@ -210,6 +210,8 @@ func TestPostWaitsForTheHub(t *testing.T) {
 	leave <- struct{}{}
 	leave <- struct{}{}
 	f.want(await(t, late, "the answer, once the hub reads on"), 200, "")
+	await(t, entered, "the second call")
+	await(t, entered, "the third") // so nobody else is reading the input any more
 
 	// And the end of the connection answers it too, with much of the body still to be read.
 	go func() {
