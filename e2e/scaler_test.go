@@ -112,7 +112,7 @@ func nodeURLs(t *testing.T, redis *redisproc.Server) (urls []string) {
 			if err := json.Unmarshal([]byte(word.(string)), &node); err != nil {
 				t.Fatal(err)
 			}
-			if !node.Draining {
+			if node.URL != "" && !node.Draining { // clusters are listed as nodes are, without one
 				urls = append(urls, node.URL)
 			}
 		}
@@ -192,14 +192,17 @@ func (s *sender) run(ctx context.Context) {
 	}
 }
 
-// one goes to one node after the other until one takes it, as a balancer does.
+// one goes to one node after the other until one takes it, as a balancer does, and comes back when all are full.
 func (s *sender) one(n int) {
-	urls := nodeURLs(s.p.t, s.redis)
-	for try := range 2 * len(urls) {
-		if id, err := s.call(urls[(n+try)%len(urls)], n); err == nil {
-			s.accepted = append(s.accepted, id)
-			return
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		urls := nodeURLs(s.p.t, s.redis)
+		for try := range urls {
+			if id, err := s.call(urls[(n+try)%len(urls)], n); err == nil {
+				s.accepted = append(s.accepted, id)
+				return
+			}
 		}
+		<-time.After(50 * time.Millisecond) // as a client that was told to come back
 	}
 	s.lost++
 }

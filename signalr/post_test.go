@@ -210,10 +210,12 @@ func TestPostWaitsForTheHub(t *testing.T) {
 	leave <- struct{}{}
 	leave <- struct{}{}
 	f.want(await(t, late, "the answer, once the hub reads on"), 200, "")
+	await(t, entered, "the second call")
+	await(t, entered, "the third") // so nobody else is reading the input any more
 
-	// And the end of the connection answers it too.
+	// And the end of the connection answers it too, with much of the body still to be read.
 	go func() {
-		a, _ := h.request(context.Background(), "POST", f.query, wait+wait+wait+wait)
+		a, _ := h.request(context.Background(), "POST", f.query, strings.Repeat(wait, 8))
 		late <- a
 	}()
 	h.until("reading pauses", conn.in.paused)

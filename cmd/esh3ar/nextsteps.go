@@ -3,7 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
+
+	"github.com/esh3artech/esh3ar/internal/account"
 )
 
 // samplePhone is the number of the examples that serve prints: a possible mobile number of Yemen's numbering plan.
@@ -50,4 +53,27 @@ func quote(s string) string {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// announce prints the secrets of a first start, once, and what to do next.
+func (n *node) announce(s streams) {
+	if n.account.First {
+		fmt.Fprintf(s.out, "First start: these secrets are shown once and kept in %s\n  admin token  %s\n  business     %s\n  API key      %s\n",
+			filepath.Join(n.config.DataDir, account.BootstrapFile), n.account.Secrets.AdminToken, n.account.Secrets.BusinessID, n.account.Secrets.APIKey)
+	}
+	token, err := n.sampleToken()
+	if err != nil {
+		n.log.Error("make the demo's token", "error", err)
+	}
+	nextSteps{self: self(), url: n.url, dataDir: n.config.DataDir, token: token}.print(s.out)
+}
+
+func (n *node) sampleToken() (string, error) {
+	numbers, err := account.NewPhones(n.config.DefaultRegion)
+	if err != nil {
+		return "", err
+	}
+	phone, _ := numbers.Parse(samplePhone)
+	token, _, err := n.account.Tokens.Mint(phone, "demo", 0)
+	return token, err
 }

@@ -70,8 +70,8 @@ type Config struct {
 	Verifier esh3ar.Verifier      // nil: the store cannot be verified
 	Spill    Spill                // nil: there is none
 	// Drain has a node of the cluster drain, by its id; NotFound: there is none. nil: no node can.
-	Drain func(ctx context.Context, id, authorization string) error
-	Metrics  http.Handler
+	Drain   func(ctx context.Context, id, authorization string) error
+	Metrics http.Handler
 	// Draining ends the streams, which http.Server.Shutdown would wait for; nil: never.
 	Draining context.Context //nolint:containedctx // a signal
 	Log      *slog.Logger
@@ -106,7 +106,9 @@ func New(c Config) *API {
 		c.Entered = func(esh3ar.Recipient, esh3ar.Seq, esh3ar.MessageID, esh3ar.Life) {}
 	}
 	if c.Drain == nil {
-		c.Drain = func(context.Context, string, string) error { return esh3ar.Errorf(esh3ar.NotFound, "no node can be drained") }
+		c.Drain = func(context.Context, string, string) error {
+			return esh3ar.Errorf(esh3ar.NotFound, "no node can be drained")
+		}
 	}
 	if c.Breakers == nil {
 		c.Breakers = func() BreakerReport { return BreakerReport{} }

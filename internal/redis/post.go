@@ -35,7 +35,7 @@ func (p *Post) Send(ctx context.Context, to route.NodeID, batches []string) erro
 // Receive gives the batches for this node to handle, one at a time, until ctx ends, and finds its way back by itself. Those
 // that come while handle has 256 before it are dropped.
 func (p *Post) Receive(ctx context.Context, handle func(batch string)) error {
-	err := p.client.receive(ctx, p.name, p.channel(p.client.opts.Node), &p.dropped, handle)
+	err := p.client.receive(ctx, "post "+p.name, p.channel(p.client.opts.Node), &p.dropped, handle)
 	return fmt.Errorf("receive by post: %w", err)
 }
 
