@@ -242,6 +242,9 @@ func TestResults(t *testing.T) {
 		if raw, err := <-raws, <-errs; err != nil || string(raw.Data) != "2" {
 			t.Errorf("%+v %v", raw, err)
 		}
+		if one.plane.Stats().Late != 0 {
+			t.Error("the other node still worked on what nobody waited for")
+		}
 	})
 }
 
