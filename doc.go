@@ -20,6 +20,7 @@
 //
 //	cmd/esh3ar              flags, wiring, order of start and stop
 //	internal/httpapi        REST edge, OpenAPI, problem+json
+//	internal/backplane      the hubs of all nodes as one: sends, groups and results across nodes
 //	internal/hub            SignalR methods ↔ delivery
 //	internal/dashboard      the phone demo
 //	internal/intake         admission, lanes, group commit

@@ -17,6 +17,7 @@ import (
 // cluster is what a node shares with others besides the store. None of it is truth: without it messages between nodes take
 // as long as the sweep.
 type cluster struct {
+	self    route.NodeID
 	redis   *redis.Client
 	breaker *breaker.Breaker // before it
 	places  *route.CachedPresence
@@ -30,10 +31,10 @@ func (n *node) openCluster(ctx context.Context) (err error) {
 	if n.config.RedisURL == "" {
 		return nil
 	}
-	c := &cluster{breaker: breaker.New("redis", breaker.Options{
+	self := route.NodeID(n.id)
+	c := &cluster{self: self, breaker: breaker.New("redis", breaker.Options{
 		OnChange: n.breakerChanged, Counts: func(err error) bool { return errors.Is(err, redis.ErrAway) },
 	})}
-	self := route.NodeID(n.id)
 	c.redis, err = redis.Open(ctx, redis.Options{
 		URL: n.config.RedisURL, Node: self, Prefix: clusterPrefix(n.account.Cluster), Guard: c.breaker.Do, OnChange: n.redisChanged,
 	})

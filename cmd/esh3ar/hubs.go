@@ -12,7 +12,10 @@ import (
 )
 
 // hubs are the SignalR servers of a node: each has its own methods and its own way to tell who connects.
-type hubs struct{ phones, businesses *signalr.Server }
+type hubs struct {
+	phones, businesses *signalr.Server
+	planes             planes
+}
 
 // open makes the servers. Pages of every origin may use them: a credential is in each request, and none is sent along by a
 // browser on its own. A page that a gateway served is of another origin than the node that the gateway sends it to.
@@ -21,6 +24,10 @@ func (h *hubs) open(n *node, keys *account.Keys) {
 	phones, businesses := o, o
 	phones.Authenticate, phones.OnNegotiate = hub.Authenticate(n.account.Tokens), n.redirectPhone
 	businesses.Authenticate, businesses.OnNegotiate = hub.AuthenticateBusiness(keys), n.redirectBusiness
+	if n.cluster != nil {
+		h.planes = n.cluster.planes()
+		phones.Backplane, businesses.Backplane = h.planes["mobile"], h.planes["business"]
+	}
 	h.phones = signalr.NewServer(hub.Mobile(n.engine), phones)
 	h.businesses = signalr.NewServer(hub.Business(n.feed, keys), businesses)
 }
@@ -30,6 +37,22 @@ func (h *hubs) run() error {
 	group.Go(func() error { return h.phones.Run(context.Background()) })
 	group.Go(func() error { return h.businesses.Run(context.Background()) })
 	return group.Wait()
+}
+
+// join joins the servers with those of the other nodes until ctx ends.
+func (h *hubs) join(ctx context.Context) error {
+	var group errgroup.Group
+	for name, server := range h.named() {
+		if plane := h.planes[name]; plane != nil {
+			group.Go(func() error { return plane.Run(ctx, server) })
+		}
+	}
+	return group.Wait()
+}
+
+// named are the servers by their names in metrics and on the backplane.
+func (h *hubs) named() map[string]*signalr.Server {
+	return map[string]*signalr.Server{"mobile": h.phones, "business": h.businesses}
 }
 
 // connections are those of phones and businesses together.

@@ -60,6 +60,7 @@ func (n *node) start(listener net.Listener) (*parts, func(context.Context) error
 	engineCtx, stopEngine := context.WithCancel(context.Background())
 	clusterCtx, leaveCluster := context.WithCancel(context.Background())
 	cluster.Go(func() error { return n.cluster.run(clusterCtx, n.engine) })
+	cluster.Go(func() error { return n.hubs.join(clusterCtx) })
 	movers.Go(func() error { return n.engine.Run(engineCtx) })
 	movers.Go(func() error { return n.janitor.Run(engineCtx) })
 	movers.Go(func() error { return n.vitals.run(engineCtx) })

@@ -13,6 +13,7 @@ var (
 	hubActive   = prometheus.NewDesc("signalr_server_active_connections", "Connections that are open.", []string{"hub", "signalr_transport"}, nil)
 	hubDuration = prometheus.NewDesc("signalr_server_connection_duration_seconds", "How long connections lasted that have ended, by how they ended.", []string{"hub", "signalr_transport", "signalr_connection_status"}, nil)
 	hubMessages = prometheus.NewDesc("signalr_server_messages_total", "Hub messages.", []string{"hub", "network_io_direction"}, nil)
+	hubPlane    = prometheus.NewDesc("esh3ar_backplane_messages_total", "Messages between the hubs of nodes, by what became of them.", []string{"hub", "outcome"}, nil)
 	hubBytes    = prometheus.NewDesc("signalr_server_io_bytes_total", "Bytes received from clients, and bytes of hub messages sent.", []string{"hub", "network_io_direction"}, nil)
 )
 
@@ -29,11 +30,13 @@ func (h hubMetrics) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, d := range hubDescs {
 		descriptions <- d
 	}
+	descriptions <- hubPlane
 }
 
 // Collect realises prometheus.Collector.
 func (h hubMetrics) Collect(metrics chan<- prometheus.Metric) {
-	for hub, server := range map[string]*signalr.Server{"mobile": h.phones, "business": h.businesses} {
+	h.planes.collect(metrics)
+	for hub, server := range h.named() {
 		if server == nil {
 			continue // not open yet
 		}

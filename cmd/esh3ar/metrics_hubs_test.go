@@ -6,6 +6,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/esh3artech/esh3ar/internal/backplane"
+	"github.com/esh3artech/esh3ar/internal/redis"
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
@@ -13,7 +15,10 @@ import (
 func TestHubMetrics(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(hubMetrics{&hubs{phones: signalr.NewServer(signalr.NewHub(), signalr.Options{Pollers: -1})}})
+	registry.MustRegister(hubMetrics{&hubs{
+		phones: signalr.NewServer(signalr.NewHub(), signalr.Options{Pollers: -1}),
+		planes: planes{"mobile": backplane.New(backplane.Options{Post: new(redis.Client).Post("mobile")})},
+	}})
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -22,7 +27,7 @@ func TestHubMetrics(t *testing.T) {
 	for _, f := range families {
 		names = append(names, f.GetName())
 	}
-	if got := strings.Join(names, " "); got != "signalr_server_active_connections signalr_server_connection_duration_seconds signalr_server_io_bytes_total signalr_server_messages_total" {
+	if got := strings.Join(names, " "); got != "esh3ar_backplane_messages_total signalr_server_active_connections signalr_server_connection_duration_seconds signalr_server_io_bytes_total signalr_server_messages_total" {
 		t.Error(got)
 	}
 	for _, m := range signalr.NewServer(signalr.NewHub(), signalr.Options{Pollers: -1}).Metrics() {

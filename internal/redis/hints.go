@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/route"
@@ -62,29 +61,8 @@ func fitting(hints []route.Hint) int {
 
 // Receive realises route.Hints.
 func (h *Hints) Receive(ctx context.Context, handle func([]route.Hint)) error {
-	queue := make(chan string, 256) // full: a batch is dropped; the sweep finds what it said
-	var listener sync.WaitGroup
-	defer listener.Wait()
-	listener.Go(func() {
-		h.client.subscribe(ctx, subscription{
-			part: "hints", channel: h.channel(h.node), up: func() {}, down: func() {},
-			text: func(text string) {
-				select {
-				case queue <- text:
-				default:
-					h.client.stats.batchesDropped.Add(1)
-				}
-			},
-		})
-	})
-	for {
-		select {
-		case text := <-queue:
-			h.deliver(text, handle)
-		case <-ctx.Done():
-			return fmt.Errorf("receive hints: %w", context.Cause(ctx))
-		}
-	}
+	err := h.client.receive(ctx, "hints", h.channel(h.node), &h.client.stats.batchesDropped, func(text string) { h.deliver(text, handle) })
+	return fmt.Errorf("receive hints: %w", err)
 }
 
 // deliver drops a batch that cannot be read: it is of a version that this node does not speak, and only speed is lost.

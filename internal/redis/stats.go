@@ -23,13 +23,14 @@ const (
 	opCacheWrite
 	opCacheDelete
 	opInvalidate
+	opPost
 
 	ops
 )
 
 var opNames = [ops]string{
 	"ping", "presence_assert", "presence_retract", "presence_nodes", "registry_announce", "registry_leave", "registry_nodes",
-	"hints_send", "quota_take", "cache_read", "cache_write", "cache_delete", "cache_invalidate",
+	"hints_send", "quota_take", "cache_read", "cache_write", "cache_delete", "cache_invalidate", "post_send",
 }
 
 // String is the stable name.

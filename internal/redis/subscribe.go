@@ -3,6 +3,8 @@ package redis
 import (
 	"context"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -43,6 +45,33 @@ func (c *Client) subscribe(ctx context.Context, s subscription) {
 		}
 		if !rest(ctx, pause) {
 			return
+		}
+	}
+}
+
+// receive gives the texts of a channel to handle, one at a time, until ctx ends, and returns why that ended.
+func (c *Client) receive(ctx context.Context, part, channel string, dropped *atomic.Uint64, handle func(text string)) error {
+	queue := make(chan string, 256) // full: a batch is dropped; with batches of 64 KiB these are 16 MiB
+	var listener sync.WaitGroup
+	defer listener.Wait()
+	listener.Go(func() {
+		c.subscribe(ctx, subscription{
+			part: part, channel: channel, up: func() {}, down: func() {},
+			text: func(text string) {
+				select {
+				case queue <- text:
+				default:
+					dropped.Add(1)
+				}
+			},
+		})
+	})
+	for {
+		select {
+		case text := <-queue:
+			handle(text)
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
 }
