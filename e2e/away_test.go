@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/esh3artech/esh3ar/internal/pgproc"
 )
@@ -53,6 +54,7 @@ func (p *platform) offer(phone, content, key string) (a accepted, ok bool) {
 			p.t.Errorf("POST: %d %s", code, body)
 			return a, false
 		}
+		<-time.After(10 * time.Millisecond) // as a client that was told to come back
 	}
 }
 

@@ -86,7 +86,7 @@ func AuthenticateBusiness(k keys) func(*http.Request) (signalr.Identity, error) 
 		case err != nil:
 			return signalr.Identity{}, fmt.Errorf("%w: %w", signalr.ErrUnavailable, err)
 		}
-		return signalr.Identity{Principal: businessUser{caller, key}}, nil
+		return signalr.Identity{UserID: caller.Business.String(), Principal: businessUser{caller, key}}, nil
 	}
 }
 

@@ -98,7 +98,7 @@ func Authenticate(tokens *account.Tokens) func(*http.Request) (signalr.Identity,
 		if err != nil {
 			return signalr.Identity{}, err
 		}
-		return signalr.Identity{Principal: d, Expires: d.Expires}, nil
+		return signalr.Identity{UserID: d.Recipient.String(), Principal: d, Expires: d.Expires}, nil
 	}
 }
 

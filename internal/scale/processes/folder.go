@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // folder holds the data directories of the children, and belongs to one scaler at a time.
@@ -27,7 +28,7 @@ func openFolder(dir string) (f *folder, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := take(lock); err != nil {
 		lock.Close()
 		return nil, fmt.Errorf("%s is in use by another scaler", dir)
 	}
@@ -58,3 +59,17 @@ func (f *folder) data(slot int) string { return filepath.Join(f.dir, strconv.Ito
 func (f *folder) id(slot int) string { return f.name + "-" + strconv.Itoa(slot) }
 
 func (f *folder) close() error { return f.lock.Close() }
+
+// takeWithin is how long a lock is waited for: a program that is just being started by somebody else in this process has a copy
+// of every open file until it runs.
+const takeWithin = time.Second
+
+func take(lock *os.File) (err error) {
+	for deadline := time.Now().Add(takeWithin); ; {
+		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}

@@ -54,6 +54,7 @@ type Pool struct {
 		sync.Mutex
 		group sync.WaitGroup
 		deep  time.Time // when the queue was too deep for one worker less, last
+		early int       // depth of the queue before Run
 		most  int
 		ended bool
 	}
@@ -72,17 +73,25 @@ func (p *Pool) Run() {
 	for range p.rules.Min {
 		p.startLocked()
 	}
+	for p.rules.More(int(p.now.Load()), p.mu.early) {
+		p.startLocked()
+	}
 	p.mu.Unlock()
 	p.mu.group.Wait()
 }
 
-// Deep tells how deep the queue is with what was just put in. Before Run and after its end it does nothing.
+// Deep tells how deep the queue is with what was just put in. What it is told before Run counts when that begins; after its
+// end it does nothing.
 func (p *Pool) Deep(depth int) {
-	if n := int(p.now.Load()); n == 0 || !p.rules.More(n, depth) {
+	if n := int(p.now.Load()); n > 0 && !p.rules.More(n, depth) {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.now.Load() == 0 {
+		p.mu.early = depth
+		return
+	}
 	if !p.mu.ended && p.rules.More(int(p.now.Load()), depth) {
 		p.startLocked()
 	}

@@ -181,3 +181,23 @@ func TestNothingIsForgotten(t *testing.T) {
 		t.Errorf("%d of 80,000 items", q.count())
 	}
 }
+
+// TestWhatWasThereBeforeBringsWorkers: a queue that filled before the pool ran brings as many as one that fills later.
+func TestWhatWasThereBeforeBringsWorkers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		stuck := make(chan struct{})
+		pool := workers.New(workers.Rules{Min: 1, Max: 5, Deep: 4}, func(func(int) bool) { <-stuck })
+		for depth := range 100 {
+			pool.Deep(depth + 1)
+		}
+		done := make(chan struct{})
+		go func() { defer close(done); pool.Run() }()
+		synctest.Wait()
+		if got := pool.Stats(); got.Now != 5 {
+			t.Errorf("%+v", got)
+		}
+		close(stuck)
+		<-done
+	})
+}

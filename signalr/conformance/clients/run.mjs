@@ -16,6 +16,12 @@ const signalR = require(client);
 const msgpack = require("msgpack-" + generation);
 const version = Number(generation);
 
+// A case that ends stops its connection, and what it had asked and does not wait for is rejected then. Whatever it judges it
+// waits for.
+process.on("unhandledRejection", (reason) => {
+  if (reason?.message !== "Connection stopped.") throw reason;
+});
+
 await Promise.all(
   combinations.split(",").map((each) => {
     const [transport, protocol] = each.split("/");

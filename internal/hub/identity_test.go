@@ -1,0 +1,43 @@
+package hub_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/hub"
+	"github.com/esh3artech/esh3ar/internal/store/embedded"
+)
+
+// TestEachUserHasAName: a connection's token in the hands of another phone or business is of no use, because whoever serves
+// the hub compares who asks with who opened it.
+func TestEachUserHasAName(t *testing.T) {
+	t.Parallel()
+	store, err := embedded.Open(t.TempDir(), embedded.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	made, err := (&account.Bootstrap{Store: store, Dir: t.TempDir(), Now: time.Now}).Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, _, err := made.Tokens.Mint(967771234567, "d", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(credential string) *http.Request {
+		r := httptest.NewRequest(http.MethodGet, hub.MobilePath, nil)
+		r.Header.Set("Authorization", "Bearer "+credential)
+		return r
+	}
+	if who, err := hub.Authenticate(made.Tokens)(ask(token)); err != nil || who.UserID != "+967771234567" {
+		t.Errorf("a phone is %q, %v", who.UserID, err)
+	}
+	keys := account.NewKeys(store, time.Now)
+	if who, err := hub.AuthenticateBusiness(keys)(ask(made.Secrets.APIKey)); err != nil || who.UserID != made.Secrets.BusinessID.String() {
+		t.Errorf("a business is %q, %v, want %q", who.UserID, err, made.Secrets.BusinessID)
+	}
+}
