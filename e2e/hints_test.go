@@ -111,6 +111,9 @@ func TestHintsBetweenNodes(t *testing.T) {
 			if told := b.hints("received"); told < 20 {
 				t.Errorf("%g hints for 20 messages", told)
 			}
+			if n := a.metric(`esh3ar_backplane_messages_total{hub="mobile",outcome="dropped"}`); n != 0 {
+				t.Errorf("the backplane dropped %g", n)
+			}
 			for _, node := range []*platform{a, b, c} {
 				if node.hints("astray")+node.hints("dropped")+node.hints("unlooked")+node.hints("unsent") > 0 {
 					t.Error("hints were lost")
