@@ -12,6 +12,7 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
+// readiness is nil while this node takes calls, else why it does not.
 func (n *node) readiness() error {
 	if !n.ready.Load() {
 		return errors.New("this node is starting or stopping")
@@ -50,8 +51,9 @@ func (n *node) abandon(ctx context.Context) error {
 // parts are the running parts of a node.
 type parts struct{ failed chan error }
 
-// start runs everything that has a Run. The function it returns is the order of shutdown: gateways told, no new calls, phones moved
-// away, calls in flight answered, their buffers committed, the spill drained as far as the database takes it, what phones acknowledged settled and told, the store closed.
+// start runs everything that has a Run. The function it returns is the order of shutdown: gateways told, no new calls, phones
+// handed over, calls in flight answered, their buffers committed, the spill drained as far as the database takes it, what
+// phones acknowledged settled and told, the store closed.
 func (n *node) start(listener net.Listener) (*parts, func(context.Context) error) {
 	p := &parts{failed: make(chan error, 1)}
 	var edges, takers, drain, movers, cluster errgroup.Group
