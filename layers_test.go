@@ -25,6 +25,7 @@ var layers = map[string][]string{
 	"internal/mover":           {"", "internal/flow", "internal/route"},
 	"internal/quota":           {"", "internal/flow"},
 	"internal/planted":         {},
+	"internal/netpoll":         {"internal/vitals"},
 	"internal/wire":            {""},
 	"internal/route":           {"", "internal/cache", "internal/flow", "internal/planted"},
 	"internal/route/routetest": {"", "internal/route"},

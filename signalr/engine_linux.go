@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime/metrics"
 	"slices"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // errNoPoller is what platforms without a poller answer; here there is one.
@@ -29,10 +31,11 @@ const (
 // All reads and the close of a socket happen on the loop's goroutine: a descriptor number that somebody else closed may
 // belong to another connection by the time of the read. Others ask for the end by shutdown, which the loop sees.
 type poller struct {
-	file  *os.File
-	raw   syscall.RawConn
-	epoll int
-	read  []byte
+	file     *os.File
+	raw      syscall.RawConn
+	epoll    int
+	read     []byte
+	runnable [1]metrics.Sample // goroutines that wait for a processor
 
 	mu     sync.Mutex
 	wires  []*pollWire // by slot, which is what epoll hands back
@@ -51,6 +54,7 @@ func newPoller() (*poller, error) {
 		return nil, fmt.Errorf("set epoll non-blocking: %w", err)
 	}
 	p := &poller{file: os.NewFile(uintptr(fd), "epoll"), epoll: fd, read: make([]byte, pollerRead)}
+	p.runnable[0].Name = "/sched/goroutines/runnable:goroutines"
 	if p.raw, err = p.file.SyscallConn(); err != nil {
 		return nil, fmt.Errorf("watch epoll: %w", err)
 	}
@@ -84,10 +88,12 @@ func (p *poller) loop() error {
 		return n > 0 || failure != nil
 	}
 	for {
-		err := p.raw.Read(look)
+		err := p.sleepUntil(look)
 		switch {
-		case errors.Is(err, os.ErrClosed):
+		case err != nil && p.ended():
 			return nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			continue
 		case err != nil:
 			return fmt.Errorf("signalr: wait for epoll: %w", err)
 		case failure != nil:
@@ -99,6 +105,23 @@ func (p *poller) loop() error {
 			}
 		}
 	}
+}
+
+// pollerNap is how long is not looked while goroutines wait for a processor: about ten of them have their turn on each meanwhile.
+const pollerNap = 200 * time.Microsecond
+
+// sleepUntil returns when look does: at once, or woken by the runtime. The runtime looks for what is ready when a processor
+// is idle, and else every ten milliseconds; where none may be idle for long, the sleep ends after a nap.
+func (p *poller) sleepUntil(look func(fd uintptr) bool) error {
+	metrics.Read(p.runnable[:])
+	var until time.Time
+	if p.runnable[0].Value.Uint64() > 0 {
+		until = time.Now().Add(pollerNap)
+	}
+	if err := p.file.SetReadDeadline(until); err != nil {
+		return err
+	}
+	return p.raw.Read(look)
 }
 
 func epollLook(fd int, events []syscall.EpollEvent) (int, error) {
@@ -114,6 +137,12 @@ func (p *poller) at(slot int32) *pollWire {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.wires[slot]
+}
+
+func (p *poller) ended() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
 }
 
 // close ends the loop.

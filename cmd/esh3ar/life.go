@@ -74,6 +74,7 @@ func (n *node) start(listener net.Listener) (*parts, func(context.Context) error
 	drain.Go(func() error { return n.spilling.run(drainCtx) })
 	movers.Go(func() error { return n.feed.Run(engineCtx) })
 	edges.Go(func() error { return p.report(n.hubs.run()) })
+	movers.Go(func() error { return p.report(n.sockets.Run(engineCtx)) })
 	edges.Go(func() error { return p.report(n.server.Serve(listener)) })
 	return p, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, n.config.StopWithin)

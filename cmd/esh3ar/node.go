@@ -22,6 +22,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/gateway"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
 	"github.com/esh3artech/esh3ar/internal/intake"
+	"github.com/esh3artech/esh3ar/internal/netpoll"
 	"github.com/esh3artech/esh3ar/internal/notify"
 	"github.com/esh3artech/esh3ar/internal/quota"
 )
@@ -62,6 +63,7 @@ type callers struct {
 type front struct {
 	hubs     hubs
 	watched  *gateway.Watched // by gateways
+	sockets  *netpoll.Poller
 	server   *http.Server
 	ready    atomic.Bool
 	draining context.Context //nolint:containedctx // a signal: streams end
@@ -89,13 +91,13 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, log *slog.Logger) (*
 	n.engine = delivery.New(breaker.Guard(n.store, n.breaker), delivery.Options{
 		Rules: c.rules(), OnPush: m.pushed, OnBreaker: n.deviceChanged, Remote: n.cluster.remote(),
 	})
-	n.openIntake(intake.Options{Memory: c.QueueMiB << 20, OnCommit: func(info intake.CommitInfo) {
-		m.committed(info)
-		n.vitals.committed(info)
-	}, Rate: n.config.CapacityRate, MemoryUsed: func() float64 { return n.vitals.load().Memory }})
+	n.openIntake(n.admission(m))
 	n.draining, n.drain = context.WithCancel(context.Background())
 	handler, err := n.handler(m)
 	if err != nil {
+		return nil, errors.Join(err, n.abandon(ctx))
+	}
+	if n.sockets, err = netpoll.New(); err != nil {
 		return nil, errors.Join(err, n.abandon(ctx))
 	}
 	n.server = httpapi.NewServer(handler, log)

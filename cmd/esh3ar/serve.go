@@ -67,6 +67,9 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	if listener, err = n.sockets.Listen(listener); err != nil {
+		return errors.Join(err, n.abandon(ctx))
+	}
 	beside, err := n.openCompanions(ctx, s, plan)
 	if err != nil {
 		return errors.Join(err, n.abandon(ctx))

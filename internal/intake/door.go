@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"github.com/esh3artech/esh3ar"
@@ -98,15 +99,21 @@ var errShed = &esh3ar.Error{Code: esh3ar.Overloaded, Text: "the system is full, 
 // admitLocked brings a call to its lane, or to the door while as much is worked on as can be. Who had to leave the door is
 // refused after the lock is let go of.
 func (in *Intake) admitLocked(t *ticket) (refused []*ticket, err error) {
-	if in.mu.door.empty() && in.mu.inFlight < in.mu.limit && in.pace.takeLocked(t) {
+	if in.mu.door.empty() && in.mu.inFlight < in.roomLocked(t.since) && in.pace.takeLocked(t) {
 		return nil, in.toLaneLocked(t)
 	}
 	refused, ok := in.mu.door.push(t, &in.opts)
 	if !ok {
 		return refused, errShed
 	}
-	t.timer.Reset(min(t.patience, in.opts.DoorWait))
+	t.timer.Reset(min(t.patience, in.doorWait()))
 	return append(refused, in.letInLocked()...), nil
+}
+
+// doorWait is the longest time of a call at the door, or up to a quarter of it less: callers that came together would be refused
+// together and come back together.
+func (in *Intake) doorWait() time.Duration {
+	return in.opts.DoorWait - rand.N(in.opts.DoorWait/4)
 }
 
 func (in *Intake) toLaneLocked(t *ticket) error {
@@ -126,7 +133,7 @@ func (in *Intake) letInLocked() (refused []*ticket) {
 		return nil
 	}
 	now, some := time.Now(), false
-	for in.mu.inFlight < in.mu.limit {
+	for in.mu.inFlight < in.roomLocked(now) {
 		t := in.mu.door.next(now.Add(-in.opts.DoorWait / 2))
 		if t == nil || !in.pace.takeLocked(t) {
 			break

@@ -30,6 +30,7 @@ type Intake struct {
 		limit    int  // messages that may be worked on at once
 		inFlight int  // messages that are: admitted, and their callers do not run again yet
 		span     span
+		crowd    crowd
 		closed   bool
 	}
 }
@@ -42,6 +43,7 @@ func New(store esh3ar.Appender, publish publisher, opts Options) *Intake {
 	}
 	in.mu.beside = newLine()
 	in.pace = newPace(&in.opts)
+	in.mu.crowd.runnable = in.opts.Runnable
 	in.mu.limit = in.pace.limit.Limit()
 	in.spilling = newSpilling()
 	return in

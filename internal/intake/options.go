@@ -20,8 +20,9 @@ type Options struct {
 	Rate       float64        // messages per second that are admitted at most; default: as many as can be stored
 	MinAtOnce  int            // default 32, or LaneCalls
 	MaxAtOnce  int            // default 4 LaneCalls: all lanes full
-	Target     time.Duration  // in which an admitted message should be stored; default 10 ms
+	Target     time.Duration  // in which an admitted message should be stored; default 4 ms
 	DoorWait   time.Duration  // how long a caller waits to be admitted; default 1 s
+	Runnable   func() float64 // goroutines that wait for a processor, for each; asked up to 5,000 times a second; default: not known
 	MemoryUsed func() float64 // share of the process's memory in use; must be quick; default: not known
 
 	// Spill takes what the store cannot take now; nil: there is none, and its callers hear so. The fields below count only
@@ -74,7 +75,10 @@ func (o Options) withDefaults() Options {
 		o.DoorWait = time.Second
 	}
 	if o.Target == 0 {
-		o.Target = 10 * time.Millisecond
+		o.Target = 4 * time.Millisecond
+	}
+	if o.Runnable == nil {
+		o.Runnable = func() float64 { return 0 }
 	}
 	if o.MemoryUsed == nil {
 		o.MemoryUsed = func() float64 { return 0 }

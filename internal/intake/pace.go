@@ -63,10 +63,10 @@ const (
 	probeSpan = 10 * time.Millisecond
 )
 
-// paceRules: in ten milliseconds a message is through well within the hundred that a call may take, the way to it and back
-// included; four times the calm is a store's sign of being full.
+// paceRules: in four milliseconds a message is through well within the twenty that a call of the highest level may take, the way to
+// it and back included; twice the calm is a store's sign of being full.
 func paceRules(o *Options) flow.ConcurrencyRules {
-	return flow.ConcurrencyRules{Min: o.MinAtOnce, Max: o.MaxAtOnce, Target: o.Target, Tolerance: 4}
+	return flow.ConcurrencyRules{Min: o.MinAtOnce, Max: o.MaxAtOnce, Target: o.Target, Tolerance: 2}
 }
 
 // through notes a call whose caller runs again: until then it waits for CPU, if not for the store.
