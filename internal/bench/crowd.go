@@ -29,6 +29,7 @@ type group struct {
 
 	mu     sync.Mutex
 	accept *hdrhistogram.Histogram // due → 202, microseconds
+	late   *hdrhistogram.Histogram // due → sent
 }
 
 // patience is how late a call is still worth sending.
@@ -80,6 +81,11 @@ func (g *group) open(rate float64, measured *atomic.Bool, stop <-chan struct{}) 
 // one makes a call and tells how long its caller is to stay away.
 func (g *group) one(c *caller, due time.Time, measured *atomic.Bool) (away time.Duration, err error) {
 	l := g.load.ledger
+	if measured.Load() {
+		g.mu.Lock()
+		_ = g.late.RecordValue(min(max(time.Since(due).Microseconds(), 1), highest)) // within its bounds
+		g.mu.Unlock()
+	}
 	n := l.begin(due)
 	status, _, err := c.call(n, recipientOf(n%g.load.recipients))
 	if err != nil {
@@ -121,7 +127,7 @@ func newCrowd(ctx context.Context, s *server, callers, recipients, size int, l *
 			c.close()
 			return nil, err
 		}
-		c = append(c, &group{level: one.level, load: ld, accept: hdrhistogram.New(1, highest, 3)})
+		c = append(c, &group{level: one.level, load: ld, accept: hdrhistogram.New(1, highest, 3), late: hdrhistogram.New(1, highest, 3)})
 	}
 	return c, nil
 }

@@ -24,6 +24,9 @@ func (r *run) overload(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.platform.close()) }()
+	if err := stepBack(f.nodes[0].node.PID()); err != nil {
+		return err
+	}
 	if f.fleet, err = connectFleet(ctx, f.urls(), f.secrets().AdminToken, phones, r.Ack == AckSend, f.ledger); err != nil {
 		return err
 	}
@@ -98,6 +101,8 @@ func (r *run) reportOverload(c crowd, w *watch, most float64) {
 	seconds := last.at.Sub(first.at).Seconds()
 	r.report.Notes = append(r.report.Notes, "overload: callers heed Retry-After; what falls due meanwhile and is not sent within a second is unserved")
 	r.report.add(Overload, "maximum, closed loop", most, "messages/s")
+	r.report.add(Overload, "CPU of the server", (last.server-first.server).Seconds()/seconds, "cores")
+	r.report.add(Overload, "CPU of the load", (last.load-first.load).Seconds()/seconds, "cores")
 	served, due := int64(0), int64(0)
 	for i := range c {
 		served += last.groups[i].served - first.groups[i].served
@@ -110,6 +115,7 @@ func (r *run) reportOverload(c crowd, w *watch, most float64) {
 		r.report.add(Overload, g.level+": share served", float64(is.served-was.served)/float64(max(1, is.due-was.due)), "")
 		r.report.add(Overload, g.level+": answered 503", float64(is.shed-was.shed)/seconds, "calls/s")
 		g.mu.Lock()
+		r.report.add(Overload, g.level+": due → sent, p99", ms(g.late.ValueAtQuantile(99)), "ms")
 		p50, p99 := ms(g.accept.ValueAtQuantile(50)), ms(g.accept.ValueAtQuantile(99))
 		g.mu.Unlock()
 		r.report.add(Overload, g.level+": call → 202, p50", p50, "ms")

@@ -1,12 +1,17 @@
 package bench
 
-import "time"
+import (
+	"os"
+	"time"
+)
 
 // sample is how things stood at a moment.
 type sample struct {
 	at     time.Time
 	groups []counts
-	memory int64 // of the server, resident bytes
+	memory int64         // of the server, resident bytes
+	server time.Duration // CPU that it has used
+	load   time.Duration // CPU that this process has used
 }
 
 // watch takes samples of a crowd and the server.
@@ -46,7 +51,13 @@ func (w *watch) look() (err error) {
 	for _, g := range w.crowd {
 		s.groups = append(s.groups, g.counts())
 	}
-	s.memory, err = rssOf(w.pid)
+	if s.memory, err = rssOf(w.pid); err != nil {
+		return err
+	}
+	if s.server, err = cpuOf(w.pid); err != nil {
+		return err
+	}
+	s.load, err = cpuOf(os.Getpid())
 	w.samples = append(w.samples, s)
 	return err
 }
