@@ -18,7 +18,18 @@ import (
 // startGateway starts a gateway. What it gives is called like a node.
 func startGateway(t *testing.T, secrets nodeproc.Secrets, flags ...string) *platform {
 	t.Helper()
-	node := awaitProcess(t, nodeproc.Config{Binary: binary, Command: "gateway", Flags: append(flags, "--drain-notice", "200ms")})
+	return gatewayOf(t, secrets, "", flags)
+}
+
+// startGatewayUnready is startGateway, for one that has no nodes yet.
+func startGatewayUnready(t *testing.T, secrets nodeproc.Secrets, flags ...string) *platform {
+	t.Helper()
+	return gatewayOf(t, secrets, "/livez", flags)
+}
+
+func gatewayOf(t *testing.T, secrets nodeproc.Secrets, until string, flags []string) *platform {
+	t.Helper()
+	node := awaitProcess(t, nodeproc.Config{Binary: binary, Command: "gateway", Until: until, Flags: append(flags, "--drain-notice", "200ms")})
 	t.Cleanup(func() { _ = node.Kill() }) // it may be dead already
 	return &platform{t: t, node: node, secrets: secrets}
 }

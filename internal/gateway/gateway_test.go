@@ -349,7 +349,7 @@ func TestTheListUntilTheRegistryAnswers(t *testing.T) {
 	a, b := newNode(t, "a", says("a")), newNode(t, "b", says("b"))
 	var list registry
 	list.set(errors.New("away"))
-	f := newFront(t, func(o *gateway.Options) { o.Registry = &list }, a)
+	f := newFront(t, func(o *gateway.Options) { o.Registry, o.Rules.Grace = &list, time.Nanosecond }, a)
 	f.awaitUp(1)
 	for _, err := range []error{errors.New("away"), nil} { // silent, then empty
 		list.set(err)
