@@ -48,11 +48,18 @@ func TestStrayConnectionsWork(t *testing.T) {
 	t.Parallel()
 	nodes, redisURL, _ := cluster(t, 2)
 	holder, other := nodes[0], nodes[1]
-	gateway := startGateway(t, holder.secrets, "--redis-url", redisURL, "--proxy-websockets")
+	gateway := startGateway(t, holder.secrets, "--redis-url", redisURL)
 	gateway.awaitNodes(2)
+	tunnels := startGateway(t, holder.secrets, "--redis-url", redisURL, "--proxy-websockets")
+	tunnels.awaitNodes(2)
 	for i, way := range ways {
-		for name, astray := range map[string]*platform{"gateway": gateway, "node": other} {
+		through := gateway
+		if way.Transport == "WebSockets" {
+			through = tunnels
+		}
+		for name, astray := range map[string]*platform{"gateway": through, "node": other} {
 			t.Run(way.Transport+" "+way.Protocol+" by a "+name, func(t *testing.T) {
+				gateway, holder, other, astray := gateway.in(t), holder.in(t), other.in(t), astray.in(t)
 				balancer := newCareless(t, holder, astray)
 				number := fmt.Sprintf("+96777700%d00%d", i, len(name))
 				waits := other.send(number, "waits", "normal")

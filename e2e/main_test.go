@@ -97,6 +97,13 @@ func startAt(t *testing.T, listen string, flags ...string) *platform {
 	return p
 }
 
+// in is the same node for a part of its test.
+func (p *platform) in(t *testing.T) *platform {
+	part := *p
+	part.t = t
+	return &part
+}
+
 // start starts the node, or starts it again on the same data and port.
 func (p *platform) start() {
 	p.t.Helper()

@@ -151,7 +151,7 @@ func TestSlotsOfANode(t *testing.T) {
 	const slots = 2500
 	gate, inside := make(chan struct{}), make(chan struct{}, slots+1)
 	n := newNode(t, "n", func(http.ResponseWriter, *http.Request) { inside <- struct{}{}; <-gate })
-	f := newFront(t, func(o *gateway.Options) { o.WaitWithin = time.Millisecond }, n)
+	f := newFront(t, func(o *gateway.Options) { o.WaitWithin, o.AnswerWithin = time.Millisecond, 4*patience }, n)
 	f.awaitUp(1)
 	var calls sync.WaitGroup
 	for range slots {
