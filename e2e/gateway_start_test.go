@@ -53,3 +53,21 @@ func TestAGatewayStartsWithoutRedis(t *testing.T) {
 		}
 	}
 }
+
+// TestOneProcessIsAllWithoutRedis: its gateway knows the node that it is in, whatever Redis lists.
+func TestOneProcessIsAllWithoutRedis(t *testing.T) {
+	t.Parallel()
+	redis := redisServer(t)
+	if err := redis.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, "--database-url", database(t).URL("postgres"), "--redis-url", redis.URL(),
+		"--role", "all", "--gateway-listen", "127.0.0.1:0", "--gateway-drain-notice", "100ms")
+	eventually(t, func() bool { return gatewayLine.MatchString(p.node.Stdout.String()) }, func() string { return "it does not say where its gateway is" })
+	through := p.throughGateway()
+	through.awaitNodes(1)
+	ph := newPhone(through, alice, "a", "each")
+	m := through.send(alice, "hello", "normal")
+	ph.await(1)
+	through.awaitStatus(m.ID, "delivered")
+}
