@@ -9,29 +9,30 @@ import (
 // flock is many phones that connect alike, on Microsoft's client.
 type flock struct {
 	name   string
-	how    map[string]any
 	phones *phone
 }
 
 // flockSize is how many phones each flock has: enough that a few stragglers would be seen.
 const flockSize = 20
 
-// newFlocks connects a flock for each way to connect and each delay, at a URL.
-func newFlocks(at *platform, ways map[string]map[string]any) (flocks []*flock) {
+// skipping is the transport of clients that connect without negotiating.
+const skipping = "WebSockets without negotiation"
+
+// newFlocks connects two flocks for each transport at a URL: one that tries to come back at once, and one that waits for half a
+// second.
+func newFlocks(at *platform, transports ...string) (flocks []*flock) {
 	at.t.Helper()
-	for way, how := range ways {
+	for _, transport := range transports {
 		for _, delays := range [][]int{microsoftsDelays, {500, 10_000}} {
-			f := &flock{name: fmt.Sprintf("%s, first try after %d ms", way, delays[0]), phones: newDriver(at, "flock.mjs")}
-			command := map[string]any{"command": "connect", "url": at.node.URL + "/online-mobile-user", "delays": delays}
-			for name, value := range how {
-				command[name] = value
-			}
+			f := &flock{fmt.Sprintf("%s, first try after %d ms", transport, delays[0]), newDriver(at, "flock.mjs")}
 			var tokens []string
 			for i := range flockSize {
 				tokens = append(tokens, at.token(fmt.Sprintf("+9677750%02d0%02d", len(flocks), i), "a"))
 			}
-			command["tokens"] = tokens
-			f.phones.do(command)
+			f.phones.do(map[string]any{
+				"command": "connect", "url": at.node.URL + "/online-mobile-user", "tokens": tokens, "delays": delays,
+				"transport": transport, "skipNegotiation": transport == skipping,
+			})
 			flocks = append(flocks, f)
 		}
 	}
@@ -62,12 +63,7 @@ func TestNobodyTriesTwiceWhenANodeStops(t *testing.T) {
 	nodes, redisURL, _ := cluster(t, 1)
 	gateway := startGateway(t, nodes[0].secrets, "--redis-url", redisURL, "--proxy-websockets")
 	gateway.awaitNodes(1)
-	flocks := newFlocks(gateway, map[string]map[string]any{
-		"WebSockets":         {"transport": "WebSockets"},
-		"Server-Sent Events": {"transport": "ServerSentEvents"},
-		"long polling":       {"transport": "LongPolling"},
-		"no negotiation":     {"skipNegotiation": true},
-	})
+	flocks := newFlocks(gateway, "WebSockets", "ServerSentEvents", "LongPolling", skipping)
 	stays := nodes[0].join()
 	gateway.awaitNodes(2)
 	if err := nodes[0].node.Stop(); err != nil {
@@ -85,11 +81,7 @@ func TestNobodyTriesTwiceWhenANodeStops(t *testing.T) {
 func TestNobodyTriesTwiceWhenANodeDrains(t *testing.T) {
 	t.Parallel()
 	nodes, _, _ := cluster(t, 2)
-	flocks := newFlocks(nodes[0], map[string]map[string]any{
-		"WebSockets":         {"transport": "WebSockets"},
-		"Server-Sent Events": {"transport": "ServerSentEvents"},
-		"long polling":       {"transport": "LongPolling"},
-	})
+	flocks := newFlocks(nodes[0], "WebSockets", "ServerSentEvents", "LongPolling")
 	var answer struct {
 		Draining bool `json:"draining"`
 	}
