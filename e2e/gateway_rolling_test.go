@@ -148,6 +148,24 @@ func (r *rolling) awaitTraffic() {
 	}
 }
 
+// killAmongCalls kills a node while twenty more callers, with keys, have calls under way.
+func (r *rolling) killAmongCalls(n *nodeproc.Node) (err error) {
+	r.t.Helper()
+	c := callers{t: r.t, gateway: r.gateway, size: 20, keyed: true}
+	var killed sync.Once
+	c.run(func(calls int64) bool {
+		if calls > 500 {
+			killed.Do(func() { err = n.Kill() })
+		}
+		return calls > 1000
+	})
+	c.noneFailed("a node was killed")
+	if r.gateway.metric(`esh3ar_gateway_events_total{event="repeated"}`) == 0 {
+		r.t.Error("no call had to be repeated: the node had none")
+	}
+	return err
+}
+
 // nothingIsLost compares what was answered, what the store has and what came to the phones.
 func (r *rolling) nothingIsLost() {
 	r.t.Helper()
@@ -234,7 +252,7 @@ func TestRollingRestartWithACrash(t *testing.T) {
 	r := newRolling(t, 6)
 	r.underLoad(func() {
 		r.restart(r.nodes[0], (*nodeproc.Node).Stop)
-		r.restart(r.nodes[1], (*nodeproc.Node).Kill)
+		r.restart(r.nodes[1], r.killAmongCalls)
 		r.restart(r.nodes[2], (*nodeproc.Node).Stop)
 		r.awaitTraffic()
 	})
