@@ -149,7 +149,7 @@ func TestSlots(t *testing.T) {
 func TestSlotsOfANode(t *testing.T) {
 	t.Parallel()
 	const slots = 2500
-	gate, inside := make(chan struct{}), make(chan struct{}, slots+1)
+	gate, inside := make(chan struct{}), make(chan struct{}, 2*slots)
 	n := newNode(t, "n", func(http.ResponseWriter, *http.Request) { inside <- struct{}{}; <-gate })
 	f := newFront(t, func(o *gateway.Options) { o.WaitWithin, o.AnswerWithin = time.Millisecond, 4*patience }, n)
 	f.awaitUp(1)
@@ -158,6 +158,7 @@ func TestSlotsOfANode(t *testing.T) {
 		calls.Go(func() {
 			if got := f.do(http.MethodPost, "/v1/messages", "x"); got.status != http.StatusOK {
 				t.Errorf("%d %s", got.status, got.body)
+				inside <- struct{}{} // it will not come there
 			}
 		})
 		<-inside
@@ -170,6 +171,38 @@ func TestSlotsOfANode(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	close(gate)
+	calls.Wait()
+}
+
+// TestPhonesWaitForSlots: a negotiation waits in line as a call does, or the phone would be sent away until its second try. What
+// goes on for long is refused at once: nobody knows when there is room for it.
+func TestPhonesWaitForSlots(t *testing.T) {
+	t.Parallel()
+	gate, inside := make(chan struct{}), make(chan struct{}, 1)
+	open := sync.OnceFunc(func() { close(gate) })
+	defer open()
+	n := newNode(t, "n", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/messages" {
+			inside <- struct{}{}
+			<-gate
+		}
+		says("n")(w, r)
+	})
+	f := newFront(t, func(o *gateway.Options) { o.Rules, o.WaitWithin = balance.Rules{Slots: 1, Streams: 1}, time.Hour }, n)
+	f.awaitUp(1)
+	var calls sync.WaitGroup
+	calls.Go(func() { f.do(http.MethodPost, "/v1/messages", "x") })
+	<-inside
+	calls.Go(func() {
+		if got := f.do(http.MethodPost, "/hub/negotiate", ""); got.status != http.StatusAccepted {
+			t.Errorf("a negotiation: %d %s", got.status, got.body)
+		}
+	})
+	eventually(t, func() bool { return f.Stats().Waiting == 1 }, func() string { return "the phone does not wait" })
+	if got := f.do(http.MethodGet, "/v1/events", ""); got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
+		t.Errorf("a stream: %d %v", got.status, got.header)
+	}
+	open()
 	calls.Wait()
 }
 
