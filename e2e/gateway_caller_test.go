@@ -18,7 +18,18 @@ import (
 // startGateway starts a gateway. What it gives is called like a node.
 func startGateway(t *testing.T, secrets nodeproc.Secrets, flags ...string) *platform {
 	t.Helper()
-	node := awaitProcess(t, nodeproc.Config{Binary: binary, Command: "gateway", Flags: append(flags, "--drain-notice", "200ms")})
+	return gatewayOf(t, secrets, "", flags)
+}
+
+// startGatewayUnready is startGateway, for one that has no nodes yet.
+func startGatewayUnready(t *testing.T, secrets nodeproc.Secrets, flags ...string) *platform {
+	t.Helper()
+	return gatewayOf(t, secrets, "/livez", flags)
+}
+
+func gatewayOf(t *testing.T, secrets nodeproc.Secrets, until string, flags []string) *platform {
+	t.Helper()
+	node := awaitProcess(t, nodeproc.Config{Binary: binary, Command: "gateway", Until: until, Flags: append(flags, "--drain-notice", "200ms")})
 	t.Cleanup(func() { _ = node.Kill() }) // it may be dead already
 	return &platform{t: t, node: node, secrets: secrets}
 }
@@ -30,12 +41,19 @@ type caller struct {
 	in        *bufio.Reader
 }
 
-// call sends a message, with an idempotency key if it is not empty, and gives the status.
-func (c *caller) call(phone, text, idempotency string) (status int, err error) {
+// reply is what a call is answered.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// call sends a message, with an idempotency key if it is not empty. It never sends it again.
+func (c *caller) call(phone, text, idempotency string) (r reply, err error) {
 	if c.conn == nil {
 		conn, err := net.Dial("tcp", c.addr)
 		if err != nil {
-			return 0, err
+			return r, err
 		}
 		c.conn = conn
 		c.in = bufio.NewReaderSize(c.conn, 1<<10)
@@ -48,29 +66,30 @@ func (c *caller) call(phone, text, idempotency string) (status int, err error) {
 		fmt.Fprintf(&request, "Idempotency-Key: %s\r\n", idempotency)
 	}
 	request.WriteString("\r\n" + body)
-	if status, err = c.exchange(request.String()); err != nil {
+	if r, err = c.exchange(request.String()); err != nil {
 		c.close()
 	}
-	return status, err
+	return r, err
 }
 
-func (c *caller) exchange(request string) (int, error) {
+func (c *caller) exchange(request string) (r reply, err error) {
 	if err := c.conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		return 0, err
+		return r, err
 	}
 	if _, err := io.WriteString(c.conn, request); err != nil {
-		return 0, err
+		return r, err
 	}
 	resp, err := http.ReadResponse(c.in, nil)
 	if err != nil {
-		return 0, err
+		return r, err
 	}
-	_, err = io.Copy(io.Discard, resp.Body)
+	r = reply{status: resp.StatusCode, header: resp.Header}
+	r.body, err = io.ReadAll(resp.Body)
 	resp.Body.Close()
 	if resp.Close {
 		c.close()
 	}
-	return resp.StatusCode, err
+	return r, err
 }
 
 func (c *caller) close() {
@@ -118,10 +137,10 @@ func (c *callers) one(who *caller, n int64) {
 		key = fmt.Sprint("call-", n)
 	}
 	began := time.Now()
-	status, err := who.call(fmt.Sprintf("+96777%07d", n%5000), fmt.Sprint("call ", n), key)
-	if err != nil || status != http.StatusAccepted {
+	got, err := who.call(fmt.Sprintf("+96777%07d", n%5000), fmt.Sprint("call ", n), key)
+	if err != nil || got.status != http.StatusAccepted {
 		c.bad.Add(1)
-		c.first.CompareAndSwap(nil, fmt.Sprintf("call %d: %d %v", n, status, err))
+		c.first.CompareAndSwap(nil, fmt.Sprintf("call %d: %d %v", n, got.status, err))
 		return
 	}
 	c.good.Add(1)

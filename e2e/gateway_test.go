@@ -330,12 +330,12 @@ func TestGatewayDrains(t *testing.T) {
 					go func() { stopped <- gateway.node.Stop() }()
 				}
 				fresh := who.conn == nil
-				status, err := who.call(alice, "x", "")
+				got, err := who.call(alice, "x", "")
 				if err != nil && fresh { // nobody listens any more, or did not come to take the connection
 					return
 				}
-				if err != nil || status != http.StatusAccepted {
-					t.Errorf("%d %v", status, err)
+				if err != nil || got.status != http.StatusAccepted {
+					t.Errorf("%d %v", got.status, err)
 					return
 				}
 			}

@@ -81,13 +81,27 @@ func start(t *testing.T, flags ...string) *platform {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return startAt(t, listen, flags...)
+}
+
+// startAt is start, at an address that somebody knows already.
+func startAt(t *testing.T, listen string, flags ...string) *platform {
+	t.Helper()
 	p := &platform{t: t, dataDir: t.TempDir(), listen: listen, flags: flags}
 	p.start()
 	t.Cleanup(func() { _ = p.node.Kill() }) // it may be dead already
+	var err error
 	if p.secrets, err = nodeproc.ReadSecrets(p.dataDir); err != nil {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// in is the same node for a part of its test.
+func (p *platform) in(t *testing.T) *platform {
+	part := *p
+	part.t = t
+	return &part
 }
 
 // start starts the node, or starts it again on the same data and port.

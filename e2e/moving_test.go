@@ -63,6 +63,11 @@ func TestPhonesAreHandedOver(t *testing.T) {
 		if last := ph.got[len(ph.got)-1]; last.ID != sent[i].ID {
 			t.Errorf("phone %d got %v", i, last)
 		}
+		for _, b := range ph.backs {
+			if b.Tries != 1 {
+				t.Errorf("phone %d had to try %d times to come back: %s", i, b.Tries, b.Text)
+			}
+		}
 		ph.invoke("AcknowledgeMessage", sent[i].ID)
 		large.awaitStatus(sent[i].ID, "delivered")
 	}

@@ -3,6 +3,7 @@
 import * as signalR from "@microsoft/signalr";
 import { MessagePackHubProtocol } from "@microsoft/signalr-protocol-msgpack";
 import readline from "node:readline";
+import { Reconnects } from "./reconnects.mjs";
 
 const tell = (event) => process.stdout.write(JSON.stringify(event) + "\n");
 let connection;
@@ -17,21 +18,22 @@ function received(live, messages) {
 }
 
 const commands = {
-  async connect({ url, token, ack = "none", transport, protocol = "json", skipNegotiation = false }) {
+  async connect({ url, token, ack = "none", transport, protocol = "json", skipNegotiation = false, delays = [300] }) {
     acknowledge = ack;
     const how = skipNegotiation
       ? { skipNegotiation, transport: signalR.HttpTransportType.WebSockets }
       : { transport: signalR.HttpTransportType[transport] };
+    const reconnects = new Reconnects(delays);
     connection = new signalR.HubConnectionBuilder()
       .withUrl(url, { accessTokenFactory: () => token, ...how })
-      .withAutomaticReconnect({ nextRetryDelayInMilliseconds: () => 300 })
+      .withAutomaticReconnect(reconnects)
       .configureLogging(signalR.LogLevel.None)
       .withHubProtocol(protocol === "json" ? new signalR.JsonHubProtocol() : new MessagePackHubProtocol())
       .build();
     connection.on("ReceiveMessage", (message) => received(true, [message]));
     connection.on("ReceivePendingMessages", (messages) => received(false, messages));
     connection.onreconnecting(() => tell({ event: "reconnecting" }));
-    connection.onreconnected(() => tell({ event: "reconnected" }));
+    connection.onreconnected(() => tell(reconnects.end()));
     connection.onclose((error) => tell({ event: "closed", text: error?.message ?? "" }));
     await connection.start();
     return connection.connectionId;

@@ -20,6 +20,7 @@ type phone struct {
 	next   int
 	got    []message // in the order of arrival, repeats included
 	states []string
+	backs  []comeback
 
 	changes    []statusChange // of a business
 	checkpoint string
@@ -43,6 +44,14 @@ type phoneEvent struct {
 	Error    string          `json:"error"`
 	Text     string          `json:"text"`
 	Change   statusChange    `json:"change"`
+	comeback
+}
+
+// comeback is what a phone's automatic reconnect took.
+type comeback struct {
+	Tries int    `json:"tries"` // the one that succeeded included
+	Took  int    `json:"tookMilliseconds"`
+	Text  string `json:"-"` // why the others failed
 }
 
 // newPhone starts a phone and connects it.
@@ -118,6 +127,9 @@ func (ph *phone) take(why string) phoneEvent {
 		case "checkpoint":
 			ph.checkpoint = event.Text
 		case "done":
+		case "reconnected":
+			ph.backs = append(ph.backs, comeback{event.Tries, event.Took, event.Text})
+			ph.states = append(ph.states, event.Event)
 		default:
 			ph.states = append(ph.states, event.Event)
 		}

@@ -22,7 +22,7 @@ import (
 )
 
 type gatewayCmd struct {
-	Nodes        []string `placeholder:"URL,…" help:"URLs of the nodes, where there is no Redis that lists them."`
+	Nodes        []string `placeholder:"URL,…" help:"URLs of the nodes, where no Redis lists them; beside --redis-url they are used until it does."`
 	RedisURL     string   `name:"redis-url" help:"Redis of the nodes, which lists them: redis://…, or the addresses of a Redis Cluster with commas."`
 	Cluster      string   `placeholder:"ID" help:"Which cluster of that Redis (default: the only one)."`
 	LogLevel     string   `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
@@ -76,8 +76,6 @@ func (c *gatewayCmd) check() error {
 	switch {
 	case len(c.Nodes) == 0 && c.RedisURL == "":
 		return usagef("--nodes or --redis-url: one of them has to say which nodes there are")
-	case len(c.Nodes) > 0 && c.RedisURL != "":
-		return usagef("--nodes: not together with --redis-url, which lists the nodes")
 	case c.Cluster != "" && c.RedisURL == "":
 		return usagef("--cluster: needs --redis-url")
 	}

@@ -46,7 +46,6 @@ func TestBadInputEndsWithOneLineAndCode2(t *testing.T) {
 		"torture alone":     {[]string{"torture", "--senders", "0"}, "--senders"},
 		"torture few":       {[]string{"torture", "--phones", "5"}, "--phones"},
 		"gateway to nobody": {[]string{"gateway"}, "--nodes or --redis-url"},
-		"gateway to both":   {[]string{"gateway", "--nodes", "http://x", "--redis-url", "redis://x"}, "--nodes"},
 		"gateway to what":   {[]string{"gateway", "--nodes", "http://x,x:8080"}, `--nodes: "x:8080"`},
 		"gateway to a path": {[]string{"gateway", "--nodes", "http://x/y"}, "--nodes"},
 		"gateway cluster":   {[]string{"gateway", "--nodes", "http://x", "--cluster", "c"}, "--cluster"},

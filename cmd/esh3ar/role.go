@@ -81,15 +81,14 @@ func (n *node) openCompanions(ctx context.Context, s streams, plan *scalePlan) (
 	return p, err
 }
 
-// openGateway puts a gateway before the nodes that this one knows: those of its registry, or itself.
+// openGateway puts a gateway before the nodes that this one knows: those of its registry, and itself as long as that lists
+// nobody.
 func (n *node) openGateway(ctx context.Context, p *companions) (err error) {
 	m := newGatewayMetrics()
 	o := p.flags.options(m)
-	o.Log = n.log
+	o.Nodes, o.Log = []string{n.url}, n.log
 	if n.cluster != nil {
 		o.Registry = n.cluster.redis.Registry()
-	} else {
-		o.Nodes = []string{n.url}
 	}
 	if p.listener, err = listenOn(ctx, p.flags.Listen); err != nil {
 		return prefixed(err, "gateway-")

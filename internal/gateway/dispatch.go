@@ -64,14 +64,14 @@ var (
 	errNobody = errors.New("no node can be reached")
 )
 
-// pick gives a seat for a call, none of those where it was tried already. It may wait in line.
+// pick gives a seat for a call, none of those where it was tried already. What is answered soon may wait in line for it.
 func (d *dispatch) pick(ctx context.Context, k balance.Kind, tried []*balance.Node) (seat, error) {
 	d.mu.Lock()
 	if len(tried) == 0 {
 		d.mu.budget.Called(d.opts.Now())
 	}
 	s, err := d.pickLocked(k, tried)
-	if !errors.Is(err, errFull) || k != balance.Call || len(d.mu.line) >= d.opts.Waiting {
+	if !errors.Is(err, errFull) || k.Long() || len(d.mu.line) >= d.opts.Waiting {
 		if errors.Is(err, errFull) {
 			d.mu.counts.full++
 		}

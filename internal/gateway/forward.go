@@ -224,9 +224,17 @@ func (t *trial) broke(s seat, c *backend.Conn, err error, verdict *balance.Verdi
 		t.g.dispatch.count(func(c *counts) { c.unknown++ })
 		t.g.opts.Log.Warn("outcome of a call is unknown", "node", s.node.ID, "method", t.r.Method, "path", t.r.URL.Path,
 			"traceparent", t.r.Header.Get("Traceparent"), "error", err)
-		t.refuse(outcomeUnknown, "the node did not answer; send the call again with an idempotency key")
+		t.refuse(outcomeUnknown, t.whatNow())
 	}
 	return true
+}
+
+// whatNow tells a caller whose call may have been done how to go on.
+func (t *trial) whatNow() string {
+	if t.keyed {
+		return "the node did not answer, and the call could not be repeated elsewhere; send it again with the same idempotency key"
+	}
+	return "the node did not answer, and the call may have been done; sent again it may be done twice, which an idempotency key prevents"
 }
 
 // refused keeps a refusal and tells whether the call may be tried elsewhere.
@@ -258,7 +266,7 @@ func (t *trial) noSeat(err error) {
 		_, _ = t.w.Write(t.refusal.body) // the caller may have gone
 	case t.sent > 0 && !t.safe:
 		t.g.dispatch.count(func(c *counts) { c.unknown++ })
-		t.refuse(outcomeUnknown, "the node did not answer, and there is no other; send the call again with the same idempotency key")
+		t.refuse(outcomeUnknown, t.whatNow())
 	case t.holder != "" && errors.Is(err, errNobody):
 		t.refuse(notFound, "the node that held the connection is gone; connect again")
 	case errors.Is(err, errFull):

@@ -36,9 +36,7 @@ func New(o Options) (*Gateway, error) {
 	g.checker = newChecker(&g.opts, g.dispatch)
 	g.exchanges.New = func() any { return &exchange{g: g} }
 	g.ended, g.end = context.WithCancel(context.Background())
-	if o.Registry == nil {
-		g.dispatch.list(fixedList(o.Nodes))
-	}
+	g.dispatch.list(fixedList(o.Nodes))
 	return g, nil
 }
 

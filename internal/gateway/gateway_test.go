@@ -145,6 +145,67 @@ func TestSlots(t *testing.T) {
 	}
 }
 
+// TestSlotsOfANode: 2,500 calls at a node unless it is said otherwise. Who comes then waits, and is told when to come again.
+func TestSlotsOfANode(t *testing.T) {
+	t.Parallel()
+	const slots = 2500
+	gate, inside := make(chan struct{}), make(chan struct{}, 2*slots)
+	n := newNode(t, "n", func(http.ResponseWriter, *http.Request) { inside <- struct{}{}; <-gate })
+	f := newFront(t, func(o *gateway.Options) { o.WaitWithin, o.AnswerWithin = time.Millisecond, 4*patience }, n)
+	f.awaitUp(1)
+	var calls sync.WaitGroup
+	for range slots {
+		calls.Go(func() {
+			if got := f.do(http.MethodPost, "/v1/messages", "x"); got.status != http.StatusOK {
+				t.Errorf("%d %s", got.status, got.body)
+				inside <- struct{}{} // it will not come there
+			}
+		})
+		<-inside
+	}
+	got := f.do(http.MethodPost, "/v1/messages", "x")
+	if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") != "1" || !strings.Contains(got.body, "nothing was taken") {
+		t.Errorf("%d %v %s", got.status, got.header, got.body)
+	}
+	if s := f.Stats(); s.Nodes[0].Calls != slots || s.Full != 1 {
+		t.Errorf("%+v", s)
+	}
+	close(gate)
+	calls.Wait()
+}
+
+// TestPhonesWaitForSlots: a negotiation waits in line as a call does, or the phone would be sent away until its second try. What
+// goes on for long is refused at once: nobody knows when there is room for it.
+func TestPhonesWaitForSlots(t *testing.T) {
+	t.Parallel()
+	gate, inside := make(chan struct{}), make(chan struct{}, 1)
+	open := sync.OnceFunc(func() { close(gate) })
+	defer open()
+	n := newNode(t, "n", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/messages" {
+			inside <- struct{}{}
+			<-gate
+		}
+		says("n")(w, r)
+	})
+	f := newFront(t, func(o *gateway.Options) { o.Rules, o.WaitWithin = balance.Rules{Slots: 1, Streams: 1}, time.Hour }, n)
+	f.awaitUp(1)
+	var calls sync.WaitGroup
+	calls.Go(func() { f.do(http.MethodPost, "/v1/messages", "x") })
+	<-inside
+	calls.Go(func() {
+		if got := f.do(http.MethodPost, "/hub/negotiate", ""); got.status != http.StatusAccepted {
+			t.Errorf("a negotiation: %d %s", got.status, got.body)
+		}
+	})
+	eventually(t, func() bool { return f.Stats().Waiting == 1 }, func() string { return "the phone does not wait" })
+	if got := f.do(http.MethodGet, "/v1/events", ""); got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
+		t.Errorf("a stream: %d %v", got.status, got.header)
+	}
+	open()
+	calls.Wait()
+}
+
 // TestWaitEnds: whoever waits for too long is refused and leaves the line.
 func TestWaitEnds(t *testing.T) {
 	t.Parallel()
@@ -312,6 +373,30 @@ func TestRegistry(t *testing.T) {
 	}
 	b.Close()
 	eventually(t, func() bool { return len(f.Stats().Nodes) == 1 }, func() string { return fmt.Sprintf("%+v", f.Stats()) })
+}
+
+// TestTheListUntilTheRegistryAnswers: nodes that were given by their addresses take calls while the registry is silent or
+// empty, and go on under their names when it lists them.
+func TestTheListUntilTheRegistryAnswers(t *testing.T) {
+	t.Parallel()
+	a, b := newNode(t, "a", says("a")), newNode(t, "b", says("b"))
+	var list registry
+	list.set(errors.New("away"))
+	f := newFront(t, func(o *gateway.Options) { o.Registry, o.Rules.Grace = &list, time.Nanosecond }, a)
+	f.awaitUp(1)
+	for _, err := range []error{errors.New("away"), nil} { // silent, then empty
+		list.set(err)
+		asked := list.asked.Load()
+		eventually(t, func() bool { return list.asked.Load() >= asked+2 }, func() string { return "the registry is not asked" })
+		if got := f.do(http.MethodPost, "/v1/messages", "x"); got.status != http.StatusAccepted {
+			t.Errorf("%d %s", got.status, got.body)
+		}
+	}
+	list.set(nil, a, b)
+	eventually(t, func() bool {
+		nodes := f.Stats().Nodes
+		return len(nodes) == 2 && nodes[0].ID == "a" && nodes[0].State == balance.Up && nodes[1].ID == "b"
+	}, func() string { return fmt.Sprintf("%+v", f.Stats().Nodes) })
 }
 
 // TestNegotiate: the node with the fewest phones answers, and is told that the phone comes through a gateway.

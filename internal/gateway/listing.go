@@ -7,12 +7,14 @@ import (
 	"github.com/esh3artech/esh3ar/internal/route"
 )
 
-// listing reads the registry, again and again. While it does not answer the last list stands.
+// listing reads the registry, again and again. While it does not answer the last list stands, and until it lists a node the
+// fixed one, if there is any.
 type listing struct {
 	opts     *Options
 	dispatch *dispatch
 	listed   chan<- struct{} // capacity 1: new nodes want to be checked
 	away     bool
+	found    bool // it has listed a node
 }
 
 // run reads until ctx ends. It returns nil.
@@ -42,7 +44,8 @@ func (l *listing) read(ctx context.Context) int {
 	defer cancel()
 	nodes, err := l.opts.Registry.Nodes(ctx)
 	l.report(err)
-	if err == nil {
+	l.found = l.found || len(nodes) > 0
+	if err == nil && l.found {
 		l.dispatch.list(nodes)
 	}
 	return len(l.dispatch.nodes())
@@ -50,9 +53,11 @@ func (l *listing) read(ctx context.Context) int {
 
 // report logs that the registry went away or came back, once.
 func (l *listing) report(err error) {
-	switch {
+	switch known := len(l.dispatch.nodes()); {
+	case err != nil && !l.away && known == 0:
+		l.opts.Log.Warn("the registry lists no nodes yet; calls are answered 503 until it does", "error", err)
 	case err != nil && !l.away:
-		l.opts.Log.Warn("the registry does not answer; going on with the nodes that are known and our own checks", "nodes", len(l.dispatch.nodes()), "error", err)
+		l.opts.Log.Warn("the registry does not answer; going on with the nodes that are known and our own checks", "nodes", known, "error", err)
 	case err == nil && l.away:
 		l.opts.Log.Info("the registry answers")
 	}

@@ -19,10 +19,10 @@ type lister interface {
 	Nodes(ctx context.Context) ([]route.Node, error)
 }
 
-// Options make a Gateway. Either Nodes or Registry must be given; the zero value of another field means its default.
+// Options make a Gateway. Nodes or Registry must be given; the zero value of another field means its default.
 type Options struct {
-	Nodes    []string // URLs of a fixed list
-	Registry lister   // lists them instead; while it does not answer its last list stands
+	Nodes    []string // URLs of a fixed list; beside a Registry it stands until that lists a node
+	Registry lister   // lists the nodes; while it does not answer its last list stands
 	Hubs     []string // paths of the SignalR hubs
 
 	// Tunnels lets WebSockets through: for clients that skip negotiation. Others are sent to their node all the same.
@@ -64,8 +64,8 @@ func parseURL(text string) (*url.URL, error) {
 }
 
 func (o *Options) check() error {
-	if (len(o.Nodes) == 0) == (o.Registry == nil) {
-		return errors.New("gateway: either a list of nodes or a registry is needed")
+	if len(o.Nodes) == 0 && o.Registry == nil {
+		return errors.New("gateway: a list of nodes or a registry is needed")
 	}
 	for _, node := range o.Nodes {
 		if err := CheckURL(node); err != nil {

@@ -57,7 +57,7 @@ func TestBrokenConnection(t *testing.T) {
 		want         int
 		code         string
 	}{
-		"without a key": {http.MethodPost, "/v1/messages", nil, http.StatusBadGateway, "outcome_unknown"},
+		"without a key": {http.MethodPost, "/v1/messages", nil, http.StatusBadGateway, "sent again it may be done twice"},
 		"with a key":    {http.MethodPost, "/v1/messages", []string{"Idempotency-Key", "k"}, http.StatusAccepted, ""},
 		"only reads":    {http.MethodGet, "/v1/messages/x", nil, http.StatusAccepted, ""},
 		"batch":         {http.MethodPost, "/v1/messages/batch", nil, http.StatusBadGateway, "outcome_unknown"},
@@ -113,7 +113,8 @@ func TestBudget(t *testing.T) {
 	f.awaitUp(3)
 	const calls = 300
 	for i := range calls {
-		if got := f.do(http.MethodPost, "/v1/messages", "x", "Idempotency-Key", fmt.Sprint(i)); got.status != http.StatusBadGateway {
+		got := f.do(http.MethodPost, "/v1/messages", "x", "Idempotency-Key", fmt.Sprint(i))
+		if got.status != http.StatusBadGateway || !strings.Contains(got.body, `"outcome_unknown"`) || !strings.Contains(got.body, "with the same idempotency key") {
 			t.Fatalf("%d %s", got.status, got.body)
 		}
 	}

@@ -30,6 +30,7 @@ type Config struct {
 	DataDir string   // where a node keeps its data; empty for a gateway
 	Listen  string   // empty: a free loopback port
 	Flags   []string // of serve, besides those
+	Until   string   // the path that is answered 200 when it has started; default /readyz
 }
 
 // Secrets are what the node's first start made.
@@ -87,6 +88,9 @@ func Start(ctx context.Context, c Config) (*Node, error) {
 			return nil, err
 		}
 	}
+	if c.Until == "" {
+		c.Until = "/readyz"
+	}
 	n := &Node{URL: "http://" + c.Listen, Stdout: &Output{}, Stderr: &Output{}, exited: make(chan struct{})}
 	n.cmd = exec.Command(c.Binary, c.args()...) // its end is ours to choose: by Stop or Kill, not by a context
 	n.cmd.Stdout, n.cmd.Stderr = n.Stdout, n.Stderr
@@ -97,7 +101,7 @@ func Start(ctx context.Context, c Config) (*Node, error) {
 		_ = n.cmd.Wait() // the code is in ProcessState
 		close(n.exited)
 	}()
-	if err := n.awaitReady(ctx); err != nil {
+	if err := n.awaitAnswer(ctx, c.Until); err != nil {
 		return nil, errors.Join(err, n.Kill())
 	}
 	return n, nil
@@ -115,7 +119,7 @@ func (c *Config) args() []string {
 	return append(args, c.Flags...)
 }
 
-func (n *Node) awaitReady(ctx context.Context) error {
+func (n *Node) awaitAnswer(ctx context.Context, path string) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -126,14 +130,14 @@ func (n *Node) awaitReady(ctx context.Context) error {
 			return fmt.Errorf("the node is not ready: %w %s", context.Cause(ctx), n.Stderr)
 		case <-tick.C:
 		}
-		if n.ready(ctx) {
+		if n.answers(ctx, path) {
 			return nil
 		}
 	}
 }
 
-func (n *Node) ready(ctx context.Context) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.URL+"/readyz", nil)
+func (n *Node) answers(ctx context.Context, path string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.URL+path, nil)
 	if err != nil {
 		return false
 	}

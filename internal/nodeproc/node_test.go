@@ -65,7 +65,7 @@ func TestAPausedNodeGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		awaitState(t, node, false)
-		if !node.ready(t.Context()) {
+		if !node.answers(t.Context(), "/readyz") {
 			t.Error("it does not answer any more")
 		}
 	}

@@ -14,7 +14,7 @@ import (
 type Conn struct {
 	pool  *Pool
 	net   net.Conn
-	raw   syscall.RawConn // nil: cannot be looked at
+	raw   syscall.RawConn // below TLS too; nil: cannot be looked at
 	since time.Time       // idle
 
 	read      *bufio.Reader // while an answer is read

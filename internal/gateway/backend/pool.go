@@ -82,6 +82,9 @@ func (p *Pool) dial(ctx context.Context) (*Conn, error) {
 		return nil, err
 	}
 	c := &Conn{pool: p, net: nc}
+	if sc, ok := nc.(syscall.Conn); ok {
+		c.raw, _ = sc.SyscallConn() // nil: it is not looked at before it is used
+	}
 	if p.tls != nil {
 		secured := tls.Client(nc, p.tls)
 		if err := secured.HandshakeContext(ctx); err != nil {
@@ -89,10 +92,6 @@ func (p *Pool) dial(ctx context.Context) (*Conn, error) {
 			return nil, fmt.Errorf("TLS: %w", err)
 		}
 		c.net = secured
-		return c, nil
-	}
-	if sc, ok := nc.(syscall.Conn); ok {
-		c.raw, _ = sc.SyscallConn() // nil: it is not looked at before it is used
 	}
 	return c, nil
 }

@@ -3,8 +3,11 @@ package backend
 import (
 	"bufio"
 	"context"
+	"crypto/x509"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"sync"
 	"testing"
@@ -114,6 +117,46 @@ func TestDeadConnectionsAreNotUsed(t *testing.T) {
 			c.Close()
 		}
 		other.Close()
+	}
+}
+
+// TestDeadConnectionsBelowTLS: the same is seen of a connection that is secured.
+func TestDeadConnectionsBelowTLS(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewTLSServer(http.NotFoundHandler())
+	defer s.Close()
+	u, err := url.Parse(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := NewPool(u)
+	defer p.Close()
+	p.tls.RootCAs = x509.NewCertPool()
+	p.tls.RootCAs.AddCert(s.Certificate())
+	first := take(t, p)
+	first.Begin(t.Context(), time.Now().Add(time.Minute), true)
+	if _, err := first.Write([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	a, err := first.ReadHead("GET", http.Header{})
+	if err != nil || a.Status != http.StatusNotFound {
+		t.Fatalf("%+v %v", a, err)
+	}
+	if err := first.Copy(io.Discard, a, nil); err != nil {
+		t.Fatal(err)
+	}
+	first.Done(a)
+	again := take(t, p)
+	if again != first {
+		t.Error("another connection was made")
+	}
+	again.Keep()
+	s.CloseClientConnections()
+	eventually(t, "closed", func() bool { return !first.alive() })
+	if c := take(t, p); c == first {
+		t.Error("the dead connection is used")
+	} else {
+		c.Close()
 	}
 }
 

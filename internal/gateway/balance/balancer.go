@@ -51,14 +51,13 @@ func (b *Balancer) List(now time.Time, list []route.Node) (changes []Change) {
 }
 
 func (b *Balancer) listOne(now time.Time, word *route.Node) []Change {
-	at, known := slices.BinarySearchFunc(b.nodes, word.ID, func(n *Node, id route.NodeID) int { return strings.Compare(string(n.ID), string(id)) })
-	if !known || b.nodes[at].URL != word.URL {
-		if known { // calls under way keep the old one
-			b.nodes = slices.Delete(b.nodes, at, at+1)
-		}
-		n := &Node{ID: word.ID, URL: word.URL}
-		n.latency.Fall = b.rules.Fall
-		b.nodes = slices.Insert(b.nodes, at, n)
+	at, known := b.find(word.ID)
+	if known && b.nodes[at].URL != word.URL { // calls under way keep the old one
+		b.nodes = slices.Delete(b.nodes, at, at+1)
+		known = false
+	}
+	if !known {
+		at = b.enter(word)
 	}
 	n := b.nodes[at]
 	n.listed, n.lost = now, false
@@ -69,6 +68,26 @@ func (b *Balancer) listOne(now time.Time, word *route.Node) []Change {
 		return b.out(n, NotReady, "it is draining")
 	}
 	return nil
+}
+
+func (b *Balancer) find(id route.NodeID) (at int, known bool) {
+	return slices.BinarySearchFunc(b.nodes, id, func(n *Node, id route.NodeID) int { return strings.Compare(string(n.ID), string(id)) })
+}
+
+// enter adds a node and tells where. One that was known at the same URL by another name, as from a list of bare URLs, is the
+// same node: it goes on as it stood, but for the calls under way, which keep the old one.
+func (b *Balancer) enter(word *route.Node) (at int) {
+	n := &Node{URL: word.URL}
+	n.latency.Fall = b.rules.Fall
+	if old := slices.IndexFunc(b.nodes, func(n *Node) bool { return n.lost && n.URL == word.URL }); old >= 0 {
+		*n = *b.nodes[old]
+		n.calls, n.streams = 0, 0
+		b.nodes = slices.Delete(b.nodes, old, old+1)
+	}
+	n.ID = word.ID
+	at, _ = b.find(n.ID)
+	b.nodes = slices.Insert(b.nodes, at, n)
+	return at
 }
 
 // hear takes what a node says of itself.

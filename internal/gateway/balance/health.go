@@ -76,7 +76,7 @@ const dearest = time.Second
 
 // End takes the end of a call that Pick gave a node for.
 func (b *Balancer) End(now time.Time, n *Node, k Kind, v Verdict, took time.Duration) []Change {
-	if k.long() {
+	if k.Long() {
 		n.streams--
 	} else {
 		n.calls--

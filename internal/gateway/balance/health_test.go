@@ -189,6 +189,32 @@ func TestTheList(t *testing.T) {
 	l.want("a", NotReady)
 }
 
+// TestAListGivesNames: a node that was known by its address only goes on as it stood, and is not there twice.
+func TestAListGivesNames(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, Rules{Slots: 1})
+	l.List(l.now, []route.Node{{ID: "http://b", URL: "http://b"}, {ID: "http://c", URL: "http://c"}})
+	old := l.Nodes()[0]
+	l.Checked(l.now, old, Check{Word: &route.Node{ID: "b"}})
+	l.call("b", Answered)
+	l.Take(l.now, old, Call)
+	if changes := l.list("a", "b"); len(changes) != 1 || changes[0].ID != "http://c" || len(l.Nodes()) != 2 {
+		t.Fatalf("%+v, %d nodes", changes, len(l.Nodes()))
+	}
+	l.want("a", Fresh)
+	l.want("b", Up)
+	n := l.node("b")
+	if n.ID != "b" || n.latency.Value(l.now) != time.Millisecond {
+		t.Errorf("%+v", n)
+	}
+	l.End(l.now, old, Call, Answered, time.Millisecond)
+	for _, want := range []bool{true, false} { // the call of before takes no slot, and gives none back
+		if l.Take(l.now, n, Call) != want {
+			t.Errorf("%d calls are under way at a node that has one slot", n.calls)
+		}
+	}
+}
+
 // TestStreamsLeaveRoom: streams take half of the slots at most, and those of calls they do not count as load.
 func TestStreamsLeaveRoom(t *testing.T) {
 	t.Parallel()

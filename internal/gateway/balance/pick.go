@@ -16,8 +16,8 @@ const (
 	Tunnel             // a connection through us
 )
 
-// long tells whether it takes one of the slots for streams.
-func (k Kind) long() bool { return k == Stream || k == Tunnel }
+// Long tells whether it takes one of the slots for streams.
+func (k Kind) Long() bool { return k == Stream || k == Tunnel }
 
 // Outcome is what Pick found.
 type Outcome uint8
@@ -54,12 +54,12 @@ func (b *Balancer) Take(now time.Time, n *Node, k Kind) bool {
 }
 
 func (b *Balancer) room(n *Node, k Kind) bool {
-	return n.slots() < b.rules.Slots && (!k.long() || n.streams < b.rules.Streams)
+	return n.slots() < b.rules.Slots && (!k.Long() || n.streams < b.rules.Streams)
 }
 
 func (b *Balancer) take(now time.Time, n *Node, k Kind) {
 	n.taken++
-	if k.long() {
+	if k.Long() {
 		n.streams++
 	} else {
 		n.calls++

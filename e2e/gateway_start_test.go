@@ -1,0 +1,73 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// TestAGatewayStartsWithoutRedis: it comes up and says so in one line. Calls are refused, with the time to come again, until
+// Redis lists nodes; then they are taken, by the same process. A gateway that was given nodes beside takes calls at once.
+func TestAGatewayStartsWithoutRedis(t *testing.T) {
+	t.Parallel()
+	redis := redisServer(t)
+	if err := redis.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	first := start(t, "--database-url", database(t).URL("postgres"), "--redis-url", redis.URL())
+	blind := startGatewayUnready(t, first.secrets, "--redis-url", redis.URL())
+	told := startGateway(t, first.secrets, "--redis-url", redis.URL(), "--nodes", first.node.URL)
+	body := fmt.Sprintf(`{"recipientPhoneNumber":%q,"messageContent":"x"}`, alice)
+	for _, path := range []string{"/v1/messages", "/online-mobile-user/negotiate?negotiateVersion=1"} {
+		status, header, text := blind.ask(http.MethodPost, path, body, nil)
+		if status != http.StatusServiceUnavailable || header.Get("Retry-After") != "1" || !strings.Contains(text, "nothing was taken") {
+			t.Errorf("%s without a list of nodes: %d %v %s", path, status, header, text)
+		}
+	}
+	if status, text := told.try(http.MethodPost, "/v1/messages", body); status != http.StatusAccepted {
+		t.Errorf("with a list of nodes: %d %s", status, text)
+	}
+	for p, line := range map[*platform]string{blind: "the registry lists no nodes yet; calls are answered 503 until it does", told: "the registry does not answer"} {
+		eventually(t, func() bool { return strings.Contains(p.node.Stderr.String(), line) }, func() string { return p.node.Stderr.String() })
+		if warnings := strings.Count(p.node.Stderr.String(), "level=WARN"); warnings != 1 {
+			t.Errorf("%d lines say that Redis is away:\n%s", warnings, p.node.Stderr)
+		}
+	}
+	second := first.join()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := redis.Restart(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []*platform{blind, told} {
+		p.awaitNodes(2)
+		if status, text := p.try(http.MethodPost, "/v1/messages", body); status != http.StatusAccepted {
+			t.Errorf("Redis is back: %d %s", status, text)
+		}
+		for _, node := range []*platform{first, second} {
+			if up := p.metric(fmt.Sprintf(`esh3ar_gateway_node_state{node=%q,state="up"}`, node.nodeID())); up != 1 {
+				t.Errorf("%s has not come up under its name", node.nodeID())
+			}
+		}
+	}
+}
+
+// TestOneProcessIsAllWithoutRedis: its gateway knows the node that it is in, whatever Redis lists.
+func TestOneProcessIsAllWithoutRedis(t *testing.T) {
+	t.Parallel()
+	redis := redisServer(t)
+	if err := redis.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, "--database-url", database(t).URL("postgres"), "--redis-url", redis.URL(),
+		"--role", "all", "--gateway-listen", "127.0.0.1:0", "--gateway-drain-notice", "100ms")
+	eventually(t, func() bool { return gatewayLine.MatchString(p.node.Stdout.String()) }, func() string { return "it does not say where its gateway is" })
+	through := p.throughGateway()
+	through.awaitNodes(1)
+	ph := newPhone(through, alice, "a", "each")
+	m := through.send(alice, "hello", "normal")
+	ph.await(1)
+	through.awaitStatus(m.ID, "delivered")
+}
