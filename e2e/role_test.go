@@ -15,10 +15,11 @@ var gatewayLine = regexp.MustCompile(`Gateway on (http://\S+)`)
 // throughGateway is a node in the role all, called through its gateway.
 func (p *platform) throughGateway() *platform {
 	p.t.Helper()
-	found := gatewayLine.FindStringSubmatch(p.node.Stdout.String())
-	if found == nil {
-		p.t.Fatalf("no gateway in what the node printed:\n%s", p.node.Stdout)
-	}
+	var found []string
+	eventually(p.t, func() bool { // what it prints is copied by a goroutine of ours
+		found = gatewayLine.FindStringSubmatch(p.node.Stdout.String())
+		return found != nil
+	}, func() string { return "no gateway in what the node printed:\n" + p.node.Stdout.String() })
 	through, node := *p, *p.node
 	node.URL = found[1]
 	through.node = &node
