@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -29,6 +30,7 @@ type group struct {
 
 	mu     sync.Mutex
 	accept *hdrhistogram.Histogram // due → 202, microseconds
+	recent *hdrhistogram.Histogram // of it, since the last sample
 	late   *hdrhistogram.Histogram // due → sent
 }
 
@@ -40,6 +42,14 @@ type counts struct{ due, served, shed, missed int64 }
 
 func (g *group) counts() counts {
 	return counts{g.due.Load(), g.served.Load(), g.shed.Load() + g.limited.Load(), g.missed.Load()}
+}
+
+// slowest is the 99th percentile of what was accepted since it was asked last, in milliseconds.
+func (g *group) slowest() float64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	defer g.recent.Reset()
+	return float64(g.recent.ValueAtQuantile(99)) / 1000
 }
 
 // open calls at a rate until stop.
@@ -97,7 +107,8 @@ func (g *group) one(c *caller, due time.Time, measured *atomic.Bool) (away time.
 		g.served.Add(1)
 		if measured.Load() {
 			g.mu.Lock()
-			_ = g.accept.RecordValue(min(max(time.Since(due).Microseconds(), 1), highest)) // within its bounds
+			took := min(max(time.Since(due).Microseconds(), 1), highest)
+			_ = errors.Join(g.accept.RecordValue(took), g.recent.RecordValue(took)) // within their bounds
 			g.mu.Unlock()
 		}
 		return 0, nil
@@ -127,7 +138,7 @@ func newCrowd(ctx context.Context, s *server, callers, recipients, size int, l *
 			c.close()
 			return nil, err
 		}
-		c = append(c, &group{level: one.level, load: ld, accept: hdrhistogram.New(1, highest, 3), late: hdrhistogram.New(1, highest, 3)})
+		c = append(c, &group{level: one.level, load: ld, accept: hdrhistogram.New(1, highest, 3), recent: hdrhistogram.New(1, highest, 3), late: hdrhistogram.New(1, highest, 3)})
 	}
 	return c, nil
 }

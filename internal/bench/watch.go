@@ -9,6 +9,7 @@ import (
 type sample struct {
 	at     time.Time
 	groups []counts
+	slow   []float64     // 99th percentile of each group's accepted calls since the sample before, milliseconds
 	memory int64         // of the server, resident bytes
 	server time.Duration // CPU that it has used
 	load   time.Duration // CPU that this process has used
@@ -49,7 +50,7 @@ func (w *watch) run(over <-chan struct{}) error {
 func (w *watch) look() (err error) {
 	s := sample{at: time.Now()}
 	for _, g := range w.crowd {
-		s.groups = append(s.groups, g.counts())
+		s.groups, s.slow = append(s.groups, g.counts()), append(s.slow, g.slowest())
 	}
 	if s.memory, err = rssOf(w.pid); err != nil {
 		return err
@@ -91,6 +92,11 @@ func (w *watch) series() (all []Series) {
 		all = append(all, Series{Overload, g.level + " served", "messages/s", w.every.Seconds(), w.rates(i, served)},
 			Series{Overload, g.level + " offered", "messages/s", w.every.Seconds(), w.rates(i, due)})
 	}
+	slow := Series{Overload, levels[len(levels)-1].level + ": call → 202, p99", "ms", w.every.Seconds(), nil}
+	for _, s := range w.samples[1:] {
+		slow.Values = append(slow.Values, s.slow[len(s.slow)-1])
+	}
+	all = append(all, slow)
 	memory := Series{Overload, "server memory", "MiB", w.every.Seconds(), nil}
 	for i := range w.samples[1:] {
 		memory.Values = append(memory.Values, w.memory(i+1, i+2))
