@@ -13,8 +13,9 @@ import (
 type benchCmd struct {
 	Scenario    []string      `help:"accept, deliver, idle, latency, connections or overload; several with commas (default: all but overload)."`
 	Overload    bool          `help:"The overload scenario alone: three SLA levels at twice the capacity."`
-	Capacity    float64       `help:"Messages per second that the node of the overload scenario declares as its capacity (default: what it can)."`
-	Plot        string        `placeholder:"FILE" help:"Write the overload scenario's plot as SVG."`
+	Autoscale   bool          `help:"A cluster that scales itself follows a ramp of five stretches, on a PostgreSQL and a Redis of the bench's own: nodes, ledger and diary."`
+	Capacity    float64       `help:"Messages per second that a node of --overload or --autoscale declares as its capacity (default: what it can, and 300)."`
+	Plot        string        `placeholder:"FILE" help:"Write the plot of --overload or --autoscale as SVG."`
 	Duration    time.Duration `default:"10s" help:"Length of each measured stretch."`
 	Warmup      time.Duration `default:"3s" help:"Before it, left out."`
 	Rounds      int           `default:"3" help:"Rounds of floor and server in turn."`
@@ -55,12 +56,19 @@ func (c *benchCmd) Run(ctx context.Context, s streams) error {
 	if err := c.cluster(&o); err != nil {
 		return err
 	}
+	if c.Autoscale && (c.Overload || c.Gateway || c.Cluster || c.Floor || len(c.Scenario) > 0) {
+		return usagef("--autoscale: is a way of its own; leave --scenario, --overload, --gateway, --cluster and --floor out")
+	}
 	if c.Short {
 		o.Duration, o.Warmup, o.Rounds = time.Second, 300*time.Millisecond, 1
 		o.Phones, o.Callers = 200, 50
 	}
 	if c.Short && c.Overload {
 		o.Duration, o.Callers = 4*time.Second, 150 // it takes as long until who waits too long is shed
+	}
+	if c.Short && c.Autoscale {
+		// Stretches that are longer than what the policy looks back, and few calls: the machine has other work.
+		o.Duration, o.Phones, o.Callers, o.Capacity = 5*time.Second, 40, 300, 50
 	}
 	if err := o.Check(); err != nil {
 		return usageError{err}
@@ -72,6 +80,9 @@ func (c *benchCmd) Run(ctx context.Context, s streams) error {
 	measure := bench.Run
 	if c.Gateway {
 		measure = bench.RunGateway
+	}
+	if c.Autoscale {
+		measure = bench.RunAutoscale
 	}
 	report, err := measure(ctx, o, out, s.err)
 	if err != nil {
