@@ -150,7 +150,8 @@ func (r *run) openScaled(ctx context.Context) (s *scaled, err error) {
 		return s, fmt.Errorf("gateway: %w", err)
 	}
 	phones := r.sockets("phones", or(r.Phones, 300))
-	if s.phones, err = connectRoamers(ctx, s.gateway, s.secrets().AdminToken, phones, r.Ack == AckSend, s.ledger); err != nil {
+	s.phones = &roamers{gateway: s.gateway, around: 2 * r.Duration, sends: r.Ack == AckSend, ledger: s.ledger}
+	if err = s.phones.connect(ctx, s.secrets().AdminToken, phones); err != nil {
 		return s, err
 	}
 	s.sender = newSender(s.gateway, s.secrets().APIKey, r.sockets("callers", or(r.Callers, 1000)), phones, r.Size, s.ledger)

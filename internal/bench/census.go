@@ -169,7 +169,7 @@ func (c *census) series() []Series {
 // plot draws what is offered, what is taken, and what the nodes can take: how many they are stands where it changes.
 func (c *census) plot(file string, capacity float64) error {
 	able := c.values(func(m moment) float64 { return capacity * float64(m.nodes) })
-	offered, taken, refused := c.rates(dueThen), c.rates(takenThen), c.rates(refusedThen)
+	offered, taken := c.rates(dueThen), c.rates(takenThen)
 	top := 0.0
 	for i := range able {
 		top = max(top, able[i], offered[i], taken[i])
@@ -179,7 +179,6 @@ func (c *census) plot(file string, capacity float64) error {
 	p.area(able, none, "#dddddd")
 	p.area(taken, none, "#4393c3")
 	p.line(offered, dotted)
-	p.line(refused, solid)
 	for i := range able {
 		if i == 0 || able[i] != able[i-1] {
 			p.note(float64(i)/float64(len(able)-1), able[i], count(c.moments[i].nodes))
@@ -188,7 +187,6 @@ func (c *census) plot(file string, capacity float64) error {
 	p.fills("nodes can take", "#dddddd")
 	p.fills("taken", "#4393c3")
 	p.strokes("offered", dotted)
-	p.strokes("refused, sent again", solid)
 	return p.write(file)
 }
 

@@ -29,7 +29,6 @@ const (
 const (
 	dotted = `stroke="#d6604d" stroke-dasharray="2 3"`
 	dashed = `stroke="black" stroke-dasharray="8 4"`
-	solid  = `stroke="black"`
 )
 
 // newChart draws the frame.
@@ -64,7 +63,11 @@ func (c *chart) level(value float64, stroke string) { c.line([]float64{value, va
 
 // note writes a few words above a value; part is how much of the time is over there.
 func (c *chart) note(part, value float64, words string) {
-	fmt.Fprintf(c, `<text x="%.1f" y="%.1f" font-size="11">%s</text>`+"\n", chartLeft+chartWidth*part+3, c.y(value)-5, words)
+	anchor := "start"
+	if part > 0.9 { // there is no room to the right
+		anchor = "end"
+	}
+	fmt.Fprintf(c, `<text x="%.1f" y="%.1f" font-size="11" text-anchor="%s">%s</text>`+"\n", chartLeft+chartWidth*part, c.y(value)-5, anchor, words)
 }
 
 // fills and strokes add a line to the legend.

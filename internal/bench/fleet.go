@@ -49,7 +49,7 @@ func connectFleet(ctx context.Context, urls []string, adminToken string, count i
 	}
 	for _, p := range f.phones {
 		in := inbox{ledger: l, sends: sends}
-		f.done.Go(func() { in.read(p) })
+		f.done.Go(func() { _ = in.read(p) }) // a lost phone shows in the ledger
 	}
 	f.done.Go(f.ping)
 	return f, nil
@@ -92,7 +92,7 @@ func (f *fleet) ping() {
 		case <-tick.C:
 		}
 		for i := turn % 100; i < len(f.phones); i += 100 {
-			_ = f.phones[i].Ping() // a lost phone shows in the ledger
+			_ = f.phones[i].Ping() // whoever reads it sees that it is gone
 		}
 	}
 }

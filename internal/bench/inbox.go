@@ -9,18 +9,17 @@ type inbox struct {
 	last   uint64 // seq of the newest first delivery
 }
 
-// read takes and acknowledges what comes until the connection ends.
-func (b *inbox) read(p *phone.Conn) {
+// read takes and acknowledges what comes until the connection ends, and says how it ended.
+func (b *inbox) read(p *phone.Conn) (err error) {
 	var events []phone.Event
-	var err error
 	for {
 		if events, err = p.Next(events[:0], false); err != nil {
-			return
+			return err
 		}
 		for i := range events {
 			b.take(events[i].Messages)
-			if b.acknowledge(p, events[i].Messages) != nil {
-				return
+			if err := b.acknowledge(p, events[i].Messages); err != nil {
+				return err
 			}
 		}
 	}

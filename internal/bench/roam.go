@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,14 +17,18 @@ import (
 )
 
 // roamers are phones that ask a gateway where to connect, and ask again when their connection ends: what Microsoft's clients
-// do with automatic reconnect. So they leave a node that drains for one that has room.
+// do with automatic reconnect. So they leave a node that drains for one that has room. Now and then each hangs up by itself, as
+// phones do, so that new nodes get some.
 type roamers struct {
-	gateway string // its URL
-	client  *http.Client
+	gateway string        // its URL
+	around  time.Duration // in which each hangs up once
+	sends   bool          // acknowledge without wanting a completion
+	ledger  *ledger
+	client  http.Client
 	all     []*roamer
 	done    sync.WaitGroup
 	stop    context.CancelFunc
-	moves   atomic.Int64 // connections after the first
+	moved   atomic.Int64 // connections that a node closed with leave to come back
 }
 
 // roamer is one of them.
@@ -36,31 +39,31 @@ type roamer struct {
 	conn  *phone.Conn // nil: it looks for a node
 }
 
-// connectRoamers brings phones online, recipient 0 up to count. They roam until close.
-func connectRoamers(ctx context.Context, gateway, adminToken string, count int, sends bool, l *ledger) (*roamers, error) {
-	r := &roamers{gateway: gateway, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}, all: make([]*roamer, count)}
+// connect brings phones online, recipient 0 up to count. They roam until close, which is to be called also if it fails.
+func (r *roamers) connect(ctx context.Context, adminToken string, count int) error {
 	roaming, stop := context.WithCancel(context.WithoutCancel(ctx))
-	r.stop = stop
+	r.stop, r.all = stop, make([]*roamer, count)
 	var group errgroup.Group
-	group.SetLimit(32)
+	group.SetLimit(32) // as many look for a node at once
 	for i := range r.all {
-		r.all[i] = &roamer{inbox: inbox{ledger: l, sends: sends}}
+		one := &roamer{inbox: inbox{ledger: r.ledger, sends: r.sends}}
+		r.all[i] = one
 		group.Go(func() (err error) {
-			if r.all[i].token, err = deviceToken(ctx, r.client, gateway, adminToken, recipientOf(i)); err != nil {
+			if one.token, err = deviceToken(ctx, &r.client, r.gateway, adminToken, recipientOf(i)); err != nil {
 				return err
 			}
-			return r.all[i].connect(ctx, r)
+			return r.settle(ctx, one)
 		})
 	}
 	if err := group.Wait(); err != nil {
-		r.close()
-		return nil, fmt.Errorf("connect phones: %w", err)
+		return fmt.Errorf("connect phones: %w", err)
 	}
 	for _, one := range r.all {
 		r.done.Go(func() { r.live(roaming, one) })
 	}
 	r.done.Go(func() { r.ping(roaming) })
-	return r, nil
+	r.done.Go(func() { r.wander(roaming) })
+	return nil
 }
 
 // comeBack is how long a phone waits before it looks for a node again: nobody is there for a moment when a node was killed.
@@ -70,23 +73,23 @@ const comeBack = 200 * time.Millisecond
 func (r *roamers) live(ctx context.Context, one *roamer) {
 	for ctx.Err() == nil {
 		if conn := one.online(); conn != nil {
-			one.inbox.read(conn)
+			if goodbye, ok := errors.AsType[*phone.ErrClosed](one.inbox.read(conn)); ok && goodbye.Reconnect {
+				r.moved.Add(1)
+			}
 			one.leave()
 		}
-		if one.connect(ctx, r) != nil {
+		if r.settle(ctx, one) != nil {
 			_ = pause(ctx, comeBack) // the loop asks ctx
-			continue
 		}
-		r.moves.Add(1)
 	}
 }
 
-// connectWithin bounds one try: the node that was named may hang.
-const connectWithin = 10 * time.Second
+// settleWithin bounds one try: the node that was named may hang.
+const settleWithin = 10 * time.Second
 
-// connect looks for a node and connects to it.
-func (one *roamer) connect(ctx context.Context, r *roamers) error {
-	try, cancel := context.WithTimeout(ctx, connectWithin)
+// settle looks for a node and connects a phone to it.
+func (r *roamers) settle(ctx context.Context, one *roamer) error {
+	try, cancel := context.WithTimeout(ctx, settleWithin)
 	defer cancel()
 	to, err := r.negotiate(try, one.token)
 	if err != nil {
@@ -122,7 +125,7 @@ func (one *roamer) leave() {
 
 // negotiate asks the gateway for a node, and gets a token for it.
 func (r *roamers) negotiate(ctx context.Context, token string) (c phone.Config, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.gateway+phone.Path+"/negotiate?negotiateVersion=1", bytes.NewReader(nil))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.gateway+phone.Path+"/negotiate?negotiateVersion=1", http.NoBody)
 	if err != nil {
 		return c, err
 	}
@@ -154,13 +157,20 @@ func (r *roamers) ping(ctx context.Context) {
 	}
 }
 
+// wander has one phone after the other hang up. It comes back at once, to the node that has most room then.
+func (r *roamers) wander(ctx context.Context) {
+	for i := 0; pause(ctx, r.around/time.Duration(len(r.all))) == nil; i++ {
+		r.all[i%len(r.all)].leave()
+	}
+}
+
 // close ends all connections, and waits until nobody looks for another.
 func (r *roamers) close() {
-	r.stop()
+	if r.stop != nil {
+		r.stop()
+	}
 	for _, one := range r.all {
-		if one != nil {
-			one.leave()
-		}
+		one.leave()
 	}
 	r.done.Wait()
 	r.client.CloseIdleConnections()

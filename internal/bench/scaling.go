@@ -28,7 +28,7 @@ func (r *run) reportScaling(s *scaled, c *census) {
 		{"out of order", float64(s.disorder.Load()), ""},
 		{"never taken", float64(last.due - there - missing), ""},
 		{"answers of unknown outcome", float64(s.sender.unknown.Load()), ""},
-		{"phones that changed the node", float64(s.phones.moves.Load()), ""},
+		{"phones sent to another node", float64(s.phones.moved.Load()), ""},
 	} {
 		r.report.add(Autoscale, row.what, row.value, row.unit)
 	}
