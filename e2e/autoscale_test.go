@@ -80,8 +80,7 @@ func (p *platform) scaler(query string) (a scalerAnswer) {
 func TestAnyNodeTellsHowItScales(t *testing.T) {
 	t.Parallel()
 	url, redis := database(t).URL("postgres"), redisServer(t)
-	shared := []string{"--database-url", url, "--redis-url", redis.URL()}
-	plain := start(t, shared...)
+	plain := start(t, "--database-url", url, "--redis-url", redis.URL())
 	if a := plain.scaler(""); a.Holder != "" || a.Here || a.Current != 1 || a.Wanted != 0 || len(a.Items) != 0 {
 		t.Errorf("before there is a scaler: %+v", a)
 	}
@@ -89,8 +88,7 @@ func TestAnyNodeTellsHowItScales(t *testing.T) {
 	if err := os.WriteFile(policy, []byte("min: 3\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	deciding := start(t, append(shared, "--autoscale", "--scale-policy", policy, "--scale-every", "1s")...)
-	deciding.secrets = plain.secrets
+	deciding := plain.join("--autoscale", "--scale-policy", policy, "--scale-every", "1s")
 	var a scalerAnswer
 	eventually(t, func() bool { a = deciding.scaler(""); return a.Wanted == 3 && a.Current == 3 && len(a.Items) >= 2 },
 		func() string { return fmt.Sprintf("not three nodes: %+v\n%s", a, deciding.node.Stderr) })

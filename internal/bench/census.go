@@ -178,7 +178,7 @@ func (c *census) plot(file string, capacity float64) error {
 	none := make([]float64, len(able))
 	p.area(able, none, "#dddddd")
 	p.area(taken, none, "#4393c3")
-	p.line(offered, dotted)
+	p.line(offered, dashed)
 	for i := range able {
 		if i == 0 || able[i] != able[i-1] {
 			p.note(float64(i)/float64(len(able)-1), able[i], count(c.moments[i].nodes))
@@ -186,7 +186,7 @@ func (c *census) plot(file string, capacity float64) error {
 	}
 	p.fills("nodes can take", "#dddddd")
 	p.fills("taken", "#4393c3")
-	p.strokes("offered", dotted)
+	p.strokes("offered", dashed)
 	return p.write(file)
 }
 
