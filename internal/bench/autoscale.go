@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/nodeproc"
@@ -96,66 +97,75 @@ func (r *run) autoscale(ctx context.Context) (err error) {
 func (r *run) follow(ctx context.Context, s *scaled, c *census, load *ramp) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	sent := make(chan error, 1)
-	go func() { sent <- s.sender.follow(ctx, load) }() // ends with ctx or the ramp; it is waited for below
+	var sending sync.WaitGroup
 	var failed error
+	sent := make(chan struct{})
+	sending.Go(func() {
+		defer close(sent)
+		failed = s.sender.follow(ctx, load)
+	})
 	var over time.Time // when the last call was answered
 	err := c.until(ctx, func(m moment) bool {
 		select {
-		case failed = <-sent:
+		case <-sent:
+		default:
+			return false
+		}
+		if over.IsZero() {
 			over = time.Now()
 			r.say("autoscale: the ramp is over; the surplus is to go")
-		default:
 		}
-		return failed != nil || !over.IsZero() && (m.nodes+m.draining == 1 || time.Since(over) > calmWithin)
+		return failed != nil || m.nodes+m.draining == 1 || time.Since(over) > calmWithin
 	})
-	if over.IsZero() {
-		cancel()
-		failed = <-sent
-	}
+	cancel()
+	sending.Wait()
 	return errors.Join(err, failed)
 }
 
-// openScaled starts a PostgreSQL, a Redis and one process, and connects everybody through its gateway.
-func (r *run) openScaled(ctx context.Context) (s *scaled, err error) {
-	s = &scaled{field: field{ledger: newLedger()}}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.close())
-		}
-	}()
+// openScaled starts everything, and connects everybody through the gateway.
+func (r *run) openScaled(ctx context.Context) (*scaled, error) {
+	s := &scaled{field: field{ledger: newLedger()}}
+	err := r.startScaled(ctx, s)
+	if err == nil {
+		err = r.connectScaled(ctx, s)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+// startScaled starts a PostgreSQL, a Redis and one process, and waits for its gateway.
+func (r *run) startScaled(ctx context.Context, s *scaled) (err error) {
 	if s.dir, err = os.MkdirTemp("", "esh3ar-bench-*"); err != nil {
-		return s, err
+		return err
 	}
 	policy := filepath.Join(s.dir, "policy.yaml")
-	if err = os.WriteFile(policy, []byte(scaledPolicy), 0o600); err != nil {
-		return s, err
+	if err := os.WriteFile(policy, []byte(scaledPolicy), 0o600); err != nil {
+		return err
 	}
 	addr, err := nodeproc.FreePort()
 	if err != nil {
-		return s, err
+		return err
 	}
 	s.gateway = "http://" + addr
 	capacity := strconv.FormatFloat(r.Capacity, 'f', -1, 64)
 	o := r.Options
-	o.Nodes = 1
-	o.Flags = []string{
+	o.Nodes, o.Flags = 1, []string{
 		"--role", "all", "--gateway-listen", addr, "--autoscale", "--scale-policy", policy, "--scale-every", "1s", "--capacity-rate", capacity,
 		"--", "--capacity-rate", capacity, "--log-level", "error",
 	}
 	if s.platform, err = startPlatform(ctx, &o); err != nil {
-		return s, err
+		return err
 	}
-	if err = awaitReady(ctx, addr); err != nil {
-		return s, fmt.Errorf("gateway: %w", err)
-	}
-	phones := r.sockets("phones", or(r.Phones, 300))
+	return awaitReady(ctx, addr)
+}
+
+func (r *run) connectScaled(ctx context.Context, s *scaled) error {
+	phones, callers := r.sockets("phones", or(r.Phones, 300)), r.sockets("callers", or(r.Callers, 1000))
 	s.phones = &roamers{gateway: s.gateway, around: 2 * r.Duration, sends: r.Ack == AckSend, ledger: s.ledger}
-	if err = s.phones.connect(ctx, s.secrets().AdminToken, phones); err != nil {
-		return s, err
-	}
-	s.sender = newSender(s.gateway, s.secrets().APIKey, r.sockets("callers", or(r.Callers, 1000)), phones, r.Size, s.ledger)
-	return s, nil
+	s.sender = newSender(s.gateway, s.secrets().APIKey, callers, phones, r.Size, s.ledger)
+	return s.phones.connect(ctx, s.secrets().AdminToken, phones)
 }
 
 // close ends what was opened, the newest first.

@@ -21,7 +21,7 @@ type Options struct {
 	Floor     bool          // the floor alone
 	Size      int           // bytes of content
 	Ack       string        // how phones acknowledge
-	Capacity  float64       // messages per second that a node of overload or autoscale declares; 0: what it can, and 300
+	Capacity  float64       // messages per second that a node of overload or autoscale declares; 0: what it can, or scaledCapacity
 	Plot      string        // file for the plot of overload or autoscale as SVG; empty: none
 	Flags     []string      // of serve, besides those that the bench sets
 	Nodes     int           // of a cluster on a PostgreSQL and a Redis; 0: one node with a store of its own
