@@ -41,10 +41,10 @@ func TestBenchAutoscale(t *testing.T) {
 		rows[row.What] = row.Value
 	}
 	if rows["nodes at most"] < 2 || rows["nodes at the end"] != 1 || rows["phones sent to another node"] == 0 {
-		t.Errorf("nodes and phones: %v", rows)
+		t.Errorf("nodes and phones: %v\n%s%s", rows, stdout, stderr)
 	}
 	if taken := rows["taken: answered 202"]; taken < 100 || taken != rows["taken and arrived"] || rows["lost"] != 0 || rows["out of order"] != 0 {
-		t.Errorf("the ledger: %v", rows)
+		t.Errorf("the ledger: %v\n%s%s", rows, stdout, stderr)
 	}
 	diary := found.Texts[len(found.Texts)-1]
 	for _, what := range []string{"decides from here on", "1 → 2  rising", "2 → 1  falling"} {
