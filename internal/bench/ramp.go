@@ -10,6 +10,12 @@ type ramp struct {
 
 func (r *ramp) whole() time.Duration { return time.Duration(len(r.rates)-1) * r.stretch }
 
+// lastWord is how long calls are repeated at least after the end of a ramp.
+const lastWord = 30 * time.Second
+
+// within is what a ramp may take with its repeats: where the machine has no time for it, everything is late.
+func (r *ramp) within() time.Duration { return 2*r.whole() + lastWord }
+
 // at is the rate after so much time; before and after the ramp it is that of its ends.
 func (r *ramp) at(after time.Duration) float64 {
 	i := int(max(after, 0) / r.stretch)

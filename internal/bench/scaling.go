@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -31,6 +33,10 @@ func (r *run) reportScaling(s *scaled, c *census) {
 		{"phones sent to another node", float64(s.phones.moved.Load()), ""},
 	} {
 		r.report.add(Autoscale, row.what, row.value, row.unit)
+	}
+	reasons := s.sender.reasons()
+	for _, code := range slices.Sorted(maps.Keys(reasons)) {
+		r.report.add(Autoscale, "answered "+code, float64(reasons[code]), "")
 	}
 	r.budgets(&s.field, Autoscale, "")
 	r.judge(Autoscale, s.ledger, s.ledger.verdict(missing))

@@ -3,8 +3,10 @@ package bench
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"sync"
@@ -29,26 +31,24 @@ type sender struct {
 	unknown atomic.Int64 // answers 502, and connections that broke
 
 	mu    sync.Mutex
-	taken []int // the numbers of the messages that were answered 202
+	taken []int          // the numbers of the messages that were answered 202
+	codes map[string]int // of the other answers
 }
 
 func newSender(url, apiKey string, most, recipients, size int, l *ledger) *sender {
 	return &sender{
-		url: url + "/v1/messages", apiKey: apiKey, most: most, recipients: recipients, size: size, ledger: l,
+		url: url + "/v1/messages", apiKey: apiKey, most: most, recipients: recipients, size: size, ledger: l, codes: map[string]int{},
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: most}, Timeout: time.Minute},
 	}
 }
 
 func (s *sender) close() { s.client.CloseIdleConnections() }
 
-// lastWord is how long after its end a ramp still repeats calls.
-const lastWord = 30 * time.Second
-
 // follow sends what falls due on a ramp, whatever the answers take, and waits for the answers. While most calls are under way,
-// what falls due waits until one of them is over: it is late, and its latency says so.
+// what falls due waits until one of them is over: it is late, and its latency says so. What nobody takes is given up in the end.
 func (s *sender) follow(ctx context.Context, r *ramp) error {
 	start := time.Now()
-	ctx, cancel := context.WithDeadline(ctx, start.Add(r.whole()+lastWord))
+	ctx, cancel := context.WithTimeout(ctx, r.within())
 	defer cancel()
 	calls, ctx := errgroup.WithContext(ctx)
 	calls.SetLimit(s.most)
@@ -105,11 +105,32 @@ func (s *sender) call(ctx context.Context, n int) (status int, away time.Duratio
 		return 0, unsaid, err
 	}
 	defer resp.Body.Close()
-	_, err = io.Copy(io.Discard, resp.Body)
+	text, err := io.ReadAll(resp.Body)
+	if resp.StatusCode != http.StatusAccepted {
+		s.refuse(resp.StatusCode, text)
+	}
 	if seconds := numberOf(resp.Header.Get("Retry-After")); seconds > 0 {
 		return resp.StatusCode, time.Duration(seconds) * time.Second, err
 	}
 	return resp.StatusCode, unsaid, err
+}
+
+// refuse counts why calls were not taken.
+func (s *sender) refuse(status int, body []byte) {
+	var problem struct{ Code string }
+	if json.Unmarshal(body, &problem) != nil || problem.Code == "" {
+		problem.Code = strconv.Itoa(status)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.codes[problem.Code]++
+}
+
+// reasons are the codes of calls that were not taken, and how often each was answered.
+func (s *sender) reasons() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.codes)
 }
 
 // arrived counts how many of the messages that were taken have come to their phones, and how many have not.

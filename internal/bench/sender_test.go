@@ -56,6 +56,9 @@ func TestSenderRepeatsWithItsKey(t *testing.T) {
 		if !slices.Equal(a.keys, slices.Repeat([]string{"ramp-0"}, 5)) || a.at[1].Sub(a.at[0]) != 3*time.Second || a.at[2].Sub(a.at[1]) != unsaid {
 			t.Errorf("calls %v at %v", a.keys, a.at)
 		}
+		if codes := s.reasons(); codes["503"] != 1 || codes["502"] != 1 || codes["429"] != 1 {
+			t.Errorf("reasons: %v", codes)
+		}
 		if l := s.ledger; l.accepted.Load() != 1 || l.refused.Load() != 2 || s.unknown.Load() != 2 {
 			t.Errorf("taken %d, refused %d, unknown %d", l.accepted.Load(), l.refused.Load(), s.unknown.Load())
 		}
@@ -95,11 +98,12 @@ func TestSenderFollowsARamp(t *testing.T) {
 			s := playedSender(a)
 			s.most = 50
 			began := time.Now()
-			if err := s.follow(t.Context(), &ramp{rates: []float64{10, 10}, stretch: 2050 * time.Millisecond}); err != nil {
+			r := &ramp{rates: []float64{10, 10}, stretch: 2050 * time.Millisecond}
+			if err := s.follow(t.Context(), r); err != nil {
 				t.Fatal(err)
 			}
 			took := time.Since(began)
-			if s.due.Load() != 21 || s.ledger.accepted.Load() != want || want == 0 && took != 2050*time.Millisecond+lastWord {
+			if s.due.Load() != 21 || s.ledger.accepted.Load() != want || want == 0 && took != r.within() {
 				t.Errorf("%d: due %d, taken %d, after %s", status, s.due.Load(), s.ledger.accepted.Load(), took)
 			}
 		})
