@@ -55,6 +55,7 @@ func TestBenchAutoscale(t *testing.T) {
 	if svg, err := os.ReadFile(plot); err != nil || !strings.Contains(string(svg), "2 nodes") || !strings.HasSuffix(string(svg), "</svg>\n") {
 		t.Errorf("the plot: %v %s", err, svg)
 	}
+	t.Log(stdout)
 }
 
 // scalerAnswer is what of GET /admin/v1/scaler the test looks at.
