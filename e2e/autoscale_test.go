@@ -10,8 +10,8 @@ import (
 )
 
 // TestBenchAutoscale has bench's cluster follow a short ramp: nodes come and go, phones follow them, and the bench's book says
-// that all that was taken has arrived, once and in order. How fast is not looked at: the machine has other work. It runs alone, for it takes many ports, and others pick theirs
-// before they use them.
+// that all that was taken has arrived, and in order. How fast is not looked at: the machine has other work. It runs alone, for
+// it takes many ports, and other tests choose theirs before they use them.
 func TestBenchAutoscale(t *testing.T) {
 	dir := t.TempDir()
 	report, plot := filepath.Join(dir, "report.json"), filepath.Join(dir, "plot.svg")
