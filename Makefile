@@ -51,6 +51,9 @@ bench-gateway: build ## the gateway beside nginx and HAProxy; minutes
 overload: build ## who is served at twice the capacity, and flat memory; ten minutes
 	bin/esh3ar bench --overload --duration 10m --plot bin/overload.svg --json bin/overload.json
 
+autoscale: build ## a cluster that scales itself under a ramp; four minutes
+	bin/esh3ar bench --autoscale --duration 40s --plot bin/autoscale.svg
+
 torture: build ## kill -9 until convinced; minutes
 	bin/esh3ar torture --minutes 20
 
@@ -63,4 +66,4 @@ simulate: ## 100,000 seeded histories of delivery
 plots: ## draw docs/scaling-*.svg anew
 	go test ./internal/scale -run Plots -plots ../../docs
 
-.PHONY: help build run deps test conformance short lint fmt fuzz bench bench-gateway overload torture restart simulate plots
+.PHONY: help build run deps test conformance short lint fmt fuzz bench bench-gateway overload autoscale torture restart simulate plots

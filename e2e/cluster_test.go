@@ -32,13 +32,13 @@ func database(t *testing.T) *pgproc.Server {
 }
 
 // join starts another node on the database of p.
-func (p *platform) join() *platform {
+func (p *platform) join(more ...string) *platform {
 	p.t.Helper()
 	listen, err := nodeproc.FreePort()
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	other := &platform{t: p.t, dataDir: p.t.TempDir(), listen: listen, flags: p.flags, secrets: p.secrets}
+	other := &platform{t: p.t, dataDir: p.t.TempDir(), listen: listen, flags: slices.Concat(p.flags, more), secrets: p.secrets}
 	other.start()
 	p.t.Cleanup(func() { _ = other.node.Kill() })
 	return other

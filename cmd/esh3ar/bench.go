@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -13,8 +14,9 @@ import (
 type benchCmd struct {
 	Scenario    []string      `help:"accept, deliver, idle, latency, connections or overload; several with commas (default: all but overload)."`
 	Overload    bool          `help:"The overload scenario alone: three SLA levels at twice the capacity."`
-	Capacity    float64       `help:"Messages per second that the node of the overload scenario declares as its capacity (default: what it can)."`
-	Plot        string        `placeholder:"FILE" help:"Write the overload scenario's plot as SVG."`
+	Autoscale   bool          `help:"A cluster that scales itself follows a ramp of five stretches, on a PostgreSQL and a Redis of the bench's own: nodes, ledger and diary."`
+	Capacity    float64       `help:"Messages per second that a node of --overload or --autoscale declares as its capacity (default: what it can; of --autoscale 300)."`
+	Plot        string        `placeholder:"FILE" help:"Write the plot of --overload or --autoscale as SVG."`
 	Duration    time.Duration `default:"10s" help:"Length of each measured stretch."`
 	Warmup      time.Duration `default:"3s" help:"Before it, left out."`
 	Rounds      int           `default:"3" help:"Rounds of floor and server in turn."`
@@ -55,12 +57,11 @@ func (c *benchCmd) Run(ctx context.Context, s streams) error {
 	if err := c.cluster(&o); err != nil {
 		return err
 	}
-	if c.Short {
-		o.Duration, o.Warmup, o.Rounds = time.Second, 300*time.Millisecond, 1
-		o.Phones, o.Callers = 200, 50
+	if c.Autoscale && (c.Overload || c.Gateway || c.Cluster || c.Floor || len(c.Scenario) > 0) {
+		return usagef("--autoscale: is measured alone; leave --scenario, --overload, --gateway, --cluster and --floor out")
 	}
-	if c.Short && c.Overload {
-		o.Duration, o.Callers = 4*time.Second, 150 // it takes as long until who waits too long is shed
+	if c.Short {
+		c.shorten(&o)
 	}
 	if err := o.Check(); err != nil {
 		return usageError{err}
@@ -72,6 +73,9 @@ func (c *benchCmd) Run(ctx context.Context, s streams) error {
 	measure := bench.Run
 	if c.Gateway {
 		measure = bench.RunGateway
+	}
+	if c.Autoscale {
+		measure = bench.RunAutoscale
 	}
 	report, err := measure(ctx, o, out, s.err)
 	if err != nil {
@@ -86,6 +90,19 @@ func (c *benchCmd) Run(ctx context.Context, s streams) error {
 		return errVerdict
 	}
 	return nil
+}
+
+// shorten leaves what it takes to see that it works, and few calls: the machine has other work.
+func (c *benchCmd) shorten(o *bench.Options) {
+	o.Duration, o.Warmup, o.Rounds = time.Second, 300*time.Millisecond, 1
+	o.Phones, o.Callers = 200, 50
+	if c.Overload {
+		o.Duration, o.Callers = 4*time.Second, 150 // it takes as long until who waits too long is shed
+	}
+	if c.Autoscale {
+		o.Duration, o.Phones, o.Callers = 5*time.Second, 40, 300 // it takes as long until a node is added
+		o.Capacity = cmp.Or(o.Capacity, 50)
+	}
 }
 
 // cluster has its one scenario; the others are about a node with a store of its own.

@@ -12,6 +12,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/delivery"
 	"github.com/esh3artech/esh3ar/internal/redis"
 	"github.com/esh3artech/esh3ar/internal/route"
+	"github.com/esh3artech/esh3ar/internal/scale"
 )
 
 // cluster is what a node shares with others besides the store. None of it is truth: without it messages between nodes take
@@ -24,6 +25,7 @@ type cluster struct {
 	router  *route.Router
 	herald  *route.Herald
 	caches  *cache.Shared
+	scaler  *scale.Scaler // nil: none in this process
 }
 
 // openCluster joins the nodes of the same database, and no others that may use the same Redis.

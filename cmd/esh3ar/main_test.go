@@ -57,6 +57,8 @@ func TestBadInputEndsWithOneLineAndCode2(t *testing.T) {
 		"bench one node":    {[]string{"bench", "--nodes", "2"}, "--nodes: needs --cluster"},
 		"bench no node":     {[]string{"bench", "--cluster", "--nodes", "0"}, "--nodes"},
 		"bench crowd":       {[]string{"bench", "--cluster", "--nodes", "9"}, "--nodes"},
+		"bench autoscale":   {[]string{"bench", "--autoscale", "--overload"}, "--autoscale: is measured alone"},
+		"bench a stretch":   {[]string{"bench", "--autoscale", "--duration", "0s"}, "--duration"},
 		"bench both":        {[]string{"bench", "--cluster", "--scenario", "idle"}, "--cluster"},
 	}
 	for name, c := range cases {

@@ -75,7 +75,10 @@ func (n *node) openCompanions(ctx context.Context, s streams, plan *scalePlan) (
 		},
 		log: n.log, errs: s.err,
 	})
-	if err != nil && p.listener != nil {
+	switch {
+	case err == nil:
+		n.cluster.scaler = p.scaling.scaler
+	case p.listener != nil:
 		err = errors.Join(err, p.listener.Close())
 	}
 	return p, err

@@ -15,13 +15,11 @@ import (
 	"github.com/esh3artech/esh3ar/internal/phone"
 )
 
-// fleet is many phones. Each acknowledges what comes, as it comes.
+// fleet is many phones, each with one connection. Each acknowledges what comes, as it comes.
 type fleet struct {
-	ledger *ledger
 	phones []*phone.Conn
 	done   sync.WaitGroup
 	stop   chan struct{}
-	sends  bool // acknowledges without wanting a completion
 }
 
 // pingEvery keeps phones from counting as dead; the server waits 30 s.
@@ -29,7 +27,7 @@ const pingEvery = 12 * time.Second
 
 // connectFleet brings phones online, recipient 0 up to count, on the nodes in turn.
 func connectFleet(ctx context.Context, urls []string, adminToken string, count int, sends bool, l *ledger) (*fleet, error) {
-	f := &fleet{ledger: l, phones: make([]*phone.Conn, count), stop: make(chan struct{}), sends: sends}
+	f := &fleet{phones: make([]*phone.Conn, count), stop: make(chan struct{})}
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
 	defer client.CloseIdleConnections()
 	var group errgroup.Group
@@ -50,7 +48,8 @@ func connectFleet(ctx context.Context, urls []string, adminToken string, count i
 		return nil, fmt.Errorf("connect phones: %w", err)
 	}
 	for _, p := range f.phones {
-		f.done.Go(func() { f.read(p) })
+		in := inbox{ledger: l, sends: sends}
+		f.done.Go(func() { _ = in.read(p) }) // a lost phone shows in the ledger
 	}
 	f.done.Go(f.ping)
 	return f, nil
@@ -82,57 +81,6 @@ func deviceToken(ctx context.Context, client *http.Client, url, adminToken strin
 	return answer.AccessToken, json.Unmarshal(text, &answer)
 }
 
-// read takes what comes to one phone until its connection ends.
-func (f *fleet) read(p *phone.Conn) {
-	var events []phone.Event
-	var err error
-	var last uint64
-	for {
-		if events, err = p.Next(events[:0], false); err != nil {
-			return
-		}
-		for i := range events {
-			for _, m := range events[i].Messages {
-				if !f.ledger.arrived(numberOf(m.Content)) {
-					continue
-				}
-				if m.Seq < last { // all of one priority
-					f.ledger.disorder.Add(1)
-				}
-				last = m.Seq
-			}
-			if f.acknowledge(p, events[i].Messages) != nil {
-				return
-			}
-		}
-	}
-}
-
-// acknowledge settles what came: with a completion that says when it is durable, or without one.
-func (f *fleet) acknowledge(p *phone.Conn, messages []phone.Message) (err error) {
-	method, arguments := "AcknowledgeMessage", ""
-	switch len(messages) {
-	case 0:
-		return nil
-	case 1:
-		arguments = `["` + messages[0].ID + `"]`
-	default:
-		ids := []byte(`[[`)
-		for i, m := range messages {
-			if i > 0 {
-				ids = append(ids, ',')
-			}
-			ids = append(append(append(ids, '"'), m.ID...), '"')
-		}
-		method, arguments = "AcknowledgeMessages", string(append(ids, `]]`...))
-	}
-	if f.sends {
-		return p.Send(method, arguments)
-	}
-	_, err = p.Invoke(method, arguments)
-	return err
-}
-
 // ping keeps all phones alive, spread over the period.
 func (f *fleet) ping() {
 	tick := time.NewTicker(pingEvery / 100)
@@ -144,7 +92,7 @@ func (f *fleet) ping() {
 		case <-tick.C:
 		}
 		for i := turn % 100; i < len(f.phones); i += 100 {
-			_ = f.phones[i].Ping() // a lost phone shows in the ledger
+			_ = f.phones[i].Ping() // whoever reads it sees that it is gone
 		}
 	}
 }

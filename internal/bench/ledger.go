@@ -16,7 +16,7 @@ type ledger struct {
 	refused  atomic.Int64 // answered, but not 202
 	received atomic.Int64 // first deliveries
 	repeats  atomic.Int64
-	disorder atomic.Int64 // first deliveries with a seq below an earlier one of their connection
+	disorder atomic.Int64 // first deliveries with a seq below an earlier one of their phone
 	foreign  atomic.Int64 // messages that nobody sent
 
 	measured atomic.Bool // latencies count
@@ -112,7 +112,11 @@ func (l *ledger) arrived(n int) bool {
 
 // faults says what is wrong, empty if nothing.
 func (l *ledger) faults() string {
-	lost := l.accepted.Load() - l.received.Load()
+	return l.verdict(l.accepted.Load() - l.received.Load())
+}
+
+// verdict is faults for who knows how many were lost.
+func (l *ledger) verdict(lost int64) string {
 	if lost <= 0 && l.disorder.Load() == 0 && l.foreign.Load() == 0 {
 		return ""
 	}

@@ -21,8 +21,8 @@ type Options struct {
 	Floor     bool          // the floor alone
 	Size      int           // bytes of content
 	Ack       string        // how phones acknowledge
-	Capacity  float64       // messages per second that the overload scenario's node declares; 0: what it can
-	Plot      string        // file for the overload scenario's plot as SVG; empty: none
+	Capacity  float64       // messages per second that a node of overload or autoscale declares; 0: what it can, or scaledCapacity
+	Plot      string        // file for the plot of overload or autoscale as SVG; empty: none
 	Flags     []string      // of serve, besides those that the bench sets
 	Nodes     int           // of a cluster on a PostgreSQL and a Redis; 0: one node with a store of its own
 }
@@ -35,6 +35,7 @@ const (
 	Latency     = "latency"     // B4: latencies at half of the saturation
 	Connections = "connections" // R1.2: 10,000 open API connections at 80 % of the maximum
 	Overload    = "overload"    // R1.5, R5.5, B9: three SLA levels at twice the maximum; not in a whole run
+	Autoscale   = "autoscale"   // R1.3, R5.2: nodes come and go with a ramp; RunAutoscale measures it, and Run does not
 )
 
 // How phones acknowledge.

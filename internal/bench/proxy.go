@@ -43,22 +43,30 @@ func startProxy(ctx context.Context, p *proxy, program string, args ...string) (
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
+	if err := awaitReady(ctx, p.addr); err != nil {
+		return nil, errors.Join(p.stop(), fmt.Errorf("%s: %w: %s", p.name, err, errs.String()))
+	}
+	return p, nil
+}
+
+// awaitReady asks for ten seconds whether somebody is ready.
+func awaitReady(ctx context.Context, addr string) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for range 500 {
 		select {
 		case <-ctx.Done():
-			return nil, errors.Join(context.Cause(ctx), p.stop())
+			return context.Cause(ctx)
 		case <-tick.C:
 		}
-		if resp, err := http.Get("http://" + p.addr + "/readyz"); err == nil {
+		if resp, err := http.Get("http://" + addr + "/readyz"); err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
-				return p, nil
+				return nil
 			}
 		}
 	}
-	return nil, errors.Join(p.stop(), fmt.Errorf("%s does not answer on %s: %s", p.name, p.addr, errs.String()))
+	return fmt.Errorf("nobody is ready on %s", addr)
 }
 
 func (p *proxy) stop() error {

@@ -16,6 +16,7 @@ type Report struct {
 	Notes   []string `json:"notes,omitempty"`
 	Rows    []Row    `json:"rows"`
 	Series  []Series `json:"series,omitempty"`
+	Texts   []Text   `json:"texts,omitempty"`
 	Faults  []string `json:"faults,omitempty"` // losses and disorder: a run with any is worthless
 }
 
@@ -38,6 +39,12 @@ type Series struct {
 	Unit     string    `json:"unit"`
 	Every    float64   `json:"everySeconds"`
 	Values   []float64 `json:"values"`
+}
+
+// Text is told as it is, after the figures.
+type Text struct {
+	Title string   `json:"title"`
+	Lines []string `json:"lines"`
 }
 
 func (r *Report) add(scenario, what string, value float64, unit string) {
@@ -88,6 +95,12 @@ func (r *Report) print(w io.Writer) error {
 	}
 	if err := t.Flush(); err != nil {
 		return err
+	}
+	for _, text := range r.Texts {
+		fmt.Fprintf(w, "\n%s\n", text.Title)
+		for _, line := range text.Lines {
+			fmt.Fprintf(w, "  %s\n", line)
+		}
 	}
 	for _, fault := range r.Faults {
 		fmt.Fprintf(w, "FAULT: %s\n", fault)

@@ -68,9 +68,12 @@ func (r *run) sockets(what string, n int) int {
 	return r.files
 }
 
-func (r *run) faults(scenario string, l *ledger) {
-	if text := l.faults(); text != "" {
-		r.report.Faults = append(r.report.Faults, scenario+": "+text)
+func (r *run) faults(scenario string, l *ledger) { r.judge(scenario, l, l.faults()) }
+
+// judge enters a ledger's verdict, and what is no fault and worth knowing.
+func (r *run) judge(scenario string, l *ledger, faults string) {
+	if faults != "" {
+		r.fault(scenario, faults)
 	}
 	if n := l.repeats.Load(); n > 0 {
 		r.report.add(scenario, "repeats", float64(n), "")
@@ -78,6 +81,10 @@ func (r *run) faults(scenario string, l *ledger) {
 	if n := l.refused.Load(); n > 0 {
 		r.report.add(scenario, "calls refused", float64(n), "")
 	}
+}
+
+func (r *run) fault(scenario, text string) {
+	r.report.Faults = append(r.report.Faults, scenario+": "+text)
 }
 
 // rate is one measured stretch of accepted calls per second against addr, closed loop.

@@ -69,6 +69,7 @@ type Config struct {
 	Nodes    func() []Node        // all that are known, this one too; left out: there are none
 	Verifier esh3ar.Verifier      // nil: the store cannot be verified
 	Spill    Spill                // nil: there is none
+	Scaler   Scaler               // nil: the store of this node is its own
 	// Drain has a node of the cluster drain, by its id; NotFound: there is none. nil: no node can.
 	Drain   func(ctx context.Context, id, authorization string) error
 	Metrics http.Handler

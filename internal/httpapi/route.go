@@ -46,6 +46,7 @@ func (a *API) routes() []*route {
 		{path: "/admin/v1/nodes", methods: map[string]handler{"GET": a.admin(a.nodes)}},
 		{path: "/admin/v1/plans", methods: map[string]handler{"GET": a.admin(a.listPlans)}},
 		{path: "/admin/v1/plans/{name}", methods: map[string]handler{"GET": a.admin(a.getPlan), "PUT": a.admin(a.putPlan), "DELETE": a.admin(a.dropPlan)}},
+		{path: "/admin/v1/scaler", methods: map[string]handler{"GET": a.admin(a.scaler)}},
 		{path: "/admin/v1/verify", methods: map[string]handler{"POST": a.admin(a.verify)}},
 		{path: "/livez", methods: map[string]handler{"GET": a.livez}},
 		{path: "/readyz", methods: map[string]handler{"GET": a.readyz}},

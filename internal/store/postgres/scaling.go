@@ -70,6 +70,15 @@ func (s *Scaling) other(ctx context.Context) (t scale.Term, err error) {
 	return t, err
 }
 
+// Holder is who has the lease, for whoever only wants to know; empty: it is free.
+func (s *Scaling) Holder(ctx context.Context) (string, error) {
+	t, err := s.other(ctx)
+	if err != nil {
+		return "", readError("read who scales", err)
+	}
+	return t.Holder, nil
+}
+
 // take waits for the effect of the last holder that may be under way, and then takes what nobody holds.
 func (s *Scaling) take(ctx context.Context, t *scale.Term, holder string, ttl time.Duration) error {
 	return s.store.use(ctx, takeScaling, func(ctx context.Context, conn *pgxpool.Conn) error {

@@ -49,14 +49,23 @@ func takeOver(t *testing.T, s *postgres.Scaling, holder string) scale.Term {
 	return scale.Term{}
 }
 
+func wantHolder(t *testing.T, s *postgres.Scaling, want string) {
+	t.Helper()
+	if holder, err := s.Holder(t.Context()); err != nil || holder != want {
+		t.Errorf("the holder is %q, %v; want %q", holder, err, want)
+	}
+}
+
 func nothing(context.Context) error { return nil }
 
 func TestOneHolds(t *testing.T) {
 	s := open(t, newDatabase(t), postgres.Options{}).Scaling()
+	wantHolder(t, s, "")
 	a := acquire(t, s, "a", long)
 	if !a.Held || a.Token != 1 || a.Holder != "a" {
 		t.Errorf("the first: %+v", a)
 	}
+	wantHolder(t, s, "a")
 	if b := acquire(t, s, "b", long); b.Held || b.Holder != "a" || b.Token != 1 {
 		t.Errorf("the second: %+v", b)
 	}
@@ -72,9 +81,11 @@ func TestOneHolds(t *testing.T) {
 	if c := acquire(t, s, "c", long); c.Held {
 		t.Error("a term that was over took the lease from the next")
 	}
+	wantHolder(t, s, "b")
 	if err := s.Release(t.Context(), scale.Term{Holder: "b", Token: 2}); err != nil {
 		t.Error(err)
 	}
+	wantHolder(t, s, "")
 	if c := acquire(t, s, "c", long); !c.Held || c.Token != 3 {
 		t.Errorf("after its release: %+v", c)
 	}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+
+	"github.com/esh3artech/esh3ar/internal/httpapi"
+	"github.com/esh3artech/esh3ar/internal/scale"
+	"github.com/esh3artech/esh3ar/internal/store/postgres"
+)
+
+// scalerReport tells how the cluster scales itself: what is shared from the database, and what only the one that decides knows
+// where that is in this process.
+type scalerReport struct {
+	shared *postgres.Scaling
+	node   *node
+}
+
+// scalerReport is nil where nothing is shared.
+func (n *node) scalerReport() httpapi.Scaler {
+	if n.store.shared == nil {
+		return nil
+	}
+	return scalerReport{n.store.shared.Scaling(), n}
+}
+
+// Now realises httpapi.Scaler.
+func (r scalerReport) Now(ctx context.Context) (now httpapi.ScalerNow, err error) {
+	if now.Holder, err = r.shared.Holder(ctx); err != nil {
+		return now, err
+	}
+	own := r.node.cluster.scaling()
+	now.Fault, now.Here = own.Fault, own.Mine && own.Holder == now.Holder
+	if now.Here && own.Decision != nil {
+		entry := entryReport(own.Decision)
+		now.Decision = &entry
+		return now, nil
+	}
+	newest, err := r.Diary(ctx, 0, 1)
+	if len(newest) > 0 {
+		now.Decision = &newest[0]
+	}
+	return now, err
+}
+
+// Diary realises httpapi.Scaler.
+func (r scalerReport) Diary(ctx context.Context, before int64, limit int) ([]httpapi.ScalerEntry, error) {
+	entries, err := r.shared.History(ctx, before, limit)
+	list := make([]httpapi.ScalerEntry, len(entries))
+	for i := range entries {
+		list[i] = entryReport(&entries[i])
+	}
+	return list, err
+}
+
+func entryReport(e *scale.Entry) httpapi.ScalerEntry {
+	return httpapi.ScalerEntry{Number: e.Number, At: e.At, By: e.By, From: e.From, To: e.To, Reason: string(e.Reason), Why: e.Why, DryRun: e.DryRun}
+}
+
+// scaling is how the scaler of this process stands; without one it is as one that decides nothing.
+func (c *cluster) scaling() scale.Status {
+	if c == nil || c.scaler == nil {
+		return scale.Status{}
+	}
+	return c.scaler.Status()
+}

@@ -1,0 +1,112 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestBenchAutoscale has bench's cluster follow a short ramp: nodes come and go, phones follow them, and the bench's book says
+// that all that was taken has arrived, and in order. How fast is not looked at: the machine has other work. It runs alone, for
+// it takes many ports, and other tests choose theirs before they use them.
+func TestBenchAutoscale(t *testing.T) {
+	dir := t.TempDir()
+	report, plot := filepath.Join(dir, "report.json"), filepath.Join(dir, "plot.svg")
+	code, stdout, stderr := esh3ar(t, "bench", "--autoscale", "--short", "--json", report, "--plot", plot)
+	if code != 0 || strings.Contains(stdout, "FAULT") {
+		t.Fatalf("bench: %d\n%s%s", code, stdout, stderr)
+	}
+	text, err := os.ReadFile(report)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found struct {
+		Rows []struct {
+			What  string
+			Value float64
+		}
+		Texts []struct {
+			Title string
+			Lines []string
+		}
+	}
+	if err := json.Unmarshal(text, &found); err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string]float64{}
+	for _, row := range found.Rows {
+		rows[row.What] = row.Value
+	}
+	if rows["nodes at most"] < 2 || rows["nodes at the end"] != 1 || rows["phones sent to another node"] == 0 {
+		t.Errorf("nodes and phones: %v\n%s%s", rows, stdout, stderr)
+	}
+	if taken := rows["taken: answered 202"]; taken < 100 || taken != rows["taken and arrived"] || rows["lost"] != 0 || rows["out of order"] != 0 {
+		t.Errorf("the ledger: %v\n%s%s", rows, stdout, stderr)
+	}
+	diary := found.Texts[len(found.Texts)-1]
+	for _, what := range []string{"decides from here on", "1 → 2  rising", "2 → 1  falling"} {
+		if diary.Title != "The diary" || !strings.Contains(strings.Join(diary.Lines, "\n"), what) {
+			t.Errorf("no %q in %+v", what, diary)
+		}
+	}
+	if svg, err := os.ReadFile(plot); err != nil || !strings.Contains(string(svg), "2 nodes") || !strings.HasSuffix(string(svg), "</svg>\n") {
+		t.Errorf("the plot: %v %s", err, svg)
+	}
+	t.Log(stdout)
+}
+
+// scalerAnswer is what of GET /admin/v1/scaler the test looks at.
+type scalerAnswer struct {
+	Holder          string
+	Here            bool
+	Current, Wanted int
+	Decision        struct {
+		Number int
+		Why    string
+	}
+	Items      []struct{ Number, To int }
+	NextBefore int
+}
+
+func (p *platform) scaler(query string) (a scalerAnswer) {
+	p.t.Helper()
+	p.call("GET", "/admin/v1/scaler"+query, p.secrets.AdminToken, nil, &a)
+	return a
+}
+
+// TestAnyNodeTellsHowItScales: the node that decides knows its newest decision, another what the diary says.
+func TestAnyNodeTellsHowItScales(t *testing.T) {
+	t.Parallel()
+	url, redis := database(t).URL("postgres"), redisServer(t)
+	plain := start(t, "--database-url", url, "--redis-url", redis.URL())
+	if a := plain.scaler(""); a.Holder != "" || a.Here || a.Current != 1 || a.Wanted != 0 || len(a.Items) != 0 {
+		t.Errorf("before there is a scaler: %+v", a)
+	}
+	policy := filepath.Join(t.TempDir(), "policy.yaml")
+	if err := os.WriteFile(policy, []byte("min: 3\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	deciding := plain.join("--autoscale", "--scale-policy", policy, "--scale-every", "1s")
+	var a scalerAnswer
+	eventually(t, func() bool { a = deciding.scaler(""); return a.Wanted == 3 && a.Current == 3 && len(a.Items) >= 2 },
+		func() string { return fmt.Sprintf("not three nodes: %+v\n%s", a, deciding.node.Stderr) })
+	if !a.Here || a.Holder == "" || a.Decision.Why == "" {
+		t.Errorf("the node that decides: %+v", a)
+	}
+	other := plain.scaler("?limit=1")
+	if other.Here || other.Holder != a.Holder || other.Wanted != 3 || other.Decision.Number != a.Items[0].Number || other.NextBefore != a.Items[0].Number {
+		t.Errorf("another node: %+v, and the one that decides: %+v", other, a)
+	}
+	if next := plain.scaler(fmt.Sprint("?before=", other.NextBefore)); len(next.Items) != len(a.Items)-1 || next.NextBefore != 0 {
+		t.Errorf("the next page: %+v", next)
+	}
+	if err := deciding.node.Stop(); err != nil {
+		t.Error(err)
+	}
+	if a := plain.scaler(""); a.Holder != "" || len(a.Items) < 2 {
+		t.Errorf("after its end: %+v", a)
+	}
+}

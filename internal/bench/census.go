@@ -1,0 +1,198 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// moment is how things stood at a time: counts since the beginning, and nodes.
+type moment struct {
+	after    time.Duration
+	due      int64 // messages
+	taken    int64
+	refused  int64 // answers 503 and 429
+	nodes    int   // that take calls
+	draining int
+	load     float64 // of those that take calls, on average
+}
+
+// census counts the nodes of a cluster, and what is asked of them.
+type census struct {
+	server  *server
+	sender  *sender
+	began   time.Time
+	every   time.Duration
+	moments []moment
+}
+
+// newCensus looks once a second, and more often where the whole is short.
+func newCensus(s *server, from *sender, whole time.Duration) *census {
+	return &census{server: s, sender: from, began: time.Now(), every: max(100*time.Millisecond, min(time.Second, whole/(2*fewSamples)))}
+}
+
+// until looks again and again until enough says so.
+func (c *census) until(ctx context.Context, enough func(moment) bool) error {
+	tick := time.NewTicker(c.every)
+	defer tick.Stop()
+	for {
+		m, err := c.look(ctx)
+		if err != nil {
+			return err
+		}
+		if c.moments = append(c.moments, m); enough(m) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+}
+
+func (c *census) look(ctx context.Context) (moment, error) {
+	nodes, err := c.server.nodes(ctx)
+	l := c.sender.ledger
+	m := moment{after: time.Since(c.began), due: c.sender.due.Load(), taken: l.accepted.Load(), refused: l.refused.Load()}
+	for _, n := range nodes {
+		if n.Draining {
+			m.draining++
+			continue
+		}
+		m.load = (m.load*float64(m.nodes) + n.Load) / float64(m.nodes+1)
+		m.nodes++
+	}
+	return m, err
+}
+
+// member is what a census wants to know of a node.
+type member struct {
+	Draining bool
+	Load     float64
+}
+
+// nodes asks a node for all of its cluster.
+func (s *server) nodes(ctx context.Context) ([]member, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.node.URL+"/admin/v1/nodes", nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+s.secrets.AdminToken)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("list the nodes: %s", resp.Status)
+	}
+	var answer struct{ Items []member }
+	return answer.Items, json.NewDecoder(resp.Body).Decode(&answer)
+}
+
+func (c *census) last() moment { return c.moments[len(c.moments)-1] }
+
+// most are the most nodes that took calls at once.
+func (c *census) most() (nodes int) {
+	for _, m := range c.moments {
+		nodes = max(nodes, m.nodes)
+	}
+	return nodes
+}
+
+// values gives one figure of every moment.
+func (c *census) values(of func(moment) float64) (all []float64) {
+	for _, m := range c.moments {
+		all = append(all, of(m))
+	}
+	return all
+}
+
+// rates gives what happened in a second between each moment and the one before; at the first moment nothing had.
+func (c *census) rates(of func(moment) int64) (perSecond []float64) {
+	was := moment{}
+	for _, m := range c.moments {
+		rate := 0.0
+		if took := (m.after - was.after).Seconds(); took > 0 && was.after > 0 {
+			rate = float64(of(m)-of(was)) / took
+		}
+		perSecond = append(perSecond, rate)
+		was = m
+	}
+	return perSecond
+}
+
+// fewLines is about what a table of the course has: it is read by people.
+const fewLines = 24
+
+// course is the whole as a table: each line has what happened since the one before.
+func (c *census) course() []string {
+	var b strings.Builder
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "after\toffered/s\ttaken/s\trefused/s\tload\tnodes\tdraining\t")
+	shown := census{}
+	for i, m := range c.moments {
+		if i%max(1, len(c.moments)/fewLines) == 0 || i == len(c.moments)-1 {
+			shown.moments = append(shown.moments, m)
+		}
+	}
+	offered, taken, refused := shown.rates(dueThen), shown.rates(takenThen), shown.rates(refusedThen)
+	for i, m := range shown.moments {
+		fmt.Fprintf(t, "%.1f s\t%.0f\t%.0f\t%.0f\t%.2f\t%d\t%d\t\n", m.after.Seconds(), offered[i], taken[i], refused[i], m.load, m.nodes, m.draining)
+	}
+	_ = t.Flush() // a builder takes everything
+	return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
+}
+
+func dueThen(m moment) int64     { return m.due }
+func takenThen(m moment) int64   { return m.taken }
+func refusedThen(m moment) int64 { return m.refused }
+
+// series are the moments for the report.
+func (c *census) series() []Series {
+	every := c.every.Seconds()
+	return []Series{
+		{Autoscale, "offered", "messages/s", every, c.rates(dueThen)},
+		{Autoscale, "taken", "messages/s", every, c.rates(takenThen)},
+		{Autoscale, "refused", "calls/s", every, c.rates(refusedThen)},
+		{Autoscale, "nodes that take calls", "", every, c.values(func(m moment) float64 { return float64(m.nodes) })},
+		{Autoscale, "nodes that drain", "", every, c.values(func(m moment) float64 { return float64(m.draining) })},
+		{Autoscale, "load", "", every, c.values(func(m moment) float64 { return m.load })},
+	}
+}
+
+// plot draws what is offered, what is taken, and what the nodes can take: how many they are stands where it changes.
+func (c *census) plot(file string, capacity float64) error {
+	able := c.values(func(m moment) float64 { return capacity * float64(m.nodes) })
+	offered, taken := c.rates(dueThen), c.rates(takenThen)
+	top := 0.0
+	for i := range able {
+		top = max(top, able[i], offered[i], taken[i])
+	}
+	p := newChart("Nodes that come and go with the load, messages per second", 1.15*top, c.last().after)
+	none := make([]float64, len(able))
+	p.area(able, none, "#dddddd")
+	p.area(taken, none, "#4393c3")
+	p.line(offered, dashed)
+	for i := range able {
+		if i == 0 || able[i] != able[i-1] {
+			p.note(float64(i)/float64(len(able)-1), able[i], count(c.moments[i].nodes))
+		}
+	}
+	p.fills("nodes can take", "#dddddd")
+	p.fills("taken", "#4393c3")
+	p.strokes("offered", dashed)
+	return p.write(file)
+}
+
+func count(nodes int) string {
+	if nodes == 1 {
+		return "1 node"
+	}
+	return fmt.Sprintf("%d nodes", nodes)
+}

@@ -1,0 +1,64 @@
+package bench
+
+import "github.com/esh3artech/esh3ar/internal/phone"
+
+// inbox is what has come to one phone, over all its connections. Its reader alone uses it.
+type inbox struct {
+	ledger *ledger
+	sends  bool   // acknowledges without wanting a completion
+	last   uint64 // seq of the newest first delivery
+}
+
+// read takes and acknowledges what comes until the connection ends, and says how it ended.
+func (b *inbox) read(p *phone.Conn) (err error) {
+	var events []phone.Event
+	for {
+		if events, err = p.Next(events[:0], false); err != nil {
+			return err
+		}
+		for i := range events {
+			b.take(events[i].Messages)
+			if err := b.acknowledge(p, events[i].Messages); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// take enters messages into the book.
+func (b *inbox) take(messages []phone.Message) {
+	for _, m := range messages {
+		if !b.ledger.arrived(numberOf(m.Content)) {
+			continue
+		}
+		if m.Seq < b.last { // all of one priority
+			b.ledger.disorder.Add(1)
+		}
+		b.last = m.Seq
+	}
+}
+
+// acknowledge settles what came: with a completion that says when it is durable, or without one.
+func (b *inbox) acknowledge(p *phone.Conn, messages []phone.Message) (err error) {
+	method, arguments := "AcknowledgeMessage", ""
+	switch len(messages) {
+	case 0:
+		return nil
+	case 1:
+		arguments = `["` + messages[0].ID + `"]`
+	default:
+		ids := []byte(`[[`)
+		for i, m := range messages {
+			if i > 0 {
+				ids = append(ids, ',')
+			}
+			ids = append(append(append(ids, '"'), m.ID...), '"')
+		}
+		method, arguments = "AcknowledgeMessages", string(append(ids, `]]`...))
+	}
+	if b.sends {
+		return p.Send(method, arguments)
+	}
+	_, err = p.Invoke(method, arguments)
+	return err
+}
