@@ -16,6 +16,7 @@ import (
 type gauge struct {
 	node       *node
 	system     vitals.System
+	queue      vitals.RunQueue
 	meter      *flow.LoadMeter
 	current    atomic.Pointer[flow.Load]
 	messages   atomic.Uint64

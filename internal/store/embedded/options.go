@@ -16,6 +16,7 @@ type Options struct {
 	CacheSize    int64            // bytes of block cache; default 64 MiB
 	MemTableSize uint64           // bytes; default 64 MiB
 	Log          *slog.Logger     // default: discards
+	Crowded      func() bool      // whether goroutines wait for a processor; called by several, must be quick; default: they do not
 	OnCommit     func(CommitInfo) // called by the committer after each commit; must be quick
 }
 
@@ -49,6 +50,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Crowded == nil {
+		o.Crowded = func() bool { return false }
 	}
 	if o.OnCommit == nil {
 		o.OnCommit = func(CommitInfo) {}

@@ -82,7 +82,7 @@ func (s *Store) open() (err error) {
 
 func (s *Store) pebbleOptions() *pebble.Options {
 	o := &pebble.Options{
-		FS:                 disk.Guard{FS: s.opts.FS, Fault: s.fault},
+		FS:                 disk.Guard{FS: disk.Pace{FS: s.opts.FS, Crowded: s.opts.Crowded}, Fault: s.fault},
 		FormatMajorVersion: pebble.FormatNewest, // above FormatWALSyncChunks: damage inside the WAL is told from its torn end
 		CacheSize:          s.opts.CacheSize,
 		MemTableSize:       s.opts.MemTableSize,
