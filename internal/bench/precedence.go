@@ -9,7 +9,7 @@ import (
 )
 
 // serverNice is how far the server steps back before its load: from five on its weight is a third or less of the load's (sched(7)).
-const serverNice = 5
+const serverNice = 2
 
 // stepBack lets a process have the CPU that this one leaves. Else a load beyond the capacity takes its CPU from what it should
 // measure, and nobody knows which of both was the bound. Threads that the process makes later have the niceness of those that make

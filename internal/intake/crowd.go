@@ -14,22 +14,13 @@ type crowd struct {
 // crowdEvery is how old an answer may be: ten turns of a processor.
 const crowdEvery = 200 * time.Microsecond
 
-// crowded is how many may wait for each processor before calls wait at the door: a turn takes some 20 µs, so it is a third of a
-// millisecond that each of a call's turns comes later. Half of it and twice as many gave the same goodput.
-const crowded = 16
+// crowded is how many may wait for each processor before calls wait at the door, an eighth of a millisecond of turns. With sixteen the
+// highest level was answered half as fast again at the 99th percentile, with three the goodput fell below nine tenths (bench --overload).
+const crowded = 6
 
 func (c *crowd) is(now time.Time) bool {
 	if now.Sub(c.asked) >= crowdEvery {
 		c.asked, c.yes = now, c.runnable() > crowded
 	}
 	return c.yes
-}
-
-// roomLocked is how many messages may be worked on now. In a crowd it is half of the least, so that calls go on whatever the
-// processors are busy with.
-func (in *Intake) roomLocked(now time.Time) int {
-	if in.mu.crowd.is(now) {
-		return min(in.mu.limit, max(1, in.opts.MinAtOnce/2))
-	}
-	return in.mu.limit
 }

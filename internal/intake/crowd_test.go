@@ -12,8 +12,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/intake"
 )
 
-// TestInACrowdCallsWaitAtTheDoor: while goroutines wait for processors, half of the least is worked on, and the rest is in order of
-// its levels; and all enter when the crowd has gone.
+// TestInACrowdCallsWaitAtTheDoor: while goroutines wait for processors and levels compete, half of the least is worked on, and the rest
+// is in order of its levels; and all enter when the crowd has gone.
 func TestInACrowdCallsWaitAtTheDoor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var runnable atomic.Int64
@@ -27,7 +27,7 @@ func TestInACrowdCallsWaitAtTheDoor(t *testing.T) {
 			synctest.Wait()
 		}
 		come(esh3ar.Basic, "before")
-		come(esh3ar.Basic, "before, too")
+		come(esh3ar.Enterprise, "before, too")
 		if f := r.in.Flow(); f.InFlight != 3 || f.Waiting != 0 {
 			t.Errorf("without a crowd: %+v", f)
 		}
@@ -62,7 +62,7 @@ func TestACrowdThatStaysStopsNobody(t *testing.T) {
 			r := newRig(t, intake.Options{MinAtOnce: least, Gather: time.Microsecond, Runnable: func() float64 { return 1000 }})
 			dones := []<-chan error{r.hold(t)}
 			for i := range 50 {
-				dones = append(dones, r.submit(t.Context(), levelCall(esh3ar.Level(i%esh3ar.Levels), esh3ar.Normal, strconv.Itoa(i))))
+				dones = append(dones, r.submit(t.Context(), levelCall(esh3ar.Level((i+1)%esh3ar.Levels), esh3ar.Normal, strconv.Itoa(i))))
 				synctest.Wait()
 			}
 			if f, want := r.in.Flow(), max(1, least/2); f.InFlight != want || f.Waiting != 51-want {
@@ -77,5 +77,28 @@ func TestACrowdThatStaysStopsNobody(t *testing.T) {
 			r.stop()
 			close(r.enter)
 		}
+	})
+}
+
+// TestACrowdOfOneLevelIsLetIn: there is nobody to be in order with.
+func TestACrowdOfOneLevelIsLetIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, intake.Options{MinAtOnce: 8, Gather: time.Microsecond, Runnable: func() float64 { return 1000 }})
+		dones := []<-chan error{r.hold(t)}
+		for i := range 20 {
+			dones = append(dones, r.submit(t.Context(), levelCall(esh3ar.Basic, esh3ar.Normal, strconv.Itoa(i))))
+			synctest.Wait()
+		}
+		if f := r.in.Flow(); f.InFlight != 21 || f.Waiting != 0 {
+			t.Errorf("%+v", f)
+		}
+		r.letThrough()
+		for _, done := range dones {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		r.stop()
+		close(r.enter)
 	})
 }

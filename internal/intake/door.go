@@ -99,7 +99,8 @@ var errShed = &esh3ar.Error{Code: esh3ar.Overloaded, Text: "the system is full, 
 // admitLocked brings a call to its lane, or to the door while as much is worked on as can be. Who had to leave the door is
 // refused after the lock is let go of.
 func (in *Intake) admitLocked(t *ticket) (refused []*ticket, err error) {
-	if in.mu.door.empty() && in.mu.inFlight < in.roomLocked(t.since) && in.pace.takeLocked(t) {
+	in.mu.reserve.saw(t.call.Level, t.since)
+	if in.mu.door.empty() && in.mu.inFlight < in.roomLocked(t.call.Level, t.since) && in.pace.takeLocked(t) {
 		return nil, in.toLaneLocked(t)
 	}
 	refused, ok := in.mu.door.push(t, &in.opts)
@@ -133,9 +134,9 @@ func (in *Intake) letInLocked() (refused []*ticket) {
 		return nil
 	}
 	now, some := time.Now(), false
-	for in.mu.inFlight < in.roomLocked(now) {
+	for {
 		t := in.mu.door.next(now.Add(-in.opts.DoorWait / 2))
-		if t == nil || !in.pace.takeLocked(t) {
+		if t == nil || in.mu.inFlight >= in.roomLocked(t.call.Level, now) || !in.pace.takeLocked(t) {
 			break
 		}
 		in.mu.door.remove(t)

@@ -31,6 +31,7 @@ type Intake struct {
 		inFlight int  // messages that are: admitted, and their callers do not run again yet
 		span     span
 		crowd    crowd
+		reserve  reserve
 		closed   bool
 	}
 }
