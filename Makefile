@@ -48,8 +48,8 @@ bench: build ## the budgets; minutes
 bench-gateway: build ## the gateway beside nginx and HAProxy; minutes
 	bin/esh3ar bench --gateway
 
-overload: build ## who is served at twice the capacity, and flat memory; ten minutes
-	bin/esh3ar bench --overload --duration 10m --plot bin/overload.svg --json bin/overload.json
+overload: build ## who is served at twice a declared capacity, and flat memory; ten minutes
+	bin/esh3ar bench --overload --duration 10m --capacity 8000 --callers 1500 --plot bin/overload.svg --json bin/overload.json
 
 autoscale: build ## a cluster that scales itself under a ramp; four minutes
 	bin/esh3ar bench --autoscale --duration 40s --plot bin/autoscale.svg

@@ -40,6 +40,7 @@
 //	internal/scale          how many nodes there should be, and why
 //	internal/scale/…        what starts and stops them: processes, kubernetes, command; workers inside a node
 //	internal/mover          hands phones over to other nodes: how many, how fast, where to
+//	internal/netpoll        connections that are read in time where every processor is busy
 //	internal/vitals         what this process uses of the machine, and what it may use
 //	internal/gateway        balances calls over nodes, and sends phones to them; the choice is pure (balance)
 //	internal/planted        faults that a build can be given on purpose, to prove the proofs

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -70,14 +71,21 @@ func (o *Output) String() string {
 	return o.text.String()
 }
 
+// The ports that FreePort chooses from: below those that Linux gives to outgoing connections (ip_local_port_range, 32768 to 60999), or
+// one of the thousands that tests open could take the port before its server has it. A Redis Cluster's bus may lie 10,000 above.
+const firstPort, ports = 12_000, 10_000
+
 // FreePort finds a loopback address that nobody listens on.
-func FreePort() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+func FreePort() (addr string, err error) {
+	for range 100 {
+		addr = fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(ports))
+		listener, failed := net.Listen("tcp", addr)
+		if failed == nil {
+			return addr, listener.Close()
+		}
+		err = failed
 	}
-	defer listener.Close()
-	return listener.Addr().String(), nil
+	return "", err
 }
 
 // Start starts a node and waits until it is ready, as long as ctx allows.
