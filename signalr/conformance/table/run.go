@@ -91,6 +91,10 @@ func (r *testRun) keep(t test, output string) {
 	b.WriteString(output)
 }
 
+// raceReport begins the race detector's words. They come from somewhere in the process, and are noted under whatever test was named
+// last, which may have passed.
+const raceReport = "WARNING: DATA RACE"
+
 // finish prints what is to be said of a package that has ended, and forgets the rest.
 func (r *testRun) finish(pkg test, failed bool, out io.Writer) {
 	if failed {
@@ -101,7 +105,7 @@ func (r *testRun) finish(pkg test, failed bool, out io.Writer) {
 			continue
 		}
 		if t.name != "" {
-			if failed && (r.broken[t] || !r.passed[t]) {
+			if failed && (r.broken[t] || !r.passed[t] || strings.Contains(b.String(), raceReport)) {
 				_, _ = io.WriteString(out, b.String()) // as in line
 			}
 			delete(r.output, t)

@@ -120,3 +120,17 @@ func TestFailuresAreShown(t *testing.T) {
 		t.Errorf("%v\n%s", err, out.String())
 	}
 }
+
+// TestRacesAreShown: also when they are noted under a test that passed.
+func TestRacesAreShown(t *testing.T) {
+	in := `{"Action":"output","Package":"m/a","Test":"TestGood","Output":"WARNING: DATA RACE\n"}
+{"Action":"output","Package":"m/a","Test":"TestGood","Output":"Write at 0x1 by goroutine 7\n"}
+{"Action":"pass","Package":"m/a","Test":"TestGood"}
+{"Action":"output","Package":"m/a","Output":"FAIL\tm/a\t1s\n"}
+{"Action":"fail","Package":"m/a"}
+`
+	var out strings.Builder
+	if err := run(strings.NewReader(in), &out, "", false); err == nil || !strings.Contains(out.String(), "by goroutine 7") {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+}
