@@ -100,12 +100,16 @@ var errShed = &esh3ar.Error{Code: esh3ar.Overloaded, Text: "the system is full, 
 // refused after the lock is let go of.
 func (in *Intake) admitLocked(t *ticket) (refused []*ticket, err error) {
 	in.mu.reserve.saw(t.call.Level, t.since)
-	if in.mu.door.empty() && in.mu.inFlight < in.roomLocked(t.call.Level, t.since) && in.pace.takeLocked(t) {
+	full := in.mu.inFlight >= in.roomLocked(t.call.Level, t.since)
+	if in.mu.door.empty() && !full && in.pace.takeLocked(t) {
 		return nil, in.toLaneLocked(t)
 	}
 	refused, ok := in.mu.door.push(t, &in.opts)
 	if !ok {
 		return refused, errShed
+	}
+	if full && !in.mu.crowd.yes {
+		in.mu.span.peak = max(in.mu.span.peak, in.mu.limit) // what is kept for others counts as taken, or the limit would never grow
 	}
 	t.timer.Reset(min(t.patience, in.doorWait()))
 	return append(refused, in.letInLocked()...), nil

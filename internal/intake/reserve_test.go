@@ -1,7 +1,9 @@
 package intake_test
 
 import (
+	"context"
 	"strconv"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,5 +63,46 @@ func TestLowerLevelsLeaveRoom(t *testing.T) {
 		}
 		r.stop()
 		close(r.enter)
+	})
+}
+
+// deep is a store that takes as long for many calls as for one.
+type deep struct{}
+
+func (deep) Append(_ context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer, error) {
+	time.Sleep(20 * time.Millisecond)
+	return make([]esh3ar.Answer, len(calls)), nil
+}
+
+// TestRoomThatIsKeptDoesNotKeepTheLimitDown: some calls of a high level among many of a low one, and a store whose batches may be large.
+func TestRoomThatIsKeptDoesNotKeepTheLimitDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := intake.New(deep{}, quiet{}, intake.Options{MinAtOnce: 8})
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- in.Run(ctx) }()
+		var callers sync.WaitGroup
+		for range 200 {
+			callers.Go(func() {
+				for range 100 {
+					_, _ = in.Submit(t.Context(), levelCall(esh3ar.Basic, esh3ar.Normal, "m")) // some find no room
+				}
+			})
+		}
+		callers.Go(func() {
+			for range 50 {
+				_, _ = in.Submit(t.Context(), levelCall(esh3ar.Enterprise, esh3ar.Normal, "m")) // as above
+				time.Sleep(100 * time.Millisecond)
+			}
+		})
+		time.Sleep(4 * time.Second)
+		if f := in.Flow(); f.Limit < 100 {
+			t.Errorf("the limit stays at %d", f.Limit)
+		}
+		callers.Wait()
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
 	})
 }
