@@ -16,6 +16,7 @@ var ErrAway = errors.New("redis is away")
 
 var (
 	errNotConnected = fmt.Errorf("%w: never reached so far", ErrAway)
+	errClosed       = fmt.Errorf("%w: the client is closed", ErrAway)
 	errSilent       = fmt.Errorf("%w: no answer in time", ErrAway)
 	errEnded        = fmt.Errorf("%w: the server ended the subscription", ErrAway)
 )
@@ -141,15 +142,17 @@ func (c *Client) exchange(ctx context.Context, prepare func(conn rueidis.Client)
 	defer cancel()
 	select {
 	case c.slots <- struct{}{}:
+	case <-c.closed:
+		return nil, errClosed
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
 	work := prepare(*conn)
 	done := make(chan []rueidis.RedisResult, 1) // so that one left behind can end
-	c.calls.Go(func() {
+	go func() {
 		done <- work(ctx, *conn)
 		<-c.slots
-	})
+	}()
 	select {
 	case answers := <-done:
 		return answers, nil

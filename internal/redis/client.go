@@ -73,14 +73,15 @@ type Client struct {
 	opts  Options
 	dial  rueidis.ClientOption
 	conn  atomic.Pointer[rueidis.Client] // nil: not connected yet
-	slots chan struct{}                  // one for each exchange under way; full: a call waits for a place until its time is over
+	slots chan struct{}                  // one for each exchange under way; full: a call waits for a place until its time is over; Close takes them all
 	stats counters
 
 	plainUntil atomic.Int64 // Unix nanoseconds: until then the servers are taken to know no sharded channels
 
 	stop   context.CancelFunc
-	keeper sync.WaitGroup // of keep
-	calls  sync.WaitGroup // of the exchanges
+	closed <-chan struct{} // after stop: no exchange begins
+	keeper sync.WaitGroup  // of keep
+	close  sync.Once
 }
 
 // maxExchanges bounds those under way at the same time. With the timeouts below they cannot fill the queue of a connection
@@ -105,7 +106,7 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 	tune(&dial, o)
 	c := &Client{opts: o, dial: dial, slots: make(chan struct{}, maxExchanges)}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	c.stop = stop
+	c.stop, c.closed = stop, running.Done()
 	first := make(chan error, 1)
 	c.keeper.Go(func() { c.keep(running, first) })
 	select {
@@ -205,14 +206,18 @@ func explain(err error) error {
 	}
 }
 
-// Close ends the connections; calls under way end with ErrAway.
-func (c *Client) Close() {
+// Close ends the connections; calls under way, and those after it, end with ErrAway. Nothing of the client runs afterwards.
+func (c *Client) Close() { c.close.Do(c.end) }
+
+func (c *Client) end() {
 	c.stop()
 	c.keeper.Wait()
 	if conn := c.conn.Load(); conn != nil {
 		(*conn).Close()
 	}
-	c.calls.Wait()
+	for range maxExchanges {
+		c.slots <- struct{}{} // not a WaitGroup: callers may still come, and Add beside Wait is a race
+	}
 }
 
 // Ping asks one server whether it is there.

@@ -455,13 +455,39 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 		}
 		ended := make(chan error)
 		go func() { ended <- fmt.Errorf("ended: %w", c.Presence().Assert(ctx, someRecipients(10))) }()
-		await(ctx, t, "the call is under way", func() bool { return ctx.Err() == nil })
+		await(ctx, t, "the call is under way", func() bool { return c.UnderWay() > 0 })
 		c.Close()
 		if err := <-ended; !errors.Is(err, redis.ErrAway) {
 			t.Error(err)
 		}
 		if err := c.Ping(ctx); !errors.Is(err, redis.ErrAway) {
 			t.Errorf("after the close: %v", err)
+		}
+	})
+}
+
+// TestCallsThatComeWhileItCloses: a node that stops closes the client while the workers of others still call.
+func TestCallsThatComeWhileItCloses(t *testing.T) {
+	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
+		for range 20 {
+			c := open(ctx, t, top.url, "a")
+			var callers sync.WaitGroup
+			for range 8 {
+				callers.Go(func() {
+					for {
+						if err := c.Ping(ctx); err != nil {
+							if !errors.Is(err, redis.ErrAway) {
+								t.Error(err)
+							}
+							return
+						}
+					}
+				})
+			}
+			await(ctx, t, "calls are under way", func() bool { return c.UnderWay() > 0 })
+			c.Close()
+			callers.Wait()
+			c.Close()
 		}
 	})
 }

@@ -10,6 +10,9 @@ import (
 // MaxExchanges is how many go on at the same time.
 const MaxExchanges = maxExchanges
 
+// UnderWay is how many go on now.
+func (c *Client) UnderWay() int { return len(c.slots) }
+
 // Hang is a call in which the library looks at no clock until the gate opens.
 func (c *Client) Hang(ctx context.Context, gate <-chan struct{}) error {
 	_, err := c.call(ctx, opPing, 1, func(rueidis.Client, int, int) exchange {
