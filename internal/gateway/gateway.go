@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/esh3artech/esh3ar/internal/gate"
 	"github.com/esh3artech/esh3ar/internal/route"
 )
 
@@ -22,7 +23,7 @@ type Gateway struct {
 	draining  atomic.Bool
 	ended     context.Context //nolint:containedctx // a signal: streams and tunnels end
 	end       context.CancelFunc
-	tunnels   sync.WaitGroup
+	tunnels   gate.Gate
 }
 
 // New makes a gateway. An error names the option that cannot work.
@@ -60,7 +61,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	err := group.Wait()
 	g.end()
-	g.tunnels.Wait()
+	g.tunnels.Close()
 	g.dispatch.closePools()
 	return err
 }

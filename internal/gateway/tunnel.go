@@ -15,6 +15,11 @@ func (t *trial) tunnel(c *backend.Conn) {
 	t.status = http.StatusSwitchingProtocols
 	up, early := c.Detach()
 	defer up.Close()
+	if !t.g.tunnels.Enter() {
+		t.refuse(overloaded, "this gateway is stopping")
+		return
+	}
+	defer t.g.tunnels.Leave()
 	down, rw, err := http.NewResponseController(t.w).Hijack()
 	if err != nil {
 		t.g.opts.Log.Error("take over a caller's connection", "error", err)
@@ -22,8 +27,6 @@ func (t *trial) tunnel(c *backend.Conn) {
 		return
 	}
 	defer down.Close()
-	t.g.tunnels.Add(1)
-	defer t.g.tunnels.Done()
 	if _, err := down.Write(append(switching(t.w.Header()), early...)); err != nil {
 		return // the caller has gone
 	}

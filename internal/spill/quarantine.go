@@ -66,7 +66,7 @@ func (s *Spill) Quarantine(visit func(Quarantined) (more bool)) error {
 	if err := s.enter(); err != nil {
 		return err
 	}
-	defer s.life.inside.Done()
+	defer s.inside.Leave()
 	err := s.walk(asideKey, 0, func(_ position, value []byte) bool {
 		var q Quarantined
 		var err error

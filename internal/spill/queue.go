@@ -29,7 +29,7 @@ func (s *Spill) read(from position) (entries []entry, next position, err error) 
 	if err := s.enter(); err != nil {
 		return nil, from, err
 	}
-	defer s.life.inside.Done()
+	defer s.inside.Leave()
 	from, limit := s.held.span(from)
 	next = from
 	keys := map[scope]bool{}

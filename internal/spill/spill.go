@@ -9,18 +9,19 @@ import (
 
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/disk"
+	"github.com/esh3artech/esh3ar/internal/gate"
 )
 
 // Spill is the queue. Open makes one, Close ends it.
 type Spill struct {
-	opts  Options
-	dir   string
-	db    *pebble.DB
-	fault *disk.Fault
-	gauge disk.Gauge
-	held  held
-	stats counters
-	life  life
+	opts   Options
+	dir    string
+	db     *pebble.DB
+	fault  *disk.Fault
+	gauge  disk.Gauge
+	held   held
+	stats  counters
+	inside gate.Gate // those who touch the database
 	// turn is the writer's place, capacity 1: positions are given and keys compared one caller at a time. Callers wait for it
 	// on their context; there are as many as intake has goroutines that commit, and the drain.
 	turn  chan struct{}
@@ -83,6 +84,20 @@ func (s *Spill) pebbleOptions() *pebble.Options {
 	}
 }
 
+var errClosed = esh3ar.Errorf(esh3ar.StoreUnavailable, "the spill is closed")
+
+// enter lets a call in that is to touch the database; it leaves by inside.Leave. After a fault nobody gets in: pebble may
+// hold its locks for good then, and a reader would hang in them.
+func (s *Spill) enter() error {
+	if s.fault.Err() != nil {
+		return s.failed()
+	}
+	if !s.inside.Enter() {
+		return errClosed
+	}
+	return nil
+}
+
 // begin takes the writer's turn.
 func (s *Spill) begin(ctx context.Context) error {
 	if err := s.enter(); err != nil {
@@ -92,17 +107,17 @@ func (s *Spill) begin(ctx context.Context) error {
 	case s.turn <- struct{}{}:
 		return nil
 	case <-s.fault.Failed():
-		s.life.inside.Done()
+		s.inside.Leave()
 		return s.failed()
 	case <-ctx.Done():
-		s.life.inside.Done()
+		s.inside.Leave()
 		return esh3ar.Errorf(esh3ar.Abandoned, "wait for the spill: %w", context.Cause(ctx))
 	}
 }
 
 func (s *Spill) end() {
 	<-s.turn
-	s.life.inside.Done()
+	s.inside.Leave()
 }
 
 func (s *Spill) failed() error {
@@ -139,10 +154,9 @@ func (s *Spill) Fault() error { return s.fault.Err() }
 // Close waits for the calls under way and closes the database. One with a fault is left as it is, with its lock: pebble
 // cannot be closed then, and the process is about to end.
 func (s *Spill) Close() error {
-	if !s.life.end() {
+	if !s.inside.Close() {
 		return nil
 	}
-	s.life.inside.Wait()
 	if err := s.fault.Err(); err != nil {
 		return err
 	}

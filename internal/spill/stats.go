@@ -47,7 +47,7 @@ func (s *Spill) oldest() (at esh3ar.Time) {
 	if s.enter() != nil {
 		return 0
 	}
-	defer s.life.inside.Done()
+	defer s.inside.Leave()
 	from, limit := s.held.span(0)
 	_ = s.walk(callKey, from, func(p position, row []byte) bool {
 		if p >= limit {

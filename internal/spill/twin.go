@@ -11,7 +11,7 @@ func (s *Spill) Twin(c *esh3ar.Call) (answer esh3ar.Answer, ok bool, err error) 
 	if err := s.enter(); err != nil {
 		return answer, false, err
 	}
-	defer s.life.inside.Done()
+	defer s.inside.Leave()
 	known, err := s.keyOf(scopeOf(c))
 	if err != nil {
 		return answer, false, readError(err)
