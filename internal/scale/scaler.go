@@ -144,8 +144,10 @@ func (s *Scaler) fault(err error) {
 	}
 }
 
-// elect takes or keeps the lease. A new term begins with what the last one left.
+// elect takes or keeps the lease. A new term begins with what the last one left. It does not end with ctx: a lease whose answer
+// was not awaited would be held and nobody know it.
 func (s *Scaler) elect(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Every)
 	defer cancel()
 	was := s.term

@@ -28,9 +28,23 @@ type office struct {
 	state  []byte
 	lines  []scale.Entry
 	fault  error
+	late   time.Duration // until Acquire answers; who does not wait for it gets an error, though it was done
 }
 
-func (o *office) Acquire(_ context.Context, holder string, ttl time.Duration) (scale.Term, error) {
+func (o *office) Acquire(ctx context.Context, holder string, ttl time.Duration) (scale.Term, error) {
+	term, err := o.acquire(holder, ttl)
+	if o.late == 0 {
+		return term, err
+	}
+	select {
+	case <-time.After(o.late):
+		return term, err
+	case <-ctx.Done():
+		return scale.Term{}, ctx.Err()
+	}
+}
+
+func (o *office) acquire(holder string, ttl time.Duration) (scale.Term, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
@@ -170,6 +184,20 @@ func (s *site) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.own
+}
+
+// TestTheLeaseIsGivenBackThoughItWasBeingTaken: a database has done what it was asked for, whether the answer is awaited or not.
+func TestTheLeaseIsGivenBackThoughItWasBeingTaken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := &office{late: 2 * time.Second}
+		_, stop := start(o, &site{own: 1}, "a", nil)
+		time.Sleep(time.Second)
+		stop()
+		if term, err := o.acquire("b", time.Minute); err != nil || !term.Held {
+			t.Errorf("behind the end of its holder: %+v, %v", term, err)
+		}
+	})
 }
 
 // start runs a scaler; the function ends it.
