@@ -40,7 +40,9 @@
 //	internal/scale          how many nodes there should be, and why
 //	internal/scale/…        what starts and stops them: processes, kubernetes, command; workers inside a node
 //	internal/mover          hands phones over to other nodes: how many, how fast, where to
+//	internal/fastpath       calls that are written in the usual way, without net/http
 //	internal/netpoll        connections that are read in time where every processor is busy
+//	internal/gate           who is inside something that ends
 //	internal/vitals         what this process uses of the machine, and what it may use
 //	internal/gateway        balances calls over nodes, and sends phones to them; the choice is pure (balance)
 //	internal/planted        faults that a build can be given on purpose, to prove the proofs

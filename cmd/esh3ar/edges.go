@@ -31,3 +31,6 @@ func (e edges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.api.ServeHTTP(w, r)
 	}
 }
+
+// plainCall tells of which calls the answers neither stream nor take over a connection: those about messages, which are nearly all.
+func plainCall(_, path string) bool { return strings.HasPrefix(path, "/v1/messages") }

@@ -19,6 +19,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cache"
 	"github.com/esh3artech/esh3ar/internal/dashboard"
 	"github.com/esh3artech/esh3ar/internal/delivery"
+	"github.com/esh3artech/esh3ar/internal/fastpath"
 	"github.com/esh3artech/esh3ar/internal/gateway"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
 	"github.com/esh3artech/esh3ar/internal/intake"
@@ -64,7 +65,7 @@ type front struct {
 	hubs     hubs
 	watched  *gateway.Watched // by gateways
 	sockets  *netpoll.Poller
-	server   *http.Server
+	server   *fastpath.Server
 	ready    atomic.Bool
 	draining context.Context //nolint:containedctx // a signal: streams end
 	drain    context.CancelFunc
@@ -100,8 +101,9 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, log *slog.Logger) (*
 	if n.sockets, err = netpoll.New(); err != nil {
 		return nil, errors.Join(err, n.abandon(ctx))
 	}
-	n.server = httpapi.NewServer(handler, log)
-	n.server.ConnState = n.vitals.connection
+	server := httpapi.NewServer(handler, log)
+	server.ConnState = n.vitals.connection
+	n.server = fastpath.New(server, plainCall)
 	m.watch(n)
 	return n, nil
 }

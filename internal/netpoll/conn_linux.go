@@ -18,6 +18,7 @@ type Conn struct {
 	local, remote net.Addr
 	in, out       side
 	ended         atomic.Bool // no more comes: never wait for it
+	onEnd         atomic.Pointer[func()]
 
 	reading sync.Mutex
 	drained bool // the last read took all that was there (epoll(7): a short read says so); the reader's
@@ -115,6 +116,27 @@ func (c *Conn) CloseWrite() error {
 		return c.fault("close", os.NewSyscallError("shutdown", err))
 	}
 	return nil
+}
+
+// OnEnd has f called when the peer, or the system, has given the connection up: while nobody reads, too, and at once where it has
+// already. f may be called more than once, must be quick and must not use the connection. nil: no more, but for a call under way.
+func (c *Conn) OnEnd(f func()) {
+	if f == nil {
+		c.onEnd.Store(nil)
+		return
+	}
+	c.onEnd.Store(&f)
+	if c.ended.Load() {
+		f()
+	}
+}
+
+// end is called when no more comes.
+func (c *Conn) end() {
+	c.ended.Store(true)
+	if f := c.onEnd.Load(); f != nil {
+		(*f)()
+	}
 }
 
 // LocalAddr is this end.

@@ -349,3 +349,36 @@ func eventually(t *testing.T, done func() bool) {
 		}
 	}
 }
+
+// TestOnEnd: whoever works for the peer and does not read hears that it has gone; at once, if it went before.
+func TestOnEnd(t *testing.T) {
+	r := newRig(t)
+	ours, theirs := r.pair()
+	ended := make(chan struct{}, 8)
+	ours.OnEnd(func() { ended <- struct{}{} })
+	if err := theirs.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	again := 0
+	ours.OnEnd(func() { again++ })
+	if again != 1 {
+		t.Errorf("behind the end: called %d times", again)
+	}
+	ours.OnEnd(nil)
+	if err := theirs.SetLinger(0); err != nil { // a reset, which is another event
+		t.Fatal(err)
+	}
+	if err := theirs.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, ours); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		t.Error(err)
+	}
+	if again != 1 {
+		t.Errorf("called %d times, though nobody wants to hear it", again)
+	}
+	if err := ours.Close(); err != nil {
+		t.Error(err)
+	}
+}

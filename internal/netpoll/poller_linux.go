@@ -122,7 +122,7 @@ func (p *Poller) wake(n int) {
 			continue
 		}
 		if what&ended != 0 {
-			c.ended.Store(true)
+			c.end()
 		}
 		if what&(syscall.EPOLLIN|ended) != 0 {
 			c.in.tell()

@@ -1,0 +1,15 @@
+// Package fastpath answers plain calls itself, and leaves all else to net/http.
+//
+// Of what a node does for a durable call, net/http was more than half: a map and a request made anew, a goroutine that listens
+// whether the caller has gone, deadlines set five times. A caller who sends one small call after the other on a connection that
+// is kept needs none of it.
+//
+// A call is plain if its head is written in the one way in which nearly all are: one line that the node has said it takes, HTTP/1.1,
+// one Host, one Content-Length in digits where there is a body, no field twice, no field that says something about the connection or
+// the coding of the body, every octet one that needs no thought. The grammar is so narrow that whatever it takes, net/http takes and
+// understands alike; a fuzz test holds one against the other. With the first head that is not plain the connection goes to net/http,
+// with all that was read, and stays there: errors, streams, upgrades, chunked bodies, pipelines of anything are answered by it.
+//
+// Concurrency: one goroutine a connection, which also runs the handler. The request and all that hangs on it are used again for
+// the next call: a handler must keep nothing of it, nor change its header.
+package fastpath
