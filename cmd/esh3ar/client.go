@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,6 +38,9 @@ func (f *clientFlags) resolve() error {
 	f.URL = strings.TrimRight(f.URL, "/")
 	if f.URL == "" {
 		f.URL = defaultURL
+	}
+	if u, err := url.Parse(f.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return usagef("--url: %q is not an http or https URL", f.URL)
 	}
 	if f.APIKey != "" && f.AdminToken != "" {
 		return nil

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
@@ -58,7 +59,11 @@ func (c *listenCmd) Run(ctx context.Context, s streams) error {
 
 // connection is one connection from start to end.
 func (c *listenCmd) connection(ctx context.Context, s streams, received *int) error {
-	conn, err := phone.Dial(ctx, phone.Config{URL: c.URL, Token: c.Token})
+	to, err := phone.Negotiate(ctx, http.DefaultClient, phone.Config{URL: c.URL, Token: c.Token})
+	if err != nil {
+		return err
+	}
+	conn, err := phone.Dial(ctx, to)
 	if err != nil {
 		return err
 	}

@@ -59,8 +59,11 @@ var errVerdict = errors.New("bad verdict")
 
 // run parses args and runs one command; it returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	if len(args) == 0 {
+	switch {
+	case len(args) == 0:
 		args = []string{"--help"}
+	case args[0] == "help":
+		args = append(args[1:len(args):len(args)], "--help")
 	}
 	exited := -1 // --help ends inside Parse
 	parser, err := kong.New(&commands{},

@@ -12,15 +12,15 @@ import (
 
 type sendCmd struct {
 	clientFlags   `embed:""`
-	To            string        `required:"" help:"The recipient's phone number."`
-	Text          string        `required:"" help:"What to say, 1 to 4096 characters."`
-	Subject       string        `help:"A subject, at most 256 characters."`
-	Priority      string        `help:"low, normal, high or urgent (default: normal)."`
-	CorrelationID string        `name:"correlation-id" help:"Your own reference, at most 128 characters."`
-	Key           string        `help:"Idempotency key: the same call with the same key is taken once."`
-	TTL           time.Duration `name:"ttl" placeholder:"DURATION" help:"Give the message up after this time, such as 10m; whole seconds, at most 720h (default: it waits until it is delivered)."`
-	At            string        `placeholder:"TIME" help:"Send it then: an RFC 3339 time such as 2030-01-01T09:00:00+03:00, at most 90 days ahead."`
-	Wait          time.Duration `help:"Wait this long for a phone to acknowledge it, such as 30s."`
+	To            string         `required:"" help:"The recipient's phone number."`
+	Text          string         `required:"" help:"What to say, 1 to 4096 characters."`
+	Subject       string         `help:"A subject, at most 256 characters."`
+	Priority      string         `help:"low, normal, high or urgent (default: normal)."`
+	CorrelationID string         `name:"correlation-id" help:"Your own reference, at most 128 characters."`
+	Key           string         `help:"Idempotency key: the same call with the same key is taken once."`
+	TTL           *time.Duration `name:"ttl" placeholder:"DURATION" help:"Give the message up after this time, such as 10m; whole seconds, at most 720h (default: it waits until it is delivered)."`
+	At            string         `placeholder:"TIME" help:"Send it then: an RFC 3339 time such as 2030-01-01T09:00:00+03:00, at most 90 days ahead."`
+	Wait          time.Duration  `help:"Wait this long for a phone to acknowledge it, such as 30s."`
 }
 
 // sentMessage is what of a message's answer a terminal shows.
@@ -71,11 +71,11 @@ func (c *sendCmd) body() (map[string]any, error) {
 			body[name] = value
 		}
 	}
-	if c.TTL < 0 || c.TTL > esh3ar.MaxTTL || c.TTL%time.Second != 0 {
-		return nil, usagef("--ttl: must be whole seconds from 1s to 720h, is %s", c.TTL)
-	}
-	if c.TTL > 0 {
-		body["ttlSeconds"] = int64(c.TTL / time.Second)
+	if c.TTL != nil {
+		if *c.TTL <= 0 || *c.TTL > esh3ar.MaxTTL || *c.TTL%time.Second != 0 {
+			return nil, usagef("--ttl: must be whole seconds from 1s to 720h, is %s", *c.TTL)
+		}
+		body["ttlSeconds"] = int64(*c.TTL / time.Second)
 	}
 	if c.At != "" {
 		at, err := parseTime("--at", c.At)
@@ -107,16 +107,21 @@ func parseTime(flag, text string) (t esh3ar.Time, err error) {
 func (c *sendCmd) await(ctx context.Context, s streams, message sentMessage) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Wait)
 	defer cancel()
+	over := func(status string) error {
+		return fmt.Errorf("still %s after %s; the message is stored and waits for its %s", status, c.Wait, waitsFor(status))
+	}
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	shown := message.Status
 	for {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("still %s after %s; the message is stored and waits for its %s", shown, c.Wait, waitsFor(shown))
+			return over(shown)
 		case <-tick.C:
 		}
-		if err := c.call(ctx, http.MethodGet, "/v1/messages/"+url.PathEscape(message.ID), c.APIKey, nil, nil, &message); err != nil {
+		if err := c.call(ctx, http.MethodGet, "/v1/messages/"+url.PathEscape(message.ID), c.APIKey, nil, nil, &message); ctx.Err() != nil {
+			return over(shown) // in the middle of a call
+		} else if err != nil {
 			return err
 		}
 		if message.Status != shown {

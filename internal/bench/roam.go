@@ -2,10 +2,8 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -91,7 +89,7 @@ const settleWithin = 10 * time.Second
 func (r *roamers) settle(ctx context.Context, one *roamer) error {
 	try, cancel := context.WithTimeout(ctx, settleWithin)
 	defer cancel()
-	to, err := r.negotiate(try, one.token)
+	to, err := phone.Negotiate(try, &r.client, phone.Config{URL: r.gateway, Token: one.token, Buffer: 1024})
 	if err != nil {
 		return err
 	}
@@ -121,29 +119,6 @@ func (one *roamer) leave() {
 		_ = one.conn.Close() // politely: acknowledgements on their way still count
 		one.conn = nil
 	}
-}
-
-// negotiate asks the gateway for a node, and gets a token for it.
-func (r *roamers) negotiate(ctx context.Context, token string) (c phone.Config, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.gateway+phone.Path+"/negotiate?negotiateVersion=1", http.NoBody)
-	if err != nil {
-		return c, err
-	}
-	req.Header.Set("Authorization", "Bearer "+token)
-	resp, err := r.client.Do(req)
-	if err != nil {
-		return c, err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return c, err
-	}
-	var answer struct{ URL, AccessToken string }
-	if err := json.Unmarshal(text, &answer); err != nil || answer.URL == "" {
-		return c, fmt.Errorf("negotiate: %s: %s", resp.Status, text)
-	}
-	return phone.Config{URL: answer.URL, Token: answer.AccessToken, Buffer: 1024}, nil
 }
 
 // ping keeps all phones alive.

@@ -97,6 +97,8 @@ func (a *API) dropPlan(x *exchange) error {
 	err := a.Store.DropPlan(x.r.Context(), x.params[0])
 	switch {
 	case err == nil:
+	case esh3ar.CodeOf(err) == esh3ar.NotFound && builtIn(x.params[0]):
+		return notFound.problem("the plan " + x.params[0] + " is as it was built; there is nothing to delete")
 	case esh3ar.CodeOf(err) == esh3ar.NotFound:
 		return noPlan(x)
 	default:
@@ -105,6 +107,10 @@ func (a *API) dropPlan(x *exchange) error {
 	a.reload(x)
 	x.send(http.StatusNoContent, nil)
 	return nil
+}
+
+func builtIn(name string) bool {
+	return slices.ContainsFunc(esh3ar.BuiltInPlans(), func(p esh3ar.Plan) bool { return p.Name == name })
 }
 
 // assignPlan is PUT /admin/v1/businesses/{id}/plan.

@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,4 +112,14 @@ func TestBadPlans(t *testing.T) {
 	}
 	wantProblem(t, n.adminDo(t, "PUT", "/admin/v1/plans/g%20old", `{"level":"basic","rate":1,"burst":1}`), 422, "validation_failed")
 	wantProblem(t, n.do(t, ask{method: "PUT", path: "/admin/v1/plans/gold", token: n.key, body: `{}`}), 403, "forbidden")
+}
+
+// TestABuiltInPlanStays: it is listed, so nobody is told that there is none.
+func TestABuiltInPlanStays(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	got := n.adminDo(t, "DELETE", "/admin/v1/plans/premium", "")
+	if wantProblem(t, got, 404, "not_found"); !strings.Contains(string(got.body), "the plan premium is as it was built") {
+		t.Errorf("%s", got.body)
+	}
 }

@@ -149,7 +149,7 @@ func (c *Client) exchange(ctx context.Context, prepare func(conn rueidis.Client)
 	}
 	work := prepare(*conn)
 	done := make(chan []rueidis.RedisResult, 1) // so that one left behind can end
-	go func() { // Close waits for its place
+	go func() {                                 // Close waits for its place
 		done <- work(ctx, *conn)
 		<-c.slots
 	}()

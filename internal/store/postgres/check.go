@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/esh3artech/esh3ar"
 )
@@ -35,8 +36,14 @@ func (s *Store) check(ctx context.Context) error {
 }
 
 func unreachable(err error) error {
-	return esh3ar.Errorf(esh3ar.StoreUnavailable, "--database-url: the server does not answer: %w", err)
+	return esh3ar.Errorf(esh3ar.StoreUnavailable, "--database-url: the server does not answer: %w", lined{err})
 }
+
+// lined is an error in one line: pgx gives each address that it tried one of its own.
+type lined struct{ error }
+
+func (e lined) Error() string { return strings.Join(strings.Fields(e.error.Error()), " ") }
+func (e lined) Unwrap() error { return e.error }
 
 // safe names the first setting with which a 202 would be a lie.
 func safe(settings map[string]string, needStandby bool) error {
