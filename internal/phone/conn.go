@@ -9,6 +9,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -31,12 +32,13 @@ const (
 
 // Config says where to connect.
 type Config struct {
-	URL     string // of the node
-	Path    string // of the hub; default Path
-	Token   string // of the device, or the API key of the business
-	InQuery bool   // the token goes into the query, as browsers have to send it
-	LocalIP net.IP // source address, to have more ports than one address offers; nil: the system's choice
-	Buffer  int    // bytes of the read buffer; default 4096
+	URL     string      // of the node
+	Path    string      // of the hub; default Path
+	Token   string      // of the device, or the API key of the business
+	InQuery bool        // the token goes into the query, as browsers have to send it
+	LocalIP net.IP      // source address, to have more ports than one address offers; nil: the system's choice
+	Buffer  int         // bytes of the read buffer; default 4096
+	TLS     *tls.Config // of a node behind https; nil: the system's roots
 }
 
 // ErrClosed ends Next when the server said goodbye; Reconnect tells whether it wants the phone back.
@@ -80,11 +82,7 @@ func Dial(ctx context.Context, c Config) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	dialer := net.Dialer{}
-	if c.LocalIP != nil {
-		dialer.LocalAddr = &net.TCPAddr{IP: c.LocalIP}
-	}
-	raw, err := dialer.DialContext(ctx, "tcp", u.Host)
+	raw, err := c.dial(ctx, u)
 	if err != nil {
 		return nil, err
 	}
@@ -100,6 +98,23 @@ func Dial(ctx context.Context, c Config) (*Conn, error) {
 	}
 	_ = raw.SetDeadline(time.Time{})
 	return conn, nil
+}
+
+// dial connects to where the URL says, with TLS if that is https.
+func (c *Config) dial(ctx context.Context, u *url.URL) (net.Conn, error) {
+	dialer := net.Dialer{}
+	if c.LocalIP != nil {
+		dialer.LocalAddr = &net.TCPAddr{IP: c.LocalIP}
+	}
+	port := u.Port()
+	if port == "" {
+		port = u.Scheme
+	}
+	addr := net.JoinHostPort(u.Hostname(), port)
+	if u.Scheme != "https" {
+		return dialer.DialContext(ctx, "tcp", addr)
+	}
+	return (&tls.Dialer{NetDialer: &dialer, Config: c.TLS}).DialContext(ctx, "tcp", addr)
 }
 
 // target is the hub with what goes into its query.

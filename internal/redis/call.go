@@ -149,9 +149,9 @@ func (c *Client) exchange(ctx context.Context, prepare func(conn rueidis.Client)
 	}
 	work := prepare(*conn)
 	done := make(chan []rueidis.RedisResult, 1) // so that one left behind can end
-	go func() {                                 // Close waits for its place
+	go func() {
 		done <- work(ctx, *conn)
-		<-c.slots
+		<-c.slots // Close waits for it
 	}()
 	select {
 	case answers := <-done:
