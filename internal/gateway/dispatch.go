@@ -60,8 +60,9 @@ func newDispatch(o *Options) *dispatch {
 
 // The reasons why there is no seat.
 var (
-	errFull   = errors.New("every node has all the calls it can take")
-	errNobody = errors.New("no node can be reached")
+	errFull    = errors.New("every node has all the calls it can take")
+	errNobody  = errors.New("no node can be reached")
+	errNoFiles = errors.New("this gateway has all the connections it can have")
 )
 
 // pick gives a seat for a call, none of those where it was tried already. What is answered soon may wait in line for it.

@@ -41,6 +41,7 @@ type trial struct {
 	ctx      context.Context //nolint:containedctx // of the call
 	deadline time.Time       // zero: none
 	sent     int             // tries of which a byte may have reached a node
+	doubt    *balance.Node   // may have done it, and nobody can tell; nil: none
 	refusal  *refusal        // what a node answered that took nothing; nil: none did
 }
 
@@ -101,8 +102,13 @@ func (t *trial) at(s seat) (done bool) {
 		return t.broke(s, c, err, &verdict)
 	}
 	verdict = t.verdictOf(a)
-	if a.Status == http.StatusServiceUnavailable && t.refused(c, a) {
+	switch {
+	case a.Status == http.StatusServiceUnavailable && t.refused(c, a):
 		return false
+	case t.doubt != nil && (a.Status == http.StatusServiceUnavailable || a.Status == http.StatusTooManyRequests):
+		c.Close() // this node took nothing; another may have
+		t.unknown(errRefused)
+		return true
 	}
 	return t.passOn(s, c, a, &verdict)
 }
@@ -181,13 +187,14 @@ func writePart(c *backend.Conn, part []byte, chunked bool) error {
 // unreached handles a node that could not be connected to.
 func (t *trial) unreached(s seat, err error) (done bool) {
 	switch {
-	case t.ctx.Err() != nil: // the caller has gone
+	case t.ctx.Err() != nil:
 		t.g.dispatch.end(s, balance.Unmeasured, 0)
+		t.giveUp()
 		return true
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.EADDRNOTAVAIL):
 		t.g.dispatch.end(s, balance.Unmeasured, 0)
 		t.g.opts.Log.Error("no connection can be made here: raise the limit of open files (ulimit -n) or add a gateway", "error", err)
-		t.refuse(overloaded, "this gateway has all the connections it can have; nothing was taken")
+		t.noSeat(errNoFiles)
 		return true
 	}
 	t.g.opts.Log.Debug("node cannot be reached", "node", s.node.ID, "error", err)
@@ -201,14 +208,19 @@ func (t *trial) broke(s seat, c *backend.Conn, err error, verdict *balance.Verdi
 	sent := c.Sent()
 	c.Close()
 	clear(t.w.Header())
-	if t.ctx.Err() != nil { // the caller has gone, or a stream ends with the gateway
+	if t.ctx.Err() != nil {
 		*verdict = balance.Unmeasured
+		t.giveUp()
 		return true
 	}
-	if sent {
-		t.sent++
-	} else {
+	switch {
+	case !sent:
 		*verdict = balance.Unmeasured // an old connection had ended: that says nothing
+	case !t.safe:
+		t.doubt = s.node
+		fallthrough
+	default:
+		t.sent++
 	}
 	next := balance.Try{
 		Sent: sent, Safe: t.safe, Keyed: t.keyed, Replayable: t.body.replayable(), Tries: t.sent,
@@ -221,12 +233,29 @@ func (t *trial) broke(s seat, c *backend.Conn, err error, verdict *balance.Verdi
 		t.g.opts.Log.Warn("call failed", "node", s.node.ID, "method", t.r.Method, "path", t.r.URL.Path, "error", err)
 		t.refuse(overloaded, "the node did not answer; try again later")
 	case balance.Unknown, balance.PassOn:
-		t.g.dispatch.count(func(c *counts) { c.unknown++ })
-		t.g.opts.Log.Warn("outcome of a call is unknown", "node", s.node.ID, "method", t.r.Method, "path", t.r.URL.Path,
-			"traceparent", t.r.Header.Get("Traceparent"), "error", err)
-		t.refuse(outcomeUnknown, t.whatNow())
+		t.unknown(err)
 	}
 	return true
+}
+
+// giveUp ends a call whose caller has gone, or a stream that ends with the gateway before it began. Without a word net/http
+// would answer 200, and a caller who has ended only his side of the connection would hear it.
+func (t *trial) giveUp() {
+	if t.r.Context().Err() != nil {
+		panic(http.ErrAbortHandler)
+	}
+	t.refuse(overloaded, "this gateway is stopping")
+}
+
+// errRefused is the last word of a node that took nothing.
+var errRefused = errors.New("the node that was tried last took nothing")
+
+// unknown answers a call that a node may have done. err is why nobody can tell.
+func (t *trial) unknown(err error) {
+	t.g.dispatch.count(func(c *counts) { c.unknown++ })
+	t.g.opts.Log.Warn("outcome of a call is unknown", "node", t.doubt.ID, "method", t.r.Method, "path", t.r.URL.Path,
+		"traceparent", t.r.Header.Get("Traceparent"), "error", err)
+	t.refuse(outcomeUnknown, t.whatNow())
 }
 
 // whatNow tells a caller whose call may have been done how to go on.
@@ -257,22 +286,21 @@ func (t *trial) refused(c *backend.Conn, a backend.Answer) bool {
 
 // noSeat answers a call that has no node to go to.
 func (t *trial) noSeat(err error) {
-	switch {
+	switch nobody := errors.Is(err, errNobody); {
+	case t.doubt != nil:
+		t.unknown(err)
 	case t.refusal != nil:
 		for name, values := range t.refusal.header {
 			t.w.Header()[name] = values
 		}
 		t.head(t.refusal.status)
 		_, _ = t.w.Write(t.refusal.body) // the caller may have gone
-	case t.sent > 0 && !t.safe:
-		t.g.dispatch.count(func(c *counts) { c.unknown++ })
-		t.refuse(outcomeUnknown, t.whatNow())
-	case t.holder != "" && errors.Is(err, errNobody):
+	case t.holder != "" && nobody:
 		t.refuse(notFound, "the node that held the connection is gone; connect again")
-	case errors.Is(err, errFull):
-		t.refuse(overloaded, err.Error()+"; nothing was taken")
-	default:
+	case nobody:
 		t.g.dispatch.count(func(c *counts) { c.nobody++ })
+		fallthrough
+	default:
 		t.refuse(overloaded, err.Error()+"; nothing was taken")
 	}
 }

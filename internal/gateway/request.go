@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/textproto"
 	"strconv"
 	"strings"
 )
@@ -27,9 +28,8 @@ func (x *exchange) appendHead(dst []byte) []byte {
 		dst = append(dst, x.r.URL.RequestURI()...)
 	}
 	dst = append(append(append(dst, " HTTP/1.1\r\nHost: "...), x.r.Host...), "\r\n"...)
-	named := x.r.Header["Connection"]
 	for name, values := range x.r.Header {
-		if ours(name) || listed(named, name) {
+		if ours(name) {
 			continue
 		}
 		for _, value := range values {
@@ -99,19 +99,27 @@ func ours(name string) bool {
 	return false
 }
 
-// listed tells whether the Connection header names another one.
-func listed(connection []string, name string) bool {
-	for _, value := range connection {
+// dropNamed takes off what the Connection header names: no node gets it, so we must not go by it either.
+func dropNamed(h http.Header) {
+	for _, value := range h["Connection"] {
+		for name := range strings.SplitSeq(value, ",") {
+			if name = textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)); !ours(name) {
+				delete(h, name)
+			}
+		}
+	}
+}
+
+func headerHas(h http.Header, name, token string) bool {
+	for _, value := range h[name] {
 		for part := range strings.SplitSeq(value, ",") {
-			if strings.EqualFold(strings.TrimSpace(part), name) {
+			if strings.EqualFold(strings.TrimSpace(part), token) {
 				return true
 			}
 		}
 	}
 	return false
 }
-
-func headerHas(h http.Header, name, token string) bool { return listed(h[name], token) }
 
 func appendLine(dst []byte, name, value string) []byte {
 	return append(append(append(append(dst, name...), ": "...), value...), "\r\n"...)
