@@ -16,8 +16,9 @@ import (
 
 // dispatch is the Balancer with what it decides about: the pools of connections, and the calls that wait in line.
 type dispatch struct {
-	opts *Options
-	log  *slog.Logger
+	opts  *Options
+	log   *slog.Logger
+	files files
 
 	mu struct {
 		sync.Mutex

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/gateway/backend"
@@ -191,9 +190,8 @@ func (t *trial) unreached(s seat, err error) (done bool) {
 		t.g.dispatch.end(s, balance.Unmeasured, 0)
 		t.giveUp()
 		return true
-	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.EADDRNOTAVAIL):
+	case t.g.dispatch.files.lack(&t.g.opts, err):
 		t.g.dispatch.end(s, balance.Unmeasured, 0)
-		t.g.opts.Log.Error("no connection can be made here: raise the limit of open files (ulimit -n) or add a gateway", "error", err)
 		t.noSeat(errNoFiles)
 		return true
 	}

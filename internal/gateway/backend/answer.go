@@ -130,7 +130,9 @@ func (a *Answer) note(name, value string) (keep bool, err error) {
 		}
 		return false, nil
 	case "Connection":
-		a.close = a.close || strings.EqualFold(value, "close")
+		for option := range strings.SplitSeq(value, ",") {
+			a.close = a.close || strings.EqualFold(strings.TrimSpace(option), "close")
+		}
 		return false, nil
 	case "Keep-Alive", "Proxy-Connection":
 		return false, nil
@@ -235,9 +237,10 @@ func (c *Conn) trailer() error {
 	}
 }
 
-// Done ends a call whose answer was passed on whole: the connection is kept, if the node wants it so.
+// Done ends a call whose answer was passed on whole: the connection is kept, if the node wants it so and has heard all that
+// was to be sent. It would read what comes next as the rest.
 func (c *Conn) Done(a Answer) {
-	if a.close || a.Status == http.StatusSwitchingProtocols {
+	if a.close || c.cut || a.Status == http.StatusSwitchingProtocols {
 		c.Close()
 		return
 	}

@@ -216,6 +216,37 @@ func TestClosedPool(t *testing.T) {
 	}
 }
 
+// TestHalfARequestIsTheLast: a node that answers before it has heard all may say that it keeps the connection. The next request
+// on it would be read as the rest of this one.
+func TestHalfARequestIsTheLast(t *testing.T) {
+	t.Parallel()
+	p, conns := server(t)
+	for name, write := range map[string]func(*Conn) error{
+		"in one":   func(c *Conn) error { _, err := c.Write([]byte("POST / HTTP/1.1\r\n")); return err },
+		"in parts": func(c *Conn) error { return c.Writev(&net.Buffers{[]byte("POST / "), []byte("HTTP/1.1\r\n")}) },
+	} {
+		c := take(t, p)
+		other := <-conns
+		c.Begin(t.Context(), time.Now().Add(-time.Second), true)
+		if err := write(c); err == nil {
+			t.Fatalf("%s: written after its deadline", name)
+		}
+		c.Extend(time.Now().Add(time.Minute))
+		if _, err := other.Write([]byte("HTTP/1.1 204 No Content\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		a, err := c.ReadHead("POST", http.Header{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Done(a)
+		if p.Idle() != 0 {
+			t.Errorf("%s: the connection is kept", name)
+		}
+		other.Close()
+	}
+}
+
 func eventually(t *testing.T, what string, so func() bool) {
 	t.Helper()
 	deadline := time.After(30 * time.Second)
