@@ -320,13 +320,8 @@ func (t *trial) passOn(s seat, c *backend.Conn, a backend.Answer, verdict *balan
 		c.Done(a)
 		return true
 	}
-	c.Extend(time.Time{}) // the caller's own pace now
-	t.head(a.Status)
-	flush := t.flusher(a)
-	if flush != nil {
-		_ = flush() // the first part may be long in coming; a caller who has gone is met there
-	}
-	switch err := c.Copy(t.w, a, flush); {
+	p := paced{t, c, http.NewResponseController(t.w), a.Length < 0 || t.kind != balance.Call}
+	switch err := p.pass(a); {
 	case err == nil:
 		c.Done(a)
 	case backend.IsCaller(err) || t.ctx.Err() != nil:
@@ -338,14 +333,6 @@ func (t *trial) passOn(s seat, c *backend.Conn, a backend.Answer, verdict *balan
 		t.cutOff()
 	}
 	return true
-}
-
-// flusher lets streams through as they come.
-func (t *trial) flusher(a backend.Answer) func() error {
-	if a.Length >= 0 && t.kind == balance.Call {
-		return nil
-	}
-	return http.NewResponseController(t.w).Flush
 }
 
 // cutOff ends half an answer so that it does not look like a whole one. The stream of a gateway that stops ends as a node's

@@ -24,7 +24,7 @@ func whole(t *testing.T, text, method string) (Answer, http.Header, string, erro
 		return a, h, "", err
 	}
 	var body bytes.Buffer
-	err = c.Copy(&body, a, nil)
+	err = c.Copy(&body, a)
 	return a, h, body.String(), err
 }
 

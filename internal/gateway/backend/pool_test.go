@@ -142,7 +142,7 @@ func TestDeadConnectionsBelowTLS(t *testing.T) {
 	if err != nil || a.Status != http.StatusNotFound {
 		t.Fatalf("%+v %v", a, err)
 	}
-	if err := first.Copy(io.Discard, a, nil); err != nil {
+	if err := first.Copy(io.Discard, a); err != nil {
 		t.Fatal(err)
 	}
 	first.Done(a)

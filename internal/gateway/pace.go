@@ -1,0 +1,46 @@
+package gateway
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/gateway/backend"
+)
+
+// paced passes a long answer on in parts. Both sides keep their own pace, but neither keeps the slot by doing nothing: a part
+// has to be taken in time, and, but in a stream, the next one has to come.
+type paced struct {
+	*trial
+	conn    *backend.Conn
+	control *http.ResponseController
+	stream  bool // parts go on as they come
+}
+
+// pass gives the caller the head and all that follows.
+func (p *paced) pass(a backend.Answer) error {
+	p.await()
+	p.head(a.Status)
+	if p.stream {
+		_, _ = p.Write(nil) // the first part may be long in coming; a caller who has gone is met there
+	}
+	return p.conn.Copy(p, a)
+}
+
+// Write lets the caller have a part. The last one's deadline ends with the answer, as net/http lifts it then.
+func (p *paced) Write(part []byte) (n int, err error) {
+	_ = p.control.SetWriteDeadline(p.g.opts.Now().Add(p.g.opts.TakeWithin)) // as in forward
+	if n, err = p.w.Write(part); err == nil && p.stream {
+		err = p.control.Flush()
+	}
+	p.await()
+	return n, err
+}
+
+// await gives the node its time for the next part.
+func (p *paced) await() {
+	var deadline time.Time
+	if p.within > 0 {
+		deadline = p.g.opts.Now().Add(p.within)
+	}
+	p.conn.Extend(deadline)
+}
