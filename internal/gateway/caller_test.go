@@ -4,35 +4,27 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strings"
 	"testing"
-	"time"
 )
 
-// shout sends bytes, ends its side if it is to, and gives all that comes back.
-func (f *front) shout(text string, end bool) string {
+// shout sends bytes and gives all that comes back until the gateway ends the connection.
+func (f *front) shout(text string) string {
 	f.t.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(f.URL, "http://"))
+	c := dialRaw(f.t, f.Listener.Addr().String())
+	if _, err := io.WriteString(c.conn, text); err != nil {
+		f.t.Fatal(err)
+	}
+	return c.rest()
+}
+
+// rest is what still comes.
+func (c *rawCaller) rest() string {
+	c.t.Helper()
+	text, err := io.ReadAll(c.in)
 	if err != nil {
-		f.t.Fatal(err)
+		c.t.Error(err)
 	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		f.t.Fatal(err)
-	}
-	if _, err := io.WriteString(conn, text); err != nil {
-		f.t.Fatal(err)
-	}
-	if end {
-		if err := conn.(*net.TCPConn).CloseWrite(); err != nil { //nolint:forcetypeassert // as Dial gives it
-			f.t.Fatal(err)
-		}
-	}
-	answer, err := io.ReadAll(conn)
-	if err != nil {
-		f.t.Error(err)
-	}
-	return string(answer)
+	return string(text)
 }
 
 // TestACallThatIsGivenUpIsNotAnswered200: who ends his side of the connection counts as gone, and may still listen.
@@ -48,7 +40,14 @@ func TestACallThatIsGivenUpIsNotAnswered200(t *testing.T) {
 		})
 		f := newFront(t, nil, n)
 		f.awaitUp(1)
-		if got := f.shout(call, true); got != "" {
+		c := dialRaw(t, f.Listener.Addr().String())
+		if _, err := io.WriteString(c.conn, call); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.conn.(*net.TCPConn).CloseWrite(); err != nil { //nolint:forcetypeassert // as Dial gives it
+			t.Fatal(err)
+		}
+		if got := c.rest(); got != "" {
 			t.Errorf("%.20s: %q", call, got)
 		}
 	}

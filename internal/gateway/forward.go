@@ -19,9 +19,7 @@ func (x *exchange) forward() {
 		x.refuseBody(err)
 		return
 	}
-	if len(x.r.Header["Traceparent"]) == 0 {
-		x.r.Header["Traceparent"] = []string{newTrace()}
-	}
+	trace(x.r.Header)
 	if x.within == 0 || x.within > time.Minute { // the server's patience ends after a minute, and the body is here
 		_ = http.NewResponseController(x.w).SetReadDeadline(time.Time{}) // not every writer has deadlines; ours has
 	}
@@ -94,6 +92,9 @@ func (t *trial) at(s seat) (done bool) {
 	}
 	a, err := c.ReadHead(t.r.Method, t.w.Header())
 	took = t.g.opts.Now().Sub(began)
+	if a.Status == http.StatusSwitchingProtocols && t.kind != balance.Tunnel {
+		err = errUnasked
+	}
 	if err != nil {
 		if sendErr != nil {
 			err = sendErr
@@ -244,6 +245,9 @@ func (t *trial) giveUp() {
 	}
 	t.refuse(overloaded, "this gateway is stopping")
 }
+
+// errUnasked is an answer that nobody asked for.
+var errUnasked = errors.New("the node switches to another protocol, unasked")
 
 // errRefused is the last word of a node that took nothing.
 var errRefused = errors.New("the node that was tried last took nothing")

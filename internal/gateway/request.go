@@ -1,12 +1,13 @@
 package gateway
 
 import (
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/textproto"
 	"strconv"
 	"strings"
+
+	"github.com/esh3artech/esh3ar/internal/gateway/balance"
 )
 
 // MarkHeader tells a node that a request comes through a gateway, and what for. Callers cannot send it through one.
@@ -45,7 +46,7 @@ func (x *exchange) appendOwn(dst []byte) []byte {
 	if x.mark != "" {
 		dst = appendLine(dst, MarkHeader, x.mark)
 	}
-	if headerHas(x.r.Header, "Connection", "upgrade") && x.r.Header.Get("Upgrade") != "" {
+	if x.kind == balance.Tunnel { // nothing else leaves HTTP
 		dst = appendLine(append(dst, "Connection: Upgrade\r\n"...), "Upgrade", x.r.Header.Get("Upgrade"))
 	}
 	switch length := x.length(); {
@@ -123,22 +124,4 @@ func headerHas(h http.Header, name, token string) bool {
 
 func appendLine(dst []byte, name, value string) []byte {
 	return append(append(append(append(dst, name...), ": "...), value...), "\r\n"...)
-}
-
-const hexDigits = "0123456789abcdef"
-
-// newTrace begins a trace, as W3C Trace Context writes it: version, 16 bytes of trace, 8 of span, not sampled.
-func newTrace() string {
-	var room [55]byte
-	b := append(room[:0], "00-"...)
-	b = appendHex(appendHex(b, rand.Uint64()|1), rand.Uint64()) // all zeros would be invalid
-	b = append(appendHex(append(b, '-'), rand.Uint64()|1), "-00"...)
-	return string(b)
-}
-
-func appendHex(dst []byte, n uint64) []byte {
-	for shift := 60; shift >= 0; shift -= 4 {
-		dst = append(dst, hexDigits[n>>shift&15])
-	}
-	return dst
 }
