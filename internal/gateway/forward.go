@@ -20,8 +20,8 @@ func (x *exchange) forward() {
 		return
 	}
 	trace(x.r.Header)
-	if x.within == 0 || x.within > time.Minute { // the server's patience ends after a minute, and the body is here
-		_ = http.NewResponseController(x.w).SetReadDeadline(time.Time{}) // not every writer has deadlines; ours has
+	if x.body.whole {
+		x.heard()
 	}
 	ctx, cancel := x.context()
 	defer cancel()
@@ -30,6 +30,13 @@ func (x *exchange) forward() {
 		t.deadline = x.start.Add(x.within)
 	}
 	t.run()
+}
+
+// heard lifts the server's patience, which ends after a minute, from a call that may take longer: its body is here.
+func (x *exchange) heard() {
+	if x.within == 0 || x.within > time.Minute {
+		_ = http.NewResponseController(x.w).SetReadDeadline(time.Time{}) // not every writer has deadlines; ours has
+	}
 }
 
 // trial is a call on its way from node to node.
@@ -165,6 +172,7 @@ func (t *trial) stream(c *backend.Conn) error {
 			return err
 		}
 	}
+	t.heard()
 	if chunked {
 		_, err := c.Write([]byte("0\r\n\r\n"))
 		return err

@@ -28,7 +28,7 @@ func (p *paced) pass(a backend.Answer) error {
 
 // Write lets the caller have a part. The last one's deadline ends with the answer, as net/http lifts it then.
 func (p *paced) Write(part []byte) (n int, err error) {
-	_ = p.control.SetWriteDeadline(p.g.opts.Now().Add(p.g.opts.TakeWithin)) // as in forward
+	_ = p.control.SetWriteDeadline(p.g.opts.Now().Add(p.g.opts.TakeWithin)) // as in heard
 	if n, err = p.w.Write(part); err == nil && p.stream {
 		err = p.control.Flush()
 	}
