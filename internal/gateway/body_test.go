@@ -55,7 +55,9 @@ func TestMemoryOfBodies(t *testing.T) {
 	f := newFront(t, func(o *gateway.Options) { o.Memory = memory }, n)
 	f.awaitUp(1)
 	text := strings.Repeat("0123456789", memory/10)
-	batch := func(size int, headers ...string) answer { return f.do(http.MethodPost, "/v1/messages/batch", text[:size], headers...) }
+	batch := func(size int, headers ...string) answer {
+		return f.do(http.MethodPost, "/v1/messages/batch", text[:size], headers...)
+	}
 	var held sync.WaitGroup
 	held.Go(func() {
 		if got := batch(memory-64<<10, "Idempotency-Key", "k", "X-Held", "1"); got.status != http.StatusBadGateway {

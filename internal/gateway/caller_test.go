@@ -65,3 +65,40 @@ func TestAStreamThatHasNotBegunEndsInWords(t *testing.T) {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 }
+
+// TestEitherSideLeavesAStream: the other hears of it, a stream that broke off does not look ended, and its slot is free.
+func TestEitherSideLeavesAStream(t *testing.T) {
+	t.Parallel()
+	for name, leave := range map[string]func(n *node, down io.Closer){
+		"the caller leaves": func(_ *node, down io.Closer) { down.Close() },
+		"the node dies":     func(n *node, _ io.Closer) { n.CloseClientConnections() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			left := make(chan struct{})
+			n := newNode(t, "n", func(w http.ResponseWriter, r *http.Request) {
+				defer close(left)
+				_, _ = io.WriteString(w, "data: x\n\n")
+				_ = http.NewResponseController(w).Flush()
+				<-r.Context().Done()
+			})
+			f := newFront(t, unchecked, n)
+			c := dialRaw(t, f.Listener.Addr().String())
+			_, _ = io.WriteString(c.conn, "GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
+			resp, err := http.ReadResponse(c.in, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if _, err := io.CopyN(io.Discard, resp.Body, 9); err != nil {
+				t.Fatal(err)
+			}
+			leave(n, c.conn)
+			<-left
+			if rest, err := io.ReadAll(resp.Body); err == nil {
+				t.Errorf("it looks ended: %q", rest)
+			}
+			eventually(t, func() bool { return f.Stats().Nodes[0].Streams == 0 }, func() string { return "its slot is still taken" })
+		})
+	}
+}

@@ -216,6 +216,35 @@ func TestClosedPool(t *testing.T) {
 	}
 }
 
+// TestTwoAnswersAreTheLast: what a node says beyond what it was asked must not become the answer to somebody else.
+func TestTwoAnswersAreTheLast(t *testing.T) {
+	t.Parallel()
+	p, conns := server(t)
+	for _, text := range []string{
+		"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhello",
+	} {
+		c := take(t, p)
+		other := <-conns
+		c.Begin(t.Context(), time.Now().Add(time.Minute), true)
+		if _, err := other.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		a, err := c.ReadHead("GET", http.Header{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := c.Small(a); err != nil {
+			t.Fatal(err)
+		}
+		c.Done(a)
+		if p.Idle() != 0 {
+			t.Errorf("%q: the connection is kept", text)
+		}
+		other.Close()
+	}
+}
+
 // TestHalfARequestIsTheLast: a node that answers before it has heard all may say that it keeps the connection. The next request
 // on it would be read as the rest of this one.
 func TestHalfARequestIsTheLast(t *testing.T) {

@@ -142,10 +142,10 @@ func TestWhoIsAsked(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, Rules{Slots: 1}, "a", "b", "c")
 	l.check("a", Check{})
-	l.check("b", Check{Err: "refused"})
-	l.check("c", Check{NotReady: true})
+	l.check("b", Check{NotReady: true})
+	l.check("c", Check{Err: "refused"})
 	var tried []*Node
-	for _, want := range []route.NodeID{"a", "b", "c"} {
+	for _, want := range []route.NodeID{"a", "c", "b"} {
 		n, outcome := l.Pick(l.now, Call, tried)
 		if outcome != Chosen || n.ID != want {
 			t.Fatalf("%v %d, want %s", n, outcome, want)
