@@ -177,7 +177,9 @@ func TestAnswersWithoutABody(t *testing.T) {
 	f.awaitUp(1)
 	c := dialRaw(t, f.Listener.Addr().String())
 	for _, one := range []struct{ method, path, want string }{
-		{"HEAD", "/v1/x", "200 Content-Length: 100000 Etag: "}, {"GET", "/v1/same", "304 Content-Length:  Etag: x"}, {"DELETE", "/v1/x", "204 Content-Length:  Etag: "},
+		{"HEAD", "/v1/x", "200 Content-Length: 100000 Etag: "},
+		{"GET", "/v1/same", "304 Content-Length:  Etag: x"},
+		{"DELETE", "/v1/x", "204 Content-Length:  Etag: "},
 		{"HEAD", "/v1/x", "200 Content-Length: 100000 Etag: "},
 	} {
 		fmt.Fprintf(c.conn, "%s %s HTTP/1.1\r\nHost: x\r\n\r\n", one.method, one.path)
