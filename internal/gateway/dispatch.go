@@ -165,7 +165,7 @@ func (d *dispatch) spend() bool {
 	return true
 }
 
-// list takes a new list of nodes.
+// list takes a new list of nodes. One without a node that can be used is not believed.
 func (d *dispatch) list(nodes []route.Node) {
 	nodes = slices.DeleteFunc(slices.Clone(nodes), func(n route.Node) bool {
 		err := CheckURL(n.URL)
@@ -174,6 +174,9 @@ func (d *dispatch) list(nodes []route.Node) {
 		}
 		return err != nil
 	})
+	if len(nodes) == 0 {
+		return
+	}
 	d.mu.Lock()
 	changes := d.mu.balancer.List(d.opts.Now(), nodes)
 	old := d.renewPoolsLocked()

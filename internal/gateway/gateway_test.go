@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -353,7 +354,7 @@ func TestNobodyWatches(t *testing.T) {
 }
 
 // TestRegistry: nodes come and go with the list; while it does not answer, or has forgotten everybody, the last one stands
-// for as long as that is so.
+// for as long as that is so. What it lists and nobody can use is not a list.
 func TestRegistry(t *testing.T) {
 	t.Parallel()
 	a, b := newNode(t, "a", says("a")), newNode(t, "b", says("b"))
@@ -363,8 +364,13 @@ func TestRegistry(t *testing.T) {
 	f.awaitUp(1)
 	list.set(nil, a, b)
 	f.awaitUp(2)
-	for _, gone := range []error{errors.New("away"), nil} { // silent, then empty
-		list.set(gone)
+	garbage := &node{Server: &httptest.Server{URL: "nonsense://"}, name: "garbage"}
+	for _, gone := range []func(){
+		func() { list.set(errors.New("away")) },
+		func() { list.set(nil) },
+		func() { list.set(nil, garbage) },
+	} {
+		gone()
 		asked := list.asked.Load()
 		eventually(t, func() bool { return list.asked.Load() >= asked+3 }, func() string { return "the registry is not asked" })
 		if got := f.do(http.MethodPost, "/v1/messages", "x"); got.status != http.StatusAccepted {

@@ -43,7 +43,7 @@ func (l *listing) read(ctx context.Context) int {
 	defer cancel()
 	nodes, err := l.opts.Registry.Nodes(ctx)
 	l.report(err)
-	if len(nodes) > 0 {
+	if err == nil {
 		l.dispatch.list(nodes)
 	}
 	return len(l.dispatch.nodes())
