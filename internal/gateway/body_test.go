@@ -79,3 +79,34 @@ func TestMemoryOfBodies(t *testing.T) {
 		}
 	}
 }
+
+// TestABodyThatComesSlowly has the server's patience, and the answer its own time from then on: a batch over a thin line takes
+// longer to come than an answer may.
+func TestABodyThatComesSlowly(t *testing.T) {
+	t.Parallel()
+	const within = 2 * time.Second
+	n := newNode(t, "n", says("n"))
+	f := newFront(t, func(o *gateway.Options) { o.AnswerWithin = within }, n)
+	f.awaitUp(1)
+	var calls sync.WaitGroup
+	for _, path := range []string{"/v1/messages", "/v1/messages/batch"} {
+		calls.Go(func() {
+			body, slow := io.Pipe()
+			calls.Go(func() {
+				_, _ = io.WriteString(slow, "first")
+				<-time.After(within + within/10) // a bound of the kernel's, which no bubble has
+				_, _ = io.WriteString(slow, " last")
+				slow.Close()
+			})
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, f.URL+path, body)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if got := f.send(req); got.status != http.StatusAccepted || got.body != "n first last" {
+				t.Errorf("%s: %d %s", path, got.status, got.body)
+			}
+		})
+	}
+	calls.Wait()
+}

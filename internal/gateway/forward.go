@@ -20,30 +20,20 @@ func (x *exchange) forward() {
 		return
 	}
 	trace(x.r.Header)
-	if x.body.whole {
-		x.heard()
-	}
 	ctx, cancel := x.context()
 	defer cancel()
 	t := trial{exchange: x, ctx: ctx}
-	if x.within > 0 {
-		t.deadline = x.start.Add(x.within)
+	if x.body.whole {
+		t.heard()
 	}
 	t.run()
-}
-
-// heard lifts the server's patience, which ends after a minute, from a call that may take longer: its body is here.
-func (x *exchange) heard() {
-	if x.within == 0 || x.within > time.Minute {
-		_ = http.NewResponseController(x.w).SetReadDeadline(time.Time{}) // not every writer has deadlines; ours has
-	}
 }
 
 // trial is a call on its way from node to node.
 type trial struct {
 	*exchange
 	ctx      context.Context //nolint:containedctx // of the call
-	deadline time.Time       // zero: none
+	deadline time.Time       // of the answer; zero: none, or the body is not here yet
 	sent     int             // tries of which a byte may have reached a node
 	doubt    *balance.Node   // may have done it, and nobody can tell; nil: none
 	refusal  *refusal        // what a node answered that took nothing; nil: none did
@@ -54,6 +44,23 @@ type refusal struct {
 	header http.Header
 	status int
 	body   []byte
+}
+
+// heard begins the time of the answer: the body is here. From what may take longer it lifts the server's patience, which ends
+// after a minute.
+func (t *trial) heard() {
+	t.deadline = t.patience()
+	if t.within == 0 || t.within > time.Minute {
+		_ = http.NewResponseController(t.w).SetReadDeadline(time.Time{}) // not every writer has deadlines; ours has
+	}
+}
+
+// patience is until when a node has for what it is to do now; zero: as long as it wants.
+func (t *trial) patience() time.Time {
+	if t.within == 0 {
+		return time.Time{}
+	}
+	return t.g.opts.Now().Add(t.within)
 }
 
 func (t *trial) run() {
@@ -86,7 +93,11 @@ func (t *trial) at(s seat) (done bool) {
 	verdict, took := balance.Broken, time.Duration(0)
 	defer func() { t.g.dispatch.end(s, verdict, took) }()
 	began := t.g.opts.Now()
-	c.Begin(t.ctx, t.deadline, (t.keyed || t.safe) && t.body.replayable())
+	deadline := t.deadline
+	if deadline.IsZero() { // it is to take the body first
+		deadline = t.patience()
+	}
+	c.Begin(t.ctx, deadline, (t.keyed || t.safe) && t.body.replayable())
 	sendErr := t.send(c)
 	if bad := (badBody{}); errors.As(sendErr, &bad) {
 		c.Close()
@@ -168,11 +179,13 @@ func (t *trial) stream(c *backend.Conn) error {
 		if err != nil {
 			return badBody{err}
 		}
+		c.Extend(t.patience())
 		if err := writePart(c, part, chunked); err != nil {
 			return err
 		}
 	}
 	t.heard()
+	c.Extend(t.deadline)
 	if chunked {
 		_, err := c.Write([]byte("0\r\n\r\n"))
 		return err

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"net/http"
-	"time"
 
 	"github.com/esh3artech/esh3ar/internal/gateway/backend"
 )
@@ -18,7 +17,7 @@ type paced struct {
 
 // pass gives the caller the head and all that follows.
 func (p *paced) pass(a backend.Answer) error {
-	p.await()
+	p.conn.Extend(p.patience())
 	p.head(a.Status)
 	if p.stream {
 		_, _ = p.Write(nil) // the first part may be long in coming; a caller who has gone is met there
@@ -32,15 +31,6 @@ func (p *paced) Write(part []byte) (n int, err error) {
 	if n, err = p.w.Write(part); err == nil && p.stream {
 		err = p.control.Flush()
 	}
-	p.await()
+	p.conn.Extend(p.patience())
 	return n, err
-}
-
-// await gives the node its time for the next part.
-func (p *paced) await() {
-	var deadline time.Time
-	if p.within > 0 {
-		deadline = p.g.opts.Now().Add(p.within)
-	}
-	p.conn.Extend(deadline)
 }

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -258,4 +259,30 @@ func TestNothingTakenIsTrue(t *testing.T) {
 			t.Errorf("%d calls, %d %s", calls.Load(), got.status, got.body)
 		}
 	})
+}
+
+// TestAnswerWithin: the time of an answer is that of all tries together. When it has passed, no other node hears of the call.
+func TestAnswerWithin(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	silent := func(_ http.ResponseWriter, r *http.Request) {
+		calls.Add(1)
+		_, _ = io.Copy(io.Discard, r.Body) // so that the server looks after the connection
+		<-r.Context().Done()
+	}
+	f := newFront(t, func(o *gateway.Options) { o.AnswerWithin = 500 * time.Millisecond }, newNode(t, "a", silent), newNode(t, "b", silent))
+	f.awaitUp(2)
+	for _, c := range []struct {
+		method, path string
+		want         int
+	}{
+		{http.MethodGet, "/v1/messages", http.StatusServiceUnavailable},
+		{http.MethodPost, "/v1/messages", http.StatusBadGateway},
+		{http.MethodPost, "/v1/messages/batch", http.StatusBadGateway},
+	} {
+		calls.Store(0)
+		if got := f.do(c.method, c.path, "x", "Idempotency-Key", "k"); got.status != c.want || calls.Load() != 1 {
+			t.Errorf("%s %s: %d %s, %d calls", c.method, c.path, got.status, got.body, calls.Load())
+		}
+	}
 }
