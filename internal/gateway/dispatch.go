@@ -20,6 +20,8 @@ type dispatch struct {
 	log   *slog.Logger
 	files files
 
+	unusable map[route.NodeID]string // URLs of the last list that nobody can call; for list alone
+
 	mu struct {
 		sync.Mutex
 		balancer *balance.Balancer
@@ -165,15 +167,9 @@ func (d *dispatch) spend() bool {
 	return true
 }
 
-// list takes a new list of nodes. One without a node that can be used is not believed.
+// list takes a new list of nodes. One without a node that can be used is not believed. It is for one goroutine at a time.
 func (d *dispatch) list(nodes []route.Node) {
-	nodes = slices.DeleteFunc(slices.Clone(nodes), func(n route.Node) bool {
-		err := CheckURL(n.URL)
-		if err != nil {
-			d.log.Warn("a node of the list cannot be used; correct its --advertise-url", "node", n.ID, "error", err)
-		}
-		return err != nil
-	})
+	nodes = d.usable(nodes)
 	if len(nodes) == 0 {
 		return
 	}
@@ -186,6 +182,25 @@ func (d *dispatch) list(nodes []route.Node) {
 		pool.Close()
 	}
 	d.tell(changes)
+}
+
+// usable leaves out the nodes that nobody can call, and says so of each once.
+func (d *dispatch) usable(list []route.Node) (nodes []route.Node) {
+	told := map[route.NodeID]string{}
+	for i := range list {
+		n := &list[i]
+		err := CheckURL(n.URL)
+		if err == nil {
+			nodes = append(nodes, *n)
+			continue
+		}
+		if url, said := d.unusable[n.ID]; !said || url != n.URL {
+			d.log.Warn("a node of the list cannot be used; correct its --advertise-url", "node", n.ID, "error", err)
+		}
+		told[n.ID] = n.URL
+	}
+	d.unusable = told
+	return nodes
 }
 
 // renewPoolsLocked makes the pools of new nodes and gives those of nodes that have gone.

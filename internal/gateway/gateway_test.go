@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -360,7 +361,10 @@ func TestRegistry(t *testing.T) {
 	a, b := newNode(t, "a", says("a")), newNode(t, "b", says("b"))
 	var list registry
 	list.set(nil, a)
-	f := newFront(t, func(o *gateway.Options) { o.Registry, o.Rules.Grace = &list, time.Nanosecond }, []*node{}...)
+	log := &lockedText{}
+	f := newFront(t, func(o *gateway.Options) {
+		o.Registry, o.Rules.Grace, o.Log = &list, time.Nanosecond, slog.New(slog.NewTextHandler(log, nil))
+	}, []*node{}...)
 	f.awaitUp(1)
 	list.set(nil, a, b)
 	f.awaitUp(2)
@@ -377,6 +381,9 @@ func TestRegistry(t *testing.T) {
 			t.Errorf("%d %s", got.status, got.body)
 		}
 		f.awaitUp(2)
+	}
+	if said := strings.Count(log.String(), "cannot be used"); said != 1 {
+		t.Errorf("of a URL that cannot be used the log speaks %d times\n%s", said, log.String())
 	}
 	list.set(nil, a)
 	eventually(t, func() bool { return len(f.Stats().Nodes) == 1 }, func() string { return fmt.Sprintf("%+v", f.Stats()) })
