@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/esh3artech/esh3ar/internal/gateway"
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
@@ -84,4 +85,27 @@ func TestNoTunnels(t *testing.T) {
 			t.Errorf("%s: %.100q, %d calls came", query, got, n.calls.Load())
 		}
 	}
+}
+
+// TestATunnelThatNobodyReads ends: who does not take what comes is gone, and the end of the other side would not be seen behind
+// what he does not take.
+func TestATunnelThatNobodyReads(t *testing.T) {
+	t.Parallel()
+	text := make([]byte, 64<<10)
+	n := raw(t, func(c net.Conn, _ *http.Request) {
+		_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		for {
+			if _, err := c.Write(text); err != nil {
+				return
+			}
+		}
+	})
+	f := newFront(t, func(o *gateway.Options) { o.Tunnels, o.TakeWithin = true, 50*time.Millisecond }, n)
+	f.awaitUp(1)
+	c := dialRaw(t, f.Listener.Addr().String())
+	fmt.Fprint(c.conn, wantsTunnel)
+	if line, err := c.in.ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 101") {
+		t.Fatalf("%q %v", line, err)
+	}
+	eventually(t, func() bool { return f.Stats().Nodes[0].Streams == 0 }, func() string { return "its slot is still taken" })
 }
