@@ -36,7 +36,7 @@ type gatewayFlags struct {
 	Connections     int           `name:"connections" default:"2500" help:"Connections to each node."`
 	Waiting         int           `name:"waiting" default:"10000" help:"Calls that may wait for one; beyond them 503."`
 	WaitWithin      time.Duration `name:"wait-within" default:"1s" help:"How long they wait."`
-	AnswerWithin    time.Duration `name:"answer-within" default:"30s" help:"How long a call may take, with its repeats."`
+	AnswerWithin    time.Duration `name:"answer-within" default:"30s" help:"How long a call may take once its body is here, with its repeats."`
 	DrainNotice     time.Duration `name:"drain-notice" default:"2s" help:"How long SIGTERM leaves everything as it is but /readyz, so that who balances over gateways sees it."`
 	StopWithin      time.Duration `name:"stop-within" default:"20s" help:"How long SIGTERM may take in all."`
 }

@@ -54,26 +54,29 @@ func (c *checker) round(ctx context.Context) {
 	for _, n := range c.dispatch.nodes() {
 		group.Go(func() error {
 			began := c.opts.Now()
-			result := c.check(ctx, n.URL)
-			result.Began = began
-			if ctx.Err() == nil {
-				c.dispatch.checked(n, result)
+			result, err := c.check(ctx, n.URL)
+			if ctx.Err() != nil || c.dispatch.files.lack(c.opts, err) {
+				return nil // it says nothing of the node
 			}
+			if result.Began = began; err != nil {
+				result.Err = err.Error()
+			}
+			c.dispatch.checked(n, result)
 			return nil
 		})
 	}
 	_ = group.Wait() // nothing fails: a check's failure is its result
 }
 
-func (c *checker) check(ctx context.Context, node string) (result balance.Check) {
+func (c *checker) check(ctx context.Context, node string) (result balance.Check, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, node+"/readyz", nil)
 	if err != nil {
-		return balance.Check{Err: err.Error()}
+		return result, err
 	}
 	req.Header.Set(MarkHeader, c.name)
 	resp, err := c.client.Do(req)
 	if err != nil {
-		return balance.Check{Err: err.Error()}
+		return result, err
 	}
 	defer resp.Body.Close()
 	switch resp.StatusCode {
@@ -81,10 +84,10 @@ func (c *checker) check(ctx context.Context, node string) (result balance.Check)
 	case http.StatusServiceUnavailable:
 		result.NotReady = true
 	default:
-		return balance.Check{Err: fmt.Sprintf("GET /readyz is answered %d: is it a node?", resp.StatusCode)}
+		return result, fmt.Errorf("GET /readyz is answered %d: is it a node?", resp.StatusCode)
 	}
 	result.Word = wordOf(resp.Body)
-	return result
+	return result, nil
 }
 
 // wordOf reads what a node says of itself; nil: it says nothing that can be read, and may be well all the same.

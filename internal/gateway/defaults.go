@@ -11,6 +11,7 @@ func (o *Options) setDefaults() {
 	setDefault(&o.CheckEvery, time.Second)
 	setDefault(&o.CheckWithin, time.Second)
 	setDefault(&o.AnswerWithin, 30*time.Second) // longer than any commit a node waits for
+	setDefault(&o.TakeWithin, 30*time.Second)   // as nodes wait for who reads a stream
 	setDefault(&o.Waiting, 10_000)              // as many as callers that a gateway has sockets for
 	setDefault(&o.WaitWithin, time.Second)
 	setDefault(&o.Memory, 256<<20)

@@ -16,8 +16,11 @@ import (
 
 // dispatch is the Balancer with what it decides about: the pools of connections, and the calls that wait in line.
 type dispatch struct {
-	opts *Options
-	log  *slog.Logger
+	opts  *Options
+	log   *slog.Logger
+	files files
+
+	unusable map[route.NodeID]string // URLs of the last list that nobody can call; for list alone
 
 	mu struct {
 		sync.Mutex
@@ -60,8 +63,9 @@ func newDispatch(o *Options) *dispatch {
 
 // The reasons why there is no seat.
 var (
-	errFull   = errors.New("every node has all the calls it can take")
-	errNobody = errors.New("no node can be reached")
+	errFull    = errors.New("every node has all the calls it can take")
+	errNobody  = errors.New("no node can be reached")
+	errNoFiles = errors.New("this gateway has all the connections it can have")
 )
 
 // pick gives a seat for a call, none of those where it was tried already. What is answered soon may wait in line for it.
@@ -163,15 +167,12 @@ func (d *dispatch) spend() bool {
 	return true
 }
 
-// list takes a new list of nodes.
+// list takes a new list of nodes. One without a node that can be used is not believed. It is for one goroutine at a time.
 func (d *dispatch) list(nodes []route.Node) {
-	nodes = slices.DeleteFunc(slices.Clone(nodes), func(n route.Node) bool {
-		err := CheckURL(n.URL)
-		if err != nil {
-			d.log.Warn("a node of the list cannot be used; correct its --advertise-url", "node", n.ID, "error", err)
-		}
-		return err != nil
-	})
+	nodes = d.usable(nodes)
+	if len(nodes) == 0 {
+		return
+	}
 	d.mu.Lock()
 	changes := d.mu.balancer.List(d.opts.Now(), nodes)
 	old := d.renewPoolsLocked()
@@ -181,6 +182,25 @@ func (d *dispatch) list(nodes []route.Node) {
 		pool.Close()
 	}
 	d.tell(changes)
+}
+
+// usable leaves out the nodes that nobody can call, and says so of each once.
+func (d *dispatch) usable(list []route.Node) (nodes []route.Node) {
+	told := map[route.NodeID]string{}
+	for i := range list {
+		n := &list[i]
+		err := CheckURL(n.URL)
+		if err == nil {
+			nodes = append(nodes, *n)
+			continue
+		}
+		if url, said := d.unusable[n.ID]; !said || url != n.URL {
+			d.log.Warn("a node of the list cannot be used; correct its --advertise-url", "node", n.ID, "error", err)
+		}
+		told[n.ID] = n.URL
+	}
+	d.unusable = told
+	return nodes
 }
 
 // renewPoolsLocked makes the pools of new nodes and gives those of nodes that have gone.

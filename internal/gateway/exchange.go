@@ -46,6 +46,7 @@ func (x *exchange) begin(w http.ResponseWriter, r *http.Request) {
 	x.w, x.r, x.start = w, r, x.g.opts.Now()
 	x.route, x.status = "other", 0
 	x.class = class{}
+	dropNamed(r.Header)
 }
 
 // finish reports the exchange and gives it back.

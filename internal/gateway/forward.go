@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/gateway/backend"
@@ -20,17 +19,12 @@ func (x *exchange) forward() {
 		x.refuseBody(err)
 		return
 	}
-	if len(x.r.Header["Traceparent"]) == 0 {
-		x.r.Header["Traceparent"] = []string{newTrace()}
-	}
-	if x.within == 0 || x.within > time.Minute { // the server's patience ends after a minute, and the body is here
-		_ = http.NewResponseController(x.w).SetReadDeadline(time.Time{}) // not every writer has deadlines; ours has
-	}
+	trace(x.r.Header)
 	ctx, cancel := x.context()
 	defer cancel()
 	t := trial{exchange: x, ctx: ctx}
-	if x.within > 0 {
-		t.deadline = x.start.Add(x.within)
+	if x.body.whole {
+		t.heard()
 	}
 	t.run()
 }
@@ -39,8 +33,9 @@ func (x *exchange) forward() {
 type trial struct {
 	*exchange
 	ctx      context.Context //nolint:containedctx // of the call
-	deadline time.Time       // zero: none
+	deadline time.Time       // of the answer; zero: none, or the body is not here yet
 	sent     int             // tries of which a byte may have reached a node
+	doubt    *balance.Node   // may have done it, and nobody can tell; nil: none
 	refusal  *refusal        // what a node answered that took nothing; nil: none did
 }
 
@@ -49,6 +44,23 @@ type refusal struct {
 	header http.Header
 	status int
 	body   []byte
+}
+
+// heard begins the time of the answer: the body is here. From what may take longer it lifts the server's patience, which ends
+// after a minute.
+func (t *trial) heard() {
+	t.deadline = t.patience()
+	if t.within == 0 || t.within > time.Minute {
+		_ = http.NewResponseController(t.w).SetReadDeadline(time.Time{}) // not every writer has deadlines; ours has
+	}
+}
+
+// patience is until when a node has for what it is to do now; zero: as long as it wants.
+func (t *trial) patience() time.Time {
+	if t.within == 0 {
+		return time.Time{}
+	}
+	return t.g.opts.Now().Add(t.within)
 }
 
 func (t *trial) run() {
@@ -81,7 +93,11 @@ func (t *trial) at(s seat) (done bool) {
 	verdict, took := balance.Broken, time.Duration(0)
 	defer func() { t.g.dispatch.end(s, verdict, took) }()
 	began := t.g.opts.Now()
-	c.Begin(t.ctx, t.deadline, (t.keyed || t.safe) && t.body.replayable())
+	deadline := t.deadline
+	if deadline.IsZero() { // it is to take the body first
+		deadline = t.patience()
+	}
+	c.Begin(t.ctx, deadline, (t.keyed || t.safe) && t.body.replayable())
 	sendErr := t.send(c)
 	if bad := (badBody{}); errors.As(sendErr, &bad) {
 		c.Close()
@@ -94,6 +110,9 @@ func (t *trial) at(s seat) (done bool) {
 	}
 	a, err := c.ReadHead(t.r.Method, t.w.Header())
 	took = t.g.opts.Now().Sub(began)
+	if a.Status == http.StatusSwitchingProtocols && t.kind != balance.Tunnel {
+		err = errUnasked
+	}
 	if err != nil {
 		if sendErr != nil {
 			err = sendErr
@@ -101,8 +120,13 @@ func (t *trial) at(s seat) (done bool) {
 		return t.broke(s, c, err, &verdict)
 	}
 	verdict = t.verdictOf(a)
-	if a.Status == http.StatusServiceUnavailable && t.refused(c, a) {
+	switch {
+	case a.Status == http.StatusServiceUnavailable && t.refused(c, a):
 		return false
+	case t.doubt != nil && (a.Status == http.StatusServiceUnavailable || a.Status == http.StatusTooManyRequests):
+		c.Close() // this node took nothing; another may have
+		t.unknown(errRefused)
+		return true
 	}
 	return t.passOn(s, c, a, &verdict)
 }
@@ -155,10 +179,13 @@ func (t *trial) stream(c *backend.Conn) error {
 		if err != nil {
 			return badBody{err}
 		}
+		c.Extend(t.patience())
 		if err := writePart(c, part, chunked); err != nil {
 			return err
 		}
 	}
+	t.heard()
+	c.Extend(t.deadline)
 	if chunked {
 		_, err := c.Write([]byte("0\r\n\r\n"))
 		return err
@@ -181,13 +208,13 @@ func writePart(c *backend.Conn, part []byte, chunked bool) error {
 // unreached handles a node that could not be connected to.
 func (t *trial) unreached(s seat, err error) (done bool) {
 	switch {
-	case t.ctx.Err() != nil: // the caller has gone
+	case t.ctx.Err() != nil:
 		t.g.dispatch.end(s, balance.Unmeasured, 0)
+		t.giveUp()
 		return true
-	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.EADDRNOTAVAIL):
+	case t.g.dispatch.files.lack(&t.g.opts, err):
 		t.g.dispatch.end(s, balance.Unmeasured, 0)
-		t.g.opts.Log.Error("no connection can be made here: raise the limit of open files (ulimit -n) or add a gateway", "error", err)
-		t.refuse(overloaded, "this gateway has all the connections it can have; nothing was taken")
+		t.noSeat(errNoFiles)
 		return true
 	}
 	t.g.opts.Log.Debug("node cannot be reached", "node", s.node.ID, "error", err)
@@ -201,14 +228,19 @@ func (t *trial) broke(s seat, c *backend.Conn, err error, verdict *balance.Verdi
 	sent := c.Sent()
 	c.Close()
 	clear(t.w.Header())
-	if t.ctx.Err() != nil { // the caller has gone, or a stream ends with the gateway
+	if t.ctx.Err() != nil {
 		*verdict = balance.Unmeasured
+		t.giveUp()
 		return true
 	}
-	if sent {
-		t.sent++
-	} else {
+	switch {
+	case !sent:
 		*verdict = balance.Unmeasured // an old connection had ended: that says nothing
+	case !t.safe:
+		t.doubt = s.node
+		fallthrough
+	default:
+		t.sent++
 	}
 	next := balance.Try{
 		Sent: sent, Safe: t.safe, Keyed: t.keyed, Replayable: t.body.replayable(), Tries: t.sent,
@@ -221,12 +253,32 @@ func (t *trial) broke(s seat, c *backend.Conn, err error, verdict *balance.Verdi
 		t.g.opts.Log.Warn("call failed", "node", s.node.ID, "method", t.r.Method, "path", t.r.URL.Path, "error", err)
 		t.refuse(overloaded, "the node did not answer; try again later")
 	case balance.Unknown, balance.PassOn:
-		t.g.dispatch.count(func(c *counts) { c.unknown++ })
-		t.g.opts.Log.Warn("outcome of a call is unknown", "node", s.node.ID, "method", t.r.Method, "path", t.r.URL.Path,
-			"traceparent", t.r.Header.Get("Traceparent"), "error", err)
-		t.refuse(outcomeUnknown, t.whatNow())
+		t.unknown(err)
 	}
 	return true
+}
+
+// giveUp ends a call whose caller has gone, or a stream that ends with the gateway before it began. Without a word net/http
+// would answer 200, and a caller who has ended only his side of the connection would hear it.
+func (t *trial) giveUp() {
+	if t.r.Context().Err() != nil {
+		panic(http.ErrAbortHandler)
+	}
+	t.refuse(overloaded, "this gateway is stopping")
+}
+
+// errUnasked is an answer that nobody asked for.
+var errUnasked = errors.New("the node switches to another protocol, unasked")
+
+// errRefused is the last word of a node that took nothing.
+var errRefused = errors.New("the node that was tried last took nothing")
+
+// unknown answers a call that a node may have done. err is why nobody can tell.
+func (t *trial) unknown(err error) {
+	t.g.dispatch.count(func(c *counts) { c.unknown++ })
+	t.g.opts.Log.Warn("outcome of a call is unknown", "node", t.doubt.ID, "method", t.r.Method, "path", t.r.URL.Path,
+		"traceparent", t.r.Header.Get("Traceparent"), "error", err)
+	t.refuse(outcomeUnknown, t.whatNow())
 }
 
 // whatNow tells a caller whose call may have been done how to go on.
@@ -257,22 +309,21 @@ func (t *trial) refused(c *backend.Conn, a backend.Answer) bool {
 
 // noSeat answers a call that has no node to go to.
 func (t *trial) noSeat(err error) {
-	switch {
+	switch nobody := errors.Is(err, errNobody); {
+	case t.doubt != nil:
+		t.unknown(err)
 	case t.refusal != nil:
 		for name, values := range t.refusal.header {
 			t.w.Header()[name] = values
 		}
 		t.head(t.refusal.status)
 		_, _ = t.w.Write(t.refusal.body) // the caller may have gone
-	case t.sent > 0 && !t.safe:
-		t.g.dispatch.count(func(c *counts) { c.unknown++ })
-		t.refuse(outcomeUnknown, t.whatNow())
-	case t.holder != "" && errors.Is(err, errNobody):
+	case t.holder != "" && nobody:
 		t.refuse(notFound, "the node that held the connection is gone; connect again")
-	case errors.Is(err, errFull):
-		t.refuse(overloaded, err.Error()+"; nothing was taken")
-	default:
+	case nobody:
 		t.g.dispatch.count(func(c *counts) { c.nobody++ })
+		fallthrough
+	default:
 		t.refuse(overloaded, err.Error()+"; nothing was taken")
 	}
 }
@@ -294,13 +345,8 @@ func (t *trial) passOn(s seat, c *backend.Conn, a backend.Answer, verdict *balan
 		c.Done(a)
 		return true
 	}
-	c.Extend(time.Time{}) // the caller's own pace now
-	t.head(a.Status)
-	flush := t.flusher(a)
-	if flush != nil {
-		_ = flush() // the first part may be long in coming; a caller who has gone is met there
-	}
-	switch err := c.Copy(t.w, a, flush); {
+	p := paced{t, c, http.NewResponseController(t.w), a.Length < 0 || t.kind != balance.Call}
+	switch err := p.pass(a); {
 	case err == nil:
 		c.Done(a)
 	case backend.IsCaller(err) || t.ctx.Err() != nil:
@@ -312,14 +358,6 @@ func (t *trial) passOn(s seat, c *backend.Conn, a backend.Answer, verdict *balan
 		t.cutOff()
 	}
 	return true
-}
-
-// flusher lets streams through as they come.
-func (t *trial) flusher(a backend.Answer) func() error {
-	if a.Length >= 0 && t.kind == balance.Call {
-		return nil
-	}
-	return http.NewResponseController(t.w).Flush
 }
 
 // cutOff ends half an answer so that it does not look like a whole one. The stream of a gateway that stops ends as a node's

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -352,26 +354,38 @@ func TestNobodyWatches(t *testing.T) {
 	w.AwaitHeard(context.WithoutCancel(ctx)) // returns, or the test hangs
 }
 
-// TestRegistry: nodes come and go with the list; while it does not answer, or has forgotten everybody, the last one stands.
+// TestRegistry: nodes come and go with the list; while it does not answer, or has forgotten everybody, the last one stands
+// for as long as that is so. What it lists and nobody can use is not a list.
 func TestRegistry(t *testing.T) {
 	t.Parallel()
 	a, b := newNode(t, "a", says("a")), newNode(t, "b", says("b"))
 	var list registry
 	list.set(nil, a)
-	f := newFront(t, func(o *gateway.Options) { o.Registry = &list }, []*node{}...)
+	log := &lockedText{}
+	f := newFront(t, func(o *gateway.Options) {
+		o.Registry, o.Rules.Grace, o.Log = &list, time.Nanosecond, slog.New(slog.NewTextHandler(log, nil))
+	}, []*node{}...)
 	f.awaitUp(1)
 	list.set(nil, a, b)
 	f.awaitUp(2)
-	for _, gone := range []error{errors.New("away"), nil} { // silent, then empty
-		list.set(gone)
+	garbage := &node{Server: &httptest.Server{URL: "nonsense://"}, name: "garbage"}
+	for _, gone := range []func(){
+		func() { list.set(errors.New("away")) },
+		func() { list.set(nil) },
+		func() { list.set(nil, garbage) },
+	} {
+		gone()
 		asked := list.asked.Load()
-		eventually(t, func() bool { return list.asked.Load() >= asked+2 }, func() string { return "the registry is not asked" })
+		eventually(t, func() bool { return list.asked.Load() >= asked+3 }, func() string { return "the registry is not asked" })
 		if got := f.do(http.MethodPost, "/v1/messages", "x"); got.status != http.StatusAccepted {
 			t.Errorf("%d %s", got.status, got.body)
 		}
 		f.awaitUp(2)
 	}
-	b.Close()
+	if said := strings.Count(log.String(), "cannot be used"); said != 1 {
+		t.Errorf("of a URL that cannot be used the log speaks %d times\n%s", said, log.String())
+	}
+	list.set(nil, a)
 	eventually(t, func() bool { return len(f.Stats().Nodes) == 1 }, func() string { return fmt.Sprintf("%+v", f.Stats()) })
 }
 

@@ -7,14 +7,13 @@ import (
 	"github.com/esh3artech/esh3ar/internal/route"
 )
 
-// listing reads the registry, again and again. While it does not answer the last list stands, and until it lists a node the
-// fixed one, if there is any.
+// listing reads the registry, again and again. While it does not answer or lists nobody, as one that nodes cannot write to,
+// the last list stands: at first the fixed one, if there is any. Our own checks know which of those nodes are there.
 type listing struct {
 	opts     *Options
 	dispatch *dispatch
 	listed   chan<- struct{} // capacity 1: new nodes want to be checked
 	away     bool
-	found    bool // it has listed a node
 }
 
 // run reads until ctx ends. It returns nil.
@@ -44,8 +43,7 @@ func (l *listing) read(ctx context.Context) int {
 	defer cancel()
 	nodes, err := l.opts.Registry.Nodes(ctx)
 	l.report(err)
-	l.found = l.found || len(nodes) > 0
-	if err == nil && l.found {
+	if err == nil {
 		l.dispatch.list(nodes)
 	}
 	return len(l.dispatch.nodes())

@@ -33,7 +33,8 @@ type Options struct {
 	Rules        balance.Rules
 	CheckEvery   time.Duration // default 1 s
 	CheckWithin  time.Duration // default 1 s
-	AnswerWithin time.Duration // of a call, with its repeats; default 30 s
+	AnswerWithin time.Duration // of a call whose body is here, with its repeats; default 30 s
+	TakeWithin   time.Duration // of a caller, a part of a long answer, or of either side of a tunnel; default 30 s
 	Waiting      int           // calls that wait for a slot at a node; beyond them 503; default 10,000
 	WaitWithin   time.Duration // how long they do; default 1 s
 	Memory       int64         // of bodies above 16 KiB that are kept for a repeat, in bytes; default 256 MiB

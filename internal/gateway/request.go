@@ -1,11 +1,13 @@
 package gateway
 
 import (
-	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/textproto"
 	"strconv"
 	"strings"
+
+	"github.com/esh3artech/esh3ar/internal/gateway/balance"
 )
 
 // MarkHeader tells a node that a request comes through a gateway, and what for. Callers cannot send it through one.
@@ -27,9 +29,8 @@ func (x *exchange) appendHead(dst []byte) []byte {
 		dst = append(dst, x.r.URL.RequestURI()...)
 	}
 	dst = append(append(append(dst, " HTTP/1.1\r\nHost: "...), x.r.Host...), "\r\n"...)
-	named := x.r.Header["Connection"]
 	for name, values := range x.r.Header {
-		if ours(name) || listed(named, name) {
+		if ours(name) {
 			continue
 		}
 		for _, value := range values {
@@ -45,7 +46,7 @@ func (x *exchange) appendOwn(dst []byte) []byte {
 	if x.mark != "" {
 		dst = appendLine(dst, MarkHeader, x.mark)
 	}
-	if headerHas(x.r.Header, "Connection", "upgrade") && x.r.Header.Get("Upgrade") != "" {
+	if x.kind == balance.Tunnel { // nothing else leaves HTTP
 		dst = appendLine(append(dst, "Connection: Upgrade\r\n"...), "Upgrade", x.r.Header.Get("Upgrade"))
 	}
 	switch length := x.length(); {
@@ -99,11 +100,21 @@ func ours(name string) bool {
 	return false
 }
 
-// listed tells whether the Connection header names another one.
-func listed(connection []string, name string) bool {
-	for _, value := range connection {
+// dropNamed takes off what the Connection header names: no node gets it, so we must not go by it either.
+func dropNamed(h http.Header) {
+	for _, value := range h["Connection"] {
+		for name := range strings.SplitSeq(value, ",") {
+			if name = textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)); !ours(name) {
+				delete(h, name)
+			}
+		}
+	}
+}
+
+func headerHas(h http.Header, name, token string) bool {
+	for _, value := range h[name] {
 		for part := range strings.SplitSeq(value, ",") {
-			if strings.EqualFold(strings.TrimSpace(part), name) {
+			if strings.EqualFold(strings.TrimSpace(part), token) {
 				return true
 			}
 		}
@@ -111,26 +122,6 @@ func listed(connection []string, name string) bool {
 	return false
 }
 
-func headerHas(h http.Header, name, token string) bool { return listed(h[name], token) }
-
 func appendLine(dst []byte, name, value string) []byte {
 	return append(append(append(append(dst, name...), ": "...), value...), "\r\n"...)
-}
-
-const hexDigits = "0123456789abcdef"
-
-// newTrace begins a trace, as W3C Trace Context writes it: version, 16 bytes of trace, 8 of span, not sampled.
-func newTrace() string {
-	var room [55]byte
-	b := append(room[:0], "00-"...)
-	b = appendHex(appendHex(b, rand.Uint64()|1), rand.Uint64()) // all zeros would be invalid
-	b = append(appendHex(append(b, '-'), rand.Uint64()|1), "-00"...)
-	return string(b)
-}
-
-func appendHex(dst []byte, n uint64) []byte {
-	for shift := 60; shift >= 0; shift -= 4 {
-		dst = append(dst, hexDigits[n>>shift&15])
-	}
-	return dst
 }

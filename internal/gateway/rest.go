@@ -21,12 +21,11 @@ func (x *exchange) rest() {
 func (x *exchange) classOf() class {
 	c := class{within: x.g.opts.AnswerWithin, limit: maxBody, measured: true}
 	c.safe = x.r.Method == http.MethodGet || x.r.Method == http.MethodHead || x.r.Method == http.MethodOptions
-	c.keyed = len(x.r.Header["Idempotency-Key"]) == 1 && x.r.Header["Idempotency-Key"][0] != ""
 	switch path := x.r.URL.Path; {
 	case path == "/v1/messages":
-		x.route = path
+		x.route, c.keyed = path, x.hasKey()
 	case path == "/v1/messages/batch":
-		x.route, c.limit, c.measured = path, maxBatchBody, false
+		x.route, c.keyed, c.limit, c.measured = path, x.hasKey(), maxBatchBody, false
 	case path == "/v1/events":
 		x.route, c.kind, c.within, c.measured = path, balance.Stream, 0, false
 	case strings.HasPrefix(path, "/v1/messages/"):
@@ -37,4 +36,10 @@ func (x *exchange) classOf() class {
 		x.route, c.within, c.measured = "/admin/…", longCall, false
 	}
 	return c
+}
+
+// hasKey tells whether a call that sends messages has an idempotency key. Nodes keep none of other calls.
+func (x *exchange) hasKey() bool {
+	key := x.r.Header["Idempotency-Key"]
+	return x.r.Method == http.MethodPost && len(key) == 1 && key[0] != ""
 }

@@ -2,9 +2,11 @@ package gateway_test
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -184,5 +186,103 @@ func TestSilentNode(t *testing.T) {
 	silent.hang.Store(true)
 	if got := <-answers; got.status != http.StatusAccepted || got.body != "good x" {
 		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
+// TestAKeyCountsWhereNodesKeepIt: nodes know keys of messages only. What else breaks off is not repeated for a key that nobody
+// looks at, nor for one that the caller has named as a header of his own connection and that no node gets.
+func TestAKeyCountsWhereNodesKeepIt(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		method, path string
+		headers      []string
+	}{
+		"a business":       {http.MethodPost, "/admin/v1/businesses", nil},
+		"dead letters":     {http.MethodPost, "/v1/dead-letters/replay", nil},
+		"a cancel":         {http.MethodDelete, "/v1/messages/x", nil},
+		"another method":   {http.MethodPut, "/v1/messages", nil},
+		"a key with a hop": {http.MethodPost, "/v1/messages", []string{"Connection", "Idempotency-Key"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, b := newNode(t, "a", breaks), newNode(t, "b", breaks)
+			f := newFront(t, nil, a, b)
+			f.awaitUp(2)
+			got := f.do(c.method, c.path, "{}", append(c.headers, "Idempotency-Key", "k")...)
+			if calls := a.calls.Load() + b.calls.Load(); got.status != http.StatusBadGateway || calls != 1 {
+				t.Errorf("%d %s, and %d calls came, want 1", got.status, got.body, calls)
+			}
+		})
+	}
+}
+
+// TestNothingTakenIsTrue: a node breaks a call off, and the next one has no room for it. That says nothing of what the first
+// did, so the caller is not told that nothing was taken, whatever the order is.
+func TestNothingTakenIsTrue(t *testing.T) {
+	t.Parallel()
+	limited := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) }
+	for name, second := range map[string]http.HandlerFunc{"full": refusing, "limited": limited} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var calls atomic.Int64
+			handle := func(w http.ResponseWriter, r *http.Request) {
+				if calls.Add(1) == 1 {
+					breaks(w, r)
+				}
+				second(w, r)
+			}
+			f := newFront(t, nil, newNode(t, "a", handle), newNode(t, "b", handle))
+			f.awaitUp(2)
+			got := f.do(http.MethodPost, "/v1/messages", "x", "Idempotency-Key", "k")
+			if calls.Load() != 2 || got.status != http.StatusBadGateway || !strings.Contains(got.body, "with the same idempotency key") {
+				t.Errorf("%d calls, %d %s", calls.Load(), got.status, got.body)
+			}
+			calls.Store(0)
+			if got = f.do(http.MethodGet, "/v1/messages", ""); calls.Load() != 2 || got.status/100 != 4 && got.status != http.StatusServiceUnavailable {
+				t.Errorf("what only reads: %d calls, %d %s", calls.Load(), got.status, got.body)
+			}
+		})
+	}
+	t.Run("full, then broken", func(t *testing.T) {
+		t.Parallel()
+		var calls atomic.Int64
+		handle := func(w http.ResponseWriter, r *http.Request) {
+			if calls.Add(1) == 1 {
+				refusing(w, r)
+				return
+			}
+			breaks(w, r)
+		}
+		f := newFront(t, nil, newNode(t, "a", handle), newNode(t, "b", handle))
+		f.awaitUp(2)
+		if got := f.do(http.MethodPost, "/v1/messages", "x", "Idempotency-Key", "k"); calls.Load() != 2 || got.status != http.StatusBadGateway {
+			t.Errorf("%d calls, %d %s", calls.Load(), got.status, got.body)
+		}
+	})
+}
+
+// TestAnswerWithin: the time of an answer is that of all tries together. When it has passed, no other node hears of the call.
+func TestAnswerWithin(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	silent := func(_ http.ResponseWriter, r *http.Request) {
+		calls.Add(1)
+		_, _ = io.Copy(io.Discard, r.Body) // so that the server looks after the connection
+		<-r.Context().Done()
+	}
+	f := newFront(t, func(o *gateway.Options) { o.AnswerWithin = 500 * time.Millisecond }, newNode(t, "a", silent), newNode(t, "b", silent))
+	f.awaitUp(2)
+	for _, c := range []struct {
+		method, path string
+		want         int
+	}{
+		{http.MethodGet, "/v1/messages", http.StatusServiceUnavailable},
+		{http.MethodPost, "/v1/messages", http.StatusBadGateway},
+		{http.MethodPost, "/v1/messages/batch", http.StatusBadGateway},
+	} {
+		calls.Store(0)
+		if got := f.do(c.method, c.path, "x", "Idempotency-Key", "k"); got.status != c.want || calls.Load() != 1 {
+			t.Errorf("%s %s: %d %s, %d calls", c.method, c.path, got.status, got.body, calls.Load())
+		}
 	}
 }

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -60,9 +59,22 @@ func join(t *trial, up, down net.Conn) {
 		case <-done:
 		}
 	})
-	copies.Go(func() { _, _ = io.Copy(up, down); stop() }) // the end of either is the end of both, whatever it was
-	copies.Go(func() { _, _ = io.Copy(down, up); stop() })
+	copies.Go(func() { t.pump(up, down); stop() }) // the end of either is the end of both, whatever it was
+	copies.Go(func() { t.pump(down, up); stop() })
 	copies.Wait()
 	close(done)
 	watch.Wait()
+}
+
+// pump copies one way until that side ends, or the other takes nothing for too long. io.Copy would wait for it for good, and hold
+// a pipe of the kernel, two files more, for each way.
+func (t *trial) pump(to, from net.Conn) {
+	room := make([]byte, 4<<10)
+	for {
+		n, err := from.Read(room)
+		_ = to.SetWriteDeadline(t.g.opts.Now().Add(t.g.opts.TakeWithin)) // a connection that cannot have one is closed, and the write will say so
+		if _, wrong := to.Write(room[:n]); err != nil || wrong != nil {
+			return
+		}
+	}
 }

@@ -25,7 +25,7 @@ type Watched struct {
 	Now   func() time.Time
 
 	mu       sync.Mutex
-	gateways map[string]heard // by name; at most maxGateways, those beyond are not waited for
+	gateways map[string]heard // by name; at most maxGateways, new ones beyond are not waited for
 	changed  chan struct{}    // closed when a gateway has heard; nil: nobody waits
 }
 
@@ -71,8 +71,8 @@ func (d *Watched) note(name string, stop bool) {
 			delete(d.gateways, other)
 		}
 	}
-	if len(d.gateways) >= maxGateways || len(name) > maxName {
-		return
+	if _, known := d.gateways[name]; !known && len(d.gateways) >= maxGateways || len(name) > maxName {
+		return // anybody may ask; who asks again is heard whatever others do
 	}
 	if d.gateways == nil {
 		d.gateways = map[string]heard{}

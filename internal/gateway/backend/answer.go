@@ -130,7 +130,9 @@ func (a *Answer) note(name, value string) (keep bool, err error) {
 		}
 		return false, nil
 	case "Connection":
-		a.close = a.close || strings.EqualFold(value, "close")
+		for option := range strings.SplitSeq(value, ",") {
+			a.close = a.close || strings.EqualFold(strings.TrimSpace(option), "close")
+		}
 		return false, nil
 	case "Keep-Alive", "Proxy-Connection":
 		return false, nil
@@ -161,28 +163,28 @@ func IsCaller(err error) bool {
 	return errors.As(err, &e)
 }
 
-// Copy passes the body on; after each part flush is called, if it is not nil.
-func (c *Conn) Copy(w io.Writer, a Answer, flush func() error) error {
+// Copy passes the body on in parts, as they come.
+func (c *Conn) Copy(w io.Writer, a Answer) error {
 	switch {
 	case a.chunked:
-		if err := c.copyParts(w, httputil.NewChunkedReader(c.read), flush); err != nil {
+		if err := c.copyParts(w, httputil.NewChunkedReader(c.read)); err != nil {
 			return err
 		}
 		return c.trailer()
 	case a.Length < 0:
-		return c.copyParts(w, c.read, flush)
+		return c.copyParts(w, c.read)
 	default:
-		return c.copyLength(w, a.Length, flush)
+		return c.copyLength(w, a.Length)
 	}
 }
 
-func (c *Conn) copyLength(w io.Writer, left int64, flush func() error) error {
+func (c *Conn) copyLength(w io.Writer, left int64) error {
 	for left > 0 {
 		if _, err := c.read.Peek(1); err != nil {
 			return io.ErrUnexpectedEOF
 		}
 		part, _ := c.read.Peek(int(min(left, int64(c.read.Buffered())))) // they are there
-		if err := pass(w, part, flush); err != nil {
+		if err := pass(w, part); err != nil {
 			return err
 		}
 		left -= int64(len(part))
@@ -191,12 +193,12 @@ func (c *Conn) copyLength(w io.Writer, left int64, flush func() error) error {
 	return nil
 }
 
-func (c *Conn) copyParts(w io.Writer, from io.Reader, flush func() error) error {
+func (c *Conn) copyParts(w io.Writer, from io.Reader) error {
 	room := make([]byte, 4<<10)
 	for {
 		n, err := from.Read(room)
 		if n > 0 {
-			if err := pass(w, room[:n], flush); err != nil {
+			if err := pass(w, room[:n]); err != nil {
 				return err
 			}
 		}
@@ -209,14 +211,8 @@ func (c *Conn) copyParts(w io.Writer, from io.Reader, flush func() error) error 
 	}
 }
 
-func pass(w io.Writer, part []byte, flush func() error) error {
+func pass(w io.Writer, part []byte) error {
 	if _, err := w.Write(part); err != nil {
-		return errCaller{err}
-	}
-	if flush == nil {
-		return nil
-	}
-	if err := flush(); err != nil {
 		return errCaller{err}
 	}
 	return nil
@@ -235,9 +231,10 @@ func (c *Conn) trailer() error {
 	}
 }
 
-// Done ends a call whose answer was passed on whole: the connection is kept, if the node wants it so.
+// Done ends a call whose answer was passed on whole: the connection is kept, if the node wants it so and has heard all that
+// was to be sent. It would read what comes next as the rest.
 func (c *Conn) Done(a Answer) {
-	if a.close || a.Status == http.StatusSwitchingProtocols {
+	if a.close || c.cut || a.Status == http.StatusSwitchingProtocols {
 		c.Close()
 		return
 	}

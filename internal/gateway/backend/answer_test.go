@@ -24,7 +24,7 @@ func whole(t *testing.T, text, method string) (Answer, http.Header, string, erro
 		return a, h, "", err
 	}
 	var body bytes.Buffer
-	err = c.Copy(&body, a, nil)
+	err = c.Copy(&body, a)
 	return a, h, body.String(), err
 }
 
@@ -43,6 +43,7 @@ func TestAnswers(t *testing.T) {
 		"trailer":        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n0\r\nX: y\r\n\r\n", "GET", 200, "he", false},
 		"until the end":  {"HTTP/1.1 200 OK\r\n\r\nhello", "GET", 200, "hello", true},
 		"says close":     {"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhe", "GET", 200, "he", true},
+		"close of two":   {"HTTP/1.1 200 OK\r\nConnection: Keep-Alive, Close\r\nContent-Length: 2\r\n\r\nhe", "GET", 200, "he", true},
 		"old":            {"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhe", "GET", 200, "he", true},
 		"head":           {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "HEAD", 200, "", false},
 		"nothing":        {"HTTP/1.1 204 No Content\r\n\r\n", "DELETE", 204, "", false},

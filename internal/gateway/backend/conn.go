@@ -19,6 +19,7 @@ type Conn struct {
 
 	read      *bufio.Reader // while an answer is read
 	sent      int64         // bytes of this request that the system has taken
+	cut       bool          // not all of this request could be sent
 	shown     int           // bytes of the answer that Small gave and that are still in the reader
 	abortable bool
 	stop      func() bool // ends the watch over the call's context
@@ -45,6 +46,7 @@ func (c *Conn) Begin(ctx context.Context, deadline time.Time, abortable bool) {
 func (c *Conn) Write(p []byte) (int, error) {
 	n, err := c.net.Write(p)
 	c.sent += int64(n)
+	c.cut = c.cut || err != nil
 	return n, err
 }
 
@@ -52,6 +54,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 func (c *Conn) Writev(parts *net.Buffers) error {
 	n, err := parts.WriteTo(c.net)
 	c.sent += n
+	c.cut = c.cut || err != nil
 	return err
 }
 

@@ -142,7 +142,7 @@ func TestDeadConnectionsBelowTLS(t *testing.T) {
 	if err != nil || a.Status != http.StatusNotFound {
 		t.Fatalf("%+v %v", a, err)
 	}
-	if err := first.Copy(io.Discard, a, nil); err != nil {
+	if err := first.Copy(io.Discard, a); err != nil {
 		t.Fatal(err)
 	}
 	first.Done(a)
@@ -213,6 +213,66 @@ func TestClosedPool(t *testing.T) {
 	answered(t, c, <-conns)
 	if p.Idle() != 0 {
 		t.Error("a closed pool keeps connections")
+	}
+}
+
+// TestTwoAnswersAreTheLast: what a node says beyond what it was asked must not become the answer to somebody else.
+func TestTwoAnswersAreTheLast(t *testing.T) {
+	t.Parallel()
+	p, conns := server(t)
+	for _, text := range []string{
+		"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhello",
+	} {
+		c := take(t, p)
+		other := <-conns
+		c.Begin(t.Context(), time.Now().Add(time.Minute), true)
+		if _, err := other.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		a, err := c.ReadHead("GET", http.Header{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := c.Small(a); err != nil {
+			t.Fatal(err)
+		}
+		c.Done(a)
+		if p.Idle() != 0 {
+			t.Errorf("%q: the connection is kept", text)
+		}
+		other.Close()
+	}
+}
+
+// TestHalfARequestIsTheLast: a node that answers before it has heard all may say that it keeps the connection. The next request
+// on it would be read as the rest of this one.
+func TestHalfARequestIsTheLast(t *testing.T) {
+	t.Parallel()
+	p, conns := server(t)
+	for name, write := range map[string]func(*Conn) error{
+		"in one":   func(c *Conn) error { _, err := c.Write([]byte("POST / HTTP/1.1\r\n")); return err },
+		"in parts": func(c *Conn) error { return c.Writev(&net.Buffers{[]byte("POST / "), []byte("HTTP/1.1\r\n")}) },
+	} {
+		c := take(t, p)
+		other := <-conns
+		c.Begin(t.Context(), time.Now().Add(-time.Second), true)
+		if err := write(c); err == nil {
+			t.Fatalf("%s: written after its deadline", name)
+		}
+		c.Extend(time.Now().Add(time.Minute))
+		if _, err := other.Write([]byte("HTTP/1.1 204 No Content\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		a, err := c.ReadHead("POST", http.Header{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Done(a)
+		if p.Idle() != 0 {
+			t.Errorf("%s: the connection is kept", name)
+		}
+		other.Close()
 	}
 }
 

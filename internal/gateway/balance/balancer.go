@@ -56,6 +56,9 @@ func (b *Balancer) listOne(now time.Time, word *route.Node) []Change {
 		b.nodes = slices.Delete(b.nodes, at, at+1)
 		known = false
 	}
+	if !known && slices.ContainsFunc(b.nodes, func(n *Node) bool { return !n.lost && n.URL == word.URL }) {
+		return nil // one process that came back under another id, or a wrong URL: it is one node, with one share
+	}
 	if !known {
 		at = b.enter(word)
 	}
