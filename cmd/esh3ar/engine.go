@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -76,18 +77,25 @@ func checkDatabase(url string) error {
 const openPatience = 30 * time.Second
 
 func openPostgres(ctx context.Context, url string, o postgres.Options) (store *postgres.Store, err error) {
-	err = patiently(ctx, func() (err error) { store, err = postgres.Open(ctx, url, o); return err })
+	log := o.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	err = patiently(ctx, log, func() (err error) { store, err = postgres.Open(ctx, url, o); return err })
 	return store, err
 }
 
 // patiently tries a step of the start until the database has answered it.
-func patiently(ctx context.Context, step func() error) error {
+func patiently(ctx context.Context, log *slog.Logger, step func() error) error {
 	deadline, cancel := context.WithTimeout(ctx, openPatience)
 	defer cancel()
-	for {
+	for try := 0; ; try++ {
 		err := step()
 		if code := esh3ar.CodeOf(err); err == nil || code != esh3ar.StoreUnavailable && code != esh3ar.OutcomeUnknown {
 			return err
+		}
+		if try == 0 {
+			log.Warn("the database does not answer yet", "giving up in", openPatience, "error", err)
 		}
 		select {
 		case <-deadline.Done():

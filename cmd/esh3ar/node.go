@@ -132,7 +132,7 @@ func nodeID(c *serveCmd) (string, error) {
 }
 
 func (n *node) openAccounts(ctx context.Context) error {
-	return patiently(ctx, func() error { return n.bootstrap(ctx) })
+	return patiently(ctx, n.log, func() error { return n.bootstrap(ctx) })
 }
 
 func (n *node) bootstrap(ctx context.Context) error {
@@ -149,7 +149,7 @@ func (n *node) bootstrap(ctx context.Context) error {
 
 func (n *node) openPlans(ctx context.Context) error {
 	n.plans = account.NewPlans(n.store)
-	return patiently(ctx, func() error { return n.plans.Load(ctx) })
+	return patiently(ctx, n.log, func() error { return n.plans.Load(ctx) })
 }
 
 // handler joins the REST API, the hub and the demo on one port.

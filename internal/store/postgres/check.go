@@ -35,7 +35,12 @@ func (s *Store) check(ctx context.Context) error {
 	return safe(settings, s.opts.RequireSyncStandby)
 }
 
+// unreachable is why a look at the server failed: it does not answer, which may pass, or it will not have us, which an operator has
+// to change.
 func unreachable(err error) error {
+	if state := sqlState(err); state == invalidCatalogName || strings.HasPrefix(state, authorizationClass) {
+		return fmt.Errorf("--database-url: the server will not have us; correct the URL, or make the database or the role: %w", lined{err})
+	}
 	return esh3ar.Errorf(esh3ar.StoreUnavailable, "--database-url: the server does not answer: %w", lined{err})
 }
 

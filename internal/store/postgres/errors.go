@@ -26,6 +26,8 @@ const (
 	diskFull            = "53100"
 	adminShutdown       = "57P01"
 	crashShutdown       = "57P02"
+	invalidCatalogName  = "3D000" // no such database
+	authorizationClass  = "28"    // no such role, a wrong password, or nobody may come from there
 )
 
 // sqlState is the server's word on what went wrong; empty: the server did not say.

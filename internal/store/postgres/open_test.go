@@ -72,3 +72,19 @@ func TestAnOpenThatIsCutOffCanBeTriedAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestAServerThatWillNotHaveUs is an operator's mistake, in one line; to wait for it to pass would only hide it.
+func TestAServerThatWillNotHaveUs(t *testing.T) {
+	t.Parallel()
+	there := newDatabase(t)
+	for at, said := range map[string]string{
+		strings.Replace(there, "/test", "/nobody_made_this_", 1): `database "nobody_made_this_`,
+		strings.Replace(there, "postgres@", "nobody@", 1):        `role "nobody" does not exist`,
+	} {
+		_, err := postgres.Open(t.Context(), at, postgres.Options{})
+		if err == nil || esh3ar.CodeOf(err) == esh3ar.StoreUnavailable || !strings.Contains(err.Error(), said) ||
+			!strings.HasPrefix(err.Error(), "--database-url: ") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", at, err)
+		}
+	}
+}
