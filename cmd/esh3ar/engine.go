@@ -95,7 +95,7 @@ func patiently(ctx context.Context, log *slog.Logger, step func() error) error {
 			return err
 		}
 		if try == 0 {
-			log.Warn("the database does not answer yet", "giving up in", openPatience, "error", err)
+			log.Warn("the database does not answer yet", "patience", openPatience, "error", err)
 		}
 		select {
 		case <-deadline.Done():
