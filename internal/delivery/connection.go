@@ -110,7 +110,7 @@ func (s *Session) Close(byPeer bool) {
 		return
 	}
 	if unpushed {
-		s.engine.stale.Store(true)
+		s.engine.missed.note()
 	}
 	last := s.engine.sessions.Remove(s.step.recipient, s)
 	s.engine.stats.sessions.Add(-1)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -47,9 +46,9 @@ type Engine struct {
 	settler  *settler
 	wheel    *wheel
 	breakers breakers
-	stale    atomic.Bool // messages may be queued whose recipients are absent
-	spare    sync.Pool   // of *worker, for calls that step their session themselves
-	far      *far        // nil: this is the only node
+	missed   missed
+	spare    sync.Pool // of *worker, for calls that step their session themselves
+	far      *far      // nil: this is the only node
 	stats    stats
 }
 
@@ -66,7 +65,7 @@ func New(st store, opts Options) *Engine {
 	e.spare.New = func() any { return &worker{} }
 	e.wheel = newWheel(time.Now())
 	e.breakers = breakers{rules: &e.opts.Rules.Breaker, random: opts.Random, tell: opts.OnBreaker}
-	e.stale.Store(true) // what the last run of the process did not get to
+	e.missed.note() // what the last run of the process did not get to
 	return e
 }
 
@@ -162,7 +161,7 @@ func (e *Engine) Publish(stored []*esh3ar.Message) {
 func (e *Engine) makePending(absent []esh3ar.Change) {
 	if len(absent) > 0 && !e.settler.offer(absent) {
 		e.stats.dropped.Add(uint64(len(absent)))
-		e.stale.Store(true)
+		e.missed.note()
 	}
 }
 

@@ -51,7 +51,7 @@ func (e *Engine) publishFar(stored []*esh3ar.Message) {
 // tellFar sends hints to other nodes. Those that are dropped may be of absent recipients, whose messages then stay queued.
 func (e *Engine) tellFar(hints []route.Hint) {
 	if len(hints) > 0 && !e.far.remote.Tell(hints) {
-		e.stale.Store(true)
+		e.missed.note()
 	}
 }
 
@@ -130,4 +130,4 @@ func (h Here) Absent(hints []route.Hint) {
 }
 
 // Unrouted notes that hints were lost, and with them the word on who is absent.
-func (h Here) Unrouted() { h.e.stale.Store(true) }
+func (h Here) Unrouted() { h.e.missed.note() }

@@ -86,10 +86,10 @@ func TestWhatIsTold(t *testing.T) {
 		t.Errorf("presence changed %d times, want when the first session came and the last went", r.changed)
 	}
 	for _, r.drops = range []bool{false, true} {
-		e.stale.Store(false)
+		e.missed.at.Store(0)
 		e.tellFar(want)
-		if e.stale.Load() != r.drops {
-			t.Errorf("dropped: %t, and the stale walk comes: %t", r.drops, e.stale.Load())
+		if noted := e.missed.at.Load() != 0; noted != r.drops {
+			t.Errorf("dropped: %t, and the stale walk comes: %t", r.drops, noted)
 		}
 	}
 }

@@ -62,6 +62,13 @@ func (q *settler) offer(changes []esh3ar.Change) bool {
 	return true
 }
 
+// busy tells that there is enough to do without what can wait.
+func (q *settler) busy() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.mu.changes >= settlerLimit/2
+}
+
 func (q *settler) addLocked(job settleJob) {
 	q.mu.waiting = append(q.mu.waiting, job)
 	q.mu.changes += len(job.changes)

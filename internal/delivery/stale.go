@@ -2,6 +2,8 @@ package delivery
 
 import (
 	"context"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/esh3artech/esh3ar"
@@ -17,6 +19,37 @@ const (
 	strangersEvery = time.Minute
 )
 
+// missed is when it last happened that messages may stay queued whose recipients are absent. All of them were created before.
+type missed struct{ at atomic.Int64 } // Unix nanoseconds; zero: never
+
+func (m *missed) note() { m.at.Store(time.Now().UnixNano()) }
+
+func (m *missed) last() time.Time { return time.Unix(0, m.at.Load()) }
+
+// staleWalk decides when to walk. A walk looks at messages of a certain age only, for younger ones may be on their way: so it
+// begins when what was missed has that age, and ends what was missed so long before its beginning.
+type staleWalk struct {
+	after   time.Duration // the age
+	covered time.Time     // what was missed until then is done with
+	noticed time.Time     // when something later was noticed first; zero: it was not
+	walking bool
+	next    string // where to go on
+}
+
+// due tells whether there is a step to do now.
+func (w *staleWalk) due(missed, now time.Time) bool {
+	if w.walking || !missed.After(w.covered) {
+		return w.walking
+	}
+	if w.noticed.IsZero() {
+		w.noticed = now
+	}
+	if w.walking = now.Sub(w.noticed) >= w.after; w.walking {
+		w.covered, w.noticed = now.Add(-w.after), time.Time{}
+	}
+	return w.walking
+}
+
 // healStale turns queued messages of absent recipients into pending ones, where the moment of their commit was missed:
 // a crash, a full settler, a phone that left in that moment, presence that did not answer. It changes statuses and nothing
 // else. It walks all inboxes once after a start, and again only when something of that kind has happened.
@@ -28,21 +61,22 @@ const (
 func (e *Engine) healStale(ctx context.Context) {
 	ticker := time.NewTicker(staleEvery)
 	defer ticker.Stop()
-	next, strangers := "", e.strangersAt(time.Now())
+	strangers := e.strangersAt(time.Now())
+	w := staleWalk{after: e.opts.StaleAfter, noticed: time.Now().Add(-e.opts.StaleAfter)} // what the last run left is old enough
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
-		if now := time.Now(); e.far != nil && now.After(strangers) {
-			e.stale.Store(true)
+		now := time.Now()
+		if e.far != nil && now.After(strangers) {
+			e.missed.note()
 			strangers = e.strangersAt(now)
 		}
-		if next == "" && !e.stale.Swap(false) {
-			continue
+		if w.due(e.missed.last(), now) && !e.settler.busy() {
+			e.healSome(ctx, &w)
 		}
-		next = e.healSome(ctx, next)
 	}
 }
 
@@ -51,42 +85,29 @@ func (e *Engine) strangersAt(now time.Time) time.Time {
 	return now.Add(strangersEvery + time.Duration(e.opts.Random(int64(strangersEvery))))
 }
 
-// healSome walks on from next; it gives where to go on, empty at the end. What is too young now is for the next walk; what
-// could not be read, or looked up, is tried again.
-func (e *Engine) healSome(ctx context.Context, next string) string {
+// healSome walks on. What could not be read, or looked up, is tried again.
+func (e *Engine) healSome(ctx context.Context, w *staleWalk) {
 	now := time.Now()
-	refs, following, err := e.store.Queued(ctx, esh3ar.TimeOf(now), next, staleBatch)
+	refs, following, err := e.store.Queued(ctx, esh3ar.TimeOf(now.Add(-w.after)), w.next, staleBatch)
 	if err == nil {
-		refs, err = e.absent(ctx, e.old(refs, now))
+		refs, err = e.absent(ctx, e.alone(refs))
 	}
 	if err != nil {
-		e.stale.Store(true)
-		return next
+		return
 	}
 	changes := make([]esh3ar.Change, len(refs))
 	for i, ref := range refs {
 		changes[i] = pendingChange(ref.ID, ref.Recipient, ref.Life, now)
 	}
 	if len(changes) > 0 && !e.settler.offer(changes) {
-		e.stale.Store(true)
+		return
 	}
-	return following
+	w.next, w.walking = following, following != ""
 }
 
-// old gives those of recipients who have no session here, without the ones that may be on their way yet.
-func (e *Engine) old(refs []esh3ar.MessageRef, now time.Time) []esh3ar.MessageRef {
-	before := esh3ar.TimeOf(now.Add(-e.opts.StaleAfter))
-	old := refs[:0]
-	for _, ref := range refs {
-		switch {
-		case e.sessions.Holds(ref.Recipient):
-		case ref.ID.CreatedAt() >= before:
-			e.stale.Store(true)
-		default:
-			old = append(old, ref)
-		}
-	}
-	return old
+// alone gives those of recipients who have no session here.
+func (e *Engine) alone(refs []esh3ar.MessageRef) []esh3ar.MessageRef {
+	return slices.DeleteFunc(refs, func(ref esh3ar.MessageRef) bool { return e.sessions.Holds(ref.Recipient) })
 }
 
 // absent gives those of recipients who are not known to be connected on another node. An error means that nobody knows.
