@@ -22,7 +22,7 @@ type benchCmd struct {
 	Rounds      int           `default:"3" help:"Rounds of floor and server in turn."`
 	Phones      int           `help:"Connected phones (default: what the scenario's budget names)."`
 	Callers     int           `help:"API connections (default: what the scenario's budget names)."`
-	Rate        float64       `help:"Messages per second of latency (default: half of the saturation)."`
+	Rate        float64       `help:"Messages per second of latency (default: half of the saturation) and of connections (default: 80 % of the maximum)."`
 	Closed      bool          `help:"The latency scenario calls as fast as it is answered, not at a rate."`
 	Gateway     bool          `help:"Measure what the gateway adds to a call, beside a direct call, nginx and HAProxy."`
 	Floor       bool          `help:"Measure the floor alone: a bare net/http handler under the same load."`

@@ -16,7 +16,7 @@ type Options struct {
 	Rounds    int           // of floor and server in turn, for the share of the floor
 	Phones    int           // 0: what the scenario's budget names
 	Callers   int           // 0: what the scenario's budget names
-	Rate      float64       // messages per second of the latency scenario; 0: half of the saturation of the same run
+	Rate      float64       // messages per second of latency and connections; 0: half of the saturation of the same run, 80 % of the maximum
 	Closed    bool          // the latency scenario calls as fast as it is answered, not at a rate
 	Floor     bool          // the floor alone
 	Size      int           // bytes of content
