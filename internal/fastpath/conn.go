@@ -162,7 +162,11 @@ func (c *conn) call() bool {
 	if c.body.left > int64(c.to-c.from) {
 		c.readWithin(c.server.http.ReadTimeout)
 	}
-	return c.handle() && c.answer.finish() && c.body.skip() == nil
+	if !c.handle() {
+		return false
+	}
+	again := c.answer.finish()
+	return c.body.skip() == nil && again // also behind the last one: to close before all is read would reset the connection
 }
 
 // handle runs the handler; false: it has panicked.

@@ -11,5 +11,5 @@
 // with all that was read, and stays there: errors, streams, upgrades, chunked bodies, pipelines of anything are answered by it.
 //
 // Concurrency: one goroutine a connection, which also runs the handler. The request and all that hangs on it are used again for
-// the next call: a handler must keep nothing of it, nor change its header.
+// the next call: a handler must keep nothing of it, and change nothing.
 package fastpath

@@ -414,6 +414,23 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
+// TestBehindTheLastAnswerTheBodyIsRead: what lies unread in a connection that is closed takes the answer with it.
+func TestBehindTheLastAnswerTheBodyIsRead(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, http.HandlerFunc(mirror))
+	r.server.firstCall = time.Hour
+	_, c := r.pipe()
+	r.server.draining.Store(true)
+	send(t, c, strings.TrimSuffix(post("/fast/unread", "hello"), "lo"))
+	if a, err := answer(t, bufio.NewReader(c)); err != nil || a.status != http.StatusUnauthorized || !a.last {
+		t.Errorf("%+v, %v", a, err)
+	}
+	send(t, c, "lo")
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("behind the body: %v", err)
+	}
+}
+
 // TestShutdownThatIsNotWaitedFor closes what is left.
 func TestShutdownThatIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
