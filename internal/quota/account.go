@@ -156,5 +156,8 @@ func (a *Account) rateLocked(t *terms, g *Grant, at int64, n int) (said word, wa
 	if !taken.Allowed {
 		return refused, taken.RetryAfter
 	}
+	if a.book.opts.Shared != nil {
+		a.mu.lease.lone += n
+	}
 	return granted, 0
 }

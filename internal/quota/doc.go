@@ -18,7 +18,9 @@
 // A "no" of the shared bucket stands here until there can be enough, and a twentieth of a second at least (less where half a
 // burst is back sooner), so that a flood beyond the limit costs the bucket next to nothing.
 //
-// Without an answer the node falls back on its share, quota divided by the nodes it last knew, for a second at a time.
+// Without an answer the node falls back on its share, quota divided by the nodes it last knew, for a second at a time. Neither
+// turn is a new burst: the share begins with what was left of the shared bucket, and the bucket, which filled meanwhile, is told
+// what was given. Only a node that is cut off while others are not gives its share besides: it cannot know.
 //
 // # The day
 //

@@ -16,7 +16,8 @@ type lease struct {
 	used   int   // since it was last asked, as was
 	asked  int64 // when that was
 	chunk  int   // the newest
-	alone  int64 // until when the bucket is not asked: it did not answer
+	alone  int64 // until when the bucket is not asked: it did not answer; zero: it did
+	lone   int   // given since then, of which the bucket has not heard
 
 	denied      int           // so many were refused
 	deniedUntil int64         // and will be until then
@@ -51,7 +52,7 @@ func (a *Account) leaseLocked(t *terms, g *Grant, at int64, n int) (said word, w
 		said = granted
 		a.aheadLocked(at)
 	case at < l.deniedUntil && n >= l.denied:
-		said, wait = refused, time.Duration(l.deniedUntil-at)
+		said, wait = refused, time.Duration(l.deniedUntil-at)+time.Duration(n-l.denied)*t.quota.Interval
 	}
 	g.Remaining = min(l.tokens+l.left, t.plan.Burst)
 	if at >= l.reset { // it has filled up since
@@ -87,18 +88,23 @@ func (a *Account) ask(ctx context.Context, n int) {
 	a.mu.Unlock()
 	select {
 	case <-heard:
-	case <-time.After(2 * a.book.opts.Timeout): // never: a question ends
+	case <-time.After(5 * a.book.opts.Timeout): // never: a question ends
 	}
 }
 
-// question asks the bucket and keeps the answer.
+// question asks the bucket and keeps the answer, if the plan is still the one that was asked for.
 func (a *Account) question(ctx context.Context, n int, heard chan struct{}) {
 	t := a.terms.Load()
 	a.mu.Lock()
-	chunk := a.mu.lease.next(t, a.book.nanoseconds(time.Now()), a.book.opts.Nodes())
+	at := a.book.nanoseconds(time.Now())
+	chunk, owed := a.mu.lease.next(t, at, a.book.opts.Nodes()), a.owedLocked(t, at)
 	a.mu.Unlock()
-	want := max(n, chunk)
-	taken, err := a.take(ctx, t, want)
+	want := min(max(n, chunk), t.plan.Burst)
+	paid, err := a.takeSome(ctx, t, owed)
+	var taken flow.Taken
+	if err == nil {
+		taken, err = a.take(ctx, t, want)
+	}
 	if err == nil && !taken.Allowed && taken.Remaining >= max(n, 1) { // less will do
 		want = taken.Remaining
 		taken, err = a.take(ctx, t, want)
@@ -108,19 +114,66 @@ func (a *Account) question(ctx context.Context, n int, heard chan struct{}) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	defer close(heard)
+	l := &a.mu.lease
+	l.asking = nil
+	l.lone -= paid
+	switch {
+	case err != nil:
+		a.fallBackLocked()
+		return
+	case owed > 0 && paid == owed:
+		l.lone = 0 // what is not owed has come back since
+	}
+	if a.terms.Load() != t {
+		return
+	}
 	if !taken.Allowed { // how long less than it was asked for takes
 		taken.RetryAfter -= time.Duration(want-max(n, 1)) * t.quota.Interval
 	}
 	no := min(longestNo, t.quota.Interval*time.Duration(t.quota.Burst)/2)
-	a.mu.lease.hear(a.book.nanoseconds(time.Now()), want, max(n, 1), chunk, &taken, err, no)
-	a.mu.lease.asking = nil
-	close(heard)
+	l.hear(a.book.nanoseconds(time.Now()), want, max(n, 1), chunk, &taken, no)
+}
+
+// fallBackLocked has the node give its share for a while. Its own bucket begins with what it last knew of the shared one: a full one
+// would be another burst, each time.
+func (a *Account) fallBackLocked() {
+	l := &a.mu.lease
+	if l.alone == 0 {
+		a.mu.full = max(a.mu.full, l.reset)
+	}
+	l.alone = a.book.nanoseconds(time.Now()) + int64(aloneTime)
+}
+
+// owedLocked is what the node gave alone and its share has not got back yet: the shared bucket, which filled meanwhile, has to hear
+// of it.
+func (a *Account) owedLocked(t *terms, at int64) int {
+	interval := int64(t.quota.Share(a.book.opts.Nodes()).Interval)
+	missing := (max(0, a.mu.full-at) + interval - 1) / interval
+	return min(a.mu.lease.lone, int(missing), t.plan.Burst)
+}
+
+// takeSome takes n, or what there is.
+func (a *Account) takeSome(ctx context.Context, t *terms, n int) (int, error) {
+	if n == 0 {
+		return 0, nil
+	}
+	taken, err := a.take(ctx, t, n)
+	if err == nil && !taken.Allowed {
+		if n = taken.Remaining; n > 0 {
+			taken, err = a.take(ctx, t, n)
+		}
+	}
+	if err != nil || !taken.Allowed {
+		return 0, err
+	}
+	return n, nil
 }
 
 func (a *Account) take(ctx context.Context, t *terms, n int) (flow.Taken, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.book.opts.Timeout)
 	defer cancel()
-	return a.book.opts.Shared.Take(ctx, a.business.String(), t.plan.Rate, t.plan.Burst, min(n, t.plan.Burst))
+	return a.book.opts.Shared.Take(ctx, a.business.String(), t.plan.Rate, t.plan.Burst, n)
 }
 
 // next is the size of the next chunk.
@@ -133,12 +186,8 @@ func (l *lease) next(t *terms, at int64, nodes int) int {
 }
 
 // hear keeps what the bucket said: want was given, or refused where n would have done; no is how long that stands.
-func (l *lease) hear(at int64, want, n, chunk int, taken *flow.Taken, err error, no time.Duration) {
-	switch {
-	case err != nil:
-		l.alone = at + int64(aloneTime)
-		return
-	case taken.Allowed:
+func (l *lease) hear(at int64, want, n, chunk int, taken *flow.Taken, no time.Duration) {
+	if taken.Allowed {
 		if at >= l.until {
 			l.tokens = 0
 		}
@@ -147,8 +196,8 @@ func (l *lease) hear(at int64, want, n, chunk int, taken *flow.Taken, err error,
 		if want < chunk { // it is nearly empty: to ask at once again would be to ask for every message
 			l.denied, l.deniedUntil = 1, at+int64(no)
 		}
-	default:
+	} else {
 		l.denied, l.deniedUntil = n, at+int64(max(taken.RetryAfter, no))
 	}
-	l.left, l.reset, l.used, l.asked, l.chunk = taken.Remaining, at+int64(taken.Reset), 0, at, chunk
+	l.left, l.reset, l.used, l.asked, l.chunk, l.alone = taken.Remaining, at+int64(taken.Reset), 0, at, chunk, 0
 }

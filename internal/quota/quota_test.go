@@ -43,9 +43,12 @@ func (l *ledger) AddUsage(_ context.Context, entries []esh3ar.Usage) (sums []esh
 	return sums, nil
 }
 
-func (l *ledger) Usage(_ context.Context, _ esh3ar.BusinessID, first, last esh3ar.Day) (days []esh3ar.Usage, err error) {
+func (l *ledger) Usage(ctx context.Context, _ esh3ar.BusinessID, first, last esh3ar.Day) (days []esh3ar.Usage, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	for d := first; d <= last && l.err == nil; d++ {
 		if u, ok := l.days[d]; ok {
 			days = append(days, u)
@@ -318,6 +321,94 @@ func TestWithoutTheSharedBucketEachNodeGivesItsShare(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		if _, through := flood(t, []*rig{r}, 100, 10*time.Second); through < 300 || through > 330 {
 			t.Errorf("%d came through when it answered again, want the whole", through)
+		}
+	})
+}
+
+// TestABucketThatComesAndGoesGivesNoMore: nodes that fall back on their shares again and again let no more through than those that
+// never do; one of three that does so alone, its share while it is cut off.
+func TestABucketThatComesAndGoesGivesNoMore(t *testing.T) {
+	t.Parallel()
+	for _, plan := range []esh3ar.Plan{{Rate: 100, Burst: 300}, {Rate: 60, Burst: 60}, {Rate: 1000, Burst: 100}} {
+		for _, cut := range []int{1, 3} {
+			synctest.Test(t, func(t *testing.T) {
+				w := &well{began: time.Now()}
+				nodes := make([]*rig, 3)
+				for i := range nodes {
+					nodes[i] = newRig(plan, func(o *quota.Options) {
+						o.Nodes = func() int { return 3 }
+						if o.Shared = w; i < cut {
+							o.Shared = &flaky{well: w, began: time.Now()}
+						}
+					})
+				}
+				defer run(nodes...)()
+				const span = time.Minute
+				sent, through := flood(t, nodes, 3*plan.Rate, span)
+				allowed := float64(plan.Burst) + plan.Rate*span.Seconds()
+				if cut == 1 { // it cannot know that the others give what it gives
+					allowed += plan.Rate * span.Seconds() / 2 / 3
+				}
+				if float64(through) > 1.05*allowed {
+					t.Errorf("%+v, %d nodes cut off: %d of %d came through, %g are allowed", plan, cut, through, sent, allowed)
+				}
+				if float64(through) < 0.7*plan.Rate*span.Seconds() {
+					t.Errorf("%+v, %d nodes cut off: only %d of %d came through, %g are allowed", plan, cut, through, sent, allowed)
+				}
+			})
+		}
+	}
+}
+
+// flaky is a well that answers in every other two seconds.
+type flaky struct {
+	*well
+	began time.Time
+}
+
+func (f *flaky) Take(ctx context.Context, key string, rate float64, burst, n int) (flow.Taken, error) {
+	if int(time.Since(f.began)/(2*time.Second))%2 == 1 {
+		return flow.Taken{}, errors.New("away")
+	}
+	return f.well.Take(ctx, key, rate, burst, n)
+}
+
+// TestALargeCallIsNotToldTheTimeOfASmallOne.
+func TestALargeCallIsNotToldTheTimeOfASmallOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(esh3ar.Plan{Rate: 10, Burst: 100}, func(o *quota.Options) { o.Shared = &well{began: time.Now()} })
+		defer run(r)()
+		for {
+			if _, err := r.send(t.Context(), 1); err != nil {
+				break
+			}
+		}
+		_, err := r.send(t.Context(), 50)
+		var e *esh3ar.Error
+		if !errors.As(err, &e) || e.RetryAfter < 4800*time.Millisecond || e.RetryAfter > 5200*time.Millisecond {
+			t.Fatalf("%+v, want about five seconds", e)
+		}
+		time.Sleep(e.RetryAfter)
+		if _, err := r.send(t.Context(), 50); err != nil {
+			t.Errorf("after the time that it was told: %v", err)
+		}
+	})
+}
+
+// TestACallerWhoLeavesDoesNotEmptyTheDay.
+func TestACallerWhoLeavesDoesNotEmptyTheDay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(esh3ar.Plan{Rate: 10, Burst: 10, DailyQuota: 5}, nil)
+		today := esh3ar.DayOf(esh3ar.TimeOf(time.Now()))
+		r.ledger.days[today] = esh3ar.Usage{Business: r.id, Day: today, Messages: 5}
+		gone, leave := context.WithCancel(t.Context())
+		leave()
+		for range 2 {
+			if _, err := r.send(gone, 1); esh3ar.CodeOf(err) != esh3ar.RateLimited {
+				t.Errorf("the day is used up: %v", err)
+			}
 		}
 	})
 }

@@ -39,6 +39,7 @@ func (a *Account) dayLocked(t *terms, now time.Time) (g Grant) {
 
 // learn asks what was counted before this node knew the business. While nobody can say, it counts from nothing.
 func (a *Account) learn(ctx context.Context, today esh3ar.Day) {
+	ctx = context.WithoutCancel(ctx) // whoever leaves would leave the day without a beginning, for all
 	days, err := a.book.opts.Usage.Usage(ctx, a.business, today, today)
 	if err != nil {
 		a.book.opts.OnError("read usage", err)
