@@ -9,7 +9,8 @@ import (
 )
 
 // Quotas counts what is taken by all nodes together: one bucket for each key, by the generic cell rate algorithm (GCRA).
-// A bucket is one number, the time at which it will be full again, by the clock of the server that owns it.
+// A bucket is the time at which it will be full again, by the clock of the server that owns it, and the interval of its units then:
+// under another plan so many units are missing as before, as far as it has room for them.
 type Quotas struct{ client *Client }
 
 // Quotas are the buckets that all nodes share.
@@ -40,14 +41,16 @@ var takeScript = newScript(`
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local interval, burst, n = 1000000 / ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local full = math.max(now, math.min(now + burst * interval, tonumber(redis.call('GET', KEYS[1]) or '0')))
+local at, was = string.match(redis.call('GET', KEYS[1]) or '0', '(%S+) ?(%S*)')
+local missing = (tonumber(at) - now) / (tonumber(was) or interval)
+local full = now + math.max(0, math.min(burst, missing)) * interval
 local after = full + n * interval
 local early = after - burst * interval - now
 local allowed = 0
 if early <= 0.5 then
   allowed, early, full = 1, 0, after
   if n > 0 then
-    redis.call('SET', KEYS[1], string.format('%.2f', full), 'PX', math.ceil((full - now) / 1000) + 1)
+    redis.call('SET', KEYS[1], string.format('%.2f %.17g', full, interval), 'PX', math.ceil((full - now) / 1000) + 1)
   end
 end
 local remaining = math.max(0, math.floor((now - full) / interval + burst + 0.001))

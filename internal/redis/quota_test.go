@@ -57,6 +57,26 @@ func TestQuota(t *testing.T) {
 	})
 }
 
+// TestAnotherPlanRefillsNothing: what is missing from a bucket stays missing, unit by unit, whether the new plan is slower or faster.
+func TestAnotherPlanRefillsNothing(t *testing.T) {
+	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
+		q := open(ctx, t, top.url, "a").Quotas()
+		hours, days := hourly(10), redis.Bucket{Rate: 1.0 / 86_400, Burst: 10}
+		if got := take(ctx, t, q, "business", hours, 8); got.Remaining != 2 {
+			t.Errorf("%+v", got)
+		}
+		if got := take(ctx, t, q, "business", days, 1); !got.Allowed || got.Remaining != 1 || !about(got.Reset, 9*24*time.Hour) {
+			t.Errorf("a slower plan: %+v", got)
+		}
+		if got := take(ctx, t, q, "business", hours, 0); got.Remaining != 1 || !about(got.Reset, 9*time.Hour) {
+			t.Errorf("the faster one again: %+v", got)
+		}
+		if got := take(ctx, t, q, "business", hourly(4), 1); got.Allowed || got.Remaining != 0 || !about(got.RetryAfter, time.Hour) {
+			t.Errorf("a smaller one: %+v", got)
+		}
+	})
+}
+
 // TestNodesShareAQuota: whoever takes and wherever, together they get no more and no less.
 func TestNodesShareAQuota(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
