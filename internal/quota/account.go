@@ -17,11 +17,13 @@ type Account struct {
 	terms    atomic.Pointer[terms]
 	mu       struct {
 		sync.Mutex
-		full    int64 // state of this node's own bucket
-		touched int64 // when a call last began
-		calls   int   // at once
-		lease   lease
-		day     day
+		full      int64 // state of this node's own bucket
+		touched   int64 // when a call last began
+		calls     int   // at once
+		lease     lease
+		day       day
+		adding    bool   // to the store: an addition is on its way
+		additions uint64 // have begun or ended
 	}
 }
 

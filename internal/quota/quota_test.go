@@ -396,6 +396,45 @@ func TestALargeCallIsNotToldTheTimeOfASmallOne(t *testing.T) {
 	})
 }
 
+// lazy is a ledger that is on its way for a while before it adds, and behind it.
+type lazy struct{ *ledger }
+
+func (l lazy) AddUsage(ctx context.Context, entries []esh3ar.Usage) ([]esh3ar.Usage, error) {
+	time.Sleep(3 * time.Millisecond)
+	sums, err := l.ledger.AddUsage(ctx, entries)
+	time.Sleep(3 * time.Millisecond)
+	return sums, err
+}
+
+func (l lazy) Usage(ctx context.Context, b esh3ar.BusinessID, first, last esh3ar.Day) ([]esh3ar.Usage, error) {
+	time.Sleep(2 * time.Millisecond)
+	days, err := l.ledger.Usage(ctx, b, first, last)
+	time.Sleep(2 * time.Millisecond)
+	return days, err
+}
+
+// TestUsageIsWhatWasSent, whenever it is asked for: not less while it is being added, and not twice.
+func TestUsageIsWhatWasSent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(esh3ar.Plan{Rate: 1000, Burst: 1000}, nil)
+		var books quota.Options
+		books.Plan, books.Usage, books.Every = func(string) *esh3ar.Plan { return r.plan.Load() }, lazy{r.ledger}, 50*time.Millisecond
+		r.Book = quota.NewBook(books)
+		defer run(r)()
+		today := esh3ar.DayOf(esh3ar.TimeOf(time.Now()))
+		for sent := int64(1); sent < 1000; sent++ {
+			if _, err := r.send(t.Context(), 1); err != nil {
+				t.Fatal(err)
+			}
+			days, err := r.Usage(t.Context(), r.Of(r.id, ""), time.Now(), today)
+			if err != nil || len(days) != 1 || days[0].Messages != sent {
+				t.Fatalf("%d sent: %+v, %v", sent, days, err)
+			}
+		}
+	})
+}
+
 // TestACallerWhoLeavesDoesNotEmptyTheDay.
 func TestACallerWhoLeavesDoesNotEmptyTheDay(t *testing.T) {
 	t.Parallel()

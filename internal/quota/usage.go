@@ -133,6 +133,11 @@ func (b *Book) addAll(ctx context.Context, accounts []*Account) {
 		entries[i] = a.owe()
 	}
 	sums, err := b.opts.Usage.AddUsage(ctx, entries)
+	defer func() {
+		for _, a := range accounts {
+			a.arrived()
+		}
+	}()
 	if err != nil {
 		b.failed(err, func() {
 			for i, a := range accounts {
@@ -153,7 +158,17 @@ func (a *Account) owe() esh3ar.Usage {
 	d := &a.mu.day
 	u := esh3ar.Usage{Business: a.business, Day: d.day, Messages: d.accepted, Refused: d.refused}
 	d.adding, d.accepted, d.refused = d.accepted, 0, 0
+	a.mu.adding = true
+	a.mu.additions++
 	return u
+}
+
+// arrived ends an addition, however it went.
+func (a *Account) arrived() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.mu.adding = false
+	a.mu.additions++
 }
 
 // added keeps the sum of all nodes, or, where there is none, what has to be tried again.
@@ -175,22 +190,44 @@ func (a *Account) added(entry, sum *esh3ar.Usage) {
 	d.adding = 0
 }
 
+// usageTries bounds how often the store is read for one answer: additions take milliseconds, and come seconds apart.
+const usageTries = 4
+
 // Usage gives the days of a business from the first to today, oldest first, with what this node has not added yet. A day
-// without anything is left out, today is not.
+// without anything is left out, today is not. The store is read again where an addition was on its way meanwhile: what it adds would
+// be missing, or be there twice.
 func (b *Book) Usage(ctx context.Context, a *Account, now time.Time, first esh3ar.Day) ([]esh3ar.Usage, error) {
 	today := esh3ar.DayOf(esh3ar.TimeOf(now))
-	days, err := b.opts.Usage.Usage(ctx, a.business, first, today)
-	if err != nil {
-		return nil, err
+	for try := 1; ; try++ {
+		before := a.additions()
+		days, err := b.opts.Usage.Usage(ctx, a.business, first, today)
+		if err != nil {
+			return nil, err
+		}
+		if len(days) == 0 || days[len(days)-1].Day != today {
+			days = append(days, esh3ar.Usage{Business: a.business, Day: today})
+		}
+		if a.complete(&days[len(days)-1], before) || try == usageTries {
+			return days, nil
+		}
 	}
-	if len(days) == 0 || days[len(days)-1].Day != today {
-		days = append(days, esh3ar.Usage{Business: a.business, Day: today})
-	}
+}
+
+func (a *Account) additions() uint64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if d := &a.mu.day; d.day == today {
-		days[len(days)-1].Messages += d.accepted
-		days[len(days)-1].Refused += d.refused
+	return a.mu.additions
+}
+
+// complete adds to what the store said of a day what is not there yet; false: it may be there, for an addition was under way.
+func (a *Account) complete(u *esh3ar.Usage, before uint64) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	d := &a.mu.day
+	if d.day != u.Day {
+		return true
 	}
-	return days, nil
+	u.Messages += d.accepted
+	u.Refused += d.refused
+	return a.mu.additions == before && !a.mu.adding
 }
