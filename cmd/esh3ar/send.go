@@ -103,7 +103,7 @@ func parseTime(flag, text string) (t esh3ar.Time, err error) {
 	return t, nil
 }
 
-// await polls until a device has the message. Status streams come with a later version; a poll is honest till then.
+// await polls until a device has the message.
 func (c *sendCmd) await(ctx context.Context, s streams, message sentMessage) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Wait)
 	defer cancel()

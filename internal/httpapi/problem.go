@@ -47,7 +47,7 @@ var (
 	validationFailed = kind{status: 422, code: "validation_failed", title: "The request has faults"}
 	invalidCharacter = kind{status: 422, code: "invalid_character", title: "A string holds a character that cannot be stored"}
 	mismatch         = kind{status: 422, code: "idempotency_mismatch", title: "The idempotency key was used for another call"}
-	notSupported     = kind{status: 422, code: "not_supported", title: "That is not built yet"}
+	notSupported     = kind{status: 422, code: "not_supported", title: "This cannot be done here"}
 	rateLimited      = kind{status: 429, code: "rate_limited", title: "Too many calls", hint: "send fewer calls in a second"}
 	internal         = kind{status: 500, code: "internal", title: "Something went wrong here", hint: "the failure is in the log of this node"}
 	outcomeUnknown   = kind{status: 502, code: "outcome_unknown", title: "It is not known whether the call was taken", hint: "send it again with the same idempotency key"}
