@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/esh3artech/esh3ar/internal/account"
 	"github.com/esh3artech/esh3ar/internal/gateway"
 	"github.com/esh3artech/esh3ar/internal/hub"
 	"github.com/esh3artech/esh3ar/internal/redis"
@@ -21,7 +22,8 @@ func (n *node) redirectPhone(r *http.Request, who signalr.Identity) (signalr.Red
 	if throughGateway(r) {
 		return hub.RedirectPhone(n.url, n.account.Tokens, r, who)
 	}
-	if elsewhere := n.moving.Elsewhere(); elsewhere != "" { // this node is over its load, or drains
+	device := who.Principal.(account.Device)                           //nolint:forcetypeassert // set by Authenticate
+	if elsewhere := n.moving.Elsewhere(device.Sent); elsewhere != "" { // this node is over its load, or drains
 		return hub.RedirectPhone(elsewhere, n.account.Tokens, r, who)
 	}
 	return signalr.Redirect{}, nil

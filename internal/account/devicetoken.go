@@ -29,6 +29,7 @@ type Device struct {
 	Recipient esh3ar.Recipient
 	ID        string // which of the user's devices
 	Expires   time.Time
+	Sent      bool // here by another node or a gateway: its token is a redirect's
 }
 
 // Tokens makes and checks device tokens: HS256 JWTs, opaque to clients.
@@ -69,7 +70,7 @@ func (t *Tokens) Mint(r esh3ar.Recipient, device string, ttl time.Duration) (tok
 		ttl = DefaultTokenTTL
 	}
 	expires = t.now().Add(ttl).Truncate(time.Second) // JWTs count whole seconds
-	token, err = t.sign(Device{r, device, expires}, nil)
+	token, err = t.sign(Device{Recipient: r, ID: device, Expires: expires}, nil)
 	return token, expires, err
 }
 
@@ -105,7 +106,7 @@ func (t *Tokens) verify(token string, opens bool) (Device, error) {
 	if err != nil || claims.Device == "" {
 		return Device{}, esh3ar.Errorf(esh3ar.Unauthenticated, "device token: bad sub or did")
 	}
-	return Device{Recipient: r, ID: claims.Device, Expires: claims.ExpiresAt.Time}, nil
+	return Device{Recipient: r, ID: claims.Device, Expires: claims.ExpiresAt.Time, Sent: claims.ConnectBy != nil}, nil
 }
 
 func randomHex(bytes int) string {

@@ -85,9 +85,9 @@ func (m *Mover) Drain(ctx context.Context, within time.Duration) {
 	m.move(ctx, r.Leave, max(r.Rate, int(float64(r.Leave)/within.Seconds())))
 }
 
-// Elsewhere is the URL of the node where a phone that comes here should go instead; empty: it is right here.
-func (m *Mover) Elsewhere() string {
-	if n := m.opts.Rules.Elsewhere(m.opts.Self(), m.opts.Nodes()); n != nil {
+// Elsewhere is the URL of the node where a phone that comes here, or was sent here, should go instead; empty: it is right here.
+func (m *Mover) Elsewhere(sent bool) string {
+	if n := m.opts.Rules.Elsewhere(m.opts.Self(), m.opts.Nodes(), sent); n != nil {
 		return n.URL
 	}
 	return ""

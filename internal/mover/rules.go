@@ -90,10 +90,11 @@ func (r Rules) excess(self *route.Node) int {
 	return int(math.Ceil(float64(self.Connections) * (1 - aim/self.Load)))
 }
 
-// Elsewhere is where a phone that comes to self should go instead; nil: it is right here.
-func (r Rules) Elsewhere(self route.Node, nodes []route.Node) *route.Node {
+// Elsewhere is where a phone that comes to self should go instead; nil: it is right here. One that was sent here stays, unless the
+// node drains: nodes know each other's load of a second ago, and two that are full would send it to and fro until it gives up.
+func (r Rules) Elsewhere(self route.Node, nodes []route.Node, sent bool) *route.Node {
 	r = r.withDefaults()
-	if !self.Draining && self.Load <= r.Over {
+	if !self.Draining && (sent || self.Load <= r.Over) {
 		return nil
 	}
 	var best *route.Node

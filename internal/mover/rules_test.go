@@ -63,16 +63,19 @@ func TestWhereTo(t *testing.T) {
 		self   route.Node
 		others []route.Node
 		want   route.NodeID
+		sent   bool
 	}{
-		{"here", node("a", 1, 0.9), []route.Node{node("b", 0, 0)}, ""},
-		{"to the one with most room", node("a", 1, 0.95), []route.Node{node("b", 0, 0.3), node("c", 0, 0.1), node("d", 0, 0.2)}, "c"},
-		{"nobody has room", node("a", 1, 0.95), []route.Node{node("b", 0, 0.7)}, ""},
-		{"not to one that drains", node("a", 1, 0.95), []route.Node{draining(node("b", 0, 0))}, ""},
-		{"a node that drains sends them anywhere", draining(node("a", 1, 0.1)), []route.Node{node("b", 0, 0.9)}, "b"},
+		{"one that was sent here stays", node("a", 1, 0.95), []route.Node{node("b", 0, 0.1)}, "", true},
+		{"a node that drains sends it on", draining(node("a", 1, 0.1)), []route.Node{node("b", 0, 0.9)}, "b", true},
+		{"here", node("a", 1, 0.9), []route.Node{node("b", 0, 0)}, "", false},
+		{"to the one with most room", node("a", 1, 0.95), []route.Node{node("b", 0, 0.3), node("c", 0, 0.1), node("d", 0, 0.2)}, "c", false},
+		{"nobody has room", node("a", 1, 0.95), []route.Node{node("b", 0, 0.7)}, "", false},
+		{"not to one that drains", node("a", 1, 0.95), []route.Node{draining(node("b", 0, 0))}, "", false},
+		{"a node that drains sends them anywhere", draining(node("a", 1, 0.1)), []route.Node{node("b", 0, 0.9)}, "b", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			got := mover.Rules{}.Elsewhere(c.self, append(c.others, c.self))
+			got := mover.Rules{}.Elsewhere(c.self, append(c.others, c.self), c.sent)
 			if got == nil && c.want != "" || got != nil && got.ID != c.want {
 				t.Errorf("%+v, want %q", got, c.want)
 			}
