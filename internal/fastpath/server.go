@@ -113,8 +113,7 @@ func (s *Server) take(nc net.Conn) {
 }
 
 // Shutdown takes no more connections, ends those that wait for a call, lets calls under way be answered, and then does the same to
-// net/http's. When ctx ends first it ends
-// those that are left, with their calls, and returns its error.
+// net/http's. When ctx ends first it ends those that are left, with their calls, and returns its error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	var err error
 	s.mu.Lock()

@@ -122,7 +122,7 @@ func (a *Account) question(ctx context.Context, n int, heard chan struct{}) {
 	case err != nil:
 		a.fallBackLocked()
 		return
-	case owed > 0 && paid == owed:
+	case paid == owed:
 		l.lone = 0 // what is not owed has come back since
 	}
 	if a.terms.Load() != t {

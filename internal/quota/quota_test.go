@@ -360,6 +360,40 @@ func TestABucketThatComesAndGoesGivesNoMore(t *testing.T) {
 	}
 }
 
+// TestWhatCameBackIsNotPaidLater: what was given alone and has come back since is no debt when the bucket goes away once more.
+func TestWhatCameBackIsNotPaidLater(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &well{began: time.Now(), away: true}
+		r := newRig(esh3ar.Plan{Rate: 10, Burst: 20}, func(o *quota.Options) { o.Shared = w })
+		defer run(r)()
+		all := func() (sent int) {
+			for {
+				if _, err := r.send(t.Context(), 1); err != nil {
+					return sent
+				}
+				sent++
+			}
+		}
+		if n := all(); n != 20 {
+			t.Errorf("%d alone", n)
+		}
+		w.set(false)
+		time.Sleep(10 * time.Second)
+		if n := all(); n != 20 {
+			t.Errorf("%d of a bucket that is full again", n)
+		}
+		w.set(true)
+		time.Sleep(100 * time.Millisecond)
+		all()
+		w.set(false)
+		time.Sleep(1500 * time.Millisecond)
+		if n := all(); n < 13 {
+			t.Errorf("only %d came through after a second and a half", n)
+		}
+	})
+}
+
 // flaky is a well that answers in every other two seconds.
 type flaky struct {
 	*well
