@@ -210,7 +210,7 @@ func TestUpAndDown(t *testing.T) {
 	if f.Wanted != 3 || len(f.Own) != 3 || f.Whole || f.Blind || f.Leaving[0] != f.Own[2] || f.Leaving[2] != f.Own[0] {
 		t.Errorf("%+v", f)
 	}
-	first, last := y.pid(1), y.pid(3)
+	first, _, last := y.pid(1), y.pid(2), y.pid(3) // all have begun: before, SIGTERM just ends them
 	args, _ := os.ReadFile(y.path(3, "args"))
 	if want := "--ack-timeout 5s --listen 127.0.0.1:0 --data-dir " + filepath.Join(y.dir, "3") + " --node-id " + string(f.Own[2]); string(args) != want {
 		t.Errorf("started with %q, want %q", args, want)
