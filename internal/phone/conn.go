@@ -174,9 +174,13 @@ func (c *Conn) open(u *url.URL, config *Config) error {
 	}
 }
 
-// Close ends the connection as a polite client does.
+// Close ends the connection as a polite client does. That the node has gone first is no error.
 func (c *Conn) Close() error {
 	_ = c.send([]byte("{\"type\":7}\x1e")) // it may be gone already
+	if secure, ok := c.net.(*tls.Conn); ok {
+		_ = secure.CloseWrite() // as may be who should read the farewell
+		return secure.NetConn().Close()
+	}
 	return c.net.Close()
 }
 
