@@ -116,6 +116,23 @@ func TestTheDemoThatServePrintsIsAPhone(t *testing.T) {
 	}
 }
 
+// TestTheDemoBehindAGateway: the page comes from the gateway, and the negotiation sends it to a node, which is of another origin.
+func TestTheDemoBehindAGateway(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	gateway := startGateway(t, p.secrets, "--nodes", p.node.URL)
+	gateway.awaitNodes(1)
+	tab := page{t, browser(t)}
+	tab.do(chromedp.Navigate(gateway.node.URL + "/demo/#token=" + gateway.token(alice, "browser")))
+	tab.visible(`#state[data-state="online"]`)
+	for _, transport := range []string{"WebSockets", "ServerSentEvents", "LongPolling"} {
+		tab.choose("#transport", transport)
+		eventually(t, func() bool { return strings.HasPrefix(tab.text("#how"), transport) }, func() string { return tab.text("#how") + tab.text("#notice") })
+		m := gateway.send(alice, "by "+transport, "normal")
+		tab.visible(`.message[data-id="` + m.ID + `"] .receipt[data-receipt="read"]`)
+	}
+}
+
 func TestTheDemoSaysWhatIsWrongWithItsToken(t *testing.T) {
 	t.Parallel()
 	p := start(t)

@@ -14,8 +14,12 @@ import (
 //go:embed demo
 var files embed.FS
 
-// Demo serves the phone under prefix, which begins and ends with a slash. Nothing comes from elsewhere, and the pages may
-// connect to their own node only.
+// policy lets nothing but the page's own files in. They may connect to everywhere: behind a gateway, or when a phone is moved, the
+// negotiation names another node, which is of another origin.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src http: https: ws: wss:; img-src 'self'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// Demo serves the phone under prefix, which begins and ends with a slash. Nothing of it comes from elsewhere.
 func Demo(prefix string) http.Handler {
 	root, err := fs.Sub(files, "demo")
 	if err != nil {
@@ -27,7 +31,7 @@ func Demo(prefix string) http.Handler {
 	static := http.StripPrefix(strings.TrimSuffix(prefix, "/"), mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		h.Set("Content-Security-Policy", policy)
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-cache")
