@@ -71,3 +71,17 @@ func TestOneProcessIsAllWithoutRedis(t *testing.T) {
 	ph.await(1)
 	through.awaitStatus(m.ID, "delivered")
 }
+
+// TestTwoNodesWithOneName: each tells its operator of the other, for callers and phones find only one of them.
+func TestTwoNodesWithOneName(t *testing.T) {
+	t.Parallel()
+	first := start(t, "--database-url", database(t).URL("postgres"), "--redis-url", redisServer(t).URL(), "--node-id", "a")
+	second := first.join("--node-id", "a")
+	for _, p := range []*platform{first, second} {
+		other := map[*platform]*platform{first: second, second: first}[p]
+		eventually(t, func() bool {
+			said := p.node.Stderr.String()
+			return strings.Contains(said, "give one of them another --node-id") && strings.Contains(said, "other="+other.node.URL)
+		}, func() string { return "no word of the other: " + p.node.Stderr.String() })
+	}
+}

@@ -46,7 +46,8 @@ func (n *node) openCluster(ctx context.Context) (err error) {
 	c.places = route.NewCachedPresence(c.redis.Presence())
 	c.router = route.NewRouter(route.Options{Self: self, Presence: c.places, Hints: c.redis.Hints(), OnError: n.debugged("router")})
 	c.herald = route.NewHerald(route.HeraldOptions{
-		Registry: findable{c.redis.Registry(), directory(c.redis, n.account.Cluster)}, Word: n.word, OnPeers: n.peersChanged, OnError: n.debugged("registry"),
+		Registry: findable{c.redis.Registry(), directory(c.redis, n.account.Cluster)}, Word: n.word, OnPeers: n.peersChanged, OnTwin: n.twinHeard,
+		OnError: n.debugged("registry"),
 	})
 	c.caches = cache.NewShared(c.redis.Level(), cache.SharedOptions{OnError: n.debugged("cache")})
 	n.cluster = c
@@ -74,6 +75,11 @@ func (n *node) peersChanged(joined, left []route.NodeID) {
 	if len(left) > 0 {
 		n.log.Warn("nodes left the cluster", "nodes", left)
 	}
+}
+
+// twinHeard tells the operator what gateways and phones cannot know: that one name stands for two.
+func (n *node) twinHeard(twin route.Node) {
+	n.log.Warn("another node has this node's name, and only one of them is found: give one of them another --node-id", "node", twin.ID, "other", twin.URL)
 }
 
 // word is what this node says of itself.

@@ -53,7 +53,7 @@ type findable struct {
 }
 
 // Announce realises route.Registry. That the cluster cannot be listed is no reason not to be in it.
-func (f findable) Announce(ctx context.Context, n route.Node) error {
-	_ = f.clusters.Announce(ctx, route.Node{Version: n.Version}) // the next one is a second away
+func (f findable) Announce(ctx context.Context, n route.Node) (before route.Node, err error) {
+	_, _ = f.clusters.Announce(ctx, route.Node{Version: n.Version}) // the next one is a second away
 	return f.Registry.Announce(ctx, n)
 }

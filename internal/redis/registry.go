@@ -43,6 +43,7 @@ for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)) do
   redis.call('ZREM', KEYS[1], gone)
   redis.call('HDEL', KEYS[2], gone)
 end
+local before = redis.call('HGET', KEYS[2], ARGV[1])
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
 for _, key in ipairs(KEYS) do
@@ -50,19 +51,29 @@ for _, key in ipairs(KEYS) do
     redis.call('PEXPIRE', key, ARGV[2])
   end
 end
-return 1`)
+return before`)
 
 // Announce realises route.Registry. The id is this node's, whatever n says, and SeenAt is not sent: the server's clock
-// tells it to whoever reads.
-func (r *Registry) Announce(ctx context.Context, n route.Node) error {
+// tells it to whoever reads. What a node of another version has said and this one cannot read is as if it had not been.
+func (r *Registry) Announce(ctx context.Context, n route.Node) (before route.Node, err error) {
 	n.ID = r.node
 	word, err := json.Marshal(n)
 	if err != nil {
-		return fmt.Errorf("announce: %w", err)
+		return before, fmt.Errorf("announce: %w", err)
 	}
 	args := []string{string(r.node), strconv.FormatInt(r.ttl.Milliseconds(), 10), string(word)}
-	_, err = announceScript.run(ctx, r.client, opAnnounce, 1, func(int) (_, _ []string) { return r.keys(), args })
-	return err
+	results, err := announceScript.run(ctx, r.client, opAnnounce, 1, func(int) (_, _ []string) { return r.keys(), args })
+	if err != nil {
+		return before, err
+	}
+	replaced, err := results[0].AsBytes()
+	if rueidis.IsRedisNil(err) {
+		return before, nil
+	}
+	if err == nil && json.Unmarshal(replaced, &before) != nil {
+		before = route.Node{}
+	}
+	return before, err
 }
 
 // Leave realises route.Registry.

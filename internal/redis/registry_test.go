@@ -7,8 +7,14 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/flow"
+	"github.com/esh3artech/esh3ar/internal/redis"
 	"github.com/esh3artech/esh3ar/internal/route"
 )
+
+func announce(ctx context.Context, r *redis.Registry, n route.Node) error {
+	_, err := r.Announce(ctx, n)
+	return err
+}
 
 func TestRegistry(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
@@ -18,10 +24,13 @@ func TestRegistry(t *testing.T) {
 			t.Errorf("before anybody came: %v, %v", nodes, err)
 		}
 		said := route.Node{ID: "a", URL: "http://a:8080", Version: "1.2.3", StartedAt: 1_700_000_000_000, Draining: true, Connections: 4, Waiting: 5, Spilled: 6, Load: 0.75, Parts: flow.Load{CPU: 0.75, Queue: 0.5}}
-		if err := errors.Join(b.Announce(ctx, route.Node{ID: "not b"}), a.Announce(ctx, route.Node{}), a.Announce(ctx, said)); err != nil {
+		if err := errors.Join(announce(ctx, b, route.Node{ID: "not b"}), announce(ctx, a, route.Node{}), announce(ctx, a, said)); err != nil {
 			t.Fatal(err)
 		}
 		top.wantExpiry(ctx, t, route.NodeTTL)
+		if before, err := a.Announce(ctx, said); err != nil || before != said {
+			t.Errorf("the word before: %+v, %v", before, err)
+		}
 		nodes, err := b.Nodes(ctx)
 		if err != nil || len(nodes) != 2 || nodes[1].ID != "b" {
 			t.Fatalf("%+v, %v", nodes, err)
@@ -35,7 +44,7 @@ func TestRegistry(t *testing.T) {
 			t.Errorf("got  %+v\nwant %+v", nodes[0], said)
 		}
 		await(ctx, t, "a later heartbeat is seen later", func() bool {
-			if err := a.Announce(ctx, said); err != nil {
+			if err := announce(ctx, a, said); err != nil {
 				t.Fatal(err)
 			}
 			nodes, err := a.Nodes(ctx)
@@ -47,7 +56,16 @@ func TestRegistry(t *testing.T) {
 		if nodes, err := a.Nodes(ctx); err != nil || len(nodes) != 1 || client.Stats().NodesUnreadable != 1 {
 			t.Errorf("with an unreadable word: %+v, %v, %d counted", nodes, err, client.Stats().NodesUnreadable)
 		}
-		if err := errors.Join(a.Leave(ctx), a.Leave(ctx), b.Announce(ctx, route.Node{})); err != nil {
+		if before, err := b.Announce(ctx, route.Node{}); err != nil || before.ID != "" {
+			t.Errorf("in the place of an unreadable word: %+v, %v", before, err)
+		}
+		if err := errors.Join(a.Leave(ctx), a.Leave(ctx)); err != nil {
+			t.Fatal(err)
+		}
+		if before, err := a.Announce(ctx, said); err != nil || before.ID != "" {
+			t.Errorf("in the place of who has left: %+v, %v", before, err)
+		}
+		if err := a.Leave(ctx); err != nil {
 			t.Fatal(err)
 		}
 		if nodes, err := a.Nodes(ctx); err != nil || len(nodes) != 1 || nodes[0].ID != "b" {
@@ -67,14 +85,14 @@ func TestANodeThatSaysNoMoreLeavesTheList(t *testing.T) {
 		dead, alive := open(ctx, t, top.url, "dead").Registry(), open(ctx, t, top.url, "alive").Registry()
 		dead.SetTTL(300 * time.Millisecond)
 		alive.SetTTL(time.Hour)
-		if err := errors.Join(alive.Announce(ctx, route.Node{}), dead.Announce(ctx, route.Node{})); err != nil {
+		if err := errors.Join(announce(ctx, alive, route.Node{}), announce(ctx, dead, route.Node{})); err != nil {
 			t.Fatal(err)
 		}
 		await(ctx, t, "only the living node is left", func() bool {
 			nodes, err := alive.Nodes(ctx)
 			return err == nil && len(nodes) == 1 && nodes[0].ID == "alive"
 		})
-		if err := alive.Announce(ctx, route.Node{}); err != nil {
+		if err := announce(ctx, alive, route.Node{}); err != nil {
 			t.Fatal(err)
 		}
 		for _, ask := range [][]string{{"ZCARD", prefix(t) + "{nodes}:until"}, {"HLEN", prefix(t) + "{nodes}:word"}} {

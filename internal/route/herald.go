@@ -13,15 +13,18 @@ type HeraldOptions struct {
 	Word     func() Node                       // what this node says of itself now; must be quick
 	Timeout  time.Duration                     // of one call of the registry; default 1 s
 	OnPeers  func(joined, left []NodeID)       // after each change of the list; must be quick
+	OnTwin   func(Node)                        // another node speaks under this one's id; once for each, must be quick
 	OnError  func(operation string, err error) // after each call that failed; must be quick
 }
 
 // Herald says that its node lives, again and again, and watches who else does.
 type Herald struct {
-	opts HeraldOptions
-	said chan struct{} // capacity 1: something changed that cannot wait
-	ids  []NodeID      // the list as it was last; of Run's goroutine
-	list atomic.Pointer[[]Node]
+	opts   HeraldOptions
+	said   chan struct{} // capacity 1: something changed that cannot wait
+	ids    []NodeID      // the list as it was last; of Run's goroutine, as are the next two
+	spoken bool          // the registry has had this node's word: what another says under its id is newer
+	twin   Node          // who was told of
+	list   atomic.Pointer[[]Node]
 }
 
 // NewHerald makes the herald of a node; Run makes it speak.
@@ -31,6 +34,9 @@ func NewHerald(o HeraldOptions) *Herald {
 	}
 	if o.OnPeers == nil {
 		o.OnPeers = func(_, _ []NodeID) {}
+	}
+	if o.OnTwin == nil {
+		o.OnTwin = func(Node) {}
 	}
 	if o.OnError == nil {
 		o.OnError = func(string, error) {}
@@ -67,7 +73,19 @@ func (h *Herald) Run(ctx context.Context) error {
 }
 
 func (h *Herald) announce(ctx context.Context) {
-	h.call(ctx, "announce this node", func(ctx context.Context) error { return h.opts.Registry.Announce(ctx, h.opts.Word()) })
+	h.call(ctx, "announce this node", func(ctx context.Context) error {
+		word := h.opts.Word()
+		before, err := h.opts.Registry.Announce(ctx, word)
+		if err != nil {
+			return err
+		}
+		if h.spoken && before.ID != "" && !same(before, word) && !same(before, h.twin) {
+			h.twin = before
+			h.opts.OnTwin(before)
+		}
+		h.spoken = true
+		return nil
+	})
 }
 
 // look compares the list with the one before. A list that could not be had changes nothing.
@@ -89,6 +107,9 @@ func (h *Herald) look(ctx context.Context) {
 		return nil
 	})
 }
+
+// same tells whether two words with one id are of one run of a node.
+func same(a, b Node) bool { return a.StartedAt == b.StartedAt && a.URL == b.URL }
 
 // without gives what is in the first list and not in the second.
 func without(all, some []NodeID) (rest []NodeID) {

@@ -17,8 +17,9 @@ import (
 // board is a registry in memory, of one word per node.
 type board struct {
 	sync.Mutex
-	away  bool
-	words map[route.NodeID]word
+	away   bool
+	writes error // of each announcement
+	words  map[route.NodeID]word
 }
 
 type word struct {
@@ -42,8 +43,15 @@ func (p place) do(change func()) error {
 	return nil
 }
 
-func (p place) Announce(_ context.Context, n route.Node) error {
-	return p.do(func() { p.words[p.self] = word{n, time.Now().Add(route.NodeTTL)} })
+func (p place) Announce(_ context.Context, n route.Node) (before route.Node, err error) {
+	var refused error
+	err = p.do(func() {
+		if refused = p.writes; refused == nil {
+			before = p.words[p.self].Node
+			p.words[p.self] = word{n, time.Now().Add(route.NodeTTL)}
+		}
+	})
+	return before, errors.Join(err, refused)
 }
 
 func (p place) Leave(context.Context) error { return p.do(func() { delete(p.words, p.self) }) }
@@ -89,7 +97,7 @@ func TestNodesComeAndGo(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		leaveB()
 		time.Sleep(2 * time.Second)
-		_ = place{b, "c"}.Announce(t.Context(), route.Node{ID: "c"}) // and never again: it died
+		_, _ = place{b, "c"}.Announce(t.Context(), route.Node{ID: "c"}) // and never again: it died
 		time.Sleep(time.Minute)
 		b.Lock()
 		b.away = true
@@ -127,6 +135,44 @@ func TestDrainingIsSaidAtOnce(t *testing.T) {
 		synctest.Wait()
 		if !b.words["a"].Draining || time.Since(began) > 0 {
 			t.Errorf("after %s: %+v", time.Since(began), b.words["a"])
+		}
+	})
+}
+
+// TestTwins: two nodes with one id hear of each other, once; the word of a node that has died and come back is not another's, though
+// it is there before the first of the new one can be said.
+func TestTwins(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &board{words: map[route.NodeID]word{}}
+		_, _ = place{b, "a"}.Announce(t.Context(), route.Node{ID: "a", StartedAt: 1})
+		var told []string
+		speak := func(n route.Node) (leave func()) {
+			h := route.NewHerald(route.HeraldOptions{
+				Registry: place{b, "a"}, Word: func() route.Node { return n }, OnTwin: func(twin route.Node) { told = append(told, n.URL+" hears "+twin.URL) },
+			})
+			ctx, cancel := context.WithCancel(t.Context())
+			var running sync.WaitGroup
+			running.Go(func() { _ = h.Run(ctx) })
+			return func() { cancel(); running.Wait() }
+		}
+		b.writes = errors.New("read only") // the first words are not heard
+		leaveFirst := speak(route.Node{ID: "a", URL: "first", StartedAt: 2})
+		time.Sleep(1500 * time.Millisecond)
+		b.Lock()
+		b.writes = nil
+		b.Unlock()
+		time.Sleep(time.Minute)
+		if len(told) > 0 {
+			t.Fatalf("alone: %q", told)
+		}
+		leaveSecond := speak(route.Node{ID: "a", URL: "second", StartedAt: 2})
+		time.Sleep(time.Minute)
+		leaveFirst()
+		leaveSecond()
+		slices.Sort(told)
+		if want := []string{"first hears second", "second hears first"}; !slices.Equal(told, want) {
+			t.Errorf("%q, want %q", told, want)
 		}
 	})
 }

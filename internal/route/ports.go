@@ -41,8 +41,9 @@ type Hints interface {
 
 // Registry lists the nodes of the cluster.
 type Registry interface {
-	// Announce says that this node lives and how it is; it stands for NodeTTL.
-	Announce(ctx context.Context, n Node) error
+	// Announce says that this node lives and how it is; it stands for NodeTTL. It gives the word whose place it takes, without an id
+	// where there was none.
+	Announce(ctx context.Context, n Node) (before Node, err error)
 	// Leave takes this node from the list.
 	Leave(ctx context.Context) error
 	// Nodes lists the nodes that live, by id.
