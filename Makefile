@@ -20,7 +20,7 @@ deps: ## what the tests need besides Go: PostgreSQL, Redis, Node, Chromium, npm 
 
 test: deps ## all tests, with the race detector and the outside parts; they prove docs/signalr-conformance.md
 	go vet ./...
-	go test -race -timeout 15m -json ./... | go run ./signalr/conformance/table
+	go test -race -timeout 30m -json ./... | go run ./signalr/conformance/table
 
 conformance: deps ## writes docs/signalr-conformance.md anew
 	go test -json ./signalr/... | go run ./signalr/conformance/table -write
