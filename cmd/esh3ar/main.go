@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"syscall"
@@ -103,7 +104,12 @@ func parse(parser *kong.Kong, args []string) (command *kong.Context, err error) 
 			}
 		}
 	}()
-	return parser.Parse(args)
+	command, err = parser.Parse(args)
+	var file *fs.PathError
+	if errors.As(err, &file) { // no other flag's file is read by then
+		err = fmt.Errorf("--config: %w", err)
+	}
+	return command, err
 }
 
 func exitCode(err error, stderr io.Writer) int {

@@ -28,7 +28,7 @@ func TestBadInputEndsWithOneLineAndCode2(t *testing.T) {
 		"bad region":        {[]string{"serve", "--default-region", "Yemen"}, "--default-region"},
 		"bad node id":       {[]string{"serve", "--node-id", "a b"}, "--node-id"},
 		"bad advertise url": {[]string{"serve", "--advertise-url", "here"}, "--advertise-url"},
-		"missing config":    {[]string{"--config", "/nonexistent.yaml", "serve"}, "nonexistent.yaml"},
+		"missing config":    {[]string{"--config", "/nonexistent.yaml", "serve"}, "--config: open /nonexistent.yaml"},
 		"scaler alone":      {[]string{"scaler", "--database-url", "postgres://x"}, "needs --database-url and --redis-url"},
 		"scaler database":   {[]string{"scaler", "--database-url", "mysql://x", "--redis-url", "redis://x"}, "--database-url: must begin with postgres://"},
 		"scaler redis":      {[]string{"scaler", "--database-url", "postgres://x", "--redis-url", "http://x"}, "--redis-url"},
