@@ -156,6 +156,7 @@ func (t *Target) startOne() (*child, error) {
 	started := make(chan error)
 	go t.keep(c, started) // ends with the child; Run waits for it
 	if err := <-started; err != nil {
+		<-c.done // it is not one of the fleet
 		return nil, err
 	}
 	t.opts.Log.Info("a node was started", "node", c.id)
