@@ -4,8 +4,8 @@ import "io"
 
 // body is what comes behind a head, as much as it has said.
 type body struct {
-	conn *conn
-	left int64
+	worker *worker
+	left   int64
 }
 
 // Read realises io.Reader. It ends with io.EOF, or io.ErrUnexpectedEOF where the caller has sent less than was said.
@@ -13,7 +13,7 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.left == 0 {
 		return 0, io.EOF
 	}
-	n, err := b.conn.read(p[:min(int64(len(p)), b.left)])
+	n, err := b.worker.read(p[:min(int64(len(p)), b.left)])
 	b.left -= int64(n)
 	switch {
 	case err == io.EOF: //nolint:errorlint // it is never wrapped

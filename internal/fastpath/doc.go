@@ -10,6 +10,8 @@
 // understands alike; a fuzz test holds one against the other. With the first head that is not plain the connection goes to net/http,
 // with all that was read, and stays there: errors, streams, upgrades, chunked bodies, pipelines of anything are answered by it.
 //
-// Concurrency: one goroutine a connection, which also runs the handler. The request and all that hangs on it are used again for
-// the next call: a handler must keep nothing of it, and change nothing.
+// Concurrency: a connection that waits is what is known of it and no more. While it has something to read, a worker has it: a goroutine
+// with a buffer, a request and an answer, which also runs the handler and then takes the next connection, the last one to rest first.
+// What hangs on the request is used again for the next call, of whatever connection: a handler must keep nothing of it nor of the
+// answer, and change nothing.
 package fastpath

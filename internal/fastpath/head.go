@@ -19,10 +19,11 @@ const (
 // maxFields is how many fields a plain head may have.
 const maxFields = 32
 
-// head is the head of a call, made from the octets and from the head before it on the connection: callers send nearly the same one
-// again and again, so what has not changed is used again.
+// head is the head of a call, made from the octets and from the head before it: callers send nearly the same one again and again, so
+// what has not changed is used again.
 type head struct {
-	request                  http.Request
+	request                  *http.Request // of the connection whose call it is; its header is this one's
+	header                   http.Header
 	url                      url.URL
 	fields                   []field
 	collected                bool // the header is made of fields with these names
@@ -150,11 +151,11 @@ func (h *head) field(n int, b []byte) bool {
 
 // collect makes the header of fields whose names are not those of the head before.
 func (h *head) collect() bool {
-	clear(h.request.Header)
+	clear(h.header)
 	h.host, h.length, h.connection = -1, -1, -1
 	for i := range h.fields {
 		f := &h.fields[i]
-		if _, twice := h.request.Header[f.name]; twice || elsewhere[f.name] {
+		if _, twice := h.header[f.name]; twice || elsewhere[f.name] {
 			return false
 		}
 		switch f.name {
@@ -165,9 +166,9 @@ func (h *head) collect() bool {
 		case "Connection":
 			h.connection = i
 		}
-		h.request.Header[f.name] = f.values[:]
+		h.header[f.name] = f.values[:]
 	}
-	delete(h.request.Header, "Host") // it is in the request, as net/http has it
+	delete(h.header, "Host") // it is in the request, as net/http has it
 	return true
 }
 

@@ -10,7 +10,10 @@ import (
 	"testing"
 )
 
-func newHead() *head { return &head{request: http.Request{Header: http.Header{}}} }
+func newHead() *head {
+	header := http.Header{}
+	return &head{header: header, request: &http.Request{Header: header}}
+}
 
 func takesAll(string, string) bool { return true }
 
@@ -120,7 +123,7 @@ func compare(t *testing.T, h *head, size int, b []byte) {
 	if n := len(b) - octets.Len() - buffered.Buffered(); n != size {
 		t.Errorf("%d octets; net/http: %d", size, n)
 	}
-	got := &h.request
+	got := h.request
 	if got.Method != want.Method || h.url.Path != want.URL.Path || h.url.String() != want.URL.String() || got.RequestURI != want.RequestURI {
 		t.Errorf("%s %s; net/http: %s %s", got.Method, &h.url, want.Method, want.URL)
 	}

@@ -12,7 +12,7 @@ const keepAnswer = 8 << 10
 
 // response gathers an answer, which goes out in one piece when the handler has returned.
 type response struct {
-	conn   *conn
+	worker *worker
 	header http.Header
 	status int
 	body   []byte
@@ -47,7 +47,7 @@ func (r *response) Write(b []byte) (int, error) {
 }
 
 // SetWriteDeadline is for http.ResponseController.
-func (r *response) SetWriteDeadline(t time.Time) error { return r.conn.net.SetWriteDeadline(t) }
+func (r *response) SetWriteDeadline(t time.Time) error { return r.worker.conn.net.SetWriteDeadline(t) }
 
 // slowest is how long an answer may take to be taken.
 const slowest = time.Minute
@@ -55,9 +55,9 @@ const slowest = time.Minute
 // send writes the answer with its body.
 func (r *response) send(body []byte) {
 	r.sent = true
-	r.last = r.conn.server.draining.Load() || strings.EqualFold(r.header.Get("Connection"), "close")
+	r.last = r.worker.conn.server.draining.Load() || strings.EqualFold(r.header.Get("Connection"), "close")
 	now := time.Now()
-	_ = r.conn.net.SetWriteDeadline(now.Add(slowest)) // it cannot fail
+	_ = r.worker.conn.net.SetWriteDeadline(now.Add(slowest)) // it cannot fail
 	r.out = r.appendHead(r.out, now, body)
 	if r.status == http.StatusNoContent || r.status == http.StatusNotModified {
 		body = nil
@@ -66,8 +66,8 @@ func (r *response) send(body []byte) {
 		r.out = append(r.out, body...) // one system call
 		body = nil
 	}
-	if _, r.failed = r.conn.net.Write(r.out); r.failed == nil && len(body) > 0 {
-		_, r.failed = r.conn.net.Write(body)
+	if _, r.failed = r.worker.conn.net.Write(r.out); r.failed == nil && len(body) > 0 {
+		_, r.failed = r.worker.conn.net.Write(body)
 	}
 }
 
@@ -78,12 +78,16 @@ func (r *response) finish() bool {
 		r.send(r.body)
 	}
 	again := r.failed == nil && !r.last
+	r.clear()
+	return again
+}
+
+func (r *response) clear() {
 	clear(r.header)
 	r.status, r.body, r.out, r.last, r.sent, r.failed = 0, r.body[:0], r.out[:0], false, false, nil
 	if cap(r.body) > 2*keepAnswer || cap(r.out) > 2*keepAnswer {
 		r.body, r.out = nil, nil
 	}
-	return again
 }
 
 func (r *response) appendHead(b []byte, now time.Time, body []byte) []byte {
@@ -101,7 +105,7 @@ func (r *response) appendHead(b []byte, now time.Time, body []byte) []byte {
 		b = appendField(b, "Content-Type", http.DetectContentType(body))
 	}
 	if r.header["Date"] == nil {
-		b = appendField(b, "Date", r.conn.server.clock.date(now))
+		b = appendField(b, "Date", r.worker.conn.server.clock.date(now))
 	}
 	if r.status != http.StatusNoContent && r.status != http.StatusNotModified {
 		b = append(strconv.AppendInt(append(b, "Content-Length: "...), int64(len(body)), 10), "\r\n"...)

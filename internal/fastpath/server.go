@@ -17,6 +17,8 @@ type watched interface {
 	net.Conn
 	// OnEnd has f called when the peer, or the system, has given the connection up, perhaps more than once; nil: no more.
 	OnEnd(f func())
+	// ReadOr reads what is there; where nothing is it gives 0 and nil, and calls f once when that has changed.
+	ReadOr(b []byte, f *func()) (int, error)
 }
 
 // Server serves a listener. Handler, timeouts, ConnState and ErrorLog are those of its http.Server; ConnState is told of StateNew
@@ -32,6 +34,7 @@ type Server struct {
 	firstCall time.Duration
 	draining  atomic.Bool
 	inside    gate.Gate // the connections
+	workers   workers
 
 	mu       sync.Mutex
 	listener net.Listener
@@ -106,9 +109,8 @@ func (s *Server) take(nc net.Conn) {
 	case !s.inside.Enter():
 		_ = nc.Close() // it came too late
 	default:
-		c := newConn(s, w)
-		s.state(c.net, http.StateNew)
-		go c.serve()
+		s.state(w, http.StateNew)
+		newConn(s, w).begin()
 	}
 }
 
@@ -132,6 +134,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	go func() {
 		defer close(left)
 		s.inside.Close()
+		s.workers.close()
 	}()
 	select {
 	case <-left:

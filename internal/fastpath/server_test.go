@@ -246,6 +246,14 @@ type piped struct {
 
 func (*piped) OnEnd(func()) {}
 
+// ReadOr waits: a pipe reads nothing where nothing was written.
+func (p *piped) ReadOr(b []byte, _ *func()) (n int, err error) {
+	for n == 0 && err == nil {
+		n, err = p.Read(b)
+	}
+	return n, err
+}
+
 func (p *piped) SetWriteDeadline(t time.Time) error {
 	p.writeBy.Store(&t)
 	return p.Conn.SetWriteDeadline(t)

@@ -44,24 +44,50 @@ func (c *Conn) Read(b []byte) (int, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
 	for {
-		if c.in.late(time.Now()) {
-			return 0, c.fault("read", os.ErrDeadlineExceeded)
-		}
-		if !c.drained || c.ended.Load() {
-			n, err := c.read(b)
-			switch {
-			case err == nil && n == 0:
-				return 0, io.EOF
-			case err == nil:
-				c.drained = n < len(b)
-				return n, nil
-			case !errors.Is(err, syscall.EAGAIN):
-				return 0, c.fault("read", err)
-			}
+		if n, err := c.readNow(b); n > 0 || err != nil {
+			return n, err
 		}
 		c.in.wait()
 		c.drained = false
 	}
+}
+
+// ReadOr reads what is there. Where nothing is, it gives 0 and nil, and f is called once when that has changed: when something has
+// come, the peer or the system has given the connection up, the deadline has passed or somebody has closed it. f must be quick and
+// must not use the connection. Nobody may read meanwhile.
+func (c *Conn) ReadOr(b []byte, f *func()) (int, error) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	for {
+		if n, err := c.readNow(b); n > 0 || err != nil {
+			return n, err
+		}
+		c.drained = false // when f is called
+		if c.in.await(f) {
+			return 0, nil
+		}
+	}
+}
+
+// readNow reads what is there; 0 and nil: nothing.
+func (c *Conn) readNow(b []byte) (int, error) {
+	if c.in.late(time.Now()) {
+		return 0, c.fault("read", os.ErrDeadlineExceeded)
+	}
+	if c.drained && !c.ended.Load() {
+		return 0, nil
+	}
+	n, err := c.read(b)
+	switch {
+	case err == nil && n == 0:
+		return 0, io.EOF
+	case err == nil:
+		c.drained = n < len(b)
+		return n, nil
+	case errors.Is(err, syscall.EAGAIN):
+		return 0, nil
+	}
+	return 0, c.fault("read", err)
 }
 
 // Write writes all of b, and waits where the peer does not read.

@@ -8,5 +8,7 @@
 // It does not parse, buffer or write ahead: a Conn is a net.Conn like any other, with deadlines that are kept to the second where
 // they are further away than that.
 //
+// Who does not want to keep a goroutine for each connection that may say something one day reads with ReadOr, and is called.
+//
 // Concurrency: a Poller's Run has one goroutine; a Conn may be used by many, and its reads take turns, as its writes do.
 package netpoll

@@ -1,6 +1,7 @@
 package netpoll
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -10,6 +11,9 @@ type side struct {
 	ready    chan struct{} // capacity 1: a word that nobody waits for yet is kept
 	waits    atomic.Bool   // somebody does
 	deadline atomic.Int64  // Unix nanoseconds; zero: none
+
+	mu   sync.Mutex
+	then *func() // called in place of the word, once; nil: nobody asked
 }
 
 func newSide() side { return side{ready: make(chan struct{}, 1)} }
@@ -21,11 +25,33 @@ func (s *side) wait() {
 	s.waits.Store(false)
 }
 
+// await has f called when there is a word; false: there is one already, which this takes.
+func (s *side) await(f *func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.ready:
+		return false
+	default:
+		s.then = f
+		return true
+	}
+}
+
 // tell wakes who waits, or will: the socket may be ready, the deadline may have passed, the connection may be closed.
 func (s *side) tell() {
-	select {
-	case s.ready <- struct{}{}:
-	default: // it is said already
+	s.mu.Lock()
+	f := s.then
+	s.then = nil
+	if f == nil {
+		select {
+		case s.ready <- struct{}{}:
+		default: // it is said already
+		}
+	}
+	s.mu.Unlock()
+	if f != nil {
+		(*f)()
 	}
 }
 

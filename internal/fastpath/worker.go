@@ -1,0 +1,154 @@
+package fastpath
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"runtime/debug"
+)
+
+// bufferSize bounds a plain head, in bytes. It is not more than the buffer of net/http, which takes all of it at once where a
+// connection is handed over; the hubs, which take the descriptor, rely on it.
+const bufferSize = 4 << 10
+
+// worker is a goroutine, and the memory that calls need while they are answered. It has one connection after the other, each for as
+// long as there is something to read.
+type worker struct {
+	conn     *conn
+	head     head
+	body     body
+	answer   response
+	buffer   [bufferSize]byte
+	from, to int        // what of it was read and not taken
+	next     chan *conn // capacity 1
+}
+
+func newWorker() *worker {
+	w := &worker{next: make(chan *conn, 1)}
+	w.body.worker, w.answer.worker = w, w
+	w.head.header, w.answer.header = http.Header{}, http.Header{}
+	return w
+}
+
+// run answers the calls of one connection after the other.
+func (w *worker) run(c *conn) {
+	for ok := true; ok; c, ok = <-w.next {
+		others := &c.server.workers
+		w.serve(c)
+		if !others.rest(w) {
+			return
+		}
+	}
+}
+
+// serve answers the calls of a connection until nothing is there, or it is at its end.
+func (w *worker) serve(c *conn) {
+	for {
+		n, err := c.net.ReadOr(w.buffer[:], &c.resume)
+		if n == 0 && err == nil {
+			return // it is another worker's, perhaps already
+		}
+		c.came()
+		v := partial
+		if n > 0 {
+			w.from, w.to = 0, n
+			w.take(c)
+			v = w.answerAll()
+			w.leave()
+		}
+		if v != plain {
+			c.end(v, w.buffer[w.from:w.to])
+			return
+		}
+		c.await()
+	}
+}
+
+// take makes the connection's request that of the next heads.
+func (w *worker) take(c *conn) {
+	w.conn, w.head.request = c, &c.request
+	c.request.URL, c.request.Header, c.request.Body = &w.head.url, w.head.header, &w.body
+}
+
+// leave undoes take: neither is to keep the other's memory.
+func (w *worker) leave() {
+	w.conn.request.URL, w.conn.request.Header, w.conn.request.Body = nil, nil, nil
+	w.conn, w.head.request = nil, nil
+}
+
+// answerAll answers the calls that the buffer begins; plain: the connection waits for the next.
+func (w *worker) answerAll() verdict {
+	for w.from < w.to {
+		if v := w.complete(); v != plain {
+			return v
+		}
+		if !w.call() {
+			return partial
+		}
+	}
+	return plain
+}
+
+// complete reads until there is a plain head, or cannot be one; partial: nothing more comes.
+func (w *worker) complete() verdict {
+	for late := false; ; late = true {
+		size, v := w.head.parse(w.buffer[w.from:w.to], w.conn.server.takes)
+		switch {
+		case v == plain:
+			w.from += size
+			return plain
+		case v == other || w.to-w.from == bufferSize:
+			return other
+		case !late:
+			w.to = copy(w.buffer[:], w.buffer[w.from:w.to])
+			w.from = 0
+			w.conn.readWithin(w.conn.server.http.ReadHeaderTimeout)
+		}
+		n, err := w.conn.net.Read(w.buffer[w.to:])
+		w.to += n
+		switch {
+		case n > 0:
+		case errors.Is(err, io.EOF):
+			return other // it is told what is wrong with half a head
+		default:
+			return partial
+		}
+	}
+}
+
+// read reads of a body: what is in the buffer first.
+func (w *worker) read(p []byte) (int, error) {
+	if w.from == w.to {
+		return w.conn.net.Read(p)
+	}
+	n := copy(p, w.buffer[w.from:w.to])
+	w.from += n
+	return n, nil
+}
+
+// call has the handler answer, and tells whether another call can follow.
+func (w *worker) call() bool {
+	w.conn.called = true
+	w.body.left = w.head.request.ContentLength
+	if w.body.left > int64(w.to-w.from) {
+		w.conn.readWithin(w.conn.server.http.ReadTimeout)
+	}
+	if !w.handle() {
+		w.answer.clear()
+		return false
+	}
+	again := w.answer.finish()
+	return w.body.skip() == nil && again // also behind the last one: to close before all is read would reset the connection
+}
+
+// handle runs the handler; false: it has panicked.
+func (w *worker) handle() (ok bool) {
+	server := w.conn.server
+	defer func() {
+		if cause := recover(); cause != nil && cause != http.ErrAbortHandler { //nolint:errorlint // compared as net/http does
+			server.logf("http: panic serving %v: %v\n%s", w.conn.net.RemoteAddr(), cause, debug.Stack())
+		}
+	}()
+	server.http.Handler.ServeHTTP(&w.answer, &w.conn.request)
+	return true
+}
