@@ -24,9 +24,10 @@ const maxFields = 32
 type head struct {
 	request                  *http.Request // of the connection whose call it is; its header is this one's
 	header                   http.Header
+	path                     string // of the head before
 	url                      url.URL
 	fields                   []field
-	collected                bool // the header is made of fields with these names
+	collected                bool // the header is made of fields with these names, and of nothing else
 	host, length, connection int  // the fields with these; -1: there is none
 }
 
@@ -94,11 +95,13 @@ func (h *head) first(b []byte, takes func(method, path string) bool) bool {
 			return false
 		}
 	}
-	if string(rest) != h.url.Path {
-		h.url.Path = string(rest)
+	path := h.path
+	if string(rest) != path {
+		path = string(rest)
 	}
-	h.request.Method, h.request.RequestURI = method, h.url.Path
-	return takes(method, h.url.Path)
+	h.path, h.url = path, url.URL{Path: path}
+	h.request.Method, h.request.RequestURI = method, path
+	return takes(method, path)
 }
 
 // read reads the fields, each with its end of line.

@@ -64,8 +64,10 @@ func (w *worker) serve(c *conn) {
 	}
 }
 
-// take makes the connection's request that of the next heads.
+// take makes the connection's request that of the next heads. The header is made anew: whatever a handler may have done to it was for
+// another caller.
 func (w *worker) take(c *conn) {
+	w.head.collected = false
 	w.conn, w.head.request = c, &c.request
 	c.request.URL, c.request.Header, c.request.Body = &w.head.url, w.head.header, &w.body
 }

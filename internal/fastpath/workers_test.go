@@ -131,3 +131,23 @@ func TestAPanicLeavesNothing(t *testing.T) {
 		t.Errorf("%+v, %v", a, err)
 	}
 }
+
+// TestCallersHaveNothingOfEachOther: not even where a handler changes what it must not.
+func TestCallersHaveNothingOfEachOther(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.Header.Get("Authorization")+r.URL.RawQuery+r.URL.Path)
+		r.Header.Set("Authorization", "of another")
+		r.URL.RawQuery, r.URL.Path = "of=another", "/fast"
+	}))
+	for range 3 {
+		c := r.dial()
+		send(t, c, get)
+		if a, err := answer(t, bufio.NewReader(c)); err != nil || a.body != "/fast" {
+			t.Errorf("%+v, %v", a, err)
+		}
+		for r.server.workers.resting() == 0 {
+			runtime.Gosched()
+		}
+	}
+}
