@@ -3,6 +3,7 @@ package signalr
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 )
 
 // Stateful reconnect: a connection that outlives its socket.
@@ -60,8 +61,10 @@ type stateful struct {
 	detached int64
 	cause    error
 
-	turn   sync.Mutex // held while one socket takes over from another
-	replay replay     // under out.mu
+	arrived atomic.Int64 // sockets that were asked for
+	turn    sync.Mutex   // held while one socket takes over from another
+	newest  int64        // the number of the one that has taken over last, under turn
+	replay  replay       // under out.mu
 	count  struct {
 		sync.Mutex
 		next     int64 // number of the client's next message
@@ -220,16 +223,21 @@ func (c *Conn) detach(l link) bool {
 	return true
 }
 
-// handOver gives the connection another socket and hangs up the one before. It fails when there is nothing to come back
-// to. A client may open the next one before this returns: then the steps of the two must not mix, or the second one's
-// input is thrown away in place of the first one's.
-func (c *Conn) handOver(l *webSocket) bool {
+// handOver gives the connection another socket, the nth that was asked for, and hangs up the one before. It fails when there is
+// nothing to come back to. A client that was answered may open the next one before this is called, or while it runs. Then the steps
+// of the two must not mix, or the second one's input is thrown away in place of the first one's; and the first one, which the client
+// has given up, must not replace the second.
+func (c *Conn) handOver(l *webSocket, n int64) bool {
 	c.state.turn.Lock()
 	defer c.state.turn.Unlock()
+	if n < c.state.newest {
+		return false
+	}
 	before, ok := c.relink(l)
 	if !ok {
 		return false
 	}
+	c.state.newest = n
 	c.state.resumed()
 	c.in.restart(before)
 	c.times.received.Store(c.server.time())

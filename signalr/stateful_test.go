@@ -207,6 +207,19 @@ func TestStatefulReplay(t *testing.T) {
 		k.expect(pushed(3, 3)...)
 		k.finish(conn, gone)
 	})
+	t.Run("item161 one that was asked for before the present one replaces nothing", func(t *testing.T) {
+		k := h.keep()
+		conn := await(t, met, "connection")
+		late := conn.state.arrived.Add(1) // a client that was answered may ask for another before the first has taken over
+		k.attach()
+		k.expect(`{"type":9,"sequenceId":1}`)
+		if conn.handOver(&webSocket{conn: conn}, late) {
+			t.Error("the client has given this one up")
+		}
+		h.push(1, 2)
+		k.expect(pushed(1, 2)...)
+		k.finish(conn, gone)
+	})
 	t.Run("item156 item161 a new socket replaces one that is still open", func(t *testing.T) {
 		k := h.keep()
 		conn := await(t, met, "connection")

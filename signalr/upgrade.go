@@ -32,13 +32,14 @@ func (s *Server) connectWebSocket(w http.ResponseWriter, r *http.Request, ask re
 // upgradeAgain gives a connection that outlives its socket another one, whether or not the old one is known to be dead.
 func (s *Server) upgradeAgain(w http.ResponseWriter, ask request, key string) {
 	c := ask.conn
+	n := c.state.arrived.Add(1) // before the answer, which lets the client ask for another
 	nc, early, err := switchProtocols(w, key)
 	if err != nil {
 		return // its socket or its window are as they were
 	}
 	l := &webSocket{conn: c}
-	if !c.handOver(l) {
-		_ = nc.Close() // the connection ended meanwhile
+	if !c.handOver(l, n) {
+		_ = nc.Close() // the connection ended meanwhile, or went on with a later one
 		return
 	}
 	c.renew(ask.who)
