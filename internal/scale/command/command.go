@@ -5,6 +5,9 @@
 // ESH3AR_SCALE_NODES and ESH3AR_SCALE_TOKEN. The lease is looked at before the command starts and cannot be held while it
 // runs: a command that must not be run late keeps the highest token that it has seen, and refuses lower ones.
 //
+// A command may leave something running, which goes on. Its output is read for a second more and then closed, so what is to
+// live on writes elsewhere.
+//
 // Concurrency: a Target is one scaler's.
 package command
 
@@ -62,7 +65,7 @@ func (t *Target) Resize(ctx context.Context, o scale.Order) error {
 	if err := o.Guard(ctx, func(context.Context) error { return nil }); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, t.opts.Within)
+	ctx, cancel := context.WithTimeoutCause(ctx, t.opts.Within, fmt.Errorf("it did not end within %s", t.opts.Within))
 	defer cancel()
 	n, token := strconv.Itoa(o.Nodes), strconv.FormatUint(o.Token, 10)
 	fill := strings.NewReplacer("{nodes}", n, "{token}", token)
@@ -78,14 +81,15 @@ func (t *Target) Resize(ctx context.Context, o scale.Order) error {
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // its children too
 	cmd.WaitDelay = time.Second                                                          // for who holds its output open
 	err := cmd.Run()
-	t.opts.Log.Info("the command of scaling has run", "nodes", o.Nodes, "error", err, "output", said.String())
 	switch {
+	case err == nil, errors.Is(err, exec.ErrWaitDelay): // what it left running has its output open: that it ended well counts
+		t.opts.Log.Info("the command of scaling has run", "nodes", o.Nodes, "output", said.String())
+		return nil
 	case ctx.Err() != nil:
-		return fmt.Errorf("%s did not end within %s and was killed: %s", args[0], t.opts.Within, said)
-	case err != nil:
+		return fmt.Errorf("%s was killed: %w: %s", args[0], context.Cause(ctx), said)
+	default:
 		return fmt.Errorf("%s: %w: %s", args[0], err, said)
 	}
-	return nil
 }
 
 // tailSize is how much of an output is kept: enough for an error and what led to it.

@@ -64,7 +64,7 @@ func TestACommandThatHangs(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "pid")
 	err := target(t, 300*time.Millisecond, "sh", "-c", "sleep 1000 & echo $! > "+file+"; wait").Resize(t.Context(), order(2))
-	if err == nil || !strings.Contains(err.Error(), "did not end within 300ms and was killed") {
+	if err == nil || !strings.Contains(err.Error(), "was killed: it did not end within 300ms") {
 		t.Error(err)
 	}
 	text, err := os.ReadFile(file)
@@ -111,5 +111,42 @@ func TestNoSuchCommand(t *testing.T) {
 		if _, err := command.New(command.Options{Args: args}); err == nil {
 			t.Errorf("%v is taken", args)
 		}
+	}
+}
+
+// TestWhatACommandLeavesRunning is how a small script starts nodes: the command has done what it was told.
+func TestWhatACommandLeavesRunning(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "pid")
+	err := target(t, time.Minute, "sh", "-c", "sleep 1000 & echo $! > "+file).Resize(t.Context(), order(2))
+	text, readErr := os.ReadFile(file)
+	if readErr != nil {
+		t.Fatal(readErr)
+	}
+	pid, convErr := strconv.Atoi(strings.TrimSpace(string(text)))
+	if convErr != nil {
+		t.Fatal(convErr)
+	}
+	if !alive(pid) {
+		t.Error("what it left running was ended")
+	}
+	if err := errors.Join(err, syscall.Kill(pid, syscall.SIGKILL)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestTheEndOfTheScalerIsNotTheCommandsFault: it is not said to have taken too long.
+func TestTheEndOfTheScalerIsNotTheCommandsFault(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("the scaler ends")
+	o := order(2)
+	o.Guard = func(ctx context.Context, effect func(context.Context) error) error {
+		cancel(why)
+		return effect(ctx)
+	}
+	err := target(t, time.Minute, "sleep", "1000").Resize(ctx, o)
+	if !errors.Is(err, why) || strings.Contains(err.Error(), "did not end within") {
+		t.Error(err)
 	}
 }
