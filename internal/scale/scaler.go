@@ -25,9 +25,6 @@ type Options struct {
 	Log      *slog.Logger
 }
 
-// leaseFor is how long the lease stands, in looks: two may fail before somebody else takes over.
-const leaseFor = 3
-
 // Scaler looks, decides and has it done, as long as it holds the lease.
 type Scaler struct {
 	opts  Options
@@ -100,19 +97,6 @@ func (s *Scaler) Run(ctx context.Context) error {
 	}
 }
 
-// leave lets another take over at once. If that fails the lease ends by itself.
-func (s *Scaler) leave(ctx context.Context) error {
-	if !s.term.Held {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.opts.Every)
-	defer cancel()
-	if err := s.opts.Lease.Release(ctx, s.term); err != nil {
-		s.opts.Log.Debug("scaler", "operation", "release the lease", "error", err)
-	}
-	return nil
-}
-
 // look is one round.
 func (s *Scaler) look(ctx context.Context) {
 	err := s.elect(ctx)
@@ -142,49 +126,6 @@ func (s *Scaler) fault(err error) {
 	default:
 		s.opts.Log.Warn("scaling is held up; the number of nodes stays", "error", text)
 	}
-}
-
-// elect takes or keeps the lease. A new term begins with what the last one left. It does not end with ctx: a lease whose answer
-// was not awaited would be held and nobody know it.
-func (s *Scaler) elect(ctx context.Context) error {
-	ctx = context.WithoutCancel(ctx)
-	ctx, cancel := context.WithTimeout(ctx, s.opts.Every)
-	defer cancel()
-	was := s.term
-	term, err := s.opts.Lease.Acquire(ctx, s.opts.Holder, leaseFor*s.opts.Every)
-	if err != nil {
-		s.term.Held = false
-		return fmt.Errorf("lease: %w", err)
-	}
-	if s.term = term; !term.Held {
-		return nil
-	}
-	if was.Token != term.Token || !s.ready {
-		s.ready = false
-		return s.begin(ctx)
-	}
-	return nil
-}
-
-func (s *Scaler) begin(ctx context.Context) error {
-	text, err := s.opts.Diary.Load(ctx)
-	if err != nil {
-		return fmt.Errorf("diary: %w", err)
-	}
-	s.state, s.noted, s.peers = State{}, noted{}, nil
-	if len(text) > 0 {
-		if err := json.Unmarshal(text, &s.state); err != nil {
-			s.opts.Log.Warn("scaler: what the last one left cannot be read; begun anew", "error", err)
-			s.state = State{}
-		}
-	}
-	s.state.notLater(time.Now())
-	now := s.state.Ordered
-	err = s.write(ctx, &Entry{
-		At: timeOf(time.Now()), By: s.term.Holder, Token: s.term.Token, From: now, To: now, Reason: Elected, Why: s.term.Holder + " decides from here on",
-	})
-	s.ready = err == nil
-	return err
 }
 
 // decide is the part of a round that only the holder has.
@@ -248,7 +189,14 @@ func (s *Scaler) observe(ctx context.Context, f *Fleet) (*Observation, error) {
 	return o, nil
 }
 
+// resize has the target go for so many nodes. That may take longer than a lease stands, so it is kept meanwhile, and the order
+// ends where it is lost.
 func (s *Scaler) resize(ctx context.Context, n int) error {
+	ctx, end := context.WithCancelCause(ctx)
+	var keeper sync.WaitGroup
+	keeper.Go(func() { s.keep(ctx, end) })
+	defer keeper.Wait()
+	defer end(nil)
 	guard := func(ctx context.Context, effect func(context.Context) error) error {
 		return s.opts.Lease.Guard(ctx, s.term, effect)
 	}

@@ -29,6 +29,8 @@ type office struct {
 	lines  []scale.Entry
 	fault  error
 	late   time.Duration // until Acquire answers; who does not wait for it gets an error, though it was done
+	full   error         // of writes
+	asleep string        // a holder whose process is stopped: it asks for nothing
 }
 
 func (o *office) Acquire(ctx context.Context, holder string, ttl time.Duration) (scale.Term, error) {
@@ -50,6 +52,8 @@ func (o *office) acquire(holder string, ttl time.Duration) (scale.Term, error) {
 	switch {
 	case o.fault != nil:
 		return scale.Term{}, o.fault
+	case o.asleep == holder:
+		return scale.Term{}, errors.New("asleep")
 	case o.holder != holder && time.Now().Before(o.until):
 		return scale.Term{Holder: o.holder, Token: o.token}, nil
 	case o.holder != holder:
@@ -92,6 +96,9 @@ func (o *office) Write(_ context.Context, t scale.Term, e *scale.Entry, state []
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.full != nil {
+		return o.full
+	}
 	line := *e
 	line.Number = int64(len(o.lines) + 1)
 	o.lines, o.state = append(o.lines, line), state
@@ -321,6 +328,8 @@ func TestAHolderThatSleptActsInVain(t *testing.T) {
 		defer stopA()
 		pass(time.Minute)
 		s.set(func() { s.load = 1.9 })
+		sleep := func(name string) { o.mu.Lock(); defer o.mu.Unlock(); o.asleep = name }
+		sleep("a")
 		pass(time.Minute) // a sleeps in the middle of its first step
 		_, stopB := start(o, s, "b", nil)
 		defer stopB()
@@ -329,6 +338,7 @@ func TestAHolderThatSleptActsInVain(t *testing.T) {
 		if o.token != 2 || after <= 2 {
 			t.Fatalf("b did not take over: %d nodes\n%s", after, o.diary())
 		}
+		sleep("")
 		close(slow.wake)
 		pass(time.Minute)
 		if s.count() != after || len(s.orders) != steps {
@@ -484,6 +494,55 @@ func TestAStoreThatIsAwayHoldsScalingUp(t *testing.T) {
 		pass(time.Minute)
 		if s.count() <= 2 || strings.Count(o.diary(), "elected") != 1 {
 			t.Errorf("%d nodes when it answers\n%s", s.count(), o.diary())
+		}
+	})
+}
+
+// slow is a target that takes longer than a lease stands.
+type slow struct {
+	*site
+	takes time.Duration
+}
+
+func (s *slow) Resize(ctx context.Context, o scale.Order) error {
+	select {
+	case <-time.After(s.takes):
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return s.site.Resize(ctx, o)
+}
+
+// TestASlowTargetKeepsItsHolder: nobody takes over in the middle of a step and makes it once more.
+func TestASlowTargetKeepsItsHolder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{}, &site{own: 2, load: 1.7, blind: true}
+		for _, name := range []string{"a", "b"} {
+			_, stop := start(o, s, name, func(o *scale.Options) { o.Target = &slow{s, 28 * time.Second} })
+			defer stop()
+		}
+		pass(5 * time.Minute)
+		if o.token != 1 || len(s.orders) != 1 || s.count() != 3 {
+			t.Errorf("%d terms, %d orders, %d nodes\n%s", o.token, len(s.orders), s.count(), o.diary())
+		}
+	})
+}
+
+// TestAStepOfWhoLostTheLeaseEnds: a target that is still at it is told.
+func TestAStepOfWhoLostTheLeaseEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{}, &site{own: 2, load: 1.7}
+		a, stop := start(o, s, "a", func(o *scale.Options) { o.Target = &slow{s, time.Hour} })
+		defer stop()
+		pass(time.Minute)
+		o.mu.Lock()
+		o.holder, o.until, o.token = "b", time.Now().Add(time.Hour), 2
+		o.mu.Unlock()
+		pass(time.Minute)
+		if status := a.Status(); status.Mine || status.Holder != "b" || len(s.orders) > 0 {
+			t.Errorf("%+v, %d orders", status, len(s.orders))
 		}
 	})
 }
