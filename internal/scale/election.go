@@ -40,7 +40,7 @@ func (s *Scaler) begin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("diary: %w", err)
 	}
-	s.state, s.noted, s.peers = State{}, noted{}, nil
+	s.state, s.noted, s.peers, s.owed = State{}, noted{}, nil, nil
 	if len(text) > 0 {
 		if err := json.Unmarshal(text, &s.state); err != nil {
 			s.opts.Log.Warn("scaler: what the last one left cannot be read; begun anew", "error", err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Reasons of entries that are no decisions.
@@ -30,7 +31,20 @@ func (e *Entry) String() string {
 	return b.String()
 }
 
+// printable is a line of text, whatever a target or a registry has said: databases and terminals take some of it amiss.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case !unicode.IsPrint(r):
+			return -1
+		}
+		return r
+	}, s)
+}
+
 // entry is a decision as the diary keeps it.
 func (d *Decision) entry(t Term, dry bool) *Entry {
-	return &Entry{At: timeOf(d.At), By: t.Holder, Token: t.Token, From: d.From, To: d.To, Reason: d.Reason, Why: d.Why, DryRun: dry && d.Moves()}
+	return &Entry{At: timeOf(d.At), By: t.Holder, Token: t.Token, From: d.From, To: d.To, Reason: d.Reason, Why: printable(d.Why), DryRun: dry && d.Moves()}
 }

@@ -33,6 +33,7 @@ type Scaler struct {
 	noted noted
 	ready bool // state is this term's
 	peers peers
+	owed  *Entry // the diary could not be written; nil: it has everything
 
 	mu struct {
 		sync.Mutex
@@ -130,6 +131,11 @@ func (s *Scaler) fault(err error) {
 
 // decide is the part of a round that only the holder has.
 func (s *Scaler) decide(ctx context.Context) error {
+	if s.owed != nil { // before anything new, so that the next holder knows
+		if err := s.write(ctx, s.owed); err != nil {
+			return err
+		}
+	}
 	fleet, err := s.fleet(ctx)
 	if err != nil {
 		return fmt.Errorf("target: %w", err)
@@ -232,9 +238,10 @@ func (s *Scaler) write(ctx context.Context, e *Entry) error {
 	if err != nil {
 		return fmt.Errorf("diary: %w", err)
 	}
-	if err := s.opts.Diary.Write(ctx, s.term, e, text); err != nil {
+	if s.owed, err = e, s.opts.Diary.Write(ctx, s.term, e, text); err != nil {
 		return fmt.Errorf("diary: %w", err)
 	}
+	s.owed = nil
 	return nil
 }
 

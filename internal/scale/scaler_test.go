@@ -546,3 +546,43 @@ func TestAStepOfWhoLostTheLeaseEnds(t *testing.T) {
 		}
 	})
 }
+
+// TestTheDiaryIsText, whatever a target says: a database takes nothing else.
+func TestTheDiaryIsText(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{}, &site{own: 2, load: 1.7, broken: errors.New("no\x00 mo\xffre\x1b[31m\nmachines")}
+		_, stop := start(o, s, "a", nil)
+		defer stop()
+		pass(time.Minute)
+		if diary := o.diary(); !strings.Contains(diary, "no mo\uFFFDre[31m machines\n") {
+			t.Errorf("%q", diary)
+		}
+	})
+}
+
+// TestTheDiaryIsWrittenLater, where it could not be at once: what was done, and what lasts.
+func TestTheDiaryIsWrittenLater(t *testing.T) {
+	t.Parallel()
+	for want, load := range map[string]float64{"2 → 3": 1.7, "at_max": 9} {
+		synctest.Test(t, func(t *testing.T) {
+			o, s := &office{}, &site{own: 2, load: 1}
+			_, stop := start(o, s, "a", func(o *scale.Options) {
+				if want == "at_max" {
+					o.Policy.Max = 2
+				}
+			})
+			defer stop()
+			pass(time.Minute)
+			full := func(err error) { o.mu.Lock(); defer o.mu.Unlock(); o.full = err }
+			full(errors.New("the disk is full"))
+			s.set(func() { s.load = load })
+			pass(time.Minute)
+			full(nil)
+			pass(time.Minute)
+			if strings.Count(o.diary(), want) != 1 || len(s.orders) > 1 {
+				t.Errorf("want %q once:\n%s", want, o.diary())
+			}
+		})
+	}
+}
