@@ -33,7 +33,8 @@ type Scaler struct {
 	noted noted
 	ready bool // state is this term's
 	peers peers
-	owed  *Entry // the diary could not be written; nil: it has everything
+	owed  *Entry    // the diary could not be written; nil: it has everything
+	seen  time.Time // the last look
 
 	mu struct {
 		sync.Mutex
@@ -144,7 +145,12 @@ func (s *Scaler) decide(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d := s.state.Decide(&s.opts.Policy, o, time.Now())
+	now := time.Now()
+	if now.Sub(s.seen) > leaseFor*s.opts.Every {
+		s.state.Anew()
+	}
+	s.seen = now
+	d := s.state.Decide(&s.opts.Policy, o, now)
 	s.show(&d, o)
 	if !d.Moves() || s.opts.DryRun {
 		return s.note(ctx, &d)

@@ -586,3 +586,30 @@ func TestTheDiaryIsWrittenLater(t *testing.T) {
 		})
 	}
 }
+
+// TestAPauseIsNoQuiet: who has not looked for four minutes, stopped or without a word from the target, has not seen that it
+// was quiet for five.
+func TestAPauseIsNoQuiet(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{}, &site{own: 2, load: 0.2}
+		_, stop := start(o, s, "a", nil)
+		defer stop()
+		pass(2 * time.Minute)
+		o.mu.Lock()
+		o.fault = errors.New("PostgreSQL does not answer")
+		o.mu.Unlock()
+		pass(2 * time.Minute)
+		o.mu.Lock()
+		o.fault = nil
+		o.mu.Unlock()
+		pass(4 * time.Minute)
+		if s.count() != 2 {
+			t.Errorf("taken away after four minutes of quiet\n%s", o.diary())
+		}
+		pass(2 * time.Minute)
+		if s.count() != 1 {
+			t.Errorf("%d nodes\n%s", s.count(), o.diary())
+		}
+	})
+}

@@ -52,6 +52,14 @@ func (s *State) begin(current int, now time.Time) {
 	}
 }
 
+// Anew forgets what was seen, after a time in which nothing was: what was not seen may have been busy. What was done stays.
+func (s *State) Anew() {
+	s.samples, s.advice = nil, nil
+	if s.trial != nil {
+		s.trial.joined = time.Time{}
+	}
+}
+
 func (s *State) advise(up, down int, now time.Time) {
 	s.advice = append(s.advice, advice{now, up, down})
 }
