@@ -12,6 +12,7 @@ import (
 // Moved. Times that go back are none: call it with the times of one clock.
 func (s *State) Decide(p *Policy, o *Observation, now time.Time) Decision {
 	c := call{p, s, o, Decision{At: now, From: o.Current, To: o.Current}}
+	s.notLater(now)
 	s.begin(o.Current, now)
 	s.forget(p, now)
 	if o.Unknown != nil || len(o.Nodes) == 0 {
@@ -131,7 +132,7 @@ func (c *call) down(g *reading, to, reporting int, why Reason) Decision {
 		return c.incomplete(reporting)
 	}
 	if ago := c.d.At.Sub(c.s.LastChange); ago < c.Down.Cooldown {
-		return c.hold(Cooling, "%d would do; the last step was at %s, the next down not before %s", to, clock(c.s.LastChange), clock(c.s.LastChange.Add(c.Down.Cooldown)))
+		return c.hold(Cooling, "%d would do; the number changed at %s, the next step down is not before %s", to, clock(c.s.LastChange), clock(c.s.LastChange.Add(c.Down.Cooldown)))
 	}
 	many := min(c.o.Current-to, c.Down.limit(c.o.Current))
 	free, reason, held := c.free(many)

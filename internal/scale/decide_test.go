@@ -339,3 +339,41 @@ func spillLeaves(o *scale.Observation, many int) bool {
 	}
 	return false
 }
+
+// TestTheNumberWasChangedElsewhere, by a person, or by a step whose target did not say that it was made: there is a pause as after
+// any step, and what somebody has added is not taken away for what was asked for before.
+func TestTheNumberWasChangedElsewhere(t *testing.T) {
+	t.Parallel()
+	p := scale.Default()
+	s, now := settled(&p, loads(0.1, 0.1, 0.1))
+	if d := s.Decide(&p, loads(0.1, 0.1, 0.1), at(now)); d.To != 2 {
+		t.Fatalf("%s: %s", d.Reason, d.Why)
+	}
+	// the target has not answered, so there is no Moved; all the same there are two
+	now += tick
+	if d := s.Decide(&p, loads(0.1, 0.1), at(now)); d.Moves() || d.Reason != scale.Cooling || !strings.Contains(d.Why, "the number changed at "+at(now).UTC().Format("15:04:05")) {
+		t.Errorf("%d → %d, %s: %s", d.From, d.To, d.Reason, d.Why)
+	}
+	added, last := now+tick, time.Duration(0)
+	for now = added; now < added+20*time.Minute && last == 0; now += tick {
+		if d := s.Decide(&p, loads(0.1, 0.1, 0.1, 0.1, 0.1, 0.1), at(now)); d.Moves() {
+			last = now - added
+		}
+	}
+	if last <= p.Down.Stabilise {
+		t.Errorf("the first of those that were added goes after %s", last)
+	}
+}
+
+// TestAClockThatWentBack: the last step of another holder seems to lie ahead, and is not waited for.
+func TestAClockThatWentBack(t *testing.T) {
+	t.Parallel()
+	p := scale.Default()
+	s := scale.State{LastUp: at(24 * time.Hour), LastChange: at(24 * time.Hour), GaveUpAt: at(24 * time.Hour), Useless: 2, GaveUps: 1}
+	for now := time.Duration(0); now <= p.Retry+time.Minute; now += tick {
+		if d := s.Decide(&p, loads(0.9, 0.9), at(now)); d.Moves() {
+			return
+		}
+	}
+	t.Error("nothing moves")
+}

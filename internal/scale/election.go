@@ -47,7 +47,6 @@ func (s *Scaler) begin(ctx context.Context) error {
 			s.state = State{}
 		}
 	}
-	s.state.notLater(time.Now())
 	now := s.state.Ordered
 	err = s.write(ctx, &Entry{
 		At: timeOf(time.Now()), By: s.term.Holder, Token: s.term.Token, From: now, To: now, Reason: Elected, Why: s.term.Holder + " decides from here on",

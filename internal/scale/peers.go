@@ -33,3 +33,11 @@ func (p *peers) most() (n int, known bool) {
 	}
 	return slices.Max(*p), true
 }
+
+// least is the lowest, once there are enough looks to tell nodes that stay from those that come and go.
+func (p *peers) least() int {
+	if len(*p) < peersFor {
+		return 0
+	}
+	return slices.Min(*p)
+}

@@ -37,7 +37,7 @@ type Pace struct {
 	Stabilise time.Duration // all of it must ask for the step
 	Step      int           // nodes at once,
 	Percent   int           // or so many of a hundred nodes, whichever is more
-	Cooldown  time.Duration // up: since the last step up; down: since any step
+	Cooldown  time.Duration // up: since the last step up; down: since the number changed, by whomever
 	Tolerance float64       // share of the target: up acts that much above it, down has to stay that much below it
 }
 

@@ -165,6 +165,9 @@ func (s *Scaler) decide(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("target: %w", err), s.note(ctx, &failed))
 	}
 	s.state.Moved(&d)
+	if fleet.Blind {
+		s.peers = nil // those that go are still there for a while
+	}
 	s.noted = noted{d.Reason, d.To}
 	s.opts.Log.Info("scaling", "from", d.From, "to", d.To, "why", d.Why)
 	return s.write(ctx, d.entry(s.term, false))
@@ -176,7 +179,8 @@ func (s *Scaler) fleet(ctx context.Context) (Fleet, error) {
 	return s.opts.Target.Fleet(ctx)
 }
 
-// observe asks the registry. A target that knows nothing is taken to have what it was last asked for, or what there is.
+// observe asks the registry. A target that knows nothing is taken to have what it was last asked for, or what there is; where
+// somebody else has added nodes, those too, so that a step up takes none of them away.
 func (s *Scaler) observe(ctx context.Context, f *Fleet) (*Observation, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Every)
 	defer cancel()
@@ -188,7 +192,8 @@ func (s *Scaler) observe(ctx context.Context, f *Fleet) (*Observation, error) {
 	others, known := s.peers.most()
 	switch {
 	case f.Blind && s.state.Ordered > 0:
-		f.Wanted, o.Current = s.state.Ordered, s.state.Ordered
+		o.Current = max(s.state.Ordered, s.peers.least())
+		f.Wanted = o.Current
 	case f.Whole && !f.Blind:
 		o.Current = f.Wanted
 	case !known:

@@ -613,3 +613,28 @@ func TestAPauseIsNoQuiet(t *testing.T) {
 		}
 	})
 }
+
+// TestNodesThatWereAddedByHand are not taken away by a step up of who does not know of them.
+func TestNodesThatWereAddedByHand(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{}, &site{own: 2, load: 1.7, blind: true}
+		_, stop := start(o, s, "a", nil)
+		defer stop()
+		pass(time.Minute)
+		if s.count() != 3 {
+			t.Fatalf("%d nodes", s.count())
+		}
+		s.set(func() { s.own = 6 })
+		pass(time.Minute)
+		s.set(func() { s.load = 3.4 })
+		pass(2 * time.Minute)
+		if s.count() != 6 {
+			t.Errorf("%d nodes\n%s", s.count(), o.diary())
+		}
+		pass(10 * time.Minute)
+		if s.count() != 5 {
+			t.Errorf("%d nodes later, 5 are enough\n%s", s.count(), o.diary())
+		}
+	})
+}

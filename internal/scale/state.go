@@ -10,11 +10,12 @@ import (
 type State struct {
 	Ordered    int       `json:"ordered"`    // nodes that the target was last asked for; 0: never
 	LastUp     time.Time `json:"lastUp"`     // step
-	LastChange time.Time `json:"lastChange"` // step in any direction
+	LastChange time.Time `json:"lastChange"` // of the number, by whomever
 	Useless    int       `json:"useless"`    // steps up in a row that left the metric where it was
 	GaveUpAt   time.Time `json:"gaveUpAt"`   // zero: it has not
 	GaveUps    int       `json:"gaveUps"`    // in a row
 
+	current int      // nodes that there should be, by the last look; 0: none yet
 	samples []sample // of the longest window, oldest first
 	advice  []advice // of the longest time to stabilise, oldest first
 	trial   *trial   // nil: no step up is watched
@@ -45,11 +46,18 @@ func (s *State) notLater(now time.Time) {
 }
 
 // begin starts the history: it is as if the present number had always been right, so nothing is taken away before all of
-// the time to stabilise has passed.
+// the time to stabilise has passed. What somebody else has added is right as well.
 func (s *State) begin(current int, now time.Time) {
 	if len(s.advice) == 0 {
 		s.advise(current, current, now)
 	}
+	if before := s.current; before != 0 && before != current {
+		s.LastChange = now
+		if current > before {
+			s.advise(maxNodes, current, now)
+		}
+	}
+	s.current = current
 }
 
 // Anew forgets what was seen, after a time in which nothing was: what was not seen may have been busy. What was done stays.
@@ -141,7 +149,7 @@ func (s *State) steadyDown(p *Policy, now time.Time) int {
 
 // Moved notes that the target took a decision that moves.
 func (s *State) Moved(d *Decision) {
-	s.Ordered, s.LastChange = d.To, d.At
+	s.Ordered, s.current, s.LastChange = d.To, d.To, d.At
 	if d.To < d.From {
 		s.trial = nil
 		return
