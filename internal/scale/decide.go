@@ -20,7 +20,7 @@ func (s *State) Decide(p *Policy, o *Observation, now time.Time) Decision {
 	}
 	sum, reporting := p.sampleOf(o, now)
 	s.samples = append(s.samples, sum)
-	readings := s.read(p, reporting, o.Current, now)
+	readings := s.read(p, reporting, o.Current, s.lost(reporting, o.Current, now), now)
 	s.judge(p, readings, reporting, now)
 	up := slices.MaxFunc(readings, func(a, b reading) int { return a.up - b.up })
 	down := slices.MaxFunc(readings, func(a, b reading) int { return a.down - b.down })
@@ -66,6 +66,7 @@ func (c *call) belowMin() Decision {
 // unknown decides without a word from the nodes: the number stays, except that there are at least as many as there must be.
 func (c *call) unknown() Decision {
 	c.s.advise(c.o.Current, c.o.Current, c.d.At)
+	c.s.whole = c.d.At
 	if c.o.Current < c.Min {
 		return c.belowMin()
 	}
@@ -77,8 +78,8 @@ func (c *call) unknown() Decision {
 
 // up decides on a step that a metric asks for.
 func (c *call) up(g *reading, reporting int) Decision {
-	c.d.rule, c.d.before = g.rule, g.mean
-	asks := fmt.Sprintf("%s %s for %d", g.says(reporting), ask(reporting), g.up)
+	c.d.rule, c.d.before, c.d.lost = g.rule, g.mean, g.lost
+	asks := g.asks(reporting)
 	to := min(c.s.steadyUp(c.Policy, c.d.At), c.o.Current+c.Up.limit(c.o.Current), c.Max)
 	switch {
 	case c.o.Current >= c.Max:
@@ -90,6 +91,8 @@ func (c *call) up(g *reading, reporting int) Decision {
 		return c.hold(Stabilising, "%s; not yet for all of the last %s", asks, spell(c.Up.Stabilise))
 	case c.d.At.Sub(c.s.LastUp) < c.Up.Cooldown:
 		return c.hold(Cooling, "%s; the last step up was at %s, the next not before %s", asks, clock(c.s.LastUp), clock(c.s.LastUp.Add(c.Up.Cooldown)))
+	case c.s.trial != nil && c.s.trial.steps+c.s.Useless >= c.Patience && g.lost > 0:
+		return c.hold(Incomplete, "%s; %d of %s report, and none is added before those come", g.says(reporting), reporting, nodes(c.o.Current))
 	case c.s.trial != nil && c.s.trial.steps+c.s.Useless >= c.Patience:
 		return c.hold(Watching, "%s; first it is seen what %s up did", asks, steps(c.s.trial.steps))
 	case to < g.up:
@@ -114,12 +117,8 @@ func (c *call) fewer(g *reading, reporting int) Decision {
 	return c.down(g, to, reporting, Falling)
 }
 
-// startGrace is how long new nodes may take before it is worth a word that they are not there: a migration, or a machine
-// that is made for them, takes minutes.
-const startGrace = 2 * time.Minute
-
 func (c *call) incomplete(reporting int) Decision {
-	if c.d.At.Sub(c.s.LastUp) < startGrace {
+	if c.s.starting(c.d.At) {
 		return c.hold(Starting, "%d of %s report, the others start", reporting, nodes(c.o.Current))
 	}
 	return c.hold(Incomplete, "%d of %s report; none is taken away while one is missing", reporting, nodes(c.o.Current))

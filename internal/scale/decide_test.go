@@ -65,7 +65,7 @@ func TestDecide(t *testing.T) {
 		"no registry":           {"", &scale.Observation{Current: 2, Unknown: errors.New("Redis is away")}, 2, scale.NoData, "Redis is away"},
 		"no registry, below":    {"min: 3", &scale.Observation{Current: 2, Unknown: errors.New("Redis is away")}, 3, scale.BelowMin, "at least 3"},
 		"one missing":           {"", with(loads(0.1, 0.1), func(o *scale.Observation) { o.Current = 3 }), 3, scale.Incomplete, "2 of 3 nodes report; none is taken away"},
-		"missing and busy":      {"", with(loads(0.9, 0.9), func(o *scale.Observation) { o.Current = 3; o.Nodes = append(o.Nodes, route.Node{Load: math.NaN()}) }), 3, scale.Incomplete, "2 of 3"},
+		"missing and busy":      {"", with(loads(0.9, 0.9), func(o *scale.Observation) { o.Current = 3; o.Nodes = append(o.Nodes, route.Node{Load: math.NaN()}) }), 4, scale.Rising, "2 nodes at load 0.90 over 30s (target 0.80) ask for 4; 1 more does not report"},
 		"missing and max":       {"max: 2", with(loads(0.1, 0.1), func(o *scale.Observation) { o.Current = 3 }), 3, scale.Incomplete, "2 of 3"},
 		"the last has a spill":  {"", with(loads(0.1, 0.1, 0.1), func(o *scale.Observation) { o.Nodes[2].Spilled = 7 }), 3, scale.Spilled, "n2 has 7 accepted messages on its own disk"},
 		"another has":           {"", with(loads(0.1, 0.1, 0.1), func(o *scale.Observation) { o.Nodes[0].Spilled = 7 }), 2, scale.Falling, "would do"},
@@ -376,4 +376,108 @@ func TestAClockThatWentBack(t *testing.T) {
 		}
 	}
 	t.Error("nothing moves")
+}
+
+// queues are nodes with so many messages waiting, of so many that there should be.
+func queues(current int, waiting ...int) *scale.Observation {
+	o := loads(make([]float64, len(waiting))...)
+	o.Current = current
+	for i := range waiting {
+		o.Nodes[i].Waiting = waiting[i]
+	}
+	return o
+}
+
+// waitingPolicy asks for a node for each hundred messages.
+func waitingPolicy() scale.Policy {
+	p := scale.Default()
+	p.Max, p.Rules = 50, []scale.Rule{{Metric: scale.Waiting, Target: 100}}
+	return p
+}
+
+// TestNodesThatNeverComeAreNamed: it makes no more steps, as what they did cannot be seen, and says why.
+func TestNodesThatNeverComeAreNamed(t *testing.T) {
+	t.Parallel()
+	p := waitingPolicy()
+	var s scale.State
+	n, moves := 2, 0
+	var d scale.Decision
+	for now := time.Duration(0); now < 20*time.Minute; now += tick {
+		if d = s.Decide(&p, queues(n, 3000, 3000), at(now)); d.Moves() {
+			n, moves = d.To, moves+1
+			s.Moved(&d)
+		}
+	}
+	if moves != p.Patience || d.Reason != scale.Incomplete || !strings.Contains(d.Why, fmt.Sprintf("2 of %d nodes report", n)) {
+		t.Errorf("%d steps, %s: %s", moves, d.Reason, d.Why)
+	}
+}
+
+// TestOneThatNeverComesHoldsNobodyUp: the others have made the metric fall.
+func TestOneThatNeverComesHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	p := waitingPolicy()
+	var s scale.State
+	n := 2
+	for now := time.Duration(0); now < 30*time.Minute; now += tick {
+		there := make([]int, max(n-1, 2))
+		for i := range there {
+			there[i] = 3000 / len(there)
+		}
+		if d := s.Decide(&p, queues(n, there...), at(now)); d.Moves() {
+			n = d.To
+			s.Moved(&d)
+		}
+	}
+	if n < 31 {
+		t.Errorf("%d nodes, one of which never came, for 30 nodes' worth of messages", n)
+	}
+}
+
+// TestANodeThatIsGoneForLongIsReplaced: what the others have to do counts, not how many there should be.
+func TestANodeThatIsGoneForLongIsReplaced(t *testing.T) {
+	t.Parallel()
+	for _, load := range []float64{0.9, 1} {
+		p := scale.Default()
+		s, now := settled(&p, loads(0.5, 0.5))
+		begin, n := now, 2
+		var moved time.Duration
+		var why string
+		for ; now < begin+10*time.Minute && moved == 0; now += tick {
+			seen := loads(load)
+			seen.Current = n
+			if now > begin+time.Minute && now < begin+3*time.Minute {
+				seen.Nodes, seen.Unknown = nil, errors.New("away") // which is not the node's fault
+			}
+			if d := s.Decide(&p, seen, at(now)); d.Moves() {
+				n, moved, why = d.To, now-begin, d.Why
+			}
+		}
+		if n < 3 || moved < 5*time.Minute-tick || !strings.Contains(why, "; 1 more does not report and is not counted on") {
+			t.Errorf("load %g: %d nodes after %s: %s", load, n, moved, why)
+		}
+	}
+}
+
+// TestItGivesUpOnTwoMetrics that take turns in asking for most.
+func TestItGivesUpOnTwoMetrics(t *testing.T) {
+	t.Parallel()
+	p := scale.Default()
+	p.Max, p.Rules = 100, []scale.Rule{{Metric: scale.Load, Target: 0.8}, {Metric: scale.Waiting, Target: 80}}
+	p.Up.Step, p.Up.Percent, p.Up.Cooldown = 1, 0, tick
+	var s scale.State
+	n, moves := 20, 0
+	for now := time.Duration(0); now < p.Retry; now += tick {
+		o := loads(make([]float64, n)...)
+		for i := range o.Nodes {
+			o.Nodes[i].Load, o.Nodes[i].Waiting = 0.9, 95-10*(n%2)
+		}
+		if d := s.Decide(&p, o, at(now)); d.Moves() {
+			n, moves = d.To, moves+1
+			s.Moved(&d)
+		}
+	}
+	if moves > p.Patience {
+		t.Errorf("%d steps", moves)
+	}
 }

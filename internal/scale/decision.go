@@ -33,6 +33,7 @@ type Decision struct {
 
 	rule   *Rule   // that decided; nil: none did
 	before float64 // its mean per node
+	lost   int     // nodes of From that are not counted on
 }
 
 // Moves tells whether the number changes.

@@ -82,6 +82,7 @@ type reading struct {
 	mean float64 // per node that reports, over the window
 	up   int     // nodes that it asks for; at most Current: it asks for nothing
 	down int     // nodes that would do
+	lost int     // nodes that are not counted on
 	full bool    // so the mean is of now: what was before says nothing
 }
 
@@ -89,11 +90,11 @@ type reading struct {
 const slack = 1e-9
 
 // reading makes steps of a sum.
-func (p *Policy) reading(r *Rule, total float64, reporting, current int) reading {
-	g := reading{rule: r, mean: total / float64(max(reporting, 1)), up: current}
+func (p *Policy) reading(r *Rule, total float64, reporting, current, lost int) reading {
+	g := reading{rule: r, mean: total / float64(max(reporting, 1)), up: current, lost: lost}
 	g.down = int(math.Ceil(min(total/(r.Target*(1-p.Down.Tolerance))-slack, maxNodes)))
-	if total/(r.Target*(1+p.Up.Tolerance)) > float64(current)+slack {
-		g.up = int(math.Ceil(min(total/r.Target-slack, maxNodes)))
+	if total/(r.Target*(1+p.Up.Tolerance)) > float64(current-lost)+slack {
+		g.up = lost + int(math.Ceil(min(total/r.Target-slack, maxNodes)))
 	}
 	return g
 }

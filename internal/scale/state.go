@@ -15,10 +15,11 @@ type State struct {
 	GaveUpAt   time.Time `json:"gaveUpAt"`   // zero: it has not
 	GaveUps    int       `json:"gaveUps"`    // in a row
 
-	current int      // nodes that there should be, by the last look; 0: none yet
-	samples []sample // of the longest window, oldest first
-	advice  []advice // of the longest time to stabilise, oldest first
-	trial   *trial   // nil: no step up is watched
+	current int       // nodes that there should be, by the last look; 0: none yet
+	whole   time.Time // when all of them were last seen, or nothing was known
+	samples []sample  // of the longest window, oldest first
+	advice  []advice  // of the longest time to stabilise, oldest first
+	trial   *trial    // nil: no step up is watched
 }
 
 // advice is what one observation asked for.
@@ -30,7 +31,7 @@ type advice struct {
 // trial watches whether steps up did anything.
 type trial struct {
 	rule     Metric
-	from, to int
+	from, to int       // nodes that are there, and that are to be
 	before   float64   // the metric per node at the first step
 	steps    int       // until now
 	joined   time.Time // when the last of the new nodes had reported; zero: not yet
@@ -62,7 +63,7 @@ func (s *State) begin(current int, now time.Time) {
 
 // Anew forgets what was seen, after a time in which nothing was: what was not seen may have been busy. What was done stays.
 func (s *State) Anew() {
-	s.samples, s.advice = nil, nil
+	s.samples, s.advice, s.whole = nil, nil, time.Time{}
 	if s.trial != nil {
 		s.trial.joined = time.Time{}
 	}
@@ -113,13 +114,13 @@ func (s *State) full(current int) bool {
 	return true
 }
 
-// read reads all rules.
-func (s *State) read(p *Policy, reporting, current int, now time.Time) []reading {
+// read reads all rules. Nodes that are lost are asked for once more.
+func (s *State) read(p *Policy, reporting, current, lost int, now time.Time) []reading {
 	readings := make([]reading, len(p.Rules))
 	for i := range p.Rules {
 		r := &p.Rules[i]
-		readings[i] = p.reading(r, s.mean(p, i, now), reporting, current)
-		if r.Metric == Load && s.full(current) {
+		readings[i] = p.reading(r, s.mean(p, i, now), reporting, current, lost)
+		if r.Metric == Load && s.full(current-lost) {
 			readings[i].fill(p, s.samples[len(s.samples)-1].load, current)
 		}
 	}
@@ -158,31 +159,37 @@ func (s *State) Moved(d *Decision) {
 	if d.Reason != Rising {
 		return
 	}
-	if s.trial == nil || s.trial.rule != d.rule.Metric {
-		s.trial = &trial{rule: d.rule.Metric, from: d.From, before: d.before}
+	if s.trial == nil {
+		s.trial = &trial{from: d.From - d.lost, to: d.From - d.lost}
 	}
-	s.trial.to, s.trial.joined = d.To, time.Time{}
+	if s.trial.rule != d.rule.Metric { // steps that another metric asked for have not made this one fall either
+		s.trial.rule, s.trial.from, s.trial.before = d.rule.Metric, s.trial.to, d.before
+	}
+	s.trial.to += d.To - d.From
+	s.trial.joined = time.Time{}
 	s.trial.steps++
 }
 
 // fallen is what the metric must have come down to for the steps to have helped: half of the way to where it would be were
 // the load the same and shared by more, because load may have grown meanwhile. What was full may have had more load
 // than could be seen; there anything that is clearly less than full has fallen too.
-func (t *trial) fallen() float64 {
-	halfway := t.before * (1 + float64(t.from)/float64(t.to)) / 2
+func (t *trial) fallen(there int) float64 {
+	halfway := t.before * (1 + float64(t.from)/float64(there)) / 2
 	if t.rule == Load && t.before >= fullAt {
 		return max(halfway, fullAt-0.05)
 	}
 	return halfway
 }
 
-// judge ends the trial once the nodes of its steps have reported for a window.
+// judge ends the trial once the nodes of its steps have reported for a window. Where some do not come those that have count; where
+// none came it goes on.
 func (s *State) judge(p *Policy, readings []reading, reporting int, now time.Time) {
 	t := s.trial
 	if t == nil {
 		return
 	}
-	if reporting < t.to {
+	there := min(reporting, t.to)
+	if there < t.to && (there <= t.from || s.starting(now)) {
 		t.joined = time.Time{}
 		return
 	}
@@ -194,7 +201,7 @@ func (s *State) judge(p *Policy, readings []reading, reporting int, now time.Tim
 		if g.rule.Metric != t.rule || now.Sub(t.joined) <= g.rule.Window {
 			continue
 		}
-		if s.trial = nil; g.mean <= t.fallen() {
+		if s.trial = nil; g.mean <= t.fallen(there) {
 			s.hope()
 			return
 		}
@@ -204,6 +211,23 @@ func (s *State) judge(p *Policy, readings []reading, reporting int, now time.Tim
 		}
 		return
 	}
+}
+
+// startGrace is how long new nodes may take before it is worth a word that they are not there, and before those that are there
+// are taken to be all: a migration, or a machine that is made for them, takes minutes.
+const startGrace = 2 * time.Minute
+
+func (s *State) starting(now time.Time) bool { return now.Sub(s.LastUp) < startGrace }
+
+// lost is how many nodes have been missing for so long that what they would take is for others to take.
+func (s *State) lost(reporting, current int, now time.Time) int {
+	if reporting >= current || s.whole.IsZero() {
+		s.whole = now
+	}
+	if s.starting(now) || now.Sub(s.whole) < startGrace {
+		return 0
+	}
+	return current - reporting
 }
 
 // hope forgets what did not help.

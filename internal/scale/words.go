@@ -6,6 +6,18 @@ import (
 	"time"
 )
 
+// asks is what a reading asks for, in words.
+func (g *reading) asks(reporting int) string {
+	text := fmt.Sprintf("%s %s for %d", g.says(reporting), ask(reporting), g.up)
+	switch g.lost {
+	case 0:
+		return text
+	case 1:
+		return text + "; 1 more does not report and is not counted on"
+	}
+	return text + fmt.Sprintf("; %d more do not report and are not counted on", g.lost)
+}
+
 // says is a reading in words.
 func (g *reading) says(reporting int) string {
 	if g.full {
