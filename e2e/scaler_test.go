@@ -328,3 +328,20 @@ func TestAScalerThatIsStopped(t *testing.T) {
 	second.stop()
 	eventually(t, func() bool { return strings.Count(first.history(), "→ 2") == 2 }, func() string { return "the first does not decide again:\n" + first.history() })
 }
+
+// TestADryRunHoldsNobodyUp starts one first: it says what it would do, and the one that comes later does it.
+func TestADryRunHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	url, redis := database(t).URL("postgres"), redisServer(t)
+	p := start(t, "--database-url", url, "--redis-url", redis.URL())
+	dry := startScaler(t, url, redis.URL(), quickPolicy, "--dry-run")
+	c := audience{p: p}
+	for i := range 4 {
+		c.join(fmt.Sprintf("+96777000030%d", i))
+	}
+	defer func() { c.leave(len(c.stops)); c.group.Wait() }()
+	dry.awaitHistory("(dry run: not done)")
+	startScaler(t, url, redis.URL(), quickPolicy)
+	dry.awaitHistory("decides from here on")
+	eventually(t, func() bool { return len(nodeURLs(t, redis)) == 2 }, func() string { return "not two nodes:\n" + dry.history() + dry.stderr.String() })
+}

@@ -94,13 +94,15 @@ func (p *scalePlan) open(parts scaleParts) (*scaling, error) {
 	if err != nil {
 		return nil, fmt.Errorf("target %s: %w", p.flags.Target, err)
 	}
-	return &scaling{
-		target: run,
-		scaler: scale.New(scale.Options{
-			Policy: p.policy, Holder: parts.holder, Registry: parts.registry, Target: target, Lease: parts.store.Scaling(), Diary: parts.store.Scaling(),
-			DryRun: p.flags.DryRun, Every: p.flags.Every, Log: parts.log,
-		}),
-	}, nil
+	o := scale.Options{
+		Policy: p.policy, Holder: parts.holder, Registry: parts.registry, Target: target, Lease: parts.store.Scaling(), Diary: parts.store.Scaling(),
+		DryRun: p.flags.DryRun, Every: p.flags.Every, Log: parts.log,
+	}
+	if o.DryRun { // it keeps nobody from doing it
+		rehearsal := parts.store.Scaling().Rehearsal()
+		o.Lease, o.Diary = rehearsal, rehearsal
+	}
+	return &scaling{target: run, scaler: scale.New(o)}, nil
 }
 
 func (p *scalePlan) openTarget(parts *scaleParts) (scale.Target, func(context.Context) error, error) {

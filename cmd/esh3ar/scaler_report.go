@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 
 	"github.com/esh3artech/esh3ar/internal/httpapi"
 	"github.com/esh3artech/esh3ar/internal/scale"
@@ -35,12 +36,16 @@ func (r scalerReport) Now(ctx context.Context) (now httpapi.ScalerNow, err error
 		now.Decision = &entry
 		return now, nil
 	}
-	newest, err := r.Diary(ctx, 0, 1)
+	newest, err := r.Diary(ctx, 0, lookBack)
 	if len(newest) > 0 {
-		now.Decision = &newest[0]
+		done := slices.IndexFunc(newest, func(e httpapi.ScalerEntry) bool { return !e.DryRun })
+		now.Decision = &newest[max(done, 0)]
 	}
 	return now, err
 }
+
+// lookBack is in how many lines one is looked for that is not of a dry run.
+const lookBack = 50
 
 // Diary realises httpapi.Scaler.
 func (r scalerReport) Diary(ctx context.Context, before int64, limit int) ([]httpapi.ScalerEntry, error) {

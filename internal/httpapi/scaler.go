@@ -33,7 +33,7 @@ type ScalerEntry struct {
 	To     int         `json:"to"`
 	Reason string      `json:"reason"`
 	Why    string      `json:"why"`              // for people
-	DryRun bool        `json:"dryRun,omitempty"` // it was not done
+	DryRun bool        `json:"dryRun,omitempty"` // of a scaler that does nothing
 }
 
 // scalerView is how scaling stands, with a page of the diary.

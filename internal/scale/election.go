@@ -47,9 +47,13 @@ func (s *Scaler) begin(ctx context.Context) error {
 			s.state = State{}
 		}
 	}
-	now := s.state.Ordered
+	what := "decides from here on"
+	if s.opts.DryRun {
+		what = "says from here on what it would do"
+	}
 	err = s.write(ctx, &Entry{
-		At: timeOf(time.Now()), By: s.term.Holder, Token: s.term.Token, From: now, To: now, Reason: Elected, Why: s.term.Holder + " decides from here on",
+		At: timeOf(time.Now()), By: s.term.Holder, Token: s.term.Token, From: s.state.Ordered, To: s.state.Ordered,
+		Reason: Elected, Why: s.term.Holder + " " + what, DryRun: s.opts.DryRun,
 	})
 	s.ready = err == nil
 	return err

@@ -25,8 +25,11 @@ func (e *Entry) String() string {
 		number = strconv.Itoa(e.To)
 	}
 	fmt.Fprintf(&b, "%9s  %-13s  %s", number, e.Reason, e.Why)
-	if e.DryRun {
+	switch {
+	case e.DryRun && e.From != e.To:
 		b.WriteString(" (dry run: not done)")
+	case e.DryRun:
+		b.WriteString(" (dry run)")
 	}
 	return b.String()
 }
@@ -46,5 +49,5 @@ func printable(s string) string {
 
 // entry is a decision as the diary keeps it.
 func (d *Decision) entry(t Term, dry bool) *Entry {
-	return &Entry{At: timeOf(d.At), By: t.Holder, Token: t.Token, From: d.From, To: d.To, Reason: d.Reason, Why: printable(d.Why), DryRun: dry && d.Moves()}
+	return &Entry{At: timeOf(d.At), By: t.Holder, Token: t.Token, From: d.From, To: d.To, Reason: d.Reason, Why: printable(d.Why), DryRun: dry}
 }

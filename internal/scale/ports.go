@@ -81,5 +81,5 @@ type Entry struct {
 	To     int         `json:"to"`
 	Reason Reason      `json:"reason"`
 	Why    string      `json:"why"`
-	DryRun bool        `json:"dryRun,omitempty"` // it was not done
+	DryRun bool        `json:"dryRun,omitempty"` // of a scaler that does nothing
 }

@@ -307,3 +307,47 @@ func TestAHolderThatIsStoppedIsFenced(t *testing.T) {
 		t.Errorf("%+v %v", entries, err)
 	}
 }
+
+// TestARehearsalIsBesideTheHolder: it takes no lease and leaves no state, and its lines are bounded as all others.
+func TestARehearsalIsBesideTheHolder(t *testing.T) {
+	url := newDatabase(t)
+	s := open(t, url, postgres.Options{}).Scaling()
+	r := s.Rehearsal()
+	dry, err := r.Acquire(t.Context(), "dry", long)
+	if err != nil || !dry.Held {
+		t.Fatalf("%+v %v", dry, err)
+	}
+	wantHolder(t, s, "")
+	a := acquire(t, s, "a", long)
+	if err := s.Write(t.Context(), a, &scale.Entry{Why: "done"}, []byte(`{"ordered": 3}`)); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Write(t.Context(), dry, &scale.Entry{Why: "not done"}, []byte(`{"ordered": 9}`)); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Guard(t.Context(), dry, func(context.Context) error { t.Error("an effect"); return nil }); !errors.Is(err, scale.ErrFenced) {
+		t.Error(err)
+	}
+	if state, err := s.Load(t.Context()); err != nil || string(state) != `{"ordered": 3}` {
+		t.Errorf("%s %v", state, err)
+	}
+	if state, err := r.Load(t.Context()); err != nil || state != nil {
+		t.Errorf("%s %v", state, err)
+	}
+	if entries, err := r.History(t.Context(), 0, 10); err != nil || len(entries) != 2 || entries[0].Why != "not done" {
+		t.Errorf("%+v %v", entries, err)
+	}
+	if err := r.Release(t.Context(), dry); err != nil {
+		t.Error(err)
+	}
+	wantHolder(t, s, "a")
+	if _, err := connect(t, url).Exec(t.Context(), `INSERT INTO scaling_diary (entry) SELECT '{"why": "old"}' FROM generate_series(1, 2500)`); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Write(t.Context(), dry, &scale.Entry{Why: "not done"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if entries, err := s.History(t.Context(), 0, 5000); err != nil || len(entries) != 2001 {
+		t.Errorf("%d entries, %v", len(entries), err)
+	}
+}
