@@ -69,11 +69,7 @@ func (n *node) openCompanions(ctx context.Context, s streams, plan *scalePlan) (
 	}
 	p.scaling, err = plan.open(scaleParts{
 		holder: newHolder(), store: n.store.shared, registry: n.cluster.redis.Registry(), dir: n.config.DataDir, host: n.host(),
-		env: []string{
-			"ESH3AR_DATABASE_URL=" + n.config.DatabaseURL, "ESH3AR_REDIS_URL=" + n.config.RedisURL,
-			"ESH3AR_ROLE=node", "ESH3AR_AUTOSCALE=false", "ESH3AR_NODE_ID=", "ESH3AR_ADVERTISE_URL=",
-		},
-		log: n.log, errs: s.err,
+		env: []string{"ESH3AR_DATABASE_URL=" + n.config.DatabaseURL, "ESH3AR_REDIS_URL=" + n.config.RedisURL}, log: n.log, errs: s.err,
 	})
 	switch {
 	case err == nil:

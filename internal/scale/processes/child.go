@@ -2,6 +2,8 @@ package processes
 
 import (
 	"errors"
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -64,9 +66,14 @@ func (t *Target) keep(c *child, started chan<- error) {
 		}
 		begin := time.Now()
 		if err == nil {
-			if err = t.await(c, cmd); errors.Is(err, errStopped) {
-				return
-			}
+			err = t.await(c, cmd)
+		}
+		switch {
+		case errors.Is(err, errLeftBehind):
+			t.again(c)
+			return
+		case errors.Is(err, errStopped):
+			return
 		}
 		if time.Since(begin) > steadyAfter {
 			deaths = 1
@@ -91,8 +98,11 @@ func rest(stop <-chan struct{}, pause time.Duration) bool {
 	}
 }
 
-// errStopped means that the process ended because it was to.
-var errStopped = errors.New("stopped")
+// errStopped means that the process ended because it was to, errLeftBehind that it could not store all it had accepted.
+var (
+	errStopped    = errors.New("stopped")
+	errLeftBehind = fmt.Errorf("%w with messages on its disk", errStopped)
+)
 
 // await waits for the end of the process, and brings it about when the child is to stop.
 func (t *Target) await(c *child, cmd *exec.Cmd) error {
@@ -112,26 +122,27 @@ func (t *Target) await(c *child, cmd *exec.Cmd) error {
 		_ = cmd.Process.Kill()
 	})
 	defer kill.Stop()
-	t.farewell(c, <-exited)
-	return errStopped
+	return t.farewell(c, <-exited)
 }
 
-func (t *Target) farewell(c *child, err error) {
+func (t *Target) farewell(c *child, err error) error {
 	exit, bad := errors.AsType[*exec.ExitError](err)
 	switch {
 	case bad && exit.ExitCode() == exitSpilled:
 		t.opts.Log.Warn("a node ended with accepted messages on its own disk; they are stored when it runs again", "node", c.id, "data", t.folder.data(c.slot))
+		return errLeftBehind
 	case err != nil:
 		t.opts.Log.Warn("a node did not end well", "node", c.id, "error", err)
 	default:
 		t.opts.Log.Info("a node has drained and ended", "node", c.id)
 	}
+	return errStopped
 }
 
 // command is the process of a child: a group of its own, so that a Ctrl-C in the terminal is the scaler's to pass on.
 func (t *Target) command(c *child) *exec.Cmd {
 	args := append([]string{"serve"}, t.opts.Flags...)
-	args = append(args, "--listen", t.opts.Host+":0", "--data-dir", t.folder.data(c.slot), "--node-id", string(c.id))
+	args = append(args, "--listen", net.JoinHostPort(t.opts.Host, "0"), "--data-dir", t.folder.data(c.slot), "--node-id", string(c.id))
 	cmd := exec.Command(t.opts.Binary, args...) // its end is ours to choose, not a context's
 	cmd.Env = append(ownEnvironment(os.Environ()), t.opts.Env...)
 	cmd.Stderr = &prefixed{prefix: string(c.id) + ": ", out: t.opts.Output}

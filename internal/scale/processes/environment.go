@@ -8,9 +8,9 @@ import (
 	"sync"
 )
 
-// notTheirs are settings of the scaler's own node that a child must not inherit: several nodes at one URL, or children that
-// scale.
-var notTheirs = []string{"ESH3AR_ADVERTISE_URL=", "ESH3AR_AUTOSCALE", "ESH3AR_CONFIG="}
+// notTheirs are settings of the scaler's own node that a child must not inherit: several nodes at one URL, gateways at one
+// address, or children that scale.
+var notTheirs = []string{"ESH3AR_ADVERTISE_URL=", "ESH3AR_ROLE=", "ESH3AR_AUTOSCALE=", "ESH3AR_CONFIG="}
 
 func ownEnvironment(env []string) []string {
 	return slices.DeleteFunc(slices.Clone(env), func(v string) bool {

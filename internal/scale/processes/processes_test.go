@@ -203,6 +203,7 @@ func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }
 func TestUpAndDown(t *testing.T) {
 	t.Setenv("ESH3AR_ADVERTISE_URL", "http://one.example")
 	t.Setenv("ESH3AR_AUTOSCALE", "true")
+	t.Setenv("ESH3AR_ROLE", "all")
 	t.Setenv("ESH3AR_RETRY_BASE", "1s")
 	y := newYard(t, func(o *processes.Options) { o.Env = []string{"ESH3AR_RETRY_BASE=2s"} })
 	y.resize(3)
@@ -216,7 +217,7 @@ func TestUpAndDown(t *testing.T) {
 		t.Errorf("started with %q, want %q", args, want)
 	}
 	environment, _ := os.ReadFile(y.path(3, "environment"))
-	if strings.Contains(string(environment), "ESH3AR_ADVERTISE_URL") || strings.Contains(string(environment), "ESH3AR_AUTOSCALE") || !strings.Contains(string(environment), "ESH3AR_RETRY_BASE=2s") {
+	if strings.Contains(string(environment), "ESH3AR_ADVERTISE_URL") || strings.Contains(string(environment), "ESH3AR_AUTOSCALE") || strings.Contains(string(environment), "ESH3AR_ROLE") || !strings.Contains(string(environment), "ESH3AR_RETRY_BASE=2s") {
 		t.Errorf("environment: %s", environment)
 	}
 	y.resize(1)
@@ -288,19 +289,39 @@ func TestOneThatDoesNotDrainIsKilled(t *testing.T) {
 	y.await("it is killed", func() bool { return !alive(pid) })
 }
 
-func TestOneThatLeavesMessagesBehindIsNamed(t *testing.T) {
+// TestOneThatLeavesMessagesBehindRunsAgain: nobody else can store them, and who is to go is decided anew.
+func TestOneThatLeavesMessagesBehindRunsAgain(t *testing.T) {
 	t.Parallel()
 	log := &output{}
 	y := newYard(t, func(o *processes.Options) { o.Log = slog.New(slog.NewTextHandler(log, nil)) })
-	y.resize(1)
-	y.pid(1)
-	if err := os.WriteFile(y.path(1, "spilled"), nil, 0o600); err != nil {
+	y.resize(2)
+	first := y.pid(2)
+	if err := os.WriteFile(y.path(2, "spilled"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	y.resize(0)
-	y.await("a warning with the place", func() bool {
-		return strings.Contains(log.String(), "accepted messages on its own disk") && strings.Contains(log.String(), filepath.Join(y.dir, "1"))
-	})
+	y.resize(1)
+	y.await("another process in its place", func() bool { return y.pid(2) != first })
+	if f := y.fleet(); f.Wanted != 2 || len(f.Own) != 2 {
+		t.Errorf("%+v", f)
+	}
+	if text := log.String(); !strings.Contains(text, "accepted messages on its own disk") || !strings.Contains(text, filepath.Join(y.dir, "2")) {
+		t.Errorf("a warning with the place: %s", text)
+	}
+	if err := os.Remove(y.path(2, "spilled")); err != nil {
+		t.Fatal(err)
+	}
+	y.resize(1)
+	y.await("it has gone", func() bool { return len(y.fleet().Own) == 1 })
+}
+
+func TestAHostThatIsAnIPv6Address(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, func(o *processes.Options) { o.Host = "::1" })
+	y.resize(1)
+	y.pid(1)
+	if args, _ := os.ReadFile(y.path(1, "args")); !strings.Contains(string(args), "--listen [::1]:0 ") {
+		t.Errorf("started with %q", args)
+	}
 }
 
 func TestWithoutTheLease(t *testing.T) {

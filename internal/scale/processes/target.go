@@ -176,8 +176,25 @@ func (t *Target) place() (*child, error) {
 			slot++
 		}
 	}
-	c := &child{slot: slot, id: route.NodeID(t.folder.id(slot)), stop: make(chan struct{}), done: make(chan struct{})}
+	c := t.child(slot)
 	t.mu.children = append(t.mu.children, c)
 	slices.SortFunc(t.mu.children, func(a, b *child) int { return a.slot - b.slot })
 	return c, nil
+}
+
+func (t *Target) child(slot int) *child {
+	return &child{slot: slot, id: route.NodeID(t.folder.id(slot)), stop: make(chan struct{}), done: make(chan struct{})}
+}
+
+// again puts another process into the place of one that was to go and left accepted messages on its disk: no other node can store
+// them. It counts as any other, and goes when the scaler decides so once more.
+func (t *Target) again(c *child) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.mu.closed {
+		return
+	}
+	next := t.child(c.slot)
+	t.mu.children[slices.Index(t.mu.children, c)] = next
+	go t.keep(next, nil) // ends with the child; Run waits for it
 }
