@@ -36,6 +36,8 @@ type scalePlan struct {
 	flags  *scaleFlags
 	policy scale.Policy
 	args   []string // of the target
+
+	stopWithin time.Duration // of the target processes; 0: its default
 }
 
 // plan checks the flags, whose names begin with prefix; it touches nothing but the policy's file.
@@ -58,6 +60,12 @@ func (f *scaleFlags) plan(prefix string, args []string) (*scalePlan, error) {
 		return nil, usagef("--%starget: command needs the command after --, such as -- docker service scale esh3ar={nodes}", prefix)
 	case f.Target == "kubernetes" && len(args) > 0:
 		return nil, usagef("--%starget: kubernetes takes nothing after --, and there is %q", prefix, args[0])
+	}
+	if f.Target == "processes" {
+		if err := checkChildren(args); err != nil {
+			return nil, usagef("after --: %w", err)
+		}
+		p.stopWithin = drainWithin(args)
 	}
 	return p, nil
 }
@@ -119,7 +127,8 @@ func (p *scalePlan) openTarget(parts *scaleParts) (scale.Target, func(context.Co
 		return nil, nil, err
 	}
 	t, err := processes.New(processes.Options{
-		Binary: binary, Flags: p.args, Env: parts.env, Dir: filepath.Join(parts.dir, "scaled"), Host: parts.host, Output: parts.errs, Log: parts.log,
+		Binary: binary, Flags: p.args, Env: parts.env, Dir: filepath.Join(parts.dir, "scaled"), Host: parts.host, StopWithin: p.stopWithin,
+		Output: parts.errs, Log: parts.log,
 	})
 	if err != nil {
 		return nil, nil, err

@@ -23,7 +23,7 @@ type Options struct {
 	Env        []string      // of it, NAME=value, besides this process's own: what must not be seen in a list of processes
 	Dir        string        // of the data directories
 	Host       string        // that nodes listen on, and so are reached at; default 127.0.0.1
-	StopWithin time.Duration // after SIGTERM, then SIGKILL; default 1 min: serve gives itself less
+	StopWithin time.Duration // after SIGTERM, then SIGKILL; default 1 min. Longer than nodes give themselves
 	Output     io.Writer     // what nodes log, by lines; default: nowhere
 	Log        *slog.Logger
 	Random     func(n int64) int64

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestFlagsOfNodesAreCheckedBeforeAnyStarts: one that is wrong would end each node that is started, again and again.
+func TestFlagsOfNodesAreCheckedBeforeAnyStarts(t *testing.T) {
+	for want, args := range map[string][]string{
+		"--ack-timeot":                      {"--ack-timeot", "5s"},
+		"--ack-timeout":                     {"--ack-timeout", "0s"},
+		"--capacity-cpu":                    {"--capacity-cpu=-1"},
+		"unexpected argument more":          {"--ack-timeout", "5s", "more"},
+		"--role":                            {"--role", "all"},
+		"--autoscale":                       {"--autoscale"},
+		"--help":                            {"--help"},
+		"--listen: is chosen by the target": {"--listen", "127.0.0.1:8080"},
+	} {
+		f := scaleFlags{Target: "processes", Every: 5 * time.Second}
+		_, err := f.plan("scale-", args)
+		var usage usageError
+		if !errors.As(err, &usage) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "after --") {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
+}
+
+// TestNodesAreGivenTheTimeThatTheyAsk to drain.
+func TestNodesAreGivenTheTimeThatTheyAsk(t *testing.T) {
+	plan := func(args ...string) *scalePlan {
+		t.Helper()
+		f := scaleFlags{Target: "processes", Every: 5 * time.Second}
+		p, err := f.plan("", args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	if p := plan(); p.stopWithin != time.Minute {
+		t.Errorf("%s", p.stopWithin)
+	}
+	if p := plan("--stop-within", "5m"); p.stopWithin <= 5*time.Minute {
+		t.Errorf("%s", p.stopWithin)
+	}
+	t.Setenv("ESH3AR_STOP_WITHIN", "10m")
+	t.Setenv("ESH3AR_ROLE", "all") // the scaler's own, which a node does not get
+	if p := plan(); p.stopWithin <= 10*time.Minute {
+		t.Errorf("%s", p.stopWithin)
+	}
+}
