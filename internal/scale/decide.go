@@ -88,7 +88,7 @@ func (c *call) up(g *reading, reporting int) Decision {
 		return c.hold(GaveUp, "%s, but it has not fallen through %s up: more nodes are not what is missing; tried again at %s",
 			asks, steps(c.s.Useless), clock(c.s.retryAt(c.Policy)))
 	case to <= c.o.Current:
-		return c.hold(Stabilising, "%s; not yet for all of the last %s", asks, spell(c.Up.Stabilise))
+		return c.hold(Stabilising, "%s; %s", asks, notYet(c.Up.Stabilise))
 	case c.d.At.Sub(c.s.LastUp) < c.Up.Cooldown:
 		return c.hold(Cooling, "%s; the last step up was at %s, the next not before %s", asks, clock(c.s.LastUp), clock(c.s.LastUp.Add(c.Up.Cooldown)))
 	case c.s.trial != nil && c.s.trial.steps+c.s.Useless >= c.Patience && g.lost > 0:
@@ -112,7 +112,7 @@ func (c *call) fewer(g *reading, reporting int) Decision {
 	}
 	to := max(c.s.steadyDown(c.Policy, c.d.At), c.Min)
 	if to >= c.o.Current {
-		return c.hold(Stabilising, "%s; %d would do, but not yet for all of the last %s", g.says(reporting), max(g.down, c.Min), spell(c.Down.Stabilise))
+		return c.hold(Stabilising, "%s; %d would do, but %s", g.says(reporting), max(g.down, c.Min), notYet(c.Down.Stabilise))
 	}
 	return c.down(g, to, reporting, Falling)
 }
@@ -130,19 +130,21 @@ func (c *call) down(g *reading, to, reporting int, why Reason) Decision {
 	if reporting < c.o.Current {
 		return c.incomplete(reporting)
 	}
-	if ago := c.d.At.Sub(c.s.LastChange); ago < c.Down.Cooldown {
-		return c.hold(Cooling, "%d would do; the number changed at %s, the next step down is not before %s", to, clock(c.s.LastChange), clock(c.s.LastChange.Add(c.Down.Cooldown)))
+	wants := fmt.Sprintf("%s; the policy allows %d", nodes(c.o.Current), c.Max)
+	if why != AboveMax {
+		wants = fmt.Sprintf("%s; %d would do, with room", g.says(reporting), to)
+		if c.Down.Stabilise > 0 {
+			wants += ", for all of the last " + spell(c.Down.Stabilise)
+		}
 	}
-	many := min(c.o.Current-to, c.Down.limit(c.o.Current))
-	free, reason, held := c.free(many)
-	switch {
-	case free == 0:
-		return c.hold(reason, "%d would do; %s", to, held)
-	case why == AboveMax:
-		return c.move(c.o.Current-free, why, "%s; the policy allows %d", nodes(c.o.Current), c.Max)
-	default:
-		return c.move(c.o.Current-free, why, "%s; %d would do, with room, for all of the last %s", g.says(reporting), to, spell(c.Down.Stabilise))
+	if c.d.At.Sub(c.s.LastChange) < c.Down.Cooldown {
+		return c.hold(Cooling, "%s; the number changed at %s, the next step down is not before %s", wants, clock(c.s.LastChange), clock(c.s.LastChange.Add(c.Down.Cooldown)))
 	}
+	free, reason, held := c.free(min(c.o.Current-to, c.Down.limit(c.o.Current)))
+	if free == 0 {
+		return c.hold(reason, "%s; %s", wants, held)
+	}
+	return c.move(c.o.Current-free, why, "%s", wants)
 }
 
 // free is how many of those who would go, many at most, have nothing that only they have, and what holds up the next.
@@ -169,5 +171,5 @@ func (c *call) free(many int) (n int, reason Reason, held string) {
 }
 
 func spilled(n *route.Node) string {
-	return fmt.Sprintf("%s has %d accepted messages on its own disk only and goes when they are stored", n.ID, n.Spilled)
+	return fmt.Sprintf("%s has %s on its own disk only and goes when nothing is left there", n.ID, count(n.Spilled, "accepted message"))
 }

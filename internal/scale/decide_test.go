@@ -61,6 +61,8 @@ func TestDecide(t *testing.T) {
 		"at the policy's min":   {"min: 3", loads(0, 0, 0), 3, scale.Steady, "right"},
 		"below min":             {"min: 3", loads(0), 3, scale.BelowMin, "1 node; the policy wants at least 3"},
 		"above max":             {"max: 2", loads(0.6, 0.6, 0.6), 2, scale.AboveMax, "3 nodes; the policy allows 2"},
+		"above max, a spill":    {"max: 2", with(loads(0.6, 0.6, 0.6), func(o *scale.Observation) { o.Nodes[2].Spilled = 7 }), 3, scale.Spilled, "3 nodes; the policy allows 2; n2 has 7"},
+		"less, at once":         {"down: {stabilise: 0s}", loads(0.3, 0.3, 0.3), 2, scale.Falling, "(target 0.80); 2 would do, with room\""},
 		"nobody reports":        {"", &scale.Observation{Current: 2}, 2, scale.NoData, "no node reports"},
 		"no registry":           {"", &scale.Observation{Current: 2, Unknown: errors.New("Redis is away")}, 2, scale.NoData, "Redis is away"},
 		"no registry, below":    {"min: 3", &scale.Observation{Current: 2, Unknown: errors.New("Redis is away")}, 3, scale.BelowMin, "at least 3"},
@@ -86,10 +88,23 @@ func TestDecide(t *testing.T) {
 			}
 			s, now := settled(&p, c.seen)
 			d := s.Decide(&p, c.seen, at(now))
-			if d.From != c.seen.Current || d.To != c.to || d.Reason != c.reason || !strings.Contains(d.Why, c.why) {
+			if d.From != c.seen.Current || d.To != c.to || d.Reason != c.reason || !strings.Contains(`"`+d.Why+`"`, c.why) {
 				t.Errorf("%d → %d, %s: %q\nwant %d → %d, %s: …%q…", d.From, d.To, d.Reason, d.Why, c.seen.Current, c.to, c.reason, c.why)
 			}
 		})
+	}
+}
+
+// TestTheFirstLookSaysSo, not that something was not so for a time of nothing.
+func TestTheFirstLookSaysSo(t *testing.T) {
+	t.Parallel()
+	p := scale.Default()
+	p.Down.Stabilise = 0
+	for _, load := range []float64{0.9, 0.1} {
+		var s scale.State
+		if d := s.Decide(&p, loads(load, load), at(0)); d.Moves() || d.Reason != scale.Stabilising || !strings.HasSuffix(d.Why, "it is looked at once more first") {
+			t.Errorf("%s: %s", d.Reason, d.Why)
+		}
 	}
 }
 

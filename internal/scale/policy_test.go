@@ -87,6 +87,9 @@ func TestParsePolicyNamesTheField(t *testing.T) {
 		"[1, 2]":                                                              "policy: line 1: must be names with values",
 		"min: 1\n\tmax: 2":                                                    "line 2",
 		"min: {a: 1}":                                                         "min: line 1",
+		"min: 2\nmax: 5\nmin: 3":                                              "min: line 3: is there twice",
+		"up: {step: 1, step: 2}":                                              "up.step: line 1: is there twice",
+		"min: 2\n---\nmax: 5":                                                 "policy: line 2: must be one document",
 		"min: 0\nmax: 5000\nretry: 1s":                                        "max: 5000",
 	} {
 		_, err := scale.ParsePolicy([]byte(text))

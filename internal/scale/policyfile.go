@@ -1,9 +1,11 @@
 package scale
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -15,14 +17,18 @@ import (
 // is unknown, not of its type or out of its bounds.
 func ParsePolicy(text []byte) (Policy, error) {
 	p := Default()
-	var doc yaml.Node
-	if err := yaml.Unmarshal(text, &doc); err != nil {
+	var doc, more yaml.Node
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	switch err := decoder.Decode(&doc); {
+	case errors.Is(err, io.EOF): // nothing but comments
+		return p, nil
+	case err != nil:
 		return p, errors.New(strings.ReplaceAll(err.Error(), "\n", " "))
 	}
-	if len(doc.Content) == 0 { // nothing but comments
-		return p, nil
-	}
 	r := reader{}
+	if err := decoder.Decode(&more); !errors.Is(err, io.EOF) {
+		r.fault("policy", &more, "must be one document")
+	}
 	r.object("", doc.Content[0], fields{
 		"min": r.whole(&p.Min), "max": r.whole(&p.Max), "metrics": r.rules(&p.Rules),
 		"up": r.pace(&p.Up), "down": r.pace(&p.Down), "patience": r.whole(&p.Patience), "retry": r.duration(&p.Retry),
@@ -65,13 +71,18 @@ func (r *reader) object(at string, n *yaml.Node, known fields) {
 		r.fault(strings.TrimSuffix("policy."+at, "."), n, "must be names with values")
 		return
 	}
+	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		name, value := n.Content[i].Value, n.Content[i+1]
-		if read, ok := known[name]; ok {
-			read(at+name, value)
-		} else {
+		switch read, ok := known[name]; {
+		case !ok:
 			r.fault(at+name, n.Content[i], "is not a field")
+		case seen[name]:
+			r.fault(at+name, n.Content[i], "is there twice")
+		default:
+			read(at+name, value)
 		}
+		seen[name] = true
 	}
 }
 

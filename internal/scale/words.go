@@ -63,5 +63,13 @@ func spell(d time.Duration) string {
 	return text
 }
 
+// notYet says that something was not so for all of the time that it must be.
+func notYet(stabilise time.Duration) string {
+	if stabilise == 0 {
+		return "it is looked at once more first"
+	}
+	return "not yet for all of the last " + spell(stabilise)
+}
+
 // clock is a time of day; diaries carry the date.
 func clock(t time.Time) string { return t.UTC().Format("15:04:05") }
