@@ -9,21 +9,25 @@ import (
 // pacing is how often a part of the connections is closed.
 const pacing = 50 * time.Millisecond
 
+// due is how many of all must have been closed after so many parts, the first of which is at once: what is left of a whole number
+// is for a later part, so the pace is the rate.
+func due(all, rate, parts int) int {
+	if rate <= 0 {
+		return all
+	}
+	const perSecond = int(time.Second / pacing)
+	return min(all, (parts*rate+perSecond-1)/perSecond)
+}
+
 // pace ends connections, rate per second (negative: all at once). It returns how many it has told, and the context's
 // error if that ended before all were.
 func pace(ctx context.Context, conns []*Conn, rate int, e func() ending) (told int, err error) {
-	part := len(conns)
-	if rate > 0 {
-		part = max(1, rate*int(pacing/time.Millisecond)/1000)
-	}
 	ticker := time.NewTicker(pacing)
 	defer ticker.Stop()
-	for told < len(conns) {
-		n := min(part, len(conns)-told)
-		for _, c := range conns[told : told+n] {
-			c.end(e())
+	for parts := 1; told < len(conns); parts++ {
+		for ; told < due(len(conns), rate, parts); told++ {
+			conns[told].end(e())
 		}
-		told += n
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():

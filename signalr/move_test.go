@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 )
 
 func TestMove(t *testing.T) {
@@ -66,4 +67,20 @@ func TestMove(t *testing.T) {
 			t.Errorf("%d %v", n, err)
 		}
 	})
+}
+
+// TestThePaceIsTheRate, also where it is no whole number for each part: a drain that must end in time counts on it.
+func TestThePaceIsTheRate(t *testing.T) {
+	for _, rate := range []int{1, 19, 20, 39, 50, 59, 119, 500, 2000} {
+		const seconds = 10
+		if got := due(1_000_000, rate, seconds*int(time.Second/pacing)); got != seconds*rate {
+			t.Errorf("%d in %d seconds at %d a second", got, seconds, rate)
+		}
+		if first := due(1_000_000, rate, 1); first < 1 {
+			t.Errorf("nobody goes at once at %d a second", rate)
+		}
+	}
+	if due(7, -1, 1) != 7 || due(7, 1000, 1) != 7 {
+		t.Error("not all at once")
+	}
 }
