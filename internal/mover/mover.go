@@ -62,11 +62,14 @@ func (m *Mover) round(ctx context.Context) {
 }
 
 func (m *Mover) say(r *Round) {
-	if r.Why == "" {
+	switch {
+	case r.Leave > 0:
+		m.opts.Log.Warn("phones are handed over", "why", r.Why, "phones", r.Leave, "per second", r.Rate)
+	case r.Why != "":
+		m.opts.Log.Warn("phones should leave and stay", "why", r.Why, "moved so far", m.Moved())
+	default:
 		m.opts.Log.Info("phones stay", "moved so far", m.Moved())
-		return
 	}
-	m.opts.Log.Warn("phones are handed over", "why", r.Why, "phones", r.Leave, "per second", r.Rate)
 }
 
 func (m *Mover) move(ctx context.Context, n, rate int) {

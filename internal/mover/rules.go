@@ -65,19 +65,25 @@ func (r Rules) Step(self route.Node, nodes []route.Node) Round {
 	return Round{Leave: leave, Rate: rate, Why: "this node is over its load"}
 }
 
-// pace is how many phones in a second the others can take, and how many each node has on average.
+// pace is this node's part of how many phones in a second the others can take, and how many each node has on average. Others that
+// hand phones over as well take the same part.
 func (r Rules) pace(self *route.Node, nodes []route.Node) (rate, mean int) {
-	able, total, count := 0.0, self.Connections, 1
+	able, total, count, givers := 0.0, self.Connections, 1, 1
 	for i := range nodes {
 		n := &nodes[i]
-		if n.ID == self.ID || n.Draining {
+		if n.ID == self.ID {
 			continue
 		}
-		able += max(0, 1-n.Load/r.Room)
-		total += n.Connections
-		count++
+		if n.Connections > 0 && (n.Draining || n.Load > r.Over) {
+			givers++
+		}
+		if !n.Draining {
+			able += max(0, 1-n.Load/r.Room)
+			total += n.Connections
+			count++
+		}
 	}
-	return int(able * float64(r.PerSecond)), total / count
+	return int(able * float64(r.PerSecond) / float64(givers)), total / count
 }
 
 // excess is how many phones are too many. Where the connections are what is full it is known; else a part goes, and the next

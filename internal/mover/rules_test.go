@@ -1,12 +1,22 @@
 package mover_test
 
 import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
 
 	"github.com/esh3artech/esh3ar/internal/flow"
 	"github.com/esh3artech/esh3ar/internal/mover"
 	"github.com/esh3artech/esh3ar/internal/route"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func node(id route.NodeID, connections int, load float64) route.Node {
 	return route.Node{ID: id, URL: "http://" + string(id), Connections: connections, Load: load, Parts: flow.Load{Connections: load}}
@@ -36,6 +46,9 @@ func TestWhoLeaves(t *testing.T) {
 		{"over its connections", node("a", 1000, 1), []route.Node{node("b", 0, 0)}, 200, 500},
 		{"to one that has half its room", node("a", 1000, 1), []route.Node{node("b", 0, 0.35)}, 200, 250},
 		{"to several", node("a", 1000, 1), []route.Node{node("b", 0, 0), node("c", 0, 0)}, 200, 1000},
+		{"beside another that is over", node("a", 1000, 1), []route.Node{node("b", 0, 0), node("c", 1000, 1)}, 200, 250},
+		{"beside one that drains", node("a", 1000, 1), []route.Node{node("b", 0, 0), draining(node("c", 1000, 0.1))}, 200, 250},
+		{"beside one that has drained", node("a", 1000, 1), []route.Node{node("b", 0, 0), draining(node("c", 0, 0.1))}, 200, 500},
 		{"no more than the others take until the next round", node("a", 100_000, 1), []route.Node{node("b", 0, 0)}, 2500, 500},
 		{"busy, not full", busy(node("a", 1000, 0.95)), []route.Node{node("b", 0, 0)}, 50, 500},
 		{"busy with fewer phones than the others", busy(node("a", 100, 0.95)), []route.Node{node("b", 400, 0.2)}, 0, 0},
@@ -146,4 +159,25 @@ func step(all []route.Node, capacity int) (left int) {
 		all[i].Load = float64(all[i].Connections) / float64(capacity)
 	}
 	return left
+}
+
+// TestNobodyIsSaidToLeaveWhoStays where no other node has room.
+func TestNobodyIsSaidToLeaveWhoStays(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		full := node("a", 1000, 1)
+		m := mover.New(mover.Options{
+			Self: func() route.Node { return full }, Nodes: func() []route.Node { return []route.Node{full} }, Log: slog.New(slog.NewTextHandler(&log, nil)),
+			Move: func(context.Context, int, int) (int, error) { t.Error("some leave"); return 0, nil },
+		})
+		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+		defer stop()
+		if err := m.Run(ctx); err != nil {
+			t.Error(err)
+		}
+		if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "no other has room") || strings.Contains(text, "handed over") {
+			t.Error(text)
+		}
+	})
 }
