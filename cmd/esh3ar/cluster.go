@@ -129,6 +129,14 @@ func (c *cluster) nodes() []route.Node {
 	return c.herald.Nodes()
 }
 
+// recent are those of whom it is known how they are; none: there is no cluster, or no word of it.
+func (c *cluster) recent() []route.Node {
+	if c == nil {
+		return nil
+	}
+	return c.herald.Recent()
+}
+
 // run joins the cluster until ctx ends.
 func (c *cluster) run(ctx context.Context, engine *delivery.Engine) error {
 	if c == nil {

@@ -24,7 +24,13 @@ type Herald struct {
 	ids    []NodeID      // the list as it was last; of Run's goroutine, as are the next two
 	spoken bool          // the registry has had this node's word: what another says under its id is newer
 	twin   Node          // who was told of
-	list   atomic.Pointer[[]Node]
+	list   atomic.Pointer[list]
+}
+
+// list is the nodes as they were at a time of this node.
+type list struct {
+	nodes []Node
+	at    time.Time
 }
 
 // NewHerald makes the herald of a node; Run makes it speak.
@@ -47,7 +53,15 @@ func NewHerald(o HeraldOptions) *Herald {
 // Nodes is the list as it was when it could last be had, by id; empty before. It belongs to all who ask: read only.
 func (h *Herald) Nodes() []Node {
 	if list := h.list.Load(); list != nil {
-		return *list
+		return list.nodes
+	}
+	return nil
+}
+
+// Recent is Nodes without a list that is older than a word stands: none of it may be so any more.
+func (h *Herald) Recent() []Node {
+	if list := h.list.Load(); list != nil && time.Since(list.at) <= NodeTTL {
+		return list.nodes
 	}
 	return nil
 }
@@ -103,7 +117,7 @@ func (h *Herald) look(ctx context.Context) {
 			h.opts.OnPeers(joined, left)
 		}
 		h.ids = ids
-		h.list.Store(&nodes)
+		h.list.Store(&list{nodes, time.Now()})
 		return nil
 	})
 }

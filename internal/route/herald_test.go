@@ -106,10 +106,16 @@ func TestNodesComeAndGo(t *testing.T) {
 		if list := a.Nodes(); len(list) != 1 || list[0].ID != "a" {
 			t.Errorf("while the registry is away: %v", list)
 		}
+		if list := a.Recent(); len(list) != 0 {
+			t.Errorf("how they were a minute ago: %v", list)
+		}
 		b.Lock()
 		b.away, b.words = false, map[route.NodeID]word{} // it forgot
 		b.Unlock()
 		time.Sleep(time.Minute)
+		if list := a.Recent(); len(list) != 1 || list[0].ID != "a" {
+			t.Errorf("how they are now: %v", list)
+		}
 		leaveA()
 		want := []string{"+[a]-[]", "+[b]-[]", "+[]-[b]", "+[c]-[]", "+[]-[c]"}
 		if !slices.Equal(*peers, want) {
