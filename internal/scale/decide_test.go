@@ -496,3 +496,16 @@ func TestItGivesUpOnTwoMetrics(t *testing.T) {
 		t.Errorf("%d steps", moves)
 	}
 }
+
+// TestOneSickNodeIsNotAllNodesFull: what it says is a hundred times too much, and the others have nothing to do.
+func TestOneSickNodeIsNotAllNodesFull(t *testing.T) {
+	t.Parallel()
+	p := scale.Default()
+	p.Rules[0].Target = 1
+	p.Max = 20
+	o := loads(2.9, 0.05, 0.05)
+	s, now := settled(&p, o)
+	if d := s.Decide(&p, o, at(now)); d.Moves() || strings.Contains(d.Why, "full") {
+		t.Errorf("%d → %d, %s: %s", d.From, d.To, d.Reason, d.Why)
+	}
+}

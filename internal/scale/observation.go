@@ -45,15 +45,16 @@ const fullAt = 0.95
 // that will be there.
 func (p *Policy) sampleOf(o *Observation, now time.Time) (s sample, reporting int) {
 	s = sample{at: now, totals: make([]float64, len(p.Rules))}
-	var load float64
+	var load, used float64
 	for i := range o.Nodes {
 		n := &o.Nodes[i]
 		if p.add(s.totals, n) && !n.Draining {
 			reporting++
 			load += n.Load
+			used += min(n.Load, 1) // what waits at one is not at the others
 		}
 	}
-	if p.measures(Load) && load >= fullAt*float64(reporting) {
+	if p.measures(Load) && used >= fullAt*float64(reporting) {
 		s.full, s.load = reporting, load/float64(max(reporting, 1))
 	}
 	return s, reporting
