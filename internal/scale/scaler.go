@@ -139,14 +139,14 @@ func (s *Scaler) decide(ctx context.Context) error {
 	}
 	fleet, err := s.fleet(ctx)
 	if err != nil {
-		return fmt.Errorf("target: %w", err)
+		return s.blinded(ctx, TargetFailed, fmt.Errorf("nothing is known of the target, and nothing is changed meanwhile: %w", err))
 	}
 	o, err := s.observe(ctx, &fleet)
 	if err != nil {
-		return err
+		return s.blinded(ctx, NoData, err)
 	}
 	now := time.Now()
-	if now.Sub(s.seen) > leaseFor*s.opts.Every {
+	if s.away(now) {
 		s.state.Anew()
 	}
 	s.seen = now
@@ -155,16 +155,32 @@ func (s *Scaler) decide(ctx context.Context) error {
 	if !d.Moves() || s.opts.DryRun {
 		return s.note(ctx, &d)
 	}
-	others := o.Current - fleet.Wanted
+	return s.act(ctx, &d, &fleet, o.Current-fleet.Wanted)
+}
+
+// away tells whether it has not looked for as long as a lease stands.
+func (s *Scaler) away(now time.Time) bool { return now.Sub(s.seen) > leaseFor*s.opts.Every }
+
+// blinded is a round that decides nothing. One or two are no news.
+func (s *Scaler) blinded(ctx context.Context, reason Reason, err error) error {
+	now := time.Now()
+	if !s.away(now) {
+		return err
+	}
+	return errors.Join(err, s.note(ctx, &Decision{At: now, From: s.state.Ordered, To: s.state.Ordered, Reason: reason, Why: err.Error()}))
+}
+
+// act has a decision that moves done, beside nodes that are others'.
+func (s *Scaler) act(ctx context.Context, d *Decision, fleet *Fleet, others int) error {
 	if err := s.resize(ctx, max(d.To-others, 0)); err != nil {
 		if errors.Is(err, ErrFenced) {
 			return err
 		}
-		failed := d
+		failed := *d
 		failed.To, failed.Reason, failed.Why = d.From, TargetFailed, fmt.Sprintf("%d are wanted (%s), and the target failed: %s", d.To, d.Why, err)
 		return errors.Join(fmt.Errorf("target: %w", err), s.note(ctx, &failed))
 	}
-	s.state.Moved(&d)
+	s.state.Moved(d)
 	if fleet.Blind {
 		s.peers = nil // those that go are still there for a while
 	}

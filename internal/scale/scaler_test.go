@@ -136,6 +136,7 @@ type site struct {
 	away   bool
 	broken error
 	blind  bool
+	silent error // of Fleet
 	orders []scale.Order
 }
 
@@ -164,6 +165,9 @@ func (s *site) Nodes(context.Context) (nodes []route.Node, err error) {
 func (s *site) Fleet(context.Context) (scale.Fleet, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.silent != nil {
+		return scale.Fleet{}, s.silent
+	}
 	if s.blind {
 		return scale.Fleet{Whole: true, Blind: true}, nil
 	}
@@ -637,4 +641,41 @@ func TestNodesThatWereAddedByHand(t *testing.T) {
 			t.Errorf("%d nodes later, 5 are enough\n%s", s.count(), o.diary())
 		}
 	})
+}
+
+// TestWhatKeepsItFromDecidingIsInTheDiary: whoever asks why nothing is scaled reads that, and not the log of one of the scalers.
+func TestWhatKeepsItFromDecidingIsInTheDiary(t *testing.T) {
+	t.Parallel()
+	for want, change := range map[string]func(s *site, on bool){
+		"target_failed  nothing is known of the target, and nothing is changed meanwhile: 403 Forbidden": func(s *site, on bool) {
+			if s.silent = nil; on {
+				s.silent = errors.New("403 Forbidden")
+			}
+		},
+		"no_data        nothing is known of the nodes yet: Redis does not answer": func(s *site, on bool) { s.away = on },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			o, s := &office{}, &site{own: 2, load: 1}
+			change(s, true)
+			_, stop := start(o, s, "a", nil)
+			defer stop()
+			pass(10 * time.Minute)
+			if diary := o.diary(); strings.Count(diary, "\n") != 2 || !strings.Contains(diary, want) {
+				t.Errorf("want %q:\n%s", want, diary)
+			}
+			s.set(func() { change(s, false) })
+			pass(time.Minute)
+			before := o.diary()
+			if !strings.Contains(before, "the number is right") {
+				t.Errorf("it is not said that it is over:\n%s", before)
+			}
+			s.set(func() { s.silent = errors.New("a moment") })
+			pass(7 * time.Second)
+			s.set(func() { s.silent = nil })
+			pass(time.Minute)
+			if o.diary() != before {
+				t.Errorf("a moment is in the diary:\n%s", o.diary())
+			}
+		})
+	}
 }
