@@ -155,6 +155,9 @@ func (s *Scaler) decide(ctx context.Context) error {
 	if !d.Moves() || s.opts.DryRun {
 		return s.note(ctx, &d)
 	}
+	if there := s.peers.least(); fleet.Blind && d.To > d.From && there > d.To {
+		d.To, d.Why = there, fmt.Sprintf("%s; %d are there, and none of them is taken away", d.Why, there)
+	}
 	return s.act(ctx, &d, &fleet, o.Current-fleet.Wanted)
 }
 
@@ -195,8 +198,7 @@ func (s *Scaler) fleet(ctx context.Context) (Fleet, error) {
 	return s.opts.Target.Fleet(ctx)
 }
 
-// observe asks the registry. A target that knows nothing is taken to have what it was last asked for, or what there is; where
-// somebody else has added nodes, those too, so that a step up takes none of them away.
+// observe asks the registry. A target that knows nothing is taken to have what it was last asked for, or what there is.
 func (s *Scaler) observe(ctx context.Context, f *Fleet) (*Observation, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Every)
 	defer cancel()
@@ -208,8 +210,7 @@ func (s *Scaler) observe(ctx context.Context, f *Fleet) (*Observation, error) {
 	others, known := s.peers.most()
 	switch {
 	case f.Blind && s.state.Ordered > 0:
-		o.Current = max(s.state.Ordered, s.peers.least())
-		f.Wanted = o.Current
+		f.Wanted, o.Current = s.state.Ordered, s.state.Ordered
 	case f.Whole && !f.Blind:
 		o.Current = f.Wanted
 	case !known:

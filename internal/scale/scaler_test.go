@@ -632,8 +632,8 @@ func TestNodesThatWereAddedByHand(t *testing.T) {
 		s.set(func() { s.own = 6 })
 		pass(time.Minute)
 		s.set(func() { s.load = 3.4 })
-		pass(2 * time.Minute)
-		if s.count() != 6 {
+		pass(time.Minute) // one step
+		if s.count() != 6 || !strings.Contains(o.diary(), "6 are there, and none of them is taken away") {
 			t.Errorf("%d nodes\n%s", s.count(), o.diary())
 		}
 		pass(10 * time.Minute)
@@ -678,4 +678,26 @@ func TestWhatKeepsItFromDecidingIsInTheDiary(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestANodeBesideABlindTarget is none of those that it is told of, as a node that runs the scaler: with it there is one more than
+// ordered, always, and what was added goes all the same.
+func TestANodeBesideABlindTarget(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{}, &site{others: 1, load: 0.9, blind: true}
+		_, stop := start(o, s, "a", nil)
+		defer stop()
+		pass(2 * time.Minute)
+		s.set(func() { s.load = 3 })
+		pass(5 * time.Minute)
+		if n := s.count() + 1; n < 4 || n > 6 {
+			t.Errorf("%d nodes for a load of 3\n%s", n, o.diary())
+		}
+		s.set(func() { s.load = 0.3 })
+		pass(time.Hour)
+		if n := s.count() + 1; n > 2 {
+			t.Errorf("%d nodes for a load of 0.3\n%s", n, o.diary())
+		}
+	})
 }
