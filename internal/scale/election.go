@@ -55,7 +55,7 @@ func (s *Scaler) begin(ctx context.Context) error {
 		At: timeOf(time.Now()), By: s.term.Holder, Token: s.term.Token, From: s.state.Ordered, To: s.state.Ordered,
 		Reason: Elected, Why: s.term.Holder + " " + what, DryRun: s.opts.DryRun,
 	})
-	s.ready = err == nil
+	s.ready, s.seen = err == nil, time.Now()
 	return err
 }
 

@@ -26,12 +26,12 @@ func (p *peers) see(nodes []route.Node, own []route.NodeID) {
 	*p = append(*p, n)
 }
 
-// most is the highest; not known: nobody has looked yet.
+// most is the highest; not known: there are not enough looks to tell that there is none.
 func (p *peers) most() (n int, known bool) {
-	if len(*p) == 0 {
-		return 0, false
+	for _, seen := range *p {
+		n = max(n, seen)
 	}
-	return slices.Max(*p), true
+	return n, n > 0 || len(*p) == peersFor
 }
 
 // least is the lowest, once there are enough looks to tell nodes that stay from those that come and go.

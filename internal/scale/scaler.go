@@ -1,6 +1,7 @@
 package scale
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,7 +35,7 @@ type Scaler struct {
 	ready bool // state is this term's
 	peers peers
 	owed  *Entry    // the diary could not be written; nil: it has everything
-	seen  time.Time // the last look
+	seen  time.Time // the last look, or the begin of the term
 
 	mu struct {
 		sync.Mutex
@@ -214,7 +215,7 @@ func (s *Scaler) observe(ctx context.Context, f *Fleet) (*Observation, error) {
 	case f.Whole && !f.Blind:
 		o.Current = f.Wanted
 	case !known:
-		return nil, fmt.Errorf("nothing is known of the nodes yet: %w", o.Unknown)
+		return nil, fmt.Errorf("nothing is known of the nodes yet: %w", cmp.Or(o.Unknown, errNobody))
 	case f.Blind:
 		f.Wanted, o.Current = others, others
 	default:
@@ -222,6 +223,9 @@ func (s *Scaler) observe(ctx context.Context, f *Fleet) (*Observation, error) {
 	}
 	return o, nil
 }
+
+// errNobody is a registry that lists nobody: for a moment it may have begun after its nodes, or before them.
+var errNobody = errors.New("the registry lists nobody")
 
 // resize has the target go for so many nodes. That may take longer than a lease stands, so it is kept meanwhile, and the order
 // ends where it is lost.

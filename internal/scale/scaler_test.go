@@ -137,6 +137,7 @@ type site struct {
 	broken error
 	blind  bool
 	silent error // of Fleet
+	unseen bool  // nobody has announced himself yet
 	orders []scale.Order
 }
 
@@ -151,6 +152,9 @@ func (s *site) Nodes(context.Context) (nodes []route.Node, err error) {
 	defer s.mu.Unlock()
 	if s.away {
 		return nil, errors.New("Redis does not answer")
+	}
+	if s.unseen {
+		return nil, nil
 	}
 	all := float64(s.own + s.others)
 	for i := range s.own {
@@ -700,4 +704,22 @@ func TestANodeBesideABlindTarget(t *testing.T) {
 			t.Errorf("%d nodes for a load of 0.3\n%s", n, o.diary())
 		}
 	})
+}
+
+// TestWhoHasNotSpokenYetIsNotReplaced: a node that runs a scaler begins to speak when that begins to look.
+func TestWhoHasNotSpokenYetIsNotReplaced(t *testing.T) {
+	t.Parallel()
+	for _, others := range []int{1, 0} {
+		synctest.Test(t, func(t *testing.T) {
+			o, s := &office{}, &site{others: others, load: 0.5, unseen: true}
+			_, stop := start(o, s, "a", nil)
+			defer stop()
+			pass(7 * time.Second)
+			s.set(func() { s.unseen = false })
+			pass(time.Minute)
+			if s.count() != 1-others || strings.Contains(o.diary(), "no_data") {
+				t.Errorf("%d nodes beside %d\n%s", s.count(), others, o.diary())
+			}
+		})
+	}
 }
