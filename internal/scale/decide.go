@@ -96,9 +96,23 @@ func (c *call) up(g *reading, reporting int) Decision {
 	case c.s.trial != nil && c.s.trial.steps+c.s.Useless >= c.Patience:
 		return c.hold(Watching, "%s; first it is seen what %s up did", asks, steps(c.s.trial.steps))
 	case to < g.up:
-		return c.move(to, Rising, "%s; %d more are enough for one step", asks, to-c.o.Current)
+		return c.move(to, Rising, "%s; %s", asks, c.bound(to))
 	default:
 		return c.move(to, Rising, "%s", asks)
+	}
+}
+
+// bound is what keeps a step up from all that is asked for.
+func (c *call) bound(to int) string {
+	switch more := to - c.o.Current; {
+	case to == c.Max:
+		return fmt.Sprintf("the policy allows %d", to)
+	case more < c.Up.limit(c.o.Current):
+		return fmt.Sprintf("%d were asked for all of the last %s", to, spell(c.Up.Stabilise))
+	case more == 1:
+		return "1 more is enough for one step"
+	default:
+		return fmt.Sprintf("%d more are enough for one step", more)
 	}
 }
 

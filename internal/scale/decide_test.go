@@ -54,6 +54,8 @@ func TestDecide(t *testing.T) {
 		"one":                   {"", loads(0.9), 2, scale.Rising, "1 node at load 0.90 over 30s (target 0.80) asks for 2"},
 		"tolerated":             {"up: {tolerance: 0.1}", loads(0.87, 0.87), 2, scale.Steady, "right"},
 		"full":                  {"max: 20", loads(1, 1, 1), 7, scale.Rising, "3 nodes full (load 1.00, target 0.80) ask for 7"},
+		"more than the max":     {"max: 3", loads(1, 1), 3, scale.Rising, "2 nodes full (load 1.00, target 0.80) ask for 6; the policy allows 3"},
+		"more than a step":      {"up: {step: 1, percent: 0}\nmetrics: [{metric: load, target: 0.5}]", loads(0.9, 0.9), 3, scale.Rising, "ask for 4; 1 more is enough for one step"},
 		"at the policy's max":   {"max: 2", loads(0.9, 0.9), 2, scale.AtMax, "ask for 3; the policy allows 2"},
 		"less":                  {"", loads(0.3, 0.3, 0.3), 2, scale.Falling, "3 nodes at load 0.30 over 30s (target 0.80); 2 would do, with room, for all of the last 5m"},
 		"one at a time":         {"", loads(0, 0, 0, 0, 0), 4, scale.Falling, "1 would do"},
@@ -173,6 +175,21 @@ func TestStabilisingUpNeedsAllOfTheTime(t *testing.T) {
 	}
 	if d := s.Decide(&p, loads(0.9, 0.9), at(time.Minute+tick)); d.To != 3 {
 		t.Errorf("%s %s", d.Reason, d.Why)
+	}
+}
+
+// TestWhatWasAskedForAllTheTime is what a step goes to, though more is asked for now.
+func TestWhatWasAskedForAllTheTime(t *testing.T) {
+	t.Parallel()
+	p := scale.Default()
+	p.Max, p.Up.Stabilise, p.Rules[0].Window = 20, time.Minute, 0
+	var s scale.State
+	for now := time.Duration(0); now <= time.Minute; now += tick {
+		s.Decide(&p, loads(0.9, 0.9), at(now))
+	}
+	d := s.Decide(&p, loads(2, 2), at(time.Minute+tick))
+	if want := "ask for 5; 3 were asked for all of the last 1m"; d.To != 3 || !strings.HasSuffix(d.Why, want) {
+		t.Errorf("%d → %d: %s, want …%s", d.From, d.To, d.Why, want)
 	}
 }
 
