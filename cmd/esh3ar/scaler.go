@@ -63,7 +63,7 @@ func (c *scalerCmd) scale(ctx context.Context, s streams, plan *scalePlan, log *
 	}
 	holder := newHolder()
 	client, err := redis.Open(ctx, redis.Options{
-		URL: c.RedisURL, Node: route.NodeID(holder), Prefix: "esh3ar:" + name + ":", OnChange: func(part string, down error) {
+		URL: c.RedisURL, Node: route.NodeID(holder), Prefix: clusterPrefix(name), OnChange: func(part string, down error) {
 			log.Info("Redis", "part", part, "error", down)
 		},
 	})
