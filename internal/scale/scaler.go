@@ -214,7 +214,7 @@ func (s *Scaler) observe(ctx context.Context, f *Fleet) (*Observation, error) {
 		f.Wanted, o.Current = s.state.Ordered, s.state.Ordered
 	case f.Whole && !f.Blind:
 		o.Current = f.Wanted
-	case !known:
+	case !known, f.Blind && others == 0: // the policy's min may be fewer than there are
 		return nil, fmt.Errorf("nothing is known of the nodes yet: %w", cmp.Or(o.Unknown, errNobody))
 	case f.Blind:
 		f.Wanted, o.Current = others, others
