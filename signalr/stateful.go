@@ -65,7 +65,7 @@ type stateful struct {
 	turn    sync.Mutex   // held while one socket takes over from another
 	newest  int64        // the number of the one that has taken over last, under turn
 	replay  replay       // under out.mu
-	count  struct {
+	count   struct {
 		sync.Mutex
 		next     int64 // number of the client's next message
 		handled  int64 // highest number that was handled
