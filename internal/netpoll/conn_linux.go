@@ -14,7 +14,7 @@ import (
 // Conn is a TCP connection that a Poller watches.
 type Conn struct {
 	poller        *Poller
-	slot          int32
+	slot, number  int32 // where the poller has it; which it is of those that had the slot
 	local, remote net.Addr
 	in, out       side
 	ended         atomic.Bool // no more comes: never wait for it

@@ -20,7 +20,8 @@ type rig struct {
 	listener net.Listener
 }
 
-func newRig(t *testing.T) *rig {
+// newListener is one with its poller, which nothing runs yet.
+func newListener(t *testing.T) (*Poller, net.Listener) {
 	t.Helper()
 	p, err := New()
 	if err != nil {
@@ -34,6 +35,12 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return p, l
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	p, l := newListener(t)
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()

@@ -28,8 +28,9 @@ type Poller struct {
 	events [eventsAtOnce]syscall.EpollEvent
 
 	mu    sync.Mutex
-	conns []*Conn // by slot, which is what epoll hands back
+	conns []*Conn // by slot, which is what epoll hands back, with the number
 	free  []int32
+	last  int32 // number of the newest; it may wrap around
 }
 
 // New makes a Poller; Run makes it work, and closes it.
@@ -112,13 +113,14 @@ func (p *Poller) sleep() (n int, err error) {
 // ended is what epoll reports of a socket that its peer, or the kernel, has given up; EPOLLHUP and EPOLLERR unasked.
 const ended = syscall.EPOLLRDHUP | syscall.EPOLLHUP | syscall.EPOLLERR
 
-// wake tells the connections that are ready. A slot may have got another owner since: that one is woken for nothing.
+// wake tells the connections that are ready. A slot may have got another owner since, whose number is another: what is said of the one
+// before, its end above all, is not for that one.
 func (p *Poller) wake(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := range p.events[:n] {
 		c, what := p.conns[p.events[i].Fd], p.events[i].Events
-		if c == nil {
+		if c == nil || c.number != p.events[i].Pad {
 			continue
 		}
 		if what&ended != 0 {
@@ -170,7 +172,7 @@ func (p *Poller) expire(now time.Time) {
 func (p *Poller) watch(c *Conn) error {
 	p.place(c)
 	err := syscall.EpollCtl(p.epoll, syscall.EPOLL_CTL_ADD, c.fd, &syscall.EpollEvent{
-		Events: syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | edgeTriggered, Fd: c.slot,
+		Events: syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | edgeTriggered, Fd: c.slot, Pad: c.number,
 	})
 	if err != nil {
 		p.unplace(c)
@@ -185,6 +187,8 @@ const edgeTriggered = 1 << 31
 func (p *Poller) place(c *Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.last++
+	c.number = p.last
 	if last := len(p.free) - 1; last >= 0 {
 		c.slot = p.free[last]
 		p.free, p.conns[c.slot] = p.free[:last], c
