@@ -15,7 +15,7 @@ type conn struct {
 	ctx     context.Context    //nolint:containedctx // of its calls
 	gone    context.CancelFunc // ends it
 	resume  func()             // has a worker take it
-	request http.Request       // of its newest call
+	request http.Request       // what those of all its calls begin as
 
 	mu      sync.Mutex // around a change of waiting, and the deadline that Shutdown sets
 	waiting bool       // for the first octet of a call

@@ -22,7 +22,7 @@ const maxFields = 32
 // head is the head of a call, made from the octets and from the head before it: callers send nearly the same one again and again, so
 // what has not changed is used again.
 type head struct {
-	request                  *http.Request // of the connection whose call it is; its header is this one's
+	request                  *http.Request // the worker's; its header is this one's
 	header                   http.Header
 	path                     string // of the head before
 	url                      url.URL

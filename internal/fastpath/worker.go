@@ -15,6 +15,7 @@ const bufferSize = 4 << 10
 // long as there is something to read.
 type worker struct {
 	conn     *conn
+	request  http.Request
 	head     head
 	body     body
 	answer   response
@@ -25,7 +26,7 @@ type worker struct {
 
 func newWorker() *worker {
 	w := &worker{next: make(chan *conn, 1)}
-	w.body.worker, w.answer.worker = w, w
+	w.head.request, w.body.worker, w.answer.worker = &w.request, w, w
 	w.head.header, w.answer.header = http.Header{}, http.Header{}
 	return w
 }
@@ -52,9 +53,9 @@ func (w *worker) serve(c *conn) {
 		v := partial
 		if n > 0 {
 			w.from, w.to = 0, n
-			w.take(c)
+			w.conn = c
 			v = w.answerAll()
-			w.leave()
+			w.conn, w.request = nil, http.Request{} // a worker that rests keeps nothing of it
 		}
 		if v != plain {
 			c.end(v, w.buffer[w.from:w.to])
@@ -64,23 +65,17 @@ func (w *worker) serve(c *conn) {
 	}
 }
 
-// take makes the connection's request that of the next heads. The header is made anew: whatever a handler may have done to it was for
-// another caller.
-func (w *worker) take(c *conn) {
+// renew makes a request for the next head. It and its header are made anew: whatever a handler may have put into them was of another call.
+func (w *worker) renew() {
 	w.head.collected = false
-	w.conn, w.head.request = c, &c.request
-	c.request.URL, c.request.Header, c.request.Body = &w.head.url, w.head.header, &w.body
-}
-
-// leave undoes take: neither is to keep the other's memory.
-func (w *worker) leave() {
-	w.conn.request.URL, w.conn.request.Header, w.conn.request.Body = nil, nil, nil
-	w.conn, w.head.request = nil, nil
+	w.request = w.conn.request
+	w.request.URL, w.request.Header, w.request.Body = &w.head.url, w.head.header, &w.body
 }
 
 // answerAll answers the calls that the buffer begins; plain: the connection waits for the next.
 func (w *worker) answerAll() verdict {
 	for w.from < w.to {
+		w.renew()
 		if v := w.complete(); v != plain {
 			return v
 		}
@@ -131,7 +126,7 @@ func (w *worker) read(p []byte) (int, error) {
 // call has the handler answer, and tells whether another call can follow.
 func (w *worker) call() bool {
 	w.conn.called = true
-	w.body.left = w.head.request.ContentLength
+	w.body.left = w.request.ContentLength
 	if w.body.left > int64(w.to-w.from) {
 		w.conn.readWithin(w.conn.server.http.ReadTimeout)
 	}
@@ -151,6 +146,6 @@ func (w *worker) handle() (ok bool) {
 			server.logf("http: panic serving %v: %v\n%s", w.conn.net.RemoteAddr(), cause, debug.Stack())
 		}
 	}()
-	server.http.Handler.ServeHTTP(&w.answer, &w.conn.request)
+	server.http.Handler.ServeHTTP(&w.answer, &w.request)
 	return true
 }

@@ -4,9 +4,11 @@ package fastpath
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"runtime"
 	"runtime/pprof"
 	"strings"
@@ -61,7 +63,7 @@ func (r *rig) allRest() bool {
 		return false
 	}
 	for _, w := range idle.idle {
-		if w.conn != nil || w.head.request != nil {
+		if w.conn != nil || w.request.RemoteAddr != "" || w.request.Header != nil {
 			r.t.Error("a worker that rests holds a connection's memory")
 		}
 	}
@@ -148,6 +150,29 @@ func TestCallersHaveNothingOfEachOther(t *testing.T) {
 		}
 		for r.server.workers.resting() == 0 {
 			runtime.Gosched()
+		}
+	}
+}
+
+// TestACallHasNothingOfTheOneBefore: what a handler has put into its request, as handlers do, is not in the next one's; neither where both
+// came together, nor where one followed the other.
+func TestACallHasNothingOfTheOneBefore(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%s, %v, %q, %q, %v, %s", body, err, r.PathValue("id"), r.Header.Get("X-Left"), r.Form, r.Pattern)
+		r.Body, r.Form, r.Pattern = http.MaxBytesReader(w, r.Body, 1), url.Values{"left": {"over"}}, "/left/{id}"
+		r.SetPathValue("id", "left over")
+		r.Header.Set("X-Left", "over")
+	}))
+	c := r.dial()
+	reader := bufio.NewReader(c)
+	for _, together := range []int{2, 1, 1} {
+		send(t, c, strings.Repeat(post("/fast", "hello"), together))
+		for range together {
+			if a, err := answer(t, reader); err != nil || a.body != `hello, <nil>, "", "", map[], ` {
+				t.Errorf("%+v, %v", a, err)
+			}
 		}
 	}
 }
