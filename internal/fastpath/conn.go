@@ -16,6 +16,7 @@ type conn struct {
 	gone    context.CancelFunc // ends it
 	resume  func()             // has a worker take it
 	request http.Request       // what those of all its calls begin as
+	lines   int                // octets of ends of lines that may come before the next call
 
 	mu      sync.Mutex // around a change of waiting, and the deadline that Shutdown sets
 	waiting bool       // for the first octet of a call

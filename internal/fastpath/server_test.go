@@ -198,6 +198,12 @@ func TestItAnswersAsNetHTTP(t *testing.T) {
 		"1.0":                     strings.Replace(get, "1.1", "1.0", 1),
 		"HEAD":                    strings.Replace(get, "GET", "HEAD", 1) + get,
 		"expects":                 "POST /fast HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\na",
+		"a line behind a body":    post("/fast", "1") + "\r\n" + get,
+		"two lines behind a body": post("/fast", "1") + "\r\n\r\n" + get,
+		"three of them":           post("/fast", "1") + "\r\n\r\n\r\n" + get,
+		"and nothing else":        post("/fast", "1") + "\r\n",
+		"and one that is not":     post("/fast", "1") + "\r\n" + strings.Replace(get, "GET", "HEAD", 1),
+		"a line behind no body":   post("/fast", "1") + get + "\r\n" + get,
 	}
 	for i, text := range odd {
 		talks[fmt.Sprint("odd ", i)] = text
@@ -285,6 +291,31 @@ func TestHeadsAndBodiesInPieces(t *testing.T) {
 		send(t, c, text[cut:])
 		if a, err := answer(t, reader); err != nil || a.status != http.StatusOK || !strings.Contains(a.body, `5 "hello" <nil>`) {
 			t.Fatalf("cut at %d: %+v, %v", cut, a, err)
+		}
+	}
+	if n := r.beyond.Load(); n != 0 {
+		t.Errorf("%d calls went to net/http", n)
+	}
+}
+
+// TestALineBehindABody: callers who send one, which no length counts, stay here wherever it is cut.
+func TestALineBehindABody(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, http.HandlerFunc(mirror))
+	_, c := r.pipe()
+	reader := bufio.NewReader(c)
+	for _, pieces := range [][]string{{post("/fast", "1") + "\r\n", get}, {post("/fast", "1"), "\r\n" + get}, {post("/fast", "1"), "\r", "\n", get}} {
+		answered := make(chan error, 1)
+		go func() {
+			_, first := answer(t, reader)
+			_, second := answer(t, reader)
+			answered <- errors.Join(first, second)
+		}()
+		for _, piece := range pieces {
+			send(t, c, piece)
+		}
+		if err := <-answered; err != nil {
+			t.Fatalf("%q: %v", pieces, err)
 		}
 	}
 	if n := r.beyond.Load(); n != 0 {

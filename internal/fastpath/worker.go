@@ -74,7 +74,7 @@ func (w *worker) renew() {
 
 // answerAll answers the calls that the buffer begins; plain: the connection waits for the next.
 func (w *worker) answerAll() verdict {
-	for w.from < w.to {
+	for w.skipLines(); w.from < w.to; w.skipLines() {
 		w.renew()
 		if v := w.complete(); v != plain {
 			return v
@@ -84,6 +84,17 @@ func (w *worker) answerAll() verdict {
 		}
 	}
 	return plain
+}
+
+// maxLines is how many octets of ends of lines net/http forgives behind the body of a POST.
+const maxLines = len("\r\n\r\n")
+
+// skipLines skips ends of lines behind the body of a POST: old callers send one that no length counts (RFC 9112, 2.2).
+func (w *worker) skipLines() {
+	for w.conn.lines > 0 && w.from < w.to && (w.buffer[w.from] == '\r' || w.buffer[w.from] == '\n') {
+		w.conn.lines--
+		w.from++
+	}
 }
 
 // complete reads until there is a plain head, or cannot be one; partial: nothing more comes.
@@ -125,7 +136,10 @@ func (w *worker) read(p []byte) (int, error) {
 
 // call has the handler answer, and tells whether another call can follow.
 func (w *worker) call() bool {
-	w.conn.called = true
+	w.conn.called, w.conn.lines = true, 0
+	if w.request.Method == http.MethodPost {
+		w.conn.lines = maxLines
+	}
 	w.body.left = w.request.ContentLength
 	if w.body.left > int64(w.to-w.from) {
 		w.conn.readWithin(w.conn.server.http.ReadTimeout)
