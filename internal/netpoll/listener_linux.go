@@ -63,11 +63,17 @@ func (l *Listener) Accept() (net.Conn, error) {
 		}
 		c, err := l.adopt(fd, from)
 		if err != nil {
-			return nil, l.fault(errors.Join(err, syscall.Close(fd)))
+			return nil, l.fault(passing{errors.Join(err, syscall.Close(fd))})
 		}
 		return c, nil
 	}
 }
+
+// passing is an error of one connection, such as a want of the system's memory: the next may be taken.
+type passing struct{ error }
+
+func (passing) Temporary() bool { return true }
+func (p passing) Unwrap() error { return p.error }
 
 func (l *Listener) accept() (fd int, from syscall.Sockaddr, err error) {
 	closed := l.raw.Read(func(listener uintptr) bool {

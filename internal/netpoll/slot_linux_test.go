@@ -1,7 +1,11 @@
 package netpoll
 
 import (
+	"errors"
+	"io"
+	"net"
 	"sync/atomic"
+	"syscall"
 	"testing"
 )
 
@@ -35,5 +39,30 @@ func TestTheNextOwnerOfASlotLives(t *testing.T) {
 	p.wake(reported)
 	if told.Load() || next.ended.Load() {
 		t.Error("a connection is at its end with the one before it")
+	}
+}
+
+// TestAConnectionThatCannotBeWatched is closed, and is no reason to take no more. Nothing runs the poller.
+func TestAConnectionThatCannotBeWatched(t *testing.T) {
+	p, l := newListener(t)
+	t.Cleanup(func() { _, _ = l.Close(), p.file.Close() })
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	works := p.epoll
+	p.epoll = -1
+	_, err = l.Accept()
+	p.epoll = works
+	var passes interface{ Temporary() bool }
+	if !errors.Is(err, syscall.EBADF) || !errors.As(err, &passes) || !passes.Temporary() {
+		t.Errorf("%v", err)
+	}
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("its peer reads %v", err)
+	}
+	if next, _ := (&rig{t, p, l}).pair(); len(p.conns) != 1 || next.slot != 0 {
+		t.Error("it still has its slot")
 	}
 }
