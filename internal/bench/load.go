@@ -65,12 +65,15 @@ func (ld *load) open(rate float64, stop <-chan struct{}) error {
 	var turn atomic.Int64
 	gap := float64(time.Second) / rate
 	return ld.each(func(c *caller) error {
+		timer := time.NewTimer(0)
+		defer timer.Stop()
 		for {
 			due := start.Add(time.Duration(float64(turn.Add(1)-1) * gap))
+			timer.Reset(time.Until(due))
 			select {
 			case <-stop:
 				return nil
-			case <-time.After(time.Until(due)):
+			case <-timer.C:
 			}
 			if err := ld.one(c, due); err != nil {
 				return err
