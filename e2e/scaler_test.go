@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -344,4 +345,38 @@ func TestADryRunHoldsNobodyUp(t *testing.T) {
 	startScaler(t, url, redis.URL(), quickPolicy)
 	dry.awaitHistory("decides from here on")
 	eventually(t, func() bool { return len(nodeURLs(t, redis)) == 2 }, func() string { return "not two nodes:\n" + dry.history() + dry.stderr.String() })
+}
+
+// TestAScalerFetchesWhatItsNodesHadLeft: they ended with accepted messages while the database was away, and so did the scaler. The next
+// one needs none of them for the load, and starts the one that has messages.
+func TestAScalerFetchesWhatItsNodesHadLeft(t *testing.T) {
+	t.Parallel()
+	server, redis := database(t), redisServer(t)
+	p := start(t, "--database-url", server.URL("postgres"), "--redis-url", redis.URL())
+	p.send(bob, "so that the key is known", "normal")
+	wantsThree := strings.Replace(quickPolicy, "min: 1", "min: 3", 1)
+	first := startScaler(t, server.URL("postgres"), redis.URL(), wantsThree, "--", "--stop-within", "3s")
+	var theirs []string
+	eventually(t, func() bool {
+		theirs = slices.DeleteFunc(nodeURLs(t, redis), func(url string) bool { return url == p.node.URL })
+		return len(theirs) == 2
+	}, first.stderr.String)
+	child := *p
+	child.node = &nodeproc.Node{URL: theirs[1]}
+	child.send(bob, "so that it knows the key as well", "normal")
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	m, _ := child.offer(alice, "left behind", "")
+	first.stop()
+	restart(t, server)
+	second := startScaler(t, server.URL("postgres"), redis.URL(), quickPolicy, "--data-dir", first.dir)
+	ph := newPhone(p, alice, "a", "each")
+	ph.await(1)
+	if got := ids(ph.got); !slices.Equal(got, []string{m.ID}) {
+		t.Errorf("the phone has %v, want %v\n%s", got, m.ID, second.stderr)
+	}
+	if said := second.stderr.String(); strings.Count(said, "it is started to store them") != 1 {
+		t.Errorf("not one node was fetched:\n%s", said)
+	}
 }

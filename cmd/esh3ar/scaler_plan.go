@@ -126,10 +126,14 @@ func (p *scalePlan) openTarget(parts *scaleParts) (scale.Target, func(context.Co
 	if err != nil {
 		return nil, nil, err
 	}
-	t, err := processes.New(processes.Options{
+	o := processes.Options{
 		Binary: binary, Flags: p.args, Env: parts.env, Dir: filepath.Join(parts.dir, "scaled"), Host: parts.host, StopWithin: p.stopWithin,
 		Output: parts.errs, Log: parts.log,
-	})
+	}
+	if !p.flags.DryRun {
+		o.Left = leftIn(parts.log)
+	}
+	t, err := processes.New(o)
 	if err != nil {
 		return nil, nil, err
 	}

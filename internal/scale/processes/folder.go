@@ -56,6 +56,20 @@ func nameOf(dir string) (string, error) {
 // data is the data directory of a child, id its --node-id.
 func (f *folder) data(slot int) string { return filepath.Join(f.dir, strconv.Itoa(slot)) }
 
+// slots are the places of which there is a data directory.
+func (f *folder) slots() (slots []int) {
+	entries, err := os.ReadDir(f.dir)
+	if err != nil {
+		return nil // it was made a moment ago
+	}
+	for _, e := range entries {
+		if slot, err := strconv.Atoi(e.Name()); err == nil && slot > 0 && e.IsDir() {
+			slots = append(slots, slot)
+		}
+	}
+	return slots
+}
+
 func (f *folder) id(slot int) string { return f.name + "-" + strconv.Itoa(slot) }
 
 func (f *folder) close() error { return f.lock.Close() }

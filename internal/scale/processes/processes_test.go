@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -345,6 +346,46 @@ func TestWithoutTheLease(t *testing.T) {
 		t.Errorf("%v, %+v", err, y.fleet())
 	}
 	y.await("those that were started have gone again", func() bool { return len(y.fleet().Own) == 1 })
+}
+
+// TestWhatAnEarlierRunHasLeft has a node again: in its place, once it can be seen, and only there.
+func TestWhatAnEarlierRunHasLeft(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, name := range []string{"1", "2", "3", "4", "lost+found"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var asked sync.Map
+	y := newYard(t, func(o *processes.Options) {
+		o.Dir = dir
+		o.Left = func(data string) (bool, error) {
+			n, again := asked.LoadOrStore(filepath.Base(data), new(atomic.Int64))
+			n.(*atomic.Int64).Add(1)
+			if filepath.Base(data) == "4" && !again {
+				return false, errors.New("in use")
+			}
+			return filepath.Base(data) == "3" || filepath.Base(data) == "4", nil
+		}
+	})
+	y.await("two have nodes", func() bool { return len(y.fleet().Own) == 2 })
+	if own := y.fleet().Own; !strings.HasSuffix(string(own[0]), "-3") || !strings.HasSuffix(string(own[1]), "-4") {
+		t.Errorf("%v", own)
+	}
+	y.resize(3) // they count
+	if f := y.fleet(); f.Wanted != 3 || !strings.HasSuffix(string(f.Own[0]), "-1") {
+		t.Errorf("%+v", f)
+	}
+	y.stop()
+	for slot, times := range map[string]int64{"1": 1, "2": 1, "3": 1, "4": 2} {
+		if n, _ := asked.Load(slot); n.(*atomic.Int64).Load() != times {
+			t.Errorf("%s was looked into %d times", slot, n.(*atomic.Int64).Load())
+		}
+	}
+	if _, ok := asked.Load("lost+found"); ok {
+		t.Error("what is no place was looked into")
+	}
 }
 
 func TestAProgramThatIsNotThere(t *testing.T) {

@@ -24,9 +24,12 @@ type Options struct {
 	Dir        string        // of the data directories
 	Host       string        // that nodes listen on, and so are reached at; default 127.0.0.1
 	StopWithin time.Duration // after SIGTERM, then SIGKILL; default 1 min. Longer than nodes give themselves
-	Output     io.Writer     // what nodes log, by lines; default: nowhere
-	Log        *slog.Logger
-	Random     func(n int64) int64
+	// Left tells whether a node that has ended has left accepted messages in its data directory; an error: not to be seen now. Nil:
+	// none has. It is asked about the directories of earlier runs.
+	Left   func(dir string) (bool, error)
+	Output io.Writer // what nodes log, by lines; default: nowhere
+	Log    *slog.Logger
+	Random func(n int64) int64
 }
 
 // Target is the children. It realises scale.Target.
@@ -67,6 +70,9 @@ func New(o Options) (*Target, error) {
 
 // Run keeps the children until ctx ends. Then they drain, all at once, and it returns when the last has ended.
 func (t *Target) Run(ctx context.Context) error {
+	if t.opts.Left != nil {
+		t.fetch(ctx)
+	}
 	<-ctx.Done()
 	t.mu.Lock()
 	t.mu.closed = true
@@ -177,9 +183,13 @@ func (t *Target) place() (*child, error) {
 		}
 	}
 	c := t.child(slot)
+	t.putLocked(c)
+	return c, nil
+}
+
+func (t *Target) putLocked(c *child) {
 	t.mu.children = append(t.mu.children, c)
 	slices.SortFunc(t.mu.children, func(a, b *child) int { return a.slot - b.slot })
-	return c, nil
 }
 
 func (t *Target) child(slot int) *child {
