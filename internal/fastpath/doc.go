@@ -12,6 +12,6 @@
 //
 // Concurrency: a connection that waits is what is known of it and no more. While it has something to read, a worker has it: a goroutine
 // with a buffer, a request and an answer, which also runs the handler and then takes the next connection, the last one to rest first.
-// What hangs on the request is used again for the next call, of whatever connection: a handler must keep nothing of it nor of the
+// The memory of the request is used again for the next call, of whatever connection: a handler must keep nothing of it nor of the
 // answer. Its context ends with the connection, not with the call: what a handler begins with it, the handler ends.
 package fastpath

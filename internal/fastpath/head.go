@@ -27,8 +27,7 @@ type head struct {
 	path                     string // of the head before
 	url                      url.URL
 	fields                   []field
-	collected                bool // the header is made of fields with these names, and of nothing else
-	host, length, connection int  // the fields with these; -1: there is none
+	host, length, connection int // the fields with these; -1: there is none
 }
 
 // field is one line.
@@ -114,11 +113,8 @@ func (h *head) read(b []byte) bool {
 		}
 		b = b[end+1:]
 	}
-	if n != len(h.fields) {
-		h.fields, h.collected = h.fields[:n], false
-	}
-	h.collected = h.collected || h.collect()
-	return h.collected
+	h.fields = h.fields[:n]
+	return h.collect()
 }
 
 // field reads the line of field n.
@@ -143,7 +139,7 @@ func (h *head) field(n int, b []byte) bool {
 	}
 	f := &h.fields[n]
 	if string(name) != f.raw {
-		f.raw, h.collected = string(name), false
+		f.raw = string(name)
 		f.name = http.CanonicalHeaderKey(f.raw)
 	}
 	if string(value) != f.values[0] {
@@ -152,7 +148,7 @@ func (h *head) field(n int, b []byte) bool {
 	return true
 }
 
-// collect makes the header of fields whose names are not those of the head before.
+// collect makes the header: anew for each head, because a handler may have put into it what was of another call.
 func (h *head) collect() bool {
 	clear(h.header)
 	h.host, h.length, h.connection = -1, -1, -1

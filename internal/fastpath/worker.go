@@ -65,9 +65,8 @@ func (w *worker) serve(c *conn) {
 	}
 }
 
-// renew makes a request for the next head. It and its header are made anew: whatever a handler may have put into them was of another call.
+// renew makes a request for the next head, anew: whatever a handler may have put into it was of another call.
 func (w *worker) renew() {
-	w.head.collected = false
 	w.request = w.conn.request
 	w.request.URL, w.request.Header, w.request.Body = &w.head.url, w.head.header, &w.body
 }

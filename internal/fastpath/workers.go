@@ -18,7 +18,7 @@ func (p *workers) give(c *conn) {
 	last := len(p.idle) - 1
 	if last < 0 {
 		p.mu.Unlock()
-		go newWorker().run(c)
+		go newWorker().run(c) // until rest does not keep it, or close
 		return
 	}
 	w := p.idle[last]
