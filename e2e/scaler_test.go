@@ -370,6 +370,12 @@ func TestAScalerFetchesWhatItsNodesHadLeft(t *testing.T) {
 	m, _ := child.offer(alice, "left behind", "")
 	first.stop()
 	restart(t, server)
+	dry := startScaler(t, server.URL("postgres"), redis.URL(), quickPolicy, "--dry-run", "--data-dir", first.dir)
+	dry.awaitHistory("what it would do")
+	dry.stop()
+	if said := dry.stderr.String(); strings.Contains(said, "is started") {
+		t.Errorf("a dry run has started a node:\n%s", said)
+	}
 	second := startScaler(t, server.URL("postgres"), redis.URL(), quickPolicy, "--data-dir", first.dir)
 	ph := newPhone(p, alice, "a", "each")
 	ph.await(1)

@@ -15,10 +15,16 @@ type spillCmd struct {
 	Readmit spillReadmitCmd `cmd:"" help:"Have a running node send the calls in quarantine to the database once more."`
 }
 
-// openStopped opens the spill of a node that is stopped. Opening one that is not there would make it.
+// noSpill tells that none is in a folder. To open one would make it.
+func noSpill(dir string) bool {
+	names, err := os.ReadDir(dir)
+	return errors.Is(err, os.ErrNotExist) || err == nil && len(names) == 0
+}
+
+// openStopped opens the spill of a node that is stopped.
 func openStopped(dataDir string, s streams) (*spill.Spill, error) {
 	dir := spillFolder(dataDir)
-	if names, err := os.ReadDir(dir); errors.Is(err, os.ErrNotExist) || err == nil && len(names) == 0 {
+	if noSpill(dir) {
 		return nil, usagef("--data-dir: there is no spill in %s", dataDir)
 	}
 	kept, err := spill.Open(dir, spill.Options{Log: newLog(s, "warn")})

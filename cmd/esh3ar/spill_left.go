@@ -1,9 +1,7 @@
 package main
 
 import (
-	"errors"
 	"log/slog"
-	"os"
 
 	"github.com/esh3artech/esh3ar/internal/spill"
 )
@@ -13,8 +11,8 @@ import (
 func leftIn(log *slog.Logger) func(dataDir string) (bool, error) {
 	return func(dataDir string) (bool, error) {
 		dir := spillFolder(dataDir)
-		if names, err := os.ReadDir(dir); errors.Is(err, os.ErrNotExist) || err == nil && len(names) == 0 {
-			return false, nil // to open one would make it
+		if noSpill(dir) {
+			return false, nil
 		}
 		kept, err := spill.Open(dir, spill.Options{Log: log})
 		if err != nil {
