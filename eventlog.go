@@ -16,7 +16,8 @@ type LogEntry struct {
 type EventLog interface {
 	// Events reads events behind a position.
 	Events(ctx context.Context, q EventQuery) (EventPage, error)
-	// Tail is the position behind the newest event that readers can see.
+	// Tail is the position behind the newest event that readers can see. It is never the empty one, not even while nothing
+	// has happened: whoever keeps it can tell it from having none.
 	Tail(ctx context.Context) (Position, error)
 }
 

@@ -86,7 +86,7 @@ var testLayers = map[string][]string{
 	"internal/route":          {"internal/route/routetest"},
 	"internal/delivery":       {"internal/route/routetest", "internal/store/embedded"},
 	"internal/backplane":      {"internal/redis", "internal/redisproc"},
-	"internal/hub":            {"internal/store/embedded"},
+	"internal/hub":            {"internal/phone", "internal/store/embedded"},
 	"internal/httpapi":        {"internal/spill", "internal/store/embedded"},
 	"signalr/conformance":     {"signalr"},
 }

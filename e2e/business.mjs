@@ -5,7 +5,7 @@ import readline from "node:readline";
 
 const tell = (event) => process.stdout.write(JSON.stringify(event) + "\n");
 let connection;
-let passing = false; // over what comes between the call of Resume and its first checkpoint
+let passing = false; // over what comes between the call of Resume and its first checkpoint: it comes again
 
 const commands = {
   async connect({ url, token, transport, protocol = "json" }) {
@@ -26,7 +26,7 @@ const commands = {
     await connection.start();
   },
   async resume({ from }) {
-    passing = true;
+    passing = from !== "";
     try {
       await connection.invoke("Resume", from);
     } catch (error) {

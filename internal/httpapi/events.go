@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"time"
@@ -48,8 +49,8 @@ func (a *API) events(x *exchange) error {
 		return nil
 	}
 	s := &eventWriter{x: x, control: http.NewResponseController(x.w)}
-	_ = s.control.SetReadDeadline(time.Time{}) // the server's is for requests that end
-	if !s.write([]byte(": hello\n\n")) {
+	_ = s.control.SetReadDeadline(time.Time{})                                // the server's is for requests that end
+	if !s.write(fmt.Appendf(nil, ": hello\nid: %s\n\n", stream.Position())) { // who is cut off before the first event knows where to go on
 		return nil
 	}
 	ctx, cancel := context.WithCancel(x.r.Context())

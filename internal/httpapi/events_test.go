@@ -88,6 +88,7 @@ func next(t *testing.T, lines *bufio.Scanner) (e sse) {
 			if e.name != "" {
 				return e
 			}
+			e = sse{} // the beginning is an id alone
 		}
 	}
 	t.Fatalf("the stream ended: %v", lines.Err())
@@ -115,6 +116,26 @@ func TestAStreamBeginsNow(t *testing.T) {
 	id := l.send(t)
 	if e := next(t, lines); e.name != "message.status" || e.event.Message.String() != id || e.event.Version != 1 || e.id == "" {
 		t.Errorf("%+v, want %s", e, id)
+	}
+}
+
+// TestAStreamThatSawNothingGoesOn is cut off before its first event, on a node where nothing has happened yet.
+func TestAStreamThatSawNothingGoesOn(t *testing.T) {
+	t.Parallel()
+	l := listen(t, notify.Options{})
+	lines, end := l.stream(t, "/v1/events", l.auth())
+	position := ""
+	for position == "" && lines.Scan() {
+		if id, is := strings.CutPrefix(lines.Text(), "id: "); is {
+			position = id
+		}
+	}
+	end()
+	missed := l.send(t)
+	lines, _ = l.stream(t, "/v1/events", map[string]string{"Authorization": "Bearer " + l.key, "Last-Event-ID": position})
+	l.send(t)
+	if e := next(t, lines); e.event.Message.String() != missed {
+		t.Errorf("got %s, want %s, which came in between", e.event.Message, missed)
 	}
 }
 

@@ -35,10 +35,11 @@ type keys interface {
 }
 
 // Business makes the hub of the businesses. A connection gets MessageStatusChanged(event) for what happens from then on.
-// A client that calls Resume(lastEventId) is begun with anew from there, or with "" from now. First it gets
-// Checkpoint(lastEventId) of where it begins: what comes before that is from before the call, and a client that resumes
-// passes over it. Then it gets Reset() if older events are gone, and the events, with a Checkpoint behind each group: a
-// client that keeps the last one misses nothing, whatever ends the connection or the node.
+// A client that calls Resume(lastEventId) is begun with anew from there. First it gets Checkpoint(lastEventId) of where it
+// begins: what comes before that is from before the call, and the client passes over it, as it comes again in its place.
+// Then it gets Reset() if older events are gone, and the events, with a Checkpoint behind each group: a client that keeps
+// the last one misses nothing, whatever ends the connection or the node. Resume("") asks for the checkpoints alone: the
+// connection goes on where it is, nothing comes again, and nothing is to be passed over.
 func Business(f feed, k keys) *signalr.Hub {
 	h := signalr.NewHub()
 	h.OnConnected = func(c *signalr.Conn) error {
@@ -47,7 +48,7 @@ func Business(f feed, k keys) *signalr.Hub {
 		if err != nil {
 			return errTryAgain
 		}
-		w := &watcher{conn: c, keys: k, who: who, stream: stream, done: make(chan struct{})}
+		w := &watcher{conn: c, keys: k, who: who, stream: stream, sent: stream.Position(), done: make(chan struct{})}
 		c.SetValue(w)
 		go w.run() // ends with the connection; OnDisconnected waits for it
 		return nil
@@ -58,8 +59,15 @@ func Business(f feed, k keys) *signalr.Hub {
 		w.current().Close()
 	}
 	signalr.On1(h, "Resume", func(c *signalr.Call, lastEventID string) error {
-		ctx, d := c.Context(), c.Defer()
-		if err := watcherOf(c.Conn()).resume(ctx, f, lastEventID, func() { d.Return(nil) }); err != nil {
+		ctx, w, d := c.Context(), watcherOf(c.Conn()), c.Defer()
+		completed := func() { d.Return(nil) }
+		var err error
+		if lastEventID == "" {
+			err = w.goOn(ctx, completed)
+		} else {
+			err = w.resume(ctx, f, lastEventID, completed)
+		}
+		if err != nil {
 			d.Error(err)
 		}
 		return nil
@@ -98,7 +106,8 @@ type watcher struct {
 	looked time.Time
 	done   chan struct{}
 
-	sending sync.Mutex // held while events of one stream go out, and while the streams change
+	sending sync.Mutex      // held while events of one stream go out, and while the streams change
+	sent    esh3ar.Position // guarded by sending: everything up to it has gone out
 
 	mu     sync.Mutex
 	stream *notify.Stream // guarded by mu
@@ -111,10 +120,20 @@ func (w *watcher) current() *notify.Stream {
 	return w.stream
 }
 
+// goOn gives checkpoints from here on. What the stream has given and has not gone out yet comes behind the first one.
+func (w *watcher) goOn(ctx context.Context, completed func()) error {
+	w.sending.Lock()
+	defer w.sending.Unlock()
+	w.mu.Lock()
+	w.marks = true
+	w.mu.Unlock()
+	return w.begin(ctx, completed)
+}
+
 // resume begins anew behind a position. The first checkpoint and the completion of the call go out between the last event
 // of the old stream and the first of the new one: else an event of the old one could overtake what lies between.
 func (w *watcher) resume(ctx context.Context, f feed, lastEventID string, completed func()) error {
-	stream, err := w.open(ctx, f, lastEventID)
+	stream, err := f.After(ctx, w.who.Business, esh3ar.Position(lastEventID))
 	if err != nil {
 		if esh3ar.CodeOf(err) == esh3ar.Invalid {
 			return signalr.Errorf("invalid_argument: lastEventId is not one of this stream")
@@ -127,18 +146,17 @@ func (w *watcher) resume(ctx context.Context, f feed, lastEventID string, comple
 	w.stream.Close()
 	w.stream, w.marks = stream, true
 	w.mu.Unlock()
-	if err := w.mark(ctx, stream.Position()); err != nil {
+	w.sent = stream.Position()
+	return w.begin(ctx, completed)
+}
+
+// begin says from where a client gets checkpoints, and ends its call.
+func (w *watcher) begin(ctx context.Context, completed func()) error {
+	if err := w.mark(ctx); err != nil {
 		return err
 	}
 	completed()
 	return nil
-}
-
-func (w *watcher) open(ctx context.Context, f feed, lastEventID string) (*notify.Stream, error) {
-	if lastEventID == "" {
-		return f.Tail(ctx, w.who.Business)
-	}
-	return f.After(ctx, w.who.Business, esh3ar.Position(lastEventID))
 }
 
 // run sends until the connection has ended.
@@ -196,22 +214,23 @@ func (w *watcher) send(ctx context.Context, b *notify.Batch) error {
 		if err := w.sendGroup(ctx, group); err != nil {
 			return err
 		}
-		if err := w.mark(ctx, group[len(group)-1].Position); err != nil {
+		w.sent = group[len(group)-1].Position
+		if err := w.mark(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// mark sends a checkpoint to a client that resumes.
-func (w *watcher) mark(ctx context.Context, at esh3ar.Position) error {
+// mark sends a client that resumes a checkpoint of what has gone out.
+func (w *watcher) mark(ctx context.Context) error {
 	w.mu.Lock()
 	marks := w.marks
 	w.mu.Unlock()
 	if !marks {
 		return nil
 	}
-	return w.conn.Send(ctx, "Checkpoint", string(at))
+	return w.conn.Send(ctx, "Checkpoint", string(w.sent))
 }
 
 // sendGroup writes one invocation per event, all at once.

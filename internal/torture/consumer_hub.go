@@ -22,7 +22,8 @@ func (c *consumer) listenHub(ctx context.Context, conn int) error {
 	}
 	defer context.AfterFunc(ctx, func() { _ = hub.Vanish() })() // it may be gone already
 	defer func() { _ = hub.Vanish() }()
-	last, err := json.Marshal([]string{c.resumeFrom()})
+	from := c.resumeFrom()
+	last, err := json.Marshal([]string{from})
 	if err != nil {
 		return err
 	}
@@ -32,15 +33,15 @@ func (c *consumer) listenHub(ctx context.Context, conn int) error {
 	}
 	c.ledger.note(ledger.Entry{Kind: ledger.Watching, Consumer: c.name, Conn: conn})
 	var events []phone.Event
-	for resumed := false; ; {
+	for resumed := from == ""; ; {
 		if events, err = hub.Next(events[:0], true); err != nil {
 			return err
 		}
 		for i := range events {
-			if e := &events[i]; resumed {
-				err = c.heard(conn, e)
-			} else if e.Completion == resume {
+			if e := &events[i]; e.Completion == resume {
 				resumed, err = true, resumeError(e)
+			} else if resumed {
+				err = c.heard(conn, e)
 			}
 			if err != nil {
 				return err

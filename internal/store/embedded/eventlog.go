@@ -110,8 +110,5 @@ func (s *Store) Tail(context.Context) (esh3ar.Position, error) {
 	if err != nil {
 		return "", readError("read event log", err)
 	}
-	if last == 0 {
-		return "", nil
-	}
 	return position(last), nil
 }

@@ -12,11 +12,8 @@ type position struct {
 	n   int
 }
 
-// String is 24 hexadecimal digits, which sort as positions do; empty before the first event.
+// String is 24 hexadecimal digits, which sort as positions do.
 func (p position) String() string {
-	if p == (position{}) {
-		return ""
-	}
 	return fmt.Sprintf("%016x%08x", uint64(p.pos), uint32(p.n))
 }
 

@@ -9,8 +9,14 @@ import (
 
 var eventTests = map[string]func(*fixture){
 	"an empty log": func(f *fixture) {
-		want(f, f.tail(), "", "tail")
+		tail := f.tail()
+		if tail == "" {
+			f.Fatal("whoever keeps it would begin at the tail of another day")
+		}
 		want(f, len(f.log("", 10)), 0, "entries")
+		want(f, len(f.log(tail, 10)), 0, "entries behind the tail")
+		m := f.sent(alice)
+		want(f, len(f.log(tail, 10)), len(f.history(m.ID)), "entries behind that tail later")
 	},
 	"every event once, in version order, from each position": func(f *fixture) {
 		fillLog(f)
