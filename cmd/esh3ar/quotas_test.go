@@ -99,7 +99,7 @@ func flood(t *testing.T, nodes []*sharingNode, business esh3ar.BusinessID, each 
 			callers.Go(func() {
 				for left.Add(-1) >= 0 {
 					a := n.book.Of(business, "")
-					if err := a.Enter(time.Now()); err != nil {
+					if err := a.Enter(); err != nil {
 						t.Error(err)
 						return
 					}

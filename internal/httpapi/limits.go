@@ -26,7 +26,7 @@ type limits struct {
 func (x *exchange) enter() error {
 	l := &x.limits
 	l.account = x.api.Quotas.Of(x.caller.Business, x.caller.Plan)
-	err := l.account.Enter(x.start)
+	err := l.account.Enter()
 	l.entered = err == nil
 	return err
 }

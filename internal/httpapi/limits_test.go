@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/esh3artech/esh3ar"
 )
@@ -96,7 +95,7 @@ func TestCallsAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := business.Of(caller.Business, caller.Plan) // a call that is under way
-	if err := other.Enter(time.Now()); err != nil {
+	if err := other.Enter(); err != nil {
 		t.Fatal(err)
 	}
 	got := n.get(t, "/v1/messages")

@@ -15,10 +15,10 @@ type Account struct {
 	book     *Book
 	business esh3ar.BusinessID
 	terms    atomic.Pointer[terms]
+	touched  atomic.Int64 // when somebody last asked for it
 	mu       struct {
 		sync.Mutex
 		full      int64 // state of this node's own bucket
-		touched   int64 // when a call last began
 		calls     int   // at once
 		lease     lease
 		day       day
@@ -45,7 +45,7 @@ func (a *Account) Plan() *esh3ar.Plan { return a.terms.Load().plan }
 func (a *Account) Policy() []string { return a.terms.Load().policy }
 
 // Enter begins a call, or answers RateLimited where too many are under way. Leave ends one that began.
-func (a *Account) Enter(now time.Time) error {
+func (a *Account) Enter() error {
 	most := a.terms.Load().plan.Concurrent
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -55,7 +55,6 @@ func (a *Account) Enter(now time.Time) error {
 		}
 	}
 	a.mu.calls++
-	a.mu.touched = a.book.nanoseconds(now)
 	return nil
 }
 

@@ -86,11 +86,15 @@ func NewBook(o Options) *Book {
 	return b
 }
 
-// Of is the account of a business under the plan of a name, as it is now.
+// Of is the account of a business under the plan of a name, as it is now. It is for a call that begins, not to be kept.
 func (b *Book) Of(business esh3ar.BusinessID, plan string) *Account {
+	now := b.nanoseconds(time.Now())
 	s := &b.shards[business.UUID[len(business.UUID)-1]%shards]
 	s.RLock()
 	a := s.accounts[business]
+	if a != nil {
+		a.touched.Store(now) // under the lock, so that it is not dropped at this moment
+	}
 	s.RUnlock()
 	if a == nil {
 		s.Lock()
@@ -98,6 +102,7 @@ func (b *Book) Of(business esh3ar.BusinessID, plan string) *Account {
 			a = &Account{book: b, business: business}
 			s.accounts[business] = a
 		}
+		a.touched.Store(now)
 		s.Unlock()
 	}
 	if p := b.opts.Plan(plan); a.terms.Load().of() != p {

@@ -36,12 +36,18 @@ const (
 
 func (l *lease) forget() { l.tokens, l.left, l.denied, l.deniedUntil = 0, 0, 0, 0 }
 
+// held are the tokens that are not forgotten yet.
+func (l *lease) held(at int64) int {
+	if at >= l.until {
+		return 0
+	}
+	return l.tokens
+}
+
 // leaseLocked gives out of the lease, or says who has to be asked.
 func (a *Account) leaseLocked(t *terms, g *Grant, at int64, n int) (said word, wait time.Duration) {
 	l := &a.mu.lease
-	if at >= l.until {
-		l.tokens = 0
-	}
+	l.tokens = l.held(at)
 	said = askBucket
 	switch {
 	case n == 0:
@@ -92,20 +98,21 @@ func (a *Account) ask(ctx context.Context, n int) {
 	}
 }
 
-// question asks the bucket and keeps the answer, if the plan is still the one that was asked for.
+// question asks the bucket for what is missing of n, and keeps the answer, if the plan is still the one that was asked for.
 func (a *Account) question(ctx context.Context, n int, heard chan struct{}) {
 	t := a.terms.Load()
 	a.mu.Lock()
 	at := a.book.nanoseconds(time.Now())
 	chunk, owed := a.mu.lease.next(t, at, a.book.opts.Nodes()), a.owedLocked(t, at)
+	need := max(1, n-a.mu.lease.held(at))
 	a.mu.Unlock()
-	want := min(max(n, chunk), t.plan.Burst)
+	want := min(max(need, chunk), t.plan.Burst)
 	paid, err := a.takeSome(ctx, t, owed)
 	var taken flow.Taken
 	if err == nil {
 		taken, err = a.take(ctx, t, want)
 	}
-	if err == nil && !taken.Allowed && taken.Remaining >= max(n, 1) { // less will do
+	if err == nil && !taken.Allowed && taken.Remaining >= need { // less will do
 		want = taken.Remaining
 		taken, err = a.take(ctx, t, want)
 	}
@@ -129,7 +136,7 @@ func (a *Account) question(ctx context.Context, n int, heard chan struct{}) {
 		return
 	}
 	if !taken.Allowed { // how long less than it was asked for takes
-		taken.RetryAfter -= time.Duration(want-max(n, 1)) * t.quota.Interval
+		taken.RetryAfter -= time.Duration(want-need) * t.quota.Interval
 	}
 	no := min(longestNo, t.quota.Interval*time.Duration(t.quota.Burst)/2)
 	l.hear(a.book.nanoseconds(time.Now()), want, max(n, 1), chunk, &taken, no)
@@ -188,10 +195,7 @@ func (l *lease) next(t *terms, at int64, nodes int) int {
 // hear keeps what the bucket said: want was given, or refused where n would have done; no is how long that stands.
 func (l *lease) hear(at int64, want, n, chunk int, taken *flow.Taken, no time.Duration) {
 	if taken.Allowed {
-		if at >= l.until {
-			l.tokens = 0
-		}
-		l.tokens += want
+		l.tokens = l.held(at) + want
 		l.until = at + int64(leaseTime)
 		if want < chunk { // it is nearly empty: to ask at once again would be to ask for every message
 			l.denied, l.deniedUntil = 1, at+int64(no)

@@ -104,7 +104,7 @@ func run(books ...*rig) (stop func()) {
 // send is a whole call of n messages.
 func (r *rig) send(ctx context.Context, n int) (quota.Grant, error) {
 	a := r.Of(r.id, "")
-	if err := a.Enter(time.Now()); err != nil {
+	if err := a.Enter(); err != nil {
 		return quota.Grant{}, err
 	}
 	g, err := a.Take(ctx, time.Now(), n)
@@ -155,13 +155,13 @@ func TestCallsAtOnce(t *testing.T) {
 	r := newRig(esh3ar.Plan{Rate: 1, Burst: 1, Concurrent: 2}, nil)
 	a := r.Of(r.id, "")
 	for range 2 {
-		if err := a.Enter(time.Now()); err != nil {
+		if err := a.Enter(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	wantLimited(t, a.Enter(time.Now()), time.Second)
+	wantLimited(t, a.Enter(), time.Second)
 	a.Leave(0, 0)
-	if err := a.Enter(time.Now()); err != nil {
+	if err := a.Enter(); err != nil {
 		t.Error(err)
 	}
 	if got := a.Policy()[0]; !strings.Contains(got, `"calls";q=2;qu="concurrent-requests"`) {
@@ -210,7 +210,7 @@ func TestTheDay(t *testing.T) {
 // refuse is a call whose messages were not accepted.
 func (r *rig) refuse(t *testing.T, n int) {
 	a := r.Of(r.id, "")
-	if err := a.Enter(time.Now()); err != nil {
+	if err := a.Enter(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := a.Take(t.Context(), time.Now(), n); err != nil {
@@ -570,11 +570,54 @@ func BenchmarkCall(b *testing.B) {
 	for b.Loop() {
 		a := r.Of(r.id, "")
 		now := time.Now()
-		_ = a.Enter(now)
+		_ = a.Enter()
 		if _, err := a.Take(b.Context(), now, 1); err != nil {
 			a.Leave(0, 0)
 			continue
 		}
 		a.Leave(1, 1)
 	}
+}
+
+// TestABatchTakesWhatIsLeftInTheLease: what lies in the bucket and what this node has of it are enough together.
+func TestABatchTakesWhatIsLeftInTheLease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &well{began: time.Now()}
+		r := newRig(esh3ar.Plan{Rate: 0.1, Burst: 1000}, func(o *quota.Options) { o.Shared = w })
+		if _, err := r.send(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.send(t.Context(), 999); err != nil {
+			t.Errorf("the rest of the burst: %v", err)
+		}
+		_, err := r.send(t.Context(), 2)
+		var e *esh3ar.Error
+		if !errors.As(err, &e) || e.RetryAfter < 19*time.Second || e.RetryAfter > 20*time.Second {
+			t.Errorf("%+v, want one to try again after twice 10 s but for what has passed", e)
+		}
+	})
+}
+
+// TestAnAccountIsKeptForWhoHasIt: a call that begins while an account is about to be dropped as idle counts.
+func TestAnAccountIsKeptForWhoHasIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(esh3ar.Plan{Rate: 10, Burst: 10}, nil)
+		stop := run(r)
+		if _, err := r.send(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10*time.Minute - time.Second)
+		a := r.Of(r.id, "")
+		time.Sleep(10 * time.Second)
+		if err := a.Enter(); err != nil {
+			t.Fatal(err)
+		}
+		a.Leave(0, 1)
+		stop()
+		if u := r.ledger.of(esh3ar.DayOf(esh3ar.TimeOf(time.Now()))); u.Messages != 2 {
+			t.Errorf("%d messages were counted, want 2", u.Messages)
+		}
+	})
 }

@@ -118,7 +118,7 @@ func (s *shard) sweep(now int64) (owing []*Account) {
 		switch {
 		case d.accepted > 0 || d.refused > 0:
 			owing = append(owing, a)
-		case a.mu.calls == 0 && now-a.mu.touched > int64(idle) && a.mu.full <= now:
+		case a.mu.calls == 0 && now-a.touched.Load() > int64(idle) && a.mu.full <= now:
 			delete(s.accounts, business)
 		}
 		a.mu.Unlock()
