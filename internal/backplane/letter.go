@@ -2,9 +2,10 @@ package backplane
 
 import (
 	"encoding/binary"
-	"errors"
+	"fmt"
 
 	"github.com/esh3artech/esh3ar/internal/route"
+	"github.com/esh3artech/esh3ar/internal/rows"
 )
 
 // Kinds of letters. Newer versions add some; a node skips those that it does not know.
@@ -34,70 +35,28 @@ const batchVersion = 1
 
 // appendBatchHead begins a batch: the version, and who sends it.
 func appendBatchHead(dst []byte, from route.NodeID) []byte {
-	return appendText(append(dst, batchVersion), string(from))
+	return rows.AppendText(append(dst, batchVersion), from)
 }
 
 // appendLetter adds kind, id, name and body.
 func appendLetter(dst []byte, l *letter) []byte {
 	dst = binary.AppendUvarint(append(dst, l.kind), l.id)
-	return appendText(appendText(dst, l.name), string(l.body))
+	return rows.AppendText(rows.AppendText(dst, l.name), l.body)
 }
-
-func appendText(dst []byte, s string) []byte {
-	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
-}
-
-var errBatch = errors.New("backplane: batch cannot be read")
 
 // readBatch gives the letters up to the first that cannot be read.
 func readBatch(batch string) (from route.NodeID, letters []letter, err error) {
-	r := reader{b: []byte(batch)}
-	if r.octet() != batchVersion {
-		return "", nil, errBatch
-	}
-	from = route.NodeID(r.text())
-	for r.err == nil && len(r.b) > 0 {
-		l := letter{kind: r.octet(), id: r.number(), name: string(r.text()), body: r.text()}
-		if r.err == nil {
+	r := rows.NewReader([]byte(batch))
+	r.Format(batchVersion)
+	from = route.NodeID(r.Text())
+	for len(r.Rest()) > 0 {
+		l := letter{kind: r.Byte(), id: r.Uvarint(), name: r.Text(), body: r.Bytes(r.Count())}
+		if r.Err() == nil {
 			letters = append(letters, l)
 		}
 	}
-	return from, letters, r.err
-}
-
-// reader takes from the front of b and remembers the first error.
-type reader struct {
-	b   []byte
-	err error
-}
-
-func (r *reader) octet() byte {
-	if len(r.b) == 0 {
-		r.err = errBatch
-		return 0
+	if err := r.Err(); err != nil {
+		return from, letters, fmt.Errorf("backplane: batch cannot be read: %w", err)
 	}
-	c := r.b[0]
-	r.b = r.b[1:]
-	return c
-}
-
-func (r *reader) number() uint64 {
-	n, size := binary.Uvarint(r.b)
-	if size <= 0 {
-		r.b, r.err = nil, errBatch
-		return 0
-	}
-	r.b = r.b[size:]
-	return n
-}
-
-func (r *reader) text() []byte {
-	n := r.number()
-	if n > uint64(len(r.b)) {
-		r.b, r.err = nil, errBatch
-		return nil
-	}
-	s := r.b[:n:n]
-	r.b = r.b[n:]
-	return s
+	return from, letters, nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/rows"
 )
 
 // drawn makes what a caller can send, and more.
@@ -80,9 +81,9 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("%d bytes became %d", len(data), len(appendCall(nil, c)))
 		}
 		_, _, _, _ = decodeAside(data)
-		r := &reader{row: data} // behind the sum, which keeps out nearly all that is drawn
-		for range r.count() {
-			_ = r.message()
+		r := rows.NewReader(data) // behind the sum, which keeps out nearly all that is drawn
+		for range r.Count() {
+			_ = readMessage(&r)
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/rows"
 )
 
 // held knows what waits here without reading it: a map entry for each recipient that has anything, 50 bytes or so.
@@ -153,7 +154,7 @@ func (s *Spill) walk(kind byte, from position, visit func(p position, row []byte
 	defer it.Close()
 	for valid := it.First(); valid; valid = it.Next() {
 		if len(it.Key()) != positionKeyLen {
-			return fmt.Errorf("key %x: %w", it.Key(), errRow)
+			return fmt.Errorf("key %x: %w", it.Key(), rows.ErrDamaged)
 		}
 		if !visit(parsePosition(it.Key()), it.Value()) {
 			return nil

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/rows"
 )
 
 // Accounts are few and change rarely: their rows are JSON.
@@ -141,12 +142,12 @@ func (st *staging) setAccount(key, row []byte) error {
 	return nil
 }
 
-// rows is where accounts are read from: a view, or a batch in the making.
-type rows interface {
+// getter is where accounts are read from: a view, or a batch in the making.
+type getter interface {
 	get(key []byte) ([]byte, error)
 }
 
-func getJSON(src rows, key []byte, value any, what string) error {
+func getJSON(src getter, key []byte, value any, what string) error {
 	row, err := src.get(key)
 	if err != nil {
 		return readError("read "+what, err)
@@ -155,7 +156,7 @@ func getJSON(src rows, key []byte, value any, what string) error {
 		return esh3ar.Errorf(esh3ar.NotFound, "no such %s", what)
 	}
 	if err := json.Unmarshal(row, value); err != nil {
-		return readError("read "+what, fmt.Errorf("row %x: %w", key, errRow))
+		return readError("read "+what, fmt.Errorf("row %x: %w", key, rows.ErrDamaged))
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/planted"
+	"github.com/esh3artech/esh3ar/internal/store/progress"
 )
 
 // Append realises esh3ar.Appender.
@@ -146,7 +147,7 @@ func (st *staging) appendMessage(m *esh3ar.Message) (seq esh3ar.Seq, err error) 
 	} else {
 		st.park(m.ID, where)
 	}
-	event := eventRow{id: m.ID, business: m.Business, recipient: m.Recipient, seq: seq, version: 1, step: firstSteps(m.ID, seq == 0).list[0]}
+	event := eventRow{id: m.ID, business: m.Business, recipient: m.Recipient, seq: seq, version: 1, Step: progress.First(m.ID, seq == 0).List[0]}
 	return seq, st.logEvent(&event)
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/store/progress"
 )
 
 // FuzzDecode feeds every decoder of rows: none may panic or take memory that the row does not pay for.
@@ -13,10 +14,10 @@ func FuzzDecode(f *testing.F) {
 	f.Add(appendBody(nil, m, 1))
 	m.TTL, m.SendAt = time.Minute, 7
 	f.Add(appendBody(nil, m, 0))
-	done := firstSteps(m.ID, false)
-	done.list = append(done.list, step{life: 1, status: esh3ar.Failed, at: 5, reason: "r"})
-	f.Add(done.append(nil))
-	event := eventRow{id: m.ID, version: 1, step: done.list[1]}
+	done := progress.First(m.ID, false)
+	done.List = append(done.List, progress.Step{Life: 1, Status: esh3ar.Failed, At: 5, Reason: "r"})
+	f.Add(done.Append(nil))
+	event := eventRow{id: m.ID, version: 1, Step: done.List[1]}
 	f.Add(event.append(nil))
 	idem := idemRow{receipts: []esh3ar.Receipt{{ID: m.ID, CorrelationID: "c"}}}
 	f.Add(idem.append(nil))
@@ -26,7 +27,7 @@ func FuzzDecode(f *testing.F) {
 		_, _ = decodeBody(row, 0, 0)
 		_ = decodeTaskRow(row, &esh3ar.Task{})
 		if s, err := decodeSteps(row, m.ID, true); err == nil {
-			_ = s.progress(0)
+			_ = s.Progress(0)
 		}
 		_, _ = decodeEvent(row)
 		_, _ = decodeIdem(row)

@@ -132,7 +132,7 @@ func (c *committer) remember(st *staging) {
 	}
 	for _, s := range st.settled {
 		s.stored, s.counted, s.discard, s.moves = s.asStored(), false, false, nil
-		if s.gone || s.stage().Status.Ends() {
+		if s.gone || s.Stage().Status.Ends() {
 			c.recent.remove(s.id)
 		}
 	}

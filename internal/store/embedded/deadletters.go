@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/rows"
 )
 
 // DeadLetters realises esh3ar.DeadLetters.
@@ -66,7 +67,7 @@ func deadLetters(v *view, q *esh3ar.DeadLetterQuery, lower, upper []byte) (page 
 		}
 		_, _, id, ok := parseDead(it.Key())
 		if !ok {
-			return page, fmt.Errorf("dead letter %x: %w", it.Key(), errRow)
+			return page, fmt.Errorf("dead letter %x: %w", it.Key(), rows.ErrDamaged)
 		}
 		last = hex.EncodeToString(it.Key()[17:])
 		if discarded(it.Value()) {

@@ -1,6 +1,9 @@
 package embedded
 
-import "github.com/esh3artech/esh3ar"
+import (
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/store/progress"
+)
 
 // appendDrained stages a call that was answered from a spill before, so that nothing can refuse it any more. known holds
 // its key, if anything does. Ids come first: where they are stored an earlier try came through, whoever has the key now.
@@ -89,16 +92,16 @@ func (st *staging) storeCanceled(m *esh3ar.Message) error {
 	if err := st.setMessage(m, where); err != nil {
 		return err
 	}
-	done := firstSteps(m.ID, where.scheduled)
-	done.list = append(done.list, step{
-		life: 1, status: esh3ar.Canceled, at: max(st.now, m.CreatedAt()), reason: esh3ar.ReasonDuplicate, // another node's clock may be ahead
+	done := progress.First(m.ID, where.scheduled)
+	done.List = append(done.List, progress.Step{
+		Life: 1, Status: esh3ar.Canceled, At: max(st.now, m.CreatedAt()), Reason: esh3ar.ReasonDuplicate, // another node's clock may be ahead
 	})
-	st.key, st.row = appendStepsKey(st.key[:0], m.Recipient, 0, m.ID), done.append(st.row[:0])
+	st.key, st.row = appendStepsKey(st.key[:0], m.Recipient, 0, m.ID), done.Append(st.row[:0])
 	if err := st.set(st.key, st.row); err != nil {
 		return err
 	}
-	for i, one := range done.list {
-		event := eventRow{id: m.ID, business: m.Business, recipient: m.Recipient, version: uint32(i + 1), step: one}
+	for i, one := range done.List {
+		event := eventRow{id: m.ID, business: m.Business, recipient: m.Recipient, version: uint32(i + 1), Step: one}
 		if err := st.logEvent(&event); err != nil {
 			return err
 		}

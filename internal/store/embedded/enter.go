@@ -10,19 +10,19 @@ import (
 
 // enter brings a scheduled message into the inbox.
 func (st *staging) enter(s *settling, c *esh3ar.Change) (applied bool, err error) {
-	if !s.allows(c) || !s.stage().CanBecome(esh3ar.Stage{Life: s.stage().Life, Status: esh3ar.Queued}) {
+	if !s.Allows(c) || !s.Stage().CanBecome(esh3ar.Stage{Life: s.Stage().Life, Status: esh3ar.Queued}) {
 		return false, nil
 	}
 	if ok, err := st.renumber(s); err != nil || !ok {
 		return false, err
 	}
-	s.list = append(s.list, step{life: s.stage().Life, status: esh3ar.Queued, at: c.At})
+	s.Enter(c.At)
 	return true, nil
 }
 
 // replay begins the next life of a dead letter.
 func (st *staging) replay(s *settling, c *esh3ar.Change) (applied bool, err error) {
-	if !s.allows(c) {
+	if !s.Allows(c) {
 		return false, nil
 	}
 	if ok, err := st.isDead(s); err != nil || !ok {
@@ -31,8 +31,7 @@ func (st *staging) replay(s *settling, c *esh3ar.Change) (applied bool, err erro
 	if ok, err := st.renumber(s); err != nil || !ok {
 		return false, err
 	}
-	s.attempts = 0
-	s.list = append(s.list, step{life: s.stage().Life + 1, status: esh3ar.Queued, at: c.At})
+	s.Replay(c.At)
 	if s.moves.TTL == 0 {
 		return true, nil
 	}
@@ -40,12 +39,12 @@ func (st *staging) replay(s *settling, c *esh3ar.Change) (applied bool, err erro
 		return false, err
 	}
 	s.moves.ExpiresAt = c.At.Add(s.moves.TTL)
-	return true, st.addTask(s.moves.ExpiresAt, esh3ar.ExpireTask, s.stage().Life, s.moves)
+	return true, st.addTask(s.moves.ExpiresAt, esh3ar.ExpireTask, s.Stage().Life, s.moves)
 }
 
 // isDead tells whether a message is a dead letter that nobody discarded.
 func (st *staging) isDead(s *settling) (bool, error) {
-	if s.failedAt() == 0 || s.discard {
+	if s.FailedAt() == 0 || s.discard {
 		return false, nil
 	}
 	if s.stored.dead == 0 { // it failed in this batch

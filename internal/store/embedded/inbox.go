@@ -11,6 +11,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/rows"
+	"github.com/esh3artech/esh3ar/internal/store/progress"
 )
 
 // Pending realises esh3ar.InboxReader.
@@ -88,7 +90,7 @@ func (l *laneRead) lane(p esh3ar.Priority) error {
 	for valid := l.it.SeekGE(appendWaiting(nil, l.query.Recipient, p, after+1)); valid; valid = l.it.Next() {
 		_, lane, seq, ok := parseWaiting(l.it.Key())
 		if !ok {
-			return fmt.Errorf("inbox of %s: %w", l.query.Recipient, errRow)
+			return fmt.Errorf("inbox of %s: %w", l.query.Recipient, rows.ErrDamaged)
 		}
 		if lane != p {
 			break
@@ -268,7 +270,7 @@ func queued(v *view, before esh3ar.Time, lower []byte, limit int) (refs []esh3ar
 		}
 		r, _, seq, ok := parseWaiting(it.Key())
 		if !ok {
-			return nil, nil, errRow
+			return nil, nil, rows.ErrDamaged
 		}
 		ref, ok, err := stillQueued(v, r, seq, before)
 		if err != nil {
@@ -288,9 +290,9 @@ func stillQueued(v *view, r esh3ar.Recipient, seq esh3ar.Seq, before esh3ar.Time
 	if err != nil {
 		return ref, false, err
 	}
-	s := firstSteps(ref.ID, false)
+	s := progress.First(ref.ID, false)
 	if row != nil { // who entered late, or again, has steps from before
-		if s, err = decodeSteps(row, ref.ID, false); err != nil || s.stage().Status != esh3ar.Queued {
+		if s, err = decodeSteps(row, ref.ID, false); err != nil || s.Stage().Status != esh3ar.Queued {
 			return ref, false, err
 		}
 	}
@@ -298,5 +300,5 @@ func stillQueued(v *view, r esh3ar.Recipient, seq esh3ar.Seq, before esh3ar.Time
 	if err != nil || !ok || m.CreatedAt() >= before {
 		return ref, false, err
 	}
-	return esh3ar.MessageRef{ID: m.ID, Recipient: r, Seq: seq, Life: s.stage().Life}, true, nil
+	return esh3ar.MessageRef{ID: m.ID, Recipient: r, Seq: seq, Life: s.Stage().Life}, true, nil
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/planted"
+	"github.com/esh3artech/esh3ar/internal/rows"
+	"github.com/esh3artech/esh3ar/internal/store/progress"
 )
 
 // chore is a step of housekeeping: it waits for the company of others like a settle.
@@ -81,7 +83,7 @@ func finished(v *view, served *esh3ar.Served, lower []byte, limit int) (ids []es
 
 func parseList(key, row []byte) (where place, id esh3ar.MessageID, err error) {
 	if len(key) != 33 || len(row) != 16 {
-		return where, id, fmt.Errorf("listing row %x: %w", key, errRow)
+		return where, id, fmt.Errorf("listing row %x: %w", key, rows.ErrDamaged)
 	}
 	copy(where.business.UUID[:], key[1:])
 	copy(id.UUID[:], key[17:])
@@ -92,12 +94,12 @@ func parseList(key, row []byte) (where place, id esh3ar.MessageID, err error) {
 // endedBefore looks at the steps: a message without any is where it began, and not at its end.
 func endedBefore(v *view, where place, id esh3ar.MessageID, before esh3ar.Time) (bool, error) {
 	done, err := readSteps(v.snapshot, where, id)
-	return err == nil && done.endedBefore(before), err
+	return err == nil && over(&done, before), err
 }
 
-func (s *steps) endedBefore(t esh3ar.Time) bool {
-	last := s.list[len(s.list)-1]
-	return (last.status.Ends() || planted.Is(planted.PurgeUnfinished)) && last.at < t
+// over tells whether a message's life ended before a time.
+func over(done *progress.Steps, before esh3ar.Time) bool {
+	return done.EndedBefore(before) || planted.Is(planted.PurgeUnfinished) && done.Last().At < before
 }
 
 // purge deletes messages, if they still are as the walk saw them.
@@ -123,7 +125,7 @@ func (s *Store) purge(ctx context.Context, ids []esh3ar.MessageID, served *esh3a
 // purge stages the end of one message and of all that belongs to it, but for its events: those have their own time.
 func (st *staging) purge(id esh3ar.MessageID, served *esh3ar.Served) (bool, error) {
 	s, err := st.load(id)
-	if err != nil || s == nil || s.gone || s.changed() || !s.endedBefore(served.Until(s.business)) {
+	if err != nil || s == nil || s.gone || s.changed() || !over(&s.Steps, served.Until(s.business)) {
 		return false, err
 	}
 	m, ok, err := readBody(st.committer.store.db, s.recipient, s.seq, id)
@@ -196,7 +198,7 @@ func oldEvents(v *view, before esh3ar.Time) (upTo uint64, more bool, err error) 
 		if err != nil {
 			return 0, false, fmt.Errorf("event %x: %w", it.Key()[1:], err)
 		}
-		if row.at >= before {
+		if row.At >= before {
 			return upTo, false, nil
 		}
 		if walked++; walked > walkLimit {
@@ -217,7 +219,7 @@ func readTrimmed(src source) (upTo uint64, since esh3ar.Time, err error) {
 		return 0, math.MinInt64, err
 	}
 	if len(row) != trimmedLen {
-		return 0, 0, fmt.Errorf("trimmed position %x: %w", row, errRow)
+		return 0, 0, fmt.Errorf("trimmed position %x: %w", row, rows.ErrDamaged)
 	}
 	return binary.BigEndian.Uint64(row), esh3ar.Time(binary.BigEndian.Uint64(row[8:])), nil
 }

@@ -56,7 +56,7 @@ func (s *Store) Progresses(_ context.Context, refs []esh3ar.MessageRef) ([]esh3a
 		if err != nil {
 			return nil, readError("read progress", err)
 		}
-		found[i] = done.progress(0)
+		found[i] = done.Progress(0)
 	}
 	return found, nil
 }
@@ -83,9 +83,9 @@ func (s *Store) History(_ context.Context, id esh3ar.MessageID) ([]esh3ar.Event,
 	if err != nil {
 		return nil, readError("read history", err)
 	}
-	events := make([]esh3ar.Event, len(done.list))
-	for i, st := range done.list {
-		row := eventRow{id: id, business: where.business, recipient: where.recipient, version: uint32(i + 1), step: st}
+	events := make([]esh3ar.Event, len(done.List))
+	for i, st := range done.List {
+		row := eventRow{id: id, business: where.business, recipient: where.recipient, version: uint32(i + 1), Step: st}
 		events[i] = row.event(&m)
 	}
 	return events, nil

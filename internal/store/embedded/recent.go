@@ -1,6 +1,9 @@
 package embedded
 
-import "github.com/esh3artech/esh3ar"
+import (
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/store/progress"
+)
 
 // recentLimit bounds each of the two generations of recent: about 15 MiB when both are full.
 const recentLimit = 1 << 16
@@ -28,8 +31,8 @@ func (c *recent) find(id esh3ar.MessageID) *settling {
 			return nil
 		}
 	}
-	if s.list == nil { // most appends are settled later or never: their first step is made when it is asked for
-		s.steps = firstSteps(id, false)
+	if s.List == nil { // most appends are settled later or never: their first step is made when it is asked for
+		s.Steps = progress.First(id, false)
 		s.stored.steps = 1
 	}
 	return s

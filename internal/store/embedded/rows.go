@@ -8,6 +8,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/rows"
+	"github.com/esh3artech/esh3ar/internal/store/progress"
 )
 
 func readCounter(src source, r esh3ar.Recipient) (esh3ar.Seq, error) {
@@ -16,19 +18,19 @@ func readCounter(src source, r esh3ar.Recipient) (esh3ar.Seq, error) {
 		return 0, err
 	}
 	if len(row) != 8 {
-		return 0, fmt.Errorf("counter of %s: %w", r, errRow)
+		return 0, fmt.Errorf("counter of %s: %w", r, rows.ErrDamaged)
 	}
 	return esh3ar.Seq(binary.BigEndian.Uint64(row)), nil
 }
 
 // readSteps reads what happened to a message; a message without a row stands where it began.
-func readSteps(src source, p place, id esh3ar.MessageID) (steps, error) {
+func readSteps(src source, p place, id esh3ar.MessageID) (progress.Steps, error) {
 	row, closer, err := src.Get(appendStepsKey(make([]byte, 0, 24), p.recipient, p.seq, id))
 	if errors.Is(err, pebble.ErrNotFound) {
-		return firstSteps(id, p.scheduled), nil
+		return progress.First(id, p.scheduled), nil
 	}
 	if err != nil {
-		return steps{}, err
+		return progress.Steps{}, err
 	}
 	defer closer.Close()
 	s, err := decodeSteps(row, id, p.scheduled)
@@ -36,6 +38,14 @@ func readSteps(src source, p place, id esh3ar.MessageID) (steps, error) {
 		return s, fmt.Errorf("steps of %s (%s/%d): %w", id, p.recipient, p.seq, err)
 	}
 	return s, nil
+}
+
+// decodeSteps reads a row of steps. A message to which nothing has happened has none, so an empty one is damaged.
+func decodeSteps(row []byte, id esh3ar.MessageID, scheduled bool) (progress.Steps, error) {
+	if len(row) == 0 {
+		return progress.Steps{}, rows.ErrDamaged
+	}
+	return progress.Decode(row, id, scheduled)
 }
 
 // readBody reads a message; ok tells whether it is there. The id counts only where there is no seq.
@@ -67,7 +77,7 @@ func readRecord(src source, r esh3ar.Recipient, seq esh3ar.Seq, id esh3ar.Messag
 func readProgress(src source, record *esh3ar.Record) error {
 	s, err := readSteps(src, placeOf(&record.Message), record.ID)
 	if err == nil {
-		record.Progress = s.progress(record.SendAt)
+		record.Progress = s.Progress(record.SendAt)
 	}
 	return err
 }

@@ -5,13 +5,14 @@ import (
 
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/planted"
+	"github.com/esh3artech/esh3ar/internal/store/progress"
 )
 
 // settling is a message whose progress this batch changes.
 type settling struct {
 	id esh3ar.MessageID
 	place
-	steps
+	progress.Steps
 	stored  stored
 	counted bool            // attempts changed
 	discard bool            // it leaves the dead letters
@@ -29,14 +30,14 @@ type stored struct {
 
 // asStored is what the database has of a message that stands like this.
 func (s *settling) asStored() stored {
-	return stored{seq: s.seq, steps: len(s.list), waits: s.waiting(), dead: s.failedAt()}
+	return stored{seq: s.seq, steps: len(s.List), waits: s.waiting(), dead: s.FailedAt()}
 }
 
 // waiting tells whether it belongs into the undelivered index.
-func (s *settling) waiting() bool { return s.seq != 0 && !s.stage().Status.Ends() }
+func (s *settling) waiting() bool { return s.seq != 0 && !s.Stage().Status.Ends() }
 
 func (s *settling) changed() bool {
-	return len(s.list) != s.stored.steps || s.counted || s.discard
+	return len(s.List) != s.stored.steps || s.counted || s.discard
 }
 
 // Settle realises esh3ar.Settler.
@@ -47,7 +48,7 @@ func (s *Store) Settle(ctx context.Context, changes []esh3ar.Change) ([]esh3ar.S
 	if len(changes) == 0 {
 		return nil, nil
 	}
-	if err := checkChanges(changes); err != nil {
+	if err := progress.Check(changes); err != nil { // a caller's bug; in the committer it would stop everybody
 		return nil, err
 	}
 	results := make([]esh3ar.Settled, len(changes))
@@ -66,17 +67,6 @@ func (s *Store) Settle(ctx context.Context, changes []esh3ar.Change) ([]esh3ar.S
 		return nil, err
 	}
 	return results, nil
-}
-
-// checkChanges keeps a caller's bug away from the committer, where it would stop everybody.
-func checkChanges(changes []esh3ar.Change) error {
-	for i := range changes {
-		c := &changes[i]
-		if c.To >= esh3ar.Statuses || c.Below >= esh3ar.Statuses || c.Attempt < 0 || c.Replay && c.To != esh3ar.Queued {
-			return esh3ar.Errorf(esh3ar.Invalid, "change %d of %s: no such status or attempt", i, c.Message)
-		}
-	}
-	return nil
 }
 
 // settle stages one change.
@@ -101,7 +91,7 @@ func (st *staging) settle(c *esh3ar.Change) (esh3ar.Settled, error) {
 		if err != nil {
 			return result, err
 		}
-		result.Recipient, result.Seq, result.Progress = s.recipient, s.seq, s.progress(sendAt)
+		result.Recipient, result.Seq, result.Progress = s.recipient, s.seq, s.Progress(sendAt)
 	}
 	return result, st.endTask(c.Task)
 }
@@ -132,35 +122,10 @@ func (st *staging) apply(s *settling, c *esh3ar.Change) (applied bool, err error
 	case c.To == esh3ar.Queued:
 		return st.enter(s, c)
 	default:
-		return s.apply(c), nil
+		applied = s.Apply(c)
+		s.counted = s.counted || applied && c.To == esh3ar.Scheduled
+		return applied, nil
 	}
-}
-
-// apply changes the steps if every condition of c holds. It is pure.
-func (s *settling) apply(c *esh3ar.Change) bool {
-	if !s.allows(c) {
-		return false
-	}
-	stage := s.stage()
-	if c.To == esh3ar.Scheduled { // counts an attempt and nothing else
-		if c.Attempt == 0 || s.attempts != c.Attempt-1 || stage.Status.Ends() {
-			return false
-		}
-		s.attempts, s.counted = c.Attempt, true
-		return true
-	}
-	if !stage.CanBecome(esh3ar.Stage{Life: stage.Life, Status: c.To}) {
-		return false
-	}
-	s.attempts = max(s.attempts, c.Attempt)
-	s.list = append(s.list, step{life: stage.Life, status: c.To, attempt: s.attempts, at: c.At, reason: c.Reason})
-	return true
-}
-
-// allows tells whether the message stands where c wants it.
-func (s *settling) allows(c *esh3ar.Change) bool {
-	stage := s.stage()
-	return (c.Life == 0 || c.Life == stage.Life) && (c.Below == 0 || stage.Status.Rank() < c.Below.Rank())
 }
 
 // load finds a message by id, in the overlay first; nil when it is unknown.
@@ -179,7 +144,7 @@ func (st *staging) load(id esh3ar.MessageID) (*settling, error) {
 		if err != nil {
 			return nil, err
 		}
-		s = &settling{id: id, place: where, steps: done}
+		s = &settling{id: id, place: where, Steps: done}
 		s.stored = s.asStored()
 	}
 	if st.settling == nil {
@@ -200,15 +165,15 @@ func (st *staging) finishSettling(s *settling) error {
 			return err
 		}
 	}
-	st.key, st.row = appendStepsKey(st.key[:0], s.recipient, s.seq, s.id), s.steps.append(st.row[:0])
+	st.key, st.row = appendStepsKey(st.key[:0], s.recipient, s.seq, s.id), s.Steps.Append(st.row[:0])
 	if err := st.set(st.key, st.row); err != nil {
 		return err
 	}
-	for i := s.stored.steps; i < len(s.list); i++ {
-		if planted.Is(planted.EventsTurnedAround) && i+1 < len(s.list) && i == s.stored.steps {
-			s.list[i], s.list[i+1] = s.list[i+1], s.list[i]
+	for i := s.stored.steps; i < len(s.List); i++ {
+		if planted.Is(planted.EventsTurnedAround) && i+1 < len(s.List) && i == s.stored.steps {
+			s.List[i], s.List[i+1] = s.List[i+1], s.List[i]
 		}
-		event := eventRow{id: s.id, business: s.business, recipient: s.recipient, seq: s.seq, version: uint32(i + 1), step: s.list[i]}
+		event := eventRow{id: s.id, business: s.business, recipient: s.recipient, seq: s.seq, version: uint32(i + 1), Step: s.List[i]}
 		if err := st.logEvent(&event); err != nil {
 			return err
 		}
@@ -229,7 +194,7 @@ func (st *staging) indexWaiting(s *settling) error {
 			return err
 		}
 	}
-	if !waits || s.stored.waits && !moved || planted.Is(planted.ReplayOutsideTheLane) && s.stage().Life > 1 {
+	if !waits || s.stored.waits && !moved || planted.Is(planted.ReplayOutsideTheLane) && s.Stage().Life > 1 {
 		return nil
 	}
 	st.key = appendWaiting(st.key[:0], s.recipient, s.priority, s.seq)
@@ -238,7 +203,7 @@ func (st *staging) indexWaiting(s *settling) error {
 
 // indexDead keeps the dead letters.
 func (st *staging) indexDead(s *settling) error {
-	dead := s.failedAt()
+	dead := s.FailedAt()
 	if s.stored.dead != 0 && s.stored.dead != dead {
 		st.key = appendDead(st.key[:0], s.business, s.stored.dead, s.id)
 		if err := st.batch.Delete(st.key, nil); err != nil {

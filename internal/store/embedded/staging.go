@@ -80,7 +80,7 @@ func (st *staging) nextSeq(r esh3ar.Recipient) (esh3ar.Seq, error) {
 
 // logEvent adds one row to the event log.
 func (st *staging) logEvent(e *eventRow) error {
-	if planted.Is(planted.SettleWithoutEvent) && e.status == esh3ar.Delivered {
+	if planted.Is(planted.SettleWithoutEvent) && e.Status == esh3ar.Delivered {
 		return nil
 	}
 	st.position++

@@ -135,7 +135,7 @@ func (st *staging) endTask(t *esh3ar.Task) error {
 	if t == nil {
 		return nil
 	}
-	if s := st.settling[t.Message]; t.Kind == esh3ar.EnterTask && s != nil && s.seq == 0 && s.stage().Status == esh3ar.Scheduled {
+	if s := st.settling[t.Message]; t.Kind == esh3ar.EnterTask && s != nil && s.seq == 0 && s.Stage().Status == esh3ar.Scheduled {
 		return nil
 	}
 	key := appendTask(nil, t.Due, t.Kind, t.Message)

@@ -8,6 +8,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/rows"
+	"github.com/esh3artech/esh3ar/internal/store/progress"
 )
 
 // Every step of a message has its event, as far back as the log reaches. A message does not know where its events are, so
@@ -34,10 +36,10 @@ func (e *eventSums) hash(id esh3ar.MessageID, version int) uint64 {
 }
 
 // expect adds the steps of a message.
-func (e *eventSums) expect(id esh3ar.MessageID, done *steps) {
+func (e *eventSums) expect(id esh3ar.MessageID, done *progress.Steps) {
 	b := e.bucket(id)
-	for i, st := range done.list {
-		if st.at >= e.since {
+	for i, st := range done.List {
+		if st.At >= e.since {
 			e.steps[b] += e.hash(id, i+1)
 		}
 	}
@@ -47,9 +49,9 @@ func (e *eventSums) expect(id esh3ar.MessageID, done *steps) {
 func (w *verification) event(src verifySource, key, row []byte) []flaw {
 	event, err := decodeEvent(row)
 	if err != nil || len(key) != 9 {
-		return unreadable("event_damaged", key, errRow)
+		return unreadable("event_damaged", key, rows.ErrDamaged)
 	}
-	f := finding("event_wrong", key, "version %d, %s of life %d, is not what happened to the message", event.version, event.status, event.life)
+	f := finding("event_wrong", key, "version %d, %s of life %d, is not what happened to the message", event.version, event.Status, event.Life)
 	f.Message, f.Recipient, f.Seq = event.id, event.recipient, event.seq
 	where, ok, err := readPlace(src, event.id)
 	if err != nil || !ok {
@@ -59,10 +61,10 @@ func (w *verification) event(src verifySource, key, row []byte) []flaw {
 	if err != nil {
 		return nil
 	}
-	if v := int(event.version); v < 1 || v > len(done.list) || done.list[v-1].status != event.status || done.list[v-1].life != event.life {
+	if v := int(event.version); v < 1 || v > len(done.List) || done.List[v-1].Status != event.Status || done.List[v-1].Life != event.Life {
 		return []flaw{{Finding: f, aside: [][]byte{slices.Clone(key)}}}
 	}
-	if src == verifySource(w.view.snapshot) && event.at >= w.events.since {
+	if src == verifySource(w.view.snapshot) && event.At >= w.events.since {
 		w.events.events[w.events.bucket(event.id)] += w.events.hash(event.id, int(event.version))
 	}
 	return nil
@@ -123,14 +125,14 @@ func (w *verification) unlogged(src verifySource, key, row []byte, buckets map[i
 	if err != nil {
 		return nil
 	}
-	for i, st := range done.list {
+	for i, st := range done.List {
 		switch n := seen[m.ID][uint32(i+1)]; {
-		case st.at < w.events.since || n == 1:
+		case st.At < w.events.since || n == 1:
 		case n > 1:
 			faults = append(faults, flaw{Finding: of(finding("event_twice", key, "version %d is in the log %d times; consumers know it by its id", i+1, n), m)})
 		default:
-			event := eventRow{id: m.ID, business: m.Business, recipient: m.Recipient, seq: m.Seq, version: uint32(i + 1), step: st}
-			faults = append(faults, flaw{Finding: of(finding("event_missing", key, "version %d, %s, was never told to the business", i+1, st.status), m), log: &event})
+			event := eventRow{id: m.ID, business: m.Business, recipient: m.Recipient, seq: m.Seq, version: uint32(i + 1), Step: st}
+			faults = append(faults, flaw{Finding: of(finding("event_missing", key, "version %d, %s, was never told to the business", i+1, st.Status), m), log: &event})
 		}
 	}
 	return faults

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/rows"
+	"github.com/esh3artech/esh3ar/internal/store/progress"
 )
 
 // body checks a message and everything that must follow from it.
@@ -51,10 +53,10 @@ func bodyOf(key, row []byte) (*esh3ar.Message, []flaw) {
 		m, err = decodeBody(row, esh3ar.Recipient(binary.BigEndian.Uint64(key[1:])), esh3ar.Seq(binary.BigEndian.Uint64(key[9:])))
 	case key[0] == parkedKey && len(key) == 17:
 		if m, err = decodeBody(row, 0, 0); err == nil && !bytes.Equal(m.ID.UUID[:], key[1:]) {
-			err = errRow
+			err = rows.ErrDamaged
 		}
 	default:
-		err = errRow
+		err = rows.ErrDamaged
 	}
 	if err != nil {
 		faults := unreadable("body_damaged", key, err)
@@ -86,21 +88,21 @@ func checkTwin(src verifySource, key []byte, m *esh3ar.Message, where place) []f
 }
 
 // checkLegal holds a history against the table of statuses.
-func checkLegal(key []byte, m *esh3ar.Message, done *steps) []flaw {
-	for i := 1; i < len(done.list); i++ {
-		before, after := done.list[i-1], done.list[i]
-		replays := after.life == before.life+1 && before.status == esh3ar.Failed && after.status == esh3ar.Queued
-		grows := after.life == before.life && (esh3ar.Stage{Life: before.life, Status: before.status}).CanBecome(esh3ar.Stage{Life: after.life, Status: after.status})
+func checkLegal(key []byte, m *esh3ar.Message, done *progress.Steps) []flaw {
+	for i := 1; i < len(done.List); i++ {
+		before, after := done.List[i-1], done.List[i]
+		replays := after.Life == before.Life+1 && before.Status == esh3ar.Failed && after.Status == esh3ar.Queued
+		grows := after.Life == before.Life && (esh3ar.Stage{Life: before.Life, Status: before.Status}).CanBecome(esh3ar.Stage{Life: after.Life, Status: after.Status})
 		if !replays && !grows {
 			return []flaw{{Finding: of(finding("steps_illegal", key, "step %d: %s of life %d cannot become %s of life %d",
-				i+1, before.status, before.life, after.status, after.life), m)}}
+				i+1, before.Status, before.Life, after.Status, after.Life), m)}}
 		}
 	}
 	return nil
 }
 
 // checkIndexes asks for the rows that a message of this progress must have.
-func checkIndexes(src verifySource, key []byte, m *esh3ar.Message, done *steps) (faults []flaw) {
+func checkIndexes(src verifySource, key []byte, m *esh3ar.Message, done *progress.Steps) (faults []flaw) {
 	want := func(check string, row pair, detail string) {
 		if got, err := getRow(src, row.key); err == nil && got == nil {
 			faults = append(faults, flaw{Finding: of(finding(check, row.key, "%s", detail), m), set: []pair{row}})
@@ -108,18 +110,18 @@ func checkIndexes(src verifySource, key []byte, m *esh3ar.Message, done *steps) 
 	}
 	listRow := appendUint64(appendUint64(nil, uint64(m.Recipient)), uint64(m.Seq))
 	want("list_missing", pair{appendList(nil, m.Business, m.ID), listRow}, "the business's listing leaves this message out")
-	status := done.stage().Status
+	status := done.Stage().Status
 	if m.Seq != 0 && !status.Ends() {
 		want("undelivered_missing", pair{appendWaiting(nil, m.Recipient, m.Priority, m.Seq), []byte{}}, "the inbox leaves this message out")
 	}
-	if at := done.failedAt(); at != 0 {
+	if at := done.FailedAt(); at != 0 {
 		want("dead_letter_missing", pair{appendDead(nil, m.Business, at, m.ID), deadRow(false)}, "the dead letters leave this message out")
 	}
 	if status == esh3ar.Scheduled {
 		want("task_missing", pair{appendTask(nil, m.SendAt, esh3ar.EnterTask, m.ID), appendTaskRow(nil, 1, m.Recipient)}, "nothing would bring this message into its inbox")
 	}
 	if !m.ExpiresAt.IsZero() && !status.Ends() {
-		want("task_missing", pair{appendTask(nil, m.ExpiresAt, esh3ar.ExpireTask, m.ID), appendTaskRow(nil, done.stage().Life, m.Recipient)}, "nothing would end this message's time to live")
+		want("task_missing", pair{appendTask(nil, m.ExpiresAt, esh3ar.ExpireTask, m.ID), appendTaskRow(nil, done.Stage().Life, m.Recipient)}, "nothing would end this message's time to live")
 	}
 	if counter, err := readCounter(src, m.Recipient); err == nil && m.Seq > counter {
 		faults = append(faults, flaw{

@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/store/progress"
 )
 
 // patient is a store with messages of every kind, whose rows a test damages.
@@ -136,7 +137,7 @@ var damages = map[string]struct {
 	"id_missing":          {func(p *patient) { p.drop(appendID(nil, p.waits)) }, esh3ar.Mended},
 	"id_damaged":          {func(p *patient) { p.put(appendID(nil, esh3ar.NewMessageID()), []byte{9}) }, esh3ar.SetAside},
 	"id_wrong":            {func(p *patient) { w := p.place(p.waits); w.seq = 99; p.put(appendID(nil, p.waits), w.append(nil)) }, esh3ar.Mended},
-	"steps_damaged":       {func(p *patient) { p.put(appendRecipientSeq(nil, stepsKey, sick, p.place(p.waits).seq), []byte{9}) }, esh3ar.SetAside},
+	"steps_damaged":       {func(p *patient) { p.put(appendRecipientSeq(nil, stepsKey, sick, p.place(p.waits).seq), nil) }, esh3ar.SetAside},
 	"steps_orphaned":      {func(p *patient) { p.put(appendRecipientSeq(nil, stepsKey, sick, 77), []byte{rowFormat, 0, 0}) }, esh3ar.SetAside},
 	"steps_illegal":       {func(p *patient) { p.turnBack() }, esh3ar.Reported},
 	"undelivered_missing": {func(p *patient) { p.drop(appendWaiting(nil, sick, esh3ar.Normal, p.place(p.waits).seq)) }, esh3ar.Mended},
@@ -186,10 +187,10 @@ func (p *patient) copyBody() {
 }
 
 func (p *patient) turnBack() {
-	done := firstSteps(p.delivered, false)
-	done.list = append(done.list, step{life: 1, status: esh3ar.Delivered, at: p.now}, step{life: 1, status: esh3ar.Sent, at: p.now})
+	done := progress.First(p.delivered, false)
+	done.List = append(done.List, progress.Step{Life: 1, Status: esh3ar.Delivered, At: p.now}, progress.Step{Life: 1, Status: esh3ar.Sent, At: p.now})
 	where := p.place(p.delivered)
-	p.put(appendRecipientSeq(nil, stepsKey, sick, where.seq), done.append(nil))
+	p.put(appendRecipientSeq(nil, stepsKey, sick, where.seq), done.Append(nil))
 	p.put(appendWaiting(nil, sick, esh3ar.Normal, where.seq), nil)
 }
 

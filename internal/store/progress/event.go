@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/rows"
 )
 
 // Entry is an event as a log keeps many of them in one row: what the message itself knows is left out.
@@ -29,23 +30,23 @@ func (e *Entry) Append(dst []byte) []byte {
 	dst = binary.AppendUvarint(binary.AppendUvarint(dst, uint64(e.Recipient)), uint64(e.Version))
 	dst = append(binary.AppendUvarint(dst, uint64(e.Life)), byte(e.Status))
 	dst = binary.AppendUvarint(dst, uint64(e.Attempt))
-	return appendString(binary.AppendVarint(dst, int64(e.At)), e.Reason)
+	return rows.AppendText(binary.AppendVarint(dst, int64(e.At)), e.Reason)
 }
 
 // DecodeEntry reads the first entry of a row and gives the rest.
-func DecodeEntry(row []byte) (e Entry, rest []byte, err error) {
-	r := reader{row: row}
-	r.bad = r.byte() != format
-	e.More = r.byte()&entryMore != 0
-	e.Message.UUID, e.Business.UUID = r.uuid(), r.uuid()
-	e.Recipient, e.Version = esh3ar.Recipient(r.uvarint()), uint32(r.uvarint())
-	e.Life, e.Status = esh3ar.Life(r.uvarint()), esh3ar.Status(r.byte())
-	e.Attempt = int(r.uvarint())
-	e.At, e.Reason = esh3ar.Time(r.varint()), r.string()
-	if r.bad || e.Status >= esh3ar.Statuses {
-		return e, nil, ErrRow
+func DecodeEntry(entries []byte) (e Entry, rest []byte, err error) {
+	r := rows.NewReader(entries)
+	r.Format(format)
+	e.More = r.Byte()&entryMore != 0
+	e.Message.UUID, e.Business.UUID = r.UUID(), r.UUID()
+	e.Recipient, e.Version = esh3ar.Recipient(r.Uvarint()), uint32(r.Uvarint())
+	e.Life, e.Status = esh3ar.Life(r.Uvarint()), esh3ar.Status(r.Byte())
+	e.Attempt = int(r.Uvarint())
+	e.At, e.Reason = esh3ar.Time(r.Varint()), r.Text()
+	if e.Status >= esh3ar.Statuses {
+		r.Fail()
 	}
-	return e, r.row, nil
+	return e, r.Rest(), r.Err()
 }
 
 // Event is the whole event but for what only the message knows.

@@ -2,18 +2,12 @@ package progress
 
 import (
 	"encoding/binary"
-	"errors"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/rows"
 )
 
-// Rows begin with a format byte, so that a later version can add fields and still read old ones. Strings are a uvarint
-// length and bytes; times are milliseconds as varints.
-
 const format = 1
-
-// ErrRow is a row that cannot be read.
-var ErrRow = errors.New("row is damaged")
 
 // Append writes all steps but the first; times are differences from step to step.
 func (s *Steps) Append(dst []byte) []byte {
@@ -23,94 +17,33 @@ func (s *Steps) Append(dst []byte) []byte {
 	for _, st := range s.List[1:] {
 		dst = append(binary.AppendUvarint(dst, uint64(st.Life)), byte(st.Status))
 		dst = binary.AppendUvarint(dst, uint64(st.Attempt))
-		dst = appendString(binary.AppendVarint(dst, int64(st.At-last)), st.Reason)
+		dst = rows.AppendText(binary.AppendVarint(dst, int64(st.At-last)), st.Reason)
 		last = st.At
 	}
 	return dst
 }
 
 // Decode reads the steps of a message; an empty row has the first step alone.
-func Decode(row []byte, id esh3ar.MessageID, scheduled bool) (Steps, error) {
+func Decode(steps []byte, id esh3ar.MessageID, scheduled bool) (Steps, error) {
 	s := First(id, scheduled)
-	if len(row) == 0 {
+	if len(steps) == 0 {
 		return s, nil
 	}
-	r := reader{row: row}
-	r.bad = r.byte() != format
-	s.Attempts = int(r.uvarint())
+	r := rows.NewReader(steps)
+	r.Format(format)
+	s.Attempts = int(r.Uvarint())
 	last := s.List[0].At
-	for range r.uvarint() {
-		st := Step{Life: esh3ar.Life(r.uvarint()), Status: esh3ar.Status(r.byte()), Attempt: int(r.uvarint())}
-		last += esh3ar.Time(r.varint())
-		st.At, st.Reason = last, r.string()
-		if r.bad || st.Status >= esh3ar.Statuses {
-			return s, ErrRow
+	for range r.Uvarint() {
+		st := Step{Life: esh3ar.Life(r.Uvarint()), Status: esh3ar.Status(r.Byte()), Attempt: int(r.Uvarint())}
+		last += esh3ar.Time(r.Varint())
+		st.At, st.Reason = last, r.Text()
+		if st.Status >= esh3ar.Statuses {
+			r.Fail()
+		}
+		if err := r.Err(); err != nil {
+			return s, err
 		}
 		s.List = append(s.List, st)
 	}
-	if r.bad {
-		return s, ErrRow
-	}
-	return s, nil
-}
-
-func appendString(dst []byte, s string) []byte {
-	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
-}
-
-// reader takes a row apart. After a fault it gives zeros, and bad stays set: callers check once, at the end.
-type reader struct {
-	row []byte
-	bad bool
-}
-
-func (r *reader) bytes(n int) []byte {
-	if n < 0 || n > len(r.row) {
-		r.bad, r.row = true, nil
-		return nil
-	}
-	b := r.row[:n]
-	r.row = r.row[n:]
-	return b
-}
-
-func (r *reader) byte() byte {
-	if b := r.bytes(1); b != nil {
-		return b[0]
-	}
-	return 0
-}
-
-func (r *reader) uuid() (u [16]byte) {
-	copy(u[:], r.bytes(16))
-	return u
-}
-
-func (r *reader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.row)
-	if n <= 0 {
-		r.bad, r.row = true, nil
-		return 0
-	}
-	r.row = r.row[n:]
-	return v
-}
-
-func (r *reader) varint() int64 {
-	v, n := binary.Varint(r.row)
-	if n <= 0 {
-		r.bad, r.row = true, nil
-		return 0
-	}
-	r.row = r.row[n:]
-	return v
-}
-
-func (r *reader) string() string {
-	n := r.uvarint()
-	if n > uint64(len(r.row)) {
-		r.bad, r.row = true, nil
-		return ""
-	}
-	return string(r.bytes(int(n)))
+	return s, r.Err()
 }

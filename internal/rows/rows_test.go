@@ -1,0 +1,65 @@
+package rows_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"maps"
+	"testing"
+
+	"github.com/esh3artech/esh3ar/internal/rows"
+)
+
+// whole has a field of each kind.
+func whole() []byte {
+	row := append([]byte{3}, make([]byte, 16)...)
+	row = binary.BigEndian.AppendUint64(append(row, 'x'), 1<<63)
+	row = binary.AppendVarint(binary.AppendUvarint(row, 300), -300)
+	row = rows.AppendText(rows.AppendText(row, "text"), []byte{})
+	row = rows.AppendTexts(rows.AppendTexts(row, map[string]string{"a": "1", "b": ""}), nil)
+	return append(row, "rest"...)
+}
+
+// read takes it apart and tells whether everything was as it was written.
+func read(row []byte) (same bool, err error) {
+	r := rows.NewReader(row)
+	r.Format(3)
+	same = r.UUID() == [16]byte{} && r.Byte() == 'x' && r.Uint64() == 1<<63 && r.Uvarint() == 300 && r.Varint() == -300 &&
+		r.Text() == "text" && r.Text() == "" && maps.Equal(r.Texts(), map[string]string{"a": "1", "b": ""}) && r.Texts() == nil &&
+		string(r.Bytes(4)) == "rest" && len(r.Rest()) == 0
+	return same, r.Err()
+}
+
+func TestRow(t *testing.T) {
+	t.Parallel()
+	row := whole()
+	if same, err := read(row); !same || err != nil {
+		t.Errorf("it came back as another: %v", err)
+	}
+	for n := range row {
+		if _, err := read(row[:n]); !errors.Is(err, rows.ErrDamaged) {
+			t.Errorf("the first %d of %d bytes: %v, want damaged", n, len(row), err)
+		}
+	}
+	row[0] = 4
+	if _, err := read(row); !errors.Is(err, rows.ErrDamaged) {
+		t.Errorf("a format that nobody knows: %v", err)
+	}
+}
+
+// TestADamagedRowStaysDamaged: what is read behind a fault is zero, and more fields heal nothing.
+func TestADamagedRowStaysDamaged(t *testing.T) {
+	t.Parallel()
+	r := rows.NewReader(append([]byte{1}, "text"...))
+	r.Fail()
+	if r.Byte() != 0 || r.Uvarint() != 0 || r.Text() != "" || r.Bytes(0) != nil || !errors.Is(r.Err(), rows.ErrDamaged) {
+		t.Error("something was read of a row that is damaged")
+	}
+	r = rows.NewReader(binary.AppendUvarint(nil, 1<<40)) // asks for more than there is
+	if n := r.Count(); n != 0 || r.Err() == nil {
+		t.Errorf("a count of %d, %v", n, r.Err())
+	}
+	r = rows.NewReader([]byte("text"))
+	if b := r.Bytes(-1); b != nil || r.Err() == nil {
+		t.Errorf("%d bytes where -1 was asked for", len(b))
+	}
+}

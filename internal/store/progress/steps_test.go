@@ -1,0 +1,79 @@
+package progress_test
+
+import (
+	"errors"
+	"reflect"
+	"testing"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/rows"
+	"github.com/esh3artech/esh3ar/internal/store/progress"
+)
+
+// lived is a message that failed, was replayed and delivered.
+func lived() (esh3ar.MessageID, progress.Steps) {
+	id := esh3ar.NewMessageID()
+	s := progress.First(id, true)
+	at := id.CreatedAt()
+	s.Enter(at + 1)
+	s.Apply(&esh3ar.Change{To: esh3ar.Sent, Attempt: 1, At: at + 2})
+	s.Apply(&esh3ar.Change{To: esh3ar.Scheduled, Attempt: 2, At: at + 3}) // counts only
+	s.Apply(&esh3ar.Change{To: esh3ar.Failed, Attempt: 2, At: at + 4, Reason: "attempts"})
+	s.Replay(at + 5)
+	s.Apply(&esh3ar.Change{To: esh3ar.Delivered, Attempt: 1, At: at - 6}) // by a clock that is behind
+	return id, s
+}
+
+func TestSteps(t *testing.T) {
+	t.Parallel()
+	id, s := lived()
+	p := s.Progress(7)
+	at := id.CreatedAt()
+	want := esh3ar.Progress{
+		Stage: esh3ar.Stage{Life: 2, Status: esh3ar.Delivered}, Version: 6, Attempts: 1, ScheduledAt: 7, DeliveredAt: at - 6,
+	}
+	if p != want {
+		t.Errorf("%+v, want %+v", p, want)
+	}
+	if s.Apply(&esh3ar.Change{To: esh3ar.Sent}) || s.Apply(&esh3ar.Change{To: esh3ar.Read, Life: 1}) || s.Apply(&esh3ar.Change{To: esh3ar.Scheduled, Attempt: 9}) {
+		t.Error("a step back, of another life, or an attempt out of turn was taken")
+	}
+}
+
+func TestRowsOfSteps(t *testing.T) {
+	t.Parallel()
+	id, s := lived()
+	row := s.Append(nil)
+	if back, err := progress.Decode(row, id, true); err != nil || !reflect.DeepEqual(back, s) {
+		t.Errorf("%+v, %v, want %+v", back, err, s)
+	}
+	for n := 1; n < len(row); n++ {
+		if _, err := progress.Decode(row[:n], id, true); !errors.Is(err, rows.ErrDamaged) {
+			t.Errorf("the first %d of %d bytes: %v, want damaged", n, len(row), err)
+		}
+	}
+	if first, err := progress.Decode(nil, id, true); err != nil || !reflect.DeepEqual(first, progress.First(id, true)) {
+		t.Errorf("no row: %+v, %v", first, err)
+	}
+}
+
+func TestRowsOfEvents(t *testing.T) {
+	t.Parallel()
+	id, s := lived()
+	var row []byte
+	entries := make([]progress.Entry, len(s.List))
+	for i, step := range s.List {
+		entries[i] = progress.Entry{Message: id, Recipient: 1, Version: uint32(i + 1), More: i%2 == 0, Step: step}
+		row = entries[i].Append(row)
+	}
+	for i := range entries {
+		got, rest, err := progress.DecodeEntry(row)
+		if err != nil || got != entries[i] {
+			t.Fatalf("%+v, %v, want %+v", got, err, entries[i])
+		}
+		row = rest
+	}
+	if _, _, err := progress.DecodeEntry(row); !errors.Is(err, rows.ErrDamaged) {
+		t.Errorf("behind the last: %v", err)
+	}
+}
