@@ -12,8 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -69,23 +67,6 @@ func (o *Output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.text.String()
-}
-
-// The ports that FreePort chooses from: below those that Linux gives to outgoing connections (ip_local_port_range, 32768 to 60999), or
-// one of the thousands that tests open could take the port before its server has it. A Redis Cluster's bus may lie 10,000 above.
-const firstPort, ports = 12_000, 10_000
-
-// FreePort finds a loopback address that nobody listens on.
-func FreePort() (addr string, err error) {
-	for range 100 {
-		addr = fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(ports))
-		listener, failed := net.Listen("tcp", addr)
-		if failed == nil {
-			return addr, listener.Close()
-		}
-		err = failed
-	}
-	return "", err
 }
 
 // Start starts a node and waits until it is ready, as long as ctx allows.

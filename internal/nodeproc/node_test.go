@@ -11,8 +11,12 @@ import (
 	"time"
 )
 
-// TestMain makes this test's own binary a node that only says that it is ready: its first argument is then serve.
+// TestMain makes this test's own binary a node that only says that it is ready, if its first argument is serve, or one that is given
+// ports.
 func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == "ports" {
+		givePorts()
+	}
 	if len(os.Args) > 3 && os.Args[1] == "serve" {
 		listener, err := net.Listen("tcp", os.Args[3])
 		if err != nil {
