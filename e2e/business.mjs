@@ -24,6 +24,7 @@ const commands = {
     connection.on("Reset", () => tell({ event: "reset" }));
     connection.onclose((error) => tell({ event: "closed", text: error?.message ?? "" }));
     await connection.start();
+    await connection.invoke("Resume", "nonsense").catch(() => {}); // start ends before the hub has begun: a call that changes nothing does not
   },
   async resume({ from }) {
     passing = from !== "";

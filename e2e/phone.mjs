@@ -36,6 +36,7 @@ const commands = {
     connection.onreconnected(() => tell(reconnects.end()));
     connection.onclose((error) => tell({ event: "closed", text: error?.message ?? "" }));
     await connection.start();
+    await connection.invoke("ConnectionInfo").catch(() => {}); // start ends before the hub knows the phone; a node that is full sends it on at once
     return connection.connectionId;
   },
   async ack({ mode }) {

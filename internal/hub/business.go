@@ -35,6 +35,7 @@ type keys interface {
 }
 
 // Business makes the hub of the businesses. A connection gets MessageStatusChanged(event) for what happens from then on.
+// It begins a moment after the client's start has ended, as every hub does: a call is answered when it has.
 // A client that calls Resume(lastEventId) is begun with anew from there. First it gets Checkpoint(lastEventId) of where it
 // begins: what comes before that is from before the call, and the client passes over it, as it comes again in its place.
 // Then it gets Reset() if older events are gone, and the events, with a Checkpoint behind each group: a client that keeps
