@@ -48,7 +48,7 @@ func (p *platform) join(more ...string) *platform {
 func TestNodesShareADatabase(t *testing.T) {
 	t.Parallel()
 	url := database(t).URL("postgres")
-	a := start(t, "--database-url", url)
+	a := start(t, append(unhurried, "--database-url", url)...)
 	b := a.join()
 	ph := newPhone(b, alice, "a", "none")
 	var sent []message

@@ -123,9 +123,8 @@ func (r *rolling) underLoad(do func()) {
 	for _, s := range r.senders {
 		all.Go(func() { s.run(stop) })
 	}
+	defer func() { close(stop); all.Wait() }() // also when do gives the test up
 	do()
-	close(stop)
-	all.Wait()
 }
 
 // restart ends a node in some way and starts it again on the same data, and waits until everybody goes on: the next one may

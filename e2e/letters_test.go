@@ -35,6 +35,7 @@ func TestDeadLetters(t *testing.T) {
 		deaf.invoke("Sync", 0, 1) // a sign of life: without one no attempt is spent
 		return p.get(first.ID).Status == "failed" && p.get(second.ID).Status == "failed"
 	}, func() string { return "the messages did not fail" })
+	deaf.await(4)
 	if len(deaf.got) != 4 {
 		t.Errorf("the phone got %d pushes, want each message twice", len(deaf.got))
 	}
@@ -70,7 +71,7 @@ func TestTime(t *testing.T) {
 		p.call(http.MethodPost, "/v1/messages", p.secrets.APIKey, fields, &m)
 		return m
 	}
-	later, taken := post(map[string]any{"sendAt": in(3)}), post(map[string]any{"sendAt": in(2)})
+	later, taken := post(map[string]any{"sendAt": in(12)}), post(map[string]any{"sendAt": in(11)}) // time enough to cancel, and for what is not scheduled to be first
 	mortal := post(map[string]any{"ttlSeconds": 1})
 	if later.Status != "scheduled" || later.Seq != 0 || mortal.Status != "queued" {
 		t.Errorf("%+v, %+v", later, mortal)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -183,6 +184,14 @@ func (p *platform) awaitStatus(id, status string) {
 	var last message
 	eventually(p.t, func() bool { last = p.get(id); return last.Status == status }, func() string {
 		return fmt.Sprintf("message %s is %s, want %s", id, last.Status, status)
+	})
+}
+
+// awaitLine waits until the node has told its operator something.
+func (p *platform) awaitLine(text string) {
+	p.t.Helper()
+	eventually(p.t, func() bool { return strings.Contains(p.node.Stderr.String(), text) }, func() string {
+		return fmt.Sprintf("no line %q for the operator:\n%s", text, p.node.Stderr)
 	})
 }
 

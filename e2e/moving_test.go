@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"testing"
 )
 
@@ -71,9 +70,7 @@ func TestPhonesAreHandedOver(t *testing.T) {
 		ph.invoke("AcknowledgeMessage", sent[i].ID)
 		large.awaitStatus(sent[i].ID, "delivered")
 	}
-	if !strings.Contains(small.node.Stderr.String(), "phones are handed over") {
-		t.Errorf("no line for the operator:\n%s", small.node.Stderr)
-	}
+	small.awaitLine("phones are handed over")
 	if err := small.node.Stop(); err != nil {
 		t.Error(err)
 	}

@@ -9,12 +9,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/esh3artech/esh3ar/internal/nodeproc"
 )
 
 // phone is Microsoft's client in a Node process.
 type phone struct {
 	t      *testing.T
 	cmd    *exec.Cmd
+	stderr *nodeproc.Output
 	stdin  io.WriteCloser
 	events chan phoneEvent
 	next   int
@@ -65,7 +68,8 @@ func newPhone(p *platform, number, device, ack string) *phone {
 // newDriver starts Microsoft's client in a process.
 func newDriver(p *platform, script string) *phone {
 	p.t.Helper()
-	ph := &phone{t: p.t, cmd: exec.Command("node", script), events: make(chan phoneEvent, 10_000)}
+	ph := &phone{t: p.t, cmd: exec.Command("node", script), events: make(chan phoneEvent, 10_000), stderr: &nodeproc.Output{}}
+	ph.cmd.Stderr = ph.stderr
 	var err error
 	if ph.stdin, err = ph.cmd.StdinPipe(); err != nil {
 		p.t.Fatal(err)
@@ -117,7 +121,7 @@ func (ph *phone) take(why string) phoneEvent {
 	select {
 	case event, ok := <-ph.events:
 		if !ok || event.Event == "broken" {
-			ph.t.Fatalf("%s: the phone ended: %s", why, event.Text)
+			ph.t.Fatalf("%s: the phone ended: %s %s", why, event.Text, ph.stderr)
 		}
 		switch event.Event {
 		case "messages":
@@ -135,7 +139,7 @@ func (ph *phone) take(why string) phoneEvent {
 		}
 		return event
 	case <-time.After(patience):
-		ph.t.Fatalf("%s: nothing came", why)
+		ph.t.Fatalf("%s: nothing came in %s; the connection was %v %s", why, patience, ph.states, ph.stderr)
 		return phoneEvent{}
 	}
 }

@@ -92,12 +92,16 @@ func TestRedisAway(t *testing.T) {
 					}
 				}
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
-			defer cancel()
-			p.send(5)
-			if err := wipe(ctx); err != nil { // presence is gone, and comes back by being said again
-				t.Fatal(err)
+			patiently := func(do func(context.Context) error) {
+				t.Helper()
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				defer cancel()
+				if err := do(ctx); err != nil {
+					t.Fatal(err)
+				}
 			}
+			p.send(5)
+			patiently(wipe) // presence is gone, and comes back by being said again
 			p.send(20)
 			p.arrived()
 			p.hinted()
@@ -111,10 +115,10 @@ func TestRedisAway(t *testing.T) {
 			p.arrived()
 			eventually(t, func() bool { return strings.Contains(p.a.node.Stderr.String(), "Redis does not answer") },
 				func() string { return "no line for the operator:\n" + p.a.node.Stderr.String() })
-			all("restart", func(s *redisproc.Server) error { return s.Restart(ctx) })
-			if err := whole(ctx); err != nil {
-				t.Fatal(err)
+			for _, server := range list {
+				patiently(server.Restart)
 			}
+			patiently(whole)
 			p.hinted()
 			for _, one := range p.answers {
 				if one.Durability != "stored" {

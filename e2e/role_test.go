@@ -60,6 +60,7 @@ func TestAutoscale(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	var taken []accepted
 	done := make(chan struct{})
+	defer func() { stop(); <-done }()
 	go func() {
 		defer close(done)
 		for n := 0; ctx.Err() == nil; n++ {

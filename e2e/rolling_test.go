@@ -82,6 +82,8 @@ func TestRollingRestart(t *testing.T) {
 	answered := make([][]string, len(phones))
 	failed := make([]error, len(phones))
 	var senders sync.WaitGroup
+	end := sync.OnceFunc(func() { close(stop); senders.Wait() })
+	defer end()
 	for i := range phones {
 		senders.Go(func() {
 			for k := 0; ; k++ {
@@ -110,8 +112,7 @@ func TestRollingRestart(t *testing.T) {
 			return now < before || now > before+20
 		}, func() string { return "no traffic after a restart" })
 	}
-	close(stop)
-	senders.Wait()
+	end()
 	for i, ph := range phones {
 		if failed[i] != nil {
 			t.Errorf("sender %d: %v", i, failed[i])

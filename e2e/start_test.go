@@ -79,10 +79,9 @@ func TestAStartThatIsCutOffGoesOn(t *testing.T) {
 	bytes := alone()
 	const points = 12
 	for point := range int64(points) {
-		f.breaks.Store(1 + bytes*point/points)
-		alone()
-		if f.round.Load() != point+1 {
-			t.Errorf("the start was not cut off after %d of %d bytes", 1+bytes*point/points, bytes)
+		for f.round.Load() == point { // the start was over before: a quicker one has less to say, as nothing of its later life comes in between
+			f.breaks.Store(1 + bytes*point/points)
+			bytes = min(bytes, alone())
 		}
 	}
 	p.start()
