@@ -2,6 +2,7 @@ package signalr
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"sync"
@@ -168,7 +169,11 @@ func (l *longPoll) deliver(w http.ResponseWriter, p *poll, body []byte) {
 		return
 	}
 	if len(body) > 0 {
-		_ = p.rc.Flush() // under the deadline; what cannot be flushed is written by net/http
+		// Under the deadline. Not every ResponseWriter can; then it is written when the handler returns.
+		if err := p.rc.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			l.conn.failed(l, err)
+			return
+		}
 		l.conn.out.advance(l, len(body))
 	}
 	_ = p.rc.SetWriteDeadline(time.Time{}) // the socket's next request is somebody else's

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -285,6 +287,29 @@ func TestLongPolling(t *testing.T) {
 		f.expect(answered)
 		end(t, f)
 	})
+}
+
+// unflushable is the answer to a client that took none of it in time.
+type unflushable struct{ *httptest.ResponseRecorder }
+
+func (unflushable) FlushError() error { return os.ErrDeadlineExceeded }
+
+// TestAPollThatIsNotTaken ends its connection: what was in the answer cannot be asked for again, and the client's next poll would
+// wait behind it as if it had come.
+func TestAPollThatIsNotTaken(t *testing.T) {
+	t.Attr("checklist", "item43")
+	hub, met, gone := meetingHub()
+	h := start(t, hub, quiet())
+	f := h.pollDial()
+	if err := await(t, met, "connection").TrySend("lost"); err != nil {
+		t.Fatal(err)
+	}
+	h.ServeHTTP(unflushable{httptest.NewRecorder()}, httptest.NewRequest(http.MethodGet, "/hub"+f.query, http.NoBody))
+	if err := await(t, gone, "OnDisconnected"); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error(err)
+	}
+	f.want(f.do("GET", ""), 404, noConnection)
+	h.gone()
 }
 
 func (l *longPoll) idle() bool {
