@@ -286,12 +286,13 @@ func TestTooManyTextsAreTold(t *testing.T) {
 		c, other := open(ctx, t, top.url, "a"), open(ctx, t, top.url, "b").Level()
 		l := c.Level()
 		gate, last := make(chan struct{}), make(chan struct{})
-		var lost atomic.Int64
+		var lost, told atomic.Int64
 		ctx, cancel := context.WithCancel(ctx)
 		var group sync.WaitGroup
 		group.Go(func() {
 			_ = l.Subscribe(ctx, func(text string) { // ends with ctx
 				<-gate
+				told.Add(1)
 				if text == "last" {
 					close(last)
 				}
@@ -299,15 +300,20 @@ func TestTooManyTextsAreTold(t *testing.T) {
 		})
 		t.Cleanup(func() { cancel(); group.Wait() })
 		await(ctx, t, "the subscription is in force", func() bool { return lost.Load() == 1 })
-		for range 1500 {
+		const texts = 1500
+		for range texts {
 			if err := other.Publish(ctx, "text"); err != nil {
 				t.Fatal(err)
 			}
 		}
-		await(ctx, t, "some were too many", func() bool { return c.Stats().InvalidationsLost > 1 })
+		await(ctx, t, "all have come", func() bool { s := c.Stats(); return s.Invalidations+s.InvalidationsLost == 1+texts })
+		kept := c.Stats().Invalidations
+		if kept == texts {
+			t.Fatal("none was too many")
+		}
 		get(ctx, t, l, "k") // nobody is held up
 		close(gate)
-		await(ctx, t, "that is told", func() bool { return lost.Load() == 2 })
+		await(ctx, t, "that is told, and all that was kept", func() bool { return lost.Load() == 2 && told.Load() == int64(kept) })
 		if err := other.Publish(ctx, "last"); err != nil {
 			t.Fatal(err)
 		}
