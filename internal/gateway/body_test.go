@@ -21,7 +21,7 @@ func TestABodyThatDoesNotCome(t *testing.T) {
 	f := newFront(t, func(o *gateway.Options) { o.AnswerWithin = 4 * patience }, n)
 	f.awaitUp(1)
 	s := httptest.NewUnstartedServer(f.Gateway)
-	s.Config.ReadTimeout = 100 * time.Millisecond
+	s.Config.ReadTimeout, s.Config.ReadHeaderTimeout = 100*time.Millisecond, patience
 	s.Start()
 	defer s.Close()
 	for path, length := range map[string]int{"/v1/messages": 128 << 10, "/v1/messages/batch": 1 << 20} {

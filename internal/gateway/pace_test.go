@@ -30,7 +30,7 @@ func TestACallerWhoDoesNotRead(t *testing.T) {
 					}
 				}
 			})
-			f := newFront(t, func(o *gateway.Options) { o.TakeWithin = 50 * time.Millisecond }, n)
+			f := newFront(t, func(o *gateway.Options) { o.TakeWithin = time.Second }, n)
 			f.awaitUp(1)
 			conn, err := net.Dial("tcp", f.Listener.Addr().String())
 			if err != nil {

@@ -171,7 +171,7 @@ func TestSilentNode(t *testing.T) {
 	})
 	t.Cleanup(func() { close(gate) })
 	good := newNode(t, "good", says("good"))
-	f := newFront(t, func(o *gateway.Options) { o.CheckWithin = 50 * time.Millisecond }, silent, good)
+	f := newFront(t, func(o *gateway.Options) { o.CheckWithin = time.Second }, silent, good) // time enough for the good one
 	f.awaitUp(2)
 	answers := make(chan answer, 1)
 	go func() { // until one call is there
@@ -270,7 +270,7 @@ func TestAnswerWithin(t *testing.T) {
 		_, _ = io.Copy(io.Discard, r.Body) // so that the server looks after the connection
 		<-r.Context().Done()
 	}
-	f := newFront(t, func(o *gateway.Options) { o.AnswerWithin = 500 * time.Millisecond }, newNode(t, "a", silent), newNode(t, "b", silent))
+	f := newFront(t, func(o *gateway.Options) { o.AnswerWithin = 2 * time.Second }, newNode(t, "a", silent), newNode(t, "b", silent))
 	f.awaitUp(2)
 	for _, c := range []struct {
 		method, path string

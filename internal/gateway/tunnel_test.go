@@ -100,7 +100,7 @@ func TestATunnelThatNobodyReads(t *testing.T) {
 			}
 		}
 	})
-	f := newFront(t, func(o *gateway.Options) { o.Tunnels, o.TakeWithin = true, 50*time.Millisecond }, n)
+	f := newFront(t, func(o *gateway.Options) { o.Tunnels, o.TakeWithin = true, time.Second }, n)
 	f.awaitUp(1)
 	c := dialRaw(t, f.Listener.Addr().String())
 	fmt.Fprint(c.conn, wantsTunnel)
