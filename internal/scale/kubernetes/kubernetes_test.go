@@ -249,9 +249,10 @@ func TestAPodWithASpillStays(t *testing.T) {
 	t.Parallel()
 	p := &pods{cluster: newCluster(t, 3)}
 	p.spilled.Store(7)
+	const every = time.Second // a call to the server may take as long as a round
 	policy := scale.Default()
 	policy.Min, policy.Rules[0].Window, policy.Down = 2, 0, scale.Pace{Step: 1}
-	s := scale.New(scale.Options{Policy: policy, Holder: "a", Registry: p, Target: p.target(), Lease: office{}, Diary: office{}, Every: 5 * time.Millisecond})
+	s := scale.New(scale.Options{Policy: policy, Holder: "a", Registry: p, Target: p.target(), Lease: office{}, Diary: office{}, Every: every})
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
