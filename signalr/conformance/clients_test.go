@@ -61,7 +61,7 @@ func needsClients(t *testing.T) {
 // node runs a program of the folder clients and returns the cases it has run.
 func node(t *testing.T, program string, args ...string) []outcome {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", append([]string{program}, args...)...)
 	cmd.Dir = "clients"
