@@ -31,8 +31,11 @@ func FreePort() (addr string, err error) {
 	err = errors.New("no port is free")
 	for range 1000 {
 		port := firstPort + rand.IntN(ports)
-		if taken, failed := takeLocked(port); failed != nil || !taken {
-			err = errors.Join(failed, err)
+		taken, failed := takeLocked(port)
+		if failed != nil {
+			return "", failed
+		}
+		if !taken {
 			continue
 		}
 		addr = fmt.Sprintf("127.0.0.1:%d", port)
