@@ -20,17 +20,8 @@ type moving struct {
 
 func (n *node) openMoving() {
 	n.moving = moving{asked: make(chan struct{}, 1), Mover: mover.New(mover.Options{
-		Self: n.word, Nodes: n.takers, Move: n.hubs.phones.Move, Log: n.log,
+		Self: n.word, Nodes: n.cluster.nodes, Recent: n.cluster.recent, Move: n.hubs.phones.Move, Log: n.log,
 	})}
-}
-
-// takers are who may take phones. A node that drains has to send them somewhere; one that is over its load keeps them rather than
-// send them to where it was better a while ago.
-func (n *node) takers() []route.Node {
-	if n.draining.Err() != nil {
-		return n.cluster.nodes()
-	}
-	return n.cluster.recent()
 }
 
 // drainOnRequest waits until an operator has this node drain: gateways hear that it takes no more calls, then its phones are

@@ -9,11 +9,12 @@ import (
 	"github.com/esh3artech/esh3ar/internal/route"
 )
 
-// Options make a Mover; Self, Nodes and Move must be given.
+// Options make a Mover; Self, Nodes, Recent and Move must be given.
 type Options struct {
 	Rules Rules
-	Self  func() route.Node   // as it is now; must be quick
-	Nodes func() []route.Node // as they last said; must be quick
+	Self  func() route.Node // as it is now; must be quick
+	// Nodes are all, as they last said, and Recent those of whom it is known how they are now; both must be quick.
+	Nodes, Recent func() []route.Node
 	// Move closes so many connections with leave to reconnect, rate in a second, and returns how many it has closed.
 	Move func(ctx context.Context, n, rate int) (int, error)
 	Log  *slog.Logger // default: discards
@@ -53,12 +54,22 @@ func (m *Mover) Run(ctx context.Context) error {
 }
 
 func (m *Mover) round(ctx context.Context) {
-	r := m.opts.Rules.Step(m.opts.Self(), m.opts.Nodes())
+	self := m.opts.Self()
+	r := m.opts.Rules.Step(self, m.takers(&self))
 	if r.Why != m.why {
 		m.say(&r)
 	}
 	m.why = r.Why
 	m.move(ctx, r.Leave, r.Rate)
+}
+
+// takers are who may take phones. A node that drains has to send them somewhere; one that is over its load keeps them rather than
+// send them to where it was better a while ago.
+func (m *Mover) takers(self *route.Node) []route.Node {
+	if self.Draining {
+		return m.opts.Nodes()
+	}
+	return m.opts.Recent()
 }
 
 func (m *Mover) say(r *Round) {
@@ -84,13 +95,14 @@ func (m *Mover) move(ctx context.Context, n, rate int) {
 func (m *Mover) Drain(ctx context.Context, within time.Duration) {
 	self := m.opts.Self()
 	self.Draining = true
-	r := m.opts.Rules.Step(self, m.opts.Nodes())
+	r := m.opts.Rules.Step(self, m.takers(&self))
 	m.move(ctx, r.Leave, max(r.Rate, int(float64(r.Leave)/within.Seconds())))
 }
 
 // Elsewhere is the URL of the node where a phone that comes here, or was sent here, should go instead; empty: it is right here.
 func (m *Mover) Elsewhere(sent bool) string {
-	if n := m.opts.Rules.Elsewhere(m.opts.Self(), m.opts.Nodes(), sent); n != nil {
+	self := m.opts.Self()
+	if n := m.opts.Rules.Elsewhere(self, m.takers(&self), sent); n != nil {
 		return n.URL
 	}
 	return ""

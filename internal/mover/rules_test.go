@@ -168,7 +168,7 @@ func TestNobodyIsSaidToLeaveWhoStays(t *testing.T) {
 		var log bytes.Buffer
 		full := node("a", 1000, 1)
 		m := mover.New(mover.Options{
-			Self: func() route.Node { return full }, Nodes: func() []route.Node { return []route.Node{full} }, Log: slog.New(slog.NewTextHandler(&log, nil)),
+			Self: func() route.Node { return full }, Recent: func() []route.Node { return []route.Node{full} }, Log: slog.New(slog.NewTextHandler(&log, nil)),
 			Move: func(context.Context, int, int) (int, error) { t.Error("some leave"); return 0, nil },
 		})
 		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
@@ -178,6 +178,31 @@ func TestNobodyIsSaidToLeaveWhoStays(t *testing.T) {
 		}
 		if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "no other has room") || strings.Contains(text, "handed over") {
 			t.Error(text)
+		}
+	})
+}
+
+// TestWhereItWasBetter a while ago nobody is sent, but by a node that drains: it has to send its phones somewhere.
+func TestWhereItWasBetter(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		self, left := node("a", 1000, 1), 0
+		m := mover.New(mover.Options{
+			Self: func() route.Node { return self }, Nodes: func() []route.Node { return []route.Node{node("b", 0, 0)} },
+			Recent: func() []route.Node { return nil },
+			Move:   func(_ context.Context, n, _ int) (int, error) { left += n; return n, nil },
+		})
+		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+		defer stop()
+		if err := m.Run(ctx); err != nil {
+			t.Error(err)
+		}
+		if to := m.Elsewhere(false); left > 0 || to != "" {
+			t.Errorf("over its load, by an old word: %d left, a new one goes to %q", left, to)
+		}
+		m.Drain(t.Context(), time.Minute)
+		if self.Draining = true; left != 1000 || m.Elsewhere(false) != "http://b" {
+			t.Errorf("draining, by an old word: %d left, a new one goes to %q", left, m.Elsewhere(false))
 		}
 	})
 }
