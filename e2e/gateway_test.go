@@ -270,15 +270,18 @@ func TestPhonesGoToTheirNode(t *testing.T) {
 	gateway := startGateway(t, nodes[0].secrets, "--redis-url", redisURL)
 	gateway.awaitNodes(2)
 	var phones []*phone
-	for i := range 4 {
-		phones = append(phones, newPhone(gateway, fmt.Sprintf("+96777123456%d", i), "a", "each"))
-		sessions := func() float64 { return nodes[0].metric("esh3ar_sessions") + nodes[1].metric("esh3ar_sessions") }
-		eventually(t, func() bool { return sessions() == float64(i+1) }, func() string { return "the phone is on no node" })
+	var on [2]float64
+	for len(phones) < 4 || min(on[0], on[1]) < 2 && len(phones) < 20 { // a node that is busy with something else gets fewer
+		phones = append(phones, newPhone(gateway, fmt.Sprintf("+96777123%d", 4560+len(phones)), "a", "each"))
+		eventually(t, func() bool {
+			on = [2]float64{nodes[0].metric("esh3ar_sessions"), nodes[1].metric("esh3ar_sessions")}
+			return on[0]+on[1] == float64(len(phones))
+		}, func() string { return "the phone is on no node" })
+	}
+	if min(on[0], on[1]) < 2 {
+		t.Errorf("the nodes have %g phones", on)
 	}
 	for _, n := range nodes {
-		if got := n.metric("esh3ar_sessions"); got != 2 {
-			t.Errorf("a node has %g of four phones", got)
-		}
 		if got := gateway.metric(fmt.Sprintf(`esh3ar_gateway_node_streams{node=%q}`, n.nodeID())); got != 0 {
 			t.Errorf("%g connections run through the gateway", got)
 		}
