@@ -49,8 +49,9 @@ func (a *API) events(x *exchange) error {
 		return nil
 	}
 	s := &eventWriter{x: x, control: http.NewResponseController(x.w)}
-	_ = s.control.SetReadDeadline(time.Time{})                                // the server's is for requests that end
-	if !s.write(fmt.Appendf(nil, ": hello\nid: %s\n\n", stream.Position())) { // who is cut off before the first event knows where to go on
+	_ = s.control.SetReadDeadline(time.Time{}) // the server's is for requests that end
+	// Whoever is cut off before the first event knows by the id where to go on.
+	if !s.write(fmt.Appendf(nil, ": hello\nid: %s\n\n", stream.Position())) {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(x.r.Context())

@@ -109,10 +109,10 @@ type watcher struct {
 
 	sending sync.Mutex      // held while events of one stream go out, and while the streams change
 	sent    esh3ar.Position // guarded by sending: everything up to it has gone out
+	marks   bool            // guarded by sending: the client wants checkpoints
 
 	mu     sync.Mutex
 	stream *notify.Stream // guarded by mu
-	marks  bool           // guarded by mu: the client resumes, and wants checkpoints
 }
 
 func (w *watcher) current() *notify.Stream {
@@ -125,9 +125,6 @@ func (w *watcher) current() *notify.Stream {
 func (w *watcher) goOn(ctx context.Context, completed func()) error {
 	w.sending.Lock()
 	defer w.sending.Unlock()
-	w.mu.Lock()
-	w.marks = true
-	w.mu.Unlock()
 	return w.begin(ctx, completed)
 }
 
@@ -145,7 +142,7 @@ func (w *watcher) resume(ctx context.Context, f feed, lastEventID string, comple
 	defer w.sending.Unlock()
 	w.mu.Lock()
 	w.stream.Close()
-	w.stream, w.marks = stream, true
+	w.stream = stream
 	w.mu.Unlock()
 	w.sent = stream.Position()
 	return w.begin(ctx, completed)
@@ -153,6 +150,7 @@ func (w *watcher) resume(ctx context.Context, f feed, lastEventID string, comple
 
 // begin says from where a client gets checkpoints, and ends its call.
 func (w *watcher) begin(ctx context.Context, completed func()) error {
+	w.marks = true
 	if err := w.mark(ctx); err != nil {
 		return err
 	}
@@ -225,10 +223,7 @@ func (w *watcher) send(ctx context.Context, b *notify.Batch) error {
 
 // mark sends a client that resumes a checkpoint of what has gone out.
 func (w *watcher) mark(ctx context.Context) error {
-	w.mu.Lock()
-	marks := w.marks
-	w.mu.Unlock()
-	if !marks {
+	if !w.marks {
 		return nil
 	}
 	return w.conn.Send(ctx, "Checkpoint", string(w.sent))

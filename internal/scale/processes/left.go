@@ -28,10 +28,10 @@ func (t *Target) fetchFrom(slot int, first bool) bool {
 	}
 	left, err := t.opts.Left(t.folder.data(slot))
 	switch {
-	case err != nil && first:
-		t.opts.Log.Warn("whether a node has left accepted messages cannot be seen yet; tried again", "data", t.folder.data(slot), "error", err)
-		return false
 	case err != nil:
+		if first {
+			t.opts.Log.Warn("whether a node has left accepted messages cannot be seen yet; tried again", "data", t.folder.data(slot), "error", err)
+		}
 		return false
 	case !left:
 		return true
