@@ -207,14 +207,22 @@ func (p *platform) token(phone, device string) string {
 // eventually polls until it is so.
 func eventually(t *testing.T, so func() bool, otherwise func() string) {
 	t.Helper()
-	deadline := time.After(patience)
+	if !within(patience, so) {
+		t.Fatal(otherwise())
+	}
+}
+
+// within looks until it is so, and says whether it came to be in that time.
+func within(limit time.Duration, so func() bool) bool {
+	deadline := time.After(limit)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !so() {
 		select {
 		case <-deadline:
-			t.Fatal(otherwise())
+			return false
 		case <-tick.C:
 		}
 	}
+	return true
 }

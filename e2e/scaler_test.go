@@ -320,7 +320,7 @@ func TestAScalerThatIsStopped(t *testing.T) {
 	first.awaitHistory("decides from here on")
 	second := startScaler(t, url, redis.URL(), quickPolicy)
 	first.signal(syscall.SIGSTOP)
-	eventually(t, func() bool { return strings.Count(second.history(), "decides from here on") == 2 }, func() string { return "nobody took over:\n" + second.history() })
+	eventually(t, func() bool { return strings.Count(second.history(), "decides from here on") >= 2 }, func() string { return "nobody took over:\n" + second.history() })
 	c := audience{p: p}
 	for i := range 4 {
 		c.join(fmt.Sprintf("+96777000020%d", i))
@@ -333,7 +333,7 @@ func TestAScalerThatIsStopped(t *testing.T) {
 		t.Errorf("the one that was stopped has started nodes: %v, %v", places, err)
 	}
 	second.stop()
-	eventually(t, func() bool { return strings.Count(first.history(), "→ 2") == 2 }, func() string { return "the first does not decide again:\n" + first.history() })
+	eventually(t, func() bool { return strings.Count(first.history(), "→ 2") >= 2 }, func() string { return "the first does not decide again:\n" + first.history() })
 }
 
 // TestADryRunHoldsNobodyUp starts one first: it says what it would do, and the one that comes later does it.

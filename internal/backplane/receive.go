@@ -135,6 +135,9 @@ func (p *Plane) answer(ctx context.Context, server member, key requestKey, messa
 	for {
 		select {
 		case l := <-done:
+			if ctx.Err() != nil { // both may be ready
+				return
+			}
 			_ = p.send(l, key.from) // lost: the other side loses patience
 			return
 		case <-ctx.Done():

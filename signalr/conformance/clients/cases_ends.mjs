@@ -75,12 +75,18 @@ export const ends = [
   {
     name: "item137 item138 item140 an idle connection lives by pings",
     async run(env) {
-      const c = await env.connect("/quick");
-      c.serverTimeoutInMilliseconds = 2000;
-      c.keepAliveIntervalInMilliseconds = 300;
-      const end = closed(c);
-      await Promise.race([end.then((e) => Promise.reject(e ?? new Error("closed"))), new Promise((resolve) => setTimeout(resolve, 3000))]);
-      equal(await c.invoke("Echo", 1), 1);
+      // A server that does not ping loses every try; a machine that stands still for two seconds loses one.
+      for (let tries = 3; ; tries--) {
+        const c = await env.connect("/quick");
+        c.serverTimeoutInMilliseconds = 2000;
+        c.keepAliveIntervalInMilliseconds = 300;
+        const idle = new Promise((resolve) => setTimeout(resolve, 3000, "lives"));
+        if ((await Promise.race([closed(c), idle])) === "lives") {
+          equal(await c.invoke("Echo", 1), 1);
+          return;
+        }
+        if (tries === 1) throw new Error("closed");
+      }
     },
   },
 ];
