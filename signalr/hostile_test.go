@@ -164,13 +164,25 @@ func TestHostile(t *testing.T) {
 		flood = append(flood, maskedFrame(opText, nil)...)
 		flood = append(flood, maskedFrame(finBit|opContinuation, nil)...)
 		flood = bytes.Repeat(flood, 500)
-		for range 20 {
+		const floods = 100 // the pongs are more than the socket takes
+		for range floods {
 			if _, err := c.nc.Write(flood); err != nil {
 				t.Fatal(err)
 			}
 		}
-		costs(t, before, 1<<20)
+		c.frame(finBit|opPing, []byte("last"))
+		h.until("the flood has come", func() bool { return h.Stats().BytesIn > int64(floods*len(flood)) })
+		costs(t, before, 512<<10) // the test's own flood is a third of it
 		unharmed(h)
+		for { // whoever reads at last has the pong to the newest ping: RFC 6455, 5.5.3
+			first, payload, err := c.readFrame()
+			if err != nil || first != finBit|opPong {
+				t.Fatalf("%x %q: %v", first, payload, err)
+			}
+			if string(payload) == "last" {
+				break
+			}
+		}
 	})
 }
 

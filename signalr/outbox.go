@@ -20,9 +20,11 @@ type outbox struct {
 	sealed   bool  // nothing is appended any more
 	dead     bool  // the transport is gone: nothing is written any more
 	owed     bool  // somebody was told that it is full
+	ponged   bool  // a pong was appended since the transport last took bytes
 	notices  uint8 // 0: none; 1: OnWritable runs; 2: it runs, and is to run again
 	room     chan struct{}
 	later    *backlog // behind a full outbox, by the server's policy; nil when nothing is
+	pong     *[]byte  // of the newest ping, behind the one that was appended; nil when there is none
 }
 
 // write appends frames as one message of the transport, or answers ErrFull.
@@ -78,16 +80,27 @@ func (o *outbox) putOne(b []byte, tracked bool) error {
 	return nil
 }
 
-// control appends bytes of the transport itself (a WebSocket pong), unless much waits already.
+// control appends a frame of the transport itself, a WebSocket's pong. Until the transport takes bytes, only the first and the
+// newest are kept, as RFC 6455 5.5.3 allows: a client that pings without end and reads nothing costs two.
 func (o *outbox) control(frame []byte) {
 	o.mu.Lock()
-	if o.sealed || o.cutLocked() || o.pendingLocked() > o.limit() {
+	switch {
+	case o.sealed || o.cutLocked():
 		o.mu.Unlock()
-		return
+	case o.busy && o.ponged:
+		newest := frame // frame itself need not be on the heap
+		o.pong = &newest
+		o.mu.Unlock()
+	default:
+		o.pongLocked(frame)
+		o.unlockAndFlush()
 	}
+}
+
+func (o *outbox) pongLocked(frame []byte) {
 	o.reserveLocked(len(frame))
 	o.buf.b = append(o.buf.b, frame...)
-	o.unlockAndFlush()
+	o.ponged, o.pong = true, nil
 }
 
 // seal appends a last message, if any, and the transport's goodbye. Nothing is accepted after it.
@@ -120,7 +133,7 @@ func (o *outbox) kill() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.sealed, o.dead, o.busy = true, true, false
-	o.buf, o.off, o.later = nil, 0, nil
+	o.buf, o.off, o.later, o.pong = nil, 0, nil, nil
 	if o.keepsLocked() {
 		o.conn.state.replay = replay{}
 	}
@@ -199,6 +212,12 @@ func (o *outbox) advance(by link, n int) []byte {
 	o.off += n
 	if n > 0 {
 		o.progress = o.conn.server.now()
+	}
+	if n > 0 || o.pendingLocked() == 0 {
+		o.ponged = false
+		if o.pong != nil && !o.sealed { // nothing follows a goodbye
+			o.pongLocked(*o.pong)
+		}
 	}
 	o.refillLocked(false)
 	var rest []byte
