@@ -115,7 +115,7 @@ func TestEveryPlantedFaultIsCaught(t *testing.T) {
 var soonAway = []string{"--cluster", "--seed", "2704", "--kills", "3"}
 
 // TestTortureCatchesPlantedFaults plants faults in a node that is tortured: what the business and the phones see must be
-// enough to know.
+// enough to know. Torture finds by chance, and has three runs for it: where PostgreSQL is away for most of one, say, nothing can overtake.
 func TestTortureCatchesPlantedFaults(t *testing.T) {
 	built := buildPlanted(t)
 	for _, c := range []struct {
@@ -132,8 +132,15 @@ func TestTortureCatchesPlantedFaults(t *testing.T) {
 		{planted.SpillBeforeFsync, append(soonAway, "--power-cuts"), `(?m)^LOST +[1-9]`},
 	} {
 		t.Run(string(c.fault), func(t *testing.T) {
-			p := proof{program: "esh3ar", args: append([]string{"torture", "--keep", filepath.Join(t.TempDir(), "kept")}, c.args...)}
-			out, err := runPlanted(t, built, p, c.fault)
+			var out string
+			var err error
+			for range 3 {
+				p := proof{program: "esh3ar", args: append([]string{"torture", "--keep", filepath.Join(t.TempDir(), "kept")}, c.args...)}
+				if out, err = runPlanted(t, built, p, c.fault); err != nil {
+					break
+				}
+				t.Logf("every promise was kept:\n%.4000s", out)
+			}
 			var exit *exec.ExitError
 			if !errors.As(err, &exit) || exit.ExitCode() != 1 || !regexp.MustCompile(c.says).MatchString(out) || !strings.Contains(out, "verdict: BROKEN") {
 				t.Errorf("not caught, or not for the right reason (%q): %v\n%.4000s", c.says, err, out)

@@ -19,7 +19,7 @@ const slowDeletes = `
 // same recipients, while each of them is under way.
 func TestRetentionHoldsUpNobody(t *testing.T) {
 	url := newDatabase(t)
-	s := open(t, url, postgres.Options{CallTimeout: time.Minute})
+	s := open(t, url, postgres.Options{})
 	finished(t, url, 60)
 	execute(t, url, slowDeletes)
 	conn := connect(t, url)

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -81,8 +82,10 @@ func copyOf(t testing.TB, template string) (name string) {
 }
 
 // open opens a store and closes it with the test.
+// open opens a store whose calls are given time on a busy machine too, unless o says how much.
 func open(t *testing.T, url string, o postgres.Options) *postgres.Store {
 	t.Helper()
+	o.CallTimeout = cmp.Or(o.CallTimeout, time.Minute)
 	s, err := postgres.Open(t.Context(), url, o)
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package storetest
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/esh3artech/esh3ar"
 )
@@ -202,7 +203,7 @@ func concurrentLog(f *fixture) {
 			select {
 			case <-stopped:
 				last = true
-			default:
+			case <-time.After(time.Millisecond): // without it, one processor does nothing but read
 			}
 		}
 	})
