@@ -23,7 +23,7 @@ type EventLog interface {
 
 // EventQuery bounds one read of the event log.
 type EventQuery struct {
-	After      Position     // a bad one is Invalid
+	After      Position     // one that this log cannot have given, letter for letter, is Invalid; one behind the tail is not
 	Businesses []BusinessID // only theirs; empty: all
 	Limit      int          // events; at least 1
 }

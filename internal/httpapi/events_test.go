@@ -236,9 +236,10 @@ func TestWhatNoStreamCanBe(t *testing.T) {
 		code   string
 		says   string
 	}{
-		"/v1/events?lastEventId=nonsense": {422, "validation_failed", "lastEventId"},
-		"/v1/events?since=1":              {422, "validation_failed", "since"},
-		"/v1/messages?access_token=x":     {422, "validation_failed", "access_token"},
+		"/v1/events?lastEventId=nonsense":         {422, "validation_failed", "lastEventId"},
+		"/v1/events?lastEventId=ffffffffffffffff": {422, "validation_failed", "lastEventId"},
+		"/v1/events?since=1":                      {422, "validation_failed", "since"},
+		"/v1/messages?access_token=x":             {422, "validation_failed", "access_token"},
 	} {
 		got := l.get(t, path)
 		if wantProblem(t, got, want.status, want.code); !strings.Contains(string(got.body), want.says) {

@@ -133,8 +133,10 @@ func (o *office) change() (message string) {
 func TestAskingForCheckpointsLosesNothing(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
-	if _, failed := o.resume("nonsense"); failed == "" {
-		t.Error("a bad lastEventId was taken")
+	for _, bad := range []string{"nonsense", "ffffffffffffffff"} {
+		if _, failed := o.resume(bad); failed == "" {
+			t.Errorf("lastEventId %q was taken", bad)
+		}
 	}
 	o.log.held.Lock()
 	first := o.send()

@@ -245,6 +245,33 @@ func TestReset(t *testing.T) {
 	}
 }
 
+// TestAPlaceWhereTheLogHasNotComeTo is refused, and leaves others in peace: a quiet stream reads the log a few times, and waits.
+func TestAPlaceWhereTheLogHasNotComeTo(t *testing.T) {
+	t.Parallel()
+	log, business := &fakeLog{walk: 100}, esh3ar.NewBusinessID()
+	f := run(t, log, notify.Options{Poll: time.Hour})
+	log.add(business)
+	ahead, err := f.After(t.Context(), esh3ar.NewBusinessID(), position(9000))
+	if esh3ar.CodeOf(err) != esh3ar.Invalid {
+		t.Errorf("got %v, want a refusal", err)
+	}
+	if err == nil {
+		_, _ = ahead.NextWithin(t.Context(), 10*time.Millisecond)
+		ahead.Close()
+	}
+	s, err := f.Tail(t.Context(), business)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	_, err = s.NextWithin(t.Context(), 10*time.Millisecond)
+	log.mu.Lock()
+	defer log.mu.Unlock()
+	if err != nil || log.reads > 10 {
+		t.Errorf("the log was read %d times for nothing: %v", log.reads, err)
+	}
+}
+
 func TestALogThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	log, business := &fakeLog{walk: 100}, esh3ar.NewBusinessID()

@@ -37,8 +37,17 @@ func (f *Feed) Tail(ctx context.Context, business esh3ar.BusinessID) (*Stream, e
 	return f.enter(business, tail)
 }
 
-// After opens a stream of what happened behind a position; Invalid if there is no such.
+// After opens a stream of what happened behind a position; Invalid if there is no such. A place where the log has not come to yet
+// is none: whoever stood there would miss what happens on the way, and the feed, which goes along with who is ahead, would leave
+// all others behind, who then read the log without end.
 func (f *Feed) After(ctx context.Context, business esh3ar.BusinessID, position esh3ar.Position) (*Stream, error) {
+	tail, err := f.log.Tail(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if position > tail {
+		return nil, esh3ar.Errorf(esh3ar.Invalid, "position %q is not one of this log: it has come to %q", position, tail)
+	}
 	if _, err := f.log.Events(ctx, esh3ar.EventQuery{After: position, Businesses: []esh3ar.BusinessID{business}, Limit: 1}); err != nil {
 		return nil, err
 	}

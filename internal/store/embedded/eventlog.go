@@ -23,10 +23,12 @@ func parsePosition(p esh3ar.Position) (uint64, error) {
 		return 0, nil
 	}
 	raw, err := hex.DecodeString(string(p))
-	if err != nil || len(raw) != 8 {
-		return 0, esh3ar.Errorf(esh3ar.Invalid, "position %q is not one of this log", p)
+	if err == nil && len(raw) == 8 {
+		if n := binary.BigEndian.Uint64(raw); position(n) == p { // capital letters have another order
+			return n, nil
+		}
 	}
-	return binary.BigEndian.Uint64(raw), nil
+	return 0, esh3ar.Errorf(esh3ar.Invalid, "position %q is not one of this log", p)
 }
 
 // Events realises esh3ar.EventLog.

@@ -27,8 +27,10 @@ func parsePosition(text esh3ar.Position) (p position, err error) {
 	}
 	var pos uint64
 	var n uint32
-	if _, err := fmt.Sscanf(string(text), "%16x%8x", &pos, &n); err != nil || len(text) != 24 || pos>>63 != 0 {
-		return p, esh3ar.Errorf(esh3ar.Invalid, "position %q is not one of this log", text)
+	_, err = fmt.Sscanf(string(text), "%16x%8x", &pos, &n)
+	// Sscanf takes capital letters and spaces too, which have another order.
+	if p = (position{int64(pos), int(n)}); err != nil || p.pos < 0 || p.String() != string(text) {
+		return position{}, esh3ar.Errorf(esh3ar.Invalid, "position %q is not one of this log", text)
 	}
-	return position{int64(pos), int(n)}, nil
+	return p, nil
 }

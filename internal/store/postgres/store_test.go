@@ -81,8 +81,7 @@ func copyOf(t testing.TB, template string) (name string) {
 	return name
 }
 
-// open opens a store and closes it with the test.
-// open opens a store whose calls are given time on a busy machine too, unless o says how much.
+// open opens a store and closes it with the test. Its calls are given time on a busy machine too, unless o says how much.
 func open(t *testing.T, url string, o postgres.Options) *postgres.Store {
 	t.Helper()
 	o.CallTimeout = cmp.Or(o.CallTimeout, time.Minute)

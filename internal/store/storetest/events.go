@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -97,6 +98,27 @@ var eventTests = map[string]func(*fixture){
 		f.sent(alice)
 		_, err := f.Store.Events(f.ctx, esh3ar.EventQuery{After: "not a position", Limit: 10})
 		f.wantCode(err, esh3ar.Invalid, "events")
+	},
+	"a position is written in one way": func(f *fixture) { // in another its order would be another
+		for range 12 { // until the number of one has a letter
+			f.sent(alice)
+		}
+		for _, entry := range f.log("", 100) {
+			at := string(entry.Position)
+			last := len(at) - 1
+			others := []string{" " + at[1:], "\r" + at[1:], "+" + at[1:], at[:last] + "\r", at[:last-1] + "\r" + at[last:], at + " ", "0" + at, at[1:], "0x" + at[2:]}
+			if upper := strings.ToUpper(at); upper != at {
+				others = append(others, upper)
+			}
+			for i := range at[:last-1] {
+				others = append(others, at[:i]+"0x"+at[i+2:])
+			}
+			for _, other := range others {
+				if _, err := f.Store.Events(f.ctx, esh3ar.EventQuery{After: esh3ar.Position(other), Limit: 1}); esh3ar.CodeOf(err) != esh3ar.Invalid {
+					f.Fatalf("%q was taken for a position, %v", other, err)
+				}
+			}
+		}
 	},
 	"a change that does not apply makes no event": func(f *fixture) {
 		m := f.sent(alice)
