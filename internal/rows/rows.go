@@ -13,8 +13,8 @@ import (
 // ErrDamaged is a row that cannot be read.
 var ErrDamaged = errors.New("row is damaged")
 
-// Reader takes a row apart. After a fault it gives zeros, and Err stays: callers ask once, at the end. It never asks for
-// more memory than the row has bytes.
+// Reader takes a row apart. After a fault it gives zeros, and Err stays: callers ask once, at the end. A number in a row
+// cannot ask for more than the row has bytes to fill; the names of Texts take the most memory, some fifty bytes for each byte.
 type Reader struct {
 	rest []byte
 	bad  bool

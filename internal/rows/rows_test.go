@@ -63,3 +63,50 @@ func TestADamagedRowStaysDamaged(t *testing.T) {
 		t.Errorf("%d bytes where -1 was asked for", len(b))
 	}
 }
+
+// FuzzReader takes a row apart by a plan that is drawn too: nothing is read twice or from behind the end, a fault stays, and what was
+// written is read.
+func FuzzReader(f *testing.F) {
+	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7, 8}, whole())
+	f.Add([]byte{7, 7}, binary.AppendUvarint(nil, 1<<63))
+	f.Add([]byte{5, 6}, []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f})
+	f.Fuzz(func(t *testing.T, plan, row []byte) {
+		r := rows.NewReader(row)
+		for _, step := range plan {
+			before, failed := len(r.Rest()), r.Err() != nil
+			zero := true
+			switch step % 9 {
+			case 0:
+				r.Format(step)
+			case 1:
+				zero = r.UUID() == [16]byte{}
+			case 2:
+				zero = r.Byte() == 0
+			case 3:
+				zero = r.Uint64() == 0
+			case 4:
+				zero = r.Uvarint() == 0
+			case 5:
+				zero = r.Varint() == 0
+			case 6:
+				text := r.Text()
+				zero = text == ""
+			case 7:
+				texts := r.Texts()
+				zero = failed && len(texts) == 0 || !failed
+				if again := rows.NewReader(rows.AppendTexts(nil, texts)); r.Err() == nil && !maps.Equal(again.Texts(), texts) {
+					t.Errorf("%q came back as others", texts)
+				}
+			case 8:
+				n := r.Count()
+				zero = n == 0
+				if n > len(r.Rest()) || n < 0 {
+					t.Errorf("%d are to follow in %d bytes", n, len(r.Rest()))
+				}
+			}
+			if failed && (!zero || r.Err() == nil) || len(r.Rest()) > before || r.Err() != nil && len(r.Rest()) > 0 {
+				t.Fatalf("step %d at %d of %x: failed before %t, zero %t, %v", step, before, row, failed, zero, r.Err())
+			}
+		}
+	})
+}

@@ -77,3 +77,30 @@ func TestRowsOfEvents(t *testing.T) {
 		t.Errorf("behind the last: %v", err)
 	}
 }
+
+// FuzzDecode: what can be read is read the same again, and never is what no step can be.
+func FuzzDecode(f *testing.F) {
+	id, s := lived()
+	f.Add(s.Append(nil))
+	entry := progress.Entry{Message: id, Recipient: 1, Version: 1, More: true, Step: s.List[0]}
+	f.Add(entry.Append(nil))
+	f.Fuzz(func(t *testing.T, row []byte) {
+		if s, err := progress.Decode(row, id, false); err == nil {
+			_ = s.Progress(0)
+			if again, err := progress.Decode(s.Append(nil), id, false); err != nil || !reflect.DeepEqual(again, s) {
+				t.Errorf("%x: %+v became %+v, %v", row, s, again, err)
+			}
+		}
+		for rest := row; len(rest) > 0; {
+			e, behind, err := progress.DecodeEntry(rest)
+			if err != nil {
+				break
+			}
+			if again, nothing, err := progress.DecodeEntry(e.Append(nil)); err != nil || again != e || len(nothing) > 0 || len(behind) >= len(rest) {
+				t.Errorf("%x: %+v became %+v, %v", rest, e, again, err)
+			}
+			_ = e.Event()
+			rest = behind
+		}
+	})
+}
