@@ -3,6 +3,9 @@ package signalr
 import (
 	"context"
 	"errors"
+	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -177,6 +180,45 @@ func TestOutbox(t *testing.T) {
 			t.Error("bytes were lost or turned around")
 		}
 	})
+}
+
+func TestPongsThatWaitAreTwo(t *testing.T) {
+	// However little the transport takes at a time. What goes out is whole pongs in the order of the pings, the newest among them,
+	// none inside a message and none behind the goodbye.
+	c, l := stuck(NewHub(), 100)
+	if err := c.TryWrite(JSONFrame([]byte(strings.Repeat("x", 38)))); err != nil {
+		t.Fatal(err)
+	}
+	l.taken.Reset()
+	const pings = 1000
+	most := 0
+	for i := range pings {
+		c.out.control(fmt.Appendf(nil, "(%04d)", i))
+		l.take(1)
+		most = max(most, c.Pending())
+	}
+	if pong := len("(0000)"); most > 40+2*pong {
+		t.Errorf("%d bytes wait", most)
+	}
+	l.take(-1)
+	l.take(-1)
+	out := l.taken.String()
+	if !strings.HasSuffix(out, fmt.Sprintf("(%04d)", pings-1)) || !regexp.MustCompile(`^(<x{38}>)?(\(\d{4}\))+$`).MatchString(out) {
+		t.Errorf("%.200q", out)
+	}
+	pongs := strings.Split(out[strings.IndexByte(out, '('):], ")")
+	if pongs = pongs[:len(pongs)-1]; !slices.IsSorted(pongs) || len(slices.Compact(pongs)) != strings.Count(out, "(") {
+		t.Errorf("%.200q", out)
+	}
+	c.out.control([]byte("(a)"))
+	c.out.control([]byte("(b)"))
+	c.Close("", false)
+	l.taken.Reset()
+	l.take(-1)
+	l.take(-1)
+	if out := l.taken.String(); !strings.HasPrefix(out, `(a)<{"type":7}`+"\x1e>bye|drained") || strings.Contains(out, "(b)") {
+		t.Errorf("behind the goodbye: %q", out)
+	}
 }
 
 func TestAnswersAreBounded(t *testing.T) {

@@ -20,11 +20,17 @@ type outbox struct {
 	sealed   bool  // nothing is appended any more
 	dead     bool  // the transport is gone: nothing is written any more
 	owed     bool  // somebody was told that it is full
-	ponged   bool  // a pong was appended since the transport last took bytes
+	ponged   bool  // a pong may be among the bytes that wait
 	notices  uint8 // 0: none; 1: OnWritable runs; 2: it runs, and is to run again
 	room     chan struct{}
-	later    *backlog // behind a full outbox, by the server's policy; nil when nothing is
-	pong     *[]byte  // of the newest ping, behind the one that was appended; nil when there is none
+	later    *backlog  // behind a full outbox, by the server's policy; nil when nothing is
+	pong     *nextPong // to the newest ping, while another one waits; nil when there is none
+}
+
+// nextPong is a pong that is appended when all that waited before it has gone.
+type nextPong struct {
+	before int // bytes
+	frame  []byte
 }
 
 // write appends frames as one message of the transport, or answers ErrFull.
@@ -80,16 +86,18 @@ func (o *outbox) putOne(b []byte, tracked bool) error {
 	return nil
 }
 
-// control appends a frame of the transport itself, a WebSocket's pong. Until the transport takes bytes, only the first and the
-// newest are kept, as RFC 6455 5.5.3 allows: a client that pings without end and reads nothing costs two.
+// control appends a frame of the transport itself, a WebSocket's pong. While one waits only the newest is kept besides, as
+// RFC 6455 5.5.3 allows: a client that pings without end and reads little or nothing costs two.
 func (o *outbox) control(frame []byte) {
 	o.mu.Lock()
 	switch {
 	case o.sealed || o.cutLocked():
 		o.mu.Unlock()
-	case o.busy && o.ponged:
-		newest := frame // frame itself need not be on the heap
-		o.pong = &newest
+	case o.ponged:
+		if o.pong == nil {
+			o.pong = &nextPong{before: o.pendingLocked()}
+		}
+		o.pong.frame = frame
 		o.mu.Unlock()
 	default:
 		o.pongLocked(frame)
@@ -101,6 +109,19 @@ func (o *outbox) pongLocked(frame []byte) {
 	o.reserveLocked(len(frame))
 	o.buf.b = append(o.buf.b, frame...)
 	o.ponged, o.pong = true, nil
+}
+
+// pongsLocked sees to pongs when n bytes have gone.
+func (o *outbox) pongsLocked(n int) {
+	switch p := o.pong; {
+	case p == nil:
+		o.ponged = o.ponged && o.pendingLocked() > 0
+	case o.sealed: // nothing follows a goodbye
+	default:
+		if p.before -= n; p.before <= 0 {
+			o.pongLocked(p.frame)
+		}
+	}
 }
 
 // seal appends a last message, if any, and the transport's goodbye. Nothing is accepted after it.
@@ -133,7 +154,8 @@ func (o *outbox) kill() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.sealed, o.dead, o.busy = true, true, false
-	o.buf, o.off, o.later, o.pong = nil, 0, nil, nil
+	o.buf, o.off, o.later = nil, 0, nil
+	o.ponged, o.pong = false, nil
 	if o.keepsLocked() {
 		o.conn.state.replay = replay{}
 	}
@@ -213,12 +235,7 @@ func (o *outbox) advance(by link, n int) []byte {
 	if n > 0 {
 		o.progress = o.conn.server.now()
 	}
-	if n > 0 || o.pendingLocked() == 0 {
-		o.ponged = false
-		if o.pong != nil && !o.sealed { // nothing follows a goodbye
-			o.pongLocked(*o.pong)
-		}
-	}
+	o.pongsLocked(n)
 	o.refillLocked(false)
 	var rest []byte
 	if o.buf != nil {

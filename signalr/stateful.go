@@ -212,7 +212,8 @@ func (c *Conn) detach(l link) bool {
 		return false
 	}
 	c.state.detached = c.server.time()
-	o.buf, o.off, o.pong = nil, 0, nil // a write may still have the bytes: not for the pool
+	o.buf, o.off = nil, 0 // a write may still have the bytes: not for the pool
+	o.ponged, o.pong = false, nil
 	o.refillLocked(false)
 	roomy := o.roomyLocked()
 	o.mu.Unlock()
@@ -264,7 +265,8 @@ func (c *Conn) relink(l *webSocket) (before *webSocket, ok bool) {
 
 // rebuildLocked fills the outbox for a new socket: where the replay begins, and the replay.
 func (o *outbox) rebuildLocked() {
-	o.buf, o.off, o.pong = nil, 0, nil
+	o.buf, o.off = nil, 0
+	o.ponged, o.pong = false, nil
 	o.busy = true // until the link is attached
 	o.progress = o.conn.server.now()
 	r := &o.conn.state.replay
