@@ -3,7 +3,9 @@ package signalr
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -164,16 +166,19 @@ func (l *longPoll) deliver(w http.ResponseWriter, p *poll, body []byte) {
 	if patience := l.conn.server.opts.Timeouts.Send; patience > 0 {
 		_ = p.rc.SetWriteDeadline(time.Now().Add(patience)) // as above
 	}
-	if err := answerPoll(w, body); err != nil {
+	err := answerPoll(w, body)
+	if err == nil && len(body) > 0 {
+		// Under the deadline. Not every ResponseWriter can; then it is written when the handler returns.
+		err = p.rc.Flush()
+	}
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		l.conn.failed(l, fmt.Errorf("%w: %w", errSendTimeout, err))
+		return
+	case err != nil && !errors.Is(err, http.ErrNotSupported):
 		l.conn.failed(l, err)
 		return
-	}
-	if len(body) > 0 {
-		// Under the deadline. Not every ResponseWriter can; then it is written when the handler returns.
-		if err := p.rc.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
-			l.conn.failed(l, err)
-			return
-		}
+	case len(body) > 0:
 		l.conn.out.advance(l, len(body))
 	}
 	_ = p.rc.SetWriteDeadline(time.Time{}) // the socket's next request is somebody else's

@@ -301,12 +301,13 @@ func TestAPollThatIsNotTaken(t *testing.T) {
 	hub, met, gone := meetingHub()
 	h := start(t, hub, quiet())
 	f := h.pollDial()
-	if err := await(t, met, "connection").TrySend("lost"); err != nil {
+	conn := await(t, met, "connection")
+	if err := conn.TrySend("lost"); err != nil {
 		t.Fatal(err)
 	}
 	h.ServeHTTP(unflushable{httptest.NewRecorder()}, httptest.NewRequest(http.MethodGet, "/hub"+f.query, http.NoBody))
-	if err := await(t, gone, "OnDisconnected"); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Error(err)
+	if err := await(t, gone, "OnDisconnected"); !errors.Is(err, errSendTimeout) || conn.EndedByClient() {
+		t.Errorf("%v, by the client: %t", err, conn.EndedByClient())
 	}
 	f.want(f.do("GET", ""), 404, noConnection)
 	h.gone()
