@@ -272,6 +272,43 @@ func TestAPlaceWhereTheLogHasNotComeTo(t *testing.T) {
 	}
 }
 
+// TestALogThatHasGoneBack to an older copy of itself: streams behind what the feed has handed out before read it with pauses, and miss
+// nothing of what happens then.
+func TestALogThatHasGoneBack(t *testing.T) {
+	t.Parallel()
+	log, business := &fakeLog{walk: 100}, esh3ar.NewBusinessID()
+	f := run(t, log, notify.Options{Poll: time.Hour})
+	for range 5 {
+		log.add(business)
+	}
+	before, err := f.After(t.Context(), business, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	takeAll(t, before, 5, func() {})
+	_, _ = before.NextWithin(t.Context(), 10*time.Millisecond) // at the end it is live
+	before.Close()
+	log.mu.Lock()
+	log.entries, log.reads = log.entries[:1], 0
+	log.mu.Unlock()
+	s, err := f.Tail(t.Context(), business)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	_, err = s.NextWithin(t.Context(), 20*time.Millisecond)
+	log.mu.Lock()
+	reads := log.reads
+	log.mu.Unlock()
+	if err != nil || reads > 10 {
+		t.Errorf("the log was read %d times for nothing: %v", reads, err)
+	}
+	log.add(business)
+	if got, _ := takeAll(t, s, 2, func() {}); !slices.Equal(got, []uint32{2}) {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestALogThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	log, business := &fakeLog{walk: 100}, esh3ar.NewBusinessID()

@@ -103,7 +103,7 @@ type Batch struct {
 // Next waits until something happened. A log that does not answer is asked again until it does: what ends Next is ctx,
 // Close, or an error that no waiting heals.
 func (s *Stream) Next(ctx context.Context) (b Batch, err error) {
-	for pause := firstPause; ; {
+	for pause, idle := firstPause, 0; ; {
 		if err := s.over(ctx); err != nil {
 			return b, err
 		}
@@ -115,25 +115,32 @@ func (s *Stream) Next(ctx context.Context) (b Batch, err error) {
 			if err := s.await(ctx, s.ready, nil); err != nil {
 				return b, err
 			}
+			pause, idle = firstPause, 0
 			continue
 		}
+		before := s.position
 		b, err = s.catchUp(ctx)
 		switch {
 		case err == nil && (b.Reset || len(b.Entries) > 0):
 			return s.give(b), nil
+		case err == nil && s.position != before:
+			pause, idle = firstPause, 0
+			continue
 		case err == nil:
-			pause = firstPause
+			// At the end: it is live, or more was handed out meanwhile, or else the log has gone back behind the feed.
+			if idle++; idle == 1 {
+				continue
+			}
 		case esh3ar.ReactionTo(err) != esh3ar.RetryLater:
 			return b, err
-		default:
-			timer := time.NewTimer(pause)
-			err := s.await(ctx, nil, timer.C)
-			timer.Stop()
-			if err != nil {
-				return b, err
-			}
-			pause = min(2*pause, lastPause)
 		}
+		timer := time.NewTimer(pause)
+		err := s.await(ctx, s.ready, timer.C)
+		timer.Stop()
+		if err != nil {
+			return b, err
+		}
+		pause = min(2*pause, lastPause)
 	}
 }
 
@@ -148,7 +155,7 @@ func (s *Stream) NextWithin(ctx context.Context, d time.Duration) (Batch, error)
 	return b, err
 }
 
-// Pauses between reads of a log that does not answer.
+// Pauses between reads of a log that does not answer, or has gone back.
 const (
 	firstPause = 50 * time.Millisecond
 	lastPause  = 2 * time.Second
