@@ -260,6 +260,7 @@ func TestANodeEndsWithASpill(t *testing.T) {
 		t.Errorf("spill list: %d %s%s", code, out, errs)
 	}
 	restart(t, server)
+	wrongDatabases(t, server, a.dataDir)
 	if code, out, errs := esh3ar(t, "spill", "drain", "--data-dir", a.dataDir, "--database-url", url); code != 0 || !strings.Contains(out, "5 messages are in the database") {
 		t.Errorf("spill drain: %d %s%s", code, out, errs)
 	}
@@ -271,6 +272,43 @@ func TestANodeEndsWithASpill(t *testing.T) {
 	if code, out, errs := esh3ar(t, "spill", "drain", "--data-dir", a.dataDir, "--database-url", url); code != 0 || !strings.Contains(out, "0 messages") {
 		t.Errorf("a second drain: %d %s%s", code, out, errs)
 	}
+}
+
+// wrongDatabases are given to those who look, drain and start: each is refused in one line, and neither of them has anything
+// afterwards that it had not before.
+func wrongDatabases(t *testing.T, server *pgproc.Server, dataDir string) {
+	t.Helper()
+	for _, name := range []string{"empty", "another"} {
+		if err := server.Exec(t.Context(), "postgres", "CREATE DATABASE "+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := start(t, "--database-url", server.URL("another")).node.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ database, args, said string }{
+		{"empty", "spill drain --data-dir " + dataDir, "no node has used this database"},
+		{"empty", "verify", "no node has used this database"},
+		{"empty", "scaler --history", "no node has used this database"},
+		{"another", "spill drain --data-dir " + dataDir, "another cluster"},
+		{"another", "serve --listen 127.0.0.1:0 --data-dir " + dataDir, "another cluster"},
+	} {
+		code, out, errs := esh3ar(t, append(strings.Fields(c.args), "--database-url", server.URL(c.database))...)
+		if last := lastLine(errs); code != 2 || !strings.HasPrefix(last, "esh3ar: --database-url: ") || !strings.Contains(last, c.said) {
+			t.Errorf("%s with the database %s: %d %s%s", c.args, c.database, code, out, errs)
+		}
+	}
+	if err := server.Exec(t.Context(), "empty", "SELECT 1/count(*) FROM pg_tables WHERE schemaname = 'public'"); err == nil {
+		t.Error("who looked into an empty database has made tables there")
+	}
+	if code, out, errs := esh3ar(t, "spill", "list", "--data-dir", dataDir); code != 0 || !strings.Contains(out, "5 messages in 5 calls wait") {
+		t.Errorf("spill list after them: %d %s%s", code, out, errs)
+	}
+}
+
+func lastLine(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return lines[len(lines)-1]
 }
 
 // TestKillTheNodeWithASpill: what was answered spilled is on the disk of the node, also when both are killed.

@@ -69,6 +69,9 @@ func checkDatabase(url string) error {
 	if !strings.HasPrefix(url, "postgres://") && !strings.HasPrefix(url, "postgresql://") {
 		return usagef("--database-url: must begin with postgres://")
 	}
+	if err := postgres.CheckURL(url); err != nil {
+		return usagef("--database-url: %w", err)
+	}
 	return nil
 }
 
@@ -82,6 +85,9 @@ func openPostgres(ctx context.Context, url string, o postgres.Options) (store *p
 		log = slog.New(slog.DiscardHandler)
 	}
 	err = patiently(ctx, log, func() (err error) { store, err = postgres.Open(ctx, url, o); return err })
+	if errors.Is(err, postgres.ErrUnused) {
+		err = usageError{err}
+	}
 	return store, err
 }
 

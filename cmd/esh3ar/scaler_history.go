@@ -22,7 +22,7 @@ func (c *scalerCmd) print(ctx context.Context, s streams) (err error) {
 	if c.Limit < 1 {
 		return usagef("--limit: must be 1 or more")
 	}
-	store, err := openPostgres(ctx, c.DatabaseURL, postgres.Options{})
+	store, err := openPostgres(ctx, c.DatabaseURL, postgres.Options{Existing: true})
 	if err != nil {
 		return err
 	}

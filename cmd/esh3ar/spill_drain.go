@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/esh3artech/esh3ar/internal/account"
 	"github.com/esh3artech/esh3ar/internal/spill"
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
 )
@@ -27,17 +28,27 @@ func (c *spillDrainCmd) Run(ctx context.Context, s streams) (err error) {
 	}
 	drained := &spilling{kept: kept, dir: spillFolder(c.DataDir)}
 	err = c.drain(ctx, drained, s)
+	if _, mistaken := errors.AsType[usageError](err); mistaken {
+		return errors.Join(err, kept.Close()) // everything is as it was
+	}
 	fmt.Fprintf(s.out, "%d messages are in the database now\n", kept.Stats().Drained)
 	return errors.Join(err, drained.close(ctx))
 }
 
 func (c *spillDrainCmd) drain(ctx context.Context, drained *spilling, s streams) (err error) {
 	log := newLog(s, "warn")
-	store, err := openPostgres(ctx, c.DatabaseURL, postgres.Options{Log: log})
+	store, err := openPostgres(ctx, c.DatabaseURL, postgres.Options{Log: log, Existing: true})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	cluster, err := account.ClusterOf(ctx, store)
+	if err != nil {
+		return err
+	}
+	if err := claim(drained.kept, cluster); err != nil {
+		return err
+	}
 	if c.Readmit {
 		if _, err := drained.Readmit(ctx); err != nil {
 			return err

@@ -44,8 +44,21 @@ func (n *node) openSpill(context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := claim(kept, n.account.Cluster); err != nil {
+		return errors.Join(err, kept.Close())
+	}
 	n.spilling = &spilling{kept: kept, dir: dir}
 	return nil
+}
+
+// claim refuses a spill whose calls another cluster has accepted.
+func claim(kept *spill.Spill, cluster string) error {
+	err := kept.Claim(cluster)
+	if errors.Is(err, spill.ErrOtherCluster) {
+		return usagef("--database-url: the spill in --data-dir has %d accepted messages and %d calls in quarantine of another cluster; give the database of the nodes that took them",
+			kept.Stats().Messages, kept.Stats().Aside)
+	}
+	return err
 }
 
 // drainPause bounds how long a database that is back is taken for one that is away.

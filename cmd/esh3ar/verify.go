@@ -82,7 +82,10 @@ func (c *verifyCmd) live(ctx context.Context, _ streams) (v verification, err er
 
 // database looks at a shared store itself.
 func (c *verifyCmd) database(ctx context.Context, _ streams) (v verification, err error) {
-	store, err := openPostgres(ctx, c.DatabaseURL, postgres.Options{})
+	if err := checkDatabase(c.DatabaseURL); err != nil {
+		return v, err
+	}
+	store, err := openPostgres(ctx, c.DatabaseURL, postgres.Options{Existing: true})
 	if err != nil {
 		return v, err
 	}

@@ -10,14 +10,16 @@ import (
 // The first byte of a key says what it is. Numbers are big endian, so that keys sort as the numbers do.
 //
 //	f                        format
+//	c                        name of the cluster whose calls these are
 //	q position               a call that waits for the store
 //	k business sha256(key)   position of the call that has this idempotency key
 //	x position               a call in quarantine, and why
 const (
-	formatKey = 'f'
-	callKey   = 'q'
-	idemKey   = 'k'
-	asideKey  = 'x'
+	formatKey  = 'f'
+	clusterKey = 'c'
+	callKey    = 'q'
+	idemKey    = 'k'
+	asideKey   = 'x'
 )
 
 // position numbers calls in the order of their acceptance, from 1.

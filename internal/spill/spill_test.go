@@ -407,3 +407,39 @@ func TestAClosedSpillAnswers(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// TestASpillIsOfOneCluster: what waits for one database is not given to another, which would take it and show it to nobody.
+func TestASpillIsOfOneCluster(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, spill.Options{})
+	for _, cluster := range []string{"a", "b", "a"} { // empty it may be anybody's
+		if err := r.Claim(cluster); err != nil {
+			t.Fatalf("an empty spill, for %s: %v", cluster, err)
+		}
+	}
+	if _, err := r.Append(t.Context(), []*esh3ar.Call{call(message(alice, "x"))}); err != nil {
+		t.Fatal(err)
+	}
+	r.cut()
+	if err := r.Claim("b"); !errors.Is(err, spill.ErrOtherCluster) {
+		t.Errorf("a call of another cluster: %v", err)
+	}
+	if err := r.Claim("a"); err != nil {
+		t.Errorf("its own: %v", err)
+	}
+}
+
+// TestASpillOfNoCluster was written by a version that did not say whose it is: it is whose it is opened for.
+func TestASpillOfNoCluster(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, spill.Options{})
+	if _, err := r.Append(t.Context(), []*esh3ar.Call{call(message(alice, "x"))}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Claim("a"); err != nil {
+		t.Error(err)
+	}
+	if err := r.Claim("b"); !errors.Is(err, spill.ErrOtherCluster) {
+		t.Errorf("from then on: %v", err)
+	}
+}

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -11,10 +12,27 @@ import (
 // oldest is the oldest version that is known to work.
 const oldest = 150000
 
-// check refuses a server that would lose what it has committed.
+// ErrUnused means that a database has nothing of ours, and was to have.
+var ErrUnused = errors.New("no node has used this database; give the one of the nodes")
+
+// check refuses a server that would lose what it has committed, and a database that is none of ours where it has to be.
 func (s *Store) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.CallTimeout)
 	defer cancel()
+	if err := s.checkServer(ctx); err != nil || !s.opts.Existing {
+		return err
+	}
+	var used bool
+	if err := s.pool.QueryRow(ctx, `SELECT to_regclass('schema_versions') IS NOT NULL`).Scan(&used); err != nil {
+		return unreachable(err)
+	}
+	if !used {
+		return fmt.Errorf("--database-url: %w", ErrUnused)
+	}
+	return nil
+}
+
+func (s *Store) checkServer(ctx context.Context) error {
 	settings := map[string]string{}
 	rows, err := s.pool.Query(ctx, `SELECT name, setting FROM pg_settings
 		WHERE name IN ('server_version_num', 'fsync', 'full_page_writes', 'synchronous_commit', 'synchronous_standby_names', 'server_encoding')`)

@@ -28,6 +28,7 @@ const (
 	crashShutdown       = "57P02"
 	invalidCatalogName  = "3D000" // no such database
 	authorizationClass  = "28"    // no such role, a wrong password, or nobody may come from there
+	noPrivilege         = "42501" // the role may not do that
 )
 
 // sqlState is the server's word on what went wrong; empty: the server did not say.
@@ -82,6 +83,9 @@ func readError(operation string, err error) error {
 func openError(operation string, err error) error {
 	if isConnection(err) {
 		return esh3ar.Errorf(esh3ar.StoreUnavailable, "%s: %w", operation, err)
+	}
+	if sqlState(err) == noPrivilege {
+		return fmt.Errorf("%s: %w; make the role of the URL the owner of the database, and of what is in it", operation, err)
 	}
 	return fmt.Errorf("%s: %w", operation, err)
 }

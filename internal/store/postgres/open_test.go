@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"errors"
 	"io"
 	"net"
 	"strings"
@@ -86,5 +87,29 @@ func TestAServerThatWillNotHaveUs(t *testing.T) {
 			!strings.HasPrefix(err.Error(), "--database-url: ") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v", at, err)
 		}
+	}
+}
+
+// TestADatabaseThatNobodyHasUsed is refused where it has to be one of ours, and left as it was.
+func TestADatabaseThatNobodyHasUsed(t *testing.T) {
+	t.Parallel()
+	url := newDatabase(t)
+	for range 2 {
+		if s, err := postgres.Open(t.Context(), url, postgres.Options{Existing: true}); !errors.Is(err, postgres.ErrUnused) {
+			t.Errorf("%v, %v", s, err)
+		}
+	}
+	open(t, url, postgres.Options{})
+	open(t, url, postgres.Options{Existing: true})
+}
+
+// TestARoleThatOwnsNothing cannot make tables since PostgreSQL 15: who reads the line has to know what to do.
+func TestARoleThatOwnsNothing(t *testing.T) {
+	t.Parallel()
+	url := newDatabase(t)
+	execute(t, url, "CREATE ROLE owns_nothing LOGIN")
+	_, err := postgres.Open(t.Context(), strings.Replace(url, "postgres@", "owns_nothing@", 1), postgres.Options{})
+	if err == nil || !strings.HasPrefix(err.Error(), "--database-url: ") || !strings.Contains(err.Error(), "the owner of the database") || strings.Contains(err.Error(), "\n") {
+		t.Error(err)
 	}
 }

@@ -14,6 +14,7 @@ type Options struct {
 	CallTimeout        time.Duration // of one statement with its wait for a connection; default 5 s
 	SlowAfter          time.Duration // statements that take longer are logged; default 500 ms
 	RequireSyncStandby bool          // refuse a server whose commits wait for no standby
+	Existing           bool          // refuse a database that no node has used: who looks or drains must not make a store of it
 	OnCommit           func()        // after each commit that left events; must be quick
 }
 

@@ -27,9 +27,9 @@ type Store struct {
 // at once.
 func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	o = o.withDefaults()
-	config, err := pgxpool.ParseConfig(url)
+	config, err := parse(url)
 	if err != nil {
-		return nil, fmt.Errorf("--database-url: %w", withoutPassword(err))
+		return nil, fmt.Errorf("--database-url: %w", err)
 	}
 	config.MaxConns = o.MaxConns
 	for name, value := range sessionSettings(&o) {
@@ -41,7 +41,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("--database-url: %w", withoutPassword(err))
 	}
 	s := &Store{pool: pool, opts: o, recent: newRecent()}
-	if err := errors.Join(s.check(ctx)); err != nil {
+	if err := s.check(ctx); err != nil {
 		pool.Close()
 		return nil, err
 	}
@@ -50,6 +50,17 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		return nil, openError("--database-url: bring the schema up to date", err)
 	}
 	return s, nil
+}
+
+// CheckURL tells what is wrong with a URL, before anybody is asked.
+func CheckURL(url string) error {
+	_, err := parse(url)
+	return err
+}
+
+func parse(url string) (*pgxpool.Config, error) {
+	config, err := pgxpool.ParseConfig(url)
+	return config, withoutPassword(err)
 }
 
 // sessionSettings bound what a statement of ours may cost others.
