@@ -19,8 +19,13 @@ func checkListen(addr string) error {
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
 		return usagef("--listen: %q is not a port", port)
 	}
+	return checkHost("--listen", host)
+}
+
+// checkHost tells what is wrong with the host that a flag names, to listen on.
+func checkHost(flag, host string) error {
 	if host != "" && host != "localhost" && net.ParseIP(host) == nil {
-		return usagef("--listen: %q is not an address of this machine", host)
+		return usagef("%s: %q is not an address of this machine", flag, host)
 	}
 	return nil
 }
@@ -33,6 +38,8 @@ func listenOn(ctx context.Context, addr string) (net.Listener, error) {
 		return nil, fmt.Errorf("--listen: %s is in use by another program; stop it or choose another port", addr)
 	case errors.Is(err, syscall.EACCES):
 		return nil, fmt.Errorf("--listen: no right to listen on %s; choose a port above 1023", addr)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("--listen: this machine has no address %s; choose one of its own, or 0.0.0.0 for all of them", addr)
 	case err != nil:
 		return nil, fmt.Errorf("--listen: %w", err)
 	}

@@ -159,6 +159,9 @@ func (f *clientFlags) longCall(ctx context.Context, method, path, bearer string,
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return fmt.Errorf("no node at %s: start one with `%s serve`, or name another with --url", f.URL, self())
 	}
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		return fmt.Errorf("--url: no answer from %s: %w", f.URL, failed.Err)
+	}
 	if err != nil {
 		return err
 	}

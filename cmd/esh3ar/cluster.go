@@ -70,7 +70,7 @@ func (n *node) redisChanged(part string, down error) {
 
 func (n *node) peersChanged(joined, left []route.NodeID) {
 	if len(joined) > 0 {
-		n.log.Info("nodes joined the cluster", "nodes", joined)
+		n.log.Info("nodes joined the cluster", "cluster", n.account.Cluster, "nodes", joined)
 	}
 	if len(left) > 0 {
 		n.log.Warn("nodes left the cluster", "nodes", left)

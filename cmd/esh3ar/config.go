@@ -18,6 +18,9 @@ type configFile struct{ values map[string]any }
 func loadConfig(r io.Reader) (kong.Resolver, error) {
 	file := &configFile{}
 	if err := yaml.NewDecoder(r).Decode(&file.values); err != nil && !errors.Is(err, io.EOF) {
+		if strings.Contains(err.Error(), "cannot unmarshal") { // in words of Go
+			return nil, errors.New("--config: must be lines of NAME: VALUE")
+		}
 		return nil, fmt.Errorf("--config: %s", strings.ReplaceAll(err.Error(), "\n", " "))
 	}
 	return file, nil

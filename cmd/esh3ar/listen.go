@@ -32,7 +32,7 @@ func (c *listenCmd) Run(ctx context.Context, s streams) error {
 		}
 		var err error
 		if c.Token, err = c.deviceToken(ctx, c.Phone); err != nil {
-			return err
+			return flagged(err, map[string]string{"phoneNumber": "--phone"})
 		}
 	}
 	received := 0

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -12,7 +13,8 @@ import (
 // samplePhone is the number of the examples that serve prints: a possible mobile number of Yemen's numbering plan.
 const samplePhone = "+967771234567"
 
-// nextSteps is what an operator can type or open once the node is up. Every line works as printed.
+// nextSteps is what an operator can type or open once the node is up. Every line works as printed, but where the secrets are with
+// another node.
 type nextSteps struct {
 	self    string // how this program was started
 	url     string // of this node
@@ -21,27 +23,42 @@ type nextSteps struct {
 }
 
 func (n nextSteps) print(w io.Writer) {
-	flags := n.flags()
 	fmt.Fprintf(w, `
 Ready on %[1]s (REST API for people: %[1]s/docs)
 
   Be the phone in a browser:
     %[1]s/demo/#token=%[2]s
-  or in a second terminal:
-    %[3]s listen --phone %[4]s%[5]s
+  or in a second terminal%[5]s:
+    %[3]s listen --phone %[4]s%[6]s
   and send it a message:
-    %[3]s send --to %[4]s --text 'Hello from Esh3arTech'%[5]s
+    %[3]s send --to %[4]s --text 'Hello from Esh3arTech'%[7]s
 
-`, n.url, n.token, n.self, samplePhone, flags)
+`, n.url, n.token, n.self, samplePhone, n.whose(), n.flags("--admin-token TOKEN"), n.flags("--api-key KEY"))
+}
+
+// secrets tells whether those of the first start are here.
+func (n nextSteps) secrets() bool {
+	_, err := os.Stat(filepath.Join(n.dataDir, account.BootstrapFile))
+	return err == nil
+}
+
+func (n nextSteps) whose() string {
+	if n.secrets() {
+		return ""
+	}
+	return ", with the secrets of the first node"
 }
 
 // flags are what the client commands need to find this node and its secrets; none when all is as by default.
-func (n nextSteps) flags() string {
+func (n nextSteps) flags(secret string) string {
 	var flags string
 	if n.url != defaultURL {
 		flags += " --url " + n.url
 	}
-	if n.dataDir != "./data" && n.dataDir != "data" {
+	switch {
+	case !n.secrets():
+		flags += " " + secret
+	case n.dataDir != "./data" && n.dataDir != "data":
 		flags += " --data-dir " + quote(n.dataDir)
 	}
 	return flags

@@ -44,7 +44,11 @@ func prefixed(err error, prefix string) error {
 	if err == nil {
 		return nil
 	}
-	return usagef("%s", strings.Replace(oneLine(err).Error(), "--", "--"+prefix, 1))
+	text := errors.New(strings.Replace(oneLine(err).Error(), "--", "--"+prefix, 1))
+	if _, mistaken := errors.AsType[usageError](err); mistaken {
+		return usageError{text}
+	}
+	return text
 }
 
 // companions run in the process of a node and end before it does.

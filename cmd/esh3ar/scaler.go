@@ -40,6 +40,11 @@ func (c *scalerCmd) Run(ctx context.Context, s streams) error {
 	if err := errors.Join(checkDatabase(c.DatabaseURL), cluster.checkRedis()); err != nil {
 		return usageError{oneLine(err)}
 	}
+	if c.Target == "processes" {
+		if err := checkHost("--host", c.Host); err != nil {
+			return err
+		}
+	}
 	plan, err := c.scaleFlags.plan("", c.Args)
 	if err != nil {
 		return err
@@ -63,9 +68,7 @@ func (c *scalerCmd) scale(ctx context.Context, s streams, plan *scalePlan, log *
 	}
 	holder := newHolder()
 	client, err := redis.Open(ctx, redis.Options{
-		URL: c.RedisURL, Node: route.NodeID(holder), Prefix: clusterPrefix(name), OnChange: func(part string, down error) {
-			log.Info("Redis", "part", part, "error", down)
-		},
+		URL: c.RedisURL, Node: route.NodeID(holder), Prefix: clusterPrefix(name), OnChange: scalerHears(log),
 	})
 	if err != nil {
 		return err
@@ -78,7 +81,17 @@ func (c *scalerCmd) scale(ctx context.Context, s streams, plan *scalePlan, log *
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.out, "Scaling to %d to %d nodes by the target %s. What is decided, and why: esh3ar scaler --history\n",
-		plan.policy.Min, plan.policy.Max, c.Target)
+	fmt.Fprintf(s.out, "%s What is decided, and why: %s scaler --history\n", plan.promise(), self())
 	return scaling.run(ctx)
+}
+
+// scalerHears tells the operator how Redis is.
+func scalerHears(log *slog.Logger) func(part string, down error) {
+	return func(part string, down error) {
+		if down == nil {
+			log.Info("Redis answers", "part", part)
+			return
+		}
+		log.Warn("Redis does not answer; the number of nodes stays until it does", "part", part, "error", down)
+	}
 }

@@ -70,6 +70,15 @@ func (f *scaleFlags) plan(prefix string, args []string) (*scalePlan, error) {
 	return p, nil
 }
 
+// promise says what will come of the plan.
+func (p *scalePlan) promise() string {
+	what := fmt.Sprintf("to %d to %d nodes by the target %s", p.policy.Min, p.policy.Max, p.flags.Target)
+	if p.flags.DryRun {
+		return "A dry run: what scaling " + what + " would do is written down, and not done."
+	}
+	return "Scaling " + what + "."
+}
+
 // scaleParts is what scaling stands on.
 type scaleParts struct {
 	holder   string // see newHolder

@@ -89,10 +89,13 @@ func (c *sendCmd) body() (map[string]any, error) {
 
 // place says where an accepted message stands.
 func (c *sendCmd) place(m sentMessage) string {
-	if m.Seq == 0 {
+	switch {
+	case m.Seq != 0:
+		return fmt.Sprintf("seq %d", m.Seq)
+	case m.Status == "scheduled":
 		return "for " + c.At
 	}
-	return fmt.Sprintf("seq %d", m.Seq)
+	return "on the node's disk until its database answers"
 }
 
 // parseTime reads the time that a flag holds.

@@ -2,10 +2,18 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/scale"
 )
 
 // TestHelpAsAWord: who types help means --help.
@@ -36,5 +44,134 @@ func TestAWaitThatEndsInACall(t *testing.T) {
 	code := run(t.Context(), []string{"send", "--url", server.URL, "--api-key", "k", "--to", "771234567", "--text", "x", "--wait", "300ms"}, &out, &errs)
 	if want := "esh3ar: still queued after 300ms; the message is stored and waits for its phone\n"; code != exitFail || errs.String() != want {
 		t.Errorf("code %d, stderr %q, want %q", code, errs.String(), want)
+	}
+}
+
+// TestAPortOfTheGatewayInUse ends as one of the node does: a fault of the moment, by the name of its own flag.
+func TestAPortOfTheGatewayInUse(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for _, args := range [][]string{
+		{"--listen", taken.Addr().String()},
+		{"--listen", "127.0.0.1:0", "--role", "all", "--gateway-listen", taken.Addr().String()},
+	} {
+		var out, errs bytes.Buffer
+		code := run(t.Context(), append([]string{"serve", "--data-dir", t.TempDir(), "--log-level", "error"}, args...), &out, &errs)
+		want := "esh3ar: " + args[len(args)-2] + ": " + taken.Addr().String() + " is in use by another program; stop it or choose another port\n"
+		if code != exitFail || errs.String() != want {
+			t.Errorf("code %d, stderr %q, want %q", code, errs.String(), want)
+		}
+	}
+}
+
+// TestAnAddressOfAnotherMachine says what is wrong with it. 192.0.2.0/24 is for documents, RFC 5737.
+func TestAnAddressOfAnotherMachine(t *testing.T) {
+	t.Parallel()
+	var out, errs bytes.Buffer
+	code := run(t.Context(), []string{"serve", "--data-dir", t.TempDir(), "--listen", "192.0.2.1:0"}, &out, &errs)
+	if want := "esh3ar: --listen: this machine has no address 192.0.2.1:0; choose one of its own, or 0.0.0.0 for all of them\n"; code != exitFail || errs.String() != want {
+		t.Errorf("code %d, stderr %q, want %q", code, errs.String(), want)
+	}
+}
+
+// TestSendSaysWhereAMessageIs also where it has no place in its inbox yet.
+func TestSendSaysWhereAMessageIs(t *testing.T) {
+	t.Parallel()
+	for answer, want := range map[string]string{
+		`{"id":"a","status":"queued","seq":7,"recipientPhoneNumber":"+967771234567","durability":"stored"}`: "a  queued  seq 7  to +967771234567\n",
+		`{"id":"a","status":"queued","recipientPhoneNumber":"+967771234567","durability":"spilled"}`:        "a  queued  on the node's disk until its database answers  to +967771234567\n",
+		`{"id":"a","status":"scheduled","recipientPhoneNumber":"+967771234567","durability":"spilled"}`:     "a  scheduled  for 2030-01-01T09:00:00Z  to +967771234567\n",
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusAccepted)
+			_, _ = w.Write([]byte(answer))
+		}))
+		var out, errs bytes.Buffer
+		code := run(t.Context(), []string{"send", "--url", server.URL, "--api-key", "k", "--to", "771234567", "--text", "x", "--at", "2030-01-01T09:00:00Z"}, &out, &errs)
+		server.Close()
+		if code != exitOK || out.String() != want {
+			t.Errorf("%s: code %d, %q%s, want %q", answer, code, out.String(), errs.String(), want)
+		}
+	}
+}
+
+// TestListenNamesItsFlag as send does.
+func TestListenNamesItsFlag(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	code, _, errs := b.run(t, "listen", "--phone", "12")
+	if want := "esh3ar: --phone: is not a possible phone number\n"; code != exitUsage || errs != want {
+		t.Errorf("code %d, stderr %q, want %q", code, errs, want)
+	}
+}
+
+// TestAURLOfSomethingElse names the flag that leads there.
+func TestAURLOfSomethingElse(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	defer server.Close()
+	var out, errs bytes.Buffer
+	code := run(t.Context(), []string{"send", "--url", server.URL, "--api-key", "k", "--to", "771234567", "--text", "x"}, &out, &errs)
+	if want := "esh3ar: --url: no answer from " + server.URL + ": EOF\n"; code != exitFail || errs.String() != want {
+		t.Errorf("code %d, stderr %q, want %q", code, errs.String(), want)
+	}
+}
+
+// TestWhatToDoNext leads only to secrets that are there: they are with the node that was the first of its cluster.
+func TestWhatToDoNext(t *testing.T) {
+	t.Parallel()
+	first, second := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(first, account.BootstrapFile), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for dir, want := range map[string][]string{
+		first:  {"second terminal:\n", "listen --phone +967771234567 --data-dir " + quote(first), "send --to +967771234567 --text 'Hello from Esh3arTech' --data-dir " + quote(first)},
+		second: {"second terminal, with the secrets of the first node:\n", "listen --phone +967771234567 --admin-token TOKEN\n", "send --to +967771234567 --text 'Hello from Esh3arTech' --api-key KEY\n"},
+	} {
+		var out bytes.Buffer
+		nextSteps{self: "esh3ar", url: defaultURL, dataDir: dir, token: "x"}.print(&out)
+		for _, part := range want {
+			if !strings.Contains(out.String(), part) {
+				t.Errorf("%q is not in %s", part, out.String())
+			}
+		}
+	}
+}
+
+// TestAConfigOfNoNames is told in words of the file.
+func TestAConfigOfNoNames(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "esh3ar.yaml")
+	if err := os.WriteFile(file, []byte("- listen\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, errs bytes.Buffer
+	code := run(t.Context(), []string{"--config", file, "serve"}, &out, &errs)
+	if want := "esh3ar: --config: must be lines of NAME: VALUE\n"; code != exitUsage || errs.String() != want {
+		t.Errorf("code %d, stderr %q, want %q", code, errs.String(), want)
+	}
+}
+
+// TestAScalerSaysWhatItWillDo and how its Redis is.
+func TestAScalerSaysWhatItWillDo(t *testing.T) {
+	t.Parallel()
+	plan := &scalePlan{flags: &scaleFlags{Target: "processes"}, policy: scale.Default()}
+	if got, want := plan.promise(), "Scaling to 1 to 10 nodes by the target processes."; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	plan.flags.DryRun = true
+	if got, want := plan.promise(), "A dry run: what scaling to 1 to 10 nodes by the target processes would do is written down, and not done."; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	var text bytes.Buffer
+	heard := scalerHears(slog.New(slog.NewTextHandler(&text, nil)))
+	heard("connection", nil)
+	heard("connection", errors.New("refused"))
+	if got := text.String(); strings.Contains(got, "nil") || !strings.Contains(got, `level=INFO msg="Redis answers"`) || !strings.Contains(got, "level=WARN") || !strings.Contains(got, "error=refused") {
+		t.Error(got)
 	}
 }

@@ -30,7 +30,7 @@ func openFolder(dir string) (f *folder, err error) {
 	}
 	if err := take(lock); err != nil {
 		lock.Close()
-		return nil, fmt.Errorf("%s is in use by another scaler", dir)
+		return nil, fmt.Errorf("%s is in use by another scaler; give this one another --data-dir", dir)
 	}
 	f = &folder{dir: dir, lock: lock}
 	if f.name, err = nameOf(dir); err != nil {
