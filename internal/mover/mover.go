@@ -57,7 +57,7 @@ func (m *Mover) round(ctx context.Context) {
 	self := m.opts.Self()
 	r := m.opts.Rules.Step(self, m.takers(&self))
 	if r.Why != m.why {
-		m.say(&r)
+		m.say(&r, self.Connections)
 	}
 	m.why = r.Why
 	m.move(ctx, r.Leave, r.Rate)
@@ -72,12 +72,14 @@ func (m *Mover) takers(self *route.Node) []route.Node {
 	return m.opts.Recent()
 }
 
-func (m *Mover) say(r *Round) {
+func (m *Mover) say(r *Round, connections int) {
 	switch {
 	case r.Leave > 0:
 		m.opts.Log.Warn("phones are handed over", "why", r.Why, "phones", r.Leave, "per second", r.Rate)
 	case r.Why != "":
 		m.opts.Log.Warn("phones should leave and stay", "why", r.Why, "moved so far", m.Moved())
+	case connections == 0:
+		m.opts.Log.Info("no phone is left", "moved so far", m.Moved())
 	default:
 		m.opts.Log.Info("phones stay", "moved so far", m.Moved())
 	}

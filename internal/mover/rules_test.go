@@ -182,6 +182,28 @@ func TestNobodyIsSaidToLeaveWhoStays(t *testing.T) {
 	})
 }
 
+// TestADrainedNodeSaysThatNobodyIsLeft: who asked for it waits for that line.
+func TestADrainedNodeSaysThatNobodyIsLeft(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		self := node("a", 3, 0.1)
+		self.Draining = true
+		m := mover.New(mover.Options{
+			Self: func() route.Node { return self }, Nodes: func() []route.Node { return []route.Node{self} }, Log: slog.New(slog.NewTextHandler(&log, nil)),
+			Move: func(_ context.Context, n, _ int) (int, error) { self.Connections -= n; return n, nil },
+		})
+		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+		defer stop()
+		if err := m.Run(ctx); err != nil {
+			t.Error(err)
+		}
+		if text := log.String(); strings.Count(text, "\n") != 2 || !strings.Contains(text, `msg="no phone is left" "moved so far"=3`) {
+			t.Error(text)
+		}
+	})
+}
+
 // TestWhereItWasBetter a while ago nobody is sent, but by a node that drains: it has to send its phones somewhere.
 func TestWhereItWasBetter(t *testing.T) {
 	t.Parallel()
