@@ -42,8 +42,8 @@ func (f *clientFlags) resolve() error {
 	if u, err := url.Parse(f.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return usagef("--url: %q is not an http or https URL", f.URL)
 	}
-	if f.APIKey != "" && f.AdminToken != "" {
-		return nil
+	if err := checkSecrets(f.AdminToken, f.APIKey); err != nil || f.APIKey != "" && f.AdminToken != "" {
+		return err
 	}
 	text, err := os.ReadFile(filepath.Join(f.DataDir, "bootstrap.json"))
 	if errors.Is(err, os.ErrNotExist) {

@@ -102,6 +102,9 @@ func (c *serveCmd) checkNode() error {
 			return err
 		}
 	}
+	if err := checkSecrets(c.AdminToken, c.APIKey); err != nil {
+		return err
+	}
 	if err := checkListen(c.Listen); err != nil {
 		return err
 	}
