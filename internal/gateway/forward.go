@@ -136,10 +136,12 @@ func (t *trial) verdictOf(a backend.Answer) balance.Verdict {
 	switch {
 	case a.Status >= http.StatusInternalServerError:
 		return balance.Sick
-	case !t.measured:
-		return balance.Unmeasured
-	default:
+	case t.measured:
 		return balance.Answered
+	case t.kind.Long():
+		return balance.Unmeasured // it ends much later
+	default:
+		return balance.Heard
 	}
 }
 

@@ -286,3 +286,25 @@ func TestAnswerWithin(t *testing.T) {
 		}
 	}
 }
+
+// TestABatchThatIsAnsweredEndsARow: a node that breaks one batch off now and then is not ejected for all of them together.
+func TestABatchThatIsAnsweredEndsARow(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	odd := newNode(t, "odd", func(w http.ResponseWriter, r *http.Request) {
+		if calls.Add(1)%2 == 0 {
+			breaks(w, r)
+		}
+		says("odd")(w, r)
+	})
+	f := newFront(t, func(o *gateway.Options) { o.Rules = balance.Rules{Failures: 3} }, odd, newNode(t, "good", says("good")))
+	f.awaitUp(2)
+	for calls.Load() < 8 {
+		f.do(http.MethodPost, "/v1/messages/batch", "x")
+		for _, n := range f.Stats().Nodes {
+			if n.State != balance.Up {
+				t.Fatalf("after %d batches, of which every other was answered: %+v", calls.Load(), n)
+			}
+		}
+	}
+}

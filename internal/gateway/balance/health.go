@@ -64,8 +64,9 @@ type Verdict uint8
 
 // The verdicts.
 const (
-	Unmeasured Verdict = iota // nothing: a batch, a stream, a caller who left
+	Unmeasured Verdict = iota // nothing: a stream, a caller who left
 	Answered                  // it answered, in the time that counts
+	Heard                     // it answered, in a time that says nothing: a batch
 	Sick                      // it answered that it cannot: that is quick and must not draw more calls
 	Refused                   // nobody listens there; nothing was sent
 	Broken                    // the connection ended, or nothing came in time
@@ -86,6 +87,9 @@ func (b *Balancer) End(now time.Time, n *Node, k Kind, v Verdict, took time.Dura
 		return nil
 	case Answered:
 		n.latency.Observe(now, took)
+		b.answered(now, n)
+		return nil
+	case Heard:
 		b.answered(now, n)
 		return nil
 	case Sick:
