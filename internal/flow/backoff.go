@@ -12,7 +12,7 @@ type Backoff struct {
 // Base·2^(k−1)). random gives a number in [0, n).
 func (b Backoff) Delay(k int, random func(n int64) int64) time.Duration {
 	d := b.Cap
-	if k <= 30 && b.Base < b.Cap>>(k-1) { // compared from above: a shifted base may overflow
+	if b.Base < b.Cap>>(k-1) { // compared from above: a shifted base may overflow
 		d = b.Base << (k - 1)
 	}
 	half := d / 2

@@ -1,6 +1,7 @@
 package flow_test
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -27,5 +28,8 @@ func TestDelay(t *testing.T) {
 	b.Cap = 1 << 62
 	if got := b.Delay(25, none); got != 1<<61 {
 		t.Errorf("a shift too far: %s, want half of the cap", got)
+	}
+	if got := (flow.Backoff{}).Delay(1, rand.Int64N); got != 0 {
+		t.Errorf("without a pause: %s", got)
 	}
 }

@@ -34,6 +34,9 @@ func TestBudget(t *testing.T) {
 		b.Called(now)
 	}
 	now = now.Add(time.Second) // the first second is forgotten, calls and repeats
+	if left := b.Left(now); left != 5 {
+		t.Errorf("%g left before the second is begun, want 5", left)
+	}
 	if n := spent(); n != 5 {
 		t.Errorf("%d repeats, want the reserve of 3 and 2 for ten calls", n)
 	}

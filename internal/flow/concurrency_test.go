@@ -98,3 +98,78 @@ func TestTheLimitStaysInItsBounds(t *testing.T) {
 		}
 	})
 }
+
+// span is one step with all the room taken.
+func span(c *flow.Concurrency, took time.Duration) flow.Span {
+	return flow.Span{Messages: c.Limit(), Took: took, Peak: c.Limit()}
+}
+
+// TestOneStep: what it does to the limit, beside how it settles.
+func TestOneStep(t *testing.T) {
+	t.Parallel()
+	const ms = time.Millisecond
+	for name, c := range map[string]struct {
+		before func(c *flow.Concurrency)
+		step   func(c *flow.Concurrency) flow.Span
+		least  int // of 256
+		most   int
+	}{
+		"in time and reached": {nil, func(c *flow.Concurrency) flow.Span { return span(c, ms) }, 272, 272},
+		"in time, not reached": {nil, func(c *flow.Concurrency) flow.Span {
+			return flow.Span{Messages: 10, Took: ms, Peak: 200}
+		}, 256, 256},
+		"a store that stands still": {nil, func(c *flow.Concurrency) flow.Span {
+			return flow.Span{Peak: c.Limit()}
+		}, 256, 256},
+		"a little late": {nil, func(c *flow.Concurrency) flow.Span { return span(c, 10*ms+1) }, 230, 243},
+		"far too late":  {nil, func(c *flow.Concurrency) flow.Span { return span(c, time.Second) }, 179, 179},
+		"late, but not for this store": {func(c *flow.Concurrency) {
+			c.Step(flow.Span{Messages: 1, Took: 100 * ms, Peak: 1}) // the first that is known of it
+		}, func(c *flow.Concurrency) flow.Span { return span(c, 300*ms) }, 272, 272},
+		"the same after an idle time": {func(c *flow.Concurrency) {
+			c.Step(flow.Span{Messages: 1, Took: 100 * ms, Peak: 1})
+			for range 100 {
+				c.Step(flow.Span{})
+			}
+		}, func(c *flow.Concurrency) flow.Span { return span(c, 300*ms) }, 272, 272},
+	} {
+		limit := flow.NewConcurrency(rules)
+		if c.before != nil {
+			c.before(limit)
+		}
+		if n := limit.Step(c.step(limit)); n < c.least || n > c.most {
+			t.Errorf("%s: from 256 to %d, want %d to %d", name, n, c.least, c.most)
+		}
+	}
+}
+
+// TestProbesAreFew: two steps after twenty in an overload, the first to come down, and none without.
+func TestProbesAreFew(t *testing.T) {
+	t.Parallel()
+	c := flow.NewConcurrency(rules)
+	probes := 0
+	for range 22 * 10 {
+		if c.Probing() {
+			probes++
+		}
+		c.Step(span(c, time.Millisecond))
+	}
+	if probes != 20 {
+		t.Errorf("%d of 220 steps are probes, want 20", probes)
+	}
+}
+
+// TestTheMost is reached and not passed.
+func TestTheMost(t *testing.T) {
+	t.Parallel()
+	c := flow.NewConcurrency(rules)
+	for range 1000 {
+		c.Step(span(c, time.Millisecond))
+	}
+	for c.Probing() {
+		c.Step(flow.Span{})
+	}
+	if c.Limit() != rules.Max {
+		t.Errorf("limit %d", c.Limit())
+	}
+}

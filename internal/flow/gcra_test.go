@@ -1,6 +1,7 @@
 package flow_test
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -48,7 +49,7 @@ func TestQuota(t *testing.T) {
 func TestQuotasOfAllSizes(t *testing.T) {
 	t.Parallel()
 	for rate, interval := range map[float64]time.Duration{100_000: 10_000, 99_999: 10_001, 3: 333_333_334, 0.001: 1000 * time.Second, 1e12: 1, 1e-30: flow.QuotaOf(1e-31, 1).Interval} {
-		if q := flow.QuotaOf(rate, 1); q.Interval != interval {
+		if q := flow.QuotaOf(rate, 1); q.Interval != interval || q.Interval < 1 || q.Take(0, 1, 1_000_000).Reset < 0 {
 			t.Errorf("%g per second: %d ns, want %d", rate, q.Interval, interval)
 		}
 	}
@@ -58,9 +59,15 @@ func TestQuotasOfAllSizes(t *testing.T) {
 	slow := flow.QuotaOf(1, 100)
 	for missing, left := range map[int]int{0: 5, 2: 3, 5: 0, 100: 0} {
 		full := flow.QuotaOf(10, 5).Fit(slow, slow.Take(0, 1e9, missing).Full, 1e9)
-		if got := flow.QuotaOf(10, 5).Take(full, 1e9, 0); got.Remaining != left {
+		if got := flow.QuotaOf(10, 5).Take(full, 1e9, 0); got.Remaining != left || got.Reset != time.Duration(5-left)*100*time.Millisecond {
 			t.Errorf("without %d of another quota: %+v, want %d left", missing, got, left)
 		}
+	}
+	if full := flow.QuotaOf(10, 5).Fit(slow, slow.Take(0, 1e9, 2).Full, 15e8); full != 15e8+2e8 {
+		t.Errorf("without one and a half of another quota: %d ns are missing, want those of two", full-15e8)
+	}
+	if got := flow.QuotaOf(0.001, 1_000_000).Share(100); got.Interval > math.MaxInt64/1_000_000 {
+		t.Errorf("a million of a share of the slowest would overflow: %+v", got)
 	}
 	if got := flow.QuotaOf(10, 9).Share(4); got != (flow.Quota{Interval: 400 * time.Millisecond, Burst: 2}) {
 		t.Errorf("a quarter: %+v", got)

@@ -16,6 +16,7 @@ func TestLoadIsTheFullestPart(t *testing.T) {
 	t.Parallel()
 	m := flow.NewLoadMeter(flow.Capacity{CPU: 2, Rate: 1000, Memory: 1 << 30, Commit: 50 * time.Millisecond, Connections: 500})
 	u := flow.Usage{At: start, Memory: 1 << 29, Queue: 10, QueueLimit: 100, Connections: 100}
+	u.Commits, u.Committing = 5, 5*time.Second // since the start: they say nothing of now
 	if l := m.Step(u); l != (flow.Load{Memory: 0.5, Queue: 0.1, Connections: 0.2}) || l.Score() != 0.5 {
 		t.Errorf("first: %+v", l)
 	}
@@ -27,6 +28,10 @@ func TestLoadIsTheFullestPart(t *testing.T) {
 		u.Committing += 100 * time.Millisecond
 	}
 	l := m.Step(u)
+	u.At = u.At.Add(time.Minute)
+	if later := m.Step(u); !(later.Commit < 0.001) {
+		t.Errorf("after a minute without a commit: %+v", later)
+	}
 	for name, part := range map[string][2]float64{
 		"cpu": {l.CPU, 0.9}, "rate": {l.Rate, 0.3}, "commit": {l.Commit, 0.2}, "memory": {l.Memory, 0.5}, "score": {l.Score(), 0.9},
 	} {
@@ -95,4 +100,30 @@ func TestLoadStaysSane(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestTheScoreIsOfEveryPart: whichever is nearest to its end.
+func TestTheScoreIsOfEveryPart(t *testing.T) {
+	t.Parallel()
+	for _, l := range []flow.Load{{CPU: 0.7}, {Rate: 0.7}, {Memory: 0.7}, {Queue: 0.7}, {Commit: 0.7}, {Connections: 0.7}} {
+		if l.Score() != 0.7 {
+			t.Errorf("%+v: %g", l, l.Score())
+		}
+	}
+}
+
+// TestNoPartIsForEver: a rate beyond all bounds fades as any, and a counter that goes back is no load below nothing.
+func TestNoPartIsForEver(t *testing.T) {
+	t.Parallel()
+	m := flow.NewLoadMeter(flow.Capacity{CPU: 1, Rate: 1e-320})
+	u := flow.Usage{At: start, CPU: time.Hour}
+	m.Step(u)
+	u.At, u.Messages, u.CPU = u.At.Add(time.Second), 1e6, 0
+	if l := m.Step(u); l.Rate > 100 || l.CPU < 0 {
+		t.Errorf("%+v", l)
+	}
+	u.At = u.At.Add(time.Minute)
+	if l := m.Step(u); l.Rate > 0.01 {
+		t.Errorf("a minute later: %+v", l)
+	}
 }
