@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/iotest"
 )
 
 // reading is a connection that has this to say.
@@ -44,16 +45,19 @@ func TestAnswers(t *testing.T) {
 		"until the end":  {"HTTP/1.1 200 OK\r\n\r\nhello", "GET", 200, "hello", true},
 		"says close":     {"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhe", "GET", 200, "he", true},
 		"close of two":   {"HTTP/1.1 200 OK\r\nConnection: Keep-Alive, Close\r\nContent-Length: 2\r\n\r\nhe", "GET", 200, "he", true},
+		"kept so long":   {"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5\r\nContent-Length: 2\r\n\r\nhe", "GET", 200, "he", false},
 		"old":            {"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhe", "GET", 200, "he", true},
 		"head":           {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "HEAD", 200, "", false},
 		"nothing":        {"HTTP/1.1 204 No Content\r\n\r\n", "DELETE", 204, "", false},
+		"as it was":      {"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", "GET", 304, "", false},
+		"switched":       {"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\nhello", "GET", 101, "hello", true},
 		"continue first": {"HTTP/1.1 100 Continue\r\nX: y\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nh", "POST", 200, "h", false},
 	} {
 		a, h, body, err := whole(t, c.text, c.method)
 		if err != nil || a.Status != c.status || body != c.body || a.close != c.close {
 			t.Errorf("%s: %+v %q %v", name, a, body, err)
 		}
-		if h.Get("Connection") != "" || h.Get("Transfer-Encoding") != "" || h.Get("X") != "" {
+		if h.Get("Connection") != "" || h.Get("Transfer-Encoding") != "" || h.Get("Keep-Alive") != "" || h.Get("X") != "" {
 			t.Errorf("%s: %v concerns one connection only", name, h)
 		}
 	}
@@ -65,16 +69,18 @@ func TestBadAnswers(t *testing.T) {
 		"another protocol": "SSH-2.0-OpenSSH\r\n\r\n",
 		"no status":        "HTTP/1.1 abc OK\r\n\r\n",
 		"bare line feed":   "HTTP/1.1 200 OK\nX: y\r\n\r\n",
+		"bare return":      "HTTP/1.1 200 OK\r\nX: y\rz\r\n\r\n",
 		"no colon":         "HTTP/1.1 200 OK\r\nnonsense\r\n\r\n",
 		"space in a name":  "HTTP/1.1 200 OK\r\nContent-Length : 5\r\n\r\nhello",
 		"bad length":       "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello",
-		"two lengths":      "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+		"two lengths":      "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
 		"another coding":   "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhello",
 		"too large":        "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("y", headRoom) + "\r\n\r\n",
 		"half a head":      "HTTP/1.1 200 OK\r\nContent-Le",
 		"half a body":      "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel",
 		"half a chunk":     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
 		"no last chunk":    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n",
+		"no end":           "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n0\r\n",
 		"nothing":          "",
 	} {
 		if a, _, body, err := whole(t, text, "GET"); err == nil {
@@ -84,7 +90,62 @@ func TestBadAnswers(t *testing.T) {
 	if _, _, _, err := whole(t, "HTTP/1.1 200 OK\r\nX: "+strings.Repeat("y", headRoom)+"\r\n\r\n", "GET"); !errors.Is(err, ErrHeadTooLarge) {
 		t.Error(err)
 	}
+	if _, _, _, err := whole(t, "HTTP/1.1 200 OK\r\nContent-Le", "GET"); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("half a head: %v", err)
+	}
 }
+
+// TestAHeadInPieces is found wherever it is cut.
+func TestAHeadInPieces(t *testing.T) {
+	t.Parallel()
+	const text = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhe"
+	c := &Conn{read: bufio.NewReaderSize(iotest.OneByteReader(strings.NewReader(text)), headRoom)}
+	if a, err := c.ReadHead("GET", http.Header{}); err != nil || a.Length != 2 {
+		t.Errorf("%+v %v", a, err)
+	}
+}
+
+// TestALengthBesideChunks is none: the body is not what lies in the connection, and a length that is said twice is passed on once.
+func TestALengthBesideChunks(t *testing.T) {
+	t.Parallel()
+	c, h := reading("HTTP/1.1 200 OK\r\nContent-Length: 12\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n0\r\n\r\n"), http.Header{}
+	a, err := c.ReadHead("GET", h)
+	if err != nil || h.Get("Content-Length") != "" {
+		t.Errorf("%v %v", h, err)
+	}
+	if body, ok, err := c.Small(a); ok || err != nil {
+		t.Errorf("%q %v", body, err)
+	}
+	_, h, _, err = whole(t, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nhe", "GET")
+	if err != nil || len(h["Content-Length"]) != 1 {
+		t.Errorf("%v %v", h, err)
+	}
+}
+
+// TestWhoseFaultItIs that an answer was not passed on.
+func TestWhoseFaultItIs(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
+	} {
+		if _, _, _, err := whole(t, text, "GET"); err == nil || IsCaller(err) {
+			t.Errorf("%q broke off: %v", text, err)
+		}
+		c := reading(text)
+		a, err := c.ReadHead("GET", http.Header{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Copy(nobody{}, a); !IsCaller(err) {
+			t.Errorf("%q to nobody: %v", text, err)
+		}
+	}
+}
+
+// nobody takes nothing.
+type nobody struct{}
+
+func (nobody) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
 // TestSmall shows a short body before anything is passed on, and says that a longer one is not.
 func TestSmall(t *testing.T) {

@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"context"
 	"crypto/x509"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -91,6 +93,71 @@ func TestConnectionsAreKept(t *testing.T) {
 		again.Close()
 	}
 	p.Tidy(time.Now())
+}
+
+// TestWhatIsKept: a connection whose answer was read to its end, however it was read, and which the node does not close.
+func TestWhatIsKept(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		text string
+		idle int
+	}{
+		{"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhe", 1},
+		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n0\r\n\r\n", 1},
+		{"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhe", 0},
+	} {
+		p, conns := server(t)
+		conn := take(t, p)
+		other := <-conns
+		conn.Begin(t.Context(), time.Now().Add(time.Minute), true)
+		if _, err := other.Write([]byte(c.text)); err != nil {
+			t.Fatal(err)
+		}
+		a, err := conn.ReadHead("GET", http.Header{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, small, err := conn.Small(a); err != nil {
+			t.Fatal(err)
+		} else if !small {
+			err = conn.Copy(io.Discard, a)
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		conn.Done(a)
+		if p.Idle() != c.idle {
+			t.Errorf("%q: %d are kept", c.text, p.Idle())
+		}
+		other.Close()
+	}
+}
+
+// TestACallIsNotTheOneBefore on its connection: nothing of it is sent yet, and who may cut that one off may not cut this one.
+func TestACallIsNotTheOneBefore(t *testing.T) {
+	t.Parallel()
+	p, conns := server(t)
+	c := take(t, p)
+	other := <-conns
+	answered(t, c, other)
+	c = take(t, p)
+	c.Begin(t.Context(), time.Now().Add(time.Minute), false)
+	p.AbortAll()
+	if c.Sent() || c.Aborted() {
+		t.Errorf("sent: %t, aborted: %t", c.Sent(), c.Aborted())
+	}
+	c.Close()
+	other.Close()
+}
+
+// ended waits for the end of a connection.
+func ended(t *testing.T, c net.Conn) {
+	t.Helper()
+	_ = c.SetReadDeadline(time.Now().Add(30 * time.Second))
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("it is not closed: %v", err)
+	}
+	c.Close()
 }
 
 // TestDeadConnectionsAreNotUsed: an idle connection that the node has closed, or on which it says something unasked, costs
@@ -194,13 +261,26 @@ func TestTidy(t *testing.T) {
 	t.Parallel()
 	p, conns := server(t)
 	old, young := take(t, p), take(t, p)
-	answered(t, old, <-conns)
-	answered(t, young, <-conns)
+	others := []net.Conn{<-conns, <-conns}
+	slices.SortFunc(others, func(a, _ net.Conn) int {
+		if a.RemoteAddr().String() == old.net.LocalAddr().String() {
+			return -1
+		}
+		return 1
+	})
+	answered(t, old, others[0])
+	answered(t, young, others[1])
+	if c := take(t, p); c != young || p.Idle() != 1 {
+		t.Errorf("not the one that was used last, and %d are left", p.Idle())
+	} else {
+		c.Keep()
+	}
 	old.since = time.Now().Add(-2 * idleFor)
 	p.Tidy(time.Now())
 	if p.Idle() != 1 || take(t, p) != young {
 		t.Error("the wrong one was closed")
 	}
+	ended(t, others[0])
 	young.Close()
 }
 
@@ -208,12 +288,21 @@ func TestTidy(t *testing.T) {
 func TestClosedPool(t *testing.T) {
 	t.Parallel()
 	p, conns := server(t)
-	c := take(t, p)
+	c, idle := take(t, p), take(t, p)
+	others := map[string]net.Conn{}
+	for range 2 {
+		other := <-conns
+		others[other.RemoteAddr().String()] = other
+	}
+	idle.Keep()
 	p.Close()
-	answered(t, c, <-conns)
+	ended(t, others[idle.net.LocalAddr().String()])
+	other := others[c.net.LocalAddr().String()]
+	answered(t, c, other)
 	if p.Idle() != 0 {
 		t.Error("a closed pool keeps connections")
 	}
+	ended(t, other)
 }
 
 // TestTwoAnswersAreTheLast: what a node says beyond what it was asked must not become the answer to somebody else.
