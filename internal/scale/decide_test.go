@@ -67,7 +67,20 @@ func TestDecide(t *testing.T) {
 		"less, at once":         {"down: {stabilise: 0s}", loads(0.3, 0.3, 0.3), 2, scale.Falling, "(target 0.80); 2 would do, with room\""},
 		"nobody reports":        {"", &scale.Observation{Current: 2}, 2, scale.NoData, "no node reports"},
 		"no registry":           {"", &scale.Observation{Current: 2, Unknown: errors.New("Redis is away")}, 2, scale.NoData, "Redis is away"},
+		"an old list":           {"", with(loads(0.9, 0.9), func(o *scale.Observation) { o.Unknown = errors.New("Redis is away") }), 2, scale.NoData, "Redis is away"},
 		"no registry, below":    {"min: 3", &scale.Observation{Current: 2, Unknown: errors.New("Redis is away")}, 3, scale.BelowMin, "at least 3"},
+		"one drains":            {"", with(loads(0.1, 0.1), func(o *scale.Observation) { o.Nodes[1].Draining = true }), 2, scale.Incomplete, "1 of 2 nodes report"},
+		"nonsense":              {"", with(loads(0.1, 0.1), func(o *scale.Observation) { o.Nodes[1].Load = math.Inf(1) }), 2, scale.Incomplete, "1 of 2 nodes report"},
+		"some nonsense":         {"metrics: [{metric: load, target: 0.8}, {metric: connections, target: 100}]", with(loads(0.1, 0.1), func(o *scale.Observation) { o.Nodes[1].Load = math.NaN() }), 2, scale.Incomplete, "1 of 2 nodes report"},
+		"beyond all bounds":     {"", loads(1e300, 0.1), 6, scale.Rising, "ask for 1000"},
+		"more than full":        {"max: 20", loads(3, 3), 6, scale.Rising, "ask for 8; 4 more are enough for one step"},
+		"full, by moments":      {"max: 20\nmetrics: [{metric: load, target: 0.8, window: 0s}]", loads(1, 1, 1), 7, scale.Rising, "3 nodes full"},
+		"full, by another rule": {"metrics: [{metric: connections, target: 100}]", with(loads(1, 1), func(o *scale.Observation) { o.Nodes[0].Connections = 190 }), 2, scale.Steady, "right"},
+		"a part of a node":      {"max: 20\nup: {step: 0, percent: 50}", loads(1, 1, 1), 5, scale.Rising, "ask for 5"},
+		"missing and full":      {"", with(loads(1, 1), func(o *scale.Observation) { o.Current = 3; o.Nodes = append(o.Nodes, route.Node{Load: math.NaN()}) }), 7, scale.Rising, "2 nodes full"},
+		"right in floats":       {"metrics: [{metric: load, target: 0.1, window: 0s}]", loads(0.1, 0.1, 0.1), 3, scale.Steady, "right"},
+		"up in floats":          {"metrics: [{metric: load, target: 0.1}]", loads(0.1, 0.2), 3, scale.Rising, "ask for 3"},
+		"down in floats":        {"metrics: [{metric: load, target: 0.1}]\ndown: {tolerance: 0}", loads(0.1, 0.1, 0.1, 0), 3, scale.Falling, "3 would do"},
 		"one missing":           {"", with(loads(0.1, 0.1), func(o *scale.Observation) { o.Current = 3 }), 3, scale.Incomplete, "2 of 3 nodes report; none is taken away"},
 		"missing and busy":      {"", with(loads(0.9, 0.9), func(o *scale.Observation) { o.Current = 3; o.Nodes = append(o.Nodes, route.Node{Load: math.NaN()}) }), 4, scale.Rising, "2 nodes at load 0.90 over 30s (target 0.80) ask for 4; 1 more does not report"},
 		"missing and max":       {"max: 2", with(loads(0.1, 0.1), func(o *scale.Observation) { o.Current = 3 }), 3, scale.Incomplete, "2 of 3"},
@@ -207,6 +220,15 @@ func TestCooldowns(t *testing.T) {
 	}
 	if d := s.Decide(&p, busy, at(time.Minute)); d.To != 6 {
 		t.Errorf("a minute after a step: %s %s", d.Reason, d.Why)
+	}
+	p.Down.Stabilise, p.Down.Cooldown = 0, time.Minute
+	s = scale.State{LastChange: at(0)}
+	s.Decide(&p, loads(0, 0), at(tick))
+	if d := s.Decide(&p, loads(0, 0), at(time.Minute-tick)); d.Reason != scale.Cooling {
+		t.Errorf("less than a minute after a change: %s %s", d.Reason, d.Why)
+	}
+	if d := s.Decide(&p, loads(0, 0), at(time.Minute)); d.To != 1 {
+		t.Errorf("a minute after a change: %s %s", d.Reason, d.Why)
 	}
 }
 

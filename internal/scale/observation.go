@@ -2,7 +2,6 @@ package scale
 
 import (
 	"math"
-	"slices"
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/route"
@@ -54,7 +53,7 @@ func (p *Policy) sampleOf(o *Observation, now time.Time) (s sample, reporting in
 			used += min(n.Load, 1) // what waits at one is not at the others
 		}
 	}
-	if p.measures(Load) && used >= fullAt*float64(reporting) {
+	if used >= fullAt*float64(reporting) {
 		s.full, s.load = reporting, load/float64(max(reporting, 1))
 	}
 	return s, reporting
@@ -71,10 +70,6 @@ func (p *Policy) add(totals []float64, n *route.Node) (whole bool) {
 		whole = whole && ok
 	}
 	return whole
-}
-
-func (p *Policy) measures(m Metric) bool {
-	return slices.ContainsFunc(p.Rules, func(r Rule) bool { return r.Metric == m })
 }
 
 // reading is what a rule makes of the window.

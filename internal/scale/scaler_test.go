@@ -30,6 +30,7 @@ type office struct {
 	fault  error
 	late   time.Duration // until Acquire answers; who does not wait for it gets an error, though it was done
 	full   error         // of writes
+	unread error         // of Load
 	asleep string        // a holder whose process is stopped: it asks for nothing
 }
 
@@ -63,7 +64,10 @@ func (o *office) acquire(holder string, ttl time.Duration) (scale.Term, error) {
 	return scale.Term{Held: true, Holder: holder, Token: o.token}, nil
 }
 
-func (o *office) Release(_ context.Context, t scale.Term) error {
+func (o *office) Release(ctx context.Context, t scale.Term) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.token == t.Token {
@@ -88,9 +92,16 @@ func (o *office) Guard(ctx context.Context, t scale.Term, effect func(context.Co
 	return effect(ctx)
 }
 
-func (o *office) Load(context.Context) ([]byte, error) { return o.state, o.fault }
+func (o *office) Load(context.Context) ([]byte, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.state, errors.Join(o.fault, o.unread)
+}
 
-func (o *office) Write(_ context.Context, t scale.Term, e *scale.Entry, state []byte) error {
+func (o *office) Write(ctx context.Context, t scale.Term, e *scale.Entry, state []byte) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if err := o.fenced(t); err != nil {
 		return err
 	}
@@ -136,8 +147,9 @@ type site struct {
 	away   bool
 	broken error
 	blind  bool
-	silent error // of Fleet
-	unseen bool  // nobody has announced himself yet
+	silent error  // of Fleet
+	hangs  string // what never answers: the registry or the target
+	unseen bool   // nobody has announced himself yet
 	orders []scale.Order
 }
 
@@ -147,7 +159,22 @@ func (s *site) set(change func()) {
 	change()
 }
 
-func (s *site) Nodes(context.Context) (nodes []route.Node, err error) {
+// hang waits for the end of a question that nobody answers.
+func (s *site) hang(ctx context.Context, who string) error {
+	s.mu.Lock()
+	hangs := s.hangs
+	s.mu.Unlock()
+	if hangs != who {
+		return nil
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (s *site) Nodes(ctx context.Context) (nodes []route.Node, err error) {
+	if err := s.hang(ctx, "the registry"); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.away {
@@ -166,7 +193,10 @@ func (s *site) Nodes(context.Context) (nodes []route.Node, err error) {
 	return nodes, nil
 }
 
-func (s *site) Fleet(context.Context) (scale.Fleet, error) {
+func (s *site) Fleet(ctx context.Context) (scale.Fleet, error) {
+	if err := s.hang(ctx, "the target"); err != nil {
+		return scale.Fleet{}, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.silent != nil {
@@ -331,11 +361,12 @@ func TestAHolderThatSleptActsInVain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o, s := &office{}, &site{own: 2, load: 1.2}
-		slow := &sleeper{site: s, wake: make(chan struct{})}
+		slow := &sleeper{s, make(chan struct{}), make(chan struct{})}
 		a, stopA := start(o, s, "a", func(o *scale.Options) { o.Target = slow })
 		defer stopA()
 		pass(time.Minute)
 		s.set(func() { s.load = 1.9 })
+		<-slow.inside
 		sleep := func(name string) { o.mu.Lock(); defer o.mu.Unlock(); o.asleep = name }
 		sleep("a")
 		pass(time.Minute) // a sleeps in the middle of its first step
@@ -361,10 +392,11 @@ func TestAHolderThatSleptActsInVain(t *testing.T) {
 // sleeper is a target whose holder is stopped between its decision and the effect.
 type sleeper struct {
 	*site
-	wake chan struct{}
+	inside, wake chan struct{}
 }
 
 func (s *sleeper) Resize(ctx context.Context, o scale.Order) error {
+	close(s.inside)
 	<-s.wake
 	return s.site.Resize(ctx, o)
 }
@@ -376,7 +408,7 @@ func TestATargetThatFails(t *testing.T) {
 		scaler, stop := start(o, s, "a", nil)
 		defer stop()
 		pass(10 * time.Minute)
-		if diary := o.diary(); strings.Count(diary, "target_failed") != 1 || !strings.Contains(diary, "3 are wanted") || !strings.Contains(diary, "no more machines") {
+		if diary := o.diary(); strings.Count(diary, "target_failed") != 1 || !strings.Contains(diary, "3 are wanted") || strings.Contains(diary, "2 → 3") || !strings.Contains(diary, "no more machines") {
 			t.Errorf("diary:\n%s", diary)
 		}
 		if status := scaler.Status(); !strings.Contains(status.Fault, "no more machines") {

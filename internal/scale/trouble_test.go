@@ -228,3 +228,82 @@ func TestWhoHasNotSpokenYetIsNotReplaced(t *testing.T) {
 		})
 	}
 }
+
+// TestWhatNeverAnswersIsNotWaitedFor: the lease is kept, and it is said what is wrong.
+func TestWhatNeverAnswersIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	for _, who := range []string{"the registry", "the target"} {
+		synctest.Test(t, func(t *testing.T) {
+			o, s := &office{}, &site{own: 2, load: 1, hangs: who}
+			scaler, stop := start(o, s, "a", nil)
+			defer stop()
+			pass(time.Minute)
+			if status := scaler.Status(); !status.Mine || status.Fault == "" || o.token != 1 {
+				t.Errorf("%s hangs: %+v, %d terms", who, status, o.token)
+			}
+		})
+	}
+}
+
+// ending is a target that is told to end in the middle of a step, and makes it.
+type ending struct {
+	*site
+	stop func()
+}
+
+func (e *ending) Resize(ctx context.Context, o scale.Order) error {
+	e.stop()
+	return e.site.Resize(ctx, o)
+}
+
+// TestTheLastStepIsWrittenDown, though the scaler ends with it.
+func TestTheLastStepIsWrittenDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{}, &site{own: 2, load: 1.7}
+		e := &ending{site: s}
+		ctx, stop := context.WithCancel(t.Context())
+		e.stop = stop
+		if err := scale.New(scale.Options{Policy: scale.Default(), Holder: "a", Registry: s, Target: e, Lease: o, Diary: o}).Run(ctx); err != nil {
+			t.Error(err)
+		}
+		if s.count() != 3 || !strings.Contains(o.diary(), "2 → 3") {
+			t.Errorf("%d nodes\n%s", s.count(), o.diary())
+		}
+	})
+}
+
+// TestWhatTheLastOneLeftIsReadFirst: nothing is decided before.
+func TestWhatTheLastOneLeftIsReadFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{unread: errors.New("the disk is away")}, &site{own: 2, load: 1.7}
+		_, stop := start(o, s, "a", nil)
+		defer stop()
+		pass(time.Minute)
+		if len(s.orders) > 0 {
+			t.Errorf("%+v", s.orders)
+		}
+		o.mu.Lock()
+		o.unread = nil
+		o.mu.Unlock()
+		pass(time.Minute)
+		if s.count() != 3 || strings.Count(o.diary(), "elected") != 1 {
+			t.Errorf("%d nodes\n%s", s.count(), o.diary())
+		}
+	})
+}
+
+// TestABlindTargetBesideAnEmptyRegistry: that nobody is listed does not say that nobody is there.
+func TestABlindTargetBesideAnEmptyRegistry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{}, &site{own: 5, load: 1, blind: true, unseen: true}
+		_, stop := start(o, s, "a", nil)
+		defer stop()
+		pass(time.Minute)
+		if len(s.orders) > 0 || !strings.Contains(o.diary(), "the registry lists nobody") {
+			t.Errorf("%+v\n%s", s.orders, o.diary())
+		}
+	})
+}
