@@ -28,11 +28,11 @@ type ledger struct {
 	err  error
 }
 
-func (l *ledger) AddUsage(_ context.Context, entries []esh3ar.Usage) (sums []esh3ar.Usage, err error) {
+func (l *ledger) AddUsage(ctx context.Context, entries []esh3ar.Usage) (sums []esh3ar.Usage, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.err != nil {
-		return nil, l.err
+	if err := errors.Join(ctx.Err(), l.err); err != nil {
+		return nil, err
 	}
 	for _, e := range entries {
 		sum := l.days[e.Day]
@@ -226,10 +226,17 @@ type well struct {
 	full  int64
 	asked int
 	away  bool
+	hangs bool
 }
 
-func (w *well) Take(_ context.Context, _ string, rate float64, burst, n int) (flow.Taken, error) {
+func (w *well) Take(ctx context.Context, _ string, rate float64, burst, n int) (flow.Taken, error) {
 	time.Sleep(300 * time.Microsecond) // of fake time
+	if w.hangs {
+		<-ctx.Done()
+	}
+	if ctx.Err() != nil {
+		return flow.Taken{}, ctx.Err()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.asked++
@@ -436,7 +443,7 @@ type lazy struct{ *ledger }
 func (l lazy) AddUsage(ctx context.Context, entries []esh3ar.Usage) ([]esh3ar.Usage, error) {
 	time.Sleep(3 * time.Millisecond)
 	sums, err := l.ledger.AddUsage(ctx, entries)
-	time.Sleep(3 * time.Millisecond)
+	time.Sleep(time.Millisecond)
 	return sums, err
 }
 
