@@ -45,8 +45,8 @@ func TestWhatANodeSees(t *testing.T) {
 		t.Errorf("Traceparent: %q", trace)
 	}
 	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-	f.do(http.MethodGet, "/", "", "Traceparent", trace, "X-Forwarded-Proto", "https")
-	if r = <-seen; r.Header.Get("Traceparent") != trace || r.Header.Get("X-Forwarded-Proto") != "https" {
+	f.do(http.MethodGet, "/", "", "Traceparent", trace, "X-Forwarded-Proto", "https", "X-Forwarded-Host", "example.org")
+	if r = <-seen; strings.Join(r.Header["X-Forwarded-Host"], "|") != "example.org" || r.Header.Get("Traceparent") != trace || r.Header.Get("X-Forwarded-Proto") != "https" {
 		t.Errorf("%v", r.Header)
 	}
 }
@@ -120,6 +120,7 @@ func TestSlots(t *testing.T) {
 	})
 	f := newFront(t, func(o *gateway.Options) {
 		o.Rules, o.Waiting, o.WaitWithin = balance.Rules{Slots: 2}, 1, time.Hour
+		o.CheckEvery = time.Hour // a check lets the line move up as well
 	}, n)
 	f.awaitUp(1)
 	var calls sync.WaitGroup
@@ -303,15 +304,20 @@ func TestStreams(t *testing.T) {
 	if got := f.do(http.MethodGet, "/readyz", ""); got.status != http.StatusServiceUnavailable {
 		t.Errorf("a gateway that stops is ready: %d", got.status)
 	}
-	if got := f.do(http.MethodGet, "/livez", ""); got.status != http.StatusOK {
-		t.Errorf("livez: %d", got.status)
+	alive, err := f.Client().Get(f.URL + "/livez") //nolint:noctx // the test ends it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer alive.Body.Close()
+	if alive.StatusCode != http.StatusOK || !alive.Close {
+		t.Errorf("livez: %d, and the caller is told to come back on another connection: %t", alive.StatusCode, alive.Close)
 	}
 }
 
 // TestDrainingNode gets no new calls, answers those that it has, and knows when every gateway has heard.
 func TestDrainingNode(t *testing.T) {
 	t.Parallel()
-	gate, inside := make(chan struct{}), make(chan struct{}, 1)
+	gate, inside := make(chan struct{}), make(chan struct{}, 100)
 	stops := newNode(t, "stops", func(w http.ResponseWriter, r *http.Request) {
 		inside <- struct{}{}
 		<-gate
@@ -333,13 +339,13 @@ func TestDrainingNode(t *testing.T) {
 	<-inside
 	stops.stopping.Store(true)
 	stops.watched.AwaitHeard(t.Context())
+	close(gate)
+	calls.Wait() // so that it would be as good as the other
 	for range 20 {
 		if got := f.do(http.MethodPost, "/v1/messages", "x"); got.body != "stays x" {
 			t.Errorf("%d %s", got.status, got.body)
 		}
 	}
-	close(gate)
-	calls.Wait()
 	if came := stops.calls.Load(); came != 1 {
 		t.Errorf("%d calls came to a node that stops", came-1)
 	}

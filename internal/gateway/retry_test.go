@@ -61,6 +61,7 @@ func TestBrokenConnection(t *testing.T) {
 	}{
 		"without a key": {http.MethodPost, "/v1/messages", nil, http.StatusBadGateway, "sent again it may be done twice"},
 		"with a key":    {http.MethodPost, "/v1/messages", []string{"Idempotency-Key", "k"}, http.StatusAccepted, ""},
+		"an empty key":  {http.MethodPost, "/v1/messages", []string{"Idempotency-Key", ""}, http.StatusBadGateway, "outcome_unknown"},
 		"only reads":    {http.MethodGet, "/v1/messages/x", nil, http.StatusAccepted, ""},
 		"batch":         {http.MethodPost, "/v1/messages/batch", nil, http.StatusBadGateway, "outcome_unknown"},
 		"cancel":        {http.MethodDelete, "/v1/messages/x", nil, http.StatusBadGateway, "outcome_unknown"},
@@ -305,6 +306,24 @@ func TestABatchThatIsAnsweredEndsARow(t *testing.T) {
 			if n.State != balance.Up {
 				t.Fatalf("after %d batches, of which every other was answered: %+v", calls.Load(), n)
 			}
+		}
+	}
+}
+
+// TestHalfAnAnswerIsForgotten: nothing of it is in the answer of the node that was tried next.
+func TestHalfAnAnswerIsForgotten(t *testing.T) {
+	t.Parallel()
+	var met atomic.Int64
+	half := raw(t, func(c net.Conn, _ *http.Request) {
+		met.Add(1)
+		_, _ = c.Write([]byte("HTTP/1.1 202 Accepted\r\nX-Half: 1\r\nContent-Length: 100\r\n\r\nhalf"))
+		c.Close()
+	})
+	f := newFront(t, nil, half, newNode(t, "good", says("good")))
+	f.awaitUp(2)
+	for met.Load() == 0 {
+		if got := f.do(http.MethodPost, "/v1/messages", "x", "Idempotency-Key", "k"); got.body != "good x" || got.header.Get("X-Half") != "" {
+			t.Errorf("%d %v %s", got.status, got.header, got.body)
 		}
 	}
 }
