@@ -2,8 +2,10 @@ package intake_test
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -91,11 +93,24 @@ func TestAFullDoorShedsTheLowest(t *testing.T) {
 		start, refused := time.Now(), map[string]bool{}
 		var mu sync.Mutex
 		var waiting sync.WaitGroup
+		gone := func(want ...string) { // until now
+			t.Helper()
+			mu.Lock()
+			defer mu.Unlock()
+			for content, was := range refused {
+				if was != slices.Contains(want, content) {
+					t.Errorf("%s was refused: %t, want %q", content, was, want)
+				}
+			}
+		}
 		come := func(level esh3ar.Level, p esh3ar.Priority, content string) {
 			waiting.Go(func() {
 				_, err := r.in.Submit(t.Context(), levelCall(level, p, content))
 				mu.Lock()
 				defer mu.Unlock()
+				if e := (*esh3ar.Error)(nil); errors.As(err, &e) && e.RetryAfter != time.Second {
+					t.Errorf("%s: to come again after %s", content, e.RetryAfter)
+				}
 				if refused[content] = err != nil; err != nil && (esh3ar.CodeOf(err) != esh3ar.Overloaded || time.Since(start) > 0) {
 					t.Errorf("%s: %v after %s", content, err, time.Since(start))
 				}
@@ -108,7 +123,9 @@ func TestAFullDoorShedsTheLowest(t *testing.T) {
 		come(esh3ar.Premium, esh3ar.Low, "p1")
 		come(esh3ar.Premium, esh3ar.Normal, "p2") // "b low" leaves
 		come(esh3ar.Enterprise, esh3ar.Low, "e1") // "b1" leaves
-		come(esh3ar.Basic, esh3ar.Normal, "b3")   // does not get in: nobody is below him
+		gone("b low", "b1")
+		come(esh3ar.Basic, esh3ar.Normal, "b3") // does not get in: nobody is below him
+		gone("b low", "b1", "b3")
 		come(esh3ar.Enterprise, esh3ar.Low, "e2") // "b2" leaves
 		come(esh3ar.Enterprise, esh3ar.Low, "e3") // "p1" leaves
 		if f := r.in.Flow(); f.Shed != [esh3ar.Levels]uint64{4, 1, 0} || f.Waiting != 4 {
@@ -120,7 +137,7 @@ func TestAFullDoorShedsTheLowest(t *testing.T) {
 			t.Error(err)
 		}
 		for content, was := range refused {
-			if gone := slices.Contains([]string{"b1", "b2", "b3", "b low", "p1"}, content); gone != was || slices.Contains(r.stored, content) == was {
+			if left := slices.Contains([]string{"b1", "b2", "b3", "b low", "p1"}, content); left != was || slices.Contains(r.stored, content) == was {
 				t.Errorf("%s was refused: %t; stored %q", content, was, r.stored)
 			}
 		}
@@ -288,4 +305,37 @@ func (s *measured) count(id esh3ar.MessageID) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stored[id]
+}
+
+// TestTheDoorHasRoomForSoManyBytes, and has it again when those who waited are gone.
+func TestTheDoorHasRoomForSoManyBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		large := func() *esh3ar.Call { return levelCall(esh3ar.Basic, esh3ar.Normal, strings.Repeat("x", 1000)) }
+		r := newRig(t, intake.Options{
+			LaneCalls: 100, LaneBytes: large().Size() * 5 / 2, MinAtOnce: 1, MaxAtOnce: 1, Gather: time.Microsecond, DoorWait: time.Second,
+		})
+		held := r.hold(t)
+		for range 3 {
+			first, second := r.submit(t.Context(), large()), r.submit(t.Context(), large())
+			synctest.Wait()
+			began := time.Now()
+			if err := <-r.submit(t.Context(), large()); esh3ar.CodeOf(err) != esh3ar.Overloaded || time.Since(began) > 0 {
+				t.Errorf("a third, of two and a half: %v after %s", err, time.Since(began))
+			}
+			for _, done := range []<-chan error{first, second} {
+				if err := <-done; esh3ar.CodeOf(err) != esh3ar.Overloaded {
+					t.Error(err)
+				}
+			}
+			if time.Since(began) < 500*time.Millisecond {
+				t.Errorf("two had room, for %s", time.Since(began))
+			}
+		}
+		r.letThrough()
+		if err := <-held; err != nil {
+			t.Error(err)
+		}
+		r.stop()
+		close(r.enter)
+	})
 }

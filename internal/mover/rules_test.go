@@ -43,6 +43,7 @@ func TestWhoLeaves(t *testing.T) {
 		rate   int
 	}{
 		{"all is well", node("a", 800, 0.8), []route.Node{node("b", 10, 0.1)}, 0, 0},
+		{"at its limit", node("a", 900, 0.9), []route.Node{node("b", 0, 0)}, 0, 0},
 		{"over its connections", node("a", 1000, 1), []route.Node{node("b", 0, 0)}, 200, 500},
 		{"to one that has half its room", node("a", 1000, 1), []route.Node{node("b", 0, 0.35)}, 200, 250},
 		{"to several", node("a", 1000, 1), []route.Node{node("b", 0, 0), node("c", 0, 0)}, 200, 1000},
@@ -84,6 +85,7 @@ func TestWhereTo(t *testing.T) {
 		{"to the one with most room", node("a", 1, 0.95), []route.Node{node("b", 0, 0.3), node("c", 0, 0.1), node("d", 0, 0.2)}, "c", false},
 		{"nobody has room", node("a", 1, 0.95), []route.Node{node("b", 0, 0.7)}, "", false},
 		{"not to one that drains", node("a", 1, 0.95), []route.Node{draining(node("b", 0, 0))}, "", false},
+		{"not to itself, though the list has not heard yet that it drains", draining(node("a", 1, 0.1)), []route.Node{node("a", 1, 0.1), node("b", 0, 0.9)}, "b", false},
 		{"a node that drains sends them anywhere", draining(node("a", 1, 0.1)), []route.Node{node("b", 0, 0.9)}, "b", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -227,4 +229,20 @@ func TestWhereItWasBetter(t *testing.T) {
 			t.Errorf("draining, by an old word: %d left, a new one goes to %q", left, m.Elsewhere(false))
 		}
 	})
+}
+
+// TestADrainEndsInTime: faster than others take phones, if it must; and those count that were moved.
+func TestADrainEndsInTime(t *testing.T) {
+	t.Parallel()
+	for within, want := range map[time.Duration]int{time.Second: 30_000, 10 * time.Second: 3000, 10 * time.Minute: 500} {
+		self, rate := node("a", 30_000, 0.5), 0
+		m := mover.New(mover.Options{
+			Self: func() route.Node { return self }, Nodes: func() []route.Node { return []route.Node{node("b", 0, 0)} },
+			Move: func(_ context.Context, n, r int) (int, error) { rate = r; return n / 2, context.Canceled },
+		})
+		m.Drain(t.Context(), within)
+		if rate != want || m.Moved() != 15_000 {
+			t.Errorf("within %s: %d in a second, want %d; %d moved", within, rate, want, m.Moved())
+		}
+	}
 }
