@@ -318,6 +318,9 @@ func TestTheDoorHasRoomForSoManyBytes(t *testing.T) {
 		for range 3 {
 			first, second := r.submit(t.Context(), large()), r.submit(t.Context(), large())
 			synctest.Wait()
+			if f := r.in.Flow(); f.Waiting != 2 {
+				t.Errorf("%d wait, want 2", f.Waiting)
+			}
 			began := time.Now()
 			if err := <-r.submit(t.Context(), large()); esh3ar.CodeOf(err) != esh3ar.Overloaded || time.Since(began) > 0 {
 				t.Errorf("a third, of two and a half: %v after %s", err, time.Since(began))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,13 +22,22 @@ type late struct {
 }
 
 func (l *late) AddUsage(ctx context.Context, entries []esh3ar.Usage) ([]esh3ar.Usage, error) {
-	takes, err := l.takes, l.err
+	l.mu.Lock()
+	takes, err, adds := l.takes, l.err, l.adds
+	l.mu.Unlock()
 	time.Sleep(takes)
-	if err != nil && !l.adds {
+	if err != nil && !adds {
 		return nil, err
 	}
 	sums, failed := l.ledger.AddUsage(ctx, entries)
 	return sums, cmp.Or(err, failed)
+}
+
+// will have additions that begin from now on take so long, and end so.
+func (l *late) will(takes time.Duration, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.takes, l.err = takes, err
 }
 
 func today() esh3ar.Day { return esh3ar.DayOf(esh3ar.TimeOf(time.Now())) }
@@ -129,7 +139,7 @@ func TestAnAdditionThatFailsOverMidnight(t *testing.T) {
 		day := today()
 		time.Sleep(24*time.Hour - 12*time.Second)
 		stop := run(r)
-		slow.takes, slow.err = 4*time.Second, esh3ar.Errorf(esh3ar.StoreUnavailable, "away")
+		slow.will(4*time.Second, esh3ar.Errorf(esh3ar.StoreUnavailable, "away"))
 		send := func(n int) {
 			t.Helper()
 			if _, err := r.send(t.Context(), n); err != nil {
@@ -141,7 +151,7 @@ func TestAnAdditionThatFailsOverMidnight(t *testing.T) {
 		send(2)
 		time.Sleep(2 * time.Second)
 		send(1) // of the next day
-		slow.takes, slow.err = 0, nil
+		slow.will(0, nil)
 		time.Sleep(time.Hour)
 		stop()
 		if was, is := r.ledger.of(day), r.ledger.of(day+1); was.Messages != 5 || is.Messages != 1 {
@@ -162,7 +172,7 @@ func TestWhatMayHaveBeenAddedIsNotAddedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(6 * time.Second)
-		odd.err = nil
+		odd.will(0, nil)
 		time.Sleep(time.Minute)
 		stop()
 		if u := r.ledger.of(today()); u.Messages != 3 {
@@ -254,17 +264,19 @@ func TestWhoLeavesTheBucket(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &well{began: time.Now()}
-		failed := 0
-		r := newRig(esh3ar.Plan{Rate: 1, Burst: 100}, func(o *quota.Options) { o.Shared, o.OnError = w, func(string, error) { failed++ } })
+		var failed atomic.Int64
+		r := newRig(esh3ar.Plan{Rate: 1, Burst: 100}, func(o *quota.Options) { o.Shared, o.OnError = w, func(string, error) { failed.Add(1) } })
 		defer run(r)()
 		gone, leave := context.WithCancel(t.Context())
 		leave()
-		if _, err := r.send(gone, 1); err != nil || failed > 0 {
-			t.Errorf("%v, %d questions failed", err, failed)
+		if _, err := r.send(gone, 1); err != nil || failed.Load() > 0 {
+			t.Errorf("%v, %d questions failed", err, failed.Load())
 		}
+		w.mu.Lock()
 		w.hangs = true
+		w.mu.Unlock()
 		began := time.Now()
-		if _, err := r.send(t.Context(), 50); err != nil || time.Since(began) > 200*time.Millisecond || failed == 0 {
+		if _, err := r.send(t.Context(), 50); err != nil || time.Since(began) > 200*time.Millisecond || failed.Load() == 0 {
 			t.Errorf("%v after %s", err, time.Since(began))
 		}
 	})

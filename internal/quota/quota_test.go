@@ -231,7 +231,10 @@ type well struct {
 
 func (w *well) Take(ctx context.Context, _ string, rate float64, burst, n int) (flow.Taken, error) {
 	time.Sleep(300 * time.Microsecond) // of fake time
-	if w.hangs {
+	w.mu.Lock()
+	hangs := w.hangs
+	w.mu.Unlock()
+	if hangs {
 		<-ctx.Done()
 	}
 	if ctx.Err() != nil {

@@ -266,13 +266,19 @@ func TestOneThatDrainsCountsNoMore(t *testing.T) {
 
 func TestOneThatDiesIsStartedAgain(t *testing.T) {
 	t.Parallel()
-	y := newYard(t, nil)
+	log := &output{}
+	y := newYard(t, func(o *processes.Options) { o.Log = slog.New(slog.NewTextHandler(log, nil)) })
 	y.resize(1)
-	first := y.pid(1)
-	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
+	for _, pause := range []string{"in=500ms", "in=1s"} { // longer each time
+		first := y.pid(1)
+		if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		y.await("another process in its place", func() bool { return y.pid(1) != first })
+		if text := log.String(); !strings.Contains(text, pause) {
+			t.Errorf("want %s: %s", pause, text)
+		}
 	}
-	y.await("another process in its place", func() bool { return y.pid(1) != first })
 	if f := y.fleet(); f.Wanted != 1 || len(f.Own) != 1 {
 		t.Errorf("%+v", f)
 	}

@@ -56,7 +56,6 @@ type Pool struct {
 		deep  time.Time // when the queue was too deep for one worker less, last
 		early int       // depth of the queue before Run
 		most  int
-		ended bool
 	}
 }
 
@@ -92,7 +91,7 @@ func (p *Pool) Deep(depth int) {
 		p.mu.early = depth
 		return
 	}
-	if !p.mu.ended && p.rules.More(int(p.now.Load()), depth) {
+	if p.rules.More(int(p.now.Load()), depth) {
 		p.startLocked()
 	}
 }
@@ -115,9 +114,7 @@ func (p *Pool) run() {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.now.Add(-1) == 0 {
-		p.mu.ended = true // nobody may come once Run has seen the last one go
-	}
+	p.now.Add(-1) // under the lock: nobody may come once Run has seen the last one go
 }
 
 // stay counts a worker out that may leave. While there are no more than there must be it is one load.

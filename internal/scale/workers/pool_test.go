@@ -108,7 +108,10 @@ func TestADeepQueueBringsMoreWorkers(t *testing.T) {
 		if got := q.pool.Stats(); got.Most != 16 || q.most != 16 {
 			t.Errorf("the most: %+v, %d at once", got, q.most)
 		}
-		for range 200 { // little work, for long enough
+		for i := range 200 { // little work, for long enough
+			if got := q.pool.Stats(); i == 30 && (got.Now < 12 || got.Now > 15) {
+				t.Errorf("after three seconds: %+v, want one less in each", got)
+			}
 			q.put(1)
 			time.Sleep(100 * time.Millisecond)
 		}
