@@ -1,6 +1,14 @@
 package main
 
-import "testing"
+import (
+	"math"
+	"runtime"
+	"runtime/debug"
+	"testing"
+	"testing/fstest"
+
+	"github.com/esh3artech/esh3ar/internal/vitals"
+)
 
 func TestSizes(t *testing.T) {
 	t.Parallel()
@@ -13,5 +21,43 @@ func TestSizes(t *testing.T) {
 		if (err == nil) != (want >= 0) || err == nil && got != want {
 			t.Errorf("%q: %d, %v", text, got, err)
 		}
+	}
+}
+
+func TestCapacitiesThatCannotBe(t *testing.T) {
+	t.Parallel()
+	for _, f := range []capacityFlags{
+		{CapacityCPU: -1}, {CapacityCPU: math.NaN()}, {CapacityRate: -1}, {CapacityRate: math.NaN()}, {CapacityMemory: leastMemory - 1}, {CapacityConnections: -1},
+	} {
+		if f.check() == nil {
+			t.Errorf("%+v", f)
+		}
+	}
+}
+
+// TestCapacity: what the flags say, and what the system has where they say nothing. Go's heap is held to a part of it.
+func TestCapacity(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("Linux tells what it has")
+	}
+	t.Setenv("GOMEMLIMIT", "")
+	before := debug.SetMemoryLimit(math.MaxInt64)
+	defer debug.SetMemoryLimit(before)
+	system := vitals.System{FS: fstest.MapFS{"proc/meminfo": {Data: []byte("MemTotal: 4194304 kB\n")}}}
+	c := (&capacityFlags{}).capacity(system)
+	if c.Memory != 4<<30 || c.CPU != float64(runtime.GOMAXPROCS(0)) || vitals.Files() > 2000 && c.Connections != vitals.Files()-1000 {
+		t.Errorf("%+v", c)
+	}
+	if heap := debug.SetMemoryLimit(-1); math.Abs(float64(heap)-0.8*(4<<30)) > 1 {
+		t.Errorf("the heap is held to %d", heap)
+	}
+	c = (&capacityFlags{CapacityCPU: 0.5, CapacityRate: 7, CapacityMemory: 1 << 30, CapacityConnections: 9}).capacity(system)
+	if c.CPU != 0.5 || c.Rate != 7 || c.Memory != 1<<30 || c.Connections != 9 {
+		t.Errorf("%+v", c)
+	}
+	t.Setenv("GOMEMLIMIT", "2GiB")
+	debug.SetMemoryLimit(2 << 30) // as the runtime does then
+	if c = (&capacityFlags{}).capacity(system); c.Memory != 2<<30 || debug.SetMemoryLimit(-1) != 2<<30 {
+		t.Errorf("%+v, the heap is held to %d", c, debug.SetMemoryLimit(-1))
 	}
 }
