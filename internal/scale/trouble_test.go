@@ -307,3 +307,22 @@ func TestABlindTargetBesideAnEmptyRegistry(t *testing.T) {
 		}
 	})
 }
+
+// TestAnotherTermBeginsAnew: who had the lease before goes by what the one in between has left.
+func TestAnotherTermBeginsAnew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{}, &site{own: 2, load: 1, blind: true}
+		a, stop := start(o, s, "a", nil)
+		defer stop()
+		pass(time.Minute)
+		o.mu.Lock()
+		o.holder, o.until, o.token, o.state = "b", time.Now().Add(30*time.Second), 2, []byte(`{"ordered":5}`)
+		o.mu.Unlock()
+		s.set(func() { s.own = 5 })
+		pass(time.Minute)
+		if status := a.Status(); !status.Mine || status.Ordered != 5 || strings.Count(o.diary(), "elected") != 2 {
+			t.Errorf("%+v\n%s", status, o.diary())
+		}
+	})
+}
