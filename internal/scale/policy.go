@@ -110,7 +110,7 @@ func (p *Pace) validate(at string, fault func(bad bool, format string, args ...a
 	fault(!(p.Tolerance >= 0 && p.Tolerance < 1), "%stolerance: %g is not 0 to below 1", at, p.Tolerance)
 }
 
-// limit is how many nodes one step may move with n there: at least one where there is any.
+// limit is how many nodes one step may move with n there: at least one, also where there is none to take a share of.
 func (p *Pace) limit(n int) int {
-	return max(p.Step, (n*p.Percent+99)/100)
+	return max(p.Step, (n*p.Percent+99)/100, 1)
 }

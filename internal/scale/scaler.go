@@ -176,7 +176,7 @@ func (s *Scaler) blinded(ctx context.Context, reason Reason, err error) error {
 
 // act has a decision that moves done, beside nodes that are others'.
 func (s *Scaler) act(ctx context.Context, d *Decision, fleet *Fleet, others int) error {
-	if err := s.resize(ctx, d.To-others); err != nil {
+	if err := s.resize(ctx, max(d.To-others, 0)); err != nil {
 		if errors.Is(err, ErrFenced) {
 			return err
 		}
