@@ -3,6 +3,7 @@ package torture
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -79,6 +80,15 @@ func (c *consumer) reached(position string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.position = position
+}
+
+var errForgotten = errors.New("the position is not known any more")
+
+// forgotten notes that a position which this consumer was told is not one of the log: it has gone back, and what was seen is gone.
+func (c *consumer) forgotten(conn int) error {
+	c.ledger.note(ledger.Entry{Kind: ledger.Reset, Consumer: c.name, Conn: conn})
+	c.reached("")
+	return errForgotten
 }
 
 // event is a status change as every consumer is told of it.

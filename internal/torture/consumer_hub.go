@@ -40,6 +40,9 @@ func (c *consumer) listenHub(ctx context.Context, conn int) error {
 		for i := range events {
 			if e := &events[i]; e.Completion == resume {
 				resumed, err = true, resumeError(e)
+				if from != "" && strings.Contains(e.Error, "invalid_argument") {
+					err = c.forgotten(conn)
+				}
 			} else if resumed {
 				err = c.heard(conn, e)
 			}

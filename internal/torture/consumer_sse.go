@@ -30,7 +30,8 @@ func (c *consumer) listenSSE(ctx context.Context, conn int, p pace) error {
 	}
 	req.Header.Set("Authorization", "Bearer "+c.fleet.secrets.APIKey)
 	req.Header.Set("Accept", "text/event-stream")
-	if last := c.resumeFrom(); last != "" {
+	last := c.resumeFrom()
+	if last != "" {
 		req.Header.Set("Last-Event-ID", last)
 	}
 	resp, err := c.streams.Do(req)
@@ -38,7 +39,10 @@ func (c *consumer) listenSSE(ctx context.Context, conn int, p pace) error {
 		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
+	switch {
+	case resp.StatusCode == http.StatusUnprocessableEntity && last != "":
+		return c.forgotten(conn)
+	case resp.StatusCode != http.StatusOK:
 		return refusal(resp)
 	}
 	c.ledger.note(ledger.Entry{Kind: ledger.Watching, Consumer: c.name, Conn: conn})
