@@ -39,10 +39,7 @@ func (c *consumer) listenHub(ctx context.Context, conn int) error {
 		}
 		for i := range events {
 			if e := &events[i]; e.Completion == resume {
-				resumed, err = true, resumeError(e)
-				if from != "" && strings.Contains(e.Error, "invalid_argument") {
-					err = c.forgotten(conn)
-				}
+				resumed, err = true, c.resumeError(conn, e)
 			} else if resumed {
 				err = c.heard(conn, e)
 			}
@@ -64,13 +61,15 @@ func (c *consumer) dialHub(ctx context.Context) (*phone.Conn, error) {
 	return hub, err
 }
 
-// resumeError tells a hub that cannot say for now from one that does not want us.
-func resumeError(e *phone.Event) error {
+// resumeError tells a hub that cannot say for now, one that does not know the position any more, and one that does not want us.
+func (c *consumer) resumeError(conn int, e *phone.Event) error {
 	switch {
 	case e.Error == "":
 		return nil
 	case strings.Contains(e.Error, "try_again"):
 		return errors.New(e.Error)
+	case strings.Contains(e.Error, "invalid_argument") && c.resumeFrom() != "":
+		return c.forgotten(conn)
 	default:
 		return &refusalError{phone.BusinessPath, e.Error}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -21,6 +22,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/esh3artech/esh3ar/internal/nodeproc"
+	"github.com/esh3artech/esh3ar/internal/phone"
 	"github.com/esh3artech/esh3ar/internal/torture/ledger"
 )
 
@@ -371,6 +373,30 @@ func TestAConsumerThatIsRefusedEndsTheRun(t *testing.T) {
 	c.listen = func(ctx context.Context, c *consumer, conn int) error { return c.listenSSE(ctx, conn, pace{}) }
 	if err := c.watch(t.Context()); err == nil || !strings.Contains(err.Error(), "consumer sse: /v1/events: 404") || len(answers) != 0 {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestAPositionThatIsForgotten breaks a promise, and the consumer begins anew; one that was told none is refused.
+func TestAPositionThatIsForgotten(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnprocessableEntity) })
+	var refusal *refusalError
+	for name, listen := range map[string]func(c *consumer) error{
+		"sse": func(c *consumer) error { return c.listenSSE(t.Context(), 4, pace{}) },
+		"hub": func(c *consumer) error {
+			return c.resumeError(4, &phone.Event{Error: "HubException: invalid_argument: lastEventId is not one of this stream"})
+		},
+	} {
+		c := &consumer{run: s.run, name: name, at: s.fleet.nodes[0], position: "p9"}
+		if err := listen(c); !errors.Is(err, errForgotten) || c.resumeFrom() != "" {
+			t.Errorf("%s: %v, next from %q", name, err, c.resumeFrom())
+		}
+		if err := listen(c); !errors.As(err, &refusal) {
+			t.Errorf("%s: without a position: %v", name, err)
+		}
+	}
+	if got := kinds(s.entries(t)); !slices.Equal(got, []string{"reset", "reset"}) {
+		t.Errorf("noted %v", got)
 	}
 }
 
