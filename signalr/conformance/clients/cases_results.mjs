@@ -49,6 +49,7 @@ export const results = [
     needs: answers,
     async run(env) {
       const [a, b] = await Promise.all([env.connect(), env.connect()]);
+      await b.invoke("Echo", 1); // start ends before the hub has begun, and nobody is asked until it has
       b.on("Sum", (x, y) => x + y);
       equal(await a.invoke("Ask", b.connectionId, "Sum"), "42");
       equal(await a.invoke("Ask", "nobody", "Sum"), "Connection 'nobody' does not exist.");
@@ -59,6 +60,7 @@ export const results = [
     needs: answers,
     async run(env) {
       const [a, b] = await Promise.all([env.connect(), env.connect()]);
+      await b.invoke("Echo", 1); // start ends before the hub has begun, and nobody is asked until it has
       const asked = new Promise((resolve) => b.on("Sum", () => (resolve(), new Promise(() => {}))));
       const id = b.connectionId;
       const result = a.invoke("Ask", id, "Sum");
