@@ -37,6 +37,7 @@
 //	internal/account        businesses, keys, plans, phone numbers, device tokens
 //	internal/quota          holds businesses to their plans, over all nodes
 //	internal/flow           pure: backoff, quotas, load score, peaks of latency, budgets of repeats
+//	internal/fairshare      bounded resources with a share per business, phone or address
 //	internal/scale          how many nodes there should be, and why
 //	internal/scale/…        what starts and stops them: processes, kubernetes, command; workers inside a node
 //	internal/mover          hands phones over to other nodes: how many, how fast, where to
