@@ -159,17 +159,14 @@ func (p *poller) close() {
 // adopt takes a socket from net/http. It reports false, and leaves the socket alone, when that has no descriptor of its
 // own to watch.
 func (p *poller) adopt(nc net.Conn, early []byte, l *webSocket) (bool, error) {
-	fd, err := duplicate(nc)
-	if fd < 0 {
+	w := &pollWire{poller: p, link: l}
+	if err := w.take(nc); w.fd < 0 {
 		return false, err
 	}
-	w := &pollWire{poller: p, link: l, fd: fd}
 	if !p.place(w) {
-		_ = syscall.Close(fd) // never used
+		w.release()
 		return true, ErrServerStopped
 	}
-	// The descriptor of our own keeps the socket open; Go's goes out of the runtime's poller with this.
-	_ = nc.Close()
 	// Nobody reads the socket before it is watched, so what came with the request can be handled here.
 	l.attach(w)
 	if len(early) > 0 {
@@ -177,6 +174,38 @@ func (p *poller) adopt(nc net.Conn, early []byte, l *webSocket) (bool, error) {
 	}
 	w.watch()
 	return true, nil
+}
+
+// descriptorOwner is a connection that can give its descriptor away, instead of a duplicate. The new owner is asked by end to end the
+// connection, and calls closed once it has closed the descriptor.
+type descriptorOwner interface {
+	Handover(end func()) (fd int, closed func(), err error)
+}
+
+// take makes the connection's descriptor, or a duplicate, the wire's; fd is -1 if there is none to have.
+func (w *pollWire) take(nc net.Conn) (err error) {
+	if o, ok := nc.(descriptorOwner); ok {
+		w.mu.Lock() // abort may be called before Handover returns
+		w.fd, w.closedDescriptor, err = o.Handover(w.abort)
+		w.mu.Unlock()
+		if err == nil {
+			return nil
+		}
+	}
+	if w.fd, err = duplicate(nc); w.fd < 0 {
+		return err
+	}
+	// The duplicate keeps the socket open; the connection's own descriptor goes out of the runtime's poller with this.
+	_ = nc.Close()
+	return nil
+}
+
+// release closes the descriptor.
+func (w *pollWire) release() {
+	_ = syscall.Close(w.fd) // leaves epoll with it; the error has no receiver
+	if w.closedDescriptor != nil {
+		w.closedDescriptor()
+	}
 }
 
 // duplicate returns a descriptor of our own for the connection's socket, or -1 when there is none to have.

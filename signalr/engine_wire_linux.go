@@ -13,6 +13,8 @@ type pollWire struct {
 	fd     int
 	slot   int32
 
+	closedDescriptor func() // called when fd is closed; nil: not asked for
+
 	mu      sync.Mutex // around each use of fd but the loop's own reads, and its close
 	watched uint32     // events epoll is asked for
 	added   bool       // it is in epoll
@@ -100,7 +102,7 @@ func (w *pollWire) close() {
 		return
 	}
 	w.closed = true
-	_ = syscall.Close(w.fd) // leaves epoll with it; there is nobody to tell
+	w.release()
 	w.mu.Unlock()
 	w.poller.unplace(w)
 	w.link.gone()

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/esh3artech/esh3ar/internal/connlimit"
 	"github.com/esh3artech/esh3ar/internal/gateway"
 	"github.com/esh3artech/esh3ar/internal/hub"
 )
@@ -16,6 +17,7 @@ type edges struct {
 }
 
 func (e edges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	connlimit.Touch(r.Context())
 	switch path := r.URL.Path; {
 	case path == hub.MobilePath, strings.HasPrefix(path, hub.MobilePath+"/"):
 		e.hubs.phones.ServeHTTP(w, r)

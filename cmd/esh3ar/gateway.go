@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/esh3artech/esh3ar/internal/connlimit"
 	"github.com/esh3artech/esh3ar/internal/gateway"
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
@@ -27,6 +28,8 @@ type gatewayCmd struct {
 	Cluster      string   `placeholder:"ID" help:"Which cluster of that Redis (default: the only one)."`
 	LogLevel     string   `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
 	gatewayFlags `embed:""`
+
+	connectionFlags `embed:""`
 }
 
 // gatewayFlags say how a gateway works, wherever it runs.
@@ -54,12 +57,20 @@ func (c *gatewayCmd) Run(ctx context.Context, s streams) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gatewayGCPercent)
 	}
+	files, err := openFiles()
+	if err != nil {
+		return err
+	}
+	limiter, err := c.limiter(connlimit.GatewayBudget(files), log)
+	if err != nil {
+		return err
+	}
 	listener, err := listenOn(ctx, c.Listen)
 	if err != nil {
 		return err
 	}
 	defer listener.Close()
-	p, err := c.open(ctx, log)
+	p, err := c.open(ctx, limiter, log)
 	if err != nil {
 		return err
 	}
@@ -88,6 +99,9 @@ func (c *gatewayCmd) check() error {
 		if err := redis.CheckURL(c.RedisURL); err != nil {
 			return usagef("--redis-url: %w", err)
 		}
+	}
+	if err := c.connectionFlags.check(); err != nil {
+		return err
 	}
 	return c.gatewayFlags.check()
 }
@@ -119,11 +133,12 @@ func (c *gatewayFlags) check() error {
 type gatewayProcess struct {
 	gateway *gateway.Gateway
 	nodes   *discovery // of a gateway that runs alone, and has no fixed list
+	limiter *connlimit.Limiter
 	server  *http.Server
 	log     *slog.Logger
 }
 
-func (c *gatewayCmd) open(ctx context.Context, log *slog.Logger) (*gatewayProcess, error) {
+func (c *gatewayCmd) open(ctx context.Context, limiter *connlimit.Limiter, log *slog.Logger) (*gatewayProcess, error) {
 	m := newGatewayMetrics()
 	o := c.options(m)
 	o.Nodes, o.Log = c.Nodes, log
@@ -139,7 +154,8 @@ func (c *gatewayCmd) open(ctx context.Context, log *slog.Logger) (*gatewayProces
 	if err != nil {
 		return nil, err
 	}
-	p := newGatewayProcess(g, m, log)
+	m.registry.MustRegister(connectionMetrics{limiter})
+	p := newGatewayProcess(g, m, limiter, log)
 	p.nodes = nodes
 	return p, nil
 }
@@ -153,9 +169,11 @@ func (f *gatewayFlags) options(m *gatewayMetrics) gateway.Options {
 	}
 }
 
-func newGatewayProcess(g *gateway.Gateway, m *gatewayMetrics, log *slog.Logger) *gatewayProcess {
+func newGatewayProcess(g *gateway.Gateway, m *gatewayMetrics, limiter *connlimit.Limiter, log *slog.Logger) *gatewayProcess {
 	m.watch(g)
-	return &gatewayProcess{gateway: g, server: httpapi.NewServer(g, log), log: log}
+	server := httpapi.NewServer(g, log)
+	server.ConnContext = connlimit.ConnContext
+	return &gatewayProcess{gateway: g, limiter: limiter, server: server, log: log}
 }
 
 // run serves until ctx ends, and then lets in order go: not ready, streams ended, calls in flight answered.
@@ -166,7 +184,7 @@ func (p *gatewayProcess) run(ctx context.Context, listener net.Listener, c *gate
 	parts.Go(func() error { return p.gateway.Run(watching) })
 	failed := make(chan error, 1)
 	parts.Go(func() error {
-		err := p.server.Serve(listener)
+		err := p.server.Serve(p.limiter.Listen(listener))
 		if !errors.Is(err, http.ErrServerClosed) {
 			failed <- err
 		}

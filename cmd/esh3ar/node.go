@@ -17,6 +17,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/account"
 	"github.com/esh3artech/esh3ar/internal/breaker"
 	"github.com/esh3artech/esh3ar/internal/cache"
+	"github.com/esh3artech/esh3ar/internal/connlimit"
 	"github.com/esh3artech/esh3ar/internal/dashboard"
 	"github.com/esh3artech/esh3ar/internal/delivery"
 	"github.com/esh3artech/esh3ar/internal/fastpath"
@@ -64,6 +65,7 @@ type callers struct {
 type front struct {
 	hubs     hubs
 	watched  *gateway.Watched // by gateways
+	limiter  *connlimit.Limiter
 	sockets  *netpoll.Poller
 	server   *fastpath.Server
 	ready    atomic.Bool
@@ -72,11 +74,15 @@ type front struct {
 }
 
 // open builds the graph from the bottom up. Nothing of it works yet.
-func (c *serveCmd) open(ctx context.Context, addr net.Addr, log *slog.Logger) (*node, error) {
+func (c *serveCmd) open(ctx context.Context, addr net.Addr, budget connlimit.Budget, log *slog.Logger) (*node, error) {
 	if err := ensureDir(c.DataDir); err != nil {
 		return nil, err
 	}
 	n := &node{config: c, identity: identity{url: c.baseURL(addr), started: time.Now()}, log: log}
+	var err error
+	if n.limiter, err = c.limiter(budget, log); err != nil {
+		return nil, err
+	}
 	m := newMetrics()
 	n.vitals = newGauge(n)
 	if err := n.openStore(ctx, m); err != nil {
@@ -102,7 +108,7 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, log *slog.Logger) (*
 		return nil, errors.Join(err, n.abandon(ctx))
 	}
 	server := httpapi.NewServer(handler, log)
-	server.ConnState = n.vitals.connection
+	server.ConnState, server.ConnContext = n.vitals.connection, connlimit.ConnContext
 	n.server = fastpath.New(server, plainCall)
 	m.watch(n)
 	return n, nil

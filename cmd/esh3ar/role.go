@@ -100,7 +100,7 @@ func (n *node) openGateway(ctx context.Context, p *companions) (err error) {
 	if err != nil {
 		return errors.Join(err, p.listener.Close())
 	}
-	p.gateway = newGatewayProcess(g, m, n.log)
+	p.gateway = newGatewayProcess(g, m, n.limiter, n.log)
 	return nil
 }
 

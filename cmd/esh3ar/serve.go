@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/connlimit"
 	"github.com/esh3artech/esh3ar/internal/redis"
 )
 
@@ -29,8 +30,9 @@ type serveCmd struct {
 	APIKey             string `name:"api-key" help:"API key of the business default, on first start, instead of a made-up one."`
 	LogLevel           string `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
 
-	capacityFlags `embed:""`
-	roleFlags     `embed:""`
+	capacityFlags   `embed:""`
+	connectionFlags `embed:""`
+	roleFlags       `embed:""`
 
 	AckTimeout    time.Duration `name:"ack-timeout" default:"10s" help:"How long a phone has to acknowledge a push before it is repeated."`
 	RetryAttempts int           `name:"retry-attempts" default:"5" help:"Pushes that may go unacknowledged before a message becomes a dead letter."`
@@ -58,18 +60,23 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+	files, err := openFiles()
+	if err != nil {
+		return err
+	}
 	listener, err := listenOn(ctx, c.Listen)
 	if err != nil {
 		return err
 	}
 	defer listener.Close()
-	n, err := c.open(ctx, listener.Addr(), log)
+	n, err := c.open(ctx, listener.Addr(), c.budget(files), log)
 	if err != nil {
 		return err
 	}
 	if listener, err = n.sockets.Listen(listener); err != nil {
 		return errors.Join(err, n.abandon(ctx))
 	}
+	listener = n.limiter.Listen(listener)
 	beside, err := n.openCompanions(ctx, s, plan)
 	if err != nil {
 		return errors.Join(err, n.abandon(ctx))
@@ -125,7 +132,18 @@ func (c *serveCmd) checkNode() error {
 	if err := c.capacityFlags.check(); err != nil {
 		return err
 	}
+	if err := c.connectionFlags.check(); err != nil {
+		return err
+	}
 	return c.checkNumbers()
+}
+
+// budget divides the descriptors of this process. With a gateway in it each call may need one connection more.
+func (c *serveCmd) budget(files int) connlimit.Budget {
+	if c.Role == "all" {
+		return connlimit.GatewayBudget(files)
+	}
+	return connlimit.NodeBudget(files)
 }
 
 func (c *serveCmd) checkRedis() error {

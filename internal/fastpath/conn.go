@@ -25,7 +25,11 @@ type conn struct {
 
 func newConn(s *Server, nc watched) *conn {
 	c := &conn{server: s, net: nc, born: time.Now()}
-	c.ctx, c.gone = context.WithCancel(context.WithValue(s.ctx, http.LocalAddrContextKey, nc.LocalAddr()))
+	ctx := context.WithValue(s.ctx, http.LocalAddrContextKey, nc.LocalAddr())
+	if s.http.ConnContext != nil {
+		ctx = s.http.ConnContext(ctx, nc)
+	}
+	c.ctx, c.gone = context.WithCancel(ctx)
 	c.resume = func() { s.workers.give(c) }
 	c.request = *(&http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, RemoteAddr: nc.RemoteAddr().String()}).WithContext(c.ctx)
 	return c

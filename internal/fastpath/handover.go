@@ -1,6 +1,7 @@
 package fastpath
 
 import (
+	"errors"
 	"net"
 	"sync"
 	"syscall"
@@ -79,4 +80,18 @@ func (b *begun) CloseWrite() error {
 		return half.CloseWrite()
 	}
 	return syscall.EINVAL
+}
+
+// NetConn returns the connection beneath.
+func (b *begun) NetConn() net.Conn { return b.watched }
+
+// Handover gives the descriptor to a new owner, as SyscallConn does without a second one: end asks the owner to end the connection,
+// and the owner calls closed when it has.
+func (b *begun) Handover(end func()) (fd int, closed func(), err error) {
+	if o, ok := b.watched.(interface {
+		Handover(end func()) (int, func(), error)
+	}); ok {
+		return o.Handover(end)
+	}
+	return -1, nil, errors.ErrUnsupported
 }

@@ -21,7 +21,7 @@ type watched interface {
 	ReadOr(b []byte, f *func()) (int, error)
 }
 
-// Server serves a listener. Handler, timeouts, ConnState and ErrorLog are those of its http.Server; ConnState is told of StateNew
+// Server serves a listener. Handler, timeouts, ConnContext, ConnState and ErrorLog are those of its http.Server; ConnState is told of StateNew
 // and StateClosed only, as long as the connection is here.
 type Server struct {
 	http   *http.Server

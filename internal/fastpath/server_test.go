@@ -61,7 +61,13 @@ func newRig(t *testing.T, h http.Handler, change ...func(*http.Server)) *rig {
 			}
 			h.ServeHTTP(w, req)
 		}),
-		ConnContext:       func(ctx context.Context, _ net.Conn) context.Context { return context.WithValue(ctx, inHTTP{}, true) },
+		ConnContext: func(ctx context.Context, nc net.Conn) context.Context {
+			_, polled := nc.(watched)
+			if _, given := nc.(*begun); polled && !given {
+				return ctx
+			}
+			return context.WithValue(ctx, inHTTP{}, true)
+		},
 		ReadHeaderTimeout: time.Minute, ReadTimeout: time.Minute, IdleTimeout: time.Minute,
 		ErrorLog: log.New(&r.log, "", 0),
 		ConnState: func(_ net.Conn, state http.ConnState) {

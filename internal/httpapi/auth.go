@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/connlimit"
 )
 
 const bearer = "Bearer "
@@ -30,6 +31,9 @@ func (a *API) business(h handler) handler {
 			return err
 		}
 		if x.caller, err = a.Keys.Authenticate(x.r.Context(), token); err == nil {
+			if c := connlimit.FromContext(x.r.Context()); !c.IsAuthenticated() {
+				c.Authenticated(connlimit.Owner{Kind: connlimit.Business, ID: x.caller.Business.String()})
+			}
 			if err := x.enter(); err != nil {
 				return err
 			}
@@ -53,6 +57,7 @@ func (a *API) admin(h handler) handler {
 			return err
 		}
 		if a.Admin.Is(token) {
+			connlimit.Authenticated(x.r.Context(), connlimit.Owner{Kind: connlimit.Operator})
 			return h(x)
 		}
 		if _, bad := a.Tokens.Verify(token); bad == nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/connlimit"
 	"github.com/esh3artech/esh3ar/internal/notify"
 	"github.com/esh3artech/esh3ar/internal/wire"
 	"github.com/esh3artech/esh3ar/signalr"
@@ -95,7 +96,9 @@ func AuthenticateBusiness(k keys) func(*http.Request) (signalr.Identity, error) 
 		case err != nil:
 			return signalr.Identity{}, fmt.Errorf("%w: %w", signalr.ErrUnavailable, err)
 		}
-		return signalr.Identity{UserID: caller.Business.String(), Principal: businessUser{caller, key}}, nil
+		business := caller.Business.String()
+		connlimit.Authenticated(r.Context(), connlimit.Owner{Kind: connlimit.Business, ID: business})
+		return signalr.Identity{UserID: business, Principal: businessUser{caller, key}}, nil
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/connlimit"
 	"github.com/esh3artech/esh3ar/internal/delivery"
 	"github.com/esh3artech/esh3ar/signalr"
 )
@@ -98,7 +99,9 @@ func Authenticate(tokens *account.Tokens) func(*http.Request) (signalr.Identity,
 		if err != nil {
 			return signalr.Identity{}, err
 		}
-		return signalr.Identity{UserID: d.Recipient.String(), Principal: d, Expires: d.Expires}, nil
+		phone := d.Recipient.String()
+		connlimit.Authenticated(r.Context(), connlimit.Owner{Kind: connlimit.Device, ID: phone})
+		return signalr.Identity{UserID: phone, Principal: d, Expires: d.Expires}, nil
 	}
 }
 

@@ -131,6 +131,27 @@ func (c *Conn) Close() error {
 	return nil
 }
 
+// Detach ends the connection as Close does but leaves its descriptor open and returns it: it is the caller's then. What has
+// been read is not in it any more.
+func (c *Conn) Detach() (fd int, err error) {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return -1, c.fault("detach", net.ErrClosed)
+	}
+	c.closed = true
+	err = syscall.EpollCtl(c.poller.epoll, syscall.EPOLL_CTL_DEL, c.fd, nil)
+	fd = c.fd
+	c.mu.Unlock()
+	c.poller.unplace(c)
+	c.in.tell()
+	c.out.tell()
+	if err != nil {
+		return -1, errors.Join(c.fault("detach", os.NewSyscallError("epoll_ctl", err)), syscall.Close(fd))
+	}
+	return fd, nil
+}
+
 // CloseWrite tells the peer that no more comes.
 func (c *Conn) CloseWrite() error {
 	c.mu.Lock()

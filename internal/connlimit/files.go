@@ -1,0 +1,31 @@
+package connlimit
+
+import (
+	"errors"
+	"syscall"
+)
+
+// maxFiles bounds what a limit of "unlimited" counts for.
+const maxFiles = 1 << 20
+
+// RaiseFiles raises the soft limit of open files to the hard one and returns how many files this process may have open; zero if the
+// system does not report it. Go's runtime does the same at start, except where a parent process has lowered the limit on purpose.
+func RaiseFiles() int {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
+		return 0
+	}
+	if limit.Cur < limit.Max {
+		raised := syscall.Rlimit{Cur: limit.Max, Max: limit.Max}
+		if syscall.Setrlimit(syscall.RLIMIT_NOFILE, &raised) == nil {
+			limit = raised
+		}
+	}
+	return int(min(limit.Cur, maxFiles))
+}
+
+// Exhausted reports whether an error says that this process (EMFILE) or the system (ENFILE) has no descriptor left. It says nothing
+// about the file or the peer.
+func Exhausted(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}

@@ -1,0 +1,63 @@
+package connlimit
+
+import "container/heap"
+
+// idleQueue orders the unauthenticated connections by their last request. The order is brought up to date when it is asked for: a
+// request only stores its time in its connection.
+type idleQueue struct{ conns []*Conn }
+
+var _ heap.Interface = (*idleQueue)(nil)
+
+// Len implements sort.Interface.
+func (q *idleQueue) Len() int { return len(q.conns) }
+
+// Less implements sort.Interface.
+func (q *idleQueue) Less(i, j int) bool { return q.conns[i].ranked < q.conns[j].ranked }
+
+// Swap implements sort.Interface.
+func (q *idleQueue) Swap(i, j int) {
+	q.conns[i], q.conns[j] = q.conns[j], q.conns[i]
+	q.conns[i].heapIndex, q.conns[j].heapIndex = i, j
+}
+
+// Push implements heap.Interface.
+func (q *idleQueue) Push(x any) {
+	c := x.(*Conn) //nolint:forcetypeassert // push is its only caller
+	c.heapIndex = len(q.conns)
+	q.conns = append(q.conns, c)
+}
+
+// Pop implements heap.Interface.
+func (q *idleQueue) Pop() any {
+	last := len(q.conns) - 1
+	c := q.conns[last]
+	q.conns[last] = nil
+	q.conns = q.conns[:last]
+	c.heapIndex = -1
+	return c
+}
+
+func (q *idleQueue) push(c *Conn) {
+	c.ranked = c.seen.Load()
+	heap.Push(q, c)
+}
+
+func (q *idleQueue) remove(c *Conn) {
+	if c.heapIndex >= 0 {
+		heap.Remove(q, c.heapIndex)
+	}
+}
+
+// idlest returns the connection whose last request is longest ago; nil if there is none.
+func (q *idleQueue) idlest() *Conn {
+	for len(q.conns) > 0 {
+		c := q.conns[0]
+		seen := c.seen.Load()
+		if seen == c.ranked {
+			return c
+		}
+		c.ranked = seen
+		heap.Fix(q, 0)
+	}
+	return nil
+}
