@@ -412,6 +412,11 @@ func (w *world) checkWindow(c *simConn) {
 	if messages != win.messages || bytes != win.bytes {
 		w.breaks("the window counts %d and %d bytes, holds %d and %d", win.messages, win.bytes, messages, bytes)
 	}
+	for lane := range esh3ar.Priority(esh3ar.Priorities) {
+		if e := win.oldest(lane); e != nil && (c.step.lanes == nil || c.step.lanes[lane].phase == idle) {
+			w.breaks("%d of lane %s waits for an acknowledgement, and no timer runs", e.seq, lane)
+		}
+	}
 	if c.acked && c.step.gate != Closed {
 		w.breaks("a device that acknowledged is on trial")
 	}

@@ -145,7 +145,7 @@ func (w *world) do(o op) {
 	if w.calm && mishapKinds[o.kind] {
 		return
 	}
-	if o.kind >= opRoute {
+	if o.kind >= opRoute && o.kind <= opHintLies {
 		w.doFleet(o)
 		return
 	}
@@ -197,6 +197,10 @@ func (w *world) doConn(c *simConn, o op) {
 		w.mishap(c, o)
 	case opAck, opAckTwice, opRead:
 		w.phoneAcks(c, o)
+	case opSettled:
+		w.deliverSettled(c)
+	case opAckFails:
+		w.ackFails(c)
 	case opAckForeign:
 		other := w.inboxes[(o.b+1)%simRecipients]
 		if m := other.pick(o.b); m != nil && other != c.inbox && !c.deaf {
@@ -457,6 +461,33 @@ func (w *world) deliver(c *simConn, at int, fails bool) {
 	ev := c.mailbox[at]
 	c.mailbox = slices.Delete(c.mailbox, at, at+1)
 	w.step(c, ev, fails)
+}
+
+// deliverSettled hands the session the oldest result of a settlement, ahead of whatever else waits.
+func (w *world) deliverSettled(c *simConn) {
+	at := slices.IndexFunc(c.mailbox, func(ev event) bool { return ev.kind == settledEvent })
+	if at >= 0 {
+		w.deliver(c, at, false)
+	}
+}
+
+// ackFails acknowledges all that the phone has, fails the commit, and has its result overtake the read that the room in the
+// window allowed: the read comes back to a window that is full again.
+func (w *world) ackFails(c *simConn) {
+	if c.deaf {
+		return
+	}
+	var ids []esh3ar.MessageID
+	for _, p := range c.pushes {
+		ids = append(ids, p.m.ID)
+	}
+	if len(ids) == 0 {
+		return
+	}
+	w.acknowledge(c, ids, false)
+	w.commit(true)
+	w.deliverSettled(c)
+	w.deliver(c, 0, false)
 }
 
 func (w *world) drain(c *simConn) {
