@@ -3,6 +3,7 @@ package delivery
 import (
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/esh3artech/esh3ar"
 )
@@ -44,7 +45,7 @@ func (w *world) step(c *simConn, ev event, fails bool) {
 	case sweepEvent:
 		s.sweep(&simRules, ev.seq, &fx)
 	case tickEvent:
-		s.tick(&simRules, w.now, c.heard, func(n int64) int64 { return n / 2 }, &fx)
+		w.tick(c, &fx)
 	case resumedEvent:
 		s.resumed(&simRules, w.now)
 	case closeEvent:
@@ -52,6 +53,34 @@ func (w *world) step(c *simConn, ev event, fails bool) {
 	}
 	w.carryOut(c, &fx)
 	w.checkWindow(c)
+}
+
+// tick lets a session look at its timers, and holds each pause that begins against the rule: half of d is fixed and the
+// random number decides over the other half, with d = min(cap, base·2^(k−1)) before repeat k.
+func (w *world) tick(c *simConn, fx *effects) {
+	s := &c.step
+	var before [esh3ar.Priorities]laneTimer
+	if s.lanes != nil {
+		before = *s.lanes
+	}
+	share := w.now.UnixMilli() % 5 // of what is random, in quarters; the bound itself is never returned
+	s.tick(&simRules, w.now, c.heard, func(n int64) int64 { return min(n-1, n*share/4) }, fx)
+	if s.lanes == nil {
+		return
+	}
+	for lane, t := range s.lanes {
+		if t.phase != delaying || before[lane].phase == delaying {
+			continue
+		}
+		d := simRules.Backoff.Base
+		for range s.window.oldest(esh3ar.Priority(lane)).attempt - 1 {
+			d = min(simRules.Backoff.Cap, 2*d)
+		}
+		want := d/2 + min(d/2-1, d/2*time.Duration(share)/4)
+		if got := t.due.Sub(w.now); got != want {
+			w.breaks("the pause before repeat %d is %s, the rule says %s", s.window.oldest(esh3ar.Priority(lane)).attempt, got, want)
+		}
+	}
 }
 
 var errSim = errors.New("the store is away")
