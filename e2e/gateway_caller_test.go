@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,9 @@ func startGatewayUnready(t *testing.T, secrets nodeproc.Secrets, flags ...string
 
 func gatewayOf(t *testing.T, secrets nodeproc.Secrets, until string, flags []string) *platform {
 	t.Helper()
+	if slices.Contains(flags, "--redis-url") && !slices.Contains(flags, "--nodes") { // else the nodes are asked
+		flags = append(flags, "--cluster-keys", strings.Join(secrets.ClusterKeys, ","))
+	}
 	node := awaitProcess(t, nodeproc.Config{Binary: binary, Command: "gateway", Until: until, Flags: append(flags, "--drain-notice", "200ms")})
 	t.Cleanup(func() { _ = node.Kill() }) // it may be dead already
 	return &platform{t: t, node: node, secrets: secrets}

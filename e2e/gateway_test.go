@@ -3,11 +3,13 @@ package e2e
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -396,31 +398,96 @@ func TestGatewayDrains(t *testing.T) {
 	}
 }
 
-// TestSeveralClusters: one Redis may hold several, and a gateway is told which.
-func TestSeveralClusters(t *testing.T) {
+// TestSeveralClusters_OneRedis: a gateway takes the cluster whose keys it has, and must be told which of two if it has the keys
+// of both.
+func TestSeveralClusters_OneRedis(t *testing.T) {
 	t.Parallel()
 	redis := redisServer(t)
 	one := start(t, "--database-url", database(t).URL("postgres"), "--redis-url", redis.URL())
 	other := start(t, "--database-url", database(t).URL("postgres"), "--redis-url", redis.URL())
-	code, _, errs := esh3ar(t, "gateway", "--listen", "127.0.0.1:0", "--redis-url", redis.URL())
+	both := strings.Join(slices.Concat(one.secrets.ClusterKeys, other.secrets.ClusterKeys), ",")
+	code, _, errs := esh3ar(t, "gateway", "--listen", "127.0.0.1:0", "--redis-url", redis.URL(), "--cluster-keys", both)
 	_, list, found := strings.Cut(strings.TrimSpace(errs), "--cluster: choose one of those in this Redis: ")
 	clusters := strings.Split(list, ", ")
 	if code != 2 || !found || len(clusters) != 2 {
 		t.Fatalf("%d %s", code, errs)
 	}
 	seen := map[string]bool{}
-	for _, cluster := range clusters {
-		gateway := startGateway(t, one.secrets, "--redis-url", redis.URL(), "--cluster", cluster)
-		gateway.awaitNodes(1)
-		_, metrics := gateway.try(http.MethodGet, "/metrics", "")
-		for _, node := range []*platform{one, other} {
-			if strings.Contains(metrics, node.nodeID()) {
-				seen[node.nodeID()] = true
+	for _, p := range []*platform{one, other} {
+		for _, flags := range [][]string{
+			{"--cluster-keys", strings.Join(p.secrets.ClusterKeys, ",")},
+			{"--nodes", p.node.URL},
+			p.flags[:2], // --database-url
+		} {
+			gateway := startGateway(t, p.secrets, append([]string{"--redis-url", redis.URL()}, flags...)...)
+			gateway.awaitNodes(1)
+			_, metrics := gateway.try(http.MethodGet, "/metrics", "")
+			if !strings.Contains(metrics, p.nodeID()) {
+				t.Errorf("a gateway with %v does not have the node %s", flags, p.nodeID())
 			}
+			seen[p.nodeID()] = true
 		}
 	}
 	if len(seen) != 2 {
 		t.Errorf("two gateways of two clusters have the nodes %v", seen)
+	}
+}
+
+// TestGateway_PoisonedRegistry_SendsNothingThere: an entry that no node has signed gets no call, no credential and no connection,
+// also under the name of a node.
+func TestGateway_PoisonedRegistry_SendsNothingThere(t *testing.T) {
+	t.Parallel()
+	server := redisServer(t)
+	node := start(t, "--database-url", database(t).URL("postgres"), "--redis-url", server.URL())
+	var stolen atomic.Int64
+	thief := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		stolen.Add(1)
+		t.Errorf("the thief got %s %s %v", r.Method, r.URL, r.Header)
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	defer thief.Close()
+	gateway := startGateway(t, node.secrets, "--redis-url", server.URL())
+	gateway.awaitNodes(1)
+	keys, err := server.Do(t.Context(), "KEYS", "*{nodes}:word")
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := fmt.Sprintf(`{"id":"evil","url":%q,"version":"1","load":0}`, thief.URL)
+	signed, _ := json.Marshal(map[string]any{"node": forged, "at": time.Now().UnixMilli(), "signatures": map[string][]byte{"00000000": make([]byte, 64)}})
+	poison := func() {
+		for _, key := range keys.([]any) { //nolint:forcetypeassert // of KEYS
+			word := key.(string) //nolint:forcetypeassert // of KEYS
+			for _, id := range []string{"evil", node.nodeID()} {
+				for _, args := range [][]string{
+					{"HSET", word, id, forged},
+					{"HSET", word, id + "2", string(signed)},
+					{"ZADD", strings.TrimSuffix(word, "word") + "until", "9999999999999", id, "9999999999999", id + "2"},
+				} {
+					if _, err := server.Do(t.Context(), args...); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		}
+	}
+	body := fmt.Sprintf(`{"recipientPhoneNumber":%q,"messageContent":"x"}`, alice)
+	refused := func() bool {
+		_, metrics := node.try(http.MethodGet, "/metrics", "")
+		return strings.Contains(metrics, `esh3ar_redis_refused_total{part="registry"}`) && !strings.Contains(metrics, `esh3ar_redis_refused_total{part="registry"} 0`) &&
+			strings.Contains(gateway.node.Stderr.String(), "not of a node of this cluster")
+	}
+	eventually(t, func() bool {
+		poison()
+		for range 5 {
+			if status, text := gateway.try(http.MethodPost, "/v1/messages", body); status != http.StatusAccepted {
+				t.Fatalf("%d %s", status, text)
+			}
+			gateway.call(http.MethodPost, "/admin/v1/device-tokens", node.secrets.AdminToken, map[string]string{"phoneNumber": alice}, nil)
+		}
+		return refused()
+	}, func() string { return "nobody has refused the entries: " + gateway.node.Stderr.String() })
+	if n := stolen.Load(); n != 0 {
+		t.Errorf("the thief got %d calls", n)
 	}
 }
 

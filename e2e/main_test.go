@@ -95,6 +95,9 @@ func startAt(t *testing.T, listen string, flags ...string) *platform {
 	if p.secrets, err = nodeproc.ReadSecrets(p.dataDir); err != nil {
 		t.Fatal(err)
 	}
+	if p.secrets.ClusterKeys, err = p.node.ClusterKeys(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	return p
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 
 	"golang.org/x/sync/errgroup"
 
@@ -38,7 +39,8 @@ func (n *node) openCluster(ctx context.Context) (err error) {
 		OnChange: n.breakerChanged, Counts: func(err error) bool { return errors.Is(err, redis.ErrAway) },
 	})}
 	c.redis, err = redis.Open(ctx, redis.Options{
-		URL: n.config.RedisURL, Node: self, Prefix: clusterPrefix(n.account.Cluster), Guard: c.breaker.Do, OnChange: n.redisChanged,
+		URL: n.config.RedisURL, Node: self, Prefix: clusterPrefix(n.account.Cluster), Keys: n.account.Ring,
+		Guard: c.breaker.Do, OnChange: n.redisChanged, OnRefused: refusedIn(n.log),
 	})
 	if err != nil {
 		return err
@@ -66,6 +68,14 @@ func (n *node) redisChanged(part string, down error) {
 		return
 	}
 	n.log.Warn("Redis does not answer; nothing is lost, messages between nodes take up to 3 s until it is back", "part", part, "error", down)
+}
+
+// refusedIn warns of what was in Redis and is not a node's. The client calls it once a minute for each part at most.
+func refusedIn(log *slog.Logger) func(part string, err error) {
+	return func(part string, err error) {
+		log.Warn("something in Redis is not of a node of this cluster, and is not used; check who may write there, and the clocks of the nodes",
+			"part", part, "error", err)
+	}
 }
 
 func (n *node) peersChanged(joined, left []route.NodeID) {

@@ -12,8 +12,8 @@ import (
 // edges share a port. They are told apart by hand: http.ServeMux answers a path with a slash too many by a redirect, which
 // turns a POST into a GET.
 type edges struct {
-	hubs               *hubs
-	watched, demo, api http.Handler
+	hubs                        *hubs
+	watched, cluster, demo, api http.Handler
 }
 
 func (e edges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -25,6 +25,8 @@ func (e edges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.hubs.businesses.ServeHTTP(w, r)
 	case path == "/readyz" && r.Header.Get(gateway.MarkHeader) != "":
 		e.watched.ServeHTTP(w, r)
+	case path == clusterPath:
+		e.cluster.ServeHTTP(w, r)
 	case strings.HasPrefix(path, "/demo/"):
 		e.demo.ServeHTTP(w, r)
 	case path == "/demo":

@@ -18,6 +18,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
 	"github.com/esh3artech/esh3ar/internal/hub"
+	"github.com/esh3artech/esh3ar/internal/keyring"
 	"github.com/esh3artech/esh3ar/internal/redis"
 	"github.com/esh3artech/esh3ar/signalr"
 )
@@ -25,7 +26,9 @@ import (
 type gatewayCmd struct {
 	Nodes        []string `placeholder:"URL,…" help:"URLs of the nodes, where no Redis lists them; beside --redis-url they are used until it does."`
 	RedisURL     string   `name:"redis-url" help:"Redis of the nodes, which lists them: redis://…, or the addresses of a Redis Cluster with commas."`
-	Cluster      string   `placeholder:"ID" help:"Which cluster of that Redis (default: the only one)."`
+	Cluster      string   `placeholder:"ID" help:"Which cluster of that Redis (default: the one whose keys are given)."`
+	ClusterKeys  []string `name:"cluster-keys" placeholder:"KEY,…" help:"Public keys of the cluster, which verify what Redis lists; the keys list command prints them (default: asked of --database-url or --nodes)."`
+	DatabaseURL  string   `name:"database-url" help:"PostgreSQL of the nodes, read for the keys of the cluster and nothing else."`
 	LogLevel     string   `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
 	gatewayFlags `embed:""`
 
@@ -95,15 +98,35 @@ func (c *gatewayCmd) check() error {
 			return usagef("--nodes: %w", err)
 		}
 	}
-	if c.RedisURL != "" {
-		if err := redis.CheckURL(c.RedisURL); err != nil {
-			return usagef("--redis-url: %w", err)
-		}
+	if err := c.checkTrust(); err != nil {
+		return err
 	}
 	if err := c.connectionFlags.check(); err != nil {
 		return err
 	}
 	return c.gatewayFlags.check()
+}
+
+// checkTrust names the first flag about Redis, and what is believed of it, that cannot work.
+func (c *gatewayCmd) checkTrust() error {
+	if c.DatabaseURL != "" {
+		if err := checkDatabase(c.DatabaseURL); err != nil {
+			return err
+		}
+	}
+	if _, err := keyring.ParsePublic(c.ClusterKeys); err != nil {
+		return usagef("--cluster-keys: %w", err)
+	}
+	if c.RedisURL == "" {
+		return nil
+	}
+	if err := redis.CheckURL(c.RedisURL); err != nil {
+		return usagef("--redis-url: %w", err)
+	}
+	if len(c.ClusterKeys) == 0 && len(c.Nodes) == 0 && c.DatabaseURL == "" {
+		return usageError{errNoKeySource}
+	}
+	return nil
 }
 
 func (c *gatewayFlags) check() error {
@@ -144,8 +167,11 @@ func (c *gatewayCmd) open(ctx context.Context, limiter *connlimit.Limiter, log *
 	o.Nodes, o.Log = c.Nodes, log
 	var nodes *discovery
 	if c.RedisURL != "" {
-		var err error
-		if nodes, err = discover(ctx, c.RedisURL, c.Cluster, log); err != nil {
+		source, err := c.keySource(ctx, log)
+		if err != nil {
+			return nil, err
+		}
+		if nodes, err = discover(ctx, c.RedisURL, c.Cluster, source, log); err != nil {
 			return nil, err
 		}
 		o.Registry = nodes

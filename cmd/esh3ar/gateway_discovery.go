@@ -18,18 +18,26 @@ type discovery struct {
 	redis *redis.Client
 	log   *slog.Logger
 
-	mu    sync.Mutex
-	nodes *redis.Registry // guarded by mu; nil while the cluster is not known
+	mu struct {
+		sync.Mutex
+		keys    clusterKeys
+		unknown bool            // the last reading of the keys failed
+		nodes   *redis.Registry // nil while the cluster is not known
+	}
 }
 
-// discover opens Redis. That it is away is no error; that it holds several clusters and none is named is one.
-func discover(ctx context.Context, url, cluster string, log *slog.Logger) (*discovery, error) {
+// discover opens Redis. That it is away is no error; that it holds several clusters and none is named is one. The discovery
+// closes the source.
+func discover(ctx context.Context, url, cluster string, source keySource, log *slog.Logger) (*discovery, error) {
 	d := &discovery{log: log}
+	d.mu.keys.source = source
 	guard := breaker.New("redis", breaker.Options{Counts: func(err error) bool { return errors.Is(err, redis.ErrAway) }})
 	var err error
-	d.redis, err = redis.Open(ctx, redis.Options{URL: url, Node: "gateway", Prefix: redisPrefix, Guard: guard.Do})
+	d.redis, err = redis.Open(ctx, redis.Options{
+		URL: url, Node: "gateway", Prefix: redisPrefix, Trusted: &d.mu.keys, Guard: guard.Do, OnRefused: refusedIn(log),
+	})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, source.close())
 	}
 	if cluster != "" {
 		d.choose(cluster)
@@ -44,6 +52,7 @@ func discover(ctx context.Context, url, cluster string, log *slog.Logger) (*disc
 
 var (
 	errSeveralClusters = errors.New("--cluster: choose one of those in this Redis")
+	errNoKeysYet       = errors.New("the keys of the cluster are not known yet")
 	errNoCluster       = errors.New("no cluster has come to this Redis yet")
 )
 
@@ -59,8 +68,12 @@ func (d *discovery) Nodes(ctx context.Context) ([]route.Node, error) {
 func (d *discovery) registry(ctx context.Context) (*redis.Registry, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.nodes != nil {
-		return d.nodes, nil
+	d.refreshLocked(ctx)
+	if d.mu.nodes != nil {
+		return d.mu.nodes, nil
+	}
+	if d.mu.keys.Empty() {
+		return nil, errNoKeysYet
 	}
 	clusters, err := directory(d.redis, "").Nodes(ctx)
 	switch {
@@ -72,7 +85,23 @@ func (d *discovery) registry(ctx context.Context) (*redis.Registry, error) {
 		return nil, fmt.Errorf("%w: %s", errSeveralClusters, names(clusters))
 	}
 	d.chooseLocked(string(clusters[0].ID))
-	return d.nodes, nil
+	return d.mu.nodes, nil
+}
+
+// refreshLocked reads the keys again if it is time. Without the source the keys stay as they were.
+func (d *discovery) refreshLocked(ctx context.Context) {
+	cluster, err := d.mu.keys.refresh(ctx)
+	if (err != nil) != d.mu.unknown {
+		d.mu.unknown = err != nil
+		if err != nil {
+			d.log.Warn("the keys of the cluster cannot be read; nodes of Redis are verified with those that were last read", "error", err)
+		} else {
+			d.log.Info("the keys of the cluster are read", "keys", d.mu.keys.IDs())
+		}
+	}
+	if cluster != "" && d.mu.nodes == nil {
+		d.chooseLocked(cluster)
+	}
 }
 
 func (d *discovery) choose(cluster string) {
@@ -82,7 +111,7 @@ func (d *discovery) choose(cluster string) {
 }
 
 func (d *discovery) chooseLocked(cluster string) {
-	d.nodes = d.redis.RegistryAt(clusterPrefix(cluster), "gateway")
+	d.mu.nodes = d.redis.RegistryAt(clusterPrefix(cluster), "gateway")
 	d.log.Info("nodes of this cluster get the calls", "cluster", cluster)
 }
 
@@ -94,4 +123,9 @@ func names(clusters []route.Node) string {
 	return strings.Join(list, ", ")
 }
 
-func (d *discovery) close() { d.redis.Close() }
+func (d *discovery) close() {
+	d.redis.Close()
+	if err := d.mu.keys.source.close(); err != nil {
+		d.log.Warn("close the source of the keys", "error", err)
+	}
+}

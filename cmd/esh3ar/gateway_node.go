@@ -43,7 +43,7 @@ func clusterPrefix(cluster string) string { return redisPrefix + cluster + ":" }
 
 // directory lists the clusters that live in a Redis, as nodes are listed: by who says that he is there.
 func directory(client *redis.Client, cluster string) *redis.Registry {
-	return client.RegistryAt(redisPrefix+"clusters:", route.NodeID(cluster))
+	return client.RegistryAt(redisPrefix+"clusters:", route.NodeID(cluster)).Shared()
 }
 
 // findable is a registry whose cluster can be found by gateways, which know no database to ask for its name.

@@ -60,6 +60,8 @@ func TestBadInputEndsWithOneLineAndCode2(t *testing.T) {
 		"gateway to a path": {[]string{"gateway", "--nodes", "http://x/y"}, "--nodes"},
 		"gateway cluster":   {[]string{"gateway", "--nodes", "http://x", "--cluster", "c"}, "--cluster"},
 		"gateway redis url": {[]string{"gateway", "--redis-url", "http://x"}, "--redis-url"},
+		"gateway trust":     {[]string{"gateway", "--redis-url", "redis://x"}, "--cluster-keys"},
+		"gateway keys":      {[]string{"gateway", "--redis-url", "redis://x", "--cluster-keys", "x"}, "--cluster-keys"},
 		"gateway address":   {[]string{"gateway", "--nodes", "http://x", "--listen", "x"}, "--listen"},
 		"gateway patience":  {[]string{"gateway", "--nodes", "http://x", "--wait-within", "0s"}, "--wait-within"},
 		"gateway slots":     {[]string{"gateway", "--nodes", "http://x", "--connections", "1"}, "--connections"},

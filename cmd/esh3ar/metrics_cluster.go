@@ -14,6 +14,7 @@ var (
 	redisCall      = prometheus.NewDesc("esh3ar_redis_call_seconds", "Calls to Redis; each may be several commands.", []string{"operation"}, nil)
 	redisCommands  = prometheus.NewDesc("esh3ar_redis_commands_total", "Commands of those calls.", []string{"operation"}, nil)
 	redisErrors    = prometheus.NewDesc("esh3ar_redis_errors_total", "Calls to Redis of which something failed.", []string{"operation"}, nil)
+	redisRefused   = prometheus.NewDesc("esh3ar_redis_refused_total", "What was in Redis and was not used: no node of the cluster made it for this place, or it came before.", []string{"part"}, nil)
 	redisListening = prometheus.NewDesc("esh3ar_redis_subscriptions_total", "Times that a subscription came into force, or was lost.", []string{"change"}, nil)
 
 	routeWaiting  = prometheus.NewDesc("esh3ar_route_waiting", "Hints for other nodes that wait to be sent.", nil, nil)
@@ -23,7 +24,7 @@ var (
 
 // Describe realises prometheus.Collector.
 func (c clusterMetrics) Describe(descriptions chan<- *prometheus.Desc) {
-	for _, one := range []*prometheus.Desc{redisUp, redisCall, redisCommands, redisErrors, redisListening, routeWaiting, routeHints, routePresence} {
+	for _, one := range []*prometheus.Desc{redisUp, redisCall, redisCommands, redisErrors, redisRefused, redisListening, routeWaiting, routeHints, routePresence} {
 		descriptions <- one
 	}
 }
@@ -58,6 +59,9 @@ func (c clusterMetrics) collectRedis(metrics chan<- prometheus.Metric) {
 		metrics <- prometheus.MustNewConstHistogram(redisCall, op.Calls, op.Took.Seconds(), redisBuckets(op), op.Name)
 		metrics <- prometheus.MustNewConstMetric(redisCommands, prometheus.CounterValue, float64(op.Commands), op.Name)
 		metrics <- prometheus.MustNewConstMetric(redisErrors, prometheus.CounterValue, float64(op.Errors), op.Name)
+	}
+	for _, part := range stats.Refused {
+		metrics <- prometheus.MustNewConstMetric(redisRefused, prometheus.CounterValue, float64(part.Refused), part.Name)
 	}
 	metrics <- prometheus.MustNewConstMetric(redisListening, prometheus.CounterValue, float64(stats.Subscribed), "gained")
 	metrics <- prometheus.MustNewConstMetric(redisListening, prometheus.CounterValue, float64(stats.Unsubscribed), "lost")

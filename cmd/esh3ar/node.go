@@ -170,7 +170,7 @@ func (n *node) handler(m *metrics) (http.Handler, error) {
 	n.hubs.open(n, keys)
 	n.openMoving()
 	n.watched = &gateway.Watched{Ready: n.readiness, Word: n.word, Now: time.Now}
-	return edges{hubs: &n.hubs, watched: n.watched, demo: dashboard.Demo("/demo/"), api: httpapi.New(httpapi.Config{
+	return edges{hubs: &n.hubs, watched: n.watched, cluster: publicKeys(&n.account), demo: dashboard.Demo("/demo/"), api: httpapi.New(httpapi.Config{
 		Intake: n.intake, Store: n.store, Keys: keys, Plans: n.plans, Quotas: n.quotas, Feed: n.feed, Draining: n.draining, Admin: n.account.Admin,
 		Tokens: n.account.Tokens, Phones: numbers, Lapsed: n.engine.Lapsed, Entered: n.engine.Entered, Breakers: n.breakerReport, Nodes: n.nodes, Drain: n.drainNode,
 		Spill: n.spilling, Scaler: n.scalerReport(), Verifier: untilDrained{n.store, n.draining}, Ready: n.readiness, Metrics: m.handler(),

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/keyring"
 	"github.com/esh3artech/esh3ar/internal/quota"
 	"github.com/esh3artech/esh3ar/internal/redis"
 	"github.com/esh3artech/esh3ar/internal/redisproc"
@@ -70,7 +71,7 @@ type sharingNode struct {
 }
 
 func newSharingNode(t *testing.T, url string, plan *esh3ar.Plan, store *embedded.Store) *sharingNode {
-	client, err := redis.Open(t.Context(), redis.Options{URL: url, Node: "n"})
+	client, err := redis.Open(t.Context(), redis.Options{URL: url, Node: "n", Keys: keyring.Generate(time.Now)})
 	if err != nil {
 		t.Fatal(err)
 	}

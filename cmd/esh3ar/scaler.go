@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/esh3artech/esh3ar/internal/account"
 	"github.com/esh3artech/esh3ar/internal/redis"
@@ -66,9 +67,13 @@ func (c *scalerCmd) scale(ctx context.Context, s streams, plan *scalePlan, log *
 	if err != nil {
 		return err
 	}
+	ring, err := account.RingOf(ctx, store, time.Now)
+	if err != nil {
+		return err
+	}
 	holder := newHolder()
 	client, err := redis.Open(ctx, redis.Options{
-		URL: c.RedisURL, Node: route.NodeID(holder), Prefix: clusterPrefix(name), OnChange: scalerHears(log),
+		URL: c.RedisURL, Node: route.NodeID(holder), Prefix: clusterPrefix(name), Trusted: ring, OnChange: scalerHears(log), OnRefused: refusedIn(log),
 	})
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/keyring"
 )
 
 // BootstrapFile is the name, in the data directory, of the secrets that the first start made.
@@ -46,6 +47,7 @@ type Result struct {
 	Secrets Secrets
 	Admin   *Admin
 	Tokens  *Tokens
+	Ring    *keyring.Ring
 	Cluster string // see ClusterOf
 }
 
@@ -55,11 +57,20 @@ func ClusterOf(ctx context.Context, store esh3ar.AccountStore) (string, error) {
 	return string(name), err
 }
 
+// RingOf returns the signing keys of a store that nodes have used, for a process that is not a node; now is the clock.
+func RingOf(ctx context.Context, store esh3ar.AccountStore, now func() time.Time) (*keyring.Ring, error) {
+	signing, err := store.SettingOnce(ctx, settingSigningKey, keyring.NewSecret())
+	if err != nil {
+		return nil, err
+	}
+	return keyring.New(now, keyring.Key{Secret: signing})
+}
+
 // Run makes what the store lacks. On the first start the secrets go into the file before anything of them goes into
 // the store, and the administrator's hash goes into the store last: a crash on the way leaves a file that the next
 // start completes, and never a store whose secrets nobody has.
 func (b *Bootstrap) Run(ctx context.Context) (Result, error) {
-	signing, err := b.Store.SettingOnce(ctx, settingSigningKey, NewSigningKey())
+	signing, err := b.Store.SettingOnce(ctx, settingSigningKey, keyring.NewSecret())
 	if err != nil {
 		return Result{}, fmt.Errorf("bootstrap: %w", err)
 	}
@@ -67,7 +78,11 @@ func (b *Bootstrap) Run(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("bootstrap: %w", err)
 	}
-	result := Result{Tokens: NewTokens(signing, b.Now), Cluster: cluster}
+	ring, err := keyring.New(b.Now, keyring.Key{Secret: signing})
+	if err != nil {
+		return Result{}, fmt.Errorf("bootstrap: the store's setting %s is damaged: %w", settingSigningKey, err)
+	}
+	result := Result{Tokens: NewTokens(signing, b.Now), Ring: ring, Cluster: cluster}
 	hash, err := b.Store.Setting(ctx, settingAdminHash)
 	if err != nil && esh3ar.CodeOf(err) == esh3ar.NotFound {
 		result.First = true

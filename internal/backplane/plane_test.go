@@ -15,11 +15,15 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/esh3artech/esh3ar/internal/backplane"
+	"github.com/esh3artech/esh3ar/internal/keyring"
 	"github.com/esh3artech/esh3ar/internal/redis"
 	"github.com/esh3artech/esh3ar/internal/redisproc"
 	"github.com/esh3artech/esh3ar/internal/route"
 	"github.com/esh3artech/esh3ar/signalr"
 )
+
+// ring is that of the cluster of every test.
+var ring = keyring.Generate(time.Now)
 
 func TestMain(m *testing.M) {
 	code := m.Run()
@@ -103,7 +107,7 @@ func (c *cluster) start(ctx context.Context, t *testing.T, url string, id route.
 	t.Helper()
 	n := &node{t: t, met: make(chan *signalr.Conn, 8)}
 	var err error
-	if n.redis, err = redis.Open(ctx, redis.Options{URL: url, Node: id}); err != nil {
+	if n.redis, err = redis.Open(ctx, redis.Options{URL: url, Node: id, Keys: ring}); err != nil {
 		t.Fatal(err)
 	}
 	n.plane = backplane.New(backplane.Options{Self: id, Nodes: c.nodes, Post: n.redis.Post("hub")})

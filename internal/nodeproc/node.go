@@ -37,6 +37,8 @@ type Secrets struct {
 	AdminToken string `json:"adminToken"`
 	BusinessID string `json:"businessId"`
 	APIKey     string `json:"apiKey"`
+
+	ClusterKeys []string `json:"-"` // public; not in the file: Node.ClusterKeys asks for them
 }
 
 // Node is a running child.
@@ -183,6 +185,26 @@ func (n *Node) end(s syscall.Signal) error {
 	}
 	<-n.exited
 	return nil
+}
+
+// ClusterKeys asks the node for the public keys of its cluster, which a gateway needs.
+func (n *Node) ClusterKeys(ctx context.Context) ([]string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.URL+"/.well-known/esh3ar-cluster", nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	var answer struct {
+		Keys []string `json:"keys"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		return nil, fmt.Errorf("ask for the keys of the cluster: %s: %w", resp.Status, err)
+	}
+	return answer.Keys, nil
 }
 
 // ReadSecrets reads what the first start left in the data directory.

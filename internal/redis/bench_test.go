@@ -21,7 +21,7 @@ func BenchmarkPresence(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer server.Kill()
-	client, err := redis.Open(b.Context(), redis.Options{URL: server.URL(), Node: "a", Prefix: "b:"})
+	client, err := redis.Open(b.Context(), redis.Options{URL: server.URL(), Node: "a", Keys: ring, Prefix: "b:"})
 	if err != nil {
 		b.Fatal(err)
 	}

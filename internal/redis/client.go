@@ -15,6 +15,13 @@
 //
 // Nothing is repeated here: who called knows better whether it still matters.
 //
+// # Trust
+//
+// Redis is not trusted with contents. Hints, posts, invalidations and cached values are sealed, so a reader of Redis does not
+// see them and a writer cannot make, change, redirect or repeat one. Entries of the registry are signed, so that a gateway
+// without a secret can verify them. Presence and quotas are plain, because the server calculates with them: a writer can
+// make them wrong, which costs latency, or a share of a quota.
+//
 // Concurrency: every method of every type may be called from any goroutine.
 package redis
 
@@ -30,6 +37,7 @@ import (
 	"github.com/redis/rueidis"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/esh3artech/esh3ar/internal/keyring"
 	"github.com/esh3artech/esh3ar/internal/route"
 )
 
@@ -37,11 +45,17 @@ import (
 type Options struct {
 	URL      string                        // --redis-url: one redis:// or rediss:// URL, or the addresses of a Redis Cluster with commas between
 	Node     route.NodeID                  // of this node
+	Keys     *keyring.Ring                 // of the cluster: seals messages and values, signs the registry; nil: the client can only read the registry
+	Trusted  keyring.Verifier              // of the registry's entries; default: Keys
 	Prefix   string                        // of every key; default "esh3ar:"
 	Timeout  time.Duration                 // of one exchange; default 500 ms
 	Cache    int                           // bytes of values kept on this side, for each server; default 16 MiB
 	Guard    func(func() error) error      // a breaker around every call; it hears of an error only when nothing of the call came through; default: none
 	OnChange func(part string, down error) // a part (the connection, a subscription) is in force, or why it is not; must be quick and must not call the client; default: none
+
+	// OnRefused reports that something in Redis was not made by a node of this cluster, or is not meant for this place, or came
+	// before. It is called at most once a minute for each part, and must be quick; default: none.
+	OnRefused func(part string, err error)
 }
 
 func (o *Options) setDefaults() {
@@ -60,6 +74,12 @@ func (o *Options) setDefaults() {
 	if o.OnChange == nil {
 		o.OnChange = func(string, error) {}
 	}
+	if o.OnRefused == nil {
+		o.OnRefused = func(string, error) {}
+	}
+	if o.Trusted == nil && o.Keys != nil {
+		o.Trusted = o.Keys
+	}
 }
 
 // Pauses between tries to connect or to subscribe: double from the first to the last.
@@ -75,6 +95,7 @@ type Client struct {
 	conn  atomic.Pointer[rueidis.Client] // nil: not connected yet
 	slots chan struct{}                  // one for each exchange under way; full: a call waits for a place until its time is over; Close takes them all
 	stats counters
+	seals seals
 
 	plainUntil atomic.Int64 // Unix nanoseconds: until then the servers are taken to know no sharded channels
 
@@ -103,8 +124,11 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 		return nil, errors.New("open redis: the node has no id")
 	}
 	o.setDefaults()
+	if o.Trusted == nil {
+		return nil, errors.New("open redis: there are no keys to verify with")
+	}
 	tune(&dial, o)
-	c := &Client{opts: o, dial: dial, slots: make(chan struct{}, maxExchanges)}
+	c := &Client{opts: o, dial: dial, slots: make(chan struct{}, maxExchanges), seals: newSeals(o.Keys)}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	c.stop, c.closed = stop, running.Done()
 	first := make(chan error, 1)

@@ -59,7 +59,7 @@ func TestURLs(t *testing.T) {
 		if test.wrong == "" {
 			continue // the names in them are no servers
 		}
-		if _, err := redis.Open(t.Context(), redis.Options{URL: test.url, Node: "a"}); err == nil || !strings.HasPrefix(err.Error(), "--redis-url: ") {
+		if _, err := redis.Open(t.Context(), redis.Options{URL: test.url, Node: "a", Keys: ring}); err == nil || !strings.HasPrefix(err.Error(), "--redis-url: ") {
 			t.Errorf("%q: open: %v", test.url, err)
 		}
 	}
@@ -78,7 +78,7 @@ func TestServersThatWillNotHaveUs(t *testing.T) {
 			{"redis://:wrong@" + top.masters[0].Addr, "WRONGPASS"},
 			{"redis://nobody:right@" + top.masters[0].Addr, "WRONGPASS"},
 		} {
-			c, err := redis.Open(ctx, redis.Options{URL: test.url, Node: "a"})
+			c, err := redis.Open(ctx, redis.Options{URL: test.url, Node: "a", Keys: ring})
 			if err == nil {
 				c.Close()
 			}
@@ -104,12 +104,15 @@ func TestAListOfAddressesMeansACluster(t *testing.T) {
 		top.url + "," + top.url: "several addresses mean a Redis Cluster",
 		top.url + "/1000":       "DB index",
 	} {
-		if c, err := redis.Open(ctx, redis.Options{URL: url, Node: "a"}); err == nil || !strings.Contains(err.Error(), wrong) || !strings.Contains(err.Error(), "--redis-url") {
+		if c, err := redis.Open(ctx, redis.Options{URL: url, Node: "a", Keys: ring}); err == nil || !strings.Contains(err.Error(), wrong) || !strings.Contains(err.Error(), "--redis-url") {
 			t.Errorf("%s: %v, %v", url, c, err)
 		}
 	}
-	if _, err := redis.Open(ctx, redis.Options{URL: top.url}); err == nil {
+	if _, err := redis.Open(ctx, redis.Options{URL: top.url, Keys: ring}); err == nil {
 		t.Error("opened for a node without an id")
+	}
+	if _, err := redis.Open(ctx, redis.Options{URL: top.url, Node: "a"}); err == nil {
+		t.Error("opened without a key to verify with")
 	}
 	cluster, err := shared["cluster"]()
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/route"
 )
 
-// Hints sends hints over one channel for each node, in batches.
+// Hints sends hints over one channel for each node, in sealed batches.
 type Hints struct {
 	client *Client
 	node   route.NodeID
@@ -35,13 +35,21 @@ func (h *Hints) Send(ctx context.Context, to route.NodeID, hints []route.Hint) e
 	if to == "" {
 		return errors.New("send hints: to no node")
 	}
+	seal := h.client.seals.hints
+	if seal == nil {
+		return errNoKeys
+	}
 	var batches []string
+	var batch, frame []byte
+	channel := h.channel(to)
 	for len(hints) > 0 {
 		n := fitting(hints)
-		batches = append(batches, string(route.AppendHints(nil, hints[:n])))
+		batch = route.AppendHints(batch[:0], hints[:n])
+		frame = seal.Seal(frame[:0], channel, batch)
+		batches = append(batches, string(frame))
 		hints = hints[n:]
 	}
-	return h.client.publish(ctx, opHint, h.channel(to), batches)
+	return h.client.publish(ctx, opHint, channel, batches)
 }
 
 // fitting is how many of the hints one batch takes.
@@ -61,13 +69,21 @@ func fitting(hints []route.Hint) int {
 
 // Receive realises route.Hints.
 func (h *Hints) Receive(ctx context.Context, handle func([]route.Hint)) error {
-	err := h.client.receive(ctx, "hints", h.channel(h.node), &h.client.stats.batchesDropped, func(text string) { h.deliver(text, handle) })
+	if h.client.seals.hints == nil {
+		return errNoKeys
+	}
+	err := h.client.receive(ctx, "hints", h.channel(h.node), &h.client.stats.batchesDropped, func(frame string) { h.deliver(frame, handle) })
 	return fmt.Errorf("receive hints: %w", err)
 }
 
-// deliver drops a batch that cannot be read: it is of a version that this node does not speak, and only speed is lost.
-func (h *Hints) deliver(text string, handle func([]route.Hint)) {
-	hints, err := route.DecodeHints([]byte(text))
+// deliver drops a batch that no node of the cluster has sealed for this node, and one that cannot be read: it is of a
+// version that this node does not speak, and only speed is lost.
+func (h *Hints) deliver(frame string, handle func([]route.Hint)) {
+	text, ok := h.client.open(partHints, h.client.seals.hints, h.channel(h.node), frame)
+	if !ok {
+		return
+	}
+	hints, err := route.DecodeHints(text)
 	if err != nil {
 		h.client.stats.batchesDropped.Add(1)
 		return

@@ -144,7 +144,8 @@ func TestHintsThatCannotBeRead(t *testing.T) {
 		receive(ctx, t, client.Hints(), box.handle)
 		awaitListening(ctx, t, client.Hints(), "a", &box)
 		for _, text := range []string{"", "\x02of a later version", "\x01\xff"} {
-			top.do(ctx, t, "SPUBLISH", prefix(t)+"h:{a}", text)
+			channel := prefix(t) + "h:{a}"
+			top.do(ctx, t, "SPUBLISH", channel, string(ring.Sealer("hints").Seal(nil, channel, []byte(text))))
 		}
 		await(ctx, t, "they are counted", func() bool { return client.Stats().HintBatchesDropped == 3 })
 		awaitListening(ctx, t, client.Hints(), "a", &box)

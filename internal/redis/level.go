@@ -11,7 +11,7 @@ import (
 )
 
 // Level is the second level of the cache: values that all nodes share, and texts that say which of them are not good any
-// more.
+// more. Both are sealed. A writer of Redis can put back a value of before, until the time to live that it was sealed with.
 //
 // # What is kept on this side
 //
@@ -47,6 +47,9 @@ func (l *Level) trusted() bool { return l.up.Load() && l.settled.Load() == l.cha
 // GetMany gives the value of each key, in the order asked; nil: there is none. With an error it still gives what could be
 // found.
 func (l *Level) GetMany(ctx context.Context, keys []string) ([][]byte, error) {
+	if l.client.seals.values == nil {
+		return make([][]byte, len(keys)), errNoKeys
+	}
 	read := l.read
 	if l.trusted() {
 		read = l.readHere
@@ -58,7 +61,12 @@ func (l *Level) GetMany(ctx context.Context, keys []string) ([][]byte, error) {
 		if absent != nil {
 			continue // or failed, and that is in err
 		}
-		values[i] = append(make([]byte, 0, len(text)), text...) // a copy: the caller's to change
+		value, err := l.client.seals.values.OpenStored(keys[i], []byte(text)) // a copy: the caller's to change
+		if err != nil {
+			l.client.refuse(partValues, err)
+			continue // as if it were not there
+		}
+		values[i] = value
 		if r.IsCacheHit() {
 			l.client.stats.cacheHere.Add(1)
 		}
@@ -89,14 +97,19 @@ func (l *Level) SetMany(ctx context.Context, keys []string, values [][]byte, ttl
 	if len(values) != len(keys) || len(ttls) != len(keys) {
 		return fmt.Errorf("write cache: %d keys, %d values, %d times to live", len(keys), len(values), len(ttls))
 	}
+	if l.client.seals.values == nil {
+		return errNoKeys
+	}
 	for i, ttl := range ttls {
 		if ttl <= 0 {
 			return fmt.Errorf("write cache: key %q: the time to live is %s", keys[i], ttl)
 		}
 	}
+	now := time.Now()
 	_, err := l.client.each(ctx, opCacheWrite, len(keys), func(b rueidis.Builder, i int) rueidis.Completed {
 		ttl := max(1, ttls[i].Milliseconds())
-		return b.Set().Key(l.key(keys[i])).Value(string(values[i])).PxMilliseconds(ttl).Build()
+		sealed := l.client.seals.values.SealUntil(nil, keys[i], values[i], now.Add(ttls[i]))
+		return b.Set().Key(l.key(keys[i])).Value(string(sealed)).PxMilliseconds(ttl).Build()
 	})
 	return err
 }
@@ -117,13 +130,20 @@ func (l *Level) Delete(ctx context.Context, keys []string) error {
 
 // Publish hands a text to every node that subscribes now, this one too.
 func (l *Level) Publish(ctx context.Context, text string) error {
-	return l.client.publish(ctx, opInvalidate, l.channel(), []string{text})
+	if l.client.seals.invalidations == nil {
+		return errNoKeys
+	}
+	frame := l.client.seals.invalidations.Seal(nil, l.channel(), []byte(text))
+	return l.client.publish(ctx, opInvalidate, l.channel(), []string{string(frame)})
 }
 
 // Subscribe calls on for each text, one at a time, until ctx ends, and finds its way back by itself. It calls lost whenever
 // texts may have been missed: each time the subscription has come into force, the first time too, and as soon as it is
 // known to be broken.
 func (l *Level) Subscribe(ctx context.Context, on func(text string), lost func()) error {
+	if l.client.seals.invalidations == nil {
+		return errNoKeys
+	}
 	news := &news{texts: make(chan string, 1024), missed: make(chan struct{}, 1)}
 	var listener sync.WaitGroup
 	defer listener.Wait()
@@ -131,7 +151,12 @@ func (l *Level) Subscribe(ctx context.Context, on func(text string), lost func()
 	listener.Go(func() {
 		l.client.subscribe(ctx, subscription{
 			part: "invalidations", channel: l.channel(),
-			text: func(text string) { l.changes.Add(1); l.note(news.add(text)) },
+			text: func(frame string) {
+				if text, ok := l.client.open(partInvalidations, l.client.seals.invalidations, l.channel(), frame); ok {
+					l.changes.Add(1)
+					l.note(news.add(string(text)))
+				}
+			},
 			up:   func() { l.changes.Add(1); l.up.Store(true); l.note(news.miss()) },
 			down: func() { l.up.Store(false); l.changes.Add(1); l.note(news.miss()) },
 		})

@@ -53,8 +53,12 @@ func (p *Presence) Retract(ctx context.Context, rs []esh3ar.Recipient) error {
 	return err
 }
 
+// maxPlaces bounds the nodes that one recipient is looked for on, and so what a set that somebody filled with names costs:
+// each hint goes to each of them.
+const maxPlaces = 32
+
 var presentScript = newScript(clock + `
-return redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. string.format('%.0f', now), '+inf')`)
+return redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. string.format('%.0f', now), '+inf', 'LIMIT', 0, ` + strconv.Itoa(maxPlaces) + `)`)
 
 // Nodes realises route.Presence. With an error it still gives what could be found.
 func (p *Presence) Nodes(ctx context.Context, rs []esh3ar.Recipient) ([][]route.NodeID, error) {

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -72,11 +73,25 @@ func (q *Quotas) Take(ctx context.Context, key string, b Bucket, n int) (Taken, 
 	if err != nil || len(word) != 4 {
 		return Taken{}, fmt.Errorf("%s: %v: %w", opTake, word, err)
 	}
+	if err := b.checkAnswer(word); err != nil {
+		return Taken{}, fmt.Errorf("%s: %v: %w", opTake, word, err)
+	}
 	return Taken{
 		Allowed: word[0] == 1, Remaining: int(word[1]),
 		RetryAfter: time.Duration(word[2]) * time.Microsecond, Reset: time.Duration(word[3]) * time.Microsecond,
 	}, nil
 }
+
+// checkAnswer reports an answer that this bucket cannot give: somebody wrote into Redis, or it is another program's key.
+func (b Bucket) checkAnswer(word []int64) error {
+	whole := int64(float64(b.Burst)/b.Rate*1e6) + 1e6 // microseconds that an empty bucket takes to fill, and a second for rounding
+	if word[1] < 0 || word[1] > int64(b.Burst) || word[2] < 0 || word[2] > whole || word[3] < 0 || word[3] > whole {
+		return errBucket
+	}
+	return nil
+}
+
+var errBucket = errors.New("no bucket of this kind gives that answer")
 
 func (b Bucket) check(n int) error {
 	switch {

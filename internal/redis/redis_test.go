@@ -13,10 +13,14 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/esh3artech/esh3ar/internal/keyring"
 	"github.com/esh3artech/esh3ar/internal/redis"
 	"github.com/esh3artech/esh3ar/internal/redisproc"
 	"github.com/esh3artech/esh3ar/internal/route"
 )
+
+// ring is that of the cluster of every test.
+var ring = keyring.Generate(time.Now)
 
 // topology is one server, or a Redis Cluster.
 type topology struct {
@@ -137,7 +141,7 @@ func patience(t *testing.T) context.Context {
 // open gives a node's client. Its timeout is long, for busy machines; tests of timeouts set their own.
 func open(ctx context.Context, t *testing.T, url string, node route.NodeID, change ...func(*redis.Options)) *redis.Client {
 	t.Helper()
-	o := redis.Options{URL: url, Node: node, Prefix: prefix(t), Timeout: 10 * time.Second}
+	o := redis.Options{URL: url, Node: node, Keys: ring, Prefix: prefix(t), Timeout: 10 * time.Second}
 	for _, c := range change {
 		c(&o)
 	}

@@ -3,7 +3,6 @@ package redis
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -16,12 +15,17 @@ import (
 )
 
 // Registry keeps the list of nodes in one slot: a sorted set of node → time at which its word ends, by the clock of the
-// server that owns it, and a hash of node → what it says of itself. Both end with the newest word.
+// server that owns it, and a hash of node → what it says of itself, signed. Both end with the newest word.
+//
+// An entry counts only with the signature of a node of the cluster, for this list and this id, and while its stamp is
+// fresh. A writer of Redis can hide a node, or keep an entry in the list for keyring.Freshness after the node has left or
+// changed; it can make no entry and change none.
 type Registry struct {
 	client *Client
 	prefix string
 	node   route.NodeID
 	ttl    time.Duration
+	quiet  bool // what is refused is neither counted nor reported
 }
 
 var _ route.Registry = (*Registry)(nil)
@@ -31,7 +35,14 @@ func (c *Client) Registry() *Registry { return c.RegistryAt(c.opts.Prefix, c.opt
 
 // RegistryAt is another list of the same kind, with keys of that prefix, and a place in it.
 func (c *Client) RegistryAt(prefix string, place route.NodeID) *Registry {
-	return &Registry{c, prefix, place, route.NodeTTL}
+	return &Registry{client: c, prefix: prefix, node: place, ttl: route.NodeTTL}
+}
+
+// Shared returns the registry as one that several clusters share: an entry of another cluster is left out and is no fault.
+func (r *Registry) Shared() *Registry {
+	shared := *r
+	shared.quiet = true
+	return &shared
 }
 
 func (r *Registry) keys() []string {
@@ -54,26 +65,28 @@ end
 return before`)
 
 // Announce realises route.Registry. The id is this node's, whatever n says, and SeenAt is not sent: the server's clock
-// tells it to whoever reads. What a node of another version has said and this one cannot read is as if it had not been.
+// tells it to whoever reads. What a node of another version has said and this one cannot read is as if it had not been, and
+// so is what no node has signed.
 func (r *Registry) Announce(ctx context.Context, n route.Node) (before route.Node, err error) {
 	n.ID = r.node
-	word, err := json.Marshal(n)
+	word, err := r.sign(n)
 	if err != nil {
 		return before, fmt.Errorf("announce: %w", err)
 	}
-	args := []string{string(r.node), strconv.FormatInt(r.ttl.Milliseconds(), 10), string(word)}
+	args := []string{string(r.node), strconv.FormatInt(r.ttl.Milliseconds(), 10), word}
 	results, err := announceScript.run(ctx, r.client, opAnnounce, 1, func(int) (_, _ []string) { return r.keys(), args })
 	if err != nil {
 		return before, err
 	}
-	replaced, err := results[0].AsBytes()
+	replaced, err := results[0].ToString()
 	if rueidis.IsRedisNil(err) {
 		return before, nil
 	}
-	if err == nil && json.Unmarshal(replaced, &before) != nil {
-		before = route.Node{}
+	if err != nil {
+		return before, err
 	}
-	return before, err
+	before, _ = r.verify(string(r.node), replaced) // what is not a node's word is as if it had not been
+	return before, nil
 }
 
 // Leave realises route.Registry.
@@ -88,13 +101,19 @@ func (r *Registry) Leave(ctx context.Context) error {
 	return err
 }
 
+// Bounds of what is read of a list that anybody may have filled.
+const (
+	maxNodes = 1024
+	maxWord  = 8 << 10 // bytes; a node's own is about 1 KiB
+)
+
 // The list is a flat one: id, when its word ends, its word, and so on.
 var nodesScript = newScript(clock + `
 local found = {}
-local list = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. string.format('%.0f', now), '+inf', 'WITHSCORES')
+local list = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. string.format('%.0f', now), '+inf', 'WITHSCORES', 'LIMIT', 0, ` + strconv.Itoa(maxNodes) + `)
 for i = 1, #list, 2 do
   local word = redis.call('HGET', KEYS[2], list[i])
-  if word then
+  if word and #word <= ` + strconv.Itoa(maxWord) + ` then
     table.insert(found, list[i])
     table.insert(found, list[i + 1])
     table.insert(found, word)
@@ -102,7 +121,8 @@ for i = 1, #list, 2 do
 end
 return found`)
 
-// Nodes realises route.Registry. What a node of another version says and this one cannot read is left out and counted.
+// Nodes realises route.Registry. What no node of the cluster has signed, and what a node of another version says and this one
+// cannot read, is left out and counted.
 func (r *Registry) Nodes(ctx context.Context) ([]route.Node, error) {
 	results, err := nodesScript.run(ctx, r.client, opNodes, 1, func(int) (_, _ []string) { return r.keys(), nil })
 	if err != nil {
@@ -115,6 +135,13 @@ func (r *Registry) Nodes(ctx context.Context) ([]route.Node, error) {
 	var nodes []route.Node
 	for entry := range slices.Chunk(list, 3) {
 		n, err := r.read(entry)
+		if isRefusal(err) && r.quiet {
+			continue
+		}
+		if isRefusal(err) {
+			r.client.refuse(partRegistry, fmt.Errorf("entry of %.64q in %s: %w", entry[0], r.prefix, err))
+			continue
+		}
 		if err != nil {
 			r.client.stats.nodesUnreadable.Add(1)
 			continue
@@ -126,10 +153,10 @@ func (r *Registry) Nodes(ctx context.Context) ([]route.Node, error) {
 }
 
 func (r *Registry) read(entry []string) (n route.Node, err error) {
-	if err := json.Unmarshal([]byte(entry[2]), &n); err != nil {
+	if n, err = r.verify(entry[0], entry[2]); err != nil {
 		return n, err
 	}
 	until, err := strconv.ParseFloat(entry[1], 64)
-	n.ID, n.SeenAt = route.NodeID(entry[0]), esh3ar.Time(until).Add(-r.ttl)
+	n.SeenAt = esh3ar.Time(until).Add(-r.ttl)
 	return n, err
 }

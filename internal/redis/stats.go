@@ -55,6 +55,13 @@ type Stats struct {
 	InvalidationsLost  uint64 // times that texts were or may have been missed
 	CacheHere          uint64 // values that were read on this side, without asking a server
 	NodesUnreadable    uint64 // entries of the registry that could not be read, counted at each reading
+	Refused            []PartStats
+}
+
+// PartStats counts what was refused because no node of this cluster made it for this place, or because it came before.
+type PartStats struct {
+	Name    string
+	Refused uint64
 }
 
 // OpStats are the counts of one operation.
@@ -70,6 +77,8 @@ type OpStats struct {
 type counters struct {
 	ops                                                                                                           [ops]opCounters
 	hints, batchesDropped, subscribed, unsubscribed, invalidations, invalidationsLost, cacheHere, nodesUnreadable atomic.Uint64
+
+	refused refusals
 }
 
 type opCounters struct {
@@ -105,6 +114,9 @@ func (c *Client) Stats() Stats {
 		InvalidationsLost:  c.stats.invalidationsLost.Load(),
 		CacheHere:          c.stats.cacheHere.Load(),
 		NodesUnreadable:    c.stats.nodesUnreadable.Load(),
+	}
+	for part, name := range partNames {
+		s.Refused = append(s.Refused, PartStats{name, c.stats.refused[part].n.Load()})
 	}
 	for op := range ops {
 		s.Ops = append(s.Ops, c.stats.ops[op].stats(op))
