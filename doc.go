@@ -30,6 +30,7 @@
 //	internal/breaker        circuit breakers before what is outside the node
 //	internal/wire           JSON of the outward contract that several edges write
 //	internal/route          which connections has a recipient, here and on other nodes? presence and hints
+//	internal/keyring        the keys of a cluster: device tokens, sealed frames, signatures
 //	internal/redis          presence, registry, hints, quotas and a cache level on Redis
 //	internal/cache          two levels: this process, and one that nodes share
 //	internal/spill          accepted calls on this node's own disk while the shared store is away

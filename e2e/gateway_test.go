@@ -482,7 +482,7 @@ func TestGateway_PoisonedRegistry_SendsNothingThere(t *testing.T) {
 			if status, text := gateway.try(http.MethodPost, "/v1/messages", body); status != http.StatusAccepted {
 				t.Fatalf("%d %s", status, text)
 			}
-			gateway.call(http.MethodPost, "/admin/v1/device-tokens", node.secrets.AdminToken, map[string]string{"phoneNumber": alice}, nil)
+			gateway.token(alice, "a")
 		}
 		return refused()
 	}, func() string { return "nobody has refused the entries: " + gateway.node.Stderr.String() })

@@ -111,7 +111,10 @@ func nodeURLs(t *testing.T, redis *redisproc.Server) (urls []string) {
 				URL      string `json:"url"`
 				Draining bool   `json:"draining"`
 			}
-			if err := json.Unmarshal([]byte(word.(string)), &node); err != nil {
+			var signed struct {
+				Node string `json:"node"`
+			}
+			if err := errors.Join(json.Unmarshal([]byte(word.(string)), &signed), json.Unmarshal([]byte(signed.Node), &node)); err != nil {
 				t.Fatal(err)
 			}
 			if node.URL != "" && !node.Draining { // clusters are listed as nodes are, without one
