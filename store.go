@@ -19,6 +19,7 @@ type Store interface {
 	Janitor
 	Verifier
 	AccountStore
+	CredentialStore
 	PlanStore
 	UsageStore
 }

@@ -32,6 +32,7 @@ import (
 //	a sha256(api key)             API key
 //	o business key-id             hash of that API key
 //	n name                        setting
+//	r recipient device            revocation of a phone's tokens
 const (
 	formatKey   = 'f'
 	bodyKey     = 'm'
@@ -51,6 +52,7 @@ const (
 	apiKeyKey   = 'a'
 	ownedKey    = 'o'
 	settingKey  = 'n'
+	revokedKey  = 'r'
 	planKey     = 't'
 	usageKey    = 'y'
 	asideKey    = 'z'
@@ -183,6 +185,10 @@ func appendOwned(dst []byte, business esh3ar.BusinessID, key esh3ar.KeyID) []byt
 }
 
 func appendSetting(dst []byte, name string) []byte { return append(append(dst, settingKey), name...) }
+
+func appendRevocation(dst []byte, r esh3ar.Recipient, device string) []byte {
+	return append(binary.BigEndian.AppendUint64(append(dst, revokedKey), uint64(r)), device...)
+}
 
 func appendPlan(dst []byte, name string) []byte { return append(append(dst, planKey), name...) }
 

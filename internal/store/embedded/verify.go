@@ -82,6 +82,7 @@ func (w *verification) checks() []kindCheck {
 		{apiKeyKey, nil, checkAccounts},
 		{ownedKey, nil, checkAccounts},
 		{settingKey, nil, nil},
+		{revokedKey, nil, checkAccounts},
 		{planKey, nil, checkAccounts},
 		{usageKey, nil, checkAccounts},
 		{formatKey, nil, nil},

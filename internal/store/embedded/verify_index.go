@@ -175,6 +175,10 @@ func checkAccounts(src verifySource, key, row []byte) []flaw {
 		if json.Unmarshal(row, new(esh3ar.Plan)) != nil {
 			return []flaw{{Finding: finding("plan_damaged", key, "no plan can be read until it is stored anew")}}
 		}
+	case revokedKey:
+		if _, err := parseRevocation(key, row); err != nil {
+			return []flaw{{Finding: finding("revocation_damaged", key, "a phone's tokens may be in force that were revoked; revoke them again"), aside: [][]byte{bytes.Clone(key)}}}
+		}
 	case usageKey:
 		if len(key) != usageKeyLen || len(row) != usageLen {
 			return []flaw{{Finding: finding("usage_damaged", key, "what a business used that day is unknown"), aside: [][]byte{bytes.Clone(key)}}}

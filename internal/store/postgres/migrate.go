@@ -17,7 +17,7 @@ import (
 var migrations embed.FS
 
 // newest is the schema that this program was written for.
-const newest = 5
+const newest = 6
 
 // migrate brings the schema up to date, one node at a time; there is no way back. A schema that is newer by more than one
 // version may lack what this program calls: it is refused.

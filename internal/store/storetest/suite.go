@@ -50,6 +50,7 @@ func Run(t *testing.T, engine Engine) {
 		{"janitor", janitorTests},
 		{"list", listTests},
 		{"accounts", accountTests},
+		{"credentials", credentialTests},
 		{"plans", planTests},
 		{"durability", durabilityTests},
 	} {
