@@ -50,7 +50,12 @@ func withBinary(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "e2e: build: %v\n%s", err, out)
 		return 1
 	}
-	return m.Run()
+	code := m.Run()
+	if n := nodeproc.Recovered(); n > 0 {
+		fmt.Fprintf(os.Stderr, "e2e: nodes have recovered %d panics; see their logs\n", n)
+		return 1
+	}
+	return code
 }
 
 // outsideParts says what is missing and how to get it: a test that cannot run has failed.

@@ -75,7 +75,9 @@ func appendPackStrings(dst []byte, list []string) []byte {
 }
 
 // Deliver sends what another node has published to the connections of this one, waiting for slow ones until ctx ends.
-func (s *Server) Deliver(ctx context.Context, message []byte) error {
+func (s *Server) Deliver(ctx context.Context, message []byte) (err error) {
+	err = errPlane // what a panic leaves
+	defer s.containPlane()
 	p := planeReader{packScanner{b: message}, nil}
 	p.array()
 	kind, to := p.number(), Target{server: s}
@@ -89,7 +91,9 @@ func (s *Server) Deliver(ctx context.Context, message []byte) error {
 }
 
 // Answer does what another node has requested of a connection of this one.
-func (s *Server) Answer(ctx context.Context, message []byte) ([]byte, error) {
+func (s *Server) Answer(ctx context.Context, message []byte) (answer []byte, err error) {
+	err = errPlane // what a panic leaves
+	defer s.containPlane()
 	p := planeReader{packScanner{b: message}, nil}
 	p.array()
 	kind, id, name := p.number(), string(p.bytes(packString)), string(p.bytes(packString))

@@ -103,6 +103,7 @@ func (d *Deferred) Error(err error) { d.call.finish(nil, err) }
 
 // run calls the handler and, unless that deferred the call, completes it.
 func (c *Call) run() {
+	defer c.conn.contain("invocation")
 	if c.stream && c.refused == nil {
 		c.runStream()
 		return
@@ -164,19 +165,28 @@ func (c *Call) finish(v any, err error) {
 
 // answer sends the completion.
 func (c *Call) answer(v any, err error) {
-	text := c.failure(err)
 	p := c.conn.proto
 	buf := newBuffer()
 	defer buf.free()
-	b, encErr := p.appendCompletion(buf.b, c.id, v, text, text != "")
+	b, encErr := c.appendAnswer(buf.b, v, err)
 	if encErr != nil {
 		// .NET closes the connection here. Only this call is at fault, so only this call fails.
-		c.conn.server.opts.Logger.Error("signalr: result cannot be encoded", "method", c.target, "error", encErr)
-		text = errorText("An unexpected error occurred invoking '"+c.target+"' on the server.", encErr, c.conn.server.opts.DetailedErrors)
+		if encErr != errPanicked { //nolint:errorlint // our own, never wrapped; the panic was logged
+			c.conn.server.opts.Logger.Error("signalr: result cannot be encoded", "method", c.target, "error", encErr)
+		}
+		text := errorText("An unexpected error occurred invoking '"+c.target+"' on the server.", encErr, c.conn.server.opts.DetailedErrors)
 		b, _ = p.appendCompletion(buf.b, c.id, nil, text, true) // text alone cannot fail
 	}
 	buf.b = b
 	_ = c.conn.out.put(b) // the connection is closing: nobody waits for the completion
+}
+
+// appendAnswer appends the completion. The text of an error and the encoding of a result may be the application's code.
+func (c *Call) appendAnswer(dst []byte, v any, err error) (b []byte, encErr error) {
+	b, encErr = dst, errPanicked // what a panic leaves
+	defer c.conn.protected(c.target)
+	text := c.failure(err)
+	return c.conn.proto.appendCompletion(dst, c.id, v, text, text != "")
 }
 
 // failure returns the text the client gets, "" for success.

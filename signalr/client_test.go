@@ -63,6 +63,13 @@ func startWith(t *testing.T, s *Server) *harness {
 	s.Mount(mux, "/hub")
 	h := &harness{Server: s, t: t, web: httptest.NewServer(mux)}
 	s.time = func() int64 { return Now() + h.ahead.Load() }
+	if s.opts.OnPanic == nil {
+		s.opts.OnPanic = func(p Panic) {
+			if p.Value != "secret" { // what handlers of tests panic with
+				t.Errorf("recovered panic in %s: %v\n%s", p.Where, p.Value, p.Stack)
+			}
+		}
+	}
 	t.Cleanup(func() {
 		h.web.Close()
 		http.DefaultClient.CloseIdleConnections()

@@ -3,7 +3,6 @@ package signalr
 import (
 	"context"
 	"errors"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -234,18 +233,6 @@ func (c *Conn) removeIfOver() {
 	c.server.counters.over(c.transport().kind(), e.status, lasted)
 	c.logEnd(e, lasted)
 	if f := c.server.opts.ConnectionEnded; f != nil {
-		f(Ended{Transport: c.Transport(), Status: e.status, Duration: lasted})
+		c.protect("ConnectionEnded", func() { f(Ended{Transport: c.Transport(), Status: e.status, Duration: lasted}) })
 	}
-}
-
-// protect calls f and turns a panic of the application into a log entry. It reports whether f returned.
-func (c *Conn) protect(what string, f func()) (ok bool) {
-	defer func() {
-		if r := recover(); r != nil {
-			c.server.opts.Logger.Error("signalr: panic in application code",
-				"in", what, "connection", c.logName(), "panic", r, "stack", string(debug.Stack()))
-		}
-	}()
-	f()
-	return true
 }

@@ -67,6 +67,7 @@ func (d *dispatcher) pump() {
 
 // work is the goroutine of one slot: it runs calls until there are none for it.
 func (d *dispatcher) work() {
+	defer d.conn.contain("invocations")
 	for call := d.pop(); call != nil; {
 		call.run()
 		call = d.release(call)
@@ -167,8 +168,16 @@ func (d *dispatcher) stepLocked(started *int) bool {
 	}
 	shaken := d.state.shaken
 	d.mu.Unlock()
-	var call *Call
-	var item *uploadItem
+	call, item, ok := d.handleOne(shaken, record, err)
+	d.mu.Lock()
+	d.blocked, d.item = call, item
+	d.state.stopped = d.state.stopped || !ok
+	return true
+}
+
+// handleOne handles one record, or the error that came in its place. It reports false if that panicked.
+func (d *dispatcher) handleOne(shaken bool, record []byte, err error) (call *Call, item *uploadItem, ok bool) {
+	defer d.conn.contain("hub message")
 	switch {
 	case !shaken:
 		d.conn.handshake(record, err)
@@ -177,9 +186,7 @@ func (d *dispatcher) stepLocked(started *int) bool {
 	default:
 		call, item = d.conn.handle(record)
 	}
-	d.mu.Lock()
-	d.blocked, d.item = call, item
-	return true
+	return call, item, true
 }
 
 // inputDone ends the connection when all that the client sent before its end is handled.
@@ -231,7 +238,9 @@ func (d *dispatcher) releaseSlot() {
 }
 
 // nextLocked takes the next record from the input.
-func (d *dispatcher) nextLocked() ([]byte, error) {
+func (d *dispatcher) nextLocked() (record []byte, err error) {
+	err = errPanicked // what a panic leaves
+	defer d.conn.contain("input")
 	next := nextRecord
 	if d.state.shaken {
 		next = d.conn.proto.next

@@ -75,6 +75,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request, ask request) {
 
 // reconnect serves a GET for a connection that has begun already.
 func (s *Server) reconnect(w http.ResponseWriter, r *http.Request, ask request) {
+	defer ask.conn.containRequest()
 	l := ask.conn.transport()
 	poll, polled := l.(*longPoll)
 	switch {

@@ -28,6 +28,13 @@ func newGoWire(nc net.Conn, l *webSocket) *goWire {
 const readSize = 2 << 10
 
 func (w *goWire) read() {
+	w.readAll()
+	w.abort()
+	w.link.gone()
+}
+
+func (w *goWire) readAll() {
+	defer w.link.conn.contain("reads of a socket")
 	if len(w.early) > 0 {
 		w.link.input(w.early)
 		w.early = nil
@@ -42,8 +49,6 @@ func (w *goWire) read() {
 			break
 		}
 	}
-	w.abort()
-	w.link.gone()
 }
 
 // mayRead waits while reading is paused. It returns false when the socket is closed.
@@ -68,6 +73,7 @@ func (w *goWire) flush() {
 }
 
 func (w *goWire) write() {
+	defer w.link.conn.contain("writes of a socket")
 	for b := w.link.advance(0); b != nil; {
 		n, err := w.nc.Write(b)
 		if err != nil {
@@ -79,6 +85,14 @@ func (w *goWire) write() {
 }
 
 func (w *goWire) finish() { w.abort() }
+
+func (w *goWire) finishWriting() {
+	if half, ok := w.nc.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite() // fails if the peer was first, which the reads see as well
+		return
+	}
+	w.abort()
+}
 
 func (w *goWire) abort() {
 	w.mu.Lock()

@@ -3,6 +3,7 @@ package signalr
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -12,6 +13,7 @@ type pollWire struct {
 	link   *webSocket
 	fd     int
 	slot   int32
+	begun  atomic.Bool // the loop may serve it: what came with the request has been handled
 
 	closedDescriptor func() // called when fd is closed; nil: not asked for
 
@@ -26,6 +28,7 @@ var _ wire = (*pollWire)(nil)
 
 // watch begins to watch the socket.
 func (w *pollWire) watch() {
+	w.begun.Store(true)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.added = true
@@ -64,6 +67,10 @@ func (w *pollWire) readsChanged() {
 
 // ready serves the socket, on the loop.
 func (w *pollWire) ready(events uint32, b []byte) {
+	defer w.link.conn.contain("poller")
+	if !w.begun.Load() {
+		return // never: it is not watched before
+	}
 	if events&syscall.EPOLLOUT != 0 {
 		w.mu.Lock()
 		resume := w.writing
@@ -137,6 +144,14 @@ func (w *pollWire) write(b []byte) (int, error) {
 		w.arrangeLocked(syscall.EPOLL_CTL_MOD)
 	}
 	return n, err
+}
+
+func (w *pollWire) finishWriting() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.closed {
+		_ = syscall.Shutdown(w.fd, syscall.SHUT_WR) // fails if the peer was first, which the loop sees as well
+	}
 }
 
 func (w *pollWire) finish() { w.shutdown(false) }

@@ -44,6 +44,7 @@ func (s *Server) connectEvents(w http.ResponseWriter, r *http.Request, ask reque
 	if c == nil {
 		return
 	}
+	defer c.containRequest()
 	l := c.link.(*eventStream) //nolint:forcetypeassert // made above
 	rc := http.NewResponseController(w)
 	if err := openEvents(w, rc); err != nil {

@@ -25,6 +25,7 @@ func (s *Server) beat(now int64) {
 
 // beat looks at the timeouts of one connection.
 func (c *Conn) beat(now int64) {
+	defer c.contain("heartbeat")
 	t := &c.server.opts.Timeouts
 	l := c.transport()
 	l.beat(now)

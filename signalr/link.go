@@ -37,6 +37,7 @@ type link interface {
 
 // Codes of the WebSocket close frame. Other transports ignore them.
 const (
-	closeNormal   = 1000
-	closeProtocol = 1002
+	closeNormal      = 1000
+	closeProtocol    = 1002
+	closeInvalidData = 1007
 )

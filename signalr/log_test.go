@@ -95,7 +95,7 @@ func TestLogsHaveNoSecrets(t *testing.T) {
 	h.until("the log of all ends", func() bool { return strings.Count(log.String(), "connection ended") >= 6 }) // is written after it
 
 	text := log.String()
-	for _, want := range []string{`"in":"Panic"`, `"connection":"sha256:`, `"status":"error"`, `"transport":"LongPolling"`, "maximum message size of 32768B was exceeded", "result cannot be encoded"} {
+	for _, want := range []string{`"where":"Panic"`, `"connection":"sha256:`, `"status":"error"`, `"transport":"LongPolling"`, "maximum message size of 32768B was exceeded", "result cannot be encoded"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%s is not in the logs:\n%s", want, text)
 		}

@@ -65,6 +65,7 @@ func (s *Server) connectPolling(w http.ResponseWriter, r *http.Request, ask requ
 	if c == nil {
 		return
 	}
+	defer c.containRequest()
 	c.out.advance(c.link, 0) // nothing waits: from now on the polls are told
 	answerPoll(w, nil)
 }

@@ -22,8 +22,9 @@ const (
 //	signalr.server.connection.duration s             signalr.transport, signalr.connection.status
 //	signalr.server.messages            {message}     network.io.direction
 //	signalr.server.io                  By            network.io.direction
+//	signalr.server.panics              {panic}       signalr.panic.origin
 //
-// The last two are this package's own. Names with dots are turned into those of Prometheus by its own rules: dots become
+// The last three are this package's own. Names with dots are turned into those of Prometheus by its own rules: dots become
 // underscores, units and _total go behind.
 type Metric struct {
 	Name, Unit, Help string
@@ -131,7 +132,16 @@ func (s *Server) Metrics() []Metric {
 		directed("signalr.server.messages", "{message}", "Hub messages.", "receive", c.messagesIn.Load()),
 		directed("signalr.server.messages", "{message}", "Hub messages.", "transmit", c.messagesOut.Load()),
 		directed("signalr.server.io", "By", "Bytes received from clients, and bytes of hub messages sent.", "receive", c.bytesIn.Load()),
-		directed("signalr.server.io", "By", "Bytes received from clients, and bytes of hub messages sent.", "transmit", c.bytesOut.Load()))
+		directed("signalr.server.io", "By", "Bytes received from clients, and bytes of hub messages sent.", "transmit", c.bytesOut.Load()),
+		panics(panicOfApplication, c.appPanics.Load()), panics(panicOfServer, c.ownPanics.Load()))
+}
+
+func panics(origin string, value int64) Metric {
+	return Metric{
+		Name: "signalr.server.panics", Unit: "{panic}", Kind: MetricCounter,
+		Help:       "Panics that were recovered, by whose code panicked.",
+		Attributes: []Attribute{{"signalr.panic.origin", origin}}, Value: value,
+	}
 }
 
 func directed(name, unit, help, direction string, value int64) Metric {

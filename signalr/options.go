@@ -35,7 +35,11 @@ type Options struct {
 	// ConnectionEnded is told about each connection that ended, for metrics. It must not block. Nil: nobody is told.
 	ConnectionEnded func(Ended)
 
-	// Logger gets what nobody else is told: panics of handlers, failures of the engine, connections that ended by an
+	// OnPanic is told about each panic that the server has recovered, after it was logged and counted. It must not block.
+	// Nil: nobody is told.
+	OnPanic func(Panic)
+
+	// Logger gets what nobody else is told: panics, failures of the engine, connections that ended by an
 	// error (Info) and all others (Debug). Nil discards it. Connection tokens, credentials, users and what was sent are
 	// never logged.
 	Logger *slog.Logger

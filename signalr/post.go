@@ -50,6 +50,7 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, ask request) {
 		plain(w, http.StatusNotFound, noConnection)
 		return
 	}
+	defer ask.conn.containRequest()
 	to, ok := ask.conn.transport().(receiver)
 	if !ok {
 		plain(w, http.StatusMethodNotAllowed, "POST requests are not allowed for WebSocket connections.")

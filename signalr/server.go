@@ -66,6 +66,7 @@ func (s *Server) Mount(mux *http.ServeMux, path string) {
 
 // ServeHTTP answers negotiate (any path ending in /negotiate) and takes connections (any other path).
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer s.containRequest()
 	if s.elsewhere(w, r) || !s.allowed(w, r) {
 		return
 	}

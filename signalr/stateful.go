@@ -363,20 +363,34 @@ func (d *dispatcher) peekLocked() (found bool) {
 	if c.state == nil || !c.keeping() {
 		return false
 	}
-	m := messages.Get().(*message) //nolint:forcetypeassert // the pool holds nothing else
-	defer messages.Put(m)
 	for d.in.buf != nil {
-		record, size, err := c.proto.next(d.in.buf.b[d.in.off+d.in.peeked:], 0, c.server.opts.Limits.Message)
-		if record == nil || err != nil {
+		size, acknowledged := d.peekOne(d.in.buf.b[d.in.off+d.in.peeked:])
+		if size == 0 {
 			break
 		}
 		d.in.peeked += size
-		if c.proto.parse(record, m) == nil && m.kind == typeAck {
+		if acknowledged != 0 {
 			found = true
 			d.mu.Unlock()
-			c.acknowledged(m.sequence)
+			c.acknowledged(acknowledged)
 			d.mu.Lock()
 		}
 	}
 	return found
+}
+
+// peekOne looks at the first message of b. It returns its size, 0 if it is not whole, and what it acknowledges, 0 if it is
+// something else.
+func (d *dispatcher) peekOne(b []byte) (size int, acknowledged int64) {
+	defer d.conn.contain("hub message")
+	m := messages.Get().(*message) //nolint:forcetypeassert // the pool holds nothing else
+	defer messages.Put(m)
+	record, n, err := d.conn.proto.next(b, 0, d.conn.server.opts.Limits.Message)
+	if record == nil || err != nil {
+		return 0, 0
+	}
+	if d.conn.proto.parse(record, m) == nil && m.kind == typeAck {
+		acknowledged = m.sequence
+	}
+	return n, acknowledged
 }

@@ -14,6 +14,7 @@ type Stats struct {
 	EndedNormal, EndedTimeout, EndedShutdown, EndedError int64
 	MessagesIn, MessagesOut                              int64 // hub messages
 	Dropped                                              int64 // hub messages that Options.Slow let go
+	Panics                                               int64 // recovered, of the application and of the server itself
 	BytesIn                                              int64 // read from sockets and from the bodies of POST requests
 	BytesOut                                             int64 // of hub messages queued
 }
@@ -31,6 +32,7 @@ type counters struct {
 	messagesIn, messagesOut        atomic.Int64
 	bytesIn, bytesOut              atomic.Int64
 	dropped                        atomic.Int64
+	appPanics, ownPanics           atomic.Int64
 	transports                     [len(transportNames)]perTransport
 }
 
@@ -68,6 +70,7 @@ func (s *Server) Stats() Stats {
 		MessagesIn:    c.messagesIn.Load(),
 		MessagesOut:   c.messagesOut.Load(),
 		Dropped:       c.dropped.Load(),
+		Panics:        c.appPanics.Load() + c.ownPanics.Load(),
 		BytesIn:       c.bytesIn.Load(),
 		BytesOut:      c.bytesOut.Load(),
 	}

@@ -52,6 +52,7 @@ func (s *Server) upgradeAgain(w http.ResponseWriter, ask request, key string) {
 
 // upgrade gives a new connection its socket.
 func (s *Server) upgrade(w http.ResponseWriter, c *Conn, key string) {
+	defer c.containRequest()
 	nc, early, err := switchProtocols(w, key)
 	if err != nil {
 		s.lost(c, err)

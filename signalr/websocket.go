@@ -1,6 +1,9 @@
 package signalr
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"unicode/utf8"
+)
 
 // WebSocket opcodes (RFC 6455, 5.2).
 const (
@@ -22,12 +25,19 @@ const (
 )
 
 // webSocketError is a violation of the WebSocket protocol by the client.
-type webSocketError struct{ text string }
+type webSocketError struct {
+	code int // of the close frame that answers it
+	text string
+}
 
 func (e *webSocketError) Error() string { return "websocket: " + e.text }
 
+func frameError(text string) error { return &webSocketError{closeProtocol, text} }
+
 // frameReader takes WebSocket frames apart as their bytes come, however they are cut. The hub protocols see a stream of
 // bytes, so payloads are handed on at once and nothing is gathered; only control frames, of 125 bytes at most, are.
+//
+// An error is final: every later call of consume returns it and handles nothing.
 type frameReader struct {
 	header     [maxHeaderSize]byte
 	have       uint8 // bytes of header
@@ -36,8 +46,11 @@ type frameReader struct {
 	opcode     byte
 	mask       [4]byte
 	maskAt     uint8
+	text       textChecker
+	isText     bool   // the open message is text
 	left       uint64 // bytes of the payload still to come
 	control    []byte // payload so far of a control frame
+	err        error  // the first error; nil until then
 }
 
 // frameHandler gets what frames carry. The bytes belong to the caller again when it returns.
@@ -48,6 +61,13 @@ type frameHandler interface {
 
 // consume takes the next bytes from the socket, unmasking them in place.
 func (r *frameReader) consume(b []byte, h frameHandler) error {
+	if r.err == nil {
+		r.err = r.frames(b, h)
+	}
+	return r.err
+}
+
+func (r *frameReader) frames(b []byte, h frameHandler) error {
 	for len(b) > 0 {
 		if !r.inPayload {
 			n, whole, err := r.readHeader(b)
@@ -63,7 +83,9 @@ func (r *frameReader) consume(b []byte, h frameHandler) error {
 			}
 		}
 		n := int(min(uint64(len(b)), r.left))
-		r.payload(b[:n], h)
+		if err := r.payload(b[:n], h); err != nil {
+			return err
+		}
 		b = b[n:]
 	}
 	return nil
@@ -107,25 +129,25 @@ func (r *frameReader) check() error {
 	opcode := first & opcodeBits
 	switch {
 	case first&reservedBits != 0:
-		return &webSocketError{"reserved bits are set"}
+		return frameError("reserved bits are set")
 	case second&maskBit == 0:
-		return &webSocketError{"frame of a client is not masked"}
+		return frameError("frame of a client is not masked")
 	}
 	switch opcode {
 	case opContinuation:
 		if !r.fragmented {
-			return &webSocketError{"continuation without a beginning"}
+			return frameError("continuation without a beginning")
 		}
 	case opText, opBinary:
 		if r.fragmented {
-			return &webSocketError{"new message inside a fragmented one"}
+			return frameError("new message inside a fragmented one")
 		}
 	case opClose, opPing, opPong:
 		if first&finBit == 0 || second&^maskBit > controlLimit {
-			return &webSocketError{"control frame is fragmented or too long"}
+			return frameError("control frame is fragmented or too long")
 		}
 	default:
-		return &webSocketError{"unknown opcode"}
+		return frameError("unknown opcode")
 	}
 	return nil
 }
@@ -142,7 +164,7 @@ func (r *frameReader) begin() error {
 	case 127:
 		r.left = binary.BigEndian.Uint64(h[2:])
 		if r.left>>63 != 0 {
-			return &webSocketError{"frame length is out of range"}
+			return frameError("frame length is out of range")
 		}
 	default:
 		r.left = uint64(n)
@@ -150,6 +172,9 @@ func (r *frameReader) begin() error {
 	r.opcode = h[0] & opcodeBits
 	if r.opcode < opClose {
 		r.fragmented = h[0]&finBit == 0
+		if r.opcode != opContinuation {
+			r.isText = r.opcode == opText
+		}
 	}
 	copy(r.mask[:], h[len(h)-4:])
 	r.maskAt = 0
@@ -159,25 +184,107 @@ func (r *frameReader) begin() error {
 }
 
 // payload passes on b, which may be the payload's end.
-func (r *frameReader) payload(b []byte, h frameHandler) {
+func (r *frameReader) payload(b []byte, h frameHandler) error {
 	unmask(b, r.mask, &r.maskAt)
 	r.left -= uint64(len(b))
 	done := r.left == 0
 	r.inPayload = !done
 	if r.opcode < opClose {
-		h.data(b)
-		return
+		return r.message(b, done, h)
 	}
-	if done && len(r.control) == 0 {
-		h.control(r.opcode, b)
-		return
+	if len(r.control) > 0 || !done {
+		r.control = append(r.control, b...)
+		b = r.control
 	}
-	r.control = append(r.control, b...)
-	if done {
-		whole := r.control
-		r.control = nil
-		h.control(r.opcode, whole)
+	if !done {
+		return nil
 	}
+	r.control = nil
+	if r.opcode == opClose {
+		if err := checkClose(b); err != nil {
+			return err
+		}
+	}
+	h.control(r.opcode, b)
+	return nil
+}
+
+// message passes on bytes of a message; done says that they end their frame.
+func (r *frameReader) message(b []byte, done bool, h frameHandler) error {
+	if r.isText && !r.text.add(b, done && !r.fragmented) {
+		return &webSocketError{closeInvalidData, "text message is not valid UTF-8"}
+	}
+	h.data(b)
+	return nil
+}
+
+// checkClose checks the payload of a close frame by RFC 6455, 5.5.1 and 7.4: none, or a code that may be sent and a
+// reason in UTF-8.
+func checkClose(payload []byte) error {
+	switch {
+	case len(payload) == 0:
+		return nil
+	case len(payload) == 1:
+		return frameError("close frame with half a code")
+	case !mayClose(int(binary.BigEndian.Uint16(payload))):
+		return frameError("close frame with a code that must not be sent")
+	case !utf8.Valid(payload[2:]):
+		return &webSocketError{closeInvalidData, "reason of a close frame is not valid UTF-8"}
+	default:
+		return nil
+	}
+}
+
+// mayClose reports whether a close frame may carry a code. 1004 to 1006 and 1015 never stand in a frame; 1016 to 2999 and
+// those from 5000 on mean nothing yet.
+func mayClose(code int) bool {
+	switch {
+	case code >= 1000 && code <= 1003, code >= 1007 && code <= 1014:
+		return true
+	default:
+		return code >= 3000 && code <= 4999
+	}
+}
+
+// textChecker checks that text which comes in pieces is valid UTF-8.
+type textChecker struct {
+	tail [utf8.UTFMax]byte // beginning of a rune whose rest is still to come
+	n    uint8             // bytes of it
+}
+
+// add takes the next piece, of which last is the end. It returns false if the text is not valid; then it must not be used
+// again. The start of the next text needs no reset.
+func (t *textChecker) add(b []byte, last bool) bool {
+	for t.n > 0 && len(b) > 0 && !utf8.FullRune(t.tail[:t.n]) {
+		t.tail[t.n] = b[0]
+		t.n++
+		b = b[1:]
+	}
+	if t.n > 0 && utf8.FullRune(t.tail[:t.n]) {
+		if !utf8.Valid(t.tail[:t.n]) {
+			return false
+		}
+		t.n = 0
+	}
+	if t.n == 0 {
+		whole := wholeRunes(b)
+		t.n = uint8(copy(t.tail[:], b[whole:]))
+		b = b[:whole]
+	}
+	return utf8.Valid(b) && (!last || t.n == 0)
+}
+
+// wholeRunes returns the length of b without the rune at its end that more bytes could complete.
+func wholeRunes(b []byte) int {
+	for i := len(b) - 1; i >= 0 && i >= len(b)-utf8.UTFMax+1; i-- {
+		if utf8.RuneStart(b[i]) {
+			if !utf8.FullRune(b[i:]) {
+				return i
+			}
+			break
+		}
+	}
+	return len(b)
 }
 
 // unmask undoes the client's masking, eight bytes at a time. at is the position in the mask, kept between calls.

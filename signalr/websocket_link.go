@@ -2,6 +2,7 @@ package signalr
 
 import (
 	"encoding/binary"
+	"errors"
 	"sync/atomic"
 )
 
@@ -10,6 +11,9 @@ type wire interface {
 	flush()
 	readsChanged()
 	finish() // end the socket in good order: both sides have said goodbye
+	// finishWriting sends the end of the socket behind what was written. What the peer still sends is read and dropped: a
+	// socket that is closed while input waits is reset, and takes the close frame along.
+	finishWriting()
 	abort()
 }
 
@@ -19,6 +23,7 @@ type webSocket struct {
 	wire     wire // nil until attached; the outbox is busy until then
 	frames   frameReader
 	received atomic.Bool  // the peer's close frame
+	violated atomic.Bool  // the peer has violated the WebSocket protocol: none of its frames counts any more
 	attached atomic.Bool  // it has a wire
 	retired  bool         // another socket has taken over; the dispatcher's lock guards it
 	dropped  atomic.Int32 // how the link was dropped, maybe before it had a wire
@@ -67,7 +72,10 @@ func (l *webSocket) advance(n int) []byte { return l.conn.out.advance(l, n) }
 func (l *webSocket) failed(err error)     { l.conn.failed(l, err) }
 
 func (l *webSocket) drained() {
-	if l.received.Load() {
+	switch {
+	case l.violated.Load():
+		l.wire.finishWriting()
+	case l.received.Load():
 		l.wire.finish()
 	}
 }
@@ -99,25 +107,39 @@ func (l *webSocket) attach(w wire) {
 	l.dropNow()
 }
 
-// input takes bytes from the wire, to which they belong again afterwards.
+// input takes bytes from the wire, to which they belong again afterwards. Behind an error they are nobody's.
 func (l *webSocket) input(b []byte) {
+	defer l.conn.contain("input of a WebSocket")
+	if l.frames.err != nil {
+		return
+	}
 	l.conn.heard(len(b))
 	if err := l.frames.consume(b, l); err != nil {
-		if l.conn.replaced(l) {
-			l.wire.abort()
-			return
-		}
-		// What follows makes no sense, and a close frame of the peer could not be made out: none is waited for.
-		l.conn.end(ending{err: err, silent: true, code: closeProtocol, status: StatusError})
-		l.peerDone()
+		l.broken(err)
 	}
+}
+
+// broken ends the connection whose peer has violated the WebSocket protocol.
+func (l *webSocket) broken(err error) {
+	if l.conn.replaced(l) {
+		l.wire.abort()
+		return
+	}
+	code := closeProtocol
+	if violation, ok := errors.AsType[*webSocketError](err); ok {
+		code = violation.code
+	}
+	// What follows makes no sense, and a close frame of the peer could not be made out: none is waited for.
+	l.conn.end(ending{err: err, silent: true, code: code, status: StatusError})
+	l.violated.Store(true)
+	l.peerDone()
 }
 
 // peerDone notes that no more frames of the peer count, and ends the socket if nothing is left to be written.
 func (l *webSocket) peerDone() {
 	l.received.Store(true)
 	if l.conn.out.finished() {
-		l.wire.finish()
+		l.drained()
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 func echoHub() (*Hub, chan error) {
 	hub := NewHub()
 	Handle1(hub, "Echo", func(_ *Call, s string) (string, error) { return s, nil })
-	gone := make(chan error, 100)
+	gone := make(chan error, 1000)
 	hub.OnDisconnected = func(_ *Conn, err error) { gone <- err }
 	return hub, gone
 }
@@ -108,25 +108,19 @@ func testWebSocket(t *testing.T, opts Options) {
 		c.expect(answer)
 	})
 	t.Run("item39 rules of frames", func(t *testing.T) {
-		for name, frame := range map[string][]byte{
-			"not masked":             {finBit | opText, 2, 'h', 'i'},
-			"reserved bit":           maskedFrame(finBit|0x40|opText, []byte("x")),
-			"unknown opcode":         maskedFrame(finBit|0x3, nil),
-			"fragmented ping":        maskedFrame(opPing, nil),
-			"long ping":              maskedFrame(finBit|opPing, make([]byte, 126)),
-			"stray continuation":     maskedFrame(finBit|opContinuation, nil),
-			"message inside another": append(maskedFrame(opText, nil), maskedFrame(finBit|opText, nil)...),
-			"length above 2^63":      {finBit | opText, maskBit | 127, 0xff, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4},
-		} {
-			c := h.dial()
-			if _, err := c.nc.Write(frame); err != nil {
-				t.Fatal(err)
+		for name, broken := range brokenFrames() {
+			for _, behind := range []int{0, 1, 200_000} {
+				c := h.dial()
+				if _, err := c.nc.Write(append(broken.frame, make([]byte, behind)...)); err != nil {
+					t.Fatal(err)
+				}
+				first, payload, err := c.readFrame()
+				if err != nil || first != finBit|opClose || !bytes.Equal(payload, []byte{byte(broken.code >> 8), byte(broken.code)}) {
+					t.Errorf("%s, %d bytes behind it: got %x %x %v, want close %d", name, behind, first, payload, err, broken.code)
+				}
+				c.expectEOF()
+				c.nc.Close()
 			}
-			first, payload, err := c.readFrame()
-			if err != nil || first != finBit|opClose || !bytes.Equal(payload, []byte{1002 >> 8, 1002 & 0xff}) {
-				t.Errorf("%s: %x %x %v", name, first, payload, err)
-			}
-			c.expectEOF()
 		}
 	})
 	t.Run("item40 no subprotocol, no extension", func(t *testing.T) {
@@ -147,6 +141,29 @@ func testWebSocket(t *testing.T, opts Options) {
 				t.Errorf("%d instead of %d", resp.StatusCode, want)
 			}
 		}
+	})
+	t.Run("thousands of bytes behind the request", func(t *testing.T) {
+		for _, junk := range [][]byte{
+			append([]byte{finBit | opText, 5}, make([]byte, 4000)...), bytes.Repeat([]byte{0xff}, 4000), make([]byte, 4000),
+			maskedFrame(finBit|opText, bytes.Repeat([]byte("x"), 4000)), bytes.Repeat(maskedFrame(finBit|opPing, nil), 600),
+		} {
+			nc, err := net.Dial("tcp", strings.TrimPrefix(h.web.URL, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = nc.SetDeadline(time.Now().Add(testTimeout))
+			req := "GET /hub HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+				"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+			if _, err = nc.Write(append([]byte(req), junk...)); err != nil {
+				t.Fatal(err)
+			}
+			got := make([]byte, 12)
+			if _, err = io.ReadFull(nc, got); err != nil || string(got) != "HTTP/1.1 101" {
+				t.Errorf("got %q %v", got, err)
+			}
+			nc.Close()
+		}
+		unharmed(h)
 	})
 	t.Run("early bytes behind the request", func(t *testing.T) {
 		nc, err := net.Dial("tcp", strings.TrimPrefix(h.web.URL, "http://"))

@@ -14,6 +14,7 @@ var (
 	hubDuration = prometheus.NewDesc("signalr_server_connection_duration_seconds", "How long connections lasted that have ended, by how they ended.", []string{"hub", "signalr_transport", "signalr_connection_status"}, nil)
 	hubMessages = prometheus.NewDesc("signalr_server_messages_total", "Hub messages.", []string{"hub", "network_io_direction"}, nil)
 	hubPlane    = prometheus.NewDesc("esh3ar_backplane_messages_total", "Messages between the hubs of nodes, by what became of them.", []string{"hub", "outcome"}, nil)
+	hubPanics   = prometheus.NewDesc("signalr_server_panics_total", "Panics that were recovered, by whose code panicked.", []string{"hub", "signalr_panic_origin"}, nil)
 	hubBytes    = prometheus.NewDesc("signalr_server_io_bytes_total", "Bytes received from clients, and bytes of hub messages sent.", []string{"hub", "network_io_direction"}, nil)
 )
 
@@ -23,6 +24,7 @@ var hubDescs = map[string]*prometheus.Desc{
 	"signalr.server.connection.duration": hubDuration,
 	"signalr.server.messages":            hubMessages,
 	"signalr.server.io":                  hubBytes,
+	"signalr.server.panics":              hubPanics,
 }
 
 // Describe realises prometheus.Collector.

@@ -52,7 +52,10 @@ func openOffice(t *testing.T) *office {
 	}
 	o := &office{T: t, log: &slowLog{EventLog: store}, store: store, business: made.Secrets.BusinessID}
 	keys, feed := account.NewKeys(store, time.Now), notify.New(o.log, notify.Options{Poll: 5 * time.Millisecond})
-	server := signalr.NewServer(hub.Business(feed, keys), signalr.Options{Authenticate: hub.AuthenticateBusiness(keys)})
+	server := signalr.NewServer(hub.Business(feed, keys), signalr.Options{
+		Authenticate: hub.AuthenticateBusiness(keys),
+		OnPanic:      func(p signalr.Panic) { t.Errorf("recovered panic in %s: %v\n%s", p.Where, p.Value, p.Stack) },
+	})
 	mux := http.NewServeMux()
 	server.Mount(mux, hub.BusinessPath)
 	web := httptest.NewServer(mux)

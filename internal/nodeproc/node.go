@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -31,6 +32,13 @@ type Config struct {
 	Flags   []string // of serve, besides those
 	Until   string   // the path that is answered 200 when it has started; default /readyz
 }
+
+// recovered counts the log entries about panics, of all nodes of this process: a test that ends well although a node had to
+// recover is not well.
+var recovered atomic.Int64
+
+// Recovered returns how many panics the nodes of this process have recovered so far, by what they logged.
+func Recovered() int { return int(recovered.Load()) }
 
 // Secrets are what the node's first start made.
 type Secrets struct {
@@ -61,6 +69,9 @@ type Output struct {
 func (o *Output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if bytes.Contains(p, []byte("recovered panic")) {
+		recovered.Add(1)
+	}
 	return o.text.Write(p)
 }
 

@@ -69,6 +69,7 @@ type Conn struct {
 	net    net.Conn
 	read   *bufio.Reader
 	buffer []byte // of one WebSocket message
+	err    error  // that ended reading: what follows on the socket has no meaning
 	write  struct {
 		sync.Mutex
 		frame []byte
@@ -214,6 +215,8 @@ func (c *Conn) Send(target, arguments string) error {
 func (c *Conn) send(payload []byte) error { return c.frame(opText, payload) }
 
 const (
+	maxMessage = 64 << 20 // bytes of one WebSocket message
+
 	opText  = 1
 	opClose = 8
 	opPing  = 9
@@ -238,8 +241,15 @@ func (c *Conn) frame(op byte, payload []byte) error {
 	return err
 }
 
-// message reads one WebSocket message; the bytes live until the next call.
-func (c *Conn) message() ([]byte, error) {
+// message reads one WebSocket message; the bytes live until the next call. An error is final.
+func (c *Conn) message() (text []byte, err error) {
+	if c.err == nil {
+		text, c.err = c.nextMessage()
+	}
+	return text, c.err
+}
+
+func (c *Conn) nextMessage() ([]byte, error) {
 	c.buffer = c.buffer[:0]
 	for {
 		head, err := c.read.Peek(2)
@@ -254,6 +264,9 @@ func (c *Conn) message() ([]byte, error) {
 			}
 		}
 		at := len(c.buffer)
+		if at+size > maxMessage {
+			return nil, fmt.Errorf("a message of more than %d bytes", maxMessage)
+		}
 		c.buffer = append(c.buffer, make([]byte, size)...)
 		if _, err := io.ReadFull(c.read, c.buffer[at:]); err != nil {
 			return nil, err
@@ -282,16 +295,16 @@ func (c *Conn) longSize(kind int) (int, error) {
 	if kind == 127 {
 		bytes = 8
 	}
-	var size int
+	var size uint64
 	for range bytes {
 		b, err := c.read.ReadByte()
 		if err != nil {
 			return 0, err
 		}
-		size = size<<8 | int(b)
+		size = size<<8 | uint64(b)
 	}
-	if size > 64<<20 {
+	if size > maxMessage {
 		return 0, fmt.Errorf("a frame of %d bytes", size)
 	}
-	return size, nil
+	return int(size), nil
 }

@@ -63,6 +63,13 @@ func (w *world) doors() {
 // start runs a server until the test's end.
 func (w *world) start(hub *signalr.Hub, opts signalr.Options) *signalr.Server {
 	w.t.Helper()
+	if opts.OnPanic == nil {
+		opts.OnPanic = func(p signalr.Panic) {
+			if p.Value != "secret" { // what handlers of tests panic with
+				w.t.Errorf("recovered panic in %s: %v\n%s", p.Where, p.Value, p.Stack)
+			}
+		}
+	}
 	s := signalr.NewServer(hub, opts)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
