@@ -1,8 +1,10 @@
 package delivery
 
 import (
+	"bytes"
 	"iter"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/esh3artech/esh3ar"
@@ -12,41 +14,88 @@ import (
 // acknowledge settles messages of the session's recipient, whether they were pushed here or not; read says that the
 // user saw them, which implies the acknowledgement. call is completed when that is durable.
 func (s *session) acknowledge(rules *Rules, ids []esh3ar.MessageID, read bool, call func(error), now time.Time, fx *effects) {
-	if len(ids) == 0 {
+	t := ticket{kind: ackTicket, read: read, call: call}
+	unknown := s.sortOut(ids, &t, fx)
+	if len(t.ids)+len(t.join)+len(unknown) == 0 {
 		fx.complete(call, nil)
 		return
 	}
-	at := esh3ar.TimeOf(now)
-	changes := make([]esh3ar.Change, 0, len(ids))
+	if planted.Is(planted.AckBeforeCommit) {
+		fx.complete(call, nil)
+		t.call = nil
+	}
+	if len(unknown) > 0 {
+		rest := ticket{kind: ackTicket, read: read, call: t.call}
+		if len(t.ids)+len(t.join) > 0 {
+			rest.call = inTwo(t.call)
+			t.call = rest.call
+		}
+		fx.settles = append(fx.settles, settlement{s.receipts(unknown, read, now), rest, len(unknown)})
+	}
+	if len(t.ids)+len(t.join) > 0 {
+		fx.settles = append(fx.settles, settlement{changes: s.receipts(t.ids, read, now), ticket: t})
+	}
+	s.restartTimers(rules, now)
+	s.opened(rules, fx)
+}
+
+// sortOut divides the ids of a call. An entry of the window is acknowledged once and read once; what repeats that joins
+// the call that is under way, and asks nothing of the store. Ids without an entry were pushed on another connection, or
+// long ago, or are made up: those it returns, each once.
+func (s *session) sortOut(ids []esh3ar.MessageID, t *ticket, fx *effects) (unknown []esh3ar.MessageID) {
+	for _, id := range ids {
+		var e *entry
+		if s.window != nil {
+			e = s.window.find(id)
+		}
+		if e != nil {
+			s.heal(fx)
+		}
+		switch {
+		case e == nil:
+			unknown = append(unknown, id)
+		case !e.acked || t.read && !e.read:
+			e.acked, e.read = true, e.read || t.read
+			t.ids = append(t.ids, id)
+			if e.state == unacked {
+				s.leave(e, settling)
+			}
+		case e.state != ended:
+			t.join = append(t.join, id)
+		}
+	}
+	slices.SortFunc(unknown, func(a, b esh3ar.MessageID) int { return bytes.Compare(a.UUID[:], b.UUID[:]) })
+	return slices.Compact(unknown)
+}
+
+// inTwo makes the completion of a call that is settled in two parts: the second one completes it, with an error if either
+// failed. The parts may end on different goroutines.
+func inTwo(call func(error)) func(error) {
+	if call == nil {
+		return nil
+	}
+	var first atomic.Pointer[error]
+	return func(err error) {
+		if first.CompareAndSwap(nil, &err) {
+			return
+		}
+		if err == nil {
+			err = *first.Load()
+		}
+		call(err)
+	}
+}
+
+// receipts returns the changes that acknowledge messages.
+func (s *session) receipts(ids []esh3ar.MessageID, read bool, now time.Time) []esh3ar.Change {
+	at, changes := esh3ar.TimeOf(now), make([]esh3ar.Change, 0, len(ids))
 	for _, id := range ids {
 		changes = append(changes, esh3ar.Change{Message: id, Recipient: s.recipient, To: esh3ar.Delivered, At: at})
 		if read {
 			changes = append(changes, esh3ar.Change{Message: id, Recipient: s.recipient, To: esh3ar.Read, At: at})
 		}
-		s.begin(id, fx)
 	}
-	if planted.Is(planted.AckBeforeCommit) {
-		fx.complete(call, nil)
-		call = nil
-	}
-	fx.settles = append(fx.settles, settlement{changes, ticket{kind: ackTicket, ids: ids, call: call}})
-	s.restartTimers(rules, now)
-	s.opened(rules, fx)
-}
-
-// begin takes a message out of the window for as long as its settlement is under way.
-func (s *session) begin(id esh3ar.MessageID, fx *effects) {
-	if s.window == nil {
-		return
-	}
-	e := s.window.find(id)
-	if e == nil {
-		return
-	}
-	s.heal(fx)
-	if e.state == unacked {
-		s.leave(e, settling)
-	}
+	return changes
 }
 
 // acknowledgeUpTo settles the message with that seq and all that were first pushed on this connection before it. A seq
@@ -83,7 +132,11 @@ func (s *session) acked(rules *Rules, t ticket, results []esh3ar.Settled, err er
 		to = unacked
 	}
 	for i := range s.entriesOf(t.ids) {
-		if e := &s.window.entries[i]; e.state == settling || e.state == lapsed && err == nil {
+		e := &s.window.entries[i]
+		if err != nil {
+			e.acked, e.read = false, e.read && !t.read
+		}
+		if e.state == settling || e.state == lapsed && err == nil {
 			s.window.move(e, to)
 		}
 	}
@@ -94,9 +147,23 @@ func (s *session) acked(rules *Rules, t ticket, results []esh3ar.Settled, err er
 			}
 		}
 	}
+	if err == nil && !s.joined(&t) {
+		err = ErrBusy
+	}
 	fx.complete(t.call, err)
 	s.restartTimers(rules, now)
 	s.opened(rules, fx)
+}
+
+// joined reports whether what a call has joined became durable. Settlements come back in the order in which they were
+// asked for, so an entry that is still in the window was returned to it.
+func (s *session) joined(t *ticket) bool {
+	for i := range s.entriesOf(t.join) {
+		if e := &s.window.entries[i]; e.state != ended || t.read && !e.read {
+			return false
+		}
+	}
+	return true
 }
 
 // entriesOf walks the places of messages in the window; one that was replayed has several.

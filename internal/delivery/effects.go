@@ -50,12 +50,15 @@ const (
 type settlement struct {
 	changes []esh3ar.Change
 	ticket  ticket
+	unknown int // ids among the changes that the session does not know; they go the slow way
 }
 
 // ticket comes back with the result of a settlement.
 type ticket struct {
 	kind ticketKind
-	ids  []esh3ar.MessageID // the messages that were acknowledged
+	ids  []esh3ar.MessageID // entries of the window that are acknowledged by it
+	join []esh3ar.MessageID // entries whose acknowledgement was under way before
+	read bool               // it is a read receipt as well
 	one  lived              // whose attempt was counted
 	call func(error)        // the phone's call, completed by the result; may be nil
 }

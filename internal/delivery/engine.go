@@ -44,6 +44,7 @@ type Engine struct {
 	ready    readyQueue // sessions with events
 	reads    readQueue  // sessions that wait for the store
 	settler  *settler
+	ackRates *ackRates
 	wheel    *wheel
 	breakers breakers
 	missed   missed
@@ -58,7 +59,7 @@ func New(st store, opts Options) *Engine {
 	e := &Engine{store: st, opts: opts, sessions: route.NewTable[*Session]()}
 	e.ready = newPooled(opts.Workers, func() func(*Session) { return new(worker).run })
 	e.reads = newPooled(opts.Readers, func() func(readJob) { return e.read })
-	e.settler = newSettler(st)
+	e.settler, e.ackRates = newSettler(st), newAckRates(time.Now())
 	if opts.Remote != nil {
 		e.far = newFar(opts.Remote)
 	}

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/fairshare"
 )
 
 // settlerLimit bounds the changes that wait for the store. Beyond it workers wait, which holds back pushes and
@@ -14,13 +15,22 @@ const settlerLimit = 1 << 16
 // settleBatch bounds one commit, so that its latency stays that of a commit.
 const settleBatch = 4096
 
+// slowBatch bounds the changes of one commit that name messages their session does not know. What such an id costs is
+// a search of the store, and most are of no message at all when a phone sends many.
+const slowBatch = 256
+
+// slowLimit bounds the changes of that kind that wait, with a share per recipient. Beyond it their calls fail with ErrBusy.
+const slowLimit = 1 << 15
+
 // settler gathers the changes of all sessions while the last batch is being committed.
 type settler struct {
-	store esh3ar.Settler
-	mu    struct {
+	store  esh3ar.Settler
+	shares *fairshare.Pool[esh3ar.Recipient] // of the slow line, in changes
+	mu     struct {
 		sync.Mutex
 		waiting []settleJob
 		changes int
+		slow    slowLine
 		closed  bool
 	}
 	filled sync.Cond
@@ -34,7 +44,9 @@ type settleJob struct {
 }
 
 func newSettler(st esh3ar.Settler) *settler {
-	q := &settler{store: st}
+	q := &settler{store: st, shares: fairshare.New[esh3ar.Recipient](fairshare.Options{
+		Name: "slow_acknowledgements", Total: slowLimit, Least: unknownBurst,
+	})}
 	q.filled.L, q.room.L = &q.mu, &q.mu
 	return q
 }
@@ -48,6 +60,20 @@ func (q *settler) put(s *Session, st *settlement) {
 	q.addLocked(settleJob{s, *st})
 	q.mu.Unlock()
 	q.filled.Signal()
+}
+
+// putSlow queues a settlement of messages that its session does not know; false: the recipient has its share of what may
+// wait.
+func (q *settler) putSlow(s *Session, st *settlement) bool {
+	r := s.step.recipient
+	if q.shares.TryAcquire(r, int64(len(st.changes))) != nil {
+		return false
+	}
+	q.mu.Lock()
+	q.mu.slow.add(r, settleJob{s, *st})
+	q.mu.Unlock()
+	q.filled.Signal()
+	return true
 }
 
 // offer queues changes that may be lost, if there is room.
@@ -71,8 +97,11 @@ func (q *settler) busy() bool {
 
 func (q *settler) addLocked(job settleJob) {
 	q.mu.waiting = append(q.mu.waiting, job)
-	q.mu.changes += len(job.changes)
+	q.mu.changes += job.cost()
 }
+
+// cost is what a job counts in the bounds; one that only waits for those before it has no changes.
+func (j *settleJob) cost() int { return max(1, len(j.changes)) }
 
 func (q *settler) close() {
 	q.mu.Lock()
@@ -93,9 +122,16 @@ func (q *settler) run(ctx context.Context) {
 		for i := range jobs {
 			changes = append(changes, jobs[i].changes...)
 		}
-		results, err := q.store.Settle(ctx, changes)
+		var results []esh3ar.Settled
+		var err error
+		if len(changes) > 0 {
+			results, err = q.store.Settle(ctx, changes)
+		}
 		for i := range jobs {
 			job, own := &jobs[i], []esh3ar.Settled(nil)
+			if job.unknown > 0 {
+				q.shares.Release(job.session.step.recipient, int64(len(job.changes)))
+			}
 			if err == nil {
 				own, results = results[:len(job.changes)], results[len(job.changes):]
 			}
@@ -117,15 +153,15 @@ func (j *settleJob) answer(results []esh3ar.Settled, err error) {
 func (q *settler) next() []settleJob {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for len(q.mu.waiting) == 0 {
+	for len(q.mu.waiting) == 0 && q.mu.slow.jobs == 0 {
 		if q.mu.closed {
 			return nil
 		}
 		q.filled.Wait()
 	}
 	n, changes := 0, 0
-	for n < len(q.mu.waiting) && (n == 0 || changes+len(q.mu.waiting[n].changes) <= settleBatch) {
-		changes += len(q.mu.waiting[n].changes)
+	for n < len(q.mu.waiting) && (n == 0 || changes+q.mu.waiting[n].cost() <= settleBatch) {
+		changes += q.mu.waiting[n].cost()
 		n++
 	}
 	jobs := append([]settleJob(nil), q.mu.waiting[:n]...)
@@ -134,5 +170,5 @@ func (q *settler) next() []settleJob {
 	q.mu.waiting = q.mu.waiting[:rest]
 	q.mu.changes -= changes
 	q.room.Broadcast()
-	return jobs
+	return q.mu.slow.take(jobs, slowBatch)
 }

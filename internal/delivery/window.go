@@ -28,6 +28,8 @@ type entry struct {
 	attempt int32
 	counted bool      // the attempt of its next repeat is in the store already
 	pending bool      // its next repeat is being prepared
+	acked   bool      // its acknowledgement is under way or durable
+	read    bool      // the same of its read receipt
 	pushed  time.Time // the newest push
 	heard   int64     // what the connection had last received by then
 }

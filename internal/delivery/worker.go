@@ -102,7 +102,7 @@ func (w *worker) flush(s *Session, published time.Time, closed bool) {
 			d.call(d.err)
 		}
 		for i := range fx.settles {
-			s.engine.settler.put(s, &fx.settles[i])
+			s.engine.settle(s, &fx.settles[i])
 		}
 		if len(fx.ended) > 0 {
 			s.engine.tellEnded(s.step.recipient, s, fx.ended)

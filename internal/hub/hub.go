@@ -8,6 +8,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/account"
@@ -44,22 +45,13 @@ func Mobile(e engine) *signalr.Hub {
 		}
 	}
 	signalr.On1(h, "AcknowledgeMessage", func(c *signalr.Call, id string) error {
-		session(c.Conn()).Acknowledge(parseIDs([]string{id}), whenDurable(c))
-		return nil
+		return acknowledge(c, []string{id}, (*delivery.Session).Acknowledge)
 	})
 	signalr.On1(h, "AcknowledgeMessages", func(c *signalr.Call, ids []string) error {
-		if err := checkCount(ids); err != nil {
-			return err
-		}
-		session(c.Conn()).Acknowledge(parseIDs(ids), whenDurable(c))
-		return nil
+		return acknowledge(c, ids, (*delivery.Session).Acknowledge)
 	})
 	signalr.On1(h, "MarkAsRead", func(c *signalr.Call, ids []string) error {
-		if err := checkCount(ids); err != nil {
-			return err
-		}
-		session(c.Conn()).MarkAsRead(parseIDs(ids), whenDurable(c))
-		return nil
+		return acknowledge(c, ids, (*delivery.Session).MarkAsRead)
 	})
 	signalr.On1(h, "AcknowledgeUpTo", func(c *signalr.Call, seq int64) error {
 		session(c.Conn()).AcknowledgeUpTo(esh3ar.Seq(max(seq, 0)), whenDurable(c))
@@ -79,6 +71,22 @@ func Mobile(e engine) *signalr.Hub {
 		return records, nil
 	})
 	return h
+}
+
+// acknowledge settles messages. The handler waits while its phone is over its rate: meanwhile its connection is not read.
+func acknowledge(c *signalr.Call, ids []string, settle func(*delivery.Session, []esh3ar.MessageID, func(error))) error {
+	if err := checkCount(ids); err != nil {
+		return err
+	}
+	s := session(c.Conn())
+	if penalty := s.Penalty(); penalty > 0 {
+		select {
+		case <-time.After(penalty):
+		case <-c.Context().Done():
+		}
+	}
+	settle(s, parseIDs(ids), whenDurable(c))
+	return nil
 }
 
 // connectionInfo tells a client how it is connected: its own library keeps that to itself.
