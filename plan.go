@@ -1,6 +1,7 @@
 package esh3ar
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -58,6 +59,26 @@ type Plan struct {
 	Level      Level         // when there is not enough for all
 	Retention  time.Duration // how long finished messages are kept, whole days, but as long as events at least; 0: as long as the node keeps them
 	UpdatedAt  Time
+
+	InboxLimit     int     // messages that may wait in one lane of one inbox; 0: DefaultInboxLimit
+	RecipientRate  float64 // messages per second to one recipient; 0: DefaultRecipientRate
+	RecipientBurst int     // messages at once to one recipient; 0: DefaultRecipientBurst
+}
+
+// What one business may send to one recipient unless its plan says otherwise. A phone that is connected reads its window of
+// 64 messages once per round trip, so at 100 ms a full lane of one business holds others up for 1.6 s.
+const (
+	DefaultInboxLimit     = 1000
+	DefaultRecipientRate  = 100
+	DefaultRecipientBurst = 1000
+)
+
+// OfInbox returns how many messages of the business may wait in one lane of one inbox.
+func (p *Plan) OfInbox() int { return cmp.Or(p.InboxLimit, DefaultInboxLimit) }
+
+// OfRecipient returns the rate and the burst of messages to one recipient.
+func (p *Plan) OfRecipient() (rate float64, burst int) {
+	return cmp.Or(p.RecipientRate, DefaultRecipientRate), cmp.Or(p.RecipientBurst, DefaultRecipientBurst)
 }
 
 // Bounds of plans. Rate and burst are what the shared buckets still count to a percent.
@@ -70,6 +91,7 @@ const (
 	MaxDailyQuota   = 1_000_000_000_000
 	MaxConcurrent   = 100_000
 	MaxRetentionDay = 3650
+	MaxInboxLimit   = 1_000_000
 )
 
 // Plans that are there without being made. They have limits that no node of today reaches, and differ in level; a stored

@@ -13,6 +13,8 @@ type Store interface {
 	Settler
 	InboxReader
 	MessageReader
+	KeyReader
+	WaitingCounter
 	DeadLetters
 	TaskQueue
 	EventLog
@@ -93,6 +95,29 @@ type Receipt struct {
 	Status        Status
 	Recipient     Recipient
 	CorrelationID string
+}
+
+// KeyReader looks idempotency keys up without a commit.
+type KeyReader interface {
+	// KnownKey returns what Append would answer a call of the business with this key, Replayed or Mismatched, and true; or
+	// false if no committed call has the key in force. A call that is being committed may not be seen.
+	KnownKey(ctx context.Context, business BusinessID, key *IdempotencyKey) (answer Answer, known bool, err error)
+}
+
+// WaitingCounter counts what one business has waiting in an inbox.
+type WaitingCounter interface {
+	// Waiting returns how many undelivered messages of the business are among the newest q.Walk messages that wait in a
+	// lane of an inbox, at most q.Limit. Scheduled messages that are not due wait in no inbox.
+	Waiting(ctx context.Context, q WaitingQuery) (int, error)
+}
+
+// WaitingQuery bounds one count.
+type WaitingQuery struct {
+	Recipient Recipient
+	Business  BusinessID
+	Lane      Priority
+	Limit     int // messages of the business; at least 1
+	Walk      int // messages of all businesses that are looked at; at least 1
 }
 
 // Settler changes the progress of stored messages.

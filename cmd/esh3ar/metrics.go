@@ -120,6 +120,11 @@ func (m *metrics) watch(n *node) {
 	counter("esh3ar_delivery_repeated_total", "Repeats after a missing acknowledgement.", func() uint64 { return n.engine.Stats().Repeated })
 	counter("esh3ar_delivery_refused_total", "Pushes that a slow connection had no room for.", func() uint64 { return n.engine.Stats().Refused })
 	counter("esh3ar_delivery_dropped_statuses_total", "Pending statuses left to the stale walk.", func() uint64 { return n.engine.Stats().Dropped })
+	counter("esh3ar_delivery_acknowledgements_refused_total", "Calls that acknowledged messages unknown to their connection at more than the rate per phone.", func() uint64 { return n.engine.Stats().AckOver })
+	counter("esh3ar_recipient_inbox_full_total", "Calls refused because too much of their business waits for a recipient.", func() uint64 { return n.recipients.Stats().Full })
+	counter("esh3ar_recipient_rate_limited_total", "Calls refused because their business sends too fast to one recipient.", func() uint64 { return n.recipients.Stats().Fast })
+	counter("esh3ar_recipient_counts_total", "Counts of what waits for a recipient that the store was asked for.", func() uint64 { return n.recipients.Stats().Asked })
+	counter("esh3ar_recipient_counts_failed_total", "Counts of what waits for a recipient that failed; the calls were let in.", func() uint64 { return n.recipients.Stats().Failed })
 	counter("esh3ar_delivery_tasks_total", "Due tasks done: scheduled messages that entered their inbox, times to live that ended.", func() uint64 { return n.engine.Stats().Due })
 	counter("esh3ar_delivery_tasks_failed_total", "Due tasks whose commit failed; they are tried again.", func() uint64 { return n.engine.Stats().DueFailed })
 	for _, state := range []delivery.BreakerState{delivery.Open, delivery.HalfOpen} {

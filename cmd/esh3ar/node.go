@@ -20,6 +20,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/connlimit"
 	"github.com/esh3artech/esh3ar/internal/dashboard"
 	"github.com/esh3artech/esh3ar/internal/delivery"
+	"github.com/esh3artech/esh3ar/internal/fairshare"
 	"github.com/esh3artech/esh3ar/internal/fastpath"
 	"github.com/esh3artech/esh3ar/internal/gateway"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
@@ -59,6 +60,8 @@ type callers struct {
 	account account.Result
 	plans   *account.Plans
 	quotas  *quota.Book
+
+	recipients *quota.Recipients
 }
 
 // front is where calls and connections come in, and what says that no more should.
@@ -165,15 +168,17 @@ func (n *node) handler(m *metrics) (http.Handler, error) {
 		return nil, err
 	}
 	keys := account.NewSharedKeys(breaker.GuardAccounts(n.store, n.breaker), time.Now, n.cluster.shared())
-	n.quotas = n.openQuotas()
+	n.quotas, n.recipients = n.openQuotas(), quota.NewRecipients(n.store, n.livingNodes())
 	m.watchCaches(func() []cache.Stats { return append(keys.Stats(), n.cluster.cacheStats()...) }, n.cluster.shared())
 	n.hubs.open(n, keys)
 	n.openMoving()
 	n.watched = &gateway.Watched{Ready: n.readiness, Word: n.word, Now: time.Now}
-	return edges{hubs: &n.hubs, watched: n.watched, cluster: publicKeys(&n.account), demo: dashboard.Demo("/demo/"), api: httpapi.New(httpapi.Config{
-		Intake: n.intake, Store: n.store, Keys: keys, Plans: n.plans, Quotas: n.quotas, Feed: n.feed, Draining: n.draining, Admin: n.account.Admin,
+	api := httpapi.New(httpapi.Config{
+		Intake: n.intake, Store: n.store, Keys: keys, Plans: n.plans, Quotas: n.quotas, Recipients: n.recipients, Known: n.knownKey, Feed: n.feed, Draining: n.draining, Admin: n.account.Admin,
 		Tokens: n.account.Tokens, Phones: numbers, Lapsed: n.engine.Lapsed, Entered: n.engine.Entered, Breakers: n.breakerReport, Nodes: n.nodes, Drain: n.drainNode,
 		Spill: n.spilling, Scaler: n.scalerReport(), Verifier: untilDrained{n.store, n.draining}, Ready: n.readiness, Metrics: m.handler(),
 		Log: n.log, Observe: m.request,
-	})}, nil
+	})
+	m.registry.MustRegister(shareMetrics{[]func() []fairshare.Stats{api.Shares, n.engine.Shares}})
+	return edges{hubs: &n.hubs, watched: n.watched, cluster: publicKeys(&n.account), demo: dashboard.Demo("/demo/"), api: api}, nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 
+	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/flow"
 	"github.com/esh3artech/esh3ar/internal/quota"
 	"github.com/esh3artech/esh3ar/internal/redis"
@@ -12,9 +13,22 @@ import (
 func (n *node) openQuotas() *quota.Book {
 	o := quota.Options{Plan: n.plans.Of, Usage: n.store, OnError: n.debugged("quota")}
 	if n.cluster != nil {
-		o.Shared, o.Nodes = sharedQuotas{n.cluster.redis.Quotas()}, func() int { return max(1, len(n.cluster.nodes())) }
+		o.Shared, o.Nodes = sharedQuotas{n.cluster.redis.Quotas()}, n.livingNodes()
 	}
 	return quota.NewBook(o)
+}
+
+// livingNodes returns what counts the nodes that live, this one too; nil: this is the only one.
+func (n *node) livingNodes() func() int {
+	if n.cluster == nil {
+		return nil
+	}
+	return func() int { return max(1, len(n.cluster.nodes())) }
+}
+
+// knownKey looks an idempotency key up, in this node's spill and in the store.
+func (n *node) knownKey(ctx context.Context, business esh3ar.BusinessID, key *esh3ar.IdempotencyKey) (esh3ar.Answer, bool, error) {
+	return n.intake.Known(ctx, n.store, business, key)
 }
 
 // sharedQuotas are buckets on Redis.

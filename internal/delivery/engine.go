@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/fairshare"
 	"github.com/esh3artech/esh3ar/internal/flow"
 	"github.com/esh3artech/esh3ar/internal/route"
 	"github.com/esh3artech/esh3ar/internal/scale/workers"
@@ -45,6 +46,7 @@ type Engine struct {
 	reads    readQueue  // sessions that wait for the store
 	settler  *settler
 	ackRates *ackRates
+	syncs    *fairshare.Pool[esh3ar.Recipient] // reads for Sync, in calls
 	wheel    *wheel
 	breakers breakers
 	missed   missed
@@ -59,6 +61,7 @@ func New(st store, opts Options) *Engine {
 	e := &Engine{store: st, opts: opts, sessions: route.NewTable[*Session]()}
 	e.ready = newPooled(opts.Workers, func() func(*Session) { return new(worker).run })
 	e.reads = newPooled(opts.Readers, func() func(readJob) { return e.read })
+	e.syncs = fairshare.New[esh3ar.Recipient](fairshare.Options{Name: "sync_reads", Total: maxSyncs})
 	e.settler, e.ackRates = newSettler(st), newAckRates(time.Now())
 	if opts.Remote != nil {
 		e.far = newFar(opts.Remote)
@@ -203,7 +206,15 @@ func (e *Engine) tell(r esh3ar.Recipient, from *Session, ev event) bool {
 	return len(found) > 0
 }
 
-// Sync reads a recipient's messages with a seq above after: see esh3ar.InboxReader.
+// maxSyncs bounds the reads for Sync that run at once: a quarter of the connections to a PostgreSQL database.
+const maxSyncs = 4
+
+// Sync reads a recipient's messages with a seq above after: see esh3ar.InboxReader. It waits until the recipient has its
+// turn, and returns an error if too many of its calls wait.
 func (e *Engine) Sync(ctx context.Context, r esh3ar.Recipient, after esh3ar.Seq, limit int) ([]esh3ar.Record, error) {
+	if err := e.syncs.Acquire(ctx, r, 1); err != nil {
+		return nil, &esh3ar.Error{Code: esh3ar.Overloaded, Text: "too many reads are under way", Err: err}
+	}
+	defer e.syncs.Release(r, 1)
 	return e.store.Since(ctx, r, after, limit)
 }

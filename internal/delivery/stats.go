@@ -13,14 +13,13 @@ type Stats struct {
 	Published uint64 // messages hinted, or made pending
 	Pushed    uint64 // messages handed to connections, without repeats
 	Repeated  uint64
-	Refused   uint64          // pushes that a connection had no room for
-	Dropped   uint64          // pending statuses that found no room and are left to the stale walk
-	Pauses    uint64          // of the whole process
-	Due       uint64          // tasks done
-	DueFailed uint64          // tasks whose commit failed; they are tried again
-	DueWidth  int             // commits of due tasks at a time, now
-	AckOver   uint64          // acknowledgements over the rate of unknown messages
-	AckShares fairshare.Stats // acknowledgements of unknown messages that wait, in changes
+	Refused   uint64 // pushes that a connection had no room for
+	Dropped   uint64 // pending statuses that found no room and are left to the stale walk
+	Pauses    uint64 // of the whole process
+	Due       uint64 // tasks done
+	DueFailed uint64 // tasks whose commit failed; they are tried again
+	DueWidth  int    // commits of due tasks at a time, now
+	AckOver   uint64 // acknowledgements over the rate of unknown messages
 	Workers   workers.Stats
 	Readers   workers.Stats
 }
@@ -44,6 +43,11 @@ func (e *Engine) Stats() Stats {
 		Sessions: e.stats.sessions.Load(), Published: e.stats.published.Load(), Pushed: e.stats.pushed.Load(),
 		Repeated: e.stats.repeated.Load(), Refused: e.stats.refused.Load(), Dropped: e.stats.dropped.Load(),
 		Pauses: e.stats.pauses.Load(), Due: e.stats.due.Load(), DueFailed: e.stats.dueFailed.Load(),
-		DueWidth: int(e.stats.dueWidth.Load()), AckOver: e.ackRates.refused.Load(), AckShares: e.settler.shares.Stats(), Workers: e.ready.Stats(), Readers: e.reads.Stats(),
+		DueWidth: int(e.stats.dueWidth.Load()), AckOver: e.ackRates.refused.Load(), Workers: e.ready.Stats(), Readers: e.reads.Stats(),
 	}
+}
+
+// Shares returns the state of the resources that recipients share in this engine.
+func (e *Engine) Shares() []fairshare.Stats {
+	return []fairshare.Stats{e.settler.shares.Stats(), e.syncs.Stats()}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/fairshare"
 	"github.com/esh3artech/esh3ar/internal/notify"
 	"github.com/esh3artech/esh3ar/internal/quota"
 )
@@ -18,6 +19,16 @@ import (
 const (
 	maxBody      = 128 << 10
 	maxBatchBody = 16 << 20
+)
+
+const (
+	// leastMemory is what one business may have of Config.Memory whenever there is so much, in bytes: the buffers of one
+	// batch of the largest size.
+	leastMemory = 2 * maxBatchBody
+	// maxQueries bounds the reads of many rows that run at once: half of the connections to a PostgreSQL database.
+	maxQueries = 8
+	// maxQueriesWaiting bounds the reads of one business that wait for their turn.
+	maxQueriesWaiting = 64
 )
 
 // submitter takes calls to the store: intake.
@@ -44,6 +55,7 @@ type accounts interface {
 // store is what the edge reads and changes without intake.
 type store interface {
 	esh3ar.Settler
+	esh3ar.KeyReader
 	esh3ar.DeadLetters
 	messages
 	accounts
@@ -57,6 +69,10 @@ type Config struct {
 	Keys   *account.Keys
 	Plans  *account.Plans
 	Quotas *quota.Book
+	// Recipients hold businesses to what they may send to one recipient; nil: nothing does.
+	Recipients *quota.Recipients
+	// Known looks an idempotency key up; nil: the store's KnownKey.
+	Known  func(ctx context.Context, business esh3ar.BusinessID, key *esh3ar.IdempotencyKey) (answer esh3ar.Answer, known bool, err error)
 	Admin  *account.Admin
 	Tokens *account.Tokens
 	Feed   *notify.Feed // for GET /v1/events
@@ -78,8 +94,9 @@ type Config struct {
 	Log      *slog.Logger
 	Now      func() time.Time
 	Observe  func(route string, status int, took time.Duration) // after each request; must be quick
-	// Memory bounds what large bodies and answers take at once, in bytes; default 256 MiB. Calls beyond it are answered
-	// overloaded. Small ones, up to 16 KiB each, are bounded by the connections alone.
+	// Memory bounds what large bodies and answers take at once, in bytes, with a share per business; default 256 MiB. Calls
+	// beyond the share are answered rate_limited, calls beyond all of it overloaded. Small ones, up to 16 KiB each, are
+	// bounded by the connections alone.
 	Memory int64
 }
 
@@ -88,7 +105,8 @@ type API struct {
 	Config
 	table     table
 	exchanges sync.Pool
-	memory    atomic.Int64 // taken of Config.Memory
+	memory    *fairshare.Pool[esh3ar.BusinessID] // Config.Memory, in bytes
+	queries   *fairshare.Pool[esh3ar.BusinessID] // reads of many rows, in calls
 	verifying atomic.Bool
 }
 
@@ -120,13 +138,23 @@ func New(c Config) *API {
 	if c.Memory == 0 {
 		c.Memory = 256 << 20
 	}
+	if c.Known == nil {
+		c.Known = c.Store.KnownKey
+	}
 	if c.Draining == nil {
 		c.Draining = context.Background()
 	}
 	a := &API{Config: c}
+	a.memory = fairshare.New[esh3ar.BusinessID](fairshare.Options{Name: "large_bodies", Total: c.Memory, Least: min(leastMemory, c.Memory/4)})
+	a.queries = fairshare.New[esh3ar.BusinessID](fairshare.Options{Name: "queries", Total: maxQueries, Waiting: maxQueriesWaiting})
 	a.table = newTable(a.routes())
 	a.exchanges.New = func() any { return &exchange{api: a, in: messageInput{phones: c.Phones}} }
 	return a
+}
+
+// Shares returns the state of the resources that businesses share in this API.
+func (a *API) Shares() []fairshare.Stats {
+	return []fairshare.Stats{a.memory.Stats(), a.queries.Stats()}
 }
 
 // ServeHTTP answers one request.

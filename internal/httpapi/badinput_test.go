@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -368,12 +369,53 @@ func TestLargeBodiesShareABoundedMemory(t *testing.T) {
 			t.Fatalf("%d %s", got.status, got.body)
 		}
 	}
-	wantProblem(t, n.post(t, "/v1/messages/batch", big+strings.Repeat(" ", 1<<20)), 503, "overloaded")
+	wantProblem(t, n.post(t, "/v1/messages/batch", big+strings.Repeat(" ", 1<<20)), 429, "rate_limited")
 	if got := n.post(t, "/v1/messages", hello); got.status != http.StatusAccepted {
 		t.Errorf("a small call: %d", got.status)
 	}
 	if got := n.post(t, "/v1/messages/batch", big); got.status != http.StatusAccepted {
 		t.Errorf("after the refusal: %d", got.status)
+	}
+}
+
+// TestLargeBodies_OneBusinessUnfinished_OthersAreTaken lets one business begin batches that it never ends, until it is refused.
+func TestLargeBodies_OneBusinessUnfinished_OthersAreTaken(t *testing.T) {
+	t.Parallel()
+	n := newNode(t).with(func(c *configured) { c.Memory = 2 << 20 })
+	other := decode[struct{ ID string }](t, n.adminPost(t, "/admin/v1/businesses", `{"name":"Other"}`).body)
+	key := decode[struct{ APIKey string }](t, n.adminPost(t, "/admin/v1/businesses/"+other.ID+"/keys", "").body)
+	var group sync.WaitGroup
+	defer group.Wait()
+	refused := make(chan int, 1)
+	for range 40 {
+		body, more := io.Pipe()
+		defer more.Close()
+		answered := make(chan int, 1)
+		group.Go(func() {
+			r := httptest.NewRequest(http.MethodPost, "/v1/messages/batch", body)
+			r.Header.Set("Content-Type", "application/json")
+			r.Header.Set("Authorization", "Bearer "+n.key)
+			w := httptest.NewRecorder()
+			n.api.ServeHTTP(w, r)
+			_ = body.Close() // what is still written has no reader
+			answered <- w.Code
+		})
+		if _, err := more.Write(make([]byte, 100<<10)); err != nil { // it was not read to its end
+			refused <- <-answered
+			break
+		}
+	}
+	select {
+	case status := <-refused:
+		if status != http.StatusTooManyRequests {
+			t.Errorf("one batch too many: %d; want 429", status)
+		}
+	default:
+		t.Error("40 unfinished batches of one business are held")
+	}
+	big := `{"messages":[` + hello + strings.Repeat(" ", 100<<10) + `]}`
+	if got := n.do(t, ask{method: "POST", path: "/v1/messages/batch", token: key.APIKey, body: big}); got.status != http.StatusAccepted {
+		t.Errorf("another business's batch: %d %s", got.status, got.body)
 	}
 }
 

@@ -17,21 +17,37 @@ func (a *API) sendBatch(x *exchange) error {
 	if call.Key, err = x.idempotency(new(esh3ar.IdempotencyKey)); err != nil {
 		return err
 	}
-	if call.Messages, err = x.readBatch(body); err != nil {
+	answer, known, err := x.replay(call.Key)
+	if err != nil {
 		return err
 	}
-	if err := x.takeBatch(call.Messages); err != nil {
-		return err
+	if known {
+		err = a.outcome(x, call, &answer)
+	} else {
+		answer, err = a.sendNewBatch(x, call, body)
 	}
-	for _, m := range call.Messages {
-		x.complete(m)
-	}
-	answer, err := a.submit(x, call)
 	if err != nil {
 		return err
 	}
 	x.buffer = appendBatchAnswer(x.buffer[:0], &answer)
 	return x.answer(http.StatusAccepted, x.buffer)
+}
+
+// sendNewBatch takes a batch whose key, if it has one, is not known.
+func (a *API) sendNewBatch(x *exchange, call *esh3ar.Call, body []byte) (answer esh3ar.Answer, err error) {
+	if call.Messages, err = x.readBatch(body); err != nil {
+		return answer, err
+	}
+	if err := x.takeBatch(call.Messages); err != nil {
+		return answer, err
+	}
+	for _, m := range call.Messages {
+		x.complete(m)
+	}
+	if err := x.takeRecipients(call.Messages); err != nil {
+		return answer, err
+	}
+	return a.submit(x, call)
 }
 
 func appendBatchAnswer(dst []byte, answer *esh3ar.Answer) []byte {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"mime"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -34,6 +35,9 @@ func (x *exchange) readBody(limit int) ([]byte, error) {
 		case len(x.buffer)-line > limit:
 			return nil, tooLarge(limit)
 		case errors.Is(err, io.EOF):
+			if x.reserved > 0 {
+				x.progressBy(x.start.Add(bodyTime)) // the connection is watched while the handler works
+			}
 			return x.buffer[line:], nil
 		case err != nil:
 			return nil, unread(err)
@@ -53,9 +57,26 @@ func (x *exchange) makeRoom() error {
 		if err := x.reserve(more); err != nil {
 			return err
 		}
+		x.progressBy(time.Now().Add(bodyGrace + time.Duration(size-len(x.buffer))*time.Second/bodyRate))
 	}
 	x.buffer = append(make([]byte, 0, size), x.buffer...)
 	return nil
+}
+
+// A large body holds memory that others want. Each doubling of its buffer has to be filled within bodyGrace and at
+// bodyRate, and all of the body within bodyTime, which bounds the small ones too.
+const (
+	bodyGrace = 5 * time.Second
+	bodyRate  = 256 << 10 // bytes per second
+	bodyTime  = time.Minute
+)
+
+// progressBy sets until when the next bytes of the body have to be there.
+func (x *exchange) progressBy(at time.Time) {
+	if end := x.start.Add(bodyTime); at.After(end) {
+		at = end
+	}
+	_ = http.NewResponseController(x.w).SetReadDeadline(at) // a writer without deadlines is a test's, or has its own
 }
 
 // unread is the answer to a body that did not come as it was announced.

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/fairshare"
 )
 
 // exchange is one request and its answer. A pool keeps it with its buffers; nothing of it may be held beyond its handler.
@@ -22,7 +24,7 @@ type exchange struct {
 	caller   account.Caller    // of a business's call
 	limits   limits            // that it is held to
 	status   int               // answered; zero: not yet
-	reserved int64             // of the API's memory for large bodies and answers
+	reserved int64             // bytes of the API's memory for large bodies and answers, out of the share of caller.Business
 	buffer   []byte            // the request's line and body, then the answer
 	in       messageInput
 }
@@ -37,10 +39,8 @@ func (x *exchange) begin(w http.ResponseWriter, r *http.Request) {
 
 // end gives the exchange back.
 func (x *exchange) end() {
-	if x.reserved > 0 {
-		x.api.memory.Add(-x.reserved)
-		x.reserved = 0
-	}
+	x.api.memory.Release(x.caller.Business, x.reserved)
+	x.reserved = 0
 	x.limits.leave()
 	x.w, x.r = nil, nil
 	x.in.list, x.in.strays = nil, nil
@@ -51,15 +51,37 @@ func (x *exchange) end() {
 	x.api.exchanges.Put(x)
 }
 
-// reserve takes n bytes of the memory for large bodies and answers, or answers Overloaded: callers who send much at once
-// must not take the memory that all others need.
+// reserve takes n bytes of the memory for large bodies and answers out of the share of the caller's business. It returns
+// RateLimited if the business has its share, and Overloaded if all of the memory is in use. Administrators share as one
+// business.
 func (x *exchange) reserve(n int64) error {
-	if x.api.memory.Add(n) > x.api.Memory {
-		x.api.memory.Add(-n)
-		return &esh3ar.Error{Code: esh3ar.Overloaded, Text: "too many large calls at once"}
+	err := x.api.memory.TryAcquire(x.caller.Business, n)
+	if err != nil {
+		return shareError(err, "large calls")
 	}
 	x.reserved += n
 	return nil
+}
+
+// query runs a read of many rows within the share of such reads that the caller's business has. It waits for its turn.
+func (x *exchange) query(read func() error) error {
+	if err := x.api.queries.Acquire(x.r.Context(), x.caller.Business, 1); err != nil {
+		return shareError(err, "queries")
+	}
+	defer x.api.queries.Release(x.caller.Business, 1)
+	return read()
+}
+
+// shareError is the answer to a call that finds no room in a shared resource.
+func shareError(err error, what string) error {
+	switch {
+	case errors.Is(err, fairshare.ErrShare):
+		return &esh3ar.Error{Code: esh3ar.RateLimited, Text: "this business has too many " + what + " under way", RetryAfter: time.Second}
+	case errors.Is(err, fairshare.ErrFull):
+		return &esh3ar.Error{Code: esh3ar.Overloaded, Text: "too many " + what + " are under way"}
+	default:
+		return esh3ar.Errorf(esh3ar.Abandoned, "%w", err)
+	}
 }
 
 // answer sends a body of JSON.

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"strconv"
 
 	"github.com/esh3artech/esh3ar"
@@ -46,6 +47,49 @@ func (x *exchange) take(n int) (err error) {
 		l.taken = n
 	}
 	return err
+}
+
+// takeRecipients holds the messages of a call to what the plan allows for each of their recipients.
+func (x *exchange) takeRecipients(messages []*esh3ar.Message) error {
+	if x.api.Recipients == nil {
+		return nil
+	}
+	err := x.api.Recipients.Take(x.r.Context(), x.limits.account.Plan(), x.caller.Business, messages)
+	refusal, ok := errors.AsType[*quota.RecipientError](err)
+	switch {
+	case !ok:
+		return err
+	case refusal.Never:
+		x.in.note(place{name: "/messages"}, validationFailed, refusal.Text)
+		return x.in.faults.problem()
+	}
+	k := recipientRate
+	if refusal.Full {
+		k = inboxFull
+	}
+	p := k.problem(refusal.Text)
+	p.retryAfter = refusal.RetryAfter
+	return p
+}
+
+// replay answers a call whose idempotency key is known, before anything is taken from the plan: that call was paid for. It
+// reports whether it was answered. A business that repeats calls faster than its plan lets it send new ones is refused.
+func (x *exchange) replay(key *esh3ar.IdempotencyKey) (answer esh3ar.Answer, known bool, err error) {
+	if key == nil {
+		return answer, false, nil
+	}
+	if err := x.limits.account.Repeats(x.start, 0); err != nil {
+		return answer, false, err
+	}
+	answer, known, err = x.api.Known(x.r.Context(), x.caller.Business, key)
+	if err != nil || !known {
+		return answer, false, err
+	}
+	x.limits.grant = x.limits.account.Look(x.start)
+	if err := x.limits.account.Repeats(x.start, 1); err != nil {
+		return answer, false, err
+	}
+	return answer, true, nil
 }
 
 // takeBatch takes the messages of a batch. One that is larger than the burst could never be taken, however long its caller

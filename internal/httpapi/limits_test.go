@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/quota"
 )
 
 // under gives the business default a plan.
@@ -107,4 +108,80 @@ func TestCallsAtOnce(t *testing.T) {
 			t.Errorf("%d %s", got.status, got.body)
 		}
 	}
+}
+
+func (n *node) keyed(t *testing.T, path, key, body string) reply {
+	t.Helper()
+	return n.do(t, ask{"POST", path, n.key, body, map[string]string{"Idempotency-Key": key}})
+}
+
+func TestKeyedReplay_QuotaUsedUp_GetsTheStoredAnswer(t *testing.T) {
+	t.Parallel()
+	for path, body := range map[string]string{"/v1/messages": hello, "/v1/messages/batch": `{"messages":[` + hello + `]}`} {
+		n := newNode(t).under(t, `{"level":"basic","rate":0.01,"burst":2,"dailyQuota":2}`)
+		first, second := n.keyed(t, path, "k1", body), n.keyed(t, path, "k2", body)
+		if first.status != http.StatusAccepted || second.status != http.StatusAccepted {
+			t.Fatalf("%s: %d and %d", path, first.status, second.status)
+		}
+		for range 5 {
+			again := n.keyed(t, path, "k2", body)
+			if again.status != http.StatusAccepted || string(again.body) != string(second.body) || again.header.Get("Idempotent-Replayed") != "true" {
+				t.Errorf("%s again: %d %s; want 202 %s", path, again.status, again.body, second.body)
+			}
+		}
+		wantProblem(t, n.keyed(t, path, "k2", strings.Replace(body, "hello", "other", 1)+" "), 422, "idempotency_mismatch")
+		wantProblem(t, n.keyed(t, path, "k3", body), 429, "rate_limited")
+		wantProblem(t, n.post(t, path, body), 429, "rate_limited")
+	}
+}
+
+func TestKeyedReplay_Flood_IsLimited(t *testing.T) {
+	t.Parallel()
+	n := newNode(t).under(t, `{"level":"basic","rate":0.001,"burst":1}`)
+	n.keyed(t, "/v1/messages", "k", hello)
+	answered := 0
+	for range 400 {
+		got := n.keyed(t, "/v1/messages", "k", hello)
+		if got.status != http.StatusAccepted {
+			wantProblem(t, got, 429, "rate_limited")
+			break
+		}
+		answered++
+	}
+	if answered < 100 || answered == 400 {
+		t.Errorf("%d of 400 repeats are answered; want at least 100, and an end", answered)
+	}
+}
+
+func TestInboxFull_OneRecipient_OthersAreTaken(t *testing.T) {
+	t.Parallel()
+	n := newNode(t).under(t, `{"level":"basic","rate":1000,"burst":1000,"inboxLimit":3,"recipientRate":1000,"recipientBurst":1000}`)
+	n = n.with(func(c *configured) { c.Recipients = quota.NewRecipients(n.store, nil) })
+	refused := 0
+	for range 20 {
+		if got := n.post(t, "/v1/messages", hello); got.status != http.StatusAccepted {
+			refused++
+			wantProblem(t, got, 429, "inbox_full")
+			if got.header.Get("Retry-After") == "" {
+				t.Error("no Retry-After")
+			}
+		}
+	}
+	if refused < 16 || refused > 17 { // 3, and one first allowance of 1
+		t.Errorf("%d of 20 refused; want 16 or 17", refused)
+	}
+	if got := n.post(t, "/v1/messages", strings.Replace(hello, "771234567", "771234568", 1)); got.status != http.StatusAccepted {
+		t.Errorf("another recipient: %d %s", got.status, got.body)
+	}
+	four := strings.Repeat(hello+",", 3) + hello
+	wantProblem(t, n.post(t, "/v1/messages/batch", `{"messages":[`+four+`]}`), 422, "validation_failed", "/messages")
+	n.under(t, `{"level":"basic","rate":1000,"burst":1000,"recipientRate":0.01,"recipientBurst":2}`)
+	for range 3 {
+		got := n.post(t, "/v1/messages", strings.Replace(hello, "771234567", "771234569", 1))
+		if got.status != http.StatusAccepted {
+			wantProblem(t, got, 429, "recipient_rate_limited")
+			return
+		}
+	}
+	t.Error("three messages at once to one recipient are taken; want two")
 }

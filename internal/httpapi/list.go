@@ -53,8 +53,11 @@ func (x *exchange) answerPage(limit int, read func() (esh3ar.ListPage, error)) e
 	if err := x.reserve(int64(limit) * recordSize); err != nil {
 		return err
 	}
-	page, err := read()
-	if err != nil {
+	var page esh3ar.ListPage
+	if err := x.query(func() (err error) {
+		page, err = read()
+		return err
+	}); err != nil {
 		return badCursor(err)
 	}
 	x.buffer = appendPage(x.buffer[:0], &page)

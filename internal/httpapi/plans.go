@@ -23,6 +23,9 @@ type planView struct {
 	DailyQuota    int64        `json:"dailyQuota,omitempty"`
 	Concurrent    int          `json:"concurrentCalls,omitempty"`
 	RetentionDays int64        `json:"retentionDays,omitempty"`
+	Inbox         int          `json:"inboxLimit,omitempty"`
+	RecipientRate float64      `json:"recipientRate,omitempty"`
+	RecipientHold int          `json:"recipientBurst,omitempty"`
 	BuiltIn       bool         `json:"builtIn"`
 	UpdatedAt     esh3ar.Time  `json:"updatedAt,omitzero"`
 }
@@ -30,6 +33,7 @@ type planView struct {
 func viewOf(p *esh3ar.Plan) planView {
 	return planView{
 		Name: p.Name, Level: p.Level, Rate: p.Rate, Burst: p.Burst, DailyQuota: p.DailyQuota, Concurrent: p.Concurrent,
+		Inbox: p.InboxLimit, RecipientRate: p.RecipientRate, RecipientHold: p.RecipientBurst,
 		RetentionDays: int64(p.Retention / day), BuiltIn: p.UpdatedAt.IsZero(), UpdatedAt: p.UpdatedAt,
 	}
 }
@@ -189,6 +193,12 @@ func (x *exchange) readPlan() (p esh3ar.Plan, err error) {
 		whole("burst", true, 1, esh3ar.MaxBurst, func(n int64) { p.Burst = int(n) }),
 		whole("dailyQuota", false, 1, esh3ar.MaxDailyQuota, func(n int64) { p.DailyQuota = n }),
 		whole("concurrentCalls", false, 1, esh3ar.MaxConcurrent, func(n int64) { p.Concurrent = int(n) }),
+		whole("inboxLimit", false, 1, esh3ar.MaxInboxLimit, func(n int64) { p.InboxLimit = int(n) }),
+		member{name: "recipientRate", read: func(in *input, at place) (err error) {
+			p.RecipientRate, _, err = in.real(at, esh3ar.MinRate, esh3ar.MaxRate)
+			return err
+		}},
+		whole("recipientBurst", false, 1, esh3ar.MaxBurst, func(n int64) { p.RecipientBurst = int(n) }),
 		whole("retentionDays", false, 1, esh3ar.MaxRetentionDay, func(n int64) { p.Retention = time.Duration(n) * day }),
 	)
 	if err == nil && float64(p.Burst) > p.Rate*esh3ar.MaxBurstTime.Seconds() {

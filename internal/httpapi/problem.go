@@ -48,19 +48,21 @@ var (
 	invalidCharacter = kind{status: 422, code: "invalid_character", title: "A string holds a character that cannot be stored"}
 	mismatch         = kind{status: 422, code: "idempotency_mismatch", title: "The idempotency key was used for another call"}
 	notSupported     = kind{status: 422, code: "not_supported", title: "This cannot be done here"}
+	recipientRate    = kind{status: 429, code: "recipient_rate_limited", title: "Too many messages for one recipient"}
+	inboxFull        = kind{status: 429, code: "inbox_full", title: "Too many messages wait for one recipient"}
 	rateLimited      = kind{status: 429, code: "rate_limited", title: "Too many calls", hint: "send fewer calls in a second"}
 	internal         = kind{status: 500, code: "internal", title: "Something went wrong here", hint: "the failure is in the log of this node"}
 	outcomeUnknown   = kind{status: 502, code: "outcome_unknown", title: "It is not known whether the call was taken", hint: "send it again with the same idempotency key"}
-	overloaded       = kind{status: 503, code: "overloaded", title: "The system is full", hint: "nothing was taken; try again later"}
-	storeUnavailable = kind{status: 503, code: "store_unavailable", title: "The store cannot answer", hint: "nothing was taken; try again later"}
-	storageFull      = kind{status: 503, code: "storage_full", title: "The disk is nearly full", hint: "nothing was taken; the operator has to make room"}
+	overloaded       = kind{status: 503, code: "overloaded", title: "The system is full", hint: "this call stored nothing; try again later"}
+	storeUnavailable = kind{status: 503, code: "store_unavailable", title: "The store cannot answer", hint: "this call stored nothing; try again later"}
+	storageFull      = kind{status: 503, code: "storage_full", title: "The disk is nearly full", hint: "this call stored nothing; the operator has to make room"}
 )
 
 // all lists them, in the order of their statuses.
 func all() []kind {
 	return []kind{
 		invalidJSON, unauthenticated, forbidden, notFound, methodNotAllowed, requestTimeout, notCancelable,
-		planInUse, alreadyRunning, bodyTooLarge, unsupportedMedia, validationFailed, invalidCharacter, mismatch, notSupported, rateLimited,
+		planInUse, alreadyRunning, bodyTooLarge, unsupportedMedia, validationFailed, invalidCharacter, mismatch, notSupported, rateLimited, recipientRate, inboxFull,
 		internal, outcomeUnknown, overloaded, storeUnavailable, storageFull,
 	}
 }

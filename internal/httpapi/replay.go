@@ -72,8 +72,12 @@ func (a *API) replayMany(x *exchange) error {
 	if err := x.reserve(int64(q.Limit) * recordSize); err != nil {
 		return err
 	}
-	changes, more, err := a.replayable(x.r.Context(), q, now)
-	if err != nil {
+	var changes []esh3ar.Change
+	var more bool
+	if err := x.query(func() (err error) {
+		changes, more, err = a.replayable(x.r.Context(), q, now)
+		return err
+	}); err != nil {
 		return err
 	}
 	var results []esh3ar.Settled

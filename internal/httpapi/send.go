@@ -20,8 +20,11 @@ type sending struct {
 
 // send is POST /v1/messages.
 func (a *API) send(x *exchange) error {
-	if err := x.take(1); err != nil {
-		return err
+	keyed := len(x.r.Header["Idempotency-Key"]) > 0 // its key is looked up first, which takes the body
+	if !keyed {
+		if err := x.take(1); err != nil {
+			return err
+		}
 	}
 	body, err := x.readBody(maxBody)
 	if err != nil {
@@ -33,11 +36,15 @@ func (a *API) send(x *exchange) error {
 	if s.call.Key, err = x.idempotency(&s.key); err != nil {
 		return err
 	}
-	if err := x.readMessage(body, &s.message); err != nil {
+	answer, known, err := x.replay(s.call.Key)
+	if err != nil {
 		return err
 	}
-	x.complete(&s.message)
-	answer, err := a.submit(x, &s.call)
+	if known {
+		err = a.outcome(x, &s.call, &answer)
+	} else {
+		answer, err = a.sendNew(x, s, body, keyed)
+	}
 	if err != nil {
 		return err
 	}
@@ -45,6 +52,23 @@ func (a *API) send(x *exchange) error {
 	x.buffer = appendReceipt(x.buffer[:0], receipt, answer.Spilled)
 	s.headers(x, receipt.ID)
 	return x.answer(http.StatusAccepted, x.buffer)
+}
+
+// sendNew takes a message whose key, if it has one, is not known.
+func (a *API) sendNew(x *exchange, s *sending, body []byte, keyed bool) (answer esh3ar.Answer, err error) {
+	if keyed {
+		if err := x.take(1); err != nil {
+			return answer, err
+		}
+	}
+	if err := x.readMessage(body, &s.message); err != nil {
+		return answer, err
+	}
+	x.complete(&s.message)
+	if err := x.takeRecipients(s.call.Messages); err != nil {
+		return answer, err
+	}
+	return a.submit(x, &s.call)
 }
 
 // headers sets what is said of a message and of what may follow it. All of it is one string, and one allocation.
@@ -64,16 +88,21 @@ func (a *API) submit(x *exchange, call *esh3ar.Call) (esh3ar.Answer, error) {
 	if err != nil {
 		return answer, err
 	}
+	return answer, a.outcome(x, call, &answer)
+}
+
+// outcome says in the answer's headers, or as an error, what became of a call.
+func (a *API) outcome(x *exchange, call *esh3ar.Call, answer *esh3ar.Answer) error {
 	switch answer.Outcome {
 	case esh3ar.Mismatched:
-		return answer, mismatch.problem("a key names one call for 24 hours; use a new key for another call")
+		return mismatch.problem("a key names one call for 24 hours; use a new key for another call")
 	case esh3ar.Replayed:
 		x.w.Header()["Idempotent-Replayed"] = replayed
 	case esh3ar.Stored:
 		x.limits.accepted = len(call.Messages)
 	case esh3ar.Duplicate: // answers no caller
 	}
-	return answer, nil
+	return nil
 }
 
 // readMessage decodes a body that is one message.

@@ -13,7 +13,7 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       time.Minute, // of headers and body; a batch of 16 MiB needs 2.2 Mbit/s
+		ReadTimeout:       bodyTime, // of headers and body; a batch of 16 MiB needs 2.2 Mbit/s
 		IdleTimeout:       5 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),

@@ -226,3 +226,24 @@ func (in *Intake) stopping() bool {
 	defer in.mu.Unlock()
 	return in.mu.closed
 }
+
+// knownTime bounds the look-up of a key.
+const knownTime = time.Second
+
+// Known looks an idempotency key up, in the spill first and then in the store. While the store is away only the spill is
+// asked: the call will wait there, or be refused, and neither says anything of other calls.
+func (in *Intake) Known(ctx context.Context, store esh3ar.KeyReader, business esh3ar.BusinessID, key *esh3ar.IdempotencyKey) (answer esh3ar.Answer, known bool, err error) {
+	if in.opts.Spill != nil {
+		answer, known, err = in.opts.Spill.Twin(&esh3ar.Call{Business: business, Key: key})
+		if known || err != nil || in.away.Load() {
+			return answer, known, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, knownTime)
+	defer cancel()
+	answer, known, err = store.KnownKey(ctx, business, key)
+	if err != nil && in.opts.Spill != nil && isAway(err) {
+		return answer, false, nil // Submit asks again, and knows what to do without an answer
+	}
+	return answer, known, err
+}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/flow"
 )
 
 // Account is what one business has used.
@@ -20,6 +21,7 @@ type Account struct {
 		sync.Mutex
 		full      int64 // state of this node's own bucket
 		calls     int   // at once
+		repeats   int64 // state of this node's bucket of repeated calls
 		lease     lease
 		day       day
 		adding    bool   // to the store: an addition is on its way
@@ -57,6 +59,29 @@ func (a *Account) Enter() error {
 	a.mu.calls++
 	return nil
 }
+
+// Repeats counts n calls that repeat earlier ones, or looks where n is 0, and returns RateLimited if there are more of them
+// than the plan allows new messages. They cost nothing else: what they repeat was paid for.
+func (a *Account) Repeats(now time.Time, n int) error {
+	plan := a.terms.Load().plan
+	q := flow.QuotaOf(max(plan.Rate, minRepeatRate), max(plan.Burst, minRepeatBurst))
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	taken := q.Take(a.mu.repeats, a.book.nanoseconds(now), max(n, 1))
+	if !taken.Allowed {
+		return &esh3ar.Error{Code: esh3ar.RateLimited, Text: "too many calls that repeat an idempotency key", RetryAfter: taken.RetryAfter}
+	}
+	if n > 0 {
+		a.mu.repeats = taken.Full
+	}
+	return nil
+}
+
+// A business may repeat calls at this rate whatever its plan says: a caller that retries must get its answer.
+const (
+	minRepeatRate  = 10 // calls per second, on each node
+	minRepeatBurst = 100
+)
 
 // Leave ends a call: taken is what it took, accepted how many of these messages are in the store now.
 func (a *Account) Leave(taken, accepted int) {

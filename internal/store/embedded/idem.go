@@ -108,3 +108,34 @@ func (s *Store) ForgetKeys(ctx context.Context, expiredBefore esh3ar.Time) error
 		return nil
 	})
 }
+
+// KnownKey implements esh3ar.KeyReader.
+func (s *Store) KnownKey(_ context.Context, business esh3ar.BusinessID, key *esh3ar.IdempotencyKey) (answer esh3ar.Answer, known bool, err error) {
+	v, err := s.read()
+	if err != nil {
+		return answer, false, err
+	}
+	defer v.release()
+	days, err := readKeyDays(v.snapshot)
+	if err != nil {
+		return answer, false, readError("read an idempotency key", err)
+	}
+	now, scope := esh3ar.TimeOf(s.opts.Now()), scopeOf(business, key.Key)
+	for _, day := range days {
+		text, err := getRow(v.snapshot, appendIdem(nil, day, scope))
+		if err != nil {
+			return answer, false, readError("read an idempotency key", err)
+		}
+		if text == nil {
+			continue
+		}
+		row, err := decodeIdem(text)
+		if err != nil {
+			return answer, false, readError("read an idempotency key", err)
+		}
+		if row.expires > now {
+			return answerKnown(&row, key), true, nil
+		}
+	}
+	return answer, false, nil
+}

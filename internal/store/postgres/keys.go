@@ -56,3 +56,12 @@ func (s *Store) knownAnswer(ctx context.Context, c *esh3ar.Call) (a esh3ar.Answe
 	}, [16]byte(c.Business.UUID), c.Key.Key, int64(s.now()))
 	return a, ok, err
 }
+
+// KnownKey implements esh3ar.KeyReader.
+func (s *Store) KnownKey(ctx context.Context, business esh3ar.BusinessID, key *esh3ar.IdempotencyKey) (answer esh3ar.Answer, known bool, err error) {
+	answer, known, err = s.knownAnswer(ctx, &esh3ar.Call{Business: business, Key: key})
+	if err != nil {
+		return answer, false, readError("read an idempotency key", err)
+	}
+	return answer, known, nil
+}

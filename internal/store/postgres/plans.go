@@ -9,10 +9,11 @@ import (
 )
 
 var (
-	putPlan = statement{"put_plan", `INSERT INTO plans AS p (name, rate, burst, daily_quota, concurrent, level, retention, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+	putPlan = statement{"put_plan", `INSERT INTO plans AS p (name, rate, burst, daily_quota, concurrent, level, retention, updated_at, inbox_limit, recipient_rate, recipient_burst) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 		ON CONFLICT (name) DO UPDATE SET rate = excluded.rate, burst = excluded.burst, daily_quota = excluded.daily_quota, concurrent = excluded.concurrent,
-			level = excluded.level, retention = excluded.retention, updated_at = excluded.updated_at`}
-	readPlans  = statement{"plans", `SELECT name, rate, burst, daily_quota, concurrent, level, retention, updated_at FROM plans ORDER BY name`}
+			level = excluded.level, retention = excluded.retention, updated_at = excluded.updated_at,
+			inbox_limit = excluded.inbox_limit, recipient_rate = excluded.recipient_rate, recipient_burst = excluded.recipient_burst`}
+	readPlans  = statement{"plans", `SELECT name, rate, burst, daily_quota, concurrent, level, retention, updated_at, inbox_limit, recipient_rate, recipient_burst FROM plans ORDER BY name`}
 	dropPlan   = statement{"drop_plan", `DELETE FROM plans WHERE name = $1 AND NOT EXISTS (SELECT FROM businesses WHERE plan = $1)`}
 	holders    = statement{"plan_holders", `SELECT id FROM businesses WHERE plan = $1`}
 	planThere  = statement{"plan_there", `SELECT FROM plans WHERE name = $1`}
@@ -21,7 +22,8 @@ var (
 
 // PutPlan realises esh3ar.PlanStore.
 func (s *Store) PutPlan(ctx context.Context, p esh3ar.Plan) error {
-	_, err := s.exec(ctx, putPlan, p.Name, p.Rate, p.Burst, p.DailyQuota, p.Concurrent, int16(p.Level), int64(p.Retention), int64(p.UpdatedAt))
+	_, err := s.exec(ctx, putPlan, p.Name, p.Rate, p.Burst, p.DailyQuota, p.Concurrent, int16(p.Level), int64(p.Retention), int64(p.UpdatedAt),
+		p.InboxLimit, p.RecipientRate, p.RecipientBurst)
 	if err != nil {
 		return writeError("store plan", err)
 	}
@@ -33,7 +35,8 @@ func (s *Store) Plans(ctx context.Context) (plans []esh3ar.Plan, err error) {
 	err = s.query(ctx, readPlans, func(rows pgx.Rows) error {
 		plans = append(plans, esh3ar.Plan{})
 		last := &plans[len(plans)-1]
-		return rows.Scan(&last.Name, &last.Rate, &last.Burst, &last.DailyQuota, &last.Concurrent, &last.Level, &last.Retention, &last.UpdatedAt)
+		return rows.Scan(&last.Name, &last.Rate, &last.Burst, &last.DailyQuota, &last.Concurrent, &last.Level, &last.Retention, &last.UpdatedAt,
+			&last.InboxLimit, &last.RecipientRate, &last.RecipientBurst)
 	})
 	if err != nil {
 		return nil, readError("read plans", err)

@@ -43,6 +43,7 @@ func Run(t *testing.T, engine Engine) {
 		{"keys", keyTests},
 		{"drained", drainedTests},
 		{"inbox", inboxTests},
+		{"waiting", waitingTests},
 		{"settle", settleTests},
 		{"dead letters", deadLetterTests},
 		{"tasks", taskTests},
