@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -52,5 +53,14 @@ func newLog(s streams, level string) *slog.Logger {
 	if err := from.UnmarshalText([]byte(level)); err != nil {
 		from = slog.LevelInfo // kong's enum lets nothing else through
 	}
-	return slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: from}))
+	return slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: from, ReplaceAttr: plainError}))
+}
+
+// plainError makes an error its text in one line. The text handler would format it with %+v, which has some libraries print the
+// stack of where it was made.
+func plainError(_ []string, a slog.Attr) slog.Attr {
+	if err, ok := a.Value.Any().(error); ok && err != nil {
+		return slog.String(a.Key, strings.Join(strings.Fields(err.Error()), " "))
+	}
+	return a
 }

@@ -43,7 +43,7 @@ func (n *node) openLocal(m *metrics) (*engine, error) {
 	options := embedded.Options{Log: n.log, OnCommit: func(info embedded.CommitInfo) {
 		m.stored(info)
 		n.feed.Wake()
-	}, Crowded: func() bool { return n.vitals.queue.Share() > 1 }}
+	}, Crowded: func() bool { return n.vitals.queue.Share() > 1 }, Reserve: n.config.DiskReserve}
 	if n.config.PowerCuts {
 		options.FS = powercut.New(vfs.Default)
 	}

@@ -12,14 +12,6 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// readiness is nil while this node takes calls, else why it does not.
-func (n *node) readiness() error {
-	if !n.ready.Load() {
-		return errors.New("this node is starting or stopping")
-	}
-	return nil
-}
-
 // run starts the parts, prints what to do, and ends them in order when ctx ends or the store fails.
 func (n *node) run(ctx context.Context, listener net.Listener, beside *companions, s streams) error {
 	fmt.Fprintln(s.out, n.store.opened())
@@ -66,6 +58,7 @@ func (n *node) start(listener net.Listener) (*parts, func(context.Context) error
 	movers.Go(func() error { return n.engine.Run(engineCtx) })
 	movers.Go(func() error { return n.janitor.Run(engineCtx) })
 	movers.Go(func() error { return n.vitals.run(engineCtx) })
+	movers.Go(func() error { return n.watchDisk(engineCtx) })
 	movers.Go(func() error { return n.plans.Run(engineCtx) })
 	movers.Go(func() error { return n.moving.Run(engineCtx) })
 	movers.Go(func() error { return n.drainOnRequest(engineCtx) })

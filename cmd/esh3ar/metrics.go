@@ -105,7 +105,7 @@ func (m *metrics) watch(n *node) {
 	if n.spilling != nil {
 		m.registry.MustRegister(spillMetrics{n.spilling.kept})
 	}
-	m.registry.MustRegister(loadMetrics{n.vitals})
+	m.registry.MustRegister(loadMetrics{n.vitals}, diskMetrics{n.space, n.damage})
 	m.registry.MustRegister(hubMetrics{&n.hubs}, connectionMetrics{n.limiter})
 	gauge("esh3ar_sessions", "Phones connected to this node.", nil, func() float64 { return float64(n.engine.Stats().Sessions) })
 	for pool, stats := range map[string]func() workers.Stats{

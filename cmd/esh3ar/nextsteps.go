@@ -82,6 +82,10 @@ func (n *node) announce(s streams) {
 	if err != nil {
 		n.log.Error("make the demo's token", "error", err)
 	}
+	if err := n.trouble(); err != nil {
+		printNotReady(s, n.url, err)
+		return
+	}
 	nextSteps{self: self(), url: n.url, dataDir: n.config.DataDir, token: token}.print(s.out)
 }
 

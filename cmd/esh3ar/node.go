@@ -78,7 +78,7 @@ type front struct {
 
 // open builds the graph from the bottom up. Nothing of it works yet.
 func (c *serveCmd) open(ctx context.Context, addr net.Addr, budget connlimit.Budget, log *slog.Logger) (*node, error) {
-	if err := ensureDir(c.DataDir); err != nil {
+	if err := errors.Join(ensureDir(c.DataDir), c.checkVolume()); err != nil {
 		return nil, err
 	}
 	n := &node{config: c, identity: identity{url: c.baseURL(addr), started: time.Now()}, log: log}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/esh3artech/esh3ar/internal/account"
 	"github.com/esh3artech/esh3ar/internal/connlimit"
+	"github.com/esh3artech/esh3ar/internal/disk"
 	"github.com/esh3artech/esh3ar/internal/redis"
 )
 
@@ -41,6 +42,7 @@ type serveCmd struct {
 	KeepMessages  time.Duration `name:"keep-messages" default:"720h" help:"How long finished messages are kept, dead letters too."`
 	QueueMiB      int           `name:"queue-mib" default:"128" help:"With --database-url: memory for calls that wait to be stored, in MiB; beyond it they go to the spill, the lowest priority first."`
 	SpillMiB      int           `name:"spill-mib" default:"1024" help:"With --database-url: room on this node's disk for accepted calls while PostgreSQL is away, in MiB."`
+	DiskReserve   disk.Reserve  `name:"disk-reserve" default:"auto" placeholder:"SIZE" help:"Free space on the disk of --data-dir below which no new message is taken: 512MiB, 5%%; auto: 5%%, at least 1 GiB, on disks below 8 GiB an eighth."`
 	KeepEvents    time.Duration `name:"keep-events" default:"72h" help:"How long status events can be read again."`
 	StopWithin    time.Duration `name:"stop-within" default:"20s" help:"How long SIGTERM may take to drain the node."`
 	PowerCuts     bool          `name:"simulate-power-cuts" hidden:"" help:"Keep what is not fsynced out of the disk, so that kill -9 is a power cut. For torture."`

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -21,6 +22,7 @@ type spilling struct {
 	kept  *spill.Spill
 	drain *spill.Drainer
 	dir   string
+	away  atomic.Bool // whether the database does not answer
 }
 
 var _ httpapi.Spill = (*spilling)(nil)
@@ -36,7 +38,7 @@ func (n *node) openSpill(context.Context) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("--data-dir: %w", err)
 	}
-	options := spill.Options{MaxBytes: int64(n.config.SpillMiB) << 20, Log: n.log}
+	options := spill.Options{MaxBytes: int64(n.config.SpillMiB) << 20, Log: n.log, Reserve: n.config.DiskReserve}
 	if n.config.PowerCuts {
 		options.FS = powercut.New(vfs.Default)
 	}
@@ -80,6 +82,7 @@ func (n *node) openIntake(o intake.Options) {
 
 // databaseChanged tells the operator where calls go now.
 func (n *node) databaseChanged(away bool) {
+	n.spilling.away.Store(away)
 	if away {
 		n.log.Warn("the database does not answer; calls are kept on this node's disk and go to it when it does", "spill", n.spilling.dir)
 		return

@@ -3,81 +3,110 @@ package disk
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"path"
+	"path/filepath"
+	"regexp"
 	"strings"
-	"syscall"
+	"sync"
 
-	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/esh3artech/esh3ar"
 )
 
-// CheckFiles refuses a directory that has lost files which pebble would not miss: without the marker that names the
-// manifest it would begin an empty store over the rest, and without any WAL it would cut the newest messages off.
-func CheckFiles(disk vfs.FS, what, dir string) error {
-	names, err := disk.List(dir)
-	if err != nil {
-		return nil // it is not there yet, or pebble says what is wrong with it
-	}
-	var marker, table, wal bool
-	for _, name := range names {
-		marker = marker || strings.HasPrefix(name, "marker.manifest.")
-		table = table || path.Ext(name) == ".sst"
-		wal = wal || path.Ext(name) == ".log"
-	}
-	switch {
-	case (table || wal) && !marker:
-		return fmt.Errorf("%s in %s is damaged and was not touched: its marker.manifest file is missing; restore a backup", what, dir)
-	case table && !wal:
-		return fmt.Errorf("%s in %s is damaged and was not touched: its newest WAL (*.log) is missing; restore a backup", what, dir)
-	}
-	return nil
-}
+// Damage collects the places of a database that turned out to be damaged while it was open. A reader that meets one gets an
+// error, and the database goes on; the operator gets one log line for each place.
+type Damage struct {
+	What string // of the database: store or spill
+	Dir  string
+	Log  *slog.Logger
 
-// ErrInUse is why a database that another process has open cannot be opened.
-var ErrInUse = errors.New("in use by another process")
-
-// OpenError turns what pebble says into a line for an operator.
-func OpenError(what, dir string, err error) error {
-	text := err.Error()
-	if d, ok := errors.AsType[interface {
-		error
-		ErrorDetail() string
-	}](err); ok { // pebble keeps the file and the offset there
-		text += ", " + d.ErrorDetail()
-	}
-	text = strings.ReplaceAll(text, "\n", " ")
-	switch {
-	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EACCES) && strings.Contains(text, "lock"), strings.Contains(text, "lock held by current process"):
-		return fmt.Errorf("data directory %s is %w: stop that one, or choose another with --data-dir", dir, ErrInUse)
-	case strings.Contains(text, "format major version"):
-		return fmt.Errorf("%s in %s was written by a newer version: start that one (%s)", what, dir, text)
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		return fmt.Errorf("cannot write to %s: choose a folder that this user may write to (%s)", dir, text)
-	case errors.Is(err, syscall.ENOSPC):
-		return fmt.Errorf("no space left for the %s in %s: free some space (%s)", what, dir, text)
-	case !pebble.IsCorruptionError(err) && !errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("open %s in %s: %w", what, dir, err)
-	default:
-		return fmt.Errorf("%s in %s is damaged and was not touched: restore a backup, or move the folder aside to start empty (%s)", what, dir, text)
+	mu struct {
+		sync.Mutex
+		places map[string]struct{} // at most maxPlaces
+		first  string
 	}
 }
 
-// Listener hears of damage that is met while the database runs. A reader that meets it gets an error, and the database
-// goes on: pebble's own listener would end the process. A compaction that meets it would be tried again for ever, so that
-// is a fault.
-func Listener(what, dir string, log *slog.Logger, fault *Fault) *pebble.EventListener {
-	return &pebble.EventListener{
-		DataCorruption: func(info pebble.DataCorruptionInfo) {
-			log.Error("the "+what+" is damaged: restore a backup", "file", info.Path, "error", info.Details)
-		},
-		BackgroundError: func(err error) {
-			if pebble.IsCorruptionError(err) {
-				fault.Set(fmt.Errorf("%s in %s is damaged: restore a backup: %w", what, dir, err))
-				return
-			}
-			log.Warn("background work of the "+what+" failed", "error", err)
-		},
+// maxPlaces bounds what is remembered and logged: a disk that fails as a whole has damage everywhere.
+const maxPlaces = 100
+
+// Note adds a damaged place and logs it, once: the file and what pebble found there.
+func (d *Damage) Note(path string, err error) {
+	place := Place(path, err)
+	if d.Add(place) {
+		d.Log.Error(DamageText(d.What, d.Dir, place))
 	}
+}
+
+// Add adds a damaged place. It reports whether the place was new.
+func (d *Damage) Add(place string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, known := d.mu.places[place]
+	known = known || len(d.mu.places) >= maxPlaces
+	if !known {
+		if d.mu.places == nil {
+			d.mu.places, d.mu.first = map[string]struct{}{}, place
+		}
+		d.mu.places[place] = struct{}{}
+	}
+	return !known
+}
+
+// Err returns the first damaged place and what to do; nil if no damage was met.
+func (d *Damage) Err() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.mu.places) == 0 {
+		return nil
+	}
+	return esh3ar.Errorf(esh3ar.StoreUnavailable, "%s", DamageText(d.What, d.Dir, d.mu.first))
+}
+
+// Places returns how many damaged places were met, at most 100.
+func (d *Damage) Places() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.mu.places)
+}
+
+// DamageText is the line for an operator about a damaged place.
+func DamageText(what, dir, place string) string {
+	return fmt.Sprintf("the %s in %s is damaged: %s; stop the node and restore a backup: what this place held cannot be read, and verify --repair cannot make it again", what, dir, place)
+}
+
+// background is the fault of a compaction that met damage: it names the place, where a reader of the same block has.
+func (d *Damage) background(err error) error {
+	d.mu.Lock()
+	place := d.mu.first
+	d.mu.Unlock()
+	if place == "" {
+		place = "a compaction met " + plainText(err.Error())
+	}
+	return errors.New(DamageText(d.What, d.Dir, place))
+}
+
+var (
+	blockAt = regexp.MustCompile(`block (\d+)/(\d+)`)
+	fileIs  = regexp.MustCompile(`(backing )?file (\d{6,})( error)?: `)
+	pebbles = strings.NewReplacer("pebble/table: ", "", "pebble: ", "", "<corruption detail carrier>", "", "\n", " ")
+)
+
+// plainText makes what pebble says of an error one line without the names of its packages and of the types it wraps.
+func plainText(text string) string {
+	text = fileIs.ReplaceAllString(strings.TrimSpace(pebbles.Replace(text)), "$2.sst: ")
+	return blockAt.ReplaceAllString(text, "block of $2 bytes at offset $1")
+}
+
+// Plain is an error of pebble whose text is one plain line.
+func Plain(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &line{err}
+}
+
+// Place names a damaged place in one line: file, offset where it is known, and what is wrong.
+func Place(path string, err error) string {
+	name := filepath.Base(path) + ": "
+	return name + strings.TrimPrefix(plainText(err.Error()), name)
 }

@@ -3,7 +3,6 @@ package disk
 import (
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 )
 
@@ -41,10 +40,10 @@ func (f *Fault) Err() error {
 	}
 }
 
-// line is an error told in one line; pebble's have several.
+// line is an error whose text is one line; pebble's have several.
 type line struct{ error }
 
-func (l *line) Error() string { return strings.ReplaceAll(l.error.Error(), "\n", " ") }
+func (l *line) Error() string { return plainText(l.error.Error()) }
 func (l *line) Unwrap() error { return l.error }
 
 // Logger takes pebble's word. Most failed writes are caught below pebble, by guard; what is left calls Fatalf,

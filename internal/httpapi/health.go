@@ -1,6 +1,10 @@
 package httpapi
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/esh3artech/esh3ar"
+)
 
 // livez says that the process runs.
 func (a *API) livez(x *exchange) error {
@@ -10,6 +14,9 @@ func (a *API) livez(x *exchange) error {
 // readyz says whether this node wants calls.
 func (a *API) readyz(x *exchange) error {
 	if err := a.Ready(); err != nil {
+		if k, ok := kinds[esh3ar.CodeOf(err)]; ok && k.status == http.StatusServiceUnavailable {
+			return k.problem(err.Error())
+		}
 		return overloaded.problem(err.Error())
 	}
 	return x.answer(http.StatusOK, []byte(`{"status":"ready"}`))

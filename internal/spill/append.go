@@ -7,6 +7,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/disk"
 	"github.com/esh3artech/esh3ar/internal/planted"
 )
 
@@ -17,10 +18,6 @@ import (
 func (s *Spill) Append(ctx context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer, error) {
 	if len(calls) == 0 {
 		return nil, nil
-	}
-	if err := s.gauge.Check(); err != nil {
-		s.stats.full.Add(1)
-		return nil, err
 	}
 	if err := s.begin(ctx); err != nil {
 		return nil, err
@@ -40,7 +37,7 @@ func (s *Spill) Append(ctx context.Context, calls []*esh3ar.Call) ([]esh3ar.Answ
 
 // readError gives a failed read its code.
 func readError(err error) error {
-	return esh3ar.Errorf(esh3ar.StoreUnavailable, "read the spill: %w", err)
+	return esh3ar.Errorf(esh3ar.StoreUnavailable, "read the spill: %w", disk.Plain(err))
 }
 
 // staging is a batch in the making.
@@ -100,6 +97,10 @@ func (st *staging) keep() error {
 	s := st.spill
 	if len(st.calls) == 0 {
 		return nil
+	}
+	if err := s.gauge.Check(st.size); err != nil {
+		s.stats.full.Add(1)
+		return err
 	}
 	if !s.held.fits(st.size, s.opts.MaxBytes) {
 		s.stats.full.Add(1)

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/esh3artech/esh3ar/internal/disk"
 )
 
 // Options tune a Spill; the zero value of a field means its default.
@@ -13,14 +15,17 @@ type Options struct {
 	FS       vfs.FS           // default: the real disk
 	Now      func() time.Time // default: time.Now; expiry of idempotency keys is measured by it
 	MaxBytes int64            // of all entries, the quarantine too; default 1 GiB; full: Append answers StorageFull
-	MinFree  uint64           // bytes; with less free space Append answers StorageFull; default max(1 GiB, 5 %)
-	MemTable uint64           // bytes; default 16 MiB
+	Reserve  disk.Reserve     // free space below which Append answers StorageFull; zero: the rule of disk.Reserve
+	MemTable uint64           // bytes; default 16 MiB, less on small volumes
 	Log      *slog.Logger     // default: discards
 }
 
 const cacheSize = 8 << 20 // bytes: an entry is written once and read once, most of them from memory
 
-func (o Options) withDefaults() Options {
+const memTableSize = 16 << 20 // bytes
+
+// withDefaults fills what is not set; dir is the spill's folder, whose volume bounds the memtables.
+func (o Options) withDefaults(dir string) Options {
 	if o.FS == nil {
 		o.FS = vfs.Default
 	}
@@ -31,6 +36,9 @@ func (o Options) withDefaults() Options {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.MaxBytes = cmp.Or(o.MaxBytes, 1<<30)
-	o.MemTable = cmp.Or(o.MemTable, 16<<20)
+	if usage, err := o.FS.GetDiskUsage(dir); err == nil && o.MemTable == 0 {
+		o.MemTable = disk.MemTable(usage.TotalBytes, memTableSize)
+	}
+	o.MemTable = cmp.Or(o.MemTable, memTableSize)
 	return o
 }

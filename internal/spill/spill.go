@@ -18,6 +18,7 @@ type Spill struct {
 	dir    string
 	db     *pebble.DB
 	fault  *disk.Fault
+	damage disk.Damage
 	gauge  disk.Gauge
 	held   held
 	stats  counters
@@ -31,9 +32,10 @@ type Spill struct {
 // Open opens the spill in dir, which must exist, or makes one there. Its errors are one line that says what to do. It walks
 // over all entries: about a second for each GiB.
 func Open(dir string, opts Options) (*Spill, error) {
-	s := &Spill{opts: opts.withDefaults(), dir: dir, turn: make(chan struct{}, 1), grown: make(chan struct{}, 1)}
+	s := &Spill{opts: opts.withDefaults(dir), dir: dir, turn: make(chan struct{}, 1), grown: make(chan struct{}, 1)}
 	s.fault = disk.NewFault(func() {})
-	s.gauge = disk.Gauge{FS: s.opts.FS, Now: s.opts.Now, Dir: dir, Min: s.opts.MinFree}
+	s.damage.What, s.damage.Dir, s.damage.Log = "spill", dir, s.opts.Log
+	s.gauge = disk.Gauge{FS: s.opts.FS, Now: s.opts.Now, Dir: dir, Reserve: s.opts.Reserve, Log: s.opts.Log}
 	s.held.mu.recipients = map[esh3ar.Recipient]int{}
 	if err := s.guarded(s.open); err != nil {
 		return nil, err
@@ -80,7 +82,7 @@ func (s *Spill) pebbleOptions() *pebble.Options {
 		CacheSize:          cacheSize,
 		MemTableSize:       s.opts.MemTable,
 		Logger:             disk.Logger{Log: s.opts.Log, Fault: s.fault},
-		EventListener:      disk.Listener("spill", s.dir, s.opts.Log, s.fault),
+		EventListener:      disk.Listener(&s.damage, s.fault),
 	}
 }
 
@@ -150,6 +152,12 @@ func (s *Spill) Failed() <-chan struct{} { return s.fault.Failed() }
 
 // Fault is why Failed was closed; nil before.
 func (s *Spill) Fault() error { return s.fault.Err() }
+
+// Damage collects what was found damaged since it was opened.
+func (s *Spill) Damage() *disk.Damage { return &s.damage }
+
+// Space returns the room on the spill's volume.
+func (s *Spill) Space() disk.Space { return s.gauge.Space() }
 
 // Close waits for the calls under way and closes the database. One with a fault is left as it is, with its lock: pebble
 // cannot be closed then, and the process is about to end.

@@ -345,7 +345,7 @@ func TestAFullSpillRefuses(t *testing.T) {
 
 func TestANearlyFullDiskRefuses(t *testing.T) {
 	t.Parallel()
-	s, err := spill.Open(t.TempDir(), spill.Options{MinFree: 1 << 62})
+	s, err := spill.Open(t.TempDir(), spill.Options{Reserve: disk.ReserveBytes(1 << 62)})
 	if err != nil {
 		t.Fatal(err)
 	}

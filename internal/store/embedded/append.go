@@ -19,7 +19,7 @@ func (s *Store) Append(ctx context.Context, calls []*esh3ar.Call) ([]esh3ar.Answ
 	if err != nil {
 		return nil, err
 	}
-	if err := s.gauge.Check(); err != nil {
+	if err := s.gauge.Check(size); err != nil {
 		return nil, err
 	}
 	answers := make([]esh3ar.Answer, len(calls))

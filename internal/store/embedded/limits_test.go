@@ -60,6 +60,11 @@ func TestStorageFull(t *testing.T) {
 		t.Errorf("account on a full disk: %v", err)
 	}
 	disk.free.Store(5 << 30)
+	clock.Add(1000)
+	if _, err := s.Append(t.Context(), one(newMessage(3))); esh3ar.CodeOf(err) != esh3ar.StorageFull {
+		t.Errorf("append at the reserve: %v, want StorageFull until a sixteenth more is free", err)
+	}
+	disk.free.Store(5<<30 + 5<<26)
 	clock.Add(-5000) // also a clock that was set back asks again
 	if _, err := s.Append(t.Context(), one(newMessage(3))); err != nil {
 		t.Errorf("append with room again: %v", err)

@@ -1,10 +1,13 @@
 package embedded
 
 import (
+	"cmp"
 	"log/slog"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/esh3artech/esh3ar/internal/disk"
 )
 
 // Options tune a store; the zero value of every field means its default.
@@ -12,12 +15,14 @@ type Options struct {
 	FS           vfs.FS           // default: the real disk
 	Now          func() time.Time // default: time.Now; expiry of idempotency keys is measured by it
 	SettleGather time.Duration    // how long settles wait for an append to share a commit with; default 10 ms
-	MinFree      uint64           // bytes; with less free space Append answers StorageFull; default max(1 GiB, 5 %)
+	Reserve      disk.Reserve     // free space below which Append answers StorageFull; zero: the rule of disk.Reserve
 	CacheSize    int64            // bytes of block cache; default 64 MiB
-	MemTableSize uint64           // bytes; default 64 MiB
+	MemTableSize uint64           // bytes; default 64 MiB, less on small volumes
 	Log          *slog.Logger     // default: discards
 	Crowded      func() bool      // whether goroutines wait for a processor; called by several, must be quick; default: they do not
 	OnCommit     func(CommitInfo) // called by the committer after each commit; must be quick
+
+	baseLevel uint64 // bytes of the level that most compactions rewrite
 }
 
 // CommitInfo describes one commit.
@@ -32,7 +37,14 @@ type CommitInfo struct {
 // settleBatch is as many changes as go without waiting for company: their own commit is well used then.
 const settleBatch = 512
 
-func (o Options) withDefaults() Options {
+// memTableSize is large, so that what lives shortly never reaches a table.
+const memTableSize = 64 << 20
+
+// baseLevel is large: waiting for a larger base halves how often it is rewritten.
+const baseLevel = 256 << 20
+
+// withDefaults fills what is not set; dir is the store's folder, whose volume bounds the memtables.
+func (o Options) withDefaults(dir string) Options {
 	if o.FS == nil {
 		o.FS = vfs.Default
 	}
@@ -46,8 +58,13 @@ func (o Options) withDefaults() Options {
 		o.CacheSize = 64 << 20
 	}
 	if o.MemTableSize == 0 {
-		o.MemTableSize = 64 << 20
+		o.MemTableSize = memTableSize
+		if usage, err := o.FS.GetDiskUsage(dir); err == nil {
+			o.MemTableSize = disk.MemTable(usage.TotalBytes, memTableSize)
+			o.baseLevel = disk.BaseLevel(usage.TotalBytes, baseLevel)
+		}
 	}
+	o.baseLevel = cmp.Or(o.baseLevel, baseLevel)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

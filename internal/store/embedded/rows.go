@@ -8,6 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/disk"
 	"github.com/esh3artech/esh3ar/internal/rows"
 	"github.com/esh3artech/esh3ar/internal/store/progress"
 )
@@ -104,5 +105,5 @@ func readError(operation string, err error) error {
 	if _, ok := errors.AsType[*esh3ar.Error](err); ok {
 		return err
 	}
-	return esh3ar.Errorf(esh3ar.StoreUnavailable, "%s: %w", operation, err)
+	return esh3ar.Errorf(esh3ar.StoreUnavailable, "%s: %w", operation, disk.Plain(err))
 }

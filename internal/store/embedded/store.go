@@ -29,6 +29,7 @@ type Store struct {
 	leases  leases
 	stats   counters
 	fault   *disk.Fault
+	damage  disk.Damage
 	found   Recovery
 	stopped sync.WaitGroup // the committer
 	closing sync.Once
@@ -38,10 +39,11 @@ var _ esh3ar.Store = (*Store)(nil)
 
 // Open opens the store in dir, which must exist, or makes one there. Its errors are one line that says what to do.
 func Open(dir string, opts Options) (*Store, error) {
-	opts = opts.withDefaults()
+	opts = opts.withDefaults(dir)
 	s := &Store{opts: opts, dir: dir, queue: newQueue(opts.SettleGather)}
 	s.fault = disk.NewFault(s.queue.close)
-	s.gauge = disk.Gauge{FS: opts.FS, Now: opts.Now, Dir: dir, Min: opts.MinFree}
+	s.damage.What, s.damage.Dir, s.damage.Log = "store", dir, s.opts.Log
+	s.gauge = disk.Gauge{FS: opts.FS, Now: opts.Now, Dir: dir, Reserve: opts.Reserve, Log: opts.Log}
 	opened := make(chan error, 1)
 	go func() { opened <- s.open() }() // a fault parks whoever met it, and that must not be Open's caller
 	select {
@@ -89,9 +91,9 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		// Recipients are random, so a compaction into the base level rewrites most of it. Waiting for more tables and a
 		// larger base halves how often that happens: about a tenth of a node's CPU under load.
 		L0CompactionThreshold: 8,
-		LBaseMaxBytes:         256 << 20,
+		LBaseMaxBytes:         int64(s.opts.baseLevel),
 		Logger:                disk.Logger{Log: s.opts.Log, Fault: s.fault},
-		EventListener:         disk.Listener("store", s.dir, s.opts.Log, s.fault),
+		EventListener:         disk.Listener(&s.damage, s.fault),
 	}
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // most reads of steps ask for a row that is not there
@@ -164,6 +166,12 @@ func (s *Store) Failed() <-chan struct{} { return s.fault.Failed() }
 
 // Fault is why Failed was closed; nil before.
 func (s *Store) Fault() error { return s.fault.Err() }
+
+// Damage collects what was found damaged since it was opened.
+func (s *Store) Damage() *disk.Damage { return &s.damage }
+
+// Space returns the room on the store's volume.
+func (s *Store) Space() disk.Space { return s.gauge.Space() }
 
 // submit queues a request and waits for its commit.
 func (s *Store) submit(ctx context.Context, r *request) error {

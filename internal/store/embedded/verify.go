@@ -2,12 +2,14 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/disk"
 )
 
 var _ esh3ar.Verifier = (*Store)(nil)
@@ -22,6 +24,9 @@ func (s *Store) Verify(ctx context.Context, repair bool, found func(esh3ar.Findi
 		return esh3ar.Survey{}, err
 	}
 	defer v.release()
+	if err := s.checkTables(ctx); err != nil {
+		return esh3ar.Survey{}, err
+	}
 	w := &verification{store: s, ctx: ctx, view: v, repair: repair, found: found, events: newEventSums()}
 	if _, w.events.since, err = readTrimmed(v.snapshot); err != nil {
 		w.events.since = math.MaxInt64 // its own check says so
@@ -30,6 +35,31 @@ func (s *Store) Verify(ctx context.Context, repair bool, found func(esh3ar.Findi
 		return w.survey, err
 	}
 	return w.survey, nil
+}
+
+// shownPlaces bounds the lines of an error about damaged tables.
+const shownPlaces = 20
+
+// checkTables returns an error with a line for each damaged table. The rows are not walked then: a walk ends at the first block
+// that cannot be read, and rows elsewhere that refer to it would be called broken one by one.
+func (s *Store) checkTables(ctx context.Context) error {
+	places, err := disk.CheckTables(ctx, s.opts.FS, s.dir, s.pebbleOptions())
+	if err != nil {
+		return esh3ar.Errorf(esh3ar.Abandoned, "verify: %w", err)
+	}
+	var lines []error
+	for i, place := range places {
+		if i == shownPlaces {
+			lines = append(lines, fmt.Errorf("and %d more damaged tables", len(places)-i))
+			break
+		}
+		lines = append(lines, errors.New(disk.DamageText("store", s.dir, place)))
+		s.damage.Add(place)
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	return esh3ar.Errorf(esh3ar.StoreUnavailable, "%w", errors.Join(lines...))
 }
 
 // verification is one run of Verify.

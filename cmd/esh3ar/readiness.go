@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/esh3artech/esh3ar/internal/disk"
+)
+
+// readiness returns why this node takes no calls; nil if it takes them.
+func (n *node) readiness() error {
+	if !n.ready.Load() {
+		return errors.New("this node is starting or stopping")
+	}
+	return n.trouble()
+}
+
+// trouble returns what keeps a running node from storing a message; nil if nothing does. A spill that is out of room matters
+// only while PostgreSQL does not answer.
+func (n *node) trouble() error {
+	if err := n.damage().Err(); err != nil {
+		return err
+	}
+	if n.spilling != nil && !n.spilling.away.Load() {
+		return nil
+	}
+	return n.space().Err()
+}
+
+// space returns the room on the volume of the database that this node keeps itself.
+func (n *node) space() disk.Space {
+	switch {
+	case n.store.local != nil:
+		return n.store.local.Space()
+	case n.spilling != nil:
+		return n.spilling.kept.Space()
+	default:
+		return disk.Space{}
+	}
+}
+
+// damage is what was found damaged in the database that this node keeps itself.
+func (n *node) damage() *disk.Damage {
+	switch {
+	case n.store.local != nil:
+		return n.store.local.Damage()
+	case n.spilling != nil:
+		return n.spilling.kept.Damage()
+	default:
+		return &disk.Damage{}
+	}
+}
+
+// watchDisk measures the volume once a second, so that its state changes, and is logged, without any call.
+func (n *node) watchDisk(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		n.space()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// checkVolume refuses a data directory on a volume where no message could ever be stored.
+func (c *serveCmd) checkVolume() error {
+	usage, err := vfs.Default.GetDiskUsage(c.DataDir)
+	if err != nil {
+		return nil // a file system that cannot report its space counts as roomy
+	}
+	if err := c.DiskReserve.CheckVolume(c.DataDir, usage.TotalBytes); err != nil {
+		return usagef("--disk-reserve: %w; give a smaller reserve, or a larger volume with --data-dir", err)
+	}
+	return nil
+}
+
+// printNotReady prints that the node runs and takes no messages, and why.
+func printNotReady(s streams, url string, why error) {
+	fmt.Fprintf(s.out, "\nNot ready: %s takes no messages: %s\n", url, why)
+}
