@@ -1,6 +1,7 @@
 # Everything a person or CI runs. `make help` lists it.
 
 SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 TOOL  := go tool -modfile=tools/go.mod
 OURS  := $(shell git ls-files '*.go' 2>/dev/null)
 
@@ -20,10 +21,10 @@ deps: ## what the tests need besides Go: PostgreSQL, Redis, Node, Chromium, npm 
 
 test: deps ## all tests, with the race detector and the outside parts; they prove docs/signalr-conformance.md
 	go vet ./...
-	go test -race -timeout 30m -json ./... | go run ./signalr/conformance/table
+	go test -race -timeout 30m -json ./... | go run ./signalr/conformance/table -packages ./...
 
 conformance: deps ## writes docs/signalr-conformance.md anew
-	go test -json ./signalr/... | go run ./signalr/conformance/table -write
+	go test -json ./signalr/... | go run ./signalr/conformance/table -packages ./signalr/... -write
 
 short: ## the quick loop: no outside parts
 	go test -short ./...

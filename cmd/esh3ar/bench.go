@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/bench"
@@ -30,7 +31,7 @@ type benchCmd struct {
 	Ack         string        `default:"invoke" help:"How phones acknowledge: invoke (with a completion) or send (without)."`
 	Cluster     bool          `help:"Measure call to acknowledgement on a PostgreSQL and a Redis of the bench's own: CPU per message of each."`
 	Nodes       int           `default:"1" help:"Nodes of --cluster; phones and callers go to them in turn."`
-	Short       bool          `help:"A few seconds with few phones: whether it works, no figures."`
+	Short       bool          `help:"A few seconds with few phones: whether it works, no figures, so no budget counts."`
 	JSON        string        `name:"json" placeholder:"FILE" help:"Write the results as JSON; - for standard output."`
 	FloorListen string        `hidden:"" help:"Be the floor on this address."`
 }
@@ -88,6 +89,9 @@ func (c *benchCmd) Run(ctx context.Context, s streams) error {
 	}
 	if len(report.Faults) > 0 {
 		return errVerdict
+	}
+	if missed := report.Missed(); len(missed) > 0 && !c.Short { // a short run has no figures
+		return fmt.Errorf("%w: %s", errBudget, strings.Join(missed, "; "))
 	}
 	return nil
 }

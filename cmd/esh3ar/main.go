@@ -23,6 +23,7 @@ const (
 	exitFail  = 1 // it ran and failed, or a verdict was bad
 	exitUsage = 2 // bad flags or configuration
 	exitSpill = 3 // accepted messages are still only in this node's spill
+	exitSlow  = 4 // a bench ran, and a budget was not met
 )
 
 // commands is the command line; each field's own file has its flags and its Run.
@@ -57,6 +58,9 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 
 // errVerdict means that the command has printed its bad verdict itself.
 var errVerdict = errors.New("bad verdict")
+
+// errBudget means that a measured figure does not meet its budget.
+var errBudget = errors.New("not met")
 
 // run parses args and runs one command; it returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -119,6 +123,9 @@ func exitCode(err error, stderr io.Writer) int {
 		return exitOK
 	case errors.Is(err, errVerdict):
 		return exitFail
+	case errors.Is(err, errBudget):
+		fmt.Fprintln(stderr, "esh3ar:", err)
+		return exitSlow
 	case isLeftBehind(err):
 		fmt.Fprintln(stderr, "esh3ar:", err)
 		return exitSpill

@@ -2,8 +2,10 @@ package bench
 
 import (
 	"bufio"
+	"math"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -95,5 +97,19 @@ func TestVerdicts(t *testing.T) {
 		if got := (Row{Value: value, Least: &least, Aim: &aim}).verdict(); got != want {
 			t.Errorf("%g µs: %s", value, got)
 		}
+	}
+}
+
+// TestReport_Missed names what is worse than its least, whichever way is better, and what could not be measured.
+func TestReport_Missed(t *testing.T) {
+	t.Parallel()
+	r := &Report{}
+	r.add(Accept, "no budget", 1e9, "")
+	r.budget(Accept, "share", 0.7, "", "B1", 0.6, 0.8, true)
+	r.budget(Idle, "memory", 9, "KiB", "B3", 8, 4, false)
+	r.budget(Overload, "goodput", math.NaN(), "", "R1.5", 0.9, 0.95, true)
+	want := []string{"B3 (idle, memory): 9 KiB", "R1.5 (overload, goodput): NaN "}
+	if got := r.Missed(); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -67,9 +67,22 @@ func (r Row) verdict() string {
 	case better(*r.Least):
 		return "met"
 	default:
-		return "NOT met"
+		return notMet
 	}
 }
+
+// Missed names the figures that do not meet their budget.
+func (r *Report) Missed() (missed []string) {
+	for _, row := range r.Rows {
+		if row.verdict() == notMet {
+			missed = append(missed, fmt.Sprintf("%s (%s, %s): %s %s", row.Budget, row.Scenario, row.What, number(row.Value), row.Unit))
+		}
+	}
+	return missed
+}
+
+// notMet is the verdict on a figure that is worse than the least of its budget.
+const notMet = "NOT met"
 
 func machine() string {
 	return fmt.Sprintf("%s/%s, %d cores shared by load and server, loopback", runtime.GOOS, runtime.GOARCH, runtime.NumCPU())

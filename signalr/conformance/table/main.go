@@ -1,10 +1,10 @@
 // Command table turns a test run into the conformance table. It reads the output of go test -json from standard input,
 // prints what go test would have printed, and compares the table that this run proves with the one in the repository:
 //
-//	go test -json ./signalr/... | go run ./signalr/conformance/table
+//	go test -json ./signalr/... | go run ./signalr/conformance/table -packages ./signalr/...
 //
-// It exits with 1 when a test failed, an item that must be proven was not, or the tables differ. With -write it writes
-// the file instead of comparing.
+// It exits with 1 when a test failed, a package of -packages did not report its end, an item that must be proven was not, or the
+// tables differ. With -write it writes the file instead of comparing.
 package main
 
 import (
@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"strings"
 
 	"github.com/esh3artech/esh3ar/signalr/conformance"
@@ -20,14 +21,32 @@ import (
 func main() {
 	file := flag.String("file", "docs/signalr-conformance.md", "the table")
 	write := flag.Bool("write", false, "write the table in place of comparing it")
+	pattern := flag.String("packages", "./...", "the packages of the test run: each has to report its end")
 	flag.Parse()
-	if err := run(os.Stdin, os.Stdout, *file, *write); err != nil {
+	packages, err := list(*pattern)
+	if err == nil {
+		err = run(os.Stdin, os.Stdout, packages, *file, *write)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "conformance:", err)
 		os.Exit(1)
 	}
 }
 
-func run(in io.Reader, out io.Writer, file string, write bool) error {
+// list returns the packages that a pattern names.
+func list(pattern string) ([]string, error) {
+	text, err := exec.Command("go", "list", pattern).Output()
+	if err != nil {
+		return nil, fmt.Errorf("go list %s: %w", pattern, err)
+	}
+	packages := strings.Fields(string(text))
+	if len(packages) == 0 {
+		return nil, fmt.Errorf("go list %s: no packages", pattern)
+	}
+	return packages, nil
+}
+
+func run(in io.Reader, out io.Writer, packages []string, file string, write bool) error {
 	r, err := read(in, out)
 	if err != nil {
 		return err
@@ -38,6 +57,9 @@ func run(in io.Reader, out io.Writer, file string, write bool) error {
 	}
 	if len(r.failed) > 0 {
 		return fmt.Errorf("failed: %s", strings.Join(r.failed, ", "))
+	}
+	if missing := r.missing(packages); len(missing) > 0 {
+		return fmt.Errorf("the test run was cut off: no end of %s", strings.Join(missing, ", "))
 	}
 	proofs := r.proofs("/signalr")
 	if open := unproven(sections, proofs); len(open) > 0 {

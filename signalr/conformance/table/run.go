@@ -25,6 +25,7 @@ type testRun struct {
 	passed map[test]bool
 	claims map[test]string // attributes "checklist"
 	failed []string        // packages
+	ended  map[string]bool // packages that passed, failed or have no tests
 	output map[test]*strings.Builder
 	broken map[test]bool // tests that failed
 }
@@ -37,7 +38,7 @@ type test struct{ pkg, name string }
 func read(in io.Reader, out io.Writer) (*testRun, error) {
 	r := &testRun{
 		begun: make(map[test]bool), passed: make(map[test]bool), claims: make(map[test]string),
-		output: make(map[test]*strings.Builder), broken: make(map[test]bool),
+		output: make(map[test]*strings.Builder), broken: make(map[test]bool), ended: make(map[string]bool),
 	}
 	lines := bufio.NewReader(in)
 	for {
@@ -82,6 +83,16 @@ func (r *testRun) line(line []byte, out io.Writer) {
 	}
 }
 
+// missing lists the packages that have not reported their end.
+func (r *testRun) missing(packages []string) (missing []string) {
+	for _, pkg := range packages {
+		if !r.ended[pkg] {
+			missing = append(missing, pkg)
+		}
+	}
+	return missing
+}
+
 func (r *testRun) keep(t test, output string) {
 	b := r.output[t]
 	if b == nil {
@@ -97,6 +108,7 @@ const raceReport = "WARNING: DATA RACE"
 
 // finish prints what is to be said of a package that has ended, and forgets the rest.
 func (r *testRun) finish(pkg test, failed bool, out io.Writer) {
+	r.ended[pkg.pkg] = true
 	if failed {
 		r.failed = append(r.failed, pkg.pkg)
 	}
