@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"os"
@@ -30,8 +31,11 @@ func smallDisk(t *testing.T, size string) string {
 // fill sends until the node refuses, and returns its answer.
 func (p *platform) fill() string {
 	p.t.Helper()
-	text := strings.Repeat("0123456789abcdef", 250)
-	for i := range 5000 {
+	for i := range 20000 {
+		text := ""
+		for range 60 { // nothing that the tables could compress
+			text += rand.Text() + rand.Text()
+		}
 		status, _, body := p.tryKeyed(fmt.Sprintf("+9677%08d", i*7919%100_000_000), text, "")
 		if status != http.StatusAccepted {
 			return fmt.Sprint(status, " ", body)
