@@ -58,6 +58,9 @@ autoscale: build ## a cluster that scales itself under a ramp; four minutes
 torture: build ## kill -9 until convinced; minutes
 	bin/esh3ar torture --minutes 20
 
+hostile: deps ## hostile clients beside well-behaved ones, one attack after the other; a quarter of an hour
+	go test ./e2e/hostile -run TestHostile -count 1 -v -timeout 2h -long
+
 restart: deps ## 10,000 SignalR clients, a shutdown, all come back; a minute
 	go test ./signalr/conformance -run TestRestart -count 1 -v -small 9900 -microsoft 100
 
@@ -67,4 +70,4 @@ simulate: ## 100,000 seeded histories of delivery
 plots: ## draw docs/scaling-*.svg anew
 	go test ./internal/scale -run Plots -plots ../../docs
 
-.PHONY: help build run deps test conformance short lint fmt fuzz bench bench-gateway overload autoscale torture restart simulate plots
+.PHONY: help build run deps test conformance short lint fmt fuzz bench bench-gateway overload autoscale torture hostile restart simulate plots

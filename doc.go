@@ -55,6 +55,7 @@
 //	internal/nodeproc       a node as a child process, for tests and instruments
 //	internal/phone          a SignalR phone in Go, for listen, bench and torture
 //	internal/bench          load scenarios and their ledger
+//	internal/attack         hostile clients, for tests and `make hostile`
 //	internal/torture        kill -9 again and again, and a ledger that decides
 //	signalr                 public SignalR server
 //	signalr/…               Microsoft's client for pages, an example, and the suite that says what is proven

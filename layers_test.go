@@ -59,6 +59,7 @@ var layers = map[string][]string{
 	"internal/spill":           {"", "internal/disk", "internal/gate", "internal/planted", "internal/rows"},
 	"internal/nodeproc":        {},
 	"internal/badlink":         {},
+	"internal/attack":          {},
 	"internal/pgproc":          {"internal/nodeproc"},
 	"internal/redisproc":       {"internal/nodeproc"},
 	"internal/phone":           {""},
@@ -66,6 +67,7 @@ var layers = map[string][]string{
 	"internal/torture/ledger":  {""},
 	"internal/torture":         {"internal/badlink", "internal/nodeproc", "internal/pgproc", "internal/phone", "internal/redisproc", "internal/torture/ledger"},
 	"e2e":                      {"signalr/browser", "internal/badlink", "internal/nodeproc", "internal/pgproc", "internal/phone", "internal/planted", "internal/redisproc"},
+	"e2e/hostile":              {"internal/attack", "internal/nodeproc", "internal/pgproc", "internal/phone", "internal/redisproc"},
 	"cmd/esh3ar":               {"*"},
 
 	"internal/scale":            {"", "internal/route"},
@@ -112,7 +114,7 @@ var importers = map[string][]string{
 	"github.com/golang-jwt":                  {"internal/account"},
 	"github.com/HdrHistogram":                {"internal/bench"},
 	"github.com/failsafe-go/failsafe-go":     {"internal/breaker"},
-	"github.com/google/uuid":                 {"", "cmd/esh3ar", "internal/route"},
+	"github.com/google/uuid":                 {"", "cmd/esh3ar", "internal/attack", "internal/route"},
 	"golang.org/x/sync":                      {"*"},
 	"golang.org/x/sys":                       {"signalr", "internal/bench"},
 	"go.uber.org/goleak":                     {"*"}, // tests

@@ -13,7 +13,7 @@ import (
 // Flags of `make hostile`.
 var (
 	long      = flag.Bool("long", false, "one attack after the other, against each target, and compare latencies")
-	attackFor = flag.Duration("attack-for", 10*time.Second, "with -long: duration of each attack")
+	attackFor = flag.Duration("attack-for", 5*time.Second, "with -long: duration of each attack")
 	built     = flag.String("program", "", "esh3ar to test instead of one that is built from here")
 	only      = flag.String("only", "", "with -long: name of the only attack")
 )

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,9 +31,10 @@ const (
 
 // Attack is one hostile behaviour.
 type Attack struct {
-	Name  string
-	Party Party
-	run   func(ctx context.Context, v *Victim)
+	Name   string
+	Party  Party
+	run    func(ctx context.Context, v *Victim)
+	Direct bool // needs WebSockets, which a gateway sends to a node
 }
 
 // Victim is the server under attack, and what the attacker has.
@@ -78,13 +80,26 @@ func (a Attack) Run(ctx context.Context, v *Victim) error {
 // All returns every attack, in the order of the parties.
 func All() []Attack {
 	var all []Attack
-	for _, of := range [][]Attack{strangers(), phones(), businesses(), neighbours()} {
+	for _, of := range [][]Attack{strangerAttacks(), phoneAttacks(), businessAttacks(), neighbourAttacks()} {
 		all = append(all, of...)
 	}
 	return all
 }
 
-// dialsPerSecond bounds what an attack dials: a server that refuses at once is not asked in a busy loop.
+// Named returns the attacks of these names, in this order. It panics if there is none of a name.
+func Named(names ...string) (found []Attack) {
+	all := All()
+	for _, name := range names {
+		at := slices.IndexFunc(all, func(a Attack) bool { return a.Name == name })
+		if at < 0 {
+			panic("attack: there is no " + name)
+		}
+		found = append(found, all[at])
+	}
+	return found
+}
+
+// dialsPerSecond bounds the connections that an attack opens: it does not dial a refusing server in a busy loop.
 const dialsPerSecond = 1000
 
 // Answers counts what an attacker reads.

@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-func neighbours() []Attack {
+func neighbourAttacks() []Attack {
 	return []Attack{
-		{"made-up nodes in the registry", Neighbour, madeUpNodes},
-		{"garbage in the channels", Neighbour, garbageChannels},
-		{"keys of another type", Neighbour, otherTypes},
+		{"made-up nodes in the registry", Neighbour, madeUpNodes, false},
+		{"garbage in the channels", Neighbour, garbageChannels, false},
+		{"keys of another type", Neighbour, otherTypes, false},
 	}
 }
 

@@ -8,28 +8,28 @@ import (
 	"time"
 )
 
-func strangers() []Attack {
+func strangerAttacks() []Attack {
 	return []Attack{
-		{"idle after a request", Stranger, idleAfterRequest},
-		{"idle from the start", Stranger, idleFromStart},
-		{"idle after a 401", Stranger, idleAfterRefusal},
-		{"slow head", Stranger, slowHead},
-		{"announced bodies", Stranger, announcedBodies},
-		{"large unfinished bodies", Stranger, largeBodies},
-		{"slow bodies", Stranger, slowBodies},
-		{"endless chunks", Stranger, endlessChunks},
-		{"unread pages", Stranger, unreadPages},
-		{"unread small answers", Stranger, unreadSmall},
-		{"metrics scrapes", Stranger, scrapes},
-		{"unread metrics", Stranger, unreadMetrics},
-		{"made-up API keys", Stranger, madeUpKeys},
-		{"made-up device tokens", Stranger, madeUpTokens},
-		{"made-up connection tokens", Stranger, strayTokens},
-		{"negotiate without a token", Stranger, negotiateFlood},
-		{"malformed heads", Stranger, malformedHeads},
-		{"half-closed callers", Stranger, halfClosed},
-		{"resets in the middle", Stranger, resets},
-		{"TLS and HTTP/2 at a plain port", Stranger, otherProtocols},
+		{"idle after a request", Stranger, idleAfterRequest, false},
+		{"idle from the start", Stranger, idleFromStart, false},
+		{"idle after a 401", Stranger, idleAfterRefusal, false},
+		{"slow head", Stranger, slowHead, false},
+		{"announced bodies", Stranger, announcedBodies, false},
+		{"large unfinished bodies", Stranger, largeBodies, false},
+		{"slow bodies", Stranger, slowBodies, false},
+		{"endless chunks", Stranger, endlessChunks, false},
+		{"unread pages", Stranger, unreadPages, false},
+		{"unread small answers", Stranger, unreadSmall, false},
+		{"metrics scrapes", Stranger, scrapes, false},
+		{"unread metrics", Stranger, unreadMetrics, false},
+		{"made-up API keys", Stranger, madeUpKeys, false},
+		{"made-up device tokens", Stranger, madeUpTokens, false},
+		{"made-up connection tokens", Stranger, strayTokens, false},
+		{"negotiate without a token", Stranger, negotiateFlood, false},
+		{"malformed heads", Stranger, malformedHeads, false},
+		{"half-closed callers", Stranger, halfClosed, false},
+		{"resets in the middle", Stranger, resets, false},
+		{"TLS and HTTP/2 at a plain port", Stranger, otherProtocols, false},
 	}
 }
 
