@@ -68,7 +68,7 @@ func startCluster(t *testing.T) *cluster {
 			}
 		}
 	}
-	c.gateway = c.start(ctx, "gateway", nodeproc.Config{Command: "gateway", Flags: []string{"--redis-url", redis.URL()}})
+	c.gateway = c.start(ctx, "gateway", nodeproc.Config{Command: "gateway", Flags: []string{"--redis-url", redis.URL(), "--database-url", postgres.URL("postgres")}})
 	c.await("the gateway sees both nodes", func() bool {
 		return strings.Count(c.metrics(c.gateway), `state="up"} 1`) == 2
 	})
