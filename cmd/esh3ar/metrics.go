@@ -27,6 +27,7 @@ type metrics struct {
 	stage    prometheus.Histogram
 	settled  prometheus.Counter
 	live     prometheus.Histogram
+	routed   prometheus.Histogram
 }
 
 // latencies reach from a tenth of a millisecond to some seconds.
@@ -48,6 +49,7 @@ func newMetrics() *metrics {
 	m.stage = histogram("esh3ar_store_stage_seconds", "Time to build a batch of the store.", latencies)
 	m.sync = histogram("esh3ar_store_sync_seconds", "Time to write and fsync a batch of the store.", latencies)
 	m.live = histogram("esh3ar_delivery_push_seconds", "From the commit of a message to its write to a connected phone.", latencies)
+	m.routed = histogram("esh3ar_delivery_route_seconds", "From the acceptance of the oldest message of a commit to the hints to its recipients' connections.", latencies)
 	m.settled = prometheus.NewCounter(prometheus.CounterOpts{Name: "esh3ar_store_changes_total", Help: "Status changes asked of the store."})
 	m.registry.MustRegister(m.requests, m.settled, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -75,6 +77,8 @@ func (m *metrics) stored(info embedded.CommitInfo) {
 	m.sync.Observe(info.Sync.Seconds())
 	m.settled.Add(float64(info.Changes))
 }
+
+func (m *metrics) routing(sinceAccepted time.Duration) { m.routed.Observe(sinceAccepted.Seconds()) }
 
 func (m *metrics) pushed(sincePublished time.Duration) { m.live.Observe(sincePublished.Seconds()) }
 
@@ -119,6 +123,7 @@ func (m *metrics) watch(n *node) {
 	counter("esh3ar_delivery_pushed_total", "Messages handed to connections, without repeats.", func() uint64 { return n.engine.Stats().Pushed })
 	counter("esh3ar_delivery_repeated_total", "Repeats after a missing acknowledgement.", func() uint64 { return n.engine.Stats().Repeated })
 	counter("esh3ar_delivery_refused_total", "Pushes that a slow connection had no room for.", func() uint64 { return n.engine.Stats().Refused })
+	counter("esh3ar_delivery_swept_total", "Sessions that learned of new messages from the sweep, because the hint was lost or late.", func() uint64 { return n.engine.Stats().Swept })
 	counter("esh3ar_delivery_dropped_statuses_total", "Pending statuses left to the stale walk.", func() uint64 { return n.engine.Stats().Dropped })
 	counter("esh3ar_delivery_acknowledgements_refused_total", "Calls that acknowledged messages unknown to their connection at more than the rate per phone.", func() uint64 { return n.engine.Stats().AckOver })
 	counter("esh3ar_recipient_inbox_full_total", "Calls refused because too much of their business waits for a recipient.", func() uint64 { return n.recipients.Stats().Full })

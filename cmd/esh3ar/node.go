@@ -99,7 +99,7 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, budget connlimit.Bud
 		}
 	}
 	n.engine = delivery.New(breaker.Guard(n.store, n.breaker), delivery.Options{
-		Rules: c.rules(), OnPush: m.pushed, OnBreaker: n.deviceChanged, Remote: n.cluster.remote(),
+		Rules: c.rules(), OnPush: m.pushed, OnRoute: m.routing, OnBreaker: n.deviceChanged, Remote: n.cluster.remote(),
 	})
 	n.openIntake(n.admission(m))
 	n.draining, n.drain = context.WithCancel(context.Background())

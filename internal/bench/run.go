@@ -305,14 +305,17 @@ func (r *run) latency(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.close()) }()
+	var before, after stages
+	var probe, probeEnd error
 	err = stretch(ctx, r.Warmup, r.Duration, func(stop <-chan struct{}) error {
 		if r.Closed {
 			return f.load.closed(stop)
 		}
 		return f.load.open(rate, stop)
 	},
-		func() { f.measured.Store(true) }, func() { f.measured.Store(false) })
-	if err != nil {
+		func() { before, probe = f.stages(ctx); f.measured.Store(true) },
+		func() { f.measured.Store(false); after, probeEnd = f.stages(ctx) })
+	if err = errors.Join(err, probe, probeEnd); err != nil {
 		return err
 	}
 	if err := f.drain(ctx); err != nil {
@@ -323,7 +326,7 @@ func (r *run) latency(ctx context.Context) (err error) {
 	}
 	r.budgets(f, Latency, "B4")
 	r.faults(Latency, f.ledger)
-	return nil
+	return r.stageBudgets(before, after)
 }
 
 // connections is R1.2: very many open API connections at 80 % of the maximum; or at another rate, to which the budget does not apply.

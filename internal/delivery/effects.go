@@ -29,6 +29,7 @@ type effects struct {
 	lapsed  []lived            // the same, of what ended without a receipt
 	done    []completion
 	verdict verdict // on the device
+	swept   bool    // the sweep named a message that no hint had
 }
 
 // lived is a message in one of its lives: what was begun in one says nothing of the next.

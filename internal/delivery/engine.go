@@ -33,6 +33,7 @@ type Options struct {
 	Readers    workers.Rules // that read for sessions; default: 4 to 12
 	Random     func(n int64) int64
 	OnPush     func(sincePublished time.Duration) // of a live message, after its write, since this node heard of it; must be quick
+	OnRoute    func(sinceAccepted time.Duration)  // once per Publish, of its oldest message that is not scheduled; must be quick
 	OnBreaker  func(BreakerInfo)                  // after a device's breaker opened or closed; must be quick
 	Remote     Remote                             // the rest of the cluster; nil: this is the only node
 }
@@ -93,6 +94,9 @@ func (o Options) withDefaults() Options {
 	if o.OnBreaker == nil {
 		o.OnBreaker = func(BreakerInfo) {}
 	}
+	if o.OnRoute == nil {
+		o.OnRoute = func(time.Duration) {}
+	}
 	if o.OnPush == nil {
 		o.OnPush = func(time.Duration) {}
 	}
@@ -142,10 +146,12 @@ func (e *Engine) Publish(stored []*esh3ar.Message) {
 	now := time.Now()
 	var found []*Session
 	var absent []esh3ar.Change
+	oldest := esh3ar.TimeOf(now)
 	for _, m := range stored {
 		if m.Seq == 0 { // not due yet
 			continue
 		}
+		oldest = min(oldest, m.CreatedAt())
 		found = e.sessions.Of(found[:0], m.Recipient)
 		if len(found) == 0 && e.far == nil { // in a cluster presence tells who is absent
 			absent = append(absent, pendingChange(m.ID, m.Recipient, firstLife, now))
@@ -155,6 +161,7 @@ func (e *Engine) Publish(stored []*esh3ar.Message) {
 		}
 	}
 	e.stats.published.Add(uint64(len(stored)))
+	e.opts.OnRoute(now.Sub(oldest.Time()))
 	e.makePending(absent)
 	if e.far != nil {
 		e.publishFar(stored)

@@ -77,6 +77,7 @@ func (s *session) sweep(rules *Rules, counter esh3ar.Seq, fx *effects) {
 	if !s.behind && counter <= s.seen {
 		return
 	}
+	fx.swept = !s.behind
 	s.behind, s.more = true, true
 	s.pump(rules, fx)
 }

@@ -14,6 +14,7 @@ type Stats struct {
 	Pushed    uint64 // messages handed to connections, without repeats
 	Repeated  uint64
 	Refused   uint64 // pushes that a connection had no room for
+	Swept     uint64 // sessions that learned of new messages from the sweep: their hints were lost or late
 	Dropped   uint64 // pending statuses that found no room and are left to the stale walk
 	Pauses    uint64 // of the whole process
 	Due       uint64 // tasks done
@@ -30,6 +31,7 @@ type stats struct {
 	pushed    atomic.Uint64
 	repeated  atomic.Uint64
 	refused   atomic.Uint64
+	swept     atomic.Uint64
 	dropped   atomic.Uint64
 	pauses    atomic.Uint64
 	due       atomic.Uint64
@@ -41,7 +43,7 @@ type stats struct {
 func (e *Engine) Stats() Stats {
 	return Stats{
 		Sessions: e.stats.sessions.Load(), Published: e.stats.published.Load(), Pushed: e.stats.pushed.Load(),
-		Repeated: e.stats.repeated.Load(), Refused: e.stats.refused.Load(), Dropped: e.stats.dropped.Load(),
+		Repeated: e.stats.repeated.Load(), Refused: e.stats.refused.Load(), Swept: e.stats.swept.Load(), Dropped: e.stats.dropped.Load(),
 		Pauses: e.stats.pauses.Load(), Due: e.stats.due.Load(), DueFailed: e.stats.dueFailed.Load(),
 		DueWidth: int(e.stats.dueWidth.Load()), AckOver: e.ackRates.refused.Load(), Workers: e.ready.Stats(), Readers: e.reads.Stats(),
 	}

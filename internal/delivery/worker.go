@@ -110,6 +110,9 @@ func (w *worker) flush(s *Session, published time.Time, closed bool) {
 		if len(fx.lapsed) > 0 {
 			s.engine.tellLapsed(s.step.recipient, s, fx.lapsed)
 		}
+		if fx.swept {
+			s.engine.stats.swept.Add(1)
+		}
 		if fx.verdict != none {
 			s.engine.breakers.hear(s.device, fx.verdict, time.Now())
 		}
