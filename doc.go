@@ -36,6 +36,7 @@
 //	internal/spill          accepted calls on this node's own disk while the shared store is away
 //	internal/disk           what the databases on a node's disk need of it
 //	internal/account        businesses, keys, plans, phone numbers, device tokens
+//	internal/credential     the bearer token of a request
 //	internal/quota          holds businesses to their plans, over all nodes
 //	internal/flow           pure: backoff, quotas, load score, peaks of latency, budgets of repeats
 //	internal/fairshare      bounded resources with a share per business, phone or address

@@ -38,12 +38,95 @@ func (t Time) AppendText(dst []byte) ([]byte, error) {
 // MarshalText makes JSON and YAML carry the form of String.
 func (t Time) MarshalText() ([]byte, error) { return t.AppendText(nil) }
 
-// UnmarshalText reads any RFC 3339 time; what is finer than a millisecond is cut.
+// UnmarshalText reads an RFC 3339 time (section 5.6) and nothing else: any length of fraction, of which what is finer than a
+// millisecond is cut; any offset; "t" and "z" too; a leap second at the end of a month in UTC, which is taken for the
+// second after it.
 func (t *Time) UnmarshalText(text []byte) error {
-	parsed, err := time.Parse(time.RFC3339Nano, string(text))
-	if err != nil {
+	parsed, ok := parseTime(text)
+	if !ok {
 		return fmt.Errorf("%q is not an RFC 3339 time", text)
 	}
-	*t = TimeOf(parsed)
+	*t = parsed
 	return nil
+}
+
+// parseTime reads "2006-01-02T15:04:05", a fraction or none, and an offset.
+func parseTime(text []byte) (Time, bool) {
+	const fixed = len("2006-01-02T15:04:05")
+	if len(text) <= fixed || text[4] != '-' || text[7] != '-' || text[10]|0x20 != 't' || text[13] != ':' || text[16] != ':' {
+		return 0, false
+	}
+	var n [7]int // century, year of it, month, day, hour, minute, second
+	for i, at := range [...]int{0, 2, 5, 8, 11, 14, 17} {
+		var ok bool
+		if n[i], ok = twoDigits(text[at:]); !ok {
+			return 0, false
+		}
+	}
+	year, month, day, hour, minute, second := n[0]*100+n[1], time.Month(n[2]), n[3], n[4], n[5], n[6]
+	if month < time.January || month > time.December || day < 1 || day > daysIn(year, month) || hour > 23 || minute > 59 || second > 60 {
+		return 0, false
+	}
+	milliseconds, rest, ok := parseFraction(text[fixed:])
+	if !ok {
+		return 0, false
+	}
+	offset, ok := parseOffset(rest)
+	if !ok {
+		return 0, false
+	}
+	at := time.Date(year, month, day, hour, minute, second, 0, time.UTC).Add(-offset)
+	if second < 60 {
+		return TimeOf(at) + Time(milliseconds), true
+	}
+	// at is the second after the leap second.
+	return TimeOf(at), at.Day() == 1 && at.Hour() == 0 && at.Minute() == 0
+}
+
+// parseFraction reads "." and digits, if they are there.
+func parseFraction(text []byte) (milliseconds int, rest []byte, ok bool) {
+	if len(text) == 0 || text[0] != '.' {
+		return 0, text, true
+	}
+	digits := 0
+	for digits+1 < len(text) && text[digits+1] >= '0' && text[digits+1] <= '9' {
+		digits++
+	}
+	for i := 1; i <= 3; i++ {
+		milliseconds *= 10
+		if i <= digits {
+			milliseconds += int(text[i] - '0')
+		}
+	}
+	return milliseconds, text[1+digits:], digits > 0
+}
+
+// parseOffset reads "Z" or a sign, hours and minutes.
+func parseOffset(text []byte) (time.Duration, bool) {
+	if len(text) == 1 {
+		return 0, text[0]|0x20 == 'z'
+	}
+	if len(text) != len("+00:00") || text[0] != '+' && text[0] != '-' || text[3] != ':' {
+		return 0, false
+	}
+	hours, ok := twoDigits(text[1:])
+	minutes, ok2 := twoDigits(text[4:])
+	if !ok || !ok2 || hours > 23 || minutes > 59 {
+		return 0, false
+	}
+	offset := time.Duration(hours)*time.Hour + time.Duration(minutes)*time.Minute
+	if text[0] == '-' {
+		offset = -offset
+	}
+	return offset, true
+}
+
+func twoDigits(text []byte) (int, bool) {
+	a, b := text[0]-'0', text[1]-'0'
+	return int(a)*10 + int(b), a <= 9 && b <= 9
+}
+
+// daysIn returns the length of a month of the Gregorian calendar.
+func daysIn(year int, month time.Month) int {
+	return time.Date(year, month+1, 0, 0, 0, 0, 0, time.UTC).Day()
 }

@@ -7,13 +7,54 @@ import (
 )
 
 // BearerToken returns the token of the Authorization header or, as browsers cannot set headers on WebSockets, of the
-// access_token query parameter. It returns "" when there is none. Keep the query out of access logs.
+// access_token query parameter. It returns "" where there is none, and where it is not clear which one counts: with several
+// Authorization headers, or with different tokens. The scheme is matched without regard to case; one or more spaces follow
+// it (RFC 9110, section 11.4). A header of another scheme does not count beside the parameter. Keep the query out of access
+// logs.
 func BearerToken(r *http.Request) string {
-	const scheme = "bearer "
-	if h := r.Header.Get("Authorization"); len(h) > len(scheme) && strings.EqualFold(h[:len(scheme)], scheme) {
-		return strings.TrimSpace(h[len(scheme):])
+	headers := r.Header["Authorization"]
+	if len(headers) > 1 {
+		return ""
 	}
-	return query(r, "access_token")
+	token := ""
+	if len(headers) == 1 {
+		token = bearerOf(headers[0])
+	}
+	for key, values := range r.URL.Query() {
+		if !strings.EqualFold(key, "access_token") {
+			continue
+		}
+		for _, value := range values {
+			switch {
+			case value == token || value == "":
+			case token != "":
+				return ""
+			case !isToken(value):
+				return ""
+			default:
+				token = value
+			}
+		}
+	}
+	return token
+}
+
+// bearerOf returns the token of an Authorization header, "" if it is not a bearer's.
+func bearerOf(header string) string {
+	const scheme = "Bearer"
+	header = strings.Trim(header, " \t")
+	if len(header) <= len(scheme) || !strings.EqualFold(header[:len(scheme)], scheme) || header[len(scheme)] != ' ' {
+		return ""
+	}
+	if token := strings.TrimLeft(header[len(scheme):], " "); isToken(token) {
+		return token
+	}
+	return ""
+}
+
+// isToken reports whether s is one word of visible ASCII.
+func isToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // ErrUnavailable, wrapped by an error of [Options].Authenticate, says that nobody can tell now who it is: the client is asked

@@ -166,7 +166,7 @@ func TestFaultsOfSendNameTheirFlags(t *testing.T) {
 	} {
 		b.refused(t, exitUsage, word, append([]string{"send", "--to", "+967771234567", "--text", "x"}, args...)...)
 	}
-	b.refused(t, exitUsage, "--to: is not a possible phone number\n", "send", "--to", "7", "--text", "x")
+	b.refused(t, exitUsage, "--to: is not a possible phone number: it has too few digits\n", "send", "--to", "7", "--text", "x")
 	b.refused(t, exitFail, "(unauthenticated)", "send", "--to", "7", "--text", "x", "--api-key", "nobody")
 }
 

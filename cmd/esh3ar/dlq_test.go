@@ -194,7 +194,7 @@ func TestFaultsOfDLQNameTheirFlags(t *testing.T) {
 		{"--limit", []string{"list", "--limit", "-1"}},
 		{"--from: \"now\" is not a time", []string{"list", "--from", "now"}},
 		{"--until: \"1\" is not a time", []string{"list", "--until", "1"}},
-		{"--recipient: is not a possible phone number\n", []string{"list", "--recipient", "7"}},
+		{"--recipient: is not a possible phone number: it has too few digits\n", []string{"list", "--recipient", "7"}},
 		{"--reason: must have 1 to 64", []string{"list", "--reason", strings.Repeat("x", 65)}},
 		{"--correlation-id: must have 1 to 128", []string{"list", "--correlation-id", strings.Repeat("x", 129)}},
 		{"<id>", []string{"show"}},

@@ -104,7 +104,7 @@ func TestListenNamesItsFlag(t *testing.T) {
 	t.Parallel()
 	b := newBackend(t)
 	code, _, errs := b.run(t, "listen", "--phone", "12")
-	if want := "esh3ar: --phone: is not a possible phone number\n"; code != exitUsage || errs != want {
+	if want := "esh3ar: --phone: is not a possible phone number: it has too few digits\n"; code != exitUsage || errs != want {
 		t.Errorf("code %d, stderr %q, want %q", code, errs, want)
 	}
 }

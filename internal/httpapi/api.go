@@ -182,5 +182,6 @@ func (a *API) route(x *exchange) (path string, h handler) {
 	if !ok {
 		return r.path, r.wrongMethod
 	}
+	x.takesQuery = r.query && (x.r.Method == http.MethodGet || x.r.Method == http.MethodHead)
 	return r.path, h
 }

@@ -1,25 +1,21 @@
 package httpapi
 
 import (
-	"strings"
-
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/connlimit"
+	"github.com/esh3artech/esh3ar/internal/credential"
 )
 
-const bearer = "Bearer "
-
-// credential finds the token of a request.
+// credential returns the token of a request.
 func (x *exchange) credential() (string, error) {
-	values := x.r.Header["Authorization"]
-	if len(values) != 1 {
-		return "", unauthenticated.problem("send one header `Authorization: Bearer` with the API key or admin token")
+	token, err := credential.Header(x.r.Header["Authorization"])
+	if x.queryToken {
+		token, err = credential.HeaderOrQuery(x.r)
 	}
-	h := values[0]
-	if len(h) <= len(bearer) || !strings.EqualFold(h[:len(bearer)], bearer) {
-		return "", unauthenticated.problem("the header Authorization must be `Bearer` and the API key or admin token")
+	if err != nil {
+		return "", unauthenticated.problem(err.Error())
 	}
-	return h[len(bearer):], nil
+	return token, nil
 }
 
 // business lets businesses in. A good credential of another kind is told so: to hear "unauthenticated" with it would send
@@ -35,6 +31,9 @@ func (a *API) business(h handler) handler {
 				c.Authenticated(connlimit.Owner{Kind: connlimit.Business, ID: x.caller.Business.String()})
 			}
 			if err := x.enter(); err != nil {
+				return err
+			}
+			if err := x.noParameters(); err != nil {
 				return err
 			}
 			return h(x)
@@ -58,6 +57,9 @@ func (a *API) admin(h handler) handler {
 		}
 		if a.Admin.Is(token) {
 			connlimit.Authenticated(x.r.Context(), connlimit.Owner{Kind: connlimit.Operator})
+			if err := x.noParameters(); err != nil {
+				return err
+			}
 			return h(x)
 		}
 		if _, bad := a.Tokens.Verify(token); bad == nil {

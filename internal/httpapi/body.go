@@ -19,6 +19,9 @@ func (x *exchange) readBody(limit int) ([]byte, error) {
 	if err := checkMedia(x.r.Header["Content-Type"]); err != nil {
 		return nil, err
 	}
+	if err := x.checkCoding(); err != nil {
+		return nil, err
+	}
 	if x.r.ContentLength > int64(limit) {
 		return nil, tooLarge(limit)
 	}
@@ -108,6 +111,19 @@ func checkMedia(values []string) error {
 	}
 	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
 		return unsupportedMedia.problem("only the charset utf-8 is taken")
+	}
+	return nil
+}
+
+// checkCoding refuses a body in a content coding such as gzip. The answer says what is taken (RFC 9110, section 15.5.16).
+func (x *exchange) checkCoding() error {
+	for _, value := range x.r.Header["Content-Encoding"] {
+		for coding := range strings.SplitSeq(value, ",") {
+			if coding = strings.Trim(coding, " \t"); coding != "" && !strings.EqualFold(coding, "identity") {
+				x.w.Header()["Accept-Encoding"] = identity
+				return unsupportedMedia.problem("send the body without the Content-Encoding " + strconv.Quote(coding))
+			}
+		}
 	}
 	return nil
 }

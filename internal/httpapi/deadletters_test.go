@@ -381,7 +381,7 @@ func TestBadDeadLetterCalls(t *testing.T) {
 		"recipientPhoneNumber=7": {"recipientPhoneNumber"}, "recipientPhoneNumber=": {"recipientPhoneNumber"},
 		"correlationId=": {"correlationId"}, "correlationId=" + url.QueryEscape(long): {"correlationId"},
 		"reason=": {"reason"}, "reason=" + url.QueryEscape(long[:130]): {"reason"}, "status=failed": {"status"}, "x=": {"x"},
-		"cursor=nonsense": {"cursor"}, "reason=%00": {"reason"}, "correlationId=%ff": {"correlationId"}, "reason=%zz": {""},
+		"cursor=nonsense": {"cursor"}, "reason=%00": {"reason"}, "correlationId=%ff": {"correlationId"}, "reason=%zz": {"reason"},
 	} {
 		got := n.get(t, "/v1/dead-letters?"+query)
 		code := "validation_failed"

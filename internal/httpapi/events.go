@@ -24,11 +24,7 @@ const (
 // eventStream lets businesses in for a stream. A browser's EventSource cannot send headers, so here, and only here, the
 // key may come in the query.
 func (a *API) eventStream(x *exchange) error {
-	if len(x.r.Header["Authorization"]) == 0 {
-		if token := x.r.URL.Query().Get("access_token"); token != "" {
-			x.r.Header.Set("Authorization", bearer+token)
-		}
-	}
+	x.queryToken = true
 	return a.business(a.events)(x)
 }
 

@@ -27,6 +27,9 @@ type exchange struct {
 	reserved int64             // bytes of the API's memory for large bodies and answers, out of the share of caller.Business
 	buffer   []byte            // the request's line and body, then the answer
 	in       messageInput
+
+	takesQuery bool // the call has query parameters
+	queryToken bool // the token may be in the query parameter access_token
 }
 
 // keepBuffer is as much as a pooled exchange keeps, in bytes; what is larger is counted while it lasts.
@@ -35,6 +38,7 @@ const keepBuffer = 16 << 10
 func (x *exchange) begin(w http.ResponseWriter, r *http.Request) {
 	x.w, x.r, x.start = w, r, time.Now()
 	x.params, x.caller, x.status = [maxParams]string{}, account.Caller{}, 0
+	x.queryToken, x.takesQuery = false, false
 }
 
 // end gives the exchange back.

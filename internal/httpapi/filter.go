@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -22,36 +23,61 @@ const unknownParameter = "unknown parameter"
 // parameters reads a query string; take says what is wrong with a value. Every bad one is named.
 func parameters(raw string, take func(name, value string) (why string)) error {
 	var f faults
-	values, err := url.ParseQuery(raw)
-	if err != nil {
-		f.parameter("", validationFailed, "the query string cannot be read: "+err.Error())
-		return f.problem()
-	}
-	names := make([]string, 0, len(values))
-	for name := range values {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		value := values[name][0]
-		if len(values[name]) > 1 {
-			f.parameter(name, validationFailed, "appears twice")
+	values := url.Values{}
+	for pair := range strings.SplitSeq(raw, "&") {
+		if pair == "" {
+			continue
 		}
-		if strings.ContainsRune(value, 0) || !utf8.ValidString(value) {
-			f.parameter(name, invalidCharacter, "must be UTF-8 without U+0000")
-		} else if why := take(name, value); why != "" {
-			f.parameter(name, validationFailed, why)
+		one, err := url.ParseQuery(pair)
+		if err != nil {
+			name, _, _ := strings.Cut(pair, "=")
+			f.parameter(strings.ToValidUTF8(name, "\ufffd"), validationFailed, "cannot be read: "+err.Error())
+			continue
 		}
+		for name, list := range one {
+			values[name] = append(values[name], list...)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		f.query(name, values[name], take)
 	}
 	return f.problem()
+}
+
+// query notes what is wrong with a parameter.
+func (f *faults) query(name string, values []string, take func(name, value string) (why string)) {
+	if !cleanText(name) {
+		f.parameter(strings.ToValidUTF8(name, "\ufffd"), validationFailed, unknownParameter)
+		return
+	}
+	if len(values) > 1 {
+		f.parameter(name, validationFailed, "appears twice")
+	}
+	if !cleanText(values[0]) {
+		f.parameter(name, invalidCharacter, "must be UTF-8 without U+0000")
+	} else if why := take(name, values[0]); why != "" {
+		f.parameter(name, validationFailed, why)
+	}
+}
+
+// cleanText reports whether s is UTF-8 without U+0000.
+func cleanText(s string) bool { return !strings.ContainsRune(s, 0) && utf8.ValidString(s) }
+
+// noParameters refuses the query of a call that has no parameters: one that is not understood, such as a filter, must not be
+// passed over in silence.
+func (x *exchange) noParameters() error {
+	if x.takesQuery || x.r.URL.RawQuery == "" {
+		return nil
+	}
+	return parameters(x.r.URL.RawQuery, func(string, string) string { return unknownParameter })
 }
 
 // The filters below read one value each; they give what is wrong with it.
 
 func (a *API) recipientFilter(into *esh3ar.Recipient, value string) (why string) {
-	r, ok := a.Phones.Parse(value)
-	if *into = r; !ok {
-		return "is not a possible phone number; write + as %2B"
+	r, err := a.Phones.ParseQuery(value)
+	if *into = r; err != nil {
+		return err.Error() + ", with + as %2B"
 	}
 	return ""
 }
@@ -83,7 +109,11 @@ func statusFilter(into *[]esh3ar.Status, value string) (why string) {
 }
 
 func timeFilter(into *esh3ar.Time, value string) (why string) {
-	if into.UnmarshalText([]byte(value)) != nil {
+	text := []byte(value)
+	if sign := len(text) - len("+00:00"); sign > 0 && text[sign] == ' ' {
+		text[sign] = '+' // a plus that was not escaped; no time holds a space
+	}
+	if into.UnmarshalText(text) != nil {
 		return "must be a time such as 2030-01-01T00:00:00.000Z"
 	}
 	return ""

@@ -172,9 +172,8 @@ func (a *API) phoneMember(name string, required bool, into *esh3ar.Recipient) me
 		if err != nil || text == "" {
 			return err
 		}
-		var ok bool
-		if *into, ok = a.Phones.Parse(text); !ok {
-			in.note(at, validationFailed, "is not a possible phone number; write it like +967771234567")
+		if *into, err = a.Phones.Parse(text); err != nil {
+			in.note(at, validationFailed, err.Error())
 		}
 		return nil
 	}}

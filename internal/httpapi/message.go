@@ -203,9 +203,8 @@ func (in *messageInput) build(item int, m *esh3ar.Message) {
 		}
 	}
 	if d.good&hasRecipient != 0 {
-		var ok bool
-		if m.Recipient, ok = in.phones.Parse(all[d.recipient.from:d.recipient.to]); !ok {
-			in.note(place{item: item, name: "/recipientPhoneNumber"}, validationFailed, "is not a possible phone number; write it like +967771234567")
+		if m.Recipient, err = in.phones.Parse(all[d.recipient.from:d.recipient.to]); err != nil {
+			in.note(place{item: item, name: "/recipientPhoneNumber"}, validationFailed, err.Error())
 		}
 	}
 	if d.good&hasContent != 0 {

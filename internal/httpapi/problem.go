@@ -132,4 +132,5 @@ var (
 	problemType = []string{"application/problem+json"}
 	noStore     = []string{"no-store"}
 	replayed    = []string{"true"}
+	identity    = []string{"identity"}
 )

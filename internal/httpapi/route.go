@@ -16,6 +16,7 @@ const maxParams = 2
 type route struct {
 	path     string
 	methods  map[string]handler
+	query    bool     // GET has query parameters
 	segments []string // of the path
 	allow    []string // value of the Allow header
 }
@@ -23,16 +24,16 @@ type route struct {
 // routes is the whole API; a test holds it against the OpenAPI document.
 func (a *API) routes() []*route {
 	return []*route{
-		{path: "/v1/dead-letters", methods: map[string]handler{"GET": a.business(a.listDeadLetters)}},
+		{path: "/v1/dead-letters", query: true, methods: map[string]handler{"GET": a.business(a.listDeadLetters)}},
 		{path: "/v1/dead-letters/replay", methods: map[string]handler{"POST": a.business(a.replayMany)}},
 		{path: "/v1/dead-letters/{id}", methods: map[string]handler{"GET": a.business(a.getDeadLetter), "DELETE": a.business(a.discard)}},
 		{path: "/v1/dead-letters/{id}/replay", methods: map[string]handler{"POST": a.business(a.replay)}},
-		{path: "/v1/messages", methods: map[string]handler{"POST": a.business(a.send), "GET": a.business(a.list)}},
+		{path: "/v1/messages", query: true, methods: map[string]handler{"POST": a.business(a.send), "GET": a.business(a.list)}},
 		{path: "/v1/messages/batch", methods: map[string]handler{"POST": a.business(a.sendBatch)}},
 		{path: "/v1/messages/{id}", methods: map[string]handler{"GET": a.business(a.get), "DELETE": a.business(a.cancel)}},
-		{path: "/v1/events", methods: map[string]handler{"GET": a.eventStream}},
+		{path: "/v1/events", query: true, methods: map[string]handler{"GET": a.eventStream}},
 		{path: "/v1/messages/{id}/events", methods: map[string]handler{"GET": a.business(a.history)}},
-		{path: "/v1/usage", methods: map[string]handler{"GET": a.business(a.usage)}},
+		{path: "/v1/usage", query: true, methods: map[string]handler{"GET": a.business(a.usage)}},
 		{path: "/admin/v1/breakers", methods: map[string]handler{"GET": a.admin(a.breakers)}},
 		{path: "/admin/v1/businesses", methods: map[string]handler{"POST": a.admin(a.createBusiness)}},
 		{path: "/admin/v1/businesses/{id}", methods: map[string]handler{"GET": a.admin(a.getBusiness)}},
@@ -46,7 +47,7 @@ func (a *API) routes() []*route {
 		{path: "/admin/v1/nodes", methods: map[string]handler{"GET": a.admin(a.nodes)}},
 		{path: "/admin/v1/plans", methods: map[string]handler{"GET": a.admin(a.listPlans)}},
 		{path: "/admin/v1/plans/{name}", methods: map[string]handler{"GET": a.admin(a.getPlan), "PUT": a.admin(a.putPlan), "DELETE": a.admin(a.dropPlan)}},
-		{path: "/admin/v1/scaler", methods: map[string]handler{"GET": a.admin(a.scaler)}},
+		{path: "/admin/v1/scaler", query: true, methods: map[string]handler{"GET": a.admin(a.scaler)}},
 		{path: "/admin/v1/verify", methods: map[string]handler{"POST": a.admin(a.verify)}},
 		{path: "/livez", methods: map[string]handler{"GET": a.livez}},
 		{path: "/readyz", methods: map[string]handler{"GET": a.readyz}},

@@ -45,7 +45,16 @@ type text struct {
 	bad      bool // holds U+0000 or an unpaired surrogate
 }
 
-func (s *scanner) reset(data []byte) { s.data, s.at, s.depth, s.text = data, 0, 0, s.text[:0] }
+// reset begins a body. A byte order mark in front is passed over: editors and shells of Windows write one, and RFC 8259,
+// section 8.1, lets a reader ignore it.
+func (s *scanner) reset(data []byte) {
+	s.data, s.at, s.depth, s.text = data, 0, 0, s.text[:0]
+	if bytes.HasPrefix(data, byteOrderMark) {
+		s.at = len(byteOrderMark)
+	}
+}
+
+var byteOrderMark = []byte("\ufeff")
 
 // bytes is what t holds; good until the scanner goes on.
 func (s *scanner) bytes(t text) []byte { return s.text[t.from:t.to] }

@@ -97,7 +97,7 @@ func FuzzMessage(f *testing.F) {
 			Priority                                                     *esh3ar.Priority
 			Metadata                                                     map[string]string
 		}
-		in := json.NewDecoder(bytes.NewReader(body))
+		in := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(body, byteOrderMark)))
 		in.DisallowUnknownFields()
 		if err := in.Decode(&want); err != nil {
 			t.Fatalf("%q was accepted, encoding/json: %v", body, err)
@@ -123,7 +123,7 @@ func checkProblem(t *testing.T, body []byte, err error) {
 	if !ok {
 		t.Fatalf("%q: %v is no problem", body, err)
 	}
-	if valid := json.Valid(body) && utf8.Valid(body); p.Code != invalidJSON.code && !valid {
+	if valid := json.Valid(bytes.TrimPrefix(body, byteOrderMark)) && utf8.Valid(body); p.Code != invalidJSON.code && !valid {
 		t.Errorf("%q is not JSON, answer %s", body, p.Code)
 	}
 	if p.Status == 422 && len(p.Errors) == 0 {

@@ -19,7 +19,7 @@ type dayView struct {
 
 // usage is GET /v1/usage: the plan, what it still gives now, and the days.
 func (a *API) usage(x *exchange) error {
-	count, err := usageDays(x.r.URL.Query())
+	count, err := usageDays(x.r.URL.RawQuery)
 	if err != nil {
 		return err
 	}
@@ -46,19 +46,17 @@ func (a *API) usage(x *exchange) error {
 }
 
 // usageDays reads the query of usage.
-func usageDays(query map[string][]string) (int, error) {
-	var f faults
+func usageDays(raw string) (int, error) {
 	count := defaultUsageDays
-	for name, values := range query {
-		n, err := strconv.Atoi(values[0])
-		switch {
-		case name != "days":
-			f.parameter(name, validationFailed, "unknown parameter")
-		case err != nil || len(values) > 1 || n < 1 || n > esh3ar.UsageDays:
-			f.parameter(name, validationFailed, "must be one whole number from 1 to "+strconv.Itoa(esh3ar.UsageDays))
-		default:
-			count = n
+	err := parameters(raw, func(name, value string) (why string) {
+		if name != "days" {
+			return unknownParameter
 		}
-	}
-	return count, f.problem()
+		n, err := strconv.Atoi(value)
+		if count = n; err != nil || n < 1 || n > esh3ar.UsageDays {
+			return "must be a whole number from 1 to " + strconv.Itoa(esh3ar.UsageDays)
+		}
+		return ""
+	})
+	return count, err
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/account"
 	"github.com/esh3artech/esh3ar/internal/connlimit"
+	"github.com/esh3artech/esh3ar/internal/credential"
 	"github.com/esh3artech/esh3ar/internal/notify"
 	"github.com/esh3artech/esh3ar/internal/wire"
 	"github.com/esh3artech/esh3ar/signalr"
@@ -88,7 +89,10 @@ type businessUser struct {
 // AuthenticateBusiness reads an API key. While the store cannot say whose it is, the client is asked to come again.
 func AuthenticateBusiness(k keys) func(*http.Request) (signalr.Identity, error) {
 	return func(r *http.Request) (signalr.Identity, error) {
-		key := signalr.BearerToken(r)
+		key, err := credential.HeaderOrQuery(r)
+		if err != nil {
+			return signalr.Identity{}, err
+		}
 		caller, err := k.Authenticate(r.Context(), key)
 		switch {
 		case err != nil && esh3ar.CodeOf(err) == esh3ar.Unauthenticated:

@@ -13,6 +13,7 @@ import (
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/account"
 	"github.com/esh3artech/esh3ar/internal/connlimit"
+	"github.com/esh3artech/esh3ar/internal/credential"
 	"github.com/esh3artech/esh3ar/internal/delivery"
 	"github.com/esh3artech/esh3ar/signalr"
 )
@@ -103,7 +104,11 @@ func Authenticate(tokens *account.Tokens) func(*http.Request) (signalr.Identity,
 		if belongsToOpen(r) {
 			verify = tokens.VerifyOpen
 		}
-		d, err := verify(signalr.BearerToken(r))
+		token, err := credential.HeaderOrQuery(r)
+		if err != nil {
+			return signalr.Identity{}, err
+		}
+		d, err := verify(token)
 		if err != nil {
 			return signalr.Identity{}, err
 		}
