@@ -29,8 +29,14 @@ type Call struct {
 	stream  bool // it came as a StreamInvocation
 	uploads []*upload
 	refused error // why it cannot be handed to its method
+	streams bool  // it has streams, in either direction
+
+	// The list of open calls, guarded by the dispatcher's mutex.
+	listed         bool
+	next, previous *Call
 
 	mu       sync.Mutex
+	canceled bool // the client has canceled it
 	state    callState
 	noSlot   bool            // it runs outside of the invocation slots
 	released bool            // because it gave its own away
@@ -68,9 +74,12 @@ func (c *Call) Context() context.Context {
 	defer c.mu.Unlock()
 	if c.ctx == nil {
 		c.ctx, c.cancel = context.WithCancelCause(context.WithValue(c.conn.Context(), callKey{}, c))
-		if c.state == callDone {
+		switch {
+		case c.canceled:
+			c.cancel(errCanceledByClient)
+		case c.state == callDone:
 			c.cancel(context.Canceled)
-		} else if c.id != "" {
+		case c.id != "" && c.stream:
 			c.conn.extras().calls.add(c)
 		}
 	}
@@ -100,6 +109,17 @@ func (d *Deferred) Return(v any) { d.call.finish(v, nil) }
 
 // Error completes the call with an error, whose text the client sees if it is a [*HubError].
 func (d *Deferred) Error(err error) { d.call.finish(nil, err) }
+
+// cancelByClient ends the context of the call, now or when it is asked for.
+func (c *Call) cancelByClient() {
+	c.mu.Lock()
+	cancel := c.cancel
+	c.canceled = c.state != callDone
+	c.mu.Unlock()
+	if cancel != nil {
+		cancel(errCanceledByClient)
+	}
+}
 
 // run calls the handler and, unless that deferred the call, completes it.
 func (c *Call) run() {
@@ -145,8 +165,11 @@ func (c *Call) finish(v any, err error) {
 		return
 	}
 	// Before the answer: its client may use the ids again with its next message.
+	if c.id != "" {
+		c.conn.in.completed(c)
+	}
 	poke := c.uploads != nil && c.conn.extras().uploads.release(c.uploads)
-	if cancel != nil {
+	if cancel != nil && c.stream {
 		c.conn.extras().calls.remove(c)
 	}
 	if c.id != "" {
@@ -226,7 +249,7 @@ func (c *Call) admit(streams [][]byte) {
 	case len(streams) != m.uploads:
 		c.refused = Errorf("Client sent %d stream(s), Hub method expects %d.", len(streams), m.uploads)
 	case (c.stream || m.uploads > 0) && c.conn.in.streamsFull():
-		c.refused = Errorf("Too many streams are open on this connection.")
+		c.refused = Errorf("Too many streams are open on this connection: %d, the limit (Limits.Streams).", c.conn.server.opts.Limits.Streams)
 	case m.uploads > 0:
 		c.refused = c.conn.extras().uploads.open(c, streams)
 	}
@@ -234,7 +257,18 @@ func (c *Call) admit(streams [][]byte) {
 		c.conn.extras().uploads.release(c.uploads)
 		c.refused = refusef("Invocation ID '%s' is already in use.", c.id)
 	}
-	c.noSlot = c.stream || len(streams) > 0
+	c.noSlot, c.streams = len(streams) > 0, c.stream || len(streams) > 0
+}
+
+// leaveSlot lets the next invocation of the connection start when the handler of a stream has returned its sequence.
+func (c *Call) leaveSlot() {
+	c.mu.Lock()
+	held, released := !c.noSlot, c.released
+	c.noSlot, c.released, c.returned = true, false, true
+	c.mu.Unlock()
+	if held || released {
+		c.conn.in.leaveSlot(released)
+	}
 }
 
 // releaseSlot lets the next invocation of the connection start while this one waits for a client.

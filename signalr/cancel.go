@@ -2,7 +2,7 @@ package signalr
 
 import "sync"
 
-// callIndex holds the running calls that a client can cancel: those that gave somebody their context.
+// callIndex holds the open streaming calls by their ids, which a client may use once at a time.
 type callIndex struct {
 	mu     sync.Mutex
 	byID   map[string]*Call
@@ -40,18 +40,4 @@ func (x *callIndex) remove(c *Call) {
 	if x.byID[c.id] == c {
 		delete(x.byID, c.id)
 	}
-}
-
-// cancel ends the context of the call with an id; an unknown one is ignored.
-func (x *callIndex) cancel(id []byte) {
-	x.mu.Lock()
-	call := x.byID[string(id)]
-	x.mu.Unlock()
-	if call == nil {
-		return
-	}
-	call.mu.Lock()
-	cancel := call.cancel
-	call.mu.Unlock()
-	cancel(errCanceledByClient)
 }

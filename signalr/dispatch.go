@@ -25,11 +25,12 @@ type dispatcher struct {
 	hold     bool        // OnConnected has not returned
 	running  int32       // slots taken, by calls in ready too
 	deferred int32       // calls open by Defer
-	streams  int32       // calls that run outside of the slots
+	streams  int32       // calls with streams, in a slot or outside of it
 	waiters  int32       // calls that gave their slot away while they wait for a client
 	blocked  *Call       // the next call, for which there was no slot
 	item     *uploadItem // the next item of a stream, for which there was no room
 	ready    []*Call     // calls with a slot that no goroutine has begun
+	calls    *Call       // begun and not completed calls with an id, as a list by Call.next
 }
 
 // receive takes bytes of the hub stream from the link.
@@ -97,7 +98,8 @@ func (d *dispatcher) release(done *Call) *Call {
 		d.running--
 	case done.released:
 		d.waiters--
-	default:
+	}
+	if done != nil && done.streams {
 		d.streams--
 	}
 	d.mu.Unlock()
@@ -201,7 +203,8 @@ func (d *dispatcher) inputDone() {
 	d.conn.end(e)
 }
 
-// startLocked readies the next call if it may start now. Calls with streams take no slot: they live long.
+// startLocked readies the next call if it may start now. Calls with streams of the client take no slot: their items come behind
+// them. A call that streams its results has one until its handler has returned the sequence.
 func (d *dispatcher) startLocked() bool {
 	l := &d.conn.server.opts.Limits
 	slot := !d.blocked.noSlot
@@ -213,9 +216,11 @@ func (d *dispatcher) startLocked() bool {
 		return false
 	case slot:
 		d.running++
-	default:
+	}
+	if d.blocked.streams {
 		d.streams++
 	}
+	d.openedLocked(d.blocked)
 	d.ready = append(d.ready, d.blocked)
 	d.blocked = nil
 	return true
@@ -235,6 +240,62 @@ func (d *dispatcher) releaseSlot() {
 	d.waiters++
 	d.mu.Unlock()
 	d.pump()
+}
+
+// leaveSlot takes a call out of the slots whose handler has returned a sequence.
+func (d *dispatcher) leaveSlot(released bool) {
+	d.mu.Lock()
+	if released {
+		d.waiters--
+	} else {
+		d.running--
+	}
+	d.mu.Unlock()
+	d.pump()
+}
+
+// openedLocked begins to list a call for cancellations. The list is intrusive: an invocation costs no allocation for it.
+func (d *dispatcher) openedLocked(c *Call) {
+	if c.id == "" {
+		return
+	}
+	c.listed, c.next = true, d.calls
+	if d.calls != nil {
+		d.calls.previous = c
+	}
+	d.calls = c
+}
+
+// completed ends that.
+func (d *dispatcher) completed(c *Call) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !c.listed {
+		return
+	}
+	if c.previous != nil {
+		c.previous.next = c.next
+	} else {
+		d.calls = c.next
+	}
+	if c.next != nil {
+		c.next.previous = c.previous
+	}
+	c.listed, c.next, c.previous = false, nil, nil
+}
+
+// cancel ends the context of the call with an id, also one that its handler asks for later. An unknown id is ignored. There are
+// no more calls to look at than Limits let a connection have open.
+func (d *dispatcher) cancel(id []byte) {
+	d.mu.Lock()
+	call := d.calls
+	for call != nil && call.id != string(id) {
+		call = call.next
+	}
+	d.mu.Unlock()
+	if call != nil {
+		call.cancelByClient()
+	}
 }
 
 // nextLocked takes the next record from the input.

@@ -31,7 +31,7 @@ func (c *Conn) handle(record []byte) (*Call, *uploadItem) {
 	case typePing:
 		c.times.pinged.Store(true)
 	case typeCancelInvocation:
-		c.existing().calls.cancel(m.id)
+		c.in.cancel(m.id)
 	case typeClose:
 		c.end(clientEnding(m))
 	}

@@ -125,7 +125,8 @@ type Limits struct {
 	// Default 1024.
 	Deferred int
 	// Streams is how many calls of one connection may be open that stream, in either direction. They take no
-	// invocation slot. Beyond it they are answered with an error. Default 64.
+	// invocation slot, but for the handler of a stream of results until it returns. Beyond it they are answered with an
+	// error that names the limit. Default 64.
 	Streams int
 	// StreamBuffer is how many items of one stream of a client wait for its reader before the connection is no longer
 	// read. Together the items of a connection also keep within Inbox, as long as each stream has one. Default 10.

@@ -22,10 +22,9 @@ func (badError) Error() string { panic("fault of the error") }
 func TestPanic_OfTheServer_EndsOneConnection(t *testing.T) {
 	for name, plant := range map[string]func(c *Conn){
 		"handling of a message": func(c *Conn) {
-			x := &c.extras().calls
-			x.mu.Lock()
-			defer x.mu.Unlock()
-			x.byID = map[string]*Call{"x": {}} // it has no way to be canceled
+			c.in.mu.Lock()
+			defer c.in.mu.Unlock()
+			c.in.calls = &Call{id: "x", cancel: func(error) { panic("planted") }}
 		},
 		"framing of messages": func(c *Conn) {
 			c.in.mu.Lock()

@@ -51,12 +51,14 @@ type streamError struct{ error }
 
 func (e *streamError) Unwrap() error { return e.error }
 
-// runStream calls the method and sends what its sequence yields. The handler has its context from the beginning, since
-// a stream without end is ended by it.
+// runStream calls the method in its turn, like any other: what the handler does before it returns, such as a subscription, is
+// done before the client's next invocation begins. Then it leaves its slot and sends what the sequence yields. The handler
+// has its context from the beginning, since a stream without end is ended by it.
 func (c *Call) runStream() {
 	ctx := c.Context()
 	v, err := c.handle()
 	if err == nil {
+		c.leaveSlot()
 		err = c.sendItems(ctx, v)
 	}
 	if errors.Is(context.Cause(ctx), errCanceledByClient) {

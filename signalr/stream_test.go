@@ -223,7 +223,7 @@ func TestStreamEnds(t *testing.T) {
 		h := start(t, hub, Options{Limits: Limits{Streams: 2}, Timeouts: Timeouts{Heartbeat: time.Hour}})
 		c := h.dial()
 		c.msg(call4("a", "Silent", ""), call4("b", "Silent", ""), call4("c", "Silent", ""))
-		c.expect(`{"type":3,"invocationId":"c","error":"An unexpected error occurred invoking 'Silent' on the server. HubException: Too many streams are open on this connection."}`)
+		c.expect(`{"type":3,"invocationId":"c","error":"An unexpected error occurred invoking 'Silent' on the server. HubException: Too many streams are open on this connection: 2, the limit (Limits.Streams)."}`)
 		c.msg(`{"type":5,"invocationId":"a"}`)
 		c.expect(`{"type":3,"invocationId":"a"}`)
 	})

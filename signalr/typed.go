@@ -100,8 +100,9 @@ func Handle3[A, B, C, R any](h *Hub, name string, f func(*Call, A, B, C) (R, err
 	}})
 }
 
-// Stream0 registers a method without arguments that streams its results. The sequence is ranged over while its items go
-// out; it waits when the client is slow, and is left when the client cancels or goes. An error ends the stream and is
+// Stream0 registers a method without arguments that streams its results. The function is called in its turn, like any
+// other, and the client's next invocation waits until it returns; so it subscribes to what it streams and returns, and the sequence
+// does the waiting. The sequence is ranged over while its items go out; it waits when the client is slow, and is left when the client cancels or goes. An error ends the stream and is
 // told like that of any method. See [FromChannel] for a channel.
 func Stream0[T any](h *Hub, name string, f func(*Call) (iter.Seq2[T, error], error)) {
 	h.register(method{name: name, stream: true, run: func(c *Call) (any, error) {
