@@ -39,6 +39,7 @@
 //	internal/credential     the bearer token of a request
 //	internal/quota          holds businesses to their plans, over all nodes
 //	internal/flow           pure: backoff, quotas, load score, peaks of latency, budgets of repeats
+//	internal/opaque         positions and cursors as clients see them, sealed
 //	internal/fairshare      bounded resources with a share per business, phone or address
 //	internal/scale          how many nodes there should be, and why
 //	internal/scale/…        what starts and stops them: processes, kubernetes, command; workers inside a node

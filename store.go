@@ -159,9 +159,10 @@ type InboxReader interface {
 	// Pending reads undelivered messages of one recipient: the lanes from the highest priority down, each in
 	// rising seq, all from one snapshot.
 	Pending(ctx context.Context, q InboxQuery) (InboxPage, error)
-	// Since reads the recipient's messages with a seq above after, in rising seq, delivered ones too, expired and
-	// canceled ones not; at most limit of them. It changes nothing.
-	Since(ctx context.Context, r Recipient, after Seq, limit int) ([]Record, error)
+	// Since reads the recipient's messages with a seq above after and, unless until is zero, not above until, in rising
+	// seq, delivered ones too, expired and canceled ones not; at most limit of them. It changes nothing. It looks at every
+	// message of that range, which the caller bounds.
+	Since(ctx context.Context, r Recipient, after, until Seq, limit int) ([]Record, error)
 	// Counters gives the highest seq of each recipient, zero for an unknown one, in the order asked.
 	Counters(ctx context.Context, rs []Recipient) ([]Seq, error)
 	// Queued walks all inboxes for messages that are still Queued and were created before a time, at most limit of

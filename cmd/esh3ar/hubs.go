@@ -29,7 +29,7 @@ func (h *hubs) open(n *node, keys *account.Keys) {
 		phones.Backplane, businesses.Backplane = h.planes["mobile"], h.planes["business"]
 	}
 	h.phones = signalr.NewServer(hub.Mobile(n.engine), phones)
-	h.businesses = signalr.NewServer(hub.Business(n.feed, keys), businesses)
+	h.businesses = signalr.NewServer(hub.Business(n.feed, keys, n.cursors), businesses)
 }
 
 func (h *hubs) run() error {

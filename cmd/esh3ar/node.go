@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"net"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/account"
 	"github.com/esh3artech/esh3ar/internal/breaker"
 	"github.com/esh3artech/esh3ar/internal/cache"
@@ -27,6 +29,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/intake"
 	"github.com/esh3artech/esh3ar/internal/netpoll"
 	"github.com/esh3artech/esh3ar/internal/notify"
+	"github.com/esh3artech/esh3ar/internal/opaque"
 	"github.com/esh3artech/esh3ar/internal/quota"
 )
 
@@ -62,6 +65,7 @@ type callers struct {
 	quotas  *quota.Book
 
 	recipients *quota.Recipients
+	cursors    *opaque.Sealer
 }
 
 // front is where calls and connections come in, and what says that no more should.
@@ -153,7 +157,22 @@ func (n *node) bootstrap(ctx context.Context) error {
 		Store: n.store, Dir: n.config.DataDir, AdminToken: n.config.AdminToken, APIKey: n.config.APIKey, Now: time.Now,
 	}
 	n.account, err = bootstrap.Run(ctx)
+	if err == nil {
+		n.cursors, err = openCursors(ctx, n.store)
+	}
 	return errors.Join(err, unlock())
+}
+
+// openCursors makes the sealer of what clients hold of positions and lists. Its secret is made once per store and stays:
+// clients keep ids for days, and no key rotation may take their place from them.
+func openCursors(ctx context.Context, store esh3ar.AccountStore) (*opaque.Sealer, error) {
+	var made [opaque.SecretSize]byte
+	_, _ = rand.Read(made[:]) // never fails
+	secret, err := store.SettingOnce(ctx, "cursor-secret", made[:])
+	if err != nil {
+		return nil, err
+	}
+	return opaque.New(secret)
 }
 
 func (n *node) openPlans(ctx context.Context) error {
@@ -174,11 +193,11 @@ func (n *node) handler(m *metrics) (http.Handler, error) {
 	n.openMoving()
 	n.watched = &gateway.Watched{Ready: n.readiness, Word: n.word, Now: time.Now}
 	api := httpapi.New(httpapi.Config{
-		Intake: n.intake, Store: n.store, Keys: keys, Plans: n.plans, Quotas: n.quotas, Recipients: n.recipients, Known: n.knownKey, Feed: n.feed, Draining: n.draining, Admin: n.account.Admin,
+		Intake: n.intake, Store: n.store, Keys: keys, Plans: n.plans, Quotas: n.quotas, Recipients: n.recipients, Known: n.knownKey, Cursors: n.cursors, Feed: n.feed, Draining: n.draining, Admin: n.account.Admin,
 		Tokens: n.account.Tokens, Phones: numbers, Lapsed: n.engine.Lapsed, Entered: n.engine.Entered, Breakers: n.breakerReport, Nodes: n.nodes, Drain: n.drainNode,
 		Spill: n.spilling, Scaler: n.scalerReport(), Verifier: untilDrained{n.store, n.draining}, Ready: n.readiness, Metrics: m.handler(),
 		Log: n.log, Observe: m.request,
 	})
-	m.registry.MustRegister(shareMetrics{[]func() []fairshare.Stats{api.Shares, n.engine.Shares}})
+	m.registry.MustRegister(shareMetrics{[]func() []fairshare.Stats{api.Shares, n.engine.Shares, n.feed.Shares}})
 	return edges{hubs: &n.hubs, watched: n.watched, cluster: publicKeys(&n.account), demo: dashboard.Demo("/demo/"), api: api}, nil
 }

@@ -32,8 +32,8 @@ func (s *Store) Pending(ctx context.Context, q esh3ar.InboxQuery) (page esh3ar.I
 }
 
 // Since realises esh3ar.InboxReader.
-func (s *Store) Since(ctx context.Context, r esh3ar.Recipient, after esh3ar.Seq, limit int) (records []esh3ar.Record, err error) {
-	err = s.breaker.Do(func() (err error) { records, err = s.store.Since(ctx, r, after, limit); return err })
+func (s *Store) Since(ctx context.Context, r esh3ar.Recipient, after, until esh3ar.Seq, limit int) (records []esh3ar.Record, err error) {
+	err = s.breaker.Do(func() (err error) { records, err = s.store.Since(ctx, r, after, until, limit); return err })
 	return records, err
 }
 

@@ -71,7 +71,7 @@ func TestManyDueTasksBringMoreCommits(t *testing.T) {
 		t.Errorf("%d commits at a time at most", most)
 	}
 	for r := range esh3ar.Recipient(recipients) {
-		got, err := store.Since(t.Context(), alice+r, 0, each)
+		got, err := store.Since(t.Context(), alice+r, 0, 0, each)
 		if err != nil || len(got) != each {
 			t.Fatalf("%d messages, %v", len(got), err)
 		}

@@ -219,9 +219,31 @@ const maxSyncs = 4
 // Sync reads a recipient's messages with a seq above after: see esh3ar.InboxReader. It waits until the recipient has its
 // turn, and returns an error if too many of its calls wait.
 func (e *Engine) Sync(ctx context.Context, r esh3ar.Recipient, after esh3ar.Seq, limit int) ([]esh3ar.Record, error) {
+	for {
+		records, err := e.syncRange(ctx, r, after, limit)
+		if err != nil || len(records) > 0 {
+			return records, err
+		}
+		after += syncStep // all of that range had expired or was canceled
+		counters, err := e.store.Counters(ctx, []esh3ar.Recipient{r})
+		if err != nil || after >= counters[0] || after < syncStep {
+			return nil, err
+		}
+	}
+}
+
+// syncStep bounds the messages that one read for Sync looks at. Behind each read the recipients take turns.
+const syncStep = 2000
+
+// syncRange is one read.
+func (e *Engine) syncRange(ctx context.Context, r esh3ar.Recipient, after esh3ar.Seq, limit int) ([]esh3ar.Record, error) {
 	if err := e.syncs.Acquire(ctx, r, 1); err != nil {
 		return nil, &esh3ar.Error{Code: esh3ar.Overloaded, Text: "too many reads are under way", Err: err}
 	}
 	defer e.syncs.Release(r, 1)
-	return e.store.Since(ctx, r, after, limit)
+	until := after + syncStep
+	if until < after {
+		until = 0 // no bound: there is no seq as high
+	}
+	return e.store.Since(ctx, r, after, until, limit)
 }

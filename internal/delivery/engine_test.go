@@ -282,7 +282,7 @@ func TestManyAtOnce(t *testing.T) {
 	eventually(t, func() bool {
 		got := phone.received()
 		if len(got) > acknowledged {
-			records, err := h.store.Since(t.Context(), alice, 0, messages)
+			records, err := h.store.Since(t.Context(), alice, 0, 0, messages)
 			if err != nil {
 				t.Fatal(err)
 			}

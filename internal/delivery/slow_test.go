@@ -245,3 +245,41 @@ func TestAcknowledge_JoinedCommitFails_EveryCallFails(t *testing.T) {
 		}
 	})
 }
+
+// sparseStore has one message that Sync shows, behind many that it does not, and remembers the ranges it was asked for.
+type sparseStore struct {
+	store
+	at     esh3ar.Seq
+	widest esh3ar.Seq
+}
+
+func (s *sparseStore) Since(_ context.Context, _ esh3ar.Recipient, after, until esh3ar.Seq, _ int) ([]esh3ar.Record, error) {
+	s.widest = max(s.widest, until-after)
+	if after < s.at && s.at <= until {
+		return []esh3ar.Record{{Message: esh3ar.Message{Seq: s.at}}}, nil
+	}
+	return nil, nil
+}
+
+func (s *sparseStore) Counters(context.Context, []esh3ar.Recipient) ([]esh3ar.Seq, error) {
+	return []esh3ar.Seq{s.at + 10_000}, nil
+}
+
+func TestSync_LongRangeWithoutMessages_ReadsItInSteps(t *testing.T) {
+	t.Parallel()
+	st := &sparseStore{at: 50_000}
+	e := New(st, Options{})
+	got, err := e.Sync(t.Context(), 1, 0, 10)
+	if err != nil || len(got) != 1 || got[0].Seq != st.at {
+		t.Errorf("got %v, %v; want the message at %d", got, err, st.at)
+	}
+	if got, err := e.Sync(t.Context(), 1, st.at, 10); err != nil || len(got) != 0 {
+		t.Errorf("behind it: got %v, %v; want the end", got, err)
+	}
+	if _, err := e.Sync(t.Context(), 1, esh3ar.Seq(1<<64-2), 10); err != nil {
+		t.Errorf("behind the highest seq: %v", err)
+	}
+	if st.widest > syncStep {
+		t.Errorf("one read looked at %d messages; want at most %d", st.widest, syncStep)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/account"
 	"github.com/esh3artech/esh3ar/internal/fairshare"
 	"github.com/esh3artech/esh3ar/internal/notify"
+	"github.com/esh3artech/esh3ar/internal/opaque"
 	"github.com/esh3artech/esh3ar/internal/quota"
 )
 
@@ -77,7 +78,9 @@ type Config struct {
 	Tokens *account.Tokens
 	Feed   *notify.Feed // for GET /v1/events
 	Phones *account.Phones
-	Lapsed func(r esh3ar.Recipient, id esh3ar.MessageID, life esh3ar.Life) // told of canceled messages
+	// Cursors seal the ids of events and the cursors of lists. nil: a sealer whose secret ends with the process.
+	Cursors *opaque.Sealer
+	Lapsed  func(r esh3ar.Recipient, id esh3ar.MessageID, life esh3ar.Life) // told of canceled messages
 	// Entered is told of replayed messages, which are in the inbox again. Like all hints it may be left out.
 	Entered  func(r esh3ar.Recipient, seq esh3ar.Seq, id esh3ar.MessageID, life esh3ar.Life)
 	Ready    func() error         // nil: ready; else why not
@@ -137,6 +140,9 @@ func New(c Config) *API {
 	}
 	if c.Memory == 0 {
 		c.Memory = 256 << 20
+	}
+	if c.Cursors == nil {
+		c.Cursors = opaque.NewEphemeral()
 	}
 	if c.Known == nil {
 		c.Known = c.Store.KnownKey

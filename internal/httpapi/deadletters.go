@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/opaque"
 )
 
 // listDeadLetters is GET /v1/dead-letters.
@@ -14,7 +15,10 @@ func (a *API) listDeadLetters(x *exchange) error {
 		return err
 	}
 	q.Business = x.caller.Business
-	return x.answerPage(q.Limit, func() (esh3ar.ListPage, error) { return a.Store.DeadLetters(x.r.Context(), q) })
+	if q.Cursor, err = x.openCursor(opaque.DeadLetters, q.Cursor); err != nil {
+		return err
+	}
+	return x.answerPage(q.Limit, opaque.DeadLetters, func() (esh3ar.ListPage, error) { return a.Store.DeadLetters(x.r.Context(), q) })
 }
 
 func (a *API) deadLetterQuery(raw string) (esh3ar.DeadLetterQuery, error) {

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/notify"
+	"github.com/esh3artech/esh3ar/internal/opaque"
 	"github.com/esh3artech/esh3ar/internal/wire"
 )
 
@@ -47,7 +49,7 @@ func (a *API) events(x *exchange) error {
 	s := &eventWriter{x: x, control: http.NewResponseController(x.w)}
 	_ = s.control.SetReadDeadline(time.Time{}) // the server's is for requests that end
 	// Whoever is cut off before the first event knows by the id where to go on.
-	if !s.write(fmt.Appendf(nil, ": hello\nid: %s\n\n", stream.Position())) {
+	if !s.write(fmt.Appendf(nil, ": hello\nid: %s\n\n", a.eventID(x, stream.Position()))) {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(x.r.Context())
@@ -80,8 +82,12 @@ func (a *API) openStream(x *exchange) (*notify.Stream, error) {
 	if after == "" {
 		return a.Feed.Tail(x.r.Context(), x.caller.Business)
 	}
-	stream, err := a.Feed.After(x.r.Context(), x.caller.Business, esh3ar.Position(after))
-	if err != nil && esh3ar.CodeOf(err) == esh3ar.Invalid {
+	position, err := a.Cursors.Open(opaque.Events, x.caller.Business, after)
+	var stream *notify.Stream
+	if err == nil {
+		stream, err = a.Feed.After(x.r.Context(), x.caller.Business, esh3ar.Position(position))
+	}
+	if err != nil && (errors.Is(err, opaque.ErrUnknown) || esh3ar.CodeOf(err) == esh3ar.Invalid) {
 		return nil, validationFailed.problem(where + " is not the id of an event of this stream: " + url.QueryEscape(after))
 	}
 	return stream, err
@@ -103,7 +109,7 @@ func (s *eventWriter) stream(ctx context.Context, stream *notify.Stream) {
 		if err != nil {
 			return
 		}
-		s.buffer = appendBatch(s.buffer[:0], &batch)
+		s.buffer = s.appendBatch(s.buffer[:0], &batch)
 		if len(s.buffer) == 0 {
 			if time.Since(s.wrote) < streamComment {
 				continue
@@ -139,14 +145,20 @@ func (s *eventWriter) write(text []byte) bool {
 	return err == nil && s.control.Flush() == nil
 }
 
-// appendBatch writes events as the wire has them. None of the values can hold a line break: ids are digits, and JSON
+// eventID is a position as the caller's business sees it.
+func (a *API) eventID(x *exchange, p esh3ar.Position) string {
+	return a.Cursors.Seal(opaque.Events, x.caller.Business, string(p))
+}
+
+// appendBatch writes events as the wire has them. None of the values can hold a line break: ids are sealed, and JSON
 // escapes it.
-func appendBatch(dst []byte, b *notify.Batch) []byte {
+func (s *eventWriter) appendBatch(dst []byte, b *notify.Batch) []byte {
 	if b.Reset {
 		dst = append(dst, "event: reset\ndata: {}\n\n"...)
 	}
 	for i := range b.Entries {
-		dst = append(append(dst, "event: message.status\nid: "...), b.Entries[i].Position...)
+		dst = append(dst, "event: message.status\nid: "...)
+		dst = s.x.api.Cursors.AppendSealed(dst, opaque.Events, s.x.caller.Business, string(b.Entries[i].Position))
 		dst = wire.AppendEvent(append(dst, "\ndata: "...), &b.Entries[i].Event)
 		dst = append(dst, "\n\n"...)
 	}

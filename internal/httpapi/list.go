@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/opaque"
 	"github.com/esh3artech/esh3ar/internal/wire"
 )
 
@@ -14,7 +15,10 @@ func (a *API) list(x *exchange) error {
 		return err
 	}
 	q.Business = x.caller.Business
-	return x.answerPage(q.Limit, func() (esh3ar.ListPage, error) { return a.Store.List(x.r.Context(), q) })
+	if q.Cursor, err = x.openCursor(opaque.Messages, q.Cursor); err != nil {
+		return err
+	}
+	return x.answerPage(q.Limit, opaque.Messages, func() (esh3ar.ListPage, error) { return a.Store.List(x.r.Context(), q) })
 }
 
 // listQuery reads the filters.
@@ -48,7 +52,7 @@ func (a *API) listQuery(raw string) (esh3ar.ListQuery, error) {
 const recordSize = 4 << 10
 
 // answerPage reads a page of at most limit messages and sends it.
-func (x *exchange) answerPage(limit int, read func() (esh3ar.ListPage, error)) error {
+func (x *exchange) answerPage(limit int, use opaque.Use, read func() (esh3ar.ListPage, error)) error {
 	// What a page takes is not known before it is read; most messages are far smaller than this.
 	if err := x.reserve(int64(limit) * recordSize); err != nil {
 		return err
@@ -59,6 +63,9 @@ func (x *exchange) answerPage(limit int, read func() (esh3ar.ListPage, error)) e
 		return err
 	}); err != nil {
 		return badCursor(err)
+	}
+	if page.NextCursor != "" {
+		page.NextCursor = x.api.Cursors.Seal(use, x.caller.Business, page.NextCursor)
 	}
 	x.buffer = appendPage(x.buffer[:0], &page)
 	return x.answer(http.StatusOK, x.buffer)
@@ -77,6 +84,18 @@ func appendPage(dst []byte, page *esh3ar.ListPage) []byte {
 		dst = wire.AppendString(append(dst, `,"nextCursor":`...), page.NextCursor)
 	}
 	return append(dst, '}')
+}
+
+// openCursor returns a cursor as the store gave it; an empty one stays empty.
+func (x *exchange) openCursor(use opaque.Use, cursor string) (string, error) {
+	if cursor == "" {
+		return "", nil
+	}
+	text, err := x.api.Cursors.Open(use, x.caller.Business, cursor)
+	if err != nil {
+		return "", badCursor(&esh3ar.Error{Code: esh3ar.Invalid, Text: "is not one that a page of this list gave to this business"})
+	}
+	return text, nil
 }
 
 // badCursor names the one parameter that only the store can judge.

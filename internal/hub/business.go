@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/connlimit"
 	"github.com/esh3artech/esh3ar/internal/credential"
 	"github.com/esh3artech/esh3ar/internal/notify"
+	"github.com/esh3artech/esh3ar/internal/opaque"
 	"github.com/esh3artech/esh3ar/internal/wire"
 	"github.com/esh3artech/esh3ar/signalr"
 )
@@ -43,7 +45,7 @@ type keys interface {
 // Then it gets Reset() if older events are gone, and the events, with a Checkpoint behind each group: a client that keeps
 // the last one misses nothing, whatever ends the connection or the node. Resume("") asks for the checkpoints alone: the
 // connection goes on where it is, nothing comes again, and nothing is to be passed over.
-func Business(f feed, k keys) *signalr.Hub {
+func Business(f feed, k keys, cursors *opaque.Sealer) *signalr.Hub {
 	h := signalr.NewHub()
 	h.OnConnected = func(c *signalr.Conn) error {
 		who := c.Principal().(businessUser) //nolint:forcetypeassert // set by AuthenticateBusiness
@@ -51,7 +53,7 @@ func Business(f feed, k keys) *signalr.Hub {
 		if err != nil {
 			return errTryAgain
 		}
-		w := &watcher{conn: c, keys: k, who: who, stream: stream, sent: stream.Position(), done: make(chan struct{})}
+		w := &watcher{conn: c, keys: k, cursors: cursors, who: who, stream: stream, sent: stream.Position(), done: make(chan struct{})}
 		c.SetValue(w)
 		go w.run() // ends with the connection; OnDisconnected waits for it
 		return nil
@@ -108,11 +110,12 @@ func AuthenticateBusiness(k keys) func(*http.Request) (signalr.Identity, error) 
 
 // watcher sends one connection what its stream gives.
 type watcher struct {
-	conn   *signalr.Conn
-	keys   keys
-	who    businessUser
-	looked time.Time
-	done   chan struct{}
+	conn    *signalr.Conn
+	keys    keys
+	who     businessUser
+	cursors *opaque.Sealer // of the ids of checkpoints
+	looked  time.Time
+	done    chan struct{}
 
 	sending sync.Mutex      // held while events of one stream go out, and while the streams change
 	sent    esh3ar.Position // guarded by sending: everything up to it has gone out
@@ -138,9 +141,13 @@ func (w *watcher) goOn(ctx context.Context, completed func()) error {
 // resume begins anew behind a position. The first checkpoint and the completion of the call go out between the last event
 // of the old stream and the first of the new one: else an event of the old one could overtake what lies between.
 func (w *watcher) resume(ctx context.Context, f feed, lastEventID string, completed func()) error {
-	stream, err := f.After(ctx, w.who.Business, esh3ar.Position(lastEventID))
+	position, err := w.cursors.Open(opaque.Events, w.who.Business, lastEventID)
+	var stream *notify.Stream
+	if err == nil {
+		stream, err = f.After(ctx, w.who.Business, esh3ar.Position(position))
+	}
 	if err != nil {
-		if esh3ar.CodeOf(err) == esh3ar.Invalid {
+		if errors.Is(err, opaque.ErrUnknown) || esh3ar.CodeOf(err) == esh3ar.Invalid {
 			return signalr.Errorf("invalid_argument: lastEventId is not one of this stream")
 		}
 		return errTryAgain
@@ -233,7 +240,7 @@ func (w *watcher) mark(ctx context.Context) error {
 	if !w.marks {
 		return nil
 	}
-	return w.conn.Send(ctx, "Checkpoint", string(w.sent))
+	return w.conn.Send(ctx, "Checkpoint", w.cursors.Seal(opaque.Events, w.who.Business, string(w.sent)))
 }
 
 // sendGroup writes one invocation per event, all at once.

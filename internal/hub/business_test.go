@@ -13,6 +13,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/account"
 	"github.com/esh3artech/esh3ar/internal/hub"
 	"github.com/esh3artech/esh3ar/internal/notify"
+	"github.com/esh3artech/esh3ar/internal/opaque"
 	"github.com/esh3artech/esh3ar/internal/phone"
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 	"github.com/esh3artech/esh3ar/signalr"
@@ -52,7 +53,7 @@ func openOffice(t *testing.T) *office {
 	}
 	o := &office{T: t, log: &slowLog{EventLog: store}, store: store, business: made.Secrets.BusinessID}
 	keys, feed := account.NewKeys(store, time.Now), notify.New(o.log, notify.Options{Poll: 5 * time.Millisecond})
-	server := signalr.NewServer(hub.Business(feed, keys), signalr.Options{
+	server := signalr.NewServer(hub.Business(feed, keys, opaque.NewEphemeral()), signalr.Options{
 		Authenticate: hub.AuthenticateBusiness(keys),
 		OnPanic:      func(p signalr.Panic) { t.Errorf("recovered panic in %s: %v\n%s", p.Where, p.Value, p.Stack) },
 	})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/fairshare"
 )
 
 // Options tune a Feed; the zero value of a field means its default.
@@ -17,16 +18,19 @@ type Options struct {
 	Poll        time.Duration // between looks at the log when nobody wakes the feed; default 1 s
 	PerBusiness int           // streams; more are refused as RateLimited; default 100
 	Total       int           // streams; more are refused as Overloaded; default 10,000
+	CatchUps    int           // reads for streams that are behind that run at once; default 2
+	Pace        time.Duration // time that one event of such a read takes of its place among them; default 40 µs
 }
 
 // Feed is the one reader for all live streams.
 type Feed struct {
-	log   esh3ar.EventLog
-	opts  Options
-	wake  chan struct{} // capacity 1: a signal, not a count
-	open  atomic.Int64  // streams: without any a wake costs one load
-	stats stats
-	mu    struct {
+	catchUp *catchUp
+	log     esh3ar.EventLog
+	opts    Options
+	wake    chan struct{} // capacity 1: a signal, not a count
+	open    atomic.Int64  // streams: without any a wake costs one load
+	stats   stats
+	mu      struct {
 		sync.Mutex
 		streams map[esh3ar.BusinessID][]*Stream // live and behind
 		live    int
@@ -50,7 +54,7 @@ func New(log esh3ar.EventLog, o Options) *Feed {
 	for _, d := range []struct {
 		value  *int
 		normal int
-	}{{&o.Queue, 512}, {&o.Page, 500}, {&o.PerBusiness, 100}, {&o.Total, 10_000}} {
+	}{{&o.Queue, 512}, {&o.Page, 500}, {&o.PerBusiness, 100}, {&o.Total, 10_000}, {&o.CatchUps, 2}} {
 		if *d.value == 0 {
 			*d.value = d.normal
 		}
@@ -58,7 +62,10 @@ func New(log esh3ar.EventLog, o Options) *Feed {
 	if o.Poll == 0 {
 		o.Poll = time.Second
 	}
-	f := &Feed{log: log, opts: o, wake: make(chan struct{}, 1)}
+	if o.Pace == 0 {
+		o.Pace = 40 * time.Microsecond
+	}
+	f := &Feed{catchUp: newCatchUp(&o), log: log, opts: o, wake: make(chan struct{}, 1)}
 	f.mu.streams = map[esh3ar.BusinessID][]*Stream{}
 	return f
 }
@@ -67,6 +74,9 @@ func New(log esh3ar.EventLog, o Options) *Feed {
 func (f *Feed) Stats() Stats {
 	return Stats{Streams: f.open.Load(), Events: f.stats.events.Load(), Fell: f.stats.fell.Load(), Failed: f.stats.failed.Load()}
 }
+
+// Shares returns the state of the reads for streams that are behind.
+func (f *Feed) Shares() []fairshare.Stats { return []fairshare.Stats{f.catchUp.places.Stats()} }
 
 // Wake says that something was committed. It is made to be called after every commit.
 func (f *Feed) Wake() {

@@ -201,11 +201,13 @@ func (s *Stream) take() (live bool, entries []esh3ar.LogEntry) {
 
 // catchUp reads the log from the stream's own position, and makes it live at the end.
 func (s *Stream) catchUp(ctx context.Context) (b Batch, err error) {
-	page, err := s.feed.log.Events(ctx, esh3ar.EventQuery{
+	page, err := s.feed.catchUp.read(ctx, s.feed.log, &esh3ar.EventQuery{
 		After: s.position, Businesses: []esh3ar.BusinessID{s.business}, Limit: s.feed.opts.Page,
 	})
 	if err != nil {
-		s.feed.stats.failed.Add(1)
+		if ctx.Err() == nil { // else the stream may only have waited for its turn
+			s.feed.stats.failed.Add(1)
+		}
 		return b, err
 	}
 	s.moveTo(page.Next)

@@ -174,27 +174,31 @@ func (f *floors) raise(r esh3ar.Recipient, p esh3ar.Priority, to esh3ar.Seq) {
 }
 
 // Since realises esh3ar.InboxReader.
-func (s *Store) Since(_ context.Context, r esh3ar.Recipient, after esh3ar.Seq, limit int) ([]esh3ar.Record, error) {
+func (s *Store) Since(_ context.Context, r esh3ar.Recipient, after, until esh3ar.Seq, limit int) ([]esh3ar.Record, error) {
 	v, err := s.read()
 	if err != nil {
 		return nil, err
 	}
 	defer v.release()
-	records, err := since(v, r, after, limit)
+	records, err := since(v, r, after, until, limit)
 	if err != nil {
 		return nil, readError("sync", err)
 	}
 	return records, nil
 }
 
-func since(v *view, r esh3ar.Recipient, after esh3ar.Seq, limit int) ([]esh3ar.Record, error) {
+func since(v *view, r esh3ar.Recipient, after, until esh3ar.Seq, limit int) ([]esh3ar.Record, error) {
 	if after+1 == 0 {
 		return nil, nil
 	}
-	prefix := appendUint64([]byte{bodyKey}, uint64(r))
-	it, err := v.snapshot.NewIter(&pebble.IterOptions{
-		LowerBound: appendRecipientSeq(nil, bodyKey, r, after+1), UpperBound: successor(prefix),
-	})
+	upper := successor(appendUint64([]byte{bodyKey}, uint64(r)))
+	if until != 0 && until+1 != 0 {
+		upper = appendRecipientSeq(nil, bodyKey, r, until+1)
+	}
+	if until != 0 && until <= after {
+		return nil, nil
+	}
+	it, err := v.snapshot.NewIter(&pebble.IterOptions{LowerBound: appendRecipientSeq(nil, bodyKey, r, after+1), UpperBound: upper})
 	if err != nil {
 		return nil, err
 	}

@@ -71,7 +71,7 @@ func readAll(s *embedded.Store, l *ledger) error {
 		if err != nil {
 			return err
 		}
-		records, err := s.Since(ctx, recipient(i), max(page.Counter, 10)-10, 20)
+		records, err := s.Since(ctx, recipient(i), max(page.Counter, 10)-10, 0, 20)
 		if err != nil {
 			return err
 		}
@@ -187,7 +187,7 @@ func dense(t *testing.T, s *embedded.Store) {
 		if err != nil {
 			t.Fatalf("counters: %v", err)
 		}
-		records, err := s.Since(t.Context(), recipient(i), 0, 1<<20)
+		records, err := s.Since(t.Context(), recipient(i), 0, 0, 1<<20)
 		if err != nil {
 			t.Fatalf("since: %v", err)
 		}

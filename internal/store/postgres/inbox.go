@@ -102,11 +102,15 @@ type prefixed struct {
 func (p prefixed) Scan(rest ...any) error { return p.Rows.Scan(append(p.first, rest...)...) }
 
 var readSince = statement{"since", `SELECT ` + recordColumns + ` FROM messages m
-	WHERE m.recipient = $1 AND m.seq > $2 AND m.status NOT IN (4, 5) ORDER BY m.seq LIMIT $3`}
+	WHERE m.recipient = $1 AND m.seq > $2 AND m.seq <= $4 AND m.status NOT IN (4, 5) ORDER BY m.seq LIMIT $3`}
 
 // Since realises esh3ar.InboxReader.
-func (s *Store) Since(ctx context.Context, r esh3ar.Recipient, after esh3ar.Seq, limit int) ([]esh3ar.Record, error) {
-	records, err := s.records(ctx, readSince, int64(r), int8Of(after), limit)
+func (s *Store) Since(ctx context.Context, r esh3ar.Recipient, after, until esh3ar.Seq, limit int) ([]esh3ar.Record, error) {
+	last := int64(math.MaxInt64)
+	if until != 0 {
+		last = int8Of(until)
+	}
+	records, err := s.records(ctx, readSince, int64(r), int8Of(after), limit, last)
 	if err != nil {
 		return nil, readError("read messages since", err)
 	}

@@ -86,7 +86,7 @@ func hotPath(t *testing.T, s *postgres.Store) {
 	must(s.DeadLetter(ctx, business, keyed.ID))
 	must(s.Settle(ctx, []esh3ar.Change{{Message: keyed.ID, Recipient: r, To: esh3ar.Queued, Replay: true, At: now}}))
 	must(s.Pending(ctx, esh3ar.InboxQuery{Recipient: r, Limit: 64, Bytes: 1 << 16}))
-	must(s.Since(ctx, r, 9000, 100))
+	must(s.Since(ctx, r, 9000, 0, 100))
 	must(s.Counters(ctx, []esh3ar.Recipient{r, r + 1, r + 2}))
 	must(s.Message(ctx, plain.ID))
 	must(s.History(ctx, plain.ID))

@@ -99,7 +99,7 @@ func denseSeqs(f *fixture) {
 		}
 		want(f, f.counter(r), esh3ar.Seq(n), "counter")
 		want(f, len(used), n, "seqs given")
-		records, err := f.Store.Since(f.ctx, r, 0, n+1)
+		records, err := f.Store.Since(f.ctx, r, 0, 0, n+1)
 		f.ok(err, "since")
 		for i := range records {
 			want(f, records[i].Seq, esh3ar.Seq(i+1), "stored seq")

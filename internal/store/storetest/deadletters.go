@@ -193,7 +193,7 @@ func replayed(f *fixture) {
 	want(f, after.Content, m.Content, "content")
 	want(f, len(f.letters(esh3ar.DeadLetterQuery{})), 0, "dead letters")
 	f.wantSeqs(f.pending(esh3ar.InboxQuery{Recipient: alice}).Records, behind.Seq, got.Seq)
-	since, err := f.Store.Since(f.ctx, alice, 0, 100)
+	since, err := f.Store.Since(f.ctx, alice, 0, 0, 100)
 	f.ok(err, "since")
 	f.wantSeqs(since, behind.Seq, got.Seq)
 	wantStatuses(f, m, esh3ar.Queued, esh3ar.Sent, esh3ar.Failed, esh3ar.Queued)

@@ -93,11 +93,19 @@ var inboxTests = map[string]func(*fixture){
 			{8, 10, nil},
 			{math.MaxUint64, 10, nil},
 		} {
-			records, err := f.Store.Since(f.ctx, alice, c.after, c.limit)
+			records, err := f.Store.Since(f.ctx, alice, c.after, 0, c.limit)
 			f.ok(err, "since")
 			f.wantSeqs(records, c.seqs...)
 		}
-		records, err := f.Store.Since(f.ctx, alice, 0, 1)
+		for until, seqs := range map[esh3ar.Seq][]esh3ar.Seq{3: {1}, 5: {1, 4, 5}, 8: {1, 4, 5, 6, 7, 8}, math.MaxUint64: {1, 4, 5, 6, 7, 8}} {
+			records, err := f.Store.Since(f.ctx, alice, 0, until, 100)
+			f.ok(err, "since, up to")
+			f.wantSeqs(records, seqs...)
+		}
+		empty, err := f.Store.Since(f.ctx, alice, 5, 4, 100)
+		f.ok(err, "since, of an empty range")
+		f.wantSeqs(empty)
+		records, err := f.Store.Since(f.ctx, alice, 0, 0, 1)
 		f.ok(err, "since")
 		want(f, records[0].Status, esh3ar.Delivered, "status")
 		want(f, records[0].Content, "hello", "content")

@@ -19,7 +19,7 @@ var taskTests = map[string]func(*fixture){
 		want(f, r.Content, m.Content, "content")
 		want(f, len(f.walk(esh3ar.ListQuery{Limit: 10}, nil)), 1, "listed")
 		wantStatuses(f, m, esh3ar.Scheduled)
-		since, err := f.Store.Since(f.ctx, alice, 0, 10)
+		since, err := f.Store.Since(f.ctx, alice, 0, 0, 10)
 		f.ok(err, "since")
 		want(f, len(since), 0, "since")
 		want(f, len(f.claim()), 0, "tasks")

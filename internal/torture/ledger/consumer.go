@@ -5,6 +5,8 @@ type watcher struct {
 	Consumer
 	conn     int    // the connection that it has
 	position string // the newest on that connection
+
+	passed map[string]struct{} // positions on that connection; they are opaque, and tell a repeat only
 }
 
 func (b *Book) watcher(name string) (int, *watcher) {
@@ -33,17 +35,21 @@ func (b *Book) watched(e *Entry) {
 	}
 }
 
-// advances: on one connection positions rise. Only a reconnect goes back.
+// advances: on one connection no position comes twice. Only a reconnect goes back.
 func (b *Book) advances(w *watcher, e *Entry) {
 	if w.conn != e.Conn {
-		w.conn, w.position = e.Conn, ""
+		w.conn, w.position, w.passed = e.Conn, "", map[string]struct{}{}
 	}
 	if e.Position == "" {
 		return // this kind of consumer is told its position elsewhere
 	}
-	if e.Position <= w.position {
-		b.breaks(nil, "consumer %s was at position %s and then, on the same connection, at %s", w.Name, w.position, e.Position)
+	if _, before := w.passed[e.Position]; before {
+		b.breaks(nil, "consumer %s was at position %s and then, on the same connection, at %s again", w.Name, w.position, e.Position)
 	}
+	if w.passed == nil {
+		w.passed = map[string]struct{}{}
+	}
+	w.passed[e.Position] = struct{}{}
 	w.position = e.Position
 }
 
