@@ -13,6 +13,11 @@ import (
 // closes the breaker and all that waits is delivered, and a close by the phone before it spends an attempt of that one
 // message. So a message that crashes the app ends in the dead letters instead of keeping the device from all others.
 //
+// Each time the breaker opens again its pause grows, because a network that drops everything is not to use up the attempts
+// of all messages. One message that fails alone, again and again, says nothing of the network: the pause grows with its
+// first failure and not with the others, so that it keeps the messages of all businesses waiting for some pauses of the
+// same length, and not for a doubling series.
+//
 // The breaker belongs to the device and outlives the connections it judges, but not the process: a restart costs three
 // connections.
 
@@ -43,6 +48,7 @@ type breaker struct {
 	failures int       // connections in a row that failed
 	trips    int       // how often it opened since it was last closed
 	opensAt  time.Time // when it becomes half open; zero: it is closed
+	culprit  lived     // message that was alone on the newest connection that failed; zero: there were more
 }
 
 // state is the state at a time.
@@ -58,8 +64,8 @@ func (b *breaker) state(now time.Time) BreakerState {
 }
 
 // fail counts a connection; true says that the breaker opened. While it is open only connections from before fail,
-// and they tell nothing new.
-func (b *breaker) fail(rules *BreakerRules, now time.Time, random func(int64) int64) (opened bool) {
+// and they tell nothing new. culprit is the message that was alone on it, zero if there were more.
+func (b *breaker) fail(rules *BreakerRules, culprit lived, now time.Time, random func(int64) int64) (opened bool) {
 	state := b.state(now)
 	if state == Open {
 		return false
@@ -68,7 +74,10 @@ func (b *breaker) fail(rules *BreakerRules, now time.Time, random func(int64) in
 	if state == Closed && b.failures < rules.Failures {
 		return false
 	}
-	b.trips++
+	if culprit.id.IsZero() || culprit != b.culprit {
+		b.trips++
+	}
+	b.culprit = culprit
 	b.opensAt = now.Add(rules.Pause.Delay(b.trips, random))
 	return true
 }
@@ -100,6 +109,7 @@ func (s *session) close(rules *Rules, byPeer bool, now time.Time, fx *effects) {
 	}
 	for i := range s.window.entries { // one at most
 		if e := &s.window.entries[i]; e.state == unacked && !e.pushed.IsZero() && !e.counted {
+			fx.culprit = e.lived()
 			fx.settles = append(fx.settles, settlement{changes: s.spend(rules, e, now)})
 		}
 	}

@@ -52,8 +52,8 @@ func (b *breakers) gate(d Device, now time.Time) (BreakerState, time.Time) {
 	return Closed, time.Time{}
 }
 
-// hear takes a connection's verdict on its device.
-func (b *breakers) hear(d Device, v verdict, now time.Time) {
+// hear takes a connection's verdict on its device, and the message that was alone on it when it failed.
+func (b *breakers) hear(d Device, v verdict, culprit lived, now time.Time) {
 	if v == healthy && b.known.Load() == 0 {
 		return
 	}
@@ -70,7 +70,7 @@ func (b *breakers) hear(d Device, v verdict, now time.Time) {
 		if one == nil {
 			one = b.addLocked(d)
 		}
-		changed = one.fail(b.rules, now, b.random)
+		changed = one.fail(b.rules, culprit, now, b.random)
 		info = one.info(d, now)
 	}
 	b.known.Store(int64(len(b.mu.of)))

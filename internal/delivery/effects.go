@@ -30,6 +30,7 @@ type effects struct {
 	done    []completion
 	verdict verdict // on the device
 	swept   bool    // the sweep named a message that no hint had
+	culprit lived   // with the verdict failing: the message that was alone on the connection; zero: none
 }
 
 // lived is a message in one of its lives: what was begun in one says nothing of the next.

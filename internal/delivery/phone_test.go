@@ -132,7 +132,7 @@ func (w *world) carryOut(c *simConn, fx *effects) {
 		w.tell(c.node, c, endedHint(c.inbox.recipient, fx.ended))
 	}
 	w.tell(c.node, c, lapsedHints(c.inbox.recipient, fx.lapsed)...)
-	w.judge(c, fx.verdict)
+	w.judge(c, fx.verdict, fx.culprit)
 	if fx.read != nil {
 		c.mailbox = append(c.mailbox, event{kind: pageEvent, result: &result{page: c.inbox.pending(fx.read)}})
 	}
@@ -143,14 +143,14 @@ func (w *world) carryOut(c *simConn, fx *effects) {
 }
 
 // judge is the shell's part of the breaker.
-func (w *world) judge(c *simConn, v verdict) {
+func (w *world) judge(c *simConn, v verdict, culprit lived) {
 	d := w.device(c)
 	switch v {
 	case none:
 	case healthy:
 		d.breaker = breaker{}
 	case failing:
-		d.breaker.fail(&simRules.Breaker, w.now, func(n int64) int64 { return n / 2 })
+		d.breaker.fail(&simRules.Breaker, culprit, w.now, func(n int64) int64 { return n / 2 })
 	}
 }
 

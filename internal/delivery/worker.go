@@ -114,7 +114,7 @@ func (w *worker) flush(s *Session, published time.Time, closed bool) {
 			s.engine.stats.swept.Add(1)
 		}
 		if fx.verdict != none {
-			s.engine.breakers.hear(s.device, fx.verdict, time.Now())
+			s.engine.breakers.hear(s.device, fx.verdict, fx.culprit, time.Now())
 		}
 		if closed {
 			return
