@@ -19,7 +19,7 @@ import (
 // startGateway starts a gateway. What it gives is called like a node.
 func startGateway(t *testing.T, secrets nodeproc.Secrets, flags ...string) *platform {
 	t.Helper()
-	return gatewayOf(t, secrets, "", flags)
+	return gatewayOf(t, secrets, "", append(flags, "--forward-admin"))
 }
 
 // startGatewayUnready is startGateway, for one that has no nodes yet.

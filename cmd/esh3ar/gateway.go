@@ -39,6 +39,7 @@ type gatewayCmd struct {
 type gatewayFlags struct {
 	Listen          string        `name:"listen" default:"127.0.0.1:8000" help:"Address of the gateway; port 0 picks a free one."`
 	ProxyWebSockets bool          `name:"proxy-websockets" help:"Let WebSockets through, for clients that skip negotiation; others are sent to their node."`
+	ForwardAdmin    bool          `name:"forward-admin" help:"Let the operator's routes through: /admin, and /metrics and profiles of the nodes."`
 	Connections     int           `name:"connections" default:"2500" help:"Connections to each node."`
 	Waiting         int           `name:"waiting" default:"10000" help:"Calls that may wait for one; beyond them 503."`
 	WaitWithin      time.Duration `name:"wait-within" default:"1s" help:"How long they wait."`
@@ -189,7 +190,7 @@ func (c *gatewayCmd) open(ctx context.Context, limiter *connlimit.Limiter, log *
 // options are what the flags say; who its nodes are comes besides.
 func (f *gatewayFlags) options(m *gatewayMetrics) gateway.Options {
 	return gateway.Options{
-		Hubs: []string{hub.MobilePath, hub.BusinessPath}, Tunnels: f.ProxyWebSockets, NodeOf: signalr.NodeOf, Rules: balance.Rules{Slots: f.Connections},
+		Hubs: []string{hub.MobilePath, hub.BusinessPath}, Tunnels: f.ProxyWebSockets, ForwardAdmin: f.ForwardAdmin, NodeOf: signalr.NodeOf, Rules: balance.Rules{Slots: f.Connections},
 		AnswerWithin: f.AnswerWithin, Waiting: f.Waiting, WaitWithin: f.WaitWithin, Notice: f.DrainNotice,
 		Metrics: m.handler(), Observe: m.request,
 	}

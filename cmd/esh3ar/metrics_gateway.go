@@ -54,13 +54,17 @@ var (
 	gatewayWaiting = prometheus.NewDesc("esh3ar_gateway_waiting", "Calls that wait for a connection to a node.", nil, nil)
 	gatewayBudget  = prometheus.NewDesc("esh3ar_gateway_repeats_left", "Repeats that the budget allows now.", nil, nil)
 	gatewayEvents  = prometheus.NewDesc("esh3ar_gateway_events_total",
-		"Calls that were repeated, were not for want of budget, are answered outcome_unknown, found all nodes full, or found no node.", []string{"event"}, nil)
+		"Calls that were repeated, were not for want of budget, are answered outcome_unknown, found all nodes full, found no node, or whose caller had its share.", []string{"event"}, nil)
+	gatewayPanics  = prometheus.NewDesc("esh3ar_gateway_panics_total", "Faults of the program that ended a request or a connection.", nil, nil)
+	gatewayPool    = prometheus.NewDesc("esh3ar_gateway_shared_used_ratio", "Part of a shared resource that is in use.", []string{"resource"}, nil)
+	gatewayRefused = prometheus.NewDesc("esh3ar_gateway_shared_refusals_total", "Refusals of a part of a shared resource, by reason: the owner had its share, or all of it was in use.", []string{"resource", "reason"}, nil)
 )
 
 // Describe realises prometheus.Collector.
 func (m *gatewayMetrics) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, one := range []*prometheus.Desc{
 		gatewayState, gatewayCalls, gatewayStreams, gatewayTaken, gatewayLatency, gatewayLoad, gatewayIdle, gatewayWaiting, gatewayBudget, gatewayEvents,
+		gatewayPanics, gatewayPool, gatewayRefused,
 	} {
 		descriptions <- one
 	}
@@ -75,9 +79,16 @@ func (m *gatewayMetrics) Collect(metrics chan<- prometheus.Metric) {
 	metrics <- prometheus.MustNewConstMetric(gatewayWaiting, prometheus.GaugeValue, float64(stats.Waiting))
 	metrics <- prometheus.MustNewConstMetric(gatewayBudget, prometheus.GaugeValue, stats.Budget)
 	for event, n := range map[string]uint64{
-		"repeated": stats.Repeats, "unpaid": stats.Unpaid, "unknown": stats.Unknown, "full": stats.Full, "nobody": stats.Nobody,
+		"repeated": stats.Repeats, "unpaid": stats.Unpaid, "unknown": stats.Unknown, "full": stats.Full, "nobody": stats.Nobody, "share": stats.Share,
 	} {
 		metrics <- prometheus.MustNewConstMetric(gatewayEvents, prometheus.CounterValue, float64(n), event)
+	}
+	metrics <- prometheus.MustNewConstMetric(gatewayPanics, prometheus.CounterValue, float64(stats.Panics))
+	for i := range stats.Pools {
+		pool := &stats.Pools[i]
+		metrics <- prometheus.MustNewConstMetric(gatewayPool, prometheus.GaugeValue, float64(pool.InUse)/float64(pool.Total), pool.Name)
+		metrics <- prometheus.MustNewConstMetric(gatewayRefused, prometheus.CounterValue, float64(pool.RefusedShare), pool.Name, "share")
+		metrics <- prometheus.MustNewConstMetric(gatewayRefused, prometheus.CounterValue, float64(pool.RefusedFull), pool.Name, "full")
 	}
 }
 

@@ -15,7 +15,8 @@ type body struct {
 	keep     bool   // what is read is kept
 	from     int    // of kept, that is read next
 	left     int64  // that may still come
-	reserved int64  // of the gateway's memory
+	reserved int64  // of its owner's share of the gateway's memory, in bytes
+	who      owner  // of what is reserved
 	source   io.Reader
 	failed   error // of the source, once it had one
 }
@@ -23,12 +24,12 @@ type body struct {
 // errTooLarge ends a body that is longer than it may be; errNoMemory one that there is no room for.
 var (
 	errTooLarge = errors.New("the body is too large")
-	errNoMemory = errors.New("too many large calls at once")
+	errNoMemory = errors.New("this caller has its share of large calls under way")
 )
 
 // open takes a request's body of at most limit bytes. One of up to maxBody is read now.
-func (b *body) open(g *Gateway, r *http.Request, limit int64, keep bool) error {
-	b.kept, b.from, b.failed = b.kept[:0], 0, nil
+func (b *body) open(g *Gateway, r *http.Request, who owner, limit int64, keep bool) error {
+	b.kept, b.from, b.failed, b.who = b.kept[:0], 0, nil, who
 	b.source, b.left, b.keep, b.whole = r.Body, limit, true, r.Body == http.NoBody
 	switch {
 	case b.whole:
@@ -37,9 +38,28 @@ func (b *body) open(g *Gateway, r *http.Request, limit int64, keep bool) error {
 		return errTooLarge
 	case r.ContentLength > maxBody, r.ContentLength < 0 && limit > maxBody:
 		b.keep = keep
-		return nil
+		return b.readFirst()
 	}
 	return b.readAll(g)
+}
+
+// readFirst waits for the first bytes of a long body: until they are there, the call needs nothing but its connection.
+func (b *body) readFirst() error {
+	if cap(b.kept) < keepBuffer {
+		b.kept = make([]byte, 0, keepBuffer)
+	}
+	n, err := b.source.Read(b.kept[:keepBuffer])
+	b.kept = b.kept[:n]
+	b.left -= int64(n)
+	switch {
+	case errors.Is(err, io.EOF):
+		b.whole = true
+		return nil
+	case n > 0:
+		b.failed = err
+		return nil
+	}
+	return err
 }
 
 func (b *body) readAll(g *Gateway) error {
@@ -61,8 +81,8 @@ func (b *body) readAll(g *Gateway) error {
 	}
 }
 
-// makeRoom doubles what is kept, when it is full, as the bytes come. What is above keepBuffer counts against the memory of
-// all calls; false: there is none left.
+// makeRoom doubles what is kept, when it is full, as the bytes come. What is above keepBuffer counts against the share of its
+// owner in the memory of all calls; false: there is none left.
 func (b *body) makeRoom(g *Gateway) bool {
 	size := cap(b.kept)
 	if len(b.kept) < size {
@@ -70,8 +90,7 @@ func (b *body) makeRoom(g *Gateway) bool {
 	}
 	size = max(2*size, 1<<10)
 	if more := int64(size) - b.reserved; size > keepBuffer && more > 0 {
-		if g.memory.Add(more) > g.opts.Memory {
-			g.memory.Add(-more)
+		if g.memory.of(b.who).TryAcquire(b.who, more) != nil {
 			return false
 		}
 		b.reserved += more
@@ -79,6 +98,9 @@ func (b *body) makeRoom(g *Gateway) bool {
 	b.kept = append(make([]byte, 0, size), b.kept...)
 	return true
 }
+
+// consumed reports whether all of it was read from the caller.
+func (b *body) consumed() bool { return b.whole || errors.Is(b.failed, io.EOF) }
 
 // replayable tells whether it can be sent from its beginning.
 func (b *body) replayable() bool { return b.whole || b.keep && b.failed == nil }
@@ -131,7 +153,9 @@ func (b *body) note(g *Gateway, part []byte) {
 }
 
 func (b *body) release(g *Gateway) {
-	g.memory.Add(-b.reserved)
+	if b.reserved > 0 {
+		g.memory.of(b.who).Release(b.who, b.reserved)
+	}
 	b.reserved, b.source = 0, nil
 	if cap(b.kept) > keepBuffer {
 		b.kept = nil

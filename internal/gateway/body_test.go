@@ -41,7 +41,7 @@ func TestABodyThatDoesNotCome(t *testing.T) {
 // that only could not be repeated goes on.
 func TestMemoryOfBodies(t *testing.T) {
 	t.Parallel()
-	const memory = 1 << 20
+	const memory = 1 << 20 // of strangers
 	gate, inside := make(chan struct{}), make(chan struct{}, 10)
 	n := newNode(t, "n", func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("X-Held") != "" {
@@ -52,7 +52,7 @@ func TestMemoryOfBodies(t *testing.T) {
 		}
 		says("n")(w, r)
 	})
-	f := newFront(t, func(o *gateway.Options) { o.Memory = memory }, n)
+	f := newFront(t, func(o *gateway.Options) { o.Memory = 4 * memory }, n)
 	f.awaitUp(1)
 	text := strings.Repeat("0123456789", memory/10)
 	batch := func(size int, headers ...string) answer {
@@ -60,7 +60,7 @@ func TestMemoryOfBodies(t *testing.T) {
 	}
 	var held sync.WaitGroup
 	held.Go(func() {
-		if got := batch(memory-64<<10, "Idempotency-Key", "k", "X-Held", "1"); got.status != http.StatusBadGateway {
+		if got := batch(memory/2, "Idempotency-Key", "k", "X-Held", "1"); got.status != http.StatusBadGateway {
 			t.Errorf("%d %s", got.status, got.body)
 		}
 	})

@@ -1,20 +1,25 @@
 package gateway
 
 import (
+	"cmp"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"time"
+
+	"github.com/esh3artech/esh3ar/internal/gateway/balance"
 )
 
 func (o *Options) setDefaults() {
 	setDefault(&o.CheckEvery, time.Second)
 	setDefault(&o.CheckWithin, time.Second)
 	setDefault(&o.AnswerWithin, 30*time.Second) // longer than any commit a node waits for
+	setDefault(&o.StreamWithin, 3*time.Minute)  // a poll is answered after 90 s at the latest
 	setDefault(&o.TakeWithin, 30*time.Second)   // as nodes wait for who reads a stream
 	setDefault(&o.Waiting, 10_000)              // as many as callers that a gateway has sockets for
 	setDefault(&o.WaitWithin, time.Second)
 	setDefault(&o.Memory, 256<<20)
+	setDefault(&o.Large, max(leastLarge, cmp.Or(o.Rules.Slots, balance.DefaultSlots)/4))
 	setDefault(&o.Notice, 2*time.Second) // two checks of a balancer before us
 	if o.NodeOf == nil {
 		o.NodeOf = func(*http.Request) string { return "" }
@@ -32,6 +37,9 @@ func (o *Options) setDefaults() {
 		o.Now = time.Now
 	}
 }
+
+// leastLarge lets one owner have two large calls even where a node has few slots.
+const leastLarge = 4
 
 func setDefault[T comparable](value *T, usual T) {
 	var zero T

@@ -27,7 +27,8 @@ type dispatch struct {
 		balancer *balance.Balancer
 		budget   flow.Budget
 		pools    map[*balance.Node]*backend.Pool
-		line     []*waiter // for a slot; at most Options.Waiting, who comes then is refused
+		shares   shares
+		line     line // for a slot; at most Options.Waiting, what comes then is refused
 		counts   counts
 	}
 }
@@ -37,13 +38,7 @@ type seat struct {
 	node *balance.Node
 	pool *backend.Pool
 	kind balance.Kind
-}
-
-// waiter is a call in line.
-type waiter struct {
-	kind  balance.Kind
-	tried []*balance.Node
-	seat  chan seat // capacity 1: whoever frees a slot does not wait
+	who  owner
 }
 
 // repeats are bounded to a fifth of the calls, and ten a second whatever the calls are: when a node of three dies, a third of
@@ -58,41 +53,51 @@ func newDispatch(o *Options) *dispatch {
 	d.mu.balancer = balance.New(o.Rules, o.Random)
 	d.mu.budget = flow.Budget{Share: repeatShare, Reserve: repeatReserve}
 	d.mu.pools = map[*balance.Node]*backend.Pool{}
+	d.mu.shares.usages = map[owner]*usage{}
+	d.mu.line.shares = &d.mu.shares
 	return d
 }
 
 // The reasons why there is no seat.
 var (
 	errFull    = errors.New("every node has all the calls it can take")
+	errShare   = errors.New("this caller has its share of the calls that can be under way")
 	errNobody  = errors.New("no node can be reached")
 	errNoFiles = errors.New("this gateway has all the connections it can have")
 )
 
 // pick gives a seat for a call, none of those where it was tried already. What is answered soon may wait in line for it.
-func (d *dispatch) pick(ctx context.Context, k balance.Kind, tried []*balance.Node) (seat, error) {
+func (d *dispatch) pick(ctx context.Context, who owner, k balance.Kind, tried []*balance.Node) (seat, error) {
 	d.mu.Lock()
 	if len(tried) == 0 {
 		d.mu.budget.Called(d.opts.Now())
 	}
-	s, err := d.pickLocked(k, tried)
-	if !errors.Is(err, errFull) || k.Long() || len(d.mu.line) >= d.opts.Waiting {
-		if errors.Is(err, errFull) {
-			d.mu.counts.full++
-		}
+	s, err := d.pickLocked(who, k, tried)
+	if err == nil || errors.Is(err, errNobody) {
 		d.mu.Unlock()
 		return s, err
 	}
-	w := &waiter{kind: k, tried: tried, seat: make(chan seat, 1)}
-	d.mu.line = append(d.mu.line, w)
+	if k.Long() || !d.mu.shares.mayTake(who, places, amount{d.opts.Waiting, d.mu.line.length}) {
+		d.mu.counts.note(err)
+		d.mu.Unlock()
+		return s, err
+	}
+	w := &waiter{kind: k, who: who, tried: tried, seat: make(chan seat, 1)}
+	d.mu.line.add(w)
 	d.mu.Unlock()
-	return d.wait(ctx, w)
+	return d.wait(ctx, w, err)
 }
 
-func (d *dispatch) pickLocked(k balance.Kind, tried []*balance.Node) (seat, error) {
+// pickLocked chooses a node and takes a slot there. The error is errNobody, errFull or errShare.
+func (d *dispatch) pickLocked(who owner, k balance.Kind, tried []*balance.Node) (seat, error) {
+	if !d.mayTakeLocked(who, k) {
+		return seat{}, errShare
+	}
 	n, outcome := d.mu.balancer.Pick(d.opts.Now(), k, tried)
 	switch outcome {
 	case balance.Chosen:
-		return seat{n, d.mu.pools[n], k}, nil
+		d.mu.shares.takeSlot(who, k)
+		return seat{n, d.mu.pools[n], k, who}, nil
 	case balance.Full:
 		return seat{}, errFull
 	case balance.Nobody:
@@ -100,8 +105,22 @@ func (d *dispatch) pickLocked(k balance.Kind, tried []*balance.Node) (seat, erro
 	return seat{}, errNobody
 }
 
-// wait gives the seat that the line brings, if it does in time.
-func (d *dispatch) wait(ctx context.Context, w *waiter) (seat, error) {
+// mayTakeLocked reports whether an owner has not used its share of the slots, and of those for streams. Where there are none at all it
+// is not the owner's share that is the reason.
+func (d *dispatch) mayTakeLocked(who owner, k balance.Kind) bool {
+	if !d.hasShareLocked(who, slots, balance.Call) {
+		return false
+	}
+	return !k.Long() || d.hasShareLocked(who, streams, k)
+}
+
+func (d *dispatch) hasShareLocked(who owner, r resource, k balance.Kind) bool {
+	total, used := d.mu.balancer.Room(k)
+	return used >= total || d.mu.shares.mayTake(who, r, amount{total, used})
+}
+
+// wait gives the seat that the line brings, if it does in time; else the reason why the call is in line.
+func (d *dispatch) wait(ctx context.Context, w *waiter, why error) (seat, error) {
 	timer := time.NewTimer(d.opts.WaitWithin)
 	defer timer.Stop()
 	select {
@@ -112,55 +131,73 @@ func (d *dispatch) wait(ctx context.Context, w *waiter) (seat, error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if at := slices.Index(d.mu.line, w); at >= 0 {
-		d.mu.line = slices.Delete(d.mu.line, at, at+1)
-		d.mu.counts.full++
-		return seat{}, errFull
+	if w.queued {
+		d.mu.line.remove(w)
+		d.mu.counts.note(why)
+		return seat{}, why
 	}
 	return <-w.seat, nil // it came at the last moment
 }
 
 // at gives a seat at the node of that name, for what only it can answer.
-func (d *dispatch) at(name route.NodeID, k balance.Kind) (seat, error) {
+func (d *dispatch) at(who owner, name route.NodeID, k balance.Kind) (seat, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	n := d.mu.balancer.Named(name)
 	switch {
 	case n == nil:
 		return seat{}, errNobody
+	case !d.mayTakeLocked(who, k):
+		d.mu.counts.share++
+		return seat{}, errShare
 	case !d.mu.balancer.Take(d.opts.Now(), n, k):
 		d.mu.counts.full++
 		return seat{}, errFull
 	}
-	return seat{n, d.mu.pools[n], k}, nil
+	d.mu.shares.takeSlot(who, k)
+	return seat{n, d.mu.pools[n], k, who}, nil
+}
+
+// belongs counts a seat for another owner from now on: its node has accepted the credential.
+func (d *dispatch) belongs(s *seat, who owner) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.mu.shares.releaseSlot(s.who, s.kind)
+	s.who = who
+	d.mu.shares.takeSlot(who, s.kind)
+	d.moveUpLocked()
 }
 
 // end gives a seat back, with what its call showed of the node, and lets the line move up.
 func (d *dispatch) end(s seat, v balance.Verdict, took time.Duration) {
 	d.mu.Lock()
 	changes := d.mu.balancer.End(d.opts.Now(), s.node, s.kind, v, took)
+	d.mu.shares.releaseSlot(s.who, s.kind)
 	d.moveUpLocked()
 	d.mu.Unlock()
 	d.tell(changes)
 }
 
 func (d *dispatch) moveUpLocked() {
-	for len(d.mu.line) > 0 {
-		first := d.mu.line[0]
-		s, err := d.pickLocked(first.kind, first.tried)
-		if err != nil {
-			return // as long as every node is full; nobody is left in line for longer than he waits
-		}
-		first.seat <- s
-		d.mu.line = slices.Delete(d.mu.line, 0, 1)
+	if d.mu.line.length > 0 {
+		d.mu.line.serve(
+			func(w *waiter) bool { return d.mayTakeLocked(w.who, w.kind) },
+			func(w *waiter) bool {
+				s, err := d.pickLocked(w.who, w.kind, w.tried)
+				if err == nil {
+					w.seat <- s
+				}
+				return err == nil // as long as every node is full; a call stays in line no longer than it waits
+			})
 	}
 }
 
-// spend takes a repeat from the budget.
-func (d *dispatch) spend() bool {
+// spend takes a repeat from the budget, and from the owner's share of it.
+func (d *dispatch) spend(who owner) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !d.mu.budget.Spend(d.opts.Now()) {
+	now := d.opts.Now()
+	if !d.mu.shares.mayRepeat(who, d.mu.budget.Left(now), now) || !d.mu.budget.Spend(now) {
 		d.mu.counts.unpaid++
 		return false
 	}
@@ -269,6 +306,9 @@ func (d *dispatch) ready() bool {
 
 // tidy closes connections that were idle for long.
 func (d *dispatch) tidy() {
+	d.mu.Lock()
+	d.mu.shares.sweep(d.opts.Now())
+	d.mu.Unlock()
 	for _, pool := range d.allPools() {
 		pool.Tidy(d.opts.Now())
 	}

@@ -18,9 +18,14 @@ type exchange struct {
 	route  string // for the metrics
 	status int    // answered; zero: not yet
 	class
-	body  body
-	lines []byte // the head of the request, then as much of its body as goes with it
-	tried []*balance.Node
+	who        owner  // of what the call uses
+	credential uint64 // hash; zero: none
+	body       body
+	lines      []byte // the head of the request, then as much of its body as goes with it
+	tried      []*balance.Node
+	answer     kept // what a node has answered
+	large      bool // it has a place among the large calls
+	largeOf    owner
 }
 
 // class is how a call is treated.
@@ -31,6 +36,8 @@ type class struct {
 	measured bool          // how long it takes says something of its node
 	within   time.Duration // zero: it may take as long as it wants
 	limit    int64         // of its body, in bytes
+	proves   bool          // a good answer means that the node has accepted the credential
+	page     bool          // its answer is long, and asked for without a credential
 	mark     string        // value of the header that tells the node of us; empty: none
 	holder   route.NodeID  // the only node that can answer; empty: all can
 }
@@ -46,6 +53,7 @@ func (x *exchange) begin(w http.ResponseWriter, r *http.Request) {
 	x.w, x.r, x.start = w, r, x.g.opts.Now()
 	x.route, x.status = "other", 0
 	x.class = class{}
+	x.who, x.credential = x.g.owners.of(r, x.start)
 	dropNamed(r.Header)
 }
 
@@ -53,6 +61,8 @@ func (x *exchange) begin(w http.ResponseWriter, r *http.Request) {
 func (x *exchange) finish() {
 	x.g.opts.Observe(x.route, x.status, x.g.opts.Now().Sub(x.start))
 	x.body.release(x.g)
+	x.answer.release(x.g)
+	x.leaveLarge()
 	x.w, x.r = nil, nil
 	clear(x.tried)
 	x.tried = x.tried[:0]
@@ -62,13 +72,20 @@ func (x *exchange) finish() {
 	x.g.exchanges.Put(x)
 }
 
-// head sends the status with the headers that are set.
+// head sends the status with the headers that are set. The caller has a while to take what is passed on; net/http lifts the deadline
+// with the end of the answer. Where it has not sent all of its body, the connection ends with the answer.
 func (x *exchange) head(status int) {
 	x.status = status
-	if x.g.draining.Load() {
+	if x.g.draining.Load() || x.body.source != nil && !x.body.consumed() {
 		x.w.Header().Set("Connection", "close")
 	}
+	x.takeUntil(x.g.opts.Now().Add(x.g.opts.TakeWithin))
 	x.w.WriteHeader(status)
+}
+
+// takeUntil is when what is written must have been taken by the caller.
+func (x *exchange) takeUntil(deadline time.Time) {
+	_ = http.NewResponseController(x.w).SetWriteDeadline(deadline) // not every writer has deadlines; ours has
 }
 
 func (x *exchange) text(status int, body string) {
@@ -78,12 +95,18 @@ func (x *exchange) text(status int, body string) {
 	_, _ = x.w.Write([]byte(body)) // the caller may have gone
 }
 
-// context ends with the caller, and for what goes on for long also with the gateway.
+// context ends, for what goes on for long, with the gateway. It does not end with the caller's side of an HTTP/1 connection: a caller
+// that has sent its request may end its side and still wait for the answer, and nothing tells it from one that has gone until it is
+// written to. With HTTP/2 a caller that has gone says so.
 func (x *exchange) context() (context.Context, context.CancelFunc) {
-	if x.kind != balance.Stream && x.kind != balance.Tunnel {
-		return x.r.Context(), func() {}
+	base := context.Background()
+	if x.r.ProtoMajor > 1 {
+		base = x.r.Context()
 	}
-	ctx, cancel := context.WithCancel(x.r.Context())
+	if !x.kind.Long() {
+		return base, func() {}
+	}
+	ctx, cancel := context.WithCancel(base)
 	stop := context.AfterFunc(x.g.ended, cancel)
 	return ctx, func() { stop(); cancel() }
 }

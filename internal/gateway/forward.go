@@ -15,13 +15,20 @@ import (
 
 // forward makes the call at a node, at another if it must and may, and answers.
 func (x *exchange) forward() {
-	if err := x.body.open(x.g, x.r, x.limit, x.keyed || x.safe); err != nil {
+	if err := x.body.open(x.g, x.r, x.who, x.limit, x.keyed || x.safe); err != nil {
 		x.refuseBody(err)
 		return
 	}
 	trace(x.r.Header)
 	ctx, cancel := x.context()
 	defer cancel()
+	if x.page || !x.body.whole {
+		if err := x.enterLarge(ctx); err != nil {
+			x.g.dispatch.count(func(c *counts) { c.share++ })
+			x.refuse(overloaded, err.Error()+"; nothing was taken")
+			return
+		}
+	}
 	t := trial{exchange: x, ctx: ctx}
 	if x.body.whole {
 		t.heard()
@@ -80,7 +87,33 @@ func (t *trial) seat() (seat, error) {
 	if t.holder != "" {
 		return t.seatAtHolder()
 	}
-	return t.g.dispatch.pick(t.ctx, t.kind, t.tried)
+	return t.g.dispatch.pick(t.ctx, t.who, t.kind, t.tried)
+}
+
+// visit is a try at one node: a slot, a connection, and what they showed of the node. It ends once.
+type visit struct {
+	seat
+	conn    *backend.Conn // nil: it was given back
+	verdict balance.Verdict
+	took    time.Duration
+	ended   bool
+}
+
+// done gives the connection back: the answer was read to its end.
+func (v *visit) done(a backend.Answer) {
+	v.conn.Done(a)
+	v.conn = nil
+}
+
+// leave gives the slot back. A connection that the call was not done with is closed: its answer was not read to its end.
+func (t *trial) leave(v *visit) {
+	if v.conn != nil {
+		v.conn.Close()
+	}
+	if !v.ended {
+		v.ended = true
+		t.g.dispatch.end(v.seat, v.verdict, v.took)
+	}
 }
 
 // at tries one node; done: the caller has an answer, or is gone.
@@ -90,8 +123,8 @@ func (t *trial) at(s seat) (done bool) {
 	if err != nil {
 		return t.unreached(s, err)
 	}
-	verdict, took := balance.Broken, time.Duration(0)
-	defer func() { t.g.dispatch.end(s, verdict, took) }()
+	v := &visit{seat: s, conn: c, verdict: balance.Broken}
+	defer t.leave(v)
 	began := t.g.opts.Now()
 	deadline := t.deadline
 	if deadline.IsZero() { // it is to take the body first
@@ -101,34 +134,51 @@ func (t *trial) at(s seat) (done bool) {
 	sendErr := t.send(c)
 	if bad := (badBody{}); errors.As(sendErr, &bad) {
 		c.Close()
-		verdict = balance.Unmeasured
+		v.verdict = balance.Unmeasured
 		t.refuseBody(bad.error)
 		return true
 	}
 	if sendErr != nil { // a node may answer and close before it has heard all
 		c.Extend(t.g.opts.Now().Add(time.Second))
+	} else if t.kind == balance.Stream {
+		c.Extend(t.g.opts.Now().Add(t.g.opts.StreamWithin))
 	}
 	a, err := c.ReadHead(t.r.Method, t.w.Header())
-	took = t.g.opts.Now().Sub(began)
+	v.took = t.g.opts.Now().Sub(began)
 	if a.Status == http.StatusSwitchingProtocols && t.kind != balance.Tunnel {
 		err = errUnasked
 	}
 	if err != nil {
-		if sendErr != nil {
+		if sendErr != nil && !errors.Is(sendErr, backend.ErrEarly) {
 			err = sendErr
 		}
-		return t.broke(s, c, err, &verdict)
+		return t.broke(v, err)
 	}
-	verdict = t.verdictOf(a)
+	v.verdict = t.verdictOf(a)
+	t.learn(v, a)
 	switch {
-	case a.Status == http.StatusServiceUnavailable && t.refused(c, a):
+	case a.Status == http.StatusServiceUnavailable && t.refused(v, a):
 		return false
 	case t.doubt != nil && (a.Status == http.StatusServiceUnavailable || a.Status == http.StatusTooManyRequests):
 		c.Close() // this node took nothing; another may have
 		t.unknown(errRefused)
 		return true
 	}
-	return t.passOn(s, c, a, &verdict)
+	return t.passOn(v, a)
+}
+
+// learn takes what an answer says of the caller's credential. What goes on for long counts for its owner from now on.
+func (t *trial) learn(v *visit, a backend.Answer) {
+	switch {
+	case t.credential == 0:
+	case a.Status == http.StatusUnauthorized && t.proves:
+		t.g.owners.refused(t.credential)
+	case t.proves && (a.Status < 300):
+		who := t.g.owners.accepted(t.credential, t.start)
+		if t.kind.Long() && v.who != who {
+			t.g.dispatch.belongs(&v.seat, who)
+		}
+	}
 }
 
 // verdictOf is what an answer says of its node.
@@ -166,11 +216,15 @@ func (t *trial) send(c *backend.Conn) error {
 	return err
 }
 
-// stream writes a body as it comes.
+// stream writes a body as it comes. A node that answers before all of it is there has decided: the rest is not waited for.
 func (t *trial) stream(c *backend.Conn) error {
 	if _, err := c.Write(t.lines); err != nil {
 		return err
 	}
+	control := http.NewResponseController(t.w)
+	early := c.Listen(func() { _ = control.SetReadDeadline(longAgo) }, t.g.contain) // a caller that cannot be interrupted has the server's patience
+	defer early.Stop()
+	c.ExtendWrite(t.patience())
 	chunked := t.r.ContentLength < 0
 	room := make([]byte, 32<<10)
 	for {
@@ -178,14 +232,19 @@ func (t *trial) stream(c *backend.Conn) error {
 		if errors.Is(err, io.EOF) {
 			break
 		}
+		if err != nil && early.Stop() {
+			c.Cut()
+			return backend.ErrEarly
+		}
 		if err != nil {
 			return badBody{err}
 		}
-		c.Extend(t.patience())
+		c.ExtendWrite(t.patience())
 		if err := writePart(c, part, chunked); err != nil {
 			return err
 		}
 	}
+	early.Stop()
 	t.heard()
 	c.Extend(t.deadline)
 	if chunked {
@@ -194,6 +253,9 @@ func (t *trial) stream(c *backend.Conn) error {
 	}
 	return nil
 }
+
+// longAgo is a deadline that has passed.
+var longAgo = time.Unix(1, 0)
 
 func writePart(c *backend.Conn, part []byte, chunked bool) error {
 	if !chunked {
@@ -226,33 +288,34 @@ func (t *trial) unreached(s seat, err error) (done bool) {
 }
 
 // broke handles a call whose connection broke, or to which nothing came in time.
-func (t *trial) broke(s seat, c *backend.Conn, err error, verdict *balance.Verdict) (done bool) {
-	sent := c.Sent()
-	c.Close()
+func (t *trial) broke(v *visit, err error) (done bool) {
+	sent := v.conn.Sent()
+	v.conn.Close()
 	clear(t.w.Header())
+	t.answer.release(t.g)
 	if t.ctx.Err() != nil {
-		*verdict = balance.Unmeasured
+		v.verdict = balance.Unmeasured
 		t.giveUp()
 		return true
 	}
 	switch {
 	case !sent:
-		*verdict = balance.Unmeasured // an old connection had ended: that says nothing
+		v.verdict = balance.Unmeasured // an old connection had ended: that says nothing
 	case !t.safe:
-		t.doubt = s.node
+		t.doubt = v.node
 		fallthrough
 	default:
 		t.sent++
 	}
 	next := balance.Try{
 		Sent: sent, Safe: t.safe, Keyed: t.keyed, Replayable: t.body.replayable(), Tries: t.sent,
-	}.Next(t.g.dispatch.spend)
+	}.Next(t.spend)
 	switch next {
 	case balance.Elsewhere:
 		t.g.dispatch.count(func(c *counts) { c.repeats++ })
 		return false
 	case balance.Unavailable:
-		t.g.opts.Log.Warn("call failed", "node", s.node.ID, "method", t.r.Method, "path", t.r.URL.Path, "error", err)
+		t.g.opts.Log.Warn("call failed", "node", v.node.ID, "method", t.r.Method, "path", t.r.URL.Path, "error", err)
 		t.refuse(overloaded, "the node did not answer; try again later")
 	case balance.Unknown, balance.PassOn:
 		t.unknown(err)
@@ -260,10 +323,12 @@ func (t *trial) broke(s seat, c *backend.Conn, err error, verdict *balance.Verdi
 	return true
 }
 
+func (t *trial) spend() bool { return t.g.dispatch.spend(t.who) }
+
 // giveUp ends a call whose caller has gone, or a stream that ends with the gateway before it began. Without a word net/http
-// would answer 200, and a caller who has ended only his side of the connection would hear it.
+// would answer 200.
 func (t *trial) giveUp() {
-	if t.r.Context().Err() != nil {
+	if t.r.ProtoMajor > 1 && t.r.Context().Err() != nil {
 		panic(http.ErrAbortHandler)
 	}
 	t.refuse(overloaded, "this gateway is stopping")
@@ -292,19 +357,19 @@ func (t *trial) whatNow() string {
 }
 
 // refused keeps a refusal and tells whether the call may be tried elsewhere.
-func (t *trial) refused(c *backend.Conn, a backend.Answer) bool {
-	body, small, err := c.Small(a)
+func (t *trial) refused(v *visit, a backend.Answer) bool {
+	body, small, err := v.conn.Small(a)
 	if err != nil || !small {
 		return false
 	}
 	t.sent++
-	next := balance.Try{Refusal: true, Sent: true, Replayable: t.body.replayable(), Tries: t.sent}.Next(t.g.dispatch.spend)
+	next := balance.Try{Refusal: true, Sent: true, Replayable: t.body.replayable(), Tries: t.sent}.Next(t.spend)
 	if next != balance.Elsewhere {
 		return false
 	}
 	t.refusal = &refusal{t.w.Header().Clone(), a.Status, append([]byte(nil), body...)}
 	clear(t.w.Header())
-	c.Done(a)
+	v.done(a)
 	t.g.dispatch.count(func(c *counts) { c.repeats++ })
 	return true
 }
@@ -330,33 +395,46 @@ func (t *trial) noSeat(err error) {
 	}
 }
 
-// passOn gives the caller the node's answer. A short one is read whole before, so that a node that dies in the middle of it
-// costs nothing; a long one that breaks off must break off for the caller too.
-func (t *trial) passOn(s seat, c *backend.Conn, a backend.Answer, verdict *balance.Verdict) (done bool) {
-	if a.Status == http.StatusSwitchingProtocols {
-		t.tunnel(c)
+// passOn gives the caller the node's answer. One that is not a stream is read whole before, as far as there is room for it: then a node
+// that dies in the middle of it costs nothing, and a caller that reads slowly holds no slot.
+func (t *trial) passOn(v *visit, a backend.Answer) (done bool) {
+	switch {
+	case a.Status == http.StatusSwitchingProtocols:
+		t.tunnel(v.conn)
+		return true
+	case t.kind.Long():
+		return t.passParts(v, a)
+	}
+	v.conn.Extend(t.patience())
+	switch err := v.conn.Copy(keeper{t.exchange}, a); {
+	case err == nil:
+		v.done(a)
+		t.leave(v)
+		t.passKept(a.Status)
+		return true
+	case !errors.Is(err, errNotKept):
+		return t.broke(v, err)
+	case t.page || len(t.answer.bytes) < mostKept/2 && t.safe: // for want of memory, and nothing was done
+		v.conn.Close()
+		t.leave(v)
+		t.refuse(overloaded, "this caller has its share of long answers under way")
 		return true
 	}
-	body, small, err := c.Small(a)
-	if err != nil {
-		return t.broke(s, c, err, verdict)
-	}
-	if small {
-		t.head(a.Status)
-		_, _ = t.w.Write(body) // the caller may have gone
-		c.Done(a)
-		return true
-	}
-	p := paced{t, c, http.NewResponseController(t.w), a.Length < 0 || t.kind != balance.Call}
+	return t.passParts(v, a)
+}
+
+// passParts passes an answer on as it comes, after what was kept of it. One that breaks off must break off for the caller too.
+func (t *trial) passParts(v *visit, a backend.Answer) (done bool) {
+	p := &paced{trial: t, conn: v.conn, control: http.NewResponseController(t.w), stream: t.kind.Long(), began: t.g.opts.Now()}
 	switch err := p.pass(a); {
 	case err == nil:
-		c.Done(a)
+		v.done(a)
 	case backend.IsCaller(err) || t.ctx.Err() != nil:
-		c.Close()
+		v.conn.Close()
 		t.cutOff()
 	default:
-		c.Close()
-		*verdict = balance.Broken
+		v.conn.Close()
+		v.verdict = balance.Broken
 		t.cutOff()
 	}
 	return true

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/esh3artech/esh3ar/internal/fairshare"
 	"github.com/esh3artech/esh3ar/internal/gate"
 	"github.com/esh3artech/esh3ar/internal/route"
 )
@@ -19,7 +20,10 @@ type Gateway struct {
 	dispatch  *dispatch
 	checker   *checker
 	exchanges sync.Pool
-	memory    atomic.Int64 // taken of Options.Memory
+	owners    *owners
+	memory    memory
+	large     *fairshare.Pool[owner] // places of large calls
+	panics    atomic.Uint64
 	draining  atomic.Bool
 	ended     context.Context //nolint:containedctx // a signal: streams and tunnels end
 	end       context.CancelFunc
@@ -32,7 +36,8 @@ func New(o Options) (*Gateway, error) {
 		return nil, err
 	}
 	o.setDefaults()
-	g := &Gateway{opts: o}
+	g := &Gateway{opts: o, owners: newOwners(), memory: newMemory(o.Memory)}
+	g.large = fairshare.New[owner](fairshare.Options{Name: "large_calls", Total: int64(o.Large), Least: 1})
 	g.dispatch = newDispatch(&g.opts)
 	g.checker = newChecker(&g.opts, g.dispatch)
 	g.exchanges.New = func() any { return &exchange{g: g} }
@@ -81,6 +86,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := g.exchanges.Get().(*exchange) //nolint:forcetypeassert // the pool holds nothing else
 	x.begin(w, r)
 	defer x.finish()
+	defer g.recoverRequest(r)
+	if x.malformed() {
+		return
+	}
 	switch path := r.URL.Path; path {
 	case "/livez":
 		x.text(http.StatusOK, `{"status":"ok"}`)

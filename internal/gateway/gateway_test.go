@@ -148,34 +148,7 @@ func TestSlots(t *testing.T) {
 	}
 }
 
-// TestSlotsOfANode: 2,500 calls at a node unless it is said otherwise. Who comes then waits, and is told when to come again.
-func TestSlotsOfANode(t *testing.T) {
-	t.Parallel()
-	const slots = 2500
-	gate, inside := make(chan struct{}), make(chan struct{}, 2*slots)
-	n := newNode(t, "n", func(http.ResponseWriter, *http.Request) { inside <- struct{}{}; <-gate })
-	f := newFront(t, func(o *gateway.Options) { o.WaitWithin, o.AnswerWithin = time.Millisecond, 4*patience }, n)
-	f.awaitUp(1)
-	var calls sync.WaitGroup
-	for range slots {
-		calls.Go(func() {
-			if got := f.do(http.MethodPost, "/v1/messages", "x"); got.status != http.StatusOK {
-				t.Errorf("%d %s", got.status, got.body)
-				inside <- struct{}{} // it will not come there
-			}
-		})
-		<-inside
-	}
-	got := f.do(http.MethodPost, "/v1/messages", "x")
-	if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") != "1" || !strings.Contains(got.body, "nothing was taken") {
-		t.Errorf("%d %v %s", got.status, got.header, got.body)
-	}
-	if s := f.Stats(); s.Nodes[0].Calls != slots || s.Full != 1 {
-		t.Errorf("%+v", s)
-	}
-	close(gate)
-	calls.Wait()
-}
+func textLog(to io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(to, nil)) }
 
 // TestPhonesWaitForSlots: a negotiation waits in line as a call does, or the phone would be sent away until its second try. What
 // goes on for long is refused at once: nobody knows when there is room for it.
@@ -229,29 +202,23 @@ func TestWaitEnds(t *testing.T) {
 	first.Wait()
 }
 
-// TestCallerLeaves: the node hears of it, and the node is not blamed.
-func TestCallerLeaves(t *testing.T) {
+// TestGateway_CallerLeaves_NodeIsNotBlamed: the call is finished, for nothing tells a caller that has gone from one that waits, and its slot
+// is free then.
+func TestGateway_CallerLeaves_NodeIsNotBlamed(t *testing.T) {
 	t.Parallel()
-	inside, left := make(chan struct{}, 1), make(chan struct{})
-	n := newNode(t, "n", func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // so that the server looks after the connection
+	inside, goOn := make(chan struct{}, 1), make(chan struct{})
+	n := newNode(t, "n", func(w http.ResponseWriter, r *http.Request) {
 		inside <- struct{}{}
-		<-r.Context().Done()
-		close(left)
+		<-goOn
+		says("n")(w, r)
 	})
 	f := newFront(t, func(o *gateway.Options) { o.Rules.Failures = 1 }, n)
 	f.awaitUp(1)
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() { <-inside; cancel() }()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.URL+"/v1/messages", strings.NewReader("x"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if resp, err := f.Client().Do(req); err == nil {
-		resp.Body.Close()
-		t.Error("a call that was left is answered")
-	}
-	<-left
+	c := dialRaw(t, f.Listener.Addr().String())
+	_, _ = io.WriteString(c.conn, "POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx")
+	<-inside
+	c.conn.Close()
+	close(goOn)
 	eventually(t, func() bool { return f.Stats().Nodes[0].Calls == 0 }, func() string { return "its slot is still taken" })
 	if s := f.Stats(); s.Nodes[0].State != balance.Up || s.Unknown != 0 {
 		t.Errorf("%+v", s)

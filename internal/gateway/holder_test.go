@@ -125,7 +125,7 @@ func TestThreeRefusalsAreEnough(t *testing.T) {
 // TestMemoryThatWasNotThere is not missed later.
 func TestMemoryThatWasNotThere(t *testing.T) {
 	t.Parallel()
-	f := newFront(t, func(o *gateway.Options) { o.Memory = 64 << 10 }, newNode(t, "n", says("n")))
+	f := newFront(t, func(o *gateway.Options) { o.Memory = 256 << 10 }, newNode(t, "n", says("n")))
 	f.awaitUp(1)
 	for range 3 {
 		if got := f.do(http.MethodPost, "/v1/messages", strings.Repeat("x", 100<<10)); got.status != http.StatusServiceUnavailable {

@@ -20,7 +20,7 @@ func (x *exchange) hub(path string) {
 	case upgrade && !x.g.opts.Tunnels:
 		x.refuse(notSupported, "WebSockets do not run through this gateway: negotiate, and connect to the node that answers; or start it with --proxy-websockets")
 	case id == "" && upgrade: // the client skips negotiation
-		x.class = class{kind: balance.Tunnel, safe: true}
+		x.class = class{kind: balance.Tunnel, safe: true, proves: true}
 		x.forward()
 	case id == "":
 		x.class = class{within: x.g.opts.AnswerWithin, limit: maxBody, safe: x.r.Method == http.MethodOptions}
@@ -33,7 +33,7 @@ func (x *exchange) hub(path string) {
 // negotiate has the node with most room answer, with its own URL. It stores nothing, so it may be asked of another node.
 func (x *exchange) negotiate() {
 	x.class = class{
-		kind: balance.Phone, within: x.g.opts.AnswerWithin, limit: maxBody, safe: true, mark: MarkNegotiate,
+		kind: balance.Phone, within: x.g.opts.AnswerWithin, limit: maxBody, safe: true, mark: MarkNegotiate, proves: x.r.Method != http.MethodOptions,
 	}
 	x.forward()
 }
@@ -48,9 +48,9 @@ func (x *exchange) toHolder(upgrade bool) {
 	x.class = class{within: x.g.opts.AnswerWithin, limit: maxBody}
 	switch {
 	case upgrade:
-		x.class = class{kind: balance.Tunnel}
+		x.class = class{kind: balance.Tunnel, proves: true}
 	case x.r.Method == http.MethodGet: // server-sent events, or a long poll
-		x.class = class{kind: balance.Stream}
+		x.class = class{kind: balance.Stream, proves: true}
 	}
 	x.holder = name
 	x.forward()
@@ -61,7 +61,7 @@ func (x *exchange) seatAtHolder() (seat, error) {
 	if len(x.tried) > 0 {
 		return seat{}, errNobody
 	}
-	return x.g.dispatch.at(x.holder, x.kind)
+	return x.g.dispatch.at(x.who, x.holder, x.kind)
 }
 
 // connectionToken is the query's id, matched whatever the case of its letters as ASP.NET does.

@@ -93,7 +93,8 @@ func refusing(w http.ResponseWriter, _ *http.Request) {
 type front struct {
 	*gateway.Gateway
 	*httptest.Server
-	t *testing.T
+	t      *testing.T
+	panics atomic.Uint64 // that the test provokes
 }
 
 func newFront(t *testing.T, change func(*gateway.Options), nodes ...*node) *front {
@@ -113,7 +114,15 @@ func newFront(t *testing.T, change func(*gateway.Options), nodes ...*node) *fron
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = g.Run(ctx) })
-	t.Cleanup(func() { f.CloseClientConnections(); f.Server.Close(); stop(); running.Wait() })
+	t.Cleanup(func() {
+		f.CloseClientConnections()
+		f.Server.Close()
+		stop()
+		running.Wait()
+		if got, want := f.Stats().Panics, f.panics.Load(); got != want {
+			t.Errorf("%d panics, want %d", got, want)
+		}
+	})
 	return f
 }
 

@@ -22,13 +22,16 @@ type kind struct {
 
 // The problems there are.
 var (
-	notFound       = kind{404, "not_found", "There is no such thing"}
-	requestTimeout = kind{408, "request_timeout", "The body came too slowly"}
-	bodyTooLarge   = kind{413, "body_too_large", "The body is too large"}
-	unreadable     = kind{400, "invalid_json", "The body could not be read"}
-	notSupported   = kind{422, "not_supported", "That is not done here"}
-	outcomeUnknown = kind{502, "outcome_unknown", "It is not known whether the call was taken"}
-	overloaded     = kind{503, "overloaded", "The system is full"}
+	badRequest       = kind{400, "invalid_request", "The request is not one that can be passed on"}
+	forbidden        = kind{403, "forbidden", "That is not allowed here"}
+	notFound         = kind{404, "not_found", "There is no such thing"}
+	methodNotAllowed = kind{405, "method_not_allowed", "That method is not forwarded"}
+	requestTimeout   = kind{408, "request_timeout", "The body came too slowly"}
+	bodyTooLarge     = kind{413, "body_too_large", "The body is too large"}
+	unreadable       = kind{400, "invalid_json", "The body could not be read"}
+	notSupported     = kind{422, "not_supported", "That is not done here"}
+	outcomeUnknown   = kind{502, "outcome_unknown", "It is not known whether the call was taken"}
+	overloaded       = kind{503, "overloaded", "The system is full"}
 )
 
 // refuse answers an error; what a node had said so far is forgotten.

@@ -125,3 +125,24 @@ func headerHas(h http.Header, name, token string) bool {
 func appendLine(dst []byte, name, value string) []byte {
 	return append(append(append(append(dst, name...), ": "...), value...), "\r\n"...)
 }
+
+// malformed answers a request that has no one meaning to everything that reads it, or asks for what no gateway does, and reports whether
+// it did. net/http has refused most of them before.
+func (x *exchange) malformed() bool {
+	switch {
+	case x.r.Method == http.MethodConnect || x.r.Method == http.MethodTrace:
+		x.refuse(methodNotAllowed, "this gateway does not forward "+x.r.Method)
+	case !strings.HasPrefix(x.r.URL.Path, "/"):
+		x.refuse(badRequest, "the target must be a path, or an http URL with one")
+	case strings.ContainsFunc(x.r.Host, notOfHost):
+		x.refuse(badRequest, "the Host header has a character that no host has")
+	default:
+		return false
+	}
+	return true
+}
+
+// notOfHost reports whether a character can stand in no host, whatever reads it.
+func notOfHost(c rune) bool {
+	return c <= ' ' || c >= 0x7f || strings.ContainsRune(`"#,/<>?@\^`+"`{|}", c)
+}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"path"
 	"strings"
 	"time"
 
@@ -14,7 +15,22 @@ const longCall = 10 * time.Minute
 // rest forwards a call of the REST API.
 func (x *exchange) rest() {
 	x.class = x.classOf()
+	if !x.g.opts.ForwardAdmin && forOperators(x.r.URL.Path) {
+		x.refuse(forbidden, "routes for operators are not reached through this gateway; ask a node, or start the gateway with --forward-admin")
+		return
+	}
 	x.forward()
+}
+
+// forOperators reports whether a path is one of those that only the operator should reach, in whatever way it is written.
+func forOperators(name string) bool {
+	name = strings.ToLower(path.Clean("/" + name))
+	for _, root := range []string{"/admin", "/metrics", "/debug"} {
+		if rest, ok := strings.CutPrefix(name, root); ok && (rest == "" || rest[0] == '/') {
+			return true
+		}
+	}
+	return false
 }
 
 // classOf tells how to treat a call by its method, path and headers. Latency is taken from what is alike: single calls.
@@ -34,7 +50,12 @@ func (x *exchange) classOf() class {
 		x.route = "/v1/…"
 	case strings.HasPrefix(path, "/admin/"):
 		x.route, c.within, c.measured = "/admin/…", longCall, false
+	default:
+		c.page = true
 	}
+	// A node answers these well only to a good credential.
+	c.proves = x.r.Method != http.MethodOptions &&
+		(strings.HasPrefix(x.r.URL.Path, "/v1/") && !strings.HasPrefix(x.r.URL.Path, "/v1/mobile/") || x.route == "/admin/…")
 	return c
 }
 

@@ -1,14 +1,29 @@
 package gateway
 
-import "github.com/esh3artech/esh3ar/internal/gateway/balance"
+import (
+	"errors"
+
+	"github.com/esh3artech/esh3ar/internal/fairshare"
+	"github.com/esh3artech/esh3ar/internal/gateway/balance"
+)
 
 // counts are since the start.
 type counts struct {
 	full    uint64 // calls for which there was no slot
+	share   uint64 // calls whose owner had its share of the slots
 	unpaid  uint64 // repeats that the budget did not allow
 	repeats uint64 // calls that were tried again at another node
 	unknown uint64 // calls answered outcome_unknown
 	nobody  uint64 // calls for which there was no node
+}
+
+// note counts why a call has no seat.
+func (c *counts) note(why error) {
+	if errors.Is(why, errShare) {
+		c.share++
+	} else {
+		c.full++
+	}
 }
 
 // Stats are how a gateway stands, and its counts since the start.
@@ -17,7 +32,9 @@ type Stats struct {
 	Waiting int     // calls in line
 	Budget  float64 // repeats that it allows now
 
-	Full, Unpaid, Repeats, Unknown, Nobody uint64
+	Full, Share, Unpaid, Repeats, Unknown, Nobody uint64
+	Panics                                        uint64            // faults of this program that ended a connection
+	Pools                                         []fairshare.Stats // of large calls and of the memory for bodies and answers
 }
 
 // NodeStats are how a node stands, seen from here.
@@ -34,7 +51,8 @@ func (g *Gateway) Stats() Stats {
 	now := d.opts.Now()
 	c := d.mu.counts
 	s := Stats{
-		Waiting: len(d.mu.line), Budget: d.mu.budget.Left(now), Full: c.full, Unpaid: c.unpaid, Repeats: c.repeats, Unknown: c.unknown, Nobody: c.nobody,
+		Waiting: d.mu.line.length, Budget: d.mu.budget.Left(now), Full: c.full, Share: c.share, Unpaid: c.unpaid, Repeats: c.repeats, Unknown: c.unknown, Nobody: c.nobody,
+		Panics: g.panics.Load(), Pools: []fairshare.Stats{g.large.Stats(), g.memory.proven.Stats(), g.memory.strangers.Stats()},
 	}
 	nodes := d.mu.balancer.Nodes()
 	for i, report := range d.mu.balancer.Report(now) {

@@ -1,7 +1,6 @@
 package backend
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -24,31 +23,50 @@ type Answer struct {
 // ErrHeadTooLarge is an answer whose head does not fit.
 var ErrHeadTooLarge = errors.New("the head of the answer is too large")
 
+// mostInterim bounds the interim answers (100 Continue and the like) before the one that counts.
+const mostInterim = 8
+
 // ReadHead waits for the answer to a request of that method, and adds its header to h but for what concerns this connection
-// only.
+// only. An error is final: nothing more can be read from the connection after one.
 func (c *Conn) ReadHead(method string, h http.Header) (a Answer, err error) {
-	if c.read == nil {
-		c.read = readers.Get().(*bufio.Reader) //nolint:forcetypeassert // the pool holds nothing else
-		c.read.Reset(c.net)
+	c.awaitListening()
+	c.makeReader()
+	if c.failed != nil {
+		return a, c.failed
 	}
-	for {
-		head, err := c.head()
-		if err != nil {
-			return a, err
-		}
-		if a, err = parseHead(head, h); err != nil {
-			return a, err
+	for range mostInterim {
+		if a, err = c.readOneHead(h); err != nil {
+			c.failed = err
+			return Answer{}, err
 		}
 		if a.Status >= 200 || a.Status == http.StatusSwitchingProtocols {
 			break
 		}
-		clear(h) // 100 Continue and the like concern nobody here
+		clear(h) // it concerns nothing here
+	}
+	if a.Status < 200 && a.Status != http.StatusSwitchingProtocols {
+		c.failed = errInterim
+		return Answer{}, c.failed
 	}
 	if method == http.MethodHead || a.Status == http.StatusNoContent || a.Status == http.StatusNotModified {
 		a.Length, a.chunked = 0, false
 	}
 	a.close = a.close || a.Length < 0 && !a.chunked
+	c.rest = rest{length: a.Length}
+	if a.chunked {
+		c.rest.chunks = httputil.NewChunkedReader(c.read)
+	}
 	return a, nil
+}
+
+var errInterim = errors.New("the node goes on with interim answers")
+
+func (c *Conn) readOneHead(h http.Header) (Answer, error) {
+	head, err := c.head()
+	if err != nil {
+		return Answer{}, err
+	}
+	return parseHead(head, h)
 }
 
 var headEnd = []byte("\r\n\r\n")
@@ -91,7 +109,7 @@ func parseHead(head string, h http.Header) (a Answer, err error) {
 	values := make([]string, 0, strings.Count(rest, "\r\n"))
 	for line, rest, _ = strings.Cut(rest, "\r\n"); line != ""; line, rest, _ = strings.Cut(rest, "\r\n") {
 		name, value, ok := strings.Cut(line, ":")
-		if !ok || name == "" || strings.ContainsAny(name, " \t") {
+		if !ok || !isToken(name) || !isFieldValue(value) {
 			return a, fmt.Errorf("the node answers the header %.40q", line)
 		}
 		name, value = textproto.CanonicalMIMEHeaderKey(name), strings.Trim(value, " \t")
@@ -111,6 +129,27 @@ func parseHead(head string, h http.Header) (a Answer, err error) {
 		delete(h, "Content-Length")
 	}
 	return a, nil
+}
+
+// isToken reports whether a name consists of the characters of a token (RFC 9110, 5.6.2). With any other a caller might read another
+// header out of it.
+func isToken(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; c <= ' ' || c >= 0x7f || strings.IndexByte("\"(),/:;<=>?@[\\]{}", c) >= 0 {
+			return false
+		}
+	}
+	return name != ""
+}
+
+// isFieldValue reports whether a value has no control characters but tabs.
+func isFieldValue(value string) bool {
+	for i := range len(value) {
+		if c := value[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 // note takes what a header says of the connection; keep: it also concerns the caller.
@@ -143,7 +182,10 @@ func (a *Answer) note(name, value string) (keep bool, err error) {
 // Small gives the whole body of an answer that is short enough to be read before anything is passed on, and says whether
 // it was. The slice is good until the connection is kept or closed.
 func (c *Conn) Small(a Answer) (body []byte, ok bool, err error) {
-	if a.Length < 0 || a.Length > headRoom {
+	switch {
+	case c.failed != nil:
+		return nil, false, c.failed
+	case a.Length < 0 || a.Length > headRoom:
 		return nil, false, nil
 	}
 	body, err = c.read.Peek(int(a.Length))
@@ -151,11 +193,17 @@ func (c *Conn) Small(a Answer) (body []byte, ok bool, err error) {
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
+	c.failed = err
 	return body, true, err
 }
 
-// errCaller marks that who reads the answer is gone.
+// errCaller marks that what takes the answer does not take more.
 type errCaller struct{ error }
+
+func (e errCaller) Unwrap() error { return e.error }
+
+// CallerError marks an error as one of the caller's, for IsCaller.
+func CallerError(err error) error { return errCaller{err} }
 
 // IsCaller tells whether an error of Copy is the caller's and not the node's.
 func IsCaller(err error) bool {
@@ -163,52 +211,92 @@ func IsCaller(err error) bool {
 	return errors.As(err, &e)
 }
 
-// Copy passes the body on in parts, as they come.
-func (c *Conn) Copy(w io.Writer, a Answer) error {
-	switch {
-	case a.chunked:
-		if err := c.copyParts(w, httputil.NewChunkedReader(c.read)); err != nil {
-			return err
-		}
-		return c.trailer()
-	case a.Length < 0:
-		return c.copyParts(w, c.read)
-	default:
-		return c.copyLength(w, a.Length)
-	}
+// rest is what is still to be read of an answer's body.
+type rest struct {
+	length int64     // bytes; −1: until the end of the connection or the last chunk
+	chunks io.Reader // nil: not chunked
+	room   []byte    // of a part; nil: none yet
+	part   []byte    // read, and not taken yet
+	end    error     // what comes after the part; nil: more
 }
 
-func (c *Conn) copyLength(w io.Writer, left int64) error {
-	for left > 0 {
+// Copy passes the body on in parts, as they come. Where w does not take a part, another Copy goes on with that part. An error of the
+// node is final.
+func (c *Conn) Copy(w io.Writer, a Answer) error {
+	if c.failed != nil {
+		return c.failed
+	}
+	c.shown = 0 // it is read now
+	var err error
+	if a.chunked || a.Length < 0 {
+		err = c.copyParts(w)
+	} else {
+		err = c.copyLength(w)
+	}
+	if err != nil && !IsCaller(err) {
+		c.failed = err
+	}
+	return err
+}
+
+func (c *Conn) copyLength(w io.Writer) error {
+	for c.rest.length > 0 {
 		if _, err := c.read.Peek(1); err != nil {
-			return io.ErrUnexpectedEOF
+			return unexpected(err)
 		}
-		part, _ := c.read.Peek(int(min(left, int64(c.read.Buffered())))) // they are there
+		part, _ := c.read.Peek(int(min(c.rest.length, int64(c.read.Buffered())))) // they are there
 		if err := pass(w, part); err != nil {
 			return err
 		}
-		left -= int64(len(part))
+		c.rest.length -= int64(len(part))
 		_, _ = c.read.Discard(len(part)) // they are there
 	}
 	return nil
 }
 
-func (c *Conn) copyParts(w io.Writer, from io.Reader) error {
-	room := make([]byte, 4<<10)
+func (c *Conn) copyParts(w io.Writer) error {
+	r := &c.rest
+	if r.room == nil {
+		r.room = make([]byte, 4<<10)
+	}
 	for {
-		n, err := from.Read(room)
-		if n > 0 {
-			if err := pass(w, room[:n]); err != nil {
+		if len(r.part) > 0 {
+			if err := pass(w, r.part); err != nil {
 				return err
 			}
+			r.part = nil
 		}
-		switch {
-		case errors.Is(err, io.EOF):
+		if errors.Is(r.end, io.EOF) {
 			return nil
-		case err != nil:
-			return err
+		}
+		if r.end != nil {
+			return r.end
+		}
+		c.readPart()
+	}
+}
+
+// readPart reads the next part, and past the end of the body behind the last one.
+func (c *Conn) readPart() {
+	r := &c.rest
+	var from io.Reader = c.read
+	if r.chunks != nil {
+		from = r.chunks
+	}
+	n, err := from.Read(r.room)
+	r.part, r.end = r.room[:n], err
+	if r.chunks != nil && errors.Is(err, io.EOF) {
+		if err := c.trailer(); err != nil {
+			r.end = err
 		}
 	}
+}
+
+func unexpected(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 func pass(w io.Writer, part []byte) error {
@@ -218,9 +306,12 @@ func pass(w io.Writer, part []byte) error {
 	return nil
 }
 
+// errTrailer is an answer with more behind its last chunk than a head may have.
+var errTrailer = errors.New("the trailer of the answer is too large")
+
 // trailer reads past what follows the last chunk: nodes send no trailers.
 func (c *Conn) trailer() error {
-	for {
+	for size := 0; size < headRoom; {
 		line, err := c.read.ReadSlice('\n')
 		if err != nil {
 			return io.ErrUnexpectedEOF
@@ -228,13 +319,15 @@ func (c *Conn) trailer() error {
 		if len(bytes.TrimRight(line, "\r\n")) == 0 {
 			return nil
 		}
+		size += len(line)
 	}
+	return errTrailer
 }
 
 // Done ends a call whose answer was passed on whole: the connection is kept, if the node wants it so and has heard all that
 // was to be sent. It would read what comes next as the rest.
 func (c *Conn) Done(a Answer) {
-	if a.close || c.cut || a.Status == http.StatusSwitchingProtocols {
+	if a.close || c.cut || c.failed != nil || a.Status == http.StatusSwitchingProtocols {
 		c.Close()
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -170,12 +171,111 @@ func TestSmall(t *testing.T) {
 }
 
 // FuzzAnswer holds ours against the standard library: what we take it takes too, and means the same.
+// feedOn reads answers until the first error, and then checks that it stays.
+func feedOn(t *testing.T, text string) {
+	t.Helper()
+	c := reading(text)
+	for range len(text) + 2 {
+		a, err := c.ReadHead("GET", http.Header{})
+		if err == nil {
+			err = c.Copy(io.Discard, a)
+		}
+		if err == nil && a.Status != http.StatusSwitchingProtocols {
+			continue
+		}
+		if _, again := c.ReadHead("GET", http.Header{}); err != nil && !errors.Is(again, err) {
+			t.Fatalf("after %v comes %v", err, again)
+		}
+		return
+	}
+	t.Fatal("more answers than bytes")
+}
+
+// TestConn_AfterError_StaysFailed: whatever is asked of a connection after the answer broke off has the same error, and it is not kept.
+func TestConn_AfterError_StaysFailed(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"head":         "HTTP/1.1 2x0 OK\r\n\r\n",
+		"name":         "HTTP/1.1 200 OK\r\nA b: c\r\n\r\n",
+		"control":      "HTTP/1.1 200 OK\r\nA: b\x00c\r\n\r\n",
+		"split":        "HTTP/1.1 200 OK\r\nA: b\rSet-Cookie: x\r\n\r\n",
+		"folded":       "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
+		"no name":      "HTTP/1.1 200 OK\r\n: b\r\n\r\n",
+		"interim":      strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 20) + "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+		"chunk":        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhe\r\n0\r\n\r\n",
+		"huge chunk":   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nhe\r\n0\r\n\r\n",
+		"trailer":      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + strings.Repeat("A: b\r\n", 10_000) + "\r\n",
+		"length":       "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhe",
+		"large length": "HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775807\r\n\r\nhe",
+	} {
+		c, h := reading(text+"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"), http.Header{}
+		if name == "length" || name == "large length" {
+			c = reading(text)
+		}
+		a, first := c.ReadHead("GET", h)
+		if first == nil {
+			first = c.Copy(io.Discard, a)
+		}
+		if first == nil {
+			t.Errorf("%s: no error", name)
+			continue
+		}
+		for range 3 {
+			if _, err := c.ReadHead("GET", h); !errors.Is(err, first) {
+				t.Errorf("%s: a head after the error: %v, want %v", name, err, first)
+			}
+			if err := c.Copy(io.Discard, a); !errors.Is(err, first) {
+				t.Errorf("%s: a body after the error: %v, want %v", name, err, first)
+			}
+			if _, _, err := c.Small(a); !errors.Is(err, first) {
+				t.Errorf("%s: a short body after the error: %v, want %v", name, err, first)
+			}
+		}
+	}
+}
+
+// TestConn_CopyGoesOn: what one writer did not take goes to the next one.
+func TestConn_CopyGoesOn(t *testing.T) {
+	t.Parallel()
+	body := strings.Repeat("0123456789", 2000)
+	for name, text := range map[string]string{
+		"length":  fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body),
+		"chunked": fmt.Sprintf("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(body), body),
+		"end":     "HTTP/1.1 200 OK\r\n\r\n" + body,
+	} {
+		c := reading(text)
+		a, err := c.ReadHead("GET", http.Header{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var first, second bytes.Buffer
+		full := errors.New("full")
+		err = c.Copy(writerFunc(func(part []byte) (int, error) {
+			if first.Len()+len(part) > 10_000 {
+				return 0, full
+			}
+			return first.Write(part)
+		}), a)
+		if !errors.Is(err, full) || !IsCaller(err) {
+			t.Fatalf("%s: %v, want that it is full", name, err)
+		}
+		if err := c.Copy(&second, a); err != nil || first.String()+second.String() != body {
+			t.Errorf("%s: %v, %d and %d bytes of %d", name, err, first.Len(), second.Len(), len(body))
+		}
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
 func FuzzAnswer(f *testing.F) {
 	f.Add("HTTP/1.1 202 Accepted\r\nContent-Length: 5\r\nLocation: /x\r\n\r\nhello")
 	f.Add("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n0\r\n\r\n")
 	f.Add("HTTP/1.1 200 OK\r\nA: b\r\nA: c\r\nConnection: close\r\n\r\nhello")
 	f.Fuzz(func(t *testing.T, text string) {
 		a, h, body, err := whole(t, text, "GET")
+		feedOn(t, text)
 		if err != nil || a.Status == http.StatusSwitchingProtocols { // what follows is no body
 			return
 		}

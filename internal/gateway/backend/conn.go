@@ -21,6 +21,9 @@ type Conn struct {
 	sent      int64         // bytes of this request that the system has taken
 	cut       bool          // not all of this request could be sent
 	shown     int           // bytes of the answer that Small gave and that are still in the reader
+	failed    error         // of the answer, once it had one; then nothing of it can be read any more
+	rest      rest          // of the answer's body
+	listening *Listening    // while something waits for the answer beside what sends the request; nil: nothing does
 	abortable bool
 	stop      func() bool // ends the watch over the call's context
 	aborted   atomic.Bool
@@ -35,6 +38,7 @@ var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, headRo
 // ends, and by AbortAll, if it is abortable.
 func (c *Conn) Begin(ctx context.Context, deadline time.Time, abortable bool) {
 	c.sent, c.shown, c.abortable = 0, 0, abortable
+	c.failed, c.rest = nil, rest{}
 	_ = c.net.SetDeadline(deadline) // a connection that cannot have one is closed, and the write will say so
 	c.stop = context.AfterFunc(ctx, c.Abort)
 	if abortable {
@@ -72,6 +76,15 @@ func (c *Conn) Extend(deadline time.Time) {
 	}
 }
 
+// ExtendWrite moves the deadline of what is sent and lifts that of the answer, which begins when all is sent.
+func (c *Conn) ExtendWrite(deadline time.Time) {
+	_ = c.net.SetWriteDeadline(deadline) // as in Begin
+	_ = c.net.SetReadDeadline(time.Time{})
+	if c.aborted.Load() {
+		_ = c.net.SetDeadline(longAgo)
+	}
+}
+
 // longAgo is a deadline that has passed.
 var longAgo = time.Unix(1, 0)
 
@@ -90,10 +103,29 @@ func (c *Conn) Keep() {
 	c.pool.keep(c)
 }
 
-// Close ends the connection.
+// Close ends the connection. Closed once more, nothing happens.
 func (c *Conn) Close() {
+	c.net.Close() // first, so that nothing waits for an answer any more
 	c.end()
-	c.net.Close()
+}
+
+// Cut notes that not all of the request is going to be sent.
+func (c *Conn) Cut() { c.cut = true }
+
+// makeReader readies the connection for an answer.
+func (c *Conn) makeReader() {
+	if c.read == nil {
+		c.read = readers.Get().(*bufio.Reader) //nolint:forcetypeassert // the pool holds nothing else
+		c.read.Reset(c.net)
+	}
+}
+
+// awaitListening waits until nothing else reads from the connection.
+func (c *Conn) awaitListening() {
+	if c.listening != nil {
+		<-c.listening.done
+		c.listening = nil
+	}
 }
 
 // end lets nobody abort the call any more; false: somebody is about to.
@@ -104,6 +136,7 @@ func (c *Conn) end() (stopped bool) {
 		c.pool.settled(c)
 		c.abortable = false
 	}
+	c.awaitListening()
 	if c.read != nil {
 		c.read.Reset(nil)
 		readers.Put(c.read)

@@ -74,10 +74,26 @@ const loadFrom = 0.8
 // nearlyFull is the load from which a node gets no phones while another has room: they stay.
 const nearlyFull = 0.95
 
-// spare is the part of the calls that a node keeps next to one that is not loaded; a full one keeps a fifth.
-func (n *Node) spare() float64 {
-	over := (n.load - loadFrom) / (1 - loadFrom)
-	return 1 - 0.8*min(max(over, 0), 1)
+// alike is how far the loads of two nodes may be apart and count as the same. Loads are measured once a second over a few seconds: equal
+// nodes on a busy machine differ that much for seconds at a time, and then calls follow what is no difference.
+const alike = 0.15
+
+// spare is the part of the calls that a node keeps next to one with the least load there is; a full one keeps a fifth. Where all are
+// nearly full, none has more to spare than the others.
+func (n *Node) spare(least float64) float64 {
+	from := max(loadFrom, least+alike)
+	if n.load <= from {
+		return 1
+	}
+	return 1 - 0.8*min((n.load-from)/(1-loadFrom), 1)
+}
+
+func leastLoad(of []*Node) float64 {
+	least := math.Inf(1)
+	for _, n := range of {
+		least = min(least, n.load)
+	}
+	return least
 }
 
 // smoothed is how much of the load before a report leaves: a single slow commit makes no full node.

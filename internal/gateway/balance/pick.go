@@ -53,6 +53,18 @@ func (b *Balancer) Take(now time.Time, n *Node, k Kind) bool {
 	return true
 }
 
+// Room returns how many slots for a kind the nodes have that calls go to now, and how many of them are in use.
+func (b *Balancer) Room(k Kind) (total, used int) {
+	for _, n := range b.candidates(nil) {
+		if k.Long() {
+			total, used = total+b.rules.Streams, used+n.streams
+		} else {
+			total, used = total+b.rules.Slots, used+n.slots()
+		}
+	}
+	return total, used
+}
+
 func (b *Balancer) room(n *Node, k Kind) bool {
 	return n.slots() < b.rules.Slots && (!k.Long() || n.streams < b.rules.Streams)
 }
@@ -99,7 +111,8 @@ func (b *Balancer) best(now time.Time, k Kind, from []*Node) *Node {
 	case k == Stream:
 		return b.least(from, func(n *Node) float64 { return float64(n.streams) })
 	case k == Phone, k == Tunnel:
-		return b.least(from, func(n *Node) float64 { return b.phones(now, n) })
+		least := leastLoad(from)
+		return b.least(from, func(n *Node) float64 { return b.phones(now, n, least) })
 	}
 	panic("no such kind")
 }
@@ -148,7 +161,11 @@ func (b *Balancer) stillGrows(now time.Time, n *Node, from []*Node) bool {
 // sparesLess lets a node sit out as often as it reports to have less to spare than others. The report counts for nothing
 // against a node that is known to be slow: that has much to spare because few calls go there.
 func (b *Balancer) sparesLess(now time.Time, n, other *Node, from []*Node) bool {
-	return other.slower(n, now) == 1 && b.misses(n.spare()/most(from, (*Node).spare))
+	if n.load <= loadFrom || other.slower(n, now) > 1 {
+		return false
+	}
+	least := leastLoad(from)
+	return b.misses(n.spare(least) / most(from, func(n *Node) float64 { return n.spare(least) }))
 }
 
 func most(of []*Node, value func(*Node) float64) (most float64) {
@@ -165,12 +182,12 @@ func (b *Balancer) misses(share float64) bool {
 
 // phones is how many connections a node has, with those that were sent there since it said so; more while its share grows.
 // A node without capacity left comes last.
-func (b *Balancer) phones(now time.Time, n *Node) float64 {
+func (b *Balancer) phones(now time.Time, n *Node, least float64) float64 {
 	crowd := float64(n.connections + n.handed + 1)
 	if n.load >= nearlyFull {
 		return crowd * 1e6
 	}
-	return crowd / n.grown(now, b.rules.SlowStart) / n.spare()
+	return crowd / n.grown(now, b.rules.SlowStart) / n.spare(least)
 }
 
 // least gives the node with the least; among equals, chance decides.

@@ -19,9 +19,12 @@ type Rules struct {
 	Grace     time.Duration // how long a node that left the list is kept while its checks are good; default 10 s
 }
 
+// DefaultSlots of a node: three nodes and 10,000 callers stay below 19,000 sockets.
+const DefaultSlots = 2500
+
 func (r *Rules) setDefaults() {
 	if r.Slots == 0 {
-		r.Slots = 2500 // three nodes and 10,000 callers stay below 19,000 sockets
+		r.Slots = DefaultSlots
 	}
 	if r.Streams == 0 {
 		r.Streams = r.Slots / 2

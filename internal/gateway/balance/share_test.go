@@ -67,11 +67,11 @@ func TestOneMomentMakesNoFullNode(t *testing.T) {
 		l.check("was quiet", Check{Word: &route.Node{ID: "was quiet"}})
 	}
 	l.check("was quiet", Check{Word: &route.Node{ID: "was quiet", Load: 1}})
-	if spare := l.node("was quiet").spare(); spare != 1 {
+	if spare := l.node("was quiet").spare(0); spare != 1 {
 		t.Errorf("after one word of a full node it keeps %.2f of its calls", spare)
 	}
 	l.List(l.now, []route.Node{{ID: "other", URL: "http://other", Load: 1, SeenAt: esh3ar.TimeOf(l.now)}})
-	if spare := l.node("other").spare(); spare > 0.21 {
+	if spare := l.node("other").spare(0); spare > 0.21 {
 		t.Errorf("a node whose first word is that it is full keeps %.2f of its calls", spare)
 	}
 }
@@ -86,7 +86,7 @@ func TestAnAddressIsNoWord(t *testing.T) {
 	}
 	n := l.Nodes()[0]
 	l.Checked(l.now, n, Check{Word: &route.Node{ID: "a", Load: 1}})
-	if spare := n.spare(); spare > 0.21 {
+	if spare := n.spare(0); spare > 0.21 {
 		t.Errorf("a node whose first word is that it is full keeps %.2f of its calls", spare)
 	}
 }

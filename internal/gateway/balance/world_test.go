@@ -38,6 +38,10 @@ type server struct {
 	dead    bool
 	breaks  bool    // answers checks and breaks calls
 	reports float64 // added to the load that it reports
+
+	report      func() float64 // nil: what is busy, and reports
+	pausedUntil time.Time      // it finishes nothing until then
+	sheds       bool           // while it pauses it refuses calls
 }
 
 type answer struct {
@@ -81,7 +85,7 @@ func (w *world) server(id route.NodeID) *server {
 func (w *world) check() {
 	for _, n := range slices.Clone(w.b.Nodes()) {
 		s := w.server(n.ID)
-		c := Check{Word: &route.Node{ID: s.id, Load: min(1, float64(s.busy)/float64(s.workers)+s.reports)}}
+		c := Check{Word: s.word()}
 		if s.dead {
 			c = Check{Err: "dead"}
 		}
@@ -107,6 +111,10 @@ func (w *world) call() {
 		w.after(time.Millisecond, w.call)
 		return
 	}
+	if s.sheds && w.now.Before(s.pausedUntil) {
+		w.after(time.Millisecond, func() { w.b.End(w.now, n, Call, Sick, time.Millisecond); w.call() })
+		return
+	}
 	w.serve(s, func() {
 		if s.dead {
 			w.b.End(w.now, n, Call, Broken, 0)
@@ -127,7 +135,12 @@ func (w *world) serve(s *server, done func()) {
 	}
 	s.busy++
 	took := time.Duration(float64(serviceTime) * s.slow * math.Exp(w.random.NormFloat64()*0.5))
-	w.after(took, func() {
+	var ends func()
+	ends = func() {
+		if left := s.pausedUntil.Sub(w.now); left > 0 {
+			w.after(left, ends)
+			return
+		}
 		s.busy--
 		if len(s.queue) > 0 {
 			next := s.queue[0]
@@ -135,7 +148,8 @@ func (w *world) serve(s *server, done func()) {
 			next()
 		}
 		done()
-	})
+	}
+	w.after(took, ends)
 }
 
 func (w *world) after(d time.Duration, do func()) {
