@@ -98,3 +98,46 @@ func TestGateway_RoutesForOperators_AreRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestNode_StrayWithoutCredential_GoesNowhere: a made-up token that names another node costs that node nothing. It is stopped here, and would
+// not answer.
+func TestNode_StrayWithoutCredential_GoesNowhere(t *testing.T) {
+	t.Parallel()
+	nodes, _, _ := cluster(t, 2)
+	here, there := nodes[0], nodes[1]
+	eventually(t, func() bool { return strings.Contains(here.node.Stderr.String(), there.nodeID()) }, func() string { return "the nodes do not know each other" })
+	if err := there.node.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = there.node.Resume() }() // the test may have ended it
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+		for _, hub := range []string{"/online-mobile-user", "/business-user"} {
+			for _, token := range []string{"", "Bearer made-up"} {
+				status, _, text := here.ask(method, hub+"?id="+there.nodeID()+".made-up", "", map[string]string{"Authorization": token})
+				if status != http.StatusUnauthorized {
+					t.Errorf("%s %s with %q: got %d %s, want 401", method, hub, token, status, text)
+				}
+			}
+		}
+	}
+}
+
+// TestNode_Readyz_TellsStrangersOnlyWhetherItIsReady, whatever they call themselves.
+func TestNode_Readyz_TellsStrangersOnlyWhetherItIsReady(t *testing.T) {
+	t.Parallel()
+	const secret = "a-secret-of-16-bytes-or-more"
+	node := start(t, "--gateway-secret", secret)
+	for _, headers := range []map[string]string{
+		{}, {"X-Esh3ar-Gateway": "me"}, {"X-Esh3ar-Gateway": "me", "X-Esh3ar-Gateway-Proof": "guess"}, {"X-Esh3ar-Gateway": "me", "X-Esh3ar-Gateway-Proof": ""},
+	} {
+		if status, _, text := node.ask(http.MethodGet, "/readyz", "", headers); status != http.StatusOK || strings.Contains(text, "load") || strings.Contains(text, "url") {
+			t.Errorf("%v: got %d %s, want nothing about the node", headers, status, text)
+		}
+	}
+	if _, _, text := node.ask(http.MethodGet, "/readyz", "", map[string]string{"X-Esh3ar-Gateway": "me", "X-Esh3ar-Gateway-Proof": secret}); !strings.Contains(text, `"load"`) {
+		t.Errorf("with the secret: got %s, want the load", text)
+	}
+	gateway := startGateway(t, node.secrets, "--nodes", node.node.URL, "--gateway-secret", secret)
+	gateway.awaitNodes(1)
+	gateway.send(alice, "x", "normal")
+}

@@ -60,7 +60,7 @@ func TestOneProcessIsAllWithoutRedis(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := start(t, "--database-url", database(t).URL("postgres"), "--redis-url", redis.URL(),
-		"--role", "all", "--gateway-listen", "127.0.0.1:0", "--gateway-drain-notice", "100ms")
+		"--role", "all", "--gateway-listen", "127.0.0.1:0", "--gateway-drain-notice", "100ms", "--gateway-forward-admin")
 	eventually(t, func() bool { return gatewayLine.MatchString(p.node.Stdout.String()) }, func() string { return "it does not say where its gateway is" })
 	through := p.throughGateway()
 	through.awaitNodes(1)

@@ -29,7 +29,7 @@ func (p *platform) throughGateway() *platform {
 // TestOneProcessIsAll: node and gateway in one process, on the embedded store; calls and phones go through the gateway.
 func TestOneProcessIsAll(t *testing.T) {
 	t.Parallel()
-	p := start(t, "--role", "all", "--gateway-listen", "127.0.0.1:0", "--gateway-drain-notice", "100ms")
+	p := start(t, "--role", "all", "--gateway-listen", "127.0.0.1:0", "--gateway-drain-notice", "100ms", "--gateway-forward-admin")
 	through := p.throughGateway()
 	ph := newPhone(through, alice, "a", "each")
 	m := through.send(alice, "hello", "normal")

@@ -72,7 +72,8 @@ type Options struct {
 	// OnUnknownToken is asked about each request whose token names another node, before anything else is looked at: not
 	// its origin, not its credential. It answers the request, by forwarding it there for example (an
 	// [net/http/httputil.ReverseProxy] does that for WebSockets too), or returns false: then the request gets 404, as without
-	// it. What is forwarded to where must depend on the name of a node that is known, for a token can be made up.
+	// it. What is forwarded to where must depend on the name of a node that is known, for a token can be made up, and nothing should be
+	// forwarded before its credential is verified: where that fails, return false, and the server answers as it does for its own.
 	OnUnknownToken func(w http.ResponseWriter, r *http.Request, node string) bool
 
 	// Pollers is the number of network loops. Default: GOMAXPROCS, at most 4. A negative number serves each

@@ -97,6 +97,7 @@ func (n *node) word() route.Node {
 	word := route.Node{
 		ID: route.NodeID(n.id), URL: n.url, Version: version, StartedAt: esh3ar.TimeOf(n.started), Draining: n.draining.Err() != nil,
 		Connections: int(n.engine.Stats().Sessions), Parts: n.vitals.load(),
+		Proof: n.proof,
 	}
 	word.Load = word.Parts.Score()
 	for _, lane := range n.intake.Lanes() {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -29,6 +30,7 @@ type gatewayCmd struct {
 	Cluster      string   `placeholder:"ID" help:"Which cluster of that Redis (default: the one whose keys are given)."`
 	ClusterKeys  []string `name:"cluster-keys" placeholder:"KEY,…" help:"Public keys of the cluster, which verify what Redis lists; the keys list command prints them (default: asked of --database-url or --nodes)."`
 	DatabaseURL  string   `name:"database-url" help:"PostgreSQL of the nodes, read for the keys of the cluster and nothing else."`
+	Secret       string   `name:"gateway-secret" placeholder:"TEXT" help:"The --gateway-secret of the nodes of --nodes, so that they say how they are; those of Redis have a proof there."`
 	LogLevel     string   `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
 	gatewayFlags `embed:""`
 
@@ -94,6 +96,9 @@ func (c *gatewayCmd) check() error {
 	case c.Cluster != "" && c.RedisURL == "":
 		return usagef("--cluster: needs --redis-url")
 	}
+	if err := checkGatewaySecret(c.Secret); err != nil {
+		return err
+	}
 	for _, node := range c.Nodes {
 		if err := gateway.CheckURL(node); err != nil {
 			return usagef("--nodes: %w", err)
@@ -126,6 +131,17 @@ func (c *gatewayCmd) checkTrust() error {
 	}
 	if len(c.ClusterKeys) == 0 && len(c.Nodes) == 0 && c.DatabaseURL == "" {
 		return usageError{errNoKeySource}
+	}
+	return nil
+}
+
+// leastSecret is the least length of a secret that nobody should guess, in bytes.
+const leastSecret = 16
+
+// checkGatewaySecret says what is wrong with a secret of gateways and nodes; an empty one is none.
+func checkGatewaySecret(secret string) error {
+	if secret != "" && (len(secret) < leastSecret || strings.ContainsFunc(secret, func(c rune) bool { return c <= ' ' || c >= 0x7f })) {
+		return usagef("--gateway-secret: must be at least %d visible ASCII characters", leastSecret)
 	}
 	return nil
 }
@@ -165,7 +181,7 @@ type gatewayProcess struct {
 func (c *gatewayCmd) open(ctx context.Context, limiter *connlimit.Limiter, log *slog.Logger) (*gatewayProcess, error) {
 	m := newGatewayMetrics()
 	o := c.options(m)
-	o.Nodes, o.Log = c.Nodes, log
+	o.Nodes, o.Secret, o.Log = c.Nodes, c.Secret, log
 	var nodes *discovery
 	if c.RedisURL != "" {
 		source, err := c.keySource(ctx, log)

@@ -2,30 +2,86 @@ package main
 
 import (
 	"context"
+	"errors"
+	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"time"
 
+	"github.com/esh3artech/esh3ar/internal/fairshare"
 	"github.com/esh3artech/esh3ar/internal/gateway"
 	"github.com/esh3artech/esh3ar/internal/route"
+	"github.com/esh3artech/esh3ar/signalr"
 )
 
-// askPeers bounds the look for the node of a stray request.
-const askPeers = time.Second
+// Bounds of requests that come to a node and belong to a connection of another.
+const (
+	mostStrays      = 4096             // under way at once; one user has at most a quarter beside others
+	strayDial       = 3 * time.Second  // to the other node
+	strayAnswer     = 3 * time.Minute  // until it begins to answer; a poll is answered after 90 s at the latest
+	strayWithin     = time.Minute      // a POST or DELETE with its body and its answer
+	strayIdle       = 30 * time.Second // kept connections to other nodes
+	straysPerOwner  = 8                // of one user, whatever others have
+	straysIdlePeers = 64               // kept connections to each node
+)
 
-// toOtherNode forwards a request for a connection of another node of the cluster: a balancer that does not read tokens brings
-// them anywhere. Whoever makes up a token gets to a node that exists or nowhere, and is asked there who he is.
-func (n *node) toOtherNode(w http.ResponseWriter, r *http.Request, name string) bool {
-	if n.cluster == nil || r.Header.Get(gateway.MarkHeader) == gateway.MarkForwarded {
-		return false
+// strays forwards requests for connections of other nodes of the cluster: a balancer that does not read tokens brings them anywhere. A
+// request is forwarded only after its credential was verified here, and only to a node that this one knows from the registry, of
+// which it has a list in memory: a made-up token costs neither a look-up nor a request elsewhere.
+type strays struct {
+	node      *node
+	transport *http.Transport
+	pool      *fairshare.Pool[string] // by user
+}
+
+func newStrays(n *node) *strays {
+	return &strays{
+		node: n,
+		transport: &http.Transport{
+			DialContext: (&net.Dialer{Timeout: strayDial}).DialContext, TLSHandshakeTimeout: strayDial,
+			ResponseHeaderTimeout: strayAnswer, IdleConnTimeout: strayIdle, MaxIdleConnsPerHost: straysIdlePeers,
+		},
+		pool: fairshare.New[string](fairshare.Options{Name: "strays", Total: mostStrays, Least: straysPerOwner}),
 	}
-	base := n.urlOf(r.Context(), route.NodeID(name))
-	if base == nil {
-		return false
+}
+
+// forward returns what the hub of authenticate does with a request whose token names another node. Where the credential is not good it is
+// left to the hub to say so.
+func (s *strays) forward(authenticate func(*http.Request) (signalr.Identity, error)) func(http.ResponseWriter, *http.Request, string) bool {
+	return func(w http.ResponseWriter, r *http.Request, name string) bool {
+		if s.node.cluster == nil || r.Header.Get(gateway.MarkHeader) == gateway.MarkForwarded {
+			return false
+		}
+		base := s.urlOf(route.NodeID(name))
+		if base == nil {
+			return false
+		}
+		who, err := authenticate(r)
+		if err != nil {
+			return false
+		}
+		if err := s.pool.TryAcquire(who.UserID, 1); err != nil {
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return true
+		}
+		defer s.pool.Release(who.UserID, 1)
+		s.proxy(w, r, base)
+		return true
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // a poll may be longer than the server's patience
+}
+
+func (s *strays) proxy(w http.ResponseWriter, r *http.Request, base *url.URL) {
+	if r.Method == http.MethodGet { // a stream or a poll
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // it may be longer than the server's patience
+	} else {
+		ctx, cancel := context.WithTimeout(r.Context(), strayWithin)
+		defer cancel()
+		r = r.WithContext(ctx)
+	}
 	proxy := httputil.ReverseProxy{
+		Transport: s.transport,
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(base)
 			p.SetXForwarded()
@@ -33,25 +89,26 @@ func (n *node) toOtherNode(w http.ResponseWriter, r *http.Request, name string) 
 			p.Out.Header.Set(gateway.MarkHeader, gateway.MarkForwarded)
 		},
 		FlushInterval: -1, // events are passed on as they come
-		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
-			n.log.Debug("the node of a stray request does not answer", "node", name, "error", err)
-			w.WriteHeader(http.StatusBadGateway)
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			s.node.log.Debug("the node of a stray request does not answer", "node", base.Host, "error", err)
+			status := http.StatusBadGateway
+			if errors.Is(r.Context().Err(), context.DeadlineExceeded) {
+				status = http.StatusGatewayTimeout
+			}
+			w.WriteHeader(status)
 		},
 	}
 	proxy.ServeHTTP(w, r)
-	return true
 }
 
-// urlOf finds the node of that name in the registry; nil: it is not there.
-func (n *node) urlOf(ctx context.Context, name route.NodeID) *url.URL {
-	ctx, cancel := context.WithTimeout(ctx, askPeers)
-	defer cancel()
-	nodes, err := n.cluster.redis.Registry().Nodes(ctx)
-	if err != nil {
+// urlOf finds the node of that name among those last heard of; nil: it is not there.
+func (s *strays) urlOf(name route.NodeID) *url.URL {
+	if name == route.NodeID(s.node.id) {
 		return nil
 	}
+	nodes := s.node.cluster.nodes()
 	for i := range nodes {
-		if nodes[i].ID == name && name != route.NodeID(n.id) {
+		if nodes[i].ID == name {
 			if u, err := url.Parse(nodes[i].URL); err == nil {
 				return u
 			}

@@ -20,10 +20,13 @@ type hubs struct {
 // open makes the servers. Pages of every origin may use them: a credential is in each request, and none is sent along by a
 // browser on its own. A page that a gateway served is of another origin than the node that the gateway sends it to.
 func (h *hubs) open(n *node, keys *account.Keys) {
-	o := signalr.Options{Node: n.id, OnUnknownToken: n.toOtherNode, AllowOrigin: signalr.AnyOrigin, Logger: n.log}
+	o := signalr.Options{Node: n.id, AllowOrigin: signalr.AnyOrigin, Logger: n.log}
 	phones, businesses := o, o
 	phones.Authenticate, phones.OnNegotiate = hub.Authenticate(n.account.Tokens), n.redirectPhone
 	businesses.Authenticate, businesses.OnNegotiate = hub.AuthenticateBusiness(keys), n.redirectBusiness
+	strays := newStrays(n)
+	phones.OnUnknownToken = strays.forward(phones.Authenticate)
+	businesses.OnUnknownToken = strays.forward(businesses.Authenticate)
 	if n.cluster != nil {
 		h.planes = n.cluster.planes()
 		phones.Backplane, businesses.Backplane = h.planes["mobile"], h.planes["business"]

@@ -56,6 +56,7 @@ type identity struct {
 	id      string
 	url     string // how clients reach it
 	started time.Time
+	proof   string // what gateways show that have read the registry
 }
 
 // callers is who may call, and how much.
@@ -85,7 +86,7 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, budget connlimit.Bud
 	if err := errors.Join(ensureDir(c.DataDir), c.checkVolume()); err != nil {
 		return nil, err
 	}
-	n := &node{config: c, identity: identity{url: c.baseURL(addr), started: time.Now()}, log: log}
+	n := &node{config: c, identity: identity{url: c.baseURL(addr), started: time.Now(), proof: rand.Text()}, log: log}
 	var err error
 	if n.limiter, err = c.limiter(budget, log); err != nil {
 		return nil, err
@@ -191,7 +192,7 @@ func (n *node) handler(m *metrics) (http.Handler, error) {
 	m.watchCaches(func() []cache.Stats { return append(keys.Stats(), n.cluster.cacheStats()...) }, n.cluster.shared())
 	n.hubs.open(n, keys)
 	n.openMoving()
-	n.watched = &gateway.Watched{Ready: n.readiness, Word: n.word, Now: time.Now}
+	n.watched = &gateway.Watched{Ready: n.readiness, Word: n.word, Proofs: []string{n.proof, n.config.GatewaySecret}, Now: time.Now}
 	api := httpapi.New(httpapi.Config{
 		Intake: n.intake, Store: n.store, Keys: keys, Plans: n.plans, Quotas: n.quotas, Recipients: n.recipients, Known: n.knownKey, Cursors: n.cursors, Feed: n.feed, Draining: n.draining, Admin: n.account.Admin,
 		Tokens: n.account.Tokens, Phones: numbers, Lapsed: n.engine.Lapsed, Entered: n.engine.Entered, Breakers: n.breakerReport, Nodes: n.nodes, Drain: n.drainNode,

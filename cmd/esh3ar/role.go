@@ -89,7 +89,7 @@ func (n *node) openCompanions(ctx context.Context, s streams, plan *scalePlan) (
 func (n *node) openGateway(ctx context.Context, p *companions) (err error) {
 	m := newGatewayMetrics()
 	o := p.flags.options(m)
-	o.Nodes, o.Log = []string{n.url}, n.log
+	o.Nodes, o.Secret, o.Log = []string{n.url}, n.proof, n.log
 	if n.cluster != nil {
 		o.Registry = n.cluster.redis.Registry()
 	}

@@ -29,6 +29,7 @@ type serveCmd struct {
 	DefaultRegion      string `name:"default-region" default:"YE" help:"Region of phone numbers without a country code, such as YE."`
 	AdminToken         string `name:"admin-token" help:"Admin token to use instead of a made-up one."`
 	APIKey             string `name:"api-key" help:"API key of the business default, on first start, instead of a made-up one."`
+	GatewaySecret      string `name:"gateway-secret" placeholder:"TEXT" help:"What a gateway without Redis shows (its --gateway-secret) to be told how this node is."`
 	LogLevel           string `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
 
 	capacityFlags   `embed:""`
@@ -112,6 +113,9 @@ func (c *serveCmd) checkNode() error {
 		}
 	}
 	if err := checkSecrets(c.AdminToken, c.APIKey); err != nil {
+		return err
+	}
+	if err := checkGatewaySecret(c.GatewaySecret); err != nil {
 		return err
 	}
 	if err := checkListen(c.Listen); err != nil {

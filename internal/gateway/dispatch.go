@@ -27,6 +27,7 @@ type dispatch struct {
 		balancer *balance.Balancer
 		budget   flow.Budget
 		pools    map[*balance.Node]*backend.Pool
+		proofs   map[string]string // by URL, of the lists so far
 		shares   shares
 		line     line // for a slot; at most Options.Waiting, what comes then is refused
 		counts   counts
@@ -53,6 +54,7 @@ func newDispatch(o *Options) *dispatch {
 	d.mu.balancer = balance.New(o.Rules, o.Random)
 	d.mu.budget = flow.Budget{Share: repeatShare, Reserve: repeatReserve}
 	d.mu.pools = map[*balance.Node]*backend.Pool{}
+	d.mu.proofs = map[string]string{}
 	d.mu.shares.usages = map[owner]*usage{}
 	d.mu.line.shares = &d.mu.shares
 	return d
@@ -212,6 +214,7 @@ func (d *dispatch) list(nodes []route.Node) {
 	}
 	d.mu.Lock()
 	changes := d.mu.balancer.List(d.opts.Now(), nodes)
+	d.renewProofsLocked(nodes)
 	old := d.renewPoolsLocked()
 	d.moveUpLocked()
 	d.mu.Unlock()
@@ -238,6 +241,27 @@ func (d *dispatch) usable(list []route.Node) (nodes []route.Node) {
 	}
 	d.unusable = told
 	return nodes
+}
+
+// renewProofsLocked takes the proofs of a list, and forgets those of nodes that have gone. A proof goes to the URL that came with it.
+func (d *dispatch) renewProofsLocked(nodes []route.Node) {
+	for i := range nodes {
+		if n := &nodes[i]; n.Proof != "" {
+			d.mu.proofs[n.URL] = n.Proof
+		}
+	}
+	for url := range d.mu.proofs {
+		if !slices.ContainsFunc(d.mu.balancer.Nodes(), func(n *balance.Node) bool { return n.URL == url }) {
+			delete(d.mu.proofs, url)
+		}
+	}
+}
+
+// proofFor returns what a node is shown; empty: nothing.
+func (d *dispatch) proofFor(n *balance.Node) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.mu.proofs[n.URL]
 }
 
 // renewPoolsLocked makes the pools of new nodes and gives those of nodes that have gone.

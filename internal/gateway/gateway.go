@@ -39,19 +39,19 @@ func New(o Options) (*Gateway, error) {
 	g := &Gateway{opts: o, owners: newOwners(), memory: newMemory(o.Memory)}
 	g.large = fairshare.New[owner](fairshare.Options{Name: "large_calls", Total: int64(o.Large), Least: 1})
 	g.dispatch = newDispatch(&g.opts)
-	g.checker = newChecker(&g.opts, g.dispatch)
+	g.checker = newChecker(&g.opts, g.dispatch, g.contain)
 	g.exchanges.New = func() any { return &exchange{g: g} }
 	g.ended, g.end = context.WithCancel(context.Background())
-	g.dispatch.list(fixedList(o.Nodes))
+	g.dispatch.list(fixedList(o.Nodes, o.Secret))
 	return g, nil
 }
 
 // fixedList names nodes by their URLs: what they call themselves they say when they are asked.
-func fixedList(urls []string) []route.Node {
+func fixedList(urls []string, secret string) []route.Node {
 	list := make([]route.Node, len(urls))
 	for i, u := range urls {
 		u = strings.TrimRight(u, "/")
-		list[i] = route.Node{ID: route.NodeID(u), URL: u}
+		list[i] = route.Node{ID: route.NodeID(u), URL: u, Proof: secret}
 	}
 	return list
 }

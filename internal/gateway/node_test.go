@@ -34,12 +34,15 @@ type node struct {
 	word     atomic.Pointer[route.Node]
 }
 
+// secret is what gateways and nodes of tests share.
+const secret = "a secret of tests"
+
 // newNode starts one.
 func newNode(t *testing.T, name string, handle http.HandlerFunc) *node {
 	t.Helper()
 	n := &node{name: route.NodeID(name)}
 	n.word.Store(&route.Node{ID: n.name})
-	n.watched.Now = time.Now
+	n.watched.Now, n.watched.Proofs = time.Now, []string{"", secret}
 	n.watched.Word = func() route.Node { return *n.word.Load() }
 	n.watched.Ready = func() error {
 		if n.stopping.Load() {
@@ -99,7 +102,7 @@ type front struct {
 
 func newFront(t *testing.T, change func(*gateway.Options), nodes ...*node) *front {
 	t.Helper()
-	o := gateway.Options{Hubs: []string{"/hub"}, CheckEvery: 20 * time.Millisecond, CheckWithin: 5 * time.Second, Notice: time.Millisecond}
+	o := gateway.Options{Secret: secret, Hubs: []string{"/hub"}, CheckEvery: 20 * time.Millisecond, CheckWithin: 5 * time.Second, Notice: time.Millisecond}
 	for _, n := range nodes {
 		o.Nodes = append(o.Nodes, n.URL)
 	}
@@ -249,6 +252,6 @@ func (r *registry) set(err error, nodes ...*node) {
 	defer r.mu.Unlock()
 	r.nodes, r.err = nil, err
 	for _, n := range nodes {
-		r.nodes = append(r.nodes, route.Node{ID: n.name, URL: n.URL, SeenAt: esh3ar.TimeOf(time.Now())})
+		r.nodes = append(r.nodes, route.Node{ID: n.name, URL: n.URL, SeenAt: esh3ar.TimeOf(time.Now()), Proof: secret})
 	}
 }

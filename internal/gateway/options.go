@@ -23,6 +23,7 @@ type lister interface {
 type Options struct {
 	Nodes    []string // URLs of a fixed list; beside a Registry it stands until that lists a node
 	Registry lister   // lists the nodes; while it does not answer its last list stands
+	Secret   string   // shown to Nodes, so that they say how they are; nodes of the Registry have proofs there; empty: none
 	Hubs     []string // paths of the SignalR hubs
 
 	// Tunnels lets WebSockets through: for clients that skip negotiation. Others are sent to their node all the same.

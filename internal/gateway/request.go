@@ -13,6 +13,9 @@ import (
 // MarkHeader tells a node that a request comes through a gateway, and what for. Callers cannot send it through one.
 const MarkHeader = "X-Esh3ar-Gateway"
 
+// ProofHeader carries what a gateway shows to a node that it asks how it is. Callers cannot send it through one.
+const ProofHeader = "X-Esh3ar-Gateway-Proof"
+
 // MarkNegotiate is its value on a negotiation: the node answers with its own URL. MarkForwarded is that of a request for a
 // connection of the node which another node forwards: it goes no further.
 const (
@@ -94,7 +97,7 @@ func (x *exchange) appendForwarded(dst []byte) []byte {
 func ours(name string) bool {
 	switch name {
 	case "Connection", "Content-Length", "Expect", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection",
-		"Te", "Trailer", "Transfer-Encoding", "Upgrade", "X-Forwarded-For", MarkHeader:
+		"Te", "Trailer", "Transfer-Encoding", "Upgrade", "X-Forwarded-For", MarkHeader, ProofHeader:
 		return true
 	}
 	return false

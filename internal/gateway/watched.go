@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/subtle"
 	"encoding/json"
 	"net/http"
 	"sync"
@@ -12,9 +13,10 @@ import (
 
 // readiness is what a node answers to a gateway's check.
 type readiness struct {
-	Status string      `json:"status"`
-	Detail string      `json:"detail,omitempty"`
-	Node   *route.Node `json:"node"`
+	Status string       `json:"status"`
+	Detail string       `json:"detail,omitempty"`
+	ID     route.NodeID `json:"id"`
+	Node   *route.Node  `json:"node,omitempty"` // only for a gateway that has shown a proof
 }
 
 // Watched is a node's side of the checks: it tells gateways how the node is, and knows which of them have heard that it
@@ -22,7 +24,10 @@ type readiness struct {
 type Watched struct {
 	Ready func() error      // nil: ready; else why not
 	Word  func() route.Node // what the node says of itself; must be quick
-	Now   func() time.Time
+	// Proofs are what a gateway may show to be told more than whether the node is ready: what the node has written into the registry, and
+	// a secret that gateways without a registry share with it. Empty ones count for nothing.
+	Proofs []string
+	Now    func() time.Time
 
 	mu       sync.Mutex
 	gateways map[string]heard // by name; at most maxGateways, new ones beyond are not waited for
@@ -47,9 +52,17 @@ const (
 // ServeHTTP answers a check.
 func (d *Watched) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	word := d.Word()
-	answer, status := readiness{Status: "ready", Node: &word}, http.StatusOK
+	answer, status := readiness{Status: "ready", ID: word.ID}, http.StatusOK
+	proven := d.proven(r.Header.Get(ProofHeader))
+	if proven {
+		word.Proof = ""
+		answer.Node = &word
+	}
 	if err := d.Ready(); err != nil {
-		answer.Status, answer.Detail, status = "not_ready", err.Error(), http.StatusServiceUnavailable
+		answer.Status, status = "not_ready", http.StatusServiceUnavailable
+		if proven {
+			answer.Detail = err.Error()
+		}
 		w.Header().Set("Retry-After", "1")
 	}
 	body, err := json.Marshal(answer)
@@ -59,10 +72,21 @@ func (d *Watched) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the gateway may have gone
-	d.note(r.Header.Get(MarkHeader), status != http.StatusOK)
+	d.note(r.Header.Get(MarkHeader), proven, status != http.StatusOK)
 }
 
-func (d *Watched) note(name string, stop bool) {
+// proven reports whether a gateway has shown one of the proofs.
+func (d *Watched) proven(shown string) bool {
+	found := 0
+	for _, proof := range d.Proofs {
+		if proof != "" {
+			found |= subtle.ConstantTimeCompare([]byte(shown), []byte(proof))
+		}
+	}
+	return found == 1
+}
+
+func (d *Watched) note(name string, proven, stop bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := d.Now()
@@ -71,7 +95,11 @@ func (d *Watched) note(name string, stop bool) {
 			delete(d.gateways, other)
 		}
 	}
-	if _, known := d.gateways[name]; !known && len(d.gateways) >= maxGateways || len(name) > maxName {
+	most := maxGateways
+	if proven {
+		most *= 2 // strangers leave room for those that are known
+	}
+	if _, known := d.gateways[name]; !known && len(d.gateways) >= most || len(name) > maxName {
 		return // anybody may ask; who asks again is heard whatever others do
 	}
 	if d.gateways == nil {

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,5 +89,68 @@ func TestANodeThatStopsWaitsForItsGateways(t *testing.T) {
 				after.Wait()
 			})
 		})
+	}
+}
+
+// TestWatched_Strangers_HearOnlyWhetherItIsReady: how the node is, and why it is not ready, is for those that show a proof.
+func TestWatched_Strangers_HearOnlyWhetherItIsReady(t *testing.T) {
+	t.Parallel()
+	n := newWatchedNode()
+	n.Word = func() route.Node {
+		return route.Node{ID: "n", URL: "http://inside", Load: 0.5, Connections: 77, Proof: "the proof"}
+	}
+	n.Proofs = []string{"the proof", ""}
+	for _, stopping := range []bool{false, true} {
+		n.stopping = stopping
+		for _, shown := range []string{"", "the proo", "the proof ", "another"} {
+			if got := n.shown(shown); strings.Contains(got, "inside") || strings.Contains(got, "77") || strings.Contains(got, "stopping") || strings.Contains(got, "the proof") || !strings.Contains(got, `"id":"n"`) {
+				t.Errorf("shown %q, it says %s", shown, got)
+			}
+		}
+		if got := n.shown("the proof"); !strings.Contains(got, "http://inside") || !strings.Contains(got, "77") || strings.Contains(got, "the proof") || stopping != strings.Contains(got, "stopping") {
+			t.Errorf("shown the proof, it says %s", got)
+		}
+	}
+}
+
+// shown is the answer to a check with a proof.
+func (n *watchedNode) shown(proof string) string {
+	r := httptest.NewRequest(http.MethodGet, "/readyz", http.NoBody)
+	r.Header.Set(gateway.MarkHeader, "g")
+	r.Header.Set(gateway.ProofHeader, proof)
+	w := httptest.NewRecorder()
+	n.ServeHTTP(w, r)
+	return w.Body.String()
+}
+
+// TestGateway_Proofs_GoWhereTheyBelong: a node of the registry is shown its own, and a redirect is not followed with it.
+func TestGateway_Proofs_GoWhereTheyBelong(t *testing.T) {
+	t.Parallel()
+	var stolen atomic.Int64
+	thief := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.Header.Get(gateway.ProofHeader) != "" {
+			stolen.Add(1)
+		}
+	}))
+	defer thief.Close()
+	asked := make(chan string, 100)
+	odd := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case asked <- r.Header.Get(gateway.ProofHeader):
+		default:
+		}
+		http.Redirect(w, r, thief.URL, http.StatusTemporaryRedirect)
+	}))
+	defer odd.Close()
+	var list registry
+	list.nodes = []route.Node{{ID: "odd", URL: odd.URL, Proof: "of odd"}}
+	newFront(t, func(o *gateway.Options) { o.Registry = &list })
+	for range 3 {
+		if got := <-asked; got != "of odd" {
+			t.Errorf("it is shown %q, want its own proof", got)
+		}
+	}
+	if stolen.Load() != 0 {
+		t.Error("a proof followed a redirect")
 	}
 }

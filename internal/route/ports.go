@@ -63,4 +63,7 @@ type Node struct {
 	Spilled     int         `json:"spilled"`     // messages in its spill
 	Load        float64     `json:"load"`        // share of its capacity in use, by its fullest part; 1 is full
 	Parts       flow.Load   `json:"loadParts"`
+
+	// Proof is what a gateway that has read the registry shows to be told how the node is. It is in no answer of a node.
+	Proof string `json:"proof,omitempty"`
 }

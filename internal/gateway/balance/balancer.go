@@ -95,8 +95,8 @@ func (b *Balancer) enter(word *route.Node) (at int) {
 
 // hear takes what a node says of itself.
 func (n *Node) hear(word *route.Node) {
-	if n.name == "" {
-		n.load = word.Load
+	if !n.heard {
+		n.heard, n.load = true, word.Load
 	}
 	n.load = smoothed*n.load + (1-smoothed)*word.Load
 	n.name, n.connections, n.handed = word.ID, word.Connections, 0

@@ -9,13 +9,17 @@ import (
 // Check is what a health check found.
 type Check struct {
 	Began    time.Time
-	Err      string      // why the node does not answer; empty: it does
-	NotReady bool        // it answers that it does not want calls
-	Word     *route.Node // what it said of itself; nil: nothing
+	Err      string       // why the node does not answer; empty: it does
+	NotReady bool         // it answers that it does not want calls
+	Name     route.NodeID // what it calls itself; empty: it has not said
+	Word     *route.Node  // what it said of itself; nil: nothing
 }
 
 // Checked takes what a check of the node has found.
 func (b *Balancer) Checked(now time.Time, n *Node, c Check) []Change {
+	if c.Name != "" {
+		n.name = c.Name
+	}
 	if c.Word != nil {
 		n.hear(c.Word)
 	}

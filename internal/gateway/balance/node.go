@@ -43,6 +43,7 @@ type Node struct {
 	recentAt       time.Time
 	latency        flow.PeakEWMA
 
+	heard       bool    // it has said how it is
 	load        float64 // of its last words, smoothed
 	connections int     // of its last word
 	handed      int     // phones sent to it since
