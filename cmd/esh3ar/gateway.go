@@ -182,6 +182,10 @@ func (c *gatewayCmd) open(ctx context.Context, limiter *connlimit.Limiter, log *
 	m := newGatewayMetrics()
 	o := c.options(m)
 	o.Nodes, o.Secret, o.Log = c.Nodes, c.Secret, log
+	var err error
+	if o.Proxies, err = c.proxies(); err != nil {
+		return nil, err
+	}
 	var nodes *discovery
 	if c.RedisURL != "" {
 		source, err := c.keySource(ctx, log)

@@ -90,6 +90,9 @@ func (n *node) openGateway(ctx context.Context, p *companions) (err error) {
 	m := newGatewayMetrics()
 	o := p.flags.options(m)
 	o.Nodes, o.Secret, o.Log = []string{n.url}, n.proof, n.log
+	if o.Proxies, err = n.config.proxies(); err != nil {
+		return err
+	}
 	if n.cluster != nil {
 		o.Registry = n.cluster.redis.Registry()
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/esh3artech/esh3ar/internal/connlimit"
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
 	"github.com/esh3artech/esh3ar/internal/route"
 )
@@ -54,6 +55,7 @@ func (x *exchange) begin(w http.ResponseWriter, r *http.Request) {
 	x.route, x.status = "other", 0
 	x.class = class{}
 	x.who, x.credential = x.g.owners.of(r, x.start)
+	connlimit.Touch(r.Context())
 	dropNamed(r.Header)
 }
 

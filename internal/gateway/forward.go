@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/esh3artech/esh3ar/internal/connlimit"
 	"github.com/esh3artech/esh3ar/internal/gateway/backend"
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
 )
@@ -175,6 +176,13 @@ func (t *trial) learn(v *visit, a backend.Answer) {
 		t.g.owners.refused(t.credential)
 	case t.proves && (a.Status < 300):
 		who := t.g.owners.accepted(t.credential, t.start)
+		if c := connlimit.FromContext(t.r.Context()); !c.IsAuthenticated() {
+			kind := connlimit.Business // that a device's token is meant says only its use at a hub
+			if t.kind == balance.Phone || t.kind == balance.Tunnel {
+				kind = connlimit.Device
+			}
+			c.Authenticated(connlimit.Owner{Kind: kind, ID: strconv.FormatUint(t.credential, 36)})
+		}
 		if t.kind.Long() && v.who != who {
 			t.g.dispatch.belongs(&v.seat, who)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -26,6 +27,8 @@ type Options struct {
 	Secret   string   // shown to Nodes, so that they say how they are; nodes of the Registry have proofs there; empty: none
 	Hubs     []string // paths of the SignalR hubs
 
+	// Proxies are the peers whose X-Forwarded-For says where a request comes from.
+	Proxies []netip.Prefix
 	// Tunnels lets WebSockets through: for clients that skip negotiation. Others are sent to their node all the same.
 	Tunnels bool
 	// ForwardAdmin lets the operator's routes through: /admin, /metrics and profiles of the nodes. Without it they are refused.

@@ -26,14 +26,17 @@ const (
 // owners tells whose a request is. It knows credentials by hashes only. A stranger cannot push a good one out: only what a node
 // has accepted enters.
 type owners struct {
-	seed   maphash.Seed
-	proven [provenSlots]struct {
+	seed    maphash.Seed
+	proxies []netip.Prefix // peers whose X-Forwarded-For is believed
+	proven  [provenSlots]struct {
 		hash  atomic.Uint64
 		until atomic.Int64 // Unix seconds
 	}
 }
 
-func newOwners() *owners { return &owners{seed: maphash.MakeSeed()} }
+func newOwners(proxies []netip.Prefix) *owners {
+	return &owners{seed: maphash.MakeSeed(), proxies: proxies}
+}
 
 // of returns the owner of a request, and the hash of its credential; zero: it has none.
 func (o *owners) of(r *http.Request, now time.Time) (who owner, credential uint64) {
@@ -43,7 +46,7 @@ func (o *owners) of(r *http.Request, now time.Time) (who owner, credential uint6
 			return owner{credential, true}, credential
 		}
 	}
-	return owner{hash: o.address(r.RemoteAddr)}, credential
+	return owner{hash: o.address(r)}, credential
 }
 
 func (o *owners) place(hash uint64) *struct {
@@ -70,17 +73,34 @@ func (o *owners) refused(credential uint64) {
 	}
 }
 
-// address returns the hash of a peer's address. A host of IPv6 usually has a whole /64: that is one address.
-func (o *owners) address(peer string) uint64 {
-	at, err := netip.ParseAddrPort(peer)
+// address returns the hash of where a request comes from: the peer, or what a trusted proxy says last. A host of IPv6 usually has a whole
+// /64: that is one address.
+func (o *owners) address(r *http.Request) uint64 {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
-		return maphash.String(o.seed, peer)
+		return maphash.String(o.seed, r.RemoteAddr)
 	}
-	bytes := at.Addr().Unmap().As16()
-	if !at.Addr().Unmap().Is4() {
+	from := peer.Addr().Unmap()
+	if said := r.Header["X-Forwarded-For"]; len(said) > 0 && o.trusts(from) {
+		last := said[len(said)-1]
+		if client, err := netip.ParseAddr(strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])); err == nil {
+			from = client.Unmap()
+		}
+	}
+	bytes := from.As16()
+	if !from.Is4() {
 		clear(bytes[8:])
 	}
 	return maphash.Bytes(o.seed, bytes[:])
+}
+
+func (o *owners) trusts(peer netip.Addr) bool {
+	for _, p := range o.proxies {
+		if p.Contains(peer) {
+			return true
+		}
+	}
+	return false
 }
 
 // credentialOf returns what a request proves itself with; empty: nothing, or more than one thing.
