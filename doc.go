@@ -45,6 +45,8 @@
 //	internal/scale/…        what starts and stops them: processes, kubernetes, command; workers inside a node
 //	internal/mover          hands phones over to other nodes: how many, how fast, where to
 //	internal/fastpath       calls that are written in the usual way, without net/http
+//	internal/certfile       a TLS certificate that is read again when it changes
+//	internal/panics         ends a connection, not the process, where its goroutine panics
 //	internal/connlimit      holds connections to the budget of file descriptors
 //	internal/netpoll        connections that are read in time where every processor is busy
 //	internal/gate           who is inside something that ends

@@ -12,15 +12,18 @@ import (
 )
 
 // checkListen tells what is wrong with an address of --listen.
-func checkListen(addr string) error {
+func checkListen(addr string) error { return checkAddress("--listen", addr) }
+
+// checkAddress returns what is wrong with an address that a flag names, to listen on.
+func checkAddress(flag, addr string) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return usagef("--listen: %q is not host:port", addr)
+		return usagef("%s: %q is not host:port", flag, addr)
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
-		return usagef("--listen: %q is not a port", port)
+		return usagef("%s: %q is not a port", flag, port)
 	}
-	return checkHost("--listen", host)
+	return checkHost(flag, host)
 }
 
 // checkHost tells what is wrong with the host that a flag names, to listen on.
@@ -33,16 +36,21 @@ func checkHost(flag, host string) error {
 
 // listenOn opens the address of --listen, or says what to do.
 func listenOn(ctx context.Context, addr string) (net.Listener, error) {
+	return listenFor(ctx, "--listen", addr)
+}
+
+// listenFor opens the address that a flag names, or says what to do.
+func listenFor(ctx context.Context, flag, addr string) (net.Listener, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("--listen: %s is in use by another program; stop it or choose another port", addr)
+		return nil, fmt.Errorf("%s: %s is in use by another program; stop it or choose another port", flag, addr)
 	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("--listen: no right to listen on %s; choose a port above 1023", addr)
+		return nil, fmt.Errorf("%s: no right to listen on %s; choose a port above 1023", flag, addr)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return nil, fmt.Errorf("--listen: this machine has no address %s; choose one of its own, or 0.0.0.0 for all of them", addr)
+		return nil, fmt.Errorf("%s: this machine has no address %s; choose one of its own, or 0.0.0.0 for all of them", flag, addr)
 	case err != nil:
-		return nil, fmt.Errorf("--listen: %w", err)
+		return nil, fmt.Errorf("%s: %w", flag, err)
 	}
 	return listener, nil
 }

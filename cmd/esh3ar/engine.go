@@ -40,7 +40,7 @@ func (n *node) openLocal(m *metrics) (*engine, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("--data-dir: %w", err)
 	}
-	options := embedded.Options{Log: n.log, OnCommit: func(info embedded.CommitInfo) {
+	options := embedded.Options{FS: n.files, MaxOpenFiles: n.storeFiles, Log: n.log, OnCommit: func(info embedded.CommitInfo) {
 		m.stored(info)
 		n.feed.Wake()
 	}, Crowded: func() bool { return n.vitals.queue.Share() > 1 }, Reserve: n.config.DiskReserve}

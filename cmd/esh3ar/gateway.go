@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/esh3artech/esh3ar/internal/certfile"
 	"github.com/esh3artech/esh3ar/internal/connlimit"
 	"github.com/esh3artech/esh3ar/internal/gateway"
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
@@ -32,7 +33,10 @@ type gatewayCmd struct {
 	DatabaseURL  string   `name:"database-url" help:"PostgreSQL of the nodes, read for the keys of the cluster and nothing else."`
 	Secret       string   `name:"gateway-secret" placeholder:"TEXT" help:"The --gateway-secret of the nodes of --nodes, so that they say how they are; those of Redis have a proof there."`
 	LogLevel     string   `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
+	AdminListen  string   `name:"admin-listen" placeholder:"ADDRESS" help:"A second address for /metrics and /debug/pprof, which --listen does not serve then (default: --listen serves /metrics)."`
+	CACert       string   `name:"ca-cert" placeholder:"FILE" help:"Authorities of the nodes' certificates, PEM (default: the system's)."`
 	gatewayFlags `embed:""`
+	tlsFlags     `embed:""`
 
 	connectionFlags `embed:""`
 }
@@ -71,6 +75,13 @@ func (c *gatewayCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	cert, err := c.tlsFlags.open(log)
+	if err != nil {
+		return err
+	}
+	if err := trustCA(c.CACert); err != nil {
+		return err
+	}
 	listener, err := listenOn(ctx, c.Listen)
 	if err != nil {
 		return err
@@ -81,7 +92,14 @@ func (c *gatewayCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	defer p.close()
-	fmt.Fprintf(s.out, "Gateway on http://%s\n", listener.Addr())
+	p.cert = cert
+	if c.AdminListen != "" {
+		if p.admin, err = openAdmin(ctx, c.AdminListen, cert, p.operatorHandler(), log); err != nil {
+			return err
+		}
+		p.server.Handler = withoutOperators(p.server.Handler)
+	}
+	fmt.Fprintf(s.out, "Gateway on %s://%s\n", c.scheme(), listener.Addr())
 	return p.run(ctx, listener, &c.gatewayFlags)
 }
 
@@ -109,6 +127,14 @@ func (c *gatewayCmd) check() error {
 	}
 	if err := c.connectionFlags.check(); err != nil {
 		return err
+	}
+	if err := c.tlsFlags.check(); err != nil {
+		return err
+	}
+	if c.AdminListen != "" {
+		if err := checkAddress("--admin-listen", c.AdminListen); err != nil {
+			return err
+		}
 	}
 	return c.gatewayFlags.check()
 }
@@ -173,7 +199,10 @@ func (c *gatewayFlags) check() error {
 type gatewayProcess struct {
 	gateway *gateway.Gateway
 	nodes   *discovery // of a gateway that runs alone, and has no fixed list
+	metrics *gatewayMetrics
 	limiter *connlimit.Limiter
+	cert    *certfile.Pair // nil: plain HTTP
+	admin   *adminServer   // nil: there is none
 	server  *http.Server
 	log     *slog.Logger
 }
@@ -220,7 +249,7 @@ func newGatewayProcess(g *gateway.Gateway, m *gatewayMetrics, limiter *connlimit
 	m.watch(g)
 	server := httpapi.NewServer(g, log)
 	server.ConnContext = connlimit.ConnContext
-	return &gatewayProcess{gateway: g, limiter: limiter, server: server, log: log}
+	return &gatewayProcess{gateway: g, metrics: m, limiter: limiter, server: server, log: log}
 }
 
 // run serves until ctx ends, and then lets in order go: not ready, streams ended, calls in flight answered.
@@ -231,12 +260,15 @@ func (p *gatewayProcess) run(ctx context.Context, listener net.Listener, c *gate
 	parts.Go(func() error { return p.gateway.Run(watching) })
 	failed := make(chan error, 1)
 	parts.Go(func() error {
-		err := p.server.Serve(p.limiter.Listen(listener))
+		err := p.server.Serve(secured(p.limiter.Listen(listener), p.cert))
 		if !errors.Is(err, http.ErrServerClosed) {
 			failed <- err
 		}
 		return nil
 	})
+	if p.admin != nil {
+		parts.Go(p.admin.serve)
+	}
 	var err error
 	select {
 	case <-ctx.Done():
@@ -247,6 +279,9 @@ func (p *gatewayProcess) run(ctx context.Context, listener net.Listener, c *gate
 	defer cancel()
 	p.gateway.Drain(stopping)
 	err = errors.Join(err, p.server.Shutdown(stopping))
+	if p.admin != nil {
+		err = errors.Join(err, p.admin.shutdown(stopping))
+	}
 	stopWatching()
 	return errors.Join(err, parts.Wait())
 }
@@ -255,4 +290,23 @@ func (p *gatewayProcess) close() {
 	if p.nodes != nil {
 		p.nodes.close()
 	}
+}
+
+// operatorHandler serves what --admin-listen of a gateway does.
+func (p *gatewayProcess) operatorHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", p.metrics.handler())
+	mux.Handle(profilesPath, profiles())
+	return mux
+}
+
+// withoutOperators leaves out what is served at --admin-listen.
+func withoutOperators(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/metrics" {
+			http.NotFound(w, r)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }

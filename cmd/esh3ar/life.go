@@ -37,7 +37,7 @@ func (n *node) run(ctx context.Context, listener net.Listener, beside *companion
 // abandon closes what was opened and never run.
 func (n *node) abandon(ctx context.Context) error {
 	n.cluster.close()
-	return errors.Join(n.spilling.close(ctx), n.store.Close())
+	return errors.Join(n.admin.close(), n.spilling.close(ctx), n.store.Close())
 }
 
 // parts are the running parts of a node.
@@ -59,6 +59,7 @@ func (n *node) start(listener net.Listener) (*parts, func(context.Context) error
 	movers.Go(func() error { return n.janitor.Run(engineCtx) })
 	movers.Go(func() error { return n.vitals.run(engineCtx) })
 	movers.Go(func() error { return n.watchDisk(engineCtx) })
+	movers.Go(func() error { return n.metrics.run(engineCtx) })
 	movers.Go(func() error { return n.plans.Run(engineCtx) })
 	movers.Go(func() error { return n.moving.Run(engineCtx) })
 	movers.Go(func() error { return n.drainOnRequest(engineCtx) })
@@ -69,12 +70,13 @@ func (n *node) start(listener net.Listener) (*parts, func(context.Context) error
 	edges.Go(func() error { return p.report(n.hubs.run()) })
 	movers.Go(func() error { return p.report(n.sockets.Run(engineCtx)) })
 	edges.Go(func() error { return p.report(n.server.Serve(listener)) })
+	edges.Go(func() error { return p.report(n.admin.serve()) })
 	return p, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, n.config.StopWithin)
 		defer cancel()
 		n.retire(ctx)
 		n.moving.Drain(ctx, n.config.StopWithin/2)
-		err := errors.Join(n.hubs.shutdown(ctx), n.server.Shutdown(ctx), edges.Wait())
+		err := errors.Join(n.hubs.shutdown(ctx), n.server.Shutdown(ctx), n.admin.shutdown(ctx), edges.Wait())
 		stopIntake()
 		err = errors.Join(err, takers.Wait())
 		stopDrain()

@@ -1,16 +1,13 @@
 package main
 
 import (
-	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/delivery"
 	"github.com/esh3artech/esh3ar/internal/intake"
 	"github.com/esh3artech/esh3ar/internal/scale/workers"
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
@@ -28,6 +25,7 @@ type metrics struct {
 	settled  prometheus.Counter
 	live     prometheus.Histogram
 	routed   prometheus.Histogram
+	slowOnes []*slowMetrics
 }
 
 // latencies reach from a tenth of a millisecond to some seconds.
@@ -54,10 +52,6 @@ func newMetrics() *metrics {
 	m.registry.MustRegister(m.requests, m.settled, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
-}
-
-func (m *metrics) handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
 
 func (m *metrics) request(route string, status int, took time.Duration) {
@@ -104,13 +98,14 @@ func (m *metrics) watch(n *node) {
 		}, func() float64 { return float64(n.intake.Flow().Shed[level]) }))
 	}
 	if n.store.shared != nil {
-		m.registry.MustRegister(databaseMetrics{n.store.shared})
+		m.registry.MustRegister(m.slow(databaseMetrics{n.store.shared}))
 	}
 	if n.spilling != nil {
 		m.registry.MustRegister(spillMetrics{n.spilling.kept})
 	}
 	m.registry.MustRegister(loadMetrics{n.vitals}, diskMetrics{n.space, n.damage})
-	m.registry.MustRegister(hubMetrics{&n.hubs}, connectionMetrics{n.limiter})
+	m.registry.MustRegister(hubMetrics{&n.hubs}, connectionMetrics{n.limiter}, panicMetrics{n.panics})
+	counter("esh3ar_store_file_repeats_total", "File operations repeated because no file descriptor was left.", n.files.Repeats)
 	gauge("esh3ar_sessions", "Phones connected to this node.", nil, func() float64 { return float64(n.engine.Stats().Sessions) })
 	for pool, stats := range map[string]func() workers.Stats{
 		"sessions": func() workers.Stats { return n.engine.Stats().Workers }, "readers": func() workers.Stats { return n.engine.Stats().Readers },
@@ -132,15 +127,7 @@ func (m *metrics) watch(n *node) {
 	counter("esh3ar_recipient_counts_failed_total", "Counts of what waits for a recipient that failed; the calls were let in.", func() uint64 { return n.recipients.Stats().Failed })
 	counter("esh3ar_delivery_tasks_total", "Due tasks done: scheduled messages that entered their inbox, times to live that ended.", func() uint64 { return n.engine.Stats().Due })
 	counter("esh3ar_delivery_tasks_failed_total", "Due tasks whose commit failed; they are tried again.", func() uint64 { return n.engine.Stats().DueFailed })
-	for _, state := range []delivery.BreakerState{delivery.Open, delivery.HalfOpen} {
-		gauge("esh3ar_device_breakers", "Devices that are not delivered to as usual, by the state of their breaker.", prometheus.Labels{"state": state.String()}, func() float64 {
-			_, open, halfOpen := n.engine.Breakers(0)
-			if state == delivery.Open {
-				return float64(open)
-			}
-			return float64(halfOpen)
-		})
-	}
+	m.registry.MustRegister(m.slow(deviceBreakerMetrics{n.engine}))
 	m.registry.MustRegister(breakerMetrics{n.dependencies()})
 	if n.cluster != nil {
 		m.registry.MustRegister(clusterMetrics{n.cluster})

@@ -6,22 +6,24 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/uuid"
 
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/account"
 	"github.com/esh3artech/esh3ar/internal/breaker"
 	"github.com/esh3artech/esh3ar/internal/cache"
+	"github.com/esh3artech/esh3ar/internal/certfile"
 	"github.com/esh3artech/esh3ar/internal/connlimit"
 	"github.com/esh3artech/esh3ar/internal/dashboard"
 	"github.com/esh3artech/esh3ar/internal/delivery"
+	"github.com/esh3artech/esh3ar/internal/disk"
 	"github.com/esh3artech/esh3ar/internal/fairshare"
 	"github.com/esh3artech/esh3ar/internal/fastpath"
 	"github.com/esh3artech/esh3ar/internal/gateway"
@@ -30,6 +32,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/netpoll"
 	"github.com/esh3artech/esh3ar/internal/notify"
 	"github.com/esh3artech/esh3ar/internal/opaque"
+	"github.com/esh3artech/esh3ar/internal/panics"
 	"github.com/esh3artech/esh3ar/internal/quota"
 )
 
@@ -39,8 +42,11 @@ type node struct {
 	identity
 	store *engine
 	upkeep
-	cluster  *cluster  // nil: this node is alone
-	spilling *spilling // nil: the store is this node's own
+	files      *disk.Retry // the disk, for the databases on it
+	storeFiles int         // of these that may be open at once; zero: as many as pebble likes
+	metrics    *metrics
+	cluster    *cluster  // nil: this node is alone
+	spilling   *spilling // nil: the store is this node's own
 	callers
 	intake *intake.Intake
 	engine *delivery.Engine
@@ -73,7 +79,10 @@ type callers struct {
 type front struct {
 	hubs     hubs
 	watched  *gateway.Watched // by gateways
+	admin    *adminServer
+	cert     *certfile.Pair // nil: plain HTTP
 	limiter  *connlimit.Limiter
+	panics   *panics.Recorder
 	sockets  *netpoll.Poller
 	server   *fastpath.Server
 	ready    atomic.Bool
@@ -81,17 +90,27 @@ type front struct {
 	drain    context.CancelFunc
 }
 
+// processLimits are what a process has of the machine, and its certificate.
+type processLimits struct {
+	budget connlimit.Budget
+	cert   *certfile.Pair // nil: plain HTTP
+}
+
 // open builds the graph from the bottom up. Nothing of it works yet.
-func (c *serveCmd) open(ctx context.Context, addr net.Addr, budget connlimit.Budget, log *slog.Logger) (*node, error) {
+func (c *serveCmd) open(ctx context.Context, addr net.Addr, limits processLimits, log *slog.Logger) (*node, error) {
 	if err := errors.Join(ensureDir(c.DataDir), c.checkVolume()); err != nil {
 		return nil, err
 	}
 	n := &node{config: c, identity: identity{url: c.baseURL(addr), started: time.Now(), proof: rand.Text()}, log: log}
+	n.cert, n.storeFiles = limits.cert, limits.budget.StoreFiles()
+	n.panics = panics.New(log, "http", "fastpath", "netpoll")
+	n.files = disk.NewRetry(vfs.Default, log)
 	var err error
-	if n.limiter, err = c.limiter(budget, log); err != nil {
+	if n.limiter, err = c.limiter(limits.budget, log); err != nil {
 		return nil, err
 	}
 	m := newMetrics()
+	n.metrics = m
 	n.vitals = newGauge(n)
 	if err := n.openStore(ctx, m); err != nil {
 		return nil, err
@@ -112,12 +131,17 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, budget connlimit.Bud
 	if err != nil {
 		return nil, errors.Join(err, n.abandon(ctx))
 	}
-	if n.sockets, err = netpoll.New(); err != nil {
+	if n.admin, err = openAdmin(ctx, c.AdminListen, n.cert, operatorEdges{handler}, log); err != nil {
 		return nil, errors.Join(err, n.abandon(ctx))
 	}
+	if n.sockets, err = netpoll.New(); err != nil {
+		return nil, errors.Join(err, n.admin.close(), n.abandon(ctx))
+	}
+	n.sockets.Panics = func(cause any) { n.panics.Note("netpoll", cause) }
 	server := httpapi.NewServer(handler, log)
 	server.ConnState, server.ConnContext = n.vitals.connection, connlimit.ConnContext
 	n.server = fastpath.New(server, plainCall)
+	n.server.Panics = func(cause any) { n.panics.Note("fastpath", cause) }
 	m.watch(n)
 	return n, nil
 }
@@ -182,10 +206,10 @@ func (n *node) openPlans(ctx context.Context) error {
 }
 
 // handler joins the REST API, the hub and the demo on one port.
-func (n *node) handler(m *metrics) (http.Handler, error) {
+func (n *node) handler(m *metrics) (edges, error) {
 	numbers, err := account.NewPhones(n.config.DefaultRegion)
 	if err != nil {
-		return nil, err
+		return edges{}, err
 	}
 	keys := account.NewSharedKeys(breaker.GuardAccounts(n.store, n.breaker), time.Now, n.cluster.shared())
 	n.quotas, n.recipients = n.openQuotas(), quota.NewRecipients(n.store, n.livingNodes())
@@ -196,9 +220,13 @@ func (n *node) handler(m *metrics) (http.Handler, error) {
 	api := httpapi.New(httpapi.Config{
 		Intake: n.intake, Store: n.store, Keys: keys, Plans: n.plans, Quotas: n.quotas, Recipients: n.recipients, Known: n.knownKey, Cursors: n.cursors, Feed: n.feed, Draining: n.draining, Admin: n.account.Admin,
 		Tokens: n.account.Tokens, Phones: numbers, Lapsed: n.engine.Lapsed, Entered: n.engine.Entered, Breakers: n.breakerReport, Nodes: n.nodes, Drain: n.drainNode,
-		Spill: n.spilling, Scaler: n.scalerReport(), Verifier: untilDrained{n.store, n.draining}, Ready: n.readiness, Metrics: m.handler(),
-		Log: n.log, Observe: m.request,
+		Spill: n.spilling, Scaler: n.scalerReport(), Verifier: untilDrained{n.store, n.draining}, Ready: n.readiness, Metrics: newScrapes(m.registry),
+		Panicked: func(cause any) { n.panics.Note("http", cause) },
+		Log:      n.log, Observe: m.request,
 	})
 	m.registry.MustRegister(shareMetrics{[]func() []fairshare.Stats{api.Shares, n.engine.Shares, n.feed.Shares}})
-	return edges{hubs: &n.hubs, watched: n.watched, cluster: publicKeys(&n.account), demo: dashboard.Demo("/demo/"), api: api}, nil
+	return edges{
+		hubs: &n.hubs, watched: n.watched, cluster: publicKeys(&n.account), demo: dashboard.Demo("/demo/"), api: api, profiles: profiles(),
+		panics: n.panics, apart: n.config.AdminListen != "",
+	}, nil
 }

@@ -66,7 +66,7 @@ func (n *node) openCompanions(ctx context.Context, s streams, plan *scalePlan) (
 		if err := n.openGateway(ctx, p); err != nil {
 			return nil, err
 		}
-		fmt.Fprintf(s.out, "Gateway on http://%s\n", p.listener.Addr())
+		fmt.Fprintf(s.out, "Gateway on %s://%s\n", n.config.scheme(), p.listener.Addr())
 	}
 	if plan == nil {
 		return p, nil
@@ -104,6 +104,7 @@ func (n *node) openGateway(ctx context.Context, p *companions) (err error) {
 		return errors.Join(err, p.listener.Close())
 	}
 	p.gateway = newGatewayProcess(g, m, n.limiter, n.log)
+	p.gateway.cert = n.cert
 	return nil
 }
 

@@ -20,6 +20,7 @@ import (
 // serveCmd is the node's whole configuration; its names are part of the outward contract.
 type serveCmd struct {
 	Listen             string `default:"127.0.0.1:8080" help:"Address to listen on; port 0 picks a free one."`
+	AdminListen        string `name:"admin-listen" placeholder:"ADDRESS" help:"A second address for /admin, /metrics, /debug/pprof and /dashboard/, which --listen does not serve then (default: --listen serves them)."`
 	DataDir            string `name:"data-dir" default:"./data" help:"Where everything durable is kept."`
 	DatabaseURL        string `name:"database-url" help:"PostgreSQL that several nodes share, postgres://…; empty: the embedded store."`
 	RequireSyncStandby bool   `name:"require-sync-standby" help:"Refuse a PostgreSQL whose commits wait for no standby."`
@@ -34,6 +35,7 @@ type serveCmd struct {
 
 	capacityFlags   `embed:""`
 	connectionFlags `embed:""`
+	tlsFlags        `embed:""`
 	roleFlags       `embed:""`
 
 	AckTimeout    time.Duration `name:"ack-timeout" default:"10s" help:"How long a phone has to acknowledge a push before it is repeated."`
@@ -67,19 +69,23 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	cert, err := c.tlsFlags.open(log)
+	if err != nil {
+		return err
+	}
 	listener, err := listenOn(ctx, c.Listen)
 	if err != nil {
 		return err
 	}
 	defer listener.Close()
-	n, err := c.open(ctx, listener.Addr(), c.budget(files), log)
+	n, err := c.open(ctx, listener.Addr(), processLimits{c.budget(files), cert}, log)
 	if err != nil {
 		return err
 	}
 	if listener, err = n.sockets.Listen(listener); err != nil {
 		return errors.Join(err, n.abandon(ctx))
 	}
-	listener = n.limiter.Listen(listener)
+	listener = secured(n.limiter.Listen(listener), cert)
 	beside, err := n.openCompanions(ctx, s, plan)
 	if err != nil {
 		return errors.Join(err, n.abandon(ctx))
@@ -119,6 +125,14 @@ func (c *serveCmd) checkNode() error {
 		return err
 	}
 	if err := checkListen(c.Listen); err != nil {
+		return err
+	}
+	if c.AdminListen != "" {
+		if err := checkAddress("--admin-listen", c.AdminListen); err != nil {
+			return err
+		}
+	}
+	if err := c.tlsFlags.check(); err != nil {
 		return err
 	}
 	if len(c.NodeID) > 128 || strings.Trim(c.NodeID, nodeIDLetters) != "" {
@@ -206,12 +220,12 @@ func (c *serveCmd) baseURL(addr net.Addr) string {
 	}
 	host, port, err := net.SplitHostPort(addr.String())
 	if err != nil {
-		return "http://" + addr.String()
+		return c.scheme() + "://" + addr.String()
 	}
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return "http://" + net.JoinHostPort(host, port)
+	return c.scheme() + "://" + net.JoinHostPort(host, port)
 }
 
 // ensureDir makes the data directory and proves that it can be written to.

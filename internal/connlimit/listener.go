@@ -109,10 +109,50 @@ func (l *Limiter) adopt(nc net.Conn) net.Conn {
 	return w
 }
 
-// plainConn is a connection that counts.
+// plainConn is a connection that counts. Its peer may not hold a writer for ever, as package netpoll's may not.
 type plainConn struct {
 	net.Conn
 	place *Conn
+
+	mu      sync.Mutex
+	writeBy time.Time // deadline that its owner has set; zero: none
+}
+
+// A Write without a deadline, or with a later one, fails after writePatience and the time that slowestRate takes for its bytes.
+const (
+	writePatience = 30 * time.Second
+	slowestRate   = 16 << 10 // bytes per second
+)
+
+// Write implements net.Conn.
+func (c *plainConn) Write(b []byte) (int, error) {
+	limit := time.Now().Add(writePatience + time.Duration(len(b))*time.Second/slowestRate)
+	c.mu.Lock()
+	limited := c.writeBy.IsZero() || c.writeBy.After(limit)
+	if limited {
+		_ = c.Conn.SetWriteDeadline(limit) // if it fails so does the write
+	}
+	c.mu.Unlock()
+	n, err := c.Conn.Write(b)
+	if limited {
+		c.mu.Lock()
+		_ = c.Conn.SetWriteDeadline(c.writeBy) // as above
+		c.mu.Unlock()
+	}
+	return n, err
+}
+
+// SetWriteDeadline implements net.Conn.
+func (c *plainConn) SetWriteDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writeBy = t
+	return c.Conn.SetWriteDeadline(t)
+}
+
+// SetDeadline implements net.Conn.
+func (c *plainConn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
 // Close implements net.Conn.

@@ -21,15 +21,13 @@ type conn struct {
 	mu      sync.Mutex // around a change of waiting, and the deadline that Shutdown sets
 	waiting bool       // for the first octet of a call
 	called  bool       // there has been one
+	over    bool       // end was called
 }
 
 func newConn(s *Server, nc watched) *conn {
 	c := &conn{server: s, net: nc, born: time.Now()}
 	ctx := context.WithValue(s.ctx, http.LocalAddrContextKey, nc.LocalAddr())
-	if s.http.ConnContext != nil {
-		ctx = s.http.ConnContext(ctx, nc)
-	}
-	c.ctx, c.gone = context.WithCancel(ctx)
+	c.ctx, c.gone = context.WithCancel(s.connContext(ctx, nc))
 	c.resume = func() { s.workers.give(c) }
 	c.request = *(&http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, RemoteAddr: nc.RemoteAddr().String()}).WithContext(c.ctx)
 	return c
@@ -89,6 +87,13 @@ func (c *conn) readWithin(d time.Duration) {
 
 // end ends what it was here: v says why. read is what net/http gets, if it is net/http's now.
 func (c *conn) end(v verdict, read []byte) {
+	c.mu.Lock()
+	over := c.over
+	c.over = true
+	c.mu.Unlock()
+	if over {
+		return // a panic met it after its end
+	}
 	defer c.server.inside.Leave()
 	defer c.gone()
 	c.net.OnEnd(nil)
@@ -99,5 +104,5 @@ func (c *conn) end(v verdict, read []byte) {
 		return
 	}
 	_ = c.net.SetDeadline(time.Time{}) // it cannot fail
-	c.server.beyond.give(&begun{c.net, append([]byte(nil), read...)})
+	c.server.beyond.give(newBegun(c.net, read))
 }

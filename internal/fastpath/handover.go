@@ -50,11 +50,33 @@ func (h *handover) Addr() net.Addr { return h.addr }
 // begun is a connection of which something has been read.
 type begun struct {
 	watched
-	read []byte // not taken yet; the reader's
+	read  []byte // not taken yet; the reader's
+	guard headGuard
+
+	refused error // of a head that was refused: all that comes behind it; the reader's
 }
 
-// Read gives what was read first.
+// newBegun makes a connection of which read is read again; it begins with a head.
+func newBegun(nc watched, read []byte) *begun {
+	b := &begun{watched: nc, read: append([]byte(nil), read...)}
+	b.guard.idle.Store(true)
+	return b
+}
+
+// Read returns what was read first. It refuses heads that can be read in two ways.
 func (b *begun) Read(p []byte) (int, error) {
+	if b.refused != nil {
+		return 0, b.refused
+	}
+	n, err := b.readAny(p)
+	if b.refused = b.guard.check(p[:n]); b.refused != nil {
+		// net/http waits for four octets of a later request, and closes the connection without a word where that fails.
+		return min(n, 4), nil
+	}
+	return n, err
+}
+
+func (b *begun) readAny(p []byte) (int, error) {
 	if len(b.read) == 0 {
 		return b.watched.Read(p)
 	}

@@ -15,7 +15,7 @@ import (
 // watched is a connection that tells of its end while nobody reads from it. Others go to net/http at once.
 type watched interface {
 	net.Conn
-	// OnEnd has f called when the peer, or the system, has given the connection up, perhaps more than once; nil: no more.
+	// OnEnd has f called when the connection is over in both directions, perhaps more than once; nil: no more.
 	OnEnd(f func())
 	// ReadOr reads what is there; where nothing is it gives 0 and nil, and calls f once when that has changed.
 	ReadOr(b []byte, f *func()) (int, error)
@@ -24,11 +24,19 @@ type watched interface {
 // Server serves a listener. Handler, timeouts, ConnContext, ConnState and ErrorLog are those of its http.Server; ConnState is told of StateNew
 // and StateClosed only, as long as the connection is here.
 type Server struct {
-	http   *http.Server
-	takes  func(method, path string) bool
-	beyond *handover
-	ctx    context.Context //nolint:containedctx // of all connections: it has what net/http puts there, and no end
-	clock  clock
+	// Panics is told of a panic of a worker or a handler: only its connection ends. It is to be set before Serve; nil: only panics of
+	// handlers are recovered, and logged as net/http does.
+	Panics func(cause any)
+
+	http    *http.Server
+	handler http.Handler // of all calls
+	// What the http.Server was given; its own are those of prepareBeyond.
+	connContext func(ctx context.Context, nc net.Conn) context.Context
+	connState   func(nc net.Conn, state http.ConnState)
+	takes       func(method, path string) bool
+	beyond      *handover
+	ctx         context.Context //nolint:containedctx // of all connections: it has what net/http puts there, and no end
+	clock       clock
 	// firstCall is how long a connection that is new may take for its first call though the server stops: its caller may have sent
 	// it already. Five seconds, as in net/http.
 	firstCall time.Duration
@@ -41,13 +49,18 @@ type Server struct {
 	conns    map[*conn]struct{}
 }
 
-// New makes a server of one of net/http. takes says which calls may be answered here: those whose handlers neither stream nor take
+// New makes a server of one of net/http, which is the Server's from then on. takes says which calls may be answered here: those whose handlers neither stream nor take
 // over the connection. It is asked about GET and POST, and about paths of letters, digits, '-', '_', '.' and '/' only.
 func New(h *http.Server, takes func(method, path string) bool) *Server {
-	return &Server{
-		http: h, takes: takes, beyond: newHandover(), conns: map[*conn]struct{}{}, firstCall: 5 * time.Second,
-		ctx: context.WithValue(context.Background(), http.ServerContextKey, h),
+	s := &Server{
+		http: h, handler: h.Handler, connContext: h.ConnContext, connState: h.ConnState, takes: takes, beyond: newHandover(),
+		conns: map[*conn]struct{}{}, firstCall: 5 * time.Second, ctx: context.WithValue(context.Background(), http.ServerContextKey, h),
 	}
+	if s.connContext == nil {
+		s.connContext = func(ctx context.Context, _ net.Conn) context.Context { return ctx }
+	}
+	s.prepareBeyond()
+	return s
 }
 
 // Serve takes connections until the listener fails or Shutdown, when it returns http.ErrServerClosed. It may be called once.
@@ -172,8 +185,8 @@ func (s *Server) remove(c *conn) {
 }
 
 func (s *Server) state(nc net.Conn, state http.ConnState) {
-	if s.http.ConnState != nil {
-		s.http.ConnState(nc, state)
+	if s.connState != nil {
+		s.connState(nc, state)
 	}
 }
 

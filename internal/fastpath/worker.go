@@ -35,11 +35,25 @@ func newWorker() *worker {
 func (w *worker) run(c *conn) {
 	for ok := true; ok; c, ok = <-w.next {
 		others := &c.server.workers
-		w.serve(c)
-		if !others.rest(w) {
+		if !w.guard(c) || !others.rest(w) {
 			return
 		}
 	}
+}
+
+// guard serves a connection and reports whether the worker can go on. A panic outside handlers ends the connection; what the worker
+// holds is in an unknown state then.
+func (w *worker) guard(c *conn) (sound bool) {
+	if c.server.Panics != nil {
+		defer func() {
+			if cause := recover(); cause != nil {
+				c.server.Panics(cause)
+				c.end(partial, nil)
+			}
+		}()
+	}
+	w.serve(c)
+	return true
 }
 
 // serve answers the calls of a connection until nothing is there, or it is at its end.
@@ -155,10 +169,15 @@ func (w *worker) call() bool {
 func (w *worker) handle() (ok bool) {
 	server := w.conn.server
 	defer func() {
-		if cause := recover(); cause != nil && cause != http.ErrAbortHandler { //nolint:errorlint // compared as net/http does
+		cause := recover()
+		switch {
+		case cause == nil, cause == http.ErrAbortHandler: //nolint:errorlint // compared as net/http does
+		case server.Panics != nil:
+			server.Panics(cause)
+		default:
 			server.logf("http: panic serving %v: %v\n%s", w.conn.net.RemoteAddr(), cause, debug.Stack())
 		}
 	}()
-	server.http.Handler.ServeHTTP(&w.answer, &w.request)
+	server.handler.ServeHTTP(&w.answer, &w.request)
 	return true
 }

@@ -92,6 +92,8 @@ type Config struct {
 	// Drain has a node of the cluster drain, by its id; NotFound: there is none. nil: no node can.
 	Drain   func(ctx context.Context, id, authorization string) error
 	Metrics http.Handler
+	// Panicked is told of a handler's panic; left out: the log is.
+	Panicked func(cause any)
 	// Draining ends the streams, which http.Server.Shutdown would wait for; nil: never.
 	Draining context.Context //nolint:containedctx // a signal
 	Log      *slog.Logger
@@ -172,6 +174,36 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		x.survive(recover())
 		x.observe(path)
+	}()
+	if err := h(x); err != nil {
+		x.refuse(err)
+	}
+}
+
+// NotFound answers a request as one to a path that the API does not have.
+func (a *API) NotFound(w http.ResponseWriter, r *http.Request) {
+	a.answerWith(w, r, notThere)
+}
+
+// RequireAdmin lets the administrator's requests through to h.
+func (a *API) RequireAdmin(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.answerWith(w, r, a.admin(func(x *exchange) error {
+			x.status = http.StatusOK
+			h.ServeHTTP(x.w, x.r)
+			return nil
+		}))
+	})
+}
+
+// answerWith answers a request by a handler that is in no table.
+func (a *API) answerWith(w http.ResponseWriter, r *http.Request, h handler) {
+	x := a.exchanges.Get().(*exchange) //nolint:forcetypeassert // the pool holds nothing else
+	x.begin(w, r)
+	defer x.end()
+	defer func() {
+		x.survive(recover())
+		x.observe("other")
 	}()
 	if err := h(x); err != nil {
 		x.refuse(err)

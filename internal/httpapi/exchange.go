@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -127,8 +128,22 @@ func (x *exchange) send(status int, body []byte) {
 	_ = control.SetWriteDeadline(time.Time{})
 }
 
+// statusCallerGone is for metrics and log: the connection of the call was over, which is no sign of overload. Other servers use the
+// same number for it.
+const statusCallerGone = 499
+
+// cancelled reports whether a call failed because its connection was over.
+func cancelled(ctx context.Context, err error) bool {
+	return ctx.Err() != nil && (esh3ar.CodeOf(err) == esh3ar.Abandoned || errors.Is(err, context.Canceled))
+}
+
 // refuse answers an error.
 func (x *exchange) refuse(err error) {
+	if x.status == 0 && cancelled(x.r.Context(), err) {
+		x.w.Header().Set("Connection", "close")
+		x.send(statusCallerGone, nil)
+		return
+	}
 	p := problemOf(err)
 	x.log(p, err)
 	if x.status != 0 {
@@ -169,9 +184,18 @@ func (x *exchange) survive(cause any) {
 	if cause == http.ErrAbortHandler { //nolint:errorlint // compared as net/http does
 		panic(cause)
 	}
-	x.api.Log.Error("handler panicked", "method", x.r.Method, "path", x.r.URL.Path, "cause", cause, "stack", string(debug.Stack()))
+	x.notePanic(cause)
 	if x.status != 0 {
 		panic(http.ErrAbortHandler) // half an answer must not look like a whole one
 	}
 	x.refuse(internal.problem(internal.hint))
+}
+
+// notePanic logs a panic, or has it logged.
+func (x *exchange) notePanic(cause any) {
+	if x.api.Panicked != nil {
+		x.api.Panicked(cause)
+		return
+	}
+	x.api.Log.Error("handler panicked", "method", x.r.Method, "path", x.r.URL.Path, "cause", cause, "stack", string(debug.Stack()))
 }

@@ -23,7 +23,23 @@ func (a *API) readyz(x *exchange) error {
 }
 
 func (a *API) metrics(x *exchange) error {
-	x.status = http.StatusOK
-	a.Metrics.ServeHTTP(x.w, x.r)
+	w := &statusWriter{ResponseWriter: x.w}
+	x.status = http.StatusOK // also where it panics
+	a.Metrics.ServeHTTP(w, x.r)
+	if w.status != 0 {
+		x.status = w.status
+	}
 	return nil
+}
+
+// statusWriter remembers the status of an answer.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
 }

@@ -17,7 +17,8 @@ type Conn struct {
 	slot, number  int32 // where the poller has it; which it is of those that had the slot
 	local, remote net.Addr
 	in, out       side
-	ended         atomic.Bool // no more comes: never wait for it
+	inputEnded    atomic.Bool // the peer sends no more, which it may still wait for answers after: reads never wait
+	ended         atomic.Bool // the connection is over in both directions, or broken
 	onEnd         atomic.Pointer[func()]
 
 	reading sync.Mutex
@@ -74,7 +75,7 @@ func (c *Conn) readNow(b []byte) (int, error) {
 	if c.in.late(time.Now()) {
 		return 0, c.fault("read", os.ErrDeadlineExceeded)
 	}
-	if c.drained && !c.ended.Load() {
+	if c.drained && !c.inputEnded.Load() {
 		return 0, nil
 	}
 	n, err := c.read(b)
@@ -90,10 +91,23 @@ func (c *Conn) readNow(b []byte) (int, error) {
 	return 0, c.fault("read", err)
 }
 
-// Write writes all of b, and waits where the peer does not read.
+// A peer that does not read must not hold a writer for ever: a Write that had to wait fails after writePatience and the time that
+// slowestRate takes for its bytes, also where it has no deadline.
+const (
+	writePatience = 30 * time.Second
+	slowestRate   = 16 << 10 // bytes per second
+)
+
+// writeWithin returns how long a Write of n bytes may take once it had to wait.
+func writeWithin(n int) time.Duration {
+	return writePatience + time.Duration(n)*time.Second/slowestRate
+}
+
+// Write writes all of b, and waits where the peer does not read: until the write deadline, or for as long as writeWithin allows.
 func (c *Conn) Write(b []byte) (written int, err error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
+	defer c.out.limit.Store(0)
 	for written < len(b) {
 		if c.out.late(time.Now()) {
 			return written, c.fault("write", os.ErrDeadlineExceeded)
@@ -103,6 +117,7 @@ func (c *Conn) Write(b []byte) (written int, err error) {
 		case err == nil:
 			written += n
 		case errors.Is(err, syscall.EAGAIN):
+			c.out.limitOnce(time.Now().Add(writeWithin(len(b))))
 			c.out.wait()
 		default:
 			return written, c.fault("write", err)
@@ -123,6 +138,7 @@ func (c *Conn) Close() error {
 	err := errors.Join(syscall.EpollCtl(c.poller.epoll, syscall.EPOLL_CTL_DEL, c.fd, nil), syscall.Close(c.fd))
 	c.mu.Unlock()
 	c.poller.unplace(c)
+	c.end()
 	c.in.tell()
 	c.out.tell()
 	if err != nil {
@@ -165,8 +181,9 @@ func (c *Conn) CloseWrite() error {
 	return nil
 }
 
-// OnEnd has f called when the peer, or the system, has given the connection up: while nobody reads, too, and at once where it has
-// already. f may be called more than once, must be quick and must not use the connection. nil: no more, but for a call under way.
+// OnEnd has f called when the connection is broken, over in both directions or closed here: also while no read runs, and at once
+// where it is already. A peer that only sends no more (shutdown, SHUT_WR) may wait for answers: that is no end, and is seen by
+// reads only. f may be called more than once, must be quick and must not use the connection. After nil no new call begins.
 func (c *Conn) OnEnd(f func()) {
 	if f == nil {
 		c.onEnd.Store(nil)
@@ -178,7 +195,7 @@ func (c *Conn) OnEnd(f func()) {
 	}
 }
 
-// end is called when no more comes.
+// end is called when the connection is over in both directions.
 func (c *Conn) end() {
 	c.ended.Store(true)
 	if f := c.onEnd.Load(); f != nil {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -357,12 +358,96 @@ func eventually(t *testing.T, done func() bool) {
 	}
 }
 
+// TestConn_HalfClosed_IsNoEnd: a peer that sends no more may wait for an answer. Reads see the end of what it sent.
+func TestConn_HalfClosed_IsNoEnd(t *testing.T) {
+	r := newRig(t)
+	ours, theirs := r.pair()
+	var ended atomic.Bool
+	ours.OnEnd(func() { ended.Store(true) })
+	if _, err := theirs.Write([]byte("call")); err != nil {
+		t.Fatal(err)
+	}
+	if err := theirs.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(ours); string(got) != "call" || err != nil {
+		t.Errorf("read %q, %v; want call, nil", got, err)
+	}
+	eventually(t, ours.inputEnded.Load)
+	if ended.Load() {
+		t.Error("a half-closed connection is taken for an ended one")
+	}
+	if _, err := ours.Write([]byte("answer")); err != nil {
+		t.Fatal(err)
+	}
+	if err := ours.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(theirs); string(got) != "answer" || err != nil {
+		t.Errorf("the peer read %q, %v; want answer, nil", got, err)
+	}
+	if !ended.Load() {
+		t.Error("a closed connection has not ended")
+	}
+}
+
+// TestConn_PeerDoesNotRead_WriteEnds: also without a deadline. The poller's sweep is told a time by hand.
+func TestConn_PeerDoesNotRead_WriteEnds(t *testing.T) {
+	r := newRig(t)
+	ours, _ := r.pair()
+	failed := make(chan error, 1)
+	go func() {
+		_, err := ours.Write(make([]byte, 64<<20))
+		failed <- err
+	}()
+	eventually(t, func() bool { return ours.out.limit.Load() != 0 })
+	ours.out.limit.Store(1) // long ago
+	r.poller.expire(time.Now())
+	if err := <-failed; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the write failed with %v, want %v", err, os.ErrDeadlineExceeded)
+	}
+	if ours.out.limit.Load() != 0 {
+		t.Error("the limit of a write is left to the next")
+	}
+}
+
+// TestPoller_PanicOfCallback_EndsThatConnection: others are served on.
+func TestPoller_PanicOfCallback_EndsThatConnection(t *testing.T) {
+	r := newRig(t)
+	causes := make(chan any, 1)
+	r.poller.Panics = func(cause any) { causes <- cause }
+	ours, theirs := r.pair()
+	fault := func() { panic("a fault") }
+	if n, err := ours.ReadOr(make([]byte, 1), &fault); n != 0 || err != nil {
+		t.Fatalf("read %d, %v", n, err)
+	}
+	if _, err := theirs.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if cause := <-causes; cause != "a fault" {
+		t.Errorf("recovered %v", cause)
+	}
+	if _, err := theirs.Read(make([]byte, 1)); err == nil {
+		t.Error("its connection was not closed")
+	}
+	next, other := r.pair()
+	if _, err := other.Write([]byte("y")); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := next.Read(make([]byte, 1)); n != 1 || err != nil {
+		t.Errorf("another connection read %d, %v", n, err)
+	}
+}
+
 // TestOnEnd: whoever works for the peer and does not read hears that it has gone; at once, if it went before.
 func TestOnEnd(t *testing.T) {
 	r := newRig(t)
 	ours, theirs := r.pair()
 	ended := make(chan struct{}, 8)
 	ours.OnEnd(func() { ended <- struct{}{} })
+	if err := ours.CloseWrite(); err != nil { // the other direction: now it is over in both
+		t.Fatal(err)
+	}
 	if err := theirs.CloseWrite(); err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,10 @@ import (
 )
 
 // Poller watches nothing here: connections are Go's own.
-type Poller struct{}
+type Poller struct {
+	// Panics is not used here.
+	Panics func(cause any)
+}
 
 // New makes a Poller.
 func New() (*Poller, error) { return &Poller{}, nil }

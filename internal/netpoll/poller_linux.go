@@ -21,6 +21,10 @@ const eventsAtOnce = 256
 // descriptor that is registered edge-triggered, as the runtime does, reports again when something becomes ready after a look
 // that found nothing; so only such a look may be followed by sleep.
 type Poller struct {
+	// Panics is told of a panic of what a connection has called when something is ready: only that connection ends. It is to be set
+	// before Run; nil: a panic is not recovered.
+	Panics func(cause any)
+
 	file   *os.File
 	raw    syscall.RawConn
 	epoll  int
@@ -110,8 +114,12 @@ func (p *Poller) sleep() (n int, err error) {
 	return n, errors.Join(slept, looked)
 }
 
-// ended is what epoll reports of a socket that its peer, or the kernel, has given up; EPOLLHUP and EPOLLERR unasked.
-const ended = syscall.EPOLLRDHUP | syscall.EPOLLHUP | syscall.EPOLLERR
+// What epoll reports of a socket: that its peer sends no more, and that it is over in both directions or broken. The latter it
+// reports unasked.
+const (
+	inputEnded = syscall.EPOLLRDHUP
+	ended      = syscall.EPOLLHUP | syscall.EPOLLERR
+)
 
 // wake tells the connections that are ready. A slot may have got another owner since, whose number is another: what is said of the one
 // before, its end above all, is not for that one.
@@ -120,18 +128,36 @@ func (p *Poller) wake(n int) {
 	defer p.mu.Unlock()
 	for i := range p.events[:n] {
 		c, what := p.conns[p.events[i].Fd], p.events[i].Events
-		if c == nil || c.number != p.events[i].Pad {
-			continue
+		if c != nil && c.number == p.events[i].Pad {
+			p.tell(c, what)
 		}
-		if what&ended != 0 {
-			c.end()
-		}
-		if what&(syscall.EPOLLIN|ended) != 0 {
-			c.in.tell()
-		}
-		if what&(syscall.EPOLLOUT|ended) != 0 {
-			c.out.tell()
-		}
+	}
+}
+
+// tell tells one connection what is ready. A panic of what it calls ends that connection only.
+func (p *Poller) tell(c *Conn, what uint32) {
+	if p.Panics != nil {
+		defer p.recoverFrom(c)
+	}
+	if what&(inputEnded|ended) != 0 {
+		c.inputEnded.Store(true)
+	}
+	if what&ended != 0 {
+		c.end()
+	}
+	if what&(syscall.EPOLLIN|inputEnded|ended) != 0 {
+		c.in.tell()
+	}
+	if what&(syscall.EPOLLOUT|ended) != 0 {
+		c.out.tell()
+	}
+}
+
+// recoverFrom ends a connection whose owner has panicked. Its close takes the poller's lock, which is held here.
+func (p *Poller) recoverFrom(c *Conn) {
+	if cause := recover(); cause != nil {
+		p.Panics(cause)
+		go func() { _ = c.Close() }() // ends at once
 	}
 }
 

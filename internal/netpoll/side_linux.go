@@ -11,6 +11,7 @@ type side struct {
 	ready    chan struct{} // capacity 1: a word that nobody waits for yet is kept
 	waits    atomic.Bool   // somebody does
 	deadline atomic.Int64  // Unix nanoseconds; zero: none
+	limit    atomic.Int64  // a deadline that its owner did not ask for; likewise
 
 	mu   sync.Mutex
 	then *func() // called in place of the word, once; nil: nobody asked
@@ -56,9 +57,12 @@ func (s *side) tell() {
 }
 
 func (s *side) late(now time.Time) bool {
-	d := s.deadline.Load()
-	return d != 0 && now.UnixNano() >= d
+	d, limit := s.deadline.Load(), s.limit.Load()
+	return d != 0 && now.UnixNano() >= d || limit != 0 && now.UnixNano() >= limit
 }
+
+// limitOnce sets the limit unless there is one. The sweep finds it: it may be a second late.
+func (s *side) limitOnce(t time.Time) { s.limit.CompareAndSwap(0, t.UnixNano()) }
 
 // setDeadline also holds for who waits already. One that is near gets a timer; the others are the sweeper's.
 func (s *side) setDeadline(t time.Time) {

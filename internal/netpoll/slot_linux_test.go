@@ -16,7 +16,7 @@ func TestTheNextOwnerOfASlotLives(t *testing.T) {
 	t.Cleanup(func() { _, _ = l.Close(), p.file.Close() })
 	r := &rig{t, p, l}
 	before, peer := r.pair()
-	if err := peer.Close(); err != nil {
+	if err := errors.Join(peer.SetLinger(0), peer.Close()); err != nil { // a reset
 		t.Fatal(err)
 	}
 	reported := 0

@@ -81,6 +81,7 @@ func (s *Spill) pebbleOptions() *pebble.Options {
 		FormatMajorVersion: pebble.FormatNewest, // above FormatWALSyncChunks: damage inside the WAL is told from its torn end
 		CacheSize:          cacheSize,
 		MemTableSize:       s.opts.MemTable,
+		MaxOpenFiles:       s.opts.MaxOpenFiles,
 		Logger:             disk.Logger{Log: s.opts.Log, Fault: s.fault},
 		EventListener:      disk.Listener(&s.damage, s.fault),
 	}

@@ -18,6 +18,7 @@ type Options struct {
 	Reserve      disk.Reserve     // free space below which Append answers StorageFull; zero: the rule of disk.Reserve
 	CacheSize    int64            // bytes of block cache; default 64 MiB
 	MemTableSize uint64           // bytes; default 64 MiB, less on small volumes
+	MaxOpenFiles int              // table files held open; default 1,000
 	Log          *slog.Logger     // default: discards
 	Crowded      func() bool      // whether goroutines wait for a processor; called by several, must be quick; default: they do not
 	OnCommit     func(CommitInfo) // called by the committer after each commit; must be quick
@@ -68,6 +69,7 @@ func (o Options) withDefaults(dir string) Options {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	o.FS = disk.NewRetry(o.FS, o.Log)
 	if o.Crowded == nil {
 		o.Crowded = func() bool { return false }
 	}

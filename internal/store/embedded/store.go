@@ -88,6 +88,7 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		FormatMajorVersion: pebble.FormatNewest, // above FormatWALSyncChunks: damage inside the WAL is told from its torn end
 		CacheSize:          s.opts.CacheSize,
 		MemTableSize:       s.opts.MemTableSize,
+		MaxOpenFiles:       s.opts.MaxOpenFiles,
 		// Recipients are random, so a compaction into the base level rewrites most of it. Waiting for more tables and a
 		// larger base halves how often that happens: about a tenth of a node's CPU under load.
 		L0CompactionThreshold: 8,
