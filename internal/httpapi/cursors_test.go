@@ -1,0 +1,74 @@
+package httpapi_test
+
+import (
+	"net/http"
+	"net/url"
+	"testing"
+
+	"github.com/esh3artech/esh3ar/internal/httpapi"
+	"github.com/esh3artech/esh3ar/internal/notify"
+	"github.com/esh3artech/esh3ar/internal/opaque"
+)
+
+// stranger makes another business and returns its key.
+func (n *node) stranger(t *testing.T) string {
+	t.Helper()
+	made := decode[struct{ ID string }](t, n.adminPost(t, "/admin/v1/businesses", `{"name":"Stranger"}`).body)
+	return decode[struct{ APIKey string }](t, n.adminPost(t, "/admin/v1/businesses/"+made.ID+"/keys", "").body).APIKey
+}
+
+func TestCursor_OfAnotherBusinessOrUse_IsRefused(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	for range 3 {
+		n.post(t, "/v1/messages", hello)
+	}
+	page := decode[struct{ NextCursor string }](t, n.get(t, "/v1/messages?limit=1").body)
+	if page.NextCursor == "" {
+		t.Fatal("no cursor")
+	}
+	cursor := url.QueryEscape(page.NextCursor)
+	if got := n.get(t, "/v1/messages?limit=1&cursor="+cursor); got.status != http.StatusOK {
+		t.Errorf("its own cursor: %d %s", got.status, got.body)
+	}
+	wantProblem(t, n.do(t, ask{method: "GET", path: "/v1/messages?cursor=" + cursor, token: n.stranger(t)}), 422, "validation_failed")
+	wantProblem(t, n.get(t, "/v1/dead-letters?cursor="+cursor), 422, "validation_failed")
+	wantProblem(t, n.get(t, "/v1/messages?cursor=0123456789abcdef0123456789abcdef"), 422, "validation_failed")
+}
+
+func TestEventID_OfAnotherBusiness_IsRefused(t *testing.T) {
+	t.Parallel()
+	l := listen(t, notify.Options{})
+	lines, end := l.stream(t, "/v1/events", l.auth())
+	l.send(t)
+	first := next(t, lines)
+	end()
+	id := l.send(t)
+	again, _ := l.stream(t, "/v1/events?lastEventId="+url.QueryEscape(first.id), l.auth())
+	if e := next(t, again); e.event.Message.String() != id {
+		t.Errorf("behind its own id comes %s; want %s", e.event.Message, id)
+	}
+	got := l.do(t, ask{"GET", "/v1/events", l.node.stranger(t), "", map[string]string{"Last-Event-ID": first.id}})
+	wantProblem(t, got, 422, "validation_failed")
+}
+
+func TestCursor_NodesWithOneSecret_TakeEachOthers(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	secret := make([]byte, opaque.SecretSize)
+	node := func() *node {
+		s, err := opaque.New(secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n.with(func(c *httpapi.Config) { c.Cursors = s })
+	}
+	one, two := node(), node()
+	for range 3 {
+		one.post(t, "/v1/messages", hello)
+	}
+	page := decode[struct{ NextCursor string }](t, one.get(t, "/v1/messages?limit=1").body)
+	if got := two.get(t, "/v1/messages?limit=1&cursor="+url.QueryEscape(page.NextCursor)); got.status != http.StatusOK {
+		t.Errorf("another node: %d %s", got.status, got.body)
+	}
+}
