@@ -25,12 +25,14 @@ import (
 
 // Config says what to start.
 type Config struct {
-	Binary  string   // of esh3ar
-	Command string   // empty: serve
-	DataDir string   // where a node keeps its data; empty for a gateway
-	Listen  string   // empty: a free loopback port
-	Flags   []string // of serve, besides those
-	Until   string   // the path that is answered 200 when it has started; default /readyz
+	Binary  string       // of esh3ar
+	Command string       // empty: serve
+	DataDir string       // where a node keeps its data; empty for a gateway
+	Listen  string       // empty: a free loopback port
+	Flags   []string     // of serve, besides those
+	Until   string       // the path that is answered 200 when it has started; default /readyz
+	Files   int          // limit of open files; zero: this process's
+	Client  *http.Client // for a process that speaks TLS; nil: plain HTTP
 }
 
 // recovered counts the log entries about panics, of all nodes of this process: a test that ends well although a node had to
@@ -55,6 +57,7 @@ type Node struct {
 	Stdout *Output
 	Stderr *Output
 
+	client *http.Client
 	cmd    *exec.Cmd
 	exited chan struct{}
 }
@@ -93,8 +96,11 @@ func Start(ctx context.Context, c Config) (*Node, error) {
 	if c.Until == "" {
 		c.Until = "/readyz"
 	}
-	n := &Node{URL: "http://" + c.Listen, Stdout: &Output{}, Stderr: &Output{}, exited: make(chan struct{})}
-	n.cmd = exec.Command(c.Binary, c.args()...) // its end is ours to choose: by Stop or Kill, not by a context
+	n := &Node{URL: "http://" + c.Listen, Stdout: &Output{}, Stderr: &Output{}, client: http.DefaultClient, exited: make(chan struct{})}
+	if c.Client != nil {
+		n.URL, n.client = "https://"+c.Listen, c.Client
+	}
+	n.cmd = c.command() // its end is ours to choose: by Stop or Kill, not by a context
 	n.cmd.Stdout, n.cmd.Stderr = n.Stdout, n.Stderr
 	if err := n.cmd.Start(); err != nil {
 		return nil, err
@@ -107,6 +113,15 @@ func Start(ctx context.Context, c Config) (*Node, error) {
 		return nil, errors.Join(err, n.Kill())
 	}
 	return n, nil
+}
+
+// command is the child; a shell lowers its limit of open files and becomes it.
+func (c *Config) command() *exec.Cmd {
+	if c.Files == 0 {
+		return exec.Command(c.Binary, c.args()...)
+	}
+	script := fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, c.Files)
+	return exec.Command("/bin/sh", append([]string{"-c", script, c.Binary}, c.args()...)...)
 }
 
 func (c *Config) args() []string {
@@ -143,7 +158,7 @@ func (n *Node) answers(ctx context.Context, path string) bool {
 	if err != nil {
 		return false
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := n.client.Do(req)
 	if err != nil {
 		return false
 	}
