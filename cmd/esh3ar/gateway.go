@@ -260,7 +260,11 @@ func (p *gatewayProcess) run(ctx context.Context, listener net.Listener, c *gate
 	parts.Go(func() error { return p.gateway.Run(watching) })
 	failed := make(chan error, 1)
 	parts.Go(func() error {
-		err := p.server.Serve(secured(p.limiter.Listen(listener), p.cert))
+		conns := p.limiter.Listen(listener)
+		if p.cert == nil { // below TLS there are no heads to look at
+			conns = gateway.GuardHeads(conns)
+		}
+		err := p.server.Serve(secured(conns, p.cert))
 		if !errors.Is(err, http.ErrServerClosed) {
 			failed <- err
 		}
