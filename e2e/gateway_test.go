@@ -368,7 +368,7 @@ func TestGatewayDrains(t *testing.T) {
 					stopping.Store(true)
 					go func() { stopped <- gateway.node.Stop() }()
 				}
-				got, err := who.call(alice, "x", "")
+				got, err := who.call(fmt.Sprintf("+9677712%05d", i*10_000+n%10_000), "x", "")
 				if err != nil && stopping.Load() {
 					return
 				}
