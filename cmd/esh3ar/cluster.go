@@ -95,7 +95,7 @@ func (n *node) twinHeard(twin route.Node) {
 // word is what this node says of itself.
 func (n *node) word() route.Node {
 	word := route.Node{
-		ID: route.NodeID(n.id), URL: n.url, Version: version, StartedAt: esh3ar.TimeOf(n.started), Draining: n.draining.Err() != nil,
+		ID: route.NodeID(n.id), URL: n.url, Version: version, StartedAt: esh3ar.TimeOf(n.started), Draining: n.draining.Context().Err() != nil,
 		Connections: int(n.engine.Stats().Sessions), Parts: n.vitals.load(),
 		Proof: n.proof,
 	}
@@ -160,8 +160,8 @@ func (c *cluster) run(ctx context.Context, engine *delivery.Engine) error {
 	return group.Wait()
 }
 
-// drain says that no new work should come here.
-func (c *cluster) drain() {
+// announce tells the cluster at once whether this node takes work.
+func (c *cluster) announce() {
 	if c != nil {
 		c.herald.Say()
 	}

@@ -74,7 +74,7 @@ func (n *node) start(listener net.Listener) (*parts, func(context.Context) error
 	return p, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, n.config.StopWithin)
 		defer cancel()
-		n.retire(ctx)
+		n.end(ctx)
 		n.moving.Drain(ctx, n.config.StopWithin/2)
 		err := errors.Join(n.hubs.shutdown(ctx), n.server.Shutdown(ctx), n.admin.shutdown(ctx), edges.Wait())
 		stopIntake()

@@ -36,6 +36,7 @@ type commands struct {
 	Listen  listenCmd       `cmd:"" help:"Be a phone in the terminal: receive messages and acknowledge them."`
 	DLQ     dlqCmd          `cmd:"" name:"dlq" help:"Look at dead letters, replay and delete them."`
 	Spill   spillCmd        `cmd:"" help:"Look at what a node has accepted while its database was away, and bring it there."`
+	Drain   drainCmd        `cmd:"" help:"Have a node take no more calls and hand its phones over, or take them again."`
 	Verify  verifyCmd       `cmd:"" help:"Check the invariants of a store, and mend it."`
 	Bench   benchCmd        `cmd:"" help:"Measure a node against the budgets."`
 	Torture tortureCmd      `cmd:"" help:"Kill a node again and again and check that nothing is lost."`

@@ -86,8 +86,7 @@ type front struct {
 	sockets  *netpoll.Poller
 	server   *fastpath.Server
 	ready    atomic.Bool
-	draining context.Context //nolint:containedctx // a signal: streams end
-	drain    context.CancelFunc
+	draining drainSignal
 }
 
 // processLimits are what a process has of the machine, and its certificate.
@@ -126,7 +125,6 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, limits processLimits
 		Rules: c.rules(), OnPush: m.pushed, OnRoute: m.routing, OnBreaker: n.deviceChanged, Remote: n.cluster.remote(),
 	})
 	n.openIntake(n.admission(m))
-	n.draining, n.drain = context.WithCancel(context.Background())
 	handler, err := n.handler(m)
 	if err != nil {
 		return nil, errors.Join(err, n.abandon(ctx))
@@ -218,9 +216,9 @@ func (n *node) handler(m *metrics) (edges, error) {
 	n.openMoving()
 	n.watched = &gateway.Watched{Ready: n.readiness, Word: n.word, Proofs: []string{n.proof, n.config.GatewaySecret}, Now: time.Now}
 	api := httpapi.New(httpapi.Config{
-		Intake: n.intake, Store: n.store, Keys: keys, Plans: n.plans, Quotas: n.quotas, Recipients: n.recipients, Known: n.knownKey, Cursors: n.cursors, Feed: n.feed, Draining: n.draining, Admin: n.account.Admin,
+		Intake: n.intake, Store: n.store, Keys: keys, Plans: n.plans, Quotas: n.quotas, Recipients: n.recipients, Known: n.knownKey, Cursors: n.cursors, Feed: n.feed, Draining: n.draining.Context, Admin: n.account.Admin,
 		Tokens: n.account.Tokens, Phones: numbers, Lapsed: n.engine.Lapsed, Entered: n.engine.Entered, Breakers: n.breakerReport, Nodes: n.nodes, Drain: n.drainNode,
-		Spill: n.spilling, Scaler: n.scalerReport(), Verifier: untilDrained{n.store, n.draining}, Ready: n.readiness, Metrics: newScrapes(m.registry),
+		Spill: n.spilling, Scaler: n.scalerReport(), Verifier: untilDrained{n.store, n.draining.Context}, Ready: n.readiness, Metrics: newScrapes(m.registry),
 		Panicked: func(cause any) { n.panics.Note("http", cause) },
 		Log:      n.log, Observe: m.request,
 	})

@@ -13,6 +13,9 @@ import (
 
 // readiness returns why this node takes no calls; nil if it takes them.
 func (n *node) readiness() error {
+	if !n.ready.Load() && n.moving.wanted.Load() {
+		return errors.New("this node drains, as an operator asked")
+	}
 	if !n.ready.Load() {
 		return errors.New("this node is starting or stopping")
 	}

@@ -80,14 +80,10 @@ func (n *node) openIntake(o intake.Options) {
 	})
 }
 
-// databaseChanged tells the operator where calls go now.
+// databaseChanged takes what calls notice of the database.
 func (n *node) databaseChanged(away bool) {
 	n.spilling.away.Store(away)
-	if away {
-		n.log.Warn("the database does not answer; calls are kept on this node's disk and go to it when it does", "spill", n.spilling.dir)
-		return
-	}
-	n.log.Info("the database answers", "left in the spill", n.spilling.kept.Waiting())
+	n.outage.report("calls", away)
 }
 
 // run drains until ctx ends.

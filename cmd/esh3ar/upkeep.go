@@ -16,9 +16,18 @@ import (
 type upkeep struct {
 	breaker *breaker.Breaker
 	janitor *janitor.Janitor
+	outage  *outage // of the store
 }
 
 func (n *node) openUpkeep() {
+	n.outage = &outage{log: n.log, begun: "the store does not answer", ended: "the store answers"}
+	if n.store.shared != nil {
+		n.outage.begun = "the database does not answer; calls are kept on this node's disk and go to it when it does"
+		n.outage.ended = "the database answers"
+		n.outage.more = func() []any {
+			return []any{"spill", spillFolder(n.config.DataDir), "messages in the spill", n.spilling.messages()}
+		}
+	}
 	n.breaker = breaker.New("store", breaker.Options{OnChange: n.storeBreakerChanged})
 	n.janitor = janitor.New(n.store, janitor.Options{KeepMessages: n.config.KeepMessages, KeepEvents: n.config.KeepEvents, Retention: n.retention, Log: n.log})
 }
@@ -49,13 +58,16 @@ func (n *node) dependencies() []*breaker.Breaker {
 	return []*breaker.Breaker{n.breaker, n.cluster.breaker}
 }
 
+// breakerChanged logs at debug level: while a dependency is away its breaker opens and half opens every second. outage and
+// redisChanged report the outage, once.
 func (n *node) breakerChanged(s breaker.Status) {
-	n.log.Warn("circuit breaker", "dependency", s.Name, "state", s.State, "failures", s.Failures)
+	n.log.Debug("circuit breaker", "dependency", s.Name, "state", s.State, "failures", s.Failures)
 }
 
 // storeBreakerChanged also tells the drain of the spill: a store that answers others will answer it.
 func (n *node) storeBreakerChanged(s breaker.Status) {
 	n.breakerChanged(s)
+	n.outage.report("breaker", s.State != "closed")
 	n.spilling.wake()
 }
 

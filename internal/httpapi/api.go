@@ -89,13 +89,15 @@ type Config struct {
 	Verifier esh3ar.Verifier      // nil: the store cannot be verified
 	Spill    Spill                // nil: there is none
 	Scaler   Scaler               // nil: the store of this node is its own
-	// Drain has a node of the cluster drain, by its id; NotFound: there is none. nil: no node can.
-	Drain   func(ctx context.Context, id, authorization string) error
+	// Drain has a node of the cluster drain, by its id, or with drain false take calls again; NotFound: there is none. nil: no
+	// node can.
+	Drain   func(ctx context.Context, id, authorization string, drain bool) error
 	Metrics http.Handler
 	// Panicked is told of a handler's panic; left out: the log is.
 	Panicked func(cause any)
-	// Draining ends the streams, which http.Server.Shutdown would wait for; nil: never.
-	Draining context.Context //nolint:containedctx // a signal
+	// Draining returns the signal that ends the streams, which http.Server.Shutdown would wait for: when the node drains. A node
+	// that takes calls again has a new one. nil: never.
+	Draining func() context.Context
 	Log      *slog.Logger
 	Now      func() time.Time
 	Observe  func(route string, status int, took time.Duration) // after each request; must be quick
@@ -130,7 +132,7 @@ func New(c Config) *API {
 		c.Entered = func(esh3ar.Recipient, esh3ar.Seq, esh3ar.MessageID, esh3ar.Life) {}
 	}
 	if c.Drain == nil {
-		c.Drain = func(context.Context, string, string) error {
+		c.Drain = func(context.Context, string, string, bool) error {
 			return esh3ar.Errorf(esh3ar.NotFound, "no node can be drained")
 		}
 	}
@@ -150,7 +152,7 @@ func New(c Config) *API {
 		c.Known = c.Store.KnownKey
 	}
 	if c.Draining == nil {
-		c.Draining = context.Background()
+		c.Draining = context.Background
 	}
 	a := &API{Config: c}
 	a.memory = fairshare.New[esh3ar.BusinessID](fairshare.Options{Name: "large_bodies", Total: c.Memory, Least: min(leastMemory, c.Memory/4)})

@@ -54,7 +54,7 @@ func (a *API) events(x *exchange) error {
 	}
 	ctx, cancel := context.WithCancel(x.r.Context())
 	defer cancel()
-	stop := context.AfterFunc(a.Draining, cancel) // the caller finds its way to another node, or back to this one
+	stop := context.AfterFunc(a.Draining(), cancel) // the caller finds its way to another node, or back to this one
 	defer stop()
 	s.stream(ctx, stream)
 	return nil

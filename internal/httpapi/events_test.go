@@ -30,7 +30,7 @@ func listen(t *testing.T, o notify.Options) *listened {
 	l := &listened{feed: notify.New(n.store, o)}
 	draining, drain := context.WithCancel(context.Background())
 	l.drain = drain
-	l.node = n.with(func(c *httpapi.Config) { c.Feed, c.Draining = l.feed, draining })
+	l.node = n.with(func(c *httpapi.Config) { c.Feed, c.Draining = l.feed, func() context.Context { return draining } })
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- l.feed.Run(ctx) }()

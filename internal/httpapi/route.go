@@ -43,7 +43,7 @@ func (a *API) routes() []*route {
 		{path: "/admin/v1/device-tokens", methods: map[string]handler{"POST": a.admin(a.createDeviceToken)}},
 		{path: "/admin/v1/spill", methods: map[string]handler{"GET": a.admin(a.spill)}},
 		{path: "/admin/v1/spill/readmit", methods: map[string]handler{"POST": a.admin(a.readmit)}},
-		{path: "/admin/v1/nodes/{id}/drain", methods: map[string]handler{"POST": a.admin(a.drainNode)}},
+		{path: "/admin/v1/nodes/{id}/drain", methods: map[string]handler{"POST": a.admin(a.drainNode), "DELETE": a.admin(a.undrainNode)}},
 		{path: "/admin/v1/nodes", methods: map[string]handler{"GET": a.admin(a.nodes)}},
 		{path: "/admin/v1/plans", methods: map[string]handler{"GET": a.admin(a.listPlans)}},
 		{path: "/admin/v1/plans/{name}", methods: map[string]handler{"GET": a.admin(a.getPlan), "PUT": a.admin(a.putPlan), "DELETE": a.admin(a.dropPlan)}},

@@ -94,7 +94,11 @@ func (j *Janitor) keepHouse(ctx context.Context, now time.Time) {
 	j.stats.rounds.Add(1)
 	if err := j.clean(ctx, now); err != nil && ctx.Err() == nil {
 		j.stats.failed.Add(1)
-		j.opts.Log.Warn("housekeeping failed and will be tried again", "error", err)
+		level := slog.LevelWarn
+		if esh3ar.CodeOf(err) == esh3ar.StoreUnavailable { // its owner reports that, once
+			level = slog.LevelDebug
+		}
+		j.opts.Log.Log(ctx, level, "housekeeping failed and will be tried again", "error", err)
 	}
 }
 

@@ -69,12 +69,20 @@ func (d *Drainer) Run(ctx context.Context) error {
 			d.idle(ctx)
 			continue
 		} else if ctx.Err() == nil && d.failed == 1 {
-			d.opts.Log.Warn("the spill cannot be drained; it will be tried again", "calls", d.spill.Waiting(), "error", err)
+			d.opts.Log.Log(ctx, levelOf(err), "the spill cannot be drained; it will be tried again", "calls", d.spill.Waiting(), "error", err)
 		}
 		d.rest(ctx, pause)
 		pause = min(2*pause, d.opts.MaxPause)
 	}
 	return nil
+}
+
+// levelOf is lower for a store that does not answer: the owner of the store reports that, once.
+func levelOf(err error) slog.Level {
+	if code := esh3ar.CodeOf(err); code == esh3ar.StoreUnavailable || code == esh3ar.OutcomeUnknown {
+		return slog.LevelDebug
+	}
+	return slog.LevelWarn
 }
 
 // idle waits until there is something to do.
@@ -113,7 +121,7 @@ func (d *Drainer) Drain(ctx context.Context) error {
 			return err
 		}
 		if d.failed > 0 {
-			d.opts.Log.Info("the spill can be drained again")
+			d.opts.Log.Debug("the spill can be drained again")
 		}
 		if d.failed = 0; !r.skipped {
 			return nil
