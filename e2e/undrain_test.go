@@ -23,7 +23,10 @@ func TestUndrain_NodeTakesCallsAgain(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- p.stream(t.Context()) }()
 		tell()
-		eventually(t, func() bool { code, body := p.readyz(); return code == http.StatusServiceUnavailable && strings.Contains(body, "an operator asked") },
+		eventually(t, func() bool {
+			code, body := p.readyz()
+			return code == http.StatusServiceUnavailable && strings.Contains(body, "an operator asked")
+		},
 			func() string { return "it is ready" })
 		select {
 		case err := <-ended:
