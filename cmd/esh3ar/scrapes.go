@@ -23,6 +23,7 @@ const (
 type scrapes struct {
 	gather http.Handler // of promhttp
 	turns  chan struct{}
+	fresh  time.Duration // scrapeFresh
 
 	mu struct {
 		sync.Mutex
@@ -32,7 +33,7 @@ type scrapes struct {
 }
 
 func newScrapes(registry *prometheus.Registry) *scrapes {
-	return &scrapes{gather: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), turns: make(chan struct{}, scrapesAtOnce)}
+	return &scrapes{gather: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), turns: make(chan struct{}, scrapesAtOnce), fresh: scrapeFresh}
 }
 
 // ServeHTTP implements http.Handler.
@@ -58,7 +59,7 @@ func (s *scrapes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *scrapes) current(ctx context.Context) *scrapeText {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.mu.text != nil && time.Since(s.mu.at) < scrapeFresh {
+	if s.mu.text != nil && time.Since(s.mu.at) < s.fresh {
 		return s.mu.text
 	}
 	text := &scrapeText{header: http.Header{}, status: http.StatusOK}
