@@ -68,8 +68,12 @@ func TestCatchUp_ManyStreamsOfOneBusiness_ShareReadsAndFewRun(t *testing.T) {
 		f := notify.New(log, notify.Options{Page: page, Poll: time.Hour, PerBusiness: streams})
 		var group sync.WaitGroup
 		log.most = 0
+		start := time.Now() // on the bubble's clock
 		openAt(t, f, business, streams, events, &group)
 		group.Wait()
+		if took, least := time.Since(start), streams*events*40*time.Microsecond/2; took < least {
+			t.Errorf("%d streams took %d events each in %v; want at least %v: 40 µs of one of two places for each", streams, events, took, least)
+		}
 		if log.most > 2 {
 			t.Errorf("%d reads ran at once; want at most 2", log.most)
 		}

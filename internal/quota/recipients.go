@@ -31,14 +31,16 @@ import (
 // allowance. While the store cannot be asked nothing is refused: those calls go to the spill or fail as a whole.
 //
 // The table of pairs has a fixed size. A pair that finds its slot taken by another takes it over, and asks the store first
-// once in firstAllowance times at random: so a business that drives pairs out of the table gains on average one first
-// allowance per pair, and not one each time.
+// once in firstAllowance times at random. A lane that was found full is remembered apart from the table until the store
+// says otherwise. So a business that drives pairs out of the table gains on average firstAllowance messages per pair
+// before that pair is found, and none afterwards.
 
 const (
 	recipientSlots = 1 << 15 // pairs that are remembered, 3 MiB
 	firstAllowance = 32      // messages of a pair that cost no question
 	waitingWalk    = 20_000  // messages of a lane that one question looks at
 	askAgain       = time.Second
+	mostFull       = 1 << 17     // lanes that are remembered as full, about 6 MiB; beyond it any of them is forgotten
 	askTime        = time.Second // that a question may take
 )
 
@@ -64,6 +66,7 @@ type Recipients struct {
 	begun time.Time
 	seed  maphash.Seed
 	slots []recipientSlot
+	full  fullLanes
 	stats struct{ full, fast, asked, failed atomic.Uint64 }
 }
 
@@ -74,6 +77,56 @@ type recipientSlot struct {
 	bucket  int64                    // of the rate: when it is full again
 	left    [esh3ar.Priorities]int32 // allowance per lane; -1: the store has to be asked
 	refused [esh3ar.Priorities]int64 // until when a lane is full; zero: it is not
+}
+
+// fullLanes are the lanes that were full when the store was last asked.
+type fullLanes struct {
+	n  atomic.Int64 // of them: mostly none, and then the lock is not taken
+	mu struct {
+		sync.Mutex
+		of map[fullLane]int64 // until when they are refused without a question
+	}
+}
+
+type fullLane struct {
+	tag  uint64 // of the pair
+	lane esh3ar.Priority
+}
+
+func (f *fullLanes) until(l fullLane) (at int64, full bool) {
+	if f.n.Load() == 0 {
+		return 0, false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	at, full = f.mu.of[l]
+	return at, full
+}
+
+func (f *fullLanes) set(l fullLane, until int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.mu.of == nil {
+		f.mu.of = map[fullLane]int64{}
+	}
+	for other := range f.mu.of {
+		if len(f.mu.of) < mostFull {
+			break
+		}
+		delete(f.mu.of, other)
+	}
+	f.mu.of[l] = until
+	f.n.Store(int64(len(f.mu.of)))
+}
+
+func (f *fullLanes) drop(l fullLane) {
+	if f.n.Load() == 0 {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.mu.of, l)
+	f.n.Store(int64(len(f.mu.of)))
 }
 
 // pair is a business and a recipient.
@@ -202,6 +255,9 @@ func (r *Recipients) slot(p pair, limit int) *recipientSlot {
 	s.tag, s.bucket, s.refused = tag, 0, [esh3ar.Priorities]int64{}
 	for lane := range s.left {
 		s.left[lane] = first
+		if until, full := r.full.until(fullLane{tag, esh3ar.Priority(lane)}); full {
+			s.left[lane], s.refused[lane] = -1, until
+		}
 	}
 	return s
 }
@@ -226,7 +282,9 @@ func (r *Recipients) askLocked(ctx context.Context, s *recipientSlot, p pair, la
 	s.left[lane] = int32(max(0, rest/r.living()))
 	if rest >= n {
 		s.left[lane] = max(s.left[lane], int32(n))
+		r.full.drop(fullLane{s.tag, lane})
 	} else {
 		s.refused[lane] = int64(time.Since(r.begun) + askAgain)
+		r.full.set(fullLane{s.tag, lane}, s.refused[lane])
 	}
 }

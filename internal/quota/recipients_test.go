@@ -154,12 +154,13 @@ func TestRecipients_Batch_IsOneUnit(t *testing.T) {
 		r := quota.NewRecipients(store, nil)
 		store.add(business, 2, esh3ar.Normal, 100)
 		batch := append(to(1, esh3ar.Normal, 60), to(2, esh3ar.Normal, 60)...)
-		for range 5 {
-			if err := refusal(t, r.Take(t.Context(), fast(100), business, batch)); err == nil || !err.Full {
+		plan := &esh3ar.Plan{InboxLimit: 100, RecipientRate: esh3ar.MinRate, RecipientBurst: 100}
+		for range 20 { // whichever recipient comes first
+			if err := refusal(t, r.Take(t.Context(), plan, business, batch)); err == nil || !err.Full {
 				t.Fatalf("a batch for a full lane: %v, want inbox_full", err)
 			}
 		}
-		if err := r.Take(t.Context(), fast(100), business, to(1, esh3ar.Normal, 100)); err != nil {
+		if err := r.Take(t.Context(), plan, business, to(1, esh3ar.Normal, 100)); err != nil {
 			t.Errorf("the other recipient, of whom nothing was taken: %v", err)
 		}
 		if err := refusal(t, r.Take(t.Context(), fast(100), business, to(3, esh3ar.Normal, 101))); err == nil || !err.Never {
@@ -197,11 +198,11 @@ func TestRecipients_Rate_HoldsPerRecipient(t *testing.T) {
 
 func TestRecipients_ManyPairs_StayBoundedEach(t *testing.T) {
 	t.Parallel()
-	const limit, pairs, rounds = 8, 100_000, 60
+	const limit, pairs, rounds = 8, 66_000, 70
 	store, business := &inboxes{}, esh3ar.NewBusinessID()
 	r := quota.NewRecipients(store, nil)
 	if testing.Short() {
-		t.Skip("walks six million messages")
+		t.Skip("walks five million messages")
 	}
 	for range rounds { // more pairs than slots: each drives others out
 		for p := range esh3ar.Recipient(pairs) {
@@ -214,8 +215,8 @@ func TestRecipients_ManyPairs_StayBoundedEach(t *testing.T) {
 	for p := range esh3ar.Recipient(pairs) {
 		sum += store.waiting(business, p+1, esh3ar.Normal)
 	}
-	if mean := float64(sum) / pairs; mean > limit+2*32 {
-		t.Errorf("%g messages wait for a recipient on average; want at most the limit %d and two first allowances", mean, limit)
+	if mean := float64(sum) / pairs; mean > limit+48 {
+		t.Errorf("%g messages wait for a recipient on average; want at most the limit %d and about one first allowance", mean, limit)
 	}
 }
 
