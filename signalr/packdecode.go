@@ -10,9 +10,9 @@ import (
 	"unicode/utf8"
 )
 
-// decode stores a value in what v points to. The common types are read at once. All others take the way over JSON, so
-// that they follow the rules of encoding/json, and an application's types mean the same in both protocols: binary data
-// is what []byte reads, a timestamp what time.Time reads.
+// decode stores a value in what v points to. The common types are read at once, all others by reflection, under the rules of
+// encoding/json, so that an application's types mean the same in both protocols: binary data is what []byte reads, a
+// timestamp what time.Time reads.
 func (packProtocol) decode(argument []byte, v any) error {
 	s := packScanner{b: argument}
 	h, err := s.head()
@@ -37,7 +37,7 @@ func (packProtocol) decode(argument []byte, v any) error {
 		}
 	case *[]byte:
 		if h.kind == packBinary {
-			*v = append([]byte(nil), s.take(h.n)...)
+			*v = append([]byte{}, s.take(h.n)...)
 			return nil
 		}
 	case *[]string:
@@ -48,7 +48,7 @@ func (packProtocol) decode(argument []byte, v any) error {
 		*v, err = s.any(h)
 		return err
 	}
-	return decodePackJSON(argument, v)
+	return decodePackValue(argument, v)
 }
 
 func (h packHead) int64() (int64, bool) {
@@ -61,6 +61,10 @@ func decodePackStrings(s *packScanner, n uint64, v *[]string) error {
 		h, err := s.head()
 		if err != nil {
 			return err
+		}
+		if h.kind == packNil {
+			list = append(list, "") // as encoding/json has it
+			continue
 		}
 		if h.kind != packString {
 			return s.fail("expected a string")
