@@ -115,7 +115,7 @@ var importers = map[string][]string{
 	"github.com/alecthomas/kong":             {"cmd/esh3ar"},
 	"go.yaml.in/yaml":                        {"internal/scale", "cmd/esh3ar"},
 	"github.com/nyaruka/phonenumbers":        {"internal/account"},
-	"github.com/golang-jwt":                  {"internal/account"},
+	"github.com/golang-jwt":                  {"internal/account", "signalr"},
 	"github.com/HdrHistogram":                {"internal/bench"},
 	"github.com/failsafe-go/failsafe-go":     {"internal/breaker"},
 	"github.com/google/uuid":                 {"", "cmd/esh3ar", "internal/attack", "internal/route"},

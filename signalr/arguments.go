@@ -1,6 +1,9 @@
 package signalr
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Arguments are the arguments of a call, still encoded as the connection's protocol has it.
 type Arguments struct {
@@ -10,7 +13,10 @@ type Arguments struct {
 
 // bindError is a failure to make a handler's arguments out of what was sent. It is told to the caller apart from an
 // error of the handler.
-type bindError struct{ dataError }
+type bindError struct {
+	dataError
+	cause error // which argument and why; for logs. nil: the text says it all
+}
 
 // Unwrap makes a bind error a data error for those who name it to clients.
 func (e *bindError) Unwrap() error { return &e.dataError }
@@ -23,9 +29,10 @@ func (a Arguments) Len() int { return len(a.items) }
 // see [Arguments.Len].
 func (a Arguments) Decode(i int, v any) error {
 	if err := a.proto.decode(a.items[i], v); err != nil {
-		return &bindError{dataError{
-			"Error binding arguments. Make sure that the types of the provided values match the types of the hub method being invoked.",
-		}}
+		return &bindError{
+			dataError{"Error binding arguments. Make sure that the types of the provided values match the types of the hub method being invoked."},
+			fmt.Errorf("argument %d into %s: %w", i+1, strings.TrimPrefix(fmt.Sprintf("%T", v), "*"), err),
+		}
 	}
 	return nil
 }
@@ -37,5 +44,5 @@ func (a Arguments) expect(n int) error {
 	if len(a.items) == n {
 		return nil
 	}
-	return &bindError{dataError{fmt.Sprintf("Invocation provides %d argument(s) but target expects %d.", len(a.items), n)}}
+	return &bindError{dataError: dataError{fmt.Sprintf("Invocation provides %d argument(s) but target expects %d.", len(a.items), n)}}
 }

@@ -68,6 +68,17 @@ func (c *Call) WantsResult() bool { return c.id != "" }
 // callKey is where a call's context holds the call.
 type callKey struct{}
 
+// Invoke calls a method of the client that made this call and waits for its answer, still encoded, with whatever context. It makes
+// a call an [Invoker]: the function [Invoke] gives a typed result. The call gives its slot to the connection's next
+// invocation, without which the answer behind that could not be read. The slot does not come back: from there on the handler may
+// run beside others.
+func (c *Call) Invoke(ctx context.Context, target string, args ...any) (Raw, error) {
+	c.releaseSlot()
+	return c.conn.Invoke(ctx, target, args...)
+}
+
+var _ Invoker = (*Call)(nil)
+
 // Context returns a context that ends with the call, when the client cancels it, or with the connection.
 func (c *Call) Context() context.Context {
 	c.mu.Lock()
@@ -163,6 +174,9 @@ func (c *Call) finish(v any, err error) {
 	c.mu.Unlock()
 	if was == callDone {
 		return
+	}
+	if err != nil {
+		c.logFailure(err)
 	}
 	// Before the answer: its client may use the ids again with its next message.
 	if c.id != "" {

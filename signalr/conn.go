@@ -76,7 +76,13 @@ func (c *Conn) transport() link {
 
 // Request returns the request that opened the connection, without its body, if Options.KeepRequest is set; nil if not. Its
 // URL and headers may hold credentials: keep them out of logs.
-func (c *Conn) Request() *http.Request { return c.existing().request }
+func (c *Conn) Request() *http.Request {
+	r := c.existing().request
+	if r == nil && !c.server.opts.KeepRequest {
+		c.server.once(&c.server.said.noRequest, "Conn.Request returns nil, because requests are not kept; set Options.KeepRequest")
+	}
+	return r
+}
 
 // kept returns what of a request may outlive it.
 func kept(r *http.Request) *http.Request {

@@ -58,7 +58,11 @@
 // goroutine that lives as long as there are calls. A handler may therefore block: only its own client waits, and when its
 // input has filled Limits.Inbox its socket is no longer read. A handler whose answer comes from elsewhere takes its [Call]
 // out of the order by [Call.Defer] and completes it later; one that asks its client by [Invoke] leaves the order by that.
-// Calls with streams run beside the order, at most Limits.Streams of them.
+// The handler of a stream of results runs in the order until it returns its sequence, which then goes out beside the order, as with
+// the first await of a method of Microsoft's server. Calls with streams of the client run beside it from the beginning.
+// Limits.Streams bounds both.
+//
+// [Hub.HandleFunc] takes functions of any number of arguments, [Hub.HandleMethods] a struct of handlers.
 //
 // Clients see the text of a [HubError]; of every other error and of panics they see only that there was one.
 //

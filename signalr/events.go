@@ -3,6 +3,8 @@ package signalr
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io"
 	"net/http"
 	"sync"
 	"time"
@@ -48,7 +50,13 @@ func (s *Server) connectEvents(w http.ResponseWriter, r *http.Request, ask reque
 	l := c.link.(*eventStream) //nolint:forcetypeassert // made above
 	rc := http.NewResponseController(w)
 	if err := openEvents(w, rc); err != nil {
-		s.opts.Logger.Error("signalr: events cannot be streamed", "error", err)
+		if errors.Is(err, http.ErrNotSupported) {
+			s.noStream(w, err)
+			for _, name := range []string{"Content-Encoding", "Pragma", "X-Accel-Buffering"} {
+				w.Header().Del(name)
+			}
+			plain(w, http.StatusInternalServerError, "Events cannot be streamed: the server's http.ResponseWriter cannot flush.")
+		}
 		s.lost(c, err)
 		return
 	}
@@ -72,7 +80,9 @@ func openEvents(w http.ResponseWriter, rc *http.ResponseController) error {
 	// The application's own deadlines are for requests that are answered at once.
 	_ = rc.SetReadDeadline(time.Time{}) // not every ResponseWriter has them
 	_ = rc.SetWriteDeadline(time.Time{})
-	w.WriteHeader(http.StatusOK)
+	if err := rc.Flush(); err != nil { // sends the head with 200, or nothing where the writer cannot flush
+		return err
+	}
 	if _, err := w.Write([]byte(":\r\n")); err != nil {
 		return err
 	}
@@ -106,7 +116,7 @@ func (l *eventStream) serve(ctx context.Context, w http.ResponseWriter, rc *http
 		}
 		for b := l.conn.out.advance(l, 0); b != nil; b = l.conn.out.advance(l, len(b)) {
 			event.b = appendEvent(event.b[:0], b)
-			if _, err := w.Write(event.b); err != nil {
+			if err := l.write(w, event.b); err != nil {
 				return err
 			}
 			if err := rc.Flush(); err != nil {
@@ -120,6 +130,22 @@ func (l *eventStream) serve(ctx context.Context, w http.ResponseWriter, rc *http
 			return nil
 		}
 	}
+}
+
+// writePart is how much is written at once, in bytes: each part that a client takes is progress, see Timeouts.Send.
+const writePart = 16 << 10
+
+// write writes an event in parts, so that a client that takes a large one slowly is not taken for one that takes nothing.
+func (l *eventStream) write(w io.Writer, event []byte) error {
+	for len(event) > 0 {
+		n := min(len(event), writePart)
+		if _, err := w.Write(event[:n]); err != nil {
+			return err
+		}
+		l.conn.out.rearm(l.conn.server.now())
+		event = event[n:]
+	}
+	return nil
 }
 
 // appendEvent appends bytes of the hub stream as one event. Its lines are those of the bytes.

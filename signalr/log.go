@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"log/slog"
 	"time"
 )
@@ -16,6 +17,27 @@ func (c *Conn) logName() string {
 	}
 	sum := sha256.Sum256([]byte(c.id))
 	return "sha256:" + hex.EncodeToString(sum[:8])
+}
+
+// logFailure logs why a call has failed: at Error what the handler returned, at Warn arguments that do not fit its parameters, each with what
+// was wrong, at Debug what a handler told its client on purpose. The client learns less, see Options.DetailedErrors.
+func (c *Call) logFailure(err error) {
+	level, text := slog.LevelError, "signalr: handler returned an error"
+	failed, bind := errors.AsType[*bindError](err)
+	_, told := errors.AsType[*HubError](err)
+	switch {
+	case errors.Is(err, errPanicked) || errors.Is(err, errCanceledByClient):
+		return // a panic is logged with its stack; a cancellation is no failure
+	case bind:
+		level, text = slog.LevelWarn, "signalr: arguments do not fit the handler's parameters"
+		if failed.cause != nil {
+			err = failed.cause
+		}
+	case told || c.conn.Context().Err() != nil || errors.Is(err, ErrUnauthorized):
+		level = slog.LevelDebug
+	}
+	c.conn.server.opts.Logger.LogAttrs(context.Background(), level, text,
+		slog.String("method", c.target), slog.String("connection", c.conn.logName()), slog.Any("error", err))
 }
 
 // logEnd tells how a connection has ended: at Info what went wrong, at Debug all else. Users, credentials and what was

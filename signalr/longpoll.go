@@ -67,7 +67,7 @@ func (s *Server) connectPolling(w http.ResponseWriter, r *http.Request, ask requ
 	}
 	defer c.containRequest()
 	c.out.advance(c.link, 0) // nothing waits: from now on the polls are told
-	answerPoll(w, nil)
+	answerPoll(w, nil, func() {})
 }
 
 // serve lets a request wait for data and answers it.
@@ -164,10 +164,12 @@ func (l *longPoll) wait(ctx context.Context, p *poll) (body []byte, status int) 
 
 // deliver answers with data. What a client did not get it cannot ask for again, so failing ends the connection.
 func (l *longPoll) deliver(w http.ResponseWriter, p *poll, body []byte) {
-	if patience := l.conn.server.opts.Timeouts.Send; patience > 0 {
-		_ = p.rc.SetWriteDeadline(time.Now().Add(patience)) // as above
+	progress := func() {
+		if patience := l.conn.server.opts.Timeouts.Send; patience > 0 {
+			_ = p.rc.SetWriteDeadline(time.Now().Add(patience)) // as above
+		}
 	}
-	err := answerPoll(w, body)
+	err := answerPoll(w, body, progress)
 	if err == nil && len(body) > 0 {
 		// Under the deadline. Not every ResponseWriter can; then it is written when the handler returns.
 		err = p.rc.Flush()
@@ -185,13 +187,20 @@ func (l *longPoll) deliver(w http.ResponseWriter, p *poll, body []byte) {
 	_ = p.rc.SetWriteDeadline(time.Time{}) // the socket's next request is somebody else's
 }
 
-func answerPoll(w http.ResponseWriter, body []byte) error {
+// answerPoll writes the body in parts and calls progress before each: the limit is for a client that takes nothing.
+func answerPoll(w http.ResponseWriter, body []byte, progress func()) error {
 	h := w.Header()
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(http.StatusOK)
-	_, err := w.Write(body)
-	return err
+	for progress(); len(body) > 0; progress() {
+		n := min(len(body), writePart)
+		if _, err := w.Write(body[:n]); err != nil {
+			return err
+		}
+		body = body[n:]
+	}
+	return nil
 }
 
 func refusePoll(w http.ResponseWriter, status int) {

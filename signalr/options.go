@@ -26,6 +26,10 @@ type Options struct {
 	// Requests without an Origin header (no browser) are not asked about. See [AllowOrigins] and [AnyOrigin].
 	AllowOrigin func(r *http.Request, origin string) bool
 
+	// AllowHeaders are the request headers that pages of an allowed origin may send (Access-Control-Allow-Headers). Nil allows
+	// what the browser asks for, so that headers of the application and of tracing need no configuration.
+	AllowHeaders []string
+
 	// Backplane joins this server with those of other nodes. Nil: there is only this one.
 	Backplane Backplane
 
@@ -39,8 +43,10 @@ type Options struct {
 	// Nil: nobody is told.
 	OnPanic func(Panic)
 
-	// Logger gets what nobody else is told: panics, failures of the engine, connections that ended by an
-	// error (Info) and all others (Debug). Nil discards it. Connection tokens, credentials, users and what was sent are
+	// Logger gets what nobody else is told: panics, errors that handlers return and failures of the engine (Error), arguments
+	// that do not fit (Warn), connections that ended by an
+	// error (Info) and all others (Debug), and once each what is missing around the server, such as a call of
+	// [Server.Run]. Nil discards it. Connection tokens, credentials, users and what was sent are
 	// never logged.
 	Logger *slog.Logger
 

@@ -46,8 +46,30 @@ func (s *Server) allowed(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	h.Set("Access-Control-Allow-Methods", "GET, POST, DELETE")
-	h.Set("Access-Control-Allow-Headers", "authorization, content-type, x-requested-with, x-signalr-user-agent")
+	if allowed := s.allowedHeaders(r); allowed != "" {
+		h.Set("Access-Control-Allow-Headers", allowed)
+		h.Add("Vary", "Access-Control-Request-Headers")
+	}
 	h.Set("Access-Control-Max-Age", "600")
 	w.WriteHeader(http.StatusNoContent)
 	return false
+}
+
+// allowedHeaders returns what a preflight answers about headers: those of the options, or those asked for. What is no list of
+// names is not repeated.
+func (s *Server) allowedHeaders(r *http.Request) string {
+	if s.opts.AllowHeaders != nil {
+		return strings.Join(s.opts.AllowHeaders, ", ")
+	}
+	asked := strings.Join(r.Header.Values("Access-Control-Request-Headers"), ", ")
+	const longest = 4 << 10 // bytes
+	if len(asked) > longest || strings.ContainsFunc(asked, func(c rune) bool {
+		return c != '-' && c != '_' && c != ',' && c != ' ' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z')
+	}) {
+		return ""
+	}
+	if asked == "" {
+		return "authorization, content-type, x-requested-with, x-signalr-user-agent" // what Microsoft's clients send
+	}
+	return asked
 }

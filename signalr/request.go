@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// Invoker is what can be asked for a result: a [*Conn], or a [Target] of one client, which may be connected to another
+// Invoker is what can be asked for a result: a [*Conn], the [*Call] of a handler, or a [Target] of one client, which may be connected to another
 // node.
 type Invoker interface {
 	Invoke(ctx context.Context, target string, args ...any) (Raw, error)
@@ -18,9 +18,8 @@ type Invoker interface {
 // Invoke calls a method of one client and waits for its result, for as long as ctx allows. An error that the client
 // answers is a [*HubError] with its text.
 //
-// A handler that invokes its own client must pass on the context of its [Call]: that gives its slot to the client's next
-// invocation, without which the answer behind that could not be read. The slot does not come back: from there on the
-// handler may run beside others.
+// A handler that invokes its own client does so through its [Call], or passes on the context of that: either gives its slot to
+// the client's next invocation, see [Call.Invoke].
 func Invoke[T any](ctx context.Context, to Invoker, target string, args ...any) (result T, err error) {
 	raw, err := to.Invoke(ctx, target, args...)
 	if err != nil || raw.Data == nil {

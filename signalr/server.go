@@ -23,10 +23,13 @@ type Server struct {
 	counters counters
 	offer    []transport  // what negotiate says of Options.Transports
 	time     func() int64 // Now, but for tests
+	made     int64        // when NewServer returned it, by Now
 	clock    atomic.Int64 // time as of the last heartbeat
 
 	// spawned holds every goroutine that runs for a connection. Run waits for it.
 	spawned sync.WaitGroup
+	said    said        // what is logged once
+	running atomic.Bool // Run has been called
 	run     struct {
 		sync.Mutex
 		started, stopping bool
@@ -47,6 +50,7 @@ func NewServer(hub *Hub, opts Options) *Server {
 	}
 	s.offer = opts.Transports.describe()
 	s.time = Now
+	s.made = Now()
 	s.clock.Store(Now())
 	s.engine = newEngine(s, opts.Pollers)
 	s.run.stop = make(chan struct{})
@@ -67,7 +71,7 @@ func (s *Server) Mount(mux *http.ServeMux, path string) {
 // ServeHTTP answers negotiate (any path ending in /negotiate) and takes connections (any other path).
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.containRequest()
-	if s.elsewhere(w, r) || !s.allowed(w, r) {
+	if s.elsewhere(w, r) || !s.allowed(w, r) || !s.working(w) {
 		return
 	}
 	switch {
@@ -88,6 +92,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return ErrServerStopped
 	}
 	s.run.started = true
+	s.running.Store(true)
 	s.run.Unlock()
 	defer close(s.run.done)
 

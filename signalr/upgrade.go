@@ -33,7 +33,7 @@ func (s *Server) connectWebSocket(w http.ResponseWriter, r *http.Request, ask re
 func (s *Server) upgradeAgain(w http.ResponseWriter, ask request, key string) {
 	c := ask.conn
 	n := c.state.arrived.Add(1) // before the answer, which lets the client ask for another
-	nc, early, err := switchProtocols(w, key)
+	nc, early, err := s.switchProtocols(w, key)
 	if err != nil {
 		return // its socket or its window are as they were
 	}
@@ -53,7 +53,7 @@ func (s *Server) upgradeAgain(w http.ResponseWriter, ask request, key string) {
 // upgrade gives a new connection its socket.
 func (s *Server) upgrade(w http.ResponseWriter, c *Conn, key string) {
 	defer c.containRequest()
-	nc, early, err := switchProtocols(w, key)
+	nc, early, err := s.switchProtocols(w, key)
 	if err != nil {
 		s.lost(c, err)
 		return
@@ -66,10 +66,11 @@ func (s *Server) upgrade(w http.ResponseWriter, c *Conn, key string) {
 }
 
 // switchProtocols answers 101 and returns the socket, with what the client has sent behind its request.
-func switchProtocols(w http.ResponseWriter, key string) (nc net.Conn, early []byte, err error) {
+func (s *Server) switchProtocols(w http.ResponseWriter, key string) (nc net.Conn, early []byte, err error) {
 	nc, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		plain(w, http.StatusInternalServerError, "Connection cannot be upgraded")
+		s.noUpgrade(w, err)
+		plain(w, http.StatusInternalServerError, "Connection cannot be upgraded: the server's http.ResponseWriter gives no access to its connection.")
 		return nil, nil, err
 	}
 	_ = nc.SetDeadline(time.Now().Add(upgradeTimeout)) // if it fails so does the write
