@@ -224,6 +224,7 @@ func (d *desk) Count(_ *Call, n int) (iter.Seq2[int, error], error) {
 		}
 	}, nil
 }
+
 func (d *desk) Sum(_ *Call, in Upload[int], factor int) (sum int, err error) {
 	for n, err := range in.All() {
 		if err != nil {
