@@ -59,8 +59,13 @@ func join(t *trial, up, down net.Conn) {
 		case <-done:
 		}
 	})
-	copies.Go(func() { t.pump(up, down); stop() }) // the end of either is the end of both, whatever it was
-	copies.Go(func() { t.pump(down, up); stop() })
+	pump := func(to, from net.Conn) {
+		defer t.g.contain("tunnel")
+		defer stop() // the end of either is the end of both, whatever it was
+		t.pump(to, from)
+	}
+	copies.Go(func() { pump(up, down) })
+	copies.Go(func() { pump(down, up) })
 	copies.Wait()
 	close(done)
 	watch.Wait()
