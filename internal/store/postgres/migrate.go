@@ -16,9 +16,6 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// newest is the schema that this program was written for.
-const newest = 6
-
 // migrate brings the schema up to date, one node at a time; there is no way back. A schema that is newer by more than one
 // version may lack what this program calls: it is refused.
 func migrate(ctx context.Context, config *pgx.ConnConfig) (err error) {
@@ -39,9 +36,13 @@ func migrate(ctx context.Context, config *pgx.ConnConfig) (err error) {
 	if err != nil {
 		return err
 	}
-	if version, err := provider.GetDBVersion(ctx); err != nil {
+	sources := provider.ListSources() // in ascending order
+	newest := sources[len(sources)-1].Version
+	version, err := provider.GetDBVersion(ctx)
+	if err != nil {
 		return err
-	} else if version > newest+1 {
+	}
+	if version > newest+1 {
 		return fmt.Errorf("the schema has version %d, this program knows %d: run a newer esh3ar", version, newest)
 	}
 	_, err = provider.Up(ctx)
