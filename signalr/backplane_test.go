@@ -157,7 +157,7 @@ func FuzzBackplane(f *testing.F) {
 	s := NewServer(NewHub(), Options{Pollers: -1})
 	c := &Conn{server: s, id: "c", proto: jsonProtocol{}}
 	c.link, c.out.conn, c.in.conn = &stuckLink{conn: c}, c, c
-	s.registry.add(c, 0)
+	s.registry.add(c, "", &s.opts)
 	s.registry.show(c)
 	f.Add([]byte{0x96, planeSend, 0, 0x90, 0x90, 0xc4, 1, '1', 0xc4, 0})
 	f.Add(append(planeRequest(planeInvoke, "c", "m"), 0x91, 1))

@@ -30,6 +30,7 @@ type Call struct {
 	uploads []*upload
 	refused error // why it cannot be handed to its method
 	streams bool  // it has streams, in either direction
+	size    int   // bytes of its ids and arguments that the connection's account holds
 
 	// The list of open calls, guarded by the dispatcher's mutex.
 	listed         bool
@@ -41,6 +42,7 @@ type Call struct {
 	noSlot   bool            // it runs outside of the invocation slots
 	released bool            // because it gave its own away
 	returned bool            // its handler has
+	outlives bool            // it was deferred: what it holds is given back when it is completed
 	ctx      context.Context //nolint:containedctx // made at the first call of Context, which is what it is for
 	cancel   context.CancelCauseFunc
 }
@@ -106,6 +108,7 @@ func (c *Call) Defer() *Deferred {
 	defer c.mu.Unlock()
 	if c.state == callRunning {
 		c.state = callDeferred
+		c.outlives = true
 		c.conn.in.deferring()
 	}
 	return &Deferred{call: c}
@@ -196,7 +199,7 @@ func (c *Call) finish(v any, err error) {
 		c.conn.in.pump()
 	}
 	if was == callDeferred {
-		c.conn.in.deferredDone()
+		c.conn.in.deferredDone(c.size)
 	}
 }
 
@@ -264,6 +267,8 @@ func (c *Call) admit(streams [][]byte) {
 		c.refused = Errorf("Client sent %d stream(s), Hub method expects %d.", len(streams), m.uploads)
 	case (c.stream || m.uploads > 0) && c.conn.in.streamsFull():
 		c.refused = Errorf("Too many streams are open on this connection: %d, the limit (Limits.Streams).", c.conn.server.opts.Limits.Streams)
+	case (c.stream || m.uploads > 0) && c.conn.in.streamsHold(c.size):
+		c.refused = Errorf("The arguments of open streams take too much: %d bytes, the limit (Limits.Arguments).", c.conn.server.opts.Limits.Arguments)
 	case m.uploads > 0:
 		c.refused = c.conn.extras().uploads.open(c, streams)
 	}
@@ -271,7 +276,9 @@ func (c *Call) admit(streams [][]byte) {
 		c.conn.extras().uploads.release(c.uploads)
 		c.refused = refusef("Invocation ID '%s' is already in use.", c.id)
 	}
-	c.noSlot, c.streams = len(streams) > 0, c.stream || len(streams) > 0
+	if c.refused == nil { // else it is answered in its turn: a flood of refusals must not become a flood of goroutines
+		c.noSlot, c.streams = len(streams) > 0, c.stream || len(streams) > 0
+	}
 }
 
 // leaveSlot lets the next invocation of the connection start when the handler of a stream has returned its sequence.
@@ -289,11 +296,16 @@ func (c *Call) leaveSlot() {
 func (c *Call) releaseSlot() {
 	c.mu.Lock()
 	release := !c.noSlot && !c.returned
+	size := c.size
+	if c.outlives || c.streams { // it is given back when the call is completed
+		size = 0
+	}
 	if release {
 		c.noSlot, c.released = true, true
+		c.size -= size
 	}
 	c.mu.Unlock()
 	if release {
-		c.conn.in.releaseSlot()
+		c.conn.in.releaseSlot(size)
 	}
 }

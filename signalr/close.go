@@ -44,6 +44,7 @@ type ending struct {
 // life is how far a connection has come.
 type life struct {
 	phase   atomic.Int32
+	partial int32 // age in seconds, from 1 on, when the message at the end of the input began; 0 if that is whole; the dispatcher's lock guards it
 	started int64
 
 	mu        sync.Mutex

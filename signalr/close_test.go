@@ -22,6 +22,8 @@ func TestKeepAlive(t *testing.T) {
 		if err := conn.TrySend("mark"); err != nil {
 			t.Fatal(err)
 		}
+		c.msg(`{"type":6}`)
+		h.until("the client's ping", func() bool { return h.Stats().MessagesIn == 1 })
 		h.pass(15 * time.Second)
 		mark := `{"type":1,"target":"mark","arguments":[]}` + "\x1e"
 		for _, want := range []string{mark, mark, `{"type":6}` + "\x1e"} {
@@ -33,13 +35,19 @@ func TestKeepAlive(t *testing.T) {
 		await(t, gone, "end")
 		h.gone()
 	})
-	t.Run("item138 a client that never pinged is never timed out", func(t *testing.T) {
+	t.Run("item138 a client that never pinged is timed out too", func(t *testing.T) {
 		c := h.dial()
-		h.pass(10 * time.Minute)
 		ask, answer := echo(1)
-		c.msg(ask)
+		h.pass(29 * time.Second)
+		c.msg(ask) // whatever it sends is a sign of life
 		c.expect(answer)
-		c.nc.Close()
+		h.pass(29 * time.Second)
+		if n := h.Stats().Active; n != 1 {
+			t.Errorf("%d connections are left, want 1", n)
+		}
+		h.pass(2 * time.Second)
+		c.expect(`{"type":7,"error":"Connection closed with an error.","allowReconnect":true}`)
+		c.expectClose(1000)
 		await(t, gone, "end")
 		h.gone()
 	})
@@ -89,7 +97,7 @@ func TestKeepAlive(t *testing.T) {
 			`Client hasn't sent a message/ping within the configured ClientTimeoutInterval.","allowReconnect":true}`)
 		await(t, gone, "end")
 	})
-	if s := h.Stats(); s.EndedTimeout != 1 || s.EndedNormal != 2 || s.Started != 3 {
+	if s := h.Stats(); s.EndedTimeout != 2 || s.EndedNormal != 1 || s.Started != 3 {
 		t.Errorf("%+v", s)
 	}
 }

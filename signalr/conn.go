@@ -16,6 +16,7 @@ type Conn struct {
 	who    person
 	remote netip.AddrPort
 	place  place
+	owner  *owner                 // set by the registry, with the connection's place in it; nil without a user
 	more   atomic.Pointer[extras] // nil: none
 
 	proto protocol // set by the handshake, before the connection is shown to anybody
@@ -43,7 +44,6 @@ type stamps struct {
 	sent     atomic.Int64 // last message queued for it; as exact as the heartbeat
 	busy     atomic.Int64 // last heartbeat at which input waited for a slot, or the process had been paused
 	expires  atomic.Int64 // of the latest credential, in nanoseconds since 1970; 0: never
-	pinged   atomic.Bool  // the client has sent a ping: its silence may be judged
 }
 
 // Server returns the connection's server.

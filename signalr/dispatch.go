@@ -31,6 +31,8 @@ type dispatcher struct {
 	item     *uploadItem // the next item of a stream, for which there was no room
 	ready    []*Call     // calls with a slot that no goroutine has begun
 	calls    *Call       // begun and not completed calls with an id, as a list by Call.next
+	held     int32       // bytes of calls without streams that have a slot, or are open by Defer
+	charged  int32       // steps of the input that Limits.Unfinished counts
 }
 
 // receive takes bytes of the hub stream from the link.
@@ -94,13 +96,20 @@ func (d *dispatcher) pop() *Call {
 func (d *dispatcher) release(done *Call) *Call {
 	d.mu.Lock()
 	switch {
-	case done == nil || !done.noSlot:
+	case done == nil:
+		d.running--
+	case !done.noSlot:
 		d.running--
 	case done.released:
 		d.waiters--
 	}
-	if done != nil && done.streams {
+	switch {
+	case done == nil:
+	case done.streams:
 		d.streams--
+		d.conn.streaming(-done.size)
+	case !done.outlives:
+		d.held -= int32(done.size)
 	}
 	d.mu.Unlock()
 	n := d.advance()
@@ -123,9 +132,11 @@ func (d *dispatcher) advance() (started int) {
 		return 0
 	}
 	d.state.pumping = true
+	taken := false
 	for {
 		d.state.again = false
 		for !d.state.stopped && d.stepLocked(&started) {
+			taken = true
 		}
 		if !d.state.again {
 			break
@@ -133,10 +144,15 @@ func (d *dispatcher) advance() (started int) {
 	}
 	d.state.pumping = false
 	d.in.tidy(d.state.stopped)
+	d.timeLocked(taken)
+	tooMuch := d.chargeLocked()
 	was := d.state.paused
 	d.state.paused = d.crowdedLocked()
 	changed := d.state.paused != was
 	d.mu.Unlock()
+	if tooMuch {
+		d.conn.end(protocolEnding(errTooMuch))
+	}
 	if changed {
 		d.conn.transport().readsChanged()
 	}
@@ -211,6 +227,8 @@ func (d *dispatcher) startLocked() bool {
 	switch {
 	case d.hold, slot && (int(d.running) >= l.ParallelInvocations || int(d.deferred+d.waiters) >= l.Deferred):
 		return false
+	case !d.blocked.streams && d.held > 0 && int(d.held)+d.blocked.size > l.Arguments:
+		return false
 	case d.conn.out.over():
 		// A client that does not read its answers gets no further questions answered: completions would pile up.
 		return false
@@ -219,6 +237,9 @@ func (d *dispatcher) startLocked() bool {
 	}
 	if d.blocked.streams {
 		d.streams++
+		d.conn.streaming(d.blocked.size)
+	} else {
+		d.held += int32(d.blocked.size)
 	}
 	d.openedLocked(d.blocked)
 	d.ready = append(d.ready, d.blocked)
@@ -233,10 +254,19 @@ func (d *dispatcher) streamsFull() bool {
 	return int(d.streams) >= d.conn.server.opts.Limits.Streams
 }
 
+// streamsHold reports whether the arguments of the calls with streams take too much for another one of a size.
+func (d *dispatcher) streamsHold(size int) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	held := d.conn.existing().streamed
+	return held > 0 && held+size > d.conn.server.opts.Limits.Arguments
+}
+
 // releaseSlot takes a call out of the slots that waits for a client's answer, for good.
-func (d *dispatcher) releaseSlot() {
+func (d *dispatcher) releaseSlot(size int) {
 	d.mu.Lock()
 	d.running--
+	d.held -= int32(size) // else the answer might wait behind a call that waits for this one's room
 	d.waiters++
 	d.mu.Unlock()
 	d.pump()
@@ -311,7 +341,10 @@ func (d *dispatcher) nextLocked() (record []byte, err error) {
 
 // crowdedLocked reports that too much waits for slots, or for readers of streams.
 func (d *dispatcher) crowdedLocked() bool {
-	return (d.blocked != nil || d.item != nil) && !d.state.stopped && d.in.left() >= d.conn.server.opts.Limits.Inbox
+	if d.blocked == nil && d.item == nil || d.state.stopped {
+		return false
+	}
+	return d.in.left() >= d.conn.server.opts.Limits.Inbox || d.charged > 0 && d.conn.server.crowded(d.conn.owner)
 }
 
 // paused reports whether the link is to leave the socket unread.
@@ -363,6 +396,7 @@ func (d *dispatcher) stop() {
 	d.blocked, d.item = nil, nil
 	if !d.state.pumping {
 		d.in.tidy(true)
+		d.chargeLocked()
 	}
 	d.mu.Unlock()
 	d.pump() // who waits for reading to go on learns that it does
@@ -387,9 +421,10 @@ func (d *dispatcher) deferring() {
 	d.mu.Unlock()
 }
 
-func (d *dispatcher) deferredDone() {
+func (d *dispatcher) deferredDone(size int) {
 	d.mu.Lock()
 	d.deferred--
+	d.held -= int32(size)
 	poke := d.blocked != nil
 	d.mu.Unlock()
 	if poke {

@@ -102,7 +102,7 @@
 //
 // # Ends
 //
-// A connection ends by its client, by [Conn.Close] or [Conn.Abort], or by a rule: silence after it has ever pinged, a
+// A connection ends by its client, by [Conn.Close] or [Conn.Abort], or by a rule: silence, a
 // message that is too long or none, an expired credential, [Server.Shutdown]. The client is told in all of the latter
 // cases that it may reconnect. OnDisconnected runs once, after the last handler has returned. Shutdown refuses new
 // connections first and then closes the others at a steady rate; [Server.Move] closes a number of them and goes on.

@@ -118,16 +118,35 @@ func (s *Server) claim(w http.ResponseWriter, r *http.Request, ask request) *Con
 	if stateful && ask.kind == WebSockets {
 		c.state = newStateful()
 	}
-	switch s.registry.add(c, s.opts.Limits.Connections) {
+	result, oldest := s.registry.add(c, ask.who.Device, &s.opts)
+	if oldest != nil {
+		s.counters.replaced.Add(1)
+		oldest.end(replacedEnding())
+	}
+	switch result {
 	case added:
 		s.counters.begun(ask.kind)
 		return c
 	case addTaken:
 		occupied(w)
+	case addUserFull:
+		s.tooMany(w)
 	case addFull, addClosed:
 		unavailable(w)
 	}
 	return nil
+}
+
+// tooMany refuses a connection beyond the limits of its user.
+func (s *Server) tooMany(w http.ResponseWriter) {
+	s.counters.refused.Add(1)
+	w.Header().Set("Retry-After", "10") // a connection whose client has vanished is gone after three times that
+	plain(w, http.StatusTooManyRequests, "Too many connections of this user")
+}
+
+func replacedEnding() ending {
+	const text = "Connection closed: its device has opened newer ones."
+	return ending{err: &CloseError{Text: text}, text: text, code: closeNormal, status: StatusNormal}
 }
 
 // newConn makes a connection that keeps nothing of the request but the peer's address.

@@ -16,6 +16,8 @@ var (
 	ErrServerStopped = errors.New("signalr: server has stopped")
 
 	errClientTimeout   = timeoutError("Client hasn't sent a message/ping within the configured ClientTimeoutInterval.")
+	errUnfinished      = errors.New("client hasn't finished a message within the configured time")
+	errTooMuch         = errors.New("too much of unfinished messages waits")
 	errSlow            = errors.New("client takes less than it is sent")
 	errSendTimeout     = errors.New("transport write made no progress within the configured timeout")
 	errExpired         = errors.New("credential has expired")

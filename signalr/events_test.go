@@ -153,7 +153,9 @@ func TestEventsKeepOrder(t *testing.T) {
 func TestEventsThatNobodyReads(t *testing.T) {
 	t.Attr("checklist", "item43 item49")
 	hub, met, gone := meetingHub()
-	h := start(t, hub, quiet())
+	opts := quiet()
+	opts.Timeouts.Client = -1
+	h := start(t, hub, opts)
 	h.listenDial()
 	conn := await(t, met, "connection")
 	fill(t, conn, 0)

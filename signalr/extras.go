@@ -9,6 +9,7 @@ type extras struct {
 	uploads  uploads
 	requests requests
 	member   membership
+	streamed int // bytes of the arguments of open calls with streams; the dispatcher's lock guards it
 	request  *http.Request
 }
 
@@ -30,6 +31,13 @@ func (c *Conn) existing() *extras {
 		return e
 	}
 	return &noExtras
+}
+
+// streaming adds to the bytes that calls with streams hold, under the dispatcher's lock.
+func (c *Conn) streaming(size int) {
+	if e := c.extras(); e != &noExtras {
+		e.streamed += size
+	}
 }
 
 // endExtras lets nothing more in, and ends what there is.

@@ -28,8 +28,7 @@ func (c *Conn) handle(record []byte) (*Call, *uploadItem) {
 		if !c.existing().requests.complete(m) {
 			c.existing().uploads.finish(m)
 		}
-	case typePing:
-		c.times.pinged.Store(true)
+	case typePing: // a sign of life, as all that comes
 	case typeCancelInvocation:
 		c.in.cancel(m.id)
 	case typeClose:
@@ -58,6 +57,10 @@ func (c *Conn) newCall(m *message) *Call {
 		for i, s := range m.items {
 			call.args.items[i] = own[s.from:s.to:s.to]
 		}
+	}
+	call.size = len(m.id) + len(m.target) + len(m.arguments)
+	for _, id := range m.streams {
+		call.size += len(id)
 	}
 	call.admit(m.streams)
 	return call

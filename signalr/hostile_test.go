@@ -85,7 +85,9 @@ func TestHostile(t *testing.T) {
 	})
 
 	t.Run("item71 item90 one byte a second", func(t *testing.T) {
-		h := start(t, hub, quiet())
+		opts := quiet()
+		opts.Timeouts.Message = -1 // see TestUnfinished
+		h := start(t, hub, opts)
 		drip, idle := h.open(), h.dial()
 		ask, answer := echo(1)
 		wire := maskedFrame(finBit|opText, []byte(hello))
@@ -99,9 +101,11 @@ func TestHostile(t *testing.T) {
 		drip.expect(`{"error":"Handshake was canceled."}`)
 		// Behind the handshake slowness is no fault, and costs what has come.
 		for _, b := range maskedFrame(finBit|opText, []byte(ask+"\x1e")) {
+			before := h.Stats().BytesIn
 			if _, err := idle.nc.Write([]byte{b}); err != nil {
 				t.Fatal(err)
 			}
+			h.until("the byte", func() bool { return h.Stats().BytesIn > before })
 			h.pass(time.Second)
 		}
 		idle.expect(answer)

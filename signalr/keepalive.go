@@ -14,6 +14,7 @@ func (s *Server) beat(now int64) {
 		if paused {
 			c.times.busy.Store(now)
 			c.out.rearm(now)
+			c.in.rearm(now)
 		}
 		c.beat(now)
 		r.scratch[i] = nil
@@ -72,7 +73,9 @@ func (c *Conn) beatOpen(now int64, t *Timeouts, polled bool) {
 	}
 	heard := max(c.times.received.Load(), c.times.busy.Load())
 	switch {
-	case !polled && c.times.pinged.Load() && over(now, heard, t.Client):
+	case over(now, c.in.partialSince(), c.server.patience(t.Message)):
+		c.end(ending{err: errUnfinished, text: closedText, allowReconnect: true, code: closeNormal, status: StatusTimeout})
+	case !polled && over(now, heard, t.Client):
 		c.end(ending{err: errClientTimeout, text: closedText, allowReconnect: true, code: closeNormal, status: StatusTimeout})
 	case c.expired():
 		c.end(ending{err: errExpired, allowReconnect: true, code: closeNormal, status: StatusNormal})
@@ -80,6 +83,15 @@ func (c *Conn) beatOpen(now int64, t *Timeouts, polled bool) {
 		// With bytes waiting, the client is not short of signs of life but of room for them.
 		_ = c.out.aside(c.proto.appendPing(nil))
 	}
+}
+
+// patience returns how long a message may take. Where half of the memory for unfinished ones is taken it is a quarter: a flood
+// of slow clients shortens the time of the slow, and leaves the others alone.
+func (s *Server) patience(d time.Duration) time.Duration {
+	if d > 0 && s.unfinished.Load() > int64(s.opts.Limits.Unfinished)/2 {
+		return d / 4
+	}
+	return d
 }
 
 // over reports whether d has passed since then; never when then is 0 or d negative.

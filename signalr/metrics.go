@@ -23,8 +23,11 @@ const (
 //	signalr.server.messages            {message}     network.io.direction
 //	signalr.server.io                  By            network.io.direction
 //	signalr.server.panics              {panic}       signalr.panic.origin
+//	signalr.server.refused_connections  {connection}
+//	signalr.server.replaced_connections {connection}
+//	signalr.server.unfinished_messages By
 //
-// The last three are this package's own. Names with dots are turned into those of Prometheus by its own rules: dots become
+// All but the first two are this package's own. Names with dots are turned into those of Prometheus by its own rules: dots become
 // underscores, units and _total go behind.
 type Metric struct {
 	Name, Unit, Help string
@@ -133,6 +136,18 @@ func (s *Server) Metrics() []Metric {
 		directed("signalr.server.messages", "{message}", "Hub messages.", "transmit", c.messagesOut.Load()),
 		directed("signalr.server.io", "By", "Bytes received from clients, and bytes of hub messages sent.", "receive", c.bytesIn.Load()),
 		directed("signalr.server.io", "By", "Bytes received from clients, and bytes of hub messages sent.", "transmit", c.bytesOut.Load()),
+		Metric{
+			Name: "signalr.server.refused_connections", Unit: "{connection}", Kind: MetricCounter,
+			Help: "Connections and negotiations that were refused because their user has too many.", Value: c.refused.Load(),
+		},
+		Metric{
+			Name: "signalr.server.replaced_connections", Unit: "{connection}", Kind: MetricCounter,
+			Help: "Connections that were closed for newer ones of their device.", Value: c.replaced.Load(),
+		},
+		Metric{
+			Name: "signalr.server.unfinished_messages", Unit: "By", Kind: MetricUpDownCounter,
+			Help: "Bytes that wait for the rest of their message, or for an invocation slot.", Value: s.unfinished.Load(),
+		},
 		panics(panicOfApplication, c.appPanics.Load()), panics(panicOfServer, c.ownPanics.Load()))
 }
 

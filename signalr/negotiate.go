@@ -44,6 +44,8 @@ func (s *Server) negotiate(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, reply)
 	case http.StatusServiceUnavailable:
 		unavailable(w)
+	case http.StatusTooManyRequests:
+		s.tooMany(w)
 	default:
 		plain(w, status, http.StatusText(status))
 	}
@@ -66,6 +68,9 @@ func (s *Server) negotiateReply(r *http.Request, who Identity) (negotiateReply, 
 	version, failure := s.negotiateVersion(query(r, "negotiateVersion"))
 	if failure != "" {
 		return negotiateReply{Error: failure}, http.StatusOK
+	}
+	if s.registry.full(who.UserID, who.Device, &s.opts) || s.pending.count(who.UserID) >= s.opts.Limits.NegotiatedPerUser {
+		return negotiateReply{}, http.StatusTooManyRequests
 	}
 	id := newID()
 	if version == 0 {

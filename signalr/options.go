@@ -71,6 +71,11 @@ type Options struct {
 	// Default: [SlowRefuse].
 	Slow SlowPolicy
 
+	// ReplaceOldest decides what happens to a device with Limits.ConnectionsPerDevice open connections that opens another.
+	// Where it is set the new one is taken and the oldest is closed, without leave to reconnect: a phone whose old socket
+	// is half dead is not kept out by it. Else the new one gets 429.
+	ReplaceOldest bool
+
 	// Node is the name of this server among others behind one address. Its connection tokens begin with it, so that
 	// whatever gets a request can tell whose it is, see [NodeOf]. At most 128 letters, digits and -._~. Default: none.
 	Node string
@@ -95,7 +100,8 @@ type Options struct {
 type Timeouts struct {
 	Handshake  time.Duration // for the whole handshake, from the transport's start; default 15 s
 	KeepAlive  time.Duration // silence of the server after which it pings; default 15 s
-	Client     time.Duration // silence of a client that has ever pinged, after which it is gone; default 30 s
+	Client     time.Duration // silence of a client after which it is gone, whether it has ever pinged or not; default 30 s
+	Message    time.Duration // for a whole hub message, or a part of the body of a POST, from its first byte; default 60 s
 	Disconnect time.Duration // life of a negotiated connection that nobody connects to, and of one between two polls or two sockets; default 15 s
 	// Acknowledge bounds how long a full replay buffer waits for the client's acknowledgement; default 5 s.
 	Acknowledge time.Duration
@@ -125,12 +131,22 @@ type Limits struct {
 	// Inbox is the number of bytes of one connection that may wait for an invocation slot before the connection is
 	// no longer read (TCP then holds the client back). Default 65536.
 	Inbox int
+	// Unfinished is the number of bytes of all connections together that may wait for the rest of their message, or for an
+	// invocation slot. Beyond it the connection whose bytes came last is closed, or not read if it waits for a slot. From
+	// half of it on, messages have a quarter of Timeouts.Message. Default 64 MiB.
+	Unfinished int
+	// UnfinishedPerUser is the same for the connections of one user. Default: a sixteenth of Unfinished.
+	UnfinishedPerUser int
 	// ParallelInvocations is how many invocations of one connection run at a time. They start in order of arrival;
 	// with 1, the default, each starts after the previous one returned.
 	ParallelInvocations int
 	// Deferred is how many calls of one connection may be open by [Call.Defer] before its next invocation waits.
 	// Default 1024.
 	Deferred int
+	// Arguments is the number of bytes that the ids and arguments of one connection's open calls may take: of those that
+	// hold a slot or were taken out of it by [Call.Defer], beyond which the next invocation waits, and of those that
+	// stream, beyond which the next one is answered with an error. One call alone is always taken. Default 262144.
+	Arguments int
 	// Streams is how many calls of one connection may be open that stream, in either direction. They take no
 	// invocation slot, but for the handler of a stream of results until it returns. Beyond it they are answered with an
 	// error that names the limit. Default 64.
@@ -142,8 +158,17 @@ type Limits struct {
 	// Timeouts.Disconnect). Beyond it the oldest is forgotten, unless it is younger than a second, when negotiate
 	// answers 503: a flood shortens the time that others have for connecting, and keeps nobody out. Default 65536.
 	Negotiated int
+	// NegotiatedPerUser is how many of them may be of one user; beyond it negotiate answers 429. Default: a sixteenth of
+	// Negotiated.
+	NegotiatedPerUser int
 	// Connections is how many connections may be open; beyond it a connecting client gets 503. Default unlimited.
 	Connections int
+	// ConnectionsPerUser is how many connections one user may have open; beyond it negotiate and connecting answer 429.
+	// Clients without a user id are not counted. Default unlimited.
+	ConnectionsPerUser int
+	// ConnectionsPerDevice is how many of them may be of one device, see [Identity]. What happens beyond it is
+	// Options.ReplaceOldest's to say. Default unlimited.
+	ConnectionsPerDevice int
 	// DrainRate is how many connections per second [Server.Shutdown] closes, so that they do not all come back to
 	// the other nodes in one instant. Default 2000; negative: all at once.
 	DrainRate int
@@ -152,6 +177,7 @@ type Limits struct {
 // Identity is who stands behind a connection.
 type Identity struct {
 	UserID    string    // routes [Server.User]; "" is nobody in particular
+	Device    string    // one of the user's devices or credentials, for Limits.ConnectionsPerDevice; "" is none in particular
 	Principal any       // the application's own, see [Conn.Principal]
 	Expires   time.Time // when set, the connection is closed then, and its client may reconnect; the latest request's counts
 }
@@ -183,6 +209,7 @@ func (t Timeouts) withDefaults() Timeouts {
 	setDefault(&t.Handshake, 15*time.Second)
 	setDefault(&t.KeepAlive, 15*time.Second)
 	setDefault(&t.Client, 30*time.Second)
+	setDefault(&t.Message, time.Minute)
 	setDefault(&t.Disconnect, 15*time.Second)
 	setDefault(&t.Poll, 90*time.Second)
 	setDefault(&t.Acknowledge, 5*time.Second)
@@ -199,11 +226,15 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.Outbox, 65536)
 	setDefault(&l.Replay, 100000)
 	setDefault(&l.Inbox, 65536)
+	setDefault(&l.Unfinished, 64<<20)
+	setDefault(&l.UnfinishedPerUser, l.Unfinished/16)
 	setDefault(&l.ParallelInvocations, 1)
 	setDefault(&l.Deferred, 1024)
+	setDefault(&l.Arguments, 256<<10)
 	setDefault(&l.Streams, 64)
 	setDefault(&l.StreamBuffer, 10)
 	setDefault(&l.Negotiated, 65536)
+	setDefault(&l.NegotiatedPerUser, max(1, l.Negotiated/16))
 	setDefault(&l.DrainRate, 2000)
 	return l
 }

@@ -94,6 +94,7 @@ func TestFull(t *testing.T) { engines(t, testFull) }
 func testFull(t *testing.T, opts Options) {
 	hub, met, gone := meetingHub()
 	opts.Timeouts.Heartbeat = time.Hour
+	opts.Timeouts.Client = -1
 	h := start(t, hub, opts)
 
 	t.Run("item143 full, order kept", func(t *testing.T) {

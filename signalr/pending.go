@@ -13,6 +13,7 @@ type pending struct {
 
 	mu     sync.Mutex
 	tokens map[string]negotiated
+	users  map[string]int // tokens of each user
 	queue  []waitingToken // oldest first; entries whose token is gone are skipped
 }
 
@@ -28,7 +29,7 @@ type waitingToken struct {
 }
 
 func newPending(limit int, life time.Duration) *pending {
-	return &pending{limit: limit, life: life, tokens: make(map[string]negotiated)}
+	return &pending{limit: limit, life: life, tokens: make(map[string]negotiated), users: make(map[string]int)}
 }
 
 // leastLife is how old a token must be to make room for a new one: who negotiates in earnest has connected by then.
@@ -47,10 +48,13 @@ func (p *pending) add(token string, n negotiated, now int64) bool {
 		if p.life >= 0 && now-(p.queue[0].until-int64(p.life)) < int64(leastLife) {
 			return false
 		}
-		delete(p.tokens, p.queue[0].token)
+		p.dropLocked(p.queue[0].token)
 		p.queue = p.queue[1:]
 	}
 	p.tokens[token] = n
+	if n.user != "" {
+		p.users[n.user]++
+	}
 	p.queue = append(p.queue, waitingToken{token, now + int64(p.life)})
 	return true
 }
@@ -66,8 +70,27 @@ func (p *pending) take(token, user string) (n negotiated, found, sameUser bool) 
 	if n.user != user {
 		return n, true, false
 	}
-	delete(p.tokens, token)
+	p.dropLocked(token)
 	return n, true, true
+}
+
+// count returns how many tokens of a user wait; 0 for "", which is no user.
+func (p *pending) count(user string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.users[user]
+}
+
+func (p *pending) dropLocked(token string) {
+	n, found := p.tokens[token]
+	delete(p.tokens, token)
+	if !found || n.user == "" {
+		return
+	}
+	p.users[n.user]--
+	if p.users[n.user] == 0 {
+		delete(p.users, n.user)
+	}
 }
 
 // has reports whether a token waits to be connected.
@@ -87,7 +110,7 @@ func (p *pending) sweep(now int64) {
 	defer p.mu.Unlock()
 	i := 0
 	for ; i < len(p.queue) && p.queue[i].until <= now; i++ {
-		delete(p.tokens, p.queue[i].token)
+		p.dropLocked(p.queue[i].token)
 	}
 	p.queue = append(p.queue[:0], p.queue[i:]...)
 	if len(p.queue) == 0 {

@@ -16,6 +16,7 @@ type inflow struct {
 	turn chan struct{} // holds one token, taken by the request whose body is read; the others wait in net/http
 
 	mu    sync.Mutex
+	posts int           // requests whose body is read, or that wait for their turn
 	moved chan struct{} // closed when the answer to "is reading paused?" may have changed; nil when nobody waits
 	over  bool
 }
@@ -38,6 +39,11 @@ var (
 
 // errBody is a request body that broke off.
 var errBody = errors.New("body of the request broke off")
+
+// maxPosts is how many requests of one connection may wait for their turn. Microsoft's clients send one after the other.
+const maxPosts = 16
+
+var errPosts = errors.New("too many requests wait")
 
 // post takes bytes of the hub stream from a request.
 func (s *Server) post(w http.ResponseWriter, r *http.Request, ask request) {
@@ -62,6 +68,9 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, ask request) {
 		plain(w, http.StatusOK, "")
 	case errors.Is(err, ErrClosed):
 		plain(w, http.StatusNotFound, noConnection)
+	case errors.Is(err, errPosts):
+		w.Header().Set("Retry-After", "1")
+		plain(w, http.StatusTooManyRequests, "Too many requests of this connection wait")
 	default:
 		plain(w, http.StatusBadRequest, "The body broke off")
 	}
@@ -73,6 +82,10 @@ const postPart = 16 << 10
 // take reads the request's body into the hub stream. It returns when all of it is accepted, with [ErrClosed] when the
 // connection has ended, or with errBody.
 func (f *inflow) take(w http.ResponseWriter, r *http.Request) error {
+	if !f.enter() {
+		return errPosts
+	}
+	defer f.leave()
 	select {
 	case <-f.turn:
 	case <-r.Context().Done():
@@ -83,6 +96,23 @@ func (f *inflow) take(w http.ResponseWriter, r *http.Request) error {
 		return ErrClosed
 	}
 	return f.copy(http.NewResponseController(w), r)
+}
+
+// enter counts a request; false when there are too many.
+func (f *inflow) enter() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.posts >= maxPosts {
+		return false
+	}
+	f.posts++
+	return true
+}
+
+func (f *inflow) leave() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.posts--
 }
 
 func (f *inflow) copy(rc *http.ResponseController, r *http.Request) error {
@@ -112,10 +142,19 @@ func (f *inflow) copy(rc *http.ResponseController, r *http.Request) error {
 
 // read fills the buffer with the next part of the body, and reports whether there may be another.
 func (f *inflow) read(rc *http.ResponseController, r *http.Request, buf *buffer) (more bool, err error) {
+	t := &f.conn.server.opts.Timeouts
+	begun := time.Now()
 	for len(buf.b) < postPart {
-		if patience := f.conn.server.opts.Timeouts.Send; patience > 0 {
+		var deadline time.Time
+		if t.Send > 0 {
+			deadline = time.Now().Add(t.Send)
+		}
+		if last := begun.Add(t.Message); t.Message > 0 && (deadline.IsZero() || last.Before(deadline)) {
+			deadline = last // however steadily it comes
+		}
+		if !deadline.IsZero() {
 			// Not every ResponseWriter can; then the application's server bounds the wait, or nothing.
-			_ = rc.SetReadDeadline(time.Now().Add(patience))
+			_ = rc.SetReadDeadline(deadline)
 		}
 		if len(buf.b) == cap(buf.b) {
 			buf.b = append(buf.b, 0)[:len(buf.b)]

@@ -5,8 +5,8 @@ import "sync"
 // place is where a connection stands in the registry. The registry's lock guards it.
 type place struct {
 	token      string // what its requests are known by; a secret
-	index      int    // in all
 	next, prev *Conn  // connections of the same user
+	index      int32  // in all
 	shown      bool   // it can be found by id and by user
 	hidden     bool   // it has ended, and must not be shown any more
 	removed    bool
@@ -19,6 +19,7 @@ type registry struct {
 	tokens  map[string]*Conn
 	ids     map[string]*Conn
 	users   map[string]*Conn // the latest connection of each user; the others hang on it
+	owners  map[string]*owner
 	all     []*Conn
 	closed  bool
 	empty   chan struct{} // closed when it is closed and nobody is left
@@ -30,6 +31,7 @@ func newRegistry() *registry {
 		tokens: make(map[string]*Conn),
 		ids:    make(map[string]*Conn),
 		users:  make(map[string]*Conn),
+		owners: make(map[string]*owner),
 		empty:  make(chan struct{}),
 	}
 }
@@ -40,25 +42,33 @@ const (
 	added addResult = iota
 	addTaken
 	addFull
+	addUserFull
 	addClosed
 )
 
-// add takes a connection in, unless its token is in use, or there are limit connections (0: no limit).
-func (r *registry) add(c *Conn, limit int) addResult {
+// add takes a connection in, unless its token is in use, or there are as many connections as there may be. It returns the
+// connection that has to make room for it, if there is one.
+func (r *registry) add(c *Conn, device string, opts *Options) (result addResult, oldest *Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	limit := opts.Limits.Connections
 	switch {
 	case r.closed:
-		return addClosed
+		return addClosed, nil
 	case r.tokens[c.place.token] != nil:
-		return addTaken
+		return addTaken, nil
 	case limit > 0 && len(r.all) >= limit:
-		return addFull
+		return addFull, nil
 	}
+	full, oldest := r.roomLocked(c.who.UserID, device, opts)
+	if full {
+		return addUserFull, nil
+	}
+	r.ownLocked(c, device)
 	r.tokens[c.place.token] = c
-	c.place.index = len(r.all)
+	c.place.index = int32(len(r.all))
 	r.all = append(r.all, c)
-	return added
+	return added, oldest
 }
 
 // show makes an open connection findable.
@@ -116,6 +126,7 @@ func (r *registry) remove(c *Conn) bool {
 	}
 	c.place.removed = true
 	delete(r.tokens, c.place.token)
+	r.disownLocked(c)
 	last := len(r.all) - 1
 	r.all[c.place.index] = r.all[last]
 	r.all[c.place.index].place.index = c.place.index

@@ -26,6 +26,8 @@ type Server struct {
 	made     int64        // when NewServer returned it, by Now
 	clock    atomic.Int64 // time as of the last heartbeat
 
+	unfinished atomic.Int64 // bytes, see Limits.Unfinished
+
 	// spawned holds every goroutine that runs for a connection. Run waits for it.
 	spawned sync.WaitGroup
 	said    said        // what is logged once

@@ -289,6 +289,8 @@ func (d *dispatcher) restart(before *webSocket) {
 	} else {
 		d.in.tidy(true)
 	}
+	d.conn.life.partial = 0
+	d.chargeLocked()
 	d.mu.Unlock()
 	d.pump() // reading may go on
 }

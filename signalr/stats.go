@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Stats are a server's counters since it was made. They only grow, except Active and Negotiated.
+// Stats are a server's counters since it was made. They only grow, except Active, Negotiated and Unfinished.
 type Stats struct {
 	Active     int   // connections, from their first request until they are over
 	Negotiated int   // tokens waiting to be connected
@@ -14,6 +14,9 @@ type Stats struct {
 	EndedNormal, EndedTimeout, EndedShutdown, EndedError int64
 	MessagesIn, MessagesOut                              int64 // hub messages
 	Dropped                                              int64 // hub messages that Options.Slow let go
+	Refused                                              int64 // connections beyond the limits of their user
+	Replaced                                             int64 // connections closed for newer ones of their device
+	Unfinished                                           int64 // bytes that wait for the rest of their message, or for a slot
 	Panics                                               int64 // recovered, of the application and of the server itself
 	BytesIn                                              int64 // read from sockets and from the bodies of POST requests
 	BytesOut                                             int64 // of hub messages queued
@@ -33,6 +36,7 @@ type counters struct {
 	bytesIn, bytesOut              atomic.Int64
 	dropped                        atomic.Int64
 	appPanics, ownPanics           atomic.Int64
+	refused, replaced              atomic.Int64
 	transports                     [len(transportNames)]perTransport
 }
 
@@ -70,6 +74,9 @@ func (s *Server) Stats() Stats {
 		MessagesIn:    c.messagesIn.Load(),
 		MessagesOut:   c.messagesOut.Load(),
 		Dropped:       c.dropped.Load(),
+		Refused:       c.refused.Load(),
+		Replaced:      c.replaced.Load(),
+		Unfinished:    s.unfinished.Load(),
 		Panics:        c.appPanics.Load() + c.ownPanics.Load(),
 		BytesIn:       c.bytesIn.Load(),
 		BytesOut:      c.bytesOut.Load(),

@@ -264,7 +264,7 @@ func TestWrappedConnection(t *testing.T) {
 	h := &harness{Server: s, t: t}
 	a, b := net.Pipe()
 	conn := s.newConn("id", "token", Identity{}, &http.Request{}, WebSockets)
-	s.registry.add(conn, 0)
+	s.registry.add(conn, "", &s.opts)
 	if err := s.engine.adopt(b, nil, conn.link.(*webSocket)); err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,8 @@ func (h *hubs) open(n *node, keys *account.Keys) {
 	strays := newStrays(n)
 	phones.OnUnknownToken = strays.forward(phones.Authenticate)
 	businesses.OnUnknownToken = strays.forward(businesses.Authenticate)
+	hub.LimitPhones(&phones)
+	hub.LimitBusinesses(&businesses)
 	if n.cluster != nil {
 		h.planes = n.cluster.planes()
 		phones.Backplane, businesses.Backplane = h.planes["mobile"], h.planes["business"]

@@ -15,6 +15,9 @@ var (
 	hubMessages = prometheus.NewDesc("signalr_server_messages_total", "Hub messages.", []string{"hub", "network_io_direction"}, nil)
 	hubPlane    = prometheus.NewDesc("esh3ar_backplane_messages_total", "Messages between the hubs of nodes, by what became of them.", []string{"hub", "outcome"}, nil)
 	hubPanics   = prometheus.NewDesc("signalr_server_panics_total", "Panics that were recovered, by whose code panicked.", []string{"hub", "signalr_panic_origin"}, nil)
+	hubRefused  = prometheus.NewDesc("signalr_server_refused_connections_total", "Connections and negotiations that were refused because their user has too many.", []string{"hub"}, nil)
+	hubReplaced = prometheus.NewDesc("signalr_server_replaced_connections_total", "Connections that were closed for newer ones of their device.", []string{"hub"}, nil)
+	hubWaiting  = prometheus.NewDesc("signalr_server_unfinished_messages_bytes", "Bytes that wait for the rest of their message, or for an invocation slot.", []string{"hub"}, nil)
 	hubBytes    = prometheus.NewDesc("signalr_server_io_bytes_total", "Bytes received from clients, and bytes of hub messages sent.", []string{"hub", "network_io_direction"}, nil)
 )
 
@@ -25,6 +28,10 @@ var hubDescs = map[string]*prometheus.Desc{
 	"signalr.server.messages":            hubMessages,
 	"signalr.server.io":                  hubBytes,
 	"signalr.server.panics":              hubPanics,
+
+	"signalr.server.refused_connections":  hubRefused,
+	"signalr.server.replaced_connections": hubReplaced,
+	"signalr.server.unfinished_messages":  hubWaiting,
 }
 
 // Describe realises prometheus.Collector.

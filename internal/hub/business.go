@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
@@ -104,8 +105,14 @@ func AuthenticateBusiness(k keys) func(*http.Request) (signalr.Identity, error) 
 		}
 		business := caller.Business.String()
 		connlimit.Authenticated(r.Context(), connlimit.Owner{Kind: connlimit.Business, ID: business})
-		return signalr.Identity{UserID: business, Principal: businessUser{caller, key}}, nil
+		return signalr.Identity{UserID: business, Device: keyName(key), Principal: businessUser{caller, key}}, nil
 	}
+}
+
+// keyName names an API key without holding it: for comparisons only.
+func keyName(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return string(sum[:8])
 }
 
 // watcher sends one connection what its stream gives.

@@ -114,7 +114,7 @@ func Authenticate(tokens *account.Tokens) func(*http.Request) (signalr.Identity,
 		}
 		phone := d.Recipient.String()
 		connlimit.Authenticated(r.Context(), connlimit.Owner{Kind: connlimit.Device, ID: phone})
-		return signalr.Identity{UserID: phone, Principal: d, Expires: d.Expires}, nil
+		return signalr.Identity{UserID: phone, Device: d.ID, Principal: d, Expires: d.Expires}, nil
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/esh3artech/esh3ar/internal/phone"
 	"github.com/esh3artech/esh3ar/internal/torture/ledger"
@@ -22,6 +24,11 @@ func (c *consumer) listenHub(ctx context.Context, conn int) error {
 	}
 	defer context.AfterFunc(ctx, func() { _ = hub.Vanish() })() // it may be gone already
 	defer func() { _ = hub.Vanish() }()
+	ended := make(chan struct{})
+	var pings sync.WaitGroup
+	pings.Go(func() { keepAlive(hub, ended) })
+	defer pings.Wait()
+	defer close(ended)
 	from := c.resumeFrom()
 	last, err := json.Marshal([]string{from})
 	if err != nil {
@@ -46,6 +53,20 @@ func (c *consumer) listenHub(ctx context.Context, conn int) error {
 			if err != nil {
 				return err
 			}
+		}
+	}
+}
+
+// keepAlive pings until ended is closed: the server closes connections that are silent for 30 s.
+func keepAlive(hub *phone.Conn, ended <-chan struct{}) {
+	ticker := time.NewTicker(10 * time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			_ = hub.Ping() // a lost connection shows at the next read
+		case <-ended:
+			return
 		}
 	}
 }
