@@ -103,9 +103,9 @@ func (p problem) Error() string {
 		text += fmt.Sprintf("; %s: %s", e.Pointer+e.Parameter+e.Header, e.Detail) // a fault has one of the three
 	}
 	if p.Code == "" {
-		return text
+		return printable(text)
 	}
-	return fmt.Sprintf("%s (%s)", text, p.Code)
+	return printable(fmt.Sprintf("%s (%s)", text, p.Code))
 }
 
 // flagged says the faults of a call in the words of the command line: flags has the flag of each field or parameter. An
@@ -122,7 +122,7 @@ func flagged(err error, flags map[string]string) error {
 			return err
 		}
 		detail, _, _ := strings.Cut(e.Detail, "; write") // how to write it in JSON or a query
-		words = append(words, flag+": "+detail)
+		words = append(words, flag+": "+printable(detail))
 	}
 	return usagef("%s", strings.Join(words, "; "))
 }

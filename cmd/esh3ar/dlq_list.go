@@ -68,6 +68,6 @@ func printLetter(table *tabwriter.Writer, raw json.RawMessage, first bool) error
 	if first {
 		fmt.Fprintln(table, "ID\tRECIPIENT\tFAILED AT\tATTEMPTS\tREASON\tCORRELATION ID")
 	}
-	_, err := fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\n", l.ID, l.Recipient, l.FailedAt, l.Attempts, printable(l.Reason), printable(l.CorrelationID))
+	_, err := fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\n", printable(l.ID), printable(l.Recipient), printable(l.FailedAt), l.Attempts, printable(l.Reason), printable(l.CorrelationID))
 	return err
 }

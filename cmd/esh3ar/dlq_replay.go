@@ -36,7 +36,7 @@ func (c *dlqReplayCmd) Run(ctx context.Context, s streams) error {
 		if err := c.call(ctx, http.MethodPost, letterPath+"/"+id+"/replay", c.APIKey, nil, nil, &message); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(s.out, "%s  %s  seq %d  to %s\n", message.ID, message.Status, message.Seq, message.To)
+		_, err := fmt.Fprintf(s.out, "%s  %s  seq %d  to %s\n", printable(message.ID), printable(message.Status), message.Seq, printable(message.To))
 		return err
 	})
 }

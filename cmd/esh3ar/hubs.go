@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/account"
 	"github.com/esh3artech/esh3ar/internal/hub"
 	"github.com/esh3artech/esh3ar/signalr"
@@ -33,7 +34,11 @@ func (h *hubs) open(n *node, keys *account.Keys) {
 		h.planes = n.cluster.planes()
 		phones.Backplane, businesses.Backplane = h.planes["mobile"], h.planes["business"]
 	}
-	h.phones = signalr.NewServer(hub.Mobile(n.engine), phones)
+	mobile := hub.Mobile(n.engine)
+	hub.RefuseRevoked(mobile, n.account.Tokens)
+	h.phones = signalr.NewServer(mobile, phones)
+	n.account.Watch.OnRevoked = func(r esh3ar.Revocation) { hub.EndRevoked(h.phones, n.account.Tokens, r) }
+	n.account.Watch.OnError = func(err error) { n.log.Debug("read the credentials", "error", err) }
 	h.businesses = signalr.NewServer(hub.Business(n.feed, keys, n.cursors), businesses)
 }
 

@@ -126,9 +126,9 @@ func (c *listenCmd) flush(conn *phone.Conn) error {
 func (c *listenCmd) show(s streams, conn *phone.Conn, m phone.Message) error {
 	subject := ""
 	if m.Subject != "" {
-		subject = m.Subject + ": "
+		subject = printable(m.Subject) + ": "
 	}
-	fmt.Fprintf(s.out, "%s  #%d  %-6s  %s  %s%s\n", m.CreatedAt, m.Seq, m.Priority, m.From, subject, m.Content)
+	fmt.Fprintf(s.out, "%s  #%d  %-6s  %s  %s%s\n", m.CreatedAt, m.Seq, printable(m.Priority), printable(m.From), subject, printable(m.Content))
 	id, err := json.Marshal([]string{m.ID})
 	if err != nil {
 		return err

@@ -35,6 +35,8 @@ type commands struct {
 	Send    sendCmd         `cmd:"" help:"Send a message as a business."`
 	Listen  listenCmd       `cmd:"" help:"Be a phone in the terminal: receive messages and acknowledge them."`
 	DLQ     dlqCmd          `cmd:"" name:"dlq" help:"Look at dead letters, replay and delete them."`
+	Keys    keysCmd         `cmd:"" help:"List, rotate and end the signing keys of device tokens and of the node registry."`
+	Admin   adminTokenCmd   `cmd:"" name:"admin-token" help:"Replace the admin token."`
 	Spill   spillCmd        `cmd:"" help:"Look at what a node has accepted while its database was away, and bring it there."`
 	Drain   drainCmd        `cmd:"" help:"Have a node take no more calls and hand its phones over, or take them again."`
 	Verify  verifyCmd       `cmd:"" help:"Check the invariants of a store, and mend it."`

@@ -50,7 +50,7 @@ func (c *sendCmd) Run(ctx context.Context, s streams) error {
 	if err := c.call(ctx, http.MethodPost, "/v1/messages", c.APIKey, header, body, &message); err != nil {
 		return flagged(err, sendFlags)
 	}
-	fmt.Fprintf(s.out, "%s  %s  %s  to %s\n", message.ID, message.Status, c.place(message), message.To)
+	fmt.Fprintf(s.out, "%s  %s  %s  to %s\n", printable(message.ID), printable(message.Status), printable(c.place(message)), printable(message.To))
 	if c.Wait <= 0 {
 		return nil
 	}
@@ -129,7 +129,7 @@ func (c *sendCmd) await(ctx context.Context, s streams, message sentMessage) err
 		}
 		if message.Status != shown {
 			shown = message.Status
-			fmt.Fprintf(s.out, "%s  %s\n", message.ID, shown)
+			fmt.Fprintf(s.out, "%s  %s\n", printable(message.ID), printable(shown))
 		}
 		switch shown {
 		case "delivered", "read":

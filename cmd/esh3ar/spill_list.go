@@ -76,7 +76,7 @@ func printSpill(s streams, r *httpapi.SpillReport) error {
 		if len(q.MessageIDs) > 0 {
 			first = q.MessageIDs[0].String()
 		}
-		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", q.At, q.BusinessID, len(q.MessageIDs), first, printable(q.Reason))
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", q.At, printable(q.BusinessID), len(q.MessageIDs), printable(first), printable(q.Reason))
 	}
 	return table.Flush()
 }

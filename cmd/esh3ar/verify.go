@@ -161,7 +161,7 @@ func (v *verification) print(w io.Writer, repair bool) error {
 		fmt.Fprintln(table, "ACTION\tCHECK\tWHERE\tDETAIL")
 	}
 	for _, f := range v.Findings {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", f.Action, f.Check, printable(f.Where), printable(f.Detail))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", printable(f.Action), printable(f.Check), printable(f.Where), printable(f.Detail))
 	}
 	if v.Truncated {
 		fmt.Fprintf(table, "and %d more\n", v.Survey.Findings-len(v.Findings))

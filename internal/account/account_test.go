@@ -73,7 +73,7 @@ func TestAStartThatCrashedIsCompletedWithTheSameSecrets(t *testing.T) {
 }
 
 // failing loses the write of the key.
-type failing struct{ esh3ar.AccountStore }
+type failing struct{ *embedded.Store }
 
 func (failing) CreateKey(context.Context, esh3ar.APIKey) error {
 	return esh3ar.Errorf(esh3ar.StoreUnavailable, "power cut")
@@ -141,7 +141,7 @@ func (away) KeyByHash(context.Context, esh3ar.KeyHash) (esh3ar.APIKey, error) {
 func TestTokensEndAndAreNotForged(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	tokens := account.NewTokens([]byte("0123456789abcdef0123456789abcdef"), func() time.Time { return now })
+	tokens := account.NewTokens(account.NewSigningKey(), func() time.Time { return now })
 	token, expires, err := tokens.Mint(967771234567, "phone", time.Minute)
 	if err != nil {
 		t.Fatal(err)
@@ -149,7 +149,7 @@ func TestTokensEndAndAreNotForged(t *testing.T) {
 	if d, err := tokens.Verify(token); err != nil || d.ID != "phone" || !d.Expires.Equal(expires) {
 		t.Errorf("%+v, %v", d, err)
 	}
-	other := account.NewTokens([]byte("another key, another key, another"), time.Now)
+	other := account.NewTokens(account.NewSigningKey(), time.Now)
 	for name, bad := range map[string]string{
 		"empty": "", "cut": token[:len(token)-3], "no algorithm": "eyJhbGciOiJub25lIn0.e30.",
 		"other key": must(other.Mint(967771234567, "phone", time.Minute)),

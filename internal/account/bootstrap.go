@@ -32,9 +32,15 @@ const (
 	settingCluster    = "cluster"
 )
 
+// bootstrapStore is what a start needs of the store.
+type bootstrapStore interface {
+	esh3ar.AccountStore
+	esh3ar.CredentialStore
+}
+
 // Bootstrap prepares a store for its first callers.
 type Bootstrap struct {
-	Store      esh3ar.AccountStore
+	Store      bootstrapStore
 	Dir        string // of the secrets file
 	AdminToken string // used instead of a made-up one; on later starts too
 	APIKey     string // used on the first start instead of a made-up one
@@ -48,7 +54,8 @@ type Result struct {
 	Admin   *Admin
 	Tokens  *Tokens
 	Ring    *keyring.Ring
-	Cluster string // see ClusterOf
+	Watch   *Credentials // keeps Admin, Tokens and Ring as the store has them
+	Cluster string       // see ClusterOf
 }
 
 // ClusterOf is the name that is made once per store: what uses the same one is a cluster.
@@ -57,20 +64,11 @@ func ClusterOf(ctx context.Context, store esh3ar.AccountStore) (string, error) {
 	return string(name), err
 }
 
-// RingOf returns the signing keys of a store that nodes have used, for a process that is not a node; now is the clock.
-func RingOf(ctx context.Context, store esh3ar.AccountStore, now func() time.Time) (*keyring.Ring, error) {
-	signing, err := store.SettingOnce(ctx, settingSigningKey, keyring.NewSecret())
-	if err != nil {
-		return nil, err
-	}
-	return keyring.New(now, keyring.Key{Secret: signing})
-}
-
 // Run makes what the store lacks. On the first start the secrets go into the file before anything of them goes into
 // the store, and the administrator's hash goes into the store last: a crash on the way leaves a file that the next
 // start completes, and never a store whose secrets nobody has.
 func (b *Bootstrap) Run(ctx context.Context) (Result, error) {
-	signing, err := b.Store.SettingOnce(ctx, settingSigningKey, keyring.NewSecret())
+	watch, err := openCredentials(ctx, b.Store, b.Now)
 	if err != nil {
 		return Result{}, fmt.Errorf("bootstrap: %w", err)
 	}
@@ -78,11 +76,7 @@ func (b *Bootstrap) Run(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("bootstrap: %w", err)
 	}
-	ring, err := keyring.New(b.Now, keyring.Key{Secret: signing})
-	if err != nil {
-		return Result{}, fmt.Errorf("bootstrap: the store's setting %s is damaged: %w", settingSigningKey, err)
-	}
-	result := Result{Tokens: NewTokens(signing, b.Now), Ring: ring, Cluster: cluster}
+	result := Result{Tokens: watch.tokens, Ring: watch.ring, Watch: watch, Cluster: cluster}
 	hash, err := b.Store.Setting(ctx, settingAdminHash)
 	if err != nil && esh3ar.CodeOf(err) == esh3ar.NotFound {
 		result.First = true
@@ -91,13 +85,14 @@ func (b *Bootstrap) Run(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("bootstrap: %w", err)
 	}
-	if len(hash) != len(esh3ar.KeyHash{}) {
-		return Result{}, fmt.Errorf("bootstrap: the store's setting %s has %d bytes, not %d: it is damaged", settingAdminHash, len(hash), len(esh3ar.KeyHash{}))
+	if err := watch.admin.set(hash); err != nil {
+		return Result{}, fmt.Errorf("bootstrap: %w", err)
 	}
-	result.Admin = &Admin{hash: [32]byte(hash)}
 	if b.AdminToken != "" {
-		result.Admin = &Admin{hash: HashOf(b.AdminToken)}
+		watch.admin.fix(b.AdminToken)
 	}
+	watch.dir = b.Dir
+	result.Admin = watch.admin
 	return result, nil
 }
 
@@ -169,4 +164,22 @@ func writeSecrets(dir, path string, s Secrets) error {
 		return err
 	}
 	return errors.Join(folder.Sync(), folder.Close())
+}
+
+// replaceAdmin puts another admin token into the secrets file of a folder; none is no error.
+func replaceAdmin(dir, token string) error {
+	path := filepath.Join(dir, BootstrapFile)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) || dir == "" {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var s Secrets
+	if err := json.Unmarshal(text, &s); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	s.AdminToken = token
+	return writeSecrets(dir, path, s)
 }

@@ -140,6 +140,9 @@ func (a *API) createDeviceToken(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	if a.Credentials != nil {
+		_ = a.Credentials.Refresh(x.r.Context()) // a token made without the newest revocations may be void: the caller asks again
+	}
 	token, expires, err := a.Tokens.Mint(phone, device, time.Duration(ttl)*time.Second)
 	if err != nil {
 		return err

@@ -76,8 +76,10 @@ type Config struct {
 	Known  func(ctx context.Context, business esh3ar.BusinessID, key *esh3ar.IdempotencyKey) (answer esh3ar.Answer, known bool, err error)
 	Admin  *account.Admin
 	Tokens *account.Tokens
-	Feed   *notify.Feed // for GET /v1/events
-	Phones *account.Phones
+	// Credentials changes signing keys, revokes tokens and makes admin tokens; nil: this node changes none.
+	Credentials *account.Credentials
+	Feed        *notify.Feed // for GET /v1/events
+	Phones      *account.Phones
 	// Cursors seal the ids of events and the cursors of lists. nil: a sealer whose secret ends with the process.
 	Cursors *opaque.Sealer
 	Lapsed  func(r esh3ar.Recipient, id esh3ar.MessageID, life esh3ar.Life) // told of canceled messages

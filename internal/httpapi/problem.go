@@ -41,6 +41,7 @@ var (
 	requestTimeout   = kind{status: 408, code: "request_timeout", title: "The body came too slowly"}
 	notCancelable    = kind{status: 409, code: "not_cancelable", title: "The message cannot be canceled any more"}
 	planInUse        = kind{status: 409, code: "plan_in_use", title: "A business has that plan", hint: "give its businesses another plan first"}
+	credentialInUse  = kind{status: 409, code: "credential_in_use", title: "That credential cannot go now"}
 	alreadyRunning   = kind{status: 409, code: "already_running", title: "That is running already", hint: "wait until it has ended"}
 	bodyTooLarge     = kind{status: 413, code: "body_too_large", title: "The body is too large"}
 	unsupportedMedia = kind{status: 415, code: "unsupported_media_type", title: "The body must be application/json"}
@@ -62,7 +63,7 @@ var (
 func all() []kind {
 	return []kind{
 		invalidJSON, unauthenticated, forbidden, notFound, methodNotAllowed, requestTimeout, notCancelable,
-		planInUse, alreadyRunning, bodyTooLarge, unsupportedMedia, validationFailed, invalidCharacter, mismatch, notSupported, rateLimited, recipientRate, inboxFull,
+		planInUse, credentialInUse, alreadyRunning, bodyTooLarge, unsupportedMedia, validationFailed, invalidCharacter, mismatch, notSupported, rateLimited, recipientRate, inboxFull,
 		internal, outcomeUnknown, overloaded, storeUnavailable, storageFull,
 	}
 }

@@ -79,16 +79,33 @@ func (r *Ring) signing() *member {
 	return first
 }
 
-// Valid returns the keys that verify now, by id.
-func (r *Ring) Valid() map[string]Key {
+// Member is a key of the ring with its name.
+type Member struct {
+	Key
+	ID     string
+	Public string // for ParsePublic
+}
+
+// Members returns the keys that verify now, the newest first.
+func (r *Ring) Members() (valid []Member) {
 	now := esh3ar.TimeOf(r.now())
-	valid := make(map[string]Key)
-	for _, m := range *r.keys.Load() {
+	for _, m := range slices.Backward(*r.keys.Load()) {
 		if m.validAt(now) {
-			valid[m.id] = m.Key
+			valid = append(valid, Member{m.Key, m.id, m.public()})
 		}
 	}
 	return valid
+}
+
+// Verifies reports whether a key verifies now, by its id.
+func (r *Ring) Verifies(id string) bool {
+	now := esh3ar.TimeOf(r.now())
+	for _, m := range *r.keys.Load() {
+		if m.id == id && m.validAt(now) {
+			return true
+		}
+	}
+	return false
 }
 
 // find returns the key of an id if it verifies now, or nil.

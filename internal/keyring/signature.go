@@ -64,7 +64,7 @@ func (r *Ring) Public() []string {
 	now := esh3ar.TimeOf(r.now())
 	for _, m := range *r.keys.Load() {
 		if m.validAt(now) {
-			keys = append(keys, formatPublic(m.id, m.private.Public().(ed25519.PublicKey))) //nolint:forcetypeassert // documented
+			keys = append(keys, m.public())
 		}
 	}
 	return keys
@@ -73,8 +73,8 @@ func (r *Ring) Public() []string {
 // publicPrefix marks a public key of a cluster, so that a secret given by mistake is refused.
 const publicPrefix = "epk_"
 
-func formatPublic(id string, key ed25519.PublicKey) string {
-	return publicPrefix + id + "_" + base64.RawURLEncoding.EncodeToString(key)
+func (m *member) public() string {
+	return publicPrefix + m.id + "_" + base64.RawURLEncoding.EncodeToString(m.private.Public().(ed25519.PublicKey)) //nolint:forcetypeassert // documented
 }
 
 // PublicKeys verifies with public keys alone. The zero value has none and refuses everything.

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/store/embedded"
+	"github.com/esh3artech/esh3ar/internal/store/postgres"
+)
+
+// adminTokenCmd changes the admin token.
+type adminTokenCmd struct {
+	Rotate adminRotateCmd `cmd:"" help:"Make a new admin token, through a running node and with the one of before."`
+	Reset  adminResetCmd  `cmd:"" help:"Make a new admin token in the store itself, where the one of before is lost."`
+}
+
+type adminRotateCmd struct {
+	clientFlags `embed:""`
+}
+
+type adminResetCmd struct {
+	DataDir     string `name:"data-dir" default:"./data" help:"Data directory of a node that is stopped; with --database-url only its bootstrap.json."`
+	DatabaseURL string `name:"database-url" help:"PostgreSQL of the nodes, which may be running."`
+}
+
+// Run makes a token through a node.
+func (c *adminRotateCmd) Run(ctx context.Context, s streams) error {
+	if err := c.admin(); err != nil {
+		return err
+	}
+	var answer struct {
+		AdminToken string `json:"adminToken"`
+	}
+	if err := c.call(ctx, http.MethodPost, "/admin/v1/admin-token", c.AdminToken, nil, nil, &answer); err != nil {
+		return err
+	}
+	return showToken(s, printable(answer.AdminToken))
+}
+
+// Run makes a token in the store.
+func (c *adminResetCmd) Run(ctx context.Context, s streams) (err error) {
+	store, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	token, _, err := account.ResetAdmin(ctx, store, c.DataDir)
+	if esh3ar.CodeOf(err) == esh3ar.NotFound && err != nil {
+		return errors.New("this store has no admin token yet: the first start of a node makes it")
+	}
+	if err != nil {
+		return err
+	}
+	return showToken(s, token)
+}
+
+func (c *adminResetCmd) open(ctx context.Context) (*engine, error) {
+	if c.DatabaseURL != "" {
+		if err := checkDatabase(c.DatabaseURL); err != nil {
+			return nil, err
+		}
+		store, err := openPostgres(ctx, c.DatabaseURL, postgres.Options{})
+		if err != nil {
+			return nil, err
+		}
+		return &engine{Store: store, Closer: store, shared: store}, nil
+	}
+	dir := filepath.Join(c.DataDir, "store")
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, usagef("--data-dir: there is no store in %s", c.DataDir)
+	}
+	store, err := embedded.Open(dir, embedded.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("%w; stop the node first, or use `%s admin-token rotate` while it runs", err, self())
+	}
+	return &engine{Store: store, Closer: store, local: store}, nil
+}
+
+// showToken prints a new admin token. It is what the operator asked for, so it is printed wherever the output goes.
+func showToken(s streams, token string) error {
+	_, err := fmt.Fprintf(s.out, "%s\n", token)
+	if err == nil {
+		_, err = fmt.Fprintln(s.err, "The admin token of before is void.")
+	}
+	return err
+}
