@@ -34,6 +34,7 @@
 //	internal/redis          presence, registry, hints, quotas and a cache level on Redis
 //	internal/cache          two levels: this process, and one that nodes share
 //	internal/spill          accepted calls on this node's own disk while the shared store is away
+//	internal/duration       durations as people write them, with days and weeks
 //	internal/disk           what the databases on a node's disk need of it
 //	internal/account        businesses, keys, plans, phone numbers, device tokens
 //	internal/credential     the bearer token of a request

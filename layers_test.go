@@ -53,6 +53,7 @@ var layers = map[string][]string{
 	"internal/notify":          {"", "internal/planted", "internal/fairshare"},
 	"internal/janitor":         {""},
 	"internal/disk":            {""},
+	"internal/duration":        {},
 	"internal/store/embedded":  {"", "internal/disk", "internal/planted", "internal/rows", "internal/store/progress"},
 	"internal/store/progress":  {"", "internal/rows"},
 	"internal/store/postgres":  {"", "internal/planted", "internal/scale", "internal/store/progress"},
@@ -74,7 +75,7 @@ var layers = map[string][]string{
 	"e2e/hostile":              {"internal/attack", "internal/nodeproc", "internal/pgproc", "internal/phone", "internal/redisproc"},
 	"cmd/esh3ar":               {"*"},
 
-	"internal/scale":            {"", "internal/route"},
+	"internal/scale":            {"", "internal/duration", "internal/route"},
 	"internal/scale/command":    {"internal/scale"},
 	"internal/scale/kubernetes": {"internal/route", "internal/scale"},
 	"internal/scale/processes":  {"internal/flow", "internal/route", "internal/scale"},
@@ -111,7 +112,7 @@ var importers = map[string][]string{
 	"github.com/maypok86/otter":              {"internal/cache"},
 	"github.com/Shopify/toxiproxy":           {"internal/badlink"},
 	"github.com/rs/zerolog":                  {"internal/badlink"}, // toxiproxy asks for one
-	"github.com/prometheus":                  {"cmd/esh3ar"},
+	"github.com/prometheus":                  {"cmd/esh3ar", "e2e"},
 	"github.com/alecthomas/kong":             {"cmd/esh3ar"},
 	"go.yaml.in/yaml":                        {"internal/scale", "cmd/esh3ar"},
 	"github.com/nyaruka/phonenumbers":        {"internal/account"},

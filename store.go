@@ -15,6 +15,7 @@ type Store interface {
 	MessageReader
 	KeyReader
 	WaitingCounter
+	BacklogCounter
 	DeadLetters
 	TaskQueue
 	EventLog
@@ -109,6 +110,19 @@ type WaitingCounter interface {
 	// Waiting returns how many undelivered messages of the business are among the newest q.Walk messages that wait in a
 	// lane of an inbox, at most q.Limit. Scheduled messages that are not due wait in no inbox.
 	Waiting(ctx context.Context, q WaitingQuery) (int, error)
+}
+
+// BacklogCounter counts what the whole store still has to do.
+type BacklogCounter interface {
+	// Backlog counts each kind up to most. It reads keys or index rows, so it may take long: it is for the background.
+	Backlog(ctx context.Context, most int) (Backlog, error)
+}
+
+// Backlog is what a store still has to do, in messages.
+type Backlog struct {
+	Undelivered int // in an inbox
+	Scheduled   int // not yet in one
+	DeadLetters int
 }
 
 // WaitingQuery bounds one count.

@@ -56,12 +56,16 @@ func listenFor(ctx context.Context, flag, addr string) (net.Listener, error) {
 }
 
 // newLog writes what happens to standard error, from that level on.
-func newLog(s streams, level string) *slog.Logger {
+func newLog(s streams, level, format string) *slog.Logger {
 	var from slog.Level
 	if err := from.UnmarshalText([]byte(level)); err != nil {
 		from = slog.LevelInfo // kong's enum lets nothing else through
 	}
-	return slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: from, ReplaceAttr: plainError}))
+	options := &slog.HandlerOptions{Level: from, ReplaceAttr: plainError}
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(s.err, options))
+	}
+	return slog.New(slog.NewTextHandler(s.err, options))
 }
 
 // plainError makes an error its text in one line. The text handler would format it with %+v, which has some libraries print the

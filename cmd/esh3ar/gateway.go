@@ -33,6 +33,7 @@ type gatewayCmd struct {
 	DatabaseURL  string   `name:"database-url" help:"PostgreSQL of the nodes, read for the keys of the cluster and nothing else."`
 	Secret       string   `name:"gateway-secret" placeholder:"TEXT" help:"The --gateway-secret of the nodes of --nodes, so that they say how they are; those of Redis have a proof there."`
 	LogLevel     string   `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
+	LogFormat    string   `name:"log-format" default:"text" enum:"text,json" help:"Lines of the log: text or json."`
 	AdminListen  string   `name:"admin-listen" placeholder:"ADDRESS" help:"A second address for /metrics and /debug/pprof, which --listen does not serve then (default: --listen serves /metrics)."`
 	CACert       string   `name:"ca-cert" placeholder:"FILE" help:"Authorities of the nodes' certificates, PEM (default: the system's)."`
 	gatewayFlags `embed:""`
@@ -63,7 +64,7 @@ func (c *gatewayCmd) Run(ctx context.Context, s streams) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	log := newLog(s, c.LogLevel)
+	log := newLog(s, c.LogLevel, c.LogFormat)
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gatewayGCPercent)
 	}

@@ -12,9 +12,13 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"reflect"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/esh3artech/esh3ar/internal/duration"
 )
 
 // Exit codes. Scripts rely on them.
@@ -72,6 +76,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		args = []string{"--help"}
 	case args[0] == "help":
 		args = append(args[1:len(args):len(args)], "--help")
+	case args[0] == "--version":
+		args = []string{"version"}
 	}
 	exited := -1 // --help ends inside Parse
 	parser, err := kong.New(&commands{},
@@ -79,6 +85,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		kong.Description("A messaging platform: every message that was answered 202 is on disk and reaches its phone."),
 		kong.DefaultEnvars("ESH3AR"),
 		kong.Configuration(loadConfig),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(decodeDuration)),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { exited = code; panic(helpShown{}) }),
@@ -88,6 +95,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		panic(err) // the struct above is wrong: a programming mistake that every start would show
 	}
+	warnUnknownVariables(stderr, parser.Model.Node, os.Environ())
 	command, err := parse(parser, args)
 	if exited >= 0 {
 		return exited
@@ -98,6 +106,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		err = usageError{err}
 	}
 	return exitCode(err, stderr)
+}
+
+// decodeDuration reads a duration of a flag, its variable or the configuration file; days and weeks too.
+func decodeDuration(ctx *kong.DecodeContext, target reflect.Value) error {
+	token, err := ctx.Scan.PopValue("duration")
+	if err != nil {
+		return err
+	}
+	d, err := duration.Parse(fmt.Sprint(token.Value))
+	if err == nil {
+		target.SetInt(int64(d))
+	}
+	return err
 }
 
 type helpShown struct{}

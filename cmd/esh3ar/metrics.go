@@ -103,7 +103,7 @@ func (m *metrics) watch(n *node) {
 	if n.spilling != nil {
 		m.registry.MustRegister(spillMetrics{n.spilling.kept})
 	}
-	m.registry.MustRegister(loadMetrics{n.vitals}, diskMetrics{n.space, n.damage})
+	m.registry.MustRegister(loadMetrics{n.vitals}, diskMetrics{n.space, n.damage}, n.backlog, buildInfo())
 	m.registry.MustRegister(hubMetrics{&n.hubs}, connectionMetrics{n.limiter}, panicMetrics{n.panics})
 	counter("esh3ar_store_file_repeats_total", "File operations repeated because no file descriptor was left.", n.files.Repeats)
 	gauge("esh3ar_sessions", "Phones connected to this node.", nil, func() float64 { return float64(n.engine.Stats().Sessions) })

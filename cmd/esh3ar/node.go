@@ -100,6 +100,9 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, limits processLimits
 	if err := errors.Join(ensureDir(c.DataDir), c.checkVolume()); err != nil {
 		return nil, err
 	}
+	if err := c.checkOtherStore(ctx); err != nil {
+		return nil, err
+	}
 	n := &node{config: c, identity: identity{url: c.baseURL(addr), started: time.Now(), proof: rand.Text()}, log: log}
 	n.cert, n.storeFiles = limits.cert, limits.budget.StoreFiles()
 	n.panics = panics.New(log, "http", "fastpath", "netpoll")
@@ -141,6 +144,9 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, limits processLimits
 	n.server = fastpath.New(server, plainCall)
 	n.server.Panics = func(cause any) { n.panics.Note("fastpath", cause) }
 	m.watch(n)
+	if err := c.noteStore(); err != nil {
+		return nil, errors.Join(err, n.abandon(ctx))
+	}
 	return n, nil
 }
 

@@ -21,6 +21,7 @@ type scalerCmd struct {
 	DataDir     string `name:"data-dir" default:"./data" help:"For the target processes: nodes keep their data in its folder scaled."`
 	Host        string `name:"host" default:"127.0.0.1" help:"For the target processes: where nodes listen, and so are reached at."`
 	LogLevel    string `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
+	LogFormat   string `name:"log-format" default:"text" enum:"text,json" help:"Lines of the log: text or json."`
 	scaleFlags  `embed:""`
 
 	History bool     `name:"history" help:"Print the diary, the newest last, and nothing else."`
@@ -50,7 +51,7 @@ func (c *scalerCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	return c.scale(ctx, s, plan, newLog(s, c.LogLevel))
+	return c.scale(ctx, s, plan, newLog(s, c.LogLevel, c.LogFormat))
 }
 
 // oneLine makes a list of errors one.

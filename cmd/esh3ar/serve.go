@@ -23,6 +23,7 @@ type serveCmd struct {
 	AdminListen        string `name:"admin-listen" placeholder:"ADDRESS" help:"A second address for /admin, /metrics, /debug/pprof and /dashboard/, which --listen does not serve then (default: --listen serves them)."`
 	DataDir            string `name:"data-dir" default:"./data" help:"Where everything durable is kept."`
 	DatabaseURL        string `name:"database-url" help:"PostgreSQL that several nodes share, postgres://…; empty: the embedded store."`
+	AbandonOtherStore  bool   `name:"abandon-other-store" help:"Start though messages may wait in the store that --data-dir was used with before: they stay there and are not delivered."`
 	RequireSyncStandby bool   `name:"require-sync-standby" help:"Refuse a PostgreSQL whose commits wait for no standby."`
 	RedisURL           string `name:"redis-url" help:"Redis that several nodes share, redis://…, or the addresses of a Redis Cluster with commas; empty: in-process."`
 	NodeID             string `name:"node-id" help:"This node's name (default: made once, kept in the data directory)."`
@@ -32,6 +33,7 @@ type serveCmd struct {
 	APIKey             string `name:"api-key" help:"API key of the business default, on first start, instead of a made-up one."`
 	GatewaySecret      string `name:"gateway-secret" placeholder:"TEXT" help:"What a gateway without Redis shows (its --gateway-secret) to be told how this node is."`
 	LogLevel           string `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
+	LogFormat          string `name:"log-format" default:"text" enum:"text,json" help:"Lines of the log: text or json."`
 
 	capacityFlags   `embed:""`
 	connectionFlags `embed:""`
@@ -61,7 +63,7 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	log := newLog(s, c.LogLevel)
+	log := newLog(s, c.LogLevel, c.LogFormat)
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}

@@ -27,7 +27,7 @@ func openStopped(dataDir string, s streams) (*spill.Spill, error) {
 	if noSpill(dir) {
 		return nil, usagef("--data-dir: there is no spill in %s", dataDir)
 	}
-	kept, err := spill.Open(dir, spill.Options{Log: newLog(s, "warn")})
+	kept, err := spill.Open(dir, spill.Options{Log: newLog(s, "warn", "text")})
 	if errors.Is(err, disk.ErrInUse) {
 		return nil, usagef("--data-dir: a running node has %s open and drains it by itself; ask it with `%s spill list --url %s`", dataDir, self(), defaultURL)
 	}

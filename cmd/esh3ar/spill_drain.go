@@ -36,7 +36,7 @@ func (c *spillDrainCmd) Run(ctx context.Context, s streams) (err error) {
 }
 
 func (c *spillDrainCmd) drain(ctx context.Context, drained *spilling, s streams) (err error) {
-	log := newLog(s, "warn")
+	log := newLog(s, "warn", "text")
 	store, err := openPostgres(ctx, c.DatabaseURL, postgres.Options{Log: log, Existing: true})
 	if err != nil {
 		return err

@@ -17,9 +17,11 @@ type upkeep struct {
 	breaker *breaker.Breaker
 	janitor *janitor.Janitor
 	outage  *outage // of the store
+	backlog *backlogCounter
 }
 
 func (n *node) openUpkeep() {
+	n.backlog = &backlogCounter{store: n.store}
 	n.outage = &outage{log: n.log, begun: "the store does not answer", ended: "the store answers"}
 	if n.store.shared != nil {
 		n.outage.begun = "the database does not answer; calls are kept on this node's disk and go to it when it does"

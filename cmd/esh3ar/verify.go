@@ -108,7 +108,7 @@ func (c *verifyCmd) openStopped(s streams) (*embedded.Store, error) {
 	if names, err := os.ReadDir(dir); errors.Is(err, os.ErrNotExist) || err == nil && len(names) == 0 { // opening would make one
 		return nil, usagef("--data-dir: there is no store in %s", c.DataDir)
 	}
-	log := newLog(s, "warn")
+	log := newLog(s, "warn", "text")
 	store, err := embedded.Open(dir, embedded.Options{Log: log})
 	if errors.Is(err, disk.ErrInUse) {
 		return nil, usagef("--data-dir: a running node has %s open; verify it there with --url %s", c.DataDir, defaultURL)

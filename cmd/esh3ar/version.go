@@ -16,16 +16,33 @@ func (versionCmd) Run(s streams) error {
 	return err
 }
 
-// revision is the short commit that the binary was built from, where the build knows it.
+// revision is the commit in parentheses after a space; empty if the build does not know it.
 func revision() string {
+	if text := commit(); text != "" {
+		return " (" + text + ")"
+	}
+	return ""
+}
+
+// commit is the short commit that the binary was built from, with "-dirty" if the tree had changes; empty if the build does not know.
+func commit() (text string) {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return ""
 	}
+	dirty := ""
 	for _, setting := range info.Settings {
-		if setting.Key == "vcs.revision" && len(setting.Value) >= 12 {
-			return " (" + setting.Value[:12] + ")"
+		switch {
+		case setting.Key == "vcs.revision" && len(setting.Value) >= 12:
+			text = setting.Value[:12]
+		case setting.Key == "vcs.modified" && setting.Value == "true":
+			dirty = "-dirty"
 		}
 	}
-	return ""
+	if text == "" {
+		return ""
+	}
+	return text + dirty
 }
+
+func runtimeVersion() string { return runtime.Version() }

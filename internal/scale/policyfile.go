@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/esh3artech/esh3ar/internal/duration"
 )
 
 // ParsePolicy reads a policy from YAML or JSON. What the text leaves out is as in Default. An error names every field that
@@ -138,7 +140,7 @@ func (r *reader) number(into *float64) field {
 
 func (r *reader) duration(into *time.Duration) field {
 	return func(at string, n *yaml.Node) {
-		v, err := time.ParseDuration(n.Value)
+		v, err := duration.Parse(n.Value)
 		if err != nil || n.Kind != yaml.ScalarNode {
 			r.fault(at, n, fmt.Sprintf("%q is not a time such as 30s or 5m", n.Value))
 		}

@@ -29,6 +29,35 @@ var waitingTests = map[string]func(*fixture){
 		f.sent(alice)
 		want(f, f.waiting(alice, esh3ar.Normal, 100, 100), 1, "after a restart")
 	},
+	"the backlog of the whole store": func(f *fixture) {
+		backlog := func() esh3ar.Backlog {
+			f.Helper()
+			b, err := f.Store.Backlog(f.ctx, 100)
+			f.ok(err, "backlog")
+			return b
+		}
+		want(f, backlog(), esh3ar.Backlog{}, "an empty store")
+		m := f.sent(alice)
+		f.sent(bob)
+		other := f.message(alice)
+		other.Business = esh3ar.NewBusinessID()
+		f.append(&esh3ar.Call{Business: other.Business, Messages: []*esh3ar.Message{other}})
+		f.scheduled(alice, time.Hour)
+		later := f.scheduled(bob, time.Minute)
+		f.mortal(bob, time.Hour)
+		f.failed(alice)
+		want(f, backlog(), esh3ar.Backlog{Undelivered: 4, Scheduled: 2, DeadLetters: 1}, "backlog")
+		f.pending(esh3ar.InboxQuery{Recipient: alice})
+		f.settle(f.to(m, esh3ar.Delivered))
+		f.settle(f.to(later, esh3ar.Canceled))
+		got := backlog()
+		want(f, got.Undelivered, 3, "undelivered after a delivery")
+		f.Instance = f.Reopen(f.T)
+		want(f, backlog(), got, "after a restart")
+		few, err := f.Store.Backlog(f.ctx, 2)
+		f.ok(err, "backlog")
+		want(f, few, esh3ar.Backlog{Undelivered: 2, Scheduled: min(2, got.Scheduled), DeadLetters: 1}, "as far as the limit")
+	},
 	"a key that is looked up": func(f *fixture) {
 		call := f.key(f.call(f.message(alice), f.message(bob)), "k", 1)
 		_, known, err := f.Store.KnownKey(f.ctx, f.business, call.Key)

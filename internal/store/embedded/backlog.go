@@ -1,0 +1,48 @@
+package embedded
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+// Backlog implements esh3ar.BacklogCounter. It walks over keys only.
+func (s *Store) Backlog(ctx context.Context, most int) (b esh3ar.Backlog, err error) {
+	v, err := s.read()
+	if err != nil {
+		return b, err
+	}
+	defer v.release()
+	for _, kind := range []struct {
+		key   byte
+		count *int
+	}{{waitingKey, &b.Undelivered}, {parkedSteps, &b.Scheduled}, {deadKey, &b.DeadLetters}} {
+		if *kind.count, err = countKeys(ctx, v, kind.key, most); err != nil {
+			return b, err
+		}
+	}
+	parked, err := countKeys(ctx, v, parkedKey, most)
+	b.Scheduled = max(parked-b.Scheduled, 0) // a message to which nothing has happened has no steps
+	return b, err
+}
+
+// countKeys counts the rows of a kind, at most most.
+func countKeys(ctx context.Context, v *view, kind byte, most int) (n int, err error) {
+	it, err := v.snapshot.NewIter(&pebble.IterOptions{LowerBound: []byte{kind}, UpperBound: []byte{kind + 1}})
+	if err != nil {
+		return 0, readError("count", err)
+	}
+	defer it.Close()
+	for valid := it.First(); valid && n < most && bytes.HasPrefix(it.Key(), []byte{kind}); valid = it.Next() {
+		if n++; n%10_000 == 0 && ctx.Err() != nil {
+			return n, esh3ar.Errorf(esh3ar.Abandoned, "count: %w", context.Cause(ctx))
+		}
+	}
+	if err := it.Error(); err != nil {
+		return n, readError("count", err)
+	}
+	return n, nil
+}
