@@ -121,6 +121,7 @@ var inboxTests = map[string]func(*fixture){
 		}
 	},
 	"the walk over what is still queued": queuedWalk,
+	"what waits after random histories":  inboxHistories,
 }
 
 // laneInbox fills alice's inbox with two messages of each priority: low has seq 1 and 5, urgent 4 and 8.
