@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"strings"
+	"time"
 
 	"github.com/esh3artech/esh3ar/internal/certfile"
 	"github.com/esh3artech/esh3ar/internal/connlimit"
@@ -47,8 +48,8 @@ type adminServer struct {
 	server   *http.Server
 }
 
-// openAdmin listens at addr; an empty one gives a server that serves nothing.
-func openAdmin(ctx context.Context, addr string, cert *certfile.Pair, h http.Handler, log *slog.Logger) (*adminServer, error) {
+// openAdmin listens at addr, and ends connections whose peers read nothing for writeTimeout; an empty one gives a server that serves nothing.
+func openAdmin(ctx context.Context, addr string, writeTimeout time.Duration, cert *certfile.Pair, h http.Handler, log *slog.Logger) (*adminServer, error) {
 	if addr == "" {
 		return &adminServer{}, nil
 	}
@@ -56,7 +57,7 @@ func openAdmin(ctx context.Context, addr string, cert *certfile.Pair, h http.Han
 	if err != nil {
 		return nil, err
 	}
-	limiter := connlimit.New(connlimit.Options{Connections: adminConnections, Unauthenticated: adminConnections, PerAddress: adminConnections, Log: log})
+	limiter := connlimit.New(connlimit.Options{Connections: adminConnections, Unauthenticated: adminConnections, PerAddress: adminConnections, WritePatience: writeTimeout, Log: log})
 	server := httpapi.NewServer(h, log)
 	server.ConnContext = connlimit.ConnContext
 	return &adminServer{listener: secured(limiter.Listen(listener), cert), server: server}, nil

@@ -3,18 +3,20 @@ package main
 import (
 	"log/slog"
 	"net/netip"
+	"time"
 
 	"github.com/esh3artech/esh3ar/internal/connlimit"
 )
 
 // connectionFlags are the limits of connections; zero stands for a default that follows from the limit of open files.
 type connectionFlags struct {
-	MaxConnections     int      `name:"max-connections" help:"Connections at once (default: the limit of open files without a reserve)."`
-	MaxUnauthenticated int      `name:"max-unauthenticated" help:"Connections without good credentials yet; at the limit the longest idle one is closed (default: a quarter of --max-connections, at most 10000)."`
-	MaxPerAddress      int      `name:"max-per-address" help:"Connections without good credentials yet from one IPv4 address or IPv6 /64 (default: an eighth of --max-unauthenticated, at least 16)."`
-	MaxPerBusiness     int      `name:"max-per-business" help:"Connections of one business; those beyond count as unauthenticated (default: half of --max-connections)."`
-	MaxPerPhone        int      `name:"max-per-phone" default:"64" help:"Connections of one phone number; those beyond count as unauthenticated."`
-	TrustedProxies     []string `name:"trusted-proxies" default:"127.0.0.0/8,::1/128" placeholder:"CIDR,…" help:"Addresses of proxies and gateways, without limits per address, business and phone; none: there are none."`
+	MaxConnections     int           `name:"max-connections" help:"Connections at once (default: the limit of open files without a reserve)."`
+	MaxUnauthenticated int           `name:"max-unauthenticated" help:"Connections without good credentials yet; at the limit the longest idle one is closed (default: a quarter of --max-connections, at most 10000)."`
+	MaxPerAddress      int           `name:"max-per-address" help:"Connections without good credentials yet from one IPv4 address or IPv6 /64 (default: an eighth of --max-unauthenticated, at least 16)."`
+	MaxPerBusiness     int           `name:"max-per-business" help:"Connections of one business; those beyond count as unauthenticated (default: half of --max-connections)."`
+	MaxPerPhone        int           `name:"max-per-phone" default:"64" help:"Connections of one phone number; those beyond count as unauthenticated."`
+	WriteTimeout       time.Duration `name:"write-timeout" default:"30s" help:"How long a peer may leave what is sent to it unread, and a second more for each 16 KiB, before its connection ends."`
+	TrustedProxies     []string      `name:"trusted-proxies" default:"127.0.0.0/8,::1/128" placeholder:"CIDR,…" help:"Addresses of proxies and gateways, without limits per address, business and phone; none: there are none."`
 }
 
 // noProxies is the value of --trusted-proxies for an empty list.
@@ -34,6 +36,9 @@ func (f *connectionFlags) check() error {
 		if flag.value < 0 {
 			return usagef("%s: must not be negative", flag.name)
 		}
+	}
+	if f.WriteTimeout < 0 {
+		return usagef("--write-timeout: must not be negative")
 	}
 	_, err := f.proxies()
 	return err
@@ -77,7 +82,7 @@ func (f *connectionFlags) limiter(budget connlimit.Budget, log *slog.Logger) (*c
 	}
 	return connlimit.New(connlimit.Options{
 		Connections: most, Unauthenticated: f.MaxUnauthenticated, PerAddress: f.MaxPerAddress, PerBusiness: f.MaxPerBusiness,
-		PerDevice: f.MaxPerPhone, Proxies: proxies, Log: log,
+		PerDevice: f.MaxPerPhone, Proxies: proxies, WritePatience: f.WriteTimeout, Log: log,
 	}), nil
 }
 

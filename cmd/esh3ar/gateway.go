@@ -95,7 +95,7 @@ func (c *gatewayCmd) Run(ctx context.Context, s streams) error {
 	defer p.close()
 	p.cert = cert
 	if c.AdminListen != "" {
-		if p.admin, err = openAdmin(ctx, c.AdminListen, cert, p.operatorHandler(), log); err != nil {
+		if p.admin, err = openAdmin(ctx, c.AdminListen, c.WriteTimeout, cert, p.operatorHandler(), log); err != nil {
 			return err
 		}
 		p.server.Handler = withoutOperators(p.server.Handler)

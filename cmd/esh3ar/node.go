@@ -132,12 +132,13 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, limits processLimits
 	if err != nil {
 		return nil, errors.Join(err, n.abandon(ctx))
 	}
-	if n.admin, err = openAdmin(ctx, c.AdminListen, n.cert, operatorEdges{handler}, log); err != nil {
+	if n.admin, err = openAdmin(ctx, c.AdminListen, c.WriteTimeout, n.cert, operatorEdges{handler}, log); err != nil {
 		return nil, errors.Join(err, n.abandon(ctx))
 	}
 	if n.sockets, err = netpoll.New(); err != nil {
 		return nil, errors.Join(err, n.admin.close(), n.abandon(ctx))
 	}
+	n.sockets.WritePatience = c.WriteTimeout
 	n.sockets.Panics = func(cause any) { n.panics.Note("netpoll", cause) }
 	server := httpapi.NewServer(handler, log)
 	server.ConnState, server.ConnContext = n.vitals.connection, connlimit.ConnContext

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -23,7 +24,10 @@ import (
 // whole is a whole node with a gateway before it, in this process, so that a fuzzer sees which of their code an input reaches.
 type whole struct {
 	node, gateway string // host:port
+	operators     string // host:port of what --admin-listen names; else node's
 	key, token    string // of the business and of a device
+	admin         string // token
+	firstEvent    string // id of an event before most others; of a test that needs one
 	log           *panicLog
 }
 
@@ -58,18 +62,22 @@ func (l *panicLog) panicked() string {
 	return l.stack
 }
 
-// startWhole starts the servers for one fuzz test and ends them with it.
-func startWhole(tb testing.TB) *whole {
+// startWhole starts the servers for one test and ends them with it.
+func startWhole(tb testing.TB, flags ...string) *whole {
 	tb.Helper()
 	dir := tb.TempDir()
 	w := &whole{node: freeAddress(tb), gateway: freeAddress(tb), log: &panicLog{ready: make(chan struct{})}}
+	w.operators = w.node
+	if i := slices.Index(flags, "--admin-listen"); i >= 0 {
+		w.operators = flags[i+1]
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan int, 1)
 	go func() { // ends when stop is called
-		ended <- run(ctx, []string{
+		ended <- run(ctx, append([]string{
 			"serve", "--data-dir", dir, "--listen", w.node, "--role", "all", "--gateway-listen", w.gateway, "--stop-within", "2s",
 			"--gateway-stop-within", "2s", "--gateway-drain-notice", "1ms",
-		}, w.log, w.log)
+		}, flags...), w.log, w.log)
 	}()
 	select {
 	case <-w.log.ready:
@@ -89,7 +97,7 @@ func startWhole(tb testing.TB) *whole {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	w.key = secrets.APIKey
+	w.key, w.admin = secrets.APIKey, secrets.AdminToken
 	w.token = w.deviceToken(tb, secrets.AdminToken)
 	return w
 }
@@ -107,7 +115,7 @@ func freeAddress(tb testing.TB) string {
 func (w *whole) deviceToken(tb testing.TB, admin string) string {
 	tb.Helper()
 	body := strings.NewReader(`{"phoneNumber":"` + wholePhone + `","deviceId":"fuzzed"}`)
-	req, err := http.NewRequest(http.MethodPost, "http://"+w.node+"/admin/v1/device-tokens", body)
+	req, err := http.NewRequest(http.MethodPost, "http://"+w.operators+"/admin/v1/device-tokens", body)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -17,6 +17,7 @@ type Options struct {
 	PerBusiness     int            // authenticated ones; default: half of Connections
 	PerDevice       int            // authenticated ones of one phone number; default 64
 	Proxies         []netip.Prefix // addresses without the limits per address and per owner: proxies and gateways
+	WritePatience   time.Duration  // bound of a Write, before the time that its bytes take at slowestRate; default 30 s
 	Log             *slog.Logger   // default: none
 	Now             func() time.Time
 }
@@ -41,6 +42,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.PerDevice == 0 {
 		o.PerDevice = defaultPerDevice
+	}
+	if o.WritePatience == 0 {
+		o.WritePatience = writePatience
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -118,15 +118,15 @@ type plainConn struct {
 	writeBy time.Time // deadline that its owner has set; zero: none
 }
 
-// A Write without a deadline, or with a later one, fails after writePatience and the time that slowestRate takes for its bytes.
+// A Write without a deadline, or with a later one, fails after Options.WritePatience and the time that slowestRate takes for its bytes.
 const (
-	writePatience = 30 * time.Second
-	slowestRate   = 16 << 10 // bytes per second
+	writePatience = 30 * time.Second // default of Options.WritePatience
+	slowestRate   = 16 << 10         // bytes per second
 )
 
 // Write implements net.Conn.
 func (c *plainConn) Write(b []byte) (int, error) {
-	limit := time.Now().Add(writePatience + time.Duration(len(b))*time.Second/slowestRate)
+	limit := time.Now().Add(c.place.limiter.opts.WritePatience + time.Duration(len(b))*time.Second/slowestRate)
 	c.mu.Lock()
 	limited := c.writeBy.IsZero() || c.writeBy.After(limit)
 	if limited {

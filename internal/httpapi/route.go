@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -60,6 +61,15 @@ func (a *API) routes() []*route {
 		{path: "/openapi.json", methods: map[string]handler{"GET": a.openapi}},
 		{path: "/docs", methods: map[string]handler{"GET": a.docs}},
 	}
+}
+
+// Routes returns the paths of the API, as the OpenAPI document has them, with the methods of each.
+func Routes() map[string][]string {
+	paths := map[string][]string{}
+	for _, r := range new(API).routes() {
+		paths[r.path] = slices.Sorted(maps.Keys(r.methods))
+	}
+	return paths
 }
 
 // table finds routes. Unlike http.ServeMux it never redirects: a path that the API does not have is not found, also with

@@ -91,16 +91,20 @@ func (c *Conn) readNow(b []byte) (int, error) {
 	return 0, c.fault("read", err)
 }
 
-// A peer that does not read must not hold a writer for ever: a Write that had to wait fails after writePatience and the time that
+// A peer that does not read must not hold a writer for ever: a Write that had to wait fails after Poller.WritePatience and the time that
 // slowestRate takes for its bytes, also where it has no deadline.
 const (
-	writePatience = 30 * time.Second
-	slowestRate   = 16 << 10 // bytes per second
+	writePatience = 30 * time.Second // default of Poller.WritePatience
+	slowestRate   = 16 << 10         // bytes per second
 )
 
 // writeWithin returns how long a Write of n bytes may take once it had to wait.
-func writeWithin(n int) time.Duration {
-	return writePatience + time.Duration(n)*time.Second/slowestRate
+func (p *Poller) writeWithin(n int) time.Duration {
+	patience := p.WritePatience
+	if patience == 0 {
+		patience = writePatience
+	}
+	return patience + time.Duration(n)*time.Second/slowestRate
 }
 
 // Write writes all of b, and waits where the peer does not read: until the write deadline, or for as long as writeWithin allows.
@@ -117,7 +121,7 @@ func (c *Conn) Write(b []byte) (written int, err error) {
 		case err == nil:
 			written += n
 		case errors.Is(err, syscall.EAGAIN):
-			c.out.limitOnce(time.Now().Add(writeWithin(len(b))))
+			c.out.limitOnce(time.Now().Add(c.poller.writeWithin(len(b))))
 			c.out.wait()
 		default:
 			return written, c.fault("write", err)

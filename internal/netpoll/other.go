@@ -5,12 +5,15 @@ package netpoll
 import (
 	"context"
 	"net"
+	"time"
 )
 
 // Poller watches nothing here: connections are Go's own.
 type Poller struct {
 	// Panics is not used here.
 	Panics func(cause any)
+	// WritePatience is not used here.
+	WritePatience time.Duration
 }
 
 // New makes a Poller.

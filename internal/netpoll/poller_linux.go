@@ -24,6 +24,9 @@ type Poller struct {
 	// Panics is told of a panic of what a connection has called when something is ready: only that connection ends. It is to be set
 	// before Run; nil: a panic is not recovered.
 	Panics func(cause any)
+	// WritePatience bounds a Write that has to wait for its peer, before the time that its bytes take at slowestRate; zero: 30 s. It is
+	// to be set before Run.
+	WritePatience time.Duration
 
 	file   *os.File
 	raw    syscall.RawConn
