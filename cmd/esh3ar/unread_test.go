@@ -22,7 +22,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/httpapi"
 )
 
-// edgeRequests are requests for each case of the switches that tell paths apart, besides the API's own table. A case that is missing
+// edgeRequests are requests for each case of the switches that tell paths apart, without the API's own table. A case that is missing
 // here fails TestServers_RoutesOfEdges_AreListed.
 var edgeRequests = map[string][]string{
 	`e.apart && forOperators(path)`: nil, // of the other listener
