@@ -140,6 +140,7 @@ func TestASocketCutWithoutCloseLosesNothing(t *testing.T) {
 	}
 	p.awaitStatus(sent.ID, "delivered")
 	p.awaitStatus(later.ID, "delivered")
+	p.awaitMetric("esh3ar_sessions", 1) // the node notices that the first one is silent, though its socket is open
 	first.vanish()
 }
 
