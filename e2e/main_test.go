@@ -52,7 +52,7 @@ func withBinary(m *testing.M) int {
 	}
 	code := m.Run()
 	if n := nodeproc.Recovered(); n > 0 {
-		fmt.Fprintf(os.Stderr, "e2e: nodes have recovered %d panics; see their logs\n", n)
+		fmt.Fprintf(os.Stderr, "e2e: nodes and gateways have printed the stacks of %d panics\n", n)
 		return 1
 	}
 	return code

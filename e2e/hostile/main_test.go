@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/esh3artech/esh3ar/internal/nodeproc"
 )
 
 // Flags of `make hostile`.
@@ -57,7 +59,12 @@ func withBinary(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "hostile:", err)
 		return 1
 	}
-	return m.Run()
+	code := m.Run()
+	if n := nodeproc.Recovered(); n > 0 {
+		fmt.Fprintf(os.Stderr, "hostile: the processes under attack have printed %d stacks\n", n)
+		return 1
+	}
+	return code
 }
 
 func build(program string) error {

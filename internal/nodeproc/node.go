@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,11 +36,12 @@ type Config struct {
 	Client  *http.Client // for a process that speaks TLS; nil: plain HTTP
 }
 
-// recovered counts the log entries about panics, of all nodes of this process: a test that ends well although a node had to
+// recovered counts the stacks of panics in what nodes print, of all nodes of this process: a test that ends well although a node had to
 // recover is not well.
 var recovered atomic.Int64
 
-// Recovered returns how many panics the nodes of this process have recovered so far, by what they logged.
+// Recovered returns how many panics the processes that Start started have printed the stack of, whether they went on or ended. The first
+// panic of each part of a node or gateway is logged with its stack.
 func Recovered() int { return int(recovered.Load()) }
 
 // Secrets are what the node's first start made.
@@ -68,14 +70,20 @@ type Output struct {
 	text bytes.Buffer
 }
 
+// signOfPanic begins a stack, also one that is quoted in a line of the log.
+var signOfPanic = regexp.MustCompile(`goroutine [0-9]+ \[running`)
+
+// longestSign is how many bytes a sign has at most, with the largest number of a goroutine.
+const longestSign = 48
+
 // Write takes what the process prints.
 func (o *Output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if bytes.Contains(p, []byte("recovered panic")) {
-		recovered.Add(1)
-	}
-	return o.text.Write(p)
+	seen := max(0, o.text.Len()-longestSign) // a sign may come in two parts
+	o.text.Write(p)
+	recovered.Add(int64(len(signOfPanic.FindAllIndex(o.text.Bytes()[seen:], -1)) - len(signOfPanic.FindAllIndex(o.text.Bytes()[seen:o.text.Len()-len(p)], -1))))
+	return len(p), nil
 }
 
 // String is all of it so far.
