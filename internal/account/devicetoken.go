@@ -127,6 +127,7 @@ func (t *Tokens) keyOf(token *jwt.Token) (id string, key []byte, err error) {
 var (
 	errForm   = errors.New("it is not three parts of base64url, or too long")
 	errHeader = errors.New("the header is not one of this platform")
+	errTwice  = errors.New("a member of its header or claims is there twice")
 	errKeyID  = errors.New("its key is unknown or has ended")
 )
 
@@ -164,6 +165,9 @@ func (t *Tokens) verify(token string, opens bool) (Device, error) {
 	find := func(token *jwt.Token) (secret any, err error) { key, secret, err = t.keyOf(token); return secret, err }
 	if _, err := t.parser.ParseWithClaims(token, &claims, find); err != nil {
 		return Device{}, esh3ar.Errorf(esh3ar.Unauthenticated, "device token: %w", err)
+	}
+	if !uniqueMembers(token) {
+		return Device{}, esh3ar.Errorf(esh3ar.Unauthenticated, "device token: %w", errTwice)
 	}
 	if opens && claims.ConnectBy != nil && !t.now().Before(claims.ConnectBy.Time) {
 		return Device{}, esh3ar.Errorf(esh3ar.Unauthenticated, "device token: it was to connect by %s", claims.ConnectBy.UTC().Format(time.RFC3339))

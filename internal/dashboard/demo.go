@@ -19,22 +19,35 @@ var files embed.FS
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src http: https: ws: wss:; img-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// Demo serves the phone under prefix, which begins and ends with a slash. Nothing of it comes from elsewhere.
+// Demo serves the phone under prefix, which begins and ends with a slash. Nothing of it comes from elsewhere. A path that is not
+// that of a file is answered 404: folders are not listed, and no path is cleaned.
 func Demo(prefix string) http.Handler {
 	root, err := fs.Sub(files, "demo")
 	if err != nil {
 		panic(err) // the folder is compiled in
 	}
-	mux := http.NewServeMux()
-	mux.Handle("/", http.FileServerFS(root))
-	mux.Handle("/signalr/", http.StripPrefix("/signalr", browser.Handler()))
-	static := http.StripPrefix(strings.TrimSuffix(prefix, "/"), mux)
+	client := http.StripPrefix(prefix+"signalr", browser.Handler())
+	own := http.StripPrefix(strings.TrimSuffix(prefix, "/"), http.FileServerFS(root))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-cache")
-		static.ServeHTTP(w, r)
+		name := strings.TrimPrefix(r.URL.Path, prefix)
+		switch {
+		case strings.HasPrefix(name, "signalr/"):
+			client.ServeHTTP(w, r)
+		case name == "" || isFile(root, name):
+			own.ServeHTTP(w, r)
+		default:
+			http.NotFound(w, r)
+		}
 	})
+}
+
+// isFile reports whether root has a file, and not a folder, of that name.
+func isFile(root fs.FS, name string) bool {
+	info, err := fs.Stat(root, name)
+	return err == nil && info.Mode().IsRegular()
 }

@@ -42,3 +42,12 @@ func TestThePageAndAllItNamesAreServed(t *testing.T) {
 		t.Errorf("an unknown file: %d", got.Code)
 	}
 }
+
+func TestDemo_PathOfNoFile_NotFound(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/demo/x/", "/demo/signalr", "/demo/signalr/", "/demo/signalr/x", "/demo/..", "/demo/../", "/demo/.", "/demo//", "/demo/phone.js/", "/demo/signalr/../"} {
+		if got := get(t, path); got.Code != http.StatusNotFound || strings.Contains(got.Body.String(), "<pre>") {
+			t.Errorf("%s: got %d %q, want 404", path, got.Code, got.Body)
+		}
+	}
+}

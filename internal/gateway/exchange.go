@@ -81,8 +81,29 @@ func (x *exchange) head(status int) {
 	if x.g.draining.Load() || x.body.source != nil && !x.body.consumed() {
 		x.w.Header().Set("Connection", "close")
 	}
+	x.secure()
 	x.takeUntil(x.g.opts.Now().Add(x.g.opts.TakeWithin))
 	x.w.WriteHeader(status)
+}
+
+// Values of security headers, shared by all answers: nothing writes to them.
+var (
+	noSniff    = []string{"nosniff"}
+	noReferrer = []string{"no-referrer"}
+	noFrames   = []string{"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
+)
+
+// secure sets the security headers. The policy of a node's answer stays: its pages have their own.
+func (x *exchange) secure() {
+	h := x.w.Header()
+	h["X-Content-Type-Options"] = noSniff
+	h["Referrer-Policy"] = noReferrer
+	policies := h["Content-Security-Policy"]
+	if len(policies) == 0 {
+		h["Content-Security-Policy"] = noFrames
+	} else {
+		h["Content-Security-Policy"] = policies[len(policies)-1:] // the node's is behind the one of this process
+	}
 }
 
 // takeUntil is when what is written must have been taken by the caller.

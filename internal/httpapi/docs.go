@@ -48,7 +48,7 @@ func (a *API) docs(x *exchange) error {
 	}
 	h := x.w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+	h.Set("Content-Security-Policy", pagePolicy)
 	x.send(http.StatusOK, page)
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"embed"
 	"io/fs"
 	"net/http"
+	"strings"
 )
 
 // Names of the files.
@@ -29,5 +30,15 @@ var files embed.FS
 // Files returns the files, at the root.
 func Files() fs.FS { return files }
 
-// Handler serves the files at the root.
-func Handler() http.Handler { return http.FileServerFS(files) }
+// Handler serves the files at the root. It answers 404 to every other path: folders are not listed.
+func Handler() http.Handler {
+	serve := http.FileServerFS(files)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := strings.TrimPrefix(r.URL.Path, "/")
+		if name != Client && name != MessagePack {
+			http.NotFound(w, r)
+			return
+		}
+		serve.ServeHTTP(w, r)
+	})
+}
