@@ -26,7 +26,7 @@ import (
 func apart(t *testing.T, n int) (nodes []*platform, urls string) {
 	t.Helper()
 	for range n {
-		p := start(t, "--api-key", "esk_the_same", "--admin-token", "esa_the_same")
+		p := start(t, "--api-key", "esk_the_same_0123456789abcdef", "--admin-token", "esa_the_same_0123456789abcdef")
 		nodes = append(nodes, p)
 		urls += "," + p.node.URL
 	}

@@ -34,6 +34,18 @@ func checkHost(flag, host string) error {
 	return nil
 }
 
+// unspecified reports whether host stands for all addresses of the machine: it is empty or such as 0.0.0.0 and ::.
+func unspecified(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
+}
+
+// loopback reports whether only this machine reaches the host.
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
 // listenOn opens the address of --listen, or says what to do.
 func listenOn(ctx context.Context, addr string) (net.Listener, error) {
 	return listenFor(ctx, "--listen", addr)

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,7 +20,7 @@ type nextSteps struct {
 	self    string // how this program was started
 	url     string // of this node
 	dataDir string
-	token   string // of the sample phone, for the demo
+	token   string // device token of the sample phone for the demo; empty if none is printed
 }
 
 func (n nextSteps) print(w io.Writer) {
@@ -27,13 +28,21 @@ func (n nextSteps) print(w io.Writer) {
 Ready on %[1]s (REST API for people: %[1]s/docs)
 
   Be the phone in a browser:
-    %[1]s/demo/#token=%[2]s
+    %[1]s/demo/%[2]s
   or in a second terminal%[5]s:
     %[3]s listen --phone %[4]s%[6]s
   and send it a message:
     %[3]s send --to %[4]s --text 'Hello from Esh3arTech'%[7]s
 
-`, n.url, n.token, n.self, samplePhone, n.whose(), n.flags("--admin-token TOKEN"), n.flags("--api-key KEY"))
+`, n.url, n.fragment(), n.self, samplePhone, n.whose(), n.flags("--admin-token TOKEN"), n.flags("--api-key KEY"))
+}
+
+// fragment returns the end of the link to the demo: the token, or how to get one.
+func (n nextSteps) fragment() string {
+	if n.token == "" {
+		return "  (needs a device token: POST /admin/v1/device-tokens makes one, and --demo prints a link that has one)"
+	}
+	return "#token=" + n.token
 }
 
 // secrets tells whether those of the first start are here.
@@ -72,21 +81,58 @@ func quote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// announce prints the secrets of a first start, once, and what to do next.
+// announce prints what a first start made, once, and what to do next.
 func (n *node) announce(s streams) {
+	visible := n.config.showsSecrets(s.out)
 	if n.account.First {
-		fmt.Fprintf(s.out, "First start: these secrets are shown once and kept in %s\n  admin token  %s\n  business     %s\n  API key      %s\n",
-			filepath.Join(n.config.DataDir, account.BootstrapFile), n.account.Secrets.AdminToken, n.account.Secrets.BusinessID, n.account.Secrets.APIKey)
+		n.printSecrets(s.out, visible)
+	} else if n.config.APIKey != "" {
+		n.log.Warn("--api-key was ignored: it counts on the first start only; make keys with POST /admin/v1/businesses/{id}/keys")
 	}
-	token, err := n.sampleToken()
-	if err != nil {
-		n.log.Error("make the demo's token", "error", err)
+	var token string
+	if n.config.Demo || n.account.First && visible {
+		var err error
+		if token, err = n.sampleToken(); err != nil {
+			n.log.Error("make the demo's token", "error", err)
+		}
 	}
 	if err := n.trouble(); err != nil {
 		printNotReady(s, n.url, err)
 		return
 	}
 	nextSteps{self: self(), url: n.url, dataDir: n.config.DataDir, token: token}.print(s.out)
+}
+
+// printSecrets prints the secrets of a first start, or only the name of their file.
+func (n *node) printSecrets(w io.Writer, visible bool) {
+	file := filepath.Join(n.config.DataDir, account.BootstrapFile)
+	if !visible {
+		fmt.Fprintf(w, "First start: the admin token, the business and its API key are in %s\n", file)
+		return
+	}
+	secrets := n.account.Secrets
+	fmt.Fprintf(w, "First start: these secrets are shown once and kept in %s\n  admin token  %s\n  business     %s\n  API key      %s\n",
+		file, secrets.AdminToken, secrets.BusinessID, secrets.APIKey)
+}
+
+// showsSecrets reports whether the secrets of a first start may be printed to out: to a terminal, with --demo, or where only this
+// machine reaches the node, unless systemd runs the node and may keep its output in the journal.
+func (c *serveCmd) showsSecrets(out io.Writer) bool {
+	if c.Demo || terminal(out) {
+		return true
+	}
+	host, _, err := net.SplitHostPort(c.Listen)
+	return err == nil && loopback(host) && os.Getenv("JOURNAL_STREAM") == ""
+}
+
+// terminal reports whether w is a terminal, or another character device.
+func terminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 func (n *node) sampleToken() (string, error) {

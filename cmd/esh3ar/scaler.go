@@ -43,6 +43,9 @@ func (c *scalerCmd) Run(ctx context.Context, s streams) error {
 		return usageError{oneLine(err)}
 	}
 	if c.Target == "processes" {
+		if unspecified(c.Host) {
+			return usagef("--host: %q is where nodes are reached too; name one address of this machine", c.Host)
+		}
 		if err := checkHost("--host", c.Host); err != nil {
 			return err
 		}

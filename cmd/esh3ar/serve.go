@@ -27,10 +27,11 @@ type serveCmd struct {
 	RequireSyncStandby bool   `name:"require-sync-standby" help:"Refuse a PostgreSQL whose commits wait for no standby."`
 	RedisURL           string `name:"redis-url" help:"Redis that several nodes share, redis://…, or the addresses of a Redis Cluster with commas; empty: in-process."`
 	NodeID             string `name:"node-id" help:"This node's name (default: made once, kept in the data directory)."`
-	AdvertiseURL       string `name:"advertise-url" help:"How clients reach this node (default: from --listen)."`
+	AdvertiseURL       string `name:"advertise-url" help:"How clients reach this node (default: from --listen); needed with --redis-url when --listen names no address, such as 0.0.0.0."`
 	DefaultRegion      string `name:"default-region" default:"YE" help:"Region of phone numbers without a country code, such as YE."`
-	AdminToken         string `name:"admin-token" help:"Admin token to use instead of a made-up one."`
-	APIKey             string `name:"api-key" help:"API key of the business default, on first start, instead of a made-up one."`
+	AdminToken         string `name:"admin-token" help:"Admin token to use instead of a made-up one: at least 16 varied characters."`
+	APIKey             string `name:"api-key" help:"API key of the business default, on first start, instead of a made-up one: at least 16 varied characters."`
+	Demo               bool   `name:"demo" help:"Print the secrets of a first start, and at every start a link to the phone demo with a 24-hour device token, wherever the output goes."`
 	GatewaySecret      string `name:"gateway-secret" placeholder:"TEXT" help:"What a gateway without Redis shows (its --gateway-secret) to be told how this node is."`
 	LogLevel           string `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
 	LogFormat          string `name:"log-format" default:"text" enum:"text,json" help:"Lines of the log: text or json."`
@@ -123,6 +124,9 @@ func (c *serveCmd) checkNode() error {
 	if err := checkSecrets(c.AdminToken, c.APIKey); err != nil {
 		return err
 	}
+	if err := checkStrength(c.AdminToken, c.APIKey); err != nil {
+		return err
+	}
 	if err := checkGatewaySecret(c.GatewaySecret); err != nil {
 		return err
 	}
@@ -140,10 +144,8 @@ func (c *serveCmd) checkNode() error {
 	if len(c.NodeID) > 128 || strings.Trim(c.NodeID, nodeIDLetters) != "" {
 		return usagef("--node-id: must be at most 128 letters, digits and -._~: it stands in the tokens of connections")
 	}
-	if c.AdvertiseURL != "" {
-		if u, err := url.Parse(c.AdvertiseURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return usagef("--advertise-url: %q is not an http or https URL", c.AdvertiseURL)
-		}
+	if err := c.checkAdvertised(); err != nil {
+		return err
 	}
 	if _, err := account.NewPhones(c.DefaultRegion); err != nil {
 		return usagef("--default-region: %w", err)
@@ -166,6 +168,25 @@ func (c *serveCmd) budget(files int) connlimit.Budget {
 		return connlimit.GatewayBudget(files)
 	}
 	return connlimit.NodeBudget(files)
+}
+
+// checkAdvertised refuses a URL that other nodes, gateways and phones cannot call, given or derived from --listen.
+func (c *serveCmd) checkAdvertised() error {
+	if c.AdvertiseURL == "" {
+		if host, _, err := net.SplitHostPort(c.Listen); err == nil && c.RedisURL != "" && unspecified(host) {
+			return usagef("--advertise-url: needed with --redis-url when --listen is %s, which names no address for the other nodes; give the URL of this node, such as %s://node1.example:8080",
+				c.Listen, c.scheme())
+		}
+		return nil
+	}
+	u, err := url.Parse(c.AdvertiseURL)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return usagef("--advertise-url: %q is not an http or https URL", c.AdvertiseURL)
+	}
+	if unspecified(u.Hostname()) || u.Port() == "0" {
+		return usagef("--advertise-url: %q cannot be called; name this machine and its port", c.AdvertiseURL)
+	}
+	return nil
 }
 
 func (c *serveCmd) checkRedis() error {

@@ -169,7 +169,7 @@ async function main() {
   try {
     element("number").textContent = claims(token).sub;
   } catch {
-    notice("This address has no device token. Open the link that `esh3ar serve` prints; it ends in #token=…");
+    notice("This address has no device token. Open the link that `esh3ar serve --demo` prints; it ends in #token=…");
     return;
   }
   connection = make(token);
