@@ -110,8 +110,6 @@ var importers = map[string][]string{
 	"github.com/pressly/goose":               {"internal/store/postgres"},
 	"github.com/redis/rueidis":               {"internal/redis"},
 	"github.com/maypok86/otter":              {"internal/cache"},
-	"github.com/Shopify/toxiproxy":           {"internal/badlink"},
-	"github.com/rs/zerolog":                  {"internal/badlink"}, // toxiproxy asks for one
 	"github.com/prometheus":                  {"cmd/esh3ar", "e2e"},
 	"github.com/alecthomas/kong":             {"cmd/esh3ar"},
 	"go.yaml.in/yaml":                        {"internal/scale", "cmd/esh3ar"},
