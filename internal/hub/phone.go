@@ -64,14 +64,25 @@ func (w *invocations) backlog(pushes []delivery.Push) {
 // messages is the result of Sync.
 type messages []esh3ar.Record
 
-// AppendJSON encodes an array, empty at the end of the history.
+// syncBytes bounds the result of one Sync in encoded bytes, unless a single message is larger. It is far above a hundred
+// messages of the usual size; a hundred of the largest would take several MiB of the connection's outbox.
+const syncBytes = 256 << 10
+
+// AppendJSON encodes an array of the first messages that fit into syncBytes, at least one. Empty is the end of the history;
+// the client asks for the rest after the last seq it got.
 func (m messages) AppendJSON(dst []byte) ([]byte, error) {
+	start := len(dst)
 	dst = append(dst, '[')
 	for i := range m {
+		before := len(dst)
 		if i > 0 {
 			dst = append(dst, ',')
 		}
 		dst = wire.AppendMessage(dst, &m[i].Message, max(m[i].Attempts, 1))
+		if i > 0 && len(dst)-start >= syncBytes {
+			dst = dst[:before]
+			break
+		}
 	}
 	return append(dst, ']'), nil
 }
