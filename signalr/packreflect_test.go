@@ -45,7 +45,7 @@ type tree struct {
 func anyValue(depth int) *rapid.Generator[any] {
 	kinds := []*rapid.Generator[any]{
 		rapid.Just[any](nil), rapid.Bool().AsAny(), rapid.Int64().AsAny(), rapid.Uint64Min(1 << 63).AsAny(), rapid.Float64().AsAny(),
-		rapid.SampledFrom([]any{math.Inf(1), math.Inf(-1), 0.5, -0.0, []byte{}, []any{}, map[string]any{}, ""}),
+		rapid.SampledFrom([]any{math.Inf(1), math.Inf(-1), 0.5, math.Copysign(0, -1), []byte{}, []any{}, map[string]any{}, ""}),
 		rapid.String().AsAny(), rapid.SliceOf(rapid.Byte()).AsAny(), moment().AsAny(),
 	}
 	if depth > 0 {

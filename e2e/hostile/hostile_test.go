@@ -123,6 +123,12 @@ func (f *field) alive(t *testing.T) {
 		if stack := p.stack(); stack != "" {
 			t.Fatalf("%s has printed a stack: %s", p.name, stack)
 		}
+		text := f.metrics(p) // empty while scrapes are refused; the log has the stack then
+		for _, name := range []string{"esh3ar_panics_recovered_total", "esh3ar_gateway_panics_total", "signalr_server_panics_total"} {
+			if n := metric(text, name); n != 0 {
+				t.Fatalf("%s has recovered from %v panics: %s", p.name, n, name)
+			}
+		}
 	}
 }
 

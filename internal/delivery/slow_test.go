@@ -97,9 +97,9 @@ func TestAcknowledge_FloodOfUnknownIDs_DelaysOnlyItsRecipient(t *testing.T) {
 		b := newAckBench()
 		defer b.stop()
 		attackers := []*Session{b.session(1), b.session(1), b.session(1), b.session(1)}
-		refused, flood := 0, func(err error) {}
+		refused := 0
 		var mu sync.Mutex
-		flood = func(err error) {
+		flood := func(err error) {
 			mu.Lock()
 			defer mu.Unlock()
 			if errors.Is(err, ErrBusy) {
@@ -147,8 +147,7 @@ func TestAcknowledge_ManyRecipientsUnknownIDs_CommitsStaySmall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newAckBench()
 		defer b.stop()
-		_, ignore := outcome()
-		ignore = func(error) {}
+		ignore := func(error) {}
 		for r := range esh3ar.Recipient(20) {
 			for range 4 {
 				b.session(r+1).Acknowledge(madeUp(100), ignore)

@@ -233,9 +233,7 @@ func TestGateway_Panic_EndsOneConnection(t *testing.T) {
 	f := newFront(t, func(o *gateway.Options) {
 		o.Log = textLog(log)
 		o.NodeOf = func(r *http.Request) string {
-			var nothing map[string]int
-			nothing[r.URL.Path] = 1
-			return ""
+			panic("a fault met on the way of " + r.URL.Path)
 		}
 	}, n)
 	f.awaitUp(1)
