@@ -9,7 +9,7 @@ func TestPrintable_WhatSteersATerminal_IsEscaped(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"": "",
-		"plain, مرحبا, 日本, ñ, 👩‍👩‍👧, می‌خواهم": "plain, مرحبا, 日本, ñ, 👩‍👩‍👧, می‌خواهم",
+		"plain, مرحبا, 日本, ñ, 👩‍👩‍👧, می\u200cخواهم": "plain, مرحبا, 日本, ñ, 👩‍👩‍👧, می\u200cخواهم",
 		"\x1b[2J\x1b]0;owned\x07":        `\x1b[2J\x1b]0;owned\a`,
 		"\x1b]52;c;ZXZpbA==\x1b\\":       `\x1b]52;c;ZXZpbA==\x1b\`,
 		"a\nb\rc\td\x00\x7f":             `a\nb\rc\td\x00\x7f`,
