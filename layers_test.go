@@ -38,7 +38,7 @@ var layers = map[string][]string{
 	"internal/wire":            {""},
 	"internal/route":           {"", "internal/cache", "internal/flow", "internal/planted"},
 	"internal/route/routetest": {"", "internal/route"},
-	"internal/account":         {"", "internal/cache", "internal/flow", "internal/keyring"},
+	"internal/account":         {"", "internal/cache", "internal/connlimit", "internal/flow", "internal/keyring"},
 	"internal/intake":          {"", "internal/flow", "internal/planted", "internal/fairshare"},
 	"internal/delivery":        {"", "internal/flow", "internal/planted", "internal/route", "internal/scale/workers", "internal/fairshare"},
 	"internal/backplane":       {"internal/route", "internal/rows", "signalr"},

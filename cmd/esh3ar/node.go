@@ -230,6 +230,7 @@ func (n *node) handler(m *metrics) (edges, error) {
 		Panicked: func(cause any) { n.panics.Note("http", cause) },
 		Log:      n.log, Observe: m.request,
 	})
+	m.registry.MustRegister(credentialMetrics{keys})
 	m.registry.MustRegister(shareMetrics{[]func() []fairshare.Stats{api.Shares, n.engine.Shares, n.feed.Shares}})
 	return edges{
 		hubs: &n.hubs, watched: n.watched, cluster: publicKeys(&n.account), demo: dashboard.Demo("/demo/"), api: api, profiles: profiles(),

@@ -11,6 +11,7 @@ import (
 
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/cache"
+	"github.com/esh3artech/esh3ar/internal/connlimit"
 )
 
 // Caller is a business that proved who it is.
@@ -37,8 +38,8 @@ const (
 	keysKept = 1 << 16
 )
 
-// Keys authenticates API keys. A key that was good within the last second is not looked up again; a key that is bad
-// always is, so that a flood of made-up keys cannot fill the memory. However many callers come at once, one of them asks
+// Keys authenticates API keys. A key that was good within the last second is not looked up again. Keys that were not good
+// before are looked up at a bounded rate per address, and those that the store did not know are remembered in a bounded table. However many callers come at once, one of them asks
 // the store for a key and the others take what he hears; while a key is in use he asks before the second is over, and
 // nobody waits.
 //
@@ -48,6 +49,7 @@ type Keys struct {
 	store      keyStore
 	known      *cache.Cache[esh3ar.KeyHash, Caller]
 	businesses *businesses
+	throttle   *throttle
 }
 
 // NewKeys makes an authenticator over store for a node that is alone; now is the clock.
@@ -55,7 +57,7 @@ func NewKeys(store keyStore, now func() time.Time) *Keys { return NewSharedKeys(
 
 // NewSharedKeys makes one that hears of what other nodes revoke as soon as they do; at the latest it knows after a second.
 func NewSharedKeys(store keyStore, now func() time.Time, shared *cache.Shared) *Keys {
-	k := &Keys{store: store, businesses: newBusinesses(store, now, shared)}
+	k := &Keys{store: store, businesses: newBusinesses(store, now, shared), throttle: newThrottle(now)}
 	k.known = cache.New(cache.Options[esh3ar.KeyHash, Caller]{
 		Name: "key", Load: k.load, Keys: cache.KeyCodec[esh3ar.KeyHash]{Name: hashName, Parse: parseHash},
 		Entries: keysKept, TTL: fresh, Grace: grace, Renew: true, Timeout: askWithin, Now: now, Shared: shared,
@@ -95,15 +97,37 @@ func parseHash(name string) (h esh3ar.KeyHash, err error) {
 }
 
 // Authenticate finds the business of a key: Unauthenticated for an unknown or revoked one, StoreUnavailable while the
-// store cannot say.
+// store cannot say, RateLimited if the address of the connection in ctx has asked for too many unknown keys.
 func (k *Keys) Authenticate(ctx context.Context, key string) (Caller, error) {
-	caller, found, err := k.known.Get(ctx, HashOf(key))
+	hash := HashOf(key)
+	if k.throttle.wasGood(&hash) {
+		return k.find(ctx, hash)
+	}
+	conn := connlimit.FromContext(ctx)
+	address := conn.Address()
+	if err := k.throttle.admit(&hash, address, conn.Trusted()); err != nil {
+		return Caller{}, err
+	}
+	caller, err := k.find(ctx, hash)
+	if err == nil {
+		k.throttle.found(&hash, address)
+	}
+	return caller, err
+}
+
+// Refused returns how many keys were refused.
+func (k *Keys) Refused() RefusedCredentials { return k.throttle.stats() }
+
+// find asks cache and store for a key.
+func (k *Keys) find(ctx context.Context, hash esh3ar.KeyHash) (Caller, error) {
+	caller, found, err := k.known.Get(ctx, hash)
 	var ours *esh3ar.Error
 	switch {
 	case err == nil && found:
 		return caller, nil
 	case err == nil:
-		return Caller{}, esh3ar.Errorf(esh3ar.Unauthenticated, "the API key is unknown or revoked")
+		k.throttle.notFound(&hash)
+		return Caller{}, errUnknownKey
 	case errors.As(err, &ours):
 		return Caller{}, ours
 	case ctx.Err() != nil:

@@ -2,6 +2,7 @@ package connlimit
 
 import (
 	"context"
+	"net/netip"
 	"sync/atomic"
 	"time"
 )
@@ -11,6 +12,7 @@ type Conn struct {
 	limiter       *Limiter
 	end           func()
 	trusted       bool         // its peer is one of Options.Proxies
+	prefix        netip.Prefix // of the peer; invalid if it has no IP address
 	authenticated atomic.Bool  // good credentials were used, and their owner had room
 	seen          atomic.Int64 // begin of the last request, in nanoseconds since the Limiter's start
 	refused       atomic.Int64 // when the owner had no room the last time; zero: never
@@ -34,6 +36,17 @@ func (c *Conn) Touch() {
 
 // IsAuthenticated reports whether nothing is to be asked of the connection any more: it is authenticated, or has no place.
 func (c *Conn) IsAuthenticated() bool { return c == nil || c.authenticated.Load() }
+
+// Address returns the prefix that the peer is counted under: /32 or /64. It is invalid if the peer has no IP address, or c is nil.
+func (c *Conn) Address() netip.Prefix {
+	if c == nil {
+		return netip.Prefix{}
+	}
+	return c.prefix
+}
+
+// Trusted reports whether the peer is a trusted proxy, or no peer is known: many callers may share its address.
+func (c *Conn) Trusted() bool { return c == nil || c.trusted }
 
 // askAgain is how long a connection whose owner had no room waits before it asks again.
 const askAgain = int64(time.Second)

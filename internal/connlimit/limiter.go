@@ -101,7 +101,8 @@ func (l *Limiter) Admit(peer net.Addr, end func()) *Conn {
 	c := &Conn{limiter: l, end: end, heapIndex: -1}
 	c.seen.Store(l.now())
 	c.trusted = trusts(l.opts.Proxies, peer)
-	victim, ok := l.admit(c, addressOf(peer))
+	c.prefix = addressOf(peer)
+	victim, ok := l.admit(c, c.prefix)
 	if victim != nil {
 		victim.end()
 	}

@@ -69,7 +69,7 @@ func (a *API) admin(h handler) handler {
 		switch {
 		case err == nil:
 			return forbidden.problem("this is an API key; the call wants the admin token")
-		case esh3ar.CodeOf(err) == esh3ar.Unauthenticated:
+		case esh3ar.CodeOf(err) == esh3ar.Unauthenticated, esh3ar.CodeOf(err) == esh3ar.RateLimited:
 			return unauthenticated.problem("this is not the admin token")
 		default:
 			return err
