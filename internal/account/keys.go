@@ -39,7 +39,8 @@ const (
 )
 
 // Keys authenticates API keys. A key that was good within the last second is not looked up again. Keys that were not good
-// before are looked up at a bounded rate per address, and those that the store did not know are remembered in a bounded table. However many callers come at once, one of them asks
+// before are looked up at a bounded rate per address, and those that the store did not know are remembered in a bounded
+// table. However many callers come at once, one of them asks
 // the store for a key and the others take what he hears; while a key is in use he asks before the second is over, and
 // nobody waits.
 //
