@@ -167,6 +167,7 @@ func TestAPoisonedMessageBlocksNobody(t *testing.T) {
 			if s := r.Stats(); s.Calls != 0 || s.Aside != 1 || s.Quarantined != 1 || s.Bytes == 0 || len(q) != 1 {
 				t.Fatalf("%+v, %d in quarantine", s, len(q))
 			}
+			aside := r.Stats().Bytes
 			if q[0].Reason != c.err.Error() || q[0].Call.Messages[0].Content != "poison" || q[0].At.IsZero() {
 				t.Errorf("%+v", q[0])
 			}
@@ -183,8 +184,16 @@ func TestAPoisonedMessageBlocksNobody(t *testing.T) {
 			if err := spill.NewDrainer(r.Spill, store, spill.DrainOptions{}).Drain(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if s := r.Stats(); s.Calls != 0 || s.Aside != 1 || s.Bytes == 0 {
-				t.Errorf("after a cut: %+v", s)
+			if s := r.Stats(); s.Calls != 0 || s.Aside != 1 || s.Bytes != aside {
+				t.Errorf("after a cut: got %+v, want one call aside with %d bytes", s, aside)
+			}
+			for _, claim := range []struct {
+				cluster string
+				want    error
+			}{{"own", nil}, {"other", spill.ErrOtherCluster}} {
+				if err := r.Claim(claim.cluster); !errors.Is(err, claim.want) {
+					t.Errorf("a spill with a call aside, claimed for cluster %q: got %v, want %v", claim.cluster, err, claim.want)
+				}
 			}
 			store.refuse = nil
 			if n, err := r.Readmit(t.Context()); n != 1 || err != nil {
