@@ -56,11 +56,12 @@ func (s *session) sortOut(ids []esh3ar.MessageID, t *ticket, fx *effects) (unkno
 			unknown = append(unknown, id)
 		case !e.acked || t.read && !e.read:
 			e.acked, e.read = true, e.read || t.read
+			e.commits++
 			t.ids = append(t.ids, id)
 			if e.state == unacked {
 				s.leave(e, settling)
 			}
-		case e.state != ended:
+		case e.state != ended || e.commits > 0:
 			t.join = append(t.join, id)
 		}
 	}
@@ -133,6 +134,7 @@ func (s *session) acked(rules *Rules, t ticket, results []esh3ar.Settled, err er
 	}
 	for i := range s.entriesOf(t.ids) {
 		e := &s.window.entries[i]
+		e.commits = max(0, e.commits-1)
 		if err != nil {
 			e.acked, e.read = false, e.read && !t.read
 		}

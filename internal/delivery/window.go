@@ -29,6 +29,7 @@ type entry struct {
 	counted bool      // the attempt of its next repeat is in the store already
 	pending bool      // its next repeat is being prepared
 	acked   bool      // its acknowledgement is under way or durable
+	commits int8      // its receipts that are not durable yet: at most the acknowledgement and the read receipt
 	read    bool      // the same of its read receipt
 	pushed  time.Time // the newest push
 	heard   int64     // what the connection had last received by then
