@@ -68,9 +68,11 @@ func TestNodesShareADatabase(t *testing.T) {
 	if code, out, errs := esh3ar(t, "verify", "--database-url", url); code != 0 || !strings.Contains(out, "20") {
 		t.Errorf("verify: %d\n%s%s", code, out, errs)
 	}
-	if _, metrics := b.try(http.MethodGet, "/metrics", ""); !strings.Contains(metrics, `esh3ar_database_statement_seconds_count{statement="settle"}`) {
-		t.Errorf("no statements in the metrics:\n%.2000s", metrics)
-	}
+	var metrics string
+	eventually(t, func() bool { // a scrape may be up to a second old
+		_, metrics = b.try(http.MethodGet, "/metrics", "")
+		return strings.Contains(metrics, `esh3ar_database_statement_seconds_count{statement="settle"}`)
+	}, func() string { return "no statements in the metrics: " + metrics })
 	if err := a.node.Kill(); err != nil { // what it had is the database's
 		t.Fatal(err)
 	}

@@ -56,12 +56,13 @@ func (s *session) sortOut(ids []esh3ar.MessageID, t *ticket, fx *effects) (unkno
 			unknown = append(unknown, id)
 		case !e.acked || t.read && !e.read:
 			e.acked, e.read = true, e.read || t.read
-			e.commits++
+			e.calls++
 			t.ids = append(t.ids, id)
 			if e.state == unacked {
 				s.leave(e, settling)
 			}
-		case e.state != ended || e.commits > 0:
+		case e.state != ended || e.calls > 0:
+			e.calls++
 			t.join = append(t.join, id)
 		}
 	}
@@ -105,7 +106,7 @@ func (s *session) acknowledgeUpTo(rules *Rules, seq esh3ar.Seq, call func(error)
 	var ids []esh3ar.MessageID
 	if s.window != nil {
 		for _, e := range s.window.upTo(seq) {
-			if e.state != ended {
+			if e.state != ended || e.calls > 0 {
 				ids = append(ids, e.id)
 			}
 		}
@@ -134,7 +135,7 @@ func (s *session) acked(rules *Rules, t ticket, results []esh3ar.Settled, err er
 	}
 	for i := range s.entriesOf(t.ids) {
 		e := &s.window.entries[i]
-		e.commits = max(0, e.commits-1)
+		e.calls = max(0, e.calls-1)
 		if err != nil {
 			e.acked, e.read = false, e.read && !t.read
 		}
@@ -149,7 +150,7 @@ func (s *session) acked(rules *Rules, t ticket, results []esh3ar.Settled, err er
 			}
 		}
 	}
-	if err == nil && !s.joined(&t) {
+	if durable := s.joined(&t); err == nil && !durable {
 		err = ErrBusy
 	}
 	fx.complete(t.call, err)
@@ -160,12 +161,15 @@ func (s *session) acked(rules *Rules, t ticket, results []esh3ar.Settled, err er
 // joined reports whether what a call has joined became durable. Settlements come back in the order in which they were
 // asked for, so an entry that is still in the window was returned to it.
 func (s *session) joined(t *ticket) bool {
+	durable := true
 	for i := range s.entriesOf(t.join) {
-		if e := &s.window.entries[i]; e.state != ended || t.read && !e.read {
-			return false
+		e := &s.window.entries[i]
+		e.calls = max(0, e.calls-1)
+		if e.state != ended || t.read && !e.read {
+			durable = false
 		}
 	}
-	return true
+	return durable
 }
 
 // entriesOf walks the places of messages in the window; one that was replayed has several.

@@ -29,7 +29,7 @@ type entry struct {
 	counted bool      // the attempt of its next repeat is in the store already
 	pending bool      // its next repeat is being prepared
 	acked   bool      // its acknowledgement is under way or durable
-	commits int8      // its receipts that are not durable yet: at most the acknowledgement and the read receipt
+	calls   int32     // calls about it that are not completed; the entry is not forgotten before they are
 	read    bool      // the same of its read receipt
 	pushed  time.Time // the newest push
 	heard   int64     // what the connection had last received by then
@@ -109,14 +109,14 @@ func (w *window) drop(ids []esh3ar.MessageID) {
 // trim forgets ended entries at the front, and the oldest of too many behind it; it tells whether anything is left.
 func (w *window) trim() bool {
 	front := 0
-	for front < len(w.entries) && w.entries[front].state == ended {
+	for front < len(w.entries) && w.entries[front].state == ended && w.entries[front].calls == 0 {
 		front++
 	}
 	w.entries = w.entries[front:]
 	if len(w.entries) > 2*rememberedEnds {
 		surplus := len(w.entries) - rememberedEnds
 		w.entries = slices.DeleteFunc(w.entries, func(e entry) bool {
-			if surplus == 0 || e.state < lapsed {
+			if surplus == 0 || e.state < lapsed || e.calls > 0 {
 				return false
 			}
 			surplus--
