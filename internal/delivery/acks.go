@@ -158,8 +158,8 @@ func (s *session) acked(rules *Rules, t ticket, results []esh3ar.Settled, err er
 	s.opened(rules, fx)
 }
 
-// joined reports whether what a call has joined became durable. Settlements come back in the order in which they were
-// asked for, so an entry that is still in the window was returned to it.
+// joined completes what a call has joined, and reports whether all of it became durable. Settlements come back in the order in
+// which they were asked for, and an entry is not forgotten before its calls are completed, so the entries show how it went.
 func (s *session) joined(t *ticket) bool {
 	durable := true
 	for i := range s.entriesOf(t.join) {
