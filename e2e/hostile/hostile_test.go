@@ -68,7 +68,7 @@ func (f *field) victim(target *process, size int, rate float64) *attack.Victim {
 func (f *field) rests(d time.Duration) {
 	f.polite.begin()
 	time.Sleep(d) // a measuring phase, not a wait for a condition
-	quiet := f.polite.begin()
+	quiet := f.polite.end()
 	f.baseline.calls += quiet.calls
 	f.baseline.answered = append(f.baseline.answered, quiet.answered...)
 	f.baseline.delivered = append(f.baseline.delivered, quiet.delivered...)
@@ -100,7 +100,7 @@ func (f *field) run(t *testing.T, attacks []attack.Attack, targets []*process, s
 		}
 	}
 	group.Wait()
-	during := f.polite.begin()
+	during := f.polite.end()
 	for i, v := range victims {
 		t.Logf("%s at %s: %s", attacks[i%len(attacks)].Name, targets[i/len(attacks)].name, &v.Answers)
 		for _, text := range v.Answers.Malformed() {

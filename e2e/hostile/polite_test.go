@@ -35,6 +35,7 @@ type polite struct {
 // phase is what the polite clients meet for some time.
 type phase struct {
 	calls      int
+	open       int             // calls without an answer; the other fields are read when it is 0
 	answered   []time.Duration // call → 202
 	delivered  []time.Duration // call → phone, of calls of this phase
 	refused    map[string]int  // by status or error
@@ -74,6 +75,18 @@ func (p *polite) begin() *phase {
 	defer p.mu.Unlock()
 	last := p.mu.phase
 	p.mu.phase = newPhase()
+	return last
+}
+
+// end starts another phase and returns the one that it ends, once each of its calls is answered or has failed: a slow answer
+// counts as one.
+func (p *polite) end() *phase {
+	last := p.begin()
+	p.c.await("the calls of the phase are answered", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return last.open == 0
+	})
 	return last
 }
 
@@ -123,6 +136,7 @@ func (p *polite) call(target, number, content string) {
 	p.mu.Lock()
 	in := p.mu.phase
 	in.calls++
+	in.open++
 	p.mu.sentAt[content] = began
 	p.mu.Unlock()
 	priority := "normal"
@@ -130,6 +144,7 @@ func (p *polite) call(target, number, content string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.mu.open--
+	in.open--
 	if outcome != "202" {
 		in.refused[outcome]++
 		return

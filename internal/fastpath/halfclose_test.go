@@ -139,19 +139,21 @@ func TestHandedOver_ChunkedBehindAnother_Closes(t *testing.T) {
 func TestWorker_Panic_EndsItsConnection(t *testing.T) {
 	t.Parallel()
 	causes := make(chan any, 2)
-	r := newRig(t, http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+	handler := http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
 		if req.URL.Path == "/fast/fault" {
 			panic("a fault of a handler")
 		}
-	}))
-	r.server.Panics = func(cause any) { causes <- cause }
-	takes := r.server.takes
-	r.server.takes = func(method, path string) bool {
-		if path == "/fast/parser" {
-			panic("a fault of the parser")
+	})
+	r := newPreparedRig(t, handler, func(server *Server) {
+		server.Panics = func(cause any) { causes <- cause }
+		takes := server.takes
+		server.takes = func(method, path string) bool {
+			if path == "/fast/parser" {
+				panic("a fault of the parser")
+			}
+			return takes(method, path)
 		}
-		return takes(method, path)
-	}
+	})
 	for path, want := range map[string]string{"/fast/fault": "a fault of a handler", "/fast/parser": "a fault of the parser"} {
 		if got := r.exchange("", post(path, "x"), ""); got != "" {
 			t.Errorf("%s: answer %q, want a closed connection", path, got)

@@ -41,6 +41,12 @@ type inHTTP struct{}
 // newRig serves calls below /fast here.
 func newRig(t *testing.T, h http.Handler, change ...func(*http.Server)) *rig {
 	t.Helper()
+	return newPreparedRig(t, h, func(*Server) {}, change...)
+}
+
+// newPreparedRig is newRig with a server that prepare has changed before it serves.
+func newPreparedRig(t *testing.T, h http.Handler, prepare func(*Server), change ...func(*http.Server)) *rig {
+	t.Helper()
 	r := &rig{t: t, stopped: make(chan error, 1)}
 	poller, err := netpoll.New()
 	if err != nil {
@@ -79,6 +85,7 @@ func newRig(t *testing.T, h http.Handler, change ...func(*http.Server)) *rig {
 		f(web)
 	}
 	r.server = New(web, func(_, path string) bool { return strings.HasPrefix(path, "/fast") })
+	prepare(r.server)
 	ctx, stop := context.WithCancel(context.Background())
 	polled := make(chan error, 1)
 	go func() { polled <- poller.Run(ctx) }()

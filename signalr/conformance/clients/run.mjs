@@ -16,10 +16,10 @@ const signalR = require(client);
 const msgpack = require("msgpack-" + generation);
 const version = Number(generation);
 
-// A case that ends stops its connection, and what it had asked and does not wait for is rejected then. Whatever it judges it
-// waits for.
+// A case that ends stops its connection. What it had sent and does not wait for is rejected then: with an Error by the hub
+// connection, with a string by the queue of a transport (signalr 9 and 10, HttpConnection.js). A case waits for all that it judges.
 process.on("unhandledRejection", (reason) => {
-  if (reason?.message !== "Connection stopped.") throw reason;
+  if ((reason?.message ?? reason) !== "Connection stopped.") throw reason;
 });
 
 await Promise.all(
