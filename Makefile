@@ -68,6 +68,6 @@ simulate: ## 100,000 seeded histories of delivery
 	go test ./internal/delivery -run TestSimulation -histories 100000 -timeout 30m
 
 plots: ## draw docs/scaling-*.svg anew
-	go test ./internal/scale -run Plots -plots ../../docs
+	go test ./internal/autoscale -run Plots -plots ../../docs
 
 .PHONY: help build run deps test conformance short lint fmt fuzz bench bench-gateway overload autoscale torture hostile restart simulate plots

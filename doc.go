@@ -1,67 +1,66 @@
-// Package esh3ar is the vocabulary of the platform: messages, recipients, statuses, events, errors, and the port
-// that every store engine realises. It does nothing by itself and imports only the standard library and uuid;
-// every other package imports it, so its file list is the glossary of the house.
+// Package esh3ar defines the vocabulary of the platform: messages, recipients, statuses, events, errors, and the interface that every
+// store engine implements. It contains no behaviour of its own and imports only the standard library and uuid. Every other package
+// imports it, so its file list is a glossary.
 //
-// # How a message walks
+// # The way of a message
 //
 //	POST /v1/messages
-//	  httpapi    authenticates, decodes once, validates
-//	  intake     queues the call in the lane of its priority; the batcher commits whole batches:
-//	             store.Append, one fsync, then every caller of the batch has its 202
-//	  route      which connections does the recipient have? A hint to each; nobody there: status pending
-//	  delivery   the session of a connection pushes what is next in the inbox, as far as its window is open
-//	  hub        encodes it once and hands it to the phone's SignalR connection
-//	  phone      acknowledges; delivery settles: status and event in one commit
+//	  httpapi            authenticates the call, decodes it once, validates it
+//	  ingest             queues the call in the lane of its priority; the batcher commits whole batches
+//	                     (store.Append, one fsync), notifies the recipients' sessions, then answers every call 202
+//	  cluster/presence   finds the recipient's connections and sends each a hint; without one the message is pending
+//	  delivery           the session of a connection pushes the next messages of the inbox while its window is open
+//	  hub                encodes a message once and writes it to the phone's SignalR connection
+//	  the phone          acknowledges; delivery settles: status and event in one commit
 //
-// Accept ends at Append, deliver ends at Settle. Between them there are only hints: each may be lost, and the
-// sweep of package delivery finds what they would have said.
+// Accepting ends with Append, delivering ends with Settle. Everything between the two is a hint that may be lost: the sweep of
+// package delivery finds the messages whose hints were lost.
 //
 // # Map
 //
-//	cmd/esh3ar              flags, wiring, order of start and stop
-//	internal/httpapi        REST edge, OpenAPI, problem+json
-//	internal/backplane      the hubs of all nodes as one: sends, groups and results across nodes
-//	internal/hub            SignalR methods ↔ delivery
-//	internal/dashboard      the phone demo
-//	internal/intake         admission, lanes, group commit
-//	internal/delivery       sessions, windows, acknowledgements, repeats, sweep
-//	internal/notify         reads the event log for streams and hubs
-//	internal/janitor        deletes what has served its time
-//	internal/breaker        circuit breakers before what is outside the node
-//	internal/wire           JSON of the outward contract that several edges write
-//	internal/route          which connections has a recipient, here and on other nodes? presence and hints
-//	internal/keyring        the keys of a cluster: device tokens, sealed frames, signatures
-//	internal/redis          presence, registry, hints, quotas and a cache level on Redis
-//	internal/cache          two levels: this process, and one that nodes share
-//	internal/spill          accepted calls on this node's own disk while the shared store is away
-//	internal/duration       durations as people write them, with days and weeks
-//	internal/disk           what the databases on a node's disk need of it
-//	internal/account        businesses, keys, plans, phone numbers, device tokens
-//	internal/credential     the bearer token of a request
-//	internal/quota          holds businesses to their plans, over all nodes
-//	internal/flow           pure: backoff, quotas, load score, peaks of latency, budgets of repeats
-//	internal/opaque         positions and cursors as clients see them, sealed
-//	internal/fairshare      bounded resources with a share per business, phone or address
-//	internal/scale          how many nodes there should be, and why
-//	internal/scale/…        what starts and stops them: processes, kubernetes, command; workers inside a node
-//	internal/mover          hands phones over to other nodes: how many, how fast, where to
-//	internal/fastpath       calls that are written in the usual way, without net/http
-//	internal/certfile       a TLS certificate that is read again when it changes
-//	internal/panics         ends a connection, not the process, where its goroutine panics
-//	internal/connlimit      holds connections to the budget of file descriptors
-//	internal/netpoll        connections that are read in time where every processor is busy
-//	internal/gate           who is inside something that ends
-//	internal/vitals         what this process uses of the machine, and what it may use
-//	internal/gateway        balances calls over nodes, and sends phones to them; the choice is pure (balance)
-//	internal/planted        faults that a build can be given on purpose, to prove the proofs
-//	internal/store/…        the store engines (embedded, postgres) and the suite that states their behaviour
-//	internal/pgproc, internal/redisproc  real servers as child processes, for tests and instruments
-//	internal/badlink        a way to a server that can be made slow, silent or broken, for tests and instruments
-//	internal/nodeproc       a node as a child process, for tests and instruments
-//	internal/phone          a SignalR phone in Go, for listen, bench and torture
-//	internal/bench          load scenarios and their ledger
-//	internal/attack         hostile clients, for tests and `make hostile`
-//	internal/torture        kill -9 again and again, and a ledger that decides
-//	signalr                 public SignalR server
-//	signalr/…               Microsoft's client for pages, an example, and the suite that says what is proven
+//	cmd/esh3ar                flags, wiring, order of start and stop
+//
+//	The edges:
+//	internal/httpapi          REST API, OpenAPI, problem details
+//	internal/hub              SignalR methods on top of delivery and eventfeed; hub/demo is the demo page of a phone
+//	internal/wire             JSON of the public contract that several edges write
+//	internal/gateway          balances calls over nodes and sends phones to them; balance chooses, upstream connects
+//	internal/auth             businesses, API keys, plans, phone numbers, device tokens; auth/credential reads bearer tokens
+//	internal/ratelimit        rates and quotas of plans, over all nodes
+//	internal/opaque           sealed positions and cursors, as clients see them
+//
+//	The engine:
+//	internal/ingest           admission, lanes, group commit; ingest/spill keeps accepted calls on this node's disk while the store is away
+//	internal/delivery         sessions, windows, acknowledgements, redelivery, sweep
+//	internal/eventfeed        reads the event log for event streams and hubs
+//	internal/retention        deletes messages and events after their retention
+//	internal/store/…          the engines (embedded, postgres), the suite that both pass (storetest), the message codec, disk limits
+//
+//	The cluster:
+//	internal/cluster/presence     which connections a recipient has, here and on other nodes; hints; the registry of nodes
+//	internal/cluster/backplane    sends, groups and results of hubs across nodes
+//	internal/cluster/rebalance    moves phones to other nodes: how many, how fast, where to
+//	internal/cluster/keyring      the keys of a cluster: device tokens, sealed frames, signatures
+//	internal/cluster/redis        presence, registry, hints, quotas and a cache level on Redis
+//	internal/autoscale            how many nodes there should be, and why; processes, kubernetes and command start and stop them
+//
+//	Building blocks:
+//	internal/breaker          circuit breakers around dependencies
+//	internal/cache            two cache levels: this process, and one shared by nodes
+//	internal/duration         durations as people write them, with days and weeks
+//	internal/fairshare        bounded resources with a share per business, phone or address
+//	internal/flow             pure control algorithms: backoff, quotas, load score, latency peaks, retry budgets
+//	internal/runtime/…        netpoll (epoll), httpfast (HTTP/1.1 fast path), connlimit (budget of descriptors), workerpool,
+//	                          sysload (use of the machine), drain, panics, certfile
+//
+//	Instruments and tests:
+//	internal/bench            load scenarios and their reports
+//	internal/torture          kill -9 again and again; torture/checker decides whether a promise was broken
+//	internal/faultinject      faults that a test build contains on purpose, to prove that tests find them
+//	internal/signalrclient    a SignalR phone in Go, for listen, bench, torture and tests
+//	internal/crashfs          a file system that loses unsynced writes
+//	internal/testkit/…        real servers and nodes as child processes, a fault proxy, a simulated cluster, hostile clients
+//
+//	signalr                   the public SignalR server
+//	signalr/…                 Microsoft's client for pages, examples, and the conformance suite
 package esh3ar

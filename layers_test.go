@@ -13,117 +13,122 @@ import (
 
 const module = "github.com/esh3artech/esh3ar"
 
-// layers says which of our packages each package may import; "" is the root. Imports point downwards only: edges import
-// what they drive, engines never import edges, and only cmd knows concrete types.
+// layers lists which packages of this module each package may import; "" is the root and "*" is any package. Imports point downwards
+// only: an edge imports the engine that it drives, an engine never imports an edge, and only cmd knows concrete types.
 var layers = map[string][]string{
-	"":                         {},
-	"signalr":                  {},
-	"signalr/browser":          {},
-	"signalr/examples/chat":    {"signalr", "signalr/browser"},
-	"internal/certfile":        {},
-	"internal/connlimit":       {},
-	"internal/panics":          {},
-	"internal/fastpath":        {"internal/gate"},
-	"internal/fairshare":       {},
-	"internal/flow":            {},
-	"internal/gate":            {},
-	"internal/opaque":          {""},
-	"internal/vitals":          {},
-	"internal/keyring":         {""},
-	"internal/mover":           {"", "internal/flow", "internal/route"},
-	"internal/quota":           {"", "internal/flow"},
-	"internal/planted":         {},
-	"internal/rows":            {},
-	"internal/netpoll":         {"internal/vitals"},
-	"internal/wire":            {""},
-	"internal/route":           {"", "internal/cache", "internal/flow", "internal/planted"},
-	"internal/route/routetest": {"", "internal/route"},
-	"internal/account":         {"", "internal/cache", "internal/connlimit", "internal/flow", "internal/keyring"},
-	"internal/intake":          {"", "internal/flow", "internal/planted", "internal/fairshare"},
-	"internal/delivery":        {"", "internal/flow", "internal/planted", "internal/route", "internal/scale/workers", "internal/fairshare"},
-	"internal/backplane":       {"internal/route", "internal/rows", "signalr"},
-	"internal/credential":      {},
-	"internal/hub":             {"", "internal/account", "internal/credential", "internal/delivery", "internal/notify", "internal/wire", "signalr", "internal/fairshare", "internal/connlimit", "internal/opaque"},
-	"internal/httpapi":         {"", "internal/account", "internal/credential", "internal/intake", "internal/flow", "internal/notify", "internal/quota", "internal/wire", "internal/fairshare", "internal/connlimit", "internal/opaque"},
-	"internal/dashboard":       {"", "signalr/browser"},
-	"internal/gateway/balance": {"", "internal/flow", "internal/route"},
-	"internal/gateway/backend": {},
-	"internal/gateway":         {"", "internal/gateway/backend", "internal/gateway/balance", "internal/flow", "internal/gate", "internal/route", "internal/fairshare", "internal/connlimit"},
-	"internal/breaker":         {""},
-	"internal/notify":          {"", "internal/planted", "internal/fairshare"},
-	"internal/janitor":         {""},
-	"internal/disk":            {""},
-	"internal/duration":        {},
-	"internal/store/embedded":  {"", "internal/disk", "internal/planted", "internal/rows", "internal/store/progress"},
-	"internal/store/progress":  {"", "internal/rows"},
-	"internal/store/postgres":  {"", "internal/planted", "internal/scale", "internal/store/progress"},
-	"internal/store/powercut":  {},
-	"internal/store/storetest": {""},
-	"internal/redis":           {"", "internal/keyring", "internal/planted", "internal/route"},
-	"internal/cache":           {},
-	"internal/spill":           {"", "internal/disk", "internal/gate", "internal/planted", "internal/rows"},
-	"internal/nodeproc":        {},
-	"internal/badlink":         {},
-	"internal/attack":          {},
-	"internal/pgproc":          {"internal/nodeproc"},
-	"internal/redisproc":       {"internal/nodeproc"},
-	"internal/phone":           {""},
-	"internal/bench":           {"", "internal/nodeproc", "internal/pgproc", "internal/phone", "internal/redisproc"},
-	"internal/torture/ledger":  {""},
-	"internal/torture":         {"internal/badlink", "internal/nodeproc", "internal/pgproc", "internal/phone", "internal/redisproc", "internal/torture/ledger"},
-	"e2e":                      {"signalr/browser", "internal/badlink", "internal/nodeproc", "internal/pgproc", "internal/phone", "internal/planted", "internal/redisproc"},
-	"e2e/hostile":              {"internal/attack", "internal/nodeproc", "internal/pgproc", "internal/phone", "internal/redisproc"},
-	"cmd/esh3ar":               {"*"},
-
-	"internal/scale":            {"", "internal/duration", "internal/route"},
-	"internal/scale/command":    {"internal/scale"},
-	"internal/scale/kubernetes": {"internal/route", "internal/scale"},
-	"internal/scale/processes":  {"internal/flow", "internal/route", "internal/scale"},
-	"internal/scale/workers":    {},
-	"signalr/conformance":       {},
-	"signalr/conformance/table": {"signalr/conformance"},
+	"":                              {},
+	"cmd/esh3ar":                    {"*"},
+	"e2e":                           {"signalr/browser", "internal/testkit/faultproxy", "internal/testkit/nodeproc", "internal/testkit/pgproc", "internal/signalrclient", "internal/faultinject", "internal/testkit/redisproc"},
+	"e2e/hostile":                   {"internal/testkit/attack", "internal/testkit/nodeproc", "internal/testkit/pgproc", "internal/signalrclient", "internal/testkit/redisproc"},
+	"internal/auth":                 {"", "internal/cache", "internal/runtime/connlimit", "internal/flow", "internal/cluster/keyring"},
+	"internal/auth/credential":      {},
+	"internal/autoscale":            {"", "internal/duration", "internal/cluster/presence"},
+	"internal/autoscale/command":    {"internal/autoscale"},
+	"internal/autoscale/kubernetes": {"internal/cluster/presence", "internal/autoscale"},
+	"internal/autoscale/processes":  {"internal/flow", "internal/cluster/presence", "internal/autoscale"},
+	"internal/bench":                {"", "internal/testkit/nodeproc", "internal/testkit/pgproc", "internal/signalrclient", "internal/testkit/redisproc"},
+	"internal/breaker":              {""},
+	"internal/cache":                {},
+	"internal/cluster/backplane":    {"internal/cluster/presence", "internal/store/codec", "signalr"},
+	"internal/cluster/keyring":      {""},
+	"internal/cluster/presence":     {"", "internal/cache", "internal/flow", "internal/faultinject"},
+	"internal/cluster/rebalance":    {"", "internal/flow", "internal/cluster/presence"},
+	"internal/cluster/redis":        {"", "internal/cluster/keyring", "internal/faultinject", "internal/cluster/presence"},
+	"internal/crashfs":              {},
+	"internal/delivery":             {"", "internal/flow", "internal/faultinject", "internal/cluster/presence", "internal/runtime/workerpool", "internal/fairshare"},
+	"internal/duration":             {},
+	"internal/eventfeed":            {"", "internal/faultinject", "internal/fairshare"},
+	"internal/fairshare":            {},
+	"internal/faultinject":          {},
+	"internal/flow":                 {},
+	"internal/gateway":              {"", "internal/gateway/upstream", "internal/gateway/balance", "internal/flow", "internal/runtime/drain", "internal/cluster/presence", "internal/fairshare", "internal/runtime/connlimit"},
+	"internal/gateway/balance":      {"", "internal/flow", "internal/cluster/presence"},
+	"internal/gateway/upstream":     {},
+	"internal/httpapi":              {"", "internal/auth", "internal/auth/credential", "internal/ingest", "internal/flow", "internal/eventfeed", "internal/ratelimit", "internal/wire", "internal/fairshare", "internal/runtime/connlimit", "internal/opaque"},
+	"internal/hub":                  {"", "internal/auth", "internal/auth/credential", "internal/delivery", "internal/eventfeed", "internal/wire", "signalr", "internal/fairshare", "internal/runtime/connlimit", "internal/opaque"},
+	"internal/hub/demo":             {"", "signalr/browser"},
+	"internal/ingest":               {"", "internal/flow", "internal/faultinject", "internal/fairshare"},
+	"internal/ingest/spill":         {"", "internal/store/diskguard", "internal/runtime/drain", "internal/faultinject", "internal/store/codec"},
+	"internal/opaque":               {""},
+	"internal/ratelimit":            {"", "internal/flow"},
+	"internal/retention":            {""},
+	"internal/runtime/certfile":     {},
+	"internal/runtime/connlimit":    {},
+	"internal/runtime/drain":        {},
+	"internal/runtime/httpfast":     {"internal/runtime/drain"},
+	"internal/runtime/netpoll":      {"internal/runtime/sysload"},
+	"internal/runtime/panics":       {},
+	"internal/runtime/sysload":      {},
+	"internal/runtime/workerpool":   {},
+	"internal/signalrclient":        {""},
+	"internal/store/codec":          {},
+	"internal/store/diskguard":      {""},
+	"internal/store/embedded":       {"", "internal/store/diskguard", "internal/faultinject", "internal/store/codec", "internal/store/lifecycle"},
+	"internal/store/lifecycle":      {"", "internal/store/codec"},
+	"internal/store/postgres":       {"", "internal/faultinject", "internal/autoscale", "internal/store/lifecycle"},
+	"internal/store/storetest":      {""},
+	"internal/testkit/attack":       {},
+	"internal/testkit/clustersim":   {"", "internal/cluster/presence"},
+	"internal/testkit/faultproxy":   {},
+	"internal/testkit/nodeproc":     {},
+	"internal/testkit/pgproc":       {"internal/testkit/nodeproc"},
+	"internal/testkit/redisproc":    {"internal/testkit/nodeproc"},
+	"internal/torture":              {"internal/testkit/faultproxy", "internal/testkit/nodeproc", "internal/testkit/pgproc", "internal/signalrclient", "internal/testkit/redisproc", "internal/torture/checker"},
+	"internal/torture/checker":      {""},
+	"internal/wire":                 {""},
+	"signalr":                       {},
+	"signalr/browser":               {},
+	"signalr/conformance":           {},
+	"signalr/conformance/table":     {"signalr/conformance"},
+	"signalr/examples/chat":         {"signalr", "signalr/browser"},
 }
 
-// testLayers says what the tests of a package may import besides: the real store in place of a fake.
+// testLayers lists what the tests of a package may import in addition, so that they run against the real store.
 var testLayers = map[string][]string{
-	"internal/store/embedded": {"internal/store/powercut", "internal/store/storetest"},
-	"internal/store/postgres": {"internal/pgproc", "internal/store/storetest"},
-	"internal/redis":          {"internal/flow", "internal/redisproc"},
-	"internal/cache":          {"internal/breaker", "internal/keyring", "internal/redis", "internal/redisproc"},
-	"internal/spill":          {"internal/store/embedded", "internal/store/powercut"},
-	"internal/connlimit":      {"internal/fastpath", "internal/netpoll", "signalr"},
-	"internal/fastpath":       {"internal/netpoll"},
-	"internal/intake":         {"internal/spill"},
-	"internal/account":        {"internal/store/embedded"},
-	"internal/route":          {"internal/route/routetest"},
-	"internal/delivery":       {"internal/route/routetest", "internal/store/embedded"},
-	"internal/backplane":      {"internal/keyring", "internal/redis", "internal/redisproc"},
-	"internal/hub":            {"internal/phone", "internal/store/embedded"},
-	"internal/httpapi":        {"internal/spill", "internal/store/embedded"},
-	"signalr/conformance":     {"signalr"},
+	"internal/auth":              {"internal/store/embedded"},
+	"internal/cache":             {"internal/breaker", "internal/cluster/keyring", "internal/cluster/redis", "internal/testkit/redisproc"},
+	"internal/cluster/backplane": {"internal/cluster/keyring", "internal/cluster/redis", "internal/testkit/redisproc"},
+	"internal/cluster/presence":  {"internal/testkit/clustersim"},
+	"internal/cluster/redis":     {"internal/flow", "internal/testkit/redisproc"},
+	"internal/delivery":          {"internal/testkit/clustersim", "internal/store/embedded"},
+	"internal/httpapi":           {"internal/ingest/spill", "internal/store/embedded"},
+	"internal/hub":               {"internal/signalrclient", "internal/store/embedded"},
+	"internal/ingest":            {"internal/ingest/spill"},
+	"internal/ingest/spill":      {"internal/store/embedded", "internal/crashfs"},
+	"internal/runtime/connlimit": {"internal/runtime/httpfast", "internal/runtime/netpoll", "signalr"},
+	"internal/runtime/httpfast":  {"internal/runtime/netpoll"},
+	"internal/store/embedded":    {"internal/crashfs", "internal/store/storetest"},
+	"internal/store/postgres":    {"internal/testkit/pgproc", "internal/store/storetest"},
+	"signalr/conformance":        {"signalr"},
 }
 
-// importers says who may import a module from elsewhere, by prefix of its path; the root imports uuid only.
+// testKit is the folder of packages that only tests and the instruments bench and torture may import.
+const testKit = "internal/testkit/"
+
+// instruments are the packages of the product binary that may import the test kit.
+var instruments = []string{"internal/bench", "internal/torture"}
+
+// importers lists the packages that may import a foreign module, by prefix of its path. The root imports uuid only.
 var importers = map[string][]string{
-	"github.com/cockroachdb/pebble":          {"internal/disk", "internal/intake", "internal/spill", "internal/store/embedded", "internal/store/powercut", "cmd/esh3ar"},
+	"github.com/cockroachdb/pebble":          {"internal/store/diskguard", "internal/ingest", "internal/ingest/spill", "internal/store/embedded", "internal/crashfs", "cmd/esh3ar"},
 	"github.com/jackc/pgx":                   {"internal/store/postgres"},
 	"github.com/pressly/goose":               {"internal/store/postgres"},
-	"github.com/redis/rueidis":               {"internal/redis"},
+	"github.com/redis/rueidis":               {"internal/cluster/redis"},
 	"github.com/maypok86/otter":              {"internal/cache"},
 	"github.com/prometheus":                  {"cmd/esh3ar", "e2e"},
 	"github.com/alecthomas/kong":             {"cmd/esh3ar"},
-	"go.yaml.in/yaml":                        {"internal/scale", "cmd/esh3ar"},
-	"github.com/nyaruka/phonenumbers":        {"internal/account"},
-	"github.com/golang-jwt":                  {"internal/account", "signalr"},
+	"go.yaml.in/yaml":                        {"internal/autoscale", "cmd/esh3ar"},
+	"github.com/nyaruka/phonenumbers":        {"internal/auth"},
+	"github.com/golang-jwt":                  {"internal/auth", "signalr"},
 	"github.com/HdrHistogram":                {"internal/bench"},
 	"github.com/failsafe-go/failsafe-go":     {"internal/breaker"},
-	"github.com/google/uuid":                 {"", "cmd/esh3ar", "internal/attack", "internal/route"},
+	"github.com/google/uuid":                 {"", "cmd/esh3ar", "internal/testkit/attack", "internal/cluster/presence"},
 	"golang.org/x/sync":                      {"*"},
 	"golang.org/x/sys":                       {"signalr", "internal/bench"},
 	"go.uber.org/goleak":                     {"*"}, // tests
 	"pgregory.net/rapid":                     {"*"}, // tests
 	"github.com/chromedp":                    {"e2e", "signalr/conformance"},
-	"github.com/anishathalye/porcupine":      {"internal/torture/ledger"},
+	"github.com/anishathalye/porcupine":      {"internal/torture/checker"},
 	"github.com/santhosh-tekuri/jsonschema":  {"internal/httpapi"},
 	"github.com/esh3artech/esh3ar/signalr":   {"*"},
 	"github.com/esh3artech/esh3ar/internal/": {"*"},
@@ -157,7 +162,7 @@ func checkImports(t *testing.T, file string) {
 	}
 	allowed, known := layers[folder]
 	if !known {
-		t.Errorf("%s: folder %q is not in the table of layers; give it its place", file, folder)
+		t.Errorf("%s: folder %q is not in the table of layers; add it", file, folder)
 		return
 	}
 	test := strings.HasSuffix(file, "_test.go")
@@ -175,7 +180,10 @@ func checkImports(t *testing.T, file string) {
 		if name == module || strings.HasPrefix(name, module+"/") {
 			ours := strings.TrimPrefix(strings.TrimPrefix(name, module), "/")
 			if !slices.Contains(allowed, ours) && !slices.Contains(allowed, "*") {
-				t.Errorf("%s imports %s, which lies not below it", file, name)
+				t.Errorf("%s imports %s, which is not below it in the table", file, name)
+			}
+			if strings.HasPrefix(ours, testKit) && !test && !strings.HasPrefix(folder, testKit) && !slices.Contains(instruments, folder) {
+				t.Errorf("%s imports %s: product code must not import the test kit", file, name)
 			}
 			continue
 		}
@@ -196,5 +204,5 @@ func checkForeign(t *testing.T, file, folder, name string) {
 			return
 		}
 	}
-	t.Errorf("%s imports %s, which nobody is known to need; give it its place", file, name)
+	t.Errorf("%s imports %s, which is not in the table of importers; add it", file, name)
 }

@@ -7,7 +7,7 @@ import (
 
 // Recipient is a mobile user, known by a phone number in E.164: the digits without the "+", as a number.
 // An integer makes it eight bytes in keys, maps and sessions; no country code begins with 0, so no digit is
-// lost. Zero means "none". Reading what people type is package account's job; here only the canonical form.
+// lost. Zero means "none". Reading what people type is package auth's job; here only the canonical form.
 type Recipient uint64
 
 // maxRecipientDigits bounds the digits of a number. E.164 allows 15; the numbering plan data call numbers of up to 17

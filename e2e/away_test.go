@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/pgproc"
+	"github.com/esh3artech/esh3ar/internal/testkit/pgproc"
 )
 
 const bob = "+967771000002"

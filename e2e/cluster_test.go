@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/nodeproc"
-	"github.com/esh3artech/esh3ar/internal/pgproc"
+	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
+	"github.com/esh3artech/esh3ar/internal/testkit/pgproc"
 )
 
 // database starts a PostgreSQL for one test.

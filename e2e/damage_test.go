@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/esh3artech/esh3ar/internal/nodeproc"
+	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
 // damagedTable stops a node whose messages are in tables and damages a block of the largest of them.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/esh3artech/esh3ar/internal/nodeproc"
+	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
 // TestIdleConnections_LowLimit_NodeGoesOn: connections without a credential that send one request and idle, many times as many as the

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/esh3artech/esh3ar/internal/nodeproc"
+	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
 // newSecured ends TLS before whatever listens at an address, with a certificate of an authority of its own; that is in the

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/esh3artech/esh3ar/internal/redisproc"
+	"github.com/esh3artech/esh3ar/internal/testkit/redisproc"
 )
 
 // redisCluster starts a Redis Cluster of three masters for one test.

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/nodeproc"
+	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
 // patience is how long a test waits for what must happen; it bounds a hang and measures nothing.

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/esh3artech/esh3ar/internal/planted"
+	"github.com/esh3artech/esh3ar/internal/faultinject"
 )
 
 // proof is a test or an instrument that must go red when a fault is planted.
@@ -26,10 +26,10 @@ type proof struct {
 var programs = map[string]struct{ build, folder string }{
 	"delivery": {"../internal/delivery", "../internal/delivery"},
 	"store":    {"../internal/store/embedded", "../internal/store/embedded"},
-	"notify":   {"../internal/notify", "../internal/notify"},
-	"route":    {"../internal/route", "../internal/route"},
-	"intake":   {"../internal/intake", "../internal/intake"},
-	"spill":    {"../internal/spill", "../internal/spill"},
+	"notify":   {"../internal/eventfeed", "../internal/eventfeed"},
+	"route":    {"../internal/cluster/presence", "../internal/cluster/presence"},
+	"intake":   {"../internal/ingest", "../internal/ingest"},
+	"spill":    {"../internal/ingest/spill", "../internal/ingest/spill"},
 	"postgres": {"../internal/store/postgres", "../internal/store/postgres"},
 	"esh3ar":   {"../cmd/esh3ar", "."},
 }
@@ -46,42 +46,42 @@ func suite(run, says string) proof {
 const wentBack = "before the power cut and lost|had (version|seq) [0-9]+, now|event at [0-9a-f]+ was|version [0-9]+ of "
 
 // proofs has the proof of every fault.
-var proofs = map[planted.Fault]proof{
-	planted.AnswerBeforeFsync:    suite("^TestKilledOnForgetfulDisk$", "messages lost"),
-	planted.PublishBeforeCommit:  suite("^TestPowerCuts$", wentBack),
-	planted.ReaderPastSync:       suite("^TestPowerCuts$", wentBack),
-	planted.SeqReused:            suite("^TestStore/durability", "next seq: got"),
-	planted.KeyForgotten:         suite("^TestStore/keys", "a_twin"),
-	planted.HalfABatch:           suite("^TestStore/append", "seq of the second call: got 2, want 3"),
-	planted.SettleWithoutEvent:   suite("^TestStore/events", "events"),
-	planted.EventsTurnedAround:   suite("^TestStore/dead_letters", "dead letters: got 1, want 0"),
-	planted.LeaseIgnored:         suite("^TestStore/tasks", "who lost the lease"),
-	planted.PurgeUnfinished:      suite("^TestStore/janitor", "purged: got"),
-	planted.ReplayOutsideTheLane: suite("^TestStore/dead_letters", "got seqs"),
-	planted.ExpiredPushed:        simulation("was pushed after its time"),
-	planted.CursorTooFar:         simulation("received false: lost"),
-	planted.SweepOff:             simulation("never pushed there"),
-	planted.RetryForgets:         simulation("was repeated as attempt"),
-	planted.DeadSocketSpends:     simulation("without a sign of life"),
-	planted.BreakerStuck:         simulation("never pushed there"),
-	planted.AckBeforeCommit:      simulation("was completed and is not durable"),
-	planted.OrderLost:            simulation("never pushed there"),
-	planted.LogPastRunning:       {"postgres", []string{"-test.run", "^TestALateCommitIsNotSkipped$"}, "read past a transaction that runs"},
-	planted.StreamSkips:          {"notify", []string{"-test.short"}, "FAIL"},
-	planted.HintIsTruth:          simulation("never pushed there"),
-	planted.HintBelieved:         simulation("has no end of events"),
-	planted.AbsentTrusted:        simulation("is called absent, and presence had not answered"),
-	planted.StaleEntryKept:       simulation("does not hold it, and still says that it does"),
-	planted.HopsForgotten:        {"route", []string{"-test.run", "^TestAHintDoesNotCircle$"}, "one hint was sent [0-9]+ times"},
-	planted.MarksForgotten:       simulation("holds .* and does not say so"),
-	planted.GapLeftOpen:          simulation("never pushed there"),
-	planted.RemoteEndIgnored:     simulation("and still fills the window"),
-	planted.WalkAlone:            {"delivery", []string{"-test.run", "^TestTheStaleWalkAsksTheCluster$"}, "there is pending"},
-	planted.SpillBeforeFsync:     {"spill", []string{"-test.run", "^TestWhatWasAnsweredOutlivesAPowerCut$"}, "after the cut"},
-	planted.SpillForgets:         {"spill", []string{"-test.run", "^TestAnUnknownOutcomeIsSentAgain$"}, "0 wait"},
-	planted.SpillOvertaken:       {"intake", []string{"-test.run", "^TestNothingOvertakesTheSpill$"}, "past the spill"},
-	planted.FenceIgnored:         {"postgres", []string{"-test.run", "^TestStore/tasks"}, "who lost the lease"},
-	planted.DrainIgnoresKeys:     {"postgres", []string{"-test.run", "^TestStore/drained"}, "reason: got , want duplicate"},
+var proofs = map[faultinject.Fault]proof{
+	faultinject.AnswerBeforeFsync:    suite("^TestKilledOnForgetfulDisk$", "messages lost"),
+	faultinject.PublishBeforeCommit:  suite("^TestPowerCuts$", wentBack),
+	faultinject.ReaderPastSync:       suite("^TestPowerCuts$", wentBack),
+	faultinject.SeqReused:            suite("^TestStore/durability", "next seq: got"),
+	faultinject.KeyForgotten:         suite("^TestStore/keys", "a_twin"),
+	faultinject.HalfABatch:           suite("^TestStore/append", "seq of the second call: got 2, want 3"),
+	faultinject.SettleWithoutEvent:   suite("^TestStore/events", "events"),
+	faultinject.EventsTurnedAround:   suite("^TestStore/dead_letters", "dead letters: got 1, want 0"),
+	faultinject.LeaseIgnored:         suite("^TestStore/tasks", "who lost the lease"),
+	faultinject.PurgeUnfinished:      suite("^TestStore/janitor", "purged: got"),
+	faultinject.ReplayOutsideTheLane: suite("^TestStore/dead_letters", "got seqs"),
+	faultinject.ExpiredPushed:        simulation("was pushed after its time"),
+	faultinject.CursorTooFar:         simulation("received false: lost"),
+	faultinject.SweepOff:             simulation("never pushed there"),
+	faultinject.RetryForgets:         simulation("was repeated as attempt"),
+	faultinject.DeadSocketSpends:     simulation("without a sign of life"),
+	faultinject.BreakerStuck:         simulation("never pushed there"),
+	faultinject.AckBeforeCommit:      simulation("was completed and is not durable"),
+	faultinject.OrderLost:            simulation("never pushed there"),
+	faultinject.LogPastRunning:       {"postgres", []string{"-test.run", "^TestALateCommitIsNotSkipped$"}, "read past a transaction that runs"},
+	faultinject.StreamSkips:          {"notify", []string{"-test.short"}, "FAIL"},
+	faultinject.HintIsTruth:          simulation("never pushed there"),
+	faultinject.HintBelieved:         simulation("has no end of events"),
+	faultinject.AbsentTrusted:        simulation("is called absent, and presence had not answered"),
+	faultinject.StaleEntryKept:       simulation("does not hold it, and still says that it does"),
+	faultinject.HopsForgotten:        {"route", []string{"-test.run", "^TestAHintDoesNotCircle$"}, "one hint was sent [0-9]+ times"},
+	faultinject.MarksForgotten:       simulation("holds .* and does not say so"),
+	faultinject.GapLeftOpen:          simulation("never pushed there"),
+	faultinject.RemoteEndIgnored:     simulation("and still fills the window"),
+	faultinject.WalkAlone:            {"delivery", []string{"-test.run", "^TestTheStaleWalkAsksTheCluster$"}, "there is pending"},
+	faultinject.SpillBeforeFsync:     {"spill", []string{"-test.run", "^TestWhatWasAnsweredOutlivesAPowerCut$"}, "after the cut"},
+	faultinject.SpillForgets:         {"spill", []string{"-test.run", "^TestAnUnknownOutcomeIsSentAgain$"}, "0 wait"},
+	faultinject.SpillOvertaken:       {"intake", []string{"-test.run", "^TestNothingOvertakesTheSpill$"}, "past the spill"},
+	faultinject.FenceIgnored:         {"postgres", []string{"-test.run", "^TestStore/tasks"}, "who lost the lease"},
+	faultinject.DrainIgnoresKeys:     {"postgres", []string{"-test.run", "^TestStore/drained"}, "reason: got , want duplicate"},
 }
 
 // TestEveryPlantedFaultIsCaught proves the proofs: each is green in a build with the tag and no fault, and red for the
@@ -89,7 +89,7 @@ var proofs = map[planted.Fault]proof{
 func TestEveryPlantedFaultIsCaught(t *testing.T) {
 	built := buildPlanted(t)
 	green := map[string]bool{} // without a fault, by program and arguments
-	for _, fault := range planted.All() {
+	for _, fault := range faultinject.All() {
 		p, ok := proofs[fault]
 		if !ok {
 			t.Errorf("%s has no proof", fault)
@@ -119,17 +119,17 @@ var soonAway = []string{"--cluster", "--seed", "2704", "--kills", "3"}
 func TestTortureCatchesPlantedFaults(t *testing.T) {
 	built := buildPlanted(t)
 	for _, c := range []struct {
-		fault planted.Fault
+		fault faultinject.Fault
 		args  []string
 		says  string
 	}{
-		{planted.AnswerBeforeFsync, []string{"--kills", "3", "--power-cuts"}, `(?m)^LOST +[1-9]`},
-		{planted.KeyForgotten, []string{"--kills", "2"}, `(?m)^promises broken +[1-9]`},
-		{planted.SettleWithoutEvent, []string{"--kills", "1"}, "before version|saw [0-9]+ of [0-9]+ events"},
-		{planted.SpillForgets, soonAway, `(?m)^LOST +[1-9]`},
-		{planted.SpillOvertaken, soonAway, "overtook message"},
-		{planted.DrainIgnoresKeys, soonAway, "belongs to two calls|stored 2 times"},
-		{planted.SpillBeforeFsync, append(soonAway, "--power-cuts"), `(?m)^LOST +[1-9]`},
+		{faultinject.AnswerBeforeFsync, []string{"--kills", "3", "--power-cuts"}, `(?m)^LOST +[1-9]`},
+		{faultinject.KeyForgotten, []string{"--kills", "2"}, `(?m)^promises broken +[1-9]`},
+		{faultinject.SettleWithoutEvent, []string{"--kills", "1"}, "before version|saw [0-9]+ of [0-9]+ events"},
+		{faultinject.SpillForgets, soonAway, `(?m)^LOST +[1-9]`},
+		{faultinject.SpillOvertaken, soonAway, "overtook message"},
+		{faultinject.DrainIgnoresKeys, soonAway, "belongs to two calls|stored 2 times"},
+		{faultinject.SpillBeforeFsync, append(soonAway, "--power-cuts"), `(?m)^LOST +[1-9]`},
 	} {
 		t.Run(string(c.fault), func(t *testing.T) {
 			var out string
@@ -174,13 +174,13 @@ var buildOnce = sync.OnceValues(func() (map[string]string, error) {
 	return built, nil
 })
 
-func runPlanted(t *testing.T, built map[string]string, p proof, fault planted.Fault) (string, error) {
+func runPlanted(t *testing.T, built map[string]string, p proof, fault faultinject.Fault) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, built[p.program], p.args...)
 	cmd.Dir = programs[p.program].folder
-	cmd.Env = append(os.Environ(), planted.Variable+"="+string(fault))
+	cmd.Env = append(os.Environ(), faultinject.Variable+"="+string(fault))
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/esh3artech/esh3ar/internal/nodeproc"
+	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
 // proxies are the recipes of docs/tls.md: how each server is run with its file, and what of the recipe is another here than at a site.

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/esh3artech/esh3ar/internal/redisproc"
+	"github.com/esh3artech/esh3ar/internal/testkit/redisproc"
 )
 
 // pair is a business's node and a phone's, with everything between them real.

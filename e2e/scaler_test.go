@@ -18,9 +18,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/nodeproc"
-	phones "github.com/esh3artech/esh3ar/internal/phone"
-	"github.com/esh3artech/esh3ar/internal/redisproc"
+	phones "github.com/esh3artech/esh3ar/internal/signalrclient"
+	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
+	"github.com/esh3artech/esh3ar/internal/testkit/redisproc"
 )
 
 // quickPolicy wants two phones a node, and is in a hurry.

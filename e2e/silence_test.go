@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	phones "github.com/esh3artech/esh3ar/internal/phone"
+	phones "github.com/esh3artech/esh3ar/internal/signalrclient"
 )
 
 // TestHubs_SilentClients_AreDisconnected opens a connection to each hub and says nothing after the handshake: without a

@@ -11,14 +11,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/badlink"
-	"github.com/esh3artech/esh3ar/internal/pgproc"
+	"github.com/esh3artech/esh3ar/internal/testkit/faultproxy"
+	"github.com/esh3artech/esh3ar/internal/testkit/pgproc"
 )
 
 // throughLink starts a node that reaches the database by a link that can be made bad.
-func throughLink(t *testing.T, server *pgproc.Server, flags ...string) (*platform, *badlink.Link) {
+func throughLink(t *testing.T, server *pgproc.Server, flags ...string) (*platform, *faultproxy.Link) {
 	t.Helper()
-	link, err := badlink.New("database", "127.0.0.1:0", server.Addr)
+	link, err := faultproxy.New("database", "127.0.0.1:0", server.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func throughLink(t *testing.T, server *pgproc.Server, flags ...string) (*platfor
 }
 
 // during runs do while the link suffers a harm.
-func during(t *testing.T, link *badlink.Link, h badlink.Harm, do func()) {
+func during(t *testing.T, link *faultproxy.Link, h faultproxy.Harm, do func()) {
 	t.Helper()
 	if err := link.Hurt(h); err != nil {
 		t.Fatal(err)
@@ -106,13 +106,13 @@ func TestASlowDatabase(t *testing.T) {
 	var all []*bulk
 	for _, phase := range []struct {
 		name       string
-		harm       badlink.Harm
+		harm       faultproxy.Harm
 		durability []string // that answers may have
 	}{
-		{"slow", badlink.Harm{Kind: badlink.Delayed, Delay: 300 * time.Millisecond}, []string{"stored", "spilled"}},
-		{"too slow", badlink.Harm{Kind: badlink.Delayed, Delay: 4 * time.Second}, []string{"stored", "spilled"}},
-		{"silent", badlink.Harm{Kind: badlink.Swallowed}, []string{"spilled"}},
-		{"cut", badlink.Harm{Kind: badlink.Severed}, []string{"spilled"}},
+		{"slow", faultproxy.Harm{Kind: faultproxy.Delayed, Delay: 300 * time.Millisecond}, []string{"stored", "spilled"}},
+		{"too slow", faultproxy.Harm{Kind: faultproxy.Delayed, Delay: 4 * time.Second}, []string{"stored", "spilled"}},
+		{"silent", faultproxy.Harm{Kind: faultproxy.Swallowed}, []string{"spilled"}},
+		{"cut", faultproxy.Harm{Kind: faultproxy.Severed}, []string{"spilled"}},
 	} {
 		during(t, link, phase.harm, func() {
 			taken := 0
@@ -152,7 +152,7 @@ func TestMemoryShort(t *testing.T) {
 	p, link := throughLink(t, database(t), "--queue-mib", "1")
 	p.send(bob, "first", "normal")
 	var low, urgent *bulk
-	during(t, link, badlink.Harm{Kind: badlink.Delayed, Delay: 500 * time.Millisecond}, func() {
+	during(t, link, faultproxy.Harm{Kind: faultproxy.Delayed, Delay: 500 * time.Millisecond}, func() {
 		var both sync.WaitGroup
 		both.Go(func() { low = p.together(600, "low", "low", 4000) })
 		both.Go(func() { urgent = p.together(40, "urgent", "urgent", 10) })

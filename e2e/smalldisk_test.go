@@ -10,10 +10,10 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/esh3artech/esh3ar/internal/nodeproc"
+	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
-// smallDisk mounts a file system of its own. Only root may do that; others have the same decisions tested by package disk.
+// smallDisk mounts a file system of its own. Only root may do that; others have the same decisions tested by package diskguard.
 func smallDisk(t *testing.T, size string) string {
 	t.Helper()
 	dir := t.TempDir()

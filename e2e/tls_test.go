@@ -19,7 +19,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/nodeproc"
+	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
 // certificate is a pair of PEM files, which is its own authority.

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/certfile"
-	"github.com/esh3artech/esh3ar/internal/connlimit"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
+	"github.com/esh3artech/esh3ar/internal/runtime/certfile"
+	"github.com/esh3artech/esh3ar/internal/runtime/connlimit"
 )
 
 // forOperators reports whether a path is served at --admin-listen only, where that is given.

@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/auth"
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
 )
@@ -51,7 +51,7 @@ func (c *adminResetCmd) Run(ctx context.Context, s streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	token, _, err := account.ResetAdmin(ctx, store, c.DataDir)
+	token, _, err := auth.ResetAdmin(ctx, store, c.DataDir)
 	if esh3ar.CodeOf(err) == esh3ar.NotFound && err != nil {
 		return errors.New("this store has no admin token yet: the first start of a node makes it")
 	}

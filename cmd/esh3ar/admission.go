@@ -1,13 +1,13 @@
 package main
 
-import "github.com/esh3artech/esh3ar/internal/intake"
+import "github.com/esh3artech/esh3ar/internal/ingest"
 
 // admission says what intake may take, and what tells it that there is too much.
-func (n *node) admission(m *metrics) intake.Options {
-	return intake.Options{
+func (n *node) admission(m *metrics) ingest.Options {
+	return ingest.Options{
 		Memory: n.config.QueueMiB << 20,
 		Rate:   n.config.CapacityRate,
-		OnCommit: func(info intake.CommitInfo) {
+		OnCommit: func(info ingest.CommitInfo) {
 			m.committed(info)
 			n.vitals.committed(info)
 		},

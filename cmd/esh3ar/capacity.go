@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/flow"
-	"github.com/esh3artech/esh3ar/internal/vitals"
+	"github.com/esh3artech/esh3ar/internal/runtime/sysload"
 )
 
 // capacityFlags say what a node can carry: what its load is measured by.
@@ -69,7 +69,7 @@ const fullCommit = 50 * time.Millisecond
 
 // capacity is what the flags say, and the system where they say nothing. It holds Go's heap to the memory, unless GOMEMLIMIT
 // does: a node that comes near its limit collects more often and is not killed.
-func (f *capacityFlags) capacity(system vitals.System) flow.Capacity {
+func (f *capacityFlags) capacity(system sysload.System) flow.Capacity {
 	c := flow.Capacity{
 		CPU: f.CapacityCPU, Rate: f.CapacityRate, Memory: int64(f.CapacityMemory), Commit: fullCommit, Connections: f.CapacityConnections,
 	}
@@ -85,7 +85,7 @@ func (f *capacityFlags) capacity(system vitals.System) flow.Capacity {
 	if os.Getenv("GOMEMLIMIT") == "" && c.Memory > 0 && c.Memory < math.MaxInt64 {
 		debug.SetMemoryLimit(int64(float64(c.Memory) * heapShare))
 	}
-	if files := vitals.Files(); c.Connections == 0 && files > 2000 {
+	if files := sysload.Files(); c.Connections == 0 && files > 2000 {
 		c.Connections = files - 1000 // the rest is for the store's files and connections that go out
 	}
 	return c

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/esh3artech/esh3ar/internal/vitals"
+	"github.com/esh3artech/esh3ar/internal/runtime/sysload"
 )
 
 func TestSizes(t *testing.T) {
@@ -43,9 +43,9 @@ func TestCapacity(t *testing.T) {
 	t.Setenv("GOMEMLIMIT", "")
 	before := debug.SetMemoryLimit(math.MaxInt64)
 	defer debug.SetMemoryLimit(before)
-	system := vitals.System{FS: fstest.MapFS{"proc/meminfo": {Data: []byte("MemTotal: 4194304 kB\n")}}}
+	system := sysload.System{FS: fstest.MapFS{"proc/meminfo": {Data: []byte("MemTotal: 4194304 kB\n")}}}
 	c := (&capacityFlags{}).capacity(system)
-	if c.Memory != 4<<30 || c.CPU != float64(runtime.GOMAXPROCS(0)) || vitals.Files() > 2000 && c.Connections != vitals.Files()-1000 {
+	if c.Memory != 4<<30 || c.CPU != float64(runtime.GOMAXPROCS(0)) || sysload.Files() > 2000 && c.Connections != sysload.Files()-1000 {
 		t.Errorf("%+v", c)
 	}
 	if heap := debug.SetMemoryLimit(-1); math.Abs(float64(heap)-0.8*(4<<30)) > 1 {

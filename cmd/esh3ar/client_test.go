@@ -12,10 +12,10 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/auth"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
-	"github.com/esh3artech/esh3ar/internal/intake"
-	"github.com/esh3artech/esh3ar/internal/quota"
+	"github.com/esh3artech/esh3ar/internal/ingest"
+	"github.com/esh3artech/esh3ar/internal/ratelimit"
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 )
 
@@ -40,27 +40,27 @@ func newBackend(t *testing.T) *backend {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = b.store.Close() })
-	made, err := (&account.Bootstrap{Store: b.store, Dir: b.dir, Now: time.Now}).Run(t.Context())
+	made, err := (&auth.Bootstrap{Store: b.store, Dir: b.dir, Now: time.Now}).Run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	numbers, err := account.NewPhones("YE")
+	numbers, err := auth.NewPhones("YE")
 	if err != nil {
 		t.Fatal(err)
 	}
-	plans := account.NewPlans(b.store)
+	plans := auth.NewPlans(b.store)
 	b.config = httpapi.Config{
-		Plans: plans, Quotas: quota.NewBook(quota.Options{Plan: plans.Of, Usage: b.store}),
-		Intake: startIntake(t, b.store), Store: b.store, Keys: account.NewKeys(b.store, time.Now), Admin: made.Admin, Tokens: made.Tokens,
+		Plans: plans, Quotas: ratelimit.NewBook(ratelimit.Options{Plan: plans.Of, Usage: b.store}),
+		Intake: startIntake(t, b.store), Store: b.store, Keys: auth.NewKeys(b.store, time.Now), Admin: made.Admin, Tokens: made.Tokens,
 		Phones: numbers, Lapsed: func(esh3ar.Recipient, esh3ar.MessageID, esh3ar.Life) {}, Ready: func() error { return nil }, Metrics: http.NotFoundHandler(),
 	}
 	b.serve(t)
 	return b
 }
 
-func startIntake(t *testing.T, store *embedded.Store) *intake.Intake {
+func startIntake(t *testing.T, store *embedded.Store) *ingest.Intake {
 	t.Helper()
-	in := intake.New(store, nowhere{}, intake.Options{})
+	in := ingest.New(store, nowhere{}, ingest.Options{})
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- in.Run(ctx) }()

@@ -8,25 +8,25 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/autoscale"
 	"github.com/esh3artech/esh3ar/internal/breaker"
 	"github.com/esh3artech/esh3ar/internal/cache"
+	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/redis"
 	"github.com/esh3artech/esh3ar/internal/delivery"
-	"github.com/esh3artech/esh3ar/internal/redis"
-	"github.com/esh3artech/esh3ar/internal/route"
-	"github.com/esh3artech/esh3ar/internal/scale"
 )
 
 // cluster is what a node shares with others besides the store. None of it is truth: without it messages between nodes take
 // as long as the sweep.
 type cluster struct {
-	self    route.NodeID
+	self    presence.NodeID
 	redis   *redis.Client
 	breaker *breaker.Breaker // before it
-	places  *route.CachedPresence
-	router  *route.Router
-	herald  *route.Herald
+	places  *presence.CachedPresence
+	router  *presence.Router
+	herald  *presence.Herald
 	caches  *cache.Shared
-	scaler  *scale.Scaler // nil: none in this process
+	scaler  *autoscale.Scaler // nil: none in this process
 }
 
 // openCluster joins the nodes of the same database, and no others that may use the same Redis.
@@ -34,7 +34,7 @@ func (n *node) openCluster(ctx context.Context) (err error) {
 	if n.config.RedisURL == "" {
 		return nil
 	}
-	self := route.NodeID(n.id)
+	self := presence.NodeID(n.id)
 	c := &cluster{self: self, breaker: breaker.New("redis", breaker.Options{
 		OnChange: n.breakerChanged, Counts: func(err error) bool { return errors.Is(err, redis.ErrAway) },
 	})}
@@ -45,9 +45,9 @@ func (n *node) openCluster(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	c.places = route.NewCachedPresence(c.redis.Presence())
-	c.router = route.NewRouter(route.Options{Self: self, Presence: c.places, Hints: c.redis.Hints(), OnError: n.debugged("router")})
-	c.herald = route.NewHerald(route.HeraldOptions{
+	c.places = presence.NewCachedPresence(c.redis.Presence())
+	c.router = presence.NewRouter(presence.Options{Self: self, Presence: c.places, Hints: c.redis.Hints(), OnError: n.debugged("router")})
+	c.herald = presence.NewHerald(presence.HeraldOptions{
 		Registry: findable{c.redis.Registry(), directory(c.redis, n.account.Cluster)}, Word: n.word, OnPeers: n.peersChanged, OnTwin: n.twinHeard,
 		OnError: n.debugged("registry"),
 	})
@@ -78,7 +78,7 @@ func refusedIn(log *slog.Logger) func(part string, err error) {
 	}
 }
 
-func (n *node) peersChanged(joined, left []route.NodeID) {
+func (n *node) peersChanged(joined, left []presence.NodeID) {
 	if len(joined) > 0 {
 		n.log.Info("nodes joined the cluster", "cluster", n.account.Cluster, "nodes", joined)
 	}
@@ -88,14 +88,14 @@ func (n *node) peersChanged(joined, left []route.NodeID) {
 }
 
 // twinHeard tells the operator what gateways and phones cannot know: that one name stands for two.
-func (n *node) twinHeard(twin route.Node) {
+func (n *node) twinHeard(twin presence.Node) {
 	n.log.Warn("another node has this node's name, and only one of them is found: give one of them another --node-id", "node", twin.ID, "other", twin.URL)
 }
 
 // word is what this node says of itself.
-func (n *node) word() route.Node {
-	word := route.Node{
-		ID: route.NodeID(n.id), URL: n.url, Version: version, StartedAt: esh3ar.TimeOf(n.started), Draining: n.draining.Context().Err() != nil,
+func (n *node) word() presence.Node {
+	word := presence.Node{
+		ID: presence.NodeID(n.id), URL: n.url, Version: version, StartedAt: esh3ar.TimeOf(n.started), Draining: n.draining.Context().Err() != nil,
 		Connections: int(n.engine.Stats().Sessions), Parts: n.vitals.load(),
 		Proof: n.proof,
 	}
@@ -133,7 +133,7 @@ func (c *cluster) cacheStats() []cache.Stats {
 }
 
 // nodes are those that were last heard of; none: there is no cluster.
-func (c *cluster) nodes() []route.Node {
+func (c *cluster) nodes() []presence.Node {
 	if c == nil {
 		return nil
 	}
@@ -141,7 +141,7 @@ func (c *cluster) nodes() []route.Node {
 }
 
 // recent are those of whom it is known how they are; none: there is no cluster, or no word of it.
-func (c *cluster) recent() []route.Node {
+func (c *cluster) recent() []presence.Node {
 	if c == nil {
 		return nil
 	}

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/connlimit"
+	"github.com/esh3artech/esh3ar/internal/runtime/connlimit"
 )
 
 // connectionFlags are the limits of connections; zero stands for a default that follows from the limit of open files.

@@ -4,11 +4,11 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/esh3artech/esh3ar/internal/connlimit"
 	"github.com/esh3artech/esh3ar/internal/gateway"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
 	"github.com/esh3artech/esh3ar/internal/hub"
-	"github.com/esh3artech/esh3ar/internal/panics"
+	"github.com/esh3artech/esh3ar/internal/runtime/connlimit"
+	"github.com/esh3artech/esh3ar/internal/runtime/panics"
 )
 
 // edges share a port. They are told apart by hand: http.ServeMux answers a path with a slash too many by a redirect, which

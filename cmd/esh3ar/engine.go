@@ -14,9 +14,9 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/crashfs"
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
-	"github.com/esh3artech/esh3ar/internal/store/powercut"
 )
 
 // engine is the store of a node with what only the wiring asks of it.
@@ -45,7 +45,7 @@ func (n *node) openLocal(m *metrics) (*engine, error) {
 		n.feed.Wake()
 	}, Crowded: func() bool { return n.vitals.queue.Share() > 1 }, Reserve: n.config.DiskReserve}
 	if n.config.PowerCuts {
-		options.FS = powercut.New(vfs.Default)
+		options.FS = crashfs.New(vfs.Default)
 	}
 	store, err := embedded.Open(dir, options)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"sync"
 
 	"github.com/esh3artech/esh3ar/internal/breaker"
-	"github.com/esh3artech/esh3ar/internal/redis"
-	"github.com/esh3artech/esh3ar/internal/route"
+	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/redis"
 )
 
 // discovery lists the nodes of a cluster for a gateway. Without a name it takes the only cluster there is.
@@ -57,7 +57,7 @@ var (
 )
 
 // Nodes realises gateway's lister.
-func (d *discovery) Nodes(ctx context.Context) ([]route.Node, error) {
+func (d *discovery) Nodes(ctx context.Context) ([]presence.Node, error) {
 	nodes, err := d.registry(ctx)
 	if err != nil {
 		return nil, err
@@ -115,7 +115,7 @@ func (d *discovery) chooseLocked(cluster string) {
 	d.log.Info("nodes of this cluster get the calls", "cluster", cluster)
 }
 
-func names(clusters []route.Node) string {
+func names(clusters []presence.Node) string {
 	list := make([]string, len(clusters))
 	for i := range clusters {
 		list[i] = string(clusters[i].ID)

@@ -9,9 +9,9 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 	"github.com/esh3artech/esh3ar/internal/fairshare"
 	"github.com/esh3artech/esh3ar/internal/gateway"
-	"github.com/esh3artech/esh3ar/internal/route"
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
@@ -53,7 +53,7 @@ func (s *strays) forward(authenticate func(*http.Request) (signalr.Identity, err
 		if s.node.cluster == nil || r.Header.Get(gateway.MarkHeader) == gateway.MarkForwarded {
 			return false
 		}
-		base := s.urlOf(route.NodeID(name))
+		base := s.urlOf(presence.NodeID(name))
 		if base == nil {
 			return false
 		}
@@ -102,8 +102,8 @@ func (s *strays) proxy(w http.ResponseWriter, r *http.Request, base *url.URL) {
 }
 
 // urlOf finds the node of that name among those last heard of; nil: it is not there.
-func (s *strays) urlOf(name route.NodeID) *url.URL {
-	if name == route.NodeID(s.node.id) {
+func (s *strays) urlOf(name presence.NodeID) *url.URL {
+	if name == presence.NodeID(s.node.id) {
 		return nil
 	}
 	nodes := s.node.cluster.nodes()

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/account"
-	"github.com/esh3artech/esh3ar/internal/keyring"
+	"github.com/esh3artech/esh3ar/internal/auth"
+	"github.com/esh3artech/esh3ar/internal/cluster/keyring"
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
 )
 
@@ -26,7 +26,7 @@ type clusterWord struct {
 }
 
 // publicKeys answers with the public keys of the node's cluster.
-func publicKeys(a *account.Result) http.Handler {
+func publicKeys(a *auth.Result) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
@@ -116,10 +116,10 @@ func openKeyDatabase(ctx context.Context, url string, log *slog.Logger) (*keyDat
 }
 
 func (d *keyDatabase) read(ctx context.Context) (word clusterWord, err error) {
-	if word.Cluster, err = account.ClusterOf(ctx, d.store); err != nil {
+	if word.Cluster, err = auth.ClusterOf(ctx, d.store); err != nil {
 		return word, err
 	}
-	ring, err := account.RingOf(ctx, d.store, time.Now)
+	ring, err := auth.RingOf(ctx, d.store, time.Now)
 	if err != nil {
 		return word, err
 	}

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/auth"
 	"github.com/esh3artech/esh3ar/internal/hub"
 	"github.com/esh3artech/esh3ar/signalr"
 )
@@ -20,7 +20,7 @@ type hubs struct {
 
 // open makes the servers. Pages of every origin may use them: a credential is in each request, and none is sent along by a
 // browser on its own. A page that a gateway served is of another origin than the node that the gateway sends it to.
-func (h *hubs) open(n *node, keys *account.Keys) {
+func (h *hubs) open(n *node, keys *auth.Keys) {
 	o := signalr.Options{Node: n.id, AllowOrigin: signalr.AnyOrigin, Logger: n.log}
 	phones, businesses := o, o
 	phones.Authenticate, phones.OnNegotiate = hub.Authenticate(n.account.Tokens), n.redirectPhone

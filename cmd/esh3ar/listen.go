@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/phone"
+	"github.com/esh3artech/esh3ar/internal/signalrclient"
 )
 
 type listenCmd struct {
@@ -38,8 +38,8 @@ func (c *listenCmd) Run(ctx context.Context, s streams) error {
 	received := 0
 	for attempt := 0; ; attempt++ {
 		err := c.connection(ctx, s, &received)
-		var refused *phone.StatusError
-		var closed *phone.ErrClosed
+		var refused *signalrclient.StatusError
+		var closed *signalrclient.ErrClosed
 		switch {
 		case ctx.Err() != nil, c.Count > 0 && received >= c.Count:
 			return nil
@@ -59,11 +59,11 @@ func (c *listenCmd) Run(ctx context.Context, s streams) error {
 
 // connection is one connection from start to end.
 func (c *listenCmd) connection(ctx context.Context, s streams, received *int) error {
-	to, err := phone.Negotiate(ctx, http.DefaultClient, phone.Config{URL: c.URL, Token: c.Token})
+	to, err := signalrclient.Negotiate(ctx, http.DefaultClient, signalrclient.Config{URL: c.URL, Token: c.Token})
 	if err != nil {
 		return err
 	}
-	conn, err := phone.Dial(ctx, to)
+	conn, err := signalrclient.Dial(ctx, to)
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (c *listenCmd) connection(ctx context.Context, s streams, received *int) er
 	alive.Go(func() { keepAlive(ctx, conn) })
 	defer alive.Wait()
 	defer stop()
-	var events []phone.Event
+	var events []signalrclient.Event
 	for {
 		if events, err = conn.Next(events[:0], true); err != nil {
 			return err
@@ -95,7 +95,7 @@ func (c *listenCmd) connection(ctx context.Context, s streams, received *int) er
 }
 
 // keepAlive pings until ctx ends.
-func keepAlive(ctx context.Context, conn *phone.Conn) {
+func keepAlive(ctx context.Context, conn *signalrclient.Conn) {
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()
 	for {
@@ -109,7 +109,7 @@ func keepAlive(ctx context.Context, conn *phone.Conn) {
 }
 
 // flush waits until the last acknowledgement is durable.
-func (c *listenCmd) flush(conn *phone.Conn) error {
+func (c *listenCmd) flush(conn *signalrclient.Conn) error {
 	for {
 		events, err := conn.Next(nil, true)
 		if err != nil {
@@ -123,7 +123,7 @@ func (c *listenCmd) flush(conn *phone.Conn) error {
 	}
 }
 
-func (c *listenCmd) show(s streams, conn *phone.Conn, m phone.Message) error {
+func (c *listenCmd) show(s streams, conn *signalrclient.Conn, m signalrclient.Message) error {
 	subject := ""
 	if m.Subject != "" {
 		subject = printable(m.Subject) + ": "

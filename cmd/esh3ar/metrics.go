@@ -8,8 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/intake"
-	"github.com/esh3artech/esh3ar/internal/scale/workers"
+	"github.com/esh3artech/esh3ar/internal/ingest"
+	"github.com/esh3artech/esh3ar/internal/runtime/workerpool"
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 )
 
@@ -58,7 +58,7 @@ func (m *metrics) request(route string, status int, took time.Duration) {
 	m.requests.WithLabelValues(route, strconv.Itoa(status)).Observe(took.Seconds())
 }
 
-func (m *metrics) committed(info intake.CommitInfo) {
+func (m *metrics) committed(info ingest.CommitInfo) {
 	m.waited.Observe(info.Waited.Seconds())
 	m.append.Observe(info.Took.Seconds())
 	if info.Messages > 0 {
@@ -107,8 +107,8 @@ func (m *metrics) watch(n *node) {
 	m.registry.MustRegister(hubMetrics{&n.hubs}, connectionMetrics{n.limiter}, panicMetrics{n.panics})
 	counter("esh3ar_store_file_repeats_total", "File operations repeated because no file descriptor was left.", n.files.Repeats)
 	gauge("esh3ar_sessions", "Phones connected to this node.", nil, func() float64 { return float64(n.engine.Stats().Sessions) })
-	for pool, stats := range map[string]func() workers.Stats{
-		"sessions": func() workers.Stats { return n.engine.Stats().Workers }, "readers": func() workers.Stats { return n.engine.Stats().Readers },
+	for pool, stats := range map[string]func() workerpool.Stats{
+		"sessions": func() workerpool.Stats { return n.engine.Stats().Workers }, "readers": func() workerpool.Stats { return n.engine.Stats().Readers },
 	} {
 		gauge("esh3ar_delivery_workers", "Workers, as many as the depth of their queue asks for.", prometheus.Labels{"pool": pool}, func() float64 { return float64(stats().Now) })
 	}

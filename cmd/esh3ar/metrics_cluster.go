@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/esh3artech/esh3ar/internal/redis"
+	"github.com/esh3artech/esh3ar/internal/cluster/redis"
 )
 
 // clusterMetrics show what this node and the others have to do with each other, and what Redis does for them.

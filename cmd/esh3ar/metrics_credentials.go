@@ -3,11 +3,11 @@ package main
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/auth"
 )
 
 // credentialMetrics show the API keys that were refused.
-type credentialMetrics struct{ keys *account.Keys }
+type credentialMetrics struct{ keys *auth.Keys }
 
 var credentialsRefused = prometheus.NewDesc("esh3ar_credentials_refused_total", "API keys that were refused, by reason: unknown to the store, remembered as unknown, or throttled by address.", []string{"reason"}, nil)
 

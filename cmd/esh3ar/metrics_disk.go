@@ -3,13 +3,13 @@ package main
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/esh3artech/esh3ar/internal/disk"
+	"github.com/esh3artech/esh3ar/internal/store/diskguard"
 )
 
 // diskMetrics shows the damage and the room on the volume of the data directory, as it was measured within the last second.
 type diskMetrics struct {
-	space  func() disk.Space
-	damage func() *disk.Damage
+	space  func() diskguard.Space
+	damage func() *diskguard.Damage
 }
 
 var (

@@ -6,8 +6,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/esh3artech/esh3ar/internal/backplane"
-	"github.com/esh3artech/esh3ar/internal/redis"
+	"github.com/esh3artech/esh3ar/internal/cluster/backplane"
+	"github.com/esh3artech/esh3ar/internal/cluster/redis"
 	"github.com/esh3artech/esh3ar/signalr"
 )
 

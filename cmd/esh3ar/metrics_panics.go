@@ -4,7 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/esh3artech/esh3ar/internal/delivery"
-	"github.com/esh3artech/esh3ar/internal/panics"
+	"github.com/esh3artech/esh3ar/internal/runtime/panics"
 )
 
 // panicMetrics show the panics that ended a connection and not the process.

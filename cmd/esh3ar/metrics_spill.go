@@ -5,7 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/esh3artech/esh3ar/internal/spill"
+	"github.com/esh3artech/esh3ar/internal/ingest/spill"
 )
 
 // spillMetrics show what waits on this node's disk for the database.

@@ -40,13 +40,13 @@ var linkedModules = map[string][]string{
 	"extended Go packages": {"golang.org/x/sync", "golang.org/x/sys", "golang.org/x/text"},
 }
 
-// testPackages are packages of this module and of Go that only tests may link. The process helpers (internal/nodeproc,
-// pgproc, redisproc), internal/badlink and internal/phone are not among them: bench and torture run on them. Nor are
-// internal/store/powercut, on which a node of torture stores its data, and signalr/browser, the client of the demo page.
+// testPackages are packages of this module and of Go that only tests may link. The process helpers (internal/testkit/nodeproc,
+// pgproc, redisproc), internal/testkit/faultproxy and internal/signalrclient are not among them: bench and torture run on them. Nor are
+// internal/crashfs, on which a node of torture stores its data, and signalr/browser, the client of the demo page.
 var testPackages = []string{
 	"testing", "net/http/httptest",
-	"github.com/esh3artech/esh3ar/e2e", "github.com/esh3artech/esh3ar/internal/attack",
-	"github.com/esh3artech/esh3ar/internal/route/routetest",
+	"github.com/esh3artech/esh3ar/e2e", "github.com/esh3artech/esh3ar/internal/testkit/attack",
+	"github.com/esh3artech/esh3ar/internal/testkit/clustersim",
 	"github.com/esh3artech/esh3ar/internal/store/storetest", "github.com/esh3artech/esh3ar/signalr/conformance",
 }
 

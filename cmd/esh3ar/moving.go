@@ -10,13 +10,13 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/mover"
-	"github.com/esh3artech/esh3ar/internal/route"
+	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/rebalance"
 )
 
 // moving is how a node gets rid of its phones while it runs.
 type moving struct {
-	*mover.Mover
+	*rebalance.Mover
 
 	wanted atomic.Bool   // whether an operator wants the node to drain
 	asked  chan struct{} // capacity 1: a signal that wanted may have changed
@@ -64,7 +64,7 @@ func (d *drainSignal) end() {
 }
 
 func (n *node) openMoving() {
-	n.moving = moving{asked: make(chan struct{}, 1), Mover: mover.New(mover.Options{
+	n.moving = moving{asked: make(chan struct{}, 1), Mover: rebalance.New(rebalance.Options{
 		Self: n.word, Nodes: n.cluster.nodes, Recent: n.cluster.recent, Move: n.hubs.phones.Move, Log: n.log,
 	})}
 }
@@ -133,7 +133,7 @@ func (n *node) drainNode(ctx context.Context, id, authorization string, drain bo
 		return nil
 	}
 	for _, other := range n.cluster.nodes() {
-		if other.ID == route.NodeID(id) {
+		if other.ID == presence.NodeID(id) {
 			return passDrainOn(ctx, &other, authorization, drain)
 		}
 	}
@@ -141,7 +141,7 @@ func (n *node) drainNode(ctx context.Context, id, authorization string, drain bo
 }
 
 // passDrainOn asks a node itself: administrators are the same at all nodes of a database.
-func passDrainOn(ctx context.Context, to *route.Node, authorization string, drain bool) error {
+func passDrainOn(ctx context.Context, to *presence.Node, authorization string, drain bool) error {
 	method := http.MethodPost
 	if !drain {
 		method = http.MethodDelete

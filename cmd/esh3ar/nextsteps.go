@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/auth"
 )
 
 // samplePhone is the number of the examples that serve prints: a possible mobile number of Yemen's numbering plan.
@@ -47,7 +47,7 @@ func (n nextSteps) fragment() string {
 
 // secrets tells whether those of the first start are here.
 func (n nextSteps) secrets() bool {
-	_, err := os.Stat(filepath.Join(n.dataDir, account.BootstrapFile))
+	_, err := os.Stat(filepath.Join(n.dataDir, auth.BootstrapFile))
 	return err == nil
 }
 
@@ -105,7 +105,7 @@ func (n *node) announce(s streams) {
 
 // printSecrets prints the secrets of a first start, or only the name of their file.
 func (n *node) printSecrets(w io.Writer, visible bool) {
-	file := filepath.Join(n.config.DataDir, account.BootstrapFile)
+	file := filepath.Join(n.config.DataDir, auth.BootstrapFile)
 	if !visible {
 		fmt.Fprintf(w, "First start: the admin token, the business and its API key are in %s\n", file)
 		return
@@ -136,7 +136,7 @@ func terminal(w io.Writer) bool {
 }
 
 func (n *node) sampleToken() (string, error) {
-	numbers, err := account.NewPhones(n.config.DefaultRegion)
+	numbers, err := auth.NewPhones(n.config.DefaultRegion)
 	if err != nil {
 		return "", err
 	}

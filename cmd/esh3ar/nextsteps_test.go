@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/auth"
 )
 
 // printed collects what a node prints, until it is ready.
@@ -79,7 +79,7 @@ func TestServe_Starts_PrintSecretsWhereTheyBelong(t *testing.T) {
 					t.Errorf("first start prints the %s: got %t, want %t: %s", what, got, c.wantSecrets, first)
 				}
 			}
-			if file := filepath.Join(dir, account.BootstrapFile); !strings.Contains(first, file) {
+			if file := filepath.Join(dir, auth.BootstrapFile); !strings.Contains(first, file) {
 				t.Errorf("first start does not name %s: %s", file, first)
 			}
 			if got := strings.Contains(first, link); got != c.wantFirst {

@@ -16,24 +16,24 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/auth"
 	"github.com/esh3artech/esh3ar/internal/breaker"
 	"github.com/esh3artech/esh3ar/internal/cache"
-	"github.com/esh3artech/esh3ar/internal/certfile"
-	"github.com/esh3artech/esh3ar/internal/connlimit"
-	"github.com/esh3artech/esh3ar/internal/dashboard"
 	"github.com/esh3artech/esh3ar/internal/delivery"
-	"github.com/esh3artech/esh3ar/internal/disk"
+	"github.com/esh3artech/esh3ar/internal/eventfeed"
 	"github.com/esh3artech/esh3ar/internal/fairshare"
-	"github.com/esh3artech/esh3ar/internal/fastpath"
 	"github.com/esh3artech/esh3ar/internal/gateway"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
-	"github.com/esh3artech/esh3ar/internal/intake"
-	"github.com/esh3artech/esh3ar/internal/netpoll"
-	"github.com/esh3artech/esh3ar/internal/notify"
+	"github.com/esh3artech/esh3ar/internal/hub/demo"
+	"github.com/esh3artech/esh3ar/internal/ingest"
 	"github.com/esh3artech/esh3ar/internal/opaque"
-	"github.com/esh3artech/esh3ar/internal/panics"
-	"github.com/esh3artech/esh3ar/internal/quota"
+	"github.com/esh3artech/esh3ar/internal/ratelimit"
+	"github.com/esh3artech/esh3ar/internal/runtime/certfile"
+	"github.com/esh3artech/esh3ar/internal/runtime/connlimit"
+	"github.com/esh3artech/esh3ar/internal/runtime/httpfast"
+	"github.com/esh3artech/esh3ar/internal/runtime/netpoll"
+	"github.com/esh3artech/esh3ar/internal/runtime/panics"
+	"github.com/esh3artech/esh3ar/internal/store/diskguard"
 )
 
 // node is the graph of one running node. Its parts are grouped by what they are for; each group's file says how it is made.
@@ -42,15 +42,15 @@ type node struct {
 	identity
 	store *engine
 	upkeep
-	files      *disk.Retry // the disk, for the databases on it
-	storeFiles int         // of these that may be open at once; zero: as many as pebble likes
+	files      *diskguard.Retry // the disk, for the databases on it
+	storeFiles int              // of these that may be open at once; zero: as many as pebble likes
 	metrics    *metrics
 	cluster    *cluster  // nil: this node is alone
 	spilling   *spilling // nil: the store is this node's own
 	callers
-	intake *intake.Intake
+	intake *ingest.Intake
 	engine *delivery.Engine
-	feed   *notify.Feed
+	feed   *eventfeed.Feed
 	vitals *gauge
 	moving moving
 	front
@@ -67,11 +67,11 @@ type identity struct {
 
 // callers is who may call, and how much.
 type callers struct {
-	account account.Result
-	plans   *account.Plans
-	quotas  *quota.Book
+	account auth.Result
+	plans   *auth.Plans
+	quotas  *ratelimit.Book
 
-	recipients *quota.Recipients
+	recipients *ratelimit.Recipients
 	cursors    *opaque.Sealer
 }
 
@@ -84,7 +84,7 @@ type front struct {
 	limiter  *connlimit.Limiter
 	panics   *panics.Recorder
 	sockets  *netpoll.Poller
-	server   *fastpath.Server
+	server   *httpfast.Server
 	ready    atomic.Bool
 	draining drainSignal
 }
@@ -106,7 +106,7 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, limits processLimits
 	n := &node{config: c, identity: identity{url: c.baseURL(addr), started: time.Now(), proof: rand.Text()}, log: log}
 	n.cert, n.storeFiles = limits.cert, limits.budget.StoreFiles()
 	n.panics = panics.New(log, "http", "fastpath", "netpoll")
-	n.files = disk.NewRetry(vfs.Default, log)
+	n.files = diskguard.NewRetry(vfs.Default, log)
 	var err error
 	if n.limiter, err = c.limiter(limits.budget, log); err != nil {
 		return nil, err
@@ -117,7 +117,7 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, limits processLimits
 	if err := n.openStore(ctx, m); err != nil {
 		return nil, err
 	}
-	n.feed = notify.New(n.store, notify.Options{})
+	n.feed = eventfeed.New(n.store, eventfeed.Options{})
 	n.openUpkeep()
 	for _, step := range []func(context.Context) error{n.openAccounts, n.openPlans, n.openCluster, n.openSpill} {
 		if err := step(ctx); err != nil {
@@ -142,7 +142,7 @@ func (c *serveCmd) open(ctx context.Context, addr net.Addr, limits processLimits
 	n.sockets.Panics = func(cause any) { n.panics.Note("netpoll", cause) }
 	server := httpapi.NewServer(handler, log)
 	server.ConnState, server.ConnContext = n.vitals.connection, connlimit.ConnContext
-	n.server = fastpath.New(server, plainCall)
+	n.server = httpfast.New(server, plainCall)
 	n.server.Panics = func(cause any) { n.panics.Note("fastpath", cause) }
 	m.watch(n)
 	if err := c.noteStore(); err != nil {
@@ -183,7 +183,7 @@ func (n *node) bootstrap(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	bootstrap := account.Bootstrap{
+	bootstrap := auth.Bootstrap{
 		Store: n.store, Dir: n.config.DataDir, AdminToken: n.config.AdminToken, APIKey: n.config.APIKey, Now: time.Now,
 	}
 	n.account, err = bootstrap.Run(ctx)
@@ -206,18 +206,18 @@ func openCursors(ctx context.Context, store esh3ar.AccountStore) (*opaque.Sealer
 }
 
 func (n *node) openPlans(ctx context.Context) error {
-	n.plans = account.NewPlans(n.store)
+	n.plans = auth.NewPlans(n.store)
 	return patiently(ctx, n.log, func() error { return n.plans.Load(ctx) })
 }
 
 // handler joins the REST API, the hub and the demo on one port.
 func (n *node) handler(m *metrics) (edges, error) {
-	numbers, err := account.NewPhones(n.config.DefaultRegion)
+	numbers, err := auth.NewPhones(n.config.DefaultRegion)
 	if err != nil {
 		return edges{}, err
 	}
-	keys := account.NewSharedKeys(breaker.GuardAccounts(n.store, n.breaker), time.Now, n.cluster.shared())
-	n.quotas, n.recipients = n.openQuotas(), quota.NewRecipients(n.store, n.livingNodes())
+	keys := auth.NewSharedKeys(breaker.GuardAccounts(n.store, n.breaker), time.Now, n.cluster.shared())
+	n.quotas, n.recipients = n.openQuotas(), ratelimit.NewRecipients(n.store, n.livingNodes())
 	m.watchCaches(func() []cache.Stats { return append(keys.Stats(), n.cluster.cacheStats()...) }, n.cluster.shared())
 	n.hubs.open(n, keys)
 	n.openMoving()
@@ -233,7 +233,7 @@ func (n *node) handler(m *metrics) (edges, error) {
 	m.registry.MustRegister(credentialMetrics{keys})
 	m.registry.MustRegister(shareMetrics{[]func() []fairshare.Stats{api.Shares, n.engine.Shares, n.feed.Shares}})
 	return edges{
-		hubs: &n.hubs, watched: n.watched, cluster: publicKeys(&n.account), demo: dashboard.Demo("/demo/"), api: api, profiles: profiles(),
+		hubs: &n.hubs, watched: n.watched, cluster: publicKeys(&n.account), demo: demo.Demo("/demo/"), api: api, profiles: profiles(),
 		panics: n.panics, apart: n.config.AdminListen != "",
 	}, nil
 }

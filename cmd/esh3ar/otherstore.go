@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/esh3artech/esh3ar/internal/disk"
+	"github.com/esh3artech/esh3ar/internal/store/diskguard"
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 )
 
@@ -48,7 +48,7 @@ func (c *serveCmd) checkEmbeddedLeft(ctx context.Context) error {
 		return nil // there is no store
 	}
 	store, err := embedded.Open(dir, embedded.Options{})
-	if errors.Is(err, disk.ErrInUse) {
+	if errors.Is(err, diskguard.ErrInUse) {
 		return err
 	}
 	if err != nil {

@@ -4,18 +4,18 @@ import (
 	"context"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/cluster/redis"
 	"github.com/esh3artech/esh3ar/internal/flow"
-	"github.com/esh3artech/esh3ar/internal/quota"
-	"github.com/esh3artech/esh3ar/internal/redis"
+	"github.com/esh3artech/esh3ar/internal/ratelimit"
 )
 
 // openQuotas makes the book that holds businesses to their plans, over all nodes where they share a Redis.
-func (n *node) openQuotas() *quota.Book {
-	o := quota.Options{Plan: n.plans.Of, Usage: n.store, OnError: n.debugged("quota")}
+func (n *node) openQuotas() *ratelimit.Book {
+	o := ratelimit.Options{Plan: n.plans.Of, Usage: n.store, OnError: n.debugged("quota")}
 	if n.cluster != nil {
 		o.Shared, o.Nodes = sharedQuotas{n.cluster.redis.Quotas()}, n.livingNodes()
 	}
-	return quota.NewBook(o)
+	return ratelimit.NewBook(o)
 }
 
 // livingNodes returns what counts the nodes that live, this one too; nil: this is the only one.

@@ -8,11 +8,11 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/keyring"
-	"github.com/esh3artech/esh3ar/internal/quota"
-	"github.com/esh3artech/esh3ar/internal/redis"
-	"github.com/esh3artech/esh3ar/internal/redisproc"
+	"github.com/esh3artech/esh3ar/internal/cluster/keyring"
+	"github.com/esh3artech/esh3ar/internal/cluster/redis"
+	"github.com/esh3artech/esh3ar/internal/ratelimit"
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
+	"github.com/esh3artech/esh3ar/internal/testkit/redisproc"
 )
 
 // TestThreeNodesShareARate: three nodes on a real Redis let through what the plan says and no more, ask it for few of the
@@ -67,7 +67,7 @@ func TestThreeNodesShareARate(t *testing.T) {
 
 type sharingNode struct {
 	redis *redis.Client
-	book  *quota.Book
+	book  *ratelimit.Book
 }
 
 func newSharingNode(t *testing.T, url string, plan *esh3ar.Plan, store *embedded.Store) *sharingNode {
@@ -75,7 +75,7 @@ func newSharingNode(t *testing.T, url string, plan *esh3ar.Plan, store *embedded
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &sharingNode{client, quota.NewBook(quota.Options{
+	n := &sharingNode{client, ratelimit.NewBook(ratelimit.Options{
 		Plan: func(string) *esh3ar.Plan { return plan }, Usage: store, Shared: sharedQuotas{client.Quotas()}, Nodes: func() int { return 3 },
 		Timeout: time.Minute, // a busy machine is no Redis that is away
 	})}

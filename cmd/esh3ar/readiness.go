@@ -8,7 +8,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"github.com/esh3artech/esh3ar/internal/disk"
+	"github.com/esh3artech/esh3ar/internal/store/diskguard"
 )
 
 // readiness returns why this node takes no calls; nil if it takes them.
@@ -35,26 +35,26 @@ func (n *node) trouble() error {
 }
 
 // space returns the room on the volume of the database that this node keeps itself.
-func (n *node) space() disk.Space {
+func (n *node) space() diskguard.Space {
 	switch {
 	case n.store.local != nil:
 		return n.store.local.Space()
 	case n.spilling != nil:
 		return n.spilling.kept.Space()
 	default:
-		return disk.Space{}
+		return diskguard.Space{}
 	}
 }
 
 // damage is what was found damaged in the database that this node keeps itself.
-func (n *node) damage() *disk.Damage {
+func (n *node) damage() *diskguard.Damage {
 	switch {
 	case n.store.local != nil:
 		return n.store.local.Damage()
 	case n.spilling != nil:
 		return n.spilling.kept.Damage()
 	default:
-		return &disk.Damage{}
+		return &diskguard.Damage{}
 	}
 }
 

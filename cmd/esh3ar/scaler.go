@@ -8,9 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/account"
-	"github.com/esh3artech/esh3ar/internal/redis"
-	"github.com/esh3artech/esh3ar/internal/route"
+	"github.com/esh3artech/esh3ar/internal/auth"
+	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/redis"
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
 )
 
@@ -67,17 +67,17 @@ func (c *scalerCmd) scale(ctx context.Context, s streams, plan *scalePlan, log *
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	name, err := account.ClusterOf(ctx, store)
+	name, err := auth.ClusterOf(ctx, store)
 	if err != nil {
 		return err
 	}
-	ring, err := account.RingOf(ctx, store, time.Now)
+	ring, err := auth.RingOf(ctx, store, time.Now)
 	if err != nil {
 		return err
 	}
 	holder := newHolder()
 	client, err := redis.Open(ctx, redis.Options{
-		URL: c.RedisURL, Node: route.NodeID(holder), Prefix: clusterPrefix(name), Trusted: ring, OnChange: scalerHears(log), OnRefused: refusedIn(log),
+		URL: c.RedisURL, Node: presence.NodeID(holder), Prefix: clusterPrefix(name), Trusted: ring, OnChange: scalerHears(log), OnRefused: refusedIn(log),
 	})
 	if err != nil {
 		return err

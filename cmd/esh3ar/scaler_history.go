@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/esh3artech/esh3ar/internal/scale"
+	"github.com/esh3artech/esh3ar/internal/autoscale"
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
 )
 
@@ -42,7 +42,7 @@ func (c *scalerCmd) print(ctx context.Context, s streams) (err error) {
 	return nil
 }
 
-func (c *scalerCmd) printEntry(s streams, e *scale.Entry) error {
+func (c *scalerCmd) printEntry(s streams, e *autoscale.Entry) error {
 	if !c.JSON {
 		_, err := fmt.Fprintln(s.out, e)
 		return err

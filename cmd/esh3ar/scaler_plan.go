@@ -14,10 +14,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/esh3artech/esh3ar/internal/scale"
-	"github.com/esh3artech/esh3ar/internal/scale/command"
-	"github.com/esh3artech/esh3ar/internal/scale/kubernetes"
-	"github.com/esh3artech/esh3ar/internal/scale/processes"
+	"github.com/esh3artech/esh3ar/internal/autoscale"
+	"github.com/esh3artech/esh3ar/internal/autoscale/command"
+	"github.com/esh3artech/esh3ar/internal/autoscale/kubernetes"
+	"github.com/esh3artech/esh3ar/internal/autoscale/processes"
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
 )
 
@@ -34,7 +34,7 @@ type scaleFlags struct {
 // scalePlan is what the flags ask for, checked.
 type scalePlan struct {
 	flags  *scaleFlags
-	policy scale.Policy
+	policy autoscale.Policy
 	args   []string // of the target
 
 	stopWithin time.Duration // of the target processes; 0: its default
@@ -45,13 +45,13 @@ func (f *scaleFlags) plan(prefix string, args []string) (*scalePlan, error) {
 	if f.Every < time.Second || f.Every > time.Minute {
 		return nil, usagef("--%severy: %s is not 1s to 1m", prefix, f.Every)
 	}
-	p := &scalePlan{flags: f, policy: scale.Default(), args: args}
+	p := &scalePlan{flags: f, policy: autoscale.Default(), args: args}
 	if f.Policy != "" {
 		text, err := os.ReadFile(f.Policy)
 		if err != nil {
 			return nil, usagef("--%spolicy: %w", prefix, err)
 		}
-		if p.policy, err = scale.ParsePolicy(text); err != nil {
+		if p.policy, err = autoscale.ParsePolicy(text); err != nil {
 			return nil, usagef("--%spolicy: %s: %w", prefix, f.Policy, oneLine(err))
 		}
 	}
@@ -83,7 +83,7 @@ func (p *scalePlan) promise() string {
 type scaleParts struct {
 	holder   string // see newHolder
 	store    *postgres.Store
-	registry scale.Registry
+	registry autoscale.Registry
 	dir      string   // the data directory
 	host     string   // where child processes listen
 	env      []string // of theirs
@@ -102,7 +102,7 @@ func newHolder() string {
 
 // scaling is a scaler with what its target has to run.
 type scaling struct {
-	scaler *scale.Scaler
+	scaler *autoscale.Scaler
 	target func(ctx context.Context) error // until ctx ends; nil: nothing
 }
 
@@ -111,7 +111,7 @@ func (p *scalePlan) open(parts scaleParts) (*scaling, error) {
 	if err != nil {
 		return nil, fmt.Errorf("target %s: %w", p.flags.Target, err)
 	}
-	o := scale.Options{
+	o := autoscale.Options{
 		Policy: p.policy, Holder: parts.holder, Registry: parts.registry, Target: target, Lease: parts.store.Scaling(), Diary: parts.store.Scaling(),
 		DryRun: p.flags.DryRun, Every: p.flags.Every, Log: parts.log,
 	}
@@ -119,10 +119,10 @@ func (p *scalePlan) open(parts scaleParts) (*scaling, error) {
 		rehearsal := parts.store.Scaling().Rehearsal()
 		o.Lease, o.Diary = rehearsal, rehearsal
 	}
-	return &scaling{target: run, scaler: scale.New(o)}, nil
+	return &scaling{target: run, scaler: autoscale.New(o)}, nil
 }
 
-func (p *scalePlan) openTarget(parts *scaleParts) (scale.Target, func(context.Context) error, error) {
+func (p *scalePlan) openTarget(parts *scaleParts) (autoscale.Target, func(context.Context) error, error) {
 	switch p.flags.Target {
 	case "kubernetes":
 		t, err := kubernetes.New(kubernetes.Options{Name: p.flags.StatefulSet, Namespace: p.flags.Namespace})

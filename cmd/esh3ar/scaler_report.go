@@ -4,8 +4,8 @@ import (
 	"context"
 	"slices"
 
+	"github.com/esh3artech/esh3ar/internal/autoscale"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
-	"github.com/esh3artech/esh3ar/internal/scale"
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
 )
 
@@ -57,14 +57,14 @@ func (r scalerReport) Diary(ctx context.Context, before int64, limit int) ([]htt
 	return list, err
 }
 
-func entryReport(e *scale.Entry) httpapi.ScalerEntry {
+func entryReport(e *autoscale.Entry) httpapi.ScalerEntry {
 	return httpapi.ScalerEntry{Number: e.Number, At: e.At, By: e.By, From: e.From, To: e.To, Reason: string(e.Reason), Why: e.Why, DryRun: e.DryRun}
 }
 
 // scaling is how the scaler of this process stands; without one it is as one that decides nothing.
-func (c *cluster) scaling() scale.Status {
+func (c *cluster) scaling() autoscale.Status {
 	if c == nil || c.scaler == nil {
-		return scale.Status{}
+		return autoscale.Status{}
 	}
 	return c.scaler.Status()
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/alecthomas/kong"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/esh3artech/esh3ar/internal/scale"
+	"github.com/esh3artech/esh3ar/internal/autoscale"
 )
 
 // manifest is what of deploy/kubernetes/scaler.yaml the program has to understand.
@@ -52,7 +52,7 @@ func TestTheManifestIsOfThisProgram(t *testing.T) {
 		}
 		found[m.Kind] = m
 	}
-	if p, err := scale.ParsePolicy([]byte(found["ConfigMap"].Data["policy.yaml"])); err != nil || p.Min != 2 || p.Max != 20 {
+	if p, err := autoscale.ParsePolicy([]byte(found["ConfigMap"].Data["policy.yaml"])); err != nil || p.Min != 2 || p.Max != 20 {
 		t.Errorf("policy: %+v %v", p, err)
 	}
 	rules := found["Role"].Rules

@@ -11,10 +11,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/account"
-	"github.com/esh3artech/esh3ar/internal/connlimit"
-	"github.com/esh3artech/esh3ar/internal/disk"
-	"github.com/esh3artech/esh3ar/internal/redis"
+	"github.com/esh3artech/esh3ar/internal/auth"
+	"github.com/esh3artech/esh3ar/internal/cluster/redis"
+	"github.com/esh3artech/esh3ar/internal/runtime/connlimit"
+	"github.com/esh3artech/esh3ar/internal/store/diskguard"
 )
 
 // serveCmd is the node's whole configuration; its names are part of the outward contract.
@@ -41,17 +41,17 @@ type serveCmd struct {
 	tlsFlags        `embed:""`
 	roleFlags       `embed:""`
 
-	AckTimeout    time.Duration `name:"ack-timeout" default:"10s" help:"How long a phone has to acknowledge a push before it is repeated."`
-	RetryAttempts int           `name:"retry-attempts" default:"5" help:"Pushes that may go unacknowledged before a message becomes a dead letter."`
-	RetryBase     time.Duration `name:"retry-base" default:"5s" help:"Pause before the first repeat; it doubles with each."`
-	RetryCap      time.Duration `name:"retry-cap" default:"5m" help:"The longest pause between repeats."`
-	KeepMessages  time.Duration `name:"keep-messages" default:"720h" help:"How long finished messages are kept, dead letters too."`
-	QueueMiB      int           `name:"queue-mib" default:"128" help:"With --database-url: memory for calls that wait to be stored, in MiB; beyond it they go to the spill, the lowest priority first."`
-	SpillMiB      int           `name:"spill-mib" default:"1024" help:"With --database-url: room on this node's disk for accepted calls while PostgreSQL is away, in MiB."`
-	DiskReserve   disk.Reserve  `name:"disk-reserve" default:"auto" placeholder:"SIZE" help:"Free space on the disk of --data-dir below which no new message is taken: 512MiB, 5%%; auto: 5%%, at least 1 GiB, on disks below 8 GiB an eighth."`
-	KeepEvents    time.Duration `name:"keep-events" default:"72h" help:"How long status events can be read again."`
-	StopWithin    time.Duration `name:"stop-within" default:"20s" help:"How long SIGTERM may take to drain the node."`
-	PowerCuts     bool          `name:"simulate-power-cuts" hidden:"" help:"Keep what is not fsynced out of the disk, so that kill -9 is a power cut. For torture."`
+	AckTimeout    time.Duration     `name:"ack-timeout" default:"10s" help:"How long a phone has to acknowledge a push before it is repeated."`
+	RetryAttempts int               `name:"retry-attempts" default:"5" help:"Pushes that may go unacknowledged before a message becomes a dead letter."`
+	RetryBase     time.Duration     `name:"retry-base" default:"5s" help:"Pause before the first repeat; it doubles with each."`
+	RetryCap      time.Duration     `name:"retry-cap" default:"5m" help:"The longest pause between repeats."`
+	KeepMessages  time.Duration     `name:"keep-messages" default:"720h" help:"How long finished messages are kept, dead letters too."`
+	QueueMiB      int               `name:"queue-mib" default:"128" help:"With --database-url: memory for calls that wait to be stored, in MiB; beyond it they go to the spill, the lowest priority first."`
+	SpillMiB      int               `name:"spill-mib" default:"1024" help:"With --database-url: room on this node's disk for accepted calls while PostgreSQL is away, in MiB."`
+	DiskReserve   diskguard.Reserve `name:"disk-reserve" default:"auto" placeholder:"SIZE" help:"Free space on the disk of --data-dir below which no new message is taken: 512MiB, 5%%; auto: 5%%, at least 1 GiB, on disks below 8 GiB an eighth."`
+	KeepEvents    time.Duration     `name:"keep-events" default:"72h" help:"How long status events can be read again."`
+	StopWithin    time.Duration     `name:"stop-within" default:"20s" help:"How long SIGTERM may take to drain the node."`
+	PowerCuts     bool              `name:"simulate-power-cuts" hidden:"" help:"Keep what is not fsynced out of the disk, so that kill -9 is a power cut. For torture."`
 }
 
 // gcPercent trades memory for CPU: a node's live heap is some tens of MiB, and collecting half as often saves about a
@@ -147,7 +147,7 @@ func (c *serveCmd) checkNode() error {
 	if err := c.checkAdvertised(); err != nil {
 		return err
 	}
-	if _, err := account.NewPhones(c.DefaultRegion); err != nil {
+	if _, err := auth.NewPhones(c.DefaultRegion); err != nil {
 		return usagef("--default-region: %w", err)
 	}
 	if c.DataDir == "" {

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"os"
 
-	"github.com/esh3artech/esh3ar/internal/disk"
-	"github.com/esh3artech/esh3ar/internal/spill"
+	"github.com/esh3artech/esh3ar/internal/ingest/spill"
+	"github.com/esh3artech/esh3ar/internal/store/diskguard"
 )
 
 // spillCmd is the spill at the command line; each subcommand's own file has its flags and its Run.
@@ -28,7 +28,7 @@ func openStopped(dataDir string, s streams) (*spill.Spill, error) {
 		return nil, usagef("--data-dir: there is no spill in %s", dataDir)
 	}
 	kept, err := spill.Open(dir, spill.Options{Log: newLog(s, "warn", "text")})
-	if errors.Is(err, disk.ErrInUse) {
+	if errors.Is(err, diskguard.ErrInUse) {
 		return nil, usagef("--data-dir: a running node has %s open and drains it by itself; ask it with `%s spill list --url %s`", dataDir, self(), defaultURL)
 	}
 	return kept, err

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/esh3artech/esh3ar/internal/account"
-	"github.com/esh3artech/esh3ar/internal/spill"
+	"github.com/esh3artech/esh3ar/internal/auth"
+	"github.com/esh3artech/esh3ar/internal/ingest/spill"
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
 )
 
@@ -42,7 +42,7 @@ func (c *spillDrainCmd) drain(ctx context.Context, drained *spilling, s streams)
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	cluster, err := account.ClusterOf(ctx, store)
+	cluster, err := auth.ClusterOf(ctx, store)
 	if err != nil {
 		return err
 	}

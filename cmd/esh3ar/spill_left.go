@@ -3,7 +3,7 @@ package main
 import (
 	"log/slog"
 
-	"github.com/esh3artech/esh3ar/internal/spill"
+	"github.com/esh3artech/esh3ar/internal/ingest/spill"
 )
 
 // leftIn looks into the data directory of a node that has ended, for accepted messages that the database has not. While the node

@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/disk"
-	"github.com/esh3artech/esh3ar/internal/spill"
+	"github.com/esh3artech/esh3ar/internal/ingest/spill"
+	"github.com/esh3artech/esh3ar/internal/store/diskguard"
 )
 
 // TestWhatANodeHasLeft: nothing where no spill is, and none is made; what waits there, once its node has gone.
@@ -24,7 +24,7 @@ func TestWhatANodeHasLeft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := look(dir); !errors.Is(err, disk.ErrInUse) {
+	if _, err := look(dir); !errors.Is(err, diskguard.ErrInUse) {
 		t.Errorf("while its node runs: %v", err)
 	}
 	b := esh3ar.NewBusinessID()

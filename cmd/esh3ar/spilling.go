@@ -11,10 +11,10 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/esh3artech/esh3ar/internal/crashfs"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
-	"github.com/esh3artech/esh3ar/internal/intake"
-	"github.com/esh3artech/esh3ar/internal/spill"
-	"github.com/esh3artech/esh3ar/internal/store/powercut"
+	"github.com/esh3artech/esh3ar/internal/ingest"
+	"github.com/esh3artech/esh3ar/internal/ingest/spill"
 )
 
 // spilling is what a node does with calls while the store that it shares does not answer; nil: the store is the node's own.
@@ -40,7 +40,7 @@ func (n *node) openSpill(context.Context) error {
 	}
 	options := spill.Options{FS: n.files, MaxOpenFiles: n.storeFiles, MaxBytes: int64(n.config.SpillMiB) << 20, Log: n.log, Reserve: n.config.DiskReserve}
 	if n.config.PowerCuts {
-		options.FS = powercut.New(vfs.Default)
+		options.FS = crashfs.New(vfs.Default)
 	}
 	kept, err := spill.Open(dir, options)
 	if err != nil {
@@ -67,14 +67,14 @@ func claim(kept *spill.Spill, cluster string) error {
 const drainPause = time.Second
 
 // openIntake makes the way of calls into the store, with the spill beside it and the drain behind that.
-func (n *node) openIntake(o intake.Options) {
+func (n *node) openIntake(o ingest.Options) {
 	s := n.spilling
 	if s == nil {
-		n.intake = intake.New(n.store, n.engine, o)
+		n.intake = ingest.New(n.store, n.engine, o)
 		return
 	}
 	o.Spill, o.OnAway = s.kept, n.databaseChanged
-	n.intake = intake.New(n.store, n.engine, o)
+	n.intake = ingest.New(n.store, n.engine, o)
 	s.drain = spill.NewDrainer(s.kept, n.store, spill.DrainOptions{
 		Stored: n.intake.Drained, Answered: n.intake.Answered, MaxPause: drainPause, Log: n.log,
 	})

@@ -12,8 +12,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/esh3artech/esh3ar/internal/account"
-	"github.com/esh3artech/esh3ar/internal/scale"
+	"github.com/esh3artech/esh3ar/internal/auth"
+	"github.com/esh3artech/esh3ar/internal/autoscale"
 )
 
 // TestHelpAsAWord: who types help means --help.
@@ -125,7 +125,7 @@ func TestAURLOfSomethingElse(t *testing.T) {
 func TestWhatToDoNext(t *testing.T) {
 	t.Parallel()
 	first, second := t.TempDir(), t.TempDir()
-	if err := os.WriteFile(filepath.Join(first, account.BootstrapFile), []byte("{}"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(first, auth.BootstrapFile), []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for dir, want := range map[string][]string{
@@ -159,7 +159,7 @@ func TestAConfigOfNoNames(t *testing.T) {
 // TestAScalerSaysWhatItWillDo and how its Redis is.
 func TestAScalerSaysWhatItWillDo(t *testing.T) {
 	t.Parallel()
-	plan := &scalePlan{flags: &scaleFlags{Target: "processes"}, policy: scale.Default()}
+	plan := &scalePlan{flags: &scaleFlags{Target: "processes"}, policy: autoscale.Default()}
 	if got, want := plan.promise(), "Scaling to 1 to 10 nodes by the target processes."; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}

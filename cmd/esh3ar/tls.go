@@ -7,7 +7,7 @@ import (
 	"net"
 	"os"
 
-	"github.com/esh3artech/esh3ar/internal/certfile"
+	"github.com/esh3artech/esh3ar/internal/runtime/certfile"
 )
 
 // tlsFlags name the certificate of a process.

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/torture"
-	"github.com/esh3artech/esh3ar/internal/torture/ledger"
+	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
 type tortureCmd struct {
@@ -106,7 +106,7 @@ func (c *tortureCmd) Run(ctx context.Context, s streams) error {
 const width = 30
 
 // printVerdict is a table and, where something was broken, the stories.
-func printVerdict(s streams, v *ledger.Verdict) {
+func printVerdict(s streams, v *checker.Verdict) {
 	rows := []struct {
 		name   string
 		counts string
@@ -152,7 +152,7 @@ func printVerdict(s streams, v *ledger.Verdict) {
 }
 
 // suffered leaves out what a part cannot suffer.
-func suffered(p *ledger.Part) string {
+func suffered(p *checker.Part) string {
 	var words []string
 	for _, f := range []struct {
 		name  string
@@ -165,7 +165,7 @@ func suffered(p *ledger.Part) string {
 	return strings.Join(words, ", ")
 }
 
-func checked(c *ledger.Checked) string {
+func checked(c *checker.Checked) string {
 	text := fmt.Sprintf("%d histories of %d operations linearizable", c.Histories-c.Undecided, c.Operations)
 	if c.LeftOut > 0 {
 		text += fmt.Sprintf(", %d operations left out", c.LeftOut)

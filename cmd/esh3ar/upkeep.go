@@ -9,13 +9,13 @@ import (
 	"github.com/esh3artech/esh3ar/internal/delivery"
 	"github.com/esh3artech/esh3ar/internal/flow"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
-	"github.com/esh3artech/esh3ar/internal/janitor"
+	"github.com/esh3artech/esh3ar/internal/retention"
 )
 
 // upkeep is what keeps the node well: the breaker before its store, and the janitor.
 type upkeep struct {
 	breaker *breaker.Breaker
-	janitor *janitor.Janitor
+	janitor *retention.Janitor
 	outage  *outage // of the store
 	backlog *backlogCounter
 }
@@ -31,7 +31,7 @@ func (n *node) openUpkeep() {
 		}
 	}
 	n.breaker = breaker.New("store", breaker.Options{OnChange: n.storeBreakerChanged})
-	n.janitor = janitor.New(n.store, janitor.Options{KeepMessages: n.config.KeepMessages, KeepEvents: n.config.KeepEvents, Retention: n.retention, Log: n.log})
+	n.janitor = retention.New(n.store, retention.Options{KeepMessages: n.config.KeepMessages, KeepEvents: n.config.KeepEvents, Retention: n.retention, Log: n.log})
 }
 
 // retention is what plans say of how long messages are kept.

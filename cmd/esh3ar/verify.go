@@ -12,7 +12,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/disk"
+	"github.com/esh3artech/esh3ar/internal/store/diskguard"
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
 )
@@ -110,7 +110,7 @@ func (c *verifyCmd) openStopped(s streams) (*embedded.Store, error) {
 	}
 	log := newLog(s, "warn", "text")
 	store, err := embedded.Open(dir, embedded.Options{Log: log})
-	if errors.Is(err, disk.ErrInUse) {
+	if errors.Is(err, diskguard.ErrInUse) {
 		return nil, usagef("--data-dir: a running node has %s open; verify it there with --url %s", c.DataDir, defaultURL)
 	}
 	return store, err

@@ -8,15 +8,15 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/flow"
-	"github.com/esh3artech/esh3ar/internal/intake"
-	"github.com/esh3artech/esh3ar/internal/vitals"
+	"github.com/esh3artech/esh3ar/internal/ingest"
+	"github.com/esh3artech/esh3ar/internal/runtime/sysload"
 )
 
 // gauge measures the load of a node: one score for the registry, the metrics, admission and scaling.
 type gauge struct {
 	node       *node
-	system     vitals.System
-	queue      vitals.RunQueue
+	system     sysload.System
+	queue      sysload.RunQueue
 	meter      *flow.LoadMeter
 	current    atomic.Pointer[flow.Load]
 	messages   atomic.Uint64
@@ -26,7 +26,7 @@ type gauge struct {
 }
 
 func newGauge(n *node) *gauge {
-	g := &gauge{node: n, system: vitals.Linux()}
+	g := &gauge{node: n, system: sysload.Linux()}
 	g.meter = flow.NewLoadMeter(n.config.capacity(g.system))
 	g.current.Store(&flow.Load{})
 	return g
@@ -34,7 +34,7 @@ func newGauge(n *node) *gauge {
 
 func (g *gauge) load() flow.Load { return *g.current.Load() }
 
-func (g *gauge) committed(info intake.CommitInfo) {
+func (g *gauge) committed(info ingest.CommitInfo) {
 	g.messages.Add(uint64(info.Messages + info.Spilled))
 	g.commits.Add(1)
 	g.committing.Add(int64(info.Took))
@@ -68,7 +68,7 @@ func (g *gauge) run(ctx context.Context) error {
 
 func (g *gauge) usage() flow.Usage {
 	u := flow.Usage{
-		At: time.Now(), CPU: vitals.CPU(), Messages: g.messages.Load(), Memory: g.system.Memory(), Commits: g.commits.Load(),
+		At: time.Now(), CPU: sysload.CPU(), Messages: g.messages.Load(), Memory: g.system.Memory(), Commits: g.commits.Load(),
 		Committing: time.Duration(g.committing.Load()), Connections: int(g.api.Load()) + g.node.hubs.connections(),
 	}
 	f := g.node.intake.Flow()

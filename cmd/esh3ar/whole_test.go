@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/auth"
 )
 
 // whole is a whole node with a gateway before it, in this process, so that a fuzzer sees which of their code an input reaches.
@@ -90,7 +90,7 @@ func startWhole(tb testing.TB, flags ...string) *whole {
 	}
 	tb.Cleanup(func() { stop(); <-ended })
 	var secrets struct{ AdminToken, APIKey string }
-	text, err := os.ReadFile(filepath.Join(dir, account.BootstrapFile))
+	text, err := os.ReadFile(filepath.Join(dir, auth.BootstrapFile))
 	if err == nil {
 		err = json.Unmarshal(text, &secrets)
 	}

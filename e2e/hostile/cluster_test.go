@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/nodeproc"
-	"github.com/esh3artech/esh3ar/internal/pgproc"
-	"github.com/esh3artech/esh3ar/internal/redisproc"
+	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
+	"github.com/esh3artech/esh3ar/internal/testkit/pgproc"
+	"github.com/esh3artech/esh3ar/internal/testkit/redisproc"
 )
 
 // cluster is two nodes with their PostgreSQL and Redis, and a gateway before them.

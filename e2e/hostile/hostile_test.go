@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/attack"
+	"github.com/esh3artech/esh3ar/internal/testkit/attack"
 )
 
 // Bounds of the processes under attack. A node of this test holds some 60 MiB when nothing happens.

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/nodeproc"
+	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
 // Flags of `make hostile`.

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/phone"
+	"github.com/esh3artech/esh3ar/internal/signalrclient"
 )
 
 // polite is a well-behaved business with its phones. It calls at a steady rate, its phones acknowledge, and it remembers what was
@@ -197,7 +197,7 @@ func (p *polite) phone(ctx context.Context, url, token string) {
 func (p *polite) connect(ctx context.Context, url, token string) error {
 	dialing, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	conn, err := phone.Dial(dialing, phone.Config{URL: url, Token: token})
+	conn, err := signalrclient.Dial(dialing, signalrclient.Config{URL: url, Token: token})
 	if err != nil {
 		return err
 	}
@@ -219,7 +219,7 @@ func (p *polite) connect(ctx context.Context, url, token string) error {
 			}
 		}
 	}()
-	var events []phone.Event
+	var events []signalrclient.Event
 	for {
 		if events, err = conn.Next(events[:0], true); err != nil {
 			return err
@@ -231,7 +231,7 @@ func (p *polite) connect(ctx context.Context, url, token string) error {
 }
 
 // receive notes what has arrived and acknowledges it.
-func (p *polite) receive(conn *phone.Conn, events []phone.Event) error {
+func (p *polite) receive(conn *signalrclient.Conn, events []signalrclient.Event) error {
 	now := time.Now()
 	var ids []string
 	p.mu.Lock()

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/nodeproc"
+	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
 // What the scaling is tried with: one process that is all, and a load that comes and goes.

@@ -12,12 +12,12 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/esh3artech/esh3ar/internal/phone"
+	"github.com/esh3artech/esh3ar/internal/signalrclient"
 )
 
 // fleet is many phones, each with one connection. Each acknowledges what comes, as it comes.
 type fleet struct {
-	phones []*phone.Conn
+	phones []*signalrclient.Conn
 	done   sync.WaitGroup
 	stop   chan struct{}
 }
@@ -27,7 +27,7 @@ const pingEvery = 12 * time.Second
 
 // connectFleet brings phones online, recipient 0 up to count, on the nodes in turn.
 func connectFleet(ctx context.Context, urls []string, adminToken string, count int, sends bool, l *ledger) (*fleet, error) {
-	f := &fleet{phones: make([]*phone.Conn, count), stop: make(chan struct{})}
+	f := &fleet{phones: make([]*signalrclient.Conn, count), stop: make(chan struct{})}
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
 	defer client.CloseIdleConnections()
 	var group errgroup.Group
@@ -39,7 +39,7 @@ func connectFleet(ctx context.Context, urls []string, adminToken string, count i
 			if err != nil {
 				return err
 			}
-			f.phones[i], err = phone.Dial(ctx, phone.Config{URL: url, Token: token, Buffer: 1024})
+			f.phones[i], err = signalrclient.Dial(ctx, signalrclient.Config{URL: url, Token: token, Buffer: 1024})
 			return err
 		})
 	}

@@ -7,7 +7,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/nodeproc"
+	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
 // The gateway's comparison: what a balancer adds to a call, beside a direct call and beside what others take.

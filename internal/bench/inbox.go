@@ -1,6 +1,6 @@
 package bench
 
-import "github.com/esh3artech/esh3ar/internal/phone"
+import "github.com/esh3artech/esh3ar/internal/signalrclient"
 
 // inbox is what has come to one phone, over all its connections. Its reader alone uses it.
 type inbox struct {
@@ -10,8 +10,8 @@ type inbox struct {
 }
 
 // read takes and acknowledges what comes until the connection ends, and says how it ended.
-func (b *inbox) read(p *phone.Conn) (err error) {
-	var events []phone.Event
+func (b *inbox) read(p *signalrclient.Conn) (err error) {
+	var events []signalrclient.Event
 	for {
 		if events, err = p.Next(events[:0], false); err != nil {
 			return err
@@ -26,7 +26,7 @@ func (b *inbox) read(p *phone.Conn) (err error) {
 }
 
 // take enters messages into the book.
-func (b *inbox) take(messages []phone.Message) {
+func (b *inbox) take(messages []signalrclient.Message) {
 	for _, m := range messages {
 		if !b.ledger.arrived(numberOf(m.Content)) {
 			continue
@@ -39,7 +39,7 @@ func (b *inbox) take(messages []phone.Message) {
 }
 
 // acknowledge settles what came: with a completion that says when it is durable, or without one.
-func (b *inbox) acknowledge(p *phone.Conn, messages []phone.Message) (err error) {
+func (b *inbox) acknowledge(p *signalrclient.Conn, messages []signalrclient.Message) (err error) {
 	method, arguments := "AcknowledgeMessage", ""
 	switch len(messages) {
 	case 0:

@@ -6,9 +6,9 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/esh3artech/esh3ar/internal/nodeproc"
-	"github.com/esh3artech/esh3ar/internal/pgproc"
-	"github.com/esh3artech/esh3ar/internal/redisproc"
+	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
+	"github.com/esh3artech/esh3ar/internal/testkit/pgproc"
+	"github.com/esh3artech/esh3ar/internal/testkit/redisproc"
 )
 
 // platform is what is measured: a node with a store of its own, or nodes that share a PostgreSQL and a Redis.

@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/nodeproc"
+	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
 // proxy is a balancer in processes of its own.

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/esh3artech/esh3ar/internal/phone"
+	"github.com/esh3artech/esh3ar/internal/signalrclient"
 )
 
 // roamers are phones that ask a gateway where to connect, and ask again when their connection ends: what Microsoft's clients
@@ -34,7 +34,7 @@ type roamer struct {
 	token string
 	inbox inbox
 	mu    sync.Mutex
-	conn  *phone.Conn // nil: it looks for a node
+	conn  *signalrclient.Conn // nil: it looks for a node
 }
 
 // connect brings phones online, recipient 0 up to count. They roam until close, which is to be called also if it fails.
@@ -71,7 +71,7 @@ const comeBack = 200 * time.Millisecond
 func (r *roamers) live(ctx context.Context, one *roamer) {
 	for ctx.Err() == nil {
 		if conn := one.online(); conn != nil {
-			if goodbye, ok := errors.AsType[*phone.ErrClosed](one.inbox.read(conn)); ok && goodbye.Reconnect {
+			if goodbye, ok := errors.AsType[*signalrclient.ErrClosed](one.inbox.read(conn)); ok && goodbye.Reconnect {
 				r.moved.Add(1)
 			}
 			one.leave()
@@ -89,11 +89,11 @@ const settleWithin = 10 * time.Second
 func (r *roamers) settle(ctx context.Context, one *roamer) error {
 	try, cancel := context.WithTimeout(ctx, settleWithin)
 	defer cancel()
-	to, err := phone.Negotiate(try, &r.client, phone.Config{URL: r.gateway, Token: one.token, Buffer: 1024})
+	to, err := signalrclient.Negotiate(try, &r.client, signalrclient.Config{URL: r.gateway, Token: one.token, Buffer: 1024})
 	if err != nil {
 		return err
 	}
-	conn, err := phone.Dial(try, to)
+	conn, err := signalrclient.Dial(try, to)
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (r *roamers) settle(ctx context.Context, one *roamer) error {
 	return nil
 }
 
-func (one *roamer) online() *phone.Conn {
+func (one *roamer) online() *signalrclient.Conn {
 	one.mu.Lock()
 	defer one.mu.Unlock()
 	return one.conn

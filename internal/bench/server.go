@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/nodeproc"
+	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
 // server is a node under measurement, with the credentials of its first business.

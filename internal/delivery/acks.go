@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/planted"
+	"github.com/esh3artech/esh3ar/internal/faultinject"
 )
 
 // acknowledge settles messages of the session's recipient, whether they were pushed here or not; read says that the
@@ -20,7 +20,7 @@ func (s *session) acknowledge(rules *Rules, ids []esh3ar.MessageID, read bool, c
 		fx.complete(call, nil)
 		return
 	}
-	if planted.Is(planted.AckBeforeCommit) {
+	if faultinject.Is(faultinject.AckBeforeCommit) {
 		fx.complete(call, nil)
 		t.call = nil
 	}

@@ -3,8 +3,8 @@ package delivery
 import (
 	"time"
 
+	"github.com/esh3artech/esh3ar/internal/faultinject"
 	"github.com/esh3artech/esh3ar/internal/flow"
-	"github.com/esh3artech/esh3ar/internal/planted"
 )
 
 // A device whose connections end again and again right after a push is not helped by more pushes: its app may crash over
@@ -56,7 +56,7 @@ func (b *breaker) state(now time.Time) BreakerState {
 	switch {
 	case b.opensAt.IsZero():
 		return Closed
-	case now.Before(b.opensAt) || planted.Is(planted.BreakerStuck):
+	case now.Before(b.opensAt) || faultinject.Is(faultinject.BreakerStuck):
 		return Open
 	default:
 		return HalfOpen

@@ -10,24 +10,24 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 	"github.com/esh3artech/esh3ar/internal/delivery"
-	"github.com/esh3artech/esh3ar/internal/route"
-	"github.com/esh3artech/esh3ar/internal/route/routetest"
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
+	"github.com/esh3artech/esh3ar/internal/testkit/clustersim"
 )
 
 // town is several nodes over one store, in a bubble of fake time.
 type town struct {
 	t       *testing.T
 	store   *embedded.Store
-	between *routetest.Cluster
+	between *clustersim.Cluster
 	nodes   []*townNode
 	ids     uint32
 }
 
 type townNode struct {
 	engine *delivery.Engine
-	router *route.Router
+	router *presence.Router
 	stop   func()
 }
 
@@ -40,7 +40,7 @@ func build(t *testing.T, nodes int, opts delivery.Options) *town {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &town{t: t, store: store, between: routetest.New()}
+	c := &town{t: t, store: store, between: clustersim.New()}
 	t.Cleanup(func() {
 		for _, n := range c.nodes {
 			n.stop()
@@ -50,16 +50,16 @@ func build(t *testing.T, nodes int, opts delivery.Options) *town {
 		}
 	})
 	for i := range nodes {
-		c.nodes = append(c.nodes, c.start(route.NodeID(fmt.Sprint("n", i)), opts))
+		c.nodes = append(c.nodes, c.start(presence.NodeID(fmt.Sprint("n", i)), opts))
 	}
 	synctest.Wait()
 	return c
 }
 
-func (c *town) start(id route.NodeID, opts delivery.Options) *townNode {
+func (c *town) start(id presence.NodeID, opts delivery.Options) *townNode {
 	n := &townNode{}
-	n.router = route.NewRouter(route.Options{
-		Self: id, Presence: route.NewCachedPresence(routetest.Presence{Cluster: c.between, Self: id}), Hints: routetest.Hints{Cluster: c.between, Self: id},
+	n.router = presence.NewRouter(presence.Options{
+		Self: id, Presence: presence.NewCachedPresence(clustersim.Presence{Cluster: c.between, Self: id}), Hints: clustersim.Hints{Cluster: c.between, Self: id},
 	})
 	opts.Remote = n.router
 	n.engine = delivery.New(c.store, opts)
@@ -309,21 +309,21 @@ func TestEveryThirdHintLostAndPresenceWipedUnderLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := build(t, 3, delivery.Options{SweepEvery: sweepEvery})
 		sends := 0
-		c.between.Bend(func(to route.NodeID, hints []route.Hint) []routetest.Delivery {
-			whole := routetest.Delivery{To: to, Hints: hints}
+		c.between.Bend(func(to presence.NodeID, hints []presence.Hint) []clustersim.Delivery {
+			whole := clustersim.Delivery{To: to, Hints: hints}
 			late, astray := whole, whole
 			late.After, astray.To = 700*time.Millisecond, "n0"
 			switch sends++; sends % 6 {
 			case 0, 3:
 				return nil
 			case 1:
-				return []routetest.Delivery{whole, late}
+				return []clustersim.Delivery{whole, late}
 			case 4:
-				return []routetest.Delivery{astray}
+				return []clustersim.Delivery{astray}
 			case 5:
-				return []routetest.Delivery{late}
+				return []clustersim.Delivery{late}
 			}
-			return []routetest.Delivery{whole}
+			return []clustersim.Delivery{whole}
 		})
 		crowd := newCrowd(c, 12)
 		for round := range 40 {

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/route"
+	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 )
 
 const (
@@ -120,7 +120,7 @@ func (e *Engine) Entered(r esh3ar.Recipient, seq esh3ar.Seq, id esh3ar.MessageID
 	found := e.tell(r, nil, event{kind: hintEvent, seq: seq})
 	switch {
 	case e.far != nil:
-		e.tellFar([]route.Hint{enteredHint(r, seq, id, life)})
+		e.tellFar([]presence.Hint{enteredHint(r, seq, id, life)})
 	case !found:
 		e.makePending([]esh3ar.Change{pendingChange(id, r, life, time.Now())})
 	}

@@ -10,10 +10,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 	"github.com/esh3artech/esh3ar/internal/fairshare"
 	"github.com/esh3artech/esh3ar/internal/flow"
-	"github.com/esh3artech/esh3ar/internal/route"
-	"github.com/esh3artech/esh3ar/internal/scale/workers"
+	"github.com/esh3artech/esh3ar/internal/runtime/workerpool"
 )
 
 // store is what delivery needs of the store.
@@ -26,11 +26,11 @@ type store interface {
 
 // Options tune an Engine; the zero value of a field means its default.
 type Options struct {
-	Rules      Rules         // window 64 messages and 64 KiB, ack timeout 10 s, backoff 5 s to 300 s, 5 attempts; breaker: 3 connections within 10 s
-	SweepEvery time.Duration // how often all connected recipients are compared with the store; default 3 s
-	StaleAfter time.Duration // age at which a queued message of an absent recipient becomes pending; default 5 s
-	Workers    workers.Rules // that run sessions; default: 4, and up to 2 for each CPU
-	Readers    workers.Rules // that read for sessions; default: 4 to 12
+	Rules      Rules            // window 64 messages and 64 KiB, ack timeout 10 s, backoff 5 s to 300 s, 5 attempts; breaker: 3 connections within 10 s
+	SweepEvery time.Duration    // how often all connected recipients are compared with the store; default 3 s
+	StaleAfter time.Duration    // age at which a queued message of an absent recipient becomes pending; default 5 s
+	Workers    workerpool.Rules // that run sessions; default: 4, and up to 2 for each CPU
+	Readers    workerpool.Rules // that read for sessions; default: 4 to 12
 	Random     func(n int64) int64
 	OnPush     func(sincePublished time.Duration) // of a live message, after its write, since this node heard of it; must be quick
 	OnRoute    func(sinceAccepted time.Duration)  // once per Publish, of its oldest message that is not scheduled; must be quick
@@ -42,7 +42,7 @@ type Options struct {
 type Engine struct {
 	store    store
 	opts     Options
-	sessions *route.Table[*Session]
+	sessions *presence.Table[*Session]
 	ready    readyQueue // sessions with events
 	reads    readQueue  // sessions that wait for the store
 	settler  *settler
@@ -59,7 +59,7 @@ type Engine struct {
 // New makes an engine; Run makes it work.
 func New(st store, opts Options) *Engine {
 	opts = opts.withDefaults()
-	e := &Engine{store: st, opts: opts, sessions: route.NewTable[*Session]()}
+	e := &Engine{store: st, opts: opts, sessions: presence.NewTable[*Session]()}
 	e.ready = newPooled(opts.Workers, func() func(*Session) { return new(worker).run })
 	e.reads = newPooled(opts.Readers, func() func(readJob) { return e.read })
 	e.syncs = fairshare.New[esh3ar.Recipient](fairshare.Options{Name: "sync_reads", Total: maxSyncs})
@@ -82,11 +82,11 @@ func (o Options) withDefaults() Options {
 	if o.StaleAfter == 0 {
 		o.StaleAfter = 5 * time.Second
 	}
-	if o.Workers == (workers.Rules{}) {
-		o.Workers = workers.Rules{Min: 4, Max: max(4, 2*runtime.GOMAXPROCS(0))} // they seldom wait: more than CPUs only take turns
+	if o.Workers == (workerpool.Rules{}) {
+		o.Workers = workerpool.Rules{Min: 4, Max: max(4, 2*runtime.GOMAXPROCS(0))} // they seldom wait: more than CPUs only take turns
 	}
-	if o.Readers == (workers.Rules{}) {
-		o.Readers = workers.Rules{Min: 4, Max: 12} // of the store's 16 connections four are left to commits
+	if o.Readers == (workerpool.Rules{}) {
+		o.Readers = workerpool.Rules{Min: 4, Max: 12} // of the store's 16 connections four are left to commits
 	}
 	if o.Random == nil {
 		o.Random = randomInt64
@@ -197,7 +197,7 @@ func (e *Engine) tellLapsed(r esh3ar.Recipient, from *Session, lapsed []lived) {
 func (e *Engine) tellEnded(r esh3ar.Recipient, from *Session, ids []esh3ar.MessageID) {
 	e.tell(r, from, event{kind: endedEvent, ids: ids})
 	if e.far != nil {
-		e.tellFar([]route.Hint{endedHint(r, ids)})
+		e.tellFar([]presence.Hint{endedHint(r, ids)})
 	}
 }
 

@@ -6,14 +6,14 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/route"
+	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 )
 
 // Remote is the rest of the cluster, as the engine needs it. A route.Router is one.
 type Remote interface {
 	// Tell takes hints for sessions on other nodes, and does not wait. The slice is not kept; messages in it never change.
 	// False: some were dropped.
-	Tell(hints []route.Hint) bool
+	Tell(hints []presence.Hint) bool
 	// Changed says that the recipient's first session on this node has begun, or its last has ended. It does not wait.
 	Changed(r esh3ar.Recipient)
 	// Connected tells which recipients are known to be connected on other nodes, in the order asked. False is no word that
@@ -39,7 +39,7 @@ func newFar(remote Remote) *far { return &far{remote: remote, wake: make(chan st
 
 // publishFar is Publish for the other nodes.
 func (e *Engine) publishFar(stored []*esh3ar.Message) {
-	hints := make([]route.Hint, 0, len(stored))
+	hints := make([]presence.Hint, 0, len(stored))
 	for _, m := range stored {
 		if m.Seq != 0 {
 			hints = append(hints, storedHint(m))
@@ -49,7 +49,7 @@ func (e *Engine) publishFar(stored []*esh3ar.Message) {
 }
 
 // tellFar sends hints to other nodes. Those that are dropped may be of absent recipients, whose messages then stay queued.
-func (e *Engine) tellFar(hints []route.Hint) {
+func (e *Engine) tellFar(hints []presence.Hint) {
 	if len(hints) > 0 && !e.far.remote.Tell(hints) {
 		e.missed.note()
 	}
@@ -86,7 +86,7 @@ type Here struct{ e *Engine }
 // Here gives the engine's side towards the other nodes; Options.Remote must be there.
 func (e *Engine) Here() Here { return Here{e} }
 
-var _ route.Engine = Here{}
+var _ presence.Engine = Here{}
 
 // Holds tells whether the recipient has a session here.
 func (h Here) Holds(r esh3ar.Recipient) bool { return h.e.sessions.Holds(r) }
@@ -110,7 +110,7 @@ func (h Here) Asserted(rs []esh3ar.Recipient) {
 }
 
 // Heard hands hints of other nodes to the sessions.
-func (h Here) Heard(hints []route.Hint) {
+func (h Here) Heard(hints []presence.Hint) {
 	now := time.Now()
 	for i := range hints {
 		if ev, ok := eventOf(&hints[i], now); ok {
@@ -120,7 +120,7 @@ func (h Here) Heard(hints []route.Hint) {
 }
 
 // Absent notes that recipients are connected nowhere.
-func (h Here) Absent(hints []route.Hint) {
+func (h Here) Absent(hints []presence.Hint) {
 	now := time.Now()
 	absent := make([]esh3ar.Change, len(hints))
 	for i := range hints {

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/route"
+	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 )
 
 // TestASingleNodePaysNothing for a cluster that is not there: allocations of what was there before there were several.
@@ -44,10 +44,10 @@ func TestASessionThatHearsTooMuch(t *testing.T) {
 	e := New(nil, Options{Remote: &heard{}})
 	s := e.Connect(Device{Recipient: 5}, full{})
 	for i := range 10 * maxEvents {
-		e.Here().Heard([]route.Hint{
-			{Kind: route.Ended, Recipient: 5, IDs: make([]esh3ar.MessageID, 1)},
-			{Kind: route.Lapsed, Recipient: 5},
-			{Kind: route.Stored, Recipient: 5, Seq: esh3ar.Seq(i + 1)},
+		e.Here().Heard([]presence.Hint{
+			{Kind: presence.Ended, Recipient: 5, IDs: make([]esh3ar.MessageID, 1)},
+			{Kind: presence.Lapsed, Recipient: 5},
+			{Kind: presence.Stored, Recipient: 5, Seq: esh3ar.Seq(i + 1)},
 		})
 	}
 	events, missed, _ := s.take(nil)
@@ -69,13 +69,13 @@ func TestWhatIsTold(t *testing.T) {
 	e.Lapsed(5, m.ID, 2)
 	e.tellEnded(5, s, []esh3ar.MessageID{m.ID})
 	s.Close(true)
-	want := []route.Hint{
-		{Kind: route.Stored, Recipient: 5, Seq: 3, Message: m, ID: m.ID, Life: 1},
-		{Kind: route.Stored, Recipient: 5, Seq: 4, ID: m.ID, Life: 2},
-		{Kind: route.Lapsed, Recipient: 5, ID: m.ID, Life: 2},
-		{Kind: route.Ended, Recipient: 5, IDs: []esh3ar.MessageID{m.ID}},
+	want := []presence.Hint{
+		{Kind: presence.Stored, Recipient: 5, Seq: 3, Message: m, ID: m.ID, Life: 1},
+		{Kind: presence.Stored, Recipient: 5, Seq: 4, ID: m.ID, Life: 2},
+		{Kind: presence.Lapsed, Recipient: 5, ID: m.ID, Life: 2},
+		{Kind: presence.Ended, Recipient: 5, IDs: []esh3ar.MessageID{m.ID}},
 	}
-	same := func(a, b route.Hint) bool {
+	same := func(a, b presence.Hint) bool {
 		return slices.Equal(a.IDs, b.IDs) && a.Kind == b.Kind && a.Recipient == b.Recipient && a.Seq == b.Seq &&
 			a.Message == b.Message && a.ID == b.ID && a.Life == b.Life && a.Hops == b.Hops
 	}
@@ -96,12 +96,12 @@ func TestWhatIsTold(t *testing.T) {
 
 // heard is a Remote that writes down what it is told.
 type heard struct {
-	hints   []route.Hint
+	hints   []presence.Hint
 	changed int
 	drops   bool
 }
 
-func (h *heard) Tell(hints []route.Hint) bool {
+func (h *heard) Tell(hints []presence.Hint) bool {
 	h.hints = append(h.hints, hints...)
 	return !h.drops
 }
@@ -116,15 +116,15 @@ func TestAHintIsTakenAtItsWordOnlySoFar(t *testing.T) {
 	m := &esh3ar.Message{Recipient: 5, Seq: 3}
 	for _, c := range []struct {
 		name  string
-		hint  route.Hint
+		hint  presence.Hint
 		known bool
 		whole bool
 	}{
-		{"whole", route.Hint{Kind: route.Stored, Recipient: 5, Seq: 3, Message: m}, true, true},
-		{"without its message", route.Hint{Kind: route.Stored, Recipient: 5, Seq: 3}, true, false},
-		{"with another's message", route.Hint{Kind: route.Stored, Recipient: 6, Seq: 3, Message: m}, true, false},
-		{"with another number", route.Hint{Kind: route.Stored, Recipient: 5, Seq: 4, Message: m}, true, false},
-		{"of a later version", route.Hint{Kind: 9, Recipient: 5, Seq: 4, Message: m}, false, false},
+		{"whole", presence.Hint{Kind: presence.Stored, Recipient: 5, Seq: 3, Message: m}, true, true},
+		{"without its message", presence.Hint{Kind: presence.Stored, Recipient: 5, Seq: 3}, true, false},
+		{"with another's message", presence.Hint{Kind: presence.Stored, Recipient: 6, Seq: 3, Message: m}, true, false},
+		{"with another number", presence.Hint{Kind: presence.Stored, Recipient: 5, Seq: 4, Message: m}, true, false},
+		{"of a later version", presence.Hint{Kind: 9, Recipient: 5, Seq: 4, Message: m}, false, false},
 	} {
 		ev, known := eventOf(&c.hint, time.UnixMilli(1))
 		if known != c.known || (ev.message != nil) != c.whole || known && ev.seq != c.hint.Seq {

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/route"
+	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 )
 
 // scene is what a history is played in.
@@ -32,11 +32,11 @@ type simEntry struct {
 
 // simNode is one node. A crash leaves its name.
 type simNode struct {
-	id       route.NodeID
+	id       presence.NodeID
 	paused   bool
-	board    *route.Switchboard // nil: the only node
-	sessions *route.Table[*simConn]
-	parcels  [][]route.Hint // on their way to it
+	board    *presence.Switchboard // nil: the only node
+	sessions *presence.Table[*simConn]
+	parcels  [][]presence.Hint // on their way to it
 	looking  *simLookUp
 	saying   *simSaying
 	renewed  time.Time // when a share of its recipients was last asserted again
@@ -45,7 +45,7 @@ type simNode struct {
 // simLookUp is a look-up under way. Its answer is made when it begins, and comes later.
 type simLookUp struct {
 	asked []esh3ar.Recipient
-	nodes [][]route.NodeID
+	nodes [][]presence.NodeID
 	err   error
 }
 
@@ -55,7 +55,7 @@ type simSaying struct{ assert, retract []esh3ar.Recipient }
 func (f *fleet) open(s scene, now time.Time) {
 	f.scene, f.presence = s, map[simEntry]time.Time{}
 	for i := range max(s.nodes, 1) {
-		n := &simNode{id: route.NodeID(fmt.Sprint("n", i)), renewed: now}
+		n := &simNode{id: presence.NodeID(fmt.Sprint("n", i)), renewed: now}
 		n.begin(s.nodes > 1)
 		f.nodes = append(f.nodes, n)
 	}
@@ -66,8 +66,8 @@ func (n *simNode) begin(cluster bool) {
 	n.sessions = nil
 	n.board, n.looking, n.saying, n.parcels, n.paused = nil, nil, nil, nil, false
 	if cluster {
-		n.sessions = route.NewTable[*simConn]()
-		n.board = route.NewSwitchboard(n.id, route.Limits{Hints: 40, Marks: 10})
+		n.sessions = presence.NewTable[*simConn]()
+		n.board = presence.NewSwitchboard(n.id, presence.Limits{Hints: 40, Marks: 10})
 	}
 }
 
@@ -131,7 +131,7 @@ func (w *world) doFleet(o op) {
 	case opHintLies: // a hint of what never was
 		r := w.inboxes[o.b%simRecipients]
 		lie := enteredHint(r.recipient, esh3ar.Seq(len(r.messages))+5, esh3ar.MessageID{}, 1)
-		n.parcels = append(n.parcels, []route.Hint{lie})
+		n.parcels = append(n.parcels, []presence.Hint{lie})
 	default: // the others are steps of nodes
 	}
 }
@@ -149,10 +149,10 @@ func (w *world) node(n uint32) *simNode {
 
 // tell is what the engine of a node does with word of a recipient: its own sessions hear it, and the other nodes are
 // hinted.
-func (w *world) tell(n *simNode, from *simConn, hints ...route.Hint) {
+func (w *world) tell(n *simNode, from *simConn, hints ...presence.Hint) {
 	for i := range hints {
 		ev, _ := eventOf(&hints[i], w.now)
-		if hints[i].Kind == route.Ended { // whatever a planted fault makes of it between nodes
+		if hints[i].Kind == presence.Ended { // whatever a planted fault makes of it between nodes
 			ev = event{kind: endedEvent, ids: hints[i].IDs}
 		}
 		w.hear(n, from, hints[i].Recipient, ev)
@@ -204,7 +204,7 @@ func (w *world) lookUp(asked []esh3ar.Recipient) *simLookUp {
 		l.err = errSim
 		return l
 	}
-	l.nodes = make([][]route.NodeID, len(asked))
+	l.nodes = make([][]presence.NodeID, len(asked))
 	for i, r := range asked {
 		for _, n := range w.fleet.nodes {
 			if _, ok := w.presence[simEntry{n, r}]; ok {
@@ -252,7 +252,7 @@ func (w *world) say(n *simNode, choice uint32) {
 
 func (w *world) assert(n *simNode, rs []esh3ar.Recipient, now time.Time) {
 	for _, r := range rs {
-		w.presence[simEntry{n, r}] = now.Add(route.PresenceTTL)
+		w.presence[simEntry{n, r}] = now.Add(presence.PresenceTTL)
 	}
 }
 
@@ -262,7 +262,7 @@ func (w *world) counter(r esh3ar.Recipient) esh3ar.Seq {
 
 // renew lets nodes assert their recipients again, and old entries end.
 func (w *world) renew() {
-	const every = route.PresenceEvery / route.Shares
+	const every = presence.PresenceEvery / presence.Shares
 	for _, n := range w.fleet.nodes {
 		for ; n.board != nil && !n.paused && !n.renewed.Add(every).After(w.now); n.renewed = n.renewed.Add(every) {
 			if share, ok := n.board.Renew(); ok {
@@ -327,7 +327,7 @@ func (w *world) lie(e simEntry) {
 		delete(w.presence, e)
 		return
 	}
-	w.presence[e] = w.now.Add(route.PresenceTTL)
+	w.presence[e] = w.now.Add(presence.PresenceTTL)
 }
 
 // restart begins a node anew. Its entries stay until they end or somebody follows them.

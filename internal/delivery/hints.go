@@ -4,52 +4,52 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/planted"
-	"github.com/esh3artech/esh3ar/internal/route"
+	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/faultinject"
 )
 
 // firstLife is the life of a message that was just stored.
 const firstLife = 1
 
-func storedHint(m *esh3ar.Message) route.Hint {
-	return route.Hint{Kind: route.Stored, Recipient: m.Recipient, Seq: m.Seq, Message: m, ID: m.ID, Life: firstLife}
+func storedHint(m *esh3ar.Message) presence.Hint {
+	return presence.Hint{Kind: presence.Stored, Recipient: m.Recipient, Seq: m.Seq, Message: m, ID: m.ID, Life: firstLife}
 }
 
-func enteredHint(r esh3ar.Recipient, seq esh3ar.Seq, id esh3ar.MessageID, life esh3ar.Life) route.Hint {
-	return route.Hint{Kind: route.Stored, Recipient: r, Seq: seq, ID: id, Life: life}
+func enteredHint(r esh3ar.Recipient, seq esh3ar.Seq, id esh3ar.MessageID, life esh3ar.Life) presence.Hint {
+	return presence.Hint{Kind: presence.Stored, Recipient: r, Seq: seq, ID: id, Life: life}
 }
 
-func endedHint(r esh3ar.Recipient, ids []esh3ar.MessageID) route.Hint {
-	return route.Hint{Kind: route.Ended, Recipient: r, IDs: ids}
+func endedHint(r esh3ar.Recipient, ids []esh3ar.MessageID) presence.Hint {
+	return presence.Hint{Kind: presence.Ended, Recipient: r, IDs: ids}
 }
 
-func lapsedHints(r esh3ar.Recipient, lapsed []lived) []route.Hint {
-	hints := make([]route.Hint, len(lapsed))
+func lapsedHints(r esh3ar.Recipient, lapsed []lived) []presence.Hint {
+	hints := make([]presence.Hint, len(lapsed))
 	for i, one := range lapsed {
-		hints[i] = route.Hint{Kind: route.Lapsed, Recipient: r, ID: one.id, Life: one.life}
+		hints[i] = presence.Hint{Kind: presence.Lapsed, Recipient: r, ID: one.id, Life: one.life}
 	}
 	return hints
 }
 
 // eventOf is what a hint of another node is to a session here; false: nothing, as from a node of a later version.
-func eventOf(h *route.Hint, now time.Time) (event, bool) {
+func eventOf(h *presence.Hint, now time.Time) (event, bool) {
 	switch h.Kind {
-	case route.Stored:
+	case presence.Stored:
 		ev := event{kind: hintEvent, seq: h.Seq, at: now}
 		if m := h.Message; m != nil && m.Recipient == h.Recipient && m.Seq == h.Seq {
 			ev.message = m // what does not fit is read from the store
 		}
 		return ev, true
-	case route.Ended:
-		return event{kind: endedEvent, ids: h.IDs}, !planted.Is(planted.RemoteEndIgnored)
-	case route.Lapsed:
+	case presence.Ended:
+		return event{kind: endedEvent, ids: h.IDs}, !faultinject.Is(faultinject.RemoteEndIgnored)
+	case presence.Lapsed:
 		return event{kind: lapsedEvent, lapsed: []lived{{h.ID, h.Life}}}, true
 	}
 	return event{}, false
 }
 
 // absentChange is what becomes of a stored message whose recipient is connected nowhere.
-func absentChange(h *route.Hint, now time.Time) esh3ar.Change {
+func absentChange(h *presence.Hint, now time.Time) esh3ar.Change {
 	if h.Message != nil {
 		return pendingChange(h.Message.ID, h.Recipient, firstLife, now)
 	}

@@ -4,7 +4,7 @@ import (
 	"sync"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/scale/workers"
+	"github.com/esh3artech/esh3ar/internal/runtime/workerpool"
 )
 
 // fifo is an unbounded queue with a bound from outside: what is put in is limited by who puts it in.
@@ -62,13 +62,13 @@ func (q *fifo[T]) close() {
 // pooled is a queue with the workers that its depth asks for.
 type pooled[T any] struct {
 	*fifo[T]
-	*workers.Pool
+	*workerpool.Pool
 }
 
 // newPooled makes the queue; work is one worker: it makes what does an item.
-func newPooled[T any](r workers.Rules, work func() func(item T)) pooled[T] {
+func newPooled[T any](r workerpool.Rules, work func() func(item T)) pooled[T] {
 	q := newFIFO[T]()
-	return pooled[T]{q, workers.New(r, func(stay func(depth int) bool) {
+	return pooled[T]{q, workerpool.New(r, func(stay func(depth int) bool) {
 		do := work()
 		for item, depth, ok := q.next(); ok; item, depth, ok = q.next() {
 			if do(item); !stay(depth) {

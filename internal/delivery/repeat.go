@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/planted"
+	"github.com/esh3artech/esh3ar/internal/faultinject"
 )
 
 // timerPhase is what a lane's timer waits for.
@@ -103,7 +103,7 @@ func (s *session) tick(rules *Rules, now time.Time, heard int64, random func(int
 			s.prepare(rules, e, now, fx)
 			continue
 		}
-		if heard <= e.heard && !planted.Is(planted.DeadSocketSpends) {
+		if heard <= e.heard && !faultinject.Is(faultinject.DeadSocketSpends) {
 			// No sign of life since the push: the timer stands, and either the phone is heard of or its connection ends.
 			t.due = now.Add(rules.AckTimeout / 4)
 			continue
@@ -131,7 +131,7 @@ func (s *session) resumed(rules *Rules, now time.Time) {
 
 // exhausted tells whether the newest push was the last that the message had.
 func (e *entry) exhausted(rules *Rules) bool {
-	return !e.counted && int(e.attempt) >= rules.Attempts && !planted.Is(planted.RetryForgets)
+	return !e.counted && int(e.attempt) >= rules.Attempts && !faultinject.Is(faultinject.RetryForgets)
 }
 
 // prepare counts the attempt of a repeat, unless that is done already and only the push failed. Behind the last attempt

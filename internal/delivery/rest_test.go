@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/route"
+	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 )
 
 // rest lets the world come to rest: the store answers, phones are well, and nothing new comes. First what is connected
@@ -25,7 +25,7 @@ func (w *world) rest() {
 		}
 	})
 	if len(w.fleet.nodes) > 1 {
-		w.pass(route.PresenceEvery)
+		w.pass(presence.PresenceEvery)
 		w.checkPresence(true)
 	}
 	for _, c := range w.conns {

@@ -4,8 +4,8 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/faultinject"
 	"github.com/esh3artech/esh3ar/internal/flow"
-	"github.com/esh3artech/esh3ar/internal/planted"
 )
 
 // Rules are what sessions go by.
@@ -49,7 +49,7 @@ func (s *session) open(rules *Rules, gate BreakerState, opensAt time.Time, fx *e
 // hint says that a message was stored; m may be nil when only its seq is known.
 func (s *session) hint(rules *Rules, seq esh3ar.Seq, m *esh3ar.Message, now time.Time, fx *effects) {
 	s.highest = max(s.highest, seq)
-	fits := seq == s.seen+1 || planted.Is(planted.HintIsTruth)
+	fits := seq == s.seen+1 || faultinject.Is(faultinject.HintIsTruth)
 	switch {
 	case s.behind:
 		s.more = s.more || seq > s.counter
@@ -70,7 +70,7 @@ func (s *session) hint(rules *Rules, seq esh3ar.Seq, m *esh3ar.Message, now time
 
 // sweep compares with the recipient's counter in the store.
 func (s *session) sweep(rules *Rules, counter esh3ar.Seq, fx *effects) {
-	if planted.Is(planted.SweepOff) {
+	if faultinject.Is(faultinject.SweepOff) {
 		return
 	}
 	s.highest = max(s.highest, counter)
@@ -142,11 +142,11 @@ func (s *session) page(rules *Rules, page *esh3ar.InboxPage, err error, now time
 		return
 	}
 	s.counter = max(s.counter, page.Counter)
-	if !s.more && !planted.Is(planted.HintBelieved) {
+	if !s.more && !faultinject.Is(faultinject.HintBelieved) {
 		s.highest = min(s.highest, page.Counter) // whatever named more is older than the read, and wrong
 	}
 	taken := s.takePage(rules, page, now, fx)
-	if (page.Ended || planted.Is(planted.CursorTooFar)) && taken == len(page.Records) && s.highest <= page.Counter {
+	if (page.Ended || faultinject.Is(faultinject.CursorTooFar)) && taken == len(page.Records) && s.highest <= page.Counter {
 		s.behind = false
 		s.seen = page.Counter
 		return
@@ -168,7 +168,7 @@ func (s *session) takePage(rules *Rules, page *esh3ar.InboxPage, now time.Time, 
 			continue
 		}
 		taken++
-		if r.Expired(esh3ar.TimeOf(now)) && !planted.Is(planted.ExpiredPushed) {
+		if r.Expired(esh3ar.TimeOf(now)) && !faultinject.Is(faultinject.ExpiredPushed) {
 			s.read[r.Priority] = max(s.read[r.Priority], r.Seq)
 			s.expire(&r.Message, r.Life, now, fx)
 			continue
@@ -236,7 +236,7 @@ func (s *session) pushed(rules *Rules, batch Batch, now time.Time, heard int64, 
 // refused says that the connection took nothing of a batch: it never happened, and is read again when there is room.
 func (s *session) refused(batch Batch) {
 	s.full, s.behind, s.more = true, true, true
-	s.void = s.reading && !planted.Is(planted.OrderLost)
+	s.void = s.reading && !faultinject.Is(faultinject.OrderLost)
 	ids := make([]esh3ar.MessageID, len(batch.Pushes))
 	for i, p := range batch.Pushes {
 		m := p.Message

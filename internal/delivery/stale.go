@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/planted"
+	"github.com/esh3artech/esh3ar/internal/faultinject"
 )
 
 const (
@@ -112,7 +112,7 @@ func (e *Engine) alone(refs []esh3ar.MessageRef) []esh3ar.MessageRef {
 
 // absent gives those of recipients who are not known to be connected on another node. An error means that nobody knows.
 func (e *Engine) absent(ctx context.Context, refs []esh3ar.MessageRef) ([]esh3ar.MessageRef, error) {
-	if e.far == nil || len(refs) == 0 || planted.Is(planted.WalkAlone) {
+	if e.far == nil || len(refs) == 0 || faultinject.Is(faultinject.WalkAlone) {
 		return refs, nil
 	}
 	recipients := make([]esh3ar.Recipient, len(refs))

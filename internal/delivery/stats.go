@@ -4,7 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/esh3artech/esh3ar/internal/fairshare"
-	"github.com/esh3artech/esh3ar/internal/scale/workers"
+	"github.com/esh3artech/esh3ar/internal/runtime/workerpool"
 )
 
 // Stats count what the engine did since it started; Sessions is how many are open.
@@ -21,8 +21,8 @@ type Stats struct {
 	DueFailed uint64 // tasks whose commit failed; they are tried again
 	DueWidth  int    // commits of due tasks at a time, now
 	AckOver   uint64 // acknowledgements over the rate of unknown messages
-	Workers   workers.Stats
-	Readers   workers.Stats
+	Workers   workerpool.Stats
+	Readers   workerpool.Stats
 }
 
 type stats struct {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/delivery"
-	"github.com/esh3artech/esh3ar/internal/scale/workers"
+	"github.com/esh3artech/esh3ar/internal/runtime/workerpool"
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 )
 
@@ -36,7 +36,7 @@ func TestManyPhonesBringMoreReaders(t *testing.T) {
 		t.Fatal(err)
 	}
 	store := &slow{Store: inner, need: 9, open: make(chan struct{})}
-	engine := delivery.New(store, delivery.Options{Readers: workers.Rules{Min: 1, Max: 9}})
+	engine := delivery.New(store, delivery.Options{Readers: workerpool.Rules{Min: 1, Max: 9}})
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- engine.Run(ctx) }()

@@ -8,10 +8,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 	"github.com/esh3artech/esh3ar/internal/flow"
-	"github.com/esh3artech/esh3ar/internal/gateway/backend"
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
-	"github.com/esh3artech/esh3ar/internal/route"
+	"github.com/esh3artech/esh3ar/internal/gateway/upstream"
 )
 
 // dispatch is the Balancer with what it decides about: the pools of connections, and the calls that wait in line.
@@ -20,13 +20,13 @@ type dispatch struct {
 	log   *slog.Logger
 	files files
 
-	unusable map[route.NodeID]string // URLs of the last list that nobody can call; for list alone
+	unusable map[presence.NodeID]string // URLs of the last list that nobody can call; for list alone
 
 	mu struct {
 		sync.Mutex
 		balancer *balance.Balancer
 		budget   flow.Budget
-		pools    map[*balance.Node]*backend.Pool
+		pools    map[*balance.Node]*upstream.Pool
 		proofs   map[string]string // by URL, of the lists so far
 		shares   shares
 		line     line // for a slot; at most Options.Waiting, what comes then is refused
@@ -37,7 +37,7 @@ type dispatch struct {
 // seat is a slot at a node.
 type seat struct {
 	node *balance.Node
-	pool *backend.Pool
+	pool *upstream.Pool
 	kind balance.Kind
 	who  owner
 }
@@ -53,7 +53,7 @@ func newDispatch(o *Options) *dispatch {
 	d := &dispatch{opts: o, log: o.Log}
 	d.mu.balancer = balance.New(o.Rules, o.Random)
 	d.mu.budget = flow.Budget{Share: repeatShare, Reserve: repeatReserve}
-	d.mu.pools = map[*balance.Node]*backend.Pool{}
+	d.mu.pools = map[*balance.Node]*upstream.Pool{}
 	d.mu.proofs = map[string]string{}
 	d.mu.shares.usages = map[owner]*usage{}
 	d.mu.line.shares = &d.mu.shares
@@ -142,7 +142,7 @@ func (d *dispatch) wait(ctx context.Context, w *waiter, why error) (seat, error)
 }
 
 // at gives a seat at the node of that name, for what only it can answer.
-func (d *dispatch) at(who owner, name route.NodeID, k balance.Kind) (seat, error) {
+func (d *dispatch) at(who owner, name presence.NodeID, k balance.Kind) (seat, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	n := d.mu.balancer.Named(name)
@@ -207,7 +207,7 @@ func (d *dispatch) spend(who owner) bool {
 }
 
 // list takes a new list of nodes. One without a node that can be used is not believed. It is for one goroutine at a time.
-func (d *dispatch) list(nodes []route.Node) {
+func (d *dispatch) list(nodes []presence.Node) {
 	nodes = d.usable(nodes)
 	if len(nodes) == 0 {
 		return
@@ -225,8 +225,8 @@ func (d *dispatch) list(nodes []route.Node) {
 }
 
 // usable leaves out the nodes that nobody can call, and says so of each once.
-func (d *dispatch) usable(list []route.Node) (nodes []route.Node) {
-	told := map[route.NodeID]string{}
+func (d *dispatch) usable(list []presence.Node) (nodes []presence.Node) {
+	told := map[presence.NodeID]string{}
 	for i := range list {
 		n := &list[i]
 		err := CheckURL(n.URL)
@@ -244,7 +244,7 @@ func (d *dispatch) usable(list []route.Node) (nodes []route.Node) {
 }
 
 // renewProofsLocked takes the proofs of a list, and forgets those of nodes that have gone. A proof goes to the URL that came with it.
-func (d *dispatch) renewProofsLocked(nodes []route.Node) {
+func (d *dispatch) renewProofsLocked(nodes []presence.Node) {
 	for i := range nodes {
 		if n := &nodes[i]; n.Proof != "" {
 			d.mu.proofs[n.URL] = n.Proof
@@ -265,7 +265,7 @@ func (d *dispatch) proofFor(n *balance.Node) string {
 }
 
 // renewPoolsLocked makes the pools of new nodes and gives those of nodes that have gone.
-func (d *dispatch) renewPoolsLocked() (old []*backend.Pool) {
+func (d *dispatch) renewPoolsLocked() (old []*upstream.Pool) {
 	known := d.mu.balancer.Nodes()
 	for n, pool := range d.mu.pools {
 		if !slices.Contains(known, n) {
@@ -279,7 +279,7 @@ func (d *dispatch) renewPoolsLocked() (old []*backend.Pool) {
 			if err != nil {
 				panic(err) // list has looked at it
 			}
-			d.mu.pools[n] = backend.NewPool(u)
+			d.mu.pools[n] = upstream.NewPool(u)
 		}
 	}
 	return old
@@ -344,10 +344,10 @@ func (d *dispatch) closePools() {
 	}
 }
 
-func (d *dispatch) allPools() []*backend.Pool {
+func (d *dispatch) allPools() []*upstream.Pool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	pools := make([]*backend.Pool, 0, len(d.mu.pools))
+	pools := make([]*upstream.Pool, 0, len(d.mu.pools))
 	for _, pool := range d.mu.pools {
 		pools = append(pools, pool)
 	}

@@ -9,9 +9,9 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/connlimit"
-	"github.com/esh3artech/esh3ar/internal/gateway/backend"
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
+	"github.com/esh3artech/esh3ar/internal/gateway/upstream"
+	"github.com/esh3artech/esh3ar/internal/runtime/connlimit"
 )
 
 // forward makes the call at a node, at another if it must and may, and answers.
@@ -94,14 +94,14 @@ func (t *trial) seat() (seat, error) {
 // visit is a try at one node: a slot, a connection, and what they showed of the node. It ends once.
 type visit struct {
 	seat
-	conn    *backend.Conn // nil: it was given back
+	conn    *upstream.Conn // nil: it was given back
 	verdict balance.Verdict
 	took    time.Duration
 	ended   bool
 }
 
 // done gives the connection back: the answer was read to its end.
-func (v *visit) done(a backend.Answer) {
+func (v *visit) done(a upstream.Answer) {
 	v.conn.Done(a)
 	v.conn = nil
 }
@@ -150,7 +150,7 @@ func (t *trial) at(s seat) (done bool) {
 		err = errUnasked
 	}
 	if err != nil {
-		if sendErr != nil && !errors.Is(sendErr, backend.ErrEarly) {
+		if sendErr != nil && !errors.Is(sendErr, upstream.ErrEarly) {
 			err = sendErr
 		}
 		return t.broke(v, err)
@@ -169,7 +169,7 @@ func (t *trial) at(s seat) (done bool) {
 }
 
 // learn takes what an answer says of the caller's credential. What goes on for long counts for its owner from now on.
-func (t *trial) learn(v *visit, a backend.Answer) {
+func (t *trial) learn(v *visit, a upstream.Answer) {
 	switch {
 	case t.credential == 0:
 	case a.Status == http.StatusUnauthorized && t.proves:
@@ -190,7 +190,7 @@ func (t *trial) learn(v *visit, a backend.Answer) {
 }
 
 // verdictOf is what an answer says of its node.
-func (t *trial) verdictOf(a backend.Answer) balance.Verdict {
+func (t *trial) verdictOf(a upstream.Answer) balance.Verdict {
 	switch {
 	case a.Status >= http.StatusInternalServerError:
 		return balance.Sick
@@ -210,7 +210,7 @@ type badBody struct{ error }
 const writevAbove = 4 << 10
 
 // send writes the request.
-func (t *trial) send(c *backend.Conn) error {
+func (t *trial) send(c *upstream.Conn) error {
 	t.lines = t.appendHead(t.lines[:0])
 	t.body.rewind()
 	if !t.body.whole {
@@ -225,7 +225,7 @@ func (t *trial) send(c *backend.Conn) error {
 }
 
 // stream writes a body as it comes. A node that answers before all of it is there has decided: the rest is not waited for.
-func (t *trial) stream(c *backend.Conn) error {
+func (t *trial) stream(c *upstream.Conn) error {
 	if _, err := c.Write(t.lines); err != nil {
 		return err
 	}
@@ -242,7 +242,7 @@ func (t *trial) stream(c *backend.Conn) error {
 		}
 		if err != nil && early.Stop() {
 			c.Cut()
-			return backend.ErrEarly
+			return upstream.ErrEarly
 		}
 		if err != nil {
 			return badBody{err}
@@ -265,7 +265,7 @@ func (t *trial) stream(c *backend.Conn) error {
 // longAgo is a deadline that has passed.
 var longAgo = time.Unix(1, 0)
 
-func writePart(c *backend.Conn, part []byte, chunked bool) error {
+func writePart(c *upstream.Conn, part []byte, chunked bool) error {
 	if !chunked {
 		_, err := c.Write(part)
 		return err
@@ -365,7 +365,7 @@ func (t *trial) whatNow() string {
 }
 
 // refused keeps a refusal and tells whether the call may be tried elsewhere.
-func (t *trial) refused(v *visit, a backend.Answer) bool {
+func (t *trial) refused(v *visit, a upstream.Answer) bool {
 	body, small, err := v.conn.Small(a)
 	if err != nil || !small {
 		return false
@@ -405,7 +405,7 @@ func (t *trial) noSeat(err error) {
 
 // passOn gives the caller the node's answer. One that is not a stream is read whole before, as far as there is room for it: then a node
 // that dies in the middle of it costs nothing, and a caller that reads slowly holds no slot.
-func (t *trial) passOn(v *visit, a backend.Answer) (done bool) {
+func (t *trial) passOn(v *visit, a upstream.Answer) (done bool) {
 	switch {
 	case a.Status == http.StatusSwitchingProtocols:
 		t.tunnel(v.conn)
@@ -432,12 +432,12 @@ func (t *trial) passOn(v *visit, a backend.Answer) (done bool) {
 }
 
 // passParts passes an answer on as it comes, after what was kept of it. One that breaks off must break off for the caller too.
-func (t *trial) passParts(v *visit, a backend.Answer) (done bool) {
+func (t *trial) passParts(v *visit, a upstream.Answer) (done bool) {
 	p := &paced{trial: t, conn: v.conn, control: http.NewResponseController(t.w), stream: t.kind.Long(), began: t.g.opts.Now()}
 	switch err := p.pass(a); {
 	case err == nil:
 		v.done(a)
-	case backend.IsCaller(err) || t.ctx.Err() != nil:
+	case upstream.IsCaller(err) || t.ctx.Err() != nil:
 		v.conn.Close()
 		t.cutOff()
 	default:

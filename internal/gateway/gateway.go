@@ -9,9 +9,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 	"github.com/esh3artech/esh3ar/internal/fairshare"
-	"github.com/esh3artech/esh3ar/internal/gate"
-	"github.com/esh3artech/esh3ar/internal/route"
+	"github.com/esh3artech/esh3ar/internal/runtime/drain"
 )
 
 // Gateway is the balancer, an http.Handler. It works while Run runs.
@@ -27,7 +27,7 @@ type Gateway struct {
 	draining  atomic.Bool
 	ended     context.Context //nolint:containedctx // a signal: streams and tunnels end
 	end       context.CancelFunc
-	tunnels   gate.Gate
+	tunnels   drain.Gate
 }
 
 // New makes a gateway. An error names the option that cannot work.
@@ -47,11 +47,11 @@ func New(o Options) (*Gateway, error) {
 }
 
 // fixedList names nodes by their URLs: what they call themselves they say when they are asked.
-func fixedList(urls []string, secret string) []route.Node {
-	list := make([]route.Node, len(urls))
+func fixedList(urls []string, secret string) []presence.Node {
+	list := make([]presence.Node, len(urls))
 	for i, u := range urls {
 		u = strings.TrimRight(u, "/")
-		list[i] = route.Node{ID: route.NodeID(u), URL: u, Proof: secret}
+		list[i] = presence.Node{ID: presence.NodeID(u), URL: u, Proof: secret}
 	}
 	return list
 }

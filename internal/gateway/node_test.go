@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 	"github.com/esh3artech/esh3ar/internal/gateway"
-	"github.com/esh3artech/esh3ar/internal/route"
 )
 
 // patience bounds a hang and measures nothing.
@@ -27,11 +27,11 @@ const patience = 30 * time.Second
 type node struct {
 	*httptest.Server
 	watched  gateway.Watched
-	name     route.NodeID
+	name     presence.NodeID
 	calls    atomic.Int64
 	stopping atomic.Bool
 	hang     atomic.Bool // it does not answer checks
-	word     atomic.Pointer[route.Node]
+	word     atomic.Pointer[presence.Node]
 }
 
 // secret is what gateways and nodes of tests share.
@@ -40,10 +40,10 @@ const secret = "a secret of tests"
 // newNode starts one.
 func newNode(t *testing.T, name string, handle http.HandlerFunc) *node {
 	t.Helper()
-	n := &node{name: route.NodeID(name)}
-	n.word.Store(&route.Node{ID: n.name})
+	n := &node{name: presence.NodeID(name)}
+	n.word.Store(&presence.Node{ID: n.name})
 	n.watched.Now, n.watched.Proofs = time.Now, []string{"", secret}
-	n.watched.Word = func() route.Node { return *n.word.Load() }
+	n.watched.Word = func() presence.Node { return *n.word.Load() }
 	n.watched.Ready = func() error {
 		if n.stopping.Load() {
 			return errors.New("stopping")
@@ -235,12 +235,12 @@ func eventually(t *testing.T, so func() bool, otherwise func() string) {
 // registry is a list that a test changes.
 type registry struct {
 	mu    sync.Mutex
-	nodes []route.Node
+	nodes []presence.Node
 	err   error
 	asked atomic.Int64
 }
 
-func (r *registry) Nodes(context.Context) ([]route.Node, error) {
+func (r *registry) Nodes(context.Context) ([]presence.Node, error) {
 	r.asked.Add(1)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -252,6 +252,6 @@ func (r *registry) set(err error, nodes ...*node) {
 	defer r.mu.Unlock()
 	r.nodes, r.err = nil, err
 	for _, n := range nodes {
-		r.nodes = append(r.nodes, route.Node{ID: n.name, URL: n.URL, SeenAt: esh3ar.TimeOf(time.Now()), Proof: secret})
+		r.nodes = append(r.nodes, presence.Node{ID: n.name, URL: n.URL, SeenAt: esh3ar.TimeOf(time.Now()), Proof: secret})
 	}
 }

@@ -4,14 +4,14 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/gateway/backend"
+	"github.com/esh3artech/esh3ar/internal/gateway/upstream"
 )
 
 // paced passes a long answer on in parts. Both sides keep their own pace, but neither keeps the slot by doing nothing: a part
 // has to be taken in time, and, but in a stream, the next one has to come, and all of them at takeRate.
 type paced struct {
 	*trial
-	conn    *backend.Conn
+	conn    *upstream.Conn
 	control *http.ResponseController
 	stream  bool // parts go on as they come
 	began   time.Time
@@ -19,12 +19,12 @@ type paced struct {
 }
 
 // pass gives the caller the head, what was kept, and all that follows.
-func (p *paced) pass(a backend.Answer) error {
+func (p *paced) pass(a upstream.Answer) error {
 	p.conn.Extend(p.patience())
 	p.head(a.Status)
 	if kept := p.answer.bytes; len(kept) > 0 {
 		if _, err := p.Write(kept); err != nil {
-			return backend.CallerError(err)
+			return upstream.CallerError(err)
 		}
 		p.answer.release(p.g)
 	}

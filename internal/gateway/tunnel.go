@@ -5,12 +5,12 @@ import (
 	"net/http"
 	"sync"
 
-	"github.com/esh3artech/esh3ar/internal/gateway/backend"
+	"github.com/esh3artech/esh3ar/internal/gateway/upstream"
 )
 
 // tunnel joins a caller's connection with one to a node that has agreed to switch protocols, until either ends or the
 // gateway does.
-func (t *trial) tunnel(c *backend.Conn) {
+func (t *trial) tunnel(c *upstream.Conn) {
 	t.status = http.StatusSwitchingProtocols
 	up, early := c.Detach()
 	defer up.Close()

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/auth"
 	"github.com/esh3artech/esh3ar/internal/wire"
 )
 
@@ -85,8 +85,8 @@ func (a *API) createKey(x *exchange) error {
 	if err := x.readObject(); err != nil {
 		return err
 	}
-	key := account.NewKey()
-	k := esh3ar.APIKey{ID: esh3ar.NewKeyID(), Business: business, Hash: account.HashOf(key), CreatedAt: esh3ar.TimeOf(a.Now())}
+	key := auth.NewKey()
+	k := esh3ar.APIKey{ID: esh3ar.NewKeyID(), Business: business, Hash: auth.HashOf(key), CreatedAt: esh3ar.TimeOf(a.Now())}
 	if err := a.Store.CreateKey(x.r.Context(), k); err != nil {
 		if esh3ar.CodeOf(err) == esh3ar.NotFound {
 			return noBusiness(x)
@@ -133,10 +133,10 @@ func (a *API) createDeviceToken(x *exchange) error {
 		ttl    int64
 	)
 	life := member{name: "ttlSeconds", read: func(in *input, at place) (err error) {
-		ttl, _, err = in.whole(at, int64(account.MinTokenTTL/time.Second), int64(account.MaxTokenTTL/time.Second))
+		ttl, _, err = in.whole(at, int64(auth.MinTokenTTL/time.Second), int64(auth.MaxTokenTTL/time.Second))
 		return err
 	}}
-	err := x.readObject(a.phoneMember("phoneNumber", true, &phone), wordMember("deviceId", account.MaxDeviceID, &device), life)
+	err := x.readObject(a.phoneMember("phoneNumber", true, &phone), wordMember("deviceId", auth.MaxDeviceID, &device), life)
 	if err != nil {
 		return err
 	}

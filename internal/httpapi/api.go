@@ -9,11 +9,11 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/auth"
+	"github.com/esh3artech/esh3ar/internal/eventfeed"
 	"github.com/esh3artech/esh3ar/internal/fairshare"
-	"github.com/esh3artech/esh3ar/internal/notify"
 	"github.com/esh3artech/esh3ar/internal/opaque"
-	"github.com/esh3artech/esh3ar/internal/quota"
+	"github.com/esh3artech/esh3ar/internal/ratelimit"
 )
 
 // Bounds of request bodies, in bytes.
@@ -67,19 +67,19 @@ type store interface {
 type Config struct {
 	Intake submitter
 	Store  store
-	Keys   *account.Keys
-	Plans  *account.Plans
-	Quotas *quota.Book
+	Keys   *auth.Keys
+	Plans  *auth.Plans
+	Quotas *ratelimit.Book
 	// Recipients hold businesses to what they may send to one recipient; nil: nothing does.
-	Recipients *quota.Recipients
+	Recipients *ratelimit.Recipients
 	// Known looks an idempotency key up; nil: the store's KnownKey.
 	Known  func(ctx context.Context, business esh3ar.BusinessID, key *esh3ar.IdempotencyKey) (answer esh3ar.Answer, known bool, err error)
-	Admin  *account.Admin
-	Tokens *account.Tokens
+	Admin  *auth.Admin
+	Tokens *auth.Tokens
 	// Credentials changes signing keys, revokes tokens and makes admin tokens; nil: this node changes none.
-	Credentials *account.Credentials
-	Feed        *notify.Feed // for GET /v1/events
-	Phones      *account.Phones
+	Credentials *auth.Credentials
+	Feed        *eventfeed.Feed // for GET /v1/events
+	Phones      *auth.Phones
 	// Cursors seal the ids of events and the cursors of lists. nil: a sealer whose secret ends with the process.
 	Cursors *opaque.Sealer
 	Lapsed  func(r esh3ar.Recipient, id esh3ar.MessageID, life esh3ar.Life) // told of canceled messages

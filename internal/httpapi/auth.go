@@ -2,8 +2,8 @@ package httpapi
 
 import (
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/connlimit"
-	"github.com/esh3artech/esh3ar/internal/credential"
+	"github.com/esh3artech/esh3ar/internal/auth/credential"
+	"github.com/esh3artech/esh3ar/internal/runtime/connlimit"
 )
 
 // credential returns the token of a request.

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/auth"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
 )
 
@@ -300,7 +300,7 @@ func (away) KeyByHash(context.Context, esh3ar.KeyHash) (esh3ar.APIKey, error) {
 
 func TestAStoreThatIsAwayIsNeitherABadKeyNorAnEmptyList(t *testing.T) {
 	t.Parallel()
-	n := newNode(t).with(func(c *configured) { c.Keys = account.NewKeys(away{}, time.Now) })
+	n := newNode(t).with(func(c *configured) { c.Keys = auth.NewKeys(away{}, time.Now) })
 	wantProblem(t, n.get(t, "/v1/messages"), 503, "store_unavailable")
 	wantProblem(t, n.adminPostAs(t, "somebody"), 503, "store_unavailable")
 }

@@ -20,7 +20,7 @@ import (
 
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
-	"github.com/esh3artech/esh3ar/internal/quota"
+	"github.com/esh3artech/esh3ar/internal/ratelimit"
 )
 
 // hotBody is the body of the measurements: 170 bytes, as most calls are.
@@ -53,7 +53,7 @@ func hotHandlers(b *testing.B) (map[string]http.Handler, string) {
 	config := n.config
 	config.Intake = &instant{}
 	unlimited := &esh3ar.Plan{Rate: 1e9, Burst: esh3ar.MaxBurst} // what is measured is the way of a call within its limits
-	config.Quotas = quota.NewBook(quota.Options{Plan: func(string) *esh3ar.Plan { return unlimited }, Usage: n.store})
+	config.Quotas = ratelimit.NewBook(ratelimit.Options{Plan: func(string) *esh3ar.Plan { return unlimited }, Usage: n.store})
 	return map[string]http.Handler{"floor": http.HandlerFunc(floor), "send": httpapi.New(config)}, n.key
 }
 

@@ -5,7 +5,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/auth"
 )
 
 // signingKeyView is a key of the ring as the API shows it: what verifies and nothing that signs.
@@ -85,7 +85,7 @@ func (a *API) revokePhone(x *exchange) error {
 // revokeDevice is DELETE /admin/v1/phones/{number}/devices/{did}.
 func (a *API) revokeDevice(x *exchange) error {
 	device := x.params[1]
-	if !utf8.ValidString(device) || utf8.RuneCountInString(device) > account.MaxDeviceID {
+	if !utf8.ValidString(device) || utf8.RuneCountInString(device) > auth.MaxDeviceID {
 		return notFound.problem("no device has such an id")
 	}
 	return a.revokeTokens(x, device)

@@ -5,8 +5,8 @@ import (
 	"net/url"
 	"testing"
 
+	"github.com/esh3artech/esh3ar/internal/eventfeed"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
-	"github.com/esh3artech/esh3ar/internal/notify"
 	"github.com/esh3artech/esh3ar/internal/opaque"
 )
 
@@ -38,7 +38,7 @@ func TestCursor_OfAnotherBusinessOrUse_IsRefused(t *testing.T) {
 
 func TestEventID_OfAnotherBusiness_IsRefused(t *testing.T) {
 	t.Parallel()
-	l := listen(t, notify.Options{})
+	l := listen(t, eventfeed.Options{})
 	lines, end := l.stream(t, "/v1/events", l.auth())
 	l.send(t)
 	first := next(t, lines)

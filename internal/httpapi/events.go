@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/notify"
+	"github.com/esh3artech/esh3ar/internal/eventfeed"
 	"github.com/esh3artech/esh3ar/internal/opaque"
 	"github.com/esh3artech/esh3ar/internal/wire"
 )
@@ -61,7 +61,7 @@ func (a *API) events(x *exchange) error {
 }
 
 // openStream finds where the stream begins.
-func (a *API) openStream(x *exchange) (*notify.Stream, error) {
+func (a *API) openStream(x *exchange) (*eventfeed.Stream, error) {
 	var after string
 	if err := parameters(x.r.URL.RawQuery, func(name, value string) (why string) {
 		switch name {
@@ -83,7 +83,7 @@ func (a *API) openStream(x *exchange) (*notify.Stream, error) {
 		return a.Feed.Tail(x.r.Context(), x.caller.Business)
 	}
 	position, err := a.Cursors.Open(opaque.Events, x.caller.Business, after)
-	var stream *notify.Stream
+	var stream *eventfeed.Stream
 	if err == nil {
 		stream, err = a.Feed.After(x.r.Context(), x.caller.Business, esh3ar.Position(position))
 	}
@@ -103,7 +103,7 @@ type eventWriter struct {
 }
 
 // stream writes until the caller has gone, the key is revoked, or the node drains.
-func (s *eventWriter) stream(ctx context.Context, stream *notify.Stream) {
+func (s *eventWriter) stream(ctx context.Context, stream *eventfeed.Stream) {
 	for s.stands(ctx) {
 		batch, err := stream.NextWithin(ctx, streamLook)
 		if err != nil {
@@ -152,7 +152,7 @@ func (a *API) eventID(x *exchange, p esh3ar.Position) string {
 
 // appendBatch writes events as the wire has them. None of the values can hold a line break: ids are sealed, and JSON
 // escapes it.
-func (s *eventWriter) appendBatch(dst []byte, b *notify.Batch) []byte {
+func (s *eventWriter) appendBatch(dst []byte, b *eventfeed.Batch) []byte {
 	if b.Reset {
 		dst = append(dst, "event: reset\ndata: {}\n\n"...)
 	}

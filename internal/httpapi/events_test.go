@@ -11,23 +11,23 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/eventfeed"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
-	"github.com/esh3artech/esh3ar/internal/notify"
 )
 
 // listened is a node on a socket with a feed, for streams do not end in a recorder.
 type listened struct {
 	*node
-	feed  *notify.Feed
+	feed  *eventfeed.Feed
 	drain context.CancelFunc
 	url   string
 }
 
-func listen(t *testing.T, o notify.Options) *listened {
+func listen(t *testing.T, o eventfeed.Options) *listened {
 	t.Helper()
 	n := newNode(t)
 	o.Poll = 5 * time.Millisecond
-	l := &listened{feed: notify.New(n.store, o)}
+	l := &listened{feed: eventfeed.New(n.store, o)}
 	draining, drain := context.WithCancel(context.Background())
 	l.drain = drain
 	l.node = n.with(func(c *httpapi.Config) { c.Feed, c.Draining = l.feed, func() context.Context { return draining } })
@@ -110,7 +110,7 @@ func (l *listened) send(t *testing.T) (id string) {
 
 func TestAStreamBeginsNow(t *testing.T) {
 	t.Parallel()
-	l := listen(t, notify.Options{})
+	l := listen(t, eventfeed.Options{})
 	l.send(t)
 	lines, _ := l.stream(t, "/v1/events", l.auth())
 	id := l.send(t)
@@ -122,7 +122,7 @@ func TestAStreamBeginsNow(t *testing.T) {
 // TestAStreamThatSawNothingGoesOn is cut off before its first event, on a node where nothing has happened yet.
 func TestAStreamThatSawNothingGoesOn(t *testing.T) {
 	t.Parallel()
-	l := listen(t, notify.Options{})
+	l := listen(t, eventfeed.Options{})
 	lines, end := l.stream(t, "/v1/events", l.auth())
 	position := ""
 	for position == "" && lines.Scan() {
@@ -141,7 +141,7 @@ func TestAStreamThatSawNothingGoesOn(t *testing.T) {
 
 func TestAStreamGoesOnBehindItsLastEvent(t *testing.T) {
 	t.Parallel()
-	l := listen(t, notify.Options{})
+	l := listen(t, eventfeed.Options{})
 	lines, end := l.stream(t, "/v1/events?access_token="+l.key, nil)
 	first := l.send(t)
 	seen := next(t, lines)
@@ -166,7 +166,7 @@ func TestAStreamGoesOnBehindItsLastEvent(t *testing.T) {
 
 func TestAStreamSaysThatEventsAreGone(t *testing.T) {
 	t.Parallel()
-	l := listen(t, notify.Options{})
+	l := listen(t, eventfeed.Options{})
 	lines, end := l.stream(t, "/v1/events", l.auth())
 	l.send(t)
 	seen := next(t, lines)
@@ -187,7 +187,7 @@ func TestAStreamSaysThatEventsAreGone(t *testing.T) {
 
 func TestAStreamIsTheBusinessesOwn(t *testing.T) {
 	t.Parallel()
-	l := listen(t, notify.Options{})
+	l := listen(t, eventfeed.Options{})
 	lines, _ := l.stream(t, "/v1/events", l.auth())
 	_, key := l.newBusiness(t, "other")
 	if got := l.do(t, ask{method: "POST", path: "/v1/messages", token: key, body: hello}); got.status != http.StatusAccepted {
@@ -201,7 +201,7 @@ func TestAStreamIsTheBusinessesOwn(t *testing.T) {
 
 func TestAStreamEndsWithItsKeyAndWithTheNode(t *testing.T) {
 	t.Parallel()
-	l := listen(t, notify.Options{})
+	l := listen(t, eventfeed.Options{})
 	business, key := l.newBusiness(t, "other")
 	var made struct{ ID, APIKey string }
 	if err := json.Unmarshal(l.adminPost(t, "/admin/v1/businesses/"+business+"/keys", "{}").body, &made); err != nil {
@@ -230,7 +230,7 @@ func TestAStreamEndsWithItsKeyAndWithTheNode(t *testing.T) {
 
 func TestWhatNoStreamCanBe(t *testing.T) {
 	t.Parallel()
-	l := listen(t, notify.Options{PerBusiness: 1})
+	l := listen(t, eventfeed.Options{PerBusiness: 1})
 	for path, want := range map[string]struct {
 		status int
 		code   string

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/auth"
 	"github.com/esh3artech/esh3ar/internal/fairshare"
 )
 
@@ -22,7 +22,7 @@ type exchange struct {
 	r        *http.Request
 	start    time.Time
 	params   [maxParams]string // values of the path's {…}, in order
-	caller   account.Caller    // of a business's call
+	caller   auth.Caller       // of a business's call
 	limits   limits            // that it is held to
 	status   int               // answered; zero: not yet
 	reserved int64             // bytes of the API's memory for large bodies and answers, out of the share of caller.Business
@@ -38,7 +38,7 @@ const keepBuffer = 16 << 10
 
 func (x *exchange) begin(w http.ResponseWriter, r *http.Request) {
 	x.w, x.r, x.start = w, r, time.Now()
-	x.params, x.caller, x.status = [maxParams]string{}, account.Caller{}, 0
+	x.params, x.caller, x.status = [maxParams]string{}, auth.Caller{}, 0
 	x.queryToken, x.takesQuery = false, false
 }
 

@@ -5,7 +5,7 @@ import (
 	"strconv"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/quota"
+	"github.com/esh3artech/esh3ar/internal/ratelimit"
 )
 
 // Names of headers as net/http spells them.
@@ -16,11 +16,11 @@ const (
 
 // limits are what the plan of a caller says of one call.
 type limits struct {
-	account  *quota.Account // nil: nobody's call
+	account  *ratelimit.Account // nil: nobody's call
 	entered  bool
-	taken    int         // messages that were asked for
-	accepted int         // and are in the store now
-	grant    quota.Grant // after taking
+	taken    int             // messages that were asked for
+	accepted int             // and are in the store now
+	grant    ratelimit.Grant // after taking
 }
 
 // enter begins a business's call, unless its plan has too many under way.
@@ -55,7 +55,7 @@ func (x *exchange) takeRecipients(messages []*esh3ar.Message) error {
 		return nil
 	}
 	err := x.api.Recipients.Take(x.r.Context(), x.limits.account.Plan(), x.caller.Business, messages)
-	refusal, ok := errors.AsType[*quota.RecipientError](err)
+	refusal, ok := errors.AsType[*ratelimit.RecipientError](err)
 	switch {
 	case !ok:
 		return err

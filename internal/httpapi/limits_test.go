@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/quota"
+	"github.com/esh3artech/esh3ar/internal/ratelimit"
 )
 
 // under gives the business default a plan.
@@ -156,7 +156,7 @@ func TestKeyedReplay_Flood_IsLimited(t *testing.T) {
 func TestInboxFull_OneRecipient_OthersAreTaken(t *testing.T) {
 	t.Parallel()
 	n := newNode(t).under(t, `{"level":"basic","rate":1000,"burst":1000,"inboxLimit":3,"recipientRate":1000,"recipientBurst":1000}`)
-	n = n.with(func(c *configured) { c.Recipients = quota.NewRecipients(n.store, nil) })
+	n = n.with(func(c *configured) { c.Recipients = ratelimit.NewRecipients(n.store, nil) })
 	refused := 0
 	for range 20 {
 		if got := n.post(t, "/v1/messages", hello); got.status != http.StatusAccepted {

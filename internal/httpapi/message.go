@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/auth"
 )
 
 // maxPhone is the longest text that is looked at as a phone number, in code points.
@@ -43,7 +43,7 @@ type draft struct {
 type messageInput struct {
 	input
 	draft  draft
-	phones *account.Phones
+	phones *auth.Phones
 	now    esh3ar.Time
 }
 

@@ -12,10 +12,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/auth"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
-	"github.com/esh3artech/esh3ar/internal/intake"
-	"github.com/esh3artech/esh3ar/internal/quota"
+	"github.com/esh3artech/esh3ar/internal/ingest"
+	"github.com/esh3artech/esh3ar/internal/ratelimit"
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 )
 
@@ -37,16 +37,16 @@ func newNode(t testing.TB) *node {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	result, err := (&account.Bootstrap{Store: store, Dir: t.TempDir(), Now: time.Now}).Run(t.Context())
+	result, err := (&auth.Bootstrap{Store: store, Dir: t.TempDir(), Now: time.Now}).Run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	phones, err := account.NewPhones("YE")
+	phones, err := auth.NewPhones("YE")
 	if err != nil {
 		t.Fatal(err)
 	}
-	plans := account.NewPlans(store)
-	calls := intake.New(store, unheard{}, intake.Options{})
+	plans := auth.NewPlans(store)
+	calls := ingest.New(store, unheard{}, ingest.Options{})
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- calls.Run(ctx) }()
@@ -54,7 +54,7 @@ func newNode(t testing.TB) *node {
 	n := &node{
 		store: store, key: result.Secrets.APIKey, admin: result.Secrets.AdminToken,
 		config: httpapi.Config{
-			Intake: calls, Store: store, Keys: account.NewKeys(store, time.Now), Plans: plans, Quotas: quota.NewBook(quota.Options{Plan: plans.Of, Usage: store}), Admin: result.Admin, Tokens: result.Tokens, Credentials: result.Watch,
+			Intake: calls, Store: store, Keys: auth.NewKeys(store, time.Now), Plans: plans, Quotas: ratelimit.NewBook(ratelimit.Options{Plan: plans.Of, Usage: store}), Admin: result.Admin, Tokens: result.Tokens, Credentials: result.Watch,
 			Phones: phones, Lapsed: func(esh3ar.Recipient, esh3ar.MessageID, esh3ar.Life) {}, Ready: func() error { return nil },
 			Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", "text/plain; version=0.0.4")

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/auth"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
 )
 
@@ -87,7 +87,7 @@ func TestABusinessAndItsPlan(t *testing.T) {
 func TestAPlanOfAnotherNode(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
-	other := n.with(func(c *httpapi.Config) { c.Plans = account.NewPlans(n.store) })
+	other := n.with(func(c *httpapi.Config) { c.Plans = auth.NewPlans(n.store) })
 	other.adminDo(t, "PUT", "/admin/v1/plans/gold", `{"level":"premium","rate":1,"burst":1}`)
 	if got := n.adminPost(t, "/admin/v1/businesses", `{"name":"Bank","plan":"gold"}`); got.status != http.StatusCreated {
 		t.Errorf("%d %s", got.status, got.body)

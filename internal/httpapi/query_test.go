@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/auth"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
 )
 
@@ -29,7 +29,7 @@ func wantParameters(t *testing.T, got reply, names ...string) {
 func TestQuery_UnescapedPlus_IsAPlus(t *testing.T) {
 	t.Parallel()
 	n := newNode(t).with(func(c *httpapi.Config) {
-		phones, err := account.NewPhones("DE")
+		phones, err := auth.NewPhones("DE")
 		if err != nil {
 			t.Fatal(err)
 		}

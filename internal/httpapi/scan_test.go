@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/auth"
 )
 
 var seeds = []string{
@@ -81,7 +81,7 @@ func FuzzMessage(f *testing.F) {
 	for _, seed := range seeds {
 		f.Add([]byte(seed))
 	}
-	phones, err := account.NewPhones("YE")
+	phones, err := auth.NewPhones("YE")
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func checkProblem(t *testing.T, body []byte, err error) {
 // TestStringsOutliveTheirBuffer: what a message holds is its own, when the buffers serve the next call.
 func TestStringsOutliveTheirBuffer(t *testing.T) {
 	t.Parallel()
-	phones, err := account.NewPhones("YE")
+	phones, err := auth.NewPhones("YE")
 	if err != nil {
 		t.Fatal(err)
 	}

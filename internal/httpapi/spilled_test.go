@@ -9,8 +9,8 @@ import (
 
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
-	"github.com/esh3artech/esh3ar/internal/intake"
-	"github.com/esh3artech/esh3ar/internal/spill"
+	"github.com/esh3artech/esh3ar/internal/ingest"
+	"github.com/esh3artech/esh3ar/internal/ingest/spill"
 )
 
 // leaving is a store that can be away.
@@ -35,7 +35,7 @@ func spilling(t *testing.T, n *node, opts spill.Options) (*node, *leaving, *spil
 	}
 	t.Cleanup(func() { _ = kept.Close() })
 	store := &leaving{Appender: n.store}
-	calls := intake.New(store, unheard{}, intake.Options{Spill: kept})
+	calls := ingest.New(store, unheard{}, ingest.Options{Spill: kept})
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- calls.Run(ctx) }()

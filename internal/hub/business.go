@@ -10,11 +10,11 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/account"
-	"github.com/esh3artech/esh3ar/internal/connlimit"
-	"github.com/esh3artech/esh3ar/internal/credential"
-	"github.com/esh3artech/esh3ar/internal/notify"
+	"github.com/esh3artech/esh3ar/internal/auth"
+	"github.com/esh3artech/esh3ar/internal/auth/credential"
+	"github.com/esh3artech/esh3ar/internal/eventfeed"
 	"github.com/esh3artech/esh3ar/internal/opaque"
+	"github.com/esh3artech/esh3ar/internal/runtime/connlimit"
 	"github.com/esh3artech/esh3ar/internal/wire"
 	"github.com/esh3artech/esh3ar/signalr"
 )
@@ -30,13 +30,13 @@ const eventGroup = 64
 
 // feed is where status changes come from.
 type feed interface {
-	Tail(ctx context.Context, business esh3ar.BusinessID) (*notify.Stream, error)
-	After(ctx context.Context, business esh3ar.BusinessID, position esh3ar.Position) (*notify.Stream, error)
+	Tail(ctx context.Context, business esh3ar.BusinessID) (*eventfeed.Stream, error)
+	After(ctx context.Context, business esh3ar.BusinessID, position esh3ar.Position) (*eventfeed.Stream, error)
 }
 
 // keys tells whose key it is.
 type keys interface {
-	Authenticate(ctx context.Context, key string) (account.Caller, error)
+	Authenticate(ctx context.Context, key string) (auth.Caller, error)
 }
 
 // Business makes the hub of the businesses. A connection gets MessageStatusChanged(event) for what happens from then on.
@@ -85,7 +85,7 @@ func watcherOf(c *signalr.Conn) *watcher { return c.Value().(*watcher) } //nolin
 
 // businessUser is who is connected, and with which key.
 type businessUser struct {
-	account.Caller
+	auth.Caller
 	key string
 }
 
@@ -129,10 +129,10 @@ type watcher struct {
 	marks   bool            // guarded by sending: the client wants checkpoints
 
 	mu     sync.Mutex
-	stream *notify.Stream // guarded by mu
+	stream *eventfeed.Stream // guarded by mu
 }
 
-func (w *watcher) current() *notify.Stream {
+func (w *watcher) current() *eventfeed.Stream {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.stream
@@ -149,7 +149,7 @@ func (w *watcher) goOn(ctx context.Context, completed func()) error {
 // of the old stream and the first of the new one: else an event of the old one could overtake what lies between.
 func (w *watcher) resume(ctx context.Context, f feed, lastEventID string, completed func()) error {
 	position, err := w.cursors.Open(opaque.Events, w.who.Business, lastEventID)
-	var stream *notify.Stream
+	var stream *eventfeed.Stream
 	if err == nil {
 		stream, err = f.After(ctx, w.who.Business, esh3ar.Position(position))
 	}
@@ -212,7 +212,7 @@ func (w *watcher) stands(ctx context.Context) bool {
 }
 
 // sendOf sends what a stream gave, unless the client has resumed meanwhile: then the new one gives it in its place.
-func (w *watcher) sendOf(ctx context.Context, stream *notify.Stream, b *notify.Batch) error {
+func (w *watcher) sendOf(ctx context.Context, stream *eventfeed.Stream, b *eventfeed.Batch) error {
 	w.sending.Lock()
 	defer w.sending.Unlock()
 	if stream != w.current() {
@@ -222,7 +222,7 @@ func (w *watcher) sendOf(ctx context.Context, stream *notify.Stream, b *notify.B
 }
 
 // send writes a batch in groups, waiting while the connection is full.
-func (w *watcher) send(ctx context.Context, b *notify.Batch) error {
+func (w *watcher) send(ctx context.Context, b *eventfeed.Batch) error {
 	if b.Reset {
 		if err := w.conn.Send(ctx, "Reset"); err != nil {
 			return err

@@ -10,11 +10,11 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/auth"
+	"github.com/esh3artech/esh3ar/internal/eventfeed"
 	"github.com/esh3artech/esh3ar/internal/hub"
-	"github.com/esh3artech/esh3ar/internal/notify"
 	"github.com/esh3artech/esh3ar/internal/opaque"
-	"github.com/esh3artech/esh3ar/internal/phone"
+	"github.com/esh3artech/esh3ar/internal/signalrclient"
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 	"github.com/esh3artech/esh3ar/signalr"
 )
@@ -37,8 +37,8 @@ type office struct {
 	log      *slowLog
 	store    *embedded.Store
 	business esh3ar.BusinessID
-	conn     *phone.Conn
-	waiting  []phone.Event
+	conn     *signalrclient.Conn
+	waiting  []signalrclient.Event
 }
 
 func openOffice(t *testing.T) *office {
@@ -47,12 +47,12 @@ func openOffice(t *testing.T) *office {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made, err := (&account.Bootstrap{Store: store, Dir: t.TempDir(), Now: time.Now}).Run(t.Context())
+	made, err := (&auth.Bootstrap{Store: store, Dir: t.TempDir(), Now: time.Now}).Run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := &office{T: t, log: &slowLog{EventLog: store}, store: store, business: made.Secrets.BusinessID}
-	keys, feed := account.NewKeys(store, time.Now), notify.New(o.log, notify.Options{Poll: 5 * time.Millisecond})
+	keys, feed := auth.NewKeys(store, time.Now), eventfeed.New(o.log, eventfeed.Options{Poll: 5 * time.Millisecond})
 	server := signalr.NewServer(hub.Business(feed, keys, opaque.NewEphemeral()), signalr.Options{
 		Authenticate: hub.AuthenticateBusiness(keys),
 		OnPanic:      func(p signalr.Panic) { t.Errorf("recovered panic in %s: %v\n%s", p.Where, p.Value, p.Stack) },
@@ -64,7 +64,7 @@ func openOffice(t *testing.T) *office {
 	var group sync.WaitGroup
 	group.Go(func() { _ = server.Run(ctx) })
 	group.Go(func() { _ = feed.Run(ctx) })
-	if o.conn, err = phone.Dial(t.Context(), phone.Config{URL: web.URL, Path: hub.BusinessPath, Token: made.Secrets.APIKey}); err != nil {
+	if o.conn, err = signalrclient.Dial(t.Context(), signalrclient.Config{URL: web.URL, Path: hub.BusinessPath, Token: made.Secrets.APIKey}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = o.conn.Vanish(); stop(); group.Wait(); web.Close(); _ = store.Close() })
@@ -82,7 +82,7 @@ func (o *office) send() string {
 }
 
 // resume calls Resume and gives what came up to its completion.
-func (o *office) resume(from string) (before []phone.Event, failed string) {
+func (o *office) resume(from string) (before []signalrclient.Event, failed string) {
 	o.Helper()
 	argument, err := json.Marshal([]string{from})
 	if err != nil {
@@ -101,7 +101,7 @@ func (o *office) resume(from string) (before []phone.Event, failed string) {
 	}
 }
 
-func (o *office) next() (e phone.Event) {
+func (o *office) next() (e signalrclient.Event) {
 	o.Helper()
 	if len(o.waiting) == 0 {
 		events, err := o.conn.Next(nil, true)

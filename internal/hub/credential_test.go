@@ -5,7 +5,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
-	"github.com/esh3artech/esh3ar/internal/credential"
+	"github.com/esh3artech/esh3ar/internal/auth/credential"
 	"github.com/esh3artech/esh3ar/signalr"
 )
 

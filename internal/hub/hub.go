@@ -11,10 +11,10 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/account"
-	"github.com/esh3artech/esh3ar/internal/connlimit"
-	"github.com/esh3artech/esh3ar/internal/credential"
+	"github.com/esh3artech/esh3ar/internal/auth"
+	"github.com/esh3artech/esh3ar/internal/auth/credential"
 	"github.com/esh3artech/esh3ar/internal/delivery"
+	"github.com/esh3artech/esh3ar/internal/runtime/connlimit"
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
@@ -98,7 +98,7 @@ type connectionInfo struct {
 
 // Authenticate reads a phone's token. A request with a connection's token belongs to what was opened: that token was given
 // to who negotiated, and is of no use to anybody else.
-func Authenticate(tokens *account.Tokens) func(*http.Request) (signalr.Identity, error) {
+func Authenticate(tokens *auth.Tokens) func(*http.Request) (signalr.Identity, error) {
 	return func(r *http.Request) (signalr.Identity, error) {
 		verify := tokens.Verify
 		if belongsToOpen(r) {
@@ -168,6 +168,6 @@ func parseIDs(texts []string) []esh3ar.MessageID {
 	return ids
 }
 
-func device(c *signalr.Conn) account.Device { return c.Principal().(account.Device) } //nolint:forcetypeassert // set by Authenticate
+func device(c *signalr.Conn) auth.Device { return c.Principal().(auth.Device) } //nolint:forcetypeassert // set by Authenticate
 
 func session(c *signalr.Conn) *delivery.Session { return c.Value().(*delivery.Session) } //nolint:forcetypeassert // set by OnConnected

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/auth"
 	"github.com/esh3artech/esh3ar/internal/hub"
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 )
@@ -20,7 +20,7 @@ func TestEachUserHasAName(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	made, err := (&account.Bootstrap{Store: store, Dir: t.TempDir(), Now: time.Now}).Run(t.Context())
+	made, err := (&auth.Bootstrap{Store: store, Dir: t.TempDir(), Now: time.Now}).Run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestEachUserHasAName(t *testing.T) {
 	if who, err := hub.Authenticate(made.Tokens)(ask(token)); err != nil || who.UserID != "+967771234567" {
 		t.Errorf("a phone is %q, %v", who.UserID, err)
 	}
-	keys := account.NewKeys(store, time.Now)
+	keys := auth.NewKeys(store, time.Now)
 	if who, err := hub.AuthenticateBusiness(keys)(ask(made.Secrets.APIKey)); err != nil || who.UserID != made.Secrets.BusinessID.String() {
 		t.Errorf("a business is %q, %v, want %q", who.UserID, err, made.Secrets.BusinessID)
 	}

@@ -4,14 +4,14 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/auth"
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
 // RedirectPhone sends a phone that negotiated through somebody else to the node at base, with a token that is good for a
 // minute.
-func RedirectPhone(base string, tokens *account.Tokens, r *http.Request, who signalr.Identity) (signalr.Redirect, error) {
-	token, err := tokens.Redirect(who.Principal.(account.Device)) //nolint:forcetypeassert // set by Authenticate
+func RedirectPhone(base string, tokens *auth.Tokens, r *http.Request, who signalr.Identity) (signalr.Redirect, error) {
+	token, err := tokens.Redirect(who.Principal.(auth.Device)) //nolint:forcetypeassert // set by Authenticate
 	return signalr.Redirect{URL: hubAt(base, r), AccessToken: token}, err
 }
 

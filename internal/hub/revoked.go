@@ -2,7 +2,7 @@ package hub
 
 import (
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/account"
+	"github.com/esh3artech/esh3ar/internal/auth"
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
@@ -11,7 +11,7 @@ const revokedText = "the device token was revoked"
 
 // RefuseRevoked makes a hub of Mobile close connections whose token was revoked while they opened. A connection is listed by
 // its server before OnConnected runs; so either EndRevoked finds it, or this does.
-func RefuseRevoked(h *signalr.Hub, tokens *account.Tokens) {
+func RefuseRevoked(h *signalr.Hub, tokens *auth.Tokens) {
 	connected := h.OnConnected
 	h.OnConnected = func(c *signalr.Conn) error {
 		err := connected(c)
@@ -24,7 +24,7 @@ func RefuseRevoked(h *signalr.Hub, tokens *account.Tokens) {
 
 // EndRevoked closes the connections that were opened with a token that is void now: those of the revocation's phone, or all
 // where it names none.
-func EndRevoked(s *signalr.Server, tokens *account.Tokens, r esh3ar.Revocation) {
+func EndRevoked(s *signalr.Server, tokens *auth.Tokens, r esh3ar.Revocation) {
 	conns := s.Conns
 	if r.Recipient != 0 {
 		conns = func() []*signalr.Conn { return s.UserConns(r.Recipient.String()) }

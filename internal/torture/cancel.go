@@ -3,7 +3,7 @@ package torture
 import (
 	"net/http"
 
-	"github.com/esh3artech/esh3ar/internal/torture/ledger"
+	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
 // remembered bounds what a sender may still cancel; the oldest is forgotten.
@@ -35,19 +35,19 @@ func (s *sender) cancelSome() {
 
 // cancel calls once. Without an answer it may have happened or not, and either is right.
 func (s *sender) cancel(id string) {
-	s.note(ledger.Entry{Kind: ledger.Canceling, ID: id})
+	s.note(checker.Entry{Kind: checker.Canceling, ID: id})
 	a, err := s.do(s.whole, s.client, request{method: http.MethodDelete, path: "/v1/messages/" + id})
 	if err != nil {
 		return
 	}
-	e := ledger.Entry{ID: id, Began: a.began, At: a.at}
+	e := checker.Entry{ID: id, Began: a.began, At: a.at}
 	switch a.status {
 	case http.StatusOK:
-		e.Kind = ledger.Canceled
+		e.Kind = checker.Canceled
 	case http.StatusConflict:
-		e.Kind = ledger.Uncancelable
+		e.Kind = checker.Uncancelable
 	case http.StatusNotFound:
-		e.Kind = ledger.Absent
+		e.Kind = checker.Absent
 	default:
 		return // for now it cannot say
 	}

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/torture/ledger"
+	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
 // consumer is a business that listens to events for the whole run. It comes back after each end of its connection, to
@@ -86,7 +86,7 @@ var errForgotten = errors.New("the position is not known any more")
 
 // forgotten notes that a position which this consumer was told is not one of the log: it has gone back, and what was seen is gone.
 func (c *consumer) forgotten(conn int) error {
-	c.ledger.note(ledger.Entry{Kind: ledger.Reset, Consumer: c.name, Conn: conn})
+	c.ledger.note(checker.Entry{Kind: checker.Reset, Consumer: c.name, Conn: conn})
 	c.reached("")
 	return errForgotten
 }
@@ -102,8 +102,8 @@ type event struct {
 	CorrelationID string    `json:"correlationId"`
 }
 
-func (e *event) mark() ledger.Mark {
-	return ledger.Mark{Version: e.Version, Life: e.Life, Status: e.Status, Attempt: e.Attempt, At: e.OccurredAt.UnixNano()}
+func (e *event) mark() checker.Mark {
+	return checker.Mark{Version: e.Version, Life: e.Life, Status: e.Status, Attempt: e.Attempt, At: e.OccurredAt.UnixNano()}
 }
 
 // sees notes an event.
@@ -113,8 +113,8 @@ func (c *consumer) sees(conn int, position string, data []byte) error {
 		return fmt.Errorf("event %.200q: %w", data, err)
 	}
 	number, _ := strconv.Atoi(e.CorrelationID) // our own are numbers; 0 would be found as never sent
-	c.ledger.note(ledger.Entry{
-		Kind: ledger.Seen, Consumer: c.name, Conn: conn, Position: position, Number: number, ID: e.MessageID,
+	c.ledger.note(checker.Entry{
+		Kind: checker.Seen, Consumer: c.name, Conn: conn, Position: position, Number: number, ID: e.MessageID,
 		Version: e.Version, Life: e.Life, Status: e.Status, Attempt: e.Attempt, At: e.OccurredAt.UnixNano(),
 	})
 	return nil

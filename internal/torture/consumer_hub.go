@@ -10,8 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/phone"
-	"github.com/esh3artech/esh3ar/internal/torture/ledger"
+	"github.com/esh3artech/esh3ar/internal/signalrclient"
+	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
 // listenHub is one connection to the hub of the businesses. It resumes from the last checkpoint, which comes behind a
@@ -38,8 +38,8 @@ func (c *consumer) listenHub(ctx context.Context, conn int) error {
 	if err != nil {
 		return err
 	}
-	c.ledger.note(ledger.Entry{Kind: ledger.Watching, Consumer: c.name, Conn: conn})
-	var events []phone.Event
+	c.ledger.note(checker.Entry{Kind: checker.Watching, Consumer: c.name, Conn: conn})
+	var events []signalrclient.Event
 	for resumed := from == ""; ; {
 		if events, err = hub.Next(events[:0], true); err != nil {
 			return err
@@ -58,7 +58,7 @@ func (c *consumer) listenHub(ctx context.Context, conn int) error {
 }
 
 // keepAlive pings until ended is closed: the server closes connections that are silent for 30 s.
-func keepAlive(hub *phone.Conn, ended <-chan struct{}) {
+func keepAlive(hub *signalrclient.Conn, ended <-chan struct{}) {
 	ticker := time.NewTicker(10 * time.Second)
 	defer ticker.Stop()
 	for {
@@ -71,19 +71,19 @@ func keepAlive(hub *phone.Conn, ended <-chan struct{}) {
 	}
 }
 
-func (c *consumer) dialHub(ctx context.Context) (*phone.Conn, error) {
+func (c *consumer) dialHub(ctx context.Context) (*signalrclient.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, callPatience)
 	defer cancel()
-	hub, err := phone.Dial(ctx, phone.Config{URL: c.at.url(), Path: phone.BusinessPath, Token: c.fleet.secrets.APIKey, InQuery: true})
-	var status *phone.StatusError
+	hub, err := signalrclient.Dial(ctx, signalrclient.Config{URL: c.at.url(), Path: signalrclient.BusinessPath, Token: c.fleet.secrets.APIKey, InQuery: true})
+	var status *signalrclient.StatusError
 	if errors.As(err, &status) && status.Status < http.StatusInternalServerError {
-		return nil, &refusalError{phone.BusinessPath, status.Error()}
+		return nil, &refusalError{signalrclient.BusinessPath, status.Error()}
 	}
 	return hub, err
 }
 
 // resumeError tells a hub that cannot say for now, one that does not know the position any more, and one that does not want us.
-func (c *consumer) resumeError(conn int, e *phone.Event) error {
+func (c *consumer) resumeError(conn int, e *signalrclient.Event) error {
 	switch {
 	case e.Error == "":
 		return nil
@@ -92,18 +92,18 @@ func (c *consumer) resumeError(conn int, e *phone.Event) error {
 	case strings.Contains(e.Error, "invalid_argument") && c.resumeFrom() != "":
 		return c.forgotten(conn)
 	default:
-		return &refusalError{phone.BusinessPath, e.Error}
+		return &refusalError{signalrclient.BusinessPath, e.Error}
 	}
 }
 
 // heard takes what the hub invokes here.
-func (c *consumer) heard(conn int, e *phone.Event) error {
+func (c *consumer) heard(conn int, e *signalrclient.Event) error {
 	if e.Target == "Reset" {
-		c.ledger.note(ledger.Entry{Kind: ledger.Reset, Consumer: c.name, Conn: conn})
+		c.ledger.note(checker.Entry{Kind: checker.Reset, Consumer: c.name, Conn: conn})
 		return nil
 	}
 	if e.Target != "" && len(e.Arguments) != 1 {
-		return &refusalError{phone.BusinessPath, fmt.Sprintf("%s has %d arguments", e.Target, len(e.Arguments))}
+		return &refusalError{signalrclient.BusinessPath, fmt.Sprintf("%s has %d arguments", e.Target, len(e.Arguments))}
 	}
 	switch e.Target {
 	case "MessageStatusChanged":

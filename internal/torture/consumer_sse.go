@@ -9,7 +9,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/esh3artech/esh3ar/internal/torture/ledger"
+	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
 // maxEvent bounds a line of the stream.
@@ -45,7 +45,7 @@ func (c *consumer) listenSSE(ctx context.Context, conn int, p pace) error {
 	case resp.StatusCode != http.StatusOK:
 		return refusal(resp)
 	}
-	c.ledger.note(ledger.Entry{Kind: ledger.Watching, Consumer: c.name, Conn: conn})
+	c.ledger.note(checker.Entry{Kind: checker.Watching, Consumer: c.name, Conn: conn})
 	return c.readSSE(resp.Body, conn, p)
 }
 
@@ -82,7 +82,7 @@ func (c *consumer) readSSE(body io.Reader, conn int, p pace) error {
 			}
 			continue
 		case kind == "reset":
-			c.ledger.note(ledger.Entry{Kind: ledger.Reset, Consumer: c.name, Conn: conn})
+			c.ledger.note(checker.Entry{Kind: checker.Reset, Consumer: c.name, Conn: conn})
 		case kind == "message.status":
 			if err := c.sees(conn, id, data); err != nil {
 				return err

@@ -8,8 +8,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/phone"
-	"github.com/esh3artech/esh3ar/internal/torture/ledger"
+	"github.com/esh3artech/esh3ar/internal/signalrclient"
+	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
 // device is one phone. It keeps its name, by which the node's breaker knows it, and its token.
@@ -27,7 +27,7 @@ func (d *device) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		if o, err := d.connect(ctx); err == nil {
 			o.run(ctx)
-			d.note(ledger.Entry{Kind: ledger.Closed, Conn: o.id, To: o.number})
+			d.note(checker.Entry{Kind: checker.Closed, Conn: o.id, To: o.number})
 		}
 		d.stayAway(ctx)
 	}
@@ -59,13 +59,13 @@ func (d *device) connect(ctx context.Context) (*online, error) {
 	o := &online{device: d, id: int(d.conns.Add(1)), number: recipientOf(d.index), waiting: map[string]invocation{}, seqs: map[string]uint64{}}
 	began := d.clock.now()
 	var err error
-	if o.conn, err = phone.Dial(ctx, phone.Config{URL: d.at.url(), Token: d.token}); err != nil {
+	if o.conn, err = signalrclient.Dial(ctx, signalrclient.Config{URL: d.at.url(), Token: d.token}); err != nil {
 		return nil, err
 	}
 	if o.habit = temperOf(d.index).habit(d.random); d.isEnding() {
 		o.habit, o.atEnd = prompt, true
 	}
-	d.note(ledger.Entry{Kind: ledger.Opened, Conn: o.id, To: o.number, Began: began, Quiet: o.habit == stalled})
+	d.note(checker.Entry{Kind: checker.Opened, Conn: o.id, To: o.number, Began: began, Quiet: o.habit == stalled})
 	return o, nil
 }
 

@@ -6,11 +6,11 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/esh3artech/esh3ar/internal/torture/ledger"
+	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
 // discard empties the queue of dead letters behind a round: each was judged, and none must be found again.
-func (r *round) discard(ctx context.Context, v *ledger.Verdict) error {
+func (r *round) discard(ctx context.Context, v *checker.Verdict) error {
 	letters := func() (ids []string, err error) {
 		err = r.pages(ctx, r.client, "/v1/dead-letters", url.Values{}, func(items []record) error {
 			for i := range items {

@@ -8,7 +8,7 @@
 //
 // A run is a sequence of rounds. In each, faults and traffic go on for a while; then the senders stop, all phones become
 // prompt, everything comes to rest, and what the node says of every message is held against what was seen of it. What is
-// held against what, and how, is the matter of package ledger; this package makes the traffic and the entries.
+// held against what, and how, is the matter of package checker; this package makes the traffic and the entries.
 //
 // All choices come from the seed, each actor's from a stream of its own. Which of them meet is the system's doing.
 //

@@ -8,9 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/badlink"
-	"github.com/esh3artech/esh3ar/internal/redisproc"
-	"github.com/esh3artech/esh3ar/internal/torture/ledger"
+	"github.com/esh3artech/esh3ar/internal/testkit/faultproxy"
+	"github.com/esh3artech/esh3ar/internal/testkit/redisproc"
+	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
 // process is one that can die and be brought back.
@@ -45,7 +45,7 @@ func (s *strike) run(ctx context.Context) error {
 	return nil
 }
 
-func (s *strike) happened(kind ledger.Kind) { s.note(ledger.Entry{Kind: kind, Part: s.part}) }
+func (s *strike) happened(kind checker.Kind) { s.note(checker.Entry{Kind: kind, Part: s.part}) }
 
 // faults are those of one pass: each is dealt once, in an order that the seed chooses.
 func (f *fleet) faults() (list []*fault) {
@@ -81,14 +81,14 @@ func ofProcess(part string, p process, kills, pauses int) (list []*fault) {
 func ofRedis(part string, server *redisproc.Server) []*fault {
 	list := ofProcess(part, server, 1, 1)
 	return append(list, &fault{part, list[0].turn, false, func(ctx context.Context, s *strike) error {
-		s.happened(ledger.Wiped)
+		s.happened(checker.Wiped)
 		return server.Flush(ctx)
 	}})
 }
 
 func (s *strike) kill(ctx context.Context, p process) error {
 	err := p.Kill()
-	s.happened(ledger.Killed)
+	s.happened(checker.Killed)
 	if err = errors.Join(err, sleep(ctx, s.fleet.absence(s.random))); err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (s *strike) pause(ctx context.Context, p process) error {
 	if err := p.Pause(); err != nil {
 		return err
 	}
-	s.happened(ledger.Paused)
+	s.happened(checker.Paused)
 	err := sleep(ctx, length)
 	if err == nil && dies {
 		return s.kill(ctx, p)
@@ -112,17 +112,17 @@ func (s *strike) pause(ctx context.Context, p process) error {
 }
 
 // harms are what a link suffers. 300 ms with 200 ms of jitter is far above a commit and below every timeout of a node.
-var harms = []badlink.Harm{
-	{Kind: badlink.Delayed, Delay: 300 * time.Millisecond, Jitter: 200 * time.Millisecond}, {Kind: badlink.Swallowed}, {Kind: badlink.Severed},
+var harms = []faultproxy.Harm{
+	{Kind: faultproxy.Delayed, Delay: 300 * time.Millisecond, Jitter: 200 * time.Millisecond}, {Kind: faultproxy.Swallowed}, {Kind: faultproxy.Severed},
 }
 
 // cut harms a link.
-func (s *strike) cut(ctx context.Context, l *badlink.Link) error {
+func (s *strike) cut(ctx context.Context, l *faultproxy.Link) error {
 	h, length := harms[s.random.IntN(len(harms))], s.length()
 	if err := l.Hurt(h); err != nil {
 		return err
 	}
-	s.note(ledger.Entry{Kind: ledger.Cut, Part: s.part, Status: string(h.Kind)})
+	s.note(checker.Entry{Kind: checker.Cut, Part: s.part, Status: string(h.Kind)})
 	return errors.Join(sleep(ctx, length), l.Heal(context.WithoutCancel(ctx), h))
 }
 

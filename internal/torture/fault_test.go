@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/esh3artech/esh3ar/internal/nodeproc"
+	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
 // script is a process that remembers what was done to it.

@@ -8,32 +8,32 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/esh3artech/esh3ar/internal/torture/ledger"
+	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
 // hear asks the node what it says of every message at rest: the listing, which also shows what nobody was told of, each
 // message that is not in it, and each history. Then it waits for the consumers of events to have seen it all.
 func (r *round) hear(ctx context.Context) error {
-	if err := r.hearAll(ctx, "/v1/messages", ledger.Final); err != nil {
+	if err := r.hearAll(ctx, "/v1/messages", checker.Final); err != nil {
 		return err
 	}
-	var unlisted, ids []ledger.Ref
-	r.ledger.ask(func(b *ledger.Book) { unlisted = b.Unlisted() })
+	var unlisted, ids []checker.Ref
+	r.ledger.ask(func(b *checker.Book) { unlisted = b.Unlisted() })
 	if err := r.each(ctx, unlisted, r.hearOne); err != nil {
 		return err
 	}
-	r.ledger.ask(func(b *ledger.Book) { ids = b.Listed() })
+	r.ledger.ask(func(b *checker.Book) { ids = b.Listed() })
 	if err := r.each(ctx, ids, r.hearHistory); err != nil {
 		return err
 	}
-	if err := r.hearAll(ctx, "/v1/dead-letters", ledger.Dead); err != nil {
+	if err := r.hearAll(ctx, "/v1/dead-letters", checker.Dead); err != nil {
 		return err
 	}
 	return r.catchUp(ctx)
 }
 
 // hearAll notes each item of a listing.
-func (r *round) hearAll(ctx context.Context, path string, kind ledger.Kind) error {
+func (r *round) hearAll(ctx context.Context, path string, kind checker.Kind) error {
 	return r.pages(ctx, r.client, path, url.Values{"from": {stamp(r.since)}}, func(items []record) error {
 		for i := range items {
 			r.note(items[i].entry(kind))
@@ -42,8 +42,8 @@ func (r *round) hearAll(ctx context.Context, path string, kind ledger.Kind) erro
 	})
 }
 
-func (m *record) entry(kind ledger.Kind) ledger.Entry {
-	return ledger.Entry{
+func (m *record) entry(kind checker.Kind) checker.Entry {
+	return checker.Entry{
 		Kind: kind, Number: m.number(), To: numberOf(m.Recipient), ID: m.ID, Seq: m.Seq, Lane: m.Priority, Status: m.Status, Reason: m.Reason,
 		Life: m.Life, Attempt: m.Attempts,
 	}
@@ -53,7 +53,7 @@ func (m *record) entry(kind ledger.Kind) ledger.Entry {
 const askers = 4
 
 // each asks of every message.
-func (r *round) each(ctx context.Context, refs []ledger.Ref, ask func(ctx context.Context, ref ledger.Ref) error) error {
+func (r *round) each(ctx context.Context, refs []checker.Ref, ask func(ctx context.Context, ref checker.Ref) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(askers)
 	for _, ref := range refs {
@@ -65,34 +65,34 @@ func (r *round) each(ctx context.Context, refs []ledger.Ref, ask func(ctx contex
 	return group.Wait()
 }
 
-func (r *round) hearOne(ctx context.Context, ref ledger.Ref) error {
+func (r *round) hearOne(ctx context.Context, ref checker.Ref) error {
 	var m record
 	found, err := r.get(ctx, r.client, "/v1/messages/"+ref.ID, &m)
 	if err != nil {
 		return err
 	}
 	if found {
-		r.note(m.entry(ledger.Final))
-		r.note(ledger.Entry{Kind: ledger.Unlisted, ID: ref.ID, Number: ref.Number})
+		r.note(m.entry(checker.Final))
+		r.note(checker.Entry{Kind: checker.Unlisted, ID: ref.ID, Number: ref.Number})
 	}
 	return nil
 }
 
-func (r *round) hearHistory(ctx context.Context, ref ledger.Ref) error {
+func (r *round) hearHistory(ctx context.Context, ref checker.Ref) error {
 	marks, err := r.history(ctx, r.client, ref.ID)
 	if err != nil {
 		return err
 	}
-	r.note(ledger.Entry{Kind: ledger.History, ID: ref.ID, Number: ref.Number, Events: marks})
+	r.note(checker.Entry{Kind: checker.History, ID: ref.ID, Number: ref.Number, Events: marks})
 	return nil
 }
 
-func (r *run) history(ctx context.Context, client *http.Client, id string) ([]ledger.Mark, error) {
+func (r *run) history(ctx context.Context, client *http.Client, id string) ([]checker.Mark, error) {
 	var history struct{ Items []event }
 	if _, err := r.get(ctx, client, "/v1/messages/"+id+"/events", &history); err != nil {
 		return nil, err
 	}
-	marks := make([]ledger.Mark, len(history.Items))
+	marks := make([]checker.Mark, len(history.Items))
 	for i := range history.Items {
 		marks[i] = history.Items[i].mark()
 	}
@@ -104,7 +104,7 @@ func (r *round) catchUp(ctx context.Context) error {
 	best, since := -1, time.Now()
 	for {
 		behind := 0
-		r.ledger.ask(func(b *ledger.Book) { behind = b.Behind() })
+		r.ledger.ask(func(b *checker.Book) { behind = b.Behind() })
 		if best < 0 || behind < best {
 			best, since = behind, time.Now()
 		}

@@ -13,8 +13,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/esh3artech/esh3ar/internal/nodeproc"
-	"github.com/esh3artech/esh3ar/internal/torture/ledger"
+	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
+	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
 // asNode makes this test's own binary a node that only says that it is ready, and ends by itself when it is told to. With a
@@ -145,7 +145,7 @@ func TestACallIsRepeatedAtOtherNodes(t *testing.T) {
 		}
 	}
 	last := list[len(list)-1]
-	if len(nodes) != 3 || last.Kind != ledger.Accepted || !last.Spilled || last.Seq != 0 {
+	if len(nodes) != 3 || last.Kind != checker.Accepted || !last.Spilled || last.Seq != 0 {
 		t.Errorf("nodes %v; last %+v", nodes, last)
 	}
 }

@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/esh3artech/esh3ar/internal/badlink"
-	"github.com/esh3artech/esh3ar/internal/pgproc"
-	"github.com/esh3artech/esh3ar/internal/redisproc"
+	"github.com/esh3artech/esh3ar/internal/testkit/faultproxy"
+	"github.com/esh3artech/esh3ar/internal/testkit/pgproc"
+	"github.com/esh3artech/esh3ar/internal/testkit/redisproc"
 )
 
 // masters is how many servers the Redis Cluster has: as few as it can have.
@@ -26,7 +26,7 @@ const masters = 3
 type ground struct {
 	postgres *pgproc.Server
 	redis    *redisproc.Cluster
-	links    []*badlink.Link
+	links    []*faultproxy.Link
 	dir      string
 }
 
@@ -67,8 +67,8 @@ func (g *ground) reach(number int) (flags []string, err error) {
 	return []string{"--database-url", url, "--redis-url", strings.Join(caches, ",")}, nil
 }
 
-func (g *ground) link(name, listen, server string) (*badlink.Link, error) {
-	l, err := badlink.New(name, listen, server)
+func (g *ground) link(name, listen, server string) (*faultproxy.Link, error) {
+	l, err := faultproxy.New(name, listen, server)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/esh3artech/esh3ar/internal/badlink"
+	"github.com/esh3artech/esh3ar/internal/testkit/faultproxy"
 )
 
 // TestEachNodeHasItsOwnLinks, also to the servers of a Redis Cluster, which name no address that would lead past them.
@@ -42,7 +42,7 @@ func TestEachNodeHasItsOwnLinks(t *testing.T) {
 				t.Errorf("%s does not lead anywhere", ways[number][i])
 			}
 		}
-		cut := badlink.Harm{Kind: badlink.Severed}
+		cut := faultproxy.Harm{Kind: faultproxy.Severed}
 		if err := l.Hurt(cut); err != nil {
 			t.Fatal(err)
 		}

@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"github.com/esh3artech/esh3ar/internal/torture/ledger"
+	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
 // A few messages of each round are remembered until the end of the run: however many rounds, kills and compactions later,
@@ -16,9 +16,9 @@ const (
 	keptOfRun   = 2000 // beyond it a random one makes way
 )
 
-type keepsakes struct{ list []ledger.Keepsake }
+type keepsakes struct{ list []checker.Keepsake }
 
-func (k *keepsakes) add(list []ledger.Keepsake, random *rand.Rand) {
+func (k *keepsakes) add(list []checker.Keepsake, random *rand.Rand) {
 	for _, one := range list {
 		if len(k.list) < keptOfRun {
 			k.list = append(k.list, one)

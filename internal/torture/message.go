@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/torture/ledger"
+	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
 // message is one that is being sent. Its content is its number, and so is its correlation id: by the one phones tell us
@@ -67,8 +67,8 @@ func (r *round) newCall(key func(number int) string, batch bool, messages ...mes
 	for i := range messages {
 		m := &messages[i]
 		m.number = number + i
-		r.note(ledger.Entry{
-			Kind: ledger.Called, Number: m.number, Call: number, Key: c.key, To: m.to, Lane: m.lane,
+		r.note(checker.Entry{
+			Kind: checker.Called, Number: m.number, Call: number, Key: c.key, To: m.to, Lane: m.lane,
 			SendAt: m.sendAt, TTL: int64(m.ttl), Quiet: r.quiet,
 		})
 	}

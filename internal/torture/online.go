@@ -10,15 +10,15 @@ import (
 	"sync"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/phone"
-	"github.com/esh3artech/esh3ar/internal/torture/ledger"
+	"github.com/esh3artech/esh3ar/internal/signalrclient"
+	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
 // online is one connection of a device from start to end: one goroutine reads it and does what is done at once, another
 // does the chores.
 type online struct {
 	*device
-	conn   *phone.Conn
+	conn   *signalrclient.Conn
 	id     int
 	number uint64
 	habit  habit
@@ -82,7 +82,7 @@ func (o *online) run(ctx context.Context) {
 
 // listen reads until the connection ends.
 func (o *online) listen() {
-	var events []phone.Event
+	var events []signalrclient.Event
 	var err error
 	patience := 1 + o.random.IntN(40) // messages, of a vanishing phone
 	for received := 0; ; {
@@ -102,13 +102,13 @@ func (o *online) listen() {
 }
 
 // take notes messages and remembers in which order they came.
-func (o *online) take(messages []phone.Message) (news []pushed) {
+func (o *online) take(messages []signalrclient.Message) (news []pushed) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, m := range messages {
 		number, _ := strconv.Atoi(m.Content) // our own contents are numbers; 0 would be found as never sent
-		o.note(ledger.Entry{
-			Kind: ledger.Received, Number: number, To: o.number, ID: m.ID, Seq: m.Seq, Lane: m.Priority, Conn: o.id, Attempt: m.Attempt,
+		o.note(checker.Entry{
+			Kind: checker.Received, Number: number, To: o.number, ID: m.ID, Seq: m.Seq, Lane: m.Priority, Conn: o.id, Attempt: m.Attempt,
 		})
 		p := pushed{m.ID, m.Seq}
 		news = append(news, p)
@@ -147,7 +147,7 @@ func (o *online) acknowledge(method string, list []pushed, status string) error 
 	ids := make([]string, len(list))
 	for i, p := range list {
 		ids[i] = p.id
-		o.note(ledger.Entry{Kind: ledger.Acking, ID: p.id, Status: status})
+		o.note(checker.Entry{Kind: checker.Acking, ID: p.id, Status: status})
 	}
 	arguments, err := json.Marshal([][]string{ids})
 	if err != nil {
@@ -169,7 +169,7 @@ func (o *online) acknowledgeUpTo(last pushed) error {
 	}
 	o.mu.Unlock()
 	for _, p := range list {
-		o.note(ledger.Entry{Kind: ledger.Acking, ID: p.id, Status: "delivered"})
+		o.note(checker.Entry{Kind: checker.Acking, ID: p.id, Status: "delivered"})
 	}
 	return o.invoke("AcknowledgeUpTo", fmt.Sprintf("[%d]", last.seq), invocation{pushed: list, status: "delivered"})
 }
@@ -188,7 +188,7 @@ func (o *online) invoke(method, arguments string, i invocation) error {
 }
 
 // completed notes what a completion promises.
-func (o *online) completed(e *phone.Event) {
+func (o *online) completed(e *signalrclient.Event) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	i, ok := o.waiting[e.Completion]
@@ -208,18 +208,18 @@ func (o *online) completed(e *phone.Event) {
 		// A seq that is not the newest of its message any more is of a life that is over, and its acknowledgement may have
 		// come too late to mean anything.
 		if o.seqs[p.id] == p.seq {
-			o.note(ledger.Entry{Kind: ledger.Acked, ID: p.id, Status: i.status})
+			o.note(checker.Entry{Kind: checker.Acked, ID: p.id, Status: i.status})
 		}
 	}
 }
 
 func (o *online) synced(k *look, result json.RawMessage) {
-	found := []ledger.Slot{}
-	for _, m := range phone.Scan(result) {
+	found := []checker.Slot{}
+	for _, m := range signalrclient.Scan(result) {
 		number, _ := strconv.Atoi(m.Content) // as above
-		found = append(found, ledger.Slot{Seq: m.Seq, Number: number, ID: m.ID})
+		found = append(found, checker.Slot{Seq: m.Seq, Number: number, ID: m.ID})
 	}
-	o.note(ledger.Entry{
-		Kind: ledger.Synced, Conn: o.id, To: o.number, After: k.after, Limit: k.limit, Found: found, Began: k.began,
+	o.note(checker.Entry{
+		Kind: checker.Synced, Conn: o.id, To: o.number, After: k.after, Limit: k.limit, Found: found, Began: k.began,
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/torture/ledger"
+	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
 // operator looks after the dead letters: replays some of them one by one, some by a filter, and leaves others. It also
@@ -51,20 +51,20 @@ func (o *operator) some() []record {
 // replay of one that somebody else replayed meanwhile, or whose late acknowledgement came, is answered 404.
 func (o *operator) replay(letter *record) {
 	number := letter.number()
-	o.note(ledger.Entry{Kind: ledger.Replaying, Number: number, ID: letter.ID})
+	o.note(checker.Entry{Kind: checker.Replaying, Number: number, ID: letter.ID})
 	a, err := o.do(o.whole, o.client, request{method: http.MethodPost, path: "/v1/dead-letters/" + letter.ID + "/replay"})
 	if err != nil || a.status != http.StatusAccepted {
 		return
 	}
 	var m record
 	if json.Unmarshal(a.body, &m) == nil {
-		o.note(ledger.Entry{Kind: ledger.Replayed, Number: number, ID: letter.ID, Seq: m.Seq, Life: m.Life, Began: a.began, At: a.at})
+		o.note(checker.Entry{Kind: checker.Replayed, Number: number, ID: letter.ID, Seq: m.Seq, Life: m.Life, Began: a.began, At: a.at})
 	}
 }
 
 // replayMany replays what failed for one recipient in this round; nothing of an earlier one must come back.
 func (o *operator) replayMany(letter *record) {
-	o.note(ledger.Entry{Kind: ledger.Replaying})
+	o.note(checker.Entry{Kind: checker.Replaying})
 	body := fmt.Appendf(nil, `{"recipientPhoneNumber":%q,"from":%q,"limit":%d}`, letter.Recipient, stamp(o.since), 1+o.random.IntN(5))
 	a, err := o.do(o.whole, o.client, request{method: http.MethodPost, path: "/v1/dead-letters/replay", body: body})
 	if err != nil || a.status != http.StatusOK {
@@ -72,7 +72,7 @@ func (o *operator) replayMany(letter *record) {
 	}
 	var done struct{ Replayed int }
 	if json.Unmarshal(a.body, &done) == nil {
-		o.note(ledger.Entry{Kind: ledger.ReplayedAll, Count: done.Replayed, Began: a.began, At: a.at})
+		o.note(checker.Entry{Kind: checker.ReplayedAll, Count: done.Replayed, Began: a.began, At: a.at})
 	}
 }
 
@@ -81,6 +81,6 @@ func (o *operator) breakers() {
 	a, err := o.do(o.whole, o.client, request{method: http.MethodGet, path: "/admin/v1/breakers", admin: true})
 	var report struct{ DevicesOpen int }
 	if err == nil && a.status == http.StatusOK && json.Unmarshal(a.body, &report) == nil && report.DevicesOpen > 0 {
-		o.note(ledger.Entry{Kind: ledger.Tripped, Count: report.DevicesOpen})
+		o.note(checker.Entry{Kind: checker.Tripped, Count: report.DevicesOpen})
 	}
 }

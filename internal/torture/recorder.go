@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/torture/ledger"
+	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
 // recorder keeps the ledger: the book of the round, and a file of all its entries for people.
@@ -20,7 +20,7 @@ type recorder struct {
 	keep  bool // the files of rounds in which nothing was broken, too
 
 	mu     sync.Mutex
-	book   *ledger.Book
+	book   *checker.Book
 	round  int
 	file   *os.File
 	writer *bufio.Writer
@@ -28,7 +28,7 @@ type recorder struct {
 }
 
 // begin opens the book of the next round.
-func (r *recorder) begin(start ledger.Carry) error {
+func (r *recorder) begin(start checker.Carry) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.round++
@@ -37,7 +37,7 @@ func (r *recorder) begin(start ledger.Carry) error {
 		return err
 	}
 	r.file, r.writer = file, bufio.NewWriterSize(file, 256<<10)
-	r.book = ledger.NewBook(ledger.Rules{Attempts: attempts}, start)
+	r.book = checker.NewBook(checker.Rules{Attempts: attempts}, start)
 	return nil
 }
 
@@ -46,7 +46,7 @@ func (r *recorder) path() string {
 }
 
 // note adds an entry, which happened now unless it says otherwise.
-func (r *recorder) note(e ledger.Entry) {
+func (r *recorder) note(e checker.Entry) {
 	if e.At == 0 {
 		e.At = r.clock.now()
 	}
@@ -66,7 +66,7 @@ func (r *recorder) note(e ledger.Entry) {
 }
 
 // ask looks into the book.
-func (r *recorder) ask(look func(*ledger.Book)) {
+func (r *recorder) ask(look func(*checker.Book)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	look(r.book)
@@ -76,7 +76,7 @@ func (r *recorder) ask(look func(*ledger.Book)) {
 const judgePatience = 2 * time.Minute
 
 // judge closes the book. The file goes with it if it has nothing to tell.
-func (r *recorder) judge() (ledger.Verdict, ledger.Carry, error) {
+func (r *recorder) judge() (checker.Verdict, checker.Carry, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	v, carry := r.book.Judge(judgePatience)

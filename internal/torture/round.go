@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/torture/ledger"
+	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
 // round is the time from one rest to the next.
@@ -26,13 +26,13 @@ type round struct {
 	client  *http.Client // for what is asked at rest
 }
 
-func (r *run) begin(n int, carry ledger.Carry) (*round, error) {
+func (r *run) begin(n int, carry checker.Carry) (*round, error) {
 	ms := int64(time.Millisecond)
 	now := r.clock.now()
 	return &round{run: r, n: n, since: now - now%ms, floors: carry.Counters, client: newClient()}, r.ledger.begin(carry)
 }
 
-func (r *round) note(e ledger.Entry) { r.ledger.note(e) }
+func (r *round) note(e checker.Entry) { r.ledger.note(e) }
 
 func (r *round) isEnding() bool { return r.ending.Err() != nil }
 
@@ -40,7 +40,7 @@ func (r *round) isEnding() bool { return r.ending.Err() != nil }
 func (r *round) stream(actor int) *rand.Rand { return r.run.stream(r.n<<20 + actor) }
 
 // play lets the senders, the phones and the operator loose, makes faults, and judges when all is at rest.
-func (r *round) play(ctx context.Context, faults *torment, consumers []*consumer) (v ledger.Verdict, c ledger.Carry, err error) {
+func (r *round) play(ctx context.Context, faults *torment, consumers []*consumer) (v checker.Verdict, c checker.Carry, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer r.client.CloseIdleConnections()
@@ -99,8 +99,8 @@ func (r *round) gather(ctx context.Context, consumers []*consumer) error {
 }
 
 // judge closes the book and keeps a few messages in mind for the end of the run.
-func (r *round) judge(ctx context.Context) (v ledger.Verdict, c ledger.Carry, err error) {
-	r.ledger.ask(func(b *ledger.Book) { r.kept.add(b.Sample(keptOfRound), r.run.stream(r.n<<20)) })
+func (r *round) judge(ctx context.Context) (v checker.Verdict, c checker.Carry, err error) {
+	r.ledger.ask(func(b *checker.Book) { r.kept.add(b.Sample(keptOfRound), r.run.stream(r.n<<20)) })
 	v, c, err = r.ledger.judge()
 	if err == nil {
 		err = errors.Join(r.discard(ctx, &v), r.quarantine(ctx, &v))
@@ -111,7 +111,7 @@ func (r *round) judge(ctx context.Context) (v ledger.Verdict, c ledger.Carry, er
 }
 
 // quarantine must be empty: every call was a good one.
-func (r *round) quarantine(ctx context.Context, v *ledger.Verdict) error {
+func (r *round) quarantine(ctx context.Context, v *checker.Verdict) error {
 	_, aside, err := r.spilled(ctx)
 	if aside > 0 {
 		v.Break(fmt.Sprintf("%d calls are in quarantine", aside))
@@ -120,13 +120,13 @@ func (r *round) quarantine(ctx context.Context, v *ledger.Verdict) error {
 }
 
 func (r *round) accepted() (n int) {
-	r.ledger.ask(func(b *ledger.Book) { n = b.Verdict().Accepted })
+	r.ledger.ask(func(b *checker.Book) { n = b.Verdict().Accepted })
 	return n
 }
 
 // report prints how far the run has come.
 func (r *round) report(t *torment) {
-	r.ledger.ask(func(b *ledger.Book) {
+	r.ledger.ask(func(b *checker.Book) {
 		v := b.Verdict()
 		fmt.Fprintf(r.out, "%d kills: in round %d %d accepted, %d received, %d repeats, %d without an answer, %d broken\n",
 			t.kills, r.n, v.Accepted, v.Received, v.Repeats, v.Unknown, v.Breaches)

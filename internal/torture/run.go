@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/esh3artech/esh3ar/internal/torture/ledger"
+	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
 // Options say how to torture.
@@ -41,12 +41,12 @@ type run struct {
 	numbers atomic.Int64    // of messages
 	conns   atomic.Int64    // so that each connection has its own number in the ledger
 	whole   context.Context //nolint:containedctx // of the run: calls that were begun are seen through within it
-	total   ledger.Verdict
+	total   checker.Verdict
 	kept    keepsakes
 }
 
 // Run tortures and judges. The error says that it could not; a broken promise is in the verdict.
-func Run(ctx context.Context, o Options, out io.Writer) (v ledger.Verdict, err error) {
+func Run(ctx context.Context, o Options, out io.Writer) (v checker.Verdict, err error) {
 	dir := o.Keep
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "esh3ar-torture-*"); err != nil {
@@ -106,7 +106,7 @@ func (r *run) torture(ctx context.Context, cancel context.CancelFunc) error {
 
 // rounds goes on until the run has had its faults, or something is broken: what a broken node does next proves nothing.
 func (r *run) rounds(ctx context.Context, consumers []*consumer) error {
-	carry := ledger.Carry{Before: 1}
+	carry := checker.Carry{Before: 1}
 	for _, c := range consumers {
 		carry.Consumers = append(carry.Consumers, c.name)
 	}
@@ -116,7 +116,7 @@ func (r *run) rounds(ctx context.Context, consumers []*consumer) error {
 		if err != nil {
 			return err
 		}
-		var v ledger.Verdict
+		var v checker.Verdict
 		v, carry, err = round.play(ctx, faults, consumers)
 		if r.total.Add(&v); err != nil {
 			return fmt.Errorf("round %d: %w", n, err)

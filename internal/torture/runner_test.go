@@ -21,9 +21,9 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/esh3artech/esh3ar/internal/nodeproc"
-	"github.com/esh3artech/esh3ar/internal/phone"
-	"github.com/esh3artech/esh3ar/internal/torture/ledger"
+	"github.com/esh3artech/esh3ar/internal/signalrclient"
+	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
+	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
 func TestMain(m *testing.M) {
@@ -53,7 +53,7 @@ func newStage(t *testing.T, node http.HandlerFunc) *stage {
 			secrets: nodeproc.Secrets{APIKey: "key", AdminToken: "admin"},
 		},
 	}
-	round, err := r.begin(1, ledger.Carry{Before: 1, Consumers: []string{"sse"}})
+	round, err := r.begin(1, checker.Carry{Before: 1, Consumers: []string{"sse"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func (s *stage) sender() *sender {
 }
 
 // entries closes the round and reads its file.
-func (s *stage) entries(t *testing.T) (list []ledger.Entry) {
+func (s *stage) entries(t *testing.T) (list []checker.Entry) {
 	t.Helper()
 	if err := s.ledger.close(); err != nil {
 		t.Fatal(err)
@@ -77,7 +77,7 @@ func (s *stage) entries(t *testing.T) (list []ledger.Entry) {
 		t.Fatal(err)
 	}
 	for line := range bytes.Lines(text) {
-		var e ledger.Entry
+		var e checker.Entry
 		if err := json.Unmarshal(line, &e); err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +86,7 @@ func (s *stage) entries(t *testing.T) (list []ledger.Entry) {
 	return list
 }
 
-func kinds(list []ledger.Entry) (words []string) {
+func kinds(list []checker.Entry) (words []string) {
 	for _, e := range list {
 		words = append(words, string(e.Kind))
 	}
@@ -161,7 +161,7 @@ func TestACallWithoutAKeyIsMadeOnce(t *testing.T) {
 // TestARefusalForGoodIsNotRepeated, with a key or without: it is the ledger's to say that it is wrong.
 func TestARefusalForGoodIsNotRepeated(t *testing.T) {
 	t.Parallel()
-	for answer, kind := range map[string]ledger.Kind{`{"code":"idempotency_mismatch"}`: ledger.Mismatched, `{"code":"validation_failed"}`: ledger.Refused} {
+	for answer, kind := range map[string]checker.Kind{`{"code":"idempotency_mismatch"}`: checker.Mismatched, `{"code":"validation_failed"}`: checker.Refused} {
 		s := newStage(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusUnprocessableEntity)
 			_, _ = io.WriteString(w, answer)
@@ -221,7 +221,7 @@ func TestTwinsShareAKey(t *testing.T) {
 
 func TestWhatACancelIsAnswered(t *testing.T) {
 	t.Parallel()
-	for status, want := range map[int]ledger.Kind{200: ledger.Canceled, 409: ledger.Uncancelable, 404: ledger.Absent, 503: ledger.Canceling} {
+	for status, want := range map[int]checker.Kind{200: checker.Canceled, 409: checker.Uncancelable, 404: checker.Absent, 503: checker.Canceling} {
 		s := newStage(t, func(w http.ResponseWriter, r *http.Request) {
 			if r.Method != http.MethodDelete || r.URL.Path != "/v1/messages/a" || r.Header.Get("Authorization") != "Bearer key" {
 				t.Errorf("%s %s", r.Method, r.URL)
@@ -229,7 +229,7 @@ func TestWhatACancelIsAnswered(t *testing.T) {
 			w.WriteHeader(status)
 		})
 		s.sender().cancel("a")
-		if list := s.entries(t); list[len(list)-1].Kind != want || list[0].Kind != ledger.Canceling || list[0].ID != "a" {
+		if list := s.entries(t); list[len(list)-1].Kind != want || list[0].Kind != checker.Canceling || list[0].ID != "a" {
 			t.Errorf("%d: noted %v", status, kinds(list))
 		}
 	}
@@ -337,8 +337,8 @@ func TestTheStreamIsReadAsItIsWritten(t *testing.T) {
 	if want := []string{"watching", "seen", "seen", "reset"}; !slices.Equal(kinds(list), want) {
 		t.Fatalf("noted %v", kinds(list))
 	}
-	want := ledger.Entry{
-		Kind: ledger.Seen, At: time.Date(2026, 11, 23, 20, 13, 20, 76e6, time.UTC).UnixNano(), Number: 5, ID: "a", Conn: 4, Attempt: 1, Life: 1,
+	want := checker.Entry{
+		Kind: checker.Seen, At: time.Date(2026, 11, 23, 20, 13, 20, 76e6, time.UTC).UnixNano(), Number: 5, ID: "a", Conn: 4, Attempt: 1, Life: 1,
 		Status: "sent", Version: 2, Consumer: "sse", Position: "p1",
 	}
 	got := list[1]
@@ -384,7 +384,7 @@ func TestAPositionThatIsForgotten(t *testing.T) {
 	for name, listen := range map[string]func(c *consumer) error{
 		"sse": func(c *consumer) error { return c.listenSSE(t.Context(), 4, pace{}) },
 		"hub": func(c *consumer) error {
-			return c.resumeError(4, &phone.Event{Error: "HubException: invalid_argument: lastEventId is not one of this stream"})
+			return c.resumeError(4, &signalrclient.Event{Error: "HubException: invalid_argument: lastEventId is not one of this stream"})
 		},
 	} {
 		c := &consumer{run: s.run, name: name, at: s.fleet.nodes[0], position: "p9"}
@@ -453,10 +453,10 @@ func TestHearingAsksOfWhatIsNotListed(t *testing.T) {
 			_, _ = io.WriteString(w, `{"items":[{"id":"a","messageContent":"1"}]}`)
 		}
 	})
-	s.ledger.begin(ledger.Carry{Before: 1}) // nobody to wait for
+	s.ledger.begin(checker.Carry{Before: 1}) // nobody to wait for
 	for i, id := range []string{"a", "b"} {
 		s.newCall(keyless, false, message{to: recipientOf(1), lane: "low"})
-		s.note(ledger.Entry{Kind: ledger.Accepted, Number: i + 1, Call: i + 1, To: recipientOf(1), ID: id, Seq: uint64(i + 1)})
+		s.note(checker.Entry{Kind: checker.Accepted, Number: i + 1, Call: i + 1, To: recipientOf(1), ID: id, Seq: uint64(i + 1)})
 	}
 	if err := s.hear(t.Context()); err != nil {
 		t.Fatal(err)
@@ -490,7 +490,7 @@ func TestDiscardedLettersAreGone(t *testing.T) {
 			}
 			_, _ = io.WriteString(w, `{"items":[`+strings.Join(items, ",")+`]}`)
 		})
-		var v ledger.Verdict
+		var v checker.Verdict
 		if err := s.discard(t.Context(), &v); err != nil || v.Clean() == sticky || len(left) != 0 {
 			t.Errorf("%v: %v, %v left", err, v.Broken, left)
 		}
@@ -523,7 +523,7 @@ func TestKeepsakesAreBounded(t *testing.T) {
 	var k keepsakes
 	random := rand.New(rand.NewPCG(1, 1))
 	for round := range 100 {
-		list := make([]ledger.Keepsake, keptOfRound)
+		list := make([]checker.Keepsake, keptOfRound)
 		for i := range list {
 			list[i].ID = strconv.Itoa(round)
 		}
@@ -547,13 +547,13 @@ func TestFilesOfCleanRoundsGo(t *testing.T) {
 		s := newStage(t, nil)
 		s.ledger.keep = c.keep
 		if c.broken {
-			s.note(ledger.Entry{Kind: "x"})
+			s.note(checker.Entry{Kind: "x"})
 		}
 		v, _, err := s.ledger.judge()
 		_, missing := os.Stat(filepath.Join(s.dir, "ledger-0001.jsonl"))
 		if err != nil || v.Clean() == c.broken || (missing == nil) != c.stays {
 			t.Errorf("%+v: %v, %v", c, err, missing)
 		}
-		s.note(ledger.Entry{Kind: ledger.Seen}) // a consumer between two rounds
+		s.note(checker.Entry{Kind: checker.Seen}) // a consumer between two rounds
 	}
 }

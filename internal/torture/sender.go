@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/torture/ledger"
+	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
 // sender is a business that calls.
@@ -61,14 +61,14 @@ func (s *sender) see(c *call) []sent {
 		a, err := s.do(s.whole, s.client, s.attempt(c))
 		switch {
 		case err != nil || a.status == http.StatusBadGateway:
-			s.noteAll(c, ledger.Unknown, &a)
+			s.noteAll(c, checker.Unknown, &a)
 		case a.status == http.StatusAccepted:
 			return s.accepted(c, &a)
 		case a.status == http.StatusUnprocessableEntity && a.problem() == "idempotency_mismatch":
-			s.noteAll(c, ledger.Mismatched, &a)
+			s.noteAll(c, checker.Mismatched, &a)
 			return nil
 		default:
-			s.noteAll(c, ledger.Refused, &a)
+			s.noteAll(c, checker.Refused, &a)
 			if a.status != http.StatusServiceUnavailable && a.status != http.StatusTooManyRequests {
 				return nil
 			}
@@ -90,9 +90,9 @@ func (s *sender) attempt(c *call) request {
 	return q
 }
 
-func (s *sender) noteAll(c *call, kind ledger.Kind, a *answer) {
+func (s *sender) noteAll(c *call, kind checker.Kind, a *answer) {
 	for _, m := range c.messages {
-		s.note(ledger.Entry{
+		s.note(checker.Entry{
 			Kind: kind, Number: m.number, Call: c.number, Key: c.key, Status: strconv.Itoa(a.status), Node: a.node, Began: a.began, At: a.at,
 		})
 	}
@@ -118,7 +118,7 @@ func (s *sender) accepted(c *call, a *answer) (list []sent) {
 		err = json.Unmarshal(a.body, &receipts[0])
 	}
 	for i, m := range c.messages {
-		e := ledger.Entry{Kind: ledger.Accepted, Number: m.number, Call: c.number, Key: c.key, Node: a.node, Began: a.began, At: a.at}
+		e := checker.Entry{Kind: checker.Accepted, Number: m.number, Call: c.number, Key: c.key, Node: a.node, Began: a.began, At: a.at}
 		if err == nil && i < len(receipts) {
 			e.ID, e.Seq, e.To = receipts[i].ID, receipts[i].Seq, numberOf(receipts[i].Recipient)
 			e.Spilled = receipts[i].Durability == "spilled"

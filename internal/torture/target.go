@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/nodeproc"
+	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
 // target is a node under torture.

@@ -4,8 +4,8 @@ import (
 	"math"
 	"time"
 
+	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 	"github.com/esh3artech/esh3ar/internal/flow"
-	"github.com/esh3artech/esh3ar/internal/route"
 )
 
 // State is whether calls may go to a node, and why not.
@@ -29,10 +29,10 @@ func (s State) String() string { return stateNames[s] }
 
 // Node is one that calls can go to. Its fields are the Balancer's; ID and URL never change.
 type Node struct {
-	ID  route.NodeID // of the list
-	URL string       // where the gateway reaches it
+	ID  presence.NodeID // of the list
+	URL string          // where the gateway reaches it
 
-	name   route.NodeID // what it calls itself; empty: it has not said
+	name   presence.NodeID // what it calls itself; empty: it has not said
 	state  State
 	listed time.Time // when the list had it last
 	lost   bool      // the newest list does not have it

@@ -3,12 +3,12 @@ package balance
 import (
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/route"
+	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 )
 
 // Report is how a node stands, for metrics and logs.
 type Report struct {
-	ID          route.NodeID
+	ID          presence.NodeID
 	URL         string
 	State       State
 	Calls       int    // under way

@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/rows"
+	"github.com/esh3artech/esh3ar/internal/store/codec"
 )
 
 // Accounts are few and change rarely: their rows are JSON.
@@ -156,7 +156,7 @@ func getJSON(src getter, key []byte, value any, what string) error {
 		return esh3ar.Errorf(esh3ar.NotFound, "no such %s", what)
 	}
 	if err := json.Unmarshal(row, value); err != nil {
-		return readError("read "+what, fmt.Errorf("row %x: %w", key, rows.ErrDamaged))
+		return readError("read "+what, fmt.Errorf("row %x: %w", key, codec.ErrDamaged))
 	}
 	return nil
 }

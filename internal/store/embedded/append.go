@@ -6,8 +6,8 @@ import (
 	"slices"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/planted"
-	"github.com/esh3artech/esh3ar/internal/store/progress"
+	"github.com/esh3artech/esh3ar/internal/faultinject"
+	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
 // Append realises esh3ar.Appender.
@@ -92,7 +92,7 @@ func (st *staging) appendCall(call *esh3ar.Call) (answer esh3ar.Answer, err erro
 func (st *staging) storeCall(call *esh3ar.Call, scope idemScope) (esh3ar.Answer, error) {
 	receipts := make([]esh3ar.Receipt, len(call.Messages))
 	for i, m := range call.Messages {
-		if planted.Is(planted.HalfABatch) && i > 0 && i == len(call.Messages)-1 {
+		if faultinject.Is(faultinject.HalfABatch) && i > 0 && i == len(call.Messages)-1 {
 			receipts[i] = esh3ar.Receipt{ID: m.ID, Seq: receipts[i-1].Seq, Recipient: m.Recipient, Status: esh3ar.Queued}
 			break
 		}
@@ -147,7 +147,7 @@ func (st *staging) appendMessage(m *esh3ar.Message) (seq esh3ar.Seq, err error) 
 	} else {
 		st.park(m.ID, where)
 	}
-	event := eventRow{id: m.ID, business: m.Business, recipient: m.Recipient, seq: seq, version: 1, Step: progress.First(m.ID, seq == 0).List[0]}
+	event := eventRow{id: m.ID, business: m.Business, recipient: m.Recipient, seq: seq, version: 1, Step: lifecycle.First(m.ID, seq == 0).List[0]}
 	return seq, st.logEvent(&event)
 }
 

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/disk"
+	"github.com/esh3artech/esh3ar/internal/store/diskguard"
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 )
 
@@ -21,7 +21,7 @@ func cpu() time.Duration {
 }
 
 func benchStore(b *testing.B) *embedded.Store {
-	s, err := embedded.Open(b.TempDir(), embedded.Options{Reserve: disk.ReserveBytes(1)})
+	s, err := embedded.Open(b.TempDir(), embedded.Options{Reserve: diskguard.ReserveBytes(1)})
 	if err != nil {
 		b.Fatal(err)
 	}

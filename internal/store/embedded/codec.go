@@ -5,15 +5,15 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/rows"
+	"github.com/esh3artech/esh3ar/internal/store/codec"
 )
 
 // Values begin with a format byte. Times are differences where there is something near.
 
 const rowFormat = 1
 
-func newReader(row []byte) rows.Reader {
-	r := rows.NewReader(row)
+func newReader(row []byte) codec.Reader {
+	r := codec.NewReader(row)
 	r.Format(rowFormat)
 	return r
 }
@@ -59,9 +59,9 @@ func appendBody(dst []byte, m *esh3ar.Message, seq esh3ar.Seq) []byte {
 	dst = binary.AppendVarint(dst, int64(m.SendAt))
 	dst = binary.AppendVarint(dst, int64(m.ExpiresAt))
 	for _, s := range [...]string{m.From, m.Subject, m.Content, m.CorrelationID} {
-		dst = rows.AppendText(dst, s)
+		dst = codec.AppendText(dst, s)
 	}
-	dst = rows.AppendTexts(dst, m.Metadata)
+	dst = codec.AppendTexts(dst, m.Metadata)
 	if m.TTL == 0 && seq != 0 {
 		return dst
 	}
@@ -130,7 +130,7 @@ func (k *idemRow) append(dst []byte) []byte {
 		rc := &k.receipts[i]
 		dst = append(dst, rc.ID.UUID[:]...)
 		dst = binary.AppendUvarint(append(dst, byte(rc.Status)), uint64(rc.Seq))
-		dst = rows.AppendText(binary.AppendUvarint(dst, uint64(rc.Recipient)), rc.CorrelationID)
+		dst = codec.AppendText(binary.AppendUvarint(dst, uint64(rc.Recipient)), rc.CorrelationID)
 	}
 	return dst
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/store/progress"
+	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
 // FuzzDecode feeds every decoder of rows: none may panic or take memory that the row does not pay for.
@@ -14,8 +14,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add(appendBody(nil, m, 1))
 	m.TTL, m.SendAt = time.Minute, 7
 	f.Add(appendBody(nil, m, 0))
-	done := progress.First(m.ID, false)
-	done.List = append(done.List, progress.Step{Life: 1, Status: esh3ar.Failed, At: 5, Reason: "r"})
+	done := lifecycle.First(m.ID, false)
+	done.List = append(done.List, lifecycle.Step{Life: 1, Status: esh3ar.Failed, At: 5, Reason: "r"})
 	f.Add(done.Append(nil))
 	event := eventRow{id: m.ID, version: 1, Step: done.List[1]}
 	f.Add(event.append(nil))

@@ -7,7 +7,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/planted"
+	"github.com/esh3artech/esh3ar/internal/faultinject"
 )
 
 // counterLimit bounds the counters kept in memory; when there are more, all are forgotten and read again.
@@ -44,7 +44,7 @@ func (c *committer) commit(group []*request) {
 		r.err = r.stage(st)
 	}
 	err := st.finish()
-	if planted.Is(planted.PublishBeforeCommit) {
+	if faultinject.Is(faultinject.PublishBeforeCommit) {
 		answer(group)
 	}
 	staged := time.Now()
@@ -85,14 +85,14 @@ func (c *committer) write(batch *pebble.Batch) (err error) {
 		}
 	}()
 	mode := pebble.Sync
-	if planted.Is(planted.AnswerBeforeFsync) || planted.Is(planted.ReaderPastSync) {
+	if faultinject.Is(faultinject.AnswerBeforeFsync) || faultinject.Is(faultinject.ReaderPastSync) {
 		mode = pebble.NoSync
 	}
 	if err := batch.Commit(mode); err != nil {
 		c.store.fault.Set(err)
 		return esh3ar.Errorf(esh3ar.OutcomeUnknown, "commit: %w", err)
 	}
-	if planted.Is(planted.ReaderPastSync) {
+	if faultinject.Is(faultinject.ReaderPastSync) {
 		c.store.publish()
 		return c.store.db.LogData(nil, pebble.Sync)
 	}

@@ -10,7 +10,7 @@ import (
 	"slices"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/rows"
+	"github.com/esh3artech/esh3ar/internal/store/codec"
 )
 
 // settingRevoked is the version of the newest revocation.
@@ -93,7 +93,7 @@ type revocationRow struct {
 func parseRevocation(key, row []byte) (r esh3ar.Revocation, err error) {
 	var rest revocationRow
 	if err := json.Unmarshal(row, &rest); err != nil || len(key) < 9 {
-		return r, fmt.Errorf("row %x: %w", key, rows.ErrDamaged)
+		return r, fmt.Errorf("row %x: %w", key, codec.ErrDamaged)
 	}
 	return esh3ar.Revocation{Version: rest.Version, Recipient: esh3ar.Recipient(binary.BigEndian.Uint64(key[1:])), Device: string(key[9:]), At: rest.At}, nil
 }

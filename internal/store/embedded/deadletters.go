@@ -10,7 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/rows"
+	"github.com/esh3artech/esh3ar/internal/store/codec"
 )
 
 // DeadLetters realises esh3ar.DeadLetters.
@@ -67,7 +67,7 @@ func deadLetters(v *view, q *esh3ar.DeadLetterQuery, lower, upper []byte) (page 
 		}
 		_, _, id, ok := parseDead(it.Key())
 		if !ok {
-			return page, fmt.Errorf("dead letter %x: %w", it.Key(), rows.ErrDamaged)
+			return page, fmt.Errorf("dead letter %x: %w", it.Key(), codec.ErrDamaged)
 		}
 		last = hex.EncodeToString(it.Key()[17:])
 		if discarded(it.Value()) {

@@ -2,7 +2,7 @@ package embedded
 
 import (
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/store/progress"
+	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
 // appendDrained stages a call that was answered from a spill before, so that nothing can refuse it any more. known holds
@@ -92,8 +92,8 @@ func (st *staging) storeCanceled(m *esh3ar.Message) error {
 	if err := st.setMessage(m, where); err != nil {
 		return err
 	}
-	done := progress.First(m.ID, where.scheduled)
-	done.List = append(done.List, progress.Step{
+	done := lifecycle.First(m.ID, where.scheduled)
+	done.List = append(done.List, lifecycle.Step{
 		Life: 1, Status: esh3ar.Canceled, At: max(st.now, m.CreatedAt()), Reason: esh3ar.ReasonDuplicate, // another node's clock may be ahead
 	})
 	st.key, st.row = appendStepsKey(st.key[:0], m.Recipient, 0, m.ID), done.Append(st.row[:0])

@@ -4,8 +4,8 @@ import (
 	"encoding/binary"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/rows"
-	"github.com/esh3artech/esh3ar/internal/store/progress"
+	"github.com/esh3artech/esh3ar/internal/store/codec"
+	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
 // eventRow is what the event log keeps of an event; correlation id and metadata stay in the body.
@@ -15,7 +15,7 @@ type eventRow struct {
 	recipient esh3ar.Recipient
 	seq       esh3ar.Seq
 	version   uint32
-	progress.Step
+	lifecycle.Step
 }
 
 func (e *eventRow) append(dst []byte) []byte {
@@ -23,7 +23,7 @@ func (e *eventRow) append(dst []byte) []byte {
 	dst = binary.AppendUvarint(binary.AppendUvarint(dst, uint64(e.recipient)), uint64(e.seq))
 	dst = binary.AppendUvarint(binary.AppendUvarint(dst, uint64(e.version)), uint64(e.Life))
 	dst = binary.AppendUvarint(append(dst, byte(e.Status)), uint64(e.Attempt))
-	return rows.AppendText(binary.AppendVarint(dst, int64(e.At)), e.Reason)
+	return codec.AppendText(binary.AppendVarint(dst, int64(e.At)), e.Reason)
 }
 
 func decodeEvent(row []byte) (e eventRow, err error) {

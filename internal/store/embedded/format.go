@@ -7,7 +7,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
-	"github.com/esh3artech/esh3ar/internal/disk"
+	"github.com/esh3artech/esh3ar/internal/store/diskguard"
 )
 
 // storeFormat is the layout that this version writes. A store of a newer format is refused, of an older one migrated.
@@ -19,7 +19,7 @@ func (s *Store) checkFormat() error {
 		return s.stampFormat()
 	}
 	if err != nil {
-		return disk.OpenError("store", s.dir, err)
+		return diskguard.OpenError("store", s.dir, err)
 	}
 	defer closer.Close()
 	format, err := strconv.Atoi(string(row))
@@ -48,11 +48,11 @@ var migrations = map[int]func(*pebble.DB) error{1: keysByDay}
 func (s *Store) stampFormat() error {
 	it, err := s.db.NewIter(nil)
 	if err != nil {
-		return disk.OpenError("store", s.dir, err)
+		return diskguard.OpenError("store", s.dir, err)
 	}
 	empty := !it.First()
 	if err := it.Close(); err != nil {
-		return disk.OpenError("store", s.dir, err)
+		return diskguard.OpenError("store", s.dir, err)
 	}
 	if !empty {
 		return fmt.Errorf("store in %s is damaged: it has rows but no format key; restore a backup", s.dir)

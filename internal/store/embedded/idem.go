@@ -9,7 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/planted"
+	"github.com/esh3artech/esh3ar/internal/faultinject"
 )
 
 // Idempotency keys lie by the day on which they end, so that a day of them is deleted by one range and nothing is ever
@@ -74,7 +74,7 @@ type iterable interface {
 
 // setKeys writes the keys of the batch.
 func (st *staging) setKeys() error {
-	if planted.Is(planted.KeyForgotten) {
+	if faultinject.Is(faultinject.KeyForgotten) {
 		return nil
 	}
 	for scope, row := range st.keys {

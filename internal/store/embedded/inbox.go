@@ -11,8 +11,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/rows"
-	"github.com/esh3artech/esh3ar/internal/store/progress"
+	"github.com/esh3artech/esh3ar/internal/store/codec"
+	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
 // Pending realises esh3ar.InboxReader.
@@ -90,7 +90,7 @@ func (l *laneRead) lane(p esh3ar.Priority) error {
 	for valid := l.it.SeekGE(appendWaiting(nil, l.query.Recipient, p, after+1)); valid; valid = l.it.Next() {
 		_, lane, seq, ok := parseWaiting(l.it.Key())
 		if !ok {
-			return fmt.Errorf("inbox of %s: %w", l.query.Recipient, rows.ErrDamaged)
+			return fmt.Errorf("inbox of %s: %w", l.query.Recipient, codec.ErrDamaged)
 		}
 		if lane != p {
 			break
@@ -274,7 +274,7 @@ func queued(v *view, before esh3ar.Time, lower []byte, limit int) (refs []esh3ar
 		}
 		r, _, seq, ok := parseWaiting(it.Key())
 		if !ok {
-			return nil, nil, rows.ErrDamaged
+			return nil, nil, codec.ErrDamaged
 		}
 		ref, ok, err := stillQueued(v, r, seq, before)
 		if err != nil {
@@ -294,7 +294,7 @@ func stillQueued(v *view, r esh3ar.Recipient, seq esh3ar.Seq, before esh3ar.Time
 	if err != nil {
 		return ref, false, err
 	}
-	s := progress.First(ref.ID, false)
+	s := lifecycle.First(ref.ID, false)
 	if row != nil { // who entered late, or again, has steps from before
 		if s, err = decodeSteps(row, ref.ID, false); err != nil || s.Stage().Status != esh3ar.Queued {
 			return ref, false, err

@@ -10,9 +10,9 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/planted"
-	"github.com/esh3artech/esh3ar/internal/rows"
-	"github.com/esh3artech/esh3ar/internal/store/progress"
+	"github.com/esh3artech/esh3ar/internal/faultinject"
+	"github.com/esh3artech/esh3ar/internal/store/codec"
+	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
 // chore is a step of housekeeping: it waits for the company of others like a settle.
@@ -83,7 +83,7 @@ func finished(v *view, served *esh3ar.Served, lower []byte, limit int) (ids []es
 
 func parseList(key, row []byte) (where place, id esh3ar.MessageID, err error) {
 	if len(key) != 33 || len(row) != 16 {
-		return where, id, fmt.Errorf("listing row %x: %w", key, rows.ErrDamaged)
+		return where, id, fmt.Errorf("listing row %x: %w", key, codec.ErrDamaged)
 	}
 	copy(where.business.UUID[:], key[1:])
 	copy(id.UUID[:], key[17:])
@@ -98,8 +98,8 @@ func endedBefore(v *view, where place, id esh3ar.MessageID, before esh3ar.Time) 
 }
 
 // over tells whether a message's life ended before a time.
-func over(done *progress.Steps, before esh3ar.Time) bool {
-	return done.EndedBefore(before) || planted.Is(planted.PurgeUnfinished) && done.Last().At < before
+func over(done *lifecycle.Steps, before esh3ar.Time) bool {
+	return done.EndedBefore(before) || faultinject.Is(faultinject.PurgeUnfinished) && done.Last().At < before
 }
 
 // purge deletes messages, if they still are as the walk saw them.
@@ -219,7 +219,7 @@ func readTrimmed(src source) (upTo uint64, since esh3ar.Time, err error) {
 		return 0, math.MinInt64, err
 	}
 	if len(row) != trimmedLen {
-		return 0, 0, fmt.Errorf("trimmed position %x: %w", row, rows.ErrDamaged)
+		return 0, 0, fmt.Errorf("trimmed position %x: %w", row, codec.ErrDamaged)
 	}
 	return binary.BigEndian.Uint64(row), esh3ar.Time(binary.BigEndian.Uint64(row[8:])), nil
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/rows"
+	"github.com/esh3artech/esh3ar/internal/store/codec"
 )
 
 // PutPlan realises esh3ar.PlanStore.
@@ -29,7 +29,7 @@ func (s *Store) Plans(context.Context) (plans []esh3ar.Plan, err error) {
 	err = scan(v.snapshot, []byte{planKey}, []byte{planKey + 1}, func(key, row []byte) error {
 		var p esh3ar.Plan
 		if err := json.Unmarshal(row, &p); err != nil {
-			return fmt.Errorf("row %x: %w", key, rows.ErrDamaged)
+			return fmt.Errorf("row %x: %w", key, codec.ErrDamaged)
 		}
 		plans = append(plans, p)
 		return nil
@@ -64,7 +64,7 @@ func (st *staging) planUsed(name string) (used bool, err error) {
 	look := func(key, row []byte) error {
 		var b esh3ar.Business
 		if err := json.Unmarshal(row, &b); err != nil {
-			return fmt.Errorf("row %x: %w", key, rows.ErrDamaged)
+			return fmt.Errorf("row %x: %w", key, codec.ErrDamaged)
 		}
 		used = used || b.Plan == name
 		return nil
@@ -95,7 +95,7 @@ func (s *Store) Holders(_ context.Context, plan string) (ids []esh3ar.BusinessID
 	err = scan(v.snapshot, []byte{businessKey}, []byte{businessKey + 1}, func(key, row []byte) error {
 		var b esh3ar.Business
 		if err := json.Unmarshal(row, &b); err != nil {
-			return fmt.Errorf("row %x: %w", key, rows.ErrDamaged)
+			return fmt.Errorf("row %x: %w", key, codec.ErrDamaged)
 		}
 		if b.Plan == plan {
 			ids = append(ids, b.ID)
@@ -162,7 +162,7 @@ const usageLen = 16
 // readUsage adds what a row holds.
 func readUsage(row []byte, u *esh3ar.Usage) error {
 	if len(row) != usageLen {
-		return fmt.Errorf("usage %x: %w", row, rows.ErrDamaged)
+		return fmt.Errorf("usage %x: %w", row, codec.ErrDamaged)
 	}
 	u.Messages += int64(binary.BigEndian.Uint64(row))
 	u.Refused += int64(binary.BigEndian.Uint64(row[8:]))
@@ -179,7 +179,7 @@ func (s *Store) Usage(_ context.Context, business esh3ar.BusinessID, first, last
 	lower, upper := appendUsage(nil, business, max(0, first)), appendUsage(nil, business, max(0, last+1))
 	err = scan(v.snapshot, lower, upper, func(key, row []byte) error {
 		if len(key) != usageKeyLen {
-			return fmt.Errorf("row %x: %w", key, rows.ErrDamaged)
+			return fmt.Errorf("row %x: %w", key, codec.ErrDamaged)
 		}
 		u := esh3ar.Usage{Business: business, Day: esh3ar.Day(binary.BigEndian.Uint32(key[17:]))}
 		days = append(days, u)

@@ -14,8 +14,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/crashfs"
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
-	"github.com/esh3artech/esh3ar/internal/store/powercut"
 )
 
 // What a child is told: its folder, and after how many messages it waits for its end; 0: it goes on for ever.
@@ -59,7 +59,7 @@ func child(dir string) {
 		fmt.Println("error", err)
 		os.Exit(1)
 	}
-	s, err := embedded.Open(dir, embedded.Options{FS: powercut.New(vfs.Default), MemTableSize: 256 << 10})
+	s, err := embedded.Open(dir, embedded.Options{FS: crashfs.New(vfs.Default), MemTableSize: 256 << 10})
 	if err != nil {
 		fmt.Println("error", err)
 		os.Exit(1)

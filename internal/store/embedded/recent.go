@@ -2,7 +2,7 @@ package embedded
 
 import (
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/store/progress"
+	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
 // recentLimit bounds each of the two generations of recent: about 15 MiB when both are full.
@@ -32,7 +32,7 @@ func (c *recent) find(id esh3ar.MessageID) *settling {
 		}
 	}
 	if s.List == nil { // most appends are settled later or never: their first step is made when it is asked for
-		s.Steps = progress.First(id, false)
+		s.Steps = lifecycle.First(id, false)
 		s.stored.steps = 1
 	}
 	return s

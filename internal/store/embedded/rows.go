@@ -8,9 +8,9 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/disk"
-	"github.com/esh3artech/esh3ar/internal/rows"
-	"github.com/esh3artech/esh3ar/internal/store/progress"
+	"github.com/esh3artech/esh3ar/internal/store/codec"
+	"github.com/esh3artech/esh3ar/internal/store/diskguard"
+	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
 func readCounter(src source, r esh3ar.Recipient) (esh3ar.Seq, error) {
@@ -19,19 +19,19 @@ func readCounter(src source, r esh3ar.Recipient) (esh3ar.Seq, error) {
 		return 0, err
 	}
 	if len(row) != 8 {
-		return 0, fmt.Errorf("counter of %s: %w", r, rows.ErrDamaged)
+		return 0, fmt.Errorf("counter of %s: %w", r, codec.ErrDamaged)
 	}
 	return esh3ar.Seq(binary.BigEndian.Uint64(row)), nil
 }
 
 // readSteps reads what happened to a message; a message without a row stands where it began.
-func readSteps(src source, p place, id esh3ar.MessageID) (progress.Steps, error) {
+func readSteps(src source, p place, id esh3ar.MessageID) (lifecycle.Steps, error) {
 	row, closer, err := src.Get(appendStepsKey(make([]byte, 0, 24), p.recipient, p.seq, id))
 	if errors.Is(err, pebble.ErrNotFound) {
-		return progress.First(id, p.scheduled), nil
+		return lifecycle.First(id, p.scheduled), nil
 	}
 	if err != nil {
-		return progress.Steps{}, err
+		return lifecycle.Steps{}, err
 	}
 	defer closer.Close()
 	s, err := decodeSteps(row, id, p.scheduled)
@@ -42,11 +42,11 @@ func readSteps(src source, p place, id esh3ar.MessageID) (progress.Steps, error)
 }
 
 // decodeSteps reads a row of steps. A message to which nothing has happened has none, so an empty one is damaged.
-func decodeSteps(row []byte, id esh3ar.MessageID, scheduled bool) (progress.Steps, error) {
+func decodeSteps(row []byte, id esh3ar.MessageID, scheduled bool) (lifecycle.Steps, error) {
 	if len(row) == 0 {
-		return progress.Steps{}, rows.ErrDamaged
+		return lifecycle.Steps{}, codec.ErrDamaged
 	}
-	return progress.Decode(row, id, scheduled)
+	return lifecycle.Decode(row, id, scheduled)
 }
 
 // readBody reads a message; ok tells whether it is there. The id counts only where there is no seq.
@@ -105,5 +105,5 @@ func readError(operation string, err error) error {
 	if _, ok := errors.AsType[*esh3ar.Error](err); ok {
 		return err
 	}
-	return esh3ar.Errorf(esh3ar.StoreUnavailable, "%s: %w", operation, disk.Plain(err))
+	return esh3ar.Errorf(esh3ar.StoreUnavailable, "%s: %w", operation, diskguard.Plain(err))
 }

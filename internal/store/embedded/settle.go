@@ -4,15 +4,15 @@ import (
 	"context"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/planted"
-	"github.com/esh3artech/esh3ar/internal/store/progress"
+	"github.com/esh3artech/esh3ar/internal/faultinject"
+	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
 // settling is a message whose progress this batch changes.
 type settling struct {
 	id esh3ar.MessageID
 	place
-	progress.Steps
+	lifecycle.Steps
 	stored  stored
 	counted bool            // attempts changed
 	discard bool            // it leaves the dead letters
@@ -48,7 +48,7 @@ func (s *Store) Settle(ctx context.Context, changes []esh3ar.Change) ([]esh3ar.S
 	if len(changes) == 0 {
 		return nil, nil
 	}
-	if err := progress.Check(changes); err != nil { // a caller's bug; in the committer it would stop everybody
+	if err := lifecycle.Check(changes); err != nil { // a caller's bug; in the committer it would stop everybody
 		return nil, err
 	}
 	results := make([]esh3ar.Settled, len(changes))
@@ -170,7 +170,7 @@ func (st *staging) finishSettling(s *settling) error {
 		return err
 	}
 	for i := s.stored.steps; i < len(s.List); i++ {
-		if planted.Is(planted.EventsTurnedAround) && i+1 < len(s.List) && i == s.stored.steps {
+		if faultinject.Is(faultinject.EventsTurnedAround) && i+1 < len(s.List) && i == s.stored.steps {
 			s.List[i], s.List[i+1] = s.List[i+1], s.List[i]
 		}
 		event := eventRow{id: s.id, business: s.business, recipient: s.recipient, seq: s.seq, version: uint32(i + 1), Step: s.List[i]}
@@ -194,7 +194,7 @@ func (st *staging) indexWaiting(s *settling) error {
 			return err
 		}
 	}
-	if !waits || s.stored.waits && !moved || planted.Is(planted.ReplayOutsideTheLane) && s.Stage().Life > 1 {
+	if !waits || s.stored.waits && !moved || faultinject.Is(faultinject.ReplayOutsideTheLane) && s.Stage().Life > 1 {
 		return nil
 	}
 	st.key = appendWaiting(st.key[:0], s.recipient, s.priority, s.seq)

@@ -6,7 +6,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/planted"
+	"github.com/esh3artech/esh3ar/internal/faultinject"
 )
 
 // staging is one batch in the making: the rows to write, and an overlay of what this batch has changed already, so
@@ -68,7 +68,7 @@ func (st *staging) nextSeq(r esh3ar.Recipient) (esh3ar.Seq, error) {
 			if seq, err = readCounter(st.committer.store.db, r); err != nil {
 				return 0, err
 			}
-			if planted.Is(planted.SeqReused) {
+			if faultinject.Is(faultinject.SeqReused) {
 				seq = max(seq, 1) - 1
 			}
 		}
@@ -80,7 +80,7 @@ func (st *staging) nextSeq(r esh3ar.Recipient) (esh3ar.Seq, error) {
 
 // logEvent adds one row to the event log.
 func (st *staging) logEvent(e *eventRow) error {
-	if planted.Is(planted.SettleWithoutEvent) && e.Status == esh3ar.Delivered {
+	if faultinject.Is(faultinject.SettleWithoutEvent) && e.Status == esh3ar.Delivered {
 		return nil
 	}
 	st.position++

@@ -13,7 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/bloom"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/disk"
+	"github.com/esh3artech/esh3ar/internal/store/diskguard"
 )
 
 // Store is the embedded engine. Open makes one, Close ends it.
@@ -24,12 +24,12 @@ type Store struct {
 	queue   *queue
 	view    atomic.Pointer[view] // nil once closed
 	views   sync.WaitGroup       // views whose snapshot is open
-	gauge   disk.Gauge
+	gauge   diskguard.Gauge
 	floors  floors
 	leases  leases
 	stats   counters
-	fault   *disk.Fault
-	damage  disk.Damage
+	fault   *diskguard.Fault
+	damage  diskguard.Damage
 	found   Recovery
 	stopped sync.WaitGroup // the committer
 	closing sync.Once
@@ -41,9 +41,9 @@ var _ esh3ar.Store = (*Store)(nil)
 func Open(dir string, opts Options) (*Store, error) {
 	opts = opts.withDefaults(dir)
 	s := &Store{opts: opts, dir: dir, queue: newQueue(opts.SettleGather)}
-	s.fault = disk.NewFault(s.queue.close)
+	s.fault = diskguard.NewFault(s.queue.close)
 	s.damage.What, s.damage.Dir, s.damage.Log = "store", dir, s.opts.Log
-	s.gauge = disk.Gauge{FS: opts.FS, Now: opts.Now, Dir: dir, Reserve: opts.Reserve, Log: opts.Log}
+	s.gauge = diskguard.Gauge{FS: opts.FS, Now: opts.Now, Dir: dir, Reserve: opts.Reserve, Log: opts.Log}
 	opened := make(chan error, 1)
 	go func() { opened <- s.open() }() // a fault parks whoever met it, and that must not be Open's caller
 	select {
@@ -66,11 +66,11 @@ func (s *Store) open() (err error) {
 			err = fmt.Errorf("open store in %s: %v", s.dir, p)
 		}
 	}()
-	if err := disk.CheckFiles(s.opts.FS, "store", s.dir); err != nil {
+	if err := diskguard.CheckFiles(s.opts.FS, "store", s.dir); err != nil {
 		return err
 	}
 	if s.db, err = pebble.Open(s.dir, s.pebbleOptions()); err != nil {
-		return disk.OpenError("store", s.dir, err)
+		return diskguard.OpenError("store", s.dir, err)
 	}
 	committer, err := s.prepare()
 	if err != nil {
@@ -84,7 +84,7 @@ func (s *Store) open() (err error) {
 
 func (s *Store) pebbleOptions() *pebble.Options {
 	o := &pebble.Options{
-		FS:                 disk.Guard{FS: disk.Pace{FS: s.opts.FS, Crowded: s.opts.Crowded}, Fault: s.fault},
+		FS:                 diskguard.Guard{FS: diskguard.Pace{FS: s.opts.FS, Crowded: s.opts.Crowded}, Fault: s.fault},
 		FormatMajorVersion: pebble.FormatNewest, // above FormatWALSyncChunks: damage inside the WAL is told from its torn end
 		CacheSize:          s.opts.CacheSize,
 		MemTableSize:       s.opts.MemTableSize,
@@ -93,8 +93,8 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		// larger base halves how often that happens: about a tenth of a node's CPU under load.
 		L0CompactionThreshold: 8,
 		LBaseMaxBytes:         int64(s.opts.baseLevel),
-		Logger:                disk.Logger{Log: s.opts.Log, Fault: s.fault},
-		EventListener:         disk.Listener(&s.damage, s.fault),
+		Logger:                diskguard.Logger{Log: s.opts.Log, Fault: s.fault},
+		EventListener:         diskguard.Listener(&s.damage, s.fault),
 	}
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // most reads of steps ask for a row that is not there
@@ -169,10 +169,10 @@ func (s *Store) Failed() <-chan struct{} { return s.fault.Failed() }
 func (s *Store) Fault() error { return s.fault.Err() }
 
 // Damage collects what was found damaged since it was opened.
-func (s *Store) Damage() *disk.Damage { return &s.damage }
+func (s *Store) Damage() *diskguard.Damage { return &s.damage }
 
 // Space returns the room on the store's volume.
-func (s *Store) Space() disk.Space { return s.gauge.Space() }
+func (s *Store) Space() diskguard.Space { return s.gauge.Space() }
 
 // submit queues a request and waits for its commit.
 func (s *Store) submit(ctx context.Context, r *request) error {

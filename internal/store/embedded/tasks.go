@@ -8,7 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/planted"
+	"github.com/esh3artech/esh3ar/internal/faultinject"
 )
 
 // Claim realises esh3ar.TaskQueue. Leases live in memory: whoever held one before a restart is gone with the process.
@@ -115,7 +115,7 @@ func (st *staging) addTask(due esh3ar.Time, kind esh3ar.TaskKind, life esh3ar.Li
 // holds tells whether a change may end its task: the task is there, and nobody else has claimed it since.
 func (st *staging) holds(t *esh3ar.Task) (bool, error) {
 	key := appendTask(nil, t.Due, t.Kind, t.Message)
-	if !st.committer.store.leases.holds(string(key), t.Lease) && !planted.Is(planted.LeaseIgnored) {
+	if !st.committer.store.leases.holds(string(key), t.Lease) && !faultinject.Is(faultinject.LeaseIgnored) {
 		return false, nil
 	}
 	for _, ended := range st.tasks {

@@ -9,7 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/disk"
+	"github.com/esh3artech/esh3ar/internal/store/diskguard"
 )
 
 var _ esh3ar.Verifier = (*Store)(nil)
@@ -43,7 +43,7 @@ const shownPlaces = 20
 // checkTables returns an error with a line for each damaged table. The rows are not walked then: a walk ends at the first block
 // that cannot be read, and rows elsewhere that refer to it would be called broken one by one.
 func (s *Store) checkTables(ctx context.Context) error {
-	places, err := disk.CheckTables(ctx, s.opts.FS, s.dir, s.pebbleOptions())
+	places, err := diskguard.CheckTables(ctx, s.opts.FS, s.dir, s.pebbleOptions())
 	if err != nil {
 		return esh3ar.Errorf(esh3ar.Abandoned, "verify: %w", err)
 	}
@@ -53,7 +53,7 @@ func (s *Store) checkTables(ctx context.Context) error {
 			lines = append(lines, fmt.Errorf("and %d more damaged tables", len(places)-i))
 			break
 		}
-		lines = append(lines, errors.New(disk.DamageText("store", s.dir, place)))
+		lines = append(lines, errors.New(diskguard.DamageText("store", s.dir, place)))
 		s.damage.Add(place)
 	}
 	if len(lines) == 0 {

@@ -8,8 +8,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/rows"
-	"github.com/esh3artech/esh3ar/internal/store/progress"
+	"github.com/esh3artech/esh3ar/internal/store/codec"
+	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
 // Every step of a message has its event, as far back as the log reaches. A message does not know where its events are, so
@@ -36,7 +36,7 @@ func (e *eventSums) hash(id esh3ar.MessageID, version int) uint64 {
 }
 
 // expect adds the steps of a message.
-func (e *eventSums) expect(id esh3ar.MessageID, done *progress.Steps) {
+func (e *eventSums) expect(id esh3ar.MessageID, done *lifecycle.Steps) {
 	b := e.bucket(id)
 	for i, st := range done.List {
 		if st.At >= e.since {
@@ -49,7 +49,7 @@ func (e *eventSums) expect(id esh3ar.MessageID, done *progress.Steps) {
 func (w *verification) event(src verifySource, key, row []byte) []flaw {
 	event, err := decodeEvent(row)
 	if err != nil || len(key) != 9 {
-		return unreadable("event_damaged", key, rows.ErrDamaged)
+		return unreadable("event_damaged", key, codec.ErrDamaged)
 	}
 	f := finding("event_wrong", key, "version %d, %s of life %d, is not what happened to the message", event.version, event.Status, event.Life)
 	f.Message, f.Recipient, f.Seq = event.id, event.recipient, event.seq

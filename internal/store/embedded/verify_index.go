@@ -7,7 +7,7 @@ import (
 	"errors"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/rows"
+	"github.com/esh3artech/esh3ar/internal/store/codec"
 )
 
 // The checks of rows that point at messages. Each asks whether the message is there and says the same.
@@ -15,13 +15,13 @@ import (
 func checkID(src verifySource, key, row []byte) []flaw {
 	where, err := decodePlace(row)
 	if err != nil || len(key) != 17 {
-		return unreadable("id_damaged", key, rows.ErrDamaged)
+		return unreadable("id_damaged", key, codec.ErrDamaged)
 	}
 	id := esh3ar.MessageID{UUID: [16]byte(key[1:])}
 	f := finding("body_missing", key, "the id leads to +%d/%d, and no body is there", where.recipient, where.seq)
 	f.Message, f.Recipient, f.Seq = id, where.recipient, where.seq
 	m, ok, err := readBody(src, where.recipient, where.seq, id)
-	if err != nil && !errors.Is(err, rows.ErrDamaged) || err == nil && ok && m.ID == id {
+	if err != nil && !errors.Is(err, codec.ErrDamaged) || err == nil && ok && m.ID == id {
 		return nil
 	}
 	aside := [][]byte{bytes.Clone(key), appendList(nil, where.business, id)}
@@ -33,7 +33,7 @@ func checkID(src verifySource, key, row []byte) []flaw {
 
 func checkSteps(src verifySource, key, row []byte) []flaw {
 	if len(key) != 17 {
-		return unreadable("steps_damaged", key, rows.ErrDamaged)
+		return unreadable("steps_damaged", key, codec.ErrDamaged)
 	}
 	id := esh3ar.MessageID{UUID: [16]byte(key[1:])} // of parked ones; the others have it in their body
 	var r esh3ar.Recipient
@@ -57,7 +57,7 @@ func checkSteps(src verifySource, key, row []byte) []flaw {
 func checkWaiting(src verifySource, key, _ []byte) []flaw {
 	r, p, seq, ok := parseWaiting(key)
 	if !ok {
-		return unreadable("undelivered_damaged", key, rows.ErrDamaged)
+		return unreadable("undelivered_damaged", key, codec.ErrDamaged)
 	}
 	record, ok, err := readRecord(src, r, seq, esh3ar.MessageID{})
 	if err != nil {
@@ -100,7 +100,7 @@ func checkCounter(_ verifySource, key, row []byte) []flaw {
 func checkDead(src verifySource, key, _ []byte) []flaw {
 	business, at, id, ok := parseDead(key)
 	if !ok {
-		return unreadable("dead_letter_damaged", key, rows.ErrDamaged)
+		return unreadable("dead_letter_damaged", key, codec.ErrDamaged)
 	}
 	f := finding("dead_letter_stale", key, "the message did not fail then, or is no dead letter any more")
 	f.Message = id
@@ -121,7 +121,7 @@ func checkDead(src verifySource, key, _ []byte) []flaw {
 func checkTask(src verifySource, key, row []byte) []flaw {
 	t, ok := parseTask(key)
 	if !ok || decodeTaskRow(row, &t) != nil {
-		return unreadable("task_damaged", key, rows.ErrDamaged)
+		return unreadable("task_damaged", key, codec.ErrDamaged)
 	}
 	where, ok, err := readPlace(src, t.Message)
 	f := finding("task_orphaned", key, "its message is not there, or another recipient's")
@@ -136,7 +136,7 @@ func checkTask(src verifySource, key, row []byte) []flaw {
 func checkIdem(_ verifySource, key, row []byte) []flaw {
 	k, err := decodeIdem(row)
 	if err != nil || len(key) != 53 {
-		return unreadable("key_damaged", key, rows.ErrDamaged)
+		return unreadable("key_damaged", key, codec.ErrDamaged)
 	}
 	if day := idemDay(k.expires); day != binary.BigEndian.Uint32(key[1:]) {
 		right := append(appendIdemDay(nil, day), key[5:]...)

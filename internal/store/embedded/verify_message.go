@@ -5,8 +5,8 @@ import (
 	"encoding/binary"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/rows"
-	"github.com/esh3artech/esh3ar/internal/store/progress"
+	"github.com/esh3artech/esh3ar/internal/store/codec"
+	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
 // body checks a message and everything that must follow from it.
@@ -53,10 +53,10 @@ func bodyOf(key, row []byte) (*esh3ar.Message, []flaw) {
 		m, err = decodeBody(row, esh3ar.Recipient(binary.BigEndian.Uint64(key[1:])), esh3ar.Seq(binary.BigEndian.Uint64(key[9:])))
 	case key[0] == parkedKey && len(key) == 17:
 		if m, err = decodeBody(row, 0, 0); err == nil && !bytes.Equal(m.ID.UUID[:], key[1:]) {
-			err = rows.ErrDamaged
+			err = codec.ErrDamaged
 		}
 	default:
-		err = rows.ErrDamaged
+		err = codec.ErrDamaged
 	}
 	if err != nil {
 		faults := unreadable("body_damaged", key, err)
@@ -88,7 +88,7 @@ func checkTwin(src verifySource, key []byte, m *esh3ar.Message, where place) []f
 }
 
 // checkLegal holds a history against the table of statuses.
-func checkLegal(key []byte, m *esh3ar.Message, done *progress.Steps) []flaw {
+func checkLegal(key []byte, m *esh3ar.Message, done *lifecycle.Steps) []flaw {
 	for i := 1; i < len(done.List); i++ {
 		before, after := done.List[i-1], done.List[i]
 		replays := after.Life == before.Life+1 && before.Status == esh3ar.Failed && after.Status == esh3ar.Queued
@@ -102,7 +102,7 @@ func checkLegal(key []byte, m *esh3ar.Message, done *progress.Steps) []flaw {
 }
 
 // checkIndexes asks for the rows that a message of this progress must have.
-func checkIndexes(src verifySource, key []byte, m *esh3ar.Message, done *progress.Steps) (faults []flaw) {
+func checkIndexes(src verifySource, key []byte, m *esh3ar.Message, done *lifecycle.Steps) (faults []flaw) {
 	want := func(check string, row pair, detail string) {
 		if got, err := getRow(src, row.key); err == nil && got == nil {
 			faults = append(faults, flaw{Finding: of(finding(check, row.key, "%s", detail), m), set: []pair{row}})

@@ -15,7 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/store/progress"
+	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
 // patient is a store with messages of every kind, whose rows a test damages.
@@ -187,8 +187,8 @@ func (p *patient) copyBody() {
 }
 
 func (p *patient) turnBack() {
-	done := progress.First(p.delivered, false)
-	done.List = append(done.List, progress.Step{Life: 1, Status: esh3ar.Delivered, At: p.now}, progress.Step{Life: 1, Status: esh3ar.Sent, At: p.now})
+	done := lifecycle.First(p.delivered, false)
+	done.List = append(done.List, lifecycle.Step{Life: 1, Status: esh3ar.Delivered, At: p.now}, lifecycle.Step{Life: 1, Status: esh3ar.Sent, At: p.now})
 	where := p.place(p.delivered)
 	p.put(appendRecipientSeq(nil, stepsKey, sick, where.seq), done.Append(nil))
 	p.put(appendWaiting(nil, sick, esh3ar.Normal, where.seq), nil)

@@ -7,7 +7,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/rows"
+	"github.com/esh3artech/esh3ar/internal/store/codec"
 )
 
 // Waiting implements esh3ar.WaitingCounter. The undelivered index does not name the business, so each message of the walk
@@ -33,7 +33,7 @@ func (s *Store) Waiting(ctx context.Context, q esh3ar.WaitingQuery) (n int, err 
 		}
 		r, _, seq, ok := parseWaiting(it.Key())
 		if !ok {
-			return n, readError("count what waits", fmt.Errorf("inbox of %s: %w", q.Recipient, rows.ErrDamaged))
+			return n, readError("count what waits", fmt.Errorf("inbox of %s: %w", q.Recipient, codec.ErrDamaged))
 		}
 		m, ok, err := readBody(v.snapshot, r, seq, esh3ar.MessageID{})
 		if err != nil {

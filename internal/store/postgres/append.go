@@ -10,8 +10,8 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/planted"
-	"github.com/esh3artech/esh3ar/internal/store/progress"
+	"github.com/esh3artech/esh3ar/internal/faultinject"
+	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
 // The outcomes of append_calls.
@@ -212,7 +212,7 @@ func appendParams(calls []*esh3ar.Call, which []int, now esh3ar.Time) [][]byte {
 		business.uuid(c.Business.UUID)
 		batch.uuid(c.Batch.UUID)
 		drained.bool(c.Drained)
-		if c.Key == nil || planted.Is(planted.KeyForgotten) || c.Drained && planted.Is(planted.DrainIgnoresKeys) {
+		if c.Key == nil || faultinject.Is(faultinject.KeyForgotten) || c.Drained && faultinject.Is(faultinject.DrainIgnoresKeys) {
 			key.null()
 			fingerprint.null()
 			expires.null()
@@ -275,14 +275,14 @@ func (a *messageArrays) add(call int, m *esh3ar.Message, drained bool, now esh3a
 	a.sendAt.int8(int64(m.SendAt))
 	a.ttl.int4(int(m.TTL / time.Second))
 	a.expires.int8(int64(m.ExpiresAt))
-	r := row{id: m.ID, business: m.Business, recipient: m.Recipient, more: hasMore(m), Steps: progress.First(m.ID, !m.SendAt.IsZero())}
+	r := row{id: m.ID, business: m.Business, recipient: m.Recipient, more: hasMore(m), Steps: lifecycle.First(m.ID, !m.SendAt.IsZero())}
 	a.event.bytea(a.entries(&r))
 	if !drained {
 		a.duplicate.null()
 		a.canceled.null()
 		return
 	}
-	r.List = append(r.List, progress.Step{Life: 1, Status: esh3ar.Canceled, At: now, Reason: esh3ar.ReasonDuplicate})
+	r.List = append(r.List, lifecycle.Step{Life: 1, Status: esh3ar.Canceled, At: now, Reason: esh3ar.ReasonDuplicate})
 	a.duplicate.bytea(a.entries(&r))
 	a.canceled.bytea(r.Append(nil))
 }

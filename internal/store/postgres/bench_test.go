@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/pgproc"
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
+	"github.com/esh3artech/esh3ar/internal/testkit/pgproc"
 )
 
 // BenchmarkRead is what a cache would save: one message, and one key with its business.

@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/planted"
-	"github.com/esh3artech/esh3ar/internal/store/progress"
+	"github.com/esh3artech/esh3ar/internal/faultinject"
+	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
 // rowStep bounds the rows that one read looks at.
@@ -35,13 +35,13 @@ var (
 // group is the events of one position in their order: by message, then version.
 type group struct {
 	pos     int64
-	entries []progress.Entry
+	entries []lifecycle.Entry
 }
 
 // groups reads the positions from one on until they hold so many events, and the last of them whole.
 func (s *Store) groups(ctx context.Context, from int64, events int) (groups []group, err error) {
 	read := readEvents
-	if planted.Is(planted.LogPastRunning) {
+	if faultinject.Is(faultinject.LogPastRunning) {
 		read.sql = strings.Replace(read.sql, "pg_snapshot_xmin(pg_current_snapshot())::text::bigint", "9223372036854775807", 1)
 	}
 	err = s.query(ctx, read, func(rows pgx.Rows) error {
@@ -55,7 +55,7 @@ func (s *Store) groups(ctx context.Context, from int64, events int) (groups []gr
 		}
 		g := &groups[len(groups)-1]
 		for len(rest) > 0 {
-			e, behind, err := progress.DecodeEntry(rest)
+			e, behind, err := lifecycle.DecodeEntry(rest)
 			if err != nil {
 				return fmt.Errorf("events at %d: %w; run `esh3ar verify`", pos, err)
 			}
@@ -64,7 +64,7 @@ func (s *Store) groups(ctx context.Context, from int64, events int) (groups []gr
 		return nil
 	}, from, events, rowStep)
 	for i := range groups {
-		slices.SortFunc(groups[i].entries, func(a, b progress.Entry) int {
+		slices.SortFunc(groups[i].entries, func(a, b lifecycle.Entry) int {
 			return cmp.Or(bytes.Compare(a.Message.UUID[:], b.Message.UUID[:]), cmp.Compare(a.Version, b.Version))
 		})
 	}

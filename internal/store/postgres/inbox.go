@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/store/progress"
+	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
 // recordColumns are what scanRecord reads.
@@ -24,7 +24,7 @@ func scanRecord(rows pgx.Rows) (r esh3ar.Record, err error) {
 		return r, err
 	}
 	r.TTL = time.Duration(ttl) * time.Second
-	done, err := progress.Decode(steps, r.ID, !r.SendAt.IsZero())
+	done, err := lifecycle.Decode(steps, r.ID, !r.SendAt.IsZero())
 	if err != nil {
 		return r, fmt.Errorf("message %s: %w; run `esh3ar verify`", r.ID, err)
 	}

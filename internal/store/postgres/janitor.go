@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/store/progress"
+	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
 // Every step is one short statement by index over rows that nobody writes any more: it locks nothing that the hot path needs.
@@ -65,7 +65,7 @@ func (s *Store) finished(ctx context.Context, served *esh3ar.Served, lower, uppe
 		}
 		walked++
 		last = hex.EncodeToString(id.UUID[:])
-		done, err := progress.Decode(steps, id, scheduled)
+		done, err := lifecycle.Decode(steps, id, scheduled)
 		if err == nil && status.Ends() && done.EndedBefore(served.Until(business)) { // `esh3ar verify` reports what cannot be read
 			ids, revisions = append(ids, id), append(revisions, revision)
 		}

@@ -6,7 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/store/progress"
+	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
 var readMessage = statement{"message", `SELECT ` + recordColumns + ` FROM messages m WHERE m.id = $1`}
@@ -56,7 +56,7 @@ func (s *Store) History(ctx context.Context, id esh3ar.MessageID) (events []esh3
 		if err != nil {
 			return err
 		}
-		if m.Steps, err = progress.Decode(steps, id, scheduled); err != nil {
+		if m.Steps, err = lifecycle.Decode(steps, id, scheduled); err != nil {
 			return err
 		}
 		for i := range m.List {

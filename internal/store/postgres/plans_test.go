@@ -12,9 +12,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/pgproc"
+	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
-	"github.com/esh3artech/esh3ar/internal/store/progress"
+	"github.com/esh3artech/esh3ar/internal/testkit/pgproc"
 )
 
 func connect(t *testing.T, url string) *pgx.Conn {
@@ -29,7 +29,7 @@ func connect(t *testing.T, url string) *pgx.Conn {
 
 // entryLiteral is an event of m as SQL.
 func entryLiteral(m *esh3ar.Message, version uint32) string {
-	e := progress.Entry{Message: m.ID, Business: m.Business, Recipient: m.Recipient, Version: version, Step: progress.Step{Life: 1, Status: esh3ar.Pending}}
+	e := lifecycle.Entry{Message: m.ID, Business: m.Business, Recipient: m.Recipient, Version: version, Step: lifecycle.Step{Life: 1, Status: esh3ar.Pending}}
 	return fmt.Sprintf("'\\x%x'::bytea", e.Append(nil))
 }
 

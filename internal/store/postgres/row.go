@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/store/progress"
+	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
 // row is what settling needs to know of a message.
@@ -24,14 +24,14 @@ type row struct {
 	more      bool // it has a correlation id or metadata
 	discarded bool
 	revision  int
-	progress.Steps
+	lifecycle.Steps
 }
 
 // rowOf is a message as append_calls stores it.
 func rowOf(m *esh3ar.Message) row {
 	return row{
 		id: m.ID, recipient: m.Recipient, business: m.Business, lane: m.Priority, seq: m.Seq, sendAt: m.SendAt, ttl: m.TTL, expiresAt: m.ExpiresAt,
-		more: hasMore(m), revision: 1, Steps: progress.First(m.ID, !m.SendAt.IsZero()),
+		more: hasMore(m), revision: 1, Steps: lifecycle.First(m.ID, !m.SendAt.IsZero()),
 	}
 }
 
@@ -56,8 +56,8 @@ func (r *row) deadSince() esh3ar.Time {
 }
 
 // entry is the event of its n-th step.
-func (r *row) entry(n int) progress.Entry {
-	return progress.Entry{Message: r.id, Business: r.business, Recipient: r.recipient, Version: uint32(n + 1), More: r.more, Step: r.List[n]}
+func (r *row) entry(n int) lifecycle.Entry {
+	return lifecycle.Entry{Message: r.id, Business: r.business, Recipient: r.recipient, Version: uint32(n + 1), More: r.more, Step: r.List[n]}
 }
 
 var readRows = statement{"read_rows", `SELECT id, recipient, business, lane, coalesce(seq, 0), send_at, ttl, expires_at,
@@ -76,7 +76,7 @@ func (s *Store) readRows(ctx context.Context, ids []esh3ar.MessageID) (map[esh3a
 		}
 		r.ttl = time.Duration(ttl) * time.Second
 		var err error
-		if r.Steps, err = progress.Decode(steps, r.id, !r.sendAt.IsZero()); err != nil {
+		if r.Steps, err = lifecycle.Decode(steps, r.id, !r.sendAt.IsZero()); err != nil {
 			return err
 		}
 		found[r.id] = r

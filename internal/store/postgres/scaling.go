@@ -10,15 +10,15 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/esh3artech/esh3ar/internal/scale"
+	"github.com/esh3artech/esh3ar/internal/autoscale"
 )
 
 // Scaling is the lease of the one scaler, and its diary.
 type Scaling struct{ store *Store }
 
 var (
-	_ scale.Lease = (*Scaling)(nil)
-	_ scale.Diary = (*Scaling)(nil)
+	_ autoscale.Lease = (*Scaling)(nil)
+	_ autoscale.Diary = (*Scaling)(nil)
 )
 
 // Scaling is in the same database as everything else: what must not be done twice is decided where one order of things is.
@@ -50,7 +50,7 @@ var (
 
 // Acquire realises scale.Lease, by the database's clock. Nothing of its own time is remembered: a holder that was stopped
 // holds as long as nobody else took over.
-func (s *Scaling) Acquire(ctx context.Context, holder string, ttl time.Duration) (t scale.Term, err error) {
+func (s *Scaling) Acquire(ctx context.Context, holder string, ttl time.Duration) (t autoscale.Term, err error) {
 	read := func(rows pgx.Rows) error { t.Held, t.Holder = true, holder; return rows.Scan(&t.Token) }
 	if err = s.store.query(ctx, keepScaling, read, holder, ttl.Milliseconds()); err != nil || t.Held {
 		return t, err
@@ -65,7 +65,7 @@ func (s *Scaling) Acquire(ctx context.Context, holder string, ttl time.Duration)
 }
 
 // other is who has the lease; empty: it is free.
-func (s *Scaling) other(ctx context.Context) (t scale.Term, err error) {
+func (s *Scaling) other(ctx context.Context) (t autoscale.Term, err error) {
 	err = s.store.query(ctx, readScaling, func(rows pgx.Rows) error { return rows.Scan(&t.Holder, &t.Token) })
 	return t, err
 }
@@ -80,7 +80,7 @@ func (s *Scaling) Holder(ctx context.Context) (string, error) {
 }
 
 // take waits for the effect of the last holder that may be under way, and then takes what nobody holds.
-func (s *Scaling) take(ctx context.Context, t *scale.Term, holder string, ttl time.Duration) error {
+func (s *Scaling) take(ctx context.Context, t *autoscale.Term, holder string, ttl time.Duration) error {
 	return s.store.use(ctx, takeScaling, func(ctx context.Context, conn *pgxpool.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, lockScaling.sql, int64(scalingLock)); err != nil {
@@ -97,14 +97,14 @@ func (s *Scaling) take(ctx context.Context, t *scale.Term, holder string, ttl ti
 }
 
 // Release realises scale.Lease.
-func (s *Scaling) Release(ctx context.Context, t scale.Term) error {
+func (s *Scaling) Release(ctx context.Context, t autoscale.Term) error {
 	_, err := s.store.exec(ctx, releaseScaling, t.Holder, int64(t.Token))
 	return err
 }
 
 // Guard realises scale.Lease: a transaction shares the lock while effect runs, so that a takeover waits for it. A node that is
 // stopped in the middle loses the transaction to idle_in_transaction_session_timeout, and learns it from the commit.
-func (s *Scaling) Guard(ctx context.Context, t scale.Term, effect func(context.Context) error) error {
+func (s *Scaling) Guard(ctx context.Context, t autoscale.Term, effect func(context.Context) error) error {
 	var failed error
 	err := s.store.use(ctx, guardScaling, func(ctx context.Context, conn *pgxpool.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
@@ -121,9 +121,9 @@ func (s *Scaling) Guard(ctx context.Context, t scale.Term, effect func(context.C
 	})
 	switch {
 	case isNoRows(err):
-		return scale.ErrFenced
+		return autoscale.ErrFenced
 	case err != nil:
-		return errors.Join(fmt.Errorf("%w, or may have: %w", scale.ErrFenced, err), failed)
+		return errors.Join(fmt.Errorf("%w, or may have: %w", autoscale.ErrFenced, err), failed)
 	}
 	return failed
 }
@@ -135,27 +135,27 @@ func (s *Scaling) Load(ctx context.Context) (state []byte, err error) {
 }
 
 // Write realises scale.Diary.
-func (s *Scaling) Write(ctx context.Context, t scale.Term, e *scale.Entry, state []byte) error {
+func (s *Scaling) Write(ctx context.Context, t autoscale.Term, e *autoscale.Entry, state []byte) error {
 	entry, err := json.Marshal(e)
 	if err != nil {
 		return err
 	}
 	tag, err := s.store.exec(ctx, writeScaling, t.Holder, int64(t.Token), state, entry, int64(diaryKept))
 	if err == nil && tag.RowsAffected() == 0 {
-		return scale.ErrFenced
+		return autoscale.ErrFenced
 	}
 	return err
 }
 
 // History realises scale.Diary.
-func (s *Scaling) History(ctx context.Context, before int64, limit int) (entries []scale.Entry, err error) {
+func (s *Scaling) History(ctx context.Context, before int64, limit int) (entries []autoscale.Entry, err error) {
 	err = s.store.query(ctx, scalingHistory, func(rows pgx.Rows) error {
 		var number int64
 		var text []byte
 		if err := rows.Scan(&number, &text); err != nil {
 			return err
 		}
-		var e scale.Entry
+		var e autoscale.Entry
 		if err := json.Unmarshal(text, &e); err != nil {
 			return err
 		}

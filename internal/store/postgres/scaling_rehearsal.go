@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/scale"
+	"github.com/esh3artech/esh3ar/internal/autoscale"
 )
 
 // Rehearsal is the lease and the diary of a dry run. It keeps nobody from the lease, for it changes nothing: what it would do is
@@ -13,8 +13,8 @@ import (
 type Rehearsal struct{ scaling *Scaling }
 
 var (
-	_ scale.Lease = (*Rehearsal)(nil)
-	_ scale.Diary = (*Rehearsal)(nil)
+	_ autoscale.Lease = (*Rehearsal)(nil)
+	_ autoscale.Diary = (*Rehearsal)(nil)
 )
 
 // Rehearsal may be had by any number at once.
@@ -24,23 +24,23 @@ var rehearseScaling = statement{"rehearse_scaling", `WITH trimmed AS (DELETE FRO
 	INSERT INTO scaling_diary (entry) VALUES ($1::jsonb)`}
 
 // Acquire realises scale.Lease: there is always one to be had.
-func (*Rehearsal) Acquire(_ context.Context, holder string, _ time.Duration) (scale.Term, error) {
-	return scale.Term{Held: true, Holder: holder}, nil
+func (*Rehearsal) Acquire(_ context.Context, holder string, _ time.Duration) (autoscale.Term, error) {
+	return autoscale.Term{Held: true, Holder: holder}, nil
 }
 
 // Release realises scale.Lease.
-func (*Rehearsal) Release(context.Context, scale.Term) error { return nil }
+func (*Rehearsal) Release(context.Context, autoscale.Term) error { return nil }
 
 // Guard realises scale.Lease: a dry run has no effects.
-func (*Rehearsal) Guard(context.Context, scale.Term, func(context.Context) error) error {
-	return scale.ErrFenced
+func (*Rehearsal) Guard(context.Context, autoscale.Term, func(context.Context) error) error {
+	return autoscale.ErrFenced
 }
 
 // Load realises scale.Diary: what another has done is not this one's.
 func (*Rehearsal) Load(context.Context) ([]byte, error) { return nil, nil }
 
 // Write realises scale.Diary, without the state.
-func (r *Rehearsal) Write(ctx context.Context, _ scale.Term, e *scale.Entry, _ []byte) error {
+func (r *Rehearsal) Write(ctx context.Context, _ autoscale.Term, e *autoscale.Entry, _ []byte) error {
 	entry, err := json.Marshal(e)
 	if err != nil {
 		return err
@@ -50,6 +50,6 @@ func (r *Rehearsal) Write(ctx context.Context, _ scale.Term, e *scale.Entry, _ [
 }
 
 // History realises scale.Diary.
-func (r *Rehearsal) History(ctx context.Context, before int64, limit int) ([]scale.Entry, error) {
+func (r *Rehearsal) History(ctx context.Context, before int64, limit int) ([]autoscale.Entry, error) {
 	return r.scaling.History(ctx, before, limit)
 }

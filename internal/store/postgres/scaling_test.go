@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/scale"
+	"github.com/esh3artech/esh3ar/internal/autoscale"
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
 )
 
@@ -27,7 +27,7 @@ const (
 	brief = time.Millisecond
 )
 
-func acquire(t *testing.T, s *postgres.Scaling, holder string, ttl time.Duration) scale.Term {
+func acquire(t *testing.T, s *postgres.Scaling, holder string, ttl time.Duration) autoscale.Term {
 	t.Helper()
 	term, err := s.Acquire(t.Context(), holder, ttl)
 	if err != nil {
@@ -37,7 +37,7 @@ func acquire(t *testing.T, s *postgres.Scaling, holder string, ttl time.Duration
 }
 
 // takeOver acquires until the lease of before has ended.
-func takeOver(t *testing.T, s *postgres.Scaling, holder string) scale.Term {
+func takeOver(t *testing.T, s *postgres.Scaling, holder string) autoscale.Term {
 	t.Helper()
 	deadline := time.Now().Add(time.Minute)
 	for time.Now().Before(deadline) {
@@ -46,7 +46,7 @@ func takeOver(t *testing.T, s *postgres.Scaling, holder string) scale.Term {
 		}
 	}
 	t.Fatal("the lease does not end")
-	return scale.Term{}
+	return autoscale.Term{}
 }
 
 func wantHolder(t *testing.T, s *postgres.Scaling, want string) {
@@ -82,7 +82,7 @@ func TestOneHolds(t *testing.T) {
 		t.Error("a term that was over took the lease from the next")
 	}
 	wantHolder(t, s, "b")
-	if err := s.Release(t.Context(), scale.Term{Holder: "b", Token: 2}); err != nil {
+	if err := s.Release(t.Context(), autoscale.Term{Holder: "b", Token: 2}); err != nil {
 		t.Error(err)
 	}
 	wantHolder(t, s, "")
@@ -95,7 +95,7 @@ func TestOneHolds(t *testing.T) {
 func TestOneOfManyTakesAFreeLease(t *testing.T) {
 	s := open(t, newDatabase(t), postgres.Options{}).Scaling()
 	for round := range uint64(20) {
-		terms := make([]scale.Term, 8)
+		terms := make([]autoscale.Term, 8)
 		var group sync.WaitGroup
 		for i := range terms {
 			group.Go(func() {
@@ -106,7 +106,7 @@ func TestOneOfManyTakesAFreeLease(t *testing.T) {
 			})
 		}
 		group.Wait()
-		held := slices.DeleteFunc(terms, func(term scale.Term) bool { return !term.Held })
+		held := slices.DeleteFunc(terms, func(term autoscale.Term) bool { return !term.Held })
 		if len(held) != 1 || held[0].Token != round+1 {
 			t.Fatalf("round %d: %+v", round, held)
 		}
@@ -131,22 +131,22 @@ func TestALeaseThatEndedIsStillItsHolders(t *testing.T) {
 func TestWhoLostTheLeaseIsFenced(t *testing.T) {
 	s := open(t, newDatabase(t), postgres.Options{}).Scaling()
 	a := acquire(t, s, "a", brief)
-	if err := s.Write(t.Context(), a, &scale.Entry{Why: "first"}, []byte(`{"ordered": 3}`)); err != nil {
+	if err := s.Write(t.Context(), a, &autoscale.Entry{Why: "first"}, []byte(`{"ordered": 3}`)); err != nil {
 		t.Fatal(err)
 	}
 	b := takeOver(t, s, "b")
-	if err := s.Write(t.Context(), a, &scale.Entry{Why: "late"}, []byte(`{"ordered": 9}`)); !errors.Is(err, scale.ErrFenced) {
+	if err := s.Write(t.Context(), a, &autoscale.Entry{Why: "late"}, []byte(`{"ordered": 9}`)); !errors.Is(err, autoscale.ErrFenced) {
 		t.Errorf("write: %v", err)
 	}
 	ran := false
-	if err := s.Guard(t.Context(), a, func(context.Context) error { ran = true; return nil }); !errors.Is(err, scale.ErrFenced) || ran {
+	if err := s.Guard(t.Context(), a, func(context.Context) error { ran = true; return nil }); !errors.Is(err, autoscale.ErrFenced) || ran {
 		t.Errorf("guard: %v, ran: %v", err, ran)
 	}
 	state, err := s.Load(t.Context())
 	if err != nil || string(state) != `{"ordered": 3}` {
 		t.Errorf("state %s, %v", state, err)
 	}
-	if err := s.Write(t.Context(), b, &scale.Entry{Why: "second", At: 5, From: 1, To: 2}, state); err != nil {
+	if err := s.Write(t.Context(), b, &autoscale.Entry{Why: "second", At: 5, From: 1, To: 2}, state); err != nil {
 		t.Error(err)
 	}
 	entries, err := s.History(t.Context(), 0, 10)
@@ -223,7 +223,7 @@ func TestTheDiaryIsBounded(t *testing.T) {
 	if _, err := connect(t, url).Exec(t.Context(), `INSERT INTO scaling_diary (entry) SELECT '{"why": "old"}' FROM generate_series(1, 2500)`); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Write(t.Context(), a, &scale.Entry{Why: "new"}, []byte("{}")); err != nil {
+	if err := s.Write(t.Context(), a, &autoscale.Entry{Why: "new"}, []byte("{}")); err != nil {
 		t.Fatal(err)
 	}
 	entries, err := s.History(t.Context(), 0, 5000)
@@ -256,7 +256,7 @@ func holdForLong(url string) int {
 		return err
 	})
 	fmt.Println("effect:", err)
-	fmt.Println("diary:", s.Write(ctx, term, &scale.Entry{Why: "late"}, []byte("{}")))
+	fmt.Println("diary:", s.Write(ctx, term, &autoscale.Entry{Why: "late"}, []byte("{}")))
 	return 0
 }
 
@@ -287,7 +287,7 @@ func TestAHolderThatIsStoppedIsFenced(t *testing.T) {
 		t.Fatal(err)
 	}
 	term := takeOver(t, s, "next")
-	if err := s.Write(t.Context(), term, &scale.Entry{Why: "taken over"}, []byte("{}")); err != nil || term.Token != 2 {
+	if err := s.Write(t.Context(), term, &autoscale.Entry{Why: "taken over"}, []byte("{}")); err != nil || term.Token != 2 {
 		t.Errorf("%+v %v", term, err)
 	}
 	if err := holder.Process.Signal(syscall.SIGCONT); err != nil {
@@ -300,7 +300,7 @@ func TestAHolderThatIsStoppedIsFenced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(rest), "effect: "+scale.ErrFenced.Error()) || !strings.Contains(string(rest), "diary: "+scale.ErrFenced.Error()) {
+	if !strings.Contains(string(rest), "effect: "+autoscale.ErrFenced.Error()) || !strings.Contains(string(rest), "diary: "+autoscale.ErrFenced.Error()) {
 		t.Errorf("the one that was stopped: %s", rest)
 	}
 	if entries, err := s.History(t.Context(), 0, 10); err != nil || len(entries) != 1 || entries[0].Why != "taken over" {
@@ -319,13 +319,13 @@ func TestARehearsalIsBesideTheHolder(t *testing.T) {
 	}
 	wantHolder(t, s, "")
 	a := acquire(t, s, "a", long)
-	if err := s.Write(t.Context(), a, &scale.Entry{Why: "done"}, []byte(`{"ordered": 3}`)); err != nil {
+	if err := s.Write(t.Context(), a, &autoscale.Entry{Why: "done"}, []byte(`{"ordered": 3}`)); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Write(t.Context(), dry, &scale.Entry{Why: "not done"}, []byte(`{"ordered": 9}`)); err != nil {
+	if err := r.Write(t.Context(), dry, &autoscale.Entry{Why: "not done"}, []byte(`{"ordered": 9}`)); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Guard(t.Context(), dry, func(context.Context) error { t.Error("an effect"); return nil }); !errors.Is(err, scale.ErrFenced) {
+	if err := r.Guard(t.Context(), dry, func(context.Context) error { t.Error("an effect"); return nil }); !errors.Is(err, autoscale.ErrFenced) {
 		t.Error(err)
 	}
 	if state, err := s.Load(t.Context()); err != nil || string(state) != `{"ordered": 3}` {
@@ -344,7 +344,7 @@ func TestARehearsalIsBesideTheHolder(t *testing.T) {
 	if _, err := connect(t, url).Exec(t.Context(), `INSERT INTO scaling_diary (entry) SELECT '{"why": "old"}' FROM generate_series(1, 2500)`); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Write(t.Context(), dry, &scale.Entry{Why: "not done"}, nil); err != nil {
+	if err := r.Write(t.Context(), dry, &autoscale.Entry{Why: "not done"}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if entries, err := s.History(t.Context(), 0, 5000); err != nil || len(entries) != 2001 {

@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/planted"
+	"github.com/esh3artech/esh3ar/internal/faultinject"
 )
 
 // params are the arguments of settle_messages, and the messages that enter in their order; nil: there is nothing to write.
@@ -104,7 +104,7 @@ func (r *round) taskParams() [][]byte {
 		id.uuid(key.id.UUID)
 		kind.int2(int(key.kind))
 		due.int8(int64(key.due))
-		if number := r.ended[key]; number == nil || planted.Is(planted.FenceIgnored) {
+		if number := r.ended[key]; number == nil || faultinject.Is(faultinject.FenceIgnored) {
 			lease.null()
 		} else {
 			lease.int8(int64(*number))

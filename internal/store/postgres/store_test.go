@@ -11,9 +11,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/esh3artech/esh3ar/internal/pgproc"
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
 	"github.com/esh3artech/esh3ar/internal/store/storetest"
+	"github.com/esh3artech/esh3ar/internal/testkit/pgproc"
 )
 
 // server is the PostgreSQL of this package's tests; each test has a database of its own in it.

@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/planted"
+	"github.com/esh3artech/esh3ar/internal/faultinject"
 )
 
 var claimTasks = statement{"claim", `SELECT id, kind, due, recipient, life, lease FROM claim_tasks($1, $2, $3)`}
@@ -66,5 +66,5 @@ func (r *round) holds(t *esh3ar.Task) bool {
 		return false
 	}
 	lease, there := r.leases[key]
-	return there && (lease == t.Lease && t.Lease != 0 || planted.Is(planted.FenceIgnored))
+	return there && (lease == t.Lease && t.Lease != 0 || faultinject.Is(faultinject.FenceIgnored))
 }

@@ -8,11 +8,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/store/progress"
+	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
 // eachEvent gives every event of the log to look; a row that cannot be read goes to damaged.
-func (w *walk) eachEvent(ctx context.Context, tx pgx.Tx, look func(*progress.Entry), damaged func(pos, xid int64)) error {
+func (w *walk) eachEvent(ctx context.Context, tx pgx.Tx, look func(*lifecycle.Entry), damaged func(pos, xid int64)) error {
 	rows, err := tx.Query(ctx, `SELECT pos, xid, count, entries FROM events ORDER BY pos, xid`)
 	if err != nil {
 		return err
@@ -25,10 +25,10 @@ func (w *walk) eachEvent(ctx context.Context, tx pgx.Tx, look func(*progress.Ent
 		if err := rows.Scan(&pos, &xid, &count, &rest); err != nil {
 			return err
 		}
-		var entries []progress.Entry
+		var entries []lifecycle.Entry
 		for err == nil && len(rest) > 0 {
-			var e progress.Entry
-			if e, rest, err = progress.DecodeEntry(rest); err == nil {
+			var e lifecycle.Entry
+			if e, rest, err = lifecycle.DecodeEntry(rest); err == nil {
 				entries = append(entries, e)
 			}
 		}
@@ -46,7 +46,7 @@ func (w *walk) eachEvent(ctx context.Context, tx pgx.Tx, look func(*progress.Ent
 
 // events subtracts the log from the sums.
 func (w *walk) events(ctx context.Context, tx pgx.Tx) error {
-	return w.eachEvent(ctx, tx, func(e *progress.Entry) {
+	return w.eachEvent(ctx, tx, func(e *lifecycle.Entry) {
 		if e.At > w.since {
 			b := w.bucket(e.Message)
 			w.sums[b] -= w.hash(e.Message, int(e.Version))
@@ -73,7 +73,7 @@ func (w *walk) compare(ctx context.Context, tx pgx.Tx) error {
 		return nil
 	}
 	logged := map[esh3ar.MessageID][]uint32{}
-	err := w.eachEvent(ctx, tx, func(e *progress.Entry) {
+	err := w.eachEvent(ctx, tx, func(e *lifecycle.Entry) {
 		if w.sums[w.bucket(e.Message)] != 0 {
 			logged[e.Message] = append(logged[e.Message], e.Version)
 		}

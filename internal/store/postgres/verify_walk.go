@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/store/progress"
+	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
 // eventBuckets is how many sums the events are held against: the memory of a walk does not grow with the store, and a
@@ -89,7 +89,7 @@ func (w *walk) messages(ctx context.Context, tx pgx.Tx, where string, look func(
 			&m.version, &m.discarded, &m.revision, &m.more, &m.dead); err != nil {
 			return err
 		}
-		m.Steps, err = progress.Decode(steps, m.id, scheduled)
+		m.Steps, err = lifecycle.Decode(steps, m.id, scheduled)
 		m.damaged = err != nil
 		look(&m)
 	}

@@ -20,7 +20,7 @@ CREATE TABLE messages (
     status         smallint NOT NULL, -- the root package's numbers, 0 scheduled to 8 read
     attempts       integer  NOT NULL DEFAULT 0,
     version        integer  NOT NULL DEFAULT 1, -- events so far
-    steps          bytea    NOT NULL DEFAULT '', -- status changes after the first, see package progress
+    steps          bytea    NOT NULL DEFAULT '', -- status changes after the first, see package lifecycle
     discarded      boolean  NOT NULL DEFAULT false, -- a dead letter that somebody threw away
     pos            bigint   NOT NULL, -- of its newest event in the log
     revision       integer  NOT NULL DEFAULT 1, -- rises with every change of the row

@@ -1,0 +1,94 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/cache"
+)
+
+// businessStore is what businesses are read from.
+type businessStore interface {
+	Business(ctx context.Context, id esh3ar.BusinessID) (esh3ar.Business, error)
+}
+
+const (
+	// businessTTL and businessSharedTTL are how long a name or plan stands that was changed past the nodes, as by hand in
+	// the database; what a node changes is known everywhere at once.
+	businessTTL       = 10 * time.Second
+	businessSharedTTL = time.Minute
+	businessesKept    = 1 << 14
+)
+
+// businesses are names and plans: asked for with every look-up of a key, and next to never changed. What is remembered counts
+// only while this node is sure to hear of changes: otherwise a business's new plan would be in force a cache's time after a
+// key's, and a second is all there is.
+type businesses struct {
+	store  businessStore
+	shared *cache.Shared // nil: this node is alone
+	cache  *cache.Cache[esh3ar.BusinessID, esh3ar.Business]
+}
+
+func newBusinesses(store businessStore, now func() time.Time, shared *cache.Shared) *businesses {
+	b := &businesses{store: store, shared: shared}
+	options := cache.Options[esh3ar.BusinessID, esh3ar.Business]{
+		Name: "business", Load: b.load, Keys: cache.KeyCodec[esh3ar.BusinessID]{Name: esh3ar.BusinessID.String, Parse: esh3ar.ParseBusinessID},
+		Entries: businessesKept, TTL: businessTTL, Grace: grace, Timeout: askWithin, Now: now, Shared: shared,
+	}
+	if shared != nil {
+		options.Second = &cache.Second[esh3ar.Business]{TTL: businessSharedTTL, Encode: encodeBusiness, Decode: decodeBusiness}
+	}
+	b.cache = cache.New(options)
+	return b
+}
+
+// find gives a business as it is, or as it was before a change that is on its way here.
+func (b *businesses) find(ctx context.Context, id esh3ar.BusinessID) (business esh3ar.Business, found bool, err error) {
+	if b.shared != nil && b.shared.Linked() {
+		return b.cache.Get(ctx, id)
+	}
+	business, err = b.store.Business(ctx, id)
+	return business, err == nil, unlessNotFound(err)
+}
+
+func (b *businesses) load(ctx context.Context, ids []esh3ar.BusinessID) ([]cache.Entry[esh3ar.Business], error) {
+	entries := make([]cache.Entry[esh3ar.Business], len(ids))
+	for i, id := range ids {
+		business, err := b.store.Business(ctx, id)
+		if unlessNotFound(err) != nil {
+			return nil, err
+		}
+		entries[i] = cache.Entry[esh3ar.Business]{Value: business, Found: err == nil}
+	}
+	return entries, nil
+}
+
+func (b *businesses) forget(id esh3ar.BusinessID) { b.cache.Invalidate(context.Background(), id) }
+
+// storedBusiness is a business in the second level. Versions share it: members are only ever added.
+type storedBusiness struct {
+	ID        string      `json:"id"`
+	Name      string      `json:"name"`
+	Plan      string      `json:"plan,omitempty"`
+	CreatedAt esh3ar.Time `json:"createdAt"`
+}
+
+func encodeBusiness(dst []byte, b esh3ar.Business) []byte {
+	text, err := json.Marshal(storedBusiness{ID: b.ID.String(), Name: b.Name, Plan: b.Plan, CreatedAt: b.CreatedAt})
+	if err != nil {
+		panic("a business is plain text: " + err.Error())
+	}
+	return append(dst, text...)
+}
+
+func decodeBusiness(text []byte) (b esh3ar.Business, err error) {
+	var s storedBusiness
+	if err = json.Unmarshal(text, &s); err != nil {
+		return b, err
+	}
+	b = esh3ar.Business{Name: s.Name, Plan: s.Plan, CreatedAt: s.CreatedAt}
+	b.ID, err = esh3ar.ParseBusinessID(s.ID)
+	return b, err
+}

@@ -1,0 +1,164 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/cluster/keyring"
+)
+
+// settingRing is the key ring of the store. Its first key is the one that stores had before there was a ring.
+const settingRing = "signing-keys"
+
+// SignsAfter is how long a new key waits before it signs: every node has read it by then.
+const SignsAfter = 10 * time.Second
+
+// storedKey is a key of the ring in the store. Versions share it: members are only ever added.
+type storedKey struct {
+	Secret    []byte      `json:"secret"`
+	CreatedAt esh3ar.Time `json:"createdAt"`
+	SignsFrom esh3ar.Time `json:"signsFrom"`
+	EndsAt    esh3ar.Time `json:"endsAt"`
+}
+
+type storedRing struct {
+	Keys []storedKey `json:"keys"`
+}
+
+func encodeRing(keys []keyring.Key) []byte {
+	stored := make([]storedKey, len(keys))
+	for i, k := range keys {
+		stored[i] = storedKey(k)
+	}
+	text, err := json.Marshal(storedRing{stored})
+	if err != nil {
+		panic("a key is bytes and numbers: " + err.Error())
+	}
+	return text
+}
+
+func decodeRing(text []byte) ([]keyring.Key, error) {
+	var stored storedRing
+	if err := json.Unmarshal(text, &stored); err != nil {
+		return nil, fmt.Errorf("the store's setting %s is damaged: %w", settingRing, err)
+	}
+	keys := make([]keyring.Key, len(stored.Keys))
+	for i, k := range stored.Keys {
+		keys[i] = keyring.Key(k)
+	}
+	return keys, nil
+}
+
+// ringStore is where the ring is kept.
+type ringStore interface {
+	Setting(ctx context.Context, name string) ([]byte, error)
+	SettingOnce(ctx context.Context, name string, value []byte) ([]byte, error)
+}
+
+// swapStore is ringStore for those that change it.
+type swapStore interface {
+	ringStore
+	SwapSetting(ctx context.Context, name string, old, value []byte) error
+}
+
+// readRing reads the ring of a store, and makes it where there is none.
+func readRing(ctx context.Context, store ringStore) (text []byte, keys []keyring.Key, err error) {
+	text, err = store.Setting(ctx, settingRing)
+	if err != nil && esh3ar.CodeOf(err) == esh3ar.NotFound {
+		var first []byte
+		if first, err = store.SettingOnce(ctx, settingSigningKey, keyring.NewSecret()); err != nil {
+			return nil, nil, err
+		}
+		text, err = store.SettingOnce(ctx, settingRing, encodeRing([]keyring.Key{{Secret: first}}))
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	keys, err = decodeRing(text)
+	return text, keys, err
+}
+
+// RingOf returns the key ring of a store, for a process that is not a node; now is the clock.
+func RingOf(ctx context.Context, store ringStore, now func() time.Time) (*keyring.Ring, error) {
+	_, keys, err := readRing(ctx, store)
+	if err != nil {
+		return nil, err
+	}
+	return keyring.New(now, keys...)
+}
+
+// errLastKey answers an attempt to end the only key that can sign.
+var errLastKey = esh3ar.Errorf(esh3ar.InUse, "this key signs; make another one first, or make one that ends all others")
+
+// changeRing applies a change to the ring in the store. Of several nodes that change it at once each has its turn.
+func changeRing(ctx context.Context, store swapStore, change func([]keyring.Key) ([]keyring.Key, error)) ([]keyring.Key, error) {
+	const tries = 10
+	for range tries {
+		old, keys, err := readRing(ctx, store)
+		if err != nil {
+			return nil, err
+		}
+		if keys, err = change(keys); err != nil {
+			return nil, err
+		}
+		if err = store.SwapSetting(ctx, settingRing, old, encodeRing(keys)); err == nil {
+			return keys, nil
+		}
+		if esh3ar.CodeOf(err) != esh3ar.InUse {
+			return nil, err
+		}
+	}
+	return nil, esh3ar.Errorf(esh3ar.Overloaded, "the key ring is changed by others again and again")
+}
+
+// RotateKeys adds a key to the ring of a store, which signs after SignsAfter. The others verify until the last token that
+// they may have signed has ended; with endOthers they end now, the new key signs now, and every token is void.
+func RotateKeys(ctx context.Context, store swapStore, now time.Time, endOthers bool) ([]keyring.Key, error) {
+	return changeRing(ctx, store, func(keys []keyring.Key) ([]keyring.Key, error) {
+		made := keyring.Key{Secret: keyring.NewSecret(), CreatedAt: esh3ar.TimeOf(now), SignsFrom: esh3ar.TimeOf(now.Add(SignsAfter))}
+		ends := made.SignsFrom.Add(MaxTokenTTL)
+		if endOthers {
+			made.SignsFrom, ends = made.CreatedAt, made.CreatedAt
+		}
+		var kept []keyring.Key
+		for _, k := range keys {
+			if k.EndsAt.IsZero() || k.EndsAt > ends {
+				k.EndsAt = ends
+			}
+			if k.EndsAt > made.CreatedAt {
+				kept = append(kept, k)
+			}
+		}
+		if len(kept) >= maxKeys {
+			return nil, esh3ar.Errorf(esh3ar.Overloaded, "the ring has %d keys; end some of them first", len(kept))
+		}
+		return append(kept, made), nil
+	})
+}
+
+// maxKeys bounds the ring: a registry entry carries a signature of each key.
+const maxKeys = 16
+
+// EndKey ends a key of the ring of a store now, by its id: what it has signed is void.
+func EndKey(ctx context.Context, store swapStore, now time.Time, id string) ([]keyring.Key, error) {
+	return changeRing(ctx, store, func(keys []keyring.Key) ([]keyring.Key, error) {
+		var kept []keyring.Key
+		for _, k := range keys {
+			if k.ID() != id {
+				kept = append(kept, k)
+			}
+		}
+		if len(kept) == len(keys) {
+			return nil, esh3ar.Errorf(esh3ar.NotFound, "no signing key %s", id)
+		}
+		for _, k := range kept {
+			if k.SignsFrom <= esh3ar.TimeOf(now) && (k.EndsAt.IsZero() || k.EndsAt > esh3ar.TimeOf(now)) {
+				return kept, nil
+			}
+		}
+		return nil, errLastKey
+	})
+}

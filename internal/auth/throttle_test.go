@@ -1,0 +1,92 @@
+package auth_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/auth"
+	"github.com/esh3artech/esh3ar/internal/runtime/connlimit"
+)
+
+// from returns the context of calls from an address.
+func from(t *testing.T, address string) context.Context {
+	t.Helper()
+	c := connlimit.New(connlimit.Options{}).Admit(&net.TCPAddr{IP: net.ParseIP(address), Port: 1}, func() {})
+	return connlimit.WithConn(t.Context(), c)
+}
+
+// TestKeys_FloodOfBadKeys_AsksTheStoreLittle: 10,000 bad keys of one address cost at most its burst, and good keys are served: one
+// that is known from the same address, and one that is not from another.
+func TestKeys_FloodOfBadKeys_AsksTheStoreLittle(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	store := newCounting(0)
+	keys, others := auth.NewKeys(store, func() time.Time { return now }), auth.NewKeys(store, func() time.Time { return now })
+	flooder := from(t, "2001:db8::1")
+	if _, err := keys.Authenticate(flooder, "k"); err != nil {
+		t.Fatal(err)
+	}
+	before := store.asked.Load()
+	refused := map[esh3ar.Code]int{}
+	for i := range 10_000 {
+		for _, k := range []*auth.Keys{keys, others} {
+			_, err := k.Authenticate(from(t, fmt.Sprintf("2001:db8::%x", i+1)), fmt.Sprint("bad", i)) // one /64
+			refused[esh3ar.CodeOf(err)]++
+		}
+	}
+	if asked := store.asked.Load() - before; asked > 400 {
+		t.Errorf("the store was asked %d times, want at most 200 by each", asked)
+	}
+	if refused[esh3ar.RateLimited] < 19_000 || refused[esh3ar.Unauthenticated] == 0 {
+		t.Errorf("answers are %v, want most of them rate_limited and the first ones unauthenticated", refused)
+	}
+	now = now.Add(10 * time.Millisecond) // nothing of the rate has come back
+	keys.ForgetBusiness(store.key.Business)
+	if _, err := keys.Authenticate(flooder, "k"); err != nil {
+		t.Errorf("a key that was good, from the address of the flood: %v", err)
+	}
+	if _, err := others.Authenticate(from(t, "192.0.2.1"), "k"); err != nil {
+		t.Errorf("a good key that is not known yet, from another address: %v", err)
+	}
+	if got := keys.Refused(); got.Throttled == 0 || got.Unknown == 0 {
+		t.Errorf("counts are %+v, want some unknown and some throttled", got)
+	}
+	now = now.Add(time.Minute)
+	if _, err := keys.Authenticate(flooder, "bad1"); esh3ar.CodeOf(err) != esh3ar.Unauthenticated {
+		t.Errorf("after a minute: %v, want unauthenticated", err)
+	}
+}
+
+func TestKeys_SameBadKeyAgain_IsRemembered(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	store := newCounting(0)
+	keys := auth.NewKeys(store, func() time.Time { return now })
+	for range 1000 {
+		if _, err := keys.Authenticate(from(t, "192.0.2.1"), "bad"); esh3ar.CodeOf(err) != esh3ar.Unauthenticated {
+			t.Fatalf("got %v, want unauthenticated", err)
+		}
+	}
+	if got := store.asked.Load(); got != 1 {
+		t.Errorf("the store was asked %d times, want once", got)
+	}
+}
+
+// TestKeys_ManyGoodKeys_AreNotThrottled: what is found costs nothing of the rate.
+func TestKeys_ManyGoodKeys_AreNotThrottled(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	store := newCounting(0)
+	keys := auth.NewKeys(store, func() time.Time { return now })
+	for i := range 1000 {
+		key := fmt.Sprint("good", i)
+		store.key.Hash = auth.HashOf(key)
+		if _, err := keys.Authenticate(from(t, "192.0.2.1"), key); err != nil {
+			t.Fatalf("%s: %v", key, err)
+		}
+	}
+}

@@ -1,0 +1,69 @@
+package autoscale_test
+
+import (
+	"errors"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/autoscale"
+)
+
+// TestTwoScalersInABadHour lets everything they stand on come and go: whoever acts, nodes go one by one with the pause between them,
+// the number stays within the policy's bounds, and no older term acts after a newer one. A blind target may lose two at once: those
+// that one holder added and could not write down before it lost the lease, the next does not know of.
+func TestTwoScalersInABadHour(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) { badHour(t, rand.New(rand.NewPCG(seed, 1)), seed) })
+	}
+}
+
+func badHour(t *testing.T, r *rand.Rand, seed uint64) {
+	t.Helper()
+	o, s := &office{}, &site{own: 3, load: 2, blind: r.IntN(2) == 0}
+	policy := autoscale.Default()
+	policy.Down.Stabilise = time.Minute
+	for _, name := range []string{"a", "b"} {
+		_, stop := start(o, s, name, func(o *autoscale.Options) { o.Policy = policy })
+		defer stop()
+	}
+	maybe := func(err error) error {
+		if r.IntN(4) == 0 {
+			return err
+		}
+		return nil
+	}
+	down, seen, token, before := time.Now().Add(-time.Hour), 0, uint64(0), 3
+	for range 3600 {
+		if r.IntN(10) == 0 {
+			away := errors.New("away")
+			o.mu.Lock()
+			o.fault, o.full, o.asleep = maybe(away), maybe(away), []string{"", "", "a", "b"}[r.IntN(4)]
+			o.mu.Unlock()
+			s.set(func() {
+				s.load, s.away, s.broken, s.silent, s.unseen = 6*r.Float64(), r.IntN(5) == 0, maybe(away), maybe(away), r.IntN(8) == 0
+			})
+		}
+		pass(time.Second)
+		s.set(func() {
+			for _, one := range s.orders[seen:] {
+				switch {
+				case one.Nodes < policy.Min || one.Nodes > policy.Max || one.Token < token:
+					t.Errorf("seed %d: %d nodes by term %d after %d\n%s", seed, one.Nodes, one.Token, token, o.diary())
+				case !s.blind && one.Nodes < before-1 || one.Nodes < before && time.Since(down) < policy.Down.Cooldown:
+					t.Errorf("seed %d: %d → %d, %s after the last\n%s", seed, before, one.Nodes, time.Since(down), o.diary())
+				}
+				if one.Nodes < before {
+					down = time.Now()
+				}
+				before, token = one.Nodes, one.Token
+			}
+			seen = len(s.orders)
+		})
+	}
+	if seen == 0 {
+		t.Errorf("seed %d: nothing was done", seed)
+	}
+}

@@ -1,0 +1,53 @@
+package autoscale
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// Reasons of entries that are no decisions.
+const (
+	Elected      Reason = "elected"       // a new holder
+	TargetFailed Reason = "target_failed" // what was decided could not be done
+)
+
+// String is the entry as a diary has it, for people.
+func (e *Entry) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s  ", e.At.Time().UTC().Format("2006-01-02 15:04:05"))
+	number := ""
+	switch {
+	case e.From != e.To:
+		number = fmt.Sprintf("%d → %d", e.From, e.To)
+	case e.To > 0:
+		number = strconv.Itoa(e.To)
+	}
+	fmt.Fprintf(&b, "%9s  %-13s  %s", number, e.Reason, e.Why)
+	switch {
+	case e.DryRun && e.From != e.To:
+		b.WriteString(" (dry run: not done)")
+	case e.DryRun:
+		b.WriteString(" (dry run)")
+	}
+	return b.String()
+}
+
+// printable is a line of text, whatever a target or a registry has said: databases and terminals take some of it amiss.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case !unicode.IsPrint(r):
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// entry is a decision as the diary keeps it.
+func (d *Decision) entry(t Term, dry bool) *Entry {
+	return &Entry{At: timeOf(d.At), By: t.Holder, Token: t.Token, From: d.From, To: d.To, Reason: d.Reason, Why: printable(d.Why), DryRun: dry}
+}

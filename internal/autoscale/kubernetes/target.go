@@ -1,0 +1,75 @@
+package kubernetes
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/esh3artech/esh3ar/internal/autoscale"
+	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+)
+
+// Target is a StatefulSet. It realises scale.Target.
+type Target struct {
+	opts   Options
+	client *http.Client
+	url    string
+	seen   scaleObject // by the last Fleet
+}
+
+var _ autoscale.Target = (*Target)(nil)
+
+// New reads what the pod was given; it calls nobody.
+func New(o Options) (*Target, error) {
+	if err := o.fill(); err != nil {
+		return nil, err
+	}
+	client, err := o.client()
+	if err != nil {
+		return nil, err
+	}
+	path, err := url.JoinPath(o.Server, "apis/apps/v1/namespaces", url.PathEscape(o.Namespace), "statefulsets", url.PathEscape(o.Name), "scale")
+	if err != nil {
+		return nil, fmt.Errorf("the API's address: %w", err)
+	}
+	return &Target{opts: o, client: client, url: path}, nil
+}
+
+// Fleet realises scale.Target.
+func (t *Target) Fleet(ctx context.Context) (f autoscale.Fleet, err error) {
+	if t.seen, err = t.call(ctx, http.MethodGet, nil); err != nil {
+		return f, err
+	}
+	f = autoscale.Fleet{Wanted: t.seen.Spec.Replicas, Whole: true}
+	for ordinal := range f.Wanted {
+		f.Own = append(f.Own, presence.NodeID(fmt.Sprintf("%s-%d", t.opts.Name, ordinal)))
+	}
+	for i := range f.Own {
+		f.Leaving = append(f.Leaving, f.Own[len(f.Own)-1-i])
+	}
+	return f, nil
+}
+
+// Resize realises scale.Target. It changes what the last Fleet saw, and nothing else.
+func (t *Target) Resize(ctx context.Context, o autoscale.Order) error {
+	if t.seen.Metadata.ResourceVersion == "" {
+		return errors.New("the StatefulSet was not looked at yet")
+	}
+	var patch scaleObject
+	patch.Metadata.ResourceVersion, patch.Spec.Replicas = t.seen.Metadata.ResourceVersion, o.Nodes
+	body, err := json.Marshal(patch)
+	if err != nil {
+		return err
+	}
+	return o.Guard(ctx, func(ctx context.Context) error {
+		got, err := t.call(ctx, http.MethodPatch, body)
+		if err != nil {
+			return err
+		}
+		t.seen = got
+		return nil
+	})
+}

@@ -1,0 +1,47 @@
+package autoscale
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+)
+
+// TestPeers: the most and the least of the last three looks, without those that go and those of the target.
+func TestPeers(t *testing.T) {
+	t.Parallel()
+	look := func(peers, draining, own int) (nodes []presence.Node) {
+		for i := range peers {
+			nodes = append(nodes, presence.Node{ID: presence.NodeID(fmt.Sprint("peer-", i)), Draining: i < draining})
+		}
+		for i := range own {
+			nodes = append(nodes, presence.Node{ID: presence.NodeID(fmt.Sprint("own-", i))})
+		}
+		return nodes
+	}
+	var first peers
+	if first.see(look(3, 0, 0), nil); first.least() != 0 {
+		t.Errorf("of one look: least %d", first.least())
+	}
+	var p peers
+	for i, c := range []struct {
+		seen        []presence.Node
+		most, least int
+		known       bool
+	}{
+		{look(0, 0, 1), 0, 0, false},
+		{look(3, 0, 1), 3, 0, true},
+		{look(1, 0, 1), 3, 0, true},
+		{look(2, 0, 1), 3, 1, true},
+		{look(2, 0, 1), 2, 1, true},
+		{look(5, 3, 1), 2, 2, true},
+		{look(0, 0, 1), 2, 0, true},
+		{look(0, 0, 1), 2, 0, true},
+		{look(0, 0, 1), 0, 0, true},
+	} {
+		p.see(c.seen, []presence.NodeID{"own-0"})
+		if most, known := p.most(); most != c.most || known != c.known || p.least() != c.least {
+			t.Errorf("look %d: most %d (known: %t), least %d", i, most, known, p.least())
+		}
+	}
+}

@@ -1,0 +1,151 @@
+package processes
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/flow"
+)
+
+// exitSpilled is how a node ends that has accepted messages on its own disk only.
+const exitSpilled = 3
+
+// steadyAfter is how long a child must have lived for its next death to be a first one.
+const steadyAfter = time.Minute
+
+// again is how long to wait before a child that died is started again.
+var again = flow.Backoff{Base: time.Second, Cap: 30 * time.Second}
+
+// child is a place for a node, and the process in it.
+type child struct {
+	slot int
+	id   presence.NodeID
+	stop chan struct{} // closed: drain and end
+	done chan struct{} // closed: it has ended
+	once sync.Once     // of end
+}
+
+// end has it drain and end.
+func (c *child) end() { c.once.Do(func() { close(c.stop) }) }
+
+func (c *child) going() bool { return closed(c.stop) }
+func (c *child) gone() bool  { return closed(c.done) }
+
+func closed(signal <-chan struct{}) bool {
+	select {
+	case <-signal:
+		return true
+	default:
+		return false
+	}
+}
+
+// keep starts the process and has it run until the child is to stop. The outcome of the first start goes to started.
+//
+// The kernel ends a child with the thread that started it (Pdeathsig), so this goroutine keeps its thread for itself.
+func (t *Target) keep(c *child, started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer close(c.done)
+	for deaths := 1; ; deaths++ {
+		cmd := t.command(c)
+		err := cmd.Start()
+		if started != nil {
+			if started <- err; err != nil {
+				return
+			}
+			started = nil
+		}
+		begin := time.Now()
+		if err == nil {
+			err = t.await(c, cmd)
+		}
+		switch {
+		case errors.Is(err, errLeftBehind):
+			t.again(c)
+			return
+		case errors.Is(err, errStopped):
+			return
+		}
+		if time.Since(begin) > steadyAfter {
+			deaths = 1
+		}
+		pause := again.Delay(deaths, t.opts.Random)
+		t.opts.Log.Warn("a node ended by itself; it is started again", "node", c.id, "error", err, "in", pause.Round(time.Millisecond))
+		if !rest(c.stop, pause) {
+			return
+		}
+	}
+}
+
+// rest waits; false: the child is to stop.
+func rest(stop <-chan struct{}, pause time.Duration) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-stop:
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// errStopped means that the process ended because it was to, errLeftBehind that it could not store all it had accepted.
+var (
+	errStopped    = errors.New("stopped")
+	errLeftBehind = fmt.Errorf("%w with messages on its disk", errStopped)
+)
+
+// await waits for the end of the process, and brings it about when the child is to stop.
+func (t *Target) await(c *child, cmd *exec.Cmd) error {
+	exited := make(chan error, 1)
+	go func() { exited <- cmd.Wait() }() // ends with the process
+	select {
+	case err := <-exited:
+		if err == nil {
+			err = errors.New("exit status 0")
+		}
+		return err
+	case <-c.stop:
+	}
+	_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended in this moment
+	kill := time.AfterFunc(t.opts.StopWithin, func() {
+		t.opts.Log.Error("a node did not drain in time and is killed; what it accepted is on disk", "node", c.id, "within", t.opts.StopWithin)
+		_ = cmd.Process.Kill()
+	})
+	defer kill.Stop()
+	return t.farewell(c, <-exited)
+}
+
+func (t *Target) farewell(c *child, err error) error {
+	exit, bad := errors.AsType[*exec.ExitError](err)
+	switch {
+	case bad && exit.ExitCode() == exitSpilled:
+		t.opts.Log.Warn("a node ended with accepted messages on its own disk; they are stored when it runs again", "node", c.id, "data", t.folder.data(c.slot))
+		return errLeftBehind
+	case err != nil:
+		t.opts.Log.Warn("a node did not end well", "node", c.id, "error", err)
+	default:
+		t.opts.Log.Info("a node has drained and ended", "node", c.id)
+	}
+	return errStopped
+}
+
+// command is the process of a child: a group of its own, so that a Ctrl-C in the terminal is the scaler's to pass on.
+func (t *Target) command(c *child) *exec.Cmd {
+	args := append([]string{"serve"}, t.opts.Flags...)
+	args = append(args, "--listen", net.JoinHostPort(t.opts.Host, "0"), "--data-dir", t.folder.data(c.slot), "--node-id", string(c.id))
+	cmd := exec.Command(t.opts.Binary, args...) // its end is ours to choose, not a context's
+	cmd.Env = append(ownEnvironment(os.Environ()), t.opts.Env...)
+	cmd.Stderr = &prefixed{prefix: string(c.id) + ": ", out: t.opts.Output}
+	cmd.SysProcAttr = attributes()
+	return cmd
+}

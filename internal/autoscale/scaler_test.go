@@ -1,0 +1,539 @@
+package autoscale_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/esh3artech/esh3ar/internal/autoscale"
+	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// office is a lease and a diary in memory. What it is in a database is tested there.
+type office struct {
+	mu     sync.Mutex
+	holder string
+	token  uint64
+	until  time.Time
+	state  []byte
+	lines  []autoscale.Entry
+	fault  error
+	late   time.Duration // until Acquire answers; who does not wait for it gets an error, though it was done
+	full   error         // of writes
+	unread error         // of Load
+	asleep string        // a holder whose process is stopped: it asks for nothing
+}
+
+func (o *office) Acquire(ctx context.Context, holder string, ttl time.Duration) (autoscale.Term, error) {
+	term, err := o.acquire(holder, ttl)
+	if o.late == 0 {
+		return term, err
+	}
+	select {
+	case <-time.After(o.late):
+		return term, err
+	case <-ctx.Done():
+		return autoscale.Term{}, ctx.Err()
+	}
+}
+
+func (o *office) acquire(holder string, ttl time.Duration) (autoscale.Term, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.fault != nil:
+		return autoscale.Term{}, o.fault
+	case o.asleep == holder:
+		return autoscale.Term{}, errors.New("asleep")
+	case o.holder != holder && time.Now().Before(o.until):
+		return autoscale.Term{Holder: o.holder, Token: o.token}, nil
+	case o.holder != holder:
+		o.token++
+	}
+	o.holder, o.until = holder, time.Now().Add(ttl)
+	return autoscale.Term{Held: true, Holder: holder, Token: o.token}, nil
+}
+
+func (o *office) Release(ctx context.Context, t autoscale.Term) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.token == t.Token {
+		o.until = time.Time{}
+	}
+	return nil
+}
+
+func (o *office) fenced(t autoscale.Term) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.token != t.Token {
+		return autoscale.ErrFenced
+	}
+	return o.fault
+}
+
+func (o *office) Guard(ctx context.Context, t autoscale.Term, effect func(context.Context) error) error {
+	if err := o.fenced(t); err != nil {
+		return err
+	}
+	return effect(ctx)
+}
+
+func (o *office) Load(context.Context) ([]byte, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.state, errors.Join(o.fault, o.unread)
+}
+
+func (o *office) Write(ctx context.Context, t autoscale.Term, e *autoscale.Entry, state []byte) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err := o.fenced(t); err != nil {
+		return err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.full != nil {
+		return o.full
+	}
+	line := *e
+	line.Number = int64(len(o.lines) + 1)
+	o.lines, o.state = append(o.lines, line), state
+	return nil
+}
+
+func (o *office) History(_ context.Context, before int64, limit int) (found []autoscale.Entry, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, e := range slices.Backward(o.lines) {
+		if (before == 0 || e.Number < before) && len(found) < limit {
+			found = append(found, e)
+		}
+	}
+	return found, o.fault
+}
+
+// diary is all of it in words.
+func (o *office) diary() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var b strings.Builder
+	for i := range o.lines {
+		fmt.Fprintln(&b, &o.lines[i])
+	}
+	return b.String()
+}
+
+// site is a registry and a target at once: nodes that are there as soon as they are asked for.
+type site struct {
+	mu     sync.Mutex
+	own    int
+	others int
+	load   float64 // of all nodes together
+	away   bool
+	broken error
+	blind  bool
+	silent error  // of Fleet
+	hangs  string // what never answers: the registry or the target
+	unseen bool   // nobody has announced himself yet
+	orders []autoscale.Order
+}
+
+func (s *site) set(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+}
+
+// hang waits for the end of a question that nobody answers.
+func (s *site) hang(ctx context.Context, who string) error {
+	s.mu.Lock()
+	hangs := s.hangs
+	s.mu.Unlock()
+	if hangs != who {
+		return nil
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (s *site) Nodes(ctx context.Context) (nodes []presence.Node, err error) {
+	if err := s.hang(ctx, "the registry"); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.away {
+		return nil, errors.New("Redis does not answer")
+	}
+	if s.unseen {
+		return nil, nil
+	}
+	all := float64(s.own + s.others)
+	for i := range s.own {
+		nodes = append(nodes, presence.Node{ID: presence.NodeID(fmt.Sprint("own-", i)), Load: s.load / all})
+	}
+	for i := range s.others {
+		nodes = append(nodes, presence.Node{ID: presence.NodeID(fmt.Sprint("other-", i)), Load: s.load / all})
+	}
+	return nodes, nil
+}
+
+func (s *site) Fleet(ctx context.Context) (autoscale.Fleet, error) {
+	if err := s.hang(ctx, "the target"); err != nil {
+		return autoscale.Fleet{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.silent != nil {
+		return autoscale.Fleet{}, s.silent
+	}
+	if s.blind {
+		return autoscale.Fleet{Whole: true, Blind: true}, nil
+	}
+	f := autoscale.Fleet{Wanted: s.own}
+	for i := range s.own {
+		f.Own = append(f.Own, presence.NodeID(fmt.Sprint("own-", i)))
+		f.Leaving = append([]presence.NodeID{f.Own[i]}, f.Leaving...)
+	}
+	return f, nil
+}
+
+func (s *site) Resize(ctx context.Context, o autoscale.Order) error {
+	return o.Guard(ctx, func(context.Context) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.broken != nil {
+			return s.broken
+		}
+		s.own, s.orders = o.Nodes, append(s.orders, o)
+		return nil
+	})
+}
+
+func (s *site) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.own
+}
+
+// TestTheLeaseIsGivenBackThoughItWasBeingTaken: a database has done what it was asked for, whether the answer is awaited or not.
+func TestTheLeaseIsGivenBackThoughItWasBeingTaken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := &office{late: 2 * time.Second}
+		_, stop := start(o, &site{own: 1}, "a", nil)
+		time.Sleep(time.Second)
+		stop()
+		if term, err := o.acquire("b", time.Minute); err != nil || !term.Held {
+			t.Errorf("behind the end of its holder: %+v, %v", term, err)
+		}
+	})
+}
+
+// start runs a scaler; the function ends it.
+func start(o *office, s *site, name string, change func(*autoscale.Options)) (*autoscale.Scaler, func()) {
+	options := autoscale.Options{Policy: autoscale.Default(), Holder: name, Registry: s, Target: s, Lease: o, Diary: o}
+	if change != nil {
+		change(&options)
+	}
+	scaler := autoscale.New(options)
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = scaler.Run(ctx)
+	}()
+	return scaler, func() { stop(); <-done }
+}
+
+// pass lets time go by.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func TestADayInTheDiary(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{}, &site{own: 1, others: 1, load: 1}
+		scaler, stop := start(o, s, "a", nil)
+		defer stop()
+		pass(time.Minute)
+		s.set(func() { s.load = 1.8 })
+		pass(time.Minute)
+		if s.count() != 2 {
+			t.Errorf("%d own nodes beside 1 for a load of 1.8", s.count())
+		}
+		s.set(func() { s.away = true })
+		pass(time.Minute)
+		s.set(func() { s.away = false; s.load = 0.5 })
+		pass(30 * time.Minute)
+		if s.count() != 0 {
+			t.Errorf("%d own nodes beside 1 for a load of 0.5", s.count())
+		}
+		want := []string{
+			"elected", "a decides from here on", "2 → 3", "ask for 3", "no_data", "Redis does not answer", "stabilising", "3 → 2", "2 → 1",
+		}
+		diary := o.diary()
+		for rest, i := diary, 0; i < len(want); i++ {
+			_, after, found := strings.Cut(rest, want[i])
+			if !found {
+				t.Fatalf("the diary lacks %q in its place:\n%s", want[i], diary)
+			}
+			rest = after
+		}
+		if lines := strings.Count(diary, "\n"); lines > 6 {
+			t.Errorf("%d lines:\n%s", lines, diary)
+		}
+		status := scaler.Status()
+		if !status.Mine || status.Holder != "a" || status.Fault != "" || status.Ordered != 1 || status.Decision == nil || len(status.Nodes) != 1 {
+			t.Errorf("%+v", status)
+		}
+		if page, err := scaler.History(t.Context(), 3, 1); err != nil || len(page) != 1 || page[0].Number != 2 {
+			t.Errorf("%+v %v", page, err)
+		}
+	})
+}
+
+func TestADryRunDoesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{}, &site{own: 2, load: 1.7}
+		_, stop := start(o, s, "a", func(o *autoscale.Options) { o.DryRun = true })
+		defer stop()
+		pass(20 * time.Minute)
+		if s.count() != 2 || len(s.orders) > 0 {
+			t.Errorf("%d nodes, %v", s.count(), s.orders)
+		}
+		if diary := o.diary(); strings.Count(diary, "(dry run: not done)") != 1 || !strings.Contains(diary, "2 → 3") {
+			t.Errorf("diary:\n%s", diary)
+		}
+	})
+}
+
+// TestTheNextOneGoesOn ends one scaler and pauses another, as a process does that is stopped: it does not renew, and acts when
+// it goes on as if nothing had been.
+func TestTheNextOneGoesOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{}, &site{own: 2, load: 1.2}
+		_, stopA := start(o, s, "a", nil)
+		pass(time.Minute)
+		b, stopB := start(o, s, "b", nil)
+		defer stopB()
+		pass(time.Minute)
+		if status := b.Status(); status.Mine || status.Holder != "a" {
+			t.Errorf("two at once: %+v", status)
+		}
+		s.set(func() { s.load = 1.8 })
+		pass(time.Minute)
+		stopA()
+		pass(10 * time.Second)
+		if status := b.Status(); !status.Mine || o.token != 2 {
+			t.Errorf("nobody took over: %+v", status)
+		}
+		if s.count() != 3 {
+			t.Errorf("%d nodes", s.count())
+		}
+		if len(s.orders) != 1 || s.orders[0].Token != 1 {
+			t.Errorf("orders: %+v", s.orders)
+		}
+	})
+}
+
+// TestAHolderThatSleptActsInVain has the target ask for the lease in the middle of a change, after it was lost.
+func TestAHolderThatSleptActsInVain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{}, &site{own: 2, load: 1.2}
+		slow := &sleeper{s, make(chan struct{}), make(chan struct{})}
+		a, stopA := start(o, s, "a", func(o *autoscale.Options) { o.Target = slow })
+		defer stopA()
+		pass(time.Minute)
+		s.set(func() { s.load = 1.9 })
+		<-slow.inside
+		sleep := func(name string) { o.mu.Lock(); defer o.mu.Unlock(); o.asleep = name }
+		sleep("a")
+		pass(time.Minute) // a sleeps in the middle of its first step
+		_, stopB := start(o, s, "b", nil)
+		defer stopB()
+		pass(time.Minute)
+		after, steps := s.count(), len(s.orders)
+		if o.token != 2 || after <= 2 {
+			t.Fatalf("b did not take over: %d nodes\n%s", after, o.diary())
+		}
+		sleep("")
+		close(slow.wake)
+		pass(time.Minute)
+		if s.count() != after || len(s.orders) != steps {
+			t.Errorf("what slept had its effect: %d nodes\n%s", s.count(), o.diary())
+		}
+		if status := a.Status(); status.Mine || status.Holder != "b" {
+			t.Errorf("it does not know: %+v", status)
+		}
+	})
+}
+
+// sleeper is a target whose holder is stopped between its decision and the effect.
+type sleeper struct {
+	*site
+	inside, wake chan struct{}
+}
+
+func (s *sleeper) Resize(ctx context.Context, o autoscale.Order) error {
+	close(s.inside)
+	<-s.wake
+	return s.site.Resize(ctx, o)
+}
+
+func TestATargetThatFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{}, &site{own: 2, load: 1.7, broken: errors.New("no more machines")}
+		scaler, stop := start(o, s, "a", nil)
+		defer stop()
+		pass(10 * time.Minute)
+		if diary := o.diary(); strings.Count(diary, "target_failed") != 1 || !strings.Contains(diary, "3 are wanted") || strings.Contains(diary, "2 → 3") || !strings.Contains(diary, "no more machines") {
+			t.Errorf("diary:\n%s", diary)
+		}
+		if status := scaler.Status(); !strings.Contains(status.Fault, "no more machines") {
+			t.Errorf("%+v", status)
+		}
+		s.set(func() { s.broken = nil })
+		pass(time.Minute)
+		if status := scaler.Status(); s.count() != 3 || status.Fault != "" {
+			t.Errorf("%d nodes when it works again, %q", s.count(), status.Fault)
+		}
+	})
+}
+
+// TestNothingIsStartedOnAccountOfASilentRegistry, although nodes that are not ours are not seen then.
+func TestNothingIsStartedOnAccountOfASilentRegistry(t *testing.T) {
+	t.Parallel()
+	for name, start0 := range map[string]bool{"from the start": true, "later": false} {
+		synctest.Test(t, func(t *testing.T) {
+			o, s := &office{}, &site{others: 2, load: 1, away: start0}
+			_, stop := start(o, s, "a", func(o *autoscale.Options) { o.Policy.Min = 2 })
+			defer stop()
+			pass(time.Minute)
+			s.set(func() { s.away = true })
+			pass(10 * time.Minute)
+			if s.count() != 0 {
+				t.Errorf("silent %s: %d nodes were started", name, s.count())
+			}
+		})
+	}
+}
+
+// TestARegistryThatComesBackListsFewForAMoment, and nobody is started in their place.
+func TestARegistryThatComesBackListsFewForAMoment(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{}, &site{others: 3, load: 1}
+		_, stop := start(o, s, "a", func(o *autoscale.Options) { o.Policy.Min = 3 })
+		defer stop()
+		pass(time.Minute)
+		s.set(func() { s.others = 1 })
+		pass(8 * time.Second)
+		s.set(func() { s.others = 3 })
+		pass(time.Minute)
+		if len(s.orders) > 0 {
+			t.Errorf("%+v", s.orders)
+		}
+		s.set(func() { s.others = 2 }) // this one does not come back
+		pass(time.Minute)
+		if s.count() != 1 {
+			t.Errorf("%d nodes in place of one that is gone", s.count())
+		}
+	})
+}
+
+// TestTheLastHoldersClockWasAhead by a day: the next one does not wait for it.
+func TestTheLastHoldersClockWasAhead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ahead := time.Now().Add(24 * time.Hour).Format(time.RFC3339)
+		o := &office{state: []byte(fmt.Sprintf(`{"lastUp":%q,"lastChange":%q}`, ahead, ahead))}
+		s := &site{own: 2, load: 1.8}
+		_, stop := start(o, s, "a", nil)
+		defer stop()
+		pass(time.Minute)
+		if s.count() != 3 {
+			t.Errorf("%d nodes\n%s", s.count(), o.diary())
+		}
+	})
+}
+
+func TestAStateThatCannotBeReadIsBegunAnew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{state: []byte(`{"ordered":"many"}`)}, &site{own: 2, load: 1.8}
+		_, stop := start(o, s, "a", nil)
+		defer stop()
+		pass(time.Minute)
+		if s.count() != 3 {
+			t.Errorf("%d nodes\n%s", s.count(), o.diary())
+		}
+	})
+}
+
+// TestABlindTargetIsTakenAtItsOrders: it cannot say how many there are.
+func TestABlindTargetIsTakenAtItsOrders(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{}, &site{own: 2, load: 1.7, blind: true}
+		_, stop := start(o, s, "a", nil)
+		pass(time.Minute)
+		stop()
+		if s.count() != 3 || len(s.orders) != 1 {
+			t.Errorf("%d nodes by %d orders", s.count(), len(s.orders))
+		}
+		_, stop = start(o, s, "b", nil) // which reads what a left
+		defer stop()
+		s.set(func() { s.load = 0.3 })
+		pass(6 * time.Minute)
+		if s.count() != 2 {
+			t.Errorf("%d nodes later", s.count())
+		}
+	})
+}
+
+func TestAStoreThatIsAwayHoldsScalingUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{}, &site{own: 2, load: 1.2}
+		scaler, stop := start(o, s, "a", nil)
+		defer stop()
+		pass(time.Minute)
+		o.mu.Lock()
+		o.fault = errors.New("PostgreSQL does not answer")
+		o.mu.Unlock()
+		s.set(func() { s.load = 1.9 })
+		pass(time.Minute)
+		if status := scaler.Status(); status.Mine || !strings.Contains(status.Fault, "lease: PostgreSQL does not answer") || s.count() != 2 {
+			t.Errorf("%d nodes, %+v", s.count(), status)
+		}
+		o.mu.Lock()
+		o.fault = nil
+		o.mu.Unlock()
+		pass(time.Minute)
+		if s.count() <= 2 || strings.Count(o.diary(), "elected") != 1 {
+			t.Errorf("%d nodes when it answers\n%s", s.count(), o.diary())
+		}
+	})
+}

@@ -1,0 +1,198 @@
+package autoscale_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/autoscale"
+	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+)
+
+// moments is a policy that goes by the last look alone and moves at once.
+func moments() autoscale.Policy {
+	p := autoscale.Default()
+	p.Max, p.Rules[0].Window, p.Up.Cooldown, p.Up.Step, p.Up.Percent = 100, 0, 0, 1, 0
+	p.Down.Stabilise, p.Down.Cooldown = 0, 0
+	return p
+}
+
+// looks lets a state see the same again and again, makes the steps that it wants and gives the last decision.
+func looks(s *autoscale.State, p *autoscale.Policy, o *autoscale.Observation, from, to time.Duration) (d autoscale.Decision) {
+	for now := from; now <= to; now += tick {
+		if d = s.Decide(p, o, at(now)); d.Moves() {
+			s.Moved(&d)
+			return d
+		}
+	}
+	return d
+}
+
+// TestAStepThatHelped is one that brought it half of the way, or away from full; after it the steps before it are forgotten.
+func TestAStepThatHelped(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		before, after float64 // of two nodes, of three
+		useless       int
+	}{
+		"half of the way":         {0.9, 0.74, 0},
+		"less":                    {0.9, 0.76, 2},
+		"from full, away from it": {1, 0.89, 0},
+		"from full, hardly":       {1, 0.91, 2},
+	} {
+		p, s := moments(), autoscale.State{Useless: 1}
+		p.Patience, p.Rules[0].Target = 5, 0.5 // so that it asks for more whatever a step did
+		if d := looks(&s, &p, loads(c.before, c.before), 0, tick); d.To != 3 {
+			t.Fatalf("%s: %s", name, d.Why)
+		}
+		s.Decide(&p, loads(c.after, c.after, c.after), at(2*tick))
+		s.Decide(&p, loads(c.after, c.after, c.after), at(3*tick))
+		if s.Useless != c.useless {
+			t.Errorf("%s: %d steps did not help, want %d", name, s.Useless, c.useless)
+		}
+	}
+}
+
+// TestGivingUpIsForgotten with the first look at which nothing asks for more.
+func TestGivingUpIsForgotten(t *testing.T) {
+	t.Parallel()
+	p, s := moments(), autoscale.State{Useless: 2, GaveUpAt: at(0), GaveUps: 3}
+	if d := looks(&s, &p, loads(0.9, 0.9), tick, tick); d.Reason != autoscale.GaveUp {
+		t.Fatal(d.Why)
+	}
+	s.Decide(&p, loads(0.5, 0.5), at(2*tick))
+	if s.Useless != 0 || !s.GaveUpAt.IsZero() || s.GaveUps != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestItTriesOnceADayAtLeast, however often it has given up.
+func TestItTriesOnceADayAtLeast(t *testing.T) {
+	t.Parallel()
+	p, s := moments(), autoscale.State{Useless: 2, GaveUpAt: at(0), GaveUps: 1000}
+	if d := looks(&s, &p, loads(0.9, 0.9), 24*time.Hour-2*tick, 24*time.Hour-tick); d.Reason != autoscale.GaveUp {
+		t.Fatal(d.Why)
+	}
+	if d := looks(&s, &p, loads(0.9, 0.9), 24*time.Hour, 24*time.Hour); d.Reason != autoscale.Rising {
+		t.Error(d.Why)
+	}
+}
+
+// TestAStepDownEndsTheTrial: what the step up before it did is not known, and not waited for.
+func TestAStepDownEndsTheTrial(t *testing.T) {
+	t.Parallel()
+	p, s := moments(), autoscale.State{}
+	p.Patience = 1
+	looks(&s, &p, loads(0.9, 0.9), 0, tick)
+	if d := looks(&s, &p, loads(0.1, 0.1, 0.1), 2*tick, 2*tick); d.To != 2 {
+		t.Fatal(d.Why)
+	}
+	if d := looks(&s, &p, loads(0.9, 0.9), 3*tick, 4*tick); d.To != 3 {
+		t.Errorf("%s: %s", d.Reason, d.Why)
+	}
+}
+
+// TestATrialIsOfTheMetricThatAskedLast: steps for another one have not made it fall either.
+func TestATrialIsOfTheMetricThatAskedLast(t *testing.T) {
+	t.Parallel()
+	p, s := moments(), autoscale.State{}
+	p.Patience = 5
+	p.Rules = append(p.Rules, autoscale.Rule{Metric: autoscale.Connections, Target: 100})
+	seen := func(load float64, connections, n int) *autoscale.Observation {
+		values := make([]float64, n)
+		for i := range values {
+			values[i] = load
+		}
+		return with(loads(values...), func(o *autoscale.Observation) {
+			for i := range o.Nodes {
+				o.Nodes[i].Connections = connections
+			}
+		})
+	}
+	looks(&s, &p, seen(0.9, 50, 2), 0, tick)
+	if d := looks(&s, &p, seen(0.5, 150, 3), 2*tick, 2*tick); d.To != 4 || !strings.Contains(d.Why, "connections") {
+		t.Fatal(d.Why)
+	}
+	s.Decide(&p, seen(0.4, 150, 4), at(3*tick))
+	s.Decide(&p, seen(0.4, 150, 4), at(4*tick))
+	if s.Useless != 2 {
+		t.Errorf("connections have not fallen through two steps, %d of them are known", s.Useless)
+	}
+}
+
+// missing are nodes of whom one says nothing that makes sense.
+func missing(values ...float64) *autoscale.Observation {
+	return with(loads(values...), func(o *autoscale.Observation) {
+		o.Current++
+		o.Nodes = append(o.Nodes, presence.Node{ID: "gone", Load: math.NaN()})
+	})
+}
+
+// TestWhoIsLostIsNoneOfATrial: it counts neither among those that were there nor among those that are to come.
+func TestWhoIsLostIsNoneOfATrial(t *testing.T) {
+	t.Parallel()
+	p, s := moments(), autoscale.State{}
+	p.Patience, p.Rules[0].Target = 1, 0.7
+	d := looks(&s, &p, missing(0.9, 0.9), 0, 5*time.Minute)
+	if d.From != 3 || d.To != 4 {
+		t.Fatal(d.Why)
+	}
+	now := d.At.Sub(at(0))
+	looks(&s, &p, missing(0.94, 0.94, 0.94), now+tick, now+3*tick)
+	if s.Useless != 1 {
+		t.Error("a step that did not help is not noticed beside a node that is lost")
+	}
+}
+
+// TestWhoStartsIsNotLost, though another has been lost for long: they are not asked for once more.
+func TestWhoStartsIsNotLost(t *testing.T) {
+	t.Parallel()
+	p, s := moments(), autoscale.State{}
+	d := looks(&s, &p, missing(0.9, 0.9), 0, 5*time.Minute)
+	if d.To != 4 {
+		t.Fatal(d.Why)
+	}
+	o := with(missing(0.9, 0.9), func(o *autoscale.Observation) { o.Current = 4 })
+	now := d.At.Sub(at(0))
+	if d = looks(&s, &p, o, now+tick, now+time.Minute); d.Reason != autoscale.Starting {
+		t.Errorf("%s: %s", d.Reason, d.Why)
+	}
+}
+
+// TestAfterAPause nothing of before counts: no load, nobody as long lost, and no step as looked at for long enough.
+func TestAfterAPause(t *testing.T) {
+	t.Parallel()
+	p, s := autoscale.Default(), autoscale.State{}
+	looks(&s, &p, loads(0.7, 0.7), 0, time.Minute)
+	s.Anew()
+	if d := s.Decide(&p, loads(0.1, 0.1), at(time.Minute+20*time.Second)); !strings.Contains(d.Why, "load 0.10") {
+		t.Error(d.Why)
+	}
+	s.Anew()
+	if d := s.Decide(&p, missing(0.9, 0.9), at(10*time.Minute)); strings.Contains(d.Why, "does not report") {
+		t.Error(d.Why)
+	}
+	p, s = moments(), autoscale.State{}
+	p.Rules[0].Window = 30 * time.Second
+	looks(&s, &p, loads(0.9, 0.9), 0, tick)
+	s.Decide(&p, loads(0.9, 0.9, 0.9), at(2*tick))
+	s.Anew()
+	if s.Decide(&p, loads(0.9, 0.9, 0.9), at(10*time.Minute)); s.Useless != 0 {
+		t.Error("a step is judged by one look")
+	}
+}
+
+// TestEveryRuleHasItsWindow, in whatever order they are.
+func TestEveryRuleHasItsWindow(t *testing.T) {
+	t.Parallel()
+	load, phones := autoscale.Rule{Metric: autoscale.Load, Target: 0.8, Window: 30 * time.Second}, autoscale.Rule{Metric: autoscale.Connections, Target: 100}
+	for _, rules := range [][]autoscale.Rule{{load, phones}, {phones, load}} {
+		p, s := moments(), autoscale.State{}
+		p.Rules, p.Down.Stabilise = rules, 5*time.Minute
+		looks(&s, &p, loads(0.5, 0.5), 0, time.Minute)
+		if d := s.Decide(&p, loads(2, 2), at(time.Minute+tick)); d.Moves() {
+			t.Errorf("by one look: %s", d.Why)
+		}
+	}
+}

@@ -1,0 +1,328 @@
+package autoscale_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/autoscale"
+)
+
+// slow is a target that takes longer than a lease stands.
+type slow struct {
+	*site
+	takes time.Duration
+}
+
+func (s *slow) Resize(ctx context.Context, o autoscale.Order) error {
+	select {
+	case <-time.After(s.takes):
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return s.site.Resize(ctx, o)
+}
+
+// TestASlowTargetKeepsItsHolder: nobody takes over in the middle of a step and makes it once more.
+func TestASlowTargetKeepsItsHolder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{}, &site{own: 2, load: 1.7, blind: true}
+		for _, name := range []string{"a", "b"} {
+			_, stop := start(o, s, name, func(o *autoscale.Options) { o.Target = &slow{s, 28 * time.Second} })
+			defer stop()
+		}
+		pass(5 * time.Minute)
+		if o.token != 1 || len(s.orders) != 1 || s.count() != 3 {
+			t.Errorf("%d terms, %d orders, %d nodes\n%s", o.token, len(s.orders), s.count(), o.diary())
+		}
+	})
+}
+
+// TestAStepOfWhoLostTheLeaseEnds: a target that is still at it is told.
+func TestAStepOfWhoLostTheLeaseEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{}, &site{own: 2, load: 1.7}
+		a, stop := start(o, s, "a", func(o *autoscale.Options) { o.Target = &slow{s, time.Hour} })
+		defer stop()
+		pass(time.Minute)
+		o.mu.Lock()
+		o.holder, o.until, o.token = "b", time.Now().Add(time.Hour), 2
+		o.mu.Unlock()
+		pass(time.Minute)
+		if status := a.Status(); status.Mine || status.Holder != "b" || len(s.orders) > 0 {
+			t.Errorf("%+v, %d orders", status, len(s.orders))
+		}
+	})
+}
+
+// TestTheDiaryIsText, whatever a target says: a database takes nothing else.
+func TestTheDiaryIsText(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{}, &site{own: 2, load: 1.7, broken: errors.New("no\x00 mo\xffre\x1b[31m\nmachines")}
+		_, stop := start(o, s, "a", nil)
+		defer stop()
+		pass(time.Minute)
+		if diary := o.diary(); !strings.Contains(diary, "no mo\uFFFDre[31m machines\n") {
+			t.Errorf("%q", diary)
+		}
+	})
+}
+
+// TestTheDiaryIsWrittenLater, where it could not be at once: what was done, and what lasts.
+func TestTheDiaryIsWrittenLater(t *testing.T) {
+	t.Parallel()
+	for want, load := range map[string]float64{"2 → 3": 1.7, "at_max": 9} {
+		synctest.Test(t, func(t *testing.T) {
+			o, s := &office{}, &site{own: 2, load: 1}
+			_, stop := start(o, s, "a", func(o *autoscale.Options) {
+				if want == "at_max" {
+					o.Policy.Max = 2
+				}
+			})
+			defer stop()
+			pass(time.Minute)
+			full := func(err error) { o.mu.Lock(); defer o.mu.Unlock(); o.full = err }
+			full(errors.New("the disk is full"))
+			s.set(func() { s.load = load })
+			pass(time.Minute)
+			full(nil)
+			pass(time.Minute)
+			if strings.Count(o.diary(), want) != 1 || len(s.orders) > 1 {
+				t.Errorf("want %q once:\n%s", want, o.diary())
+			}
+		})
+	}
+}
+
+// TestAPauseIsNoQuiet: who has not looked for four minutes, stopped or without a word from the target, has not seen that it
+// was quiet for five.
+func TestAPauseIsNoQuiet(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{}, &site{own: 2, load: 0.2}
+		_, stop := start(o, s, "a", nil)
+		defer stop()
+		pass(2 * time.Minute)
+		o.mu.Lock()
+		o.fault = errors.New("PostgreSQL does not answer")
+		o.mu.Unlock()
+		pass(2 * time.Minute)
+		o.mu.Lock()
+		o.fault = nil
+		o.mu.Unlock()
+		pass(4 * time.Minute)
+		if s.count() != 2 {
+			t.Errorf("taken away after four minutes of quiet\n%s", o.diary())
+		}
+		pass(2 * time.Minute)
+		if s.count() != 1 {
+			t.Errorf("%d nodes\n%s", s.count(), o.diary())
+		}
+	})
+}
+
+// TestNodesThatWereAddedByHand are not taken away by a step up of who does not know of them.
+func TestNodesThatWereAddedByHand(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{}, &site{own: 2, load: 1.7, blind: true}
+		_, stop := start(o, s, "a", nil)
+		defer stop()
+		pass(time.Minute)
+		if s.count() != 3 {
+			t.Fatalf("%d nodes", s.count())
+		}
+		s.set(func() { s.own = 6 })
+		pass(time.Minute)
+		s.set(func() { s.load = 3.4 })
+		pass(time.Minute) // one step
+		if s.count() != 6 || !strings.Contains(o.diary(), "6 are there, and none of them is taken away") {
+			t.Errorf("%d nodes\n%s", s.count(), o.diary())
+		}
+		pass(10 * time.Minute)
+		if s.count() != 5 {
+			t.Errorf("%d nodes later, 5 are enough\n%s", s.count(), o.diary())
+		}
+	})
+}
+
+// TestWhatKeepsItFromDecidingIsInTheDiary: whoever asks why nothing is scaled reads that, and not the log of one of the scalers.
+func TestWhatKeepsItFromDecidingIsInTheDiary(t *testing.T) {
+	t.Parallel()
+	for want, change := range map[string]func(s *site, on bool){
+		"target_failed  nothing is known of the target, and nothing is changed meanwhile: 403 Forbidden": func(s *site, on bool) {
+			if s.silent = nil; on {
+				s.silent = errors.New("403 Forbidden")
+			}
+		},
+		"no_data        nothing is known of the nodes yet: Redis does not answer": func(s *site, on bool) { s.away = on },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			o, s := &office{}, &site{own: 2, load: 1}
+			change(s, true)
+			_, stop := start(o, s, "a", nil)
+			defer stop()
+			pass(10 * time.Minute)
+			if diary := o.diary(); strings.Count(diary, "\n") != 2 || !strings.Contains(diary, want) {
+				t.Errorf("want %q:\n%s", want, diary)
+			}
+			s.set(func() { change(s, false) })
+			pass(time.Minute)
+			before := o.diary()
+			if !strings.Contains(before, "the number is right") {
+				t.Errorf("it is not said that it is over:\n%s", before)
+			}
+			s.set(func() { s.silent = errors.New("a moment") })
+			pass(7 * time.Second)
+			s.set(func() { s.silent = nil })
+			pass(time.Minute)
+			if o.diary() != before {
+				t.Errorf("a moment is in the diary:\n%s", o.diary())
+			}
+		})
+	}
+}
+
+// TestANodeBesideABlindTarget is none of those that it is told of, as a node that runs the scaler: with it there is one more than
+// ordered, always, and what was added goes all the same.
+func TestANodeBesideABlindTarget(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{}, &site{others: 1, load: 0.9, blind: true}
+		_, stop := start(o, s, "a", nil)
+		defer stop()
+		pass(2 * time.Minute)
+		s.set(func() { s.load = 3 })
+		pass(5 * time.Minute)
+		if n := s.count() + 1; n < 4 || n > 6 {
+			t.Errorf("%d nodes for a load of 3\n%s", n, o.diary())
+		}
+		s.set(func() { s.load = 0.3 })
+		pass(time.Hour)
+		if n := s.count() + 1; n > 2 {
+			t.Errorf("%d nodes for a load of 0.3\n%s", n, o.diary())
+		}
+	})
+}
+
+// TestWhoHasNotSpokenYetIsNotReplaced: a node that runs a scaler begins to speak when that begins to look.
+func TestWhoHasNotSpokenYetIsNotReplaced(t *testing.T) {
+	t.Parallel()
+	for _, others := range []int{1, 0} {
+		synctest.Test(t, func(t *testing.T) {
+			o, s := &office{}, &site{others: others, load: 0.5, unseen: true}
+			_, stop := start(o, s, "a", nil)
+			defer stop()
+			pass(7 * time.Second)
+			s.set(func() { s.unseen = false })
+			pass(time.Minute)
+			if s.count() != 1-others || strings.Contains(o.diary(), "no_data") {
+				t.Errorf("%d nodes beside %d\n%s", s.count(), others, o.diary())
+			}
+		})
+	}
+}
+
+// TestWhatNeverAnswersIsNotWaitedFor: the lease is kept, and it is said what is wrong.
+func TestWhatNeverAnswersIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	for _, who := range []string{"the registry", "the target"} {
+		synctest.Test(t, func(t *testing.T) {
+			o, s := &office{}, &site{own: 2, load: 1, hangs: who}
+			scaler, stop := start(o, s, "a", nil)
+			defer stop()
+			pass(time.Minute)
+			if status := scaler.Status(); !status.Mine || status.Fault == "" || o.token != 1 {
+				t.Errorf("%s hangs: %+v, %d terms", who, status, o.token)
+			}
+		})
+	}
+}
+
+// ending is a target that is told to end in the middle of a step, and makes it.
+type ending struct {
+	*site
+	stop func()
+}
+
+func (e *ending) Resize(ctx context.Context, o autoscale.Order) error {
+	e.stop()
+	return e.site.Resize(ctx, o)
+}
+
+// TestTheLastStepIsWrittenDown, though the scaler ends with it.
+func TestTheLastStepIsWrittenDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{}, &site{own: 2, load: 1.7}
+		e := &ending{site: s}
+		ctx, stop := context.WithCancel(t.Context())
+		e.stop = stop
+		if err := autoscale.New(autoscale.Options{Policy: autoscale.Default(), Holder: "a", Registry: s, Target: e, Lease: o, Diary: o}).Run(ctx); err != nil {
+			t.Error(err)
+		}
+		if s.count() != 3 || !strings.Contains(o.diary(), "2 → 3") {
+			t.Errorf("%d nodes\n%s", s.count(), o.diary())
+		}
+	})
+}
+
+// TestWhatTheLastOneLeftIsReadFirst: nothing is decided before.
+func TestWhatTheLastOneLeftIsReadFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{unread: errors.New("the disk is away")}, &site{own: 2, load: 1.7}
+		_, stop := start(o, s, "a", nil)
+		defer stop()
+		pass(time.Minute)
+		if len(s.orders) > 0 {
+			t.Errorf("%+v", s.orders)
+		}
+		o.mu.Lock()
+		o.unread = nil
+		o.mu.Unlock()
+		pass(time.Minute)
+		if s.count() != 3 || strings.Count(o.diary(), "elected") != 1 {
+			t.Errorf("%d nodes\n%s", s.count(), o.diary())
+		}
+	})
+}
+
+// TestABlindTargetBesideAnEmptyRegistry: that nobody is listed does not say that nobody is there.
+func TestABlindTargetBesideAnEmptyRegistry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{}, &site{own: 5, load: 1, blind: true, unseen: true}
+		_, stop := start(o, s, "a", nil)
+		defer stop()
+		pass(time.Minute)
+		if len(s.orders) > 0 || !strings.Contains(o.diary(), "the registry lists nobody") {
+			t.Errorf("%+v\n%s", s.orders, o.diary())
+		}
+	})
+}
+
+// TestAnotherTermBeginsAnew: who had the lease before goes by what the one in between has left.
+func TestAnotherTermBeginsAnew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, s := &office{}, &site{own: 2, load: 1, blind: true}
+		a, stop := start(o, s, "a", nil)
+		defer stop()
+		pass(time.Minute)
+		o.mu.Lock()
+		o.holder, o.until, o.token, o.state = "b", time.Now().Add(30*time.Second), 2, []byte(`{"ordered":5}`)
+		o.mu.Unlock()
+		s.set(func() { s.own = 5 })
+		pass(time.Minute)
+		if status := a.Status(); !status.Mine || status.Ordered != 5 || strings.Count(o.diary(), "elected") != 2 {
+			t.Errorf("%+v\n%s", status, o.diary())
+		}
+	})
+}

@@ -1,0 +1,144 @@
+package presence
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// HeraldOptions make a Herald; Registry and Word must be given, the zero value of another field means its default.
+type HeraldOptions struct {
+	Registry Registry
+	Word     func() Node                       // what this node says of itself now; must be quick
+	Timeout  time.Duration                     // of one call of the registry; default 1 s
+	OnPeers  func(joined, left []NodeID)       // after each change of the list; must be quick
+	OnTwin   func(Node)                        // another node speaks under this one's id; once for each, must be quick
+	OnError  func(operation string, err error) // after each call that failed; must be quick
+}
+
+// Herald says that its node lives, again and again, and watches who else does.
+type Herald struct {
+	opts   HeraldOptions
+	said   chan struct{} // capacity 1: something changed that cannot wait
+	ids    []NodeID      // the list as it was last; of Run's goroutine, as are the next two
+	spoken bool          // the registry has had this node's word: what another says under its id is newer
+	twin   Node          // who was told of
+	list   atomic.Pointer[list]
+}
+
+// list is the nodes as they were at a time of this node.
+type list struct {
+	nodes []Node
+	at    time.Time
+}
+
+// NewHerald makes the herald of a node; Run makes it speak.
+func NewHerald(o HeraldOptions) *Herald {
+	if o.Timeout == 0 {
+		o.Timeout = time.Second
+	}
+	if o.OnPeers == nil {
+		o.OnPeers = func(_, _ []NodeID) {}
+	}
+	if o.OnTwin == nil {
+		o.OnTwin = func(Node) {}
+	}
+	if o.OnError == nil {
+		o.OnError = func(string, error) {}
+	}
+	return &Herald{opts: o, said: make(chan struct{}, 1)}
+}
+
+// Nodes is the list as it was when it could last be had, by id; empty before. It belongs to all who ask: read only.
+func (h *Herald) Nodes() []Node {
+	if list := h.list.Load(); list != nil {
+		return list.nodes
+	}
+	return nil
+}
+
+// Recent is Nodes without a list that is older than a word stands: none of it may be so any more.
+func (h *Herald) Recent() []Node {
+	if list := h.list.Load(); list != nil && time.Since(list.at) <= NodeTTL {
+		return list.nodes
+	}
+	return nil
+}
+
+// Say says the node's word at once, as when it begins to drain.
+func (h *Herald) Say() { wake(h.said) }
+
+// Run speaks until ctx ends, and then takes the node from the list. It returns nil.
+func (h *Herald) Run(ctx context.Context) error {
+	ticker := time.NewTicker(NodeEvery)
+	defer ticker.Stop()
+	for ctx.Err() == nil {
+		h.announce(ctx)
+		h.look(ctx)
+		select {
+		case <-ctx.Done():
+		case <-ticker.C:
+		case <-h.said:
+		}
+	}
+	h.call(context.WithoutCancel(ctx), "leave the registry", h.opts.Registry.Leave)
+	return nil
+}
+
+func (h *Herald) announce(ctx context.Context) {
+	h.call(ctx, "announce this node", func(ctx context.Context) error {
+		word := h.opts.Word()
+		before, err := h.opts.Registry.Announce(ctx, word)
+		if err != nil {
+			return err
+		}
+		if h.spoken && before.ID != "" && !same(before, word) && !same(before, h.twin) {
+			h.twin = before
+			h.opts.OnTwin(before)
+		}
+		h.spoken = true
+		return nil
+	})
+}
+
+// look compares the list with the one before. A list that could not be had changes nothing.
+func (h *Herald) look(ctx context.Context) {
+	h.call(ctx, "list the nodes", func(ctx context.Context) error {
+		nodes, err := h.opts.Registry.Nodes(ctx)
+		if err != nil {
+			return err
+		}
+		ids := make([]NodeID, len(nodes))
+		for i := range nodes {
+			ids[i] = nodes[i].ID
+		}
+		if joined, left := without(ids, h.ids), without(h.ids, ids); len(joined)+len(left) > 0 {
+			h.opts.OnPeers(joined, left)
+		}
+		h.ids = ids
+		h.list.Store(&list{nodes, time.Now()})
+		return nil
+	})
+}
+
+// same tells whether two words with one id are of one run of a node.
+func same(a, b Node) bool { return a.StartedAt == b.StartedAt && a.URL == b.URL }
+
+// without gives what is in the first list and not in the second.
+func without(all, some []NodeID) (rest []NodeID) {
+	for _, id := range all {
+		if !slices.Contains(some, id) {
+			rest = append(rest, id)
+		}
+	}
+	return rest
+}
+
+func (h *Herald) call(ctx context.Context, operation string, do func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(ctx, h.opts.Timeout)
+	defer cancel()
+	if err := do(ctx); err != nil {
+		h.opts.OnError(operation, err)
+	}
+}

@@ -1,0 +1,242 @@
+package presence
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+// The binary form of hints. Nodes of neighbouring versions speak it with each other, so it only grows:
+//
+//	batch   = version, record …
+//	record  = length, kind, hops, recipient, seq, life, flags, [message id], ids, [length, message], …
+//	message = id, business, from, recipient, seq, priority, subject, content, correlation id, metadata, send at, ttl, expires at, …
+//
+// Version, kind, hops, flags and priority are one byte, an id is sixteen; lengths, counts and what is never negative are
+// unsigned varints, the three times signed ones, in milliseconds; texts, ids and metadata carry their length or count.
+// The … is where a later version adds fields: a reader skips what it does not know of a record or a message, and whole
+// records of kinds that it does not know. The version is for the day when that is not enough: a reader refuses what it
+// does not speak, and its node lives by the sweep for as long as such neighbours are about.
+
+const hintVersion = 1
+
+// Flags of a record.
+const (
+	hasID      = 1 << iota // of Hint.ID
+	hasMessage             // of Hint.Message
+)
+
+// ErrHintVersion means that hints came from a node that speaks another form.
+var ErrHintVersion = errors.New("hints of another version")
+
+// errHint means that the bytes are not hints.
+var errHint = errors.New("the hints are damaged")
+
+// AppendHints appends the form of a batch.
+func AppendHints(dst []byte, hints []Hint) []byte {
+	dst = append(dst, hintVersion)
+	var record []byte
+	for i := range hints {
+		record = hints[i].append(record[:0])
+		dst = appendBytes(dst, record)
+	}
+	return dst
+}
+
+func (h *Hint) append(dst []byte) []byte {
+	dst = append(dst, byte(h.Kind), h.Hops)
+	dst = binary.AppendUvarint(dst, uint64(h.Recipient))
+	dst = binary.AppendUvarint(dst, uint64(h.Seq))
+	dst = binary.AppendUvarint(dst, uint64(h.Life))
+	var flags byte
+	if !h.ID.IsZero() {
+		flags |= hasID
+	}
+	if h.Message != nil {
+		flags |= hasMessage
+	}
+	dst = append(dst, flags)
+	if flags&hasID != 0 {
+		dst = append(dst, h.ID.UUID[:]...)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(h.IDs)))
+	for _, id := range h.IDs {
+		dst = append(dst, id.UUID[:]...)
+	}
+	if flags&hasMessage != 0 {
+		dst = appendBytes(dst, appendMessage(nil, h.Message))
+	}
+	return dst
+}
+
+func appendMessage(dst []byte, m *esh3ar.Message) []byte {
+	dst = append(dst, m.ID.UUID[:]...)
+	dst = append(dst, m.Business.UUID[:]...)
+	dst = appendBytes(dst, m.From)
+	dst = binary.AppendUvarint(dst, uint64(m.Recipient))
+	dst = binary.AppendUvarint(dst, uint64(m.Seq))
+	dst = append(dst, byte(m.Priority))
+	dst = appendBytes(dst, m.Subject)
+	dst = appendBytes(dst, m.Content)
+	dst = appendBytes(dst, m.CorrelationID)
+	dst = binary.AppendUvarint(dst, uint64(len(m.Metadata)))
+	for _, name := range slices.Sorted(maps.Keys(m.Metadata)) { // one form for one message
+		dst = appendBytes(appendBytes(dst, name), m.Metadata[name])
+	}
+	dst = binary.AppendVarint(dst, int64(m.SendAt))
+	dst = binary.AppendVarint(dst, m.TTL.Milliseconds())
+	return binary.AppendVarint(dst, int64(m.ExpiresAt))
+}
+
+func appendBytes[T ~string | ~[]byte](dst []byte, text T) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(text))), text...)
+}
+
+// DecodeHints reads the form of a batch; what it gives takes memory in proportion to the bytes, and keeps none of them.
+// Hints of kinds that this version does not know are left out.
+func DecodeHints(data []byte) ([]Hint, error) {
+	if len(data) == 0 {
+		return nil, errHint
+	}
+	if data[0] != hintVersion {
+		return nil, fmt.Errorf("%w: %d, this node speaks %d", ErrHintVersion, data[0], hintVersion)
+	}
+	batch := reader{rest: data[1:]}
+	var hints []Hint
+	for len(batch.rest) > 0 {
+		record := reader{rest: batch.bytes()}
+		h := record.hint()
+		if batch.damaged || record.damaged {
+			return nil, errHint
+		}
+		if h.Kind.known() {
+			hints = append(hints, h)
+		}
+	}
+	return hints, nil
+}
+
+func (k HintKind) known() bool { return k >= Stored && k <= Lapsed }
+
+// reader reads fields one after the other; after the first that is damaged all others are zero.
+type reader struct {
+	rest    []byte
+	damaged bool
+}
+
+func (r *reader) hint() (h Hint) {
+	h.Kind = HintKind(r.byte())
+	if !h.Kind.known() {
+		return h // what it consists of is not known either
+	}
+	h.Hops, h.Recipient, h.Seq, h.Life = r.byte(), esh3ar.Recipient(r.uvarint()), esh3ar.Seq(r.uvarint()), esh3ar.Life(r.uint32())
+	flags := r.byte()
+	if flags&hasID != 0 {
+		h.ID = esh3ar.MessageID{UUID: r.uuid()}
+	}
+	for range r.count(len(uuid.UUID{})) {
+		h.IDs = append(h.IDs, esh3ar.MessageID{UUID: r.uuid()})
+	}
+	if flags&hasMessage != 0 {
+		message := reader{rest: r.bytes()}
+		h.Message = message.message()
+		r.damaged = r.damaged || message.damaged
+	}
+	return h
+}
+
+func (r *reader) message() *esh3ar.Message {
+	m := &esh3ar.Message{ID: esh3ar.MessageID{UUID: r.uuid()}, Business: esh3ar.BusinessID{UUID: r.uuid()}}
+	m.From = string(r.bytes())
+	m.Recipient, m.Seq = esh3ar.Recipient(r.uvarint()), esh3ar.Seq(r.uvarint())
+	m.Priority = esh3ar.Priority(r.byte())
+	r.damaged = r.damaged || m.Priority >= esh3ar.Priorities // it is an index elsewhere
+	m.Subject, m.Content, m.CorrelationID = string(r.bytes()), string(r.bytes()), string(r.bytes())
+	for range r.count(2) { // a name and a value of no length take two bytes
+		if m.Metadata == nil {
+			m.Metadata = map[string]string{}
+		}
+		name := string(r.bytes())
+		m.Metadata[name] = string(r.bytes())
+	}
+	m.SendAt = esh3ar.Time(r.varint())
+	m.TTL = r.duration()
+	m.ExpiresAt = esh3ar.Time(r.varint())
+	return m
+}
+
+// take cuts n bytes off.
+func (r *reader) take(n uint64) []byte {
+	if n > uint64(len(r.rest)) {
+		r.rest, r.damaged = nil, true
+		return nil
+	}
+	taken := r.rest[:n]
+	r.rest = r.rest[n:]
+	return taken
+}
+
+func (r *reader) byte() byte {
+	if b := r.take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (r *reader) uuid() (id uuid.UUID) {
+	copy(id[:], r.take(uint64(len(id))))
+	return id
+}
+
+func (r *reader) bytes() []byte { return r.take(r.uvarint()) }
+
+func (r *reader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.rest)
+	r.skip(n)
+	return v
+}
+
+func (r *reader) varint() int64 {
+	v, n := binary.Varint(r.rest)
+	r.skip(n)
+	return v
+}
+
+func (r *reader) duration() time.Duration {
+	ms := r.varint()
+	r.damaged = r.damaged || ms != ms*int64(time.Millisecond)/int64(time.Millisecond)
+	return time.Duration(ms) * time.Millisecond
+}
+
+// skip goes over the n bytes of a varint; none or fewer: there is no whole one, or one of more than 64 bits.
+func (r *reader) skip(n int) {
+	if n <= 0 {
+		r.rest, r.damaged = nil, true
+		return
+	}
+	r.rest = r.rest[n:]
+}
+
+func (r *reader) uint32() uint32 {
+	v := r.uvarint()
+	r.damaged = r.damaged || v > math.MaxUint32
+	return uint32(v)
+}
+
+// count reads how many there are of something that takes at least so many bytes: never more than there can be.
+func (r *reader) count(size int) int {
+	v := r.uvarint()
+	if v > uint64(len(r.rest)/size) {
+		r.rest, r.damaged = nil, true
+		return 0
+	}
+	return int(v)
+}

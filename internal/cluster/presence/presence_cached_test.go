@@ -1,0 +1,69 @@
+package presence_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/testkit/clustersim"
+)
+
+// counted is presence that counts who was looked up.
+type counted struct {
+	presence.Presence
+	asked []esh3ar.Recipient
+}
+
+func (c *counted) Nodes(ctx context.Context, rs []esh3ar.Recipient) ([][]presence.NodeID, error) {
+	c.asked = append(c.asked, rs...)
+	return c.Presence.Nodes(ctx, rs)
+}
+
+// TestPresenceIsRememberedForASecond: who is somewhere is looked up once a second, who is nowhere each time, and what this node
+// says itself it sees at once.
+func TestPresenceIsRememberedForASecond(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := clustersim.New()
+		source := &counted{Presence: clustersim.Presence{Cluster: c, Self: "a"}}
+		p := presence.NewCachedPresence(source)
+		c.Plant("b", alice)
+		find := func(want [][]presence.NodeID, asked ...esh3ar.Recipient) {
+			t.Helper()
+			source.asked = nil
+			got, err := p.Nodes(t.Context(), []esh3ar.Recipient{alice, bob})
+			if err != nil || !slices.EqualFunc(got, want, slices.Equal) {
+				t.Errorf("found %v, %v, want %v", got, err, want)
+			}
+			if !slices.Equal(source.asked, asked) {
+				t.Errorf("looked %v up, want %v", source.asked, asked)
+			}
+		}
+		find([][]presence.NodeID{{"b"}, nil}, alice, bob)
+		find([][]presence.NodeID{{"b"}, nil}, bob)
+		if err := p.Assert(t.Context(), []esh3ar.Recipient{alice}); err != nil {
+			t.Fatal(err)
+		}
+		find([][]presence.NodeID{{"a", "b"}, nil}, alice, bob)
+		if err := p.Retract(t.Context(), []esh3ar.Recipient{alice}); err != nil {
+			t.Fatal(err)
+		}
+		find([][]presence.NodeID{{"b"}, nil}, alice, bob)
+		c.Plant("d", alice)
+		find([][]presence.NodeID{{"b"}, nil}, bob)
+		time.Sleep(time.Second)
+		find([][]presence.NodeID{{"b", "d"}, nil}, alice, bob)
+		time.Sleep(time.Second)
+		c.Away(true, false)
+		if nodes, err := p.Nodes(t.Context(), []esh3ar.Recipient{alice}); err == nil {
+			t.Errorf("presence is away, and still found %v", nodes)
+		}
+		if s := p.Stats(); s.Name != "presence" {
+			t.Errorf("counted as %q", s.Name)
+		}
+	})
+}

@@ -1,0 +1,74 @@
+package redis
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+)
+
+// Presence keeps for each recipient a sorted set of node → time at which its word ends, by the clock of the server that
+// owns the key. The key ends with the longest word in it.
+type Presence struct {
+	client *Client
+	node   presence.NodeID
+	ttl    time.Duration
+}
+
+var _ presence.Presence = (*Presence)(nil)
+
+// Presence is what this node says, and asks, of who is connected.
+func (c *Client) Presence() *Presence { return &Presence{c, c.opts.Node, presence.PresenceTTL} }
+
+func (p *Presence) key(r esh3ar.Recipient) string {
+	return p.client.opts.Prefix + "p:{" + strconv.FormatUint(uint64(r), 10) + "}"
+}
+
+// One command in place of three: the words of nodes that died are dropped by whoever comes next, and the key of a
+// recipient who never comes again ends by itself.
+var assertScript = newScript(clock + `
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
+return 1`)
+
+// Assert realises route.Presence.
+func (p *Presence) Assert(ctx context.Context, rs []esh3ar.Recipient) error {
+	args := []string{string(p.node), strconv.FormatInt(p.ttl.Milliseconds(), 10)}
+	_, err := assertScript.run(ctx, p.client, opAssert, len(rs), func(i int) (_, _ []string) { return []string{p.key(rs[i])}, args })
+	return err
+}
+
+// Retract realises route.Presence: it can name no other node.
+func (p *Presence) Retract(ctx context.Context, rs []esh3ar.Recipient) error {
+	_, err := p.client.each(ctx, opRetract, len(rs), func(b rueidis.Builder, i int) rueidis.Completed {
+		return b.Zrem().Key(p.key(rs[i])).Member(string(p.node)).Build()
+	})
+	return err
+}
+
+// maxPlaces bounds the nodes that one recipient is looked for on, and so what a set that somebody filled with names costs:
+// each hint goes to each of them.
+const maxPlaces = 32
+
+var presentScript = newScript(clock + `
+return redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. string.format('%.0f', now), '+inf', 'LIMIT', 0, ` + strconv.Itoa(maxPlaces) + `)`)
+
+// Nodes realises route.Presence. With an error it still gives what could be found.
+func (p *Presence) Nodes(ctx context.Context, rs []esh3ar.Recipient) ([][]presence.NodeID, error) {
+	results, err := presentScript.run(ctx, p.client, opPresent, len(rs), func(i int) (_, _ []string) { return []string{p.key(rs[i])}, nil })
+	nodes := make([][]presence.NodeID, len(rs))
+	for i, r := range results {
+		names, _ := r.AsStrSlice() // what failed is in err
+		for _, name := range names {
+			nodes[i] = append(nodes[i], presence.NodeID(name))
+		}
+	}
+	return nodes, err
+}

@@ -1,0 +1,162 @@
+package redis
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+)
+
+// Registry keeps the list of nodes in one slot: a sorted set of node → time at which its word ends, by the clock of the
+// server that owns it, and a hash of node → what it says of itself, signed. Both end with the newest word.
+//
+// An entry counts only with the signature of a node of the cluster, for this list and this id, and while its stamp is
+// fresh. A writer of Redis can hide a node, or keep an entry in the list for keyring.Freshness after the node has left or
+// changed; it can make no entry and change none.
+type Registry struct {
+	client *Client
+	prefix string
+	node   presence.NodeID
+	ttl    time.Duration
+	quiet  bool // what is refused is neither counted nor reported
+}
+
+var _ presence.Registry = (*Registry)(nil)
+
+// Registry is this node's place in the list, and the list.
+func (c *Client) Registry() *Registry { return c.RegistryAt(c.opts.Prefix, c.opts.Node) }
+
+// RegistryAt is another list of the same kind, with keys of that prefix, and a place in it.
+func (c *Client) RegistryAt(prefix string, place presence.NodeID) *Registry {
+	return &Registry{client: c, prefix: prefix, node: place, ttl: presence.NodeTTL}
+}
+
+// Shared returns the registry as one that several clusters share: an entry of another cluster is left out and is no fault.
+func (r *Registry) Shared() *Registry {
+	shared := *r
+	shared.quiet = true
+	return &shared
+}
+
+func (r *Registry) keys() []string {
+	return []string{r.prefix + "{nodes}:until", r.prefix + "{nodes}:word"}
+}
+
+var announceScript = newScript(clock + `
+for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)) do
+  redis.call('ZREM', KEYS[1], gone)
+  redis.call('HDEL', KEYS[2], gone)
+end
+local before = redis.call('HGET', KEYS[2], ARGV[1])
+redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
+for _, key in ipairs(KEYS) do
+  if redis.call('PTTL', key) < tonumber(ARGV[2]) then
+    redis.call('PEXPIRE', key, ARGV[2])
+  end
+end
+return before`)
+
+// Announce realises route.Registry. The id is this node's, whatever n says, and SeenAt is not sent: the server's clock
+// tells it to whoever reads. What a node of another version has said and this one cannot read is as if it had not been, and
+// so is what no node has signed.
+func (r *Registry) Announce(ctx context.Context, n presence.Node) (before presence.Node, err error) {
+	n.ID = r.node
+	word, err := r.sign(n)
+	if err != nil {
+		return before, fmt.Errorf("announce: %w", err)
+	}
+	args := []string{string(r.node), strconv.FormatInt(r.ttl.Milliseconds(), 10), word}
+	results, err := announceScript.run(ctx, r.client, opAnnounce, 1, func(int) (_, _ []string) { return r.keys(), args })
+	if err != nil {
+		return before, err
+	}
+	replaced, err := results[0].ToString()
+	if rueidis.IsRedisNil(err) {
+		return before, nil
+	}
+	if err != nil {
+		return before, err
+	}
+	before, _ = r.verify(string(r.node), replaced) // what is not a node's word is as if it had not been
+	return before, nil
+}
+
+// Leave realises route.Registry.
+func (r *Registry) Leave(ctx context.Context) error {
+	keys := r.keys()
+	_, err := r.client.each(ctx, opLeave, len(keys), func(b rueidis.Builder, i int) rueidis.Completed {
+		if i == 0 {
+			return b.Zrem().Key(keys[0]).Member(string(r.node)).Build()
+		}
+		return b.Hdel().Key(keys[1]).Field(string(r.node)).Build()
+	})
+	return err
+}
+
+// Bounds of what is read of a list that anybody may have filled.
+const (
+	maxNodes = 1024
+	maxWord  = 8 << 10 // bytes; a node's own is about 1 KiB
+)
+
+// The list is a flat one: id, when its word ends, its word, and so on.
+var nodesScript = newScript(clock + `
+local found = {}
+local list = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. string.format('%.0f', now), '+inf', 'WITHSCORES', 'LIMIT', 0, ` + strconv.Itoa(maxNodes) + `)
+for i = 1, #list, 2 do
+  local word = redis.call('HGET', KEYS[2], list[i])
+  if word and #word <= ` + strconv.Itoa(maxWord) + ` then
+    table.insert(found, list[i])
+    table.insert(found, list[i + 1])
+    table.insert(found, word)
+  end
+end
+return found`)
+
+// Nodes realises route.Registry. What no node of the cluster has signed, and what a node of another version says and this one
+// cannot read, is left out and counted.
+func (r *Registry) Nodes(ctx context.Context) ([]presence.Node, error) {
+	results, err := nodesScript.run(ctx, r.client, opNodes, 1, func(int) (_, _ []string) { return r.keys(), nil })
+	if err != nil {
+		return nil, err
+	}
+	list, err := results[0].AsStrSlice()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", opNodes, err)
+	}
+	var nodes []presence.Node
+	for entry := range slices.Chunk(list, 3) {
+		n, err := r.read(entry)
+		if isRefusal(err) && r.quiet {
+			continue
+		}
+		if isRefusal(err) {
+			r.client.refuse(partRegistry, fmt.Errorf("entry of %.64q in %s: %w", entry[0], r.prefix, err))
+			continue
+		}
+		if err != nil {
+			r.client.stats.nodesUnreadable.Add(1)
+			continue
+		}
+		nodes = append(nodes, n)
+	}
+	slices.SortFunc(nodes, func(a, b presence.Node) int { return cmp.Compare(a.ID, b.ID) })
+	return nodes, nil
+}
+
+func (r *Registry) read(entry []string) (n presence.Node, err error) {
+	if n, err = r.verify(entry[0], entry[2]); err != nil {
+		return n, err
+	}
+	until, err := strconv.ParseFloat(entry[1], 64)
+	n.SeenAt = esh3ar.Time(until).Add(-r.ttl)
+	return n, err
+}

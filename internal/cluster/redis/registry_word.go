@@ -1,0 +1,64 @@
+package redis
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/cluster/keyring"
+	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+)
+
+// signedWord is the form of an entry. Node is JSON as a string: the bytes that were signed.
+type signedWord struct {
+	Node       string             `json:"node"`
+	At         int64              `json:"at"` // Unix milliseconds of the node's clock
+	Signatures keyring.Signatures `json:"signatures"`
+}
+
+// Why an entry does not count.
+var (
+	errUnsigned = errors.New("no node of this cluster has signed it")
+	errOldWord  = errors.New("its stamp is too old, or the clocks differ too much")
+)
+
+func isRefusal(err error) bool { return errors.Is(err, errUnsigned) || errors.Is(err, errOldWord) }
+
+// about is what a signature of an entry is for: this list, this id, that time.
+func (r *Registry) about(id string, at int64) string {
+	return fmt.Sprintf("registry %q %q %d", r.prefix, id, at)
+}
+
+func (r *Registry) sign(n presence.Node) (word string, err error) {
+	if r.client.opts.Keys == nil {
+		return "", errNoKeys
+	}
+	text, err := json.Marshal(n)
+	if err != nil {
+		return "", err
+	}
+	w := signedWord{Node: string(text), At: time.Now().UnixMilli()}
+	w.Signatures = r.client.opts.Keys.Sign(r.about(string(n.ID), w.At), text)
+	signed, err := json.Marshal(w)
+	return string(signed), err
+}
+
+// verify reads the entry of an id.
+func (r *Registry) verify(id, word string) (n presence.Node, err error) {
+	var w signedWord
+	if err := json.Unmarshal([]byte(word), &w); err != nil {
+		return n, err
+	}
+	if !r.client.opts.Trusted.Verify(r.about(id, w.At), []byte(w.Node), w.Signatures) {
+		return n, errUnsigned
+	}
+	if age := time.Since(time.UnixMilli(w.At)); age > keyring.Freshness || age < -keyring.Freshness {
+		return n, errOldWord
+	}
+	if err := json.Unmarshal([]byte(w.Node), &n); err != nil {
+		return presence.Node{}, err
+	}
+	n.ID = presence.NodeID(id)
+	return n, nil
+}

@@ -1,0 +1,122 @@
+package eventfeed
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/fairshare"
+)
+
+// Streams that are behind read the log themselves, and a client may open many of them at an old position. Their reads must
+// not take from accepts what those need: the disk, the database and the processors. So few of them run at once, businesses
+// take turns, each keeps its place for a time that grows with what it read, and streams of a business at the same position
+// share one read.
+
+// catchUp bounds and shares the reads of streams that are behind.
+type catchUp struct {
+	places *fairshare.Pool[esh3ar.BusinessID]
+	pace   time.Duration
+	mu     struct {
+		sync.Mutex
+		pages map[pageKey]*sharedPage
+		order []pageKey // of the pages, oldest first
+	}
+}
+
+// pageKey names a read.
+type pageKey struct {
+	business esh3ar.BusinessID
+	after    esh3ar.Position
+}
+
+// sharedPage is a read that several streams use. Its fields stand when done is closed; nobody changes the page then.
+type sharedPage struct {
+	done chan struct{}
+	page esh3ar.EventPage
+	err  error
+}
+
+// keptPages bounds the pages that are kept for streams that come to the same position a little later, about 10 MiB.
+const keptPages = 64
+
+func newCatchUp(o *Options) *catchUp {
+	c := &catchUp{pace: o.Pace, places: fairshare.New[esh3ar.BusinessID](fairshare.Options{
+		Name: "event_catch_up", Total: int64(o.CatchUps), Waiting: o.PerBusiness, Waiters: o.Total,
+	})}
+	c.mu.pages = map[pageKey]*sharedPage{}
+	return c
+}
+
+// read reads a page behind a position, in the business's turn. It returns before the time of its place is over, and then
+// the place is returned from another goroutine.
+func (c *catchUp) read(ctx context.Context, log esh3ar.EventLog, q *esh3ar.EventQuery) (esh3ar.EventPage, error) {
+	business := q.Businesses[0]
+	if err := c.places.Acquire(ctx, business, 1); err != nil {
+		return esh3ar.EventPage{}, err
+	}
+	start := time.Now()
+	page, err := c.shared(ctx, log, q)
+	took := max(3*time.Since(start), time.Duration(len(page.Entries))*c.pace)
+	time.AfterFunc(took, func() { c.places.Release(business, 1) })
+	return page, err
+}
+
+// shared reads a page, or takes the one of another stream. What lies at the end of the log is not kept: it grows.
+func (c *catchUp) shared(ctx context.Context, log esh3ar.EventLog, q *esh3ar.EventQuery) (esh3ar.EventPage, error) {
+	key := pageKey{q.Businesses[0], q.After}
+	for {
+		one, mine := c.enter(key)
+		if mine {
+			one.page, one.err = log.Events(ctx, *q)
+			if one.err != nil || one.page.Next == q.After || len(one.page.Entries) < q.Limit {
+				c.forget(key, one)
+			}
+			close(one.done)
+			return one.page, one.err
+		}
+		select {
+		case <-one.done:
+		case <-ctx.Done():
+			return esh3ar.EventPage{}, context.Cause(ctx)
+		}
+		if one.err == nil {
+			return one.page, nil
+		}
+		if err := context.Cause(ctx); err != nil { // else the other stream's caller may just have left
+			return esh3ar.EventPage{}, err
+		}
+	}
+}
+
+// enter returns the page of a key; mine says that the caller has to read it.
+func (c *catchUp) enter(key pageKey) (one *sharedPage, mine bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if one = c.mu.pages[key]; one != nil {
+		return one, false
+	}
+	one = &sharedPage{done: make(chan struct{})}
+	c.mu.pages[key] = one
+	c.mu.order = append(c.mu.order, key)
+	if len(c.mu.order) > keptPages {
+		delete(c.mu.pages, c.mu.order[0])
+		c.mu.order = append(c.mu.order[:0], c.mu.order[1:]...)
+	}
+	return one, true
+}
+
+func (c *catchUp) forget(key pageKey, one *sharedPage) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.pages[key] == one {
+		delete(c.mu.pages, key)
+		for i := range c.mu.order {
+			if c.mu.order[i] == key {
+				c.mu.order = append(c.mu.order[:i], c.mu.order[i+1:]...)
+				return
+			}
+		}
+	}
+}

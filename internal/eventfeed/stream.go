@@ -1,0 +1,267 @@
+package eventfeed
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/faultinject"
+)
+
+// Stream is one taker's view of the log.
+type Stream struct {
+	feed     *Feed
+	business esh3ar.BusinessID
+	position esh3ar.Position // everything up to it was taken; written by the taker, under the feed's lock
+	ready    chan struct{}   // capacity 1: there is something, or the stream fell behind
+	ended    chan struct{}
+	shared   struct { // under the feed's lock
+		live   bool
+		since  uint64 // the round in which it became live
+		queue  []esh3ar.LogEntry
+		closed bool
+	}
+}
+
+// ErrClosed ends Next after Close.
+var ErrClosed = errors.New("stream is closed")
+
+// Tail opens a stream of what happens from now on.
+func (f *Feed) Tail(ctx context.Context, business esh3ar.BusinessID) (*Stream, error) {
+	tail, err := f.log.Tail(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return f.enter(business, tail)
+}
+
+// After opens a stream of what happened behind a position; Invalid if there is no such. A place where the log has not come to yet
+// is none: whoever stood there would miss what happens on the way, and the feed, which goes along with who is ahead, would leave
+// all others behind, who then read the log without end.
+func (f *Feed) After(ctx context.Context, business esh3ar.BusinessID, position esh3ar.Position) (*Stream, error) {
+	tail, err := f.log.Tail(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if position > tail {
+		return nil, esh3ar.Errorf(esh3ar.Invalid, "position %q is not one of this log: it has come to %q", position, tail)
+	}
+	if _, err := f.log.Events(ctx, esh3ar.EventQuery{After: position, Businesses: []esh3ar.BusinessID{business}, Limit: 1}); err != nil {
+		return nil, err
+	}
+	return f.enter(business, position)
+}
+
+func (f *Feed) enter(business esh3ar.BusinessID, position esh3ar.Position) (*Stream, error) {
+	s := &Stream{feed: f, business: business, position: position, ready: make(chan struct{}, 1), ended: make(chan struct{})}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.mu.streams[business]) >= f.opts.PerBusiness {
+		return nil, &esh3ar.Error{Code: esh3ar.RateLimited, Text: "too many streams of this business are open", RetryAfter: 5 * time.Second}
+	}
+	if f.open.Load() >= int64(f.opts.Total) {
+		return nil, &esh3ar.Error{Code: esh3ar.Overloaded, Text: "too many streams are open", RetryAfter: 5 * time.Second}
+	}
+	f.mu.streams[business] = append(f.mu.streams[business], s)
+	f.open.Add(1)
+	return s, nil
+}
+
+// Close ends the stream, and a Next that waits. It may be called again, and from any goroutine.
+func (s *Stream) Close() {
+	f := s.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s.shared.closed {
+		return
+	}
+	s.shared.closed = true
+	close(s.ended)
+	if s.shared.live {
+		s.fallLocked()
+	}
+	f.open.Add(-1)
+	rest := slices.DeleteFunc(f.mu.streams[s.business], func(other *Stream) bool { return other == s })
+	if len(rest) == 0 {
+		delete(f.mu.streams, s.business)
+	} else {
+		f.mu.streams[s.business] = rest
+	}
+}
+
+// Position is where the taker stands: a stream opened After it goes on where this one is.
+func (s *Stream) Position() esh3ar.Position { return s.position }
+
+// Batch is what Next gives.
+type Batch struct {
+	Reset   bool // events before these have been deleted, and the stream cannot give them
+	Entries []esh3ar.LogEntry
+}
+
+// Next waits until something happened. A log that does not answer is asked again until it does: what ends Next is ctx,
+// Close, or an error that no waiting heals.
+func (s *Stream) Next(ctx context.Context) (b Batch, err error) {
+	for pause, idle := firstPause, 0; ; {
+		if err := s.over(ctx); err != nil {
+			return b, err
+		}
+		live, entries := s.take()
+		if len(entries) > 0 {
+			return s.give(Batch{Entries: entries}), nil
+		}
+		if live {
+			if err := s.await(ctx, s.ready, nil); err != nil {
+				return b, err
+			}
+			pause, idle = firstPause, 0
+			continue
+		}
+		before := s.position
+		b, err = s.catchUp(ctx)
+		switch {
+		case err == nil && (b.Reset || len(b.Entries) > 0):
+			return s.give(b), nil
+		case err == nil && s.position != before:
+			pause, idle = firstPause, 0
+			continue
+		case err == nil:
+			// At the end: it is live, or more was handed out meanwhile, or else the log has gone back behind the feed.
+			if idle++; idle == 1 {
+				continue
+			}
+		case esh3ar.ReactionTo(err) != esh3ar.RetryLater:
+			return b, err
+		}
+		timer := time.NewTimer(pause)
+		err := s.await(ctx, s.ready, timer.C)
+		timer.Stop()
+		if err != nil {
+			return b, err
+		}
+		pause = min(2*pause, lastPause)
+	}
+}
+
+// NextWithin is Next for a taker who has something else to see to now and then: after d it gives an empty batch.
+func (s *Stream) NextWithin(ctx context.Context, d time.Duration) (Batch, error) {
+	within, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	b, err := s.Next(within)
+	if err != nil && within.Err() != nil && ctx.Err() == nil && !errors.Is(err, ErrClosed) {
+		return Batch{}, nil
+	}
+	return b, err
+}
+
+// Pauses between reads of a log that does not answer, or has gone back.
+const (
+	firstPause = 50 * time.Millisecond
+	lastPause  = 2 * time.Second
+)
+
+func (s *Stream) give(b Batch) Batch {
+	s.feed.stats.events.Add(uint64(len(b.Entries)))
+	return b
+}
+
+// over tells whether the stream, or its taker's patience, has ended.
+func (s *Stream) over(ctx context.Context) error {
+	select {
+	case <-s.ended:
+		return ErrClosed
+	default:
+		return context.Cause(ctx)
+	}
+}
+
+func (s *Stream) await(ctx context.Context, ready <-chan struct{}, timer <-chan time.Time) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-s.ended:
+		return ErrClosed
+	case <-ready:
+	case <-timer:
+	}
+	return nil
+}
+
+// take empties the queue of a live stream.
+func (s *Stream) take() (live bool, entries []esh3ar.LogEntry) {
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	entries, s.shared.queue = s.shared.queue, nil
+	if n := len(entries); n > 0 {
+		s.position = entries[n-1].Position
+	}
+	return s.shared.live, entries
+}
+
+// catchUp reads the log from the stream's own position, and makes it live at the end.
+func (s *Stream) catchUp(ctx context.Context) (b Batch, err error) {
+	page, err := s.feed.catchUp.read(ctx, s.feed.log, &esh3ar.EventQuery{
+		After: s.position, Businesses: []esh3ar.BusinessID{s.business}, Limit: s.feed.opts.Page,
+	})
+	if err != nil {
+		if ctx.Err() == nil { // else the stream may only have waited for its turn
+			s.feed.stats.failed.Add(1)
+		}
+		return b, err
+	}
+	s.moveTo(page.Next)
+	return Batch{Reset: page.Trimmed, Entries: page.Entries}, nil
+}
+
+// moveTo takes the stream behind what it read. At the end of the log it becomes live, if nothing was handed out that it
+// has not seen.
+func (s *Stream) moveTo(next esh3ar.Position) {
+	f := s.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s.position != next {
+		s.position = next
+		return
+	}
+	if f.mu.live == 0 && f.mu.cursor < s.position {
+		f.mu.cursor = s.position // nobody else depends on what lies between
+	}
+	if s.shared.live || s.shared.closed || s.position < f.mu.cursor {
+		return
+	}
+	s.shared.live, s.shared.since = true, f.mu.round
+	f.mu.live++
+	f.Wake() // what was committed since is the feed's to read
+}
+
+// fallLocked makes the stream read for itself again.
+func (s *Stream) fallLocked() {
+	s.shared.live, s.shared.queue = false, nil
+	s.feed.mu.live--
+	s.signal()
+}
+
+// offerLocked hands one event to a live stream.
+func (s *Stream) offerLocked(entry esh3ar.LogEntry) {
+	if !s.shared.live || entry.Position <= s.position {
+		return
+	}
+	if len(s.shared.queue) >= s.feed.opts.Queue {
+		if faultinject.Is(faultinject.StreamSkips) {
+			return
+		}
+		s.feed.stats.fell.Add(1)
+		s.fallLocked()
+		return
+	}
+	s.shared.queue = append(s.shared.queue, entry)
+	s.signal()
+}
+
+func (s *Stream) signal() {
+	select {
+	case s.ready <- struct{}{}:
+	default:
+	}
+}

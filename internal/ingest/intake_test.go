@@ -1,0 +1,407 @@
+package ingest_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/ingest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// gate is a store whose commits wait to be let through.
+type gate struct {
+	enter  chan []*esh3ar.Call // what a commit holds, before it is let through
+	result chan error
+	mu     sync.Mutex
+	stored []string // contents in commit order
+}
+
+func newGate() *gate { return &gate{enter: make(chan []*esh3ar.Call), result: make(chan error)} }
+
+func (g *gate) Append(_ context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer, error) {
+	g.enter <- calls
+	if err := <-g.result; err != nil {
+		return nil, err
+	}
+	answers := make([]esh3ar.Answer, len(calls))
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i, call := range calls {
+		for _, m := range call.Messages {
+			g.stored = append(g.stored, m.Content)
+			answers[i].Receipts = append(answers[i].Receipts, esh3ar.Receipt{ID: m.ID})
+		}
+	}
+	return answers, nil
+}
+
+type published struct {
+	mu       sync.Mutex
+	contents []string
+}
+
+func (p *published) Publish(stored []*esh3ar.Message) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range stored {
+		p.contents = append(p.contents, m.Content)
+	}
+}
+
+func call(business esh3ar.BusinessID, p esh3ar.Priority, contents ...string) *esh3ar.Call {
+	c := &esh3ar.Call{Business: business}
+	for _, content := range contents {
+		c.Messages = append(c.Messages, &esh3ar.Message{ID: esh3ar.NewMessageID(), Business: business, Priority: p, Content: content})
+	}
+	return c
+}
+
+// rig runs an intake over a gate inside a bubble of fake time.
+type rig struct {
+	*gate
+	in   *ingest.Intake
+	pub  *published
+	stop func()
+}
+
+func newRig(t *testing.T, opts ingest.Options) *rig {
+	t.Helper()
+	r := &rig{gate: newGate(), pub: &published{}}
+	r.in = ingest.New(r.gate, r.pub, opts)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.in.Run(ctx) }()
+	r.stop = func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	}
+	return r
+}
+
+// submit calls in the background.
+func (r *rig) submit(ctx context.Context, c *esh3ar.Call) <-chan error {
+	done := make(chan error, 1)
+	go func() {
+		_, err := r.in.Submit(ctx, c)
+		done <- err
+	}()
+	return done
+}
+
+func TestNobodyIsAnsweredBeforeTheCommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, ingest.Options{})
+		done := r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "a"))
+		<-r.enter
+		synctest.Wait()
+		select {
+		case <-done:
+			t.Error("answered while the commit was running")
+		default:
+		}
+		if len(r.pub.contents) > 0 {
+			t.Error("published while the commit was running")
+		}
+		r.result <- nil
+		if err := <-done; err != nil || !slices.Equal(r.pub.contents, []string{"a"}) {
+			t.Errorf("%v, published %v", err, r.pub.contents)
+		}
+		r.stop()
+	})
+}
+
+func TestABatchGathersWhileTheLastCommitRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, ingest.Options{})
+		b := esh3ar.NewBusinessID()
+		first := r.submit(t.Context(), call(b, esh3ar.Normal, "first"))
+		<-r.enter
+		var rest []<-chan error
+		for range 50 {
+			rest = append(rest, r.submit(t.Context(), call(b, esh3ar.Normal, "more")))
+		}
+		synctest.Wait()
+		r.result <- nil
+		if got := len(<-r.enter); got != 50 {
+			t.Errorf("second commit holds %d calls, want 50", got)
+		}
+		r.result <- nil
+		for _, done := range append(rest, first) {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		r.stop()
+	})
+}
+
+func TestAnAbandonedCallIsNeverCommittedAndATakenOneIsSeenThrough(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, ingest.Options{})
+		b := esh3ar.NewBusinessID()
+		takenCtx, leaveTaken := context.WithCancel(t.Context())
+		takenDone := r.submit(takenCtx, call(b, esh3ar.Normal, "taken"))
+		<-r.enter
+		waitingCtx, leaveWaiting := context.WithCancel(t.Context())
+		waitingDone := r.submit(waitingCtx, call(b, esh3ar.Normal, "abandoned"))
+		stays := r.submit(t.Context(), call(b, esh3ar.Normal, "stays"))
+		synctest.Wait()
+		leaveTaken()
+		leaveWaiting()
+		if err := <-waitingDone; esh3ar.CodeOf(err) != esh3ar.Abandoned {
+			t.Errorf("abandoned call: %v", err)
+		}
+		r.result <- nil
+		if err := <-takenDone; err != nil {
+			t.Errorf("taken call: %v", err)
+		}
+		<-r.enter
+		r.result <- nil
+		if err := <-stays; err != nil || !slices.Equal(r.stored, []string{"taken", "stays"}) {
+			t.Errorf("%v, stored %v", err, r.stored)
+		}
+		r.stop()
+	})
+}
+
+func TestAFullLaneRefusesAfterABoundedWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, ingest.Options{LaneCalls: 4, MaxWait: 3 * time.Second})
+		running := r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "running"))
+		<-r.enter
+		var held []<-chan error
+		for range 4 {
+			held = append(held, r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "held")))
+		}
+		synctest.Wait()
+		start := time.Now()
+		late := r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "late"))
+		err := <-late
+		var e *esh3ar.Error
+		if !errors.As(err, &e) || e.Code != esh3ar.Overloaded || e.RetryAfter < time.Second || time.Since(start) != 3*time.Second {
+			t.Errorf("%v after %s", err, time.Since(start))
+		}
+		urgent := r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Urgent, "urgent")) // another lane has room
+		r.result <- nil
+		for _, done := range append(held, urgent) {
+			select {
+			case <-r.enter:
+				r.result <- nil
+			default:
+			}
+			_ = done
+		}
+		go func() {
+			for range r.enter {
+				r.result <- nil
+			}
+		}()
+		for _, done := range append(held, urgent, running) {
+			if err := <-done; err != nil && esh3ar.CodeOf(err) != esh3ar.Overloaded {
+				t.Error(err)
+			}
+		}
+		if slices.Contains(r.stored, "late") {
+			t.Error("a refused call was stored")
+		}
+		r.stop()
+		close(r.enter)
+	})
+}
+
+func TestNoBusinessFillsMoreThanAQuarterOfALane(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, ingest.Options{LaneCalls: 16, MaxWait: time.Second})
+		greedy := esh3ar.NewBusinessID()
+		running := r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "running"))
+		<-r.enter
+		var dones []<-chan error
+		for range 6 {
+			dones = append(dones, r.submit(t.Context(), call(greedy, esh3ar.Normal, "greedy")))
+		}
+		synctest.Wait()
+		if got := r.in.Lanes()[esh3ar.Normal].Messages; got != 4 {
+			t.Errorf("the greedy business holds %d of 16 places, want 4", got)
+		}
+		other := r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "other"))
+		synctest.Wait()
+		if got := r.in.Lanes()[esh3ar.Normal].Messages; got != 5 {
+			t.Errorf("another business found no place: %d", got)
+		}
+		go func() {
+			r.result <- nil
+			for range r.enter {
+				r.result <- nil
+			}
+		}()
+		for _, done := range append(dones, running, other) {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		r.stop()
+		close(r.enter)
+	})
+}
+
+func TestUrgentGoesFirstAndLeavesAShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, ingest.Options{BatchCalls: 10})
+		var dones []<-chan error
+		dones = append(dones, r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "running")))
+		<-r.enter
+		for range 5 {
+			dones = append(dones, r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Low, "low")))
+		}
+		synctest.Wait()
+		for range 20 {
+			dones = append(dones, r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Urgent, "urgent")))
+		}
+		synctest.Wait()
+		r.result <- nil
+		var got []string
+		for _, c := range <-r.enter {
+			got = append(got, c.Messages[0].Content)
+		}
+		if strings.Join(got, " ") != strings.Repeat("urgent ", 8)+"low low" {
+			t.Errorf("batch %v", got)
+		}
+		go func() {
+			r.result <- nil
+			for range r.enter {
+				r.result <- nil
+			}
+		}()
+		for _, done := range dones {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		r.stop()
+		close(r.enter)
+	})
+}
+
+func TestAStopCommitsWhatItHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, ingest.Options{})
+		first := r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "first"))
+		<-r.enter
+		second := r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "second"))
+		synctest.Wait()
+		stopped := make(chan struct{})
+		go func() { r.stop(); close(stopped) }()
+		synctest.Wait()
+		r.result <- nil
+		<-r.enter
+		if _, err := r.in.Submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "late")); esh3ar.CodeOf(err) != esh3ar.Overloaded {
+			t.Errorf("a call during the stop: %v", err)
+		}
+		r.result <- nil
+		for _, done := range []<-chan error{first, second} {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		<-stopped
+		if !slices.Equal(r.stored, []string{"first", "second"}) {
+			t.Errorf("stored %v", r.stored)
+		}
+	})
+}
+
+func TestABadMessageStandsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, ingest.Options{})
+		running := r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "running"))
+		<-r.enter
+		dones := map[string]<-chan error{}
+		for _, content := range []string{"a", "b", "bad", "c"} {
+			dones[content] = r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, content))
+			synctest.Wait()
+		}
+		go func() {
+			r.result <- nil
+			for calls := range r.enter {
+				bad := slices.ContainsFunc(calls, func(c *esh3ar.Call) bool { return c.Messages[0].Content == "bad" })
+				if bad {
+					r.result <- esh3ar.Errorf(esh3ar.Invalid, "cannot be stored")
+				} else {
+					r.result <- nil
+				}
+			}
+		}()
+		if err := <-running; err != nil {
+			t.Error(err)
+		}
+		for content, done := range dones {
+			if err := <-done; (err != nil) != (content == "bad") {
+				t.Errorf("%s: %v", content, err)
+			}
+		}
+		r.stop()
+		close(r.enter)
+	})
+}
+
+func TestTheStoresErrorReachesEveryCallerOfTheBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, ingest.Options{})
+		done := r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "a"))
+		<-r.enter
+		r.result <- &esh3ar.Error{Code: esh3ar.StorageFull, Text: "full"}
+		if err := <-done; esh3ar.CodeOf(err) != esh3ar.StorageFull {
+			t.Error(err)
+		}
+		if len(r.pub.contents) > 0 {
+			t.Error("published what was not stored")
+		}
+		r.stop()
+	})
+}
+
+// replaying is a store that knows every key already.
+type replaying struct{}
+
+func (replaying) Append(_ context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer, error) {
+	answers := make([]esh3ar.Answer, len(calls))
+	for i, c := range calls {
+		if c.Key != nil {
+			answers[i].Outcome = esh3ar.Replayed
+		}
+	}
+	return answers, nil
+}
+
+func TestOnlyWhatWasStoredIsPublished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pub := &published{}
+		in := ingest.New(replaying{}, pub, ingest.Options{})
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- in.Run(ctx) }()
+		again, fresh := call(esh3ar.NewBusinessID(), esh3ar.Normal, "again"), call(esh3ar.NewBusinessID(), esh3ar.Normal, "new")
+		again.Key = &esh3ar.IdempotencyKey{Key: "k"}
+		for _, c := range []*esh3ar.Call{again, fresh} {
+			if _, err := in.Submit(t.Context(), c); err != nil {
+				t.Error(err)
+			}
+		}
+		stop()
+		if err := <-ended; err != nil || !slices.Equal(pub.contents, []string{"new"}) {
+			t.Errorf("%v, published %v", err, pub.contents)
+		}
+	})
+}

@@ -1,0 +1,73 @@
+package ingest_test
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/ingest"
+	"github.com/esh3artech/esh3ar/internal/ingest/spill"
+)
+
+// absent is a store that is away for now; then it stores what it is given.
+type absent struct {
+	back   atomic.Bool
+	stored []string // contents; read when nothing is under way
+}
+
+func (a *absent) Append(_ context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer, error) {
+	if !a.back.Load() {
+		return nil, esh3ar.Errorf(esh3ar.StoreUnavailable, "away")
+	}
+	answers := make([]esh3ar.Answer, len(calls))
+	for i, c := range calls {
+		a.stored = append(a.stored, c.Messages[0].Content)
+		answers[i].Receipts = make([]esh3ar.Receipt, len(c.Messages))
+	}
+	return answers, nil
+}
+
+// TestNothingOvertakesTheSpill: the store is back, and the drain has not come yet.
+func TestNothingOvertakesTheSpill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kept, err := spill.Open("spill", spill.Options{FS: vfs.NewMem()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		store := &absent{}
+		in := ingest.New(store, quiet{}, ingest.Options{Spill: kept})
+		ctx, stop := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- in.Run(ctx) }()
+		submit := func(content string, to esh3ar.Recipient) bool {
+			c := call(esh3ar.NewBusinessID(), esh3ar.Normal, content)
+			c.Messages[0].Recipient = to
+			answer, err := in.Submit(ctx, c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return answer.Spilled
+		}
+		first := submit("first", 1)
+		store.back.Store(true)
+		in.Answered(nil)
+		if other, second := submit("other", 2), submit("second", 1); !first || other || !second {
+			t.Errorf("spilled: the first %t, the second %t, that of another recipient %t", first, second, other)
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if !slices.Equal(store.stored, []string{"other"}) {
+			t.Errorf("stored %q past the spill", store.stored)
+		}
+		if err := kept.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}

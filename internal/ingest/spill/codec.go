@@ -1,0 +1,119 @@
+package spill
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/store/codec"
+)
+
+// A row begins with a format byte and the CRC-32C of the rest: pebble has sums of its own for what lies on the disk, these
+// are for what happened before and after.
+
+const rowFormat = 1
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+const rowHead = 1 + 4
+
+// The flags of a call.
+const (
+	hasKey   = 1
+	hasBatch = 2
+)
+
+// appendCall writes a call as one row.
+func appendCall(dst []byte, c *esh3ar.Call) []byte {
+	start := len(dst)
+	dst = append(dst, rowFormat, 0, 0, 0, 0, 0)
+	flags := &dst[start+rowHead]
+	if c.Key != nil {
+		*flags |= hasKey
+	}
+	if !c.Batch.IsZero() {
+		*flags |= hasBatch
+	}
+	dst = append(dst, c.Business.UUID[:]...)
+	if !c.Batch.IsZero() {
+		dst = append(dst, c.Batch.UUID[:]...)
+	}
+	if c.Key != nil {
+		dst = append(codec.AppendText(dst, c.Key.Key), c.Key.Fingerprint[:]...)
+		dst = binary.AppendVarint(dst, int64(c.Key.ExpiresAt))
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(c.Messages)))
+	for _, m := range c.Messages {
+		dst = appendMessage(dst, m)
+	}
+	binary.BigEndian.PutUint32(dst[start+1:], crc32.Checksum(dst[start+rowHead:], castagnoli))
+	return dst
+}
+
+// appendMessage writes what its call does not say of a message; it has no seq yet.
+func appendMessage(dst []byte, m *esh3ar.Message) []byte {
+	dst = append(append(dst, m.ID.UUID[:]...), byte(m.Priority))
+	dst = binary.AppendUvarint(dst, uint64(m.Recipient))
+	for _, t := range [...]int64{int64(m.SendAt), int64(m.TTL), int64(m.ExpiresAt)} {
+		dst = binary.AppendVarint(dst, t)
+	}
+	for _, s := range [...]string{m.From, m.Subject, m.Content, m.CorrelationID} {
+		dst = codec.AppendText(dst, s)
+	}
+	return codec.AppendTexts(dst, m.Metadata)
+}
+
+// decodeCall reads a row; its slices and strings are its own. The call is marked as drained.
+func decodeCall(row []byte) (*esh3ar.Call, error) {
+	if len(row) < rowHead || row[0] != rowFormat || binary.BigEndian.Uint32(row[1:]) != crc32.Checksum(row[rowHead:], castagnoli) {
+		return nil, codec.ErrDamaged
+	}
+	r := codec.NewReader(row[rowHead:])
+	c := &esh3ar.Call{Drained: true}
+	flags := r.Byte()
+	c.Business.UUID = r.UUID()
+	if flags&hasBatch != 0 {
+		c.Batch.UUID = r.UUID()
+	}
+	if flags&hasKey != 0 {
+		c.Key = &esh3ar.IdempotencyKey{Key: r.Text()}
+		copy(c.Key.Fingerprint[:], r.Bytes(len(c.Key.Fingerprint)))
+		c.Key.ExpiresAt = esh3ar.Time(r.Varint())
+	}
+	n := r.Count()
+	for range n {
+		m := readMessage(&r)
+		m.Business = c.Business
+		c.Messages = append(c.Messages, m)
+	}
+	if r.Err() != nil || len(r.Rest()) > 0 {
+		return nil, codec.ErrDamaged
+	}
+	return c, nil
+}
+
+// readMessage reads what appendMessage wrote.
+func readMessage(r *codec.Reader) *esh3ar.Message {
+	m := &esh3ar.Message{}
+	m.ID.UUID = r.UUID()
+	m.Priority = esh3ar.Priority(r.Byte())
+	m.Recipient = esh3ar.Recipient(r.Uvarint())
+	m.SendAt, m.TTL, m.ExpiresAt = esh3ar.Time(r.Varint()), time.Duration(r.Varint()), esh3ar.Time(r.Varint())
+	m.From, m.Subject, m.Content, m.CorrelationID = r.Text(), r.Text(), r.Text(), r.Text()
+	m.Metadata = r.Texts()
+	return m
+}
+
+// asideRow is a call in quarantine: when and why it got there, and its row as it was.
+func asideRow(at esh3ar.Time, reason string, row []byte) []byte {
+	dst := binary.AppendVarint([]byte{rowFormat}, int64(at))
+	return append(codec.AppendText(dst, reason), row...)
+}
+
+func decodeAside(value []byte) (at esh3ar.Time, reason string, row []byte, err error) {
+	r := codec.NewReader(value)
+	r.Format(rowFormat)
+	at, reason = esh3ar.Time(r.Varint()), r.Text()
+	return at, reason, r.Rest(), r.Err()
+}

@@ -1,0 +1,47 @@
+package spill
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/esh3artech/esh3ar/internal/store/diskguard"
+)
+
+// spillFormat is the layout that this version writes. A spill of a newer format is refused.
+const spillFormat = 1
+
+func (s *Spill) checkFormat() error {
+	row, err := s.get([]byte{formatKey})
+	if err != nil {
+		return diskguard.OpenError("spill", s.dir, err)
+	}
+	if row == nil {
+		return s.stampFormat()
+	}
+	format, err := strconv.Atoi(string(row))
+	switch {
+	case err != nil || format < 1:
+		return fmt.Errorf("spill in %s is damaged: its format key reads %q; restore a backup", s.dir, row)
+	case format > spillFormat:
+		return fmt.Errorf("spill in %s has format %d, this version knows up to %d: start the newer version that wrote it", s.dir, format, spillFormat)
+	}
+	return nil
+}
+
+// stampFormat marks a new spill. One that has rows but no mark is not new.
+func (s *Spill) stampFormat() error {
+	it, err := s.db.NewIter(nil)
+	if err != nil {
+		return diskguard.OpenError("spill", s.dir, err)
+	}
+	empty := !it.First()
+	if err := it.Close(); err != nil {
+		return diskguard.OpenError("spill", s.dir, err)
+	}
+	if !empty {
+		return fmt.Errorf("spill in %s is damaged: it has rows but no format key; restore a backup", s.dir)
+	}
+	return s.db.Set([]byte{formatKey}, []byte(strconv.Itoa(spillFormat)), pebble.Sync)
+}

@@ -1,6 +1,0 @@
-//go:build !plantedfaults
-
-package planted
-
-// Is tells whether a fault is planted: never, in this build.
-func Is(Fault) bool { return false }

@@ -1,0 +1,77 @@
+package ratelimit
+
+import (
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/flow"
+)
+
+// terms are a plan made ready for the hot path.
+type terms struct {
+	plan   *esh3ar.Plan
+	quota  flow.Quota
+	policy []string // value of the header RateLimit-Policy
+}
+
+func newTerms(p *esh3ar.Plan) *terms {
+	return &terms{plan: p, quota: flow.QuotaOf(p.Rate, p.Burst), policy: []string{policyOf(p)}}
+}
+
+// of is the plan; nil: there are no terms yet.
+func (t *terms) of() *esh3ar.Plan {
+	if t == nil {
+		return nil
+	}
+	return t.plan
+}
+
+// Names of the policies in the headers.
+const (
+	ratePolicy  = `"rate"`
+	dayPolicy   = `"day"`
+	callsPolicy = `"calls"`
+)
+
+// policyOf is a plan as draft-ietf-httpapi-ratelimit-headers-11 writes quota policies. A batch of n messages counts as n
+// requests. The rate's window is the time in which a whole burst comes back: q/w is the rate.
+func policyOf(p *esh3ar.Plan) string {
+	window := max(1, int64(math.Ceil(float64(p.Burst)/p.Rate)))
+	text := append([]byte(ratePolicy), ";q="...)
+	text = append(strconv.AppendInt(text, int64(p.Burst), 10), ";w="...)
+	text = strconv.AppendInt(text, window, 10)
+	if p.DailyQuota > 0 {
+		text = append(append(text, ","+dayPolicy...), ";q="...)
+		text = append(strconv.AppendInt(text, p.DailyQuota, 10), ";w=86400"...)
+	}
+	if p.Concurrent > 0 {
+		text = append(append(text, ","+callsPolicy...), ";q="...)
+		text = append(strconv.AppendInt(text, int64(p.Concurrent), 10), `;qu="concurrent-requests"`...)
+	}
+	return string(text)
+}
+
+// Grant is what a business may still send.
+type Grant struct {
+	Remaining int           // messages now
+	Reset     time.Duration // when a whole burst will be there
+	Daily     bool          // there is a daily quota
+	DayLeft   int64         // messages today
+	DayReset  time.Duration // when the day ends
+}
+
+// AppendLimits appends the grant as the header RateLimit has it.
+func (g *Grant) AppendLimits(dst []byte) []byte {
+	dst = limit(dst, ratePolicy, int64(g.Remaining), g.Reset)
+	if g.Daily {
+		dst = limit(append(dst, ','), dayPolicy, g.DayLeft, g.DayReset)
+	}
+	return dst
+}
+
+func limit(dst []byte, policy string, remaining int64, reset time.Duration) []byte {
+	dst = strconv.AppendInt(append(append(dst, policy...), ";r="...), remaining, 10)
+	return strconv.AppendInt(append(dst, ";t="...), int64((reset+time.Second-1)/time.Second), 10)
+}

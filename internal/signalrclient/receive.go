@@ -1,0 +1,180 @@
+package signalrclient
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+// Message is a message as a phone receives it. The lean reading of Next leaves all but the first fields empty.
+type Message struct {
+	ID       string `json:"id"`
+	Seq      uint64 `json:"seq"`
+	Priority string `json:"priority"`
+	Attempt  int    `json:"attempt"`
+
+	Content   string            `json:"messageContent"`
+	Subject   string            `json:"subject"`
+	From      string            `json:"from"`
+	CreatedAt esh3ar.Time       `json:"createdAt"`
+	Metadata  map[string]string `json:"metadata"`
+}
+
+// Event is what comes from the server: messages, the completion of an invocation, or, on another hub than that of the
+// phones, an invocation of any method.
+type Event struct {
+	Live       bool // ReceiveMessage; else ReceivePendingMessages
+	Messages   []Message
+	Completion string // id of the invocation; empty: none
+	Error      string // of the completion
+	Result     json.RawMessage
+	Target     string // of an invocation other than the phones'; empty: none
+	Arguments  []json.RawMessage
+}
+
+var (
+	pushHead       = []byte(`{"type":1,"target":"ReceiveMessage"`)
+	backlogHead    = []byte(`{"type":1,"target":"ReceivePendingMessages"`)
+	completionHead = []byte(`{"type":3,"invocationId":"`)
+	messageHead    = []byte(`{"id":"`)
+	seqName        = []byte(`"seq":`)
+	priorityName   = []byte(`"priority":"`)
+	attemptName    = []byte(`"attempt":`)
+	contentName    = []byte(`"messageContent":"`)
+	resultName     = []byte(`,"result":`)
+)
+
+// Next reads the next events; full says that all fields of the messages are wanted. The slice lives until the next call.
+// Pings are passed over.
+func (c *Conn) Next(events []Event, full bool) ([]Event, error) {
+	for len(events) == 0 {
+		text, err := c.message()
+		if err != nil {
+			return events, err
+		}
+		for len(text) > 0 {
+			record, rest, whole := bytes.Cut(text, []byte{0x1e})
+			if !whole {
+				return events, fmt.Errorf("a hub message was cut: %.80q", record)
+			}
+			text = rest
+			event, ok, err := decode(record, full)
+			if err != nil {
+				return events, err
+			}
+			if ok {
+				events = append(events, event)
+			}
+		}
+	}
+	return events, nil
+}
+
+func decode(record []byte, full bool) (event Event, ok bool, err error) {
+	switch {
+	case bytes.HasPrefix(record, pushHead), bytes.HasPrefix(record, backlogHead):
+		event.Live = bytes.HasPrefix(record, pushHead)
+		if full {
+			event.Messages, err = decodeMessages(record, event.Live)
+		} else {
+			event.Messages = scanMessages(record)
+		}
+		return event, true, err
+	case bytes.HasPrefix(record, completionHead) && !full:
+		return scanCompletion(record), true, nil
+	}
+	var m struct {
+		Type           int
+		InvocationID   string
+		Error          string
+		AllowReconnect bool
+		Result         json.RawMessage
+		Target         string
+		Arguments      []json.RawMessage
+	}
+	if err := json.Unmarshal(record, &m); err != nil {
+		return event, false, fmt.Errorf("hub message %.80q: %w", record, err)
+	}
+	switch m.Type {
+	case 1:
+		return Event{Target: m.Target, Arguments: m.Arguments}, true, nil
+	case 3:
+		return Event{Completion: m.InvocationID, Error: m.Error, Result: m.Result}, true, nil
+	case 7:
+		return event, false, &ErrClosed{m.Error, m.AllowReconnect}
+	}
+	return event, false, nil
+}
+
+func decodeMessages(record []byte, live bool) ([]Message, error) {
+	var invocation struct{ Arguments []json.RawMessage }
+	if err := json.Unmarshal(record, &invocation); err != nil || len(invocation.Arguments) != 1 {
+		return nil, fmt.Errorf("push %.80q: %w", record, err)
+	}
+	if live {
+		messages := make([]Message, 1)
+		return messages, json.Unmarshal(invocation.Arguments[0], &messages[0])
+	}
+	var messages []Message
+	return messages, json.Unmarshal(invocation.Arguments[0], &messages)
+}
+
+// scanCompletion is the lean way: a completion has a result, an error, or nothing.
+func scanCompletion(record []byte) (event Event) {
+	id, rest, _ := bytes.Cut(record[len(completionHead):], []byte{'"'})
+	event.Completion = string(id)
+	if bytes.HasPrefix(rest, resultName) {
+		event.Result = bytes.Clone(bytes.TrimSuffix(rest[len(resultName):], []byte{'}'}))
+	} else if bytes.Contains(rest, []byte(`"error":`)) {
+		event.Error = string(record)
+	}
+	return event
+}
+
+// Scan finds the messages in the result of a Sync, in the lean way.
+func Scan(result json.RawMessage) []Message { return scanMessages(result) }
+
+// scanMessages finds what a book keeper needs without reading the rest. It relies on the order of the fields that our own
+// server writes and on messages without metadata and without escapes, which is what the load sends; quotes inside strings are escaped, so
+// the names cannot occur there.
+func scanMessages(record []byte) (messages []Message) {
+	for {
+		at := bytes.Index(record, messageHead)
+		if at < 0 || len(record) < at+len(messageHead)+36 {
+			return messages
+		}
+		record = record[at+len(messageHead):]
+		m := Message{ID: string(record[:36])}
+		m.Seq = number(record, seqName)
+		if at := bytes.Index(record, priorityName); at >= 0 {
+			name, _, _ := bytes.Cut(record[at+len(priorityName):], []byte{'"'})
+			m.Priority = string(name)
+		}
+		m.Attempt = int(number(record, attemptName))
+		if at := bytes.Index(record, contentName); at >= 0 {
+			text, _, _ := bytes.Cut(record[at+len(contentName):], []byte{'"'})
+			m.Content = string(text)
+		}
+		messages = append(messages, m)
+	}
+}
+
+func number(text, name []byte) uint64 {
+	at := bytes.Index(text, name)
+	if at < 0 {
+		return 0
+	}
+	text = text[at+len(name):]
+	end := 0
+	for end < len(text) && text[end]-'0' <= 9 {
+		end++
+	}
+	n, err := strconv.ParseUint(string(text[:end]), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}

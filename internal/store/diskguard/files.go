@@ -1,0 +1,99 @@
+package diskguard
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// CheckFiles refuses a directory that has lost files which pebble would not miss: without the marker that names the
+// manifest it would begin an empty store over the rest, and without any WAL it would cut the newest messages off.
+func CheckFiles(disk vfs.FS, what, dir string) error {
+	names, err := disk.List(dir)
+	if err != nil {
+		return nil // it is not there yet, or pebble says what is wrong with it
+	}
+	var marker, table, wal bool
+	for _, name := range names {
+		marker = marker || strings.HasPrefix(name, "marker.manifest.")
+		table = table || path.Ext(name) == ".sst"
+		wal = wal || path.Ext(name) == ".log"
+	}
+	switch {
+	case (table || wal) && !marker:
+		return fmt.Errorf("%s in %s is damaged and was not touched: its marker.manifest file is missing; restore a backup", what, dir)
+	case table && !wal:
+		return fmt.Errorf("%s in %s is damaged and was not touched: its newest WAL (*.log) is missing; restore a backup", what, dir)
+	}
+	return CheckManifest(disk, what, dir)
+}
+
+// ErrInUse is why a database that another process has open cannot be opened.
+var ErrInUse = errors.New("in use by another process")
+
+// OpenError turns what pebble says into a line for an operator.
+func OpenError(what, dir string, err error) error {
+	text := err.Error()
+	if d, ok := errors.AsType[interface {
+		error
+		ErrorDetail() string
+	}](err); ok { // pebble keeps the file and the offset there
+		text += ", " + d.ErrorDetail()
+	}
+	text = plainText(text)
+	if strings.Contains(text, "key=value") {
+		text = "the newest OPTIONS-* file: " + text
+	}
+	switch {
+	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EACCES) && strings.Contains(text, "lock"), strings.Contains(text, "lock held by current process"):
+		return fmt.Errorf("data directory %s is %w: stop that one, or choose another with --data-dir", dir, ErrInUse)
+	case strings.Contains(text, "format major version"):
+		return fmt.Errorf("%s in %s was written by a newer version: start that one (%s)", what, dir, text)
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("cannot write to %s: choose a folder that this user may write to (%s)", dir, text)
+	case errors.Is(err, syscall.ENOSPC):
+		return fmt.Errorf("no space left for the %s in %s: free some space (%s)", what, dir, text)
+	case !pebble.IsCorruptionError(err) && !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("open %s in %s: %w", what, dir, Plain(err))
+	default:
+		return fmt.Errorf("%s in %s is damaged and was not touched: restore a backup, or move the folder aside to start empty (%s)", what, dir, text)
+	}
+}
+
+// Listener hears of damage that is met while the database runs. A reader that meets it gets an error, and the database
+// goes on: pebble's own listener would end the process. A compaction that meets it would be tried again for ever, so that
+// is a fault.
+func Listener(damage *Damage, fault *Fault) *pebble.EventListener {
+	var full rare
+	return &pebble.EventListener{
+		DataCorruption: func(info pebble.DataCorruptionInfo) { damage.Note(info.Path, info.Details) },
+		BackgroundError: func(err error) {
+			switch {
+			case pebble.IsCorruptionError(err):
+				fault.Set(damage.background(err))
+			case errors.Is(err, syscall.ENOSPC):
+				if full.now(time.Now()) {
+					damage.Log.Warn("no space for a compaction, which is tried again: free some space", "dir", damage.Dir)
+				}
+			default:
+				damage.Log.Warn("background work of the "+damage.What+" failed", "error", err)
+			}
+		},
+	}
+}
+
+// rare lets one of many lines through a minute.
+type rare struct{ last atomic.Int64 } // unix seconds
+
+func (r *rare) now(t time.Time) bool {
+	last := r.last.Load()
+	return t.Unix()-last >= 60 && r.last.CompareAndSwap(last, t.Unix())
+}

@@ -1,0 +1,127 @@
+package diskguard
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Retry repeats operations that failed because this process (EMFILE) or the system (ENFILE) has no file descriptor left. That says
+// nothing about the disk: pebble and Guard would take it for a disk that refuses. The operation waits until there is one, however
+// long; the log says so once per row of failures.
+type Retry struct {
+	vfs.FS
+	log     *slog.Logger
+	waiting atomic.Int64  // operations
+	repeats atomic.Uint64 // of operations
+}
+
+var _ vfs.FS = (*Retry)(nil)
+
+// NewRetry makes one over inner. Where inner is one already it is returned.
+func NewRetry(inner vfs.FS, log *slog.Logger) *Retry {
+	if r, ok := inner.(*Retry); ok {
+		return r
+	}
+	return &Retry{FS: inner, log: log}
+}
+
+// Repeats returns how many operations were repeated.
+func (r *Retry) Repeats() uint64 { return r.repeats.Load() }
+
+// Pauses between repeats.
+const (
+	firstPause = 5 * time.Millisecond
+	lastPause  = 500 * time.Millisecond
+)
+
+// exhausted reports whether an error is the want of a descriptor.
+func exhausted(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
+// do calls operation until it does not fail for want of a descriptor.
+func (r *Retry) do(what, name string, operation func() error) error {
+	err := operation()
+	if !exhausted(err) {
+		return err
+	}
+	if r.waiting.Add(1) == 1 {
+		r.log.Error("no file descriptor is left for a file of the store; it waits for one: raise the limit of open files (ulimit -n)",
+			"operation", what, "file", name, "error", err)
+	}
+	defer r.waiting.Add(-1)
+	for pause := firstPause; exhausted(err); pause = min(2*pause, lastPause) {
+		time.Sleep(pause)
+		r.repeats.Add(1)
+		err = operation()
+	}
+	return err
+}
+
+// Create implements vfs.FS.
+func (r *Retry) Create(name string, category vfs.DiskWriteCategory) (f vfs.File, err error) {
+	err = r.do("create", name, func() error { f, err = r.FS.Create(name, category); return err })
+	return f, err
+}
+
+// Open implements vfs.FS.
+func (r *Retry) Open(name string, opts ...vfs.OpenOption) (f vfs.File, err error) {
+	err = r.do("open", name, func() error { f, err = r.FS.Open(name, opts...); return err })
+	return f, err
+}
+
+// OpenReadWrite implements vfs.FS.
+func (r *Retry) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (f vfs.File, err error) {
+	err = r.do("open", name, func() error { f, err = r.FS.OpenReadWrite(name, category, opts...); return err })
+	return f, err
+}
+
+// OpenDir implements vfs.FS.
+func (r *Retry) OpenDir(name string) (f vfs.File, err error) {
+	err = r.do("open", name, func() error { f, err = r.FS.OpenDir(name); return err })
+	return f, err
+}
+
+// ReuseForWrite implements vfs.FS. It is a rename and an open: where the open failed, the file has its new name already.
+func (r *Retry) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (f vfs.File, err error) {
+	err = r.do("reuse", newname, func() error {
+		f, err = r.FS.ReuseForWrite(oldname, newname, category)
+		if exhausted(err) {
+			if _, old := r.FS.Stat(oldname); errors.Is(old, fs.ErrNotExist) {
+				f, err = r.FS.OpenReadWrite(newname, category)
+			}
+		}
+		if errors.Is(err, fs.ErrNotExist) { // renamed by the try before
+			f, err = r.FS.OpenReadWrite(newname, category)
+		}
+		return err
+	})
+	return f, err
+}
+
+// Lock implements vfs.FS.
+func (r *Retry) Lock(name string) (lock io.Closer, err error) {
+	err = r.do("lock", name, func() error { lock, err = r.FS.Lock(name); return err })
+	return lock, err
+}
+
+// List implements vfs.FS.
+func (r *Retry) List(dir string) (names []string, err error) {
+	err = r.do("list", dir, func() error { names, err = r.FS.List(dir); return err })
+	return names, err
+}
+
+// RemoveAll implements vfs.FS.
+func (r *Retry) RemoveAll(name string) error {
+	return r.do("remove", name, func() error { return r.FS.RemoveAll(name) })
+}
+
+// Unwrap implements vfs.FS.
+func (r *Retry) Unwrap() vfs.FS { return r.FS }

@@ -1,0 +1,141 @@
+package checker
+
+// Verdict is what a ledger proves.
+type Verdict struct {
+	Rounds int `json:"rounds"` // times at which everything came to rest and was judged
+	Kills  int `json:"kills"`
+	Pauses int `json:"pauses"`
+	Cuts   int `json:"cuts"`  // of links
+	Wipes  int `json:"wipes"` // of what may forget
+
+	Parts []Part `json:"parts"` // which suffered what, by name
+
+	Accepted   int `json:"accepted"`   // messages
+	Spilled    int `json:"spilled"`    // of them, on a node's own disk at first
+	Duplicates int `json:"duplicates"` // of those, canceled because another node's call had the key
+	Unknown    int `json:"unknown"`    // calls without an answer, by message
+	Refused    int `json:"refused"`    // likewise
+	Mismatched int `json:"mismatched"` // messages whose key belonged to another body
+	Again      int `json:"again"`      // messages whose keyed call was answered more than once
+	Scheduled  int `json:"scheduled"`  // messages that were to be sent later
+	Mortal     int `json:"mortal"`     // messages with a time to live
+	Cancels    int `json:"cancels"`    // calls
+	Replays    int `json:"replays"`    // lives beyond the first
+
+	Received int `json:"received"` // first deliveries
+	Repeats  int `json:"repeats"`
+	Syncs    int `json:"syncs"`
+	Tripped  int `json:"tripped"` // times at which a breaker of a device was found open
+
+	Delivered int `json:"delivered"` // messages that ended so
+	Read      int `json:"read"`
+	Expired   int `json:"expired"`
+	Canceled  int `json:"canceled"`
+	Failed    int `json:"failed"`
+	Dead      int `json:"dead"` // listed as dead letters at the end of their round
+
+	Consumers []Consumer `json:"consumers"`
+	Keys      Checked    `json:"keys"`
+	Inboxes   Checked    `json:"inboxes"`
+
+	Lost     int      `json:"lost"`
+	Breaches int      `json:"breaches"`         // of promises, losses included
+	Broken   []string `json:"broken,omitempty"` // the first of them, with their stories
+}
+
+// Consumer is what one consumer of events saw.
+type Consumer struct {
+	Name        string `json:"name"`
+	Connections int    `json:"connections"`
+	Events      int    `json:"events"` // first sightings
+	Repeats     int    `json:"repeats"`
+}
+
+// Checked counts the histories that were held against a model.
+type Checked struct {
+	Histories  int `json:"histories"`
+	Operations int `json:"operations"`
+	LeftOut    int `json:"leftOut"`   // operations beyond the bound of one history
+	Undecided  int `json:"undecided"` // histories that the checker could not finish in time
+}
+
+func (c *Checked) add(other Checked) {
+	c.Histories += other.Histories
+	c.Operations += other.Operations
+	c.LeftOut += other.LeftOut
+	c.Undecided += other.Undecided
+}
+
+// Clean tells whether every promise was kept, and all of it could be decided.
+func (v *Verdict) Clean() bool { return v.Breaches == 0 && v.Undecided() == 0 }
+
+// Undecided counts the histories that were neither accepted nor refused.
+func (v *Verdict) Undecided() int { return v.Keys.Undecided + v.Inboxes.Undecided }
+
+// MaxStories bounds what is told of one verdict.
+const MaxStories = 20
+
+// Break adds a breach of a promise.
+func (v *Verdict) Break(story string) {
+	v.Breaches++
+	if len(v.Broken) < MaxStories {
+		v.Broken = append(v.Broken, story)
+	}
+}
+
+// Add takes the verdict of a further round into one of the whole run.
+func (v *Verdict) Add(w *Verdict) {
+	for _, pair := range [][2]*int{
+		{&v.Rounds, &w.Rounds},
+		{&v.Kills, &w.Kills},
+		{&v.Pauses, &w.Pauses},
+		{&v.Cuts, &w.Cuts},
+		{&v.Wipes, &w.Wipes},
+		{&v.Accepted, &w.Accepted},
+		{&v.Spilled, &w.Spilled},
+		{&v.Duplicates, &w.Duplicates},
+		{&v.Unknown, &w.Unknown},
+		{&v.Refused, &w.Refused},
+		{&v.Mismatched, &w.Mismatched},
+		{&v.Again, &w.Again},
+		{&v.Scheduled, &w.Scheduled},
+		{&v.Mortal, &w.Mortal},
+		{&v.Cancels, &w.Cancels},
+		{&v.Replays, &w.Replays},
+		{&v.Received, &w.Received},
+		{&v.Repeats, &w.Repeats},
+		{&v.Syncs, &w.Syncs},
+		{&v.Tripped, &w.Tripped},
+		{&v.Delivered, &w.Delivered},
+		{&v.Read, &w.Read},
+		{&v.Expired, &w.Expired},
+		{&v.Canceled, &w.Canceled},
+		{&v.Failed, &w.Failed},
+		{&v.Dead, &w.Dead},
+		{&v.Lost, &w.Lost},
+		{&v.Breaches, &w.Breaches},
+	} {
+		*pair[0] += *pair[1]
+	}
+	v.Keys.add(w.Keys)
+	v.Inboxes.add(w.Inboxes)
+	v.addConsumers(w.Consumers)
+	v.addParts(w.Parts)
+	v.Broken = append(v.Broken, w.Broken...)
+	v.Broken = v.Broken[:min(len(v.Broken), MaxStories)]
+}
+
+func (v *Verdict) addConsumers(list []Consumer) {
+	for _, c := range list {
+		i := 0
+		for i < len(v.Consumers) && v.Consumers[i].Name != c.Name {
+			i++
+		}
+		if i == len(v.Consumers) {
+			v.Consumers = append(v.Consumers, Consumer{Name: c.Name})
+		}
+		v.Consumers[i].Connections += c.Connections
+		v.Consumers[i].Events += c.Events
+		v.Consumers[i].Repeats += c.Repeats
+	}
+}
