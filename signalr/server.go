@@ -3,14 +3,13 @@ package signalr
 import (
 	"context"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
 // Server serves one hub. It is an [http.Handler] for the hub's path with and without a trailing slash and for
-// "negotiate" below it; see [Server.Mount].
+// "negotiate" below it; see [Server.Mount] and [Server.Handler].
 //
 // It works while [Server.Run] runs: connections made before that wait for it.
 type Server struct {
@@ -60,28 +59,17 @@ func NewServer(hub *Hub, opts Options) *Server {
 	return s
 }
 
-// Mount registers the server for a hub's path on a mux, with and without trailing slash, without redirects.
-func (s *Server) Mount(mux *http.ServeMux, path string) {
-	path = strings.TrimSuffix(path, "/")
-	mux.Handle(path+"/{$}", s)
-	mux.Handle(path+"/negotiate", s)
-	if path != "" {
-		mux.Handle(path, s)
-	}
-}
-
-// ServeHTTP answers negotiate (any path ending in /negotiate) and takes connections (any other path).
+// ServeHTTP answers negotiate (any path whose last segment is "negotiate", see [CutNegotiate]) and takes connections (any other path).
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.containRequest()
 	if s.elsewhere(w, r) || !s.allowed(w, r) || !s.working(w) {
 		return
 	}
-	switch {
-	case strings.HasSuffix(r.URL.Path, "/negotiate"):
+	if _, negotiate := CutNegotiate(r.URL.Path); negotiate {
 		s.negotiate(w, r)
-	default:
-		s.endpoint(w, r)
+		return
 	}
+	s.endpoint(w, r)
 }
 
 // Run works until ctx ends or [Server.Shutdown] is done, owns all goroutines of the server and returns when they have

@@ -25,12 +25,14 @@ type edges struct {
 func (e edges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	connlimit.Touch(r.Context())
 	defer e.recover()
-	switch path := r.URL.Path; {
+	path := r.URL.Path
+	hubPath, _ := hub.PathOf(path)
+	switch {
 	case e.apart && forOperators(path):
 		e.api.NotFound(w, r)
-	case path == hub.MobilePath, strings.HasPrefix(path, hub.MobilePath+"/"):
+	case hubPath == hub.MobilePath:
 		e.hubs.phones.ServeHTTP(w, r)
-	case path == hub.BusinessPath, strings.HasPrefix(path, hub.BusinessPath+"/"):
+	case hubPath == hub.BusinessPath:
 		e.hubs.businesses.ServeHTTP(w, r)
 	case path == "/readyz" && r.Header.Get(gateway.MarkHeader) != "":
 		e.watched.ServeHTTP(w, r)

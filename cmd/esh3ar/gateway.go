@@ -240,7 +240,7 @@ func (c *gatewayCmd) open(ctx context.Context, limiter *connlimit.Limiter, log *
 // options are what the flags say; who its nodes are comes besides.
 func (f *gatewayFlags) options(m *gatewayMetrics) gateway.Options {
 	return gateway.Options{
-		Hubs: []string{hub.MobilePath, hub.BusinessPath}, Tunnels: f.ProxyWebSockets, ForwardAdmin: f.ForwardAdmin, NodeOf: signalr.NodeOf, Rules: balance.Rules{Slots: f.Connections},
+		HubOf: hub.PathOf, Tunnels: f.ProxyWebSockets, ForwardAdmin: f.ForwardAdmin, NodeOf: signalr.NodeOf, Rules: balance.Rules{Slots: f.Connections},
 		AnswerWithin: f.AnswerWithin, Waiting: f.Waiting, WaitWithin: f.WaitWithin, Notice: f.DrainNotice,
 		Metrics: m.handler(), Observe: m.request,
 	}

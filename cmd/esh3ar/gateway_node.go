@@ -20,11 +20,11 @@ func throughGateway(r *http.Request) bool {
 
 func (n *node) redirectPhone(r *http.Request, who signalr.Identity) (signalr.Redirect, error) {
 	if throughGateway(r) {
-		return hub.RedirectPhone(n.url, n.account.Tokens, r, who)
+		return hub.RedirectPhone(n.url, n.account.Tokens, who)
 	}
 	device := who.Principal.(auth.Device)                              //nolint:forcetypeassert // set by Authenticate
 	if elsewhere := n.moving.Elsewhere(device.Sent); elsewhere != "" { // this node is over its load, or drains
-		return hub.RedirectPhone(elsewhere, n.account.Tokens, r, who)
+		return hub.RedirectPhone(elsewhere, n.account.Tokens, who)
 	}
 	return signalr.Redirect{}, nil
 }
@@ -33,7 +33,7 @@ func (n *node) redirectBusiness(r *http.Request, _ signalr.Identity) (signalr.Re
 	if !throughGateway(r) {
 		return signalr.Redirect{}, nil
 	}
-	return hub.RedirectBusiness(n.url, r), nil
+	return hub.RedirectBusiness(n.url), nil
 }
 
 // Where the clusters of a Redis are listed, and where one keeps its own.

@@ -21,6 +21,9 @@ func (o *Options) setDefaults() {
 	setDefault(&o.Memory, 256<<20)
 	setDefault(&o.Large, max(leastLarge, cmp.Or(o.Rules.Slots, balance.DefaultSlots)/4))
 	setDefault(&o.Notice, 2*time.Second) // two checks of a balancer before us
+	if o.HubOf == nil {
+		o.HubOf = func(string) (string, bool) { return "", false }
+	}
 	if o.NodeOf == nil {
 		o.NodeOf = func(*http.Request) string { return "" }
 	}

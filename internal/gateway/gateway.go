@@ -98,22 +98,12 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/metrics":
 		x.metrics()
 	default:
-		if hub := g.hubOf(path); hub != "" {
-			x.hub(hub)
+		if hub, negotiate := g.opts.HubOf(path); hub != "" {
+			x.hub(hub, negotiate)
 			return
 		}
 		x.rest()
 	}
-}
-
-// hubOf gives the hub whose path this is, or lies below.
-func (g *Gateway) hubOf(path string) string {
-	for _, hub := range g.opts.Hubs {
-		if rest, ok := strings.CutPrefix(path, hub); ok && (rest == "" || rest[0] == '/') {
-			return hub
-		}
-	}
-	return ""
 }
 
 func (x *exchange) readyz() {

@@ -403,4 +403,9 @@ func TestNegotiate(t *testing.T) {
 	if got := f.do(http.MethodPost, "/hub/negotiate", "", "Connection", "upgrade"); got.body != "empty negotiate" {
 		t.Errorf("%d %s", got.status, got.body)
 	}
+	for _, path := range []string{"/HUB/Negotiate", "/hub/negotiate/"} {
+		if got := f.do(http.MethodPost, path, ""); got.body != "empty negotiate" {
+			t.Errorf("POST %s: got %d %s, want the answer of a negotiation", path, got.status, got.body)
+		}
+	}
 }

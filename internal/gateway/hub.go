@@ -10,11 +10,11 @@ import (
 
 // hub forwards a request to a SignalR hub: negotiations to the node that has most room, and what belongs to a connection to
 // the node that holds it.
-func (x *exchange) hub(path string) {
+func (x *exchange) hub(path string, negotiate bool) {
 	x.route = path
 	id := x.connectionToken()
 	switch upgrade := headerHas(x.r.Header, "Connection", "upgrade"); {
-	case x.r.URL.Path == path+"/negotiate":
+	case negotiate:
 		x.route = path + "/negotiate"
 		x.negotiate()
 	case upgrade && !x.g.opts.Tunnels:

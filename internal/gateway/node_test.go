@@ -18,6 +18,7 @@ import (
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 	"github.com/esh3artech/esh3ar/internal/gateway"
+	"github.com/esh3artech/esh3ar/signalr"
 )
 
 // patience bounds a hang and measures nothing.
@@ -92,6 +93,15 @@ func refusing(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte(`{"code":"overloaded"}`))
 }
 
+// hubOf knows one hub.
+func hubOf(path string) (hub string, negotiate bool) {
+	negotiate, ok := signalr.MatchPath(path, "/hub")
+	if !ok {
+		return "", false
+	}
+	return "/hub", negotiate
+}
+
 // front is a gateway under test.
 type front struct {
 	*gateway.Gateway
@@ -102,7 +112,7 @@ type front struct {
 
 func newFront(t *testing.T, change func(*gateway.Options), nodes ...*node) *front {
 	t.Helper()
-	o := gateway.Options{Secret: secret, Hubs: []string{"/hub"}, CheckEvery: 20 * time.Millisecond, CheckWithin: 5 * time.Second, Notice: time.Millisecond}
+	o := gateway.Options{Secret: secret, HubOf: hubOf, CheckEvery: 20 * time.Millisecond, CheckWithin: 5 * time.Second, Notice: time.Millisecond}
 	for _, n := range nodes {
 		o.Nodes = append(o.Nodes, n.URL)
 	}

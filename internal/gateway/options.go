@@ -25,7 +25,10 @@ type Options struct {
 	Nodes    []string // URLs of a fixed list; beside a Registry it stands until that lists a node
 	Registry lister   // lists the nodes; while it does not answer its last list stands
 	Secret   string   // shown to Nodes, so that they say how they are; nodes of the Registry have proofs there; empty: none
-	Hubs     []string // paths of the SignalR hubs
+
+	// HubOf returns the path of the SignalR hub that a request path belongs to, "" if none, and reports whether the request negotiates.
+	// Nil: there are no hubs.
+	HubOf func(path string) (hub string, negotiate bool)
 
 	// Proxies are the peers whose X-Forwarded-For says where a request comes from.
 	Proxies []netip.Prefix

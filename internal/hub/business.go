@@ -19,9 +19,6 @@ import (
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
-// BusinessPath is where businesses connect.
-const BusinessPath = "/business-user"
-
 // keyLook is how often a connection looks whether its key still stands: a revoked one is in force within a second.
 const keyLook = 500 * time.Millisecond
 

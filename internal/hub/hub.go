@@ -18,9 +18,6 @@ import (
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
-// MobilePath is where phones connect.
-const MobilePath = "/online-mobile-user"
-
 const (
 	maxIDs  = 500 // of one AcknowledgeMessages or MarkAsRead
 	maxSync = 100 // messages of one Sync
@@ -121,7 +118,7 @@ func Authenticate(tokens *auth.Tokens) func(*http.Request) (signalr.Identity, er
 // belongsToOpen tells whether a request belongs to a connection that was negotiated. An id that is empty, under whatever
 // writing of its name, would open one.
 func belongsToOpen(r *http.Request) (has bool) {
-	if strings.HasSuffix(r.URL.Path, "/negotiate") {
+	if _, negotiate := signalr.CutNegotiate(r.URL.Path); negotiate {
 		return false
 	}
 	for name, values := range r.URL.Query() {
