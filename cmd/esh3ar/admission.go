@@ -5,13 +5,13 @@ import "github.com/esh3artech/esh3ar/internal/ingest"
 // admission says what intake may take, and what tells it that there is too much.
 func (n *node) admission(m *metrics) ingest.Options {
 	return ingest.Options{
-		Memory: n.config.QueueMiB << 20,
-		Rate:   n.config.CapacityRate,
+		LaneMemory: n.config.QueueMiB << 20,
+		Rate:       n.config.CapacityRate,
 		OnCommit: func(info ingest.CommitInfo) {
 			m.committed(info)
 			n.vitals.committed(info)
 		},
-		Runnable:   n.vitals.queue.Share,
-		MemoryUsed: func() float64 { return n.vitals.load().Memory },
+		RunnablePerCPU: n.vitals.queue.Share,
+		MemoryUsed:     func() float64 { return n.vitals.load().Memory },
 	}
 }

@@ -104,7 +104,7 @@ func (n *node) word() presence.Node {
 		word.Waiting += lane.Messages
 	}
 	word.Spilled = n.spilling.messages()
-	word.Waiting += n.intake.Flow().Waiting
+	word.Waiting += n.intake.Admission().Waiting
 	return word
 }
 

@@ -89,13 +89,13 @@ func (m *metrics) watch(n *node) {
 		gauge("esh3ar_intake_lane_messages", "Messages that wait to be stored.", labels, func() float64 { return float64(n.intake.Lanes()[i].Messages) })
 		gauge("esh3ar_intake_lane_bytes", "Bytes that wait to be stored.", labels, func() float64 { return float64(n.intake.Lanes()[i].Bytes) })
 	}
-	gauge("esh3ar_intake_limit", "Messages that may be worked on at once.", nil, func() float64 { return float64(n.intake.Flow().Limit) })
-	gauge("esh3ar_intake_in_flight", "Messages that are worked on.", nil, func() float64 { return float64(n.intake.Flow().InFlight) })
-	gauge("esh3ar_intake_door_messages", "Messages that wait to be admitted.", nil, func() float64 { return float64(n.intake.Flow().Waiting) })
+	gauge("esh3ar_intake_limit", "Messages that may be worked on at once.", nil, func() float64 { return float64(n.intake.Admission().Limit) })
+	gauge("esh3ar_intake_in_flight", "Messages that are worked on.", nil, func() float64 { return float64(n.intake.Admission().InFlight) })
+	gauge("esh3ar_intake_door_messages", "Messages that wait to be admitted.", nil, func() float64 { return float64(n.intake.Admission().Waiting) })
 	for level := range esh3ar.Level(esh3ar.Levels) {
 		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "esh3ar_intake_shed_total", Help: "Calls turned away because the system was full.", ConstLabels: prometheus.Labels{"level": level.String()},
-		}, func() float64 { return float64(n.intake.Flow().Shed[level]) }))
+		}, func() float64 { return float64(n.intake.Admission().Shed[level]) }))
 	}
 	if n.store.shared != nil {
 		m.registry.MustRegister(m.slow(databaseMetrics{n.store.shared}))

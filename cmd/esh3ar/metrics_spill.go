@@ -36,7 +36,7 @@ func (m spillMetrics) Collect(metrics chan<- prometheus.Metric) {
 		age = max(0, time.Since(s.Oldest.Time()).Seconds())
 	}
 	for desc, value := range map[*prometheus.Desc]float64{
-		spillWaiting: float64(s.Messages), spillBytes: float64(s.Bytes), spillAge: age, spillAside: float64(s.Aside),
+		spillWaiting: float64(s.Messages), spillBytes: float64(s.Bytes), spillAge: age, spillAside: float64(s.InQuarantine),
 	} {
 		metrics <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value)
 	}
@@ -44,5 +44,5 @@ func (m spillMetrics) Collect(metrics chan<- prometheus.Metric) {
 		metrics <- prometheus.MustNewConstMetric(spillMessages, prometheus.CounterValue, float64(n), outcome)
 	}
 	metrics <- prometheus.MustNewConstMetric(spillFull, prometheus.CounterValue, float64(s.Full))
-	metrics <- prometheus.MustNewConstMetric(spillFailed, prometheus.CounterValue, float64(s.Failed))
+	metrics <- prometheus.MustNewConstMetric(spillFailed, prometheus.CounterValue, float64(s.FailedPasses))
 }

@@ -58,7 +58,7 @@ func claim(kept *spill.Spill, cluster string) error {
 	err := kept.Claim(cluster)
 	if errors.Is(err, spill.ErrOtherCluster) {
 		return usagef("--database-url: the spill in --data-dir has %d accepted messages and %d calls in quarantine of another cluster; give the database of the nodes that took them",
-			kept.Stats().Messages, kept.Stats().Aside)
+			kept.Stats().Messages, kept.Stats().InQuarantine)
 	}
 	return err
 }
@@ -73,10 +73,10 @@ func (n *node) openIntake(o ingest.Options) {
 		n.intake = ingest.New(n.store, n.engine, o)
 		return
 	}
-	o.Spill, o.OnAway = s.kept, n.databaseChanged
+	o.Spill, o.OnStoreAway = s.kept, n.databaseChanged
 	n.intake = ingest.New(n.store, n.engine, o)
 	s.drain = spill.NewDrainer(s.kept, n.store, spill.DrainOptions{
-		Stored: n.intake.Drained, Answered: n.intake.Answered, MaxPause: drainPause, Log: n.log,
+		OnStored: n.intake.OnDrained, OnResult: n.intake.OnDrainResult, MaxPause: drainPause, Log: n.log,
 	})
 }
 
@@ -114,7 +114,7 @@ func (s *spilling) close(ctx context.Context) error {
 	if s == nil {
 		return nil
 	}
-	if s.drain != nil && s.kept.Waiting() > 0 {
+	if s.drain != nil && s.kept.Calls() > 0 {
 		_ = s.drain.Drain(ctx) // what it could not do is counted below
 	}
 	left := leftBehind{stats: s.kept.Stats(), dir: s.dir}
@@ -128,7 +128,7 @@ type leftBehind struct {
 }
 
 func (l leftBehind) orNil() error {
-	if l.stats.Calls+l.stats.Aside == 0 {
+	if l.stats.Calls+l.stats.InQuarantine == 0 {
 		return nil
 	}
 	return l
@@ -139,7 +139,7 @@ func (l leftBehind) Error() string {
 	if l.stats.Calls == 0 {
 		next = fmt.Sprintf("look at them with `%s spill list --data-dir %s`", self(), filepath.Dir(l.dir))
 	}
-	return fmt.Sprintf("%d accepted messages and %d calls in quarantine are still only in %s: %s", l.stats.Messages, l.stats.Aside, l.dir, next)
+	return fmt.Sprintf("%d accepted messages and %d calls in quarantine are still only in %s: %s", l.stats.Messages, l.stats.InQuarantine, l.dir, next)
 }
 
 // messages is how many accepted messages wait here, for those who might end this node.
@@ -151,7 +151,7 @@ func (s *spilling) messages() int {
 }
 
 // Waiting realises httpapi.Spill.
-func (s *spilling) Waiting() bool { return s != nil && s.kept.Waiting() > 0 }
+func (s *spilling) Waiting() bool { return s != nil && s.kept.Calls() > 0 }
 
 // Report realises httpapi.Spill.
 func (s *spilling) Report(most int) (httpapi.SpillReport, error) {
@@ -173,7 +173,7 @@ func (s *spilling) Readmit(ctx context.Context) (int, error) {
 func spillReport(kept *spill.Spill, most int) (httpapi.SpillReport, error) {
 	s := kept.Stats()
 	r := httpapi.SpillReport{
-		Calls: s.Calls, Messages: s.Messages, Recipients: s.Recipients, Bytes: s.Bytes, OldestAcceptedAt: s.Oldest, Quarantined: s.Aside,
+		Calls: s.Calls, Messages: s.Messages, Recipients: s.Recipients, Bytes: s.Bytes, OldestAcceptedAt: s.Oldest, Quarantined: s.InQuarantine,
 	}
 	err := kept.Quarantine(func(q spill.Quarantined) bool {
 		if len(r.Quarantine) == most {

@@ -71,7 +71,7 @@ func (g *gauge) usage() flow.Usage {
 		At: time.Now(), CPU: sysload.CPU(), Messages: g.messages.Load(), Memory: g.system.Memory(), Commits: g.commits.Load(),
 		Committing: time.Duration(g.committing.Load()), Connections: int(g.api.Load()) + g.node.hubs.connections(),
 	}
-	f := g.node.intake.Flow()
+	f := g.node.intake.Admission()
 	u.Queue, u.QueueLimit = f.InFlight+f.Waiting, f.Limit
 	return u
 }

@@ -40,7 +40,7 @@ func spilling(t *testing.T, n *node, opts spill.Options) (*node, *leaving, *spil
 	done := make(chan error, 1)
 	go func() { done <- calls.Run(ctx) }()
 	t.Cleanup(func() { stop(); <-done })
-	drainer := spill.NewDrainer(kept, store, spill.DrainOptions{Stored: calls.Drained, Answered: calls.Answered})
+	drainer := spill.NewDrainer(kept, store, spill.DrainOptions{OnStored: calls.OnDrained, OnResult: calls.OnDrainResult})
 	return n.with(func(c *httpapi.Config) { c.Intake = calls }), store, drainer
 }
 

@@ -64,7 +64,7 @@ func (in *Intake) close() {
 
 // gather gives a small batch a moment to find company.
 func (in *Intake) gather(ctx context.Context) {
-	timer := time.NewTimer(in.opts.Gather)
+	timer := time.NewTimer(in.opts.Linger)
 	defer timer.Stop()
 	for !in.worthwhile() {
 		select {
@@ -106,7 +106,9 @@ type batch struct {
 	bytes    int
 }
 
-func (b *batch) full(o *Options) bool { return b.messages >= o.BatchCalls || b.bytes >= o.BatchBytes }
+func (b *batch) full(o *Options) bool {
+	return b.messages >= o.BatchMessages || b.bytes >= o.BatchBytes
+}
 
 // takeBatch takes what the next commit is to hold; nothing only if nothing waits in the lanes.
 func (in *Intake) takeBatch() []*ticket {
@@ -125,9 +127,9 @@ func (in *Intake) takeBatch() []*ticket {
 func (in *Intake) takeLocked() []*ticket {
 	var b batch
 	for p := esh3ar.Priorities - 1; p >= 0; p-- {
-		limit := in.opts.BatchCalls
+		limit := in.opts.BatchMessages
 		if in.waitsBelowLocked(p) {
-			limit -= (in.opts.BatchCalls - b.messages) * lowerShare / 10
+			limit -= (in.opts.BatchMessages - b.messages) * lowerShare / 10
 		}
 		in.takeLaneLocked(&b, &in.mu.lanes[p].line, limit)
 	}

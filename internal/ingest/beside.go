@@ -59,7 +59,7 @@ func (in *Intake) takeBeside() []*ticket {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	var b batch
-	in.takeLaneLocked(&b, &in.mu.beside, in.opts.BatchCalls)
+	in.takeLaneLocked(&b, &in.mu.beside, in.opts.BatchMessages)
 	return b.tickets
 }
 
@@ -70,11 +70,11 @@ const shedShare = 16
 // shedLocked makes room for a ticket when all lanes together are over their memory: what waits in lower lanes, without a key,
 // goes to the spill, the lowest first. It tells whether there is room then.
 func (in *Intake) shedLocked(t *ticket) bool {
-	over := in.bytesLocked() + t.size - in.opts.Memory
+	over := in.bytesLocked() + t.size - in.opts.LaneMemory
 	if over <= 0 {
 		return true
 	}
-	least := max(over, in.opts.Memory/shedShare)
+	least := max(over, in.opts.LaneMemory/shedShare)
 	freed := 0
 	for _, l := range in.mu.lanes[:priorityOf(t.call)] {
 		for _, from := range []*line{&l.line, &l.parked} {

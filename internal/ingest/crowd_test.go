@@ -18,8 +18,8 @@ func TestInACrowdCallsWaitAtTheDoor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var runnable atomic.Int64
 		r := newRig(t, ingest.Options{
-			LaneCalls: 100, MinAtOnce: 4, MaxAtOnce: 50, Gather: time.Microsecond,
-			Runnable: func() float64 { return float64(runnable.Load()) },
+			LaneMessages: 100, MinInFlight: 4, MaxInFlight: 50, Linger: time.Microsecond,
+			RunnablePerCPU: func() float64 { return float64(runnable.Load()) },
 		})
 		dones := []<-chan error{r.hold(t)}
 		come := func(level esh3ar.Level, content string) {
@@ -28,7 +28,7 @@ func TestInACrowdCallsWaitAtTheDoor(t *testing.T) {
 		}
 		come(esh3ar.Basic, "before")
 		come(esh3ar.Enterprise, "before, too")
-		if f := r.in.Flow(); f.InFlight != 3 || f.Waiting != 0 {
+		if f := r.in.Admission(); f.InFlight != 3 || f.Waiting != 0 {
 			t.Errorf("without a crowd: %+v", f)
 		}
 		runnable.Store(1000)
@@ -36,7 +36,7 @@ func TestInACrowdCallsWaitAtTheDoor(t *testing.T) {
 		come(esh3ar.Basic, "basic")
 		come(esh3ar.Enterprise, "enterprise")
 		come(esh3ar.Premium, "premium")
-		if f := r.in.Flow(); f.InFlight != 3 || f.Waiting != 3 {
+		if f := r.in.Admission(); f.InFlight != 3 || f.Waiting != 3 {
 			t.Errorf("in a crowd: %+v", f)
 		}
 		runnable.Store(0)
@@ -59,13 +59,13 @@ func TestInACrowdCallsWaitAtTheDoor(t *testing.T) {
 func TestACrowdThatStaysStopsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, least := range []int{1, 8} {
-			r := newRig(t, ingest.Options{MinAtOnce: least, Gather: time.Microsecond, Runnable: func() float64 { return 1000 }})
+			r := newRig(t, ingest.Options{MinInFlight: least, Linger: time.Microsecond, RunnablePerCPU: func() float64 { return 1000 }})
 			dones := []<-chan error{r.hold(t)}
 			for i := range 50 {
 				dones = append(dones, r.submit(t.Context(), levelCall(esh3ar.Level((i+1)%esh3ar.Levels), esh3ar.Normal, strconv.Itoa(i))))
 				synctest.Wait()
 			}
-			if f, want := r.in.Flow(), max(1, least/2); f.InFlight != want || f.Waiting != 51-want {
+			if f, want := r.in.Admission(), max(1, least/2); f.InFlight != want || f.Waiting != 51-want {
 				t.Errorf("least %d: %+v", least, f)
 			}
 			r.letThrough()
@@ -83,13 +83,13 @@ func TestACrowdThatStaysStopsNobody(t *testing.T) {
 // TestACrowdOfOneLevelIsLetIn: there is nobody to be in order with.
 func TestACrowdOfOneLevelIsLetIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, ingest.Options{MinAtOnce: 8, Gather: time.Microsecond, Runnable: func() float64 { return 1000 }})
+		r := newRig(t, ingest.Options{MinInFlight: 8, Linger: time.Microsecond, RunnablePerCPU: func() float64 { return 1000 }})
 		dones := []<-chan error{r.hold(t)}
 		for i := range 20 {
 			dones = append(dones, r.submit(t.Context(), levelCall(esh3ar.Basic, esh3ar.Normal, strconv.Itoa(i))))
 			synctest.Wait()
 		}
-		if f := r.in.Flow(); f.InFlight != 21 || f.Waiting != 0 {
+		if f := r.in.Admission(); f.InFlight != 21 || f.Waiting != 0 {
 			t.Errorf("%+v", f)
 		}
 		r.letThrough()

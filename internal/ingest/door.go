@@ -29,7 +29,7 @@ func (d *door) empty() bool { return d.messages == 0 }
 // push takes a ticket in. Those that had to leave for it are given back to be refused; ok is false if there was no room.
 func (d *door) push(t *ticket, o *Options) (gone []*ticket, ok bool) {
 	at := placeOf(t)
-	for d.messages > 0 && (d.messages+t.messages() > o.LaneCalls || d.bytes+t.size > o.LaneBytes) {
+	for d.messages > 0 && (d.messages+t.messages() > o.LaneMessages || d.bytes+t.size > o.LaneBytes) {
 		below := d.lowest()
 		if below >= at {
 			d.shed[t.call.Level]++
@@ -118,7 +118,7 @@ func (in *Intake) admitLocked(t *ticket) (refused []*ticket, err error) {
 // doorWait is the longest time of a call at the door, or up to a quarter of it less: callers that came together would be refused
 // together and come back together.
 func (in *Intake) doorWait() time.Duration {
-	return in.opts.DoorWait - rand.N(in.opts.DoorWait/4)
+	return in.opts.AdmissionTimeout - rand.N(in.opts.AdmissionTimeout/4)
 }
 
 func (in *Intake) toLaneLocked(t *ticket) error {
@@ -139,7 +139,7 @@ func (in *Intake) letInLocked() (refused []*ticket) {
 	}
 	now, some := time.Now(), false
 	for {
-		t := in.mu.door.next(now.Add(-in.opts.DoorWait / 2))
+		t := in.mu.door.next(now.Add(-in.opts.AdmissionTimeout / 2))
 		if t == nil || in.mu.inFlight >= in.roomLocked(t.call.Level, now) || !in.pace.takeLocked(t) {
 			break
 		}

@@ -23,7 +23,7 @@ func levelCall(level esh3ar.Level, p esh3ar.Priority, content string) *esh3ar.Ca
 
 // narrow is an intake that works on one message at a time.
 func narrow(t *testing.T, room int) *rig {
-	return newRig(t, ingest.Options{LaneCalls: room, MinAtOnce: 1, MaxAtOnce: 1, Gather: time.Microsecond})
+	return newRig(t, ingest.Options{LaneMessages: room, MinInFlight: 1, MaxInFlight: 1, Linger: time.Microsecond})
 }
 
 // TestTheDoorLetsInByLevelThenPriorityThenAge: and everybody within his patience is stored.
@@ -42,7 +42,7 @@ func TestTheDoorLetsInByLevelThenPriorityThenAge(t *testing.T) {
 			dones = append(dones, r.submit(t.Context(), c))
 			synctest.Wait()
 		}
-		if f := r.in.Flow(); f.Waiting != 6 || f.InFlight != 1 || f.Limit != 1 {
+		if f := r.in.Admission(); f.Waiting != 6 || f.InFlight != 1 || f.Limit != 1 {
 			t.Errorf("%+v", f)
 		}
 		r.letThrough()
@@ -63,7 +63,7 @@ func TestTheDoorLetsInByLevelThenPriorityThenAge(t *testing.T) {
 // TestWhereWaitsAreLongTheNewestEnters: who came first has waited for more than half of what he may.
 func TestWhereWaitsAreLongTheNewestEnters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, ingest.Options{LaneCalls: 20, MinAtOnce: 1, MaxAtOnce: 1, Gather: time.Microsecond, DoorWait: 2 * time.Second})
+		r := newRig(t, ingest.Options{LaneMessages: 20, MinInFlight: 1, MaxInFlight: 1, Linger: time.Microsecond, AdmissionTimeout: 2 * time.Second})
 		dones := []<-chan error{r.hold(t)}
 		for i, content := range []string{"first", "second", "third"} {
 			time.Sleep(time.Duration(i) * 400 * time.Millisecond) // the first waits for 1.2 s then
@@ -128,7 +128,7 @@ func TestAFullDoorShedsTheLowest(t *testing.T) {
 		gone("b low", "b1", "b3")
 		come(esh3ar.Enterprise, esh3ar.Low, "e2") // "b2" leaves
 		come(esh3ar.Enterprise, esh3ar.Low, "e3") // "p1" leaves
-		if f := r.in.Flow(); f.Shed != [esh3ar.Levels]uint64{4, 1, 0} || f.Waiting != 4 {
+		if f := r.in.Admission(); f.Shed != [esh3ar.Levels]uint64{4, 1, 0} || f.Waiting != 4 {
 			t.Errorf("%+v", f)
 		}
 		r.letThrough()
@@ -163,7 +163,7 @@ func TestNobodyWaitsAtTheDoorForEver(t *testing.T) {
 		if took := time.Since(start); esh3ar.CodeOf(err) != esh3ar.Overloaded || took <= 750*time.Millisecond || took > time.Second {
 			t.Errorf("%v after %s", err, took)
 		}
-		if f := r.in.Flow(); f.Waiting != 0 || f.Shed[esh3ar.Basic] != 1 {
+		if f := r.in.Admission(); f.Waiting != 0 || f.Shed[esh3ar.Basic] != 1 {
 			t.Errorf("%+v", f)
 		}
 		r.letThrough()
@@ -178,7 +178,7 @@ func TestNobodyWaitsAtTheDoorForEver(t *testing.T) {
 // TestADeclaredCapacityIsKept: at twice of it, everything is admitted at that rate, the higher levels first.
 func TestADeclaredCapacityIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		in := ingest.New(idle{}, quiet{}, ingest.Options{Rate: 300, DoorWait: 200 * time.Millisecond})
+		in := ingest.New(idle{}, quiet{}, ingest.Options{Rate: 300, AdmissionTimeout: 200 * time.Millisecond})
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- in.Run(ctx) }()
@@ -214,7 +214,7 @@ func TestADeclaredCapacityIsKept(t *testing.T) {
 func TestAStopRefusesWhoWaitsAtTheDoor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &rig{gate: newGate(), pub: &published{}}
-		r.in = ingest.New(r.gate, r.pub, ingest.Options{LaneCalls: 4, MinAtOnce: 1, MaxAtOnce: 1}) // nobody commits yet
+		r.in = ingest.New(r.gate, r.pub, ingest.Options{LaneMessages: 4, MinInFlight: 1, MaxInFlight: 1}) // nobody commits yet
 		admitted := r.submit(t.Context(), levelCall(esh3ar.Basic, esh3ar.Low, "admitted"))
 		synctest.Wait()
 		waits := r.submit(t.Context(), levelCall(esh3ar.Enterprise, esh3ar.Urgent, "waits"))
@@ -243,7 +243,7 @@ func TestAStopRefusesWhoWaitsAtTheDoor(t *testing.T) {
 func TestTheLimitFollowsTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &measured{each: 100 * time.Microsecond, stored: map[esh3ar.MessageID]int{}}
-		in := ingest.New(store, &published{}, ingest.Options{LaneCalls: 2000, MinAtOnce: 8, Gather: time.Microsecond, DoorWait: 200 * time.Millisecond})
+		in := ingest.New(store, &published{}, ingest.Options{LaneMessages: 2000, MinInFlight: 8, Linger: time.Microsecond, AdmissionTimeout: 200 * time.Millisecond})
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- in.Run(ctx) }()
@@ -270,7 +270,7 @@ func TestTheLimitFollowsTheStore(t *testing.T) {
 			})
 		}
 		callers.Wait()
-		if n := in.Flow().Limit; n > 150 {
+		if n := in.Admission().Limit; n > 150 {
 			t.Errorf("limit %d; 100 messages are stored in 10 ms", n)
 		}
 		b, p, e := served[esh3ar.Basic], served[esh3ar.Premium], served[esh3ar.Enterprise]
@@ -312,13 +312,13 @@ func TestTheDoorHasRoomForSoManyBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		large := func() *esh3ar.Call { return levelCall(esh3ar.Basic, esh3ar.Normal, strings.Repeat("x", 1000)) }
 		r := newRig(t, ingest.Options{
-			LaneCalls: 100, LaneBytes: large().Size() * 5 / 2, MinAtOnce: 1, MaxAtOnce: 1, Gather: time.Microsecond, DoorWait: time.Second,
+			LaneMessages: 100, LaneBytes: large().Size() * 5 / 2, MinInFlight: 1, MaxInFlight: 1, Linger: time.Microsecond, AdmissionTimeout: time.Second,
 		})
 		held := r.hold(t)
 		for range 3 {
 			first, second := r.submit(t.Context(), large()), r.submit(t.Context(), large())
 			synctest.Wait()
-			if f := r.in.Flow(); f.Waiting != 2 {
+			if f := r.in.Admission(); f.Waiting != 2 {
 				t.Errorf("%d wait, want 2", f.Waiting)
 			}
 			began := time.Now()

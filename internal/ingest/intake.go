@@ -44,7 +44,7 @@ func New(store esh3ar.Appender, publish publisher, opts Options) *Intake {
 	}
 	in.mu.beside = newLine()
 	in.pace = newPace(&in.opts)
-	in.mu.crowd.runnable = in.opts.Runnable
+	in.mu.crowd.runnable = in.opts.RunnablePerCPU
 	in.mu.limit = in.pace.limit.Limit()
 	in.spilling = newSpilling()
 	return in
@@ -64,7 +64,7 @@ func (in *Intake) Submit(ctx context.Context, call *esh3ar.Call) (esh3ar.Answer,
 	if in.opts.Spill != nil {
 		return in.submitOrSpill(ctx, call)
 	}
-	return in.submit(ctx, call, in.opts.MaxWait, in.enqueue)
+	return in.submit(ctx, call, in.opts.LaneTimeout, in.enqueue)
 }
 
 // submit puts the call into a queue and waits for its outcome.
@@ -140,7 +140,7 @@ func (in *Intake) Lanes() [esh3ar.Priorities]LaneStats {
 	defer in.mu.Unlock()
 	var stats [esh3ar.Priorities]LaneStats
 	for i, l := range in.mu.lanes {
-		stats[i] = LaneStats{Priority: esh3ar.Priority(i), Messages: l.messages, Bytes: l.bytes, Parked: l.parked.messages}
+		stats[i] = LaneStats{Priority: esh3ar.Priority(i), Messages: l.messages, Bytes: l.bytes, Overflow: l.parked.messages}
 	}
 	return stats
 }

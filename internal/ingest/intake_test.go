@@ -178,7 +178,7 @@ func TestAnAbandonedCallIsNeverCommittedAndATakenOneIsSeenThrough(t *testing.T) 
 
 func TestAFullLaneRefusesAfterABoundedWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, ingest.Options{LaneCalls: 4, MaxWait: 3 * time.Second})
+		r := newRig(t, ingest.Options{LaneMessages: 4, LaneTimeout: 3 * time.Second})
 		running := r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "running"))
 		<-r.enter
 		var held []<-chan error
@@ -223,7 +223,7 @@ func TestAFullLaneRefusesAfterABoundedWait(t *testing.T) {
 
 func TestNoBusinessFillsMoreThanAQuarterOfALane(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, ingest.Options{LaneCalls: 16, MaxWait: time.Second})
+		r := newRig(t, ingest.Options{LaneMessages: 16, LaneTimeout: time.Second})
 		greedy := esh3ar.NewBusinessID()
 		running := r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "running"))
 		<-r.enter
@@ -258,7 +258,7 @@ func TestNoBusinessFillsMoreThanAQuarterOfALane(t *testing.T) {
 
 func TestUrgentGoesFirstAndLeavesAShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, ingest.Options{BatchCalls: 10})
+		r := newRig(t, ingest.Options{BatchMessages: 10})
 		var dones []<-chan error
 		dones = append(dones, r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "running")))
 		<-r.enter

@@ -66,10 +66,10 @@ func newLine() line { return line{business: map[esh3ar.BusinessID]int{}} }
 // or a batch call could never get in.
 func (l *line) fits(t *ticket, o *Options) bool {
 	n, own := t.messages(), l.business[t.call.Business]
-	if own > 0 && own+n > o.LaneCalls/businessShare {
+	if own > 0 && own+n > o.LaneMessages/businessShare {
 		return false
 	}
-	return l.messages == 0 || l.messages+n <= o.LaneCalls && l.bytes+t.size <= o.LaneBytes
+	return l.messages == 0 || l.messages+n <= o.LaneMessages && l.bytes+t.size <= o.LaneBytes
 }
 
 func (l *line) push(t *ticket) {

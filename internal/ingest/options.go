@@ -8,29 +8,29 @@ import (
 
 // Options tune an Intake; the zero value of a field means its default.
 type Options struct {
-	LaneCalls  int           // messages that may wait in one lane; default 20,000
-	LaneBytes  int           // bytes that may wait in one lane; default 64 MiB
-	BatchCalls int           // messages in one commit; default 1,000; a larger call goes alone
-	BatchBytes int           // bytes in one commit; default 4 MiB
-	Gather     time.Duration // how long a small batch waits for company; default 1 ms
-	MaxWait    time.Duration // how long a caller waits to be taken; default 5 s
-	OnCommit   func(CommitInfo)
+	LaneMessages  int           // messages that may wait in one lane; default 20,000
+	LaneBytes     int           // bytes that may wait in one lane; default 64 MiB
+	BatchMessages int           // messages in one commit; default 1,000; a larger call goes alone
+	BatchBytes    int           // bytes in one commit; default 4 MiB
+	Linger        time.Duration // how long a small batch waits for company; default 1 ms
+	LaneTimeout   time.Duration // how long a caller waits to be taken; default 5 s
+	OnCommit      func(CommitInfo)
 
 	// How many messages are worked on at once follows the store, between bounds; who comes beyond waits at the door.
-	Rate       float64        // messages per second that are admitted at most; default: as many as can be stored
-	MinAtOnce  int            // default 32, or LaneCalls
-	MaxAtOnce  int            // default 4 LaneCalls: all lanes full
-	Target     time.Duration  // in which an admitted message should be stored; default 4 ms
-	DoorWait   time.Duration  // how long a caller waits to be admitted; default 1 s
-	Runnable   func() float64 // goroutines that wait for a processor, for each; asked up to 5,000 times a second; default: not known
-	MemoryUsed func() float64 // share of the process's memory in use; must be quick; default: not known
+	Rate             float64        // messages per second that are admitted at most; default: as many as can be stored
+	MinInFlight      int            // default 32, or LaneCalls
+	MaxInFlight      int            // default 4 LaneCalls: all lanes full
+	Target           time.Duration  // in which an admitted message should be stored; default 4 ms
+	AdmissionTimeout time.Duration  // how long a caller waits to be admitted; default 1 s
+	RunnablePerCPU   func() float64 // goroutines that wait for a processor, for each; asked up to 5,000 times a second; default: not known
+	MemoryUsed       func() float64 // share of the process's memory in use; must be quick; default: not known
 
 	// Spill takes what the store cannot take now; nil: there is none, and its callers hear so. The fields below count only
 	// with a spill.
 	Spill        spill
 	StoreTimeout time.Duration // after which a commit is taken for one of unknown outcome; default 3 s
-	Memory       int           // bytes that may wait in all lanes together; default 128 MiB
-	OnAway       func(bool)    // told when the store stops answering, and when it answers again; must be quick
+	LaneMemory   int           // bytes that may wait in all lanes together; default 128 MiB
+	OnStoreAway  func(bool)    // told when the store stops answering, and when it answers again; must be quick
 }
 
 // CommitInfo describes one commit of the intake.
@@ -53,32 +53,32 @@ func (o Options) withDefaults() Options {
 		value  *int
 		normal int
 	}{
-		{&o.LaneCalls, 20_000}, {&o.LaneBytes, 64 << 20}, {&o.BatchCalls, 1000}, {&o.BatchBytes, 4 << 20}, {&o.Memory, 128 << 20},
+		{&o.LaneMessages, 20_000}, {&o.LaneBytes, 64 << 20}, {&o.BatchMessages, 1000}, {&o.BatchBytes, 4 << 20}, {&o.LaneMemory, 128 << 20},
 	} {
 		if *d.value == 0 {
 			*d.value = d.normal
 		}
 	}
-	if o.Gather == 0 {
-		o.Gather = time.Millisecond
+	if o.Linger == 0 {
+		o.Linger = time.Millisecond
 	}
-	if o.MaxWait == 0 {
-		o.MaxWait = 5 * time.Second
+	if o.LaneTimeout == 0 {
+		o.LaneTimeout = 5 * time.Second
 	}
-	if o.MinAtOnce == 0 {
-		o.MinAtOnce = min(enough/2, o.LaneCalls)
+	if o.MinInFlight == 0 {
+		o.MinInFlight = min(enough/2, o.LaneMessages)
 	}
-	if o.MaxAtOnce == 0 {
-		o.MaxAtOnce = o.LaneCalls * esh3ar.Priorities
+	if o.MaxInFlight == 0 {
+		o.MaxInFlight = o.LaneMessages * esh3ar.Priorities
 	}
-	if o.DoorWait == 0 {
-		o.DoorWait = time.Second
+	if o.AdmissionTimeout == 0 {
+		o.AdmissionTimeout = time.Second
 	}
 	if o.Target == 0 {
 		o.Target = 4 * time.Millisecond
 	}
-	if o.Runnable == nil {
-		o.Runnable = func() float64 { return 0 }
+	if o.RunnablePerCPU == nil {
+		o.RunnablePerCPU = func() float64 { return 0 }
 	}
 	if o.MemoryUsed == nil {
 		o.MemoryUsed = func() float64 { return 0 }
@@ -86,8 +86,8 @@ func (o Options) withDefaults() Options {
 	if o.StoreTimeout == 0 {
 		o.StoreTimeout = 3 * time.Second
 	}
-	if o.OnAway == nil {
-		o.OnAway = func(bool) {}
+	if o.OnStoreAway == nil {
+		o.OnStoreAway = func(bool) {}
 	}
 	if o.OnCommit == nil {
 		o.OnCommit = func(CommitInfo) {}
@@ -100,5 +100,5 @@ type LaneStats struct {
 	Priority esh3ar.Priority
 	Messages int
 	Bytes    int
-	Parked   int // messages of callers that wait for room
+	Overflow int // messages of callers that wait for room
 }

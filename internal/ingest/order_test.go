@@ -19,15 +19,15 @@ import (
 // fit behind its first two calls and waits for room; a single call after that would fit, and must not be stored before the batch.
 func TestLane_LaterCallOfABusinessWithAParkedBatch_Waits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, ingest.Options{LaneCalls: 12, BatchCalls: 2})
+		r := newRig(t, ingest.Options{LaneMessages: 12, BatchMessages: 2})
 		business := esh3ar.NewBusinessID()
 		dones := []<-chan error{r.hold(t)}
 		for _, contents := range [][]string{{"first"}, {"second"}, {"batch 1", "batch 2"}, {"later"}} {
 			dones = append(dones, r.submit(t.Context(), call(business, esh3ar.Normal, contents...)))
 			synctest.Wait()
 		}
-		if lane := r.in.Lanes()[esh3ar.Normal]; lane.Messages != 2 || lane.Parked != 3 {
-			t.Errorf("got %d messages in the lane and %d waiting for room, want 2 and 3", lane.Messages, lane.Parked)
+		if lane := r.in.Lanes()[esh3ar.Normal]; lane.Messages != 2 || lane.Overflow != 3 {
+			t.Errorf("got %d messages in the lane and %d waiting for room, want 2 and 3", lane.Messages, lane.Overflow)
 		}
 		r.letThrough()
 		for _, done := range dones {
@@ -52,7 +52,7 @@ func TestIntake_StoreSlow_SpillsOnlyCallsWithoutKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		store := newGate()
-		in := ingest.New(store, quiet{}, ingest.Options{Spill: kept, LaneCalls: 4, MinAtOnce: 16, StoreTimeout: time.Hour})
+		in := ingest.New(store, quiet{}, ingest.Options{Spill: kept, LaneMessages: 4, MinInFlight: 16, StoreTimeout: time.Hour})
 		ctx, stop := context.WithCancel(context.Background())
 		ended := make(chan error, 1)
 		go func() { ended <- in.Run(ctx) }()
@@ -157,15 +157,15 @@ func TestIntake_KeyedCallBehindALongSpill_IsNotSpilled(t *testing.T) {
 func TestLane_FullOfBytes_Refuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size, bound = 4000, 10_000
-		r := newRig(t, ingest.Options{LaneBytes: bound, BatchCalls: 1})
+		r := newRig(t, ingest.Options{LaneBytes: bound, BatchMessages: 1})
 		dones := []<-chan error{r.hold(t)}
 		large := strings.Repeat("x", size)
 		for range 4 { // two in the lane, two behind it
 			dones = append(dones, r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, large)))
 			synctest.Wait()
 		}
-		if lane := r.in.Lanes()[esh3ar.Normal]; lane.Bytes > bound || lane.Messages != 2 || lane.Parked != 2 {
-			t.Errorf("got %d bytes in %d messages and %d waiting for room, want at most %d bytes, 2 and 2", lane.Bytes, lane.Messages, lane.Parked, bound)
+		if lane := r.in.Lanes()[esh3ar.Normal]; lane.Bytes > bound || lane.Messages != 2 || lane.Overflow != 2 {
+			t.Errorf("got %d bytes in %d messages and %d waiting for room, want at most %d bytes, 2 and 2", lane.Bytes, lane.Messages, lane.Overflow, bound)
 		}
 		if err := <-r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, large)); esh3ar.CodeOf(err) != esh3ar.Overloaded {
 			t.Errorf("a call beyond the bound: got %v, want it refused as overloaded", err)

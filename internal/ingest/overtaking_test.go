@@ -55,7 +55,7 @@ func TestNothingOvertakesTheSpill(t *testing.T) {
 		}
 		first := submit("first", 1)
 		store.back.Store(true)
-		in.Answered(nil)
+		in.OnDrainResult(nil)
 		if other, second := submit("other", 2), submit("second", 1); !first || other || !second {
 			t.Errorf("spilled: the first %t, the second %t, that of another recipient %t", first, second, other)
 		}

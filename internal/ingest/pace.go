@@ -66,7 +66,7 @@ const (
 // paceRules: in four milliseconds a message is through well within the twenty that a call of the highest level may take, the way to
 // it and back included; twice the calm is a store's sign of being full.
 func paceRules(o *Options) flow.ConcurrencyRules {
-	return flow.ConcurrencyRules{Min: o.MinAtOnce, Max: o.MaxAtOnce, Target: o.Target, Tolerance: 2}
+	return flow.ConcurrencyRules{Min: o.MinInFlight, Max: o.MaxInFlight, Target: o.Target, Tolerance: 2}
 }
 
 // through notes a call whose caller runs again: until then it waits for CPU, if not for the store.
@@ -95,17 +95,17 @@ func (in *Intake) measure(now time.Time) {
 	refuse(refused, errFull)
 }
 
-// Flow is how much is worked on, and how much waits at the door.
-type Flow struct {
+// AdmissionStats is how much is worked on, and how much waits at the door.
+type AdmissionStats struct {
 	Limit    int // messages that may be worked on at once
 	InFlight int // messages that are
 	Waiting  int // messages at the door
 	Shed     [esh3ar.Levels]uint64
 }
 
-// Flow tells how things stand.
-func (in *Intake) Flow() Flow {
+// Admission tells how things stand.
+func (in *Intake) Admission() AdmissionStats {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return Flow{Limit: in.mu.limit, InFlight: in.mu.inFlight, Waiting: in.mu.door.messages, Shed: in.mu.door.shed}
+	return AdmissionStats{Limit: in.mu.limit, InFlight: in.mu.inFlight, Waiting: in.mu.door.messages, Shed: in.mu.door.shed}
 }

@@ -30,11 +30,11 @@ func (r *rig) hold(t *testing.T) <-chan error {
 	return done
 }
 
-func (r *rig) parked() int { return r.in.Lanes()[esh3ar.Normal].Parked }
+func (r *rig) parked() int { return r.in.Lanes()[esh3ar.Normal].Overflow }
 
 func TestWhoFindsTheLaneFullWaitsInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, ingest.Options{LaneCalls: 8, BatchCalls: 4})
+		r := newRig(t, ingest.Options{LaneMessages: 8, BatchMessages: 4})
 		dones := []<-chan error{r.hold(t)}
 		want := []string{"running"}
 		for i := range 14 {
@@ -62,7 +62,7 @@ func TestWhoFindsTheLaneFullWaitsInOrder(t *testing.T) {
 
 func TestWhoWaitsForHisQuarterHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, ingest.Options{LaneCalls: 8, BatchCalls: 2})
+		r := newRig(t, ingest.Options{LaneMessages: 8, BatchMessages: 2})
 		greedy := esh3ar.NewBusinessID()
 		dones := []<-chan error{r.hold(t)}
 		for range 4 { // two admitted, two parked
@@ -74,8 +74,8 @@ func TestWhoWaitsForHisQuarterHoldsUpNobody(t *testing.T) {
 		}
 		dones = append(dones, r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "other")))
 		synctest.Wait()
-		if lane := r.in.Lanes()[esh3ar.Normal]; lane.Messages != 3 || lane.Parked != 2 {
-			t.Errorf("%d admitted and %d parked, want 3 and 2", lane.Messages, lane.Parked)
+		if lane := r.in.Lanes()[esh3ar.Normal]; lane.Messages != 3 || lane.Overflow != 2 {
+			t.Errorf("%d admitted and %d parked, want 3 and 2", lane.Messages, lane.Overflow)
 		}
 		r.letThrough()
 		for _, done := range dones {
@@ -90,7 +90,7 @@ func TestWhoWaitsForHisQuarterHoldsUpNobody(t *testing.T) {
 
 func TestWhenAllWhoAreAdmittedLeaveTheParkedComeIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, ingest.Options{LaneCalls: 4})
+		r := newRig(t, ingest.Options{LaneMessages: 4})
 		ctx, leave := context.WithCancel(t.Context())
 		var gone []<-chan error
 		for range 4 { // while the batcher gathers
@@ -124,7 +124,7 @@ func TestWhenAllWhoAreAdmittedLeaveTheParkedComeIn(t *testing.T) {
 func TestAStopRefusesWhoWaitsForRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &rig{gate: newGate(), pub: &published{}}
-		r.in = ingest.New(r.gate, r.pub, ingest.Options{LaneCalls: 4}) // nobody commits yet
+		r.in = ingest.New(r.gate, r.pub, ingest.Options{LaneMessages: 4}) // nobody commits yet
 		var dones []<-chan error
 		for range 4 {
 			dones = append(dones, r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "admitted")))
@@ -158,7 +158,7 @@ func TestAStopRefusesWhoWaitsForRoom(t *testing.T) {
 func TestEveryAnswerIsTrue(t *testing.T) {
 	t.Parallel()
 	store := &shaky{stored: map[esh3ar.MessageID]int{}}
-	in := ingest.New(store, &published{}, ingest.Options{LaneCalls: 64, BatchCalls: 8, MaxWait: 3 * time.Millisecond, Gather: time.Microsecond})
+	in := ingest.New(store, &published{}, ingest.Options{LaneMessages: 64, BatchMessages: 8, LaneTimeout: 3 * time.Millisecond, Linger: time.Microsecond})
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- in.Run(ctx) }()

@@ -34,7 +34,7 @@ func (in *Intake) roomLocked(level esh3ar.Level, now time.Time) int {
 	competes, below := in.mu.reserve.others(level, now)
 	room := in.mu.limit
 	if competes && in.mu.crowd.is(now) {
-		room = min(room, max(1, in.opts.MinAtOnce/2))
+		room = min(room, max(1, in.opts.MinInFlight/2))
 	}
 	if below {
 		room = max(1, room/2)

@@ -15,7 +15,7 @@ import (
 // TestLowerLevelsLeaveRoom: half of it, to the highest level that was seen within a second.
 func TestLowerLevelsLeaveRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, ingest.Options{MinAtOnce: 8, MaxAtOnce: 8, Gather: time.Microsecond})
+		r := newRig(t, ingest.Options{MinInFlight: 8, MaxInFlight: 8, Linger: time.Microsecond})
 		dones := []<-chan error{r.hold(t)}
 		come := func(level esh3ar.Level, many int) {
 			for i := range many {
@@ -25,7 +25,7 @@ func TestLowerLevelsLeaveRoom(t *testing.T) {
 		}
 		flow := func(when string, inFlight, waiting int) {
 			t.Helper()
-			if f := r.in.Flow(); f.InFlight != inFlight || f.Waiting != waiting {
+			if f := r.in.Admission(); f.InFlight != inFlight || f.Waiting != waiting {
 				t.Errorf("%s: %+v, want %d in flight and %d at the door", when, f, inFlight, waiting)
 			}
 		}
@@ -44,7 +44,7 @@ func TestLowerLevelsLeaveRoom(t *testing.T) {
 		close(r.enter)
 	})
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, ingest.Options{MinAtOnce: 8, MaxAtOnce: 8, Gather: time.Microsecond})
+		r := newRig(t, ingest.Options{MinInFlight: 8, MaxInFlight: 8, Linger: time.Microsecond})
 		dones := []<-chan error{r.hold(t), r.submit(t.Context(), levelCall(esh3ar.Enterprise, esh3ar.Normal, "once"))}
 		synctest.Wait()
 		time.Sleep(time.Second)
@@ -52,7 +52,7 @@ func TestLowerLevelsLeaveRoom(t *testing.T) {
 			dones = append(dones, r.submit(t.Context(), levelCall(esh3ar.Basic, esh3ar.Normal, strconv.Itoa(i))))
 			synctest.Wait()
 		}
-		if f := r.in.Flow(); f.InFlight != 8 || f.Waiting != 0 {
+		if f := r.in.Admission(); f.InFlight != 8 || f.Waiting != 0 {
 			t.Errorf("a second after the last call of a higher level: %+v", f)
 		}
 		r.letThrough()
@@ -77,7 +77,7 @@ func (deep) Append(_ context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer, er
 // TestRoomThatIsKeptDoesNotKeepTheLimitDown: some calls of a high level among many of a low one, and a store whose batches may be large.
 func TestRoomThatIsKeptDoesNotKeepTheLimitDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		in := ingest.New(deep{}, quiet{}, ingest.Options{MinAtOnce: 8})
+		in := ingest.New(deep{}, quiet{}, ingest.Options{MinInFlight: 8})
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- in.Run(ctx) }()
@@ -96,7 +96,7 @@ func TestRoomThatIsKeptDoesNotKeepTheLimitDown(t *testing.T) {
 			}
 		})
 		time.Sleep(4 * time.Second)
-		if f := in.Flow(); f.Limit < 100 {
+		if f := in.Admission(); f.Limit < 100 {
 			t.Errorf("the limit stays at %d", f.Limit)
 		}
 		callers.Wait()

@@ -34,7 +34,7 @@ func TestASilentStoreIsWaitedForOnce(t *testing.T) {
 		}
 		store := &mute{}
 		var away []bool
-		in := ingest.New(store, quiet{}, ingest.Options{Spill: kept, OnAway: func(now bool) { away = append(away, now) }})
+		in := ingest.New(store, quiet{}, ingest.Options{Spill: kept, OnStoreAway: func(now bool) { away = append(away, now) }})
 		ctx, stop := context.WithCancel(context.Background())
 		done := make(chan error, 1)
 		go func() { done <- in.Run(ctx) }()

@@ -166,11 +166,11 @@ func (w *world) start() *life {
 	l := &life{kept: kept, over: make(chan struct{})}
 	store := &link{to: w.store, life: l}
 	l.in = ingest.New(store, &publisherOf{w, l}, ingest.Options{
-		LaneCalls: 16, BatchCalls: 4, Gather: time.Millisecond, MaxWait: time.Second, StoreTimeout: 300 * time.Millisecond,
-		Memory: 12 << 10, Spill: kept,
+		LaneMessages: 16, BatchMessages: 4, Linger: time.Millisecond, LaneTimeout: time.Second, StoreTimeout: 300 * time.Millisecond,
+		LaneMemory: 12 << 10, Spill: kept,
 	})
 	l.drain = spill.NewDrainer(kept, store, spill.DrainOptions{
-		Stored: l.in.Drained, Answered: l.in.Answered, Within: time.Second, MinPause: 20 * time.Millisecond, MaxPause: 300 * time.Millisecond,
+		OnStored: l.in.OnDrained, OnResult: l.in.OnDrainResult, AppendTimeout: time.Second, MinPause: 20 * time.Millisecond, MaxPause: 300 * time.Millisecond,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
@@ -203,7 +203,7 @@ func (w *world) cut() {
 	w.disk = w.disk.CrashClone(vfs.CrashCloneCfg{})
 	close(old.over)
 	w.seen.Cuts++
-	if old.kept.Waiting() > 0 {
+	if old.kept.Calls() > 0 {
 		w.seen.CutsWithSpill++
 	}
 	w.mu.Unlock()
@@ -233,12 +233,12 @@ func (w *world) run() {
 func (w *world) settle() {
 	for range 600 {
 		time.Sleep(100 * time.Millisecond)
-		if w.node.kept.Waiting() == 0 {
+		if w.node.kept.Calls() == 0 {
 			break
 		}
 	}
 	time.Sleep(5 * time.Second) // late commits
-	if n := w.node.kept.Waiting(); n > 0 {
+	if n := w.node.kept.Calls(); n > 0 {
 		w.Errorf("%d calls are still in the spill", n)
 	}
 	err := w.node.kept.Quarantine(func(q spill.Quarantined) bool {

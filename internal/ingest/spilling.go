@@ -15,13 +15,13 @@ import (
 type spill interface {
 	// Append returns when the calls are durable here: Stored, or Replayed and Mismatched by a call here with the same key.
 	Append(ctx context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer, error)
-	// Twin answers a call whose key a call here has.
-	Twin(call *esh3ar.Call) (answer esh3ar.Answer, ok bool, err error)
-	// Ahead is zero if nothing here is for a recipient of the call, else how many calls wait here in all. What Append took
+	// KnownKey answers a call whose key a call here has.
+	KnownKey(call *esh3ar.Call) (answer esh3ar.Answer, ok bool, err error)
+	// Backlog is zero if nothing here is for a recipient of the call, else how many calls wait here in all. What Append took
 	// counts until it is in the store and was published.
-	Ahead(call *esh3ar.Call) int
-	// Waiting is how many calls wait here for the store: while there are any, the drain asks whether it is back.
-	Waiting() int
+	Backlog(call *esh3ar.Call) int
+	// Calls is how many calls wait here for the store: while there are any, the drain asks whether it is back.
+	Calls() int
 }
 
 // spilling is the part of an intake that knows a spill.
@@ -56,11 +56,11 @@ func (n *news) tell() {
 	n.ch = make(chan struct{})
 }
 
-// Drained takes messages that the drain has stored, in commit order.
-func (in *Intake) Drained(stored []*esh3ar.Message) { in.published(stored) }
+// OnDrained takes messages that the drain has stored, in commit order.
+func (in *Intake) OnDrained(stored []*esh3ar.Message) { in.published(stored) }
 
-// Answered tells how the drain fares: nil when entries have left the spill.
-func (in *Intake) Answered(err error) {
+// OnDrainResult tells how the drain fares: nil when entries have left the spill.
+func (in *Intake) OnDrainResult(err error) {
 	in.heard(err)
 	in.news.tell()
 }
@@ -71,7 +71,7 @@ func (in *Intake) heard(err error) {
 	if in.away.Swap(gone) == gone {
 		return
 	}
-	in.opts.OnAway(gone)
+	in.opts.OnStoreAway(gone)
 	in.news.tell()
 }
 
@@ -109,10 +109,10 @@ func (in *Intake) divert(ctx context.Context, tickets []*ticket) (direct []*tick
 	tickets = in.answerTwins(tickets)
 	var later []*ticket
 	away := in.away.Load()
-	silent := away && in.opts.Spill.Waiting() > 0 // each batch would wait for the store in vain; the drain hears when it is back
+	silent := away && in.opts.Spill.Calls() > 0 // each batch would wait for the store in vain; the drain hears when it is back
 	direct = tickets[:0:len(tickets)]
 	for _, t := range tickets {
-		switch ahead := in.opts.Spill.Ahead(t.call); {
+		switch ahead := in.opts.Spill.Backlog(t.call); {
 		case silent:
 			later = append(later, t)
 		case ahead == 0 || faultinject.Is(faultinject.SpillOvertaken):
@@ -134,7 +134,7 @@ func (in *Intake) divert(ctx context.Context, tickets []*ticket) (direct []*tick
 func (in *Intake) answerTwins(tickets []*ticket) (rest []*ticket) {
 	rest = tickets[:0:len(tickets)]
 	for _, t := range tickets {
-		if answer, twin, err := in.opts.Spill.Twin(t.call); twin || err != nil {
+		if answer, twin, err := in.opts.Spill.KnownKey(t.call); twin || err != nil {
 			t.resolve(answer, err)
 		} else {
 			rest = append(rest, t)
@@ -170,9 +170,9 @@ func (in *Intake) keep(ctx context.Context, tickets []*ticket, cause error) {
 func (in *Intake) submitOrSpill(ctx context.Context, call *esh3ar.Call) (esh3ar.Answer, error) {
 	start := time.Now()
 	for {
-		answer, err := in.submit(ctx, call, in.opts.MaxWait-time.Since(start), in.enqueue)
+		answer, err := in.submit(ctx, call, in.opts.LaneTimeout-time.Since(start), in.enqueue)
 		if errors.Is(err, errBehind) {
-			if err = in.waitBehind(ctx, call, in.opts.MaxWait-time.Since(start)); err == nil {
+			if err = in.waitBehind(ctx, call, in.opts.LaneTimeout-time.Since(start)); err == nil {
 				continue
 			}
 		}
@@ -180,8 +180,8 @@ func (in *Intake) submitOrSpill(ctx context.Context, call *esh3ar.Call) (esh3ar.
 		case !errors.Is(err, errFull) && !(errors.Is(err, errShed) && in.stalled()):
 			return answer, err
 		case call.Key == nil:
-			return in.submit(ctx, call, in.opts.MaxWait, in.enqueueBeside)
-		case errors.Is(err, errFull) || time.Since(start) >= in.opts.MaxWait:
+			return in.submit(ctx, call, in.opts.LaneTimeout, in.enqueueBeside)
+		case errors.Is(err, errFull) || time.Since(start) >= in.opts.LaneTimeout:
 			return answer, err
 		}
 		// The store stands still, and a call with a key may only wait for it.
@@ -191,7 +191,7 @@ func (in *Intake) submitOrSpill(ctx context.Context, call *esh3ar.Call) (esh3ar.
 // stalled tells whether the store keeps everybody waiting. Then it is not the load that is too high, and shedding helps nobody.
 func (in *Intake) stalled() bool {
 	began := in.began.Load()
-	return in.away.Load() || began != 0 && time.Since(time.Unix(0, began)) > in.opts.DoorWait/2
+	return in.away.Load() || began != 0 && time.Since(time.Unix(0, began)) > in.opts.AdmissionTimeout/2
 }
 
 // errHeldUp is for a call with a key that may neither overtake what its recipient has in the spill nor join it.
@@ -205,7 +205,7 @@ func (in *Intake) waitBehind(ctx context.Context, call *esh3ar.Call, patience ti
 	defer timer.Stop()
 	for {
 		changed := in.news.next()
-		if in.opts.Spill.Ahead(call) == 0 || in.away.Load() || in.stopping() {
+		if in.opts.Spill.Backlog(call) == 0 || in.away.Load() || in.stopping() {
 			return nil
 		}
 		select {
@@ -234,7 +234,7 @@ const knownTime = time.Second
 // asked: the call will wait there, or be refused, and neither says anything of other calls.
 func (in *Intake) Known(ctx context.Context, store esh3ar.KeyReader, business esh3ar.BusinessID, key *esh3ar.IdempotencyKey) (answer esh3ar.Answer, known bool, err error) {
 	if in.opts.Spill != nil {
-		answer, known, err = in.opts.Spill.Twin(&esh3ar.Call{Business: business, Key: key})
+		answer, known, err = in.opts.Spill.KnownKey(&esh3ar.Call{Business: business, Key: key})
 		if known || err != nil || in.away.Load() {
 			return answer, known, err
 		}

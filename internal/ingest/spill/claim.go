@@ -22,7 +22,7 @@ func (s *Spill) Claim(cluster string) error {
 		switch stats := s.Stats(); {
 		case err != nil || string(is) == cluster:
 			return err
-		case is != nil && stats.Calls+stats.Aside > 0:
+		case is != nil && stats.Calls+stats.InQuarantine > 0:
 			return ErrOtherCluster
 		}
 		return s.db.Set([]byte{clusterKey}, []byte(cluster), pebble.Sync)

@@ -36,9 +36,9 @@ func TestTheDrainKeepsTheOrderAndTheContent(t *testing.T) {
 		r.keep(call(m))
 	}
 	var published []*esh3ar.Message
-	drainer := spill.NewDrainer(r.Spill, store, spill.DrainOptions{Stored: func(stored []*esh3ar.Message) {
+	drainer := spill.NewDrainer(r.Spill, store, spill.DrainOptions{OnStored: func(stored []*esh3ar.Message) {
 		for _, m := range stored {
-			if r.Ahead(call(m)) == 0 {
+			if r.Backlog(call(m)) == 0 {
 				t.Error("it left the spill before it was published")
 			}
 		}
@@ -85,7 +85,7 @@ func TestAPowerCutAtAnyPointOfADrain(t *testing.T) {
 			r.keep(call(message(bob, content+"b")))
 			want = append(want, content+"b")
 		}
-		drainer := spill.NewDrainer(r.Spill, store, spill.DrainOptions{Stored: func([]*esh3ar.Message) {
+		drainer := spill.NewDrainer(r.Spill, store, spill.DrainOptions{OnStored: func([]*esh3ar.Message) {
 			r.disk = r.disk.CrashClone(vfs.CrashCloneCfg{}) // the store has them, the spill too
 		}})
 		if err := drainer.Drain(t.Context()); err != nil {
@@ -93,7 +93,7 @@ func TestAPowerCutAtAnyPointOfADrain(t *testing.T) {
 		}
 		_ = r.Spill.Close()
 		r.open()
-		if r.Waiting() == 0 {
+		if r.Calls() == 0 {
 			t.Fatal("the cut came too late to show anything")
 		}
 	}
@@ -116,13 +116,13 @@ func TestAnUnknownOutcomeIsSentAgain(t *testing.T) {
 		return nil, esh3ar.Errorf(esh3ar.OutcomeUnknown, "cut off")
 	}
 	var told []error
-	drainer := spill.NewDrainer(r.Spill, store, spill.DrainOptions{Answered: func(err error) { told = append(told, err) }})
+	drainer := spill.NewDrainer(r.Spill, store, spill.DrainOptions{OnResult: func(err error) { told = append(told, err) }})
 	r.wantCode(drainer.Drain(t.Context()), esh3ar.OutcomeUnknown)
-	if r.Waiting() != 2 {
-		t.Errorf("%d wait", r.Waiting())
+	if r.Calls() != 2 {
+		t.Errorf("%d wait", r.Calls())
 	}
-	if err := drainer.Drain(t.Context()); err != nil || r.Waiting() != 0 {
-		t.Errorf("%v, %d wait", err, r.Waiting())
+	if err := drainer.Drain(t.Context()); err != nil || r.Calls() != 0 {
+		t.Errorf("%v, %d wait", err, r.Calls())
 	}
 	store.want(t, "a", "b")
 	if len(told) != 2 || told[0] == nil || told[1] != nil {
@@ -164,14 +164,14 @@ func TestAPoisonedMessageBlocksNobody(t *testing.T) {
 			}
 			wantPerRecipient(t, store.contents, want)
 			q := r.quarantine()
-			if s := r.Stats(); s.Calls != 0 || s.Aside != 1 || s.Quarantined != 1 || s.Bytes == 0 || len(q) != 1 {
+			if s := r.Stats(); s.Calls != 0 || s.InQuarantine != 1 || s.Quarantined != 1 || s.Bytes == 0 || len(q) != 1 {
 				t.Fatalf("%+v, %d in quarantine", s, len(q))
 			}
 			aside := r.Stats().Bytes
 			if q[0].Reason != c.err.Error() || q[0].Call.Messages[0].Content != "poison" || q[0].At.IsZero() {
 				t.Errorf("%+v", q[0])
 			}
-			if a, ok, err := r.Twin(keyed(call(message(alice, "poison")), "poison", 1)); !ok || err != nil || a.Receipts[0].ID != q[0].Call.Messages[0].ID {
+			if a, ok, err := r.KnownKey(keyed(call(message(alice, "poison")), "poison", 1)); !ok || err != nil || a.Receipts[0].ID != q[0].Call.Messages[0].ID {
 				t.Errorf("the twin of a quarantined call: %+v %t %v", a, ok, err)
 			}
 			r.cut() // brings back entries whose end was not synced yet
@@ -184,7 +184,7 @@ func TestAPoisonedMessageBlocksNobody(t *testing.T) {
 			if err := spill.NewDrainer(r.Spill, store, spill.DrainOptions{}).Drain(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if s := r.Stats(); s.Calls != 0 || s.Aside != 1 || s.Bytes != aside {
+			if s := r.Stats(); s.Calls != 0 || s.InQuarantine != 1 || s.Bytes != aside {
 				t.Errorf("after a cut: got %+v, want one call aside with %d bytes", s, aside)
 			}
 			for _, claim := range []struct {
@@ -203,10 +203,10 @@ func TestAPoisonedMessageBlocksNobody(t *testing.T) {
 			if err := spill.NewDrainer(r.Spill, store, spill.DrainOptions{}).Drain(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if s := r.Stats(); s.Calls != 0 || s.Aside != 0 || s.Bytes != 0 || store.contents[len(store.contents)-1] != "poison" {
+			if s := r.Stats(); s.Calls != 0 || s.InQuarantine != 0 || s.Bytes != 0 || store.contents[len(store.contents)-1] != "poison" {
 				t.Errorf("after its return: %+v, %v", s, store.contents)
 			}
-			if _, ok, _ := r.Twin(keyed(call(message(alice, "poison")), "poison", 1)); ok {
+			if _, ok, _ := r.KnownKey(keyed(call(message(alice, "poison")), "poison", 1)); ok {
 				t.Error("its key stayed behind")
 			}
 		})
@@ -259,7 +259,7 @@ func TestAnOutageIsHeldAgainstNobody(t *testing.T) {
 				break
 			}
 		}
-		if s := r.Stats(); s.Calls != 0 || s.Aside != 0 {
+		if s := r.Stats(); s.Calls != 0 || s.InQuarantine != 0 {
 			t.Fatalf("back at append %d: %+v", comesBack, s)
 		}
 		wantPerRecipient(t, store.contents, want)
@@ -278,7 +278,7 @@ func TestAStoreThatAnswersForAnotherCall(t *testing.T) {
 		if err := spill.NewDrainer(r.Spill, store, spill.DrainOptions{}).Drain(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if s := r.Stats(); s.Aside != 1 || s.Drained != 0 {
+		if s := r.Stats(); s.InQuarantine != 1 || s.Drained != 0 {
 			t.Errorf("%s: %+v", fmt.Sprint(a.Outcome), s)
 		}
 	}

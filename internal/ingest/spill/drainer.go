@@ -11,28 +11,28 @@ import (
 
 // DrainOptions tune a Drainer; the zero value of a field means its default.
 type DrainOptions struct {
-	// Stored is told of messages that the store has just taken, with their seqs, before anybody can see that they have left
+	// OnStored is told of messages that the store has just taken, with their seqs, before anybody can see that they have left
 	// the spill. It must be quick.
-	Stored func([]*esh3ar.Message)
-	// Answered is told after each answer of the store: nil when entries have left the spill, else why not. It must be quick.
-	Answered func(error)
-	Within   time.Duration // for one append; default 10 s
-	MinPause time.Duration // after a round that failed; it doubles with each up to MaxPause; default 100 ms
-	MaxPause time.Duration // default 5 s
-	Log      *slog.Logger  // default: discards
+	OnStored func([]*esh3ar.Message)
+	// OnResult is told after each answer of the store: nil when entries have left the spill, else why not. It must be quick.
+	OnResult      func(error)
+	AppendTimeout time.Duration // for one append; default 10 s
+	MinPause      time.Duration // after a round that failed; it doubles with each up to MaxPause; default 100 ms
+	MaxPause      time.Duration // default 5 s
+	Log           *slog.Logger  // default: discards
 }
 
 func (o DrainOptions) withDefaults() DrainOptions {
-	if o.Stored == nil {
-		o.Stored = func([]*esh3ar.Message) {}
+	if o.OnStored == nil {
+		o.OnStored = func([]*esh3ar.Message) {}
 	}
-	if o.Answered == nil {
-		o.Answered = func(error) {}
+	if o.OnResult == nil {
+		o.OnResult = func(error) {}
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	o.Within = cmp.Or(o.Within, 10*time.Second)
+	o.AppendTimeout = cmp.Or(o.AppendTimeout, 10*time.Second)
 	o.MinPause, o.MaxPause = cmp.Or(o.MinPause, 100*time.Millisecond), cmp.Or(o.MaxPause, 5*time.Second)
 	return o
 }
@@ -69,7 +69,7 @@ func (d *Drainer) Run(ctx context.Context) error {
 			d.idle(ctx)
 			continue
 		} else if ctx.Err() == nil && d.failed == 1 {
-			d.opts.Log.Log(ctx, levelOf(err), "the spill cannot be drained; it will be tried again", "calls", d.spill.Waiting(), "error", err)
+			d.opts.Log.Log(ctx, levelOf(err), "the spill cannot be drained; it will be tried again", "calls", d.spill.Calls(), "error", err)
 		}
 		d.rest(ctx, pause)
 		pause = min(2*pause, d.opts.MaxPause)
@@ -117,7 +117,7 @@ func (d *Drainer) Drain(ctx context.Context) error {
 		if err != nil {
 			d.failed++
 			d.spill.stats.failed.Add(1)
-			d.opts.Answered(err)
+			d.opts.OnResult(err)
 			return err
 		}
 		if d.failed > 0 {

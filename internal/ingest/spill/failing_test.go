@@ -157,10 +157,10 @@ func TestADamagedRecordIsSetAside(t *testing.T) {
 		}
 		length = damage(t, r.disk, 2, at)
 		r.open()
-		if s := r.Stats(); s.Calls != 2 || s.Messages != 2 || s.Aside != 1 {
+		if s := r.Stats(); s.Calls != 2 || s.Messages != 2 || s.InQuarantine != 1 {
 			t.Fatalf("byte %d: %+v", at, s)
 		}
-		if _, ok, err := r.Twin(keyed(call(message(alice, "damaged")), "k", 1)); ok || err != nil {
+		if _, ok, err := r.KnownKey(keyed(call(message(alice, "damaged")), "k", 1)); ok || err != nil {
 			t.Errorf("its key: %t, %v", ok, err)
 		}
 		r.reopen()

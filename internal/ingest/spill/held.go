@@ -79,9 +79,9 @@ func (h *held) fits(size int, most int64) bool {
 	return h.mu.bytes+int64(size) <= most
 }
 
-// Ahead tells whether a recipient of the call has something here that is not yet in the store: zero, or how many calls wait
+// Backlog tells whether a recipient of the call has something here that is not yet in the store: zero, or how many calls wait
 // in all.
-func (s *Spill) Ahead(c *esh3ar.Call) int {
+func (s *Spill) Backlog(c *esh3ar.Call) int {
 	if s.held.rows.Load() == 0 {
 		return 0
 	}
@@ -95,8 +95,8 @@ func (s *Spill) Ahead(c *esh3ar.Call) int {
 	return 0
 }
 
-// Waiting is how many calls wait for the store.
-func (s *Spill) Waiting() int {
+// Calls is how many calls wait for the store.
+func (s *Spill) Calls() int {
 	s.held.mu.Lock()
 	defer s.held.mu.Unlock()
 	return s.held.mu.calls

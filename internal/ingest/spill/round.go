@@ -125,7 +125,7 @@ func callsOf(entries []entry) []*esh3ar.Call {
 }
 
 func (r *round) append(calls []*esh3ar.Call) ([]esh3ar.Answer, error) {
-	ctx, cancel := context.WithTimeout(r.ctx, r.opts.Within)
+	ctx, cancel := context.WithTimeout(r.ctx, r.opts.AppendTimeout)
 	defer cancel()
 	answers, err := r.store.Append(ctx, calls)
 	if err == nil && len(answers) != len(calls) {
@@ -174,7 +174,7 @@ func (r *round) stored(entries []entry, answers []esh3ar.Answer) error {
 		r.seen.saw(entries[i].call)
 	}
 	if len(fresh) > 0 {
-		r.opts.Stored(fresh)
+		r.opts.OnStored(fresh)
 	}
 	if err := r.spill.remove(gone); err != nil {
 		return err
@@ -182,7 +182,7 @@ func (r *round) stored(entries []entry, answers []esh3ar.Answer) error {
 	r.spill.stats.drained.Add(uint64(messages))
 	r.spill.stats.duplicates.Add(uint64(duplicates))
 	r.moved = true
-	r.opts.Answered(nil)
+	r.opts.OnResult(nil)
 	return nil
 }
 

@@ -208,7 +208,7 @@ func TestAnswersAreThoseOfACallWithoutSeq(t *testing.T) {
 		r     esh3ar.Recipient
 		ahead int
 	}{{alice, 1}, {bob, 1}, {bob + 1, 0}} {
-		if got := r.Ahead(call(message(bob+1, "x"), message(c.r, "x"))); got != c.ahead {
+		if got := r.Backlog(call(message(bob+1, "x"), message(c.r, "x"))); got != c.ahead {
 			t.Errorf("%d ahead of %s, want %d", got, c.r, c.ahead)
 		}
 	}
@@ -222,7 +222,7 @@ func TestWhatWasAnsweredOutlivesAPowerCut(t *testing.T) {
 		first := r.keep(keyed(call(message(alice, content)), content, 1))[0]
 		want = append(want, content)
 		r.cut()
-		if twin, ok, err := r.Twin(keyed(call(message(alice, content)), content, 1)); !ok || err != nil || twin.Receipts[0] != first.Receipts[0] {
+		if twin, ok, err := r.KnownKey(keyed(call(message(alice, content)), content, 1)); !ok || err != nil || twin.Receipts[0] != first.Receipts[0] {
 			t.Errorf("twin after the cut: %+v, %t, %v", twin, ok, err)
 		}
 	}
@@ -263,19 +263,19 @@ func TestTwins(t *testing.T) {
 		t.Errorf("in the same batch: %+v", answers)
 	}
 	same("beside others", answers[3])
-	if a, ok, err := r.Twin(fresh("k", 2)); a.Outcome != esh3ar.Mismatched || !ok || err != nil {
+	if a, ok, err := r.KnownKey(fresh("k", 2)); a.Outcome != esh3ar.Mismatched || !ok || err != nil {
 		t.Errorf("another call: %+v %t %v", a, ok, err)
 	}
 	other := fresh("k", 2)
 	other.Business = esh3ar.NewBusinessID()
-	if _, ok, _ := r.Twin(other); ok {
+	if _, ok, _ := r.KnownKey(other); ok {
 		t.Error("another business's key is known")
 	}
 	if s := r.Stats(); s.Calls != 2 {
 		t.Errorf("%d calls, want 2", s.Calls)
 	}
 	clock += 1000
-	if _, ok, _ := r.Twin(fresh("k", 2)); ok {
+	if _, ok, _ := r.KnownKey(fresh("k", 2)); ok {
 		t.Error("an expired key is known")
 	}
 	again := r.keep(fresh("k", 2))[0]
@@ -286,7 +286,7 @@ func TestTwins(t *testing.T) {
 	if err := spill.NewDrainer(r.Spill, store, spill.DrainOptions{}).Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok, _ := r.Twin(fresh("k", 2)); ok {
+	if _, ok, _ := r.KnownKey(fresh("k", 2)); ok {
 		t.Error("a drained call's key is known")
 	}
 }
@@ -315,7 +315,7 @@ func TestTheSecondCallOfAKeyKeepsItWhenTheFirstGoes(t *testing.T) {
 		t.Error("no error")
 	}
 	store.want(t, "first") // alone: a key comes once in a batch
-	if a, ok, err := r.Twin(fresh("twin", 2)); !ok || err != nil || a.Receipts[0].ID != second.Receipts[0].ID {
+	if a, ok, err := r.KnownKey(fresh("twin", 2)); !ok || err != nil || a.Receipts[0].ID != second.Receipts[0].ID {
 		t.Errorf("%+v %t %v", a, ok, err)
 	}
 }
@@ -334,7 +334,7 @@ func TestAFullSpillRefuses(t *testing.T) {
 	if a := r.keep(keyed(call(message(alice, "twin")), "k", 1))[0]; a.Outcome != esh3ar.Replayed {
 		t.Errorf("a twin needs no room: %+v", a)
 	}
-	if r.Ahead(call(message(bob, "x"))) != 0 || r.Stats().Full != 1 {
+	if r.Backlog(call(message(bob, "x"))) != 0 || r.Stats().Full != 1 {
 		t.Errorf("what was refused counts: %+v", r.Stats())
 	}
 	if err := spill.NewDrainer(r.Spill, newShop(), spill.DrainOptions{}).Drain(t.Context()); err != nil {
@@ -399,7 +399,7 @@ func TestAClosedSpillAnswers(t *testing.T) {
 	}
 	_, err := r.Append(t.Context(), []*esh3ar.Call{call(message(alice, "x"))})
 	r.wantCode(err, esh3ar.StoreUnavailable)
-	_, _, err = r.Twin(c)
+	_, _, err = r.KnownKey(c)
 	r.wantCode(err, esh3ar.StoreUnavailable)
 	r.wantCode(r.Quarantine(func(spill.Quarantined) bool { return true }), esh3ar.StoreUnavailable)
 	r.wantCode(spill.NewDrainer(r.Spill, newShop(), spill.DrainOptions{}).Drain(t.Context()), esh3ar.StoreUnavailable)

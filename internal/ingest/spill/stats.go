@@ -8,19 +8,19 @@ import (
 
 // Stats tells what waits here, and what has happened since the spill was opened.
 type Stats struct {
-	Calls      int // that wait
-	Messages   int // in them
-	Recipients int // of them
-	Bytes      int64
-	Oldest     esh3ar.Time // when the oldest call that waits was accepted; zero: none waits
-	Aside      int         // calls in quarantine
+	Calls        int // that wait
+	Messages     int // in them
+	Recipients   int // of them
+	Bytes        int64
+	Oldest       esh3ar.Time // when the oldest call that waits was accepted; zero: none waits
+	InQuarantine int         // calls in quarantine
 
-	Spilled     uint64 // messages taken
-	Drained     uint64 // messages that the store has now
-	Duplicates  uint64 // of them: canceled, another call had their key
-	Full        uint64 // batches refused for want of room
-	Quarantined uint64 // calls
-	Failed      uint64 // rounds of the drain that an error ended
+	Spilled      uint64 // messages taken
+	Drained      uint64 // messages that the store has now
+	Duplicates   uint64 // of them: canceled, another call had their key
+	Full         uint64 // batches refused for want of room
+	Quarantined  uint64 // calls
+	FailedPasses uint64 // rounds of the drain that an error ended
 }
 
 // counters are the live half of Stats.
@@ -33,12 +33,12 @@ func (s *Spill) Stats() Stats {
 	c := &s.stats
 	all := Stats{
 		Spilled: c.messages.Load(), Drained: c.drained.Load(), Duplicates: c.duplicates.Load(), Full: c.full.Load(),
-		Quarantined: c.quarantined.Load(), Failed: c.failed.Load(), Oldest: s.oldest(),
+		Quarantined: c.quarantined.Load(), FailedPasses: c.failed.Load(), Oldest: s.oldest(),
 	}
 	s.held.mu.Lock()
 	defer s.held.mu.Unlock()
 	h := &s.held.mu
-	all.Calls, all.Messages, all.Recipients, all.Bytes, all.Aside = h.calls, h.messages, len(h.recipients), h.bytes, h.aside
+	all.Calls, all.Messages, all.Recipients, all.Bytes, all.InQuarantine = h.calls, h.messages, len(h.recipients), h.bytes, h.aside
 	return all
 }
 

@@ -2,9 +2,9 @@ package spill
 
 import "github.com/esh3artech/esh3ar"
 
-// Twin answers a call whose idempotency key a call here has: Replayed or Mismatched, and Spilled. Calls in quarantine keep
+// KnownKey answers a call whose idempotency key a call here has: Replayed or Mismatched, and Spilled. Calls in quarantine keep
 // their keys. ok tells whether there is one.
-func (s *Spill) Twin(c *esh3ar.Call) (answer esh3ar.Answer, ok bool, err error) {
+func (s *Spill) KnownKey(c *esh3ar.Call) (answer esh3ar.Answer, ok bool, err error) {
 	if c.Key == nil || s.held.rows.Load() == 0 {
 		return answer, false, nil
 	}
