@@ -237,7 +237,7 @@ func TestANodeEndsWithASpill(t *testing.T) {
 	t.Parallel()
 	server := database(t)
 	url := server.URL("postgres")
-	a := start(t, "--database-url", url, "--stop-within", "3s")
+	a := start(t, "--database-url", url, "--shutdown-timeout", "3s")
 	b := a.join()
 	a.send(bob, "first", "normal")
 	if err := server.Kill(); err != nil {

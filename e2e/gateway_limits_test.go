@@ -43,7 +43,7 @@ func TestWhatAGatewayDoesNotTake(t *testing.T) {
 func TestAFullNode(t *testing.T) {
 	t.Parallel()
 	node := start(t)
-	gateway := startGateway(t, node.secrets, "--nodes", node.node.URL, "--connections", "2", "--waiting", "1", "--wait-within", "10s")
+	gateway := startGateway(t, node.secrets, "--nodes", node.node.URL, "--connections", "2", "--waiting", "1", "--queue-timeout", "10s")
 	gateway.awaitNodes(1)
 	if err := node.node.Pause(); err != nil {
 		t.Fatal(err)

@@ -29,7 +29,7 @@ min: 1
 max: 4
 metrics: [{metric: connections, target: 2, window: 0s}]
 up: {step: 4, cooldown: 1s}
-down: {stabilise: 3s, step: 1, cooldown: 1s, tolerance: 0}
+down: {stabilizationWindow: 3s, step: 1, cooldown: 1s, tolerance: 0}
 `
 
 // scaler is `esh3ar scaler` as a child process.
@@ -283,7 +283,7 @@ const busyPolicy = `
 max: 3
 metrics: [{metric: load, target: 0.8, window: 3s}]
 up: {step: 1, percent: 0, cooldown: 1s}
-down: {stabilise: 5s, cooldown: 1s}
+down: {stabilizationWindow: 5s, cooldown: 1s}
 `
 
 // TestAboveFourFifthsOfCapacityNodesAreAdded has a node that says it can take five calls a second, and callers that want more.
@@ -364,7 +364,7 @@ func TestAScalerFetchesWhatItsNodesHadLeft(t *testing.T) {
 	p := start(t, "--database-url", server.URL("postgres"), "--redis-url", redis.URL())
 	p.send(bob, "so that the key is known", "normal")
 	wantsThree := strings.Replace(quickPolicy, "min: 1", "min: 3", 1)
-	first := startScaler(t, server.URL("postgres"), redis.URL(), wantsThree, "--", "--stop-within", "3s")
+	first := startScaler(t, server.URL("postgres"), redis.URL(), wantsThree, "--", "--shutdown-timeout", "3s")
 	var theirs []string
 	eventually(t, func() bool {
 		theirs = slices.DeleteFunc(nodeURLs(t, redis), func(url string) bool { return url == p.node.URL })

@@ -149,7 +149,7 @@ func TestASlowDatabase(t *testing.T) {
 // and of what is more urgent a larger part goes on to the database. Nothing is refused and nothing is lost.
 func TestMemoryShort(t *testing.T) {
 	t.Parallel()
-	p, link := throughLink(t, database(t), "--queue-mib", "1")
+	p, link := throughLink(t, database(t), "--queue-memory", "1MiB")
 	p.send(bob, "first", "normal")
 	var low, urgent *bulk
 	during(t, link, faultproxy.Harm{Kind: faultproxy.Delayed, Delay: 500 * time.Millisecond}, func() {

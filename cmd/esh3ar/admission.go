@@ -5,7 +5,7 @@ import "github.com/esh3artech/esh3ar/internal/ingest"
 // admission says what intake may take, and what tells it that there is too much.
 func (n *node) admission(m *metrics) ingest.Options {
 	return ingest.Options{
-		LaneMemory: n.config.QueueMiB << 20,
+		LaneMemory: int(n.config.QueueMemory),
 		Rate:       n.config.CapacityRate,
 		OnCommit: func(info ingest.CommitInfo) {
 			m.committed(info)

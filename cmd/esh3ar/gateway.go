@@ -49,10 +49,10 @@ type gatewayFlags struct {
 	ForwardAdmin    bool          `name:"forward-admin" help:"Let the operator's routes through: /admin, and /metrics and profiles of the nodes."`
 	Connections     int           `name:"connections" default:"2500" help:"Connections to each node."`
 	Waiting         int           `name:"waiting" default:"10000" help:"Calls that may wait for one; beyond them 503."`
-	WaitWithin      time.Duration `name:"wait-within" default:"1s" help:"How long they wait."`
-	AnswerWithin    time.Duration `name:"answer-within" default:"30s" help:"How long a call may take once its body is here, with its repeats."`
+	QueueTimeout    time.Duration `name:"queue-timeout" default:"1s" help:"How long they wait before 503."`
+	ResponseTimeout time.Duration `name:"response-timeout" default:"30s" help:"How long a call may take after its body has arrived, retries included."`
 	DrainNotice     time.Duration `name:"drain-notice" default:"2s" help:"How long SIGTERM leaves everything as it is but /readyz, so that who balances over gateways sees it."`
-	StopWithin      time.Duration `name:"stop-within" default:"20s" help:"How long SIGTERM may take in all."`
+	ShutdownTimeout time.Duration `name:"shutdown-timeout" default:"20s" help:"How long the gateway may take to stop after SIGTERM."`
 }
 
 // gatewayGCPercent: a gateway's live heap is a few MiB, so collecting seldom costs little memory and saves CPU. GOGC in the
@@ -184,10 +184,10 @@ func (c *gatewayFlags) check() error {
 		name  string
 		value time.Duration
 	}{
-		{"--wait-within", c.WaitWithin},
-		{"--answer-within", c.AnswerWithin},
+		{"--queue-timeout", c.QueueTimeout},
+		{"--response-timeout", c.ResponseTimeout},
 		{"--drain-notice", c.DrainNotice},
-		{"--stop-within", c.StopWithin},
+		{"--shutdown-timeout", c.ShutdownTimeout},
 	} {
 		if flag.value <= 0 {
 			return usagef("%s: must be longer than 0", flag.name)
@@ -241,7 +241,7 @@ func (c *gatewayCmd) open(ctx context.Context, limiter *connlimit.Limiter, log *
 func (f *gatewayFlags) options(m *gatewayMetrics) gateway.Options {
 	return gateway.Options{
 		HubOf: hub.PathOf, Tunnels: f.ProxyWebSockets, ForwardAdmin: f.ForwardAdmin, NodeOf: signalr.NodeOf, Rules: balance.Rules{Slots: f.Connections},
-		AnswerWithin: f.AnswerWithin, Waiting: f.Waiting, WaitWithin: f.WaitWithin, Notice: f.DrainNotice,
+		ResponseTimeout: f.ResponseTimeout, Waiting: f.Waiting, QueueTimeout: f.QueueTimeout, Notice: f.DrainNotice,
 		Metrics: m.handler(), Observe: m.request,
 	}
 }
@@ -280,7 +280,7 @@ func (p *gatewayProcess) run(ctx context.Context, listener net.Listener, c *gate
 		p.log.Info("stopping")
 	case err = <-failed:
 	}
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.StopWithin)
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout)
 	defer cancel()
 	p.gateway.Drain(stopping)
 	err = errors.Join(err, p.server.Shutdown(stopping))

@@ -74,10 +74,10 @@ func (n *node) start(listener net.Listener) (*parts, func(context.Context) error
 	edges.Go(func() error { return p.report(n.server.Serve(listener)) })
 	edges.Go(func() error { return p.report(n.admin.serve()) })
 	return p, func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, n.config.StopWithin)
+		ctx, cancel := context.WithTimeout(ctx, n.config.ShutdownTimeout)
 		defer cancel()
 		n.end(ctx)
-		n.moving.Drain(ctx, n.config.StopWithin/2)
+		n.moving.Drain(ctx, n.config.ShutdownTimeout/2)
 		err := errors.Join(n.hubs.shutdown(ctx), n.server.Shutdown(ctx), n.admin.shutdown(ctx), edges.Wait())
 		stopIntake()
 		err = errors.Join(err, takers.Wait())

@@ -41,9 +41,9 @@ func newMetrics() *metrics {
 	m.requests = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "esh3ar_http_request_seconds", Help: "Time to answer a REST call.", Buckets: latencies,
 	}, []string{"route", "status"})
-	m.waited = histogram("esh3ar_intake_wait_seconds", "Wait of the oldest call of a batch for its commit to begin.", latencies)
-	m.batch = histogram("esh3ar_intake_batch_messages", "Messages stored by one commit.", prometheus.ExponentialBuckets(1, 2, 12))
-	m.append = histogram("esh3ar_intake_commit_seconds", "Time of a commit as the intake sees it.", latencies)
+	m.waited = histogram("esh3ar_ingest_wait_seconds", "Wait of the oldest call of a batch for its commit to begin.", latencies)
+	m.batch = histogram("esh3ar_ingest_batch_messages", "Messages stored by one commit.", prometheus.ExponentialBuckets(1, 2, 12))
+	m.append = histogram("esh3ar_ingest_commit_seconds", "Time of a commit, from the call of the store to its return.", latencies)
 	m.stage = histogram("esh3ar_store_stage_seconds", "Time to build a batch of the store.", latencies)
 	m.sync = histogram("esh3ar_store_sync_seconds", "Time to write and fsync a batch of the store.", latencies)
 	m.live = histogram("esh3ar_delivery_push_seconds", "From the commit of a message to its write to a connected phone.", latencies)
@@ -86,15 +86,15 @@ func (m *metrics) watch(n *node) {
 	}
 	for i, lane := range n.intake.Lanes() {
 		labels := prometheus.Labels{"priority": lane.Priority.String()}
-		gauge("esh3ar_intake_lane_messages", "Messages that wait to be stored.", labels, func() float64 { return float64(n.intake.Lanes()[i].Messages) })
-		gauge("esh3ar_intake_lane_bytes", "Bytes that wait to be stored.", labels, func() float64 { return float64(n.intake.Lanes()[i].Bytes) })
+		gauge("esh3ar_ingest_lane_messages", "Messages that wait to be stored.", labels, func() float64 { return float64(n.intake.Lanes()[i].Messages) })
+		gauge("esh3ar_ingest_lane_bytes", "Bytes that wait to be stored.", labels, func() float64 { return float64(n.intake.Lanes()[i].Bytes) })
 	}
-	gauge("esh3ar_intake_limit", "Messages that may be worked on at once.", nil, func() float64 { return float64(n.intake.Admission().Limit) })
-	gauge("esh3ar_intake_in_flight", "Messages that are worked on.", nil, func() float64 { return float64(n.intake.Admission().InFlight) })
-	gauge("esh3ar_intake_door_messages", "Messages that wait to be admitted.", nil, func() float64 { return float64(n.intake.Admission().Waiting) })
+	gauge("esh3ar_ingest_limit", "Messages that may be worked on at once.", nil, func() float64 { return float64(n.intake.Admission().Limit) })
+	gauge("esh3ar_ingest_in_flight", "Messages that are worked on.", nil, func() float64 { return float64(n.intake.Admission().InFlight) })
+	gauge("esh3ar_admission_queue_messages", "Messages that wait to be admitted.", nil, func() float64 { return float64(n.intake.Admission().Waiting) })
 	for level := range esh3ar.Level(esh3ar.Levels) {
 		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "esh3ar_intake_shed_total", Help: "Calls turned away because the system was full.", ConstLabels: prometheus.Labels{"level": level.String()},
+			Name: "esh3ar_ingest_shed_total", Help: "Calls turned away because the system was full.", ConstLabels: prometheus.Labels{"level": level.String()},
 		}, func() float64 { return float64(n.intake.Admission().Shed[level]) }))
 	}
 	if n.store.shared != nil {
@@ -137,6 +137,6 @@ func (m *metrics) watch(n *node) {
 	counter("esh3ar_janitor_held_total", "Rounds of housekeeping left out because the clock had jumped.", func() uint64 { return n.janitor.Stats().Held })
 	gauge("esh3ar_streams", "Streams of status events that are open.", nil, func() float64 { return float64(n.feed.Stats().Streams) })
 	counter("esh3ar_streams_events_total", "Status events taken by streams.", func() uint64 { return n.feed.Stats().Events })
-	counter("esh3ar_streams_behind_total", "Times that a stream was too slow and went back to the log.", func() uint64 { return n.feed.Stats().Fell })
+	counter("esh3ar_streams_fallback_total", "Times that a stream was too slow and went back to the log.", func() uint64 { return n.feed.Stats().Fell })
 	counter("esh3ar_process_pauses_total", "Times the process did not run for a second or more.", func() uint64 { return n.engine.Stats().Pauses })
 }

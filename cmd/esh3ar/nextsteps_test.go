@@ -38,7 +38,7 @@ func printsAtStart(t *testing.T, flags ...string) string {
 	p := &printed{ready: make(chan struct{})}
 	ended := make(chan int, 1)
 	go func() { // ends when stop is called
-		ended <- run(ctx, append([]string{"serve", "--stop-within", "2s"}, flags...), p, p)
+		ended <- run(ctx, append([]string{"serve", "--shutdown-timeout", "2s"}, flags...), p, p)
 	}()
 	select {
 	case <-p.ready:

@@ -36,7 +36,7 @@ func drainWithin(args []string) time.Duration {
 	if err != nil { // the environment is wrong: that is for the child to say
 		return 0
 	}
-	return c.StopWithin + 40*time.Second
+	return c.ShutdownTimeout + 40*time.Second
 }
 
 // parseServe reads flags of serve, and tells which were given.

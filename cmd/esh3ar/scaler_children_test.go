@@ -39,15 +39,15 @@ func TestNodesAreGivenTheTimeThatTheyAsk(t *testing.T) {
 		}
 		return p
 	}
-	if p := plan(); p.stopWithin != time.Minute {
-		t.Errorf("%s", p.stopWithin)
+	if p := plan(); p.shutdownTimeout != time.Minute {
+		t.Errorf("%s", p.shutdownTimeout)
 	}
-	if p := plan("--stop-within", "5m"); p.stopWithin <= 5*time.Minute {
-		t.Errorf("%s", p.stopWithin)
+	if p := plan("--shutdown-timeout", "5m"); p.shutdownTimeout <= 5*time.Minute {
+		t.Errorf("%s", p.shutdownTimeout)
 	}
-	t.Setenv("ESH3AR_STOP_WITHIN", "10m")
+	t.Setenv("ESH3AR_SHUTDOWN_TIMEOUT", "10m")
 	t.Setenv("ESH3AR_ROLE", "all") // the scaler's own, which a node does not get
-	if p := plan(); p.stopWithin <= 10*time.Minute {
-		t.Errorf("%s", p.stopWithin)
+	if p := plan(); p.shutdownTimeout <= 10*time.Minute {
+		t.Errorf("%s", p.shutdownTimeout)
 	}
 }

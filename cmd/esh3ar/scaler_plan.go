@@ -23,7 +23,7 @@ import (
 
 // scaleFlags say how to scale; they are the same for every command that does.
 type scaleFlags struct {
-	Policy      string        `name:"policy" placeholder:"FILE" help:"YAML or JSON: min, max, metrics, up, down, patience, retry (default: 1 to 10 nodes, load 0.8)."`
+	Policy      string        `name:"policy" placeholder:"FILE" help:"YAML or JSON: min, max, metrics, up, down, maxIneffectiveSteps, retry (default: 1 to 10 nodes, load 0.8)."`
 	Target      string        `name:"target" default:"processes" enum:"processes,kubernetes,command" help:"What starts and stops nodes: processes of this machine, kubernetes, or a command."`
 	Every       time.Duration `name:"every" default:"5s" help:"How often to look."`
 	DryRun      bool          `name:"dry-run" help:"Decide and write it down, and do nothing."`
@@ -37,7 +37,7 @@ type scalePlan struct {
 	policy autoscale.Policy
 	args   []string // of the target
 
-	stopWithin time.Duration // of the target processes; 0: its default
+	shutdownTimeout time.Duration // of the target processes; 0: its default
 }
 
 // plan checks the flags, whose names begin with prefix; it touches nothing but the policy's file.
@@ -65,7 +65,7 @@ func (f *scaleFlags) plan(prefix string, args []string) (*scalePlan, error) {
 		if err := checkChildren(args); err != nil {
 			return nil, usagef("after --: %w", err)
 		}
-		p.stopWithin = drainWithin(args)
+		p.shutdownTimeout = drainWithin(args)
 	}
 	return p, nil
 }
@@ -136,7 +136,7 @@ func (p *scalePlan) openTarget(parts *scaleParts) (autoscale.Target, func(contex
 		return nil, nil, err
 	}
 	o := processes.Options{
-		Binary: binary, Flags: p.args, Env: parts.env, Dir: filepath.Join(parts.dir, "scaled"), Host: parts.host, StopWithin: p.stopWithin,
+		Binary: binary, Flags: p.args, Env: parts.env, Dir: filepath.Join(parts.dir, "scaled"), Host: parts.host, StopWithin: p.shutdownTimeout,
 		Output: parts.errs, Log: parts.log,
 	}
 	if !p.flags.DryRun {

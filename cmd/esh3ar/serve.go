@@ -41,17 +41,17 @@ type serveCmd struct {
 	tlsFlags        `embed:""`
 	roleFlags       `embed:""`
 
-	AckTimeout    time.Duration     `name:"ack-timeout" default:"10s" help:"How long a phone has to acknowledge a push before it is repeated."`
-	RetryAttempts int               `name:"retry-attempts" default:"5" help:"Pushes that may go unacknowledged before a message becomes a dead letter."`
-	RetryBase     time.Duration     `name:"retry-base" default:"5s" help:"Pause before the first repeat; it doubles with each."`
-	RetryCap      time.Duration     `name:"retry-cap" default:"5m" help:"The longest pause between repeats."`
-	KeepMessages  time.Duration     `name:"keep-messages" default:"720h" help:"How long finished messages are kept, dead letters too."`
-	QueueMiB      int               `name:"queue-mib" default:"128" help:"With --database-url: memory for calls that wait to be stored, in MiB; beyond it they go to the spill, the lowest priority first."`
-	SpillMiB      int               `name:"spill-mib" default:"1024" help:"With --database-url: room on this node's disk for accepted calls while PostgreSQL is away, in MiB."`
-	DiskReserve   diskguard.Reserve `name:"disk-reserve" default:"auto" placeholder:"SIZE" help:"Free space on the disk of --data-dir below which no new message is taken: 512MiB, 5%%; auto: 5%%, at least 1 GiB, on disks below 8 GiB an eighth."`
-	KeepEvents    time.Duration     `name:"keep-events" default:"72h" help:"How long status events can be read again."`
-	StopWithin    time.Duration     `name:"stop-within" default:"20s" help:"How long SIGTERM may take to drain the node."`
-	PowerCuts     bool              `name:"simulate-power-cuts" hidden:"" help:"Keep what is not fsynced out of the disk, so that kill -9 is a power cut. For torture."`
+	AckTimeout      time.Duration     `name:"ack-timeout" default:"10s" help:"How long a phone has to acknowledge a push before it is repeated."`
+	RetryAttempts   int               `name:"retry-attempts" default:"5" help:"Pushes that may go unacknowledged before a message becomes a dead letter."`
+	RetryBase       time.Duration     `name:"retry-base" default:"5s" help:"Pause before the first repeat; it doubles with each."`
+	RetryCap        time.Duration     `name:"retry-cap" default:"5m" help:"The longest pause between repeats."`
+	KeepMessages    time.Duration     `name:"keep-messages" default:"720h" help:"How long finished messages are kept, dead letters too."`
+	QueueMemory     size              `name:"queue-memory" default:"128MiB" help:"With --database-url: memory for calls that wait to be stored, such as 64MiB; calls beyond it go to the spill, the lowest priority first."`
+	SpillMiB        int               `name:"spill-mib" default:"1024" help:"With --database-url: room on this node's disk for accepted calls while PostgreSQL is away, in MiB."`
+	DiskReserve     diskguard.Reserve `name:"disk-reserve" default:"auto" placeholder:"SIZE" help:"Free space on the disk of --data-dir below which no new message is taken: 512MiB, 5%%; auto: 5%%, at least 1 GiB, on disks below 8 GiB an eighth."`
+	KeepEvents      time.Duration     `name:"keep-events" default:"72h" help:"How long status events can be read again."`
+	ShutdownTimeout time.Duration     `name:"shutdown-timeout" default:"20s" help:"How long the node may take to drain after SIGTERM."`
+	PowerCuts       bool              `name:"simulate-power-cuts" hidden:"" help:"Keep what is not fsynced out of the disk, so that kill -9 is a power cut. For torture."`
 }
 
 // gcPercent trades memory for CPU: a node's live heap is some tens of MiB, and collecting half as often saves about a
@@ -207,7 +207,7 @@ func (c *serveCmd) checkNumbers() error {
 		{"--ack-timeout", c.AckTimeout},
 		{"--retry-base", c.RetryBase},
 		{"--retry-cap", c.RetryCap},
-		{"--stop-within", c.StopWithin},
+		{"--shutdown-timeout", c.ShutdownTimeout},
 		{"--keep-messages", c.KeepMessages},
 		{"--keep-events", c.KeepEvents},
 	} {
@@ -216,8 +216,8 @@ func (c *serveCmd) checkNumbers() error {
 		}
 	}
 	switch {
-	case c.QueueMiB < 1 || c.QueueMiB > maxQueueMiB:
-		return usagef("--queue-mib: must be 1 to %d", maxQueueMiB)
+	case c.QueueMemory < minQueueMemory || c.QueueMemory > maxQueueMemory:
+		return usagef("--queue-memory: must be %dMiB to %dMiB", minQueueMemory>>20, maxQueueMemory>>20)
 	case c.SpillMiB < 1 || c.SpillMiB > maxSpillMiB:
 		return usagef("--spill-mib: must be 1 to %d", maxSpillMiB)
 	case c.RetryAttempts < 1 || c.RetryAttempts > 100:
@@ -230,8 +230,11 @@ func (c *serveCmd) checkNumbers() error {
 	return nil
 }
 
-// maxQueueMiB is more memory than one node of this kind has any use for.
-const maxQueueMiB = 64 << 10
+// Bounds of --queue-memory, in bytes. The upper one is more than a node can use.
+const (
+	minQueueMemory = 1 << 20
+	maxQueueMemory = 64 << 30
+)
 
 // maxSpillMiB is a tebibyte; a start walks over what is there.
 const maxSpillMiB = 1 << 20

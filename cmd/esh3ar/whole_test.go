@@ -75,8 +75,8 @@ func startWhole(tb testing.TB, flags ...string) *whole {
 	ended := make(chan int, 1)
 	go func() { // ends when stop is called
 		ended <- run(ctx, append([]string{
-			"serve", "--data-dir", dir, "--listen", w.node, "--role", "all", "--gateway-listen", w.gateway, "--stop-within", "2s",
-			"--gateway-stop-within", "2s", "--gateway-drain-notice", "1ms",
+			"serve", "--data-dir", dir, "--listen", w.node, "--role", "all", "--gateway-listen", w.gateway, "--shutdown-timeout", "2s",
+			"--gateway-shutdown-timeout", "2s", "--gateway-drain-notice", "1ms",
 		}, flags...), w.log, w.log)
 	}()
 	select {

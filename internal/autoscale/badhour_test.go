@@ -24,7 +24,7 @@ func badHour(t *testing.T, r *rand.Rand, seed uint64) {
 	t.Helper()
 	o, s := &office{}, &site{own: 3, load: 2, blind: r.IntN(2) == 0}
 	policy := autoscale.Default()
-	policy.Down.Stabilise = time.Minute
+	policy.Down.StabilizationWindow = time.Minute
 	for _, name := range []string{"a", "b"} {
 		_, stop := start(o, s, name, func(o *autoscale.Options) { o.Policy = policy })
 		defer stop()

@@ -88,12 +88,12 @@ func (c *call) up(g *reading, reporting int) Decision {
 		return c.hold(GaveUp, "%s, but it has not fallen through %s up: more nodes are not what is missing; tried again at %s",
 			asks, steps(c.s.Useless), clock(c.s.retryAt(c.Policy)))
 	case to <= c.o.Current:
-		return c.hold(Stabilising, "%s; %s", asks, notYet(c.Up.Stabilise))
+		return c.hold(Stabilising, "%s; %s", asks, notYet(c.Up.StabilizationWindow))
 	case c.d.At.Sub(c.s.LastUp) < c.Up.Cooldown:
 		return c.hold(Cooling, "%s; the last step up was at %s, the next not before %s", asks, clock(c.s.LastUp), clock(c.s.LastUp.Add(c.Up.Cooldown)))
-	case c.s.trial != nil && c.s.trial.steps+c.s.Useless >= c.Patience && g.lost > 0:
+	case c.s.trial != nil && c.s.trial.steps+c.s.Useless >= c.MaxIneffectiveSteps && g.lost > 0:
 		return c.hold(Incomplete, "%s; %d of %s report, and none is added before those come", g.says(reporting), reporting, nodes(c.o.Current))
-	case c.s.trial != nil && c.s.trial.steps+c.s.Useless >= c.Patience:
+	case c.s.trial != nil && c.s.trial.steps+c.s.Useless >= c.MaxIneffectiveSteps:
 		return c.hold(Watching, "%s; first it is seen what %s up did", asks, steps(c.s.trial.steps))
 	case to < g.up:
 		return c.move(to, Rising, "%s; %s", asks, c.bound(to))
@@ -108,7 +108,7 @@ func (c *call) bound(to int) string {
 	case to == c.Max:
 		return fmt.Sprintf("the policy allows %d", to)
 	case more < c.Up.limit(c.o.Current):
-		return fmt.Sprintf("%d were asked for all of the last %s", to, spell(c.Up.Stabilise))
+		return fmt.Sprintf("%d were asked for all of the last %s", to, spell(c.Up.StabilizationWindow))
 	case more == 1:
 		return "1 more is enough for one step"
 	default:
@@ -126,7 +126,7 @@ func (c *call) fewer(g *reading, reporting int) Decision {
 	}
 	to := max(c.s.steadyDown(c.Policy, c.d.At), c.Min)
 	if to >= c.o.Current {
-		return c.hold(Stabilising, "%s; %d would do, but %s", g.says(reporting), max(g.down, c.Min), notYet(c.Down.Stabilise))
+		return c.hold(Stabilising, "%s; %d would do, but %s", g.says(reporting), max(g.down, c.Min), notYet(c.Down.StabilizationWindow))
 	}
 	return c.down(g, to, reporting, Falling)
 }
@@ -147,8 +147,8 @@ func (c *call) down(g *reading, to, reporting int, why Reason) Decision {
 	wants := fmt.Sprintf("%s; the policy allows %d", nodes(c.o.Current), c.Max)
 	if why != AboveMax {
 		wants = fmt.Sprintf("%s; %d would do, with room", g.says(reporting), to)
-		if c.Down.Stabilise > 0 {
-			wants += ", for all of the last " + spell(c.Down.Stabilise)
+		if c.Down.StabilizationWindow > 0 {
+			wants += ", for all of the last " + spell(c.Down.StabilizationWindow)
 		}
 	}
 	if c.d.At.Sub(c.s.LastChange) < c.Down.Cooldown {

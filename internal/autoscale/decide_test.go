@@ -33,7 +33,7 @@ func with(o *autoscale.Observation, change func(*autoscale.Observation)) *autosc
 func settled(p *autoscale.Policy, o *autoscale.Observation) (*autoscale.State, time.Duration) {
 	var s autoscale.State
 	now := time.Duration(0)
-	for ; now <= p.Down.Stabilise; now += tick {
+	for ; now <= p.Down.StabilizationWindow; now += tick {
 		s.Decide(p, o, at(now))
 	}
 	return &s, now
@@ -64,7 +64,7 @@ func TestDecide(t *testing.T) {
 		"below min":             {"min: 3", loads(0), 3, autoscale.BelowMin, "1 node; the policy wants at least 3"},
 		"above max":             {"max: 2", loads(0.6, 0.6, 0.6), 2, autoscale.AboveMax, "3 nodes; the policy allows 2"},
 		"above max, a spill":    {"max: 2", with(loads(0.6, 0.6, 0.6), func(o *autoscale.Observation) { o.Nodes[2].Spilled = 7 }), 3, autoscale.Spilled, "3 nodes; the policy allows 2; n2 has 7"},
-		"less, at once":         {"down: {stabilise: 0s}", loads(0.3, 0.3, 0.3), 2, autoscale.Falling, "(target 0.80); 2 would do, with room\""},
+		"less, at once":         {"down: {stabilizationWindow: 0s}", loads(0.3, 0.3, 0.3), 2, autoscale.Falling, "(target 0.80); 2 would do, with room\""},
 		"nobody reports":        {"", &autoscale.Observation{Current: 2}, 2, autoscale.NoData, "no node reports"},
 		"no registry":           {"", &autoscale.Observation{Current: 2, Unknown: errors.New("Redis is away")}, 2, autoscale.NoData, "Redis is away"},
 		"an old list":           {"", with(loads(0.9, 0.9), func(o *autoscale.Observation) { o.Unknown = errors.New("Redis is away") }), 2, autoscale.NoData, "Redis is away"},
@@ -120,7 +120,7 @@ func TestDecide(t *testing.T) {
 func TestTheFirstLookSaysSo(t *testing.T) {
 	t.Parallel()
 	p := autoscale.Default()
-	p.Down.Stabilise = 0
+	p.Down.StabilizationWindow = 0
 	for _, load := range []float64{0.9, 0.1} {
 		var s autoscale.State
 		if d := s.Decide(&p, loads(load, load), at(0)); d.Moves() || d.Reason != autoscale.Stabilising || !strings.HasSuffix(d.Why, "it is looked at once more first") {
@@ -134,7 +134,7 @@ func TestTheNewestHolderIsPatient(t *testing.T) {
 	t.Parallel()
 	p := autoscale.Default()
 	var s autoscale.State
-	for now := time.Duration(0); now < p.Down.Stabilise; now += tick {
+	for now := time.Duration(0); now < p.Down.StabilizationWindow; now += tick {
 		if d := s.Decide(&p, loads(0, 0), at(now)); d.Moves() {
 			t.Fatalf("%s: %s", now, d.Why)
 		}
@@ -157,7 +157,7 @@ func TestOneBusyMomentKeepsANode(t *testing.T) {
 			first = now
 		}
 	}
-	if want := 4*time.Minute + p.Down.Stabilise; first <= want {
+	if want := 4*time.Minute + p.Down.StabilizationWindow; first <= want {
 		t.Errorf("taken away after %s, want later than %s", first, want)
 	}
 }
@@ -177,7 +177,7 @@ func TestSilenceIsNoQuiet(t *testing.T) {
 			first = now
 		}
 	}
-	if want := 6*time.Minute + p.Down.Stabilise; first <= want {
+	if want := 6*time.Minute + p.Down.StabilizationWindow; first <= want {
 		t.Errorf("taken away after %s, want later than %s", first, want)
 	}
 }
@@ -185,7 +185,7 @@ func TestSilenceIsNoQuiet(t *testing.T) {
 func TestStabilisingUpNeedsAllOfTheTime(t *testing.T) {
 	t.Parallel()
 	p := autoscale.Default()
-	p.Up.Stabilise, p.Rules[0].Window = time.Minute, 0
+	p.Up.StabilizationWindow, p.Rules[0].Window = time.Minute, 0
 	var s autoscale.State
 	for now := time.Duration(0); now <= time.Minute; now += tick {
 		if d := s.Decide(&p, loads(0.9, 0.9), at(now)); d.Moves() || d.Reason != autoscale.Stabilising {
@@ -201,7 +201,7 @@ func TestStabilisingUpNeedsAllOfTheTime(t *testing.T) {
 func TestWhatWasAskedForAllTheTime(t *testing.T) {
 	t.Parallel()
 	p := autoscale.Default()
-	p.Max, p.Up.Stabilise, p.Rules[0].Window = 20, time.Minute, 0
+	p.Max, p.Up.StabilizationWindow, p.Rules[0].Window = 20, time.Minute, 0
 	var s autoscale.State
 	for now := time.Duration(0); now <= time.Minute; now += tick {
 		s.Decide(&p, loads(0.9, 0.9), at(now))
@@ -227,7 +227,7 @@ func TestCooldowns(t *testing.T) {
 	if d := s.Decide(&p, busy, at(time.Minute)); d.To != 6 {
 		t.Errorf("a minute after a step: %s %s", d.Reason, d.Why)
 	}
-	p.Down.Stabilise, p.Down.Cooldown = 0, time.Minute
+	p.Down.StabilizationWindow, p.Down.Cooldown = 0, time.Minute
 	s = autoscale.State{LastChange: at(0)}
 	s.Decide(&p, loads(0, 0), at(tick))
 	if d := s.Decide(&p, loads(0, 0), at(time.Minute-tick)); d.Reason != autoscale.Cooling {
@@ -262,7 +262,7 @@ func TestItGivesUp(t *testing.T) {
 				s.Moved(&d)
 			}
 		}
-		if d.Reason != c.want || moves > p.Patience {
+		if d.Reason != c.want || moves > p.MaxIneffectiveSteps {
 			t.Errorf("%s: %d steps, %s: %s", name, moves, d.Reason, d.Why)
 		}
 		if c.want == autoscale.GaveUp && !strings.Contains(d.Why, "has not fallen through 2 steps up: more nodes are not what is missing; tried again at ") {
@@ -337,7 +337,7 @@ func anyPolicy(r *rand.Rand) autoscale.Policy {
 	p.Min = 1 + r.IntN(4)
 	p.Max = p.Min + r.IntN(9)
 	p.Up = autoscale.Pace{Step: 1 + r.IntN(3), Cooldown: 10 * time.Second}
-	p.Down = autoscale.Pace{Stabilise: time.Duration(r.IntN(3)) * 20 * time.Second, Step: 1 + r.IntN(3), Cooldown: 15 * time.Second, Tolerance: 0.1}
+	p.Down = autoscale.Pace{StabilizationWindow: time.Duration(r.IntN(3)) * 20 * time.Second, Step: 1 + r.IntN(3), Cooldown: 15 * time.Second, Tolerance: 0.1}
 	return p
 }
 
@@ -420,7 +420,7 @@ func TestTheNumberWasChangedElsewhere(t *testing.T) {
 			last = now - added
 		}
 	}
-	if last <= p.Down.Stabilise {
+	if last <= p.Down.StabilizationWindow {
 		t.Errorf("the first of those that were added goes after %s", last)
 	}
 }
@@ -468,7 +468,7 @@ func TestNodesThatNeverComeAreNamed(t *testing.T) {
 			s.Moved(&d)
 		}
 	}
-	if moves != p.Patience || d.Reason != autoscale.Incomplete || !strings.Contains(d.Why, fmt.Sprintf("2 of %d nodes report", n)) {
+	if moves != p.MaxIneffectiveSteps || d.Reason != autoscale.Incomplete || !strings.Contains(d.Why, fmt.Sprintf("2 of %d nodes report", n)) {
 		t.Errorf("%d steps, %s: %s", moves, d.Reason, d.Why)
 	}
 }
@@ -537,7 +537,7 @@ func TestItGivesUpOnTwoMetrics(t *testing.T) {
 			s.Moved(&d)
 		}
 	}
-	if moves > p.Patience {
+	if moves > p.MaxIneffectiveSteps {
 		t.Errorf("%d steps", moves)
 	}
 }

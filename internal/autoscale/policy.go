@@ -18,11 +18,11 @@ const (
 
 // Policy is what a decision goes by. The zero value is not valid; Default is.
 type Policy struct {
-	Min, Max int
-	Rules    []Rule        // the one that asks for most nodes decides
-	Up, Down Pace          // how fast to move
-	Patience int           // steps up that may leave the metric where it was
-	Retry    time.Duration // after so long a policy that lost its patience tries one step more
+	Min, Max            int
+	Rules               []Rule        // the one that asks for most nodes decides
+	Up, Down            Pace          // how fast to move
+	MaxIneffectiveSteps int           // steps up in a row that may fail to lower the metric
+	Retry               time.Duration // time after which one more step up is tried once MaxIneffectiveSteps is reached; doubles each time
 }
 
 // Rule is a metric with the value per node that is right for it.
@@ -34,11 +34,11 @@ type Rule struct {
 
 // Pace bounds the steps of one direction.
 type Pace struct {
-	Stabilise time.Duration // all of it must ask for the step
-	Step      int           // nodes at once,
-	Percent   int           // or so many of a hundred nodes, whichever is more
-	Cooldown  time.Duration // up: since the last step up; down: since the number changed, by whomever
-	Tolerance float64       // share of the target: up acts that much above it, down has to stay that much below it
+	StabilizationWindow time.Duration // time for which every observation must ask for the step; zero: the last one decides
+	Step                int           // nodes at once,
+	Percent             int           // or so many of a hundred nodes, whichever is more
+	Cooldown            time.Duration // up: since the last step up; down: since the number changed, by whomever
+	Tolerance           float64       // share of the target: up acts that much above it, down has to stay that much below it
 }
 
 // Default adds nodes above 80 % of capacity at once, by as many as there are, and takes them away one by one after five
@@ -46,22 +46,22 @@ type Pace struct {
 func Default() Policy {
 	return Policy{
 		Min: 1, Max: 10,
-		Rules:    []Rule{{Load, 0.8, 30 * time.Second}},
-		Up:       Pace{Step: 4, Percent: 100, Cooldown: 30 * time.Second},
-		Down:     Pace{Stabilise: 5 * time.Minute, Step: 1, Cooldown: time.Minute, Tolerance: 0.1},
-		Patience: 2, Retry: 5 * time.Minute,
+		Rules:               []Rule{{Load, 0.8, 30 * time.Second}},
+		Up:                  Pace{Step: 4, Percent: 100, Cooldown: 30 * time.Second},
+		Down:                Pace{StabilizationWindow: 5 * time.Minute, Step: 1, Cooldown: time.Minute, Tolerance: 0.1},
+		MaxIneffectiveSteps: 2, Retry: 5 * time.Minute,
 	}
 }
 
 // Bounds of a policy. The times bound what a State remembers: an hour in steps of a second.
 const (
-	maxNodes    = 1000
-	maxWindow   = 10 * time.Minute
-	maxPause    = time.Hour
-	maxPatience = 10
-	minRetry    = time.Minute
-	maxRetry    = 24 * time.Hour
-	maxPercent  = 1000
+	maxNodes              = 1000
+	maxWindow             = 10 * time.Minute
+	maxPause              = time.Hour
+	ineffectiveStepsLimit = 10
+	minRetry              = time.Minute
+	maxRetry              = 24 * time.Hour
+	maxPercent            = 1000
 )
 
 // Validate names every field that cannot work.
@@ -84,7 +84,7 @@ func (p *Policy) Validate() error {
 	}
 	p.Up.validate("up.", fault)
 	p.Down.validate("down.", fault)
-	fault(p.Patience < 1 || p.Patience > maxPatience, "patience: %d is not 1 to %d", p.Patience, maxPatience)
+	fault(p.MaxIneffectiveSteps < 1 || p.MaxIneffectiveSteps > ineffectiveStepsLimit, "maxIneffectiveSteps: %d is not 1 to %d", p.MaxIneffectiveSteps, ineffectiveStepsLimit)
 	fault(p.Retry < minRetry || p.Retry > maxRetry, "retry: %s is not %s to %s", p.Retry, minRetry, maxRetry)
 	return errors.Join(faults...)
 }
@@ -102,7 +102,7 @@ func (r *Rule) validate(at string, fault func(bad bool, format string, args ...a
 }
 
 func (p *Pace) validate(at string, fault func(bad bool, format string, args ...any)) {
-	fault(p.Stabilise < 0 || p.Stabilise > maxPause, "%sstabilise: %s is not 0s to %s", at, p.Stabilise, maxPause)
+	fault(p.StabilizationWindow < 0 || p.StabilizationWindow > maxPause, "%sstabilizationWindow: %s is not 0s to %s", at, p.StabilizationWindow, maxPause)
 	fault(p.Step < 0 || p.Step > maxNodes, "%sstep: %d is not 0 to %d", at, p.Step, maxNodes)
 	fault(p.Percent < 0 || p.Percent > maxPercent, "%spercent: %d is not 0 to %d", at, p.Percent, maxPercent)
 	fault(p.Step == 0 && p.Percent == 0, "%sstep: with percent 0 too nothing would ever move", at)

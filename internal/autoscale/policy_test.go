@@ -26,19 +26,19 @@ max: 40
 metrics:
   - {metric: load, target: 0.7}
   - {metric: waiting, target: 500, window: 1m}
-up: {step: 2, percent: 50, cooldown: 10s, stabilise: 15s, tolerance: 0.05}
-down: {stabilise: 10m}
-patience: 3
+up: {step: 2, percent: 50, cooldown: 10s, stabilizationWindow: 15s, tolerance: 0.05}
+down: {stabilizationWindow: 10m}
+maxIneffectiveSteps: 3
 retry: 20m
 `))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := autoscale.Default()
-	want.Min, want.Max, want.Patience, want.Retry = 2, 40, 3, 20*time.Minute
+	want.Min, want.Max, want.MaxIneffectiveSteps, want.Retry = 2, 40, 3, 20*time.Minute
 	want.Rules = []autoscale.Rule{{Metric: autoscale.Load, Target: 0.7, Window: 30 * time.Second}, {Metric: autoscale.Waiting, Target: 500, Window: time.Minute}}
-	want.Up = autoscale.Pace{Stabilise: 15 * time.Second, Step: 2, Percent: 50, Cooldown: 10 * time.Second, Tolerance: 0.05}
-	want.Down.Stabilise = 10 * time.Minute
+	want.Up = autoscale.Pace{StabilizationWindow: 15 * time.Second, Step: 2, Percent: 50, Cooldown: 10 * time.Second, Tolerance: 0.05}
+	want.Down.StabilizationWindow = 10 * time.Minute
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
@@ -77,12 +77,12 @@ func TestParsePolicyNamesTheField(t *testing.T) {
 		"metrics: [{metric: load, target: 0.5, windw: 1h}]":                   "metrics[0].windw: line 1: is not a field",
 		"up: {cooldown: 30}":                                                  `up.cooldown: line 1: "30" is not a time such as 30s or 5m`,
 		"up: 3":                                                               "up: line 1: must be names with values",
-		"down: {stabilise: -5m}":                                              "down.stabilise: -5m0s is not 0s to 1h0m0s",
+		"down: {stabilizationWindow: -5m}":                                    "down.stabilizationWindow: -5m0s is not 0s to 1h0m0s",
 		"down: {tolerance: 1}":                                                "down.tolerance: 1 is not 0 to below 1",
 		"up: {step: 0, percent: 0}":                                           "up.step: with percent 0 too nothing would ever move",
 		"up: {percent: 2000}":                                                 "up.percent: 2000 is not 0 to 1000",
 		"down: {step: -1}":                                                    "down.step: -1 is not 0 to 1000",
-		"patience: 0":                                                         "patience: 0 is not 1 to 10",
+		"maxIneffectiveSteps: 0":                                              "maxIneffectiveSteps: 0 is not 1 to 10",
 		"retry: 1s":                                                           "retry: 1s is not 1m0s to 24h0m0s",
 		"[1, 2]":                                                              "policy: line 1: must be names with values",
 		"min: 1\n\tmax: 2":                                                    "line 2",

@@ -33,7 +33,7 @@ func ParsePolicy(text []byte) (Policy, error) {
 	}
 	r.object("", doc.Content[0], fields{
 		"min": r.whole(&p.Min), "max": r.whole(&p.Max), "metrics": r.rules(&p.Rules),
-		"up": r.pace(&p.Up), "down": r.pace(&p.Down), "patience": r.whole(&p.Patience), "retry": r.duration(&p.Retry),
+		"up": r.pace(&p.Up), "down": r.pace(&p.Down), "maxIneffectiveSteps": r.whole(&p.MaxIneffectiveSteps), "retry": r.duration(&p.Retry),
 	})
 	if len(r.faults) > 0 {
 		return p, errors.Join(r.faults...)
@@ -49,10 +49,10 @@ func (p Policy) MarshalJSON() ([]byte, error) {
 		rules = append(rules, object{"metric": r.Metric, "target": r.Target, "window": r.Window.String()})
 	}
 	pace := func(p Pace) object {
-		return object{"stabilise": p.Stabilise.String(), "step": p.Step, "percent": p.Percent, "cooldown": p.Cooldown.String(), "tolerance": p.Tolerance}
+		return object{"stabilizationWindow": p.StabilizationWindow.String(), "step": p.Step, "percent": p.Percent, "cooldown": p.Cooldown.String(), "tolerance": p.Tolerance}
 	}
 	return json.Marshal(object{
-		"min": p.Min, "max": p.Max, "metrics": rules, "up": pace(p.Up), "down": pace(p.Down), "patience": p.Patience, "retry": p.Retry.String(),
+		"min": p.Min, "max": p.Max, "metrics": rules, "up": pace(p.Up), "down": pace(p.Down), "maxIneffectiveSteps": p.MaxIneffectiveSteps, "retry": p.Retry.String(),
 	})
 }
 
@@ -91,7 +91,7 @@ func (r *reader) object(at string, n *yaml.Node, known fields) {
 func (r *reader) pace(into *Pace) field {
 	return func(at string, n *yaml.Node) {
 		r.object(at+".", n, fields{
-			"stabilise": r.duration(&into.Stabilise), "step": r.whole(&into.Step), "percent": r.whole(&into.Percent),
+			"stabilizationWindow": r.duration(&into.StabilizationWindow), "step": r.whole(&into.Step), "percent": r.whole(&into.Percent),
 			"cooldown": r.duration(&into.Cooldown), "tolerance": r.number(&into.Tolerance),
 		})
 	}

@@ -18,7 +18,7 @@ type State struct {
 	current int       // nodes that there should be, by the last look; 0: none yet
 	whole   time.Time // when all of them were last seen, or nothing was known
 	samples []sample  // of the longest window, oldest first
-	advice  []advice  // of the longest time to stabilise, oldest first
+	advice  []advice  // of the longest stabilization window, oldest first
 	trial   *trial    // nil: no step up is watched
 }
 
@@ -47,7 +47,7 @@ func (s *State) notLater(now time.Time) {
 }
 
 // begin starts the history: it is as if the present number had always been right, so nothing is taken away before all of
-// the time to stabilise has passed. What somebody else has added is right as well.
+// the stabilization window has passed. What somebody else has added is right as well.
 func (s *State) begin(current int, now time.Time) {
 	if len(s.advice) == 0 {
 		s.advise(current, current, now)
@@ -76,7 +76,7 @@ func (s *State) advise(up, down int, now time.Time) {
 // forget drops what is older than the policy looks back. The times of a policy and the pace of its observations bound what
 // is kept.
 func (s *State) forget(p *Policy, now time.Time) {
-	oldest := now.Add(-max(p.Up.Stabilise, p.Down.Stabilise))
+	oldest := now.Add(-max(p.Up.StabilizationWindow, p.Down.StabilizationWindow))
 	s.advice = slices.DeleteFunc(s.advice, func(a advice) bool { return a.at.Before(oldest) })
 	var window time.Duration
 	for i := range p.Rules {
@@ -129,7 +129,7 @@ func (s *State) read(p *Policy, reporting, current, lost int, now time.Time) []r
 
 // steadyUp is the least that was asked for in all of the time that up stabilises; steadyDown the most.
 func (s *State) steadyUp(p *Policy, now time.Time) int {
-	n, after := maxNodes, now.Add(-p.Up.Stabilise)
+	n, after := maxNodes, now.Add(-p.Up.StabilizationWindow)
 	for _, a := range s.advice {
 		if !a.at.Before(after) {
 			n = min(n, a.up)
@@ -139,7 +139,7 @@ func (s *State) steadyUp(p *Policy, now time.Time) int {
 }
 
 func (s *State) steadyDown(p *Policy, now time.Time) int {
-	n, after := 0, now.Add(-p.Down.Stabilise)
+	n, after := 0, now.Add(-p.Down.StabilizationWindow)
 	for _, a := range s.advice {
 		if !a.at.Before(after) {
 			n = max(n, a.down)
@@ -205,7 +205,7 @@ func (s *State) judge(p *Policy, readings []reading, reporting int, now time.Tim
 			s.hope()
 			return
 		}
-		if s.Useless += t.steps; s.Useless >= p.Patience && s.GaveUpAt.IsZero() {
+		if s.Useless += t.steps; s.Useless >= p.MaxIneffectiveSteps && s.GaveUpAt.IsZero() {
 			s.GaveUpAt = now
 			s.GaveUps++
 		}
@@ -239,7 +239,7 @@ func (s *State) relent(p *Policy, asked bool, now time.Time) {
 	case !asked && s.trial == nil:
 		s.hope()
 	case !s.GaveUpAt.IsZero() && !now.Before(s.retryAt(p)):
-		s.Useless, s.GaveUpAt = p.Patience-1, time.Time{}
+		s.Useless, s.GaveUpAt = p.MaxIneffectiveSteps-1, time.Time{}
 	}
 }
 

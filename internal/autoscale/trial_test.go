@@ -14,7 +14,7 @@ import (
 func moments() autoscale.Policy {
 	p := autoscale.Default()
 	p.Max, p.Rules[0].Window, p.Up.Cooldown, p.Up.Step, p.Up.Percent = 100, 0, 0, 1, 0
-	p.Down.Stabilise, p.Down.Cooldown = 0, 0
+	p.Down.StabilizationWindow, p.Down.Cooldown = 0, 0
 	return p
 }
 
@@ -42,7 +42,7 @@ func TestAStepThatHelped(t *testing.T) {
 		"from full, hardly":       {1, 0.91, 2},
 	} {
 		p, s := moments(), autoscale.State{Useless: 1}
-		p.Patience, p.Rules[0].Target = 5, 0.5 // so that it asks for more whatever a step did
+		p.MaxIneffectiveSteps, p.Rules[0].Target = 5, 0.5 // so that it asks for more whatever a step did
 		if d := looks(&s, &p, loads(c.before, c.before), 0, tick); d.To != 3 {
 			t.Fatalf("%s: %s", name, d.Why)
 		}
@@ -83,7 +83,7 @@ func TestItTriesOnceADayAtLeast(t *testing.T) {
 func TestAStepDownEndsTheTrial(t *testing.T) {
 	t.Parallel()
 	p, s := moments(), autoscale.State{}
-	p.Patience = 1
+	p.MaxIneffectiveSteps = 1
 	looks(&s, &p, loads(0.9, 0.9), 0, tick)
 	if d := looks(&s, &p, loads(0.1, 0.1, 0.1), 2*tick, 2*tick); d.To != 2 {
 		t.Fatal(d.Why)
@@ -97,7 +97,7 @@ func TestAStepDownEndsTheTrial(t *testing.T) {
 func TestATrialIsOfTheMetricThatAskedLast(t *testing.T) {
 	t.Parallel()
 	p, s := moments(), autoscale.State{}
-	p.Patience = 5
+	p.MaxIneffectiveSteps = 5
 	p.Rules = append(p.Rules, autoscale.Rule{Metric: autoscale.Connections, Target: 100})
 	seen := func(load float64, connections, n int) *autoscale.Observation {
 		values := make([]float64, n)
@@ -133,7 +133,7 @@ func missing(values ...float64) *autoscale.Observation {
 func TestWhoIsLostIsNoneOfATrial(t *testing.T) {
 	t.Parallel()
 	p, s := moments(), autoscale.State{}
-	p.Patience, p.Rules[0].Target = 1, 0.7
+	p.MaxIneffectiveSteps, p.Rules[0].Target = 1, 0.7
 	d := looks(&s, &p, missing(0.9, 0.9), 0, 5*time.Minute)
 	if d.From != 3 || d.To != 4 {
 		t.Fatal(d.Why)
@@ -189,7 +189,7 @@ func TestEveryRuleHasItsWindow(t *testing.T) {
 	load, phones := autoscale.Rule{Metric: autoscale.Load, Target: 0.8, Window: 30 * time.Second}, autoscale.Rule{Metric: autoscale.Connections, Target: 100}
 	for _, rules := range [][]autoscale.Rule{{load, phones}, {phones, load}} {
 		p, s := moments(), autoscale.State{}
-		p.Rules, p.Down.Stabilise = rules, 5*time.Minute
+		p.Rules, p.Down.StabilizationWindow = rules, 5*time.Minute
 		looks(&s, &p, loads(0.5, 0.5), 0, time.Minute)
 		if d := s.Decide(&p, loads(2, 2), at(time.Minute+tick)); d.Moves() {
 			t.Errorf("by one look: %s", d.Why)

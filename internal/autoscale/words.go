@@ -64,11 +64,11 @@ func spell(d time.Duration) string {
 }
 
 // notYet says that something was not so for all of the time that it must be.
-func notYet(stabilise time.Duration) string {
-	if stabilise == 0 {
+func notYet(window time.Duration) string {
+	if window == 0 {
 		return "it is looked at once more first"
 	}
-	return "not yet for all of the last " + spell(stabilise)
+	return "not yet for all of the last " + spell(window)
 }
 
 // clock is a time of day; diaries carry the date.

@@ -24,7 +24,7 @@ const (
 max: 4
 metrics: [{metric: load, target: 0.8, window: 3s}]
 up: {step: 1, percent: 0, cooldown: 3s}
-down: {stabilise: 6s, step: 1, cooldown: 3s}
+down: {stabilizationWindow: 6s, step: 1, cooldown: 3s}
 `
 	// calmWithin is how long the surplus may take to go when nothing is asked any more: four steps of the policy, and a node that
 	// takes all the time it has to drain.

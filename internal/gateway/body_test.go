@@ -18,7 +18,7 @@ import (
 func TestABodyThatDoesNotCome(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, "n", says("n"))
-	f := newFront(t, func(o *gateway.Options) { o.AnswerWithin = 4 * patience }, n)
+	f := newFront(t, func(o *gateway.Options) { o.ResponseTimeout = 4 * patience }, n)
 	f.awaitUp(1)
 	s := httptest.NewUnstartedServer(f.Gateway)
 	s.Config.ReadTimeout, s.Config.ReadHeaderTimeout = 100*time.Millisecond, patience
@@ -86,7 +86,7 @@ func TestABodyThatComesSlowly(t *testing.T) {
 	t.Parallel()
 	const within = 2 * time.Second
 	n := newNode(t, "n", says("n"))
-	f := newFront(t, func(o *gateway.Options) { o.AnswerWithin = within }, n)
+	f := newFront(t, func(o *gateway.Options) { o.ResponseTimeout = within }, n)
 	f.awaitUp(1)
 	var calls sync.WaitGroup
 	for _, path := range []string{"/v1/messages", "/v1/messages/batch"} {

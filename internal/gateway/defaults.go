@@ -13,11 +13,11 @@ import (
 func (o *Options) setDefaults() {
 	setDefault(&o.CheckEvery, time.Second)
 	setDefault(&o.CheckWithin, time.Second)
-	setDefault(&o.AnswerWithin, 30*time.Second) // longer than any commit a node waits for
-	setDefault(&o.StreamWithin, 3*time.Minute)  // a poll is answered after 90 s at the latest
-	setDefault(&o.TakeWithin, 30*time.Second)   // as nodes wait for who reads a stream
-	setDefault(&o.Waiting, 10_000)              // as many as callers that a gateway has sockets for
-	setDefault(&o.WaitWithin, time.Second)
+	setDefault(&o.ResponseTimeout, 30*time.Second) // longer than any commit a node waits for
+	setDefault(&o.StreamWithin, 3*time.Minute)     // a poll is answered after 90 s at the latest
+	setDefault(&o.TakeWithin, 30*time.Second)      // as nodes wait for who reads a stream
+	setDefault(&o.Waiting, 10_000)                 // as many as callers that a gateway has sockets for
+	setDefault(&o.QueueTimeout, time.Second)
 	setDefault(&o.Memory, 256<<20)
 	setDefault(&o.Large, max(leastLarge, cmp.Or(o.Rules.Slots, balance.DefaultSlots)/4))
 	setDefault(&o.Notice, 2*time.Second) // two checks of a balancer before us

@@ -123,7 +123,7 @@ func (d *dispatch) hasShareLocked(who owner, r resource, k balance.Kind) bool {
 
 // wait gives the seat that the line brings, if it does in time; else the reason why the call is in line.
 func (d *dispatch) wait(ctx context.Context, w *waiter, why error) (seat, error) {
-	timer := time.NewTimer(d.opts.WaitWithin)
+	timer := time.NewTimer(d.opts.QueueTimeout)
 	defer timer.Stop()
 	select {
 	case s := <-w.seat:
@@ -200,7 +200,7 @@ func (d *dispatch) spend(who owner) bool {
 	defer d.mu.Unlock()
 	now := d.opts.Now()
 	if !d.mu.shares.mayRepeat(who, d.mu.budget.Left(now), now) || !d.mu.budget.Spend(now) {
-		d.mu.counts.unpaid++
+		d.mu.counts.retryBudgetExhausted++
 		return false
 	}
 	return true

@@ -119,7 +119,7 @@ func TestSlots(t *testing.T) {
 		says("n")(w, r)
 	})
 	f := newFront(t, func(o *gateway.Options) {
-		o.Rules, o.Waiting, o.WaitWithin = balance.Rules{Slots: 2}, 1, time.Hour
+		o.Rules, o.Waiting, o.QueueTimeout = balance.Rules{Slots: 2}, 1, time.Hour
 		o.CheckEvery = time.Hour // a check lets the line move up as well
 	}, n)
 	f.awaitUp(1)
@@ -164,7 +164,7 @@ func TestPhonesWaitForSlots(t *testing.T) {
 		}
 		says("n")(w, r)
 	})
-	f := newFront(t, func(o *gateway.Options) { o.Rules, o.WaitWithin = balance.Rules{Slots: 1, Streams: 1}, time.Hour }, n)
+	f := newFront(t, func(o *gateway.Options) { o.Rules, o.QueueTimeout = balance.Rules{Slots: 1, Streams: 1}, time.Hour }, n)
 	f.awaitUp(1)
 	var calls sync.WaitGroup
 	calls.Go(func() { f.do(http.MethodPost, "/v1/messages", "x") })
@@ -187,7 +187,7 @@ func TestWaitEnds(t *testing.T) {
 	t.Parallel()
 	gate, inside := make(chan struct{}), make(chan struct{}, 1)
 	n := newNode(t, "n", func(http.ResponseWriter, *http.Request) { inside <- struct{}{}; <-gate })
-	f := newFront(t, func(o *gateway.Options) { o.Rules, o.WaitWithin = balance.Rules{Slots: 1}, time.Millisecond }, n)
+	f := newFront(t, func(o *gateway.Options) { o.Rules, o.QueueTimeout = balance.Rules{Slots: 1}, time.Millisecond }, n)
 	f.awaitUp(1)
 	var first sync.WaitGroup
 	first.Go(func() { f.do(http.MethodPost, "/v1/messages", "x") })

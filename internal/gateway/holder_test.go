@@ -88,7 +88,7 @@ func TestWhoWaitsGoesToWhoComes(t *testing.T) {
 	full := newNode(t, "full", func(http.ResponseWriter, *http.Request) { inside <- struct{}{}; <-gate })
 	comes := newNode(t, "comes", says("comes"))
 	comes.stopping.Store(true)
-	f := newFront(t, func(o *gateway.Options) { o.Rules, o.WaitWithin = balance.Rules{Slots: 1}, time.Hour }, full, comes)
+	f := newFront(t, func(o *gateway.Options) { o.Rules, o.QueueTimeout = balance.Rules{Slots: 1}, time.Hour }, full, comes)
 	f.awaitUp(1)
 	answers := make(chan answer, 2)
 	for range 2 {

@@ -23,7 +23,7 @@ func (x *exchange) hub(path string, negotiate bool) {
 		x.class = class{kind: balance.Tunnel, safe: true, proves: true}
 		x.forward()
 	case id == "":
-		x.class = class{within: x.g.opts.AnswerWithin, limit: maxBody, safe: x.r.Method == http.MethodOptions}
+		x.class = class{within: x.g.opts.ResponseTimeout, limit: maxBody, safe: x.r.Method == http.MethodOptions}
 		x.forward()
 	default:
 		x.toHolder(upgrade)
@@ -33,7 +33,7 @@ func (x *exchange) hub(path string, negotiate bool) {
 // negotiate has the node with most room answer, with its own URL. It stores nothing, so it may be asked of another node.
 func (x *exchange) negotiate() {
 	x.class = class{
-		kind: balance.Phone, within: x.g.opts.AnswerWithin, limit: maxBody, safe: true, mark: MarkNegotiate, proves: x.r.Method != http.MethodOptions,
+		kind: balance.Phone, within: x.g.opts.ResponseTimeout, limit: maxBody, safe: true, mark: MarkNegotiate, proves: x.r.Method != http.MethodOptions,
 	}
 	x.forward()
 }
@@ -45,7 +45,7 @@ func (x *exchange) toHolder(upgrade bool) {
 		x.refuse(notFound, "the connection token names no node; negotiate again, and connect to the node that answers")
 		return
 	}
-	x.class = class{within: x.g.opts.AnswerWithin, limit: maxBody}
+	x.class = class{within: x.g.opts.ResponseTimeout, limit: maxBody}
 	switch {
 	case upgrade:
 		x.class = class{kind: balance.Tunnel, proves: true}

@@ -37,7 +37,7 @@ func (x *exchange) enterLarge(ctx context.Context) error {
 		return nil
 	}
 	if err := x.g.large.TryAcquire(x.who, 1); err != nil {
-		ctx, cancel := context.WithTimeout(ctx, x.g.opts.WaitWithin)
+		ctx, cancel := context.WithTimeout(ctx, x.g.opts.QueueTimeout)
 		defer cancel()
 		if err := x.g.large.Acquire(ctx, x.who, 1); err != nil {
 			return errShare

@@ -39,17 +39,17 @@ type Options struct {
 	// NodeOf gives the name of the node that a request's connection token names; "": none. Nil: none does.
 	NodeOf func(*http.Request) string
 
-	Rules        balance.Rules
-	CheckEvery   time.Duration // default 1 s
-	CheckWithin  time.Duration // default 1 s
-	AnswerWithin time.Duration // of a call whose body is here, with its repeats; default 30 s
-	StreamWithin time.Duration // until a stream or a poll begins to be answered; default 3 min
-	TakeWithin   time.Duration // of a caller, a part of a long answer, or of either side of a tunnel; default 30 s
-	Waiting      int           // calls that wait for a slot at a node; beyond them 503; default 10,000
-	WaitWithin   time.Duration // how long they do; default 1 s
-	Memory       int64         // of bodies and answers above 16 KiB, in bytes; default 256 MiB
-	Large        int           // calls under way with a body above 128 KiB or a page; default a quarter of a node's slots
-	Notice       time.Duration // from "not ready" to the end of streams, for who looks at /readyz; default 2 s
+	Rules           balance.Rules
+	CheckEvery      time.Duration // default 1 s
+	CheckWithin     time.Duration // default 1 s
+	ResponseTimeout time.Duration // of a call whose body is here, with its repeats; default 30 s
+	StreamWithin    time.Duration // until a stream or a poll begins to be answered; default 3 min
+	TakeWithin      time.Duration // of a caller, a part of a long answer, or of either side of a tunnel; default 30 s
+	Waiting         int           // calls that wait for a slot at a node; beyond them 503; default 10,000
+	QueueTimeout    time.Duration // how long they do; default 1 s
+	Memory          int64         // of bodies and answers above 16 KiB, in bytes; default 256 MiB
+	Large           int           // calls under way with a body above 128 KiB or a page; default a quarter of a node's slots
+	Notice          time.Duration // from "not ready" to the end of streams, for who looks at /readyz; default 2 s
 
 	Metrics http.Handler                                       // for GET /metrics; nil: there are none
 	Observe func(route string, status int, took time.Duration) // after each call; must be quick

@@ -94,7 +94,7 @@ func TestANodeThatStopsInTheMiddle(t *testing.T) {
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 	})
-	f := newFront(t, func(o *gateway.Options) { o.AnswerWithin = time.Second }, n)
+	f := newFront(t, func(o *gateway.Options) { o.ResponseTimeout = time.Second }, n)
 	f.awaitUp(1)
 	if got := f.do(http.MethodPost, "/v1/messages", "x"); got.status != http.StatusBadGateway {
 		t.Errorf("half an answer: %d %.100s", got.status, got.body)

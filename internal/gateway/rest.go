@@ -35,7 +35,7 @@ func forOperators(name string) bool {
 
 // classOf tells how to treat a call by its method, path and headers. Latency is taken from what is alike: single calls.
 func (x *exchange) classOf() class {
-	c := class{within: x.g.opts.AnswerWithin, limit: maxBody, measured: true}
+	c := class{within: x.g.opts.ResponseTimeout, limit: maxBody, measured: true}
 	c.safe = x.r.Method == http.MethodGet || x.r.Method == http.MethodHead || x.r.Method == http.MethodOptions
 	switch path := x.r.URL.Path; {
 	case path == "/v1/messages":

@@ -127,7 +127,7 @@ func TestBudget(t *testing.T) {
 	if most := calls + 100*windows + calls/5; came > most || came <= calls {
 		t.Errorf("%d calls became %d; at most %d", calls, came, most)
 	}
-	if s := f.Stats(); s.Unpaid == 0 || s.Unknown != calls {
+	if s := f.Stats(); s.RetryBudgetExhausted == 0 || s.Unknown != calls {
 		t.Errorf("%+v", s)
 	}
 }
@@ -279,7 +279,7 @@ func TestAnswerWithin(t *testing.T) {
 		_, _ = io.Copy(io.Discard, r.Body) // so that the server looks after the connection
 		<-r.Context().Done()
 	}
-	f := newFront(t, func(o *gateway.Options) { o.AnswerWithin = 2 * time.Second }, newNode(t, "a", silent), newNode(t, "b", silent))
+	f := newFront(t, func(o *gateway.Options) { o.ResponseTimeout = 2 * time.Second }, newNode(t, "a", silent), newNode(t, "b", silent))
 	f.awaitUp(2)
 	for _, c := range []struct {
 		method, path string

@@ -172,7 +172,7 @@ func TestGateway_StrangersWithAllTheirShare_LeaveSlotsToKnownCallers(t *testing.
 		says("n")(w, r)
 	})
 	f := newFront(t, func(o *gateway.Options) {
-		o.Rules, o.Waiting, o.WaitWithin, o.AnswerWithin = balance.Rules{Slots: 16, Streams: 8}, 16, time.Hour, time.Hour
+		o.Rules, o.Waiting, o.QueueTimeout, o.ResponseTimeout = balance.Rules{Slots: 16, Streams: 8}, 16, time.Hour, time.Hour
 	}, n)
 	f.awaitUp(1)
 	key := f.accepted("Bearer good")

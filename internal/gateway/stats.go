@@ -9,12 +9,12 @@ import (
 
 // counts are since the start.
 type counts struct {
-	full    uint64 // calls for which there was no slot
-	share   uint64 // calls whose owner had its share of the slots
-	unpaid  uint64 // repeats that the budget did not allow
-	repeats uint64 // calls that were tried again at another node
-	unknown uint64 // calls answered outcome_unknown
-	nobody  uint64 // calls for which there was no node
+	full                 uint64 // calls for which there was no slot
+	share                uint64 // calls whose owner had its share of the slots
+	retryBudgetExhausted uint64 // retries not made because the retry budget was exhausted
+	repeats              uint64 // calls that were tried again at another node
+	unknown              uint64 // calls answered outcome_unknown
+	nobody               uint64 // calls for which there was no node
 }
 
 // note counts why a call has no seat.
@@ -32,9 +32,9 @@ type Stats struct {
 	Waiting int     // calls in line
 	Budget  float64 // repeats that it allows now
 
-	Full, Share, Unpaid, Repeats, Unknown, Nobody uint64
-	Panics                                        uint64            // faults of this program that ended a connection
-	Pools                                         []fairshare.Stats // of large calls and of the memory for bodies and answers
+	Full, Share, RetryBudgetExhausted, Repeats, Unknown, Nobody uint64
+	Panics                                                      uint64            // faults of this program that ended a connection
+	Pools                                                       []fairshare.Stats // of large calls and of the memory for bodies and answers
 }
 
 // NodeStats are how a node stands, seen from here.
@@ -51,7 +51,7 @@ func (g *Gateway) Stats() Stats {
 	now := d.opts.Now()
 	c := d.mu.counts
 	s := Stats{
-		Waiting: d.mu.line.length, Budget: d.mu.budget.Left(now), Full: c.full, Share: c.share, Unpaid: c.unpaid, Repeats: c.repeats, Unknown: c.unknown, Nobody: c.nobody,
+		Waiting: d.mu.line.length, Budget: d.mu.budget.Left(now), Full: c.full, Share: c.share, RetryBudgetExhausted: c.retryBudgetExhausted, Repeats: c.repeats, Unknown: c.unknown, Nobody: c.nobody,
 		Panics: g.panics.Load(), Pools: []fairshare.Stats{g.large.Stats(), g.memory.proven.Stats(), g.memory.strangers.Stats()},
 	}
 	nodes := d.mu.balancer.Nodes()
