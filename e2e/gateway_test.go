@@ -500,7 +500,7 @@ func TestAConnectionFindsItsNode(t *testing.T) {
 				t.Fatalf("the token %q does not name %s", negotiated.ConnectionToken, holder.nodeID())
 			}
 			if status, text := way.upgrade("/online-mobile-user?id="+negotiated.ConnectionToken, token); status != http.StatusSwitchingProtocols {
-				t.Errorf("%d %s", status, text)
+				t.Errorf("holder %d, gateway %t: %d %s", i, way == gateway, status, text)
 			}
 		}
 	}

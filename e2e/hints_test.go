@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/esh3artech/esh3ar/internal/testkit/redisproc"
 )
@@ -48,7 +49,8 @@ func redisServer(t *testing.T) *redisproc.Server {
 	return server
 }
 
-// metric reads one line of a node's metrics.
+// metric returns the value of a metric of a node or gateway, gathered after the call began. Metrics that are collected every few
+// seconds are as old as that: wait for their values.
 func (p *platform) metric(name string) float64 {
 	p.t.Helper()
 	value := p.metricOr(name, math.NaN())
@@ -58,18 +60,31 @@ func (p *platform) metric(name string) float64 {
 	return value
 }
 
-// metricOr is metric, for one that may not be there.
+// metricOr is metric for one that may be absent: missing is returned then.
 func (p *platform) metricOr(name string, missing float64) float64 {
 	p.t.Helper()
-	_, text := p.try(http.MethodGet, "/metrics", "")
+	began := float64(time.Now().UnixMicro()) / 1e6
+	var text string
+	eventually(p.t, func() bool {
+		_, text = p.try(http.MethodGet, "/metrics", "")
+		return p.sample(text, "esh3ar_metrics_gathered_timestamp_seconds", 0) >= began
+	}, func() string { return "no scrape is newer than the call: " + text })
+	return p.sample(text, name, missing)
+}
+
+// sample returns the value of a metric in the text of a scrape, or missing.
+func (p *platform) sample(text, name string, missing float64) float64 {
+	p.t.Helper()
 	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
-		if value, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
-			n, err := strconv.ParseFloat(value, 64)
-			if err != nil {
-				p.t.Fatal(err)
-			}
-			return n
+		value, ok := strings.CutPrefix(lines.Text(), name+" ")
+		if !ok {
+			continue
 		}
+		n, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		return n
 	}
 	return missing
 }

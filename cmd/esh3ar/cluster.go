@@ -140,6 +140,11 @@ func (c *cluster) nodes() []presence.Node {
 	return c.herald.Nodes()
 }
 
+// find returns the node with an id; see presence.Herald.Find.
+func (c *cluster) find(ctx context.Context, id presence.NodeID) (presence.Node, bool) {
+	return c.herald.Find(ctx, id)
+}
+
 // recent are those of whom it is known how they are; none: there is no cluster, or no word of it.
 func (c *cluster) recent() []presence.Node {
 	if c == nil {

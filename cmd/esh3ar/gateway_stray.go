@@ -27,8 +27,8 @@ const (
 )
 
 // strays forwards requests for connections of other nodes of the cluster: a balancer that does not read tokens brings them anywhere. A
-// request is forwarded only after its credential was verified here, and only to a node that this one knows from the registry, of
-// which it has a list in memory: a made-up token costs neither a look-up nor a request elsewhere.
+// request is forwarded only after its credential was verified here, and only to a node in the list that this one reads from the registry
+// every second. A made-up connection token costs no look-up and no request elsewhere, but a wait for the next list within the user's share.
 type strays struct {
 	node      *node
 	transport *http.Transport
@@ -50,11 +50,8 @@ func newStrays(n *node) *strays {
 // left to the hub to say so.
 func (s *strays) forward(authenticate func(*http.Request) (signalr.Identity, error)) func(http.ResponseWriter, *http.Request, string) bool {
 	return func(w http.ResponseWriter, r *http.Request, name string) bool {
-		if s.node.cluster == nil || r.Header.Get(gateway.MarkHeader) == gateway.MarkForwarded {
-			return false
-		}
-		base := s.urlOf(presence.NodeID(name))
-		if base == nil {
+		id := presence.NodeID(name)
+		if s.node.cluster == nil || id == presence.NodeID(s.node.id) || r.Header.Get(gateway.MarkHeader) == gateway.MarkForwarded {
 			return false
 		}
 		who, err := authenticate(r)
@@ -67,8 +64,11 @@ func (s *strays) forward(authenticate func(*http.Request) (signalr.Identity, err
 			return true
 		}
 		defer s.pool.Release(who.UserID, 1)
-		s.proxy(w, r, base)
-		return true
+		base := s.urlOf(r.Context(), id)
+		if base != nil {
+			s.proxy(w, r, base)
+		}
+		return base != nil
 	}
 }
 
@@ -101,18 +101,15 @@ func (s *strays) proxy(w http.ResponseWriter, r *http.Request, base *url.URL) {
 	proxy.ServeHTTP(w, r)
 }
 
-// urlOf finds the node of that name among those last heard of; nil: it is not there.
-func (s *strays) urlOf(name presence.NodeID) *url.URL {
-	if name == presence.NodeID(s.node.id) {
+// urlOf returns the URL of the node with an id, or nil. It waits for a node that has joined a moment ago.
+func (s *strays) urlOf(ctx context.Context, id presence.NodeID) *url.URL {
+	node, ok := s.node.cluster.find(ctx, id)
+	if !ok {
 		return nil
 	}
-	nodes := s.node.cluster.nodes()
-	for i := range nodes {
-		if nodes[i].ID == name {
-			if u, err := url.Parse(nodes[i].URL); err == nil {
-				return u
-			}
-		}
+	u, err := url.Parse(node.URL)
+	if err != nil {
+		return nil
 	}
-	return nil
+	return u
 }

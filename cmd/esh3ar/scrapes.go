@@ -33,6 +33,10 @@ type scrapes struct {
 }
 
 func newScrapes(registry *prometheus.Registry) *scrapes {
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "esh3ar_metrics_gathered_timestamp_seconds",
+		Help: "Unix time at which the values of this scrape were gathered. Scrapes within a second of each other get the same values.",
+	}, func() float64 { return float64(time.Now().UnixMicro()) / 1e6 }))
 	return &scrapes{gather: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), turns: make(chan struct{}, scrapesAtOnce), fresh: scrapeFresh}
 }
 

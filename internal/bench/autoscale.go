@@ -163,7 +163,7 @@ func (r *run) startScaled(ctx context.Context, s *scaled) (err error) {
 
 func (r *run) connectScaled(ctx context.Context, s *scaled) error {
 	phones, callers := r.sockets("phones", or(r.Phones, 300)), r.sockets("callers", or(r.Callers, 1000))
-	s.phones = &roamers{gateway: s.gateway, around: 2 * r.Duration, sends: r.Ack == AckSend, ledger: s.ledger}
+	s.phones = &roamers{gateway: s.gateway, operator: s.urls()[0], around: 2 * r.Duration, sends: r.Ack == AckSend, ledger: s.ledger}
 	s.sender = newSender(s.gateway, s.secrets().APIKey, callers, phones, r.Size, s.ledger)
 	return s.phones.connect(ctx, s.secrets().AdminToken, phones)
 }

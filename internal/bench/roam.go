@@ -18,15 +18,16 @@ import (
 // do with automatic reconnect. So they leave a node that drains for one that has room. Now and then each hangs up by itself, as
 // phones do, so that new nodes get some.
 type roamers struct {
-	gateway string        // its URL
-	around  time.Duration // in which each hangs up once
-	sends   bool          // acknowledge without wanting a completion
-	ledger  *ledger
-	client  http.Client
-	all     []*roamer
-	done    sync.WaitGroup
-	stop    context.CancelFunc
-	moved   atomic.Int64 // connections that a node closed with leave to come back
+	gateway  string        // its URL
+	operator string        // URL of a node, since a gateway does not forward calls of operators
+	around   time.Duration // in which each hangs up once
+	sends    bool          // acknowledge without wanting a completion
+	ledger   *ledger
+	client   http.Client
+	all      []*roamer
+	done     sync.WaitGroup
+	stop     context.CancelFunc
+	moved    atomic.Int64 // connections that a node closed with leave to come back
 }
 
 // roamer is one of them.
@@ -47,7 +48,7 @@ func (r *roamers) connect(ctx context.Context, adminToken string, count int) err
 		one := &roamer{inbox: inbox{ledger: r.ledger, sends: r.sends}}
 		r.all[i] = one
 		group.Go(func() (err error) {
-			if one.token, err = deviceToken(ctx, &r.client, r.gateway, adminToken, recipientOf(i)); err != nil {
+			if one.token, err = deviceToken(ctx, &r.client, r.operator, adminToken, recipientOf(i)); err != nil {
 				return err
 			}
 			return r.settle(ctx, one)

@@ -20,17 +20,18 @@ type HeraldOptions struct {
 // Herald says that its node lives, again and again, and watches who else does.
 type Herald struct {
 	opts   HeraldOptions
-	said   chan struct{} // capacity 1: something changed that cannot wait
-	ids    []NodeID      // the list as it was last; of Run's goroutine, as are the next two
-	spoken bool          // the registry has had this node's word: what another says under its id is newer
-	twin   Node          // who was told of
-	list   atomic.Pointer[list]
+	said   chan struct{}        // capacity 1: something changed that cannot wait
+	ids    []NodeID             // the list as it was last; of Run's goroutine, as are the next two
+	spoken bool                 // the registry has had this node's word: what another says under its id is newer
+	twin   Node                 // who was told of
+	list   atomic.Pointer[list] // never nil
 }
 
-// list is the nodes as they were at a time of this node.
+// list holds the nodes that the registry returned at one time.
 type list struct {
 	nodes []Node
-	at    time.Time
+	at    time.Time     // when, by this node's clock; zero: no list was read yet
+	next  chan struct{} // closed when a newer list is there
 }
 
 // NewHerald makes the herald of a node; Run makes it speak.
@@ -47,20 +48,48 @@ func NewHerald(o HeraldOptions) *Herald {
 	if o.OnError == nil {
 		o.OnError = func(string, error) {}
 	}
-	return &Herald{opts: o, said: make(chan struct{}, 1)}
+	h := &Herald{opts: o, said: make(chan struct{}, 1)}
+	h.list.Store(&list{next: make(chan struct{})})
+	return h
 }
 
 // Nodes is the list as it was when it could last be had, by id; empty before. It belongs to all who ask: read only.
 func (h *Herald) Nodes() []Node {
-	if list := h.list.Load(); list != nil {
-		return list.nodes
+	return h.list.Load().nodes
+}
+
+// Find returns the node with an id. A node that joined a moment ago may be missing from the current list, so Find waits for the next
+// one, at most findWait or until ctx ends. It costs the registry nothing: lists are read every NodeEvery in any case.
+func (h *Herald) Find(ctx context.Context, id NodeID) (Node, bool) {
+	current := h.list.Load()
+	if n, ok := current.find(id); ok {
+		return n, true
 	}
-	return nil
+	ctx, cancel := context.WithTimeout(ctx, findWait)
+	defer cancel()
+	select {
+	case <-current.next:
+		return h.list.Load().find(id)
+	case <-ctx.Done():
+		return Node{}, false
+	}
+}
+
+// findWait bounds the wait for the next list: a list is read every NodeEvery, within a timeout.
+const findWait = 2 * NodeEvery
+
+func (l *list) find(id NodeID) (Node, bool) {
+	for i := range l.nodes {
+		if l.nodes[i].ID == id {
+			return l.nodes[i], true
+		}
+	}
+	return Node{}, false
 }
 
 // Recent is Nodes without a list that is older than a word stands: none of it may be so any more.
 func (h *Herald) Recent() []Node {
-	if list := h.list.Load(); list != nil && time.Since(list.at) <= NodeTTL {
+	if list := h.list.Load(); time.Since(list.at) <= NodeTTL {
 		return list.nodes
 	}
 	return nil
@@ -117,7 +146,7 @@ func (h *Herald) look(ctx context.Context) {
 			h.opts.OnPeers(joined, left)
 		}
 		h.ids = ids
-		h.list.Store(&list{nodes, time.Now()})
+		close(h.list.Swap(&list{nodes, time.Now(), make(chan struct{})}).next)
 		return nil
 	})
 }

@@ -127,6 +127,36 @@ func TestNodesComeAndGo(t *testing.T) {
 	})
 }
 
+// TestHerald_Find_WaitsForTheNextList: a node that joined after the last list is found; an unknown one is not, and a registry that is
+// away ends the wait.
+func TestHerald_Find_WaitsForTheNextList(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &board{words: map[presence.NodeID]word{}}
+		never := func() bool { return false }
+		a, _, _ := heralded(t, b, "a", never)
+		time.Sleep(1500 * time.Millisecond)
+		heralded(t, b, "b", never)
+		synctest.Wait()
+		if n, ok := a.Find(t.Context(), "b"); !ok || n.ID != "b" {
+			t.Errorf("a node that has just joined: got %v, %t", n, ok)
+		}
+		if n, ok := a.Find(t.Context(), "c"); ok {
+			t.Errorf("a node that does not exist: got %v", n)
+		}
+		b.Lock()
+		b.away = true
+		b.Unlock()
+		began := time.Now()
+		if n, ok := a.Find(t.Context(), "c"); ok || time.Since(began) > 2*presence.NodeEvery {
+			t.Errorf("while the registry is away: got %v after %s, want none within %s", n, time.Since(began), 2*presence.NodeEvery)
+		}
+		if _, ok := a.Find(t.Context(), "b"); !ok {
+			t.Error("while the registry is away, a node of the last list: not found")
+		}
+	})
+}
+
 // TestDrainingIsSaidAtOnce: whoever sends work by the list should not wait for the next heartbeat.
 func TestDrainingIsSaidAtOnce(t *testing.T) {
 	t.Parallel()
