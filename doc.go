@@ -30,7 +30,7 @@
 //	internal/opaque           sealed positions and cursors, as clients see them
 //
 //	The engine:
-//	internal/ingest           admission, lanes, group commit; ingest/spill keeps accepted calls on this node's disk while the store is away
+//	internal/ingest           lanes and group commit; ingest/admission limits and orders calls, ingest/spill keeps them on this node's disk while the store is away
 //	internal/delivery         sessions, windows, acknowledgements, redelivery, sweep
 //	internal/eventfeed        reads the event log for event streams and hubs
 //	internal/retention        deletes messages and events after their retention

@@ -28,7 +28,7 @@ func (n *node) livingNodes() func() int {
 
 // knownKey looks an idempotency key up, in this node's spill and in the store.
 func (n *node) knownKey(ctx context.Context, business esh3ar.BusinessID, key *esh3ar.IdempotencyKey) (esh3ar.Answer, bool, error) {
-	return n.intake.Known(ctx, n.store, business, key)
+	return n.intake.KnownKey(ctx, n.store, business, key)
 }
 
 // sharedQuotas are buckets on Redis.

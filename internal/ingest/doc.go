@@ -1,38 +1,47 @@
-// Package ingest takes accepted calls to the store: it admits as many at once as the store takes in time, by SLA level and
-// priority, queues them in bounded lanes by priority, commits them in batches, and answers each caller when its commit is
-// durable. It does not validate, and it does not deliver.
+// Package ingest brings accepted calls to the store. It limits how many are worked on at once (package admission), queues them in bounded
+// lanes by priority, commits them in batches, and answers each caller when the commit is durable. While the store is away it writes
+// calls to this node's disk instead (package spill). It does not validate calls and it does not deliver messages.
 //
-// Concurrency: Submit may be called from any goroutine; Run owns the one goroutine that commits.
+// Concurrency: Submit may be called from any goroutine. Run owns the goroutine that commits to the store and, if there is a spill, the
+// one that commits to the spill. One mutex guards the queues and the admission controller; no I/O happens under it.
+//
+// docs/queues.md draws all queues of a call, with their bounds.
 //
 // # Group commit
 //
-// What must hold: nobody is answered before the fsync of his call; a caller who was told "no" has nothing in the store;
-// a full lane says so at once or after a bounded wait, and never drops what it holds; one business cannot fill a lane.
+// What must hold: no call is answered before its fsync has returned; a call that was answered with an error is not in the store, unless
+// the error says that the outcome is unknown; a full lane refuses calls at once or after a bounded wait and never drops a queued one; one
+// business cannot fill a lane.
 //
-// The naive way, a commit per call, pays an fsync per message and wakes the disk thousands of times a second. A timer
-// that flushes every few milliseconds makes an idle system slow and a busy one no faster.
+// The naive way, one commit per call, costs an fsync per message and wakes the disk thousands of times a second. A timer that flushes
+// every few milliseconds makes an idle system slow and a busy one no faster.
 //
-// So the batcher commits whatever has gathered while the previous commit ran: the batch is as large as the load makes
-// it. At low load, where a batch would be one call, it waits up to Options.Gather for company, which trades a little
-// latency for far fewer commits; a batch that is large enough goes at once.
+// So the batcher commits whatever has arrived while the previous commit ran: the batch is as large as the load makes it. At low load,
+// where a batch would be a single call, the batcher lingers for Options.Linger, which trades a little latency for far fewer commits. A
+// batch of lingerBatch messages is committed at once.
 //
-// A waiting call is in one of three states, and one compare-and-swap decides each step: waiting, then taken by the
-// batcher or abandoned by its caller (who was tired of waiting, or has hung up). What is abandoned is never committed,
-// what is taken waits for its outcome however long that takes: so "no" always means no.
+// # States of a pending call
 //
-// # The door
+//	waiting ──► taken      by the batcher: the caller waits for the outcome, however long the commit runs
+//	   │
+//	   └──────► abandoned  by its caller, after a timeout or a closed connection: never committed
 //
-// What must hold: in an overload the higher levels are served as if there were none; what is stored per second does not fall; a
-// wait is bounded; who was admitted is not dropped.
-//
-// Before the lanes stands the door. The intake works on as many messages at once as the store takes in time, a limit that
-// pace.go keeps finding; beyond it calls wait at the door by level, priority and age, at most Options.DoorWait. A message is
-// in flight until its caller runs again, not only until its commit: where CPU is short, that is where the time goes.
+// Both steps are one compare-and-swap from waiting, so exactly one of them happens. A refused call is taken too: by the code that
+// refuses it.
 //
 // # Full lanes
 //
-// A caller who finds his lane full, or his business's quarter of it, is parked: his call waits in a second queue with the
-// same bounds, and the batcher itself moves it into the lane when a batch has left. The naive way, waking all who wait so
-// that each may try, costs a wake-up for every one of them with every batch, just when there is the least time for it, and
-// lets newcomers in first. When that queue is full too the answer is Overloaded at once.
+// A call that finds its lane full, or its business's quarter of the lane used up, waits in the overflow queue of the lane, which has the
+// same bounds. The batcher moves calls from there into the lane after it has taken a batch. The naive way, waking all waiting callers so
+// that each can try again, costs one wake-up per caller and batch when there is least time for it, and lets newcomers overtake. If the
+// overflow queue is full too, the call is refused with Overloaded at once.
+//
+// # The spill
+//
+// What must hold: while a recipient has a call in the spill, its newer calls do not overtake it; a call with an idempotency key is
+// spilled only while the store does not answer, because only the store knows the keys of the other nodes.
+//
+// routeToSpill decides for each call of a batch: to the store, to the spill, or back to its caller's goroutine, which waits until the
+// spill holds nothing of its recipients. Calls without a key that find every queue full go to the spill directly, through the spill
+// queue.
 package ingest
