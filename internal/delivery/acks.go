@@ -15,7 +15,7 @@ import (
 // user saw them, which implies the acknowledgement. call is completed when that is durable.
 func (s *session) acknowledge(rules *Rules, ids []esh3ar.MessageID, read bool, call func(error), now time.Time, fx *effects) {
 	t := ticket{kind: ackTicket, read: read, call: call}
-	unknown := s.sortOut(ids, &t, fx)
+	unknown := s.sortOut(rules, ids, &t, now, fx)
 	if len(t.ids)+len(t.join)+len(unknown) == 0 {
 		fx.complete(call, nil)
 		return
@@ -42,14 +42,14 @@ func (s *session) acknowledge(rules *Rules, ids []esh3ar.MessageID, read bool, c
 // sortOut divides the ids of a call. An entry of the window is acknowledged once and read once; what repeats that joins
 // the call that is under way, and asks nothing of the store. Ids without an entry were pushed on another connection, or
 // long ago, or are made up: those it returns, each once.
-func (s *session) sortOut(ids []esh3ar.MessageID, t *ticket, fx *effects) (unknown []esh3ar.MessageID) {
+func (s *session) sortOut(rules *Rules, ids []esh3ar.MessageID, t *ticket, now time.Time, fx *effects) (unknown []esh3ar.MessageID) {
 	for _, id := range ids {
 		var e *entry
 		if s.window != nil {
 			e = s.window.find(id)
 		}
 		if e != nil {
-			s.heal(fx)
+			s.heal(rules, e, now, fx)
 		}
 		switch {
 		case e == nil:
@@ -222,4 +222,5 @@ func endOf(status esh3ar.Status) entryState {
 func (s *session) opened(rules *Rules, fx *effects) {
 	s.tidy()
 	s.pump(rules, fx)
+	s.conclude(fx)
 }

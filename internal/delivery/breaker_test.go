@@ -14,7 +14,7 @@ func longest(n int64) int64 { return n - 1 }
 func TestBreaker_OneMessageFailsAlone_PauseStopsGrowing(t *testing.T) {
 	t.Parallel()
 	rules := &BreakerRules{Failures: 3, Within: 10 * time.Second, Pause: flow.Backoff{Base: 5 * time.Second, Cap: 300 * time.Second}}
-	pauses := func(culprit func(i int) lived) (all []time.Duration) {
+	pauses := func(culprit func(i int) suspect) (all []time.Duration) {
 		b, now := &breaker{}, time.Unix(1_700_000_000, 0)
 		for i := range 8 {
 			if !b.fail(rules, culprit(i), now, longest) {
@@ -25,10 +25,10 @@ func TestBreaker_OneMessageFailsAlone_PauseStopsGrowing(t *testing.T) {
 		}
 		return all
 	}
-	poison := lived{esh3ar.NewMessageID(), 1}
-	same := pauses(func(i int) lived {
+	poison := suspect{lived: lived{esh3ar.NewMessageID(), 1}}
+	same := pauses(func(i int) suspect {
 		if i < rules.Failures {
-			return lived{} // whole windows
+			return suspect{} // whole windows
 		}
 		return poison
 	})
@@ -38,8 +38,8 @@ func TestBreaker_OneMessageFailsAlone_PauseStopsGrowing(t *testing.T) {
 		}
 	}
 	for name, all := range map[string][]time.Duration{
-		"each another":  pauses(func(int) lived { return lived{esh3ar.NewMessageID(), 1} }),
-		"whole windows": pauses(func(int) lived { return lived{} }),
+		"each another":  pauses(func(int) suspect { return suspect{lived: lived{esh3ar.NewMessageID(), 1}} }),
+		"whole windows": pauses(func(int) suspect { return suspect{} }),
 	} {
 		if last := all[len(all)-1]; last < 100*time.Second {
 			t.Errorf("%s: the pauses are %v; want them to double", name, all)

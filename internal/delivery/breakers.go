@@ -39,39 +39,38 @@ type breakers struct {
 	}
 }
 
-// gate is what a new connection of the device has to heed.
-func (b *breakers) gate(d Device, now time.Time) (BreakerState, time.Time) {
+// terms returns what a connection of the device has to heed.
+func (b *breakers) terms(d Device, now time.Time) terms {
 	if b.known.Load() == 0 {
-		return Closed, time.Time{}
+		return terms{}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if one := b.mu.of[d]; one != nil {
-		return one.state(now), one.opensAt
+		return one.terms(now)
 	}
-	return Closed, time.Time{}
+	return terms{}
 }
 
-// hear takes a connection's verdict on its device, and the message that was alone on it when it failed.
-func (b *breakers) hear(d Device, v verdict, culprit lived, now time.Time) {
-	if v == healthy && b.known.Load() == 0 {
+// hear takes a connection's verdict on its device, and the message that was alone on it.
+func (b *breakers) hear(d Device, v verdict, culprit suspect, now time.Time) {
+	if v != failing && b.known.Load() == 0 {
 		return
 	}
-	var changed bool
-	var info BreakerInfo
 	b.mu.Lock()
 	one := b.mu.of[d]
-	switch {
-	case v == healthy && one != nil:
-		changed = one.state(now) != Closed
+	if one == nil && v == failing {
+		one = b.addLocked(d)
+	}
+	if one == nil {
+		b.mu.Unlock()
+		return
+	}
+	changed, closed := one.hear(b.rules, v, culprit, now, b.random)
+	info := one.info(d, now)
+	if closed {
 		delete(b.mu.of, d)
 		info = BreakerInfo{Device: d}
-	case v == failing:
-		if one == nil {
-			one = b.addLocked(d)
-		}
-		changed = one.fail(b.rules, culprit, now, b.random)
-		info = one.info(d, now)
 	}
 	b.known.Store(int64(len(b.mu.of)))
 	b.mu.Unlock()

@@ -12,6 +12,8 @@ type Conn interface {
 	// Push hands over a batch in one write and never blocks; false means that the connection is full and took nothing
 	// of it, and Session.Writable follows when there is room. The batch must not be kept.
 	Push(b Batch) bool
+	// Refresh asks the phone to connect again, and ends the connection. It never blocks.
+	Refresh()
 	// LastReceived is when bytes last came from the phone, on any clock that only rises.
 	LastReceived() int64
 }

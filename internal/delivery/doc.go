@@ -27,7 +27,7 @@
 //
 // Each lane has one timer, and only its oldest unacknowledged message is ever repeated. An attempt is spent only when
 // the phone has shown a sign of life after the push and still did not acknowledge in time. Before the repeat a backoff
-// passes, in which no new message of that lane goes out; then the message is read again (another device may have
+// passes, in which new messages of that lane go out a few at a time (an eighth of the window); then the message is read again (another device may have
 // ended it), the attempt is counted in the store by compare-and-set (another device may have counted it), and it is
 // pushed once more. A phone without a sign of life costs no attempt: its connection will be found dead, and the next one
 // reads the same inbox.

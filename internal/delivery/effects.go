@@ -30,7 +30,8 @@ type effects struct {
 	done    []completion
 	verdict verdict // on the device
 	swept   bool    // the sweep named a message that no hint had
-	culprit lived   // with the verdict failing: the message that was alone on the connection; zero: none
+	culprit suspect // with a verdict: the message that was alone on the connection; zero: none
+	refresh bool    // the phone should connect again
 }
 
 // lived is a message in one of its lives: what was begun in one says nothing of the next.
@@ -43,9 +44,12 @@ type lived struct {
 type verdict uint8
 
 const (
-	none    verdict = iota
-	healthy         // it acknowledged
-	failing         // it ended soon after a push without having acknowledged anything
+	none      verdict = iota
+	healthy           // it acknowledged
+	failing           // it ended soon after a push without having acknowledged anything
+	stalling          // it has not acknowledged a message that was alone
+	cleared           // it acknowledged a suspect's message that was alone
+	recovered         // its trial is over
 )
 
 // settlement is one request to the settler; all its changes are in one commit.

@@ -110,6 +110,7 @@ func (r *Rules) withDefaults() {
 		Attempts: cmp.Or(r.Attempts, 5), Backoff: cmp.Or(r.Backoff, backoff),
 		Breaker: BreakerRules{
 			Failures: cmp.Or(r.Breaker.Failures, 3), Within: cmp.Or(r.Breaker.Within, 10*time.Second), Pause: cmp.Or(r.Breaker.Pause, backoff),
+			Patience: cmp.Or(r.Breaker.Patience, 2*time.Second),
 		},
 	}
 }

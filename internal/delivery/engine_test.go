@@ -53,7 +53,12 @@ func open(t *testing.T, opts delivery.Options) *house {
 // store stores a message and, where hinted, publishes it as intake would.
 func (h *house) append(content string, hinted bool) *esh3ar.Message {
 	h.t.Helper()
-	m := &esh3ar.Message{ID: esh3ar.NewMessageID(), Business: esh3ar.NewBusinessID(), Recipient: alice, Priority: esh3ar.Normal, Content: content}
+	return h.appendFrom(esh3ar.NewBusinessID(), content, hinted)
+}
+
+func (h *house) appendFrom(business esh3ar.BusinessID, content string, hinted bool) *esh3ar.Message {
+	h.t.Helper()
+	m := &esh3ar.Message{ID: esh3ar.NewMessageID(), Business: business, Recipient: alice, Priority: esh3ar.Normal, Content: content}
 	if _, err := h.store.Append(h.t.Context(), []*esh3ar.Call{{Business: m.Business, Messages: []*esh3ar.Message{m}}}); err != nil {
 		h.t.Fatal(err)
 	}
@@ -89,13 +94,16 @@ func eventually(t *testing.T, so func() bool, otherwise func() string) {
 
 // socket is a phone's connection.
 type socket struct {
-	heard atomic.Int64
-	full  atomic.Bool
-	mu    sync.Mutex
-	got   []string // content and attempt, in order
+	heard     atomic.Int64
+	full      atomic.Bool
+	refreshed atomic.Int32 // how often it was asked to connect again
+	mu        sync.Mutex
+	got       []string // content and attempt, in order
 }
 
 func (s *socket) LastReceived() int64 { return s.heard.Load() }
+
+func (s *socket) Refresh() { s.refreshed.Add(1) }
 
 func (s *socket) Push(b delivery.Batch) bool {
 	if s.full.Load() {
@@ -310,8 +318,8 @@ func BenchmarkIdleSession(b *testing.B) {
 	}
 }
 
-// TestADeviceThatFailsAgainAndAgain: its breaker opens and nothing is pushed; half open it gets one message; when it
-// acknowledges, all that waited is delivered.
+// TestADeviceThatFailsAgainAndAgain: its breaker opens and nothing is pushed; half open it gets one message at a
+// time; when it has acknowledged all that waited, the breaker closes.
 func TestADeviceThatFailsAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	states := make(chan delivery.BreakerState, 10)
@@ -354,8 +362,10 @@ func TestADeviceThatFailsAgainAndAgain(t *testing.T) {
 	if got := phone.received(); len(got) != 1 {
 		t.Errorf("half open: got %v", got)
 	}
-	acknowledge(t, s, sent[0].ID)
-	eventually(t, func() bool { return len(phone.received()) == 5 }, func() string { return fmt.Sprint(phone.received()) })
+	for i, m := range sent {
+		eventually(t, func() bool { return len(phone.received()) == i+1 }, func() string { return fmt.Sprint(phone.received()) })
+		acknowledge(t, s, m.ID)
+	}
 	if state := <-states; state != delivery.Closed {
 		t.Errorf("the breaker is %s", state)
 	}

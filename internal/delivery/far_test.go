@@ -36,6 +36,7 @@ func TestASingleNodePaysNothing(t *testing.T) { //nolint:paralleltest // it coun
 type full struct{}
 
 func (full) Push(Batch) bool     { return false }
+func (full) Refresh()            {}
 func (full) LastReceived() int64 { return 0 }
 
 // TestASessionThatHearsTooMuch keeps what it may not forget, and is bounded.

@@ -17,12 +17,12 @@ func (w *world) step(c *simConn, ev event, fails bool) {
 	s := &c.step
 	if (ev.kind == tickEvent || ev.kind == closeEvent) && s.onTrial() {
 		d := w.device(c)
-		s.hearGate(&simRules, d.breaker.state(w.now), d.breaker.opensAt, &fx)
+		s.hearTerms(&simRules, d.breaker.terms(w.now), w.now, &fx)
 	}
 	switch ev.kind {
 	case openEvent:
 		d := w.device(c)
-		s.open(&simRules, d.breaker.state(w.now), d.breaker.opensAt, &fx)
+		s.open(&simRules, d.breaker.terms(w.now), w.now, &fx)
 	case hintEvent:
 		s.hint(&simRules, ev.seq, ev.message, w.now, &fx)
 	case ackEvent:
@@ -53,6 +53,10 @@ func (w *world) step(c *simConn, ev event, fails bool) {
 	}
 	w.carryOut(c, &fx)
 	w.checkWindow(c)
+	if c.refresh && !c.closed && ev.kind != closeEvent {
+		w.end(c, false)
+		w.connectTo(c.node, c.inbox, c.device)
+	}
 }
 
 // tick lets a session look at its timers, and holds each pause that begins against the rule: half of d is fixed and the
@@ -133,6 +137,7 @@ func (w *world) carryOut(c *simConn, fx *effects) {
 	}
 	w.tell(c.node, c, lapsedHints(c.inbox.recipient, fx.lapsed)...)
 	w.judge(c, fx.verdict, fx.culprit)
+	c.refresh = c.refresh || fx.refresh
 	if fx.read != nil {
 		c.mailbox = append(c.mailbox, event{kind: pageEvent, result: &result{page: c.inbox.pending(fx.read)}})
 	}
@@ -143,14 +148,13 @@ func (w *world) carryOut(c *simConn, fx *effects) {
 }
 
 // judge is the shell's part of the breaker.
-func (w *world) judge(c *simConn, v verdict, culprit lived) {
+func (w *world) judge(c *simConn, v verdict, culprit suspect) {
 	d := w.device(c)
-	switch v {
-	case none:
-	case healthy:
-		d.breaker = breaker{}
-	case failing:
-		d.breaker.fail(&simRules.Breaker, culprit, w.now, func(n int64) int64 { return n / 2 })
+	if _, closed := d.breaker.hear(&simRules.Breaker, v, culprit, w.now, func(n int64) int64 { return n / 2 }); closed {
+		d.breaker, d.failures = breaker{}, 0
+		for _, other := range w.conns { // they are off the hook too
+			other.judged = other.judged && (other.device != c.device || other.node != c.node)
+		}
 	}
 }
 
@@ -214,14 +218,19 @@ func (w *world) receive(c *simConn, batch Batch) {
 		if p.Message.Expired(esh3ar.TimeOf(w.now)) {
 			w.breaks("%s/%d was pushed after its time", m.Recipient, seq)
 		}
-		if c.judged && w.now.Before(c.waits) {
+		if suspects := w.device(c).breaker.suspects; c.judged && w.now.Before(c.waits) &&
+			(len(suspects) == 0 || slices.Contains(suspects, m.Business)) {
 			w.breaks("%s/%d was pushed to a device that failed %d times", m.Recipient, seq, w.device(c).failures)
+		}
+		c.judged = c.judged || c.step.gate == HalfOpen && w.device(c).failures >= simRules.Breaker.Failures
+		if c.step.gate == HalfOpen && c.step.window.messages > 1 {
+			w.breaks("%s/%d was pushed to a device on trial beside others", m.Recipient, seq)
 		}
 		if m.Recipient != c.inbox.recipient {
 			w.breaks("%s/%d reached %s", m.Recipient, m.Seq, c.inbox.recipient)
 		}
-		if c.step.backingOff(m.Priority) {
-			w.breaks("%s/%d was pushed while its lane was backing off", m.Recipient, m.Seq)
+		if n := w.unackedIn(c, m.Priority); c.step.backingOff(m.Priority) && n > 2 { // the oldest, and max(1, window/8)
+			w.breaks("%s/%d was pushed as number %d while its lane was backing off", m.Recipient, m.Seq, n)
 		}
 		push := &simPush{m: m, seq: seq, at: w.now, heard: c.heard, attempt: p.Attempt}
 		c.pushes, c.by[key] = append(c.pushes, push), push
@@ -232,6 +241,16 @@ func (w *world) receive(c *simConn, batch Batch) {
 		}
 		w.note("%s got %d", c.name(), seq)
 	}
+}
+
+// unackedIn counts what is not acknowledged of a lane.
+func (w *world) unackedIn(c *simConn, lane esh3ar.Priority) (n int) {
+	for _, e := range c.step.window.entries {
+		if e.lane == lane && e.state == unacked {
+			n++
+		}
+	}
+	return n
 }
 
 // receiveRepeat checks that a repeat was due: the oldest of its lane, in time, and after a sign of life.
@@ -415,9 +434,8 @@ func (w *world) heard(c *simConn, ids []esh3ar.MessageID) {
 	win := c.step.window // it forgets what ended elsewhere long ago; an acknowledgement of that says nothing of the device
 	if win != nil && slices.ContainsFunc(ids, func(id esh3ar.MessageID) bool { return win.find(id) != nil }) {
 		c.acked = true
-		w.device(c).failures = 0
-		for _, other := range w.conns { // they are off the hook too
-			other.judged = other.judged && (other.device != c.device || other.node != c.node)
+		if d := w.device(c); d.breaker.opensAt.IsZero() {
+			d.failures = 0
 		}
 	}
 }
@@ -446,11 +464,11 @@ func (w *world) checkWindow(c *simConn) {
 			w.breaks("%d of lane %s waits for an acknowledgement, and no timer runs", e.seq, lane)
 		}
 	}
-	if c.acked && c.step.gate != Closed {
-		w.breaks("a device that acknowledged is on trial")
+	if c.acked && c.step.gate == HalfOpen && !c.step.behind && messages == 0 {
+		w.breaks("a device that acknowledged all there is is on trial")
 	}
-	if c.judged && !c.acked && messages > 1 {
-		w.breaks("%d messages are unacknowledged by a device on trial", messages)
+	if c.judged && !c.acked && c.step.gate == Closed && (c.step.trial == nil || !c.step.trial.avoid) {
+		w.breaks("%s is of a device that failed, and is not on trial", c.name())
 	}
 	if messages > simRules.Window+c.returned {
 		w.breaks("%d messages are unacknowledged", messages)

@@ -13,8 +13,8 @@ type timerPhase uint8
 const (
 	idle      timerPhase = iota
 	awaiting             // the acknowledgement of the oldest message
-	delaying             // the pause before its repeat; no new message of the lane goes out
-	repeating            // its repeat is being prepared; neither
+	delaying             // the pause before its repeat; few new messages of the lane go out
+	repeating            // its repeat is being prepared; the same
 )
 
 // laneTimer is the one timer of a lane.
@@ -25,6 +25,25 @@ type laneTimer struct {
 
 func (s *session) backingOff(lane esh3ar.Priority) bool {
 	return s.lanes != nil && s.lanes[lane].phase >= delaying
+}
+
+// besidesBackoff is the part of the window that a lane in backoff may have unacknowledged besides the oldest message.
+const besidesBackoff = 8
+
+// held reports whether no new message of the lane may go. A lane in backoff is not shut: one message that the phone never
+// acknowledges must not keep the others of the lane waiting for all of its pauses. But it goes on with few at a time,
+// because the phone may acknowledge nothing any more.
+func (s *session) held(rules *Rules, lane esh3ar.Priority) bool {
+	if !s.backingOff(lane) {
+		return false
+	}
+	besides := -1 // the oldest
+	for i := range s.window.entries {
+		if e := &s.window.entries[i]; e.lane == lane && e.state == unacked {
+			besides++
+		}
+	}
+	return besides >= max(1, rules.Window/besidesBackoff)
 }
 
 func (s *session) setTimer(lane esh3ar.Priority, t laneTimer) {
@@ -46,6 +65,9 @@ func (s *session) startTimer(rules *Rules, lane esh3ar.Priority, now time.Time) 
 func (s *session) leave(e *entry, to entryState) {
 	oldest := s.window.oldest(e.lane) == e
 	s.window.move(e, to)
+	if !oldest && s.backingOff(e.lane) {
+		s.more = true // the lane has room
+	}
 	if oldest && s.lanes != nil {
 		s.more = s.more || s.lanes[e.lane].phase >= delaying // the lane is free again
 		s.lanes[e.lane] = laneTimer{}
@@ -69,9 +91,7 @@ func (s *session) restartTimers(rules *Rules, now time.Time) {
 
 // due is when the session next wants the time; zero: not.
 func (s *session) due() (next time.Time) {
-	if s.gate == Open {
-		next = s.opensAt
-	}
+	next = s.trialDue()
 	if s.lanes == nil {
 		return next
 	}
@@ -85,6 +105,7 @@ func (s *session) due() (next time.Time) {
 
 // tick looks at the timers. heard is what the connection has last received; random serves the jitter.
 func (s *session) tick(rules *Rules, now time.Time, heard int64, random func(int64) int64, fx *effects) {
+	s.lose(rules, now, fx)
 	if s.lanes == nil {
 		return
 	}

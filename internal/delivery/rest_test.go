@@ -62,7 +62,7 @@ func (w *world) quieten() {
 	}
 }
 
-// makeGood lets no time pass, and yet all must arrive whose lane is not backing off. Where something went wrong, one round
+// makeGood lets no time pass, and yet all must arrive whose lane is not held. Where something went wrong, one round
 // of the sweep alone must do it, with no word between the nodes; elsewhere what is under way must, without the sweep.
 func (w *world) makeGood() {
 	w.due()
@@ -83,7 +83,7 @@ func (w *world) makeGood() {
 	}
 	for _, c := range w.conns {
 		for _, m := range c.inbox.messages {
-			if m != nil && !m.Status.Ends() && c.by[pushKey{m.ID, m.Life}] == nil && c.step.gate == Closed && !c.step.backingOff(m.Priority) {
+			if m != nil && !m.Status.Ends() && c.by[pushKey{m.ID, m.Life}] == nil && c.step.gate == Closed && !c.step.passes(&m.Message) && !c.step.held(&simRules, m.Priority) {
 				w.breaks("%s had one round of the sweep, or needed none, and %d of its inbox was never pushed there", c.name(), m.Seq)
 			}
 		}
@@ -142,6 +142,9 @@ func (w *world) settle(sweep bool, check func(*simConn)) {
 func (w *world) still() bool {
 	for _, c := range w.conns {
 		if len(c.mailbox) > 0 || c.step.reading || c.step.behind {
+			return false
+		}
+		if t := c.step.trial; t != nil && t.passed != [esh3ar.Priorities]esh3ar.Seq{} {
 			return false
 		}
 	}

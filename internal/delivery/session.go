@@ -35,15 +35,15 @@ type session struct {
 	gate      BreakerState                  // of the device's breaker, as far as this connection has to heed it
 	opensAt   time.Time                     // when an open gate becomes half open
 	pushedAt  time.Time                     // the newest push; zero: none
+	trial     *trial                        // nil: the breaker asks for nothing
 	window    *window                       // nil: empty
 	lanes     *[esh3ar.Priorities]laneTimer // nil: no timer runs
 }
 
 // open starts the session: whatever the inbox holds is unknown yet.
-func (s *session) open(rules *Rules, gate BreakerState, opensAt time.Time, fx *effects) {
-	s.gate, s.opensAt = gate, opensAt
+func (s *session) open(rules *Rules, t terms, now time.Time, fx *effects) {
 	s.behind, s.more = true, true
-	s.pump(rules, fx)
+	s.hearTerms(rules, t, now, fx)
 }
 
 // hint says that a message was stored; m may be nil when only its seq is known.
@@ -58,6 +58,9 @@ func (s *session) hint(rules *Rules, seq esh3ar.Seq, m *esh3ar.Message, now time
 	case fits && m != nil && m.Expired(esh3ar.TimeOf(now)):
 		s.seen = seq
 		s.expire(m, 1, now, fx)
+	case fits && m != nil && s.passes(m):
+		s.seen = seq
+		s.passOver(m)
 	case fits && m != nil && s.takes(rules, m):
 		s.seen = seq
 		fx.batch.Live = true
@@ -84,8 +87,7 @@ func (s *session) sweep(rules *Rules, counter esh3ar.Seq, fx *effects) {
 
 // takes tells whether m may be pushed now, ahead of nothing that waits.
 func (s *session) takes(rules *Rules, m *esh3ar.Message) bool {
-	return !s.full && !s.backingOff(m.Priority) && s.room(rules) > 0 &&
-		(s.window == nil || s.window.messages == 0 || s.window.bytes+m.Size() <= rules.WindowBytes)
+	return !s.full && !s.held(rules, m.Priority) && s.fits(rules, m)
 }
 
 // room is how many messages the window takes.
@@ -120,7 +122,7 @@ func (s *session) pump(rules *Rules, fx *effects) {
 	free := false
 	for lane := range q.After {
 		q.After[lane] = max(s.read[lane], s.seen)
-		q.Skip[lane] = s.backingOff(esh3ar.Priority(lane))
+		q.Skip[lane] = s.held(rules, esh3ar.Priority(lane))
 		free = free || !q.Skip[lane]
 	}
 	if !free {
@@ -149,6 +151,7 @@ func (s *session) page(rules *Rules, page *esh3ar.InboxPage, err error, now time
 	if (page.Ended || faultinject.Is(faultinject.CursorTooFar)) && taken == len(page.Records) && s.highest <= page.Counter {
 		s.behind = false
 		s.seen = page.Counter
+		s.conclude(fx)
 		return
 	}
 	s.more = s.more || len(page.Records) > 0 || s.highest > page.Counter
@@ -163,7 +166,12 @@ func (s *session) takePage(rules *Rules, page *esh3ar.InboxPage, now time.Time, 
 	var held [esh3ar.Priorities]bool
 	for i := range page.Records {
 		r := &page.Records[i]
-		if held[r.Priority] || s.full || s.backingOff(r.Priority) || !s.fits(rules, &r.Message) {
+		if s.passes(&r.Message) && !held[r.Priority] {
+			taken++
+			s.passOver(&r.Message)
+			continue
+		}
+		if held[r.Priority] || s.full || s.held(rules, r.Priority) || !s.fits(rules, &r.Message) {
 			held[r.Priority] = true
 			continue
 		}
@@ -178,10 +186,10 @@ func (s *session) takePage(rules *Rules, page *esh3ar.InboxPage, now time.Time, 
 	return taken
 }
 
-// fits tells whether the window takes m by its size; an empty window takes any.
+// fits reports whether the window takes m; an empty window takes any size.
 func (s *session) fits(rules *Rules, m *esh3ar.Message) bool {
-	return s.window == nil || s.window.messages == 0 ||
-		s.window.messages < rules.Window && s.window.bytes+m.Size() <= rules.WindowBytes
+	return s.room(rules) > 0 &&
+		(s.window == nil || s.window.messages == 0 || s.window.bytes+m.Size() <= rules.WindowBytes)
 }
 
 // expire ends a message whose time is over before it is pushed. If that is lost its task will do it.
@@ -196,6 +204,9 @@ func (s *session) push(p Push, life esh3ar.Life, fx *effects) {
 	fx.batch.Pushes = append(fx.batch.Pushes, p)
 	m := p.Message
 	s.read[m.Priority] = max(s.read[m.Priority], m.Seq)
+	if t := s.trial; t != nil && t.passed[m.Priority] != 0 && m.Seq > t.passed[m.Priority] {
+		t.beyond[m.Priority] = true
+	}
 	if s.window == nil {
 		s.window = &window{}
 	}
@@ -221,6 +232,7 @@ func (s *session) pushed(rules *Rules, batch Batch, now time.Time, heard int64, 
 		}
 		e.pushed, e.heard = now, heard
 		s.startTimer(rules, e.lane, now)
+		s.tried(rules, &p, e, now)
 		if p.known {
 			continue
 		}

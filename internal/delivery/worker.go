@@ -56,13 +56,11 @@ func (s *Session) apply(ev *event, fx *effects) {
 	rules, now := &s.engine.opts.Rules, time.Now()
 	m := &s.step
 	if (ev.kind == tickEvent || ev.kind == closeEvent) && m.onTrial() {
-		gate, opensAt := s.engine.breakers.gate(s.device, now)
-		m.hearGate(rules, gate, opensAt, fx)
+		m.hearTerms(rules, s.engine.breakers.terms(s.device, now), now, fx)
 	}
 	switch ev.kind {
 	case openEvent:
-		gate, opensAt := s.engine.breakers.gate(s.device, now)
-		m.open(rules, gate, opensAt, fx)
+		m.open(rules, s.engine.breakers.terms(s.device, now), now, fx)
 	case hintEvent:
 		m.hint(rules, ev.seq, ev.message, now, fx)
 	case ackEvent:
@@ -118,6 +116,9 @@ func (w *worker) flush(s *Session, published time.Time, closed bool) {
 		}
 		if closed {
 			return
+		}
+		if fx.refresh {
+			s.conn.Refresh()
 		}
 		if fx.read != nil {
 			s.engine.reads.add(readJob{session: s, query: fx.read})

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/flow"
 )
@@ -14,7 +16,7 @@ import (
 var simRules = Rules{
 	Window: 4, WindowBytes: 1000, AckTimeout: 10 * time.Second, Attempts: 3,
 	Backoff: flow.Backoff{Base: 5 * time.Second, Cap: 40 * time.Second},
-	Breaker: BreakerRules{Failures: 3, Within: 10 * time.Second, Pause: flow.Backoff{Base: 8 * time.Second, Cap: 40 * time.Second}},
+	Breaker: BreakerRules{Failures: 3, Within: 10 * time.Second, Pause: flow.Backoff{Base: 8 * time.Second, Cap: 40 * time.Second}, Patience: 2 * time.Second},
 }
 
 const simRecipients = 2
@@ -94,6 +96,7 @@ type simConn struct {
 	acked    bool      // something that was pushed here
 	pushedAt time.Time
 	ending   bool // its end is being handled
+	refresh  bool // the server asked for a new connection
 	heard    int64
 	pushes   []*simPush // first pushes, in order
 	by       map[pushKey]*simPush
@@ -263,6 +266,7 @@ func (w *world) newMessage(box *simInbox, o op) *simMessage {
 	m := &simMessage{}
 	m.ID = esh3ar.MessageIDAt(esh3ar.TimeOf(w.now), [10]byte{2: byte(w.ids >> 16), 3: byte(w.ids >> 8), 4: byte(w.ids)})
 	m.Recipient, m.Life = box.recipient, 1
+	m.Business = esh3ar.BusinessID{UUID: uuid.UUID{15: byte(o.b >> 4 % 3)}}
 	m.Priority = esh3ar.Priority((o.b >> 8) % esh3ar.Priorities)
 	m.Content = strings.Repeat("x", int(o.b>>16)%700)
 	w.byID[m.ID] = m
@@ -287,8 +291,11 @@ func (w *world) hint(n *simNode, box *simInbox, m *simMessage, whole bool) {
 }
 
 func (w *world) connect(box *simInbox, device uint32) *simConn {
-	c := &simConn{inbox: box, by: map[pushKey]*simPush{}, device: Device{Recipient: box.recipient, ID: fmt.Sprint(device % 2)}}
-	c.node = w.node(device / 2)
+	return w.connectTo(w.node(device/2), box, Device{Recipient: box.recipient, ID: fmt.Sprint(device % 2)})
+}
+
+func (w *world) connectTo(n *simNode, box *simInbox, device Device) *simConn {
+	c := &simConn{inbox: box, by: map[pushKey]*simPush{}, device: device, node: n}
 	c.step.recipient = box.recipient
 	d := w.device(c)
 	c.judged, c.waits = d.failures >= simRules.Breaker.Failures, d.failedAt.Add(simRules.Breaker.Pause.Base/2)
@@ -345,14 +352,26 @@ func (w *world) silence(c *simConn, o op) {
 	}
 }
 
-// crashLoop is a phone whose app crashes over what it gets, and comes back at once.
+// crashLoop is a phone whose app crashes over what it gets, and comes back at once: over everything, or over the messages
+// of one business, and then it acknowledges the others.
 func (w *world) crashLoop(o op) {
-	for range 1 + o.b%5 {
+	poison := esh3ar.BusinessID{UUID: uuid.UUID{15: byte(o.b >> 20 % 3)}}
+	for range 1 + o.b%5*(1+o.b>>16%2*2) {
 		c := w.connect(w.inboxes[o.a%simRecipients], o.a/simRecipients)
+		crashes, acked := o.b>>16%2 == 0, 0
 		for range 3 {
 			w.deliver(c, 0, false)
+			for _, p := range slices.Clone(c.pushes[acked:]) {
+				crashes = crashes || p.m.Business == poison
+				if !crashes && !c.closed {
+					acked++
+					w.acknowledge(c, []esh3ar.MessageID{p.m.ID}, false)
+				}
+			}
 		}
-		w.end(c, true)
+		if crashes && !c.closed {
+			w.end(c, true)
+		}
 		w.pass(time.Duration(o.b>>8%5_000) * time.Millisecond)
 	}
 	w.connect(w.inboxes[o.a%simRecipients], o.a/simRecipients)

@@ -16,6 +16,9 @@ type phone struct{ conn *signalr.Conn }
 // LastReceived realises delivery.Conn.
 func (p *phone) LastReceived() int64 { return p.conn.LastReceived() }
 
+// Refresh implements delivery.Conn.
+func (p *phone) Refresh() { p.conn.Close("", true) }
+
 // Push realises delivery.Conn: one write for the whole batch.
 func (p *phone) Push(b delivery.Batch) bool {
 	w := newInvocations(p.conn.Protocol())
