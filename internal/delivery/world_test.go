@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/flow"
 )
@@ -266,7 +264,7 @@ func (w *world) newMessage(box *simInbox, o op) *simMessage {
 	m := &simMessage{}
 	m.ID = esh3ar.MessageIDAt(esh3ar.TimeOf(w.now), [10]byte{2: byte(w.ids >> 16), 3: byte(w.ids >> 8), 4: byte(w.ids)})
 	m.Recipient, m.Life = box.recipient, 1
-	m.Business = esh3ar.BusinessID{UUID: uuid.UUID{15: byte(o.b >> 4 % 3)}}
+	m.Business = simBusiness(o.b >> 4)
 	m.Priority = esh3ar.Priority((o.b >> 8) % esh3ar.Priorities)
 	m.Content = strings.Repeat("x", int(o.b>>16)%700)
 	w.byID[m.ID] = m
@@ -355,7 +353,7 @@ func (w *world) silence(c *simConn, o op) {
 // crashLoop is a phone whose app crashes over what it gets, and comes back at once: over everything, or over the messages
 // of one business, and then it acknowledges the others.
 func (w *world) crashLoop(o op) {
-	poison := esh3ar.BusinessID{UUID: uuid.UUID{15: byte(o.b >> 20 % 3)}}
+	poison := simBusiness(o.b >> 20)
 	for range 1 + o.b%5*(1+o.b>>16%2*2) {
 		c := w.connect(w.inboxes[o.a%simRecipients], o.a/simRecipients)
 		crashes, acked := o.b>>16%2 == 0, 0
@@ -514,4 +512,10 @@ func (w *world) drain(c *simConn) {
 		c.full = false
 		w.step(c, event{kind: writableEvent}, false)
 	}
+}
+
+// simBusiness returns one of three businesses.
+func simBusiness(n uint32) (id esh3ar.BusinessID) {
+	id.UUID[len(id.UUID)-1] = byte(n % 3)
+	return id
 }
