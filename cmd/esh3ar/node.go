@@ -223,12 +223,12 @@ func (n *node) handler(m *metrics) (edges, error) {
 	n.openMoving()
 	n.watched = &gateway.Watched{Ready: n.readiness, Word: n.word, Proofs: []string{n.proof, n.config.GatewaySecret}, Now: time.Now}
 	api := httpapi.New(httpapi.Config{
-		Intake: n.intake, Store: n.store, Keys: keys, Plans: n.plans, Quotas: n.quotas, Recipients: n.recipients, Known: n.knownKey, Cursors: n.cursors, Feed: n.feed, Draining: n.draining.Context, Admin: n.account.Admin,
+		Intake: n.intake, Store: n.store, Keys: keys, Plans: n.plans, Quotas: n.quotas, Recipients: n.recipients, LookupKey: n.knownKey, Cursors: n.cursors, Feed: n.feed, Draining: n.draining.Context, Admin: n.account.Admin,
 		Credentials: n.account.Watch,
-		Tokens:      n.account.Tokens, Phones: numbers, Lapsed: n.engine.Lapsed, Entered: n.engine.Entered, Breakers: n.breakerReport, Nodes: n.nodes, Drain: n.drainNode,
+		Tokens:      n.account.Tokens, Phones: numbers, OnCanceled: n.engine.Lapsed, OnRequeued: n.engine.Entered, Breakers: n.breakerReport, Nodes: n.nodes, Drain: n.drainNode,
 		Spill: n.spilling, Scaler: n.scalerReport(), Verifier: untilDrained{n.store, n.draining.Context}, Ready: n.readiness, Metrics: newScrapes(m.registry),
-		Panicked: func(cause any) { n.panics.Note("http", cause) },
-		Log:      n.log, Observe: m.request,
+		OnPanic: func(cause any) { n.panics.Note("http", cause) },
+		Log:     n.log, Observe: m.request,
 	})
 	m.registry.MustRegister(credentialMetrics{keys})
 	m.registry.MustRegister(shareMetrics{[]func() []fairshare.Stats{api.Shares, n.engine.Shares, n.feed.Shares}})

@@ -24,8 +24,8 @@ func (n *node) scalerReport() httpapi.Scaler {
 	return scalerReport{n.store.shared.Scaling(), n}
 }
 
-// Now realises httpapi.Scaler.
-func (r scalerReport) Now(ctx context.Context) (now httpapi.ScalerNow, err error) {
+// Status realises httpapi.Scaler.
+func (r scalerReport) Status(ctx context.Context) (now httpapi.ScalerStatus, err error) {
 	if now.Holder, err = r.shared.Holder(ctx); err != nil {
 		return now, err
 	}
@@ -36,9 +36,9 @@ func (r scalerReport) Now(ctx context.Context) (now httpapi.ScalerNow, err error
 		now.Decision = &entry
 		return now, nil
 	}
-	newest, err := r.Diary(ctx, 0, lookBack)
+	newest, err := r.Decisions(ctx, 0, lookBack)
 	if len(newest) > 0 {
-		done := slices.IndexFunc(newest, func(e httpapi.ScalerEntry) bool { return !e.DryRun })
+		done := slices.IndexFunc(newest, func(e httpapi.ScalerDecision) bool { return !e.DryRun })
 		now.Decision = &newest[max(done, 0)]
 	}
 	return now, err
@@ -47,18 +47,18 @@ func (r scalerReport) Now(ctx context.Context) (now httpapi.ScalerNow, err error
 // lookBack is in how many lines one is looked for that is not of a dry run.
 const lookBack = 50
 
-// Diary realises httpapi.Scaler.
-func (r scalerReport) Diary(ctx context.Context, before int64, limit int) ([]httpapi.ScalerEntry, error) {
+// Decisions realises httpapi.Scaler.
+func (r scalerReport) Decisions(ctx context.Context, before int64, limit int) ([]httpapi.ScalerDecision, error) {
 	entries, err := r.shared.History(ctx, before, limit)
-	list := make([]httpapi.ScalerEntry, len(entries))
+	list := make([]httpapi.ScalerDecision, len(entries))
 	for i := range entries {
 		list[i] = entryReport(&entries[i])
 	}
 	return list, err
 }
 
-func entryReport(e *autoscale.Entry) httpapi.ScalerEntry {
-	return httpapi.ScalerEntry{Number: e.Number, At: e.At, By: e.By, From: e.From, To: e.To, Reason: string(e.Reason), Why: e.Why, DryRun: e.DryRun}
+func entryReport(e *autoscale.Entry) httpapi.ScalerDecision {
+	return httpapi.ScalerDecision{Number: e.Number, At: e.At, By: e.By, From: e.From, To: e.To, Reason: string(e.Reason), Why: e.Why, DryRun: e.DryRun}
 }
 
 // scaling is how the scaler of this process stands; without one it is as one that decides nothing.

@@ -9,12 +9,10 @@ import (
 	"github.com/esh3artech/esh3ar/internal/wire"
 )
 
-// Bounds of what an administrator sends, in code points.
-const (
-	maxName = 128
-)
+// maxName is the maximum length of a business's name, in code points.
+const maxName = 128
 
-// readObject reads a body that is one flat object. A call without a body is as one with {}.
+// readObject decodes a body that is one object with these members. A missing body counts as {}.
 func (x *exchange) readObject(members ...member) error {
 	body := []byte("{}")
 	if x.r.ContentLength != 0 {
@@ -24,14 +22,14 @@ func (x *exchange) readObject(members ...member) error {
 		}
 	}
 	x.in.reset(body)
-	return x.in.flat(members...)
+	return x.in.flatObject(members...)
 }
 
-// createBusiness is POST /admin/v1/businesses.
+// createBusiness implements POST /admin/v1/businesses.
 func (a *API) createBusiness(x *exchange) error {
 	b := esh3ar.Business{ID: esh3ar.NewBusinessID(), CreatedAt: esh3ar.TimeOf(a.Now())}
-	name := member{name: "name", required: true, read: func(in *input, at place) (err error) {
-		b.Name, err = in.word(at, 1, maxName)
+	name := member{name: "name", required: true, read: func(in *input, at jsonPath) (err error) {
+		b.Name, err = in.stringValue(at, 1, maxName)
 		return err
 	}}
 	if err := x.readObject(name, a.planMember(x, false, &b.Plan)); err != nil {
@@ -43,7 +41,7 @@ func (a *API) createBusiness(x *exchange) error {
 	return a.answerBusiness(x, http.StatusCreated, b)
 }
 
-// answerBusiness shows a business with the plan that is in force for it.
+// answerBusiness answers with a business and its plan in force.
 func (a *API) answerBusiness(x *exchange, status int, b esh3ar.Business) error {
 	o := wire.Begin(x.buffer[:0])
 	o.String("id", b.ID.String())
@@ -54,33 +52,33 @@ func (a *API) answerBusiness(x *exchange, status int, b esh3ar.Business) error {
 	return x.answer(status, x.buffer)
 }
 
-// getBusiness is GET /admin/v1/businesses/{id}.
+// getBusiness implements GET /admin/v1/businesses/{id}.
 func (a *API) getBusiness(x *exchange) error {
-	b, err := a.businessOf(x)
+	b, err := a.businessFromPath(x)
 	if err != nil {
 		return err
 	}
 	return a.answerBusiness(x, http.StatusOK, b)
 }
 
-// businessOf reads the business that a path names.
-func (a *API) businessOf(x *exchange) (b esh3ar.Business, err error) {
+// businessFromPath returns the business that the path names.
+func (a *API) businessFromPath(x *exchange) (b esh3ar.Business, err error) {
 	id, err := esh3ar.ParseBusinessID(x.params[0])
 	if err != nil {
-		return b, noBusiness(x)
+		return b, businessNotFound(x)
 	}
 	b, err = a.Store.Business(x.r.Context(), id)
 	if err != nil && esh3ar.CodeOf(err) == esh3ar.NotFound {
-		err = noBusiness(x)
+		err = businessNotFound(x)
 	}
 	return b, err
 }
 
-// createKey is POST /admin/v1/businesses/{id}/keys.
+// createKey implements POST /admin/v1/businesses/{id}/keys.
 func (a *API) createKey(x *exchange) error {
 	business, err := esh3ar.ParseBusinessID(x.params[0])
 	if err != nil {
-		return noBusiness(x)
+		return businessNotFound(x)
 	}
 	if err := x.readObject(); err != nil {
 		return err
@@ -89,7 +87,7 @@ func (a *API) createKey(x *exchange) error {
 	k := esh3ar.APIKey{ID: esh3ar.NewKeyID(), Business: business, Hash: auth.HashOf(key), CreatedAt: esh3ar.TimeOf(a.Now())}
 	if err := a.Store.CreateKey(x.r.Context(), k); err != nil {
 		if esh3ar.CodeOf(err) == esh3ar.NotFound {
-			return noBusiness(x)
+			return businessNotFound(x)
 		}
 		return err
 	}
@@ -101,18 +99,18 @@ func (a *API) createKey(x *exchange) error {
 	return x.answer(http.StatusCreated, x.buffer)
 }
 
-func noBusiness(x *exchange) error { return notFound.problem("no business " + x.params[0]) }
+func businessNotFound(x *exchange) error { return notFound.problem("no business " + x.params[0]) }
 
-// revokeKey is DELETE /admin/v1/businesses/{id}/keys/{keyId}.
+// revokeKey implements DELETE /admin/v1/businesses/{id}/keys/{keyId}.
 func (a *API) revokeKey(x *exchange) error {
 	business, badBusiness := esh3ar.ParseBusinessID(x.params[0])
 	key, badKey := esh3ar.ParseKeyID(x.params[1])
 	if badBusiness != nil || badKey != nil {
-		return noKey(x)
+		return keyNotFound(x)
 	}
 	if err := a.Store.RevokeKey(x.r.Context(), business, key, esh3ar.TimeOf(a.Now())); err != nil {
 		if esh3ar.CodeOf(err) == esh3ar.NotFound {
-			return noKey(x)
+			return keyNotFound(x)
 		}
 		return err
 	}
@@ -121,27 +119,27 @@ func (a *API) revokeKey(x *exchange) error {
 	return nil
 }
 
-func noKey(x *exchange) error {
+func keyNotFound(x *exchange) error {
 	return notFound.problem("business " + x.params[0] + " has no key " + x.params[1])
 }
 
-// createDeviceToken is POST /admin/v1/device-tokens.
+// createDeviceToken implements POST /admin/v1/device-tokens.
 func (a *API) createDeviceToken(x *exchange) error {
 	var (
 		phone  esh3ar.Recipient
 		device string
 		ttl    int64
 	)
-	life := member{name: "ttlSeconds", read: func(in *input, at place) (err error) {
-		ttl, _, err = in.whole(at, int64(auth.MinTokenTTL/time.Second), int64(auth.MaxTokenTTL/time.Second))
+	life := member{name: "ttlSeconds", read: func(in *input, at jsonPath) (err error) {
+		ttl, _, err = in.integer(at, int64(auth.MinTokenTTL/time.Second), int64(auth.MaxTokenTTL/time.Second))
 		return err
 	}}
-	err := x.readObject(a.phoneMember("phoneNumber", true, &phone), wordMember("deviceId", auth.MaxDeviceID, &device), life)
+	err := x.readObject(a.phoneMember("phoneNumber", true, &phone), stringMember("deviceId", auth.MaxDeviceID, &device), life)
 	if err != nil {
 		return err
 	}
 	if a.Credentials != nil {
-		_ = a.Credentials.Refresh(x.r.Context()) // a token made without the newest revocations may be void: the caller asks again
+		_ = a.Credentials.Refresh(x.r.Context()) // on failure the new token may fall under a revocation that is not known here; the caller can request another
 	}
 	token, expires, err := a.Tokens.Mint(phone, device, time.Duration(ttl)*time.Second)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// newBusiness makes a business with a key.
+// newBusiness creates a business with an API key.
 func (n *node) newBusiness(t *testing.T, name string) (id, key string) {
 	t.Helper()
 	made := decode[struct{ ID string }](t, n.adminPost(t, "/admin/v1/businesses", `{"name":"`+name+`"}`).body)
@@ -17,38 +17,38 @@ func (n *node) newBusiness(t *testing.T, name string) (id, key string) {
 	return made.ID, keyed.APIKey
 }
 
-func TestBusinessesAndKeys(t *testing.T) {
+func TestAdmin_BusinessWithKey_SendsUntilRevoked(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	made := n.adminPost(t, "/admin/v1/businesses", `{"name":"Bank of Aden"}`)
 	business := decode[struct{ ID, Name string }](t, made.body)
 	if made.status != http.StatusCreated || business.Name != "Bank of Aden" {
-		t.Fatalf("%d %s", made.status, made.body)
+		t.Fatalf("got %d %s, want %d", made.status, made.body, http.StatusCreated)
 	}
 	path := "/admin/v1/businesses/" + business.ID + "/keys"
 	got := n.adminPost(t, path, `{}`)
 	key := decode[struct{ ID, APIKey string }](t, got.body)
 	if got.status != http.StatusCreated || !strings.HasPrefix(key.APIKey, "esk_") || got.header.Get("Cache-Control") != "no-store" {
-		t.Fatalf("%d %s", got.status, got.body)
+		t.Fatalf("got %d %s, want %d", got.status, got.body, http.StatusCreated)
 	}
 	bank := *n
 	bank.key = key.APIKey
 	sent := bank.send(t, hello)
 	record, err := n.store.Message(t.Context(), mustID(t, sent.ID))
 	if err != nil || record.From != "Bank of Aden" {
-		t.Errorf("from %q, %v", record.From, err)
+		t.Errorf("got from %q, %v; want Bank of Aden", record.From, err)
 	}
-	for range 2 { // again is no error
-		if got := n.do(t, ask{method: "DELETE", path: path + "/" + key.ID, token: n.admin}); got.status != http.StatusNoContent || len(got.body) > 0 {
-			t.Errorf("%d %s", got.status, got.body)
+	for range 2 { // revoking again is no error
+		if got := n.do(t, request{method: "DELETE", path: path + "/" + key.ID, token: n.admin}); got.status != http.StatusNoContent || len(got.body) > 0 {
+			t.Errorf("got %d %s, want %d", got.status, got.body, http.StatusNoContent)
 		}
 	}
-	wantProblem(t, bank.get(t, "/v1/messages"), 401, "unauthenticated") // on this node at once
+	wantProblem(t, bank.get(t, "/v1/messages"), 401, "unauthenticated") // takes effect on this node immediately
 	unknown := esh3ar.NewBusinessID().String()
 	wantProblem(t, n.adminPost(t, "/admin/v1/businesses/"+unknown+"/keys", ""), 404, "not_found")
 	wantProblem(t, n.adminPost(t, "/admin/v1/businesses/x/keys", ""), 404, "not_found")
-	wantProblem(t, n.do(t, ask{method: "DELETE", path: "/admin/v1/businesses/" + unknown + "/keys/" + key.ID, token: n.admin}), 404, "not_found")
-	wantProblem(t, n.do(t, ask{method: "DELETE", path: path + "/x", token: n.admin}), 404, "not_found")
+	wantProblem(t, n.do(t, request{method: "DELETE", path: "/admin/v1/businesses/" + unknown + "/keys/" + key.ID, token: n.admin}), 404, "not_found")
+	wantProblem(t, n.do(t, request{method: "DELETE", path: path + "/x", token: n.admin}), 404, "not_found")
 }
 
 func mustID(t *testing.T, text string) esh3ar.MessageID {
@@ -60,7 +60,7 @@ func mustID(t *testing.T, text string) esh3ar.MessageID {
 	return id
 }
 
-func TestBadAdminCalls(t *testing.T) {
+func TestAdmin_InvalidBodies_NameEachField(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	wantProblem(t, n.adminPost(t, "/admin/v1/businesses", ""), 422, "validation_failed", "/name")
@@ -75,7 +75,7 @@ func TestBadAdminCalls(t *testing.T) {
 	wantProblem(t, n.adminPost(t, "/admin/v1/device-tokens", `{"phoneNumber":7,"deviceId":null,"ttlSeconds":2592001}`), 422, "validation_failed", "/phoneNumber", "/deviceId", "/ttlSeconds")
 }
 
-func TestDeviceTokens(t *testing.T) {
+func TestDeviceToken_Created_VerifiesUntilExpiry(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	for body, life := range map[string]time.Duration{
@@ -89,50 +89,50 @@ func TestDeviceTokens(t *testing.T) {
 		}](t, got.body)
 		device, err := n.config.Tokens.Verify(answer.AccessToken)
 		if got.status != http.StatusOK || err != nil || device.Recipient != 967771234567 || !device.Expires.Equal(answer.ExpiresAt) {
-			t.Errorf("%d %s: %+v, %v", got.status, got.body, device, err)
+			t.Errorf("got %d %s, which verifies as %+v, %v; want recipient 967771234567 until %s", got.status, got.body, device, err, answer.ExpiresAt)
 		}
 		if left := time.Until(answer.ExpiresAt); left > life || left < life-time.Minute {
-			t.Errorf("%s lives for %s", body, left)
+			t.Errorf("%s: got a lifetime of %s, want %s", body, left, life)
 		}
 	}
 }
 
-func TestOperations(t *testing.T) {
+func TestOperations_Routes_AnswerAndAreObserved(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	for path, holds := range map[string]string{
 		"/livez": "ok", "/readyz": "ready", "/metrics": "up 1", "/openapi.json": `"openapi": "3.1`, "/docs": "POST",
 	} {
-		if got := n.do(t, ask{method: "GET", path: path}); got.status != http.StatusOK || !strings.Contains(string(got.body), holds) {
-			t.Errorf("%s: %d %.200s", path, got.status, got.body)
+		if got := n.do(t, request{method: "GET", path: path}); got.status != http.StatusOK || !strings.Contains(string(got.body), holds) {
+			t.Errorf("%s: got %d %.200s, want 200 with %q", path, got.status, got.body, holds)
 		}
 	}
 	var seen []string
-	stopping := n.with(func(c *configured) {
+	stopping := n.with(func(c *httpapiConfig) {
 		c.Ready = func() error { return esh3ar.Errorf(esh3ar.Overloaded, "stopping") }
 		c.Observe = func(route string, status int, _ time.Duration) {
 			seen = append(seen, route+" "+http.StatusText(status))
 		}
 	})
-	wantProblem(t, stopping.do(t, ask{method: "GET", path: "/readyz"}), 503, "overloaded")
+	wantProblem(t, stopping.do(t, request{method: "GET", path: "/readyz"}), 503, "overloaded")
 	stopping.get(t, "/v1/messages/"+esh3ar.NewMessageID().String())
 	stopping.get(t, "/nowhere")
 	if want := "/readyz Service Unavailable, /v1/messages/{id} Not Found, other Not Found"; strings.Join(seen, ", ") != want {
-		t.Errorf("observed %q", seen)
+		t.Errorf("observed %q, want %q", seen, want)
 	}
 }
 
-func TestTheDocsNeedNothingFromElsewhere(t *testing.T) {
+func TestDocs_Page_LoadsNoExternalResource(t *testing.T) {
 	t.Parallel()
-	body := string(newNode(t).do(t, ask{method: "GET", path: "/docs"}).body)
+	body := string(newNode(t).do(t, request{method: "GET", path: "/docs"}).body)
 	for _, bad := range []string{"<script", "src=", "@import", "<no value>", "%!"} {
 		if strings.Contains(body, bad) {
-			t.Errorf("the page holds %s", bad)
+			t.Errorf("the page contains %s, want it not to", bad)
 		}
 	}
 	for _, code := range []string{"validation_failed", "outcome_unknown"} {
 		if !strings.Contains(body, `id="`+code+`"`) {
-			t.Errorf("the type of problem %s leads nowhere", code)
+			t.Errorf("the page has no element with id %s, to which the problem type refers", code)
 		}
 	}
 }

@@ -23,28 +23,28 @@ const (
 )
 
 const (
-	// leastMemory is what one business may have of Config.Memory whenever there is so much, in bytes: the buffers of one
-	// batch of the largest size.
-	leastMemory = 2 * maxBatchBody
-	// maxQueries bounds the reads of many rows that run at once: half of the connections to a PostgreSQL database.
+	// minBusinessMemory is the part of Config.Memory that one business may always use while it is free, in bytes: the
+	// buffers of one batch of the largest size.
+	minBusinessMemory = 2 * maxBatchBody
+	// maxQueries bounds the queries for many rows that run at once: half of the connections to a PostgreSQL database.
 	maxQueries = 8
-	// maxQueriesWaiting bounds the reads of one business that wait for their turn.
+	// maxQueriesWaiting bounds the queued queries of one business.
 	maxQueriesWaiting = 64
 )
 
-// submitter takes calls to the store: intake.
+// submitter commits calls to the store. Package ingest implements it.
 type submitter interface {
 	Submit(ctx context.Context, call *esh3ar.Call) (esh3ar.Answer, error)
 }
 
-// messages is what the edge reads of messages.
+// messages reads messages and their histories.
 type messages interface {
 	Message(ctx context.Context, id esh3ar.MessageID) (esh3ar.Record, error)
 	List(ctx context.Context, q esh3ar.ListQuery) (esh3ar.ListPage, error)
 	History(ctx context.Context, id esh3ar.MessageID) ([]esh3ar.Event, error)
 }
 
-// accounts is what the edge changes of businesses.
+// accounts reads and changes businesses, plans and API keys.
 type accounts interface {
 	CreateBusiness(ctx context.Context, b esh3ar.Business) error
 	Business(ctx context.Context, id esh3ar.BusinessID) (esh3ar.Business, error)
@@ -53,7 +53,7 @@ type accounts interface {
 	RevokeKey(ctx context.Context, business esh3ar.BusinessID, key esh3ar.KeyID, at esh3ar.Time) error
 }
 
-// store is what the edge reads and changes without intake.
+// store is the part of the store that the API uses directly, without package ingest.
 type store interface {
 	esh3ar.Settler
 	esh3ar.KeyReader
@@ -62,64 +62,65 @@ type store interface {
 	accounts
 }
 
-// Config is what an API is made of. All is needed but what says otherwise and Log, Now, Observe and Memory, which have
-// defaults.
+// Config holds the dependencies of an API. All fields are required unless noted; Log, Now, Observe and Memory have defaults.
 type Config struct {
 	Intake submitter
 	Store  store
 	Keys   *auth.Keys
 	Plans  *auth.Plans
 	Quotas *ratelimit.Book
-	// Recipients hold businesses to what they may send to one recipient; nil: nothing does.
+	// Recipients limits the messages of a business to one recipient; nil: no limit.
 	Recipients *ratelimit.Recipients
-	// Known looks an idempotency key up; nil: the store's KnownKey.
-	Known  func(ctx context.Context, business esh3ar.BusinessID, key *esh3ar.IdempotencyKey) (answer esh3ar.Answer, known bool, err error)
-	Admin  *auth.Admin
-	Tokens *auth.Tokens
-	// Credentials changes signing keys, revokes tokens and makes admin tokens; nil: this node changes none.
+	// LookupKey returns the stored answer of an idempotency key; nil: the store's KnownKey.
+	LookupKey func(ctx context.Context, business esh3ar.BusinessID, key *esh3ar.IdempotencyKey) (answer esh3ar.Answer, known bool, err error)
+	Admin     *auth.Admin
+	Tokens    *auth.Tokens
+	// Credentials changes signing keys, revokes tokens and creates admin tokens; nil: these routes answer not_found.
 	Credentials *auth.Credentials
 	Feed        *eventfeed.Feed // for GET /v1/events
 	Phones      *auth.Phones
-	// Cursors seal the ids of events and the cursors of lists. nil: a sealer whose secret ends with the process.
-	Cursors *opaque.Sealer
-	Lapsed  func(r esh3ar.Recipient, id esh3ar.MessageID, life esh3ar.Life) // told of canceled messages
-	// Entered is told of replayed messages, which are in the inbox again. Like all hints it may be left out.
-	Entered  func(r esh3ar.Recipient, seq esh3ar.Seq, id esh3ar.MessageID, life esh3ar.Life)
-	Ready    func() error         // nil: ready; else why not
-	Breakers func() BreakerReport // left out: there are none
-	Nodes    func() []Node        // all that are known, this one too; left out: there are none
-	Verifier esh3ar.Verifier      // nil: the store cannot be verified
-	Spill    Spill                // nil: there is none
-	Scaler   Scaler               // nil: the store of this node is its own
-	// Drain has a node of the cluster drain, by its id, or with drain false take calls again; NotFound: there is none. nil: no
-	// node can.
+	// Cursors seals event ids and list cursors; nil: a sealer with a random secret, valid for this process only.
+	Cursors    *opaque.Sealer
+	OnCanceled func(r esh3ar.Recipient, id esh3ar.MessageID, life esh3ar.Life) // called for each canceled message
+	// OnRequeued is called for each replayed dead letter, which is in the inbox again; nil: not called. It is a hint
+	// that may be lost.
+	OnRequeued func(r esh3ar.Recipient, seq esh3ar.Seq, id esh3ar.MessageID, life esh3ar.Life)
+	Ready      func() error         // returns nil if the node is ready, else the reason why not
+	Breakers   func() BreakerReport // nil: no breakers
+	Nodes      func() []Node        // all known nodes, this one included; nil: none
+	Verifier   esh3ar.Verifier      // nil: verification answers not_supported
+	Spill      Spill                // nil: this node has no spill
+	Scaler     Scaler               // nil: the node does not share its store, so nothing scales
+	// Drain makes the node with this id drain, or accept calls again if drain is false. It returns NotFound for an unknown
+	// node. nil: every id is unknown.
 	Drain   func(ctx context.Context, id, authorization string, drain bool) error
 	Metrics http.Handler
-	// Panicked is told of a handler's panic; left out: the log is.
-	Panicked func(cause any)
-	// Draining returns the signal that ends the streams, which http.Server.Shutdown would wait for: when the node drains. A node
-	// that takes calls again has a new one. nil: never.
+	// OnPanic is called with the cause of a handler's panic; nil: the panic is logged.
+	OnPanic func(cause any)
+	// Draining returns a context that is cancelled when the node drains. It ends event streams, which
+	// http.Server.Shutdown would otherwise wait for. A node that accepts calls again returns a new context. nil: the node
+	// never drains.
 	Draining func() context.Context
 	Log      *slog.Logger
 	Now      func() time.Time
-	Observe  func(route string, status int, took time.Duration) // after each request; must be quick
-	// Memory bounds what large bodies and answers take at once, in bytes, with a share per business; default 256 MiB. Calls
-	// beyond the share are answered rate_limited, calls beyond all of it overloaded. Small ones, up to 16 KiB each, are
-	// bounded by the connections alone.
+	Observe  func(route string, status int, took time.Duration) // called after each request; must not block
+	// Memory bounds the memory of large request and response bodies in flight, in bytes, with a share per business;
+	// default 256 MiB. A call beyond its business's share is answered rate_limited, a call beyond the total overloaded.
+	// Bodies up to 16 KiB are not counted: the number of connections bounds them.
 	Memory int64
 }
 
-// API is the REST edge, an http.Handler.
+// API is the REST API. It implements http.Handler.
 type API struct {
 	Config
 	table     table
 	exchanges sync.Pool
 	memory    *fairshare.Pool[esh3ar.BusinessID] // Config.Memory, in bytes
-	queries   *fairshare.Pool[esh3ar.BusinessID] // reads of many rows, in calls
-	verifying atomic.Bool
+	queries   *fairshare.Pool[esh3ar.BusinessID] // running queries for many rows
+	verifying atomic.Bool                        // a verification is running
 }
 
-// New makes the API.
+// New returns an API with these dependencies.
 func New(c Config) *API {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -130,8 +131,8 @@ func New(c Config) *API {
 	if c.Observe == nil {
 		c.Observe = func(string, int, time.Duration) {}
 	}
-	if c.Entered == nil {
-		c.Entered = func(esh3ar.Recipient, esh3ar.Seq, esh3ar.MessageID, esh3ar.Life) {}
+	if c.OnRequeued == nil {
+		c.OnRequeued = func(esh3ar.Recipient, esh3ar.Seq, esh3ar.MessageID, esh3ar.Life) {}
 	}
 	if c.Drain == nil {
 		c.Drain = func(context.Context, string, string, bool) error {
@@ -150,49 +151,49 @@ func New(c Config) *API {
 	if c.Cursors == nil {
 		c.Cursors = opaque.NewEphemeral()
 	}
-	if c.Known == nil {
-		c.Known = c.Store.KnownKey
+	if c.LookupKey == nil {
+		c.LookupKey = c.Store.KnownKey
 	}
 	if c.Draining == nil {
 		c.Draining = context.Background
 	}
 	a := &API{Config: c}
-	a.memory = fairshare.New[esh3ar.BusinessID](fairshare.Options{Name: "large_bodies", Total: c.Memory, Least: min(leastMemory, c.Memory/4)})
+	a.memory = fairshare.New[esh3ar.BusinessID](fairshare.Options{Name: "large_bodies", Total: c.Memory, Least: min(minBusinessMemory, c.Memory/4)})
 	a.queries = fairshare.New[esh3ar.BusinessID](fairshare.Options{Name: "queries", Total: maxQueries, Waiting: maxQueriesWaiting})
 	a.table = newTable(a.routes())
 	a.exchanges.New = func() any { return &exchange{api: a, in: messageInput{phones: c.Phones}} }
 	return a
 }
 
-// Shares returns the state of the resources that businesses share in this API.
+// Shares returns the use of the resources that businesses share in this API.
 func (a *API) Shares() []fairshare.Stats {
 	return []fairshare.Stats{a.memory.Stats(), a.queries.Stats()}
 }
 
-// ServeHTTP answers one request.
+// ServeHTTP implements http.Handler.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := a.exchanges.Get().(*exchange) //nolint:forcetypeassert // the pool holds nothing else
 	x.begin(w, r)
-	defer x.end()
+	defer x.release()
 	path, h := a.route(x)
 	defer func() {
-		x.survive(recover())
+		x.recoverPanic(recover())
 		x.observe(path)
 	}()
 	if err := h(x); err != nil {
-		x.refuse(err)
+		x.writeError(err)
 	}
 }
 
-// NotFound answers a request as one to a path that the API does not have.
+// NotFound answers a request as the API answers unknown paths.
 func (a *API) NotFound(w http.ResponseWriter, r *http.Request) {
-	a.answerWith(w, r, notThere)
+	a.answerWith(w, r, pathNotFound)
 }
 
-// RequireAdmin lets the administrator's requests through to h.
+// RequireAdmin returns a handler that calls h for requests with the admin token and refuses others.
 func (a *API) RequireAdmin(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.answerWith(w, r, a.admin(func(x *exchange) error {
+		a.answerWith(w, r, a.requireAdmin(func(x *exchange) error {
 			x.status = http.StatusOK
 			h.ServeHTTP(x.w, x.r)
 			return nil
@@ -200,30 +201,30 @@ func (a *API) RequireAdmin(h http.Handler) http.Handler {
 	})
 }
 
-// answerWith answers a request by a handler that is in no table.
+// answerWith answers a request with a handler that is not in the route table.
 func (a *API) answerWith(w http.ResponseWriter, r *http.Request, h handler) {
 	x := a.exchanges.Get().(*exchange) //nolint:forcetypeassert // the pool holds nothing else
 	x.begin(w, r)
-	defer x.end()
+	defer x.release()
 	defer func() {
-		x.survive(recover())
+		x.recoverPanic(recover())
 		x.observe("other")
 	}()
 	if err := h(x); err != nil {
-		x.refuse(err)
+		x.writeError(err)
 	}
 }
 
-// route finds the handler of a request, and the name of its route for the metrics.
+// route returns the handler of a request and the name of its route for metrics.
 func (a *API) route(x *exchange) (path string, h handler) {
 	r := a.table.find(x.r.URL.Path, &x.params)
 	if r == nil {
-		return "other", notThere
+		return "other", pathNotFound
 	}
 	h, ok := r.methods[x.r.Method]
 	if !ok {
 		return r.path, r.wrongMethod
 	}
-	x.takesQuery = r.query && (x.r.Method == http.MethodGet || x.r.Method == http.MethodHead)
+	x.hasParameters = r.query && (x.r.Method == http.MethodGet || x.r.Method == http.MethodHead)
 	return r.path, h
 }

@@ -18,19 +18,21 @@ func (x *exchange) credential() (string, error) {
 	return token, nil
 }
 
-// business lets businesses in. A good credential of another kind is told so: to hear "unauthenticated" with it would send
-// its owner looking in the wrong place.
-func (a *API) business(h handler) handler {
+// requireBusiness returns a handler that calls h for requests with a valid API key, within the limits of the caller's plan.
+// A valid credential of another kind is answered forbidden with a detail that names it: unauthenticated would send its
+// owner looking in the wrong place.
+func (a *API) requireBusiness(h handler) handler {
 	return func(x *exchange) error {
 		token, err := x.credential()
 		if err != nil {
 			return err
 		}
-		if x.caller, err = a.Keys.Authenticate(x.r.Context(), token); err == nil {
+		x.caller, err = a.Keys.Authenticate(x.r.Context(), token)
+		if err == nil {
 			if c := connlimit.FromContext(x.r.Context()); !c.IsAuthenticated() {
 				c.Authenticated(connlimit.Owner{Kind: connlimit.Business, ID: x.caller.Business.String()})
 			}
-			if err := x.enter(); err != nil {
+			if err := x.beginCall(); err != nil {
 				return err
 			}
 			if err := x.noParameters(); err != nil {
@@ -39,17 +41,18 @@ func (a *API) business(h handler) handler {
 			return h(x)
 		}
 		if a.Admin.Is(token) {
-			return forbidden.problem("this is the admin token; the call wants an API key")
+			return forbidden.problem("this is the admin token; this call requires an API key")
 		}
 		if _, bad := a.Tokens.Verify(token); bad == nil {
-			return forbidden.problem("this is a phone's token; the call wants an API key")
+			return forbidden.problem("this is a device token; this call requires an API key")
 		}
 		return err
 	}
 }
 
-// admin lets the administrator in.
-func (a *API) admin(h handler) handler {
+// requireAdmin returns a handler that calls h for requests with the admin token. A valid credential of another kind is
+// answered forbidden.
+func (a *API) requireAdmin(h handler) handler {
 	return func(x *exchange) error {
 		token, err := x.credential()
 		if err != nil {
@@ -63,12 +66,12 @@ func (a *API) admin(h handler) handler {
 			return h(x)
 		}
 		if _, bad := a.Tokens.Verify(token); bad == nil {
-			return forbidden.problem("this is a phone's token; the call wants the admin token")
+			return forbidden.problem("this is a device token; this call requires the admin token")
 		}
 		_, err = a.Keys.Authenticate(x.r.Context(), token)
 		switch {
 		case err == nil:
-			return forbidden.problem("this is an API key; the call wants the admin token")
+			return forbidden.problem("this is an API key; this call requires the admin token")
 		case esh3ar.CodeOf(err) == esh3ar.Unauthenticated, esh3ar.CodeOf(err) == esh3ar.RateLimited:
 			return unauthenticated.problem("this is not the admin token")
 		default:

@@ -21,16 +21,18 @@ import (
 	"github.com/esh3artech/esh3ar/internal/httpapi"
 )
 
-type configured = httpapi.Config
+// httpapiConfig shortens closures that change the configuration.
+type httpapiConfig = httpapi.Config
 
-// problem is an error answer.
+// problem is a decoded error response.
 type problem struct {
 	Type, Title, Detail, Code string
 	Status                    int
 	Errors                    []struct{ Pointer, Parameter, Header, Code, Detail string }
 }
 
-// wantProblem checks the answer, and the fields it names, in any order, where some are given.
+// wantProblem checks the status and code of an error response. If pointers are given, it checks that the response names
+// exactly these fields, in any order.
 func wantProblem(t *testing.T, got reply, status int, code string, pointers ...string) problem {
 	t.Helper()
 	p := decode[problem](t, got.body)
@@ -55,7 +57,7 @@ func wantProblem(t *testing.T, got reply, status int, code string, pointers ...s
 	return p
 }
 
-func TestBodiesThatAreNotJSON(t *testing.T) {
+func TestBody_NotJSON_IsInvalidJSON(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	for name, body := range map[string]string{
@@ -92,16 +94,16 @@ func TestBodiesThatAreNotJSON(t *testing.T) {
 	} {
 		got := n.post(t, "/v1/messages", body)
 		if p := wantProblem(t, got, 400, "invalid_json"); !strings.Contains(p.Detail, "at byte ") {
-			t.Errorf("%s: %s", name, got.body)
+			t.Errorf("%s: got %s, want a detail with an offset", name, got.body)
 		}
 	}
 	p := wantProblem(t, n.post(t, "/v1/messages", "{\n  \"messageContent\": tru\n}"), 400, "invalid_json")
 	if p.Detail != "expected a value at byte 22 (line 2, column 21)" {
-		t.Errorf("detail %q", p.Detail)
+		t.Errorf("got detail %q, want the line and column", p.Detail)
 	}
 }
 
-func TestFaultsAreNamedAllAtOnce(t *testing.T) {
+func TestMessage_SeveralFaults_AllAreNamed(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	long := strings.Repeat("é", 4097)
@@ -149,11 +151,11 @@ func TestFaultsAreNamedAllAtOnce(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) { wantProblem(t, n.post(t, "/v1/messages", c.body), 422, c.code, c.pointers...) })
 	}
 	if list := decode[page](t, n.get(t, "/v1/messages").body); len(list.Items) != 0 {
-		t.Errorf("%d refused messages were stored", len(list.Items))
+		t.Errorf("got %d stored messages, want 0: all were refused", len(list.Items))
 	}
 }
 
-func TestWhatIsJustWithinTheBounds(t *testing.T) {
+func TestMessage_AtTheBounds_IsAccepted(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	wide := strings.Repeat("\U0001F600", 4096)
@@ -166,27 +168,27 @@ func TestWhatIsJustWithinTheBounds(t *testing.T) {
 		"empties":  `{"recipientPhoneNumber":"+967771234567","messageContent":" ","subject":"","correlationId":"","metadata":{}}`,
 	} {
 		if got := n.post(t, "/v1/messages", body); got.status != http.StatusAccepted {
-			t.Errorf("%s: %d %.300s", name, got.status, got.body)
+			t.Errorf("%s: got %d %.300s, want 202", name, got.status, got.body)
 		}
 	}
 }
 
-func TestBodiesThatAreTooLargeOrOfAnotherKind(t *testing.T) {
+func TestBody_TooLargeOrWrongType_IsRefused(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	large := `{"messageContent":"` + strings.Repeat("a", 128<<10) + `"}`
 	wantProblem(t, n.post(t, "/v1/messages", large), 413, "body_too_large")
 	exact := hello + strings.Repeat(" ", 128<<10-len(hello))
 	if got := n.post(t, "/v1/messages", exact); got.status != http.StatusAccepted {
-		t.Errorf("exactly 128 KiB: %d %s", got.status, got.body)
+		t.Errorf("exactly 128 KiB: got %d %s, want %d", got.status, got.body, http.StatusAccepted)
 	}
 	wantProblem(t, n.post(t, "/v1/messages/batch", `{"messages":["`+strings.Repeat("a", 16<<20)+`"]}`), 413, "body_too_large")
 	for _, media := range []string{"", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin1", "application/jsonx", "application/json; charset"} {
-		wantProblem(t, n.do(t, ask{"POST", "/v1/messages", n.key, hello, map[string]string{"Content-Type": media}}), 415, "unsupported_media_type")
+		wantProblem(t, n.do(t, request{"POST", "/v1/messages", n.key, hello, map[string]string{"Content-Type": media}}), 415, "unsupported_media_type")
 	}
 	for _, media := range []string{"application/json; charset=UTF-8", "Application/JSON;charset=\"utf-8\""} {
-		if got := n.do(t, ask{"POST", "/v1/messages", n.key, hello, map[string]string{"Content-Type": media}}); got.status != http.StatusAccepted {
-			t.Errorf("%s: %d %s", media, got.status, got.body)
+		if got := n.do(t, request{"POST", "/v1/messages", n.key, hello, map[string]string{"Content-Type": media}}); got.status != http.StatusAccepted {
+			t.Errorf("%s: got %d %s, want %d", media, got.status, got.body, http.StatusAccepted)
 		}
 	}
 	r := httptest.NewRequest(http.MethodPost, "/v1/messages", io.MultiReader(strings.NewReader(large))) // of unknown length
@@ -197,7 +199,7 @@ func TestBodiesThatAreTooLargeOrOfAnotherKind(t *testing.T) {
 	wantProblem(t, reply{w.Code, w.Header(), w.Body.Bytes()}, 413, "body_too_large")
 }
 
-func TestCredentials(t *testing.T) {
+func TestCredential_MissingOrWrongKind_IsRefused(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	phone, _, err := n.config.Tokens.Mint(967771234567, "p", time.Hour)
@@ -221,29 +223,29 @@ func TestCredentials(t *testing.T) {
 		{"none at the admin API", "/admin/v1/businesses", "", 401, "unauthenticated"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			wantProblem(t, n.do(t, ask{"POST", c.path, "", hello, map[string]string{"Authorization": c.header}}), c.status, c.code)
+			wantProblem(t, n.do(t, request{"POST", c.path, "", hello, map[string]string{"Authorization": c.header}}), c.status, c.code)
 		})
 	}
-	if got := n.do(t, ask{"GET", "/v1/messages", "", "", map[string]string{"Authorization": "bearer " + n.key}}); got.status != http.StatusOK {
+	if got := n.do(t, request{"GET", "/v1/messages", "", "", map[string]string{"Authorization": "bearer " + n.key}}); got.status != http.StatusOK {
 		t.Errorf("the scheme in lower case: %d", got.status)
 	}
 }
 
-func TestPathsAndMethodsThatAreNot(t *testing.T) {
+func TestRoute_UnknownPathOrMethod_IsRefused(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	for _, path := range []string{
 		"/", "/v1", "/v1/messages/", "//v1/messages", "/v1//messages", "/v1/messages/a/b", "/v1/events/", "/v1/webhooks", "/v1/dead-letters/", "/v1/dead-letters//replay",
 		"/v1/usages", "/v1/mobile/register", "/admin/v1/nothing", "/livez/", "/V1/messages", "/admin/v1/businesses//keys",
 	} {
-		wantProblem(t, n.do(t, ask{method: "GET", path: path, token: n.key}), 404, "not_found")
+		wantProblem(t, n.do(t, request{method: "GET", path: path, token: n.key}), 404, "not_found")
 	}
 	for path, allow := range map[string]string{
 		"/v1/messages": "GET, HEAD, POST", "/v1/messages/batch": "POST", "/v1/messages/x": "DELETE, GET, HEAD",
 		"/admin/v1/device-tokens": "POST", "/livez": "GET, HEAD", "/v1/dead-letters": "GET, HEAD", "/v1/dead-letters/replay": "POST",
 		"/v1/dead-letters/x": "DELETE, GET, HEAD", "/v1/dead-letters/x/replay": "POST", "/admin/v1/verify": "POST", "/admin/v1/breakers": "GET, HEAD",
 	} {
-		got := n.do(t, ask{method: "PATCH", path: path, token: n.key})
+		got := n.do(t, request{method: "PATCH", path: path, token: n.key})
 		wantProblem(t, got, 405, "method_not_allowed")
 		if got.header.Get("Allow") != allow {
 			t.Errorf("%s: Allow %q, want %q", path, got.header.Get("Allow"), allow)
@@ -251,14 +253,14 @@ func TestPathsAndMethodsThatAreNot(t *testing.T) {
 	}
 }
 
-// answering is an intake that says one thing.
-type answering struct{ err error }
+// failingIntake fails every call with err.
+type failingIntake struct{ err error }
 
-func (a answering) Submit(context.Context, *esh3ar.Call) (esh3ar.Answer, error) {
+func (a failingIntake) Submit(context.Context, *esh3ar.Call) (esh3ar.Answer, error) {
 	return esh3ar.Answer{}, a.err
 }
 
-func TestErrorsOfTheStoreBecomeAnswers(t *testing.T) {
+func TestStoreError_EachCode_HasItsAnswer(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	secret := errors.New("/var/lib/secret: input/output error")
@@ -276,8 +278,8 @@ func TestErrorsOfTheStoreBecomeAnswers(t *testing.T) {
 		{secret, 500, "internal", ""},
 	} {
 		var log bytes.Buffer
-		broken := n.with(func(c2 *configured) {
-			c2.Intake = answering{c.err}
+		broken := n.with(func(c2 *httpapiConfig) {
+			c2.Intake = failingIntake{c.err}
 			c2.Log = slog.New(slog.NewTextHandler(&log, nil))
 		})
 		got := broken.post(t, "/v1/messages", hello)
@@ -291,33 +293,34 @@ func TestErrorsOfTheStoreBecomeAnswers(t *testing.T) {
 	}
 }
 
-// away is a store that cannot answer.
-type away struct{ esh3ar.Store }
+// unavailableStore is a store that cannot answer.
+type unavailableStore struct{ esh3ar.Store }
 
-func (away) KeyByHash(context.Context, esh3ar.KeyHash) (esh3ar.APIKey, error) {
+func (unavailableStore) KeyByHash(context.Context, esh3ar.KeyHash) (esh3ar.APIKey, error) {
 	return esh3ar.APIKey{}, esh3ar.Errorf(esh3ar.StoreUnavailable, "no connection")
 }
 
-func TestAStoreThatIsAwayIsNeitherABadKeyNorAnEmptyList(t *testing.T) {
+func TestStoreUnavailable_Authentication_Is503(t *testing.T) {
 	t.Parallel()
-	n := newNode(t).with(func(c *configured) { c.Keys = auth.NewKeys(away{}, time.Now) })
+	n := newNode(t).with(func(c *httpapiConfig) { c.Keys = auth.NewKeys(unavailableStore{}, time.Now) })
 	wantProblem(t, n.get(t, "/v1/messages"), 503, "store_unavailable")
-	wantProblem(t, n.adminPostAs(t, "somebody"), 503, "store_unavailable")
+	wantProblem(t, n.createBusinessAs(t, "somebody"), 503, "store_unavailable")
 }
 
-func (n *node) adminPostAs(t *testing.T, token string) reply {
+func (n *node) createBusinessAs(t *testing.T, token string) reply {
 	t.Helper()
-	return n.do(t, ask{method: "POST", path: "/admin/v1/businesses", token: token, body: `{"name":"x"}`})
+	return n.do(t, request{method: "POST", path: "/admin/v1/businesses", token: token, body: `{"name":"x"}`})
 }
 
+// panicking is an intake that panics.
 type panicking struct{}
 
 func (panicking) Submit(context.Context, *esh3ar.Call) (esh3ar.Answer, error) { panic("boom") }
 
-func TestAPanicIsAnsweredAndLogged(t *testing.T) {
+func TestPanic_InHandler_IsAnsweredAndLogged(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	n := newNode(t).with(func(c *configured) {
+	n := newNode(t).with(func(c *httpapiConfig) {
 		c.Intake, c.Log = panicking{}, slog.New(slog.NewTextHandler(&log, nil))
 	})
 	got := n.post(t, "/v1/messages", hello)
@@ -326,26 +329,27 @@ func TestAPanicIsAnsweredAndLogged(t *testing.T) {
 		t.Errorf("answer %s, log %s", got.body, log.String())
 	}
 	if strings.Contains(log.String(), n.key) {
-		t.Error("the log holds the key")
+		t.Error("the log contains the API key")
 	}
 }
 
-func TestTheLogHoldsNoSecrets(t *testing.T) {
+func TestLog_DebugLevel_ContainsNoSecrets(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	n := newNode(t).with(func(c *configured) {
+	n := newNode(t).with(func(c *httpapiConfig) {
 		c.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	})
 	n.get(t, "/v1/messages?access_token=secret&x=1")
 	if text := log.String(); !strings.Contains(text, "path=/v1/messages status=422") || strings.Contains(text, "secret") || strings.Contains(text, n.key) {
-		t.Errorf("log %q", text)
+		t.Errorf("got log %q, want path and status without secrets", text)
 	}
 }
 
-// TestHalfAnAnswerIsCutOff: a caller must not take what a failed handler wrote for a whole answer.
-func TestHalfAnAnswerIsCutOff(t *testing.T) {
+// TestPanic_AfterPartialResponse_AbortsConnection checks that a client cannot take the part that a failed handler wrote for
+// a complete response.
+func TestPanic_AfterPartialResponse_AbortsConnection(t *testing.T) {
 	t.Parallel()
-	n := newNode(t).with(func(c *configured) {
+	n := newNode(t).with(func(c *httpapiConfig) {
 		c.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, "half")
 			panic("boom")
@@ -353,19 +357,19 @@ func TestHalfAnAnswerIsCutOff(t *testing.T) {
 	})
 	defer func() {
 		if cause := recover(); cause != http.ErrAbortHandler { //nolint:errorlint // compared as net/http does
-			t.Errorf("net/http hears %v", cause)
+			t.Errorf("got panic %v, want http.ErrAbortHandler", cause)
 		}
 	}()
 	n.api.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/metrics", nil))
 }
 
-func TestLargeBodiesShareABoundedMemory(t *testing.T) {
+func TestLargeBodies_BeyondMemory_AreRefused(t *testing.T) {
 	t.Parallel()
-	n := newNode(t).with(func(c *configured) { c.Memory = 600 << 10 })
+	n := newNode(t).with(func(c *httpapiConfig) { c.Memory = 600 << 10 })
 	big := `{"messages":[` + hello + strings.Repeat(" ", 200<<10) + `]}`
-	for range 3 { // and what one call took comes back
+	for range 3 { // each call releases what it reserved
 		if got := n.post(t, "/v1/messages/batch", big); got.status != http.StatusAccepted {
-			t.Fatalf("%d %s", got.status, got.body)
+			t.Fatalf("got %d %s, want %d", got.status, got.body, http.StatusAccepted)
 		}
 	}
 	wantProblem(t, n.post(t, "/v1/messages/batch", big+strings.Repeat(" ", 1<<20)), 429, "rate_limited")
@@ -377,10 +381,10 @@ func TestLargeBodiesShareABoundedMemory(t *testing.T) {
 	}
 }
 
-// TestLargeBodies_OneBusinessUnfinished_OthersAreTaken lets one business begin batches that it never ends, until it is refused.
-func TestLargeBodies_OneBusinessUnfinished_OthersAreTaken(t *testing.T) {
+// TestLargeBodies_OneBusinessUnfinished_OthersAreAccepted starts batches of one business that never end, until one is refused.
+func TestLargeBodies_OneBusinessUnfinished_OthersAreAccepted(t *testing.T) {
 	t.Parallel()
-	n := newNode(t).with(func(c *configured) { c.Memory = 2 << 20 })
+	n := newNode(t).with(func(c *httpapiConfig) { c.Memory = 2 << 20 })
 	other := decode[struct{ ID string }](t, n.adminPost(t, "/admin/v1/businesses", `{"name":"Other"}`).body)
 	key := decode[struct{ APIKey string }](t, n.adminPost(t, "/admin/v1/businesses/"+other.ID+"/keys", "").body)
 	var group sync.WaitGroup
@@ -396,10 +400,10 @@ func TestLargeBodies_OneBusinessUnfinished_OthersAreTaken(t *testing.T) {
 			r.Header.Set("Authorization", "Bearer "+n.key)
 			w := httptest.NewRecorder()
 			n.api.ServeHTTP(w, r)
-			_ = body.Close() // what is still written has no reader
+			_ = body.Close() // unblocks the writer
 			answered <- w.Code
 		})
-		if _, err := more.Write(make([]byte, 100<<10)); err != nil { // it was not read to its end
+		if _, err := more.Write(make([]byte, 100<<10)); err != nil { // the server stopped reading: the call was refused
 			refused <- <-answered
 			break
 		}
@@ -407,19 +411,19 @@ func TestLargeBodies_OneBusinessUnfinished_OthersAreTaken(t *testing.T) {
 	select {
 	case status := <-refused:
 		if status != http.StatusTooManyRequests {
-			t.Errorf("one batch too many: %d; want 429", status)
+			t.Errorf("one batch too many: got %d, want 429", status)
 		}
 	default:
-		t.Error("40 unfinished batches of one business are held")
+		t.Error("got 40 unfinished batches of one business accepted, want one refused")
 	}
 	big := `{"messages":[` + hello + strings.Repeat(" ", 100<<10) + `]}`
-	if got := n.do(t, ask{method: "POST", path: "/v1/messages/batch", token: key.APIKey, body: big}); got.status != http.StatusAccepted {
-		t.Errorf("another business's batch: %d %s", got.status, got.body)
+	if got := n.do(t, request{method: "POST", path: "/v1/messages/batch", token: key.APIKey, body: big}); got.status != http.StatusAccepted {
+		t.Errorf("another business's batch: got %d %s, want %d", got.status, got.body, http.StatusAccepted)
 	}
 }
 
-// TestABodyThatComesTooSlowly promises a body over a real connection and does not send it.
-func TestABodyThatComesTooSlowly(t *testing.T) {
+// TestBody_TooSlow_Is408 announces a body on a real connection and does not send it.
+func TestBody_TooSlow_Is408(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	server := httpapi.NewServer(n.api, slog.New(slog.DiscardHandler))
@@ -431,7 +435,7 @@ func TestABodyThatComesTooSlowly(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close(); <-done })
-	for _, token := range []string{n.key, "nobody"} { // who is refused anyway must not hold the connection either
+	for _, token := range []string{n.key, "nobody"} { // a request that is refused anyway must not hold the connection either
 		conn, err := net.Dial("tcp", listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
@@ -444,10 +448,10 @@ func TestABodyThatComesTooSlowly(t *testing.T) {
 		_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
 		answer, err := io.ReadAll(conn) // ends when the server has closed
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Fatal("the server holds the connection")
+			t.Fatal("the connection is still open after 20 s, want it closed")
 		}
 		if token == n.key && !bytes.Contains(answer, []byte("408 Request Timeout")) {
-			t.Errorf("answer %s", answer)
+			t.Errorf("got %s, want 408 Request Timeout", answer)
 		}
 		_ = conn.Close()
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// sendBatch is POST /v1/messages/batch: all of it is taken, or nothing.
+// sendBatch implements POST /v1/messages/batch. A batch is stored completely or not at all.
 func (a *API) sendBatch(x *exchange) error {
 	body, err := x.readBody(maxBatchBody)
 	if err != nil {
@@ -17,12 +17,12 @@ func (a *API) sendBatch(x *exchange) error {
 	if call.Key, err = x.idempotency(new(esh3ar.IdempotencyKey)); err != nil {
 		return err
 	}
-	answer, known, err := x.replay(call.Key)
+	answer, known, err := x.storedAnswer(call.Key)
 	if err != nil {
 		return err
 	}
 	if known {
-		err = a.outcome(x, call, &answer)
+		err = a.applyOutcome(x, call, &answer)
 	} else {
 		answer, err = a.sendNewBatch(x, call, body)
 	}
@@ -33,18 +33,18 @@ func (a *API) sendBatch(x *exchange) error {
 	return x.answer(http.StatusAccepted, x.buffer)
 }
 
-// sendNewBatch takes a batch whose key, if it has one, is not known.
+// sendNewBatch decodes and submits a batch without an idempotency key, or with one that has no stored answer.
 func (a *API) sendNewBatch(x *exchange, call *esh3ar.Call, body []byte) (answer esh3ar.Answer, err error) {
 	if call.Messages, err = x.readBatch(body); err != nil {
 		return answer, err
 	}
-	if err := x.takeBatch(call.Messages); err != nil {
+	if err := x.takeBatchQuota(call.Messages); err != nil {
 		return answer, err
 	}
 	for _, m := range call.Messages {
-		x.complete(m)
+		x.fillMessage(m)
 	}
-	if err := x.takeRecipients(call.Messages); err != nil {
+	if err := x.takeRecipientQuota(call.Messages); err != nil {
 		return answer, err
 	}
 	return a.submit(x, call)
@@ -66,24 +66,26 @@ func (x *exchange) readBatch(body []byte) (list []*esh3ar.Message, err error) {
 	in := &x.in
 	in.reset(body)
 	in.now = esh3ar.TimeOf(x.start)
-	messages := member{name: "messages", required: true, read: func(_ *input, at place) (err error) {
+	messages := member{name: "messages", required: true, read: func(_ *input, at jsonPath) (err error) {
 		list, err = in.batch(at)
 		return err
 	}}
-	if err := in.flat(messages); err != nil {
+	if err := in.flatObject(messages); err != nil {
 		return nil, err
 	}
 	return list, nil
 }
 
-func (in *messageInput) batch(at place) (list []*esh3ar.Message, err error) {
+// batch decodes the array of messages. It counts messages beyond the maximum without decoding them.
+func (in *messageInput) batch(at jsonPath) (list []*esh3ar.Message, err error) {
 	if in.peek() != '[' {
 		return nil, in.wrongType(at, "an array of messages")
 	}
 	count := 0
 	err = in.array(func(i int) error {
-		if count++; count > esh3ar.MaxBatch {
-			return in.skip()
+		count++
+		if count > esh3ar.MaxBatch {
+			return in.skipValue()
 		}
 		m := &esh3ar.Message{}
 		list = append(list, m)
@@ -91,7 +93,7 @@ func (in *messageInput) batch(at place) (list []*esh3ar.Message, err error) {
 	})
 	in.nextItem()
 	if count == 0 || count > esh3ar.MaxBatch {
-		in.note(at, validationFailed, "must have 1 to "+strconv.Itoa(esh3ar.MaxBatch)+" messages, has "+strconv.Itoa(count))
+		in.add(at, validationFailed, "must have 1 to "+strconv.Itoa(esh3ar.MaxBatch)+" messages, has "+strconv.Itoa(count))
 	}
 	return list, err
 }

@@ -23,20 +23,20 @@ import (
 	"github.com/esh3artech/esh3ar/internal/ratelimit"
 )
 
-// hotBody is the body of the measurements: 170 bytes, as most calls are.
+// hotBody is the request body of the benchmarks: 170 bytes, a typical size.
 const hotBody = `{"recipientPhoneNumber":"+967771234567","messageContent":"Your code is 123456. It is good for five minutes; nobody from us will ever ask for it.","priority":"normal"}`
 
-// instant stores nothing and answers at once: what remains is the cost of the edge.
-type instant struct{ receipts [1]esh3ar.Receipt }
+// noopIntake stores nothing and answers immediately, so that only the cost of the API remains.
+type noopIntake struct{ receipts [1]esh3ar.Receipt }
 
-func (s *instant) Submit(_ context.Context, c *esh3ar.Call) (esh3ar.Answer, error) {
+func (s *noopIntake) Submit(_ context.Context, c *esh3ar.Call) (esh3ar.Answer, error) {
 	m := c.Messages[0]
 	s.receipts[0] = esh3ar.Receipt{ID: m.ID, Seq: 1, Status: esh3ar.Queued, Recipient: m.Recipient}
 	return esh3ar.Answer{Receipts: s.receipts[:]}, nil
 }
 
-// floor is the least that a REST call can cost here: net/http and encoding/json.
-func floor(w http.ResponseWriter, r *http.Request) {
+// baseline is a minimal handler with net/http and encoding/json, for comparison.
+func baseline(w http.ResponseWriter, r *http.Request) {
 	var m struct {
 		RecipientPhoneNumber, MessageContent, Priority string
 	}
@@ -51,16 +51,16 @@ func floor(w http.ResponseWriter, r *http.Request) {
 func hotHandlers(b *testing.B) (map[string]http.Handler, string) {
 	n := newNode(b)
 	config := n.config
-	config.Intake = &instant{}
-	unlimited := &esh3ar.Plan{Rate: 1e9, Burst: esh3ar.MaxBurst} // what is measured is the way of a call within its limits
+	config.Intake = &noopIntake{}
+	unlimited := &esh3ar.Plan{Rate: 1e9, Burst: esh3ar.MaxBurst} // calls within their limits are measured
 	config.Quotas = ratelimit.NewBook(ratelimit.Options{Plan: func(string) *esh3ar.Plan { return unlimited }, Usage: n.store})
-	return map[string]http.Handler{"floor": http.HandlerFunc(floor), "send": httpapi.New(config)}, n.key
+	return map[string]http.Handler{"baseline": http.HandlerFunc(baseline), "send": httpapi.New(config)}, n.key
 }
 
-// BenchmarkHandler measures the handlers alone, without net/http's share.
+// BenchmarkHandler measures the handlers alone, without net/http.
 func BenchmarkHandler(b *testing.B) {
 	handlers, key := hotHandlers(b)
-	for _, name := range []string{"floor", "send"} {
+	for _, name := range []string{"baseline", "send"} {
 		b.Run(name, func(b *testing.B) {
 			body := bytes.NewReader([]byte(hotBody))
 			r := httptest.NewRequest(http.MethodPost, "/v1/messages", nil)
@@ -90,11 +90,11 @@ func (w *discard) Header() http.Header         { return w.header }
 func (w *discard) WriteHeader(status int)      { w.status = status }
 func (w *discard) Write(p []byte) (int, error) { return len(p), nil }
 
-// BenchmarkCall measures whole calls over one keep-alive connection, with a client that allocates nothing: the
-// difference of the two in allocations is what the edge adds per message.
+// BenchmarkCall measures calls over one keep-alive connection with a client that does not allocate. The difference in
+// allocations between the two handlers is what the API adds per message.
 func BenchmarkCall(b *testing.B) {
 	handlers, key := hotHandlers(b)
-	for _, name := range []string{"floor", "send"} {
+	for _, name := range []string{"baseline", "send"} {
 		b.Run(name, func(b *testing.B) {
 			c := newClient(b, serve(b, handlers[name]), key)
 			b.ReportAllocs()
@@ -107,12 +107,12 @@ func BenchmarkCall(b *testing.B) {
 	}
 }
 
-// BenchmarkDurable runs 300 callers in a closed loop, as the budget B1 has it, with the load in the same process: against
-// the floor, and against the whole way through intake and the store to the fsync and back. cpu-ns/op is the CPU of both
-// sides; it is worth more than ns/op on a machine that others use too.
+// BenchmarkDurable runs 300 callers in a closed loop in the same process, against the baseline handler and against the
+// real path through ingest and the store with fsync. cpu-ns/op is the CPU time of client and server; on a shared machine it
+// is more reliable than ns/op.
 func BenchmarkDurable(b *testing.B) {
 	n := newNode(b)
-	for name, h := range map[string]http.Handler{"floor": http.HandlerFunc(floor), "send": n.api} {
+	for name, h := range map[string]http.Handler{"baseline": http.HandlerFunc(baseline), "send": n.api} {
 		b.Run(name, func(b *testing.B) {
 			addr := serve(b, h)
 			clients := make([]*client, 300)
@@ -163,7 +163,7 @@ func serve(b *testing.B, h http.Handler) net.Addr {
 	return listener.Addr()
 }
 
-// client is a caller on one keep-alive connection that allocates nothing.
+// client calls over one keep-alive connection without allocations.
 type client struct {
 	conn    net.Conn
 	in      *bufio.Reader
@@ -188,7 +188,7 @@ func (c *client) call() error {
 	return readAnswer(c.in)
 }
 
-// readAnswer passes one 202 and its body.
+// readAnswer reads one response with status 202 and discards its body.
 func readAnswer(in *bufio.Reader) error {
 	length := 0
 	for line := 0; ; line++ {

@@ -7,31 +7,31 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// BreakerReport says which circuit breakers hold something back.
+// BreakerReport lists the circuit breakers of this node.
 type BreakerReport struct {
 	Dependencies []DependencyBreaker `json:"dependencies"`
-	Devices      []DeviceBreaker     `json:"devices"`     // those not closed, at most as many as the reporter likes
-	DevicesOpen  int                 `json:"devicesOpen"` // how many there are in all
+	Devices      []DeviceBreaker     `json:"devices"`     // breakers that are not closed; the reporter may truncate the list
+	DevicesOpen  int                 `json:"devicesOpen"` // number of device breakers that are not closed, beyond the list too
 }
 
-// DependencyBreaker is the breaker of something outside this process.
+// DependencyBreaker is the breaker of an external dependency, such as the database.
 type DependencyBreaker struct {
 	Name     string      `json:"name"`
 	State    string      `json:"state"` // closed, open or half_open
 	Since    esh3ar.Time `json:"since"`
-	Failures int         `json:"failures"` // in a row
+	Failures int         `json:"failures"` // consecutive failures
 }
 
-// DeviceBreaker is the breaker of one phone.
+// DeviceBreaker is the breaker of one device of a phone.
 type DeviceBreaker struct {
 	Recipient esh3ar.Recipient `json:"recipientPhoneNumber"`
 	Device    string           `json:"deviceId"`
 	State     string           `json:"state"` // open or half_open
 	Failures  int              `json:"failures"`
-	Until     esh3ar.Time      `json:"until,omitzero"` // when an open one is tried again
+	Until     esh3ar.Time      `json:"until,omitzero"` // end of the open state, after which one push is tried; zero if half open
 }
 
-// breakers is GET /admin/v1/breakers.
+// breakers implements GET /admin/v1/breakers.
 func (a *API) breakers(x *exchange) error {
 	report := a.Breakers()
 	if report.Dependencies == nil {

@@ -2,9 +2,9 @@ package httpapi
 
 import "github.com/esh3artech/esh3ar"
 
-// cancel is DELETE /v1/messages/{id}.
-func (a *API) cancel(x *exchange) error {
-	record, err := a.own(x)
+// cancelMessage implements DELETE /v1/messages/{id}.
+func (a *API) cancelMessage(x *exchange) error {
+	record, err := a.ownMessage(x)
 	if err != nil {
 		return err
 	}
@@ -17,11 +17,11 @@ func (a *API) cancel(x *exchange) error {
 	result := &results[0]
 	switch {
 	case !result.Found:
-		return noMessage(x)
+		return messageNotFound(x)
 	case result.Progress.Status != esh3ar.Canceled:
-		return notCancelable.problem("the message is " + result.Progress.Status.String() + " already")
+		return notCancelable.problem("the message is already " + result.Progress.Status.String())
 	case result.Applied:
-		a.Lapsed(record.Recipient, record.ID, result.Progress.Life)
+		a.OnCanceled(record.Recipient, record.ID, result.Progress.Life)
 	}
 	record.Progress = result.Progress
 	return x.answerRecord(&record)

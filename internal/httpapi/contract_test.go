@@ -16,7 +16,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/httpapi"
 )
 
-// contract is the OpenAPI document as a judge: every exchange of every test in this package is held against it.
+// contract validates requests and responses against the OpenAPI document. Every exchange of this package's tests is
+// checked.
 type contract struct {
 	doc      map[string]any
 	compiler *jsonschema.Compiler
@@ -24,7 +25,7 @@ type contract struct {
 	schemas  map[string]*jsonschema.Schema
 }
 
-var theContract = sync.OnceValue(func() *contract {
+var openAPI = sync.OnceValue(func() *contract {
 	text, err := os.ReadFile("openapi.json")
 	if err != nil {
 		panic(err)
@@ -42,7 +43,7 @@ var theContract = sync.OnceValue(func() *contract {
 	return c
 })
 
-// schema compiles what stands at a pointer of the document.
+// schema returns the compiled schema at a pointer of the document.
 func (c *contract) schema(pointer string) (*jsonschema.Schema, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -54,8 +55,8 @@ func (c *contract) schema(pointer string) (*jsonschema.Schema, error) {
 	return s, err
 }
 
-// judge holds a JSON text against the schema at a pointer.
-func (c *contract) judge(pointer string, body []byte) error {
+// validate validates a JSON text against the schema at a pointer.
+func (c *contract) validate(pointer string, body []byte) error {
 	s, err := c.schema(pointer)
 	if err != nil {
 		return err
@@ -67,7 +68,7 @@ func (c *contract) judge(pointer string, body []byte) error {
 	return s.Validate(value)
 }
 
-// at walks into the document; nil where there is nothing.
+// at returns the value at a path of the document, or nil if there is none.
 func (c *contract) at(names ...string) any {
 	var value any = c.doc
 	for _, name := range names {
@@ -80,7 +81,7 @@ func (c *contract) at(names ...string) any {
 	return value
 }
 
-// path finds the path of the document that a request's path is an instance of.
+// path returns the path template of the document that matches a request's path, or "".
 func (c *contract) path(path string) string {
 	parts := strings.Split(path, "/")
 	for _, name := range slices.Sorted(keys(c.at("paths"))) {
@@ -113,7 +114,7 @@ func pointer(names ...string) string {
 	return p.String()
 }
 
-// check holds one exchange against the document.
+// check checks one exchange against the document.
 func (c *contract) check(t *testing.T, r *http.Request, sent []byte, got reply) {
 	t.Helper()
 	path, method := c.path(r.URL.Path), strings.ToLower(r.Method)
@@ -122,7 +123,7 @@ func (c *contract) check(t *testing.T, r *http.Request, sent []byte, got reply) 
 	}
 	media, _, _ := strings.Cut(got.header.Get("Content-Type"), ";")
 	where := r.Method + " " + r.URL.Path + " → " + strconv.Itoa(got.status)
-	if c.at("paths", path, method) == nil { // no such path or method: only these are told
+	if c.at("paths", path, method) == nil { // unknown path or method
 		if got.status != http.StatusNotFound && got.status != http.StatusMethodNotAllowed {
 			t.Errorf("%s: the call is not in the document", where)
 		}
@@ -158,14 +159,14 @@ func (c *contract) checkBody(t *testing.T, where, schema string, body []byte) {
 	if schema == "" {
 		return
 	}
-	if err := c.judge(schema, body); err != nil {
+	if err := c.validate(schema, body); err != nil {
 		t.Errorf("%s: %v\nin %s", where, err, body)
 	}
 }
 
-func TestTheDocumentHasEveryRouteAndNoOther(t *testing.T) {
+func TestOpenAPI_Routes_MatchTheAPI(t *testing.T) {
 	t.Parallel()
-	c := theContract()
+	c := openAPI()
 	routes := httpapi.Routes()
 	for path, methods := range routes {
 		for _, method := range methods {
@@ -183,9 +184,9 @@ func TestTheDocumentHasEveryRouteAndNoOther(t *testing.T) {
 	}
 }
 
-func TestTheDocumentHasEveryCodeAndNoOther(t *testing.T) {
+func TestOpenAPI_Codes_MatchTheAPI(t *testing.T) {
 	t.Parallel()
-	c := theContract()
+	c := openAPI()
 	var documented []string
 	for _, code := range c.at("components", "schemas", "Problem", "properties", "code", "enum").([]any) {
 		documented = append(documented, code.(string))
@@ -203,12 +204,12 @@ func TestTheDocumentHasEveryCodeAndNoOther(t *testing.T) {
 	}
 }
 
-// TestTheDocumentIsSound checks what OpenAPI 3.1 asks and a JSON schema cannot say.
-func TestTheDocumentIsSound(t *testing.T) {
+// TestOpenAPI_Document_IsValid checks rules of OpenAPI 3.1 that no JSON schema expresses.
+func TestOpenAPI_Document_IsValid(t *testing.T) {
 	t.Parallel()
-	c := theContract()
+	c := openAPI()
 	if v, _ := c.doc["openapi"].(string); !strings.HasPrefix(v, "3.1.") {
-		t.Errorf("openapi %q", v)
+		t.Errorf("got openapi %q, want 3.1", v)
 	}
 	for name := range keys(c.at("components", "schemas")) {
 		if _, err := c.schema(pointer("components", "schemas", name)); err != nil {
@@ -267,7 +268,7 @@ func (c *contract) checkReferences(t *testing.T, value any) {
 	case map[string]any:
 		if ref, ok := v["$ref"].(string); ok {
 			if names := strings.Split(ref, "/"); names[0] != "#" || c.at(names[1:]...) == nil {
-				t.Errorf("reference %s leads nowhere", ref)
+				t.Errorf("reference %s: target does not exist", ref)
 			}
 		}
 		for _, inner := range v {
@@ -280,8 +281,8 @@ func (c *contract) checkReferences(t *testing.T, value any) {
 	}
 }
 
-// TestTheJudgeCanSayNo keeps the checks above from passing for want of teeth.
-func TestTheJudgeCanSayNo(t *testing.T) {
+// TestOpenAPI_InvalidBodies_FailValidation checks that the validation can fail.
+func TestOpenAPI_InvalidBodies_FailValidation(t *testing.T) {
 	t.Parallel()
 	for schema, body := range map[string]string{
 		"/components/schemas/Accepted":   `{"id":"x","status":"queued"}`,
@@ -290,8 +291,8 @@ func TestTheJudgeCanSayNo(t *testing.T) {
 		"/components/schemas/Event":      `{}`,
 		"/components/schemas/Message":    `{"id":null}`,
 	} {
-		if theContract().judge(schema, []byte(body)) == nil {
-			t.Errorf("%s takes %s", schema, body)
+		if openAPI().validate(schema, []byte(body)) == nil {
+			t.Errorf("%s accepts %s, want an error", schema, body)
 		}
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/auth"
 )
 
-// signingKeyView is a key of the ring as the API shows it: what verifies and nothing that signs.
+// signingKeyView is the JSON form of a signing key. It holds the public key only.
 type signingKeyView struct {
 	ID        string      `json:"id"`
 	PublicKey string      `json:"publicKey"`
@@ -18,7 +18,7 @@ type signingKeyView struct {
 	Signs     bool        `json:"signs"`
 }
 
-func (a *API) answerKeys(x *exchange, status int) error {
+func (a *API) answerSigningKeys(x *exchange, status int) error {
 	keys := a.Credentials.SigningKeys()
 	items := make([]signingKeyView, len(keys))
 	for i, k := range keys {
@@ -29,11 +29,12 @@ func (a *API) answerKeys(x *exchange, status int) error {
 	}{items})
 }
 
-// credentials lets calls through on a node that can change them.
-func (a *API) credentials(h handler) handler {
-	return a.admin(func(x *exchange) error {
+// requireCredentials returns a handler that calls h for requests with the admin token on a node that can change
+// credentials.
+func (a *API) requireCredentials(h handler) handler {
+	return a.requireAdmin(func(x *exchange) error {
 		if a.Credentials == nil {
-			return notFound.problem("this node changes no credentials")
+			return notFound.problem("this node cannot change credentials")
 		}
 		err := h(x)
 		if err != nil && esh3ar.CodeOf(err) == esh3ar.InUse {
@@ -43,13 +44,13 @@ func (a *API) credentials(h handler) handler {
 	})
 }
 
-// listSigningKeys is GET /admin/v1/signing-keys.
-func (a *API) listSigningKeys(x *exchange) error { return a.answerKeys(x, http.StatusOK) }
+// listSigningKeys implements GET /admin/v1/signing-keys.
+func (a *API) listSigningKeys(x *exchange) error { return a.answerSigningKeys(x, http.StatusOK) }
 
-// rotateSigningKeys is POST /admin/v1/signing-keys.
+// rotateSigningKeys implements POST /admin/v1/signing-keys.
 func (a *API) rotateSigningKeys(x *exchange) error {
 	var endOthers bool
-	err := x.readObject(member{name: "endOthers", read: func(in *input, at place) (err error) {
+	err := x.readObject(member{name: "endOthers", read: func(in *input, at jsonPath) (err error) {
 		endOthers, _, err = in.boolean(at)
 		return err
 	}})
@@ -59,10 +60,10 @@ func (a *API) rotateSigningKeys(x *exchange) error {
 	if err := a.Credentials.Rotate(x.r.Context(), endOthers); err != nil {
 		return err
 	}
-	return a.answerKeys(x, http.StatusCreated)
+	return a.answerSigningKeys(x, http.StatusCreated)
 }
 
-// endSigningKey is DELETE /admin/v1/signing-keys/{id}.
+// endSigningKey implements DELETE /admin/v1/signing-keys/{id}.
 func (a *API) endSigningKey(x *exchange) error {
 	if err := a.Credentials.End(x.r.Context(), x.params[0]); err != nil {
 		if esh3ar.CodeOf(err) == esh3ar.NotFound {
@@ -74,7 +75,7 @@ func (a *API) endSigningKey(x *exchange) error {
 	return nil
 }
 
-// revokePhone is POST /admin/v1/phones/{number}/revoke.
+// revokePhone implements POST /admin/v1/phones/{number}/revoke.
 func (a *API) revokePhone(x *exchange) error {
 	if err := x.readObject(); err != nil {
 		return err
@@ -82,11 +83,11 @@ func (a *API) revokePhone(x *exchange) error {
 	return a.revokeTokens(x, "")
 }
 
-// revokeDevice is DELETE /admin/v1/phones/{number}/devices/{did}.
+// revokeDevice implements DELETE /admin/v1/phones/{number}/devices/{did}.
 func (a *API) revokeDevice(x *exchange) error {
 	device := x.params[1]
 	if !utf8.ValidString(device) || utf8.RuneCountInString(device) > auth.MaxDeviceID {
-		return notFound.problem("no device has such an id")
+		return notFound.problem("no device can have this id")
 	}
 	return a.revokeTokens(x, device)
 }
@@ -94,7 +95,7 @@ func (a *API) revokeDevice(x *exchange) error {
 func (a *API) revokeTokens(x *exchange, device string) error {
 	phone, err := a.Phones.Parse(x.params[0])
 	if err != nil {
-		return notFound.problem("the path has no possible phone number; write it like +967771234567")
+		return notFound.problem("the path must hold a possible phone number such as +967771234567")
 	}
 	if err := a.Credentials.Revoke(x.r.Context(), phone, device); err != nil {
 		return err
@@ -103,7 +104,7 @@ func (a *API) revokeTokens(x *exchange, device string) error {
 	return nil
 }
 
-// rotateAdminToken is POST /admin/v1/admin-token.
+// rotateAdminToken implements POST /admin/v1/admin-token.
 func (a *API) rotateAdminToken(x *exchange) error {
 	if err := x.readObject(); err != nil {
 		return err

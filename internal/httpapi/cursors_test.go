@@ -10,8 +10,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/opaque"
 )
 
-// stranger makes another business and returns its key.
-func (n *node) stranger(t *testing.T) string {
+// otherBusinessKey creates another business and returns its API key.
+func (n *node) otherBusinessKey(t *testing.T) string {
 	t.Helper()
 	made := decode[struct{ ID string }](t, n.adminPost(t, "/admin/v1/businesses", `{"name":"Stranger"}`).body)
 	return decode[struct{ APIKey string }](t, n.adminPost(t, "/admin/v1/businesses/"+made.ID+"/keys", "").body).APIKey
@@ -29,30 +29,30 @@ func TestCursor_OfAnotherBusinessOrUse_IsRefused(t *testing.T) {
 	}
 	cursor := url.QueryEscape(page.NextCursor)
 	if got := n.get(t, "/v1/messages?limit=1&cursor="+cursor); got.status != http.StatusOK {
-		t.Errorf("its own cursor: %d %s", got.status, got.body)
+		t.Errorf("its own cursor: got %d %s, want %d", got.status, got.body, http.StatusOK)
 	}
-	wantProblem(t, n.do(t, ask{method: "GET", path: "/v1/messages?cursor=" + cursor, token: n.stranger(t)}), 422, "validation_failed")
+	wantProblem(t, n.do(t, request{method: "GET", path: "/v1/messages?cursor=" + cursor, token: n.otherBusinessKey(t)}), 422, "validation_failed")
 	wantProblem(t, n.get(t, "/v1/dead-letters?cursor="+cursor), 422, "validation_failed")
 	wantProblem(t, n.get(t, "/v1/messages?cursor=0123456789abcdef0123456789abcdef"), 422, "validation_failed")
 }
 
 func TestEventID_OfAnotherBusiness_IsRefused(t *testing.T) {
 	t.Parallel()
-	l := listen(t, eventfeed.Options{})
+	l := newStreamNode(t, eventfeed.Options{})
 	lines, end := l.stream(t, "/v1/events", l.auth())
 	l.send(t)
-	first := next(t, lines)
+	first := nextEvent(t, lines)
 	end()
 	id := l.send(t)
 	again, _ := l.stream(t, "/v1/events?lastEventId="+url.QueryEscape(first.id), l.auth())
-	if e := next(t, again); e.event.Message.String() != id {
-		t.Errorf("behind its own id comes %s; want %s", e.event.Message, id)
+	if e := nextEvent(t, again); e.event.Message.String() != id {
+		t.Errorf("first event after its own id: got %s, want %s", e.event.Message, id)
 	}
-	got := l.do(t, ask{"GET", "/v1/events", l.node.stranger(t), "", map[string]string{"Last-Event-ID": first.id}})
+	got := l.do(t, request{"GET", "/v1/events", l.node.otherBusinessKey(t), "", map[string]string{"Last-Event-ID": first.id}})
 	wantProblem(t, got, 422, "validation_failed")
 }
 
-func TestCursor_NodesWithOneSecret_TakeEachOthers(t *testing.T) {
+func TestCursor_NodesWithOneSecret_AcceptEachOthers(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	secret := make([]byte, opaque.SecretSize)
@@ -69,6 +69,6 @@ func TestCursor_NodesWithOneSecret_TakeEachOthers(t *testing.T) {
 	}
 	page := decode[struct{ NextCursor string }](t, one.get(t, "/v1/messages?limit=1").body)
 	if got := two.get(t, "/v1/messages?limit=1&cursor="+url.QueryEscape(page.NextCursor)); got.status != http.StatusOK {
-		t.Errorf("another node: %d %s", got.status, got.body)
+		t.Errorf("another node: got %d %s, want %d", got.status, got.body, http.StatusOK)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/opaque"
 )
 
-// listDeadLetters is GET /v1/dead-letters.
+// listDeadLetters implements GET /v1/dead-letters.
 func (a *API) listDeadLetters(x *exchange) error {
 	q, err := a.deadLetterQuery(x.r.URL.RawQuery)
 	if err != nil {
@@ -23,14 +23,14 @@ func (a *API) listDeadLetters(x *exchange) error {
 
 func (a *API) deadLetterQuery(raw string) (esh3ar.DeadLetterQuery, error) {
 	q := esh3ar.DeadLetterQuery{Limit: defaultLimit}
-	err := parameters(raw, func(name, value string) string {
+	err := parseParameters(raw, func(name, value string) string {
 		switch name {
 		case "recipientPhoneNumber":
 			return a.recipientFilter(&q.Recipient, value)
 		case "correlationId":
-			return wordFilter(&q.CorrelationID, value, esh3ar.MaxCorrelationIDLength)
+			return stringFilter(&q.CorrelationID, value, esh3ar.MaxCorrelationIDLength)
 		case "reason":
-			return wordFilter(&q.Reason, value, maxReason)
+			return stringFilter(&q.Reason, value, maxReason)
 		case "from":
 			return timeFilter(&q.From, value)
 		case "until":
@@ -47,28 +47,29 @@ func (a *API) deadLetterQuery(raw string) (esh3ar.DeadLetterQuery, error) {
 	return q, err
 }
 
-// ownDeadLetter finds a dead letter of the caller.
+// ownDeadLetter returns the dead letter of the caller that the path names.
 func (a *API) ownDeadLetter(x *exchange) (esh3ar.Record, error) {
 	id, err := esh3ar.ParseMessageID(x.params[0])
 	if err != nil {
-		return esh3ar.Record{}, noDeadLetter(x)
+		return esh3ar.Record{}, deadLetterNotFound(x)
 	}
 	record, err := a.Store.DeadLetter(x.r.Context(), x.caller.Business, id)
-	return record, asNoDeadLetter(x, err)
+	return record, deadLetterError(x, err)
 }
 
-// noDeadLetter is one answer for what is unknown, another business's, and no dead letter (any more).
-func noDeadLetter(x *exchange) error { return notFound.problem("no dead letter " + x.params[0]) }
+// deadLetterNotFound returns the same problem for an unknown id, a message of another business, and a message that is not
+// a dead letter, so that a caller cannot tell them apart.
+func deadLetterNotFound(x *exchange) error { return notFound.problem("no dead letter " + x.params[0]) }
 
-// asNoDeadLetter says NotFound in the edge's words.
-func asNoDeadLetter(x *exchange, err error) error {
+// deadLetterError replaces a NotFound of the store with deadLetterNotFound and returns other errors unchanged.
+func deadLetterError(x *exchange, err error) error {
 	if err != nil && esh3ar.CodeOf(err) == esh3ar.NotFound {
-		return noDeadLetter(x)
+		return deadLetterNotFound(x)
 	}
 	return err
 }
 
-// getDeadLetter is GET /v1/dead-letters/{id}: reason, history and payload in one place.
+// getDeadLetter implements GET /v1/dead-letters/{id}. The answer holds the message, its failure reason and its history.
 func (a *API) getDeadLetter(x *exchange) error {
 	record, err := a.ownDeadLetter(x)
 	if err != nil {
@@ -76,26 +77,26 @@ func (a *API) getDeadLetter(x *exchange) error {
 	}
 	events, err := a.Store.History(x.r.Context(), record.ID)
 	if err != nil {
-		return asNoDeadLetter(x, err)
+		return deadLetterError(x, err)
 	}
 	history, err := json.Marshal(events)
 	if err != nil {
 		return err
 	}
 	body := appendRecord(x.buffer[:0], &record)
-	body = append(body[:len(body)-1], `,"events":`...) // a record is an object: this is one more member of it
+	body = append(body[:len(body)-1], `,"events":`...) // replaces the closing brace of the record
 	x.buffer = append(append(body, history...), '}')
 	return x.answer(http.StatusOK, x.buffer)
 }
 
-// discard is DELETE /v1/dead-letters/{id}.
-func (a *API) discard(x *exchange) error {
+// discardDeadLetter implements DELETE /v1/dead-letters/{id}.
+func (a *API) discardDeadLetter(x *exchange) error {
 	id, err := esh3ar.ParseMessageID(x.params[0])
 	if err != nil {
-		return noDeadLetter(x)
+		return deadLetterNotFound(x)
 	}
 	if err := a.Store.Discard(x.r.Context(), x.caller.Business, id); err != nil {
-		return asNoDeadLetter(x, err)
+		return deadLetterError(x, err)
 	}
 	x.send(http.StatusNoContent, nil)
 	return nil

@@ -12,7 +12,7 @@ import (
 	"sync"
 )
 
-// openapiDocument describes the API; a test holds it against real requests and answers.
+// openapiDocument describes the API. Tests validate their requests and responses against it.
 //
 //go:embed openapi.json
 var openapiDocument []byte
@@ -24,7 +24,7 @@ func (a *API) openapi(x *exchange) error {
 //go:embed docs.html
 var docsTemplate string
 
-// docsPage renders the document once: a page without scripts and without anything from elsewhere.
+// docsPage renders the document once, as a page without scripts or external resources.
 var docsPage = sync.OnceValues(func() ([]byte, error) {
 	var doc document
 	if err := json.Unmarshal(openapiDocument, &doc); err != nil {
@@ -53,11 +53,11 @@ func (a *API) docs(x *exchange) error {
 	return nil
 }
 
-// document is as much of OpenAPI as the page shows.
+// document is the part of an OpenAPI document that the page shows.
 type document struct {
 	Info struct{ Title, Version, Description string }
 	Tags []struct{ Name, Description string }
-	// Paths hold operations by method, and "parameters" for all of them.
+	// Paths maps each path to its operations by method; the key "parameters" holds the parameters of all of them.
 	Paths      map[string]map[string]json.RawMessage
 	Components struct{ Schemas map[string]any }
 }
@@ -73,7 +73,7 @@ type operation struct {
 	Responses map[string]struct{ Description string }
 }
 
-// docsView is what the template takes.
+// docsView is the data of the template.
 type docsView struct {
 	Title, Version, Description string
 	Sections                    []docsSection
@@ -104,12 +104,12 @@ func (d *document) view() docsView {
 		}
 		v.Sections = append(v.Sections, section)
 	}
-	for _, k := range all() {
+	for _, k := range allKinds() {
 		v.Problems = append(v.Problems, docsProblem{k.code, k.title, k.hint, k.status})
 	}
 	for name, schema := range d.Components.Schemas {
 		text, err := json.MarshalIndent(schema, "", "  ")
-		if err == nil { // it came from JSON
+		if err == nil { // never fails: the value was decoded from JSON
 			v.Schemas = append(v.Schemas, docsSchema{name, string(text)})
 		}
 	}
@@ -117,7 +117,7 @@ func (d *document) view() docsView {
 	return v
 }
 
-// operations gives all, by path and method.
+// operations returns all operations, sorted by path and method.
 func (d *document) operations() (list []operation) {
 	for path, methods := range d.Paths {
 		for method, raw := range methods {
@@ -133,7 +133,7 @@ func (d *document) operations() (list []operation) {
 	return list
 }
 
-// plainText shows a schema reference as its name.
+// plainText returns the name of a schema that is a reference, and "" for other schemas.
 func plainText(schema any) string {
 	if m, ok := schema.(map[string]any); ok {
 		if ref, ok := m["$ref"].(string); ok {

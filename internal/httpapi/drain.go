@@ -6,13 +6,14 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// drainNode is POST /admin/v1/nodes/{id}/drain. The answer says that the node was told.
-func (a *API) drainNode(x *exchange) error { return a.tellNode(x, true) }
+// drainNode implements POST /admin/v1/nodes/{id}/drain. It answers once the node has accepted the request, before it has
+// drained.
+func (a *API) drainNode(x *exchange) error { return a.setDrain(x, true) }
 
-// undrainNode is DELETE /admin/v1/nodes/{id}/drain.
-func (a *API) undrainNode(x *exchange) error { return a.tellNode(x, false) }
+// undrainNode implements DELETE /admin/v1/nodes/{id}/drain.
+func (a *API) undrainNode(x *exchange) error { return a.setDrain(x, false) }
 
-func (a *API) tellNode(x *exchange, drain bool) error {
+func (a *API) setDrain(x *exchange, drain bool) error {
 	id := x.params[0]
 	if err := a.Drain(x.r.Context(), id, x.r.Header.Get("Authorization"), drain); err != nil {
 		if esh3ar.CodeOf(err) == esh3ar.NotFound {

@@ -15,22 +15,23 @@ import (
 )
 
 const (
-	// streamComment is how often a quiet stream shows that it is alive: proxies cut what is silent for long.
-	streamComment = 15 * time.Second
-	// streamWrite is how long a write may take. Who does not read for so long comes back with Last-Event-ID.
-	streamWrite = 30 * time.Second
-	// streamLook is how often a stream looks whether its key still stands: a revoked one is in force within a second.
-	streamLook = 500 * time.Millisecond
+	// keepAliveInterval is the longest silence on a stream. After it a comment is sent, because proxies close idle
+	// connections.
+	keepAliveInterval = 15 * time.Second
+	// streamWriteTimeout bounds one write. A client that stops reading is disconnected and can resume with Last-Event-ID.
+	streamWriteTimeout = 30 * time.Second
+	// keyCheckInterval is how often a stream verifies its API key again, so that a revocation takes effect within a second.
+	keyCheckInterval = 500 * time.Millisecond
 )
 
-// eventStream lets businesses in for a stream. A browser's EventSource cannot send headers, so here, and only here, the
-// key may come in the query.
+// eventStream authenticates a business for an event stream. A browser's EventSource cannot send headers, so this route
+// alone accepts the key in the query.
 func (a *API) eventStream(x *exchange) error {
 	x.queryToken = true
-	return a.business(a.events)(x)
+	return a.requireBusiness(a.events)(x)
 }
 
-// events is GET /v1/events: server-sent events (WHATWG HTML, section 9.2).
+// events implements GET /v1/events: server-sent events (WHATWG HTML, section 9.2).
 func (a *API) events(x *exchange) error {
 	stream, err := a.openStream(x)
 	if err != nil {
@@ -40,30 +41,31 @@ func (a *API) events(x *exchange) error {
 	header := x.w.Header()
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("Cache-Control", "no-store")
-	header.Set("X-Accel-Buffering", "no") // proxies that know it send on at once
+	header.Set("X-Accel-Buffering", "no") // nginx and others then do not buffer the response
 	x.status = http.StatusOK
 	x.w.WriteHeader(http.StatusOK)
 	if x.r.Method == http.MethodHead {
 		return nil
 	}
 	s := &eventWriter{x: x, control: http.NewResponseController(x.w)}
-	_ = s.control.SetReadDeadline(time.Time{}) // the server's is for requests that end
-	// Whoever is cut off before the first event knows by the id where to go on.
+	_ = s.control.SetReadDeadline(time.Time{}) // the server's read timeout is for requests that end
+	// The id lets a client that is disconnected before the first event resume here.
 	if !s.write(fmt.Appendf(nil, ": hello\nid: %s\n\n", a.eventID(x, stream.Position()))) {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(x.r.Context())
 	defer cancel()
-	stop := context.AfterFunc(a.Draining(), cancel) // the caller finds its way to another node, or back to this one
+	stop := context.AfterFunc(a.Draining(), cancel) // the client reconnects, to another node or to this one
 	defer stop()
-	s.stream(ctx, stream)
+	s.run(ctx, stream)
 	return nil
 }
 
-// openStream finds where the stream begins.
+// openStream opens the stream behind the event id that the header Last-Event-ID or the parameter lastEventId gives, or
+// at the newest event if neither is given.
 func (a *API) openStream(x *exchange) (*eventfeed.Stream, error) {
 	var after string
-	if err := parameters(x.r.URL.RawQuery, func(name, value string) (why string) {
+	if err := parseParameters(x.r.URL.RawQuery, func(name, value string) (why string) {
 		switch name {
 		case "access_token":
 		case "lastEventId":
@@ -76,7 +78,7 @@ func (a *API) openStream(x *exchange) (*eventfeed.Stream, error) {
 		return nil, err
 	}
 	where := "the parameter lastEventId"
-	if header := x.r.Header.Get("Last-Event-ID"); header != "" { // a browser that comes back says it here
+	if header := x.r.Header.Get("Last-Event-ID"); header != "" { // set by a browser that reconnects
 		after, where = header, "the header Last-Event-ID"
 	}
 	if after == "" {
@@ -93,25 +95,25 @@ func (a *API) openStream(x *exchange) (*eventfeed.Stream, error) {
 	return stream, err
 }
 
-// eventWriter writes a stream to its caller.
+// eventWriter writes an event stream to its client.
 type eventWriter struct {
-	x       *exchange
-	control *http.ResponseController
-	wrote   time.Time
-	looked  time.Time
-	buffer  []byte
+	x            *exchange
+	control      *http.ResponseController
+	wroteAt      time.Time // last write
+	keyCheckedAt time.Time // last verification of the API key
+	buffer       []byte
 }
 
-// stream writes until the caller has gone, the key is revoked, or the node drains.
-func (s *eventWriter) stream(ctx context.Context, stream *eventfeed.Stream) {
-	for s.stands(ctx) {
-		batch, err := stream.NextWithin(ctx, streamLook)
+// run writes events until the client disconnects, the key is revoked, or the node drains.
+func (s *eventWriter) run(ctx context.Context, stream *eventfeed.Stream) {
+	for s.keyValid(ctx) {
+		batch, err := stream.NextWithin(ctx, keyCheckInterval)
 		if err != nil {
 			return
 		}
 		s.buffer = s.appendBatch(s.buffer[:0], &batch)
 		if len(s.buffer) == 0 {
-			if time.Since(s.wrote) < streamComment {
+			if time.Since(s.wroteAt) < keepAliveInterval {
 				continue
 			}
 			s.buffer = append(s.buffer, ": still here\n\n"...)
@@ -122,12 +124,13 @@ func (s *eventWriter) stream(ctx context.Context, stream *eventfeed.Stream) {
 	}
 }
 
-// stands tells, now and then, whether the key still does. A store that cannot say does not end a stream.
-func (s *eventWriter) stands(ctx context.Context) bool {
-	if time.Since(s.looked) < streamLook {
+// keyValid reports whether the API key is still valid. It verifies the key at most every keyCheckInterval. If the store is
+// unavailable, the stream continues.
+func (s *eventWriter) keyValid(ctx context.Context) bool {
+	if time.Since(s.keyCheckedAt) < keyCheckInterval {
 		return true
 	}
-	s.looked = time.Now()
+	s.keyCheckedAt = time.Now()
 	token, err := s.x.credential()
 	if err != nil {
 		return false
@@ -137,21 +140,21 @@ func (s *eventWriter) stands(ctx context.Context) bool {
 }
 
 func (s *eventWriter) write(text []byte) bool {
-	s.wrote = time.Now()
-	if s.control.SetWriteDeadline(s.wrote.Add(streamWrite)) != nil {
+	s.wroteAt = time.Now()
+	if s.control.SetWriteDeadline(s.wroteAt.Add(streamWriteTimeout)) != nil {
 		return false
 	}
 	_, err := s.x.w.Write(text)
 	return err == nil && s.control.Flush() == nil
 }
 
-// eventID is a position as the caller's business sees it.
+// eventID returns the sealed event id of a position for the caller's business.
 func (a *API) eventID(x *exchange, p esh3ar.Position) string {
 	return a.Cursors.Seal(opaque.Events, x.caller.Business, string(p))
 }
 
-// appendBatch writes events as the wire has them. None of the values can hold a line break: ids are sealed, and JSON
-// escapes it.
+// appendBatch appends events in the text/event-stream format. No value can contain a line break: ids are sealed, and
+// JSON escapes line breaks.
 func (s *eventWriter) appendBatch(dst []byte, b *eventfeed.Batch) []byte {
 	if b.Reset {
 		dst = append(dst, "event: reset\ndata: {}\n\n"...)

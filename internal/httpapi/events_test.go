@@ -15,19 +15,19 @@ import (
 	"github.com/esh3artech/esh3ar/internal/httpapi"
 )
 
-// listened is a node on a socket with a feed, for streams do not end in a recorder.
-type listened struct {
+// streamNode is a node with an event feed and a real listener: a stream never ends in a ResponseRecorder.
+type streamNode struct {
 	*node
 	feed  *eventfeed.Feed
 	drain context.CancelFunc
 	url   string
 }
 
-func listen(t *testing.T, o eventfeed.Options) *listened {
+func newStreamNode(t *testing.T, o eventfeed.Options) *streamNode {
 	t.Helper()
 	n := newNode(t)
 	o.Poll = 5 * time.Millisecond
-	l := &listened{feed: eventfeed.New(n.store, o)}
+	l := &streamNode{feed: eventfeed.New(n.store, o)}
 	draining, drain := context.WithCancel(context.Background())
 	l.drain = drain
 	l.node = n.with(func(c *httpapi.Config) { c.Feed, c.Draining = l.feed, func() context.Context { return draining } })
@@ -40,8 +40,8 @@ func listen(t *testing.T, o eventfeed.Options) *listened {
 	return l
 }
 
-// stream opens one and gives its lines.
-func (l *listened) stream(t *testing.T, path string, header map[string]string) (lines *bufio.Scanner, end context.CancelFunc) {
+// stream opens an event stream and returns its lines.
+func (l *streamNode) stream(t *testing.T, path string, header map[string]string) (lines *bufio.Scanner, end context.CancelFunc) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, l.url+path, nil)
@@ -57,7 +57,7 @@ func (l *listened) stream(t *testing.T, path string, header map[string]string) (
 	}
 	t.Cleanup(func() { cancel(); resp.Body.Close() })
 	if kind := resp.Header.Get("Content-Type"); resp.StatusCode != http.StatusOK || kind != "text/event-stream" || resp.Header.Get("Cache-Control") != "no-store" {
-		t.Fatalf("%d, %v", resp.StatusCode, resp.Header)
+		t.Fatalf("got %d %v, want 200 with an event stream", resp.StatusCode, resp.Header)
 	}
 	return bufio.NewScanner(resp.Body), cancel
 }
@@ -68,8 +68,8 @@ type sse struct {
 	event    esh3ar.Event
 }
 
-// next reads one event, passing over comments.
-func next(t *testing.T, lines *bufio.Scanner) (e sse) {
+// nextEvent reads the next event and skips comments.
+func nextEvent(t *testing.T, lines *bufio.Scanner) (e sse) {
 	t.Helper()
 	for lines.Scan() {
 		name, value, _ := strings.Cut(lines.Text(), ": ")
@@ -88,18 +88,18 @@ func next(t *testing.T, lines *bufio.Scanner) (e sse) {
 			if e.name != "" {
 				return e
 			}
-			e = sse{} // the beginning is an id alone
+			e = sse{} // the stream starts with an id alone
 		}
 	}
 	t.Fatalf("the stream ended: %v", lines.Err())
 	return e
 }
 
-func (l *listened) auth() map[string]string {
+func (l *streamNode) auth() map[string]string {
 	return map[string]string{"Authorization": "Bearer " + l.key}
 }
 
-func (l *listened) send(t *testing.T) (id string) {
+func (l *streamNode) send(t *testing.T) (id string) {
 	t.Helper()
 	var sent struct{ ID string }
 	if err := json.Unmarshal(l.post(t, "/v1/messages", hello).body, &sent); err != nil {
@@ -108,21 +108,21 @@ func (l *listened) send(t *testing.T) (id string) {
 	return sent.ID
 }
 
-func TestAStreamBeginsNow(t *testing.T) {
+func TestStream_WithoutEventID_StartsNow(t *testing.T) {
 	t.Parallel()
-	l := listen(t, eventfeed.Options{})
+	l := newStreamNode(t, eventfeed.Options{})
 	l.send(t)
 	lines, _ := l.stream(t, "/v1/events", l.auth())
 	id := l.send(t)
-	if e := next(t, lines); e.name != "message.status" || e.event.Message.String() != id || e.event.Version != 1 || e.id == "" {
-		t.Errorf("%+v, want %s", e, id)
+	if e := nextEvent(t, lines); e.name != "message.status" || e.event.Message.String() != id || e.event.Version != 1 || e.id == "" {
+		t.Errorf("got %+v, want the first event of %s", e, id)
 	}
 }
 
-// TestAStreamThatSawNothingGoesOn is cut off before its first event, on a node where nothing has happened yet.
-func TestAStreamThatSawNothingGoesOn(t *testing.T) {
+// TestStream_CutBeforeFirstEvent_Resumes closes a stream before its first event, on a node without events.
+func TestStream_CutBeforeFirstEvent_Resumes(t *testing.T) {
 	t.Parallel()
-	l := listen(t, eventfeed.Options{})
+	l := newStreamNode(t, eventfeed.Options{})
 	lines, end := l.stream(t, "/v1/events", l.auth())
 	position := ""
 	for position == "" && lines.Scan() {
@@ -134,17 +134,17 @@ func TestAStreamThatSawNothingGoesOn(t *testing.T) {
 	missed := l.send(t)
 	lines, _ = l.stream(t, "/v1/events", map[string]string{"Authorization": "Bearer " + l.key, "Last-Event-ID": position})
 	l.send(t)
-	if e := next(t, lines); e.event.Message.String() != missed {
-		t.Errorf("got %s, want %s, which came in between", e.event.Message, missed)
+	if e := nextEvent(t, lines); e.event.Message.String() != missed {
+		t.Errorf("got %s, want %s, which was sent in between", e.event.Message, missed)
 	}
 }
 
-func TestAStreamGoesOnBehindItsLastEvent(t *testing.T) {
+func TestStream_WithEventID_ResumesBehindIt(t *testing.T) {
 	t.Parallel()
-	l := listen(t, eventfeed.Options{})
+	l := newStreamNode(t, eventfeed.Options{})
 	lines, end := l.stream(t, "/v1/events?access_token="+l.key, nil)
 	first := l.send(t)
-	seen := next(t, lines)
+	seen := nextEvent(t, lines)
 	end()
 	second, third := l.send(t), l.send(t)
 	for name, open := range map[string]func() (*bufio.Scanner, context.CancelFunc){
@@ -157,19 +157,19 @@ func TestAStreamGoesOnBehindItsLastEvent(t *testing.T) {
 	} {
 		lines, _ := open()
 		for _, want := range []string{second, third} {
-			if e := next(t, lines); e.event.Message.String() != want {
+			if e := nextEvent(t, lines); e.event.Message.String() != want {
 				t.Errorf("%s: got %s, want %s (first was %s)", name, e.event.Message, want, first)
 			}
 		}
 	}
 }
 
-func TestAStreamSaysThatEventsAreGone(t *testing.T) {
+func TestStream_EventsExpired_SendsReset(t *testing.T) {
 	t.Parallel()
-	l := listen(t, eventfeed.Options{})
+	l := newStreamNode(t, eventfeed.Options{})
 	lines, end := l.stream(t, "/v1/events", l.auth())
 	l.send(t)
-	seen := next(t, lines)
+	seen := nextEvent(t, lines)
 	end()
 	l.send(t)
 	if _, err := l.store.TrimEvents(t.Context(), esh3ar.TimeOf(time.Now().Add(time.Minute))); err != nil {
@@ -177,31 +177,31 @@ func TestAStreamSaysThatEventsAreGone(t *testing.T) {
 	}
 	id := l.send(t)
 	lines, _ = l.stream(t, "/v1/events?lastEventId="+seen.id, l.auth())
-	if e := next(t, lines); e.name != "reset" || e.id != "" {
-		t.Errorf("first %+v, want a reset", e)
+	if e := nextEvent(t, lines); e.name != "reset" || e.id != "" {
+		t.Errorf("got %+v first, want a reset", e)
 	}
-	if e := next(t, lines); e.event.Message.String() != id {
-		t.Errorf("then %+v, want %s", e, id)
+	if e := nextEvent(t, lines); e.event.Message.String() != id {
+		t.Errorf("got %+v after the reset, want %s", e, id)
 	}
 }
 
-func TestAStreamIsTheBusinessesOwn(t *testing.T) {
+func TestStream_EventsOfOthers_AreNotSent(t *testing.T) {
 	t.Parallel()
-	l := listen(t, eventfeed.Options{})
+	l := newStreamNode(t, eventfeed.Options{})
 	lines, _ := l.stream(t, "/v1/events", l.auth())
 	_, key := l.newBusiness(t, "other")
-	if got := l.do(t, ask{method: "POST", path: "/v1/messages", token: key, body: hello}); got.status != http.StatusAccepted {
-		t.Fatalf("%d %s", got.status, got.body)
+	if got := l.do(t, request{method: "POST", path: "/v1/messages", token: key, body: hello}); got.status != http.StatusAccepted {
+		t.Fatalf("got %d %s, want %d", got.status, got.body, http.StatusAccepted)
 	}
 	mine := l.send(t)
-	if e := next(t, lines); e.event.Message.String() != mine {
+	if e := nextEvent(t, lines); e.event.Message.String() != mine {
 		t.Errorf("got %+v, want only %s", e, mine)
 	}
 }
 
-func TestAStreamEndsWithItsKeyAndWithTheNode(t *testing.T) {
+func TestStream_KeyRevokedOrNodeDrains_Ends(t *testing.T) {
 	t.Parallel()
-	l := listen(t, eventfeed.Options{})
+	l := newStreamNode(t, eventfeed.Options{})
 	business, key := l.newBusiness(t, "other")
 	var made struct{ ID, APIKey string }
 	if err := json.Unmarshal(l.adminPost(t, "/admin/v1/businesses/"+business+"/keys", "{}").body, &made); err != nil {
@@ -209,28 +209,28 @@ func TestAStreamEndsWithItsKeyAndWithTheNode(t *testing.T) {
 	}
 	revoked, _ := l.stream(t, "/v1/events?access_token="+made.APIKey, nil)
 	other, _ := l.stream(t, "/v1/events?access_token="+key, nil)
-	if got := l.do(t, ask{method: "DELETE", path: "/admin/v1/businesses/" + business + "/keys/" + made.ID, token: l.admin}); got.status != http.StatusNoContent {
-		t.Fatalf("%d %s", got.status, got.body)
+	if got := l.do(t, request{method: "DELETE", path: "/admin/v1/businesses/" + business + "/keys/" + made.ID, token: l.admin}); got.status != http.StatusNoContent {
+		t.Fatalf("got %d %s, want %d", got.status, got.body, http.StatusNoContent)
 	}
 	for revoked.Scan() { // until it ends
 	}
 	if err := revoked.Err(); err != nil {
-		t.Errorf("the stream of a revoked key: %v", err)
+		t.Errorf("stream of a revoked key: got the error %v, want a clean end", err)
 	}
 	if n := l.feed.Stats().Streams; n != 1 {
-		t.Errorf("%d streams are open, want the other key's", n)
+		t.Errorf("got %d open streams, want 1, of the other key", n)
 	}
 	l.drain()
 	for other.Scan() {
 	}
 	if err := other.Err(); err != nil {
-		t.Errorf("a stream of a draining node: %v", err)
+		t.Errorf("stream of a draining node: got the error %v, want a clean end", err)
 	}
 }
 
-func TestWhatNoStreamCanBe(t *testing.T) {
+func TestStream_InvalidCalls_AreRefused(t *testing.T) {
 	t.Parallel()
-	l := listen(t, eventfeed.Options{PerBusiness: 1})
+	l := newStreamNode(t, eventfeed.Options{PerBusiness: 1})
 	for path, want := range map[string]struct {
 		status int
 		code   string
@@ -246,13 +246,13 @@ func TestWhatNoStreamCanBe(t *testing.T) {
 			t.Errorf("%s: %s does not name %s", path, got.body, want.says)
 		}
 	}
-	got := l.do(t, ask{method: "GET", path: "/v1/events", token: l.key, header: map[string]string{"Last-Event-ID": "x y"}})
+	got := l.do(t, request{method: "GET", path: "/v1/events", token: l.key, header: map[string]string{"Last-Event-ID": "x y"}})
 	if wantProblem(t, got, 422, "validation_failed"); !strings.Contains(string(got.body), "Last-Event-ID") {
 		t.Errorf("%s does not name the header", got.body)
 	}
-	wantProblem(t, l.do(t, ask{method: "GET", path: "/v1/events?access_token=x"}), 401, "unauthenticated")
-	if got := l.do(t, ask{method: "HEAD", path: "/v1/events", token: l.key}); got.status != http.StatusOK || len(got.body) > 0 {
-		t.Errorf("HEAD: %d %s", got.status, got.body)
+	wantProblem(t, l.do(t, request{method: "GET", path: "/v1/events?access_token=x"}), 401, "unauthenticated")
+	if got := l.do(t, request{method: "HEAD", path: "/v1/events", token: l.key}); got.status != http.StatusOK || len(got.body) > 0 {
+		t.Errorf("HEAD: got %d %s, want %d", got.status, got.body, http.StatusOK)
 	}
 	_, _ = l.stream(t, "/v1/events", l.auth())
 	if got := l.get(t, "/v1/events"); got.header.Get("Retry-After") == "" {

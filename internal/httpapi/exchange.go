@@ -15,50 +15,52 @@ import (
 	"github.com/esh3artech/esh3ar/internal/fairshare"
 )
 
-// exchange is one request and its answer. A pool keeps it with its buffers; nothing of it may be held beyond its handler.
+// exchange is the state of one request and its response. It comes from a pool with its buffers, so nothing may refer to it
+// after its handler has returned.
 type exchange struct {
 	api      *API
 	w        http.ResponseWriter
 	r        *http.Request
 	start    time.Time
-	params   [maxParams]string // values of the path's {…}, in order
-	caller   auth.Caller       // of a business's call
-	limits   limits            // that it is held to
-	status   int               // answered; zero: not yet
-	reserved int64             // bytes of the API's memory for large bodies and answers, out of the share of caller.Business
-	buffer   []byte            // the request's line and body, then the answer
+	params   [maxParams]string // values of the path's parameters, in order
+	caller   auth.Caller       // authenticated caller; zero on routes without API key
+	limits   limits            // limits of the caller's plan
+	status   int               // status of the response; zero until it is sent
+	reserved int64             // bytes reserved of API.memory in the share of caller.Business
+	buffer   []byte            // method, path and body of the request, later the body of the response
 	in       messageInput
 
-	takesQuery bool // the call has query parameters
-	queryToken bool // the token may be in the query parameter access_token
+	hasParameters bool // the route takes query parameters
+	queryToken    bool // the token may come in the query parameter access_token
 }
 
-// keepBuffer is as much as a pooled exchange keeps, in bytes; what is larger is counted while it lasts.
-const keepBuffer = 16 << 10
+// maxPooledBuffer is the largest buffer that an exchange keeps in the pool, in bytes. Larger ones are reserved in
+// API.memory while they are in use.
+const maxPooledBuffer = 16 << 10
 
+// begin prepares a pooled exchange for a request.
 func (x *exchange) begin(w http.ResponseWriter, r *http.Request) {
 	x.w, x.r, x.start = w, r, time.Now()
 	x.params, x.caller, x.status = [maxParams]string{}, auth.Caller{}, 0
-	x.queryToken, x.takesQuery = false, false
+	x.queryToken, x.hasParameters = false, false
 }
 
-// end gives the exchange back.
-func (x *exchange) end() {
+// release frees the exchange's reservations and returns it to the pool.
+func (x *exchange) release() {
 	x.api.memory.Release(x.caller.Business, x.reserved)
 	x.reserved = 0
-	x.limits.leave()
+	x.limits.endCall()
 	x.w, x.r = nil, nil
-	x.in.list, x.in.strays = nil, nil
-	if cap(x.buffer) > keepBuffer || cap(x.in.text) > keepBuffer {
+	x.in.list, x.in.unknownNames = nil, nil
+	if cap(x.buffer) > maxPooledBuffer || cap(x.in.text) > maxPooledBuffer {
 		x.buffer, x.in.text = nil, nil
 	}
 	x.in.data = nil
 	x.api.exchanges.Put(x)
 }
 
-// reserve takes n bytes of the memory for large bodies and answers out of the share of the caller's business. It returns
-// RateLimited if the business has its share, and Overloaded if all of the memory is in use. Administrators share as one
-// business.
+// reserve reserves n bytes of API.memory in the share of the caller's business. It returns RateLimited if the share is
+// used up, and Overloaded if the whole memory is. All administrators count as one business.
 func (x *exchange) reserve(n int64) error {
 	err := x.api.memory.TryAcquire(x.caller.Business, n)
 	if err != nil {
@@ -68,8 +70,8 @@ func (x *exchange) reserve(n int64) error {
 	return nil
 }
 
-// query runs a read of many rows within the share of such reads that the caller's business has. It waits for its turn.
-func (x *exchange) query(read func() error) error {
+// runQuery runs a query for many rows. It waits for a slot, which businesses share fairly.
+func (x *exchange) runQuery(read func() error) error {
 	if err := x.api.queries.Acquire(x.r.Context(), x.caller.Business, 1); err != nil {
 		return shareError(err, "queries")
 	}
@@ -77,19 +79,19 @@ func (x *exchange) query(read func() error) error {
 	return read()
 }
 
-// shareError is the answer to a call that finds no room in a shared resource.
+// shareError translates an error of a fairshare.Pool into the platform's error.
 func shareError(err error, what string) error {
 	switch {
 	case errors.Is(err, fairshare.ErrShare):
-		return &esh3ar.Error{Code: esh3ar.RateLimited, Text: "this business has too many " + what + " under way", RetryAfter: time.Second}
+		return &esh3ar.Error{Code: esh3ar.RateLimited, Text: "this business has too many " + what + " in progress", RetryAfter: time.Second}
 	case errors.Is(err, fairshare.ErrFull):
-		return &esh3ar.Error{Code: esh3ar.Overloaded, Text: "too many " + what + " are under way"}
+		return &esh3ar.Error{Code: esh3ar.Overloaded, Text: "too many " + what + " are in progress"}
 	default:
 		return esh3ar.Errorf(esh3ar.Abandoned, "%w", err)
 	}
 }
 
-// answer sends a body of JSON.
+// answer sends a JSON body with the rate-limit headers.
 func (x *exchange) answer(status int, body []byte) error {
 	h := x.w.Header()
 	h["Content-Type"] = jsonType
@@ -101,47 +103,47 @@ func (x *exchange) answer(status int, body []byte) error {
 }
 
 const (
-	// largeAnswer is what a connection may not take at once, in bytes: such a caller gets slowAnswer to read it, so that
-	// one who does not read cannot hold it for ever.
-	largeAnswer = 64 << 10
-	slowAnswer  = time.Minute
-	// countedAnswer is what net/http does not count by itself: longer answers would go out in chunks.
-	countedAnswer = 2 << 10
+	// minLargeAnswer is the size from which a body may exceed the socket's send buffer, in bytes. Such a body must be read
+	// within largeAnswerTimeout, so that a client that does not read cannot hold it.
+	minLargeAnswer     = 64 << 10
+	largeAnswerTimeout = time.Minute
+	// minExplicitLength is the size from which net/http does not set Content-Length itself and would send chunks, in bytes.
+	minExplicitLength = 2 << 10
 )
 
-// send sends the status, the headers that are set, and the body. A caller who has gone hears nothing.
+// send sends the status, the headers set so far, and the body. Write errors are ignored: the client has disconnected.
 func (x *exchange) send(status int, body []byte) {
 	x.status = status
-	if len(body) >= countedAnswer {
+	if len(body) >= minExplicitLength {
 		x.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	}
-	if len(body) < largeAnswer {
+	if len(body) < minLargeAnswer {
 		x.w.WriteHeader(status)
 		_, _ = x.w.Write(body)
 		return
 	}
 	control := http.NewResponseController(x.w)
-	_ = control.SetWriteDeadline(time.Now().Add(slowAnswer)) // not every writer has deadlines; ours has
+	_ = control.SetWriteDeadline(time.Now().Add(largeAnswerTimeout)) // only the writers of tests have no deadlines
 	x.w.WriteHeader(status)
 	_, _ = x.w.Write(body)
 	_ = control.Flush()
 	_ = control.SetWriteDeadline(time.Time{})
 }
 
-// statusCallerGone is for metrics and log: the connection of the call was over, which is no sign of overload. Other servers use the
-// same number for it.
-const statusCallerGone = 499
+// statusClientClosedRequest is the status in metrics and log of a request whose client disconnected, which is no sign of
+// overload. nginx uses the same number.
+const statusClientClosedRequest = 499
 
-// cancelled reports whether a call failed because its connection was over.
-func cancelled(ctx context.Context, err error) bool {
+// canceledByCaller reports whether err is the result of the client's disconnect.
+func canceledByCaller(ctx context.Context, err error) bool {
 	return ctx.Err() != nil && (esh3ar.CodeOf(err) == esh3ar.Abandoned || errors.Is(err, context.Canceled))
 }
 
-// refuse answers an error.
-func (x *exchange) refuse(err error) {
-	if x.status == 0 && cancelled(x.r.Context(), err) {
+// writeError answers with the problem document of err. If the response has begun already, it only logs.
+func (x *exchange) writeError(err error) {
+	if x.status == 0 && canceledByCaller(x.r.Context(), err) {
 		x.w.Header().Set("Connection", "close")
-		x.send(statusCallerGone, nil)
+		x.send(statusClientClosedRequest, nil)
 		return
 	}
 	p := problemOf(err)
@@ -158,16 +160,16 @@ func (x *exchange) refuse(err error) {
 	x.send(p.Status, body)
 }
 
-// log writes down what an operator has to know: failures that are ours. The rest is in the metrics.
+// log logs internal failures and unknown outcomes, which an operator must know. Metrics count the rest.
 func (x *exchange) log(p *problem, err error) {
 	if x.r.Context().Err() != nil || p.Code != internal.code && p.Code != outcomeUnknown.code {
-		return // also: whatever went wrong after the caller left
+		return // errors after the client's disconnect are its consequence
 	}
 	x.api.Log.Error("request failed", "method", x.r.Method, "path", x.r.URL.Path, "code", p.Code, "error", err)
 }
 
-// observe reports the exchange when it is over. The log gets it at debug level only, and never the query or a header:
-// they may hold secrets.
+// observe reports the finished exchange to metrics, and to the log at debug level. It never logs the query or a header,
+// which may contain secrets.
 func (x *exchange) observe(route string) {
 	took := time.Since(x.start)
 	x.api.Observe(route, x.status, took)
@@ -176,25 +178,25 @@ func (x *exchange) observe(route string) {
 	}
 }
 
-// survive answers a handler's panic; cause is what recover gave.
-func (x *exchange) survive(cause any) {
+// recoverPanic answers 500 after a handler's panic. cause is the result of recover; nil: there was no panic.
+func (x *exchange) recoverPanic(cause any) {
 	if cause == nil {
 		return
 	}
 	if cause == http.ErrAbortHandler { //nolint:errorlint // compared as net/http does
 		panic(cause)
 	}
-	x.notePanic(cause)
+	x.reportPanic(cause)
 	if x.status != 0 {
-		panic(http.ErrAbortHandler) // half an answer must not look like a whole one
+		panic(http.ErrAbortHandler) // closes the connection: a partial response must not look complete
 	}
-	x.refuse(internal.problem(internal.hint))
+	x.writeError(internal.problem(internal.hint))
 }
 
-// notePanic logs a panic, or has it logged.
-func (x *exchange) notePanic(cause any) {
-	if x.api.Panicked != nil {
-		x.api.Panicked(cause)
+// reportPanic passes a panic's cause to Config.OnPanic, or logs it with the stack.
+func (x *exchange) reportPanic(cause any) {
+	if x.api.OnPanic != nil {
+		x.api.OnPanic(cause)
 		return
 	}
 	x.api.Log.Error("handler panicked", "method", x.r.Method, "path", x.r.URL.Path, "cause", cause, "stack", string(debug.Stack()))

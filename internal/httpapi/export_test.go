@@ -1,11 +1,9 @@
 package httpapi
 
-// What tests of the document need to see from inside.
-
-// Codes gives the codes of all problems, with their statuses.
+// Codes returns the HTTP status of each problem code.
 func Codes() map[string]int {
 	codes := map[string]int{}
-	for _, k := range all() {
+	for _, k := range allKinds() {
 		codes[k.code] = k.status
 	}
 	return codes

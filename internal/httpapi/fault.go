@@ -2,7 +2,8 @@ package httpapi
 
 import "strconv"
 
-// fault is one thing wrong with a request: with a field of the body, a query parameter, or a header.
+// fault is one error in a request: in a field of the body, a query parameter, or a header. Exactly one of the first three
+// fields is set.
 type fault struct {
 	Pointer   *string `json:"pointer,omitempty"`
 	Parameter string  `json:"parameter,omitempty"`
@@ -11,34 +12,34 @@ type fault struct {
 	Detail    string  `json:"detail"`
 }
 
-// faults gathers what is wrong with a request.
+// faults collects the faults of one request.
 type faults struct {
-	list   []fault
-	inItem int // of the message that is being read
+	list       []fault
+	itemFaults int // faults of the message that is being read
 }
 
-// maxFaults bounds the answer to a call that is wrong from end to end. The first fault of each message of a batch is
-// named beyond it.
+// maxFaults bounds the faults in one answer. Beyond it, only the first fault of each message of a batch is added.
 const maxFaults = 1000
 
-// nextItem begins another message of a batch.
-func (f *faults) nextItem() { f.inItem = 0 }
+// nextItem starts the next message of a batch.
+func (f *faults) nextItem() { f.itemFaults = 0 }
 
-// note notes a fault of a field.
-func (f *faults) note(at place, k kind, detail string) {
-	if f.inItem++; f.inItem > 1 && len(f.list) >= maxFaults {
+// add adds a fault of a field.
+func (f *faults) add(at jsonPath, k kind, detail string) {
+	f.itemFaults++
+	if f.itemFaults > 1 && len(f.list) >= maxFaults {
 		return
 	}
 	pointer := at.pointer()
 	f.list = append(f.list, fault{Pointer: &pointer, Code: k.code, Detail: detail})
 }
 
-// parameter notes a fault of a query parameter.
-func (f *faults) parameter(name string, k kind, detail string) {
+// addParameter adds a fault of a query parameter.
+func (f *faults) addParameter(name string, k kind, detail string) {
 	f.list = append(f.list, fault{Parameter: name, Code: k.code, Detail: detail})
 }
 
-// problem is the answer to the faults, nil if there are none: one code for the whole, its own for each.
+// problem returns a problem that lists all faults, or nil if there are none.
 func (f *faults) problem() error {
 	if len(f.list) == 0 {
 		return nil
@@ -53,7 +54,7 @@ func (f *faults) problem() error {
 	return p
 }
 
-// kind is what all faults have in common, or validation_failed.
+// kind returns the kind that all faults share, or validationFailed if they differ.
 func (f *faults) kind() kind {
 	for _, k := range []kind{invalidCharacter, notSupported} {
 		same := true

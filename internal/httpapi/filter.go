@@ -11,17 +11,18 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// Bounds of what a listing is asked for.
+// Bounds of the query parameters of lists.
 const (
 	defaultLimit = 50
 	maxLimit     = 500
-	maxReason    = 64 // code points; reasons are short words of ours
+	maxReason    = 64 // code points; failure reasons are short identifiers
 )
 
 const unknownParameter = "unknown parameter"
 
-// parameters reads a query string; take says what is wrong with a value. Every bad one is named.
-func parameters(raw string, take func(name, value string) (why string)) error {
+// parseParameters parses a query string and calls set for each parameter. set returns what is wrong with the value, or "".
+// The result lists every faulty parameter.
+func parseParameters(raw string, set func(name, value string) (why string)) error {
 	var f faults
 	values := url.Values{}
 	for pair := range strings.SplitSeq(raw, "&") {
@@ -31,7 +32,7 @@ func parameters(raw string, take func(name, value string) (why string)) error {
 		one, err := url.ParseQuery(pair)
 		if err != nil {
 			name, _, _ := strings.Cut(pair, "=")
-			f.parameter(strings.ToValidUTF8(name, "\ufffd"), validationFailed, "cannot be read: "+err.Error())
+			f.addParameter(strings.ToValidUTF8(name, "\ufffd"), validationFailed, "cannot be read: "+err.Error())
 			continue
 		}
 		for name, list := range one {
@@ -39,51 +40,53 @@ func parameters(raw string, take func(name, value string) (why string)) error {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		f.query(name, values[name], take)
+		f.checkParameter(name, values[name], set)
 	}
 	return f.problem()
 }
 
-// query notes what is wrong with a parameter.
-func (f *faults) query(name string, values []string, take func(name, value string) (why string)) {
+// checkParameter checks the values of one parameter, calls set with the first, and adds the faults.
+func (f *faults) checkParameter(name string, values []string, set func(name, value string) (why string)) {
 	if !cleanText(name) {
-		f.parameter(strings.ToValidUTF8(name, "\ufffd"), validationFailed, unknownParameter)
+		f.addParameter(strings.ToValidUTF8(name, "\ufffd"), validationFailed, unknownParameter)
 		return
 	}
 	if len(values) > 1 {
-		f.parameter(name, validationFailed, "appears twice")
+		f.addParameter(name, validationFailed, "appears twice")
 	}
 	if !cleanText(values[0]) {
-		f.parameter(name, invalidCharacter, "must be UTF-8 without U+0000")
-	} else if why := take(name, values[0]); why != "" {
-		f.parameter(name, validationFailed, why)
+		f.addParameter(name, invalidCharacter, "must be UTF-8 without U+0000")
+	} else if why := set(name, values[0]); why != "" {
+		f.addParameter(name, validationFailed, why)
 	}
 }
 
-// cleanText reports whether s is UTF-8 without U+0000.
+// cleanText reports whether s is valid UTF-8 without U+0000.
 func cleanText(s string) bool { return !strings.ContainsRune(s, 0) && utf8.ValidString(s) }
 
-// noParameters refuses the query of a call that has no parameters: one that is not understood, such as a filter, must not be
-// passed over in silence.
+// noParameters returns a problem if a request has query parameters on a route without any. An unknown parameter, such as
+// a misspelt filter, must not be ignored.
 func (x *exchange) noParameters() error {
-	if x.takesQuery || x.r.URL.RawQuery == "" {
+	if x.hasParameters || x.r.URL.RawQuery == "" {
 		return nil
 	}
-	return parameters(x.r.URL.RawQuery, func(string, string) string { return unknownParameter })
+	return parseParameters(x.r.URL.RawQuery, func(string, string) string { return unknownParameter })
 }
 
-// The filters below read one value each; they give what is wrong with it.
+// Each filter below parses one value and returns what is wrong with it, or "".
 
 func (a *API) recipientFilter(into *esh3ar.Recipient, value string) (why string) {
 	r, err := a.Phones.ParseQuery(value)
-	if *into = r; err != nil {
-		return err.Error() + ", with + as %2B"
+	*into = r
+	if err != nil {
+		return err.Error() + ", with + written as %2B"
 	}
 	return ""
 }
 
-func wordFilter(into *string, value string, most int) (why string) {
-	if *into = value; value == "" || utf8.RuneCountInString(value) > most {
+func stringFilter(into *string, value string, most int) (why string) {
+	*into = value
+	if value == "" || utf8.RuneCountInString(value) > most {
 		return "must have 1 to " + strconv.Itoa(most) + " characters"
 	}
 	return ""
@@ -91,7 +94,8 @@ func wordFilter(into *string, value string, most int) (why string) {
 
 func limitFilter(into *int, value string) (why string) {
 	n, err := strconv.Atoi(value)
-	if *into = n; err != nil || n < 1 || n > maxLimit {
+	*into = n
+	if err != nil || n < 1 || n > maxLimit {
 		return "must be a whole number from 1 to " + strconv.Itoa(maxLimit)
 	}
 	return ""
@@ -111,7 +115,7 @@ func statusFilter(into *[]esh3ar.Status, value string) (why string) {
 func timeFilter(into *esh3ar.Time, value string) (why string) {
 	text := []byte(value)
 	if sign := len(text) - len("+00:00"); sign > 0 && text[sign] == ' ' {
-		text[sign] = '+' // a plus that was not escaped; no time holds a space
+		text[sign] = '+' // an unescaped plus is decoded as a space, which no time contains
 	}
 	if into.UnmarshalText(text) != nil {
 		return "must be a time such as 2030-01-01T00:00:00.000Z"
@@ -121,13 +125,13 @@ func timeFilter(into *esh3ar.Time, value string) (why string) {
 
 func untilFilter(into *esh3ar.Time, value string) (why string) {
 	why = timeFilter(into, value)
-	*into = bound(*into)
+	*into = untilBound(*into)
 	return why
 }
 
-// bound is a time as the end of a query. 1970-01-01T00:00:00Z itself is the zero that does not filter; nothing is older
-// than the millisecond before it either.
-func bound(until esh3ar.Time) esh3ar.Time {
+// untilBound returns a time as the exclusive end of a query. The zero Time, 1970-01-01T00:00:00Z, would mean no filter, so
+// it becomes the millisecond before, which has the same effect: no message is that old.
+func untilBound(until esh3ar.Time) esh3ar.Time {
 	if until.IsZero() {
 		return -1
 	}

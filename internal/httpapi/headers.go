@@ -2,19 +2,18 @@ package httpapi
 
 import "net/http"
 
-// pagePolicy is the Content-Security-Policy of answers that set none: nothing may be loaded but styles of the page itself, and no
-// page may frame it.
+// pagePolicy is the default Content-Security-Policy: a page may use its own inline styles, load nothing, and not be framed.
 const pagePolicy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
-// Values of security headers, shared by all answers: nothing writes to them.
+// Values of security headers, shared by all responses and never changed.
 var (
 	noSniff    = []string{"nosniff"}
 	noReferrer = []string{"no-referrer"}
 	noFrames   = []string{pagePolicy}
 )
 
-// withSecurityHeaders sets the security headers of every answer before h runs, which may set its own policy. Answers to
-// POST /v1/messages are JSON for programs: they get nosniff alone.
+// withSecurityHeaders returns a handler that sets the security headers before it calls h, which may replace them.
+// Responses to POST /v1/messages are JSON for programs and have nosniff only.
 func withSecurityHeaders(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()

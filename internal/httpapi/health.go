@@ -6,12 +6,12 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// livez says that the process runs.
+// livez implements GET /livez: the process runs.
 func (a *API) livez(x *exchange) error {
 	return x.answer(http.StatusOK, []byte(`{"status":"ok"}`))
 }
 
-// readyz says whether this node wants calls.
+// readyz implements GET /readyz: whether this node accepts calls.
 func (a *API) readyz(x *exchange) error {
 	if err := a.Ready(); err != nil {
 		if k, ok := kinds[esh3ar.CodeOf(err)]; ok && k.status == http.StatusServiceUnavailable {
@@ -22,9 +22,10 @@ func (a *API) readyz(x *exchange) error {
 	return x.answer(http.StatusOK, []byte(`{"status":"ready"}`))
 }
 
+// metrics implements GET /metrics.
 func (a *API) metrics(x *exchange) error {
 	w := &statusWriter{ResponseWriter: x.w}
-	x.status = http.StatusOK // also where it panics
+	x.status = http.StatusOK // stays if the handler panics: part of the response may have been sent
 	a.Metrics.ServeHTTP(w, x.r)
 	if w.status != 0 {
 		x.status = w.status
@@ -32,7 +33,7 @@ func (a *API) metrics(x *exchange) error {
 	return nil
 }
 
-// statusWriter remembers the status of an answer.
+// statusWriter records the status of a response.
 type statusWriter struct {
 	http.ResponseWriter
 	status int

@@ -8,41 +8,41 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// place is where a value stands in a body. Its JSON pointer is written out for a fault only.
-type place struct {
-	item  int    // of a batch call: the message's index plus one; zero: the body itself
-	name  string // of the member, as a piece of a pointer: "/subject"
-	inner string // of a member of that member, likewise
+// jsonPath is the path of a value in a body. It is formatted as a JSON pointer only for a fault.
+type jsonPath struct {
+	item  int    // index of the message in a batch plus one; zero outside a batch
+	name  string // segment of the member, such as "/subject"; empty: the object itself
+	inner string // segment of a member of that member; empty if there is none
 }
 
-func (p place) pointer() string {
+func (p jsonPath) pointer() string {
 	if p.item == 0 {
 		return p.name + p.inner
 	}
 	return "/messages/" + strconv.Itoa(p.item-1) + p.name + p.inner
 }
 
-// piece is the part of a pointer that names a member (RFC 6901).
-func piece(name []byte) string {
-	return "/" + pieces.Replace(string(name))
+// pointerSegment returns the segment of a JSON pointer that names a member (RFC 6901).
+func pointerSegment(name []byte) string {
+	return "/" + pointerEscaper.Replace(string(name))
 }
 
-var pieces = strings.NewReplacer("~", "~0", "/", "~1")
+var pointerEscaper = strings.NewReplacer("~", "~0", "/", "~1")
 
-// input reads typed values of a body and notes their faults.
+// input reads typed values of a body and collects their faults.
 type input struct {
 	scanner
 	faults
-	strays map[string]bool // names that no call has, to find those given twice
+	unknownNames map[string]bool // unknown members seen so far, to find duplicates
 }
 
 func (in *input) reset(body []byte) {
 	in.scanner.reset(body)
-	in.list, in.inItem, in.strays = nil, 0, nil
+	in.list, in.itemFaults, in.unknownNames = nil, 0, nil
 }
 
-// string reads a string of least to most code points. ok says that it is one; otherwise its fault is noted.
-func (in *input) string(at place, least, most int) (t text, ok bool, err error) {
+// string reads a string of least to most code points. If the value is anything else, it adds a fault and returns ok false.
+func (in *input) string(at jsonPath, least, most int) (t text, ok bool, err error) {
 	if in.peek() != '"' {
 		return t, false, in.wrongType(at, "a string")
 	}
@@ -50,20 +50,20 @@ func (in *input) string(at place, least, most int) (t text, ok bool, err error) 
 		return t, false, err
 	}
 	switch {
-	case t.bad:
-		in.note(at, invalidCharacter, "must not hold U+0000 or an unpaired surrogate")
+	case t.invalid:
+		in.add(at, invalidCharacter, "must not contain U+0000 or an unpaired surrogate")
 	case t.runes < least && least == 1:
-		in.note(at, validationFailed, "must not be empty")
+		in.add(at, validationFailed, "must not be empty")
 	case t.runes > most:
-		in.note(at, validationFailed, "must have at most "+strconv.Itoa(most)+" characters, has "+strconv.Itoa(t.runes))
+		in.add(at, validationFailed, "must have at most "+strconv.Itoa(most)+" characters, has "+strconv.Itoa(t.runes))
 	default:
 		return t, true, nil
 	}
 	return t, false, nil
 }
 
-// word is string for those who want a copy at once.
-func (in *input) word(at place, least, most int) (string, error) {
+// stringValue reads a string as string does and returns a copy, or "" after a fault.
+func (in *input) stringValue(at jsonPath, least, most int) (string, error) {
 	t, ok, err := in.string(at, least, most)
 	if !ok || err != nil {
 		return "", err
@@ -71,14 +71,14 @@ func (in *input) word(at place, least, most int) (string, error) {
 	return string(in.bytes(t)), nil
 }
 
-// wrongType notes the fault and passes the value.
-func (in *input) wrongType(at place, want string) error {
-	in.note(at, validationFailed, "must be "+want)
-	return in.skip()
+// wrongType adds a fault and skips the value.
+func (in *input) wrongType(at jsonPath, want string) error {
+	in.add(at, validationFailed, "must be "+want)
+	return in.skipValue()
 }
 
-// whole reads an integer from least to most. As in JSON Schema 60.0 and 6e1 are integers too.
-func (in *input) whole(at place, least, most int64) (n int64, ok bool, err error) {
+// integer reads an integer from least to most. As in JSON Schema, 60.0 and 6e1 are integers.
+func (in *input) integer(at jsonPath, least, most int64) (n int64, ok bool, err error) {
 	if c := in.peek(); c != '-' && (c < '0' || c > '9') {
 		return 0, false, in.wrongType(at, "a whole number")
 	}
@@ -86,16 +86,17 @@ func (in *input) whole(at place, least, most int64) (n int64, ok bool, err error
 	if err != nil {
 		return 0, false, err
 	}
-	f, err := strconv.ParseFloat(string(digits), 64) // exact for all that is in range; too large gives an infinity
-	if n = int64(f); err != nil || float64(n) != f || n < least || n > most {
-		in.note(at, validationFailed, "must be a whole number from "+strconv.FormatInt(least, 10)+" to "+strconv.FormatInt(most, 10))
+	f, err := strconv.ParseFloat(string(digits), 64) // exact in the ranges in use; an error if it overflows
+	n = int64(f)
+	if err != nil || float64(n) != f || n < least || n > most {
+		in.add(at, validationFailed, "must be a whole number from "+strconv.FormatInt(least, 10)+" to "+strconv.FormatInt(most, 10))
 		return 0, false, nil
 	}
 	return n, true, nil
 }
 
-// real reads a number from least to most.
-func (in *input) real(at place, least, most float64) (f float64, ok bool, err error) {
+// float reads a number from least to most.
+func (in *input) float(at jsonPath, least, most float64) (f float64, ok bool, err error) {
 	if c := in.peek(); c != '-' && (c < '0' || c > '9') {
 		return 0, false, in.wrongType(at, "a number")
 	}
@@ -103,15 +104,16 @@ func (in *input) real(at place, least, most float64) (f float64, ok bool, err er
 	if err != nil {
 		return 0, false, err
 	}
-	if f, err = strconv.ParseFloat(string(digits), 64); err != nil || f < least || f > most {
-		in.note(at, validationFailed, "must be a number from "+strconv.FormatFloat(least, 'f', -1, 64)+" to "+strconv.FormatFloat(most, 'f', -1, 64))
+	f, err = strconv.ParseFloat(string(digits), 64)
+	if err != nil || f < least || f > most {
+		in.add(at, validationFailed, "must be a number from "+strconv.FormatFloat(least, 'f', -1, 64)+" to "+strconv.FormatFloat(most, 'f', -1, 64))
 		return 0, false, nil
 	}
 	return f, true, nil
 }
 
 // boolean reads true or false.
-func (in *input) boolean(at place) (value, ok bool, err error) {
+func (in *input) boolean(at jsonPath) (value, ok bool, err error) {
 	c := in.peek()
 	if c != 't' && c != 'f' {
 		return false, false, in.wrongType(at, "true or false")
@@ -120,77 +122,79 @@ func (in *input) boolean(at place) (value, ok bool, err error) {
 }
 
 // time reads an RFC 3339 time.
-func (in *input) time(at place) (t esh3ar.Time, ok bool, err error) {
+func (in *input) time(at jsonPath) (t esh3ar.Time, ok bool, err error) {
 	read, ok, err := in.string(at, 0, 64)
 	if !ok || err != nil {
 		return 0, false, err
 	}
 	if t.UnmarshalText(in.bytes(read)) != nil {
-		in.note(at, validationFailed, "must be a time such as "+esh3ar.TimeOf(time.Unix(1_893_456_000, 0)).String())
+		in.add(at, validationFailed, "must be a time such as "+esh3ar.TimeOf(time.Unix(1_893_456_000, 0)).String())
 		return 0, false, nil
 	}
 	return t, true, nil
 }
 
-// maxStrays bounds the memory for names that nobody asked for.
-const maxStrays = 1000
+// maxUnknownNames bounds the unknown members that are remembered for one object.
+const maxUnknownNames = 1000
 
-// unknown notes a member that the call does not have.
-func (in *input) unknown(item int, name text) error {
-	p := place{item: item, name: piece(in.bytes(name))}
-	if in.strays[p.name] {
-		return in.twice(name)
+// unknownMember adds a fault for a member that is not in the schema and skips its value.
+func (in *input) unknownMember(item int, name text) error {
+	p := jsonPath{item: item, name: pointerSegment(in.bytes(name))}
+	if in.unknownNames[p.name] {
+		return in.duplicateName(name)
 	}
-	if len(in.strays) < maxStrays {
-		if in.strays == nil {
-			in.strays = map[string]bool{}
+	if len(in.unknownNames) < maxUnknownNames {
+		if in.unknownNames == nil {
+			in.unknownNames = map[string]bool{}
 		}
-		in.strays[p.name] = true
+		in.unknownNames[p.name] = true
 	}
-	in.note(p, validationFailed, "unknown field")
-	in.forget(name)
-	return in.skip()
+	in.add(p, validationFailed, "unknown field")
+	in.dropLast(name)
+	return in.skipValue()
 }
 
-// twice is the error for a name that its object has already: what the document says is then not clear to anybody.
-func (in *input) twice(name text) error {
+// duplicateName returns the error for a name that appears twice in its object. RFC 8259 leaves the meaning of such an
+// object undefined.
+func (in *input) duplicateName(name text) error {
 	shown := in.bytes(name)
-	return in.fail("the name " + strconv.Quote(string(shown[:min(len(shown), 64)])) + " appears twice, the second time")
+	return in.fail("duplicate name " + strconv.Quote(string(shown[:min(len(shown), 64)])))
 }
 
-// member is a member that a flat object may have.
+// member describes a member of a flat object: its name and how to read it.
 type member struct {
 	name     string
 	required bool
-	read     func(in *input, at place) error
+	read     func(in *input, at jsonPath) error
 }
 
-// phoneMember is a member that is a phone number.
+// phoneMember returns a member that holds a phone number.
 func (a *API) phoneMember(name string, required bool, into *esh3ar.Recipient) member {
-	return member{name: name, required: required, read: func(in *input, at place) error {
-		text, err := in.word(at, 1, maxPhone)
+	return member{name: name, required: required, read: func(in *input, at jsonPath) error {
+		text, err := in.stringValue(at, 1, maxPhone)
 		if err != nil || text == "" {
 			return err
 		}
-		if *into, err = a.Phones.Parse(text); err != nil {
-			in.note(at, validationFailed, err.Error())
+		*into, err = a.Phones.Parse(text)
+		if err != nil {
+			in.add(at, validationFailed, err.Error())
 		}
 		return nil
 	}}
 }
 
-// wordMember is a member that is a string of 1 to most code points.
-func wordMember(name string, most int, into *string) member {
-	return member{name: name, read: func(in *input, at place) (err error) {
-		*into, err = in.word(at, 1, most)
+// stringMember returns a member that holds a string of 1 to most code points.
+func stringMember(name string, most int, into *string) member {
+	return member{name: name, read: func(in *input, at jsonPath) (err error) {
+		*into, err = in.stringValue(at, 1, most)
 		return err
 	}}
 }
 
-// flat reads a body that is one object with these members.
-func (in *input) flat(members ...member) error {
+// flatObject decodes a body that is one object with these members.
+func (in *input) flatObject(members ...member) error {
 	if in.peek() != '{' {
-		return in.last(in.wrongType(place{}, "an object"))
+		return in.finish(in.wrongType(jsonPath{}, "an object"))
 	}
 	seen := make([]bool, len(members))
 	err := in.object(func(name text) error {
@@ -199,23 +203,23 @@ func (in *input) flat(members ...member) error {
 				continue
 			}
 			if seen[i] {
-				return in.twice(name)
+				return in.duplicateName(name)
 			}
 			seen[i] = true
-			return m.read(in, place{name: "/" + m.name})
+			return m.read(in, jsonPath{name: "/" + m.name})
 		}
-		return in.unknown(0, name)
+		return in.unknownMember(0, name)
 	})
 	for i, m := range members {
 		if m.required && !seen[i] {
-			in.note(place{name: "/" + m.name}, validationFailed, "is required")
+			in.add(jsonPath{name: "/" + m.name}, validationFailed, "is required")
 		}
 	}
-	return in.last(err)
+	return in.finish(err)
 }
 
-// last ends the reading: the error that stopped it, what stands behind the document, or all faults.
-func (in *input) last(err error) error {
+// finish checks that nothing follows the document. It returns the problem of a syntax error, else of all faults, else nil.
+func (in *input) finish(err error) error {
 	if err == nil {
 		err = in.end()
 	}

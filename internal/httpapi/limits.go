@@ -8,23 +8,23 @@ import (
 	"github.com/esh3artech/esh3ar/internal/ratelimit"
 )
 
-// Names of headers as net/http spells them.
+// Names of headers in the canonical form of net/http.
 const (
 	policyHeader = "Ratelimit-Policy"
 	limitHeader  = "Ratelimit"
 )
 
-// limits are what the plan of a caller says of one call.
+// limits is the state of one call under the limits of its caller's plan.
 type limits struct {
-	account  *ratelimit.Account // nil: nobody's call
-	entered  bool
-	taken    int             // messages that were asked for
-	accepted int             // and are in the store now
-	grant    ratelimit.Grant // after taking
+	account  *ratelimit.Account // nil on routes without API key
+	entered  bool               // account.Enter succeeded, so Leave is due
+	taken    int                // messages counted against the quota
+	accepted int                // messages of them that are stored
+	grant    ratelimit.Grant    // quota left after taking
 }
 
-// enter begins a business's call, unless its plan has too many under way.
-func (x *exchange) enter() error {
+// beginCall starts a call of a business. It returns an error if the business has reached the concurrent calls of its plan.
+func (x *exchange) beginCall() error {
 	l := &x.limits
 	l.account = x.api.Quotas.Of(x.caller.Business, x.caller.Plan)
 	err := l.account.Enter()
@@ -32,25 +32,26 @@ func (x *exchange) enter() error {
 	return err
 }
 
-// leave ends the call.
-func (l *limits) leave() {
+// endCall ends the call and reports its messages to the account.
+func (l *limits) endCall() {
 	if l.entered {
 		l.account.Leave(l.taken, l.accepted)
 	}
 	*l = limits{}
 }
 
-// take takes n messages from the caller's plan.
-func (x *exchange) take(n int) (err error) {
+// takeQuota takes n messages from the quota of the caller's plan.
+func (x *exchange) takeQuota(n int) (err error) {
 	l := &x.limits
-	if l.grant, err = l.account.Take(x.r.Context(), x.start, n); err == nil {
+	l.grant, err = l.account.Take(x.r.Context(), x.start, n)
+	if err == nil {
 		l.taken = n
 	}
 	return err
 }
 
-// takeRecipients holds the messages of a call to what the plan allows for each of their recipients.
-func (x *exchange) takeRecipients(messages []*esh3ar.Message) error {
+// takeRecipientQuota checks the messages of a call against the plan's limits per recipient.
+func (x *exchange) takeRecipientQuota(messages []*esh3ar.Message) error {
 	if x.api.Recipients == nil {
 		return nil
 	}
@@ -60,7 +61,7 @@ func (x *exchange) takeRecipients(messages []*esh3ar.Message) error {
 	case !ok:
 		return err
 	case refusal.Never:
-		x.in.note(place{name: "/messages"}, validationFailed, refusal.Text)
+		x.in.add(jsonPath{name: "/messages"}, validationFailed, refusal.Text)
 		return x.in.faults.problem()
 	}
 	k := recipientRate
@@ -72,16 +73,17 @@ func (x *exchange) takeRecipients(messages []*esh3ar.Message) error {
 	return p
 }
 
-// replay answers a call whose idempotency key is known, before anything is taken from the plan: that call was paid for. It
-// reports whether it was answered. A business that repeats calls faster than its plan lets it send new ones is refused.
-func (x *exchange) replay(key *esh3ar.IdempotencyKey) (answer esh3ar.Answer, known bool, err error) {
+// storedAnswer returns the stored answer of an idempotency key and reports whether there is one. It runs before the quota is
+// taken, because the original call was counted already. A separate limit on such repeats keeps a business from repeating
+// calls without bound.
+func (x *exchange) storedAnswer(key *esh3ar.IdempotencyKey) (answer esh3ar.Answer, known bool, err error) {
 	if key == nil {
 		return answer, false, nil
 	}
 	if err := x.limits.account.Repeats(x.start, 0); err != nil {
 		return answer, false, err
 	}
-	answer, known, err = x.api.Known(x.r.Context(), x.caller.Business, key)
+	answer, known, err = x.api.LookupKey(x.r.Context(), x.caller.Business, key)
 	if err != nil || !known {
 		return answer, false, err
 	}
@@ -92,18 +94,18 @@ func (x *exchange) replay(key *esh3ar.IdempotencyKey) (answer esh3ar.Answer, kno
 	return answer, true, nil
 }
 
-// takeBatch takes the messages of a batch. One that is larger than the burst could never be taken, however long its caller
-// waits: that is a fault of the call.
-func (x *exchange) takeBatch(messages []*esh3ar.Message) error {
+// takeBatchQuota takes the messages of a batch from the quota. A batch larger than the plan's burst could never be
+// accepted, so it is a validation fault and not rate_limited.
+func (x *exchange) takeBatchQuota(messages []*esh3ar.Message) error {
 	if burst := x.limits.account.Plan().Burst; len(messages) > burst {
-		x.in.note(place{name: "/messages"}, validationFailed, "must have at most "+strconv.Itoa(burst)+" messages, as many as the plan lets through at once")
+		x.in.add(jsonPath{name: "/messages"}, validationFailed, "must have at most "+strconv.Itoa(burst)+" messages, as many as the plan lets through at once")
 		return x.in.faults.problem()
 	}
-	return x.take(len(messages))
+	return x.takeQuota(len(messages))
 }
 
-// showLimits sets the headers of draft-ietf-httpapi-ratelimit-headers on what a business is answered; the hot call writes its
-// own.
+// showLimits sets the headers of draft-ietf-httpapi-ratelimit-headers on a response to a business. POST /v1/messages, the
+// hot path, sets them itself.
 func (x *exchange) showLimits() {
 	l := &x.limits
 	if l.account == nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/wire"
 )
 
-// list is GET /v1/messages.
-func (a *API) list(x *exchange) error {
+// listMessages implements GET /v1/messages.
+func (a *API) listMessages(x *exchange) error {
 	q, err := a.listQuery(x.r.URL.RawQuery)
 	if err != nil {
 		return err
@@ -21,17 +21,17 @@ func (a *API) list(x *exchange) error {
 	return x.answerPage(q.Limit, opaque.Messages, func() (esh3ar.ListPage, error) { return a.Store.List(x.r.Context(), q) })
 }
 
-// listQuery reads the filters.
+// listQuery parses the filters of the query string.
 func (a *API) listQuery(raw string) (esh3ar.ListQuery, error) {
 	q := esh3ar.ListQuery{Limit: defaultLimit}
-	err := parameters(raw, func(name, value string) string {
+	err := parseParameters(raw, func(name, value string) string {
 		switch name {
 		case "status":
 			return statusFilter(&q.Statuses, value)
 		case "recipientPhoneNumber":
 			return a.recipientFilter(&q.Recipient, value)
 		case "correlationId":
-			return wordFilter(&q.CorrelationID, value, esh3ar.MaxCorrelationIDLength)
+			return stringFilter(&q.CorrelationID, value, esh3ar.MaxCorrelationIDLength)
 		case "from":
 			return timeFilter(&q.From, value)
 		case "until":
@@ -48,17 +48,17 @@ func (a *API) listQuery(raw string) (esh3ar.ListQuery, error) {
 	return q, err
 }
 
-// recordSize is a guess at the bytes that one message of a page takes, read and written.
+// recordSize is an estimate of the memory that one message of a page takes, in bytes.
 const recordSize = 4 << 10
 
-// answerPage reads a page of at most limit messages and sends it.
+// answerPage reads a page of at most limit messages and sends it with a sealed cursor.
 func (x *exchange) answerPage(limit int, use opaque.Use, read func() (esh3ar.ListPage, error)) error {
-	// What a page takes is not known before it is read; most messages are far smaller than this.
+	// The size of a page is not known before it is read; most messages are far smaller than the estimate.
 	if err := x.reserve(int64(limit) * recordSize); err != nil {
 		return err
 	}
 	var page esh3ar.ListPage
-	if err := x.query(func() (err error) {
+	if err := x.runQuery(func() (err error) {
 		page, err = read()
 		return err
 	}); err != nil {
@@ -86,24 +86,24 @@ func appendPage(dst []byte, page *esh3ar.ListPage) []byte {
 	return append(dst, '}')
 }
 
-// openCursor returns a cursor as the store gave it; an empty one stays empty.
+// openCursor unseals a cursor. It returns "" for an empty one.
 func (x *exchange) openCursor(use opaque.Use, cursor string) (string, error) {
 	if cursor == "" {
 		return "", nil
 	}
 	text, err := x.api.Cursors.Open(use, x.caller.Business, cursor)
 	if err != nil {
-		return "", badCursor(&esh3ar.Error{Code: esh3ar.Invalid, Text: "is not one that a page of this list gave to this business"})
+		return "", badCursor(&esh3ar.Error{Code: esh3ar.Invalid, Text: "is not a cursor of this list for this business"})
 	}
 	return text, nil
 }
 
-// badCursor names the one parameter that only the store can judge.
+// badCursor translates the store's Invalid error, which only a cursor can cause, into a fault of the parameter cursor.
 func badCursor(err error) error {
 	if esh3ar.CodeOf(err) != esh3ar.Invalid {
 		return err
 	}
 	var f faults
-	f.parameter("cursor", validationFailed, err.Error())
+	f.addParameter("cursor", validationFailed, err.Error())
 	return f.problem()
 }

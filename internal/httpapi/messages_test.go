@@ -11,13 +11,13 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// accepted is the answer to a message.
+// accepted is the answer to a sent message.
 type accepted struct {
 	ID, Status, RecipientPhoneNumber, CreatedAt, CorrelationID, Durability string
 	Seq                                                                    uint64
 }
 
-// message is a message as it is read back.
+// message is the JSON form of a stored message.
 type message struct {
 	accepted
 	MessageContent, Subject, Priority, FailureReason string
@@ -35,14 +35,14 @@ func (n *node) send(t *testing.T, body string) accepted {
 	t.Helper()
 	got := n.post(t, "/v1/messages", body)
 	if got.status != http.StatusAccepted {
-		t.Fatalf("%d %s", got.status, got.body)
+		t.Fatalf("got %d %s, want %d", got.status, got.body, http.StatusAccepted)
 	}
 	return decode[accepted](t, got.body)
 }
 
 const hello = `{"recipientPhoneNumber":"+967771234567","messageContent":"hello"}`
 
-func TestAMessageIsAcceptedAndReadBackAsSent(t *testing.T) {
+func TestMessage_Sent_IsReadBackUnchanged(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	arabic := strings.Repeat("مرحبا👋🏽e\u0301", 455) + "!"
@@ -56,18 +56,18 @@ func TestAMessageIsAcceptedAndReadBackAsSent(t *testing.T) {
 	read := decode[message](t, n.get(t, "/v1/messages/"+sent.ID).body)
 	if read.MessageContent != arabic || read.Subject != "a \"b\"\né 😀" || read.Priority != "urgent" || read.Seq != 1 ||
 		read.CreatedAt != sent.CreatedAt || len(read.Metadata) != 2 || read.Metadata["k~/"] != "v" {
-		t.Errorf("read back %+v", read)
+		t.Errorf("got %+v, want the message as it was sent", read)
 	}
 	events := n.get(t, "/v1/messages/"+sent.ID+"/events")
 	if events.status != http.StatusOK || !strings.Contains(string(events.body), `"version":1`) {
-		t.Errorf("history %d %s", events.status, events.body)
+		t.Errorf("history got %d %s, want %d", events.status, events.body, http.StatusOK)
 	}
-	if head := n.do(t, ask{method: "HEAD", path: "/v1/messages/" + sent.ID, token: n.key}); head.status != http.StatusOK {
+	if head := n.do(t, request{method: "HEAD", path: "/v1/messages/" + sent.ID, token: n.key}); head.status != http.StatusOK {
 		t.Errorf("HEAD %d", head.status)
 	}
 }
 
-func TestABatchIsTakenWholeOrNotAtAll(t *testing.T) {
+func TestBatch_OneMessageInvalid_StoresNothing(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	got := n.post(t, "/v1/messages/batch", `{"messages":[`+hello+`,{"recipientPhoneNumber":"+967771234567","messageContent":"two","priority":"low"}]}`)
@@ -76,13 +76,13 @@ func TestABatchIsTakenWholeOrNotAtAll(t *testing.T) {
 		Messages []accepted
 	}](t, got.body)
 	if got.status != http.StatusAccepted || len(answer.Messages) != 2 || answer.BatchID == "" || answer.Messages[1].Seq != 2 {
-		t.Fatalf("%d %s", got.status, got.body)
+		t.Fatalf("got %d %s, want %d", got.status, got.body, http.StatusAccepted)
 	}
 	bad := n.post(t, "/v1/messages/batch", `{"messages":[`+hello+`,{"messageContent":7,"x":1},{"recipientPhoneNumber":"12","messageContent":"c"},5]}`)
 	wantProblem(t, bad, 422, "validation_failed",
 		"/messages/1/messageContent", "/messages/1/x", "/messages/1/recipientPhoneNumber", "/messages/2/recipientPhoneNumber", "/messages/3")
 	if list := decode[page](t, n.get(t, "/v1/messages").body); len(list.Items) != 2 {
-		t.Errorf("%d messages stored, want 2", len(list.Items))
+		t.Errorf("got %d stored messages, want 2", len(list.Items))
 	}
 	whole := `{"messages":[` + hello + strings.Repeat(","+hello, esh3ar.MaxBatch-1) + `]}`
 	if got := n.post(t, "/v1/messages/batch", whole); got.status != http.StatusAccepted {
@@ -93,7 +93,7 @@ func TestABatchIsTakenWholeOrNotAtAll(t *testing.T) {
 	}
 }
 
-func TestEveryBadMessageOfABatchIsNamed(t *testing.T) {
+func TestBatch_ManyFaults_NamesEachMessage(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	wild := "{"
@@ -108,15 +108,15 @@ func TestEveryBadMessageOfABatchIsNamed(t *testing.T) {
 		named[strings.Split(e.Pointer, "/")[2]] = true
 	}
 	if len(named) != esh3ar.MaxBatch || len(p.Errors) > 2100 {
-		t.Errorf("%d messages named by %d faults", len(named), len(p.Errors))
+		t.Errorf("got %d messages named by %d faults, want %d by at most 2100", len(named), len(p.Errors), esh3ar.MaxBatch)
 	}
 }
 
-func TestAnIdempotencyKeyMakesARepeatHarmless(t *testing.T) {
+func TestIdempotencyKey_Repeat_ReplaysAnswer(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	post := func(path, key, body string) reply {
-		return n.do(t, ask{"POST", path, n.key, body, map[string]string{"Idempotency-Key": key}})
+		return n.do(t, request{"POST", path, n.key, body, map[string]string{"Idempotency-Key": key}})
 	}
 	first, again := post("/v1/messages", "k", hello), post("/v1/messages", "k", hello)
 	if again.status != http.StatusAccepted || again.header.Get("Idempotent-Replayed") != "true" || string(again.body) != string(first.body) ||
@@ -124,11 +124,11 @@ func TestAnIdempotencyKeyMakesARepeatHarmless(t *testing.T) {
 		t.Errorf("first %s\nagain %v %s", first.body, again.header, again.body)
 	}
 	wantProblem(t, post("/v1/messages", "k", strings.Replace(hello, "hello", "other", 1)), 422, "idempotency_mismatch")
-	wantProblem(t, post("/v1/messages", "k", hello+" "), 422, "idempotency_mismatch") // the raw body counts
+	wantProblem(t, post("/v1/messages", "k", hello+" "), 422, "idempotency_mismatch") // the raw body is compared
 	wantProblem(t, post("/v1/messages/batch", "k", `{"messages":[`+hello+`]}`), 422, "idempotency_mismatch")
 	wantProblem(t, post("/v1/messages", "e", `{}`), 422, "validation_failed", "/recipientPhoneNumber", "/messageContent")
 	if got := post("/v1/messages", "e", hello); got.status != http.StatusAccepted {
-		t.Errorf("an error was remembered: %d %s", got.status, got.body)
+		t.Errorf("after an error with this key: got %d %s, want %d", got.status, got.body, http.StatusAccepted)
 	}
 	batch := `{"messages":[` + hello + `]}`
 	one, two := post("/v1/messages/batch", "b", batch), post("/v1/messages/batch", "b", batch)
@@ -147,22 +147,22 @@ func TestAnIdempotencyKeyMakesARepeatHarmless(t *testing.T) {
 	}
 }
 
-func TestCancel(t *testing.T) {
+func TestCancel_QueuedMessage_IsCanceledOnce(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
-	var told []esh3ar.MessageID
-	n = n.with(func(c *configured) {
-		c.Lapsed = func(_ esh3ar.Recipient, id esh3ar.MessageID, _ esh3ar.Life) { told = append(told, id) }
+	var notified []esh3ar.MessageID
+	n = n.with(func(c *httpapiConfig) {
+		c.OnCanceled = func(_ esh3ar.Recipient, id esh3ar.MessageID, _ esh3ar.Life) { notified = append(notified, id) }
 	})
 	id := n.send(t, hello).ID
 	for range 2 {
-		got := n.do(t, ask{method: "DELETE", path: "/v1/messages/" + id, token: n.key})
+		got := n.do(t, request{method: "DELETE", path: "/v1/messages/" + id, token: n.key})
 		if m := decode[message](t, got.body); got.status != http.StatusOK || m.Status != "canceled" || m.EndedAt.IsZero() || m.MessageContent != "hello" {
-			t.Fatalf("%d %s", got.status, got.body)
+			t.Fatalf("got %d %s, want %d", got.status, got.body, http.StatusOK)
 		}
 	}
-	if len(told) != 1 || told[0].String() != id {
-		t.Errorf("sessions were told of %v", told)
+	if len(notified) != 1 || notified[0].String() != id {
+		t.Errorf("got the notifications %v, want one of %s", notified, id)
 	}
 	late := n.send(t, hello)
 	lateID, err := esh3ar.ParseMessageID(late.ID)
@@ -172,17 +172,17 @@ func TestCancel(t *testing.T) {
 	if _, err := n.store.Settle(t.Context(), []esh3ar.Change{{Message: lateID, Recipient: 967771234567, To: esh3ar.Sent, At: 1}}); err != nil {
 		t.Fatal(err)
 	}
-	wantProblem(t, n.do(t, ask{method: "DELETE", path: "/v1/messages/" + late.ID, token: n.key}), 409, "not_cancelable")
-	wantProblem(t, n.do(t, ask{method: "DELETE", path: "/v1/messages/" + esh3ar.NewMessageID().String(), token: n.key}), 404, "not_found")
+	wantProblem(t, n.do(t, request{method: "DELETE", path: "/v1/messages/" + late.ID, token: n.key}), 409, "not_cancelable")
+	wantProblem(t, n.do(t, request{method: "DELETE", path: "/v1/messages/" + esh3ar.NewMessageID().String(), token: n.key}), 404, "not_found")
 }
 
-func TestAnotherBusinessSeesNothing(t *testing.T) {
+func TestMessage_OfAnotherBusiness_IsNotFound(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	id := n.send(t, hello).ID
 	other := *n
 	_, other.key = n.newBusiness(t, "Other")
-	for _, a := range []ask{
+	for _, a := range []request{
 		{method: "GET", path: "/v1/messages/" + id},
 		{method: "GET", path: "/v1/messages/" + id + "/events"},
 		{method: "DELETE", path: "/v1/messages/" + id},
@@ -192,14 +192,14 @@ func TestAnotherBusinessSeesNothing(t *testing.T) {
 		wantProblem(t, n.do(t, a), 404, "not_found")
 	}
 	if list := decode[page](t, other.get(t, "/v1/messages").body); len(list.Items) != 0 {
-		t.Errorf("it lists %d messages", len(list.Items))
+		t.Errorf("got %d listed messages, want 0", len(list.Items))
 	}
 	if got := decode[message](t, n.get(t, "/v1/messages/"+id).body); got.Status != "queued" {
-		t.Errorf("it canceled: %s", got.Status)
+		t.Errorf("got the status %s, want queued", got.Status)
 	}
 }
 
-func TestListPagesAndFilters(t *testing.T) {
+func TestList_PagesAndFilters_SelectMessages(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	var ids []string
@@ -229,7 +229,7 @@ func TestListPagesAndFilters(t *testing.T) {
 	} {
 		got := n.get(t, "/v1/messages?"+query)
 		if p := decode[page](t, got.body); got.status != http.StatusOK || len(p.Items) != want {
-			t.Errorf("%s: %d, %d messages, want %d", query, got.status, len(p.Items), want)
+			t.Errorf("%s: got %d with %d messages, want 200 with %d", query, got.status, len(p.Items), want)
 		}
 	}
 	got := n.get(t, "/v1/messages?limit=0&status=lost&from=now&x=1&recipientPhoneNumber=7&until=1&correlationId=&limit=2")

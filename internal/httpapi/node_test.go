@@ -21,12 +21,12 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// node is the API over a real store and a real intake.
+// node is an API with a real store and a real intake.
 type node struct {
 	store  *embedded.Store
 	config httpapi.Config
 	api    http.Handler
-	key    string // of the business default
+	key    string // API key of the business default
 	admin  string
 }
 
@@ -46,7 +46,7 @@ func newNode(t testing.TB) *node {
 		t.Fatal(err)
 	}
 	plans := auth.NewPlans(store)
-	calls := ingest.New(store, unheard{}, ingest.Options{})
+	calls := ingest.New(store, discardPublisher{}, ingest.Options{})
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- calls.Run(ctx) }()
@@ -55,7 +55,7 @@ func newNode(t testing.TB) *node {
 		store: store, key: result.Secrets.APIKey, admin: result.Secrets.AdminToken,
 		config: httpapi.Config{
 			Intake: calls, Store: store, Keys: auth.NewKeys(store, time.Now), Plans: plans, Quotas: ratelimit.NewBook(ratelimit.Options{Plan: plans.Of, Usage: store}), Admin: result.Admin, Tokens: result.Tokens, Credentials: result.Watch,
-			Phones: phones, Lapsed: func(esh3ar.Recipient, esh3ar.MessageID, esh3ar.Life) {}, Ready: func() error { return nil },
+			Phones: phones, OnCanceled: func(esh3ar.Recipient, esh3ar.MessageID, esh3ar.Life) {}, Ready: func() error { return nil },
 			Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 				_, _ = io.WriteString(w, "up 1\n")
@@ -66,7 +66,7 @@ func newNode(t testing.TB) *node {
 	return n
 }
 
-// with is the node with another configuration.
+// with returns a copy of the node with a changed configuration.
 func (n *node) with(change func(*httpapi.Config)) *node {
 	other := *n
 	change(&other.config)
@@ -74,21 +74,21 @@ func (n *node) with(change func(*httpapi.Config)) *node {
 	return &other
 }
 
-// reply is what a call was answered.
+// reply is a response.
 type reply struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// ask is a call to come.
-type ask struct {
+// request is a call to make.
+type request struct {
 	method, path, token, body string
 	header                    map[string]string
 }
 
-// do makes a call and holds it against the OpenAPI document.
-func (n *node) do(t *testing.T, a ask) reply {
+// do makes a call and checks it against the OpenAPI document.
+func (n *node) do(t *testing.T, a request) reply {
 	t.Helper()
 	r := httptest.NewRequest(a.method, a.path, strings.NewReader(a.body))
 	if a.body != "" {
@@ -103,26 +103,26 @@ func (n *node) do(t *testing.T, a ask) reply {
 	w := httptest.NewRecorder()
 	n.api.ServeHTTP(w, r)
 	got := reply{w.Code, w.Header(), w.Body.Bytes()}
-	theContract().check(t, r, []byte(strings.TrimPrefix(a.body, "\ufeff")), got)
+	openAPI().check(t, r, []byte(strings.TrimPrefix(a.body, "\ufeff")), got)
 	return got
 }
 
 func (n *node) get(t *testing.T, path string) reply {
 	t.Helper()
-	return n.do(t, ask{method: "GET", path: path, token: n.key})
+	return n.do(t, request{method: "GET", path: path, token: n.key})
 }
 
 func (n *node) post(t *testing.T, path, body string) reply {
 	t.Helper()
-	return n.do(t, ask{method: "POST", path: path, token: n.key, body: body})
+	return n.do(t, request{method: "POST", path: path, token: n.key, body: body})
 }
 
 func (n *node) adminPost(t *testing.T, path, body string) reply {
 	t.Helper()
-	return n.do(t, ask{method: "POST", path: path, token: n.admin, body: body})
+	return n.do(t, request{method: "POST", path: path, token: n.admin, body: body})
 }
 
-// unheard is where messages go when there is no delivery.
-type unheard struct{}
+// discardPublisher replaces delivery: it ignores all messages.
+type discardPublisher struct{}
 
-func (unheard) Publish([]*esh3ar.Message) {}
+func (discardPublisher) Publish([]*esh3ar.Message) {}

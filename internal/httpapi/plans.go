@@ -11,10 +11,10 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// day is how plans count retention.
+// day is the unit of a plan's retention.
 const day = 24 * time.Hour
 
-// planView is a plan as the API shows it.
+// planView is the JSON form of a plan.
 type planView struct {
 	Name          string       `json:"name"`
 	Level         esh3ar.Level `json:"level"`
@@ -38,7 +38,7 @@ func viewOf(p *esh3ar.Plan) planView {
 	}
 }
 
-// listPlans is GET /admin/v1/plans.
+// listPlans implements GET /admin/v1/plans.
 func (a *API) listPlans(x *exchange) error {
 	if err := a.Plans.Load(x.r.Context()); err != nil {
 		return err
@@ -54,27 +54,27 @@ func (a *API) listPlans(x *exchange) error {
 	}{items})
 }
 
-// getPlan is GET /admin/v1/plans/{name}.
+// getPlan implements GET /admin/v1/plans/{name}.
 func (a *API) getPlan(x *exchange) error {
 	if err := a.Plans.Load(x.r.Context()); err != nil {
 		return err
 	}
 	plan := a.Plans.Named(x.params[0])
 	if plan == nil {
-		return noPlan(x)
+		return planNotFound(x)
 	}
 	return x.answerJSON(http.StatusOK, viewOf(plan))
 }
 
-func noPlan(x *exchange) error { return notFound.problem("no plan " + x.params[0]) }
+func planNotFound(x *exchange) error { return notFound.problem("no plan " + x.params[0]) }
 
-// putPlan is PUT /admin/v1/plans/{name}: a new plan, or the whole of it anew. It is in force on this node when it is
-// answered, and everywhere within a second.
+// putPlan implements PUT /admin/v1/plans/{name}: it creates a plan or replaces it. The plan is in force on this node before
+// the answer, and on all nodes within a second.
 func (a *API) putPlan(x *exchange) error {
 	name := x.params[0]
-	if !goodPlanName(name) {
+	if !validPlanName(name) {
 		var f faults
-		f.parameter("name", validationFailed, "must be 1 to "+strconv.Itoa(esh3ar.MaxPlanName)+" ASCII letters, digits, '-', '_' and '.'")
+		f.addParameter("name", validationFailed, "must be 1 to "+strconv.Itoa(esh3ar.MaxPlanName)+" ASCII letters, digits, '-', '_' and '.'")
 		return f.problem()
 	}
 	plan, err := x.readPlan()
@@ -85,30 +85,30 @@ func (a *API) putPlan(x *exchange) error {
 	if err := a.Store.PutPlan(x.r.Context(), plan); err != nil {
 		return err
 	}
-	a.reload(x)
+	a.reloadPlans(x)
 	return x.answerJSON(http.StatusOK, viewOf(&plan))
 }
 
-// reload brings a change of the plans into force here. If it fails, the next regular reading does.
-func (a *API) reload(x *exchange) {
+// reloadPlans brings a change of the plans into force on this node. If it fails, the next periodic reload does.
+func (a *API) reloadPlans(x *exchange) {
 	if err := a.Plans.Load(x.r.Context()); err != nil {
-		a.Log.Warn("read plans after a change", "error", err)
+		a.Log.Warn("reload plans after a change", "error", err)
 	}
 }
 
-// dropPlan is DELETE /admin/v1/plans/{name}. A built-in plan that was changed is as it was built then.
-func (a *API) dropPlan(x *exchange) error {
+// deletePlan implements DELETE /admin/v1/plans/{name}. Deleting a changed built-in plan restores its default.
+func (a *API) deletePlan(x *exchange) error {
 	err := a.Store.DropPlan(x.r.Context(), x.params[0])
-	switch {
-	case err == nil:
-	case esh3ar.CodeOf(err) == esh3ar.NotFound && builtIn(x.params[0]):
-		return notFound.problem("the plan " + x.params[0] + " is as it was built; there is nothing to delete")
-	case esh3ar.CodeOf(err) == esh3ar.NotFound:
-		return noPlan(x)
-	default:
+	if err != nil && esh3ar.CodeOf(err) == esh3ar.NotFound && builtIn(x.params[0]) {
+		return notFound.problem("the plan " + x.params[0] + " is built in and unchanged; there is nothing to delete")
+	}
+	if err != nil && esh3ar.CodeOf(err) == esh3ar.NotFound {
+		return planNotFound(x)
+	}
+	if err != nil {
 		return err
 	}
-	a.reload(x)
+	a.reloadPlans(x)
 	x.send(http.StatusNoContent, nil)
 	return nil
 }
@@ -117,13 +117,13 @@ func builtIn(name string) bool {
 	return slices.ContainsFunc(esh3ar.BuiltInPlans(), func(p esh3ar.Plan) bool { return p.Name == name })
 }
 
-// assignPlan is PUT /admin/v1/businesses/{id}/plan.
+// assignPlan implements PUT /admin/v1/businesses/{id}/plan.
 func (a *API) assignPlan(x *exchange) error {
 	var plan string
 	if err := x.readObject(a.planMember(x, true, &plan)); err != nil {
 		return err
 	}
-	b, err := a.businessOf(x)
+	b, err := a.businessFromPath(x)
 	if err != nil {
 		return err
 	}
@@ -135,26 +135,27 @@ func (a *API) assignPlan(x *exchange) error {
 	return a.answerBusiness(x, http.StatusOK, b)
 }
 
-// planMember is a member that names a plan that there is.
+// planMember returns a member that holds the name of an existing plan.
 func (a *API) planMember(x *exchange, required bool, into *string) member {
-	return member{name: "plan", required: required, read: func(in *input, at place) error {
-		name, err := in.word(at, 1, esh3ar.MaxPlanName)
+	return member{name: "plan", required: required, read: func(in *input, at jsonPath) error {
+		name, err := in.stringValue(at, 1, esh3ar.MaxPlanName)
 		if err != nil || name == "" {
 			return err
 		}
-		if a.Plans.Named(name) == nil { // perhaps it was made a moment ago, on another node
+		if a.Plans.Named(name) == nil { // another node may have created it a moment ago
 			if err := a.Plans.Load(x.r.Context()); err != nil {
 				return err
 			}
 		}
-		if *into = name; a.Plans.Named(name) == nil {
-			in.note(at, validationFailed, "there is no such plan")
+		*into = name
+		if a.Plans.Named(name) == nil {
+			in.add(at, validationFailed, "is not the name of a plan")
 		}
 		return nil
 	}}
 }
 
-func goodPlanName(name string) bool {
+func validPlanName(name string) bool {
 	for i := range len(name) {
 		c := name[i]
 		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' && c != '.' {
@@ -164,11 +165,11 @@ func goodPlanName(name string) bool {
 	return name != "" && len(name) <= esh3ar.MaxPlanName
 }
 
-// readPlan reads a body that is a plan without its name.
+// readPlan decodes a body that is a plan without its name.
 func (x *exchange) readPlan() (p esh3ar.Plan, err error) {
 	whole := func(name string, required bool, least, most int64, set func(int64)) member {
-		return member{name: name, required: required, read: func(in *input, at place) error {
-			n, ok, err := in.whole(at, least, most)
+		return member{name: name, required: required, read: func(in *input, at jsonPath) error {
+			n, ok, err := in.integer(at, least, most)
 			if ok {
 				set(n)
 			}
@@ -176,39 +177,40 @@ func (x *exchange) readPlan() (p esh3ar.Plan, err error) {
 		}}
 	}
 	err = x.readObject(
-		member{name: "level", required: true, read: func(in *input, at place) error {
-			name, err := in.word(at, 1, 16)
+		member{name: "level", required: true, read: func(in *input, at jsonPath) error {
+			name, err := in.stringValue(at, 1, 16)
 			if err != nil || name == "" {
 				return err
 			}
-			if p.Level, err = esh3ar.ParseLevel(name); err != nil {
-				in.note(at, validationFailed, "must be basic, premium or enterprise")
+			p.Level, err = esh3ar.ParseLevel(name)
+			if err != nil {
+				in.add(at, validationFailed, "must be basic, premium or enterprise")
 			}
 			return nil
 		}},
-		member{name: "rate", required: true, read: func(in *input, at place) (err error) {
-			p.Rate, _, err = in.real(at, esh3ar.MinRate, esh3ar.MaxRate)
+		member{name: "rate", required: true, read: func(in *input, at jsonPath) (err error) {
+			p.Rate, _, err = in.float(at, esh3ar.MinRate, esh3ar.MaxRate)
 			return err
 		}},
 		whole("burst", true, 1, esh3ar.MaxBurst, func(n int64) { p.Burst = int(n) }),
 		whole("dailyQuota", false, 1, esh3ar.MaxDailyQuota, func(n int64) { p.DailyQuota = n }),
 		whole("concurrentCalls", false, 1, esh3ar.MaxConcurrent, func(n int64) { p.Concurrent = int(n) }),
 		whole("inboxLimit", false, 1, esh3ar.MaxInboxLimit, func(n int64) { p.InboxLimit = int(n) }),
-		member{name: "recipientRate", read: func(in *input, at place) (err error) {
-			p.RecipientRate, _, err = in.real(at, esh3ar.MinRate, esh3ar.MaxRate)
+		member{name: "recipientRate", read: func(in *input, at jsonPath) (err error) {
+			p.RecipientRate, _, err = in.float(at, esh3ar.MinRate, esh3ar.MaxRate)
 			return err
 		}},
 		whole("recipientBurst", false, 1, esh3ar.MaxBurst, func(n int64) { p.RecipientBurst = int(n) }),
 		whole("retentionDays", false, 1, esh3ar.MaxRetentionDay, func(n int64) { p.Retention = time.Duration(n) * day }),
 	)
 	if err == nil && float64(p.Burst) > p.Rate*esh3ar.MaxBurstTime.Seconds() {
-		x.in.note(place{name: "/burst"}, validationFailed, "must come back within a day at that rate")
+		x.in.add(jsonPath{name: "/burst"}, validationFailed, "must refill within a day at this rate")
 		err = x.in.faults.problem()
 	}
 	return p, err
 }
 
-// answerJSON sends a value whose strings are ours.
+// answerJSON sends a value as JSON.
 func (x *exchange) answerJSON(status int, value any) error {
 	body, err := json.Marshal(value)
 	if err != nil {

@@ -13,10 +13,10 @@ import (
 
 func (n *node) adminDo(t *testing.T, method, path, body string) reply {
 	t.Helper()
-	return n.do(t, ask{method: method, path: path, token: n.admin, body: body})
+	return n.do(t, request{method: method, path: path, token: n.admin, body: body})
 }
 
-func TestPlansComeChangeAndGo(t *testing.T) {
+func TestPlan_CreateReplaceDelete_IsListed(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	const gold = "/admin/v1/plans/gold"
@@ -24,18 +24,19 @@ func TestPlansComeChangeAndGo(t *testing.T) {
 	wantProblem(t, n.adminDo(t, "DELETE", gold, ""), 404, "not_found")
 	made := n.adminDo(t, "PUT", gold, `{"level":"enterprise","rate":12.5,"burst":40,"dailyQuota":1000,"concurrentCalls":3,"retentionDays":7}`)
 	if made.status != http.StatusOK {
-		t.Fatalf("%d %s", made.status, made.body)
+		t.Fatalf("got %d %s, want %d", made.status, made.body, http.StatusOK)
 	}
 	if got := n.adminDo(t, "GET", gold, ""); string(got.body) != string(made.body) {
-		t.Errorf("read %s, made %s", got.body, made.body)
+		t.Errorf("got %s, want %s", got.body, made.body)
 	}
 	stored, err := n.store.Plans(t.Context())
 	want := esh3ar.Plan{Name: "gold", Level: esh3ar.Enterprise, Rate: 12.5, Burst: 40, DailyQuota: 1000, Concurrent: 3, Retention: 7 * 24 * time.Hour}
 	if err != nil || len(stored) != 1 || stored[0].UpdatedAt.IsZero() {
-		t.Fatalf("%+v, %v", stored, err)
+		t.Fatalf("got %+v, %v; want one plan", stored, err)
 	}
-	if want.UpdatedAt = stored[0].UpdatedAt; stored[0] != want {
-		t.Errorf("stored %+v", stored[0])
+	want.UpdatedAt = stored[0].UpdatedAt
+	if stored[0] != want {
+		t.Errorf("got %+v, want %+v", stored[0], want)
 	}
 	n.adminDo(t, "PUT", gold, `{"level":"basic","rate":1e0,"burst":1}`)
 	list := decode[struct {
@@ -47,15 +48,15 @@ func TestPlansComeChangeAndGo(t *testing.T) {
 		}
 	}](t, n.adminDo(t, "GET", "/admin/v1/plans", "").body)
 	if len(list.Items) != 4 || list.Items[0].Name != "default" || !list.Items[0].BuiltIn || list.Items[2].Name != "gold" || list.Items[2].Rate != 1 || list.Items[2].DailyQuota != 0 {
-		t.Errorf("%+v", list)
+		t.Errorf("got %+v, want three built-in plans and the replaced gold", list)
 	}
 	if got := n.adminDo(t, "DELETE", gold, ""); got.status != http.StatusNoContent {
-		t.Errorf("%d %s", got.status, got.body)
+		t.Errorf("got %d %s, want %d", got.status, got.body, http.StatusNoContent)
 	}
 	wantProblem(t, n.adminDo(t, "GET", gold, ""), 404, "not_found")
 }
 
-func TestABusinessAndItsPlan(t *testing.T) {
+func TestBusiness_AssignPlan_IsInForce(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	n.adminDo(t, "PUT", "/admin/v1/plans/gold", `{"level":"premium","rate":1,"burst":1}`)
@@ -63,17 +64,17 @@ func TestABusinessAndItsPlan(t *testing.T) {
 	made := decode[shown](t, n.adminPost(t, "/admin/v1/businesses", `{"name":"Bank","plan":"gold"}`).body)
 	path := "/admin/v1/businesses/" + made.ID
 	if got := decode[shown](t, n.adminDo(t, "GET", path, "").body); got != made || got.Plan != "gold" {
-		t.Errorf("%+v, made %+v", got, made)
+		t.Errorf("got %+v, want %+v with the plan gold", got, made)
 	}
 	wantProblem(t, n.adminDo(t, "DELETE", "/admin/v1/plans/gold", ""), 409, "plan_in_use")
 	if got := decode[shown](t, n.adminDo(t, "PUT", path+"/plan", `{"plan":"default"}`).body); got.Plan != "default" || got.Name != "Bank" {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want Bank with the plan default", got)
 	}
 	if got := n.adminDo(t, "DELETE", "/admin/v1/plans/gold", ""); got.status != http.StatusNoContent {
-		t.Errorf("%d %s", got.status, got.body)
+		t.Errorf("got %d %s, want %d", got.status, got.body, http.StatusNoContent)
 	}
 	if got := decode[shown](t, n.adminPost(t, "/admin/v1/businesses", `{"name":"Shop"}`).body); got.Plan != "default" {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want the plan default", got)
 	}
 	wantProblem(t, n.adminDo(t, "PUT", path+"/plan", `{"plan":"gold"}`), 422, "validation_failed", "/plan")
 	wantProblem(t, n.adminDo(t, "PUT", path+"/plan", `{}`), 422, "validation_failed", "/plan")
@@ -83,18 +84,18 @@ func TestABusinessAndItsPlan(t *testing.T) {
 	}
 }
 
-// TestAPlanOfAnotherNode: what another node stored can be named here before the next regular reading.
-func TestAPlanOfAnotherNode(t *testing.T) {
+// TestPlan_CreatedOnAnotherNode_CanBeAssigned uses a plan of another node before the next periodic reload.
+func TestPlan_CreatedOnAnotherNode_CanBeAssigned(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	other := n.with(func(c *httpapi.Config) { c.Plans = auth.NewPlans(n.store) })
 	other.adminDo(t, "PUT", "/admin/v1/plans/gold", `{"level":"premium","rate":1,"burst":1}`)
 	if got := n.adminPost(t, "/admin/v1/businesses", `{"name":"Bank","plan":"gold"}`); got.status != http.StatusCreated {
-		t.Errorf("%d %s", got.status, got.body)
+		t.Errorf("got %d %s, want %d", got.status, got.body, http.StatusCreated)
 	}
 }
 
-func TestBadPlans(t *testing.T) {
+func TestPlan_InvalidBodies_NameEachField(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	for body, pointers := range map[string][]string{
@@ -111,15 +112,15 @@ func TestBadPlans(t *testing.T) {
 		wantProblem(t, n.adminDo(t, "PUT", "/admin/v1/plans/gold", body), 422, "validation_failed", pointers...)
 	}
 	wantProblem(t, n.adminDo(t, "PUT", "/admin/v1/plans/g%20old", `{"level":"basic","rate":1,"burst":1}`), 422, "validation_failed")
-	wantProblem(t, n.do(t, ask{method: "PUT", path: "/admin/v1/plans/gold", token: n.key, body: `{}`}), 403, "forbidden")
+	wantProblem(t, n.do(t, request{method: "PUT", path: "/admin/v1/plans/gold", token: n.key, body: `{}`}), 403, "forbidden")
 }
 
-// TestABuiltInPlanStays: it is listed, so nobody is told that there is none.
-func TestABuiltInPlanStays(t *testing.T) {
+// TestPlan_DeleteBuiltIn_IsRefused checks the detail: the plan is listed, so "no such plan" would be wrong.
+func TestPlan_DeleteBuiltIn_IsRefused(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	got := n.adminDo(t, "DELETE", "/admin/v1/plans/premium", "")
-	if wantProblem(t, got, 404, "not_found"); !strings.Contains(string(got.body), "the plan premium is as it was built") {
-		t.Errorf("%s", got.body)
+	if wantProblem(t, got, 404, "not_found"); !strings.Contains(string(got.body), "the plan premium is built in and unchanged") {
+		t.Errorf("got %s, want a detail that names the built-in plan", got.body)
 	}
 }

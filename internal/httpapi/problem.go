@@ -9,7 +9,7 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// problem is an error answer (RFC 9457). Its code is stable; the words are for people.
+// problem is an error response (RFC 9457). Its code is stable; title and detail are for people.
 type problem struct {
 	Type   string  `json:"type"`
 	Title  string  `json:"title"`
@@ -18,49 +18,49 @@ type problem struct {
 	Detail string  `json:"detail,omitempty"`
 	Errors []fault `json:"errors,omitempty"`
 
-	retryAfter time.Duration // zero: a second
+	retryAfter time.Duration // value of Retry-After; zero: one second
 }
 
 func (p *problem) Error() string { return p.Code + ": " + p.Detail }
 
-// kind is the fixed part of a problem.
+// kind is the fixed part of a problem: one for each code.
 type kind struct {
 	status int
 	code   string
 	title  string
-	hint   string // the detail, where the error has no words for callers
+	hint   string // detail if the error has no text for callers
 }
 
-// The problems there are.
+// All kinds of problems.
 var (
 	invalidJSON      = kind{status: 400, code: "invalid_json", title: "The body is not valid JSON"}
 	unauthenticated  = kind{status: 401, code: "unauthenticated", title: "Authentication is required"}
 	forbidden        = kind{status: 403, code: "forbidden", title: "This credential may not do that"}
-	notFound         = kind{status: 404, code: "not_found", title: "There is no such thing"}
-	methodNotAllowed = kind{status: 405, code: "method_not_allowed", title: "This path does not have that method"}
-	requestTimeout   = kind{status: 408, code: "request_timeout", title: "The body came too slowly"}
+	notFound         = kind{status: 404, code: "not_found", title: "Not found"}
+	methodNotAllowed = kind{status: 405, code: "method_not_allowed", title: "This path does not support this method"}
+	requestTimeout   = kind{status: 408, code: "request_timeout", title: "The body arrived too slowly"}
 	notCancelable    = kind{status: 409, code: "not_cancelable", title: "The message cannot be canceled any more"}
-	planInUse        = kind{status: 409, code: "plan_in_use", title: "A business has that plan", hint: "give its businesses another plan first"}
-	credentialInUse  = kind{status: 409, code: "credential_in_use", title: "That credential cannot go now"}
-	alreadyRunning   = kind{status: 409, code: "already_running", title: "That is running already", hint: "wait until it has ended"}
+	planInUse        = kind{status: 409, code: "plan_in_use", title: "The plan is in use", hint: "assign another plan to its businesses first"}
+	credentialInUse  = kind{status: 409, code: "credential_in_use", title: "The credential is in use"}
+	alreadyRunning   = kind{status: 409, code: "already_running", title: "This operation is already running", hint: "wait until it has ended"}
 	bodyTooLarge     = kind{status: 413, code: "body_too_large", title: "The body is too large"}
 	unsupportedMedia = kind{status: 415, code: "unsupported_media_type", title: "The body must be application/json"}
-	validationFailed = kind{status: 422, code: "validation_failed", title: "The request has faults"}
-	invalidCharacter = kind{status: 422, code: "invalid_character", title: "A string holds a character that cannot be stored"}
+	validationFailed = kind{status: 422, code: "validation_failed", title: "The request is not valid"}
+	invalidCharacter = kind{status: 422, code: "invalid_character", title: "A string contains a character that cannot be stored"}
 	mismatch         = kind{status: 422, code: "idempotency_mismatch", title: "The idempotency key was used for another call"}
-	notSupported     = kind{status: 422, code: "not_supported", title: "This cannot be done here"}
+	notSupported     = kind{status: 422, code: "not_supported", title: "This is not supported here"}
 	recipientRate    = kind{status: 429, code: "recipient_rate_limited", title: "Too many messages for one recipient"}
 	inboxFull        = kind{status: 429, code: "inbox_full", title: "Too many messages wait for one recipient"}
 	rateLimited      = kind{status: 429, code: "rate_limited", title: "Too many calls", hint: "send fewer calls in a second"}
-	internal         = kind{status: 500, code: "internal", title: "Something went wrong here", hint: "the failure is in the log of this node"}
-	outcomeUnknown   = kind{status: 502, code: "outcome_unknown", title: "It is not known whether the call was taken", hint: "send it again with the same idempotency key"}
-	overloaded       = kind{status: 503, code: "overloaded", title: "The system is full", hint: "this call stored nothing; try again later"}
+	internal         = kind{status: 500, code: "internal", title: "Internal error", hint: "the error is in the log of this node"}
+	outcomeUnknown   = kind{status: 502, code: "outcome_unknown", title: "It is not known whether the call was stored", hint: "send it again with the same idempotency key"}
+	overloaded       = kind{status: 503, code: "overloaded", title: "The system is overloaded", hint: "this call stored nothing; try again later"}
 	storeUnavailable = kind{status: 503, code: "store_unavailable", title: "The store cannot answer", hint: "this call stored nothing; try again later"}
-	storageFull      = kind{status: 503, code: "storage_full", title: "The disk is nearly full", hint: "this call stored nothing; the operator has to make room"}
+	storageFull      = kind{status: 503, code: "storage_full", title: "The disk is nearly full", hint: "this call stored nothing; the operator must free disk space"}
 )
 
-// all lists them, in the order of their statuses.
-func all() []kind {
+// allKinds returns all kinds, ordered by status.
+func allKinds() []kind {
 	return []kind{
 		invalidJSON, unauthenticated, forbidden, notFound, methodNotAllowed, requestTimeout, notCancelable,
 		planInUse, credentialInUse, alreadyRunning, bodyTooLarge, unsupportedMedia, validationFailed, invalidCharacter, mismatch, notSupported, rateLimited, recipientRate, inboxFull,
@@ -68,7 +68,7 @@ func all() []kind {
 	}
 }
 
-// kinds is the one table from the platform's codes to answers.
+// kinds maps the platform's error codes to kinds of problems. It is the only such mapping of the REST API.
 var kinds = map[esh3ar.Code]kind{
 	esh3ar.Internal:            internal,
 	esh3ar.Invalid:             validationFailed,
@@ -87,13 +87,13 @@ var kinds = map[esh3ar.Code]kind{
 	esh3ar.Abandoned:           overloaded,
 }
 
-// problem is an answer of this kind. Its type leads to what the API's own documentation says of the code.
+// problem returns a problem of this kind. Its type is the URL of the code's section in the API documentation.
 func (k kind) problem(detail string) *problem {
 	return &problem{Type: "/docs#" + k.code, Title: k.title, Status: k.status, Code: k.code, Detail: detail}
 }
 
-// problemOf turns any error into an answer. For what is not the caller's fault only words made for callers are shown: what
-// a store says of its files belongs in the log.
+// problemOf returns the problem for any error. For server errors it shows only text written for callers: other text, such
+// as file names, belongs in the log.
 func problemOf(err error) *problem {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
@@ -113,7 +113,7 @@ func problemOf(err error) *problem {
 	return p
 }
 
-// headers adds what the status asks for.
+// headers sets the headers that the status requires.
 func (p *problem) headers(h http.Header) {
 	h["Content-Type"] = problemType
 	h["Cache-Control"] = noStore
@@ -123,11 +123,11 @@ func (p *problem) headers(h http.Header) {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		h.Set("Retry-After", strconv.FormatInt(max(1, int64((p.retryAfter+time.Second-1)/time.Second)), 10))
 	case http.StatusRequestTimeout:
-		h.Set("Connection", "close") // the rest of the body may still come
+		h.Set("Connection", "close") // the rest of the body may still arrive
 	}
 }
 
-// Values of headers, shared by all answers: net/http only reads them.
+// Values of headers, shared by all responses: net/http only reads them.
 var (
 	jsonType    = []string{"application/json"}
 	problemType = []string{"application/problem+json"}

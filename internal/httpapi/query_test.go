@@ -10,7 +10,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/httpapi"
 )
 
-// wantParameters checks that an answer refuses exactly these query parameters.
+// wantParameters checks that a response names exactly these query parameters as faulty.
 func wantParameters(t *testing.T, got reply, names ...string) {
 	t.Helper()
 	p := decode[struct {
@@ -26,7 +26,7 @@ func wantParameters(t *testing.T, got reply, names ...string) {
 	}
 }
 
-func TestQuery_UnescapedPlus_IsAPlus(t *testing.T) {
+func TestQuery_UnescapedPlus_IsAccepted(t *testing.T) {
 	t.Parallel()
 	n := newNode(t).with(func(c *httpapi.Config) {
 		phones, err := auth.NewPhones("DE")
@@ -45,14 +45,14 @@ func TestQuery_UnescapedPlus_IsAPlus(t *testing.T) {
 	} {
 		got := n.get(t, "/v1/messages?"+query)
 		if list := decode[page](t, got.body); got.status != http.StatusOK || len(list.Items) != 1 {
-			t.Errorf("?%s: %d with %d messages, want 200 with 1: %s", query, got.status, len(list.Items), got.body)
+			t.Errorf("?%s: got %d with %d messages, want 200 with 1: %s", query, got.status, len(list.Items), got.body)
 		}
 	}
 	wantParameters(t, n.get(t, "/v1/messages?recipientPhoneNumber=+01712345678"), "recipientPhoneNumber")
 	wantParameters(t, n.get(t, "/v1/dead-letters?recipientPhoneNumber=0171x"), "recipientPhoneNumber")
 }
 
-func TestQuery_WhatIsNotUnderstood_IsNamed(t *testing.T) {
+func TestQuery_UnknownOrInvalid_IsNamed(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	id := n.send(t, hello).ID
@@ -94,11 +94,11 @@ func TestQuery_WhatIsNotUnderstood_IsNamed(t *testing.T) {
 		wantParameters(t, n.get(t, c.path+"?"+c.query), strings.Fields(c.names+" ")...)
 	}
 	for _, path := range []string{"/admin/v1/breakers", "/admin/v1/nodes", "/admin/v1/plans", "/admin/v1/spill"} {
-		wantParameters(t, n.do(t, ask{method: "GET", path: path + "?limit=5", token: n.admin}), "limit")
+		wantParameters(t, n.do(t, request{method: "GET", path: path + "?limit=5", token: n.admin}), "limit")
 	}
-	wantParameters(t, n.do(t, ask{method: "GET", path: "/admin/v1/scaler?before=x&limit=y", token: n.admin}), "before", "limit")
-	wantParameters(t, n.do(t, ask{"POST", "/v1/messages?ttlSeconds=5", n.key, hello, nil}), "ttlSeconds")
-	wantParameters(t, n.do(t, ask{"POST", "/v1/messages?limit=5", n.key, hello, nil}), "limit")
+	wantParameters(t, n.do(t, request{method: "GET", path: "/admin/v1/scaler?before=x&limit=y", token: n.admin}), "before", "limit")
+	wantParameters(t, n.do(t, request{"POST", "/v1/messages?ttlSeconds=5", n.key, hello, nil}), "ttlSeconds")
+	wantParameters(t, n.do(t, request{"POST", "/v1/messages?limit=5", n.key, hello, nil}), "limit")
 }
 
 func TestBody_ContentEncoding_IsRefused(t *testing.T) {
@@ -106,54 +106,54 @@ func TestBody_ContentEncoding_IsRefused(t *testing.T) {
 	n := newNode(t)
 	for _, coding := range []string{"gzip", "br", "GZIP", "deflate", "zstd", "identity, gzip", "x", "compress"} {
 		for path, body := range map[string]string{"/v1/messages": hello, "/v1/messages/batch": `{"messages":[` + hello + `]}`, "/v1/dead-letters/replay": "{}"} {
-			got := n.do(t, ask{"POST", path, n.key, body, map[string]string{"Content-Encoding": coding}})
+			got := n.do(t, request{"POST", path, n.key, body, map[string]string{"Content-Encoding": coding}})
 			wantProblem(t, got, 415, "unsupported_media_type")
 			if accept := got.header.Get("Accept-Encoding"); accept != "identity" {
-				t.Errorf("%s with %s: Accept-Encoding %q, want identity", path, coding, accept)
+				t.Errorf("%s with %s: got Accept-Encoding %q, want identity", path, coding, accept)
 			}
 		}
-		got := n.do(t, ask{"POST", "/admin/v1/businesses", n.admin, `{"name":"a"}`, map[string]string{"Content-Encoding": coding}})
+		got := n.do(t, request{"POST", "/admin/v1/businesses", n.admin, `{"name":"a"}`, map[string]string{"Content-Encoding": coding}})
 		wantProblem(t, got, 415, "unsupported_media_type")
 	}
 	for _, coding := range []string{"identity", "Identity", ""} {
-		if got := n.do(t, ask{"POST", "/v1/messages", n.key, hello, map[string]string{"Content-Encoding": coding}}); got.status != http.StatusAccepted {
-			t.Errorf("Content-Encoding %q: %d %s", coding, got.status, got.body)
+		if got := n.do(t, request{"POST", "/v1/messages", n.key, hello, map[string]string{"Content-Encoding": coding}}); got.status != http.StatusAccepted {
+			t.Errorf("Content-Encoding %q: got %d %s, want %d", coding, got.status, got.body, http.StatusAccepted)
 		}
 	}
 }
 
-func TestBody_ByteOrderMark_IsPassedOver(t *testing.T) {
+func TestBody_ByteOrderMark_IsSkipped(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	const mark = "\ufeff"
 	if got := n.post(t, "/v1/messages", mark+hello); got.status != http.StatusAccepted {
-		t.Errorf("%d %s", got.status, got.body)
+		t.Errorf("got %d %s, want %d", got.status, got.body, http.StatusAccepted)
 	}
 	if got := n.post(t, "/v1/messages/batch", mark+`{"messages":[`+hello+`]}`); got.status != http.StatusAccepted {
-		t.Errorf("batch: %d %s", got.status, got.body)
+		t.Errorf("batch: got %d %s, want %d", got.status, got.body, http.StatusAccepted)
 	}
 	for _, body := range []string{mark, mark + mark + hello, " " + mark + hello, hello + mark, "\xff\xfe" + hello, "\xfe\xff", `{` + mark + `}`} {
 		wantProblem(t, n.post(t, "/v1/messages", body), 400, "invalid_json")
 	}
 }
 
-func TestCredential_EveryRoute_ReadsTheSame(t *testing.T) {
+func TestCredential_HeaderForms_SameOnEveryRoute(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	for header, want := range map[string]int{
 		"Bearer  KEY": 200, "bearer KEY": 200, "BEARER    KEY": 200, "Bearer\tKEY": 401, "Bearer KEY x": 401, "KEY": 401, "Basic KEY": 401, "Bearer KEY, Bearer KEY": 401,
 	} {
 		for path, token := range map[string]string{"/v1/messages": n.key, "/v1/usage": n.key, "/admin/v1/nodes": n.admin} {
-			got := n.do(t, ask{method: "GET", path: path, header: map[string]string{"Authorization": strings.ReplaceAll(header, "KEY", token)}})
+			got := n.do(t, request{method: "GET", path: path, header: map[string]string{"Authorization": strings.ReplaceAll(header, "KEY", token)}})
 			if got.status != want {
-				t.Errorf("%s with %q: %d, want %d", path, header, got.status, want)
+				t.Errorf("%s with %q: got %d, want %d", path, header, got.status, want)
 			}
 		}
 	}
-	events := "/v1/events?other=1&access_token=" + url.QueryEscape(n.key) // whose caller may come in is told of the other parameter
+	events := "/v1/events?other=1&access_token=" + url.QueryEscape(n.key) // valid credentials: only the other parameter is a fault
 	wantParameters(t, n.get(t, events), "other")
-	wantParameters(t, n.do(t, ask{method: "GET", path: events}), "other")
-	if got := n.do(t, ask{method: "HEAD", path: events, token: "another"}); got.status != http.StatusUnauthorized {
+	wantParameters(t, n.do(t, request{method: "GET", path: events}), "other")
+	if got := n.do(t, request{method: "HEAD", path: events, token: "another"}); got.status != http.StatusUnauthorized {
 		t.Errorf("two tokens: %d, want 401", got.status)
 	}
 }

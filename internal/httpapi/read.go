@@ -9,37 +9,38 @@ import (
 	"github.com/esh3artech/esh3ar/internal/wire"
 )
 
-// own finds a message of the caller; another business's is not there.
-func (a *API) own(x *exchange) (esh3ar.Record, error) {
+// ownMessage returns the message that the path names. A message of another business is not found.
+func (a *API) ownMessage(x *exchange) (esh3ar.Record, error) {
 	id, err := esh3ar.ParseMessageID(x.params[0])
 	if err != nil {
-		return esh3ar.Record{}, noMessage(x)
+		return esh3ar.Record{}, messageNotFound(x)
 	}
 	record, err := a.Store.Message(x.r.Context(), id)
 	switch {
 	case err != nil && esh3ar.CodeOf(err) == esh3ar.NotFound:
-		return esh3ar.Record{}, a.unknown(x)
+		return esh3ar.Record{}, a.unknownMessage(x)
 	case err == nil && record.Business != x.caller.Business:
-		return esh3ar.Record{}, a.unknown(x) // the same answer, always
+		return esh3ar.Record{}, a.unknownMessage(x) // the same answer as for an unknown id
 	}
 	return record, err
 }
 
-// noMessage is one answer for what is not there and what is another business's, so that nobody learns the difference.
-func noMessage(x *exchange) error { return notFound.problem("no message " + x.params[0]) }
+// messageNotFound returns the same problem for an unknown id and a message of another business, so that a caller cannot
+// tell them apart.
+func messageNotFound(x *exchange) error { return notFound.problem("no message " + x.params[0]) }
 
-// get is GET /v1/messages/{id}.
-func (a *API) get(x *exchange) error {
-	record, err := a.own(x)
+// getMessage implements GET /v1/messages/{id}.
+func (a *API) getMessage(x *exchange) error {
+	record, err := a.ownMessage(x)
 	if err != nil {
 		return err
 	}
 	return x.answerRecord(&record)
 }
 
-// history is GET /v1/messages/{id}/events.
-func (a *API) history(x *exchange) error {
-	record, err := a.own(x)
+// messageHistory implements GET /v1/messages/{id}/events.
+func (a *API) messageHistory(x *exchange) error {
+	record, err := a.ownMessage(x)
 	if err != nil {
 		return err
 	}

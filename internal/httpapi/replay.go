@@ -8,19 +8,19 @@ import (
 	"github.com/esh3artech/esh3ar/internal/wire"
 )
 
-// defaultReplay is how many dead letters one step replays unless the caller says.
-const defaultReplay = 100
+// defaultReplayLimit is the number of dead letters that one call replays if it sets no limit.
+const defaultReplayLimit = 100
 
-// replayChange asks for the next life of a dead letter. It names the life that was seen: a letter that somebody else
-// replays meanwhile, and that fails again, is not replayed twice.
+// replayChange returns the change that starts the next life of a dead letter. The change applies only to the life that was
+// read: if a concurrent call has replayed the message and it has failed again, it is not replayed twice.
 func replayChange(r *esh3ar.Record, at esh3ar.Time) esh3ar.Change {
 	return esh3ar.Change{
 		Message: r.ID, Recipient: r.Recipient, Business: r.Business, Life: r.Life, To: esh3ar.Queued, Replay: true, At: at,
 	}
 }
 
-// replay is POST /v1/dead-letters/{id}/replay.
-func (a *API) replay(x *exchange) error {
+// replayDeadLetter implements POST /v1/dead-letters/{id}/replay.
+func (a *API) replayDeadLetter(x *exchange) error {
 	if err := x.readObject(); err != nil {
 		return err
 	}
@@ -34,10 +34,10 @@ func (a *API) replay(x *exchange) error {
 		return err
 	}
 	if !results[0].Applied {
-		return noDeadLetter(x)
+		return deadLetterNotFound(x)
 	}
-	a.enter(results)
-	// What the commit made of it is shown from here: an answer after the commit must not depend on another read.
+	a.notifyRequeued(results)
+	// The answer is built from the result of the commit. Another read could fail after the commit.
 	record.Seq, record.Progress = results[0].Seq, results[0].Progress
 	if record.TTL > 0 {
 		record.ExpiresAt = at.Add(record.TTL)
@@ -46,21 +46,22 @@ func (a *API) replay(x *exchange) error {
 	return x.answer(http.StatusAccepted, x.buffer)
 }
 
-// enter tells the recipients' connections what is in their inboxes anew, and counts it.
-func (a *API) enter(results []esh3ar.Settled) (entered int) {
+// notifyRequeued calls OnRequeued for each message that was replayed, and returns their number.
+func (a *API) notifyRequeued(results []esh3ar.Settled) int {
+	requeued := 0
 	for i := range results {
 		if r := &results[i]; r.Applied {
-			a.Entered(r.Recipient, r.Seq, r.Message, r.Progress.Life)
-			entered++
+			a.OnRequeued(r.Recipient, r.Seq, r.Message, r.Progress.Life)
+			requeued++
 		}
 	}
-	return entered
+	return requeued
 }
 
-// replayMany is POST /v1/dead-letters/replay: one step, bounded and in one commit, so that an error means that nothing was
-// replayed. The answer carries the end of the failures it took: given again with the next step, a letter that fails anew
-// is not replayed in a circle.
-func (a *API) replayMany(x *exchange) error {
+// replayDeadLetters implements POST /v1/dead-letters/replay. One call replays a bounded number of dead letters in one
+// commit, so an error means that nothing was replayed. The answer contains the upper time bound of the failures that it
+// covered. A caller that passes this bound in its next calls does not replay messages that failed again in between.
+func (a *API) replayDeadLetters(x *exchange) error {
 	now := esh3ar.TimeOf(a.Now())
 	q, err := a.replayFilters(x)
 	if err != nil {
@@ -74,7 +75,7 @@ func (a *API) replayMany(x *exchange) error {
 	}
 	var changes []esh3ar.Change
 	var more bool
-	if err := x.query(func() (err error) {
+	if err := x.runQuery(func() (err error) {
 		changes, more, err = a.replayable(x.r.Context(), q, now)
 		return err
 	}); err != nil {
@@ -86,7 +87,7 @@ func (a *API) replayMany(x *exchange) error {
 			return err
 		}
 	}
-	return x.answerReplayed(a.enter(results), more, q.Until)
+	return x.answerReplayed(a.notifyRequeued(results), more, q.Until)
 }
 
 func (x *exchange) answerReplayed(n int, more bool, until esh3ar.Time) error {
@@ -101,8 +102,8 @@ func (x *exchange) answerReplayed(n int, more bool, until esh3ar.Time) error {
 	return x.answer(http.StatusOK, x.buffer)
 }
 
-// replayable gathers the changes of one step. It reads one letter more than it takes, to tell whether there are more. The
-// pages of a store are bounded in what they walk over, and may be empty before the end.
+// replayable collects up to q.Limit changes and reports whether there are more dead letters. Pages of a store may be empty
+// before the end, because a store bounds the rows that one page scans.
 func (a *API) replayable(ctx context.Context, q esh3ar.DeadLetterQuery, at esh3ar.Time) (changes []esh3ar.Change, more bool, err error) {
 	limit := q.Limit
 	for {
@@ -124,26 +125,26 @@ func (a *API) replayable(ctx context.Context, q esh3ar.DeadLetterQuery, at esh3a
 	}
 }
 
-// replayFilters reads the body of replayMany.
+// replayFilters decodes the body of replayDeadLetters.
 func (a *API) replayFilters(x *exchange) (esh3ar.DeadLetterQuery, error) {
-	q := esh3ar.DeadLetterQuery{Business: x.caller.Business, Limit: defaultReplay}
+	q := esh3ar.DeadLetterQuery{Business: x.caller.Business, Limit: defaultReplayLimit}
 	err := x.readObject(
 		a.phoneMember("recipientPhoneNumber", false, &q.Recipient),
-		wordMember("correlationId", esh3ar.MaxCorrelationIDLength, &q.CorrelationID),
-		wordMember("reason", maxReason, &q.Reason),
-		member{name: "from", read: func(in *input, at place) (err error) {
+		stringMember("correlationId", esh3ar.MaxCorrelationIDLength, &q.CorrelationID),
+		stringMember("reason", maxReason, &q.Reason),
+		member{name: "from", read: func(in *input, at jsonPath) (err error) {
 			q.From, _, err = in.time(at)
 			return err
 		}},
-		member{name: "until", read: func(in *input, at place) error {
+		member{name: "until", read: func(in *input, at jsonPath) error {
 			t, ok, err := in.time(at)
 			if ok {
-				q.Until = bound(t)
+				q.Until = untilBound(t)
 			}
 			return err
 		}},
-		member{name: "limit", read: func(in *input, at place) error {
-			n, ok, err := in.whole(at, 1, maxLimit)
+		member{name: "limit", read: func(in *input, at jsonPath) error {
+			n, ok, err := in.integer(at, 1, maxLimit)
 			if ok {
 				q.Limit = int(n)
 			}

@@ -8,54 +8,55 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// Scaler tells how the cluster scales itself. Lease and diary are in the store that the nodes share, so any of them can tell.
+// Scaler reads the state of autoscaling. Lease and decisions are in the shared store, so every node can read them.
 type Scaler interface {
-	// Now tells who decides, and what was decided last.
-	Now(ctx context.Context) (ScalerNow, error)
-	// Diary gives entries with a number below before (0: all), the newest first.
-	Diary(ctx context.Context, before int64, limit int) ([]ScalerEntry, error)
+	// Status returns the holder of the lease and the latest decision.
+	Status(ctx context.Context) (ScalerStatus, error)
+	// Decisions returns up to limit recorded decisions with a number below before, newest first. Zero for before: from the
+	// newest.
+	Decisions(ctx context.Context, before int64, limit int) ([]ScalerDecision, error)
 }
 
-// ScalerNow is how scaling stands.
-type ScalerNow struct {
-	Holder   string       `json:"holder,omitempty"`   // who decides; empty: nobody
-	Here     bool         `json:"here"`               // it is this node
-	Fault    string       `json:"fault,omitempty"`    // why the scaler of this node decides nothing, or cannot have it done
-	Decision *ScalerEntry `json:"decision,omitempty"` // the newest that this node knows of; nil: none yet
+// ScalerStatus is the state of autoscaling.
+type ScalerStatus struct {
+	Holder   string          `json:"holder,omitempty"`   // scaler that holds the lease; empty if none does
+	Here     bool            `json:"here"`               // this node holds the lease
+	Fault    string          `json:"fault,omitempty"`    // why the scaler of this node cannot decide or act; empty if it can
+	Decision *ScalerDecision `json:"decision,omitempty"` // latest decision; nil if there is none yet
 }
 
-// ScalerEntry is a decision, or a line of the diary.
-type ScalerEntry struct {
-	Number int64       `json:"number,omitempty"` // in the diary; 0: it is not in it
+// ScalerDecision is one decision of a scaler.
+type ScalerDecision struct {
+	Number int64       `json:"number,omitempty"` // number in the record of decisions; zero if it is not recorded
 	At     esh3ar.Time `json:"at"`
-	By     string      `json:"by"`   // who decided
-	From   int         `json:"from"` // nodes
-	To     int         `json:"to"`
+	By     string      `json:"by"`   // scaler that decided
+	From   int         `json:"from"` // number of nodes before
+	To     int         `json:"to"`   // number of nodes that should be
 	Reason string      `json:"reason"`
-	Why    string      `json:"why"`              // for people
-	DryRun bool        `json:"dryRun,omitempty"` // of a scaler that does nothing
+	Why    string      `json:"why"`              // explanation for people
+	DryRun bool        `json:"dryRun,omitempty"` // the scaler only records its decisions
 }
 
-// scalerView is how scaling stands, with a page of the diary.
+// scalerView is the answer of GET /admin/v1/scaler: the status with a page of decisions.
 type scalerView struct {
-	ScalerNow
-	Current    int           `json:"current"`          // nodes that take calls
-	Wanted     int           `json:"wanted,omitempty"` // nodes that there should be; 0: nobody has said yet
-	Items      []ScalerEntry `json:"items"`
-	NextBefore int64         `json:"nextBefore,omitempty"` // asks for the next page; 0: this is the last
+	ScalerStatus
+	Current    int              `json:"current"`          // nodes that accept calls
+	Wanted     int              `json:"wanted,omitempty"` // nodes that there should be; zero before the first decision
+	Items      []ScalerDecision `json:"items"`
+	NextBefore int64            `json:"nextBefore,omitempty"` // value of before for the next page; zero on the last page
 }
 
-// scaler is GET /admin/v1/scaler.
+// scaler implements GET /admin/v1/scaler.
 func (a *API) scaler(x *exchange) (err error) {
-	before, limit, err := diaryQuery(x.r.URL.RawQuery)
+	before, limit, err := decisionsQuery(x.r.URL.RawQuery)
 	switch {
 	case err != nil:
 		return err
 	case a.Scaler == nil:
-		return notSupported.problem("this node has a store of its own; nodes scale where they share a PostgreSQL")
+		return notSupported.problem("this node uses an embedded store; autoscaling needs a shared PostgreSQL")
 	}
-	view := scalerView{Items: []ScalerEntry{}}
-	if view.ScalerNow, err = a.Scaler.Now(x.r.Context()); err != nil {
+	view := scalerView{Items: []ScalerDecision{}}
+	if view.ScalerStatus, err = a.Scaler.Status(x.r.Context()); err != nil {
 		return err
 	}
 	if view.Decision != nil {
@@ -66,15 +67,15 @@ func (a *API) scaler(x *exchange) (err error) {
 			view.Current++
 		}
 	}
-	if err := view.read(x.r.Context(), a.Scaler, before, limit); err != nil {
+	if err := view.addPage(x.r.Context(), a.Scaler, before, limit); err != nil {
 		return err
 	}
 	return x.answerJSON(http.StatusOK, &view)
 }
 
-// read adds a page; one entry more than it holds tells whether there is another.
-func (v *scalerView) read(ctx context.Context, s Scaler, before int64, limit int) error {
-	entries, err := s.Diary(ctx, before, limit+1)
+// addPage reads a page of decisions. It reads one more than limit, to know whether there is another page.
+func (v *scalerView) addPage(ctx context.Context, s Scaler, before int64, limit int) error {
+	entries, err := s.Decisions(ctx, before, limit+1)
 	if err != nil {
 		return err
 	}
@@ -86,14 +87,14 @@ func (v *scalerView) read(ctx context.Context, s Scaler, before int64, limit int
 	return nil
 }
 
-func diaryQuery(raw string) (before int64, limit int, err error) {
+func decisionsQuery(raw string) (before int64, limit int, err error) {
 	limit = defaultLimit
-	err = parameters(raw, func(name, value string) string {
+	err = parseParameters(raw, func(name, value string) string {
 		switch name {
 		case "limit":
 			return limitFilter(&limit, value)
 		case "before":
-			return numberFilter(&before, value)
+			return entryFilter(&before, value)
 		default:
 			return unknownParameter
 		}
@@ -101,10 +102,11 @@ func diaryQuery(raw string) (before int64, limit int, err error) {
 	return before, limit, err
 }
 
-func numberFilter(into *int64, value string) (why string) {
+func entryFilter(into *int64, value string) (why string) {
 	n, err := strconv.ParseInt(value, 10, 64)
-	if *into = n; err != nil || n < 1 {
-		return "must be the number of an entry, 1 or more"
+	*into = n
+	if err != nil || n < 1 {
+		return "must be the number of a decision, 1 or more"
 	}
 	return ""
 }

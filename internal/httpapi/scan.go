@@ -8,21 +8,21 @@ import (
 	"unicode/utf8"
 )
 
-// The reader of request bodies takes RFC 8259 and nothing else: no duplicate names, no bytes that are not UTF-8, nothing
-// behind the document. Such a body is answered as a whole. What is wrong with a value inside a sound document is noted with
-// its JSON pointer, and the reading goes on, so that one answer names every fault.
+// Request bodies must be strict JSON (RFC 8259): no duplicate names, valid UTF-8, nothing after the document. A violation
+// ends decoding and is one error for the whole body. A wrong value in a valid document is recorded as a fault with its JSON
+// pointer, and decoding continues, so that one answer lists every fault.
 //
-// encoding/json would replace unpaired surrogates unseen, match names without regard to case, and stop at the first wrong
-// type. It also allocates for every value; here strings gather in one buffer that is used again, and a message takes
-// what it needs in one copy.
+// encoding/json does not fit: it silently replaces unpaired surrogates, matches names case-insensitively, stops at the first
+// wrong type, and allocates for every value. This scanner collects all strings in one reusable buffer, and a message copies
+// what it needs in one allocation.
 
-// maxDepth bounds nesting; nothing in the API nests deeper than a batch's metadata.
+// maxDepth bounds the nesting of arrays and objects. Valid requests nest at most 4 levels: the metadata of a batch.
 const maxDepth = 32
 
-// syntaxError is where a body stops being JSON.
+// syntaxError describes where and why a body is not JSON.
 type syntaxError struct {
 	what         string
-	offset       int // bytes before it
+	offset       int // in bytes, from 0
 	line, column int // from 1; the column counts bytes
 }
 
@@ -30,23 +30,23 @@ func (e *syntaxError) Error() string {
 	return fmt.Sprintf("%s at byte %d (line %d, column %d)", e.what, e.offset, e.line, e.column)
 }
 
-// scanner walks over one body.
+// scanner scans one body from start to end.
 type scanner struct {
 	data  []byte
-	at    int
-	depth int
-	text  []byte // what the strings hold, without escapes, one behind the other
+	at    int    // offset of the next byte
+	depth int    // open arrays and objects
+	text  []byte // contents of the scanned strings, unescaped and concatenated
 }
 
-// text is a string of the body, as a part of scanner.text.
+// text is a scanned string: a range of scanner.text.
 type text struct {
 	from, to int
 	runes    int  // code points
-	bad      bool // holds U+0000 or an unpaired surrogate
+	invalid  bool // contains U+0000 or an unpaired surrogate
 }
 
-// reset begins a body. A byte order mark in front is passed over: editors and shells of Windows write one, and RFC 8259,
-// section 8.1, lets a reader ignore it.
+// reset starts a new body. It skips a leading byte order mark, which editors and shells of Windows write; RFC 8259, section
+// 8.1, allows a parser to ignore it.
 func (s *scanner) reset(data []byte) {
 	s.data, s.at, s.depth, s.text = data, 0, 0, s.text[:0]
 	if bytes.HasPrefix(data, byteOrderMark) {
@@ -56,11 +56,11 @@ func (s *scanner) reset(data []byte) {
 
 var byteOrderMark = []byte("\ufeff")
 
-// bytes is what t holds; good until the scanner goes on.
+// bytes returns the content of t. It is valid until the scanner reads another string.
 func (s *scanner) bytes(t text) []byte { return s.text[t.from:t.to] }
 
-// forget drops the newest string.
-func (s *scanner) forget(t text) { s.text = s.text[:t.from] }
+// dropLast removes the last scanned string from the buffer.
+func (s *scanner) dropLast(t text) { s.text = s.text[:t.from] }
 
 func (s *scanner) fail(what string) error { return s.failAt(s.at, what) }
 
@@ -72,7 +72,7 @@ func (s *scanner) failAt(at int, what string) error {
 	return &syntaxError{what, at, 1 + bytes.Count(before, []byte{'\n'}), at - bytes.LastIndexByte(before, '\n')}
 }
 
-// peek skips space and gives the next byte; zero at the end.
+// peek skips white space and returns the next byte without consuming it, or 0 at the end.
 func (s *scanner) peek() byte {
 	for s.at < len(s.data) {
 		switch c := s.data[s.at]; c {
@@ -93,31 +93,35 @@ func (s *scanner) expect(c byte, what string) error {
 	return nil
 }
 
-// end checks that nothing follows.
+// end returns an error if anything follows the document.
 func (s *scanner) end() error {
-	if s.peek(); s.at < len(s.data) {
-		return s.fail("data behind the document")
+	s.peek()
+	if s.at < len(s.data) {
+		return s.fail("data after the document")
 	}
 	return nil
 }
 
-func (s *scanner) enter(c byte, what string) error {
+// open consumes the opening byte of an array or object.
+func (s *scanner) open(c byte, what string) error {
 	if err := s.expect(c, what); err != nil {
 		return err
 	}
-	if s.depth++; s.depth > maxDepth {
+	s.depth++
+	if s.depth > maxDepth {
 		return s.fail("nested too deeply")
 	}
 	return nil
 }
 
-// object calls member for each, with the scanner in front of its value. The name is good until member reads a string.
+// object scans an object. It calls member for each member with its name; member must consume the value. The name is valid
+// until member reads a string.
 func (s *scanner) object(member func(name text) error) error {
-	if err := s.enter('{', "expected an object"); err != nil {
+	if err := s.open('{', "expected an object"); err != nil {
 		return err
 	}
 	for first := true; ; first = false {
-		if done, err := s.more(first, '}'); done || err != nil {
+		if done, err := s.nextElement(first, '}'); done || err != nil {
 			return err
 		}
 		if s.peek() != '"' {
@@ -136,13 +140,13 @@ func (s *scanner) object(member func(name text) error) error {
 	}
 }
 
-// array calls element for each, with the scanner in front of it.
+// array scans an array. It calls element for each element; element must consume it.
 func (s *scanner) array(element func(i int) error) error {
-	if err := s.enter('[', "expected an array"); err != nil {
+	if err := s.open('[', "expected an array"); err != nil {
 		return err
 	}
 	for i := 0; ; i++ {
-		if done, err := s.more(i == 0, ']'); done || err != nil {
+		if done, err := s.nextElement(i == 0, ']'); done || err != nil {
 			return err
 		}
 		if err := element(i); err != nil {
@@ -151,8 +155,8 @@ func (s *scanner) array(element func(i int) error) error {
 	}
 }
 
-// more steps to the next member or element, or out of the object or array.
-func (s *scanner) more(first bool, end byte) (done bool, err error) {
+// nextElement advances to the next member or element. At the end it consumes the closing byte and returns done.
+func (s *scanner) nextElement(first bool, end byte) (done bool, err error) {
 	switch c := s.peek(); {
 	case c == end:
 		s.at++
@@ -163,7 +167,7 @@ func (s *scanner) more(first bool, end byte) (done bool, err error) {
 	case c == ',':
 		s.at++
 		if s.peek() == end {
-			return false, s.fail("a comma with nothing behind it")
+			return false, s.fail("expected a value after the comma")
 		}
 		return false, nil
 	case end == '}':
@@ -173,16 +177,16 @@ func (s *scanner) more(first bool, end byte) (done bool, err error) {
 	}
 }
 
-// skip passes a value of any type.
-func (s *scanner) skip() error {
+// skipValue consumes a value of any type.
+func (s *scanner) skipValue() error {
 	switch c := s.peek(); {
 	case c == '{':
-		return s.object(func(name text) error { s.forget(name); return s.skip() })
+		return s.object(func(name text) error { s.dropLast(name); return s.skipValue() })
 	case c == '[':
-		return s.array(func(int) error { return s.skip() })
+		return s.array(func(int) error { return s.skipValue() })
 	case c == '"':
 		t, err := s.string()
-		s.forget(t)
+		s.dropLast(t)
 		return err
 	case c == '-' || c >= '0' && c <= '9':
 		_, err := s.number()
@@ -192,6 +196,7 @@ func (s *scanner) skip() error {
 	}
 }
 
+// literal consumes true, false or null.
 func (s *scanner) literal() error {
 	for _, word := range [...]string{"true", "false", "null"} {
 		if rest := s.data[s.at:]; len(rest) >= len(word) && string(rest[:len(word)]) == word {
@@ -202,19 +207,19 @@ func (s *scanner) literal() error {
 	return s.fail("expected a value")
 }
 
-// number passes a number and gives its digits, good until the next body.
+// number consumes a number and returns its text, which is valid until the next reset.
 func (s *scanner) number() ([]byte, error) {
 	start := s.at
-	s.has('-')
-	if !s.has('0') && !s.digits() {
+	s.accept('-')
+	if !s.accept('0') && !s.digits() {
 		return nil, s.fail("expected a digit")
 	}
-	if s.has('.') && !s.digits() {
+	if s.accept('.') && !s.digits() {
 		return nil, s.fail("expected a digit")
 	}
-	if s.has('e') || s.has('E') {
-		if !s.has('+') {
-			s.has('-')
+	if s.accept('e') || s.accept('E') {
+		if !s.accept('+') {
+			s.accept('-')
 		}
 		if !s.digits() {
 			return nil, s.fail("expected a digit")
@@ -223,7 +228,8 @@ func (s *scanner) number() ([]byte, error) {
 	return s.data[start:s.at], nil
 }
 
-func (s *scanner) has(c byte) bool {
+// accept consumes the next byte if it is c, and reports whether it did.
+func (s *scanner) accept(c byte) bool {
 	if s.at < len(s.data) && s.data[s.at] == c {
 		s.at++
 		return true
@@ -231,6 +237,7 @@ func (s *scanner) has(c byte) bool {
 	return false
 }
 
+// digits consumes decimal digits and reports whether there was at least one.
 func (s *scanner) digits() bool {
 	start := s.at
 	for s.at < len(s.data) && s.data[s.at]-'0' <= 9 {
@@ -239,12 +246,12 @@ func (s *scanner) digits() bool {
 	return s.at > start
 }
 
-// string reads a string; the scanner stands at its quote.
+// string scans a string. The next byte must be its opening quote.
 func (s *scanner) string() (text, error) {
 	s.at++
 	t := text{from: len(s.text)}
 	for {
-		t.runes += s.plain()
+		t.runes += s.scanASCII()
 		if s.at == len(s.data) {
 			return t, s.fail("unexpected end of the body")
 		}
@@ -255,11 +262,11 @@ func (s *scanner) string() (text, error) {
 			t.to = len(s.text)
 			return t, nil
 		case c == '\\':
-			err = s.escape(&t)
+			err = s.scanEscape(&t)
 		case c < ' ':
 			err = s.fail("a control character in a string must be escaped")
 		default:
-			err = s.wide(&t)
+			err = s.scanUTF8(&t)
 		}
 		if err != nil {
 			return t, err
@@ -267,8 +274,9 @@ func (s *scanner) string() (text, error) {
 	}
 }
 
-// plain takes the characters up to the next that needs a look, and counts them.
-func (s *scanner) plain() int {
+// scanASCII copies ASCII characters up to the next quote, escape, control character or multi-byte character, and returns
+// their number.
+func (s *scanner) scanASCII() int {
 	rest := s.data[s.at:]
 	n := 0
 	for n < len(rest) {
@@ -282,13 +290,13 @@ func (s *scanner) plain() int {
 	return n
 }
 
-// wide takes characters of several bytes.
-func (s *scanner) wide(t *text) error {
+// scanUTF8 copies consecutive multi-byte characters.
+func (s *scanner) scanUTF8(t *text) error {
 	start := s.at
 	for s.at < len(s.data) && s.data[s.at] >= utf8.RuneSelf {
 		r, size := utf8.DecodeRune(s.data[s.at:])
 		if r == utf8.RuneError && size == 1 {
-			return s.fail("bytes that are not UTF-8")
+			return s.fail("invalid UTF-8")
 		}
 		s.at += size
 		t.runes++
@@ -297,35 +305,36 @@ func (s *scanner) wide(t *text) error {
 	return nil
 }
 
-// simpleEscapes are those of one letter.
+// simpleEscapes maps the letter of a two-character escape to its character.
 var simpleEscapes = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
-// escape takes one character that is written as an escape.
-func (s *scanner) escape(t *text) error {
+// scanEscape scans one escaped character.
+func (s *scanner) scanEscape(t *text) error {
 	t.runes++
 	if s.at+1 < len(s.data) {
-		if char := simpleEscapes[s.data[s.at+1]]; char != 0 {
+		char := simpleEscapes[s.data[s.at+1]]
+		if char != 0 {
 			s.text = append(s.text, char)
 			s.at += 2
 			return nil
 		}
 	}
-	char, err := s.unicode()
+	char, err := s.scanUnicodeEscape()
 	if err != nil {
 		return err
 	}
 	if utf16.IsSurrogate(char) {
-		char = s.pair(char)
+		char = s.scanLowSurrogate(char)
 	}
-	t.bad = t.bad || char <= 0
-	s.text = utf8.AppendRune(s.text, char) // -1 becomes U+FFFD
+	t.invalid = t.invalid || char <= 0
+	s.text = utf8.AppendRune(s.text, char) // an unpaired surrogate, -1, becomes U+FFFD
 	return nil
 }
 
-// pair takes the second half of a surrogate pair; -1 if it is not there.
-func (s *scanner) pair(high rune) rune {
+// scanLowSurrogate scans the second half of a surrogate pair and returns the character, or -1 if no low surrogate follows.
+func (s *scanner) scanLowSurrogate(high rune) rune {
 	mark := s.at
-	if low, err := s.unicode(); err == nil {
+	if low, err := s.scanUnicodeEscape(); err == nil {
 		if char := utf16.DecodeRune(high, low); char != utf8.RuneError {
 			return char
 		}
@@ -334,14 +343,14 @@ func (s *scanner) pair(high rune) rune {
 	return -1
 }
 
-// unicode reads \uXXXX.
-func (s *scanner) unicode() (rune, error) {
+// scanUnicodeEscape scans \uXXXX.
+func (s *scanner) scanUnicodeEscape() (rune, error) {
 	if s.at+6 > len(s.data) || s.data[s.at] != '\\' || s.data[s.at+1] != 'u' {
-		return 0, s.fail("an escape that JSON does not have")
+		return 0, s.fail("invalid escape")
 	}
 	code, err := strconv.ParseUint(string(s.data[s.at+2:s.at+6]), 16, 16)
 	if err != nil {
-		return 0, s.fail("an escape that JSON does not have")
+		return 0, s.fail("invalid escape")
 	}
 	s.at += 6
 	return rune(code), nil

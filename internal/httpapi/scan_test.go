@@ -22,7 +22,8 @@ var seeds = []string{
 	strings.Repeat("[", 33) + strings.Repeat("]", 33),
 }
 
-// FuzzScanner holds the scanner against encoding/json: they take the same texts, but for what is too deep or not UTF-8.
+// FuzzScanner compares the scanner with encoding/json. Both accept the same texts, except that the scanner also bounds the
+// nesting and requires UTF-8.
 func FuzzScanner(f *testing.F) {
 	for _, seed := range seeds {
 		f.Add([]byte(seed))
@@ -30,16 +31,16 @@ func FuzzScanner(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var s scanner
 		s.reset(body)
-		err := s.skip()
+		err := s.skipValue()
 		if err == nil {
 			err = s.end()
 		}
 		want := json.Valid(body) && utf8.Valid(body)
 		if (err == nil) != want && !strings.Contains(errorText(err), "nested") {
-			t.Errorf("%q: %v, encoding/json says %t", body, err, want)
+			t.Errorf("%q: got %v, want valid %t as in encoding/json", body, err, want)
 		}
 		if e, ok := errors.AsType[*syntaxError](err); ok && (e.offset < 0 || e.offset > len(body) || e.line < 1 || e.column < 1) {
-			t.Errorf("%q: %+v", body, e)
+			t.Errorf("%q: got the position %+v, want one inside the body", body, e)
 		}
 	})
 }
@@ -51,7 +52,7 @@ func errorText(err error) string {
 	return err.Error()
 }
 
-// FuzzString holds one string against encoding/json.
+// FuzzString compares one decoded string with encoding/json.
 func FuzzString(f *testing.F) {
 	f.Add(`\ud83d\ude00 a é`)
 	f.Add(`\ud83d\ud83d\ude00\u0000\ude00`)
@@ -61,22 +62,22 @@ func FuzzString(f *testing.F) {
 		s.reset(body)
 		got, err := s.string()
 		if err != nil || s.end() != nil {
-			return // FuzzScanner looks at these
+			return // FuzzScanner covers invalid strings
 		}
 		var want string
 		if err := json.Unmarshal(body, &want); err != nil {
 			t.Fatalf("%q: %v", body, err)
 		}
 		if string(s.bytes(got)) != want || got.runes != utf8.RuneCountInString(want) {
-			t.Errorf("%q: %q of %d characters, want %q", body, s.bytes(got), got.runes, want)
+			t.Errorf("%q: got %q of %d characters, want %q", body, s.bytes(got), got.runes, want)
 		}
-		if strings.Contains(want, "\x00") && !got.bad {
-			t.Errorf("%q holds U+0000 unseen", body)
+		if strings.Contains(want, "\x00") && !got.invalid {
+			t.Errorf("%q contains U+0000: got it valid, want it invalid", body)
 		}
 	})
 }
 
-// FuzzMessage holds decoded messages against encoding/json: what is accepted means the same to both.
+// FuzzMessage compares decoded messages with encoding/json: an accepted message must have the same meaning in both.
 func FuzzMessage(f *testing.F) {
 	for _, seed := range seeds {
 		f.Add([]byte(seed))
@@ -85,7 +86,7 @@ func FuzzMessage(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	x := &exchange{in: messageInput{phones: phones}} // used again and again, as in the pool
+	x := &exchange{in: messageInput{phones: phones}} // reused as from the pool
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var m esh3ar.Message
 		if err := x.readMessage(body, &m); err != nil {
@@ -100,10 +101,10 @@ func FuzzMessage(f *testing.F) {
 		in := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(body, byteOrderMark)))
 		in.DisallowUnknownFields()
 		if err := in.Decode(&want); err != nil {
-			t.Fatalf("%q was accepted, encoding/json: %v", body, err)
+			t.Fatalf("%q: got it accepted, but encoding/json fails: %v", body, err)
 		}
 		if _, err := in.Token(); !errors.Is(err, io.EOF) {
-			t.Errorf("%q: more behind the document: %v", body, err)
+			t.Errorf("%q: got %v after the document, want io.EOF", body, err)
 		}
 		priority := esh3ar.Normal
 		if want.Priority != nil {
@@ -112,7 +113,7 @@ func FuzzMessage(f *testing.F) {
 		recipient, _ := phones.Parse(want.RecipientPhoneNumber)
 		if m.Content != want.MessageContent || m.Subject != want.Subject || m.CorrelationID != want.CorrelationID ||
 			m.Recipient != recipient || m.Priority != priority || !maps.Equal(m.Metadata, want.Metadata) {
-			t.Errorf("%q: %+v, want %+v", body, m, want)
+			t.Errorf("%q: got %+v, want %+v", body, m, want)
 		}
 	})
 }
@@ -121,18 +122,18 @@ func checkProblem(t *testing.T, body []byte, err error) {
 	t.Helper()
 	p, ok := errors.AsType[*problem](err)
 	if !ok {
-		t.Fatalf("%q: %v is no problem", body, err)
+		t.Fatalf("%q: got the error %v, want a problem", body, err)
 	}
 	if valid := json.Valid(bytes.TrimPrefix(body, byteOrderMark)) && utf8.Valid(body); p.Code != invalidJSON.code && !valid {
-		t.Errorf("%q is not JSON, answer %s", body, p.Code)
+		t.Errorf("%q is not JSON: got %s, want invalid_json", body, p.Code)
 	}
 	if p.Status == 422 && len(p.Errors) == 0 {
-		t.Errorf("%q: no fault is named", body)
+		t.Errorf("%q: got 422 without faults, want at least one", body)
 	}
 }
 
-// TestStringsOutliveTheirBuffer: what a message holds is its own, when the buffers serve the next call.
-func TestStringsOutliveTheirBuffer(t *testing.T) {
+// TestMessageInput_BufferReused_StringsAreCopies decodes a second message with the same buffers and checks the first.
+func TestMessageInput_BufferReused_StringsAreCopies(t *testing.T) {
 	t.Parallel()
 	phones, err := auth.NewPhones("YE")
 	if err != nil {
@@ -151,21 +152,21 @@ func TestStringsOutliveTheirBuffer(t *testing.T) {
 		t.Fatal(err)
 	}
 	if first.Content != "first" || first.Metadata["name"] != "value" || second.Content != "other" || len(second.Metadata) != 1 {
-		t.Errorf("first %+v, second %+v", first, second)
+		t.Errorf("got %+v and %+v, want both messages unchanged", first, second)
 	}
 }
 
-// TestEscapesCostNoMoreThanTheirBody: a body full of escapes must not take memory by the square of its length.
-func TestEscapesCostNoMoreThanTheirBody(t *testing.T) { //nolint:paralleltest // it counts allocations
+// TestScanner_ManyEscapes_AllocatesLittle checks that memory does not grow with the square of the number of escapes.
+func TestScanner_ManyEscapes_AllocatesLittle(t *testing.T) { //nolint:paralleltest // it counts allocations
 	body := []byte("[" + strings.Repeat(`"\n",`, 200_000) + "0]")
 	s := &scanner{text: make([]byte, 0, 1<<10)}
 	allocated := testing.AllocsPerRun(1, func() {
 		s.reset(body)
-		if s.skip() != nil {
-			t.Error("refused")
+		if s.skipValue() != nil {
+			t.Error("got an error for a valid body")
 		}
 	})
 	if allocated > 100 {
-		t.Errorf("%.0f allocations", allocated)
+		t.Errorf("got %.0f allocations, want at most 100", allocated)
 	}
 }

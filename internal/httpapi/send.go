@@ -8,8 +8,9 @@ import (
 	"github.com/esh3artech/esh3ar/internal/wire"
 )
 
-// sending is a call with its one message, and the header of its answer, in one allocation: the hot path.
-type sending struct {
+// sendCall holds a call, its one message, and header values of its response, so that the hot path makes one allocation for
+// all of them.
+type sendCall struct {
 	call     esh3ar.Call
 	message  esh3ar.Message
 	messages [1]*esh3ar.Message
@@ -18,11 +19,11 @@ type sending struct {
 	limit    [1]string
 }
 
-// send is POST /v1/messages.
-func (a *API) send(x *exchange) error {
-	keyed := len(x.r.Header["Idempotency-Key"]) > 0 // its key is looked up first, which takes the body
+// sendMessage implements POST /v1/messages.
+func (a *API) sendMessage(x *exchange) error {
+	keyed := len(x.r.Header["Idempotency-Key"]) > 0 // the quota is then taken after the lookup of the key, which needs the body
 	if !keyed {
-		if err := x.take(1); err != nil {
+		if err := x.takeQuota(1); err != nil {
 			return err
 		}
 	}
@@ -30,20 +31,20 @@ func (a *API) send(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	s := &sending{}
+	s := &sendCall{}
 	s.messages[0] = &s.message
 	s.call.Business, s.call.Level, s.call.Messages = x.caller.Business, x.limits.account.Plan().Level, s.messages[:]
 	if s.call.Key, err = x.idempotency(&s.key); err != nil {
 		return err
 	}
-	answer, known, err := x.replay(s.call.Key)
+	answer, known, err := x.storedAnswer(s.call.Key)
 	if err != nil {
 		return err
 	}
 	if known {
-		err = a.outcome(x, &s.call, &answer)
+		err = a.applyOutcome(x, &s.call, &answer)
 	} else {
-		answer, err = a.sendNew(x, s, body, keyed)
+		answer, err = a.sendNewMessage(x, s, body, keyed)
 	}
 	if err != nil {
 		return err
@@ -54,27 +55,27 @@ func (a *API) send(x *exchange) error {
 	return x.answer(http.StatusAccepted, x.buffer)
 }
 
-// sendNew takes a message whose key, if it has one, is not known.
-func (a *API) sendNew(x *exchange, s *sending, body []byte, keyed bool) (answer esh3ar.Answer, err error) {
+// sendNewMessage decodes and submits a message without an idempotency key, or with one that has no stored answer.
+func (a *API) sendNewMessage(x *exchange, s *sendCall, body []byte, keyed bool) (answer esh3ar.Answer, err error) {
 	if keyed {
-		if err := x.take(1); err != nil {
+		if err := x.takeQuota(1); err != nil {
 			return answer, err
 		}
 	}
 	if err := x.readMessage(body, &s.message); err != nil {
 		return answer, err
 	}
-	x.complete(&s.message)
-	if err := x.takeRecipients(s.call.Messages); err != nil {
+	x.fillMessage(&s.message)
+	if err := x.takeRecipientQuota(s.call.Messages); err != nil {
 		return answer, err
 	}
 	return a.submit(x, &s.call)
 }
 
-// headers sets what is said of a message and of what may follow it. All of it is one string, and one allocation.
-func (s *sending) headers(x *exchange, id esh3ar.MessageID) {
+// headers sets Location and the rate-limit headers. The values are parts of one string: one allocation.
+func (s *sendCall) headers(x *exchange, id esh3ar.MessageID) {
 	var room [128]byte
-	text, _ := id.AppendText(append(room[:0], "/v1/messages/"...)) // never fails
+	text, _ := id.AppendText(append(room[:0], "/v1/messages/"...)) // MessageID.AppendText never fails
 	path := len(text)
 	all := string(x.limits.grant.AppendLimits(text))
 	s.location[0], s.limit[0] = all[:path], all[path:]
@@ -82,61 +83,63 @@ func (s *sending) headers(x *exchange, id esh3ar.MessageID) {
 	h["Location"], h[policyHeader], h[limitHeader] = s.location[:], x.limits.account.Policy(), s.limit[:]
 }
 
-// submit takes a call through intake.
+// submit commits a call through package ingest and applies its outcome.
 func (a *API) submit(x *exchange, call *esh3ar.Call) (esh3ar.Answer, error) {
 	answer, err := a.Intake.Submit(x.r.Context(), call)
 	if err != nil {
 		return answer, err
 	}
-	return answer, a.outcome(x, call, &answer)
+	return answer, a.applyOutcome(x, call, &answer)
 }
 
-// outcome says in the answer's headers, or as an error, what became of a call.
-func (a *API) outcome(x *exchange, call *esh3ar.Call, answer *esh3ar.Answer) error {
+// applyOutcome sets the response header that a call's outcome requires, or returns the outcome's error.
+func (a *API) applyOutcome(x *exchange, call *esh3ar.Call, answer *esh3ar.Answer) error {
 	switch answer.Outcome {
 	case esh3ar.Mismatched:
-		return mismatch.problem("a key names one call for 24 hours; use a new key for another call")
+		return mismatch.problem("a key identifies one call for 24 hours; use a new key for another call")
 	case esh3ar.Replayed:
 		x.w.Header()["Idempotent-Replayed"] = replayed
 	case esh3ar.Stored:
 		x.limits.accepted = len(call.Messages)
-	case esh3ar.Duplicate: // answers no caller
+	case esh3ar.Duplicate: // never returned to a caller
 	}
 	return nil
 }
 
-// readMessage decodes a body that is one message.
+// readMessage decodes a body that is one message into m.
 func (x *exchange) readMessage(body []byte, m *esh3ar.Message) error {
 	x.in.reset(body)
 	x.in.now = esh3ar.TimeOf(x.start)
-	return x.in.last(x.in.message(0, m))
+	return x.in.finish(x.in.message(0, m))
 }
 
-// complete adds what the caller does not say. Its id says when a message was made, so it is the id that decides what is
-// still to come.
-func (x *exchange) complete(m *esh3ar.Message) {
+// fillMessage sets id, business, sender and expiry of a decoded message. The id contains the time of creation, which
+// decides whether sendAt is in the future.
+func (x *exchange) fillMessage(m *esh3ar.Message) {
 	m.ID, m.Business, m.From = esh3ar.NewMessageID(), x.caller.Business, x.caller.Name
 	due := m.CreatedAt()
 	if m.SendAt > due {
 		due = m.SendAt
 	} else {
-		m.SendAt = 0 // past or now: at once
+		m.SendAt = 0 // not in the future: send immediately
 	}
 	if m.TTL > 0 {
 		m.ExpiresAt = due.Add(m.TTL)
 	}
 }
 
-// appendReceipt is written out, unlike other answers: through an interface each value would be an allocation.
+// appendReceipt appends the JSON of a receipt. It does not use wire.Object, whose interface values would each be allocated.
 func appendReceipt(dst []byte, r *esh3ar.Receipt, spilled bool) []byte {
-	dst, _ = r.ID.AppendText(append(dst, `{"id":"`...)) // the vocabulary's never fail
+	dst, _ = r.ID.AppendText(append(dst, `{"id":"`...)) // the AppendText methods of package esh3ar never fail
 	dst = append(append(dst, `","status":"`...), r.Status.String()...)
-	if dst = append(dst, '"'); r.Seq != 0 {
+	dst = append(dst, '"')
+	if r.Seq != 0 {
 		dst = strconv.AppendUint(append(dst, `,"seq":`...), uint64(r.Seq), 10)
 	}
 	dst, _ = r.Recipient.AppendText(append(dst, `,"recipientPhoneNumber":"`...))
 	dst, _ = r.ID.CreatedAt().AppendText(append(dst, `","createdAt":"`...))
-	if dst = append(dst, '"'); r.CorrelationID != "" {
+	dst = append(dst, '"')
+	if r.CorrelationID != "" {
 		dst = wire.AppendString(append(dst, `,"correlationId":`...), r.CorrelationID)
 	}
 	if spilled {

@@ -6,15 +6,14 @@ import (
 	"time"
 )
 
-// NewServer makes the http.Server for a node: made for many keep-alive connections, and patient with none of them. It sets the
-// security headers of every answer. Its
-// ReadTimeout runs from the first byte of a request and goes on while its handler works: a handler that streams for longer
-// lifts it through http.ResponseController, and hijacking a connection lifts it too.
+// NewServer returns the http.Server of a node, with timeouts for many keep-alive connections. It sets the security headers
+// of every response. ReadTimeout runs from the first byte of a request and continues while the handler runs. A handler
+// that streams for longer removes the deadline through http.ResponseController; hijacking removes it too.
 func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           withSecurityHeaders(h),
 		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       bodyTime, // of headers and body; a batch of 16 MiB needs 2.2 Mbit/s
+		ReadTimeout:       bodyTime, // for headers and body; a batch of 16 MiB needs 2.2 Mbit/s
 		IdleTimeout:       5 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),

@@ -8,45 +8,45 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// Spill is what this node has accepted and the store does not know yet.
+// Spill reads the accepted calls on this node's disk that the store does not have yet.
 type Spill interface {
-	// Waiting tells whether there is anything; it must be quick.
+	// Waiting reports whether the spill holds any call. It must not block.
 	Waiting() bool
-	// Report tells what there is, with at most so many calls of the quarantine, oldest first.
+	// Report returns the content of the spill, with at most most quarantined calls, oldest first.
 	Report(most int) (SpillReport, error)
-	// Readmit sends the calls in quarantine to the store once more, behind what waits, and tells how many there were.
+	// Readmit queues the quarantined calls for the store again, behind the other calls, and returns their number.
 	Readmit(ctx context.Context) (int, error)
 }
 
-// SpillReport says what waits on this node's disk for the store.
+// SpillReport describes the content of this node's spill.
 type SpillReport struct {
 	Calls            int               `json:"calls"`
 	Messages         int               `json:"messages"`
 	Recipients       int               `json:"recipients"`
-	Bytes            int64             `json:"bytes"`                     // on disk, the quarantine too
-	OldestAcceptedAt esh3ar.Time       `json:"oldestAcceptedAt,omitzero"` // of what waits
-	Quarantined      int               `json:"quarantined"`               // calls that the store will not take
-	Quarantine       []QuarantinedCall `json:"quarantine"`                // the first of them
+	Bytes            int64             `json:"bytes"`                     // on disk, quarantine included
+	OldestAcceptedAt esh3ar.Time       `json:"oldestAcceptedAt,omitzero"` // of the calls outside the quarantine; absent if there are none
+	Quarantined      int               `json:"quarantined"`               // calls that the store refuses
+	Quarantine       []QuarantinedCall `json:"quarantine"`                // the oldest of them
 }
 
-// QuarantinedCall is an accepted call that the store will not take, or whose row is damaged.
+// QuarantinedCall is an accepted call that the store refuses, or whose record on disk is damaged.
 type QuarantinedCall struct {
-	At         esh3ar.Time        `json:"at"` // when it got there
+	At         esh3ar.Time        `json:"at"` // time of the quarantine
 	Reason     string             `json:"reason"`
 	BusinessID string             `json:"businessId,omitempty"`
 	MessageIDs []esh3ar.MessageID `json:"messageIds,omitempty"`
-	Damaged    bool               `json:"damaged,omitempty"` // it cannot be read
+	Damaged    bool               `json:"damaged,omitempty"` // its record cannot be decoded
 	Bytes      int                `json:"bytes"`
 }
 
-// shownQuarantine bounds what GET /admin/v1/spill lists.
-const shownQuarantine = 100
+// maxQuarantineShown bounds the quarantined calls that GET /admin/v1/spill lists.
+const maxQuarantineShown = 100
 
-// spill is GET /admin/v1/spill.
+// spill implements GET /admin/v1/spill.
 func (a *API) spill(x *exchange) (err error) {
 	var report SpillReport
 	if a.Spill != nil {
-		if report, err = a.Spill.Report(shownQuarantine); err != nil {
+		if report, err = a.Spill.Report(maxQuarantineShown); err != nil {
 			return err
 		}
 	}
@@ -60,7 +60,7 @@ func (a *API) spill(x *exchange) (err error) {
 	return x.answer(http.StatusOK, body)
 }
 
-// readmit is POST /admin/v1/spill/readmit.
+// readmit implements POST /admin/v1/spill/readmit.
 func (a *API) readmit(x *exchange) (err error) {
 	var readmitted int
 	if a.Spill != nil {
@@ -77,16 +77,16 @@ func (a *API) readmit(x *exchange) (err error) {
 	return x.answer(http.StatusOK, body)
 }
 
-// errMayWait answers for an id that the store does not know while this node has messages that it does not know either:
-// "there is no such thing" could be untrue.
-var errMayWait = &esh3ar.Error{
-	Code: esh3ar.StoreUnavailable, Text: "accepted messages are still on their way to the database, and this may be one of them",
+// errNotYetStored is the answer for an id that the store does not know while this node's spill holds messages: not_found
+// could be wrong, because the message may be one of them.
+var errNotYetStored = &esh3ar.Error{
+	Code: esh3ar.StoreUnavailable, Text: "accepted messages are not yet in the database, and this may be one of them",
 }
 
-// unknown is the answer for a message that the store does not know.
-func (a *API) unknown(x *exchange) error {
+// unknownMessage returns the error for a message that the store does not know.
+func (a *API) unknownMessage(x *exchange) error {
 	if a.Spill != nil && a.Spill.Waiting() {
-		return errMayWait
+		return errNotYetStored
 	}
-	return noMessage(x)
+	return messageNotFound(x)
 }

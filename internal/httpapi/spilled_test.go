@@ -13,29 +13,29 @@ import (
 	"github.com/esh3artech/esh3ar/internal/ingest/spill"
 )
 
-// leaving is a store that can be away.
-type leaving struct {
+// switchableStore is a store that a test can make unavailable.
+type switchableStore struct {
 	esh3ar.Appender
 	away atomic.Bool
 }
 
-func (l *leaving) Append(ctx context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer, error) {
+func (l *switchableStore) Append(ctx context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer, error) {
 	if l.away.Load() {
 		return nil, esh3ar.Errorf(esh3ar.StoreUnavailable, "away")
 	}
 	return l.Appender.Append(ctx, calls)
 }
 
-// spilling gives a node a spill; its store is there until told otherwise.
-func spilling(t *testing.T, n *node, opts spill.Options) (*node, *leaving, *spill.Drainer) {
+// withSpill returns a copy of a node with a spill, and its store, which is available at first.
+func withSpill(t *testing.T, n *node, opts spill.Options) (*node, *switchableStore, *spill.Drainer) {
 	t.Helper()
 	kept, err := spill.Open(t.TempDir(), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = kept.Close() })
-	store := &leaving{Appender: n.store}
-	calls := ingest.New(store, unheard{}, ingest.Options{Spill: kept})
+	store := &switchableStore{Appender: n.store}
+	calls := ingest.New(store, discardPublisher{}, ingest.Options{Spill: kept})
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- calls.Run(ctx) }()
@@ -44,11 +44,11 @@ func spilling(t *testing.T, n *node, opts spill.Options) (*node, *leaving, *spil
 	return n.with(func(c *httpapi.Config) { c.Intake = calls }), store, drainer
 }
 
-func TestWhatIsSpilledSaysSo(t *testing.T) {
+func TestSend_StoreUnavailable_IsSpilled(t *testing.T) {
 	t.Parallel()
-	n, store, drainer := spilling(t, newNode(t), spill.Options{})
+	n, store, drainer := withSpill(t, newNode(t), spill.Options{})
 	store.away.Store(true)
-	keyed := ask{method: "POST", path: "/v1/messages", token: n.key, body: hello, header: map[string]string{"Idempotency-Key": "k"}}
+	keyed := request{method: "POST", path: "/v1/messages", token: n.key, body: hello, header: map[string]string{"Idempotency-Key": "k"}}
 	first := n.do(t, keyed)
 	sent := decode[accepted](t, first.body)
 	if first.status != http.StatusAccepted || sent.Durability != "spilled" || sent.Status != "queued" || strings.Contains(string(first.body), "seq") ||
@@ -56,29 +56,29 @@ func TestWhatIsSpilledSaysSo(t *testing.T) {
 		t.Fatalf("%d %s", first.status, first.body)
 	}
 	if again := n.do(t, keyed); again.status != http.StatusAccepted || again.header.Get("Idempotent-Replayed") != "true" || string(again.body) != string(first.body) {
-		t.Errorf("the twin: %d %s, want %s", again.status, again.body, first.body)
+		t.Errorf("replay: got %d %s, want 202 %s", again.status, again.body, first.body)
 	}
 	keyed.body = strings.Replace(hello, "hello", "other", 1)
 	wantProblem(t, n.do(t, keyed), http.StatusUnprocessableEntity, "idempotency_mismatch")
 	batch := n.post(t, "/v1/messages/batch", `{"messages":[`+hello+`,`+hello+`]}`)
 	if batch.status != http.StatusAccepted || strings.Count(string(batch.body), `"durability":"spilled"`) != 2 || strings.Contains(string(batch.body), "seq") {
-		t.Errorf("batch: %d %s", batch.status, batch.body)
+		t.Errorf("batch: got %d %s, want %d", batch.status, batch.body, http.StatusAccepted)
 	}
 	store.away.Store(false)
 	if err := drainer.Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if read := decode[message](t, n.get(t, "/v1/messages/"+sent.ID).body); read.Seq != 1 || read.Status != "queued" {
-		t.Errorf("after the drain: %+v", read)
+		t.Errorf("after the drain: got %+v, want seq 1 and queued", read)
 	}
 	if next := n.send(t, hello); next.Seq != 4 || next.Durability != "stored" {
-		t.Errorf("the next one: %+v", next)
+		t.Errorf("next message: got %+v, want seq 4 and stored", next)
 	}
 }
 
-func TestAFullSpillAnswersStorageFull(t *testing.T) {
+func TestSend_SpillFull_IsStorageFull(t *testing.T) {
 	t.Parallel()
-	n, store, _ := spilling(t, newNode(t), spill.Options{MaxBytes: 1})
+	n, store, _ := withSpill(t, newNode(t), spill.Options{MaxBytes: 1})
 	store.away.Store(true)
 	got := n.post(t, "/v1/messages", hello)
 	wantProblem(t, got, http.StatusServiceUnavailable, "storage_full")

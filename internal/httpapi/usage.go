@@ -7,17 +7,17 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// defaultUsageDays is how many days GET /v1/usage shows unless the caller says.
+// defaultUsageDays is the number of days that GET /v1/usage returns if the caller sets none.
 const defaultUsageDays = 31
 
-// dayView is a day as the API shows it.
+// dayView is the JSON form of one day's usage.
 type dayView struct {
 	Date     string `json:"date"` // in UTC
 	Messages int64  `json:"messages"`
 	Refused  int64  `json:"refused"`
 }
 
-// usage is GET /v1/usage: the plan, what it still gives now, and the days.
+// usage implements GET /v1/usage: the plan, the quota that is left, and the usage per day.
 func (a *API) usage(x *exchange) error {
 	count, err := usageDays(x.r.URL.RawQuery)
 	if err != nil {
@@ -45,15 +45,16 @@ func (a *API) usage(x *exchange) error {
 	return x.answerJSON(http.StatusOK, answer)
 }
 
-// usageDays reads the query of usage.
+// usageDays parses the query parameters of usage.
 func usageDays(raw string) (int, error) {
 	count := defaultUsageDays
-	err := parameters(raw, func(name, value string) (why string) {
+	err := parseParameters(raw, func(name, value string) (why string) {
 		if name != "days" {
 			return unknownParameter
 		}
 		n, err := strconv.Atoi(value)
-		if count = n; err != nil || n < 1 || n > esh3ar.UsageDays {
+		count = n
+		if err != nil || n < 1 || n > esh3ar.UsageDays {
 			return "must be a whole number from 1 to " + strconv.Itoa(esh3ar.UsageDays)
 		}
 		return ""

@@ -8,20 +8,21 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// maxFindings bounds the answer to a verification; the survey counts them all.
+// maxFindings bounds the findings in one answer. The survey counts all of them.
 const maxFindings = 1000
 
-// verification is what a walk over the store found.
+// verification is the result of a verification of the store.
 type verification struct {
-	Survey    esh3ar.Survey    `json:"survey"`
-	Findings  []esh3ar.Finding `json:"findings"`
-	Truncated bool             `json:"truncated,omitempty"`
-	Unmended  int              `json:"unmended"` // findings that stay as they are, also those beyond the bound
+	Survey     esh3ar.Survey    `json:"survey"`
+	Findings   []esh3ar.Finding `json:"findings"`
+	Truncated  bool             `json:"truncated,omitempty"`
+	Unrepaired int              `json:"unmended"` // findings that were not repaired, including those beyond maxFindings
 }
 
+// add records a finding.
 func (v *verification) add(f esh3ar.Finding) {
 	if f.Action == esh3ar.Reported {
-		v.Unmended++
+		v.Unrepaired++
 	}
 	if len(v.Findings) == maxFindings {
 		v.Truncated = true
@@ -30,10 +31,10 @@ func (v *verification) add(f esh3ar.Finding) {
 	v.Findings = append(v.Findings, f)
 }
 
-// verify is POST /admin/v1/verify. It walks the whole store, so only one runs at a time.
+// verify implements POST /admin/v1/verify. It scans the whole store, so only one verification runs at a time.
 func (a *API) verify(x *exchange) error {
 	repair := false
-	err := x.readObject(member{name: "repair", read: func(in *input, at place) (err error) {
+	err := x.readObject(member{name: "repair", read: func(in *input, at jsonPath) (err error) {
 		repair, _, err = in.boolean(at)
 		return err
 	}})
@@ -43,10 +44,10 @@ func (a *API) verify(x *exchange) error {
 	case a.Verifier == nil:
 		return notSupported.problem("the store of this node cannot be verified")
 	case !a.verifying.CompareAndSwap(false, true):
-		return alreadyRunning.problem("a verification is under way; wait until it has ended")
+		return alreadyRunning.problem("a verification is running; wait until it has ended")
 	}
 	defer a.verifying.Store(false)
-	// The server's deadline for reading goes on while a handler works; a walk may take longer.
+	// The server's read deadline continues while the handler runs, and a verification may take longer.
 	_ = http.NewResponseController(x.w).SetReadDeadline(time.Time{})
 	v := verification{Findings: []esh3ar.Finding{}}
 	if v.Survey, err = a.Verifier.Verify(x.r.Context(), repair, v.add); err != nil {
