@@ -37,7 +37,8 @@
 //	internal/store/…          the engines (embedded, postgres), the suite that both pass (storetest), the message codec, disk limits
 //
 //	The cluster:
-//	internal/cluster/presence     which connections a recipient has, here and on other nodes; hints; the registry of nodes
+//	internal/cluster/membership   which nodes are alive: the heartbeat and the registry
+//	internal/cluster/presence     which connections a recipient has, on this node and on others; hints between nodes
 //	internal/cluster/backplane    sends, groups and results of hubs across nodes
 //	internal/cluster/rebalance    moves phones to other nodes: how many, how fast, where to
 //	internal/cluster/keyring      the keys of a cluster: device tokens, sealed frames, signatures

@@ -4,7 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/esh3artech/esh3ar/internal/cluster/backplane"
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
 // planes join the hubs of this node with those of the others, by the names of the hubs; none: this node is alone.
@@ -19,7 +19,7 @@ func (c *cluster) planes() planes {
 }
 
 // ids are those of the nodes that were last heard of.
-func (c *cluster) ids() (ids []presence.NodeID) {
+func (c *cluster) ids() (ids []membership.NodeID) {
 	for _, node := range c.nodes() {
 		ids = append(ids, node.ID)
 	}

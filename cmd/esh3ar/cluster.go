@@ -11,6 +11,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/autoscale"
 	"github.com/esh3artech/esh3ar/internal/breaker"
 	"github.com/esh3artech/esh3ar/internal/cache"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 	"github.com/esh3artech/esh3ar/internal/cluster/redis"
 	"github.com/esh3artech/esh3ar/internal/delivery"
@@ -19,14 +20,14 @@ import (
 // cluster is what a node shares with others besides the store. None of it is truth: without it messages between nodes take
 // as long as the sweep.
 type cluster struct {
-	self    presence.NodeID
-	redis   *redis.Client
-	breaker *breaker.Breaker // before it
-	places  *presence.CachedPresence
-	router  *presence.Router
-	herald  *presence.Herald
-	caches  *cache.Shared
-	scaler  *autoscale.Scaler // nil: none in this process
+	self      membership.NodeID
+	redis     *redis.Client
+	breaker   *breaker.Breaker // before it
+	places    *presence.CachedPresence
+	router    *presence.Router
+	heartbeat *membership.Heartbeat
+	caches    *cache.Shared
+	scaler    *autoscale.Scaler // nil: none in this process
 }
 
 // openCluster joins the nodes of the same database, and no others that may use the same Redis.
@@ -34,7 +35,7 @@ func (n *node) openCluster(ctx context.Context) (err error) {
 	if n.config.RedisURL == "" {
 		return nil
 	}
-	self := presence.NodeID(n.id)
+	self := membership.NodeID(n.id)
 	c := &cluster{self: self, breaker: breaker.New("redis", breaker.Options{
 		OnChange: n.breakerChanged, Counts: func(err error) bool { return errors.Is(err, redis.ErrAway) },
 	})}
@@ -47,8 +48,8 @@ func (n *node) openCluster(ctx context.Context) (err error) {
 	}
 	c.places = presence.NewCachedPresence(c.redis.Presence())
 	c.router = presence.NewRouter(presence.Options{Self: self, Presence: c.places, Hints: c.redis.Hints(), OnError: n.debugged("router")})
-	c.herald = presence.NewHerald(presence.HeraldOptions{
-		Registry: findable{c.redis.Registry(), directory(c.redis, n.account.Cluster)}, Word: n.word, OnPeers: n.peersChanged, OnTwin: n.twinHeard,
+	c.heartbeat = membership.NewHeartbeat(membership.Options{
+		Registry: findable{c.redis.Registry(), directory(c.redis, n.account.Cluster)}, Status: n.word, OnPeers: n.peersChanged, OnDuplicateID: n.duplicateID,
 		OnError: n.debugged("registry"),
 	})
 	c.caches = cache.NewShared(c.redis.Level(), cache.SharedOptions{OnError: n.debugged("cache")})
@@ -78,7 +79,7 @@ func refusedIn(log *slog.Logger) func(part string, err error) {
 	}
 }
 
-func (n *node) peersChanged(joined, left []presence.NodeID) {
+func (n *node) peersChanged(joined, left []membership.NodeID) {
 	if len(joined) > 0 {
 		n.log.Info("nodes joined the cluster", "cluster", n.account.Cluster, "nodes", joined)
 	}
@@ -87,15 +88,15 @@ func (n *node) peersChanged(joined, left []presence.NodeID) {
 	}
 }
 
-// twinHeard tells the operator what gateways and phones cannot know: that one name stands for two.
-func (n *node) twinHeard(twin presence.Node) {
-	n.log.Warn("another node has this node's name, and only one of them is found: give one of them another --node-id", "node", twin.ID, "other", twin.URL)
+// duplicateID warns that another process announces itself under the id of this node. Gateways and phones find only one of the two.
+func (n *node) duplicateID(other membership.Node) {
+	n.log.Warn("another node has this node's name, and only one of them is found: give one of them another --node-id", "node", other.ID, "other", other.URL)
 }
 
 // word is what this node says of itself.
-func (n *node) word() presence.Node {
-	word := presence.Node{
-		ID: presence.NodeID(n.id), URL: n.url, Version: version, StartedAt: esh3ar.TimeOf(n.started), Draining: n.draining.Context().Err() != nil,
+func (n *node) word() membership.Node {
+	word := membership.Node{
+		ID: membership.NodeID(n.id), URL: n.url, Version: version, StartedAt: esh3ar.TimeOf(n.started), Draining: n.draining.Context().Err() != nil,
 		Connections: int(n.engine.Stats().Sessions), Parts: n.vitals.load(),
 		Proof: n.proof,
 	}
@@ -133,11 +134,11 @@ func (c *cluster) cacheStats() []cache.Stats {
 }
 
 // nodes are those that were last heard of; none: there is no cluster.
-func (c *cluster) nodes() []presence.Node {
+func (c *cluster) nodes() []membership.Node {
 	if c == nil {
 		return nil
 	}
-	return c.herald.Nodes()
+	return c.heartbeat.Nodes()
 }
 
 // find returns the node with an id; see presence.Herald.Find.
@@ -146,11 +147,11 @@ func (c *cluster) find(ctx context.Context, id presence.NodeID) (presence.Node, 
 }
 
 // recent are those of whom it is known how they are; none: there is no cluster, or no word of it.
-func (c *cluster) recent() []presence.Node {
+func (c *cluster) recent() []membership.Node {
 	if c == nil {
 		return nil
 	}
-	return c.herald.Recent()
+	return c.heartbeat.Recent()
 }
 
 // run joins the cluster until ctx ends.
@@ -160,7 +161,7 @@ func (c *cluster) run(ctx context.Context, engine *delivery.Engine) error {
 	}
 	var group errgroup.Group
 	group.Go(func() error { return c.router.Run(ctx, engine.Here()) })
-	group.Go(func() error { return c.herald.Run(ctx) })
+	group.Go(func() error { return c.heartbeat.Run(ctx) })
 	group.Go(func() error { return c.caches.Run(ctx) })
 	return group.Wait()
 }
@@ -168,7 +169,7 @@ func (c *cluster) run(ctx context.Context, engine *delivery.Engine) error {
 // announce tells the cluster at once whether this node takes work.
 func (c *cluster) announce() {
 	if c != nil {
-		c.herald.Say()
+		c.heartbeat.AnnounceNow()
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"sync"
 
 	"github.com/esh3artech/esh3ar/internal/breaker"
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/cluster/redis"
 )
 
@@ -57,7 +57,7 @@ var (
 )
 
 // Nodes realises gateway's lister.
-func (d *discovery) Nodes(ctx context.Context) ([]presence.Node, error) {
+func (d *discovery) Nodes(ctx context.Context) ([]membership.Node, error) {
 	nodes, err := d.registry(ctx)
 	if err != nil {
 		return nil, err
@@ -115,7 +115,7 @@ func (d *discovery) chooseLocked(cluster string) {
 	d.log.Info("nodes of this cluster get the calls", "cluster", cluster)
 }
 
-func names(clusters []presence.Node) string {
+func names(clusters []membership.Node) string {
 	list := make([]string, len(clusters))
 	for i := range clusters {
 		list[i] = string(clusters[i].ID)

@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"github.com/esh3artech/esh3ar/internal/auth"
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/cluster/redis"
 	"github.com/esh3artech/esh3ar/internal/gateway"
 	"github.com/esh3artech/esh3ar/internal/hub"
@@ -43,7 +43,7 @@ func clusterPrefix(cluster string) string { return redisPrefix + cluster + ":" }
 
 // directory lists the clusters that live in a Redis, as nodes are listed: by who says that he is there.
 func directory(client *redis.Client, cluster string) *redis.Registry {
-	return client.RegistryAt(redisPrefix+"clusters:", presence.NodeID(cluster)).Shared()
+	return client.RegistryAt(redisPrefix+"clusters:", membership.NodeID(cluster)).Shared()
 }
 
 // findable is a registry whose cluster can be found by gateways, which know no database to ask for its name.
@@ -53,7 +53,7 @@ type findable struct {
 }
 
 // Announce realises route.Registry. That the cluster cannot be listed is no reason not to be in it.
-func (f findable) Announce(ctx context.Context, n presence.Node) (before presence.Node, err error) {
-	_, _ = f.clusters.Announce(ctx, presence.Node{Version: n.Version}) // the next one is a second away
+func (f findable) Announce(ctx context.Context, n membership.Node) (before membership.Node, err error) {
+	_, _ = f.clusters.Announce(ctx, membership.Node{Version: n.Version}) // the next one is a second away
 	return f.Registry.Announce(ctx, n)
 }

@@ -9,7 +9,7 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/fairshare"
 	"github.com/esh3artech/esh3ar/internal/gateway"
 	"github.com/esh3artech/esh3ar/signalr"
@@ -50,8 +50,8 @@ func newStrays(n *node) *strays {
 // left to the hub to say so.
 func (s *strays) forward(authenticate func(*http.Request) (signalr.Identity, error)) func(http.ResponseWriter, *http.Request, string) bool {
 	return func(w http.ResponseWriter, r *http.Request, name string) bool {
-		id := presence.NodeID(name)
-		if s.node.cluster == nil || id == presence.NodeID(s.node.id) || r.Header.Get(gateway.MarkHeader) == gateway.MarkForwarded {
+		id := membership.NodeID(name)
+		if s.node.cluster == nil || id == membership.NodeID(s.node.id) || r.Header.Get(gateway.MarkHeader) == gateway.MarkForwarded {
 			return false
 		}
 		who, err := authenticate(r)
@@ -102,7 +102,7 @@ func (s *strays) proxy(w http.ResponseWriter, r *http.Request, base *url.URL) {
 }
 
 // urlOf returns the URL of the node with an id, or nil. It waits for a node that has joined a moment ago.
-func (s *strays) urlOf(ctx context.Context, id presence.NodeID) *url.URL {
+func (s *strays) urlOf(ctx context.Context, id membership.NodeID) *url.URL {
 	node, ok := s.node.cluster.find(ctx, id)
 	if !ok {
 		return nil

@@ -35,13 +35,13 @@ func (c clusterMetrics) Collect(metrics chan<- prometheus.Metric) {
 	stats := c.router.Stats()
 	metrics <- prometheus.MustNewConstMetric(routeWaiting, prometheus.GaugeValue, float64(stats.Waiting))
 	for outcome, n := range map[string]uint64{
-		"told": stats.Told, "dropped": stats.Dropped, "unlooked": stats.Unlooked, "absent": stats.Absent, "sent": stats.Sent, "unsent": stats.Unsent,
-		"received": stats.Received, "astray": stats.Astray, "circled": stats.Circled,
+		"told": stats.Enqueued, "dropped": stats.Dropped, "unlooked": stats.LookupFailed, "absent": stats.Offline, "sent": stats.Sent, "unsent": stats.SendFailed,
+		"received": stats.Received, "astray": stats.Misrouted, "circled": stats.HopLimitExceeded,
 	} {
 		metrics <- prometheus.MustNewConstMetric(routeHints, prometheus.CounterValue, float64(n), outcome)
 	}
 	for outcome, n := range map[string]uint64{
-		"asserted": stats.Asserted, "retracted": stats.Retracted, "unsaid": stats.Unsaid, "unmarked": stats.Unmarked,
+		"asserted": stats.Asserted, "retracted": stats.Retracted, "unsaid": stats.PublishFailed, "unmarked": stats.DirtyDropped,
 	} {
 		metrics <- prometheus.MustNewConstMetric(routePresence, prometheus.CounterValue, float64(n), outcome)
 	}

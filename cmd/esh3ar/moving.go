@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/cluster/rebalance"
 )
 
@@ -133,7 +133,7 @@ func (n *node) drainNode(ctx context.Context, id, authorization string, drain bo
 		return nil
 	}
 	for _, other := range n.cluster.nodes() {
-		if other.ID == presence.NodeID(id) {
+		if other.ID == membership.NodeID(id) {
 			return passDrainOn(ctx, &other, authorization, drain)
 		}
 	}
@@ -141,7 +141,7 @@ func (n *node) drainNode(ctx context.Context, id, authorization string, drain bo
 }
 
 // passDrainOn asks a node itself: administrators are the same at all nodes of a database.
-func passDrainOn(ctx context.Context, to *presence.Node, authorization string, drain bool) error {
+func passDrainOn(ctx context.Context, to *membership.Node, authorization string, drain bool) error {
 	method := http.MethodPost
 	if !drain {
 		method = http.MethodDelete

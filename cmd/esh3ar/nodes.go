@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
 )
 
@@ -25,7 +25,7 @@ func (n *node) nodes() (list []httpapi.Node) {
 	return list
 }
 
-func nodeReport(n *presence.Node) httpapi.Node {
+func nodeReport(n *membership.Node) httpapi.Node {
 	return httpapi.Node{
 		ID: string(n.ID), URL: n.URL, Version: n.Version, StartedAt: n.StartedAt, SeenAt: n.SeenAt, Draining: n.Draining,
 		Connections: n.Connections, Waiting: n.Waiting, Spilled: n.Spilled, Load: n.Load, Parts: n.Parts,

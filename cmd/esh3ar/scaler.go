@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/auth"
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/cluster/redis"
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
 )
@@ -77,7 +77,7 @@ func (c *scalerCmd) scale(ctx context.Context, s streams, plan *scalePlan, log *
 	}
 	holder := newHolder()
 	client, err := redis.Open(ctx, redis.Options{
-		URL: c.RedisURL, Node: presence.NodeID(holder), Prefix: clusterPrefix(name), Trusted: ring, OnChange: scalerHears(log), OnRefused: refusedIn(log),
+		URL: c.RedisURL, Node: membership.NodeID(holder), Prefix: clusterPrefix(name), Trusted: ring, OnChange: scalerHears(log), OnRefused: refusedIn(log),
 	})
 	if err != nil {
 		return err

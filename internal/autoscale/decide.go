@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
 // Decide says how many nodes there should be. It advances what s remembers of observations; that a step was made is for
@@ -172,7 +172,7 @@ func (c *call) free(many int) (n int, reason Reason, held string) {
 		return many, "", ""
 	}
 	for _, id := range c.o.Leaving[:min(many, len(c.o.Leaving))] {
-		i := slices.IndexFunc(c.o.Nodes, func(n presence.Node) bool { return n.ID == id })
+		i := slices.IndexFunc(c.o.Nodes, func(n membership.Node) bool { return n.ID == id })
 		switch {
 		case i < 0:
 			return n, Incomplete, string(id) + " is the next to go and does not report"
@@ -184,6 +184,6 @@ func (c *call) free(many int) (n int, reason Reason, held string) {
 	return n, NotOurs, "those that are left were not started here"
 }
 
-func spilled(n *presence.Node) string {
+func spilled(n *membership.Node) string {
 	return fmt.Sprintf("%s has %s on its own disk only and goes when nothing is left there", n.ID, count(n.Spilled, "accepted message"))
 }

@@ -10,15 +10,15 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/autoscale"
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
 // loads are nodes that say so, all of them ours; the last is the first to go.
 func loads(values ...float64) *autoscale.Observation {
 	o := &autoscale.Observation{Current: len(values)}
 	for i, v := range values {
-		o.Nodes = append(o.Nodes, presence.Node{ID: presence.NodeID(fmt.Sprint("n", i)), Load: v})
-		o.Leaving = append([]presence.NodeID{o.Nodes[i].ID}, o.Leaving...)
+		o.Nodes = append(o.Nodes, membership.Node{ID: membership.NodeID(fmt.Sprint("n", i)), Load: v})
+		o.Leaving = append([]membership.NodeID{o.Nodes[i].ID}, o.Leaving...)
 	}
 	return o
 }
@@ -79,7 +79,7 @@ func TestDecide(t *testing.T) {
 		"a part of a node":      {"max: 20\nup: {step: 0, percent: 50}", loads(1, 1, 1), 5, autoscale.Rising, "ask for 5"},
 		"missing and full": {"", with(loads(1, 1), func(o *autoscale.Observation) {
 			o.Current = 3
-			o.Nodes = append(o.Nodes, presence.Node{Load: math.NaN()})
+			o.Nodes = append(o.Nodes, membership.Node{Load: math.NaN()})
 		}), 7, autoscale.Rising, "2 nodes full"},
 		"right in floats": {"metrics: [{metric: load, target: 0.1, window: 0s}]", loads(0.1, 0.1, 0.1), 3, autoscale.Steady, "right"},
 		"up in floats":    {"metrics: [{metric: load, target: 0.1}]", loads(0.1, 0.2), 3, autoscale.Rising, "ask for 3"},
@@ -87,7 +87,7 @@ func TestDecide(t *testing.T) {
 		"one missing":     {"", with(loads(0.1, 0.1), func(o *autoscale.Observation) { o.Current = 3 }), 3, autoscale.Incomplete, "2 of 3 nodes report; none is taken away"},
 		"missing and busy": {"", with(loads(0.9, 0.9), func(o *autoscale.Observation) {
 			o.Current = 3
-			o.Nodes = append(o.Nodes, presence.Node{Load: math.NaN()})
+			o.Nodes = append(o.Nodes, membership.Node{Load: math.NaN()})
 		}), 4, autoscale.Rising, "2 nodes at load 0.90 over 30s (target 0.80) ask for 4; 1 more does not report"},
 		"missing and max":       {"max: 2", with(loads(0.1, 0.1), func(o *autoscale.Observation) { o.Current = 3 }), 3, autoscale.Incomplete, "2 of 3"},
 		"the last has a spill":  {"", with(loads(0.1, 0.1, 0.1), func(o *autoscale.Observation) { o.Nodes[2].Spilled = 7 }), 3, autoscale.Spilled, "n2 has 7 accepted messages on its own disk"},

@@ -4,20 +4,20 @@ import (
 	"math"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
 // Observation is what is known at one moment.
 type Observation struct {
-	Nodes   []presence.Node   // that live, by what they say of themselves
-	Unknown error             // why Nodes is not known; nil: it is
-	Current int               // nodes that there should be now, those that still start included
-	Leaving []presence.NodeID // who can be taken away, the first to go first
-	Blind   bool              // the target cannot tell who would go: Leaving says nothing
+	Nodes   []membership.Node   // that live, by what they say of themselves
+	Unknown error               // why Nodes is not known; nil: it is
+	Current int                 // nodes that there should be now, those that still start included
+	Leaving []membership.NodeID // who can be taken away, the first to go first
+	Blind   bool                // the target cannot tell who would go: Leaving says nothing
 }
 
 // metricValue is what a node says; not ok: nothing that makes sense.
-func metricValue(m Metric, n *presence.Node) (v float64, ok bool) {
+func metricValue(m Metric, n *membership.Node) (v float64, ok bool) {
 	switch m {
 	case Load:
 		v = n.Load
@@ -60,7 +60,7 @@ func (p *Policy) sampleOf(o *Observation, now time.Time) (s sample, reporting in
 }
 
 // add adds what a node says; not whole: some of it makes no sense.
-func (p *Policy) add(totals []float64, n *presence.Node) (whole bool) {
+func (p *Policy) add(totals []float64, n *membership.Node) (whole bool) {
 	whole = true
 	for j := range p.Rules {
 		v, ok := metricValue(p.Rules[j].Metric, n)

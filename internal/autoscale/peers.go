@@ -3,7 +3,7 @@ package autoscale
 import (
 	"slices"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
 // peers are the numbers of nodes that the target did not start, in the last looks. The most of them counts: a registry that
@@ -13,7 +13,7 @@ type peers []int
 // peersFor is how many looks are kept; a node that is gone is missed after so many.
 const peersFor = 3
 
-func (p *peers) see(nodes []presence.Node, own []presence.NodeID) {
+func (p *peers) see(nodes []membership.Node, own []membership.NodeID) {
 	n := 0
 	for i := range nodes {
 		if !nodes[i].Draining && !slices.Contains(own, nodes[i].ID) {

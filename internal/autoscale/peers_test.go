@@ -4,18 +4,18 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
 // TestPeers: the most and the least of the last three looks, without those that go and those of the target.
 func TestPeers(t *testing.T) {
 	t.Parallel()
-	look := func(peers, draining, own int) (nodes []presence.Node) {
+	look := func(peers, draining, own int) (nodes []membership.Node) {
 		for i := range peers {
-			nodes = append(nodes, presence.Node{ID: presence.NodeID(fmt.Sprint("peer-", i)), Draining: i < draining})
+			nodes = append(nodes, membership.Node{ID: membership.NodeID(fmt.Sprint("peer-", i)), Draining: i < draining})
 		}
 		for i := range own {
-			nodes = append(nodes, presence.Node{ID: presence.NodeID(fmt.Sprint("own-", i))})
+			nodes = append(nodes, membership.Node{ID: membership.NodeID(fmt.Sprint("own-", i))})
 		}
 		return nodes
 	}
@@ -25,7 +25,7 @@ func TestPeers(t *testing.T) {
 	}
 	var p peers
 	for i, c := range []struct {
-		seen        []presence.Node
+		seen        []membership.Node
 		most, least int
 		known       bool
 	}{
@@ -39,7 +39,7 @@ func TestPeers(t *testing.T) {
 		{look(0, 0, 1), 2, 0, true},
 		{look(0, 0, 1), 0, 0, true},
 	} {
-		p.see(c.seen, []presence.NodeID{"own-0"})
+		p.see(c.seen, []membership.NodeID{"own-0"})
 		if most, known := p.most(); most != c.most || known != c.known || p.least() != c.least {
 			t.Errorf("look %d: most %d (known: %t), least %d", i, most, known, p.least())
 		}

@@ -6,12 +6,12 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
 // Registry lists the nodes that live, by what they say of themselves. It is route.Registry without the part that speaks.
 type Registry interface {
-	Nodes(ctx context.Context) ([]presence.Node, error)
+	Nodes(ctx context.Context) ([]membership.Node, error)
 }
 
 // Target starts and stops nodes.
@@ -25,11 +25,11 @@ type Target interface {
 
 // Fleet is a target's word.
 type Fleet struct {
-	Wanted  int               // nodes of its own that there should be
-	Own     []presence.NodeID // its nodes, those that are going too
-	Leaving []presence.NodeID // who would go, the first to go first; those that are going are not in it
-	Whole   bool              // every node of the cluster is its own
-	Blind   bool              // it knows none of this: Whole, as many as it was last asked for, and anybody may go
+	Wanted  int                 // nodes of its own that there should be
+	Own     []membership.NodeID // its nodes, those that are going too
+	Leaving []membership.NodeID // who would go, the first to go first; those that are going are not in it
+	Whole   bool                // every node of the cluster is its own
+	Blind   bool                // it knows none of this: Whole, as many as it was last asked for, and anybody may go
 }
 
 // Order is what a target is asked for.

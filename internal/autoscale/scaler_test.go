@@ -14,7 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/esh3artech/esh3ar/internal/autoscale"
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -171,7 +171,7 @@ func (s *site) hang(ctx context.Context, who string) error {
 	return ctx.Err()
 }
 
-func (s *site) Nodes(ctx context.Context) (nodes []presence.Node, err error) {
+func (s *site) Nodes(ctx context.Context) (nodes []membership.Node, err error) {
 	if err := s.hang(ctx, "the registry"); err != nil {
 		return nil, err
 	}
@@ -185,10 +185,10 @@ func (s *site) Nodes(ctx context.Context) (nodes []presence.Node, err error) {
 	}
 	all := float64(s.own + s.others)
 	for i := range s.own {
-		nodes = append(nodes, presence.Node{ID: presence.NodeID(fmt.Sprint("own-", i)), Load: s.load / all})
+		nodes = append(nodes, membership.Node{ID: membership.NodeID(fmt.Sprint("own-", i)), Load: s.load / all})
 	}
 	for i := range s.others {
-		nodes = append(nodes, presence.Node{ID: presence.NodeID(fmt.Sprint("other-", i)), Load: s.load / all})
+		nodes = append(nodes, membership.Node{ID: membership.NodeID(fmt.Sprint("other-", i)), Load: s.load / all})
 	}
 	return nodes, nil
 }
@@ -207,8 +207,8 @@ func (s *site) Fleet(ctx context.Context) (autoscale.Fleet, error) {
 	}
 	f := autoscale.Fleet{Wanted: s.own}
 	for i := range s.own {
-		f.Own = append(f.Own, presence.NodeID(fmt.Sprint("own-", i)))
-		f.Leaving = append([]presence.NodeID{f.Own[i]}, f.Leaving...)
+		f.Own = append(f.Own, membership.NodeID(fmt.Sprint("own-", i)))
+		f.Leaving = append([]membership.NodeID{f.Own[i]}, f.Leaving...)
 	}
 	return f, nil
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/autoscale"
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
 // world is a cluster in simulated time: nodes that take a while to start, share what is asked of them evenly, and cannot say
@@ -29,7 +29,7 @@ type world struct {
 }
 
 type member struct {
-	id    presence.NodeID
+	id    membership.NodeID
 	since time.Duration // ready from then on
 	dead  bool
 }
@@ -45,16 +45,16 @@ func at(d time.Duration) time.Time { return time.Unix(epoch, 0).Add(d) }
 func (w *world) resize(n int, now time.Duration) {
 	for w.ordered = n; len(w.members) < n; {
 		w.made++
-		w.members = append(w.members, member{id: presence.NodeID(fmt.Sprint("n", w.made)), since: now + w.ready})
+		w.members = append(w.members, member{id: membership.NodeID(fmt.Sprint("n", w.made)), since: now + w.ready})
 	}
 	w.members = w.members[:n]
 }
 
 // nodes that report.
-func (w *world) nodes(now time.Duration) (list []presence.Node) {
+func (w *world) nodes(now time.Duration) (list []membership.Node) {
 	for _, m := range w.members {
 		if !m.dead && m.since <= now {
-			list = append(list, presence.Node{ID: m.id})
+			list = append(list, membership.Node{ID: m.id})
 		}
 	}
 	for i := range list {
@@ -68,7 +68,7 @@ func (w *world) nodes(now time.Duration) (list []presence.Node) {
 }
 
 func (w *world) observe(now time.Duration) *autoscale.Observation {
-	o := &autoscale.Observation{Nodes: w.nodes(now), Current: w.ordered, Leaving: []presence.NodeID{}}
+	o := &autoscale.Observation{Nodes: w.nodes(now), Current: w.ordered, Leaving: []membership.NodeID{}}
 	for i := len(w.members) - 1; i >= 0; i-- {
 		o.Leaving = append(o.Leaving, w.members[i].id)
 	}

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/autoscale"
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
 // moments is a policy that goes by the last look alone and moves at once.
@@ -125,7 +125,7 @@ func TestATrialIsOfTheMetricThatAskedLast(t *testing.T) {
 func missing(values ...float64) *autoscale.Observation {
 	return with(loads(values...), func(o *autoscale.Observation) {
 		o.Current++
-		o.Nodes = append(o.Nodes, presence.Node{ID: "gone", Load: math.NaN()})
+		o.Nodes = append(o.Nodes, membership.Node{ID: "gone", Load: math.NaN()})
 	})
 }
 

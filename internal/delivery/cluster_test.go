@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 	"github.com/esh3artech/esh3ar/internal/delivery"
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
@@ -50,13 +51,13 @@ func build(t *testing.T, nodes int, opts delivery.Options) *town {
 		}
 	})
 	for i := range nodes {
-		c.nodes = append(c.nodes, c.start(presence.NodeID(fmt.Sprint("n", i)), opts))
+		c.nodes = append(c.nodes, c.start(membership.NodeID(fmt.Sprint("n", i)), opts))
 	}
 	synctest.Wait()
 	return c
 }
 
-func (c *town) start(id presence.NodeID, opts delivery.Options) *townNode {
+func (c *town) start(id membership.NodeID, opts delivery.Options) *townNode {
 	n := &townNode{}
 	n.router = presence.NewRouter(presence.Options{
 		Self: id, Presence: presence.NewCachedPresence(clustersim.Presence{Cluster: c.between, Self: id}), Hints: clustersim.Hints{Cluster: c.between, Self: id},
@@ -309,7 +310,7 @@ func TestEveryThirdHintLostAndPresenceWipedUnderLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := build(t, 3, delivery.Options{SweepEvery: sweepEvery})
 		sends := 0
-		c.between.Bend(func(to presence.NodeID, hints []presence.Hint) []clustersim.Delivery {
+		c.between.Bend(func(to membership.NodeID, hints []presence.Hint) []clustersim.Delivery {
 			whole := clustersim.Delivery{To: to, Hints: hints}
 			late, astray := whole, whole
 			late.After, astray.To = 700*time.Millisecond, "n0"
@@ -387,7 +388,7 @@ func TestStaleWhereaboutsLoseAndReorderNothing(t *testing.T) {
 		}
 		stale := uint64(0)
 		for _, n := range c.nodes {
-			stale += n.router.Stats().Astray
+			stale += n.router.Stats().Misrouted
 		}
 		if stale == 0 {
 			t.Error("no hint went astray: nothing was remembered wrongly")

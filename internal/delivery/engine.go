@@ -153,7 +153,7 @@ func (e *Engine) Publish(stored []*esh3ar.Message) {
 			continue
 		}
 		oldest = min(oldest, m.CreatedAt())
-		found = e.sessions.Of(found[:0], m.Recipient)
+		found = e.sessions.AppendConnections(found[:0], m.Recipient)
 		if len(found) == 0 && e.far == nil { // in a cluster presence tells who is absent
 			absent = append(absent, pendingChange(m.ID, m.Recipient, firstLife, now))
 		}
@@ -205,7 +205,7 @@ func (e *Engine) tellEnded(r esh3ar.Recipient, from *Session, ids []esh3ar.Messa
 // tell hints the recipient's connections on this node other than from, and tells whether there was one.
 func (e *Engine) tell(r esh3ar.Recipient, from *Session, ev event) bool {
 	var room [4]*Session
-	found := e.sessions.Of(room[:0], r)
+	found := e.sessions.AppendConnections(room[:0], r)
 	for _, s := range found {
 		if s != from {
 			s.hear(ev)

@@ -11,9 +11,9 @@ import (
 
 // Remote is the rest of the cluster, as the engine needs it. A route.Router is one.
 type Remote interface {
-	// Tell takes hints for sessions on other nodes, and does not wait. The slice is not kept; messages in it never change.
+	// Enqueue takes hints for sessions on other nodes, and does not wait. The slice is not kept; messages in it never change.
 	// False: some were dropped.
-	Tell(hints []presence.Hint) bool
+	Enqueue(hints []presence.Hint) bool
 	// Changed says that the recipient's first session on this node has begun, or its last has ended. It does not wait.
 	Changed(r esh3ar.Recipient)
 	// Connected tells which recipients are known to be connected on other nodes, in the order asked. False is no word that
@@ -50,7 +50,7 @@ func (e *Engine) publishFar(stored []*esh3ar.Message) {
 
 // tellFar sends hints to other nodes. Those that are dropped may be of absent recipients, whose messages then stay queued.
 func (e *Engine) tellFar(hints []presence.Hint) {
-	if len(hints) > 0 && !e.far.remote.Tell(hints) {
+	if len(hints) > 0 && !e.far.remote.Enqueue(hints) {
 		e.missed.note()
 	}
 }
@@ -88,15 +88,15 @@ func (e *Engine) Here() Here { return Here{e} }
 
 var _ presence.Engine = Here{}
 
-// Holds tells whether the recipient has a session here.
-func (h Here) Holds(r esh3ar.Recipient) bool { return h.e.sessions.Holds(r) }
+// HasSession tells whether the recipient has a session here.
+func (h Here) HasSession(r esh3ar.Recipient) bool { return h.e.sessions.Has(r) }
 
-// Held gives a share of the recipients that have one.
-func (h Here) Held(share int) []esh3ar.Recipient { return h.e.sessions.Share(share) }
+// ShardRecipients gives a share of the recipients that have one.
+func (h Here) ShardRecipients(share int) []esh3ar.Recipient { return h.e.sessions.Shard(share) }
 
-// Asserted notes that other nodes can see the recipients from now on. Before that their look-ups saw nobody, and the
+// PresenceAsserted notes that other nodes can see the recipients from now on. Before that their look-ups saw nobody, and the
 // sessions may have read the inbox before the commits of those: so they are compared with the store, once.
-func (h Here) Asserted(rs []esh3ar.Recipient) {
+func (h Here) PresenceAsserted(rs []esh3ar.Recipient) {
 	f := h.e.far
 	f.mu.Lock()
 	if len(f.mu.asserted)+len(rs) <= assertedLimit {
@@ -109,8 +109,8 @@ func (h Here) Asserted(rs []esh3ar.Recipient) {
 	}
 }
 
-// Heard hands hints of other nodes to the sessions.
-func (h Here) Heard(hints []presence.Hint) {
+// HandleHints hands hints of other nodes to the sessions.
+func (h Here) HandleHints(hints []presence.Hint) {
 	now := time.Now()
 	for i := range hints {
 		if ev, ok := eventOf(&hints[i], now); ok {
@@ -119,8 +119,8 @@ func (h Here) Heard(hints []presence.Hint) {
 	}
 }
 
-// Absent notes that recipients are connected nowhere.
-func (h Here) Absent(hints []presence.Hint) {
+// RecipientsOffline notes that recipients are connected nowhere.
+func (h Here) RecipientsOffline(hints []presence.Hint) {
 	now := time.Now()
 	absent := make([]esh3ar.Change, len(hints))
 	for i := range hints {
@@ -129,5 +129,5 @@ func (h Here) Absent(hints []presence.Hint) {
 	h.e.makePending(absent)
 }
 
-// Unrouted notes that hints were lost, and with them the word on who is absent.
-func (h Here) Unrouted() { h.e.missed.note() }
+// HintsLost notes that hints were lost, and with them the word on who is absent.
+func (h Here) HintsLost() { h.e.missed.note() }

@@ -45,9 +45,9 @@ func TestASessionThatHearsTooMuch(t *testing.T) {
 	e := New(nil, Options{Remote: &heard{}})
 	s := e.Connect(Device{Recipient: 5}, full{})
 	for i := range 10 * maxEvents {
-		e.Here().Heard([]presence.Hint{
-			{Kind: presence.Ended, Recipient: 5, IDs: make([]esh3ar.MessageID, 1)},
-			{Kind: presence.Lapsed, Recipient: 5},
+		e.Here().HandleHints([]presence.Hint{
+			{Kind: presence.Acknowledged, Recipient: 5, IDs: make([]esh3ar.MessageID, 1)},
+			{Kind: presence.EndedUnacked, Recipient: 5},
 			{Kind: presence.Stored, Recipient: 5, Seq: esh3ar.Seq(i + 1)},
 		})
 	}
@@ -73,8 +73,8 @@ func TestWhatIsTold(t *testing.T) {
 	want := []presence.Hint{
 		{Kind: presence.Stored, Recipient: 5, Seq: 3, Message: m, ID: m.ID, Life: 1},
 		{Kind: presence.Stored, Recipient: 5, Seq: 4, ID: m.ID, Life: 2},
-		{Kind: presence.Lapsed, Recipient: 5, ID: m.ID, Life: 2},
-		{Kind: presence.Ended, Recipient: 5, IDs: []esh3ar.MessageID{m.ID}},
+		{Kind: presence.EndedUnacked, Recipient: 5, ID: m.ID, Life: 2},
+		{Kind: presence.Acknowledged, Recipient: 5, IDs: []esh3ar.MessageID{m.ID}},
 	}
 	same := func(a, b presence.Hint) bool {
 		return slices.Equal(a.IDs, b.IDs) && a.Kind == b.Kind && a.Recipient == b.Recipient && a.Seq == b.Seq &&
@@ -102,7 +102,7 @@ type heard struct {
 	drops   bool
 }
 
-func (h *heard) Tell(hints []presence.Hint) bool {
+func (h *heard) Enqueue(hints []presence.Hint) bool {
 	h.hints = append(h.hints, hints...)
 	return !h.drops
 }

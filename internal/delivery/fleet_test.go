@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 )
 
@@ -32,9 +33,9 @@ type simEntry struct {
 
 // simNode is one node. A crash leaves its name.
 type simNode struct {
-	id       presence.NodeID
+	id       membership.NodeID
 	paused   bool
-	board    *presence.Switchboard // nil: the only node
+	board    *presence.RouterState // nil: the only node
 	sessions *presence.Table[*simConn]
 	parcels  [][]presence.Hint // on their way to it
 	looking  *simLookUp
@@ -45,7 +46,7 @@ type simNode struct {
 // simLookUp is a look-up under way. Its answer is made when it begins, and comes later.
 type simLookUp struct {
 	asked []esh3ar.Recipient
-	nodes [][]presence.NodeID
+	nodes [][]membership.NodeID
 	err   error
 }
 
@@ -55,7 +56,7 @@ type simSaying struct{ assert, retract []esh3ar.Recipient }
 func (f *fleet) open(s scene, now time.Time) {
 	f.scene, f.presence = s, map[simEntry]time.Time{}
 	for i := range max(s.nodes, 1) {
-		n := &simNode{id: presence.NodeID(fmt.Sprint("n", i)), renewed: now}
+		n := &simNode{id: membership.NodeID(fmt.Sprint("n", i)), renewed: now}
 		n.begin(s.nodes > 1)
 		f.nodes = append(f.nodes, n)
 	}
@@ -67,7 +68,7 @@ func (n *simNode) begin(cluster bool) {
 	n.board, n.looking, n.saying, n.parcels, n.paused = nil, nil, nil, nil, false
 	if cluster {
 		n.sessions = presence.NewTable[*simConn]()
-		n.board = presence.NewSwitchboard(n.id, presence.Limits{Hints: 40, Marks: 10})
+		n.board = presence.NewRouterState(n.id, presence.Limits{Hints: 40, Dirty: 10})
 	}
 }
 
@@ -86,7 +87,7 @@ func (n *simNode) closed(c *simConn) {
 func (n *simNode) holds(rs []esh3ar.Recipient) []bool {
 	held := make([]bool, len(rs))
 	for i, r := range rs {
-		held[i] = n.sessions.Holds(r)
+		held[i] = n.sessions.Has(r)
 	}
 	return held
 }
@@ -152,12 +153,12 @@ func (w *world) node(n uint32) *simNode {
 func (w *world) tell(n *simNode, from *simConn, hints ...presence.Hint) {
 	for i := range hints {
 		ev, _ := eventOf(&hints[i], w.now)
-		if hints[i].Kind == presence.Ended { // whatever a planted fault makes of it between nodes
+		if hints[i].Kind == presence.Acknowledged { // whatever a planted fault makes of it between nodes
 			ev = event{kind: endedEvent, ids: hints[i].IDs}
 		}
 		w.hear(n, from, hints[i].Recipient, ev)
 	}
-	if n.board != nil && len(hints) > 0 && !n.board.Tell(hints) {
+	if n.board != nil && len(hints) > 0 && !n.board.Enqueue(hints) {
 		w.mishaps = true
 	}
 }
@@ -180,9 +181,9 @@ func (w *world) route(n *simNode) {
 	}
 	l := n.looking
 	n.looking = nil
-	routed := n.board.Found(l.nodes, n.holds(l.asked), l.err)
-	for i := range routed.Parcels {
-		p := &routed.Parcels[i]
+	routed := n.board.ResolveTargets(l.nodes, n.holds(l.asked), l.err)
+	for i := range routed.Batches {
+		p := &routed.Batches[i]
 		n.board.Sent(p, nil)
 		to := w.fleet.nodes[slices.IndexFunc(w.fleet.nodes, func(n *simNode) bool { return n.id == p.To })]
 		if to == n {
@@ -190,11 +191,11 @@ func (w *world) route(n *simNode) {
 		}
 		to.parcels = append(to.parcels, p.Hints)
 	}
-	for i := range routed.Absent {
+	for i := range routed.Offline {
 		if l.err != nil {
-			w.breaks("%s is called absent, and presence had not answered", routed.Absent[i].Recipient)
+			w.breaks("%s is called absent, and presence had not answered", routed.Offline[i].Recipient)
 		}
-		w.settles = append(w.settles, simSettle{nil, n, settlement{changes: []esh3ar.Change{absentChange(&routed.Absent[i], w.now)}}})
+		w.settles = append(w.settles, simSettle{nil, n, settlement{changes: []esh3ar.Change{absentChange(&routed.Offline[i], w.now)}}})
 	}
 }
 
@@ -204,7 +205,7 @@ func (w *world) lookUp(asked []esh3ar.Recipient) *simLookUp {
 		l.err = errSim
 		return l
 	}
-	l.nodes = make([][]presence.NodeID, len(asked))
+	l.nodes = make([][]membership.NodeID, len(asked))
 	for i, r := range asked {
 		for _, n := range w.fleet.nodes {
 			if _, ok := w.presence[simEntry{n, r}]; ok {
@@ -227,8 +228,8 @@ func (w *world) presenceFails() bool {
 // whether it arrived.
 func (w *world) say(n *simNode, choice uint32) {
 	if n.saying == nil {
-		if asked := n.board.Turn(); asked != nil {
-			assert, retract := n.board.Say(n.holds(asked))
+		if asked := n.board.NextBatch(); asked != nil {
+			assert, retract := n.board.Decide(n.holds(asked))
 			n.saying = &simSaying{assert, retract}
 		}
 		return
@@ -245,14 +246,14 @@ func (w *world) say(n *simNode, choice uint32) {
 			delete(w.presence, simEntry{n, r})
 		}
 	}
-	for _, r := range n.board.Said(err, err) {
+	for _, r := range n.board.Done(err, err) {
 		w.hear(n, nil, r, event{kind: sweepEvent, seq: w.counter(r)})
 	}
 }
 
 func (w *world) assert(n *simNode, rs []esh3ar.Recipient, now time.Time) {
 	for _, r := range rs {
-		w.presence[simEntry{n, r}] = now.Add(presence.PresenceTTL)
+		w.presence[simEntry{n, r}] = now.Add(presence.TTL)
 	}
 }
 
@@ -262,11 +263,11 @@ func (w *world) counter(r esh3ar.Recipient) esh3ar.Seq {
 
 // renew lets nodes assert their recipients again, and old entries end.
 func (w *world) renew() {
-	const every = presence.PresenceEvery / presence.Shares
+	const every = presence.RenewInterval / presence.Shards
 	for _, n := range w.fleet.nodes {
 		for ; n.board != nil && !n.paused && !n.renewed.Add(every).After(w.now); n.renewed = n.renewed.Add(every) {
 			if share, ok := n.board.Renew(); ok {
-				held := n.sessions.Share(share)
+				held := n.sessions.Shard(share)
 				w.assert(n, held, n.renewed)
 				n.board.Renewed(len(held), nil)
 			}
@@ -275,7 +276,7 @@ func (w *world) renew() {
 	for entry, until := range w.presence {
 		if !until.After(w.now) {
 			delete(w.presence, entry)
-			w.mishaps = w.mishaps || entry.node.sessions.Holds(entry.recipient)
+			w.mishaps = w.mishaps || entry.node.sessions.Has(entry.recipient)
 		}
 	}
 }
@@ -327,7 +328,7 @@ func (w *world) lie(e simEntry) {
 		delete(w.presence, e)
 		return
 	}
-	w.presence[e] = w.now.Add(presence.PresenceTTL)
+	w.presence[e] = w.now.Add(presence.TTL)
 }
 
 // restart begins a node anew. Its entries stay until they end or somebody follows them.
@@ -414,7 +415,7 @@ func (w *world) cut() {
 		if n.looking != nil {
 			asked := n.looking.asked
 			n.looking = nil
-			n.board.Found(nil, n.holds(asked), errSim)
+			n.board.ResolveTargets(nil, n.holds(asked), errSim)
 		}
 	}
 }
@@ -456,7 +457,7 @@ func (w *world) checkPresence(whole bool) {
 	for _, n := range w.fleet.nodes {
 		for _, box := range w.inboxes {
 			_, said := w.presence[simEntry{n, box.recipient}]
-			held := n.sessions.Holds(box.recipient)
+			held := n.sessions.Has(box.recipient)
 			if said && !held {
 				w.breaks("%s was hinted for %s, does not hold it, and still says that it does", n.id, box.recipient)
 			}

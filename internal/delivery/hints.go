@@ -20,13 +20,13 @@ func enteredHint(r esh3ar.Recipient, seq esh3ar.Seq, id esh3ar.MessageID, life e
 }
 
 func endedHint(r esh3ar.Recipient, ids []esh3ar.MessageID) presence.Hint {
-	return presence.Hint{Kind: presence.Ended, Recipient: r, IDs: ids}
+	return presence.Hint{Kind: presence.Acknowledged, Recipient: r, IDs: ids}
 }
 
 func lapsedHints(r esh3ar.Recipient, lapsed []lived) []presence.Hint {
 	hints := make([]presence.Hint, len(lapsed))
 	for i, one := range lapsed {
-		hints[i] = presence.Hint{Kind: presence.Lapsed, Recipient: r, ID: one.id, Life: one.life}
+		hints[i] = presence.Hint{Kind: presence.EndedUnacked, Recipient: r, ID: one.id, Life: one.life}
 	}
 	return hints
 }
@@ -40,9 +40,9 @@ func eventOf(h *presence.Hint, now time.Time) (event, bool) {
 			ev.message = m // what does not fit is read from the store
 		}
 		return ev, true
-	case presence.Ended:
+	case presence.Acknowledged:
 		return event{kind: endedEvent, ids: h.IDs}, !faultinject.Is(faultinject.RemoteEndIgnored)
-	case presence.Lapsed:
+	case presence.EndedUnacked:
 		return event{kind: lapsedEvent, lapsed: []lived{{h.ID, h.Life}}}, true
 	}
 	return event{}, false

@@ -25,7 +25,7 @@ func (w *world) rest() {
 		}
 	})
 	if len(w.fleet.nodes) > 1 {
-		w.pass(presence.PresenceEvery)
+		w.pass(presence.RenewInterval)
 		w.checkPresence(true)
 	}
 	for _, c := range w.conns {

@@ -107,7 +107,7 @@ func (e *Engine) healSome(ctx context.Context, w *staleWalk) {
 
 // alone gives those of recipients who have no session here.
 func (e *Engine) alone(refs []esh3ar.MessageRef) []esh3ar.MessageRef {
-	return slices.DeleteFunc(refs, func(ref esh3ar.MessageRef) bool { return e.sessions.Holds(ref.Recipient) })
+	return slices.DeleteFunc(refs, func(ref esh3ar.MessageRef) bool { return e.sessions.Has(ref.Recipient) })
 }
 
 // absent gives those of recipients who are not known to be connected on another node. An error means that nobody knows.

@@ -48,7 +48,7 @@ func (e *Engine) compare(ctx context.Context, batch []esh3ar.Recipient) {
 	}
 	var found []*Session
 	for i, r := range batch {
-		found = e.sessions.Of(found[:0], r)
+		found = e.sessions.AppendConnections(found[:0], r)
 		for _, s := range found {
 			if s.missed(counters[i]) {
 				s.post(event{kind: sweepEvent, seq: counters[i]})

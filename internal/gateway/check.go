@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
 )
 
@@ -99,7 +99,7 @@ func (c *checker) check(ctx context.Context, n *balance.Node) (result balance.Ch
 }
 
 // wordOf reads what a node says of itself; none: it says nothing that can be read, and may be well all the same.
-func wordOf(body io.Reader) (name presence.NodeID, word *presence.Node) {
+func wordOf(body io.Reader) (name membership.NodeID, word *membership.Node) {
 	var answer readiness
 	if err := json.NewDecoder(io.LimitReader(body, 64<<10)).Decode(&answer); err != nil {
 		return "", nil

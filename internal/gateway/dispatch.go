@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/flow"
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
 	"github.com/esh3artech/esh3ar/internal/gateway/upstream"
@@ -20,7 +20,7 @@ type dispatch struct {
 	log   *slog.Logger
 	files files
 
-	unusable map[presence.NodeID]string // URLs of the last list that nobody can call; for list alone
+	unusable map[membership.NodeID]string // URLs of the last list that nobody can call; for list alone
 
 	mu struct {
 		sync.Mutex
@@ -142,7 +142,7 @@ func (d *dispatch) wait(ctx context.Context, w *waiter, why error) (seat, error)
 }
 
 // at gives a seat at the node of that name, for what only it can answer.
-func (d *dispatch) at(who owner, name presence.NodeID, k balance.Kind) (seat, error) {
+func (d *dispatch) at(who owner, name membership.NodeID, k balance.Kind) (seat, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	n := d.mu.balancer.Named(name)
@@ -207,7 +207,7 @@ func (d *dispatch) spend(who owner) bool {
 }
 
 // list takes a new list of nodes. One without a node that can be used is not believed. It is for one goroutine at a time.
-func (d *dispatch) list(nodes []presence.Node) {
+func (d *dispatch) list(nodes []membership.Node) {
 	nodes = d.usable(nodes)
 	if len(nodes) == 0 {
 		return
@@ -225,8 +225,8 @@ func (d *dispatch) list(nodes []presence.Node) {
 }
 
 // usable leaves out the nodes that nobody can call, and says so of each once.
-func (d *dispatch) usable(list []presence.Node) (nodes []presence.Node) {
-	told := map[presence.NodeID]string{}
+func (d *dispatch) usable(list []membership.Node) (nodes []membership.Node) {
+	told := map[membership.NodeID]string{}
 	for i := range list {
 		n := &list[i]
 		err := CheckURL(n.URL)
@@ -244,7 +244,7 @@ func (d *dispatch) usable(list []presence.Node) (nodes []presence.Node) {
 }
 
 // renewProofsLocked takes the proofs of a list, and forgets those of nodes that have gone. A proof goes to the URL that came with it.
-func (d *dispatch) renewProofsLocked(nodes []presence.Node) {
+func (d *dispatch) renewProofsLocked(nodes []membership.Node) {
 	for i := range nodes {
 		if n := &nodes[i]; n.Proof != "" {
 			d.mu.proofs[n.URL] = n.Proof

@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
 	"github.com/esh3artech/esh3ar/internal/runtime/connlimit"
 )
@@ -32,15 +32,15 @@ type exchange struct {
 // class is how a call is treated.
 type class struct {
 	kind     balance.Kind
-	safe     bool            // it only reads
-	keyed    bool            // it has an idempotency key
-	measured bool            // how long it takes says something of its node
-	within   time.Duration   // zero: it may take as long as it wants
-	limit    int64           // of its body, in bytes
-	proves   bool            // a good answer means that the node has accepted the credential
-	page     bool            // its answer is long, and asked for without a credential
-	mark     string          // value of the header that tells the node of us; empty: none
-	holder   presence.NodeID // the only node that can answer; empty: all can
+	safe     bool              // it only reads
+	keyed    bool              // it has an idempotency key
+	measured bool              // how long it takes says something of its node
+	within   time.Duration     // zero: it may take as long as it wants
+	limit    int64             // of its body, in bytes
+	proves   bool              // a good answer means that the node has accepted the credential
+	page     bool              // its answer is long, and asked for without a credential
+	mark     string            // value of the header that tells the node of us; empty: none
+	holder   membership.NodeID // the only node that can answer; empty: all can
 }
 
 // Bounds of bodies, in bytes, and what of a body is read before a node is chosen.

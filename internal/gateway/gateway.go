@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/fairshare"
 	"github.com/esh3artech/esh3ar/internal/runtime/drain"
 )
@@ -47,11 +47,11 @@ func New(o Options) (*Gateway, error) {
 }
 
 // fixedList names nodes by their URLs: what they call themselves they say when they are asked.
-func fixedList(urls []string, secret string) []presence.Node {
-	list := make([]presence.Node, len(urls))
+func fixedList(urls []string, secret string) []membership.Node {
+	list := make([]membership.Node, len(urls))
 	for i, u := range urls {
 		u = strings.TrimRight(u, "/")
-		list[i] = presence.Node{ID: presence.NodeID(u), URL: u, Proof: secret}
+		list[i] = membership.Node{ID: membership.NodeID(u), URL: u, Proof: secret}
 	}
 	return list
 }

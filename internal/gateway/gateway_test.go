@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/gateway"
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
 )
@@ -392,7 +392,7 @@ func TestNegotiate(t *testing.T) {
 	crowded, empty := newNode(t, "crowded", says("crowded")), newNode(t, "empty", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, "empty ", r.Header.Get(gateway.MarkHeader))
 	})
-	crowded.word.Store(&presence.Node{ID: "crowded", Connections: 1000})
+	crowded.word.Store(&membership.Node{ID: "crowded", Connections: 1000})
 	f := newFront(t, nil, crowded, empty)
 	f.awaitUp(2)
 	for range 50 {

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
 )
 
@@ -40,7 +40,7 @@ func (x *exchange) negotiate() {
 
 // toHolder forwards what belongs to a connection to the node that gave out its token.
 func (x *exchange) toHolder(upgrade bool) {
-	name := presence.NodeID(x.g.opts.NodeOf(x.r))
+	name := membership.NodeID(x.g.opts.NodeOf(x.r))
 	if name == "" {
 		x.refuse(notFound, "the connection token names no node; negotiate again, and connect to the node that answers")
 		return

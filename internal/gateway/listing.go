@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
 // listing reads the registry, again and again. While it does not answer or lists nobody, as one that nodes cannot write to,
@@ -18,7 +18,7 @@ type listing struct {
 
 // run reads until ctx ends. It returns nil.
 func (l *listing) run(ctx context.Context) error {
-	ticker := time.NewTicker(presence.NodeEvery)
+	ticker := time.NewTicker(membership.Interval)
 	defer ticker.Stop()
 	known := 0
 	for ctx.Err() == nil {
@@ -39,7 +39,7 @@ func (l *listing) run(ctx context.Context) error {
 
 // read takes the list, and tells how many nodes are known then.
 func (l *listing) read(ctx context.Context) int {
-	ctx, cancel := context.WithTimeout(ctx, presence.NodeEvery)
+	ctx, cancel := context.WithTimeout(ctx, membership.Interval)
 	defer cancel()
 	nodes, err := l.opts.Registry.Nodes(ctx)
 	l.report(err)

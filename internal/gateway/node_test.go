@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/gateway"
 	"github.com/esh3artech/esh3ar/signalr"
 )
@@ -28,11 +28,11 @@ const patience = 30 * time.Second
 type node struct {
 	*httptest.Server
 	watched  gateway.Watched
-	name     presence.NodeID
+	name     membership.NodeID
 	calls    atomic.Int64
 	stopping atomic.Bool
 	hang     atomic.Bool // it does not answer checks
-	word     atomic.Pointer[presence.Node]
+	word     atomic.Pointer[membership.Node]
 }
 
 // secret is what gateways and nodes of tests share.
@@ -41,10 +41,10 @@ const secret = "a secret of tests"
 // newNode starts one.
 func newNode(t *testing.T, name string, handle http.HandlerFunc) *node {
 	t.Helper()
-	n := &node{name: presence.NodeID(name)}
-	n.word.Store(&presence.Node{ID: n.name})
+	n := &node{name: membership.NodeID(name)}
+	n.word.Store(&membership.Node{ID: n.name})
 	n.watched.Now, n.watched.Proofs = time.Now, []string{"", secret}
-	n.watched.Word = func() presence.Node { return *n.word.Load() }
+	n.watched.Word = func() membership.Node { return *n.word.Load() }
 	n.watched.Ready = func() error {
 		if n.stopping.Load() {
 			return errors.New("stopping")
@@ -245,12 +245,12 @@ func eventually(t *testing.T, so func() bool, otherwise func() string) {
 // registry is a list that a test changes.
 type registry struct {
 	mu    sync.Mutex
-	nodes []presence.Node
+	nodes []membership.Node
 	err   error
 	asked atomic.Int64
 }
 
-func (r *registry) Nodes(context.Context) ([]presence.Node, error) {
+func (r *registry) Nodes(context.Context) ([]membership.Node, error) {
 	r.asked.Add(1)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -262,6 +262,6 @@ func (r *registry) set(err error, nodes ...*node) {
 	defer r.mu.Unlock()
 	r.nodes, r.err = nil, err
 	for _, n := range nodes {
-		r.nodes = append(r.nodes, presence.Node{ID: n.name, URL: n.URL, SeenAt: esh3ar.TimeOf(time.Now()), Proof: secret})
+		r.nodes = append(r.nodes, membership.Node{ID: n.name, URL: n.URL, SeenAt: esh3ar.TimeOf(time.Now()), Proof: secret})
 	}
 }

@@ -11,13 +11,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
 )
 
 // lister lists the nodes of the cluster.
 type lister interface {
-	Nodes(ctx context.Context) ([]presence.Node, error)
+	Nodes(ctx context.Context) ([]membership.Node, error)
 }
 
 // Options make a Gateway. Nodes or Registry must be given; the zero value of another field means its default.

@@ -8,22 +8,22 @@ import (
 	"sync"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
 // readiness is what a node answers to a gateway's check.
 type readiness struct {
-	Status string          `json:"status"`
-	Detail string          `json:"detail,omitempty"`
-	ID     presence.NodeID `json:"id"`
-	Node   *presence.Node  `json:"node,omitempty"` // only for a gateway that has shown a proof
+	Status string            `json:"status"`
+	Detail string            `json:"detail,omitempty"`
+	ID     membership.NodeID `json:"id"`
+	Node   *membership.Node  `json:"node,omitempty"` // only for a gateway that has shown a proof
 }
 
 // Watched is a node's side of the checks: it tells gateways how the node is, and knows which of them have heard that it
 // stops. It serves GET /readyz for requests that have MarkHeader.
 type Watched struct {
-	Ready func() error         // nil: ready; else why not
-	Word  func() presence.Node // what the node says of itself; must be quick
+	Ready func() error           // nil: ready; else why not
+	Word  func() membership.Node // what the node says of itself; must be quick
 	// Proofs are what a gateway may show to be told more than whether the node is ready: what the node has written into the registry, and
 	// a secret that gateways without a registry share with it. Empty ones count for nothing.
 	Proofs []string

@@ -12,7 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/gateway"
 )
 
@@ -24,7 +24,7 @@ type watchedNode struct {
 
 func newWatchedNode() *watchedNode {
 	n := &watchedNode{}
-	n.Now, n.Word = time.Now, func() presence.Node { return presence.Node{ID: "n"} }
+	n.Now, n.Word = time.Now, func() membership.Node { return membership.Node{ID: "n"} }
 	n.Ready = func() error {
 		if n.stopping {
 			return errors.New("stopping")
@@ -96,8 +96,8 @@ func TestANodeThatStopsWaitsForItsGateways(t *testing.T) {
 func TestWatched_Strangers_HearOnlyWhetherItIsReady(t *testing.T) {
 	t.Parallel()
 	n := newWatchedNode()
-	n.Word = func() presence.Node {
-		return presence.Node{ID: "n", URL: "http://inside", Load: 0.5, Connections: 77, Proof: "the proof"}
+	n.Word = func() membership.Node {
+		return membership.Node{ID: "n", URL: "http://inside", Load: 0.5, Connections: 77, Proof: "the proof"}
 	}
 	n.Proofs = []string{"the proof", ""}
 	for _, stopping := range []bool{false, true} {
@@ -143,7 +143,7 @@ func TestGateway_Proofs_GoWhereTheyBelong(t *testing.T) {
 	}))
 	defer odd.Close()
 	var list registry
-	list.nodes = []presence.Node{{ID: "odd", URL: odd.URL, Proof: "of odd"}}
+	list.nodes = []membership.Node{{ID: "odd", URL: odd.URL, Proof: "of odd"}}
 	newFront(t, func(o *gateway.Options) { o.Registry = &list })
 	for range 3 {
 		if got := <-asked; got != "of odd" {

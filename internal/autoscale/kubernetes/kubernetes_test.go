@@ -29,7 +29,7 @@ import (
 
 	"github.com/esh3artech/esh3ar/internal/autoscale"
 	"github.com/esh3artech/esh3ar/internal/autoscale/kubernetes"
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -163,7 +163,7 @@ func TestFleetAndResize(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f.Wanted != 3 || !f.Whole || f.Blind || !slices.Equal(f.Leaving, []presence.NodeID{"esh3ar-2", "esh3ar-1", "esh3ar-0"}) || len(f.Own) != 3 {
+	if f.Wanted != 3 || !f.Whole || f.Blind || !slices.Equal(f.Leaving, []membership.NodeID{"esh3ar-2", "esh3ar-1", "esh3ar-0"}) || len(f.Own) != 3 {
 		t.Errorf("%+v", f)
 	}
 	for _, n := range []int{5, 2} { // the second goes by what the first was answered
@@ -236,9 +236,9 @@ type pods struct {
 	spilled atomic.Int64
 }
 
-func (p *pods) Nodes(context.Context) (nodes []presence.Node, err error) {
+func (p *pods) Nodes(context.Context) (nodes []membership.Node, err error) {
 	for i := range p.replicas() {
-		nodes = append(nodes, presence.Node{ID: presence.NodeID(fmt.Sprint("esh3ar-", i))})
+		nodes = append(nodes, membership.Node{ID: membership.NodeID(fmt.Sprint("esh3ar-", i))})
 	}
 	nodes[len(nodes)-1].Spilled = int(p.spilled.Load())
 	return nodes, nil

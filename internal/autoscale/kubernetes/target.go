@@ -9,7 +9,7 @@ import (
 	"net/url"
 
 	"github.com/esh3artech/esh3ar/internal/autoscale"
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
 // Target is a StatefulSet. It realises scale.Target.
@@ -45,7 +45,7 @@ func (t *Target) Fleet(ctx context.Context) (f autoscale.Fleet, err error) {
 	}
 	f = autoscale.Fleet{Wanted: t.seen.Spec.Replicas, Whole: true}
 	for ordinal := range f.Wanted {
-		f.Own = append(f.Own, presence.NodeID(fmt.Sprintf("%s-%d", t.opts.Name, ordinal)))
+		f.Own = append(f.Own, membership.NodeID(fmt.Sprintf("%s-%d", t.opts.Name, ordinal)))
 	}
 	for i := range f.Own {
 		f.Leaving = append(f.Leaving, f.Own[len(f.Own)-1-i])

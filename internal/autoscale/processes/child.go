@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/flow"
 )
 
@@ -27,7 +27,7 @@ var again = flow.Backoff{Base: time.Second, Cap: 30 * time.Second}
 // child is a place for a node, and the process in it.
 type child struct {
 	slot int
-	id   presence.NodeID
+	id   membership.NodeID
 	stop chan struct{} // closed: drain and end
 	done chan struct{} // closed: it has ended
 	once sync.Once     // of end

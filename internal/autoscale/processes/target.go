@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/autoscale"
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
 // Options say what to start. Binary and Dir must be given, the zero value of another field means its default.
@@ -193,7 +193,7 @@ func (t *Target) putLocked(c *child) {
 }
 
 func (t *Target) child(slot int) *child {
-	return &child{slot: slot, id: presence.NodeID(t.folder.id(slot)), stop: make(chan struct{}), done: make(chan struct{})}
+	return &child{slot: slot, id: membership.NodeID(t.folder.id(slot)), stop: make(chan struct{}), done: make(chan struct{})}
 }
 
 // again puts another process into the place of one that was to go and left accepted messages on its disk: no other node can store

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"sync"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
@@ -22,8 +22,8 @@ type question struct {
 	done  chan outcome  // of one: the first outcome counts
 
 	mu     sync.Mutex
-	left   map[presence.NodeID]struct{} // have not said that they do not hold the connection
-	unsure bool                         // some node could not be asked
+	left   map[membership.NodeID]struct{} // have not said that they do not hold the connection
+	unsure bool                           // some node could not be asked
 }
 
 type outcome struct {
@@ -31,8 +31,8 @@ type outcome struct {
 	err    error
 }
 
-func (a *asked) open(nodes []presence.NodeID) (uint64, *question) {
-	q := &question{beats: make(chan struct{}, 1), done: make(chan outcome, 1), left: make(map[presence.NodeID]struct{}, len(nodes))}
+func (a *asked) open(nodes []membership.NodeID) (uint64, *question) {
+	q := &question{beats: make(chan struct{}, 1), done: make(chan outcome, 1), left: make(map[membership.NodeID]struct{}, len(nodes))}
 	for _, node := range nodes {
 		q.left[node] = struct{}{}
 	}
@@ -60,7 +60,7 @@ func (a *asked) find(id uint64) *question {
 }
 
 // hear takes what a node says.
-func (q *question) hear(from presence.NodeID, l *letter) {
+func (q *question) hear(from membership.NodeID, l *letter) {
 	switch l.kind {
 	case kindAnswer:
 		q.end(outcome{answer: l.body})
@@ -77,9 +77,9 @@ func (q *question) hear(from presence.NodeID, l *letter) {
 }
 
 // lost says that a node could not be asked.
-func (q *question) lost(node presence.NodeID) { q.without(node, true) }
+func (q *question) lost(node membership.NodeID) { q.without(node, true) }
 
-func (q *question) without(node presence.NodeID, unsure bool) {
+func (q *question) without(node membership.NodeID, unsure bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	delete(q.left, node)

@@ -7,14 +7,14 @@ import (
 	"testing"
 
 	"github.com/esh3artech/esh3ar/internal/cluster/backplane"
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/cluster/redis"
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
 // idle is a plane that nobody runs.
 func idle() *backplane.Plane {
-	nodes := func() []presence.NodeID { return []presence.NodeID{"one", "two", "three"} }
+	nodes := func() []membership.NodeID { return []membership.NodeID{"one", "two", "three"} }
 	return backplane.New(backplane.Options{Self: "one", Nodes: nodes, Post: new(redis.Client).Post("hub")})
 }
 

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/store/codec"
 )
 
@@ -25,7 +25,7 @@ type letter struct {
 	id   uint64 // of the request at the node that asks
 	name string
 	body []byte
-	lost func(to presence.NodeID) // the post did not take it; may be nil
+	lost func(to membership.NodeID) // the post did not take it; may be nil
 }
 
 func (l *letter) size() int { return len(l.name) + len(l.body) + 32 } // 32: the rest, at most
@@ -34,7 +34,7 @@ func (l *letter) size() int { return len(l.name) + len(l.body) + 32 } // 32: the
 const batchVersion = 1
 
 // appendBatchHead begins a batch: the version, and who sends it.
-func appendBatchHead(dst []byte, from presence.NodeID) []byte {
+func appendBatchHead(dst []byte, from membership.NodeID) []byte {
 	return codec.AppendText(append(dst, batchVersion), from)
 }
 
@@ -45,10 +45,10 @@ func appendLetter(dst []byte, l *letter) []byte {
 }
 
 // readBatch gives the letters up to the first that cannot be read.
-func readBatch(batch string) (from presence.NodeID, letters []letter, err error) {
+func readBatch(batch string) (from membership.NodeID, letters []letter, err error) {
 	r := codec.NewReader([]byte(batch))
 	r.Format(batchVersion)
-	from = presence.NodeID(r.Text())
+	from = membership.NodeID(r.Text())
 	for len(r.Rest()) > 0 {
 		l := letter{kind: r.Byte(), id: r.Uvarint(), name: r.Text(), body: r.Bytes(r.Count())}
 		if r.Err() == nil {

@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
 // Bounds of what waits to be sent, and of a batch. A letter that is larger alone goes alone.
@@ -23,18 +23,18 @@ type outbox struct {
 
 	mu struct {
 		sync.Mutex
-		letters map[presence.NodeID][]letter
+		letters map[membership.NodeID][]letter
 		n, size int
 	}
 }
 
 func newOutbox() *outbox {
 	o := &outbox{wake: make(chan struct{}, 1)}
-	o.mu.letters = make(map[presence.NodeID][]letter)
+	o.mu.letters = make(map[membership.NodeID][]letter)
 	return o
 }
 
-func (o *outbox) put(l letter, to []presence.NodeID) bool {
+func (o *outbox) put(l letter, to []membership.NodeID) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	n, size := o.mu.n+len(to), o.mu.size+len(to)*l.size()
@@ -53,11 +53,11 @@ func (o *outbox) put(l letter, to []presence.NodeID) bool {
 }
 
 // take empties it.
-func (o *outbox) take() map[presence.NodeID][]letter {
+func (o *outbox) take() map[membership.NodeID][]letter {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	all := o.mu.letters
-	o.mu.letters, o.mu.n, o.mu.size = make(map[presence.NodeID][]letter), 0, 0
+	o.mu.letters, o.mu.n, o.mu.size = make(map[membership.NodeID][]letter), 0, 0
 	return all
 }
 
@@ -78,7 +78,7 @@ func (p *Plane) carry(ctx context.Context) {
 	}
 }
 
-func (p *Plane) carryTo(ctx context.Context, node presence.NodeID, letters []letter) {
+func (p *Plane) carryTo(ctx context.Context, node membership.NodeID, letters []letter) {
 	err := p.opts.Post.Send(ctx, node, batches(p.opts.Self, letters))
 	if err == nil {
 		p.stats.sent.Add(uint64(len(letters)))
@@ -92,7 +92,7 @@ func (p *Plane) carryTo(ctx context.Context, node presence.NodeID, letters []let
 	}
 }
 
-func batches(from presence.NodeID, letters []letter) (all []string) {
+func batches(from membership.NodeID, letters []letter) (all []string) {
 	head := appendBatchHead(nil, from)
 	b := head
 	for i := range letters {

@@ -23,13 +23,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
 // post carries batches between nodes, each at most once and in order.
 type post interface {
-	Send(ctx context.Context, to presence.NodeID, batches []string) error
+	Send(ctx context.Context, to membership.NodeID, batches []string) error
 	Receive(ctx context.Context, handle func(batch string)) error
 	Dropped() uint64 // batches that came and found no room
 }
@@ -43,8 +43,8 @@ type member interface {
 
 // Options are what a plane needs; all of them.
 type Options struct {
-	Self  presence.NodeID
-	Nodes func() []presence.NodeID // those of the cluster that live, this one too or not
+	Self  membership.NodeID
+	Nodes func() []membership.NodeID // those of the cluster that live, this one too or not
 	Post  post
 }
 
@@ -123,8 +123,8 @@ func (p *Plane) wait(ctx context.Context, q *question) ([]byte, error) {
 	}
 }
 
-func (p *Plane) others() []presence.NodeID {
-	var others []presence.NodeID
+func (p *Plane) others() []membership.NodeID {
+	var others []membership.NodeID
 	for _, node := range p.opts.Nodes() {
 		if node != p.opts.Self {
 			others = append(others, node)
@@ -134,7 +134,7 @@ func (p *Plane) others() []presence.NodeID {
 }
 
 // send queues a letter for each of the nodes.
-func (p *Plane) send(l letter, to ...presence.NodeID) error {
+func (p *Plane) send(l letter, to ...membership.NodeID) error {
 	select {
 	case <-p.ended:
 		return errEnded

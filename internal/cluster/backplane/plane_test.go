@@ -16,7 +16,7 @@ import (
 
 	"github.com/esh3artech/esh3ar/internal/cluster/backplane"
 	"github.com/esh3artech/esh3ar/internal/cluster/keyring"
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/cluster/redis"
 	"github.com/esh3artech/esh3ar/internal/testkit/redisproc"
 	"github.com/esh3artech/esh3ar/signalr"
@@ -94,16 +94,16 @@ type node struct {
 // cluster is a list of nodes that live.
 type cluster struct {
 	mu  sync.Mutex
-	ids []presence.NodeID
+	ids []membership.NodeID
 }
 
-func (c *cluster) nodes() []presence.NodeID {
+func (c *cluster) nodes() []membership.NodeID {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.ids)
 }
 
-func (c *cluster) start(ctx context.Context, t *testing.T, url string, id presence.NodeID) *node {
+func (c *cluster) start(ctx context.Context, t *testing.T, url string, id membership.NodeID) *node {
 	t.Helper()
 	n := &node{t: t, met: make(chan *signalr.Conn, 8)}
 	var err error
@@ -140,7 +140,7 @@ func (c *cluster) start(ctx context.Context, t *testing.T, url string, id presen
 }
 
 // together starts nodes and waits until each hears each other.
-func together(ctx context.Context, t *testing.T, url string, ids ...presence.NodeID) (*cluster, []*node) {
+func together(ctx context.Context, t *testing.T, url string, ids ...membership.NodeID) (*cluster, []*node) {
 	t.Helper()
 	var c cluster
 	var nodes []*node

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
@@ -22,7 +22,7 @@ type requests struct {
 }
 
 type requestKey struct {
-	from presence.NodeID
+	from membership.NodeID
 	id   uint64
 }
 
@@ -69,7 +69,7 @@ func (p *Plane) read(ctx context.Context, server member, batch string) {
 	}
 }
 
-func (p *Plane) take(ctx context.Context, server member, from presence.NodeID, l *letter) {
+func (p *Plane) take(ctx context.Context, server member, from membership.NodeID, l *letter) {
 	switch l.kind {
 	case kindSend:
 		p.deliver(server, l.body)
@@ -98,7 +98,7 @@ func (p *Plane) deliver(server member, message []byte) {
 }
 
 // accept begins to work on a request if its connection is here.
-func (p *Plane) accept(ctx context.Context, server member, from presence.NodeID, l *letter) {
+func (p *Plane) accept(ctx context.Context, server member, from membership.NodeID, l *letter) {
 	reply := letter{id: l.id}
 	if server.Conn(l.name) == nil {
 		reply.kind = kindAbsent

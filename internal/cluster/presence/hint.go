@@ -7,9 +7,9 @@ type HintKind uint8
 
 // The kinds of hints. The numbers travel between versions and never change their meaning.
 const (
-	Stored HintKind = 1 // Seq was stored; with Message, which may be missing
-	Ended  HintKind = 2 // the messages IDs were acknowledged
-	Lapsed HintKind = 3 // the message ID ended its life Life without a receipt
+	Stored       HintKind = 1 // Seq was stored; with Message, which may be missing
+	Acknowledged HintKind = 2 // the messages IDs were acknowledged
+	EndedUnacked HintKind = 3 // the message ID ended its life Life without a receipt
 )
 
 // Hint is word from one node to another about one recipient. It is speed and never truth: it may be lost, doubled, late,

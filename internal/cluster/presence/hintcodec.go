@@ -37,8 +37,8 @@ const (
 // ErrHintVersion means that hints came from a node that speaks another form.
 var ErrHintVersion = errors.New("hints of another version")
 
-// errHint means that the bytes are not hints.
-var errHint = errors.New("the hints are damaged")
+// errMalformedHints means that the bytes are not hints.
+var errMalformedHints = errors.New("the hints are damaged")
 
 // AppendHints appends the form of a batch.
 func AppendHints(dst []byte, hints []Hint) []byte {
@@ -104,7 +104,7 @@ func appendBytes[T ~string | ~[]byte](dst []byte, text T) []byte {
 // Hints of kinds that this version does not know are left out.
 func DecodeHints(data []byte) ([]Hint, error) {
 	if len(data) == 0 {
-		return nil, errHint
+		return nil, errMalformedHints
 	}
 	if data[0] != hintVersion {
 		return nil, fmt.Errorf("%w: %d, this node speaks %d", ErrHintVersion, data[0], hintVersion)
@@ -115,7 +115,7 @@ func DecodeHints(data []byte) ([]Hint, error) {
 		record := reader{rest: batch.bytes()}
 		h := record.hint()
 		if batch.damaged || record.damaged {
-			return nil, errHint
+			return nil, errMalformedHints
 		}
 		if h.Kind.known() {
 			hints = append(hints, h)
@@ -124,7 +124,7 @@ func DecodeHints(data []byte) ([]Hint, error) {
 	return hints, nil
 }
 
-func (k HintKind) known() bool { return k >= Stored && k <= Lapsed }
+func (k HintKind) known() bool { return k >= Stored && k <= EndedUnacked }
 
 // reader reads fields one after the other; after the first that is damaged all others are zero.
 type reader struct {
@@ -173,8 +173,8 @@ func (r *reader) message() *esh3ar.Message {
 	return m
 }
 
-// take cuts n bytes off.
-func (r *reader) take(n uint64) []byte {
+// next cuts n bytes off.
+func (r *reader) next(n uint64) []byte {
 	if n > uint64(len(r.rest)) {
 		r.rest, r.damaged = nil, true
 		return nil
@@ -185,18 +185,18 @@ func (r *reader) take(n uint64) []byte {
 }
 
 func (r *reader) byte() byte {
-	if b := r.take(1); b != nil {
+	if b := r.next(1); b != nil {
 		return b[0]
 	}
 	return 0
 }
 
 func (r *reader) uuid() (id uuid.UUID) {
-	copy(id[:], r.take(uint64(len(id))))
+	copy(id[:], r.next(uint64(len(id))))
 	return id
 }
 
-func (r *reader) bytes() []byte { return r.take(r.uvarint()) }
+func (r *reader) bytes() []byte { return r.next(r.uvarint()) }
 
 func (r *reader) uvarint() uint64 {
 	v, n := binary.Uvarint(r.rest)

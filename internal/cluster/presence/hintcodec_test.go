@@ -32,8 +32,8 @@ func sample() []presence.Hint {
 		},
 		{Kind: presence.Stored, Recipient: 1, Seq: 1, Message: &esh3ar.Message{}},
 		{Kind: presence.Stored, Recipient: 9999999999999999999, Seq: 1<<64 - 1, ID: messageID(2), Life: 1<<32 - 1},
-		{Kind: presence.Ended, Recipient: 967771234567, IDs: []esh3ar.MessageID{messageID(3), messageID(4)}},
-		{Kind: presence.Lapsed, Recipient: 967771234567, ID: messageID(5), Life: 1, Hops: 255},
+		{Kind: presence.Acknowledged, Recipient: 967771234567, IDs: []esh3ar.MessageID{messageID(3), messageID(4)}},
+		{Kind: presence.EndedUnacked, Recipient: 967771234567, ID: messageID(5), Life: 1, Hops: 255},
 	}
 }
 
@@ -76,7 +76,7 @@ func record(bytes ...byte) []byte {
 // TestALaterVersionMayAdd: fields at the end of a hint and of a message, and kinds.
 func TestALaterVersionMayAdd(t *testing.T) {
 	t.Parallel()
-	one := []byte{byte(presence.Lapsed), 0, 5, 0, 1, 0, 0}
+	one := []byte{byte(presence.EndedUnacked), 0, 5, 0, 1, 0, 0}
 	hint := []byte{byte(presence.Stored), 0, 5, 7, 1, 2, 0}
 	message := make([]byte, 16+16+12)                  // no text at all, and priority low
 	longer := append(bytes.Clone(message), 1, 2, 3, 4) // fields that come one day
@@ -86,7 +86,7 @@ func TestALaterVersionMayAdd(t *testing.T) {
 	data = append(data, record(append(one, 42)...)...)
 	data = append(data, record(0)...) // a kind that never was
 	got, err := presence.DecodeHints(data)
-	want := []presence.Hint{{Kind: presence.Stored, Recipient: 5, Seq: 7, Life: 1, Message: &esh3ar.Message{}}, {Kind: presence.Lapsed, Recipient: 5, Life: 1}}
+	want := []presence.Hint{{Kind: presence.Stored, Recipient: 5, Seq: 7, Life: 1, Message: &esh3ar.Message{}}, {Kind: presence.EndedUnacked, Recipient: 5, Life: 1}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v, %v\nwant %+v", got, err, want)
 	}
@@ -110,8 +110,8 @@ func TestDamagedHints(t *testing.T) {
 		}
 	}
 	for name, data := range map[string][]byte{
-		"more ids than bytes":  append([]byte{1}, record(byte(presence.Ended), 0, 5, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f)...),
-		"a life of 33 bits":    append([]byte{1}, record(byte(presence.Lapsed), 0, 5, 0, 0xff, 0xff, 0xff, 0xff, 0x1f, 0, 0)...),
+		"more ids than bytes":  append([]byte{1}, record(byte(presence.Acknowledged), 0, 5, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f)...),
+		"a life of 33 bits":    append([]byte{1}, record(byte(presence.EndedUnacked), 0, 5, 0, 0xff, 0xff, 0xff, 0xff, 0x1f, 0, 0)...),
 		"a length of 65 bits":  {1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f},
 		"a priority too high":  append([]byte{1}, record(append([]byte{byte(presence.Stored), 0, 5, 7, 1, 2, 0}, record(append(make([]byte, 16+16+3), append([]byte{4}, make([]byte, 8)...)...)...)...)...)...),
 		"a message cut short":  append([]byte{1}, record(append([]byte{byte(presence.Stored), 0, 5, 7, 1, 2, 0}, record(1, 2, 3)...)...)...),

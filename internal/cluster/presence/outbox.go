@@ -11,8 +11,8 @@ type outbox struct {
 	maxBytes int
 }
 
-// put takes a hint in; false: there is no room.
-func (o *outbox) put(h *Hint) bool {
+// push takes a hint in; false: there is no room.
+func (o *outbox) push(h *Hint) bool {
 	size := h.size()
 	if len(o.hints) >= o.maxHints || o.bytes+size > o.maxBytes {
 		return false
@@ -22,8 +22,8 @@ func (o *outbox) put(h *Hint) bool {
 	return true
 }
 
-// take takes the oldest out, one at least and at most so many and so many bytes.
-func (o *outbox) take(most, bytes int) []Hint {
+// pop takes the oldest out, one at least and at most so many and so many bytes.
+func (o *outbox) pop(most, bytes int) []Hint {
 	n := 0
 	for n < len(o.hints) && n < most {
 		size := o.hints[n].size()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 	"github.com/esh3artech/esh3ar/internal/testkit/clustersim"
 )
@@ -18,7 +19,7 @@ type counted struct {
 	asked []esh3ar.Recipient
 }
 
-func (c *counted) Nodes(ctx context.Context, rs []esh3ar.Recipient) ([][]presence.NodeID, error) {
+func (c *counted) Nodes(ctx context.Context, rs []esh3ar.Recipient) ([][]membership.NodeID, error) {
 	c.asked = append(c.asked, rs...)
 	return c.Presence.Nodes(ctx, rs)
 }
@@ -32,7 +33,7 @@ func TestPresenceIsRememberedForASecond(t *testing.T) {
 		source := &counted{Presence: clustersim.Presence{Cluster: c, Self: "a"}}
 		p := presence.NewCachedPresence(source)
 		c.Plant("b", alice)
-		find := func(want [][]presence.NodeID, asked ...esh3ar.Recipient) {
+		find := func(want [][]membership.NodeID, asked ...esh3ar.Recipient) {
 			t.Helper()
 			source.asked = nil
 			got, err := p.Nodes(t.Context(), []esh3ar.Recipient{alice, bob})
@@ -43,20 +44,20 @@ func TestPresenceIsRememberedForASecond(t *testing.T) {
 				t.Errorf("looked %v up, want %v", source.asked, asked)
 			}
 		}
-		find([][]presence.NodeID{{"b"}, nil}, alice, bob)
-		find([][]presence.NodeID{{"b"}, nil}, bob)
+		find([][]membership.NodeID{{"b"}, nil}, alice, bob)
+		find([][]membership.NodeID{{"b"}, nil}, bob)
 		if err := p.Assert(t.Context(), []esh3ar.Recipient{alice}); err != nil {
 			t.Fatal(err)
 		}
-		find([][]presence.NodeID{{"a", "b"}, nil}, alice, bob)
+		find([][]membership.NodeID{{"a", "b"}, nil}, alice, bob)
 		if err := p.Retract(t.Context(), []esh3ar.Recipient{alice}); err != nil {
 			t.Fatal(err)
 		}
-		find([][]presence.NodeID{{"b"}, nil}, alice, bob)
+		find([][]membership.NodeID{{"b"}, nil}, alice, bob)
 		c.Plant("d", alice)
-		find([][]presence.NodeID{{"b"}, nil}, bob)
+		find([][]membership.NodeID{{"b"}, nil}, bob)
 		time.Sleep(time.Second)
-		find([][]presence.NodeID{{"b", "d"}, nil}, alice, bob)
+		find([][]membership.NodeID{{"b", "d"}, nil}, alice, bob)
 		time.Sleep(time.Second)
 		c.Away(true, false)
 		if nodes, err := p.Nodes(t.Context(), []esh3ar.Recipient{alice}); err == nil {

@@ -8,38 +8,39 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
-// Holder is the side of this node's engine that knows who is connected here. Its methods do not wait.
-type Holder interface {
-	// Holds tells whether the recipient has a session on this node.
-	Holds(r esh3ar.Recipient) bool
-	// Held gives the recipients of one of Shares parts that have a session on this node.
-	Held(share int) []esh3ar.Recipient
-	// Asserted says that recipients have just become visible to other nodes: what they should have is to be compared
+// LocalSessions is the side of this node's engine that knows who is connected here. Its methods do not wait.
+type LocalSessions interface {
+	// HasSession tells whether the recipient has a session on this node.
+	HasSession(r esh3ar.Recipient) bool
+	// ShardRecipients gives the recipients of one of Shares parts that have a session on this node.
+	ShardRecipients(share int) []esh3ar.Recipient
+	// PresenceAsserted says that recipients have just become visible to other nodes: what they should have is to be compared
 	// with the store.
-	Asserted(rs []esh3ar.Recipient)
+	PresenceAsserted(rs []esh3ar.Recipient)
 }
 
-// Listener is the side of this node's engine that takes what comes of hints. Its methods do not wait, and keep no slice.
-type Listener interface {
-	// Heard gives hints of other nodes for recipients who are held here, or were a moment ago.
-	Heard(hints []Hint)
-	// Absent gives hints of stored messages whose recipients were connected nowhere.
-	Absent(hints []Hint)
-	// Unrouted says that hints were lost and nobody found out where their recipients are, or that they are nowhere.
-	Unrouted()
+// HintHandler is the side of this node's engine that takes what comes of hints. Its methods do not wait, and keep no slice.
+type HintHandler interface {
+	// HandleHints gives hints of other nodes for recipients who are held here, or were a moment ago.
+	HandleHints(hints []Hint)
+	// RecipientsOffline gives hints of stored messages whose recipients were connected nowhere.
+	RecipientsOffline(hints []Hint)
+	// HintsLost says that hints were lost and nobody found out where their recipients are, or that they are nowhere.
+	HintsLost()
 }
 
 // Engine is this node's engine.
 type Engine interface {
-	Holder
-	Listener
+	LocalSessions
+	HintHandler
 }
 
 // Options make a Router; Self, Presence and Hints must be given, the zero value of another field means its default.
 type Options struct {
-	Self     NodeID
+	Self     membership.NodeID
 	Presence Presence
 	Hints    Hints
 	Limits   Limits
@@ -49,12 +50,12 @@ type Options struct {
 
 // Router joins a node to the others. Run makes it work; what it is told before waits.
 type Router struct {
-	opts    Options
-	outward chan struct{} // there are hints to route; full: it is known already
-	changed chan struct{} // there is presence to say; the same
-	mu      struct {
+	opts          Options
+	hintsReady    chan struct{} // there are hints to route; full: it is known already
+	presenceDirty chan struct{} // there is presence to say; the same
+	mu            struct {
 		sync.Mutex
-		board *Switchboard
+		state *RouterState
 	}
 }
 
@@ -66,32 +67,32 @@ func NewRouter(opts Options) *Router {
 	if opts.OnError == nil {
 		opts.OnError = func(string, error) {}
 	}
-	r := &Router{opts: opts, outward: make(chan struct{}, 1), changed: make(chan struct{}, 1)}
-	r.mu.board = NewSwitchboard(opts.Self, opts.Limits)
+	r := &Router{opts: opts, hintsReady: make(chan struct{}, 1), presenceDirty: make(chan struct{}, 1)}
+	r.mu.state = NewRouterState(opts.Self, opts.Limits)
 	return r
 }
 
-// Tell takes hints for other nodes and does not wait. They are copied; their messages must not change any more. False:
+// Enqueue takes hints for other nodes and does not wait. They are copied; their messages must not change any more. False:
 // some found no room and are lost.
-func (r *Router) Tell(hints []Hint) bool {
+func (r *Router) Enqueue(hints []Hint) bool {
 	r.mu.Lock()
-	all := r.mu.board.Tell(hints)
+	all := r.mu.state.Enqueue(hints)
 	r.mu.Unlock()
-	wake(r.outward)
+	wake(r.hintsReady)
 	return all
 }
 
 // Changed says that the recipient's first session on this node has begun, or its last has ended.
 func (r *Router) Changed(recipient esh3ar.Recipient) {
 	r.mu.Lock()
-	r.mu.board.Changed(recipient)
+	r.mu.state.Changed(recipient)
 	r.mu.Unlock()
-	wake(r.changed)
+	wake(r.presenceDirty)
 }
 
 // Connected tells which recipients are known to be connected on other nodes. False is no word that they are not.
 func (r *Router) Connected(ctx context.Context, rs []esh3ar.Recipient) ([]bool, error) {
-	nodes, err := r.nodes(ctx, rs)
+	nodes, err := r.lookUpNodes(ctx, rs)
 	if err != nil {
 		return nil, err
 	}
@@ -108,15 +109,15 @@ func (r *Router) Connected(ctx context.Context, rs []esh3ar.Recipient) ([]bool, 
 func (r *Router) Stats() Stats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.mu.board.Stats()
+	return r.mu.state.Stats()
 }
 
 // Run works for the engine until ctx ends. Then it sends what it was told, takes back what it said, and returns.
 func (r *Router) Run(ctx context.Context, engine Engine) error {
 	var group errgroup.Group
-	group.Go(func() error { r.routeAll(ctx, engine); return nil })
-	group.Go(func() error { r.sayAll(ctx, engine); return nil })
-	group.Go(func() error { r.receiveAll(ctx, engine); return nil })
+	group.Go(func() error { r.routeHints(ctx, engine); return nil })
+	group.Go(func() error { r.publishPresence(ctx, engine); return nil })
+	group.Go(func() error { r.receiveHints(ctx, engine); return nil })
 	return group.Wait()
 }
 
@@ -134,23 +135,23 @@ func (r *Router) failed(operation string, err error) {
 	}
 }
 
-// nodes looks recipients up.
-func (r *Router) nodes(ctx context.Context, rs []esh3ar.Recipient) ([][]NodeID, error) {
+// lookUpNodes looks recipients up.
+func (r *Router) lookUpNodes(ctx context.Context, rs []esh3ar.Recipient) ([][]membership.NodeID, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
 	nodes, err := r.opts.Presence.Nodes(ctx, rs)
 	if err == nil && len(nodes) != len(rs) {
-		err = errShort
+		err = errWrongCount
 	}
 	r.failed("look presence up", err)
 	return nodes, err
 }
 
-// holds asks the engine for several.
-func holds(engine Holder, rs []esh3ar.Recipient) []bool {
+// hasSessions asks the engine for several.
+func hasSessions(engine LocalSessions, rs []esh3ar.Recipient) []bool {
 	held := make([]bool, len(rs))
 	for i, recipient := range rs {
-		held[i] = engine.Holds(recipient)
+		held[i] = engine.HasSession(recipient)
 	}
 	return held
 }

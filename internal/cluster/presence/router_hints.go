@@ -7,117 +7,118 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
-// routeAll sends hints until ctx ends, and then what is left. What is under way when ctx ends is not broken off.
-func (r *Router) routeAll(ctx context.Context, engine Engine) {
+// routeHints sends hints until ctx ends, and then what is left. What is under way when ctx ends is not broken off.
+func (r *Router) routeHints(ctx context.Context, engine Engine) {
 	work := context.WithoutCancel(ctx)
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
-		case <-r.outward:
-			for ctx.Err() == nil && r.route(work, engine) {
+		case <-r.hintsReady:
+			for ctx.Err() == nil && r.routeBatch(work, engine) {
 			}
 		}
 	}
 	last, cancel := context.WithTimeout(work, r.opts.Timeout)
 	defer cancel()
-	for last.Err() == nil && r.route(last, engine) {
+	for last.Err() == nil && r.routeBatch(last, engine) {
 	}
 }
 
-// route sends one batch; false: nothing waits.
-func (r *Router) route(ctx context.Context, engine Engine) bool {
+// routeBatch sends one batch; false: nothing waits.
+func (r *Router) routeBatch(ctx context.Context, engine Engine) bool {
 	asked := r.lookUp()
 	if asked == nil {
 		return false
 	}
-	nodes, err := r.nodes(ctx, asked)
-	routed := r.found(nodes, holds(engine, asked), err)
-	wake(r.changed) // an entry of our own may have turned out to be stale
-	if routed.Unlooked {
-		engine.Unrouted()
+	nodes, err := r.lookUpNodes(ctx, asked)
+	routed := r.resolveTargets(nodes, hasSessions(engine, asked), err)
+	wake(r.presenceDirty) // an entry of our own may have turned out to be stale
+	if routed.LookupFailed {
+		engine.HintsLost()
 	}
-	if len(routed.Absent) > 0 {
-		engine.Absent(routed.Absent)
+	if len(routed.Offline) > 0 {
+		engine.RecipientsOffline(routed.Offline)
 	}
-	r.send(ctx, routed.Parcels)
+	r.send(ctx, routed.Batches)
 	return true
 }
 
 func (r *Router) lookUp() []esh3ar.Recipient {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.mu.board.LookUp()
+	return r.mu.state.LookUp()
 }
 
-func (r *Router) found(nodes [][]NodeID, held []bool, err error) Routed {
+func (r *Router) resolveTargets(nodes [][]membership.NodeID, held []bool, err error) RoutingResult {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.mu.board.Found(nodes, held, err)
+	return r.mu.state.ResolveTargets(nodes, held, err)
 }
 
-// sendersAtOnce bounds the calls that send parcels; nodes beyond it wait for one of them.
-const sendersAtOnce = 16
+// maxSenders bounds the calls that send parcels; nodes beyond it wait for one of them.
+const maxSenders = 16
 
 // send hands the parcels over, to all nodes at a time: a slow one holds up the next batch, and no other node.
-func (r *Router) send(ctx context.Context, parcels []Parcel) {
+func (r *Router) send(ctx context.Context, parcels []NodeBatch) {
 	if len(parcels) == 1 {
 		r.sendOne(ctx, &parcels[0])
 		return
 	}
 	var group errgroup.Group
-	group.SetLimit(sendersAtOnce)
+	group.SetLimit(maxSenders)
 	for i := range parcels {
 		group.Go(func() error { r.sendOne(ctx, &parcels[i]); return nil })
 	}
 	_ = group.Wait() // what failed is reported where it did
 }
 
-func (r *Router) sendOne(ctx context.Context, p *Parcel) {
+func (r *Router) sendOne(ctx context.Context, p *NodeBatch) {
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
 	err := r.opts.Hints.Send(ctx, p.To, p.Hints)
 	r.failed("send hints", err)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.mu.board.Sent(p, err)
+	r.mu.state.Sent(p, err)
 }
 
-// receiveAgain is the pause before a transport that gave up receiving is asked again.
-const receiveAgain = time.Second
+// receiveRetryDelay is the pause before a transport that gave up receiving is asked again.
+const receiveRetryDelay = time.Second
 
-// receiveAll takes hints of other nodes until ctx ends.
-func (r *Router) receiveAll(ctx context.Context, engine Engine) {
+// receiveHints takes hints of other nodes until ctx ends.
+func (r *Router) receiveHints(ctx context.Context, engine Engine) {
 	for ctx.Err() == nil {
-		err := r.opts.Hints.Receive(ctx, func(hints []Hint) { r.receive(hints, engine) })
+		err := r.opts.Hints.Receive(ctx, func(hints []Hint) { r.handleHints(hints, engine) })
 		if ctx.Err() != nil {
 			return
 		}
 		r.failed("receive hints", err)
 		select {
 		case <-ctx.Done():
-		case <-time.After(receiveAgain):
+		case <-time.After(receiveRetryDelay):
 		}
 	}
 }
 
-func (r *Router) receive(hints []Hint, engine Engine) {
+func (r *Router) handleHints(hints []Hint, engine Engine) {
 	held := make([]bool, len(hints))
 	for i := range hints {
-		held[i] = engine.Holds(hints[i].Recipient)
+		held[i] = engine.HasSession(hints[i].Recipient)
 	}
 	r.mu.Lock()
-	here, lost := r.mu.board.Receive(hints, held)
+	here, lost := r.mu.state.Receive(hints, held)
 	r.mu.Unlock()
 	if lost {
-		engine.Unrouted()
+		engine.HintsLost()
 	}
 	if len(here) > 0 {
-		engine.Heard(here)
+		engine.HandleHints(here)
 	}
 	if len(here) < len(hints) {
-		wake(r.outward)
-		wake(r.changed)
+		wake(r.hintsReady)
+		wake(r.presenceDirty)
 	}
 }

@@ -7,72 +7,72 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// sayAll keeps presence until ctx ends, and then takes it back.
-func (r *Router) sayAll(ctx context.Context, engine Holder) {
+// publishPresence keeps presence until ctx ends, and then takes it back.
+func (r *Router) publishPresence(ctx context.Context, engine LocalSessions) {
 	work := context.WithoutCancel(ctx) // what is under way is not broken off
-	ticker := time.NewTicker(renewEvery)
+	ticker := time.NewTicker(shardInterval)
 	defer ticker.Stop()
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case <-ticker.C:
 			r.renew(work, engine)
-		case <-r.changed:
-			if r.say(work, engine) {
-				wake(r.changed) // there may be more; between batches a share may be renewed
+		case <-r.presenceDirty:
+			if r.publishBatch(work, engine) {
+				wake(r.presenceDirty) // there may be more; between batches a share may be renewed
 			}
 		}
 	}
-	r.leave(work, engine)
+	r.retractAll(work, engine)
 }
 
-// say says the presence of one batch of marked recipients; false: none is marked.
-func (r *Router) say(ctx context.Context, engine Holder) bool {
-	asked := r.turn()
+// publishBatch says the presence of one batch of marked recipients; false: none is marked.
+func (r *Router) publishBatch(ctx context.Context, engine LocalSessions) bool {
+	asked := r.nextBatch()
 	if asked == nil {
 		return false
 	}
-	assert, retract := r.decide(holds(engine, asked))
+	assert, retract := r.decide(hasSessions(engine, asked))
 	asserted := r.assert(ctx, assert)
 	retracted := r.retract(ctx, retract)
 	r.mu.Lock()
-	compare := r.mu.board.Said(asserted, retracted)
+	compare := r.mu.state.Done(asserted, retracted)
 	r.mu.Unlock()
 	if len(compare) > 0 {
-		engine.Asserted(compare)
+		engine.PresenceAsserted(compare)
 	}
 	return true
 }
 
-func (r *Router) turn() []esh3ar.Recipient {
+func (r *Router) nextBatch() []esh3ar.Recipient {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.mu.board.Turn()
+	return r.mu.state.NextBatch()
 }
 
 func (r *Router) decide(held []bool) (assert, retract []esh3ar.Recipient) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.mu.board.Say(held)
+	return r.mu.state.Decide(held)
 }
 
 // renew asserts one share of the recipients again.
-func (r *Router) renew(ctx context.Context, engine Holder) {
+func (r *Router) renew(ctx context.Context, engine LocalSessions) {
 	r.mu.Lock()
-	share, ok := r.mu.board.Renew()
+	share, ok := r.mu.state.Renew()
 	r.mu.Unlock()
 	if !ok {
 		return
 	}
-	held := engine.Held(share)
+	held := engine.ShardRecipients(share)
 	var err error
 	said := 0
-	for ; said < len(held) && err == nil; said += sayBatch {
-		err = r.assert(ctx, held[said:min(said+sayBatch, len(held))])
+	for ; said < len(held) && err == nil; said += publishBatch {
+		err = r.assert(ctx, held[said:min(said+publishBatch, len(held))])
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.mu.board.Renewed(len(held), err)
+	r.mu.state.Renewed(len(held), err)
 }
 
 func (r *Router) assert(ctx context.Context, rs []esh3ar.Recipient) error {
@@ -94,23 +94,23 @@ func (r *Router) call(ctx context.Context, operation string, rs []esh3ar.Recipie
 	return err
 }
 
-// leave takes back what this node said: nobody listens here any more. What it does not get to in time ends by itself.
-func (r *Router) leave(ctx context.Context, engine Holder) {
+// retractAll takes back what this node said: nobody listens here any more. What it does not get to in time ends by itself.
+func (r *Router) retractAll(ctx context.Context, engine LocalSessions) {
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
-	for gone := r.turn(); gone != nil; gone = r.turn() {
+	for gone := r.nextBatch(); gone != nil; gone = r.nextBatch() {
 		err := r.retract(ctx, gone)
 		r.mu.Lock()
-		r.mu.board.Said(nil, err)
+		r.mu.state.Done(nil, err)
 		r.mu.Unlock()
 		if err != nil {
 			return
 		}
 	}
-	for share := range Shares {
-		held := engine.Held(share)
-		for at := 0; at < len(held); at += sayBatch {
-			if r.retract(ctx, held[at:min(at+sayBatch, len(held))]) != nil {
+	for share := range Shards {
+		held := engine.ShardRecipients(share)
+		for at := 0; at < len(held); at += publishBatch {
+			if r.retract(ctx, held[at:min(at+publishBatch, len(held))]) != nil {
 				return
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 	"github.com/esh3artech/esh3ar/internal/testkit/clustersim"
 )
@@ -25,7 +26,7 @@ func TestHintsFindTheNodesOfTheirRecipients(t *testing.T) {
 		b.open(alice, 2)
 		d.open(bob, 3)
 		synctest.Wait()
-		a.router.Tell([]presence.Hint{hint(alice, 1), hint(bob, 1), hint(alice, 2), hint(alice, 3)})
+		a.router.Enqueue([]presence.Hint{hint(alice, 1), hint(bob, 1), hint(alice, 2), hint(alice, 3)})
 		b.heard(t, "1/1", "1/2", "1/3")
 		d.heard(t, "2/1")
 		a.heard(t) // what it told
@@ -39,8 +40,8 @@ func TestWhoIsConnectedNowhereIsAbsent(t *testing.T) {
 		c := clustersim.New()
 		a, b := start(t, c, "a"), start(t, c, "b")
 		a.open(bob, 1)
-		a.router.Tell([]presence.Hint{
-			hint(alice, 1), hint(bob, 1), {Kind: presence.Ended, Recipient: alice}, {Kind: presence.Lapsed, Recipient: alice},
+		a.router.Enqueue([]presence.Hint{
+			hint(alice, 1), hint(bob, 1), {Kind: presence.Acknowledged, Recipient: alice}, {Kind: presence.EndedUnacked, Recipient: alice},
 		})
 		a.absent(t, "1/1") // and not of what ended, which is no message that waits
 		b.heard(t)
@@ -56,14 +57,14 @@ func TestNobodyIsAbsentWhilePresenceDoesNotAnswer(t *testing.T) {
 				c := clustersim.New()
 				a := start(t, c, "a")
 				c.Away(true, hangs)
-				a.router.Tell([]presence.Hint{hint(alice, 1)})
+				a.router.Enqueue([]presence.Hint{hint(alice, 1)})
 				time.Sleep(time.Minute)
 				a.absent(t)
 				if a.mu.unrouted != 1 || a.mu.errors["look presence up"] != 1 {
 					t.Errorf("unrouted %d times, errors %v", a.mu.unrouted, a.mu.errors)
 				}
 				c.Away(false, false)
-				a.router.Tell([]presence.Hint{hint(alice, 2)})
+				a.router.Enqueue([]presence.Hint{hint(alice, 2)})
 				a.absent(t, "1/2")
 			})
 		})
@@ -76,14 +77,14 @@ func TestAStaleEntryIsTakenBackAndItsHintSentOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := clustersim.New()
 		a, b, d := start(t, c, "a"), start(t, c, "b"), start(t, c, "d")
-		c.Bend(func(to presence.NodeID, hints []presence.Hint) []clustersim.Delivery {
+		c.Bend(func(to membership.NodeID, hints []presence.Hint) []clustersim.Delivery {
 			if to == "b" { // d has just come, and the look-up had not seen it
 				d.open(alice, 1)
 			}
 			return []clustersim.Delivery{{To: to, Hints: hints, After: time.Millisecond}}
 		})
 		c.Plant("b", alice)
-		a.router.Tell([]presence.Hint{hint(alice, 1)})
+		a.router.Enqueue([]presence.Hint{hint(alice, 1)})
 		time.Sleep(time.Second)
 		d.heard(t, "1/1")
 		b.heard(t)
@@ -100,12 +101,12 @@ func TestAStaleEntryOfNobodyEndsAsAbsent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := clustersim.New()
 		a, b := start(t, c, "a"), start(t, c, "b")
-		c.Bend(func(to presence.NodeID, hints []presence.Hint) []clustersim.Delivery { // later than what takes entries back
+		c.Bend(func(to membership.NodeID, hints []presence.Hint) []clustersim.Delivery { // later than what takes entries back
 			return []clustersim.Delivery{{To: to, Hints: hints, After: time.Millisecond}}
 		})
 		c.Plant("a", alice)
 		c.Plant("b", alice)
-		a.router.Tell([]presence.Hint{hint(alice, 1)})
+		a.router.Enqueue([]presence.Hint{hint(alice, 1)})
 		time.Sleep(time.Second)
 		says(t, c, alice)
 		if got := slices.Concat(a.mu.absent, b.mu.absent); !slices.Equal(got, []string{"1/1"}) {
@@ -120,11 +121,11 @@ func TestAHintDoesNotCircle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := clustersim.New()
 		var desks []*desk
-		for _, id := range []presence.NodeID{"a", "b", "d"} {
+		for _, id := range []membership.NodeID{"a", "b", "d"} {
 			desks = append(desks, start(t, c, id))
 		}
 		sends := 0
-		c.Bend(func(to presence.NodeID, hints []presence.Hint) []clustersim.Delivery {
+		c.Bend(func(to membership.NodeID, hints []presence.Hint) []clustersim.Delivery {
 			if sends++; sends > 100 {
 				return nil
 			}
@@ -136,17 +137,17 @@ func TestAHintDoesNotCircle(t *testing.T) {
 			d.stop()
 		}
 		desks = desks[:0]
-		for _, id := range []presence.NodeID{"a", "b", "d"} {
+		for _, id := range []membership.NodeID{"a", "b", "d"} {
 			desks = append(desks, start(t, c, id, insist))
 		}
-		asker.router.Tell([]presence.Hint{hint(alice, 1)})
+		asker.router.Enqueue([]presence.Hint{hint(alice, 1)})
 		synctest.Wait()
 		if most := 3 + 3*2 + 3*2*2; sends > most { // to three, on to the two others, and once more
 			t.Errorf("one hint was sent %d times, want %d at most", sends, most)
 		}
 		circled, unrouted := uint64(0), 0
 		for _, d := range desks {
-			circled += d.router.Stats().Circled
+			circled += d.router.Stats().HopLimitExceeded
 			unrouted += d.mu.unrouted
 		}
 		if circled == 0 || unrouted == 0 { // the stale walk must hear of it: nobody was called absent
@@ -160,10 +161,10 @@ type stubborn struct{}
 
 func (stubborn) Assert(context.Context, []esh3ar.Recipient) error  { return nil }
 func (stubborn) Retract(context.Context, []esh3ar.Recipient) error { return nil }
-func (stubborn) Nodes(_ context.Context, rs []esh3ar.Recipient) ([][]presence.NodeID, error) {
-	nodes := make([][]presence.NodeID, len(rs))
+func (stubborn) Nodes(_ context.Context, rs []esh3ar.Recipient) ([][]membership.NodeID, error) {
+	nodes := make([][]membership.NodeID, len(rs))
 	for i := range nodes {
-		nodes[i] = []presence.NodeID{"a", "b", "d"}
+		nodes[i] = []membership.NodeID{"a", "b", "d"}
 	}
 	return nodes, nil
 }
@@ -177,7 +178,7 @@ func TestPresenceIsSaidKeptAndTakenBack(t *testing.T) {
 		a.open(alice, 2)
 		says(t, c, alice, "a")
 		a.asserted(t, alice) // once: the second session changes nothing
-		time.Sleep(10 * presence.PresenceTTL)
+		time.Sleep(10 * presence.TTL)
 		says(t, c, alice, "a")
 		a.asserted(t, alice) // and not with each repeat
 		a.close(alice, 1)
@@ -194,7 +195,7 @@ func TestPresenceComesBackAfterItWasLost(t *testing.T) {
 		"wiped": (*clustersim.Cluster).Wipe,
 		"away": func(c *clustersim.Cluster) {
 			c.Away(true, true)
-			time.Sleep(5 * presence.PresenceTTL)
+			time.Sleep(5 * presence.TTL)
 			c.Away(false, false)
 		},
 	} {
@@ -213,7 +214,7 @@ func TestPresenceComesBackAfterItWasLost(t *testing.T) {
 					says(t, c, alice+r, "a")
 				}
 				lose(c)
-				time.Sleep(presence.PresenceEvery + 3*time.Second) // a call that hangs may still be under way
+				time.Sleep(presence.RenewInterval + 3*time.Second) // a call that hangs may still be under way
 				for r := range crowd {
 					says(t, c, alice+r, "a")
 				}
@@ -275,7 +276,7 @@ func TestWhoCouldNotBeSaidIsNotCompared(t *testing.T) {
 		a.open(bob, 1)
 		time.Sleep(time.Second)
 		a.asserted(t, alice)
-		if s := a.router.Stats(); s.Unsaid == 0 {
+		if s := a.router.Stats(); s.PublishFailed == 0 {
 			t.Errorf("%+v", s)
 		}
 	})
@@ -286,14 +287,14 @@ func TestWhoCouldNotBeSaidIsNotCompared(t *testing.T) {
 func TestNothingPilesUpWhilePresenceHangs(t *testing.T) { //nolint:paralleltest // it counts goroutines
 	synctest.Test(t, func(t *testing.T) {
 		c := clustersim.New()
-		limits := presence.Limits{Hints: 5000, Bytes: 1 << 20, Marks: 300}
+		limits := presence.Limits{Hints: 5000, Bytes: 1 << 20, Dirty: 300}
 		a := start(t, c, "a", func(o *presence.Options) { o.Limits = limits })
 		c.Away(true, true)
 		before, dropped := runtime.NumGoroutine(), 0
 		for i := range 10_000 {
 			h := hint(alice, esh3ar.Seq(i+1))
 			h.Message = &esh3ar.Message{Recipient: alice, Content: string(make([]byte, i%2*3000))}
-			if !a.router.Tell([]presence.Hint{h}) {
+			if !a.router.Enqueue([]presence.Hint{h}) {
 				dropped++
 			}
 			a.open(alice+esh3ar.Recipient(i), 1)
@@ -303,14 +304,14 @@ func TestNothingPilesUpWhilePresenceHangs(t *testing.T) { //nolint:paralleltest 
 		if most := 2 * (1 << 20) / 3000; s.Waiting == 0 || s.Waiting > most {
 			t.Errorf("%d hints wait, want at most %d", s.Waiting, most)
 		}
-		if int(s.Dropped) != dropped || dropped == 0 || s.Told != 10_000 || s.Unmarked < 9000 {
+		if int(s.Dropped) != dropped || dropped == 0 || s.Enqueued != 10_000 || s.DirtyDropped < 9000 {
 			t.Errorf("%d of the caller's hints dropped, %+v", dropped, s)
 		}
 		if now := runtime.NumGoroutine(); now > before {
 			t.Errorf("%d goroutines, before %d", now, before)
 		}
 		c.Away(false, false)
-		time.Sleep(2*presence.PresenceEvery + 10*time.Second)
+		time.Sleep(2*presence.RenewInterval + 10*time.Second)
 		for i := range esh3ar.Recipient(10_000) {
 			says(t, c, alice+i, "a")
 		}
@@ -329,9 +330,9 @@ func TestANodeThatEndsSaysGoodbye(t *testing.T) {
 		b.open(bob, 1)
 		synctest.Wait()
 		c.Slow(time.Second)
-		a.router.Tell([]presence.Hint{hint(bob, 1)})
+		a.router.Enqueue([]presence.Hint{hint(bob, 1)})
 		synctest.Wait()
-		a.router.Tell([]presence.Hint{hint(bob, 2)}) // waits behind a look-up
+		a.router.Enqueue([]presence.Hint{hint(bob, 2)}) // waits behind a look-up
 		a.stop()
 		b.heard(t, "2/1", "2/2")
 		says(t, c, alice)
@@ -367,7 +368,7 @@ func TestATransportThatGivesUpIsAskedAgain(t *testing.T) {
 		b := start(t, c, "b", func(o *presence.Options) { o.Hints = tired })
 		b.open(alice, 1)
 		time.Sleep(10 * time.Second)
-		a.router.Tell([]presence.Hint{hint(alice, 1)})
+		a.router.Enqueue([]presence.Hint{hint(alice, 1)})
 		b.heard(t, "1/1")
 		if b.mu.errors["receive hints"] != 3 {
 			t.Errorf("errors: %v", b.mu.errors)

@@ -22,14 +22,14 @@ func TestTable(t *testing.T) {
 		remove int
 		want   []int
 	}{{9, []int{1, 2, 3}}, {1, []int{2, 3}}, {3, []int{2}}, {2, nil}, {2, nil}} {
-		held := table.Holds(r)
+		held := table.Has(r)
 		if last := table.Remove(r, step.remove); last != (held && step.want == nil) {
 			t.Errorf("%d was the last: %t", step.remove, last)
 		}
-		if table.Holds(r) != (step.want != nil) {
-			t.Errorf("without %d: holds %t", step.remove, table.Holds(r))
+		if table.Has(r) != (step.want != nil) {
+			t.Errorf("without %d: holds %t", step.remove, table.Has(r))
 		}
-		if got := table.Of(nil, r); !slices.Equal(got, step.want) {
+		if got := table.AppendConnections(nil, r); !slices.Equal(got, step.want) {
 			t.Errorf("without %d: %v, want %v", step.remove, got, step.want)
 		}
 	}
@@ -47,7 +47,7 @@ func TestTableUnderConcurrency(t *testing.T) {
 			for i := range 1000 {
 				r := esh3ar.Recipient(i % 17)
 				table.Add(r, g)
-				if !slices.Contains(table.Of(nil, r), g) {
+				if !slices.Contains(table.AppendConnections(nil, r), g) {
 					t.Errorf("%d added to %d and not seen", g, r)
 				}
 				table.Remove(r, g)
@@ -69,9 +69,9 @@ func TestSharesAreAllRecipients(t *testing.T) {
 		table.Add(967771000000+r, 1)
 	}
 	seen := map[esh3ar.Recipient]bool{}
-	for share := range presence.Shares {
-		part := table.Share(share)
-		if len(part) > 2*many/presence.Shares {
+	for share := range presence.Shards {
+		part := table.Shard(share)
+		if len(part) > 2*many/presence.Shards {
 			t.Errorf("share %d has %d of %d", share, len(part), many)
 		}
 		for _, r := range part {

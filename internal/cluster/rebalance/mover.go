@@ -6,15 +6,15 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
 // Options make a Mover; Self, Nodes, Recent and Move must be given.
 type Options struct {
 	Rules Rules
-	Self  func() presence.Node // as it is now; must be quick
+	Self  func() membership.Node // as it is now; must be quick
 	// Nodes are all, as they last said, and Recent those of whom it is known how they are now; both must be quick.
-	Nodes, Recent func() []presence.Node
+	Nodes, Recent func() []membership.Node
 	// Move closes so many connections with leave to reconnect, rate in a second, and returns how many it has closed.
 	Move func(ctx context.Context, n, rate int) (int, error)
 	Log  *slog.Logger // default: discards
@@ -65,7 +65,7 @@ func (m *Mover) round(ctx context.Context) {
 
 // takers are who may take phones. A node that drains has to send them somewhere; one that is over its load keeps them rather than
 // send them to where it was better a while ago.
-func (m *Mover) takers(self *presence.Node) []presence.Node {
+func (m *Mover) takers(self *membership.Node) []membership.Node {
 	if self.Draining {
 		return m.opts.Nodes()
 	}

@@ -4,7 +4,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
 // Rules say when phones leave; the zero value of a field means its default. Loads are shares of a node's capacity.
@@ -45,7 +45,7 @@ type Round struct {
 const leastRate = 50
 
 // Step decides about the phones of self, which may be among nodes.
-func (r Rules) Step(self presence.Node, nodes []presence.Node) Round {
+func (r Rules) Step(self membership.Node, nodes []membership.Node) Round {
 	r = r.withDefaults()
 	rate, mean := r.pace(&self, nodes)
 	switch {
@@ -67,7 +67,7 @@ func (r Rules) Step(self presence.Node, nodes []presence.Node) Round {
 
 // pace is this node's part of how many phones in a second the others can take, and how many each node has on average. Others that
 // hand phones over as well take the same part.
-func (r Rules) pace(self *presence.Node, nodes []presence.Node) (rate, mean int) {
+func (r Rules) pace(self *membership.Node, nodes []membership.Node) (rate, mean int) {
 	able, total, count, givers := 0.0, self.Connections, 1, 1
 	for i := range nodes {
 		n := &nodes[i]
@@ -88,7 +88,7 @@ func (r Rules) pace(self *presence.Node, nodes []presence.Node) (rate, mean int)
 
 // excess is how many phones are too many. Where the connections are what is full it is known; else a part goes, and the next
 // round sees what that brought.
-func (r Rules) excess(self *presence.Node) int {
+func (r Rules) excess(self *membership.Node) int {
 	if self.Parts.Connections < self.Load {
 		return int(math.Ceil(float64(self.Connections) * r.Part))
 	}
@@ -98,12 +98,12 @@ func (r Rules) excess(self *presence.Node) int {
 
 // Elsewhere is where a phone that comes to self should go instead; nil: it is right here. One that was sent here stays, unless the
 // node drains: nodes know each other's load of a second ago, and two that are full would send it to and fro until it gives up.
-func (r Rules) Elsewhere(self presence.Node, nodes []presence.Node, sent bool) *presence.Node {
+func (r Rules) Elsewhere(self membership.Node, nodes []membership.Node, sent bool) *membership.Node {
 	r = r.withDefaults()
 	if !self.Draining && (sent || self.Load <= r.Over) {
 		return nil
 	}
-	var best *presence.Node
+	var best *membership.Node
 	for i := range nodes {
 		n := &nodes[i]
 		if n.ID != self.ID && !n.Draining && (n.Load < r.Room || self.Draining) && (best == nil || n.Load < best.Load) {

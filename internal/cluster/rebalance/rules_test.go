@@ -11,24 +11,24 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/cluster/rebalance"
 	"github.com/esh3artech/esh3ar/internal/flow"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func node(id presence.NodeID, connections int, load float64) presence.Node {
-	return presence.Node{ID: id, URL: "http://" + string(id), Connections: connections, Load: load, Parts: flow.Load{Connections: load}}
+func node(id membership.NodeID, connections int, load float64) membership.Node {
+	return membership.Node{ID: id, URL: "http://" + string(id), Connections: connections, Load: load, Parts: flow.Load{Connections: load}}
 }
 
-func draining(n presence.Node) presence.Node {
+func draining(n membership.Node) membership.Node {
 	n.Draining = true
 	return n
 }
 
 // busy is a node whose load is not of its connections.
-func busy(n presence.Node) presence.Node {
+func busy(n membership.Node) membership.Node {
 	n.Parts.Connections = 0
 	return n
 }
@@ -37,26 +37,26 @@ func TestWhoLeaves(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name   string
-		self   presence.Node
-		others []presence.Node
+		self   membership.Node
+		others []membership.Node
 		leave  int
 		rate   int
 	}{
-		{"all is well", node("a", 800, 0.8), []presence.Node{node("b", 10, 0.1)}, 0, 0},
-		{"at its limit", node("a", 900, 0.9), []presence.Node{node("b", 0, 0)}, 0, 0},
-		{"over its connections", node("a", 1000, 1), []presence.Node{node("b", 0, 0)}, 200, 500},
-		{"to one that has half its room", node("a", 1000, 1), []presence.Node{node("b", 0, 0.35)}, 200, 250},
-		{"to several", node("a", 1000, 1), []presence.Node{node("b", 0, 0), node("c", 0, 0)}, 200, 1000},
-		{"beside another that is over", node("a", 1000, 1), []presence.Node{node("b", 0, 0), node("c", 1000, 1)}, 200, 250},
-		{"beside one that drains", node("a", 1000, 1), []presence.Node{node("b", 0, 0), draining(node("c", 1000, 0.1))}, 200, 250},
-		{"beside one that has drained", node("a", 1000, 1), []presence.Node{node("b", 0, 0), draining(node("c", 0, 0.1))}, 200, 500},
-		{"no more than the others take until the next round", node("a", 100_000, 1), []presence.Node{node("b", 0, 0)}, 2500, 500},
-		{"busy, not full", busy(node("a", 1000, 0.95)), []presence.Node{node("b", 0, 0)}, 50, 500},
-		{"busy with fewer phones than the others", busy(node("a", 100, 0.95)), []presence.Node{node("b", 400, 0.2)}, 0, 0},
-		{"nobody has room", node("a", 1000, 1), []presence.Node{node("b", 700, 0.7)}, 0, 0},
-		{"the others drain", node("a", 1000, 1), []presence.Node{draining(node("b", 0, 0))}, 0, 0},
+		{"all is well", node("a", 800, 0.8), []membership.Node{node("b", 10, 0.1)}, 0, 0},
+		{"at its limit", node("a", 900, 0.9), []membership.Node{node("b", 0, 0)}, 0, 0},
+		{"over its connections", node("a", 1000, 1), []membership.Node{node("b", 0, 0)}, 200, 500},
+		{"to one that has half its room", node("a", 1000, 1), []membership.Node{node("b", 0, 0.35)}, 200, 250},
+		{"to several", node("a", 1000, 1), []membership.Node{node("b", 0, 0), node("c", 0, 0)}, 200, 1000},
+		{"beside another that is over", node("a", 1000, 1), []membership.Node{node("b", 0, 0), node("c", 1000, 1)}, 200, 250},
+		{"beside one that drains", node("a", 1000, 1), []membership.Node{node("b", 0, 0), draining(node("c", 1000, 0.1))}, 200, 250},
+		{"beside one that has drained", node("a", 1000, 1), []membership.Node{node("b", 0, 0), draining(node("c", 0, 0.1))}, 200, 500},
+		{"no more than the others take until the next round", node("a", 100_000, 1), []membership.Node{node("b", 0, 0)}, 2500, 500},
+		{"busy, not full", busy(node("a", 1000, 0.95)), []membership.Node{node("b", 0, 0)}, 50, 500},
+		{"busy with fewer phones than the others", busy(node("a", 100, 0.95)), []membership.Node{node("b", 400, 0.2)}, 0, 0},
+		{"nobody has room", node("a", 1000, 1), []membership.Node{node("b", 700, 0.7)}, 0, 0},
+		{"the others drain", node("a", 1000, 1), []membership.Node{draining(node("b", 0, 0))}, 0, 0},
 		{"it is alone", node("a", 1000, 1), nil, 0, 0},
-		{"it drains", draining(node("a", 1000, 0.1)), []presence.Node{node("b", 0, 0)}, 1000, 500},
+		{"it drains", draining(node("a", 1000, 0.1)), []membership.Node{node("b", 0, 0)}, 1000, 500},
 		{"it drains and nobody has room", draining(node("a", 1000, 0.1)), nil, 1000, 50},
 		{"it drains and is empty", draining(node("a", 0, 0.1)), nil, 0, 0},
 	} {
@@ -74,19 +74,19 @@ func TestWhereTo(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name   string
-		self   presence.Node
-		others []presence.Node
-		want   presence.NodeID
+		self   membership.Node
+		others []membership.Node
+		want   membership.NodeID
 		sent   bool
 	}{
-		{"one that was sent here stays", node("a", 1, 0.95), []presence.Node{node("b", 0, 0.1)}, "", true},
-		{"a node that drains sends it on", draining(node("a", 1, 0.1)), []presence.Node{node("b", 0, 0.9)}, "b", true},
-		{"here", node("a", 1, 0.9), []presence.Node{node("b", 0, 0)}, "", false},
-		{"to the one with most room", node("a", 1, 0.95), []presence.Node{node("b", 0, 0.3), node("c", 0, 0.1), node("d", 0, 0.2)}, "c", false},
-		{"nobody has room", node("a", 1, 0.95), []presence.Node{node("b", 0, 0.7)}, "", false},
-		{"not to one that drains", node("a", 1, 0.95), []presence.Node{draining(node("b", 0, 0))}, "", false},
-		{"not to itself, though the list has not heard yet that it drains", draining(node("a", 1, 0.1)), []presence.Node{node("a", 1, 0.1), node("b", 0, 0.9)}, "b", false},
-		{"a node that drains sends them anywhere", draining(node("a", 1, 0.1)), []presence.Node{node("b", 0, 0.9)}, "b", false},
+		{"one that was sent here stays", node("a", 1, 0.95), []membership.Node{node("b", 0, 0.1)}, "", true},
+		{"a node that drains sends it on", draining(node("a", 1, 0.1)), []membership.Node{node("b", 0, 0.9)}, "b", true},
+		{"here", node("a", 1, 0.9), []membership.Node{node("b", 0, 0)}, "", false},
+		{"to the one with most room", node("a", 1, 0.95), []membership.Node{node("b", 0, 0.3), node("c", 0, 0.1), node("d", 0, 0.2)}, "c", false},
+		{"nobody has room", node("a", 1, 0.95), []membership.Node{node("b", 0, 0.7)}, "", false},
+		{"not to one that drains", node("a", 1, 0.95), []membership.Node{draining(node("b", 0, 0))}, "", false},
+		{"not to itself, though the list has not heard yet that it drains", draining(node("a", 1, 0.1)), []membership.Node{node("a", 1, 0.1), node("b", 0, 0.9)}, "b", false},
+		{"a node that drains sends them anywhere", draining(node("a", 1, 0.1)), []membership.Node{node("b", 0, 0.9)}, "b", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -104,9 +104,9 @@ func TestPhonesDoNotGoToAndFro(t *testing.T) {
 	t.Parallel()
 	const capacity, nodes, phones = 1000, 4, 2400
 	for start := range 5 {
-		all := make([]presence.Node, nodes)
+		all := make([]membership.Node, nodes)
 		for i := range all {
-			all[i] = node(presence.NodeID(rune('a'+i)), 0, 0)
+			all[i] = node(membership.NodeID(rune('a'+i)), 0, 0)
 		}
 		for p := range phones { // the first has most, more so with a higher start
 			all[p%(1+(p+start)%nodes)].Connections++
@@ -135,7 +135,7 @@ func TestPhonesDoNotGoToAndFro(t *testing.T) {
 }
 
 // step is one round of all nodes at the same time; who leaves goes to the emptiest.
-func step(all []presence.Node, capacity int) (left int) {
+func step(all []membership.Node, capacity int) (left int) {
 	for i := range all {
 		all[i].Load = float64(all[i].Connections) / float64(capacity)
 		all[i].Parts.Connections = all[i].Load
@@ -170,7 +170,7 @@ func TestNobodyIsSaidToLeaveWhoStays(t *testing.T) {
 		var log bytes.Buffer
 		full := node("a", 1000, 1)
 		m := rebalance.New(rebalance.Options{
-			Self: func() presence.Node { return full }, Recent: func() []presence.Node { return []presence.Node{full} }, Log: slog.New(slog.NewTextHandler(&log, nil)),
+			Self: func() membership.Node { return full }, Recent: func() []membership.Node { return []membership.Node{full} }, Log: slog.New(slog.NewTextHandler(&log, nil)),
 			Move: func(context.Context, int, int) (int, error) { t.Error("some leave"); return 0, nil },
 		})
 		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
@@ -192,7 +192,7 @@ func TestADrainedNodeSaysThatNobodyIsLeft(t *testing.T) {
 		self := node("a", 3, 0.1)
 		self.Draining = true
 		m := rebalance.New(rebalance.Options{
-			Self: func() presence.Node { return self }, Nodes: func() []presence.Node { return []presence.Node{self} }, Log: slog.New(slog.NewTextHandler(&log, nil)),
+			Self: func() membership.Node { return self }, Nodes: func() []membership.Node { return []membership.Node{self} }, Log: slog.New(slog.NewTextHandler(&log, nil)),
 			Move: func(_ context.Context, n, _ int) (int, error) { self.Connections -= n; return n, nil },
 		})
 		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
@@ -212,8 +212,8 @@ func TestWhereItWasBetter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		self, left := node("a", 1000, 1), 0
 		m := rebalance.New(rebalance.Options{
-			Self: func() presence.Node { return self }, Nodes: func() []presence.Node { return []presence.Node{node("b", 0, 0)} },
-			Recent: func() []presence.Node { return nil },
+			Self: func() membership.Node { return self }, Nodes: func() []membership.Node { return []membership.Node{node("b", 0, 0)} },
+			Recent: func() []membership.Node { return nil },
 			Move:   func(_ context.Context, n, _ int) (int, error) { left += n; return n, nil },
 		})
 		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
@@ -237,7 +237,7 @@ func TestADrainEndsInTime(t *testing.T) {
 	for within, want := range map[time.Duration]int{time.Second: 30_000, 10 * time.Second: 3000, 10 * time.Minute: 500} {
 		self, rate := node("a", 30_000, 0.5), 0
 		m := rebalance.New(rebalance.Options{
-			Self: func() presence.Node { return self }, Nodes: func() []presence.Node { return []presence.Node{node("b", 0, 0)} },
+			Self: func() membership.Node { return self }, Nodes: func() []membership.Node { return []membership.Node{node("b", 0, 0)} },
 			Move: func(_ context.Context, n, r int) (int, error) { rate = r; return n / 2, context.Canceled },
 		})
 		m.Drain(t.Context(), within)

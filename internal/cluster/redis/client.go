@@ -38,13 +38,13 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/esh3artech/esh3ar/internal/cluster/keyring"
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
 // Options say where Redis is and how long to wait for it; the zero value of a field means its default.
 type Options struct {
 	URL      string                        // --redis-url: one redis:// or rediss:// URL, or the addresses of a Redis Cluster with commas between
-	Node     presence.NodeID               // of this node
+	Node     membership.NodeID             // of this node
 	Keys     *keyring.Ring                 // of the cluster: seals messages and values, signs the registry; nil: the client can only read the registry
 	Trusted  keyring.Verifier              // of the registry's entries; default: Keys
 	Prefix   string                        // of every key; default "esh3ar:"

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/cluster/redis"
 	"github.com/esh3artech/esh3ar/internal/testkit/redisproc"
 )
@@ -195,7 +195,7 @@ func TestSilentServers(t *testing.T) {
 			"assert":   func() error { return c.Presence().Assert(soon, rs) },
 			"retract":  func() error { return c.Presence().Retract(soon, rs) },
 			"present":  func() error { _, err := c.Presence().Nodes(soon, rs); return err },
-			"announce": func() error { return announce(soon, c.Registry(), presence.Node{}) },
+			"announce": func() error { return announce(soon, c.Registry(), membership.Node{}) },
 			"leave":    func() error { return c.Registry().Leave(soon) },
 			"nodes":    func() error { _, err := c.Registry().Nodes(soon); return err },
 			"send":     func() error { return c.Hints().Send(soon, "b", manyHints()) },
@@ -339,7 +339,7 @@ func TestRedisForgets(t *testing.T) {
 			for i := 0; ctx.Err() == nil; i++ {
 				_, err := c.Quotas().Take(ctx, "k", redis.Bucket{Rate: 1, Burst: 10}, 1)
 				_, err2 := c.Registry().Nodes(ctx)
-				if err := errors.Join(err, err2, c.Presence().Assert(ctx, rs), announce(ctx, c.Registry(), presence.Node{})); err != nil && ctx.Err() == nil {
+				if err := errors.Join(err, err2, c.Presence().Assert(ctx, rs), announce(ctx, c.Registry(), membership.Node{})); err != nil && ctx.Err() == nil {
 					t.Error(err)
 				}
 				if i < 10 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/cluster/keyring"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 	"github.com/esh3artech/esh3ar/internal/cluster/redis"
 )
@@ -126,7 +127,7 @@ func TestRegistry_Forged_IsLeftOut(t *testing.T) {
 		a := client.Registry()
 		elsewhere := client.RegistryAt(prefix(t)+"else:", "a")
 		foreign := open(ctx, t, top.url, "a", func(o *redis.Options) { o.Keys, o.Prefix = strangers, prefix(t)+"foreign:" }).Registry()
-		word := presence.Node{URL: "http://node"}
+		word := membership.Node{URL: "http://node"}
 		for _, r := range []*redis.Registry{a, elsewhere, foreign} {
 			if err := announce(ctx, r, word); err != nil {
 				t.Fatal(err)

@@ -6,13 +6,14 @@ import (
 	"fmt"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 )
 
 // Hints sends hints over one channel for each node, in sealed batches.
 type Hints struct {
 	client *Client
-	node   presence.NodeID
+	node   membership.NodeID
 }
 
 var _ presence.Hints = (*Hints)(nil)
@@ -20,7 +21,7 @@ var _ presence.Hints = (*Hints)(nil)
 // Hints is this node's post office.
 func (c *Client) Hints() *Hints { return &Hints{c, c.opts.Node} }
 
-func (h *Hints) channel(node presence.NodeID) string {
+func (h *Hints) channel(node membership.NodeID) string {
 	return h.client.opts.Prefix + "h:{" + string(node) + "}"
 }
 
@@ -31,7 +32,7 @@ const (
 )
 
 // Send realises route.Hints.
-func (h *Hints) Send(ctx context.Context, to presence.NodeID, hints []presence.Hint) error {
+func (h *Hints) Send(ctx context.Context, to membership.NodeID, hints []presence.Hint) error {
 	if to == "" {
 		return errors.New("send hints: to no node")
 	}

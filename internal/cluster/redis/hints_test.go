@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 	"github.com/esh3artech/esh3ar/internal/cluster/redis"
 )
@@ -51,11 +52,11 @@ func receive(ctx context.Context, t *testing.T, h *redis.Hints, handle func([]pr
 }
 
 // awaitListening sends until something arrives. What it sends has no seq.
-func awaitListening(ctx context.Context, t *testing.T, from *redis.Hints, to presence.NodeID, box *inbox) {
+func awaitListening(ctx context.Context, t *testing.T, from *redis.Hints, to membership.NodeID, box *inbox) {
 	t.Helper()
 	before := box.count(0)
 	await(ctx, t, "hints arrive", func() bool {
-		_ = from.Send(ctx, to, []presence.Hint{{Kind: presence.Ended, Recipient: 1}}) // Redis may be away still
+		_ = from.Send(ctx, to, []presence.Hint{{Kind: presence.Acknowledged, Recipient: 1}}) // Redis may be away still
 		return box.count(0) > before
 	})
 }

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/esh3artech/esh3ar/internal/cluster/keyring"
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
 // Post carries sealed batches of bytes from node to node, over one channel for each node, as hints are carried: each at most once,
@@ -28,12 +28,12 @@ func (c *Client) Post(name string) *Post {
 	return p
 }
 
-func (p *Post) channel(node presence.NodeID) string {
+func (p *Post) channel(node membership.NodeID) string {
 	return p.client.opts.Prefix + p.name + ":{" + string(node) + "}"
 }
 
 // Send hands batches to one node. That it returns nil does not mean that anybody got them.
-func (p *Post) Send(ctx context.Context, to presence.NodeID, batches []string) error {
+func (p *Post) Send(ctx context.Context, to membership.NodeID, batches []string) error {
 	if to == "" {
 		return errors.New("send by post: to no node")
 	}

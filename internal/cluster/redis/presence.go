@@ -8,6 +8,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 )
 
@@ -15,14 +16,14 @@ import (
 // owns the key. The key ends with the longest word in it.
 type Presence struct {
 	client *Client
-	node   presence.NodeID
+	node   membership.NodeID
 	ttl    time.Duration
 }
 
 var _ presence.Presence = (*Presence)(nil)
 
 // Presence is what this node says, and asks, of who is connected.
-func (c *Client) Presence() *Presence { return &Presence{c, c.opts.Node, presence.PresenceTTL} }
+func (c *Client) Presence() *Presence { return &Presence{c, c.opts.Node, presence.TTL} }
 
 func (p *Presence) key(r esh3ar.Recipient) string {
 	return p.client.opts.Prefix + "p:{" + strconv.FormatUint(uint64(r), 10) + "}"
@@ -61,13 +62,13 @@ var presentScript = newScript(clock + `
 return redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. string.format('%.0f', now), '+inf', 'LIMIT', 0, ` + strconv.Itoa(maxPlaces) + `)`)
 
 // Nodes realises route.Presence. With an error it still gives what could be found.
-func (p *Presence) Nodes(ctx context.Context, rs []esh3ar.Recipient) ([][]presence.NodeID, error) {
+func (p *Presence) Nodes(ctx context.Context, rs []esh3ar.Recipient) ([][]membership.NodeID, error) {
 	results, err := presentScript.run(ctx, p.client, opPresent, len(rs), func(i int) (_, _ []string) { return []string{p.key(rs[i])}, nil })
-	nodes := make([][]presence.NodeID, len(rs))
+	nodes := make([][]membership.NodeID, len(rs))
 	for i, r := range results {
 		names, _ := r.AsStrSlice() // what failed is in err
 		for _, name := range names {
-			nodes[i] = append(nodes[i], presence.NodeID(name))
+			nodes[i] = append(nodes[i], membership.NodeID(name))
 		}
 	}
 	return nodes, err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 	"github.com/esh3artech/esh3ar/internal/cluster/redis"
 )
@@ -22,7 +23,7 @@ func someRecipients(n int) (rs []esh3ar.Recipient) {
 }
 
 // wantNodes compares without regard to the order of nodes.
-func wantNodes(ctx context.Context, t *testing.T, p *redis.Presence, rs []esh3ar.Recipient, want ...[]presence.NodeID) {
+func wantNodes(ctx context.Context, t *testing.T, p *redis.Presence, rs []esh3ar.Recipient, want ...[]membership.NodeID) {
 	t.Helper()
 	got, err := p.Nodes(ctx, rs)
 	for _, nodes := range got {
@@ -42,13 +43,13 @@ func TestPresence(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		top.wantExpiry(ctx, t, presence.PresenceTTL)
+		top.wantExpiry(ctx, t, presence.TTL)
 		asked := []esh3ar.Recipient{rs[3], rs[1], rs[0], rs[1]}
-		wantNodes(ctx, t, a, asked, nil, []presence.NodeID{"a", "b"}, []presence.NodeID{"a"}, []presence.NodeID{"a", "b"})
+		wantNodes(ctx, t, a, asked, nil, []membership.NodeID{"a", "b"}, []membership.NodeID{"a"}, []membership.NodeID{"a", "b"})
 		if err := errors.Join(a.Retract(ctx, rs), a.Retract(ctx, rs)); err != nil {
 			t.Fatal(err)
 		}
-		wantNodes(ctx, t, a, asked, nil, []presence.NodeID{"b"}, nil, []presence.NodeID{"b"})
+		wantNodes(ctx, t, a, asked, nil, []membership.NodeID{"b"}, nil, []membership.NodeID{"b"})
 		if err := b.Retract(ctx, rs); err != nil {
 			t.Fatal(err)
 		}
@@ -96,10 +97,10 @@ func TestPresenceEnds(t *testing.T) {
 		if err := errors.Join(alive.Assert(ctx, rs[:1]), dead.Assert(ctx, rs)); err != nil {
 			t.Fatal(err)
 		}
-		top.wantExpiry(ctx, t, presence.PresenceTTL)
+		top.wantExpiry(ctx, t, presence.TTL)
 		await(ctx, t, "only the living node is left", func() bool {
 			nodes, err := alive.Nodes(ctx, rs)
-			return err == nil && reflect.DeepEqual(nodes, [][]presence.NodeID{{"alive"}, nil})
+			return err == nil && reflect.DeepEqual(nodes, [][]membership.NodeID{{"alive"}, nil})
 		})
 		await(ctx, t, "the key of the other recipient ended", func() bool { return len(top.keys(ctx, t)) == 1 })
 		key := top.keys(ctx, t)[0]

@@ -14,7 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/esh3artech/esh3ar/internal/cluster/keyring"
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/cluster/redis"
 	"github.com/esh3artech/esh3ar/internal/testkit/redisproc"
 )
@@ -139,7 +139,7 @@ func patience(t *testing.T) context.Context {
 }
 
 // open gives a node's client. Its timeout is long, for busy machines; tests of timeouts set their own.
-func open(ctx context.Context, t *testing.T, url string, node presence.NodeID, change ...func(*redis.Options)) *redis.Client {
+func open(ctx context.Context, t *testing.T, url string, node membership.NodeID, change ...func(*redis.Options)) *redis.Client {
 	t.Helper()
 	o := redis.Options{URL: url, Node: node, Keys: ring, Prefix: prefix(t), Timeout: 10 * time.Second}
 	for _, c := range change {

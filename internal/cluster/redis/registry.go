@@ -11,7 +11,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
 // Registry keeps the list of nodes in one slot: a sorted set of node → time at which its word ends, by the clock of the
@@ -23,19 +23,19 @@ import (
 type Registry struct {
 	client *Client
 	prefix string
-	node   presence.NodeID
+	node   membership.NodeID
 	ttl    time.Duration
 	quiet  bool // what is refused is neither counted nor reported
 }
 
-var _ presence.Registry = (*Registry)(nil)
+var _ membership.Registry = (*Registry)(nil)
 
 // Registry is this node's place in the list, and the list.
 func (c *Client) Registry() *Registry { return c.RegistryAt(c.opts.Prefix, c.opts.Node) }
 
 // RegistryAt is another list of the same kind, with keys of that prefix, and a place in it.
-func (c *Client) RegistryAt(prefix string, place presence.NodeID) *Registry {
-	return &Registry{client: c, prefix: prefix, node: place, ttl: presence.NodeTTL}
+func (c *Client) RegistryAt(prefix string, place membership.NodeID) *Registry {
+	return &Registry{client: c, prefix: prefix, node: place, ttl: membership.TTL}
 }
 
 // Shared returns the registry as one that several clusters share: an entry of another cluster is left out and is no fault.
@@ -67,7 +67,7 @@ return before`)
 // Announce realises route.Registry. The id is this node's, whatever n says, and SeenAt is not sent: the server's clock
 // tells it to whoever reads. What a node of another version has said and this one cannot read is as if it had not been, and
 // so is what no node has signed.
-func (r *Registry) Announce(ctx context.Context, n presence.Node) (before presence.Node, err error) {
+func (r *Registry) Announce(ctx context.Context, n membership.Node) (before membership.Node, err error) {
 	n.ID = r.node
 	word, err := r.sign(n)
 	if err != nil {
@@ -123,7 +123,7 @@ return found`)
 
 // Nodes realises route.Registry. What no node of the cluster has signed, and what a node of another version says and this one
 // cannot read, is left out and counted.
-func (r *Registry) Nodes(ctx context.Context) ([]presence.Node, error) {
+func (r *Registry) Nodes(ctx context.Context) ([]membership.Node, error) {
 	results, err := nodesScript.run(ctx, r.client, opNodes, 1, func(int) (_, _ []string) { return r.keys(), nil })
 	if err != nil {
 		return nil, err
@@ -132,7 +132,7 @@ func (r *Registry) Nodes(ctx context.Context) ([]presence.Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", opNodes, err)
 	}
-	var nodes []presence.Node
+	var nodes []membership.Node
 	for entry := range slices.Chunk(list, 3) {
 		n, err := r.read(entry)
 		if isRefusal(err) && r.quiet {
@@ -148,11 +148,11 @@ func (r *Registry) Nodes(ctx context.Context) ([]presence.Node, error) {
 		}
 		nodes = append(nodes, n)
 	}
-	slices.SortFunc(nodes, func(a, b presence.Node) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(nodes, func(a, b membership.Node) int { return cmp.Compare(a.ID, b.ID) })
 	return nodes, nil
 }
 
-func (r *Registry) read(entry []string) (n presence.Node, err error) {
+func (r *Registry) read(entry []string) (n membership.Node, err error) {
 	if n, err = r.verify(entry[0], entry[2]); err != nil {
 		return n, err
 	}

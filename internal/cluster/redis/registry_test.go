@@ -6,12 +6,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/cluster/redis"
 	"github.com/esh3artech/esh3ar/internal/flow"
 )
 
-func announce(ctx context.Context, r *redis.Registry, n presence.Node) error {
+func announce(ctx context.Context, r *redis.Registry, n membership.Node) error {
 	_, err := r.Announce(ctx, n)
 	return err
 }
@@ -23,11 +23,11 @@ func TestRegistry(t *testing.T) {
 		if nodes, err := a.Nodes(ctx); err != nil || len(nodes) > 0 {
 			t.Errorf("before anybody came: %v, %v", nodes, err)
 		}
-		said := presence.Node{ID: "a", URL: "http://a:8080", Version: "1.2.3", StartedAt: 1_700_000_000_000, Draining: true, Connections: 4, Waiting: 5, Spilled: 6, Load: 0.75, Parts: flow.Load{CPU: 0.75, Queue: 0.5}}
-		if err := errors.Join(announce(ctx, b, presence.Node{ID: "not b"}), announce(ctx, a, presence.Node{}), announce(ctx, a, said)); err != nil {
+		said := membership.Node{ID: "a", URL: "http://a:8080", Version: "1.2.3", StartedAt: 1_700_000_000_000, Draining: true, Connections: 4, Waiting: 5, Spilled: 6, Load: 0.75, Parts: flow.Load{CPU: 0.75, Queue: 0.5}}
+		if err := errors.Join(announce(ctx, b, membership.Node{ID: "not b"}), announce(ctx, a, membership.Node{}), announce(ctx, a, said)); err != nil {
 			t.Fatal(err)
 		}
-		top.wantExpiry(ctx, t, presence.NodeTTL)
+		top.wantExpiry(ctx, t, membership.TTL)
 		if before, err := a.Announce(ctx, said); err != nil || before != said {
 			t.Errorf("the word before: %+v, %v", before, err)
 		}
@@ -56,7 +56,7 @@ func TestRegistry(t *testing.T) {
 		if nodes, err := a.Nodes(ctx); err != nil || len(nodes) != 1 || client.Stats().NodesUnreadable != 1 {
 			t.Errorf("with an unreadable word: %+v, %v, %d counted", nodes, err, client.Stats().NodesUnreadable)
 		}
-		if before, err := b.Announce(ctx, presence.Node{}); err != nil || before.ID != "" {
+		if before, err := b.Announce(ctx, membership.Node{}); err != nil || before.ID != "" {
 			t.Errorf("in the place of an unreadable word: %+v, %v", before, err)
 		}
 		if err := errors.Join(a.Leave(ctx), a.Leave(ctx)); err != nil {
@@ -85,14 +85,14 @@ func TestANodeThatSaysNoMoreLeavesTheList(t *testing.T) {
 		dead, alive := open(ctx, t, top.url, "dead").Registry(), open(ctx, t, top.url, "alive").Registry()
 		dead.SetTTL(300 * time.Millisecond)
 		alive.SetTTL(time.Hour)
-		if err := errors.Join(announce(ctx, alive, presence.Node{}), announce(ctx, dead, presence.Node{})); err != nil {
+		if err := errors.Join(announce(ctx, alive, membership.Node{}), announce(ctx, dead, membership.Node{})); err != nil {
 			t.Fatal(err)
 		}
 		await(ctx, t, "only the living node is left", func() bool {
 			nodes, err := alive.Nodes(ctx)
 			return err == nil && len(nodes) == 1 && nodes[0].ID == "alive"
 		})
-		if err := announce(ctx, alive, presence.Node{}); err != nil {
+		if err := announce(ctx, alive, membership.Node{}); err != nil {
 			t.Fatal(err)
 		}
 		for _, ask := range [][]string{{"ZCARD", prefix(t) + "{nodes}:until"}, {"HLEN", prefix(t) + "{nodes}:word"}} {

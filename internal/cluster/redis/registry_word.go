@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/cluster/keyring"
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
 // signedWord is the form of an entry. Node is JSON as a string: the bytes that were signed.
@@ -30,7 +30,7 @@ func (r *Registry) about(id string, at int64) string {
 	return fmt.Sprintf("registry %q %q %d", r.prefix, id, at)
 }
 
-func (r *Registry) sign(n presence.Node) (word string, err error) {
+func (r *Registry) sign(n membership.Node) (word string, err error) {
 	if r.client.opts.Keys == nil {
 		return "", errNoKeys
 	}
@@ -45,7 +45,7 @@ func (r *Registry) sign(n presence.Node) (word string, err error) {
 }
 
 // verify reads the entry of an id.
-func (r *Registry) verify(id, word string) (n presence.Node, err error) {
+func (r *Registry) verify(id, word string) (n membership.Node, err error) {
 	var w signedWord
 	if err := json.Unmarshal([]byte(word), &w); err != nil {
 		return n, err
@@ -57,8 +57,8 @@ func (r *Registry) verify(id, word string) (n presence.Node, err error) {
 		return n, errOldWord
 	}
 	if err := json.Unmarshal([]byte(w.Node), &n); err != nil {
-		return presence.Node{}, err
+		return membership.Node{}, err
 	}
-	n.ID = presence.NodeID(id)
+	n.ID = membership.NodeID(id)
 	return n, nil
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
 // Balancer knows the nodes and chooses.
@@ -24,7 +24,7 @@ func New(r Rules, random func(n int64) int64) *Balancer {
 
 // Change is what became of a node, for a log.
 type Change struct {
-	ID    presence.NodeID
+	ID    membership.NodeID
 	URL   string
 	State State
 	Gone  bool   // it is not known any more
@@ -33,7 +33,7 @@ type Change struct {
 
 // List tells which nodes there are, as a registry or the flags say it. A node with another URL than before is another
 // node. What the list has no more is kept for a while, if it answers: a registry may have forgotten it.
-func (b *Balancer) List(now time.Time, list []presence.Node) (changes []Change) {
+func (b *Balancer) List(now time.Time, list []membership.Node) (changes []Change) {
 	for _, n := range b.nodes {
 		n.lost = true
 	}
@@ -50,7 +50,7 @@ func (b *Balancer) List(now time.Time, list []presence.Node) (changes []Change) 
 	return changes
 }
 
-func (b *Balancer) listOne(now time.Time, word *presence.Node) []Change {
+func (b *Balancer) listOne(now time.Time, word *membership.Node) []Change {
 	at, known := b.find(word.ID)
 	if known && b.nodes[at].URL != word.URL { // calls under way keep the old one
 		b.nodes = slices.Delete(b.nodes, at, at+1)
@@ -73,13 +73,13 @@ func (b *Balancer) listOne(now time.Time, word *presence.Node) []Change {
 	return nil
 }
 
-func (b *Balancer) find(id presence.NodeID) (at int, known bool) {
-	return slices.BinarySearchFunc(b.nodes, id, func(n *Node, id presence.NodeID) int { return strings.Compare(string(n.ID), string(id)) })
+func (b *Balancer) find(id membership.NodeID) (at int, known bool) {
+	return slices.BinarySearchFunc(b.nodes, id, func(n *Node, id membership.NodeID) int { return strings.Compare(string(n.ID), string(id)) })
 }
 
 // enter adds a node and tells where. One that was known at the same URL by another name, as from a list of bare URLs, is the
 // same node: it goes on as it stood, but for the calls under way, which keep the old one.
-func (b *Balancer) enter(word *presence.Node) (at int) {
+func (b *Balancer) enter(word *membership.Node) (at int) {
 	n := &Node{URL: word.URL}
 	n.latency.Fall = b.rules.Fall
 	if old := slices.IndexFunc(b.nodes, func(n *Node) bool { return n.lost && n.URL == word.URL }); old >= 0 {
@@ -94,7 +94,7 @@ func (b *Balancer) enter(word *presence.Node) (at int) {
 }
 
 // hear takes what a node says of itself.
-func (n *Node) hear(word *presence.Node) {
+func (n *Node) hear(word *membership.Node) {
 	if !n.heard {
 		n.heard, n.load = true, word.Load
 	}
@@ -111,7 +111,7 @@ func (b *Balancer) Ready() bool {
 }
 
 // Named finds the node that calls itself so; nil: nobody does.
-func (b *Balancer) Named(name presence.NodeID) *Node {
+func (b *Balancer) Named(name membership.NodeID) *Node {
 	for _, n := range b.nodes {
 		if n.name == name {
 			return n

@@ -3,16 +3,16 @@ package balance
 import (
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
 // Check is what a health check found.
 type Check struct {
 	Began    time.Time
-	Err      string          // why the node does not answer; empty: it does
-	NotReady bool            // it answers that it does not want calls
-	Name     presence.NodeID // what it calls itself; empty: it has not said
-	Word     *presence.Node  // what it said of itself; nil: nothing
+	Err      string            // why the node does not answer; empty: it does
+	NotReady bool              // it answers that it does not want calls
+	Name     membership.NodeID // what it calls itself; empty: it has not said
+	Word     *membership.Node  // what it said of itself; nil: nothing
 }
 
 // Checked takes what a check of the node has found.

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/flow"
 )
 
@@ -18,22 +18,22 @@ type lab struct {
 	now time.Time
 }
 
-func newLab(t *testing.T, r Rules, ids ...presence.NodeID) *lab {
+func newLab(t *testing.T, r Rules, ids ...membership.NodeID) *lab {
 	t.Helper()
 	l := &lab{New(r, func(int64) int64 { return 0 }), t, time.Unix(1_800_000_000, 0)}
 	l.list(ids...)
 	return l
 }
 
-func (l *lab) list(ids ...presence.NodeID) (changes []Change) {
-	var list []presence.Node
+func (l *lab) list(ids ...membership.NodeID) (changes []Change) {
+	var list []membership.Node
 	for _, id := range ids {
-		list = append(list, presence.Node{ID: id, URL: "http://" + string(id), SeenAt: esh3ar.TimeOf(l.now)})
+		list = append(list, membership.Node{ID: id, URL: "http://" + string(id), SeenAt: esh3ar.TimeOf(l.now)})
 	}
 	return l.List(l.now, list)
 }
 
-func (l *lab) node(id presence.NodeID) *Node {
+func (l *lab) node(id membership.NodeID) *Node {
 	l.t.Helper()
 	n := l.Named(id)
 	if n == nil {
@@ -42,9 +42,9 @@ func (l *lab) node(id presence.NodeID) *Node {
 	return n
 }
 
-func (l *lab) check(id presence.NodeID, c Check) { l.Checked(l.now, l.node(id), c) }
+func (l *lab) check(id membership.NodeID, c Check) { l.Checked(l.now, l.node(id), c) }
 
-func (l *lab) want(id presence.NodeID, s State) {
+func (l *lab) want(id membership.NodeID, s State) {
 	l.t.Helper()
 	if got := l.node(id).state; got != s {
 		l.t.Errorf("%s is %s, want %s", id, got, s)
@@ -52,7 +52,7 @@ func (l *lab) want(id presence.NodeID, s State) {
 }
 
 // call takes a slot at a certain node and ends the call so.
-func (l *lab) call(id presence.NodeID, v Verdict) []Change {
+func (l *lab) call(id membership.NodeID, v Verdict) []Change {
 	l.t.Helper()
 	n := l.node(id)
 	if !l.Take(l.now, n, Call) {
@@ -145,7 +145,7 @@ func TestWhoIsAsked(t *testing.T) {
 	l.check("b", Check{NotReady: true})
 	l.check("c", Check{Err: "refused"})
 	var tried []*Node
-	for _, want := range []presence.NodeID{"a", "c", "b"} {
+	for _, want := range []membership.NodeID{"a", "c", "b"} {
 		n, outcome := l.Pick(l.now, Call, tried)
 		if outcome != Chosen || n.ID != want {
 			t.Fatalf("%v %d, want %s", n, outcome, want)
@@ -180,14 +180,14 @@ func TestTheList(t *testing.T) {
 	l.check("a", Check{})
 	old := l.node("a")
 	l.Take(l.now, old, Call)
-	l.List(l.now, []presence.Node{{ID: "a", URL: "http://elsewhere", SeenAt: esh3ar.TimeOf(l.now)}})
+	l.List(l.now, []membership.Node{{ID: "a", URL: "http://elsewhere", SeenAt: esh3ar.TimeOf(l.now)}})
 	l.want("a", Fresh)
 	l.End(l.now, old, Call, Answered, time.Millisecond)
 	if n := l.node("a"); n == old || n.calls != 0 {
 		t.Errorf("%+v", n)
 	}
 	l.check("a", Check{})
-	l.List(l.now, []presence.Node{{ID: "a", URL: "http://elsewhere", Draining: true}})
+	l.List(l.now, []membership.Node{{ID: "a", URL: "http://elsewhere", Draining: true}})
 	l.want("a", NotReady)
 }
 
@@ -195,9 +195,9 @@ func TestTheList(t *testing.T) {
 func TestAListGivesNames(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, Rules{Slots: 1})
-	l.List(l.now, []presence.Node{{ID: "http://b", URL: "http://b"}, {ID: "http://c", URL: "http://c"}})
+	l.List(l.now, []membership.Node{{ID: "http://b", URL: "http://b"}, {ID: "http://c", URL: "http://c"}})
 	old := l.Nodes()[0]
-	l.Checked(l.now, old, Check{Word: &presence.Node{ID: "b"}})
+	l.Checked(l.now, old, Check{Word: &membership.Node{ID: "b"}})
 	l.call("b", Answered)
 	l.Take(l.now, old, Call)
 	if changes := l.list("a", "b"); len(changes) != 1 || changes[0].ID != "http://c" || len(l.Nodes()) != 2 {
@@ -248,10 +248,10 @@ func TestStreamsLeaveRoom(t *testing.T) {
 func TestPhones(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, Rules{}, "a", "b")
-	l.check("a", Check{Word: &presence.Node{ID: "a", Connections: 10}})
-	l.check("b", Check{Word: &presence.Node{ID: "b"}})
+	l.check("a", Check{Word: &membership.Node{ID: "a", Connections: 10}})
+	l.check("b", Check{Word: &membership.Node{ID: "b"}})
 	l.now = l.now.Add(time.Hour)
-	got := map[presence.NodeID]int{}
+	got := map[membership.NodeID]int{}
 	for range 30 {
 		n, _ := l.Pick(l.now, Phone, nil)
 		l.End(l.now, n, Phone, Answered, time.Millisecond)
@@ -261,7 +261,7 @@ func TestPhones(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	for range 20 {
-		l.check("a", Check{Word: &presence.Node{ID: "a", Load: 1}})
+		l.check("a", Check{Word: &membership.Node{ID: "a", Load: 1}})
 	}
 	if n, _ := l.Pick(l.now, Phone, nil); n.ID != "b" {
 		t.Error("a node without capacity gets a phone")
@@ -289,27 +289,27 @@ func TestSickAnswersDrawNoCalls(t *testing.T) {
 func TestAURLHasOneShare(t *testing.T) {
 	t.Parallel()
 	const same = "http://same"
-	for name, ids := range map[string][2]presence.NodeID{"the new id is later": {"a", "b"}, "the new id is earlier": {"b", "a"}} {
+	for name, ids := range map[string][2]membership.NodeID{"the new id is later": {"a", "b"}, "the new id is earlier": {"b", "a"}} {
 		l := newLab(t, Rules{})
 		old, back := ids[0], ids[1]
-		list := func(ids ...presence.NodeID) []Change {
-			words := []presence.Node{{ID: "other", URL: "http://other", SeenAt: esh3ar.TimeOf(l.now)}}
+		list := func(ids ...membership.NodeID) []Change {
+			words := []membership.Node{{ID: "other", URL: "http://other", SeenAt: esh3ar.TimeOf(l.now)}}
 			for _, id := range ids {
-				words = append(words, presence.Node{ID: id, URL: same, SeenAt: esh3ar.TimeOf(l.now)})
+				words = append(words, membership.Node{ID: id, URL: same, SeenAt: esh3ar.TimeOf(l.now)})
 			}
-			slices.SortFunc(words, func(a, b presence.Node) int { return strings.Compare(string(a.ID), string(b.ID)) })
+			slices.SortFunc(words, func(a, b membership.Node) int { return strings.Compare(string(a.ID), string(b.ID)) })
 			return l.List(l.now, words)
 		}
 		list(old)
 		l.check(old, Check{})
 		l.check("other", Check{})
 		l.now = l.now.Add(time.Hour)
-		for _, listed := range [][]presence.NodeID{{old, back}, {old, back}, {back}} {
+		for _, listed := range [][]membership.NodeID{{old, back}, {old, back}, {back}} {
 			if changes := list(listed...); len(changes) != 0 || len(l.Nodes()) != 2 {
 				t.Fatalf("%s: %+v, %d nodes", name, changes, len(l.Nodes()))
 			}
 		}
-		l.check(old, Check{Word: &presence.Node{ID: back}})
+		l.check(old, Check{Word: &membership.Node{ID: back}})
 		l.want(back, Up)
 		given := map[string]int{}
 		for range 1000 {

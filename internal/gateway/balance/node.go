@@ -4,7 +4,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/flow"
 )
 
@@ -29,10 +29,10 @@ func (s State) String() string { return stateNames[s] }
 
 // Node is one that calls can go to. Its fields are the Balancer's; ID and URL never change.
 type Node struct {
-	ID  presence.NodeID // of the list
-	URL string          // where the gateway reaches it
+	ID  membership.NodeID // of the list
+	URL string            // where the gateway reaches it
 
-	name   presence.NodeID // what it calls itself; empty: it has not said
+	name   membership.NodeID // what it calls itself; empty: it has not said
 	state  State
 	listed time.Time // when the list had it last
 	lost   bool      // the newest list does not have it

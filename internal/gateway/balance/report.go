@@ -3,12 +3,12 @@ package balance
 import (
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
 // Report is how a node stands, for metrics and logs.
 type Report struct {
-	ID          presence.NodeID
+	ID          membership.NodeID
 	URL         string
 	State       State
 	Calls       int    // under way

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
 // TestWhatBothAreIsNoReason to give a call to the one that has more of them: two that have just come, or are both full.
@@ -15,13 +15,13 @@ func TestWhatBothAreIsNoReason(t *testing.T) {
 	for name, load := range map[string]float64{"new": 0, "full": 1} {
 		l := newLab(t, Rules{}, "a", "b")
 		l.random = rand.New(rand.NewPCG(1, 0)).Int64N
-		l.check("a", Check{Word: &presence.Node{ID: "a", Load: load}})
-		l.check("b", Check{Word: &presence.Node{ID: "b", Load: load}})
+		l.check("a", Check{Word: &membership.Node{ID: "a", Load: load}})
+		l.check("b", Check{Word: &membership.Node{ID: "b", Load: load}})
 		if load > 0 {
 			l.now = l.now.Add(time.Hour)
 			for range 20 {
-				l.check("a", Check{Word: &presence.Node{ID: "a", Load: load}})
-				l.check("b", Check{Word: &presence.Node{ID: "b", Load: load}})
+				l.check("a", Check{Word: &membership.Node{ID: "a", Load: load}})
+				l.check("b", Check{Word: &membership.Node{ID: "b", Load: load}})
 			}
 		}
 		for range 10 {
@@ -43,11 +43,11 @@ func TestASlowNodeHasMuchToSpare(t *testing.T) {
 	l := newLab(t, Rules{Fall: time.Hour}, "busy", "slow")
 	l.random = rand.New(rand.NewPCG(1, 0)).Int64N
 	for range 20 {
-		l.check("busy", Check{Word: &presence.Node{ID: "busy", Load: 1}})
+		l.check("busy", Check{Word: &membership.Node{ID: "busy", Load: 1}})
 	}
 	l.check("slow", Check{})
 	l.now = l.now.Add(time.Hour)
-	for n, took := range map[presence.NodeID]time.Duration{"busy": time.Millisecond, "slow": time.Second} {
+	for n, took := range map[membership.NodeID]time.Duration{"busy": time.Millisecond, "slow": time.Second} {
 		l.node(n).latency.Observe(l.now, took)
 	}
 	for range 1000 {
@@ -64,13 +64,13 @@ func TestOneMomentMakesNoFullNode(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, Rules{}, "was quiet", "is new")
 	for range 3 {
-		l.check("was quiet", Check{Word: &presence.Node{ID: "was quiet"}})
+		l.check("was quiet", Check{Word: &membership.Node{ID: "was quiet"}})
 	}
-	l.check("was quiet", Check{Word: &presence.Node{ID: "was quiet", Load: 1}})
+	l.check("was quiet", Check{Word: &membership.Node{ID: "was quiet", Load: 1}})
 	if spare := l.node("was quiet").spare(0); spare != 1 {
 		t.Errorf("after one word of a full node it keeps %.2f of its calls", spare)
 	}
-	l.List(l.now, []presence.Node{{ID: "other", URL: "http://other", Load: 1, SeenAt: esh3ar.TimeOf(l.now)}})
+	l.List(l.now, []membership.Node{{ID: "other", URL: "http://other", Load: 1, SeenAt: esh3ar.TimeOf(l.now)}})
 	if spare := l.node("other").spare(0); spare > 0.21 {
 		t.Errorf("a node whose first word is that it is full keeps %.2f of its calls", spare)
 	}
@@ -80,12 +80,12 @@ func TestOneMomentMakesNoFullNode(t *testing.T) {
 func TestAnAddressIsNoWord(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, Rules{})
-	l.List(l.now, []presence.Node{{ID: "http://a", URL: "http://a"}})
+	l.List(l.now, []membership.Node{{ID: "http://a", URL: "http://a"}})
 	if l.Named("http://a") != nil {
 		t.Error("it is known by a name that it has not said")
 	}
 	n := l.Nodes()[0]
-	l.Checked(l.now, n, Check{Word: &presence.Node{ID: "a", Load: 1}})
+	l.Checked(l.now, n, Check{Word: &membership.Node{ID: "a", Load: 1}})
 	if spare := n.spare(0); spare > 0.21 {
 		t.Errorf("a node whose first word is that it is full keeps %.2f of its calls", spare)
 	}
@@ -96,7 +96,7 @@ func TestTheListDrainsWhoIsUp(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, Rules{}, "a")
 	l.check("a", Check{Err: "refused"})
-	if changes := l.List(l.now, []presence.Node{{ID: "a", URL: "http://a", Draining: true, SeenAt: esh3ar.TimeOf(l.now)}}); len(changes) != 0 {
+	if changes := l.List(l.now, []membership.Node{{ID: "a", URL: "http://a", Draining: true, SeenAt: esh3ar.TimeOf(l.now)}}); len(changes) != 0 {
 		t.Errorf("%+v", changes)
 	}
 	l.want("a", Down)
@@ -106,13 +106,13 @@ func TestTheListDrainsWhoIsUp(t *testing.T) {
 func TestWherePhonesGo(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		a, b presence.Node
+		a, b membership.Node
 		came time.Duration // b, after a
-		want presence.NodeID
+		want membership.NodeID
 	}{
-		"to the fewer":                 {presence.Node{Connections: 51}, presence.Node{Connections: 50}, 0, "b"},
-		"not all to who has just come": {presence.Node{Connections: 50}, presence.Node{Connections: 10}, time.Hour, "a"},
-		"not to who is nearly full":    {presence.Node{Connections: 40, Load: 0.9}, presence.Node{Connections: 50}, 0, "b"},
+		"to the fewer":                 {membership.Node{Connections: 51}, membership.Node{Connections: 50}, 0, "b"},
+		"not all to who has just come": {membership.Node{Connections: 50}, membership.Node{Connections: 10}, time.Hour, "a"},
+		"not to who is nearly full":    {membership.Node{Connections: 40, Load: 0.9}, membership.Node{Connections: 50}, 0, "b"},
 	} {
 		l := newLab(t, Rules{}, "a", "b")
 		c.a.ID, c.b.ID = "a", "b"
@@ -137,8 +137,8 @@ func TestPhonesThatWereCountedAgain(t *testing.T) {
 	for range 3 {
 		l.Take(l.now, l.node("b"), Phone)
 	}
-	l.check("a", Check{Word: &presence.Node{ID: "a", Connections: 4}})
-	l.check("b", Check{Word: &presence.Node{ID: "b", Connections: 3}})
+	l.check("a", Check{Word: &membership.Node{ID: "a", Connections: 4}})
+	l.check("b", Check{Word: &membership.Node{ID: "b", Connections: 3}})
 	if n, _ := l.Pick(l.now, Phone, nil); n.ID != "b" {
 		t.Errorf("to %s, which has one more", n.ID)
 	}
@@ -172,7 +172,7 @@ func TestTunnelsAreSpread(t *testing.T) {
 // TestGatewaysDoNotAllBeginWithTheSame: among equals chance decides.
 func TestGatewaysDoNotAllBeginWithTheSame(t *testing.T) {
 	t.Parallel()
-	for chance, want := range []presence.NodeID{"a", "b"} {
+	for chance, want := range []membership.NodeID{"a", "b"} {
 		l := newLab(t, Rules{}, "a", "b")
 		l.random = func(int64) int64 { return int64(chance) }
 		l.check("a", Check{})

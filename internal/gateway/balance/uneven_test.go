@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
 // What happens to equal nodes that share a busy machine, in ten seconds and 90,000 calls of 300 callers: their commits pause, one node's
@@ -79,9 +79,9 @@ func (w *world) swing() {
 }
 
 // word is what a server reports.
-func (s *server) word() *presence.Node {
+func (s *server) word() *membership.Node {
 	if s.report != nil {
-		return &presence.Node{ID: s.id, Load: s.report()}
+		return &membership.Node{ID: s.id, Load: s.report()}
 	}
-	return &presence.Node{ID: s.id, Load: min(1, float64(s.busy)/float64(s.workers)+s.reports)}
+	return &membership.Node{ID: s.id, Load: min(1, float64(s.busy)/float64(s.workers)+s.reports)}
 }

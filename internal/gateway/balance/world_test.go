@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/cluster/presence"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
 // world plays calls against a Balancer in virtual time: nodes with a few workers each and queues before them, callers who
@@ -30,7 +30,7 @@ type world struct {
 
 // server is a node as it really is.
 type server struct {
-	id      presence.NodeID
+	id      membership.NodeID
 	workers int
 	busy    int
 	queue   []func()
@@ -46,7 +46,7 @@ type server struct {
 
 type answer struct {
 	at   time.Time
-	node presence.NodeID
+	node membership.NodeID
 	took time.Duration
 }
 
@@ -60,7 +60,7 @@ func newWorld(t *testing.T, seed uint64, nodes, callers int) *world {
 	w := &world{t: t, random: rand.New(rand.NewPCG(seed, 0)), now: time.Unix(1_800_000_000, 0), callers: callers}
 	w.b = New(Rules{}, w.random.Int64N)
 	for i := range nodes {
-		w.servers = append(w.servers, &server{id: presence.NodeID(fmt.Sprint("n", i)), workers: workers, slow: 1})
+		w.servers = append(w.servers, &server{id: membership.NodeID(fmt.Sprint("n", i)), workers: workers, slow: 1})
 	}
 	w.list()
 	w.check()
@@ -71,14 +71,14 @@ func newWorld(t *testing.T, seed uint64, nodes, callers int) *world {
 }
 
 func (w *world) list() {
-	var list []presence.Node
+	var list []membership.Node
 	for _, s := range w.servers {
-		list = append(list, presence.Node{ID: s.id, URL: string(s.id), SeenAt: esh3ar.TimeOf(w.now)})
+		list = append(list, membership.Node{ID: s.id, URL: string(s.id), SeenAt: esh3ar.TimeOf(w.now)})
 	}
 	w.b.List(w.now, list)
 }
 
-func (w *world) server(id presence.NodeID) *server {
+func (w *world) server(id membership.NodeID) *server {
 	return w.servers[slices.IndexFunc(w.servers, func(s *server) bool { return s.id == id })]
 }
 
@@ -182,8 +182,8 @@ func (w *world) step() {
 }
 
 // shares counts answers by node, of those that are there.
-func (w *world) shares(answers []answer) map[presence.NodeID]float64 {
-	shares := map[presence.NodeID]float64{}
+func (w *world) shares(answers []answer) map[membership.NodeID]float64 {
+	shares := map[membership.NodeID]float64{}
 	for _, s := range w.servers {
 		shares[s.id] = 0
 	}
@@ -194,7 +194,7 @@ func (w *world) shares(answers []answer) map[presence.NodeID]float64 {
 }
 
 // spread is (max − min) / mean.
-func spread(shares map[presence.NodeID]float64) float64 {
+func spread(shares map[membership.NodeID]float64) float64 {
 	least, most, sum := math.Inf(1), 0.0, 0.0
 	for _, s := range shares {
 		least, most, sum = min(least, s), max(most, s), sum+s

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 )
 
@@ -20,7 +21,7 @@ var ErrAway = errors.New("it is away")
 
 // Delivery is what becomes of one Send.
 type Delivery struct {
-	To    presence.NodeID
+	To    membership.NodeID
 	Hints []presence.Hint
 	After time.Duration
 }
@@ -29,9 +30,9 @@ type Delivery struct {
 type Cluster struct {
 	mu struct {
 		sync.Mutex
-		entries map[esh3ar.Recipient]map[presence.NodeID]time.Time // until when
-		mail    map[presence.NodeID]chan []presence.Hint
-		bend    func(to presence.NodeID, hints []presence.Hint) []Delivery
+		entries map[esh3ar.Recipient]map[membership.NodeID]time.Time // until when
+		mail    map[membership.NodeID]chan []presence.Hint
+		bend    func(to membership.NodeID, hints []presence.Hint) []Delivery
 		away    bool
 		hangs   bool
 		slow    time.Duration
@@ -44,12 +45,12 @@ const mailLimit = 1024
 // New makes a cluster in which nothing goes wrong.
 func New() *Cluster {
 	c := &Cluster{}
-	c.mu.entries, c.mu.mail = map[esh3ar.Recipient]map[presence.NodeID]time.Time{}, map[presence.NodeID]chan []presence.Hint{}
+	c.mu.entries, c.mu.mail = map[esh3ar.Recipient]map[membership.NodeID]time.Time{}, map[membership.NodeID]chan []presence.Hint{}
 	return c
 }
 
 // Bend sets what becomes of every Send from now on; nil: it arrives.
-func (c *Cluster) Bend(bend func(to presence.NodeID, hints []presence.Hint) []Delivery) {
+func (c *Cluster) Bend(bend func(to membership.NodeID, hints []presence.Hint) []Delivery) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.mu.bend = bend
@@ -77,21 +78,21 @@ func (c *Cluster) Wipe() {
 }
 
 // Plant makes an entry that its node did not ask for.
-func (c *Cluster) Plant(node presence.NodeID, r esh3ar.Recipient) {
+func (c *Cluster) Plant(node membership.NodeID, r esh3ar.Recipient) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.assertLocked(node, r)
 }
 
-func (c *Cluster) assertLocked(node presence.NodeID, r esh3ar.Recipient) {
+func (c *Cluster) assertLocked(node membership.NodeID, r esh3ar.Recipient) {
 	if c.mu.entries[r] == nil {
-		c.mu.entries[r] = map[presence.NodeID]time.Time{}
+		c.mu.entries[r] = map[membership.NodeID]time.Time{}
 	}
-	c.mu.entries[r][node] = time.Now().Add(presence.PresenceTTL)
+	c.mu.entries[r][node] = time.Now().Add(presence.TTL)
 }
 
 // Nodes gives who says to hold a recipient.
-func (c *Cluster) Nodes(r esh3ar.Recipient) (nodes []presence.NodeID) {
+func (c *Cluster) Nodes(r esh3ar.Recipient) (nodes []membership.NodeID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for node, until := range c.mu.entries[r] {
@@ -131,7 +132,7 @@ var (
 // Presence is a node's route.Presence.
 type Presence struct {
 	Cluster *Cluster
-	Self    presence.NodeID
+	Self    membership.NodeID
 }
 
 // Assert says that the node holds recipients.
@@ -157,11 +158,11 @@ func (p Presence) change(ctx context.Context, rs []esh3ar.Recipient, do func(esh
 }
 
 // Nodes looks recipients up.
-func (p Presence) Nodes(ctx context.Context, rs []esh3ar.Recipient) ([][]presence.NodeID, error) {
+func (p Presence) Nodes(ctx context.Context, rs []esh3ar.Recipient) ([][]membership.NodeID, error) {
 	if err := p.Cluster.pass(ctx); err != nil {
 		return nil, err
 	}
-	nodes := make([][]presence.NodeID, len(rs))
+	nodes := make([][]membership.NodeID, len(rs))
 	for i, r := range rs {
 		nodes[i] = p.Cluster.Nodes(r)
 	}
@@ -171,11 +172,11 @@ func (p Presence) Nodes(ctx context.Context, rs []esh3ar.Recipient) ([][]presenc
 // Hints is a node's route.Hints.
 type Hints struct {
 	Cluster *Cluster
-	Self    presence.NodeID
+	Self    membership.NodeID
 }
 
 // Send hands a batch over, to whatever Bend makes of it.
-func (h Hints) Send(ctx context.Context, to presence.NodeID, hints []presence.Hint) error {
+func (h Hints) Send(ctx context.Context, to membership.NodeID, hints []presence.Hint) error {
 	c := h.Cluster
 	if err := c.pass(ctx); err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 // that still waits is not marked twice.
 func TestMarks_TakenRecipient_CanBeMarkedAgain(t *testing.T) {
 	t.Parallel()
-	m := marks{most: 3}
+	m := dirtySet{limit: 3}
 	for _, r := range []esh3ar.Recipient{1, 2, 3, 2} {
 		if !m.add(r) {
 			t.Fatalf("recipient %d is not marked, want it marked", r)
@@ -20,7 +20,7 @@ func TestMarks_TakenRecipient_CanBeMarkedAgain(t *testing.T) {
 	if m.add(4) {
 		t.Error("recipient 4 is marked beyond the bound of 3")
 	}
-	if got, want := m.take(2), []esh3ar.Recipient{1, 2}; !slices.Equal(got, want) {
+	if got, want := m.pop(2), []esh3ar.Recipient{1, 2}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	for _, r := range []esh3ar.Recipient{1, 3} {
@@ -28,10 +28,10 @@ func TestMarks_TakenRecipient_CanBeMarkedAgain(t *testing.T) {
 			t.Errorf("recipient %d is not marked after 2 were taken, want it marked", r)
 		}
 	}
-	if got, want := m.take(10), []esh3ar.Recipient{3, 1}; !slices.Equal(got, want) {
+	if got, want := m.pop(10), []esh3ar.Recipient{3, 1}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if got := m.take(10); len(got) != 0 {
+	if got := m.pop(10); len(got) != 0 {
 		t.Errorf("got %v of no marks, want none", got)
 	}
 }

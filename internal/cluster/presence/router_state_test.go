@@ -6,18 +6,19 @@ import (
 	"testing"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 )
 
 // lookUp looks up once, with these answers.
-func lookUp(t *testing.T, b *presence.Switchboard, answers map[esh3ar.Recipient][]presence.NodeID, held ...esh3ar.Recipient) presence.Routed {
+func lookUp(t *testing.T, b *presence.RouterState, answers map[esh3ar.Recipient][]membership.NodeID, held ...esh3ar.Recipient) presence.RoutingResult {
 	t.Helper()
 	asked := b.LookUp()
-	nodes, here := make([][]presence.NodeID, len(asked)), make([]bool, len(asked))
+	nodes, here := make([][]membership.NodeID, len(asked)), make([]bool, len(asked))
 	for i, r := range asked {
 		nodes[i], here[i] = answers[r], slices.Contains(held, r)
 	}
-	return b.Found(nodes, here, nil)
+	return b.ResolveTargets(nodes, here, nil)
 }
 
 func names(hints []presence.Hint) (list []string) {
@@ -29,14 +30,14 @@ func names(hints []presence.Hint) (list []string) {
 
 func TestEachNodeGetsOneParcelInOrder(t *testing.T) {
 	t.Parallel()
-	b := presence.NewSwitchboard("a", presence.Limits{})
-	b.Tell([]presence.Hint{hint(alice, 1), hint(bob, 7), hint(alice, 2), hint(bob, 8), hint(alice, 3)})
-	routed := lookUp(t, b, map[esh3ar.Recipient][]presence.NodeID{alice: {"a", "b", "c"}, bob: {"c"}})
-	want := map[presence.NodeID][]string{"b": {"1/1", "1/2", "1/3"}, "c": {"1/1", "2/7", "1/2", "2/8", "1/3"}}
-	if len(routed.Parcels) != len(want) {
-		t.Errorf("%d parcels", len(routed.Parcels))
+	b := presence.NewRouterState("a", presence.Limits{})
+	b.Enqueue([]presence.Hint{hint(alice, 1), hint(bob, 7), hint(alice, 2), hint(bob, 8), hint(alice, 3)})
+	routed := lookUp(t, b, map[esh3ar.Recipient][]membership.NodeID{alice: {"a", "b", "c"}, bob: {"c"}})
+	want := map[membership.NodeID][]string{"b": {"1/1", "1/2", "1/3"}, "c": {"1/1", "2/7", "1/2", "2/8", "1/3"}}
+	if len(routed.Batches) != len(want) {
+		t.Errorf("%d parcels", len(routed.Batches))
 	}
-	for _, p := range routed.Parcels {
+	for _, p := range routed.Batches {
 		if got := names(p.Hints); !slices.Equal(got, want[p.To]) {
 			t.Errorf("%s gets %v, want %v", p.To, got, want[p.To])
 		}
@@ -47,26 +48,26 @@ func TestWhoIsAbsent(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name    string
-		nodes   []presence.NodeID
+		nodes   []membership.NodeID
 		held    bool
 		absent  bool
 		retract bool // of an entry of our own that is wrong
 	}{
 		{"nobody knows anything", nil, false, true, false},
-		{"our own entry is stale", []presence.NodeID{"a"}, false, true, true},
+		{"our own entry is stale", []membership.NodeID{"a"}, false, true, true},
 		{"here and not said yet", nil, true, false, false},
-		{"here", []presence.NodeID{"a"}, true, false, false},
-		{"elsewhere", []presence.NodeID{"b"}, false, false, false},
-		{"elsewhere, and our own entry is stale", []presence.NodeID{"a", "b"}, false, false, true},
+		{"here", []membership.NodeID{"a"}, true, false, false},
+		{"elsewhere", []membership.NodeID{"b"}, false, false, false},
+		{"elsewhere, and our own entry is stale", []membership.NodeID{"a", "b"}, false, false, true},
 	} {
-		b := presence.NewSwitchboard("a", presence.Limits{})
-		b.Tell([]presence.Hint{hint(alice, 1), {Kind: presence.Ended, Recipient: alice}})
+		b := presence.NewRouterState("a", presence.Limits{})
+		b.Enqueue([]presence.Hint{hint(alice, 1), {Kind: presence.Acknowledged, Recipient: alice}})
 		asked := b.LookUp()
-		routed := b.Found([][]presence.NodeID{c.nodes}, []bool{c.held}, nil)
-		if len(asked) != 1 || (len(routed.Absent) == 1) != c.absent {
-			t.Errorf("%s: asked for %v, absent %v", c.name, asked, names(routed.Absent))
+		routed := b.ResolveTargets([][]membership.NodeID{c.nodes}, []bool{c.held}, nil)
+		if len(asked) != 1 || (len(routed.Offline) == 1) != c.absent {
+			t.Errorf("%s: asked for %v, absent %v", c.name, asked, names(routed.Offline))
 		}
-		if turn := b.Turn(); (len(turn) == 1) != c.retract {
+		if turn := b.NextBatch(); (len(turn) == 1) != c.retract {
 			t.Errorf("%s: marked %v", c.name, turn)
 		}
 	}
@@ -74,21 +75,21 @@ func TestWhoIsAbsent(t *testing.T) {
 
 func TestOneLookUpAtATime(t *testing.T) {
 	t.Parallel()
-	b := presence.NewSwitchboard("a", presence.Limits{})
+	b := presence.NewRouterState("a", presence.Limits{})
 	if b.LookUp() != nil {
 		t.Error("looked up for no hint")
 	}
-	b.Tell([]presence.Hint{hint(alice, 1)})
+	b.Enqueue([]presence.Hint{hint(alice, 1)})
 	b.LookUp()
-	b.Tell([]presence.Hint{hint(alice, 2)})
+	b.Enqueue([]presence.Hint{hint(alice, 2)})
 	if b.LookUp() != nil {
 		t.Error("a second look-up could overtake the first")
 	}
-	b.Found(nil, []bool{false}, errors.New("away"))
-	if got := names(lookUp(t, b, nil).Absent); !slices.Equal(got, []string{"1/2"}) {
+	b.ResolveTargets(nil, []bool{false}, errors.New("away"))
+	if got := names(lookUp(t, b, nil).Offline); !slices.Equal(got, []string{"1/2"}) {
 		t.Errorf("got %v", got)
 	}
-	if s := b.Stats(); s.Unlooked != 1 || s.Waiting != 0 {
+	if s := b.Stats(); s.LookupFailed != 1 || s.Waiting != 0 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -96,10 +97,10 @@ func TestOneLookUpAtATime(t *testing.T) {
 // TestAnAnswerThatDoesNotFitIsNone: nobody may be called absent by it, and nothing may panic.
 func TestAnAnswerThatDoesNotFitIsNone(t *testing.T) {
 	t.Parallel()
-	b := presence.NewSwitchboard("a", presence.Limits{})
-	b.Tell([]presence.Hint{hint(alice, 1), hint(bob, 1)})
+	b := presence.NewRouterState("a", presence.Limits{})
+	b.Enqueue([]presence.Hint{hint(alice, 1), hint(bob, 1)})
 	b.LookUp()
-	if routed := b.Found([][]presence.NodeID{nil}, []bool{false, false}, nil); !routed.Unlooked || len(routed.Absent) > 0 {
+	if routed := b.ResolveTargets([][]membership.NodeID{nil}, []bool{false, false}, nil); !routed.LookupFailed || len(routed.Offline) > 0 {
 		t.Errorf("%+v", routed)
 	}
 }
@@ -118,17 +119,17 @@ func TestAFullOutboxKeepsWhatItHas(t *testing.T) {
 		{"hints", presence.Limits{Hints: 2}, []presence.Hint{hint(alice, 1), hint(alice, 2), hint(alice, 3)}, []string{"1/1", "1/2"}},
 		{"bytes", presence.Limits{Bytes: 5000}, []presence.Hint{hint(alice, 1), large, hint(alice, 3)}, []string{"1/1", "1/3"}},
 	} {
-		b := presence.NewSwitchboard("a", c.limits)
-		if b.Tell(c.tell) {
+		b := presence.NewRouterState("a", c.limits)
+		if b.Enqueue(c.tell) {
 			t.Errorf("%s: all found room", c.name)
 		}
-		if got := names(lookUp(t, b, nil).Absent); !slices.Equal(got, c.want) {
+		if got := names(lookUp(t, b, nil).Offline); !slices.Equal(got, c.want) {
 			t.Errorf("%s: kept %v, want %v", c.name, got, c.want)
 		}
-		if s := b.Stats(); s.Told != 3 || s.Dropped != 1 {
+		if s := b.Stats(); s.Enqueued != 3 || s.Dropped != 1 {
 			t.Errorf("%s: %+v", c.name, s)
 		}
-		if !b.Tell(c.tell[:1]) {
+		if !b.Enqueue(c.tell[:1]) {
 			t.Errorf("%s: a look-up made no room", c.name)
 		}
 	}
@@ -136,20 +137,20 @@ func TestAFullOutboxKeepsWhatItHas(t *testing.T) {
 
 func TestALookUpIsBounded(t *testing.T) {
 	t.Parallel()
-	b := presence.NewSwitchboard("a", presence.Limits{})
+	b := presence.NewRouterState("a", presence.Limits{})
 	text := string(make([]byte, 4096))
 	var sent []string
 	for i := range esh3ar.Seq(3000) {
 		h := hint(alice, i)
 		h.Message = &esh3ar.Message{Content: text}
-		b.Tell([]presence.Hint{h})
+		b.Enqueue([]presence.Hint{h})
 		sent = append(sent, name(&h))
 	}
 	var got []string
 	for rounds := 0; len(got) < len(sent) && rounds < 100; rounds++ {
-		routed := lookUp(t, b, map[esh3ar.Recipient][]presence.NodeID{alice: {"b"}})
+		routed := lookUp(t, b, map[esh3ar.Recipient][]membership.NodeID{alice: {"b"}})
 		size := 0
-		for _, p := range routed.Parcels {
+		for _, p := range routed.Batches {
 			got = append(got, names(p.Hints)...)
 			size += len(p.Hints) * len(text)
 		}
@@ -164,7 +165,7 @@ func TestALookUpIsBounded(t *testing.T) {
 
 func TestStrayHintsAreSentOnAFewTimes(t *testing.T) {
 	t.Parallel()
-	b := presence.NewSwitchboard("a", presence.Limits{})
+	b := presence.NewRouterState("a", presence.Limits{})
 	var on []uint8
 	for hops := range uint8(5) {
 		h := hint(alice, 1)
@@ -176,17 +177,17 @@ func TestStrayHintsAreSentOnAFewTimes(t *testing.T) {
 		if lost != (hops >= 2) {
 			t.Errorf("with %d hops, lost: %t", hops, lost)
 		}
-		for _, p := range lookUp(t, b, map[esh3ar.Recipient][]presence.NodeID{alice: {"a", "b"}}).Parcels {
+		for _, p := range lookUp(t, b, map[esh3ar.Recipient][]membership.NodeID{alice: {"a", "b"}}).Batches {
 			on = append(on, p.Hints[0].Hops)
 		}
 	}
 	if !slices.Equal(on, []uint8{1, 2}) {
 		t.Errorf("sent on with hops %v", on)
 	}
-	if turn := b.Turn(); !slices.Equal(turn, []esh3ar.Recipient{alice}) {
+	if turn := b.NextBatch(); !slices.Equal(turn, []esh3ar.Recipient{alice}) {
 		t.Errorf("marked %v, want the stray hints' recipient once", turn)
 	}
-	if s := b.Stats(); s.Received != 5 || s.Astray != 5 || s.Circled != 3 {
+	if s := b.Stats(); s.Received != 5 || s.Misrouted != 5 || s.HopLimitExceeded != 3 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -194,39 +195,39 @@ func TestStrayHintsAreSentOnAFewTimes(t *testing.T) {
 // TestWhatChangesWhilePresenceIsSaidIsSaidAgain is the order of operations that presence rests on.
 func TestWhatChangesWhilePresenceIsSaidIsSaidAgain(t *testing.T) {
 	t.Parallel()
-	b := presence.NewSwitchboard("a", presence.Limits{})
+	b := presence.NewRouterState("a", presence.Limits{})
 	b.Changed(alice)
-	if turn := b.Turn(); !slices.Equal(turn, []esh3ar.Recipient{alice}) {
+	if turn := b.NextBatch(); !slices.Equal(turn, []esh3ar.Recipient{alice}) {
 		t.Fatalf("got %v", turn)
 	}
-	assert, retract := b.Say([]bool{true})
+	assert, retract := b.Decide([]bool{true})
 	if len(assert) != 1 || len(retract) != 0 {
 		t.Errorf("says %v and takes back %v", assert, retract)
 	}
 	b.Changed(alice) // its session has just ended
-	if b.Turn() != nil {
+	if b.NextBatch() != nil {
 		t.Error("two operations at a time")
 	}
 	if _, ok := b.Renew(); ok {
 		t.Error("a share is renewed beside an operation")
 	}
-	if got := b.Said(nil, nil); !slices.Equal(got, []esh3ar.Recipient{alice}) {
+	if got := b.Done(nil, nil); !slices.Equal(got, []esh3ar.Recipient{alice}) {
 		t.Errorf("compares %v", got)
 	}
-	if turn := b.Turn(); !slices.Equal(turn, []esh3ar.Recipient{alice}) {
+	if turn := b.NextBatch(); !slices.Equal(turn, []esh3ar.Recipient{alice}) {
 		t.Errorf("then got %v", turn)
 	}
-	if _, retract = b.Say([]bool{false}); len(retract) != 1 {
+	if _, retract = b.Decide([]bool{false}); len(retract) != 1 {
 		t.Error("the end of the session is not said")
 	}
-	if got := b.Said(nil, nil); len(got) > 0 {
+	if got := b.Done(nil, nil); len(got) > 0 {
 		t.Errorf("compares %v, who left", got)
 	}
 	if share, ok := b.Renew(); !ok || share != 0 {
 		t.Errorf("renews share %d, %t", share, ok)
 	}
 	b.Changed(bob)
-	if b.Turn() != nil {
+	if b.NextBatch() != nil {
 		t.Error("an operation beside a share that is renewed")
 	}
 	b.Renewed(0, nil)
@@ -238,14 +239,14 @@ func TestWhatChangesWhilePresenceIsSaidIsSaidAgain(t *testing.T) {
 // TestAllSharesAreRenewed in turn.
 func TestAllSharesAreRenewed(t *testing.T) {
 	t.Parallel()
-	b := presence.NewSwitchboard("a", presence.Limits{})
+	b := presence.NewRouterState("a", presence.Limits{})
 	seen := map[int]int{}
-	for range 2 * presence.Shares {
+	for range 2 * presence.Shards {
 		share, _ := b.Renew()
 		b.Renewed(0, nil)
 		seen[share]++
 	}
-	for share := range presence.Shares {
+	for share := range presence.Shards {
 		if seen[share] != 2 {
 			t.Errorf("share %d: %d times", share, seen[share])
 		}

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 	"github.com/esh3artech/esh3ar/internal/testkit/clustersim"
 )
@@ -40,7 +41,7 @@ type desk struct {
 var _ presence.Engine = (*desk)(nil)
 
 // start begins a node in a bubble.
-func start(t *testing.T, c *clustersim.Cluster, self presence.NodeID, more ...func(*presence.Options)) *desk {
+func start(t *testing.T, c *clustersim.Cluster, self membership.NodeID, more ...func(*presence.Options)) *desk {
 	t.Helper()
 	d := &desk{table: presence.NewTable[int]()}
 	d.mu.errors = map[string]int{}
@@ -78,16 +79,16 @@ func (d *desk) close(r esh3ar.Recipient, session int) {
 	}
 }
 
-func (d *desk) Holds(r esh3ar.Recipient) bool     { return d.table.Holds(r) }
-func (d *desk) Held(share int) []esh3ar.Recipient { return d.table.Share(share) }
+func (d *desk) HasSession(r esh3ar.Recipient) bool           { return d.table.Has(r) }
+func (d *desk) ShardRecipients(share int) []esh3ar.Recipient { return d.table.Shard(share) }
 
-func (d *desk) Asserted(rs []esh3ar.Recipient) {
+func (d *desk) PresenceAsserted(rs []esh3ar.Recipient) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.mu.asserted = append(d.mu.asserted, rs...)
 }
 
-func (d *desk) Heard(hints []presence.Hint) {
+func (d *desk) HandleHints(hints []presence.Hint) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i := range hints {
@@ -95,7 +96,7 @@ func (d *desk) Heard(hints []presence.Hint) {
 	}
 }
 
-func (d *desk) Absent(hints []presence.Hint) {
+func (d *desk) RecipientsOffline(hints []presence.Hint) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i := range hints {
@@ -103,7 +104,7 @@ func (d *desk) Absent(hints []presence.Hint) {
 	}
 }
 
-func (d *desk) Unrouted() {
+func (d *desk) HintsLost() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.mu.unrouted++
@@ -153,7 +154,7 @@ func (d *desk) asserted(t *testing.T, want ...esh3ar.Recipient) {
 	}
 }
 
-func says(t *testing.T, c *clustersim.Cluster, r esh3ar.Recipient, want ...presence.NodeID) {
+func says(t *testing.T, c *clustersim.Cluster, r esh3ar.Recipient, want ...membership.NodeID) {
 	t.Helper()
 	synctest.Wait()
 	if got := c.Nodes(r); !slices.Equal(got, want) {
