@@ -142,8 +142,8 @@ func (c *cluster) nodes() []membership.Node {
 }
 
 // find returns the node with an id; see presence.Herald.Find.
-func (c *cluster) find(ctx context.Context, id presence.NodeID) (presence.Node, bool) {
-	return c.herald.Find(ctx, id)
+func (c *cluster) find(ctx context.Context, id membership.NodeID) (membership.Node, bool) {
+	return c.heartbeat.Find(ctx, id)
 }
 
 // recent are those of whom it is known how they are; none: there is no cluster, or no word of it.
