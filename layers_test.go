@@ -92,7 +92,7 @@ var testLayers = map[string][]string{
 	"internal/cluster/backplane": {"internal/cluster/keyring", "internal/cluster/redis", "internal/testkit/redisproc"},
 	"internal/cluster/presence":  {"internal/testkit/clustersim"},
 	"internal/cluster/redis":     {"internal/flow", "internal/testkit/redisproc"},
-	"internal/delivery":          {"internal/testkit/clustersim", "internal/store/embedded"},
+	"internal/delivery":          {"internal/cluster/membership", "internal/testkit/clustersim", "internal/store/embedded"},
 	"internal/gateway":           {"signalr"},
 	"internal/httpapi":           {"internal/ingest/spill", "internal/store/embedded"},
 	"internal/hub":               {"internal/signalrclient", "internal/store/embedded"},

@@ -20,7 +20,7 @@ type Options struct {
 // Heartbeat announces its node at every Interval and watches the list of nodes.
 type Heartbeat struct {
 	opts        Options
-	announceNow chan struct{} // capacity 1; a token asks Run to announce without waiting for the next tick
+	announceNow chan struct{}            // capacity 1; a token asks Run to announce without waiting for the next tick
 	list        atomic.Pointer[nodeList] // never nil
 
 	// The fields below belong to the goroutine of Run.
