@@ -43,13 +43,13 @@ func suite(run, says string) proof {
 }
 
 // wentBack is what a power cut says that took something which somebody had seen: a message, or the newest of what it had come to.
-const wentBack = "before the power cut and lost|had (version|seq) [0-9]+, now|event at [0-9a-f]+ was|version [0-9]+ of "
+const wentBack = "was seen before the power failure, now|(version|seq) was [0-9]+, now|event at [0-9a-f]+ was|got version [0-9]+, want"
 
 // proofs has the proof of every fault.
 var proofs = map[faultinject.Fault]proof{
-	faultinject.AnswerBeforeFsync:    suite("^TestKilledOnForgetfulDisk$", "messages lost"),
-	faultinject.PublishBeforeCommit:  suite("^TestPowerCuts$", wentBack),
-	faultinject.ReaderPastSync:       suite("^TestPowerCuts$", wentBack),
+	faultinject.AnswerBeforeFsync:    suite("^TestStore_KillOnVolatileDisk_KeepsAcknowledged$", "acknowledged messages are missing"),
+	faultinject.PublishBeforeCommit:  suite("^TestStore_PowerFailure_LosesNothingObserved$", wentBack),
+	faultinject.ReaderPastSync:       suite("^TestStore_PowerFailure_LosesNothingObserved$", wentBack),
 	faultinject.SeqReused:            suite("^TestStore/durability", "next seq: got"),
 	faultinject.KeyForgotten:         suite("^TestStore/keys", "a_twin"),
 	faultinject.HalfABatch:           suite("^TestStore/append", "seq of the second call: got 2, want 3"),

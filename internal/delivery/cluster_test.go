@@ -37,7 +37,7 @@ const sweepEvery = 3 * time.Second
 
 func build(t *testing.T, nodes int, opts delivery.Options) *town {
 	t.Helper()
-	store, err := embedded.Open(t.TempDir(), embedded.Options{SettleGather: time.Millisecond})
+	store, err := embedded.Open(t.TempDir(), embedded.Options{SettleLinger: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ type house struct {
 
 func open(t *testing.T, opts delivery.Options) *house {
 	t.Helper()
-	store, err := embedded.Open(t.TempDir(), embedded.Options{SettleGather: time.Millisecond})
+	store, err := embedded.Open(t.TempDir(), embedded.Options{SettleLinger: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,24 +10,24 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/codec"
 )
 
-// Accounts are few and change rarely: their rows are JSON.
+// Businesses, API keys, plans and settings are few and change rarely, so their rows are JSON.
 
-// write queues a change of accounts and waits for its commit.
-func (s *Store) write(ctx context.Context, stage func(*staging) error) error {
+// write queues a change of such rows and waits for its commit.
+func (s *Store) write(ctx context.Context, stage func(*stagedBatch) error) error {
 	if err := s.fault.Err(); err != nil {
 		return esh3ar.Errorf(esh3ar.StoreUnavailable, "write: %w", err)
 	}
 	return s.submit(ctx, newRequest(0, stage))
 }
 
-// CreateBusiness realises esh3ar.AccountStore.
+// CreateBusiness implements esh3ar.AccountStore.
 func (s *Store) CreateBusiness(ctx context.Context, b esh3ar.Business) error {
-	return s.write(ctx, func(st *staging) error { return st.setJSON(appendBusiness(nil, b.ID), b) })
+	return s.write(ctx, func(st *stagedBatch) error { return st.setJSON(appendBusiness(nil, b.ID), b) })
 }
 
-// Business realises esh3ar.AccountStore.
+// Business implements esh3ar.AccountStore.
 func (s *Store) Business(_ context.Context, id esh3ar.BusinessID) (b esh3ar.Business, err error) {
-	v, err := s.read()
+	v, err := s.acquireView()
 	if err != nil {
 		return b, err
 	}
@@ -36,23 +36,23 @@ func (s *Store) Business(_ context.Context, id esh3ar.BusinessID) (b esh3ar.Busi
 	return b, err
 }
 
-// CreateKey realises esh3ar.AccountStore.
+// CreateKey implements esh3ar.AccountStore.
 func (s *Store) CreateKey(ctx context.Context, k esh3ar.APIKey) error {
-	return s.write(ctx, func(st *staging) error {
+	return s.write(ctx, func(st *stagedBatch) error {
 		if err := getJSON(st, appendBusiness(nil, k.Business), new(esh3ar.Business), "business"); err != nil {
 			return err
 		}
-		if err := st.setAccount(appendOwned(nil, k.Business, k.ID), k.Hash[:]); err != nil {
+		if err := st.setOverlay(appendKeyIndex(nil, k.Business, k.ID), k.Hash[:]); err != nil {
 			return err
 		}
 		return st.setJSON(appendAPIKey(nil, k.Hash), k)
 	})
 }
 
-// RevokeKey realises esh3ar.AccountStore.
+// RevokeKey implements esh3ar.AccountStore.
 func (s *Store) RevokeKey(ctx context.Context, business esh3ar.BusinessID, id esh3ar.KeyID, at esh3ar.Time) error {
-	return s.write(ctx, func(st *staging) error {
-		hash, err := st.get(appendOwned(nil, business, id))
+	return s.write(ctx, func(st *stagedBatch) error {
+		hash, err := st.get(appendKeyIndex(nil, business, id))
 		if err != nil {
 			return readError("read key", err)
 		}
@@ -72,9 +72,9 @@ func (s *Store) RevokeKey(ctx context.Context, business esh3ar.BusinessID, id es
 	})
 }
 
-// KeyByHash realises esh3ar.AccountStore.
+// KeyByHash implements esh3ar.AccountStore.
 func (s *Store) KeyByHash(_ context.Context, hash esh3ar.KeyHash) (k esh3ar.APIKey, err error) {
-	v, err := s.read()
+	v, err := s.acquireView()
 	if err != nil {
 		return k, err
 	}
@@ -83,9 +83,9 @@ func (s *Store) KeyByHash(_ context.Context, hash esh3ar.KeyHash) (k esh3ar.APIK
 	return k, err
 }
 
-// Setting realises esh3ar.AccountStore.
+// Setting implements esh3ar.AccountStore.
 func (s *Store) Setting(_ context.Context, name string) ([]byte, error) {
-	v, err := s.read()
+	v, err := s.acquireView()
 	if err != nil {
 		return nil, err
 	}
@@ -100,38 +100,38 @@ func (s *Store) Setting(_ context.Context, name string) ([]byte, error) {
 	return row, nil
 }
 
-// SettingOnce realises esh3ar.AccountStore.
+// SettingOnce implements esh3ar.AccountStore.
 func (s *Store) SettingOnce(ctx context.Context, name string, value []byte) (stored []byte, err error) {
-	err = s.write(ctx, func(st *staging) error {
+	err = s.write(ctx, func(st *stagedBatch) error {
 		key := appendSetting(nil, name)
 		row, err := st.get(key)
 		if err != nil {
 			return readError("read setting", err)
 		}
 		if row != nil {
-			stored = slices.Clone(row) // two callers of one batch must not share it
+			stored = slices.Clone(row) // two callers of one batch must not share the slice
 			return nil
 		}
 		stored = append([]byte{}, value...)
-		return st.setAccount(key, slices.Clone(stored))
+		return st.setOverlay(key, slices.Clone(stored))
 	})
 	return stored, err
 }
 
-func (st *staging) setJSON(key []byte, value any) error {
+func (st *stagedBatch) setJSON(key []byte, value any) error {
 	row, err := json.Marshal(value)
 	if err != nil {
 		return fmt.Errorf("encode row: %w", err)
 	}
-	return st.setAccount(key, row)
+	return st.setOverlay(key, row)
 }
 
-// setAccount writes a row, or deletes it where row is nil, and lets the rest of the batch see it.
-func (st *staging) setAccount(key, row []byte) error {
-	if st.accounts == nil {
-		st.accounts = map[string][]byte{}
+// setOverlay stages a row, or its deletion if row is nil. Later requests of the batch see the change.
+func (st *stagedBatch) setOverlay(key, row []byte) error {
+	if st.overlay == nil {
+		st.overlay = map[string][]byte{}
 	}
-	st.accounts[string(key)] = row
+	st.overlay[string(key)] = row
 	write := func() error { return st.set(key, row) }
 	if row == nil {
 		write = func() error { return st.batch.Delete(key, nil) }
@@ -142,11 +142,12 @@ func (st *staging) setAccount(key, row []byte) error {
 	return nil
 }
 
-// getter is where accounts are read from: a view, or a batch in the making.
+// getter is where getJSON reads from: a view, or the batch under construction.
 type getter interface {
 	get(key []byte) ([]byte, error)
 }
 
+// getJSON decodes a row into value. It returns NotFound if the row does not exist; what names the row in errors.
 func getJSON(src getter, key []byte, value any, what string) error {
 	row, err := src.get(key)
 	if err != nil {

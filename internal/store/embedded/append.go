@@ -10,7 +10,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
-// Append realises esh3ar.Appender.
+// Append implements esh3ar.Appender.
 func (s *Store) Append(ctx context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer, error) {
 	if err := s.fault.Err(); err != nil {
 		return nil, esh3ar.Errorf(esh3ar.StoreUnavailable, "append: %w", err)
@@ -23,7 +23,7 @@ func (s *Store) Append(ctx context.Context, calls []*esh3ar.Call) ([]esh3ar.Answ
 		return nil, err
 	}
 	answers := make([]esh3ar.Answer, len(calls))
-	r := newRequest(size, func(st *staging) error {
+	r := newRequest(size, func(st *stagedBatch) error {
 		for i, call := range calls {
 			answer, err := st.appendCall(call)
 			if err != nil {
@@ -36,7 +36,8 @@ func (s *Store) Append(ctx context.Context, calls []*esh3ar.Call) ([]esh3ar.Answ
 	if err := s.submit(ctx, r); err != nil {
 		return nil, err
 	}
-	for i, call := range calls { // only now: a call that was refused must not look numbered
+	// Set only after the commit: a message of a rejected call must not carry a seq.
+	for i, call := range calls {
 		if answers[i].Outcome != esh3ar.Stored {
 			continue
 		}
@@ -47,7 +48,8 @@ func (s *Store) Append(ctx context.Context, calls []*esh3ar.Call) ([]esh3ar.Answ
 	return answers, nil
 }
 
-// checkCalls adds up the sizes, and keeps a caller's bug away from the committer, where it would stop everybody.
+// checkCalls returns the total size of the calls. It rejects invalid calls here, because an error in the committer would
+// fail the whole batch.
 func checkCalls(calls []*esh3ar.Call) (size int, err error) {
 	for _, call := range calls {
 		for _, m := range call.Messages {
@@ -55,7 +57,7 @@ func checkCalls(calls []*esh3ar.Call) (size int, err error) {
 				return 0, esh3ar.Errorf(esh3ar.Invalid, "message %s: no id, no recipient, no such priority or time, or not the call's business", m.ID)
 			}
 		}
-		if call.Drained && repeatsItself(call) {
+		if call.Drained && hasDuplicateIDs(call) {
 			return 0, esh3ar.Errorf(esh3ar.Invalid, "message %s: its id is in the call twice", call.Messages[0].ID)
 		}
 		size += call.Size()
@@ -63,14 +65,14 @@ func checkCalls(calls []*esh3ar.Call) (size int, err error) {
 	return size, nil
 }
 
-// appendCall stages one call, unless its key is known. An error is a failed read: the committer then refuses the
-// whole batch, so half a call never gets in.
-func (st *staging) appendCall(call *esh3ar.Call) (answer esh3ar.Answer, err error) {
+// appendCall stages one call, unless its idempotency key is known. An error means that a read failed. The committer then
+// fails the whole batch, so a call is never stored in part.
+func (st *stagedBatch) appendCall(call *esh3ar.Call) (answer esh3ar.Answer, err error) {
 	var scope idemScope
 	var known *idemRow
 	if call.Key != nil {
 		scope = scopeOf(call.Business, call.Key.Key)
-		if known, err = st.knownKey(scope); err != nil {
+		if known, err = st.findKey(scope); err != nil {
 			return esh3ar.Answer{}, st.fail(err)
 		}
 	}
@@ -78,7 +80,7 @@ func (st *staging) appendCall(call *esh3ar.Call) (answer esh3ar.Answer, err erro
 	case call.Drained:
 		answer, err = st.appendDrained(call, scope, known)
 	case known != nil:
-		return answerKnown(known, call.Key), nil
+		return answerFromKey(known, call.Key), nil
 	default:
 		answer, err = st.storeCall(call, scope)
 	}
@@ -88,8 +90,8 @@ func (st *staging) appendCall(call *esh3ar.Call) (answer esh3ar.Answer, err erro
 	return answer, nil
 }
 
-// storeCall stages a call that is new, with its key, whose scope is given.
-func (st *staging) storeCall(call *esh3ar.Call, scope idemScope) (esh3ar.Answer, error) {
+// storeCall stages a new call, and its idempotency key under scope if it has one.
+func (st *stagedBatch) storeCall(call *esh3ar.Call, scope idemScope) (esh3ar.Answer, error) {
 	receipts := make([]esh3ar.Receipt, len(call.Messages))
 	for i, m := range call.Messages {
 		if faultinject.Is(faultinject.HalfABatch) && i > 0 && i == len(call.Messages)-1 {
@@ -111,15 +113,16 @@ func (st *staging) storeCall(call *esh3ar.Call, scope idemScope) (esh3ar.Answer,
 	return esh3ar.Answer{Outcome: esh3ar.Stored, Batch: call.Batch, Receipts: receipts}, nil
 }
 
-func answerKnown(known *idemRow, key *esh3ar.IdempotencyKey) esh3ar.Answer {
+// answerFromKey returns the answer of the earlier call that used the same idempotency key.
+func answerFromKey(known *idemRow, key *esh3ar.IdempotencyKey) esh3ar.Answer {
 	if known.fingerprint != key.Fingerprint {
 		return esh3ar.Answer{Outcome: esh3ar.Mismatched}
 	}
 	return esh3ar.Answer{Outcome: esh3ar.Replayed, Batch: known.batch, Receipts: slices.Clone(known.receipts)}
 }
 
-// appendMessage stages a message: one that is due later waits without a seq.
-func (st *staging) appendMessage(m *esh3ar.Message) (seq esh3ar.Seq, err error) {
+// appendMessage stages a message. A message with a future send time gets a task and no seq.
+func (st *stagedBatch) appendMessage(m *esh3ar.Message) (seq esh3ar.Seq, err error) {
 	if m.SendAt.IsZero() {
 		if seq, err = st.nextSeq(m.Recipient); err != nil {
 			return 0, err
@@ -133,26 +136,26 @@ func (st *staging) appendMessage(m *esh3ar.Message) (seq esh3ar.Seq, err error) 
 		}
 	}
 	st.messages++
-	where := placeOf(m)
+	where := locationOf(m)
 	where.seq = seq
-	if err := st.setMessage(m, where); err != nil {
+	if err := st.writeMessage(m, where); err != nil {
 		return 0, err
 	}
 	if seq != 0 {
-		st.key = appendWaiting(st.key[:0], m.Recipient, m.Priority, seq)
+		st.key = appendUndelivered(st.key[:0], m.Recipient, m.Priority, seq)
 		if err := st.set(st.key, nil); err != nil {
 			return 0, err
 		}
-		st.committer.recent.add(m.ID, where)
+		st.committer.cache.add(m.ID, where)
 	} else {
-		st.park(m.ID, where)
+		st.addUnnumbered(m.ID, where)
 	}
 	event := eventRow{id: m.ID, business: m.Business, recipient: m.Recipient, seq: seq, version: 1, Step: lifecycle.First(m.ID, seq == 0).List[0]}
 	return seq, st.logEvent(&event)
 }
 
-// fail marks the batch as unusable: a read failed in the middle of a call.
-func (st *staging) fail(err error) error {
+// fail marks the batch as unusable because a read failed in the middle of a request.
+func (st *stagedBatch) fail(err error) error {
 	st.broken = err
 	return readError("append", err)
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// Backlog implements esh3ar.BacklogCounter. It walks over keys only.
+// Backlog implements esh3ar.BacklogCounter. It walks keys only, not rows.
 func (s *Store) Backlog(ctx context.Context, most int) (b esh3ar.Backlog, err error) {
-	v, err := s.read()
+	v, err := s.acquireView()
 	if err != nil {
 		return b, err
 	}
@@ -19,17 +19,17 @@ func (s *Store) Backlog(ctx context.Context, most int) (b esh3ar.Backlog, err er
 	for _, kind := range []struct {
 		key   byte
 		count *int
-	}{{waitingKey, &b.Undelivered}, {parkedSteps, &b.Scheduled}, {deadKey, &b.DeadLetters}} {
+	}{{undeliveredKey, &b.Undelivered}, {unnumberedStepsKey, &b.Scheduled}, {deadLetterKey, &b.DeadLetters}} {
 		if *kind.count, err = countKeys(ctx, v, kind.key, most); err != nil {
 			return b, err
 		}
 	}
-	parked, err := countKeys(ctx, v, parkedKey, most)
-	b.Scheduled = max(parked-b.Scheduled, 0) // a message to which nothing has happened has no steps
+	parked, err := countKeys(ctx, v, unnumberedBodyKey, most)
+	b.Scheduled = max(parked-b.Scheduled, 0) // a scheduled message has no steps yet
 	return b, err
 }
 
-// countKeys counts the rows of a kind, at most most.
+// countKeys counts the keys of a type, up to most.
 func countKeys(ctx context.Context, v *view, kind byte, most int) (n int, err error) {
 	it, err := v.snapshot.NewIter(&pebble.IterOptions{LowerBound: []byte{kind}, UpperBound: []byte{kind + 1}})
 	if err != nil {
@@ -37,7 +37,8 @@ func countKeys(ctx context.Context, v *view, kind byte, most int) (n int, err er
 	}
 	defer it.Close()
 	for valid := it.First(); valid && n < most && bytes.HasPrefix(it.Key(), []byte{kind}); valid = it.Next() {
-		if n++; n%10_000 == 0 && ctx.Err() != nil {
+		n++
+		if n%10_000 == 0 && ctx.Err() != nil {
 			return n, esh3ar.Errorf(esh3ar.Abandoned, "count: %w", context.Cause(ctx))
 		}
 	}

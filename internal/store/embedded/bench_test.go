@@ -11,9 +11,10 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 )
 
-// benchBatch is what the batcher gathers under load.
+// benchBatch is the number of calls per batch, as under load.
 const benchBatch = 300
 
+// cpu returns the CPU time used by the process.
 func cpu() time.Duration {
 	var r syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &r)
@@ -33,7 +34,7 @@ func benchStore(b *testing.B) *embedded.Store {
 	return s
 }
 
-// benchCalls makes one batch for 4,000 recipients.
+// benchCalls returns one batch of single-message calls, spread over 4,000 recipients.
 func benchCalls(round int) []*esh3ar.Call {
 	calls := make([]*esh3ar.Call, benchBatch)
 	for i := range calls {
@@ -55,7 +56,7 @@ func changesOf(calls []*esh3ar.Call) []esh3ar.Change {
 	return changes
 }
 
-// measure reports the CPU of work per message; making the messages is left out.
+// measure reports the CPU time of work per message, without the time spent in prepare.
 func measure(b *testing.B, prepare func(round int) []*esh3ar.Call, work func([]*esh3ar.Call) error) {
 	b.ReportAllocs()
 	var used time.Duration
@@ -74,13 +75,13 @@ func measure(b *testing.B, prepare func(round int) []*esh3ar.Call, work func([]*
 	b.ReportMetric(float64(used.Microseconds())/float64(round*benchBatch), "µs-cpu/message")
 }
 
-// BenchmarkAppend stores batches of 300 messages, each call its own.
+// BenchmarkAppend appends batches of 300 single-message calls.
 func BenchmarkAppend(b *testing.B) {
 	s := benchStore(b)
 	measure(b, benchCalls, func(calls []*esh3ar.Call) error { _, err := s.Append(b.Context(), calls); return err })
 }
 
-// BenchmarkSettle settles 300 messages with two events each, moments after their append.
+// BenchmarkSettle settles 300 messages with two changes each, right after their append.
 func BenchmarkSettle(b *testing.B) {
 	s := benchStore(b)
 	prepare := func(round int) []*esh3ar.Call {
@@ -93,10 +94,10 @@ func BenchmarkSettle(b *testing.B) {
 	measure(b, prepare, func(calls []*esh3ar.Call) error { _, err := s.Settle(b.Context(), changesOf(calls)); return err })
 }
 
-// BenchmarkCaughtUp reads inboxes where nothing waits, which is most reads.
+// BenchmarkCaughtUp reads inboxes without undelivered messages, which is the most frequent read.
 func BenchmarkCaughtUp(b *testing.B) {
 	s := benchStore(b)
-	for round := range 14 { // each of the recipients has had one
+	for round := range 14 { // every recipient has received at least one message
 		calls := benchCalls(round)
 		if _, err := s.Append(b.Context(), calls); err != nil {
 			b.Fatal(err)

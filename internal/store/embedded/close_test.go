@@ -7,13 +7,13 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// TestCloseWaitsForReaders closes a store while a reader holds a view: new readers are refused, that one is not cut off.
-func TestCloseWaitsForReaders(t *testing.T) {
+// TestStore_CloseWithOpenView_WaitsForReader: Close rejects new readers and waits for those that hold a view.
+func TestStore_CloseWithOpenView_WaitsForReader(t *testing.T) {
 	s, err := Open("data", Options{FS: vfs.NewMem()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := s.read()
+	v, err := s.acquireView()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,17 +22,17 @@ func TestCloseWaitsForReaders(t *testing.T) {
 	for s.view.Load() != nil {
 		runtime.Gosched()
 	}
-	if _, err := s.read(); err == nil {
-		t.Error("a closing store lets a reader in")
+	if _, err := s.acquireView(); err == nil {
+		t.Error("read on a closing store: got no error, want one")
 	}
 	if row, err := v.get([]byte{formatKey}); err != nil || len(row) == 0 {
-		t.Errorf("the reader under way got %q, %v", row, err)
+		t.Errorf("read through the open view: got %q, %v; want the format row", row, err)
 	}
 	v.release()
 	if err := <-closed; err != nil {
-		t.Errorf("close: %v", err)
+		t.Errorf("close: got %v, want nil", err)
 	}
 	if err := s.Close(); err != nil {
-		t.Errorf("close again: %v", err)
+		t.Errorf("second close: got %v, want nil", err)
 	}
 }

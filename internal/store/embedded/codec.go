@@ -8,51 +8,56 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/codec"
 )
 
-// Values begin with a format byte. Times are differences where there is something near.
+// Every row begins with a format byte. Times are stored as differences where a near reference exists.
 
 const rowFormat = 1
 
+// newReader returns a reader that is past the format byte, or failed if the format is unknown.
 func newReader(row []byte) codec.Reader {
 	r := codec.NewReader(row)
 	r.Format(rowFormat)
 	return r
 }
 
-// place is the row behind an id: all that settling needs to know of a message without reading its body.
-type place struct {
+// location is the row of a message id: what settling needs to know about a message without reading its body.
+type location struct {
 	business  esh3ar.BusinessID
 	recipient esh3ar.Recipient
-	seq       esh3ar.Seq // zero: none yet
+	seq       esh3ar.Seq // zero if the message has no seq yet
 	priority  esh3ar.Priority
-	scheduled bool // its first status was Scheduled
+	scheduled bool // whether the first status was Scheduled
 }
 
-// placeScheduled is the flag behind the row of a message that began as Scheduled; others have no flags.
-const placeScheduled = 1
+// locationScheduled is the flag byte at the end of the row of a message whose first status was Scheduled. Other rows have no
+// flag byte.
+const locationScheduled = 1
 
-func (p place) append(dst []byte) []byte {
+func (p location) append(dst []byte) []byte {
 	dst = append(append(dst, rowFormat), p.business.UUID[:]...)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(p.recipient))
 	dst = binary.BigEndian.AppendUint64(dst, uint64(p.seq))
-	if dst = append(dst, byte(p.priority)); p.scheduled {
-		dst = append(dst, placeScheduled)
+	dst = append(dst, byte(p.priority))
+	if p.scheduled {
+		dst = append(dst, locationScheduled)
 	}
 	return dst
 }
 
-func decodePlace(row []byte) (p place, err error) {
+func decodeLocation(row []byte) (p location, err error) {
 	r := newReader(row)
 	p.business.UUID = r.UUID()
 	p.recipient = esh3ar.Recipient(r.Uint64())
 	p.seq = esh3ar.Seq(r.Uint64())
-	if p.priority = esh3ar.Priority(r.Byte()); p.priority >= esh3ar.Priorities {
+	p.priority = esh3ar.Priority(r.Byte())
+	if p.priority >= esh3ar.Priorities {
 		r.Fail()
 	}
-	p.scheduled = len(r.Rest()) > 0 && r.Byte() == placeScheduled
+	p.scheduled = len(r.Rest()) > 0 && r.Byte() == locationScheduled
 	return p, r.Err()
 }
 
-// appendBody writes what a message is; seq is that of its key.
+// appendBody appends the body of a message that has the given seq. The TTL and the recipient are optional fields at the end:
+// the recipient is written only if seq is zero, because the key does not contain it then.
 func appendBody(dst []byte, m *esh3ar.Message, seq esh3ar.Seq) []byte {
 	dst = append(append(dst, rowFormat), m.ID.UUID[:]...)
 	dst = append(append(dst, m.Business.UUID[:]...), byte(m.Priority))
@@ -65,13 +70,14 @@ func appendBody(dst []byte, m *esh3ar.Message, seq esh3ar.Seq) []byte {
 	if m.TTL == 0 && seq != 0 {
 		return dst
 	}
-	if dst = binary.AppendUvarint(dst, uint64(m.TTL/time.Second)); seq == 0 { // its key does not say for whom it is
+	dst = binary.AppendUvarint(dst, uint64(m.TTL/time.Second))
+	if seq == 0 {
 		dst = binary.AppendUvarint(dst, uint64(m.Recipient))
 	}
 	return dst
 }
 
-// decodeBody reads a body whose key is recipient and seq; one without a seq says itself for whom it is.
+// decodeBody decodes a body. recipient and seq come from its key; if seq is zero, the row contains the recipient.
 func decodeBody(row []byte, recipient esh3ar.Recipient, seq esh3ar.Seq) (m esh3ar.Message, err error) {
 	r := newReader(row)
 	m.ID.UUID = r.UUID()
@@ -92,7 +98,7 @@ func decodeBody(row []byte, recipient esh3ar.Recipient, seq esh3ar.Seq) (m esh3a
 	return m, r.Err()
 }
 
-// taskRow is what a task's key does not say.
+// appendTaskRow appends the fields of a task that its key does not contain.
 func appendTaskRow(dst []byte, life esh3ar.Life, r esh3ar.Recipient) []byte {
 	return binary.AppendUvarint(binary.AppendUvarint(append(dst, rowFormat), uint64(life)), uint64(r))
 }
@@ -103,17 +109,17 @@ func decodeTaskRow(row []byte, t *esh3ar.Task) error {
 	return r.Err()
 }
 
-// deadRow is the value of a dead letter: whether somebody discarded it.
-func deadRow(discarded bool) []byte {
+// deadLetterRow returns the value of a dead letter, which records whether it was discarded.
+func deadLetterRow(discarded bool) []byte {
 	if discarded {
 		return []byte{rowFormat, 1}
 	}
 	return []byte{rowFormat, 0}
 }
 
-func discarded(row []byte) bool { return len(row) > 1 && row[1] == 1 }
+func isDiscarded(row []byte) bool { return len(row) > 1 && row[1] == 1 }
 
-// idemRow is what an idempotency key remembers.
+// idemRow is the row of an idempotency key: the fingerprint of its call, and the answer.
 type idemRow struct {
 	fingerprint [32]byte
 	expires     esh3ar.Time

@@ -8,7 +8,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
-// FuzzDecode feeds every decoder of rows: none may panic or take memory that the row does not pay for.
+// FuzzDecode feeds rows to every decoder. No decoder may panic or allocate more than the row justifies.
 func FuzzDecode(f *testing.F) {
 	m := &esh3ar.Message{ID: esh3ar.NewMessageID(), Recipient: 1, Content: "x", Metadata: map[string]string{"a": "b"}}
 	f.Add(appendBody(nil, m, 1))
@@ -21,7 +21,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(event.append(nil))
 	idem := idemRow{receipts: []esh3ar.Receipt{{ID: m.ID, CorrelationID: "c"}}}
 	f.Add(idem.append(nil))
-	f.Add(place{recipient: 1}.append(nil))
+	f.Add(location{recipient: 1}.append(nil))
 	f.Fuzz(func(_ *testing.T, row []byte) {
 		_, _ = decodeBody(row, 1, 1)
 		_, _ = decodeBody(row, 0, 0)
@@ -31,6 +31,6 @@ func FuzzDecode(f *testing.F) {
 		}
 		_, _ = decodeEvent(row)
 		_, _ = decodeIdem(row)
-		_, _ = decodePlace(row)
+		_, _ = decodeLocation(row)
 	})
 }

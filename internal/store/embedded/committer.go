@@ -10,16 +10,16 @@ import (
 	"github.com/esh3artech/esh3ar/internal/faultinject"
 )
 
-// counterLimit bounds the counters kept in memory; when there are more, all are forgotten and read again.
+// counterLimit bounds the counters cached in memory. When it is exceeded, all are dropped and read again on demand.
 const counterLimit = 1 << 17
 
-// committer is the one writer. Its fields are its own goroutine's.
+// committer is the only writer. Its fields belong to the goroutine of run.
 type committer struct {
-	store    *Store
-	position uint64 // of the newest event in the log
-	counters map[esh3ar.Recipient]esh3ar.Seq
-	days     []uint32 // that have idempotency keys; nil: not read yet
-	recent   recent
+	store       *Store
+	position    uint64 // position of the newest event in the log
+	counters    map[esh3ar.Recipient]esh3ar.Seq
+	keyDayCache []uint32 // days that have idempotency keys; nil if not read yet
+	cache       messageCache
 }
 
 // run commits until the queue is closed and empty.
@@ -35,17 +35,17 @@ func (c *committer) run() {
 	}
 }
 
-// commit makes one batch of the group durable and answers everybody.
+// commit makes the requests of the group durable in one batch and completes them.
 func (c *committer) commit(group []*request) {
 	start := c.store.opts.Now()
 	began := time.Now()
-	st := newStaging(c, esh3ar.TimeOf(start))
+	st := newStagedBatch(c, esh3ar.TimeOf(start))
 	for _, r := range group {
 		r.err = r.stage(st)
 	}
 	err := st.finish()
 	if faultinject.Is(faultinject.PublishBeforeCommit) {
-		answer(group)
+		complete(group)
 	}
 	staged := time.Now()
 	if err == nil && !st.batch.Empty() {
@@ -53,7 +53,7 @@ func (c *committer) commit(group []*request) {
 	}
 	if err != nil {
 		c.store.stats.refused.Add(1)
-		c.refuse(group, err)
+		c.failGroup(group, err)
 		return
 	}
 	info := CommitInfo{Messages: st.messages, Changes: st.changes, Stage: staged.Sub(began), Sync: time.Since(staged)}
@@ -61,19 +61,19 @@ func (c *committer) commit(group []*request) {
 		info.Bytes = st.batch.Len()
 	}
 	c.position = st.position
-	c.remember(st)
+	c.updateCaches(st)
 	if !st.batch.Empty() {
 		c.store.publish()
 	}
-	_ = st.batch.Close() // only gives memory back
+	_ = st.batch.Close() // only returns the batch to its pool
 	c.store.stats.count(info)
-	answer(group)
+	complete(group)
 	c.store.opts.OnCommit(info)
 }
 
-// write returns when the batch is on durable storage. After a fault nothing is written: what the disk holds is
-// unknown then, and a later batch must not stand on it. A panic of pebble is a fault too: its commit lock may be held
-// for good, and an operator's broken disk must not print a stack.
+// write returns when the batch is on durable storage. After a fault it writes nothing: the durable state is unknown, and a
+// later batch must not build on it. A panic of Pebble counts as a fault, because Pebble may hold its commit lock forever. An
+// operator with a broken disk gets an error, not a stack trace.
 func (c *committer) write(batch *pebble.Batch) (err error) {
 	if fault := c.store.fault.Err(); fault != nil {
 		return esh3ar.Errorf(esh3ar.StoreUnavailable, "commit: %w", fault)
@@ -99,42 +99,42 @@ func (c *committer) write(batch *pebble.Batch) (err error) {
 	return nil
 }
 
-// answer tells everybody of a group how it went.
-func answer(group []*request) {
+// complete completes all requests of a group.
+func complete(group []*request) {
 	for _, r := range group {
-		if !r.answered {
-			r.answered = true
+		if !r.completed {
+			r.completed = true
 			close(r.done)
 		}
 	}
 }
 
-// refuse answers a group whose batch could not be built or written.
-func (c *committer) refuse(group []*request, err error) {
-	clear(c.counters) // all of it may be ahead of the disk
-	c.recent.forget()
-	c.days = nil
+// failGroup completes a group whose batch could not be built or written.
+func (c *committer) failGroup(group []*request, err error) {
+	clear(c.counters) // these may be ahead of the disk
+	c.cache.reset()
+	c.keyDayCache = nil
 	for _, r := range group {
 		if r.err == nil {
 			r.err = readError("commit", err)
 		}
 	}
-	answer(group)
+	complete(group)
 }
 
-// remember keeps what this batch knows for the next one.
-func (c *committer) remember(st *staging) {
+// updateCaches updates the caches after a commit, for the next batch.
+func (c *committer) updateCaches(st *stagedBatch) {
 	if len(c.counters)+len(st.counters) > counterLimit {
 		clear(c.counters)
 	}
 	for r, seq := range st.counters {
 		c.counters[r] = seq
 	}
-	for _, s := range st.settled {
-		s.stored, s.counted, s.discard, s.moves = s.asStored(), false, false, nil
-		if s.gone || s.Stage().Status.Ends() {
-			c.recent.remove(s.id)
+	for _, s := range st.updateOrder {
+		s.stored, s.attemptCounted, s.discarded, s.movedBody = s.state(), false, false, nil
+		if s.purged || s.Stage().Status.Ends() {
+			c.cache.remove(s.id)
 		}
 	}
-	c.store.leases.end(st.tasks)
+	c.store.leases.release(st.endedTasks)
 }

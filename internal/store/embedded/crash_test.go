@@ -17,7 +17,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 )
 
-// long runs take minutes; go test ./internal/store/embedded -run Power with ESH3AR_LONG=1.
+// rounds selects a number of test rounds: short with -short, long with ESH3AR_LONG set, else normal. Long runs take minutes.
 func rounds(short, normal, long int) int {
 	switch {
 	case os.Getenv("ESH3AR_LONG") != "":
@@ -29,29 +29,29 @@ func rounds(short, normal, long int) int {
 	}
 }
 
-// cut is a disk as a power cut left it, and what had been seen before.
-type cut struct {
+// crashedDisk is a disk after a power failure, and what had been observed before it.
+type crashedDisk struct {
 	disk *vfs.MemFS
-	seen []sighting
+	seen []observation
 }
 
-// tooEarly is how long an fsync is held before the power goes: callers that were answered before it get the time to say
-// so, also where one processor has them all.
+// tooEarly is how long an fsync is delayed before the power fails. It gives callers that were wrongly answered before the
+// fsync the time to record that, even on a single CPU.
 const tooEarly = 20 * time.Millisecond
 
-// cutter cuts the power at the worst moment: when the WAL is written and the fsync that makes it durable has not
-// begun. Before it copies the disk it looks at the store itself, so what it must find is the freshest there is.
+// cutter simulates power failures at the worst moment: the WAL is written, and the fsync that makes it durable has not
+// started. Before it copies the disk, it reads the store, so the observations include the latest published state.
 type cutter struct {
 	disk  *vfs.MemFS
 	store atomic.Pointer[embedded.Store]
-	ledger
+	observationLog
 	every atomic.Int64
 	rng   *rand.Rand
 	fails atomic.Pointer[error]
-	cuts  []cut // the WAL is written by one goroutine at a time
+	cuts  []crashedDisk // appended by one goroutine at a time, the writer of the WAL
 }
 
-// MaybeError implements errorfs.Injector: it is called before each operation of the disk.
+// MaybeError implements errorfs.Injector. It is called before each operation on the disk.
 func (c *cutter) MaybeError(op errorfs.Op) error {
 	s := c.store.Load()
 	if s == nil || !strings.HasSuffix(op.Path, ".log") || op.Kind != errorfs.OpFileSyncData && op.Kind != errorfs.OpFileSync {
@@ -61,23 +61,23 @@ func (c *cutter) MaybeError(op errorfs.Op) error {
 		return nil
 	}
 	time.Sleep(tooEarly)
-	if err := readAll(s, &c.ledger); err != nil {
+	if err := readAll(s, &c.observationLog); err != nil {
 		c.fails.Store(&err)
 	}
 	seen := c.until()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	// A third of the disks keep nothing that was not synced, the others some or all of it.
+	// A third of the disks lose everything that was not synced; the others lose a part or nothing.
 	percent := []int{0, 40, 100}[len(c.cuts)%3]
-	c.cuts = append(c.cuts, cut{disk: c.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: c.rng}), seen: seen})
+	c.cuts = append(c.cuts, crashedDisk{disk: c.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: c.rng}), seen: seen})
 	return nil
 }
 
 func (c *cutter) String() string { return "power cuts" }
 
-// TestPowerCuts cuts the power at many points of a store under load, with readers, and checks that each disk that is
-// left holds all that anybody had been told or shown by then.
-func TestPowerCuts(t *testing.T) {
+// TestStore_PowerFailure_LosesNothingObserved simulates power failures of a store under load, with concurrent readers. Every
+// disk must contain all that a caller was told or a reader saw before its failure.
+func TestStore_PowerFailure_LosesNothingObserved(t *testing.T) {
 	for seed := range uint64(rounds(1, 3, 60)) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { powerCuts(t, seed) })
 	}
@@ -90,7 +90,7 @@ func powerCuts(t *testing.T, seed uint64) {
 		t.Fatal(err)
 	}
 	c.store.Store(s)
-	load(t, s, &c.ledger, 40)
+	load(t, s, &c.observationLog, 40)
 	c.store.Store(nil)
 	if err := s.Close(); err != nil {
 		t.Fatalf("close: %v", err)
@@ -99,28 +99,28 @@ func powerCuts(t *testing.T, seed uint64) {
 		t.Fatalf("read before an fsync: %v", *err)
 	}
 	if len(c.cuts) < 5 {
-		t.Fatalf("only %d power cuts", len(c.cuts))
+		t.Fatalf("got %d power failures, want at least 5", len(c.cuts))
 	}
 	for i, cut := range c.cuts {
 		back, err := embedded.Open("data", smallOptions(cut.disk))
 		if err != nil {
-			t.Fatalf("cut %d: %v", i, err)
+			t.Fatalf("power failure %d: reopen: %v", i, err)
 		}
 		verify(t, back, cut.seen)
 		if err := back.Close(); err != nil {
 			t.Fatalf("close: %v", err)
 		}
 	}
-	t.Logf("%d power cuts, %d sightings", len(c.cuts), len(c.seen))
+	t.Logf("%d power failures, %d observations", len(c.cuts), len(c.seen))
 }
 
-// smallOptions make a store whose memtables and WALs turn over often.
+// smallOptions configure a store that rotates its memtables and WALs often.
 func smallOptions(fs vfs.FS) embedded.Options {
-	return embedded.Options{FS: fs, SettleGather: gather, MemTableSize: 256 << 10, CacheSize: 1 << 20}
+	return embedded.Options{FS: fs, SettleLinger: gather, MemTableSize: 256 << 10, CacheSize: 1 << 20}
 }
 
-// load runs writers, settlers and readers, each of which puts what it learns into l.
-func load(t *testing.T, s *embedded.Store, l *ledger, n int) {
+// load runs writers, settlers and readers concurrently. Each records its observations in l.
+func load(t *testing.T, s *embedded.Store, l *observationLog, n int) {
 	const writers = 4
 	var writing, reading sync.WaitGroup
 	for w := range writers {
@@ -154,8 +154,8 @@ func load(t *testing.T, s *embedded.Store, l *ledger, n int) {
 	reading.Wait()
 }
 
-// write appends a plain call, a keyed call and its twin, and settles.
-func write(t *testing.T, s *embedded.Store, l *ledger, w, i int) error {
+// write appends a call without a key, a call with a key and its duplicate, and settles.
+func write(t *testing.T, s *embedded.Store, l *observationLog, w, i int) error {
 	ctx := t.Context()
 	a, b := newMessage(w+i), newMessage(w+i+1)
 	key := fmt.Sprintf("key %d %d", w, i)
@@ -165,10 +165,10 @@ func write(t *testing.T, s *embedded.Store, l *ledger, w, i int) error {
 		return err
 	}
 	if answers[2].Outcome != esh3ar.Replayed {
-		return fmt.Errorf("twin: %v", answers[2].Outcome)
+		return fmt.Errorf("duplicate call: got outcome %v, want Replayed", answers[2].Outcome)
 	}
-	l.add(sighting{id: a.ID, seq: a.Seq, version: 1}, sighting{id: b.ID, seq: b.Seq, version: 1},
-		sighting{twin: call, receipts: answers[2].Receipts})
+	l.add(observation{id: a.ID, seq: a.Seq, version: 1}, observation{id: b.ID, seq: b.Seq, version: 1},
+		observation{duplicate: call, receipts: answers[2].Receipts})
 	if i%2 == 1 {
 		return nil
 	}
@@ -179,6 +179,6 @@ func write(t *testing.T, s *embedded.Store, l *ledger, w, i int) error {
 	if err != nil {
 		return err
 	}
-	l.add(sighting{id: a.ID, version: results[1].Progress.Version})
+	l.add(observation{id: a.ID, version: results[1].Progress.Version})
 	return nil
 }

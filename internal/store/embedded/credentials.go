@@ -13,28 +13,28 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/codec"
 )
 
-// settingRevoked is the version of the newest revocation.
+// settingRevoked is the name of the setting that holds the version of the newest revocation.
 const settingRevoked = "revocations"
 
 // SwapSetting implements esh3ar.CredentialStore.
 func (s *Store) SwapSetting(ctx context.Context, name string, old, value []byte) error {
 	value = append([]byte{}, value...)
-	return s.write(ctx, func(st *staging) error {
+	return s.write(ctx, func(st *stagedBatch) error {
 		key := appendSetting(nil, name)
 		row, err := st.get(key)
 		if err != nil {
 			return readError("read setting", err)
 		}
 		if row == nil || !bytes.Equal(row, old) {
-			return esh3ar.Errorf(esh3ar.InUse, "the setting %s was changed meanwhile", name)
+			return esh3ar.Errorf(esh3ar.InUse, "the setting %s has changed since it was read", name)
 		}
-		return st.setAccount(key, value)
+		return st.setOverlay(key, value)
 	})
 }
 
 // RevokeTokens implements esh3ar.CredentialStore.
 func (s *Store) RevokeTokens(ctx context.Context, r esh3ar.Revocation) (version uint64, err error) {
-	err = s.write(ctx, func(st *staging) error {
+	err = s.write(ctx, func(st *stagedBatch) error {
 		row, err := st.get(appendSetting(nil, settingRevoked))
 		if err != nil {
 			return readError("read the version of revocations", err)
@@ -44,12 +44,12 @@ func (s *Store) RevokeTokens(ctx context.Context, r esh3ar.Revocation) (version 
 		if err := st.setJSON(appendRevocation(nil, r.Recipient, r.Device), revocationRow{r.Version, r.At}); err != nil {
 			return err
 		}
-		return st.setAccount(appendSetting(nil, settingRevoked), binary.BigEndian.AppendUint64(nil, version))
+		return st.setOverlay(appendSetting(nil, settingRevoked), binary.BigEndian.AppendUint64(nil, version))
 	})
 	return version, err
 }
 
-// revokedVersion reads the version of the newest revocation; zero: there was none.
+// revokedVersion decodes the version of the newest revocation; zero if there is none.
 func revokedVersion(row []byte) uint64 {
 	if len(row) != 8 {
 		return 0
@@ -57,9 +57,9 @@ func revokedVersion(row []byte) uint64 {
 	return binary.BigEndian.Uint64(row)
 }
 
-// RevokedTokens implements esh3ar.CredentialStore. It reads all of them, but only when there is a new one.
+// RevokedTokens implements esh3ar.CredentialStore. It reads all revocations, but only if there is a newer one than after.
 func (s *Store) RevokedTokens(_ context.Context, after uint64, limit int) ([]esh3ar.Revocation, error) {
-	v, err := s.read()
+	v, err := s.acquireView()
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func (s *Store) RevokedTokens(_ context.Context, after uint64, limit int) ([]esh
 	return found[:min(limit, len(found))], nil
 }
 
-// revocationRow is a revocation without what its key says.
+// revocationRow is the row of a revocation. The recipient and the device are in its key.
 type revocationRow struct {
 	Version uint64
 	At      esh3ar.Time
@@ -98,8 +98,9 @@ func parseRevocation(key, row []byte) (r esh3ar.Revocation, err error) {
 	return esh3ar.Revocation{Version: rest.Version, Recipient: esh3ar.Recipient(binary.BigEndian.Uint64(key[1:])), Device: string(key[9:]), At: rest.At}, nil
 }
 
+// eachRevocation calls each for all revocations of a view.
 func eachRevocation(v *view, each func(*esh3ar.Revocation)) error {
-	err := scan(v.snapshot, []byte{revokedKey}, []byte{revokedKey + 1}, func(key, row []byte) error {
+	err := scan(v.snapshot, []byte{revocationKey}, []byte{revocationKey + 1}, func(key, row []byte) error {
 		r, err := parseRevocation(key, row)
 		if err == nil {
 			each(&r)
@@ -112,8 +113,8 @@ func eachRevocation(v *view, each func(*esh3ar.Revocation)) error {
 	return nil
 }
 
-// forgetStep bounds the revocations that one commit deletes.
-const forgetStep = 256
+// revocationBatch bounds the revocations deleted by one commit.
+const revocationBatch = 256
 
 // ForgetRevocations implements esh3ar.CredentialStore.
 func (s *Store) ForgetRevocations(ctx context.Context, before esh3ar.Time) (more bool, err error) {
@@ -121,30 +122,31 @@ func (s *Store) ForgetRevocations(ctx context.Context, before esh3ar.Time) (more
 	if err != nil || len(old) == 0 {
 		return false, err
 	}
-	err = s.write(ctx, func(st *staging) error {
+	err = s.write(ctx, func(st *stagedBatch) error {
 		for i := range old {
 			key := appendRevocation(nil, old[i].Recipient, old[i].Device)
 			var now revocationRow
 			if err := getJSON(st, key, &now, "revocation"); err != nil || now.Version != old[i].Version {
-				continue // a newer one has its place
+				continue // replaced by a newer revocation
 			}
-			if err := st.setAccount(key, nil); err != nil {
+			if err := st.setOverlay(key, nil); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	return len(old) == forgetStep, err
+	return len(old) == revocationBatch, err
 }
 
+// oldRevocations returns up to forgetStep revocations made before the given time.
 func (s *Store) oldRevocations(before esh3ar.Time) (old []esh3ar.Revocation, err error) {
-	v, err := s.read()
+	v, err := s.acquireView()
 	if err != nil {
 		return nil, err
 	}
 	defer v.release()
 	err = eachRevocation(v, func(r *esh3ar.Revocation) {
-		if r.At < before && len(old) < forgetStep {
+		if r.At < before && len(old) < revocationBatch {
 			old = append(old, *r)
 		}
 	})

@@ -15,7 +15,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 )
 
-// lockedLog is a log that several goroutines write to.
+// lockedLog is a log buffer that is safe for concurrent use.
 type lockedLog struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -33,11 +33,11 @@ func (l *lockedLog) String() string {
 	return l.text.String()
 }
 
-// tables makes a stopped store whose messages are in a table.
+// tables returns the disk of a closed store whose messages are in a table.
 func tables(t *testing.T) (*vfs.MemFS, []*esh3ar.Message) {
 	t.Helper()
 	disk, messages := filled(t, 300, false)
-	s, err := embedded.Open("data", smallOptions(disk)) // reading the WAL back makes tables
+	s, err := embedded.Open("data", smallOptions(disk)) // replaying the WAL writes tables
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,10 +47,10 @@ func tables(t *testing.T) (*vfs.MemFS, []*esh3ar.Message) {
 	return disk, messages
 }
 
-// leaks are words that an operator must not have to read.
+// leaks are fragments of stack traces and internal errors, which an operator must not see.
 var leaks = []string{"goroutine", "withstack", "carrier", ".go:", "*errutil", "attached stack"}
 
-// TestDamagedTable_Verify_NamesFileAndOffsetOnce at many places of a table: data blocks, index, properties, footer.
+// TestDamagedTable_Verify_NamesFileAndOffsetOnce damages data blocks, index, properties and footer of a table.
 func TestDamagedTable_Verify_NamesFileAndOffsetOnce(t *testing.T) {
 	t.Parallel()
 	disk, _ := tables(t)
@@ -64,7 +64,7 @@ func TestDamagedTable_Verify_NamesFileAndOffsetOnce(t *testing.T) {
 			options := smallOptions(broken)
 			options.Log = slog.New(slog.NewTextHandler(log, nil))
 			s, err := embedded.Open("data", options)
-			if err != nil { // pebble has read it already, for its statistics
+			if err != nil { // Pebble has already read the block, for its statistics
 				oneLine(t, err, "damaged", path.Base(table), "restore a backup")
 				return
 			}
@@ -76,21 +76,21 @@ func TestDamagedTable_Verify_NamesFileAndOffsetOnce(t *testing.T) {
 			}
 			oneLine(t, err, "damaged", path.Base(table), "restore a backup")
 			if at < size-60 && !strings.Contains(err.Error(), "at offset ") { // the footer has no block
-				t.Errorf("no offset: %v", err)
+				t.Errorf("got error %q, want one with an offset", err)
 			}
 			if findings > 0 || s.Fault() == nil && s.Damage().Err() == nil {
-				t.Errorf("%d findings, damage %v", findings, s.Damage().Err())
+				t.Errorf("got %d findings and damage %v, want no findings and a recorded damage", findings, s.Damage().Err())
 			}
 			for _, word := range leaks {
 				if text := err.Error() + log.String(); strings.Contains(text, word) {
-					t.Errorf("%q leaks into %s", word, text)
+					t.Errorf("got %q in output: %s", word, text)
 				}
 			}
 		})
 	}
 }
 
-// TestDamagedTable_Read_LogsEachPlaceOnce however often it is read, and remembers that it is damaged.
+// TestDamagedTable_Read_LogsEachPlaceOnce reads the same damaged place repeatedly.
 func TestDamagedTable_Read_LogsEachPlaceOnce(t *testing.T) {
 	t.Parallel()
 	disk, messages := tables(t)
@@ -114,21 +114,22 @@ func TestDamagedTable_Read_LogsEachPlaceOnce(t *testing.T) {
 		}
 	}
 	if refused < 6 {
-		t.Fatalf("%d reads met the damage", refused)
+		t.Fatalf("%d reads failed, want at least 6", refused)
 	}
 	if got := strings.Count(log.String(), "\n"); got != 1 || s.Damage().Places() != 1 {
-		t.Errorf("%d lines for %d reads of %d places:\n%s", got, refused, s.Damage().Places(), log)
+		t.Errorf("got %d log lines for %d failed reads of %d places, want 1 line and 1 place:\n%s", got, refused, s.Damage().Places(), log)
 	}
 	for _, word := range []string{path.Base(table), "at offset ", "restore a backup"} {
 		if err := s.Damage().Err(); err == nil || !strings.Contains(err.Error(), word) || !strings.Contains(log.String(), word) {
-			t.Errorf("%v and %s, want %q", err, log, word)
+			t.Errorf("got error %v and log %s, both want %q", err, log, word)
 		}
 	}
 }
 
-// TestDamagedManifest_IsRefused at every byte: what follows a record that cannot be read is never dropped. Only where checksum and
-// length, or length and content, of the very last record are damaged together does it look like one that a power cut tore.
-func TestDamagedManifest_IsRefused(t *testing.T) {
+// TestDamagedManifest_Open_Fails damages every byte of the manifest. Records after an unreadable one must never be dropped
+// silently. Only damage to both checksum and length, or both length and content, of the very last record looks like a record
+// torn by a power failure.
+func TestDamagedManifest_Open_Fails(t *testing.T) {
 	t.Parallel()
 	disk, _ := tables(t)
 	manifest := newestManifest(t, disk)
@@ -151,13 +152,13 @@ func TestDamagedManifest_IsRefused(t *testing.T) {
 		oneLine(t, err, "damaged", path.Base(manifest), "offset", "restore a backup")
 	}
 	if opened > 4 {
-		t.Errorf("opened %d times of %d as if nothing had happened", opened, info.Size())
+		t.Errorf("opened %d times of %d without an error, want at most 4", opened, info.Size())
 	}
-	for at := int64(0); at < info.Size(); at++ { // one byte alone is always found
+	for at := int64(0); at < info.Size(); at++ { // damage to a single byte is always found
 		broken := disk.CrashClone(vfs.CrashCloneCfg{})
 		flipByte(t, broken, manifest, at)
 		if s, err := embedded.Open("data", smallOptions(broken)); err == nil {
-			t.Errorf("byte %d of %d: opened as if nothing had happened: %v", at, info.Size(), s.Close())
+			t.Errorf("byte %d of %d: opened without an error, want one; close: %v", at, info.Size(), s.Close())
 		}
 	}
 }
@@ -181,7 +182,7 @@ func flipByte(t *testing.T, disk vfs.FS, name string, at int64) {
 	}
 }
 
-// newestManifest finds the manifest that the marker names.
+// newestManifest returns the path of the manifest that the marker file names.
 func newestManifest(t *testing.T, disk vfs.FS) string {
 	t.Helper()
 	names, err := disk.List("data")
@@ -193,11 +194,12 @@ func newestManifest(t *testing.T, disk vfs.FS) string {
 			return "data/" + name[strings.LastIndex(name, ".")+1:]
 		}
 	}
-	t.Fatalf("no marker among %v", names)
+	t.Fatalf("no marker file among %v", names)
 	return ""
 }
 
-// TestTornManifest_Opens: a record that a power cut tore is the last one and was never synced.
+// TestTornManifest_Opens appends torn records to the manifest. A record torn by a power failure is the last one and was
+// never synced.
 func TestTornManifest_Opens(t *testing.T) {
 	t.Parallel()
 	disk, messages := tables(t)
@@ -211,7 +213,7 @@ func TestTornManifest_Opens(t *testing.T) {
 			continue
 		}
 		if got := survivors(t, s, messages); got != len(messages) {
-			t.Errorf("%q: %d of %d messages", tail, got, len(messages))
+			t.Errorf("tail %q: got %d of %d messages", tail, got, len(messages))
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)

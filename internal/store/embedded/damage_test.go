@@ -16,9 +16,11 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 )
 
+// walBlock is the block size of Pebble's WAL, bytes.
 const walBlock = 32 << 10
 
-// filled makes a store with n messages of about 1 KiB, as a power cut leaves it, or closed.
+// filled returns the disk of a store with n messages of about 1 KiB each: after a power failure, or after Close if closed is
+// set.
 func filled(t *testing.T, n int, closed bool) (*vfs.MemFS, []*esh3ar.Message) {
 	t.Helper()
 	disk := vfs.NewCrashableMem()
@@ -45,7 +47,7 @@ func filled(t *testing.T, n int, closed bool) (*vfs.MemFS, []*esh3ar.Message) {
 	return cut, messages
 }
 
-// flip damages a few bytes of a file.
+// flip inverts bits in four bytes of a file.
 func flip(t *testing.T, disk vfs.FS, name string, at int64) {
 	t.Helper()
 	f, err := disk.OpenReadWrite(name, vfs.WriteCategoryUnspecified)
@@ -67,7 +69,7 @@ func flip(t *testing.T, disk vfs.FS, name string, at int64) {
 	}
 }
 
-// largest finds the largest file with an ending, and its size.
+// largest returns the largest file with the given extension, and its size.
 func largest(t *testing.T, disk vfs.FS, ending string) (name string, size int64) {
 	t.Helper()
 	names, err := disk.List("data")
@@ -88,7 +90,7 @@ func largest(t *testing.T, disk vfs.FS, ending string) (name string, size int64)
 	return name, size
 }
 
-// newestWAL finds the WAL that was being written. An older one was closed in order, and pebble takes no damage in it.
+// newestWAL returns the WAL that was being written. An older WAL was closed properly, and Pebble tolerates no damage in it.
 func newestWAL(t *testing.T, disk vfs.FS) (name string, size int64) {
 	t.Helper()
 	names, err := disk.List("data")
@@ -108,35 +110,35 @@ func newestWAL(t *testing.T, disk vfs.FS) (name string, size int64) {
 	return name, info.Size()
 }
 
-// oneLine checks what an operator reads.
+// oneLine checks an error for an operator: it must be a single line that contains the words.
 func oneLine(t *testing.T, err error, words ...string) {
 	t.Helper()
 	if err == nil {
-		t.Fatal("opened as if nothing had happened")
+		t.Fatal("got no error, want one")
 	}
 	text := err.Error()
 	if strings.Contains(text, "\n") {
-		t.Errorf("more than a line: %q", text)
+		t.Errorf("got several lines, want one: %q", text)
 	}
 	for _, word := range words {
 		if !strings.Contains(text, word) {
-			t.Errorf("%q does not say %q", text, word)
+			t.Errorf("got %q, want it to contain %q", text, word)
 		}
 	}
 }
 
-// lastCommit is more than the last commit of filled takes in the WAL.
+// lastCommit is an upper bound for the size of filled's last commit in the WAL.
 const lastCommit = 2 << 10
 
-// TestFlippedWAL damages each block of a synced WAL in turn: it is refused, and file and offset are told. What a later
-// commit in a later block vouches for is safe so; the last block and the last commit, which may begin in the block
-// before, are TestTornTail's.
-func TestFlippedWAL(t *testing.T) {
+// TestDamagedWAL_Open_Fails damages each block of a synced WAL in turn. Open must fail and name the file and the offset. It
+// can, because a later commit in a later block proves that the damaged one was synced. TestTornWAL_Opens covers the last
+// block, and the last commit, which may start in the block before.
+func TestDamagedWAL_Open_Fails(t *testing.T) {
 	disk, _ := filled(t, 440, false)
 	wal, size := newestWAL(t, disk)
 	blocks := (size + walBlock - 1) / walBlock
 	if blocks < 5 {
-		t.Fatalf("only %d blocks", blocks)
+		t.Fatalf("got %d blocks, want at least 5", blocks)
 	}
 	for block := range blocks - 1 {
 		for _, inside := range []int64{20, walBlock / 3, walBlock - 40} {
@@ -147,7 +149,7 @@ func TestFlippedWAL(t *testing.T) {
 			flip(t, broken, wal, block*walBlock+inside)
 			s, err := embedded.Open("data", smallOptions(broken))
 			if err == nil {
-				t.Fatalf("block %d of %d, byte %d: opened as if nothing had happened: %v", block, blocks, inside, s.Close())
+				t.Fatalf("block %d of %d, byte %d: opened without an error, want one; close: %v", block, blocks, inside, s.Close())
 			}
 			oneLine(t, err, "damaged", path.Base(wal), "offset")
 		}
@@ -161,9 +163,9 @@ func TestFlippedWAL(t *testing.T) {
 	oneLine(t, err, "damaged", path.Base(older), "offset")
 }
 
-// TestTornTail damages the last block and the last commit of the newest WAL. Nothing that was written later tells damage
-// there from a write that a power cut tore, so it is taken for the end. What is left is the messages before it, whole and without holes.
-func TestTornTail(t *testing.T) {
+// TestTornWAL_Opens damages the last block and the last commit of the newest WAL. No later record distinguishes this damage
+// from a write torn by a power failure, so the log ends there. All messages before it must be present, without gaps.
+func TestTornWAL_Opens(t *testing.T) {
 	disk, messages := filled(t, 440, false)
 	wal, size := newestWAL(t, disk)
 	last := max(size%walBlock, lastCommit)
@@ -184,14 +186,14 @@ func TestTornTail(t *testing.T) {
 	}
 	t.Logf("last %d bytes: opened %d times, with %d of %d messages at least", last, opened, least, len(messages))
 	if lost := int64(len(messages) - least); lost > last/1024+1 {
-		t.Errorf("damage in %d bytes cost %d messages of 1 KiB", last, lost)
+		t.Errorf("damage in the last %d bytes lost %d messages of 1 KiB", last, lost)
 	}
 	if opened == 0 {
-		t.Error("this engine refuses damage at the end: then the documents can promise more")
+		t.Error("every damage was rejected: the documentation can promise more than it does")
 	}
 }
 
-// survivors counts the messages that are there; they must be the first ones.
+// survivors returns the number of messages in the store. Missing messages must be the last ones.
 func survivors(t *testing.T, s *embedded.Store, messages []*esh3ar.Message) int {
 	t.Helper()
 	kept := slices.IndexFunc(messages, func(m *esh3ar.Message) bool { _, err := s.Message(t.Context(), m.ID); return err != nil })
@@ -200,16 +202,17 @@ func survivors(t *testing.T, s *embedded.Store, messages []*esh3ar.Message) int 
 	}
 	for _, m := range messages[kept:] {
 		if _, err := s.Message(t.Context(), m.ID); err == nil {
-			t.Fatal("a hole in the middle")
+			t.Fatal("a message is present after a missing one")
 		}
 	}
 	return kept
 }
 
-// TestFlippedTable damages a table at many places: what it holds is refused, never given out wrong.
-func TestFlippedTable(t *testing.T) {
+// TestDamagedTable_Read_NeverReturnsWrongContent damages a table at many places. Reads must fail or return the original
+// content.
+func TestDamagedTable_Read_NeverReturnsWrongContent(t *testing.T) {
 	disk, messages := filled(t, 300, false)
-	s, err := embedded.Open("data", smallOptions(disk)) // reading the WAL back makes tables
+	s, err := embedded.Open("data", smallOptions(disk)) // replaying the WAL writes tables
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,9 +236,9 @@ func TestFlippedTable(t *testing.T) {
 			case err != nil && esh3ar.CodeOf(err) == esh3ar.StoreUnavailable:
 				refused++
 			case err != nil:
-				t.Fatalf("damage at %d of %d is told as %v", (size-8)*i/11, size, err)
+				t.Fatalf("damage at %d of %d: got %v, want StoreUnavailable", (size-8)*i/11, size, err)
 			case got.Content != m.Content:
-				t.Fatal("damage was given out")
+				t.Fatal("a read returned damaged content")
 			}
 		}
 		if err := s.Close(); err != nil {
@@ -243,12 +246,12 @@ func TestFlippedTable(t *testing.T) {
 		}
 	}
 	if refused == 0 {
-		t.Error("no damage was noticed")
+		t.Error("no read failed, want some")
 	}
 }
 
-// TestMissingFiles takes away what pebble needs, and what it would not miss.
-func TestMissingFiles(t *testing.T) {
+// TestMissingFiles_Open_Fails removes files that Pebble requires, and files whose absence it would not notice.
+func TestMissingFiles_Open_Fails(t *testing.T) {
 	disk, _ := filled(t, 50, true)
 	s, err := embedded.Open("data", smallOptions(disk))
 	if err != nil {
@@ -278,8 +281,8 @@ func TestMissingFiles(t *testing.T) {
 	}
 }
 
-// TestNewerFormat opens what a later version wrote: our own format, and pebble's.
-func TestNewerFormat(t *testing.T) {
+// TestNewerFormat_Open_Fails opens stores written by a later version, of this store and of Pebble.
+func TestNewerFormat_Open_Fails(t *testing.T) {
 	disk, _ := filled(t, 1, true)
 	raw, err := pebble.Open("data", &pebble.Options{FS: disk, FormatMajorVersion: pebble.FormatNewest})
 	if err != nil {
@@ -318,8 +321,8 @@ func TestNewerFormat(t *testing.T) {
 	oneLine(t, err, "newer version")
 }
 
-// TestUnusableDirectory opens what cannot be written to.
-func TestUnusableDirectory(t *testing.T) {
+// TestUnusableDirectory_Open_NamesCause opens directories that cannot be written to.
+func TestUnusableDirectory_Open_NamesCause(t *testing.T) {
 	for cause, words := range map[error][]string{
 		syscall.EACCES: {"cannot write to data"}, syscall.EROFS: {"cannot write to data"}, syscall.ENOSPC: {"space"},
 		errDisk: {errDisk.Error()},
@@ -335,8 +338,8 @@ func TestUnusableDirectory(t *testing.T) {
 	}
 }
 
-// TestOpenTwice opens a store that is open.
-func TestOpenTwice(t *testing.T) {
+// TestStore_OpenTwice_Fails opens a store that is already open.
+func TestStore_OpenTwice_Fails(t *testing.T) {
 	dir := t.TempDir()
 	s, err := embedded.Open(dir, embedded.Options{})
 	if err != nil {

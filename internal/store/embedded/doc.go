@@ -1,25 +1,28 @@
-// Package embedded is the store of a single node: the whole port of the root package on one pebble database.
+// Package embedded implements the store port of the root package for a single node, on one Pebble database.
 //
-// It keeps messages, inboxes, statuses, events, idempotency keys and accounts. It decides nothing about delivery,
-// and it knows neither HTTP nor phones.
+// It stores messages, inboxes, statuses, events, idempotency keys, businesses, API keys, plans and settings. It makes no delivery
+// decisions and knows nothing of HTTP or phones.
 //
-// Concurrency: every method may be called from any goroutine. One goroutine, the committer, is the only writer;
-// readers never wait for it.
+// Concurrency: every method is safe for concurrent use. A single goroutine, the committer, writes to the database. Readers never
+// wait for it.
 //
 // # Group commit
 //
-// What must hold: a call is answered after the fsync of the batch that holds it; no reader sees a batch before
-// that fsync returned; appends of one recipient get rising sequence numbers without gaps; a batch is whole or not
-// there.
+// Invariants:
+//   - A call is answered after the fsync of the batch that contains it.
+//   - No reader sees a batch before its fsync has returned.
+//   - Appends to one inbox get consecutive, increasing sequence numbers.
+//   - A batch is stored completely or not at all.
 //
-// The naive way, a commit with sync per call, costs an fsync each: about 4,000 calls a second on a fast disk.
-// Letting several goroutines commit at once and leaving the grouping of fsyncs to pebble is fast, but pebble makes
-// a batch readable before its sync ends, so a reader could pass on a message that a power cut takes back, and two
-// commits of one recipient would need a lock around their counter.
+// The naive way is one synced commit per call. Each costs an fsync, which limits a fast disk to about 4,000 calls a second.
+// Concurrent commits that leave the grouping of fsyncs to Pebble are fast, but Pebble makes a batch readable before its sync ends.
+// A reader could then deliver a message that a power failure takes back. Two commits for one recipient would also need a lock
+// around the recipient's counter.
 //
-// So there is one committer. It takes everything that waits, appends and settles alike, stages them into one batch
-// (an overlay shows later calls of the batch what earlier ones changed), commits with sync, publishes a snapshot of
-// what is now durable, and answers. While the sync runs the next batch gathers by itself: the slower the disk, the
-// larger the batch. Readers use the newest published snapshot and nothing else. Settles are lazy: nobody waits for
-// them at a screen, so they may wait up to Options.SettleGather for an append to share its fsync with.
+// Therefore one committer takes all queued requests, appends and settles alike, and stages them in one batch. An overlay shows the
+// changes of earlier requests to later requests of the same batch. The committer commits the batch with sync, publishes a snapshot
+// of the durable state, and completes the requests. Requests that arrive during the sync form the next batch, so a slower disk gets
+// larger batches. Readers use the latest published snapshot only.
+//
+// Settles are not latency-sensitive: they wait up to Options.SettleGather for an append whose fsync they can share.
 package embedded

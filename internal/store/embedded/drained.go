@@ -5,10 +5,11 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
-// appendDrained stages a call that was answered from a spill before, so that nothing can refuse it any more. known holds
-// its key, if anything does. Ids come first: where they are stored an earlier try came through, whoever has the key now.
-func (st *staging) appendDrained(call *esh3ar.Call, scope idemScope, known *idemRow) (esh3ar.Answer, error) {
-	receipts, err := st.arrived(call)
+// appendDrained stages a call that a spill has already answered, so it can no longer be rejected. known is the row of its
+// idempotency key, or nil. The message ids are checked first: if they are stored, an earlier attempt succeeded, whichever
+// call owns the key now.
+func (st *stagedBatch) appendDrained(call *esh3ar.Call, scope idemScope, known *idemRow) (esh3ar.Answer, error) {
+	receipts, err := st.storedReceipts(call)
 	switch {
 	case err != nil:
 		return esh3ar.Answer{}, err
@@ -20,11 +21,11 @@ func (st *staging) appendDrained(call *esh3ar.Call, scope idemScope, known *idem
 	return st.storeCall(call, scope)
 }
 
-// arrived gives the receipts of a call that is stored already, nil if it is not. A call is stored whole, so one of its
-// messages is proof enough; what retention has deleted since has no seq any more.
-func (st *staging) arrived(call *esh3ar.Call) (receipts []esh3ar.Receipt, err error) {
+// storedReceipts returns the receipts of a call that is already stored, or nil if it is not. A call is stored completely or not at
+// all, so one stored message proves it. Messages that retention has deleted since get no seq.
+func (st *stagedBatch) storedReceipts(call *esh3ar.Call) (receipts []esh3ar.Receipt, err error) {
 	for i, m := range call.Messages {
-		where, ok, err := st.whereIs(m.ID)
+		where, ok, err := st.locate(m.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -39,7 +40,7 @@ func (st *staging) arrived(call *esh3ar.Call) (receipts []esh3ar.Receipt, err er
 	return receipts, nil
 }
 
-// drainedReceipts are what the spill answered.
+// drainedReceipts returns the receipts that the spill returned to the caller.
 func drainedReceipts(call *esh3ar.Call) []esh3ar.Receipt {
 	receipts := make([]esh3ar.Receipt, len(call.Messages))
 	for i, m := range call.Messages {
@@ -51,28 +52,28 @@ func drainedReceipts(call *esh3ar.Call) []esh3ar.Receipt {
 	return receipts
 }
 
-// whereIs finds a message in this batch or in the database.
-func (st *staging) whereIs(id esh3ar.MessageID) (place, bool, error) {
-	if where, ok := st.parked[id]; ok {
+// locate returns the location of a message in this batch or in the database.
+func (st *stagedBatch) locate(id esh3ar.MessageID) (location, bool, error) {
+	if where, ok := st.unnumbered[id]; ok {
 		return where, true, nil
 	}
-	if s := st.committer.recent.find(id); s != nil {
-		return s.place, true, nil
+	if s := st.committer.cache.find(id); s != nil {
+		return s.location, true, nil
 	}
-	return readPlace(st.committer.store.db, id)
+	return readLocation(st.committer.store.db, id)
 }
 
-// park remembers a message of this batch that has no seq: recent knows only those that have one.
-func (st *staging) park(id esh3ar.MessageID, where place) {
-	if st.parked == nil {
-		st.parked = map[esh3ar.MessageID]place{}
+// addUnnumbered records a message of this batch that has no seq. The message cache holds only messages that have one.
+func (st *stagedBatch) addUnnumbered(id esh3ar.MessageID, where location) {
+	if st.unnumbered == nil {
+		st.unnumbered = map[esh3ar.MessageID]location{}
 	}
-	st.parked[id] = where
+	st.unnumbered[id] = where
 }
 
-// appendDuplicate stages a call whose key another call took meanwhile. Its caller has its ids, so its messages are there,
-// with a history that says what became of them: accepted, and canceled now.
-func (st *staging) appendDuplicate(call *esh3ar.Call) (esh3ar.Answer, error) {
+// appendDuplicate stages a call whose idempotency key another call has used since. The caller already has its message ids,
+// so the messages are stored with a history that shows their fate: accepted, then canceled.
+func (st *stagedBatch) appendDuplicate(call *esh3ar.Call) (esh3ar.Answer, error) {
 	receipts := drainedReceipts(call)
 	for i, m := range call.Messages {
 		if err := st.storeCanceled(m); err != nil {
@@ -83,18 +84,18 @@ func (st *staging) appendDuplicate(call *esh3ar.Call) (esh3ar.Answer, error) {
 	return esh3ar.Answer{Outcome: esh3ar.Duplicate, Batch: call.Batch, Receipts: receipts}, nil
 }
 
-// storeCanceled stages a message that ends before it has a seq or a task: like one that was scheduled and canceled.
-func (st *staging) storeCanceled(m *esh3ar.Message) error {
+// storeCanceled stages a message that is canceled before it gets a seq or a task, like a scheduled message that is canceled.
+func (st *stagedBatch) storeCanceled(m *esh3ar.Message) error {
 	st.messages++
-	where := placeOf(m)
+	where := locationOf(m)
 	where.seq = 0
-	st.park(m.ID, where)
-	if err := st.setMessage(m, where); err != nil {
+	st.addUnnumbered(m.ID, where)
+	if err := st.writeMessage(m, where); err != nil {
 		return err
 	}
 	done := lifecycle.First(m.ID, where.scheduled)
 	done.List = append(done.List, lifecycle.Step{
-		Life: 1, Status: esh3ar.Canceled, At: max(st.now, m.CreatedAt()), Reason: esh3ar.ReasonDuplicate, // another node's clock may be ahead
+		Life: 1, Status: esh3ar.Canceled, At: max(st.now, m.CreatedAt()), Reason: esh3ar.ReasonDuplicate, // another node's clock may be ahead of this one
 	})
 	st.key, st.row = appendStepsKey(st.key[:0], m.Recipient, 0, m.ID), done.Append(st.row[:0])
 	if err := st.set(st.key, st.row); err != nil {
@@ -109,8 +110,9 @@ func (st *staging) storeCanceled(m *esh3ar.Message) error {
 	return nil
 }
 
-// repeatsItself tells whether two messages of a call have one id. What comes from a disk may have gone through anything.
-func repeatsItself(call *esh3ar.Call) bool {
+// hasDuplicateIDs reports whether two messages of a call have the same id. Calls from a spill come from disk and may be
+// damaged.
+func hasDuplicateIDs(call *esh3ar.Call) bool {
 	if len(call.Messages) < 2 {
 		return false
 	}

@@ -13,31 +13,34 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// A position is the number of an event in hexadecimal, 16 digits.
+// position formats the number of an event as 16 hexadecimal digits.
 func position(n uint64) esh3ar.Position {
 	return esh3ar.Position(hex.EncodeToString(appendUint64(nil, n)))
 }
 
+// parsePosition parses a position. The empty position is the start of the log.
 func parsePosition(p esh3ar.Position) (uint64, error) {
 	if p == "" {
 		return 0, nil
 	}
 	raw, err := hex.DecodeString(string(p))
 	if err == nil && len(raw) == 8 {
-		if n := binary.BigEndian.Uint64(raw); position(n) == p { // capital letters have another order
+		// Only lower-case digits are valid: positions are compared as text.
+		n := binary.BigEndian.Uint64(raw)
+		if position(n) == p {
 			return n, nil
 		}
 	}
 	return 0, esh3ar.Errorf(esh3ar.Invalid, "position %q is not one of this log", p)
 }
 
-// Events realises esh3ar.EventLog.
+// Events implements esh3ar.EventLog.
 func (s *Store) Events(_ context.Context, q esh3ar.EventQuery) (esh3ar.EventPage, error) {
 	from, err := parsePosition(q.After)
 	if err != nil {
 		return esh3ar.EventPage{}, err
 	}
-	v, err := s.read()
+	v, err := s.acquireView()
 	if err != nil {
 		return esh3ar.EventPage{}, err
 	}
@@ -58,7 +61,8 @@ func events(v *view, q *esh3ar.EventQuery, from uint64) (page esh3ar.EventPage, 
 	if err != nil {
 		return page, err
 	}
-	if page.Trimmed = from < trimmed; page.Trimmed {
+	page.Trimmed = from < trimmed
+	if page.Trimmed {
 		from, page.Next = trimmed, position(trimmed)
 	}
 	it, err := v.snapshot.NewIter(&pebble.IterOptions{LowerBound: appendEvent(nil, from+1), UpperBound: []byte{eventKey + 1}})
@@ -86,12 +90,13 @@ func events(v *view, q *esh3ar.EventQuery, from uint64) (page esh3ar.EventPage, 
 	return page, it.Error()
 }
 
-// fullEvent adds what the body knows. The body may have moved to another seq since, or be purged.
+// fullEvent adds the correlation id and metadata from the body. The body may since have moved to another seq, or have been
+// purged.
 func fullEvent(v *view, row *eventRow) (esh3ar.Event, error) {
 	m, ok, err := readBody(v.snapshot, row.recipient, row.seq, row.id)
 	if err == nil && !ok {
-		var where place
-		if where, ok, err = readPlace(v.snapshot, row.id); err == nil && ok {
+		var where location
+		if where, ok, err = readLocation(v.snapshot, row.id); err == nil && ok {
 			m, ok, err = readBody(v.snapshot, where.recipient, where.seq, row.id)
 		}
 	}
@@ -101,9 +106,9 @@ func fullEvent(v *view, row *eventRow) (esh3ar.Event, error) {
 	return row.event(&m), nil
 }
 
-// Tail realises esh3ar.EventLog.
+// Tail implements esh3ar.EventLog.
 func (s *Store) Tail(context.Context) (esh3ar.Position, error) {
-	v, err := s.read()
+	v, err := s.acquireView()
 	if err != nil {
 		return "", err
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
-// eventRow is what the event log keeps of an event; correlation id and metadata stay in the body.
+// eventRow is the row of an event in the event log. It omits the correlation id and the metadata, which the body contains.
 type eventRow struct {
 	id        esh3ar.MessageID
 	business  esh3ar.BusinessID
@@ -39,7 +39,7 @@ func decodeEvent(row []byte) (e eventRow, err error) {
 	return e, r.Err()
 }
 
-// event adds what the body knows; m may be nil when the body is gone.
+// event returns the complete event. m is the body of its message, or nil if the body was purged.
 func (e *eventRow) event(m *esh3ar.Message) esh3ar.Event {
 	event := esh3ar.Event{
 		ID: esh3ar.EventIDOf(e.id, e.version, e.At), Message: e.id, Business: e.business, Version: e.version,

@@ -15,7 +15,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 )
 
-// failing makes the n-th write operation of a disk fail, and with onwards every one after it too.
+// failing makes the n-th write operation of a disk fail, and if onwards is set, every later one too.
 type failing struct {
 	n       int64
 	onwards bool
@@ -28,7 +28,8 @@ func (f *failing) MaybeError(op errorfs.Op) error {
 	if op.Kind.ReadOrWrite() != errorfs.OpIsWrite || op.Kind == errorfs.OpFileClose {
 		return nil
 	}
-	if k := f.count.Add(1); k == f.n || f.onwards && k > f.n {
+	k := f.count.Add(1)
+	if k == f.n || f.onwards && k > f.n {
 		return errDisk
 	}
 	return nil
@@ -36,16 +37,16 @@ func (f *failing) MaybeError(op errorfs.Op) error {
 
 func (f *failing) String() string { return fmt.Sprint("fails at write ", f.n) }
 
-// TestEveryWriteFails lets the disk fail at each write operation of a scenario in turn. What was answered with success
-// must be there afterwards, what was answered with a definite error must not.
-func TestEveryWriteFails(t *testing.T) {
+// TestStore_EveryWriteFails_KeepsAcknowledged makes each write operation of a scenario fail in turn. Afterwards, everything
+// acknowledged must be present, and everything rejected with a definite error must be absent.
+func TestStore_EveryWriteFails_KeepsAcknowledged(t *testing.T) {
 	whole := &failing{n: -1}
 	disk := vfs.NewCrashableMem()
-	told := scenario(t, errorfs.Wrap(disk, whole))
-	if told.err != nil {
-		t.Fatalf("without any fault: %v", told.err)
+	outcome := scenario(t, errorfs.Wrap(disk, whole))
+	if outcome.err != nil {
+		t.Fatalf("without a fault: %v", outcome.err)
 	}
-	verifyTold(t, disk, told)
+	verifyOutcome(t, disk, outcome)
 	writes := whole.count.Load()
 	step := int64(rounds(7, 1, 1))
 	t.Logf("%d writes", writes)
@@ -53,52 +54,52 @@ func TestEveryWriteFails(t *testing.T) {
 	for n := int64(1); n <= writes; n += step {
 		for _, onwards := range []bool{false, true} {
 			disk := vfs.NewCrashableMem()
-			told := scenario(t, errorfs.Wrap(disk, &failing{n: n, onwards: onwards}))
-			if told.err != nil {
+			outcome := scenario(t, errorfs.Wrap(disk, &failing{n: n, onwards: onwards}))
+			if outcome.err != nil {
 				stopped++
 			} else {
 				survived++
 			}
-			verifyTold(t, disk, told)
+			verifyOutcome(t, disk, outcome)
 			if t.Failed() {
-				t.Fatalf("at write %d of %d, onwards %v: %v", n, writes, onwards, told.err)
+				t.Fatalf("fault at write %d of %d, onwards %v: %v", n, writes, onwards, outcome.err)
 			}
 		}
 	}
-	t.Logf("%d writes: %d scenarios stopped, %d went on", writes, stopped, survived)
+	t.Logf("%d writes: %d scenarios stopped, %d continued", writes, stopped, survived)
 	if stopped == 0 {
 		t.Error("no fault reached the store")
 	}
 }
 
-// told is what the callers of a scenario were told.
-type told struct {
+// outcome holds the results that the callers of a scenario got.
+type outcome struct {
 	stored, refused []*esh3ar.Message
 	settled         []*esh3ar.Message
 	err             error
 }
 
-// scenario writes until something fails; it never ends the store that a fault stopped.
-func scenario(t *testing.T, fs vfs.FS) (r told) {
+// scenario writes until a call fails. Later calls must be rejected, so it continues to the end.
+func scenario(t *testing.T, fs vfs.FS) (r outcome) {
 	ctx := context.Background()
 	s, err := embedded.Open("data", smallOptions(fs))
 	if err != nil {
-		return told{err: err}
+		return outcome{err: err}
 	}
 	for i := range 24 {
 		m := newMessage(i)
-		m.Content = string(make([]byte, 20_000)) // memtables and WALs turn over
-		switch _, err := s.Append(ctx, []*esh3ar.Call{{Business: business, Messages: []*esh3ar.Message{m}}}); {
-		case err == nil:
+		m.Content = string(make([]byte, 20_000)) // large enough to rotate memtables and WALs
+		_, err := s.Append(ctx, []*esh3ar.Call{{Business: business, Messages: []*esh3ar.Message{m}}})
+		if err == nil {
 			r.stored = append(r.stored, m)
-		case esh3ar.CodeOf(err) != esh3ar.OutcomeUnknown:
-			r.refused = append(r.refused, m)
-			r.err = err
-		default:
+		} else {
+			if esh3ar.CodeOf(err) != esh3ar.OutcomeUnknown {
+				r.refused = append(r.refused, m)
+			}
 			r.err = err
 		}
 		if r.err != nil {
-			continue // every later call must be refused
+			continue // later calls must be rejected
 		}
 		if i%3 == 0 {
 			_, err := s.Settle(ctx, []esh3ar.Change{{Message: m.ID, Recipient: m.Recipient, To: esh3ar.Delivered, At: m.CreatedAt()}})
@@ -117,16 +118,16 @@ func scenario(t *testing.T, fs vfs.FS) (r told) {
 	return r
 }
 
-// checkFailed holds a stopped store against its promise: it says so, and answers nothing any more.
+// checkFailed checks a store after a fault: it reports the fault and rejects every call.
 func checkFailed(t *testing.T, s *embedded.Store) {
 	t.Helper()
 	select {
 	case <-s.Failed():
 	default:
-		t.Error("a write failed and Failed is not closed")
+		t.Error("Failed is open after a failed write, want closed")
 	}
 	if s.Fault() == nil {
-		t.Error("no fault told")
+		t.Error("Fault returned nil after a failed write")
 	}
 	for what, err := range map[string]error{
 		"message":        second(s.Message(context.Background(), esh3ar.NewMessageID())),
@@ -137,36 +138,37 @@ func checkFailed(t *testing.T, s *embedded.Store) {
 		"an empty batch": second(s.Append(context.Background(), nil)),
 	} {
 		if err == nil || esh3ar.CodeOf(err) != esh3ar.StoreUnavailable {
-			t.Errorf("%s after the fault: %v", what, err)
+			t.Errorf("%s after the fault: got %v, want StoreUnavailable", what, err)
 		}
 	}
 }
 
+// second returns the error of a call, without its other result.
 func second[T any](_ T, err error) error { return err }
 
-// verifyTold opens what a strict disk and what a kind disk kept.
-func verifyTold(t *testing.T, disk *vfs.MemFS, r told) {
+// verifyOutcome reopens two copies of the disk: one that lost all unsynced data, and one that lost none.
+func verifyOutcome(t *testing.T, disk *vfs.MemFS, r outcome) {
 	t.Helper()
 	for _, percent := range []int{0, 100} {
 		s, err := embedded.Open("data", smallOptions(disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(1, 2))})))
 		if err != nil {
-			t.Errorf("reopen with %d %% of what was not synced: %v", percent, err)
+			t.Errorf("reopen with %d %% of the unsynced data: %v", percent, err)
 			return
 		}
-		var seen []sighting
+		var seen []observation
 		for _, m := range r.stored {
-			seen = append(seen, sighting{id: m.ID, seq: m.Seq, version: 1})
+			seen = append(seen, observation{id: m.ID, seq: m.Seq, version: 1})
 		}
 		for _, m := range r.settled {
-			seen = append(seen, sighting{id: m.ID, version: 2})
+			seen = append(seen, observation{id: m.ID, version: 2})
 		}
 		verify(t, s, seen)
 		for _, m := range r.refused {
 			if _, err := s.Message(t.Context(), m.ID); err == nil || esh3ar.CodeOf(err) != esh3ar.NotFound {
-				t.Errorf("refused with a definite error, and there: %v", err)
+				t.Errorf("rejected message: got %v, want NotFound", err)
 			}
 			if m.Seq != 0 {
-				t.Errorf("refused, and numbered %d", m.Seq)
+				t.Errorf("rejected message: got seq %d, want 0", m.Seq)
 			}
 		}
 		if err := s.Close(); err != nil {

@@ -10,13 +10,15 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/diskguard"
 )
 
-// storeFormat is the layout that this version writes. A store of a newer format is refused, of an older one migrated.
+// storeFormat is the format written by this version. Stores of an older format are migrated when opened; newer ones are
+// rejected.
 const storeFormat = 2
 
+// checkFormat checks the format of the store, and migrates an older one.
 func (s *Store) checkFormat() error {
 	row, closer, err := s.db.Get([]byte{formatKey})
 	if errors.Is(err, pebble.ErrNotFound) {
-		return s.stampFormat()
+		return s.writeFormat()
 	}
 	if err != nil {
 		return diskguard.OpenError("store", s.dir, err)
@@ -41,11 +43,12 @@ func (s *Store) checkFormat() error {
 	return nil
 }
 
-// migrations bring a store from a format to the next one, its format key included, in one synced batch.
-var migrations = map[int]func(*pebble.DB) error{1: keysByDay}
+// migrations map a format to the function that migrates a store to the next format. Each commits one synced batch, which
+// includes the format key.
+var migrations = map[int]func(*pebble.DB) error{1: migrateKeysToDays}
 
-// stampFormat marks a new store. One that has rows but no mark is not new.
-func (s *Store) stampFormat() error {
+// writeFormat writes the format key of a new store. A store with rows but without a format key is damaged.
+func (s *Store) writeFormat() error {
 	it, err := s.db.NewIter(nil)
 	if err != nil {
 		return diskguard.OpenError("store", s.dir, err)
@@ -60,8 +63,8 @@ func (s *Store) stampFormat() error {
 	return s.db.Set([]byte{formatKey}, []byte(strconv.Itoa(storeFormat)), pebble.Sync)
 }
 
-// keysByDay is format 2: idempotency keys lie by the day of their end, in front of which format 1 had nothing.
-func keysByDay(db *pebble.DB) error {
+// migrateKeysToDays migrates to format 2, which prefixes idempotency keys with the day of their expiry.
+func migrateKeysToDays(db *pebble.DB) error {
 	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{idemKey}, UpperBound: []byte{idemKey + 1}})
 	if err != nil {
 		return err

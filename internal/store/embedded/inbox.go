@@ -15,9 +15,9 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
-// Pending realises esh3ar.InboxReader.
+// Pending implements esh3ar.InboxReader.
 func (s *Store) Pending(_ context.Context, q esh3ar.InboxQuery) (esh3ar.InboxPage, error) {
-	v, err := s.read()
+	v, err := s.acquireView()
 	if err != nil {
 		return esh3ar.InboxPage{}, err
 	}
@@ -35,7 +35,7 @@ func (s *Store) pending(v *view, q esh3ar.InboxQuery) (page esh3ar.InboxPage, er
 		return page, err
 	}
 	page.Ended = true
-	read := laneRead{view: v, query: q, page: &page, floors: &s.floors}
+	read := laneReader{view: v, query: q, page: &page, lowWater: &s.lowWater}
 	defer func() { err = errors.Join(err, read.close()) }()
 	for p := esh3ar.Priorities - 1; p >= 0 && !read.full; p-- {
 		lane := esh3ar.Priority(p)
@@ -43,63 +43,63 @@ func (s *Store) pending(v *view, q esh3ar.InboxQuery) (page esh3ar.InboxPage, er
 			page.Ended = false
 			continue
 		}
-		if err := read.lane(lane); err != nil {
+		if err := read.readLane(lane); err != nil {
 			return page, err
 		}
 	}
 	return page, nil
 }
 
-// laneRead reads the lanes of one inbox into a page, within the limits of the query.
-type laneRead struct {
-	view   *view
-	it     *pebble.Iterator // opened when a lane has something to look for: most reads are of caught-up inboxes
-	query  esh3ar.InboxQuery
-	page   *esh3ar.InboxPage
-	floors *floors
-	bytes  int
-	full   bool // the page: lower lanes are not read, or a small message of theirs would overtake
+// laneReader reads the lanes of one inbox into a page, within the limits of its query.
+type laneReader struct {
+	view     *view
+	it       *pebble.Iterator // opened by the first lane that may contain messages: most reads find the inbox caught up
+	query    esh3ar.InboxQuery
+	page     *esh3ar.InboxPage
+	lowWater *lowWaterMarks
+	bytes    int  // size of the records in page
+	full     bool // page is full; a message of a lower lane would overtake, so lower lanes are not read
 }
 
-func (l *laneRead) open() (err error) {
+func (l *laneReader) open() (err error) {
 	if l.it == nil {
-		lower := appendUint64([]byte{waitingKey}, uint64(l.query.Recipient))
+		lower := appendUint64([]byte{undeliveredKey}, uint64(l.query.Recipient))
 		l.it, err = l.view.snapshot.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: successor(lower)})
 	}
 	return err
 }
 
-func (l *laneRead) close() error {
+func (l *laneReader) close() error {
 	if l.it == nil {
 		return nil
 	}
 	return l.it.Close()
 }
 
-// lane appends what waits in one lane behind the query's position.
-func (l *laneRead) lane(p esh3ar.Priority) error {
-	floor := l.floors.of(l.query.Recipient, p)
-	after := max(l.query.After[p], floor)
+// readLane appends the messages of one lane after the query's position.
+func (l *laneReader) readLane(p esh3ar.Priority) error {
+	mark := l.lowWater.at(l.query.Recipient, p)
+	after := max(l.query.After[p], mark)
 	if after >= l.page.Counter {
-		return nil // no seq of this snapshot lies above
+		return nil // the snapshot contains no higher seq
 	}
 	if err := l.open(); err != nil {
 		return err
 	}
 	first := true
-	for valid := l.it.SeekGE(appendWaiting(nil, l.query.Recipient, p, after+1)); valid; valid = l.it.Next() {
-		_, lane, seq, ok := parseWaiting(l.it.Key())
+	for valid := l.it.SeekGE(appendUndelivered(nil, l.query.Recipient, p, after+1)); valid; valid = l.it.Next() {
+		_, lane, seq, ok := parseUndelivered(l.it.Key())
 		if !ok {
 			return fmt.Errorf("inbox of %s: %w", l.query.Recipient, codec.ErrDamaged)
 		}
 		if lane != p {
 			break
 		}
-		if first && after == floor {
-			l.floors.raise(l.query.Recipient, p, seq-1)
+		if first && after == mark {
+			l.lowWater.raise(l.query.Recipient, p, seq-1)
 		}
 		first = false
-		full, err := l.take(seq)
+		full, err := l.appendMessage(seq)
 		if err != nil {
 			return err
 		}
@@ -108,17 +108,18 @@ func (l *laneRead) lane(p esh3ar.Priority) error {
 			return nil
 		}
 	}
-	if err := l.it.Error(); err != nil { // an iterator that failed looks like a lane that ended
+	// A failed iterator looks like the end of the lane.
+	if err := l.it.Error(); err != nil {
 		return err
 	}
-	if first && after == floor {
-		l.floors.raise(l.query.Recipient, p, l.page.Counter)
+	if first && after == mark {
+		l.lowWater.raise(l.query.Recipient, p, l.page.Counter)
 	}
 	return nil
 }
 
-// take appends one message, unless the page is full.
-func (l *laneRead) take(seq esh3ar.Seq) (full bool, err error) {
+// appendMessage appends one message, or reports that the page is full.
+func (l *laneReader) appendMessage(seq esh3ar.Seq) (full bool, err error) {
 	if len(l.page.Records) >= l.query.Limit {
 		return true, nil
 	}
@@ -138,44 +139,45 @@ func (l *laneRead) take(seq esh3ar.Seq) (full bool, err error) {
 	return false, nil
 }
 
-// floorLimit bounds the inboxes whose floors are kept; when there are more, all are forgotten.
-const floorLimit = 1 << 16
+// lowWaterLimit bounds the inboxes whose low-water marks are cached. When it is exceeded, all are dropped.
+const lowWaterLimit = 1 << 16
 
-// floors remembers, per inbox and lane, a seq up to which nothing waits any more. New messages get higher numbers,
-// so a floor once true stays true, and reads need not walk over the tombstones below it.
-type floors struct {
+// lowWaterMarks caches a low-water mark per inbox and lane: no message with that seq or a lower one is undelivered. New messages
+// get higher numbers, so a mark stays valid, and reads need not walk the tombstones below it.
+type lowWaterMarks struct {
 	mu struct {
 		sync.Mutex
-		of map[esh3ar.Recipient]*[esh3ar.Priorities]esh3ar.Seq
+		marks map[esh3ar.Recipient]*[esh3ar.Priorities]esh3ar.Seq
 	}
 }
 
-func (f *floors) of(r esh3ar.Recipient, p esh3ar.Priority) esh3ar.Seq {
+// at returns the low-water mark of a lane; zero if it is unknown.
+func (f *lowWaterMarks) at(r esh3ar.Recipient, p esh3ar.Priority) esh3ar.Seq {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if lanes, ok := f.mu.of[r]; ok {
+	if lanes, ok := f.mu.marks[r]; ok {
 		return lanes[p]
 	}
 	return 0
 }
 
-func (f *floors) raise(r esh3ar.Recipient, p esh3ar.Priority, to esh3ar.Seq) {
+func (f *lowWaterMarks) raise(r esh3ar.Recipient, p esh3ar.Priority, to esh3ar.Seq) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	lanes, ok := f.mu.of[r]
+	lanes, ok := f.mu.marks[r]
 	if !ok {
-		if f.mu.of == nil || len(f.mu.of) >= floorLimit {
-			f.mu.of = map[esh3ar.Recipient]*[esh3ar.Priorities]esh3ar.Seq{}
+		if f.mu.marks == nil || len(f.mu.marks) >= lowWaterLimit {
+			f.mu.marks = map[esh3ar.Recipient]*[esh3ar.Priorities]esh3ar.Seq{}
 		}
 		lanes = new([esh3ar.Priorities]esh3ar.Seq)
-		f.mu.of[r] = lanes
+		f.mu.marks[r] = lanes
 	}
 	lanes[p] = max(lanes[p], to)
 }
 
-// Since realises esh3ar.InboxReader.
+// Since implements esh3ar.InboxReader.
 func (s *Store) Since(_ context.Context, r esh3ar.Recipient, after, until esh3ar.Seq, limit int) ([]esh3ar.Record, error) {
-	v, err := s.read()
+	v, err := s.acquireView()
 	if err != nil {
 		return nil, err
 	}
@@ -220,9 +222,9 @@ func since(v *view, r esh3ar.Recipient, after, until esh3ar.Seq, limit int) ([]e
 	return records, it.Error()
 }
 
-// Counters realises esh3ar.InboxReader.
+// Counters implements esh3ar.InboxReader.
 func (s *Store) Counters(_ context.Context, rs []esh3ar.Recipient) ([]esh3ar.Seq, error) {
-	v, err := s.read()
+	v, err := s.acquireView()
 	if err != nil {
 		return nil, err
 	}
@@ -238,20 +240,20 @@ func (s *Store) Counters(_ context.Context, rs []esh3ar.Recipient) ([]esh3ar.Seq
 	return counters, nil
 }
 
-// walkLimit is how many rows one call of Queued or List looks at.
+// walkLimit bounds the rows visited by one call of Queued, List or Events.
 const walkLimit = 10_000
 
-// Queued realises esh3ar.InboxReader.
+// Queued implements esh3ar.InboxReader.
 func (s *Store) Queued(_ context.Context, before esh3ar.Time, next string, limit int) ([]esh3ar.MessageRef, string, error) {
-	v, err := s.read()
+	v, err := s.acquireView()
 	if err != nil {
 		return nil, "", err
 	}
 	defer v.release()
-	lower := []byte{waitingKey}
+	lower := []byte{undeliveredKey}
 	if next != "" {
-		if lower, err = hex.DecodeString(next); err != nil || len(lower) != waitingKeyLen || lower[0] != waitingKey {
-			return nil, "", esh3ar.Errorf(esh3ar.Invalid, "cursor %q is not one that this walk gave", next)
+		if lower, err = hex.DecodeString(next); err != nil || len(lower) != undeliveredKeyLen || lower[0] != undeliveredKey {
+			return nil, "", esh3ar.Errorf(esh3ar.Invalid, "cursor %q was not returned by this walk", next)
 		}
 	}
 	refs, following, err := queued(v, before, lower, limit)
@@ -262,21 +264,22 @@ func (s *Store) Queued(_ context.Context, before esh3ar.Time, next string, limit
 }
 
 func queued(v *view, before esh3ar.Time, lower []byte, limit int) (refs []esh3ar.MessageRef, following []byte, err error) {
-	it, err := v.snapshot.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: []byte{waitingKey + 1}})
+	it, err := v.snapshot.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: []byte{undeliveredKey + 1}})
 	if err != nil {
 		return nil, nil, err
 	}
 	defer it.Close()
 	walked := 0
 	for valid := it.First(); valid; valid = it.Next() {
-		if walked++; len(refs) >= limit || walked > walkLimit {
+		walked++
+		if len(refs) >= limit || walked > walkLimit {
 			return refs, append([]byte(nil), it.Key()...), nil
 		}
-		r, _, seq, ok := parseWaiting(it.Key())
+		r, _, seq, ok := parseUndelivered(it.Key())
 		if !ok {
 			return nil, nil, codec.ErrDamaged
 		}
-		ref, ok, err := stillQueued(v, r, seq, before)
+		ref, ok, err := queuedRef(v, r, seq, before)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -287,15 +290,16 @@ func queued(v *view, before esh3ar.Time, lower []byte, limit int) (refs []esh3ar
 	return refs, nil, it.Error()
 }
 
-// stillQueued tells whether a waiting message is queued. One that got further has a row of steps, so for most the absence
-// of that row, which a bloom filter knows, is all that is asked.
-func stillQueued(v *view, r esh3ar.Recipient, seq esh3ar.Seq, before esh3ar.Time) (ref esh3ar.MessageRef, ok bool, err error) {
+// queuedRef returns a reference to the message with seq, and whether it is queued and was created before the given time. A
+// message past its first status has a row of steps. For most messages that row is absent, and a bloom filter answers the
+// read.
+func queuedRef(v *view, r esh3ar.Recipient, seq esh3ar.Seq, before esh3ar.Time) (ref esh3ar.MessageRef, ok bool, err error) {
 	row, err := getRow(v.snapshot, appendRecipientSeq(nil, stepsKey, r, seq))
 	if err != nil {
 		return ref, false, err
 	}
 	s := lifecycle.First(ref.ID, false)
-	if row != nil { // who entered late, or again, has steps from before
+	if row != nil { // a message that was scheduled or replayed is queued and has steps
 		if s, err = decodeSteps(row, ref.ID, false); err != nil || s.Stage().Status != esh3ar.Queued {
 			return ref, false, err
 		}

@@ -15,8 +15,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
-// chore is a step of housekeeping: it waits for the company of others like a settle.
-func (s *Store) chore(ctx context.Context, stage func(*staging) error) error {
+// runStep commits one step of housekeeping. Like a settle, it may wait for an append to share its commit with.
+func (s *Store) runStep(ctx context.Context, stage func(*stagedBatch) error) error {
 	if err := s.fault.Err(); err != nil {
 		return esh3ar.Errorf(esh3ar.StoreUnavailable, "write: %w", err)
 	}
@@ -25,19 +25,19 @@ func (s *Store) chore(ctx context.Context, stage func(*staging) error) error {
 	return s.submit(ctx, r)
 }
 
-// Purge realises esh3ar.Janitor. It walks the listings: within a business they are sorted by age.
+// Purge implements esh3ar.Janitor. It walks the listing index, which is sorted by creation time within a business.
 func (s *Store) Purge(ctx context.Context, served esh3ar.Served, next string, limit int) (purged int, following string, err error) {
 	lower := []byte{listKey}
 	if next != "" {
 		if lower, err = hex.DecodeString(next); err != nil || len(lower) == 0 || lower[0] != listKey {
-			return 0, "", esh3ar.Errorf(esh3ar.Invalid, "cursor %q is not one that this walk gave", next)
+			return 0, "", esh3ar.Errorf(esh3ar.Invalid, "cursor %q was not returned by this walk", next)
 		}
 	}
-	v, err := s.read()
+	v, err := s.acquireView()
 	if err != nil {
 		return 0, "", err
 	}
-	ids, rest, err := finished(v, &served, lower, limit)
+	ids, rest, err := expiredMessages(v, &served, lower, limit)
 	v.release()
 	if err != nil {
 		return 0, "", readError("walk finished messages", err)
@@ -50,8 +50,9 @@ func (s *Store) Purge(ctx context.Context, served esh3ar.Served, next string, li
 	return purged, hex.EncodeToString(rest), nil
 }
 
-// finished finds messages that have served, from lower on; rest is where to go on.
-func finished(v *view, served *esh3ar.Served, lower []byte, limit int) (ids []esh3ar.MessageID, rest []byte, err error) {
+// expiredMessages returns messages past their retention, from key lower on, and the key at which the next call continues; nil at
+// the end.
+func expiredMessages(v *view, served *esh3ar.Served, lower []byte, limit int) (ids []esh3ar.MessageID, rest []byte, err error) {
 	it, err := v.snapshot.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: []byte{listKey + 1}})
 	if err != nil {
 		return nil, nil, err
@@ -59,7 +60,8 @@ func finished(v *view, served *esh3ar.Served, lower []byte, limit int) (ids []es
 	defer it.Close()
 	walked := 0
 	for valid := it.First(); valid; {
-		if walked++; len(ids) >= limit || walked > walkLimit {
+		walked++
+		if len(ids) >= limit || walked > walkLimit {
 			return ids, append([]byte(nil), it.Key()...), nil
 		}
 		where, id, err := parseList(it.Key(), it.Value())
@@ -67,7 +69,7 @@ func finished(v *view, served *esh3ar.Served, lower []byte, limit int) (ids []es
 			return nil, nil, err
 		}
 		before := served.Until(where.business)
-		if id.CreatedAt() >= before { // so is what follows of this business
+		if id.CreatedAt() >= before { // later messages of this business are even newer
 			valid = it.SeekGE(successor(it.Key()[:17]))
 			continue
 		}
@@ -81,7 +83,8 @@ func finished(v *view, served *esh3ar.Served, lower []byte, limit int) (ids []es
 	return ids, nil, it.Error()
 }
 
-func parseList(key, row []byte) (where place, id esh3ar.MessageID, err error) {
+// parseList parses a row of the listing index.
+func parseList(key, row []byte) (where location, id esh3ar.MessageID, err error) {
 	if len(key) != 33 || len(row) != 16 {
 		return where, id, fmt.Errorf("listing row %x: %w", key, codec.ErrDamaged)
 	}
@@ -91,20 +94,20 @@ func parseList(key, row []byte) (where place, id esh3ar.MessageID, err error) {
 	return where, id, nil
 }
 
-// endedBefore looks at the steps: a message without any is where it began, and not at its end.
-func endedBefore(v *view, where place, id esh3ar.MessageID, before esh3ar.Time) (bool, error) {
+// endedBefore reports whether the current life of a message ended before the given time.
+func endedBefore(v *view, where location, id esh3ar.MessageID, before esh3ar.Time) (bool, error) {
 	done, err := readSteps(v.snapshot, where, id)
-	return err == nil && over(&done, before), err
+	return err == nil && endedBy(&done, before), err
 }
 
-// over tells whether a message's life ended before a time.
-func over(done *lifecycle.Steps, before esh3ar.Time) bool {
+// endedBy reports whether the current life of a message ended before the given time.
+func endedBy(done *lifecycle.Steps, before esh3ar.Time) bool {
 	return done.EndedBefore(before) || faultinject.Is(faultinject.PurgeUnfinished) && done.Last().At < before
 }
 
-// purge deletes messages, if they still are as the walk saw them.
+// purge deletes messages that still are as the walk found them, and returns their number.
 func (s *Store) purge(ctx context.Context, ids []esh3ar.MessageID, served *esh3ar.Served) (purged int, err error) {
-	err = s.chore(ctx, func(st *staging) error {
+	err = s.runStep(ctx, func(st *stagedBatch) error {
 		for _, id := range ids {
 			done, err := st.purge(id, served)
 			if err != nil {
@@ -122,23 +125,24 @@ func (s *Store) purge(ctx context.Context, ids []esh3ar.MessageID, served *esh3a
 	return purged, nil
 }
 
-// purge stages the end of one message and of all that belongs to it, but for its events: those have their own time.
-func (st *staging) purge(id esh3ar.MessageID, served *esh3ar.Served) (bool, error) {
+// purge stages the deletion of one message and all its rows except its events, which have their own retention. It returns
+// false if the message has changed since the walk.
+func (st *stagedBatch) purge(id esh3ar.MessageID, served *esh3ar.Served) (bool, error) {
 	s, err := st.load(id)
-	if err != nil || s == nil || s.gone || s.changed() || !over(&s.Steps, served.Until(s.business)) {
+	if err != nil || s == nil || s.purged || s.changed() || !endedBy(&s.Steps, served.Until(s.business)) {
 		return false, err
 	}
 	m, ok, err := readBody(st.committer.store.db, s.recipient, s.seq, id)
 	if err != nil {
 		return false, err
 	}
-	s.gone = true
+	s.purged = true
 	keys := [][]byte{
 		appendBodyKey(nil, s.recipient, s.seq, id), appendStepsKey(nil, s.recipient, s.seq, id),
 		appendID(nil, id), appendList(nil, s.business, id),
 	}
-	if s.stored.dead != 0 {
-		keys = append(keys, appendDead(nil, s.business, s.stored.dead, id))
+	if s.stored.failedAt != 0 {
+		keys = append(keys, appendDeadLetter(nil, s.business, s.stored.failedAt, id))
 	}
 	if ok && !m.SendAt.IsZero() {
 		keys = append(keys, appendTask(nil, m.SendAt, esh3ar.EnterTask, id))
@@ -154,9 +158,9 @@ func (st *staging) purge(id esh3ar.MessageID, served *esh3ar.Served) (bool, erro
 	return true, nil
 }
 
-// TrimEvents realises esh3ar.Janitor.
+// TrimEvents implements esh3ar.Janitor.
 func (s *Store) TrimEvents(ctx context.Context, before esh3ar.Time) (more bool, err error) {
-	v, err := s.read()
+	v, err := s.acquireView()
 	if err != nil {
 		return false, err
 	}
@@ -168,12 +172,12 @@ func (s *Store) TrimEvents(ctx context.Context, before esh3ar.Time) (more bool, 
 	if upTo == 0 {
 		return false, nil
 	}
-	err = s.chore(ctx, func(st *staging) error {
+	err = s.runStep(ctx, func(st *stagedBatch) error {
 		_, since, err := readTrimmed(s.db)
 		if err != nil {
 			return st.fail(err)
 		}
-		since = max(since, before) // the clock may have been turned back
+		since = max(since, before) // the clock may have been set back
 		if err := st.batch.DeleteRange([]byte{eventKey}, appendEvent(nil, upTo+1), nil); err != nil {
 			return st.fail(err)
 		}
@@ -185,7 +189,8 @@ func (s *Store) TrimEvents(ctx context.Context, before esh3ar.Time) (more bool, 
 	return more && err == nil, err
 }
 
-// oldEvents finds the newest of the oldest events that happened before a time; zero: there is none.
+// oldEvents returns the position of the last event of the log's prefix that is older than before; zero if there is none.
+// more is true if the walk reached its limit.
 func oldEvents(v *view, before esh3ar.Time) (upTo uint64, more bool, err error) {
 	it, err := v.snapshot.NewIter(&pebble.IterOptions{LowerBound: []byte{eventKey}, UpperBound: []byte{eventKey + 1}})
 	if err != nil {
@@ -201,7 +206,8 @@ func oldEvents(v *view, before esh3ar.Time) (upTo uint64, more bool, err error) 
 		if row.At >= before {
 			return upTo, false, nil
 		}
-		if walked++; walked > walkLimit {
+		walked++
+		if walked > walkLimit {
 			return upTo, true, nil
 		}
 		upTo = binary.BigEndian.Uint64(it.Key()[1:])
@@ -209,10 +215,11 @@ func oldEvents(v *view, before esh3ar.Time) (upTo uint64, more bool, err error) 
 	return upTo, false, it.Error()
 }
 
-// trimmedLen is the length of the row that says how far the log was trimmed.
+// trimmedLen is the length of the row that records the trim of the event log.
 const trimmedLen = 16
 
-// readTrimmed is the position up to which the log was trimmed; every event from since on is behind it.
+// readTrimmed returns the position up to which the log was trimmed. All events with a time of since or later are still in
+// the log.
 func readTrimmed(src source) (upTo uint64, since esh3ar.Time, err error) {
 	row, err := getRow(src, []byte{trimmedKey})
 	if err != nil || row == nil {

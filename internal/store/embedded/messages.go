@@ -12,14 +12,14 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// Message realises esh3ar.MessageReader.
+// Message implements esh3ar.MessageReader.
 func (s *Store) Message(_ context.Context, id esh3ar.MessageID) (esh3ar.Record, error) {
-	v, err := s.read()
+	v, err := s.acquireView()
 	if err != nil {
 		return esh3ar.Record{}, err
 	}
 	defer v.release()
-	where, ok, err := readPlace(v.snapshot, id)
+	where, ok, err := readLocation(v.snapshot, id)
 	if err != nil {
 		return esh3ar.Record{}, readError("read message", err)
 	}
@@ -36,16 +36,16 @@ func (s *Store) Message(_ context.Context, id esh3ar.MessageID) (esh3ar.Record, 
 	return record, nil
 }
 
-// Progresses realises esh3ar.MessageReader.
+// Progresses implements esh3ar.MessageReader.
 func (s *Store) Progresses(_ context.Context, refs []esh3ar.MessageRef) ([]esh3ar.Progress, error) {
-	v, err := s.read()
+	v, err := s.acquireView()
 	if err != nil {
 		return nil, err
 	}
 	defer v.release()
 	found := make([]esh3ar.Progress, len(refs))
 	for i, ref := range refs {
-		where, ok, err := readPlace(v.snapshot, ref.ID)
+		where, ok, err := readLocation(v.snapshot, ref.ID)
 		if err != nil {
 			return nil, readError("read progress", err)
 		}
@@ -61,14 +61,14 @@ func (s *Store) Progresses(_ context.Context, refs []esh3ar.MessageRef) ([]esh3a
 	return found, nil
 }
 
-// History realises esh3ar.MessageReader.
+// History implements esh3ar.MessageReader.
 func (s *Store) History(_ context.Context, id esh3ar.MessageID) ([]esh3ar.Event, error) {
-	v, err := s.read()
+	v, err := s.acquireView()
 	if err != nil {
 		return nil, err
 	}
 	defer v.release()
-	where, ok, err := readPlace(v.snapshot, id)
+	where, ok, err := readLocation(v.snapshot, id)
 	if err != nil {
 		return nil, readError("read history", err)
 	}
@@ -91,7 +91,7 @@ func (s *Store) History(_ context.Context, id esh3ar.MessageID) ([]esh3ar.Event,
 	return events, nil
 }
 
-// List realises esh3ar.MessageReader. It walks the business's ids backwards; their time part is the creation time.
+// List implements esh3ar.MessageReader. It walks the ids of the business backwards; an id begins with the creation time.
 func (s *Store) List(_ context.Context, q esh3ar.ListQuery) (esh3ar.ListPage, error) {
 	lower, upper, err := listBounds(q)
 	if err != nil {
@@ -100,7 +100,7 @@ func (s *Store) List(_ context.Context, q esh3ar.ListQuery) (esh3ar.ListPage, er
 	if bytes.Compare(lower, upper) >= 0 {
 		return esh3ar.ListPage{}, nil
 	}
-	v, err := s.read()
+	v, err := s.acquireView()
 	if err != nil {
 		return esh3ar.ListPage{}, err
 	}
@@ -112,11 +112,12 @@ func (s *Store) List(_ context.Context, q esh3ar.ListQuery) (esh3ar.ListPage, er
 	return page, nil
 }
 
+// listBounds returns the key range of a listing. An empty range has lower >= upper.
 func listBounds(q esh3ar.ListQuery) (lower, upper []byte, err error) {
 	prefix := append([]byte{listKey}, q.Business.UUID[:]...)
 	lower = slices.Clone(prefix)
 	if q.From > 0 {
-		lower = appendUint64(lower, uint64(q.From)<<16) // the first 48 bits of an id are its time
+		lower = appendUint64(lower, uint64(q.From)<<16) // the first 48 bits of an id are its creation time
 	}
 	upper = successor(prefix)
 	if q.Until < 0 { // before 1970: no id is that old
@@ -129,7 +130,7 @@ func listBounds(q esh3ar.ListQuery) (lower, upper []byte, err error) {
 	}
 	id, err := hex.DecodeString(q.Cursor)
 	if err != nil || len(id) != 16 {
-		return nil, nil, esh3ar.Errorf(esh3ar.Invalid, "cursor %q is not one that a listing gave", q.Cursor)
+		return nil, nil, esh3ar.Errorf(esh3ar.Invalid, "cursor %q was not returned by a listing", q.Cursor)
 	}
 	if seen := append(prefix, id...); upper == nil || bytes.Compare(seen, upper) < 0 {
 		upper = seen
@@ -145,7 +146,8 @@ func list(v *view, q esh3ar.ListQuery, lower, upper []byte) (page esh3ar.ListPag
 	defer it.Close()
 	walked, last := 0, ""
 	for valid := it.Last(); valid; valid = it.Prev() {
-		if walked++; len(page.Records) >= q.Limit || walked > walkLimit {
+		walked++
+		if len(page.Records) >= q.Limit || walked > walkLimit {
 			page.NextCursor = last
 			return page, nil
 		}

@@ -10,8 +10,8 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// TestKeysByDay opens a store of format 1, whose idempotency keys lie without a day, and finds the key where it is now.
-func TestKeysByDay(t *testing.T) {
+// TestStore_OpenFormat1_MovesKeysToDays opens a store of format 1, whose idempotency keys have no day prefix.
+func TestStore_OpenFormat1_MovesKeysToDays(t *testing.T) {
 	disk := vfs.NewMem()
 	s, err := Open("data", Options{FS: disk})
 	if err != nil {
@@ -36,12 +36,12 @@ func TestKeysByDay(t *testing.T) {
 	call := &esh3ar.Call{Business: scope.business, Key: &esh3ar.IdempotencyKey{Key: "k", Fingerprint: row.fingerprint, ExpiresAt: row.expires}}
 	answers, err := s.Append(t.Context(), []*esh3ar.Call{call})
 	if err != nil || answers[0].Outcome != esh3ar.Replayed || answers[0].Receipts[0].Seq != 7 {
-		t.Errorf("%+v, %v", answers, err)
+		t.Errorf("got %+v, %v; want the stored receipt with seq 7", answers, err)
 	}
 	if stored, err := getRow(s.db, old); stored != nil || err != nil {
-		t.Errorf("the old row is there: %x, %v", stored, err)
+		t.Errorf("old row: got %x, %v; want none", stored, err)
 	}
 	if format, err := getRow(s.db, []byte{formatKey}); string(format) != "2" || err != nil {
-		t.Errorf("format %s, %v", format, err)
+		t.Errorf("got format %s, %v; want 2", format, err)
 	}
 }

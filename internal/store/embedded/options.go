@@ -10,41 +10,43 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/diskguard"
 )
 
-// Options tune a store; the zero value of every field means its default.
+// Options configure a store. The zero value of a field selects its default.
 type Options struct {
-	FS           vfs.FS            // default: the real disk
-	Now          func() time.Time  // default: time.Now; expiry of idempotency keys is measured by it
-	SettleGather time.Duration     // how long settles wait for an append to share a commit with; default 10 ms
-	Reserve      diskguard.Reserve // free space below which Append answers StorageFull; zero: the rule of disk.Reserve
-	CacheSize    int64             // bytes of block cache; default 64 MiB
-	MemTableSize uint64            // bytes; default 64 MiB, less on small volumes
-	MaxOpenFiles int               // table files held open; default 1,000
-	Log          *slog.Logger      // default: discards
-	Crowded      func() bool       // whether goroutines wait for a processor; called by several, must be quick; default: they do not
-	OnCommit     func(CommitInfo)  // called by the committer after each commit; must be quick
+	FS           vfs.FS            // default: the operating system's file system
+	Now          func() time.Time  // clock for the expiry of idempotency keys; default time.Now
+	SettleLinger time.Duration     // longest time that settles wait for an append to share a commit with; default 10 ms
+	Reserve      diskguard.Reserve // free space below which Append returns StorageFull; zero: see diskguard.Reserve
+	CacheSize    int64             // block cache, bytes; default 64 MiB
+	MemTableSize uint64            // memtable, bytes; default 64 MiB, less on small volumes
+	MaxOpenFiles int               // open table files; default 1,000
+	Log          *slog.Logger      // default: discards everything
+	Crowded      func() bool       // reports whether goroutines wait for a CPU; must be fast and safe for concurrent use; default: never
+	OnCommit     func(CommitInfo)  // called by the committer after each commit; must be fast
 
-	baseLevel uint64 // bytes of the level that most compactions rewrite
+	baseLevel uint64 // target size of the level that most compactions rewrite, bytes
 }
 
 // CommitInfo describes one commit.
 type CommitInfo struct {
-	Messages int           // appended
-	Changes  int           // settled
-	Bytes    int           // of the batch
-	Stage    time.Duration // reading and building the batch
-	Sync     time.Duration // writing and fsync
+	Messages int           // messages appended
+	Changes  int           // changes settled
+	Bytes    int           // size of the batch
+	Stage    time.Duration // time spent reading and building the batch
+	Sync     time.Duration // time spent writing and syncing
 }
 
-// settleBatch is as many changes as go without waiting for company: their own commit is well used then.
+// settleBatch is the number of queued changes that are committed without waiting for an append: they fill a commit of their
+// own.
 const settleBatch = 512
 
-// memTableSize is large, so that what lives shortly never reaches a table.
+// memTableSize is the default memtable size. It is large so that short-lived rows never reach a table.
 const memTableSize = 64 << 20
 
-// baseLevel is large: waiting for a larger base halves how often it is rewritten.
+// baseLevel is the default target size of the base level. A larger base level is rewritten half as often.
 const baseLevel = 256 << 20
 
-// withDefaults fills what is not set; dir is the store's folder, whose volume bounds the memtables.
+// withDefaults returns o with defaults for unset fields. dir is the store's directory; the size of its volume limits the
+// memtables.
 func (o Options) withDefaults(dir string) Options {
 	if o.FS == nil {
 		o.FS = vfs.Default
@@ -52,8 +54,8 @@ func (o Options) withDefaults(dir string) Options {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.SettleGather == 0 {
-		o.SettleGather = 10 * time.Millisecond
+	if o.SettleLinger == 0 {
+		o.SettleLinger = 10 * time.Millisecond
 	}
 	if o.CacheSize == 0 {
 		o.CacheSize = 64 << 20

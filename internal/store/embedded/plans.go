@@ -14,14 +14,14 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/codec"
 )
 
-// PutPlan realises esh3ar.PlanStore.
+// PutPlan implements esh3ar.PlanStore.
 func (s *Store) PutPlan(ctx context.Context, p esh3ar.Plan) error {
-	return s.write(ctx, func(st *staging) error { return st.setJSON(appendPlan(nil, p.Name), p) })
+	return s.write(ctx, func(st *stagedBatch) error { return st.setJSON(appendPlan(nil, p.Name), p) })
 }
 
-// Plans realises esh3ar.PlanStore.
+// Plans implements esh3ar.PlanStore.
 func (s *Store) Plans(context.Context) (plans []esh3ar.Plan, err error) {
-	v, err := s.read()
+	v, err := s.acquireView()
 	if err != nil {
 		return nil, err
 	}
@@ -40,9 +40,9 @@ func (s *Store) Plans(context.Context) (plans []esh3ar.Plan, err error) {
 	return plans, nil
 }
 
-// DropPlan realises esh3ar.PlanStore.
+// DropPlan implements esh3ar.PlanStore.
 func (s *Store) DropPlan(ctx context.Context, name string) error {
-	return s.write(ctx, func(st *staging) error {
+	return s.write(ctx, func(st *stagedBatch) error {
 		row, err := st.get(appendPlan(nil, name))
 		if err != nil {
 			return readError("read plan", err)
@@ -50,18 +50,19 @@ func (s *Store) DropPlan(ctx context.Context, name string) error {
 		if row == nil {
 			return esh3ar.Errorf(esh3ar.NotFound, "no such plan")
 		}
-		if used, err := st.planUsed(name); err != nil {
-			return readError("look who has the plan", err)
+		if used, err := st.planInUse(name); err != nil {
+			return readError("find businesses with the plan", err)
 		} else if used {
 			return esh3ar.Errorf(esh3ar.InUse, "a business has the plan %s", name)
 		}
-		return st.setAccount(appendPlan(nil, name), nil)
+		return st.setOverlay(appendPlan(nil, name), nil)
 	})
 }
 
-// planUsed looks at all businesses, those of this batch too: they are few, and plans go rarely.
-func (st *staging) planUsed(name string) (used bool, err error) {
-	look := func(key, row []byte) error {
+// planInUse reports whether a business has the plan. It reads all businesses, including those changed by this batch: they are
+// few, and plans are rarely deleted.
+func (st *stagedBatch) planInUse(name string) (used bool, err error) {
+	check := func(key, row []byte) error {
 		var b esh3ar.Business
 		if err := json.Unmarshal(row, &b); err != nil {
 			return fmt.Errorf("row %x: %w", key, codec.ErrDamaged)
@@ -69,25 +70,25 @@ func (st *staging) planUsed(name string) (used bool, err error) {
 		used = used || b.Plan == name
 		return nil
 	}
-	for key, row := range st.accounts {
+	for key, row := range st.overlay {
 		if key[0] == businessKey {
-			if err := look([]byte(key), row); err != nil {
+			if err := check([]byte(key), row); err != nil {
 				return false, err
 			}
 		}
 	}
 	err = scan(st.committer.store.db, []byte{businessKey}, []byte{businessKey + 1}, func(key, row []byte) error {
-		if _, changed := st.accounts[string(key)]; changed {
+		if _, changed := st.overlay[string(key)]; changed {
 			return nil
 		}
-		return look(key, row)
+		return check(key, row)
 	})
 	return used, err
 }
 
-// Holders realises esh3ar.PlanStore.
+// Holders implements esh3ar.PlanStore.
 func (s *Store) Holders(_ context.Context, plan string) (ids []esh3ar.BusinessID, err error) {
-	v, err := s.read()
+	v, err := s.acquireView()
 	if err != nil {
 		return nil, err
 	}
@@ -103,14 +104,14 @@ func (s *Store) Holders(_ context.Context, plan string) (ids []esh3ar.BusinessID
 		return nil
 	})
 	if err != nil {
-		return nil, readError("read who has the plan", err)
+		return nil, readError("find businesses with the plan", err)
 	}
 	return ids, nil
 }
 
-// AssignPlan realises esh3ar.PlanStore.
+// AssignPlan implements esh3ar.PlanStore.
 func (s *Store) AssignPlan(ctx context.Context, business esh3ar.BusinessID, plan string) error {
-	return s.write(ctx, func(st *staging) error {
+	return s.write(ctx, func(st *stagedBatch) error {
 		var b esh3ar.Business
 		key := appendBusiness(nil, business)
 		if err := getJSON(st, key, &b, "business"); err != nil {
@@ -121,10 +122,10 @@ func (s *Store) AssignPlan(ctx context.Context, business esh3ar.BusinessID, plan
 	})
 }
 
-// AddUsage realises esh3ar.UsageStore.
+// AddUsage implements esh3ar.UsageStore.
 func (s *Store) AddUsage(ctx context.Context, entries []esh3ar.Usage) ([]esh3ar.Usage, error) {
 	sums := slices.Clone(entries)
-	err := s.write(ctx, func(st *staging) error {
+	err := s.write(ctx, func(st *stagedBatch) error {
 		for i := range sums {
 			if err := st.addUsage(&sums[i]); err != nil {
 				return err
@@ -138,14 +139,14 @@ func (s *Store) AddUsage(ctx context.Context, entries []esh3ar.Usage) ([]esh3ar.
 	return sums, nil
 }
 
-// addUsage makes a sum of an entry.
-func (st *staging) addUsage(u *esh3ar.Usage) error {
+// addUsage adds an entry to the stored usage of its day, and sets the entry to the sum.
+func (st *stagedBatch) addUsage(u *esh3ar.Usage) error {
 	key := appendUsage(nil, u.Business, u.Day)
 	row, err := st.get(key)
 	if err != nil {
 		return st.fail(readError("read usage", err))
 	}
-	if row == nil { // the first of a day takes the oldest with it
+	if row == nil { // the first entry of a day deletes days past retention
 		begin, end := appendUsage(nil, u.Business, 0), appendUsage(nil, u.Business, max(0, u.Day-esh3ar.UsageDays+1))
 		if err := st.batch.DeleteRange(begin, end, nil); err != nil {
 			return st.fail(err)
@@ -153,13 +154,13 @@ func (st *staging) addUsage(u *esh3ar.Usage) error {
 	} else if err := readUsage(row, u); err != nil {
 		return st.fail(readError("read usage", err))
 	}
-	return st.setAccount(key, appendUint64(appendUint64(nil, uint64(u.Messages)), uint64(u.Refused)))
+	return st.setOverlay(key, appendUint64(appendUint64(nil, uint64(u.Messages)), uint64(u.Refused)))
 }
 
-// usageLen is the length of a row: accepted and refused messages.
+// usageLen is the length of a usage row: the counts of accepted and rejected messages, 8 bytes each.
 const usageLen = 16
 
-// readUsage adds what a row holds.
+// readUsage adds the counts of a row to u.
 func readUsage(row []byte, u *esh3ar.Usage) error {
 	if len(row) != usageLen {
 		return fmt.Errorf("usage %x: %w", row, codec.ErrDamaged)
@@ -169,9 +170,9 @@ func readUsage(row []byte, u *esh3ar.Usage) error {
 	return nil
 }
 
-// Usage realises esh3ar.UsageStore.
+// Usage implements esh3ar.UsageStore.
 func (s *Store) Usage(_ context.Context, business esh3ar.BusinessID, first, last esh3ar.Day) (days []esh3ar.Usage, err error) {
-	v, err := s.read()
+	v, err := s.acquireView()
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +192,8 @@ func (s *Store) Usage(_ context.Context, business esh3ar.BusinessID, first, last
 	return days, nil
 }
 
-// scan gives the rows from lower up to upper; they are good until the function returns.
+// scan calls each with the rows from lower up to, but not including, upper. The slices are valid only during the call. scan
+// stops at the first error.
 func scan(src pebble.Reader, lower, upper []byte, each func(key, row []byte) error) (err error) {
 	it, err := src.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {

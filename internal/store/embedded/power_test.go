@@ -18,41 +18,42 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 )
 
-// What a child is told: its folder, and after how many messages it waits for its end; 0: it goes on for ever.
+// Environment of a child process: the directory of its store, and the number of messages after which it blocks; 0: never.
 const (
 	childDir   = "ESH3AR_STORE_CHILD"
 	childCalls = "ESH3AR_STORE_CHILD_CALLS"
 )
 
 func TestMain(m *testing.M) {
-	switch dir := os.Getenv(childDir); {
-	case dir == "":
-	case os.Getenv(childFill) != "":
+	dir := os.Getenv(childDir)
+	if dir != "" && os.Getenv(childFill) != "" {
 		fill(dir)
 		return
-	default:
+	}
+	if dir != "" {
 		child(dir)
 		return
 	}
 	os.Exit(m.Run())
 }
 
-// TestLeaksNothing opens, uses and closes a store. TestMain cannot ask for this: a store that a fault stopped parks
-// goroutines of pebble for good, and other tests stop hundreds.
-func TestLeaksNothing(t *testing.T) {
+// TestStore_Close_LeaksNoGoroutine opens, uses and closes a store. TestMain cannot check this for all tests: a store with a
+// fault blocks Pebble's goroutines forever, and other tests cause hundreds of faults.
+func TestStore_Close_LeaksNoGoroutine(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	s, err := embedded.Open("data", smallOptions(vfs.NewMem()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	load(t, s, new(ledger), 3)
+	load(t, s, new(observationLog), 3)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	goleak.VerifyNone(t, before)
 }
 
-// child is a process with a store on a disk that forgets: it appends and prints what was answered.
+// child is the main function of a child process. Its store is on a file system that loses unsynced writes. It prints every
+// acknowledged append.
 func child(dir string) {
 	calls, err := strconv.Atoi(os.Getenv(childCalls))
 	if err != nil {
@@ -72,19 +73,20 @@ func child(dir string) {
 		}
 		fmt.Println("stored", m.ID, m.Seq)
 		if i+1 == calls {
-			select {} // until the kill
+			select {} // until it is killed
 		}
 	}
 }
 
-// TestKilledOnForgetfulDisk kills a real process on a disk that loses what was not synced, and looks for everything that
-// it had said was stored. The planted fault answer-before-fsync fails here.
-func TestKilledOnForgetfulDisk(t *testing.T) {
+// TestStore_KillOnVolatileDisk_KeepsAcknowledged kills a process whose disk loses unsynced writes, and checks that every
+// append it acknowledged is present. The planted fault answer-before-fsync must turn this test red.
+func TestStore_KillOnVolatileDisk_KeepsAcknowledged(t *testing.T) {
 	dir := t.TempDir()
-	said := map[esh3ar.MessageID]esh3ar.Seq{}
+	acknowledged := map[esh3ar.MessageID]esh3ar.Seq{}
 	for round := range rounds(2, 4, 50) {
-		// Where pebble begins a new log it syncs the old one and says nothing meanwhile, so that a kill often finds all that was said on
-		// disk, whether it was synced for its caller or not. The first round ends before that.
+		// When Pebble starts a new WAL, it syncs the old one and acknowledges nothing meanwhile. A kill at that time often
+		// finds all acknowledged appends on disk, even if they were not synced first. The first round ends before Pebble
+		// rotates the WAL.
 		calls := 0
 		if round == 0 {
 			calls = 150
@@ -100,15 +102,15 @@ func TestKilledOnForgetfulDisk(t *testing.T) {
 		}
 		lines := bufio.NewScanner(out)
 		for n := 0; n < 150+70*round && lines.Scan(); n++ {
-			hear(t, lines.Text(), said)
+			recordLine(t, lines.Text(), acknowledged)
 		}
 		_, err = embedded.Open(dir, embedded.Options{})
 		oneLine(t, err, dir, "in use by another process")
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		for lines.Scan() { // what it still said before it died
-			hear(t, lines.Text(), said)
+		for lines.Scan() { // output from before its end
+			recordLine(t, lines.Text(), acknowledged)
 		}
 		_ = cmd.Wait() // killed
 		s, err := embedded.Open(dir, embedded.Options{})
@@ -116,23 +118,23 @@ func TestKilledOnForgetfulDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 		lost := 0
-		for id, seq := range said {
+		for id, seq := range acknowledged {
 			if r, err := s.Message(t.Context(), id); err != nil || r.Seq != seq {
 				lost++
 			}
 		}
 		if lost > 0 {
-			t.Fatalf("round %d: %d of %d messages lost", round, lost, len(said))
+			t.Fatalf("round %d: %d of %d acknowledged messages are missing", round, lost, len(acknowledged))
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	t.Logf("%d messages kept", len(said))
+	t.Logf("%d messages present", len(acknowledged))
 }
 
-// hear takes one line of a child; the last one may be cut.
-func hear(t *testing.T, line string, said map[esh3ar.MessageID]esh3ar.Seq) {
+// recordLine records one line of a child's output. The last line may be incomplete.
+func recordLine(t *testing.T, line string, acknowledged map[esh3ar.MessageID]esh3ar.Seq) {
 	t.Helper()
 	if strings.HasPrefix(line, "error") {
 		t.Fatal(line)
@@ -143,6 +145,6 @@ func hear(t *testing.T, line string, said map[esh3ar.MessageID]esh3ar.Seq) {
 		return
 	}
 	if parsed, err := esh3ar.ParseMessageID(id); err == nil {
-		said[parsed] = seq
+		acknowledged[parsed] = seq
 	}
 }

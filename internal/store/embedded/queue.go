@@ -10,56 +10,58 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// request is one caller's work on its way through the committer.
+// request is the work of one caller, queued for the committer.
 type request struct {
-	stage    func(*staging) error // adds the work to the batch; an error answers this request alone and adds nothing
-	changes  int                  // settles: how many; they wait for company
-	size     int64                // of its place in the queue, set by put
-	done     chan struct{}        // closed after the commit
-	answered bool                 // the committer's own: done is closed
-	err      error
+	stage     func(*stagedBatch) error // adds the work to the batch; an error fails this request only and must leave the batch unchanged
+	changes   int                      // changes to settle; zero for requests that are not delayed
+	size      int64                    // bytes charged to the queue, set by put
+	done      chan struct{}            // closed after the commit
+	completed bool                     // whether done is closed; used by the committer only
+	err       error                    // result, valid after done is closed
 }
 
-func newRequest(size int, stage func(*staging) error) *request {
+func newRequest(size int, stage func(*stagedBatch) error) *request {
 	return &request{stage: stage, size: min(max(int64(size), minRequestSize), queueBytes), done: make(chan struct{})}
 }
 
-// The bounds of what waits. When they are reached callers wait on their context. Intake has one append under way and
-// the settler two, so only a flood gets here; and since the committer takes all that waits, they bound a batch too.
+// Bounds of the queue. When they are reached, callers block until there is room or their context ends. Ingest runs one
+// append at a time and the settler two, so only a flood of calls reaches these bounds. The committer takes the whole queue
+// at once, so they also bound a batch.
 const (
 	queueBytes     = 64 << 20
 	queueLimit     = 1024 // requests
 	minRequestSize = queueBytes / queueLimit
 )
 
-// changeSize is what a waiting change takes, about.
+// changeSize approximates the memory of a queued change, in bytes.
 const changeSize = 128
 
 // queue gathers requests for the committer.
 type queue struct {
-	gather time.Duration
-	room   *semaphore.Weighted // of queueBytes; first come, first served
-	wake   chan struct{}       // capacity 1: a signal, not a count
-	ended  context.Context     // over when the queue is closed: who waits for room then goes away
-	end    context.CancelFunc
-	mu     struct {
+	linger         time.Duration       // longest delay of settles
+	room           *semaphore.Weighted // free part of queueBytes; first come, first served
+	wake           chan struct{}       // capacity 1: a signal, not a count
+	closeCtx       context.Context     // canceled when the queue is closed, which releases callers that wait for room
+	cancelCloseCtx context.CancelFunc
+	mu             struct {
 		sync.Mutex
 		waiting []*request
-		urgent  int // of waiting: those that do not wait for company
-		changes int
-		since   time.Time // when the first of waiting came
+		urgent  int       // waiting requests that are not delayed
+		changes int       // changes of the waiting settles
+		since   time.Time // arrival of the oldest waiting request
 		closed  bool
 	}
 }
 
 func newQueue(gather time.Duration) *queue {
-	q := &queue{gather: gather, room: semaphore.NewWeighted(queueBytes), wake: make(chan struct{}, 1)}
-	q.ended, q.end = context.WithCancel(context.Background())
+	q := &queue{linger: gather, room: semaphore.NewWeighted(queueBytes), wake: make(chan struct{}, 1)}
+	q.closeCtx, q.cancelCloseCtx = context.WithCancel(context.Background())
 	return q
 }
 
+// put queues a request. It blocks while the queue is full, and returns Abandoned if ctx ends first.
 func (q *queue) put(ctx context.Context, r *request) error {
-	if err := q.enter(ctx, r.size); err != nil {
+	if err := q.acquire(ctx, r.size); err != nil {
 		return err
 	}
 	q.mu.Lock()
@@ -84,14 +86,14 @@ func (q *queue) put(ctx context.Context, r *request) error {
 
 var errClosing = esh3ar.Errorf(esh3ar.StoreUnavailable, "the store is closing")
 
-// enter waits for room. A caller that left while it waited has committed nothing.
-func (q *queue) enter(ctx context.Context, size int64) error {
+// acquire reserves size bytes of the queue. It returns Abandoned if ctx ends first; nothing is committed then.
+func (q *queue) acquire(ctx context.Context, size int64) error {
 	if ctx.Err() == nil && q.room.TryAcquire(size) {
 		return nil
 	}
 	wait, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(q.ended, cancel)()
+	defer context.AfterFunc(q.closeCtx, cancel)()
 	switch {
 	case q.room.Acquire(wait, size) == nil:
 		return nil
@@ -102,6 +104,7 @@ func (q *queue) enter(ctx context.Context, size int64) error {
 	}
 }
 
+// signal wakes take. A signal that is already pending is enough.
 func (q *queue) signal() {
 	select {
 	case q.wake <- struct{}{}:
@@ -109,16 +112,17 @@ func (q *queue) signal() {
 	}
 }
 
+// close rejects new requests and lets take return the remaining ones without delay.
 func (q *queue) close() {
 	q.mu.Lock()
 	q.mu.closed = true
 	q.mu.Unlock()
-	q.end()
+	q.cancelCloseCtx()
 	q.signal()
 }
 
-// take waits for a batch that is worth a commit, appending to group; it returns nothing when the queue is closed
-// and empty.
+// take blocks until a batch is worth a commit and appends its requests to group. It returns an empty group when the queue is
+// closed and empty.
 func (q *queue) take(group []*request) []*request {
 	for {
 		group, wait, done := q.poll(group)
@@ -138,7 +142,8 @@ func (q *queue) take(group []*request) []*request {
 	}
 }
 
-// poll takes what waits if it is time; else it says how long to wait, zero for as long as nothing comes.
+// poll appends the waiting requests to group if they are due. Otherwise it returns the time to wait; zero means until the
+// next request.
 func (q *queue) poll(group []*request) (taken []*request, wait time.Duration, done bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -146,7 +151,7 @@ func (q *queue) poll(group []*request) (taken []*request, wait time.Duration, do
 		return group, 0, q.mu.closed
 	}
 	if q.mu.urgent == 0 && q.mu.changes < settleBatch && !q.mu.closed {
-		if rest := q.gather - time.Since(q.mu.since); rest > 0 {
+		if rest := q.linger - time.Since(q.mu.since); rest > 0 {
 			return group, rest, false
 		}
 	}

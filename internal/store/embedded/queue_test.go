@@ -15,8 +15,9 @@ func settleRequest(n int) *request {
 	return r
 }
 
-// TestQueueIsBounded fills the queue by bytes and by number, and lets callers leave and the store close while they wait.
-func TestQueueIsBounded(t *testing.T) {
+// TestQueue_Full_BlocksCallers fills the queue by bytes and by number. Blocked callers return when there is room, when their
+// context ends, and when the queue is closed.
+func TestQueue_Full_BlocksCallers(t *testing.T) {
 	for name, size := range map[string]int{"bytes": queueBytes / 4, "number": 0, "more than all": 2 * queueBytes} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -30,16 +31,16 @@ func TestQueueIsBounded(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
 				if err := q.put(ctx, newRequest(size, nil)); err == nil || esh3ar.CodeOf(err) != esh3ar.Abandoned {
-					t.Fatalf("put into a full queue: %v", err)
+					t.Fatalf("put into a full queue: got %v, want Abandoned", err)
 				}
 				waiting := make(chan error)
 				go func() { waiting <- q.put(t.Context(), newRequest(size, nil)) }()
 				synctest.Wait()
 				if n := len(q.take(nil)); n != places {
-					t.Fatalf("took %d of %d", n, places)
+					t.Fatalf("take: got %d requests, want %d", n, places)
 				}
 				if err := <-waiting; err != nil {
-					t.Fatalf("put once there is room: %v", err)
+					t.Fatalf("put after take: %v", err)
 				}
 				q.take(nil)
 				for range places {
@@ -51,18 +52,18 @@ func TestQueueIsBounded(t *testing.T) {
 				synctest.Wait()
 				q.close()
 				if err := <-waiting; err == nil || esh3ar.CodeOf(err) != esh3ar.StoreUnavailable {
-					t.Fatalf("put while closing: %v", err)
+					t.Fatalf("put into a closed queue: got %v, want StoreUnavailable", err)
 				}
 				if n := len(q.take(nil)); n != places {
-					t.Fatalf("closing took %d of %d", n, places)
+					t.Fatalf("take after close: got %d requests, want %d", n, places)
 				}
 			})
 		})
 	}
 }
 
-// TestSettlesWaitForCompany holds settles back until an append comes, the time is over, or there are enough of them.
-func TestSettlesWaitForCompany(t *testing.T) {
+// TestQueue_SettlesOnly_AreDelayed: settles wait for an append, for the end of the delay, or until they fill a batch.
+func TestQueue_SettlesOnly_AreDelayed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(10 * time.Millisecond)
 		taken := make(chan int)
@@ -76,7 +77,7 @@ func TestSettlesWaitForCompany(t *testing.T) {
 		go take()
 		put(settleRequest(1))
 		if n := <-taken; n != 1 || time.Since(start) != 10*time.Millisecond {
-			t.Errorf("alone: %d after %v", n, time.Since(start))
+			t.Errorf("one settle: got %d after %v, want 1 after 10 ms", n, time.Since(start))
 		}
 		start = time.Now()
 		go take()
@@ -84,13 +85,13 @@ func TestSettlesWaitForCompany(t *testing.T) {
 		time.Sleep(3 * time.Millisecond) // synctest's clock
 		put(newRequest(1, nil))
 		if n := <-taken; n != 2 || time.Since(start) != 3*time.Millisecond {
-			t.Errorf("with an append: %d after %v", n, time.Since(start))
+			t.Errorf("settle and append: got %d after %v, want 2 after 3 ms", n, time.Since(start))
 		}
 		start = time.Now()
 		go take()
 		put(settleRequest(settleBatch))
 		if n := <-taken; n != 1 || time.Since(start) != 0 {
-			t.Errorf("enough: %d after %v", n, time.Since(start))
+			t.Errorf("full batch of settles: got %d after %v, want 1 at once", n, time.Since(start))
 		}
 	})
 }

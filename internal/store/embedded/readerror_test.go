@@ -11,7 +11,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 )
 
-// failingReads is a disk whose n-th read from now fails; nothing fails while n is zero.
+// failingReads makes the n-th read of a disk fail, where n is the value stored in left. Nothing fails while left is zero.
 type failingReads struct {
 	left, failed atomic.Int64
 }
@@ -26,10 +26,10 @@ func (f *failingReads) MaybeError(op errorfs.Op) error {
 
 func (f *failingReads) String() string { return "failing reads" }
 
-// coldStore opens a store whose rows all have to be read from the disk.
+// coldStore opens a store that has to read every row from the disk.
 func coldStore(t *testing.T, disk *vfs.MemFS, reads *failingReads) *embedded.Store {
 	t.Helper()
-	s, err := embedded.Open("data", embedded.Options{CacheSize: 1, SettleGather: gather, FS: errorfs.Wrap(disk.CrashClone(vfs.CrashCloneCfg{}), reads)})
+	s, err := embedded.Open("data", embedded.Options{CacheSize: 1, SettleLinger: gather, FS: errorfs.Wrap(disk.CrashClone(vfs.CrashCloneCfg{}), reads)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func coldStore(t *testing.T, disk *vfs.MemFS, reads *failingReads) *embedded.Sto
 	return s
 }
 
-// eachRead lets the n-th read of work fail for every n, on a store of its own, until work needs no n reads.
+// eachRead makes the n-th read of work fail for every n, each on a new store, until work needs fewer than n reads.
 func eachRead(t *testing.T, work func(*embedded.Store) error, check func(*embedded.Store, error)) {
 	t.Helper()
 	disk, _ := filled(t, 60, false)
@@ -62,31 +62,31 @@ func eachRead(t *testing.T, work func(*embedded.Store) error, check func(*embedd
 		}
 	}
 	if failed == 0 {
-		t.Error("no read failed: the test reads from a cache")
+		t.Error("no read failed; does the test read from a cache?")
 	}
 }
 
-// TestReadErrorHidesNothing lets an inbox be read while the disk does not answer: the error is told, and what waits is
-// there when the disk is back.
-func TestReadErrorHidesNothing(t *testing.T) {
+// TestPending_ReadError_HidesNothing reads an inbox while the disk fails. The read must return an error, and a later read
+// must return all messages.
+func TestPending_ReadError_HidesNothing(t *testing.T) {
 	query := esh3ar.InboxQuery{Recipient: recipient(0), Limit: 1000, Bytes: 1 << 20}
 	eachRead(t, func(s *embedded.Store) error { return second(s.Pending(t.Context(), query)) }, func(s *embedded.Store, first error) {
 		if first != nil && esh3ar.CodeOf(first) != esh3ar.StoreUnavailable {
-			t.Errorf("read error: %v", first)
+			t.Errorf("got %v, want StoreUnavailable", first)
 		}
 		page, err := s.Pending(t.Context(), query)
-		if err != nil || len(page.Records) != 60/crowd {
-			t.Errorf("after %v: %d of %d messages are shown, %v", first, len(page.Records), 60/crowd, err)
+		if err != nil || len(page.Records) != 60/recipients {
+			t.Errorf("read after %v: got %d of %d messages, %v", first, len(page.Records), 60/recipients, err)
 		}
 	})
 }
 
-// TestReadErrorRefusesWhole lets an append meet a disk that does not answer: nothing of it is stored or numbered.
-func TestReadErrorRefusesWhole(t *testing.T) {
+// TestAppend_ReadError_StoresNothing appends while the disk fails. No message of the call may be stored or get a seq.
+func TestAppend_ReadError_StoresNothing(t *testing.T) {
 	var messages []*esh3ar.Message
 	eachRead(t, func(s *embedded.Store) error {
 		messages = nil
-		for i := range crowd {
+		for i := range recipients {
 			messages = append(messages, newMessage(i))
 		}
 		return second(s.Append(t.Context(), []*esh3ar.Call{keyed("k", messages...)}))
@@ -94,11 +94,11 @@ func TestReadErrorRefusesWhole(t *testing.T) {
 		for _, m := range messages {
 			_, missing := s.Message(t.Context(), m.ID)
 			if (err == nil) != (missing == nil) || (err == nil) != (m.Seq != 0) {
-				t.Errorf("append said %v, the message %v, its seq %d", err, missing, m.Seq)
+				t.Errorf("append: %v; reading the message: %v; its seq: %d; want all or none to succeed", err, missing, m.Seq)
 			}
 		}
 		if err := second(s.Append(t.Context(), one(newMessage(0)))); err != nil {
-			t.Errorf("append when the disk is back: %v", err)
+			t.Errorf("append after the disk has recovered: %v", err)
 		}
 		dense(t, s)
 	})

@@ -7,23 +7,23 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Recovery is what opening a store found. The checkpoint that it starts from is pebble's: tables that were flushed, and
-// the WAL since. Replaying that is the whole of it and is bounded by the memtables, whatever the store holds: a few times
-// Options.MemTableSize. Nothing else is rebuilt. What is unfinished is found where it lies: messages in the undelivered
-// index when their phones connect, tasks when they are due.
+// Recovery describes what opening a store found. Opening starts from Pebble's flushed tables and replays the WAL written
+// since. The WAL is bounded by the memtables, at a few times Options.MemTableSize, whatever the size of the store. Nothing
+// else is rebuilt: unfinished messages are found in the undelivered index when their phones connect, and tasks when they are
+// due.
 type Recovery struct {
-	Took     time.Duration
-	WALs     int    // files replayed
-	WALBytes int64  // in them
-	Events   uint64 // position of the newest status event
+	Took     time.Duration // duration of opening
+	WALs     int           // WAL files replayed
+	WALBytes int64         // total size of the WAL files
+	Events   uint64        // position of the newest status event
 }
 
-// Recovery tells what opening found.
-func (s *Store) Recovery() Recovery { return s.found }
+// Recovery returns what opening the store found.
+func (s *Store) Recovery() Recovery { return s.recovery }
 
-// leftBehind looks at the WALs before they are replayed. It is for the operator's eyes: a disk that does not answer
-// here will say so to pebble.
-func leftBehind(disk vfs.FS, dir string) (r Recovery) {
+// reportWALs reports the WAL files before they are replayed. Errors are ignored: the report is informational, and Pebble
+// meets the same errors next.
+func reportWALs(disk vfs.FS, dir string) (r Recovery) {
 	names, err := disk.List(dir)
 	if err != nil {
 		return r

@@ -13,10 +13,11 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 )
 
-// childFill makes the child fill a store with that many messages, say so, and go on until it is killed.
+// childFill is the environment variable that makes a child fill a store with that number of messages, print "full", and
+// continue until it is killed.
 const childFill = "ESH3AR_STORE_FILL"
 
-// fillBatch is how many messages the child appends at a time.
+// fillBatch is the number of messages that the child appends per call.
 const fillBatch = 1000
 
 func fill(dir string) {
@@ -48,9 +49,10 @@ func fill(dir string) {
 	}
 }
 
-// TestRecoveryIsBounded kills a process that writes and opens what it leaves: only the log since the last flush is
-// replayed, a few memtables, however much is stored. ESH3AR_STORED says how much; the time is printed, not asserted.
-func TestRecoveryIsBounded(t *testing.T) {
+// TestRecovery_LargeStore_ReplaysBoundedWAL kills a process that writes, and opens its store. Only the WAL since the last
+// flush is replayed, a few memtables at most, however many messages are stored. ESH3AR_STORED sets their number. The
+// duration is logged, not checked.
+func TestRecovery_LargeStore_ReplaysBoundedWAL(t *testing.T) {
 	stored := os.Getenv("ESH3AR_STORED")
 	if stored == "" {
 		stored = "20000"
@@ -67,11 +69,11 @@ func TestRecoveryIsBounded(t *testing.T) {
 	}
 	lines := bufio.NewScanner(out)
 	lines.Scan()
-	said := lines.Text()
-	_ = cmd.Process.Kill() // it may have ended with an error, which it said
+	line := lines.Text()
+	_ = cmd.Process.Kill() // it may have exited with an error, which it printed
 	_ = cmd.Wait()
-	if said != "full" {
-		t.Fatalf("the child said %q", said)
+	if line != "full" {
+		t.Fatalf("the child printed %q, want full", line)
 	}
 	s, err := embedded.Open(dir, embedded.Options{})
 	if err != nil {
@@ -79,12 +81,12 @@ func TestRecoveryIsBounded(t *testing.T) {
 	}
 	defer s.Close()
 	r := s.Recovery()
-	const memtable, tables = 64 << 20, 4 // pebble stops writers when it has more to flush
+	const memtable, tables = 64 << 20, 4 // Pebble stops writers when more memtables wait for a flush
 	if r.WALs == 0 || r.WALBytes == 0 || r.WALBytes > tables*memtable {
-		t.Errorf("replayed %+v", r)
+		t.Errorf("got %+v, want a WAL of at most 4 memtables", r)
 	}
 	if count, err := strconv.ParseUint(stored, 10, 64); err != nil || r.Events < count {
-		t.Errorf("%s messages were stored, %d events are there, %v", stored, r.Events, err)
+		t.Errorf("%s messages were stored, got %d events, %v", stored, r.Events, err)
 	}
 	t.Logf("%s messages: opened in %s, %d WAL files, %d MiB", stored, r.Took, r.WALs, r.WALBytes>>20)
 }

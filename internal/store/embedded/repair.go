@@ -6,12 +6,12 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// mend runs a check of one row again, where nothing changes meanwhile, and writes what mends its faults. It says what was
-// done to each; a fault that is not there any more, or whose message is being settled in the same batch, is left to the
-// next look.
-func (s *Store) mend(ctx context.Context, key []byte, c check) (actions map[string]string, err error) {
+// repair repeats a check of one row inside the committer, where the row cannot change, and stages the repair of its faults. It
+// returns the action taken per check. Faults that are gone, and faults of messages that the same batch settles, are left to
+// the next run.
+func (s *Store) repair(ctx context.Context, key []byte, c check) (actions map[string]string, err error) {
 	actions = map[string]string{}
-	err = s.chore(ctx, func(st *staging) error {
+	err = s.runStep(ctx, func(st *stagedBatch) error {
 		row, err := getRow(s.db, key)
 		if err != nil {
 			return st.fail(err)
@@ -20,14 +20,14 @@ func (s *Store) mend(ctx context.Context, key []byte, c check) (actions map[stri
 			return nil
 		}
 		for _, f := range c(s.db, key, row) {
-			if st.settling[f.Message] != nil || len(f.set)+len(f.aside) == 0 && f.log == nil {
+			if st.updates[f.Message] != nil || len(f.set)+len(f.quarantine) == 0 && f.event == nil {
 				continue
 			}
-			if err := st.mendFault(&f); err != nil {
+			if err := st.repairFault(&f); err != nil {
 				return st.fail(err)
 			}
 			actions[f.Check] = esh3ar.Mended
-			if len(f.aside) > 0 {
+			if len(f.quarantine) > 0 {
 				actions[f.Check] = esh3ar.SetAside
 			}
 		}
@@ -36,10 +36,10 @@ func (s *Store) mend(ctx context.Context, key []byte, c check) (actions map[stri
 	return actions, err
 }
 
-// mendFault writes what mends a fault. The committer's memory may rest on the rows that change, so it forgets all.
-func (st *staging) mendFault(f *flaw) error {
-	for _, key := range f.aside {
-		if err := st.setAside(key); err != nil {
+// repairFault stages the repair of a fault. The committer's caches may be based on the changed rows, so they are cleared.
+func (st *stagedBatch) repairFault(f *fault) error {
+	for _, key := range f.quarantine {
+		if err := st.quarantine(key); err != nil {
 			return err
 		}
 	}
@@ -48,34 +48,34 @@ func (st *staging) mendFault(f *flaw) error {
 			return err
 		}
 	}
-	if f.log != nil {
-		if err := st.logEvent(f.log); err != nil {
+	if f.event != nil {
+		if err := st.logEvent(f.event); err != nil {
 			return err
 		}
 	}
 	c := st.committer
 	clear(c.counters)
-	c.recent.forget()
-	c.days = nil
-	c.store.floors.forget()
+	c.cache.reset()
+	c.keyDayCache = nil
+	c.store.lowWater.reset()
 	return nil
 }
 
-// setAside moves a row out of the way, whole: under its own key behind that of what was set aside.
-func (st *staging) setAside(key []byte) error {
+// quarantine moves a row unchanged to a key of the form z<key>.
+func (st *stagedBatch) quarantine(key []byte) error {
 	row, err := getRow(st.committer.store.db, key)
 	if err != nil || row == nil {
 		return err
 	}
-	if err := st.set(append([]byte{asideKey}, key...), row); err != nil {
+	if err := st.set(append([]byte{quarantineKey}, key...), row); err != nil {
 		return err
 	}
 	return st.batch.Delete(key, nil)
 }
 
-// forget gives up all floors: a message may wait again below them.
-func (f *floors) forget() {
+// reset drops all low-water marks: a repair may make a message below them undelivered again.
+func (f *lowWaterMarks) reset() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	clear(f.mu.of)
+	clear(f.mu.marks)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
+// readCounter returns the highest seq of an inbox; zero if nothing was appended to it.
 func readCounter(src source, r esh3ar.Recipient) (esh3ar.Seq, error) {
 	row, err := getRow(src, appendCounter(nil, r))
 	if err != nil || row == nil {
@@ -24,8 +25,8 @@ func readCounter(src source, r esh3ar.Recipient) (esh3ar.Seq, error) {
 	return esh3ar.Seq(binary.BigEndian.Uint64(row)), nil
 }
 
-// readSteps reads what happened to a message; a message without a row stands where it began.
-func readSteps(src source, p place, id esh3ar.MessageID) (lifecycle.Steps, error) {
+// readSteps returns the steps of a message. Without a row, the message is still in its first status.
+func readSteps(src source, p location, id esh3ar.MessageID) (lifecycle.Steps, error) {
 	row, closer, err := src.Get(appendStepsKey(make([]byte, 0, 24), p.recipient, p.seq, id))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return lifecycle.First(id, p.scheduled), nil
@@ -41,7 +42,7 @@ func readSteps(src source, p place, id esh3ar.MessageID) (lifecycle.Steps, error
 	return s, nil
 }
 
-// decodeSteps reads a row of steps. A message to which nothing has happened has none, so an empty one is damaged.
+// decodeSteps decodes a row of steps. A message still in its first status has no row, so an empty row is damaged.
 func decodeSteps(row []byte, id esh3ar.MessageID, scheduled bool) (lifecycle.Steps, error) {
 	if len(row) == 0 {
 		return lifecycle.Steps{}, codec.ErrDamaged
@@ -49,7 +50,7 @@ func decodeSteps(row []byte, id esh3ar.MessageID, scheduled bool) (lifecycle.Ste
 	return lifecycle.Decode(row, id, scheduled)
 }
 
-// readBody reads a message; ok tells whether it is there. The id counts only where there is no seq.
+// readBody returns a message, and whether it exists. The id is used only if seq is zero.
 func readBody(src source, r esh3ar.Recipient, seq esh3ar.Seq, id esh3ar.MessageID) (m esh3ar.Message, ok bool, err error) {
 	row, closer, err := src.Get(appendBodyKey(make([]byte, 0, 24), r, seq, id))
 	if errors.Is(err, pebble.ErrNotFound) {
@@ -65,7 +66,7 @@ func readBody(src source, r esh3ar.Recipient, seq esh3ar.Seq, id esh3ar.MessageI
 	return m, true, nil
 }
 
-// readRecord reads a message with its progress. The id counts only where there is no seq.
+// readRecord returns a message with its progress, and whether it exists. The id is used only if seq is zero.
 func readRecord(src source, r esh3ar.Recipient, seq esh3ar.Seq, id esh3ar.MessageID) (record esh3ar.Record, ok bool, err error) {
 	if record.Message, ok, err = readBody(src, r, seq, id); err != nil || !ok {
 		return record, ok, err
@@ -74,33 +75,33 @@ func readRecord(src source, r esh3ar.Recipient, seq esh3ar.Seq, id esh3ar.Messag
 	return record, err == nil, err
 }
 
-// readProgress adds the progress to a record that has its message.
+// readProgress sets the progress of a record from the steps of its message.
 func readProgress(src source, record *esh3ar.Record) error {
-	s, err := readSteps(src, placeOf(&record.Message), record.ID)
+	s, err := readSteps(src, locationOf(&record.Message), record.ID)
 	if err == nil {
 		record.Progress = s.Progress(record.SendAt)
 	}
 	return err
 }
 
-// placeOf is the place of a message that was read.
-func placeOf(m *esh3ar.Message) place {
-	return place{business: m.Business, recipient: m.Recipient, seq: m.Seq, priority: m.Priority, scheduled: !m.SendAt.IsZero()}
+// locationOf returns the location of a message.
+func locationOf(m *esh3ar.Message) location {
+	return location{business: m.Business, recipient: m.Recipient, seq: m.Seq, priority: m.Priority, scheduled: !m.SendAt.IsZero()}
 }
 
-// readPlace finds a message by id; ok tells whether it is there.
-func readPlace(src source, id esh3ar.MessageID) (p place, ok bool, err error) {
+// readLocation returns the location of a message, and whether the message exists.
+func readLocation(src source, id esh3ar.MessageID) (p location, ok bool, err error) {
 	row, err := getRow(src, appendID(make([]byte, 0, 24), id))
 	if err != nil || row == nil {
 		return p, false, err
 	}
-	if p, err = decodePlace(row); err != nil {
+	if p, err = decodeLocation(row); err != nil {
 		return p, false, fmt.Errorf("place of %s: %w", id, err)
 	}
 	return p, true, nil
 }
 
-// readError gives a failed read its code.
+// readError returns err with the code StoreUnavailable, unless it has a code already.
 func readError(operation string, err error) error {
 	if _, ok := errors.AsType[*esh3ar.Error](err); ok {
 		return err

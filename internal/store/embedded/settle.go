@@ -8,39 +8,39 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
-// settling is a message whose progress this batch changes.
-type settling struct {
+// messageUpdate is a message whose status this batch changes.
+type messageUpdate struct {
 	id esh3ar.MessageID
-	place
+	location
 	lifecycle.Steps
-	stored  stored
-	counted bool            // attempts changed
-	discard bool            // it leaves the dead letters
-	gone    bool            // it is purged
-	moves   *esh3ar.Message // its body, where it gets another seq
+	stored         storedState
+	attemptCounted bool            // the number of attempts changed
+	discarded      bool            // the message leaves the dead letters
+	purged         bool            // the message is purged
+	movedBody      *esh3ar.Message // body of the message if it gets a new seq, else nil
 }
 
-// stored is what the database has of a message before the batch.
-type stored struct {
-	seq   esh3ar.Seq
-	steps int         // of the list
-	waits bool        // in the undelivered index
-	dead  esh3ar.Time // its dead letter; zero: none
+// storedState is the state of a message in the database before this batch.
+type storedState struct {
+	seq         esh3ar.Seq
+	steps       int         // length of the list of steps
+	undelivered bool        // whether the message is in the undelivered index
+	failedAt    esh3ar.Time // failure time in the key of its dead letter; zero if it has none
 }
 
-// asStored is what the database has of a message that stands like this.
-func (s *settling) asStored() stored {
-	return stored{seq: s.seq, steps: len(s.List), waits: s.waiting(), dead: s.FailedAt()}
+// state returns the state that the database has after the current changes are written.
+func (s *messageUpdate) state() storedState {
+	return storedState{seq: s.seq, steps: len(s.List), undelivered: s.undelivered(), failedAt: s.FailedAt()}
 }
 
-// waiting tells whether it belongs into the undelivered index.
-func (s *settling) waiting() bool { return s.seq != 0 && !s.Stage().Status.Ends() }
+// undelivered reports whether the message belongs in the undelivered index.
+func (s *messageUpdate) undelivered() bool { return s.seq != 0 && !s.Stage().Status.Ends() }
 
-func (s *settling) changed() bool {
-	return len(s.List) != s.stored.steps || s.counted || s.discard
+func (s *messageUpdate) changed() bool {
+	return len(s.List) != s.stored.steps || s.attemptCounted || s.discarded
 }
 
-// Settle realises esh3ar.Settler.
+// Settle implements esh3ar.Settler.
 func (s *Store) Settle(ctx context.Context, changes []esh3ar.Change) ([]esh3ar.Settled, error) {
 	if err := s.fault.Err(); err != nil {
 		return nil, esh3ar.Errorf(esh3ar.StoreUnavailable, "settle: %w", err)
@@ -48,11 +48,12 @@ func (s *Store) Settle(ctx context.Context, changes []esh3ar.Change) ([]esh3ar.S
 	if len(changes) == 0 {
 		return nil, nil
 	}
-	if err := lifecycle.Check(changes); err != nil { // a caller's bug; in the committer it would stop everybody
+	// Checked here, because an invalid change in the committer would fail the whole batch.
+	if err := lifecycle.Check(changes); err != nil {
 		return nil, err
 	}
 	results := make([]esh3ar.Settled, len(changes))
-	r := newRequest(changeSize*len(changes), func(st *staging) error {
+	r := newRequest(changeSize*len(changes), func(st *stagedBatch) error {
 		for i := range changes {
 			result, err := st.settle(&changes[i])
 			if err != nil {
@@ -70,11 +71,11 @@ func (s *Store) Settle(ctx context.Context, changes []esh3ar.Change) ([]esh3ar.S
 }
 
 // settle stages one change.
-func (st *staging) settle(c *esh3ar.Change) (esh3ar.Settled, error) {
+func (st *stagedBatch) settle(c *esh3ar.Change) (esh3ar.Settled, error) {
 	st.changes++
 	result := esh3ar.Settled{Message: c.Message}
 	if c.Task != nil {
-		if held, err := st.holds(c.Task); err != nil || !held {
+		if held, err := st.holdsLease(c.Task); err != nil || !held {
 			return result, err
 		}
 	}
@@ -82,7 +83,7 @@ func (st *staging) settle(c *esh3ar.Change) (esh3ar.Settled, error) {
 	if err != nil {
 		return result, err
 	}
-	if s != nil && !s.gone && s.ownedBy(c) {
+	if s != nil && !s.purged && s.ownedBy(c) {
 		result.Found = true
 		if result.Applied, err = st.apply(s, c); err != nil {
 			return result, err
@@ -96,47 +97,48 @@ func (st *staging) settle(c *esh3ar.Change) (esh3ar.Settled, error) {
 	return result, st.endTask(c.Task)
 }
 
-// sendAt is when a scheduled message is or was due; only its body knows.
-func (st *staging) sendAt(s *settling) (esh3ar.Time, error) {
+// sendAt returns the time at which a scheduled message is or was due. Only the body contains it.
+func (st *stagedBatch) sendAt(s *messageUpdate) (esh3ar.Time, error) {
 	if !s.scheduled {
 		return 0, nil
 	}
-	if s.moves != nil {
-		return s.moves.SendAt, nil
+	if s.movedBody != nil {
+		return s.movedBody.SendAt, nil
 	}
 	m, _, err := readBody(st.committer.store.db, s.recipient, s.stored.seq, s.id)
 	return m.SendAt, err
 }
 
-// ownedBy tells whether the message is the one that c may change: a change names an owner, or it is nobody's.
-func (s *settling) ownedBy(c *esh3ar.Change) bool {
+// ownedBy reports whether c may change the message. A change must name the owner, by recipient or business, and each that it
+// names must match.
+func (s *messageUpdate) ownedBy(c *esh3ar.Change) bool {
 	return (c.Recipient != 0 || !c.Business.IsZero()) &&
 		(c.Recipient == 0 || c.Recipient == s.recipient) && (c.Business.IsZero() || c.Business == s.business)
 }
 
-// apply changes the message if every condition of c holds.
-func (st *staging) apply(s *settling, c *esh3ar.Change) (applied bool, err error) {
+// apply changes the message if all conditions of c are met, and reports whether it did.
+func (st *stagedBatch) apply(s *messageUpdate, c *esh3ar.Change) (applied bool, err error) {
 	switch {
 	case c.Replay:
 		return st.replay(s, c)
 	case c.To == esh3ar.Queued:
-		return st.enter(s, c)
+		return st.enqueue(s, c)
 	default:
 		applied = s.Apply(c)
-		s.counted = s.counted || applied && c.To == esh3ar.Scheduled
+		s.attemptCounted = s.attemptCounted || applied && c.To == esh3ar.Scheduled
 		return applied, nil
 	}
 }
 
-// load finds a message by id, in the overlay first; nil when it is unknown.
-func (st *staging) load(id esh3ar.MessageID) (*settling, error) {
-	if s, ok := st.settling[id]; ok {
+// load returns a message by id, from the overlay first. It returns nil if the message is unknown.
+func (st *stagedBatch) load(id esh3ar.MessageID) (*messageUpdate, error) {
+	if s, ok := st.updates[id]; ok {
 		return s, nil
 	}
-	s := st.committer.recent.find(id)
+	s := st.committer.cache.find(id)
 	if s == nil {
 		db := st.committer.store.db
-		where, ok, err := readPlace(db, id)
+		where, ok, err := readLocation(db, id)
 		if err != nil || !ok {
 			return nil, err
 		}
@@ -144,24 +146,24 @@ func (st *staging) load(id esh3ar.MessageID) (*settling, error) {
 		if err != nil {
 			return nil, err
 		}
-		s = &settling{id: id, place: where, Steps: done}
-		s.stored = s.asStored()
+		s = &messageUpdate{id: id, location: where, Steps: done}
+		s.stored = s.state()
 	}
-	if st.settling == nil {
-		st.settling = map[esh3ar.MessageID]*settling{}
+	if st.updates == nil {
+		st.updates = map[esh3ar.MessageID]*messageUpdate{}
 	}
-	st.settling[id] = s
-	st.settled = append(st.settled, s)
+	st.updates[id] = s
+	st.updateOrder = append(st.updateOrder, s)
 	return s, nil
 }
 
-// finishSettling writes one message's changes: one row, an event per step, and its places in the indexes.
-func (st *staging) finishSettling(s *settling) error {
-	if s.gone || !s.changed() {
+// writeUpdate stages the changes of one message: its row of steps, an event per new step, and its index entries.
+func (st *stagedBatch) writeUpdate(s *messageUpdate) error {
+	if s.purged || !s.changed() {
 		return nil
 	}
-	if s.moves != nil {
-		if err := st.move(s); err != nil {
+	if s.movedBody != nil {
+		if err := st.moveRows(s); err != nil {
 			return err
 		}
 	}
@@ -178,41 +180,41 @@ func (st *staging) finishSettling(s *settling) error {
 			return err
 		}
 	}
-	if err := st.indexWaiting(s); err != nil {
+	if err := st.indexUndelivered(s); err != nil {
 		return err
 	}
-	return st.indexDead(s)
+	return st.indexDeadLetter(s)
 }
 
-// indexWaiting keeps the undelivered index. A row of it is written once and deleted once, so that both vanish when they
-// meet in a compaction.
-func (st *staging) indexWaiting(s *settling) error {
-	waits, moved := s.waiting(), s.seq != s.stored.seq
-	if s.stored.waits && (!waits || moved) {
-		st.key = appendWaiting(st.key[:0], s.recipient, s.priority, s.stored.seq)
+// indexUndelivered updates the undelivered index. Every key of the index is written once and deleted once, so a compaction
+// removes both.
+func (st *stagedBatch) indexUndelivered(s *messageUpdate) error {
+	waits, moved := s.undelivered(), s.seq != s.stored.seq
+	if s.stored.undelivered && (!waits || moved) {
+		st.key = appendUndelivered(st.key[:0], s.recipient, s.priority, s.stored.seq)
 		if err := st.batch.SingleDelete(st.key, nil); err != nil {
 			return err
 		}
 	}
-	if !waits || s.stored.waits && !moved || faultinject.Is(faultinject.ReplayOutsideTheLane) && s.Stage().Life > 1 {
+	if !waits || s.stored.undelivered && !moved || faultinject.Is(faultinject.ReplayOutsideTheLane) && s.Stage().Life > 1 {
 		return nil
 	}
-	st.key = appendWaiting(st.key[:0], s.recipient, s.priority, s.seq)
+	st.key = appendUndelivered(st.key[:0], s.recipient, s.priority, s.seq)
 	return st.set(st.key, nil)
 }
 
-// indexDead keeps the dead letters.
-func (st *staging) indexDead(s *settling) error {
+// indexDeadLetter updates the index of dead letters.
+func (st *stagedBatch) indexDeadLetter(s *messageUpdate) error {
 	dead := s.FailedAt()
-	if s.stored.dead != 0 && s.stored.dead != dead {
-		st.key = appendDead(st.key[:0], s.business, s.stored.dead, s.id)
+	if s.stored.failedAt != 0 && s.stored.failedAt != dead {
+		st.key = appendDeadLetter(st.key[:0], s.business, s.stored.failedAt, s.id)
 		if err := st.batch.Delete(st.key, nil); err != nil {
 			return err
 		}
 	}
-	if dead == 0 || dead == s.stored.dead && !s.discard {
+	if dead == 0 || dead == s.stored.failedAt && !s.discarded {
 		return nil
 	}
-	st.key = appendDead(st.key[:0], s.business, dead, s.id)
-	return st.set(st.key, deadRow(s.discard))
+	st.key = appendDeadLetter(st.key[:0], s.business, dead, s.id)
+	return st.set(st.key, deadLetterRow(s.discarded))
 }

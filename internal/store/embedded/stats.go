@@ -2,16 +2,16 @@ package embedded
 
 import "sync/atomic"
 
-// Stats counts what the store has done since it was opened.
+// Stats counts the work of the store since it was opened.
 type Stats struct {
 	Commits  uint64 // synced batches
-	Messages uint64 // appended
-	Changes  uint64 // settles asked for
-	Bytes    uint64 // of the batches
+	Messages uint64 // messages appended
+	Changes  uint64 // changes requested by Settle
+	Bytes    uint64 // size of the committed batches
 	Refused  uint64 // batches that could not be built or written
 }
 
-// counters are the live form of Stats.
+// counters are the atomic form of Stats.
 type counters struct {
 	commits, messages, changes, bytes, refused atomic.Uint64
 }
@@ -25,7 +25,7 @@ func (c *counters) count(info CommitInfo) {
 	c.bytes.Add(uint64(info.Bytes))
 }
 
-// Stats tells what the store has done. It is cheap.
+// Stats returns the counters. It is cheap.
 func (s *Store) Stats() Stats {
 	c := &s.stats
 	return Stats{

@@ -16,36 +16,37 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/diskguard"
 )
 
-// Store is the embedded engine. Open makes one, Close ends it.
+// Store is the embedded store engine. Open creates one, Close shuts it down.
 type Store struct {
-	opts    Options
-	dir     string
-	db      *pebble.DB
-	queue   *queue
-	view    atomic.Pointer[view] // nil once closed
-	views   sync.WaitGroup       // views whose snapshot is open
-	gauge   diskguard.Gauge
-	floors  floors
-	leases  leases
-	stats   counters
-	fault   *diskguard.Fault
-	damage  diskguard.Damage
-	found   Recovery
-	stopped sync.WaitGroup // the committer
-	closing sync.Once
+	opts          Options
+	dir           string
+	db            *pebble.DB
+	queue         *queue
+	view          atomic.Pointer[view] // latest published view; nil after Close
+	views         sync.WaitGroup       // views whose snapshot is still open
+	gauge         diskguard.Gauge
+	lowWater      lowWaterMarks
+	leases        leases
+	stats         counters
+	fault         *diskguard.Fault
+	damage        diskguard.Damage
+	recovery      Recovery
+	committerDone sync.WaitGroup // done when the committer has returned
+	closeOnce     sync.Once
 }
 
 var _ esh3ar.Store = (*Store)(nil)
 
-// Open opens the store in dir, which must exist, or makes one there. Its errors are one line that says what to do.
+// Open opens the store in dir, or creates one there. The directory must exist. Errors are a single line that names the
+// remedy.
 func Open(dir string, opts Options) (*Store, error) {
 	opts = opts.withDefaults(dir)
-	s := &Store{opts: opts, dir: dir, queue: newQueue(opts.SettleGather)}
+	s := &Store{opts: opts, dir: dir, queue: newQueue(opts.SettleLinger)}
 	s.fault = diskguard.NewFault(s.queue.close)
 	s.damage.What, s.damage.Dir, s.damage.Log = "store", dir, s.opts.Log
 	s.gauge = diskguard.Gauge{FS: opts.FS, Now: opts.Now, Dir: dir, Reserve: opts.Reserve, Log: opts.Log}
 	opened := make(chan error, 1)
-	go func() { opened <- s.open() }() // a fault parks whoever met it, and that must not be Open's caller
+	go func() { opened <- s.open() }() // after a fault, the goroutine that met it blocks forever; that must not be Open's caller
 	select {
 	case err := <-opened:
 		if err != nil {
@@ -59,10 +60,11 @@ func Open(dir string, opts Options) (*Store, error) {
 }
 
 func (s *Store) open() (err error) {
+	// Pebble panics if it cannot create or rotate a WAL.
 	began := time.Now()
-	s.found = leftBehind(s.opts.FS, s.dir)
+	s.recovery = reportWALs(s.opts.FS, s.dir)
 	defer func() {
-		if p := recover(); p != nil { // pebble panics where it cannot make or turn a WAL
+		if p := recover(); p != nil {
 			err = fmt.Errorf("open store in %s: %v", s.dir, p)
 		}
 	}()
@@ -77,32 +79,32 @@ func (s *Store) open() (err error) {
 		return errors.Join(err, s.db.Close())
 	}
 	s.publish()
-	s.found.Events, s.found.Took = committer.position, time.Since(began)
-	s.stopped.Go(committer.run)
+	s.recovery.Events, s.recovery.Took = committer.position, time.Since(began)
+	s.committerDone.Go(committer.run)
 	return nil
 }
 
 func (s *Store) pebbleOptions() *pebble.Options {
 	o := &pebble.Options{
 		FS:                 diskguard.Guard{FS: diskguard.Pace{FS: s.opts.FS, Crowded: s.opts.Crowded}, Fault: s.fault},
-		FormatMajorVersion: pebble.FormatNewest, // above FormatWALSyncChunks: damage inside the WAL is told from its torn end
+		FormatMajorVersion: pebble.FormatNewest, // newer than FormatWALSyncChunks: distinguishes damage inside the WAL from a torn tail
 		CacheSize:          s.opts.CacheSize,
 		MemTableSize:       s.opts.MemTableSize,
 		MaxOpenFiles:       s.opts.MaxOpenFiles,
-		// Recipients are random, so a compaction into the base level rewrites most of it. Waiting for more tables and a
-		// larger base halves how often that happens: about a tenth of a node's CPU under load.
+		// Recipients are random, so a compaction into the base level rewrites most of it. More tables in level 0 and a
+		// larger base level halve the frequency of these compactions, which saves about a tenth of a node's CPU under load.
 		L0CompactionThreshold: 8,
 		LBaseMaxBytes:         int64(s.opts.baseLevel),
 		Logger:                diskguard.Logger{Log: s.opts.Log, Fault: s.fault},
 		EventListener:         diskguard.Listener(&s.damage, s.fault),
 	}
 	for i := range o.Levels {
-		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // most reads of steps ask for a row that is not there
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // most reads of steps look for a row that does not exist
 	}
 	return o
 }
 
-// prepare checks the format and finds where the event log ends.
+// prepare checks the format, reads the position of the last event, and returns the committer.
 func (s *Store) prepare() (*committer, error) {
 	if err := s.checkFormat(); err != nil {
 		return nil, err
@@ -114,7 +116,7 @@ func (s *Store) prepare() (*committer, error) {
 	return &committer{store: s, position: last, counters: map[esh3ar.Recipient]esh3ar.Seq{}}, nil
 }
 
-// lastEvent is the position of the newest event there ever was: trimming may have taken it.
+// lastEvent returns the position of the newest event ever written, even if retention has deleted that event since.
 func lastEvent(db interface {
 	source
 	iterable
@@ -135,13 +137,14 @@ func lastEvent(db interface {
 	return max(trimmed, binary.BigEndian.Uint64(it.Key()[1:])), nil
 }
 
-// Close stops taking requests, commits those it has, waits for the readers under way, and closes the database. A
-// store with a fault is left as it is, with its lock: pebble cannot be closed then, and the process is about to end.
+// Close rejects new requests, commits the queued ones, waits for running readers, and closes the database. After a fault,
+// Close leaves the database open and its directory locked: Pebble cannot be closed then, and the process is expected to
+// exit.
 func (s *Store) Close() (err error) {
-	s.closing.Do(func() {
+	s.closeOnce.Do(func() {
 		s.queue.close()
 		closed := make(chan error, 1)
-		go func() { closed <- s.shutDown() }() // a fault parks whoever met it, and that must not be Close's caller
+		go func() { closed <- s.shutDown() }() // after a fault, the goroutine that met it blocks forever; that must not be Close's caller
 		select {
 		case err = <-closed:
 		case <-s.fault.Failed():
@@ -152,7 +155,7 @@ func (s *Store) Close() (err error) {
 }
 
 func (s *Store) shutDown() error {
-	s.stopped.Wait()
+	s.committerDone.Wait()
 	if err := s.fault.Err(); err != nil {
 		return err
 	}
@@ -161,20 +164,20 @@ func (s *Store) shutDown() error {
 	return s.db.Close()
 }
 
-// Failed is closed when a write or an fsync has failed: the process must stop then, for what the disk holds is
-// unknown until the store is opened anew. Fault tells why.
+// Failed returns a channel that is closed when a write or an fsync has failed. The process must exit then: the durable state
+// is unknown until the store is opened again. Fault returns the cause.
 func (s *Store) Failed() <-chan struct{} { return s.fault.Failed() }
 
-// Fault is why Failed was closed; nil before.
+// Fault returns the error that closed Failed, or nil.
 func (s *Store) Fault() error { return s.fault.Err() }
 
-// Damage collects what was found damaged since it was opened.
+// Damage returns the damage found since the store was opened.
 func (s *Store) Damage() *diskguard.Damage { return &s.damage }
 
-// Space returns the room on the store's volume.
+// Space returns the free space on the store's volume.
 func (s *Store) Space() diskguard.Space { return s.gauge.Space() }
 
-// submit queues a request and waits for its commit.
+// submit queues a request and waits until it is committed.
 func (s *Store) submit(ctx context.Context, r *request) error {
 	if err := s.queue.put(ctx, r); err != nil {
 		if fault := s.fault.Err(); fault != nil {
@@ -187,7 +190,7 @@ func (s *Store) submit(ctx context.Context, r *request) error {
 		return r.err
 	case <-s.fault.Failed():
 		select {
-		case <-r.done: // it was answered before the fault
+		case <-r.done: // completed before the fault
 			return r.err
 		default:
 		}

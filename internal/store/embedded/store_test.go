@@ -11,7 +11,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/storetest"
 )
 
-// TestStore holds the engine against the suite, on a disk that forgets what was not synced.
+// TestStore runs the suite for store engines, on a disk that loses unsynced writes.
 func TestStore(t *testing.T) {
 	storetest.Run(t, storetest.Engine{
 		CanCrash: true,
@@ -21,11 +21,11 @@ func TestStore(t *testing.T) {
 	})
 }
 
-// gather is short: a suite that settles one change at a time would wait for company thousands of times.
+// gather is short, because a suite that settles one change at a time would wait for it thousands of times.
 const gather = 50 * time.Microsecond
 
 func instance(t *testing.T, fs *vfs.MemFS, now func() time.Time) storetest.Instance {
-	s, err := embedded.Open("data", embedded.Options{FS: fs, Now: now, SettleGather: gather, MemTableSize: 4 << 20, CacheSize: 4 << 20})
+	s, err := embedded.Open("data", embedded.Options{FS: fs, Now: now, SettleLinger: gather, MemTableSize: 4 << 20, CacheSize: 4 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,9 +11,9 @@ import (
 	"github.com/esh3artech/esh3ar/internal/faultinject"
 )
 
-// Claim realises esh3ar.TaskQueue. Leases live in memory: whoever held one before a restart is gone with the process.
+// Claim implements esh3ar.TaskQueue. Leases are kept in memory, because their holders are goroutines of this process.
 func (s *Store) Claim(_ context.Context, lease time.Duration, limit int) ([]esh3ar.Task, error) {
-	v, err := s.read()
+	v, err := s.acquireView()
 	if err != nil {
 		return nil, err
 	}
@@ -39,20 +39,20 @@ func (s *Store) claim(v *view, now, until time.Time, limit int) (tasks []esh3ar.
 		walked++
 		t, ok := parseTask(it.Key())
 		if !ok || decodeTaskRow(it.Value(), &t) != nil {
-			continue // `esh3ar verify` reports it; what is due behind it must not wait
+			continue // `esh3ar verify` reports it; later tasks must not wait for it
 		}
-		if t.Lease, ok = s.leases.take(string(it.Key()), now, until); ok {
+		if t.Lease, ok = s.leases.acquire(string(it.Key()), now, until); ok {
 			tasks = append(tasks, t)
 		}
 	}
 	return tasks, it.Error()
 }
 
-// leases are who works on which task.
+// leases are the claims of tasks by workers.
 type leases struct {
 	mu struct {
 		sync.Mutex
-		last uint64 // number given
+		last uint64 // number of the newest lease
 		held map[string]lease
 	}
 }
@@ -62,11 +62,12 @@ type lease struct {
 	until  time.Time
 }
 
-// leaseLimit bounds the leases; those that ran out are forgotten then, and while none has, no more are given.
+// leaseLimit bounds the leases. When it is reached, expired leases are removed; if none has expired, Claim returns no more
+// tasks.
 const leaseLimit = 1 << 16
 
-// take gives the next number unless somebody holds the task.
-func (l *leases) take(task string, now, until time.Time) (number uint64, ok bool) {
+// acquire leases a task and returns the number of the lease. It returns false if the task is already leased.
+func (l *leases) acquire(task string, now, until time.Time) (number uint64, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if held, ok := l.mu.held[task]; ok && now.Before(held.until) {
@@ -90,15 +91,16 @@ func (l *leases) take(task string, now, until time.Time) (number uint64, ok bool
 	return l.mu.last, true
 }
 
-// holds tells whether number is the task's newest. A lease that ran out holds until somebody else takes the task.
+// holds reports whether number is the newest lease of the task. An expired lease still holds until another worker takes the
+// task.
 func (l *leases) holds(task string, number uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.mu.held[task].number == number && number != 0
 }
 
-// end forgets tasks that are over.
-func (l *leases) end(tasks []string) {
+// release removes the leases of completed tasks.
+func (l *leases) release(tasks []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, task := range tasks {
@@ -106,39 +108,40 @@ func (l *leases) end(tasks []string) {
 	}
 }
 
-// addTask stages a task of a message.
-func (st *staging) addTask(due esh3ar.Time, kind esh3ar.TaskKind, life esh3ar.Life, m *esh3ar.Message) error {
+// addTask stages a new task of a message.
+func (st *stagedBatch) addTask(due esh3ar.Time, kind esh3ar.TaskKind, life esh3ar.Life, m *esh3ar.Message) error {
 	st.key, st.row = appendTask(st.key[:0], due, kind, m.ID), appendTaskRow(st.row[:0], life, m.Recipient)
 	return st.set(st.key, st.row)
 }
 
-// holds tells whether a change may end its task: the task is there, and nobody else has claimed it since.
-func (st *staging) holds(t *esh3ar.Task) (bool, error) {
+// holdsLease reports whether a change may complete its task: the task exists, and its lease is the newest one.
+func (st *stagedBatch) holdsLease(t *esh3ar.Task) (bool, error) {
 	key := appendTask(nil, t.Due, t.Kind, t.Message)
 	if !st.committer.store.leases.holds(string(key), t.Lease) && !faultinject.Is(faultinject.LeaseIgnored) {
 		return false, nil
 	}
-	for _, ended := range st.tasks {
+	for _, ended := range st.endedTasks {
 		if ended == string(key) {
 			return false, nil
 		}
 	}
 	row, err := st.get(key)
 	if err == nil && row == nil {
-		st.committer.store.leases.end([]string{string(key)}) // it was claimed from a view of before its end
+		st.committer.store.leases.release([]string{string(key)}) // the task was claimed from an older view, after its completion
 	}
 	return row != nil, err
 }
 
-// endTask deletes a task with the commit of its effect. A message that cannot enter its inbox keeps its task.
-func (st *staging) endTask(t *esh3ar.Task) error {
+// endTask stages the deletion of a task in the commit of its effect. A scheduled message that could not enter its inbox
+// keeps its task.
+func (st *stagedBatch) endTask(t *esh3ar.Task) error {
 	if t == nil {
 		return nil
 	}
-	if s := st.settling[t.Message]; t.Kind == esh3ar.EnterTask && s != nil && s.seq == 0 && s.Stage().Status == esh3ar.Scheduled {
+	if s := st.updates[t.Message]; t.Kind == esh3ar.EnterTask && s != nil && s.seq == 0 && s.Stage().Status == esh3ar.Scheduled {
 		return nil
 	}
 	key := appendTask(nil, t.Due, t.Kind, t.Message)
-	st.tasks = append(st.tasks, string(key))
+	st.endedTasks = append(st.endedTasks, string(key))
 	return st.batch.Delete(key, nil)
 }

@@ -14,12 +14,12 @@ import (
 
 var _ esh3ar.Verifier = (*Store)(nil)
 
-// Verify realises esh3ar.Verifier. It walks every kind of row once, in one published view, and asks of each row what the
-// other rows must say; so its memory does not grow with the store. Each check is a function of one row and a source, and
-// its faults carry the rows that would mend them: a repair runs the check again on the database, in the committer, and
-// writes what it finds then.
+// Verify implements esh3ar.Verifier. It walks the rows of each type once, in one published view, and compares every row with
+// the rows it refers to, so memory use does not grow with the store. A check is a function of one row and a source. Its
+// faults carry the rows that repair them: a repair repeats the check on the database inside the committer, and writes what
+// that check returns.
 func (s *Store) Verify(ctx context.Context, repair bool, found func(esh3ar.Finding)) (esh3ar.Survey, error) {
-	v, err := s.read()
+	v, err := s.acquireView()
 	if err != nil {
 		return esh3ar.Survey{}, err
 	}
@@ -29,7 +29,7 @@ func (s *Store) Verify(ctx context.Context, repair bool, found func(esh3ar.Findi
 	}
 	w := &verification{store: s, ctx: ctx, view: v, repair: repair, found: found, events: newEventSums()}
 	if _, w.events.since, err = readTrimmed(v.snapshot); err != nil {
-		w.events.since = math.MaxInt64 // its own check says so
+		w.events.since = math.MaxInt64 // reported by checkTrimmed
 	}
 	if err := w.walk(); err != nil {
 		return w.survey, err
@@ -37,11 +37,11 @@ func (s *Store) Verify(ctx context.Context, repair bool, found func(esh3ar.Findi
 	return w.survey, nil
 }
 
-// shownPlaces bounds the lines of an error about damaged tables.
-const shownPlaces = 20
+// maxDamageLines bounds the lines of an error about damaged tables.
+const maxDamageLines = 20
 
-// checkTables returns an error with a line for each damaged table. The rows are not walked then: a walk ends at the first block
-// that cannot be read, and rows elsewhere that refer to it would be called broken one by one.
+// checkTables returns an error with a line for each damaged table. Verify does not walk the rows then: the walk would end at
+// the first unreadable block, and rows elsewhere that refer to lost rows would be reported one by one.
 func (s *Store) checkTables(ctx context.Context) error {
 	places, err := diskguard.CheckTables(ctx, s.opts.FS, s.dir, s.pebbleOptions())
 	if err != nil {
@@ -49,7 +49,7 @@ func (s *Store) checkTables(ctx context.Context) error {
 	}
 	var lines []error
 	for i, place := range places {
-		if i == shownPlaces {
+		if i == maxDamageLines {
 			lines = append(lines, fmt.Errorf("and %d more damaged tables", len(places)-i))
 			break
 		}
@@ -65,7 +65,7 @@ func (s *Store) checkTables(ctx context.Context) error {
 // verification is one run of Verify.
 type verification struct {
 	store  *Store
-	ctx    context.Context //nolint:containedctx // of the call
+	ctx    context.Context // context of the call
 	view   *view
 	repair bool
 	found  func(esh3ar.Finding)
@@ -73,65 +73,65 @@ type verification struct {
 	events *eventSums
 }
 
-// verifySource is what checks read from: a view, or the database in the committer.
+// verifySource is where checks read from: a view, or the database inside the committer.
 type verifySource interface {
 	source
 	iterable
 }
 
-// flaw is a broken invariant with what mends it: rows to write, and rows to set aside.
-type flaw struct {
+// fault is a violated invariant and its repair: rows to write, rows to set aside, and an event to log.
+type fault struct {
 	esh3ar.Finding
-	set   []pair
-	aside [][]byte
-	log   *eventRow // an event to add
+	set        []rowWrite
+	quarantine [][]byte
+	event      *eventRow // event to append to the log; nil for none
 }
 
-type pair struct{ key, row []byte }
+type rowWrite struct{ key, row []byte }
 
-// check looks at one row.
-type check func(src verifySource, key, row []byte) []flaw
+// check returns the faults of one row.
+type check func(src verifySource, key, row []byte) []fault
 
-// checks has every kind of row that there is, in the order of the walk.
+// checks returns a check for every row type, in the order of the walk.
 func (w *verification) checks() []kindCheck {
 	return []kindCheck{
 		{bodyKey, &w.survey.Messages, w.body},
-		{parkedKey, &w.survey.Scheduled, w.body},
+		{unnumberedBodyKey, &w.survey.Scheduled, w.body},
 		{idKey, nil, checkID},
 		{stepsKey, nil, checkSteps},
-		{parkedSteps, nil, checkSteps},
-		{waitingKey, &w.survey.Waiting, checkWaiting},
+		{unnumberedStepsKey, nil, checkSteps},
+		{undeliveredKey, &w.survey.Waiting, checkUndelivered},
 		{listKey, nil, checkList},
 		{counterKey, &w.survey.Recipients, checkCounter},
-		{deadKey, &w.survey.DeadLetters, checkDead},
+		{deadLetterKey, &w.survey.DeadLetters, checkDeadLetter},
 		{taskKey, &w.survey.Tasks, checkTask},
 		{idemKey, &w.survey.Keys, checkIdem},
 		{eventKey, &w.survey.Events, w.event},
 		{trimmedKey, nil, checkTrimmed},
 		{businessKey, nil, checkAccounts},
 		{apiKeyKey, nil, checkAccounts},
-		{ownedKey, nil, checkAccounts},
+		{keyIndexKey, nil, checkAccounts},
 		{settingKey, nil, nil},
-		{revokedKey, nil, checkAccounts},
+		{revocationKey, nil, checkAccounts},
 		{planKey, nil, checkAccounts},
 		{usageKey, nil, checkAccounts},
 		{formatKey, nil, nil},
-		{asideKey, &w.survey.Aside, nil},
+		{quarantineKey, &w.survey.Aside, nil},
 	}
 }
 
 type kindCheck struct {
 	kind  byte
 	count *int
-	check check // nil: nothing can be said of such a row
+	check check // nil if there is nothing to check
 }
 
-// walk looks at everything. What belongs to no kind lies between the kinds.
+// walk checks all rows. Rows of unknown types lie between the known ones.
 func (w *verification) walk() error {
 	known := map[byte]bool{}
 	for _, k := range w.checks() {
 		known[k.kind] = true
-		if err := w.rows([]byte{k.kind}, []byte{k.kind + 1}, k.count, k.check); err != nil {
+		if err := w.checkRange([]byte{k.kind}, []byte{k.kind + 1}, k.count, k.check); err != nil {
 			return err
 		}
 	}
@@ -140,19 +140,19 @@ func (w *verification) walk() error {
 			continue
 		}
 		upper := successor([]byte{byte(kind)})
-		if err := w.rows([]byte{byte(kind)}, upper, nil, checkUnknown); err != nil {
+		if err := w.checkRange([]byte{byte(kind)}, upper, nil, checkUnknown); err != nil {
 			return err
 		}
 	}
-	return w.missingEvents()
+	return w.checkMissingEvents()
 }
 
-func checkUnknown(_ verifySource, key, _ []byte) []flaw {
-	return []flaw{{Finding: finding("unknown_row", key, "no version of the store has rows like this"), aside: [][]byte{key}}}
+func checkUnknown(_ verifySource, key, _ []byte) []fault {
+	return []fault{{Finding: finding("unknown_row", key, "unknown row type"), quarantine: [][]byte{key}}}
 }
 
-// rows runs a check over a range.
-func (w *verification) rows(lower, upper []byte, count *int, c check) error {
+// checkRange runs a check over a key range and adds the number of rows to count, if it is not nil.
+func (w *verification) checkRange(lower, upper []byte, count *int, c check) error {
 	it, err := w.view.snapshot.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return readError("verify", err)
@@ -180,10 +180,10 @@ func (w *verification) rows(lower, upper []byte, count *int, c check) error {
 	return nil
 }
 
-// report tells of a row's faults, after mending them where that is asked.
-func (w *verification) report(key []byte, c check, faults []flaw) error {
+// report passes a row's faults to the caller of Verify, after repairing them if requested.
+func (w *verification) report(key []byte, c check, faults []fault) error {
 	if w.repair {
-		mended, err := w.store.mend(w.ctx, key, c)
+		mended, err := w.store.repair(w.ctx, key, c)
 		if err != nil {
 			return err
 		}
@@ -201,12 +201,12 @@ func (w *verification) report(key []byte, c check, faults []flaw) error {
 	return nil
 }
 
-// finding is about one row.
+// finding returns a finding about one row.
 func finding(check string, key []byte, format string, args ...any) esh3ar.Finding {
 	return esh3ar.Finding{Check: check, Where: rowName(key), Detail: fmt.Sprintf(format, args...)}
 }
 
-// rowName is the key for people: its kind and the rest in hexadecimal.
+// rowName formats a key for operators: its type, then the rest in hexadecimal.
 func rowName(key []byte) string {
 	if len(key) == 0 {
 		return "empty key"
@@ -214,13 +214,13 @@ func rowName(key []byte) string {
 	return fmt.Sprintf("%c/%x", key[0], key[1:])
 }
 
-// of says which message a finding is about.
-func of(f esh3ar.Finding, m *esh3ar.Message) esh3ar.Finding {
+// withMessage returns the finding with the message it is about.
+func withMessage(f esh3ar.Finding, m *esh3ar.Message) esh3ar.Finding {
 	f.Message, f.Recipient, f.Seq = m.ID, m.Recipient, m.Seq
 	return f
 }
 
-// unreadable is a row that cannot be taken apart, or asked about.
-func unreadable(name string, key []byte, err error) []flaw {
-	return []flaw{{Finding: finding(name, key, "%s", err), aside: [][]byte{key}}}
+// unreadable returns the fault of a row that cannot be decoded.
+func unreadable(name string, key []byte, err error) []fault {
+	return []fault{{Finding: finding(name, key, "%s", err), quarantine: [][]byte{key}}}
 }

@@ -10,15 +10,15 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/codec"
 )
 
-// The checks of rows that point at messages. Each asks whether the message is there and says the same.
+// The checks of rows that refer to messages. Each checks that the message exists and agrees with the row.
 
-func checkID(src verifySource, key, row []byte) []flaw {
-	where, err := decodePlace(row)
+func checkID(src verifySource, key, row []byte) []fault {
+	where, err := decodeLocation(row)
 	if err != nil || len(key) != 17 {
 		return unreadable("id_damaged", key, codec.ErrDamaged)
 	}
 	id := esh3ar.MessageID{UUID: [16]byte(key[1:])}
-	f := finding("body_missing", key, "the id leads to +%d/%d, and no body is there", where.recipient, where.seq)
+	f := finding("body_missing", key, "the id leads to +%d/%d, which has no body", where.recipient, where.seq)
 	f.Message, f.Recipient, f.Seq = id, where.recipient, where.seq
 	m, ok, err := readBody(src, where.recipient, where.seq, id)
 	if err != nil && !errors.Is(err, codec.ErrDamaged) || err == nil && ok && m.ID == id {
@@ -26,16 +26,16 @@ func checkID(src verifySource, key, row []byte) []flaw {
 	}
 	aside := [][]byte{bytes.Clone(key), appendList(nil, where.business, id)}
 	if where.seq != 0 {
-		aside = append(aside, appendWaiting(nil, where.recipient, where.priority, where.seq))
+		aside = append(aside, appendUndelivered(nil, where.recipient, where.priority, where.seq))
 	}
-	return []flaw{{Finding: f, aside: append(aside, appendStepsKey(nil, where.recipient, where.seq, id))}}
+	return []fault{{Finding: f, quarantine: append(aside, appendStepsKey(nil, where.recipient, where.seq, id))}}
 }
 
-func checkSteps(src verifySource, key, row []byte) []flaw {
+func checkSteps(src verifySource, key, row []byte) []fault {
 	if len(key) != 17 {
 		return unreadable("steps_damaged", key, codec.ErrDamaged)
 	}
-	id := esh3ar.MessageID{UUID: [16]byte(key[1:])} // of parked ones; the others have it in their body
+	id := esh3ar.MessageID{UUID: [16]byte(key[1:])} // from the key of a message without a seq; other messages have their id in the body
 	var r esh3ar.Recipient
 	var seq esh3ar.Seq
 	if key[0] == stepsKey {
@@ -46,7 +46,7 @@ func checkSteps(src verifySource, key, row []byte) []flaw {
 	case err != nil:
 		return nil
 	case !ok:
-		return []flaw{{Finding: finding("steps_orphaned", key, "there is no message here"), aside: [][]byte{bytes.Clone(key)}}}
+		return []fault{{Finding: finding("steps_orphaned", key, "the message of these steps does not exist"), quarantine: [][]byte{bytes.Clone(key)}}}
 	}
 	if _, err := decodeSteps(row, m.ID, !m.SendAt.IsZero()); err != nil {
 		return unreadable("steps_damaged", key, err)
@@ -54,8 +54,8 @@ func checkSteps(src verifySource, key, row []byte) []flaw {
 	return nil
 }
 
-func checkWaiting(src verifySource, key, _ []byte) []flaw {
-	r, p, seq, ok := parseWaiting(key)
+func checkUndelivered(src verifySource, key, _ []byte) []fault {
+	r, p, seq, ok := parseUndelivered(key)
 	if !ok {
 		return unreadable("undelivered_damaged", key, codec.ErrDamaged)
 	}
@@ -63,48 +63,48 @@ func checkWaiting(src verifySource, key, _ []byte) []flaw {
 	if err != nil {
 		return nil
 	}
-	f := finding("undelivered_stale", key, "no message waits here")
+	f := finding("undelivered_stale", key, "no undelivered message has this seq")
 	f.Message, f.Recipient, f.Seq = record.ID, r, seq
 	if ok && record.Priority == p && !record.Status.Ends() {
 		return nil
 	}
-	return []flaw{{Finding: f, aside: [][]byte{bytes.Clone(key)}}}
+	return []fault{{Finding: f, quarantine: [][]byte{bytes.Clone(key)}}}
 }
 
-func checkList(src verifySource, key, row []byte) []flaw {
+func checkList(src verifySource, key, row []byte) []fault {
 	where, id, err := parseList(key, row)
 	if err != nil {
 		return unreadable("list_damaged", key, err)
 	}
-	place, ok, err := readPlace(src, id)
-	f := finding("list_stale", key, "the listing shows +%d/%d, and that is not where the message is", where.recipient, where.seq)
+	place, ok, err := readLocation(src, id)
+	f := finding("list_stale", key, "the listing points to +%d/%d, but the message is elsewhere", where.recipient, where.seq)
 	f.Message = id
 	switch {
 	case err != nil || ok && place.business == where.business && place.recipient == where.recipient && place.seq == where.seq:
 		return nil
 	case ok && place.business == where.business:
-		return []flaw{{Finding: f, set: []pair{{bytes.Clone(key), appendUint64(appendUint64(nil, uint64(place.recipient)), uint64(place.seq))}}}}
+		return []fault{{Finding: f, set: []rowWrite{{bytes.Clone(key), appendUint64(appendUint64(nil, uint64(place.recipient)), uint64(place.seq))}}}}
 	default:
-		return []flaw{{Finding: f, aside: [][]byte{bytes.Clone(key)}}}
+		return []fault{{Finding: f, quarantine: [][]byte{bytes.Clone(key)}}}
 	}
 }
 
-// checkCounter looks at the row; whether it is high enough is asked of each message.
-func checkCounter(_ verifySource, key, row []byte) []flaw {
+// checkCounter checks the form of the row. Whether it is high enough is checked for each message.
+func checkCounter(_ verifySource, key, row []byte) []fault {
 	if len(key) != 9 || len(row) != 8 {
-		return []flaw{{Finding: finding("counter_damaged", key, "the row is damaged; a message of the recipient will set it right")}}
+		return []fault{{Finding: finding("counter_damaged", key, "the row is damaged: appends to the recipient fail; restore a backup")}}
 	}
 	return nil
 }
 
-func checkDead(src verifySource, key, _ []byte) []flaw {
-	business, at, id, ok := parseDead(key)
+func checkDeadLetter(src verifySource, key, _ []byte) []fault {
+	business, at, id, ok := parseDeadLetter(key)
 	if !ok {
 		return unreadable("dead_letter_damaged", key, codec.ErrDamaged)
 	}
-	f := finding("dead_letter_stale", key, "the message did not fail then, or is no dead letter any more")
+	f := finding("dead_letter_stale", key, "the message did not fail at that time, or is no longer a dead letter")
 	f.Message = id
-	where, ok, err := readPlace(src, id)
+	where, ok, err := readLocation(src, id)
 	if err != nil {
 		return nil
 	}
@@ -114,78 +114,80 @@ func checkDead(src verifySource, key, _ []byte) []flaw {
 			return nil
 		}
 	}
-	return []flaw{{Finding: f, aside: [][]byte{bytes.Clone(key)}}}
+	return []fault{{Finding: f, quarantine: [][]byte{bytes.Clone(key)}}}
 }
 
-// checkTask: a task whose message has ended is no fault, it ends when it is due.
-func checkTask(src verifySource, key, row []byte) []flaw {
+// checkTask checks a task. A task of a message that has ended is valid: it completes when it is due.
+func checkTask(src verifySource, key, row []byte) []fault {
 	t, ok := parseTask(key)
 	if !ok || decodeTaskRow(row, &t) != nil {
 		return unreadable("task_damaged", key, codec.ErrDamaged)
 	}
-	where, ok, err := readPlace(src, t.Message)
-	f := finding("task_orphaned", key, "its message is not there, or another recipient's")
+	where, ok, err := readLocation(src, t.Message)
+	f := finding("task_orphaned", key, "its message does not exist, or has another recipient")
 	f.Message, f.Recipient = t.Message, t.Recipient
 	if err != nil || ok && where.recipient == t.Recipient {
 		return nil
 	}
-	return []flaw{{Finding: f, aside: [][]byte{bytes.Clone(key)}}}
+	return []fault{{Finding: f, quarantine: [][]byte{bytes.Clone(key)}}}
 }
 
-// checkIdem: the messages behind a key may be purged already, so of its receipts only the day can be held against it.
-func checkIdem(_ verifySource, key, row []byte) []flaw {
+// checkIdem checks that a key is stored under the day of its expiry. Its receipts cannot be checked: the messages may have
+// been purged.
+func checkIdem(_ verifySource, key, row []byte) []fault {
 	k, err := decodeIdem(row)
 	if err != nil || len(key) != 53 {
 		return unreadable("key_damaged", key, codec.ErrDamaged)
 	}
 	if day := idemDay(k.expires); day != binary.BigEndian.Uint32(key[1:]) {
 		right := append(appendIdemDay(nil, day), key[5:]...)
-		return []flaw{{
-			Finding: finding("key_misplaced", key, "it ends on day %d and would be forgotten or kept as of another", day),
-			set:     []pair{{right, bytes.Clone(row)}}, aside: [][]byte{bytes.Clone(key)},
+		return []fault{{
+			Finding: finding("key_misplaced", key, "it expires on day %d but is stored under another day", day),
+			set:     []rowWrite{{right, bytes.Clone(row)}}, quarantine: [][]byte{bytes.Clone(key)},
 		}}
 	}
 	return nil
 }
 
-func checkTrimmed(_ verifySource, key, row []byte) []flaw {
+func checkTrimmed(_ verifySource, key, row []byte) []fault {
 	if len(key) != 1 || len(row) != trimmedLen {
-		return []flaw{{Finding: finding("trimmed_damaged", key, "where the event log begins is unknown; restore a backup")}}
+		return []fault{{Finding: finding("trimmed_damaged", key, "the start of the event log is unknown; restore a backup")}}
 	}
 	return nil
 }
 
-// checkAccounts: what is wrong with a credential is for a person to decide.
-func checkAccounts(src verifySource, key, row []byte) []flaw {
+// checkAccounts checks businesses, API keys, plans, revocations and usage. Most faults are not repaired: a damaged
+// credential is for an operator to decide.
+func checkAccounts(src verifySource, key, row []byte) []fault {
 	switch key[0] {
 	case businessKey:
 		if json.Unmarshal(row, new(esh3ar.Business)) != nil {
-			return []flaw{{Finding: finding("business_damaged", key, "its keys authenticate nobody; make it anew")}}
+			return []fault{{Finding: finding("business_damaged", key, "its keys cannot authenticate; create it again")}}
 		}
 	case apiKeyKey:
 		var k esh3ar.APIKey
 		if json.Unmarshal(row, &k) != nil || len(key) != 33 {
-			return []flaw{{Finding: finding("api_key_damaged", key, "it authenticates nobody; make a new one")}}
+			return []fault{{Finding: finding("api_key_damaged", key, "it cannot authenticate; create a new one")}}
 		}
-		owned := pair{appendOwned(nil, k.Business, k.ID), bytes.Clone(key[1:])}
+		owned := rowWrite{appendKeyIndex(nil, k.Business, k.ID), bytes.Clone(key[1:])}
 		if got, err := getRow(src, owned.key); err == nil && !bytes.Equal(got, owned.row) {
-			return []flaw{{Finding: finding("api_key_unlisted", key, "it could not be revoked"), set: []pair{owned}}}
+			return []fault{{Finding: finding("api_key_unlisted", key, "it could not be revoked"), set: []rowWrite{owned}}}
 		}
 	case planKey:
 		if json.Unmarshal(row, new(esh3ar.Plan)) != nil {
-			return []flaw{{Finding: finding("plan_damaged", key, "no plan can be read until it is stored anew")}}
+			return []fault{{Finding: finding("plan_damaged", key, "no plan can be read until it is stored again")}}
 		}
-	case revokedKey:
+	case revocationKey:
 		if _, err := parseRevocation(key, row); err != nil {
-			return []flaw{{Finding: finding("revocation_damaged", key, "a phone's tokens may be in force that were revoked; revoke them again"), aside: [][]byte{bytes.Clone(key)}}}
+			return []fault{{Finding: finding("revocation_damaged", key, "revoked tokens may be valid again; revoke them again"), quarantine: [][]byte{bytes.Clone(key)}}}
 		}
 	case usageKey:
 		if len(key) != usageKeyLen || len(row) != usageLen {
-			return []flaw{{Finding: finding("usage_damaged", key, "what a business used that day is unknown"), aside: [][]byte{bytes.Clone(key)}}}
+			return []fault{{Finding: finding("usage_damaged", key, "the usage of the business on that day is unknown"), quarantine: [][]byte{bytes.Clone(key)}}}
 		}
-	case ownedKey:
+	case keyIndexKey:
 		if got, err := getRow(src, append([]byte{apiKeyKey}, row...)); err == nil && got == nil {
-			return []flaw{{Finding: finding("api_key_missing", key, "the key it names is not there"), aside: [][]byte{bytes.Clone(key)}}}
+			return []fault{{Finding: finding("api_key_missing", key, "the API key does not exist"), quarantine: [][]byte{bytes.Clone(key)}}}
 		}
 	}
 	return nil

@@ -18,22 +18,22 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
-// patient is a store with messages of every kind, whose rows a test damages.
-type patient struct {
+// fixture is a store with a message in every state, whose rows a test damages.
+type fixture struct {
 	*testing.T
 	*Store
-	now                                         esh3ar.Time
-	business                                    esh3ar.BusinessID
-	waits, scheduled, mortal, failed, delivered esh3ar.MessageID
+	now                                                 esh3ar.Time
+	business                                            esh3ar.BusinessID
+	undelivered, scheduled, expiring, failed, delivered esh3ar.MessageID
 }
 
-const sick = esh3ar.Recipient(967770000001)
+const testRecipient = esh3ar.Recipient(967770000001)
 
-func newPatient(t *testing.T) *patient {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	p := &patient{T: t, business: esh3ar.NewBusinessID(), now: esh3ar.TimeOf(time.Now())}
+	p := &fixture{T: t, business: esh3ar.NewBusinessID(), now: esh3ar.TimeOf(time.Now())}
 	var err error
-	if p.Store, err = Open("data", Options{FS: vfs.NewMem(), SettleGather: time.Microsecond, Now: func() time.Time { return p.now.Time() }}); err != nil {
+	if p.Store, err = Open("data", Options{FS: vfs.NewMem(), SettleLinger: time.Microsecond, Now: func() time.Time { return p.now.Time() }}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = p.Close() })
@@ -43,18 +43,18 @@ func newPatient(t *testing.T) *patient {
 	if err := p.CreateKey(t.Context(), esh3ar.APIKey{ID: esh3ar.NewKeyID(), Business: p.business, Hash: esh3ar.KeyHash{1}}); err != nil {
 		t.Fatal(err)
 	}
-	p.waits = p.append(func(*esh3ar.Message) {})
+	p.undelivered = p.append(func(*esh3ar.Message) {})
 	p.scheduled = p.append(func(m *esh3ar.Message) { m.SendAt = m.CreatedAt().Add(time.Hour) })
-	p.mortal = p.append(func(m *esh3ar.Message) { m.TTL, m.ExpiresAt = time.Hour, m.CreatedAt().Add(time.Hour) })
+	p.expiring = p.append(func(m *esh3ar.Message) { m.TTL, m.ExpiresAt = time.Hour, m.CreatedAt().Add(time.Hour) })
 	p.failed, p.delivered = p.append(func(*esh3ar.Message) {}), p.append(func(*esh3ar.Message) {})
-	p.to(p.failed, esh3ar.Sent, esh3ar.Failed)
-	p.to(p.delivered, esh3ar.Sent, esh3ar.Delivered)
+	p.settleTo(p.failed, esh3ar.Sent, esh3ar.Failed)
+	p.settleTo(p.delivered, esh3ar.Sent, esh3ar.Delivered)
 	return p
 }
 
-func (p *patient) append(change func(*esh3ar.Message)) esh3ar.MessageID {
+func (p *fixture) append(change func(*esh3ar.Message)) esh3ar.MessageID {
 	p.Helper()
-	m := &esh3ar.Message{ID: esh3ar.NewMessageID(), Business: p.business, Recipient: sick, Priority: esh3ar.Normal, Content: "x"}
+	m := &esh3ar.Message{ID: esh3ar.NewMessageID(), Business: p.business, Recipient: testRecipient, Priority: esh3ar.Normal, Content: "x"}
 	change(m)
 	key := &esh3ar.IdempotencyKey{Key: m.ID.String(), ExpiresAt: p.now.Add(24 * time.Hour)}
 	if _, err := p.Append(p.Context(), []*esh3ar.Call{{Business: p.business, Key: key, Messages: []*esh3ar.Message{m}}}); err != nil {
@@ -63,29 +63,29 @@ func (p *patient) append(change func(*esh3ar.Message)) esh3ar.MessageID {
 	return m.ID
 }
 
-func (p *patient) to(id esh3ar.MessageID, statuses ...esh3ar.Status) {
+func (p *fixture) settleTo(id esh3ar.MessageID, statuses ...esh3ar.Status) {
 	p.Helper()
 	for _, s := range statuses {
-		if _, err := p.Settle(p.Context(), []esh3ar.Change{{Message: id, Recipient: sick, To: s, At: p.now}}); err != nil {
+		if _, err := p.Settle(p.Context(), []esh3ar.Change{{Message: id, Recipient: testRecipient, To: s, At: p.now}}); err != nil {
 			p.Fatal(err)
 		}
 	}
 }
 
-func (p *patient) verify(repair bool) (found []esh3ar.Finding, survey esh3ar.Survey) {
+func (p *fixture) verify(repair bool) (found []esh3ar.Finding, survey esh3ar.Survey) {
 	p.Helper()
 	survey, err := p.Verify(p.Context(), repair, func(f esh3ar.Finding) { found = append(found, f) })
 	if err != nil {
 		p.Fatal(err)
 	}
 	if survey.Findings != len(found) {
-		p.Errorf("%d findings counted, %d told", survey.Findings, len(found))
+		p.Errorf("survey counts %d findings, got %d", survey.Findings, len(found))
 	}
 	return found, survey
 }
 
-// rows gives the keys of a kind.
-func (p *patient) rows(kind byte) (keys [][]byte) {
+// rows returns the keys of a row type.
+func (p *fixture) rows(kind byte) (keys [][]byte) {
 	p.Helper()
 	it, err := p.db.NewIter(&pebble.IterOptions{LowerBound: []byte{kind}, UpperBound: []byte{kind + 1}})
 	if err != nil {
@@ -98,81 +98,91 @@ func (p *patient) rows(kind byte) (keys [][]byte) {
 	return keys
 }
 
-func (p *patient) drop(key []byte) {
+func (p *fixture) drop(key []byte) {
 	p.Helper()
 	if err := p.db.Delete(key, pebble.Sync); err != nil {
 		p.Fatal(err)
 	}
 }
 
-func (p *patient) put(key, row []byte) {
+func (p *fixture) put(key, row []byte) {
 	p.Helper()
 	if err := p.db.Set(key, row, pebble.Sync); err != nil {
 		p.Fatal(err)
 	}
 }
 
-func (p *patient) place(id esh3ar.MessageID) place {
+func (p *fixture) location(id esh3ar.MessageID) location {
 	p.Helper()
-	where, ok, err := readPlace(p.db, id)
+	where, ok, err := readLocation(p.db, id)
 	if err != nil || !ok {
 		p.Fatal(err)
 	}
 	return where
 }
 
-func (p *patient) bodyKey(id esh3ar.MessageID) []byte {
-	where := p.place(id)
+func (p *fixture) bodyKey(id esh3ar.MessageID) []byte {
+	where := p.location(id)
 	return appendBodyKey(nil, where.recipient, where.seq, id)
 }
 
-// damages are the ways to be damaged, by the check that must find them.
-var damages = map[string]struct {
-	plant  func(p *patient)
+// damageCases are the kinds of damage, by the name of the check that must find them.
+var damageCases = map[string]struct {
+	plant  func(p *fixture)
 	action string
 }{
-	"body_damaged":        {func(p *patient) { p.put(p.bodyKey(p.waits), []byte{9}) }, esh3ar.SetAside},
-	"body_missing":        {func(p *patient) { p.drop(p.bodyKey(p.waits)) }, esh3ar.SetAside},
-	"body_twice":          {func(p *patient) { p.copyBody() }, esh3ar.SetAside},
-	"id_missing":          {func(p *patient) { p.drop(appendID(nil, p.waits)) }, esh3ar.Mended},
-	"id_damaged":          {func(p *patient) { p.put(appendID(nil, esh3ar.NewMessageID()), []byte{9}) }, esh3ar.SetAside},
-	"id_wrong":            {func(p *patient) { w := p.place(p.waits); w.seq = 99; p.put(appendID(nil, p.waits), w.append(nil)) }, esh3ar.Mended},
-	"steps_damaged":       {func(p *patient) { p.put(appendRecipientSeq(nil, stepsKey, sick, p.place(p.waits).seq), nil) }, esh3ar.SetAside},
-	"steps_orphaned":      {func(p *patient) { p.put(appendRecipientSeq(nil, stepsKey, sick, 77), []byte{rowFormat, 0, 0}) }, esh3ar.SetAside},
-	"steps_illegal":       {func(p *patient) { p.turnBack() }, esh3ar.Reported},
-	"undelivered_missing": {func(p *patient) { p.drop(appendWaiting(nil, sick, esh3ar.Normal, p.place(p.waits).seq)) }, esh3ar.Mended},
-	"undelivered_stale":   {func(p *patient) { p.put(appendWaiting(nil, sick, esh3ar.Normal, p.place(p.delivered).seq), nil) }, esh3ar.SetAside},
-	"undelivered_damaged": {func(p *patient) { p.put([]byte{waitingKey, 1}, nil) }, esh3ar.SetAside},
-	"list_missing":        {func(p *patient) { p.drop(appendList(nil, p.business, p.waits)) }, esh3ar.Mended},
-	"list_stale":          {func(p *patient) { p.put(appendList(nil, p.business, p.waits), make([]byte, 16)) }, esh3ar.Mended},
-	"list_damaged":        {func(p *patient) { p.put(appendList(nil, p.business, esh3ar.NewMessageID()), []byte{9}) }, esh3ar.SetAside},
-	"counter_low":         {func(p *patient) { p.put(appendCounter(nil, sick), appendUint64(nil, 1)) }, esh3ar.Mended},
-	"counter_damaged":     {func(p *patient) { p.put(appendCounter(nil, sick+1), []byte{9}) }, esh3ar.Reported},
-	"dead_letter_missing": {func(p *patient) { p.drop(p.rows(deadKey)[0]) }, esh3ar.Mended},
-	"dead_letter_stale":   {func(p *patient) { p.put(appendDead(nil, p.business, 5, p.waits), deadRow(false)) }, esh3ar.SetAside},
-	"dead_letter_damaged": {func(p *patient) { p.put([]byte{deadKey, 1}, nil) }, esh3ar.SetAside},
-	"task_missing":        {func(p *patient) { p.drop(p.rows(taskKey)[0]) }, esh3ar.Mended},
-	"task_orphaned": {func(p *patient) {
-		p.put(appendTask(nil, 5, esh3ar.ExpireTask, esh3ar.NewMessageID()), appendTaskRow(nil, 1, sick))
+	"body_damaged": {func(p *fixture) { p.put(p.bodyKey(p.undelivered), []byte{9}) }, esh3ar.SetAside},
+	"body_missing": {func(p *fixture) { p.drop(p.bodyKey(p.undelivered)) }, esh3ar.SetAside},
+	"body_twice":   {func(p *fixture) { p.copyBody() }, esh3ar.SetAside},
+	"id_missing":   {func(p *fixture) { p.drop(appendID(nil, p.undelivered)) }, esh3ar.Mended},
+	"id_damaged":   {func(p *fixture) { p.put(appendID(nil, esh3ar.NewMessageID()), []byte{9}) }, esh3ar.SetAside},
+	"id_wrong": {func(p *fixture) {
+		w := p.location(p.undelivered)
+		w.seq = 99
+		p.put(appendID(nil, p.undelivered), w.append(nil))
+	}, esh3ar.Mended},
+	"steps_damaged": {func(p *fixture) {
+		p.put(appendRecipientSeq(nil, stepsKey, testRecipient, p.location(p.undelivered).seq), nil)
 	}, esh3ar.SetAside},
-	"task_damaged":     {func(p *patient) { p.put([]byte{taskKey, 1}, nil) }, esh3ar.SetAside},
-	"key_damaged":      {func(p *patient) { p.put(p.rows(idemKey)[0], []byte{9}) }, esh3ar.SetAside},
-	"key_misplaced":    {func(p *patient) { p.moveKey() }, esh3ar.SetAside},
-	"event_damaged":    {func(p *patient) { p.put(appendEvent(nil, 1<<40), []byte{9}) }, esh3ar.SetAside},
-	"event_wrong":      {func(p *patient) { p.forgeEvent() }, esh3ar.SetAside},
-	"event_missing":    {func(p *patient) { keys := p.rows(eventKey); p.drop(keys[len(keys)-2]) }, esh3ar.Mended},
-	"event_twice":      {func(p *patient) { p.copyEvent() }, esh3ar.Reported},
-	"trimmed_damaged":  {func(p *patient) { p.put([]byte{trimmedKey}, []byte{9}) }, esh3ar.Reported},
-	"unknown_row":      {func(p *patient) { p.put([]byte("Z?"), nil) }, esh3ar.SetAside},
-	"business_damaged": {func(p *patient) { p.put(appendBusiness(nil, esh3ar.NewBusinessID()), []byte("{")) }, esh3ar.Reported},
-	"plan_damaged":     {func(p *patient) { p.put(appendPlan(nil, "gold"), []byte("{")) }, esh3ar.Reported},
-	"usage_damaged":    {func(p *patient) { p.put(appendUsage(nil, esh3ar.NewBusinessID(), 20_000), []byte{9}) }, esh3ar.SetAside},
-	"api_key_damaged":  {func(p *patient) { p.put(appendAPIKey(nil, esh3ar.KeyHash{2}), []byte("{")) }, esh3ar.Reported},
-	"api_key_unlisted": {func(p *patient) { p.drop(p.rows(ownedKey)[0]) }, esh3ar.Mended},
-	"api_key_missing":  {func(p *patient) { p.drop(p.rows(apiKeyKey)[0]) }, esh3ar.SetAside},
+	"steps_orphaned": {func(p *fixture) { p.put(appendRecipientSeq(nil, stepsKey, testRecipient, 77), []byte{rowFormat, 0, 0}) }, esh3ar.SetAside},
+	"steps_illegal":  {func(p *fixture) { p.reverseSteps() }, esh3ar.Reported},
+	"undelivered_missing": {func(p *fixture) {
+		p.drop(appendUndelivered(nil, testRecipient, esh3ar.Normal, p.location(p.undelivered).seq))
+	}, esh3ar.Mended},
+	"undelivered_stale": {func(p *fixture) {
+		p.put(appendUndelivered(nil, testRecipient, esh3ar.Normal, p.location(p.delivered).seq), nil)
+	}, esh3ar.SetAside},
+	"undelivered_damaged": {func(p *fixture) { p.put([]byte{undeliveredKey, 1}, nil) }, esh3ar.SetAside},
+	"list_missing":        {func(p *fixture) { p.drop(appendList(nil, p.business, p.undelivered)) }, esh3ar.Mended},
+	"list_stale":          {func(p *fixture) { p.put(appendList(nil, p.business, p.undelivered), make([]byte, 16)) }, esh3ar.Mended},
+	"list_damaged":        {func(p *fixture) { p.put(appendList(nil, p.business, esh3ar.NewMessageID()), []byte{9}) }, esh3ar.SetAside},
+	"counter_low":         {func(p *fixture) { p.put(appendCounter(nil, testRecipient), appendUint64(nil, 1)) }, esh3ar.Mended},
+	"counter_damaged":     {func(p *fixture) { p.put(appendCounter(nil, testRecipient+1), []byte{9}) }, esh3ar.Reported},
+	"dead_letter_missing": {func(p *fixture) { p.drop(p.rows(deadLetterKey)[0]) }, esh3ar.Mended},
+	"dead_letter_stale":   {func(p *fixture) { p.put(appendDeadLetter(nil, p.business, 5, p.undelivered), deadLetterRow(false)) }, esh3ar.SetAside},
+	"dead_letter_damaged": {func(p *fixture) { p.put([]byte{deadLetterKey, 1}, nil) }, esh3ar.SetAside},
+	"task_missing":        {func(p *fixture) { p.drop(p.rows(taskKey)[0]) }, esh3ar.Mended},
+	"task_orphaned": {func(p *fixture) {
+		p.put(appendTask(nil, 5, esh3ar.ExpireTask, esh3ar.NewMessageID()), appendTaskRow(nil, 1, testRecipient))
+	}, esh3ar.SetAside},
+	"task_damaged":     {func(p *fixture) { p.put([]byte{taskKey, 1}, nil) }, esh3ar.SetAside},
+	"key_damaged":      {func(p *fixture) { p.put(p.rows(idemKey)[0], []byte{9}) }, esh3ar.SetAside},
+	"key_misplaced":    {func(p *fixture) { p.moveKey() }, esh3ar.SetAside},
+	"event_damaged":    {func(p *fixture) { p.put(appendEvent(nil, 1<<40), []byte{9}) }, esh3ar.SetAside},
+	"event_wrong":      {func(p *fixture) { p.forgeEvent() }, esh3ar.SetAside},
+	"event_missing":    {func(p *fixture) { keys := p.rows(eventKey); p.drop(keys[len(keys)-2]) }, esh3ar.Mended},
+	"event_twice":      {func(p *fixture) { p.copyEvent() }, esh3ar.Reported},
+	"trimmed_damaged":  {func(p *fixture) { p.put([]byte{trimmedKey}, []byte{9}) }, esh3ar.Reported},
+	"unknown_row":      {func(p *fixture) { p.put([]byte("Z?"), nil) }, esh3ar.SetAside},
+	"business_damaged": {func(p *fixture) { p.put(appendBusiness(nil, esh3ar.NewBusinessID()), []byte("{")) }, esh3ar.Reported},
+	"plan_damaged":     {func(p *fixture) { p.put(appendPlan(nil, "gold"), []byte("{")) }, esh3ar.Reported},
+	"usage_damaged":    {func(p *fixture) { p.put(appendUsage(nil, esh3ar.NewBusinessID(), 20_000), []byte{9}) }, esh3ar.SetAside},
+	"api_key_damaged":  {func(p *fixture) { p.put(appendAPIKey(nil, esh3ar.KeyHash{2}), []byte("{")) }, esh3ar.Reported},
+	"api_key_unlisted": {func(p *fixture) { p.drop(p.rows(keyIndexKey)[0]) }, esh3ar.Mended},
+	"api_key_missing":  {func(p *fixture) { p.drop(p.rows(apiKeyKey)[0]) }, esh3ar.SetAside},
 }
 
-func (p *patient) row(key []byte) []byte {
+func (p *fixture) row(key []byte) []byte {
 	p.Helper()
 	row, err := getRow(p.db, key)
 	if err != nil {
@@ -181,26 +191,26 @@ func (p *patient) row(key []byte) []byte {
 	return row
 }
 
-func (p *patient) copyBody() {
-	p.put(appendRecipientSeq(nil, bodyKey, sick, 4_000), p.row(p.bodyKey(p.waits)))
-	p.put(appendWaiting(nil, sick, esh3ar.Normal, 4_000), nil)
+func (p *fixture) copyBody() {
+	p.put(appendRecipientSeq(nil, bodyKey, testRecipient, 4_000), p.row(p.bodyKey(p.undelivered)))
+	p.put(appendUndelivered(nil, testRecipient, esh3ar.Normal, 4_000), nil)
 }
 
-func (p *patient) turnBack() {
+func (p *fixture) reverseSteps() {
 	done := lifecycle.First(p.delivered, false)
 	done.List = append(done.List, lifecycle.Step{Life: 1, Status: esh3ar.Delivered, At: p.now}, lifecycle.Step{Life: 1, Status: esh3ar.Sent, At: p.now})
-	where := p.place(p.delivered)
-	p.put(appendRecipientSeq(nil, stepsKey, sick, where.seq), done.Append(nil))
-	p.put(appendWaiting(nil, sick, esh3ar.Normal, where.seq), nil)
+	where := p.location(p.delivered)
+	p.put(appendRecipientSeq(nil, stepsKey, testRecipient, where.seq), done.Append(nil))
+	p.put(appendUndelivered(nil, testRecipient, esh3ar.Normal, where.seq), nil)
 }
 
-func (p *patient) moveKey() {
+func (p *fixture) moveKey() {
 	key := p.rows(idemKey)[0]
 	p.put(append(appendIdemDay(nil, 7), key[5:]...), p.row(key))
 	p.drop(key)
 }
 
-func (p *patient) forgeEvent() {
+func (p *fixture) forgeEvent() {
 	keys := p.rows(eventKey)
 	event, err := decodeEvent(p.row(keys[len(keys)-1]))
 	if err != nil {
@@ -210,37 +220,37 @@ func (p *patient) forgeEvent() {
 	p.put(appendEvent(nil, 1<<40), event.append(nil))
 }
 
-func (p *patient) copyEvent() { p.put(appendEvent(nil, 1<<40), p.row(p.rows(eventKey)[0])) }
+func (p *fixture) copyEvent() { p.put(appendEvent(nil, 1<<40), p.row(p.rows(eventKey)[0])) }
 
-// TestEachDamageIsFoundAndMended plants one damage at a time.
-func TestEachDamageIsFoundAndMended(t *testing.T) {
-	for name, d := range damages {
+// TestVerify_EachDamage_IsFoundAndRepaired plants one kind of damage at a time.
+func TestVerify_EachDamage_IsFoundAndRepaired(t *testing.T) {
+	for name, d := range damageCases {
 		t.Run(name, func(t *testing.T) {
-			p := newPatient(t)
+			p := newFixture(t)
 			if found, survey := p.verify(false); len(found) > 0 || survey.Messages != 4 || survey.Scheduled != 1 || survey.Tasks != 2 || survey.DeadLetters != 1 || survey.Waiting != 2 {
-				t.Fatalf("before: %+v, %+v", found, survey)
+				t.Fatalf("before the damage: got %+v, %+v", found, survey)
 			}
 			before := len(p.allRows())
 			d.plant(p)
 			planted := len(p.allRows())
-			p.publish() // the damage came from outside
+			p.publish() // the damage was written past the committer
 			if found, _ := p.verify(false); !finds(found, name, esh3ar.Reported) {
-				t.Fatalf("not found: %+v", found)
+				t.Fatalf("got findings %+v, want one of this check", found)
 			}
 			if now := len(p.allRows()); now != planted {
-				t.Errorf("a look without repair changed the rows: %d, then %d", planted, now)
+				t.Errorf("verify without repair changed the number of rows from %d to %d", planted, now)
 			}
 			if found, _ := p.verify(true); !finds(found, name, d.action) {
-				t.Fatalf("not %s: %+v", d.action, found)
+				t.Fatalf("want action %s, got findings %+v", d.action, found)
 			}
 			if now := len(p.allRows()); now < min(before, planted) {
-				t.Errorf("rows are gone: %d before, %d after the damage, %d after the repair", before, planted, now)
+				t.Errorf("rows were lost: %d before, %d after the damage, %d after the repair", before, planted, now)
 			}
 			found, _ := p.verify(false)
 			if rest := len(found); (d.action == esh3ar.Reported) != (rest > 0) {
-				t.Errorf("after the repair: %+v", found)
+				t.Errorf("after the repair: got findings %+v", found)
 			}
-			p.works(name)
+			p.checkUsable(name)
 		})
 	}
 }
@@ -251,43 +261,43 @@ func finds(found []esh3ar.Finding, check, action string) bool {
 	})
 }
 
-func (p *patient) allRows() (keys [][]byte) {
+func (p *fixture) allRows() (keys [][]byte) {
 	for kind := range 255 {
 		keys = append(keys, p.rows(byte(kind))...)
 	}
 	return keys
 }
 
-// works uses the store after a repair.
-func (p *patient) works(damage string) {
+// checkUsable checks that the store is usable after a repair.
+func (p *fixture) checkUsable(damage string) {
 	p.Helper()
-	page, err := p.Pending(p.Context(), esh3ar.InboxQuery{Recipient: sick, Limit: 100, Bytes: 1 << 20})
+	page, err := p.Pending(p.Context(), esh3ar.InboxQuery{Recipient: testRecipient, Limit: 100, Bytes: 1 << 20})
 	if err != nil {
-		p.Fatalf("the inbox cannot be read: %v", err)
+		p.Fatalf("read inbox: %v", err)
 	}
 	if n := len(page.Records); n < 1 || n > 3 {
-		p.Errorf("%d messages wait", n)
+		p.Errorf("got %d undelivered messages, want 1 to 3", n)
 	}
 	id := p.append(func(*esh3ar.Message) {})
-	p.to(id, esh3ar.Sent, esh3ar.Delivered)
+	p.settleTo(id, esh3ar.Sent, esh3ar.Delivered)
 	if r, err := p.Message(p.Context(), id); err != nil || r.Status != esh3ar.Delivered {
-		p.Errorf("a new message: %+v, %v", r.Progress, err)
+		p.Errorf("new message: got %+v, %v; want delivered", r.Progress, err)
 	}
 	if _, err := p.List(p.Context(), esh3ar.ListQuery{Business: p.business, Limit: 100}); err != nil {
 		p.Error(err)
 	}
-	if results, err := p.Settle(p.Context(), []esh3ar.Change{{Message: p.failed, Recipient: sick, To: esh3ar.Queued, Replay: true, At: p.now}}); err != nil || !results[0].Applied {
-		p.Errorf("a replay: %+v, %v", results, err)
+	if results, err := p.Settle(p.Context(), []esh3ar.Change{{Message: p.failed, Recipient: testRecipient, To: esh3ar.Queued, Replay: true, At: p.now}}); err != nil || !results[0].Applied {
+		p.Errorf("replay: got %+v, %v; want applied", results, err)
 	}
 	p.now = p.now.Add(2 * time.Hour)
 	tasks, err := p.Claim(p.Context(), time.Minute, 10)
 	if err != nil || len(tasks) != 2 {
-		p.Errorf("%d tasks are due, %v", len(tasks), err)
+		p.Errorf("got %d due tasks, %v; want 2", len(tasks), err)
 	}
 }
 
-// TestTheTableOfChecksAgrees holds docs/verify.md against the damages that are planted here.
-func TestTheTableOfChecksAgrees(t *testing.T) {
+// TestVerify_Documentation_ListsEveryCheck compares docs/verify.md with the damage cases planted here.
+func TestVerify_Documentation_ListsEveryCheck(t *testing.T) {
 	text, err := os.ReadFile("../../../docs/verify.md")
 	if err != nil {
 		t.Fatal(err)
@@ -296,26 +306,27 @@ func TestTheTableOfChecksAgrees(t *testing.T) {
 	for _, row := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\| .+ \\| `(\\w+)`").FindAllStringSubmatch(string(text), -1) {
 		listed[row[1]] = row[2]
 	}
-	for name, d := range damages {
+	for name, d := range damageCases {
 		if listed[name] != d.action {
-			t.Errorf("%s is listed as %q, the repair makes it %s", name, listed[name], d.action)
+			t.Errorf("%s: documented action is %q, want %s", name, listed[name], d.action)
 		}
 		delete(listed, name)
 	}
 	for name := range listed {
-		t.Errorf("%s is listed and never planted", name)
+		t.Errorf("%s is documented but never planted", name)
 	}
 }
 
-// TestWhateverHappensVerifies does random things to a store, through the port alone, and verifies it again and again.
-func TestWhateverHappensVerifies(t *testing.T) {
+// TestVerify_RandomOperations_FindsNothing uses a store at random, through its public methods only, and verifies it
+// repeatedly.
+func TestVerify_RandomOperations_FindsNothing(t *testing.T) {
 	seeds := 60
 	if testing.Short() {
 		seeds = 12
 	}
 	for seed := range seeds {
-		p := newPatient(t)
-		w := &wild{patient: p, random: rand.New(rand.NewPCG(uint64(seed), 3))}
+		p := newFixture(t)
+		w := &randomWorkload{fixture: p, random: rand.New(rand.NewPCG(uint64(seed), 3))}
 		for i := range 120 {
 			w.do(w.random.IntN(12))
 			if i%30 == 29 {
@@ -330,21 +341,21 @@ func TestWhateverHappensVerifies(t *testing.T) {
 	}
 }
 
-// wild uses a store at random.
-type wild struct {
-	*patient
+// randomWorkload uses a store at random.
+type randomWorkload struct {
+	*fixture
 	random *rand.Rand
 	ids    []esh3ar.MessageID
 }
 
-func (w *wild) pick() esh3ar.MessageID {
+func (w *randomWorkload) pick() esh3ar.MessageID {
 	if len(w.ids) == 0 {
-		return w.waits
+		return w.undelivered
 	}
 	return w.ids[w.random.IntN(len(w.ids))]
 }
 
-func (w *wild) do(what int) {
+func (w *randomWorkload) do(what int) {
 	ctx := context.Background()
 	w.now = w.now.Add(time.Duration(w.random.IntN(5000)) * time.Millisecond)
 	var err error
@@ -359,10 +370,10 @@ func (w *wild) do(what int) {
 			m.ExpiresAt = m.CreatedAt().Add(m.TTL)
 		}))
 	case 4, 5, 6:
-		w.to(w.pick(), esh3ar.Pending+esh3ar.Status(w.random.IntN(esh3ar.Statuses-2)))
+		w.settleTo(w.pick(), esh3ar.Pending+esh3ar.Status(w.random.IntN(esh3ar.Statuses-2)))
 	case 7, 8:
 		_, err = w.Settle(ctx, []esh3ar.Change{
-			{Message: w.pick(), Recipient: sick, To: esh3ar.Failed, At: w.now}, {Message: w.pick(), Recipient: sick, To: esh3ar.Queued, Replay: true, At: w.now},
+			{Message: w.pick(), Recipient: testRecipient, To: esh3ar.Failed, At: w.now}, {Message: w.pick(), Recipient: testRecipient, To: esh3ar.Queued, Replay: true, At: w.now},
 		})
 	case 9:
 		var tasks []esh3ar.Task
@@ -370,13 +381,13 @@ func (w *wild) do(what int) {
 			changes := make([]esh3ar.Change, len(tasks))
 			for i := range tasks {
 				to := map[esh3ar.TaskKind]esh3ar.Status{esh3ar.EnterTask: esh3ar.Queued, esh3ar.ExpireTask: esh3ar.Expired}[tasks[i].Kind]
-				changes[i] = esh3ar.Change{Message: tasks[i].Message, Recipient: sick, Life: tasks[i].Life, To: to, At: w.now, Task: &tasks[i]}
+				changes[i] = esh3ar.Change{Message: tasks[i].Message, Recipient: testRecipient, Life: tasks[i].Life, To: to, At: w.now, Task: &tasks[i]}
 			}
 			_, err = w.Settle(ctx, changes)
 		}
 	case 10:
 		if id := w.pick(); w.Discard(ctx, w.business, id) == nil {
-			w.noReplay(id)
+			w.checkNotReplayed(id)
 		}
 	default:
 		if _, _, err = w.Purge(ctx, esh3ar.Served{Before: w.now.Add(-time.Minute)}, "", 3); err == nil {
@@ -388,15 +399,15 @@ func (w *wild) do(what int) {
 	}
 }
 
-func (w *wild) noReplay(id esh3ar.MessageID) {
-	if results, err := w.Settle(context.Background(), []esh3ar.Change{{Message: id, Recipient: sick, To: esh3ar.Queued, Replay: true, At: w.now}}); err != nil || results[0].Applied {
-		w.Errorf("a discarded letter was replayed: %+v, %v", results, err)
+func (w *randomWorkload) checkNotReplayed(id esh3ar.MessageID) {
+	if results, err := w.Settle(context.Background(), []esh3ar.Change{{Message: id, Recipient: testRecipient, To: esh3ar.Queued, Replay: true, At: w.now}}); err != nil || results[0].Applied {
+		w.Errorf("replay of a discarded dead letter: got %+v, %v; want not applied", results, err)
 	}
 }
 
-// TestALiveVerify verifies and repairs beside others' work, and finds nothing.
-func TestALiveVerify(t *testing.T) {
-	p := newPatient(t)
+// TestVerify_ConcurrentWrites_FindsNothing verifies and repairs while other goroutines write.
+func TestVerify_ConcurrentWrites_FindsNothing(t *testing.T) {
+	p := newFixture(t)
 	var group sync.WaitGroup
 	for i := range 3 {
 		group.Go(func() {
@@ -406,9 +417,9 @@ func TestALiveVerify(t *testing.T) {
 						m.TTL, m.ExpiresAt = time.Hour, m.CreatedAt().Add(time.Hour)
 					}
 				})
-				p.to(id, esh3ar.Sent, esh3ar.Failed)
-				_, _ = p.Settle(p.Context(), []esh3ar.Change{{Message: id, Recipient: sick, To: esh3ar.Queued, Replay: true, At: p.now}})
-				p.to(id, esh3ar.Delivered)
+				p.settleTo(id, esh3ar.Sent, esh3ar.Failed)
+				_, _ = p.Settle(p.Context(), []esh3ar.Change{{Message: id, Recipient: testRecipient, To: esh3ar.Queued, Replay: true, At: p.now}})
+				p.settleTo(id, esh3ar.Delivered)
 			}
 		})
 	}

@@ -9,15 +9,15 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// view is what readers may see: a snapshot taken when everything in the database was synced. It is closed when the
-// last of its readers and the store have let go of it.
+// view is the state that readers may see: a snapshot taken when everything in the database was synced. It is closed when the
+// store and all its readers have released it.
 type view struct {
 	snapshot *pebble.Snapshot
-	refs     atomic.Int64
-	closed   func() // called when the snapshot is closed
+	refs     atomic.Int64 // references: one of the store, one per reader
+	closed   func()       // called after the snapshot was closed
 }
 
-// publish makes everything written so far readable. Only the committer calls it, after a sync.
+// publish makes everything written so far visible to readers. Only the committer calls it, after a sync.
 func (s *Store) publish() {
 	s.views.Add(1)
 	v := &view{snapshot: s.db.NewSnapshot(), closed: s.views.Done}
@@ -27,9 +27,9 @@ func (s *Store) publish() {
 	}
 }
 
-// read takes hold of the newest view; the caller releases it. There is none after Close, and none after a fault:
-// pebble may hold its locks for good then, and a reader would hang in them.
-func (s *Store) read() (*view, error) {
+// acquireView returns the latest view; the caller must release it. It fails after Close, and after a fault: Pebble may hold its
+// locks forever then, and a reader would block on them.
+func (s *Store) acquireView() (*view, error) {
 	if err := s.fault.Err(); err != nil {
 		return nil, esh3ar.Errorf(esh3ar.StoreUnavailable, "read: %w", err)
 	}
@@ -44,10 +44,10 @@ func (s *Store) read() (*view, error) {
 	}
 }
 
-// get reads one row, nil when there is none.
+// get returns one row, or nil if it does not exist.
 func (v *view) get(key []byte) ([]byte, error) { return getRow(v.snapshot, key) }
 
-// retain fails when the view was let go of between load and now.
+// retain adds a reference. It returns false if the view has been closed since it was loaded.
 func (v *view) retain() bool {
 	for {
 		n := v.refs.Load()
@@ -60,14 +60,15 @@ func (v *view) retain() bool {
 	}
 }
 
+// release drops a reference and closes the snapshot with the last one.
 func (v *view) release() {
 	if v.refs.Add(-1) == 0 {
-		_ = v.snapshot.Close() // errs only when closed twice
+		_ = v.snapshot.Close() // fails only if it is closed twice
 		v.closed()
 	}
 }
 
-// source is what rows are read from: the published snapshot for readers, the database for the committer.
+// source is where rows are read from: a published snapshot for readers, the database for the committer.
 type source interface {
 	Get(key []byte) ([]byte, io.Closer, error)
 }

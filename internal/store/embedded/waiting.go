@@ -10,41 +10,42 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/codec"
 )
 
-// Waiting implements esh3ar.WaitingCounter. The undelivered index does not name the business, so each message of the walk
-// costs a read of its body.
+// Waiting implements esh3ar.WaitingCounter. The undelivered index does not contain the business, so each message costs a
+// read of its body.
 func (s *Store) Waiting(ctx context.Context, q esh3ar.WaitingQuery) (n int, err error) {
-	v, err := s.read()
+	v, err := s.acquireView()
 	if err != nil {
 		return 0, err
 	}
 	defer v.release()
-	floor := s.floors.of(q.Recipient, q.Lane)
+	mark := s.lowWater.at(q.Recipient, q.Lane)
 	it, err := v.snapshot.NewIter(&pebble.IterOptions{
-		LowerBound: appendWaiting(nil, q.Recipient, q.Lane, floor+1),
-		UpperBound: successor(appendWaiting(nil, q.Recipient, q.Lane, 0)[:waitingKeyLen-8]),
+		LowerBound: appendUndelivered(nil, q.Recipient, q.Lane, mark+1),
+		UpperBound: successor(appendUndelivered(nil, q.Recipient, q.Lane, 0)[:undeliveredKeyLen-8]),
 	})
 	if err != nil {
-		return 0, readError("count what waits", err)
+		return 0, readError("count undelivered messages", err)
 	}
 	defer it.Close()
 	for valid, walked := it.Last(), 0; valid && walked < q.Walk && n < q.Limit; valid = it.Prev() {
-		if walked++; ctx.Err() != nil {
-			return n, esh3ar.Errorf(esh3ar.Abandoned, "count what waits: %w", ctx.Err())
+		walked++
+		if ctx.Err() != nil {
+			return n, esh3ar.Errorf(esh3ar.Abandoned, "count undelivered messages: %w", ctx.Err())
 		}
-		r, _, seq, ok := parseWaiting(it.Key())
+		r, _, seq, ok := parseUndelivered(it.Key())
 		if !ok {
-			return n, readError("count what waits", fmt.Errorf("inbox of %s: %w", q.Recipient, codec.ErrDamaged))
+			return n, readError("count undelivered messages", fmt.Errorf("inbox of %s: %w", q.Recipient, codec.ErrDamaged))
 		}
 		m, ok, err := readBody(v.snapshot, r, seq, esh3ar.MessageID{})
 		if err != nil {
-			return n, readError("count what waits", err)
+			return n, readError("count undelivered messages", err)
 		}
 		if ok && m.Business == q.Business {
 			n++
 		}
 	}
 	if err := it.Error(); err != nil {
-		return n, readError("count what waits", err)
+		return n, readError("count undelivered messages", err)
 	}
 	return n, nil
 }

@@ -8,8 +8,9 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// TestSettingOnceInOneBatch puts writers of one setting into one batch, where the database does not know the first yet.
-func TestSettingOnceInOneBatch(t *testing.T) {
+// TestSettingOnce_SameBatch_ReturnsFirst runs several writers of one setting in one batch, before the first is in the
+// database.
+func TestSettingOnce_SameBatch_ReturnsFirst(t *testing.T) {
 	held, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	s, err := Open("data", Options{FS: vfs.NewMem(), OnCommit: func(CommitInfo) { once.Do(func() { close(held); <-release }) }})
@@ -19,7 +20,7 @@ func TestSettingOnceInOneBatch(t *testing.T) {
 	if _, err := s.SettingOnce(t.Context(), "other", nil); err != nil {
 		t.Fatal(err)
 	}
-	<-held // the committer is busy: what comes now goes into one batch
+	<-held // the committer is blocked: the requests below form one batch
 	const writers = 4
 	got := make([]string, writers)
 	var group sync.WaitGroup
@@ -41,7 +42,7 @@ func TestSettingOnceInOneBatch(t *testing.T) {
 	group.Wait()
 	for _, value := range got {
 		if value != got[0] {
-			t.Errorf("the writers were told %q", got)
+			t.Errorf("the writers got different values: %q", got)
 		}
 	}
 	if err := s.Close(); err != nil {

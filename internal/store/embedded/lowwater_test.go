@@ -8,9 +8,10 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// TestFloors_ReadOfOlderView_DoesNotHideLaterMessages reads a view that is older than the newest message: what the read found
-// says nothing of what came later, in an empty lane and in one that a message ends.
-func TestFloors_ReadOfOlderView_DoesNotHideLaterMessages(t *testing.T) {
+// TestLowWaterMarks_ReadOfOlderView_DoesNotHideLaterMessages reads a view that is older than the newest messages. The marks
+// that this read sets must not hide the newer messages, neither in an empty lane nor in one whose last message the view
+// contains.
+func TestLowWaterMarks_ReadOfOlderView_DoesNotHideLaterMessages(t *testing.T) {
 	s, err := Open("data", Options{FS: vfs.NewMem()})
 	if err != nil {
 		t.Fatal(err)
@@ -28,7 +29,7 @@ func TestFloors_ReadOfOlderView_DoesNotHideLaterMessages(t *testing.T) {
 		}
 	}
 	send(esh3ar.Normal)
-	older, err := s.read()
+	older, err := s.acquireView()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +43,7 @@ func TestFloors_ReadOfOlderView_DoesNotHideLaterMessages(t *testing.T) {
 		}
 		page, err = s.Pending(t.Context(), q)
 		if err != nil || len(page.Records) != 4 {
-			t.Fatalf("newest view: got %d records, %v; want 4", len(page.Records), err)
+			t.Fatalf("latest view: got %d records, %v; want 4", len(page.Records), err)
 		}
 	}
 }

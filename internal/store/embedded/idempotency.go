@@ -12,12 +12,11 @@ import (
 	"github.com/esh3artech/esh3ar/internal/faultinject"
 )
 
-// Idempotency keys lie by the day on which they end, so that a day of them is deleted by one range and nothing is ever
-// walked. The price is that a key is looked for in every day that there is: two as a rule, more for a while after the
-// clock was turned back.
+// Idempotency keys are grouped by the day of their expiry, so a whole day is deleted as one range and no walk is needed. In
+// exchange, a lookup reads every existing day: usually two, more for a while after the clock was set back.
 
-// knownKey finds an idempotency key that is still in force.
-func (st *staging) knownKey(scope idemScope) (*idemRow, error) {
+// findKey returns the row of an idempotency key that has not expired, or nil.
+func (st *stagedBatch) findKey(scope idemScope) (*idemRow, error) {
 	if k, ok := st.keys[scope]; ok && k.expires > st.now {
 		return k, nil
 	}
@@ -40,27 +39,27 @@ func (st *staging) knownKey(scope idemScope) (*idemRow, error) {
 	return nil, nil
 }
 
-// keyDays gives the days that have keys, read once and then kept.
+// keyDays returns the days that have keys. The first call reads them; later calls use the cached list.
 func (c *committer) keyDays() ([]uint32, error) {
-	if c.days != nil {
-		return c.days, nil
+	if c.keyDayCache != nil {
+		return c.keyDayCache, nil
 	}
 	days, err := readKeyDays(c.store.db)
 	if err != nil {
 		return nil, err
 	}
-	c.days = days
+	c.keyDayCache = days
 	return days, nil
 }
 
-// readKeyDays hops from day to day.
+// readKeyDays returns the days that have keys. It seeks from each day to the next one.
 func readKeyDays(db iterable) ([]uint32, error) {
 	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{idemKey}, UpperBound: []byte{idemKey + 1}})
 	if err != nil {
 		return nil, err
 	}
 	defer it.Close()
-	days := []uint32{} // never nil: read
+	days := []uint32{} // never nil: nil means not read yet
 	for valid := it.First(); valid; valid = it.SeekGE(appendIdemDay(nil, days[len(days)-1]+1)) {
 		days = append(days, binary.BigEndian.Uint32(it.Key()[1:]))
 	}
@@ -72,8 +71,8 @@ type iterable interface {
 	NewIter(o *pebble.IterOptions) (*pebble.Iterator, error)
 }
 
-// setKeys writes the keys of the batch.
-func (st *staging) setKeys() error {
+// writeKeys stages the idempotency keys of the batch.
+func (st *stagedBatch) writeKeys() error {
 	if faultinject.Is(faultinject.KeyForgotten) {
 		return nil
 	}
@@ -82,17 +81,17 @@ func (st *staging) setKeys() error {
 		if err := st.set(appendIdem(nil, day, scope), row.append(nil)); err != nil {
 			return err
 		}
-		if !slices.Contains(st.committer.days, day) {
-			st.committer.days = append(st.committer.days, day) // a day too many does no harm if the batch fails
+		if !slices.Contains(st.committer.keyDayCache, day) {
+			st.committer.keyDayCache = append(st.committer.keyDayCache, day) // if the batch fails, an extra day does no harm
 		}
 	}
 	return nil
 }
 
-// ForgetKeys realises esh3ar.Janitor: days that are over as a whole go.
+// ForgetKeys implements esh3ar.Janitor. It deletes whole days only.
 func (s *Store) ForgetKeys(ctx context.Context, expiredBefore esh3ar.Time) error {
 	today := idemDay(expiredBefore)
-	return s.chore(ctx, func(st *staging) error {
+	return s.runStep(ctx, func(st *stagedBatch) error {
 		days, err := st.committer.keyDays()
 		if err != nil {
 			return st.fail(err)
@@ -101,7 +100,7 @@ func (s *Store) ForgetKeys(ctx context.Context, expiredBefore esh3ar.Time) error
 		if !slices.ContainsFunc(days, func(day uint32) bool { return bytes.Compare(appendIdemDay(nil, day), last) < 0 }) {
 			return nil
 		}
-		st.committer.days = slices.DeleteFunc(slices.Clone(days), func(day uint32) bool { return day < today })
+		st.committer.keyDayCache = slices.DeleteFunc(slices.Clone(days), func(day uint32) bool { return day < today })
 		if err := st.batch.DeleteRange(first, last, nil); err != nil {
 			return st.fail(err)
 		}
@@ -111,30 +110,30 @@ func (s *Store) ForgetKeys(ctx context.Context, expiredBefore esh3ar.Time) error
 
 // KnownKey implements esh3ar.KeyReader.
 func (s *Store) KnownKey(_ context.Context, business esh3ar.BusinessID, key *esh3ar.IdempotencyKey) (answer esh3ar.Answer, known bool, err error) {
-	v, err := s.read()
+	v, err := s.acquireView()
 	if err != nil {
 		return answer, false, err
 	}
 	defer v.release()
 	days, err := readKeyDays(v.snapshot)
 	if err != nil {
-		return answer, false, readError("read an idempotency key", err)
+		return answer, false, readError("read idempotency key", err)
 	}
 	now, scope := esh3ar.TimeOf(s.opts.Now()), scopeOf(business, key.Key)
 	for _, day := range days {
 		text, err := getRow(v.snapshot, appendIdem(nil, day, scope))
 		if err != nil {
-			return answer, false, readError("read an idempotency key", err)
+			return answer, false, readError("read idempotency key", err)
 		}
 		if text == nil {
 			continue
 		}
 		row, err := decodeIdem(text)
 		if err != nil {
-			return answer, false, readError("read an idempotency key", err)
+			return answer, false, readError("read idempotency key", err)
 		}
 		if row.expires > now {
-			return answerKnown(&row, key), true, nil
+			return answerFromKey(&row, key), true, nil
 		}
 	}
 	return answer, false, nil
