@@ -24,5 +24,5 @@
 // of the durable state, and completes the requests. Requests that arrive during the sync form the next batch, so a slower disk gets
 // larger batches. Readers use the latest published snapshot only.
 //
-// Settles are not latency-sensitive: they wait up to Options.SettleGather for an append whose fsync they can share.
+// Settles are not latency-sensitive: they wait up to Options.SettleLinger for an append whose fsync they can share.
 package embedded
