@@ -42,3 +42,27 @@ func TestHubs_SilentClients_AreDisconnected(t *testing.T) {
 		})
 	}
 }
+
+// TestPhones_AckTimeout_RepeatsWithoutPings: a push is repeated on the connection of a phone that sends nothing by itself, so the timeout
+// that was set decides, and not the next ping of the phone.
+func TestPhones_AckTimeout_RepeatsWithoutPings(t *testing.T) {
+	t.Parallel()
+	p := start(t, "--ack-timeout", "1s", "--retry-base", "100ms", "--retry-cap", "100ms")
+	conn, err := phones.Dial(t.Context(), phones.Config{URL: p.node.URL, Token: p.token(alice, "a")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Vanish() }) // the node may have closed it
+	m := p.send(alice, "hello", "normal")
+	for attempt := 0; attempt < 2; {
+		events, err := conn.Next(nil, true)
+		if err != nil {
+			t.Fatalf("got %v after %d pushes of %s, want a repeat", err, attempt, m.ID)
+		}
+		for _, e := range events {
+			for _, pushed := range e.Messages {
+				attempt = pushed.Attempt
+			}
+		}
+	}
+}

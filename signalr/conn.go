@@ -40,7 +40,7 @@ type person struct {
 
 // stamps are moments on the scale of [Now].
 type stamps struct {
-	received atomic.Int64 // last bytes from the client
+	received atomic.Int64 // last bytes of hub messages from the client
 	sent     atomic.Int64 // last message queued for it; as exact as the heartbeat
 	busy     atomic.Int64 // last heartbeat at which input waited for a slot, or the process had been paused
 	expires  atomic.Int64 // of the latest credential, in nanoseconds since 1970; 0: never
@@ -106,15 +106,13 @@ func (c *Conn) SetValue(v any) {
 	c.value.v = v
 }
 
-// LastReceived returns when bytes last came from the client, on the scale of [Now]. It is taken after they were read, so
+// LastReceived returns when bytes of hub messages last came from the client, on the scale of [Now]. It is taken after they were read, so
 // a value above a Now() taken after a write means that the client's bytes were read after that write.
 func (c *Conn) LastReceived() int64 { return c.times.received.Load() }
 
-// heard notes that bytes of the hub stream have come.
-func (c *Conn) heard(n int) {
-	c.times.received.Store(c.server.time())
-	c.server.counters.bytesIn.Add(int64(n))
-}
+// heard notes that bytes of the hub stream have come. Empty frames, pings and pongs of a WebSocket are none: network code sends
+// them for an application that has long been frozen.
+func (c *Conn) heard() { c.times.received.Store(c.server.time()) }
 
 // renew notes the credential of the latest request: the connection ends with it.
 func (c *Conn) renew(who Identity) {

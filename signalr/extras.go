@@ -9,6 +9,7 @@ type extras struct {
 	uploads  uploads
 	requests requests
 	member   membership
+	probe    probe
 	streamed int // bytes of the arguments of open calls with streams; the dispatcher's lock guards it
 	request  *http.Request
 }

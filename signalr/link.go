@@ -26,6 +26,9 @@ type link interface {
 	// overtake each other.)
 	readsChanged()
 
+	// probe asks the client for a sign of life; its answer goes to Conn.probed with the number.
+	probe(number uint64)
+
 	// beat looks at timeouts of the transport's own.
 	beat(now int64)
 

@@ -23,6 +23,7 @@ func (l *stuckLink) kind() Transports                 { return 0 }
 func (l *stuckLink) binary() bool                     { return true }
 func (l *stuckLink) polled() bool                     { return false }
 func (l *stuckLink) beat(int64)                       {}
+func (l *stuckLink) probe(uint64)                     {}
 func (l *stuckLink) begin(dst []byte, _ int) []byte   { return append(dst, '<') }
 func (l *stuckLink) end(dst []byte) []byte            { return append(dst, '>') }
 func (l *stuckLink) goodbye(dst []byte, _ int) []byte { return append(dst, "bye"...) }

@@ -18,11 +18,12 @@ type longPoll struct {
 
 	poll struct {
 		sync.Mutex
-		current *poll // hangs or answers; nil between two
-		heir    bool  // another one waits for current to end
-		since   int64 // when current began, or the last one ended
-		last    bool  // current is the last one
-		over    bool  // there will be none
+		current *poll  // hangs or answers; nil between two
+		heir    bool   // another one waits for current to end
+		since   int64  // when current began, or the last one ended
+		last    bool   // current is the last one
+		over    bool   // there will be none
+		probe   uint64 // number of the newest; 0: none, or it was answered
 	}
 }
 
@@ -78,6 +79,7 @@ func (l *longPoll) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer l.leave(p)
+	l.polledAgain()
 	// The application's own deadlines are for requests that are answered at once.
 	_ = p.rc.SetReadDeadline(time.Time{}) // not every ResponseWriter has them
 	_ = p.rc.SetWriteDeadline(time.Time{})

@@ -100,7 +100,7 @@ type Options struct {
 type Timeouts struct {
 	Handshake  time.Duration // for the whole handshake, from the transport's start; default 15 s
 	KeepAlive  time.Duration // silence of the server after which it pings; default 15 s
-	Client     time.Duration // silence of a client after which it is gone, whether it has ever pinged or not; default 30 s
+	Client     time.Duration // without bytes of hub messages from a client, after which it is gone, whether it has ever pinged or not; default 30 s
 	Message    time.Duration // for a whole hub message, or a part of the body of a POST, from its first byte; default 60 s
 	Disconnect time.Duration // life of a negotiated connection that nobody connects to, and of one between two polls or two sockets; default 15 s
 	// Acknowledge bounds how long a full replay buffer waits for the client's acknowledgement; default 5 s.

@@ -105,6 +105,18 @@ func (o *outbox) control(frame []byte) {
 	}
 }
 
+// frame appends a frame of the transport by, unless another transport has taken over or the connection is closing.
+func (o *outbox) frame(by link, b []byte) {
+	o.mu.Lock()
+	if o.sealed || o.cutLocked() || o.conn.link != by {
+		o.mu.Unlock()
+		return
+	}
+	o.reserveLocked(len(b))
+	o.buf.b = append(o.buf.b, b...)
+	o.unlockAndFlush()
+}
+
 func (o *outbox) pongLocked(frame []byte) {
 	o.reserveLocked(len(frame))
 	o.buf.b = append(o.buf.b, frame...)

@@ -123,7 +123,10 @@ func (f *inflow) copy(rc *http.ResponseController, r *http.Request) error {
 		if more, err = f.read(rc, r, buf); err != nil {
 			return err
 		}
-		f.conn.heard(len(buf.b))
+		if len(buf.b) > 0 {
+			f.conn.heard()
+			f.conn.server.counters.bytesIn.Add(int64(len(buf.b)))
+		}
 		f.conn.in.receive(buf.b)
 		buf.b = buf.b[:0]
 		_ = rc.SetReadDeadline(time.Time{}) // as in read

@@ -27,6 +27,7 @@ type webSocket struct {
 	attached atomic.Bool  // it has a wire
 	retired  bool         // another socket has taken over; the dispatcher's lock guards it
 	dropped  atomic.Int32 // how the link was dropped, maybe before it had a wire
+	noted    bool         // bytes of the hub stream of this input were noted; the reader's
 }
 
 const (
@@ -113,7 +114,8 @@ func (l *webSocket) input(b []byte) {
 	if l.frames.err != nil {
 		return
 	}
-	l.conn.heard(len(b))
+	l.noted = false
+	l.conn.server.counters.bytesIn.Add(int64(len(b)))
 	if err := l.frames.consume(b, l); err != nil {
 		l.broken(err)
 	}
@@ -147,9 +149,14 @@ func (l *webSocket) peerDone() {
 func (l *webSocket) gone() { l.conn.linkGone(l) }
 
 func (l *webSocket) data(b []byte) {
-	if !l.received.Load() {
-		l.conn.in.receiveFrom(l, b)
+	if l.received.Load() || len(b) == 0 {
+		return
 	}
+	if !l.noted { // once for each read: the clock costs more than a frame
+		l.noted = true
+		l.conn.heard()
+	}
+	l.conn.in.receiveFrom(l, b)
 }
 
 func (l *webSocket) control(opcode byte, payload []byte) {
@@ -160,6 +167,8 @@ func (l *webSocket) control(opcode byte, payload []byte) {
 		}
 		pong := appendFrameHeader(make([]byte, 0, 2+controlLimit), opPong, len(payload))
 		l.conn.out.control(append(pong, payload...))
+	case opPong:
+		l.pong(payload)
 	case opClose:
 		switch {
 		case l.received.Load():

@@ -41,7 +41,7 @@ type serveCmd struct {
 	tlsFlags        `embed:""`
 	roleFlags       `embed:""`
 
-	AckTimeout      time.Duration     `name:"ack-timeout" default:"10s" help:"How long a phone has to acknowledge a push before it is repeated."`
+	AckTimeout      time.Duration     `name:"ack-timeout" default:"10s" help:"How long a phone has to acknowledge a push. Then it is asked for a sign of life, and the push is repeated after a pause (--retry-base)."`
 	RetryAttempts   int               `name:"retry-attempts" default:"5" help:"Pushes that may go unacknowledged before a message becomes a dead letter."`
 	RetryBase       time.Duration     `name:"retry-base" default:"5s" help:"Pause before the first repeat; it doubles with each."`
 	RetryCap        time.Duration     `name:"retry-cap" default:"5m" help:"The longest pause between repeats."`

@@ -14,8 +14,11 @@ type Conn interface {
 	Push(b Batch) bool
 	// Refresh asks the phone to connect again, and ends the connection. It never blocks.
 	Refresh()
-	// LastReceived is when bytes last came from the phone, on any clock that only rises.
+	// LastReceived is when the phone's application last sent something, on any clock that only rises.
 	LastReceived() int64
+	// Probe asks the phone's transport for a sign of life, and has answered called once, from any goroutine, when it comes: what was
+	// pushed before has reached the phone then. It may never come.
+	Probe(answered func())
 }
 
 // ErrBusy completes calls that come faster than the store can take them.
@@ -58,6 +61,7 @@ const (
 	writableEvent
 	sweepEvent
 	tickEvent
+	answeredEvent
 	resumedEvent
 	closeEvent
 )
@@ -68,6 +72,7 @@ type event struct {
 	read    bool // ackEvent: the user saw them
 	byPeer  bool // closeEvent: the phone ended it
 	seq     esh3ar.Seq
+	probe   uint32    // answeredEvent
 	at      time.Time // hintEvent: when it was published
 	ids     []esh3ar.MessageID
 	one     lived   // reloadedEvent

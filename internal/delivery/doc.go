@@ -26,7 +26,11 @@
 // # No acknowledgement
 //
 // Each lane has one timer, and only its oldest unacknowledged message is ever repeated. An attempt is spent only when
-// the phone has shown a sign of life after the push and still did not acknowledge in time. Before the repeat a backoff
+// the phone has shown a sign of life after the push and still did not acknowledge in time. Where none has come when the timer
+// fires, the session probes: a WebSocket answers a ping behind everything that was pushed, so the repeat waits one round trip longer
+// than the timeout and not for the next message of the phone, and a slow phone that has not got the push yet gets no second one. An
+// application that is frozen has network code that answers, so the last attempt is spent only when the application itself was
+// heard of; its connection ends by the hub's limit of silence. Before the repeat a backoff
 // passes, in which new messages of that lane go out a few at a time (an eighth of the window); then the message is read again (another device may have
 // ended it), the attempt is counted in the store by compare-and-set (another device may have counted it), and it is
 // pushed once more. A phone without a sign of life costs no attempt: its connection will be found dead, and the next one

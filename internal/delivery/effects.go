@@ -29,6 +29,7 @@ type effects struct {
 	lapsed  []lived            // the same, of what ended without a receipt
 	done    []completion
 	verdict verdict // on the device
+	probe   uint32  // number of a probe of the connection; 0: none
 	swept   bool    // the sweep named a message that no hint had
 	culprit suspect // with a verdict: the message that was alone on the connection; zero: none
 	refresh bool    // the phone should connect again

@@ -97,6 +97,8 @@ type socket struct {
 	heard     atomic.Int64
 	full      atomic.Bool
 	refreshed atomic.Int32 // how often it was asked to connect again
+	answers   atomic.Bool  // probes
+	probes    atomic.Int64 // asked
 	mu        sync.Mutex
 	got       []string // content and attempt, in order
 }
@@ -104,6 +106,14 @@ type socket struct {
 func (s *socket) LastReceived() int64 { return s.heard.Load() }
 
 func (s *socket) Refresh() { s.refreshed.Add(1) }
+
+// Probe implements delivery.Conn. The phone answers at once, unless it is frozen to its network code.
+func (s *socket) Probe(answered func()) {
+	s.probes.Add(1)
+	if s.answers.Load() {
+		answered()
+	}
+}
 
 func (s *socket) Push(b delivery.Batch) bool {
 	if s.full.Load() {
@@ -369,4 +379,28 @@ func TestADeviceThatFailsAgainAndAgain(t *testing.T) {
 	if state := <-states; state != delivery.Closed {
 		t.Errorf("the breaker is %s", state)
 	}
+}
+
+// quickRules repeat soon.
+var quickRules = delivery.Rules{
+	AckTimeout: 50 * time.Millisecond, Attempts: 3, Backoff: flow.Backoff{Base: 10 * time.Millisecond, Cap: 20 * time.Millisecond},
+}
+
+// TestSession_ProbeAnswered_Repeats: an application that says nothing does not hold up the repeats of what it does not acknowledge, as
+// long as its network code answers. It costs the message nothing more than these attempts: the dead letters need a word of the application.
+func TestSession_ProbeAnswered_Repeats(t *testing.T) {
+	t.Parallel()
+	h := open(t, delivery.Options{Rules: quickRules})
+	phone := &socket{}
+	phone.answers.Store(true)
+	s := h.engine.Connect(delivery.Device{Recipient: alice}, phone)
+	defer s.Close(true)
+	m := h.append("once", true)
+	phone.await(t, "once/1", "once/2", "once/3")
+	eventually(t, func() bool { return phone.probes.Load() == 3 }, func() string { return "the last push was not probed" })
+	if got, err := h.store.Message(t.Context(), m.ID); err != nil || got.Status.Ends() {
+		t.Errorf("the message of a frozen application is %s, %v, want sent", got.Status, err)
+	}
+	phone.heard.Add(1)
+	h.awaitStatus(m.ID, esh3ar.Failed)
 }

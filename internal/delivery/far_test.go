@@ -39,6 +39,8 @@ func (full) Push(Batch) bool     { return false }
 func (full) Refresh()            {}
 func (full) LastReceived() int64 { return 0 }
 
+func (full) Probe(func()) {}
+
 // TestASessionThatHearsTooMuch keeps what it may not forget, and is bounded.
 func TestASessionThatHearsTooMuch(t *testing.T) {
 	t.Parallel()

@@ -45,7 +45,10 @@ func (w *world) step(c *simConn, ev event, fails bool) {
 	case sweepEvent:
 		s.sweep(&simRules, ev.seq, &fx)
 	case tickEvent:
-		w.tick(c, &fx)
+		w.watchPauses(c, func(random func(int64) int64) { s.tick(&simRules, w.now, c.heard, random, &fx) })
+	case answeredEvent:
+		c.answered = c.asked
+		w.watchPauses(c, func(random func(int64) int64) { s.answered(&simRules, ev.probe, w.now, random) })
 	case resumedEvent:
 		s.resumed(&simRules, w.now)
 	case closeEvent:
@@ -59,16 +62,16 @@ func (w *world) step(c *simConn, ev event, fails bool) {
 	}
 }
 
-// tick lets a session look at its timers, and holds each pause that begins against the rule: half of d is fixed and the
+// watchPauses lets a session look at its timers, and holds each pause that begins against the rule: half of d is fixed and the
 // random number decides over the other half, with d = min(cap, base·2^(k−1)) before repeat k.
-func (w *world) tick(c *simConn, fx *effects) {
+func (w *world) watchPauses(c *simConn, look func(random func(int64) int64)) {
 	s := &c.step
 	var before [esh3ar.Priorities]laneTimer
 	if s.lanes != nil {
 		before = *s.lanes
 	}
 	share := w.now.UnixMilli() % 5 // of what is random, in quarters; the bound itself is never returned
-	s.tick(&simRules, w.now, c.heard, func(n int64) int64 { return min(n-1, n*share/4) }, fx)
+	look(func(n int64) int64 { return min(n-1, n*share/4) })
 	if s.lanes == nil {
 		return
 	}
@@ -138,6 +141,9 @@ func (w *world) carryOut(c *simConn, fx *effects) {
 	w.tell(c.node, c, lapsedHints(c.inbox.recipient, fx.lapsed)...)
 	w.judge(c, fx.verdict, fx.culprit)
 	c.refresh = c.refresh || fx.refresh
+	if fx.probe > 0 {
+		c.probe, c.asked = fx.probe, w.now
+	}
 	if fx.read != nil {
 		c.mailbox = append(c.mailbox, event{kind: pageEvent, result: &result{page: c.inbox.pending(fx.read)}})
 	}
@@ -172,7 +178,9 @@ func (w *world) checkSpent(c *simConn, st *settlement) {
 			w.breaks("an attempt of what was never pushed here is spent")
 		case c.ending && !c.judged:
 			w.breaks("%d: the close of a connection spent an attempt, and its device was not on trial", push.seq)
-		case !c.ending && c.heard <= push.heard:
+		case !c.ending && change.To == esh3ar.Failed && c.heard <= push.heard:
+			w.breaks("%d: an application that said nothing since the push cost a message", push.seq)
+		case !c.ending && !c.alive(push):
 			w.breaks("%d: an attempt was spent without a sign of life", push.seq)
 		case !c.ending && w.now.Sub(push.at) < simRules.AckTimeout:
 			w.breaks("%d: an attempt was spent after %s", push.seq, w.now.Sub(push.at))
@@ -264,7 +272,7 @@ func (w *world) receiveRepeat(c *simConn, p *Push) {
 	if waited := w.now.Sub(push.at); waited < least {
 		w.breaks("%d was repeated after %s", push.seq, waited)
 	}
-	if c.heard <= push.heard {
+	if !c.alive(push) {
 		w.breaks("%d was repeated without a sign of life", push.seq)
 	}
 	if p.Attempt <= push.attempt || p.Attempt > push.m.Attempts {
@@ -427,6 +435,9 @@ func (w *world) checkEnd(m *simMessage, c *esh3ar.Change) {
 		w.breaks("%s/%d failed after %d attempts and %d pushes, reason %q", m.Recipient, m.Seq, m.Attempts, m.pushes, c.Reason)
 	}
 }
+
+// alive reports whether the phone has shown a sign of life since a push: its application did, or its network code answered a probe.
+func (c *simConn) alive(p *simPush) bool { return c.heard > p.heard || c.answered.After(p.at) }
 
 // heard is a sign of life; if it acknowledges something that was pushed here, the device is well.
 func (w *world) heard(c *simConn, ids []esh3ar.MessageID) {

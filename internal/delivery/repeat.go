@@ -13,6 +13,7 @@ type timerPhase uint8
 const (
 	idle      timerPhase = iota
 	awaiting             // the acknowledgement of the oldest message
+	probing              // the same, which is late, and a sign of life
 	delaying             // the pause before its repeat; few new messages of the lane go out
 	repeating            // its repeat is being prepared; the same
 )
@@ -21,6 +22,7 @@ const (
 type laneTimer struct {
 	phase timerPhase
 	due   time.Time
+	probe uint32 // number of the probe that was sent when the acknowledgement became late
 }
 
 func (s *session) backingOff(lane esh3ar.Priority) bool {
@@ -56,7 +58,7 @@ func (s *session) setTimer(lane esh3ar.Priority, t laneTimer) {
 // startTimer starts the lane's timer with a push, if it does not run.
 func (s *session) startTimer(rules *Rules, lane esh3ar.Priority, now time.Time) {
 	if s.lanes == nil || s.lanes[lane].phase == idle {
-		s.setTimer(lane, laneTimer{awaiting, now.Add(rules.AckTimeout)})
+		s.setTimer(lane, laneTimer{phase: awaiting, due: now.Add(rules.AckTimeout)})
 	}
 }
 
@@ -96,7 +98,7 @@ func (s *session) due() (next time.Time) {
 		return next
 	}
 	for _, t := range s.lanes {
-		if (t.phase == awaiting || t.phase == delaying) && (next.IsZero() || t.due.Before(next)) {
+		if (t.phase == awaiting || t.phase == probing || t.phase == delaying) && (next.IsZero() || t.due.Before(next)) {
 			next = t.due
 		}
 	}
@@ -115,27 +117,57 @@ func (s *session) tick(rules *Rules, now time.Time, heard int64, random func(int
 			continue
 		}
 		e := s.window.oldest(esh3ar.Priority(lane)) // a running timer has an entry
-		if e.pending {                              // a repeat from before its acknowledgement failed is still under way
+		switch {
+		case e.pending: // a repeat from before its acknowledgement failed is still under way
 			t.due = now.Add(rules.AckTimeout / 4)
-			continue
-		}
-		if t.phase == delaying {
+		case t.phase == delaying:
 			t.phase, e.pending = repeating, true
 			s.prepare(rules, e, now, fx)
-			continue
-		}
-		if heard <= e.heard && !faultinject.Is(faultinject.DeadSocketSpends) {
-			// No sign of life since the push: the timer stands, and either the phone is heard of or its connection ends.
-			t.due = now.Add(rules.AckTimeout / 4)
-			continue
-		}
-		if e.exhausted(rules) {
+		case heard <= e.heard && !faultinject.Is(faultinject.DeadSocketSpends):
+			s.ask(rules, t, now, fx)
+		case e.exhausted(rules):
 			t.phase, e.pending = repeating, true
 			s.prepare(rules, e, now, fx)
-			continue
+		default:
+			s.delay(rules, t, e, now, random)
 		}
-		*t = laneTimer{delaying, now.Add(rules.Backoff.Delay(int(e.attempt), random))}
 	}
+}
+
+// lookAgain bounds how long a session that waits for a sign of life does not look at its timers: a pause that begins meanwhile may end
+// that much late, as a session is on the wheel once.
+const lookAgain = time.Second
+
+// ask probes a phone that has shown no sign of life since the push. The timer stands until it answers, its application is heard of,
+// or its connection ends.
+func (s *session) ask(rules *Rules, t *laneTimer, now time.Time, fx *effects) {
+	if t.phase == awaiting {
+		s.probes++
+		t.phase, t.probe, fx.probe = probing, s.probes, s.probes
+	}
+	t.due = now.Add(min(rules.AckTimeout/4, lookAgain))
+}
+
+// answered takes the answer to a probe: what was pushed before has reached the phone, and the time for its acknowledgement is over.
+// That is reason to repeat a message, and none to give it up: a frozen application has network code that answers.
+func (s *session) answered(rules *Rules, probe uint32, now time.Time, random func(int64) int64) {
+	if s.lanes == nil {
+		return
+	}
+	for lane := range s.lanes {
+		t := &s.lanes[lane]
+		if t.phase != probing || t.probe > probe {
+			continue
+		}
+		if e := s.window.oldest(esh3ar.Priority(lane)); !e.pending && !e.exhausted(rules) {
+			s.delay(rules, t, e, now, random)
+		}
+	}
+}
+
+// delay begins the pause before a repeat.
+func (s *session) delay(rules *Rules, t *laneTimer, e *entry, now time.Time, random func(int64) int64) {
+	*t = laneTimer{phase: delaying, due: now.Add(rules.Backoff.Delay(int(e.attempt), random))}
 }
 
 // resumed says that the process itself did not run for a while: what looks late may be our own fault.
@@ -144,8 +176,8 @@ func (s *session) resumed(rules *Rules, now time.Time) {
 		return
 	}
 	for lane := range s.lanes {
-		if t := &s.lanes[lane]; t.phase == awaiting {
-			t.due = now.Add(rules.AckTimeout)
+		if t := &s.lanes[lane]; t.phase == awaiting || t.phase == probing {
+			*t = laneTimer{phase: awaiting, due: now.Add(rules.AckTimeout)}
 		}
 	}
 }
@@ -260,7 +292,7 @@ func (s *session) repeated(rules *Rules, id lived, ok bool, now time.Time, heard
 	}
 	s.pushedAt = now
 	e.pushed, e.heard, e.counted, e.pending = now, heard, false, false
-	s.setTimer(e.lane, laneTimer{awaiting, now.Add(rules.AckTimeout)})
+	s.setTimer(e.lane, laneTimer{phase: awaiting, due: now.Add(rules.AckTimeout)})
 	s.more = true // the lane is free again
 	s.pump(rules, fx)
 }
@@ -295,5 +327,5 @@ func (s *session) abandonRepeat(id lived) {
 // delayAgain puts a repeat off because the store did not answer or the connection is full.
 func (s *session) delayAgain(e *entry, now time.Time) {
 	e.pending = false
-	s.setTimer(e.lane, laneTimer{delaying, now.Add(time.Second)})
+	s.setTimer(e.lane, laneTimer{phase: delaying, due: now.Add(time.Second)})
 }

@@ -38,6 +38,7 @@ type session struct {
 	trial     *trial                        // nil: the breaker asks for nothing
 	window    *window                       // nil: empty
 	lanes     *[esh3ar.Priorities]laneTimer // nil: no timer runs
+	probes    uint32                        // number of the newest probe
 }
 
 // open starts the session: whatever the inbox holds is unknown yet.

@@ -83,6 +83,8 @@ func (s *Session) apply(ev *event, fx *effects) {
 		m.sweep(rules, ev.seq, fx)
 	case tickEvent:
 		m.tick(rules, now, s.conn.LastReceived(), s.engine.opts.Random, fx)
+	case answeredEvent:
+		m.answered(rules, ev.probe, now, s.engine.opts.Random)
 	case resumedEvent:
 		m.resumed(rules, now)
 	case closeEvent:
@@ -107,6 +109,9 @@ func (w *worker) flush(s *Session, published time.Time, closed bool) {
 		}
 		if len(fx.lapsed) > 0 {
 			s.engine.tellLapsed(s.step.recipient, s, fx.lapsed)
+		}
+		if fx.probe > 0 {
+			s.conn.Probe(func() { s.post(event{kind: answeredEvent, probe: fx.probe}) })
 		}
 		if fx.swept {
 			s.engine.stats.swept.Add(1)

@@ -96,6 +96,9 @@ type simConn struct {
 	ending   bool // its end is being handled
 	refresh  bool // the server asked for a new connection
 	heard    int64
+	probe    uint32     // number of the newest
+	asked    time.Time  // when it was sent
+	answered time.Time  // when the newest that was answered was sent
 	pushes   []*simPush // first pushes, in order
 	by       map[pushKey]*simPush
 }
@@ -216,6 +219,10 @@ func (w *world) doConn(c *simConn, o op) {
 	case opPong:
 		if !c.deaf {
 			c.heard++
+		}
+	case opAnswer:
+		if !c.deaf && c.probe > 0 {
+			w.step(c, event{kind: answeredEvent, probe: c.probe}, false)
 		}
 	default: // the others are steps of the world
 	}
@@ -425,7 +432,7 @@ func (w *world) resume(n *simNode) {
 		}
 		w.step(c, event{kind: tickEvent}, false)
 		for lane, t := range before {
-			if t.phase == awaiting && c.step.backingOff(esh3ar.Priority(lane)) {
+			if (t.phase == awaiting || t.phase == probing) && c.step.backingOff(esh3ar.Priority(lane)) {
 				w.breaks("a pause of the process was counted as the phone's")
 			}
 		}

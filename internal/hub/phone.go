@@ -19,6 +19,9 @@ func (p *phone) LastReceived() int64 { return p.conn.LastReceived() }
 // Refresh implements delivery.Conn.
 func (p *phone) Refresh() { p.conn.Close("", true) }
 
+// Probe implements delivery.Conn.
+func (p *phone) Probe(answered func()) { p.conn.Probe(answered) }
+
 // Push realises delivery.Conn: one write for the whole batch.
 func (p *phone) Push(b delivery.Batch) bool {
 	w := newInvocations(p.conn.Protocol())
