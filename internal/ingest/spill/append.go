@@ -11,98 +11,115 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/diskguard"
 )
 
-// Append keeps the calls, each whole or not at all, and returns one answer per call, in their order, when they are on
-// durable storage: Stored, or Replayed or Mismatched where a call here has the same idempotency key; all of them Spilled. An
-// error is for all calls: StorageFull, StoreUnavailable and Abandoned mean that nothing was kept, OutcomeUnknown that it
-// may have been.
+// Append stores the calls, each completely or not at all, and returns one answer per call, in their order, when they are on durable
+// storage: Stored, or Replayed or Mismatched if a call in the spill has the same idempotency key. All answers have Spilled set. An error
+// applies to all calls: StorageFull, StoreUnavailable and Abandoned mean that nothing was stored, OutcomeUnknown that it may have been.
 func (s *Spill) Append(ctx context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer, error) {
 	if len(calls) == 0 {
 		return nil, nil
 	}
-	if err := s.begin(ctx); err != nil {
+	if err := s.lockWriter(ctx); err != nil {
 		return nil, err
 	}
-	defer s.end()
-	st := s.newStaging()
-	defer s.release(st.batch)
+	defer s.unlockWriter()
+	b := s.newBatchBuilder()
+	defer s.closeBatch(b.batch)
 	answers := make([]esh3ar.Answer, len(calls))
 	for i, c := range calls {
 		var err error
-		if answers[i], err = st.add(c); err != nil {
+		answers[i], err = b.add(c)
+		if err != nil {
 			return nil, readError(err)
 		}
 	}
-	return answers, st.keep()
+	return answers, b.commit()
 }
 
-// readError gives a failed read its code.
+// readError gives the error of a failed read its code.
 func readError(err error) error {
 	return esh3ar.Errorf(esh3ar.StoreUnavailable, "read the spill: %w", diskguard.Plain(err))
 }
 
-// staging is a batch in the making.
-type staging struct {
+// batchBuilder collects the calls of one commit. Its owner has locked the writer.
+type batchBuilder struct {
 	spill *Spill
 	batch *pebble.Batch
-	first position
+	first position // position of calls[0]
 	calls []*esh3ar.Call
-	sizes []int
-	size  int
-	keys  map[scope]*esh3ar.Call // of this batch
-	row   []byte                 // scratch
+	sizes []int                    // size of each call's row and key, in bytes
+	size  int                      // sum of sizes
+	keys  map[keyHash]*esh3ar.Call // calls of this batch by idempotency key; nil if none has one
+	row   []byte                   // scratch buffer
 }
 
-func (s *Spill) newStaging() *staging {
-	s.held.mu.Lock()
-	defer s.held.mu.Unlock()
-	return &staging{spill: s, batch: s.db.NewBatch(), first: s.held.mu.next}
+func (s *Spill) newBatchBuilder() *batchBuilder {
+	s.index.mu.Lock()
+	defer s.index.mu.Unlock()
+	return &batchBuilder{spill: s, batch: s.db.NewBatch(), first: s.index.mu.next}
 }
 
-// add stages a call, unless its key is known.
-func (st *staging) add(c *esh3ar.Call) (esh3ar.Answer, error) {
-	p := st.first + position(len(st.calls))
+// add adds a call to the batch and returns its answer. A call whose idempotency key is known is answered but not added.
+func (b *batchBuilder) add(c *esh3ar.Call) (esh3ar.Answer, error) {
+	p := b.nextPosition()
 	if c.Key != nil {
-		at := scopeOf(c)
-		known := st.keys[at]
-		if known == nil {
-			var err error
-			if known, err = st.spill.keyOf(at); err != nil {
-				return esh3ar.Answer{}, err
-			}
+		hash := keyHashOf(c)
+		known, err := b.callWithKey(hash)
+		if err != nil {
+			return esh3ar.Answer{}, err
 		}
 		if known != nil {
-			return answerKnown(known, c.Key), nil
+			return answerKnownKey(known, c.Key), nil
 		}
-		if st.keys == nil {
-			st.keys = map[scope]*esh3ar.Call{}
-		}
-		if c.Key.ExpiresAt > st.spill.now() {
-			st.keys[at] = c
-		}
-		if err := st.batch.Set(at.append(nil), appendPosition(nil, callKey, p), nil); err != nil {
+		if err := b.addKey(hash, c, p); err != nil {
 			return esh3ar.Answer{}, err
 		}
 	}
-	st.row = appendCall(st.row[:0], c)
-	if err := st.batch.Set(appendPosition(nil, callKey, p), st.row, nil); err != nil {
+	b.row = appendCall(b.row[:0], c)
+	if err := b.batch.Set(appendPosition(nil, callKey, p), b.row, nil); err != nil {
 		return esh3ar.Answer{}, err
 	}
-	size := positionKeyLen + len(st.row)
-	st.calls, st.sizes, st.size = append(st.calls, c), append(st.sizes, size), st.size+size
+	b.count(c, positionKeyLen+len(b.row))
 	return esh3ar.Answer{Outcome: esh3ar.Stored, Spilled: true, Batch: c.Batch, Receipts: receiptsOf(c)}, nil
 }
 
-// keep makes the batch durable, and only then known.
-func (st *staging) keep() error {
-	s := st.spill
-	if len(st.calls) == 0 {
+// nextPosition returns the position of the call that is added next.
+func (b *batchBuilder) nextPosition() position { return b.first + position(len(b.calls)) }
+
+// callWithKey returns the call in the batch or in the spill that has the key, nil if there is none.
+func (b *batchBuilder) callWithKey(hash keyHash) (*esh3ar.Call, error) {
+	if known := b.keys[hash]; known != nil {
+		return known, nil
+	}
+	return b.spill.callWithKey(hash)
+}
+
+func (b *batchBuilder) addKey(hash keyHash, c *esh3ar.Call, p position) error {
+	if c.Key.ExpiresAt > b.spill.now() {
+		if b.keys == nil {
+			b.keys = map[keyHash]*esh3ar.Call{}
+		}
+		b.keys[hash] = c
+	}
+	return b.batch.Set(hash.append(nil), appendPosition(nil, callKey, p), nil)
+}
+
+func (b *batchBuilder) count(c *esh3ar.Call, size int) {
+	b.calls = append(b.calls, c)
+	b.sizes = append(b.sizes, size)
+	b.size += size
+}
+
+// commit makes the batch durable and then visible to the index and the drain.
+func (b *batchBuilder) commit() error {
+	s := b.spill
+	if len(b.calls) == 0 {
 		return nil
 	}
-	if err := s.gauge.Check(st.size); err != nil {
+	if err := s.gauge.Check(b.size); err != nil {
 		s.stats.full.Add(1)
 		return err
 	}
-	if !s.held.fits(st.size, s.opts.MaxBytes) {
+	if !s.index.fits(b.size, s.opts.MaxBytes) {
 		s.stats.full.Add(1)
 		return &esh3ar.Error{
 			Code: esh3ar.StorageFull, RetryAfter: 10 * time.Second,
@@ -113,36 +130,29 @@ func (st *staging) keep() error {
 	if faultinject.Is(faultinject.SpillBeforeFsync) {
 		mode = pebble.NoSync
 	}
-	if err := s.commit(st.batch, mode); err != nil {
+	if err := s.commit(b.batch, mode); err != nil {
 		return err
 	}
-	for i, c := range st.calls {
-		s.held.add(c, st.sizes[i])
+	for i, c := range b.calls {
+		s.index.add(c, b.sizes[i])
 		s.stats.messages.Add(uint64(len(c.Messages)))
 	}
-	s.held.advance(st.first + position(len(st.calls)))
-	s.signal()
+	s.index.advance(b.nextPosition())
+	s.signalGrown()
 	return nil
 }
 
-// advance lets the drain see what lies below next.
-func (h *held) advance(next position) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.mu.next = next
-}
-
-// signal tells the drain that there is something to do.
-func (s *Spill) signal() {
+// signalGrown wakes the drain.
+func (s *Spill) signalGrown() {
 	select {
 	case s.grown <- struct{}{}:
-	default:
+	default: // it is signalled already
 	}
 }
 
 func (s *Spill) now() esh3ar.Time { return esh3ar.TimeOf(s.opts.Now()) }
 
-// receiptsOf are what the caller learns of a call that is kept here: there is no seq before the store gives one.
+// receiptsOf returns the receipts of a call in the spill. They have no seq: the store assigns it.
 func receiptsOf(c *esh3ar.Call) []esh3ar.Receipt {
 	receipts := make([]esh3ar.Receipt, len(c.Messages))
 	for i, m := range c.Messages {

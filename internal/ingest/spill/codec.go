@@ -9,14 +9,15 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/codec"
 )
 
-// A row begins with a format byte and the CRC-32C of the rest: pebble has sums of its own for what lies on the disk, these
-// are for what happened before and after.
+// A row is a format byte, the CRC-32C of the rest, and the rest. Pebble has checksums of its own for the data on disk; these also cover
+// the time before and after.
 
 const rowFormat = 1
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-const rowHead = 1 + 4
+// rowHeaderLen is the length of the format byte and the checksum.
+const rowHeaderLen = 1 + 4
 
 // The flags of a call.
 const (
@@ -24,11 +25,11 @@ const (
 	hasBatch = 2
 )
 
-// appendCall writes a call as one row.
+// appendCall appends the row of a call to dst.
 func appendCall(dst []byte, c *esh3ar.Call) []byte {
 	start := len(dst)
 	dst = append(dst, rowFormat, 0, 0, 0, 0, 0)
-	flags := &dst[start+rowHead]
+	flags := &dst[start+rowHeaderLen]
 	if c.Key != nil {
 		*flags |= hasKey
 	}
@@ -47,11 +48,11 @@ func appendCall(dst []byte, c *esh3ar.Call) []byte {
 	for _, m := range c.Messages {
 		dst = appendMessage(dst, m)
 	}
-	binary.BigEndian.PutUint32(dst[start+1:], crc32.Checksum(dst[start+rowHead:], castagnoli))
+	binary.BigEndian.PutUint32(dst[start+1:], crc32.Checksum(dst[start+rowHeaderLen:], castagnoli))
 	return dst
 }
 
-// appendMessage writes what its call does not say of a message; it has no seq yet.
+// appendMessage appends the fields of a message that differ from those of its call. It has no seq yet.
 func appendMessage(dst []byte, m *esh3ar.Message) []byte {
 	dst = append(append(dst, m.ID.UUID[:]...), byte(m.Priority))
 	dst = binary.AppendUvarint(dst, uint64(m.Recipient))
@@ -64,12 +65,12 @@ func appendMessage(dst []byte, m *esh3ar.Message) []byte {
 	return codec.AppendTexts(dst, m.Metadata)
 }
 
-// decodeCall reads a row; its slices and strings are its own. The call is marked as drained.
+// decodeCall decodes a row. The call is marked as drained and does not refer to the row. The error is codec.ErrDamaged.
 func decodeCall(row []byte) (*esh3ar.Call, error) {
-	if len(row) < rowHead || row[0] != rowFormat || binary.BigEndian.Uint32(row[1:]) != crc32.Checksum(row[rowHead:], castagnoli) {
+	if len(row) < rowHeaderLen || row[0] != rowFormat || binary.BigEndian.Uint32(row[1:]) != crc32.Checksum(row[rowHeaderLen:], castagnoli) {
 		return nil, codec.ErrDamaged
 	}
-	r := codec.NewReader(row[rowHead:])
+	r := codec.NewReader(row[rowHeaderLen:])
 	c := &esh3ar.Call{Drained: true}
 	flags := r.Byte()
 	c.Business.UUID = r.UUID()
@@ -93,7 +94,7 @@ func decodeCall(row []byte) (*esh3ar.Call, error) {
 	return c, nil
 }
 
-// readMessage reads what appendMessage wrote.
+// readMessage reads a message that appendMessage wrote.
 func readMessage(r *codec.Reader) *esh3ar.Message {
 	m := &esh3ar.Message{}
 	m.ID.UUID = r.UUID()
@@ -105,13 +106,14 @@ func readMessage(r *codec.Reader) *esh3ar.Message {
 	return m
 }
 
-// asideRow is a call in quarantine: when and why it got there, and its row as it was.
-func asideRow(at esh3ar.Time, reason string, row []byte) []byte {
+// quarantineRow returns the row of a call in quarantine: when and why it moved there, and its row in the queue.
+func quarantineRow(at esh3ar.Time, reason string, row []byte) []byte {
 	dst := binary.AppendVarint([]byte{rowFormat}, int64(at))
 	return append(codec.AppendText(dst, reason), row...)
 }
 
-func decodeAside(value []byte) (at esh3ar.Time, reason string, row []byte, err error) {
+// decodeQuarantineRow decodes a row that quarantineRow made. The returned row refers to value.
+func decodeQuarantineRow(value []byte) (at esh3ar.Time, reason string, row []byte, err error) {
 	r := codec.NewReader(value)
 	r.Format(rowFormat)
 	at, reason = esh3ar.Time(r.Varint()), r.Text()

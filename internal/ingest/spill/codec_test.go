@@ -75,12 +75,12 @@ func FuzzDecode(f *testing.F) {
 	m := &esh3ar.Message{ID: esh3ar.NewMessageID(), Recipient: 1, Content: "x", Metadata: map[string]string{"a": "b"}}
 	row := appendCall(nil, &esh3ar.Call{Messages: []*esh3ar.Message{m}, Key: &esh3ar.IdempotencyKey{Key: "k"}, Batch: esh3ar.NewBatchID()})
 	f.Add(row)
-	f.Add(asideRow(1, "why", row))
+	f.Add(quarantineRow(1, "why", row))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if c, err := decodeCall(data); err == nil && len(appendCall(nil, c)) != len(data) {
 			t.Errorf("%d bytes became %d", len(data), len(appendCall(nil, c)))
 		}
-		_, _, _, _ = decodeAside(data)
+		_, _, _, _ = decodeQuarantineRow(data)
 		r := codec.NewReader(data) // behind the sum, which keeps out nearly all that is drawn
 		for range r.Count() {
 			_ = readMessage(&r)

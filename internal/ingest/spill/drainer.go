@@ -9,16 +9,17 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// DrainOptions tune a Drainer; the zero value of a field means its default.
+// DrainOptions configure a Drainer. A field's zero value selects its default.
 type DrainOptions struct {
-	// OnStored is told of messages that the store has just taken, with their seqs, before anybody can see that they have left
-	// the spill. It must be quick.
+	// OnStored is called with the messages that the store has just taken, with their seqs, while Backlog still counts them. It must be
+	// quick. Default: does nothing.
 	OnStored func([]*esh3ar.Message)
-	// OnResult is told after each answer of the store: nil when entries have left the spill, else why not. It must be quick.
+	// OnResult is called after each pass or append: with nil when entries have left the spill, else with the error that ended the pass. It
+	// must be quick. Default: does nothing.
 	OnResult      func(error)
-	AppendTimeout time.Duration // for one append; default 10 s
-	MinPause      time.Duration // after a round that failed; it doubles with each up to MaxPause; default 100 ms
-	MaxPause      time.Duration // default 5 s
+	AppendTimeout time.Duration // longest duration of one append; default 10 s
+	MinPause      time.Duration // pause after a failed pass; it doubles with each further one; default 100 ms
+	MaxPause      time.Duration // longest pause; default 5 s
 	Log           *slog.Logger  // default: discards
 }
 
@@ -33,51 +34,54 @@ func (o DrainOptions) withDefaults() DrainOptions {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.AppendTimeout = cmp.Or(o.AppendTimeout, 10*time.Second)
-	o.MinPause, o.MaxPause = cmp.Or(o.MinPause, 100*time.Millisecond), cmp.Or(o.MaxPause, 5*time.Second)
+	o.MinPause = cmp.Or(o.MinPause, 100*time.Millisecond)
+	o.MaxPause = cmp.Or(o.MaxPause, 5*time.Second)
 	return o
 }
 
-// Drainer brings what a spill holds to the store.
+// Drainer moves the calls of a spill to the store.
 type Drainer struct {
-	spill  *Spill
-	store  esh3ar.Appender
-	opts   DrainOptions
-	wake   chan struct{} // capacity 1: the store answers again
-	failed int           // rounds in a row that an error ended and that brought nothing
-	seen   witness       // that the store answers
+	spill        *Spill
+	store        esh3ar.Appender
+	opts         DrainOptions
+	wake         chan struct{} // capacity 1: the store answers again
+	failedPasses int           // passes in a row that ended with an error and moved nothing
+	lastStored   storedCall
 }
 
-// NewDrainer makes one; Run or Drain make it work, one at a time.
+// NewDrainer returns a drainer. Run and Drain do the work; only one of them may run at a time.
 func NewDrainer(s *Spill, store esh3ar.Appender, opts DrainOptions) *Drainer {
 	return &Drainer{spill: s, store: store, opts: opts.withDefaults(), wake: make(chan struct{}, 1)}
 }
 
-// Wake tells Run that the store answers, so that it need not wait for the end of its pause.
+// Wake ends a pause of Run; it is called when the store answers other callers again.
 func (d *Drainer) Wake() {
 	select {
 	case d.wake <- struct{}{}:
-	default:
+	default: // it is signalled already
 	}
 }
 
-// Run drains whenever there is something, until ctx ends. The store's errors end a round, and only that.
+// Run drains whenever the spill has calls, until ctx ends. An error of the store ends a pass, not Run.
 func (d *Drainer) Run(ctx context.Context) error {
 	pause := d.opts.MinPause
 	for ctx.Err() == nil {
-		if err := d.Drain(ctx); err == nil {
+		err := d.Drain(ctx)
+		if err == nil {
 			pause = d.opts.MinPause
-			d.idle(ctx)
+			d.waitForCalls(ctx)
 			continue
-		} else if ctx.Err() == nil && d.failed == 1 {
+		}
+		if ctx.Err() == nil && d.failedPasses == 1 {
 			d.opts.Log.Log(ctx, levelOf(err), "the spill cannot be drained; it will be tried again", "calls", d.spill.Calls(), "error", err)
 		}
-		d.rest(ctx, pause)
+		d.pause(ctx, pause)
 		pause = min(2*pause, d.opts.MaxPause)
 	}
 	return nil
 }
 
-// levelOf is lower for a store that does not answer: the owner of the store reports that, once.
+// levelOf returns the log level of an error. It is low for a store that is away: the owner of the store reports that, once.
 func levelOf(err error) slog.Level {
 	if code := esh3ar.CodeOf(err); code == esh3ar.StoreUnavailable || code == esh3ar.OutcomeUnknown {
 		return slog.LevelDebug
@@ -85,8 +89,8 @@ func levelOf(err error) slog.Level {
 	return slog.LevelWarn
 }
 
-// idle waits until there is something to do.
-func (d *Drainer) idle(ctx context.Context) {
+// waitForCalls waits for new entries, for Wake or for the end of ctx.
+func (d *Drainer) waitForCalls(ctx context.Context) {
 	select {
 	case <-ctx.Done():
 	case <-d.spill.grown:
@@ -94,8 +98,8 @@ func (d *Drainer) idle(ctx context.Context) {
 	}
 }
 
-// rest waits until the store may be asked again. What comes in meanwhile is no reason to ask earlier.
-func (d *Drainer) rest(ctx context.Context, pause time.Duration) {
+// pause waits before the next pass. New entries do not end it; Wake does.
+func (d *Drainer) pause(ctx context.Context, pause time.Duration) {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
@@ -105,39 +109,45 @@ func (d *Drainer) rest(ctx context.Context, pause time.Duration) {
 	}
 }
 
-// Drain sends all that waits, and returns when nothing does any more: what is left then is in quarantine. An error means that
-// something still waits, and why.
+// Drain sends all calls to the store and returns when the queue is empty; calls may be in quarantine then. An error means that calls are
+// left in the queue, and why.
 func (d *Drainer) Drain(ctx context.Context) error {
 	for {
-		r := &round{Drainer: d, ctx: ctx, held: map[esh3ar.Recipient]bool{}}
-		err := r.run()
-		if r.moved {
-			d.failed = 0
+		p := &pass{Drainer: d, ctx: ctx, blocked: map[esh3ar.Recipient]bool{}}
+		err := p.run()
+		if p.moved {
+			d.failedPasses = 0
 		}
 		if err != nil {
-			d.failed++
-			d.spill.stats.failed.Add(1)
+			d.failedPasses++
+			d.spill.stats.failedPasses.Add(1)
 			d.opts.OnResult(err)
 			return err
 		}
-		if d.failed > 0 {
+		if d.failedPasses > 0 {
 			d.opts.Log.Debug("the spill can be drained again")
 		}
-		if d.failed = 0; !r.skipped {
+		d.failedPasses = 0
+		if !p.skipped {
 			return nil
 		}
 	}
 }
 
-// witness is a call that the store took lately. Sent again it does no harm, and shows that the store answers.
-type witness struct {
-	call  *esh3ar.Call
-	since time.Time
+// storedCall is the call that the store took last. Appending it again changes nothing and shows whether the store works.
+type storedCall struct {
+	call *esh3ar.Call // nil if there is none yet
+	at   time.Time
 }
 
-// keepWitness is far below any retention: a call that the store has deleted would be stored again.
-const keepWitness = 10 * time.Minute
+// storedCallAge is the age up to which a stored call may be appended again. It is far below any retention: a call that the store has
+// deleted meanwhile would be stored again.
+const storedCallAge = 10 * time.Minute
 
-func (w *witness) saw(c *esh3ar.Call) { w.call, w.since = c, time.Now() }
+func (s *storedCall) set(c *esh3ar.Call) {
+	s.call = c
+	s.at = time.Now()
+}
 
-func (w *witness) speaks() bool { return w.call != nil && time.Since(w.since) < keepWitness }
+// usable reports whether there is a call that may be appended again.
+func (s *storedCall) usable() bool { return s.call != nil && time.Since(s.at) < storedCallAge }

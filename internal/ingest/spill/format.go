@@ -9,9 +9,10 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/diskguard"
 )
 
-// spillFormat is the layout that this version writes. A spill of a newer format is refused.
+// spillFormat is the number of the layout that this version writes. A spill with a higher number is refused.
 const spillFormat = 1
 
+// checkFormat returns an error if this version cannot read the spill. It marks a new spill with the format.
 func (s *Spill) checkFormat() error {
 	row, err := s.get([]byte{formatKey})
 	if err != nil {
@@ -30,7 +31,7 @@ func (s *Spill) checkFormat() error {
 	return nil
 }
 
-// stampFormat marks a new spill. One that has rows but no mark is not new.
+// stampFormat marks a new spill with the format. A spill that has rows but no mark is damaged.
 func (s *Spill) stampFormat() error {
 	it, err := s.db.NewIter(nil)
 	if err != nil {

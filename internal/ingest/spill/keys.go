@@ -7,24 +7,25 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// The first byte of a key says what it is. Numbers are big endian, so that keys sort as the numbers do.
+// The first byte of a key is its kind. Numbers are big endian, so that keys sort like the numbers.
 //
 //	f                        format
 //	c                        name of the cluster whose calls these are
-//	q position               a call that waits for the store
+//	q position               a call in the queue
 //	k business sha256(key)   position of the call that has this idempotency key
-//	x position               a call in quarantine, and why
+//	x position               a call in quarantine, and the reason
 const (
-	formatKey  = 'f'
-	clusterKey = 'c'
-	callKey    = 'q'
-	idemKey    = 'k'
-	asideKey   = 'x'
+	formatKey      = 'f'
+	clusterKey     = 'c'
+	callKey        = 'q'
+	idempotencyKey = 'k'
+	quarantineKey  = 'x'
 )
 
-// position numbers calls in the order of their acceptance, from 1.
+// position numbers the calls in the order of their acceptance, from 1.
 type position uint64
 
+// positionKeyLen is the length of a key that ends with a position.
 const positionKeyLen = 1 + 8
 
 func appendPosition(dst []byte, kind byte, p position) []byte {
@@ -35,14 +36,16 @@ func parsePosition(key []byte) position {
 	return position(binary.BigEndian.Uint64(key[1:positionKeyLen]))
 }
 
-// scope names an idempotency key. It has a fixed length, whatever the caller sends.
-type scope struct {
+// keyHash identifies an idempotency key of a business. Its length is fixed, however long the caller's key is.
+type keyHash struct {
 	business esh3ar.BusinessID
 	sum      [sha256.Size]byte
 }
 
-func scopeOf(c *esh3ar.Call) scope { return scope{c.Business, sha256.Sum256([]byte(c.Key.Key))} }
+// keyHashOf returns the hash of the call's key; the call must have one.
+func keyHashOf(c *esh3ar.Call) keyHash { return keyHash{c.Business, sha256.Sum256([]byte(c.Key.Key))} }
 
-func (s scope) append(dst []byte) []byte {
-	return append(append(append(dst, idemKey), s.business.UUID[:]...), s.sum[:]...)
+// append appends the row key to dst.
+func (h keyHash) append(dst []byte) []byte {
+	return append(append(append(dst, idempotencyKey), h.business.UUID[:]...), h.sum[:]...)
 }

@@ -10,22 +10,24 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/diskguard"
 )
 
-// Options tune a Spill; the zero value of a field means its default.
+// Options configure a Spill. A field's zero value selects its default.
 type Options struct {
-	FS           vfs.FS            // default: the real disk
-	Now          func() time.Time  // default: time.Now; expiry of idempotency keys is measured by it
-	MaxBytes     int64             // of all entries, the quarantine too; default 1 GiB; full: Append answers StorageFull
-	Reserve      diskguard.Reserve // free space below which Append answers StorageFull; zero: the rule of disk.Reserve
-	MemTable     uint64            // bytes; default 16 MiB, less on small volumes
-	MaxOpenFiles int               // table files held open; default 1,000
+	FS           vfs.FS            // default: the disk
+	Now          func() time.Time  // clock for the expiry of idempotency keys; default: time.Now
+	MaxBytes     int64             // size of all entries, with those in quarantine, at which Append answers StorageFull; default 1 GiB
+	Reserve      diskguard.Reserve // free space on the volume below which Append answers StorageFull; default: that of diskguard
+	MemTable     uint64            // size of a memtable in bytes; default 16 MiB, less on small volumes
+	MaxOpenFiles int               // table files that are open at most; default 1,000
 	Log          *slog.Logger      // default: discards
 }
 
-const cacheSize = 8 << 20 // bytes: an entry is written once and read once, most of them from memory
+// cacheSize is the size of the block cache in bytes. It is small: an entry is written once and read once, mostly from a memtable.
+const cacheSize = 8 << 20
 
-const memTableSize = 16 << 20 // bytes
+// memTableSize is the default size of a memtable in bytes.
+const memTableSize = 16 << 20
 
-// withDefaults fills what is not set; dir is the spill's folder, whose volume bounds the memtables.
+// withDefaults returns the options with their defaults. dir is the folder of the spill; the size of its volume bounds the memtables.
 func (o Options) withDefaults(dir string) Options {
 	if o.FS == nil {
 		o.FS = vfs.Default

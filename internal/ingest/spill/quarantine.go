@@ -9,20 +9,20 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// Quarantined is a call that the store will not take, or whose row is damaged.
+// Quarantined is a call that the store does not take, or whose row is damaged.
 type Quarantined struct {
-	At     esh3ar.Time // when it got there
+	At     esh3ar.Time // when it moved to the quarantine
 	Reason string
-	Call   *esh3ar.Call // nil: damaged
-	Row    []byte       // as it was kept
+	Call   *esh3ar.Call // nil if the row is damaged
+	Row    []byte       // the row as it was in the queue
 }
 
-// setAside moves an entry to the quarantine, row and all.
-func (s *Spill) setAside(e *entry) error {
-	if err := s.begin(context.Background()); err != nil {
+// moveToQuarantine moves an entry of the queue to the quarantine; e.err is the reason.
+func (s *Spill) moveToQuarantine(e *entry) error {
+	if err := s.lockWriter(context.Background()); err != nil {
 		return err
 	}
-	defer s.end()
+	defer s.unlockWriter()
 	row, err := s.get(appendPosition(nil, callKey, e.position))
 	if err != nil {
 		return readError(err)
@@ -30,11 +30,11 @@ func (s *Spill) setAside(e *entry) error {
 	if row == nil {
 		return nil // it is there already
 	}
-	value := asideRow(s.now(), e.damage.Error(), row)
+	value := quarantineRow(s.now(), e.err.Error(), row)
 	batch := s.db.NewBatch()
-	defer s.release(batch)
+	defer s.closeBatch(batch)
 	err = errors.Join(
-		batch.Set(appendPosition(nil, asideKey, e.position), value, nil),
+		batch.Set(appendPosition(nil, quarantineKey, e.position), value, nil),
 		batch.Delete(appendPosition(nil, callKey, e.position), nil),
 	)
 	if err != nil {
@@ -43,14 +43,14 @@ func (s *Spill) setAside(e *entry) error {
 	if err := s.commit(batch, pebble.Sync); err != nil {
 		return err
 	}
-	s.held.setAside(e, len(value)-len(row))
+	s.index.quarantine(e, len(value)-len(row))
 	s.stats.quarantined.Add(1)
 	s.opts.Log.Error("an accepted call cannot be stored and is in quarantine: look at it with `esh3ar spill list`",
-		"messages", messageIDs(e.call), "reason", e.damage)
+		"messages", messageIDs(e.call), "reason", e.err)
 	return nil
 }
 
-// messageIDs names a call in a log: the first of its messages, and how many there are.
+// messageIDs returns the ids of the call's first ten messages, for a log line; none if c is nil.
 func messageIDs(c *esh3ar.Call) (ids []string) {
 	if c == nil {
 		return nil
@@ -61,20 +61,22 @@ func messageIDs(c *esh3ar.Call) (ids []string) {
 	return ids
 }
 
-// Quarantine visits the calls in quarantine, oldest first, until visit wants no more.
+// Quarantine visits the calls in quarantine, oldest first, until visit returns false.
 func (s *Spill) Quarantine(visit func(Quarantined) (more bool)) error {
 	if err := s.enter(); err != nil {
 		return err
 	}
-	defer s.inside.Leave()
-	err := s.walk(asideKey, 0, func(_ position, value []byte) bool {
+	defer s.gate.Leave()
+	err := s.walk(quarantineKey, 0, func(_ position, value []byte) bool {
 		var q Quarantined
 		var err error
-		if q.At, q.Reason, q.Row, err = decodeAside(value); err != nil {
+		q.At, q.Reason, q.Row, err = decodeQuarantineRow(value)
+		if err != nil {
 			q.Reason, q.Row = err.Error(), value
 		}
 		q.Row = append([]byte{}, q.Row...)
-		if q.Call, err = decodeCall(q.Row); err != nil {
+		q.Call, err = decodeCall(q.Row)
+		if err != nil {
 			q.Call = nil
 		}
 		return visit(q)
@@ -85,29 +87,30 @@ func (s *Spill) Quarantine(visit func(Quarantined) (more bool)) error {
 	return nil
 }
 
-// Readmit moves the calls in quarantine that can be read to the end of the queue, for an operator who has removed what kept
-// the store from taking them. It tells how many there were.
+// Readmit moves the readable calls in quarantine to the end of the queue and returns their number. An operator uses it after the cause
+// for the store's refusal is removed.
 func (s *Spill) Readmit(ctx context.Context) (readmitted int, err error) {
 	for {
-		n, err := s.readmit(ctx)
-		if readmitted += n; err != nil || n == 0 {
+		n, err := s.readmitBatch(ctx)
+		readmitted += n
+		if err != nil || n == 0 {
 			return readmitted, err
 		}
 	}
 }
 
-// readmit moves the oldest ones, as many as make one batch of the drain.
-func (s *Spill) readmit(ctx context.Context) (int, error) {
-	if err := s.begin(ctx); err != nil {
+// readmitBatch moves the oldest calls in quarantine, up to drainBytes.
+func (s *Spill) readmitBatch(ctx context.Context) (int, error) {
+	if err := s.lockWriter(ctx); err != nil {
 		return 0, err
 	}
-	defer s.end()
-	st := s.newStaging()
-	defer s.release(st.batch)
-	var left []int // bytes of the rows in quarantine
+	defer s.unlockWriter()
+	b := s.newBatchBuilder()
+	defer s.closeBatch(b.batch)
+	var quarantineSizes []int // size of each moved call's row in quarantine
 	var failed error
-	err := s.walk(asideKey, 0, func(p position, value []byte) bool {
-		_, _, row, err := decodeAside(value)
+	err := s.walk(quarantineKey, 0, func(p position, value []byte) bool {
+		_, _, row, err := decodeQuarantineRow(value)
 		if err != nil {
 			return true
 		}
@@ -115,51 +118,47 @@ func (s *Spill) readmit(ctx context.Context) (int, error) {
 		if err != nil {
 			return true
 		}
-		failed = st.move(p, call, row)
-		left = append(left, positionKeyLen+len(value))
-		return failed == nil && st.size < drainBytes
+		failed = b.move(p, call, row)
+		quarantineSizes = append(quarantineSizes, positionKeyLen+len(value))
+		return failed == nil && b.size < drainBytes
 	})
 	if err := errors.Join(err, failed); err != nil {
 		return 0, readError(err)
 	}
-	if len(st.calls) == 0 {
+	if len(b.calls) == 0 {
 		return 0, nil
 	}
-	if err := s.commit(st.batch, pebble.Sync); err != nil {
+	if err := s.commit(b.batch, pebble.Sync); err != nil {
 		return 0, err
 	}
-	for i, c := range st.calls {
-		s.held.add(c, st.sizes[i])
-		s.held.leaveQuarantine(left[i])
+	for i, c := range b.calls {
+		s.index.add(c, b.sizes[i])
+		s.index.removeQuarantined(quarantineSizes[i])
 	}
-	s.held.advance(st.first + position(len(st.calls)))
-	s.signal()
-	return len(st.calls), nil
+	s.index.advance(b.nextPosition())
+	s.signalGrown()
+	return len(b.calls), nil
 }
 
-// move stages a call's way from the quarantine to the end of the queue; its key goes with it if it still has it.
-func (st *staging) move(from position, c *esh3ar.Call, row []byte) error {
-	to := st.first + position(len(st.calls))
-	if err := errors.Join(st.batch.Set(appendPosition(nil, callKey, to), row, nil), st.batch.Delete(appendPosition(nil, asideKey, from), nil)); err != nil {
+// move adds a call's move from the quarantine to the end of the queue to the batch. If the call still owns its idempotency key, the key
+// row follows it.
+func (b *batchBuilder) move(from position, c *esh3ar.Call, row []byte) error {
+	to := b.nextPosition()
+	err := errors.Join(
+		b.batch.Set(appendPosition(nil, callKey, to), row, nil),
+		b.batch.Delete(appendPosition(nil, quarantineKey, from), nil),
+	)
+	if err != nil {
 		return err
 	}
-	size := positionKeyLen + len(row)
-	st.calls, st.sizes, st.size = append(st.calls, c), append(st.sizes, size), st.size+size
+	b.count(c, positionKeyLen+len(row))
 	if c.Key == nil {
 		return nil
 	}
-	key := scopeOf(c).append(nil)
-	pointer, err := st.spill.get(key)
+	key := keyHashOf(c).append(nil)
+	pointer, err := b.spill.get(key)
 	if err != nil || len(pointer) != positionKeyLen || parsePosition(pointer) != from {
 		return err
 	}
-	return st.batch.Set(key, appendPosition(nil, callKey, to), nil)
-}
-
-func (h *held) leaveQuarantine(size int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.rows.Add(-1)
-	h.mu.aside--
-	h.mu.bytes -= int64(size)
+	return b.batch.Set(key, appendPosition(nil, callKey, to), nil)
 }

@@ -9,50 +9,53 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// entry is a call that waits, as it was read.
+// entry is a call that was read from the queue.
 type entry struct {
 	position position
-	call     *esh3ar.Call // nil: damaged
-	size     int          // of its row and key, in bytes
-	damage   error
+	call     *esh3ar.Call // nil if the row is damaged
+	size     int          // size of row and key in bytes
+	err      error        // why the row cannot be read, or why the store refused the call; nil if neither
 }
 
-// A batch of the drain ends at so many messages or bytes, whichever comes first; a larger call goes alone.
+// Bounds of a batch of the drain, whichever is reached first. A larger call is sent alone.
 const (
 	drainMessages = 500
 	drainBytes    = 1 << 20
 )
 
-// read gives the calls from a position on that make one batch, and where the next one begins. A key comes once in a batch:
-// the second call with it may be a new one, whose order a store need not keep while it looks at the first.
+// read returns the entries from a position on that form one batch, and the position at which the next batch begins. A batch holds a key
+// only once: a second call with the key may be a new one, and a store need not keep the order of two calls with one key.
 func (s *Spill) read(from position) (entries []entry, next position, err error) {
 	if err := s.enter(); err != nil {
 		return nil, from, err
 	}
-	defer s.inside.Leave()
-	from, limit := s.held.span(from)
+	defer s.gate.Leave()
+	from, limit := s.index.durableRange(from)
 	next = from
-	keys := map[scope]bool{}
+	keys := map[keyHash]bool{}
 	messages, size := 0, 0
 	err = s.walk(callKey, from, func(p position, row []byte) bool {
 		if p >= limit { // not durable yet
 			return false
 		}
 		e := entry{position: p, size: positionKeyLen + len(row)}
-		if e.call, e.damage = decodeCall(row); e.call != nil {
-			if messages += len(e.call.Messages); len(entries) > 0 && (messages > drainMessages || size+e.size > drainBytes) {
+		e.call, e.err = decodeCall(row)
+		if e.call != nil {
+			messages += len(e.call.Messages)
+			if len(entries) > 0 && (messages > drainMessages || size+e.size > drainBytes) {
 				return false
 			}
 			if e.call.Key != nil {
-				if at := scopeOf(e.call); keys[at] {
+				hash := keyHashOf(e.call)
+				if keys[hash] {
 					return false
-				} else {
-					keys[at] = true
 				}
+				keys[hash] = true
 			}
 		}
 		size += e.size
-		entries, next = append(entries, e), p+1
+		entries = append(entries, e)
+		next = p + 1
 		return true
 	})
 	if err != nil {
@@ -61,47 +64,35 @@ func (s *Spill) read(from position) (entries []entry, next position, err error) 
 	return entries, next, nil
 }
 
-// span narrows a read to what is durable and not yet gone.
-func (h *held) span(from position) (first, limit position) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return max(from, h.mu.head), h.mu.next
-}
-
-// headTo notes that nothing waits below p: what was deleted need not be walked over again.
-func (h *held) headTo(p position) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.mu.head = max(h.mu.head, p)
-}
-
-// remove deletes entries that the store has. It does not sync: what a crash brings back is sent again, and known there.
+// remove deletes entries that are in the store. It does not sync: entries that come back after a crash are sent again, and the store
+// knows them.
 func (s *Spill) remove(entries []entry) error {
-	if err := s.begin(context.Background()); err != nil {
+	if err := s.lockWriter(context.Background()); err != nil {
 		return err
 	}
-	defer s.end()
+	defer s.unlockWriter()
 	batch := s.db.NewBatch()
-	defer s.release(batch)
+	defer s.closeBatch(batch)
 	for i := range entries {
-		if err := s.dropLocked(batch, &entries[i]); err != nil {
+		if err := s.deleteEntry(batch, &entries[i]); err != nil {
 			return readError(err)
 		}
 	}
 	if err := s.commit(batch, pebble.NoSync); err != nil {
 		return err
 	}
-	s.held.remove(entries)
+	s.index.remove(entries)
 	return nil
 }
 
-// dropLocked stages the end of an entry and of its key, unless a later call has that by now. The caller has the turn.
-func (s *Spill) dropLocked(batch *pebble.Batch, e *entry) error {
+// deleteEntry adds the deletion of an entry to the batch, and of its key row unless a later call has the key now. The caller has locked
+// the writer.
+func (s *Spill) deleteEntry(batch *pebble.Batch, e *entry) error {
 	at := appendPosition(nil, callKey, e.position)
 	if err := batch.Delete(at, nil); err != nil || e.call == nil || e.call.Key == nil {
 		return err
 	}
-	key := scopeOf(e.call).append(nil)
+	key := keyHashOf(e.call).append(nil)
 	pointer, err := s.get(key)
 	if err != nil || !bytes.Equal(pointer, at) {
 		return err

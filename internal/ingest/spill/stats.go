@@ -6,49 +6,50 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// Stats tells what waits here, and what has happened since the spill was opened.
+// Stats describes the spill at one moment, and what has happened since it was opened.
 type Stats struct {
-	Calls        int // that wait
-	Messages     int // in them
-	Recipients   int // of them
-	Bytes        int64
-	Oldest       esh3ar.Time // when the oldest call that waits was accepted; zero: none waits
+	Calls        int         // calls in the queue
+	Messages     int         // messages in the queue
+	Recipients   int         // recipients of these messages
+	Bytes        int64       // size of all rows, with those in quarantine
+	Oldest       esh3ar.Time // creation of the oldest call in the queue; zero if it is empty
 	InQuarantine int         // calls in quarantine
 
-	Spilled      uint64 // messages taken
-	Drained      uint64 // messages that the store has now
-	Duplicates   uint64 // of them: canceled, another call had their key
-	Full         uint64 // batches refused for want of room
-	Quarantined  uint64 // calls
-	FailedPasses uint64 // rounds of the drain that an error ended
+	Spilled      uint64 // messages appended
+	Drained      uint64 // messages that are in the store now
+	Duplicates   uint64 // drained messages that the store canceled because another call had their key
+	Full         uint64 // batches refused for lack of space
+	Quarantined  uint64 // calls moved to the quarantine
+	FailedPasses uint64 // passes of the drain that ended with an error
 }
 
-// counters are the live half of Stats.
+// counters are the counters behind Stats.
 type counters struct {
-	messages, drained, duplicates, full, quarantined, failed atomic.Uint64
+	messages, drained, duplicates, full, quarantined, failedPasses atomic.Uint64
 }
 
-// Stats reads one row; the rest is in memory.
+// Stats returns the current numbers. It reads one row from disk.
 func (s *Spill) Stats() Stats {
 	c := &s.stats
-	all := Stats{
+	stats := Stats{
 		Spilled: c.messages.Load(), Drained: c.drained.Load(), Duplicates: c.duplicates.Load(), Full: c.full.Load(),
-		Quarantined: c.quarantined.Load(), FailedPasses: c.failed.Load(), Oldest: s.oldest(),
+		Quarantined: c.quarantined.Load(), FailedPasses: c.failedPasses.Load(), Oldest: s.oldest(),
 	}
-	s.held.mu.Lock()
-	defer s.held.mu.Unlock()
-	h := &s.held.mu
-	all.Calls, all.Messages, all.Recipients, all.Bytes, all.InQuarantine = h.calls, h.messages, len(h.recipients), h.bytes, h.aside
-	return all
+	s.index.mu.Lock()
+	defer s.index.mu.Unlock()
+	x := &s.index.mu
+	stats.Calls, stats.Messages, stats.Recipients = x.calls, x.messages, len(x.recipients)
+	stats.Bytes, stats.InQuarantine = x.bytes, x.inQuarantine
+	return stats
 }
 
-// oldest is when the first call that can be read was made; zero also while it cannot be asked.
-func (s *Spill) oldest() (at esh3ar.Time) {
+// oldest returns the creation time of the first readable call in the queue; zero if there is none or if the spill cannot be read.
+func (s *Spill) oldest() (created esh3ar.Time) {
 	if s.enter() != nil {
 		return 0
 	}
-	defer s.inside.Leave()
-	from, limit := s.held.span(0)
+	defer s.gate.Leave()
+	from, limit := s.index.durableRange(0)
 	_ = s.walk(callKey, from, func(p position, row []byte) bool {
 		if p >= limit {
 			return false
@@ -57,8 +58,8 @@ func (s *Spill) oldest() (at esh3ar.Time) {
 		if err != nil || len(c.Messages) == 0 {
 			return true
 		}
-		at = c.Messages[0].CreatedAt()
+		created = c.Messages[0].CreatedAt()
 		return false
 	})
-	return at
+	return created
 }
