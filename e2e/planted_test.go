@@ -79,7 +79,7 @@ var proofs = map[faultinject.Fault]proof{
 	faultinject.WalkAlone:            {"delivery", []string{"-test.run", "^TestTheStaleWalkAsksTheCluster$"}, "there is pending"},
 	faultinject.SpillBeforeFsync:     {"spill", []string{"-test.run", "^TestWhatWasAnsweredOutlivesAPowerCut$"}, "after the cut"},
 	faultinject.SpillForgets:         {"spill", []string{"-test.run", "^TestAnUnknownOutcomeIsSentAgain$"}, "0 wait"},
-	faultinject.SpillOvertaken:       {"intake", []string{"-test.run", "^TestNothingOvertakesTheSpill$"}, "past the spill"},
+	faultinject.SpillOvertaken:       {"intake", []string{"-test.run", "^TestIntake_RecipientInSpill_SpillsLaterCall$"}, "past the spill"},
 	faultinject.FenceIgnored:         {"postgres", []string{"-test.run", "^TestStore/tasks"}, "who lost the lease"},
 	faultinject.DrainIgnoresKeys:     {"postgres", []string{"-test.run", "^TestStore/drained"}, "reason: got , want duplicate"},
 }

@@ -15,26 +15,26 @@ import (
 	"github.com/esh3artech/esh3ar/internal/ingest/spill"
 )
 
-// mute is a store that says nothing until it is given up.
-type mute struct{ asked atomic.Int64 }
+// silentStore is a store that never answers.
+type silentStore struct{ asked atomic.Int64 }
 
-func (m *mute) Append(ctx context.Context, _ []*esh3ar.Call) ([]esh3ar.Answer, error) {
+func (m *silentStore) Append(ctx context.Context, _ []*esh3ar.Call) ([]esh3ar.Answer, error) {
 	m.asked.Add(1)
 	<-ctx.Done()
 	return nil, esh3ar.Errorf(esh3ar.OutcomeUnknown, "no answer: %w", ctx.Err())
 }
 
-// TestASilentStoreIsWaitedForOnce: while the drain has something to ask the store with, no batch waits for it in vain, also
-// not one of recipients who have nothing in the spill, and with keys.
-func TestASilentStoreIsWaitedForOnce(t *testing.T) {
+// TestIntake_SilentStore_IsAskedOnce: while the spill has calls, the drain notices when the store is back. Until then no batch waits for
+// the store, even if its recipients have nothing in the spill and its calls have keys.
+func TestIntake_SilentStore_IsAskedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		kept, err := spill.Open("spill", spill.Options{FS: vfs.NewMem()})
+		sp, err := spill.Open("spill", spill.Options{FS: vfs.NewMem()})
 		if err != nil {
 			t.Fatal(err)
 		}
-		store := &mute{}
+		store := &silentStore{}
 		var away []bool
-		in := ingest.New(store, quiet{}, ingest.Options{Spill: kept, OnStoreAway: func(now bool) { away = append(away, now) }})
+		in := ingest.New(store, nopPublisher{}, ingest.Options{Spill: sp, OnStoreAway: func(now bool) { away = append(away, now) }})
 		ctx, stop := context.WithCancel(context.Background())
 		done := make(chan error, 1)
 		go func() { done <- in.Run(ctx) }()
@@ -44,20 +44,20 @@ func TestASilentStoreIsWaitedForOnce(t *testing.T) {
 			c.Messages[0].Recipient = esh3ar.Recipient(1000 + i)
 			c.Key = &esh3ar.IdempotencyKey{Key: fmt.Sprint(i), ExpiresAt: esh3ar.TimeOf(start.Add(time.Hour))}
 			if answer, err := in.Submit(ctx, c); err != nil || !answer.Spilled {
-				t.Fatalf("call %d: %+v %v", i, answer, err)
+				t.Fatalf("call %d: got %+v, %v, want it spilled", i, answer, err)
 			}
 		}
-		if took := time.Since(start); store.asked.Load() != 1 || took > 4*time.Second { // of the bubble's clock
-			t.Errorf("the store was asked %d times, and 20 calls took %s", store.asked.Load(), took)
+		if took := time.Since(start); store.asked.Load() != 1 || took > 4*time.Second { // fake time
+			t.Errorf("got %d appends to the store and 20 calls in %s, want 1 and at most 4s", store.asked.Load(), took)
 		}
 		if len(away) != 1 || !away[0] {
-			t.Errorf("told of the store: %v", away)
+			t.Errorf("OnStoreAway: got %v, want [true]", away)
 		}
 		stop()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		if err := kept.Close(); err != nil {
+		if err := sp.Close(); err != nil {
 			t.Error(err)
 		}
 	})

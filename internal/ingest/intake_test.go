@@ -18,18 +18,20 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// gate is a store whose commits wait to be let through.
-type gate struct {
-	enter  chan []*esh3ar.Call // what a commit holds, before it is let through
+// gatedStore is a store whose commits wait for the test: each sends its calls to began and returns the error it receives from result.
+type gatedStore struct {
+	began  chan []*esh3ar.Call
 	result chan error
 	mu     sync.Mutex
 	stored []string // contents in commit order
 }
 
-func newGate() *gate { return &gate{enter: make(chan []*esh3ar.Call), result: make(chan error)} }
+func newGatedStore() *gatedStore {
+	return &gatedStore{began: make(chan []*esh3ar.Call), result: make(chan error)}
+}
 
-func (g *gate) Append(_ context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer, error) {
-	g.enter <- calls
+func (g *gatedStore) Append(_ context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer, error) {
+	g.began <- calls
 	if err := <-g.result; err != nil {
 		return nil, err
 	}
@@ -45,12 +47,13 @@ func (g *gate) Append(_ context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer,
 	return answers, nil
 }
 
-type published struct {
+// recorder is a publisher that records the contents of the messages.
+type recorder struct {
 	mu       sync.Mutex
 	contents []string
 }
 
-func (p *published) Publish(stored []*esh3ar.Message) {
+func (p *recorder) Publish(stored []*esh3ar.Message) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, m := range stored {
@@ -66,18 +69,18 @@ func call(business esh3ar.BusinessID, p esh3ar.Priority, contents ...string) *es
 	return c
 }
 
-// rig runs an intake over a gate inside a bubble of fake time.
-type rig struct {
-	*gate
+// fixture runs an intake with a gatedStore inside a synctest bubble.
+type fixture struct {
+	*gatedStore
 	in   *ingest.Intake
-	pub  *published
+	pub  *recorder
 	stop func()
 }
 
-func newRig(t *testing.T, opts ingest.Options) *rig {
+func newFixture(t *testing.T, opts ingest.Options) *fixture {
 	t.Helper()
-	r := &rig{gate: newGate(), pub: &published{}}
-	r.in = ingest.New(r.gate, r.pub, opts)
+	r := &fixture{gatedStore: newGatedStore(), pub: &recorder{}}
+	r.in = ingest.New(r.gatedStore, r.pub, opts)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- r.in.Run(ctx) }()
@@ -90,8 +93,8 @@ func newRig(t *testing.T, opts ingest.Options) *rig {
 	return r
 }
 
-// submit calls in the background.
-func (r *rig) submit(ctx context.Context, c *esh3ar.Call) <-chan error {
+// submit submits a call in a goroutine and returns a channel for its error.
+func (r *fixture) submit(ctx context.Context, c *esh3ar.Call) <-chan error {
 	done := make(chan error, 1)
 	go func() {
 		_, err := r.in.Submit(ctx, c)
@@ -100,11 +103,11 @@ func (r *rig) submit(ctx context.Context, c *esh3ar.Call) <-chan error {
 	return done
 }
 
-func TestNobodyIsAnsweredBeforeTheCommit(t *testing.T) {
+func TestIntake_CommitRunning_AnswersNoCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, ingest.Options{})
+		r := newFixture(t, ingest.Options{})
 		done := r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "a"))
-		<-r.enter
+		<-r.began
 		synctest.Wait()
 		select {
 		case <-done:
@@ -116,26 +119,26 @@ func TestNobodyIsAnsweredBeforeTheCommit(t *testing.T) {
 		}
 		r.result <- nil
 		if err := <-done; err != nil || !slices.Equal(r.pub.contents, []string{"a"}) {
-			t.Errorf("%v, published %v", err, r.pub.contents)
+			t.Errorf("got %v, published %v, want [a]", err, r.pub.contents)
 		}
 		r.stop()
 	})
 }
 
-func TestABatchGathersWhileTheLastCommitRuns(t *testing.T) {
+func TestIntake_CommitRunning_CollectsNextBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, ingest.Options{})
+		r := newFixture(t, ingest.Options{})
 		b := esh3ar.NewBusinessID()
 		first := r.submit(t.Context(), call(b, esh3ar.Normal, "first"))
-		<-r.enter
+		<-r.began
 		var rest []<-chan error
 		for range 50 {
 			rest = append(rest, r.submit(t.Context(), call(b, esh3ar.Normal, "more")))
 		}
 		synctest.Wait()
 		r.result <- nil
-		if got := len(<-r.enter); got != 50 {
-			t.Errorf("second commit holds %d calls, want 50", got)
+		if got := len(<-r.began); got != 50 {
+			t.Errorf("second commit: got %d calls, want 50", got)
 		}
 		r.result <- nil
 		for _, done := range append(rest, first) {
@@ -147,40 +150,40 @@ func TestABatchGathersWhileTheLastCommitRuns(t *testing.T) {
 	})
 }
 
-func TestAnAbandonedCallIsNeverCommittedAndATakenOneIsSeenThrough(t *testing.T) {
+func TestIntake_CallersGone_CommitsOnlyTakenCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, ingest.Options{})
+		r := newFixture(t, ingest.Options{})
 		b := esh3ar.NewBusinessID()
-		takenCtx, leaveTaken := context.WithCancel(t.Context())
+		takenCtx, cancelTaken := context.WithCancel(t.Context())
 		takenDone := r.submit(takenCtx, call(b, esh3ar.Normal, "taken"))
-		<-r.enter
-		waitingCtx, leaveWaiting := context.WithCancel(t.Context())
+		<-r.began
+		waitingCtx, cancelWaiting := context.WithCancel(t.Context())
 		waitingDone := r.submit(waitingCtx, call(b, esh3ar.Normal, "abandoned"))
 		stays := r.submit(t.Context(), call(b, esh3ar.Normal, "stays"))
 		synctest.Wait()
-		leaveTaken()
-		leaveWaiting()
+		cancelTaken()
+		cancelWaiting()
 		if err := <-waitingDone; esh3ar.CodeOf(err) != esh3ar.Abandoned {
-			t.Errorf("abandoned call: %v", err)
+			t.Errorf("waiting call: got %v, want abandoned", err)
 		}
 		r.result <- nil
 		if err := <-takenDone; err != nil {
 			t.Errorf("taken call: %v", err)
 		}
-		<-r.enter
+		<-r.began
 		r.result <- nil
 		if err := <-stays; err != nil || !slices.Equal(r.stored, []string{"taken", "stays"}) {
-			t.Errorf("%v, stored %v", err, r.stored)
+			t.Errorf("got %v, stored %v, want taken and stays", err, r.stored)
 		}
 		r.stop()
 	})
 }
 
-func TestAFullLaneRefusesAfterABoundedWait(t *testing.T) {
+func TestLane_Full_RefusesAfterTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, ingest.Options{LaneMessages: 4, LaneTimeout: 3 * time.Second})
+		r := newFixture(t, ingest.Options{LaneMessages: 4, LaneTimeout: 3 * time.Second})
 		running := r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "running"))
-		<-r.enter
+		<-r.began
 		var held []<-chan error
 		for range 4 {
 			held = append(held, r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "held")))
@@ -191,20 +194,20 @@ func TestAFullLaneRefusesAfterABoundedWait(t *testing.T) {
 		err := <-late
 		var e *esh3ar.Error
 		if !errors.As(err, &e) || e.Code != esh3ar.Overloaded || e.RetryAfter < time.Second || time.Since(start) != 3*time.Second {
-			t.Errorf("%v after %s", err, time.Since(start))
+			t.Errorf("got %v after %s, want overloaded with Retry-After after 3s", err, time.Since(start))
 		}
 		urgent := r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Urgent, "urgent")) // another lane has room
 		r.result <- nil
 		for _, done := range append(held, urgent) {
 			select {
-			case <-r.enter:
+			case <-r.began:
 				r.result <- nil
 			default:
 			}
 			_ = done
 		}
 		go func() {
-			for range r.enter {
+			for range r.began {
 				r.result <- nil
 			}
 		}()
@@ -217,32 +220,32 @@ func TestAFullLaneRefusesAfterABoundedWait(t *testing.T) {
 			t.Error("a refused call was stored")
 		}
 		r.stop()
-		close(r.enter)
+		close(r.began)
 	})
 }
 
-func TestNoBusinessFillsMoreThanAQuarterOfALane(t *testing.T) {
+func TestLane_OneBusiness_FillsAtMostAQuarter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, ingest.Options{LaneMessages: 16, LaneTimeout: time.Second})
+		r := newFixture(t, ingest.Options{LaneMessages: 16, LaneTimeout: time.Second})
 		greedy := esh3ar.NewBusinessID()
 		running := r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "running"))
-		<-r.enter
+		<-r.began
 		var dones []<-chan error
 		for range 6 {
 			dones = append(dones, r.submit(t.Context(), call(greedy, esh3ar.Normal, "greedy")))
 		}
 		synctest.Wait()
 		if got := r.in.Lanes()[esh3ar.Normal].Messages; got != 4 {
-			t.Errorf("the greedy business holds %d of 16 places, want 4", got)
+			t.Errorf("one business: got %d messages in a lane of 16, want 4", got)
 		}
 		other := r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "other"))
 		synctest.Wait()
 		if got := r.in.Lanes()[esh3ar.Normal].Messages; got != 5 {
-			t.Errorf("another business found no place: %d", got)
+			t.Errorf("with another business: got %d messages in the lane, want 5", got)
 		}
 		go func() {
 			r.result <- nil
-			for range r.enter {
+			for range r.began {
 				r.result <- nil
 			}
 		}()
@@ -252,16 +255,16 @@ func TestNoBusinessFillsMoreThanAQuarterOfALane(t *testing.T) {
 			}
 		}
 		r.stop()
-		close(r.enter)
+		close(r.began)
 	})
 }
 
-func TestUrgentGoesFirstAndLeavesAShare(t *testing.T) {
+func TestBatch_UrgentFlood_LeavesShareToLowerLanes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, ingest.Options{BatchMessages: 10})
+		r := newFixture(t, ingest.Options{BatchMessages: 10})
 		var dones []<-chan error
 		dones = append(dones, r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "running")))
-		<-r.enter
+		<-r.began
 		for range 5 {
 			dones = append(dones, r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Low, "low")))
 		}
@@ -272,15 +275,15 @@ func TestUrgentGoesFirstAndLeavesAShare(t *testing.T) {
 		synctest.Wait()
 		r.result <- nil
 		var got []string
-		for _, c := range <-r.enter {
+		for _, c := range <-r.began {
 			got = append(got, c.Messages[0].Content)
 		}
 		if strings.Join(got, " ") != strings.Repeat("urgent ", 8)+"low low" {
-			t.Errorf("batch %v", got)
+			t.Errorf("got batch %v, want 8 urgent and 2 low calls", got)
 		}
 		go func() {
 			r.result <- nil
-			for range r.enter {
+			for range r.began {
 				r.result <- nil
 			}
 		}()
@@ -290,24 +293,24 @@ func TestUrgentGoesFirstAndLeavesAShare(t *testing.T) {
 			}
 		}
 		r.stop()
-		close(r.enter)
+		close(r.began)
 	})
 }
 
-func TestAStopCommitsWhatItHolds(t *testing.T) {
+func TestIntake_Stop_CommitsAdmittedCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, ingest.Options{})
+		r := newFixture(t, ingest.Options{})
 		first := r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "first"))
-		<-r.enter
+		<-r.began
 		second := r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "second"))
 		synctest.Wait()
 		stopped := make(chan struct{})
 		go func() { r.stop(); close(stopped) }()
 		synctest.Wait()
 		r.result <- nil
-		<-r.enter
+		<-r.began
 		if _, err := r.in.Submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "late")); esh3ar.CodeOf(err) != esh3ar.Overloaded {
-			t.Errorf("a call during the stop: %v", err)
+			t.Errorf("call during the stop: got %v, want overloaded", err)
 		}
 		r.result <- nil
 		for _, done := range []<-chan error{first, second} {
@@ -317,16 +320,16 @@ func TestAStopCommitsWhatItHolds(t *testing.T) {
 		}
 		<-stopped
 		if !slices.Equal(r.stored, []string{"first", "second"}) {
-			t.Errorf("stored %v", r.stored)
+			t.Errorf("got stored %v, want first and second", r.stored)
 		}
 	})
 }
 
-func TestABadMessageStandsAlone(t *testing.T) {
+func TestIntake_InvalidCallInBatch_StoresTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, ingest.Options{})
+		r := newFixture(t, ingest.Options{})
 		running := r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "running"))
-		<-r.enter
+		<-r.began
 		dones := map[string]<-chan error{}
 		for _, content := range []string{"a", "b", "bad", "c"} {
 			dones[content] = r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, content))
@@ -334,7 +337,7 @@ func TestABadMessageStandsAlone(t *testing.T) {
 		}
 		go func() {
 			r.result <- nil
-			for calls := range r.enter {
+			for calls := range r.began {
 				bad := slices.ContainsFunc(calls, func(c *esh3ar.Call) bool { return c.Messages[0].Content == "bad" })
 				if bad {
 					r.result <- esh3ar.Errorf(esh3ar.Invalid, "cannot be stored")
@@ -348,34 +351,34 @@ func TestABadMessageStandsAlone(t *testing.T) {
 		}
 		for content, done := range dones {
 			if err := <-done; (err != nil) != (content == "bad") {
-				t.Errorf("%s: %v", content, err)
+				t.Errorf("%s: got %v, want an error for the bad call only", content, err)
 			}
 		}
 		r.stop()
-		close(r.enter)
+		close(r.began)
 	})
 }
 
-func TestTheStoresErrorReachesEveryCallerOfTheBatch(t *testing.T) {
+func TestIntake_StoreError_ReachesCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, ingest.Options{})
+		r := newFixture(t, ingest.Options{})
 		done := r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "a"))
-		<-r.enter
+		<-r.began
 		r.result <- &esh3ar.Error{Code: esh3ar.StorageFull, Text: "full"}
 		if err := <-done; esh3ar.CodeOf(err) != esh3ar.StorageFull {
-			t.Error(err)
+			t.Errorf("got %v, want storage_full", err)
 		}
 		if len(r.pub.contents) > 0 {
-			t.Error("published what was not stored")
+			t.Errorf("got published %v, want nothing", r.pub.contents)
 		}
 		r.stop()
 	})
 }
 
-// replaying is a store that knows every key already.
-type replaying struct{}
+// replayingStore is a store that answers every call with a key as Replayed.
+type replayingStore struct{}
 
-func (replaying) Append(_ context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer, error) {
+func (replayingStore) Append(_ context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer, error) {
 	answers := make([]esh3ar.Answer, len(calls))
 	for i, c := range calls {
 		if c.Key != nil {
@@ -385,10 +388,10 @@ func (replaying) Append(_ context.Context, calls []*esh3ar.Call) ([]esh3ar.Answe
 	return answers, nil
 }
 
-func TestOnlyWhatWasStoredIsPublished(t *testing.T) {
+func TestIntake_ReplayedCall_IsNotPublished(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pub := &published{}
-		in := ingest.New(replaying{}, pub, ingest.Options{})
+		pub := &recorder{}
+		in := ingest.New(replayingStore{}, pub, ingest.Options{})
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- in.Run(ctx) }()
@@ -401,7 +404,7 @@ func TestOnlyWhatWasStoredIsPublished(t *testing.T) {
 		}
 		stop()
 		if err := <-ended; err != nil || !slices.Equal(pub.contents, []string{"new"}) {
-			t.Errorf("%v, published %v", err, pub.contents)
+			t.Errorf("got %v, published %v, want [new]", err, pub.contents)
 		}
 	})
 }

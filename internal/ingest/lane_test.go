@@ -12,30 +12,31 @@ import (
 	"github.com/esh3artech/esh3ar/internal/ingest"
 )
 
-// letThrough lets the running commit and all later ones end well.
-func (r *rig) letThrough() {
+// releaseCommits lets the running commit and all later ones succeed.
+func (r *fixture) releaseCommits() {
 	go func() {
 		r.result <- nil
-		for range r.enter {
+		for range r.began {
 			r.result <- nil
 		}
 	}()
 }
 
-// hold starts a commit that waits, so that what comes next gathers.
-func (r *rig) hold(t *testing.T) <-chan error {
+// blockCommit starts a commit that waits, so that later calls stay in their lanes.
+func (r *fixture) blockCommit(t *testing.T) <-chan error {
 	t.Helper()
 	done := r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "running"))
-	<-r.enter
+	<-r.began
 	return done
 }
 
-func (r *rig) parked() int { return r.in.Lanes()[esh3ar.Normal].Overflow }
+// overflow returns the number of messages in the overflow of the normal lane.
+func (r *fixture) overflow() int { return r.in.Lanes()[esh3ar.Normal].Overflow }
 
-func TestWhoFindsTheLaneFullWaitsInOrder(t *testing.T) {
+func TestLane_Full_OverflowKeepsOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, ingest.Options{LaneMessages: 8, BatchMessages: 4})
-		dones := []<-chan error{r.hold(t)}
+		r := newFixture(t, ingest.Options{LaneMessages: 8, BatchMessages: 4})
+		dones := []<-chan error{r.blockCommit(t)}
 		want := []string{"running"}
 		for i := range 14 {
 			content := string(rune('a' + i))
@@ -43,122 +44,122 @@ func TestWhoFindsTheLaneFullWaitsInOrder(t *testing.T) {
 			want = append(want, content)
 			synctest.Wait()
 		}
-		if n := r.parked(); n != 6 {
-			t.Errorf("%d wait for room, want 6", n)
+		if n := r.overflow(); n != 6 {
+			t.Errorf("got %d messages in the overflow, want 6", n)
 		}
-		r.letThrough()
+		r.releaseCommits()
 		for _, done := range dones {
 			if err := <-done; err != nil {
 				t.Error(err)
 			}
 		}
 		if !slices.Equal(r.stored, want) {
-			t.Errorf("stored %v, want %v", r.stored, want)
+			t.Errorf("got stored %v, want %v", r.stored, want)
 		}
 		r.stop()
-		close(r.enter)
+		close(r.began)
 	})
 }
 
-func TestWhoWaitsForHisQuarterHoldsUpNobody(t *testing.T) {
+func TestLane_BusinessAtItsQuarter_DoesNotBlockOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, ingest.Options{LaneMessages: 8, BatchMessages: 2})
+		r := newFixture(t, ingest.Options{LaneMessages: 8, BatchMessages: 2})
 		greedy := esh3ar.NewBusinessID()
-		dones := []<-chan error{r.hold(t)}
-		for range 4 { // two admitted, two parked
+		dones := []<-chan error{r.blockCommit(t)}
+		for range 4 { // two in the lane, two in its overflow
 			dones = append(dones, r.submit(t.Context(), call(greedy, esh3ar.Normal, "greedy")))
 			synctest.Wait()
 		}
 		if err := <-r.submit(t.Context(), call(greedy, esh3ar.Normal, "too much")); esh3ar.CodeOf(err) != esh3ar.Overloaded {
-			t.Errorf("beyond both quarters: %v", err)
+			t.Errorf("call beyond both quarters: got %v, want overloaded", err)
 		}
 		dones = append(dones, r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "other")))
 		synctest.Wait()
 		if lane := r.in.Lanes()[esh3ar.Normal]; lane.Messages != 3 || lane.Overflow != 2 {
-			t.Errorf("%d admitted and %d parked, want 3 and 2", lane.Messages, lane.Overflow)
+			t.Errorf("got %d messages in the lane and %d in its overflow, want 3 and 2", lane.Messages, lane.Overflow)
 		}
-		r.letThrough()
+		r.releaseCommits()
 		for _, done := range dones {
 			if err := <-done; err != nil {
 				t.Error(err)
 			}
 		}
 		r.stop()
-		close(r.enter)
+		close(r.began)
 	})
 }
 
-func TestWhenAllWhoAreAdmittedLeaveTheParkedComeIn(t *testing.T) {
+func TestLane_AllCallsAbandoned_TakesOverflow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, ingest.Options{LaneMessages: 4})
-		ctx, leave := context.WithCancel(t.Context())
-		var gone []<-chan error
-		for range 4 { // while the batcher gathers
-			gone = append(gone, r.submit(ctx, call(esh3ar.NewBusinessID(), esh3ar.Normal, "gone")))
+		r := newFixture(t, ingest.Options{LaneMessages: 4})
+		ctx, cancel := context.WithCancel(t.Context())
+		var abandoned []<-chan error
+		for range 4 { // while the batcher lingers
+			abandoned = append(abandoned, r.submit(ctx, call(esh3ar.NewBusinessID(), esh3ar.Normal, "abandoned")))
 			synctest.Wait()
 		}
-		parked := r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "parked"))
+		overflow := r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "overflow"))
 		synctest.Wait()
-		leave()
-		for _, done := range gone {
+		cancel()
+		for _, done := range abandoned {
 			if err := <-done; esh3ar.CodeOf(err) != esh3ar.Abandoned {
-				t.Error(err)
+				t.Errorf("got %v, want abandoned", err)
 			}
 		}
 		go func() {
-			for range r.enter {
+			for range r.began {
 				r.result <- nil
 			}
 		}()
-		if err := <-parked; err != nil {
+		if err := <-overflow; err != nil {
 			t.Error(err)
 		}
-		if !slices.Equal(r.stored, []string{"parked"}) {
-			t.Errorf("stored %v", r.stored)
+		if !slices.Equal(r.stored, []string{"overflow"}) {
+			t.Errorf("got stored %v, want all calls but those that were refused or abandoned", r.stored)
 		}
 		r.stop()
-		close(r.enter)
+		close(r.began)
 	})
 }
 
-func TestAStopRefusesWhoWaitsForRoom(t *testing.T) {
+func TestIntake_Stop_RefusesOverflow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{gate: newGate(), pub: &published{}}
-		r.in = ingest.New(r.gate, r.pub, ingest.Options{LaneMessages: 4}) // nobody commits yet
+		r := &fixture{gatedStore: newGatedStore(), pub: &recorder{}}
+		r.in = ingest.New(r.gatedStore, r.pub, ingest.Options{LaneMessages: 4}) // Run is not started yet
 		var dones []<-chan error
 		for range 4 {
 			dones = append(dones, r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "admitted")))
 			synctest.Wait()
 		}
-		parked := r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "parked"))
+		overflow := r.submit(t.Context(), call(esh3ar.NewBusinessID(), esh3ar.Normal, "overflow"))
 		synctest.Wait()
 		stopped, stop := context.WithCancel(t.Context())
 		stop()
 		ended := make(chan error, 1)
 		go func() { ended <- r.in.Run(stopped) }()
 		start := time.Now()
-		if err := <-parked; esh3ar.CodeOf(err) != esh3ar.Overloaded || time.Since(start) > 0 {
-			t.Errorf("parked: %v after %s", err, time.Since(start))
+		if err := <-overflow; esh3ar.CodeOf(err) != esh3ar.Overloaded || time.Since(start) > 0 {
+			t.Errorf("call in the overflow: got %v after %s, want overloaded at once", err, time.Since(start))
 		}
-		<-r.enter
+		<-r.began
 		r.result <- nil
 		for _, done := range append(dones, ended) {
 			if err := <-done; err != nil {
 				t.Error(err)
 			}
 		}
-		if slices.Contains(r.stored, "parked") || len(r.stored) != 4 {
-			t.Errorf("stored %v", r.stored)
+		if slices.Contains(r.stored, "overflow") || len(r.stored) != 4 {
+			t.Errorf("got stored %v, want all calls but those that were refused or abandoned", r.stored)
 		}
 	})
 }
 
-// TestEveryAnswerIsTrue runs many impatient callers against a store that fails now and then: who was told yes is stored
-// once, who was told no is not stored.
-func TestEveryAnswerIsTrue(t *testing.T) {
+// TestIntake_FlakyStore_AnswersMatchStore runs many callers with short timeouts against a store that fails now and then: an accepted call
+// is stored once, a refused one is not stored.
+func TestIntake_FlakyStore_AnswersMatchStore(t *testing.T) {
 	t.Parallel()
-	store := &shaky{stored: map[esh3ar.MessageID]int{}}
-	in := ingest.New(store, &published{}, ingest.Options{LaneMessages: 64, BatchMessages: 8, LaneTimeout: 3 * time.Millisecond, Linger: time.Microsecond})
+	store := &flakyStore{stored: map[esh3ar.MessageID]int{}}
+	in := ingest.New(store, &recorder{}, ingest.Options{LaneMessages: 64, BatchMessages: 8, LaneTimeout: 3 * time.Millisecond, Linger: time.Microsecond})
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- in.Run(ctx) }()
@@ -168,11 +169,11 @@ func TestEveryAnswerIsTrue(t *testing.T) {
 			business := esh3ar.NewBusinessID()
 			for j := range 50 {
 				c := call(business, esh3ar.Priority(j%esh3ar.Priorities), "m")
-				waits, leave := context.WithTimeout(t.Context(), time.Duration(1+i%7)*time.Millisecond)
+				waits, cancel := context.WithTimeout(t.Context(), time.Duration(1+i%7)*time.Millisecond)
 				_, err := in.Submit(waits, c)
-				leave()
+				cancel()
 				if stored := store.count(c.Messages[0].ID); stored > 1 || (err == nil) != (stored == 1) {
-					t.Errorf("answer %v, stored %d times", err, stored)
+					t.Errorf("got answer %v for a call stored %d times", err, stored)
 				}
 			}
 		})
@@ -184,17 +185,18 @@ func TestEveryAnswerIsTrue(t *testing.T) {
 	}
 }
 
-// shaky is a store that refuses every seventh batch.
-type shaky struct {
+// flakyStore is a store that fails for every seventh batch.
+type flakyStore struct {
 	mu     sync.Mutex
 	n      int
 	stored map[esh3ar.MessageID]int
 }
 
-func (s *shaky) Append(_ context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer, error) {
+func (s *flakyStore) Append(_ context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.n++; s.n%7 == 0 {
+	s.n++
+	if s.n%7 == 0 {
 		return nil, esh3ar.Errorf(esh3ar.StoreUnavailable, "away")
 	}
 	for _, c := range calls {
@@ -203,15 +205,15 @@ func (s *shaky) Append(_ context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer
 	return make([]esh3ar.Answer, len(calls)), nil
 }
 
-func (s *shaky) count(id esh3ar.MessageID) int {
+func (s *flakyStore) count(id esh3ar.MessageID) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stored[id]
 }
 
-// BenchmarkSubmit measures what the way through a lane costs a call, with 300 callers and a store that does nothing.
+// BenchmarkSubmit measures the cost of a call in the intake, with 300 callers and a store that does nothing.
 func BenchmarkSubmit(b *testing.B) {
-	in := ingest.New(idle{}, quiet{}, ingest.Options{})
+	in := ingest.New(nopStore{}, nopPublisher{}, ingest.Options{})
 	ctx, stop := context.WithCancel(b.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- in.Run(ctx) }()
@@ -229,12 +231,12 @@ func BenchmarkSubmit(b *testing.B) {
 	<-ended
 }
 
-type idle struct{}
+type nopStore struct{}
 
-func (idle) Append(_ context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer, error) {
+func (nopStore) Append(_ context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer, error) {
 	return make([]esh3ar.Answer, len(calls)), nil
 }
 
-type quiet struct{}
+type nopPublisher struct{}
 
-func (quiet) Publish([]*esh3ar.Message) {}
+func (nopPublisher) Publish([]*esh3ar.Message) {}

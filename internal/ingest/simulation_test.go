@@ -19,10 +19,10 @@ import (
 	"github.com/esh3artech/esh3ar/internal/ingest/spill"
 )
 
-// TestTheSpillKeepsThePromises runs callers against intake, spill and drain over a store that goes away, hangs, commits
-// what it said nothing of, commits it late, and refuses some messages for ever, while the power of the node is cut now and
-// then. Afterwards the ledger says what was answered, and the store what became of it.
-func TestTheSpillKeepsThePromises(t *testing.T) {
+// TestSimulation_FaultyStoreAndPowerCuts_LosesNothing runs callers against an intake, a spill and a drain. The store goes away, hangs,
+// commits without answering, commits late, and never takes some messages; the power of the node is cut now and then. Afterwards the
+// answers in the ledger are compared with the store.
+func TestSimulation_FaultyStoreAndPowerCuts_LosesNothing(t *testing.T) {
 	seeds := uint64(24)
 	switch {
 	case long():
@@ -30,56 +30,56 @@ func TestTheSpillKeepsThePromises(t *testing.T) {
 	case testing.Short():
 		seeds = 6
 	}
-	var seen sightings
+	var seen coverage
 	for seed := range seeds {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t, seed)
+			sim := newSimulation(t, seed)
 			defer func() {
-				if t.Failed() { // the bubble ends the whole test then
+				if t.Failed() { // a failure in a bubble ends the whole test
 					t.Logf("seed %d", seed)
 				}
 			}()
-			w.run()
-			w.store.mu.Lock() // what a late commit wrote is read here
-			defer w.store.mu.Unlock()
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.verdict()
-			seen.add(&w.seen)
+			sim.run()
+			sim.store.mu.Lock() // late commits write to it
+			defer sim.store.mu.Unlock()
+			sim.mu.Lock()
+			defer sim.mu.Unlock()
+			sim.check()
+			seen.add(&sim.seen)
 		})
 	}
 	t.Logf("%+v", seen)
 	if missing := seen.missing(); len(missing) > 0 {
-		t.Errorf("the simulation never came to: %v", missing)
+		t.Errorf("the simulation never covered: %v", missing)
 	}
 }
 
 func long() bool { return os.Getenv("ESH3AR_LONG") != "" }
 
-// sightings count what a simulation must have gone through to show anything.
-type sightings struct {
-	Calls, Stored, Spilled, Twins, SpilledTwins, Mismatched, Refused, Unknown, Full, Overloaded int
-	Cuts, CutsWithSpill, Aside, Duplicates, LateCommits, UnknownCommits, Drained                int
+// coverage counts the cases that the simulation must have covered to prove anything.
+type coverage struct {
+	Calls, Stored, Spilled, Replays, SpilledReplays, Mismatched, Refused, Unknown, Full, Overloaded int
+	Cuts, CutsWithSpill, Quarantined, Duplicates, LateCommits, UnknownCommits, Drained              int
 }
 
-func (s *sightings) fields() map[string]*int {
+func (s *coverage) fields() map[string]*int {
 	return map[string]*int{
-		"calls": &s.Calls, "stored": &s.Stored, "spilled": &s.Spilled, "twins": &s.Twins, "spilled twins": &s.SpilledTwins,
+		"calls": &s.Calls, "stored": &s.Stored, "spilled": &s.Spilled, "replays": &s.Replays, "spilled replays": &s.SpilledReplays,
 		"mismatched": &s.Mismatched, "refused": &s.Refused, "unknown": &s.Unknown, "full": &s.Full, "overloaded": &s.Overloaded,
-		"cuts": &s.Cuts, "cuts with a spill": &s.CutsWithSpill, "quarantine": &s.Aside, "duplicates": &s.Duplicates,
+		"cuts": &s.Cuts, "cuts with a spill": &s.CutsWithSpill, "quarantined": &s.Quarantined, "duplicates": &s.Duplicates,
 		"late commits": &s.LateCommits, "commits of unknown outcome": &s.UnknownCommits, "drained": &s.Drained,
 	}
 }
 
-func (s *sightings) add(other *sightings) {
+func (s *coverage) add(other *coverage) {
 	for name, n := range s.fields() {
 		*n += *other.fields()[name]
 	}
 }
 
-func (s *sightings) missing() (names []string) {
+func (s *coverage) missing() (names []string) {
 	for name, n := range s.fields() {
-		if *n == 0 && (name != "unknown" || long()) { // so rare that it has a test of its own
+		if *n == 0 && (name != "unknown" || long()) { // rare; it has a test of its own
 			names = append(names, name)
 		}
 	}
@@ -87,89 +87,91 @@ func (s *sightings) missing() (names []string) {
 	return names
 }
 
-// entryOf is one message in the ledger. Its times are counted, not measured.
-type entryOf struct {
+// ledgerEntry is one message in the ledger. Its times count events of the simulation.
+type ledgerEntry struct {
 	id        esh3ar.MessageID
 	recipient esh3ar.Recipient
 	poisoned  bool
-	begun     int
-	answered  int // yes; zero: never
+	submitted int // time of the submission
+	accepted  int // time of the acceptance; zero if it was not accepted
 	spilled   bool
-	denied    error // a definite no
-	contested bool  // another node may have its key
+	refused   error // the definite refusal; nil if there was none
+	contested bool  // another node may have its idempotency key
 }
 
-// world is everything of one simulation.
-type world struct {
+// simulation is the state of one run.
+type simulation struct {
 	*testing.T
 	seed  uint64
-	seen  sightings
-	store *troubled
+	seen  coverage
+	store *faultyStore
 	disk  *vfs.MemFS
 	opts  spill.Options
 
-	mu      sync.Mutex
-	rng     *rand.Rand
-	now     int // counts what is seen from outside
-	ledger  map[esh3ar.MessageID]*entryOf
-	answers map[string][][]esh3ar.MessageID // by idempotency key
-	hints   map[esh3ar.Recipient]esh3ar.Seq
-	node    *life
-	inside  bool // of Publish
-	key     int
+	mu         sync.Mutex
+	rng        *rand.Rand
+	now        int // number of events that callers have seen
+	ledger     map[esh3ar.MessageID]*ledgerEntry
+	answers    map[string][][]esh3ar.MessageID // ids of each distinct answer, by idempotency key
+	lastSeq    map[esh3ar.Recipient]esh3ar.Seq // last published seq of each recipient
+	node       *nodeRun                        // nil while the power is off
+	publishing bool                            // a Publish is running
+	key        int                             // last number used in an idempotency key
 }
 
-// life is the node between two power cuts.
-type life struct {
-	in    *ingest.Intake
-	kept  *spill.Spill
-	drain *spill.Drainer
-	over  chan struct{} // closed by the cut
-	stop  func()
+// nodeRun is the node between two power cuts.
+type nodeRun struct {
+	in       *ingest.Intake
+	spill    *spill.Spill
+	drain    *spill.Drainer
+	powerCut chan struct{} // closed by the power cut
+	stop     func()
 }
 
+// simulated is the length of a simulation, in fake time.
 const simulated = 40 * time.Second
 
-func newWorld(t *testing.T, seed uint64) *world {
-	w := &world{
-		T: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), disk: vfs.NewCrashableMem(), ledger: map[esh3ar.MessageID]*entryOf{},
-		answers: map[string][][]esh3ar.MessageID{}, hints: map[esh3ar.Recipient]esh3ar.Seq{},
+func newSimulation(t *testing.T, seed uint64) *simulation {
+	sim := &simulation{
+		T: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), disk: vfs.NewCrashableMem(), ledger: map[esh3ar.MessageID]*ledgerEntry{},
+		answers: map[string][][]esh3ar.MessageID{}, lastSeq: map[esh3ar.Recipient]esh3ar.Seq{},
 	}
-	w.store = newTroubled(w)
-	w.opts = spill.Options{MemTable: 64 << 10, MaxBytes: []int64{6 << 10, 1 << 20, 1 << 30}[seed%3]}
-	return w
+	sim.store = newFaultyStore(sim)
+	sim.opts = spill.Options{MemTable: 64 << 10, MaxBytes: []int64{6 << 10, 1 << 20, 1 << 30}[seed%3]}
+	return sim
 }
 
-// draw asks the randomness of the world; everybody shares it.
-func (w *world) draw(n int) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.rng.IntN(n)
+// intn returns a random number below n, from the one source of the simulation.
+func (sim *simulation) intn(n int) int {
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	return sim.rng.IntN(n)
 }
 
-func (w *world) sleep(most time.Duration) { time.Sleep(time.Duration(w.draw(int(most)))) }
+// sleep sleeps for a random time below limit.
+func (sim *simulation) sleep(limit time.Duration) { time.Sleep(time.Duration(sim.intn(int(limit)))) }
 
-// tick moves the count on.
-func (w *world) tick() int {
-	w.now++
-	return w.now
+// tick counts an event and returns its time. The caller holds mu.
+func (sim *simulation) tick() int {
+	sim.now++
+	return sim.now
 }
 
-// start begins a life of the node on what the disk holds.
-func (w *world) start() *life {
-	opts := w.opts
-	opts.FS = w.disk
-	kept, err := spill.Open("spill", opts)
+// start starts the node with the contents of the disk.
+func (sim *simulation) start() *nodeRun {
+	opts := sim.opts
+	opts.FS = sim.disk
+	sp, err := spill.Open("spill", opts)
 	if err != nil {
-		w.Fatal(err)
+		sim.Fatal(err)
 	}
-	l := &life{kept: kept, over: make(chan struct{})}
-	store := &link{to: w.store, life: l}
-	l.in = ingest.New(store, &publisherOf{w, l}, ingest.Options{
+	l := &nodeRun{spill: sp, powerCut: make(chan struct{})}
+	store := &storeLink{store: sim.store, run: l}
+	l.in = ingest.New(store, &checkingPublisher{sim, l}, ingest.Options{
 		LaneMessages: 16, BatchMessages: 4, Linger: time.Millisecond, LaneTimeout: time.Second, StoreTimeout: 300 * time.Millisecond,
-		LaneMemory: 12 << 10, Spill: kept,
+		LaneMemory: 12 << 10, Spill: sp,
 	})
-	l.drain = spill.NewDrainer(kept, store, spill.DrainOptions{
+	l.drain = spill.NewDrainer(sp, store, spill.DrainOptions{
 		OnStored: l.in.OnDrained, OnResult: l.in.OnDrainResult, AppendTimeout: time.Second, MinPause: 20 * time.Millisecond, MaxPause: 300 * time.Millisecond,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -177,342 +179,341 @@ func (w *world) start() *life {
 	for _, run := range []func(context.Context) error{l.in.Run, l.drain.Run} {
 		parts.Go(func() {
 			if err := run(ctx); err != nil {
-				w.Error(err)
+				sim.Error(err)
 			}
 		})
 	}
 	l.stop = func() {
 		cancel()
 		parts.Wait()
-		if err := kept.Close(); err != nil {
-			w.Error(err)
+		if err := sp.Close(); err != nil {
+			sim.Error(err)
 		}
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.node = l
-	clear(w.hints)
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	sim.node = l
+	clear(sim.lastSeq)
 	return l
 }
 
-// cut cuts the power of the node: what it does from now on nobody sees, and its disk keeps what was synced.
-func (w *world) cut() {
-	w.mu.Lock()
-	old := w.node
-	w.node = nil
-	w.disk = w.disk.CrashClone(vfs.CrashCloneCfg{})
-	close(old.over)
-	w.seen.Cuts++
-	if old.kept.Calls() > 0 {
-		w.seen.CutsWithSpill++
+// cut cuts the power of the node. Its disk keeps what was synced, and what the old run does from now on has no effect.
+func (sim *simulation) cut() {
+	sim.mu.Lock()
+	old := sim.node
+	sim.node = nil
+	sim.disk = sim.disk.CrashClone(vfs.CrashCloneCfg{})
+	close(old.powerCut)
+	sim.seen.Cuts++
+	if old.spill.Calls() > 0 {
+		sim.seen.CutsWithSpill++
 	}
-	w.mu.Unlock()
-	s := old.kept.Stats()
-	w.seen.Drained += int(s.Drained)
+	sim.mu.Unlock()
+	s := old.spill.Stats()
+	sim.seen.Drained += int(s.Drained)
 	old.stop()
 }
 
-func (w *world) run() {
-	w.start()
+func (sim *simulation) run() {
+	sim.start()
 	done := make(chan struct{})
 	var parts, callers sync.WaitGroup
-	parts.Go(func() { w.store.weather(done) })
-	parts.Go(func() { w.powerCuts(done) })
+	parts.Go(func() { sim.store.changeConditions(done) })
+	parts.Go(func() { sim.powerCuts(done) })
 	for c := range 12 {
-		callers.Go(func() { w.caller(c, done) })
+		callers.Go(func() { sim.caller(c, done) })
 	}
 	time.Sleep(simulated)
 	close(done)
 	callers.Wait()
 	parts.Wait()
-	w.store.set(fine)
-	w.settle()
+	sim.store.set(healthy)
+	sim.settle()
 }
 
-// settle waits until all that can be drained is, and stops the node.
-func (w *world) settle() {
+// settle waits until the spill is drained, then stops the node.
+func (sim *simulation) settle() {
 	for range 600 {
 		time.Sleep(100 * time.Millisecond)
-		if w.node.kept.Calls() == 0 {
+		if sim.node.spill.Calls() == 0 {
 			break
 		}
 	}
 	time.Sleep(5 * time.Second) // late commits
-	if n := w.node.kept.Calls(); n > 0 {
-		w.Errorf("%d calls are still in the spill", n)
+	if n := sim.node.spill.Calls(); n > 0 {
+		sim.Errorf("got %d calls in the spill at the end, want none", n)
 	}
-	err := w.node.kept.Quarantine(func(q spill.Quarantined) bool {
-		w.seen.Aside++
+	err := sim.node.spill.Quarantine(func(q spill.Quarantined) bool {
+		sim.seen.Quarantined++
 		for _, m := range q.Call.Messages {
-			w.store.aside[m.ID] = true
+			sim.store.quarantined[m.ID] = true
 		}
 		return true
 	})
 	if err != nil {
-		w.Error(err)
+		sim.Error(err)
 	}
-	w.seen.Drained += int(w.node.kept.Stats().Drained)
-	w.node.stop()
+	sim.seen.Drained += int(sim.node.spill.Stats().Drained)
+	sim.node.stop()
 }
 
-func (w *world) powerCuts(done <-chan struct{}) {
+func (sim *simulation) powerCuts(done <-chan struct{}) {
 	for {
 		select {
 		case <-done:
 			return
-		case <-time.After(time.Duration(3000+w.draw(9000)) * time.Millisecond):
-			w.cut()
-			w.sleep(500 * time.Millisecond)
-			w.start()
+		case <-time.After(time.Duration(3000+sim.intn(9000)) * time.Millisecond):
+			sim.cut()
+			sim.sleep(500 * time.Millisecond)
+			sim.start()
 		}
 	}
 }
 
-// caller sends one message after the other; what it sends after an answer must come after what was answered.
-func (w *world) caller(n int, done <-chan struct{}) {
+// caller sends one call after the other. A call that it sends after an answer must be stored after the answered one.
+func (sim *simulation) caller(n int, done <-chan struct{}) {
 	business := esh3ar.NewBusinessID()
 	for {
 		select {
 		case <-done:
 			return
-		case <-time.After(time.Duration(w.draw(120)) * time.Millisecond):
+		case <-time.After(time.Duration(sim.intn(120)) * time.Millisecond):
 		}
-		c := w.compose(business, n)
-		var twins sync.WaitGroup
-		for c.Key != nil && w.draw(3) == 0 {
-			twin := w.twinOf(c)
-			twins.Go(func() { w.submit(twin) })
+		c := sim.compose(business, n)
+		var duplicates sync.WaitGroup
+		for c.Key != nil && sim.intn(3) == 0 {
+			duplicate := sim.duplicateOf(c)
+			duplicates.Go(func() { sim.submit(duplicate) })
 		}
-		w.submit(c)
-		twins.Wait()
-		if c.Key != nil && w.draw(3) == 0 {
-			w.submit(w.twinOf(c))
+		sim.submit(c)
+		duplicates.Wait()
+		if c.Key != nil && sim.intn(3) == 0 {
+			sim.submit(sim.duplicateOf(c))
 		}
 	}
 }
 
-// compose makes a call: most with one message for the caller's usual recipient.
-func (w *world) compose(business esh3ar.BusinessID, n int) *esh3ar.Call {
+// compose returns a random call; most have one message for the caller's usual recipient.
+func (sim *simulation) compose(business esh3ar.BusinessID, n int) *esh3ar.Call {
 	c := &esh3ar.Call{Business: business}
 	to := esh3ar.Recipient(n%4 + 1)
-	if w.draw(8) == 0 {
-		to = esh3ar.Recipient(100 + w.draw(30)) // hardly ever held
+	if sim.intn(8) == 0 {
+		to = esh3ar.Recipient(100 + sim.intn(30)) // a recipient that rarely has calls in the spill
 	}
-	for range 1 + max(0, w.draw(12)-9) {
-		c.Messages = append(c.Messages, w.message(business, to))
-		to = esh3ar.Recipient(w.draw(4) + 1)
+	for range 1 + max(0, sim.intn(12)-9) {
+		c.Messages = append(c.Messages, sim.message(business, to))
+		to = esh3ar.Recipient(sim.intn(4) + 1)
 	}
-	switch {
-	case w.draw(3) > 0:
-	case w.draw(8) == 0:
-		c.Key = &esh3ar.IdempotencyKey{Key: fmt.Sprint("contested-", w.draw(40))}
-	default:
-		w.mu.Lock()
-		w.key++
-		c.Key = &esh3ar.IdempotencyKey{Key: fmt.Sprint("key-", w.key)}
-		w.mu.Unlock()
+	if sim.intn(3) > 0 {
+		return c
 	}
-	if c.Key != nil {
-		c.Key.ExpiresAt = esh3ar.TimeOf(time.Now().Add(24 * time.Hour))
+	if sim.intn(8) == 0 {
+		c.Key = &esh3ar.IdempotencyKey{Key: fmt.Sprint("contested-", sim.intn(40))}
+	} else {
+		sim.mu.Lock()
+		sim.key++
+		c.Key = &esh3ar.IdempotencyKey{Key: fmt.Sprint("key-", sim.key)}
+		sim.mu.Unlock()
 	}
+	c.Key.ExpiresAt = esh3ar.TimeOf(time.Now().Add(24 * time.Hour))
 	return c
 }
 
-func (w *world) message(business esh3ar.BusinessID, to esh3ar.Recipient) *esh3ar.Message {
-	m := &esh3ar.Message{ID: esh3ar.NewMessageID(), Business: business, Recipient: to, Priority: esh3ar.Priority(w.draw(esh3ar.Priorities)), Content: "good"}
-	if w.draw(60) == 0 {
+func (sim *simulation) message(business esh3ar.BusinessID, to esh3ar.Recipient) *esh3ar.Message {
+	m := &esh3ar.Message{ID: esh3ar.NewMessageID(), Business: business, Recipient: to, Priority: esh3ar.Priority(sim.intn(esh3ar.Priorities)), Content: "good"}
+	if sim.intn(60) == 0 {
 		m.Content = poisoned
 	}
 	return m
 }
 
-// twinOf is the call again, as a client that tries again sends it: with new ids. One in five is another call.
-func (w *world) twinOf(c *esh3ar.Call) *esh3ar.Call {
+// duplicateOf returns the call as a client repeats it, with new message ids. One in five has another fingerprint.
+func (sim *simulation) duplicateOf(c *esh3ar.Call) *esh3ar.Call {
 	key := *c.Key
-	if w.draw(5) == 0 {
+	if sim.intn(5) == 0 {
 		key.Fingerprint[0] = 1
 	}
-	twin := &esh3ar.Call{Business: c.Business, Key: &key}
+	duplicate := &esh3ar.Call{Business: c.Business, Key: &key}
 	for _, m := range c.Messages {
-		one := *m
-		one.ID = esh3ar.NewMessageID()
-		twin.Messages = append(twin.Messages, &one)
+		messageCopy := *m
+		messageCopy.ID = esh3ar.NewMessageID()
+		duplicate.Messages = append(duplicate.Messages, &messageCopy)
 	}
-	return twin
+	return duplicate
 }
 
-// submit sends a call to the node that is up and writes down what was answered.
-func (w *world) submit(c *esh3ar.Call) {
-	w.mu.Lock()
-	node := w.node
+// submit sends a call to the running node and records the answer in the ledger.
+func (sim *simulation) submit(c *esh3ar.Call) {
+	sim.mu.Lock()
+	node := sim.node
 	if node == nil {
-		w.mu.Unlock()
+		sim.mu.Unlock()
 		time.Sleep(10 * time.Millisecond)
 		return
 	}
-	w.seen.Calls++
-	begun := w.tick()
+	sim.seen.Calls++
+	submitted := sim.tick()
 	contested := c.Key != nil && isContested(c.Key.Key)
 	for _, m := range c.Messages {
-		w.ledger[m.ID] = &entryOf{id: m.ID, recipient: m.Recipient, begun: begun, poisoned: m.Content == poisoned, contested: contested}
+		sim.ledger[m.ID] = &ledgerEntry{id: m.ID, recipient: m.Recipient, submitted: submitted, poisoned: m.Content == poisoned, contested: contested}
 	}
-	w.mu.Unlock()
+	sim.mu.Unlock()
 	answer, err := node.in.Submit(context.Background(), c)
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
 	select {
-	case <-node.over:
-		return // nobody heard it
+	case <-node.powerCut:
+		return // the answer was lost
 	default:
 	}
 	switch {
 	case err == nil:
-		w.accepted(c, &answer)
+		sim.accepted(c, &answer)
 	case esh3ar.CodeOf(err) == esh3ar.OutcomeUnknown:
-		w.seen.Unknown++
+		sim.seen.Unknown++
 	default:
-		w.refused(c, err)
+		sim.refused(c, err)
 	}
 }
 
 func isContested(key string) bool { return len(key) > 10 && key[:10] == "contested-" }
 
-func (w *world) refused(c *esh3ar.Call, err error) {
+func (sim *simulation) refused(c *esh3ar.Call, err error) {
 	switch esh3ar.CodeOf(err) {
 	case esh3ar.StorageFull:
-		w.seen.Full++
+		sim.seen.Full++
 	case esh3ar.Overloaded:
-		w.seen.Overloaded++
+		sim.seen.Overloaded++
 	default:
-		w.seen.Refused++
+		sim.seen.Refused++
 	}
 	for _, m := range c.Messages {
-		w.ledger[m.ID].denied = err
+		sim.ledger[m.ID].refused = err
 	}
 }
 
-func (w *world) accepted(c *esh3ar.Call, a *esh3ar.Answer) {
-	w.count(a)
+func (sim *simulation) accepted(c *esh3ar.Call, a *esh3ar.Answer) {
+	sim.count(a)
 	if a.Outcome == esh3ar.Mismatched {
 		for _, m := range c.Messages {
-			w.ledger[m.ID].denied = errors.New("mismatched")
+			sim.ledger[m.ID].refused = errors.New("mismatched")
 		}
 		return
 	}
-	at := w.tick()
+	at := sim.tick()
 	var ids []esh3ar.MessageID
 	for i, r := range a.Receipts {
 		ids = append(ids, r.ID)
 		if a.Outcome == esh3ar.Stored && (r.ID != c.Messages[i].ID || a.Spilled != (r.Seq == 0)) {
-			w.Errorf("receipt %+v of a call that was stored (spilled: %t)", r, a.Spilled)
+			sim.Errorf("got receipt %+v for a stored call (spilled: %t), want its id, and a seq unless spilled", r, a.Spilled)
 		}
-		if e := w.ledger[r.ID]; e != nil && e.answered == 0 {
-			e.answered, e.spilled = at, a.Spilled
+		if e := sim.ledger[r.ID]; e != nil && e.accepted == 0 {
+			e.accepted, e.spilled = at, a.Spilled
 		} else if e == nil && !isContested(c.Key.Key) {
-			w.Errorf("an answer names %s, which nobody sent", r.ID)
+			sim.Errorf("got an answer with id %s, which no call had", r.ID)
 		}
 	}
 	if c.Key == nil || isContested(c.Key.Key) {
 		return
 	}
-	w.sameAgain(c.Key.Key, a, ids)
+	sim.checkReplay(c.Key.Key, a, ids)
 }
 
-// sameAgain: twins are answered alike. Only where the store has the first call already and cannot be asked may a twin be
-// taken for a new call; it ends as a duplicate. A twin of that one may have its answer before it has its own.
-func (w *world) sameAgain(key string, a *esh3ar.Answer, ids []esh3ar.MessageID) {
-	known := w.answers[key]
+// checkReplay checks that all calls with a key get the same answer. There is one exception: while the store has the first call and is away,
+// a repeated call may be spilled as a new one. It ends as a duplicate; its own repeats may be answered before it is.
+func (sim *simulation) checkReplay(key string, a *esh3ar.Answer, ids []esh3ar.MessageID) {
+	known := sim.answers[key]
 	if slices.ContainsFunc(known, func(before []esh3ar.MessageID) bool { return slices.Equal(before, ids) }) {
 		return
 	}
-	w.answers[key] = append(known, ids)
+	sim.answers[key] = append(known, ids)
 	for _, before := range known {
-		if !a.Spilled || !w.store.has(before[0]) {
-			w.Errorf("key %s was answered %v and %v (%+v)", key, before, ids, a)
+		if !a.Spilled || !sim.store.has(before[0]) {
+			sim.Errorf("key %s: got answers %v and %v (%+v), want the same", key, before, ids, a)
 		}
 	}
 }
 
-func (w *world) count(a *esh3ar.Answer) {
+func (sim *simulation) count(a *esh3ar.Answer) {
 	switch {
 	case a.Outcome == esh3ar.Mismatched:
-		w.seen.Mismatched++
+		sim.seen.Mismatched++
 	case a.Outcome == esh3ar.Replayed && a.Spilled:
-		w.seen.SpilledTwins++
+		sim.seen.SpilledReplays++
 	case a.Outcome == esh3ar.Replayed:
-		w.seen.Twins++
+		sim.seen.Replays++
 	case a.Spilled:
-		w.seen.Spilled++
+		sim.seen.Spilled++
 	default:
-		w.seen.Stored++
+		sim.seen.Stored++
 	}
 }
 
-// publisherOf holds what is published against what is stored.
-type publisherOf struct {
-	w    *world
-	life *life
+// checkingPublisher checks that messages are published in the order of their seqs, by one goroutine at a time.
+type checkingPublisher struct {
+	sim *simulation
+	run *nodeRun
 }
 
-func (p *publisherOf) Publish(stored []*esh3ar.Message) {
-	w := p.w
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.inside {
-		w.Error("two publish at once")
+func (p *checkingPublisher) Publish(stored []*esh3ar.Message) {
+	sim := p.sim
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	if sim.publishing {
+		sim.Error("got two Publish calls at once, want one")
 	}
-	if w.node != p.life {
-		return // of a life that is over
+	if sim.node != p.run {
+		return // the power of this run was cut
 	}
-	w.inside = true
-	defer func() { w.inside = false }()
+	sim.publishing = true
+	defer func() { sim.publishing = false }()
 	for _, m := range stored {
-		if w.hints[m.Recipient] >= m.Seq {
-			w.Errorf("seq %d of %s was published after %d", m.Seq, m.Recipient, w.hints[m.Recipient])
+		if sim.lastSeq[m.Recipient] >= m.Seq {
+			sim.Errorf("recipient %s: got seq %d published after %d, want rising", m.Recipient, m.Seq, sim.lastSeq[m.Recipient])
 		}
-		w.hints[m.Recipient] = m.Seq
+		sim.lastSeq[m.Recipient] = m.Seq
 	}
 }
 
-// verdict holds the ledger against the store.
-func (w *world) verdict() {
-	synctest.Wait() // a commit that comes late may still be at it
-	for id, e := range w.ledger {
-		times, canceled, aside := w.store.times[id], w.store.canceled[id], w.store.aside[id]
+// check compares the ledger with the store.
+func (sim *simulation) check() {
+	synctest.Wait() // a late commit may still be running
+	for id, e := range sim.ledger {
+		stored, canceled, quarantined := sim.store.stored[id], sim.store.canceled[id], sim.store.quarantined[id]
 		switch {
-		case times > 1:
-			w.Errorf("message %s is stored %d times", id, times)
-		case e.denied != nil && (times > 0 || aside):
-			w.Errorf("message %s was refused (%v) and is there (stored %d, quarantine %t)", id, e.denied, times, aside)
-		case e.answered > 0 && times == 0 && !aside:
-			w.Errorf("message %s was answered (spilled: %t) and is lost", id, e.spilled)
-		case e.answered > 0 && canceled && !e.spilled:
-			w.Errorf("message %s was answered as stored, and canceled", id)
-		case aside && !w.store.poisonedCall[id]:
-			w.Errorf("message %s is in quarantine and was good", id)
+		case stored > 1:
+			sim.Errorf("message %s: got it stored %d times, want once", id, stored)
+		case e.refused != nil && (stored > 0 || quarantined):
+			sim.Errorf("message %s was refused (%v): got it stored %d times, quarantined %t, want neither", id, e.refused, stored, quarantined)
+		case e.accepted > 0 && stored == 0 && !quarantined:
+			sim.Errorf("message %s was accepted (spilled: %t) and is lost", id, e.spilled)
+		case e.accepted > 0 && canceled && !e.spilled:
+			sim.Errorf("message %s was answered as stored and then canceled", id)
+		case quarantined && !sim.store.poisonedCall[id]:
+			sim.Errorf("message %s is in quarantine but its call can be stored", id)
 		}
 		if canceled {
-			w.seen.Duplicates++
+			sim.seen.Duplicates++
 		}
 	}
-	for r, ids := range w.store.inbox {
-		w.order(r, ids)
+	for r, ids := range sim.store.inbox {
+		sim.checkOrder(r, ids)
 	}
 }
 
-// order: nothing that began after another was answered may lie before it.
-func (w *world) order(r esh3ar.Recipient, ids []esh3ar.MessageID) {
-	earliest, of := w.now+1, esh3ar.MessageID{} // answered, of those that lie behind
+// checkOrder checks that a message is stored after all messages that were accepted before it was submitted.
+func (sim *simulation) checkOrder(r esh3ar.Recipient, ids []esh3ar.MessageID) {
+	earliest, earliestID := sim.now+1, esh3ar.MessageID{} // first acceptance among the messages stored later
 	for _, id := range slices.Backward(ids) {
-		e := w.ledger[id]
+		e := sim.ledger[id]
 		if e == nil {
-			continue // another node's
+			continue // of another node
 		}
-		if earliest < e.begun {
-			w.Errorf("recipient %d: %s lies before %s, and began after that was answered", r, id, of)
+		if earliest < e.submitted {
+			sim.Errorf("recipient %d: got %s stored before %s, but it was submitted after that was accepted", r, id, earliestID)
 		}
-		if e.answered > 0 && e.answered < earliest {
-			earliest, of = e.answered, id
+		if e.accepted > 0 && e.accepted < earliest {
+			earliest, earliestID = e.accepted, id
 		}
 	}
 }

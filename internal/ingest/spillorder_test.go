@@ -14,13 +14,13 @@ import (
 	"github.com/esh3artech/esh3ar/internal/ingest/spill"
 )
 
-// absent is a store that is away for now; then it stores what it is given.
-type absent struct {
+// awayStore is a store that is away until back is set.
+type awayStore struct {
 	back   atomic.Bool
-	stored []string // contents; read when nothing is under way
+	stored []string // contents; read when no call is running
 }
 
-func (a *absent) Append(_ context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer, error) {
+func (a *awayStore) Append(_ context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer, error) {
 	if !a.back.Load() {
 		return nil, esh3ar.Errorf(esh3ar.StoreUnavailable, "away")
 	}
@@ -32,15 +32,15 @@ func (a *absent) Append(_ context.Context, calls []*esh3ar.Call) ([]esh3ar.Answe
 	return answers, nil
 }
 
-// TestNothingOvertakesTheSpill: the store is back, and the drain has not come yet.
-func TestNothingOvertakesTheSpill(t *testing.T) {
+// TestIntake_RecipientInSpill_SpillsLaterCall: the store is back, but the drain has not run yet.
+func TestIntake_RecipientInSpill_SpillsLaterCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		kept, err := spill.Open("spill", spill.Options{FS: vfs.NewMem()})
+		sp, err := spill.Open("spill", spill.Options{FS: vfs.NewMem()})
 		if err != nil {
 			t.Fatal(err)
 		}
-		store := &absent{}
-		in := ingest.New(store, quiet{}, ingest.Options{Spill: kept})
+		store := &awayStore{}
+		in := ingest.New(store, nopPublisher{}, ingest.Options{Spill: sp})
 		ctx, stop := context.WithCancel(context.Background())
 		done := make(chan error, 1)
 		go func() { done <- in.Run(ctx) }()
@@ -57,16 +57,16 @@ func TestNothingOvertakesTheSpill(t *testing.T) {
 		store.back.Store(true)
 		in.OnDrainResult(nil)
 		if other, second := submit("other", 2), submit("second", 1); !first || other || !second {
-			t.Errorf("spilled: the first %t, the second %t, that of another recipient %t", first, second, other)
+			t.Errorf("got spilled: first %t, second %t, other recipient %t; want true, true, false", first, second, other)
 		}
 		stop()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 		if !slices.Equal(store.stored, []string{"other"}) {
-			t.Errorf("stored %q past the spill", store.stored)
+			t.Errorf("got stored %q past the spill, want the call of the other recipient", store.stored)
 		}
-		if err := kept.Close(); err != nil {
+		if err := sp.Close(); err != nil {
 			t.Error(err)
 		}
 	})
