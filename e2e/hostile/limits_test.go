@@ -179,8 +179,13 @@ func statedBound(cell string) (value float64, stated bool) {
 	return n * units[m[2]], err == nil
 }
 
-// bounds are the values that a text of a flag or a plan may mean: a number as it is, in MiB and in seconds.
+// bounds returns the values that the default of a flag or a plan may mean: a duration, a size with its unit, or a number as it is, in MiB
+// and in seconds.
 func bounds(text string) (values []float64) {
+	if m := amount.FindStringSubmatch(text); m != nil && m[0] == text && strings.HasSuffix(m[2], "iB") {
+		size, _ := statedBound(text)
+		return []float64{size}
+	}
 	if d, err := time.ParseDuration(text); err == nil && text != "0" {
 		return []float64{float64(d)}
 	}
@@ -237,6 +242,9 @@ func TestStatedBound(t *testing.T) {
 	}
 	if v, known := flagDefault("      --max-connections=INT\n", "--max-connections"); !known || v != "" {
 		t.Errorf("got %q %t", v, known)
+	}
+	if got := bounds("128MiB"); len(got) != 1 || got[0] != 128<<20 {
+		t.Errorf("bounds of 128MiB: got %g, want %d alone", got, 128<<20)
 	}
 	if _, known := flagDefault("      --waiting=10000      Calls", "--wait"); known {
 		t.Error("a part of a flag is found")
