@@ -16,7 +16,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 )
 
-func TestTheDrainKeepsTheOrderAndTheContent(t *testing.T) {
+func TestDrain_ManyCalls_KeepsOrderAndContent(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashableMem()
 	store, err := embedded.Open("store", embedded.Options{FS: disk})
@@ -24,7 +24,7 @@ func TestTheDrainKeepsTheOrderAndTheContent(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	r := newRig(t, spill.Options{})
+	r := newFixture(t, spill.Options{})
 	var sent []*esh3ar.Message
 	for i := range 1300 { // more than two batches
 		m := message(alice+esh3ar.Recipient(i%3), fmt.Sprint(i))
@@ -33,13 +33,13 @@ func TestTheDrainKeepsTheOrderAndTheContent(t *testing.T) {
 		m.TTL = time.Duration(1+i) * time.Second
 		m.ExpiresAt = m.CreatedAt().Add(m.TTL)
 		sent = append(sent, m)
-		r.keep(call(m))
+		r.add(call(m))
 	}
 	var published []*esh3ar.Message
 	drainer := spill.NewDrainer(r.Spill, store, spill.DrainOptions{OnStored: func(stored []*esh3ar.Message) {
 		for _, m := range stored {
 			if r.Backlog(call(m)) == 0 {
-				t.Error("it left the spill before it was published")
+				t.Errorf("message %s: got no backlog during OnStored, want it counted until it is published", m.ID)
 			}
 		}
 		published = append(published, stored...)
@@ -48,45 +48,45 @@ func TestTheDrainKeepsTheOrderAndTheContent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(published) != len(sent) {
-		t.Fatalf("%d published of %d", len(published), len(sent))
+		t.Fatalf("got %d messages published, want %d", len(published), len(sent))
 	}
 	seqs := map[esh3ar.Recipient]esh3ar.Seq{}
 	for i, m := range sent {
 		seqs[m.Recipient]++
 		record, err := store.Message(t.Context(), m.ID)
 		if err != nil || record.Seq != seqs[m.Recipient] || published[i].ID != m.ID || published[i].Seq != record.Seq {
-			t.Fatalf("message %d: %v, seq %d, want %d; published %s with seq %d", i, err, record.Seq, seqs[m.Recipient], published[i].ID, published[i].Seq)
+			t.Fatalf("message %d: got %v, seq %d, want seq %d; published %s with seq %d", i, err, record.Seq, seqs[m.Recipient], published[i].ID, published[i].Seq)
 		}
 		want := *m
 		want.Seq = record.Seq
 		if fmt.Sprint(record.Message) != fmt.Sprint(want) {
-			t.Fatalf("%+v, want %+v", record.Message, want)
+			t.Fatalf("got %+v, want %+v", record.Message, want)
 		}
 	}
 	if s := r.Stats(); s.Calls != 0 || s.Drained != 1300 || s.Bytes != 0 {
-		t.Errorf("%+v", s)
+		t.Errorf("got stats %+v, want an empty spill and 1300 drained", s)
 	}
 }
 
-// TestAPowerCutAtAnyPointOfADrain cuts the power behind every append to the store: what was sent is sent again, and known.
-func TestAPowerCutAtAnyPointOfADrain(t *testing.T) {
+// TestDrain_PowerCutAfterAppend_StoresOnce cuts the power after every append to the store. The calls are sent again, and the store knows them.
+func TestDrain_PowerCutAfterAppend_StoresOnce(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, spill.Options{})
-	store := newShop()
+	r := newFixture(t, spill.Options{})
+	store := newMemoryStore()
 	var want []string
 	for i := range 5 {
 		for j := range 3 {
 			content := fmt.Sprint(i, j)
 			want = append(want, content)
-			r.keep(keyed(call(message(alice, content)), "k"+content, 1))
+			r.add(keyed(call(message(alice, content)), "k"+content, 1))
 			if j > 0 {
 				continue
 			}
-			r.keep(call(message(bob, content+"b")))
+			r.add(call(message(bob, content+"b")))
 			want = append(want, content+"b")
 		}
 		drainer := spill.NewDrainer(r.Spill, store, spill.DrainOptions{OnStored: func([]*esh3ar.Message) {
-			r.disk = r.disk.CrashClone(vfs.CrashCloneCfg{}) // the store has them, the spill too
+			r.disk = r.disk.CrashClone(vfs.CrashCloneCfg{}) // the store has the calls, and the spill still has them too
 		}})
 		if err := drainer.Drain(t.Context()); err != nil {
 			t.Fatal(err)
@@ -94,7 +94,7 @@ func TestAPowerCutAtAnyPointOfADrain(t *testing.T) {
 		_ = r.Spill.Close()
 		r.open()
 		if r.Calls() == 0 {
-			t.Fatal("the cut came too late to show anything")
+			t.Fatal("got an empty spill after the cut, want the calls that the store has")
 		}
 	}
 	if err := spill.NewDrainer(r.Spill, store, spill.DrainOptions{}).Drain(t.Context()); err != nil {
@@ -103,47 +103,47 @@ func TestAPowerCutAtAnyPointOfADrain(t *testing.T) {
 	store.want(t, want...)
 }
 
-func TestAnUnknownOutcomeIsSentAgain(t *testing.T) {
+func TestDrain_UnknownOutcome_SendsAgain(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, spill.Options{})
-	r.keep(call(message(alice, "a")), call(message(alice, "b")))
-	store := newShop()
+	r := newFixture(t, spill.Options{})
+	r.add(call(message(alice, "a")), call(message(alice, "b")))
+	store := newMemoryStore()
 	store.answer = func(calls []*esh3ar.Call) ([]esh3ar.Answer, error) {
 		for _, c := range calls {
-			store.takeLocked(c)
+			store.storeLocked(c)
 		}
 		store.answer = nil
 		return nil, esh3ar.Errorf(esh3ar.OutcomeUnknown, "cut off")
 	}
-	var told []error
-	drainer := spill.NewDrainer(r.Spill, store, spill.DrainOptions{OnResult: func(err error) { told = append(told, err) }})
+	var results []error
+	drainer := spill.NewDrainer(r.Spill, store, spill.DrainOptions{OnResult: func(err error) { results = append(results, err) }})
 	r.wantCode(drainer.Drain(t.Context()), esh3ar.OutcomeUnknown)
 	if r.Calls() != 2 {
-		t.Errorf("%d wait", r.Calls())
+		t.Errorf("got %d calls in the spill, want 2", r.Calls())
 	}
 	if err := drainer.Drain(t.Context()); err != nil || r.Calls() != 0 {
-		t.Errorf("%v, %d wait", err, r.Calls())
+		t.Errorf("second Drain: got %v and %d calls in the spill, want nil and 0", err, r.Calls())
 	}
 	store.want(t, "a", "b")
-	if len(told) != 2 || told[0] == nil || told[1] != nil {
-		t.Errorf("told %v", told)
+	if len(results) != 2 || results[0] == nil || results[1] != nil {
+		t.Errorf("OnResult: got %v, want an error and nil", results)
 	}
 }
 
-func TestAPoisonedMessageBlocksNobody(t *testing.T) {
+func TestDrain_RefusedMessage_DoesNotBlockOthers(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		err    error
-		rounds int // until it is out of the way
+		passes int // passes until the message is in quarantine
 	}{
-		"refused for its data":    {esh3ar.Errorf(esh3ar.Invalid, "no such character"), 1},
-		"nobody classified it":    {errors.New("what"), 1},
-		"taken for an outage":     {esh3ar.Errorf(esh3ar.StoreUnavailable, "23505"), 11},
-		"taken for a cut-off one": {esh3ar.Errorf(esh3ar.OutcomeUnknown, "reset"), 11},
+		"refused for its data":        {esh3ar.Errorf(esh3ar.Invalid, "no such character"), 1},
+		"unclassified error":          {errors.New("what"), 1},
+		"reported as outage":          {esh3ar.Errorf(esh3ar.StoreUnavailable, "23505"), 11},
+		"reported as unknown outcome": {esh3ar.Errorf(esh3ar.OutcomeUnknown, "reset"), 11},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, spill.Options{})
+			r := newFixture(t, spill.Options{})
 			var want []string
 			for i := range 40 {
 				content := fmt.Sprint(i)
@@ -152,68 +152,68 @@ func TestAPoisonedMessageBlocksNobody(t *testing.T) {
 				} else {
 					want = append(want, content)
 				}
-				r.keep(keyed(call(message(alice+esh3ar.Recipient(i%2), content)), content, 1))
+				r.add(keyed(call(message(alice+esh3ar.Recipient(i%2), content)), content, 1))
 			}
-			store := newShop()
+			store := newMemoryStore()
 			store.refuse = poison("poison", c.err)
 			drainer := spill.NewDrainer(r.Spill, store, spill.DrainOptions{})
-			for i := range c.rounds {
-				if err := drainer.Drain(t.Context()); (err == nil) != (i == c.rounds-1) {
-					t.Fatalf("round %d: %v", i, err)
+			for i := range c.passes {
+				if err := drainer.Drain(t.Context()); (err == nil) != (i == c.passes-1) {
+					t.Fatalf("pass %d: got %v, want an error in all passes but the last", i, err)
 				}
 			}
 			wantPerRecipient(t, store.contents, want)
 			q := r.quarantine()
 			if s := r.Stats(); s.Calls != 0 || s.InQuarantine != 1 || s.Quarantined != 1 || s.Bytes == 0 || len(q) != 1 {
-				t.Fatalf("%+v, %d in quarantine", s, len(q))
+				t.Fatalf("got stats %+v and %d calls in quarantine, want 1", s, len(q))
 			}
-			aside := r.Stats().Bytes
+			quarantineBytes := r.Stats().Bytes
 			if q[0].Reason != c.err.Error() || q[0].Call.Messages[0].Content != "poison" || q[0].At.IsZero() {
-				t.Errorf("%+v", q[0])
+				t.Errorf("got %+v in quarantine, want the poisoned call with reason %q", q[0], c.err)
 			}
 			if a, ok, err := r.KnownKey(keyed(call(message(alice, "poison")), "poison", 1)); !ok || err != nil || a.Receipts[0].ID != q[0].Call.Messages[0].ID {
-				t.Errorf("the twin of a quarantined call: %+v %t %v", a, ok, err)
+				t.Errorf("key of the quarantined call: got %+v, %t, %v, want its answer", a, ok, err)
 			}
-			r.cut() // brings back entries whose end was not synced yet
+			r.cut() // brings back entries whose deletion was not synced
 			store.refuse = func(calls []*esh3ar.Call) error {
 				if slices.ContainsFunc(calls, func(c *esh3ar.Call) bool { return !store.ids[c.Messages[0].ID] }) {
-					t.Error("the cut brought back the poisoned message, or one that was never stored")
+					t.Error("after the cut: got the poisoned message or one that was never stored, want stored ones only")
 				}
 				return nil
 			}
 			if err := spill.NewDrainer(r.Spill, store, spill.DrainOptions{}).Drain(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if s := r.Stats(); s.Calls != 0 || s.InQuarantine != 1 || s.Bytes != aside {
-				t.Errorf("after a cut: got %+v, want one call aside with %d bytes", s, aside)
+			if s := r.Stats(); s.Calls != 0 || s.InQuarantine != 1 || s.Bytes != quarantineBytes {
+				t.Errorf("after a cut: got stats %+v, want one call in quarantine with %d bytes", s, quarantineBytes)
 			}
 			for _, claim := range []struct {
 				cluster string
 				want    error
 			}{{"own", nil}, {"other", spill.ErrOtherCluster}} {
 				if err := r.Claim(claim.cluster); !errors.Is(err, claim.want) {
-					t.Errorf("a spill with a call aside, claimed for cluster %q: got %v, want %v", claim.cluster, err, claim.want)
+					t.Errorf("claim of a spill with a call in quarantine for cluster %q: got %v, want %v", claim.cluster, err, claim.want)
 				}
 			}
 			store.refuse = nil
 			if n, err := r.Readmit(t.Context()); n != 1 || err != nil {
-				t.Fatalf("readmitted %d, %v", n, err)
+				t.Fatalf("Readmit: got %d, %v, want 1", n, err)
 			}
 			r.cut()
 			if err := spill.NewDrainer(r.Spill, store, spill.DrainOptions{}).Drain(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if s := r.Stats(); s.Calls != 0 || s.InQuarantine != 0 || s.Bytes != 0 || store.contents[len(store.contents)-1] != "poison" {
-				t.Errorf("after its return: %+v, %v", s, store.contents)
+				t.Errorf("after Readmit: got stats %+v, stored %v, want an empty spill and the poisoned message last", s, store.contents)
 			}
 			if _, ok, _ := r.KnownKey(keyed(call(message(alice, "poison")), "poison", 1)); ok {
-				t.Error("its key stayed behind")
+				t.Error("key of the readmitted call: got known after the drain, want unknown")
 			}
 		})
 	}
 }
 
-// wantPerRecipient checks that all came, the even ones and the odd ones each in order.
+// wantPerRecipient compares the contents of the two recipients, those with even and those with odd numbers, each in order.
 func wantPerRecipient(t *testing.T, got, want []string) {
 	t.Helper()
 	for parity := range 2 {
@@ -229,26 +229,27 @@ func wantPerRecipient(t *testing.T, got, want []string) {
 			}
 		}
 		if !slices.Equal(a, b) {
-			t.Errorf("stored %v, want %v", a, b)
+			t.Errorf("got stored %v, want %v", a, b)
 		}
 	}
 }
 
-// TestAnOutageIsHeldAgainstNobody: the store is away for longer than any stubbornness, and comes back in the middle of a
-// round that tries calls alone. Nothing goes to the quarantine and nothing overtakes.
-func TestAnOutageIsHeldAgainstNobody(t *testing.T) {
+// TestDrain_Outage_QuarantinesNothing: the store is away for more passes than blame a call, and comes back in the middle of a pass that
+// sends calls alone. No call is quarantined and none overtakes another.
+func TestDrain_Outage_QuarantinesNothing(t *testing.T) {
 	t.Parallel()
-	for comesBack := range 60 {
-		r := newRig(t, spill.Options{})
+	for failures := range 60 {
+		r := newFixture(t, spill.Options{})
 		var want []string
 		for i := range 12 {
 			want = append(want, fmt.Sprint(i))
-			r.keep(call(message(alice+esh3ar.Recipient(i%2), want[i])))
+			r.add(call(message(alice+esh3ar.Recipient(i%2), want[i])))
 		}
-		store := newShop()
+		store := newMemoryStore()
 		n := 0
 		store.refuse = func([]*esh3ar.Call) error {
-			if n++; n <= comesBack {
+			n++
+			if n <= failures {
 				return esh3ar.Errorf(esh3ar.StoreUnavailable, "away")
 			}
 			return nil
@@ -260,34 +261,34 @@ func TestAnOutageIsHeldAgainstNobody(t *testing.T) {
 			}
 		}
 		if s := r.Stats(); s.Calls != 0 || s.InQuarantine != 0 {
-			t.Fatalf("back at append %d: %+v", comesBack, s)
+			t.Fatalf("store back after %d appends: got stats %+v, want an empty spill and no quarantine", failures, s)
 		}
 		wantPerRecipient(t, store.contents, want)
 		_ = r.Spill.Close()
 	}
 }
 
-// TestAStoreThatAnswersForAnotherCall has not taken this one.
-func TestAStoreThatAnswersForAnotherCall(t *testing.T) {
+// TestDrain_AnswerForAnotherCall_Quarantines: the store answers for another call with the same key, so it has not stored this one.
+func TestDrain_AnswerForAnotherCall_Quarantines(t *testing.T) {
 	t.Parallel()
 	for _, a := range []esh3ar.Answer{{Outcome: esh3ar.Mismatched}, {Outcome: esh3ar.Replayed, Receipts: []esh3ar.Receipt{{ID: esh3ar.NewMessageID()}}}} {
-		r := newRig(t, spill.Options{})
-		r.keep(keyed(call(message(alice, "a")), "k", 1))
-		store := newShop()
+		r := newFixture(t, spill.Options{})
+		r.add(keyed(call(message(alice, "a")), "k", 1))
+		store := newMemoryStore()
 		store.answer = func([]*esh3ar.Call) ([]esh3ar.Answer, error) { return []esh3ar.Answer{a}, nil }
 		if err := spill.NewDrainer(r.Spill, store, spill.DrainOptions{}).Drain(t.Context()); err != nil {
 			t.Error(err)
 		}
 		if s := r.Stats(); s.InQuarantine != 1 || s.Drained != 0 {
-			t.Errorf("%s: %+v", fmt.Sprint(a.Outcome), s)
+			t.Errorf("answer %v: got stats %+v, want 1 call in quarantine", a.Outcome, s)
 		}
 	}
 }
 
-func TestRunComesBackByItselfAndEarlierWhenWoken(t *testing.T) {
+func TestRun_StoreAway_RetriesWithPauseAndOnWake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, spill.Options{})
-		store := newShop()
+		r := newFixture(t, spill.Options{})
+		store := newMemoryStore()
 		away := true
 		store.refuse = func([]*esh3ar.Call) error {
 			if away {
@@ -299,22 +300,22 @@ func TestRunComesBackByItselfAndEarlierWhenWoken(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- drainer.Run(ctx) }()
-		r.keep(call(message(alice, "a")))
+		r.add(call(message(alice, "a")))
 		time.Sleep(16 * time.Second) // tried at 0, 1, 3, 7, 15
 		synctest.Wait()
 		if store.batches != 5 {
-			t.Errorf("asked %d times in 16 s", store.batches)
+			t.Errorf("got %d appends in 16 s, want 5", store.batches)
 		}
-		r.keep(call(message(alice, "b"))) // no reason to ask earlier
+		r.add(call(message(alice, "b"))) // does not end the pause
 		synctest.Wait()
 		if store.batches != 5 {
-			t.Errorf("asked %d times", store.batches)
+			t.Errorf("after another call: got %d appends, want 5", store.batches)
 		}
 		away = false
 		drainer.Wake()
 		synctest.Wait()
 		store.want(t, "a", "b")
-		r.keep(call(message(alice, "c"))) // while all is well at once
+		r.add(call(message(alice, "c"))) // at once, because the last pass succeeded
 		synctest.Wait()
 		store.want(t, "a", "b", "c")
 		stop()

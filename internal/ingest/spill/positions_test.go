@@ -8,18 +8,17 @@ import (
 	"github.com/esh3artech/esh3ar/internal/ingest/spill"
 )
 
-// TestSpill_ReopenedWithQuarantine_GivesNoPositionTwice: the newest call moves to the quarantine under its position, the spill is
-// opened again, and the next call must not get that position: it would overwrite an accepted call when it joins the quarantine,
-// or be overwritten when the first is readmitted.
+// TestSpill_ReopenedWithQuarantine_GivesNoPositionTwice: the newest call moves to the quarantine under its position and the spill is opened
+// again. The next call must not get that position, or one of the two would overwrite the other in the quarantine.
 func TestSpill_ReopenedWithQuarantine_GivesNoPositionTwice(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, spill.Options{})
+	r := newFixture(t, spill.Options{})
 	refused := esh3ar.Errorf(esh3ar.Invalid, "no such character")
-	store := newShop()
+	store := newMemoryStore()
 	store.refuse = func([]*esh3ar.Call) error { return refused }
 	want := []string{"first", "second", "third"}
 	for _, content := range want {
-		r.keep(call(message(alice, content)))
+		r.add(call(message(alice, content)))
 		if err := spill.NewDrainer(r.Spill, store, spill.DrainOptions{}).Drain(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -32,7 +31,7 @@ func TestSpill_ReopenedWithQuarantine_GivesNoPositionTwice(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("in quarantine: got %v, want %v", got, want)
 	}
-	r.keep(call(message(alice, "fourth")))
+	r.add(call(message(alice, "fourth")))
 	if n, err := r.Readmit(t.Context()); n != len(want) || err != nil {
 		t.Fatalf("readmitted: got %d, %v, want %d", n, err, len(want))
 	}

@@ -37,22 +37,22 @@ func keyed(c *esh3ar.Call, key string, fingerprint byte) *esh3ar.Call {
 	return c
 }
 
-// rig is a spill on a disk that forgets what was not synced.
-type rig struct {
+// fixture is a spill on a disk that loses unsynced data in a power cut.
+type fixture struct {
 	*testing.T
 	*spill.Spill
 	disk *vfs.MemFS
 	opts spill.Options
 }
 
-func newRig(t *testing.T, opts spill.Options) *rig {
+func newFixture(t *testing.T, opts spill.Options) *fixture {
 	t.Helper()
-	r := &rig{T: t, disk: vfs.NewCrashableMem(), opts: opts}
+	r := &fixture{T: t, disk: vfs.NewCrashableMem(), opts: opts}
 	r.open()
 	return r
 }
 
-func (r *rig) open() {
+func (r *fixture) open() {
 	r.Helper()
 	opts := r.opts
 	opts.FS, opts.MemTable = r.disk, 256<<10
@@ -63,15 +63,15 @@ func (r *rig) open() {
 	r.Cleanup(func() { _ = r.Spill.Close() })
 }
 
-// cut cuts the power and opens what the disk kept.
-func (r *rig) cut() {
+// cut cuts the power and opens the spill again from what was synced.
+func (r *fixture) cut() {
 	r.Helper()
 	r.disk = r.disk.CrashClone(vfs.CrashCloneCfg{})
 	_ = r.Spill.Close()
 	r.open()
 }
 
-func (r *rig) reopen() {
+func (r *fixture) reopen() {
 	r.Helper()
 	if err := r.Spill.Close(); err != nil {
 		r.Fatal(err)
@@ -79,16 +79,17 @@ func (r *rig) reopen() {
 	r.open()
 }
 
-func (r *rig) keep(calls ...*esh3ar.Call) []esh3ar.Answer {
+// add appends calls that must be accepted.
+func (r *fixture) add(calls ...*esh3ar.Call) []esh3ar.Answer {
 	r.Helper()
 	answers, err := r.Append(r.Context(), calls)
 	if err != nil || len(answers) != len(calls) {
-		r.Fatalf("%d answers to %d calls, %v", len(answers), len(calls), err)
+		r.Fatalf("Append: got %d answers and %v, want %d answers", len(answers), err, len(calls))
 	}
 	return answers
 }
 
-func (r *rig) quarantine() (all []spill.Quarantined) {
+func (r *fixture) quarantine() (all []spill.Quarantined) {
 	r.Helper()
 	if err := r.Quarantine(func(q spill.Quarantined) bool { all = append(all, q); return true }); err != nil {
 		r.Fatal(err)
@@ -96,30 +97,30 @@ func (r *rig) quarantine() (all []spill.Quarantined) {
 	return all
 }
 
-func (r *rig) wantCode(err error, code esh3ar.Code) {
+func (r *fixture) wantCode(err error, code esh3ar.Code) {
 	r.Helper()
 	if err == nil || esh3ar.CodeOf(err) != code {
-		r.Errorf("%v, want %s", err, code)
+		r.Errorf("got %v, want %s", err, code)
 	}
 }
 
-// shop is a store in memory. It has what it took, in order, and says no when asked to.
-type shop struct {
+// memoryStore is a store in memory that records contents in order and fails on request.
+type memoryStore struct {
 	mu       sync.Mutex
 	contents []string
 	ids      map[esh3ar.MessageID]bool
 	keys     map[string]bool
 	seqs     map[esh3ar.Recipient]esh3ar.Seq
 	batches  int
-	refuse   func(calls []*esh3ar.Call) error // nil: nothing
-	answer   func(calls []*esh3ar.Call) ([]esh3ar.Answer, error)
+	refuse   func(calls []*esh3ar.Call) error                    // error of the next Append; nil if none fails
+	answer   func(calls []*esh3ar.Call) ([]esh3ar.Answer, error) // replaces the answers; nil if not
 }
 
-func newShop() *shop {
-	return &shop{ids: map[esh3ar.MessageID]bool{}, keys: map[string]bool{}, seqs: map[esh3ar.Recipient]esh3ar.Seq{}}
+func newMemoryStore() *memoryStore {
+	return &memoryStore{ids: map[esh3ar.MessageID]bool{}, keys: map[string]bool{}, seqs: map[esh3ar.Recipient]esh3ar.Seq{}}
 }
 
-func (s *shop) Append(_ context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer, error) {
+func (s *memoryStore) Append(_ context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.batches++
@@ -133,14 +134,14 @@ func (s *shop) Append(_ context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer,
 	}
 	answers := make([]esh3ar.Answer, len(calls))
 	for i, c := range calls {
-		answers[i] = s.takeLocked(c)
+		answers[i] = s.storeLocked(c)
 	}
 	return answers, nil
 }
 
-func (s *shop) takeLocked(c *esh3ar.Call) (a esh3ar.Answer) {
+func (s *memoryStore) storeLocked(c *esh3ar.Call) (a esh3ar.Answer) {
 	if !c.Drained {
-		panic("a call that is not marked as drained")
+		panic("got a call that is not marked as drained")
 	}
 	switch {
 	case s.ids[c.Messages[0].ID]:
@@ -163,16 +164,16 @@ func (s *shop) takeLocked(c *esh3ar.Call) (a esh3ar.Answer) {
 	return a
 }
 
-func (s *shop) want(t *testing.T, contents ...string) {
+func (s *memoryStore) want(t *testing.T, contents ...string) {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !slices.Equal(s.contents, contents) {
-		t.Errorf("stored %v, want %v", s.contents, contents)
+		t.Errorf("got stored %v, want %v", s.contents, contents)
 	}
 }
 
-// poison refuses whatever holds a message of this content, with this error.
+// poison returns a function that fails with err for batches that hold a message with this content.
 func poison(content string, err error) func([]*esh3ar.Call) error {
 	return func(calls []*esh3ar.Call) error {
 		if slices.ContainsFunc(calls, func(c *esh3ar.Call) bool {
@@ -184,127 +185,128 @@ func poison(content string, err error) func([]*esh3ar.Call) error {
 	}
 }
 
-func TestAnswersAreThoseOfACallWithoutSeq(t *testing.T) {
+func TestAppend_Answer_HasReceiptsWithoutSeq(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, spill.Options{})
+	r := newFixture(t, spill.Options{})
 	now, later := message(alice, "now"), message(bob, "later")
 	now.CorrelationID = "c-1"
 	later.SendAt = later.CreatedAt().Add(time.Hour)
 	c := call(now, later)
 	c.Batch = esh3ar.NewBatchID()
-	a := r.keep(c)[0]
+	a := r.add(c)[0]
 	want := []esh3ar.Receipt{
 		{ID: now.ID, Status: esh3ar.Queued, Recipient: alice, CorrelationID: "c-1"},
 		{ID: later.ID, Status: esh3ar.Scheduled, Recipient: bob},
 	}
 	if a.Outcome != esh3ar.Stored || !a.Spilled || a.Batch != c.Batch || !slices.Equal(a.Receipts, want) {
-		t.Errorf("%+v", a)
+		t.Errorf("got %+v, want it stored and spilled with receipts %+v", a, want)
 	}
 	s := r.Stats()
 	if s.Calls != 1 || s.Messages != 2 || s.Recipients != 2 || s.Bytes < 100 || s.Oldest != now.CreatedAt() || s.Spilled != 2 {
-		t.Errorf("%+v", s)
+		t.Errorf("got stats %+v, want 1 call with 2 messages of 2 recipients", s)
 	}
 	for _, c := range []struct {
-		r     esh3ar.Recipient
-		ahead int
+		r    esh3ar.Recipient
+		want int
 	}{{alice, 1}, {bob, 1}, {bob + 1, 0}} {
-		if got := r.Backlog(call(message(bob+1, "x"), message(c.r, "x"))); got != c.ahead {
-			t.Errorf("%d ahead of %s, want %d", got, c.r, c.ahead)
+		if got := r.Backlog(call(message(bob+1, "x"), message(c.r, "x"))); got != c.want {
+			t.Errorf("Backlog of %s: got %d, want %d", c.r, got, c.want)
 		}
 	}
 }
 
-func TestWhatWasAnsweredOutlivesAPowerCut(t *testing.T) {
+func TestAppend_PowerCutAfterAnswer_KeepsCall(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, spill.Options{})
+	r := newFixture(t, spill.Options{})
 	var want []string
 	for _, content := range []string{"a", "b", "c", "d"} {
-		first := r.keep(keyed(call(message(alice, content)), content, 1))[0]
+		first := r.add(keyed(call(message(alice, content)), content, 1))[0]
 		want = append(want, content)
 		r.cut()
-		if twin, ok, err := r.KnownKey(keyed(call(message(alice, content)), content, 1)); !ok || err != nil || twin.Receipts[0] != first.Receipts[0] {
-			t.Errorf("twin after the cut: %+v, %t, %v", twin, ok, err)
+		if got, ok, err := r.KnownKey(keyed(call(message(alice, content)), content, 1)); !ok || err != nil || got.Receipts[0] != first.Receipts[0] {
+			t.Errorf("KnownKey after the cut: got %+v, %t, %v, want the first receipt", got, ok, err)
 		}
 	}
 	if s := r.Stats(); s.Calls != 4 || s.Messages != 4 || s.Recipients != 1 || s.Oldest.IsZero() {
-		t.Errorf("%+v", s)
+		t.Errorf("got stats %+v, want 4 calls of 1 recipient", s)
 	}
-	store := newShop()
+	store := newMemoryStore()
 	if err := spill.NewDrainer(r.Spill, store, spill.DrainOptions{}).Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	store.want(t, want...)
 	r.reopen()
 	if s := r.Stats(); s.Calls != 0 || s.Bytes != 0 || s.Recipients != 0 || !s.Oldest.IsZero() {
-		t.Errorf("%+v", s)
+		t.Errorf("after the drain: got stats %+v, want an empty spill", s)
 	}
 }
 
-func TestTwins(t *testing.T) {
+func TestSpill_RepeatedKey_AnswersLikeTheFirstCall(t *testing.T) {
 	t.Parallel()
 	var clock int64 = 1_800_000_000_000
-	r := newRig(t, spill.Options{Now: func() time.Time { return time.UnixMilli(clock) }})
+	r := newFixture(t, spill.Options{Now: func() time.Time { return time.UnixMilli(clock) }})
 	fresh := func(key string, fingerprint byte) *esh3ar.Call {
 		c := keyed(call(message(alice, "x"), message(bob, "y")), key, fingerprint)
 		c.Batch, c.Key.ExpiresAt = esh3ar.NewBatchID(), esh3ar.Time(clock)+1000
 		return c
 	}
 	first := fresh("k", 1)
-	stored := r.keep(first)[0]
-	same := func(what string, a esh3ar.Answer) {
+	stored := r.add(first)[0]
+	wantReplay := func(what string, a esh3ar.Answer) {
 		t.Helper()
 		if a.Outcome != esh3ar.Replayed || !a.Spilled || a.Batch != first.Batch || !slices.Equal(a.Receipts, stored.Receipts) {
-			t.Errorf("%s: %+v", what, a)
+			t.Errorf("%s: got %+v, want the answer of the first call", what, a)
 		}
 	}
-	same("in a later batch", r.keep(fresh("k", 1))[0])
-	answers := r.keep(fresh("k2", 1), fresh("k2", 1), fresh("k2", 2), fresh("k", 1))
+	wantReplay("in a later batch", r.add(fresh("k", 1))[0])
+	answers := r.add(fresh("k2", 1), fresh("k2", 1), fresh("k2", 2), fresh("k", 1))
 	if answers[1].Outcome != esh3ar.Replayed || !slices.Equal(answers[1].Receipts, answers[0].Receipts) || answers[2].Outcome != esh3ar.Mismatched {
-		t.Errorf("in the same batch: %+v", answers)
+		t.Errorf("in the same batch: got %+v, want stored, replayed, mismatched, replayed", answers)
 	}
-	same("beside others", answers[3])
+	wantReplay("in a batch with others", answers[3])
 	if a, ok, err := r.KnownKey(fresh("k", 2)); a.Outcome != esh3ar.Mismatched || !ok || err != nil {
-		t.Errorf("another call: %+v %t %v", a, ok, err)
+		t.Errorf("other fingerprint: got %+v, %t, %v, want mismatched", a, ok, err)
 	}
 	other := fresh("k", 2)
 	other.Business = esh3ar.NewBusinessID()
 	if _, ok, _ := r.KnownKey(other); ok {
-		t.Error("another business's key is known")
+		t.Error("key of another business: got known, want unknown")
 	}
 	if s := r.Stats(); s.Calls != 2 {
-		t.Errorf("%d calls, want 2", s.Calls)
+		t.Errorf("got %d calls, want 2", s.Calls)
 	}
 	clock += 1000
 	if _, ok, _ := r.KnownKey(fresh("k", 2)); ok {
-		t.Error("an expired key is known")
+		t.Error("expired key: got known, want unknown")
 	}
-	again := r.keep(fresh("k", 2))[0]
+	again := r.add(fresh("k", 2))[0]
 	if again.Outcome != esh3ar.Stored {
-		t.Errorf("a new call with an expired key: %+v", again)
+		t.Errorf("new call with an expired key: got %+v, want stored", again)
 	}
-	store := newShop()
+	store := newMemoryStore()
 	if err := spill.NewDrainer(r.Spill, store, spill.DrainOptions{}).Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if _, ok, _ := r.KnownKey(fresh("k", 2)); ok {
-		t.Error("a drained call's key is known")
+		t.Error("key of a drained call: got known, want unknown")
 	}
 }
 
-// TestTheSecondCallOfAKeyKeepsItWhenTheFirstGoes: the first one had expired while it waited.
-func TestTheSecondCallOfAKeyKeepsItWhenTheFirstGoes(t *testing.T) {
+// TestDrain_KeyReusedAfterExpiry_StaysWithSecondCall: the key of the first call expired in the spill and a second call uses it. Draining the
+// first must not delete the key.
+func TestDrain_KeyReusedAfterExpiry_StaysWithSecondCall(t *testing.T) {
 	t.Parallel()
 	var clock int64 = 1_800_000_000_000
-	r := newRig(t, spill.Options{Now: func() time.Time { return time.UnixMilli(clock) }})
+	r := newFixture(t, spill.Options{Now: func() time.Time { return time.UnixMilli(clock) }})
 	fresh := func(content string, fingerprint byte) *esh3ar.Call {
 		c := keyed(call(message(alice, content)), "k", fingerprint)
 		c.Key.ExpiresAt = esh3ar.Time(clock) + 1000
 		return c
 	}
-	r.keep(fresh("first", 1))
+	r.add(fresh("first", 1))
 	clock += 1000
-	second := r.keep(fresh("second", 2))[0]
-	store := newShop()
+	second := r.add(fresh("second", 2))[0]
+	store := newMemoryStore()
 	store.refuse = func(calls []*esh3ar.Call) error {
 		if len(store.contents) == 1 {
 			return esh3ar.Errorf(esh3ar.StoreUnavailable, "away")
@@ -312,38 +314,38 @@ func TestTheSecondCallOfAKeyKeepsItWhenTheFirstGoes(t *testing.T) {
 		return nil
 	}
 	if err := spill.NewDrainer(r.Spill, store, spill.DrainOptions{}).Drain(t.Context()); err == nil {
-		t.Error("no error")
+		t.Error("Drain: got nil, want the error of the store")
 	}
-	store.want(t, "first") // alone: a key comes once in a batch
-	if a, ok, err := r.KnownKey(fresh("twin", 2)); !ok || err != nil || a.Receipts[0].ID != second.Receipts[0].ID {
-		t.Errorf("%+v %t %v", a, ok, err)
+	store.want(t, "first") // alone: a batch holds a key once
+	if a, ok, err := r.KnownKey(fresh("repeat", 2)); !ok || err != nil || a.Receipts[0].ID != second.Receipts[0].ID {
+		t.Errorf("KnownKey: got %+v, %t, %v, want the second call", a, ok, err)
 	}
 }
 
-func TestAFullSpillRefuses(t *testing.T) {
+func TestAppend_Full_AnswersStorageFull(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, spill.Options{MaxBytes: 1000})
+	r := newFixture(t, spill.Options{MaxBytes: 1000})
 	first := keyed(call(message(alice, strings.Repeat("x", 700))), "k", 1)
-	r.keep(first)
+	r.add(first)
 	_, err := r.Append(t.Context(), []*esh3ar.Call{call(message(bob, strings.Repeat("x", 700)))})
 	r.wantCode(err, esh3ar.StorageFull)
 	var e *esh3ar.Error
 	if !errors.As(err, &e) || e.RetryAfter < time.Second {
-		t.Errorf("%v does not say when to come again", err)
+		t.Errorf("got %v, want a Retry-After of at least 1s", err)
 	}
-	if a := r.keep(keyed(call(message(alice, "twin")), "k", 1))[0]; a.Outcome != esh3ar.Replayed {
-		t.Errorf("a twin needs no room: %+v", a)
+	if a := r.add(keyed(call(message(alice, "repeat")), "k", 1))[0]; a.Outcome != esh3ar.Replayed {
+		t.Errorf("repeated key in a full spill: got %+v, want replayed", a)
 	}
 	if r.Backlog(call(message(bob, "x"))) != 0 || r.Stats().Full != 1 {
-		t.Errorf("what was refused counts: %+v", r.Stats())
+		t.Errorf("got stats %+v, want no backlog of the refused call and Full 1", r.Stats())
 	}
-	if err := spill.NewDrainer(r.Spill, newShop(), spill.DrainOptions{}).Drain(t.Context()); err != nil {
+	if err := spill.NewDrainer(r.Spill, newMemoryStore(), spill.DrainOptions{}).Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	r.keep(call(message(bob, strings.Repeat("x", 700))))
+	r.add(call(message(bob, strings.Repeat("x", 700))))
 }
 
-func TestANearlyFullDiskRefuses(t *testing.T) {
+func TestAppend_DiskNearlyFull_AnswersStorageFull(t *testing.T) {
 	t.Parallel()
 	s, err := spill.Open(t.TempDir(), spill.Options{Reserve: diskguard.ReserveBytes(1 << 62)})
 	if err != nil {
@@ -351,13 +353,13 @@ func TestANearlyFullDiskRefuses(t *testing.T) {
 	}
 	defer s.Close()
 	if _, err := s.Append(t.Context(), []*esh3ar.Call{call(message(alice, "x"))}); esh3ar.CodeOf(err) != esh3ar.StorageFull {
-		t.Error(err)
+		t.Errorf("got %v, want storage_full", err)
 	}
 }
 
-// TestLeaksNothing opens, uses and closes a spill. TestMain cannot ask for this: one that a fault stopped parks goroutines
-// for good.
-func TestLeaksNothing(t *testing.T) {
+// TestSpill_OpenUseClose_LeaksNoGoroutine opens, uses and closes a spill. TestMain cannot check this for all tests: a fault parks
+// goroutines for good.
+func TestSpill_OpenUseClose_LeaksNoGoroutine(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	s, err := spill.Open(t.TempDir(), spill.Options{})
 	if err != nil {
@@ -368,7 +370,7 @@ func TestLeaksNothing(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- spill.NewDrainer(s, newShop(), spill.DrainOptions{}).Run(ctx) }()
+	go func() { ended <- spill.NewDrainer(s, newMemoryStore(), spill.DrainOptions{}).Run(ctx) }()
 	stop()
 	if err := errors.Join(<-ended, s.Close()); err != nil {
 		t.Error(err)
@@ -376,7 +378,7 @@ func TestLeaksNothing(t *testing.T) {
 	goleak.VerifyNone(t, before)
 }
 
-func TestOneProcessAtATime(t *testing.T) {
+func TestOpen_InUse_Fails(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s, err := spill.Open(dir, spill.Options{})
@@ -385,15 +387,15 @@ func TestOneProcessAtATime(t *testing.T) {
 	}
 	defer s.Close()
 	if _, err := spill.Open(dir, spill.Options{}); !errors.Is(err, diskguard.ErrInUse) {
-		t.Errorf("%v", err)
+		t.Errorf("second Open: got %v, want ErrInUse", err)
 	}
 }
 
-func TestAClosedSpillAnswers(t *testing.T) {
+func TestSpill_Closed_AnswersStoreUnavailable(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, spill.Options{})
+	r := newFixture(t, spill.Options{})
 	c := keyed(call(message(alice, "x")), "k", 1)
-	r.keep(c)
+	r.add(c)
 	if err := errors.Join(r.Spill.Close(), r.Spill.Close()); err != nil {
 		t.Error(err)
 	}
@@ -402,19 +404,19 @@ func TestAClosedSpillAnswers(t *testing.T) {
 	_, _, err = r.KnownKey(c)
 	r.wantCode(err, esh3ar.StoreUnavailable)
 	r.wantCode(r.Quarantine(func(spill.Quarantined) bool { return true }), esh3ar.StoreUnavailable)
-	r.wantCode(spill.NewDrainer(r.Spill, newShop(), spill.DrainOptions{}).Drain(t.Context()), esh3ar.StoreUnavailable)
+	r.wantCode(spill.NewDrainer(r.Spill, newMemoryStore(), spill.DrainOptions{}).Drain(t.Context()), esh3ar.StoreUnavailable)
 	if s := r.Stats(); s.Calls != 1 {
-		t.Errorf("%+v", s)
+		t.Errorf("got stats %+v, want 1 call", s)
 	}
 }
 
-// TestASpillIsOfOneCluster: what waits for one database is not given to another, which would take it and show it to nobody.
-func TestASpillIsOfOneCluster(t *testing.T) {
+// TestClaim_CallsOfOtherCluster_Fails: calls for one database must not go to another, where their senders cannot find them.
+func TestClaim_CallsOfOtherCluster_Fails(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, spill.Options{})
-	for _, cluster := range []string{"a", "b", "a"} { // empty it may be anybody's
+	r := newFixture(t, spill.Options{})
+	for _, cluster := range []string{"a", "b", "a"} { // while it is empty, any cluster may claim it
 		if err := r.Claim(cluster); err != nil {
-			t.Fatalf("an empty spill, for %s: %v", cluster, err)
+			t.Fatalf("claim an empty spill for %s: got %v, want nil", cluster, err)
 		}
 	}
 	if _, err := r.Append(t.Context(), []*esh3ar.Call{call(message(alice, "x"))}); err != nil {
@@ -422,17 +424,17 @@ func TestASpillIsOfOneCluster(t *testing.T) {
 	}
 	r.cut()
 	if err := r.Claim("b"); !errors.Is(err, spill.ErrOtherCluster) {
-		t.Errorf("a call of another cluster: %v", err)
+		t.Errorf("claim for another cluster: got %v, want ErrOtherCluster", err)
 	}
 	if err := r.Claim("a"); err != nil {
-		t.Errorf("its own: %v", err)
+		t.Errorf("claim for its own cluster: got %v, want nil", err)
 	}
 }
 
-// TestASpillOfNoCluster was written by a version that did not say whose it is: it is whose it is opened for.
-func TestASpillOfNoCluster(t *testing.T) {
+// TestClaim_NoClusterRecorded_Succeeds claims a spill of a version that recorded no cluster. The first claim decides.
+func TestClaim_NoClusterRecorded_Succeeds(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, spill.Options{})
+	r := newFixture(t, spill.Options{})
 	if _, err := r.Append(t.Context(), []*esh3ar.Call{call(message(alice, "x"))}); err != nil {
 		t.Fatal(err)
 	}
@@ -440,6 +442,6 @@ func TestASpillOfNoCluster(t *testing.T) {
 		t.Error(err)
 	}
 	if err := r.Claim("b"); !errors.Is(err, spill.ErrOtherCluster) {
-		t.Errorf("from then on: %v", err)
+		t.Errorf("second cluster: got %v, want ErrOtherCluster", err)
 	}
 }

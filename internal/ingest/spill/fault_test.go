@@ -16,15 +16,15 @@ import (
 	"github.com/esh3artech/esh3ar/internal/ingest/spill"
 )
 
-// failing makes the n-th write operation of a disk fail, and every one after it.
-type failing struct {
+// failingWrites lets the n-th write operation of a disk fail and every later one; none if n is zero.
+type failingWrites struct {
 	n     int64
 	count atomic.Int64
 }
 
 var errDisk = errors.New("input/output error")
 
-func (f *failing) MaybeError(op errorfs.Op) error {
+func (f *failingWrites) MaybeError(op errorfs.Op) error {
 	if op.Kind.ReadOrWrite() != errorfs.OpIsWrite || op.Kind == errorfs.OpFileClose {
 		return nil
 	}
@@ -34,25 +34,25 @@ func (f *failing) MaybeError(op errorfs.Op) error {
 	return nil
 }
 
-func (f *failing) String() string { return fmt.Sprint("fails from write ", f.n) }
+func (f *failingWrites) String() string { return fmt.Sprint("fails from write ", f.n) }
 
-// story is what the callers of a scenario were told.
-type story struct {
-	kept, refused []*esh3ar.Message
-	err           error
+// outcome is what the callers of a scenario were answered.
+type outcome struct {
+	accepted, refused []*esh3ar.Message
+	err               error // the error that ended the scenario; nil if none
 }
 
 // scenario appends, drains and appends again until something fails.
-func scenario(t *testing.T, fs vfs.FS, store *shop) (told story) {
+func scenario(t *testing.T, fs vfs.FS, store *memoryStore) (result outcome) {
 	t.Helper()
 	s, err := spill.Open("spill", spill.Options{FS: fs, MemTable: 64 << 10})
 	if err != nil {
-		told.err = err
-		return told
+		result.err = err
+		return result
 	}
 	defer func() {
-		if told.err == nil {
-			told.err = s.Close()
+		if result.err == nil {
+			result.err = s.Close()
 		}
 	}()
 	for i := range 60 {
@@ -60,37 +60,37 @@ func scenario(t *testing.T, fs vfs.FS, store *shop) (told story) {
 		_, err := s.Append(t.Context(), []*esh3ar.Call{keyed(call(m), fmt.Sprint(i), 1)})
 		switch {
 		case err == nil:
-			told.kept = append(told.kept, m)
+			result.accepted = append(result.accepted, m)
 		case esh3ar.CodeOf(err) != esh3ar.OutcomeUnknown:
-			told.refused = append(told.refused, m)
+			result.refused = append(result.refused, m)
 		}
 		if err == nil && i%20 == 19 {
 			err = spill.NewDrainer(s, store, spill.DrainOptions{}).Drain(t.Context())
 		}
 		if err != nil {
-			told.err = err
+			result.err = err
 			<-s.Failed()
 			if s.Fault() == nil {
-				t.Error("no fault told")
+				t.Error("Fault: got nil after Failed was closed, want the error")
 			}
 			m := message(alice, "after the fault")
 			_, err := s.Append(t.Context(), []*esh3ar.Call{call(m)})
 			if esh3ar.CodeOf(err) != esh3ar.StoreUnavailable {
-				t.Errorf("after the fault: %v", err)
+				t.Errorf("after the fault: got %v, want store_unavailable", err)
 			}
-			told.refused = append(told.refused, m)
-			return told
+			result.refused = append(result.refused, m)
+			return result
 		}
 	}
-	return told
+	return result
 }
 
-// TestEveryWriteFails lets the disk fail from each write operation on, in turn. What was answered must be in the store or
-// come there with the next start, once; what was refused must not.
-func TestEveryWriteFails(t *testing.T) {
-	whole := &failing{}
-	if told := scenario(t, errorfs.Wrap(vfs.NewCrashableMem(), whole), newShop()); told.err != nil {
-		t.Fatalf("without any fault: %v", told.err)
+// TestSpill_EveryWriteFails_KeepsPromises lets the disk fail from each write operation on, in turn. An accepted message must be in the store
+// once after the next start; a refused one must not be there.
+func TestSpill_EveryWriteFails_KeepsPromises(t *testing.T) {
+	whole := &failingWrites{}
+	if result := scenario(t, errorfs.Wrap(vfs.NewCrashableMem(), whole), newMemoryStore()); result.err != nil {
+		t.Fatalf("without a fault: got %v, want nil", result.err)
 	}
 	writes, stopped := whole.count.Load(), 0
 	step := int64(1)
@@ -98,16 +98,16 @@ func TestEveryWriteFails(t *testing.T) {
 		step = 7
 	}
 	for n := int64(1); n <= writes; n += step {
-		disk, store := vfs.NewCrashableMem(), newShop()
-		told := scenario(t, errorfs.Wrap(disk, &failing{n: n}), store)
-		if told.err != nil {
+		disk, store := vfs.NewCrashableMem(), newMemoryStore()
+		result := scenario(t, errorfs.Wrap(disk, &failingWrites{n: n}), store)
+		if result.err != nil {
 			stopped++
 		}
 		clone := disk.CrashClone(vfs.CrashCloneCfg{})
 		s, err := spill.Open("spill", spill.Options{FS: clone})
 		if err != nil {
-			if len(told.kept) > 0 {
-				t.Fatalf("at write %d of %d: %v", n, writes, err)
+			if len(result.accepted) > 0 {
+				t.Fatalf("fault at write %d of %d: open: got %v, want nil", n, writes, err)
 			}
 			continue
 		}
@@ -117,73 +117,74 @@ func TestEveryWriteFails(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
-		if missing, extra := compare(store.contents, told); missing+extra > 0 {
-			t.Fatalf("at write %d of %d: %d lost or doubled, %d refused and there; %v", n, writes, missing, extra, told.err)
+		if missing, extra := compare(store.contents, result); missing+extra > 0 {
+			t.Fatalf("fault at write %d of %d: got %d messages lost or stored twice, %d refused but stored; %v", n, writes, missing, extra, result.err)
 		}
 	}
 	t.Logf("%d writes, %d scenarios stopped", writes, stopped)
 	if stopped == 0 {
-		t.Error("no fault reached the spill")
+		t.Error("got no scenario stopped by a fault, want some")
 	}
 }
 
-func compare(contents []string, told story) (missing, extra int) {
+// compare returns how many accepted messages are not stored exactly once, and how often refused ones are stored.
+func compare(contents []string, result outcome) (missing, extra int) {
 	count := map[string]int{}
 	for _, content := range contents {
 		count[content]++
 	}
-	for _, m := range told.kept {
+	for _, m := range result.accepted {
 		if count[m.Content] != 1 {
 			missing++
 		}
 	}
-	for _, m := range told.refused {
+	for _, m := range result.refused {
 		extra += count[m.Content]
 	}
 	return missing, extra
 }
 
-// TestADamagedRecordIsSetAside flips each byte of a record in turn: the others are drained, the damaged one is kept.
-func TestADamagedRecordIsSetAside(t *testing.T) {
+// TestOpen_DamagedRow_MovesToQuarantine flips a bit in every seventh byte of a row, in turn. The other rows are drained.
+func TestOpen_DamagedRow_MovesToQuarantine(t *testing.T) {
 	t.Parallel()
 	length := 1
 	for at := 0; at < length; at += 7 {
-		r := newRig(t, spill.Options{})
-		r.keep(call(message(alice, "a")))
-		r.keep(keyed(call(message(alice, "damaged")), "k", 1))
-		r.keep(call(message(bob, "b")))
+		r := newFixture(t, spill.Options{})
+		r.add(call(message(alice, "a")))
+		r.add(keyed(call(message(alice, "damaged")), "k", 1))
+		r.add(call(message(bob, "b")))
 		if err := r.Spill.Close(); err != nil {
 			t.Fatal(err)
 		}
 		length = damage(t, r.disk, 2, at)
 		r.open()
 		if s := r.Stats(); s.Calls != 2 || s.Messages != 2 || s.InQuarantine != 1 {
-			t.Fatalf("byte %d: %+v", at, s)
+			t.Fatalf("byte %d: got stats %+v, want 2 calls and 1 in quarantine", at, s)
 		}
 		if _, ok, err := r.KnownKey(keyed(call(message(alice, "damaged")), "k", 1)); ok || err != nil {
-			t.Errorf("its key: %t, %v", ok, err)
+			t.Errorf("key of the damaged call: got %t, %v, want unknown", ok, err)
 		}
 		r.reopen()
-		store := newShop()
+		store := newMemoryStore()
 		if err := spill.NewDrainer(r.Spill, store, spill.DrainOptions{}).Drain(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		store.want(t, "a", "b")
 		q := r.quarantine()
 		if len(q) != 1 || q[0].Call != nil || len(q[0].Row) != length || q[0].Reason == "" {
-			t.Errorf("byte %d: %+v", at, q)
+			t.Errorf("byte %d: got quarantine %+v, want the damaged row with a reason", at, q)
 		}
 		if n, err := r.Readmit(t.Context()); n != 0 || err != nil {
-			t.Errorf("readmitted %d, %v", n, err)
+			t.Errorf("Readmit: got %d, %v, want 0", n, err)
 		}
 		_ = r.Spill.Close()
 	}
 }
 
-// damage flips a bit of the record at a position, behind pebble's back.
+// damage flips a bit of the row at a position and returns the row's length.
 func damage(t *testing.T, disk vfs.FS, position, at int) (length int) {
 	t.Helper()
-	db, err := pebble.Open("spill", &pebble.Options{FS: disk, FormatMajorVersion: pebble.FormatNewest, Logger: quiet{}})
+	db, err := pebble.Open("spill", &pebble.Options{FS: disk, FormatMajorVersion: pebble.FormatNewest, Logger: nopLogger{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,16 +203,16 @@ func damage(t *testing.T, disk vfs.FS, position, at int) (length int) {
 	return len(damaged)
 }
 
-type quiet struct{}
+type nopLogger struct{}
 
-func (quiet) Infof(string, ...any)  {}
-func (quiet) Errorf(string, ...any) {}
-func (quiet) Fatalf(format string, args ...any) {
+func (nopLogger) Infof(string, ...any)  {}
+func (nopLogger) Errorf(string, ...any) {}
+func (nopLogger) Fatalf(format string, args ...any) {
 	panic(fmt.Sprintf(format, args...))
 }
 
-// TestWhatCannotBeOpenedSaysWhy: one line with the folder.
-func TestWhatCannotBeOpenedSaysWhy(t *testing.T) {
+// TestOpen_BadFormat_ExplainsInOneLine checks that the error is one line that names the folder.
+func TestOpen_BadFormat_ExplainsInOneLine(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		set  func(*pebble.DB) error
@@ -224,12 +225,12 @@ func TestWhatCannotBeOpenedSaysWhy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, spill.Options{})
-			r.keep(call(message(alice, "a")))
+			r := newFixture(t, spill.Options{})
+			r.add(call(message(alice, "a")))
 			if err := r.Spill.Close(); err != nil {
 				t.Fatal(err)
 			}
-			db, err := pebble.Open("spill", &pebble.Options{FS: r.disk, FormatMajorVersion: pebble.FormatNewest, Logger: quiet{}})
+			db, err := pebble.Open("spill", &pebble.Options{FS: r.disk, FormatMajorVersion: pebble.FormatNewest, Logger: nopLogger{}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -238,7 +239,7 @@ func TestWhatCannotBeOpenedSaysWhy(t *testing.T) {
 			}
 			_, err = spill.Open("spill", spill.Options{FS: r.disk})
 			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "spill") || strings.Contains(err.Error(), "\n") {
-				t.Errorf("%v", err)
+				t.Errorf("got %v, want one line with %q", err, c.want)
 			}
 		})
 	}
