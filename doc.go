@@ -18,7 +18,10 @@
 //
 // # Map
 //
-//	cmd/esh3ar                flags, wiring, order of start and stop
+//	cmd/esh3ar                flags, output, exit codes
+//	internal/node             composes a node or a gateway: options, order of start and stop, metrics
+//	internal/usage            errors of mistaken flags
+//	internal/buildinfo        version and commit
 //
 //	The edges:
 //	internal/httpapi          REST API, OpenAPI, problem details

@@ -14,7 +14,7 @@ import (
 const module = "github.com/esh3artech/esh3ar"
 
 // layers lists which packages of this module each package may import; "" is the root and "*" is any package. Imports point downwards
-// only: an edge imports the engine that it drives, an engine never imports an edge, and only cmd knows concrete types.
+// only: an edge imports the engine that it drives, an engine never imports an edge, and only node and cmd know concrete types.
 var layers = map[string][]string{
 	"":                              {},
 	"cmd/esh3ar":                    {"*"},
@@ -28,6 +28,7 @@ var layers = map[string][]string{
 	"internal/autoscale/processes":  {"internal/flow", "internal/cluster/membership", "internal/autoscale"},
 	"internal/bench":                {"", "internal/testkit/nodeproc", "internal/testkit/pgproc", "internal/signalrclient", "internal/testkit/redisproc"},
 	"internal/breaker":              {""},
+	"internal/buildinfo":            {},
 	"internal/cache":                {},
 	"internal/cluster/backplane":    {"internal/cluster/membership", "internal/store/codec", "signalr"},
 	"internal/cluster/keyring":      {""},
@@ -51,6 +52,7 @@ var layers = map[string][]string{
 	"internal/ingest":               {"", "internal/ingest/admission", "internal/faultinject"},
 	"internal/ingest/admission":     {"", "internal/flow"},
 	"internal/ingest/spill":         {"", "internal/store/diskguard", "internal/runtime/drain", "internal/faultinject", "internal/store/codec"},
+	"internal/node":                 {"*"},
 	"internal/opaque":               {""},
 	"internal/ratelimit":            {"", "internal/flow"},
 	"internal/retention":            {""},
@@ -77,6 +79,7 @@ var layers = map[string][]string{
 	"internal/testkit/redisproc":    {"internal/testkit/nodeproc"},
 	"internal/torture":              {"internal/testkit/faultproxy", "internal/testkit/nodeproc", "internal/testkit/pgproc", "internal/signalrclient", "internal/testkit/redisproc", "internal/torture/checker"},
 	"internal/torture/checker":      {""},
+	"internal/usage":                {},
 	"internal/wire":                 {""},
 	"signalr":                       {},
 	"signalr/browser":               {},
@@ -113,19 +116,19 @@ var instruments = []string{"internal/bench", "internal/torture"}
 
 // importers lists the packages that may import a foreign module, by prefix of its path. The root imports uuid only.
 var importers = map[string][]string{
-	"github.com/cockroachdb/pebble":          {"internal/store/diskguard", "internal/ingest", "internal/ingest/spill", "internal/store/embedded", "internal/crashfs", "cmd/esh3ar"},
+	"github.com/cockroachdb/pebble":          {"internal/store/diskguard", "internal/ingest", "internal/ingest/spill", "internal/store/embedded", "internal/crashfs", "cmd/esh3ar", "internal/node"},
 	"github.com/jackc/pgx":                   {"internal/store/postgres"},
 	"github.com/pressly/goose":               {"internal/store/postgres"},
 	"github.com/redis/rueidis":               {"internal/cluster/redis"},
 	"github.com/maypok86/otter":              {"internal/cache"},
-	"github.com/prometheus":                  {"cmd/esh3ar", "e2e"},
-	"github.com/alecthomas/kong":             {"cmd/esh3ar"},
+	"github.com/prometheus":                  {"cmd/esh3ar", "internal/node", "e2e"},
+	"github.com/alecthomas/kong":             {"cmd/esh3ar", "internal/node"},
 	"go.yaml.in/yaml":                        {"internal/autoscale", "cmd/esh3ar"},
 	"github.com/nyaruka/phonenumbers":        {"internal/auth"},
 	"github.com/golang-jwt":                  {"internal/auth", "signalr"},
 	"github.com/HdrHistogram":                {"internal/bench"},
 	"github.com/failsafe-go/failsafe-go":     {"internal/breaker"},
-	"github.com/google/uuid":                 {"", "cmd/esh3ar", "internal/testkit/attack", "internal/cluster/presence"},
+	"github.com/google/uuid":                 {"", "cmd/esh3ar", "internal/node", "internal/testkit/attack", "internal/cluster/presence"},
 	"golang.org/x/sync":                      {"*"},
 	"golang.org/x/sys":                       {"signalr", "internal/bench"},
 	"go.uber.org/goleak":                     {"*"}, // tests

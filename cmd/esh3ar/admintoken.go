@@ -11,8 +11,10 @@ import (
 
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/auth"
+	"github.com/esh3artech/esh3ar/internal/node"
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
+	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
 // adminTokenCmd changes the admin token.
@@ -31,7 +33,7 @@ type adminResetCmd struct {
 }
 
 // Run makes a token through a node.
-func (c *adminRotateCmd) Run(ctx context.Context, s streams) error {
+func (c *adminRotateCmd) Run(ctx context.Context, s node.Streams) error {
 	if err := c.admin(); err != nil {
 		return err
 	}
@@ -45,7 +47,7 @@ func (c *adminRotateCmd) Run(ctx context.Context, s streams) error {
 }
 
 // Run makes a token in the store.
-func (c *adminResetCmd) Run(ctx context.Context, s streams) (err error) {
+func (c *adminResetCmd) Run(ctx context.Context, s node.Streams) (err error) {
 	store, err := c.open(ctx)
 	if err != nil {
 		return err
@@ -61,33 +63,33 @@ func (c *adminResetCmd) Run(ctx context.Context, s streams) (err error) {
 	return showToken(s, token)
 }
 
-func (c *adminResetCmd) open(ctx context.Context) (*engine, error) {
+func (c *adminResetCmd) open(ctx context.Context) (*node.Engine, error) {
 	if c.DatabaseURL != "" {
-		if err := checkDatabase(c.DatabaseURL); err != nil {
+		if err := node.CheckDatabase(c.DatabaseURL); err != nil {
 			return nil, err
 		}
-		store, err := openPostgres(ctx, c.DatabaseURL, postgres.Options{})
+		store, err := node.OpenPostgres(ctx, c.DatabaseURL, postgres.Options{})
 		if err != nil {
 			return nil, err
 		}
-		return &engine{Store: store, Closer: store, shared: store}, nil
+		return &node.Engine{Store: store, Closer: store, Shared: store}, nil
 	}
 	dir := filepath.Join(c.DataDir, "store")
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return nil, usagef("--data-dir: there is no store in %s", c.DataDir)
+		return nil, usage.Errorf("--data-dir: there is no store in %s", c.DataDir)
 	}
 	store, err := embedded.Open(dir, embedded.Options{})
 	if err != nil {
-		return nil, fmt.Errorf("%w; stop the node first, or use `%s admin-token rotate` while it runs", err, self())
+		return nil, fmt.Errorf("%w; stop the node first, or use `%s admin-token rotate` while it runs", err, usage.Program())
 	}
-	return &engine{Store: store, Closer: store, local: store}, nil
+	return &node.Engine{Store: store, Closer: store, Local: store}, nil
 }
 
 // showToken prints a new admin token. It is what the operator asked for, so it is printed wherever the output goes.
-func showToken(s streams, token string) error {
-	_, err := fmt.Fprintf(s.out, "%s\n", token)
+func showToken(s node.Streams, token string) error {
+	_, err := fmt.Fprintf(s.Out, "%s\n", token)
 	if err == nil {
-		_, err = fmt.Fprintln(s.err, "The admin token of before is void.")
+		_, err = fmt.Fprintln(s.Err, "The admin token of before is void.")
 	}
 	return err
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/bench"
+	"github.com/esh3artech/esh3ar/internal/node"
+	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
 type benchCmd struct {
@@ -36,7 +38,7 @@ type benchCmd struct {
 	FloorListen string        `hidden:"" help:"Be the floor on this address."`
 }
 
-func (c *benchCmd) Run(ctx context.Context, s streams) error {
+func (c *benchCmd) Run(ctx context.Context, s node.Streams) error {
 	if c.FloorListen != "" {
 		return bench.RunFloor(ctx, c.FloorListen)
 	}
@@ -51,7 +53,7 @@ func (c *benchCmd) Run(ctx context.Context, s streams) error {
 	}
 	if c.Overload {
 		if len(c.Scenario) > 0 {
-			return usagef("--overload: is a scenario of its own; leave --scenario out")
+			return usage.Errorf("--overload: is a scenario of its own; leave --scenario out")
 		}
 		o.Scenarios = []string{bench.Overload}
 	}
@@ -59,17 +61,17 @@ func (c *benchCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	if c.Autoscale && (c.Overload || c.Gateway || c.Cluster || c.Floor || len(c.Scenario) > 0) {
-		return usagef("--autoscale: is measured alone; leave --scenario, --overload, --gateway, --cluster and --floor out")
+		return usage.Errorf("--autoscale: is measured alone; leave --scenario, --overload, --gateway, --cluster and --floor out")
 	}
 	if c.Short {
 		c.shorten(&o)
 	}
 	if err := o.Check(); err != nil {
-		return usageError{err}
+		return usage.Wrap(err)
 	}
-	out := s.out
+	out := s.Out
 	if c.JSON == "-" {
-		out = s.err // one document on standard output, nothing else
+		out = s.Err // one document on standard output, nothing else
 	}
 	measure := bench.Run
 	if c.Gateway {
@@ -78,12 +80,12 @@ func (c *benchCmd) Run(ctx context.Context, s streams) error {
 	if c.Autoscale {
 		measure = bench.RunAutoscale
 	}
-	report, err := measure(ctx, o, out, s.err)
+	report, err := measure(ctx, o, out, s.Err)
 	if err != nil {
 		return fmt.Errorf("bench: %w", err)
 	}
 	if c.JSON != "" {
-		if err := report.WriteJSON(c.JSON, s.out); err != nil {
+		if err := report.WriteJSON(c.JSON, s.Out); err != nil {
 			return err
 		}
 	}
@@ -113,13 +115,13 @@ func (c *benchCmd) shorten(o *bench.Options) {
 func (c *benchCmd) cluster(o *bench.Options) error {
 	switch {
 	case !c.Cluster && c.Nodes != 1:
-		return usagef("--nodes: needs --cluster")
+		return usage.Errorf("--nodes: needs --cluster")
 	case !c.Cluster:
 		return nil
 	case c.Nodes < 1:
-		return usagef("--nodes: must be at least 1")
+		return usage.Errorf("--nodes: must be at least 1")
 	case c.Floor || len(c.Scenario) > 0 && !slices.Equal(c.Scenario, []string{bench.Deliver}):
-		return usagef("--cluster: is the scenario %s; say no other", bench.Deliver)
+		return usage.Errorf("--cluster: is the scenario %s; say no other", bench.Deliver)
 	}
 	o.Scenarios, o.Nodes = []string{bench.Deliver}, c.Nodes
 	return nil

@@ -14,6 +14,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/esh3artech/esh3ar/internal/node"
+	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
 // clientFlags are common to the commands that call a node.
@@ -23,8 +26,6 @@ type clientFlags struct {
 	AdminToken string `name:"admin-token" help:"The admin token (default: from bootstrap.json in the data directory)."`
 	DataDir    string `name:"data-dir" default:"./data" help:"Where to look for bootstrap.json."`
 }
-
-const defaultURL = "http://127.0.0.1:8080"
 
 // bootstrapFile is what the first start of a node leaves in its data directory.
 type bootstrapFile struct {
@@ -37,12 +38,12 @@ type bootstrapFile struct {
 func (f *clientFlags) resolve() error {
 	f.URL = strings.TrimRight(f.URL, "/")
 	if f.URL == "" {
-		f.URL = defaultURL
+		f.URL = node.DefaultURL
 	}
 	if u, err := url.Parse(f.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return usagef("--url: %q is not an http or https URL", f.URL)
+		return usage.Errorf("--url: %q is not an http or https URL", f.URL)
 	}
-	if err := checkSecrets(f.AdminToken, f.APIKey); err != nil || f.APIKey != "" && f.AdminToken != "" {
+	if err := node.CheckSecrets(f.AdminToken, f.APIKey); err != nil || f.APIKey != "" && f.AdminToken != "" {
 		return err
 	}
 	text, err := os.ReadFile(filepath.Join(f.DataDir, "bootstrap.json"))
@@ -68,7 +69,7 @@ func (f *clientFlags) resolve() error {
 // needAPIKey says what to do when there is no key.
 func (f *clientFlags) needAPIKey() error {
 	if f.APIKey == "" {
-		return usagef("no API key: give --api-key or ESH3AR_API_KEY, or run in the folder where %s/bootstrap.json is", f.DataDir)
+		return usage.Errorf("no API key: give --api-key or ESH3AR_API_KEY, or run in the folder where %s/bootstrap.json is", f.DataDir)
 	}
 	return nil
 }
@@ -76,7 +77,7 @@ func (f *clientFlags) needAPIKey() error {
 // needAdminToken says what to do when there is no token.
 func (f *clientFlags) needAdminToken() error {
 	if f.AdminToken == "" {
-		return usagef("no admin token: give --admin-token or ESH3AR_ADMIN_TOKEN, or run in the folder where %s/bootstrap.json is", f.DataDir)
+		return usage.Errorf("no admin token: give --admin-token or ESH3AR_ADMIN_TOKEN, or run in the folder where %s/bootstrap.json is", f.DataDir)
 	}
 	return nil
 }
@@ -124,7 +125,7 @@ func flagged(err error, flags map[string]string) error {
 		detail, _, _ := strings.Cut(e.Detail, "; write") // how to write it in JSON or a query
 		words = append(words, flag+": "+printable(detail))
 	}
-	return usagef("%s", strings.Join(words, "; "))
+	return usage.Errorf("%s", strings.Join(words, "; "))
 }
 
 // call sends one JSON request and decodes the answer into out, which may be nil.
@@ -146,7 +147,7 @@ func (f *clientFlags) longCall(ctx context.Context, method, path, bearer string,
 	}
 	req, err := http.NewRequestWithContext(ctx, method, f.URL+path, body)
 	if err != nil {
-		return usagef("--url: %w", err)
+		return usage.Errorf("--url: %w", err)
 	}
 	for name, values := range header {
 		req.Header[name] = values
@@ -157,7 +158,7 @@ func (f *clientFlags) longCall(ctx context.Context, method, path, bearer string,
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("no node at %s: start one with `%s serve`, or name another with --url", f.URL, self())
+		return fmt.Errorf("no node at %s: start one with `%s serve`, or name another with --url", f.URL, usage.Program())
 	}
 	if failed, ok := errors.AsType[*url.Error](err); ok {
 		return fmt.Errorf("--url: no answer from %s: %w", f.URL, failed.Err)
@@ -188,12 +189,4 @@ func (f *clientFlags) deviceToken(ctx context.Context, phone string) (string, er
 	}
 	err := f.call(ctx, http.MethodPost, "/admin/v1/device-tokens", f.AdminToken, nil, map[string]string{"phoneNumber": phone}, &answer)
 	return answer.AccessToken, err
-}
-
-// self is how the operator started this program, so that what is printed can be typed.
-func self() string {
-	if strings.Contains(os.Args[0], "go-build") { // go run puts the binary into a temporary folder
-		return "go run ./cmd/esh3ar"
-	}
-	return os.Args[0]
 }

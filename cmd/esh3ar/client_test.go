@@ -17,6 +17,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/ingest"
 	"github.com/esh3artech/esh3ar/internal/ratelimit"
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
+	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
 // backend is a node without phones: the API over a real store, on a real port.
@@ -194,7 +195,7 @@ func TestFaultsInTheWordsOfTheCommandLine(t *testing.T) {
 			t.Fatal(err)
 		}
 		err := flagged(p, flags)
-		if _, usage := errors.AsType[usageError](err); err.Error() != c.want || usage != c.usage {
+		if _, usage := errors.AsType[usage.Error](err); err.Error() != c.want || usage != c.usage {
 			t.Errorf("%s: %q, want %q", name, err, c.want)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
 // dlqCmd is the dead letters at the command line; each subcommand's own file has its flags and its Run.
@@ -86,15 +87,15 @@ func (c *letterChoice) check(verb string) error {
 	filtered := len(c.fields()) > 0
 	switch {
 	case len(c.IDs) > 0 && (c.All || filtered):
-		return usagef("give ids, or --all with filters, not both")
+		return usage.Errorf("give ids, or --all with filters, not both")
 	case len(c.IDs) == 0 && !c.All && filtered:
-		return usagef("--all is missing: say it to %s every dead letter that the filters match", verb)
+		return usage.Errorf("--all is missing: say it to %s every dead letter that the filters match", verb)
 	case len(c.IDs) == 0 && !c.All:
-		return usagef("give the ids of the dead letters to %s, or --all", verb)
+		return usage.Errorf("give the ids of the dead letters to %s, or --all", verb)
 	}
 	for _, id := range c.IDs {
 		if _, err := esh3ar.ParseMessageID(id); err != nil {
-			return usagef("%q is not the id of a message", id)
+			return usage.Errorf("%q is not the id of a message", id)
 		}
 	}
 	return c.letterFilter.check()

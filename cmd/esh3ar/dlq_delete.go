@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/esh3artech/esh3ar/internal/node"
+	"github.com/esh3artech/esh3ar/internal/usage"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -17,12 +19,12 @@ type dlqDeleteCmd struct {
 // deleters is how many deletions are under way at once: enough to share the store's commits.
 const deleters = 16
 
-func (c *dlqDeleteCmd) Run(ctx context.Context, s streams) error {
+func (c *dlqDeleteCmd) Run(ctx context.Context, s node.Streams) error {
 	if err := c.letterChoice.check("delete"); err != nil {
 		return err
 	}
 	if c.All && !c.Yes {
-		return usagef("--yes is missing: what is deleted from the dead letters cannot be replayed any more")
+		return usage.Errorf("--yes is missing: what is deleted from the dead letters cannot be replayed any more")
 	}
 	if err := c.ready(); err != nil {
 		return err
@@ -34,7 +36,7 @@ func (c *dlqDeleteCmd) Run(ctx context.Context, s streams) error {
 		if err := c.delete(ctx, id); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(s.out, "%s  deleted\n", id)
+		_, err := fmt.Fprintf(s.Out, "%s  deleted\n", id)
 		return err
 	})
 }
@@ -44,12 +46,12 @@ func (c *dlqDeleteCmd) delete(ctx context.Context, id string) error {
 }
 
 // deleteAll deletes what matches now; what fails meanwhile stays.
-func (c *dlqDeleteCmd) deleteAll(ctx context.Context, s streams) error {
+func (c *dlqDeleteCmd) deleteAll(ctx context.Context, s node.Streams) error {
 	ids, err := c.letterIDs(ctx, &c.letterFilter)
 	if err != nil {
 		return interrupted(ctx, err, "deleted", 0)
 	}
-	bar := newProgress(s.err, "deleted", len(ids))
+	bar := newProgress(s.Err, "deleted", len(ids))
 	group, inner := errgroup.WithContext(ctx)
 	group.SetLimit(deleters) // when full: the next one waits
 	for _, id := range ids {
@@ -75,6 +77,6 @@ func (c *dlqDeleteCmd) deleteAll(ctx context.Context, s streams) error {
 	if err != nil {
 		return interrupted(ctx, err, "deleted", done)
 	}
-	_, err = fmt.Fprintf(s.out, "deleted %d\n", done)
+	_, err = fmt.Fprintf(s.Out, "deleted %d\n", done)
 	return err
 }

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"text/tabwriter"
+
+	"github.com/esh3artech/esh3ar/internal/node"
+	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
 type dlqListCmd struct {
@@ -14,9 +17,9 @@ type dlqListCmd struct {
 	JSON         bool `name:"json" help:"Print each letter as one line of JSON."`
 }
 
-func (c *dlqListCmd) Run(ctx context.Context, s streams) error {
+func (c *dlqListCmd) Run(ctx context.Context, s node.Streams) error {
 	if c.Limit < 0 {
-		return usagef("--limit: must not be negative")
+		return usage.Errorf("--limit: must not be negative")
 	}
 	if err := c.letterFilter.check(); err != nil {
 		return err
@@ -24,7 +27,7 @@ func (c *dlqListCmd) Run(ctx context.Context, s streams) error {
 	if err := c.ready(); err != nil {
 		return err
 	}
-	table := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	table := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
 	shown, more, err := c.print(ctx, s, table)
 	if err == nil {
 		err = table.Flush()
@@ -33,15 +36,15 @@ func (c *dlqListCmd) Run(ctx context.Context, s streams) error {
 	case err != nil:
 		return interrupted(ctx, err, "listed", shown)
 	case shown == 0:
-		fmt.Fprintln(s.err, "no dead letters")
+		fmt.Fprintln(s.Err, "no dead letters")
 	case more:
-		fmt.Fprintf(s.err, "there are more than %d: narrow them with filters, or show more with --limit\n", shown)
+		fmt.Fprintf(s.Err, "there are more than %d: narrow them with filters, or show more with --limit\n", shown)
 	}
 	return nil
 }
 
 // print writes the letters and tells whether it left some out.
-func (c *dlqListCmd) print(ctx context.Context, s streams, table *tabwriter.Writer) (shown int, more bool, err error) {
+func (c *dlqListCmd) print(ctx context.Context, s node.Streams, table *tabwriter.Writer) (shown int, more bool, err error) {
 	size := maxPage
 	if c.Limit > 0 {
 		size = min(c.Limit+1, maxPage) // one more tells whether there is more
@@ -52,7 +55,7 @@ func (c *dlqListCmd) print(ctx context.Context, s streams, table *tabwriter.Writ
 		}
 		shown++
 		if c.JSON {
-			_, err := fmt.Fprintf(s.out, "%s\n", raw)
+			_, err := fmt.Fprintf(s.Out, "%s\n", raw)
 			return true, err
 		}
 		return true, printLetter(table, raw, shown == 1)

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/esh3artech/esh3ar/internal/node"
+	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
 type dlqReplayCmd struct {
@@ -14,9 +17,9 @@ type dlqReplayCmd struct {
 	Rate         int `help:"Replay at most this many letters per second; 0: as fast as it goes."`
 }
 
-func (c *dlqReplayCmd) Run(ctx context.Context, s streams) error {
+func (c *dlqReplayCmd) Run(ctx context.Context, s node.Streams) error {
 	if c.Rate < 0 {
-		return usagef("--rate: must not be negative")
+		return usage.Errorf("--rate: must not be negative")
 	}
 	if err := c.letterChoice.check("replay"); err != nil {
 		return err
@@ -36,18 +39,18 @@ func (c *dlqReplayCmd) Run(ctx context.Context, s streams) error {
 		if err := c.call(ctx, http.MethodPost, letterPath+"/"+id+"/replay", c.APIKey, nil, nil, &message); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(s.out, "%s  %s  seq %d  to %s\n", printable(message.ID), printable(message.Status), message.Seq, printable(message.To))
+		_, err := fmt.Fprintf(s.Out, "%s  %s  seq %d  to %s\n", printable(message.ID), printable(message.Status), message.Seq, printable(message.To))
 		return err
 	})
 }
 
 // eachID does one thing to each letter that was named. Those that are none are said, and the others go on.
-func eachID(ctx context.Context, s streams, ids []string, verb string, do func(i int, id string) error) error {
+func eachID(ctx context.Context, s node.Streams, ids []string, verb string, do func(i int, id string) error) error {
 	done := 0
 	for i, id := range ids {
 		switch err := do(i, id); {
 		case isNotFound(err):
-			fmt.Fprintf(s.err, "esh3ar: no dead letter %s\n", id)
+			fmt.Fprintf(s.Err, "esh3ar: no dead letter %s\n", id)
 		case err != nil:
 			return interrupted(ctx, err, verb, done)
 		default:
@@ -67,18 +70,18 @@ func isNotFound(err error) bool {
 
 // replayAll replays all that match, step by step. The end of the failures is that of the first step, so that a letter that
 // fails again meanwhile stays what it is.
-func (c *dlqReplayCmd) replayAll(ctx context.Context, s streams) error {
+func (c *dlqReplayCmd) replayAll(ctx context.Context, s node.Streams) error {
 	counted, err := c.letterIDs(ctx, &c.letterFilter)
 	if err != nil {
 		return interrupted(ctx, err, "replayed", 0)
 	}
-	bar := newProgress(s.err, "replayed", len(counted))
+	bar := newProgress(s.Err, "replayed", len(counted))
 	err = c.steps(ctx, pacer{c.Rate, time.Now()}, bar.add)
 	done := bar.end()
 	if err != nil {
 		return interrupted(ctx, err, "replayed", done)
 	}
-	_, err = fmt.Fprintf(s.out, "replayed %d\n", done)
+	_, err = fmt.Fprintf(s.Out, "replayed %d\n", done)
 	return err
 }
 
@@ -103,7 +106,7 @@ func (c *dlqReplayCmd) steps(ctx context.Context, pace pacer, done func(n int)) 
 		case !step.More:
 			return nil
 		case step.Replayed == 0: // the next step would find the same letters
-			return fmt.Errorf("the latest dead letters cannot be replayed: look at them with `%s dlq list`, and at the store with `%s verify`", self(), self())
+			return fmt.Errorf("the latest dead letters cannot be replayed: look at them with `%s dlq list`, and at the store with `%s verify`", usage.Program(), usage.Program())
 		}
 		body["until"] = step.Until
 		if err := pause(ctx, pace.wait(total, time.Now())); err != nil {

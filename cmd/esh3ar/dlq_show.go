@@ -12,6 +12,8 @@ import (
 	"text/tabwriter"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/node"
+	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
 type dlqShowCmd struct {
@@ -35,9 +37,9 @@ type wholeLetter struct {
 	Events     []esh3ar.Event    `json:"events"`
 }
 
-func (c *dlqShowCmd) Run(ctx context.Context, s streams) error {
+func (c *dlqShowCmd) Run(ctx context.Context, s node.Streams) error {
 	if _, err := esh3ar.ParseMessageID(c.ID); err != nil {
-		return usagef("%q is not the id of a message", c.ID)
+		return usage.Errorf("%q is not the id of a message", c.ID)
 	}
 	if err := c.ready(); err != nil {
 		return err
@@ -47,7 +49,7 @@ func (c *dlqShowCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	if c.JSON {
-		_, err := fmt.Fprintf(s.out, "%s\n", raw)
+		_, err := fmt.Fprintf(s.Out, "%s\n", raw)
 		return err
 	}
 	var l wholeLetter
@@ -57,13 +59,13 @@ func (c *dlqShowCmd) Run(ctx context.Context, s streams) error {
 	return l.print(s)
 }
 
-func (l *wholeLetter) print(s streams) error {
-	table := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+func (l *wholeLetter) print(s node.Streams) error {
+	table := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
 	l.printFields(table)
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(s.out, "\n%s\n\n", printableLines(l.Content))
+	fmt.Fprintf(s.Out, "\n%s\n\n", printableLines(l.Content))
 	fmt.Fprintln(table, "VERSION\tLIFE\tSTATUS\tAT\tATTEMPT\tREASON")
 	for _, e := range l.Events {
 		fmt.Fprintf(table, "%d\t%d\t%s\t%s\t%d\t%s\n", e.Version, e.Life, e.Status, e.At, e.Attempt, printable(e.Reason))

@@ -12,7 +12,7 @@ import (
 func TestMetricsOfTheDocsExist(t *testing.T) {
 	t.Parallel()
 	var source strings.Builder
-	files, err := filepath.Glob("*.go")
+	files, err := filepath.Glob("../../internal/node/*.go")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,9 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/esh3artech/esh3ar/internal/node"
+	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
 // drainCmd has a node drain, or take calls again.
@@ -24,7 +27,7 @@ type listedNode struct {
 	Connections int    `json:"connections"`
 }
 
-func (c *drainCmd) Run(ctx context.Context, s streams) error {
+func (c *drainCmd) Run(ctx context.Context, s node.Streams) error {
 	if err := c.resolve(); err != nil {
 		return err
 	}
@@ -42,7 +45,7 @@ func (c *drainCmd) Run(ctx context.Context, s streams) error {
 	if err := c.call(ctx, method, "/admin/v1/nodes/"+url.PathEscape(node.ID)+"/drain", c.AdminToken, nil, nil, nil); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(s.out, "%s  %s  (%s, %d phones)\n", node.ID, state, node.URL, node.Connections)
+	_, err = fmt.Fprintf(s.Out, "%s  %s  (%s, %d phones)\n", node.ID, state, node.URL, node.Connections)
 	return err
 }
 
@@ -68,7 +71,7 @@ func (c *drainCmd) find(ctx context.Context) (listedNode, error) {
 		return listedNode{}, errors.New("no node is known")
 	}
 	if c.Node == "" {
-		return listedNode{}, usagef("which node? there are %s", strings.Join(known, ", "))
+		return listedNode{}, usage.Errorf("which node? there are %s", strings.Join(known, ", "))
 	}
-	return listedNode{}, usagef("no node %s; there are %s", c.Node, strings.Join(known, ", "))
+	return listedNode{}, usage.Errorf("no node %s; there are %s", c.Node, strings.Join(known, ", "))
 }

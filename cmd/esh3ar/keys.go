@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/node"
 )
 
 // keysCmd shows and changes the signing keys of a cluster, through a node.
@@ -55,7 +56,7 @@ func (f *clientFlags) admin() error {
 const signingKeysPath = "/admin/v1/signing-keys"
 
 // Run prints the keys.
-func (c *keysListCmd) Run(ctx context.Context, s streams) error {
+func (c *keysListCmd) Run(ctx context.Context, s node.Streams) error {
 	if err := c.admin(); err != nil {
 		return err
 	}
@@ -68,16 +69,16 @@ func (c *keysListCmd) Run(ctx context.Context, s streams) error {
 	}
 	for i, k := range keys.Items {
 		if i > 0 {
-			fmt.Fprint(s.out, ",")
+			fmt.Fprint(s.Out, ",")
 		}
-		fmt.Fprint(s.out, printable(k.PublicKey))
+		fmt.Fprint(s.Out, printable(k.PublicKey))
 	}
-	_, err := fmt.Fprintln(s.out)
+	_, err := fmt.Fprintln(s.Out)
 	return err
 }
 
 // Run makes a key.
-func (c *keysRotateCmd) Run(ctx context.Context, s streams) error {
+func (c *keysRotateCmd) Run(ctx context.Context, s node.Streams) error {
 	if err := c.admin(); err != nil {
 		return err
 	}
@@ -89,19 +90,19 @@ func (c *keysRotateCmd) Run(ctx context.Context, s streams) error {
 }
 
 // Run ends a key.
-func (c *keysEndCmd) Run(ctx context.Context, s streams) error {
+func (c *keysEndCmd) Run(ctx context.Context, s node.Streams) error {
 	if err := c.admin(); err != nil {
 		return err
 	}
 	if err := c.call(ctx, http.MethodDelete, signingKeysPath+"/"+url.PathEscape(c.ID), c.AdminToken, nil, nil, nil); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(s.out, "ended", c.ID)
+	_, err := fmt.Fprintln(s.Out, "ended", c.ID)
 	return err
 }
 
-func (k *signingKeys) print(s streams) error {
-	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+func (k *signingKeys) print(s node.Streams) error {
+	w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ID\tSTATE\tCREATED\tENDS\tPUBLIC KEY")
 	for _, one := range k.Items {
 		state := "verifies"

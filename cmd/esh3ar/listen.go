@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/esh3artech/esh3ar/internal/node"
 	"github.com/esh3artech/esh3ar/internal/signalrclient"
 )
 
@@ -22,7 +23,7 @@ type listenCmd struct {
 // pingEvery keeps the connection from counting as dead; the server waits 30 s.
 const pingEvery = 15 * time.Second
 
-func (c *listenCmd) Run(ctx context.Context, s streams) error {
+func (c *listenCmd) Run(ctx context.Context, s node.Streams) error {
 	if err := c.resolve(); err != nil {
 		return err
 	}
@@ -48,7 +49,7 @@ func (c *listenCmd) Run(ctx context.Context, s streams) error {
 		case attempt == 0 && received == 0 && !errors.As(err, &closed):
 			return fmt.Errorf("%s: %w", c.URL, err)
 		}
-		fmt.Fprintf(s.err, "connection lost (%v), coming back\n", err)
+		fmt.Fprintf(s.Err, "connection lost (%v), coming back\n", err)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -58,7 +59,7 @@ func (c *listenCmd) Run(ctx context.Context, s streams) error {
 }
 
 // connection is one connection from start to end.
-func (c *listenCmd) connection(ctx context.Context, s streams, received *int) error {
+func (c *listenCmd) connection(ctx context.Context, s node.Streams, received *int) error {
 	to, err := signalrclient.Negotiate(ctx, http.DefaultClient, signalrclient.Config{URL: c.URL, Token: c.Token})
 	if err != nil {
 		return err
@@ -70,7 +71,7 @@ func (c *listenCmd) connection(ctx context.Context, s streams, received *int) er
 	defer conn.Close()
 	unhook := context.AfterFunc(ctx, func() { conn.Close() })
 	defer unhook()
-	fmt.Fprintf(s.err, "%s is online at %s; messages are acknowledged as they come (Ctrl-C ends)\n", c.Phone, c.URL)
+	fmt.Fprintf(s.Err, "%s is online at %s; messages are acknowledged as they come (Ctrl-C ends)\n", c.Phone, c.URL)
 	var alive sync.WaitGroup
 	ctx, stop := context.WithCancel(ctx)
 	alive.Go(func() { keepAlive(ctx, conn) })
@@ -123,12 +124,12 @@ func (c *listenCmd) flush(conn *signalrclient.Conn) error {
 	}
 }
 
-func (c *listenCmd) show(s streams, conn *signalrclient.Conn, m signalrclient.Message) error {
+func (c *listenCmd) show(s node.Streams, conn *signalrclient.Conn, m signalrclient.Message) error {
 	subject := ""
 	if m.Subject != "" {
 		subject = printable(m.Subject) + ": "
 	}
-	fmt.Fprintf(s.out, "%s  #%d  %-6s  %s  %s%s\n", m.CreatedAt, m.Seq, printable(m.Priority), printable(m.From), subject, printable(m.Content))
+	fmt.Fprintf(s.Out, "%s  #%d  %-6s  %s  %s%s\n", m.CreatedAt, m.Seq, printable(m.Priority), printable(m.From), subject, printable(m.Content))
 	id, err := json.Marshal([]string{m.ID})
 	if err != nil {
 		return err

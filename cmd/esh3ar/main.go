@@ -1,7 +1,7 @@
-// Command esh3ar is the whole platform in one binary: the node, the clients and the instruments that prove it.
+// Command esh3ar is the platform in one binary: nodes, gateways, clients, operator commands, and the instruments that prove it.
 //
-// This package knows flags, concrete types and the order of start and stop, and nothing else: each file is one
-// subcommand, and the work is done by the packages below internal.
+// This package contains flags, output and exit codes. Each file is one subcommand; internal/node composes the processes, and the other
+// packages below internal do the work.
 package main
 
 import (
@@ -19,6 +19,8 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/esh3artech/esh3ar/internal/duration"
+	"github.com/esh3artech/esh3ar/internal/node"
+	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
 // Exit codes. Scripts rely on them.
@@ -32,21 +34,21 @@ const (
 
 // commands is the command line; each field's own file has its flags and its Run.
 type commands struct {
-	Config  kong.ConfigFlag `placeholder:"FILE" help:"YAML file with flags by name; a flag beats the environment, the environment beats the file."`
-	Serve   serveCmd        `cmd:"" help:"Run a node."`
-	Gateway gatewayCmd      `cmd:"" help:"Balance calls over nodes, and send phones to them."`
-	Scaler  scalerCmd       `cmd:"" help:"Start and stop nodes as their load asks for."`
-	Send    sendCmd         `cmd:"" help:"Send a message as a business."`
-	Listen  listenCmd       `cmd:"" help:"Be a phone in the terminal: receive messages and acknowledge them."`
-	DLQ     dlqCmd          `cmd:"" name:"dlq" help:"Look at dead letters, replay and delete them."`
-	Keys    keysCmd         `cmd:"" help:"List, rotate and end the signing keys of device tokens and of the node registry."`
-	Admin   adminTokenCmd   `cmd:"" name:"admin-token" help:"Replace the admin token."`
-	Spill   spillCmd        `cmd:"" help:"Look at what a node has accepted while its database was away, and bring it there."`
-	Drain   drainCmd        `cmd:"" help:"Have a node take no more calls and hand its phones over, or take them again."`
-	Verify  verifyCmd       `cmd:"" help:"Check the invariants of a store, and mend it."`
-	Bench   benchCmd        `cmd:"" help:"Measure a node against the budgets."`
-	Torture tortureCmd      `cmd:"" help:"Kill a node again and again and check that nothing is lost."`
-	Version versionCmd      `cmd:"" help:"Print the version."`
+	Config  kong.ConfigFlag    `placeholder:"FILE" help:"YAML file with flags by name; a flag beats the environment, the environment beats the file."`
+	Serve   node.Config        `cmd:"" help:"Run a node."`
+	Gateway node.GatewayConfig `cmd:"" help:"Balance calls over nodes, and send phones to them."`
+	Scaler  scalerCmd          `cmd:"" help:"Start and stop nodes as their load asks for."`
+	Send    sendCmd            `cmd:"" help:"Send a message as a business."`
+	Listen  listenCmd          `cmd:"" help:"Be a phone in the terminal: receive messages and acknowledge them."`
+	DLQ     dlqCmd             `cmd:"" name:"dlq" help:"Look at dead letters, replay and delete them."`
+	Keys    keysCmd            `cmd:"" help:"List, rotate and end the signing keys of device tokens and of the node registry."`
+	Admin   adminTokenCmd      `cmd:"" name:"admin-token" help:"Replace the admin token."`
+	Spill   spillCmd           `cmd:"" help:"Look at what a node has accepted while its database was away, and bring it there."`
+	Drain   drainCmd           `cmd:"" help:"Have a node take no more calls and hand its phones over, or take them again."`
+	Verify  verifyCmd          `cmd:"" help:"Check the invariants of a store, and mend it."`
+	Bench   benchCmd           `cmd:"" help:"Measure a node against the budgets."`
+	Torture tortureCmd         `cmd:"" help:"Kill a node again and again and check that nothing is lost."`
+	Version versionCmd         `cmd:"" help:"Print the version."`
 }
 
 func main() {
@@ -54,14 +56,6 @@ func main() {
 	defer stop()
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
-
-// usageError marks a mistake of the operator in flags or configuration: one line, exit code 2.
-type usageError struct{ err error }
-
-func (e usageError) Error() string { return e.err.Error() }
-func (e usageError) Unwrap() error { return e.err }
-
-func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 // errVerdict means that the command has printed its bad verdict itself.
 var errVerdict = errors.New("bad verdict")
@@ -90,7 +84,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { exited = code; panic(helpShown{}) }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(streams{stdout, stderr}),
+		kong.Bind(node.Streams{Out: stdout, Err: stderr}),
 	)
 	if err != nil {
 		panic(err) // the struct above is wrong: a programming mistake that every start would show
@@ -103,7 +97,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		err = command.Run()
 	} else {
-		err = usageError{err}
+		err = usage.Wrap(err)
 	}
 	return exitCode(err, stderr)
 }
@@ -141,7 +135,7 @@ func parse(parser *kong.Kong, args []string) (command *kong.Context, err error) 
 }
 
 func exitCode(err error, stderr io.Writer) int {
-	var usage usageError
+	var usage usage.Error
 	switch {
 	case err == nil, errors.Is(err, context.Canceled):
 		return exitOK
@@ -161,6 +155,3 @@ func exitCode(err error, stderr io.Writer) int {
 		return exitFail
 	}
 }
-
-// streams is where commands print.
-type streams struct{ out, err io.Writer }

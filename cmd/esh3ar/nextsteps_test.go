@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -98,27 +97,5 @@ func TestServe_Starts_PrintSecretsWhereTheyBelong(t *testing.T) {
 				t.Errorf("second start: %d lines with %q, want 1: %s", got, ignored, later)
 			}
 		})
-	}
-}
-
-// TestShowsSecrets_Terminal_Always: a terminal shows them whatever the address and systemd.
-func TestShowsSecrets_Terminal_Always(t *testing.T) {
-	t.Setenv("JOURNAL_STREAM", "8:1")
-	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer terminal.Close()
-	file, err := os.Create(filepath.Join(t.TempDir(), "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	serve := serveCmd{Listen: "0.0.0.0:8080"}
-	if !serve.showsSecrets(terminal) {
-		t.Error("on a terminal: got false, want true")
-	}
-	if serve.showsSecrets(file) {
-		t.Error("in a file, on all addresses: got true, want false")
 	}
 }

@@ -5,24 +5,25 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/auth"
 	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/cluster/redis"
+	"github.com/esh3artech/esh3ar/internal/node"
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
+	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
 // scalerCmd scales a cluster from outside of its nodes, or prints what was decided.
 type scalerCmd struct {
-	DatabaseURL string `name:"database-url" help:"The cluster's PostgreSQL: who decides, and the diary."`
-	RedisURL    string `name:"redis-url" help:"The cluster's Redis: how the nodes are."`
-	DataDir     string `name:"data-dir" default:"./data" help:"For the target processes: nodes keep their data in its folder scaled."`
-	Host        string `name:"host" default:"127.0.0.1" help:"For the target processes: where nodes listen, and so are reached at."`
-	LogLevel    string `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
-	LogFormat   string `name:"log-format" default:"text" enum:"text,json" help:"Lines of the log: text or json."`
-	scaleFlags  `embed:""`
+	DatabaseURL     string `name:"database-url" help:"The cluster's PostgreSQL: who decides, and the diary."`
+	RedisURL        string `name:"redis-url" help:"The cluster's Redis: how the nodes are."`
+	DataDir         string `name:"data-dir" default:"./data" help:"For the target processes: nodes keep their data in its folder scaled."`
+	Host            string `name:"host" default:"127.0.0.1" help:"For the target processes: where nodes listen, and so are reached at."`
+	LogLevel        string `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
+	LogFormat       string `name:"log-format" default:"text" enum:"text,json" help:"Lines of the log: text or json."`
+	node.ScaleFlags `embed:""`
 
 	History bool     `name:"history" help:"Print the diary, the newest last, and nothing else."`
 	Limit   int      `name:"limit" default:"50" help:"With --history: so many entries at most."`
@@ -31,38 +32,35 @@ type scalerCmd struct {
 }
 
 // Run checks what can be checked before anything is touched.
-func (c *scalerCmd) Run(ctx context.Context, s streams) error {
+func (c *scalerCmd) Run(ctx context.Context, s node.Streams) error {
 	if c.History {
 		return c.print(ctx, s)
 	}
 	if c.DatabaseURL == "" || c.RedisURL == "" {
-		return usagef("scaler: needs --database-url and --redis-url: one is where it is decided who scales, the other where nodes say how they are")
+		return usage.Errorf("scaler: needs --database-url and --redis-url: one is where it is decided who scales, the other where nodes say how they are")
 	}
-	cluster := serveCmd{DatabaseURL: c.DatabaseURL, RedisURL: c.RedisURL}
-	if err := errors.Join(checkDatabase(c.DatabaseURL), cluster.checkRedis()); err != nil {
-		return usageError{oneLine(err)}
+	cluster := node.Config{DatabaseURL: c.DatabaseURL, RedisURL: c.RedisURL}
+	if err := errors.Join(node.CheckDatabase(c.DatabaseURL), cluster.CheckRedis()); err != nil {
+		return usage.Wrap(usage.OneLine(err))
 	}
 	if c.Target == "processes" {
-		if unspecified(c.Host) {
-			return usagef("--host: %q is where nodes are reached too; name one address of this machine", c.Host)
+		if node.Unspecified(c.Host) {
+			return usage.Errorf("--host: %q is where nodes are reached too; name one address of this machine", c.Host)
 		}
-		if err := checkHost("--host", c.Host); err != nil {
+		if err := node.CheckHost("--host", c.Host); err != nil {
 			return err
 		}
 	}
-	plan, err := c.scaleFlags.plan("", c.Args)
+	plan, err := c.ScaleFlags.Plan("", c.Args)
 	if err != nil {
 		return err
 	}
-	return c.scale(ctx, s, plan, newLog(s, c.LogLevel, c.LogFormat))
+	return c.scale(ctx, s, plan, node.NewLog(s, c.LogLevel, c.LogFormat))
 }
 
-// oneLine makes a list of errors one.
-func oneLine(err error) error { return errors.New(strings.ReplaceAll(err.Error(), "\n", "; ")) }
-
 // scale runs until a signal.
-func (c *scalerCmd) scale(ctx context.Context, s streams, plan *scalePlan, log *slog.Logger) (err error) {
-	store, err := openPostgres(ctx, c.DatabaseURL, postgres.Options{Log: log})
+func (c *scalerCmd) scale(ctx context.Context, s node.Streams, plan *node.ScalePlan, log *slog.Logger) (err error) {
+	store, err := node.OpenPostgres(ctx, c.DatabaseURL, postgres.Options{Log: log})
 	if err != nil {
 		return err
 	}
@@ -75,23 +73,23 @@ func (c *scalerCmd) scale(ctx context.Context, s streams, plan *scalePlan, log *
 	if err != nil {
 		return err
 	}
-	holder := newHolder()
+	holder := node.NewHolder()
 	client, err := redis.Open(ctx, redis.Options{
-		URL: c.RedisURL, Node: membership.NodeID(holder), Prefix: clusterPrefix(name), Trusted: ring, OnChange: scalerHears(log), OnRefused: refusedIn(log),
+		URL: c.RedisURL, Node: membership.NodeID(holder), Prefix: node.ClusterPrefix(name), Trusted: ring, OnChange: scalerHears(log), OnRefused: node.RefusedIn(log),
 	})
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	scaling, err := plan.open(scaleParts{
-		holder: holder, store: store, registry: client.Registry(), dir: c.DataDir, host: c.Host,
-		env: []string{"ESH3AR_DATABASE_URL=" + c.DatabaseURL, "ESH3AR_REDIS_URL=" + c.RedisURL}, log: log, errs: s.err,
+	scaling, err := plan.Open(node.ScaleParts{
+		Holder: holder, Store: store, Registry: client.Registry(), Dir: c.DataDir, Host: c.Host,
+		Env: []string{"ESH3AR_DATABASE_URL=" + c.DatabaseURL, "ESH3AR_REDIS_URL=" + c.RedisURL}, Log: log, Output: s.Err,
 	})
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.out, "%s What is decided, and why: %s scaler --history\n", plan.promise(), self())
-	return scaling.run(ctx)
+	fmt.Fprintf(s.Out, "%s What is decided, and why: %s scaler --history\n", plan.Summary(), usage.Program())
+	return scaling.Run(ctx)
 }
 
 // scalerHears tells the operator how Redis is.

@@ -8,21 +8,23 @@ import (
 	"slices"
 
 	"github.com/esh3artech/esh3ar/internal/autoscale"
+	"github.com/esh3artech/esh3ar/internal/node"
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
+	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
 // print shows the diary. It needs no scaler that runs.
-func (c *scalerCmd) print(ctx context.Context, s streams) (err error) {
+func (c *scalerCmd) print(ctx context.Context, s node.Streams) (err error) {
 	if c.DatabaseURL == "" {
-		return usagef("scaler: --history needs --database-url")
+		return usage.Errorf("scaler: --history needs --database-url")
 	}
-	if err := checkDatabase(c.DatabaseURL); err != nil {
+	if err := node.CheckDatabase(c.DatabaseURL); err != nil {
 		return err
 	}
 	if c.Limit < 1 {
-		return usagef("--limit: must be 1 or more")
+		return usage.Errorf("--limit: must be 1 or more")
 	}
-	store, err := openPostgres(ctx, c.DatabaseURL, postgres.Options{Existing: true})
+	store, err := node.OpenPostgres(ctx, c.DatabaseURL, postgres.Options{Existing: true})
 	if err != nil {
 		return err
 	}
@@ -32,7 +34,7 @@ func (c *scalerCmd) print(ctx context.Context, s streams) (err error) {
 		return err
 	}
 	if len(entries) == 0 {
-		fmt.Fprintln(s.err, "nothing was decided yet")
+		fmt.Fprintln(s.Err, "nothing was decided yet")
 	}
 	for _, e := range slices.Backward(entries) {
 		if err := c.printEntry(s, &e); err != nil {
@@ -42,10 +44,10 @@ func (c *scalerCmd) print(ctx context.Context, s streams) (err error) {
 	return nil
 }
 
-func (c *scalerCmd) printEntry(s streams, e *autoscale.Entry) error {
+func (c *scalerCmd) printEntry(s node.Streams, e *autoscale.Entry) error {
 	if !c.JSON {
-		_, err := fmt.Fprintln(s.out, e)
+		_, err := fmt.Fprintln(s.Out, e)
 		return err
 	}
-	return json.NewEncoder(s.out).Encode(e)
+	return json.NewEncoder(s.Out).Encode(e)
 }

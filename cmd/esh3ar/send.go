@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/node"
+	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
 type sendCmd struct {
@@ -31,7 +33,7 @@ type sentMessage struct {
 	To     string `json:"recipientPhoneNumber"`
 }
 
-func (c *sendCmd) Run(ctx context.Context, s streams) error {
+func (c *sendCmd) Run(ctx context.Context, s node.Streams) error {
 	if err := c.resolve(); err != nil {
 		return err
 	}
@@ -50,7 +52,7 @@ func (c *sendCmd) Run(ctx context.Context, s streams) error {
 	if err := c.call(ctx, http.MethodPost, "/v1/messages", c.APIKey, header, body, &message); err != nil {
 		return flagged(err, sendFlags)
 	}
-	fmt.Fprintf(s.out, "%s  %s  %s  to %s\n", printable(message.ID), printable(message.Status), printable(c.place(message)), printable(message.To))
+	fmt.Fprintf(s.Out, "%s  %s  %s  to %s\n", printable(message.ID), printable(message.Status), printable(c.place(message)), printable(message.To))
 	if c.Wait <= 0 {
 		return nil
 	}
@@ -73,7 +75,7 @@ func (c *sendCmd) body() (map[string]any, error) {
 	}
 	if c.TTL != nil {
 		if *c.TTL <= 0 || *c.TTL > esh3ar.MaxTTL || *c.TTL%time.Second != 0 {
-			return nil, usagef("--ttl: must be whole seconds from 1s to 720h, is %s", *c.TTL)
+			return nil, usage.Errorf("--ttl: must be whole seconds from 1s to 720h, is %s", *c.TTL)
 		}
 		body["ttlSeconds"] = int64(*c.TTL / time.Second)
 	}
@@ -101,13 +103,13 @@ func (c *sendCmd) place(m sentMessage) string {
 // parseTime reads the time that a flag holds.
 func parseTime(flag, text string) (t esh3ar.Time, err error) {
 	if t.UnmarshalText([]byte(text)) != nil {
-		return 0, usagef("%s: %q is not a time such as 2030-01-01T09:00:00Z", flag, text)
+		return 0, usage.Errorf("%s: %q is not a time such as 2030-01-01T09:00:00Z", flag, text)
 	}
 	return t, nil
 }
 
 // await polls until a device has the message.
-func (c *sendCmd) await(ctx context.Context, s streams, message sentMessage) error {
+func (c *sendCmd) await(ctx context.Context, s node.Streams, message sentMessage) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Wait)
 	defer cancel()
 	over := func(status string) error {
@@ -129,7 +131,7 @@ func (c *sendCmd) await(ctx context.Context, s streams, message sentMessage) err
 		}
 		if message.Status != shown {
 			shown = message.Status
-			fmt.Fprintf(s.out, "%s  %s\n", printable(message.ID), printable(shown))
+			fmt.Fprintf(s.Out, "%s  %s\n", printable(message.ID), printable(shown))
 		}
 		switch shown {
 		case "delivered", "read":

@@ -2,10 +2,11 @@ package main
 
 import (
 	"errors"
-	"os"
 
 	"github.com/esh3artech/esh3ar/internal/ingest/spill"
+	"github.com/esh3artech/esh3ar/internal/node"
 	"github.com/esh3artech/esh3ar/internal/store/diskguard"
+	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
 // spillCmd is the spill at the command line; each subcommand's own file has its flags and its Run.
@@ -15,27 +16,21 @@ type spillCmd struct {
 	Readmit spillReadmitCmd `cmd:"" help:"Have a running node send the calls in quarantine to the database once more."`
 }
 
-// noSpill tells that none is in a folder. To open one would make it.
-func noSpill(dir string) bool {
-	names, err := os.ReadDir(dir)
-	return errors.Is(err, os.ErrNotExist) || err == nil && len(names) == 0
-}
-
 // openStopped opens the spill of a node that is stopped.
-func openStopped(dataDir string, s streams) (*spill.Spill, error) {
-	dir := spillFolder(dataDir)
-	if noSpill(dir) {
-		return nil, usagef("--data-dir: there is no spill in %s", dataDir)
+func openStopped(dataDir string, s node.Streams) (*spill.Spill, error) {
+	dir := node.SpillFolder(dataDir)
+	if node.NoSpill(dir) {
+		return nil, usage.Errorf("--data-dir: there is no spill in %s", dataDir)
 	}
-	kept, err := spill.Open(dir, spill.Options{Log: newLog(s, "warn", "text")})
+	kept, err := spill.Open(dir, spill.Options{Log: node.NewLog(s, "warn", "text")})
 	if errors.Is(err, diskguard.ErrInUse) {
-		return nil, usagef("--data-dir: a running node has %s open and drains it by itself; ask it with `%s spill list --url %s`", dataDir, self(), defaultURL)
+		return nil, usage.Errorf("--data-dir: a running node has %s open and drains it by itself; ask it with `%s spill list --url %s`", dataDir, usage.Program(), node.DefaultURL)
 	}
 	return kept, err
 }
 
 // isLeftBehind tells whether a node ended with accepted messages that are nowhere else.
 func isLeftBehind(err error) bool {
-	_, ok := errors.AsType[leftBehind](err)
+	_, ok := errors.AsType[node.SpillNotEmptyError](err)
 	return ok
 }

@@ -7,7 +7,9 @@ import (
 
 	"github.com/esh3artech/esh3ar/internal/auth"
 	"github.com/esh3artech/esh3ar/internal/ingest/spill"
+	"github.com/esh3artech/esh3ar/internal/node"
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
+	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
 // spillDrainCmd brings the spill of a node that does not come back to the database. Nodes that run find the messages by
@@ -18,26 +20,26 @@ type spillDrainCmd struct {
 	Readmit     bool   `help:"Send the calls in quarantine once more, too."`
 }
 
-func (c *spillDrainCmd) Run(ctx context.Context, s streams) (err error) {
-	if err := checkDatabase(c.DatabaseURL); err != nil {
+func (c *spillDrainCmd) Run(ctx context.Context, s node.Streams) (err error) {
+	if err := node.CheckDatabase(c.DatabaseURL); err != nil {
 		return err
 	}
 	kept, err := openStopped(c.DataDir, s)
 	if err != nil {
 		return err
 	}
-	drained := &spilling{kept: kept, dir: spillFolder(c.DataDir)}
-	err = c.drain(ctx, drained, s)
-	if _, mistaken := errors.AsType[usageError](err); mistaken {
+	drained := node.OfStoppedNode(kept, c.DataDir)
+	err = c.drain(ctx, kept, drained, s)
+	if _, mistaken := errors.AsType[usage.Error](err); mistaken {
 		return errors.Join(err, kept.Close()) // everything is as it was
 	}
-	fmt.Fprintf(s.out, "%d messages are in the database now\n", kept.Stats().Drained)
-	return errors.Join(err, drained.close(ctx))
+	fmt.Fprintf(s.Out, "%d messages are in the database now\n", kept.Stats().Drained)
+	return errors.Join(err, drained.Close(ctx))
 }
 
-func (c *spillDrainCmd) drain(ctx context.Context, drained *spilling, s streams) (err error) {
-	log := newLog(s, "warn", "text")
-	store, err := openPostgres(ctx, c.DatabaseURL, postgres.Options{Log: log, Existing: true})
+func (c *spillDrainCmd) drain(ctx context.Context, kept *spill.Spill, drained *node.Spilling, s node.Streams) (err error) {
+	log := node.NewLog(s, "warn", "text")
+	store, err := node.OpenPostgres(ctx, c.DatabaseURL, postgres.Options{Log: log, Existing: true})
 	if err != nil {
 		return err
 	}
@@ -46,7 +48,7 @@ func (c *spillDrainCmd) drain(ctx context.Context, drained *spilling, s streams)
 	if err != nil {
 		return err
 	}
-	if err := claim(drained.kept, cluster); err != nil {
+	if err := node.ClaimSpill(kept, cluster); err != nil {
 		return err
 	}
 	if c.Readmit {
@@ -54,5 +56,5 @@ func (c *spillDrainCmd) drain(ctx context.Context, drained *spilling, s streams)
 			return err
 		}
 	}
-	return spill.NewDrainer(drained.kept, store, spill.DrainOptions{Log: log}).Drain(ctx)
+	return spill.NewDrainer(kept, store, spill.DrainOptions{Log: log}).Drain(ctx)
 }

@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/esh3artech/esh3ar/internal/httpapi"
+	"github.com/esh3artech/esh3ar/internal/node"
 )
 
 // spillListCmd shows a spill: with --url that of a running node, else the one in the data directory.
@@ -20,7 +21,7 @@ type spillListCmd struct {
 	JSON       bool   `name:"json" help:"Print it as JSON."`
 }
 
-func (c *spillListCmd) Run(ctx context.Context, s streams) error {
+func (c *spillListCmd) Run(ctx context.Context, s node.Streams) error {
 	look := c.offline
 	if c.URL != "" {
 		look = c.live
@@ -30,14 +31,14 @@ func (c *spillListCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	if c.JSON {
-		encoder := json.NewEncoder(s.out)
+		encoder := json.NewEncoder(s.Out)
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(report)
 	}
 	return printSpill(s, &report)
 }
 
-func (c *spillListCmd) live(ctx context.Context, _ streams) (report httpapi.SpillReport, err error) {
+func (c *spillListCmd) live(ctx context.Context, _ node.Streams) (report httpapi.SpillReport, err error) {
 	node := clientFlags{URL: c.URL, AdminToken: c.AdminToken, DataDir: c.DataDir}
 	if err := node.resolve(); err != nil {
 		return report, err
@@ -49,26 +50,26 @@ func (c *spillListCmd) live(ctx context.Context, _ streams) (report httpapi.Spil
 	return report, err
 }
 
-func (c *spillListCmd) offline(_ context.Context, s streams) (report httpapi.SpillReport, err error) {
+func (c *spillListCmd) offline(_ context.Context, s node.Streams) (report httpapi.SpillReport, err error) {
 	kept, err := openStopped(c.DataDir, s)
 	if err != nil {
 		return report, err
 	}
 	defer func() { err = errors.Join(err, kept.Close()) }()
-	return spillReport(kept, math.MaxInt)
+	return node.SpillReport(kept, math.MaxInt)
 }
 
 // printSpill is a line for what waits and a row for each call in quarantine.
-func printSpill(s streams, r *httpapi.SpillReport) error {
-	fmt.Fprintf(s.out, "%d messages in %d calls wait for the database, %d calls are in quarantine", r.Messages, r.Calls, r.Quarantined)
+func printSpill(s node.Streams, r *httpapi.SpillReport) error {
+	fmt.Fprintf(s.Out, "%d messages in %d calls wait for the database, %d calls are in quarantine", r.Messages, r.Calls, r.Quarantined)
 	if !r.OldestAcceptedAt.IsZero() {
-		fmt.Fprintf(s.out, "; the oldest was accepted at %s", r.OldestAcceptedAt)
+		fmt.Fprintf(s.Out, "; the oldest was accepted at %s", r.OldestAcceptedAt)
 	}
-	fmt.Fprintln(s.out)
+	fmt.Fprintln(s.Out)
 	if len(r.Quarantine) == 0 {
 		return nil
 	}
-	table := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	table := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "IN QUARANTINE SINCE\tBUSINESS\tMESSAGES\tFIRST MESSAGE\tREASON")
 	for i := range r.Quarantine {
 		q := &r.Quarantine[i]

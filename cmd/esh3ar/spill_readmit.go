@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+
+	"github.com/esh3artech/esh3ar/internal/node"
 )
 
 // spillReadmitCmd is for an operator who has removed what kept the database from taking a call.
@@ -13,7 +15,7 @@ type spillReadmitCmd struct {
 	DataDir    string `name:"data-dir" default:"./data" help:"Where to look for bootstrap.json."`
 }
 
-func (c *spillReadmitCmd) Run(ctx context.Context, s streams) error {
+func (c *spillReadmitCmd) Run(ctx context.Context, s node.Streams) error {
 	node := clientFlags{URL: c.URL, AdminToken: c.AdminToken, DataDir: c.DataDir}
 	if err := node.resolve(); err != nil {
 		return err
@@ -27,6 +29,6 @@ func (c *spillReadmitCmd) Run(ctx context.Context, s streams) error {
 	if err := node.call(ctx, http.MethodPost, "/admin/v1/spill/readmit", node.AdminToken, nil, nil, &answer); err != nil {
 		return err
 	}
-	fmt.Fprintf(s.out, "%d calls are behind what waits for the database again\n", answer.Readmitted)
+	fmt.Fprintf(s.Out, "%d calls are behind what waits for the database again\n", answer.Readmitted)
 	return nil
 }

@@ -11,9 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/esh3artech/esh3ar/internal/auth"
-	"github.com/esh3artech/esh3ar/internal/autoscale"
 )
 
 // TestHelpAsAWord: who types help means --help.
@@ -121,27 +118,6 @@ func TestAURLOfSomethingElse(t *testing.T) {
 	}
 }
 
-// TestWhatToDoNext leads only to secrets that are there: they are with the node that was the first of its cluster.
-func TestWhatToDoNext(t *testing.T) {
-	t.Parallel()
-	first, second := t.TempDir(), t.TempDir()
-	if err := os.WriteFile(filepath.Join(first, auth.BootstrapFile), []byte("{}"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for dir, want := range map[string][]string{
-		first:  {"second terminal:\n", "listen --phone +967771234567 --data-dir " + quote(first), "send --to +967771234567 --text 'Hello from Esh3arTech' --data-dir " + quote(first)},
-		second: {"second terminal, with the secrets of the first node:\n", "listen --phone +967771234567 --admin-token TOKEN\n", "send --to +967771234567 --text 'Hello from Esh3arTech' --api-key KEY\n"},
-	} {
-		var out bytes.Buffer
-		nextSteps{self: "esh3ar", url: defaultURL, dataDir: dir, token: "x"}.print(&out)
-		for _, part := range want {
-			if !strings.Contains(out.String(), part) {
-				t.Errorf("%q is not in %s", part, out.String())
-			}
-		}
-	}
-}
-
 // TestAConfigOfNoNames is told in words of the file.
 func TestAConfigOfNoNames(t *testing.T) {
 	t.Parallel()
@@ -156,17 +132,9 @@ func TestAConfigOfNoNames(t *testing.T) {
 	}
 }
 
-// TestAScalerSaysWhatItWillDo and how its Redis is.
-func TestAScalerSaysWhatItWillDo(t *testing.T) {
+// TestScaler_RedisChange_IsLogged: an outage is a warning, its end is not.
+func TestScaler_RedisChange_IsLogged(t *testing.T) {
 	t.Parallel()
-	plan := &scalePlan{flags: &scaleFlags{Target: "processes"}, policy: autoscale.Default()}
-	if got, want := plan.promise(), "Scaling to 1 to 10 nodes by the target processes."; got != want {
-		t.Errorf("%q, want %q", got, want)
-	}
-	plan.flags.DryRun = true
-	if got, want := plan.promise(), "A dry run: what scaling to 1 to 10 nodes by the target processes would do is written down, and not done."; got != want {
-		t.Errorf("%q, want %q", got, want)
-	}
 	var text bytes.Buffer
 	heard := scalerHears(slog.New(slog.NewTextHandler(&text, nil)))
 	heard("connection", nil)

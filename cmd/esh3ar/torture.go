@@ -9,8 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/esh3artech/esh3ar/internal/node"
 	"github.com/esh3artech/esh3ar/internal/torture"
 	"github.com/esh3artech/esh3ar/internal/torture/checker"
+	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
 type tortureCmd struct {
@@ -29,15 +31,15 @@ type tortureCmd struct {
 func (c *tortureCmd) check() error {
 	switch {
 	case c.Kills < 0:
-		return usagef("--kills: must not be negative")
+		return usage.Errorf("--kills: must not be negative")
 	case c.Minutes < 0 || c.Minutes > maxMinutes:
-		return usagef("--minutes: must be 0 to %d", maxMinutes)
+		return usage.Errorf("--minutes: must be 0 to %d", maxMinutes)
 	case c.Kills == 0 && c.Minutes == 0:
-		return usagef("--kills or --minutes must be more than 0")
+		return usage.Errorf("--kills or --minutes must be more than 0")
 	case c.Senders < 1 || c.Senders > maxSenders:
-		return usagef("--senders: must be 1 to %d", maxSenders)
+		return usage.Errorf("--senders: must be 1 to %d", maxSenders)
 	case c.Phones < torture.MinPhones || c.Phones > maxPhones:
-		return usagef("--phones: must be %d to %d", torture.MinPhones, maxPhones)
+		return usage.Errorf("--phones: must be %d to %d", torture.MinPhones, maxPhones)
 	}
 	return nil
 }
@@ -59,7 +61,7 @@ const (
 	maxPhones  = 900
 )
 
-func (c *tortureCmd) Run(ctx context.Context, s streams) error {
+func (c *tortureCmd) Run(ctx context.Context, s node.Streams) error {
 	if err := c.check(); err != nil {
 		return err
 	}
@@ -78,11 +80,11 @@ func (c *tortureCmd) Run(ctx context.Context, s streams) error {
 			return fmt.Errorf("--keep: %w", err)
 		}
 	}
-	fmt.Fprintf(s.out, "seed %d\n", c.Seed)
+	fmt.Fprintf(s.Out, "seed %d\n", c.Seed)
 	v, err := torture.Run(ctx, torture.Options{
 		Binary: self, Nodes: c.nodes(), Kills: c.Kills, Time: time.Duration(c.Minutes * float64(time.Minute)), Seed: c.Seed, PowerCuts: c.PowerCuts,
 		Senders: c.Senders, Phones: c.Phones, Keep: c.Keep,
-	}, s.out)
+	}, s.Out)
 	if err != nil {
 		return fmt.Errorf("torture: %w", err)
 	}
@@ -106,7 +108,7 @@ func (c *tortureCmd) Run(ctx context.Context, s streams) error {
 const width = 30
 
 // printVerdict is a table and, where something was broken, the stories.
-func printVerdict(s streams, v *checker.Verdict) {
+func printVerdict(s node.Streams, v *checker.Verdict) {
 	rows := []struct {
 		name   string
 		counts string
@@ -133,21 +135,21 @@ func printVerdict(s streams, v *checker.Verdict) {
 			"consumer " + c.Name, fmt.Sprintf("%d events, %d repeats, %d connections", c.Events, c.Repeats, c.Connections),
 		})
 	}
-	fmt.Fprintln(s.out)
+	fmt.Fprintln(s.Out)
 	for _, row := range rows {
-		fmt.Fprintf(s.out, "%-*s %s\n", width, row.name, row.counts)
+		fmt.Fprintf(s.Out, "%-*s %s\n", width, row.name, row.counts)
 	}
-	fmt.Fprintf(s.out, "%-*s %d\n%-*s %d\n", width, "LOST", v.Lost, width, "promises broken", v.Breaches)
+	fmt.Fprintf(s.Out, "%-*s %d\n%-*s %d\n", width, "LOST", v.Lost, width, "promises broken", v.Breaches)
 	for _, story := range v.Broken {
-		fmt.Fprintln(s.out, " ", story)
+		fmt.Fprintln(s.Out, " ", story)
 	}
 	switch {
 	case v.Clean():
-		fmt.Fprintln(s.out, "verdict: every promise was kept")
+		fmt.Fprintln(s.Out, "verdict: every promise was kept")
 	case v.Breaches > 0:
-		fmt.Fprintln(s.out, "verdict: BROKEN")
+		fmt.Fprintln(s.Out, "verdict: BROKEN")
 	default:
-		fmt.Fprintln(s.out, "verdict: UNDECIDED, not every history could be checked in time")
+		fmt.Fprintln(s.Out, "verdict: UNDECIDED, not every history could be checked in time")
 	}
 }
 

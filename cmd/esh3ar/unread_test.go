@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/httpapi"
+	"github.com/esh3artech/esh3ar/internal/node"
 )
 
 // edgeRequests are requests for each case of the switches that tell paths apart, without the API's own table. A case that is missing
@@ -33,7 +34,7 @@ var edgeRequests = map[string][]string{
 		"POST /business-user/negotiate?negotiateVersion=1", "GET /business-user", "GET /business-user?id=none", "DELETE /business-user?id=none",
 	},
 	`path == "/readyz" && r.Header.Get(gateway.MarkHeader) != ""`: {"GET /readyz"},
-	`path == clusterPath`:                   {"GET " + clusterPath},
+	`path == ClusterPath`:                   {"GET " + node.ClusterPath},
 	`strings.HasPrefix(path, "/demo/")`:     {"GET /demo/", "GET /demo/phone.js", "GET /demo/none"},
 	`path == "/demo"`:                       {"GET /demo"},
 	`strings.HasPrefix(path, profilesPath)`: profileRequests,
@@ -93,7 +94,7 @@ func switchCases(t *testing.T, file, function string) (cases []string) {
 // asks for.
 func TestServers_RoutesOfEdges_AreListed(t *testing.T) {
 	t.Parallel()
-	cases := slices.Concat(switchCases(t, "edges.go", "ServeHTTP"), switchCases(t, "../../internal/gateway/gateway.go", "ServeHTTP"))
+	cases := slices.Concat(switchCases(t, "../../internal/node/edges.go", "ServeHTTP"), switchCases(t, "../../internal/gateway/gateway.go", "ServeHTTP"))
 	for _, text := range cases {
 		if _, ok := edgeRequests[text]; !ok {
 			t.Errorf("no request for the case %s", text)
@@ -104,7 +105,7 @@ func TestServers_RoutesOfEdges_AreListed(t *testing.T) {
 			t.Errorf("no server has the case %s", text)
 		}
 	}
-	source, err := os.ReadFile("adminlisten.go")
+	source, err := os.ReadFile("../../internal/node/adminlisten.go")
 	if err != nil {
 		t.Fatal(err)
 	}

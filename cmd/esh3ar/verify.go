@@ -12,9 +12,11 @@ import (
 	"text/tabwriter"
 
 	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/node"
 	"github.com/esh3artech/esh3ar/internal/store/diskguard"
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
+	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
 // verifyCmd checks a store: with --url that of a running node, else the one in the data directory.
@@ -49,7 +51,7 @@ func (v *verification) add(f esh3ar.Finding) {
 	v.Findings = append(v.Findings, f)
 }
 
-func (c *verifyCmd) Run(ctx context.Context, s streams) error {
+func (c *verifyCmd) Run(ctx context.Context, s node.Streams) error {
 	look := c.offline
 	switch {
 	case c.URL != "":
@@ -68,7 +70,7 @@ func (c *verifyCmd) Run(ctx context.Context, s streams) error {
 }
 
 // live has a running node look.
-func (c *verifyCmd) live(ctx context.Context, _ streams) (v verification, err error) {
+func (c *verifyCmd) live(ctx context.Context, _ node.Streams) (v verification, err error) {
 	node := clientFlags{URL: c.URL, AdminToken: c.AdminToken, DataDir: c.DataDir}
 	if err := node.resolve(); err != nil {
 		return v, err
@@ -81,11 +83,11 @@ func (c *verifyCmd) live(ctx context.Context, _ streams) (v verification, err er
 }
 
 // database looks at a shared store itself.
-func (c *verifyCmd) database(ctx context.Context, _ streams) (v verification, err error) {
-	if err := checkDatabase(c.DatabaseURL); err != nil {
+func (c *verifyCmd) database(ctx context.Context, _ node.Streams) (v verification, err error) {
+	if err := node.CheckDatabase(c.DatabaseURL); err != nil {
 		return v, err
 	}
-	store, err := openPostgres(ctx, c.DatabaseURL, postgres.Options{Existing: true})
+	store, err := node.OpenPostgres(ctx, c.DatabaseURL, postgres.Options{Existing: true})
 	if err != nil {
 		return v, err
 	}
@@ -94,7 +96,7 @@ func (c *verifyCmd) database(ctx context.Context, _ streams) (v verification, er
 }
 
 // offline opens the store of a node that is stopped.
-func (c *verifyCmd) offline(ctx context.Context, s streams) (v verification, err error) {
+func (c *verifyCmd) offline(ctx context.Context, s node.Streams) (v verification, err error) {
 	store, err := c.openStopped(s)
 	if err != nil {
 		return v, err
@@ -103,15 +105,15 @@ func (c *verifyCmd) offline(ctx context.Context, s streams) (v verification, err
 	return collect(ctx, store, c.Repair)
 }
 
-func (c *verifyCmd) openStopped(s streams) (*embedded.Store, error) {
+func (c *verifyCmd) openStopped(s node.Streams) (*embedded.Store, error) {
 	dir := filepath.Join(c.DataDir, "store")
 	if names, err := os.ReadDir(dir); errors.Is(err, os.ErrNotExist) || err == nil && len(names) == 0 { // opening would make one
-		return nil, usagef("--data-dir: there is no store in %s", c.DataDir)
+		return nil, usage.Errorf("--data-dir: there is no store in %s", c.DataDir)
 	}
-	log := newLog(s, "warn", "text")
+	log := node.NewLog(s, "warn", "text")
 	store, err := embedded.Open(dir, embedded.Options{Log: log})
 	if errors.Is(err, diskguard.ErrInUse) {
-		return nil, usagef("--data-dir: a running node has %s open; verify it there with --url %s", c.DataDir, defaultURL)
+		return nil, usage.Errorf("--data-dir: a running node has %s open; verify it there with --url %s", c.DataDir, node.DefaultURL)
 	}
 	return store, err
 }
@@ -125,14 +127,14 @@ func collect(ctx context.Context, store esh3ar.Verifier, repair bool) (v verific
 }
 
 // report shows what was found, and makes the verdict the exit code.
-func (c *verifyCmd) report(s streams, v *verification) error {
+func (c *verifyCmd) report(s node.Streams, v *verification) error {
 	if c.JSON != "-" {
-		if err := v.print(s.out, c.Repair); err != nil {
+		if err := v.print(s.Out, c.Repair); err != nil {
 			return err
 		}
 	}
 	if c.JSON != "" {
-		if err := v.write(c.JSON, s.out); err != nil {
+		if err := v.write(c.JSON, s.Out); err != nil {
 			return fmt.Errorf("--json: %w", err)
 		}
 	}

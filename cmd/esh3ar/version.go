@@ -3,46 +3,23 @@ package main
 import (
 	"fmt"
 	"runtime"
-	"runtime/debug"
-)
 
-// version is set by the linker for releases (-ldflags "-X main.version=1.2.3").
-var version = "0.1.0-dev"
+	"github.com/esh3artech/esh3ar/internal/buildinfo"
+	"github.com/esh3artech/esh3ar/internal/node"
+)
 
 type versionCmd struct{}
 
-func (versionCmd) Run(s streams) error {
-	_, err := fmt.Fprintf(s.out, "esh3ar %s%s, %s %s/%s\n", version, revision(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+// Run prints one line.
+func (versionCmd) Run(s node.Streams) error {
+	_, err := fmt.Fprintf(s.Out, "esh3ar %s%s, %s %s/%s\n", buildinfo.Version, revision(), buildinfo.GoVersion(), runtime.GOOS, runtime.GOARCH)
 	return err
 }
 
-// revision is the commit in parentheses after a space; empty if the build does not know it.
+// revision returns a space and the commit in parentheses, or nothing if the build does not know the commit.
 func revision() string {
-	if text := commit(); text != "" {
-		return " (" + text + ")"
+	if commit := buildinfo.Commit(); commit != "" {
+		return " (" + commit + ")"
 	}
 	return ""
 }
-
-// commit is the short commit that the binary was built from, with "-dirty" if the tree had changes; empty if the build does not know.
-func commit() (text string) {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return ""
-	}
-	dirty := ""
-	for _, setting := range info.Settings {
-		switch {
-		case setting.Key == "vcs.revision" && len(setting.Value) >= 12:
-			text = setting.Value[:12]
-		case setting.Key == "vcs.modified" && setting.Value == "true":
-			dirty = "-dirty"
-		}
-	}
-	if text == "" {
-		return ""
-	}
-	return text + dirty
-}
-
-func runtimeVersion() string { return runtime.Version() }

@@ -1,0 +1,2 @@
+// Package buildinfo returns the version of the product and the commit and Go version that the binary was built from.
+package buildinfo

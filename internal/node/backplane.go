@@ -1,0 +1,38 @@
+package node
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/esh3artech/esh3ar/internal/cluster/backplane"
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
+)
+
+// planes join the hubs of this node with those of the others, by the names of the hubs; none: this node is alone.
+type planes map[string]*backplane.Plane
+
+func (c *cluster) planes() planes {
+	all := make(planes)
+	for _, hub := range []string{"mobile", "business"} {
+		all[hub] = backplane.New(backplane.Options{Self: c.self, Nodes: c.ids, Post: c.redis.Post(hub)})
+	}
+	return all
+}
+
+// ids are those of the nodes that were last heard of.
+func (c *cluster) ids() (ids []membership.NodeID) {
+	for _, node := range c.nodes() {
+		ids = append(ids, node.ID)
+	}
+	return ids
+}
+
+func (p planes) collect(metrics chan<- prometheus.Metric) {
+	for hub, plane := range p {
+		stats := plane.Stats()
+		for outcome, n := range map[string]uint64{
+			"sent": stats.Sent, "received": stats.Received, "dropped": stats.Dropped, "dropped_batches": stats.Batches, "no_room": stats.NoRoom, "late": stats.Late,
+		} {
+			metrics <- prometheus.MustNewConstMetric(hubPlane, prometheus.CounterValue, float64(n), hub, outcome)
+		}
+	}
+}

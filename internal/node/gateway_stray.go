@@ -1,0 +1,115 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"time"
+
+	"github.com/esh3artech/esh3ar/internal/cluster/membership"
+	"github.com/esh3artech/esh3ar/internal/fairshare"
+	"github.com/esh3artech/esh3ar/internal/gateway"
+	"github.com/esh3artech/esh3ar/signalr"
+)
+
+// Bounds of requests that come to a node and belong to a connection of another.
+const (
+	mostStrays      = 4096             // under way at once; one user has at most a quarter beside others
+	strayDial       = 3 * time.Second  // to the other node
+	strayAnswer     = 3 * time.Minute  // until it begins to answer; a poll is answered after 90 s at the latest
+	strayWithin     = time.Minute      // a POST or DELETE with its body and its answer
+	strayIdle       = 30 * time.Second // kept connections to other nodes
+	straysPerOwner  = 8                // of one user, whatever others have
+	straysIdlePeers = 64               // kept connections to each node
+)
+
+// strays forwards requests for connections of other nodes of the cluster: a balancer that does not read tokens brings them anywhere. A
+// request is forwarded only after its credential was verified here, and only to a node in the list that this one reads from the registry
+// every second. A made-up connection token costs no look-up and no request elsewhere, but a wait for the next list within the user's share.
+type strays struct {
+	node      *node
+	transport *http.Transport
+	pool      *fairshare.Pool[string] // by user
+}
+
+func newStrays(n *node) *strays {
+	return &strays{
+		node: n,
+		transport: &http.Transport{
+			DialContext: (&net.Dialer{Timeout: strayDial}).DialContext, TLSHandshakeTimeout: strayDial,
+			ResponseHeaderTimeout: strayAnswer, IdleConnTimeout: strayIdle, MaxIdleConnsPerHost: straysIdlePeers,
+		},
+		pool: fairshare.New[string](fairshare.Options{Name: "strays", Total: mostStrays, Least: straysPerOwner}),
+	}
+}
+
+// forward returns what the hub of authenticate does with a request whose token names another node. Where the credential is not good it is
+// left to the hub to say so.
+func (s *strays) forward(authenticate func(*http.Request) (signalr.Identity, error)) func(http.ResponseWriter, *http.Request, string) bool {
+	return func(w http.ResponseWriter, r *http.Request, name string) bool {
+		id := membership.NodeID(name)
+		if s.node.cluster == nil || id == membership.NodeID(s.node.id) || r.Header.Get(gateway.MarkHeader) == gateway.MarkForwarded {
+			return false
+		}
+		who, err := authenticate(r)
+		if err != nil {
+			return false
+		}
+		if err := s.pool.TryAcquire(who.UserID, 1); err != nil {
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return true
+		}
+		defer s.pool.Release(who.UserID, 1)
+		base := s.urlOf(r.Context(), id)
+		if base != nil {
+			s.proxy(w, r, base)
+		}
+		return base != nil
+	}
+}
+
+func (s *strays) proxy(w http.ResponseWriter, r *http.Request, base *url.URL) {
+	if r.Method == http.MethodGet { // a stream or a poll
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // it may be longer than the server's patience
+	} else {
+		ctx, cancel := context.WithTimeout(r.Context(), strayWithin)
+		defer cancel()
+		r = r.WithContext(ctx)
+	}
+	proxy := httputil.ReverseProxy{
+		Transport: s.transport,
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.SetURL(base)
+			p.SetXForwarded()
+			p.Out.Host = p.In.Host
+			p.Out.Header.Set(gateway.MarkHeader, gateway.MarkForwarded)
+		},
+		FlushInterval: -1, // events are passed on as they come
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			s.node.log.Debug("the node of a stray request does not answer", "node", base.Host, "error", err)
+			status := http.StatusBadGateway
+			if errors.Is(r.Context().Err(), context.DeadlineExceeded) {
+				status = http.StatusGatewayTimeout
+			}
+			w.WriteHeader(status)
+		},
+	}
+	proxy.ServeHTTP(w, r)
+}
+
+// urlOf returns the URL of the node with an id, or nil. It waits for a node that has joined a moment ago.
+func (s *strays) urlOf(ctx context.Context, id membership.NodeID) *url.URL {
+	node, ok := s.node.cluster.find(ctx, id)
+	if !ok {
+		return nil
+	}
+	u, err := url.Parse(node.URL)
+	if err != nil {
+		return nil
+	}
+	return u
+}

@@ -1,0 +1,105 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/esh3artech/esh3ar"
+)
+
+// run starts the parts, prints what to do, and ends them in order when ctx ends or the store fails.
+func (n *node) run(ctx context.Context, listener net.Listener, beside *companions, s Streams) error {
+	fmt.Fprintln(s.Out, n.store.opened())
+	parts, stopParts := n.start(listener)
+	n.announce(s)
+	n.ready.Store(true)
+	astray, stopBeside := beside.start(ctx)
+	var err error
+	select {
+	case <-ctx.Done():
+		n.log.Info("stopping")
+	case <-n.store.failed():
+		// What the disk holds is unknown now; another write or a clean close could only make it worse.
+		return esh3ar.Errorf(esh3ar.StoreFailed, "stopped: %w", n.store.fault())
+	case <-n.spilling.failed():
+		return esh3ar.Errorf(esh3ar.StoreFailed, "stopped: spill: %w", n.spilling.kept.Fault())
+	case err = <-parts.failed:
+	case err = <-astray:
+	}
+	return errors.Join(err, stopBeside(), stopParts(context.WithoutCancel(ctx)))
+}
+
+// abandon closes what was opened and never run.
+func (n *node) abandon(ctx context.Context) error {
+	n.cluster.close()
+	return errors.Join(n.admin.close(), n.spilling.Close(ctx), n.store.Close())
+}
+
+// parts are the running parts of a node.
+type parts struct{ failed chan error }
+
+// start runs everything that has a Run. The function it returns is the order of shutdown: gateways told, no new calls, phones
+// handed over, calls in flight answered, their buffers committed, the spill drained as far as the database takes it, what
+// phones acknowledged settled and told, the store closed.
+func (n *node) start(listener net.Listener) (*parts, func(context.Context) error) {
+	p := &parts{failed: make(chan error, 1)}
+	var edges, takers, drain, movers, cluster errgroup.Group
+	intakeCtx, stopIntake := context.WithCancel(context.Background())
+	drainCtx, stopDrain := context.WithCancel(context.Background())
+	engineCtx, stopEngine := context.WithCancel(context.Background())
+	clusterCtx, leaveCluster := context.WithCancel(context.Background())
+	cluster.Go(func() error { return n.cluster.run(clusterCtx, n.engine) })
+	cluster.Go(func() error { return n.hubs.join(clusterCtx) })
+	movers.Go(func() error { return n.engine.Run(engineCtx) })
+	movers.Go(func() error { return n.janitor.Run(engineCtx) })
+	movers.Go(func() error { return n.vitals.run(engineCtx) })
+	movers.Go(func() error { return n.watchDisk(engineCtx) })
+	movers.Go(func() error { return n.metrics.run(engineCtx) })
+	movers.Go(func() error { return n.backlog.run(engineCtx) })
+	movers.Go(func() error { return n.plans.Run(engineCtx) })
+	movers.Go(func() error { return n.account.Watch.Run(engineCtx) })
+	movers.Go(func() error { return n.moving.Run(engineCtx) })
+	movers.Go(func() error { return n.drainOnRequest(engineCtx) })
+	movers.Go(func() error { return n.quotas.Run(engineCtx) })
+	takers.Go(func() error { return n.intake.Run(intakeCtx) })
+	drain.Go(func() error { return n.spilling.run(drainCtx) })
+	movers.Go(func() error { return n.feed.Run(engineCtx) })
+	edges.Go(func() error { return p.report(n.hubs.run()) })
+	movers.Go(func() error { return p.report(n.sockets.Run(engineCtx)) })
+	edges.Go(func() error { return p.report(n.server.Serve(listener)) })
+	edges.Go(func() error { return p.report(n.admin.serve()) })
+	return p, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, n.config.ShutdownTimeout)
+		defer cancel()
+		n.end(ctx)
+		n.moving.Drain(ctx, n.config.ShutdownTimeout/2)
+		err := errors.Join(n.hubs.shutdown(ctx), n.server.Shutdown(ctx), n.admin.shutdown(ctx), edges.Wait())
+		stopIntake()
+		err = errors.Join(err, takers.Wait())
+		stopDrain()
+		err = errors.Join(err, drain.Wait(), n.spilling.Close(ctx))
+		stopEngine()
+		err = errors.Join(err, movers.Wait())
+		leaveCluster()
+		err = errors.Join(err, cluster.Wait())
+		n.cluster.close()
+		return errors.Join(err, n.store.Close())
+	}
+}
+
+// report tells the node that a part ended on its own.
+func (p *parts) report(err error) error {
+	if err == nil || errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	select {
+	case p.failed <- err:
+	default:
+	}
+	return err
+}

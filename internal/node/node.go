@@ -1,0 +1,239 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/uuid"
+
+	"github.com/esh3artech/esh3ar"
+	"github.com/esh3artech/esh3ar/internal/auth"
+	"github.com/esh3artech/esh3ar/internal/breaker"
+	"github.com/esh3artech/esh3ar/internal/cache"
+	"github.com/esh3artech/esh3ar/internal/delivery"
+	"github.com/esh3artech/esh3ar/internal/eventfeed"
+	"github.com/esh3artech/esh3ar/internal/fairshare"
+	"github.com/esh3artech/esh3ar/internal/gateway"
+	"github.com/esh3artech/esh3ar/internal/httpapi"
+	"github.com/esh3artech/esh3ar/internal/hub/demo"
+	"github.com/esh3artech/esh3ar/internal/ingest"
+	"github.com/esh3artech/esh3ar/internal/opaque"
+	"github.com/esh3artech/esh3ar/internal/ratelimit"
+	"github.com/esh3artech/esh3ar/internal/runtime/certfile"
+	"github.com/esh3artech/esh3ar/internal/runtime/connlimit"
+	"github.com/esh3artech/esh3ar/internal/runtime/httpfast"
+	"github.com/esh3artech/esh3ar/internal/runtime/netpoll"
+	"github.com/esh3artech/esh3ar/internal/runtime/panics"
+	"github.com/esh3artech/esh3ar/internal/store/diskguard"
+)
+
+// node is the graph of one running node. Its parts are grouped by what they are for; each group's file says how it is made.
+type node struct {
+	config *Config
+	identity
+	store *Engine
+	upkeep
+	files      *diskguard.Retry // the disk, for the databases on it
+	storeFiles int              // of these that may be open at once; zero: as many as pebble likes
+	metrics    *metrics
+	cluster    *cluster  // nil: this node is alone
+	spilling   *Spilling // nil: the store is this node's own
+	callers
+	intake *ingest.Intake
+	engine *delivery.Engine
+	feed   *eventfeed.Feed
+	vitals *gauge
+	moving moving
+	front
+	log *slog.Logger
+}
+
+// identity is what a node says of itself that does not change.
+type identity struct {
+	id      string
+	url     string // how clients reach it
+	started time.Time
+	proof   string // what gateways show that have read the registry
+}
+
+// callers is who may call, and how much.
+type callers struct {
+	account auth.Result
+	plans   *auth.Plans
+	quotas  *ratelimit.Book
+
+	recipients *ratelimit.Recipients
+	cursors    *opaque.Sealer
+}
+
+// front is where calls and connections come in, and what says that no more should.
+type front struct {
+	hubs     hubs
+	watched  *gateway.Watched // by gateways
+	admin    *adminServer
+	cert     *certfile.Pair // nil: plain HTTP
+	limiter  *connlimit.Limiter
+	panics   *panics.Recorder
+	sockets  *netpoll.Poller
+	server   *httpfast.Server
+	ready    atomic.Bool
+	draining drainSignal
+}
+
+// processLimits are what a process has of the machine, and its certificate.
+type processLimits struct {
+	budget connlimit.Budget
+	cert   *certfile.Pair // nil: plain HTTP
+}
+
+// open builds the graph from the bottom up. Nothing of it works yet.
+func (c *Config) open(ctx context.Context, addr net.Addr, limits processLimits, log *slog.Logger) (*node, error) {
+	if err := errors.Join(ensureDir(c.DataDir), c.checkVolume()); err != nil {
+		return nil, err
+	}
+	if err := c.checkOtherStore(ctx); err != nil {
+		return nil, err
+	}
+	n := &node{config: c, identity: identity{url: c.baseURL(addr), started: time.Now(), proof: rand.Text()}, log: log}
+	n.cert, n.storeFiles = limits.cert, limits.budget.StoreFiles()
+	n.panics = panics.New(log, "http", "fastpath", "netpoll")
+	n.files = diskguard.NewRetry(vfs.Default, log)
+	var err error
+	if n.limiter, err = c.limiter(limits.budget, log); err != nil {
+		return nil, err
+	}
+	m := newMetrics()
+	n.metrics = m
+	n.vitals = newGauge(n)
+	if err := n.openStore(ctx, m); err != nil {
+		return nil, err
+	}
+	n.feed = eventfeed.New(n.store, eventfeed.Options{})
+	n.openUpkeep()
+	for _, step := range []func(context.Context) error{n.openAccounts, n.openPlans, n.openCluster, n.openSpill} {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(err, n.store.Close())
+		}
+	}
+	n.engine = delivery.New(breaker.Guard(n.store, n.breaker), delivery.Options{
+		Rules: c.rules(), OnPush: m.pushed, OnRoute: m.routing, OnBreaker: n.deviceChanged, Remote: n.cluster.remote(),
+	})
+	n.openIntake(n.admission(m))
+	handler, err := n.handler(m)
+	if err != nil {
+		return nil, errors.Join(err, n.abandon(ctx))
+	}
+	if n.admin, err = openAdmin(ctx, c.AdminListen, c.WriteTimeout, n.cert, operatorEdges{handler}, log); err != nil {
+		return nil, errors.Join(err, n.abandon(ctx))
+	}
+	if n.sockets, err = netpoll.New(); err != nil {
+		return nil, errors.Join(err, n.admin.close(), n.abandon(ctx))
+	}
+	n.sockets.WritePatience = c.WriteTimeout
+	n.sockets.Panics = func(cause any) { n.panics.Note("netpoll", cause) }
+	server := httpapi.NewServer(handler, log)
+	server.ConnState, server.ConnContext = n.vitals.connection, connlimit.ConnContext
+	n.server = httpfast.New(server, plainCall)
+	n.server.Panics = func(cause any) { n.panics.Note("fastpath", cause) }
+	m.watch(n)
+	if err := c.noteStore(); err != nil {
+		return nil, errors.Join(err, n.abandon(ctx))
+	}
+	return n, nil
+}
+
+func (n *node) openStore(ctx context.Context, m *metrics) (err error) {
+	if n.store, err = n.openEngine(ctx, m); err != nil {
+		return err
+	}
+	if n.id, err = nodeID(n.config); err != nil {
+		return errors.Join(err, n.store.Close())
+	}
+	return nil
+}
+
+// nodeID is the configured name, or one made once and kept.
+func nodeID(c *Config) (string, error) {
+	if c.NodeID != "" {
+		return c.NodeID, nil
+	}
+	path := filepath.Join(c.DataDir, "node-id")
+	if text, err := os.ReadFile(path); err == nil && len(strings.TrimSpace(string(text))) > 0 {
+		return strings.TrimSpace(string(text)), nil
+	}
+	id := uuid.Must(uuid.NewV7()).String()
+	return id, os.WriteFile(path, []byte(id+"\n"), 0o600)
+}
+
+func (n *node) openAccounts(ctx context.Context) error {
+	return patiently(ctx, n.log, func() error { return n.bootstrap(ctx) })
+}
+
+func (n *node) bootstrap(ctx context.Context) error {
+	unlock, err := n.store.firstStart(ctx)
+	if err != nil {
+		return err
+	}
+	bootstrap := auth.Bootstrap{
+		Store: n.store, Dir: n.config.DataDir, AdminToken: n.config.AdminToken, APIKey: n.config.APIKey, Now: time.Now,
+	}
+	n.account, err = bootstrap.Run(ctx)
+	if err == nil {
+		n.cursors, err = openCursors(ctx, n.store)
+	}
+	return errors.Join(err, unlock())
+}
+
+// openCursors makes the sealer of what clients hold of positions and lists. Its secret is made once per store and stays:
+// clients keep ids for days, and no key rotation may take their place from them.
+func openCursors(ctx context.Context, store esh3ar.AccountStore) (*opaque.Sealer, error) {
+	var made [opaque.SecretSize]byte
+	_, _ = rand.Read(made[:]) // never fails
+	secret, err := store.SettingOnce(ctx, "cursor-secret", made[:])
+	if err != nil {
+		return nil, err
+	}
+	return opaque.New(secret)
+}
+
+func (n *node) openPlans(ctx context.Context) error {
+	n.plans = auth.NewPlans(n.store)
+	return patiently(ctx, n.log, func() error { return n.plans.Load(ctx) })
+}
+
+// handler joins the REST API, the hub and the demo on one port.
+func (n *node) handler(m *metrics) (edges, error) {
+	numbers, err := auth.NewPhones(n.config.DefaultRegion)
+	if err != nil {
+		return edges{}, err
+	}
+	keys := auth.NewSharedKeys(breaker.GuardAccounts(n.store, n.breaker), time.Now, n.cluster.shared())
+	n.quotas, n.recipients = n.openQuotas(), ratelimit.NewRecipients(n.store, n.livingNodes())
+	m.watchCaches(func() []cache.Stats { return append(keys.Stats(), n.cluster.cacheStats()...) }, n.cluster.shared())
+	n.hubs.open(n, keys)
+	n.openMoving()
+	n.watched = &gateway.Watched{Ready: n.readiness, Word: n.word, Proofs: []string{n.proof, n.config.GatewaySecret}, Now: time.Now}
+	api := httpapi.New(httpapi.Config{
+		Intake: n.intake, Store: n.store, Keys: keys, Plans: n.plans, Quotas: n.quotas, Recipients: n.recipients, LookupKey: n.knownKey, Cursors: n.cursors, Feed: n.feed, Draining: n.draining.Context, Admin: n.account.Admin,
+		Credentials: n.account.Watch,
+		Tokens:      n.account.Tokens, Phones: numbers, OnCanceled: n.engine.Lapsed, OnRequeued: n.engine.Entered, Breakers: n.breakerReport, Nodes: n.nodes, Drain: n.drainNode,
+		Spill: n.spilling, Scaler: n.scalerReport(), Verifier: untilDrained{n.store, n.draining.Context}, Ready: n.readiness, Metrics: newScrapes(m.registry),
+		OnPanic: func(cause any) { n.panics.Note("http", cause) },
+		Log:     n.log, Observe: m.request,
+	})
+	m.registry.MustRegister(credentialMetrics{keys})
+	m.registry.MustRegister(shareMetrics{[]func() []fairshare.Stats{api.Shares, n.engine.Shares, n.feed.Shares}})
+	return edges{
+		hubs: &n.hubs, watched: n.watched, cluster: publicKeys(&n.account), demo: demo.Demo("/demo/"), api: api, profiles: profiles(),
+		panics: n.panics, apart: n.config.AdminListen != "",
+	}, nil
+}

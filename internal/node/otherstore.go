@@ -1,0 +1,89 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/esh3artech/esh3ar/internal/store/diskguard"
+	"github.com/esh3artech/esh3ar/internal/store/embedded"
+	"github.com/esh3artech/esh3ar/internal/usage"
+)
+
+// databaseFile is in the data directory of a node that has used a database, and names it.
+const databaseFile = "database"
+
+// checkOtherStore refuses a start with another store than the one that this data directory was used with, while messages may wait
+// there: they would never be delivered, and nothing would tell.
+func (c *Config) checkOtherStore(ctx context.Context) error {
+	if c.AbandonOtherStore {
+		return nil
+	}
+	if c.DatabaseURL == "" {
+		return c.checkDatabaseLeft()
+	}
+	return c.checkEmbeddedLeft(ctx)
+}
+
+// checkDatabaseLeft refuses the embedded store where a database was used.
+func (c *Config) checkDatabaseLeft() error {
+	name, err := os.ReadFile(filepath.Join(c.DataDir, databaseFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("--data-dir: %w", err)
+	}
+	return usage.Errorf("--data-dir: %s was used with the database %s, where messages may wait that the embedded store would not deliver: give its --database-url, "+
+		"or another --data-dir, or --abandon-other-store to start with a store of its own", c.DataDir, strings.TrimSpace(string(name)))
+}
+
+// checkEmbeddedLeft refuses a database where the embedded store holds messages that are not delivered.
+func (c *Config) checkEmbeddedLeft(ctx context.Context) error {
+	dir := filepath.Join(c.DataDir, "store")
+	if markers, err := filepath.Glob(filepath.Join(dir, "marker.manifest.*")); err != nil || len(markers) == 0 {
+		return nil // there is no store
+	}
+	store, err := embedded.Open(dir, embedded.Options{})
+	if errors.Is(err, diskguard.ErrInUse) {
+		return err
+	}
+	if err != nil {
+		return usage.Errorf("--database-url: whether messages wait in the embedded store of --data-dir cannot be seen: %w; mend it, or give another --data-dir or --abandon-other-store", err)
+	}
+	left, err := store.Backlog(ctx, mostBacklog)
+	if err = errors.Join(err, store.Close()); err != nil {
+		return fmt.Errorf("look at the embedded store in %s: %w", dir, err)
+	}
+	if left.Undelivered+left.Scheduled+left.DeadLetters == 0 {
+		return nil
+	}
+	return usage.Errorf("--database-url: the embedded store in %s holds %d undelivered and %d scheduled messages and %d dead letters that this database would not deliver: "+
+		"start without --database-url until they are delivered, or give another --data-dir, or --abandon-other-store to leave them there",
+		dir, left.Undelivered, left.Scheduled, left.DeadLetters)
+}
+
+// noteStore writes down which store this data directory is used with now.
+func (c *Config) noteStore() error {
+	path := filepath.Join(c.DataDir, databaseFile)
+	if c.DatabaseURL != "" {
+		return os.WriteFile(path, []byte(databaseName(c.DatabaseURL)+"\n"), 0o600)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// databaseName is where a database is, without who connects and by which secret.
+func databaseName(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" {
+		return "of --database-url"
+	}
+	return u.Host + u.Path
+}
