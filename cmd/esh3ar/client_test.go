@@ -51,7 +51,7 @@ func newBackend(t *testing.T) *backend {
 	}
 	plans := auth.NewPlans(b.store)
 	b.config = httpapi.Config{
-		Plans: plans, Quotas: ratelimit.NewBook(ratelimit.Options{Plan: plans.Of, Usage: b.store}),
+		Plans: plans, Quotas: ratelimit.NewLimiters(ratelimit.Options{Plan: plans.Of, Usage: b.store}),
 		Intake: startIntake(t, b.store), Store: b.store, Keys: auth.NewKeys(b.store, time.Now), Admin: made.Admin, Tokens: made.Tokens,
 		Phones: numbers, OnCanceled: func(esh3ar.Recipient, esh3ar.MessageID, esh3ar.Life) {}, Ready: func() error { return nil }, Metrics: http.NotFoundHandler(),
 	}

@@ -35,7 +35,7 @@ func newBusinesses(store businessStore, now func() time.Time, shared *cache.Shar
 	b := &businesses{store: store, shared: shared}
 	options := cache.Options[esh3ar.BusinessID, esh3ar.Business]{
 		Name: "business", Load: b.load, Keys: cache.KeyCodec[esh3ar.BusinessID]{Name: esh3ar.BusinessID.String, Parse: esh3ar.ParseBusinessID},
-		Entries: businessesKept, TTL: businessTTL, Grace: grace, Timeout: askWithin, Now: now, Shared: shared,
+		Entries: businessesKept, TTL: businessTTL, StaleIfError: grace, Timeout: askWithin, Now: now, Shared: shared,
 	}
 	if shared != nil {
 		options.Second = &cache.Second[esh3ar.Business]{TTL: businessSharedTTL, Encode: encodeBusiness, Decode: decodeBusiness}
@@ -46,7 +46,7 @@ func newBusinesses(store businessStore, now func() time.Time, shared *cache.Shar
 
 // find gives a business as it is, or as it was before a change that is on its way here.
 func (b *businesses) find(ctx context.Context, id esh3ar.BusinessID) (business esh3ar.Business, found bool, err error) {
-	if b.shared != nil && b.shared.Linked() {
+	if b.shared != nil && b.shared.Subscribed() {
 		return b.cache.Get(ctx, id)
 	}
 	business, err = b.store.Business(ctx, id)

@@ -61,7 +61,7 @@ func NewSharedKeys(store keyStore, now func() time.Time, shared *cache.Shared) *
 	k := &Keys{store: store, businesses: newBusinesses(store, now, shared), throttle: newThrottle(now)}
 	k.known = cache.New(cache.Options[esh3ar.KeyHash, Caller]{
 		Name: "key", Load: k.load, Keys: cache.KeyCodec[esh3ar.KeyHash]{Name: hashName, Parse: parseHash},
-		Entries: keysKept, TTL: fresh, Grace: grace, Renew: true, Timeout: askWithin, Now: now, Shared: shared,
+		Entries: keysKept, TTL: fresh, StaleIfError: grace, RefreshAhead: true, Timeout: askWithin, Now: now, Shared: shared,
 	})
 	return k
 }

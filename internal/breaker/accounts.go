@@ -6,8 +6,8 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// accounts is what is asked of a store to tell who calls.
-type accounts interface {
+// accountStore is what is asked of a store to tell who calls.
+type accountStore interface {
 	KeyByHash(ctx context.Context, hash esh3ar.KeyHash) (esh3ar.APIKey, error)
 	Business(ctx context.Context, id esh3ar.BusinessID) (esh3ar.Business, error)
 }
@@ -15,12 +15,12 @@ type accounts interface {
 // Accounts are a store's keys and businesses behind a breaker: while it is open, whoever has a key that is known does not
 // wait for a store that is silent.
 type Accounts struct {
-	store   accounts
+	store   accountStore
 	breaker *Breaker
 }
 
 // GuardAccounts puts keys and businesses behind a breaker.
-func GuardAccounts(store accounts, b *Breaker) *Accounts { return &Accounts{store, b} }
+func GuardAccounts(store accountStore, b *Breaker) *Accounts { return &Accounts{store, b} }
 
 // KeyByHash finds a key, or NotFound.
 func (a *Accounts) KeyByHash(ctx context.Context, hash esh3ar.KeyHash) (key esh3ar.APIKey, err error) {

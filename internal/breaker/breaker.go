@@ -71,11 +71,11 @@ func New(name string, o Options) *Breaker {
 func (b *Breaker) changed(e circuitbreaker.StateChangedEvent) {
 	b.since.Store(b.opts.Now().UnixMilli())
 	status := b.status()
-	status.State = nameOf(e.NewState)
+	status.State = stateName(e.NewState)
 	b.opts.OnChange(status)
 }
 
-func nameOf(s circuitbreaker.State) string {
+func stateName(s circuitbreaker.State) string {
 	switch s {
 	case circuitbreaker.OpenState:
 		return "open"
@@ -93,7 +93,7 @@ func (b *Breaker) status() Status {
 // Status is how the breaker stands now.
 func (b *Breaker) Status() Status {
 	status := b.status()
-	status.State = nameOf(b.circuit.State())
+	status.State = stateName(b.circuit.State())
 	return status
 }
 

@@ -7,8 +7,8 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// engine is what delivery asks of a store.
-type engine interface {
+// deliveryStore is what delivery asks of a store.
+type deliveryStore interface {
 	esh3ar.InboxReader
 	esh3ar.Settler
 	esh3ar.TaskQueue
@@ -18,12 +18,12 @@ type engine interface {
 // Store is a store behind a breaker, as delivery uses it. Sessions wait while it is open: their reads fail at once, the
 // sweep asks again, and acknowledgements end with try_again.
 type Store struct {
-	store   engine
+	store   deliveryStore
 	breaker *Breaker
 }
 
 // Guard puts a store behind a breaker.
-func Guard(store engine, b *Breaker) *Store { return &Store{store, b} }
+func Guard(store deliveryStore, b *Breaker) *Store { return &Store{store, b} }
 
 // Pending realises esh3ar.InboxReader.
 func (s *Store) Pending(ctx context.Context, q esh3ar.InboxQuery) (page esh3ar.InboxPage, err error) {

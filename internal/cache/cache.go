@@ -12,13 +12,13 @@ import (
 // Cache keeps what a loader found, on two levels.
 type Cache[K comparable, V any] struct {
 	opts   Options[K, V]
-	first  first[K, V]
-	second *shelf[V] // nil: there is none
+	first  firstLevel[K, V]
+	second *namespace[V] // nil: there is none
 	counts counts
 	mu     struct {
-		sync.Mutex                     // also held by who changes the first level: an item and the flight that brings it change together
-		flights    map[K]*flight[K, V] // one for each key somebody waits for
-		turn       uint64              // counts invalidations
+		sync.Mutex                   // also held by who changes the first level: an item and the flight that brings it change together
+		inflight   map[K]*call[K, V] // one for each key somebody waits for
+		epoch      uint64            // counts invalidations
 	}
 }
 
@@ -40,20 +40,20 @@ func New[K comparable, V any](o Options[K, V]) *Cache[K, V] {
 	o.check()
 	o.defaults()
 	c := &Cache[K, V]{opts: o, counts: counts{first: stats.NewCounter()}}
-	c.first = newFirst[K, V](o.Entries, c.counts.first)
-	c.mu.flights = map[K]*flight[K, V]{}
+	c.first = newFirstLevel[K, V](o.Entries, c.counts.first)
+	c.mu.inflight = map[K]*call[K, V]{}
 	if o.Second != nil {
-		c.second = &shelf[V]{shared: o.Shared, name: o.Name, second: *o.Second, jitter: max(o.Jitter, 0), hits: &c.counts.second}
+		c.second = &namespace[V]{shared: o.Shared, name: o.Name, second: *o.Second, jitter: max(o.Jitter, 0), hits: &c.counts.second}
 	}
 	if o.Shared != nil {
-		o.Shared.join(o.Name, member{holder: c, generations: o.generations()})
+		o.Shared.register(o.Name, member{cacheHandle: c, generations: o.generations()})
 	}
 	return c
 }
 
 // Get gives the value of a key; found is false where there is none.
 func (c *Cache[K, V]) Get(ctx context.Context, key K) (v V, found bool, err error) {
-	if it := c.look(key, c.opts.Now()); it != nil {
+	if it := c.lookUp(key, c.opts.Now()); it != nil {
 		c.counts.first.RecordHits(1)
 		return it.Value, it.Found, nil
 	}
@@ -72,7 +72,7 @@ func (c *Cache[K, V]) GetMany(ctx context.Context, keys []K) ([]Entry[V], error)
 	var missing []K
 	var places []int
 	for i, key := range keys {
-		if it := c.look(key, now); it != nil {
+		if it := c.lookUp(key, now); it != nil {
 			entries[i] = it.Entry
 			continue
 		}
@@ -93,32 +93,34 @@ func (c *Cache[K, V]) GetMany(ctx context.Context, keys []K) ([]Entry[V], error)
 	return entries, nil
 }
 
-// look gives the item that answers for a key now; nil: somebody has to ask.
-func (c *Cache[K, V]) look(key K, now time.Time) *item[V] {
-	it := c.first.of(key)
-	if it == nil || !it.stands(now, c.sure()) || c.opts.Renew && it.due(now) {
+// lookUp gives the item that answers for a key now; nil: somebody has to ask.
+func (c *Cache[K, V]) lookUp(key K, now time.Time) *item[V] {
+	it := c.first.get(key)
+	if it == nil || !it.fresh(now, c.subscriptionHealthy()) || c.opts.RefreshAhead && it.startRefresh(now) {
 		return nil
 	}
 	return it
 }
 
-// sure tells whether every invalidation is heard.
-func (c *Cache[K, V]) sure() bool { return c.opts.Shared == nil || c.opts.Shared.Linked() }
+// subscriptionHealthy tells whether every invalidation is heard.
+func (c *Cache[K, V]) subscriptionHealthy() bool {
+	return c.opts.Shared == nil || c.opts.Shared.Subscribed()
+}
 
 // Mark is a moment: what was asked of the source after it may be kept, if nothing was invalidated since.
 type Mark struct {
-	turn  uint64
-	asked time.Time
-	stamp stamp
+	epoch       uint64
+	askedAt     time.Time
+	generations generationSet
 }
 
 // Mark notes the moment before the source is asked for what SetMany is to keep.
 func (c *Cache[K, V]) Mark(ctx context.Context) Mark {
 	c.mu.Lock()
-	m := Mark{turn: c.mu.turn, asked: c.opts.Now()}
+	m := Mark{epoch: c.mu.epoch, askedAt: c.opts.Now()}
 	c.mu.Unlock()
 	if c.second != nil {
-		_, m.stamp = c.second.look(ctx, nil, m.asked)
+		_, m.generations = c.second.lookUp(ctx, nil, m.askedAt)
 	}
 	return m
 }
@@ -126,24 +128,24 @@ func (c *Cache[K, V]) Mark(ctx context.Context) Mark {
 // SetMany keeps what the caller got from the source after the mark, a listing for example. If anything of this cache was
 // invalidated since, it keeps nothing: nobody knows which of the two was first.
 func (c *Cache[K, V]) SetMany(ctx context.Context, m Mark, keys []K, entries []Entry[V]) {
-	if !c.keep(m, keys, entries) || c.second == nil {
+	if !c.putIfUnchanged(m, keys, entries) || c.second == nil {
 		return
 	}
 	names := make([]string, len(keys))
 	for i, key := range keys {
 		names[i] = c.opts.Keys.Name(key)
 	}
-	c.second.keep(ctx, m.stamp, names, entries, m.asked, c.opts.Now())
+	c.second.store(ctx, m.generations, names, entries, m.askedAt, c.opts.Now())
 }
 
-func (c *Cache[K, V]) keep(m Mark, keys []K, entries []Entry[V]) bool {
+func (c *Cache[K, V]) putIfUnchanged(m Mark, keys []K, entries []Entry[V]) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.mu.turn != m.turn {
+	if c.mu.epoch != m.epoch {
 		return false
 	}
 	for i, key := range keys {
-		c.putLocked(key, c.itemOf(entries[i], m.asked))
+		c.putLocked(key, c.itemOf(entries[i], m.askedAt))
 	}
 	return true
 }
@@ -154,16 +156,16 @@ func (c *Cache[K, V]) itemOf(e Entry[V], asked time.Time) *item[V] {
 	if !e.Found {
 		ttl = c.opts.MissTTL
 	}
-	return &item[V]{Entry: e, since: asked, from: asked, until: asked.Add(jittered(ttl, c.opts.Jitter))}
+	return &item[V]{Entry: e, askedAt: asked, validFrom: asked, validUntil: asked.Add(jittered(ttl, c.opts.Jitter))}
 }
 
 // putLocked keeps an item, or forgets the key where nothing is to be kept.
 func (c *Cache[K, V]) putLocked(key K, it *item[V]) {
-	if it.until.After(it.since) {
+	if it.validUntil.After(it.askedAt) {
 		c.first.put(key, it)
 		return
 	}
-	c.first.drop(key)
+	c.first.remove(key)
 }
 
 // Stats reads the counts.

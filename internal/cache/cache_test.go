@@ -150,7 +150,7 @@ func TestARenewalKeepsNobodyWaiting(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(map[int]string{1: "old"})
-		c := newCache(s, func(o *options) { o.Renew = true })
+		c := newCache(s, func(o *options) { o.RefreshAhead = true })
 		wants(t, c, 1, "old")
 		pass(4999 * time.Millisecond)
 		wants(t, c, 1, "old")
@@ -178,7 +178,7 @@ func TestARenewalThatFindsNothingEndsWhatStands(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(map[int]string{1: "old"})
-		c := newCache(s, func(o *options) { o.Renew = true })
+		c := newCache(s, func(o *options) { o.RefreshAhead = true })
 		wants(t, c, 1, "old")
 		pass(6 * time.Second)
 		s.change(func() { delete(s.rows, 1) })
@@ -203,7 +203,7 @@ func TestAFailedLoadLeavesWhatStands(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, broken := newSource(map[int]string{1: "a", 2: "b"}), errors.New("broken")
-		c := newCache(s, func(o *options) { o.Renew = true })
+		c := newCache(s, func(o *options) { o.RefreshAhead = true })
 		wants(t, c, 1, "a")
 		pass(6 * time.Second)
 		s.fails = broken

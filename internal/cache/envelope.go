@@ -18,11 +18,11 @@ import (
 // Strings begin with their number, a string with its bytes', both as uvarints. The end is there besides the level's own clock, because a level that stood
 // still may store and serve a value long after it was sent.
 type envelope struct {
-	ends  time.Time
-	found bool
-	tags  []string
-	of    []string // the generations; two more than tags
-	value []byte
+	expiresAt   time.Time
+	found       bool
+	tags        []string
+	generations []string // the generations; two more than tags
+	value       []byte
 }
 
 // envelopeFormat is the only one so far; another one is as good as missing.
@@ -32,13 +32,13 @@ var errEnvelope = errors.New("not an envelope of this format")
 
 func (e *envelope) append(dst []byte) []byte {
 	dst = append(dst, envelopeFormat)
-	dst = binary.BigEndian.AppendUint64(dst, uint64(e.ends.UnixMilli()))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(e.expiresAt.UnixMilli()))
 	if e.found {
 		dst = append(dst, 1)
 	} else {
 		dst = append(dst, 0)
 	}
-	return append(appendStrings(appendStrings(dst, e.tags), e.of), e.value...)
+	return append(appendStrings(appendStrings(dst, e.tags), e.generations), e.value...)
 }
 
 func appendStrings(dst []byte, list []string) []byte {
@@ -54,10 +54,10 @@ func parseEnvelope(raw []byte) (e envelope, err error) {
 	if len(raw) < 10 || raw[0] != envelopeFormat || raw[9] > 1 {
 		return e, errEnvelope
 	}
-	e.ends, e.found = time.UnixMilli(int64(binary.BigEndian.Uint64(raw[1:]))), raw[9] == 1
+	e.expiresAt, e.found = time.UnixMilli(int64(binary.BigEndian.Uint64(raw[1:]))), raw[9] == 1
 	rest := reader{raw: raw[10:]}
-	e.tags, e.of = rest.strings(), rest.strings()
-	if rest.bad || len(e.of) != len(e.tags)+2 {
+	e.tags, e.generations = rest.strings(), rest.strings()
+	if rest.bad || len(e.generations) != len(e.tags)+2 {
 		return e, errEnvelope
 	}
 	e.value = rest.raw

@@ -16,7 +16,7 @@ func TestGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(map[int]string{1: "a"})
 		c := newCache(s, func(o *options) {
-			o.TTL, o.MissTTL, o.Grace, o.Timeout, o.Renew = time.Second, time.Hour, time.Minute, time.Second, true
+			o.TTL, o.MissTTL, o.StaleIfError, o.Timeout, o.RefreshAhead = time.Second, time.Hour, time.Minute, time.Second, true
 		})
 		began := time.Now()
 		wants(t, c, 1, "a")
@@ -42,7 +42,7 @@ func TestGrace(t *testing.T) {
 func TestWithoutWordFromTheOthersGraceStands(t *testing.T) {
 	t.Parallel()
 	s := newSource(map[int]string{1: "a"})
-	cluster(t, 2, s, func(o *options) { o.Grace, o.Second = time.Hour, nil }, func(_ *memory, nodes []*node) {
+	cluster(t, 2, s, func(o *options) { o.StaleIfError, o.Second = time.Hour, nil }, func(_ *memory, nodes []*node) {
 		cut := nodes[0]
 		wants(t, cut, 1, "a")
 		cut.level.set(func() { cut.level.mu.away = true })
@@ -66,7 +66,7 @@ func TestGraceEndsWithAnInvalidation(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := colours()
-			cluster(t, 2, s, func(o *options) { o.Grace, o.Second = time.Hour, nil }, func(_ *memory, nodes []*node) {
+			cluster(t, 2, s, func(o *options) { o.StaleIfError, o.Second = time.Hour, nil }, func(_ *memory, nodes []*node) {
 				wants(t, nodes[0], 12, "old")
 				s.change(func() { s.fails = errSourceAway })
 				pass(time.Minute)
@@ -86,7 +86,7 @@ func TestGraceIsForWhatWasThere(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(nil)
-		c := newCache(s, func(o *options) { o.MissTTL, o.Grace = time.Second, time.Hour })
+		c := newCache(s, func(o *options) { o.MissTTL, o.StaleIfError = time.Second, time.Hour })
 		wants(t, c, 1, "")
 		s.change(func() { s.fails = errSourceAway })
 		pass(time.Second)

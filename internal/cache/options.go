@@ -33,14 +33,14 @@ type Options[K comparable, V any] struct {
 	Load Loader[K, V]
 	Keys KeyCodec[K]
 
-	Entries int           // of the first level; beyond them, what is least likely to be asked for again is evicted
-	TTL     time.Duration // in the first level, of what was found
-	MissTTL time.Duration // of what is known not to be there; default: not kept, and not shared with who asked later
-	Jitter  float64       // each TTL is shorter by up to this share, so that not all ends at once; default 0.1, negative: none
-	Grace   time.Duration // how long what was found still answers while the source cannot be asked; default: not at all
-	Renew   bool          // in the second half of a TTL the first who asks loads anew, while the others go on with the old
-	Timeout time.Duration // of one load; default 5 s
-	Now     func() time.Time
+	Entries      int           // of the first level; beyond them, what is least likely to be asked for again is evicted
+	TTL          time.Duration // in the first level, of what was found
+	MissTTL      time.Duration // of what is known not to be there; default: not kept, and not shared with who asked later
+	Jitter       float64       // each TTL is shorter by up to this share, so that not all ends at once; default 0.1, negative: none
+	StaleIfError time.Duration // how long what was found still answers while the source cannot be asked; default: not at all
+	RefreshAhead bool          // in the second half of a TTL the first who asks loads anew, while the others go on with the old
+	Timeout      time.Duration // of one load; default 5 s
+	Now          func() time.Time
 
 	Shared *Shared    // default: this node is alone
 	Second *Second[V] // default: values stay in the first level, and Shared carries invalidations only

@@ -37,7 +37,7 @@ func TestMatch(t *testing.T) {
 		{`\*`, `\x`, true},
 		{"*aab", "aaaaab", true},
 	} {
-		if got := match(test.pattern, test.name); got != test.want {
+		if got := matchPattern(test.pattern, test.name); got != test.want {
 			t.Errorf("match(%q, %q) is %t", test.pattern, test.name, got)
 		}
 	}
@@ -52,7 +52,7 @@ func FuzzMatch(f *testing.F) {
 			return
 		}
 		quoted := strings.NewReplacer(`\*`, `.*`, `\?`, `.`).Replace(regexp.QuoteMeta(pattern))
-		if want := regexp.MustCompile(`(?s)\A` + quoted + `\z`).MatchString(name); match(pattern, name) != want {
+		if want := regexp.MustCompile(`(?s)\A` + quoted + `\z`).MatchString(name); matchPattern(pattern, name) != want {
 			t.Errorf("match(%q, %q) is not %t", pattern, name, want)
 		}
 	})
@@ -61,9 +61,9 @@ func FuzzMatch(f *testing.F) {
 func TestEnvelope(t *testing.T) {
 	t.Parallel()
 	for name, e := range map[string]envelope{
-		"full":     {ends: time.UnixMilli(1_800_000_000_123), found: true, tags: []string{"a", ""}, of: []string{"w", "k", "", strings.Repeat("g", 300)}, value: []byte("v")},
-		"no tags":  {ends: time.UnixMilli(1), found: true, of: []string{"", ""}, value: []byte{}},
-		"no value": {ends: time.UnixMilli(1), of: []string{"", ""}, value: []byte{}},
+		"full":     {expiresAt: time.UnixMilli(1_800_000_000_123), found: true, tags: []string{"a", ""}, generations: []string{"w", "k", "", strings.Repeat("g", 300)}, value: []byte("v")},
+		"no tags":  {expiresAt: time.UnixMilli(1), found: true, generations: []string{"", ""}, value: []byte{}},
+		"no value": {expiresAt: time.UnixMilli(1), generations: []string{"", ""}, value: []byte{}},
 	} {
 		raw := e.append(nil)
 		got, err := parseEnvelope(raw)
@@ -81,7 +81,7 @@ func TestEnvelope(t *testing.T) {
 // FuzzEnvelope: whatever can be read is written the same way, and nothing makes it panic or take more memory than it came
 // with.
 func FuzzEnvelope(f *testing.F) {
-	f.Add((&envelope{ends: time.UnixMilli(5), found: true, tags: []string{"a"}, of: []string{"w", "k", "g"}, value: []byte("v")}).append(nil))
+	f.Add((&envelope{expiresAt: time.UnixMilli(5), found: true, tags: []string{"a"}, generations: []string{"w", "k", "g"}, value: []byte("v")}).append(nil))
 	f.Add([]byte{1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 255, 255, 255, 255, 255, 255, 255, 255, 127})
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		e, err := parseEnvelope(raw)
@@ -99,7 +99,7 @@ func TestLatency(t *testing.T) {
 	t.Parallel()
 	for d, want := range map[time.Duration]int{
 		-1: 0, 0: 0, time.Microsecond: 0, time.Microsecond + 1: 1, 2 * time.Microsecond: 1, 3 * time.Microsecond: 2,
-		time.Millisecond: 10, time.Second: 20, time.Hour: Latencies - 1,
+		time.Millisecond: 10, time.Second: 20, time.Hour: LatencyBuckets - 1,
 	} {
 		var l latency
 		l.add(d)
@@ -112,27 +112,27 @@ func TestLatency(t *testing.T) {
 // TestLedger: what is tried again stays open until it is paid, and counts once however often it failed.
 func TestLedger(t *testing.T) {
 	t.Parallel()
-	var l ledger
-	l.owe("a")
-	l.owe("a") // under way until the end
-	l.owe("b")
-	l.paid("b", 1)
-	l.failed("a", notice{Keys: []string{"1"}}, 1)
+	var l pendingInvalidations
+	l.begin("a")
+	l.begin("a") // under way until the end
+	l.begin("b")
+	l.done("b", 1)
+	l.failed("a", invalidation{Keys: []string{"1"}}, 1)
 	for range 3 {
-		due := l.due()
-		if len(due) != 1 || due["a"].failed != 1 || !reflect.DeepEqual(due["a"].notice.Keys, []string{"1"}) {
+		due := l.takeFailed()
+		if len(due) != 1 || due["a"].failed != 1 || !reflect.DeepEqual(due["a"].merged.Keys, []string{"1"}) {
 			t.Fatalf("due: %+v", due)
 		}
-		if again := l.due(); len(again) != 0 {
+		if again := l.takeFailed(); len(again) != 0 {
 			t.Errorf("due while it is tried: %+v", again)
 		}
-		l.failed("a", due["a"].notice, due["a"].failed)
+		l.failed("a", due["a"].merged, due["a"].failed)
 	}
-	l.due()
-	if l.paid("a", 1); !l.owes("a") || l.owes("b") || l.size() != 1 {
-		t.Errorf("one is under way still: a %t, b %t, %d", l.owes("a"), l.owes("b"), l.size())
+	l.takeFailed()
+	if l.done("a", 1); !l.has("a") || l.has("b") || l.total() != 1 {
+		t.Errorf("one is under way still: a %t, b %t, %d", l.has("a"), l.has("b"), l.total())
 	}
-	if l.paid("a", 1); l.owes("a") || l.size() != 0 {
+	if l.done("a", 1); l.has("a") || l.total() != 0 {
 		t.Error("all is paid")
 	}
 }

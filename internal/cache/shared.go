@@ -19,38 +19,38 @@ type breaker interface {
 
 // SharedOptions make a Shared; the zero value of a field means its default.
 type SharedOptions struct {
-	Breaker breaker                           // default: none
-	Timeout time.Duration                     // of one call of the level; default 50 ms, a hundred times what it takes
-	Beat    time.Duration                     // after this long without a text a node says something, so that it can be heard; default 500 ms
-	Silence time.Duration                     // after this long without a text the subscription counts as lost; default 2 s
-	OnError func(operation string, err error) // after each call that failed or was refused; must be quick
-	OnLink  func(linked bool)                 // after each change of Linked; must be quick and must not call the caches
+	Breaker      breaker                           // default: none
+	Timeout      time.Duration                     // of one call of the level; default 50 ms, a hundred times what it takes
+	Heartbeat    time.Duration                     // after this long without a text a node says something, so that it can be heard; default 500 ms
+	Silence      time.Duration                     // after this long without a text the subscription counts as lost; default 2 s
+	OnError      func(operation string, err error) // after each call that failed or was refused; must be quick
+	OnSubscribed func(linked bool)                 // after each change of Linked; must be quick and must not call the caches
 }
 
 // Shared is what the caches of a node have in common: the second level, bounded in time and behind a breaker, and word
 // from the other nodes. Run makes it work; before, and after, nothing is heard.
 type Shared struct {
-	level Level
-	opts  SharedOptions
-	self  string // tells its own notices from others'
-	link  link
-	debts ledger
-	calls latency
-	fails atomic.Uint64
-	mu    struct {
+	level        Level
+	opts         SharedOptions
+	self         string // tells its own notices from others'
+	subscription subscription
+	pending      pendingInvalidations
+	calls        latency
+	errors       atomic.Uint64
+	mu           struct {
 		sync.RWMutex
 		members map[string]member // one for each cache of the node
 	}
 }
 
-// holder is a cache as it hears of invalidations.
-type holder interface {
-	apply(n notice)
-	forget()
+// cacheHandle is a cache as it hears of invalidations.
+type cacheHandle interface {
+	apply(n invalidation)
+	dropAll()
 }
 
 type member struct {
-	holder
+	cacheHandle
 	generations time.Duration // how long its generations are kept in the level; zero: it has no values there
 }
 
@@ -59,33 +59,33 @@ func NewShared(level Level, o SharedOptions) *Shared {
 	for _, d := range []struct {
 		value  *time.Duration
 		normal time.Duration
-	}{{&o.Timeout, 50 * time.Millisecond}, {&o.Beat, 500 * time.Millisecond}, {&o.Silence, 2 * time.Second}} {
+	}{{&o.Timeout, 50 * time.Millisecond}, {&o.Heartbeat, 500 * time.Millisecond}, {&o.Silence, 2 * time.Second}} {
 		if *d.value == 0 {
 			*d.value = d.normal
 		}
 	}
 	if o.Breaker == nil {
-		o.Breaker = always{}
+		o.Breaker = noBreaker{}
 	}
 	if o.OnError == nil {
 		o.OnError = func(string, error) {}
 	}
-	if o.OnLink == nil {
-		o.OnLink = func(bool) {}
+	if o.OnSubscribed == nil {
+		o.OnSubscribed = func(bool) {}
 	}
 	s := &Shared{level: level, opts: o, self: rand.Text()}
 	s.mu.members = map[string]member{}
-	s.link.forget, s.link.changed = s.forget, o.OnLink
+	s.subscription.dropAll, s.subscription.changed = s.dropAll, o.OnSubscribed
 	return s
 }
 
-// always is no breaker.
-type always struct{}
+// noBreaker is no breaker.
+type noBreaker struct{}
 
-func (always) Do(call func() error) error { return call() }
+func (noBreaker) Do(call func() error) error { return call() }
 
-// join makes a cache hear.
-func (s *Shared) join(name string, m member) {
+// register makes a cache hear.
+func (s *Shared) register(name string, m member) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, twice := s.mu.members[name]; twice || strings.Contains(name, ":") {
@@ -101,21 +101,21 @@ func (s *Shared) member(name string) (m member, known bool) {
 	return m, known
 }
 
-// forget drops the first level of every cache.
-func (s *Shared) forget() {
+// dropAll drops the first level of every cache.
+func (s *Shared) dropAll() {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, m := range s.mu.members {
-		m.forget()
+		m.dropAll()
 	}
 }
 
-// Linked tells whether the other nodes' invalidations are heard.
-func (s *Shared) Linked() bool { return s.link.up.Load() }
+// Subscribed tells whether the other nodes' invalidations are heard.
+func (s *Shared) Subscribed() bool { return s.subscription.up.Load() }
 
 // Stats reads the counts.
 func (s *Shared) Stats() SharedStats {
-	return SharedStats{Linked: s.Linked(), Lost: s.link.lost.Load(), Calls: s.calls.read(), Errors: s.fails.Load(), Owed: s.debts.size()}
+	return SharedStats{Subscribed: s.Subscribed(), Lost: s.subscription.losses.Load(), Calls: s.calls.read(), Errors: s.errors.Load(), Pending: s.pending.total()}
 }
 
 // call does one call of the level. Who asked may leave: others wait for it too.
@@ -129,13 +129,13 @@ func (s *Shared) call(ctx context.Context, operation string, call func(context.C
 		return err
 	})
 	if err != nil {
-		s.fails.Add(1)
+		s.errors.Add(1)
 		s.opts.OnError(operation, err)
 	}
 	return err
 }
 
-var errLevelShort = errors.New("the level answered for another number of keys")
+var errLevelWrongCount = errors.New("the level answered for another number of keys")
 
 // get reads values, current reads generations.
 func (s *Shared) get(ctx context.Context, keys []string) ([][]byte, error) {
@@ -149,7 +149,7 @@ func (s *Shared) current(ctx context.Context, keys []string) ([][]byte, error) {
 func (s *Shared) read(ctx context.Context, keys []string, from func(context.Context, []string) ([][]byte, error)) (values [][]byte, err error) {
 	err = s.call(ctx, "read the shared cache", func(ctx context.Context) (err error) {
 		if values, err = from(ctx, keys); err == nil && len(values) != len(keys) {
-			err = errLevelShort
+			err = errLevelWrongCount
 		}
 		return err
 	})
@@ -160,7 +160,7 @@ func (s *Shared) set(ctx context.Context, keys []string, values [][]byte, ttls [
 	return s.call(ctx, "write the shared cache", func(ctx context.Context) error { return s.level.SetMany(ctx, keys, values, ttls) })
 }
 
-func (s *Shared) publish(ctx context.Context, n notice) error {
+func (s *Shared) publish(ctx context.Context, n invalidation) error {
 	n.From = s.self
 	return s.call(ctx, "publish to the other caches", func(ctx context.Context) error { return s.level.Publish(ctx, n.text()) })
 }
@@ -169,17 +169,17 @@ func (s *Shared) publish(ctx context.Context, n notice) error {
 func (s *Shared) Run(ctx context.Context) error {
 	var group errgroup.Group
 	group.Go(func() error { s.listen(ctx); return nil })
-	group.Go(func() error { s.beat(ctx); return nil })
+	group.Go(func() error { s.heartbeat(ctx); return nil })
 	err := group.Wait()
-	s.link.fall()
+	s.subscription.lost()
 	return err
 }
 
 // listen subscribes for as long as the node lives.
 func (s *Shared) listen(ctx context.Context) {
 	for ctx.Err() == nil {
-		err := s.level.Subscribe(ctx, s.hear, s.link.fall)
-		s.link.fall()
+		err := s.level.Subscribe(ctx, s.handleText, s.subscription.lost)
+		s.subscription.lost()
 		if ctx.Err() != nil {
 			return
 		}
@@ -195,13 +195,13 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// hear takes a text. Any text shows that the subscription works; one that cannot be read comes from another version, and
+// handleText takes a text. Any text shows that the subscription works; one that cannot be read comes from another version, and
 // may make anything invalid.
-func (s *Shared) hear(text string) {
-	s.link.rise()
-	n, ok := parseNotice(text)
+func (s *Shared) handleText(text string) {
+	s.subscription.textReceived()
+	n, ok := parseInvalidation(text)
 	if !ok {
-		s.forget()
+		s.dropAll()
 		return
 	}
 	if m, known := s.member(n.Cache); known && n.From != s.self {
@@ -209,18 +209,18 @@ func (s *Shared) hear(text string) {
 	}
 }
 
-// beat breaks silences, watches them, and pays debts. Nodes look at random times, so that one of them breaks a silence and
+// heartbeat breaks silences, watches them, and pays debts. Nodes look at random times, so that one of them breaks a silence and
 // the others hear it before they would.
-func (s *Shared) beat(ctx context.Context) {
+func (s *Shared) heartbeat(ctx context.Context) {
 	for ctx.Err() == nil {
-		quiet := s.link.quiet()
+		quiet := s.subscription.silence()
 		if quiet >= s.opts.Silence {
-			s.link.silent()
+			s.subscription.lostIfUp()
 		}
-		if quiet >= s.opts.Beat {
-			_ = s.publish(ctx, notice{}) // reported; the next beat tries again
+		if quiet >= s.opts.Heartbeat {
+			_ = s.publish(ctx, invalidation{}) // reported; the next beat tries again
 		}
-		s.repay(ctx)
-		pause(ctx, jittered(s.opts.Beat, 0.5))
+		s.retryPending(ctx)
+		pause(ctx, jittered(s.opts.Heartbeat, 0.5))
 	}
 }

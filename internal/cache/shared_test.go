@@ -135,8 +135,8 @@ func TestWithoutASubscriptionNothingStandsForLong(t *testing.T) {
 				cut, other := nodes[0], nodes[1]
 				wants(t, cut, 1, "one")
 				break1(cut.level)
-				if cut.shared.Linked() || cut.Stats().Size != 0 {
-					t.Fatalf("linked: %t, with %d entries", cut.shared.Linked(), cut.Stats().Size)
+				if cut.shared.Subscribed() || cut.Stats().Size != 0 {
+					t.Fatalf("linked: %t, with %d entries", cut.shared.Subscribed(), cut.Stats().Size)
 				}
 				wants(t, cut, 2, "old")
 				s.set(2, "new")
@@ -150,7 +150,7 @@ func TestWithoutASubscriptionNothingStandsForLong(t *testing.T) {
 				s.set(1, "two")
 				other.Invalidate(t.Context(), 1)
 				cut.level.set(func() { cut.level.mu.away, cut.level.mu.silent = false, false })
-				for !cut.shared.Linked() {
+				for !cut.shared.Subscribed() {
 					pass(time.Millisecond)
 				}
 				wants(t, cut, 1, "two")
@@ -194,7 +194,7 @@ func TestSilenceIsBrokenByOneNode(t *testing.T) {
 			t.Errorf("%d texts in ten quiet seconds", n)
 		}
 		for i, n := range nodes {
-			if s := n.shared.Stats(); !s.Linked || s.Lost != 0 {
+			if s := n.shared.Stats(); !s.Subscribed || s.Lost != 0 {
 				t.Errorf("node %d: %+v", i, s)
 			}
 		}
@@ -276,13 +276,13 @@ func TestAnInvalidationThatCouldNotBeToldIsOwed(t *testing.T) {
 				for range 3 {
 					invalidate(t.Context(), cut)
 				}
-				if n := cut.shared.Stats().Owed; n != 3 {
+				if n := cut.shared.Stats().Pending; n != 3 {
 					t.Errorf("%d owed", n)
 				}
 				cut.level.set(func() { cut.level.mu.away = false })
 				wants(t, cut, 12, "new") // the level says "old" still
 				pass(time.Second)
-				if n := cut.shared.Stats().Owed; n != 0 {
+				if n := cut.shared.Stats().Pending; n != 0 {
 					t.Errorf("%d owed a second later", n)
 				}
 				wants(t, other, 12, "new")
@@ -310,7 +310,7 @@ func TestTooManyNamesAreEverything(t *testing.T) {
 		}
 		cut.level.set(func() { cut.level.mu.away = false })
 		pass(time.Second)
-		if n := cut.shared.Stats().Owed; n != 0 {
+		if n := cut.shared.Stats().Pending; n != 0 {
 			t.Errorf("%d owed", n)
 		}
 		wants(t, other, 12, "new")
@@ -377,14 +377,14 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var links []bool
-		shared := cache.NewShared(newMemory().node(), cache.SharedOptions{OnLink: func(up bool) { links = append(links, up) }})
+		shared := cache.NewShared(newMemory().node(), cache.SharedOptions{OnSubscribed: func(up bool) { links = append(links, up) }})
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- shared.Run(ctx) }()
 		pass(time.Second)
 		stop()
-		if err := <-done; err != nil || shared.Linked() || !slices.Equal(links, []bool{true, false}) {
-			t.Errorf("%v, linked %t, %v", err, shared.Linked(), links)
+		if err := <-done; err != nil || shared.Subscribed() || !slices.Equal(links, []bool{true, false}) {
+			t.Errorf("%v, linked %t, %v", err, shared.Subscribed(), links)
 		}
 	})
 }

@@ -120,7 +120,7 @@ func cluster(t *testing.T, count int, s *source, change func(*options), test fun
 		}
 		pass(time.Second)
 		for i, n := range nodes {
-			if !n.shared.Linked() {
+			if !n.shared.Subscribed() {
 				t.Fatalf("node %d hears nothing", i)
 			}
 		}

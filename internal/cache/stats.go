@@ -24,20 +24,20 @@ type Stats struct {
 
 // SharedStats count what became of the second level.
 type SharedStats struct {
-	Linked bool    // invalidations of other nodes are heard
-	Lost   uint64  // times that this ended
-	Calls  Latency // of the level, refused ones not
-	Errors uint64  // calls that failed or were refused
-	Owed   int     // invalidations that the level and the other nodes do not know of yet
+	Subscribed bool    // invalidations of other nodes are heard
+	Lost       uint64  // times that this ended
+	Calls      Latency // of the level, refused ones not
+	Errors     uint64  // calls that failed or were refused
+	Pending    int     // invalidations that the level and the other nodes do not know of yet
 }
 
-// Latencies is how many buckets a Latency has. Bucket i holds what took at most 1 µs << i, the last whatever took longer.
-const Latencies = 25
+// LatencyBuckets is how many buckets a Latency has. Bucket i holds what took at most 1 µs << i, the last whatever took longer.
+const LatencyBuckets = 25
 
 // Latency is a histogram of durations.
 type Latency struct {
 	Sum     time.Duration
-	Buckets [Latencies]uint64 // each without those before it
+	Buckets [LatencyBuckets]uint64 // each without those before it
 }
 
 // Count is how many durations there were.
@@ -51,7 +51,7 @@ func (l *Latency) Count() (n uint64) {
 // latency is a Latency that grows.
 type latency struct {
 	sum     atomic.Int64
-	buckets [Latencies]atomic.Uint64
+	buckets [LatencyBuckets]atomic.Uint64
 }
 
 func (l *latency) add(d time.Duration) {
@@ -66,7 +66,7 @@ func bucketOf(d time.Duration) int {
 	if micros <= 1 {
 		return 0
 	}
-	return min(bits.Len64(micros-1), Latencies-1)
+	return min(bits.Len64(micros-1), LatencyBuckets-1)
 }
 
 func (l *latency) read() (read Latency) {

@@ -78,7 +78,7 @@ func newPooled[T any](r workerpool.Rules, work func() func(item T)) pooled[T] {
 	})}
 }
 
-func (q pooled[T]) add(item T) { q.Deep(q.put(item)) }
+func (q pooled[T]) add(item T) { q.ReportDepth(q.put(item)) }
 
 // readyQueue holds sessions with events, each once at most: so it is bounded by the sessions. A session has one worker at a
 // time, however many there are, so what happens on a connection stays in order.

@@ -65,7 +65,7 @@ func TestCatchUp_ManyStreamsOfOneBusiness_ShareReadsAndFewRun(t *testing.T) {
 		for range events {
 			log.add(business)
 		}
-		f := eventfeed.New(log, eventfeed.Options{Page: page, Poll: time.Hour, PerBusiness: streams})
+		f := eventfeed.New(log, eventfeed.Options{PageSize: page, Poll: time.Hour, PerBusiness: streams})
 		var group sync.WaitGroup
 		log.most = 0
 		start := time.Now() // on the bubble's clock
@@ -92,7 +92,7 @@ func TestCatchUp_ManyStreamsOfOneBusiness_AnotherComesThrough(t *testing.T) {
 			log.add(greedy)
 		}
 		log.add(other)
-		f := eventfeed.New(log, eventfeed.Options{Page: 10, Poll: time.Hour})
+		f := eventfeed.New(log, eventfeed.Options{PageSize: 10, Poll: time.Hour})
 		var group sync.WaitGroup
 		openAt(t, f, greedy, 90, 2000, &group)
 		time.Sleep(20 * time.Millisecond) // on the bubble's clock: they are under way

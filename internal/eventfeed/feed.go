@@ -13,8 +13,8 @@ import (
 
 // Options tune a Feed; the zero value of a field means its default.
 type Options struct {
-	Queue       int           // events that wait in a live stream; when it is full the stream reads the log itself; default 512
-	Page        int           // events of one read; default 500
+	QueueSize   int           // events that wait in a live stream; when it is full the stream reads the log itself; default 512
+	PageSize    int           // events of one read; default 500
 	Poll        time.Duration // between looks at the log when nobody wakes the feed; default 1 s
 	PerBusiness int           // streams; more are refused as RateLimited; default 100
 	Total       int           // streams; more are refused as Overloaded; default 10,000
@@ -41,10 +41,10 @@ type Feed struct {
 
 // Stats are counts since the start; Streams is how many are open.
 type Stats struct {
-	Streams int64
-	Events  uint64 // taken by streams
-	Fell    uint64 // times that a live stream fell behind
-	Failed  uint64 // reads
+	Streams    int64
+	Events     uint64 // taken by streams
+	FellBehind uint64 // times that a live stream fell behind
+	Failed     uint64 // reads
 }
 
 type stats struct{ events, fell, failed atomic.Uint64 }
@@ -54,7 +54,7 @@ func New(log esh3ar.EventLog, o Options) *Feed {
 	for _, d := range []struct {
 		value  *int
 		normal int
-	}{{&o.Queue, 512}, {&o.Page, 500}, {&o.PerBusiness, 100}, {&o.Total, 10_000}, {&o.CatchUps, 2}} {
+	}{{&o.QueueSize, 512}, {&o.PageSize, 500}, {&o.PerBusiness, 100}, {&o.Total, 10_000}, {&o.CatchUps, 2}} {
 		if *d.value == 0 {
 			*d.value = d.normal
 		}
@@ -72,7 +72,7 @@ func New(log esh3ar.EventLog, o Options) *Feed {
 
 // Stats reads the counts.
 func (f *Feed) Stats() Stats {
-	return Stats{Streams: f.open.Load(), Events: f.stats.events.Load(), Fell: f.stats.fell.Load(), Failed: f.stats.failed.Load()}
+	return Stats{Streams: f.open.Load(), Events: f.stats.events.Load(), FellBehind: f.stats.fell.Load(), Failed: f.stats.failed.Load()}
 }
 
 // Shares returns the state of the reads for streams that are behind.
@@ -111,12 +111,12 @@ func (f *Feed) read(ctx context.Context) (more bool) {
 	if len(businesses) == 0 {
 		return false
 	}
-	page, err := f.log.Events(ctx, esh3ar.EventQuery{After: after, Businesses: businesses, Limit: f.opts.Page})
+	page, err := f.log.Events(ctx, esh3ar.EventQuery{After: after, Businesses: businesses, Limit: f.opts.PageSize})
 	if err != nil {
 		f.stats.failed.Add(1)
 		return false
 	}
-	f.handOut(&page)
+	f.distribute(&page)
 	return page.Next != after
 }
 
@@ -133,14 +133,14 @@ func (f *Feed) begin() (after esh3ar.Position, businesses []esh3ar.BusinessID) {
 	return f.mu.cursor, businesses
 }
 
-// handOut ends a round.
-func (f *Feed) handOut(page *esh3ar.EventPage) {
+// distribute ends a round.
+func (f *Feed) distribute(page *esh3ar.EventPage) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, streams := range f.mu.streams {
 		for _, s := range streams {
 			if s.shared.live && (s.shared.since == f.mu.round || page.Trimmed) {
-				s.fallLocked() // the read may have left its business out; or it has to say itself that events are gone
+				s.fallBehindLocked() // the read may have left its business out; or it has to say itself that events are gone
 			}
 		}
 	}

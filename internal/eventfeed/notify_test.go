@@ -141,7 +141,7 @@ func missNothing(t *testing.T, seed uint64) {
 	}
 	copy(order[events-3:], []int{0, 1, 2}) // everybody's stream has an end
 	log := &fakeLog{walk: 1 + random.IntN(30)}
-	f := run(t, log, eventfeed.Options{Queue: 2, Page: 1 + random.IntN(9), Poll: time.Millisecond})
+	f := run(t, log, eventfeed.Options{QueueSize: 2, PageSize: 1 + random.IntN(9), Poll: time.Millisecond})
 	var group sync.WaitGroup
 	for i := range 12 {
 		who, choice := i%3, rand.New(rand.NewPCG(seed, uint64(100+i)))

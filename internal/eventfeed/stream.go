@@ -34,7 +34,7 @@ func (f *Feed) Tail(ctx context.Context, business esh3ar.BusinessID) (*Stream, e
 	if err != nil {
 		return nil, err
 	}
-	return f.enter(business, tail)
+	return f.register(business, tail)
 }
 
 // After opens a stream of what happened behind a position; Invalid if there is no such. A place where the log has not come to yet
@@ -51,10 +51,10 @@ func (f *Feed) After(ctx context.Context, business esh3ar.BusinessID, position e
 	if _, err := f.log.Events(ctx, esh3ar.EventQuery{After: position, Businesses: []esh3ar.BusinessID{business}, Limit: 1}); err != nil {
 		return nil, err
 	}
-	return f.enter(business, position)
+	return f.register(business, position)
 }
 
-func (f *Feed) enter(business esh3ar.BusinessID, position esh3ar.Position) (*Stream, error) {
+func (f *Feed) register(business esh3ar.BusinessID, position esh3ar.Position) (*Stream, error) {
 	s := &Stream{feed: f, business: business, position: position, ready: make(chan struct{}, 1), ended: make(chan struct{})}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -80,7 +80,7 @@ func (s *Stream) Close() {
 	s.shared.closed = true
 	close(s.ended)
 	if s.shared.live {
-		s.fallLocked()
+		s.fallBehindLocked()
 	}
 	f.open.Add(-1)
 	rest := slices.DeleteFunc(f.mu.streams[s.business], func(other *Stream) bool { return other == s })
@@ -104,12 +104,12 @@ type Batch struct {
 // Close, or an error that no waiting heals.
 func (s *Stream) Next(ctx context.Context) (b Batch, err error) {
 	for pause, idle := firstPause, 0; ; {
-		if err := s.over(ctx); err != nil {
+		if err := s.endedBy(ctx); err != nil {
 			return b, err
 		}
-		live, entries := s.take()
+		live, entries := s.takeQueue()
 		if len(entries) > 0 {
-			return s.give(Batch{Entries: entries}), nil
+			return s.counted(Batch{Entries: entries}), nil
 		}
 		if live {
 			if err := s.await(ctx, s.ready, nil); err != nil {
@@ -122,7 +122,7 @@ func (s *Stream) Next(ctx context.Context) (b Batch, err error) {
 		b, err = s.catchUp(ctx)
 		switch {
 		case err == nil && (b.Reset || len(b.Entries) > 0):
-			return s.give(b), nil
+			return s.counted(b), nil
 		case err == nil && s.position != before:
 			pause, idle = firstPause, 0
 			continue
@@ -161,13 +161,13 @@ const (
 	lastPause  = 2 * time.Second
 )
 
-func (s *Stream) give(b Batch) Batch {
+func (s *Stream) counted(b Batch) Batch {
 	s.feed.stats.events.Add(uint64(len(b.Entries)))
 	return b
 }
 
-// over tells whether the stream, or its taker's patience, has ended.
-func (s *Stream) over(ctx context.Context) error {
+// endedBy tells whether the stream, or its taker's patience, has ended.
+func (s *Stream) endedBy(ctx context.Context) error {
 	select {
 	case <-s.ended:
 		return ErrClosed
@@ -188,8 +188,8 @@ func (s *Stream) await(ctx context.Context, ready <-chan struct{}, timer <-chan 
 	return nil
 }
 
-// take empties the queue of a live stream.
-func (s *Stream) take() (live bool, entries []esh3ar.LogEntry) {
+// takeQueue empties the queue of a live stream.
+func (s *Stream) takeQueue() (live bool, entries []esh3ar.LogEntry) {
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()
 	entries, s.shared.queue = s.shared.queue, nil
@@ -202,7 +202,7 @@ func (s *Stream) take() (live bool, entries []esh3ar.LogEntry) {
 // catchUp reads the log from the stream's own position, and makes it live at the end.
 func (s *Stream) catchUp(ctx context.Context) (b Batch, err error) {
 	page, err := s.feed.catchUp.read(ctx, s.feed.log, &esh3ar.EventQuery{
-		After: s.position, Businesses: []esh3ar.BusinessID{s.business}, Limit: s.feed.opts.Page,
+		After: s.position, Businesses: []esh3ar.BusinessID{s.business}, Limit: s.feed.opts.PageSize,
 	})
 	if err != nil {
 		if ctx.Err() == nil { // else the stream may only have waited for its turn
@@ -235,8 +235,8 @@ func (s *Stream) moveTo(next esh3ar.Position) {
 	f.Wake() // what was committed since is the feed's to read
 }
 
-// fallLocked makes the stream read for itself again.
-func (s *Stream) fallLocked() {
+// fallBehindLocked makes the stream read for itself again.
+func (s *Stream) fallBehindLocked() {
 	s.shared.live, s.shared.queue = false, nil
 	s.feed.mu.live--
 	s.signal()
@@ -247,12 +247,12 @@ func (s *Stream) offerLocked(entry esh3ar.LogEntry) {
 	if !s.shared.live || entry.Position <= s.position {
 		return
 	}
-	if len(s.shared.queue) >= s.feed.opts.Queue {
+	if len(s.shared.queue) >= s.feed.opts.QueueSize {
 		if faultinject.Is(faultinject.StreamSkips) {
 			return
 		}
 		s.feed.stats.fell.Add(1)
-		s.fallLocked()
+		s.fallBehindLocked()
 		return
 	}
 	s.shared.queue = append(s.shared.queue, entry)

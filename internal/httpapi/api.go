@@ -68,7 +68,7 @@ type Config struct {
 	Store  store
 	Keys   *auth.Keys
 	Plans  *auth.Plans
-	Quotas *ratelimit.Book
+	Quotas *ratelimit.Limiters
 	// Recipients limits the messages of a business to one recipient; nil: no limit.
 	Recipients *ratelimit.Recipients
 	// LookupKey returns the stored answer of an idempotency key; nil: the store's KnownKey.

@@ -53,7 +53,7 @@ func hotHandlers(b *testing.B) (map[string]http.Handler, string) {
 	config := n.config
 	config.Intake = &noopIntake{}
 	unlimited := &esh3ar.Plan{Rate: 1e9, Burst: esh3ar.MaxBurst} // calls within their limits are measured
-	config.Quotas = ratelimit.NewBook(ratelimit.Options{Plan: func(string) *esh3ar.Plan { return unlimited }, Usage: n.store})
+	config.Quotas = ratelimit.NewLimiters(ratelimit.Options{Plan: func(string) *esh3ar.Plan { return unlimited }, Usage: n.store})
 	return map[string]http.Handler{"baseline": http.HandlerFunc(baseline), "send": httpapi.New(config)}, n.key
 }
 

@@ -16,7 +16,7 @@ const (
 
 // limits is the state of one call under the limits of its caller's plan.
 type limits struct {
-	account  *ratelimit.Account // nil on routes without API key
+	account  *ratelimit.Limiter // nil on routes without API key
 	entered  bool               // account.Enter succeeded, so Leave is due
 	taken    int                // messages counted against the quota
 	accepted int                // messages of them that are stored
@@ -26,7 +26,7 @@ type limits struct {
 // beginCall starts a call of a business. It returns an error if the business has reached the concurrent calls of its plan.
 func (x *exchange) beginCall() error {
 	l := &x.limits
-	l.account = x.api.Quotas.Of(x.caller.Business, x.caller.Plan)
+	l.account = x.api.Quotas.For(x.caller.Business, x.caller.Plan)
 	err := l.account.Enter()
 	l.entered = err == nil
 	return err
@@ -87,7 +87,7 @@ func (x *exchange) storedAnswer(key *esh3ar.IdempotencyKey) (answer esh3ar.Answe
 	if err != nil || !known {
 		return answer, false, err
 	}
-	x.limits.grant = x.limits.account.Look(x.start)
+	x.limits.grant = x.limits.account.Peek(x.start)
 	if err := x.limits.account.Repeats(x.start, 1); err != nil {
 		return answer, false, err
 	}
@@ -113,7 +113,7 @@ func (x *exchange) showLimits() {
 	}
 	grant := l.grant
 	if l.taken == 0 {
-		grant = l.account.Look(x.start)
+		grant = l.account.Peek(x.start)
 	}
 	h := x.w.Header()
 	h[policyHeader] = l.account.Policy()

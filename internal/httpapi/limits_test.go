@@ -95,7 +95,7 @@ func TestConcurrentCalls_BeyondPlan_Is429(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other := business.Of(caller.Business, caller.Plan) // a call in progress
+	other := business.For(caller.Business, caller.Plan) // a call in progress
 	if err := other.Enter(); err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,7 @@ func newNode(t testing.TB) *node {
 	n := &node{
 		store: store, key: result.Secrets.APIKey, admin: result.Secrets.AdminToken,
 		config: httpapi.Config{
-			Intake: calls, Store: store, Keys: auth.NewKeys(store, time.Now), Plans: plans, Quotas: ratelimit.NewBook(ratelimit.Options{Plan: plans.Of, Usage: store}), Admin: result.Admin, Tokens: result.Tokens, Credentials: result.Watch,
+			Intake: calls, Store: store, Keys: auth.NewKeys(store, time.Now), Plans: plans, Quotas: ratelimit.NewLimiters(ratelimit.Options{Plan: plans.Of, Usage: store}), Admin: result.Admin, Tokens: result.Tokens, Credentials: result.Watch,
 			Phones: phones, OnCanceled: func(esh3ar.Recipient, esh3ar.MessageID, esh3ar.Life) {}, Ready: func() error { return nil },
 			Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", "text/plain; version=0.0.4")

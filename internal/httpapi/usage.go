@@ -29,7 +29,7 @@ func (a *API) usage(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	grant := account.Look(x.start)
+	grant := account.Peek(x.start)
 	answer := struct {
 		Plan      planView  `json:"plan"`
 		Remaining int       `json:"remaining"`

@@ -110,7 +110,7 @@ func (m *metrics) watch(n *node) {
 	for pool, stats := range map[string]func() workerpool.Stats{
 		"sessions": func() workerpool.Stats { return n.engine.Stats().Workers }, "readers": func() workerpool.Stats { return n.engine.Stats().Readers },
 	} {
-		gauge("esh3ar_delivery_workers", "Workers, as many as the depth of their queue asks for.", prometheus.Labels{"pool": pool}, func() float64 { return float64(stats().Now) })
+		gauge("esh3ar_delivery_workers", "Workers, as many as the depth of their queue asks for.", prometheus.Labels{"pool": pool}, func() float64 { return float64(stats().Workers) })
 	}
 	gauge("esh3ar_delivery_due_commits", "Commits of due tasks at a time, as many as their queue asks for.", nil, func() float64 { return float64(n.engine.Stats().DueWidth) })
 	counter("esh3ar_phones_moved_total", "Phones handed over to other nodes: this one was over its load, or drained.", n.moving.Moved)
@@ -122,9 +122,9 @@ func (m *metrics) watch(n *node) {
 	counter("esh3ar_delivery_dropped_statuses_total", "Pending statuses left to the stale walk.", func() uint64 { return n.engine.Stats().Dropped })
 	counter("esh3ar_delivery_acknowledgements_refused_total", "Calls that acknowledged messages unknown to their connection at more than the rate per phone.", func() uint64 { return n.engine.Stats().AckOver })
 	counter("esh3ar_recipient_inbox_full_total", "Calls refused because too much of their business waits for a recipient.", func() uint64 { return n.recipients.Stats().Full })
-	counter("esh3ar_recipient_rate_limited_total", "Calls refused because their business sends too fast to one recipient.", func() uint64 { return n.recipients.Stats().Fast })
-	counter("esh3ar_recipient_counts_total", "Counts of what waits for a recipient that the store was asked for.", func() uint64 { return n.recipients.Stats().Asked })
-	counter("esh3ar_recipient_counts_failed_total", "Counts of what waits for a recipient that failed; the calls were let in.", func() uint64 { return n.recipients.Stats().Failed })
+	counter("esh3ar_recipient_rate_limited_total", "Calls refused because their business sends too fast to one recipient.", func() uint64 { return n.recipients.Stats().OverRate })
+	counter("esh3ar_recipient_counts_total", "Counts of what waits for a recipient that the store was asked for.", func() uint64 { return n.recipients.Stats().Queries })
+	counter("esh3ar_recipient_counts_failed_total", "Counts of what waits for a recipient that failed; the calls were let in.", func() uint64 { return n.recipients.Stats().QueryErrors })
 	counter("esh3ar_delivery_tasks_total", "Due tasks done: scheduled messages that entered their inbox, times to live that ended.", func() uint64 { return n.engine.Stats().Due })
 	counter("esh3ar_delivery_tasks_failed_total", "Due tasks whose commit failed; they are tried again.", func() uint64 { return n.engine.Stats().DueFailed })
 	m.registry.MustRegister(m.slow(deviceBreakerMetrics{n.engine}))
@@ -134,9 +134,9 @@ func (m *metrics) watch(n *node) {
 	}
 	counter("esh3ar_janitor_purged_total", "Finished messages deleted after their retention.", func() uint64 { return n.janitor.Stats().Purged })
 	counter("esh3ar_janitor_failed_total", "Rounds of housekeeping that an error ended.", func() uint64 { return n.janitor.Stats().Failed })
-	counter("esh3ar_janitor_held_total", "Rounds of housekeeping left out because the clock had jumped.", func() uint64 { return n.janitor.Stats().Held })
+	counter("esh3ar_janitor_held_total", "Rounds of housekeeping left out because the clock had jumped.", func() uint64 { return n.janitor.Stats().Paused })
 	gauge("esh3ar_streams", "Streams of status events that are open.", nil, func() float64 { return float64(n.feed.Stats().Streams) })
 	counter("esh3ar_streams_events_total", "Status events taken by streams.", func() uint64 { return n.feed.Stats().Events })
-	counter("esh3ar_streams_fallback_total", "Times that a stream was too slow and went back to the log.", func() uint64 { return n.feed.Stats().Fell })
+	counter("esh3ar_streams_fallback_total", "Times that a stream was too slow and went back to the log.", func() uint64 { return n.feed.Stats().FellBehind })
 	counter("esh3ar_process_pauses_total", "Times the process did not run for a second or more.", func() uint64 { return n.engine.Stats().Pauses })
 }

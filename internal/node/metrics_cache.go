@@ -49,13 +49,13 @@ func (c cacheMetrics) Collect(metrics chan<- prometheus.Metric) {
 		return
 	}
 	shared, linked := c.shared.Stats(), 0.0
-	if shared.Linked {
+	if shared.Subscribed {
 		linked = 1
 	}
 	metrics <- prometheus.MustNewConstMetric(cacheLinked, prometheus.GaugeValue, linked)
 	metrics <- histogram(cacheCalls, &shared.Calls)
 	metrics <- prometheus.MustNewConstMetric(cacheErrors, prometheus.CounterValue, float64(shared.Errors))
-	metrics <- prometheus.MustNewConstMetric(cacheOwed, prometheus.GaugeValue, float64(shared.Owed))
+	metrics <- prometheus.MustNewConstMetric(cacheOwed, prometheus.GaugeValue, float64(shared.Pending))
 }
 
 func collectCache(metrics chan<- prometheus.Metric, s *cache.Stats) {
@@ -75,7 +75,7 @@ func collectCache(metrics chan<- prometheus.Metric, s *cache.Stats) {
 // histogram shows a latency as Prometheus does: each bucket with those below it. The last has no bound.
 func histogram(desc *prometheus.Desc, l *cache.Latency, labels ...string) prometheus.Metric {
 	buckets, below := map[float64]uint64{}, uint64(0)
-	for i := range cache.Latencies - 1 {
+	for i := range cache.LatencyBuckets - 1 {
 		below += l.Buckets[i]
 		buckets[float64(uint64(1)<<i)/1e6] = below
 	}

@@ -69,7 +69,7 @@ type identity struct {
 type callers struct {
 	account auth.Result
 	plans   *auth.Plans
-	quotas  *ratelimit.Book
+	quotas  *ratelimit.Limiters
 
 	recipients *ratelimit.Recipients
 	cursors    *opaque.Sealer

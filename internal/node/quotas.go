@@ -10,12 +10,12 @@ import (
 )
 
 // openQuotas makes the book that holds businesses to their plans, over all nodes where they share a Redis.
-func (n *node) openQuotas() *ratelimit.Book {
+func (n *node) openQuotas() *ratelimit.Limiters {
 	o := ratelimit.Options{Plan: n.plans.Of, Usage: n.store, OnError: n.debugged("quota")}
 	if n.cluster != nil {
 		o.Shared, o.Nodes = sharedQuotas{n.cluster.redis.Quotas()}, n.livingNodes()
 	}
-	return ratelimit.NewBook(o)
+	return ratelimit.NewLimiters(o)
 }
 
 // livingNodes returns what counts the nodes that live, this one too; nil: this is the only one.

@@ -67,7 +67,7 @@ func TestThreeNodesShareARate(t *testing.T) {
 
 type sharingNode struct {
 	redis *redis.Client
-	book  *ratelimit.Book
+	book  *ratelimit.Limiters
 }
 
 func newSharingNode(t *testing.T, url string, plan *esh3ar.Plan, store *embedded.Store) *sharingNode {
@@ -75,7 +75,7 @@ func newSharingNode(t *testing.T, url string, plan *esh3ar.Plan, store *embedded
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &sharingNode{client, ratelimit.NewBook(ratelimit.Options{
+	n := &sharingNode{client, ratelimit.NewLimiters(ratelimit.Options{
 		Plan: func(string) *esh3ar.Plan { return plan }, Usage: store, Shared: sharedQuotas{client.Quotas()}, Nodes: func() int { return 3 },
 		Timeout: time.Minute, // a busy machine is no Redis that is away
 	})}
@@ -100,7 +100,7 @@ func flood(t *testing.T, nodes []*sharingNode, business esh3ar.BusinessID, each 
 		for range 8 {
 			callers.Go(func() {
 				for left.Add(-1) >= 0 {
-					a := n.book.Of(business, "")
+					a := n.book.For(business, "")
 					if err := a.Enter(); err != nil {
 						t.Error(err)
 						return

@@ -65,7 +65,7 @@ func TestWhatIsBeingAddedCounts(t *testing.T) {
 			r.tooMany(t, 3)
 			time.Sleep(3 * time.Second)
 		}
-		if got := r.Of(r.id, "").Policy()[0]; !strings.Contains(got, `,"day";q=12;w=86400`) {
+		if got := r.For(r.id, "").Policy()[0]; !strings.Contains(got, `,"day";q=12;w=86400`) {
 			t.Error(got)
 		}
 	})
@@ -91,7 +91,7 @@ func TestACallOverMidnight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(esh3ar.Plan{Rate: 100, Burst: 10, DailyQuota: 12}, nil)
 		time.Sleep(24*time.Hour - time.Second)
-		a := r.Of(r.id, "")
+		a := r.For(r.id, "")
 		if err := a.Enter(); err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +103,7 @@ func TestACallOverMidnight(t *testing.T) {
 			t.Errorf("%+v, %v: five of the day are reserved", g, err)
 		}
 		a.Leave(5, 5)
-		if g := a.Look(time.Now()); g.DayLeft != 6 {
+		if g := a.Peek(time.Now()); g.DayLeft != 6 {
 			t.Errorf("%+v", g)
 		}
 	})
@@ -119,7 +119,7 @@ func TestADayOfRefusals(t *testing.T) {
 			r.ledger.fail(esh3ar.Errorf(esh3ar.StoreUnavailable, "away"))
 			r.tooMany(t, 3)
 			time.Sleep(away)
-			r.Of(r.id, "").Look(time.Now())
+			r.For(r.id, "").Peek(time.Now())
 			r.ledger.fail(nil)
 			stop()
 			if u := r.ledger.of(day); u.Refused != 3 || u.Messages != 0 {
@@ -187,17 +187,17 @@ func TestWhoIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(esh3ar.Plan{Rate: 1, Burst: 10, Concurrent: 1}, nil)
 		defer run(r)()
-		a := r.Of(r.id, "")
+		a := r.For(r.id, "")
 		time.Sleep(11 * time.Minute)
-		if r.Of(r.id, "") == a {
+		if r.For(r.id, "") == a {
 			t.Error("it is kept for ever")
 		}
-		a = r.Of(r.id, "")
+		a = r.For(r.id, "")
 		if err := a.Enter(); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(11 * time.Minute)
-		if err := r.Of(r.id, "").Enter(); err == nil {
+		if err := r.For(r.id, "").Enter(); err == nil {
 			t.Error("a call that goes on for long is forgotten")
 		}
 		a.Leave(0, 0)
@@ -249,7 +249,7 @@ func TestTokensThatNobodyUsed(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
-		if g := a.Of(a.id, "").Look(time.Now()); g.Remaining != 1000 {
+		if g := a.For(a.id, "").Peek(time.Now()); g.Remaining != 1000 {
 			t.Errorf("%d left of a bucket that is full again", g.Remaining)
 		}
 		if _, err := b.send(t.Context(), 1000); err != nil {

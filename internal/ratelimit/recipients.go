@@ -38,10 +38,10 @@ import (
 const (
 	recipientSlots = 1 << 15 // pairs that are remembered, 3 MiB
 	firstAllowance = 32      // messages of a pair that cost no question
-	waitingWalk    = 20_000  // messages of a lane that one question looks at
-	askAgain       = time.Second
-	mostFull       = 1 << 17     // lanes that are remembered as full, about 6 MiB; beyond it any of them is forgotten
-	askTime        = time.Second // that a question may take
+	maxWalk        = 20_000  // messages of a lane that one question looks at
+	retryInterval  = time.Second
+	maxFullLanes   = 1 << 17     // lanes that are remembered as full, about 6 MiB; beyond it any of them is forgotten
+	queryTimeout   = time.Second // that a question may take
 )
 
 // RecipientError is the refusal of messages for one recipient. Nothing of the call was taken.
@@ -59,15 +59,15 @@ func (e *RecipientError) Error() string { return e.Text }
 // Recipients hold businesses to what they may send to one recipient. All methods are safe for concurrent use; calls to
 // different pairs of business and recipient do not wait for each other.
 type Recipients struct {
-	store esh3ar.WaitingCounter
-	nodes func() int
-	count atomic.Int64 // nodes that lived when they were last counted
-	until atomic.Int64 // when they are counted again
-	begun time.Time
-	seed  maphash.Seed
-	slots []recipientSlot
-	full  fullLanes
-	stats struct{ full, fast, asked, failed atomic.Uint64 }
+	store         esh3ar.WaitingCounter
+	nodes         func() int
+	cachedNodes   atomic.Int64 // nodes that lived when they were last counted
+	nodesExpireAt atomic.Int64 // when they are counted again
+	startedAt     time.Time
+	seed          maphash.Seed
+	slots         []recipientSlot
+	full          fullLanes
+	stats         struct{ full, fast, asked, failed atomic.Uint64 }
 }
 
 // recipientSlot is what a node knows of one pair. Times are in nanoseconds since the beginning.
@@ -110,7 +110,7 @@ func (f *fullLanes) set(l fullLane, until int64) {
 		f.mu.of = map[fullLane]int64{}
 	}
 	for other := range f.mu.of {
-		if len(f.mu.of) < mostFull {
+		if len(f.mu.of) < maxFullLanes {
 			break
 		}
 		delete(f.mu.of, other)
@@ -119,7 +119,7 @@ func (f *fullLanes) set(l fullLane, until int64) {
 	f.n.Store(int64(len(f.mu.of)))
 }
 
-func (f *fullLanes) drop(l fullLane) {
+func (f *fullLanes) remove(l fullLane) {
 	if f.n.Load() == 0 {
 		return
 	}
@@ -137,10 +137,10 @@ type pair struct {
 
 // RecipientStats are counts since the start.
 type RecipientStats struct {
-	Full   uint64 // calls refused because too much waited
-	Fast   uint64 // calls refused because of the rate
-	Asked  uint64 // questions to the store
-	Failed uint64 // questions without an answer
+	Full        uint64 // calls refused because too much waited
+	OverRate    uint64 // calls refused because of the rate
+	Queries     uint64 // questions to the store
+	QueryErrors uint64 // questions without an answer
 }
 
 // NewRecipients returns a table without pairs; nodes says how many nodes live, this one too, and is nil for one.
@@ -148,16 +148,16 @@ func NewRecipients(store esh3ar.WaitingCounter, nodes func() int) *Recipients {
 	if nodes == nil {
 		nodes = func() int { return 1 }
 	}
-	return &Recipients{store: store, nodes: nodes, begun: time.Now(), seed: maphash.MakeSeed(), slots: make([]recipientSlot, recipientSlots)}
+	return &Recipients{store: store, nodes: nodes, startedAt: time.Now(), seed: maphash.MakeSeed(), slots: make([]recipientSlot, recipientSlots)}
 }
 
-// living returns how many nodes live, counted once in a second.
-func (r *Recipients) living() int {
-	now := int64(time.Since(r.begun))
-	if until := r.until.Load(); now >= until && r.until.CompareAndSwap(until, now+int64(time.Second)) {
-		r.count.Store(int64(max(1, r.nodes())))
+// liveNodes returns how many nodes live, counted once in a second.
+func (r *Recipients) liveNodes() int {
+	now := int64(time.Since(r.startedAt))
+	if until := r.nodesExpireAt.Load(); now >= until && r.nodesExpireAt.CompareAndSwap(until, now+int64(time.Second)) {
+		r.cachedNodes.Store(int64(max(1, r.nodes())))
 	}
-	return max(1, int(r.count.Load()))
+	return max(1, int(r.cachedNodes.Load()))
 }
 
 // Stats returns the counts.
@@ -169,7 +169,7 @@ func (r *Recipients) Stats() RecipientStats {
 // recipients.
 func (r *Recipients) Take(ctx context.Context, plan *esh3ar.Plan, business esh3ar.BusinessID, messages []*esh3ar.Message) error {
 	if len(messages) == 1 {
-		return r.note(r.take(ctx, plan, pair{business, messages[0].Recipient}, messages[0].Priority, 1))
+		return r.countRefusal(r.take(ctx, plan, pair{business, messages[0].Recipient}, messages[0].Priority, 1))
 	}
 	type place struct {
 		recipient esh3ar.Recipient
@@ -185,14 +185,14 @@ func (r *Recipients) Take(ctx context.Context, plan *esh3ar.Plan, business esh3a
 			for _, back := range taken {
 				r.giveBack(plan, pair{business, back.recipient}, back.lane, amounts[back])
 			}
-			return r.note(err)
+			return r.countRefusal(err)
 		}
 		taken = append(taken, at)
 	}
 	return nil
 }
 
-func (r *Recipients) note(err error) error {
+func (r *Recipients) countRefusal(err error) error {
 	if refusal, ok := errors.AsType[*RecipientError](err); ok {
 		if refusal.Full {
 			r.stats.full.Add(1)
@@ -213,17 +213,17 @@ func (r *Recipients) take(ctx context.Context, plan *esh3ar.Plan, p pair, lane e
 	}
 	s := r.slot(p, limit)
 	defer s.mu.Unlock()
-	now := int64(time.Since(r.begun))
-	taken := flow.QuotaOf(rate, burst).Share(r.living()).Take(s.bucket, now, n)
+	now := int64(time.Since(r.startedAt))
+	taken := flow.QuotaOf(rate, burst).Share(r.liveNodes()).Take(s.bucket, now, n)
 	if !taken.Allowed {
 		return &RecipientError{Recipient: p.recipient, RetryAfter: taken.RetryAfter, Text: fmt.Sprintf(
 			"over the plan's %g messages per second to one recipient with a burst of %d", rate, burst)}
 	}
 	if int(s.left[lane]) < n {
-		r.askLocked(ctx, s, p, lane, limit, n)
+		r.refillLocked(ctx, s, p, lane, limit, n)
 	}
 	if int(s.left[lane]) < n {
-		return &RecipientError{Full: true, Recipient: p.recipient, RetryAfter: askAgain, Text: fmt.Sprintf(
+		return &RecipientError{Full: true, Recipient: p.recipient, RetryAfter: retryInterval, Text: fmt.Sprintf(
 			"the plan's %d messages of this business and priority wait for the recipient already", limit)}
 	}
 	s.left[lane] -= int32(n)
@@ -237,7 +237,7 @@ func (r *Recipients) giveBack(plan *esh3ar.Plan, p pair, lane esh3ar.Priority, n
 	s := r.slot(p, plan.OfInbox())
 	defer s.mu.Unlock()
 	s.left[lane] += int32(n)
-	s.bucket -= int64(n) * int64(flow.QuotaOf(rate, burst).Share(r.living()).Interval)
+	s.bucket -= int64(n) * int64(flow.QuotaOf(rate, burst).Share(r.liveNodes()).Interval)
 }
 
 // slot returns the slot of a pair, locked. The one of a pair that was not there has first allowances.
@@ -248,7 +248,7 @@ func (r *Recipients) slot(p pair, limit int) *recipientSlot {
 	if s.tag == tag {
 		return s
 	}
-	first := int32(max(1, min(firstAllowance, limit/4/r.living())))
+	first := int32(max(1, min(firstAllowance, limit/4/r.liveNodes())))
 	if s.tag != 0 && rand.N(firstAllowance) == 0 {
 		first = -1
 	}
@@ -262,16 +262,16 @@ func (r *Recipients) slot(p pair, limit int) *recipientSlot {
 	return s
 }
 
-// askLocked sets the allowance of a lane by what the store says. Calls of the same pair wait meanwhile.
-func (r *Recipients) askLocked(ctx context.Context, s *recipientSlot, p pair, lane esh3ar.Priority, limit, n int) {
-	if int64(time.Since(r.begun)) < s.refused[lane] {
+// refillLocked sets the allowance of a lane by what the store says. Calls of the same pair wait meanwhile.
+func (r *Recipients) refillLocked(ctx context.Context, s *recipientSlot, p pair, lane esh3ar.Priority, limit, n int) {
+	if int64(time.Since(r.startedAt)) < s.refused[lane] {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), queryTimeout)
 	defer cancel()
 	r.stats.asked.Add(1)
 	waiting, err := r.store.Waiting(ctx, esh3ar.WaitingQuery{
-		Recipient: p.recipient, Business: p.business, Lane: lane, Limit: limit, Walk: max(waitingWalk, 2*limit),
+		Recipient: p.recipient, Business: p.business, Lane: lane, Limit: limit, Walk: max(maxWalk, 2*limit),
 	})
 	if err != nil { // what the call needs of the store itself will say so
 		r.stats.failed.Add(1)
@@ -279,12 +279,12 @@ func (r *Recipients) askLocked(ctx context.Context, s *recipientSlot, p pair, la
 		return
 	}
 	rest := limit - waiting
-	s.left[lane] = int32(max(0, rest/r.living()))
+	s.left[lane] = int32(max(0, rest/r.liveNodes()))
 	if rest >= n {
 		s.left[lane] = max(s.left[lane], int32(n))
-		r.full.drop(fullLane{s.tag, lane})
+		r.full.remove(fullLane{s.tag, lane})
 	} else {
-		s.refused[lane] = int64(time.Since(r.begun) + askAgain)
+		s.refused[lane] = int64(time.Since(r.startedAt) + retryInterval)
 		r.full.set(fullLane{s.tag, lane}, s.refused[lane])
 	}
 }

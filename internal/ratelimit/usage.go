@@ -21,12 +21,12 @@ type day struct {
 }
 
 // dayLocked is what the day still gives, after turning to the day of now.
-func (a *Account) dayLocked(t *terms, now time.Time) (g Grant) {
+func (a *Limiter) dayLocked(t *compiledPlan, now time.Time) (g Grant) {
 	at := esh3ar.TimeOf(now)
 	d, today := &a.mu.day, esh3ar.DayOf(at)
 	if d.day != today {
 		if d.accepted > 0 || d.refused > 0 {
-			a.book.remember(esh3ar.Usage{Business: a.business, Day: d.day, Messages: d.accepted, Refused: d.refused})
+			a.limiters.addPending(esh3ar.Usage{Business: a.business, Day: d.day, Messages: d.accepted, Refused: d.refused})
 		}
 		*d = day{day: today, reserved: d.reserved}
 	}
@@ -37,12 +37,12 @@ func (a *Account) dayLocked(t *terms, now time.Time) (g Grant) {
 	return g
 }
 
-// learn asks what was counted before this node knew the business. While nobody can say, it counts from nothing.
-func (a *Account) learn(ctx context.Context, today esh3ar.Day) {
+// readDay asks what was counted before this node knew the business. While nobody can say, it counts from nothing.
+func (a *Limiter) readDay(ctx context.Context, today esh3ar.Day) {
 	ctx = context.WithoutCancel(ctx) // whoever leaves would leave the day without a beginning, for all
-	days, err := a.book.opts.Usage.Usage(ctx, a.business, today, today)
+	days, err := a.limiters.opts.Usage.Usage(ctx, a.business, today, today)
 	if err != nil {
-		a.book.opts.OnError("read usage", err)
+		a.limiters.opts.OnError("read usage", err)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -53,54 +53,54 @@ func (a *Account) learn(ctx context.Context, today esh3ar.Day) {
 	}
 }
 
-// remember keeps what a day that has ended still owes the store.
-func (b *Book) remember(u esh3ar.Usage) {
-	b.late.Lock()
-	defer b.late.Unlock()
-	of := entry{u.Business, u.Day}
-	sum := b.late.entries[of]
+// addPending keeps what a day that has ended still owes the store.
+func (b *Limiters) addPending(u esh3ar.Usage) {
+	b.pendingUsage.Lock()
+	defer b.pendingUsage.Unlock()
+	of := usageKey{u.Business, u.Day}
+	sum := b.pendingUsage.entries[of]
 	u.Messages, u.Refused = u.Messages+sum.Messages, u.Refused+sum.Refused
-	b.late.entries[of] = u
+	b.pendingUsage.entries[of] = u
 }
 
-// recall takes what was remembered.
-func (b *Book) recall() []esh3ar.Usage {
-	b.late.Lock()
-	defer b.late.Unlock()
-	entries := slices.Collect(maps.Values(b.late.entries))
-	clear(b.late.entries)
+// takePending takes what was remembered.
+func (b *Limiters) takePending() []esh3ar.Usage {
+	b.pendingUsage.Lock()
+	defer b.pendingUsage.Unlock()
+	entries := slices.Collect(maps.Values(b.pendingUsage.entries))
+	clear(b.pendingUsage.entries)
 	return entries
 }
 
-// addStep is how many businesses one addition counts: a few milliseconds of a store's work.
-const addStep = 1000
+// addBatchSize is how many businesses one addition counts: a few milliseconds of a store's work.
+const addBatchSize = 1000
 
-// idle is how long an account without calls is kept.
-const idle = 10 * time.Minute
+// idleTimeout is how long an account without calls is kept.
+const idleTimeout = 10 * time.Minute
 
-// add brings to the store what was counted since the last time.
-func (b *Book) add(ctx context.Context) {
-	for entries := range slices.Chunk(b.recall(), addStep) {
+// flush brings to the store what was counted since the last time.
+func (b *Limiters) flush(ctx context.Context) {
+	for entries := range slices.Chunk(b.takePending(), addBatchSize) {
 		if _, err := b.opts.Usage.AddUsage(ctx, entries); err != nil {
-			b.failed(err, func() {
+			b.additionFailed(err, func() {
 				for _, u := range entries {
-					b.remember(u)
+					b.addPending(u)
 				}
 			})
 		}
 	}
-	var owing []*Account
+	var owing []*Limiter
 	for i := range b.shards {
 		owing = append(owing, b.shards[i].sweep(b.nanoseconds(time.Now()))...)
 	}
-	for accounts := range slices.Chunk(owing, addStep) {
-		b.addAll(ctx, accounts)
+	for accounts := range slices.Chunk(owing, addBatchSize) {
+		b.addBatch(ctx, accounts)
 	}
 }
 
-// failed notes an addition that failed. Where it may have come through it is not tried again: better to forget some than to
+// additionFailed notes an addition that failed. Where it may have come through it is not tried again: better to forget some than to
 // count them twice.
-func (b *Book) failed(err error, again func()) {
+func (b *Limiters) additionFailed(err error, again func()) {
 	b.opts.OnError("add usage", err)
 	if esh3ar.CodeOf(err) != esh3ar.OutcomeUnknown {
 		again()
@@ -109,50 +109,50 @@ func (b *Book) failed(err error, again func()) {
 
 // sweep gives the accounts that owe the store something, and drops those that nobody needs: without calls for long, and
 // with a bucket that is full again.
-func (s *shard) sweep(now int64) (owing []*Account) {
+func (s *shard) sweep(now int64) (owing []*Limiter) {
 	s.Lock()
 	defer s.Unlock()
-	for business, a := range s.accounts {
+	for business, a := range s.limiters {
 		a.mu.Lock()
 		d := &a.mu.day
 		switch {
 		case d.accepted > 0 || d.refused > 0:
 			owing = append(owing, a)
-		case a.mu.calls == 0 && now-a.touched.Load() > int64(idle) && a.mu.full <= now:
-			delete(s.accounts, business)
+		case a.mu.calls == 0 && now-a.lastUsed.Load() > int64(idleTimeout) && a.mu.bucketFullAt <= now:
+			delete(s.limiters, business)
 		}
 		a.mu.Unlock()
 	}
 	return owing
 }
 
-// addAll makes one addition.
-func (b *Book) addAll(ctx context.Context, accounts []*Account) {
+// addBatch makes one addition.
+func (b *Limiters) addBatch(ctx context.Context, accounts []*Limiter) {
 	entries := make([]esh3ar.Usage, len(accounts))
 	for i, a := range accounts {
-		entries[i] = a.owe()
+		entries[i] = a.beginAddition()
 	}
 	sums, err := b.opts.Usage.AddUsage(ctx, entries)
 	defer func() {
 		for _, a := range accounts {
-			a.arrived()
+			a.endAddition()
 		}
 	}()
 	if err != nil {
-		b.failed(err, func() {
+		b.additionFailed(err, func() {
 			for i, a := range accounts {
-				a.added(&entries[i], nil)
+				a.additionResult(&entries[i], nil)
 			}
 		})
 		return
 	}
 	for i, a := range accounts {
-		a.added(&entries[i], &sums[i])
+		a.additionResult(&entries[i], &sums[i])
 	}
 }
 
-// owe takes what is to be added.
-func (a *Account) owe() esh3ar.Usage {
+// beginAddition takes what is to be added.
+func (a *Limiter) beginAddition() esh3ar.Usage {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	d := &a.mu.day
@@ -163,23 +163,23 @@ func (a *Account) owe() esh3ar.Usage {
 	return u
 }
 
-// arrived ends an addition, however it went.
-func (a *Account) arrived() {
+// endAddition ends an addition, however it went.
+func (a *Limiter) endAddition() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.mu.adding = false
 	a.mu.additions++
 }
 
-// added keeps the sum of all nodes, or, where there is none, what has to be tried again.
-func (a *Account) added(entry, sum *esh3ar.Usage) {
+// additionResult keeps the sum of all nodes, or, where there is none, what has to be tried again.
+func (a *Limiter) additionResult(entry, sum *esh3ar.Usage) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	d := &a.mu.day
 	switch {
 	case d.day != entry.Day: // it has ended meanwhile
 		if sum == nil {
-			a.book.remember(*entry)
+			a.limiters.addPending(*entry)
 		}
 		return
 	case sum != nil:
@@ -190,13 +190,13 @@ func (a *Account) added(entry, sum *esh3ar.Usage) {
 	d.adding = 0
 }
 
-// usageTries bounds how often the store is read for one answer: additions take milliseconds, and come seconds apart.
-const usageTries = 4
+// maxUsageReads bounds how often the store is read for one answer: additions take milliseconds, and come seconds apart.
+const maxUsageReads = 4
 
 // Usage gives the days of a business from the first to today, oldest first, with what this node has not added yet. A day
 // without anything is left out, today is not. The store is read again where an addition was on its way meanwhile: what it adds would
 // be missing, or be there twice.
-func (b *Book) Usage(ctx context.Context, a *Account, now time.Time, first esh3ar.Day) ([]esh3ar.Usage, error) {
+func (b *Limiters) Usage(ctx context.Context, a *Limiter, now time.Time, first esh3ar.Day) ([]esh3ar.Usage, error) {
 	today := esh3ar.DayOf(esh3ar.TimeOf(now))
 	for try := 1; ; try++ {
 		before := a.additions()
@@ -207,20 +207,20 @@ func (b *Book) Usage(ctx context.Context, a *Account, now time.Time, first esh3a
 		if len(days) == 0 || days[len(days)-1].Day != today {
 			days = append(days, esh3ar.Usage{Business: a.business, Day: today})
 		}
-		if a.complete(&days[len(days)-1], before) || try == usageTries {
+		if a.includeUnadded(&days[len(days)-1], before) || try == maxUsageReads {
 			return days, nil
 		}
 	}
 }
 
-func (a *Account) additions() uint64 {
+func (a *Limiter) additions() uint64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.mu.additions
 }
 
-// complete adds to what the store said of a day what is not there yet; false: it may be there, for an addition was under way.
-func (a *Account) complete(u *esh3ar.Usage, before uint64) bool {
+// includeUnadded adds to what the store said of a day what is not there yet; false: it may be there, for an addition was under way.
+func (a *Limiter) includeUnadded(u *esh3ar.Usage, before uint64) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	d := &a.mu.day

@@ -10,15 +10,15 @@ const (
 	hold = time.Hour   // how long nothing is deleted then
 )
 
-// look compares the clocks with those of the last round; true says that nothing may be deleted now.
-func (j *Janitor) look(now time.Time) (held bool) {
+// clockJumped compares the clocks with those of the last round; true says that nothing may be deleted now.
+func (j *Janitor) clockJumped(now time.Time) (held bool) {
 	wall := now.Round(0) // without the monotonic part
 	if !j.round.IsZero() {
 		if ahead := wall.Sub(j.wall) - now.Sub(j.round); ahead > jump {
-			j.held = now.Add(hold)
+			j.pausedUntil = now.Add(hold)
 			j.opts.Log.Warn("the clock jumped ahead: nothing is deleted for an hour; set it right if it is wrong", "by", ahead)
 		}
 	}
 	j.wall, j.round = wall, now
-	return now.Before(j.held)
+	return now.Before(j.pausedUntil)
 }

@@ -28,12 +28,12 @@ type Options struct {
 
 // Janitor keeps house.
 type Janitor struct {
-	store esh3ar.Janitor
-	opts  Options
-	wall  time.Time // of the last round, without its monotonic part
-	round time.Time // the same with it
-	held  time.Time // until when nothing is deleted; zero: not held
-	stats stats
+	store       esh3ar.Janitor
+	opts        Options
+	wall        time.Time // of the last round, without its monotonic part
+	round       time.Time // the same with it
+	pausedUntil time.Time // until when nothing is deleted; zero: not held
+	stats       stats
 }
 
 // Stats count what was done since the start.
@@ -41,7 +41,7 @@ type Stats struct {
 	Purged uint64 // messages
 	Rounds uint64
 	Failed uint64 // rounds that an error ended
-	Held   uint64 // rounds that a step of the clock held up
+	Paused uint64 // rounds that a step of the clock held up
 }
 
 type stats struct{ purged, rounds, failed, held atomic.Uint64 }
@@ -67,12 +67,12 @@ func New(store esh3ar.Janitor, o Options) *Janitor {
 
 // Stats reads the counts.
 func (j *Janitor) Stats() Stats {
-	return Stats{Purged: j.stats.purged.Load(), Rounds: j.stats.rounds.Load(), Failed: j.stats.failed.Load(), Held: j.stats.held.Load()}
+	return Stats{Purged: j.stats.purged.Load(), Rounds: j.stats.rounds.Load(), Failed: j.stats.failed.Load(), Paused: j.stats.held.Load()}
 }
 
 // Run works until ctx ends, and returns nil.
 func (j *Janitor) Run(ctx context.Context) error {
-	j.look(time.Now())
+	j.clockJumped(time.Now())
 	ticker := time.NewTicker(j.opts.Every)
 	defer ticker.Stop()
 	for {
@@ -81,13 +81,13 @@ func (j *Janitor) Run(ctx context.Context) error {
 			return nil
 		case <-ticker.C:
 		}
-		j.keepHouse(ctx, time.Now())
+		j.runOnce(ctx, time.Now())
 	}
 }
 
-// keepHouse is one round. An error ends it: the next one begins anew.
-func (j *Janitor) keepHouse(ctx context.Context, now time.Time) {
-	if j.look(now) {
+// runOnce is one round. An error ends it: the next one begins anew.
+func (j *Janitor) runOnce(ctx context.Context, now time.Time) {
+	if j.clockJumped(now) {
 		j.stats.held.Add(1)
 		return
 	}
@@ -112,11 +112,11 @@ func (j *Janitor) clean(ctx context.Context, now time.Time) error {
 		if more, err = j.store.TrimEvents(ctx, esh3ar.TimeOf(now.Add(-j.opts.KeepEvents))); err != nil {
 			return err
 		}
-		if err := j.rest(ctx); err != nil {
+		if err := j.pause(ctx); err != nil {
 			return err
 		}
 	}
-	served, err := j.served(ctx, now)
+	served, err := j.cutoffs(ctx, now)
 	if err != nil {
 		return err
 	}
@@ -127,15 +127,15 @@ func (j *Janitor) clean(ctx context.Context, now time.Time) error {
 		}
 		j.stats.purged.Add(uint64(purged))
 		next = following
-		if err := j.rest(ctx); err != nil {
+		if err := j.pause(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// served is what this round deletes.
-func (j *Janitor) served(ctx context.Context, now time.Time) (s esh3ar.Served, err error) {
+// cutoffs is what this round deletes.
+func (j *Janitor) cutoffs(ctx context.Context, now time.Time) (s esh3ar.Served, err error) {
 	s.Before = esh3ar.TimeOf(now.Add(-j.opts.KeepMessages))
 	if j.opts.Retention == nil {
 		return s, nil
@@ -148,8 +148,8 @@ func (j *Janitor) served(ctx context.Context, now time.Time) (s esh3ar.Served, e
 	return s, err
 }
 
-// rest leaves the store to the others between two steps.
-func (j *Janitor) rest(ctx context.Context) error {
+// pause leaves the store to the others between two steps.
+func (j *Janitor) pause(ctx context.Context) error {
 	timer := time.NewTimer(j.opts.Pause)
 	defer timer.Stop()
 	select {

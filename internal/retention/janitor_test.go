@@ -83,12 +83,12 @@ func TestRetentionOfSome(t *testing.T) {
 		j := New(store, Options{KeepMessages: 48 * time.Hour, KeepEvents: 24 * time.Hour, Step: 7, Retention: func(context.Context) (map[esh3ar.BusinessID]time.Duration, error) {
 			return map[esh3ar.BusinessID]time.Duration{esh3ar.NewBusinessID(): 72 * time.Hour, esh3ar.NewBusinessID(): time.Hour}, fails
 		}})
-		j.keepHouse(t.Context(), time.Now())
+		j.runOnce(t.Context(), time.Now())
 		if len(store.asked) != 2 {
 			t.Errorf("purged without knowing what to keep: %q", store.asked)
 		}
 		fails = nil
-		j.keepHouse(t.Context(), time.Now())
+		j.runOnce(t.Context(), time.Now())
 		if want := `purge 1999-12-30T00:00:00.050Z "" 7 or 1999-12-29T00:00:00.050Z or 1999-12-31T00:00:00.050Z`; store.asked[len(store.asked)-1] != want {
 			t.Errorf("got  %q\nwant %q", store.asked, want)
 		}
@@ -100,8 +100,8 @@ func TestAnErrorEndsTheRoundOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &fakeStore{fails: errors.New("away")}
 		j := New(store, Options{})
-		j.keepHouse(t.Context(), time.Now())
-		j.keepHouse(t.Context(), time.Now())
+		j.runOnce(t.Context(), time.Now())
+		j.runOnce(t.Context(), time.Now())
 		if got := j.Stats(); got.Failed != 2 || got.Rounds != 2 || len(store.asked) != 2 {
 			t.Errorf("%+v, %q", got, store.asked)
 		}
@@ -128,7 +128,7 @@ func TestTheClock(t *testing.T) {
 		} {
 			time.Sleep(step.wait)
 			j.wall = j.wall.Add(-step.wall) // as if the wall clock had been set ahead since
-			if held := j.look(time.Now()); held != step.held {
+			if held := j.clockJumped(time.Now()); held != step.held {
 				t.Errorf("after a step of %s: held is %t", step.wall, held)
 			}
 		}

@@ -2,8 +2,8 @@ package presence
 
 import "github.com/esh3artech/esh3ar"
 
-// dirtySet are recipients whose presence may have changed, each once, in the order of their changes. When there are too many
-// a change is not noted: an assertion then comes with the next round, and an entry that is not taken back ends by itself.
+// dirtySet is a bounded FIFO queue of recipients whose presence may have changed; each recipient is in it at most once. When it is
+// full, a change is dropped: the next renewal asserts a new session, and the entry of an ended session expires.
 type dirtySet struct {
 	queue   []esh3ar.Recipient
 	members map[esh3ar.Recipient]struct{}
@@ -25,7 +25,7 @@ func (m *dirtySet) add(r esh3ar.Recipient) bool {
 	return true
 }
 
-// pop takes the oldest off.
+// pop removes and returns up to most of the oldest recipients.
 func (m *dirtySet) pop(most int) []esh3ar.Recipient {
 	n := min(len(m.queue), most)
 	taken := append([]esh3ar.Recipient(nil), m.queue[:n]...)
@@ -34,7 +34,7 @@ func (m *dirtySet) pop(most int) []esh3ar.Recipient {
 	}
 	m.queue = m.queue[:copy(m.queue, m.queue[n:])]
 	if len(m.queue) == 0 {
-		*m = dirtySet{limit: m.limit} // a storm of connections does not leave its map behind
+		*m = dirtySet{limit: m.limit} // release the map that a connection storm has grown
 	}
 	return taken
 }

@@ -1,34 +1,35 @@
-// Package presence knows who is connected, and brings word of messages to where their recipients are. On one node that is a
-// Table in memory. In a cluster a Router joins it, over two ports: Presence, which knows the nodes of a recipient, and
-// Hints, which carry word between nodes. It keeps no message and decides nothing about one.
+// Package presence tracks which recipients are connected, and notifies the nodes that hold their connections of new messages. On one node
+// that is a Table in memory. In a cluster a Router is added, which uses two ports: Presence, which stores the nodes of each recipient, and
+// Hints, which carries notifications between nodes. The package stores no messages and makes no decisions about them.
 //
 // # The Router
 //
-// What must hold: nothing here is needed for a message to arrive. Presence may forget, lie or be away, hints may be lost,
-// doubled, late or go astray: the sweep of the node that holds a phone delivers all the same. So whatever does not fit is
-// dropped and counted, nothing is tried again, and nobody waits: not the commit that has news, not the session that opens.
+// Invariant: delivery never depends on this package. Presence may lose entries, be wrong or be unavailable; hints may be lost, duplicated,
+// late or misrouted. The sweep of the node that holds a phone delivers the message in every case. So whatever does not fit into a queue is
+// dropped and counted, nothing is retried, and no caller waits: neither the commit that has new messages nor the session that opens.
 //
-// What should hold as well, or the platform is slow: when nothing goes wrong, hints alone bring everything, and presence
-// says what is.
+// Without faults, hints alone deliver every message, and presence is exact. The sweep then finds nothing.
 //
-// Outgoing hints wait in a bounded outbox. While one batch is on its way the next gathers; its recipients are looked up in
-// one call, and every node gets one parcel. One batch at a time keeps the order per recipient as far as the transport
-// does. Whoever is connected nowhere is reported to the engine, whose message is then pending. If presence did not answer
-// nobody is reported: that somebody was not found is a thing that only an answer can say.
+// Outgoing hints wait in a bounded outbox. While one batch is being sent, the next one accumulates. Its recipients are looked up in one
+// call, and every target node gets one batch. One batch at a time preserves the order per recipient as far as the transport does.
+// Recipients without a connection on any node are reported to the engine, which marks their messages pending. If the lookup fails, no
+// recipient is reported: only an answer can prove that a recipient is offline.
 //
-// The naive way to say presence is to assert when a session opens and to retract when it closes. A phone that reconnects
-// then races with itself: the new session's assertion and the old one's retraction pass each other on the way, and the
-// phone is invisible until somebody repeats the assertion. So the end of a session does not retract, it marks the recipient
-// as changed, and so does the beginning of one, and a hint for somebody who is not here. One operation at a time takes the
-// marks off, then looks whether the recipient is held, then says so. What changes after that look marks again, and the
-// operation of that mark comes later; so the last operation always says what is.
+// # Publishing presence
 //
-// A look-up may have seen nobody before an assertion, and the session may have read the inbox before the commit that was
-// looked up for. So what was asserted anew is compared with the store once, behind the assertion: then one of the two has
-// seen the other.
+// The naive way is to assert when a session opens and to retract when it closes. A phone that reconnects then races with itself: the
+// assertion of the new session and the retraction of the old one overtake each other, and the phone stays invisible until the next
+// renewal. So neither event publishes anything. The beginning and the end of a session, and a misrouted hint, only add the recipient to the
+// dirty set. One operation at a time removes a batch from the set, then checks which of the recipients have a session, then asserts or
+// retracts them. A change after that check marks the recipient again, and its operation runs later. So the last operation always publishes
+// the current state.
 //
-// The Switchboard is the machine that decides all this, without goroutines, clock or calls of its own; the Router around
-// it owns those. The simulation of package delivery drives the same machine.
+// One race is left. A lookup may have missed the recipient before the assertion, while the new session read its inbox before the commit
+// that caused the lookup. So after every assertion of a new session the engine compares its counters with the store once: either the
+// lookup saw the assertion, or the comparison sees the commit.
 //
-// Concurrency: every method of Table and Router may be called from any goroutine; a Switchboard is for one at a time.
+// RouterState makes all these decisions, without goroutines, clock or I/O; the Router around it owns those. The simulation of package
+// delivery drives the same RouterState.
+//
+// Concurrency: every method of Table and Router may be called from any goroutine. The calls of a RouterState must be serialized.
 package presence

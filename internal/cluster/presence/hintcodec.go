@@ -14,33 +14,35 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// The binary form of hints. Nodes of neighbouring versions speak it with each other, so it only grows:
+// The wire format of hints. Nodes of adjacent versions exchange it, so it may only grow:
 //
 //	batch   = version, record …
 //	record  = length, kind, hops, recipient, seq, life, flags, [message id], ids, [length, message], …
 //	message = id, business, from, recipient, seq, priority, subject, content, correlation id, metadata, send at, ttl, expires at, …
 //
-// Version, kind, hops, flags and priority are one byte, an id is sixteen; lengths, counts and what is never negative are
-// unsigned varints, the three times signed ones, in milliseconds; texts, ids and metadata carry their length or count.
-// The … is where a later version adds fields: a reader skips what it does not know of a record or a message, and whole
-// records of kinds that it does not know. The version is for the day when that is not enough: a reader refuses what it
-// does not speak, and its node lives by the sweep for as long as such neighbours are about.
+// Version, kind, hops, flags and priority are one byte; an id is 16 bytes. Lengths, counts and values that are never negative are
+// unsigned varints. The three times are signed varints in milliseconds. Texts, ids and metadata are preceded by their length or
+// count.
+//
+// The … mark where a later version may add fields. A reader skips unknown fields of a record or message, and records of unknown
+// kinds. If a change cannot be expressed that way, it increments the version. A reader rejects other versions; until all nodes are
+// upgraded, messages between such nodes are delivered by the sweep.
 
 const hintVersion = 1
 
 // Flags of a record.
 const (
-	hasID      = 1 << iota // of Hint.ID
-	hasMessage             // of Hint.Message
+	hasID      = 1 << iota // Hint.ID is present
+	hasMessage             // Hint.Message is present
 )
 
-// ErrHintVersion means that hints came from a node that speaks another form.
+// ErrHintVersion is returned for hints of a different format version.
 var ErrHintVersion = errors.New("hints of another version")
 
-// errMalformedHints means that the bytes are not hints.
+// errMalformedHints is returned for bytes that are not valid hints.
 var errMalformedHints = errors.New("the hints are damaged")
 
-// AppendHints appends the form of a batch.
+// AppendHints appends the encoded batch to dst.
 func AppendHints(dst []byte, hints []Hint) []byte {
 	dst = append(dst, hintVersion)
 	var record []byte
@@ -88,7 +90,7 @@ func appendMessage(dst []byte, m *esh3ar.Message) []byte {
 	dst = appendBytes(dst, m.Content)
 	dst = appendBytes(dst, m.CorrelationID)
 	dst = binary.AppendUvarint(dst, uint64(len(m.Metadata)))
-	for _, name := range slices.Sorted(maps.Keys(m.Metadata)) { // one form for one message
+	for _, name := range slices.Sorted(maps.Keys(m.Metadata)) { // sorted, so that equal messages have equal bytes
 		dst = appendBytes(appendBytes(dst, name), m.Metadata[name])
 	}
 	dst = binary.AppendVarint(dst, int64(m.SendAt))
@@ -100,8 +102,8 @@ func appendBytes[T ~string | ~[]byte](dst []byte, text T) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(text))), text...)
 }
 
-// DecodeHints reads the form of a batch; what it gives takes memory in proportion to the bytes, and keeps none of them.
-// Hints of kinds that this version does not know are left out.
+// DecodeHints decodes a batch and leaves out hints of unknown kinds. Its result uses memory in proportion to len(data) and does not
+// alias data.
 func DecodeHints(data []byte) ([]Hint, error) {
 	if len(data) == 0 {
 		return nil, errMalformedHints
@@ -126,7 +128,7 @@ func DecodeHints(data []byte) ([]Hint, error) {
 
 func (k HintKind) known() bool { return k >= Stored && k <= EndedUnacked }
 
-// reader reads fields one after the other; after the first that is damaged all others are zero.
+// reader reads fields in sequence. After the first malformed field, damaged is set and every further field is zero.
 type reader struct {
 	rest    []byte
 	damaged bool
@@ -135,7 +137,7 @@ type reader struct {
 func (r *reader) hint() (h Hint) {
 	h.Kind = HintKind(r.byte())
 	if !h.Kind.known() {
-		return h // what it consists of is not known either
+		return h // the fields of an unknown kind are unknown
 	}
 	h.Hops, h.Recipient, h.Seq, h.Life = r.byte(), esh3ar.Recipient(r.uvarint()), esh3ar.Seq(r.uvarint()), esh3ar.Life(r.uint32())
 	flags := r.byte()
@@ -158,9 +160,9 @@ func (r *reader) message() *esh3ar.Message {
 	m.From = string(r.bytes())
 	m.Recipient, m.Seq = esh3ar.Recipient(r.uvarint()), esh3ar.Seq(r.uvarint())
 	m.Priority = esh3ar.Priority(r.byte())
-	r.damaged = r.damaged || m.Priority >= esh3ar.Priorities // it is an index elsewhere
+	r.damaged = r.damaged || m.Priority >= esh3ar.Priorities // priorities are used as array indexes
 	m.Subject, m.Content, m.CorrelationID = string(r.bytes()), string(r.bytes()), string(r.bytes())
-	for range r.count(2) { // a name and a value of no length take two bytes
+	for range r.count(2) { // a pair takes at least two bytes: two empty strings
 		if m.Metadata == nil {
 			m.Metadata = map[string]string{}
 		}
@@ -173,7 +175,7 @@ func (r *reader) message() *esh3ar.Message {
 	return m
 }
 
-// next cuts n bytes off.
+// next removes and returns the first n bytes.
 func (r *reader) next(n uint64) []byte {
 	if n > uint64(len(r.rest)) {
 		r.rest, r.damaged = nil, true
@@ -216,7 +218,7 @@ func (r *reader) duration() time.Duration {
 	return time.Duration(ms) * time.Millisecond
 }
 
-// skip goes over the n bytes of a varint; none or fewer: there is no whole one, or one of more than 64 bits.
+// skip removes the n bytes of a varint. n is 0 or negative if the varint is incomplete or longer than 64 bits.
 func (r *reader) skip(n int) {
 	if n <= 0 {
 		r.rest, r.damaged = nil, true
@@ -231,7 +233,8 @@ func (r *reader) uint32() uint32 {
 	return uint32(v)
 }
 
-// count reads how many there are of something that takes at least so many bytes: never more than there can be.
+// count reads the number of elements that follow, each at least size bytes long. It rejects a count that the remaining bytes cannot
+// hold.
 func (r *reader) count(size int) int {
 	v := r.uvarint()
 	if v > uint64(len(r.rest)/size) {

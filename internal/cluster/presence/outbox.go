@@ -2,8 +2,8 @@ package presence
 
 import "github.com/esh3artech/esh3ar"
 
-// outbox holds hints that wait for the look-up of their recipients. When it is full a new hint is dropped, for the old
-// ones are as good; the sweep delivers it.
+// outbox is a bounded FIFO queue of hints that wait for the lookup of their recipients. When it is full, a new hint is dropped: it
+// is worth no more than an old one, and the sweep delivers its message.
 type outbox struct {
 	hints    []Hint
 	bytes    int
@@ -11,7 +11,7 @@ type outbox struct {
 	maxBytes int
 }
 
-// push takes a hint in; false: there is no room.
+// push appends a hint and reports whether it fitted.
 func (o *outbox) push(h *Hint) bool {
 	size := h.size()
 	if len(o.hints) >= o.maxHints || o.bytes+size > o.maxBytes {
@@ -22,7 +22,7 @@ func (o *outbox) push(h *Hint) bool {
 	return true
 }
 
-// pop takes the oldest out, one at least and at most so many and so many bytes.
+// pop removes and returns the oldest hints: at least one, up to most hints and about bytes in size.
 func (o *outbox) pop(most, bytes int) []Hint {
 	n := 0
 	for n < len(o.hints) && n < most {
@@ -41,10 +41,10 @@ func (o *outbox) pop(most, bytes int) []Hint {
 	return taken
 }
 
-// hintSize is about what a hint takes besides its message and its ids.
+// hintSize is the approximate size of a hint without its message and ids.
 const hintSize = 96
 
-// size is about what a hint takes in memory and on its way.
+// size returns the approximate size of a hint in memory and on the wire.
 func (h *Hint) size() int {
 	n := hintSize + len(h.IDs)*len(esh3ar.MessageID{}.UUID)
 	if h.Message != nil {

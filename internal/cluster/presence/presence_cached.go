@@ -11,21 +11,21 @@ import (
 )
 
 const (
-	// cacheTTL is how long it is remembered where a recipient is. A phone that moves meanwhile costs its hint one more
-	// step: the node it left sends it on. A further device that comes meanwhile waits for the sweep at worst.
+	// cacheTTL is how long the nodes of a recipient are cached. If a phone moves in that time its hint takes one more hop, because
+	// the node that it left forwards it. If a second device connects in that time, its messages wait for the sweep at worst.
 	cacheTTL = time.Second
-	// cacheEntries bounds the recipients that are remembered, about 150 bytes each.
+	// cacheEntries bounds the number of cached recipients, about 150 bytes each.
 	cacheEntries = 1 << 16
 )
 
-// CachedPresence remembers for a second where a recipient was found. That somebody was not found it never remembers: then
-// nobody would be told of a message, and the phone that has just connected is the one that waits for it.
+// CachedPresence caches for a second on which nodes a recipient was found. It never caches that a recipient was not found: a phone
+// that has just connected would then get no hints.
 type CachedPresence struct {
 	Presence
 	cache *cache.Cache[esh3ar.Recipient, []membership.NodeID]
 }
 
-// NewCachedPresence remembers what p answers.
+// NewCachedPresence returns a cache in front of p.
 func NewCachedPresence(p Presence) *CachedPresence {
 	c := &CachedPresence{Presence: p}
 	c.cache = cache.New(cache.Options[esh3ar.Recipient, []membership.NodeID]{
@@ -57,7 +57,7 @@ func (c *CachedPresence) load(ctx context.Context, rs []esh3ar.Recipient) ([]cac
 	return entries, nil
 }
 
-// Nodes realises Presence. The lists are shared: nobody may change them.
+// Nodes implements Presence. Callers share the lists and must not change them.
 func (c *CachedPresence) Nodes(ctx context.Context, rs []esh3ar.Recipient) ([][]membership.NodeID, error) {
 	entries, err := c.cache.GetMany(ctx, rs)
 	if err != nil {
@@ -70,17 +70,17 @@ func (c *CachedPresence) Nodes(ctx context.Context, rs []esh3ar.Recipient) ([][]
 	return nodes, nil
 }
 
-// Assert realises Presence. What this node says itself it sees at once.
+// Assert implements Presence. It invalidates the cached entries, so this node sees its own changes at once.
 func (c *CachedPresence) Assert(ctx context.Context, rs []esh3ar.Recipient) error {
 	defer c.cache.Invalidate(ctx, rs...)
 	return c.Presence.Assert(ctx, rs)
 }
 
-// Retract realises Presence.
+// Retract implements Presence.
 func (c *CachedPresence) Retract(ctx context.Context, rs []esh3ar.Recipient) error {
 	defer c.cache.Invalidate(ctx, rs...)
 	return c.Presence.Retract(ctx, rs)
 }
 
-// Stats counts what was remembered.
+// Stats returns the counters of the cache.
 func (c *CachedPresence) Stats() cache.Stats { return c.cache.Stats() }

@@ -6,23 +6,24 @@ import (
 )
 
 const (
-	// publishBatch is how many recipients' presence is said at once.
+	// publishBatch is the number of recipients per call of Presence.
 	publishBatch = 500
-	// shardInterval is the pace at which shares of the recipients are asserted again: all of them every PresenceEvery.
+	// shardInterval is the time between the renewals of two shards. All shards are renewed once per RenewInterval.
 	shardInterval = RenewInterval / Shards
 )
 
-// publisher is the part of a Switchboard that says who is here. One operation is under way at a time.
+// publisher is the part of a RouterState that keeps the presence entries of this node up to date. One operation is in progress at a
+// time: a batch of dirty recipients, or the renewal of a shard.
 type publisher struct {
 	dirty     dirtySet
 	busy      bool
-	batch     []esh3ar.Recipient // by Turn
+	batch     []esh3ar.Recipient // recipients that NextBatch returned
 	assert    []esh3ar.Recipient
 	retract   []esh3ar.Recipient
-	nextShard int // that is asserted again next
+	nextShard int // next shard to renew
 }
 
-// Changed says that the recipient's first session here has begun, or its last has ended.
+// Changed records that the recipient's first session on this node has begun or its last session has ended.
 func (b *RouterState) Changed(r esh3ar.Recipient) { b.mark(r) }
 
 func (b *RouterState) mark(r esh3ar.Recipient) {
@@ -31,8 +32,9 @@ func (b *RouterState) mark(r esh3ar.Recipient) {
 	}
 }
 
-// NextBatch begins an operation on marked recipients; none: there are none, or an operation is under way. Whoever calls then
-// looks which of them the node holds, and not before: what changes behind that look is marked again. Say and Said follow.
+// NextBatch starts an operation on the oldest dirty recipients and returns them. It returns nil if there are none or an operation
+// is in progress. The caller must check which of them have a session on this node only after this call: a later change marks the
+// recipient again. Decide and Done must follow.
 func (b *RouterState) NextBatch() []esh3ar.Recipient {
 	s := &b.publisher
 	if s.busy || len(s.dirty.queue) == 0 {
@@ -42,7 +44,8 @@ func (b *RouterState) NextBatch() []esh3ar.Recipient {
 	return s.batch
 }
 
-// Decide tells what to say of those that Turn gave; held is whether the node holds them.
+// Decide splits the batch: held[i] reports whether recipient i has a session on this node. Those with a session are asserted, the
+// others retracted.
 func (b *RouterState) Decide(held []bool) (assert, retract []esh3ar.Recipient) {
 	s := &b.publisher
 	for i, r := range s.batch {
@@ -55,9 +58,9 @@ func (b *RouterState) Decide(held []bool) (assert, retract []esh3ar.Recipient) {
 	return s.assert, s.retract
 }
 
-// Done ends an operation, with what became of its two halves. It gives those whose counters have to be compared with the
-// store now: between a look-up that did not see them and their assertion something may have been stored. If an assertion
-// failed, its recipients are asserted by the next round, and the sweep compares them.
+// Done ends the operation; the errors are those of the two calls. It returns the recipients whose counters must be compared with
+// the store now, because a message may have been stored between a lookup that did not find them and their assertion. If the
+// assertion failed it returns none: the next renewal asserts them, and the sweep finds the messages.
 func (b *RouterState) Done(asserted, retracted error) (compare []esh3ar.Recipient) {
 	s := &b.publisher
 	b.count(&b.stats.Asserted, len(s.assert), asserted)
@@ -79,8 +82,8 @@ func (b *RouterState) count(said *uint64, n int, err error) {
 	*said += uint64(n)
 }
 
-// Renew begins to assert a share of the recipients again; false: an operation is under way. Whoever calls then asks the
-// node whom it holds of the share, and not before. Renewed follows.
+// Renew starts the renewal of the next shard and returns it. ok is false if an operation is in progress. The caller must read the
+// recipients of the shard only after this call. Renewed must follow.
 func (b *RouterState) Renew() (share int, ok bool) {
 	s := &b.publisher
 	if s.busy {
@@ -91,7 +94,7 @@ func (b *RouterState) Renew() (share int, ok bool) {
 	return share, true
 }
 
-// Renewed ends what Renew began: n recipients were asserted, or were not.
+// Renewed ends a renewal that asserted n recipients, or failed with err.
 func (b *RouterState) Renewed(n int, err error) {
 	b.publisher.busy = false
 	b.count(&b.stats.Asserted, n, err)

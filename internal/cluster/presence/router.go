@@ -11,55 +11,56 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
-// LocalSessions is the side of this node's engine that knows who is connected here. Its methods do not wait.
+// LocalSessions is the part of this node's engine that knows its sessions. Its methods do not block.
 type LocalSessions interface {
-	// HasSession tells whether the recipient has a session on this node.
+	// HasSession reports whether the recipient has a session on this node.
 	HasSession(r esh3ar.Recipient) bool
-	// ShardRecipients gives the recipients of one of Shares parts that have a session on this node.
+	// ShardRecipients returns the recipients of one shard, 0 to Shards-1, that have a session on this node.
 	ShardRecipients(share int) []esh3ar.Recipient
-	// PresenceAsserted says that recipients have just become visible to other nodes: what they should have is to be compared
-	// with the store.
+	// PresenceAsserted reports recipients that have just become visible to other nodes. The engine compares their counters with the
+	// store.
 	PresenceAsserted(rs []esh3ar.Recipient)
 }
 
-// HintHandler is the side of this node's engine that takes what comes of hints. Its methods do not wait, and keep no slice.
+// HintHandler is the part of this node's engine that handles the results of routing. Its methods do not block, and do not keep the
+// slices.
 type HintHandler interface {
-	// HandleHints gives hints of other nodes for recipients who are held here, or were a moment ago.
+	// HandleHints passes hints of other nodes for recipients that have a session on this node, or had one a moment ago.
 	HandleHints(hints []Hint)
-	// RecipientsOffline gives hints of stored messages whose recipients were connected nowhere.
+	// RecipientsOffline passes hints of stored messages whose recipients have no connection on any node.
 	RecipientsOffline(hints []Hint)
-	// HintsLost says that hints were lost and nobody found out where their recipients are, or that they are nowhere.
+	// HintsLost reports that hints were lost before their recipients were found, or found to be offline.
 	HintsLost()
 }
 
-// Engine is this node's engine.
+// Engine is the engine of this node.
 type Engine interface {
 	LocalSessions
 	HintHandler
 }
 
-// Options make a Router; Self, Presence and Hints must be given, the zero value of another field means its default.
+// Options configure a Router. Self, Presence and Hints are required; the zero value of any other field selects its default.
 type Options struct {
 	Self     membership.NodeID
 	Presence Presence
 	Hints    Hints
 	Limits   Limits
-	Timeout  time.Duration                     // of one call of Presence or Hints; default 2 s
-	OnError  func(operation string, err error) // after each call that failed; must be quick
+	Timeout  time.Duration                     // limit of one call of Presence or Hints; default 2 s
+	OnError  func(operation string, err error) // called after each failed call; must not block
 }
 
-// Router joins a node to the others. Run makes it work; what it is told before waits.
+// Router connects a node to the others. It works while Run runs; hints that are enqueued earlier wait.
 type Router struct {
 	opts          Options
-	hintsReady    chan struct{} // there are hints to route; full: it is known already
-	presenceDirty chan struct{} // there is presence to say; the same
+	hintsReady    chan struct{} // capacity 1; a token means that the outbox may hold hints
+	presenceDirty chan struct{} // capacity 1; a token means that the dirty set may hold recipients
 	mu            struct {
 		sync.Mutex
 		state *RouterState
 	}
 }
 
-// NewRouter makes the router of a node.
+// NewRouter returns the router of a node.
 func NewRouter(opts Options) *Router {
 	if opts.Timeout == 0 {
 		opts.Timeout = 2 * time.Second
@@ -72,8 +73,8 @@ func NewRouter(opts Options) *Router {
 	return r
 }
 
-// Enqueue takes hints for other nodes and does not wait. They are copied; their messages must not change any more. False:
-// some found no room and are lost.
+// Enqueue queues hints for other nodes and does not block. The hints are copied, and their messages must not change afterwards. It
+// reports whether all of them fitted; the rest are lost.
 func (r *Router) Enqueue(hints []Hint) bool {
 	r.mu.Lock()
 	all := r.mu.state.Enqueue(hints)
@@ -82,7 +83,7 @@ func (r *Router) Enqueue(hints []Hint) bool {
 	return all
 }
 
-// Changed says that the recipient's first session on this node has begun, or its last has ended.
+// Changed records that the recipient's first session on this node has begun or its last session has ended.
 func (r *Router) Changed(recipient esh3ar.Recipient) {
 	r.mu.Lock()
 	r.mu.state.Changed(recipient)
@@ -90,7 +91,7 @@ func (r *Router) Changed(recipient esh3ar.Recipient) {
 	wake(r.presenceDirty)
 }
 
-// Connected tells which recipients are known to be connected on other nodes. False is no word that they are not.
+// Connected reports for each recipient whether it is known to be connected on another node. False means unknown, not offline.
 func (r *Router) Connected(ctx context.Context, rs []esh3ar.Recipient) ([]bool, error) {
 	nodes, err := r.lookUpNodes(ctx, rs)
 	if err != nil {
@@ -105,14 +106,15 @@ func (r *Router) Connected(ctx context.Context, rs []esh3ar.Recipient) ([]bool, 
 	return connected, nil
 }
 
-// Stats reads the counts.
+// Stats returns the counters.
 func (r *Router) Stats() Stats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.mu.state.Stats()
 }
 
-// Run works for the engine until ctx ends. Then it sends what it was told, takes back what it said, and returns.
+// Run routes hints and publishes presence until ctx ends. Then it sends the queued hints, retracts the presence of this node, and
+// returns nil.
 func (r *Router) Run(ctx context.Context, engine Engine) error {
 	var group errgroup.Group
 	group.Go(func() error { r.routeHints(ctx, engine); return nil })
@@ -128,14 +130,14 @@ func wake(c chan struct{}) {
 	}
 }
 
-// failed reports an error, if it is one.
+// failed calls OnError if err is not nil.
 func (r *Router) failed(operation string, err error) {
 	if err != nil {
 		r.opts.OnError(operation, err)
 	}
 }
 
-// lookUpNodes looks recipients up.
+// lookUpNodes asks presence for the nodes of the recipients.
 func (r *Router) lookUpNodes(ctx context.Context, rs []esh3ar.Recipient) ([][]membership.NodeID, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
@@ -147,7 +149,7 @@ func (r *Router) lookUpNodes(ctx context.Context, rs []esh3ar.Recipient) ([][]me
 	return nodes, err
 }
 
-// hasSessions asks the engine for several.
+// hasSessions reports for each recipient whether it has a session on this node.
 func hasSessions(engine LocalSessions, rs []esh3ar.Recipient) []bool {
 	held := make([]bool, len(rs))
 	for i, recipient := range rs {

@@ -10,7 +10,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
-// routeHints sends hints until ctx ends, and then what is left. What is under way when ctx ends is not broken off.
+// routeHints routes hints until ctx ends, then those that are left in the outbox. Calls in progress when ctx ends are not canceled.
 func (r *Router) routeHints(ctx context.Context, engine Engine) {
 	work := context.WithoutCancel(ctx)
 	for ctx.Err() == nil {
@@ -27,7 +27,7 @@ func (r *Router) routeHints(ctx context.Context, engine Engine) {
 	}
 }
 
-// routeBatch sends one batch; false: nothing waits.
+// routeBatch routes one batch of hints. It reports whether there was one.
 func (r *Router) routeBatch(ctx context.Context, engine Engine) bool {
 	asked := r.lookUp()
 	if asked == nil {
@@ -35,7 +35,7 @@ func (r *Router) routeBatch(ctx context.Context, engine Engine) bool {
 	}
 	nodes, err := r.lookUpNodes(ctx, asked)
 	routed := r.resolveTargets(nodes, hasSessions(engine, asked), err)
-	wake(r.presenceDirty) // an entry of our own may have turned out to be stale
+	wake(r.presenceDirty) // the lookup may have found a stale entry of this node
 	if routed.LookupFailed {
 		engine.HintsLost()
 	}
@@ -58,10 +58,10 @@ func (r *Router) resolveTargets(nodes [][]membership.NodeID, held []bool, err er
 	return r.mu.state.ResolveTargets(nodes, held, err)
 }
 
-// maxSenders bounds the calls that send parcels; nodes beyond it wait for one of them.
+// maxSenders bounds the concurrent calls that send batches; further nodes wait for one of them to finish.
 const maxSenders = 16
 
-// send hands the parcels over, to all nodes at a time: a slow one holds up the next batch, and no other node.
+// send sends the batches to all nodes concurrently. A slow node delays the next round but no other node.
 func (r *Router) send(ctx context.Context, parcels []NodeBatch) {
 	if len(parcels) == 1 {
 		r.sendOne(ctx, &parcels[0])
@@ -72,7 +72,7 @@ func (r *Router) send(ctx context.Context, parcels []NodeBatch) {
 	for i := range parcels {
 		group.Go(func() error { r.sendOne(ctx, &parcels[i]); return nil })
 	}
-	_ = group.Wait() // what failed is reported where it did
+	_ = group.Wait() // every error was reported by sendOne
 }
 
 func (r *Router) sendOne(ctx context.Context, p *NodeBatch) {
@@ -85,10 +85,10 @@ func (r *Router) sendOne(ctx context.Context, p *NodeBatch) {
 	r.mu.state.Sent(p, err)
 }
 
-// receiveRetryDelay is the pause before a transport that gave up receiving is asked again.
+// receiveRetryDelay is the pause before Receive is called again after it has failed.
 const receiveRetryDelay = time.Second
 
-// receiveHints takes hints of other nodes until ctx ends.
+// receiveHints receives hints of other nodes until ctx ends.
 func (r *Router) receiveHints(ctx context.Context, engine Engine) {
 	for ctx.Err() == nil {
 		err := r.opts.Hints.Receive(ctx, func(hints []Hint) { r.handleHints(hints, engine) })

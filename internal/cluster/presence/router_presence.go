@@ -7,9 +7,9 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// publishPresence keeps presence until ctx ends, and then takes it back.
+// publishPresence publishes presence until ctx ends, then retracts all of it.
 func (r *Router) publishPresence(ctx context.Context, engine LocalSessions) {
-	work := context.WithoutCancel(ctx) // what is under way is not broken off
+	work := context.WithoutCancel(ctx) // calls in progress are not canceled
 	ticker := time.NewTicker(shardInterval)
 	defer ticker.Stop()
 	for ctx.Err() == nil {
@@ -19,14 +19,14 @@ func (r *Router) publishPresence(ctx context.Context, engine LocalSessions) {
 			r.renew(work, engine)
 		case <-r.presenceDirty:
 			if r.publishBatch(work, engine) {
-				wake(r.presenceDirty) // there may be more; between batches a share may be renewed
+				wake(r.presenceDirty) // more may be dirty; a renewal can run between two batches
 			}
 		}
 	}
 	r.retractAll(work, engine)
 }
 
-// publishBatch says the presence of one batch of marked recipients; false: none is marked.
+// publishBatch publishes one batch of dirty recipients. It reports whether there was one.
 func (r *Router) publishBatch(ctx context.Context, engine LocalSessions) bool {
 	asked := r.nextBatch()
 	if asked == nil {
@@ -56,7 +56,7 @@ func (r *Router) decide(held []bool) (assert, retract []esh3ar.Recipient) {
 	return r.mu.state.Decide(held)
 }
 
-// renew asserts one share of the recipients again.
+// renew asserts the recipients of one shard again.
 func (r *Router) renew(ctx context.Context, engine LocalSessions) {
 	r.mu.Lock()
 	share, ok := r.mu.state.Renew()
@@ -94,7 +94,8 @@ func (r *Router) call(ctx context.Context, operation string, rs []esh3ar.Recipie
 	return err
 }
 
-// retractAll takes back what this node said: nobody listens here any more. What it does not get to in time ends by itself.
+// retractAll retracts every entry of this node, because it no longer receives hints. Entries that it does not reach before the
+// timeout expire.
 func (r *Router) retractAll(ctx context.Context, engine LocalSessions) {
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()

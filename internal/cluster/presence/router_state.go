@@ -10,19 +10,19 @@ import (
 )
 
 const (
-	// maxHops is how often a hint is sent on by nodes that do not hold its recipient. Twice finds a phone that moved
-	// while it was looked for; a hint that still has not arrived runs after stale entries.
+	// maxHops is how many times a hint is forwarded by nodes that do not have its recipient. Two hops reach a phone that moved
+	// during the lookup; a hint that needs more is following stale entries.
 	maxHops = 2
-	// lookupHints and lookupBytes bound one look-up and the parcels that come of it.
+	// lookupHints and lookupBytes bound one lookup and the node batches that result from it.
 	lookupHints = 1024
 	lookupBytes = 1 << 20
 )
 
-// Limits bound a Switchboard; the zero value of a field means its default.
+// Limits bound a RouterState; the zero value of a field selects its default.
 type Limits struct {
-	Hints int // in the outbox; default 32,768
-	Bytes int // of those; default 32 MiB
-	Dirty int // recipients whose presence may have changed; default 65,536
+	Hints int // hints in the outbox; default 32,768
+	Bytes int // bytes of the hints in the outbox; default 32 MiB
+	Dirty int // recipients in the dirty set; default 65,536
 }
 
 func (l Limits) withDefaults() Limits {
@@ -38,18 +38,18 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// RouterState is the machine of a Router. Its methods are its events; each takes what the event carries and gives what is
-// to be done. It has no lock.
+// RouterState is the state machine of a Router, without goroutines, clock, I/O or lock. Its methods are its events: each takes the
+// data of the event and returns the actions to perform. Callers serialize the calls.
 type RouterState struct {
 	self             membership.NodeID
 	outbox           outbox
-	lookup           []Hint             // whose recipients are being looked up
-	lookupRecipients []esh3ar.Recipient // those, each once
+	lookup           []Hint             // hints of the lookup in progress; nil if there is none
+	lookupRecipients []esh3ar.Recipient // their recipients, without duplicates
 	publisher        publisher
 	stats            Stats
 }
 
-// NewRouterState makes the machine of a node.
+// NewRouterState returns the state machine of a node.
 func NewRouterState(self membership.NodeID, limits Limits) *RouterState {
 	limits = limits.withDefaults()
 	b := &RouterState{self: self, outbox: outbox{maxHints: limits.Hints, maxBytes: limits.Bytes}}
@@ -57,20 +57,20 @@ func NewRouterState(self membership.NodeID, limits Limits) *RouterState {
 	return b
 }
 
-// NodeBatch is what leaves for one node at once.
+// NodeBatch holds the hints to send to one node.
 type NodeBatch struct {
 	To    membership.NodeID
 	Hints []Hint
 }
 
-// RoutingResult is what becomes of hints after a look-up.
+// RoutingResult holds the outcome of one lookup.
 type RoutingResult struct {
 	Batches      []NodeBatch
-	Offline      []Hint // of messages whose recipients are connected nowhere
-	LookupFailed bool   // presence did not answer, and these hints are lost
+	Offline      []Hint // hints of stored messages whose recipients have no connection on any node
+	LookupFailed bool   // the presence lookup failed; the hints are lost
 }
 
-// Enqueue takes hints of this node's engine; false: not all of them found room.
+// Enqueue adds hints of this node's engine to the outbox. It reports whether all of them fitted; the rest are dropped.
 func (b *RouterState) Enqueue(hints []Hint) bool {
 	b.stats.Enqueued += uint64(len(hints))
 	all := true
@@ -88,8 +88,8 @@ func (b *RouterState) enqueue(h *Hint) bool {
 	return false
 }
 
-// LookUp begins the look-up of those for whom hints wait; nil: there are none, or a look-up is under way. Found must
-// follow.
+// LookUp starts a lookup for the oldest hints in the outbox and returns their recipients. It returns nil if the outbox is empty or
+// a lookup is in progress. The caller must follow with ResolveTargets.
 func (b *RouterState) LookUp() []esh3ar.Recipient {
 	if b.lookup != nil || len(b.outbox.hints) == 0 {
 		return nil
@@ -107,10 +107,11 @@ func (b *RouterState) LookUp() []esh3ar.Recipient {
 	return b.lookupRecipients
 }
 
-// errWrongCount is an answer that does not fit its question.
+// errWrongCount means that presence returned a different number of results than recipients.
 var errWrongCount = errors.New("presence answered for fewer or more than were asked for")
 
-// ResolveTargets is the answer of a look-up, and which of those asked for this node held after that.
+// ResolveTargets ends the lookup. nodes is the answer of presence for the recipients that LookUp returned, in their order; held[i]
+// reports whether this node has a session of recipient i, checked after the answer arrived.
 func (b *RouterState) ResolveTargets(nodes [][]membership.NodeID, held []bool, err error) RoutingResult {
 	hints, asked := b.lookup, b.lookupRecipients
 	b.lookup, b.lookupRecipients = nil, nil
@@ -135,13 +136,13 @@ func (b *RouterState) ResolveTargets(nodes [][]membership.NodeID, held []bool, e
 	return b.group(hints, places)
 }
 
-// location is where a recipient is.
+// location is where a recipient is connected.
 type location struct {
 	nodes []membership.NodeID
-	local bool // here
+	local bool // has a session on this node
 }
 
-// group puts hints into parcels, in their order.
+// group assigns the hints to one batch per target node and keeps their order within each batch.
 func (b *RouterState) group(hints []Hint, places map[esh3ar.Recipient]location) (out RoutingResult) {
 	parcels := map[membership.NodeID]int{}
 	for i := range hints {
@@ -167,7 +168,7 @@ func (b *RouterState) group(hints []Hint, places map[esh3ar.Recipient]location) 
 	return out
 }
 
-// Sent says how a parcel left.
+// Sent records whether the transport accepted a batch.
 func (b *RouterState) Sent(p *NodeBatch, err error) {
 	if err != nil {
 		b.stats.SendFailed += uint64(len(p.Hints))
@@ -176,8 +177,9 @@ func (b *RouterState) Sent(p *NodeBatch, err error) {
 	b.stats.Sent += uint64(len(p.Hints))
 }
 
-// Receive takes hints from another node, and for each whether this node holds its recipient; it gives those that are for
-// the engine. The others are routed again, and whatever entry led them here is taken back. Where lost, some could not be.
+// Receive takes hints from another node; held[i] reports whether this node has a session of the recipient of hint i. It returns the
+// hints for this node's engine. The other hints are forwarded, and their recipients are marked, so that the presence entry which
+// led them here is retracted. lost is true if a hint could not be forwarded.
 func (b *RouterState) Receive(hints []Hint, held []bool) (here []Hint, lost bool) {
 	b.stats.Received += uint64(len(hints))
 	for i := range hints {
@@ -190,7 +192,7 @@ func (b *RouterState) Receive(hints []Hint, held []bool) (here []Hint, lost bool
 	return here, lost
 }
 
-// forward sends a hint on; false: not any more.
+// forward puts a misrouted hint back into the outbox. It returns false if the hop limit is exceeded or the outbox is full.
 func (b *RouterState) forward(h Hint) bool {
 	b.stats.Misrouted++
 	b.markStale(h.Recipient)
@@ -204,19 +206,19 @@ func (b *RouterState) forward(h Hint) bool {
 	return b.enqueue(&h)
 }
 
-// markStale marks a recipient of whom this node may still say that it holds it.
+// markStale marks a recipient whose presence entry for this node may be wrong.
 func (b *RouterState) markStale(r esh3ar.Recipient) {
 	if !faultinject.Is(faultinject.StaleEntryKept) {
 		b.mark(r)
 	}
 }
 
-// Idle tells whether nothing waits and nothing is under way.
+// Idle reports whether nothing is queued and no operation is in progress.
 func (b *RouterState) Idle() bool {
 	return b.lookup == nil && len(b.outbox.hints) == 0 && !b.publisher.busy && len(b.publisher.dirty.queue) == 0
 }
 
-// Stats gives the counts.
+// Stats returns the counters.
 func (b *RouterState) Stats() Stats {
 	s := b.stats
 	s.Waiting = len(b.outbox.hints)

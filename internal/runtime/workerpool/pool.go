@@ -18,44 +18,44 @@ import (
 
 // Rules say how many workers there are. The zero value of a field means its default.
 type Rules struct {
-	Min    int           // that are always there; default 1
-	Max    int           // default: Min
-	Deep   int           // items a worker that may wait before another comes; default 4: one that only fills a pause is not worth its start
-	Linger time.Duration // how long the queue must have been shallow before one leaves; default 1 s: bursts come in rows
+	Min            int           // that are always there; default 1
+	Max            int           // default: Min
+	DepthPerWorker int           // items a worker that may wait before another comes; default 4: one that only fills a pause is not worth its start
+	Linger         time.Duration // how long the queue must have been shallow before one leaves; default 1 s: bursts come in rows
 }
 
 func (r Rules) withDefaults() Rules {
 	r.Min = max(r.Min, 1)
 	r.Max = max(r.Max, r.Min)
-	r.Deep = cmp.Or(r.Deep, 4)
+	r.DepthPerWorker = cmp.Or(r.DepthPerWorker, 4)
 	r.Linger = cmp.Or(r.Linger, time.Second)
 	return r
 }
 
-// More tells whether so many workers are too few for the depth.
-func (r *Rules) More(workers, depth int) bool {
-	return workers < r.Max && depth >= workers*r.Deep
+// NeedsMore tells whether so many workers are too few for the depth.
+func (r *Rules) NeedsMore(workers, depth int) bool {
+	return workers < r.Max && depth >= workers*r.DepthPerWorker
 }
 
-// Fewer tells whether one of the workers may leave: fewer could have done all the time since the queue was deep last.
-func (r *Rules) Fewer(workers int, deep, now time.Time) bool {
+// AllowsFewer tells whether one of the workers may leave: fewer could have done all the time since the queue was deep last.
+func (r *Rules) AllowsFewer(workers int, deep, now time.Time) bool {
 	return workers > r.Min && now.Sub(deep) >= r.Linger
 }
 
 // Stats are the workers now, and the most since the start.
-type Stats struct{ Now, Most int }
+type Stats struct{ Workers, Peak int }
 
 // Pool is the workers.
 type Pool struct {
-	rules Rules
-	work  func(stay func(depth int) bool)
-	now   atomic.Int64 // workers; written under mu
-	mu    struct {
+	rules   Rules
+	work    func(stay func(depth int) bool)
+	workers atomic.Int64 // workers; written under mu
+	mu      struct {
 		sync.Mutex
-		group sync.WaitGroup
-		deep  time.Time // when the queue was too deep for one worker less, last
-		early int       // depth of the queue before Run
-		most  int
+		group        sync.WaitGroup
+		lastDeep     time.Time // when the queue was too deep for one worker less, last
+		initialDepth int       // depth of the queue before Run
+		most         int
 	}
 }
 
@@ -68,37 +68,37 @@ func New(r Rules, work func(stay func(depth int) bool)) *Pool {
 // Run starts the workers and returns when the last has ended.
 func (p *Pool) Run() {
 	p.mu.Lock()
-	p.mu.deep = time.Now()
+	p.mu.lastDeep = time.Now()
 	for range p.rules.Min {
 		p.startLocked()
 	}
-	for p.rules.More(int(p.now.Load()), p.mu.early) {
+	for p.rules.NeedsMore(int(p.workers.Load()), p.mu.initialDepth) {
 		p.startLocked()
 	}
 	p.mu.Unlock()
 	p.mu.group.Wait()
 }
 
-// Deep tells how deep the queue is with what was just put in. What it is told before Run counts when that begins; after its
+// ReportDepth tells how deep the queue is with what was just put in. What it is told before Run counts when that begins; after its
 // end it does nothing.
-func (p *Pool) Deep(depth int) {
-	if n := int(p.now.Load()); n > 0 && !p.rules.More(n, depth) {
+func (p *Pool) ReportDepth(depth int) {
+	if n := int(p.workers.Load()); n > 0 && !p.rules.NeedsMore(n, depth) {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.now.Load() == 0 {
-		p.mu.early = depth
+	if p.workers.Load() == 0 {
+		p.mu.initialDepth = depth
 		return
 	}
-	if p.rules.More(int(p.now.Load()), depth) {
+	if p.rules.NeedsMore(int(p.workers.Load()), depth) {
 		p.startLocked()
 	}
 }
 
 func (p *Pool) startLocked() {
-	p.mu.deep = time.Now()
-	p.mu.most = max(p.mu.most, int(p.now.Add(1)))
+	p.mu.lastDeep = time.Now()
+	p.mu.most = max(p.mu.most, int(p.workers.Add(1)))
 	p.mu.group.Go(p.run)
 }
 
@@ -106,7 +106,7 @@ func (p *Pool) startLocked() {
 func (p *Pool) run() {
 	left := false
 	p.work(func(depth int) bool {
-		left = !p.stay(depth)
+		left = !p.mayStay(depth)
 		return !left
 	})
 	if left {
@@ -114,25 +114,25 @@ func (p *Pool) run() {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.now.Add(-1) // under the lock: nobody may come once Run has seen the last one go
+	p.workers.Add(-1) // under the lock: nobody may come once Run has seen the last one go
 }
 
-// stay counts a worker out that may leave. While there are no more than there must be it is one load.
-func (p *Pool) stay(depth int) bool {
-	if int(p.now.Load()) <= p.rules.Min {
+// mayStay counts a worker out that may leave. While there are no more than there must be it is one load.
+func (p *Pool) mayStay(depth int) bool {
+	if int(p.workers.Load()) <= p.rules.Min {
 		return true
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n, now := int(p.now.Load()), time.Now()
-	if depth >= (n-1)*p.rules.Deep {
-		p.mu.deep = now
+	n, now := int(p.workers.Load()), time.Now()
+	if depth >= (n-1)*p.rules.DepthPerWorker {
+		p.mu.lastDeep = now
 	}
-	if !p.rules.Fewer(n, p.mu.deep, now) {
+	if !p.rules.AllowsFewer(n, p.mu.lastDeep, now) {
 		return true
 	}
-	p.mu.deep = now // the next leaves after another pause
-	p.now.Add(-1)
+	p.mu.lastDeep = now // the next leaves after another pause
+	p.workers.Add(-1)
 	return false
 }
 
@@ -140,5 +140,5 @@ func (p *Pool) stay(depth int) bool {
 func (p *Pool) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return Stats{int(p.now.Load()), p.mu.most}
+	return Stats{int(p.workers.Load()), p.mu.most}
 }

@@ -15,13 +15,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestRules(t *testing.T) {
 	t.Parallel()
-	r := workerpool.Rules{Min: 2, Max: 5, Deep: 4, Linger: time.Second}
+	r := workerpool.Rules{Min: 2, Max: 5, DepthPerWorker: 4, Linger: time.Second}
 	now := time.Unix(1_800_000_000, 0)
 	for _, c := range []struct {
 		workers, depth int
 		more           bool
 	}{{2, 7, false}, {2, 8, true}, {3, 8, false}, {4, 16, true}, {5, 1000, false}} {
-		if got := r.More(c.workers, c.depth); got != c.more {
+		if got := r.NeedsMore(c.workers, c.depth); got != c.more {
 			t.Errorf("%d workers with %d waiting: more %v", c.workers, c.depth, got)
 		}
 	}
@@ -30,7 +30,7 @@ func TestRules(t *testing.T) {
 		shallow time.Duration
 		fewer   bool
 	}{{3, time.Second, true}, {3, time.Second - 1, false}, {2, time.Hour, false}} {
-		if got := r.Fewer(c.workers, now.Add(-c.shallow), now); got != c.fewer {
+		if got := r.AllowsFewer(c.workers, now.Add(-c.shallow), now); got != c.fewer {
 			t.Errorf("%d workers, shallow for %s: fewer %v", c.workers, c.shallow, got)
 		}
 	}
@@ -76,7 +76,7 @@ func (q *queue) one() {
 func (q *queue) put(n int) {
 	for i := range n {
 		q.items <- i
-		q.pool.Deep(len(q.items))
+		q.pool.ReportDepth(len(q.items))
 	}
 }
 
@@ -94,7 +94,7 @@ func TestADeepQueueBringsMoreWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(workerpool.Rules{Min: 2, Max: 16}, 10*time.Millisecond)
 		stop := q.start()
-		if got := q.pool.Stats(); got.Now != 2 {
+		if got := q.pool.Stats(); got.Workers != 2 {
 			t.Errorf("at rest: %+v", got)
 		}
 		began := time.Now()
@@ -105,25 +105,25 @@ func TestADeepQueueBringsMoreWorkers(t *testing.T) {
 		if took := time.Since(began); took > 1100*time.Millisecond { // sixteen at once: 1 s; two: 8 s
 			t.Errorf("1,600 items of 10 ms took %s of simulated time", took)
 		}
-		if got := q.pool.Stats(); got.Most != 16 || q.most != 16 {
+		if got := q.pool.Stats(); got.Peak != 16 || q.most != 16 {
 			t.Errorf("the most: %+v, %d at once", got, q.most)
 		}
 		for i := range 200 { // little work, for long enough
-			if got := q.pool.Stats(); i == 30 && (got.Now < 12 || got.Now > 15) {
+			if got := q.pool.Stats(); i == 30 && (got.Workers < 12 || got.Workers > 15) {
 				t.Errorf("after three seconds: %+v, want one less in each", got)
 			}
 			q.put(1)
 			time.Sleep(100 * time.Millisecond)
 		}
-		if got := q.pool.Stats(); got.Now != 2 {
+		if got := q.pool.Stats(); got.Workers != 2 {
 			t.Errorf("after the burst: %+v", got)
 		}
 		stop()
-		if got := q.pool.Stats(); got.Now != 0 || q.count() != 1800 {
+		if got := q.pool.Stats(); got.Workers != 0 || q.count() != 1800 {
 			t.Errorf("at the end: %+v, %d done", got, q.count())
 		}
-		q.pool.Deep(1000)
-		if got := q.pool.Stats(); got.Now != 0 {
+		q.pool.ReportDepth(1000)
+		if got := q.pool.Stats(); got.Workers != 0 {
 			t.Errorf("after the end: %+v", got)
 		}
 	})
@@ -143,7 +143,7 @@ func TestWorkersThatAreStuckBringMore(t *testing.T) {
 		stop := q.start()
 		q.put(100)
 		synctest.Wait()
-		if got := q.pool.Stats(); got.Now != 3 {
+		if got := q.pool.Stats(); got.Workers != 3 {
 			t.Errorf("%+v", got)
 		}
 		stop()
@@ -160,7 +160,7 @@ func TestOneItemAtATimeNeedsNoMore(t *testing.T) {
 			q.put(3)
 			time.Sleep(5 * time.Millisecond)
 		}
-		if got := q.pool.Stats(); got.Most != 1 {
+		if got := q.pool.Stats(); got.Peak != 1 {
 			t.Errorf("%+v", got)
 		}
 		stop()
@@ -170,7 +170,7 @@ func TestOneItemAtATimeNeedsNoMore(t *testing.T) {
 // TestNothingIsForgotten has workers come and go while items come and the queue ends.
 func TestNothingIsForgotten(t *testing.T) {
 	t.Parallel()
-	q := newQueue(workerpool.Rules{Min: 1, Max: 8, Deep: 1, Linger: time.Nanosecond}, 0)
+	q := newQueue(workerpool.Rules{Min: 1, Max: 8, DepthPerWorker: 1, Linger: time.Nanosecond}, 0)
 	done := make(chan struct{})
 	go func() { defer close(done); q.pool.Run() }()
 	var group sync.WaitGroup
@@ -190,14 +190,14 @@ func TestWhatWasThereBeforeBringsWorkers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		stuck := make(chan struct{})
-		pool := workerpool.New(workerpool.Rules{Min: 1, Max: 5, Deep: 4}, func(func(int) bool) { <-stuck })
+		pool := workerpool.New(workerpool.Rules{Min: 1, Max: 5, DepthPerWorker: 4}, func(func(int) bool) { <-stuck })
 		for depth := range 100 {
-			pool.Deep(depth + 1)
+			pool.ReportDepth(depth + 1)
 		}
 		done := make(chan struct{})
 		go func() { defer close(done); pool.Run() }()
 		synctest.Wait()
-		if got := pool.Stats(); got.Now != 5 {
+		if got := pool.Stats(); got.Workers != 5 {
 			t.Errorf("%+v", got)
 		}
 		close(stuck)

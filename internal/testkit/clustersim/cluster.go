@@ -1,5 +1,5 @@
-// Package clustersim is what stands between the nodes of a cluster, in memory and for tests: presence that can be wiped,
-// can be wrong and can be away, and hints that can be lost, doubled, late or led astray.
+// Package clustersim simulates what connects the nodes of a cluster, in memory and for tests: presence that can lose entries, be
+// wrong or be unavailable, and hints that can be lost, duplicated, delayed or misrouted.
 //
 // Concurrency: every method may be called from any goroutine.
 package clustersim
@@ -16,21 +16,21 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 )
 
-// ErrAway is what a cluster that is away answers.
+// ErrAway is the error of every call while the cluster is unavailable.
 var ErrAway = errors.New("it is away")
 
-// Delivery is what becomes of one Send.
+// Delivery describes one delivery that results from a Send.
 type Delivery struct {
 	To    membership.NodeID
 	Hints []presence.Hint
 	After time.Duration
 }
 
-// Cluster is what the nodes share.
+// Cluster is the state that the nodes share.
 type Cluster struct {
 	mu struct {
 		sync.Mutex
-		entries map[esh3ar.Recipient]map[membership.NodeID]time.Time // until when
+		entries map[esh3ar.Recipient]map[membership.NodeID]time.Time // expiry of each entry
 		mail    map[membership.NodeID]chan []presence.Hint
 		bend    func(to membership.NodeID, hints []presence.Hint) []Delivery
 		away    bool
@@ -39,45 +39,45 @@ type Cluster struct {
 	}
 }
 
-// mailLimit bounds the batches that wait for one node; when there are more, new ones are lost.
+// mailLimit bounds the batches that wait for one node; further batches are lost.
 const mailLimit = 1024
 
-// New makes a cluster in which nothing goes wrong.
+// New returns a cluster without faults.
 func New() *Cluster {
 	c := &Cluster{}
 	c.mu.entries, c.mu.mail = map[esh3ar.Recipient]map[membership.NodeID]time.Time{}, map[membership.NodeID]chan []presence.Hint{}
 	return c
 }
 
-// Bend sets what becomes of every Send from now on; nil: it arrives.
+// Bend sets a function that decides the deliveries of every later Send; nil delivers every batch as sent.
 func (c *Cluster) Bend(bend func(to membership.NodeID, hints []presence.Hint) []Delivery) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.mu.bend = bend
 }
 
-// Away makes every call fail from now on, or none. Where it hangs they fail when their context ends, and not before.
+// Away makes every later call fail, or none if away is false. If hangs is true, the calls fail only when their context ends.
 func (c *Cluster) Away(away, hangs bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.mu.away, c.mu.hangs = away, hangs
 }
 
-// Slow makes every call take time: presence takes d, half of it before its effect and half after, and a Send half of d.
+// Slow delays every later call. A call of presence takes d, half of it before its effect and half after; a Send takes half of d.
 func (c *Cluster) Slow(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.mu.slow = d
 }
 
-// Wipe forgets all presence, as a failover may.
+// Wipe deletes all presence entries, as a failover may.
 func (c *Cluster) Wipe() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	clear(c.mu.entries)
 }
 
-// Plant makes an entry that its node did not ask for.
+// Plant creates a presence entry that its node did not assert.
 func (c *Cluster) Plant(node membership.NodeID, r esh3ar.Recipient) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -91,7 +91,7 @@ func (c *Cluster) assertLocked(node membership.NodeID, r esh3ar.Recipient) {
 	c.mu.entries[r][node] = time.Now().Add(presence.TTL)
 }
 
-// Nodes gives who says to hold a recipient.
+// Nodes returns the nodes with an unexpired entry of the recipient, sorted.
 func (c *Cluster) Nodes(r esh3ar.Recipient) (nodes []membership.NodeID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -104,7 +104,7 @@ func (c *Cluster) Nodes(r esh3ar.Recipient) (nodes []membership.NodeID) {
 	return nodes
 }
 
-// pass is what every call goes through.
+// pass applies the configured delay and faults; every call begins with it.
 func (c *Cluster) pass(ctx context.Context) error {
 	c.mu.Lock()
 	away, hangs, slow := c.mu.away, c.mu.hangs, c.mu.slow/2
@@ -129,18 +129,18 @@ var (
 	_ presence.Hints    = Hints{}
 )
 
-// Presence is a node's route.Presence.
+// Presence implements presence.Presence for one node.
 type Presence struct {
 	Cluster *Cluster
 	Self    membership.NodeID
 }
 
-// Assert says that the node holds recipients.
+// Assert implements presence.Presence.
 func (p Presence) Assert(ctx context.Context, rs []esh3ar.Recipient) error {
 	return p.change(ctx, rs, func(r esh3ar.Recipient) { p.Cluster.assertLocked(p.Self, r) })
 }
 
-// Retract takes that back.
+// Retract implements presence.Presence.
 func (p Presence) Retract(ctx context.Context, rs []esh3ar.Recipient) error {
 	return p.change(ctx, rs, func(r esh3ar.Recipient) { delete(p.Cluster.mu.entries[r], p.Self) })
 }
@@ -157,7 +157,7 @@ func (p Presence) change(ctx context.Context, rs []esh3ar.Recipient, do func(esh
 	return p.Cluster.pass(ctx)
 }
 
-// Nodes looks recipients up.
+// Nodes implements presence.Presence.
 func (p Presence) Nodes(ctx context.Context, rs []esh3ar.Recipient) ([][]membership.NodeID, error) {
 	if err := p.Cluster.pass(ctx); err != nil {
 		return nil, err
@@ -169,13 +169,13 @@ func (p Presence) Nodes(ctx context.Context, rs []esh3ar.Recipient) ([][]members
 	return nodes, p.Cluster.pass(ctx)
 }
 
-// Hints is a node's route.Hints.
+// Hints implements presence.Hints for one node.
 type Hints struct {
 	Cluster *Cluster
 	Self    membership.NodeID
 }
 
-// Send hands a batch over, to whatever Bend makes of it.
+// Send implements presence.Hints. The function set by Bend decides what is delivered.
 func (h Hints) Send(ctx context.Context, to membership.NodeID, hints []presence.Hint) error {
 	c := h.Cluster
 	if err := c.pass(ctx); err != nil {
@@ -204,11 +204,11 @@ func (h Hints) Send(ctx context.Context, to membership.NodeID, hints []presence.
 func (c *Cluster) deliverLocked(d *Delivery) {
 	select {
 	case c.mu.mail[d.To] <- slices.Clone(d.Hints):
-	default: // nobody listens there, or does not keep up
+	default: // no receiver, or its queue is full
 	}
 }
 
-// Receive gives hints to handle until ctx ends.
+// Receive implements presence.Hints.
 func (h Hints) Receive(ctx context.Context, handle func([]presence.Hint)) error {
 	c := h.Cluster
 	mail := make(chan []presence.Hint, mailLimit)

@@ -11,44 +11,44 @@ import (
 	"github.com/esh3artech/esh3ar/internal/flow"
 )
 
-// Account is what one business has used.
-type Account struct {
-	book     *Book
+// Limiter is what one business has used.
+type Limiter struct {
+	limiters *Limiters
 	business esh3ar.BusinessID
-	terms    atomic.Pointer[terms]
-	touched  atomic.Int64 // when somebody last asked for it
+	plan     atomic.Pointer[compiledPlan]
+	lastUsed atomic.Int64 // when somebody last asked for it
 	mu       struct {
 		sync.Mutex
-		full      int64 // state of this node's own bucket
-		calls     int   // at once
-		repeats   int64 // state of this node's bucket of repeated calls
-		lease     lease
-		day       day
-		adding    bool   // to the store: an addition is on its way
-		additions uint64 // have begun or ended
+		bucketFullAt  int64 // state of this node's own bucket
+		calls         int   // at once
+		repeatsFullAt int64 // state of this node's bucket of repeated calls
+		lease         lease
+		day           day
+		adding        bool   // to the store: an addition is on its way
+		additions     uint64 // have begun or ended
 	}
 }
 
-// change puts another plan in force. The bucket keeps what is in it, as far as the new one holds it.
-func (a *Account) change(p *esh3ar.Plan) {
-	t := newTerms(p)
+// setPlan puts another plan in force. The bucket keeps what is in it, as far as the new one holds it.
+func (a *Limiter) setPlan(p *esh3ar.Plan) {
+	t := compilePlan(p)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if old := a.terms.Swap(t); old != nil {
-		a.mu.full = t.quota.Fit(old.quota, a.mu.full, a.book.nanoseconds(time.Now()))
+	if old := a.plan.Swap(t); old != nil {
+		a.mu.bucketFullAt = t.quota.Fit(old.quota, a.mu.bucketFullAt, a.limiters.nanoseconds(time.Now()))
 		a.mu.lease.forget()
 	}
 }
 
 // Plan is the plan in force.
-func (a *Account) Plan() *esh3ar.Plan { return a.terms.Load().plan }
+func (a *Limiter) Plan() *esh3ar.Plan { return a.plan.Load().plan }
 
 // Policy is the value of the header RateLimit-Policy; it must not be written to.
-func (a *Account) Policy() []string { return a.terms.Load().policy }
+func (a *Limiter) Policy() []string { return a.plan.Load().policy }
 
 // Enter begins a call, or answers RateLimited where too many are under way. Leave ends one that began.
-func (a *Account) Enter() error {
-	most := a.terms.Load().plan.Concurrent
+func (a *Limiter) Enter() error {
+	most := a.plan.Load().plan.Concurrent
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if most > 0 && a.mu.calls >= most {
@@ -62,17 +62,17 @@ func (a *Account) Enter() error {
 
 // Repeats counts n calls that repeat earlier ones, or looks where n is 0, and returns RateLimited if there are more of them
 // than the plan allows new messages. They cost nothing else: what they repeat was paid for.
-func (a *Account) Repeats(now time.Time, n int) error {
-	plan := a.terms.Load().plan
+func (a *Limiter) Repeats(now time.Time, n int) error {
+	plan := a.plan.Load().plan
 	q := flow.QuotaOf(max(plan.Rate, minRepeatRate), max(plan.Burst, minRepeatBurst))
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	taken := q.Take(a.mu.repeats, a.book.nanoseconds(now), max(n, 1))
+	taken := q.Take(a.mu.repeatsFullAt, a.limiters.nanoseconds(now), max(n, 1))
 	if !taken.Allowed {
 		return &esh3ar.Error{Code: esh3ar.RateLimited, Text: "too many calls that repeat an idempotency key", RetryAfter: taken.RetryAfter}
 	}
 	if n > 0 {
-		a.mu.repeats = taken.Full
+		a.mu.repeatsFullAt = taken.Full
 	}
 	return nil
 }
@@ -84,7 +84,7 @@ const (
 )
 
 // Leave ends a call: taken is what it took, accepted how many of these messages are in the store now.
-func (a *Account) Leave(taken, accepted int) {
+func (a *Limiter) Leave(taken, accepted int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.mu.calls--
@@ -92,18 +92,18 @@ func (a *Account) Leave(taken, accepted int) {
 	a.mu.day.accepted += int64(accepted)
 }
 
-// word is what trying to take led to.
-type word int
+// decision is what trying to take led to.
+type decision int
 
 const (
-	granted word = iota
+	granted decision = iota
 	refused
 	askBucket // the shared bucket has to be asked
 	askStore  // what the day has seen before this node's start is not known
 )
 
 // Take takes n messages for a call that has entered, at most the plan's burst, or answers RateLimited.
-func (a *Account) Take(ctx context.Context, now time.Time, n int) (Grant, error) {
+func (a *Limiter) Take(ctx context.Context, now time.Time, n int) (Grant, error) {
 	for {
 		a.mu.Lock()
 		g, said, err := a.takeLocked(now, n)
@@ -119,32 +119,32 @@ func (a *Account) Take(ctx context.Context, now time.Time, n int) (Grant, error)
 		case granted, refused:
 			return g, err
 		case askBucket:
-			a.ask(ctx, n)
+			a.refillOrWait(ctx, n)
 		case askStore:
-			a.learn(ctx, esh3ar.DayOf(esh3ar.TimeOf(now)))
+			a.readDay(ctx, esh3ar.DayOf(esh3ar.TimeOf(now)))
 		}
 		now = time.Now()
 	}
 }
 
-// Look is what could be taken, without asking anybody.
-func (a *Account) Look(now time.Time) Grant {
+// Peek is what could be taken, without asking anybody.
+func (a *Limiter) Peek(now time.Time) Grant {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	t := a.terms.Load()
+	t := a.plan.Load()
 	g := a.dayLocked(t, now)
-	a.rateLocked(t, &g, a.book.nanoseconds(now), 0)
+	a.rateLocked(t, &g, a.limiters.nanoseconds(now), 0)
 	return g
 }
 
 // takeLocked asks the day first: what it refuses costs nothing of the rate.
-func (a *Account) takeLocked(now time.Time, n int) (g Grant, said word, err error) {
-	t := a.terms.Load()
+func (a *Limiter) takeLocked(now time.Time, n int) (g Grant, said decision, err error) {
+	t := a.plan.Load()
 	g = a.dayLocked(t, now)
 	if g.Daily && !a.mu.day.known {
 		return g, askStore, nil
 	}
-	at := a.book.nanoseconds(now)
+	at := a.limiters.nanoseconds(now)
 	if g.Daily && g.DayLeft < int64(n) {
 		a.rateLocked(t, &g, at, 0)
 		return g, refused, &esh3ar.Error{
@@ -169,21 +169,21 @@ func (a *Account) takeLocked(now time.Time, n int) (g Grant, said word, err erro
 }
 
 // rateLocked takes n, or looks where n is 0, from the shared bucket or this node's own.
-func (a *Account) rateLocked(t *terms, g *Grant, at int64, n int) (said word, wait time.Duration) {
-	if a.book.opts.Shared != nil && at >= a.mu.lease.alone {
-		return a.leaseLocked(t, g, at, n)
+func (a *Limiter) rateLocked(t *compiledPlan, g *Grant, at int64, n int) (said decision, wait time.Duration) {
+	if a.limiters.opts.Shared != nil && at >= a.mu.lease.fallbackUntil {
+		return a.takeLeaseLocked(t, g, at, n)
 	}
 	q := t.quota
-	if a.book.opts.Shared != nil {
-		q = q.Share(a.book.opts.Nodes())
+	if a.limiters.opts.Shared != nil {
+		q = q.Share(a.limiters.opts.Nodes())
 	}
-	taken := q.Take(a.mu.full, at, n)
-	a.mu.full, g.Remaining, g.Reset = taken.Full, taken.Remaining, taken.Reset
+	taken := q.Take(a.mu.bucketFullAt, at, n)
+	a.mu.bucketFullAt, g.Remaining, g.Reset = taken.Full, taken.Remaining, taken.Reset
 	if !taken.Allowed {
 		return refused, taken.RetryAfter
 	}
-	if a.book.opts.Shared != nil {
-		a.mu.lease.lone += n
+	if a.limiters.opts.Shared != nil {
+		a.mu.lease.fallbackUsed += n
 	}
 	return granted, 0
 }

@@ -1,8 +1,8 @@
 package cache
 
-// match tells whether name is of the pattern: * stands for any text, ? for one character, everything else for itself. It
+// matchPattern tells whether name is of the pattern: * stands for any text, ? for one character, everything else for itself. It
 // goes back to the last star only, so that no pattern takes more than len(pattern) × len(name) steps.
-func match(pattern, name string) bool {
+func matchPattern(pattern, name string) bool {
 	p, star, back := []rune(pattern), -1, 0
 	n := []rune(name)
 	i, j := 0, 0

@@ -71,7 +71,7 @@ func (l *ledger) fail(err error) {
 
 // rig is a book with one business whose plan can change.
 type rig struct {
-	*ratelimit.Book
+	*ratelimit.Limiters
 	plan   atomic.Pointer[esh3ar.Plan]
 	ledger *ledger
 	id     esh3ar.BusinessID
@@ -84,7 +84,7 @@ func newRig(p esh3ar.Plan, change func(*ratelimit.Options)) *rig {
 	if change != nil {
 		change(&o)
 	}
-	r.Book = ratelimit.NewBook(o)
+	r.Limiters = ratelimit.NewLimiters(o)
 	return r
 }
 
@@ -103,7 +103,7 @@ func run(books ...*rig) (stop func()) {
 
 // send is a whole call of n messages.
 func (r *rig) send(ctx context.Context, n int) (ratelimit.Grant, error) {
-	a := r.Of(r.id, "")
+	a := r.For(r.id, "")
 	if err := a.Enter(); err != nil {
 		return ratelimit.Grant{}, err
 	}
@@ -138,11 +138,11 @@ func TestRateAndBurst(t *testing.T) {
 		if err != nil || string(g.AppendLimits(nil)) != `"rate";r=0;t=3` {
 			t.Errorf("%s, %v", g.AppendLimits(nil), err)
 		}
-		if got := r.Of(r.id, "").Policy(); !slices.Equal(got, []string{`"rate";q=5;w=3`}) {
+		if got := r.For(r.id, "").Policy(); !slices.Equal(got, []string{`"rate";q=5;w=3`}) {
 			t.Errorf("%q", got)
 		}
 		r.plan.Store(&esh3ar.Plan{Rate: 1000, Burst: 5}) // faster: what was emptied slowly does not hold it up
-		r.Of(r.id, "")
+		r.For(r.id, "")
 		time.Sleep(5 * time.Millisecond)
 		if _, err := r.send(t.Context(), 5); err != nil {
 			t.Error(err)
@@ -153,7 +153,7 @@ func TestRateAndBurst(t *testing.T) {
 func TestCallsAtOnce(t *testing.T) {
 	t.Parallel()
 	r := newRig(esh3ar.Plan{Rate: 1, Burst: 1, Concurrent: 2}, nil)
-	a := r.Of(r.id, "")
+	a := r.For(r.id, "")
 	for range 2 {
 		if err := a.Enter(); err != nil {
 			t.Fatal(err)
@@ -190,7 +190,7 @@ func TestTheDay(t *testing.T) {
 		if _, err := r.send(t.Context(), 2); err != nil {
 			t.Error(err)
 		}
-		days, err := r.Usage(t.Context(), r.Of(r.id, ""), time.Now(), today-3)
+		days, err := r.Usage(t.Context(), r.For(r.id, ""), time.Now(), today-3)
 		if err != nil || len(days) != 1 || days[0].Messages != 12 || days[0].Refused != 3 {
 			t.Errorf("%+v, %v", days, err)
 		}
@@ -209,7 +209,7 @@ func TestTheDay(t *testing.T) {
 
 // refuse is a call whose messages were not accepted.
 func (r *rig) refuse(t *testing.T, n int) {
-	a := r.Of(r.id, "")
+	a := r.For(r.id, "")
 	if err := a.Enter(); err != nil {
 		t.Fatal(err)
 	}
@@ -464,14 +464,14 @@ func TestUsageIsWhatWasSent(t *testing.T) {
 		r := newRig(esh3ar.Plan{Rate: 1000, Burst: 1000}, nil)
 		var books ratelimit.Options
 		books.Plan, books.Usage, books.Every = func(string) *esh3ar.Plan { return r.plan.Load() }, lazy{r.ledger}, 50*time.Millisecond
-		r.Book = ratelimit.NewBook(books)
+		r.Limiters = ratelimit.NewLimiters(books)
 		defer run(r)()
 		today := esh3ar.DayOf(esh3ar.TimeOf(time.Now()))
 		for sent := int64(1); sent < 1000; sent++ {
 			if _, err := r.send(t.Context(), 1); err != nil {
 				t.Fatal(err)
 			}
-			days, err := r.Usage(t.Context(), r.Of(r.id, ""), time.Now(), today)
+			days, err := r.Usage(t.Context(), r.For(r.id, ""), time.Now(), today)
 			if err != nil || len(days) != 1 || days[0].Messages != sent {
 				t.Fatalf("%d sent: %+v, %v", sent, days, err)
 			}
@@ -578,7 +578,7 @@ func BenchmarkCall(b *testing.B) {
 	r := newRig(esh3ar.Plan{Rate: 1e9, Burst: 1_000_000, DailyQuota: 1e12}, nil)
 	b.ReportAllocs()
 	for b.Loop() {
-		a := r.Of(r.id, "")
+		a := r.For(r.id, "")
 		now := time.Now()
 		_ = a.Enter()
 		if _, err := a.Take(b.Context(), now, 1); err != nil {
@@ -619,7 +619,7 @@ func TestAnAccountIsKeptForWhoHasIt(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(10*time.Minute - time.Second)
-		a := r.Of(r.id, "")
+		a := r.For(r.id, "")
 		time.Sleep(10 * time.Second)
 		if err := a.Enter(); err != nil {
 			t.Fatal(err)

@@ -9,19 +9,19 @@ import (
 	"github.com/esh3artech/esh3ar/internal/flow"
 )
 
-// terms are a plan made ready for the hot path.
-type terms struct {
+// compiledPlan are a plan made ready for the hot path.
+type compiledPlan struct {
 	plan   *esh3ar.Plan
 	quota  flow.Quota
 	policy []string // value of the header RateLimit-Policy
 }
 
-func newTerms(p *esh3ar.Plan) *terms {
-	return &terms{plan: p, quota: flow.QuotaOf(p.Rate, p.Burst), policy: []string{policyOf(p)}}
+func compilePlan(p *esh3ar.Plan) *compiledPlan {
+	return &compiledPlan{plan: p, quota: flow.QuotaOf(p.Rate, p.Burst), policy: []string{policyOf(p)}}
 }
 
-// of is the plan; nil: there are no terms yet.
-func (t *terms) of() *esh3ar.Plan {
+// planOrNil is the plan; nil: there are no terms yet.
+func (t *compiledPlan) planOrNil() *esh3ar.Plan {
 	if t == nil {
 		return nil
 	}
@@ -64,14 +64,14 @@ type Grant struct {
 
 // AppendLimits appends the grant as the header RateLimit has it.
 func (g *Grant) AppendLimits(dst []byte) []byte {
-	dst = limit(dst, ratePolicy, int64(g.Remaining), g.Reset)
+	dst = appendLimit(dst, ratePolicy, int64(g.Remaining), g.Reset)
 	if g.Daily {
-		dst = limit(append(dst, ','), dayPolicy, g.DayLeft, g.DayReset)
+		dst = appendLimit(append(dst, ','), dayPolicy, g.DayLeft, g.DayReset)
 	}
 	return dst
 }
 
-func limit(dst []byte, policy string, remaining int64, reset time.Duration) []byte {
+func appendLimit(dst []byte, policy string, remaining int64, reset time.Duration) []byte {
 	dst = strconv.AppendInt(append(append(dst, policy...), ";r="...), remaining, 10)
 	return strconv.AppendInt(append(dst, ";t="...), int64((reset+time.Second-1)/time.Second), 10)
 }

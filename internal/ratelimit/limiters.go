@@ -34,20 +34,20 @@ type Options struct {
 	OnError func(operation string, err error) // after each question that failed; must be quick
 }
 
-// Book has an account for each business that calls.
-type Book struct {
-	opts   Options
-	epoch  time.Time // the accounts count nanoseconds from here, on the clock that never goes back
-	shards [shards]shard
-	asks   errgroup.Group // questions ahead of need, of Run's; what finds no room is asked when it is needed
-	late   struct {
+// Limiters has an account for each business that calls.
+type Limiters struct {
+	opts         Options
+	epoch        time.Time // the accounts count nanoseconds from here, on the clock that never goes back
+	shards       [shards]shard
+	prefetches   errgroup.Group // questions ahead of need, of Run's; what finds no room is asked when it is needed
+	pendingUsage struct {
 		sync.Mutex
-		entries map[entry]esh3ar.Usage // of days that ended before they were added
+		entries map[usageKey]esh3ar.Usage // of days that ended before they were added
 	}
 }
 
-// entry names what is counted together.
-type entry struct {
+// usageKey names what is counted together.
+type usageKey struct {
 	business esh3ar.BusinessID
 	day      esh3ar.Day
 }
@@ -57,14 +57,14 @@ const shards = 64
 
 type shard struct {
 	sync.RWMutex
-	accounts map[esh3ar.BusinessID]*Account
+	limiters map[esh3ar.BusinessID]*Limiter
 }
 
-// asksAhead bounds the questions ahead of need that run at once.
-const asksAhead = 64
+// maxPrefetches bounds the questions ahead of need that run at once.
+const maxPrefetches = 64
 
-// NewBook makes a book; Run keeps it.
-func NewBook(o Options) *Book {
+// NewLimiters makes a book; Run keeps it.
+func NewLimiters(o Options) *Limiters {
 	if o.Nodes == nil {
 		o.Nodes = func() int { return 1 }
 	}
@@ -77,55 +77,55 @@ func NewBook(o Options) *Book {
 	if o.OnError == nil {
 		o.OnError = func(string, error) {}
 	}
-	b := &Book{opts: o, epoch: time.Now()}
-	b.late.entries = map[entry]esh3ar.Usage{}
-	b.asks.SetLimit(asksAhead)
+	b := &Limiters{opts: o, epoch: time.Now()}
+	b.pendingUsage.entries = map[usageKey]esh3ar.Usage{}
+	b.prefetches.SetLimit(maxPrefetches)
 	for i := range b.shards {
-		b.shards[i].accounts = map[esh3ar.BusinessID]*Account{}
+		b.shards[i].limiters = map[esh3ar.BusinessID]*Limiter{}
 	}
 	return b
 }
 
-// Of is the account of a business under the plan of a name, as it is now. It is for a call that begins, not to be kept.
-func (b *Book) Of(business esh3ar.BusinessID, plan string) *Account {
+// For is the account of a business under the plan of a name, as it is now. It is for a call that begins, not to be kept.
+func (b *Limiters) For(business esh3ar.BusinessID, plan string) *Limiter {
 	now := b.nanoseconds(time.Now())
 	s := &b.shards[business.UUID[len(business.UUID)-1]%shards]
 	s.RLock()
-	a := s.accounts[business]
+	a := s.limiters[business]
 	if a != nil {
-		a.touched.Store(now) // under the lock, so that it is not dropped at this moment
+		a.lastUsed.Store(now) // under the lock, so that it is not dropped at this moment
 	}
 	s.RUnlock()
 	if a == nil {
 		s.Lock()
-		if a = s.accounts[business]; a == nil {
-			a = &Account{book: b, business: business}
-			s.accounts[business] = a
+		if a = s.limiters[business]; a == nil {
+			a = &Limiter{limiters: b, business: business}
+			s.limiters[business] = a
 		}
-		a.touched.Store(now)
+		a.lastUsed.Store(now)
 		s.Unlock()
 	}
-	if p := b.opts.Plan(plan); a.terms.Load().of() != p {
-		a.change(p)
+	if p := b.opts.Plan(plan); a.plan.Load().planOrNil() != p {
+		a.setPlan(p)
 	}
 	return a
 }
 
 // Run adds up days until ctx ends, and then once more.
-func (b *Book) Run(ctx context.Context) error {
+func (b *Limiters) Run(ctx context.Context) error {
 	tick := time.NewTicker(b.opts.Every)
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
-			b.add(ctx)
+			b.flush(ctx)
 		}
 	}
-	_ = b.asks.Wait() // always nil
-	b.add(context.WithoutCancel(ctx))
+	_ = b.prefetches.Wait() // always nil
+	b.flush(context.WithoutCancel(ctx))
 	return nil
 }
 
 // nanoseconds is a time on the book's clock.
-func (b *Book) nanoseconds(now time.Time) int64 { return int64(now.Sub(b.epoch)) }
+func (b *Limiters) nanoseconds(now time.Time) int64 { return int64(now.Sub(b.epoch)) }
