@@ -57,7 +57,7 @@ func openAdmin(ctx context.Context, addr string, writeTimeout time.Duration, cer
 	if err != nil {
 		return nil, err
 	}
-	limiter := connlimit.New(connlimit.Options{Connections: adminConnections, Unauthenticated: adminConnections, PerAddress: adminConnections, WritePatience: writeTimeout, Log: log})
+	limiter := connlimit.New(connlimit.Options{Connections: adminConnections, Unauthenticated: adminConnections, PerAddress: adminConnections, WriteTimeout: writeTimeout, Log: log})
 	server := httpapi.NewServer(h, log)
 	server.ConnContext = connlimit.ConnContext
 	return &adminServer{listener: secured(limiter.Listen(listener), cert), server: server}, nil

@@ -11,7 +11,7 @@ func (n *node) admission(m *metrics) ingest.Options {
 			m.committed(info)
 			n.vitals.committed(info)
 		},
-		RunnablePerCPU: n.vitals.queue.Share,
+		RunnablePerCPU: n.vitals.queue.PerProcessor,
 		MemoryUsed:     func() float64 { return n.vitals.load().Memory },
 	}
 }

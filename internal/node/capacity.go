@@ -86,7 +86,7 @@ func (f *capacityFlags) capacity(system sysload.System) flow.Capacity {
 	if os.Getenv("GOMEMLIMIT") == "" && c.Memory > 0 && c.Memory < math.MaxInt64 {
 		debug.SetMemoryLimit(int64(float64(c.Memory) * heapShare))
 	}
-	if files := sysload.Files(); c.Connections == 0 && files > 2000 {
+	if files := sysload.MaxFiles(); c.Connections == 0 && files > 2000 {
 		c.Connections = files - 1000 // the rest is for the store's files and connections that go out
 	}
 	return c

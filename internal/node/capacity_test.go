@@ -45,7 +45,7 @@ func TestCapacity(t *testing.T) {
 	defer debug.SetMemoryLimit(before)
 	system := sysload.System{FS: fstest.MapFS{"proc/meminfo": {Data: []byte("MemTotal: 4194304 kB\n")}}}
 	c := (&capacityFlags{}).capacity(system)
-	if c.Memory != 4<<30 || c.CPU != float64(runtime.GOMAXPROCS(0)) || sysload.Files() > 2000 && c.Connections != sysload.Files()-1000 {
+	if c.Memory != 4<<30 || c.CPU != float64(runtime.GOMAXPROCS(0)) || sysload.MaxFiles() > 2000 && c.Connections != sysload.MaxFiles()-1000 {
 		t.Errorf("%+v", c)
 	}
 	if heap := debug.SetMemoryLimit(-1); math.Abs(float64(heap)-0.8*(4<<30)) > 1 {

@@ -83,7 +83,7 @@ func (f *connectionFlags) limiter(budget connlimit.Budget, log *slog.Logger) (*c
 	}
 	return connlimit.New(connlimit.Options{
 		Connections: most, Unauthenticated: f.MaxUnauthenticated, PerAddress: f.MaxPerAddress, PerBusiness: f.MaxPerBusiness,
-		PerDevice: f.MaxPerPhone, Proxies: proxies, WritePatience: f.WriteTimeout, Log: log,
+		PerDevice: f.MaxPerPhone, Proxies: proxies, WriteTimeout: f.WriteTimeout, Log: log,
 	}), nil
 }
 

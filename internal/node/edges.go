@@ -56,7 +56,7 @@ func (e edges) recover() {
 		return
 	}
 	if cause != http.ErrAbortHandler { //nolint:errorlint // compared as net/http does
-		e.panics.Note("http", cause)
+		e.panics.Record("http", cause)
 	}
 	panic(http.ErrAbortHandler)
 }

@@ -138,12 +138,12 @@ func (c *Config) open(ctx context.Context, addr net.Addr, limits processLimits, 
 	if n.sockets, err = netpoll.New(); err != nil {
 		return nil, errors.Join(err, n.admin.close(), n.abandon(ctx))
 	}
-	n.sockets.WritePatience = c.WriteTimeout
-	n.sockets.Panics = func(cause any) { n.panics.Note("netpoll", cause) }
+	n.sockets.WriteTimeout = c.WriteTimeout
+	n.sockets.OnPanic = func(cause any) { n.panics.Record("netpoll", cause) }
 	server := httpapi.NewServer(handler, log)
 	server.ConnState, server.ConnContext = n.vitals.connection, connlimit.ConnContext
 	n.server = httpfast.New(server, plainCall)
-	n.server.Panics = func(cause any) { n.panics.Note("fastpath", cause) }
+	n.server.OnPanic = func(cause any) { n.panics.Record("fastpath", cause) }
 	m.watch(n)
 	if err := c.noteStore(); err != nil {
 		return nil, errors.Join(err, n.abandon(ctx))
@@ -227,7 +227,7 @@ func (n *node) handler(m *metrics) (edges, error) {
 		Credentials: n.account.Watch,
 		Tokens:      n.account.Tokens, Phones: numbers, OnCanceled: n.engine.Lapsed, OnRequeued: n.engine.Entered, Breakers: n.breakerReport, Nodes: n.nodes, Drain: n.drainNode,
 		Spill: n.spilling, Scaler: n.scalerReport(), Verifier: untilDrained{n.store, n.draining.Context}, Ready: n.readiness, Metrics: newScrapes(m.registry),
-		OnPanic: func(cause any) { n.panics.Note("http", cause) },
+		OnPanic: func(cause any) { n.panics.Record("http", cause) },
 		Log:     n.log, Observe: m.request,
 	})
 	m.registry.MustRegister(credentialMetrics{keys})

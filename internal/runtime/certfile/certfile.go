@@ -1,7 +1,7 @@
-// Package certfile serves a TLS certificate from two PEM files and notices when they change, so that a renewed certificate is used
-// without a restart. It makes no certificates and checks no peers.
+// Package certfile serves a TLS certificate from two PEM files and reloads them when they change, so that a renewed
+// certificate is used without a restart. It does not create certificates or verify peers.
 //
-// Concurrency: a Pair is for all goroutines.
+// Concurrency: a Pair is safe for concurrent use.
 package certfile
 
 import (
@@ -13,30 +13,29 @@ import (
 	"time"
 )
 
-// lookEvery is how often the files are looked at, while handshakes ask for the certificate.
-const lookEvery = time.Second
+// checkInterval is the minimum time between checks of the files. Only handshakes trigger a check.
+const checkInterval = time.Second
 
-// Pair is a certificate with its key.
+// Pair is a certificate and its key, with the files that they come from.
 type Pair struct {
 	cert, key string // paths
 	log       *slog.Logger
 
 	mu struct {
 		sync.Mutex
-		looked  time.Time
-		stamp   [2]stamp // of the files as they were last read
-		current *tls.Certificate
+		checkedAt time.Time        // last check of the files
+		stamp     [2]stamp         // of the certificate's and the key's file when they were last read
+		current   *tls.Certificate // last pair that could be read
 	}
 }
 
-// stamp tells versions of a file apart.
+// stamp identifies a version of a file; zero if the file does not exist.
 type stamp struct {
 	modified time.Time
 	size     int64
 }
 
-// Open reads the files. An error names the flag-worthy cause: a file that cannot be read, or a certificate and a key that do not belong
-// together.
+// Open reads the files. It returns an error if a file cannot be read, or if certificate and key do not match.
 func Open(cert, key string, log *slog.Logger) (*Pair, error) {
 	p := &Pair{cert: cert, key: key, log: log}
 	p.mu.stamp = p.stamps()
@@ -44,11 +43,11 @@ func Open(cert, key string, log *slog.Logger) (*Pair, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.mu.current, p.mu.looked = current, time.Now()
+	p.mu.current, p.mu.checkedAt = current, time.Now()
 	return p, nil
 }
 
-// Config returns a configuration of servers: TLS 1.2 and 1.3 as Go has them, HTTP/2 and HTTP/1.1.
+// Config returns a server configuration for TLS 1.2 and 1.3 with Go's defaults, and for HTTP/2 and HTTP/1.1.
 func (p *Pair) Config() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
@@ -60,16 +59,17 @@ func (p *Pair) Config() *tls.Config {
 func (p *Pair) certificate() *tls.Certificate {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if now := time.Now(); now.Sub(p.mu.looked) >= lookEvery {
-		p.mu.looked = now
-		p.renewLocked()
+	now := time.Now()
+	if now.Sub(p.mu.checkedAt) >= checkInterval {
+		p.mu.checkedAt = now
+		p.reloadLocked()
 	}
 	return p.mu.current
 }
 
-// renewLocked reads the files if they have changed. What cannot be read leaves the old certificate in use; the log says so once per
-// change.
-func (p *Pair) renewLocked() {
+// reloadLocked reads the files if they have changed. If they are not valid, the old certificate stays in use, and each
+// change is logged once.
+func (p *Pair) reloadLocked() {
 	now := p.stamps()
 	if now == p.mu.stamp {
 		return
@@ -86,7 +86,7 @@ func (p *Pair) renewLocked() {
 
 func (p *Pair) stamps() (s [2]stamp) {
 	for i, name := range []string{p.cert, p.key} {
-		if info, err := os.Stat(name); err == nil { // a file that is not there is a version too
+		if info, err := os.Stat(name); err == nil { // a missing file has the zero stamp
 			s[i] = stamp{info.ModTime(), info.Size()}
 		}
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/runtime/certfile"
 )
 
-// write makes a pair with that serial number.
+// write writes a new certificate with this serial number, and its key.
 func write(t *testing.T, cert, key string, serial int64) {
 	t.Helper()
 	secret, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -50,17 +50,17 @@ func serial(t *testing.T, c *tls.Config) int64 {
 	return got.Leaf.SerialNumber.Int64()
 }
 
-// await waits until a certificate is served; it bounds a hang and measures nothing.
+// await waits until the certificate with the serial number want is served. Its timeout only bounds a hang.
 func await(t *testing.T, c *tls.Config, want int64) {
 	t.Helper()
 	for began := time.Now(); serial(t, c) != want; time.Sleep(10 * time.Millisecond) {
 		if time.Since(began) > time.Minute {
-			t.Fatalf("serial number %d, want %d", serial(t, c), want)
+			t.Fatalf("got serial number %d, want %d", serial(t, c), want)
 		}
 	}
 }
 
-func TestPair_FilesChange_ServesTheNewOne(t *testing.T) {
+func TestPair_FilesChange_ServesNewCertificate(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
@@ -79,10 +79,10 @@ func TestPair_FilesChange_ServesTheNewOne(t *testing.T) {
 	}
 	for began := time.Now(); !strings.Contains(log.String(), "cannot be used"); time.Sleep(10 * time.Millisecond) {
 		if got := serial(t, c); got != 2 {
-			t.Fatalf("serial number %d with a broken file, want 2", got)
+			t.Fatalf("got serial number %d with an invalid file, want 2", got)
 		}
 		if time.Since(began) > time.Minute {
-			t.Fatal("a broken file is not logged")
+			t.Fatal("an invalid file was not logged")
 		}
 	}
 	write(t, cert, key, 3)
@@ -97,7 +97,7 @@ func TestOpen_BadFiles_Fails(t *testing.T) {
 	write(t, other, filepath.Join(dir, "otherkey.pem"), 2)
 	for name, files := range map[string][2]string{"missing": {filepath.Join(dir, "none"), key}, "another's key": {other, key}, "swapped": {key, cert}} {
 		if _, err := certfile.Open(files[0], files[1], slog.New(slog.DiscardHandler)); err == nil || strings.Contains(err.Error(), "\n") {
-			t.Errorf("%s: %v, want an error in one line", name, err)
+			t.Errorf("%s: got %v, want an error in one line", name, err)
 		}
 	}
 }

@@ -5,13 +5,13 @@ import (
 	"net/netip"
 )
 
-// Lengths of the prefixes that count as one address. A host of IPv6 usually has a whole /64.
+// Lengths of the prefixes that count as one address. An IPv6 host usually has a whole /64.
 const (
 	bitsIPv4 = 32
 	bitsIPv6 = 64
 )
 
-// addressOf returns the prefix that a peer is counted under; invalid if the peer has no IP address.
+// addressOf returns the prefix of a peer; it is invalid if the peer has no IP address.
 func addressOf(peer net.Addr) netip.Prefix {
 	ip := ipOf(peer)
 	bits := bitsIPv6
@@ -34,8 +34,8 @@ func ipOf(peer net.Addr) netip.Addr {
 	return ip.Unmap().WithZone("")
 }
 
-// trusts reports whether a peer is one of the proxies.
-func trusts(proxies []netip.Prefix, peer net.Addr) bool {
+// isTrusted reports whether a peer is one of the proxies.
+func isTrusted(proxies []netip.Prefix, peer net.Addr) bool {
 	ip := ipOf(peer)
 	for _, p := range proxies {
 		if p.Contains(ip) {

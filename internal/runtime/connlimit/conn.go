@@ -7,37 +7,38 @@ import (
 	"time"
 )
 
-// Conn is the place of one connection in the budget.
+// Conn is the entry of one connection in a Limiter. Methods of a nil Conn do nothing.
 type Conn struct {
 	limiter       *Limiter
 	end           func()
 	trusted       bool         // its peer is one of Options.Proxies
 	prefix        netip.Prefix // of the peer; invalid if it has no IP address
-	authenticated atomic.Bool  // good credentials were used, and their owner had room
-	seen          atomic.Int64 // begin of the last request, in nanoseconds since the Limiter's start
-	refused       atomic.Int64 // when the owner had no room the last time; zero: never
+	authenticated atomic.Bool  // counts as authenticated
+	seen          atomic.Int64 // start of the last request, in nanoseconds since the Limiter's start
+	refused       atomic.Int64 // last time that the owner was at its limit, likewise; zero: never
 
-	// The Limiter's lock guards what follows.
-	ranked    int64 // seen, as the queue has it
-	heapIndex int   // in the queue; -1: not there
+	// Guarded by Limiter.mu.
+	ranked    int64 // value of seen by which the queue is ordered
+	heapIndex int   // index in the queue; -1 if not queued
 	address   *address
 	owner     Owner
-	owned     bool // it counts for owner
-	closing   bool // it was told to end
+	counted   bool // it is counted in Limiter.mu.owners
+	closing   bool // it was asked to end
 	released  bool
 }
 
-// Touch notes that a request begins.
+// Touch records the start of a request.
 func (c *Conn) Touch() {
 	if c != nil && !c.authenticated.Load() {
 		c.seen.Store(c.limiter.now())
 	}
 }
 
-// IsAuthenticated reports whether nothing is to be asked of the connection any more: it is authenticated, or has no place.
+// IsAuthenticated reports whether the connection counts as authenticated. It is true for nil, for which Authenticated need
+// not be called.
 func (c *Conn) IsAuthenticated() bool { return c == nil || c.authenticated.Load() }
 
-// Address returns the prefix that the peer is counted under: /32 or /64. It is invalid if the peer has no IP address, or c is nil.
+// Address returns the prefix of the peer, /32 or /64. It is invalid if the peer has no IP address or c is nil.
 func (c *Conn) Address() netip.Prefix {
 	if c == nil {
 		return netip.Prefix{}
@@ -45,14 +46,14 @@ func (c *Conn) Address() netip.Prefix {
 	return c.prefix
 }
 
-// Trusted reports whether the peer is a trusted proxy, or no peer is known: many callers may share its address.
+// Trusted reports whether the peer is one of Options.Proxies, or unknown: many clients may then share its address.
 func (c *Conn) Trusted() bool { return c == nil || c.trusted }
 
-// askAgain is how long a connection whose owner had no room waits before it asks again.
-const askAgain = int64(time.Second)
+// retryInterval is how long Authenticated does not try again after the owner was at its limit, in nanoseconds.
+const retryInterval = int64(time.Second)
 
-// Authenticated notes that a request with good credentials of owner was taken, and reports whether the connection is authenticated
-// now. It is not where the owner has used its share; then it goes on as an unauthenticated one. The first owner of a
+// Authenticated records a request with valid credentials of owner, and reports whether the connection now counts as
+// authenticated. If the owner is at its limit, the connection continues as an unauthenticated one. Only the first owner of a
 // connection counts.
 func (c *Conn) Authenticated(owner Owner) bool {
 	switch {
@@ -62,7 +63,7 @@ func (c *Conn) Authenticated(owner Owner) bool {
 		return true
 	}
 	now := c.limiter.now()
-	if at := c.refused.Load(); at != 0 && now-at < askAgain {
+	if at := c.refused.Load(); at != 0 && now-at < retryInterval {
 		return false
 	}
 	if c.limiter.authenticate(c, owner) {
@@ -81,8 +82,8 @@ func (l *Limiter) authenticate(c *Conn, owner Owner) bool {
 	case c.released || c.closing:
 		return false
 	case c.heapIndex < 0:
-		return true // another call on it was faster
-	case l.authenticatedLocked() >= l.opts.Connections-l.opts.Connections/newcomers:
+		return true // a concurrent request has authenticated it
+	case l.authenticatedLocked() >= l.opts.Connections-l.opts.Connections/newcomerShare:
 		return false
 	}
 	if !c.trusted {
@@ -90,17 +91,17 @@ func (l *Limiter) authenticate(c *Conn, owner Owner) bool {
 			return false
 		}
 		l.mu.owners[owner]++
-		c.owner, c.owned = owner, true
+		c.owner, c.counted = owner, true
 	}
-	l.unrankLocked(c)
+	l.removeUnauthenticatedLocked(c)
 	c.authenticated.Store(true)
 	return true
 }
 
-// authenticatedLocked returns how many connections are.
+// authenticatedLocked returns the number of authenticated connections.
 func (l *Limiter) authenticatedLocked() int { return l.mu.open - l.mu.closing - l.mu.idle.Len() }
 
-// share returns how many connections one owner may have.
+// share returns the limit of authenticated connections per owner.
 func (o *Options) share(k Kind) int {
 	if k == Device {
 		return o.PerDevice
@@ -108,7 +109,7 @@ func (o *Options) share(k Kind) int {
 	return o.PerBusiness
 }
 
-// Release gives the place back when the connection has ended. Only the first call counts.
+// Release removes the connection from the Limiter after it has ended. Further calls do nothing.
 func (c *Conn) Release() {
 	l := c.limiter
 	l.mu.Lock()
@@ -117,9 +118,10 @@ func (c *Conn) Release() {
 		return
 	}
 	c.released = true
-	l.unrankLocked(c)
-	if c.owned {
-		if l.mu.owners[c.owner]--; l.mu.owners[c.owner] == 0 {
+	l.removeUnauthenticatedLocked(c)
+	if c.counted {
+		l.mu.owners[c.owner]--
+		if l.mu.owners[c.owner] == 0 {
 			delete(l.mu.owners, c.owner)
 		}
 	}
@@ -132,19 +134,19 @@ func (c *Conn) Release() {
 
 type contextKey struct{}
 
-// WithConn returns a context of the calls of a connection.
+// WithConn returns a context with the connection, for its requests.
 func WithConn(ctx context.Context, c *Conn) context.Context {
 	return context.WithValue(ctx, contextKey{}, c)
 }
 
-// FromContext returns the connection of a call; nil if it has none. The methods Touch and Authenticated of nil do nothing.
+// FromContext returns the connection of a request, or nil if the context has none.
 func FromContext(ctx context.Context) *Conn {
 	c, _ := ctx.Value(contextKey{}).(*Conn)
 	return c
 }
 
-// Touch notes that a call begins; ctx is its request's.
+// Touch records the start of a request with the context ctx.
 func Touch(ctx context.Context) { FromContext(ctx).Touch() }
 
-// Authenticated notes that the credentials of a call were good; ctx is its request's.
+// Authenticated records that the credentials of the request with the context ctx are valid.
 func Authenticated(ctx context.Context, owner Owner) { FromContext(ctx).Authenticated(owner) }

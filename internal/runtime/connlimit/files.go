@@ -5,11 +5,11 @@ import (
 	"syscall"
 )
 
-// maxFiles bounds what a limit of "unlimited" counts for.
+// maxFiles caps the result if the limit is larger or unlimited.
 const maxFiles = 1 << 20
 
-// RaiseFiles raises the soft limit of open files to the hard one and returns how many files this process may have open; zero if the
-// system does not report it. Go's runtime does the same at start, except where a parent process has lowered the limit on purpose.
+// RaiseFiles raises the soft limit of open files to the hard limit and returns the new limit, or zero if the system does not
+// report it. Go's runtime does the same at start, except if a parent process has lowered the limit on purpose.
 func RaiseFiles() int {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
@@ -24,8 +24,8 @@ func RaiseFiles() int {
 	return int(min(limit.Cur, maxFiles))
 }
 
-// Exhausted reports whether an error says that this process (EMFILE) or the system (ENFILE) has no descriptor left. It says nothing
-// about the file or the peer.
+// Exhausted reports whether err means that this process (EMFILE) or the system (ENFILE) has no descriptor left. Such an error
+// is unrelated to the file or peer of the operation.
 func Exhausted(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }

@@ -2,8 +2,8 @@ package connlimit
 
 import "container/heap"
 
-// idleQueue orders the unauthenticated connections by their last request. The order is brought up to date when it is asked for: a
-// request only stores its time in its connection.
+// idleQueue is a heap of the unauthenticated connections by their last request. A request only stores its time in the
+// connection; longestIdle updates the order lazily.
 type idleQueue struct{ conns []*Conn }
 
 var _ heap.Interface = (*idleQueue)(nil)
@@ -48,8 +48,8 @@ func (q *idleQueue) remove(c *Conn) {
 	}
 }
 
-// idlest returns the connection whose last request is longest ago; nil if there is none.
-func (q *idleQueue) idlest() *Conn {
+// longestIdle returns the connection with the oldest last request, or nil if the queue is empty.
+func (q *idleQueue) longestIdle() *Conn {
 	for len(q.conns) > 0 {
 		c := q.conns[0]
 		seen := c.seen.Load()

@@ -9,33 +9,33 @@ import (
 	"time"
 )
 
-// Options make a Limiter. The zero value of a field means its default.
+// Options configure a Limiter. Zero fields have defaults.
 type Options struct {
-	Connections     int            // all connections; zero: no limit at all
+	Connections     int            // all connections; zero: no limits
 	Unauthenticated int            // default: a quarter of Connections, at most 10,000
-	PerAddress      int            // unauthenticated ones of one address; default: an eighth of Unauthenticated, at least 16
-	PerBusiness     int            // authenticated ones; default: half of Connections
-	PerDevice       int            // authenticated ones of one phone number; default 64
-	Proxies         []netip.Prefix // addresses without the limits per address and per owner: proxies and gateways
-	WritePatience   time.Duration  // bound of a Write, before the time that its bytes take at slowestRate; default 30 s
-	Log             *slog.Logger   // default: none
+	PerAddress      int            // unauthenticated connections per address; default: an eighth of Unauthenticated, at least 16
+	PerBusiness     int            // authenticated connections per business; default: half of Connections
+	PerDevice       int            // authenticated connections per phone number; default 64
+	Proxies         []netip.Prefix // addresses of proxies and gateways, to which no limits per address and owner apply
+	WriteTimeout    time.Duration  // bound of a Write, in addition to the time that its bytes take at minWriteRate; default 30 s
+	Log             *slog.Logger   // nil: no log
 	Now             func() time.Time
 }
 
 const (
-	mostUnauthenticated = 10_000
-	leastPerAddress     = 16
-	defaultPerDevice    = 64
-	// newcomers is the share of Connections that authenticated ones leave to new callers: one in newcomers.
-	newcomers = 16
+	maxUnauthenticated = 10_000
+	minPerAddress      = 16
+	defaultPerDevice   = 64
+	// newcomerShare is the part of Connections that authenticated connections leave free for new ones: one in newcomerShare.
+	newcomerShare = 16
 )
 
 func (o *Options) setDefaults() {
 	if o.Unauthenticated == 0 {
-		o.Unauthenticated = max(min(o.Connections/4, mostUnauthenticated), 1)
+		o.Unauthenticated = max(min(o.Connections/4, maxUnauthenticated), 1)
 	}
 	if o.PerAddress == 0 {
-		o.PerAddress = max(o.Unauthenticated/8, leastPerAddress)
+		o.PerAddress = max(o.Unauthenticated/8, minPerAddress)
 	}
 	if o.PerBusiness == 0 {
 		o.PerBusiness = max(o.Connections/2, 1)
@@ -43,8 +43,8 @@ func (o *Options) setDefaults() {
 	if o.PerDevice == 0 {
 		o.PerDevice = defaultPerDevice
 	}
-	if o.WritePatience == 0 {
-		o.WritePatience = writePatience
+	if o.WriteTimeout == 0 {
+		o.WriteTimeout = defaultWriteTimeout
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -54,24 +54,24 @@ func (o *Options) setDefaults() {
 	}
 }
 
-// Limiter counts the connections of a process and closes those that the limits leave no room for.
+// Limiter counts the connections of a process and closes connections to keep the limits.
 type Limiter struct {
 	opts    Options
 	started time.Time
 
 	mu struct {
 		sync.Mutex
-		open      int // admitted and not ended
-		closing   int // of these: told to end, to make room
+		open      int // admitted and not released
+		closing   int // of these: asked to end, to make room
 		idle      idleQueue
 		addresses map[netip.Prefix]*address
 		owners    map[Owner]int // authenticated connections
-		warned    bool          // near the limit, and said so
+		warned    bool          // a warning was logged and the number has not fallen below rearmShare since
 	}
 	counts counts
 }
 
-// address is a remote address that has unauthenticated connections.
+// address is a remote address with its unauthenticated connections.
 type address struct {
 	prefix netip.Prefix
 	conns  []*Conn // at most Options.PerAddress
@@ -84,7 +84,7 @@ type counts struct {
 	overShare                    atomic.Uint64
 }
 
-// New makes a Limiter.
+// New returns a Limiter.
 func New(o Options) *Limiter {
 	o.setDefaults()
 	l := &Limiter{opts: o, started: o.Now()}
@@ -95,12 +95,13 @@ func New(o Options) *Limiter {
 
 func (l *Limiter) now() int64 { return int64(l.opts.Now().Sub(l.started)) }
 
-// Admit counts a new connection; end must make it end, may be called from any goroutine and must not block. Admit closes another
-// connection where the limits ask for it. It returns nil if there is no room: then the caller closes the new one.
+// Admit registers a new connection. end must cause the connection to end; it may be called from any goroutine and must not
+// block. Admit may end another connection to make room. It returns nil if there is no room; the caller must then close the
+// new connection.
 func (l *Limiter) Admit(peer net.Addr, end func()) *Conn {
 	c := &Conn{limiter: l, end: end, heapIndex: -1}
 	c.seen.Store(l.now())
-	c.trusted = trusts(l.opts.Proxies, peer)
+	c.trusted = isTrusted(l.opts.Proxies, peer)
 	c.prefix = addressOf(peer)
 	victim, ok := l.admit(c, c.prefix)
 	if victim != nil {
@@ -122,8 +123,8 @@ func (l *Limiter) admit(c *Conn, prefix netip.Prefix) (victim *Conn, ok bool) {
 		a = l.addressLocked(prefix)
 	}
 	victim = l.victimLocked(a)
-	if l.opts.Connections > 0 && (l.mu.open-l.mu.closing >= l.opts.Connections || l.mu.closing > l.mostClosing()) {
-		l.forgetLocked(a)
+	if l.opts.Connections > 0 && (l.mu.open-l.mu.closing >= l.opts.Connections || l.mu.closing > l.maxClosing()) {
+		l.dropAddressLocked(a)
 		return victim, false
 	}
 	if a != nil {
@@ -136,27 +137,27 @@ func (l *Limiter) admit(c *Conn, prefix netip.Prefix) (victim *Conn, ok bool) {
 	return victim, true
 }
 
-// mostClosing bounds the connections that were told to end and have not yet: each still has its descriptor.
-func (l *Limiter) mostClosing() int { return max(l.opts.Connections/newcomers, leastPerAddress) }
+// maxClosing bounds the connections that were asked to end and have not ended yet. Each still holds its descriptor.
+func (l *Limiter) maxClosing() int { return max(l.opts.Connections/newcomerShare, minPerAddress) }
 
-// victimLocked takes out the connection that has to go before another one from a comes; nil: none.
+// victimLocked removes and returns the connection that must end before another one from a is admitted; nil if none must.
 func (l *Limiter) victimLocked(a *address) *Conn {
 	if l.opts.Connections == 0 {
 		return nil
 	}
 	var victim *Conn
-	why := OfAddress
+	why := ReasonAddress
 	switch {
 	case a != nil && len(a.conns) >= l.opts.PerAddress:
-		victim = a.idlest()
+		victim = a.longestIdle()
 	case l.mu.idle.Len() >= l.opts.Unauthenticated, l.mu.open-l.mu.closing >= l.opts.Connections:
-		victim, why = l.mu.idle.idlest(), OfAll
+		victim, why = l.mu.idle.longestIdle(), ReasonTotal
 	}
 	if victim == nil {
 		return nil
 	}
 	l.counts.closed[why].Add(1)
-	l.unrankLocked(victim)
+	l.removeUnauthenticatedLocked(victim)
 	victim.closing = true
 	l.mu.closing++
 	return victim
@@ -171,24 +172,24 @@ func (l *Limiter) addressLocked(prefix netip.Prefix) *address {
 	return a
 }
 
-func (l *Limiter) forgetLocked(a *address) {
+func (l *Limiter) dropAddressLocked(a *address) {
 	if a != nil && len(a.conns) == 0 {
 		delete(l.mu.addresses, a.prefix)
 	}
 }
 
-// unrankLocked takes a connection out of the unauthenticated ones.
-func (l *Limiter) unrankLocked(c *Conn) {
+// removeUnauthenticatedLocked removes a connection from the unauthenticated ones.
+func (l *Limiter) removeUnauthenticatedLocked(c *Conn) {
 	l.mu.idle.remove(c)
 	if a := c.address; a != nil {
 		a.remove(c)
 		c.address = nil
-		l.forgetLocked(a)
+		l.dropAddressLocked(a)
 	}
 }
 
-// idlest returns the connection whose last request is longest ago.
-func (a *address) idlest() *Conn {
+// longestIdle returns the connection with the oldest last request.
+func (a *address) longestIdle() *Conn {
 	var idlest *Conn
 	for _, c := range a.conns {
 		if idlest == nil || c.seen.Load() < idlest.seen.Load() {
@@ -210,21 +211,22 @@ func (a *address) remove(c *Conn) {
 	}
 }
 
-// The log warns where this share of the connections is in use, and again when it was below the lower one meanwhile.
+// A warning is logged when warnShare of the connections is in use. The next one is logged only after the number has fallen
+// below rearmShare.
 const (
-	warnAt  = 0.8
-	calmAt  = 0.7
-	warning = "connections come near the limit of open files; raise it (ulimit -n), or add a node"
+	warnShare  = 0.8
+	rearmShare = 0.7
+	warning    = "connections come near the limit of open files; raise it (ulimit -n), or add a node"
 )
 
 func (l *Limiter) warnLocked() {
 	most := float64(l.opts.Connections)
 	switch open := float64(l.mu.open); {
 	case most == 0:
-	case open >= warnAt*most && !l.mu.warned:
+	case open >= warnShare*most && !l.mu.warned:
 		l.mu.warned = true
 		l.opts.Log.Warn(warning, "connections", l.mu.open, "limit", l.opts.Connections, "unauthenticated", l.mu.idle.Len())
-	case open < calmAt*most:
+	case open < rearmShare*most:
 		l.mu.warned = false
 	}
 }

@@ -10,12 +10,12 @@ import (
 	"github.com/esh3artech/esh3ar/internal/runtime/connlimit"
 )
 
-// rig is a Limiter with a clock of its own and connections that note their end.
-type rig struct {
+// fixture is a Limiter with a manual clock. Its connections record that they were asked to end.
+type fixture struct {
 	t       *testing.T
 	limiter *connlimit.Limiter
 	now     time.Time
-	prompt  bool // connections that are told to end have ended
+	prompt  bool // connections release their slot when they are asked to end
 }
 
 type end struct {
@@ -23,26 +23,26 @@ type end struct {
 	ended bool
 }
 
-func newRig(t *testing.T, o connlimit.Options) *rig {
+func newFixture(t *testing.T, o connlimit.Options) *fixture {
 	t.Helper()
-	r := &rig{t: t, now: time.Unix(1e9, 0)}
+	r := &fixture{t: t, now: time.Unix(1e9, 0)}
 	o.Now = func() time.Time { return r.now }
 	r.limiter = connlimit.New(o)
 	return r
 }
 
-// open opens a connection one second after what was before it; nil: it was refused.
-func (r *rig) open(from string) *end {
-	r.t.Helper()
-	r.now = r.now.Add(time.Second)
+// open advances the clock by a second and opens a connection; it returns nil if the connection was refused.
+func (f *fixture) open(from string) *end {
+	f.t.Helper()
+	f.now = f.now.Add(time.Second)
 	addr, err := net.ResolveTCPAddr("tcp", net.JoinHostPort(from, "1"))
 	if err != nil {
-		r.t.Fatal(err)
+		f.t.Fatal(err)
 	}
 	e := &end{}
-	if e.Conn = r.limiter.Admit(addr, func() {
+	if e.Conn = f.limiter.Admit(addr, func() {
 		e.ended = true
-		if r.prompt {
+		if f.prompt {
 			e.Release()
 		}
 	}); e.Conn == nil {
@@ -51,17 +51,17 @@ func (r *rig) open(from string) *end {
 	return e
 }
 
-// touch has a request begin on a connection, one second later.
-func (r *rig) touch(e *end) {
-	r.now = r.now.Add(time.Second)
+// touch advances the clock by a second and starts a request on a connection.
+func (f *fixture) touch(e *end) {
+	f.now = f.now.Add(time.Second)
 	e.Touch()
 }
 
-func (r *rig) wantOpen(open, unauthenticated int) {
-	r.t.Helper()
-	s := r.limiter.Stats()
+func (f *fixture) wantOpen(open, unauthenticated int) {
+	f.t.Helper()
+	s := f.limiter.Stats()
 	if s.Open != open || s.Unauthenticated != unauthenticated {
-		r.t.Errorf("open %d, unauthenticated %d; want %d, %d", s.Open, s.Unauthenticated, open, unauthenticated)
+		f.t.Errorf("open %d, unauthenticated %d; want %d, %d", s.Open, s.Unauthenticated, open, unauthenticated)
 	}
 }
 
@@ -71,7 +71,7 @@ func business(n int) connlimit.Owner {
 
 func TestLimiter_UnauthenticatedFull_ClosesLongestIdle(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, connlimit.Options{Connections: 100, Unauthenticated: 3, PerAddress: 100})
+	r := newFixture(t, connlimit.Options{Connections: 100, Unauthenticated: 3, PerAddress: 100})
 	first, second, third := r.open("10.0.0.1"), r.open("10.0.0.2"), r.open("10.0.0.3")
 	r.touch(first)
 	r.open("10.0.0.4")
@@ -81,14 +81,14 @@ func TestLimiter_UnauthenticatedFull_ClosesLongestIdle(t *testing.T) {
 	r.wantOpen(4, 3)
 	second.Release()
 	r.wantOpen(3, 3)
-	if got := r.limiter.Stats().Closed[connlimit.OfAll]; got != 1 {
+	if got := r.limiter.Stats().Closed[connlimit.ReasonTotal]; got != 1 {
 		t.Errorf("closed %d, want 1", got)
 	}
 }
 
 func TestLimiter_AuthenticatedConnection_IsNotClosed(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, connlimit.Options{Connections: 100, Unauthenticated: 2, PerAddress: 100})
+	r := newFixture(t, connlimit.Options{Connections: 100, Unauthenticated: 2, PerAddress: 100})
 	customer := r.open("10.0.0.1")
 	if !customer.Authenticated(business(1)) {
 		t.Fatal("the first connection of a business was not authenticated")
@@ -110,7 +110,7 @@ func TestLimiter_AddressFull_ClosesItsOwnLongestIdle(t *testing.T) {
 		"IPv6 /64":    {"2001:db8::1", "2001:db8::ffff:1", "2001:db8:0:1::1"},
 		"mapped IPv4": {"10.0.0.1", "::ffff:10.0.0.1", "::ffff:10.0.0.2"},
 	} {
-		r := newRig(t, connlimit.Options{Connections: 100, Unauthenticated: 50, PerAddress: 2})
+		r := newFixture(t, connlimit.Options{Connections: 100, Unauthenticated: 50, PerAddress: 2})
 		apart, first, second := r.open(c.apart), r.open(c.one), r.open(c.other)
 		r.touch(first)
 		r.open(c.one)
@@ -122,7 +122,7 @@ func TestLimiter_AddressFull_ClosesItsOwnLongestIdle(t *testing.T) {
 
 func TestLimiter_TrustedProxy_HasNoLimitPerAddressOrOwner(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, connlimit.Options{
+	r := newFixture(t, connlimit.Options{
 		Connections: 100, Unauthenticated: 50, PerAddress: 2, PerBusiness: 1, Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	})
 	for i := range 20 {
@@ -139,7 +139,7 @@ func TestLimiter_TrustedProxy_HasNoLimitPerAddressOrOwner(t *testing.T) {
 
 func TestLimiter_OwnerOverShare_StaysUnauthenticated(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, connlimit.Options{Connections: 1000, Unauthenticated: 3, PerAddress: 100, PerBusiness: 2, PerDevice: 1})
+	r := newFixture(t, connlimit.Options{Connections: 1000, Unauthenticated: 3, PerAddress: 100, PerBusiness: 2, PerDevice: 1})
 	first := r.open("10.0.0.1")
 	for i, want := range []bool{true, true, false} {
 		e := first
@@ -167,11 +167,11 @@ func TestLimiter_OwnerOverShare_StaysUnauthenticated(t *testing.T) {
 	}
 }
 
-// TestLimiter_OverShare_AsksAgainLater: a connection whose owner had no room is authenticated once there is some, and does not take the
-// lock for each call until then.
-func TestLimiter_OverShare_AsksAgainLater(t *testing.T) {
+// TestLimiter_OverShare_RetriesLater checks that a connection beyond its owner's limit is authenticated once there is room,
+// but does not try again for each request.
+func TestLimiter_OverShare_RetriesLater(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, connlimit.Options{Connections: 1000, PerBusiness: 1})
+	r := newFixture(t, connlimit.Options{Connections: 1000, PerBusiness: 1})
 	first, second := r.open("10.0.0.1"), r.open("10.0.0.1")
 	first.Authenticated(business(1))
 	if second.Authenticated(business(1)) {
@@ -179,18 +179,18 @@ func TestLimiter_OverShare_AsksAgainLater(t *testing.T) {
 	}
 	first.Release()
 	if second.Authenticated(business(1)) {
-		t.Error("it asked again at once")
+		t.Error("authenticated again within the retry interval")
 	}
 	r.now = r.now.Add(2 * time.Second)
 	if !second.Authenticated(business(1)) {
-		t.Error("it did not ask again")
+		t.Error("not authenticated after the retry interval")
 	}
 }
 
-// TestLimiter_AuthenticatedFull_LeavesRoomForNewcomers: whatever authenticated connections there are, a new one is served.
+// TestLimiter_AuthenticatedFull_LeavesRoomForNewcomers opens and authenticates more connections than the limit.
 func TestLimiter_AuthenticatedFull_LeavesRoomForNewcomers(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, connlimit.Options{Connections: 64, Unauthenticated: 32, PerAddress: 100, PerBusiness: 1})
+	r := newFixture(t, connlimit.Options{Connections: 64, Unauthenticated: 32, PerAddress: 100, PerBusiness: 1})
 	r.prompt = true
 	for i := range 200 {
 		e := r.open("10.0.0.1")
@@ -203,18 +203,18 @@ func TestLimiter_AuthenticatedFull_LeavesRoomForNewcomers(t *testing.T) {
 	r.wantOpen(64, 4)
 }
 
-func (r *rig) wantEnded(e *end, want bool) {
-	r.t.Helper()
+func (f *fixture) wantEnded(e *end, want bool) {
+	f.t.Helper()
 	if e.ended != want {
-		r.t.Errorf("ended %t, want %t", e.ended, want)
+		f.t.Errorf("ended %t, want %t", e.ended, want)
 	}
 }
 
-// TestLimiter_ClosedConnectionsLinger_RefusesNewcomers: a connection that was told to end has its descriptor until it has; there
-// must not be more of them than the reserve can bear.
+// TestLimiter_ClosedConnectionsLinger_RefusesNewcomers checks the bound on connections that were asked to end and still hold
+// their descriptor.
 func TestLimiter_ClosedConnectionsLinger_RefusesNewcomers(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, connlimit.Options{Connections: 32, Unauthenticated: 8, PerAddress: 100})
+	r := newFixture(t, connlimit.Options{Connections: 32, Unauthenticated: 8, PerAddress: 100})
 	var all []*end
 	for range 1000 {
 		if e := r.open("10.0.0.1"); e != nil {
@@ -237,7 +237,7 @@ func TestLimiter_ClosedConnectionsLinger_RefusesNewcomers(t *testing.T) {
 
 func TestLimiter_NoLimit_AdmitsAll(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, connlimit.Options{})
+	r := newFixture(t, connlimit.Options{})
 	for range 100 {
 		e := r.open("10.0.0.1")
 		if e == nil {
@@ -256,9 +256,9 @@ func TestConn_Nil_DoesNothing(t *testing.T) {
 	}
 }
 
-// TestConn_Authenticated_CostsNothing: what every call does takes no memory and no lock.
-func TestConn_Authenticated_CostsNothing(t *testing.T) {
-	r := newRig(t, connlimit.Options{Connections: 10})
+// TestConn_Authenticated_AllocatesNothing checks the calls that every request makes.
+func TestConn_Authenticated_AllocatesNothing(t *testing.T) {
+	r := newFixture(t, connlimit.Options{Connections: 10})
 	e := r.open("10.0.0.1")
 	ctx := connlimit.WithConn(t.Context(), e.Conn)
 	if got := testing.AllocsPerRun(100, func() {
@@ -269,7 +269,7 @@ func TestConn_Authenticated_CostsNothing(t *testing.T) {
 	}
 }
 
-func TestBudget(t *testing.T) {
+func TestBudget_Files_AreDivided(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		files                int

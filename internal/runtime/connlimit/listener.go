@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Listen returns a listener whose connections count. They can do what those of inner can, where inner is a listener of package netpoll.
+// Listen returns a listener that admits the connections of inner. If inner is a listener of package netpoll, its connections
+// have the methods of netpoll.Conn.
 func (l *Limiter) Listen(inner net.Listener) net.Listener {
 	return &listener{Listener: inner, limiter: l, ended: make(chan struct{})}
 }
@@ -21,19 +22,19 @@ type listener struct {
 	ended   chan struct{}
 }
 
-// Pauses between accepts while no descriptor is left.
+// Bounds of the pause between attempts to accept while no descriptor is left.
 const (
-	firstPause = 5 * time.Millisecond
-	lastPause  = time.Second
+	minAcceptDelay = 5 * time.Millisecond
+	maxAcceptDelay = time.Second
 )
 
-// Accept implements net.Listener. Where no descriptor is left it closes an idle connection, waits and tries again.
+// Accept implements net.Listener. If no descriptor is left, it closes an idle connection, pauses and tries again.
 func (l *listener) Accept() (net.Conn, error) {
 	pause := time.Duration(0)
 	for {
 		nc, err := l.Listener.Accept()
 		if Exhausted(err) {
-			pause = min(max(2*pause, firstPause), lastPause)
+			pause = min(max(2*pause, minAcceptDelay), maxAcceptDelay)
 			l.limiter.exhausted(err)
 			l.wait(pause)
 			continue
@@ -41,14 +42,14 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c := l.limiter.adopt(nc); c != nil {
+		if c := l.limiter.wrap(nc); c != nil {
 			return c, nil
 		}
-		_ = nc.Close() // there is no room; its peer sees a reset
+		_ = nc.Close() // no room; the peer sees a reset
 	}
 }
 
-// wait waits; the end of the listener ends it.
+// wait pauses for d, or until the listener is closed.
 func (l *listener) wait(d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -64,16 +65,16 @@ func (l *listener) Close() error {
 	return l.Listener.Close()
 }
 
-// exhausted makes room when the system has no descriptor left, and logs the first of a row of such failures.
+// exhausted closes the longest idle connection after an accept failed for lack of a descriptor. It logs the first failure.
 func (l *Limiter) exhausted(err error) {
 	if l.counts.exhausted.Add(1) == 1 {
 		l.opts.Log.Warn("no file descriptor is left to accept a connection; idle ones are closed and accepting is tried again: raise the limit of open files (ulimit -n)", "error", err)
 	}
 	l.mu.Lock()
-	victim := l.mu.idle.idlest()
+	victim := l.mu.idle.longestIdle()
 	if victim != nil {
-		l.counts.closed[OfAll].Add(1)
-		l.unrankLocked(victim)
+		l.counts.closed[ReasonTotal].Add(1)
+		l.removeUnauthenticatedLocked(victim)
 		victim.closing = true
 		l.mu.closing++
 	}
@@ -83,54 +84,57 @@ func (l *Limiter) exhausted(err error) {
 	}
 }
 
-// polled is what connections of package netpoll can do.
+// polled is implemented by the connections of package netpoll.
 type polled interface {
 	net.Conn
 	syscall.Conn
 	CloseWrite() error
 	OnEnd(f func())
-	ReadOr(b []byte, f *func()) (int, error)
+	ReadOrNotify(b []byte, f *func()) (int, error)
 	Detach() (fd int, err error)
 }
 
-// adopt admits a connection; nil: there is no room.
-func (l *Limiter) adopt(nc net.Conn) net.Conn {
+// wrap admits a connection and returns it with its slot. It returns nil if there is no room.
+func (l *Limiter) wrap(nc net.Conn) net.Conn {
 	if p, ok := nc.(polled); ok {
 		w := &polledConn{polled: p}
-		if w.place = l.Admit(nc.RemoteAddr(), w.drop); w.place == nil {
+		w.slot = l.Admit(nc.RemoteAddr(), w.drop)
+		if w.slot == nil {
 			return nil
 		}
 		return w
 	}
 	w := &plainConn{Conn: nc}
-	if w.place = l.Admit(nc.RemoteAddr(), w.drop); w.place == nil {
+	w.slot = l.Admit(nc.RemoteAddr(), w.drop)
+	if w.slot == nil {
 		return nil
 	}
 	return w
 }
 
-// plainConn is a connection that counts. Its peer may not hold a writer for ever, as package netpoll's may not.
+// plainConn is an admitted connection of any type. It bounds the time of a Write as package netpoll does.
 type plainConn struct {
 	net.Conn
-	place *Conn
+	slot *Conn
 
 	mu      sync.Mutex
-	writeBy time.Time // deadline that its owner has set; zero: none
+	writeBy time.Time // write deadline set by the user; zero if none
 }
 
-// A Write without a deadline, or with a later one, fails after Options.WritePatience and the time that slowestRate takes for its bytes.
+// A Write without a deadline, or with a later one, fails after Options.WriteTimeout plus the time that its bytes take at
+// minWriteRate.
 const (
-	writePatience = 30 * time.Second // default of Options.WritePatience
-	slowestRate   = 16 << 10         // bytes per second
+	defaultWriteTimeout = 30 * time.Second // default of Options.WriteTimeout
+	minWriteRate        = 16 << 10         // bytes per second
 )
 
 // Write implements net.Conn.
 func (c *plainConn) Write(b []byte) (int, error) {
-	limit := time.Now().Add(c.place.limiter.opts.WritePatience + time.Duration(len(b))*time.Second/slowestRate)
+	limit := time.Now().Add(c.slot.limiter.opts.WriteTimeout + time.Duration(len(b))*time.Second/minWriteRate)
 	c.mu.Lock()
 	limited := c.writeBy.IsZero() || c.writeBy.After(limit)
 	if limited {
-		_ = c.Conn.SetWriteDeadline(limit) // if it fails so does the write
+		_ = c.Conn.SetWriteDeadline(limit) // if it fails, the write fails too
 	}
 	c.mu.Unlock()
 	n, err := c.Conn.Write(b)
@@ -158,13 +162,13 @@ func (c *plainConn) SetDeadline(t time.Time) error {
 // Close implements net.Conn.
 func (c *plainConn) Close() error {
 	err := c.Conn.Close()
-	c.place.Release()
+	c.slot.Release()
 	return err
 }
 
-func (c *plainConn) drop() { _ = c.Conn.Close() } // its owner hears of it and calls Close
+func (c *plainConn) drop() { _ = c.Conn.Close() } // the owner's next call fails, and it calls Close
 
-// CloseWrite ends the sending side.
+// CloseWrite shuts down the sending side.
 func (c *plainConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -172,15 +176,15 @@ func (c *plainConn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-func (c *plainConn) limited() *Conn { return c.place }
+func (c *plainConn) slotOf() *Conn { return c.slot }
 
-// polledConn is a connection of package netpoll that counts.
+// polledConn is an admitted connection of package netpoll.
 type polledConn struct {
 	polled
-	place *Conn
+	slot *Conn
 
 	mu  sync.Mutex
-	end func() // of the new owner of the descriptor; nil: it is ours
+	end func() // asks the new owner of the descriptor to close it; nil before Handover
 }
 
 // Close implements net.Conn.
@@ -190,12 +194,12 @@ func (c *polledConn) Close() error {
 	detached := c.end != nil
 	c.mu.Unlock()
 	if !detached {
-		c.place.Release()
+		c.slot.Release()
 	}
 	return err
 }
 
-// drop ends the connection; its descriptor may have a new owner.
+// drop ends the connection, through the new owner of the descriptor if there is one.
 func (c *polledConn) drop() {
 	c.mu.Lock()
 	end := c.end
@@ -204,28 +208,29 @@ func (c *polledConn) drop() {
 		end()
 		return
 	}
-	_ = c.polled.Close() // its owner hears of it and calls Close
+	_ = c.polled.Close() // the owner's next call fails, and it calls Close
 }
 
-// Handover gives the descriptor to a new owner. end asks the owner to end the connection; the owner calls closed once it has closed
-// the descriptor.
+// Handover transfers the descriptor to a new owner. end asks the owner to close the connection. The owner must call closed
+// after it has closed the descriptor.
 func (c *polledConn) Handover(end func()) (fd int, closed func(), err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if fd, err = c.Detach(); err != nil {
+	fd, err = c.Detach()
+	if err != nil {
 		return -1, nil, err
 	}
 	c.end = end
-	return fd, c.place.Release, nil
+	return fd, c.slot.Release, nil
 }
 
-func (c *polledConn) limited() *Conn { return c.place }
+func (c *polledConn) slotOf() *Conn { return c.slot }
 
-// Of returns the place of a connection that came from a Limiter's listener, also beneath TLS; nil if it has none.
-func Of(nc net.Conn) *Conn {
+// ConnOf returns the Conn of a connection from a Limiter's listener, even below TLS; nil if it has none.
+func ConnOf(nc net.Conn) *Conn {
 	for nc != nil {
-		if c, ok := nc.(interface{ limited() *Conn }); ok {
-			return c.limited()
+		if c, ok := nc.(interface{ slotOf() *Conn }); ok {
+			return c.slotOf()
 		}
 		outer, ok := nc.(interface{ NetConn() net.Conn })
 		if !ok {
@@ -236,9 +241,9 @@ func Of(nc net.Conn) *Conn {
 	return nil
 }
 
-// ConnContext is for [net/http.Server.ConnContext]: the calls of a connection know their place then.
+// ConnContext is for [net/http.Server.ConnContext]. It makes the Conn available to requests through FromContext.
 func ConnContext(ctx context.Context, nc net.Conn) context.Context {
-	if c := Of(nc); c != nil {
+	if c := ConnOf(nc); c != nil {
 		return WithConn(ctx, c)
 	}
 	return ctx

@@ -29,12 +29,12 @@ func await(t *testing.T, what string, good func() bool) {
 	t.Helper()
 	for began := time.Now(); !good(); time.Sleep(time.Millisecond) {
 		if time.Since(began) > patience {
-			t.Fatalf("waited in vain until %s", what)
+			t.Fatalf("timed out waiting until %s", what)
 		}
 	}
 }
 
-// server is how a node serves: polled connections, the fast path, net/http behind it, and a hub.
+// server is a server like that of a node: polled connections, the fast path, net/http, and a hub.
 type server struct {
 	t       *testing.T
 	addr    string
@@ -99,7 +99,7 @@ func (s *server) dial() *client {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() { _ = nc.Close() }) // at the latest
+	s.t.Cleanup(func() { _ = nc.Close() }) // a test may have closed it already
 	return &client{nc, bufio.NewReader(nc)}
 }
 
@@ -133,7 +133,8 @@ func (c *client) gone() bool {
 	return err != nil && !errors.Is(err, context.DeadlineExceeded)
 }
 
-// TestListener_IdleFlood_NewcomersAreServed: whatever way a connection is served, it counts, and the longest idle one goes first.
+// TestListener_IdleFlood_NewcomersAreServed checks connections on the fast path and in net/http: all are counted, and the
+// longest idle one is closed first.
 func TestListener_IdleFlood_NewcomersAreServed(t *testing.T) {
 	t.Parallel()
 	s := serve(t, connlimit.Options{Connections: 64, Unauthenticated: 16, PerAddress: 64})
@@ -146,7 +147,7 @@ func TestListener_IdleFlood_NewcomersAreServed(t *testing.T) {
 			s.want(s.dial(), path, "", 200)
 		}
 		if !first.gone() {
-			t.Errorf("%s: the longest idle connection is still there", path)
+			t.Errorf("%s: the longest idle connection is still open", path)
 		}
 		s.want(customer, "/auth/"+path, "", 200)
 		if got := s.limiter.Stats(); got.Unauthenticated > 16 || got.Refused > 0 {
@@ -157,7 +158,7 @@ func TestListener_IdleFlood_NewcomersAreServed(t *testing.T) {
 
 const upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 
-// TestListener_WebSocket_CountsUntilItsEnd: the hub takes the descriptor, and the place in the budget with it.
+// TestListener_WebSocket_CountsUntilItsEnd checks that the hub takes over the connection's slot with its descriptor.
 func TestListener_WebSocket_CountsUntilItsEnd(t *testing.T) {
 	t.Parallel()
 	s := serve(t, connlimit.Options{Connections: 64, Unauthenticated: 16, PerAddress: 64})
@@ -166,11 +167,11 @@ func TestListener_WebSocket_CountsUntilItsEnd(t *testing.T) {
 	if got := s.limiter.Stats().Open; got != 1 {
 		t.Errorf("open %d, want 1", got)
 	}
-	_ = c.Close() // the server hears of it
+	_ = c.Close() // the server notices
 	await(t, "the place is given back", func() bool { return s.limiter.Stats().Open == 0 })
 }
 
-// TestListener_WebSocketUnauthenticated_IsClosedForAnother: it can be closed although net/http has nothing to do with it any more.
+// TestListener_WebSocketUnauthenticated_IsClosedForAnother closes a connection that net/http does not manage any more.
 func TestListener_WebSocketUnauthenticated_IsClosedForAnother(t *testing.T) {
 	t.Parallel()
 	s := serve(t, connlimit.Options{Connections: 64, Unauthenticated: 16, PerAddress: 64})
@@ -180,11 +181,11 @@ func TestListener_WebSocketUnauthenticated_IsClosedForAnother(t *testing.T) {
 		s.want(s.dial(), "/fast", "", 200)
 	}
 	if !c.gone() {
-		t.Error("it is still there")
+		t.Error("the connection is still open")
 	}
 }
 
-// exhausting is a listener whose first accepts find no descriptor.
+// exhausting is a listener whose next accepts fail for lack of a descriptor.
 type exhausting struct {
 	net.Listener
 	left atomic.Int32
@@ -197,7 +198,7 @@ func (e *exhausting) Accept() (net.Conn, error) {
 	return e.Listener.Accept()
 }
 
-// TestListener_NoDescriptorLeft_ClosesIdleAndGoesOn: it is not the end of the server, and costs an idle connection its place.
+// TestListener_NoDescriptorLeft_ClosesIdleAndGoesOn checks that Accept closes an idle connection and tries again.
 func TestListener_NoDescriptorLeft_ClosesIdleAndGoesOn(t *testing.T) {
 	t.Parallel()
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
@@ -230,8 +231,8 @@ func TestListener_NoDescriptorLeft_ClosesIdleAndGoesOn(t *testing.T) {
 	if _, err := first.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("the idle connection reads %v, want %v", err, net.ErrClosed)
 	}
-	if got := limiter.Stats(); got.Exhausted != 3 || got.Closed[connlimit.OfAll] != 1 {
-		t.Errorf("exhausted %d, closed %d; want 3, 1", got.Exhausted, got.Closed[connlimit.OfAll])
+	if got := limiter.Stats(); got.Exhausted != 3 || got.Closed[connlimit.ReasonTotal] != 1 {
+		t.Errorf("exhausted %d, closed %d; want 3, 1", got.Exhausted, got.Closed[connlimit.ReasonTotal])
 	}
 	_, _ = first.Close(), second.Close() // the first one is closed already
 }

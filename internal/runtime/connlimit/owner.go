@@ -1,17 +1,17 @@
 package connlimit
 
-// Kind is what an owner of connections is.
+// Kind is the kind of an owner.
 type Kind uint8
 
-// The kinds of owners.
+// Kinds of owners.
 const (
-	Business Kind = iota // its API keys
+	Business Kind = iota // a business, with all its API keys
 	Device               // a phone number, with all its device tokens
-	Operator             // the admin token
+	Operator             // the holder of the admin token
 	kinds
 )
 
-// Owner is whose credentials were used on a connection.
+// Owner identifies the holder of credentials that were used on a connection.
 type Owner struct {
 	Kind Kind
 	ID   string

@@ -1,16 +1,16 @@
 package connlimit
 
-// Reason is why a connection was closed for another.
+// Reason is why a connection was closed to make room for another.
 type Reason int
 
-// The reasons.
+// Reasons to close a connection.
 const (
-	OfAddress Reason = iota // its address had too many
-	OfAll                   // there were too many in all
+	ReasonAddress Reason = iota // the limit of its address was reached
+	ReasonTotal                 // the limit of all connections, or of unauthenticated ones, was reached
 	reasons
 )
 
-// String returns the reason as a label has it.
+// String returns the value of the metrics label.
 func (r Reason) String() string { return [...]string{"address", "total"}[r] }
 
 // Stats are the gauges and counters of a Limiter.
@@ -18,13 +18,13 @@ type Stats struct {
 	Open, Limit                           int // connections
 	Unauthenticated, UnauthenticatedLimit int
 	Admitted                              uint64
-	Refused                               uint64          // closed at once: there was no room
-	Closed                                [reasons]uint64 // unauthenticated ones closed for another, by Reason
-	OverShare                             uint64          // connections with good credentials whose owner had used its share
-	Exhausted                             uint64          // accepts that failed because no descriptor was left
+	Refused                               uint64          // closed on accept because there was no room
+	Closed                                [reasons]uint64 // unauthenticated connections closed to make room, by Reason
+	OverShare                             uint64          // connections with valid credentials whose owner was at its limit
+	Exhausted                             uint64          // accepts that failed for lack of a file descriptor
 }
 
-// Stats returns the numbers as they are now.
+// Stats returns the current gauges and counters.
 func (l *Limiter) Stats() Stats {
 	s := Stats{
 		Limit: l.opts.Connections, UnauthenticatedLimit: l.opts.Unauthenticated, Admitted: l.counts.admitted.Load(),

@@ -1,17 +1,19 @@
-// Package drain counts who is inside something that is to end.
+// Package drain waits for operations in progress at a shutdown and refuses new ones. It does not cancel them.
+//
+// Concurrency: a Gate is safe for concurrent use.
 package drain
 
 import "sync"
 
-// Gate lets callers in until it closes. Unlike a [sync.WaitGroup], callers may come while somebody waits for those inside;
-// they are turned away then. The zero Gate is open.
+// Gate counts operations in progress until it is closed. Unlike with a [sync.WaitGroup], a new operation may try to start
+// while Close waits; it is refused. The zero Gate is open.
 type Gate struct {
 	mu     sync.Mutex
 	closed bool
-	inside sync.WaitGroup // grows under mu and before closed only
+	inside sync.WaitGroup // Add is called only while mu is held and closed is false
 }
 
-// Enter lets a caller in, who owes a Leave then; false: the gate is closed.
+// Enter starts an operation, which must end with Leave. It returns false if the gate is closed.
 func (g *Gate) Enter() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -22,10 +24,10 @@ func (g *Gate) Enter() bool {
 	return true
 }
 
-// Leave ends what an Enter began.
+// Leave ends an operation that Enter started.
 func (g *Gate) Leave() { g.inside.Done() }
 
-// Close lets nobody in any more and waits until nobody is inside. It tells whether this call has closed the gate.
+// Close closes the gate and waits for all operations in progress. It reports whether this call has closed the gate.
 func (g *Gate) Close() bool {
 	g.mu.Lock()
 	first := !g.closed

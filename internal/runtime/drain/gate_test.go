@@ -13,13 +13,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestCloseWaitsForThoseInside(t *testing.T) {
+func TestGate_Close_WaitsForOperations(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var g drain.Gate
 		for range 2 {
 			if !g.Enter() {
-				t.Fatal("an open gate let nobody in")
+				t.Fatal("Enter of an open gate: got false, want true")
 			}
 		}
 		var closed atomic.Int32
@@ -34,23 +34,23 @@ func TestCloseWaitsForThoseInside(t *testing.T) {
 		}
 		synctest.Wait()
 		if g.Enter() {
-			t.Error("let in while it closes")
+			t.Error("Enter during Close: got true, want false")
 		}
 		g.Leave()
 		synctest.Wait()
 		if n := closed.Load(); n != 0 {
-			t.Errorf("closed with somebody inside: %d", n)
+			t.Errorf("Close returned while an operation was in progress: %d", n)
 		}
 		g.Leave()
 		closers.Wait()
 		if n := closed.Load(); n != 21 {
-			t.Errorf("%d: both calls return, and one has closed it", n)
+			t.Errorf("got %d, want 21: both calls return, one of them true", n)
 		}
 	})
 }
 
-// TestCallersComeWhileItCloses is what a WaitGroup alone does not stand.
-func TestCallersComeWhileItCloses(t *testing.T) {
+// TestGate_EnterDuringClose_IsRefused starts operations while the gate closes, which a sync.WaitGroup alone does not allow.
+func TestGate_EnterDuringClose_IsRefused(t *testing.T) {
 	t.Parallel()
 	for range 100 {
 		var g drain.Gate
@@ -60,7 +60,7 @@ func TestCallersComeWhileItCloses(t *testing.T) {
 			callers.Go(func() {
 				for g.Enter() {
 					if ended.Load() {
-						t.Error("inside after the end")
+						t.Error("an operation started after Close had returned")
 					}
 					g.Leave()
 				}

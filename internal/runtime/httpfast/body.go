@@ -2,34 +2,34 @@ package httpfast
 
 import "io"
 
-// body is what comes behind a head, as much as it has said.
+// body is the body of a request, with the length that its head has announced.
 type body struct {
-	worker *worker
-	left   int64
+	worker    *worker
+	remaining int64
 }
 
-// Read realises io.Reader. It ends with io.EOF, or io.ErrUnexpectedEOF where the caller has sent less than was said.
+// Read implements io.Reader. It returns io.ErrUnexpectedEOF if the client has sent less than announced.
 func (b *body) Read(p []byte) (int, error) {
-	if b.left == 0 {
+	if b.remaining == 0 {
 		return 0, io.EOF
 	}
-	n, err := b.worker.read(p[:min(int64(len(p)), b.left)])
-	b.left -= int64(n)
+	n, err := b.worker.read(p[:min(int64(len(p)), b.remaining)])
+	b.remaining -= int64(n)
 	switch {
 	case err == io.EOF: //nolint:errorlint // it is never wrapped
 		return n, io.ErrUnexpectedEOF
-	case err == nil && b.left == 0:
+	case err == nil && b.remaining == 0:
 		return n, io.EOF
 	}
 	return n, err
 }
 
-// Close realises io.Closer; what is left is skipped behind the answer.
+// Close implements io.Closer. skip discards the rest after the response.
 func (b *body) Close() error { return nil }
 
-// skip reads what the handler has left, lest the next call begin with it.
+// skip discards what the handler has not read, so that the next request starts at its head.
 func (b *body) skip() error {
-	if b.left == 0 {
+	if b.remaining == 0 {
 		return nil
 	}
 	_, err := io.Copy(io.Discard, b)

@@ -1,18 +1,18 @@
 package httpfast
 
-// octets is what an octet may be part of.
+// octets is a set of parts of a head in which an octet may occur.
 type octets uint8
 
 const (
-	inPath  octets = 1 << iota // of a path that means what it says: nothing is coded, nothing follows it
-	inName                     // of a field's name
-	inValue                    // of a field's value: visible ASCII and space
-	inHost                     // of a name or address, with a port
+	inPath  octets = 1 << iota // a path without percent-encoding, query or fragment
+	inName                     // a field name
+	inValue                    // a field value: visible ASCII and space
+	inHost                     // a host name or address with an optional port
 )
 
 func (o octets) has(what octets) bool { return o&what != 0 }
 
-// class is a subset of RFC 9112 and 9110 in which nothing needs a thought: of a token's letters only those that names have.
+// class maps each octet to the parts in which it may occur. It is a strict subset of RFC 9110 and 9112.
 var class = classes()
 
 func classes() (c [256]octets) {

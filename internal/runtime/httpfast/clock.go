@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// clock writes the date of answers once a second.
-type clock struct{ now atomic.Pointer[date] }
+// clock formats the Date field of responses once per second.
+type clock struct{ now atomic.Pointer[formattedDate] }
 
-type date struct {
+type formattedDate struct {
 	second int64
 	text   string
 }
 
-// date is the value of the field Date.
+// date returns the value of the Date field.
 func (c *clock) date(now time.Time) string {
 	d := c.now.Load()
 	if d == nil || d.second != now.Unix() {
-		d = &date{now.Unix(), now.UTC().Format(http.TimeFormat)}
+		d = &formattedDate{now.Unix(), now.UTC().Format(http.TimeFormat)}
 		c.now.Store(d)
 	}
 	return d.text

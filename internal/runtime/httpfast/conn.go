@@ -7,102 +7,106 @@ import (
 	"time"
 )
 
-// conn is a connection. Between two calls it is this and no more; while there is something to read, a worker has it.
+// conn is a connection on the fast path. While there is something to read, a worker serves it; an idle connection consists of
+// this struct only.
 type conn struct {
-	server  *Server
-	net     watched
-	born    time.Time
-	ctx     context.Context    //nolint:containedctx // of its calls
-	gone    context.CancelFunc // ends it
-	resume  func()             // has a worker take it
-	request http.Request       // what those of all its calls begin as
-	lines   int                // octets of ends of lines that may come before the next call
+	server        *Server
+	net           notifyingConn
+	acceptedAt    time.Time
+	ctx           context.Context    //nolint:containedctx // of its requests
+	cancel        context.CancelFunc // cancels ctx
+	resume        func()             // dispatches the connection to a worker
+	request       http.Request       // template of its requests
+	trailingLines int                // CR and LF octets that may still precede the next request
 
-	mu      sync.Mutex // around a change of waiting, and the deadline that Shutdown sets
-	waiting bool       // for the first octet of a call
-	called  bool       // there has been one
-	over    bool       // end was called
+	mu       sync.Mutex // also held while waiting and the read deadline change together
+	waiting  bool       // for the first octet of a request
+	served   bool       // it has served a request
+	finished bool       // finish was called
 }
 
-func newConn(s *Server, nc watched) *conn {
-	c := &conn{server: s, net: nc, born: time.Now()}
+func newConn(s *Server, nc notifyingConn) *conn {
+	c := &conn{server: s, net: nc, acceptedAt: time.Now()}
 	ctx := context.WithValue(s.ctx, http.LocalAddrContextKey, nc.LocalAddr())
-	c.ctx, c.gone = context.WithCancel(s.connContext(ctx, nc))
-	c.resume = func() { s.workers.give(c) }
+	c.ctx, c.cancel = context.WithCancel(s.connContext(ctx, nc))
+	c.resume = func() { s.workers.dispatch(c) }
 	c.request = *(&http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, RemoteAddr: nc.RemoteAddr().String()}).WithContext(c.ctx)
 	return c
 }
 
-// begin lets it wait for its first call.
-func (c *conn) begin() {
-	c.net.OnEnd(c.gone)
+// start registers the connection and waits for its first request.
+func (c *conn) start() {
+	c.net.OnEnd(c.cancel)
 	c.server.add(c)
-	c.await()
-	c.server.workers.give(c)
+	c.waitForRequest()
+	c.server.workers.dispatch(c)
 }
 
-// await begins to wait for a call.
-func (c *conn) await() {
+// waitForRequest marks the connection as waiting and sets the read deadline for it.
+func (c *conn) waitForRequest() {
 	within := c.server.http.IdleTimeout
-	if !c.called {
+	if !c.served {
 		within = c.server.http.ReadHeaderTimeout
 	}
 	c.mu.Lock()
-	c.readWithin(within)
+	c.setReadTimeout(within)
 	c.waiting = true
 	c.mu.Unlock()
 	if c.server.draining.Load() {
-		c.hurry()
+		c.shortenDeadline()
 	}
 }
 
-// came ends the wait for a call.
-func (c *conn) came() {
+// requestArrived marks the connection as not waiting.
+func (c *conn) requestArrived() {
 	c.mu.Lock()
 	c.waiting = false
 	c.mu.Unlock()
 }
 
-// hurry shortens the wait for a call.
-func (c *conn) hurry() {
+// shortenDeadline shortens the wait for a request during a shutdown: to now, or for a connection without a request so far to
+// the server's firstRequestTimeout.
+func (c *conn) shortenDeadline() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case !c.waiting:
-	case c.called:
-		_ = c.net.SetReadDeadline(time.Now()) // it cannot fail
-	default:
-		_ = c.net.SetReadDeadline(c.born.Add(c.server.firstCall))
+	if !c.waiting {
+		return
+	}
+	if c.served {
+		_ = c.net.SetReadDeadline(time.Now()) // never fails
+	} else {
+		_ = c.net.SetReadDeadline(c.acceptedAt.Add(c.server.firstRequestTimeout))
 	}
 }
 
-// readWithin gives reads a time from now; zero: as long as they like.
-func (c *conn) readWithin(d time.Duration) {
+// setReadTimeout sets the read deadline to d from now; zero: no deadline.
+func (c *conn) setReadTimeout(d time.Duration) {
 	var until time.Time
 	if d > 0 {
 		until = time.Now().Add(d)
 	}
-	_ = c.net.SetReadDeadline(until) // it cannot fail
+	_ = c.net.SetReadDeadline(until) // never fails
 }
 
-// end ends what it was here: v says why. read is what net/http gets, if it is net/http's now.
-func (c *conn) end(v verdict, read []byte) {
+// finish removes the connection from the fast path. If v is fallback, net/http serves it from now on and reads read first;
+// otherwise it is closed.
+func (c *conn) finish(v outcome, read []byte) {
 	c.mu.Lock()
-	over := c.over
-	c.over = true
+	over := c.finished
+	c.finished = true
 	c.mu.Unlock()
 	if over {
-		return // a panic met it after its end
+		return // a panic occurred after an earlier finish
 	}
-	defer c.server.inside.Leave()
-	defer c.gone()
+	defer c.server.active.Leave()
+	defer c.cancel()
 	c.net.OnEnd(nil)
 	c.server.remove(c)
 	c.server.state(c.net, http.StateClosed)
-	if v != other {
-		_ = c.net.Close() // nobody is left to be told
+	if v != fallback {
+		_ = c.net.Close() // the error has no receiver
 		return
 	}
-	_ = c.net.SetDeadline(time.Time{}) // it cannot fail
-	c.server.beyond.give(newBegun(c.net, read))
+	_ = c.net.SetDeadline(time.Time{}) // never fails
+	c.server.fallback.hand(newPrereadConn(c.net, read))
 }

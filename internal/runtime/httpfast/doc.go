@@ -1,17 +1,19 @@
-// Package httpfast answers plain calls itself, and leaves all else to net/http.
+// Package httpfast serves simple HTTP/1.1 requests on a fast path and hands all others to net/http.
 //
-// Of what a node does for a durable call, net/http was more than half: a map and a request made anew, a goroutine that listens
-// whether the caller has gone, deadlines set five times. A caller who sends one small call after the other on a connection that
-// is kept needs none of it.
+// net/http was more than half of a node's cost for a durable call: a new header map and request, a goroutine that watches
+// for a disconnect, deadlines set five times. A client that sends small requests one after the other on a keep-alive
+// connection needs none of it.
 //
-// A call is plain if its head is written in the one way in which nearly all are: one line that the node has said it takes, HTTP/1.1,
-// one Host, one Content-Length in digits where there is a body, no field twice, no field that says something about the connection or
-// the coding of the body, every octet one that needs no thought. The grammar is so narrow that whatever it takes, net/http takes and
-// understands alike; a fuzz test holds one against the other. With the first head that is not plain the connection goes to net/http,
-// with all that was read, and stays there: errors, streams, upgrades, chunked bodies, pipelines of anything are answered by it.
+// A request takes the fast path if its head has the most common form: a request line that the server accepts, HTTP/1.1, one
+// Host, one Content-Length in digits if there is a body, no repeated field, no field about the connection or the coding of
+// the body, and only unproblematic octets. This grammar is a strict subset of net/http's: net/http accepts every head that
+// it accepts and gives it the same meaning. A fuzz test compares the two. With the first head outside the grammar, the
+// connection goes to net/http together with the bytes read so far, and stays there. So net/http answers errors, streams,
+// upgrades, chunked bodies and everything else.
 //
-// Concurrency: a connection that waits is what is known of it and no more. While it has something to read, a worker has it: a goroutine
-// with a buffer, a request and an answer, which also runs the handler and then takes the next connection, the last one to rest first.
-// The memory of the request is used again for the next call, of whatever connection: a handler must keep nothing of it nor of the
-// answer. Its context ends with the connection, not with the call: what a handler begins with it, the handler ends.
+// Concurrency: an idle connection is only its conn struct: no goroutine, no buffer. While there is something to read, it
+// belongs to a worker: a goroutine with a buffer, a request and a response, which also runs the handler and then takes the
+// next connection. The most recently parked worker is used first. The memory of a request is reused for the next request of
+// any connection, so a handler must keep no reference to the request or the response. The request's context ends with the
+// connection and not with the request: a handler must end what it starts with it.
 package httpfast

@@ -7,99 +7,102 @@ import (
 	"sync/atomic"
 )
 
-// errAmbiguous refuses a head. net/http answers an error of this kind with 400 and closes the connection.
-var errAmbiguous = errors.New("the head of the request can be read in two ways")
+// errAmbiguous is the read error after an ambiguous head. net/http then answers 400 and closes the connection.
+var errAmbiguous = errors.New("the head of the request is ambiguous")
 
-// headGuard looks at the head of a request before net/http does, and refuses what two parsers may read in different ways, so that a
-// proxy before this server and this server never disagree about where a request ends (RFC 9112, 11.2):
+// headGuard checks heads before net/http reads them. It refuses heads that two parsers may interpret differently, so that a
+// proxy in front and this server always agree on where a request ends (request smuggling; RFC 9112, section 11.2):
 //   - Content-Length together with Transfer-Encoding, and Content-Length twice,
 //   - Transfer-Encoding in a request of HTTP/1.0,
-//   - a field that goes on in the next line (obs-fold),
+//   - a field that continues on the next line (obs-fold),
 //   - a line that ends without CR.
 //
-// It looks at the first head of a connection and at each that begins while the connection is idle. A request behind another in one
-// segment is not looked at; beyondHandler closes the connection after such a one with Transfer-Encoding.
+// It checks the first head of a connection and each head that starts while the connection is idle. It does not check a
+// pipelined head; fallbackHandler closes the connection after a pipelined request with Transfer-Encoding.
 //
-// Concurrency: net/http reads and reports states in turn; a read in the background may run beside both.
+// Concurrency: net/http reads and reports states one at a time; its background read may run concurrently with both.
 type headGuard struct {
-	idle atomic.Bool // the next octet begins a head
-	off  atomic.Bool // the connection is not HTTP any more
-	head headState   // the reader's
-	// whole is set when a head was looked at from its begin to its end, and taken back by the request that it is of.
-	whole atomic.Bool
+	idle     atomic.Bool // the next octet starts a head
+	disabled atomic.Bool // the connection was closed or taken over: nothing is checked any more
+	head     headState   // used by the reader only
+	// headChecked is set when a whole head has been checked. The handler of its request clears it.
+	headChecked atomic.Bool
 }
 
-// headState is what is known of a head.
+// headState is the state of the check of one head.
 type headState struct {
-	inHead  bool
-	line    []byte // of the head, as far as it has come; at most longestLine octets of it are kept
-	lines   int    // that are complete
-	old     bool   // the request is of HTTP/1.0
-	lengths int
-	coded   bool
+	inHead           bool
+	line             []byte // current line; at most maxLinePart octets of each end are kept
+	lines            int    // complete lines
+	http10           bool   // the request line has HTTP/1.0
+	contentLengths   int
+	transferEncoding bool
 }
 
-// longestLine is as much of a line as matters here: a field's name, or a request line's end.
-const longestLine = 64
+// maxLinePart bounds how much is kept of each end of a line, in bytes: enough for a field name or the end of a request line.
+const maxLinePart = 64
 
+// state follows the states of the connection in net/http.
 func (g *headGuard) state(s http.ConnState) {
 	switch s {
 	case http.StateIdle:
 		g.idle.Store(true)
 	case http.StateHijacked, http.StateClosed:
-		g.off.Store(true)
+		g.disabled.Store(true)
 	case http.StateNew, http.StateActive:
 	}
 }
 
-// check looks at octets that net/http is about to read.
+// check checks octets that net/http is about to read. It returns errAmbiguous if they complete an ambiguous line.
 func (g *headGuard) check(b []byte) error {
-	if g.off.Load() {
+	if g.disabled.Load() {
 		return nil
 	}
 	if g.idle.Swap(false) {
 		g.head = headState{inHead: true, line: g.head.line[:0]}
-		g.whole.Store(false)
+		g.headChecked.Store(false)
 	}
 	for g.head.inHead && len(b) > 0 {
 		end := bytes.IndexByte(b, '\n')
 		if end < 0 {
-			g.head.keep(b)
+			g.head.appendLine(b)
 			return nil
 		}
-		g.head.keep(b[:end])
-		if !g.head.lineEnds() {
+		g.head.appendLine(b[:end])
+		if !g.head.checkLine() {
 			return errAmbiguous
 		}
 		if !g.head.inHead {
-			g.whole.Store(true)
+			g.headChecked.Store(true)
 		}
 		b = b[end+1:]
 	}
 	return nil
 }
 
-// keep keeps the begin and the end of a line: the name of a field, the version of a request, the CR.
-func (g *headState) keep(b []byte) {
+// appendLine appends to the current line and drops its middle if it is long. Start and end hold what checkLine needs: the name
+// of a field, the version of a request, the CR.
+func (g *headState) appendLine(b []byte) {
 	g.line = append(g.line, b...)
-	if over := len(g.line) - 2*longestLine; over > 0 {
-		g.line = append(g.line[:longestLine], g.line[longestLine+over:]...)
+	if over := len(g.line) - 2*maxLinePart; over > 0 {
+		g.line = append(g.line[:maxLinePart], g.line[maxLinePart+over:]...)
 	}
 }
 
-// lineEnds looks at a complete line and reports whether it can be read in one way only.
-func (g *headState) lineEnds() bool {
+// checkLine checks a complete line and reports whether it is unambiguous.
+func (g *headState) checkLine() bool {
 	line, crlf := bytes.CutSuffix(g.line, []byte("\r"))
 	defer func() { g.line = g.line[:0] }()
 	if !crlf {
 		return false
 	}
-	if g.lines++; len(line) == 0 {
+	g.lines++
+	if len(line) == 0 {
 		g.inHead = false
 		return true
 	}
 	if g.lines == 1 {
-		g.old = bytes.HasSuffix(line, []byte("HTTP/1.0"))
+		g.http10 = bytes.HasSuffix(line, []byte("HTTP/1.0"))
 		return true
 	}
 	if line[0] == ' ' || line[0] == '\t' {
@@ -108,9 +111,9 @@ func (g *headState) lineEnds() bool {
 	name, _, _ := bytes.Cut(line, []byte(":"))
 	switch name = bytes.TrimRight(name, " \t"); {
 	case bytes.EqualFold(name, []byte("Content-Length")):
-		g.lengths++
+		g.contentLengths++
 	case bytes.EqualFold(name, []byte("Transfer-Encoding")):
-		g.coded = true
+		g.transferEncoding = true
 	}
-	return g.lengths < 2 && !(g.coded && (g.lengths > 0 || g.old))
+	return g.contentLengths < 2 && !(g.transferEncoding && (g.contentLengths > 0 || g.http10))
 }

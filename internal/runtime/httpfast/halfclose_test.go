@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// TestServer_HalfClosedCaller_IsAnswered: a caller that ends its sending side behind its request, as `nc -N` does, waits for the
-// answer; the call is not cancelled. It holds here, in net/http, and for a stream.
-func TestServer_HalfClosedCaller_IsAnswered(t *testing.T) {
+// TestServer_HalfClosedClient_IsAnswered closes the sending side after the request, as `nc -N` does. The request must not be
+// cancelled, on the fast path, in net/http, and for a stream.
+func TestServer_HalfClosedClient_IsAnswered(t *testing.T) {
 	t.Parallel()
 	for name, head := range map[string]string{
 		"here":                 post("/fast", "x"),
@@ -22,8 +22,8 @@ func TestServer_HalfClosedCaller_IsAnswered(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			begun, ended := make(chan struct{}, 1), make(chan struct{})
-			r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-				if strings.HasPrefix(req.Host, "plain") { // of get
+			r := newFixture(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				if strings.HasPrefix(req.Host, "plain") { // a request of awaitInputEnd
 					return
 				}
 				begun <- struct{}{}
@@ -33,7 +33,7 @@ func TestServer_HalfClosedCaller_IsAnswered(t *testing.T) {
 					return
 				}
 				_, _ = io.WriteString(w, "first,")
-				_ = http.NewResponseController(w).Flush() // where it streams
+				_ = http.NewResponseController(w).Flush() // fails on the fast path, which does not stream
 				_, _ = io.WriteString(w, "second")
 			}))
 			c := r.dial()
@@ -42,23 +42,23 @@ func TestServer_HalfClosedCaller_IsAnswered(t *testing.T) {
 				t.Fatal(err)
 			}
 			<-begun
-			// The server hears of the end while the handler works, at once or not at all: then the test proves less, but is right.
+			// Usually the server notices the closed side while the handler runs. If not, the test proves less but passes.
 			r.awaitInputEnd()
 			close(ended)
 			answer, err := io.ReadAll(c)
 			if err != nil || !strings.Contains(string(answer), "200 OK") || !strings.Contains(string(answer), "second") {
-				t.Errorf("answer %q, %v", answer, err)
+				t.Errorf("got %q, %v; want 200 with the whole body", answer, err)
 			}
 		})
 	}
 }
 
-// TestServer_BrokenConnection_CancelsCall: a connection that is over in both directions does.
+// TestServer_BrokenConnection_CancelsCall resets the connection while the handler runs.
 func TestServer_BrokenConnection_CancelsCall(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"/fast", "/slow"} {
 		begun, cancelled := make(chan struct{}, 1), make(chan struct{}, 1)
-		r := newRig(t, http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+		r := newFixture(t, http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
 			begun <- struct{}{}
 			<-req.Context().Done()
 			cancelled <- struct{}{}
@@ -74,9 +74,9 @@ func TestServer_BrokenConnection_CancelsCall(t *testing.T) {
 	}
 }
 
-// TestHandedOver_AmbiguousHead_Is400: what a proxy before this server may read in another way is refused, on the first request of a
-// connection and on a later one, wherever the octets are cut.
-func TestHandedOver_AmbiguousHead_Is400(t *testing.T) {
+// TestFallback_AmbiguousHead_Is400 sends heads that a proxy in front may interpret differently, as the first request of a
+// connection and as a later one, split at different offsets.
+func TestFallback_AmbiguousHead_Is400(t *testing.T) {
 	t.Parallel()
 	const body = "\r\n5\r\nhello\r\n0\r\n\r\n"
 	for name, c := range map[string]struct {
@@ -106,16 +106,16 @@ func TestHandedOver_AmbiguousHead_Is400(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) { _, _ = io.Copy(io.Discard, req.Body) }))
+			r := newFixture(t, http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) { _, _ = io.Copy(io.Discard, req.Body) }))
 			const idle = "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"
 			for _, before := range []string{"", idle} {
 				for _, cut := range []int{0, len(c.text) / 3, len(c.text) / 2} {
 					got := r.exchange(before, c.text[:cut], c.text[cut:])
 					if !strings.HasPrefix(got, "HTTP/1.1 "+c.want) && !strings.HasPrefix(got, "HTTP/1.0 "+c.want) {
-						t.Errorf("behind %q, cut at %d: answer %.40q, want %s", before, cut, got, c.want)
+						t.Errorf("after %q, split at %d: got %.40q, want %s", before, cut, got, c.want)
 					}
 					if c.want != "200" && strings.Count(got, "HTTP/1.1 ") != 1 {
-						t.Errorf("behind %q: the connection was used again: %q", before, got)
+						t.Errorf("after %q: got %q, want one response and a closed connection", before, got)
 					}
 				}
 			}
@@ -123,19 +123,19 @@ func TestHandedOver_AmbiguousHead_Is400(t *testing.T) {
 	}
 }
 
-// TestHandedOver_ChunkedBehindAnother_Closes: its head was not looked at, so nothing behind it is taken for a request.
-func TestHandedOver_ChunkedBehindAnother_Closes(t *testing.T) {
+// TestFallback_PipelinedChunked_Closes checks that no request is read after a chunked one whose head was not checked.
+func TestFallback_PipelinedChunked_Closes(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) { _, _ = io.Copy(io.Discard, req.Body) }))
+	r := newFixture(t, http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) { _, _ = io.Copy(io.Discard, req.Body) }))
 	const slow, chunked = "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n", "POST /slow HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
 	for text, want := range map[string]int{chunked + get: 2, slow + chunked + get: 2, chunked + chunked + get: 2} {
 		if got := r.exchange("", text, ""); strings.Count(got, "HTTP/1.1 200") != want {
-			t.Errorf("%q: answers %q, want %d", text, got, want)
+			t.Errorf("%q: got %q, want %d responses", text, got, want)
 		}
 	}
 }
 
-// TestWorker_Panic_EndsItsConnection: outside handlers too; the server goes on.
+// TestWorker_Panic_EndsItsConnection panics in a handler and in the parser; other connections are still served.
 func TestWorker_Panic_EndsItsConnection(t *testing.T) {
 	t.Parallel()
 	causes := make(chan any, 2)
@@ -144,10 +144,10 @@ func TestWorker_Panic_EndsItsConnection(t *testing.T) {
 			panic("a fault of a handler")
 		}
 	})
-	r := newPreparedRig(t, handler, func(server *Server) {
-		server.Panics = func(cause any) { causes <- cause }
-		takes := server.takes
-		server.takes = func(method, path string) bool {
+	r := newFixtureWith(t, handler, func(server *Server) {
+		server.OnPanic = func(cause any) { causes <- cause }
+		takes := server.accepts
+		server.accepts = func(method, path string) bool {
 			if path == "/fast/parser" {
 				panic("a fault of the parser")
 			}
@@ -163,6 +163,6 @@ func TestWorker_Panic_EndsItsConnection(t *testing.T) {
 		}
 	}
 	if got := r.exchange("", post("/fast", "x"), ""); !strings.HasPrefix(got, "HTTP/1.1 200") {
-		t.Errorf("another connection: %q", got)
+		t.Errorf("another connection: got %q, want 200", got)
 	}
 }

@@ -7,71 +7,71 @@ import (
 	"strings"
 )
 
-// verdict is what may be done with what has come.
-type verdict int
+// outcome is the result of parsing the bytes read so far.
+type outcome int
 
 const (
-	plain   verdict = iota // the head of a call that is answered here
-	partial                // what has come may become one
-	other                  // net/http has to look at it
+	fast       outcome = iota // a complete head for the fast path
+	incomplete                // the bytes may become such a head
+	fallback                  // net/http must serve the connection
 )
 
-// maxFields is how many fields a plain head may have.
+// maxFields bounds the fields of a head on the fast path.
 const maxFields = 32
 
-// head is the head of a call, made from the octets and from the head before it: callers send nearly the same one again and again, so
-// what has not changed is used again.
+// head parses heads. Clients send nearly the same head each time, so strings of the previous head are reused where they are
+// equal.
 type head struct {
-	request                  *http.Request // the worker's; its header is this one's
+	request                  *http.Request // the worker's request, which has this header
 	header                   http.Header
-	path                     string // of the head before
+	path                     string // path of the previous head
 	url                      url.URL
 	fields                   []field
-	host, length, connection int // the fields with these; -1: there is none
+	host, length, connection int // indexes of these fields; -1 if absent
 }
 
-// field is one line.
+// field is one header field.
 type field struct {
-	raw    string // the name as it was sent
-	name   string // in the canonical form
+	raw    string // name as it was sent
+	name   string // canonical form of the name
 	values [1]string
 }
 
-// parse reads a head from the beginning of b and tells how long it is. What it says of one that is not plain is not to be used.
-func (h *head) parse(b []byte, takes func(method, path string) bool) (size int, v verdict) {
+// parse parses the head at the start of b and returns its size. If the outcome is not fast, the contents of h are not valid.
+func (h *head) parse(b []byte, takes func(method, path string) bool) (size int, v outcome) {
 	line := bytes.IndexByte(b, '\n')
 	if line < 0 {
-		return 0, mayBegin(b)
+		return 0, mayBeginRequest(b)
 	}
-	if !h.first(b[:line+1], takes) {
-		return 0, other
+	if !h.parseRequestLine(b[:line+1], takes) {
+		return 0, fallback
 	}
 	end := bytes.Index(b[line-1:], []byte("\r\n\r\n"))
 	if end < 0 {
-		return 0, partial
+		return 0, incomplete
 	}
 	size = line - 1 + end + 4
-	if !h.read(b[line+1:size-2]) || !h.frame() {
-		return 0, other
+	if !h.parseFields(b[line+1:size-2]) || !h.checkFraming() {
+		return 0, fallback
 	}
-	return size, plain
+	return size, fast
 }
 
-// mayBegin tells whether octets without an end of line may be the beginning of a plain head: who talks something else must not be
-// waited for.
-func mayBegin(b []byte) verdict {
+// mayBeginRequest returns incomplete if an incomplete first line may start a head of the fast path, else fallback, so that a
+// client of another protocol is not kept waiting.
+func mayBeginRequest(b []byte) outcome {
 	for _, begin := range [...]string{"POST /", "GET /"} {
 		if n := min(len(b), len(begin)); string(b[:n]) == begin[:n] {
-			return partial
+			return incomplete
 		}
 	}
-	return other
+	return fallback
 }
 
 const version = " HTTP/1.1\r\n"
 
-// first reads the request line, with its end.
-func (h *head) first(b []byte, takes func(method, path string) bool) bool {
+// parseRequestLine parses the request line with its line break and reports whether the fast path accepts it.
+func (h *head) parseRequestLine(b []byte, takes func(method, path string) bool) bool {
 	rest, ok := bytes.CutSuffix(b, []byte(version))
 	if !ok {
 		return false
@@ -103,22 +103,22 @@ func (h *head) first(b []byte, takes func(method, path string) bool) bool {
 	return takes(method, path)
 }
 
-// read reads the fields, each with its end of line.
-func (h *head) read(b []byte) bool {
+// parseFields parses the field lines, each with its line break.
+func (h *head) parseFields(b []byte) bool {
 	n := 0
 	for ; len(b) > 0; n++ {
 		end := bytes.IndexByte(b, '\n')
-		if end < 1 || b[end-1] != '\r' || n == maxFields || !h.field(n, b[:end-1]) {
+		if end < 1 || b[end-1] != '\r' || n == maxFields || !h.parseField(n, b[:end-1]) {
 			return false
 		}
 		b = b[end+1:]
 	}
 	h.fields = h.fields[:n]
-	return h.collect()
+	return h.buildHeader()
 }
 
-// field reads the line of field n.
-func (h *head) field(n int, b []byte) bool {
+// parseField parses the line of field n.
+func (h *head) parseField(n int, b []byte) bool {
 	colon := bytes.IndexByte(b, ':')
 	if colon < 1 {
 		return false
@@ -148,13 +148,13 @@ func (h *head) field(n int, b []byte) bool {
 	return true
 }
 
-// collect makes the header: anew for each head, because a handler may have put into it what was of another call.
-func (h *head) collect() bool {
+// buildHeader fills the header from the fields. It clears the header first, because handlers may have changed it.
+func (h *head) buildHeader() bool {
 	clear(h.header)
 	h.host, h.length, h.connection = -1, -1, -1
 	for i := range h.fields {
 		f := &h.fields[i]
-		if _, twice := h.header[f.name]; twice || elsewhere[f.name] {
+		if _, twice := h.header[f.name]; twice || unsupportedFields[f.name] {
 			return false
 		}
 		switch f.name {
@@ -167,19 +167,19 @@ func (h *head) collect() bool {
 		}
 		h.header[f.name] = f.values[:]
 	}
-	delete(h.header, "Host") // it is in the request, as net/http has it
+	delete(h.header, "Host") // it is in Request.Host, as in net/http
 	return true
 }
 
-// elsewhere are fields that say how the body is coded, what becomes of the connection or who waits for what; and one that net/http
-// takes for another.
-var elsewhere = map[string]bool{
+// unsupportedFields are fields about the coding of the body, the connection or expectations; and Pragma, which net/http
+// translates to Cache-Control.
+var unsupportedFields = map[string]bool{
 	"Transfer-Encoding": true, "Trailer": true, "Te": true, "Expect": true, "Upgrade": true, "Http2-Settings": true, "Proxy-Connection": true,
 	"Keep-Alive": true, "Pragma": true,
 }
 
-// frame reads the fields that say whose the call is and where its body ends.
-func (h *head) frame() bool {
+// checkFraming evaluates Host, Connection and Content-Length and reports whether the fast path accepts them.
+func (h *head) checkFraming() bool {
 	if h.host < 0 || h.fields[h.host].values[0] == "" || h.connection >= 0 && !strings.EqualFold(h.fields[h.connection].values[0], "keep-alive") {
 		return false
 	}
@@ -193,14 +193,14 @@ func (h *head) frame() bool {
 	if h.request.Method == http.MethodGet {
 		return h.length < 0
 	}
-	return h.length >= 0 && h.measure(h.fields[h.length].values[0])
+	return h.length >= 0 && h.parseContentLength(h.fields[h.length].values[0])
 }
 
-// maxPlainBody bounds a body, in bytes, and so what is read of one that the handler has left.
-const maxPlainBody = 64 << 10
+// maxFastBody bounds a body on the fast path, in bytes, and so the work of discarding an unread one.
+const maxFastBody = 64 << 10
 
-// measure reads a Content-Length.
-func (h *head) measure(digits string) bool {
+// parseContentLength parses a Content-Length and reports whether the fast path accepts it.
+func (h *head) parseContentLength(digits string) bool {
 	if len(digits) == 0 || len(digits) > len("65536") || digits[0] == '0' && len(digits) > 1 {
 		return false
 	}
@@ -210,5 +210,5 @@ func (h *head) measure(digits string) bool {
 		}
 		h.request.ContentLength = 10*h.request.ContentLength + int64(o-'0')
 	}
-	return h.request.ContentLength <= maxPlainBody
+	return h.request.ContentLength <= maxFastBody
 }

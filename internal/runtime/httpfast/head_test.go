@@ -15,18 +15,18 @@ func newHead() *head {
 	return &head{header: header, request: &http.Request{Header: header}}
 }
 
-func takesAll(string, string) bool { return true }
+func acceptAll(string, string) bool { return true }
 
-// heads are read, one way or the other, in all tests here.
-var heads = []string{
+// fastHeads are heads of the fast path.
+var fastHeads = []string{
 	"POST /v1/messages HTTP/1.1\r\nHost: a.example:8080\r\nContent-Length: 12\r\n\r\nHello, world",
 	"POST /v1/messages HTTP/1.1\r\nHost: [::1]:8080\r\nUser-Agent: Go-http-client/1.1\r\nContent-Length: 0\r\nAuthorization: Bearer esk_x\r\nContent-Type: application/json\r\nAccept-Encoding: gzip\r\n\r\n",
 	"GET /v1/messages/01a20a0a-a5c9-772d-9475-c9c3389f42d9 HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\nx-empty:\r\nX-Spaces: \t a b \t\r\n\r\n",
 	"GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\n",
 }
 
-// odd are heads that net/http has to look at, whatever it says of them.
-var odd = []string{
+// fallbackHeads are heads that net/http must handle.
+var fallbackHeads = []string{
 	"PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
 	"GET /a HTTP/1.0\r\nHost: a\r\n\r\n",
 	"GET /a HTTP/1.1\nHost: a\n\n",
@@ -70,43 +70,44 @@ var odd = []string{
 	"\r\nGET /a HTTP/1.1\r\nHost: a\r\n\r\n",
 }
 
-func TestWhatIsPlain(t *testing.T) {
+func TestHead_Parse_AcceptsFastHeadsOnly(t *testing.T) {
 	t.Parallel()
-	for _, text := range heads {
+	for _, text := range fastHeads {
 		size := strings.Index(text, "\r\n\r\n") + 4
-		if n, v := newHead().parse([]byte(text), takesAll); v != plain || n != size {
-			t.Errorf("%q: %d, %d octets of %d", text, v, n, size)
+		if n, v := newHead().parse([]byte(text), acceptAll); v != fast || n != size {
+			t.Errorf("%q: got outcome %d, size %d; want %d, size %d", text, v, n, fast, size)
 		}
 		h := newHead()
 		for n := range size {
-			if _, v := h.parse([]byte(text[:n]), takesAll); v != partial {
-				t.Errorf("%q: %d", text[:n], v)
+			if _, v := h.parse([]byte(text[:n]), acceptAll); v != incomplete {
+				t.Errorf("%q: got outcome %d, want %d", text[:n], v, incomplete)
 			}
 		}
-		if _, v := h.parse([]byte(text), func(string, string) bool { return false }); v != other {
-			t.Errorf("%q, which is not taken: %d", text, v)
+		if _, v := h.parse([]byte(text), func(string, string) bool { return false }); v != fallback {
+			t.Errorf("%q, not accepted: got outcome %d, want %d", text, v, fallback)
 		}
 	}
-	for _, text := range odd {
-		if _, v := newHead().parse([]byte(text), takesAll); v != other {
-			t.Errorf("%q: %d", text, v)
+	for _, text := range fallbackHeads {
+		if _, v := newHead().parse([]byte(text), acceptAll); v != fallback {
+			t.Errorf("%q: got outcome %d, want %d", text, v, fallback)
 		}
 	}
 }
 
-// FuzzHead: what is plain means to net/http what it means here, also behind another head on the same connection.
+// FuzzHead checks that net/http accepts every head of the fast path and gives it the same meaning, also after another head on
+// the same connection.
 func FuzzHead(f *testing.F) {
-	for i, text := range slices.Concat(heads, odd) {
-		f.Add([]byte(heads[i%len(heads)]), []byte(text))
+	for i, text := range slices.Concat(fastHeads, fallbackHeads) {
+		f.Add([]byte(fastHeads[i%len(fastHeads)]), []byte(text))
 	}
 	f.Fuzz(func(t *testing.T, before, b []byte) {
 		h := newHead()
-		h.parse(before, takesAll)
-		size, v := h.parse(b, takesAll)
-		if n, fresh := newHead().parse(b, takesAll); n != size || fresh != v {
+		h.parse(before, acceptAll)
+		size, v := h.parse(b, acceptAll)
+		if n, fresh := newHead().parse(b, acceptAll); n != size || fresh != v {
 			t.Fatalf("%d, %d octets; without a head before: %d, %d", v, size, fresh, n)
 		}
-		if v == plain {
+		if v == fast {
 			compare(t, h, size, b)
 		}
 	})

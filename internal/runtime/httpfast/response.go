@@ -7,85 +7,87 @@ import (
 	"time"
 )
 
-// keepAnswer bounds the bodies that are gathered, in bytes, where the handler says how long they are; longer ones are not copied.
-const keepAnswer = 8 << 10
+// maxBufferedBody bounds the bodies of known length that are copied into the buffer, in bytes. Longer ones are written
+// directly.
+const maxBufferedBody = 8 << 10
 
-// response gathers an answer, which goes out in one piece when the handler has returned.
+// response implements http.ResponseWriter. It buffers the response and writes it after the handler has returned, usually with
+// one system call.
 type response struct {
-	worker *worker
-	header http.Header
-	status int
-	body   []byte
-	out    []byte
-	last   bool  // no call follows
-	sent   bool  // it is out
-	failed error // to write it
+	worker     *worker
+	header     http.Header
+	status     int
+	body       []byte
+	out        []byte
+	closeAfter bool  // the connection is closed after this response
+	sent       bool  // send was called
+	writeErr   error // error of writing the response
 }
 
-// Header realises http.ResponseWriter.
+// Header implements http.ResponseWriter.
 func (r *response) Header() http.Header { return r.header }
 
-// WriteHeader realises http.ResponseWriter. The first status counts.
+// WriteHeader implements http.ResponseWriter. Only the first final status counts.
 func (r *response) WriteHeader(status int) {
 	if r.status == 0 && status >= http.StatusOK {
 		r.status = status
 	}
 }
 
-// Write realises http.ResponseWriter.
+// Write implements http.ResponseWriter.
 func (r *response) Write(b []byte) (int, error) {
 	r.WriteHeader(http.StatusOK)
 	switch {
 	case r.sent:
 		return 0, http.ErrContentLength
-	case len(b) > keepAnswer && len(r.body) == 0 && r.header.Get("Content-Length") == strconv.Itoa(len(b)):
+	case len(b) > maxBufferedBody && len(r.body) == 0 && r.header.Get("Content-Length") == strconv.Itoa(len(b)):
 		r.send(b)
-		return len(b), r.failed
+		return len(b), r.writeErr
 	}
 	r.body = append(r.body, b...)
 	return len(b), nil
 }
 
-// SetWriteDeadline is for http.ResponseController.
+// SetWriteDeadline supports http.ResponseController.
 func (r *response) SetWriteDeadline(t time.Time) error { return r.worker.conn.net.SetWriteDeadline(t) }
 
-// slowest is how long an answer may take to be taken.
-const slowest = time.Minute
+// writeTimeout bounds the writing of a response.
+const writeTimeout = time.Minute
 
-// send writes the answer with its body.
+// send writes the response with this body.
 func (r *response) send(body []byte) {
 	r.sent = true
-	r.last = r.worker.conn.server.draining.Load() || strings.EqualFold(r.header.Get("Connection"), "close")
+	r.closeAfter = r.worker.conn.server.draining.Load() || strings.EqualFold(r.header.Get("Connection"), "close")
 	now := time.Now()
-	_ = r.worker.conn.net.SetWriteDeadline(now.Add(slowest)) // it cannot fail
+	_ = r.worker.conn.net.SetWriteDeadline(now.Add(writeTimeout)) // it cannot fail
 	r.out = r.appendHead(r.out, now, body)
 	if r.status == http.StatusNoContent || r.status == http.StatusNotModified {
 		body = nil
 	}
-	if len(body) <= keepAnswer {
+	if len(body) <= maxBufferedBody {
 		r.out = append(r.out, body...) // one system call
 		body = nil
 	}
-	if _, r.failed = r.worker.conn.net.Write(r.out); r.failed == nil && len(body) > 0 {
-		_, r.failed = r.worker.conn.net.Write(body)
+	if _, r.writeErr = r.worker.conn.net.Write(r.out); r.writeErr == nil && len(body) > 0 {
+		_, r.writeErr = r.worker.conn.net.Write(body)
 	}
 }
 
-// finish sends what the handler has not sent, makes room for the next answer, and tells whether there can be one.
+// finish sends the response if the handler has not, resets it, and reports whether the connection can be used again.
 func (r *response) finish() bool {
 	r.WriteHeader(http.StatusOK)
 	if !r.sent {
 		r.send(r.body)
 	}
-	again := r.failed == nil && !r.last
+	again := r.writeErr == nil && !r.closeAfter
 	r.clear()
 	return again
 }
 
 func (r *response) clear() {
 	clear(r.header)
-	r.status, r.body, r.out, r.last, r.sent, r.failed = 0, r.body[:0], r.out[:0], false, false, nil
-	if cap(r.body) > 2*keepAnswer || cap(r.out) > 2*keepAnswer {
+	r.status, r.body, r.out, r.closeAfter, r.sent, r.writeErr = 0, r.body[:0], r.out[:0], false, false, nil
+	if cap(r.body) > 2*maxBufferedBody || cap(r.out) > 2*maxBufferedBody {
 		r.body, r.out = nil, nil
 	}
 }
@@ -94,7 +96,7 @@ func (r *response) appendHead(b []byte, now time.Time, body []byte) []byte {
 	b = append(strconv.AppendInt(append(b, "HTTP/1.1 "...), int64(r.status), 10), ' ')
 	b = append(append(b, http.StatusText(r.status)...), "\r\n"...)
 	for name, values := range r.header {
-		if ours(name) {
+		if isManagedField(name) {
 			continue
 		}
 		for _, value := range values {
@@ -110,18 +112,18 @@ func (r *response) appendHead(b []byte, now time.Time, body []byte) []byte {
 	if r.status != http.StatusNoContent && r.status != http.StatusNotModified {
 		b = append(strconv.AppendInt(append(b, "Content-Length: "...), int64(len(body)), 10), "\r\n"...)
 	}
-	if r.last {
+	if r.closeAfter {
 		b = append(b, "Connection: close\r\n"...)
 	}
 	return append(b, "\r\n"...)
 }
 
-// ours are fields that a handler does not decide: there is one way in which the answer goes out.
-func ours(name string) bool {
+// isManagedField reports whether the server alone sets this field.
+func isManagedField(name string) bool {
 	return name == "Content-Length" || name == "Connection" || name == "Transfer-Encoding"
 }
 
-// appendField writes a line; an end of line within it would be another field.
+// appendField appends a header line. It replaces line breaks in the value, which would start another field.
 func appendField(b []byte, name, value string) []byte {
 	b = append(append(b, name...), ": "...)
 	from := len(b)

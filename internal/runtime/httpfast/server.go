@@ -12,58 +12,62 @@ import (
 	"github.com/esh3artech/esh3ar/internal/runtime/drain"
 )
 
-// watched is a connection that tells of its end while nobody reads from it. Others go to net/http at once.
-type watched interface {
+// notifyingConn is a connection that reports its end without a read in progress, as those of package netpoll do. Connections
+// without these methods go to net/http immediately.
+type notifyingConn interface {
 	net.Conn
-	// OnEnd has f called when the connection is over in both directions, perhaps more than once; nil: no more.
+	// OnEnd registers f to be called, perhaps more than once, when the connection has ended in both directions; nil
+	// unregisters it.
 	OnEnd(f func())
-	// ReadOr reads what is there; where nothing is it gives 0 and nil, and calls f once when that has changed.
-	ReadOr(b []byte, f *func()) (int, error)
+	// ReadOrNotify reads what is available. If nothing is, it returns 0 and nil, and calls f once when that has changed.
+	ReadOrNotify(b []byte, f *func()) (int, error)
 }
 
-// Server serves a listener. Handler, timeouts, ConnContext, ConnState and ErrorLog are those of its http.Server; ConnState is told of StateNew
-// and StateClosed only, as long as the connection is here.
+// Server serves a listener with the handler, timeouts, ConnContext, ConnState and ErrorLog of an http.Server. While a
+// connection is on the fast path, ConnState is called with StateNew and StateClosed only.
 type Server struct {
-	// Panics is told of a panic of a worker or a handler: only its connection ends. It is to be set before Serve; nil: only panics of
-	// handlers are recovered, and logged as net/http does.
-	Panics func(cause any)
+	// OnPanic is called with the cause of a panic in a worker or a handler; only its connection is closed. It must be set
+	// before Serve. nil: only panics of handlers are recovered, and they are logged as in net/http.
+	OnPanic func(cause any)
 
 	http    *http.Server
-	handler http.Handler // of all calls
-	// What the http.Server was given; its own are those of prepareBeyond.
+	handler http.Handler // original handler of the http.Server
+	// Original hooks of the http.Server; prepareFallback replaces them there.
 	connContext func(ctx context.Context, nc net.Conn) context.Context
 	connState   func(nc net.Conn, state http.ConnState)
-	takes       func(method, path string) bool
-	beyond      *handover
-	ctx         context.Context //nolint:containedctx // of all connections: it has what net/http puts there, and no end
+	accepts     func(method, path string) bool
+	fallback    *fallbackListener
+	ctx         context.Context //nolint:containedctx // parent of all connections' contexts; holds the values of net/http and is never cancelled
 	clock       clock
-	// firstCall is how long a connection that is new may take for its first call though the server stops: its caller may have sent
-	// it already. Five seconds, as in net/http.
-	firstCall time.Duration
-	draining  atomic.Bool
-	inside    drain.Gate // the connections
-	workers   workers
+	// firstRequestTimeout is how long a new connection may take for its first request during a shutdown, because the client
+	// may have sent it already. Five seconds, as in net/http.
+	firstRequestTimeout time.Duration
+	draining            atomic.Bool
+	active              drain.Gate // open connections on the fast path
+	workers             workers
 
 	mu       sync.Mutex
 	listener net.Listener
 	conns    map[*conn]struct{}
 }
 
-// New makes a server of one of net/http, which is the Server's from then on. takes says which calls may be answered here: those whose handlers neither stream nor take
-// over the connection. It is asked about GET and POST, and about paths of letters, digits, '-', '_', '.' and '/' only.
+// New returns a Server for an http.Server, which it takes over. accepts reports whether the fast path may serve a request; the
+// handler must neither stream nor take over the connection. It is called for GET and POST only, and only for paths of
+// letters, digits, '-', '_', '.' and '/'.
 func New(h *http.Server, takes func(method, path string) bool) *Server {
 	s := &Server{
-		http: h, handler: h.Handler, connContext: h.ConnContext, connState: h.ConnState, takes: takes, beyond: newHandover(),
-		conns: map[*conn]struct{}{}, firstCall: 5 * time.Second, ctx: context.WithValue(context.Background(), http.ServerContextKey, h),
+		http: h, handler: h.Handler, connContext: h.ConnContext, connState: h.ConnState, accepts: takes, fallback: newFallbackListener(),
+		conns: map[*conn]struct{}{}, firstRequestTimeout: 5 * time.Second, ctx: context.WithValue(context.Background(), http.ServerContextKey, h),
 	}
 	if s.connContext == nil {
 		s.connContext = func(ctx context.Context, _ net.Conn) context.Context { return ctx }
 	}
-	s.prepareBeyond()
+	s.prepareFallback()
 	return s
 }
 
-// Serve takes connections until the listener fails or Shutdown, when it returns http.ErrServerClosed. It may be called once.
+// Serve accepts connections until the listener fails, or until Shutdown, after which it returns http.ErrServerClosed. It must
+// be called at most once.
 func (s *Server) Serve(l net.Listener) error {
 	s.mu.Lock()
 	s.listener = l
@@ -72,28 +76,29 @@ func (s *Server) Serve(l net.Listener) error {
 	if draining {
 		return errors.Join(http.ErrServerClosed, l.Close())
 	}
-	s.beyond.addr = l.Addr()
+	s.fallback.addr = l.Addr()
 	served := make(chan error, 1)
-	go func() { served <- s.http.Serve(s.beyond) }()
+	go func() { served <- s.http.Serve(s.fallback) }()
 	err := s.accept(l)
 	if !s.draining.Load() {
-		return errors.Join(err, s.beyond.Close(), onlyUnexpected(<-served))
+		return errors.Join(err, s.fallback.Close(), ignoreClosed(<-served))
 	}
-	return errors.Join(http.ErrServerClosed, onlyUnexpected(<-served)) // Shutdown ends it
+	return errors.Join(http.ErrServerClosed, ignoreClosed(<-served)) // Shutdown stops the http.Server
 }
 
-// onlyUnexpected is why net/http stopped, unless it was told to.
-func onlyUnexpected(err error) error {
+// ignoreClosed returns err, or nil if it only reports an intended stop of the http.Server.
+func ignoreClosed(err error) error {
 	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
 		return nil
 	}
 	return err
 }
 
-// longestPause is the longest between two tries to accept.
-const longestPause = time.Second
+// maxAcceptDelay is the longest pause between attempts to accept.
+const maxAcceptDelay = time.Second
 
-// accept takes connections until the listener fails for good. Where there are no descriptors left it waits, as net/http does.
+// accept accepts connections until the listener fails permanently. After a temporary error, such as too many open files, it
+// pauses and tries again, as net/http does.
 func (s *Server) accept(l net.Listener) error {
 	pause := time.Duration(0)
 	for {
@@ -102,33 +107,33 @@ func (s *Server) accept(l net.Listener) error {
 		switch {
 		case err == nil:
 			pause = 0
-			s.take(nc)
+			s.serveConn(nc)
 		case s.draining.Load() || !errors.As(err, &passing) || !passing.Temporary():
 			return err
 		default:
-			pause = min(max(2*pause, 5*time.Millisecond), longestPause)
+			pause = min(max(2*pause, 5*time.Millisecond), maxAcceptDelay)
 			s.logf("http: accept: %v; trying again in %v", err, pause)
 			time.Sleep(pause)
 		}
 	}
 }
 
-// take begins to serve a connection.
-func (s *Server) take(nc net.Conn) {
-	w, ok := nc.(watched)
+// serveConn starts to serve a connection.
+func (s *Server) serveConn(nc net.Conn) {
+	w, ok := nc.(notifyingConn)
 	switch {
 	case !ok:
-		s.beyond.give(nc)
-	case !s.inside.Enter():
-		_ = nc.Close() // it came too late
+		s.fallback.hand(nc)
+	case !s.active.Enter():
+		_ = nc.Close() // the server is shutting down
 	default:
 		s.state(w, http.StateNew)
-		newConn(s, w).begin()
+		newConn(s, w).start()
 	}
 }
 
-// Shutdown takes no more connections, ends those that wait for a call, lets calls under way be answered, and then does the same to
-// net/http's. When ctx ends first it ends those that are left, with their calls, and returns its error.
+// Shutdown closes the listener and idle connections, waits for requests in progress, and then shuts down the http.Server. If
+// ctx is done first, it closes the remaining connections, which cancels their requests, and returns the error of ctx.
 func (s *Server) Shutdown(ctx context.Context) error {
 	var err error
 	s.mu.Lock()
@@ -137,7 +142,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		err = s.listener.Close()
 	}
 	for c := range s.conns {
-		c.hurry()
+		c.shortenDeadline()
 	}
 	s.mu.Unlock()
 	if errors.Is(err, net.ErrClosed) {
@@ -146,14 +151,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	left := make(chan struct{})
 	go func() {
 		defer close(left)
-		s.inside.Close()
+		s.active.Close()
 		s.workers.close()
 	}()
 	select {
 	case <-left:
 	case <-ctx.Done():
 		s.closeAll()
-		_ = s.http.Shutdown(ctx) // with the same error, where it has anything left
+		_ = s.http.Shutdown(ctx) // returns the same error if connections are left
 		return errors.Join(err, ctx.Err())
 	}
 	return errors.Join(err, s.http.Shutdown(ctx))
@@ -163,18 +168,18 @@ func (s *Server) closeAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
-		c.gone()
-		_ = c.net.Close() // nobody is left to be told
+		c.cancel()
+		_ = c.net.Close() // the error has no receiver
 	}
 }
 
-// add tells Shutdown of a connection.
+// add registers a connection for Shutdown.
 func (s *Server) add(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conns[c] = struct{}{}
 	if s.draining.Load() {
-		c.hurry()
+		c.shortenDeadline()
 	}
 }
 

@@ -25,29 +25,29 @@ import (
 	"github.com/esh3artech/esh3ar/internal/runtime/netpoll"
 )
 
-// rig is a server on a listener of our own poller, and what it has told.
-type rig struct {
-	t       *testing.T
-	server  *Server
-	addr    string
-	open    atomic.Int64 // connections, by ConnState
-	beyond  atomic.Int64 // calls that net/http has answered
-	log     strings.Builder
-	stopped chan error
+// fixture is a server on a listener of package netpoll, with counters of its connections and requests.
+type fixture struct {
+	t         *testing.T
+	server    *Server
+	addr      string
+	open      atomic.Int64 // connections, by ConnState
+	fallbacks atomic.Int64 // requests served by net/http
+	log       strings.Builder
+	stopped   chan error
 }
 
 type inHTTP struct{}
 
-// newRig serves calls below /fast here.
-func newRig(t *testing.T, h http.Handler, change ...func(*http.Server)) *rig {
+// newFixture starts a server with the fast path for paths below /fast.
+func newFixture(t *testing.T, h http.Handler, change ...func(*http.Server)) *fixture {
 	t.Helper()
-	return newPreparedRig(t, h, func(*Server) {}, change...)
+	return newFixtureWith(t, h, func(*Server) {}, change...)
 }
 
-// newPreparedRig is newRig with a server that prepare has changed before it serves.
-func newPreparedRig(t *testing.T, h http.Handler, prepare func(*Server), change ...func(*http.Server)) *rig {
+// newFixtureWith is like newFixture, with a function that changes the server before it serves.
+func newFixtureWith(t *testing.T, h http.Handler, prepare func(*Server), change ...func(*http.Server)) *fixture {
 	t.Helper()
-	r := &rig{t: t, stopped: make(chan error, 1)}
+	r := &fixture{t: t, stopped: make(chan error, 1)}
 	poller, err := netpoll.New()
 	if err != nil {
 		t.Fatal(err)
@@ -64,13 +64,13 @@ func newPreparedRig(t *testing.T, h http.Handler, prepare func(*Server), change 
 	web := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 			if req.Context().Value(inHTTP{}) != nil {
-				r.beyond.Add(1)
+				r.fallbacks.Add(1)
 			}
 			h.ServeHTTP(w, req)
 		}),
 		ConnContext: func(ctx context.Context, nc net.Conn) context.Context {
-			_, polled := nc.(watched)
-			if _, given := nc.(*begun); polled && !given {
+			_, polled := nc.(notifyingConn)
+			if _, given := nc.(*prereadConn); polled && !given {
 				return ctx
 			}
 			return context.WithValue(ctx, inHTTP{}, true)
@@ -98,25 +98,25 @@ func newPreparedRig(t *testing.T, h http.Handler, prepare func(*Server), change 
 		if err := <-polled; err != nil {
 			t.Error(err)
 		}
-		for r.open.Load() != 0 { // net/http may tell of the last ones when it has stopped
+		for r.open.Load() != 0 { // net/http may report the last ones after it has stopped
 			runtime.Gosched()
 		}
 	})
 	return r
 }
 
-func (r *rig) shutdown() error {
+func (r *fixture) shutdown() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	err := r.server.Shutdown(ctx)
 	if served := <-r.stopped; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)
 	}
-	r.stopped <- http.ErrServerClosed // for the next
+	r.stopped <- http.ErrServerClosed // for the next call
 	return err
 }
 
-func (r *rig) dial() *net.TCPConn {
+func (r *fixture) dial() *net.TCPConn {
 	r.t.Helper()
 	return dial(r.t, r.addr)
 }
@@ -138,27 +138,27 @@ func send(t *testing.T, c net.Conn, text string) {
 	}
 }
 
-// told is an answer as tests look at it.
-type told struct {
+// reply is a decoded response.
+type reply struct {
 	status int
 	header http.Header
 	body   string
-	last   bool // no other follows on the connection
+	last   bool // the connection is closed after it
 }
 
-func answer(t *testing.T, from *bufio.Reader) (told, error) {
+func answer(t *testing.T, from *bufio.Reader) (reply, error) {
 	t.Helper()
 	resp, err := http.ReadResponse(from, nil)
 	if err != nil {
-		return told{}, err
+		return reply{}, err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	return told{resp.StatusCode, resp.Header, string(body), resp.Close}, err
+	return reply{resp.StatusCode, resp.Header, string(body), resp.Close}, err
 }
 
-// mirror answers what it was asked.
-func mirror(w http.ResponseWriter, r *http.Request) {
+// echoRequest answers with a description of the request.
+func echoRequest(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain")
 	if strings.HasSuffix(r.URL.Path, "/unread") {
 		w.WriteHeader(http.StatusUnauthorized)
@@ -179,10 +179,10 @@ func post(path, body string) string {
 
 const get = "GET /fast HTTP/1.1\r\nHost: a\r\n\r\n"
 
-// TestItAnswersAsNetHTTP: the same octets get the same answers.
-func TestItAnswersAsNetHTTP(t *testing.T) {
+// TestServer_AnyInput_AnswersAsNetHTTP sends the same bytes to the server and to net/http and compares the responses.
+func TestServer_AnyInput_AnswersAsNetHTTP(t *testing.T) {
 	t.Parallel()
-	web := &http.Server{Handler: http.HandlerFunc(mirror), ReadHeaderTimeout: time.Minute}
+	web := &http.Server{Handler: http.HandlerFunc(echoRequest), ReadHeaderTimeout: time.Minute}
 	plainListener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -190,7 +190,7 @@ func TestItAnswersAsNetHTTP(t *testing.T) {
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(plainListener) }()
 	t.Cleanup(func() { _ = web.Close(); <-served })
-	r := newRig(t, http.HandlerFunc(mirror))
+	r := newFixture(t, http.HandlerFunc(echoRequest))
 	talks := map[string]string{
 		"one":                     post("/fast", "hello"),
 		"no body":                 post("/fast", ""),
@@ -200,7 +200,7 @@ func TestItAnswersAsNetHTTP(t *testing.T) {
 		"a body that is not read": post("/fast/unread", "GET /fast HTTP/1.1\r\nHost: smuggled\r\n\r\n") + get,
 		"a long one, not read":    post("/fast/unread", strings.Repeat("a", 40<<10)) + get,
 		"a long one":              post("/fast", strings.Repeat("a", 40<<10)) + get,
-		"longer than is plain":    post("/fast", strings.Repeat("a", maxPlainBody+1)) + get,
+		"longer than is plain":    post("/fast", strings.Repeat("a", maxFastBody+1)) + get,
 		"half a body":             "POST /fast HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf",
 		"half a head":             get + "GET /fast HTTP/1.1\r\nHo",
 		"nothing":                 "",
@@ -219,7 +219,7 @@ func TestItAnswersAsNetHTTP(t *testing.T) {
 		"and one that is not":     post("/fast", "1") + "\r\n" + strings.Replace(get, "GET", "HEAD", 1),
 		"a line behind no body":   post("/fast", "1") + get + "\r\n" + get,
 	}
-	for i, text := range odd {
+	for i, text := range fallbackHeads {
 		talks[fmt.Sprint("odd ", i)] = text
 		talks[fmt.Sprint("odd, later ", i)] = get + text
 	}
@@ -227,26 +227,27 @@ func TestItAnswersAsNetHTTP(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			want := converse(t, plainListener.Addr().String(), text)
-			if twoWays.MatchString(text) {
+			if ambiguous.MatchString(text) {
 				if got := converse(t, r.addr, text); len(got) == 0 || got[len(got)-1].status != http.StatusBadRequest {
-					t.Errorf("%.300q: %.900q, want 400 at last", text, fmt.Sprint(got))
+					t.Errorf("%.300q: got %.900q, want 400 as the last response", text, fmt.Sprint(got))
 				}
 				return
 			}
-			if got := converse(t, r.addr, text); !slices.EqualFunc(got, want, func(a, b told) bool {
+			if got := converse(t, r.addr, text); !slices.EqualFunc(got, want, func(a, b reply) bool {
 				return a.status == b.status && a.body == b.body && a.last == b.last && maps.EqualFunc(a.header, b.header, slices.Equal)
 			}) {
-				t.Errorf("%.300q:\n%.900q\nnet/http:\n%.900q", text, fmt.Sprint(got), fmt.Sprint(want))
+				t.Errorf("%.300q:\ngot %.900q\nwant that of net/http: %.900q", text, fmt.Sprint(got), fmt.Sprint(want))
 			}
 		})
 	}
 }
 
-// twoWays are heads that net/http takes and that are refused here: another parser may read them in another way.
-var twoWays = regexp.MustCompile(`(?i)content-length:[^\n]*\n(transfer-encoding|content-length):|transfer-encoding:[^\n]*\ncontent-length:|\r\n[ \t]|[^\r]\n`)
+// ambiguous matches heads that net/http accepts and this package refuses, because other parsers may interpret them
+// differently.
+var ambiguous = regexp.MustCompile(`(?i)content-length:[^\n]*\n(transfer-encoding|content-length):|transfer-encoding:[^\n]*\ncontent-length:|\r\n[ \t]|[^\r]\n`)
 
-// converse sends text and gives what is answered until the end.
-func converse(t *testing.T, addr, text string) (answers []told) {
+// converse sends text, closes the sending side, and returns all responses.
+func converse(t *testing.T, addr, text string) (answers []reply) {
 	t.Helper()
 	c := dial(t, addr)
 	sent := make(chan error, 1)
@@ -258,16 +259,16 @@ func converse(t *testing.T, addr, text string) (answers []told) {
 	for {
 		a, err := answer(t, reader)
 		if err != nil {
-			<-sent // what it could not send was not wanted
+			<-sent // the server may have closed before it read everything
 			return answers
 		}
 		a.header.Del("Date")
-		a.header.Del("Content-Length") // it need not be told: the body is compared
+		a.header.Del("Content-Length") // not compared, because the body is
 		answers = append(answers, a)
 	}
 }
 
-// piped is the server's end of a pipe: what is written at one end has been read at the other when the write returns.
+// piped is the server's end of a net.Pipe. A write on a pipe returns only after the other end has read everything.
 type piped struct {
 	net.Conn
 	writeBy atomic.Pointer[time.Time]
@@ -275,8 +276,8 @@ type piped struct {
 
 func (*piped) OnEnd(func()) {}
 
-// ReadOr waits: a pipe reads nothing where nothing was written.
-func (p *piped) ReadOr(b []byte, _ *func()) (n int, err error) {
+// ReadOrNotify implements notifyingConn. It blocks until something was written.
+func (p *piped) ReadOrNotify(b []byte, _ *func()) (n int, err error) {
 	for n == 0 && err == nil {
 		n, err = p.Read(b)
 	}
@@ -293,19 +294,19 @@ func (p *piped) SetDeadline(t time.Time) error {
 	return p.Conn.SetDeadline(t)
 }
 
-// pipe is a connection of the server, and the other end.
-func (r *rig) pipe() (*piped, net.Conn) {
+// pipe returns a connection that the server serves, and its other end.
+func (r *fixture) pipe() (*piped, net.Conn) {
 	c, end := net.Pipe()
 	r.t.Cleanup(func() { _ = c.Close() }) // at the latest
 	p := &piped{Conn: end}
-	r.server.take(p)
+	r.server.serveConn(p)
 	return p, c
 }
 
-// TestHeadsAndBodiesInPieces: wherever the octets are cut.
-func TestHeadsAndBodiesInPieces(t *testing.T) {
+// TestServer_RequestInPieces_StaysOnFastPath splits a request at every offset.
+func TestServer_RequestInPieces_StaysOnFastPath(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, http.HandlerFunc(mirror))
+	r := newFixture(t, http.HandlerFunc(echoRequest))
 	_, c := r.pipe()
 	reader := bufio.NewReader(c)
 	text := post("/fast", "hello")
@@ -313,18 +314,18 @@ func TestHeadsAndBodiesInPieces(t *testing.T) {
 		send(t, c, text[:cut])
 		send(t, c, text[cut:])
 		if a, err := answer(t, reader); err != nil || a.status != http.StatusOK || !strings.Contains(a.body, `5 "hello" <nil>`) {
-			t.Fatalf("cut at %d: %+v, %v", cut, a, err)
+			t.Fatalf("split at %d: got %+v, %v; want 200 with the body", cut, a, err)
 		}
 	}
-	if n := r.beyond.Load(); n != 0 {
-		t.Errorf("%d calls went to net/http", n)
+	if n := r.fallbacks.Load(); n != 0 {
+		t.Errorf("got %d requests at net/http, want 0", n)
 	}
 }
 
-// TestALineBehindABody: callers who send one, which no length counts, stay here wherever it is cut.
-func TestALineBehindABody(t *testing.T) {
+// TestServer_LineBreakAfterBody_StaysOnFastPath sends a line break that Content-Length does not count, in different pieces.
+func TestServer_LineBreakAfterBody_StaysOnFastPath(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, http.HandlerFunc(mirror))
+	r := newFixture(t, http.HandlerFunc(echoRequest))
 	_, c := r.pipe()
 	reader := bufio.NewReader(c)
 	for _, pieces := range [][]string{{post("/fast", "1") + "\r\n", get}, {post("/fast", "1"), "\r\n" + get}, {post("/fast", "1"), "\r", "\n", get}} {
@@ -341,15 +342,15 @@ func TestALineBehindABody(t *testing.T) {
 			t.Fatalf("%q: %v", pieces, err)
 		}
 	}
-	if n := r.beyond.Load(); n != 0 {
-		t.Errorf("%d calls went to net/http", n)
+	if n := r.fallbacks.Load(); n != 0 {
+		t.Errorf("got %d requests at net/http, want 0", n)
 	}
 }
 
-// TestManyCallers: every call gets its own answer, and none of them is net/http's.
-func TestManyCallers(t *testing.T) {
+// TestServer_ManyClients_GetTheirOwnAnswers checks that each request gets its own response, on the fast path.
+func TestServer_ManyClients_GetTheirOwnAnswers(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, http.HandlerFunc(mirror))
+	r := newFixture(t, http.HandlerFunc(echoRequest))
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
 	defer client.CloseIdleConnections()
 	var callers sync.WaitGroup
@@ -365,22 +366,22 @@ func TestManyCallers(t *testing.T) {
 				got, err := io.ReadAll(resp.Body)
 				resp.Body.Close()
 				if want := fmt.Sprintf("POST /fast/%d %s %d %q <nil>\n", j, r.addr, len(body), body); err != nil || !strings.HasPrefix(string(got), want) {
-					t.Errorf("%.80q, %v; want %.80q", got, err, want)
+					t.Errorf("got %.80q, %v; want %.80q", got, err, want)
 				}
 			}
 		})
 	}
 	callers.Wait()
-	if n := r.beyond.Load(); n != 0 {
-		t.Errorf("%d calls went to net/http", n)
+	if n := r.fallbacks.Load(); n != 0 {
+		t.Errorf("got %d requests at net/http, want 0", n)
 	}
 }
 
-// TestACallerWhoLeaves ends the context of the call, though nobody reads.
-func TestACallerWhoLeaves(t *testing.T) {
+// TestServer_ClientDisconnects_CancelsContext resets a connection while its handler runs and no read is in progress.
+func TestServer_ClientDisconnects_CancelsContext(t *testing.T) {
 	t.Parallel()
 	begun, ended := make(chan struct{}), make(chan error, 1)
-	r := newRig(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	r := newFixture(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		close(begun)
 		<-r.Context().Done()
 		ended <- context.Cause(r.Context())
@@ -388,7 +389,7 @@ func TestACallerWhoLeaves(t *testing.T) {
 	c := r.dial()
 	send(t, c, post("/fast", "hello"))
 	<-begun
-	if err := errors.Join(c.SetLinger(0), c.Close()); err != nil { // a reset: an end of sending alone is no end
+	if err := errors.Join(c.SetLinger(0), c.Close()); err != nil { // a reset: closing the sending side alone does not cancel
 		t.Fatal(err)
 	}
 	if err := <-ended; !errors.Is(err, context.Canceled) {
@@ -396,10 +397,10 @@ func TestACallerWhoLeaves(t *testing.T) {
 	}
 }
 
-// TestAPanicEndsOneConnection, and is in the log; that of http.ErrAbortHandler is not.
-func TestAPanicEndsOneConnection(t *testing.T) {
+// TestServer_HandlerPanics_ClosesOneConnection also checks that a panic is logged unless it is http.ErrAbortHandler.
+func TestServer_HandlerPanics_ClosesOneConnection(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	r := newFixture(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/fast/panic":
 			panic("gone wrong")
@@ -413,7 +414,7 @@ func TestAPanicEndsOneConnection(t *testing.T) {
 		c := r.dial()
 		send(t, c, post(path, ""))
 		if _, err := answer(t, bufio.NewReader(c)); !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Errorf("%s: %v", path, err)
+			t.Errorf("%s: got %v, want %v", path, err, io.ErrUnexpectedEOF)
 		}
 	}
 	send(t, lives, get)
@@ -428,19 +429,19 @@ func TestAPanicEndsOneConnection(t *testing.T) {
 	}
 }
 
-// TestShutdown: who waits for another call is let go, who works on one answers it and says that it was the last, who is new may still
-// send its first, and nobody else is heard.
-func TestShutdown(t *testing.T) {
+// TestShutdown_OpenConnections_ServesThenCloses checks that a shutdown closes an idle connection, completes a request in
+// progress, serves the first request of a new connection, both with Connection: close, and accepts no other connection.
+func TestShutdown_OpenConnections_ServesThenCloses(t *testing.T) {
 	t.Parallel()
 	begun, goOn := make(chan struct{}), make(chan struct{})
-	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	r := newFixture(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
 			close(begun)
 			<-goOn
 		}
 		_, _ = io.WriteString(w, "well")
 	}))
-	r.server.firstCall = time.Hour
+	r.server.firstRequestTimeout = time.Hour
 	idle, busy, fresh := r.dial(), r.dial(), r.dial()
 	reader := bufio.NewReader(idle)
 	send(t, idle, get)
@@ -455,10 +456,10 @@ func TestShutdown(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- r.shutdown() }()
 	if _, err := reader.ReadByte(); !errors.Is(err, io.EOF) {
-		t.Errorf("the idle one: %v", err)
+		t.Errorf("idle connection: got %v, want io.EOF", err)
 	}
 	if c, err := net.Dial("tcp", r.addr); err == nil {
-		t.Error("a new connection was taken")
+		t.Error("a new connection was accepted during the shutdown")
 		_ = c.Close()
 	}
 	close(goOn)
@@ -468,7 +469,7 @@ func TestShutdown(t *testing.T) {
 			t.Errorf("%+v, %v", a, err)
 		}
 		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-			t.Errorf("behind the last answer: %v", err)
+			t.Errorf("after the last response: got %v, want io.EOF", err)
 		}
 	}
 	if err := <-done; err != nil {
@@ -476,11 +477,12 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// TestBehindTheLastAnswerTheBodyIsRead: what lies unread in a connection that is closed takes the answer with it.
-func TestBehindTheLastAnswerTheBodyIsRead(t *testing.T) {
+// TestShutdown_UnreadBody_IsReadBeforeClose checks that the server discards the rest of a body before it closes: closing with
+// unread input resets the connection, and the client may lose the response.
+func TestShutdown_UnreadBody_IsReadBeforeClose(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, http.HandlerFunc(mirror))
-	r.server.firstCall = time.Hour
+	r := newFixture(t, http.HandlerFunc(echoRequest))
+	r.server.firstRequestTimeout = time.Hour
 	_, c := r.pipe()
 	r.server.draining.Store(true)
 	send(t, c, strings.TrimSuffix(post("/fast/unread", "hello"), "lo"))
@@ -489,17 +491,17 @@ func TestBehindTheLastAnswerTheBodyIsRead(t *testing.T) {
 	}
 	send(t, c, "lo")
 	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-		t.Errorf("behind the body: %v", err)
+		t.Errorf("after the body: got %v, want io.EOF", err)
 	}
 }
 
-// TestShutdownThatIsNotWaitedFor closes what is left.
-func TestShutdownThatIsNotWaitedFor(t *testing.T) {
+// TestShutdown_ContextDone_ClosesConnections calls Shutdown with a cancelled context while a handler runs.
+func TestShutdown_ContextDone_ClosesConnections(t *testing.T) {
 	t.Parallel()
 	begun := make(chan struct{})
-	r := newRig(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	r := newFixture(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		close(begun)
-		<-r.Context().Done() // when its connection is closed
+		<-r.Context().Done() // until its connection is closed
 	}))
 	c := r.dial()
 	send(t, c, post("/fast", "hello"))
@@ -510,15 +512,15 @@ func TestShutdownThatIsNotWaitedFor(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := c.Read(make([]byte, 1)); err == nil {
-		t.Error("the connection lives")
+		t.Error("the connection is open, want it closed")
 	}
 }
 
-// TestLongAnswers: of a length that is announced, not copied; of one that is not, gathered.
-func TestLongAnswers(t *testing.T) {
+// TestResponse_LongBody_ArrivesWhole sends long bodies with and without Content-Length.
+func TestResponse_LongBody_ArrivesWhole(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("0123456789", 50<<10)
-	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	r := newFixture(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/fast/announced" {
 			w.Header().Set("Content-Length", strconv.Itoa(len(long)))
 		}
@@ -532,35 +534,35 @@ func TestLongAnswers(t *testing.T) {
 	for _, path := range []string{"/fast/announced", "/fast/gathered", "/fast/announced"} {
 		send(t, c, post(path, ""))
 		if a, err := answer(t, reader); err != nil || a.status != http.StatusAccepted || a.body != long {
-			t.Errorf("%s: %d, %d octets, %v", path, a.status, len(a.body), err)
+			t.Errorf("%s: got %d with %d bytes, %v; want 202 with %d", path, a.status, len(a.body), err, len(long))
 		}
 	}
 }
 
-// TestALongAnswerIsNotCopied: it goes out as the handler writes it.
-func TestALongAnswerIsNotCopied(t *testing.T) {
+// TestResponse_LongBodyOfKnownLength_IsNotBuffered checks that the body is sent while the handler writes it.
+func TestResponse_LongBodyOfKnownLength_IsNotBuffered(t *testing.T) {
 	t.Parallel()
 	var written atomic.Bool
-	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Length", strconv.Itoa(2*keepAnswer))
-		_, _ = w.Write(make([]byte, 2*keepAnswer))
+	r := newFixture(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", strconv.Itoa(2*maxBufferedBody))
+		_, _ = w.Write(make([]byte, 2*maxBufferedBody))
 		written.Store(true)
 	}))
 	_, c := r.pipe()
 	send(t, c, get)
 	reader := bufio.NewReader(c)
 	if _, err := reader.Peek(1); err != nil || written.Load() {
-		t.Errorf("written before it was read: %t, %v", written.Load(), err)
+		t.Errorf("got the write returned %t, %v; want it blocked until the client reads", written.Load(), err)
 	}
-	if a, err := answer(t, reader); err != nil || len(a.body) != 2*keepAnswer {
-		t.Errorf("%d, %v", len(a.body), err)
+	if a, err := answer(t, reader); err != nil || len(a.body) != 2*maxBufferedBody {
+		t.Errorf("got %d bytes, %v; want %d", len(a.body), err, 2*maxBufferedBody)
 	}
 }
 
-// TestNetHTTPGetsItWithoutDeadlines: a stream that follows a plain call may last.
-func TestNetHTTPGetsItWithoutDeadlines(t *testing.T) {
+// TestFallback_AfterFastRequest_HasNoDeadline checks that a connection goes to net/http without write deadline, for streams.
+func TestFallback_AfterFastRequest_HasNoDeadline(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, http.HandlerFunc(mirror))
+	r := newFixture(t, http.HandlerFunc(echoRequest))
 	ours, c := r.pipe()
 	reader := bufio.NewReader(c)
 	for _, text := range []string{get, strings.Replace(get, "/fast", "/stream", 1)} {
@@ -569,15 +571,15 @@ func TestNetHTTPGetsItWithoutDeadlines(t *testing.T) {
 			t.Fatalf("%+v, %v", a, err)
 		}
 	}
-	if r.beyond.Load() != 1 || !ours.writeBy.Load().IsZero() {
-		t.Errorf("%d calls of net/http; to be written by %v", r.beyond.Load(), ours.writeBy.Load())
+	if r.fallbacks.Load() != 1 || !ours.writeBy.Load().IsZero() {
+		t.Errorf("%d calls of net/http; to be written by %v", r.fallbacks.Load(), ours.writeBy.Load())
 	}
 }
 
-// TestAFieldIsOneLine, whatever the handler puts into it.
-func TestAFieldIsOneLine(t *testing.T) {
+// TestResponse_LineBreakInField_IsReplaced checks that a handler cannot inject a field.
+func TestResponse_LineBreakInField_IsReplaced(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	r := newFixture(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Location", "a\r\nX-Injected: b")
 	}))
 	c := r.dial()
@@ -588,8 +590,8 @@ func TestAFieldIsOneLine(t *testing.T) {
 	}
 }
 
-// TestTimesRunOut: for a first call, for the next, for half a body.
-func TestTimesRunOut(t *testing.T) {
+// TestServer_Timeouts_CloseConnection checks the timeouts for a first request, the next request, and a partial body.
+func TestServer_Timeouts_CloseConnection(t *testing.T) {
 	t.Parallel()
 	const short = time.Millisecond
 	for name, c := range map[string]struct {
@@ -602,42 +604,42 @@ func TestTimesRunOut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, http.HandlerFunc(mirror), func(s *http.Server) {
+			r := newFixture(t, http.HandlerFunc(echoRequest), func(s *http.Server) {
 				s.ReadHeaderTimeout, s.ReadTimeout, s.IdleTimeout = time.Hour, time.Hour, time.Hour
 			}, c.limit)
 			conn := r.dial()
 			send(t, conn, c.text)
 			got, err := io.ReadAll(conn)
 			if err != nil || name == "half a body" && !strings.Contains(string(got), "i/o timeout") {
-				t.Errorf("%q, %v", got, err)
+				t.Errorf("got %q, %v; want a closed connection", got, err)
 			}
 		})
 	}
 }
 
-// TestTheTimeOfHalfAHeadRunsOut, which is not that of a connection without a call.
-func TestTheTimeOfHalfAHeadRunsOut(t *testing.T) {
+// TestServer_PartialHead_TimesOut checks that ReadHeaderTimeout, not IdleTimeout, applies to a partial head.
+func TestServer_PartialHead_TimesOut(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, http.HandlerFunc(mirror), func(s *http.Server) {
+	r := newFixture(t, http.HandlerFunc(echoRequest), func(s *http.Server) {
 		s.ReadHeaderTimeout, s.IdleTimeout = time.Millisecond, time.Hour
 	})
 	for {
 		c := r.dial()
 		_, sent := io.WriteString(c, get)
 		if _, err := answer(t, bufio.NewReader(c)); sent != nil || err != nil {
-			continue // the first came too late as well
+			continue // the first request timed out, too: try again
 		}
 		send(t, c, get[:10])
-		if got, _ := io.ReadAll(c); len(got) > 0 { // a reset is an end as well
-			t.Errorf("%q", got)
+		if got, _ := io.ReadAll(c); len(got) > 0 { // a reset is as good as an end
+			t.Errorf("got %q, want no response", got)
 		}
 		return
 	}
 }
 
-// exchange sends a request whose answer is awaited, unless it is empty, and then the pieces. It ends the sending side and returns
-// what comes for the pieces.
-func (r *rig) exchange(before string, pieces ...string) string {
+// exchange sends the request before and reads its response, unless before is empty. Then it sends the pieces, closes the
+// sending side, and returns the responses to the pieces.
+func (r *fixture) exchange(before string, pieces ...string) string {
 	r.t.Helper()
 	c, err := net.Dial("tcp", r.addr)
 	if err != nil {
@@ -653,16 +655,16 @@ func (r *rig) exchange(before string, pieces ...string) string {
 	}
 	for _, piece := range pieces {
 		if _, err := io.WriteString(c, piece); err != nil {
-			break // it was refused already
+			break // the server has closed the connection already
 		}
 	}
 	_ = c.(*net.TCPConn).CloseWrite() // as above
-	text, _ := io.ReadAll(reader)     // a reset behind the answer is as good
+	text, _ := io.ReadAll(reader)     // a reset after the response is as good
 	return string(text)
 }
 
-// awaitInputEnd gives the server time to hear that a peer sends no more: until a later connection was served twice.
-func (r *rig) awaitInputEnd() {
+// awaitInputEnd gives the server time to notice that a peer has closed its sending side: it serves two later connections.
+func (r *fixture) awaitInputEnd() {
 	for range 2 {
 		r.exchange("", "GET /unknown HTTP/1.1\r\nHost: plain\r\n\r\n")
 	}

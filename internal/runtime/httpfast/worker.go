@@ -7,12 +7,12 @@ import (
 	"runtime/debug"
 )
 
-// bufferSize bounds a plain head, in bytes. It is not more than the buffer of net/http, which takes all of it at once where a
-// connection is handed over; the hubs, which take the descriptor, rely on it.
+// bufferSize bounds a head on the fast path, in bytes. It must not exceed the buffer of net/http, so that net/http reads all
+// of it at once when a connection is handed over. The hubs rely on this when they take over the descriptor.
 const bufferSize = 4 << 10
 
-// worker is a goroutine, and the memory that calls need while they are answered. It has one connection after the other, each for as
-// long as there is something to read.
+// worker is a goroutine with the memory that a request needs while it is served. It serves one connection after the other,
+// each for as long as there is something to read.
 type worker struct {
 	conn     *conn
 	request  http.Request
@@ -20,8 +20,8 @@ type worker struct {
 	body     body
 	answer   response
 	buffer   [bufferSize]byte
-	from, to int        // what of it was read and not taken
-	next     chan *conn // capacity 1
+	from, to int        // range of buffer that was read and not consumed
+	next     chan *conn // next connection; capacity 1
 }
 
 func newWorker() *worker {
@@ -31,24 +31,24 @@ func newWorker() *worker {
 	return w
 }
 
-// run answers the calls of one connection after the other.
+// run serves c and then the connections of w.next.
 func (w *worker) run(c *conn) {
 	for ok := true; ok; c, ok = <-w.next {
 		others := &c.server.workers
-		if !w.guard(c) || !others.rest(w) {
+		if !w.serveRecovering(c) || !others.park(w) {
 			return
 		}
 	}
 }
 
-// guard serves a connection and reports whether the worker can go on. A panic outside handlers ends the connection; what the worker
-// holds is in an unknown state then.
-func (w *worker) guard(c *conn) (sound bool) {
-	if c.server.Panics != nil {
+// serveRecovering serves a connection and reports whether the worker can be used again. After a panic outside handlers it
+// cannot, because its state is unknown; the connection is closed.
+func (w *worker) serveRecovering(c *conn) (sound bool) {
+	if c.server.OnPanic != nil {
 		defer func() {
 			if cause := recover(); cause != nil {
-				c.server.Panics(cause)
-				c.end(partial, nil)
+				c.server.OnPanic(cause)
+				c.finish(incomplete, nil)
 			}
 		}()
 	}
@@ -56,88 +56,90 @@ func (w *worker) guard(c *conn) (sound bool) {
 	return true
 }
 
-// serve answers the calls of a connection until nothing is there, or it is at its end.
+// serve serves the requests of a connection until nothing is left to read, or the connection ends or goes to net/http.
 func (w *worker) serve(c *conn) {
 	for {
-		n, err := c.net.ReadOr(w.buffer[:], &c.resume)
+		n, err := c.net.ReadOrNotify(w.buffer[:], &c.resume)
 		if n == 0 && err == nil {
-			return // it is another worker's, perhaps already
+			return // another worker may serve the connection already
 		}
-		c.came()
-		v := partial
+		c.requestArrived()
+		v := incomplete
 		if n > 0 {
 			w.from, w.to = 0, n
 			w.conn = c
-			v = w.answerAll()
-			w.conn, w.request = nil, http.Request{} // a worker that rests keeps nothing of it
+			v = w.serveBuffered()
+			w.conn, w.request = nil, http.Request{} // an idle worker holds no reference to a connection
 		}
-		if v != plain {
-			c.end(v, w.buffer[w.from:w.to])
+		if v != fast {
+			c.finish(v, w.buffer[w.from:w.to])
 			return
 		}
-		c.await()
+		c.waitForRequest()
 	}
 }
 
-// renew makes a request for the next head, anew: whatever a handler may have put into it was of another call.
-func (w *worker) renew() {
+// resetRequest prepares the request for the next head. It removes everything that a handler may have set.
+func (w *worker) resetRequest() {
 	w.request = w.conn.request
 	w.request.URL, w.request.Header, w.request.Body = &w.head.url, w.head.header, &w.body
 }
 
-// answerAll answers the calls that the buffer begins; plain: the connection waits for the next.
-func (w *worker) answerAll() verdict {
-	for w.skipLines(); w.from < w.to; w.skipLines() {
-		w.renew()
-		if v := w.complete(); v != plain {
+// serveBuffered serves the requests that start in the buffer. It returns fast if the connection is idle then.
+func (w *worker) serveBuffered() outcome {
+	for w.skipTrailingLines(); w.from < w.to; w.skipTrailingLines() {
+		w.resetRequest()
+		if v := w.readHead(); v != fast {
 			return v
 		}
-		if !w.call() {
-			return partial
+		if !w.serveRequest() {
+			return incomplete
 		}
 	}
-	return plain
+	return fast
 }
 
-// maxLines is how many octets of ends of lines net/http forgives behind the body of a POST.
-const maxLines = len("\r\n\r\n")
+// maxTrailingLines is the number of CR and LF octets that net/http ignores after the body of a POST.
+const maxTrailingLines = len("\r\n\r\n")
 
-// skipLines skips ends of lines behind the body of a POST: old callers send one that no length counts (RFC 9112, 2.2).
-func (w *worker) skipLines() {
-	for w.conn.lines > 0 && w.from < w.to && (w.buffer[w.from] == '\r' || w.buffer[w.from] == '\n') {
-		w.conn.lines--
+// skipTrailingLines skips line breaks after the body of a POST: old clients send one that Content-Length does not count
+// (RFC 9112, section 2.2).
+func (w *worker) skipTrailingLines() {
+	for w.conn.trailingLines > 0 && w.from < w.to && (w.buffer[w.from] == '\r' || w.buffer[w.from] == '\n') {
+		w.conn.trailingLines--
 		w.from++
 	}
 }
 
-// complete reads until there is a plain head, or cannot be one; partial: nothing more comes.
-func (w *worker) complete() verdict {
+// readHead reads until the buffer holds a head of the fast path, or cannot become one. It returns incomplete if the
+// connection ends before.
+func (w *worker) readHead() outcome {
 	for late := false; ; late = true {
-		size, v := w.head.parse(w.buffer[w.from:w.to], w.conn.server.takes)
+		size, v := w.head.parse(w.buffer[w.from:w.to], w.conn.server.accepts)
 		switch {
-		case v == plain:
+		case v == fast:
 			w.from += size
-			return plain
-		case v == other || w.to-w.from == bufferSize:
-			return other
+			return fast
+		case v == fallback || w.to-w.from == bufferSize:
+			return fallback
 		case !late:
 			w.to = copy(w.buffer[:], w.buffer[w.from:w.to])
 			w.from = 0
-			w.conn.readWithin(w.conn.server.http.ReadHeaderTimeout)
+			w.conn.setReadTimeout(w.conn.server.http.ReadHeaderTimeout)
 		}
 		n, err := w.conn.net.Read(w.buffer[w.to:])
 		w.to += n
 		switch {
 		case n > 0:
 		case errors.Is(err, io.EOF):
-			return other // it is told what is wrong with half a head
+			return fallback // net/http answers what is wrong with a partial head
 		default:
-			return partial
+			return incomplete
 		}
 	}
 }
 
-// read reads of a body: what is in the buffer first.
+// read reads from the buffer first, then from the connection.
 func (w *worker) read(p []byte) (int, error) {
 	if w.from == w.to {
 		return w.conn.net.Read(p)
@@ -147,33 +149,33 @@ func (w *worker) read(p []byte) (int, error) {
 	return n, nil
 }
 
-// call has the handler answer, and tells whether another call can follow.
-func (w *worker) call() bool {
-	w.conn.called, w.conn.lines = true, 0
+// serveRequest runs the handler, sends the response, and reports whether another request can follow.
+func (w *worker) serveRequest() bool {
+	w.conn.served, w.conn.trailingLines = true, 0
 	if w.request.Method == http.MethodPost {
-		w.conn.lines = maxLines
+		w.conn.trailingLines = maxTrailingLines
 	}
-	w.body.left = w.request.ContentLength
-	if w.body.left > int64(w.to-w.from) {
-		w.conn.readWithin(w.conn.server.http.ReadTimeout)
+	w.body.remaining = w.request.ContentLength
+	if w.body.remaining > int64(w.to-w.from) {
+		w.conn.setReadTimeout(w.conn.server.http.ReadTimeout)
 	}
-	if !w.handle() {
+	if !w.runHandler() {
 		w.answer.clear()
 		return false
 	}
 	again := w.answer.finish()
-	return w.body.skip() == nil && again // also behind the last one: to close before all is read would reset the connection
+	return w.body.skip() == nil && again // skip even before a close: closing with unread input would reset the connection
 }
 
-// handle runs the handler; false: it has panicked.
-func (w *worker) handle() (ok bool) {
+// runHandler runs the handler. It returns false if the handler panicked.
+func (w *worker) runHandler() (ok bool) {
 	server := w.conn.server
 	defer func() {
 		cause := recover()
 		switch {
 		case cause == nil, cause == http.ErrAbortHandler: //nolint:errorlint // compared as net/http does
-		case server.Panics != nil:
-			server.Panics(cause)
+		case server.OnPanic != nil:
+			server.OnPanic(cause)
 		default:
 			server.logf("http: panic serving %v: %v\n%s", w.conn.net.RemoteAddr(), cause, debug.Stack())
 		}

@@ -2,43 +2,44 @@ package httpfast
 
 import "sync"
 
-// keepIdle is how many workers without a connection are kept.
-const keepIdle = 256
+// maxIdleWorkers bounds the parked workers.
+const maxIdleWorkers = 256
 
-// workers are those that have nothing to do. Who had a connection last has the next one: its memory is still near.
+// workers is a stack of idle workers. The most recently parked one is used first, because its memory is still in the CPU
+// caches.
 type workers struct {
 	mu     sync.Mutex
 	idle   []*worker
 	closed bool
 }
 
-// give has a worker take the connection, a new one where none is idle. It does not wait.
-func (p *workers) give(c *conn) {
+// dispatch passes a connection to an idle worker, or to a new one. It does not block.
+func (p *workers) dispatch(c *conn) {
 	p.mu.Lock()
 	last := len(p.idle) - 1
 	if last < 0 {
 		p.mu.Unlock()
-		go newWorker().run(c) // until rest does not keep it, or close
+		go newWorker().run(c) // ends when park refuses the worker or close closes its channel
 		return
 	}
 	w := p.idle[last]
 	p.idle = p.idle[:last]
 	p.mu.Unlock()
-	w.next <- c // it has room: only who was idle gets one
+	w.next <- c // does not block: the channel of an idle worker is empty
 }
 
-// rest keeps a worker for another connection; false: it is not needed.
-func (p *workers) rest(w *worker) bool {
+// park makes a worker available for another connection. It returns false if the worker must end.
+func (p *workers) park(w *worker) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || len(p.idle) == keepIdle {
+	if p.closed || len(p.idle) == maxIdleWorkers {
 		return false
 	}
 	p.idle = append(p.idle, w)
 	return true
 }
 
-// close ends those that are idle, and the others when they are.
+// close ends idle workers now, and the others when they try to park.
 func (p *workers) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

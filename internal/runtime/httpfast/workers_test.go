@@ -16,7 +16,7 @@ import (
 	"testing"
 )
 
-// workersRunning counts the goroutines of workers, of all servers.
+// workersRunning returns the number of worker goroutines of all servers.
 func workersRunning(t *testing.T) (n int) {
 	t.Helper()
 	var stacks strings.Builder
@@ -26,16 +26,16 @@ func workersRunning(t *testing.T) (n int) {
 	return strings.Count(stacks.String(), "(*worker).run(")
 }
 
-func (p *workers) resting() int {
+func (p *workers) parked() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.idle)
 }
 
-// TestAConnectionThatWaitsHasNoWorker, nor anything of one: not before its first call, and not behind another. Not parallel: it
-// counts goroutines.
-func TestAConnectionThatWaitsHasNoWorker(t *testing.T) {
-	r := newRig(t, http.HandlerFunc(mirror))
+// TestConn_Idle_HoldsNoWorker checks idle connections before their first request and after one. It counts goroutines, so it is
+// not parallel.
+func TestConn_Idle_HoldsNoWorker(t *testing.T) {
+	r := newFixture(t, http.HandlerFunc(echoRequest))
 	for i := range 64 {
 		c := r.dial()
 		if i%2 == 0 {
@@ -43,47 +43,48 @@ func TestAConnectionThatWaitsHasNoWorker(t *testing.T) {
 		}
 		text := post("/fast", strings.Repeat("x", 1000))
 		send(t, c, text[:len(text)-500])
-		send(t, c, text[len(text)-500:]) // it may be woken for each
+		send(t, c, text[len(text)-500:]) // each may wake the worker
 		if a, err := answer(t, bufio.NewReader(c)); err != nil || a.status != http.StatusOK {
 			t.Fatalf("%+v, %v", a, err)
 		}
 	}
-	for r.open.Load() < 64 || !r.allRest() {
+	for r.open.Load() < 64 || !r.allParked() {
 		runtime.Gosched()
 	}
 }
 
-// allRest tells whether every worker rests, and looks at what each and each connection holds then.
-func (r *rig) allRest() bool {
+// allParked reports whether every worker is parked. If so, it checks that workers and connections hold no references to each
+// other.
+func (r *fixture) allParked() bool {
 	r.t.Helper()
 	idle := &r.server.workers
 	idle.mu.Lock()
-	defer idle.mu.Unlock() // until here nobody is woken
+	defer idle.mu.Unlock() // no worker is dispatched meanwhile
 	if len(idle.idle) != workersRunning(r.t) {
 		return false
 	}
 	for _, w := range idle.idle {
 		if w.conn != nil || w.request.RemoteAddr != "" || w.request.Header != nil {
-			r.t.Error("a worker that rests holds a connection's memory")
+			r.t.Error("a parked worker refers to a connection")
 		}
 	}
 	r.server.mu.Lock()
 	defer r.server.mu.Unlock()
 	for c := range r.server.conns {
 		if c.request.Header != nil || c.request.URL != nil || c.request.Body != nil {
-			r.t.Error("a connection that waits holds a worker's memory")
+			r.t.Error("an idle connection refers to a worker")
 		}
 	}
 	return true
 }
 
-// TestWorkersThatAreNotNeededEnd: as many as have calls at once are there, and few stay.
-func TestWorkersThatAreNotNeededEnd(t *testing.T) {
-	const callers = keepIdle + 50
+// TestWorkers_AfterLoad_ParkAtMostTheMaximum serves more requests at once than the maximum of parked workers.
+func TestWorkers_AfterLoad_ParkAtMostTheMaximum(t *testing.T) {
+	const callers = maxIdleWorkers + 50
 	var begun sync.WaitGroup
 	begun.Add(callers)
 	goOn := make(chan struct{})
-	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	r := newFixture(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		begun.Done()
 		<-goOn
 		_, _ = io.WriteString(w, "well")
@@ -95,7 +96,7 @@ func TestWorkersThatAreNotNeededEnd(t *testing.T) {
 	}
 	begun.Wait()
 	if n := workersRunning(t); n < callers {
-		t.Errorf("%d workers answer %d calls", n, callers)
+		t.Errorf("got %d workers for %d requests at once, want one each", n, callers)
 	}
 	close(goOn)
 	for _, c := range conns {
@@ -103,15 +104,16 @@ func TestWorkersThatAreNotNeededEnd(t *testing.T) {
 			t.Fatalf("%+v, %v", a, err)
 		}
 	}
-	for r.server.workers.resting() != keepIdle || workersRunning(t) != keepIdle {
+	for r.server.workers.parked() != maxIdleWorkers || workersRunning(t) != maxIdleWorkers {
 		runtime.Gosched()
 	}
 }
 
-// TestAPanicLeavesNothing: what a handler had written is not in the answer to the next call of the same worker.
-func TestAPanicLeavesNothing(t *testing.T) {
+// TestWorker_AfterPanic_ResponseIsClean checks that nothing that a panicking handler wrote is in the next response of the
+// same worker.
+func TestWorker_AfterPanic_ResponseIsClean(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	r := newFixture(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/fast/panic" {
 			w.Header().Set("X-Left", "over")
 			w.WriteHeader(http.StatusTeapot)
@@ -123,9 +125,9 @@ func TestAPanicLeavesNothing(t *testing.T) {
 	ended, next := r.dial(), r.dial()
 	send(t, ended, post("/fast/panic", "hello"))
 	if _, err := answer(t, bufio.NewReader(ended)); err == nil {
-		t.Error("a call whose handler has panicked was answered")
+		t.Error("got a response after a panic, want a closed connection")
 	}
-	for r.server.workers.resting() == 0 {
+	for r.server.workers.parked() == 0 {
 		runtime.Gosched()
 	}
 	send(t, next, get)
@@ -134,10 +136,10 @@ func TestAPanicLeavesNothing(t *testing.T) {
 	}
 }
 
-// TestCallersHaveNothingOfEachOther: not even where a handler changes what it must not.
-func TestCallersHaveNothingOfEachOther(t *testing.T) {
+// TestWorker_HandlerChangesRequest_NextConnectionIsClean checks the next request on another connection.
+func TestWorker_HandlerChangesRequest_NextConnectionIsClean(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	r := newFixture(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, r.Header.Get("Authorization")+r.URL.RawQuery+r.URL.Path)
 		r.Header.Set("Authorization", "of another")
 		r.URL.RawQuery, r.URL.Path = "of=another", "/fast"
@@ -148,17 +150,16 @@ func TestCallersHaveNothingOfEachOther(t *testing.T) {
 		if a, err := answer(t, bufio.NewReader(c)); err != nil || a.body != "/fast" {
 			t.Errorf("%+v, %v", a, err)
 		}
-		for r.server.workers.resting() == 0 {
+		for r.server.workers.parked() == 0 {
 			runtime.Gosched()
 		}
 	}
 }
 
-// TestACallHasNothingOfTheOneBefore: what a handler has put into its request, as handlers do, is not in the next one's; neither where both
-// came together, nor where one followed the other.
-func TestACallHasNothingOfTheOneBefore(t *testing.T) {
+// TestWorker_HandlerChangesRequest_NextRequestIsClean checks the next request on the same connection, pipelined or not.
+func TestWorker_HandlerChangesRequest_NextRequestIsClean(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	r := newFixture(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%s, %v, %q, %q, %v, %s", body, err, r.PathValue("id"), r.Header.Get("X-Left"), r.Form, r.Pattern)
 		r.Body, r.Form, r.Pattern = http.MaxBytesReader(w, r.Body, 1), url.Values{"left": {"over"}}, "/left/{id}"

@@ -13,20 +13,20 @@ import (
 
 // Conn is a TCP connection that a Poller watches.
 type Conn struct {
-	poller        *Poller
-	slot, number  int32 // where the poller has it; which it is of those that had the slot
-	local, remote net.Addr
-	in, out       side
-	inputEnded    atomic.Bool // the peer sends no more, which it may still wait for answers after: reads never wait
-	ended         atomic.Bool // the connection is over in both directions, or broken
-	onEnd         atomic.Pointer[func()]
+	poller           *Poller
+	slot, generation int32 // index in Poller.conns; distinguishes connections that had the same slot
+	local, remote    net.Addr
+	in, out          direction
+	inputEnded       atomic.Bool // the peer has closed its sending side and may still read; reads do not block
+	ended            atomic.Bool // the connection is closed in both directions, or broken
+	onEnd            atomic.Pointer[func()]
 
 	reading sync.Mutex
-	drained bool // the last read took all that was there (epoll(7): a short read says so); the reader's
+	drained bool // the last read was short, so nothing is left to read (epoll(7)); guarded by reading
 
 	writing sync.Mutex
 
-	mu     sync.Mutex // around each use of fd, and its close: the number may be another connection's after it
+	mu     sync.Mutex // held during each use of fd and its close: after the close, the number may belong to another file
 	fd     int
 	closed bool
 }
@@ -36,8 +36,8 @@ var (
 	_ syscall.Conn = (*Conn)(nil)
 )
 
-// Read reads what is there, or waits for it. It fails with io.EOF, os.ErrDeadlineExceeded, net.ErrClosed, or what the system says, as
-// *net.OpError but for the first.
+// Read implements net.Conn. It returns io.EOF, or a *net.OpError with os.ErrDeadlineExceeded, net.ErrClosed or an error of
+// the system.
 func (c *Conn) Read(b []byte) (int, error) {
 	if len(b) == 0 {
 		return 0, nil
@@ -45,7 +45,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
 	for {
-		if n, err := c.readNow(b); n > 0 || err != nil {
+		if n, err := c.tryRead(b); n > 0 || err != nil {
 			return n, err
 		}
 		c.in.wait()
@@ -53,27 +53,27 @@ func (c *Conn) Read(b []byte) (int, error) {
 	}
 }
 
-// ReadOr reads what is there. Where nothing is, it gives 0 and nil, and f is called once when that has changed: when something has
-// come, the peer or the system has given the connection up, the deadline has passed or somebody has closed it. f must be quick and
-// must not use the connection. Nobody may read meanwhile.
-func (c *Conn) ReadOr(b []byte, f *func()) (int, error) {
+// ReadOrNotify reads what is available. If nothing is, it returns 0 and nil, and calls f once when the next read may return
+// something: data has arrived, the peer has closed or broken the connection, the deadline has passed, or the connection was
+// closed. f must not block and must not use the connection. No other read may run until f is called.
+func (c *Conn) ReadOrNotify(b []byte, f *func()) (int, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
 	for {
-		if n, err := c.readNow(b); n > 0 || err != nil {
+		if n, err := c.tryRead(b); n > 0 || err != nil {
 			return n, err
 		}
-		c.drained = false // when f is called
-		if c.in.await(f) {
+		c.drained = false // for the read after f is called
+		if c.in.notifyWhenReady(f) {
 			return 0, nil
 		}
 	}
 }
 
-// readNow reads what is there; 0 and nil: nothing.
-func (c *Conn) readNow(b []byte) (int, error) {
-	if c.in.late(time.Now()) {
-		return 0, c.fault("read", os.ErrDeadlineExceeded)
+// tryRead reads what is available. It returns 0 and nil if nothing is.
+func (c *Conn) tryRead(b []byte) (int, error) {
+	if c.in.expired(time.Now()) {
+		return 0, c.opError("read", os.ErrDeadlineExceeded)
 	}
 	if c.drained && !c.inputEnded.Load() {
 		return 0, nil
@@ -88,106 +88,108 @@ func (c *Conn) readNow(b []byte) (int, error) {
 	case errors.Is(err, syscall.EAGAIN):
 		return 0, nil
 	}
-	return 0, c.fault("read", err)
+	return 0, c.opError("read", err)
 }
 
-// A peer that does not read must not hold a writer for ever: a Write that had to wait fails after Poller.WritePatience and the time that
-// slowestRate takes for its bytes, also where it has no deadline.
+// A peer that does not read must not block a writer for ever: a Write that blocks fails after Poller.WriteTimeout plus the
+// time that its bytes take at minWriteRate, even without a deadline.
 const (
-	writePatience = 30 * time.Second // default of Poller.WritePatience
-	slowestRate   = 16 << 10         // bytes per second
+	defaultWriteTimeout = 30 * time.Second // default of Poller.WriteTimeout
+	minWriteRate        = 16 << 10         // bytes per second
 )
 
-// writeWithin returns how long a Write of n bytes may take once it had to wait.
-func (p *Poller) writeWithin(n int) time.Duration {
-	patience := p.WritePatience
-	if patience == 0 {
-		patience = writePatience
+// writeTimeoutFor returns how long a Write of n bytes may block.
+func (p *Poller) writeTimeoutFor(n int) time.Duration {
+	timeout := p.WriteTimeout
+	if timeout == 0 {
+		timeout = defaultWriteTimeout
 	}
-	return patience + time.Duration(n)*time.Second/slowestRate
+	return timeout + time.Duration(n)*time.Second/minWriteRate
 }
 
-// Write writes all of b, and waits where the peer does not read: until the write deadline, or for as long as writeWithin allows.
+// Write implements net.Conn. It blocks while the peer does not read, until the write deadline or the time of
+// writeTimeoutFor.
 func (c *Conn) Write(b []byte) (written int, err error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	defer c.out.limit.Store(0)
 	for written < len(b) {
-		if c.out.late(time.Now()) {
-			return written, c.fault("write", os.ErrDeadlineExceeded)
+		if c.out.expired(time.Now()) {
+			return written, c.opError("write", os.ErrDeadlineExceeded)
 		}
 		n, err := c.write(b[written:])
 		switch {
 		case err == nil:
 			written += n
 		case errors.Is(err, syscall.EAGAIN):
-			c.out.limitOnce(time.Now().Add(c.poller.writeWithin(len(b))))
+			c.out.setLimitOnce(time.Now().Add(c.poller.writeTimeoutFor(len(b))))
 			c.out.wait()
 		default:
-			return written, c.fault("write", err)
+			return written, c.opError("write", err)
 		}
 	}
 	return written, nil
 }
 
-// Close ends reads and writes that wait, and forgets what was written and not sent only if the system does.
+// Close implements net.Conn. Blocked calls return net.ErrClosed. The kernel still sends data that was written before.
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
-		return c.fault("close", net.ErrClosed)
+		return c.opError("close", net.ErrClosed)
 	}
 	c.closed = true
-	// Who has a duplicate of the descriptor would keep it watched.
+	// Without EPOLL_CTL_DEL, a duplicate of the descriptor would keep the socket registered.
 	err := errors.Join(syscall.EpollCtl(c.poller.epoll, syscall.EPOLL_CTL_DEL, c.fd, nil), syscall.Close(c.fd))
 	c.mu.Unlock()
-	c.poller.unplace(c)
+	c.poller.freeSlot(c)
 	c.end()
-	c.in.tell()
-	c.out.tell()
+	c.in.signal()
+	c.out.signal()
 	if err != nil {
-		return c.fault("close", err)
+		return c.opError("close", err)
 	}
 	return nil
 }
 
-// Detach ends the connection as Close does but leaves its descriptor open and returns it: it is the caller's then. What has
-// been read is not in it any more.
+// Detach closes the Conn but not its descriptor, and returns the descriptor, which the caller then owns. Data that was read
+// before is not in the socket any more.
 func (c *Conn) Detach() (fd int, err error) {
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
-		return -1, c.fault("detach", net.ErrClosed)
+		return -1, c.opError("detach", net.ErrClosed)
 	}
 	c.closed = true
 	err = syscall.EpollCtl(c.poller.epoll, syscall.EPOLL_CTL_DEL, c.fd, nil)
 	fd = c.fd
 	c.mu.Unlock()
-	c.poller.unplace(c)
-	c.in.tell()
-	c.out.tell()
+	c.poller.freeSlot(c)
+	c.in.signal()
+	c.out.signal()
 	if err != nil {
-		return -1, errors.Join(c.fault("detach", os.NewSyscallError("epoll_ctl", err)), syscall.Close(fd))
+		return -1, errors.Join(c.opError("detach", os.NewSyscallError("epoll_ctl", err)), syscall.Close(fd))
 	}
 	return fd, nil
 }
 
-// CloseWrite tells the peer that no more comes.
+// CloseWrite shuts down the sending side of the connection.
 func (c *Conn) CloseWrite() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return c.fault("close", net.ErrClosed)
+		return c.opError("close", net.ErrClosed)
 	}
 	if err := syscall.Shutdown(c.fd, syscall.SHUT_WR); err != nil {
-		return c.fault("close", os.NewSyscallError("shutdown", err))
+		return c.opError("close", os.NewSyscallError("shutdown", err))
 	}
 	return nil
 }
 
-// OnEnd has f called when the connection is broken, over in both directions or closed here: also while no read runs, and at once
-// where it is already. A peer that only sends no more (shutdown, SHUT_WR) may wait for answers: that is no end, and is seen by
-// reads only. f may be called more than once, must be quick and must not use the connection. After nil no new call begins.
+// OnEnd registers f to be called when the connection is broken, closed in both directions, or closed by Close, even if no
+// read is in progress. If this has happened already, OnEnd calls f immediately. A peer that has only closed its sending side
+// (shutdown with SHUT_WR) may still read answers; only reads notice this. f may be called more than once, must not block and
+// must not use the connection. nil removes the callback: no new call of it starts.
 func (c *Conn) OnEnd(f func()) {
 	if f == nil {
 		c.onEnd.Store(nil)
@@ -199,7 +201,7 @@ func (c *Conn) OnEnd(f func()) {
 	}
 }
 
-// end is called when the connection is over in both directions.
+// end marks the connection as ended and calls the callback.
 func (c *Conn) end() {
 	c.ended.Store(true)
 	if f := c.onEnd.Load(); f != nil {
@@ -207,32 +209,32 @@ func (c *Conn) end() {
 	}
 }
 
-// LocalAddr is this end.
+// LocalAddr implements net.Conn.
 func (c *Conn) LocalAddr() net.Addr { return c.local }
 
-// RemoteAddr is the other end.
+// RemoteAddr implements net.Conn.
 func (c *Conn) RemoteAddr() net.Addr { return c.remote }
 
-// SetDeadline is for reads and writes.
+// SetDeadline implements net.Conn. It may fire up to a second late if it is more than two seconds away.
 func (c *Conn) SetDeadline(t time.Time) error {
 	c.in.setDeadline(t)
 	c.out.setDeadline(t)
 	return nil
 }
 
-// SetReadDeadline may be up to a second late, if it is more than two away.
+// SetReadDeadline implements net.Conn, with the tolerance of SetDeadline.
 func (c *Conn) SetReadDeadline(t time.Time) error {
 	c.in.setDeadline(t)
 	return nil
 }
 
-// SetWriteDeadline may be up to a second late, if it is more than two away.
+// SetWriteDeadline implements net.Conn, with the tolerance of SetDeadline.
 func (c *Conn) SetWriteDeadline(t time.Time) error {
 	c.out.setDeadline(t)
 	return nil
 }
 
-// SyscallConn gives the descriptor, to look at it or to duplicate it.
+// SyscallConn implements syscall.Conn. The result supports Control only, to inspect or duplicate the descriptor.
 func (c *Conn) SyscallConn() (syscall.RawConn, error) { return rawConn{c}, nil }
 
 func (c *Conn) read(b []byte) (n int, err error) {
@@ -241,7 +243,7 @@ func (c *Conn) read(b []byte) (n int, err error) {
 	if c.closed {
 		return 0, net.ErrClosed
 	}
-	return uninterrupted(func() (int, error) { return syscall.Read(c.fd, b) })
+	return retryInterrupted(func() (int, error) { return syscall.Read(c.fd, b) })
 }
 
 func (c *Conn) write(b []byte) (n int, err error) {
@@ -250,11 +252,11 @@ func (c *Conn) write(b []byte) (n int, err error) {
 	if c.closed {
 		return 0, net.ErrClosed
 	}
-	return uninterrupted(func() (int, error) { return syscall.Write(c.fd, b) })
+	return retryInterrupted(func() (int, error) { return syscall.Write(c.fd, b) })
 }
 
-// uninterrupted makes a system call again that a signal has interrupted.
-func uninterrupted(call func() (int, error)) (int, error) {
+// retryInterrupted repeats a system call while a signal interrupts it.
+func retryInterrupted(call func() (int, error)) (int, error) {
 	for {
 		n, err := call()
 		if err != syscall.EINTR { //nolint:errorlint // system calls return plain numbers
@@ -263,27 +265,27 @@ func uninterrupted(call func() (int, error)) (int, error) {
 	}
 }
 
-func (c *Conn) fault(op string, err error) error {
+func (c *Conn) opError(op string, err error) error {
 	return &net.OpError{Op: op, Net: "tcp", Source: c.local, Addr: c.remote, Err: err}
 }
 
-// rawConn lets others use the descriptor while it is open.
+// rawConn implements syscall.RawConn for a Conn.
 type rawConn struct{ c *Conn }
 
 func (r rawConn) Control(f func(fd uintptr)) error {
 	r.c.mu.Lock()
 	defer r.c.mu.Unlock()
 	if r.c.closed {
-		return r.c.fault("raw-control", net.ErrClosed)
+		return r.c.opError("raw-control", net.ErrClosed)
 	}
 	f(uintptr(r.c.fd))
 	return nil
 }
 
 func (r rawConn) Read(func(fd uintptr) bool) error {
-	return r.c.fault("raw-read", errors.ErrUnsupported)
+	return r.c.opError("raw-read", errors.ErrUnsupported)
 }
 
 func (r rawConn) Write(func(fd uintptr) bool) error {
-	return r.c.fault("raw-write", errors.ErrUnsupported)
+	return r.c.opError("raw-write", errors.ErrUnsupported)
 }

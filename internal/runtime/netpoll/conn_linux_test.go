@@ -14,14 +14,14 @@ import (
 	"time"
 )
 
-// rig is a poller that runs, with a listener.
-type rig struct {
+// fixture is a running poller with a listener.
+type fixture struct {
 	t        *testing.T
 	poller   *Poller
 	listener net.Listener
 }
 
-// newListener is one with its poller, which nothing runs yet.
+// newListener returns a listener and its poller, which does not run yet.
 func newListener(t *testing.T) (*Poller, net.Listener) {
 	t.Helper()
 	p, err := New()
@@ -39,7 +39,7 @@ func newListener(t *testing.T) (*Poller, net.Listener) {
 	return p, l
 }
 
-func newRig(t *testing.T) *rig {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	p, l := newListener(t)
 	ctx, stop := context.WithCancel(context.Background())
@@ -54,11 +54,11 @@ func newRig(t *testing.T) *rig {
 			t.Error(err)
 		}
 	})
-	return &rig{t, p, l}
+	return &fixture{t, p, l}
 }
 
-// pair is a connection from both ends: ours, and the standard library's.
-func (r *rig) pair() (ours *Conn, theirs *net.TCPConn) {
+// pair is a connection from both ends: server, and the standard library's.
+func (r *fixture) pair() (server *Conn, client *net.TCPConn) {
 	r.t.Helper()
 	dialed := make(chan net.Conn, 1)
 	go func() {
@@ -72,15 +72,15 @@ func (r *rig) pair() (ours *Conn, theirs *net.TCPConn) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	ours, theirs = accepted.(*Conn), (<-dialed).(*net.TCPConn)
+	server, client = accepted.(*Conn), (<-dialed).(*net.TCPConn)
 	r.t.Cleanup(func() {
-		_ = ours.Close() // some tests have closed one or the other
-		_ = theirs.Close()
+		_ = server.Close() // some tests have closed one or the other
+		_ = client.Close()
 	})
-	return ours, theirs
+	return server, client
 }
 
-func (r *rig) read(c net.Conn, want string) {
+func (r *fixture) read(c net.Conn, want string) {
 	r.t.Helper()
 	b := make([]byte, len(want))
 	if _, err := io.ReadFull(c, b); err != nil || string(b) != want {
@@ -88,43 +88,43 @@ func (r *rig) read(c net.Conn, want string) {
 	}
 }
 
-func (r *rig) write(c net.Conn, text string) {
+func (r *fixture) write(c net.Conn, text string) {
 	r.t.Helper()
 	if _, err := io.WriteString(c, text); err != nil {
 		r.t.Fatal(err)
 	}
 }
 
-func TestBothEndsAreNamed(t *testing.T) {
-	r := newRig(t)
-	ours, theirs := r.pair()
-	if a, b := ours.LocalAddr().String(), theirs.RemoteAddr().String(); a != b || a != r.listener.Addr().String() {
+func TestConn_Addresses_MatchThePeers(t *testing.T) {
+	r := newFixture(t)
+	server, client := r.pair()
+	if a, b := server.LocalAddr().String(), client.RemoteAddr().String(); a != b || a != r.listener.Addr().String() {
 		t.Errorf("local %s, the peer says %s", a, b)
 	}
-	if a, b := ours.RemoteAddr().String(), theirs.LocalAddr().String(); a != b {
+	if a, b := server.RemoteAddr().String(), client.LocalAddr().String(); a != b {
 		t.Errorf("remote %s, the peer says %s", a, b)
 	}
 }
 
-// TestWordsGoToAndFro: more than once, so that a read follows one that took all there was.
-func TestWordsGoToAndFro(t *testing.T) {
-	r := newRig(t)
-	ours, theirs := r.pair()
+// TestConn_RequestAndAnswer_Alternate repeats the exchange, so that reads follow a read that emptied the socket.
+func TestConn_RequestAndAnswer_Alternate(t *testing.T) {
+	r := newFixture(t)
+	server, client := r.pair()
 	for range 200 {
-		r.write(theirs, "question")
-		r.read(ours, "question")
-		r.write(ours, "answer")
-		r.read(theirs, "answer")
+		r.write(client, "question")
+		r.read(server, "question")
+		r.write(server, "answer")
+		r.read(client, "answer")
 	}
 }
 
-// TestMuchGoesBothWays: far more than the system buffers, to readers that are slower than the writers.
-func TestMuchGoesBothWays(t *testing.T) {
-	r := newRig(t)
-	ours, theirs := r.pair()
+// TestConn_LargeWrites_ArriveBothWays writes much more than the socket buffers hold.
+func TestConn_LargeWrites_ArriveBothWays(t *testing.T) {
+	r := newFixture(t)
+	server, client := r.pair()
 	sent := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
 	var all sync.WaitGroup
-	for _, way := range [][2]net.Conn{{ours, theirs}, {theirs, ours}} {
+	for _, way := range [][2]net.Conn{{server, client}, {client, server}} {
 		all.Go(func() {
 			if n, err := way[0].Write(sent); err != nil || n != len(sent) {
 				t.Errorf("wrote %d: %v", n, err)
@@ -140,29 +140,29 @@ func TestMuchGoesBothWays(t *testing.T) {
 	all.Wait()
 }
 
-// TestTheEndIsSeen: however it falls together with the last words.
-func TestTheEndIsSeen(t *testing.T) {
-	r := newRig(t)
+// TestConn_PeerCloses_ReadsRestThenEOF closes together with the last data and after it was partly read.
+func TestConn_PeerCloses_ReadsRestThenEOF(t *testing.T) {
+	r := newFixture(t)
 	for _, c := range []struct {
 		name string
-		end  func(ours *Conn, theirs *net.TCPConn)
+		end  func(server *Conn, client *net.TCPConn)
 	}{
-		{"with the words", func(_ *Conn, theirs *net.TCPConn) {
-			r.write(theirs, "words")
-			_ = theirs.Close()
+		{"with the words", func(_ *Conn, client *net.TCPConn) {
+			r.write(client, "words")
+			_ = client.Close()
 		}},
-		{"after they were read", func(ours *Conn, theirs *net.TCPConn) {
-			r.write(theirs, "wor")
-			r.read(ours, "wor")
-			r.write(theirs, "ds")
-			_ = theirs.CloseWrite()
+		{"after they were read", func(server *Conn, client *net.TCPConn) {
+			r.write(client, "wor")
+			r.read(server, "wor")
+			r.write(client, "ds")
+			_ = client.CloseWrite()
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for range 50 {
-				ours, theirs := r.pair()
-				c.end(ours, theirs)
-				got, err := io.ReadAll(ours)
+				server, client := r.pair()
+				c.end(server, client)
+				got, err := io.ReadAll(server)
 				if want := "words"[5-len(got):]; err != nil || len(got) == 0 || string(got) != want {
 					t.Fatalf("%q, %v", got, err)
 				}
@@ -171,55 +171,55 @@ func TestTheEndIsSeen(t *testing.T) {
 	}
 }
 
-func TestHalfOfAConnectionCanEnd(t *testing.T) {
-	r := newRig(t)
-	ours, theirs := r.pair()
-	r.write(ours, "last words")
-	if err := ours.CloseWrite(); err != nil {
+func TestConn_CloseWrite_StillReads(t *testing.T) {
+	r := newFixture(t)
+	server, client := r.pair()
+	r.write(server, "last words")
+	if err := server.CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := io.ReadAll(theirs); err != nil || string(got) != "last words" {
+	if got, err := io.ReadAll(client); err != nil || string(got) != "last words" {
 		t.Fatalf("%q, %v", got, err)
 	}
-	r.write(theirs, "still heard")
-	r.read(ours, "still heard")
+	r.write(client, "still heard")
+	r.read(server, "still heard")
 }
 
-func TestAResetIsAnError(t *testing.T) {
-	r := newRig(t)
-	ours, theirs := r.pair()
-	if err := theirs.SetLinger(0); err != nil {
+func TestConn_Reset_FailsReadAndWrite(t *testing.T) {
+	r := newFixture(t)
+	server, client := r.pair()
+	if err := client.SetLinger(0); err != nil {
 		t.Fatal(err)
 	}
-	_ = theirs.Close()
-	if _, err := ours.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+	_ = client.Close()
+	if _, err := server.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 		t.Error(err)
 	}
-	if _, err := ours.Write([]byte("x")); !errors.Is(err, syscall.EPIPE) {
+	if _, err := server.Write([]byte("x")); !errors.Is(err, syscall.EPIPE) {
 		t.Error(err)
 	}
 }
 
-// waiting runs a call that waits, and tells whether it still does.
-func waiting(f func() error) <-chan error {
+// inBackground runs a blocking call in a goroutine and returns a channel with its result.
+func inBackground(f func() error) <-chan error {
 	done := make(chan error, 1)
 	go func() { done <- f() }()
 	return done
 }
 
-func TestCloseEndsWhoWaits(t *testing.T) {
-	r := newRig(t)
-	ours, _ := r.pair()
-	reads := waiting(func() error { _, err := ours.Read(make([]byte, 1)); return err })
-	writes := waiting(func() error {
+func TestConn_Close_EndsBlockedCalls(t *testing.T) {
+	r := newFixture(t)
+	server, _ := r.pair()
+	reads := inBackground(func() error { _, err := server.Read(make([]byte, 1)); return err })
+	writes := inBackground(func() error {
 		for {
-			if _, err := ours.Write(make([]byte, 1<<20)); err != nil {
+			if _, err := server.Write(make([]byte, 1<<20)); err != nil {
 				return err
 			}
 		}
 	})
-	eventually(t, func() bool { return ours.out.waits.Load() && ours.in.waits.Load() })
-	if err := ours.Close(); err != nil {
+	waitFor(t, func() bool { return server.out.waiting.Load() && server.in.waiting.Load() })
+	if err := server.Close(); err != nil {
 		t.Error(err)
 	}
 	for _, done := range []<-chan error{reads, writes} {
@@ -227,10 +227,10 @@ func TestCloseEndsWhoWaits(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := ours.Close(); !errors.Is(err, net.ErrClosed) {
+	if err := server.Close(); !errors.Is(err, net.ErrClosed) {
 		t.Error(err)
 	}
-	if err := ours.CloseWrite(); !errors.Is(err, net.ErrClosed) {
+	if err := server.CloseWrite(); !errors.Is(err, net.ErrClosed) {
 		t.Error(err)
 	}
 }
@@ -240,67 +240,67 @@ func isTimeout(err error) bool {
 	return errors.Is(err, os.ErrDeadlineExceeded) && errors.As(err, &network) && network.Timeout()
 }
 
-// TestDeadlines: one that has passed ends who waits and who comes, and one that is lifted does not hold any more.
-func TestDeadlines(t *testing.T) {
-	r := newRig(t)
-	ours, theirs := r.pair()
+// TestConn_DeadlinePassed_EndsCalls checks that a passed deadline ends blocked and new calls, and that it can be removed.
+func TestConn_DeadlinePassed_EndsCalls(t *testing.T) {
+	r := newFixture(t)
+	server, client := r.pair()
 	b := make([]byte, 16)
-	reads := waiting(func() error { _, err := ours.Read(b); return err })
-	eventually(t, func() bool { return ours.in.waits.Load() })
-	if err := ours.SetReadDeadline(time.Unix(1, 0)); err != nil {
+	reads := inBackground(func() error { _, err := server.Read(b); return err })
+	waitFor(t, func() bool { return server.in.waiting.Load() })
+	if err := server.SetReadDeadline(time.Unix(1, 0)); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-reads; !isTimeout(err) {
 		t.Error(err)
 	}
-	r.write(theirs, "words")
-	if n, err := ours.Read(b); n != 0 || !isTimeout(err) {
+	r.write(client, "words")
+	if n, err := server.Read(b); n != 0 || !isTimeout(err) {
 		t.Errorf("after the deadline: %d, %v", n, err)
 	}
-	if n, err := ours.Write(b); err != nil {
+	if n, err := server.Write(b); err != nil {
 		t.Errorf("a read's deadline is not a write's: %d, %v", n, err)
 	}
-	if err := ours.SetReadDeadline(time.Time{}); err != nil {
+	if err := server.SetReadDeadline(time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	r.read(ours, "words")
-	if err := ours.SetDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
+	r.read(server, "words")
+	if err := server.SetDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ours.Read(b); !isTimeout(err) {
+	if _, err := server.Read(b); !isTimeout(err) {
 		t.Error(err)
 	}
-	if _, err := ours.Write(b); !isTimeout(err) {
+	if _, err := server.Write(b); !isTimeout(err) {
 		t.Error(err)
 	}
 }
 
-// TestFarDeadlinesAreSwept: without a timer of their own.
-func TestFarDeadlinesAreSwept(t *testing.T) {
-	r := newRig(t)
-	ours, _ := r.pair()
+// TestConn_DistantDeadline_IsSwept checks that the sweep enforces distant deadlines, which have no timer.
+func TestConn_DistantDeadline_IsSwept(t *testing.T) {
+	r := newFixture(t)
+	server, _ := r.pair()
 	far := time.Now().Add(time.Hour)
-	if err := ours.SetDeadline(far); err != nil {
+	if err := server.SetDeadline(far); err != nil {
 		t.Fatal(err)
 	}
-	reads := waiting(func() error { _, err := ours.Read(make([]byte, 1)); return err })
-	eventually(t, func() bool { return ours.in.waits.Load() })
+	reads := inBackground(func() error { _, err := server.Read(make([]byte, 1)); return err })
+	waitFor(t, func() bool { return server.in.waiting.Load() })
 	r.poller.expire(far.Add(-time.Nanosecond))
-	if len(ours.in.ready) != 0 || !ours.in.waits.Load() {
-		t.Error("woken before its time")
+	if len(server.in.ready) != 0 || !server.in.waiting.Load() {
+		t.Error("the read was woken before its deadline")
 	}
-	ours.in.deadline.Store(1) // as if the hour were over
+	server.in.deadline.Store(1) // as if the hour were over
 	r.poller.expire(time.Now())
 	if err := <-reads; !isTimeout(err) {
 		t.Error(err)
 	}
 }
 
-// TestTheDescriptorCanBeTakenOver: as the hubs do with a WebSocket. Ours goes out of the poller and does not close the other.
-func TestTheDescriptorCanBeTakenOver(t *testing.T) {
-	r := newRig(t)
-	ours, theirs := r.pair()
-	raw, err := ours.SyscallConn()
+// TestConn_DuplicatedDescriptor_SurvivesClose duplicates the descriptor, closes the Conn and uses the duplicate.
+func TestConn_DuplicatedDescriptor_SurvivesClose(t *testing.T) {
+	r := newFixture(t)
+	server, client := r.pair()
+	raw, err := server.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,10 +308,10 @@ func TestTheDescriptorCanBeTakenOver(t *testing.T) {
 	if err := raw.Control(func(old uintptr) { fd, err = syscall.Dup(int(old)) }); err != nil || fd < 0 {
 		t.Fatal(err)
 	}
-	if err := ours.Close(); err != nil {
+	if err := server.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := raw.Control(func(uintptr) { t.Error("the descriptor of a closed connection may be another's") }); !errors.Is(err, net.ErrClosed) {
+	if err := raw.Control(func(uintptr) { t.Error("Control of a closed connection was called") }); !errors.Is(err, net.ErrClosed) {
 		t.Error(err)
 	}
 	file := os.NewFile(uintptr(fd), "taken over")
@@ -319,32 +319,32 @@ func TestTheDescriptorCanBeTakenOver(t *testing.T) {
 	if _, err := file.WriteString("from the new owner"); err != nil {
 		t.Error(err)
 	}
-	r.read(theirs, "from the new owner")
-	r.write(theirs, "to it") // would wake the old one's slot, were it still watched
+	r.read(client, "from the new owner")
+	r.write(client, "to it") // would notify the old slot if the socket were still registered
 	b := make([]byte, 5)
 	if _, err := io.ReadFull(file, b); err != nil || string(b) != "to it" {
 		t.Errorf("%q, %v", b, err)
 	}
 }
 
-func TestSlotsAreUsedAgain(t *testing.T) {
-	r := newRig(t)
+func TestPoller_ClosedConnections_ReuseSlots(t *testing.T) {
+	r := newFixture(t)
 	for range 100 {
-		ours, theirs := r.pair()
-		r.write(theirs, "x")
-		r.read(ours, "x")
-		if err := errors.Join(ours.Close(), theirs.Close()); err != nil {
+		server, client := r.pair()
+		r.write(client, "x")
+		r.read(server, "x")
+		if err := errors.Join(server.Close(), client.Close()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	r.poller.mu.Lock()
 	defer r.poller.mu.Unlock()
 	if n := len(r.poller.conns); n != 1 {
-		t.Errorf("%d slots for one connection at a time", n)
+		t.Errorf("got %d slots, want 1: one connection is open at a time", n)
 	}
 }
 
-func eventually(t *testing.T, done func() bool) {
+func waitFor(t *testing.T, done func() bool) {
 	t.Helper()
 	deadline := time.After(10 * time.Second)
 	tick := time.NewTicker(time.Millisecond)
@@ -352,83 +352,83 @@ func eventually(t *testing.T, done func() bool) {
 	for !done() {
 		select {
 		case <-deadline:
-			t.Fatal("it does not come")
+			t.Fatal("the condition did not hold within 10 s")
 		case <-tick.C:
 		}
 	}
 }
 
-// TestConn_HalfClosed_IsNoEnd: a peer that sends no more may wait for an answer. Reads see the end of what it sent.
-func TestConn_HalfClosed_IsNoEnd(t *testing.T) {
-	r := newRig(t)
-	ours, theirs := r.pair()
+// TestConn_HalfClosed_IsNotTheEnd closes the peer's sending side. Reads return io.EOF, but OnEnd is not called.
+func TestConn_HalfClosed_IsNotTheEnd(t *testing.T) {
+	r := newFixture(t)
+	server, client := r.pair()
 	var ended atomic.Bool
-	ours.OnEnd(func() { ended.Store(true) })
-	if _, err := theirs.Write([]byte("call")); err != nil {
+	server.OnEnd(func() { ended.Store(true) })
+	if _, err := client.Write([]byte("call")); err != nil {
 		t.Fatal(err)
 	}
-	if err := theirs.CloseWrite(); err != nil {
+	if err := client.CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := io.ReadAll(ours); string(got) != "call" || err != nil {
+	if got, err := io.ReadAll(server); string(got) != "call" || err != nil {
 		t.Errorf("read %q, %v; want call, nil", got, err)
 	}
-	eventually(t, ours.inputEnded.Load)
+	waitFor(t, server.inputEnded.Load)
 	if ended.Load() {
-		t.Error("a half-closed connection is taken for an ended one")
+		t.Error("OnEnd was called for a half-closed connection")
 	}
-	if _, err := ours.Write([]byte("answer")); err != nil {
+	if _, err := server.Write([]byte("answer")); err != nil {
 		t.Fatal(err)
 	}
-	if err := ours.Close(); err != nil {
+	if err := server.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := io.ReadAll(theirs); string(got) != "answer" || err != nil {
+	if got, err := io.ReadAll(client); string(got) != "answer" || err != nil {
 		t.Errorf("the peer read %q, %v; want answer, nil", got, err)
 	}
 	if !ended.Load() {
-		t.Error("a closed connection has not ended")
+		t.Error("OnEnd was not called after Close")
 	}
 }
 
-// TestConn_PeerDoesNotRead_WriteEnds: also without a deadline. The poller's sweep is told a time by hand.
+// TestConn_PeerDoesNotRead_WriteEnds blocks a Write without deadline and runs the sweep by hand.
 func TestConn_PeerDoesNotRead_WriteEnds(t *testing.T) {
-	r := newRig(t)
-	ours, _ := r.pair()
+	r := newFixture(t)
+	server, _ := r.pair()
 	failed := make(chan error, 1)
 	go func() {
-		_, err := ours.Write(make([]byte, 64<<20))
+		_, err := server.Write(make([]byte, 64<<20))
 		failed <- err
 	}()
-	eventually(t, func() bool { return ours.out.limit.Load() != 0 })
-	ours.out.limit.Store(1) // long ago
+	waitFor(t, func() bool { return server.out.limit.Load() != 0 })
+	server.out.limit.Store(1) // long ago
 	r.poller.expire(time.Now())
 	if err := <-failed; !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the write failed with %v, want %v", err, os.ErrDeadlineExceeded)
 	}
-	if ours.out.limit.Load() != 0 {
-		t.Error("the limit of a write is left to the next")
+	if server.out.limit.Load() != 0 {
+		t.Error("the limit of a Write is still set after it returned")
 	}
 }
 
-// TestPoller_PanicOfCallback_EndsThatConnection: others are served on.
+// TestPoller_PanicOfCallback_EndsThatConnection also checks that other connections still work.
 func TestPoller_PanicOfCallback_EndsThatConnection(t *testing.T) {
-	r := newRig(t)
+	r := newFixture(t)
 	causes := make(chan any, 1)
-	r.poller.Panics = func(cause any) { causes <- cause }
-	ours, theirs := r.pair()
+	r.poller.OnPanic = func(cause any) { causes <- cause }
+	server, client := r.pair()
 	fault := func() { panic("a fault") }
-	if n, err := ours.ReadOr(make([]byte, 1), &fault); n != 0 || err != nil {
+	if n, err := server.ReadOrNotify(make([]byte, 1), &fault); n != 0 || err != nil {
 		t.Fatalf("read %d, %v", n, err)
 	}
-	if _, err := theirs.Write([]byte("x")); err != nil {
+	if _, err := client.Write([]byte("x")); err != nil {
 		t.Fatal(err)
 	}
 	if cause := <-causes; cause != "a fault" {
-		t.Errorf("recovered %v", cause)
+		t.Errorf("got the cause %v, want a fault", cause)
 	}
-	if _, err := theirs.Read(make([]byte, 1)); err == nil {
-		t.Error("its connection was not closed")
+	if _, err := client.Read(make([]byte, 1)); err == nil {
+		t.Error("the connection of the panic was not closed")
 	}
 	next, other := r.pair()
 	if _, err := other.Write([]byte("y")); err != nil {
@@ -439,38 +439,39 @@ func TestPoller_PanicOfCallback_EndsThatConnection(t *testing.T) {
 	}
 }
 
-// TestOnEnd: whoever works for the peer and does not read hears that it has gone; at once, if it went before.
-func TestOnEnd(t *testing.T) {
-	r := newRig(t)
-	ours, theirs := r.pair()
+// TestConn_OnEnd_CalledAtEnd checks that the callback runs without a read, immediately if the connection has ended already,
+// and not after it was removed.
+func TestConn_OnEnd_CalledAtEnd(t *testing.T) {
+	r := newFixture(t)
+	server, client := r.pair()
 	ended := make(chan struct{}, 8)
-	ours.OnEnd(func() { ended <- struct{}{} })
-	if err := ours.CloseWrite(); err != nil { // the other direction: now it is over in both
+	server.OnEnd(func() { ended <- struct{}{} })
+	if err := server.CloseWrite(); err != nil { // the other direction: now it is over in both
 		t.Fatal(err)
 	}
-	if err := theirs.CloseWrite(); err != nil {
+	if err := client.CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
 	<-ended
 	again := 0
-	ours.OnEnd(func() { again++ })
+	server.OnEnd(func() { again++ })
 	if again != 1 {
-		t.Errorf("behind the end: called %d times", again)
+		t.Errorf("registered after the end: got %d calls, want 1", again)
 	}
-	ours.OnEnd(nil)
-	if err := theirs.SetLinger(0); err != nil { // a reset, which is another event
+	server.OnEnd(nil)
+	if err := client.SetLinger(0); err != nil { // a reset, which is another event
 		t.Fatal(err)
 	}
-	if err := theirs.Close(); err != nil {
+	if err := client.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.Copy(io.Discard, ours); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+	if _, err := io.Copy(io.Discard, server); err != nil && !errors.Is(err, syscall.ECONNRESET) {
 		t.Error(err)
 	}
 	if again != 1 {
-		t.Errorf("called %d times, though nobody wants to hear it", again)
+		t.Errorf("after OnEnd(nil): got %d calls, want 1", again)
 	}
-	if err := ours.Close(); err != nil {
+	if err := server.Close(); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,14 +1,15 @@
-// Package netpoll accepts TCP connections that are read in time also where every processor is busy.
+// Package netpoll provides TCP listeners and connections with an epoll poller of its own, so that sockets are read in time
+// even if every processor is busy.
 //
-// Go's runtime looks for sockets that are ready when a processor has nothing else to do, and else every ten milliseconds, for at
-// most 128 of them (runtime/proc.go: findRunnable, sysmon; netpoll_epoll.go). A node under load therefore works on what it has
-// and hears nobody: calls wait in the kernel, first come, first served, where no level and no priority counts. The Poller here
-// looks once whenever the goroutines that were runnable before it have had their turn.
+// Go's runtime polls for ready sockets when a processor is idle, and otherwise every ten milliseconds, for at most 128 of
+// them (runtime/proc.go: findRunnable, sysmon; netpoll_epoll.go). A node under load therefore works on the requests that it
+// has read, while others queue in the kernel in order of arrival, without regard to level and priority. The Poller of this
+// package polls each time the goroutines that were runnable before it have had a turn.
 //
-// It does not parse, buffer or write ahead: a Conn is a net.Conn like any other, with deadlines that are kept to the second where
-// they are further away than that.
+// The package does not parse, buffer or write ahead. A Conn is an ordinary net.Conn, except that a deadline more than two
+// seconds away may fire up to a second late.
 //
-// Who does not want to keep a goroutine for each connection that may say something one day reads with ReadOr, and is called.
+// ReadOrNotify reads without a goroutine that blocks: if nothing is available, it registers a callback.
 //
-// Concurrency: a Poller's Run has one goroutine; a Conn may be used by many, and its reads take turns, as its writes do.
+// Concurrency: Run runs in one goroutine. A Conn is safe for concurrent use; its reads are serialized, and so are its writes.
 package netpoll

@@ -13,12 +13,12 @@ import (
 type Listener struct {
 	net.Listener
 	poller *Poller
-	file   *os.File // the same socket, to be accepted from
+	file   *os.File // duplicate of the socket; connections are accepted from it
 	raw    syscall.RawConn
 	closed atomic.Bool
 }
 
-// Listen takes over a TCP listener: accept from the one it returns only.
+// Listen returns a listener whose connections the Poller watches. It takes over inner, which must not be used any longer.
 func (p *Poller) Listen(inner net.Listener) (net.Listener, error) {
 	socket, ok := inner.(syscall.Conn)
 	if !ok {
@@ -42,38 +42,40 @@ func duplicate(socket syscall.Conn) (fd int, err error) {
 	}
 	failed := raw.Control(func(old uintptr) {
 		n, _, errno := syscall.Syscall(syscall.SYS_FCNTL, old, syscall.F_DUPFD_CLOEXEC, 0)
-		if fd = int(n); errno != 0 {
+		fd = int(n)
+		if errno != 0 {
 			err = errno
 		}
 	})
 	return fd, errors.Join(failed, err)
 }
 
-// Accept waits for the next connection. Errors that pass, such as too many open files, say that they are temporary, as net's do.
+// Accept implements net.Listener. Like those of package net, errors such as too many open files have a method Temporary that
+// returns true.
 func (l *Listener) Accept() (net.Conn, error) {
 	for {
 		fd, from, err := l.accept()
 		switch {
 		case errors.Is(err, syscall.ECONNABORTED):
-			continue // it was gone before we came
+			continue // the peer has closed it already
 		case l.closed.Load():
-			return nil, l.fault(net.ErrClosed)
+			return nil, l.opError(net.ErrClosed)
 		case err != nil:
-			return nil, l.fault(os.NewSyscallError("accept4", err))
+			return nil, l.opError(os.NewSyscallError("accept4", err))
 		}
-		c, err := l.adopt(fd, from)
+		c, err := l.newConn(fd, from)
 		if err != nil {
-			return nil, l.fault(passing{errors.Join(err, syscall.Close(fd))})
+			return nil, l.opError(temporaryError{errors.Join(err, syscall.Close(fd))})
 		}
 		return c, nil
 	}
 }
 
-// passing is an error of one connection, such as a want of the system's memory: the next may be taken.
-type passing struct{ error }
+// temporaryError is an error of one connection, such as a lack of kernel memory. The next Accept may succeed.
+type temporaryError struct{ error }
 
-func (passing) Temporary() bool { return true }
-func (p passing) Unwrap() error { return p.error }
+func (temporaryError) Temporary() bool { return true }
+func (p temporaryError) Unwrap() error { return p.error }
 
 func (l *Listener) accept() (fd int, from syscall.Sockaddr, err error) {
 	closed := l.raw.Read(func(listener uintptr) bool {
@@ -90,12 +92,12 @@ func (l *Listener) accept() (fd int, from syscall.Sockaddr, err error) {
 	return fd, from, err
 }
 
-// keepAlive is in seconds, as net sets it: how long a connection is silent before the system asks whether its peer is there, and how
-// long between questions.
+// keepAlive is the idle time before the first TCP keep-alive probe and the time between probes, in seconds. Package net uses
+// the same value.
 const keepAlive = 15
 
-// adopt sets what package net sets, and begins to watch.
-func (l *Listener) adopt(fd int, from syscall.Sockaddr) (*Conn, error) {
+// newConn sets the socket options that package net sets and starts to watch the connection.
+func (l *Listener) newConn(fd int, from syscall.Sockaddr) (*Conn, error) {
 	for _, o := range []struct{ level, name, value int }{
 		{syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1},
 		{syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1},
@@ -110,7 +112,7 @@ func (l *Listener) adopt(fd int, from syscall.Sockaddr) (*Conn, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("getsockname", err)
 	}
-	c := &Conn{poller: l.poller, fd: fd, local: address(local), remote: address(from), in: newSide(), out: newSide()}
+	c := &Conn{poller: l.poller, fd: fd, local: address(local), remote: address(from), in: newDirection(), out: newDirection()}
 	return c, l.poller.watch(c)
 }
 
@@ -125,7 +127,7 @@ func address(of syscall.Sockaddr) net.Addr {
 	}
 }
 
-// zone is the name of a link-local address's interface.
+// zone returns the interface name of a link-local address, or its index if the interface is unknown.
 func zone(id uint32) string {
 	if id == 0 {
 		return ""
@@ -137,12 +139,12 @@ func zone(id uint32) string {
 	return link.Name
 }
 
-// Close stops accepting; connections live on.
+// Close implements net.Listener. Connections stay open.
 func (l *Listener) Close() error {
 	l.closed.Store(true)
 	return errors.Join(l.Listener.Close(), l.file.Close())
 }
 
-func (l *Listener) fault(err error) error {
+func (l *Listener) opError(err error) error {
 	return &net.OpError{Op: "accept", Net: "tcp", Addr: l.Addr(), Err: err}
 }

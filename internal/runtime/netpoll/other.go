@@ -8,22 +8,22 @@ import (
 	"time"
 )
 
-// Poller watches nothing here: connections are Go's own.
+// Poller does nothing on this system: connections use the runtime's poller.
 type Poller struct {
-	// Panics is not used here.
-	Panics func(cause any)
-	// WritePatience is not used here.
-	WritePatience time.Duration
+	// OnPanic is not used.
+	OnPanic func(cause any)
+	// WriteTimeout is not used.
+	WriteTimeout time.Duration
 }
 
-// New makes a Poller.
+// New returns a Poller.
 func New() (*Poller, error) { return &Poller{}, nil }
 
-// Run waits until ctx ends.
+// Run blocks until ctx is done.
 func (*Poller) Run(ctx context.Context) error {
 	<-ctx.Done()
 	return nil
 }
 
-// Listen gives the listener back.
+// Listen returns inner.
 func (*Poller) Listen(inner net.Listener) (net.Listener, error) { return inner, nil }

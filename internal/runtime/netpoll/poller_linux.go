@@ -12,41 +12,41 @@ import (
 	"github.com/esh3artech/esh3ar/internal/runtime/sysload"
 )
 
-// eventsAtOnce is how many sockets one look can find; those beyond are found by the next.
-const eventsAtOnce = 256
+// maxEvents bounds the events of one poll. The next poll returns the others.
+const maxEvents = 256
 
 // Poller watches the connections of its listeners.
 //
-// Its epoll descriptor lies in the poller of Go's runtime like a socket, so that it sleeps there while nothing is to be done. A
-// descriptor that is registered edge-triggered, as the runtime does, reports again when something becomes ready after a look
-// that found nothing; so only such a look may be followed by sleep.
+// Its epoll descriptor is registered with the runtime's poller like a socket, so that the Poller blocks there while no socket
+// is ready. The runtime registers descriptors edge-triggered: a descriptor reports again only after a poll that returned no
+// events. So the Poller blocks only after an empty poll.
 type Poller struct {
-	// Panics is told of a panic of what a connection has called when something is ready: only that connection ends. It is to be set
-	// before Run; nil: a panic is not recovered.
-	Panics func(cause any)
-	// WritePatience bounds a Write that has to wait for its peer, before the time that its bytes take at slowestRate; zero: 30 s. It is
-	// to be set before Run.
-	WritePatience time.Duration
+	// OnPanic is called with the cause of a panic in a connection's callback; the connection is closed and the Poller goes
+	// on. It must be set before Run. nil: panics are not recovered.
+	OnPanic func(cause any)
+	// WriteTimeout bounds a Write that blocks, in addition to the time that its bytes take at minWriteRate; zero: 30 s. It
+	// must be set before Run.
+	WriteTimeout time.Duration
 
 	file   *os.File
 	raw    syscall.RawConn
 	epoll  int
 	queue  sysload.RunQueue
-	events [eventsAtOnce]syscall.EpollEvent
+	events [maxEvents]syscall.EpollEvent
 
-	mu    sync.Mutex
-	conns []*Conn // by slot, which is what epoll hands back, with the number
-	free  []int32
-	last  int32 // number of the newest; it may wrap around
+	mu             sync.Mutex
+	conns          []*Conn // by slot; nil: the slot is free. An epoll event carries slot and generation
+	free           []int32 // free slots
+	lastGeneration int32   // generation of the newest connection; may wrap around
 }
 
-// New makes a Poller; Run makes it work, and closes it.
+// New returns a Poller. It works while Run runs, and Run closes it.
 func New() (*Poller, error) {
 	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("netpoll: create epoll: %w", err)
 	}
-	// Only descriptors that do not block are given to the runtime's poller.
+	// os.NewFile registers only non-blocking descriptors with the runtime's poller.
 	if err := syscall.SetNonblock(fd, true); err != nil {
 		return nil, errors.Join(fmt.Errorf("netpoll: set epoll non-blocking: %w", err), syscall.Close(fd))
 	}
@@ -57,18 +57,18 @@ func New() (*Poller, error) {
 	return p, nil
 }
 
-// Run watches until ctx ends and returns nil then; connections that are still open wait for nothing any more, and should have been
-// closed before.
+// Run dispatches events until ctx is done, and then returns nil. All connections must be closed before: calls on open ones
+// would block.
 func (p *Poller) Run(ctx context.Context) error {
 	var sweeper sync.WaitGroup
 	defer sweeper.Wait()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	sweeper.Go(func() { p.sweep(ctx) })
-	unhook := context.AfterFunc(ctx, func() { _ = p.file.Close() }) // nothing was written to it
+	unhook := context.AfterFunc(ctx, func() { _ = p.file.Close() }) // no data can be lost
 	defer unhook()
 	for {
-		n, err := p.look()
+		n, err := p.poll()
 		if n == 0 && err == nil {
 			n, err = p.sleep()
 		}
@@ -78,12 +78,12 @@ func (p *Poller) Run(ctx context.Context) error {
 		case err != nil:
 			return fmt.Errorf("netpoll: %w", err)
 		}
-		p.wake(n)
+		p.dispatch(n)
 	}
 }
 
-// look takes what is ready.
-func (p *Poller) look() (n int, err error) {
+// poll fills p.events with ready sockets without blocking and returns their number.
+func (p *Poller) poll() (n int, err error) {
 	for {
 		n, err = syscall.EpollWait(p.epoll, p.events[:], 0)
 		if err != syscall.EINTR { //nolint:errorlint // system calls return plain numbers
@@ -92,23 +92,23 @@ func (p *Poller) look() (n int, err error) {
 	}
 }
 
-// nap is how long is not looked while goroutines wait for a processor: about ten of them have their turn on each meanwhile. A look
-// that finds nothing, and what is around it, costs a hundredth of that.
-const nap = 200 * time.Microsecond
+// busyPollInterval is the time between polls while goroutines wait for a processor. About ten goroutines run on each
+// processor in this time; an empty poll costs a hundredth of it.
+const busyPollInterval = 200 * time.Microsecond
 
-// sleep waits until something is ready; and for no longer than a nap where no processor may be idle for so long that the runtime
-// would look.
+// sleep blocks until a socket is ready and polls. If goroutines wait for a processor, it returns after busyPollInterval at
+// the latest, because the runtime does not poll in time then.
 func (p *Poller) sleep() (n int, err error) {
 	var until time.Time
 	if p.queue.Runnable() > 0 {
-		until = time.Now().Add(nap)
+		until = time.Now().Add(busyPollInterval)
 	}
 	if err := p.file.SetReadDeadline(until); err != nil {
 		return 0, err
 	}
 	var looked error
 	slept := p.raw.Read(func(uintptr) bool {
-		n, looked = p.look()
+		n, looked = p.poll()
 		return n > 0 || looked != nil
 	})
 	if errors.Is(slept, os.ErrDeadlineExceeded) {
@@ -117,29 +117,29 @@ func (p *Poller) sleep() (n int, err error) {
 	return n, errors.Join(slept, looked)
 }
 
-// What epoll reports of a socket: that its peer sends no more, and that it is over in both directions or broken. The latter it
-// reports unasked.
+// Events of a socket: the peer has closed its sending side, and the connection is closed in both directions or broken. epoll
+// always reports the latter.
 const (
 	inputEnded = syscall.EPOLLRDHUP
 	ended      = syscall.EPOLLHUP | syscall.EPOLLERR
 )
 
-// wake tells the connections that are ready. A slot may have got another owner since, whose number is another: what is said of the one
-// before, its end above all, is not for that one.
-func (p *Poller) wake(n int) {
+// dispatch notifies the connections of the first n events. A slot may have been reused since the poll; the generation keeps
+// an event of the previous connection from reaching the new one.
+func (p *Poller) dispatch(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := range p.events[:n] {
 		c, what := p.conns[p.events[i].Fd], p.events[i].Events
-		if c != nil && c.number == p.events[i].Pad {
-			p.tell(c, what)
+		if c != nil && c.generation == p.events[i].Pad {
+			p.notify(c, what)
 		}
 	}
 }
 
-// tell tells one connection what is ready. A panic of what it calls ends that connection only.
-func (p *Poller) tell(c *Conn, what uint32) {
-	if p.Panics != nil {
+// notify signals the events to one connection. A panic of its callback closes this connection only.
+func (p *Poller) notify(c *Conn, what uint32) {
+	if p.OnPanic != nil {
 		defer p.recoverFrom(c)
 	}
 	if what&(inputEnded|ended) != 0 {
@@ -149,27 +149,29 @@ func (p *Poller) tell(c *Conn, what uint32) {
 		c.end()
 	}
 	if what&(syscall.EPOLLIN|inputEnded|ended) != 0 {
-		c.in.tell()
+		c.in.signal()
 	}
 	if what&(syscall.EPOLLOUT|ended) != 0 {
-		c.out.tell()
+		c.out.signal()
 	}
 }
 
-// recoverFrom ends a connection whose owner has panicked. Its close takes the poller's lock, which is held here.
+// recoverFrom closes a connection whose callback has panicked. It closes in another goroutine, because Close takes p.mu,
+// which the caller holds.
 func (p *Poller) recoverFrom(c *Conn) {
 	if cause := recover(); cause != nil {
-		p.Panics(cause)
-		go func() { _ = c.Close() }() // ends at once
+		p.OnPanic(cause)
+		go func() { _ = c.Close() }() // returns immediately
 	}
 }
 
-// sweepEvery is how late a deadline may be.
-const sweepEvery = time.Second
+// sweepInterval is how late a distant deadline may fire.
+const sweepInterval = time.Second
 
-// sweep wakes those whose deadline has passed. A timer for each connection would be set anew several times a request.
+// sweep signals connections whose deadline has passed. A timer for each connection would have to be reset several times per
+// request.
 func (p *Poller) sweep(ctx context.Context) {
-	tick := time.NewTicker(sweepEvery)
+	tick := time.NewTicker(sweepInterval)
 	defer tick.Stop()
 	for {
 		select {
@@ -188,46 +190,46 @@ func (p *Poller) expire(now time.Time) {
 		if c == nil {
 			continue
 		}
-		if c.in.late(now) {
-			c.in.tell()
+		if c.in.expired(now) {
+			c.in.signal()
 		}
-		if c.out.late(now) {
-			c.out.tell()
+		if c.out.expired(now) {
+			c.out.signal()
 		}
 	}
 }
 
-// watch begins to watch a connection.
+// watch registers a connection.
 func (p *Poller) watch(c *Conn) error {
-	p.place(c)
+	p.addSlot(c)
 	err := syscall.EpollCtl(p.epoll, syscall.EPOLL_CTL_ADD, c.fd, &syscall.EpollEvent{
-		Events: syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | edgeTriggered, Fd: c.slot, Pad: c.number,
+		Events: syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | edgeTriggered, Fd: c.slot, Pad: c.generation,
 	})
 	if err != nil {
-		p.unplace(c)
+		p.freeSlot(c)
 		return os.NewSyscallError("epoll_ctl", err)
 	}
 	return nil
 }
 
-// edgeTriggered is EPOLLET, which package syscall has as a negative number.
+// edgeTriggered is EPOLLET, which package syscall defines as a negative number.
 const edgeTriggered = 1 << 31
 
-func (p *Poller) place(c *Conn) {
+func (p *Poller) addSlot(c *Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.last++
-	c.number = p.last
+	p.lastGeneration++
+	c.generation = p.lastGeneration
 	if last := len(p.free) - 1; last >= 0 {
 		c.slot = p.free[last]
 		p.free, p.conns[c.slot] = p.free[:last], c
 		return
 	}
-	c.slot = int32(len(p.conns)) // bounded by the limit of open files
+	c.slot = int32(len(p.conns)) // fits: the limit of open files bounds it
 	p.conns = append(p.conns, c)
 }
 
-func (p *Poller) unplace(c *Conn) {
+func (p *Poller) freeSlot(c *Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.conns[c.slot] = nil

@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// serve runs net/http's server on the rig's listener.
-func (r *rig) serve(h http.Handler) (url string, stop func()) {
+// serve runs an http.Server on the fixture's listener.
+func (r *fixture) serve(h http.Handler) (url string, stop func()) {
 	s := &http.Server{Handler: h}
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(r.listener) }()
@@ -33,9 +33,10 @@ func echo(w http.ResponseWriter, req *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// TestAServerOfHTTP: many callers with bodies small and large, on connections that are kept; a shutdown ends the idle ones.
-func TestAServerOfHTTP(t *testing.T) {
-	r := newRig(t)
+// TestListener_HTTPServer_ServesManyClients sends small and large bodies on keep-alive connections. The shutdown closes idle
+// ones.
+func TestListener_HTTPServer_ServesManyClients(t *testing.T) {
+	r := newFixture(t)
 	url, stop := r.serve(http.HandlerFunc(echo))
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
 	var callers sync.WaitGroup
@@ -58,7 +59,7 @@ func TestAServerOfHTTP(t *testing.T) {
 	}
 	callers.Wait()
 	stop()
-	eventually(t, func() bool {
+	waitFor(t, func() bool {
 		r.poller.mu.Lock()
 		defer r.poller.mu.Unlock()
 		return len(r.poller.free) == len(r.poller.conns)
@@ -66,9 +67,9 @@ func TestAServerOfHTTP(t *testing.T) {
 	client.CloseIdleConnections()
 }
 
-// TestPipelinedRequests: what came together is answered in order, and nobody waits for a word that was said already.
-func TestPipelinedRequests(t *testing.T) {
-	r := newRig(t)
+// TestListener_PipelinedRequests_AnsweredInOrder sends all requests at once: no read may wait for an event that was consumed.
+func TestListener_PipelinedRequests_AnsweredInOrder(t *testing.T) {
+	r := newFixture(t)
 	_, stop := r.serve(http.HandlerFunc(echo))
 	defer stop()
 	c, err := net.Dial("tcp", r.listener.Addr().String())
@@ -95,9 +96,9 @@ func TestPipelinedRequests(t *testing.T) {
 	}
 }
 
-// TestACallerWhoLeavesIsNoticed: net/http reads in the background while a handler works.
-func TestACallerWhoLeavesIsNoticed(t *testing.T) {
-	r := newRig(t)
+// TestListener_ClientDisconnects_CancelsRequest relies on the background read of net/http.
+func TestListener_ClientDisconnects_CancelsRequest(t *testing.T) {
+	r := newFixture(t)
 	entered, left := make(chan struct{}), make(chan error, 1)
 	_, stop := r.serve(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
 		close(entered)
@@ -117,9 +118,9 @@ func TestACallerWhoLeavesIsNoticed(t *testing.T) {
 	}
 }
 
-func TestAClosedListenerAcceptsNobody(t *testing.T) {
-	r := newRig(t)
-	accepts := waiting(func() error { _, err := r.listener.Accept(); return err })
+func TestListener_Closed_EndsAccept(t *testing.T) {
+	r := newFixture(t)
+	accepts := inBackground(func() error { _, err := r.listener.Accept(); return err })
 	if err := r.listener.Close(); err != nil {
 		t.Error(err)
 	}

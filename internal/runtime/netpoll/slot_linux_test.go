@@ -9,20 +9,20 @@ import (
 	"testing"
 )
 
-// TestTheNextOwnerOfASlotLives: what was reported of the connection before it, and is told late, is not its end. Nothing runs the poller
-// but the test.
-func TestTheNextOwnerOfASlotLives(t *testing.T) {
+// TestPoller_LateEventOfReusedSlot_IsIgnored dispatches an event of a closed connection after its slot was reused. Only the
+// test runs the poller.
+func TestPoller_LateEventOfReusedSlot_IsIgnored(t *testing.T) {
 	p, l := newListener(t)
 	t.Cleanup(func() { _, _ = l.Close(), p.file.Close() })
-	r := &rig{t, p, l}
+	r := &fixture{t, p, l}
 	before, peer := r.pair()
 	if err := errors.Join(peer.SetLinger(0), peer.Close()); err != nil { // a reset
 		t.Fatal(err)
 	}
 	reported := 0
-	eventually(t, func() bool {
+	waitFor(t, func() bool {
 		var err error
-		if reported, err = p.look(); err != nil {
+		if reported, err = p.poll(); err != nil {
 			t.Fatal(err)
 		}
 		return reported > 0 && p.events[0].Events&ended != 0
@@ -32,18 +32,19 @@ func TestTheNextOwnerOfASlotLives(t *testing.T) {
 	}
 	next, _ := r.pair()
 	if next.slot != before.slot {
-		t.Fatalf("slot %d; the one before had %d", next.slot, before.slot)
+		t.Fatalf("got slot %d, want the reused slot %d", next.slot, before.slot)
 	}
 	var told atomic.Bool
 	next.OnEnd(func() { told.Store(true) })
-	p.wake(reported)
+	p.dispatch(reported)
 	if told.Load() || next.ended.Load() {
-		t.Error("a connection is at its end with the one before it")
+		t.Error("the new connection ended with the event of the old one")
 	}
 }
 
-// TestAConnectionThatCannotBeWatched is closed, and is no reason to take no more. Nothing runs the poller.
-func TestAConnectionThatCannotBeWatched(t *testing.T) {
+// TestListener_CannotWatch_ReturnsTemporaryError makes epoll fail for one connection, which must be closed. Nothing runs the
+// poller.
+func TestListener_CannotWatch_ReturnsTemporaryError(t *testing.T) {
 	p, l := newListener(t)
 	t.Cleanup(func() { _, _ = l.Close(), p.file.Close() })
 	c, err := net.Dial("tcp", l.Addr().String())
@@ -60,9 +61,9 @@ func TestAConnectionThatCannotBeWatched(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-		t.Errorf("its peer reads %v", err)
+		t.Errorf("the peer reads %v, want io.EOF", err)
 	}
-	if next, _ := (&rig{t, p, l}).pair(); len(p.conns) != 1 || next.slot != 0 {
-		t.Error("it still has its slot")
+	if next, _ := (&fixture{t, p, l}).pair(); len(p.conns) != 1 || next.slot != 0 {
+		t.Error("the failed connection still has its slot")
 	}
 }

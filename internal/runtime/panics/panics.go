@@ -1,8 +1,9 @@
-// Package panics ends one connection instead of the process where a goroutine that handles a peer's bytes panics: it logs the first
-// panic of each part with its stack, the others without, and counts them all. It judges nothing and repairs nothing: the caller
-// closes what the goroutine was working on.
+// Package panics recovers panics of goroutines that handle a peer's input, so that a panic ends one connection and not the
+// process. It logs the first panic of each part of the program with its stack and later ones without, and counts all of
+// them. The caller must close whatever the goroutine was working on.
 //
-// Concurrency: a Recorder is for all goroutines. A nil Recorder recovers nothing, so the tests of a part fail on its panics.
+// Concurrency: a Recorder is safe for concurrent use. A nil Recorder recovers nothing, so that panics fail the tests of a
+// part.
 package panics
 
 import (
@@ -21,7 +22,7 @@ type Recorder struct {
 	}
 }
 
-// New makes a Recorder that counts the named parts from zero.
+// New returns a Recorder for the named parts, whose counts start at zero.
 func New(log *slog.Logger, parts ...string) *Recorder {
 	r := &Recorder{log: log}
 	r.mu.counts = map[string]uint64{}
@@ -31,19 +32,20 @@ func New(log *slog.Logger, parts ...string) *Recorder {
 	return r
 }
 
-// Recover ends a panic of the goroutine that deferred it. Deferred directly, it is the only statement that a goroutine needs; cleanup
-// that must follow a panic is deferred before it.
+// Recover recovers a panic of the calling goroutine and records it. It must be deferred directly. Cleanup that must run after
+// the recovery must be deferred before it.
 func (r *Recorder) Recover(part string) {
 	if r == nil {
 		return
 	}
 	if cause := recover(); cause != nil {
-		r.Note(part, cause)
+		r.Record(part, cause)
 	}
 }
 
-// Note logs and counts a panic that its caller has recovered; cause is what recover returned. The caller still has the stack.
-func (r *Recorder) Note(part string, cause any) {
+// Record logs and counts a panic that the caller has recovered. cause is the result of recover. It must be called in the
+// deferred function, where the stack of the panic is still available.
+func (r *Recorder) Record(part string, cause any) {
 	r.mu.Lock()
 	r.mu.counts[part]++
 	n := r.mu.counts[part]

@@ -21,7 +21,7 @@ func TestRecorder_Panic_LogsStackOnceAndCountsAll(t *testing.T) {
 		faulty(r)
 	}
 	if got := r.Counts(); got["part"] != 3 || got["other"] != 0 || len(got) != 2 {
-		t.Errorf("counts %v, want 3 of part, 0 of other", got)
+		t.Errorf("got counts %v, want 3 of part, 0 of other", got)
 	}
 	text := log.String()
 	if got := strings.Count(text, "a fault"); got != 3 {
@@ -32,12 +32,12 @@ func TestRecorder_Panic_LogsStackOnceAndCountsAll(t *testing.T) {
 	}
 }
 
-// TestRecorder_Nil_LetsThePanicPass: the tests of a part run without a Recorder, and fail on its panics.
-func TestRecorder_Nil_LetsThePanicPass(t *testing.T) {
+// TestRecorder_Nil_RecoversNothing checks that panics pass a nil Recorder, so that the tests of a part fail on them.
+func TestRecorder_Nil_RecoversNothing(t *testing.T) {
 	t.Parallel()
 	defer func() {
 		if cause := recover(); cause != "a fault" {
-			t.Errorf("recovered %v, want the fault itself", cause)
+			t.Errorf("got %v, want the panic's cause", cause)
 		}
 	}()
 	faulty(nil)

@@ -1,6 +1,5 @@
-// Package sysload reads what this process uses of the machine, and what it may use: CPU, memory, open files. It judges
-// nothing; package flow does. Where the system says nothing (it reads Linux's /proc and cgroups) the answer is zero, which
-// means "not known".
+// Package sysload reads how much CPU, memory and open files this process uses and may use. It makes no decisions; package
+// flow does. It reads Linux's /proc and cgroups. Values that the system does not provide are zero, which means unknown.
 //
-// Concurrency: everything here may be called from any goroutine.
+// Concurrency: everything is safe for concurrent use.
 package sysload

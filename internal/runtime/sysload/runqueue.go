@@ -6,13 +6,13 @@ import (
 	"sync"
 )
 
-// RunQueue sees how many goroutines wait for a processor. Many may use one.
+// RunQueue reads the number of runnable goroutines. The zero value is ready; it is safe for concurrent use.
 type RunQueue struct {
 	mu     sync.Mutex
 	sample [1]metrics.Sample
 }
 
-// Runnable is how many goroutines could run and do not, as the scheduler counts them just now. It takes some 200 ns.
+// Runnable returns the number of goroutines that wait for a processor. It takes about 200 ns.
 func (q *RunQueue) Runnable() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -21,5 +21,7 @@ func (q *RunQueue) Runnable() int {
 	return int(q.sample[0].Value.Uint64())
 }
 
-// Share is how many of them there are for each processor of Go's.
-func (q *RunQueue) Share() float64 { return float64(q.Runnable()) / float64(runtime.GOMAXPROCS(0)) }
+// PerProcessor returns Runnable divided by GOMAXPROCS.
+func (q *RunQueue) PerProcessor() float64 {
+	return float64(q.Runnable()) / float64(runtime.GOMAXPROCS(0))
+}

@@ -9,14 +9,14 @@ import (
 	"github.com/esh3artech/esh3ar/internal/runtime/sysload"
 )
 
-// TestTheRunQueueIsSeen: goroutines that want to run and cannot are counted, and gone when they have run.
-func TestTheRunQueueIsSeen(t *testing.T) {
+// TestRunQueue_BusyGoroutines_AreCounted checks that runnable goroutines are counted while they exist.
+func TestRunQueue_BusyGoroutines_AreCounted(t *testing.T) {
 	var queue sysload.RunQueue
-	var crowd sync.WaitGroup
+	var busy sync.WaitGroup
 	stop := make(chan struct{})
 	const each = 40
 	for range each * runtime.GOMAXPROCS(0) {
-		crowd.Go(func() {
+		busy.Go(func() {
 			for {
 				select {
 				case <-stop:
@@ -27,19 +27,19 @@ func TestTheRunQueueIsSeen(t *testing.T) {
 			}
 		})
 	}
-	awaitShare(t, &queue, func(share float64) bool { return share > each/2 })
+	waitForShare(t, &queue, func(share float64) bool { return share > each/2 })
 	close(stop)
-	crowd.Wait()
-	awaitShare(t, &queue, func(share float64) bool { return share < 1 })
+	busy.Wait()
+	waitForShare(t, &queue, func(share float64) bool { return share < 1 })
 }
 
-func awaitShare(t *testing.T, queue *sysload.RunQueue, good func(float64) bool) {
+func waitForShare(t *testing.T, queue *sysload.RunQueue, good func(float64) bool) {
 	t.Helper()
 	deadline := time.After(10 * time.Second)
-	for !good(queue.Share()) {
+	for !good(queue.PerProcessor()) {
 		select {
 		case <-deadline:
-			t.Fatalf("%g goroutines wait for each processor", queue.Share())
+			t.Fatalf("got %g runnable goroutines per processor after 10 s", queue.PerProcessor())
 		default:
 			runtime.Gosched()
 		}

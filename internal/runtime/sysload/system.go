@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// CPU is the CPU time that this process has used.
+// CPU returns the CPU time that this process has used.
 func CPU() time.Duration {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
@@ -21,8 +21,8 @@ func CPU() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// Files is how many files this process may have open; the Go runtime has raised it as far as the system allows.
-func Files() int {
+// MaxFiles returns the soft limit of open files of this process. The Go runtime raises it to the hard limit at start.
+func MaxFiles() int {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
 		return 0
@@ -30,13 +30,14 @@ func Files() int {
 	return int(min(limit.Cur, 1<<30))
 }
 
-// System is a Linux's view of itself: os.DirFS("/").
+// System reads the files of a Linux system, relative to its root directory.
 type System struct{ fs.FS }
 
-// Linux is the one that we run on.
+// Linux returns the System that this process runs on.
 func Linux() System { return System{os.DirFS("/")} }
 
-// Memory is the resident memory of this process in bytes: what counts against a limit, the store's own memory included.
+// Memory returns the resident memory of this process in bytes, which is what a limit counts. It includes memory outside
+// Go's heap, such as that of the embedded store.
 func (s System) Memory() int64 {
 	text, err := fs.ReadFile(s, "proc/self/statm")
 	if err != nil {
@@ -53,13 +54,13 @@ func (s System) Memory() int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// MemoryLimit is how much memory this process may have, in bytes: the least of what its control groups say, or else the
-// machine's.
+// MemoryLimit returns how much memory this process may use, in bytes: the lowest of the machine's memory and the limits of
+// its control groups.
 func (s System) MemoryLimit() int64 {
-	least := s.machine()
+	least := s.machineMemory()
 	for _, group := range s.groups() {
 		for dir := group.dir; ; dir = path.Dir(dir) {
-			if n := s.number(path.Join(group.root, dir, group.file)); n > 0 && (least == 0 || n < least) {
+			if n := s.readNumber(path.Join(group.root, dir, group.file)); n > 0 && (least == 0 || n < least) {
 				least = n
 			}
 			if dir == "/" || dir == "." {
@@ -70,10 +71,11 @@ func (s System) MemoryLimit() int64 {
 	return least
 }
 
-// group is a place in a tree of control groups, and the file there that holds a limit.
+// group is a directory in a hierarchy of control groups, and the name of the file that holds the limit.
 type group struct{ root, dir, file string }
 
-// groups are this process's places: one line of /proc/self/cgroup each, as hierarchy:controllers:path (cgroups(7)).
+// groups returns the control groups of this process with a memory limit. Each line of /proc/self/cgroup has the form
+// hierarchy:controllers:path (cgroups(7)).
 func (s System) groups() (found []group) {
 	text, err := fs.ReadFile(s, "proc/self/cgroup")
 	if err != nil {
@@ -81,19 +83,20 @@ func (s System) groups() (found []group) {
 	}
 	for line := range strings.Lines(string(text)) {
 		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		switch {
-		case len(parts) < 3:
-		case parts[0] == "0" && parts[1] == "":
+		if len(parts) < 3 {
+			continue
+		}
+		if parts[0] == "0" && parts[1] == "" {
 			found = append(found, group{"sys/fs/cgroup", parts[2], "memory.max"})
-		case strings.Contains(","+parts[1]+",", ",memory,"):
+		} else if strings.Contains(","+parts[1]+",", ",memory,") {
 			found = append(found, group{"sys/fs/cgroup/memory", parts[2], "memory.limit_in_bytes"})
 		}
 	}
 	return found
 }
 
-// number reads a file that is one number; "max" and no file are zero.
-func (s System) number(name string) int64 {
+// readNumber returns the number in a file. It returns zero for "max" and for a missing file.
+func (s System) readNumber(name string) int64 {
 	text, err := fs.ReadFile(s, name)
 	if err != nil {
 		return 0
@@ -105,8 +108,8 @@ func (s System) number(name string) int64 {
 	return n
 }
 
-// machine is the memory that the machine has.
-func (s System) machine() int64 {
+// machineMemory returns the memory of the machine in bytes.
+func (s System) machineMemory() int64 {
 	text, err := fs.ReadFile(s, "proc/meminfo")
 	if err != nil {
 		return 0

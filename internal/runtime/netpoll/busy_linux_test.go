@@ -11,20 +11,20 @@ import (
 	"time"
 )
 
-// TestWordsAreReadInACrowd has many goroutines that always want to run, and counts how many turns they have between a word and its
-// reader: as many as the runtime gives them until it looks by itself, or far fewer.
-func TestWordsAreReadInACrowd(t *testing.T) {
-	r := newRig(t)
+// TestPoller_ProcessorsBusy_ReadsBeforeRuntime keeps all processors busy and counts the turns of the busy goroutines between a
+// write and its read. There must be far fewer than with the runtime's poller.
+func TestPoller_ProcessorsBusy_ReadsBeforeRuntime(t *testing.T) {
+	r := newFixture(t)
 	plain, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer plain.Close()
 	var turns atomic.Int64
-	var crowd sync.WaitGroup
+	var busy sync.WaitGroup
 	stop := make(chan struct{})
 	for range 50 * runtime.GOMAXPROCS(0) {
-		crowd.Go(func() {
+		busy.Go(func() {
 			for {
 				select {
 				case <-stop:
@@ -38,17 +38,17 @@ func TestWordsAreReadInACrowd(t *testing.T) {
 			}
 		})
 	}
-	defer crowd.Wait()
+	defer busy.Wait()
 	defer close(stop)
-	ours, theirs := turnsToRead(t, r.listener, &turns), turnsToRead(t, plain, &turns)
-	t.Logf("median: %d turns, and %d with the runtime's poller", ours, theirs)
-	if ours*2 > theirs {
-		t.Errorf("a word is read after %d turns of others, and after %d with the runtime's poller", ours, theirs)
+	server, client := turnsUntilRead(t, r.listener, &turns), turnsUntilRead(t, plain, &turns)
+	t.Logf("median: %d turns, and %d with the runtime's poller", server, client)
+	if server*2 > client {
+		t.Errorf("got a median of %d turns, and %d with the runtime's poller; want at most half", server, client)
 	}
 }
 
-// turnsToRead is the median of how many turns lie between the writing of a word and its reading.
-func turnsToRead(t *testing.T, l net.Listener, turns *atomic.Int64) int64 {
+// turnsUntilRead returns the median number of turns between a write and its read.
+func turnsUntilRead(t *testing.T, l net.Listener, turns *atomic.Int64) int64 {
 	t.Helper()
 	const words = 101
 	dialed := make(chan net.Conn, 1)

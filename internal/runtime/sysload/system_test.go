@@ -9,7 +9,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/runtime/sysload"
 )
 
-func TestTheLeastLimitCounts(t *testing.T) {
+func TestSystem_MemoryLimit_IsTheLowest(t *testing.T) {
 	t.Parallel()
 	const machine = "MemFree: 1 kB\nMemTotal:     4096 kB\n"
 	for name, c := range map[string]struct {
@@ -38,12 +38,12 @@ func TestTheLeastLimitCounts(t *testing.T) {
 			files[file] = &fstest.MapFile{Data: []byte(text)}
 		}
 		if got := (sysload.System{FS: files}).MemoryLimit(); got != c.want {
-			t.Errorf("%s: %d, want %d", name, got, c.want)
+			t.Errorf("%s: got %d, want %d", name, got, c.want)
 		}
 	}
 }
 
-func TestThisProcess(t *testing.T) {
+func TestSystem_ThisProcess_HasPlausibleValues(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("reads Linux's /proc")
@@ -51,17 +51,17 @@ func TestThisProcess(t *testing.T) {
 	before := sysload.CPU()
 	for sum := 0; sysload.CPU() == before; sum++ {
 		if sum > 1e9 {
-			t.Fatal("work costs no CPU")
+			t.Fatal("CPU did not grow with work")
 		}
 	}
 	s := sysload.Linux()
 	if used, limit := s.Memory(), s.MemoryLimit(); used < 1<<20 || limit < used {
-		t.Errorf("uses %d of %d bytes", used, limit)
+		t.Errorf("got memory %d, limit %d; want at least 1 MiB, within the limit", used, limit)
 	}
-	if n := sysload.Files(); n < 64 {
-		t.Errorf("%d files", n)
+	if n := sysload.MaxFiles(); n < 64 {
+		t.Errorf("got %d files, want at least 64", n)
 	}
 	if n := (sysload.System{FS: fstest.MapFS{"proc/self/statm": {Data: []byte("9 2 1")}}}).Memory(); n != 2*int64(os.Getpagesize()) {
-		t.Errorf("statm: %d", n)
+		t.Errorf("got %d bytes, want 2 pages", n)
 	}
 }
