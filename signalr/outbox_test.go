@@ -130,6 +130,31 @@ func testFull(t *testing.T, opts Options) {
 		}
 		c.nc.Close()
 	})
+	t.Run("a pause of the process is no stall of the client", func(t *testing.T) {
+		c := h.dial()
+		conn := await(t, met, "connection")
+		fill(t, conn, 0)
+		h.until("a write that the kernel does not take", func() bool {
+			since := conn.out.stalledSince()
+			h.ahead.Add(int64(time.Second))
+			h.clock.Store(h.time())
+			return since != 0 && conn.out.stalledSince() == since && conn.Pending() > h.opts.Limits.Outbox/2
+		})
+		h.ahead.Add(int64(3 * time.Hour)) // more than two heartbeats
+		h.beat(h.time())                  // the first one behind the pause
+		if conn.ending() {
+			t.Error("got an end right behind the pause, want the wait for progress from scratch")
+		}
+		h.passStuck(h.opts.Timeouts.Send - time.Second)
+		if conn.ending() {
+			t.Error("got an end before the timeout, want the whole timeout behind a pause")
+		}
+		h.passStuck(2 * time.Second)
+		if err := await(t, gone, "end"); !errors.Is(err, errSendTimeout) {
+			t.Errorf("got %v, want %v", err, errSendTimeout)
+		}
+		c.nc.Close()
+	})
 	t.Run("a client that asks and does not read the answers", func(t *testing.T) {
 		c := h.dial()
 		conn := await(t, met, "connection")

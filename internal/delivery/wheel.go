@@ -73,21 +73,27 @@ func (e *Engine) tickAll(ctx context.Context) {
 		case <-ticker.C:
 		}
 		now := time.Now()
-		if now.Sub(last) > pauseAfter {
-			e.stats.pauses.Add(1)
-			for _, s := range e.wheel.all() {
-				s.post(event{kind: resumedEvent})
-			}
-		}
+		e.tickAt(now, last)
 		last = now
-		for _, s := range e.wheel.advance(now) {
-			s.mu.Lock()
-			s.mu.onWheel = false
-			closed := s.mu.closed
-			s.mu.Unlock()
-			if !closed {
-				s.post(event{kind: tickEvent})
-			}
+	}
+}
+
+// tickAt lets timers fire that are due; last is the time of the tick before. Behind a pause of the process every session hears of it
+// first, so that no timer takes the silence of the process for that of a phone.
+func (e *Engine) tickAt(now, last time.Time) {
+	if now.Sub(last) > pauseAfter {
+		e.stats.pauses.Add(1)
+		for _, s := range e.wheel.all() {
+			s.post(event{kind: resumedEvent})
+		}
+	}
+	for _, s := range e.wheel.advance(now) {
+		s.mu.Lock()
+		s.mu.onWheel = false
+		closed := s.mu.closed
+		s.mu.Unlock()
+		if !closed {
+			s.post(event{kind: tickEvent})
 		}
 	}
 }

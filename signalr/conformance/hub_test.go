@@ -14,6 +14,8 @@ import (
 type notes struct {
 	list     []int
 	canceled atomic.Int64 // endless streams that have ended
+
+	published chan int // what the stream of Subscribe brings; nil before
 }
 
 // testHub has a method for each thing that the cases of the clients ask for.
@@ -95,6 +97,20 @@ func streams(hub *signalr.Hub) {
 			}
 		}, nil
 	})
+	signalr.Stream0(hub, "Subscribe", func(c *signalr.Call) (iter.Seq2[int, error], error) {
+		mine := c.Conn().Value().(*notes)
+		mine.published = make(chan int, 1000)
+		return signalr.FromChannel(c.Context(), mine.published), nil
+	})
+	signalr.On1(hub, "Publish", func(c *signalr.Call, n int) error {
+		mine := c.Conn().Value().(*notes)
+		if mine.published == nil {
+			return signalr.Errorf("no stream is subscribed")
+		}
+		mine.published <- n // has room: the cases publish less
+		return nil
+	})
+	signalr.On0(hub, "Finish", func(c *signalr.Call) error { close(c.Conn().Value().(*notes).published); return nil })
 	signalr.Handle0(hub, "Canceled", func(c *signalr.Call) (int64, error) { return c.Conn().Value().(*notes).canceled.Load(), nil })
 	signalr.Handle1(hub, "Sum", func(_ *signalr.Call, in signalr.Upload[int]) (sum int, err error) {
 		for n, err := range in.All() {
