@@ -26,6 +26,8 @@ const (
 //	signalr.server.refused_connections  {connection}
 //	signalr.server.replaced_connections {connection}
 //	signalr.server.unfinished_messages By
+//	signalr.server.unread_output       By
+//	signalr.server.unread_connections  {connection}
 //
 // All but the first two are this package's own. Names with dots are turned into those of Prometheus by its own rules: dots become
 // underscores, units and _total go behind.
@@ -147,6 +149,14 @@ func (s *Server) Metrics() []Metric {
 		Metric{
 			Name: "signalr.server.unfinished_messages", Unit: "By", Kind: MetricUpDownCounter,
 			Help: "Bytes that wait for the rest of their message, or for an invocation slot.", Value: s.unfinished.Load(),
+		},
+		Metric{
+			Name: "signalr.server.unread_output", Unit: "By", Kind: MetricUpDownCounter,
+			Help: "Bytes of output that wait for clients that read slowly, in steps of 4 KiB for each.", Value: s.unread.Load(),
+		},
+		Metric{
+			Name: "signalr.server.unread_connections", Unit: "{connection}", Kind: MetricCounter,
+			Help: "Connections that were dropped because those of their user held too much output.", Value: c.unreadEnded.Load(),
 		},
 		panics(panicOfApplication, c.appPanics.Load()), panics(panicOfServer, c.ownPanics.Load()))
 }

@@ -137,6 +137,10 @@ type Limits struct {
 	Unfinished int
 	// UnfinishedPerUser is the same for the connections of one user. Default: a sixteenth of Unfinished.
 	UnfinishedPerUser int
+	// UnreadPerUser is the number of bytes that may wait for all connections of one user together. Beyond it the connection whose bytes
+	// came last is dropped, if it holds 4 KiB of them; its client may reconnect. Clients without a user id are not counted.
+	// Default 16 MiB; negative: unlimited.
+	UnreadPerUser int
 	// ParallelInvocations is how many invocations of one connection run at a time. They start in order of arrival;
 	// with 1, the default, each starts after the previous one returned.
 	ParallelInvocations int
@@ -228,6 +232,7 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.Inbox, 65536)
 	setDefault(&l.Unfinished, 64<<20)
 	setDefault(&l.UnfinishedPerUser, l.Unfinished/16)
+	setDefault(&l.UnreadPerUser, 16<<20)
 	setDefault(&l.ParallelInvocations, 1)
 	setDefault(&l.Deferred, 1024)
 	setDefault(&l.Arguments, 256<<10)

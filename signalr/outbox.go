@@ -20,6 +20,7 @@ type outbox struct {
 	sealed   bool  // nothing is appended any more
 	dead     bool  // the transport is gone: nothing is written any more
 	owed     bool  // somebody was told that it is full
+	charged  int32 // steps of Limits.UnreadPerUser
 	ponged   bool  // a pong may be among the bytes that wait
 	notices  uint8 // 0: none; 1: OnWritable runs; 2: it runs, and is to run again
 	room     chan struct{}
@@ -171,6 +172,7 @@ func (o *outbox) kill() {
 	if o.keepsLocked() {
 		o.conn.state.replay = replay{}
 	}
+	o.chargeLocked()
 	o.wakeLocked()
 }
 
@@ -213,6 +215,7 @@ func (o *outbox) endLocked(messages int64, n int) {
 // unlockAndFlush ends what needed the lock, and writes if nobody does.
 func (o *outbox) unlockAndFlush() {
 	start := !o.busy && !o.cutLocked()
+	grown := o.chargeLocked()
 	if start {
 		o.busy = true
 		o.progress = o.conn.server.now()
@@ -221,6 +224,9 @@ func (o *outbox) unlockAndFlush() {
 	o.mu.Unlock()
 	if start {
 		l.flush()
+	}
+	if grown {
+		o.limitUnread()
 	}
 }
 
@@ -263,6 +269,7 @@ func (o *outbox) advance(by link, n int) []byte {
 		o.buf, o.off = nil, 0
 	}
 	drained := rest == nil && o.sealed
+	o.chargeLocked()
 	o.mu.Unlock()
 	if roomy {
 		o.conn.roomAgain()

@@ -7,8 +7,9 @@ import (
 
 // owner is a user with open connections. The registry's lock guards conns.
 type owner struct {
-	conns      []owned // oldest first
-	unfinished atomic.Int64
+	conns      []owned      // oldest first
+	unfinished atomic.Int64 // bytes, see Limits.UnfinishedPerUser
+	unread     atomic.Int64 // bytes, see Limits.UnreadPerUser
 }
 
 // owned is one of a user's connections.

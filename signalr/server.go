@@ -26,6 +26,7 @@ type Server struct {
 	clock    atomic.Int64 // time as of the last heartbeat
 
 	unfinished atomic.Int64 // bytes, see Limits.Unfinished
+	unread     atomic.Int64 // bytes of output that clients have not read
 
 	// spawned holds every goroutine that runs for a connection. Run waits for it.
 	spawned sync.WaitGroup

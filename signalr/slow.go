@@ -102,6 +102,7 @@ func (o *outbox) postpone(frames []Frame, keyed bool) bool {
 		}
 		o.conn.server.counters.dropped.Add(o.later.add(f, o.limit()))
 	}
+	o.chargeLocked()
 	return true
 }
 

@@ -34,7 +34,7 @@ type counters struct {
 	normal, timeout, shutdown, bad atomic.Int64
 	messagesIn, messagesOut        atomic.Int64
 	bytesIn, bytesOut              atomic.Int64
-	dropped                        atomic.Int64
+	dropped, unreadEnded           atomic.Int64
 	appPanics, ownPanics           atomic.Int64
 	refused, replaced              atomic.Int64
 	transports                     [len(transportNames)]perTransport

@@ -18,6 +18,8 @@ var (
 	hubRefused  = prometheus.NewDesc("signalr_server_refused_connections_total", "Connections and negotiations that were refused because their user has too many.", []string{"hub"}, nil)
 	hubReplaced = prometheus.NewDesc("signalr_server_replaced_connections_total", "Connections that were closed for newer ones of their device.", []string{"hub"}, nil)
 	hubWaiting  = prometheus.NewDesc("signalr_server_unfinished_messages_bytes", "Bytes that wait for the rest of their message, or for an invocation slot.", []string{"hub"}, nil)
+	hubUnread   = prometheus.NewDesc("signalr_server_unread_output_bytes", "Bytes of output that wait for clients that read slowly, in steps of 4 KiB for each.", []string{"hub"}, nil)
+	hubDropped  = prometheus.NewDesc("signalr_server_unread_connections_total", "Connections that were dropped because those of their user held too much output.", []string{"hub"}, nil)
 	hubBytes    = prometheus.NewDesc("signalr_server_io_bytes_total", "Bytes received from clients, and bytes of hub messages sent.", []string{"hub", "network_io_direction"}, nil)
 )
 
@@ -32,6 +34,8 @@ var hubDescs = map[string]*prometheus.Desc{
 	"signalr.server.refused_connections":  hubRefused,
 	"signalr.server.replaced_connections": hubReplaced,
 	"signalr.server.unfinished_messages":  hubWaiting,
+	"signalr.server.unread_output":        hubUnread,
+	"signalr.server.unread_connections":   hubDropped,
 }
 
 // Describe realises prometheus.Collector.

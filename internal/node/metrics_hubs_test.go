@@ -27,7 +27,7 @@ func TestHubMetrics(t *testing.T) {
 	for _, f := range families {
 		names = append(names, f.GetName())
 	}
-	if got := strings.Join(names, " "); got != "esh3ar_backplane_messages_total signalr_server_active_connections signalr_server_connection_duration_seconds signalr_server_io_bytes_total signalr_server_messages_total signalr_server_panics_total signalr_server_refused_connections_total signalr_server_replaced_connections_total signalr_server_unfinished_messages_bytes" {
+	if got := strings.Join(names, " "); got != "esh3ar_backplane_messages_total signalr_server_active_connections signalr_server_connection_duration_seconds signalr_server_io_bytes_total signalr_server_messages_total signalr_server_panics_total signalr_server_refused_connections_total signalr_server_replaced_connections_total signalr_server_unfinished_messages_bytes signalr_server_unread_connections_total signalr_server_unread_output_bytes" {
 		t.Error(got)
 	}
 	for _, m := range signalr.NewServer(signalr.NewHub(), signalr.Options{Pollers: -1}).Metrics() {
