@@ -46,6 +46,7 @@ type commands struct {
 	Spill   spillCmd           `cmd:"" help:"Look at what a node has accepted while its database was away, and bring it there."`
 	Drain   drainCmd           `cmd:"" help:"Have a node take no more calls and hand its phones over, or take them again."`
 	Verify  verifyCmd          `cmd:"" help:"Check the invariants of a store, and mend it."`
+	Move    moveCmd            `cmd:"" help:"Move a whole store from a data directory to PostgreSQL, or back."`
 	Bench   benchCmd           `cmd:"" help:"Measure a node against the budgets."`
 	Torture tortureCmd         `cmd:"" help:"Kill a node again and again and check that nothing is lost."`
 	Version versionCmd         `cmd:"" help:"Print the version."`

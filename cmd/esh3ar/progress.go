@@ -16,7 +16,7 @@ type progress struct {
 	bar   bool
 	now   func() time.Time
 	verb  string // what was done to what is counted: "replayed"
-	total int    // as it was counted before; more may have come
+	total int    // as it was counted before; more may have come; zero: not known
 
 	mu struct {
 		sync.Mutex
@@ -66,8 +66,10 @@ func (p *progress) add(n int) {
 func (p *progress) end() (done int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.bar {
+	if p.bar || p.total == 0 { // a count without a total is shown once at least
 		p.showLocked()
+	}
+	if p.bar {
 		fmt.Fprintln(p.w)
 	}
 	return p.mu.done
@@ -75,6 +77,10 @@ func (p *progress) end() (done int) {
 
 func (p *progress) showLocked() {
 	done, total := p.mu.done, max(p.total, p.mu.done)
+	if p.total == 0 {
+		p.showCountLocked()
+		return
+	}
 	if !p.bar {
 		fmt.Fprintf(p.w, "%s %d of %d\n", p.verb, done, total)
 		return
@@ -84,4 +90,15 @@ func (p *progress) showLocked() {
 		full = barWidth * done / total
 	}
 	fmt.Fprintf(p.w, "\r\x1b[K[%s%s] %s %d of %d", strings.Repeat("#", full), strings.Repeat(".", barWidth-full), p.verb, done, total)
+}
+
+// showCountLocked shows what is counted where the total is not known.
+func (p *progress) showCountLocked() {
+	if p.bar {
+		fmt.Fprint(p.w, "\r\x1b[K")
+	}
+	fmt.Fprintf(p.w, "%s %d rows", p.verb, p.mu.done)
+	if !p.bar {
+		fmt.Fprintln(p.w)
+	}
 }

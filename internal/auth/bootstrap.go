@@ -25,11 +25,13 @@ type Secrets struct {
 	APIKey     string            `json:"apiKey"`
 }
 
+// ClusterSetting is the name of the setting that holds the name of the cluster.
+const ClusterSetting = "cluster"
+
 // Names of the settings that are made once per store.
 const (
 	settingAdminHash  = "admin-token-sha256"
 	settingSigningKey = "device-token-key"
-	settingCluster    = "cluster"
 )
 
 // bootstrapStore is what a start needs of the store.
@@ -60,7 +62,7 @@ type Result struct {
 
 // ClusterOf is the name that is made once per store: what uses the same one is a cluster.
 func ClusterOf(ctx context.Context, store esh3ar.AccountStore) (string, error) {
-	name, err := store.SettingOnce(ctx, settingCluster, []byte(rand.Text()))
+	name, err := store.SettingOnce(ctx, ClusterSetting, []byte(rand.Text()))
 	return string(name), err
 }
 

@@ -17,6 +17,7 @@ type Stream struct {
 	position esh3ar.Position // everything up to it was taken; written by the taker, under the feed's lock
 	ready    chan struct{}   // capacity 1: there is something, or the stream fell behind
 	ended    chan struct{}
+	restarts bool     // nothing was taken yet, and the taker stood in another history of the store
 	shared   struct { // under the feed's lock
 		live   bool
 		since  uint64 // the round in which it became live
@@ -52,6 +53,15 @@ func (f *Feed) After(ctx context.Context, business esh3ar.BusinessID, position e
 		return nil, err
 	}
 	return f.register(business, position)
+}
+
+// Restart opens a stream of all that there is, whose first batch is a reset: for a taker that stood in an earlier history of the store.
+func (f *Feed) Restart(ctx context.Context, business esh3ar.BusinessID) (*Stream, error) {
+	s, err := f.After(ctx, business, "")
+	if err == nil {
+		s.restarts = true
+	}
+	return s, err
 }
 
 func (f *Feed) register(business esh3ar.BusinessID, position esh3ar.Position) (*Stream, error) {
@@ -96,8 +106,9 @@ func (s *Stream) Position() esh3ar.Position { return s.position }
 
 // Batch is what Next gives.
 type Batch struct {
-	Reset   bool // events before these have been deleted, and the stream cannot give them
-	Entries []esh3ar.LogEntry
+	Reset    bool // events before these have been deleted, and the stream cannot give them
+	Restored bool // with Reset: the store has another history than that which the taker knows
+	Entries  []esh3ar.LogEntry
 }
 
 // Next waits until something happened. A log that does not answer is asked again until it does: what ends Next is ctx,
@@ -211,7 +222,9 @@ func (s *Stream) catchUp(ctx context.Context) (b Batch, err error) {
 		return b, err
 	}
 	s.moveTo(page.Next)
-	return Batch{Reset: page.Trimmed, Entries: page.Entries}, nil
+	b = Batch{Reset: page.Trimmed || s.restarts, Restored: s.restarts, Entries: page.Entries}
+	s.restarts = false
+	return b, nil
 }
 
 // moveTo takes the stream behind what it read. At the end of the log it becomes live, if nothing was handed out that it

@@ -57,7 +57,7 @@ func TestCursor_NodesWithOneSecret_AcceptEachOthers(t *testing.T) {
 	n := newNode(t)
 	secret := make([]byte, opaque.SecretSize)
 	node := func() *node {
-		s, err := opaque.New(secret)
+		s, err := opaque.New(secret, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,5 +70,27 @@ func TestCursor_NodesWithOneSecret_AcceptEachOthers(t *testing.T) {
 	page := decode[struct{ NextCursor string }](t, one.get(t, "/v1/messages?limit=1").body)
 	if got := two.get(t, "/v1/messages?limit=1&cursor="+url.QueryEscape(page.NextCursor)); got.status != http.StatusOK {
 		t.Errorf("another node: got %d %s, want %d", got.status, got.body, http.StatusOK)
+	}
+}
+
+func TestEvents_IDOfAnEarlierHistory_ResetsAndStreamsAll(t *testing.T) {
+	t.Parallel()
+	secret := make([]byte, opaque.SecretSize)
+	sealer := func(history uint32) *opaque.Sealer {
+		s, err := opaque.New(secret, history)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	l := newStreamNode(t, eventfeed.Options{}, func(c *httpapi.Config) { c.Cursors = sealer(1) })
+	id := l.send(t)
+	earlier := sealer(0).Seal(opaque.Events, l.business, "00000000000000ff")
+	lines, _ := l.stream(t, "/v1/events?lastEventId="+url.QueryEscape(earlier), l.auth())
+	if e := nextEvent(t, lines); e.name != "reset" || e.data != `{"reason":"restored"}` {
+		t.Errorf("first event %q with data %s, want a reset that says restored", e.name, e.data)
+	}
+	if e := nextEvent(t, lines); e.event.Message.String() != id {
+		t.Errorf("second event of %s, want %s", e.event.Message, id)
 	}
 }

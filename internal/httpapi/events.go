@@ -85,6 +85,9 @@ func (a *API) openStream(x *exchange) (*eventfeed.Stream, error) {
 		return a.Feed.Tail(x.r.Context(), x.caller.Business)
 	}
 	position, err := a.Cursors.Open(opaque.Events, x.caller.Business, after)
+	if errors.Is(err, opaque.ErrEarlier) {
+		return a.Feed.Restart(x.r.Context(), x.caller.Business)
+	}
 	var stream *eventfeed.Stream
 	if err == nil {
 		stream, err = a.Feed.After(x.r.Context(), x.caller.Business, esh3ar.Position(position))
@@ -156,7 +159,9 @@ func (a *API) eventID(x *exchange, p esh3ar.Position) string {
 // appendBatch appends events in the text/event-stream format. No value can contain a line break: ids are sealed, and
 // JSON escapes line breaks.
 func (s *eventWriter) appendBatch(dst []byte, b *eventfeed.Batch) []byte {
-	if b.Reset {
+	if b.Restored {
+		dst = append(dst, "event: reset\ndata: {\"reason\":\"restored\"}\n\n"...)
+	} else if b.Reset {
 		dst = append(dst, "event: reset\ndata: {}\n\n"...)
 	}
 	for i := range b.Entries {

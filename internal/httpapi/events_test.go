@@ -23,14 +23,19 @@ type streamNode struct {
 	url   string
 }
 
-func newStreamNode(t *testing.T, o eventfeed.Options) *streamNode {
+func newStreamNode(t *testing.T, o eventfeed.Options, changes ...func(*httpapi.Config)) *streamNode {
 	t.Helper()
 	n := newNode(t)
 	o.Poll = 5 * time.Millisecond
 	l := &streamNode{feed: eventfeed.New(n.store, o)}
 	draining, drain := context.WithCancel(context.Background())
 	l.drain = drain
-	l.node = n.with(func(c *httpapi.Config) { c.Feed, c.Draining = l.feed, func() context.Context { return draining } })
+	l.node = n.with(func(c *httpapi.Config) {
+		c.Feed, c.Draining = l.feed, func() context.Context { return draining }
+		for _, change := range changes {
+			change(c)
+		}
+	})
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- l.feed.Run(ctx) }()
@@ -65,6 +70,7 @@ func (l *streamNode) stream(t *testing.T, path string, header map[string]string)
 // sse is one event of a stream.
 type sse struct {
 	name, id string
+	data     string
 	event    esh3ar.Event
 }
 
@@ -79,6 +85,7 @@ func nextEvent(t *testing.T, lines *bufio.Scanner) (e sse) {
 		case "id":
 			e.id = value
 		case "data":
+			e.data = value
 			if e.name == "message.status" {
 				if err := json.Unmarshal([]byte(value), &e.event); err != nil {
 					t.Fatalf("%s: %v", value, err)

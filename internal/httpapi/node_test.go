@@ -28,6 +28,8 @@ type node struct {
 	api    http.Handler
 	key    string // API key of the business default
 	admin  string
+
+	business esh3ar.BusinessID
 }
 
 func newNode(t testing.TB) *node {
@@ -52,7 +54,7 @@ func newNode(t testing.TB) *node {
 	go func() { done <- calls.Run(ctx) }()
 	t.Cleanup(func() { stop(); <-done })
 	n := &node{
-		store: store, key: result.Secrets.APIKey, admin: result.Secrets.AdminToken,
+		store: store, business: result.Secrets.BusinessID, key: result.Secrets.APIKey, admin: result.Secrets.AdminToken,
 		config: httpapi.Config{
 			Intake: calls, Store: store, Keys: auth.NewKeys(store, time.Now), Plans: plans, Quotas: ratelimit.NewLimiters(ratelimit.Options{Plan: plans.Of, Usage: store}), Admin: result.Admin, Tokens: result.Tokens, Credentials: result.Watch,
 			Phones: phones, OnCanceled: func(esh3ar.Recipient, esh3ar.MessageID, esh3ar.Life) {}, Ready: func() error { return nil },

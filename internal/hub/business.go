@@ -29,6 +29,7 @@ const eventGroup = 64
 type feed interface {
 	Tail(ctx context.Context, business esh3ar.BusinessID) (*eventfeed.Stream, error)
 	After(ctx context.Context, business esh3ar.BusinessID, position esh3ar.Position) (*eventfeed.Stream, error)
+	Restart(ctx context.Context, business esh3ar.BusinessID) (*eventfeed.Stream, error)
 }
 
 // keys tells whose key it is.
@@ -147,7 +148,10 @@ func (w *watcher) goOn(ctx context.Context, completed func()) error {
 func (w *watcher) resume(ctx context.Context, f feed, lastEventID string, completed func()) error {
 	position, err := w.cursors.Open(opaque.Events, w.who.Business, lastEventID)
 	var stream *eventfeed.Stream
-	if err == nil {
+	switch {
+	case errors.Is(err, opaque.ErrEarlier):
+		stream, err = f.Restart(ctx, w.who.Business)
+	case err == nil:
 		stream, err = f.After(ctx, w.who.Business, esh3ar.Position(position))
 	}
 	if err != nil {

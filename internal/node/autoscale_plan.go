@@ -141,7 +141,7 @@ func (p *ScalePlan) openTarget(parts *ScaleParts) (autoscale.Target, func(contex
 		Output: parts.Output, Log: parts.Log,
 	}
 	if !p.flags.DryRun {
-		o.Left = leftIn(parts.Log)
+		o.Left = LeftIn(parts.Log)
 	}
 	t, err := processes.New(o)
 	if err != nil {

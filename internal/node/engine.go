@@ -33,10 +33,10 @@ func (n *node) openEngine(ctx context.Context, m *metrics) (*Engine, error) {
 	if n.config.DatabaseURL != "" {
 		return n.openShared(ctx)
 	}
-	return n.openLocal(m)
+	return n.openLocal(ctx, m)
 }
 
-func (n *node) openLocal(m *metrics) (*Engine, error) {
+func (n *node) openLocal(ctx context.Context, m *metrics) (*Engine, error) {
 	dir := filepath.Join(n.config.DataDir, "store")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("--data-dir: %w", err)
@@ -52,6 +52,9 @@ func (n *node) openLocal(m *metrics) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := CheckMark(ctx, store, "--data-dir", dir); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
 	return &Engine{Store: store, Closer: store, Local: store}, nil
 }
 
@@ -66,12 +69,15 @@ func (n *node) openShared(ctx context.Context) (*Engine, error) {
 }
 
 // CheckDatabase tells what is wrong with a --database-url, before it is asked.
-func CheckDatabase(url string) error {
+func CheckDatabase(url string) error { return CheckDatabaseFlag("--database-url", url) }
+
+// CheckDatabaseFlag is CheckDatabase of a URL that another flag holds.
+func CheckDatabaseFlag(flag, url string) error {
 	if !strings.HasPrefix(url, "postgres://") && !strings.HasPrefix(url, "postgresql://") {
-		return usage.Errorf("--database-url: must begin with postgres://")
+		return usage.Errorf("%s: must begin with postgres://", flag)
 	}
 	if err := postgres.CheckURL(url); err != nil {
-		return usage.Errorf("--database-url: %w", err)
+		return usage.Errorf("%s: %w", flag, err)
 	}
 	return nil
 }
@@ -86,10 +92,16 @@ func OpenPostgres(ctx context.Context, url string, o postgres.Options) (store *p
 		log = slog.New(slog.DiscardHandler)
 	}
 	err = patiently(ctx, log, func() (err error) { store, err = postgres.Open(ctx, url, o); return err })
-	if errors.Is(err, postgres.ErrUnused) {
+	if errors.Is(err, postgres.ErrUnused) || errors.Is(err, postgres.ErrMoving) {
 		err = usage.Wrap(err)
 	}
-	return store, err
+	if err != nil || o.Copies {
+		return store, err
+	}
+	if err := patiently(ctx, log, func() error { return CheckMark(ctx, store, "--database-url", DatabaseName(url)) }); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return store, nil
 }
 
 // patiently tries a step of the start until the database has answered it.

@@ -196,13 +196,17 @@ func (n *node) bootstrap(ctx context.Context) error {
 // openCursors makes the sealer of what clients hold of positions and lists. Its secret is made once per store and stays:
 // clients keep ids for days, and no key rotation may take their place from them.
 func openCursors(ctx context.Context, store esh3ar.AccountStore) (*opaque.Sealer, error) {
+	history, err := HistoryOf(ctx, store)
+	if err != nil {
+		return nil, err
+	}
 	var made [opaque.SecretSize]byte
 	_, _ = rand.Read(made[:]) // never fails
 	secret, err := store.SettingOnce(ctx, "cursor-secret", made[:])
 	if err != nil {
 		return nil, err
 	}
-	return opaque.New(secret)
+	return opaque.New(secret, history)
 }
 
 func (n *node) openPlans(ctx context.Context) error {

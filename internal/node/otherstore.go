@@ -14,8 +14,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
-// databaseFile is in the data directory of a node that has used a database, and names it.
-const databaseFile = "database"
+// DatabaseFile is in the data directory of a node that has used a database, and names it.
+const DatabaseFile = "database"
 
 // checkOtherStore refuses a start with another store than the one that this data directory was used with, while messages may wait
 // there: they would never be delivered, and nothing would tell.
@@ -31,7 +31,7 @@ func (c *Config) checkOtherStore(ctx context.Context) error {
 
 // checkDatabaseLeft refuses the embedded store where a database was used.
 func (c *Config) checkDatabaseLeft() error {
-	name, err := os.ReadFile(filepath.Join(c.DataDir, databaseFile))
+	name, err := os.ReadFile(filepath.Join(c.DataDir, DatabaseFile))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -39,7 +39,8 @@ func (c *Config) checkDatabaseLeft() error {
 		return fmt.Errorf("--data-dir: %w", err)
 	}
 	return usage.Errorf("--data-dir: %s was used with the database %s, where messages may wait that the embedded store would not deliver: give its --database-url, "+
-		"or another --data-dir, or --abandon-other-store to start with a store of its own", c.DataDir, strings.TrimSpace(string(name)))
+		"or move it here with `%[3]s move --from postgres://%[2]s --to %[1]s`, or give another --data-dir, or --abandon-other-store to start with a store of its own",
+		c.DataDir, strings.TrimSpace(string(name)), usage.Program())
 }
 
 // checkEmbeddedLeft refuses a database where the embedded store holds messages that are not delivered.
@@ -55,6 +56,10 @@ func (c *Config) checkEmbeddedLeft(ctx context.Context) error {
 	if err != nil {
 		return usage.Errorf("--database-url: whether messages wait in the embedded store of --data-dir cannot be seen: %w; mend it, or give another --data-dir or --abandon-other-store", err)
 	}
+	mark, err := MarkOf(ctx, store)
+	if err != nil || mark.State == MarkMoved {
+		return errors.Join(err, store.Close())
+	}
 	left, err := store.Backlog(ctx, mostBacklog)
 	if err = errors.Join(err, store.Close()); err != nil {
 		return fmt.Errorf("look at the embedded store in %s: %w", dir, err)
@@ -63,15 +68,15 @@ func (c *Config) checkEmbeddedLeft(ctx context.Context) error {
 		return nil
 	}
 	return usage.Errorf("--database-url: the embedded store in %s holds %d undelivered and %d scheduled messages and %d dead letters that this database would not deliver: "+
-		"start without --database-url until they are delivered, or give another --data-dir, or --abandon-other-store to leave them there",
-		dir, left.Undelivered, left.Scheduled, left.DeadLetters)
+		"move them with `%s move --from %s --to postgres://…`, or give another --data-dir, or --abandon-other-store to leave them there",
+		dir, left.Undelivered, left.Scheduled, left.DeadLetters, usage.Program(), c.DataDir)
 }
 
 // noteStore writes down which store this data directory is used with now.
 func (c *Config) noteStore() error {
-	path := filepath.Join(c.DataDir, databaseFile)
+	path := filepath.Join(c.DataDir, DatabaseFile)
 	if c.DatabaseURL != "" {
-		return os.WriteFile(path, []byte(databaseName(c.DatabaseURL)+"\n"), 0o600)
+		return os.WriteFile(path, []byte(DatabaseName(c.DatabaseURL)+"\n"), 0o600)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -79,8 +84,8 @@ func (c *Config) noteStore() error {
 	return nil
 }
 
-// databaseName is where a database is, without who connects and by which secret.
-func databaseName(text string) string {
+// DatabaseName is where a database is, without who connects and by which secret.
+func DatabaseName(text string) string {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" {
 		return "of --database-url"

@@ -8,9 +8,9 @@ import (
 	"github.com/esh3artech/esh3ar/internal/ingest/spill"
 )
 
-// leftIn looks into the data directory of a node that has ended, for accepted messages that the database has not. While the node
+// LeftIn returns a function that looks into the data directory of a node that has ended, for accepted messages that the database has not. While the node
 // still runs it is an error.
-func leftIn(log *slog.Logger) func(dataDir string) (bool, error) {
+func LeftIn(log *slog.Logger) func(dataDir string) (bool, error) {
 	return func(dataDir string) (bool, error) {
 		dir := SpillFolder(dataDir)
 		if NoSpill(dir) {

@@ -14,7 +14,7 @@ import (
 func TestWhatANodeHasLeft(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	look := leftIn(slog.New(slog.DiscardHandler))
+	look := LeftIn(slog.New(slog.DiscardHandler))
 	for range 2 {
 		if left, err := look(dir); left || err != nil {
 			t.Fatalf("in a new data directory: %t, %v", left, err)

@@ -20,6 +20,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash"
 	"sync"
 
@@ -39,6 +40,9 @@ const (
 // ErrUnknown is returned for what this platform has not sealed for that business and use.
 var ErrUnknown = errors.New("not one that was given to this business")
 
+// ErrEarlier is the ErrUnknown of what was sealed in another history of the store.
+var ErrEarlier = fmt.Errorf("%w in this history of the store", ErrUnknown)
+
 // SecretSize is the length of a secret, in bytes.
 const SecretSize = 32
 
@@ -53,12 +57,14 @@ const (
 
 // Sealer seals and opens.
 type Sealer struct {
-	block cipher.Block
-	macs  sync.Pool // of hash.Hash
+	block   cipher.Block
+	macs    sync.Pool // of hash.Hash
+	history uint32    // of the store; zero: the first
 }
 
-// New returns a sealer with a secret of SecretSize random bytes.
-func New(secret []byte) (*Sealer, error) {
+// New returns a sealer with a secret of SecretSize random bytes. History is the number of times that the store was moved or restored:
+// positions of before mean nothing in it.
+func New(secret []byte, history uint32) (*Sealer, error) {
 	if len(secret) != SecretSize {
 		return nil, errors.New("the secret of cursors must have 32 bytes")
 	}
@@ -66,7 +72,7 @@ func New(secret []byte) (*Sealer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, key := &Sealer{block: block}, derive(secret, "authenticate")
+	s, key := &Sealer{block: block, history: history}, derive(secret, "authenticate")
 	s.macs.New = func() any { return hmac.New(sha256.New, key) }
 	return s, nil
 }
@@ -75,7 +81,7 @@ func New(secret []byte) (*Sealer, error) {
 func NewEphemeral() *Sealer {
 	var secret [SecretSize]byte
 	_, _ = rand.Read(secret[:]) // never fails
-	s, _ := New(secret[:])      // the length is right
+	s, _ := New(secret[:], 0)   // the length is right
 	return s
 }
 
@@ -96,6 +102,7 @@ func (s *Sealer) AppendSealed(dst []byte, use Use, business esh3ar.BusinessID, t
 	var room [1 + tagSize + epochLen + MaxText]byte
 	sealed := append(room[:1+tagSize+epochLen], text...)
 	sealed[0] = version
+	binary.BigEndian.PutUint32(sealed[1+tagSize:], s.history)
 	body := sealed[1+tagSize:]
 	var tag [tagSize]byte
 	s.tag(&tag, use, business, body)
@@ -104,7 +111,7 @@ func (s *Sealer) AppendSealed(dst []byte, use Use, business esh3ar.BusinessID, t
 	return base64.RawURLEncoding.AppendEncode(dst, sealed)
 }
 
-// Open returns the text of what Seal returned, or ErrUnknown.
+// Open returns the text of what Seal returned, ErrEarlier if that was in another history, or ErrUnknown.
 func (s *Sealer) Open(use Use, business esh3ar.BusinessID, sealed string) (string, error) {
 	var room [1 + tagSize + epochLen + MaxText]byte
 	if base64.RawURLEncoding.DecodedLen(len(sealed)) > len(room) {
@@ -119,8 +126,11 @@ func (s *Sealer) Open(use Use, business esh3ar.BusinessID, sealed string) (strin
 	body := room[1+tagSize : n]
 	s.crypt(&given, body)
 	s.tag(&tag, use, business, body)
-	if !hmac.Equal(tag[:], given[:]) || binary.BigEndian.Uint32(body) != 0 {
+	if !hmac.Equal(tag[:], given[:]) {
 		return "", ErrUnknown
+	}
+	if binary.BigEndian.Uint32(body) != s.history {
+		return "", ErrEarlier
 	}
 	return string(body[epochLen:]), nil
 }

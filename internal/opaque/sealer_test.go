@@ -11,7 +11,7 @@ import (
 
 func sealer(t testing.TB, seed byte) *opaque.Sealer {
 	t.Helper()
-	s, err := opaque.New([]byte(strings.Repeat(string(rune('a'+seed)), opaque.SecretSize)))
+	s, err := opaque.New([]byte(strings.Repeat(string(rune('a'+seed)), opaque.SecretSize)), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,5 +90,27 @@ func BenchmarkSeal(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		dst = s.AppendSealed(dst[:0], opaque.Events, business, "0000000000000001")
+	}
+}
+
+func TestSealer_AnotherHistory_IsEarlier(t *testing.T) {
+	secret := []byte(strings.Repeat("s", opaque.SecretSize))
+	open := func(history uint32) *opaque.Sealer {
+		s, err := opaque.New(secret, history)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	business := esh3ar.NewBusinessID()
+	sealed := open(0).Seal(opaque.Events, business, "0000000000000007")
+	if text, err := open(1).Open(opaque.Events, business, sealed); !errors.Is(err, opaque.ErrEarlier) || !errors.Is(err, opaque.ErrUnknown) {
+		t.Errorf("got %q, %v, want %v", text, err, opaque.ErrEarlier)
+	}
+	if _, err := open(1).Open(opaque.Events, esh3ar.NewBusinessID(), sealed); errors.Is(err, opaque.ErrEarlier) || !errors.Is(err, opaque.ErrUnknown) {
+		t.Errorf("another business: got %v, want %v and no word of a history", err, opaque.ErrUnknown)
+	}
+	if text, err := open(0).Open(opaque.Events, business, sealed); err != nil || text != "0000000000000007" {
+		t.Errorf("its own history: got %q, %v", text, err)
 	}
 }

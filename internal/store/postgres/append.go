@@ -217,7 +217,7 @@ func appendParams(calls []*esh3ar.Call, which []int, now esh3ar.Time) [][]byte {
 			fingerprint.null()
 			expires.null()
 		} else {
-			key.text(c.Key.Key)
+			key.text(keySum(c.Key.Key))
 			fingerprint.bytea(c.Key.Fingerprint[:])
 			expires.int8(int64(c.Key.ExpiresAt))
 		}

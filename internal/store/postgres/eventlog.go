@@ -1,11 +1,8 @@
 package postgres
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -54,19 +51,12 @@ func (s *Store) groups(ctx context.Context, from int64, events int) (groups []gr
 			groups = append(groups, group{pos: pos})
 		}
 		g := &groups[len(groups)-1]
-		for len(rest) > 0 {
-			e, behind, err := lifecycle.DecodeEntry(rest)
-			if err != nil {
-				return fmt.Errorf("events at %d: %w; run `esh3ar verify`", pos, err)
-			}
-			g.entries, rest = append(g.entries, e), behind
-		}
-		return nil
+		entries, err := decodeEntries(pos, rest)
+		g.entries = append(g.entries, entries...)
+		return err
 	}, from, events, rowStep)
 	for i := range groups {
-		slices.SortFunc(groups[i].entries, func(a, b lifecycle.Entry) int {
-			return cmp.Or(bytes.Compare(a.Message.UUID[:], b.Message.UUID[:]), cmp.Compare(a.Version, b.Version))
-		})
+		groups[i].sort()
 	}
 	return groups, err
 }

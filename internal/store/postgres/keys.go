@@ -3,6 +3,8 @@ package postgres
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 
 	"github.com/jackc/pgx/v5"
 
@@ -11,6 +13,12 @@ import (
 
 var readKey = statement{"read_key", `SELECT fingerprint, batch, ids, seqs, recipients, correlations FROM idempotency_keys
 	WHERE business = $1 AND key = $2 AND expires_at > $3`}
+
+// keySum is how an idempotency key is stored.
+func keySum(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(sum[:])
+}
 
 // answerKnown answers calls whose key another call had taken.
 func (s *Store) answerKnown(ctx context.Context, calls []*esh3ar.Call, which []int, answers []esh3ar.Answer) error {
@@ -45,15 +53,9 @@ func (s *Store) knownAnswer(ctx context.Context, c *esh3ar.Call) (a esh3ar.Answe
 			return nil
 		}
 		a.Outcome = esh3ar.Replayed
-		for i := range ids {
-			r := esh3ar.Receipt{Seq: esh3ar.Seq(seqs[i]), Status: esh3ar.Queued, Recipient: esh3ar.Recipient(recipients[i]), CorrelationID: correlations[i]}
-			if r.ID.UUID = ids[i]; r.Seq == 0 {
-				r.Status = esh3ar.Scheduled
-			}
-			a.Receipts = append(a.Receipts, r)
-		}
+		a.Receipts = receipts(ids, seqs, recipients, correlations)
 		return nil
-	}, [16]byte(c.Business.UUID), c.Key.Key, int64(s.now()))
+	}, [16]byte(c.Business.UUID), keySum(c.Key.Key), int64(s.now()))
 	return a, ok, err
 }
 
@@ -64,4 +66,16 @@ func (s *Store) KnownKey(ctx context.Context, business esh3ar.BusinessID, key *e
 		return answer, false, readError("read an idempotency key", err)
 	}
 	return answer, known, nil
+}
+
+// receipts are the answer of a call, from the columns of its key.
+func receipts(ids [][16]byte, seqs, recipients []int64, correlations []string) (all []esh3ar.Receipt) {
+	for i := range ids {
+		r := esh3ar.Receipt{Seq: esh3ar.Seq(seqs[i]), Status: esh3ar.Queued, Recipient: esh3ar.Recipient(recipients[i]), CorrelationID: correlations[i]}
+		if r.ID.UUID = ids[i]; r.Seq == 0 {
+			r.Status = esh3ar.Scheduled
+		}
+		all = append(all, r)
+	}
+	return all
 }

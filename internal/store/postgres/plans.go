@@ -33,15 +33,20 @@ func (s *Store) PutPlan(ctx context.Context, p esh3ar.Plan) error {
 // Plans realises esh3ar.PlanStore.
 func (s *Store) Plans(ctx context.Context) (plans []esh3ar.Plan, err error) {
 	err = s.query(ctx, readPlans, func(rows pgx.Rows) error {
-		plans = append(plans, esh3ar.Plan{})
-		last := &plans[len(plans)-1]
-		return rows.Scan(&last.Name, &last.Rate, &last.Burst, &last.DailyQuota, &last.Concurrent, &last.Level, &last.Retention, &last.UpdatedAt,
-			&last.InboxLimit, &last.RecipientRate, &last.RecipientBurst)
+		p, err := scanPlan(rows)
+		plans = append(plans, p)
+		return err
 	})
 	if err != nil {
 		return nil, readError("read plans", err)
 	}
 	return plans, nil
+}
+
+func scanPlan(rows pgx.Rows) (p esh3ar.Plan, err error) {
+	err = rows.Scan(&p.Name, &p.Rate, &p.Burst, &p.DailyQuota, &p.Concurrent, &p.Level, &p.Retention, &p.UpdatedAt,
+		&p.InboxLimit, &p.RecipientRate, &p.RecipientBurst)
+	return p, err
 }
 
 // DropPlan realises esh3ar.PlanStore.

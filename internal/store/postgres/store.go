@@ -29,7 +29,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	o = o.withDefaults()
 	config, err := parse(url)
 	if err != nil {
-		return nil, fmt.Errorf("--database-url: %w", err)
+		return nil, fmt.Errorf("%s: %w", o.Flag, err)
 	}
 	config.MaxConns = o.MaxConns
 	for name, value := range sessionSettings(&o) {
@@ -38,7 +38,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	config.ConnConfig.ConnectTimeout = o.CallTimeout
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
-		return nil, fmt.Errorf("--database-url: %w", withoutPassword(err))
+		return nil, fmt.Errorf("%s: %w", o.Flag, withoutPassword(err))
 	}
 	s := &Store{pool: pool, opts: o, recent: newRecent()}
 	if err := s.check(ctx); err != nil {
@@ -47,7 +47,14 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	}
 	if err := migrate(ctx, config.ConnConfig); err != nil {
 		pool.Close()
-		return nil, openError("--database-url: bring the schema up to date", err)
+		return nil, openError(o.Flag+": bring the schema up to date", err)
+	}
+	if o.Copies {
+		return s, nil
+	}
+	if err := s.free(ctx); err != nil {
+		pool.Close()
+		return nil, err
 	}
 	return s, nil
 }
@@ -63,11 +70,18 @@ func parse(url string) (*pgxpool.Config, error) {
 	return config, withoutPassword(err)
 }
 
+// nodeName is the application name of a node's connections.
+const nodeName = "esh3ar"
+
 // sessionSettings bound what a statement of ours may cost others.
 func sessionSettings(o *Options) map[string]string {
 	ms := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+	name := nodeName
+	if o.Copies {
+		name = "esh3ar move"
+	}
 	return map[string]string{
-		"application_name":                    "esh3ar",
+		"application_name":                    name,
 		"statement_timeout":                   ms(o.CallTimeout),
 		"lock_timeout":                        ms(o.CallTimeout / 2),
 		"idle_in_transaction_session_timeout": ms(o.CallTimeout),
