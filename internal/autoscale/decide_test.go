@@ -18,7 +18,7 @@ func loads(values ...float64) *autoscale.Observation {
 	o := &autoscale.Observation{Current: len(values)}
 	for i, v := range values {
 		o.Nodes = append(o.Nodes, membership.Node{ID: membership.NodeID(fmt.Sprint("n", i)), Load: v})
-		o.Leaving = append([]membership.NodeID{o.Nodes[i].ID}, o.Leaving...)
+		o.RemovalOrder = append([]membership.NodeID{o.Nodes[i].ID}, o.RemovalOrder...)
 	}
 	return o
 }
@@ -92,9 +92,9 @@ func TestDecide(t *testing.T) {
 		"missing and max":       {"max: 2", with(loads(0.1, 0.1), func(o *autoscale.Observation) { o.Current = 3 }), 3, autoscale.Incomplete, "2 of 3"},
 		"the last has a spill":  {"", with(loads(0.1, 0.1, 0.1), func(o *autoscale.Observation) { o.Nodes[2].Spilled = 7 }), 3, autoscale.Spilled, "n2 has 7 accepted messages on its own disk"},
 		"another has":           {"", with(loads(0.1, 0.1, 0.1), func(o *autoscale.Observation) { o.Nodes[0].Spilled = 7 }), 2, autoscale.Falling, "would do"},
-		"who leaves is unknown": {"", with(loads(0.1, 0.1, 0.1), func(o *autoscale.Observation) { o.Nodes[0].Spilled, o.Blind = 7, true }), 3, autoscale.Spilled, "n0 has 7"},
+		"who leaves is unknown": {"", with(loads(0.1, 0.1, 0.1), func(o *autoscale.Observation) { o.Nodes[0].Spilled, o.Opaque = 7, true }), 3, autoscale.Spilled, "n0 has 7"},
 		"two, the second has":   {"down: {step: 2}", with(loads(0.1, 0.1, 0.1, 0.1), func(o *autoscale.Observation) { o.Nodes[2].Spilled = 7 }), 3, autoscale.Falling, "would do"},
-		"none is ours":          {"", with(loads(0.1, 0.1), func(o *autoscale.Observation) { o.Leaving = nil }), 2, autoscale.NotOurs, "not started here"},
+		"none is ours":          {"", with(loads(0.1, 0.1), func(o *autoscale.Observation) { o.RemovalOrder = nil }), 2, autoscale.NotOurs, "not started here"},
 		"another name":          {"", with(loads(0.1, 0.1, 0.1), func(o *autoscale.Observation) { o.Nodes[2].ID = "x" }), 3, autoscale.Incomplete, "n2 is the next to go and does not report"},
 		"one that drains":       {"", with(loads(0.8, 0.8, 0.4), func(o *autoscale.Observation) { o.Nodes[2].Draining, o.Current = true, 2 }), 3, autoscale.Rising, "ask for 3"},
 		"the highest counts":    {"metrics: [{metric: load, target: 0.8}, {metric: connections, target: 100}]", with(loads(0.1, 0.1), func(o *autoscale.Observation) { o.Nodes[0].Connections = 410 }), 5, autoscale.Rising, "2 nodes with 205 connections each over 30s (target 100) ask for 5"},
@@ -123,7 +123,7 @@ func TestTheFirstLookSaysSo(t *testing.T) {
 	p.Down.StabilizationWindow = 0
 	for _, load := range []float64{0.9, 0.1} {
 		var s autoscale.State
-		if d := s.Decide(&p, loads(load, load), at(0)); d.Moves() || d.Reason != autoscale.Stabilising || !strings.HasSuffix(d.Why, "it is looked at once more first") {
+		if d := s.Decide(&p, loads(load, load), at(0)); d.Changes() || d.Reason != autoscale.Stabilising || !strings.HasSuffix(d.Why, "it is looked at once more first") {
 			t.Errorf("%s: %s", d.Reason, d.Why)
 		}
 	}
@@ -135,7 +135,7 @@ func TestTheNewestHolderIsPatient(t *testing.T) {
 	p := autoscale.Default()
 	var s autoscale.State
 	for now := time.Duration(0); now < p.Down.StabilizationWindow; now += tick {
-		if d := s.Decide(&p, loads(0, 0), at(now)); d.Moves() {
+		if d := s.Decide(&p, loads(0, 0), at(now)); d.Changes() {
 			t.Fatalf("%s: %s", now, d.Why)
 		}
 	}
@@ -188,7 +188,7 @@ func TestStabilisingUpNeedsAllOfTheTime(t *testing.T) {
 	p.Up.StabilizationWindow, p.Rules[0].Window = time.Minute, 0
 	var s autoscale.State
 	for now := time.Duration(0); now <= time.Minute; now += tick {
-		if d := s.Decide(&p, loads(0.9, 0.9), at(now)); d.Moves() || d.Reason != autoscale.Stabilising {
+		if d := s.Decide(&p, loads(0.9, 0.9), at(now)); d.Changes() || d.Reason != autoscale.Stabilising {
 			t.Fatalf("%s: %s %s", now, d.Reason, d.Why)
 		}
 	}
@@ -257,7 +257,7 @@ func TestItGivesUp(t *testing.T) {
 			for i := range seen {
 				seen[i] = c.load(n)
 			}
-			if d = s.Decide(&p, loads(seen...), at(now)); d.Moves() {
+			if d = s.Decide(&p, loads(seen...), at(now)); d.Changes() {
 				moves, n = moves+1, d.To
 				s.Moved(&d)
 			}
@@ -283,7 +283,7 @@ func TestFarTooMuchIsWorkedThrough(t *testing.T) {
 		for i := range seen {
 			seen[i] = 24 / float64(n)
 		}
-		if d := s.Decide(&p, loads(seen...), at(now)); d.Moves() {
+		if d := s.Decide(&p, loads(seen...), at(now)); d.Changes() {
 			n = d.To
 			s.Moved(&d)
 		}
@@ -305,7 +305,7 @@ func TestItTriesAgainMoreAndMoreSeldom(t *testing.T) {
 		for i := range seen {
 			seen[i] = 0.85
 		}
-		if d := s.Decide(&p, loads(seen...), at(now)); d.Moves() {
+		if d := s.Decide(&p, loads(seen...), at(now)); d.Changes() {
 			moves, n = append(moves, now), d.To
 			s.Moved(&d)
 		}
@@ -336,8 +336,8 @@ func anyPolicy(r *rand.Rand) autoscale.Policy {
 	p := autoscale.Default()
 	p.Min = 1 + r.IntN(4)
 	p.Max = p.Min + r.IntN(9)
-	p.Up = autoscale.Pace{Step: 1 + r.IntN(3), Cooldown: 10 * time.Second}
-	p.Down = autoscale.Pace{StabilizationWindow: time.Duration(r.IntN(3)) * 20 * time.Second, Step: 1 + r.IntN(3), Cooldown: 15 * time.Second, Tolerance: 0.1}
+	p.Up = autoscale.StepRules{Step: 1 + r.IntN(3), Cooldown: 10 * time.Second}
+	p.Down = autoscale.StepRules{StabilizationWindow: time.Duration(r.IntN(3)) * 20 * time.Second, Step: 1 + r.IntN(3), Cooldown: 15 * time.Second, Tolerance: 0.1}
 	return p
 }
 
@@ -381,7 +381,7 @@ func playAny(r *rand.Rand) (fault string) {
 		if d.To > d.From {
 			lastUp = now
 		}
-		if d.Moves() {
+		if d.Changes() {
 			last, current = now, d.To
 			s.Moved(&d)
 		}
@@ -390,7 +390,7 @@ func playAny(r *rand.Rand) (fault string) {
 }
 
 func spillLeaves(o *autoscale.Observation, many int) bool {
-	for _, id := range o.Leaving[:many] {
+	for _, id := range o.RemovalOrder[:many] {
 		for _, n := range o.Nodes {
 			if n.ID == id && n.Spilled > 0 {
 				return true
@@ -411,12 +411,12 @@ func TestTheNumberWasChangedElsewhere(t *testing.T) {
 	}
 	// the target has not answered, so there is no Moved; all the same there are two
 	now += tick
-	if d := s.Decide(&p, loads(0.1, 0.1), at(now)); d.Moves() || d.Reason != autoscale.Cooling || !strings.Contains(d.Why, "the number changed at "+at(now).UTC().Format("15:04:05")) {
+	if d := s.Decide(&p, loads(0.1, 0.1), at(now)); d.Changes() || d.Reason != autoscale.Cooling || !strings.Contains(d.Why, "the number changed at "+at(now).UTC().Format("15:04:05")) {
 		t.Errorf("%d → %d, %s: %s", d.From, d.To, d.Reason, d.Why)
 	}
 	added, last := now+tick, time.Duration(0)
 	for now = added; now < added+20*time.Minute && last == 0; now += tick {
-		if d := s.Decide(&p, loads(0.1, 0.1, 0.1, 0.1, 0.1, 0.1), at(now)); d.Moves() {
+		if d := s.Decide(&p, loads(0.1, 0.1, 0.1, 0.1, 0.1, 0.1), at(now)); d.Changes() {
 			last = now - added
 		}
 	}
@@ -429,9 +429,9 @@ func TestTheNumberWasChangedElsewhere(t *testing.T) {
 func TestAClockThatWentBack(t *testing.T) {
 	t.Parallel()
 	p := autoscale.Default()
-	s := autoscale.State{LastUp: at(24 * time.Hour), LastChange: at(24 * time.Hour), GaveUpAt: at(24 * time.Hour), Useless: 2, GaveUps: 1}
+	s := autoscale.State{LastUp: at(24 * time.Hour), LastChange: at(24 * time.Hour), GaveUpAt: at(24 * time.Hour), IneffectiveSteps: 2, GaveUps: 1}
 	for now := time.Duration(0); now <= p.Retry+time.Minute; now += tick {
-		if d := s.Decide(&p, loads(0.9, 0.9), at(now)); d.Moves() {
+		if d := s.Decide(&p, loads(0.9, 0.9), at(now)); d.Changes() {
 			return
 		}
 	}
@@ -463,7 +463,7 @@ func TestNodesThatNeverComeAreNamed(t *testing.T) {
 	n, moves := 2, 0
 	var d autoscale.Decision
 	for now := time.Duration(0); now < 20*time.Minute; now += tick {
-		if d = s.Decide(&p, queues(n, 3000, 3000), at(now)); d.Moves() {
+		if d = s.Decide(&p, queues(n, 3000, 3000), at(now)); d.Changes() {
 			n, moves = d.To, moves+1
 			s.Moved(&d)
 		}
@@ -484,7 +484,7 @@ func TestOneThatNeverComesHoldsNobodyUp(t *testing.T) {
 		for i := range there {
 			there[i] = 3000 / len(there)
 		}
-		if d := s.Decide(&p, queues(n, there...), at(now)); d.Moves() {
+		if d := s.Decide(&p, queues(n, there...), at(now)); d.Changes() {
 			n = d.To
 			s.Moved(&d)
 		}
@@ -509,7 +509,7 @@ func TestANodeThatIsGoneForLongIsReplaced(t *testing.T) {
 			if now > begin+time.Minute && now < begin+3*time.Minute {
 				seen.Nodes, seen.Unknown = nil, errors.New("away") // which is not the node's fault
 			}
-			if d := s.Decide(&p, seen, at(now)); d.Moves() {
+			if d := s.Decide(&p, seen, at(now)); d.Changes() {
 				n, moved, why = d.To, now-begin, d.Why
 			}
 		}
@@ -532,7 +532,7 @@ func TestItGivesUpOnTwoMetrics(t *testing.T) {
 		for i := range o.Nodes {
 			o.Nodes[i].Load, o.Nodes[i].Waiting = 0.9, 95-10*(n%2)
 		}
-		if d := s.Decide(&p, o, at(now)); d.Moves() {
+		if d := s.Decide(&p, o, at(now)); d.Changes() {
 			n, moves = d.To, moves+1
 			s.Moved(&d)
 		}
@@ -550,7 +550,7 @@ func TestOneSickNodeIsNotAllNodesFull(t *testing.T) {
 	p.Max = 20
 	o := loads(2.9, 0.05, 0.05)
 	s, now := settled(&p, o)
-	if d := s.Decide(&p, o, at(now)); d.Moves() || strings.Contains(d.Why, "full") {
+	if d := s.Decide(&p, o, at(now)); d.Changes() || strings.Contains(d.Why, "full") {
 		t.Errorf("%d → %d, %s: %s", d.From, d.To, d.Reason, d.Why)
 	}
 }

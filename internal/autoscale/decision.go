@@ -2,45 +2,46 @@ package autoscale
 
 import "time"
 
-// Reason is why a decision is as it is.
+// Reason is a machine-readable reason of a decision.
 type Reason string
 
 // The reasons.
 const (
 	Steady      Reason = "steady"      // the number is right
-	Rising      Reason = "rising"      // a metric asks for more
-	Falling     Reason = "falling"     // fewer would do
-	BelowMin    Reason = "below_min"   // the policy's min asks for more
-	AboveMax    Reason = "above_max"   // the policy's max asks for fewer
-	AtMax       Reason = "at_max"      // more are asked for than the policy allows
-	Stabilising Reason = "stabilising" // it has not been so for long enough
-	Cooling     Reason = "cooling"     // the last step was a moment ago
-	Watching    Reason = "watching"    // what the last steps did is not known yet
-	GaveUp      Reason = "gave_up"     // more nodes have not helped
-	NoData      Reason = "no_data"     // nothing is known of the nodes
+	Rising      Reason = "rising"      // a metric asks for more nodes
+	Falling     Reason = "falling"     // fewer nodes are enough
+	BelowMin    Reason = "below_min"   // below the minimum of the policy
+	AboveMax    Reason = "above_max"   // above the maximum of the policy
+	AtMax       Reason = "at_max"      // a metric asks for more nodes than the policy allows
+	Stabilising Reason = "stabilising" // the stabilization window has not passed
+	Cooling     Reason = "cooling"     // in the cooldown after the last step
+	Watching    Reason = "watching"    // the effect of the last steps is not known yet
+	GaveUp      Reason = "gave_up"     // more nodes have not lowered the metric
+	NoData      Reason = "no_data"     // no node reports
 	Starting    Reason = "starting"    // nodes of the last step have not reported yet
 	Incomplete  Reason = "incomplete"  // not every node reports
-	Spilled     Reason = "spilled"     // who would leave has accepted messages on its own disk only
-	NotOurs     Reason = "not_ours"    // who is left was not started by the target
+	Spilled     Reason = "spilled"     // the next node to remove has accepted messages only on its own disk
+	NotOurs     Reason = "not_ours"    // the remaining nodes were not started by the target
 )
 
-// Decision is how many nodes there should be, and why.
+// Decision is a number of nodes with a reason.
 type Decision struct {
 	At       time.Time
 	From, To int
 	Reason   Reason
-	Why      string // for people
+	Why      string // explanation for people
 
-	rule   *Rule   // that decided; nil: none did
-	before float64 // its mean per node
-	lost   int     // nodes of From that are not counted on
+	rule   *Rule   // rule that decided; nil if none did
+	before float64 // mean of its metric per node
+	lost   int     // nodes of From that are assumed lost
 }
 
-// Moves tells whether the number changes.
-func (d *Decision) Moves() bool { return d.From != d.To }
+// Changes reports whether the decision changes the number of nodes.
+func (d *Decision) Changes() bool { return d.From != d.To }
 
-// lasting tells what a diary says once, when it begins: a state of affairs somebody should know of.
-func (r Reason) lasting() bool {
+// persistent reports whether the reason describes a lasting condition that an operator should know. The history records such a
+// condition once, when it begins.
+func (r Reason) persistent() bool {
 	switch r {
 	case TargetFailed, AtMax, GaveUp, NoData, Incomplete, Spilled, NotOurs:
 		return true

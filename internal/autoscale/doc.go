@@ -1,36 +1,36 @@
-// Package autoscale decides how many nodes a cluster should have, and has it so. A policy says what is measured and how fast to
-// move; the registry says how the nodes are; a target starts and stops nodes. Every decision says why in words, and those
-// that matter are kept in a diary.
+// Package autoscale decides how many nodes a cluster should have, and adjusts the number. A policy says what is measured and how fast to
+// move; the registry has the status of the nodes; a target starts and stops nodes. Every decision has an explanation, and the important
+// ones are stored in a history.
 //
-// It measures nothing itself, moves no phones and no calls, and knows nothing of processes, Kubernetes or databases: those
-// are behind the ports in ports.go.
+// The package measures nothing itself, moves no phones and no calls, and does not know processes, Kubernetes or databases: those are behind
+// the ports in ports.go.
 //
 // # The decision
 //
-// State.Decide is pure: a policy, an observation and a time give a decision, and nothing else is looked at. What nodes
-// say adds up (the load of all nodes, the messages that wait in all nodes), so the sum over the target is the number of nodes
-// that would do. From there to a step it is a matter of not being nervous:
+// State.Decide is pure: its result depends only on the policy, the observations and the time. The metrics of the nodes add up (the load of
+// all nodes, the messages that wait on all nodes), so the sum divided by the target is the number of nodes that is enough. The rest
+// prevents oscillation:
 //
-//   - what is compared is the mean over a window, not the last word;
-//   - a step up needs that all of the time for which `up` stabilises asked for it, a step down that all of the (long) time for
-//     which `down` stabilises would have done with fewer: the horizontal pod autoscaler of Kubernetes does the same;
-//   - a step down must leave room: the nodes that stay have to be below the target by the tolerance. So of two neighbouring
-//     numbers both are right for some loads, and a load that wobbles does not move anything;
-//   - a step has a largest size, and a pause after it.
+//   - The mean over a window is compared, not the last value.
+//   - A step up needs a recommendation for more nodes throughout the stabilization window of `up`; a step down needs one for fewer nodes
+//     throughout the (long) window of `down`. The horizontal pod autoscaler of Kubernetes does the same.
+//   - A step down must leave room: the load of the remaining nodes must be below the target by the tolerance. So for some loads two
+//     neighbouring numbers are both right, and a load that fluctuates changes nothing.
+//   - A step has a maximum size, and a cooldown follows it.
 //
-// The naive way, to compare the load with two thresholds, adds nodes while those of the last step still start, and takes
-// one away only to bring it back a minute later.
+// The naive way compares the load with two thresholds. It adds nodes while those of the last step are still starting, and removes one only
+// to start it again a minute later.
 //
-// Nothing is taken away on account of what is not known: where the registry does not answer, or a node that should report
-// does not, or a node that would leave has accepted messages on its own disk only, the number stays. Adding is different:
-// too many nodes cost money, too few cost calls. But where two steps up have not made the metric fall, more nodes are not
-// what is missing: it stops, says so, and tries again much later.
+// Missing information never removes a node. If the registry does not answer, if a node that should report does not, or if a node that would
+// be removed has accepted messages only on its own disk, the number stays. Adding nodes is different: too many nodes cost money, too few
+// cost calls. But if two steps up have not lowered the metric, more nodes do not help. The scaler then stops, records that, and tries again
+// much later.
 //
-// # One at a time
+// # One leader at a time
 //
-// Several scalers may run; one at a time holds the lease. Its token rises with each holder, and a word in the diary, the
-// state and the effect on a target are only had while the token is the newest: a holder that slept through its lease finds
-// out when it acts, not before, and that is enough.
+// Several scalers may run; one of them holds the lease. Its fencing token rises with each new leader. Entries of the history, the state and
+// the effect on a target are accepted only with the newest token. A leader that was suspended beyond its lease notices that only when it
+// acts, and that is early enough.
 //
-// Concurrency: Run owns everything; Status may be called from any goroutine. A State is one owner's.
+// Concurrency: Run owns everything; Status may be called from any goroutine. A State has one owner.
 package autoscale

@@ -7,40 +7,40 @@ import (
 	"time"
 )
 
-// leaseFor is how long the lease stands, in looks: two may fail before somebody else takes over.
-const leaseFor = 3
+// leaseRounds is the validity of the lease in rounds: two renewals may fail before another scaler takes over.
+const leaseRounds = 3
 
-// acquire does not end with ctx: a lease whose answer was not awaited would be held and nobody know it.
+// acquire is not canceled with ctx: if the answer were not awaited, the lease could be held without this scaler knowing it.
 func (s *Scaler) acquire(ctx context.Context) (Term, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Every)
 	defer cancel()
-	return s.opts.Lease.Acquire(ctx, s.opts.Holder, leaseFor*s.opts.Every)
+	return s.opts.Lease.Acquire(ctx, s.opts.Holder, leaseRounds*s.opts.Every)
 }
 
-// elect takes or keeps the lease. A new term begins with what the last one left.
+// elect takes or renews the lease. A new term starts with the state of the last leader.
 func (s *Scaler) elect(ctx context.Context) error {
 	was := s.term
 	term, err := s.acquire(ctx)
 	if err != nil {
-		s.term.Held = false
+		s.term.Leader = false
 		return fmt.Errorf("lease: %w", err)
 	}
-	if s.term = term; !term.Held {
+	if s.term = term; !term.Leader {
 		return nil
 	}
-	if was.Token != term.Token || !s.ready {
-		s.ready = false
-		return s.begin(ctx)
+	if was.Token != term.Token || !s.stateLoaded {
+		s.stateLoaded = false
+		return s.loadState(ctx)
 	}
 	return nil
 }
 
-func (s *Scaler) begin(ctx context.Context) error {
-	text, err := s.opts.Diary.Load(ctx)
+func (s *Scaler) loadState(ctx context.Context) error {
+	text, err := s.opts.History.Load(ctx)
 	if err != nil {
 		return fmt.Errorf("diary: %w", err)
 	}
-	s.state, s.noted, s.peers, s.owed = State{}, noted{}, nil, nil
+	s.state, s.lastLogged, s.foreign, s.pendingEntry = State{}, loggedDecision{}, nil, nil
 	if len(text) > 0 {
 		if err := json.Unmarshal(text, &s.state); err != nil {
 			s.opts.Log.Warn("scaler: what the last one left cannot be read; begun anew", "error", err)
@@ -55,13 +55,13 @@ func (s *Scaler) begin(ctx context.Context) error {
 		At: timeOf(time.Now()), By: s.term.Holder, Token: s.term.Token, From: s.state.Ordered, To: s.state.Ordered,
 		Reason: Elected, Why: s.term.Holder + " " + what, DryRun: s.opts.DryRun,
 	})
-	s.ready, s.seen = err == nil, time.Now()
+	s.stateLoaded, s.lastObserved = err == nil, time.Now()
 	return err
 }
 
-// keep keeps the lease of this term until ctx ends, and ends it where another has the lease. That nobody answers is no reason:
-// the effect asks again.
-func (s *Scaler) keep(ctx context.Context, end context.CancelCauseFunc) {
+// renewLease renews the lease of this term until ctx ends, and calls end if another scaler holds it. A failed renewal is ignored:
+// the effect checks the lease again.
+func (s *Scaler) renewLease(ctx context.Context, end context.CancelCauseFunc) {
 	ticker := time.NewTicker(s.opts.Every)
 	defer ticker.Stop()
 	for {
@@ -77,9 +77,9 @@ func (s *Scaler) keep(ctx context.Context, end context.CancelCauseFunc) {
 	}
 }
 
-// leave lets another take over at once. If that fails the lease ends by itself.
-func (s *Scaler) leave(ctx context.Context) error {
-	if !s.term.Held {
+// release releases the lease, so that another scaler takes over at once. If that fails, the lease expires.
+func (s *Scaler) release(ctx context.Context) error {
+	if !s.term.Leader {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Every)

@@ -7,13 +7,13 @@ import (
 	"unicode"
 )
 
-// Reasons of entries that are no decisions.
+// Reasons of entries that are not decisions.
 const (
-	Elected      Reason = "elected"       // a new holder
-	TargetFailed Reason = "target_failed" // what was decided could not be done
+	Elected      Reason = "elected"       // a new leader
+	TargetFailed Reason = "target_failed" // a decision could not be executed
 )
 
-// String is the entry as a diary has it, for people.
+// String formats the entry for people.
 func (e *Entry) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  ", e.At.Time().UTC().Format("2006-01-02 15:04:05"))
@@ -34,8 +34,9 @@ func (e *Entry) String() string {
 	return b.String()
 }
 
-// printable is a line of text, whatever a target or a registry has said: databases and terminals take some of it amiss.
-func printable(s string) string {
+// printableLine returns s as one line of printable text. Texts of targets and registries may contain characters that databases and
+// terminals do not accept.
+func printableLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsSpace(r):
@@ -47,7 +48,7 @@ func printable(s string) string {
 	}, s)
 }
 
-// entry is a decision as the diary keeps it.
+// entry returns the decision as an entry of the history.
 func (d *Decision) entry(t Term, dry bool) *Entry {
-	return &Entry{At: timeOf(d.At), By: t.Holder, Token: t.Token, From: d.From, To: d.To, Reason: d.Reason, Why: printable(d.Why), DryRun: dry}
+	return &Entry{At: timeOf(d.At), By: t.Holder, Token: t.Token, From: d.From, To: d.To, Reason: d.Reason, Why: printableLine(d.Why), DryRun: dry}
 }

@@ -7,16 +7,16 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
-// Observation is what is known at one moment.
+// Observation is what is known about the nodes at one moment.
 type Observation struct {
-	Nodes   []membership.Node   // that live, by what they say of themselves
-	Unknown error               // why Nodes is not known; nil: it is
-	Current int                 // nodes that there should be now, those that still start included
-	Leaving []membership.NodeID // who can be taken away, the first to go first
-	Blind   bool                // the target cannot tell who would go: Leaving says nothing
+	Nodes        []membership.Node   // the live nodes with their announced status
+	Unknown      error               // why Nodes could not be read; nil if it was
+	Current      int                 // expected number of nodes, including those that are starting
+	RemovalOrder []membership.NodeID // ids in the order of removal
+	Opaque       bool                // the target does not know which nodes would be removed; RemovalOrder is empty
 }
 
-// metricValue is what a node says; not ok: nothing that makes sense.
+// metricValue returns the value that a node reports. ok is false if it is invalid.
 func metricValue(m Metric, n *membership.Node) (v float64, ok bool) {
 	switch m {
 	case Load:
@@ -26,22 +26,21 @@ func metricValue(m Metric, n *membership.Node) (v float64, ok bool) {
 	case Connections:
 		v = float64(n.Connections)
 	}
-	return v, v >= 0 && !math.IsInf(v, 1) // not a number is not at least 0
+	return v, v >= 0 && !math.IsInf(v, 1) // NaN is not >= 0
 }
 
-// sample is one observation in numbers: for each rule of the policy the sum over the nodes.
+// sample is one observation as numbers: for each rule of the policy the sum over the nodes.
 type sample struct {
 	at     time.Time
 	totals []float64
-	full   int     // nodes that report, where they are full on average; otherwise 0
-	load   float64 // of each of these
+	full   int     // number of reporting nodes if they are full on average, otherwise 0
+	load   float64 // their mean load
 }
 
-// fullAt is the load at which a node is taken to be full: the gauge of one that is wobbles below 1.
+// fullAt is the load from which a node counts as full; the gauge of a full node fluctuates below 1.
 const fullAt = 0.95
 
-// sampleOf adds up. A node that drains counts with what it has to do, which others will have to do next, and not as one
-// that will be there.
+// sampleOf sums up an observation. A draining node counts with its load, which others will take over, but not as a node.
 func (p *Policy) sampleOf(o *Observation, now time.Time) (s sample, reporting int) {
 	s = sample{at: now, totals: make([]float64, len(p.Rules))}
 	var load, used float64
@@ -50,7 +49,7 @@ func (p *Policy) sampleOf(o *Observation, now time.Time) (s sample, reporting in
 		if p.add(s.totals, n) && !n.Draining {
 			reporting++
 			load += n.Load
-			used += min(n.Load, 1) // what waits at one is not at the others
+			used += min(n.Load, 1) // load above 1 at one node cannot be used by the others
 		}
 	}
 	if used >= fullAt*float64(reporting) {
@@ -59,7 +58,7 @@ func (p *Policy) sampleOf(o *Observation, now time.Time) (s sample, reporting in
 	return s, reporting
 }
 
-// add adds what a node says; not whole: some of it makes no sense.
+// add adds the values of a node to totals. whole is false if some of them are invalid.
 func (p *Policy) add(totals []float64, n *membership.Node) (whole bool) {
 	whole = true
 	for j := range p.Rules {
@@ -72,32 +71,32 @@ func (p *Policy) add(totals []float64, n *membership.Node) (whole bool) {
 	return whole
 }
 
-// reading is what a rule makes of the window.
-type reading struct {
+// evaluation is the result of one rule over its window.
+type evaluation struct {
 	rule *Rule
-	mean float64 // per node that reports, over the window
-	up   int     // nodes that it asks for; at most Current: it asks for nothing
-	down int     // nodes that would do
-	lost int     // nodes that are not counted on
-	full bool    // so the mean is of now: what was before says nothing
+	mean float64 // mean per reporting node within the window
+	up   int     // number of nodes asked for; at most Current if none are asked for
+	down int     // number of nodes that is enough
+	lost int     // nodes that are assumed lost
+	full bool    // the nodes are full, so mean is the current load instead of the mean of the window
 }
 
-// slack keeps a sum of floats that should be a whole number of targets from being counted as one node more.
-const slack = 1e-9
+// rounding absorbs floating-point errors, so that an exact multiple of the target does not round up to one more node.
+const rounding = 1e-9
 
-// reading makes steps of a sum.
-func (p *Policy) reading(r *Rule, total float64, reporting, current, lost int) reading {
-	g := reading{rule: r, mean: total / float64(max(reporting, 1)), up: current, lost: lost}
-	g.down = int(math.Ceil(min(total/(r.Target*(1-p.Down.Tolerance))-slack, maxNodes)))
-	if total/(r.Target*(1+p.Up.Tolerance)) > float64(current-lost)+slack {
-		g.up = lost + int(math.Ceil(min(total/r.Target-slack, maxNodes)))
+// evaluate computes the numbers of nodes from the total of a rule.
+func (p *Policy) evaluate(r *Rule, total float64, reporting, current, lost int) evaluation {
+	g := evaluation{rule: r, mean: total / float64(max(reporting, 1)), up: current, lost: lost}
+	g.down = int(math.Ceil(min(total/(r.Target*(1-p.Down.Tolerance))-rounding, maxNodes)))
+	if total/(r.Target*(1+p.Up.Tolerance)) > float64(current-lost)+rounding {
+		g.up = lost + int(math.Ceil(min(total/r.Target-rounding, maxNodes)))
 	}
 	return g
 }
 
-// fill makes it the reading of full nodes. How much more than full is asked of them nobody can see, so they ask for as many
-// as a step allows: too few nodes cost calls, too many cost some minutes of a few machines.
-func (g *reading) fill(p *Policy, load float64, current int) {
+// markFull adjusts the evaluation for full nodes. The load beyond full is invisible, so it asks for as many nodes as one step
+// allows: too few nodes cost calls, too many cost a few minutes of some machines.
+func (g *evaluation) markFull(p *Policy, load float64, current int) {
 	g.full, g.mean = true, load
 	g.up = max(g.up, current+p.Up.limit(current))
 }

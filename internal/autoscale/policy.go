@@ -6,54 +6,54 @@ import (
 	"time"
 )
 
-// Metric is something that each node says of itself, and that adds up over the nodes.
+// Metric is a value that each node reports and that can be summed over the nodes.
 type Metric string
 
-// The metrics; see route.Node.
+// The metrics; see membership.Node.
 const (
-	Load        Metric = "load"        // share of its capacity in use; 1 is full
-	Waiting     Metric = "waiting"     // messages in its lanes
-	Connections Metric = "connections" // phones that it holds
+	Load        Metric = "load"        // share of the node's capacity in use; 1 is full
+	Waiting     Metric = "waiting"     // messages in the node's lanes
+	Connections Metric = "connections" // connected phones
 )
 
-// Policy is what a decision goes by. The zero value is not valid; Default is.
+// Policy holds the parameters of decisions. The zero value is invalid; see Default.
 type Policy struct {
 	Min, Max            int
-	Rules               []Rule        // the one that asks for most nodes decides
-	Up, Down            Pace          // how fast to move
+	Rules               []Rule        // the rule that asks for most nodes decides
+	Up, Down            StepRules     // limits of the steps in each direction
 	MaxIneffectiveSteps int           // steps up in a row that may fail to lower the metric
 	Retry               time.Duration // time after which one more step up is tried once MaxIneffectiveSteps is reached; doubles each time
 }
 
-// Rule is a metric with the value per node that is right for it.
+// Rule is a metric with its target value per node.
 type Rule struct {
 	Metric Metric
-	Target float64       // per node
-	Window time.Duration // the mean over it counts
+	Target float64       // target per node
+	Window time.Duration // the mean over this time is compared with Target
 }
 
-// Pace bounds the steps of one direction.
-type Pace struct {
-	StabilizationWindow time.Duration // time for which every observation must ask for the step; zero: the last one decides
-	Step                int           // nodes at once,
-	Percent             int           // or so many of a hundred nodes, whichever is more
-	Cooldown            time.Duration // up: since the last step up; down: since the number changed, by whomever
-	Tolerance           float64       // share of the target: up acts that much above it, down has to stay that much below it
+// StepRules limit the steps in one direction.
+type StepRules struct {
+	StabilizationWindow time.Duration // time for which every observation must ask for the step; zero means that the last one decides
+	Step                int           // largest step in nodes,
+	Percent             int           // or in percent of the nodes, whichever is larger
+	Cooldown            time.Duration // pause since the last step up for steps up, since any change of the number for steps down
+	Tolerance           float64       // share of the target: a step up needs a load that much above it, a step down must leave the load that much below it
 }
 
-// Default adds nodes above 80 % of capacity at once, by as many as there are, and takes them away one by one after five
-// quiet minutes.
+// Default returns a policy that adds nodes above 80 % of capacity, at most doubling their number at once, and removes them one by
+// one after five quiet minutes.
 func Default() Policy {
 	return Policy{
 		Min: 1, Max: 10,
 		Rules:               []Rule{{Load, 0.8, 30 * time.Second}},
-		Up:                  Pace{Step: 4, Percent: 100, Cooldown: 30 * time.Second},
-		Down:                Pace{StabilizationWindow: 5 * time.Minute, Step: 1, Cooldown: time.Minute, Tolerance: 0.1},
+		Up:                  StepRules{Step: 4, Percent: 100, Cooldown: 30 * time.Second},
+		Down:                StepRules{StabilizationWindow: 5 * time.Minute, Step: 1, Cooldown: time.Minute, Tolerance: 0.1},
 		MaxIneffectiveSteps: 2, Retry: 5 * time.Minute,
 	}
 }
 
-// Bounds of a policy. The times bound what a State remembers: an hour in steps of a second.
+// Bounds of a policy. The times bound the memory of a State.
 const (
 	maxNodes              = 1000
 	maxWindow             = 10 * time.Minute
@@ -64,7 +64,7 @@ const (
 	maxPercent            = 1000
 )
 
-// Validate names every field that cannot work.
+// Validate returns an error that names every invalid field, or nil.
 func (p *Policy) Validate() error {
 	var faults []error
 	fault := func(bad bool, format string, args ...any) {
@@ -101,7 +101,7 @@ func (r *Rule) validate(at string, fault func(bad bool, format string, args ...a
 	fault(r.Window < 0 || r.Window > maxWindow, "%swindow: %s is not 0s to %s", at, r.Window, maxWindow)
 }
 
-func (p *Pace) validate(at string, fault func(bad bool, format string, args ...any)) {
+func (p *StepRules) validate(at string, fault func(bad bool, format string, args ...any)) {
 	fault(p.StabilizationWindow < 0 || p.StabilizationWindow > maxPause, "%sstabilizationWindow: %s is not 0s to %s", at, p.StabilizationWindow, maxPause)
 	fault(p.Step < 0 || p.Step > maxNodes, "%sstep: %d is not 0 to %d", at, p.Step, maxNodes)
 	fault(p.Percent < 0 || p.Percent > maxPercent, "%spercent: %d is not 0 to %d", at, p.Percent, maxPercent)
@@ -110,7 +110,7 @@ func (p *Pace) validate(at string, fault func(bad bool, format string, args ...a
 	fault(!(p.Tolerance >= 0 && p.Tolerance < 1), "%stolerance: %g is not 0 to below 1", at, p.Tolerance)
 }
 
-// limit is how many nodes one step may move with n there: at least one, also where there is none to take a share of.
-func (p *Pace) limit(n int) int {
+// limit returns how many nodes one step may add or remove with n nodes: at least one.
+func (p *StepRules) limit(n int) int {
 	return max(p.Step, (n*p.Percent+99)/100, 1)
 }

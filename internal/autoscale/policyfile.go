@@ -15,14 +15,14 @@ import (
 	"github.com/esh3artech/esh3ar/internal/duration"
 )
 
-// ParsePolicy reads a policy from YAML or JSON. What the text leaves out is as in Default. An error names every field that
-// is unknown, not of its type or out of its bounds.
+// ParsePolicy parses a policy in YAML or JSON. Omitted fields have the values of Default. The error names every field that is
+// unknown, of the wrong type or out of bounds.
 func ParsePolicy(text []byte) (Policy, error) {
 	p := Default()
 	var doc, more yaml.Node
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	switch err := decoder.Decode(&doc); {
-	case errors.Is(err, io.EOF): // nothing but comments
+	case errors.Is(err, io.EOF): // only comments
 		return p, nil
 	case err != nil:
 		return p, errors.New(strings.ReplaceAll(err.Error(), "\n", " "))
@@ -41,14 +41,14 @@ func ParsePolicy(text []byte) (Policy, error) {
 	return p, p.Validate()
 }
 
-// MarshalJSON writes it as ParsePolicy reads it.
+// MarshalJSON writes the policy in the form that ParsePolicy reads.
 func (p Policy) MarshalJSON() ([]byte, error) {
 	type object = map[string]any
 	var rules []object
 	for _, r := range p.Rules {
 		rules = append(rules, object{"metric": r.Metric, "target": r.Target, "window": r.Window.String()})
 	}
-	pace := func(p Pace) object {
+	pace := func(p StepRules) object {
 		return object{"stabilizationWindow": p.StabilizationWindow.String(), "step": p.Step, "percent": p.Percent, "cooldown": p.Cooldown.String(), "tolerance": p.Tolerance}
 	}
 	return json.Marshal(object{
@@ -56,10 +56,10 @@ func (p Policy) MarshalJSON() ([]byte, error) {
 	})
 }
 
-// reader walks a document and keeps what is wrong with it.
+// reader walks a document and collects its errors.
 type reader struct{ faults []error }
 
-// field reads the value of one name; at is its path.
+// field reads the value of one field; at is its path.
 type field func(at string, n *yaml.Node)
 
 type fields map[string]field
@@ -88,7 +88,7 @@ func (r *reader) object(at string, n *yaml.Node, known fields) {
 	}
 }
 
-func (r *reader) pace(into *Pace) field {
+func (r *reader) pace(into *StepRules) field {
 	return func(at string, n *yaml.Node) {
 		r.object(at+".", n, fields{
 			"stabilizationWindow": r.duration(&into.StabilizationWindow), "step": r.whole(&into.Step), "percent": r.whole(&into.Percent),

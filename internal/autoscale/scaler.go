@@ -13,29 +13,29 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// Options make a Scaler. The zero value of Every and Log means the default; everything else must be given.
+// Options configure a Scaler. The zero value of Every or Log selects its default; all other fields are required.
 type Options struct {
 	Policy   Policy
-	Holder   string // a name that no other scaler has, nor this one after a restart
+	Holder   string // unique name of this scaler, different after each restart
 	Registry Registry
 	Target   Target
 	Lease    Lease
-	Diary    Diary
-	DryRun   bool          // decide and write it down, do nothing
-	Every    time.Duration // between looks; default 5 s
+	History  History
+	DryRun   bool          // only decide and record, change nothing
+	Every    time.Duration // time between two rounds; default 5 s
 	Log      *slog.Logger
 }
 
-// Scaler looks, decides and has it done, as long as it holds the lease.
+// Scaler observes, decides and executes while it holds the lease.
 type Scaler struct {
-	opts  Options
-	term  Term  // of Run's goroutine, like what follows
-	state State // of this term
-	noted noted
-	ready bool // state is this term's
-	peers peers
-	owed  *Entry    // the diary could not be written; nil: it has everything
-	seen  time.Time // the last look, or the begin of the term
+	opts         Options
+	term         Term  // this and the following fields belong to the goroutine of Run
+	state        State // state of the current term
+	lastLogged   loggedDecision
+	stateLoaded  bool // state was loaded in the current term
+	foreign      foreignNodes
+	pendingEntry *Entry    // entry that could not be written to the history; nil if there is none
+	lastObserved time.Time // time of the last observation, or of the start of the term
 
 	mu struct {
 		sync.Mutex
@@ -43,25 +43,25 @@ type Scaler struct {
 	}
 }
 
-// noted is what the diary said last, so that it says it once.
-type noted struct {
+// loggedDecision is the last recorded decision, so that a condition is recorded once.
+type loggedDecision struct {
 	reason Reason
 	to     int
 }
 
-// Status is what a Scaler does now.
+// Status describes what a Scaler does now.
 type Status struct {
-	Holder   string   `json:"holder"`   // who decides; empty: nobody, as far as is known
-	Mine     bool     `json:"mine"`     // this one does
-	DryRun   bool     `json:"dryRun"`   // it does nothing
-	Decision *Entry   `json:"decision"` // the newest here; null: none yet
-	Fault    string   `json:"fault"`    // why it does not decide, or cannot have it done; empty: it does
+	Holder   string   `json:"holder"`   // name of the leader; empty if none is known
+	Mine     bool     `json:"mine"`     // this scaler leads
+	DryRun   bool     `json:"dryRun"`   // it changes nothing
+	Decision *Entry   `json:"decision"` // last decision of this scaler; null if there is none
+	Fault    string   `json:"fault"`    // why it cannot decide or execute; empty if it can
 	Policy   Policy   `json:"policy"`
-	Ordered  int      `json:"ordered"` // nodes that there should be
-	Nodes    []string `json:"nodes"`   // that live
+	Ordered  int      `json:"ordered"` // expected number of nodes
+	Nodes    []string `json:"nodes"`   // ids of the live nodes
 }
 
-// New makes a scaler; Run makes it work.
+// New returns a Scaler. It works while Run runs.
 func New(o Options) *Scaler {
 	if o.Every == 0 {
 		o.Every = 5 * time.Second
@@ -74,53 +74,53 @@ func New(o Options) *Scaler {
 	return s
 }
 
-// Status is a copy.
+// Status returns a copy of the status.
 func (s *Scaler) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.mu.status
 }
 
-// History reads the diary, the newest first.
+// History returns entries of the history, newest first.
 func (s *Scaler) History(ctx context.Context, before int64, limit int) ([]Entry, error) {
-	return s.opts.Diary.History(ctx, before, limit)
+	return s.opts.History.History(ctx, before, limit)
 }
 
-// Run works until ctx ends; then it gives the lease to whoever wants it, and returns nil. What it started goes on.
+// Run works until ctx ends, then releases the lease and returns nil. Nodes that it started keep running.
 func (s *Scaler) Run(ctx context.Context) error {
 	ticker := time.NewTicker(s.opts.Every)
 	defer ticker.Stop()
 	for {
-		s.look(ctx)
+		s.runOnce(ctx)
 		select {
 		case <-ctx.Done():
-			return s.leave(context.WithoutCancel(ctx))
+			return s.release(context.WithoutCancel(ctx))
 		case <-ticker.C:
 		}
 	}
 }
 
-// look is one round.
-func (s *Scaler) look(ctx context.Context) {
+// runOnce performs one round.
+func (s *Scaler) runOnce(ctx context.Context) {
 	err := s.elect(ctx)
-	if err == nil && s.term.Held {
+	if err == nil && s.term.Leader {
 		err = s.decide(ctx)
 	}
 	if errors.Is(err, ErrFenced) {
 		s.term = Term{}
 	}
-	s.fault(err)
+	s.setFault(err)
 }
 
-// fault keeps why it does nothing, and logs it once.
-func (s *Scaler) fault(err error) {
+// setFault stores why the scaler cannot work, and logs each change.
+func (s *Scaler) setFault(err error) {
 	text := ""
 	if err != nil {
 		text = err.Error()
 	}
 	s.mu.Lock()
 	said := s.mu.status.Fault
-	s.mu.status.Fault, s.mu.status.Holder, s.mu.status.Mine = text, s.term.Holder, s.term.Held
+	s.mu.status.Fault, s.mu.status.Holder, s.mu.status.Mine = text, s.term.Holder, s.term.Leader
 	s.mu.Unlock()
 	switch {
 	case text == said:
@@ -131,50 +131,52 @@ func (s *Scaler) fault(err error) {
 	}
 }
 
-// decide is the part of a round that only the holder has.
+// decide is the part of a round that only the leader performs.
 func (s *Scaler) decide(ctx context.Context) error {
-	if s.owed != nil { // before anything new, so that the next holder knows
-		if err := s.write(ctx, s.owed); err != nil {
+	if s.pendingEntry != nil { // before anything new, so that the next leader knows
+		if err := s.write(ctx, s.pendingEntry); err != nil {
 			return err
 		}
 	}
 	fleet, err := s.fleet(ctx)
 	if err != nil {
-		return s.blinded(ctx, TargetFailed, fmt.Errorf("nothing is known of the target, and nothing is changed meanwhile: %w", err))
+		return s.observationFailed(ctx, TargetFailed, fmt.Errorf("nothing is known of the target, and nothing is changed meanwhile: %w", err))
 	}
 	o, err := s.observe(ctx, &fleet)
 	if err != nil {
-		return s.blinded(ctx, NoData, err)
+		return s.observationFailed(ctx, NoData, err)
 	}
 	now := time.Now()
-	if s.away(now) {
-		s.state.Anew()
+	if s.observationGap(now) {
+		s.state.ResetObservations()
 	}
-	s.seen = now
+	s.lastObserved = now
 	d := s.state.Decide(&s.opts.Policy, o, now)
-	s.show(&d, o)
-	if !d.Moves() || s.opts.DryRun {
-		return s.note(ctx, &d)
+	s.publish(&d, o)
+	if !d.Changes() || s.opts.DryRun {
+		return s.logChange(ctx, &d)
 	}
-	if there := s.peers.least(); fleet.Blind && d.To > d.From && there > d.To {
+	if there := s.foreign.lowest(); fleet.Opaque && d.To > d.From && there > d.To {
 		d.To, d.Why = there, fmt.Sprintf("%s; %d are there, and none of them is taken away", d.Why, there)
 	}
 	return s.act(ctx, &d, &fleet, o.Current-fleet.Wanted)
 }
 
-// away tells whether it has not looked for as long as a lease stands.
-func (s *Scaler) away(now time.Time) bool { return now.Sub(s.seen) > leaseFor*s.opts.Every }
-
-// blinded is a round that decides nothing. One or two are no news.
-func (s *Scaler) blinded(ctx context.Context, reason Reason, err error) error {
-	now := time.Now()
-	if !s.away(now) {
-		return err
-	}
-	return errors.Join(err, s.note(ctx, &Decision{At: now, From: s.state.Ordered, To: s.state.Ordered, Reason: reason, Why: err.Error()}))
+// observationGap reports whether the last observation is older than the lease.
+func (s *Scaler) observationGap(now time.Time) bool {
+	return now.Sub(s.lastObserved) > leaseRounds*s.opts.Every
 }
 
-// act has a decision that moves done, beside nodes that are others'.
+// observationFailed ends a round that cannot decide. Only a longer failure is recorded in the history.
+func (s *Scaler) observationFailed(ctx context.Context, reason Reason, err error) error {
+	now := time.Now()
+	if !s.observationGap(now) {
+		return err
+	}
+	return errors.Join(err, s.logChange(ctx, &Decision{At: now, From: s.state.Ordered, To: s.state.Ordered, Reason: reason, Why: err.Error()}))
+}
+
+// act executes a decision. others is the number of nodes that do not belong to the target.
 func (s *Scaler) act(ctx context.Context, d *Decision, fleet *Fleet, others int) error {
 	if err := s.resize(ctx, max(d.To-others, 0)); err != nil {
 		if errors.Is(err, ErrFenced) {
@@ -182,13 +184,13 @@ func (s *Scaler) act(ctx context.Context, d *Decision, fleet *Fleet, others int)
 		}
 		failed := *d
 		failed.To, failed.Reason, failed.Why = d.From, TargetFailed, fmt.Sprintf("%d are wanted (%s), and the target failed: %s", d.To, d.Why, err)
-		return errors.Join(fmt.Errorf("target: %w", err), s.note(ctx, &failed))
+		return errors.Join(fmt.Errorf("target: %w", err), s.logChange(ctx, &failed))
 	}
 	s.state.Moved(d)
-	if fleet.Blind {
-		s.peers = nil // those that go are still there for a while
+	if fleet.Opaque {
+		s.foreign = nil // nodes that are stopping are still registered for a while
 	}
-	s.noted = noted{d.Reason, d.To}
+	s.lastLogged = loggedDecision{d.Reason, d.To}
 	s.opts.Log.Info("scaling", "from", d.From, "to", d.To, "why", d.Why)
 	return s.write(ctx, d.entry(s.term, false))
 }
@@ -199,24 +201,24 @@ func (s *Scaler) fleet(ctx context.Context) (Fleet, error) {
 	return s.opts.Target.Fleet(ctx)
 }
 
-// observe asks the registry. A target that knows nothing is taken to have what it was last asked for, or what there is.
+// observe reads the registry. For an opaque target it assumes the number last ordered, or the number of registered nodes.
 func (s *Scaler) observe(ctx context.Context, f *Fleet) (*Observation, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Every)
 	defer cancel()
-	o := &Observation{Leaving: f.Leaving, Blind: f.Blind}
+	o := &Observation{RemovalOrder: f.RemovalOrder, Opaque: f.Opaque}
 	o.Nodes, o.Unknown = s.opts.Registry.Nodes(ctx)
 	if o.Unknown == nil {
-		s.peers.see(o.Nodes, f.Own)
+		s.foreign.observe(o.Nodes, f.Own)
 	}
-	others, known := s.peers.most()
+	others, known := s.foreign.highest()
 	switch {
-	case f.Blind && s.state.Ordered > 0:
+	case f.Opaque && s.state.Ordered > 0:
 		f.Wanted, o.Current = s.state.Ordered, s.state.Ordered
-	case f.Whole && !f.Blind:
+	case f.OwnsAll && !f.Opaque:
 		o.Current = f.Wanted
-	case !known, f.Blind && others == 0: // the policy's min may be fewer than there are
-		return nil, fmt.Errorf("nothing is known of the nodes yet: %w", cmp.Or(o.Unknown, errNobody))
-	case f.Blind:
+	case !known, f.Opaque && others == 0: // the policy's min may be fewer than there are
+		return nil, fmt.Errorf("nothing is known of the nodes yet: %w", cmp.Or(o.Unknown, errNoNodes))
+	case f.Opaque:
 		f.Wanted, o.Current = others, others
 	default:
 		o.Current = f.Wanted + others
@@ -224,15 +226,15 @@ func (s *Scaler) observe(ctx context.Context, f *Fleet) (*Observation, error) {
 	return o, nil
 }
 
-// errNobody is a registry that lists nobody: for a moment it may have begun after its nodes, or before them.
-var errNobody = errors.New("the registry lists nobody")
+// errNoNodes means that the registry lists no node. A registry that has just started may lose or not yet have its entries.
+var errNoNodes = errors.New("the registry lists no nodes")
 
-// resize has the target go for so many nodes. That may take longer than a lease stands, so it is kept meanwhile, and the order
-// ends where it is lost.
+// resize orders a number of nodes from the target. That may take longer than the lease is valid, so the lease is renewed meanwhile,
+// and the order is canceled if the lease is lost.
 func (s *Scaler) resize(ctx context.Context, n int) error {
 	ctx, end := context.WithCancelCause(ctx)
 	var keeper sync.WaitGroup
-	keeper.Go(func() { s.keep(ctx, end) })
+	keeper.Go(func() { s.renewLease(ctx, end) })
 	defer keeper.Wait()
 	defer end(nil)
 	guard := func(ctx context.Context, effect func(context.Context) error) error {
@@ -241,44 +243,43 @@ func (s *Scaler) resize(ctx context.Context, n int) error {
 	return s.opts.Target.Resize(ctx, Order{Nodes: n, Token: s.term.Token, Guard: guard})
 }
 
-// note writes down a decision that does not move, where the diary has not just said so: when something that lasts begins,
-// when it is over, and what a dry run would do.
-func (s *Scaler) note(ctx context.Context, d *Decision) error {
-	if !s.worthNoting(d) {
+// logChange records a decision that changes nothing: when a persistent condition begins or ends, and what a dry run would do.
+func (s *Scaler) logChange(ctx context.Context, d *Decision) error {
+	if !s.worthLogging(d) {
 		return nil
 	}
-	s.noted = noted{d.Reason, d.To}
+	s.lastLogged = loggedDecision{d.Reason, d.To}
 	return s.write(ctx, d.entry(s.term, s.opts.DryRun))
 }
 
-func (s *Scaler) worthNoting(d *Decision) bool {
-	now := noted{d.Reason, d.To}
+func (s *Scaler) worthLogging(d *Decision) bool {
+	now := loggedDecision{d.Reason, d.To}
 	switch {
-	case now == s.noted:
+	case now == s.lastLogged:
 		return false
-	case d.Moves() || d.Reason.lasting():
+	case d.Changes() || d.Reason.persistent():
 		return true
 	default:
-		return s.noted.reason.lasting() // it is over
+		return s.lastLogged.reason.persistent() // the condition has ended
 	}
 }
 
 func (s *Scaler) write(ctx context.Context, e *Entry) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Every) // what was done is written down, also at the end
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Every) // what was done is recorded even during shutdown
 	defer cancel()
 	text, err := json.Marshal(&s.state)
 	if err != nil {
 		return fmt.Errorf("diary: %w", err)
 	}
-	if s.owed, err = e, s.opts.Diary.Write(ctx, s.term, e, text); err != nil {
+	if s.pendingEntry, err = e, s.opts.History.Write(ctx, s.term, e, text); err != nil {
 		return fmt.Errorf("diary: %w", err)
 	}
-	s.owed = nil
+	s.pendingEntry = nil
 	return nil
 }
 
-// show keeps what Status says.
-func (s *Scaler) show(d *Decision, o *Observation) {
+// publish updates the fields that Status returns.
+func (s *Scaler) publish(d *Decision, o *Observation) {
 	names := make([]string, len(o.Nodes))
 	for i := range o.Nodes {
 		names[i] = string(o.Nodes[i].ID)

@@ -61,7 +61,7 @@ func (o *office) acquire(holder string, ttl time.Duration) (autoscale.Term, erro
 		o.token++
 	}
 	o.holder, o.until = holder, time.Now().Add(ttl)
-	return autoscale.Term{Held: true, Holder: holder, Token: o.token}, nil
+	return autoscale.Term{Leader: true, Holder: holder, Token: o.token}, nil
 }
 
 func (o *office) Release(ctx context.Context, t autoscale.Term) error {
@@ -203,12 +203,12 @@ func (s *site) Fleet(ctx context.Context) (autoscale.Fleet, error) {
 		return autoscale.Fleet{}, s.silent
 	}
 	if s.blind {
-		return autoscale.Fleet{Whole: true, Blind: true}, nil
+		return autoscale.Fleet{OwnsAll: true, Opaque: true}, nil
 	}
 	f := autoscale.Fleet{Wanted: s.own}
 	for i := range s.own {
 		f.Own = append(f.Own, membership.NodeID(fmt.Sprint("own-", i)))
-		f.Leaving = append([]membership.NodeID{f.Own[i]}, f.Leaving...)
+		f.RemovalOrder = append([]membership.NodeID{f.Own[i]}, f.RemovalOrder...)
 	}
 	return f, nil
 }
@@ -239,7 +239,7 @@ func TestTheLeaseIsGivenBackThoughItWasBeingTaken(t *testing.T) {
 		_, stop := start(o, &site{own: 1}, "a", nil)
 		time.Sleep(time.Second)
 		stop()
-		if term, err := o.acquire("b", time.Minute); err != nil || !term.Held {
+		if term, err := o.acquire("b", time.Minute); err != nil || !term.Leader {
 			t.Errorf("behind the end of its holder: %+v, %v", term, err)
 		}
 	})
@@ -247,7 +247,7 @@ func TestTheLeaseIsGivenBackThoughItWasBeingTaken(t *testing.T) {
 
 // start runs a scaler; the function ends it.
 func start(o *office, s *site, name string, change func(*autoscale.Options)) (*autoscale.Scaler, func()) {
-	options := autoscale.Options{Policy: autoscale.Default(), Holder: name, Registry: s, Target: s, Lease: o, Diary: o}
+	options := autoscale.Options{Policy: autoscale.Default(), Holder: name, Registry: s, Target: s, Lease: o, History: o}
 	if change != nil {
 		change(&options)
 	}

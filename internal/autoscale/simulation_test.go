@@ -68,9 +68,9 @@ func (w *world) nodes(now time.Duration) (list []membership.Node) {
 }
 
 func (w *world) observe(now time.Duration) *autoscale.Observation {
-	o := &autoscale.Observation{Nodes: w.nodes(now), Current: w.ordered, Leaving: []membership.NodeID{}}
+	o := &autoscale.Observation{Nodes: w.nodes(now), Current: w.ordered, RemovalOrder: []membership.NodeID{}}
 	for i := len(w.members) - 1; i >= 0; i-- {
-		o.Leaving = append(o.Leaving, w.members[i].id)
+		o.RemovalOrder = append(o.RemovalOrder, w.members[i].id)
 	}
 	if w.away {
 		o.Nodes, o.Unknown = nil, errors.New("Redis does not answer")
@@ -97,7 +97,7 @@ func (w *world) play(p autoscale.Policy, start int, length time.Duration) (story
 		}
 		o := w.observe(now)
 		d := s.Decide(&p, o, at(now))
-		if d.Moves() {
+		if d.Changes() {
 			w.resize(d.To, now)
 			s.Moved(&d)
 		}
@@ -124,7 +124,7 @@ func (e *expect) check(t *testing.T, p *autoscale.Policy, story []moment) {
 		if m.wanted < p.Min || m.wanted > p.Max {
 			t.Errorf("%s: %d nodes, the policy says %d to %d", m.at, m.wanted, p.Min, p.Max)
 		}
-		if d.Moves() {
+		if d.Changes() {
 			t.Logf("%8s  %2d → %2d  %s", m.at, d.From, d.To, d.Why)
 			if sign := sign(d.To - d.From); sign != direction {
 				turns, direction = turns+1, sign

@@ -5,40 +5,40 @@ import (
 	"time"
 )
 
-// State is what decisions remember. What must outlive its holder is exported; the rest is begun anew, which takes nothing
-// away any sooner.
+// State holds what decisions depend on besides the current observation. Exported fields survive a change of the leader. The others
+// start from scratch, which never removes a node earlier.
 type State struct {
-	Ordered    int       `json:"ordered"`    // nodes that the target was last asked for; 0: never
-	LastUp     time.Time `json:"lastUp"`     // step
-	LastChange time.Time `json:"lastChange"` // of the number, by whomever
-	Useless    int       `json:"useless"`    // steps up in a row that left the metric where it was
-	GaveUpAt   time.Time `json:"gaveUpAt"`   // zero: it has not
-	GaveUps    int       `json:"gaveUps"`    // in a row
+	Ordered          int       `json:"ordered"`    // number of nodes last ordered from the target; 0 if never
+	LastUp           time.Time `json:"lastUp"`     // time of the last step up
+	LastChange       time.Time `json:"lastChange"` // when the number last changed, by this scaler or by anyone else
+	IneffectiveSteps int       `json:"useless"`    // consecutive steps up that did not lower the metric
+	GaveUpAt         time.Time `json:"gaveUpAt"`   // when it gave up; zero if it has not
+	GaveUps          int       `json:"gaveUps"`    // how often it gave up in a row
 
-	current int       // nodes that there should be, by the last look; 0: none yet
-	whole   time.Time // when all of them were last seen, or nothing was known
-	samples []sample  // of the longest window, oldest first
-	advice  []advice  // of the longest stabilization window, oldest first
-	trial   *trial    // nil: no step up is watched
+	current         int              // expected number of nodes in the last observation; 0 if there was none
+	lastComplete    time.Time        // when all nodes last reported, or nothing was known
+	samples         []sample         // within the longest rule window, oldest first
+	recommendations []recommendation // within the longest stabilization window, oldest first
+	check           *scaleUpCheck    // nil if no step up is being evaluated
 }
 
-// advice is what one observation asked for.
-type advice struct {
+// recommendation is the result of one observation.
+type recommendation struct {
 	at       time.Time
 	up, down int
 }
 
-// trial watches whether steps up did anything.
-type trial struct {
-	rule     Metric
-	from, to int       // nodes that are there, and that are to be
-	before   float64   // the metric per node at the first step
-	steps    int       // until now
-	joined   time.Time // when the last of the new nodes had reported; zero: not yet
+// scaleUpCheck evaluates whether steps up had an effect.
+type scaleUpCheck struct {
+	rule          Metric
+	from, to      int       // number of nodes before the first step, and after the last
+	before        float64   // metric per node before the first step
+	steps         int       // steps so far
+	completeSince time.Time // since when all new nodes have reported; zero if they have not
 }
 
-// notLater takes times that lie ahead for now: another holder's clock was wrong, and nothing should wait for it to be right.
-func (s *State) notLater(now time.Time) {
+// clampTimes replaces times in the future by now. They come from a leader whose clock was wrong, and must not delay anything.
+func (s *State) clampTimes(now time.Time) {
 	for _, t := range []*time.Time{&s.LastUp, &s.LastChange, &s.GaveUpAt} {
 		if t.After(now) {
 			*t = now
@@ -46,48 +46,49 @@ func (s *State) notLater(now time.Time) {
 	}
 }
 
-// begin starts the history: it is as if the present number had always been right, so nothing is taken away before all of
-// the stabilization window has passed. What somebody else has added is right as well.
-func (s *State) begin(current int, now time.Time) {
-	if len(s.advice) == 0 {
-		s.advise(current, current, now)
+// observeCount records the current number of nodes. The first observation counts as if the number had always been right, so that
+// nothing is removed before a whole stabilization window has passed. Nodes that someone else has added count as right as well.
+func (s *State) observeCount(current int, now time.Time) {
+	if len(s.recommendations) == 0 {
+		s.recommend(current, current, now)
 	}
 	if before := s.current; before != 0 && before != current {
 		s.LastChange = now
 		if current > before {
-			s.advise(maxNodes, current, now)
+			s.recommend(maxNodes, current, now)
 		}
 	}
 	s.current = current
 }
 
-// Anew forgets what was seen, after a time in which nothing was: what was not seen may have been busy. What was done stays.
-func (s *State) Anew() {
-	s.samples, s.advice, s.whole = nil, nil, time.Time{}
-	if s.trial != nil {
-		s.trial.joined = time.Time{}
+// ResetObservations discards the observations after a gap, because the load during the gap is unknown. The record of past steps
+// stays.
+func (s *State) ResetObservations() {
+	s.samples, s.recommendations, s.lastComplete = nil, nil, time.Time{}
+	if s.check != nil {
+		s.check.completeSince = time.Time{}
 	}
 }
 
-func (s *State) advise(up, down int, now time.Time) {
-	s.advice = append(s.advice, advice{now, up, down})
+func (s *State) recommend(up, down int, now time.Time) {
+	s.recommendations = append(s.recommendations, recommendation{now, up, down})
 }
 
-// forget drops what is older than the policy looks back. The times of a policy and the pace of its observations bound what
-// is kept.
-func (s *State) forget(p *Policy, now time.Time) {
+// trim drops observations that are older than the policy looks back. The windows of the policy and the observation interval bound
+// what is stored.
+func (s *State) trim(p *Policy, now time.Time) {
 	oldest := now.Add(-max(p.Up.StabilizationWindow, p.Down.StabilizationWindow))
-	s.advice = slices.DeleteFunc(s.advice, func(a advice) bool { return a.at.Before(oldest) })
+	s.recommendations = slices.DeleteFunc(s.recommendations, func(a recommendation) bool { return a.at.Before(oldest) })
 	var window time.Duration
 	for i := range p.Rules {
 		window = max(window, p.Rules[i].Window)
 	}
-	for len(s.samples) > fullFor && s.samples[0].at.Before(now.Add(-window)) {
+	for len(s.samples) > fullSamples && s.samples[0].at.Before(now.Add(-window)) {
 		s.samples = s.samples[1:]
 	}
 }
 
-// mean of the sums that a rule's window holds.
+// mean returns the mean of the totals within the window of a rule.
 func (s *State) mean(p *Policy, rule int, now time.Time) float64 {
 	after, sum, n := now.Add(-p.Rules[rule].Window), 0.0, 0
 	for i := range s.samples {
@@ -98,15 +99,15 @@ func (s *State) mean(p *Policy, rule int, now time.Time) float64 {
 	return sum / float64(max(n, 1))
 }
 
-// fullFor is how many observations in a row must say so before nodes are taken to be full: one may be a moment.
-const fullFor = 3
+// fullSamples is the number of consecutive observations that must be full before the nodes count as full.
+const fullSamples = 3
 
-// full tells whether all nodes that there should be report, and are full. While some start, those may be enough.
+// full reports whether all expected nodes report and are full. While some are still starting, the nodes may be enough.
 func (s *State) full(current int) bool {
-	if len(s.samples) < fullFor {
+	if len(s.samples) < fullSamples {
 		return false
 	}
-	for _, m := range s.samples[len(s.samples)-fullFor:] {
+	for _, m := range s.samples[len(s.samples)-fullSamples:] {
 		if m.full < max(current, 1) {
 			return false
 		}
@@ -114,23 +115,24 @@ func (s *State) full(current int) bool {
 	return true
 }
 
-// read reads all rules. Nodes that are lost are asked for once more.
-func (s *State) read(p *Policy, reporting, current, lost int, now time.Time) []reading {
-	readings := make([]reading, len(p.Rules))
+// evaluateRules evaluates all rules. Lost nodes are added to what a rule asks for.
+func (s *State) evaluateRules(p *Policy, reporting, current, lost int, now time.Time) []evaluation {
+	readings := make([]evaluation, len(p.Rules))
 	for i := range p.Rules {
 		r := &p.Rules[i]
-		readings[i] = p.reading(r, s.mean(p, i, now), reporting, current, lost)
+		readings[i] = p.evaluate(r, s.mean(p, i, now), reporting, current, lost)
 		if r.Metric == Load && s.full(current-lost) {
-			readings[i].fill(p, s.samples[len(s.samples)-1].load, current)
+			readings[i].markFull(p, s.samples[len(s.samples)-1].load, current)
 		}
 	}
 	return readings
 }
 
-// steadyUp is the least that was asked for in all of the time that up stabilises; steadyDown the most.
+// steadyUp returns the smallest number recommended within the stabilization window of steps up; steadyDown returns the largest one
+// within that of steps down.
 func (s *State) steadyUp(p *Policy, now time.Time) int {
 	n, after := maxNodes, now.Add(-p.Up.StabilizationWindow)
-	for _, a := range s.advice {
+	for _, a := range s.recommendations {
 		if !a.at.Before(after) {
 			n = min(n, a.up)
 		}
@@ -140,7 +142,7 @@ func (s *State) steadyUp(p *Policy, now time.Time) int {
 
 func (s *State) steadyDown(p *Policy, now time.Time) int {
 	n, after := 0, now.Add(-p.Down.StabilizationWindow)
-	for _, a := range s.advice {
+	for _, a := range s.recommendations {
 		if !a.at.Before(after) {
 			n = max(n, a.down)
 		}
@@ -148,32 +150,32 @@ func (s *State) steadyDown(p *Policy, now time.Time) int {
 	return n
 }
 
-// Moved notes that the target took a decision that moves.
+// Moved records that the target executed a decision that changes the number.
 func (s *State) Moved(d *Decision) {
 	s.Ordered, s.current, s.LastChange = d.To, d.To, d.At
 	if d.To < d.From {
-		s.trial = nil
+		s.check = nil
 		return
 	}
 	s.LastUp = d.At
 	if d.Reason != Rising {
 		return
 	}
-	if s.trial == nil {
-		s.trial = &trial{from: d.From - d.lost, to: d.From - d.lost}
+	if s.check == nil {
+		s.check = &scaleUpCheck{from: d.From - d.lost, to: d.From - d.lost}
 	}
-	if s.trial.rule != d.rule.Metric { // steps that another metric asked for have not made this one fall either
-		s.trial.rule, s.trial.from, s.trial.before = d.rule.Metric, s.trial.to, d.before
+	if s.check.rule != d.rule.Metric { // steps that another metric asked for have not lowered this one either
+		s.check.rule, s.check.from, s.check.before = d.rule.Metric, s.check.to, d.before
 	}
-	s.trial.to += d.To - d.From
-	s.trial.joined = time.Time{}
-	s.trial.steps++
+	s.check.to += d.To - d.From
+	s.check.completeSince = time.Time{}
+	s.check.steps++
 }
 
-// fallen is what the metric must have come down to for the steps to have helped: half of the way to where it would be were
-// the load the same and shared by more, because load may have grown meanwhile. What was full may have had more load
-// than could be seen; there anything that is clearly less than full has fallen too.
-func (t *trial) fallen(there int) float64 {
+// threshold returns the value to which the metric must have fallen for the steps to count as effective. That is half of the way to
+// where it would be if the load had stayed the same, because the load may have grown meanwhile. If the nodes were full, their real
+// load was higher than the metric could show. Then any value clearly below full is enough.
+func (t *scaleUpCheck) threshold(there int) float64 {
 	halfway := t.before * (1 + float64(t.from)/float64(there)) / 2
 	if t.rule == Load && t.before >= fullAt {
 		return max(halfway, fullAt-0.05)
@@ -181,31 +183,31 @@ func (t *trial) fallen(there int) float64 {
 	return halfway
 }
 
-// judge ends the trial once the nodes of its steps have reported for a window. Where some do not come those that have count; where
-// none came it goes on.
-func (s *State) judge(p *Policy, readings []reading, reporting int, now time.Time) {
-	t := s.trial
+// evaluate ends the check once the nodes of its steps have reported for a window. If some of them never come, those that came
+// count; if none came, the check continues.
+func (s *State) evaluate(p *Policy, readings []evaluation, reporting int, now time.Time) {
+	t := s.check
 	if t == nil {
 		return
 	}
 	there := min(reporting, t.to)
 	if there < t.to && (there <= t.from || s.starting(now)) {
-		t.joined = time.Time{}
+		t.completeSince = time.Time{}
 		return
 	}
-	if t.joined.IsZero() {
-		t.joined = now
+	if t.completeSince.IsZero() {
+		t.completeSince = now
 	}
 	for i := range readings {
 		g := &readings[i]
-		if g.rule.Metric != t.rule || now.Sub(t.joined) <= g.rule.Window {
+		if g.rule.Metric != t.rule || now.Sub(t.completeSince) <= g.rule.Window {
 			continue
 		}
-		if s.trial = nil; g.mean <= t.fallen(there) {
-			s.hope()
+		if s.check = nil; g.mean <= t.threshold(there) {
+			s.clearGaveUp()
 			return
 		}
-		if s.Useless += t.steps; s.Useless >= p.MaxIneffectiveSteps && s.GaveUpAt.IsZero() {
+		if s.IneffectiveSteps += t.steps; s.IneffectiveSteps >= p.MaxIneffectiveSteps && s.GaveUpAt.IsZero() {
 			s.GaveUpAt = now
 			s.GaveUps++
 		}
@@ -213,37 +215,37 @@ func (s *State) judge(p *Policy, readings []reading, reporting int, now time.Tim
 	}
 }
 
-// startGrace is how long new nodes may take before it is worth a word that they are not there, and before those that are there
-// are taken to be all: a migration, or a machine that is made for them, takes minutes.
+// startGrace is how long new nodes may take before they count as missing, and before the existing nodes count as all: a migration,
+// or provisioning of a machine, takes minutes.
 const startGrace = 2 * time.Minute
 
 func (s *State) starting(now time.Time) bool { return now.Sub(s.LastUp) < startGrace }
 
-// lost is how many nodes have been missing for so long that what they would take is for others to take.
-func (s *State) lost(reporting, current int, now time.Time) int {
-	if reporting >= current || s.whole.IsZero() {
-		s.whole = now
+// missingNodes returns how many nodes have been missing for so long that the others must take over their load.
+func (s *State) missingNodes(reporting, current int, now time.Time) int {
+	if reporting >= current || s.lastComplete.IsZero() {
+		s.lastComplete = now
 	}
-	if s.starting(now) || now.Sub(s.whole) < startGrace {
+	if s.starting(now) || now.Sub(s.lastComplete) < startGrace {
 		return 0
 	}
 	return current - reporting
 }
 
-// hope forgets what did not help.
-func (s *State) hope() { s.Useless, s.GaveUpAt, s.GaveUps = 0, time.Time{}, 0 }
+// clearGaveUp resets the record of ineffective steps.
+func (s *State) clearGaveUp() { s.IneffectiveSteps, s.GaveUpAt, s.GaveUps = 0, time.Time{}, 0 }
 
-// relent takes back that it gave up: no metric asks for anything any more, or enough time has passed for one step more.
-func (s *State) relent(p *Policy, asked bool, now time.Time) {
+// maybeRetry ends the state of having given up if no metric asks for nodes any more, or if it is time for another attempt.
+func (s *State) maybeRetry(p *Policy, asked bool, now time.Time) {
 	switch {
-	case !asked && s.trial == nil:
-		s.hope()
+	case !asked && s.check == nil:
+		s.clearGaveUp()
 	case !s.GaveUpAt.IsZero() && !now.Before(s.retryAt(p)):
-		s.Useless, s.GaveUpAt = p.MaxIneffectiveSteps-1, time.Time{}
+		s.IneffectiveSteps, s.GaveUpAt = p.MaxIneffectiveSteps-1, time.Time{}
 	}
 }
 
-// retryAt is when it tries one step more; each time that this did not help either it waits twice as long.
+// retryAt returns the time of the next attempt after giving up. The wait doubles with every failed attempt.
 func (s *State) retryAt(p *Policy) time.Time {
 	wait := p.Retry
 	for i := 1; i < s.GaveUps && wait < maxRetry; i++ {

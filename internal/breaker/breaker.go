@@ -1,8 +1,8 @@
-// Package breaker keeps the node from leaning on a dependency that does not answer: after some failures in a row calls are
-// refused at once for a while, then one is let through to see. What was refused waits where it is; nothing is lost by it.
+// Package breaker wraps dependencies in circuit breakers. After several consecutive failures the breaker opens: calls are refused
+// at once for a while, then one trial call is let through. A refused call loses nothing: its message stays where it is, and its
+// caller retries.
 //
-// It guards what is outside the node's own decisions: the store. The breakers of phones are decisions of package
-// delivery, and pure.
+// The breakers guard what is outside the node: the store and Redis. The breakers of phones are pure decisions of package delivery.
 //
 // Concurrency: everything may be called from any goroutine.
 package breaker
@@ -16,22 +16,22 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// Options tune a breaker; the zero value of a field means its default.
+// Options configure a Breaker; the zero value of a field selects its default.
 type Options struct {
-	Failures uint                 // in a row that open it; default 5
-	Pause    time.Duration        // how long it refuses before it lets one call through; default 1 s
-	OnChange func(Status)         // after each change of state; must be quick and must not call the breaker
-	Now      func() time.Time     // of the stamps; default time.Now
-	Counts   func(err error) bool // is it a failure of the dependency? default: whatever is to be tried again later
+	Failures uint                 // consecutive failures that open it; default 5
+	Pause    time.Duration        // how long it refuses calls before it lets a trial call through; default 1 s
+	OnChange func(Status)         // called after each change of state; must not block and must not call the breaker
+	Now      func() time.Time     // clock of Status.Since; default time.Now
+	Counts   func(err error) bool // reports whether err is a failure of the dependency; default: errors whose reaction is RetryLater
 }
 
-// Status is how a breaker stands.
+// Status describes the state of a breaker.
 type Status struct {
 	Name     string
-	State    string    // closed, open or half_open
-	Since    time.Time // of that state
-	Failures uint      // in a row
-	Refused  uint64    // calls, since the start
+	State    string    // "closed", "open" or "half_open"
+	Since    time.Time // when it entered the state
+	Failures uint      // consecutive failures
+	Refused  uint64    // calls refused since the start
 }
 
 // Breaker guards one dependency.
@@ -39,12 +39,12 @@ type Breaker struct {
 	name     string
 	opts     Options
 	circuit  circuitbreaker.CircuitBreaker[any]
-	since    atomic.Int64 // Unix milliseconds
+	since    atomic.Int64 // Unix milliseconds of the last change of state
 	failures atomic.Uint64
 	refused  atomic.Uint64
 }
 
-// New makes a closed breaker.
+// New returns a closed breaker.
 func New(name string, o Options) *Breaker {
 	if o.Failures == 0 {
 		o.Failures = 5
@@ -90,19 +90,19 @@ func (b *Breaker) status() Status {
 	return Status{Name: b.name, Since: time.UnixMilli(b.since.Load()), Failures: uint(b.failures.Load()), Refused: b.refused.Load()}
 }
 
-// Status is how the breaker stands now.
+// Status returns the current state.
 func (b *Breaker) Status() Status {
 	status := b.status()
 	status.State = stateName(b.circuit.State())
 	return status
 }
 
-// Do calls f, unless the breaker refuses: then the error is StoreUnavailable and says when to come again.
+// Do calls f unless the breaker is open. Then it returns StoreUnavailable with the time until the next trial call.
 func (b *Breaker) Do(f func() error) error {
 	if !b.circuit.TryAcquirePermit() {
 		b.refused.Add(1)
 		return &esh3ar.Error{
-			Code: esh3ar.StoreUnavailable, Text: b.name + " does not answer and is left alone for a while", RetryAfter: max(b.circuit.RemainingDelay(), time.Second),
+			Code: esh3ar.StoreUnavailable, Text: b.name + " is not answering; calls are refused for a while", RetryAfter: max(b.circuit.RemainingDelay(), time.Second),
 		}
 	}
 	err := f()

@@ -7,7 +7,7 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// deliveryStore is what delivery asks of a store.
+// deliveryStore is the part of a store that delivery uses.
 type deliveryStore interface {
 	esh3ar.InboxReader
 	esh3ar.Settler
@@ -15,53 +15,53 @@ type deliveryStore interface {
 	Message(ctx context.Context, id esh3ar.MessageID) (esh3ar.Record, error)
 }
 
-// Store is a store behind a breaker, as delivery uses it. Sessions wait while it is open: their reads fail at once, the
-// sweep asks again, and acknowledgements end with try_again.
+// Store is a store behind a circuit breaker, for package delivery. While the breaker is open, reads of sessions fail at once, the
+// sweep retries, and acknowledgements fail with try_again.
 type Store struct {
 	store   deliveryStore
 	breaker *Breaker
 }
 
-// Guard puts a store behind a breaker.
+// Guard returns store behind the breaker b.
 func Guard(store deliveryStore, b *Breaker) *Store { return &Store{store, b} }
 
-// Pending realises esh3ar.InboxReader.
+// Pending implements esh3ar.InboxReader.
 func (s *Store) Pending(ctx context.Context, q esh3ar.InboxQuery) (page esh3ar.InboxPage, err error) {
 	err = s.breaker.Do(func() (err error) { page, err = s.store.Pending(ctx, q); return err })
 	return page, err
 }
 
-// Since realises esh3ar.InboxReader.
+// Since implements esh3ar.InboxReader.
 func (s *Store) Since(ctx context.Context, r esh3ar.Recipient, after, until esh3ar.Seq, limit int) (records []esh3ar.Record, err error) {
 	err = s.breaker.Do(func() (err error) { records, err = s.store.Since(ctx, r, after, until, limit); return err })
 	return records, err
 }
 
-// Counters realises esh3ar.InboxReader.
+// Counters implements esh3ar.InboxReader.
 func (s *Store) Counters(ctx context.Context, rs []esh3ar.Recipient) (counters []esh3ar.Seq, err error) {
 	err = s.breaker.Do(func() (err error) { counters, err = s.store.Counters(ctx, rs); return err })
 	return counters, err
 }
 
-// Queued realises esh3ar.InboxReader.
+// Queued implements esh3ar.InboxReader.
 func (s *Store) Queued(ctx context.Context, before esh3ar.Time, next string, limit int) (refs []esh3ar.MessageRef, following string, err error) {
 	err = s.breaker.Do(func() (err error) { refs, following, err = s.store.Queued(ctx, before, next, limit); return err })
 	return refs, following, err
 }
 
-// Settle realises esh3ar.Settler.
+// Settle implements esh3ar.Settler.
 func (s *Store) Settle(ctx context.Context, changes []esh3ar.Change) (results []esh3ar.Settled, err error) {
 	err = s.breaker.Do(func() (err error) { results, err = s.store.Settle(ctx, changes); return err })
 	return results, err
 }
 
-// Claim realises esh3ar.TaskQueue.
+// Claim implements esh3ar.TaskQueue.
 func (s *Store) Claim(ctx context.Context, lease time.Duration, limit int) (tasks []esh3ar.Task, err error) {
 	err = s.breaker.Do(func() (err error) { tasks, err = s.store.Claim(ctx, lease, limit); return err })
 	return tasks, err
 }
 
-// Message finds one by id, or NotFound.
+// Message returns the message with an id, or NotFound.
 func (s *Store) Message(ctx context.Context, id esh3ar.MessageID) (record esh3ar.Record, err error) {
 	err = s.breaker.Do(func() (err error) { record, err = s.store.Message(ctx, id); return err })
 	return record, err

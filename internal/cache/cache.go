@@ -9,22 +9,22 @@ import (
 	"github.com/maypok86/otter/v2/stats"
 )
 
-// Cache keeps what a loader found, on two levels.
+// Cache caches the results of a loader on two levels.
 type Cache[K comparable, V any] struct {
 	opts   Options[K, V]
 	first  firstLevel[K, V]
-	second *namespace[V] // nil: there is none
+	second *namespace[V] // nil if there is no second level
 	counts counts
 	mu     struct {
-		sync.Mutex                   // also held by who changes the first level: an item and the flight that brings it change together
-		inflight   map[K]*call[K, V] // one for each key somebody waits for
-		epoch      uint64            // counts invalidations
+		sync.Mutex                   // also held for changes of the first level, so that an entry and its in-flight call change together
+		inflight   map[K]*call[K, V] // one per key that callers wait for
+		epoch      uint64            // number of invalidations so far
 	}
 }
 
-// counts are the sources of Stats.
+// counts holds the counters behind Stats.
 type counts struct {
-	first         *stats.Counter // striped: every hit is counted
+	first         *stats.Counter // striped, because every hit is counted
 	second        hits
 	loads         latency
 	loadErrors    atomic.Uint64
@@ -32,10 +32,10 @@ type counts struct {
 	drops         atomic.Uint64
 }
 
-// hits are asked keys and how it went.
+// hits counts lookups by their result.
 type hits struct{ hits, misses atomic.Uint64 }
 
-// New makes a cache. It panics where an option is missing, or another cache of the same Shared has its name.
+// New returns a cache. It panics if a required option is missing or another cache of the same Shared has the same name.
 func New[K comparable, V any](o Options[K, V]) *Cache[K, V] {
 	o.check()
 	o.defaults()
@@ -51,7 +51,7 @@ func New[K comparable, V any](o Options[K, V]) *Cache[K, V] {
 	return c
 }
 
-// Get gives the value of a key; found is false where there is none.
+// Get returns the value of a key. found is false if the source has nothing under the key.
 func (c *Cache[K, V]) Get(ctx context.Context, key K) (v V, found bool, err error) {
 	if it := c.lookUp(key, c.opts.Now()); it != nil {
 		c.counts.first.RecordHits(1)
@@ -65,8 +65,8 @@ func (c *Cache[K, V]) Get(ctx context.Context, key K) (v V, found bool, err erro
 	return entries[0].Value, entries[0].Found, nil
 }
 
-// GetMany gives the entries of several keys, in the order asked. What is missing is loaded by one call. With an error
-// there is nothing else: a key could neither be loaded nor answered with what still stands.
+// GetMany returns the entries of several keys in the order of keys. All missing keys are loaded in one call. If a key can be
+// neither loaded nor answered with a value that is still usable, it returns only the error.
 func (c *Cache[K, V]) GetMany(ctx context.Context, keys []K) ([]Entry[V], error) {
 	entries, now := make([]Entry[V], len(keys)), c.opts.Now()
 	var missing []K
@@ -93,7 +93,7 @@ func (c *Cache[K, V]) GetMany(ctx context.Context, keys []K) ([]Entry[V], error)
 	return entries, nil
 }
 
-// lookUp gives the item that answers for a key now; nil: somebody has to ask.
+// lookUp returns the first-level item that answers for a key now, or nil if the key must be fetched.
 func (c *Cache[K, V]) lookUp(key K, now time.Time) *item[V] {
 	it := c.first.get(key)
 	if it == nil || !it.fresh(now, c.subscriptionHealthy()) || c.opts.RefreshAhead && it.startRefresh(now) {
@@ -102,19 +102,19 @@ func (c *Cache[K, V]) lookUp(key K, now time.Time) *item[V] {
 	return it
 }
 
-// subscriptionHealthy tells whether every invalidation is heard.
+// subscriptionHealthy reports whether every invalidation of other nodes is received.
 func (c *Cache[K, V]) subscriptionHealthy() bool {
 	return c.opts.Shared == nil || c.opts.Shared.Subscribed()
 }
 
-// Mark is a moment: what was asked of the source after it may be kept, if nothing was invalidated since.
+// Mark identifies the moment before the caller reads the source for SetMany.
 type Mark struct {
 	epoch       uint64
 	askedAt     time.Time
 	generations generationSet
 }
 
-// Mark notes the moment before the source is asked for what SetMany is to keep.
+// Mark returns a mark of the current moment. Call it before reading the source.
 func (c *Cache[K, V]) Mark(ctx context.Context) Mark {
 	c.mu.Lock()
 	m := Mark{epoch: c.mu.epoch, askedAt: c.opts.Now()}
@@ -125,8 +125,8 @@ func (c *Cache[K, V]) Mark(ctx context.Context) Mark {
 	return m
 }
 
-// SetMany keeps what the caller got from the source after the mark, a listing for example. If anything of this cache was
-// invalidated since, it keeps nothing: nobody knows which of the two was first.
+// SetMany caches entries that the caller read from the source after Mark, for example with a listing. If anything in this cache was
+// invalidated since the mark, nothing is cached, because the entries may be older than the invalidation.
 func (c *Cache[K, V]) SetMany(ctx context.Context, m Mark, keys []K, entries []Entry[V]) {
 	if !c.putIfUnchanged(m, keys, entries) || c.second == nil {
 		return
@@ -150,7 +150,7 @@ func (c *Cache[K, V]) putIfUnchanged(m Mark, keys []K, entries []Entry[V]) bool 
 	return true
 }
 
-// itemOf makes an item of what the source said after asked.
+// itemOf returns a first-level item for an entry that was read from the source after askedAt.
 func (c *Cache[K, V]) itemOf(e Entry[V], asked time.Time) *item[V] {
 	ttl := c.opts.TTL
 	if !e.Found {
@@ -159,7 +159,7 @@ func (c *Cache[K, V]) itemOf(e Entry[V], asked time.Time) *item[V] {
 	return &item[V]{Entry: e, askedAt: asked, validFrom: asked, validUntil: asked.Add(jittered(ttl, c.opts.Jitter))}
 }
 
-// putLocked keeps an item, or forgets the key where nothing is to be kept.
+// putLocked stores an item, or removes the key if the item has no validity.
 func (c *Cache[K, V]) putLocked(key K, it *item[V]) {
 	if it.validUntil.After(it.askedAt) {
 		c.first.put(key, it)
@@ -168,7 +168,7 @@ func (c *Cache[K, V]) putLocked(key K, it *item[V]) {
 	c.first.remove(key)
 }
 
-// Stats reads the counts.
+// Stats returns the counters.
 func (c *Cache[K, V]) Stats() Stats {
 	first, loads := c.counts.first.Snapshot(), c.counts.loads.read()
 	return Stats{

@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// call is one question that everybody who needs its answer waits for.
+// call is one in-flight load of a key. Every caller that needs the key waits for it.
 type call[K comparable, V any] struct {
 	key   K
 	batch *batch[K, V]
 	done  chan struct{}
-	item  *item[V] // both written before done is closed
+	item  *item[V] // item and err are written before done is closed
 	err   error
 }
 
-// batch is one caller's round of asking: the flights that no other caller had begun.
+// batch holds the in-flight calls that one caller started. It loads them together.
 type batch[K comparable, V any] struct {
 	calls   []*call[K, V]
 	askedAt time.Time
@@ -27,9 +27,8 @@ var (
 	errWrongCount = errors.New("the loader answered for another number of keys")
 )
 
-// fetch asks for keys that the first level cannot answer. Where it is not to be kept that there is nothing, nobody takes
-// another's word for it either: it may have been true before his own question only. He asks once more, and the flight he
-// meets then has begun after he came.
+// fetch loads keys that the first level cannot answer. If "not found" must not be cached, a caller does not accept it from a call
+// that began before its own: the key may have been created in between. It then joins a second call, which began after its request.
 func (c *Cache[K, V]) fetch(ctx context.Context, keys []K) ([]Entry[V], error) {
 	entries, places := make([]Entry[V], len(keys)), make([]int, len(keys))
 	for i := range places {
@@ -54,7 +53,7 @@ func (c *Cache[K, V]) fetch(ctx context.Context, keys []K) ([]Entry[V], error) {
 	return entries, nil
 }
 
-// join finds the flight of each key, and begins those that are missing: these are the caller's to fly.
+// join returns the in-flight call of each key, and starts the missing ones. The caller must run those in own.
 func (c *Cache[K, V]) join(keys []K, places []int) (all []*call[K, V], own *batch[K, V]) {
 	all, own = make([]*call[K, V], len(places)), &batch[K, V]{}
 	c.mu.Lock()
@@ -64,7 +63,7 @@ func (c *Cache[K, V]) join(keys []K, places []int) (all []*call[K, V], own *batc
 		f, begun := c.mu.inflight[keys[place]]
 		if !begun {
 			f = &call[K, V]{key: keys[place], batch: own, done: make(chan struct{}), err: errNoAnswer}
-			c.mu.inflight[f.key] = f // bounded by the keys that callers wait for
+			c.mu.inflight[f.key] = f // bounded by the number of keys that callers wait for
 			own.calls = append(own.calls, f)
 		}
 		all[i] = f
@@ -72,10 +71,10 @@ func (c *Cache[K, V]) join(keys []K, places []int) (all []*call[K, V], own *batc
 	return all, own
 }
 
-// wait is over when the flight has landed. A flight that failed leaves what was known before, while that stands.
+// wait waits for an in-flight call. If the call failed, it returns the previous item as long as that is usable.
 func (c *Cache[K, V]) wait(ctx context.Context, f *call[K, V]) (*item[V], error) {
 	select {
-	case <-f.done: // also for who flew it, and has left meanwhile
+	case <-f.done: // checked first, so that a caller that ran the call gets its result even if ctx has ended
 	default:
 		select {
 		case <-f.done:
@@ -93,7 +92,8 @@ func (c *Cache[K, V]) wait(ctx context.Context, f *call[K, V]) (*item[V], error)
 	return nil, f.err
 }
 
-// run brings the answers. The second level learns of them when nobody waits any more but who flew.
+// run loads the calls of own. The second level is written after the callers have their answers; only the caller that ran the load
+// waits for it.
 func (c *Cache[K, V]) run(ctx context.Context, own *batch[K, V]) {
 	if len(own.calls) == 0 {
 		return
@@ -111,10 +111,10 @@ func (c *Cache[K, V]) run(ctx context.Context, own *batch[K, V]) {
 	c.second.store(ctx, before, names, entries, own.askedAt, c.opts.Now())
 }
 
-// resolve asks the second level, and the loader for what it lacks, and lands. It returns what was loaded, and how the
-// generations were before.
+// resolve answers the calls from the second level, loads the rest, and completes all of them. It returns the calls that were
+// loaded, and the generations before the load.
 func (c *Cache[K, V]) resolve(ctx context.Context, own *batch[K, V]) (loaded []*call[K, V], before generationSet) {
-	defer c.complete(own) // also when the loader panics
+	defer c.complete(own) // also if the loader panics
 	missing := own.calls
 	if c.second != nil {
 		missing, before = c.lookUpSecond(ctx, own)
@@ -138,7 +138,7 @@ func (c *Cache[K, V]) resolve(ctx context.Context, own *batch[K, V]) (loaded []*
 	return missing, before
 }
 
-// lookUpSecond answers flights from the second level, and gives those that it cannot answer.
+// lookUpSecond answers calls from the second level and returns those that it cannot answer.
 func (c *Cache[K, V]) lookUpSecond(ctx context.Context, own *batch[K, V]) (missing []*call[K, V], before generationSet) {
 	names := make([]string, len(own.calls))
 	for i, f := range own.calls {
@@ -172,8 +172,8 @@ func (c *Cache[K, V]) load(ctx context.Context, keys []K) ([]Entry[V], error) {
 	return entries, err
 }
 
-// staleIfErrorLocked lets what was known of a key stand for a while where asking failed, so that not everybody waits for a source
-// that is silent: one asks, twice as often as he may have to wait.
+// staleIfErrorLocked extends the previous item of a key after a failed load, so that callers do not all wait for an unresponsive
+// source. Its validity is twice the load timeout: one caller at a time retries.
 func (c *Cache[K, V]) staleIfErrorLocked(key K) {
 	now := c.opts.Now()
 	if old := c.first.get(key); old != nil && old.usableOnError(now, c.opts.StaleIfError) {
@@ -181,7 +181,7 @@ func (c *Cache[K, V]) staleIfErrorLocked(key K) {
 	}
 }
 
-// complete keeps the answers of the flights that no invalidation took out of the map, and lets all who wait have theirs.
+// complete stores the items of the calls that no invalidation has removed from the map, then wakes the waiting callers.
 func (c *Cache[K, V]) complete(own *batch[K, V]) {
 	c.mu.Lock()
 	for _, f := range own.calls {

@@ -1,39 +1,47 @@
-// Package cache keeps copies of what is dear to ask for, on two levels: the first in this process, the second shared by all
-// nodes. It decides nothing, and holds no truth: whatever it forgets is asked for again at its source.
+// Package cache caches values that are expensive to load, on two levels: the first in this process, the second shared by all nodes. A cache
+// is never the source of truth: whatever it loses is loaded again.
 //
-// # What it promises
+// # Guarantees
 //
-// An answer was true at its source at some moment within its TTL, which is counted from before the source was asked,
-// through both levels. One question per key is under way at a time, and one call of the loader asks for all that a batch
-// lacks. A value that was asked for before an invalidation is not kept after it. Nothing fails, and little waits, because
-// the second level is away or slow.
+// A returned value was current at its source at some moment within its TTL. The TTL starts before the source is asked and covers both
+// levels. Loads are coalesced (singleflight): one load per key is in flight at a time, and one call of the loader fetches all missing keys of
+// a batch. A value whose load began before an invalidation is not cached after it. Nothing fails because the second level is unavailable,
+// and a slow one costs at most its timeout, until its circuit breaker opens.
+//
+// # Operations
+//
+// Get and GetMany read through the cache. Mark and SetMany are the write side of batches: a caller that has read many values with one
+// listing, for example at start, puts them into the cache without loading each key. Invalidate drops keys after a change. InvalidateTags
+// drops everything that depends on one thing, for example all API keys of a business. InvalidateMatching drops keys by pattern, for
+// operators and for changes whose keys share a prefix. The product uses Get, GetMany, Invalidate and InvalidateTags today; the other
+// operations are part of the package's contract, and its tests cover them on both levels.
 //
 // # Invalidation
 //
-// The naive way is to delete the key and tell the others. It loses the race against whoever asked the source before the
-// change and stores what it heard after the deletion; and patterns would need a walk over all keys of the second level,
-// which stops a Redis and cannot be done in a cluster at one moment.
+// The naive way is to delete the key and notify the other nodes. It loses a race: a caller that read the source before the change stores
+// the old value after the deletion. And an invalidation by pattern would have to scan all keys of the second level, which blocks a Redis
+// and cannot be done atomically in a cluster.
 //
-// In this process a question is a flight in a map. An invalidation takes flights that it may concern out of the map; only a
-// flight that is still there when it lands is kept. In the second level each value carries the generations that were in
-// force before its source was asked: of the cache, of its key and of each of its tags. It counts only while they are the
-// current ones. An invalidation makes a new generation, so whatever was or will be stored under the old one is void, in one
-// write, however many values that are: a key's, a tag's, or for patterns the whole cache's.
+// In this process a load is an in-flight call in a map. An invalidation removes from the map every call that it may concern, and only a
+// call that is still in the map when it completes is cached. In the second level each value carries the generations that were current
+// before its source was asked: of the cache, of its key, and of each of its tags. The value is valid only while all of them are still
+// current. An invalidation replaces one generation, so everything that was or will be stored under the old one becomes invalid with one
+// write, however many values that are: those of a key, of a tag, or, for patterns, of the whole cache.
 //
-// The tags of a value are known only after it was loaded. So there is one more generation, the clock, which each invalidation
-// changes before all others: generations read after a load are those of before it if the clock, read after them, is still
-// what it was before the load.
+// The tags of a value are known only after it was loaded. So there is one more generation, the clock, which each invalidation changes
+// before all others. Generations that are read after a load equal those before it if the clock, read after them, has not changed since
+// before the load.
 //
-// What an invalidation could not yet tell the second level and the other nodes is owed: Shared.Run tries again, and until
-// it is paid this node asks the source itself.
+// An invalidation that could not be written to the second level or published is pending: Shared.Run retries it, and until then this node
+// bypasses the second level of that cache.
 //
 // # The other nodes
 //
-// They hear of invalidations through the level's subscription. A node that cannot be sure to hear everything drops its
-// first level whole and then keeps nothing for longer than a second, until it hears again: silence counts as loss, so that a
-// connection that died without a word is noticed. Invalidations that the level itself lost (a failover of Redis) end with the
-// TTL; a cache for which that is too long has a short TTL, or no second level.
+// Other nodes receive invalidations through the level's subscription. A node that may have missed one drops its first level and then caches
+// values for at most a second, until the subscription works again. Silence counts as a loss, so that a half-open connection is detected.
+// Invalidations that the level itself lost, in a failover of Redis, take effect with the TTL. A cache for which that is too long needs a
+// short TTL, or no second level.
 //
-// Concurrency: everything may be called from any goroutine. The package starts none but those of Shared.Run; a load runs
-// on the goroutine of the first who asked, and is not ended by his context, because others wait for it too.
+// Concurrency: everything may be called from any goroutine. The package starts no goroutines except those of Shared.Run. A load runs on
+// the goroutine of the first caller and is not canceled with its context, because other callers wait for it too.
 package cache

@@ -6,26 +6,26 @@ import (
 	"time"
 )
 
-// envelope is how an entry lies in the second level:
+// envelope is the stored form of an entry in the second level:
 //
 //	1 byte  format
-//	8 bytes end, Unix milliseconds, big endian
-//	1 byte  1: found, 0: there is nothing under the key
+//	8 bytes expiry, Unix milliseconds, big endian
+//	1 byte  1: found, 0: not found
 //	strings the tags
-//	strings the generations it lies under: the cache's, its key's, and each tag's
+//	strings the generations: of the cache, of the key, and of each tag
 //	rest    the value
 //
-// Strings begin with their number, a string with its bytes', both as uvarints. The end is there besides the level's own clock, because a level that stood
-// still may store and serve a value long after it was sent.
+// A list of strings is preceded by its length, each string by its number of bytes, all as uvarints. The expiry is stored in
+// addition to the level's own TTL, because a level that stood still may serve a value long after it was sent.
 type envelope struct {
 	expiresAt   time.Time
 	found       bool
 	tags        []string
-	generations []string // the generations; two more than tags
+	generations []string // two more than tags: of the cache and of the key come first
 	value       []byte
 }
 
-// envelopeFormat is the only one so far; another one is as good as missing.
+// envelopeFormat is the only format so far. Values in other formats count as missing.
 const envelopeFormat = 1
 
 var errEnvelope = errors.New("not an envelope of this format")
@@ -49,7 +49,7 @@ func appendStrings(dst []byte, list []string) []byte {
 	return dst
 }
 
-// parseEnvelope reads one. Its value is part of raw.
+// parseEnvelope parses raw. The value aliases raw.
 func parseEnvelope(raw []byte) (e envelope, err error) {
 	if len(raw) < 10 || raw[0] != envelopeFormat || raw[9] > 1 {
 		return e, errEnvelope
@@ -64,13 +64,13 @@ func parseEnvelope(raw []byte) (e envelope, err error) {
 	return e, nil
 }
 
-// reader takes pieces from raw until one is bad; all after it are empty.
+// reader reads fields from raw. After the first malformed field, bad is set and every further field is empty.
 type reader struct {
 	raw []byte
 	bad bool
 }
 
-// count reads a number that cannot be more than the bytes that are left.
+// count reads a length, which cannot exceed the number of bytes that are left.
 func (r *reader) count() int {
 	n, size := binary.Uvarint(r.raw)
 	if size <= 0 || n > uint64(len(r.raw)-size) {

@@ -8,11 +8,11 @@ import (
 	"github.com/maypok86/otter/v2/stats"
 )
 
-// unhealthyTTL is how long an entry of the first level stands while invalidations may be missed.
+// unhealthyTTL is the validity of first-level entries while invalidations may be missed.
 const unhealthyTTL = time.Second
 
-// firstLevel is the first level. What has ended stays until it is replaced or evicted: the number of entries bounds the memory,
-// and a goroutine that looks for what ended would need an owner.
+// firstLevel is the first level. Expired items stay until they are replaced or evicted: the capacity bounds the memory, and a
+// goroutine that removes them would need an owner.
 type firstLevel[K comparable, V any] struct {
 	otter *otter.Cache[K, *item[V]]
 }
@@ -20,15 +20,15 @@ type firstLevel[K comparable, V any] struct {
 // item is an entry of the first level.
 type item[V any] struct {
 	Entry[V]
-	askedAt      time.Time // it was true then or later: before it was asked for
-	validFrom    time.Time // it stands from then
-	validUntil   time.Time // to then
-	staleIfError bool      // it stands although it is over, because the source could not be asked
+	askedAt      time.Time // time before the source was asked; the value was current then or later
+	validFrom    time.Time // start of its validity
+	validUntil   time.Time // end of its validity
+	staleIfError bool      // its validity was extended because the source failed
 	refreshing   atomic.Bool
-	expired      atomic.Bool // invalidations may have been missed since it was asked for
+	expired      atomic.Bool // invalidations may have been missed since askedAt
 }
 
-// fresh tells whether the item may be given out. sure: no invalidation can have been missed.
+// fresh reports whether the item may be served. healthy means that no invalidation can have been missed.
 func (it *item[V]) fresh(now time.Time, sure bool) bool {
 	if !now.Before(it.validUntil) {
 		return false
@@ -36,22 +36,22 @@ func (it *item[V]) fresh(now time.Time, sure bool) bool {
 	return it.staleIfError || !it.expired.Load() && (sure || now.Sub(it.askedAt) < unhealthyTTL)
 }
 
-// usableOnError tells whether the item may be given out because the source cannot be asked.
+// usableOnError reports whether the item may be served because the source fails.
 func (it *item[V]) usableOnError(now time.Time, grace time.Duration) bool {
 	return it.Found && now.Sub(it.askedAt) < grace
 }
 
-// extendOnError is the item for the time until the source is asked again.
+// extendOnError returns a copy of the item that is valid until the source is asked again.
 func (it *item[V]) extendOnError(now time.Time, again time.Duration) *item[V] {
 	return &item[V]{Entry: it.Entry, askedAt: it.askedAt, validFrom: now, validUntil: now.Add(again), staleIfError: true}
 }
 
-// startRefresh tells the first who asks in the second half of the item's time.
+// startRefresh returns true once, to the first caller in the second half of the item's validity.
 func (it *item[V]) startRefresh(now time.Time) bool {
 	return now.Sub(it.validFrom) >= it.validUntil.Sub(it.validFrom)/2 && !it.refreshing.Load() && !it.refreshing.Swap(true)
 }
 
-// expireAll makes all items end, and leaves them for the time in which the source cannot be asked.
+// expireAll marks every item expired. Expired items may still be served while the source fails.
 func (f firstLevel[K, V]) expireAll() {
 	for _, it := range f.otter.All() {
 		it.expired.Store(true)
@@ -62,11 +62,11 @@ func newFirstLevel[K comparable, V any](entries int, counts *stats.Counter) firs
 	return firstLevel[K, V]{otter.Must(&otter.Options[K, *item[V]]{
 		MaximumSize:   entries,
 		StatsRecorder: evictions{counts},
-		Executor:      func(task func()) { task() }, // small tasks on the caller's goroutine; none calls the cache
+		Executor:      func(task func()) { task() }, // tasks are short and run on the caller's goroutine; none calls the cache
 	})}
 }
 
-// evictions takes from otter what only otter knows. Hits and misses are the cache's to judge.
+// evictions records the evictions, which only otter knows. The cache itself decides what is a hit or a miss.
 type evictions struct{ counts *stats.Counter }
 
 func (evictions) RecordHits(int)                  {}
@@ -75,7 +75,7 @@ func (evictions) RecordLoadSuccess(time.Duration) {}
 func (evictions) RecordLoadFailure(time.Duration) {}
 func (e evictions) RecordEviction(weight uint32)  { e.counts.RecordEviction(weight) }
 
-// get gives the item of a key, ended or not; nil: there is none.
+// get returns the item of a key, expired or not, or nil if there is none.
 func (f firstLevel[K, V]) get(key K) *item[V] {
 	it, _ := f.otter.GetIfPresent(key)
 	return it
@@ -86,7 +86,7 @@ func (f firstLevel[K, V]) remove(key K)           { f.otter.Invalidate(key) }
 func (f firstLevel[K, V]) clear()                 { f.otter.InvalidateAll() }
 func (f firstLevel[K, V]) size() int              { return f.otter.EstimatedSize() }
 
-// removeIf walks over all items.
+// removeIf removes the items for which bad returns true. It walks over all items.
 func (f firstLevel[K, V]) removeIf(bad func(K, *item[V]) bool) {
 	var gone []K
 	for key, it := range f.otter.All() {

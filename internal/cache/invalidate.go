@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Invalidate makes the entries of keys invalid: here at once, everywhere when it returns, unless the second level could
-// not be told in time; then as soon as it can be. Call it after the change at the source.
+// Invalidate invalidates the entries of keys: on this node at once, and on all nodes when it returns. If the second level cannot be
+// reached in time, the rest happens as soon as it can. Call it after the change at the source.
 func (c *Cache[K, V]) Invalidate(ctx context.Context, keys ...K) {
 	names := make([]string, len(keys))
 	for i, key := range keys {
@@ -15,14 +15,14 @@ func (c *Cache[K, V]) Invalidate(ctx context.Context, keys ...K) {
 	c.invalidate(ctx, invalidation{Keys: names})
 }
 
-// InvalidateTags does the same with all entries that carry one of the tags. It walks over the first level of each node:
-// about 10 ms for 10⁵ entries.
+// InvalidateTags does the same for all entries with one of the tags. It walks over the first level of each node: about 10 ms for
+// 100,000 entries.
 func (c *Cache[K, V]) InvalidateTags(ctx context.Context, tags ...string) {
 	c.invalidate(ctx, invalidation{Tags: tags})
 }
 
-// InvalidateMatching does the same with all keys whose names are of one of the patterns: * stands for any text, ? for one
-// character. In the second level, which cannot be searched, everything of this cache becomes invalid.
+// InvalidateMatching does the same for all keys whose text matches one of the patterns, in which * matches any text and ? any one
+// character. The second level cannot be searched, so all of its values of this cache become invalid.
 func (c *Cache[K, V]) InvalidateMatching(ctx context.Context, patterns ...string) {
 	c.invalidate(ctx, invalidation{Patterns: patterns})
 }
@@ -40,8 +40,8 @@ func (c *Cache[K, V]) invalidate(ctx context.Context, n invalidation) {
 	c.opts.Shared.invalidate(ctx, n, c)
 }
 
-// apply is what a notice means for the first level. Whose tags nobody knows yet, because he is on his way, may have one of
-// those that are invalid.
+// apply applies an invalidation to the first level. The tags of an in-flight call are not known yet, so an invalidation by tag
+// removes all in-flight calls from the map.
 func (c *Cache[K, V]) apply(n invalidation) {
 	c.counts.invalidations.Add(1)
 	c.mu.Lock()
@@ -49,7 +49,7 @@ func (c *Cache[K, V]) apply(n invalidation) {
 	c.mu.epoch++
 	for _, name := range n.Keys {
 		if key, err := c.opts.Keys.Parse(name); err == nil {
-			delete(c.mu.inflight, key) // who comes now asks anew; those who wait came before
+			delete(c.mu.inflight, key) // later callers load again; callers that wait came before the invalidation
 			c.first.remove(key)
 		}
 	}
@@ -77,7 +77,7 @@ func (c *Cache[K, V]) applyToAllLocked(n invalidation) {
 	})
 }
 
-// dropAll drops the first level whole, because invalidations may have been missed.
+// dropAll drops the first level because invalidations may have been missed.
 func (c *Cache[K, V]) dropAll() {
 	c.counts.drops.Add(1)
 	c.mu.Lock()

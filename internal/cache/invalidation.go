@@ -4,24 +4,24 @@ import (
 	"encoding/json"
 )
 
-// invalidation tells nodes what is no longer good. An empty one says only that its sender can be heard.
+// invalidation names the entries to invalidate. An empty one is a heartbeat.
 type invalidation struct {
-	From     string   `json:"from"`            // the node's Shared: it has heard already
-	Cache    string   `json:"cache,omitempty"` //
+	From     string   `json:"from"`            // id of the sender's Shared, which has applied it already
+	Cache    string   `json:"cache,omitempty"` // // name of the cache; empty in a heartbeat
 	Keys     []string `json:"keys,omitempty"`
 	Tags     []string `json:"tags,omitempty"`
 	Patterns []string `json:"globs,omitempty"`
 }
 
-// maxNames bounds a notice: whoever makes more names invalid at once makes all of the cache invalid.
+// maxNames bounds an invalidation. One with more names invalidates the whole cache.
 const maxNames = 1024
 
 var allKeys = []string{"*"}
 
-// size is how many names are in it.
+// size returns the number of names.
 func (n *invalidation) size() int { return len(n.Keys) + len(n.Tags) + len(n.Patterns) }
 
-// merge adds what other says.
+// merge adds the names of other.
 func (n *invalidation) merge(other invalidation) {
 	n.Keys = append(n.Keys, other.Keys...)
 	n.Tags = append(n.Tags, other.Tags...)
@@ -43,7 +43,7 @@ func (n *invalidation) text() string {
 	return string(text)
 }
 
-// parseInvalidation reads a text. What it cannot read comes from another version, and may concern everything.
+// parseInvalidation parses a text. ok is false for texts of another version, which may invalidate anything.
 func parseInvalidation(text string) (n invalidation, ok bool) {
 	err := json.Unmarshal([]byte(text), &n)
 	return n, err == nil

@@ -6,51 +6,51 @@ import (
 	"time"
 )
 
-// Entry is what a cache knows of one key. Values are shared by all who ask: nobody may change them.
+// Entry is the cached result for one key. Callers share the value and must not change it.
 type Entry[V any] struct {
 	Value V
-	Found bool     // false: there is nothing under the key
-	Tags  []string // what it can be made invalid by, besides its key
+	Found bool     // false if the source has nothing under the key
+	Tags  []string // tags by which it can be invalidated, in addition to its key
 }
 
-// KeyCodec writes keys as text, for the second level, the other nodes and patterns, and reads them back.
+// KeyCodec converts keys to text and back, for the second level, the other nodes and patterns.
 type KeyCodec[K comparable] struct {
 	Name  func(K) string
 	Parse func(string) (K, error)
 }
 
-// Second tells how values lie in the second level.
+// Second configures how values are stored in the second level.
 type Second[V any] struct {
-	TTL     time.Duration // of what was found; also how long an invalidation that the level lost stays without effect
-	MissTTL time.Duration // of what is known not to be there; zero: not kept
+	TTL     time.Duration // validity of a found value; also the longest effect of an invalidation that the level lost
+	MissTTL time.Duration // validity of "not found"; zero means that it is not stored
 	Encode  func(dst []byte, v V) []byte
-	Decode  func([]byte) (V, error) // what it cannot read is asked for again
+	Decode  func([]byte) (V, error) // a value that it rejects is loaded again
 }
 
-// Options make a Cache. Name, Load, Keys, Entries and TTL must be given; the zero value of another field means its default.
+// Options configure a Cache. Name, Load, Keys, Entries and TTL are required; the zero value of any other field selects its default.
 type Options[K comparable, V any] struct {
-	Name string // of the cache in the cluster: one word, for ever of the same meaning
+	Name string // name of the cache in the cluster: one word, which must never be reused for another meaning
 	Load Loader[K, V]
 	Keys KeyCodec[K]
 
-	Entries      int           // of the first level; beyond them, what is least likely to be asked for again is evicted
-	TTL          time.Duration // in the first level, of what was found
-	MissTTL      time.Duration // of what is known not to be there; default: not kept, and not shared with who asked later
-	Jitter       float64       // each TTL is shorter by up to this share, so that not all ends at once; default 0.1, negative: none
-	StaleIfError time.Duration // how long what was found still answers while the source cannot be asked; default: not at all
-	RefreshAhead bool          // in the second half of a TTL the first who asks loads anew, while the others go on with the old
-	Timeout      time.Duration // of one load; default 5 s
+	Entries      int           // capacity of the first level; beyond it, the entry least likely to be used again is evicted
+	TTL          time.Duration // validity of a found value in the first level
+	MissTTL      time.Duration // validity of "not found"; zero means that it is neither cached nor shared with later callers
+	Jitter       float64       // random share by which each TTL is shortened, so that entries do not expire together; default 0.1, negative for none
+	StaleIfError time.Duration // how long a found value is still served while the source fails; default 0
+	RefreshAhead bool          // in the second half of a TTL, the first caller loads the value again while the others still get the old one
+	Timeout      time.Duration // limit of one load; default 5 s
 	Now          func() time.Time
 
-	Shared *Shared    // default: this node is alone
-	Second *Second[V] // default: values stay in the first level, and Shared carries invalidations only
+	Shared *Shared    // nil if this node has no others to share with
+	Second *Second[V] // nil if values stay in the first level; Shared then only carries invalidations
 }
 
-// Loader asks the source for keys, and answers in their order. An error says that it could not ask; that there is nothing
-// under a key is an answer.
+// Loader reads keys from the source and returns their entries in the order of keys. An error means that the source could not be
+// read; "not found" is an entry.
 type Loader[K comparable, V any] func(ctx context.Context, keys []K) ([]Entry[V], error)
 
-// check panics for what only a mistake in the program can be.
+// check panics on options that only a programming error can produce.
 func (o *Options[K, V]) check() {
 	switch {
 	case o.Name == "" || o.Load == nil || o.Keys.Name == nil || o.Keys.Parse == nil || o.Entries < 1 || o.TTL <= 0:
@@ -72,8 +72,8 @@ func (o *Options[K, V]) defaults() {
 	}
 }
 
-// generations is how long generations must be kept: longer than anything that was stored under the one before, which may
-// have been on its way while the new one was made. Zero: there are none.
+// generations returns how long generations must be stored: longer than any value that was stored under the previous generation,
+// including values that were being written when it was replaced. It returns zero without a second level.
 func (o *Options[K, V]) generations() time.Duration {
 	if o.Second == nil {
 		return 0
@@ -81,7 +81,7 @@ func (o *Options[K, V]) generations() time.Duration {
 	return 2*max(o.Second.TTL, o.Second.MissTTL) + 2*o.Timeout + time.Minute
 }
 
-// jittered shortens a TTL by a random part of the share.
+// jittered shortens ttl by a random part of share.
 func jittered(ttl time.Duration, share float64) time.Duration {
 	if share <= 0 {
 		return ttl

@@ -1,7 +1,7 @@
 package cache
 
-// matchPattern tells whether name is of the pattern: * stands for any text, ? for one character, everything else for itself. It
-// goes back to the last star only, so that no pattern takes more than len(pattern) × len(name) steps.
+// matchPattern reports whether name matches the pattern: * matches any text, ? one character, any other character itself. It
+// backtracks to the last * only, so it takes at most len(pattern) × len(name) steps.
 func matchPattern(pattern, name string) bool {
 	p, star, back := []rune(pattern), -1, 0
 	n := []rune(name)

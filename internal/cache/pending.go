@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// pendingInvalidations keeps the invalidations that the second level and the other nodes do not all know of yet: those under way, and
-// those that failed. While there is one, this node does not believe the second level about that cache.
+// pendingInvalidations tracks the invalidations that are in progress or failed, so the second level and the other nodes may not
+// know them yet. While a cache has one, this node does not use the second level of that cache.
 type pendingInvalidations struct {
 	sync.Mutex
-	byCache map[string]*pendingInvalidation // by cache
+	byCache map[string]*pendingInvalidation // by name of the cache
 }
 
 type pendingInvalidation struct {
-	count  int          // invalidations under way or failed
-	failed int          // of them
-	merged invalidation // what the failed ones said, together: bounded by maxNames
+	count  int          // invalidations in progress or failed
+	failed int          // failed ones
+	merged invalidation // union of the failed ones; bounded by maxNames
 }
 
-// begin notes that an invalidation begins.
+// begin records that an invalidation begins.
 func (l *pendingInvalidations) begin(cache string) {
 	l.Lock()
 	defer l.Unlock()
@@ -32,7 +32,7 @@ func (l *pendingInvalidations) begin(cache string) {
 	l.byCache[cache].count++
 }
 
-// done notes that some are known everywhere.
+// done records that count invalidations were propagated.
 func (l *pendingInvalidations) done(cache string, count int) {
 	l.Lock()
 	defer l.Unlock()
@@ -43,7 +43,7 @@ func (l *pendingInvalidations) done(cache string, count int) {
 	delete(l.byCache, cache)
 }
 
-// failed keeps what is to be tried again.
+// failed records n, which stands for count invalidations, for a retry.
 func (l *pendingInvalidations) failed(cache string, n invalidation, count int) {
 	l.Lock()
 	defer l.Unlock()
@@ -52,7 +52,7 @@ func (l *pendingInvalidations) failed(cache string, n invalidation, count int) {
 	d.merged.merge(n)
 }
 
-// takeFailed takes out what failed; it stays open until it is paid.
+// takeFailed removes and returns the failed invalidations. They stay counted until done.
 func (l *pendingInvalidations) takeFailed() map[string]pendingInvalidation {
 	l.Lock()
 	defer l.Unlock()
@@ -83,15 +83,15 @@ func (l *pendingInvalidations) total() (n int) {
 
 func (s *Shared) hasPending(cache string) bool { return s.pending.has(cache) }
 
-// invalidate makes names invalid on this node and then everywhere. It is owed from before the first: nobody here may fetch
-// from the second level what was just dropped.
+// invalidate applies n on this node and then propagates it. It counts as pending from before the first step, so that no caller of
+// this node reads the dropped values from the second level.
 func (s *Shared) invalidate(ctx context.Context, n invalidation, here cacheHandle) {
 	s.pending.begin(n.Cache)
 	here.apply(n)
 	s.propagate(ctx, n, 1)
 }
 
-// retryPending tries again what failed.
+// retryPending propagates the failed invalidations again.
 func (s *Shared) retryPending(ctx context.Context) {
 	for cache, d := range s.pending.takeFailed() {
 		d.merged.Cache = cache
@@ -99,7 +99,7 @@ func (s *Shared) retryPending(ctx context.Context) {
 	}
 }
 
-// propagate tells the second level, and then the nodes: who hears of it must not find the old value there.
+// propagate updates the second level before it notifies the nodes: a node that is notified must not find the old value there.
 func (s *Shared) propagate(ctx context.Context, n invalidation, count int) {
 	err := s.replaceGenerations(ctx, n)
 	if err == nil {
@@ -112,7 +112,7 @@ func (s *Shared) propagate(ctx context.Context, n invalidation, count int) {
 	s.pending.done(n.Cache, count)
 }
 
-// replaceGenerations gives a new generation to everything that a notice names: the clock's before all others.
+// replaceGenerations writes a new generation for everything that n names. The clock is written before all others.
 func (s *Shared) replaceGenerations(ctx context.Context, n invalidation) error {
 	m, _ := s.member(n.Cache)
 	if m.generations == 0 {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// namespace is a cache's part of the second level.
+// namespace is the part of the second level that belongs to one cache.
 type namespace[V any] struct {
 	shared *Shared
 	name   string
@@ -17,30 +17,31 @@ type namespace[V any] struct {
 	hits   *hits
 }
 
-// secondEntry is a value of the second level that counts.
+// secondEntry is a valid value of the second level.
 type secondEntry[V any] struct {
 	Entry[V]
 	expiresAt time.Time
 }
 
-// generationSet is what the generations were before the source was asked. The zero stamp knows nothing: what is loaded then does
-// not go to the level.
+// generationSet holds the generations as they were before the source was asked. Nothing that is loaded under the zero set is stored
+// in the level.
 type generationSet struct {
-	byKey map[string]string // by their keys in the level; one that is not here was not asked for
+	byKey map[string]string // by their keys in the level; generations that were not read are missing
 }
 
-// The keys of the level. Names of caches have no colon, so no two of these meet.
+// Keys of the level. Names of caches contain no colon, so keys of different kinds or caches never collide.
 func valueKey(cache, name string) string         { return cache + ":v:" + name }
-func keyGenerationKey(cache, name string) string { return cache + ":k:" + name } // the generation of one key
-func tagGenerationKey(cache, tag string) string  { return cache + ":t:" + tag }  // the generation of one tag
+func keyGenerationKey(cache, name string) string { return cache + ":k:" + name } // generation of one key
+func tagGenerationKey(cache, tag string) string  { return cache + ":t:" + tag }  // generation of one tag
 func clockKey(cache string) string               { return cache + ":clock" }
-func cacheGenerationKey(cache string) string     { return cache + ":all" } // the generation of the whole cache
+func cacheGenerationKey(cache string) string     { return cache + ":all" } // generation of the whole cache
 
-// newGeneration has 128 random bits: none comes twice. A missing one is a generation too, the empty one.
+// newGeneration returns 128 random bits, so that no generation occurs twice. A missing generation counts as the empty one.
 func newGeneration() []byte { return []byte(rand.Text()) }
 
-// lookUp asks for entries; nil: the level has none that counts. found is nil where it cannot be asked. Values come first, so
-// that the generations of their tags are known to be needed, and that all generations are at least as new as the values.
+// lookUp reads entries; an element is nil if the level has no valid value. found is nil if the level cannot be read. Values are
+// read first, because their tags decide which generations are needed, and because all generations are then at least as new as the
+// values.
 func (s *namespace[V]) lookUp(ctx context.Context, names []string, now time.Time) (found []*secondEntry[V], before generationSet) {
 	if s.shared.hasPending(s.name) {
 		return nil, generationSet{}
@@ -69,7 +70,7 @@ func (s *namespace[V]) lookUp(ctx context.Context, names []string, now time.Time
 	return found, before
 }
 
-// values reads those that have not ended.
+// values reads and decodes the values that have not expired.
 func (s *namespace[V]) values(ctx context.Context, names []string, now time.Time) ([]*secondEntry[V], []envelope, error) {
 	found, envelopes := make([]*secondEntry[V], len(names)), make([]envelope, len(names))
 	if len(names) == 0 {
@@ -99,7 +100,7 @@ func (s *namespace[V]) values(ctx context.Context, names []string, now time.Time
 	return found, envelopes, nil
 }
 
-// valid tells whether a value lies under the generations that are in force.
+// valid reports whether a value was stored under the current generations.
 func (s *namespace[V]) valid(name string, e *envelope, of map[string]string) bool {
 	for i, key := range s.generationKeys(name, e.tags) {
 		if of[key] != e.generations[i] {
@@ -109,7 +110,7 @@ func (s *namespace[V]) valid(name string, e *envelope, of map[string]string) boo
 	return true
 }
 
-// generations reads some; nil, if it cannot.
+// generations reads the generations of keys. It returns nil on failure.
 func (s *namespace[V]) generations(ctx context.Context, keys map[string]bool) map[string]string {
 	if len(keys) == 0 {
 		return nil
@@ -126,7 +127,7 @@ func (s *namespace[V]) generations(ctx context.Context, keys map[string]bool) ma
 	return of
 }
 
-// store stores what was loaded after asked, under the generations of before.
+// store writes entries that were loaded after askedAt, under the generations in before.
 func (s *namespace[V]) store(ctx context.Context, before generationSet, names []string, entries []Entry[V], asked, now time.Time) {
 	if before.byKey == nil || s.shared.hasPending(s.name) {
 		return
@@ -136,7 +137,7 @@ func (s *namespace[V]) store(ctx context.Context, before generationSet, names []
 	var values [][]byte
 	var ttls []time.Duration
 	for i, name := range names {
-		ends := asked.Add(jittered(s.ttl(entries[i]), s.jitter)) // zero TTL: ended already
+		ends := asked.Add(jittered(s.ttl(entries[i]), s.jitter)) // with a zero TTL it has already expired
 		e, known := s.envelope(name, entries[i], of)
 		if left := ends.Sub(now).Truncate(time.Millisecond); known && left > 0 {
 			e.expiresAt = ends
@@ -144,7 +145,7 @@ func (s *namespace[V]) store(ctx context.Context, before generationSet, names []
 		}
 	}
 	if len(keys) > 0 {
-		_ = s.shared.set(ctx, keys, values, ttls) // counted there; it is loaded again by who needs it
+		_ = s.shared.set(ctx, keys, values, ttls) // the error is counted; the next caller loads the value again
 	}
 }
 
@@ -155,8 +156,8 @@ func (s *namespace[V]) ttl(e Entry[V]) time.Duration {
 	return s.second.MissTTL
 }
 
-// completeGenerations adds the generations that before did not ask for. Those read now are still those of before, if the clock, read
-// after them, is still the one of before.
+// completeGenerations adds the generations that are missing in before, because tags are only known after the load. A generation
+// read now is the one before the load if the clock, read afterwards, still equals the clock in before.
 func (s *namespace[V]) completeGenerations(ctx context.Context, before generationSet, names []string, entries []Entry[V]) map[string]string {
 	lacking := map[string]bool{}
 	for i, name := range names {
@@ -178,7 +179,7 @@ func (s *namespace[V]) completeGenerations(ctx context.Context, before generatio
 	return later
 }
 
-// generationKeys names the generations that an entry is under: the cache's, its key's, and then its tags' in their order.
+// generationKeys returns the keys of the generations of an entry: of the cache, of its key, and of its tags in their order.
 func (s *namespace[V]) generationKeys(name string, tags []string) []string {
 	keys := []string{cacheGenerationKey(s.name), keyGenerationKey(s.name, name)}
 	for _, tag := range tags {
@@ -187,7 +188,7 @@ func (s *namespace[V]) generationKeys(name string, tags []string) []string {
 	return keys
 }
 
-// envelope puts an entry under its generations; false: not all of them are known.
+// envelope wraps an entry with its generations. known is false if not all of them are known.
 func (s *namespace[V]) envelope(name string, entry Entry[V], of map[string]string) (e envelope, known bool) {
 	e = envelope{found: entry.Found, tags: entry.Tags}
 	for _, key := range s.generationKeys(name, entry.Tags) {

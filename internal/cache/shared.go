@@ -12,38 +12,38 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// breaker keeps calls from a level that does not answer.
+// breaker is a circuit breaker around the level.
 type breaker interface {
 	Do(call func() error) error
 }
 
-// SharedOptions make a Shared; the zero value of a field means its default.
+// SharedOptions configure a Shared; the zero value of a field selects its default.
 type SharedOptions struct {
-	Breaker      breaker                           // default: none
-	Timeout      time.Duration                     // of one call of the level; default 50 ms, a hundred times what it takes
-	Heartbeat    time.Duration                     // after this long without a text a node says something, so that it can be heard; default 500 ms
-	Silence      time.Duration                     // after this long without a text the subscription counts as lost; default 2 s
-	OnError      func(operation string, err error) // after each call that failed or was refused; must be quick
-	OnSubscribed func(linked bool)                 // after each change of Linked; must be quick and must not call the caches
+	Breaker      breaker                           // nil for none
+	Timeout      time.Duration                     // limit of one call of the level; default 50 ms, about a hundred times its usual duration
+	Heartbeat    time.Duration                     // after this long without a text, a node publishes one; default 500 ms
+	Silence      time.Duration                     // after this long without a text, the subscription counts as lost; default 2 s
+	OnError      func(operation string, err error) // called after each call that failed or was refused; must not block
+	OnSubscribed func(linked bool)                 // called after each change of Subscribed; must not block and must not call the caches
 }
 
-// Shared is what the caches of a node have in common: the second level, bounded in time and behind a breaker, and word
-// from the other nodes. Run makes it work; before, and after, nothing is heard.
+// Shared connects the caches of a node to the second level, with a timeout and a circuit breaker, and to the invalidations of the
+// other nodes. It receives invalidations only while Run runs.
 type Shared struct {
 	level        Level
 	opts         SharedOptions
-	self         string // tells its own notices from others'
+	self         string // random id of this node's Shared, to recognize its own invalidations
 	subscription subscription
 	pending      pendingInvalidations
 	calls        latency
 	errors       atomic.Uint64
 	mu           struct {
 		sync.RWMutex
-		members map[string]member // one for each cache of the node
+		members map[string]member // by name
 	}
 }
 
-// cacheHandle is a cache as it hears of invalidations.
+// cacheHandle is a cache as Shared uses it.
 type cacheHandle interface {
 	apply(n invalidation)
 	dropAll()
@@ -51,10 +51,10 @@ type cacheHandle interface {
 
 type member struct {
 	cacheHandle
-	generations time.Duration // how long its generations are kept in the level; zero: it has no values there
+	generations time.Duration // how long its generations are stored in the level; zero if it has no values there
 }
 
-// NewShared joins a node to the others through a level.
+// NewShared returns a Shared that uses level.
 func NewShared(level Level, o SharedOptions) *Shared {
 	for _, d := range []struct {
 		value  *time.Duration
@@ -79,12 +79,12 @@ func NewShared(level Level, o SharedOptions) *Shared {
 	return s
 }
 
-// noBreaker is no breaker.
+// noBreaker calls the level unconditionally.
 type noBreaker struct{}
 
 func (noBreaker) Do(call func() error) error { return call() }
 
-// register makes a cache hear.
+// register adds a cache to those that receive invalidations.
 func (s *Shared) register(name string, m member) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -110,15 +110,15 @@ func (s *Shared) dropAll() {
 	}
 }
 
-// Subscribed tells whether the other nodes' invalidations are heard.
+// Subscribed reports whether invalidations of other nodes are received.
 func (s *Shared) Subscribed() bool { return s.subscription.up.Load() }
 
-// Stats reads the counts.
+// Stats returns the counters.
 func (s *Shared) Stats() SharedStats {
 	return SharedStats{Subscribed: s.Subscribed(), Lost: s.subscription.losses.Load(), Calls: s.calls.read(), Errors: s.errors.Load(), Pending: s.pending.total()}
 }
 
-// call does one call of the level. Who asked may leave: others wait for it too.
+// call performs one call of the level. It is not canceled with ctx, because other callers wait for its result too.
 func (s *Shared) call(ctx context.Context, operation string, call func(context.Context) error) error {
 	err := s.opts.Breaker.Do(func() error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
@@ -137,7 +137,7 @@ func (s *Shared) call(ctx context.Context, operation string, call func(context.C
 
 var errLevelWrongCount = errors.New("the level answered for another number of keys")
 
-// get reads values, current reads generations.
+// get reads values; current reads generations.
 func (s *Shared) get(ctx context.Context, keys []string) ([][]byte, error) {
 	return s.read(ctx, keys, s.level.GetMany)
 }
@@ -165,7 +165,7 @@ func (s *Shared) publish(ctx context.Context, n invalidation) error {
 	return s.call(ctx, "publish to the other caches", func(ctx context.Context) error { return s.level.Publish(ctx, n.text()) })
 }
 
-// Run listens to the other nodes, and tells them what is owed, until ctx ends. It returns nil.
+// Run receives invalidations of other nodes and retries pending ones until ctx ends. It returns nil.
 func (s *Shared) Run(ctx context.Context) error {
 	var group errgroup.Group
 	group.Go(func() error { s.listen(ctx); return nil })
@@ -175,7 +175,7 @@ func (s *Shared) Run(ctx context.Context) error {
 	return err
 }
 
-// listen subscribes for as long as the node lives.
+// listen subscribes again and again until ctx ends.
 func (s *Shared) listen(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := s.level.Subscribe(ctx, s.handleText, s.subscription.lost)
@@ -195,8 +195,8 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// handleText takes a text. Any text shows that the subscription works; one that cannot be read comes from another version, and
-// may make anything invalid.
+// handleText handles a text of the subscription. Every text proves that the subscription works. A text that cannot be parsed comes
+// from another version and may invalidate anything, so it drops the first levels.
 func (s *Shared) handleText(text string) {
 	s.subscription.textReceived()
 	n, ok := parseInvalidation(text)
@@ -209,8 +209,8 @@ func (s *Shared) handleText(text string) {
 	}
 }
 
-// heartbeat breaks silences, watches them, and pays debts. Nodes look at random times, so that one of them breaks a silence and
-// the others hear it before they would.
+// heartbeat publishes a text when the subscription is silent, declares it lost when the silence is too long, and retries pending
+// invalidations. The pauses are random, so that usually one node breaks a silence before the others notice it.
 func (s *Shared) heartbeat(ctx context.Context) {
 	for ctx.Err() == nil {
 		quiet := s.subscription.silence()
@@ -218,7 +218,7 @@ func (s *Shared) heartbeat(ctx context.Context) {
 			s.subscription.lostIfUp()
 		}
 		if quiet >= s.opts.Heartbeat {
-			_ = s.publish(ctx, invalidation{}) // reported; the next beat tries again
+			_ = s.publish(ctx, invalidation{}) // the error is reported; the next heartbeat tries again
 		}
 		s.retryPending(ctx)
 		pause(ctx, jittered(s.opts.Heartbeat, 0.5))

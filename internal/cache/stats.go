@@ -6,41 +6,42 @@ import (
 	"time"
 )
 
-// Stats count what a cache did since it was made.
+// Stats holds the counters of a cache since it was created.
 type Stats struct {
 	Name          string
-	Size          int    // entries of the first level, with those that have ended
-	Hits          uint64 // keys answered by the first level
-	Misses        uint64 // keys it could not answer, or renewed
-	Evictions     uint64 // entries that others displaced
-	SecondHits    uint64 // keys answered by the second level
-	SecondMisses  uint64 // keys it could not answer; those it was not asked for do not count
+	Size          int    // items in the first level, including expired ones
+	Hits          uint64 // lookups that the first level answered
+	Misses        uint64 // lookups that it could not answer, or that refreshed an item
+	Evictions     uint64 // items evicted because of the capacity
+	SecondHits    uint64 // lookups that the second level answered
+	SecondMisses  uint64 // lookups that it could not answer; those that it was not asked for are not counted
 	Loads         uint64 // calls of the loader
 	LoadErrors    uint64
-	LoadTime      Latency // of the loader's calls
-	Invalidations uint64  // notices that concerned this cache, this node's own ones too
-	Drops         uint64  // times the first level was dropped whole, because invalidations may have been missed
+	LoadTime      Latency // duration of the loader's calls
+	Invalidations uint64  // invalidations applied, including this node's own
+	Drops         uint64  // times that the first level was dropped because invalidations may have been missed
 }
 
-// SharedStats count what became of the second level.
+// SharedStats holds the counters of the second level.
 type SharedStats struct {
-	Subscribed bool    // invalidations of other nodes are heard
-	Lost       uint64  // times that this ended
-	Calls      Latency // of the level, refused ones not
+	Subscribed bool    // invalidations of other nodes are received
+	Lost       uint64  // times that the subscription was lost
+	Calls      Latency // duration of the level's calls, without refused ones
 	Errors     uint64  // calls that failed or were refused
-	Pending    int     // invalidations that the level and the other nodes do not know of yet
+	Pending    int     // invalidations in progress or failed
 }
 
-// LatencyBuckets is how many buckets a Latency has. Bucket i holds what took at most 1 µs << i, the last whatever took longer.
+// LatencyBuckets is the number of buckets of a Latency. Bucket i counts durations of at most 1 µs << i; the last one also counts
+// longer ones.
 const LatencyBuckets = 25
 
 // Latency is a histogram of durations.
 type Latency struct {
 	Sum     time.Duration
-	Buckets [LatencyBuckets]uint64 // each without those before it
+	Buckets [LatencyBuckets]uint64 // counts per bucket, not cumulative
 }
 
-// Count is how many durations there were.
+// Count returns the number of durations.
 func (l *Latency) Count() (n uint64) {
 	for _, bucket := range l.Buckets {
 		n += bucket
@@ -48,7 +49,7 @@ func (l *Latency) Count() (n uint64) {
 	return n
 }
 
-// latency is a Latency that grows.
+// latency is a Latency that can be updated concurrently.
 type latency struct {
 	sum     atomic.Int64
 	buckets [LatencyBuckets]atomic.Uint64
@@ -60,7 +61,7 @@ func (l *latency) add(d time.Duration) {
 	l.buckets[bucketOf(d)].Add(1)
 }
 
-// bucketOf rounds up: 1 µs is in bucket 0, 1 µs and 1 ns in bucket 1.
+// bucketOf returns the bucket of d, rounded up: 1 µs is in bucket 0, 1 µs and 1 ns in bucket 1.
 func bucketOf(d time.Duration) int {
 	micros := uint64((d + time.Microsecond - 1) / time.Microsecond)
 	if micros <= 1 {

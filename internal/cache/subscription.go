@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// subscription is how this node hears of the others' invalidations: up while it is sure to hear them all.
+// subscription is the state of this node's subscription to invalidations. It is up while no invalidation can be missed.
 type subscription struct {
-	up      atomic.Bool // read with every look at a first level
+	up      atomic.Bool // read with every lookup of a first level
 	losses  atomic.Uint64
 	dropAll func()     // drops all first levels
-	changed func(bool) //
+	changed func(bool) // // called after each change of up
 	mu      struct {
-		sync.Mutex           // also while first levels are dropped: what is dropped and whether the link is up change together
-		lastText   time.Time // the last text; zero: none since the link was lost
+		sync.Mutex           // also held while first levels are dropped, so that both change together
+		lastText   time.Time // time of the last text; zero if there was none since the last loss
 	}
 }
 
-// textReceived notes a text. After a loss nothing from before it may stay: whatever was asked for from now on is made invalid by
-// texts that will be heard.
+// textReceived records a text. The first text after a loss drops the first levels: entries from before may have missed an
+// invalidation, later ones cannot.
 func (l *subscription) textReceived() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -31,14 +31,14 @@ func (l *subscription) textReceived() {
 	}
 }
 
-// lost notes that texts may have been missed.
+// lost records that texts may have been missed.
 func (l *subscription) lost() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lostLocked()
 }
 
-// lostIfUp does the same, if nothing was heard meanwhile.
+// lostIfUp does the same unless the subscription is down already.
 func (l *subscription) lostIfUp() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -56,7 +56,7 @@ func (l *subscription) lostLocked() {
 	l.dropAll()
 }
 
-// silence is how long nothing was heard; very long before the first text.
+// silence returns the time since the last text. It is very long before the first text.
 func (l *subscription) silence() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()

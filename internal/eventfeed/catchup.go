@@ -9,36 +9,36 @@ import (
 	"github.com/esh3artech/esh3ar/internal/fairshare"
 )
 
-// Streams that are behind read the log themselves, and a client may open many of them at an old position. Their reads must
-// not take from accepts what those need: the disk, the database and the processors. So few of them run at once, businesses
-// take turns, each keeps its place for a time that grows with what it read, and streams of a business at the same position
-// share one read.
+// Streams that are behind read the log themselves, and a client may open many of them at an old position. Their reads must not take
+// the disk, the database and the processors away from accepting messages. So only a few of these reads run at once, businesses take
+// turns, each read holds its slot for a time that grows with the amount read, and streams of a business at the same position share
+// one read.
 
-// catchUp bounds and shares the reads of streams that are behind.
+// catchUp limits and shares the reads of streams that are behind.
 type catchUp struct {
 	places *fairshare.Pool[esh3ar.BusinessID]
 	pace   time.Duration
 	mu     struct {
-		sync.Mutex
-		pages map[pageKey]*sharedPage
-		order []pageKey // of the pages, oldest first
+		sync.Mutex // in order of insertion, oldest first
+		pages      map[pageKey]*sharedPage
+		order      []pageKey // of the pages, oldest first
 	}
 }
 
-// pageKey names a read.
+// pageKey identifies a read.
 type pageKey struct {
 	business esh3ar.BusinessID
 	after    esh3ar.Position
 }
 
-// sharedPage is a read that several streams use. Its fields stand when done is closed; nobody changes the page then.
+// sharedPage is a read that several streams use. Its fields are immutable once done is closed.
 type sharedPage struct {
 	done chan struct{}
 	page esh3ar.EventPage
 	err  error
 }
 
-// keptPages bounds the pages that are kept for streams that come to the same position a little later, about 10 MiB.
+// keptPages bounds the cached pages, about 10 MiB. They serve streams that reach the same position a little later.
 const keptPages = 64
 
 func newCatchUp(o *Options) *catchUp {
@@ -49,8 +49,8 @@ func newCatchUp(o *Options) *catchUp {
 	return c
 }
 
-// read reads a page behind a position, in the business's turn. It returns before the time of its place is over, and then
-// the place is returned from another goroutine.
+// read reads a page after q.After when it is the turn of the business. It returns as soon as the page is there; the slot is
+// released later, after a time that grows with the amount read.
 func (c *catchUp) read(ctx context.Context, log esh3ar.EventLog, q *esh3ar.EventQuery) (esh3ar.EventPage, error) {
 	business := q.Businesses[0]
 	if err := c.places.Acquire(ctx, business, 1); err != nil {
@@ -63,7 +63,7 @@ func (c *catchUp) read(ctx context.Context, log esh3ar.EventLog, q *esh3ar.Event
 	return page, err
 }
 
-// shared reads a page, or takes the one of another stream. What lies at the end of the log is not kept: it grows.
+// shared reads a page, or waits for the same read of another stream. A page at the end of the log is not cached, because it grows.
 func (c *catchUp) shared(ctx context.Context, log esh3ar.EventLog, q *esh3ar.EventQuery) (esh3ar.EventPage, error) {
 	key := pageKey{q.Businesses[0], q.After}
 	for {
@@ -84,13 +84,13 @@ func (c *catchUp) shared(ctx context.Context, log esh3ar.EventLog, q *esh3ar.Eve
 		if one.err == nil {
 			return one.page, nil
 		}
-		if err := context.Cause(ctx); err != nil { // else the other stream's caller may just have left
+		if err := context.Cause(ctx); err != nil { // otherwise only the caller that did the read may have canceled it
 			return esh3ar.EventPage{}, err
 		}
 	}
 }
 
-// enter returns the page of a key; mine says that the caller has to read it.
+// enter returns the page of a key. mine reports whether the caller must read it.
 func (c *catchUp) enter(key pageKey) (one *sharedPage, mine bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

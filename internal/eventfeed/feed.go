@@ -11,45 +11,45 @@ import (
 	"github.com/esh3artech/esh3ar/internal/fairshare"
 )
 
-// Options tune a Feed; the zero value of a field means its default.
+// Options configure a Feed; the zero value of a field selects its default.
 type Options struct {
-	QueueSize   int           // events that wait in a live stream; when it is full the stream reads the log itself; default 512
-	PageSize    int           // events of one read; default 500
-	Poll        time.Duration // between looks at the log when nobody wakes the feed; default 1 s
-	PerBusiness int           // streams; more are refused as RateLimited; default 100
-	Total       int           // streams; more are refused as Overloaded; default 10,000
-	CatchUps    int           // reads for streams that are behind that run at once; default 2
-	Pace        time.Duration // time that one event of such a read takes of its place among them; default 40 µs
+	QueueSize   int           // events queued for a live stream; when the queue is full the stream falls back to reading the log; default 512
+	PageSize    int           // events per read; default 500
+	Poll        time.Duration // time between two reads when Wake is not called; default 1 s
+	PerBusiness int           // open streams per business; beyond it RateLimited; default 100
+	Total       int           // open streams; beyond it Overloaded; default 10,000
+	CatchUps    int           // concurrent reads for streams that are behind; default 2
+	Pace        time.Duration // time that such a read holds its slot per event; default 40 µs
 }
 
-// Feed is the one reader for all live streams.
+// Feed is the single reader of the log for all live streams.
 type Feed struct {
 	catchUp *catchUp
 	log     esh3ar.EventLog
 	opts    Options
 	wake    chan struct{} // capacity 1: a signal, not a count
-	open    atomic.Int64  // streams: without any a wake costs one load
+	open    atomic.Int64  // open streams; with none, Wake costs one atomic load
 	stats   stats
 	mu      struct {
 		sync.Mutex
-		streams map[esh3ar.BusinessID][]*Stream // live and behind
+		streams map[esh3ar.BusinessID][]*Stream // all open streams, live or behind
 		live    int
-		cursor  esh3ar.Position // everything up to it was handed out
-		round   uint64          // counts reads
+		cursor  esh3ar.Position // every event up to it was distributed
+		round   uint64          // number of rounds so far
 	}
 }
 
-// Stats are counts since the start; Streams is how many are open.
+// Stats holds counters since the start; Streams is the current number of open streams.
 type Stats struct {
 	Streams    int64
-	Events     uint64 // taken by streams
+	Events     uint64 // events that streams have returned
 	FellBehind uint64 // times that a live stream fell behind
-	Failed     uint64 // reads
+	Failed     uint64 // failed reads
 }
 
 type stats struct{ events, fell, failed atomic.Uint64 }
 
-// New makes a feed; Run makes it work.
+// New returns a Feed. Live streams receive events while Run runs.
 func New(log esh3ar.EventLog, o Options) *Feed {
 	for _, d := range []struct {
 		value  *int
@@ -70,15 +70,15 @@ func New(log esh3ar.EventLog, o Options) *Feed {
 	return f
 }
 
-// Stats reads the counts.
+// Stats returns the counters.
 func (f *Feed) Stats() Stats {
 	return Stats{Streams: f.open.Load(), Events: f.stats.events.Load(), FellBehind: f.stats.fell.Load(), Failed: f.stats.failed.Load()}
 }
 
-// Shares returns the state of the reads for streams that are behind.
+// Shares returns the state of the slots for streams that are behind.
 func (f *Feed) Shares() []fairshare.Stats { return []fairshare.Stats{f.catchUp.places.Stats()} }
 
-// Wake says that something was committed. It is made to be called after every commit.
+// Wake tells the feed that something was committed. It is cheap enough to be called after every commit.
 func (f *Feed) Wake() {
 	if f.open.Load() == 0 {
 		return
@@ -89,7 +89,7 @@ func (f *Feed) Wake() {
 	}
 }
 
-// Run reads for the live streams until ctx ends, and returns nil.
+// Run reads the log for the live streams until ctx ends, and returns nil.
 func (f *Feed) Run(ctx context.Context) error {
 	ticker := time.NewTicker(f.opts.Poll)
 	defer ticker.Stop()
@@ -105,7 +105,8 @@ func (f *Feed) Run(ctx context.Context) error {
 	}
 }
 
-// read is one round; more says that there may be another. What cannot be read now is read after the next wake or tick.
+// read performs one round and reports whether another one may find more. After an error the log is read again at the next wake or
+// tick.
 func (f *Feed) read(ctx context.Context) (more bool) {
 	after, businesses := f.begin()
 	if len(businesses) == 0 {
@@ -120,7 +121,7 @@ func (f *Feed) read(ctx context.Context) (more bool) {
 	return page.Next != after
 }
 
-// begin starts a round: who takes part in it?
+// begin starts a round. It returns its position and the businesses that have live streams.
 func (f *Feed) begin() (after esh3ar.Position, businesses []esh3ar.BusinessID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -133,14 +134,14 @@ func (f *Feed) begin() (after esh3ar.Position, businesses []esh3ar.BusinessID) {
 	return f.mu.cursor, businesses
 }
 
-// distribute ends a round.
+// distribute ends a round: it queues the events of the page to the live streams.
 func (f *Feed) distribute(page *esh3ar.EventPage) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, streams := range f.mu.streams {
 		for _, s := range streams {
 			if s.shared.live && (s.shared.since == f.mu.round || page.Trimmed) {
-				s.fallBehindLocked() // the read may have left its business out; or it has to say itself that events are gone
+				s.fallBehindLocked() // the read may have left out its business, or the stream must report a gap
 			}
 		}
 	}

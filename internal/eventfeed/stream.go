@@ -10,26 +10,26 @@ import (
 	"github.com/esh3artech/esh3ar/internal/faultinject"
 )
 
-// Stream is one taker's view of the log.
+// Stream returns the events of one business in the order of the log. One goroutine at a time may call Next.
 type Stream struct {
 	feed     *Feed
 	business esh3ar.BusinessID
-	position esh3ar.Position // everything up to it was taken; written by the taker, under the feed's lock
-	ready    chan struct{}   // capacity 1: there is something, or the stream fell behind
+	position esh3ar.Position // every event up to it was returned by Next; written by the reader under the feed's lock
+	ready    chan struct{}   // capacity 1: the queue has events, or the stream has fallen behind
 	ended    chan struct{}
-	restarts bool     // nothing was taken yet, and the taker stood in another history of the store
-	shared   struct { // under the feed's lock
+	restarts bool     // the client knows another history of the store, and nothing was returned yet
+	shared   struct { // guarded by the feed's lock
 		live   bool
-		since  uint64 // the round in which it became live
+		since  uint64 // round in which it became live
 		queue  []esh3ar.LogEntry
 		closed bool
 	}
 }
 
-// ErrClosed ends Next after Close.
+// ErrClosed is returned by Next after Close.
 var ErrClosed = errors.New("stream is closed")
 
-// Tail opens a stream of what happens from now on.
+// Tail opens a stream of the events from now on.
 func (f *Feed) Tail(ctx context.Context, business esh3ar.BusinessID) (*Stream, error) {
 	tail, err := f.log.Tail(ctx)
 	if err != nil {
@@ -38,9 +38,9 @@ func (f *Feed) Tail(ctx context.Context, business esh3ar.BusinessID) (*Stream, e
 	return f.register(business, tail)
 }
 
-// After opens a stream of what happened behind a position; Invalid if there is no such. A place where the log has not come to yet
-// is none: whoever stood there would miss what happens on the way, and the feed, which goes along with who is ahead, would leave
-// all others behind, who then read the log without end.
+// After opens a stream of the events after a position. It returns Invalid if the position is not one of the log, or lies beyond its
+// end. A stream there would miss the events up to the position. The feed would also follow it, and the other streams would fall
+// behind and read the log without end.
 func (f *Feed) After(ctx context.Context, business esh3ar.BusinessID, position esh3ar.Position) (*Stream, error) {
 	tail, err := f.log.Tail(ctx)
 	if err != nil {
@@ -55,7 +55,8 @@ func (f *Feed) After(ctx context.Context, business esh3ar.BusinessID, position e
 	return f.register(business, position)
 }
 
-// Restart opens a stream of all that there is, whose first batch is a reset: for a taker that stood in an earlier history of the store.
+// Restart opens a stream of all retained events, whose first batch is a reset. It is for a client whose position belongs to an earlier
+// history of the store.
 func (f *Feed) Restart(ctx context.Context, business esh3ar.BusinessID) (*Stream, error) {
 	s, err := f.After(ctx, business, "")
 	if err == nil {
@@ -79,7 +80,7 @@ func (f *Feed) register(business esh3ar.BusinessID, position esh3ar.Position) (*
 	return s, nil
 }
 
-// Close ends the stream, and a Next that waits. It may be called again, and from any goroutine.
+// Close ends the stream and a waiting Next. It may be called repeatedly and from any goroutine.
 func (s *Stream) Close() {
 	f := s.feed
 	f.mu.Lock()
@@ -101,18 +102,18 @@ func (s *Stream) Close() {
 	}
 }
 
-// Position is where the taker stands: a stream opened After it goes on where this one is.
+// Position returns the position of the last returned event. A stream that is opened After it continues there.
 func (s *Stream) Position() esh3ar.Position { return s.position }
 
-// Batch is what Next gives.
+// Batch is the result of Next.
 type Batch struct {
-	Reset    bool // events before these have been deleted, and the stream cannot give them
-	Restored bool // with Reset: the store has another history than that which the taker knows
+	Reset    bool // events before these were deleted and cannot be returned
+	Restored bool // with Reset: the store has another history than the one that the client knows
 	Entries  []esh3ar.LogEntry
 }
 
-// Next waits until something happened. A log that does not answer is asked again until it does: what ends Next is ctx,
-// Close, or an error that no waiting heals.
+// Next waits for events. It retries while the log is unavailable. It returns an error when ctx ends, after Close, or if a retry
+// cannot help.
 func (s *Stream) Next(ctx context.Context) (b Batch, err error) {
 	for pause, idle := firstPause, 0; ; {
 		if err := s.endedBy(ctx); err != nil {
@@ -138,7 +139,8 @@ func (s *Stream) Next(ctx context.Context) (b Batch, err error) {
 			pause, idle = firstPause, 0
 			continue
 		case err == nil:
-			// At the end: it is live, or more was handed out meanwhile, or else the log has gone back behind the feed.
+			// At the end of the log the stream is live now, or more events were distributed meanwhile. If neither, the log has gone
+			// back behind the feed.
 			if idle++; idle == 1 {
 				continue
 			}
@@ -155,7 +157,7 @@ func (s *Stream) Next(ctx context.Context) (b Batch, err error) {
 	}
 }
 
-// NextWithin is Next for a taker who has something else to see to now and then: after d it gives an empty batch.
+// NextWithin calls Next for at most d. It returns an empty batch when d has passed.
 func (s *Stream) NextWithin(ctx context.Context, d time.Duration) (Batch, error) {
 	within, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
@@ -166,7 +168,7 @@ func (s *Stream) NextWithin(ctx context.Context, d time.Duration) (Batch, error)
 	return b, err
 }
 
-// Pauses between reads of a log that does not answer, or has gone back.
+// Backoff between reads of a log that is unavailable or has gone back.
 const (
 	firstPause = 50 * time.Millisecond
 	lastPause  = 2 * time.Second
@@ -177,7 +179,7 @@ func (s *Stream) counted(b Batch) Batch {
 	return b
 }
 
-// endedBy tells whether the stream, or its taker's patience, has ended.
+// endedBy returns ErrClosed or the cause of ctx if one of them has ended, else nil.
 func (s *Stream) endedBy(ctx context.Context) error {
 	select {
 	case <-s.ended:
@@ -199,7 +201,7 @@ func (s *Stream) await(ctx context.Context, ready <-chan struct{}, timer <-chan 
 	return nil
 }
 
-// takeQueue empties the queue of a live stream.
+// takeQueue removes and returns the queued events of a live stream.
 func (s *Stream) takeQueue() (live bool, entries []esh3ar.LogEntry) {
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()
@@ -210,13 +212,13 @@ func (s *Stream) takeQueue() (live bool, entries []esh3ar.LogEntry) {
 	return s.shared.live, entries
 }
 
-// catchUp reads the log from the stream's own position, and makes it live at the end.
+// catchUp reads the log from the stream's own position, and makes the stream live at the end of the log.
 func (s *Stream) catchUp(ctx context.Context) (b Batch, err error) {
 	page, err := s.feed.catchUp.read(ctx, s.feed.log, &esh3ar.EventQuery{
 		After: s.position, Businesses: []esh3ar.BusinessID{s.business}, Limit: s.feed.opts.PageSize,
 	})
 	if err != nil {
-		if ctx.Err() == nil { // else the stream may only have waited for its turn
+		if ctx.Err() == nil { // otherwise the stream may only have waited for its turn
 			s.feed.stats.failed.Add(1)
 		}
 		return b, err
@@ -227,8 +229,8 @@ func (s *Stream) catchUp(ctx context.Context) (b Batch, err error) {
 	return b, nil
 }
 
-// moveTo takes the stream behind what it read. At the end of the log it becomes live, if nothing was handed out that it
-// has not seen.
+// moveTo advances the stream to next. At the end of the log it makes the stream live, unless events were distributed that the
+// stream has not read.
 func (s *Stream) moveTo(next esh3ar.Position) {
 	f := s.feed
 	f.mu.Lock()
@@ -238,24 +240,24 @@ func (s *Stream) moveTo(next esh3ar.Position) {
 		return
 	}
 	if f.mu.live == 0 && f.mu.cursor < s.position {
-		f.mu.cursor = s.position // nobody else depends on what lies between
+		f.mu.cursor = s.position // no live stream needs the events in between
 	}
 	if s.shared.live || s.shared.closed || s.position < f.mu.cursor {
 		return
 	}
 	s.shared.live, s.shared.since = true, f.mu.round
 	f.mu.live++
-	f.Wake() // what was committed since is the feed's to read
+	f.Wake() // the feed reads what was committed since
 }
 
-// fallBehindLocked makes the stream read for itself again.
+// fallBehindLocked makes the stream read the log itself again.
 func (s *Stream) fallBehindLocked() {
 	s.shared.live, s.shared.queue = false, nil
 	s.feed.mu.live--
 	s.signal()
 }
 
-// offerLocked hands one event to a live stream.
+// offerLocked queues one event to a live stream. If the queue is full the stream falls behind.
 func (s *Stream) offerLocked(entry esh3ar.LogEntry) {
 	if !s.shared.live || entry.Position <= s.position {
 		return

@@ -113,12 +113,12 @@ func (p *ScalePlan) Open(parts ScaleParts) (*Scaling, error) {
 		return nil, fmt.Errorf("target %s: %w", p.flags.Target, err)
 	}
 	o := autoscale.Options{
-		Policy: p.policy, Holder: parts.Holder, Registry: parts.Registry, Target: target, Lease: parts.Store.Scaling(), Diary: parts.Store.Scaling(),
+		Policy: p.policy, Holder: parts.Holder, Registry: parts.Registry, Target: target, Lease: parts.Store.Scaling(), History: parts.Store.Scaling(),
 		DryRun: p.flags.DryRun, Every: p.flags.Every, Log: parts.Log,
 	}
 	if o.DryRun { // it keeps nobody from doing it
 		rehearsal := parts.Store.Scaling().Rehearsal()
-		o.Lease, o.Diary = rehearsal, rehearsal
+		o.Lease, o.History = rehearsal, rehearsal
 	}
 	return &Scaling{target: run, scaler: autoscale.New(o)}, nil
 }

@@ -13,7 +13,7 @@ type planes map[string]*backplane.Plane
 func (c *cluster) planes() planes {
 	all := make(planes)
 	for _, hub := range []string{"mobile", "business"} {
-		all[hub] = backplane.New(backplane.Options{Self: c.self, Nodes: c.ids, Post: c.redis.Post(hub)})
+		all[hub] = backplane.New(backplane.Options{Self: c.self, Nodes: c.ids, Transport: c.redis.BatchTransport(hub)})
 	}
 	return all
 }

@@ -17,7 +17,7 @@ func TestHubMetrics(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(hubMetrics{&hubs{
 		phones: signalr.NewServer(signalr.NewHub(), signalr.Options{Pollers: -1}),
-		planes: planes{"mobile": backplane.New(backplane.Options{Post: new(redis.Client).Post("mobile")})},
+		planes: planes{"mobile": backplane.New(backplane.Options{Transport: new(redis.Client).BatchTransport("mobile")})},
 	}})
 	families, err := registry.Gather()
 	if err != nil {

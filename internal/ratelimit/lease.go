@@ -7,36 +7,37 @@ import (
 	"github.com/esh3artech/esh3ar/internal/flow"
 )
 
-// lease is this node's part of a shared bucket. The account's lock guards it.
+// lease is the part of a shared bucket that this node has taken in advance. Times are on the clock of Limiters. The Limiter's lock
+// guards it.
 type lease struct {
 	tokens        int
-	expiresAt     int64 // when they are forgotten
-	sharedLeft    int   // what the bucket had besides, when it was last asked
-	sharedFullAt  int64 // when it will be full, as it said then
-	used          int   // since it was last asked, as was
-	askedAt       int64 // when that was
-	chunk         int   // the newest
-	fallbackUntil int64 // until when the bucket is not asked: it did not answer; zero: it did
-	fallbackUsed  int   // given since then, of which the bucket has not heard
+	expiresAt     int64 // when the tokens are discarded
+	sharedLeft    int   // tokens left in the shared bucket at the last refill
+	sharedFullAt  int64 // when the shared bucket will be full, as of the last refill
+	used          int   // tokens used since the last refill; at the time of the last refill below
+	askedAt       int64 // time of the last refill
+	chunk         int   // size of the last chunk
+	fallbackUntil int64 // the shared bucket is not asked until then, because it did not answer; zero if it answered
+	fallbackUsed  int   // tokens granted in fallback that the shared bucket has not been told of
 
-	denied      int           // so many were refused
-	deniedUntil int64         // and will be until then
-	refilling   chan struct{} // not nil: somebody asks; closed when he has heard
+	denied      int           // the smallest request that the shared bucket refused
+	deniedUntil int64         // requests of at least denied tokens are refused locally until then
+	refilling   chan struct{} // closed when the refill in progress ends; nil if there is none
 }
 
 const (
-	leaseTTL         = 2 * time.Second        // unused tokens are forgotten then
-	fallbackRetry    = time.Second            // the bucket is tried again then
-	negativeCacheTTL = 50 * time.Millisecond  // a "no" stands so long at least, or until half a burst has come back
-	chunkTime        = 250 * time.Millisecond // a chunk is what was used in such a time
-	chunkFraction    = 256                    // or this part of the burst
-	maxChunkFraction = 4                      // but never more than this part of the burst, shared by the nodes
-	minPrefetchChunk = 8                      // a chunk of so many is worth the asking ahead
+	leaseTTL         = 2 * time.Second        // unused tokens are discarded after this time
+	fallbackRetry    = time.Second            // time between attempts to reach the shared bucket in fallback
+	negativeCacheTTL = 50 * time.Millisecond  // minimum time for which a refusal is cached, unless half a burst is back sooner
+	chunkTime        = 250 * time.Millisecond // a chunk holds the tokens used in this time,
+	chunkFraction    = 256                    // or this fraction of the burst if that is more,
+	maxChunkFraction = 4                      // but at most this fraction of the burst, divided by the number of nodes
+	minPrefetchChunk = 8                      // chunks smaller than this are not prefetched
 )
 
 func (l *lease) forget() { l.tokens, l.sharedLeft, l.denied, l.deniedUntil = 0, 0, 0, 0 }
 
-// available are the tokens that are not forgotten yet.
+// available returns the tokens that have not expired.
 func (l *lease) available(at int64) int {
 	if at >= l.expiresAt {
 		return 0
@@ -44,7 +45,7 @@ func (l *lease) available(at int64) int {
 	return l.tokens
 }
 
-// takeLeaseLocked gives out of the lease, or says who has to be asked.
+// takeLeaseLocked takes n tokens locally, or returns askBucket if the shared bucket must be asked first.
 func (a *Limiter) takeLeaseLocked(t *compiledPlan, g *Grant, at int64, n int) (said decision, wait time.Duration) {
 	l := &a.mu.lease
 	l.tokens = l.available(at)
@@ -61,14 +62,14 @@ func (a *Limiter) takeLeaseLocked(t *compiledPlan, g *Grant, at int64, n int) (s
 		said, wait = refused, time.Duration(l.deniedUntil-at)+time.Duration(n-l.denied)*t.quota.Interval
 	}
 	g.Remaining = min(l.tokens+l.sharedLeft, t.plan.Burst)
-	if at >= l.sharedFullAt { // it has filled up since
+	if at >= l.sharedFullAt { // the shared bucket has filled up since the last refill
 		g.Remaining = t.plan.Burst
 	}
 	g.Reset = max(0, time.Duration(l.sharedFullAt-at))
 	return said, wait
 }
 
-// prefetchLocked has the next chunk fetched before this one ends.
+// prefetchLocked starts a refill in the background when the current chunk runs low.
 func (a *Limiter) prefetchLocked(at int64) {
 	l := &a.mu.lease
 	if l.chunk < minPrefetchChunk || l.tokens >= l.chunk/4 || at < l.deniedUntil || l.refilling != nil {
@@ -80,7 +81,7 @@ func (a *Limiter) prefetchLocked(at int64) {
 	}
 }
 
-// refillOrWait asks the shared bucket for n at least, or waits for who is asking.
+// refillOrWait refills the lease for a request of n tokens. If another caller is refilling, it waits for that instead.
 func (a *Limiter) refillOrWait(ctx context.Context, n int) {
 	a.mu.Lock()
 	heard := a.mu.lease.refilling
@@ -88,17 +89,18 @@ func (a *Limiter) refillOrWait(ctx context.Context, n int) {
 		heard = make(chan struct{})
 		a.mu.lease.refilling = heard
 		a.mu.Unlock()
-		a.refill(context.WithoutCancel(ctx), n, heard) // others wait for the answer too
+		a.refill(context.WithoutCancel(ctx), n, heard) // not canceled with ctx, because other callers wait for the result
 		return
 	}
 	a.mu.Unlock()
 	select {
 	case <-heard:
-	case <-time.After(5 * a.limiters.opts.Timeout): // never: a question ends
+	case <-time.After(5 * a.limiters.opts.Timeout): // not reached: a refill is bounded by its timeouts
 	}
 }
 
-// refill asks the bucket for what is missing of n, and keeps the answer, if the plan is still the one that was asked for.
+// refill takes the missing part of n, or the next chunk if that is more, from the shared bucket. It first reports the tokens
+// granted in fallback. It discards the answer if the plan has changed meanwhile. It closes heard when it is done.
 func (a *Limiter) refill(ctx context.Context, n int, heard chan struct{}) {
 	t := a.plan.Load()
 	a.mu.Lock()
@@ -112,7 +114,7 @@ func (a *Limiter) refill(ctx context.Context, n int, heard chan struct{}) {
 	if err == nil {
 		taken, err = a.takeShared(ctx, t, want)
 	}
-	if err == nil && !taken.Allowed && taken.Remaining >= need { // less will do
+	if err == nil && !taken.Allowed && taken.Remaining >= need { // a smaller amount is sufficient
 		want = taken.Remaining
 		taken, err = a.takeShared(ctx, t, want)
 	}
@@ -130,20 +132,20 @@ func (a *Limiter) refill(ctx context.Context, n int, heard chan struct{}) {
 		a.fallBackLocked()
 		return
 	case paid == owed:
-		l.fallbackUsed = 0 // what is not owed has come back since
+		l.fallbackUsed = 0 // the rest has flowed back to this node's share meanwhile
 	}
 	if a.plan.Load() != t {
 		return
 	}
-	if !taken.Allowed { // how long less than it was asked for takes
+	if !taken.Allowed { // need is less than the refused want, so it is available sooner
 		taken.RetryAfter -= time.Duration(want-need) * t.quota.Interval
 	}
 	no := min(negativeCacheTTL, t.quota.Interval*time.Duration(t.quota.Burst)/2)
 	l.applyGrant(a.limiters.nanoseconds(time.Now()), want, max(n, 1), chunk, &taken, no)
 }
 
-// fallBackLocked has the node give its share for a while. Its own bucket begins with what it last knew of the shared one: a full one
-// would be another burst, each time.
+// fallBackLocked switches to this node's share of the quota for a while. The node's own bucket starts at the last known level of
+// the shared bucket; a full one would grant another burst after each failure.
 func (a *Limiter) fallBackLocked() {
 	l := &a.mu.lease
 	if l.fallbackUntil == 0 {
@@ -152,15 +154,15 @@ func (a *Limiter) fallBackLocked() {
 	l.fallbackUntil = a.limiters.nanoseconds(time.Now()) + int64(fallbackRetry)
 }
 
-// unreportedLocked is what the node gave alone and its share has not got back yet: the shared bucket, which filled meanwhile, has to hear
-// of it.
+// unreportedLocked returns the tokens that were granted in fallback and have not flowed back to this node's share yet. The shared
+// bucket filled up meanwhile and must be charged with them.
 func (a *Limiter) unreportedLocked(t *compiledPlan, at int64) int {
 	interval := int64(t.quota.Share(a.limiters.opts.Nodes()).Interval)
 	missing := (max(0, a.mu.bucketFullAt-at) + interval - 1) / interval
 	return min(a.mu.lease.fallbackUsed, int(missing), t.plan.Burst)
 }
 
-// takeUpTo takes n, or what there is.
+// takeUpTo takes n tokens from the shared bucket, or as many as it has, and returns how many it took.
 func (a *Limiter) takeUpTo(ctx context.Context, t *compiledPlan, n int) (int, error) {
 	if n == 0 {
 		return 0, nil
@@ -183,7 +185,7 @@ func (a *Limiter) takeShared(ctx context.Context, t *compiledPlan, n int) (flow.
 	return a.limiters.opts.Shared.Take(ctx, a.business.String(), t.plan.Rate, t.plan.Burst, n)
 }
 
-// chunkSize is the size of the next chunk.
+// chunkSize returns the size of the next chunk.
 func (l *lease) chunkSize(t *compiledPlan, at int64, nodes int) int {
 	size := t.plan.Burst / chunkFraction
 	if since := at - l.askedAt; l.askedAt > 0 && since > 0 {
@@ -192,12 +194,13 @@ func (l *lease) chunkSize(t *compiledPlan, at int64, nodes int) int {
 	return max(1, min(size, t.plan.Burst/(maxChunkFraction*max(1, nodes))))
 }
 
-// applyGrant keeps what the bucket said: want was given, or refused where n would have done; no is how long that stands.
+// applyGrant applies an answer of the shared bucket: it granted want tokens, or refused them although n would have been enough. no
+// is the minimum time for which a refusal is cached.
 func (l *lease) applyGrant(at int64, want, n, chunk int, taken *flow.Taken, no time.Duration) {
 	if taken.Allowed {
 		l.tokens = l.available(at) + want
 		l.expiresAt = at + int64(leaseTTL)
-		if want < chunk { // it is nearly empty: to ask at once again would be to ask for every message
+		if want < chunk { // the bucket is nearly empty: without a pause, every message would ask it
 			l.denied, l.deniedUntil = 1, at+int64(no)
 		}
 	} else {

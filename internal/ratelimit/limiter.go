@@ -11,25 +11,25 @@ import (
 	"github.com/esh3artech/esh3ar/internal/flow"
 )
 
-// Limiter is what one business has used.
+// Limiter enforces the plan of one business on this node.
 type Limiter struct {
 	limiters *Limiters
 	business esh3ar.BusinessID
 	plan     atomic.Pointer[compiledPlan]
-	lastUsed atomic.Int64 // when somebody last asked for it
+	lastUsed atomic.Int64 // time of the last call of For
 	mu       struct {
 		sync.Mutex
-		bucketFullAt  int64 // state of this node's own bucket
-		calls         int   // at once
-		repeatsFullAt int64 // state of this node's bucket of repeated calls
+		bucketFullAt  int64 // state of this node's own bucket: when it will be full
+		calls         int   // calls in progress
+		repeatsFullAt int64 // state of this node's bucket for repeated calls: when it will be full
 		lease         lease
 		day           day
-		adding        bool   // to the store: an addition is on its way
-		additions     uint64 // have begun or ended
+		adding        bool   // an addition to the store is in progress
+		additions     uint64 // number of additions that have begun or ended
 	}
 }
 
-// setPlan puts another plan in force. The bucket keeps what is in it, as far as the new one holds it.
+// setPlan replaces the plan. The bucket keeps its level, up to the new burst.
 func (a *Limiter) setPlan(p *esh3ar.Plan) {
 	t := compilePlan(p)
 	a.mu.Lock()
@@ -40,13 +40,14 @@ func (a *Limiter) setPlan(p *esh3ar.Plan) {
 	}
 }
 
-// Plan is the plan in force.
+// Plan returns the plan in force.
 func (a *Limiter) Plan() *esh3ar.Plan { return a.plan.Load().plan }
 
-// Policy is the value of the header RateLimit-Policy; it must not be written to.
+// Policy returns the value of the RateLimit-Policy header. The caller must not modify it.
 func (a *Limiter) Policy() []string { return a.plan.Load().policy }
 
-// Enter begins a call, or answers RateLimited where too many are under way. Leave ends one that began.
+// Enter begins a call. It returns RateLimited if the plan's limit of concurrent calls is reached. Every successful Enter must be
+// followed by Leave.
 func (a *Limiter) Enter() error {
 	most := a.plan.Load().plan.Concurrent
 	a.mu.Lock()
@@ -60,8 +61,8 @@ func (a *Limiter) Enter() error {
 	return nil
 }
 
-// Repeats counts n calls that repeat earlier ones, or looks where n is 0, and returns RateLimited if there are more of them
-// than the plan allows new messages. They cost nothing else: what they repeat was paid for.
+// Repeats counts n calls that repeat earlier ones, or only checks if n is 0. It returns RateLimited if there are more of them than
+// the plan allows new messages. Repeated calls cost nothing else, because the original call was charged.
 func (a *Limiter) Repeats(now time.Time, n int) error {
 	plan := a.plan.Load().plan
 	q := flow.QuotaOf(max(plan.Rate, minRepeatRate), max(plan.Burst, minRepeatBurst))
@@ -77,13 +78,13 @@ func (a *Limiter) Repeats(now time.Time, n int) error {
 	return nil
 }
 
-// A business may repeat calls at this rate whatever its plan says: a caller that retries must get its answer.
+// Minimum limits for repeated calls, whatever the plan says: a caller that retries must get its answer.
 const (
 	minRepeatRate  = 10 // calls per second, on each node
 	minRepeatBurst = 100
 )
 
-// Leave ends a call: taken is what it took, accepted how many of these messages are in the store now.
+// Leave ends a call that took taken messages, of which accepted were stored.
 func (a *Limiter) Leave(taken, accepted int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -92,17 +93,18 @@ func (a *Limiter) Leave(taken, accepted int) {
 	a.mu.day.accepted += int64(accepted)
 }
 
-// decision is what trying to take led to.
+// decision is the result of an attempt to take messages.
 type decision int
 
 const (
 	granted decision = iota
 	refused
-	askBucket // the shared bucket has to be asked
-	askStore  // what the day has seen before this node's start is not known
+	askBucket // the shared bucket must be asked first
+	askStore  // the store must be asked for the day's usage before this node knew the business
 )
 
-// Take takes n messages for a call that has entered, at most the plan's burst, or answers RateLimited.
+// Take takes n messages, at most the plan's burst, for a call that has entered. It returns RateLimited if the plan does not allow
+// them.
 func (a *Limiter) Take(ctx context.Context, now time.Time, n int) (Grant, error) {
 	for {
 		a.mu.Lock()
@@ -127,7 +129,7 @@ func (a *Limiter) Take(ctx context.Context, now time.Time, n int) (Grant, error)
 	}
 }
 
-// Peek is what could be taken, without asking anybody.
+// Peek returns what could be taken now, as far as this node knows. It does not block.
 func (a *Limiter) Peek(now time.Time) Grant {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -137,7 +139,7 @@ func (a *Limiter) Peek(now time.Time) Grant {
 	return g
 }
 
-// takeLocked asks the day first: what it refuses costs nothing of the rate.
+// takeLocked checks the daily quota first, so that a message over that quota costs no tokens.
 func (a *Limiter) takeLocked(now time.Time, n int) (g Grant, said decision, err error) {
 	t := a.plan.Load()
 	g = a.dayLocked(t, now)
@@ -168,7 +170,7 @@ func (a *Limiter) takeLocked(now time.Time, n int) (g Grant, said decision, err 
 	return g, said, err
 }
 
-// rateLocked takes n, or looks where n is 0, from the shared bucket or this node's own.
+// rateLocked takes n tokens, or only looks if n is 0, from the lease of the shared bucket or from this node's own bucket.
 func (a *Limiter) rateLocked(t *compiledPlan, g *Grant, at int64, n int) (said decision, wait time.Duration) {
 	if a.limiters.opts.Shared != nil && at >= a.mu.lease.fallbackUntil {
 		return a.takeLeaseLocked(t, g, at, n)

@@ -11,48 +11,48 @@ import (
 	"github.com/esh3artech/esh3ar/internal/flow"
 )
 
-// usageStore counts days for all nodes.
+// usageStore counts the messages of each business and day, over all nodes.
 type usageStore interface {
 	AddUsage(ctx context.Context, entries []esh3ar.Usage) ([]esh3ar.Usage, error)
 	Usage(ctx context.Context, business esh3ar.BusinessID, first, last esh3ar.Day) ([]esh3ar.Usage, error)
 }
 
-// Shared are buckets that all nodes share.
+// Shared holds the buckets that all nodes share.
 type Shared interface {
-	// Take takes n from the bucket of a key, or nothing where there is less. Full of its answer means nothing.
+	// Take takes n tokens from the bucket of a key, or none if it holds fewer. The field Full of the result is unused.
 	Take(ctx context.Context, key string, rate float64, burst, n int) (flow.Taken, error)
 }
 
-// Options make a Book; Plan and Usage must be given, the zero value of another field means its default.
+// Options configure Limiters. Plan and Usage are required; the zero value of any other field selects its default.
 type Options struct {
-	Plan    func(name string) *esh3ar.Plan // in force; the same pointer while it does not change; must be quick
+	Plan    func(name string) *esh3ar.Plan // returns the plan in force, the same pointer until it changes; must not block
 	Usage   usageStore
-	Shared  Shared                            // nil: this node counts alone
-	Nodes   func() int                        // that live, this one too; default one
-	Every   time.Duration                     // between additions to the day; default 5 s
-	Timeout time.Duration                     // of a question to the shared bucket; default 100 ms
-	OnError func(operation string, err error) // after each question that failed; must be quick
+	Shared  Shared                            // nil if this node counts alone
+	Nodes   func() int                        // number of live nodes, including this one; default 1
+	Every   time.Duration                     // time between two additions to the daily usage; default 5 s
+	Timeout time.Duration                     // limit of one call of Shared; default 100 ms
+	OnError func(operation string, err error) // called after each failed call; must not block
 }
 
-// Limiters has an account for each business that calls.
+// Limiters holds one Limiter per active business.
 type Limiters struct {
 	opts         Options
-	epoch        time.Time // the accounts count nanoseconds from here, on the clock that never goes back
+	epoch        time.Time // origin of the limiters' nanosecond clock, which is monotonic
 	shards       [shards]shard
-	prefetches   errgroup.Group // questions ahead of need, of Run's; what finds no room is asked when it is needed
+	prefetches   errgroup.Group // background refills; when maxPrefetches are running, the refill happens when it is needed
 	pendingUsage struct {
 		sync.Mutex
 		entries map[usageKey]esh3ar.Usage // of days that ended before they were added
-	}
+	} // usage of past days that is not stored yet
 }
 
-// usageKey names what is counted together.
+// usageKey identifies one daily counter.
 type usageKey struct {
 	business esh3ar.BusinessID
 	day      esh3ar.Day
 }
 
-// shards keep callers of different businesses out of each other's way.
+// shards is the number of lock shards, so that callers of different businesses rarely contend.
 const shards = 64
 
 type shard struct {
@@ -60,10 +60,10 @@ type shard struct {
 	limiters map[esh3ar.BusinessID]*Limiter
 }
 
-// maxPrefetches bounds the questions ahead of need that run at once.
+// maxPrefetches bounds the refills that run in the background.
 const maxPrefetches = 64
 
-// NewLimiters makes a book; Run keeps it.
+// NewLimiters returns an empty set of limiters. Usage is stored while Run runs.
 func NewLimiters(o Options) *Limiters {
 	if o.Nodes == nil {
 		o.Nodes = func() int { return 1 }
@@ -86,14 +86,15 @@ func NewLimiters(o Options) *Limiters {
 	return b
 }
 
-// For is the account of a business under the plan of a name, as it is now. It is for a call that begins, not to be kept.
+// For returns the limiter of a business under the named plan, with that plan's current limits. Use it for one call and do not keep
+// it: idle limiters are dropped.
 func (b *Limiters) For(business esh3ar.BusinessID, plan string) *Limiter {
 	now := b.nanoseconds(time.Now())
 	s := &b.shards[business.UUID[len(business.UUID)-1]%shards]
 	s.RLock()
 	a := s.limiters[business]
 	if a != nil {
-		a.lastUsed.Store(now) // under the lock, so that it is not dropped at this moment
+		a.lastUsed.Store(now) // under the shard's lock, so that it is not dropped in between
 	}
 	s.RUnlock()
 	if a == nil {
@@ -111,7 +112,7 @@ func (b *Limiters) For(business esh3ar.BusinessID, plan string) *Limiter {
 	return a
 }
 
-// Run adds up days until ctx ends, and then once more.
+// Run stores usage at every interval until ctx ends, and once more at the end. It returns nil.
 func (b *Limiters) Run(ctx context.Context) error {
 	tick := time.NewTicker(b.opts.Every)
 	defer tick.Stop()
@@ -127,5 +128,5 @@ func (b *Limiters) Run(ctx context.Context) error {
 	return nil
 }
 
-// nanoseconds is a time on the book's clock.
+// nanoseconds converts a time to the limiters' clock.
 func (b *Limiters) nanoseconds(now time.Time) int64 { return int64(now.Sub(b.epoch)) }

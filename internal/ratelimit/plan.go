@@ -9,18 +9,18 @@ import (
 	"github.com/esh3artech/esh3ar/internal/flow"
 )
 
-// compiledPlan are a plan made ready for the hot path.
+// compiledPlan is a plan prepared for the hot path.
 type compiledPlan struct {
 	plan   *esh3ar.Plan
 	quota  flow.Quota
-	policy []string // value of the header RateLimit-Policy
+	policy []string // value of the RateLimit-Policy header
 }
 
 func compilePlan(p *esh3ar.Plan) *compiledPlan {
 	return &compiledPlan{plan: p, quota: flow.QuotaOf(p.Rate, p.Burst), policy: []string{policyOf(p)}}
 }
 
-// planOrNil is the plan; nil: there are no terms yet.
+// planOrNil returns the plan, or nil if t is nil.
 func (t *compiledPlan) planOrNil() *esh3ar.Plan {
 	if t == nil {
 		return nil
@@ -28,15 +28,15 @@ func (t *compiledPlan) planOrNil() *esh3ar.Plan {
 	return t.plan
 }
 
-// Names of the policies in the headers.
+// Policy names in the RateLimit headers.
 const (
 	ratePolicy  = `"rate"`
 	dayPolicy   = `"day"`
 	callsPolicy = `"calls"`
 )
 
-// policyOf is a plan as draft-ietf-httpapi-ratelimit-headers-11 writes quota policies. A batch of n messages counts as n
-// requests. The rate's window is the time in which a whole burst comes back: q/w is the rate.
+// policyOf formats a plan as quota policies of draft-ietf-httpapi-ratelimit-headers-11. A batch of n messages counts as n requests.
+// The window of the rate policy is the time in which a whole burst refills, so q/w is the rate.
 func policyOf(p *esh3ar.Plan) string {
 	window := max(1, int64(math.Ceil(float64(p.Burst)/p.Rate)))
 	text := append([]byte(ratePolicy), ";q="...)
@@ -55,14 +55,14 @@ func policyOf(p *esh3ar.Plan) string {
 
 // Grant is what a business may still send.
 type Grant struct {
-	Remaining int           // messages now
-	Reset     time.Duration // when a whole burst will be there
-	Daily     bool          // there is a daily quota
-	DayLeft   int64         // messages today
-	DayReset  time.Duration // when the day ends
+	Remaining int           // messages that it may send now
+	Reset     time.Duration // time until the whole burst is available
+	Daily     bool          // the plan has a daily quota
+	DayLeft   int64         // messages left today
+	DayReset  time.Duration // time until the day ends
 }
 
-// AppendLimits appends the grant as the header RateLimit has it.
+// AppendLimits appends the value of the RateLimit header to dst.
 func (g *Grant) AppendLimits(dst []byte) []byte {
 	dst = appendLimit(dst, ratePolicy, int64(g.Remaining), g.Reset)
 	if g.Daily {

@@ -14,55 +14,55 @@ import (
 	"github.com/esh3artech/esh3ar/internal/flow"
 )
 
-// # What one business may have waiting at one phone
+// # Limits per recipient
 //
-// A phone reads its inbox in order, so what one business has waiting there holds up all others of the same lane. The plan
-// bounds it: a number of undelivered messages per lane, and a rate per recipient.
+// A phone reads its inbox in order, so messages of one business that wait there delay all others in the same lane. The plan bounds
+// them: a number of undelivered messages per lane, and a rate per recipient.
 //
-// The naive way is a counter per (recipient, business, lane) in every commit: two more rows written per message, and a
-// row that all nodes lock. Instead a node counts what it admits, and asks the store now and then. Each pair of business and
-// recipient has a small allowance per lane that costs no question. When it is used up, the node counts what waits (w), and
-// the new allowance is the node's part of what is left of the limit L: (L-w)/nodes. Where nothing is left, calls are
-// refused until a second has passed and the store is asked again.
+// The naive way is a counter per (recipient, business, lane) in every commit: two more rows written per message, and a row that all
+// nodes lock. Instead a node counts what it admits and reads the store only now and then. Each pair of business and recipient has a
+// small initial allowance per lane that costs no query. When it is used up, the node queries the number of waiting messages w, and
+// the new allowance is the node's share of what is left of the limit L: (L-w)/nodes. If nothing is left, calls are refused for a
+// second, then the store is queried again.
 //
-// The bound: on one node at most L plus one first allowance waits, which is at most L/4 and 32. With n nodes each holds an
-// allowance of at most L/n that was computed before others used theirs, so at most L + L(n-1)/n + n first allowances wait,
-// which is below 2.25 L; a batch may exceed that by its own size. A restart forgets what was counted and costs one first
-// allowance. While the store cannot be asked nothing is refused: those calls go to the spill or fail as a whole.
+// Bound: on one node at most L plus one initial allowance can wait; the initial allowance is at most min(L/4, 32). With n nodes,
+// each holds an allowance of at most L/n that was computed before the others used theirs. So at most L + L(n-1)/n + n initial
+// allowances can wait, which is less than 2.25 L; a batch may exceed that by its own size. A restart loses the counts and costs one
+// initial allowance. While the store cannot be queried nothing is refused: those calls go to the spill or fail as a whole.
 //
-// The table of pairs has a fixed size. A pair that finds its slot taken by another takes it over, and asks the store first
-// once in firstAllowance times at random. A lane that was found full is remembered apart from the table until the store
-// says otherwise. So a business that drives pairs out of the table gains on average firstAllowance messages per pair
-// before that pair is found, and none afterwards.
+// The table of pairs has a fixed size. A pair that collides with another takes over its slot; with a probability of
+// 1/firstAllowance it must query the store first. A full lane is remembered outside the table until the store reports room. So a
+// business that evicts pairs on purpose gains firstAllowance messages per pair on average before that pair is detected, and none
+// afterwards.
 
 const (
-	recipientSlots = 1 << 15 // pairs that are remembered, 3 MiB
-	firstAllowance = 32      // messages of a pair that cost no question
-	maxWalk        = 20_000  // messages of a lane that one question looks at
+	recipientSlots = 1 << 15 // pairs in the table; 3 MiB
+	firstAllowance = 32      // messages of a pair that need no query
+	maxWalk        = 20_000  // messages of a lane that one query scans at most
 	retryInterval  = time.Second
-	maxFullLanes   = 1 << 17     // lanes that are remembered as full, about 6 MiB; beyond it any of them is forgotten
-	queryTimeout   = time.Second // that a question may take
+	maxFullLanes   = 1 << 17     // full lanes that are remembered, about 6 MiB; beyond it an arbitrary one is evicted
+	queryTimeout   = time.Second // limit of one query
 )
 
-// RecipientError is the refusal of messages for one recipient. Nothing of the call was taken.
+// RecipientError is the refusal of messages for one recipient. No message of the call was admitted.
 type RecipientError struct {
-	Full       bool // the inbox limit; else the rate
+	Full       bool // true for the inbox limit, false for the rate
 	Recipient  esh3ar.Recipient
 	Text       string
 	RetryAfter time.Duration
-	Never      bool // the call could not be taken at any time
+	Never      bool // the call exceeds the limit even when nothing waits, so a retry is useless
 }
 
 // Error implements error.
 func (e *RecipientError) Error() string { return e.Text }
 
-// Recipients hold businesses to what they may send to one recipient. All methods are safe for concurrent use; calls to
-// different pairs of business and recipient do not wait for each other.
+// Recipients limits what a business may send to one recipient. All methods are safe for concurrent use; calls for different pairs
+// rarely contend.
 type Recipients struct {
 	store         esh3ar.WaitingCounter
 	nodes         func() int
-	cachedNodes   atomic.Int64 // nodes that lived when they were last counted
-	nodesExpireAt atomic.Int64 // when they are counted again
+	cachedNodes   atomic.Int64 // cached number of live nodes
+	nodesExpireAt atomic.Int64 // when the number is read again
 	startedAt     time.Time
 	seed          maphash.Seed
 	slots         []recipientSlot
@@ -70,26 +70,26 @@ type Recipients struct {
 	stats         struct{ full, fast, asked, failed atomic.Uint64 }
 }
 
-// recipientSlot is what a node knows of one pair. Times are in nanoseconds since the beginning.
+// recipientSlot holds the state of one pair. Times are in nanoseconds since startedAt.
 type recipientSlot struct {
 	mu      sync.Mutex
-	tag     uint64                   // of the pair; zero: none
-	bucket  int64                    // of the rate: when it is full again
-	left    [esh3ar.Priorities]int32 // allowance per lane; -1: the store has to be asked
-	refused [esh3ar.Priorities]int64 // until when a lane is full; zero: it is not
+	tag     uint64                   // hash of the pair; zero if the slot is empty
+	bucket  int64                    // state of the rate limit: when its bucket is full again
+	left    [esh3ar.Priorities]int32 // allowance per lane; -1 if the store must be queried
+	refused [esh3ar.Priorities]int64 // the lane is full until then; zero if it is not
 }
 
-// fullLanes are the lanes that were full when the store was last asked.
+// fullLanes holds the lanes that were full when the store was last queried.
 type fullLanes struct {
-	n  atomic.Int64 // of them: mostly none, and then the lock is not taken
+	n  atomic.Int64 // length of mu.of; mostly zero, and then the lock is not taken
 	mu struct {
 		sync.Mutex
-		of map[fullLane]int64 // until when they are refused without a question
+		of map[fullLane]int64 // until when each lane is refused without a query
 	}
 }
 
 type fullLane struct {
-	tag  uint64 // of the pair
+	tag  uint64 // hash of the pair
 	lane esh3ar.Priority
 }
 
@@ -135,15 +135,15 @@ type pair struct {
 	recipient esh3ar.Recipient
 }
 
-// RecipientStats are counts since the start.
+// RecipientStats holds counters since the start.
 type RecipientStats struct {
-	Full        uint64 // calls refused because too much waited
+	Full        uint64 // calls refused because too many messages wait
 	OverRate    uint64 // calls refused because of the rate
-	Queries     uint64 // questions to the store
-	QueryErrors uint64 // questions without an answer
+	Queries     uint64 // queries of the store
+	QueryErrors uint64 // failed queries
 }
 
-// NewRecipients returns a table without pairs; nodes says how many nodes live, this one too, and is nil for one.
+// NewRecipients returns an empty table. nodes returns the number of live nodes, including this one; nil stands for one node.
 func NewRecipients(store esh3ar.WaitingCounter, nodes func() int) *Recipients {
 	if nodes == nil {
 		nodes = func() int { return 1 }
@@ -151,7 +151,7 @@ func NewRecipients(store esh3ar.WaitingCounter, nodes func() int) *Recipients {
 	return &Recipients{store: store, nodes: nodes, startedAt: time.Now(), seed: maphash.MakeSeed(), slots: make([]recipientSlot, recipientSlots)}
 }
 
-// liveNodes returns how many nodes live, counted once in a second.
+// liveNodes returns the number of live nodes, read at most once a second.
 func (r *Recipients) liveNodes() int {
 	now := int64(time.Since(r.startedAt))
 	if until := r.nodesExpireAt.Load(); now >= until && r.nodesExpireAt.CompareAndSwap(until, now+int64(time.Second)) {
@@ -160,13 +160,12 @@ func (r *Recipients) liveNodes() int {
 	return max(1, int(r.cachedNodes.Load()))
 }
 
-// Stats returns the counts.
+// Stats returns the counters.
 func (r *Recipients) Stats() RecipientStats {
 	return RecipientStats{r.stats.full.Load(), r.stats.fast.Load(), r.stats.asked.Load(), r.stats.failed.Load()}
 }
 
-// Take admits the messages of one call, all or none. It returns a *RecipientError if they are too many for one of their
-// recipients.
+// Take admits all messages of a call or none. It returns a *RecipientError if they exceed a limit for one of their recipients.
 func (r *Recipients) Take(ctx context.Context, plan *esh3ar.Plan, business esh3ar.BusinessID, messages []*esh3ar.Message) error {
 	if len(messages) == 1 {
 		return r.countRefusal(r.take(ctx, plan, pair{business, messages[0].Recipient}, messages[0].Priority, 1))
@@ -231,7 +230,7 @@ func (r *Recipients) take(ctx context.Context, plan *esh3ar.Plan, p pair, lane e
 	return nil
 }
 
-// giveBack undoes a take of a call that was not admitted.
+// giveBack returns the allowance of a call that was not admitted.
 func (r *Recipients) giveBack(plan *esh3ar.Plan, p pair, lane esh3ar.Priority, n int) {
 	rate, burst := plan.OfRecipient()
 	s := r.slot(p, plan.OfInbox())
@@ -240,7 +239,7 @@ func (r *Recipients) giveBack(plan *esh3ar.Plan, p pair, lane esh3ar.Priority, n
 	s.bucket -= int64(n) * int64(flow.QuotaOf(rate, burst).Share(r.liveNodes()).Interval)
 }
 
-// slot returns the slot of a pair, locked. The one of a pair that was not there has first allowances.
+// slot returns the slot of a pair, locked. A pair that was not in the table starts with initial allowances.
 func (r *Recipients) slot(p pair, limit int) *recipientSlot {
 	tag := maphash.Comparable(r.seed, p) | 1
 	s := &r.slots[(tag>>1)%recipientSlots]
@@ -262,7 +261,7 @@ func (r *Recipients) slot(p pair, limit int) *recipientSlot {
 	return s
 }
 
-// refillLocked sets the allowance of a lane by what the store says. Calls of the same pair wait meanwhile.
+// refillLocked queries the store and sets the allowance of a lane. Other calls of the same pair wait meanwhile.
 func (r *Recipients) refillLocked(ctx context.Context, s *recipientSlot, p pair, lane esh3ar.Priority, limit, n int) {
 	if int64(time.Since(r.startedAt)) < s.refused[lane] {
 		return
@@ -273,7 +272,7 @@ func (r *Recipients) refillLocked(ctx context.Context, s *recipientSlot, p pair,
 	waiting, err := r.store.Waiting(ctx, esh3ar.WaitingQuery{
 		Recipient: p.recipient, Business: p.business, Lane: lane, Limit: limit, Walk: max(maxWalk, 2*limit),
 	})
-	if err != nil { // what the call needs of the store itself will say so
+	if err != nil { // if the call needs the store itself, that fails too and reports the error
 		r.stats.failed.Add(1)
 		s.left[lane] = int32(max(n, firstAllowance))
 		return

@@ -9,18 +9,18 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// day counts a business's messages of one day. The account's lock guards it.
+// day counts a business's messages of one UTC day. The Limiter's lock guards it.
 type day struct {
 	day      esh3ar.Day
-	known    bool  // base holds what was counted before
-	base     int64 // accepted by all nodes, as the store last said
-	adding   int64 // accepted here and on the way to the store
-	accepted int64 // accepted here since
-	refused  int64 // here, not added yet
-	reserved int64 // of calls under way
+	known    bool  // base is valid
+	base     int64 // messages accepted by all nodes, as of the last answer of the store
+	adding   int64 // messages accepted here, in the addition in progress
+	accepted int64 // messages accepted here, not yet in an addition
+	refused  int64 // messages refused here, not yet in an addition
+	reserved int64 // messages taken by calls in progress
 }
 
-// dayLocked is what the day still gives, after turning to the day of now.
+// dayLocked returns what is left of the daily quota, after rolling over to the day of now.
 func (a *Limiter) dayLocked(t *compiledPlan, now time.Time) (g Grant) {
 	at := esh3ar.TimeOf(now)
 	d, today := &a.mu.day, esh3ar.DayOf(at)
@@ -37,9 +37,10 @@ func (a *Limiter) dayLocked(t *compiledPlan, now time.Time) (g Grant) {
 	return g
 }
 
-// readDay asks what was counted before this node knew the business. While nobody can say, it counts from nothing.
+// readDay reads from the store what was counted before this node knew the business. If the store does not answer, the day starts at
+// zero.
 func (a *Limiter) readDay(ctx context.Context, today esh3ar.Day) {
-	ctx = context.WithoutCancel(ctx) // whoever leaves would leave the day without a beginning, for all
+	ctx = context.WithoutCancel(ctx) // not canceled with one caller, because all callers of the business need the result
 	days, err := a.limiters.opts.Usage.Usage(ctx, a.business, today, today)
 	if err != nil {
 		a.limiters.opts.OnError("read usage", err)
@@ -53,7 +54,7 @@ func (a *Limiter) readDay(ctx context.Context, today esh3ar.Day) {
 	}
 }
 
-// addPending keeps what a day that has ended still owes the store.
+// addPending keeps usage of a past day until it is stored.
 func (b *Limiters) addPending(u esh3ar.Usage) {
 	b.pendingUsage.Lock()
 	defer b.pendingUsage.Unlock()
@@ -63,7 +64,7 @@ func (b *Limiters) addPending(u esh3ar.Usage) {
 	b.pendingUsage.entries[of] = u
 }
 
-// takePending takes what was remembered.
+// takePending removes and returns the pending usage of past days.
 func (b *Limiters) takePending() []esh3ar.Usage {
 	b.pendingUsage.Lock()
 	defer b.pendingUsage.Unlock()
@@ -72,13 +73,13 @@ func (b *Limiters) takePending() []esh3ar.Usage {
 	return entries
 }
 
-// addBatchSize is how many businesses one addition counts: a few milliseconds of a store's work.
+// addBatchSize bounds the businesses per addition: a few milliseconds of work for a store.
 const addBatchSize = 1000
 
-// idleTimeout is how long an account without calls is kept.
+// idleTimeout is how long a limiter without calls is kept.
 const idleTimeout = 10 * time.Minute
 
-// flush brings to the store what was counted since the last time.
+// flush adds the usage since the last flush to the store.
 func (b *Limiters) flush(ctx context.Context) {
 	for entries := range slices.Chunk(b.takePending(), addBatchSize) {
 		if _, err := b.opts.Usage.AddUsage(ctx, entries); err != nil {
@@ -98,8 +99,8 @@ func (b *Limiters) flush(ctx context.Context) {
 	}
 }
 
-// additionFailed notes an addition that failed. Where it may have come through it is not tried again: better to forget some than to
-// count them twice.
+// additionFailed reports a failed addition and calls again for a later retry. If the addition may have been applied it is not
+// retried: losing some usage is better than counting it twice.
 func (b *Limiters) additionFailed(err error, again func()) {
 	b.opts.OnError("add usage", err)
 	if esh3ar.CodeOf(err) != esh3ar.OutcomeUnknown {
@@ -107,8 +108,7 @@ func (b *Limiters) additionFailed(err error, again func()) {
 	}
 }
 
-// sweep gives the accounts that owe the store something, and drops those that nobody needs: without calls for long, and
-// with a bucket that is full again.
+// sweep returns the limiters with usage to store. It drops those that have been idle for long and whose bucket is full again.
 func (s *shard) sweep(now int64) (owing []*Limiter) {
 	s.Lock()
 	defer s.Unlock()
@@ -126,7 +126,7 @@ func (s *shard) sweep(now int64) (owing []*Limiter) {
 	return owing
 }
 
-// addBatch makes one addition.
+// addBatch performs one addition.
 func (b *Limiters) addBatch(ctx context.Context, accounts []*Limiter) {
 	entries := make([]esh3ar.Usage, len(accounts))
 	for i, a := range accounts {
@@ -151,7 +151,7 @@ func (b *Limiters) addBatch(ctx context.Context, accounts []*Limiter) {
 	}
 }
 
-// beginAddition takes what is to be added.
+// beginAddition moves the counted usage into an addition and returns it.
 func (a *Limiter) beginAddition() esh3ar.Usage {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -163,7 +163,7 @@ func (a *Limiter) beginAddition() esh3ar.Usage {
 	return u
 }
 
-// endAddition ends an addition, however it went.
+// endAddition ends an addition, whatever its result.
 func (a *Limiter) endAddition() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -171,13 +171,13 @@ func (a *Limiter) endAddition() {
 	a.mu.additions++
 }
 
-// additionResult keeps the sum of all nodes, or, where there is none, what has to be tried again.
+// additionResult applies the result of an addition: sum is the total over all nodes, or nil if the addition must be retried.
 func (a *Limiter) additionResult(entry, sum *esh3ar.Usage) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	d := &a.mu.day
 	switch {
-	case d.day != entry.Day: // it has ended meanwhile
+	case d.day != entry.Day: // the day has ended meanwhile
 		if sum == nil {
 			a.limiters.addPending(*entry)
 		}
@@ -190,12 +190,13 @@ func (a *Limiter) additionResult(entry, sum *esh3ar.Usage) {
 	d.adding = 0
 }
 
-// maxUsageReads bounds how often the store is read for one answer: additions take milliseconds, and come seconds apart.
+// maxUsageReads bounds how often Usage reads the store for one answer. Additions take milliseconds and are seconds apart, so one
+// retry almost always suffices.
 const maxUsageReads = 4
 
-// Usage gives the days of a business from the first to today, oldest first, with what this node has not added yet. A day
-// without anything is left out, today is not. The store is read again where an addition was on its way meanwhile: what it adds would
-// be missing, or be there twice.
+// Usage returns the daily usage of a business from first to today, oldest first, including what this node has not stored yet. Days
+// without usage are omitted, except today. If an addition was in progress during the read, the store is read again, because its
+// amount could be missing or counted twice.
 func (b *Limiters) Usage(ctx context.Context, a *Limiter, now time.Time, first esh3ar.Day) ([]esh3ar.Usage, error) {
 	today := esh3ar.DayOf(esh3ar.TimeOf(now))
 	for try := 1; ; try++ {
@@ -219,7 +220,7 @@ func (a *Limiter) additions() uint64 {
 	return a.mu.additions
 }
 
-// includeUnadded adds to what the store said of a day what is not there yet; false: it may be there, for an addition was under way.
+// includeUnadded adds to u what is not stored yet. It returns false if an addition was in progress since before, so u may be wrong.
 func (a *Limiter) includeUnadded(u *esh3ar.Usage, before uint64) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -1,7 +1,7 @@
-// Package retention deletes what has served its time: finished messages, old status events, expired idempotency keys. It
-// decides when, the store does it in bounded steps, and between the steps everybody else comes first.
+// Package retention deletes data whose retention has ended: finished messages, status events, expired idempotency keys. It decides
+// when to delete; the store deletes in bounded steps, with pauses in which other work goes first.
 //
-// Concurrency: Run owns the one goroutine that works.
+// Concurrency: Run owns the only goroutine.
 package retention
 
 import (
@@ -13,40 +13,40 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// Options tune a Janitor; the zero value of a field means its default.
+// Options configure a Janitor; the zero value of a field selects its default.
 type Options struct {
-	KeepMessages time.Duration // from their final status; default 30 days
+	KeepMessages time.Duration // time since the final status; default 30 days
 	KeepEvents   time.Duration // default 72 hours
-	// Retention tells which businesses keep messages for another time than KeepMessages; nil: none. Nobody keeps messages for
-	// less than KeepEvents: events would speak of messages that are gone.
+	// Retention returns the businesses whose messages are kept for a time other than KeepMessages; nil if there are none. Times
+	// below KeepEvents count as KeepEvents: otherwise events would refer to deleted messages.
 	Retention func(ctx context.Context) (map[esh3ar.BusinessID]time.Duration, error)
-	Every     time.Duration // between rounds; default 1 minute
-	Pause     time.Duration // between steps of a round; default 50 ms
-	Step      int           // messages purged in one commit; default 256
+	Every     time.Duration // time between two rounds; default 1 minute
+	Pause     time.Duration // pause between two steps of a round; default 50 ms
+	Step      int           // messages deleted in one commit; default 256
 	Log       *slog.Logger
 }
 
-// Janitor keeps house.
+// Janitor runs the deletions.
 type Janitor struct {
 	store       esh3ar.Janitor
 	opts        Options
-	wall        time.Time // of the last round, without its monotonic part
-	round       time.Time // the same with it
-	pausedUntil time.Time // until when nothing is deleted; zero: not held
+	wall        time.Time // wall clock at the last round, without the monotonic reading
+	round       time.Time // the same time with the monotonic reading
+	pausedUntil time.Time // nothing is deleted until then; zero if deletion is not paused
 	stats       stats
 }
 
-// Stats count what was done since the start.
+// Stats holds counters since the start.
 type Stats struct {
-	Purged uint64 // messages
+	Purged uint64 // deleted messages
 	Rounds uint64
-	Failed uint64 // rounds that an error ended
-	Paused uint64 // rounds that a step of the clock held up
+	Failed uint64 // rounds that ended with an error
+	Paused uint64 // rounds skipped because the clock had jumped
 }
 
 type stats struct{ purged, rounds, failed, held atomic.Uint64 }
 
-// New makes a janitor; Run makes it work.
+// New returns a Janitor. It works while Run runs.
 func New(store esh3ar.Janitor, o Options) *Janitor {
 	for _, d := range []struct {
 		value  *time.Duration
@@ -65,12 +65,12 @@ func New(store esh3ar.Janitor, o Options) *Janitor {
 	return &Janitor{store: store, opts: o}
 }
 
-// Stats reads the counts.
+// Stats returns the counters.
 func (j *Janitor) Stats() Stats {
 	return Stats{Purged: j.stats.purged.Load(), Rounds: j.stats.rounds.Load(), Failed: j.stats.failed.Load(), Paused: j.stats.held.Load()}
 }
 
-// Run works until ctx ends, and returns nil.
+// Run deletes expired data until ctx ends, and returns nil.
 func (j *Janitor) Run(ctx context.Context) error {
 	j.clockJumped(time.Now())
 	ticker := time.NewTicker(j.opts.Every)
@@ -85,7 +85,7 @@ func (j *Janitor) Run(ctx context.Context) error {
 	}
 }
 
-// runOnce is one round. An error ends it: the next one begins anew.
+// runOnce performs one round. An error ends the round; the next one starts from scratch.
 func (j *Janitor) runOnce(ctx context.Context, now time.Time) {
 	if j.clockJumped(now) {
 		j.stats.held.Add(1)
@@ -95,14 +95,14 @@ func (j *Janitor) runOnce(ctx context.Context, now time.Time) {
 	if err := j.clean(ctx, now); err != nil && ctx.Err() == nil {
 		j.stats.failed.Add(1)
 		level := slog.LevelWarn
-		if esh3ar.CodeOf(err) == esh3ar.StoreUnavailable { // its owner reports that, once
+		if esh3ar.CodeOf(err) == esh3ar.StoreUnavailable { // the breaker of the store reports that
 			level = slog.LevelDebug
 		}
 		j.opts.Log.Log(ctx, level, "housekeeping failed and will be tried again", "error", err)
 	}
 }
 
-// clean does all three chores.
+// clean deletes idempotency keys, then events, then messages.
 func (j *Janitor) clean(ctx context.Context, now time.Time) error {
 	if err := j.store.ForgetKeys(ctx, esh3ar.TimeOf(now)); err != nil {
 		return err
@@ -134,7 +134,7 @@ func (j *Janitor) clean(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// cutoffs is what this round deletes.
+// cutoffs returns the times before which this round deletes messages.
 func (j *Janitor) cutoffs(ctx context.Context, now time.Time) (s esh3ar.Served, err error) {
 	s.Before = esh3ar.TimeOf(now.Add(-j.opts.KeepMessages))
 	if j.opts.Retention == nil {
@@ -148,7 +148,7 @@ func (j *Janitor) cutoffs(ctx context.Context, now time.Time) (s esh3ar.Served, 
 	return s, err
 }
 
-// pause leaves the store to the others between two steps.
+// pause waits between two steps, so that other users of the store are not delayed.
 func (j *Janitor) pause(ctx context.Context) error {
 	timer := time.NewTimer(j.opts.Pause)
 	defer timer.Stop()

@@ -57,7 +57,7 @@ func New(o Options) (*Target, error) {
 
 // Fleet realises scale.Target.
 func (t *Target) Fleet(context.Context) (autoscale.Fleet, error) {
-	return autoscale.Fleet{Whole: true, Blind: true}, nil
+	return autoscale.Fleet{OwnsAll: true, Opaque: true}, nil
 }
 
 // Resize realises scale.Target.

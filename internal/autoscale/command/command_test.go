@@ -42,7 +42,7 @@ func TestTheCommandIsTold(t *testing.T) {
 	if text, err := os.ReadFile(file); err != nil || string(text) != "n=7 42 7 42\n" {
 		t.Errorf("%q %v", text, err)
 	}
-	if f, err := c.Fleet(t.Context()); err != nil || !f.Blind || !f.Whole {
+	if f, err := c.Fleet(t.Context()); err != nil || !f.Opaque || !f.OwnsAll {
 		t.Errorf("%+v %v", f, err)
 	}
 }

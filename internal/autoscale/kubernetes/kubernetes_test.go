@@ -163,7 +163,7 @@ func TestFleetAndResize(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f.Wanted != 3 || !f.Whole || f.Blind || !slices.Equal(f.Leaving, []membership.NodeID{"esh3ar-2", "esh3ar-1", "esh3ar-0"}) || len(f.Own) != 3 {
+	if f.Wanted != 3 || !f.OwnsAll || f.Opaque || !slices.Equal(f.RemovalOrder, []membership.NodeID{"esh3ar-2", "esh3ar-1", "esh3ar-0"}) || len(f.Own) != 3 {
 		t.Errorf("%+v", f)
 	}
 	for _, n := range []int{5, 2} { // the second goes by what the first was answered
@@ -215,7 +215,7 @@ func TestNobodyIsAskedWithoutTheLease(t *testing.T) {
 type office struct{}
 
 func (office) Acquire(context.Context, string, time.Duration) (autoscale.Term, error) {
-	return autoscale.Term{Held: true, Holder: "a", Token: 1}, nil
+	return autoscale.Term{Leader: true, Holder: "a", Token: 1}, nil
 }
 
 func (office) Release(context.Context, autoscale.Term) error { return nil }
@@ -251,8 +251,8 @@ func TestAPodWithASpillStays(t *testing.T) {
 	p.spilled.Store(7)
 	const every = time.Second // a call to the server may take as long as a round
 	policy := autoscale.Default()
-	policy.Min, policy.Rules[0].Window, policy.Down = 2, 0, autoscale.Pace{Step: 1}
-	s := autoscale.New(autoscale.Options{Policy: policy, Holder: "a", Registry: p, Target: p.target(), Lease: office{}, Diary: office{}, Every: every})
+	policy.Min, policy.Rules[0].Window, policy.Down = 2, 0, autoscale.StepRules{Step: 1}
+	s := autoscale.New(autoscale.Options{Policy: policy, Holder: "a", Registry: p, Target: p.target(), Lease: office{}, History: office{}, Every: every})
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()

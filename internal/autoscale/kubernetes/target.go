@@ -43,12 +43,12 @@ func (t *Target) Fleet(ctx context.Context) (f autoscale.Fleet, err error) {
 	if t.seen, err = t.call(ctx, http.MethodGet, nil); err != nil {
 		return f, err
 	}
-	f = autoscale.Fleet{Wanted: t.seen.Spec.Replicas, Whole: true}
+	f = autoscale.Fleet{Wanted: t.seen.Spec.Replicas, OwnsAll: true}
 	for ordinal := range f.Wanted {
 		f.Own = append(f.Own, membership.NodeID(fmt.Sprintf("%s-%d", t.opts.Name, ordinal)))
 	}
 	for i := range f.Own {
-		f.Leaving = append(f.Leaving, f.Own[len(f.Own)-1-i])
+		f.RemovalOrder = append(f.RemovalOrder, f.Own[len(f.Own)-1-i])
 	}
 	return f, nil
 }

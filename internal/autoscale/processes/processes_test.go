@@ -209,7 +209,7 @@ func TestUpAndDown(t *testing.T) {
 	y := newYard(t, func(o *processes.Options) { o.Env = []string{"ESH3AR_RETRY_BASE=2s"} })
 	y.resize(3)
 	f := y.fleet()
-	if f.Wanted != 3 || len(f.Own) != 3 || f.Whole || f.Blind || f.Leaving[0] != f.Own[2] || f.Leaving[2] != f.Own[0] {
+	if f.Wanted != 3 || len(f.Own) != 3 || f.OwnsAll || f.Opaque || f.RemovalOrder[0] != f.Own[2] || f.RemovalOrder[2] != f.Own[0] {
 		t.Errorf("%+v", f)
 	}
 	first, _, last := y.pid(1), y.pid(2), y.pid(3) // all have begun: before, SIGTERM just ends them
@@ -251,11 +251,11 @@ func TestOneThatDrainsCountsNoMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	y.resize(1)
-	if f := y.fleet(); f.Wanted != 1 || len(f.Own) != 2 || len(f.Leaving) != 1 {
+	if f := y.fleet(); f.Wanted != 1 || len(f.Own) != 2 || len(f.RemovalOrder) != 1 {
 		t.Errorf("while it drains: %+v", f)
 	}
 	y.resize(2)
-	if f := y.fleet(); f.Wanted != 2 || len(f.Own) != 3 || !strings.HasSuffix(string(f.Leaving[0]), "-3") {
+	if f := y.fleet(); f.Wanted != 2 || len(f.Own) != 3 || !strings.HasSuffix(string(f.RemovalOrder[0]), "-3") {
 		t.Errorf("with another: %+v", f)
 	}
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {

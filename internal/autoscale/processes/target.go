@@ -103,7 +103,7 @@ func (t *Target) Fleet(context.Context) (autoscale.Fleet, error) {
 		f.Own = append(f.Own, c.id)
 	}
 	for _, c := range slices.Backward(staying) {
-		f.Leaving = append(f.Leaving, c.id)
+		f.RemovalOrder = append(f.RemovalOrder, c.id)
 	}
 	return f, nil
 }

@@ -15,7 +15,7 @@ import (
 // idle is a plane that nobody runs.
 func idle() *backplane.Plane {
 	nodes := func() []membership.NodeID { return []membership.NodeID{"one", "two", "three"} }
-	return backplane.New(backplane.Options{Self: "one", Nodes: nodes, Post: new(redis.Client).Post("hub")})
+	return backplane.New(backplane.Options{Self: "one", Nodes: nodes, Transport: new(redis.Client).BatchTransport("hub")})
 }
 
 func TestWhatWaitsIsBounded(t *testing.T) {
@@ -74,7 +74,7 @@ func TestBatchesThatCannotBeRead(t *testing.T) {
 		one, two := nodes[0], nodes[1]
 		b := two.dial(ctx, "json", "badr")
 		bad := []string{"", "\x02of a later version", "\x01\xff", "\x01\x03one\x01\x00\x00\x05abc", "\x01\x03one\x01\x00\x00\x01?"}
-		if err := one.redis.Post("hub").Send(ctx, "two", bad); err != nil {
+		if err := one.redis.BatchTransport("hub").Send(ctx, "two", bad); err != nil {
 			t.Fatal(err)
 		}
 		if err := one.All().Send(ctx, "end"); err != nil {

@@ -9,41 +9,41 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
-// Bounds of what waits to be sent, and of a batch. A letter that is larger alone goes alone.
+// Bounds of the outbox and of a batch. A frame that exceeds batchBytes is sent alone.
 const (
-	waitingLetters = 4096
-	waitingBytes   = 16 << 20
-	batchBytes     = 64 << 10
-	nodesAside     = 8 // nodes that are sent to at the same time: one behind a silent server holds up no other
+	maxQueuedFrames = 4096
+	maxQueuedBytes  = 16 << 20
+	batchBytes      = 64 << 10
+	maxSenders      = 8 // nodes that are sent to concurrently, so that a slow Redis server of one node delays no other
 )
 
-// outbox holds the letters for each node, in order. Full: a letter is refused, for all of its nodes.
+// outbox holds the queued frames of each node, in order. If it is full, a frame is refused for all of its nodes.
 type outbox struct {
-	wake chan struct{} // of one: there is something
+	wake chan struct{} // capacity 1; a token means that there are frames
 
 	mu struct {
 		sync.Mutex
-		letters map[membership.NodeID][]letter
+		frames  map[membership.NodeID][]frame
 		n, size int
 	}
 }
 
 func newOutbox() *outbox {
 	o := &outbox{wake: make(chan struct{}, 1)}
-	o.mu.letters = make(map[membership.NodeID][]letter)
+	o.mu.frames = make(map[membership.NodeID][]frame)
 	return o
 }
 
-func (o *outbox) put(l letter, to []membership.NodeID) bool {
+func (o *outbox) push(l frame, to []membership.NodeID) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	n, size := o.mu.n+len(to), o.mu.size+len(to)*l.size()
-	if n > waitingLetters || size > waitingBytes {
+	if n > maxQueuedFrames || size > maxQueuedBytes {
 		return false
 	}
 	o.mu.n, o.mu.size = n, size
 	for _, node := range to {
-		o.mu.letters[node] = append(o.mu.letters[node], l)
+		o.mu.frames[node] = append(o.mu.frames[node], l)
 	}
 	select {
 	case o.wake <- struct{}{}:
@@ -52,17 +52,17 @@ func (o *outbox) put(l letter, to []membership.NodeID) bool {
 	return true
 }
 
-// take empties it.
-func (o *outbox) take() map[membership.NodeID][]letter {
+// takeAll removes and returns all frames.
+func (o *outbox) takeAll() map[membership.NodeID][]frame {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	all := o.mu.letters
-	o.mu.letters, o.mu.n, o.mu.size = make(map[membership.NodeID][]letter), 0, 0
+	all := o.mu.frames
+	o.mu.frames, o.mu.n, o.mu.size = make(map[membership.NodeID][]frame), 0, 0
 	return all
 }
 
-// carry sends what waits until ctx ends: while one round is on its way, the next one gathers.
-func (p *Plane) carry(ctx context.Context) {
+// sendLoop sends the queued frames until ctx ends. While one round is being sent, the next one accumulates.
+func (p *Plane) sendLoop(ctx context.Context) {
 	for {
 		select {
 		case <-p.out.wake:
@@ -70,36 +70,37 @@ func (p *Plane) carry(ctx context.Context) {
 			return
 		}
 		var group errgroup.Group
-		group.SetLimit(nodesAside)
-		for node, letters := range p.out.take() {
-			group.Go(func() error { p.carryTo(ctx, node, letters); return nil })
+		group.SetLimit(maxSenders)
+		for node, letters := range p.out.takeAll() {
+			group.Go(func() error { p.sendTo(ctx, node, letters); return nil })
 		}
-		_ = group.Wait() // always nil: what was lost is told to who waits
+		_ = group.Wait() // always nil: failures are reported to the requests that wait
 	}
 }
 
-func (p *Plane) carryTo(ctx context.Context, node membership.NodeID, letters []letter) {
-	err := p.opts.Post.Send(ctx, node, batches(p.opts.Self, letters))
+// sendTo sends the frames for one node.
+func (p *Plane) sendTo(ctx context.Context, node membership.NodeID, letters []frame) {
+	err := p.opts.Transport.Send(ctx, node, batches(p.opts.Self, letters))
 	if err == nil {
 		p.stats.sent.Add(uint64(len(letters)))
 		return
 	}
-	p.stats.dropped.Add(uint64(len(letters))) // or some of them: the post does not say which
+	p.stats.dropped.Add(uint64(len(letters))) // or fewer: the transport does not report which ones
 	for _, l := range letters {
-		if l.lost != nil {
-			l.lost(node)
+		if l.onSendFailed != nil {
+			l.onSendFailed(node)
 		}
 	}
 }
 
-func batches(from membership.NodeID, letters []letter) (all []string) {
+func batches(from membership.NodeID, letters []frame) (all []string) {
 	head := appendBatchHead(nil, from)
 	b := head
 	for i := range letters {
 		if len(b) > len(head) && len(b)+letters[i].size() > batchBytes {
 			all, b = append(all, string(b)), head
 		}
-		b = appendLetter(b[:len(b):len(b)], &letters[i])
+		b = appendFrame(b[:len(b):len(b)], &letters[i])
 	}
 	return append(all, string(b))
 }

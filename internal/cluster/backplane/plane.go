@@ -1,19 +1,19 @@
-// Package backplane joins the SignalR servers of the nodes into one: it realises signalr.Backplane over a post that carries
-// bytes from node to node. Sends go to every other node, because who is in a group is known where the connection is; a
-// request goes to every other node too, and the one that holds the connection answers.
+// Package backplane connects the SignalR servers of the nodes. It implements signalr.Backplane over a transport that carries bytes
+// from node to node. Sends go to every other node, because only the node of a connection knows its groups. A request goes to every
+// other node too, and the node that has the connection replies.
 //
-// It keeps nothing and repeats nothing. What the post loses, or what has no room here, is one message of the backplane; what
-// must arrive is in an inbox and does not come this way. With the post away, the clients of this node still get their
-// sends, and a request ends with an error.
+// The package stores nothing and retries nothing. What the transport loses, or does not fit into the outbox, is one backplane
+// message; what must arrive is in an inbox and does not use the backplane. If the transport is unavailable, clients of this node
+// still get their sends, and requests to other nodes fail with an error.
 //
 // # Requests
 //
-// A client may take minutes to answer, and its node may die meanwhile. So the node that holds the connection says every
-// second that it is working; whoever asks gives up after three seconds without a word. A node without the connection says
-// so, and when all have, there is none. An answer that comes when nobody waits any more is ignored.
+// A client may take minutes to reply, and its node may fail meanwhile. So the node that has the connection sends a progress frame
+// every second, and the requesting node gives up after three seconds without one. A node without the connection says so; when all
+// nodes have, the request ends with signalr.ErrNoConnection. A late reply is ignored.
 //
-// Concurrency: every method may be called from any goroutine, Run once. Nothing here blocks a caller longer than its context;
-// only Run speaks with the post.
+// Concurrency: every method may be called from any goroutine, Run once. No method blocks longer than its context; only Run uses the
+// transport.
 package backplane
 
 import (
@@ -27,94 +27,94 @@ import (
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
-// post carries batches between nodes, each at most once and in order.
-type post interface {
+// transport carries batches between nodes, each at most once and in order.
+type transport interface {
 	Send(ctx context.Context, to membership.NodeID, batches []string) error
 	Receive(ctx context.Context, handle func(batch string)) error
-	Dropped() uint64 // batches that came and found no room
+	Dropped() uint64 // received batches that were dropped because the handler was too slow
 }
 
-// member is the server of this node.
-type member interface {
+// server is the SignalR server of this node.
+type server interface {
 	Conn(id string) *signalr.Conn
 	Deliver(ctx context.Context, message []byte) error
 	Answer(ctx context.Context, message []byte) ([]byte, error)
 }
 
-// Options are what a plane needs; all of them.
+// Options configure a Plane; all fields are required.
 type Options struct {
-	Self  membership.NodeID
-	Nodes func() []membership.NodeID // those of the cluster that live, this one too or not
-	Post  post
+	Self      membership.NodeID
+	Nodes     func() []membership.NodeID // ids of the live nodes of the cluster; may include this node
+	Transport transport
 }
 
 // Plane is this node's end of the backplane of one hub.
 type Plane struct {
-	opts  Options
-	out   *outbox
-	asked asked
-	stats counters
-	ended chan struct{} // Run has returned
+	opts    Options
+	out     *outbox
+	pending pendingRequests
+	stats   counters
+	ended   chan struct{} // closed when Run has returned
 
 	answering sync.WaitGroup
-	requests  requests
+	requests  servedRequests
 }
 
 var _ signalr.Backplane = (*Plane)(nil)
 
-// New makes a plane. What is sent before Run waits for it.
+// New returns a Plane. Frames that are sent before Run are queued.
 func New(o Options) *Plane {
 	return &Plane{opts: o, out: newOutbox(), ended: make(chan struct{})}
 }
 
-// Errors of a publish or a request.
+// Errors of Publish and Request.
 var (
-	ErrFull   = errors.New("backplane: too much waits to be sent to other nodes")
-	ErrAway   = errors.New("backplane: not every node could be asked")
-	ErrSilent = errors.New("backplane: no word of the client's node")
-	errEnded  = errors.New("backplane: this node leaves the cluster")
+	ErrFull        = errors.New("backplane: the outbox to the other nodes is full")
+	ErrUnreachable = errors.New("backplane: not every node could be reached")
+	ErrTimeout     = errors.New("backplane: the node of the client sent no progress in time")
+	errEnded       = errors.New("backplane: this node is leaving the cluster")
 )
 
 const (
-	beat     = time.Second // between two words of a node that works on a request
-	patience = 3 * beat    // two words may be lost
+	progressInterval = time.Second          // time between two progress frames
+	progressTimeout  = 3 * progressInterval // time without a progress frame after which a request fails; two may be lost
 )
 
-// Publish realises signalr.Backplane. Its error means that no other node gets the message; nil does not mean that all do.
+// Publish implements signalr.Backplane. An error means that no other node gets the message; nil does not mean that all of them do.
 func (p *Plane) Publish(_ context.Context, _ signalr.Target, message []byte) error {
-	return p.send(letter{kind: kindSend, body: message}, p.others()...)
+	return p.send(frame{kind: kindSend, body: message}, p.others()...)
 }
 
-// Request realises signalr.Backplane.
+// Request implements signalr.Backplane.
 func (p *Plane) Request(ctx context.Context, connectionID string, message []byte) ([]byte, error) {
 	others := p.others()
 	if len(others) == 0 {
 		return nil, signalr.ErrNoConnection
 	}
-	id, q := p.asked.open(others)
-	defer p.asked.close(id)
-	l := letter{kind: kindAsk, id: id, name: connectionID, body: message, lost: q.lost}
+	id, q := p.pending.add(others)
+	defer p.pending.remove(id)
+	l := frame{kind: kindRequest, id: id, name: connectionID, body: message, onSendFailed: q.sendFailed}
 	if err := p.send(l, others...); err != nil {
 		return nil, err
 	}
 	answer, err := p.wait(ctx, q)
-	if ctx.Err() != nil || errors.Is(err, ErrSilent) {
-		_ = p.send(letter{kind: kindForget, id: id}, others...) // lost: the other side ends when its client answers
+	if ctx.Err() != nil || errors.Is(err, ErrTimeout) {
+		_ = p.send(frame{kind: kindCancel, id: id}, others...) // if it is lost, the other node stops when its client replies
 	}
 	return answer, err
 }
 
-func (p *Plane) wait(ctx context.Context, q *question) ([]byte, error) {
-	quiet := time.NewTimer(patience)
+func (p *Plane) wait(ctx context.Context, q *pendingRequest) ([]byte, error) {
+	quiet := time.NewTimer(progressTimeout)
 	defer quiet.Stop()
 	for {
 		select {
 		case o := <-q.done:
 			return o.answer, o.err
-		case <-q.beats:
-			quiet.Reset(patience)
+		case <-q.progress:
+			quiet.Reset(progressTimeout)
 		case <-quiet.C:
-			return nil, ErrSilent
+			return nil, ErrTimeout
 		case <-p.ended:
 			return nil, errEnded
 		case <-ctx.Done():
@@ -133,47 +133,47 @@ func (p *Plane) others() []membership.NodeID {
 	return others
 }
 
-// send queues a letter for each of the nodes.
-func (p *Plane) send(l letter, to ...membership.NodeID) error {
+// send queues a frame for each of the nodes.
+func (p *Plane) send(l frame, to ...membership.NodeID) error {
 	select {
 	case <-p.ended:
 		return errEnded
 	default:
 	}
-	if len(to) > 0 && !p.out.put(l, to) {
+	if len(to) > 0 && !p.out.push(l, to) {
 		p.stats.dropped.Add(uint64(len(to)))
 		return ErrFull
 	}
 	return nil
 }
 
-// Run carries until ctx ends, and leaves no goroutine behind. It returns nil.
-func (p *Plane) Run(ctx context.Context, server member) error {
+// Run sends and receives frames until ctx ends, and returns nil. No goroutine is left behind.
+func (p *Plane) Run(ctx context.Context, server server) error {
 	var parts sync.WaitGroup
 	defer close(p.ended)
 	defer p.answering.Wait()
 	defer parts.Wait()
-	parts.Go(func() { p.carry(ctx) })
-	_ = p.opts.Post.Receive(ctx, func(batch string) { p.read(ctx, server, batch) }) // only ctx ends it
+	parts.Go(func() { p.sendLoop(ctx) })
+	_ = p.opts.Transport.Receive(ctx, func(batch string) { p.handleBatch(ctx, server, batch) }) // returns only when ctx ends
 	return nil
 }
 
-// Stats are counts since the start, of letters: a send to three nodes is three.
+// Stats holds counters of frames since the start; a send to three nodes counts three times.
 type Stats struct {
 	Sent     uint64
 	Received uint64
-	Dropped  uint64 // no room here, not taken by the post, or unreadable
-	NoRoom   uint64 // sends of other nodes that some client had no room for
-	Late     uint64 // answers that nobody waited for any more
-	Batches  uint64 // that came and found no room, with what was in them
+	Dropped  uint64 // frames that did not fit into the outbox, were refused by the transport, or could not be decoded
+	NoRoom   uint64 // sends of other nodes that did not fit into some client's queue
+	Late     uint64 // replies that arrived after the request had ended
+	Batches  uint64 // received batches that were dropped as a whole
 }
 
 type counters struct{ sent, received, dropped, noRoom, late atomic.Uint64 }
 
-// Stats is how things stand.
+// Stats returns the counters.
 func (p *Plane) Stats() Stats {
 	return Stats{
 		p.stats.sent.Load(), p.stats.received.Load(), p.stats.dropped.Load(), p.stats.noRoom.Load(), p.stats.late.Load(),
-		p.opts.Post.Dropped(),
+		p.opts.Transport.Dropped(),
 	}
 }

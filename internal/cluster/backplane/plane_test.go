@@ -110,7 +110,7 @@ func (c *cluster) start(ctx context.Context, t *testing.T, url string, id member
 	if n.redis, err = redis.Open(ctx, redis.Options{URL: url, Node: id, Keys: ring}); err != nil {
 		t.Fatal(err)
 	}
-	n.plane = backplane.New(backplane.Options{Self: id, Nodes: c.nodes, Post: n.redis.Post("hub")})
+	n.plane = backplane.New(backplane.Options{Self: id, Nodes: c.nodes, Transport: n.redis.BatchTransport("hub")})
 	hub := signalr.NewHub()
 	hub.OnConnected = func(c *signalr.Conn) error { n.met <- c; return nil }
 	n.Server = signalr.NewServer(hub, signalr.Options{
@@ -263,13 +263,13 @@ func TestRedisDies(t *testing.T) {
 		if err := s.kill(); err != nil {
 			t.Fatal(err)
 		}
-		if err := <-errs; !errors.Is(err, backplane.ErrSilent) {
+		if err := <-errs; !errors.Is(err, backplane.ErrTimeout) {
 			t.Errorf("asked before: %v", err)
 		}
-		if _, err := one.Client(b.conn.ID()).Invoke(ctx, "Guess"); !errors.Is(err, backplane.ErrAway) {
+		if _, err := one.Client(b.conn.ID()).Invoke(ctx, "Guess"); !errors.Is(err, backplane.ErrUnreachable) {
 			t.Errorf("asked while it is away: %v", err)
 		}
-		if err := one.JoinGroup(ctx, b.conn.ID(), "g"); !errors.Is(err, backplane.ErrAway) {
+		if err := one.JoinGroup(ctx, b.conn.ID(), "g"); !errors.Is(err, backplane.ErrUnreachable) {
 			t.Errorf("joined while it is away: %v", err)
 		}
 		if err := one.All().Send(ctx, "all"); err != nil {
@@ -292,7 +292,7 @@ func TestANodeDies(t *testing.T) {
 		_, errs := one.invoke(ctx, b.conn.ID())
 		b.asked("Guess")
 		two.leave()
-		if err := <-errs; !errors.Is(err, backplane.ErrSilent) {
+		if err := <-errs; !errors.Is(err, backplane.ErrTimeout) {
 			t.Error(err)
 		}
 		if err := two.All().Send(ctx, "gone"); err == nil {

@@ -11,12 +11,12 @@ import (
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
-// maxRequests bounds what other nodes have this one do at the same time: each is a goroutine that may wait for a client for
-// minutes. Full: a request is refused with an error.
+// maxRequests bounds the requests of other nodes that this node processes concurrently. Each is a goroutine that may wait minutes
+// for a client. Beyond it, requests fail with an error.
 const maxRequests = 4096
 
-// requests are those of other nodes that are worked on here.
-type requests struct {
+// servedRequests holds the requests of other nodes that are processed here.
+type servedRequests struct {
 	mu  sync.Mutex
 	all map[requestKey]context.CancelFunc
 }
@@ -26,7 +26,7 @@ type requestKey struct {
 	id   uint64
 }
 
-func (r *requests) add(key requestKey, cancel context.CancelFunc) bool {
+func (r *servedRequests) add(key requestKey, cancel context.CancelFunc) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, twice := r.all[key]; twice || len(r.all) >= maxRequests {
@@ -39,8 +39,8 @@ func (r *requests) add(key requestKey, cancel context.CancelFunc) bool {
 	return true
 }
 
-// end cancels a request if it is still worked on.
-func (r *requests) end(key requestKey) {
+// cancel cancels a request if it is still being processed.
+func (r *servedRequests) cancel(key requestKey) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if cancel := r.all[key]; cancel != nil {
@@ -49,46 +49,46 @@ func (r *requests) end(key requestKey) {
 	}
 }
 
-// atOnce is the context of sends from other nodes: who has no room goes without. To wait for a slow client would hold up
-// everybody else's.
-var atOnce = func() context.Context {
+// noWait is the context of sends from other nodes: a client whose queue is full misses the message. Waiting for a slow client would
+// delay all others.
+var noWait = func() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return ctx
 }()
 
-// read does what stands in a batch. What cannot be read is of a version that this node does not speak.
-func (p *Plane) read(ctx context.Context, server member, batch string) {
+// handleBatch handles the frames of a batch. A malformed batch comes from a version that this node does not understand.
+func (p *Plane) handleBatch(ctx context.Context, server server, batch string) {
 	from, letters, err := readBatch(batch)
 	if err != nil {
 		p.stats.dropped.Add(1)
 	}
 	p.stats.received.Add(uint64(len(letters)))
 	for i := range letters {
-		p.take(ctx, server, from, &letters[i])
+		p.handleFrame(ctx, server, from, &letters[i])
 	}
 }
 
-func (p *Plane) take(ctx context.Context, server member, from membership.NodeID, l *letter) {
+func (p *Plane) handleFrame(ctx context.Context, server server, from membership.NodeID, l *frame) {
 	switch l.kind {
 	case kindSend:
 		p.deliver(server, l.body)
-	case kindAsk:
-		p.accept(ctx, server, from, l)
-	case kindForget:
-		p.requests.end(requestKey{from, l.id})
-	case kindAnswer, kindFailed, kindAbsent, kindWorking:
-		if q := p.asked.find(l.id); q != nil {
-			q.hear(from, l)
+	case kindRequest:
+		p.handleRequest(ctx, server, from, l)
+	case kindCancel:
+		p.requests.cancel(requestKey{from, l.id})
+	case kindAnswer, kindFailed, kindNoConnection, kindProgress:
+		if q := p.pending.find(l.id); q != nil {
+			q.handleReply(from, l)
 		} else if l.kind == kindAnswer {
 			p.stats.late.Add(1)
 		}
 	}
 }
 
-func (p *Plane) deliver(server member, message []byte) {
+func (p *Plane) deliver(server server, message []byte) {
 	var se *signalr.SendError
-	switch err := server.Deliver(atOnce, message); {
+	switch err := server.Deliver(noWait, message); {
 	case err == nil:
 	case errors.As(err, &se) && len(se.Full) > 0:
 		p.stats.noRoom.Add(1)
@@ -97,12 +97,12 @@ func (p *Plane) deliver(server member, message []byte) {
 	}
 }
 
-// accept begins to work on a request if its connection is here.
-func (p *Plane) accept(ctx context.Context, server member, from membership.NodeID, l *letter) {
-	reply := letter{id: l.id}
+// handleRequest starts processing a request if this node has its connection.
+func (p *Plane) handleRequest(ctx context.Context, server server, from membership.NodeID, l *frame) {
+	reply := frame{id: l.id}
 	if server.Conn(l.name) == nil {
-		reply.kind = kindAbsent
-		_ = p.send(reply, from) // lost: the other side loses patience
+		reply.kind = kindNoConnection
+		_ = p.send(reply, from) // if it is lost, the request times out at the other node
 		return
 	}
 	key := requestKey{from, l.id}
@@ -114,39 +114,39 @@ func (p *Plane) accept(ctx context.Context, server member, from membership.NodeI
 		return
 	}
 	p.answering.Go(func() {
-		defer p.requests.end(key)
+		defer p.requests.cancel(key)
 		p.answer(ctx, server, key, l.body)
 	})
 }
 
-// answer works on a request and says so again and again, until there is an answer or nobody waits for it.
-func (p *Plane) answer(ctx context.Context, server member, key requestKey, message []byte) {
-	done := make(chan letter, 1)
+// answer processes a request and sends progress frames, until there is a reply or the other node no longer waits.
+func (p *Plane) answer(ctx context.Context, server server, key requestKey, message []byte) {
+	done := make(chan frame, 1)
 	p.answering.Go(func() {
-		l := letter{kind: kindAnswer, id: key.id}
+		l := frame{kind: kindAnswer, id: key.id}
 		var err error
 		if l.body, err = server.Answer(ctx, message); err != nil {
 			l.kind, l.body = kindFailed, []byte(err.Error())
 		}
 		done <- l
 	})
-	ticker := time.NewTicker(beat)
+	ticker := time.NewTicker(progressInterval)
 	defer ticker.Stop()
 	for {
 		select {
 		case l := <-done:
-			if ctx.Err() != nil { // both may be ready
+			if ctx.Err() != nil { // both channels may be ready
 				return
 			}
-			_ = p.send(l, key.from) // lost: the other side loses patience
+			_ = p.send(l, key.from) // if it is lost, the request times out at the other node
 			return
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 			if !slices.Contains(p.opts.Nodes(), key.from) {
-				return // who asked is gone
+				return // the requesting node is gone
 			}
-			_ = p.send(letter{kind: kindWorking, id: key.id}, key.from) // the next one may arrive
+			_ = p.send(frame{kind: kindProgress, id: key.id}, key.from) // if it is lost, the next one may arrive
 		}
 	}
 }

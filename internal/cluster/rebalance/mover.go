@@ -9,25 +9,25 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
-// Options make a Mover; Self, Nodes, Recent and Move must be given.
+// Options configure a Mover. Self, Nodes, Recent and Move are required.
 type Options struct {
 	Rules Rules
-	Self  func() membership.Node // as it is now; must be quick
-	// Nodes are all, as they last said, and Recent those of whom it is known how they are now; both must be quick.
+	Self  func() membership.Node // current status of this node; must not block
+	// Nodes returns all nodes with their last known status, Recent only those whose status is current. Both must not block.
 	Nodes, Recent func() []membership.Node
-	// Move closes so many connections with leave to reconnect, rate in a second, and returns how many it has closed.
+	// Move closes n connections with a request to reconnect, rate per second, and returns how many it has closed.
 	Move func(ctx context.Context, n, rate int) (int, error)
-	Log  *slog.Logger // default: discards
+	Log  *slog.Logger // default: discard
 }
 
-// Mover hands the phones of one node over. Run makes it work.
+// Mover moves phones of one node to others. It works while Run runs.
 type Mover struct {
-	opts  Options
-	moved atomic.Uint64
-	why   string // of the round before; of Run's goroutine
+	opts    Options
+	moved   atomic.Uint64
+	lastWhy string // explanation of the last round; belongs to the goroutine of Run
 }
 
-// New makes one.
+// New returns a Mover.
 func New(o Options) *Mover {
 	o.Rules = o.Rules.withDefaults()
 	if o.Log == nil {
@@ -36,12 +36,12 @@ func New(o Options) *Mover {
 	return &Mover{opts: o}
 }
 
-// Moved is how many phones were handed over since the start.
+// Moved returns how many phones were moved since the start.
 func (m *Mover) Moved() uint64 { return m.moved.Load() }
 
-// Run looks again and again until ctx ends, and returns nil.
+// Run performs a round at every interval until ctx ends, and returns nil.
 func (m *Mover) Run(ctx context.Context) error {
-	ticker := time.NewTicker(m.opts.Rules.Every)
+	ticker := time.NewTicker(m.opts.Rules.Interval)
 	defer ticker.Stop()
 	for {
 		select {
@@ -55,24 +55,24 @@ func (m *Mover) Run(ctx context.Context) error {
 
 func (m *Mover) round(ctx context.Context) {
 	self := m.opts.Self()
-	r := m.opts.Rules.Step(self, m.takers(&self))
-	if r.Why != m.why {
-		m.say(&r, self.Connections)
+	r := m.opts.Rules.Step(self, m.targets(&self))
+	if r.Why != m.lastWhy {
+		m.logRound(&r, self.Connections)
 	}
-	m.why = r.Why
+	m.lastWhy = r.Why
 	m.move(ctx, r.Leave, r.Rate)
 }
 
-// takers are who may take phones. A node that drains has to send them somewhere; one that is over its load keeps them rather than
-// send them to where it was better a while ago.
-func (m *Mover) takers(self *membership.Node) []membership.Node {
+// targets returns the nodes that may accept phones. A draining node must send its phones somewhere. An overloaded node keeps them
+// rather than rely on an outdated status.
+func (m *Mover) targets(self *membership.Node) []membership.Node {
 	if self.Draining {
 		return m.opts.Nodes()
 	}
 	return m.opts.Recent()
 }
 
-func (m *Mover) say(r *Round, connections int) {
+func (m *Mover) logRound(r *Round, connections int) {
 	switch {
 	case r.Leave > 0:
 		m.opts.Log.Warn("phones are handed over", "why", r.Why, "phones", r.Leave, "per second", r.Rate)
@@ -89,22 +89,23 @@ func (m *Mover) move(ctx context.Context, n, rate int) {
 	if n == 0 {
 		return
 	}
-	moved, _ := m.opts.Move(ctx, n, rate) // an error says that ctx has ended
+	moved, _ := m.opts.Move(ctx, n, rate) // an error means that ctx has ended
 	m.moved.Add(uint64(moved))
 }
 
-// Drain hands all phones over, as fast as the others can take them, but so that it takes no longer than within.
+// Drain moves all phones away, as fast as the others can accept them, but fast enough to finish in the given time.
 func (m *Mover) Drain(ctx context.Context, within time.Duration) {
 	self := m.opts.Self()
 	self.Draining = true
-	r := m.opts.Rules.Step(self, m.takers(&self))
+	r := m.opts.Rules.Step(self, m.targets(&self))
 	m.move(ctx, r.Leave, max(r.Rate, int(float64(r.Leave)/within.Seconds())))
 }
 
-// Elsewhere is the URL of the node where a phone that comes here, or was sent here, should go instead; empty: it is right here.
+// Elsewhere returns the URL of the node to which a phone should go instead of this one, or "" if it should stay. sent reports
+// whether it was redirected here.
 func (m *Mover) Elsewhere(sent bool) string {
 	self := m.opts.Self()
-	if n := m.opts.Rules.Elsewhere(self, m.takers(&self), sent); n != nil {
+	if n := m.opts.Rules.Elsewhere(self, m.targets(&self), sent); n != nil {
 		return n.URL
 	}
 	return ""

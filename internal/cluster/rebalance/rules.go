@@ -7,20 +7,20 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
-// Rules say when phones leave; the zero value of a field means its default. Loads are shares of a node's capacity.
+// Rules decide when phones move; the zero value of a field selects its default. Loads are shares of a node's capacity.
 type Rules struct {
-	Over      float64       // above it phones leave; default 0.9
-	Room      float64       // below it a node can take more; default 0.7
-	Part      float64       // of the phones that leave in a round for a load that is not theirs alone; default 0.05
-	PerSecond int           // phones that a node without any load takes in a second; default 500: a tenth of what one node was measured to take
-	Every     time.Duration // between two rounds, so that each sees what the one before did; default 5 s
+	HighWater float64       // high-water mark: above it phones move away; default 0.9
+	LowWater  float64       // low-water mark: below it a node accepts more; default 0.7
+	Fraction  float64       // fraction of the phones that move per round if connections are not the bottleneck; default 0.05
+	PerSecond int           // phones per second that an idle node accepts; default 500, a tenth of what one node was measured to accept
+	Interval  time.Duration // time between two rounds, so that each sees the effect of the one before; default 5 s
 }
 
 func (r Rules) withDefaults() Rules {
 	for _, d := range []struct {
 		value  *float64
 		normal float64
-	}{{&r.Over, 0.9}, {&r.Room, 0.7}, {&r.Part, 0.05}} {
+	}{{&r.HighWater, 0.9}, {&r.LowWater, 0.7}, {&r.Fraction, 0.05}} {
 		if *d.value == 0 {
 			*d.value = d.normal
 		}
@@ -28,57 +28,57 @@ func (r Rules) withDefaults() Rules {
 	if r.PerSecond == 0 {
 		r.PerSecond = 500
 	}
-	if r.Every == 0 {
-		r.Every = 5 * time.Second
+	if r.Interval == 0 {
+		r.Interval = 5 * time.Second
 	}
 	return r
 }
 
-// Round is what leaves until the next one.
+// Round says how many phones move until the next round.
 type Round struct {
-	Leave int    // connections
-	Rate  int    // of them in a second
-	Why   string // in words; empty: nothing leaves and nothing has to
+	Leave int    // connections to close
+	Rate  int    // connections per second
+	Why   string // explanation; empty if nothing moves and nothing should
 }
 
-// leastRate is the pace of a node that drains while nobody has room: it has to end all the same.
-const leastRate = 50
+// minDrainRate is the rate of a node that drains while no other node has room: it must finish anyway.
+const minDrainRate = 50
 
-// Step decides about the phones of self, which may be among nodes.
+// Step decides about the phones of self, which may be one of nodes.
 func (r Rules) Step(self membership.Node, nodes []membership.Node) Round {
 	r = r.withDefaults()
-	rate, mean := r.pace(&self, nodes)
+	rate, mean := r.rate(&self, nodes)
 	switch {
 	case self.Connections == 0:
 		return Round{}
 	case self.Draining:
-		return Round{Leave: self.Connections, Rate: max(rate, leastRate), Why: "this node drains"}
-	case self.Load <= r.Over:
+		return Round{Leave: self.Connections, Rate: max(rate, minDrainRate), Why: "this node drains"}
+	case self.Load <= r.HighWater:
 		return Round{}
 	case rate == 0:
 		return Round{Why: "this node is over its load, and no other has room"}
 	}
-	leave := min(r.excess(&self), self.Connections-mean, int(float64(rate)*r.Every.Seconds()))
+	leave := min(r.excess(&self), self.Connections-mean, int(float64(rate)*r.Interval.Seconds()))
 	if leave <= 0 {
 		return Round{Why: "this node is over its load, and has no more phones than the others"}
 	}
 	return Round{Leave: leave, Rate: rate, Why: "this node is over its load"}
 }
 
-// pace is this node's part of how many phones in a second the others can take, and how many each node has on average. Others that
-// hand phones over as well take the same part.
-func (r Rules) pace(self *membership.Node, nodes []membership.Node) (rate, mean int) {
+// rate returns this node's share of the phones per second that the others can accept, and the mean number of phones per node. All
+// nodes that give phones away get the same share.
+func (r Rules) rate(self *membership.Node, nodes []membership.Node) (rate, mean int) {
 	able, total, count, givers := 0.0, self.Connections, 1, 1
 	for i := range nodes {
 		n := &nodes[i]
 		if n.ID == self.ID {
 			continue
 		}
-		if n.Connections > 0 && (n.Draining || n.Load > r.Over) {
+		if n.Connections > 0 && (n.Draining || n.Load > r.HighWater) {
 			givers++
 		}
 		if !n.Draining {
-			able += max(0, 1-n.Load/r.Room)
+			able += max(0, 1-n.Load/r.LowWater)
 			total += n.Connections
 			count++
 		}
@@ -86,27 +86,28 @@ func (r Rules) pace(self *membership.Node, nodes []membership.Node) (rate, mean 
 	return int(able * float64(r.PerSecond) / float64(givers)), total / count
 }
 
-// excess is how many phones are too many. Where the connections are what is full it is known; else a part goes, and the next
-// round sees what that brought.
+// excess returns how many phones should move. If connections are the bottleneck, that can be computed; otherwise a fraction moves,
+// and the next round sees the effect.
 func (r Rules) excess(self *membership.Node) int {
 	if self.Parts.Connections < self.Load {
-		return int(math.Ceil(float64(self.Connections) * r.Part))
+		return int(math.Ceil(float64(self.Connections) * r.Fraction))
 	}
-	aim := (r.Over + r.Room) / 2
+	aim := (r.HighWater + r.LowWater) / 2
 	return int(math.Ceil(float64(self.Connections) * (1 - aim/self.Load)))
 }
 
-// Elsewhere is where a phone that comes to self should go instead; nil: it is right here. One that was sent here stays, unless the
-// node drains: nodes know each other's load of a second ago, and two that are full would send it to and fro until it gives up.
+// Elsewhere returns the node to which a phone that connects to self should go instead, or nil if it should stay. A phone that was
+// redirected here stays unless the node drains: nodes know the load of a second ago, and two full nodes would redirect the phone
+// back and forth.
 func (r Rules) Elsewhere(self membership.Node, nodes []membership.Node, sent bool) *membership.Node {
 	r = r.withDefaults()
-	if !self.Draining && (sent || self.Load <= r.Over) {
+	if !self.Draining && (sent || self.Load <= r.HighWater) {
 		return nil
 	}
 	var best *membership.Node
 	for i := range nodes {
 		n := &nodes[i]
-		if n.ID != self.ID && !n.Draining && (n.Load < r.Room || self.Draining) && (best == nil || n.Load < best.Load) {
+		if n.ID != self.ID && !n.Draining && (n.Load < r.LowWater || self.Draining) && (best == nil || n.Load < best.Load) {
 			best = n
 		}
 	}

@@ -11,17 +11,17 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// ErrAway means that Redis does not answer, or answers that it cannot now. Some of what was asked may have been done.
-var ErrAway = errors.New("redis is away")
+// ErrAway means that Redis does not answer, or temporarily refuses the command. Parts of the operation may have been performed.
+var ErrAway = errors.New("redis is unavailable")
 
 var (
-	errNotConnected = fmt.Errorf("%w: never reached so far", ErrAway)
+	errNotConnected = fmt.Errorf("%w: no connection yet", ErrAway)
 	errClosed       = fmt.Errorf("%w: the client is closed", ErrAway)
 	errSilent       = fmt.Errorf("%w: no answer in time", ErrAway)
 	errEnded        = fmt.Errorf("%w: the server ended the subscription", ErrAway)
 )
 
-// away makes an error of the library one of ours.
+// away wraps an error of the library in ErrAway.
 func away(err error) error {
 	if errors.Is(err, ErrAway) {
 		return err
@@ -29,39 +29,39 @@ func away(err error) error {
 	return fmt.Errorf("%w: %w", ErrAway, err)
 }
 
-// passing tells the answers that say "not now".
-func passing(answer *rueidis.RedisError) bool {
+// temporary reports whether an answer means "try again later".
+func temporary(answer *rueidis.RedisError) bool {
 	_, moved := answer.IsMoved()
 	_, asked := answer.IsAsk()
 	return moved || asked || answer.IsClusterDown() || answer.IsLoading() || answer.IsTryAgain() ||
 		strings.HasPrefix(answer.Error(), "MASTERDOWN") || strings.HasPrefix(answer.Error(), "BUSY")
 }
 
-// failure is what is wrong with a result; that there is nothing is not.
-func failure(r rueidis.RedisResult) error {
+// errorOf returns the error of a result. A missing key is not an error.
+func errorOf(r rueidis.RedisResult) error {
 	err := r.Error()
 	if err == nil || rueidis.IsRedisNil(err) {
 		return nil
 	}
-	if answer, ok := rueidis.IsRedisErr(err); ok && !passing(answer) {
+	if answer, ok := rueidis.IsRedisErr(err); ok && !temporary(answer) {
 		return fmt.Errorf("redis answers: %w", err)
 	}
 	return away(err)
 }
 
-// Chunks of a long call: a chunk is one exchange. With a master that is silent each takes the whole timeout, so that a few
-// go side by side.
+// A long call is split into chunks; each chunk is one exchange. If a master does not answer, each of its chunks takes the whole
+// timeout, so several run concurrently.
 const (
-	chunkSize   = 512
-	chunksAside = 8
+	chunkSize = 512
+	maxChunks = 8
 )
 
-// exchange speaks with the servers. It runs on a goroutine that its caller may leave behind: it uses nothing that belongs to
-// a caller.
+// exchange sends commands and returns the results. It runs on a goroutine that its caller may abandon, so it must not use memory of
+// the caller.
 type exchange func(ctx context.Context, conn rueidis.Client) []rueidis.RedisResult
 
-// call makes n results, chunk by chunk, through the guard: prepare makes the exchange for the results from from to to. The
-// error is the first of all; where some results are good, the guard hears of none.
+// call performs an operation with n results through the guard, chunk by chunk. prepare returns the exchange for the results [from,
+// to). call returns the first error of all results. The guard gets an error only if no result is good.
 func (c *Client) call(ctx context.Context, op Op, n int, prepare func(conn rueidis.Client, from, to int) exchange) ([]rueidis.RedisResult, error) {
 	if n == 0 {
 		return nil, nil
@@ -87,11 +87,11 @@ func (c *Client) call(ctx context.Context, op Op, n int, prepare func(conn rueid
 	return results, first
 }
 
-// chunks gives all results, the first error among them, and the same where there is no good one.
+// chunks returns all results, the first error among them, and in none the same error if no result is good.
 func (c *Client) chunks(ctx context.Context, n int, prepare func(conn rueidis.Client, from, to int) exchange) (results []rueidis.RedisResult, first, none error) {
 	results = make([]rueidis.RedisResult, n)
 	var group errgroup.Group
-	group.SetLimit(chunksAside)
+	group.SetLimit(maxChunks)
 	for from := 0; from < n; from += chunkSize {
 		to := min(n, from+chunkSize)
 		group.Go(func() error {
@@ -99,10 +99,10 @@ func (c *Client) chunks(ctx context.Context, n int, prepare func(conn rueidis.Cl
 			return nil
 		})
 	}
-	_ = group.Wait() // always nil: errors stand in the results
+	_ = group.Wait() // always nil: errors are in the results
 	good := 0
 	for _, r := range results {
-		switch err := failure(r); {
+		switch err := errorOf(r); {
 		case err == nil:
 			good++
 		case first == nil:
@@ -118,7 +118,7 @@ func (c *Client) chunks(ctx context.Context, n int, prepare func(conn rueidis.Cl
 	return results, first, none
 }
 
-// chunk is one exchange within the timeout; without an answer all of its results are the error.
+// chunk performs one exchange within the timeout. If it fails, the error is stored in all of its results.
 func (c *Client) chunk(ctx context.Context, results []rueidis.RedisResult, prepare func(conn rueidis.Client) exchange) {
 	answers, err := c.exchange(ctx, prepare)
 	if err == nil && len(answers) != len(results) {
@@ -148,10 +148,10 @@ func (c *Client) exchange(ctx context.Context, prepare func(conn rueidis.Client)
 		return nil, context.Cause(ctx)
 	}
 	work := prepare(*conn)
-	done := make(chan []rueidis.RedisResult, 1) // so that one left behind can end
+	done := make(chan []rueidis.RedisResult, 1) // buffered, so that an abandoned exchange can end
 	go func() {
 		done <- work(ctx, *conn)
-		<-c.slots // Close waits for it
+		<-c.slots // Close waits for the slot
 	}()
 	select {
 	case answers := <-done:
@@ -161,7 +161,7 @@ func (c *Client) exchange(ctx context.Context, prepare func(conn rueidis.Client)
 	}
 }
 
-// each sends n commands, one for each result.
+// each sends n commands and returns one result per command.
 func (c *Client) each(ctx context.Context, op Op, n int, build func(b rueidis.Builder, i int) rueidis.Completed) ([]rueidis.RedisResult, error) {
 	return c.call(ctx, op, n, func(conn rueidis.Client, from, to int) exchange {
 		commands := make([]rueidis.Completed, 0, to-from)

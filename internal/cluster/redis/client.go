@@ -1,26 +1,26 @@
-// Package redis is what the nodes of a cluster share besides the store: who is connected where, which nodes live, hints
-// from node to node, quotas that count together, and the second level of the cache. All of it lives on Redis or on a
-// Redis Cluster, and none of it is truth: Redis may forget everything or be away at any time, and that costs latency.
+// Package redis implements what the nodes of a cluster share besides the store: presence, the registry of nodes, hints between
+// nodes, shared quotas, and the second level of the cache. All of it is stored in Redis or a Redis Cluster, and none of it is
+// authoritative: Redis may lose everything or be unavailable at any time, which only costs latency.
 //
-// It decides nothing, keeps no message, and knows no business. Every key carries its own slot or a hash tag; there is no
-// command over several slots and none that walks the keys.
+// The package makes no decisions and stores no messages. Every key has its own slot or a hash tag. No command spans several slots,
+// and none scans the keys.
 //
-// # When Redis is away
+// # When Redis is unavailable
 //
-// A node starts without it: Open gives a client that keeps trying. Every call ends within Options.Timeout, or within a few
-// of them for thousands of recipients, with ErrAway. The library below waits for some things without looking at the
-// clock (another caller's connect, a place in a connection's queue), so each exchange runs on a goroutine of its own,
-// which a caller leaves behind when its time is over; how many there are is bounded. In a Redis Cluster with one master
-// away, what belongs to the others is done, and the error says that not everything was.
+// A node starts without it: Open returns a client that keeps connecting. Every call returns within Options.Timeout, or within a few
+// timeouts for thousands of recipients, with ErrAway. The library below waits for some things without a timeout (another caller's
+// connect, a slot in a connection's queue). So each exchange runs on a goroutine of its own, which the caller abandons after the
+// timeout; the number of these goroutines is bounded. If one master of a Redis Cluster is down, the commands for the others are
+// performed, and the error reports that not all were.
 //
-// Nothing is repeated here: who called knows better whether it still matters.
+// Nothing is retried here: the caller knows better whether the operation still matters.
 //
 // # Trust
 //
-// Redis is not trusted with contents. Hints, posts, invalidations and cached values are sealed, so a reader of Redis does not
-// see them and a writer cannot make, change, redirect or repeat one. Entries of the registry are signed, so that a gateway
-// without a secret can verify them. Presence and quotas are plain, because the server calculates with them: a writer can
-// make them wrong, which costs latency, or a share of a quota.
+// Redis is not trusted with contents. Hints, batches, invalidations and cached values are sealed: a reader of Redis cannot see
+// them, and a writer cannot forge, change, redirect or replay one. Entries of the registry are signed, so that a gateway without a
+// secret can verify them. Presence and quotas are plain, because the server calculates with them. A writer can falsify them, which
+// costs latency, or a share of a quota.
 //
 // Concurrency: every method of every type may be called from any goroutine.
 package redis
@@ -41,20 +41,20 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
-// Options say where Redis is and how long to wait for it; the zero value of a field means its default.
+// Options configure a Client; the zero value of a field selects its default.
 type Options struct {
-	URL      string                        // --redis-url: one redis:// or rediss:// URL, or the addresses of a Redis Cluster with commas between
-	Node     membership.NodeID             // of this node
-	Keys     *keyring.Ring                 // of the cluster: seals messages and values, signs the registry; nil: the client can only read the registry
-	Trusted  keyring.Verifier              // of the registry's entries; default: Keys
-	Prefix   string                        // of every key; default "esh3ar:"
-	Timeout  time.Duration                 // of one exchange; default 500 ms
-	Cache    int                           // bytes of values kept on this side, for each server; default 16 MiB
-	Guard    func(func() error) error      // a breaker around every call; it hears of an error only when nothing of the call came through; default: none
-	OnChange func(part string, down error) // a part (the connection, a subscription) is in force, or why it is not; must be quick and must not call the client; default: none
+	URL      string                        // --redis-url: one redis:// or rediss:// URL, or the addresses of a Redis Cluster separated by commas
+	Node     membership.NodeID             // id of this node
+	Keys     *keyring.Ring                 // keys of the cluster, which seal messages and values and sign the registry; nil if the client only reads the registry
+	Trusted  keyring.Verifier              // verifies entries of the registry; default: Keys
+	Prefix   string                        // prefix of every key; default "esh3ar:"
+	Timeout  time.Duration                 // limit of one exchange; default 500 ms
+	Cache    int                           // size in bytes of the client-side cache per server; default 16 MiB
+	Guard    func(func() error) error      // circuit breaker around every call; gets an error only if the call failed as a whole; default: none
+	OnChange func(part string, down error) // called when a part (the connection, a subscription) is established, or with the error when it is lost; must not block and must not call the client; default: none
 
-	// OnRefused reports that something in Redis was not made by a node of this cluster, or is not meant for this place, or came
-	// before. It is called at most once a minute for each part, and must be quick; default: none.
+	// OnRefused is called when something in Redis was not made by a node of this cluster, is not meant for this place, or is a
+	// replay. It is called at most once a minute per part, and must not block; default: none.
 	OnRefused func(part string, err error)
 }
 
@@ -63,7 +63,7 @@ func (o *Options) setDefaults() {
 		o.Prefix = "esh3ar:"
 	}
 	if o.Timeout == 0 {
-		o.Timeout = 500 * time.Millisecond // some hundred times what Redis takes; a phone waits for none of it
+		o.Timeout = 500 * time.Millisecond // a few hundred times the usual duration; no phone waits for any of these calls
 	}
 	if o.Cache == 0 {
 		o.Cache = 16 << 20
@@ -82,39 +82,39 @@ func (o *Options) setDefaults() {
 	}
 }
 
-// Pauses between tries to connect or to subscribe: double from the first to the last.
+// Backoff between attempts to connect or subscribe, doubling from firstPause to lastPause.
 const (
 	firstPause = 50 * time.Millisecond
 	lastPause  = time.Second
 )
 
-// Client is this node's way to Redis.
+// Client is this node's connection to Redis.
 type Client struct {
-	opts  Options
-	dial  rueidis.ClientOption
-	conn  atomic.Pointer[rueidis.Client] // nil: not connected yet
-	slots chan struct{}                  // one for each exchange under way; full: a call waits for a place until its time is over; Close takes them all
-	stats counters
-	seals seals
+	opts    Options
+	dial    rueidis.ClientOption
+	conn    atomic.Pointer[rueidis.Client] // nil until the first connection
+	slots   chan struct{}                  // one per exchange in progress; when it is full, calls wait for a slot until their timeout; Close fills it
+	stats   counters
+	sealers sealers
 
-	plainUntil atomic.Int64 // Unix nanoseconds: until then the servers are taken to know no sharded channels
+	plainUntil atomic.Int64 // Unix nanoseconds; until then the servers are assumed not to support sharded channels
 
-	stop   context.CancelFunc
-	closed <-chan struct{} // after stop: no exchange begins
-	keeper sync.WaitGroup  // of keep
-	close  sync.Once
+	stop       context.CancelFunc
+	closed     <-chan struct{} // done after stop; no exchange begins any more
+	background sync.WaitGroup  // tracks the goroutine of connectLoop
+	close      sync.Once
 }
 
-// maxExchanges bounds those under way at the same time. With the timeouts below they cannot fill the queue of a connection
-// that is silent before it is given up: exchanges per timeout × timeouts until then < queueScale.
+// maxExchanges bounds the concurrent exchanges. With the timeouts below they cannot fill the queue of an unresponsive connection
+// before it is closed: exchanges per timeout × timeouts until then < 1<<queueScale.
 const (
 	maxExchanges = 256
-	queueScale   = 12              // the queue of a connection takes 2^12 exchanges
-	silence      = 2 * time.Second // how long a connection may be silent before it is given up
+	queueScale   = 12              // the queue of a connection has 1<<12 entries
+	idleTimeout  = 2 * time.Second // time without an answer after which a connection is closed
 )
 
-// Open gives a client of the servers at the URL. That they are away is no error: it tries again and again until Close. An
-// error means that the URL is wrong, or that the servers answered and will not have us; it names --redis-url.
+// Open returns a client of the servers in the URL. Unreachable servers are not an error: the client retries until Close. An error
+// means that the URL is invalid or that the servers refused the client; it names --redis-url.
 func Open(ctx context.Context, o Options) (*Client, error) {
 	dial, err := parseURL(o.URL)
 	if err != nil {
@@ -128,11 +128,11 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 		return nil, errors.New("open redis: there are no keys to verify with")
 	}
 	tune(&dial, o)
-	c := &Client{opts: o, dial: dial, slots: make(chan struct{}, maxExchanges), seals: newSeals(o.Keys)}
+	c := &Client{opts: o, dial: dial, slots: make(chan struct{}, maxExchanges), sealers: newSealers(o.Keys)}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	c.stop, c.closed = stop, running.Done()
 	first := make(chan error, 1)
-	c.keeper.Go(func() { c.keep(running, first) })
+	c.background.Go(func() { c.connectLoop(running, first) })
 	select {
 	case err = <-first:
 	case <-ctx.Done():
@@ -145,25 +145,25 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 	return c, nil
 }
 
-// tune sets what the promises of this package rest on.
+// tune sets the connection options on which the guarantees of this package depend.
 func tune(dial *rueidis.ClientOption, o Options) {
-	dial.Dialer.Timeout = silence / 2
-	dial.Dialer.KeepAlive = silence / 2 // also how often an idle connection is asked whether it lives
-	dial.ConnWriteTimeout = silence / 2
+	dial.Dialer.Timeout = idleTimeout / 2
+	dial.Dialer.KeepAlive = idleTimeout / 2 // also the interval at which an idle connection is checked
+	dial.ConnWriteTimeout = idleTimeout / 2
 	dial.DisableRetry = true
 	dial.RingScaleEachConn = queueScale
-	dial.PipelineMultiplex = -1 // one connection for each server: what Level believes rests on their being in one order
+	dial.PipelineMultiplex = -1 // one connection per server: Level relies on the order of its messages
 	dial.CacheSizeEachConn = o.Cache
 	dial.ReadBufferEachConn, dial.WriteBufferEachConn = 64<<10, 64<<10
 	dial.ClientName = "esh3ar"
-	dial.ClusterOption.ShardsRefreshInterval = 10 * time.Second // a cluster that changed while nobody was redirected
+	dial.ClusterOption.ShardsRefreshInterval = 10 * time.Second // to notice changes of the cluster without a redirection
 }
 
-// keep connects, and tries again until it has; from then on the library keeps the connections. The outcome of the first
-// try goes to first: nil too where the servers are away.
-func (c *Client) keep(ctx context.Context, first chan<- error) {
+// connectLoop connects, with retries until it succeeds; afterwards the library maintains the connections. It sends the result of
+// the first attempt to first, nil if the servers are unreachable.
+func (c *Client) connectLoop(ctx context.Context, first chan<- error) {
 	refusedLast := false
-	for try, pause := 0, time.Duration(0); rest(ctx, pause); try, pause = try+1, min(max(2*pause, firstPause), lastPause) {
+	for try, pause := 0, time.Duration(0); sleep(ctx, pause); try, pause = try+1, min(max(2*pause, firstPause), lastPause) {
 		err := c.connect()
 		if try == 0 {
 			first <- onlyRefusal(err)
@@ -186,7 +186,7 @@ func (c *Client) connect() error {
 	return err
 }
 
-// onlyRefusal is the error for an operator who starts a node; silence is none.
+// onlyRefusal returns the error for an operator who starts a node. An unreachable server is not one.
 func onlyRefusal(err error) error {
 	if err == nil || !refused(err) {
 		return nil
@@ -194,8 +194,8 @@ func onlyRefusal(err error) error {
 	return fmt.Errorf("--redis-url: %w", explain(err))
 }
 
-// rest waits and tells whether ctx still goes on.
-func rest(ctx context.Context, pause time.Duration) bool {
+// sleep waits and reports whether ctx is still active.
+func sleep(ctx context.Context, pause time.Duration) bool {
 	if ctx.Err() != nil {
 		return false
 	}
@@ -209,16 +209,16 @@ func rest(ctx context.Context, pause time.Duration) bool {
 	}
 }
 
-// refused tells an answer that another try would not change from silence.
+// refused reports whether err is an answer that a retry would not change.
 func refused(err error) bool {
 	if errors.Is(err, rueidis.ErrNoCache) {
 		return true
 	}
 	answer, ok := rueidis.IsRedisErr(err)
-	return ok && !passing(answer)
+	return ok && !temporary(answer)
 }
 
-// explain adds what an operator can do.
+// explain adds what the operator can do.
 func explain(err error) error {
 	switch text := err.Error(); {
 	case errors.Is(err, rueidis.ErrNoCache):
@@ -230,28 +230,28 @@ func explain(err error) error {
 	}
 }
 
-// Close ends the connections; calls under way, and those after it, end with ErrAway. Nothing of the client runs afterwards.
-func (c *Client) Close() { c.close.Do(c.end) }
+// Close closes the connections. Calls in progress and later calls fail with ErrAway. No goroutine of the client is left.
+func (c *Client) Close() { c.close.Do(c.shutDown) }
 
-func (c *Client) end() {
+func (c *Client) shutDown() {
 	c.stop()
-	c.keeper.Wait()
+	c.background.Wait()
 	if conn := c.conn.Load(); conn != nil {
 		(*conn).Close()
 	}
 	for range maxExchanges {
-		c.slots <- struct{}{} // not a WaitGroup: callers may still come, and Add beside Wait is a race
+		c.slots <- struct{}{} // not a WaitGroup: later calls may still arrive, and Add concurrent with Wait is a race
 	}
 }
 
-// Ping asks one server whether it is there.
+// Ping sends a PING to one server.
 func (c *Client) Ping(ctx context.Context) error {
 	_, err := c.each(ctx, opPing, 1, func(b rueidis.Builder, _ int) rueidis.Completed { return b.Ping().Build() })
 	return err
 }
 
-// caughtUp asks every server on the connection that carries everything else, and tells whether all that it said before was
-// heard. A connection that is dead has nothing left to say: what was kept for it here ended with it.
+// caughtUp sends a PING to every server on the connection that carries everything else, and reports whether all earlier messages
+// were received. A dead connection has no earlier messages left: its cached values ended with it.
 func (c *Client) caughtUp(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
 	defer cancel()

@@ -395,7 +395,7 @@ func TestTheGuard(t *testing.T) {
 		if err := c.Ping(ctx); err != nil || heard != 1 {
 			t.Errorf("%v, %d calls", err, heard)
 		}
-		open1 = errors.New("left alone for a while")
+		open1 = errors.New("circuit breaker is open")
 		_, err := c.Presence().Nodes(ctx, someRecipients(3))
 		if !errors.Is(err, redis.ErrAway) || !errors.Is(err, open1) || heard != 1 {
 			t.Errorf("%v, %d calls", err, heard)

@@ -94,14 +94,14 @@ func TestPost_Forged_IsRefused(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		a, b := open(ctx, t, top.url, "a"), open(ctx, t, top.url, "b")
 		got := make(chan string, 1000)
-		post := a.Post("hub")
+		post := a.BatchTransport("hub")
 		running, stop := context.WithCancel(ctx)
 		var group sync.WaitGroup
 		group.Go(func() { _ = post.Receive(running, func(batch string) { got <- batch }) })
 		defer group.Wait()
 		defer stop()
 		await(ctx, t, "it listens", func() bool {
-			if err := b.Post("hub").Send(ctx, "a", []string{"hello"}); err != nil {
+			if err := b.BatchTransport("hub").Send(ctx, "a", []string{"hello"}); err != nil {
 				t.Fatal(err)
 			}
 			return len(got) > 0
@@ -109,7 +109,7 @@ func TestPost_Forged_IsRefused(t *testing.T) {
 		top.do(ctx, t, "SPUBLISH", prefix(t)+"hub:{a}", "forged")
 		top.do(ctx, t, "SPUBLISH", prefix(t)+"hub:{a}", string(ring.Sealer("post other").Seal(nil, prefix(t)+"hub:{a}", []byte("forged"))))
 		await(ctx, t, "they are refused", func() bool { return refused(a, "post") == 2 })
-		if err := b.Post("hub").Send(ctx, "a", []string{"last"}); err != nil {
+		if err := b.BatchTransport("hub").Send(ctx, "a", []string{"last"}); err != nil {
 			t.Fatal(err)
 		}
 		for batch := ""; batch != "last"; {

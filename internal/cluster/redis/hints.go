@@ -10,7 +10,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 )
 
-// Hints sends hints over one channel for each node, in sealed batches.
+// Hints implements presence.Hints: one channel per node, which carries sealed batches.
 type Hints struct {
 	client *Client
 	node   membership.NodeID
@@ -18,25 +18,25 @@ type Hints struct {
 
 var _ presence.Hints = (*Hints)(nil)
 
-// Hints is this node's post office.
+// Hints returns the hint transport of this node.
 func (c *Client) Hints() *Hints { return &Hints{c, c.opts.Node} }
 
 func (h *Hints) channel(node membership.NodeID) string {
 	return h.client.opts.Prefix + "h:{" + string(node) + "}"
 }
 
-// Bounds of one batch. A hint that is larger alone goes alone.
+// Bounds of one batch. A hint that exceeds batchBytes is sent alone.
 const (
 	batchHints = 512
 	batchBytes = 64 << 10 // with a queue of 256 batches: 16 MiB
 )
 
-// Send realises route.Hints.
+// Send implements presence.Hints.
 func (h *Hints) Send(ctx context.Context, to membership.NodeID, hints []presence.Hint) error {
 	if to == "" {
-		return errors.New("send hints: to no node")
+		return errors.New("send hints: empty node id")
 	}
-	seal := h.client.seals.hints
+	seal := h.client.sealers.hints
 	if seal == nil {
 		return errNoKeys
 	}
@@ -44,7 +44,7 @@ func (h *Hints) Send(ctx context.Context, to membership.NodeID, hints []presence
 	var batch, frame []byte
 	channel := h.channel(to)
 	for len(hints) > 0 {
-		n := fitting(hints)
+		n := batchLen(hints)
 		batch = presence.AppendHints(batch[:0], hints[:n])
 		frame = seal.Seal(frame[:0], channel, batch)
 		batches = append(batches, string(frame))
@@ -53,8 +53,8 @@ func (h *Hints) Send(ctx context.Context, to membership.NodeID, hints []presence
 	return h.client.publish(ctx, opHint, channel, batches)
 }
 
-// fitting is how many of the hints one batch takes.
-func fitting(hints []presence.Hint) int {
+// batchLen returns how many of the hints fit into one batch.
+func batchLen(hints []presence.Hint) int {
 	size := 0
 	for i := range hints {
 		size += 64 + len(hints[i].IDs)*len(esh3ar.MessageID{}.UUID)
@@ -68,19 +68,19 @@ func fitting(hints []presence.Hint) int {
 	return len(hints)
 }
 
-// Receive realises route.Hints.
+// Receive implements presence.Hints.
 func (h *Hints) Receive(ctx context.Context, handle func([]presence.Hint)) error {
-	if h.client.seals.hints == nil {
+	if h.client.sealers.hints == nil {
 		return errNoKeys
 	}
 	err := h.client.receive(ctx, "hints", h.channel(h.node), &h.client.stats.batchesDropped, func(frame string) { h.deliver(frame, handle) })
 	return fmt.Errorf("receive hints: %w", err)
 }
 
-// deliver drops a batch that no node of the cluster has sealed for this node, and one that cannot be read: it is of a
-// version that this node does not speak, and only speed is lost.
+// deliver drops batches that no node of the cluster has sealed for this node, and batches of a format version that this node does
+// not understand. Only latency is lost.
 func (h *Hints) deliver(frame string, handle func([]presence.Hint)) {
-	text, ok := h.client.open(partHints, h.client.seals.hints, h.channel(h.node), frame)
+	text, ok := h.client.open(partHints, h.client.sealers.hints, h.channel(h.node), frame)
 	if !ok {
 		return
 	}

@@ -10,32 +10,32 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// Level is the second level of the cache: values that all nodes share, and texts that say which of them are not good any
-// more. Both are sealed. A writer of Redis can put back a value of before, until the time to live that it was sealed with.
+// Level implements cache.Level: values that all nodes share, and texts that say which of them are invalid. Both are sealed. An
+// attacker with write access to Redis can restore an earlier value until the expiry that it was sealed with.
 //
-// # What is kept on this side
+// # Client-side cache
 //
-// Values that were read stay in this process for a while, and each server tells each connection when one of them has
-// changed. That alone can be too late: the text "k has changed" comes over the connection of the channel's server, the
-// word on k itself over that of k's server, and who drops k at the text and reads it again would be given what lies here
-// still, and keep it. So a text makes this side distrust everything it keeps: reads go to the servers until each
-// connection has answered a question that was asked after the text. A server says what has changed before it answers,
-// on the same connection, and there is one for each server. While there is no subscription, nothing kept here is used.
+// Values that were read stay in this process for a while, and each server notifies each connection when one of them changes. That
+// notification alone can be too late: the text "k has changed" arrives on the connection of the channel's server, the notification
+// for k on the connection of k's server. A reader that drops k at the text and reads it again could get the old value from the
+// client-side cache, and cache it. So a text suspends the client-side cache: reads go to the servers until each connection has
+// answered a PING that was sent after the text. A server sends its notifications before that answer, on the same connection, and
+// there is one connection per server. Without a subscription the client-side cache is not used.
 type Level struct {
 	client  *Client
-	changes atomic.Uint64 // texts and interruptions so far
-	settled atomic.Uint64 // changes that every connection has caught up with
-	up      atomic.Bool   // the subscription is in force
+	changes atomic.Uint64 // number of texts and interruptions so far
+	settled atomic.Uint64 // number of them that every connection has caught up with
+	up      atomic.Bool   // the subscription is established
 }
 
-// Level is the second level of the cache.
+// Level returns the second level of the cache.
 func (c *Client) Level() *Level {
 	l := &Level{client: c}
 	l.changes.Store(1)
 	return l
 }
 
-// keepHere is how long a value stays on this side at most; the servers' word ends it earlier.
+// keepHere bounds how long a value stays in the client-side cache; a notification of its server removes it earlier.
 const keepHere = 10 * time.Second
 
 func (l *Level) key(key string) string { return l.client.opts.Prefix + "c:" + key }
@@ -44,10 +44,10 @@ func (l *Level) channel() string { return l.client.opts.Prefix + "{invalidations
 
 func (l *Level) trusted() bool { return l.up.Load() && l.settled.Load() == l.changes.Load() }
 
-// GetMany gives the value of each key, in the order asked; nil: there is none. With an error it still gives what could be
-// found.
+// GetMany returns the value of each key in the order of keys, nil if there is none. Together with an error it returns the values
+// that could be read.
 func (l *Level) GetMany(ctx context.Context, keys []string) ([][]byte, error) {
-	if l.client.seals.values == nil {
+	if l.client.sealers.values == nil {
 		return make([][]byte, len(keys)), errNoKeys
 	}
 	read := l.read
@@ -59,12 +59,12 @@ func (l *Level) GetMany(ctx context.Context, keys []string) ([][]byte, error) {
 	for i, r := range results {
 		text, absent := r.ToString()
 		if absent != nil {
-			continue // or failed, and that is in err
+			continue // or the read failed, which is in err
 		}
-		value, err := l.client.seals.values.OpenStored(keys[i], []byte(text)) // a copy: the caller's to change
+		value, err := l.client.sealers.values.OpenStored(keys[i], []byte(text)) // a copy, which the caller may modify
 		if err != nil {
 			l.client.refuse(partValues, err)
-			continue // as if it were not there
+			continue // treated as missing
 		}
 		values[i] = value
 		if r.IsCacheHit() {
@@ -92,12 +92,12 @@ func (l *Level) readHere(ctx context.Context, keys []string) ([]rueidis.RedisRes
 	})
 }
 
-// SetMany stores one value for each key, for at most the time of the same place.
+// SetMany stores one value per key for at most the TTL with the same index.
 func (l *Level) SetMany(ctx context.Context, keys []string, values [][]byte, ttls []time.Duration) error {
 	if len(values) != len(keys) || len(ttls) != len(keys) {
 		return fmt.Errorf("write cache: %d keys, %d values, %d times to live", len(keys), len(values), len(ttls))
 	}
-	if l.client.seals.values == nil {
+	if l.client.sealers.values == nil {
 		return errNoKeys
 	}
 	for i, ttl := range ttls {
@@ -108,16 +108,16 @@ func (l *Level) SetMany(ctx context.Context, keys []string, values [][]byte, ttl
 	now := time.Now()
 	_, err := l.client.each(ctx, opCacheWrite, len(keys), func(b rueidis.Builder, i int) rueidis.Completed {
 		ttl := max(1, ttls[i].Milliseconds())
-		sealed := l.client.seals.values.SealUntil(nil, keys[i], values[i], now.Add(ttls[i]))
+		sealed := l.client.sealers.values.SealUntil(nil, keys[i], values[i], now.Add(ttls[i]))
 		return b.Set().Key(l.key(keys[i])).Value(string(sealed)).PxMilliseconds(ttl).Build()
 	})
 	return err
 }
 
-// Delete removes keys; when it returns nil, this node's reads do not find them either.
+// Delete removes keys. When it returns nil, reads on this node no longer find them.
 func (l *Level) Delete(ctx context.Context, keys []string) error {
-	// Each key is asked for afterwards: the answer to that comes behind the server's word that the key has changed, which
-	// comes behind the answer to the delete.
+	// Read each key afterwards: the answer arrives after the server's notification that the key has changed, which arrives after
+	// the answer to the delete.
 	_, err := l.client.each(ctx, opCacheDelete, 2*len(keys), func(b rueidis.Builder, i int) rueidis.Completed {
 		if key := l.key(keys[i/2]); i%2 == 0 {
 			return b.Del().Key(key).Build()
@@ -128,20 +128,19 @@ func (l *Level) Delete(ctx context.Context, keys []string) error {
 	return err
 }
 
-// Publish hands a text to every node that subscribes now, this one too.
+// Publish sends a text to every node that is subscribed now, including this one.
 func (l *Level) Publish(ctx context.Context, text string) error {
-	if l.client.seals.invalidations == nil {
+	if l.client.sealers.invalidations == nil {
 		return errNoKeys
 	}
-	frame := l.client.seals.invalidations.Seal(nil, l.channel(), []byte(text))
+	frame := l.client.sealers.invalidations.Seal(nil, l.channel(), []byte(text))
 	return l.client.publish(ctx, opInvalidate, l.channel(), []string{string(frame)})
 }
 
-// Subscribe calls on for each text, one at a time, until ctx ends, and finds its way back by itself. It calls lost whenever
-// texts may have been missed: each time the subscription has come into force, the first time too, and as soon as it is
-// known to be broken.
+// Subscribe calls on for each text, one at a time, until ctx ends, and reconnects after failures. It calls lost whenever texts may
+// have been missed: each time the subscription is established, including the first time, and as soon as it is known to be broken.
 func (l *Level) Subscribe(ctx context.Context, on func(text string), lost func()) error {
-	if l.client.seals.invalidations == nil {
+	if l.client.sealers.invalidations == nil {
 		return errNoKeys
 	}
 	news := &news{texts: make(chan string, 1024), missed: make(chan struct{}, 1)}
@@ -152,7 +151,7 @@ func (l *Level) Subscribe(ctx context.Context, on func(text string), lost func()
 		l.client.subscribe(ctx, subscription{
 			part: "invalidations", channel: l.channel(),
 			text: func(frame string) {
-				if text, ok := l.client.open(partInvalidations, l.client.seals.invalidations, l.channel(), frame); ok {
+				if text, ok := l.client.open(partInvalidations, l.client.sealers.invalidations, l.channel(), frame); ok {
 					l.changes.Add(1)
 					l.note(news.add(string(text)))
 				}
@@ -164,7 +163,7 @@ func (l *Level) Subscribe(ctx context.Context, on func(text string), lost func()
 	return l.tell(ctx, news, on, lost)
 }
 
-// note counts.
+// note counts a text or an interruption.
 func (l *Level) note(missed bool) {
 	if missed {
 		l.client.stats.invalidationsLost.Add(1)
@@ -173,13 +172,13 @@ func (l *Level) note(missed bool) {
 	}
 }
 
-// news is what was heard and not told yet.
+// news is a queue of received texts.
 type news struct {
-	texts  chan string   // full: the text is dropped, and told as missed
-	missed chan struct{} // something may have been missed
+	texts  chan string   // when it is full, the text is dropped and reported as missed
+	missed chan struct{} // capacity 1; a token means that texts may have been missed
 }
 
-// add tells whether the text was missed.
+// add reports whether the text was dropped.
 func (n *news) add(text string) (missed bool) {
 	select {
 	case n.texts <- text:
@@ -192,14 +191,14 @@ func (n *news) add(text string) (missed bool) {
 func (n *news) miss() (missed bool) {
 	select {
 	case n.missed <- struct{}{}:
-	default: // told anyway, and later than now
+	default: // a token is already there, and is handled later than now
 	}
 	return true
 }
 
-// tell hands the news on. What was missed goes first: it may have come before any text.
+// tell passes on the queued texts. A loss is reported first, because it may have happened before any of the texts.
 func (l *Level) tell(ctx context.Context, news *news, on func(text string), lost func()) error {
-	settle := time.NewTicker(lastPause) // while a server does not answer
+	settle := time.NewTicker(lastPause) // retries while a server does not answer
 	defer settle.Stop()
 	for {
 		select {
@@ -222,7 +221,8 @@ func (l *Level) tell(ctx context.Context, news *news, on func(text string), lost
 	}
 }
 
-// settle asks every connection, and trusts what is kept here when all have answered, and nothing came meanwhile.
+// settle sends a PING on every connection, and enables the client-side cache when all have answered and nothing has arrived
+// meanwhile.
 func (l *Level) settle(ctx context.Context) {
 	changes := l.changes.Load()
 	if !l.up.Load() || l.settled.Load() == changes {

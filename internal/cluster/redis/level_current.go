@@ -2,8 +2,8 @@ package redis
 
 import "context"
 
-// Current is GetMany from the servers, whatever is kept on this side: it sees every SetMany and Delete that returned
-// before it was called, on whichever node.
+// Current reads the values from the servers, never from the client-side cache. It sees every SetMany and Delete that returned
+// before the call, on any node.
 func (l *Level) Current(ctx context.Context, keys []string) ([][]byte, error) {
 	results, err := l.read(ctx, keys)
 	values := make([][]byte, len(keys))

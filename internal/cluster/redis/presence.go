@@ -12,8 +12,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 )
 
-// Presence keeps for each recipient a sorted set of node → time at which its word ends, by the clock of the server that
-// owns the key. The key ends with the longest word in it.
+// The entries of a recipient are a sorted set of node → expiry, by the clock of the server that owns the key. The key expires with
+// its last entry.
 type Presence struct {
 	client *Client
 	node   membership.NodeID
@@ -22,15 +22,15 @@ type Presence struct {
 
 var _ presence.Presence = (*Presence)(nil)
 
-// Presence is what this node says, and asks, of who is connected.
+// Presence implements presence.Presence for this node.
 func (c *Client) Presence() *Presence { return &Presence{c, c.opts.Node, presence.TTL} }
 
 func (p *Presence) key(r esh3ar.Recipient) string {
 	return p.client.opts.Prefix + "p:{" + strconv.FormatUint(uint64(r), 10) + "}"
 }
 
-// One command in place of three: the words of nodes that died are dropped by whoever comes next, and the key of a
-// recipient who never comes again ends by itself.
+// One command instead of three: expired entries are removed by the next writer, and the key of a recipient that never returns
+// expires.
 var assertScript = newScript(clock + `
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
@@ -39,14 +39,14 @@ if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then
 end
 return 1`)
 
-// Assert realises route.Presence.
+// Assert implements presence.Presence.
 func (p *Presence) Assert(ctx context.Context, rs []esh3ar.Recipient) error {
 	args := []string{string(p.node), strconv.FormatInt(p.ttl.Milliseconds(), 10)}
 	_, err := assertScript.run(ctx, p.client, opAssert, len(rs), func(i int) (_, _ []string) { return []string{p.key(rs[i])}, args })
 	return err
 }
 
-// Retract realises route.Presence: it can name no other node.
+// Retract implements presence.Presence. It can only retract this node.
 func (p *Presence) Retract(ctx context.Context, rs []esh3ar.Recipient) error {
 	_, err := p.client.each(ctx, opRetract, len(rs), func(b rueidis.Builder, i int) rueidis.Completed {
 		return b.Zrem().Key(p.key(rs[i])).Member(string(p.node)).Build()
@@ -54,19 +54,19 @@ func (p *Presence) Retract(ctx context.Context, rs []esh3ar.Recipient) error {
 	return err
 }
 
-// maxPlaces bounds the nodes that one recipient is looked for on, and so what a set that somebody filled with names costs:
-// each hint goes to each of them.
+// maxPlaces bounds the nodes returned per recipient, because each hint is sent to each of them. An attacker could fill a set with
+// ids.
 const maxPlaces = 32
 
 var presentScript = newScript(clock + `
 return redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. string.format('%.0f', now), '+inf', 'LIMIT', 0, ` + strconv.Itoa(maxPlaces) + `)`)
 
-// Nodes realises route.Presence. With an error it still gives what could be found.
+// Nodes implements presence.Presence. Together with an error it returns the nodes that could be read.
 func (p *Presence) Nodes(ctx context.Context, rs []esh3ar.Recipient) ([][]membership.NodeID, error) {
 	results, err := presentScript.run(ctx, p.client, opPresent, len(rs), func(i int) (_, _ []string) { return []string{p.key(rs[i])}, nil })
 	nodes := make([][]membership.NodeID, len(rs))
 	for i, r := range results {
-		names, _ := r.AsStrSlice() // what failed is in err
+		names, _ := r.AsStrSlice() // failures are in err
 		for _, name := range names {
 			nodes[i] = append(nodes[i], membership.NodeID(name))
 		}

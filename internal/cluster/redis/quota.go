@@ -9,35 +9,35 @@ import (
 	"time"
 )
 
-// Quotas counts what is taken by all nodes together: one bucket for each key, by the generic cell rate algorithm (GCRA).
-// A bucket is the time at which it will be full again, by the clock of the server that owns it, and the interval of its units then:
-// under another plan so many units are missing as before, as far as it has room for them.
+// Quotas counts what all nodes take together: one bucket per key, with the generic cell rate algorithm (GCRA). A bucket is stored
+// as the time at which it will be full, by the clock of the server that owns it, and the interval per unit at that time. Under a
+// changed plan the same number of units is missing, limited to the new burst.
 type Quotas struct{ client *Client }
 
-// Quotas are the buckets that all nodes share.
+// Quotas returns the buckets that all nodes share.
 func (c *Client) Quotas() *Quotas { return &Quotas{c} }
 
-// Bounds of a bucket: what stays exact to a percent in the numbers that Redis calculates with.
+// Bounds of a bucket: within them the numbers that Redis calculates with are exact to a percent.
 const (
 	MaxRate  = 100_000.0 // per second
 	MaxBurst = 1_000_000_000
 )
 
-// Bucket is how fast a bucket fills and how much it holds.
+// Bucket holds the parameters of a bucket.
 type Bucket struct {
-	Rate  float64 // per second; above 0, at most MaxRate
-	Burst int     // what a full one gives at once; 1 to MaxBurst
+	Rate  float64 // units per second; above 0, at most MaxRate
+	Burst int     // capacity; 1 to MaxBurst
 }
 
-// Taken is the word on one Take.
+// Taken is the result of one Take.
 type Taken struct {
 	Allowed    bool
-	Remaining  int           // what the bucket would still give now
-	RetryAfter time.Duration // when so much will be there; zero where allowed
-	Reset      time.Duration // when the bucket will be full
+	Remaining  int           // units left in the bucket
+	RetryAfter time.Duration // time until n units will be available; zero if allowed
+	Reset      time.Duration // time until the bucket is full
 }
 
-// Microseconds, with fractions as far as the numbers carry them. Nothing is stored of what is not allowed.
+// Times are in microseconds, with fractions as far as the numbers carry them. A refused request stores nothing.
 var takeScript = newScript(`
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -57,8 +57,8 @@ end
 local remaining = math.max(0, math.floor((now - full) / interval + burst + 0.001))
 return {allowed, remaining, math.ceil(early), math.ceil(full - now)}`)
 
-// Take takes n from the bucket of a key, or nothing where there is less; n may be 0, to look. A clock of the server that
-// goes back lets nobody wait longer than a whole bucket takes to fill.
+// Take takes n units from the bucket of a key, or none if it holds fewer; n may be 0 to look. If the server's clock goes back, no
+// caller waits longer than a whole bucket takes to fill.
 func (q *Quotas) Take(ctx context.Context, key string, b Bucket, n int) (Taken, error) {
 	if err := b.check(n); err != nil {
 		return Taken{}, err
@@ -82,9 +82,9 @@ func (q *Quotas) Take(ctx context.Context, key string, b Bucket, n int) (Taken, 
 	}, nil
 }
 
-// checkAnswer reports an answer that this bucket cannot give: somebody wrote into Redis, or it is another program's key.
+// checkAnswer returns an error for an answer that this bucket cannot give: the key was written by someone else.
 func (b Bucket) checkAnswer(word []int64) error {
-	whole := int64(float64(b.Burst)/b.Rate*1e6) + 1e6 // microseconds that an empty bucket takes to fill, and a second for rounding
+	whole := int64(float64(b.Burst)/b.Rate*1e6) + 1e6 // microseconds in which an empty bucket fills, plus a second for rounding
 	if word[1] < 0 || word[1] > int64(b.Burst) || word[2] < 0 || word[2] > whole || word[3] < 0 || word[3] > whole {
 		return errBucket
 	}
@@ -95,7 +95,7 @@ var errBucket = errors.New("no bucket of this kind gives that answer")
 
 func (b Bucket) check(n int) error {
 	switch {
-	case !(b.Rate > 0) || b.Rate > MaxRate: // not a number is neither
+	case !(b.Rate > 0) || b.Rate > MaxRate: // the first condition also rejects NaN
 		return fmt.Errorf("take from a quota: the rate %g is not above 0 and at most %g", b.Rate, MaxRate)
 	case b.Burst < 1 || b.Burst > MaxBurst:
 		return fmt.Errorf("take from a quota: the burst %d is not 1 to %d", b.Burst, MaxBurst)

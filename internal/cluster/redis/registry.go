@@ -14,31 +14,31 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
-// Registry keeps the list of nodes in one slot: a sorted set of node → time at which its word ends, by the clock of the
-// server that owns it, and a hash of node → what it says of itself, signed. Both end with the newest word.
+// Registry stores the list of nodes in one slot: a sorted set of node → expiry by the clock of the server that owns the slot, and a
+// hash of node → signed status. Both keys expire with their last entry.
 //
-// An entry counts only with the signature of a node of the cluster, for this list and this id, and while its stamp is
-// fresh. A writer of Redis can hide a node, or keep an entry in the list for keyring.Freshness after the node has left or
-// changed; it can make no entry and change none.
+// An entry is valid only if a node of the cluster signed it for this list and this id, and its stamp is fresh. An attacker with
+// write access to Redis can hide a node, or keep an entry for keyring.Freshness after the node has left or changed, but cannot
+// create or change an entry.
 type Registry struct {
 	client *Client
 	prefix string
 	node   membership.NodeID
 	ttl    time.Duration
-	quiet  bool // what is refused is neither counted nor reported
+	quiet  bool // refused entries are neither counted nor reported
 }
 
 var _ membership.Registry = (*Registry)(nil)
 
-// Registry is this node's place in the list, and the list.
+// Registry returns the registry of this node's cluster.
 func (c *Client) Registry() *Registry { return c.RegistryAt(c.opts.Prefix, c.opts.Node) }
 
-// RegistryAt is another list of the same kind, with keys of that prefix, and a place in it.
+// RegistryAt returns another registry, with its own key prefix, in which this node has the id place.
 func (c *Client) RegistryAt(prefix string, place membership.NodeID) *Registry {
 	return &Registry{client: c, prefix: prefix, node: place, ttl: membership.TTL}
 }
 
-// Shared returns the registry as one that several clusters share: an entry of another cluster is left out and is no fault.
+// Shared returns the registry for use by several clusters: entries of other clusters are ignored and are not an error.
 func (r *Registry) Shared() *Registry {
 	shared := *r
 	shared.quiet = true
@@ -64,9 +64,8 @@ for _, key in ipairs(KEYS) do
 end
 return before`)
 
-// Announce realises route.Registry. The id is this node's, whatever n says, and SeenAt is not sent: the server's clock
-// tells it to whoever reads. What a node of another version has said and this one cannot read is as if it had not been, and
-// so is what no node has signed.
+// Announce implements membership.Registry. The id is always this node's. SeenAt is not stored, because readers compute it from the
+// server's clock. A previous entry that is malformed or not signed counts as missing.
 func (r *Registry) Announce(ctx context.Context, n membership.Node) (before membership.Node, err error) {
 	n.ID = r.node
 	word, err := r.sign(n)
@@ -85,11 +84,11 @@ func (r *Registry) Announce(ctx context.Context, n membership.Node) (before memb
 	if err != nil {
 		return before, err
 	}
-	before, _ = r.verify(string(r.node), replaced) // what is not a node's word is as if it had not been
+	before, _ = r.verify(string(r.node), replaced) // an entry that is not authentic counts as missing
 	return before, nil
 }
 
-// Leave realises route.Registry.
+// Leave implements membership.Registry.
 func (r *Registry) Leave(ctx context.Context) error {
 	keys := r.keys()
 	_, err := r.client.each(ctx, opLeave, len(keys), func(b rueidis.Builder, i int) rueidis.Completed {
@@ -101,13 +100,13 @@ func (r *Registry) Leave(ctx context.Context) error {
 	return err
 }
 
-// Bounds of what is read of a list that anybody may have filled.
+// Bounds of what is read from a list that an attacker may have filled.
 const (
 	maxNodes = 1024
-	maxWord  = 8 << 10 // bytes; a node's own is about 1 KiB
+	maxWord  = 8 << 10 // bytes; an entry of a node takes about 1 KiB
 )
 
-// The list is a flat one: id, when its word ends, its word, and so on.
+// The result is a flat list: id, expiry, status, and so on.
 var nodesScript = newScript(clock + `
 local found = {}
 local list = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. string.format('%.0f', now), '+inf', 'WITHSCORES', 'LIMIT', 0, ` + strconv.Itoa(maxNodes) + `)
@@ -121,8 +120,8 @@ for i = 1, #list, 2 do
 end
 return found`)
 
-// Nodes realises route.Registry. What no node of the cluster has signed, and what a node of another version says and this one
-// cannot read, is left out and counted.
+// Nodes implements membership.Registry. Entries that are not signed by a node of the cluster, or that this version cannot decode,
+// are left out and counted.
 func (r *Registry) Nodes(ctx context.Context) ([]membership.Node, error) {
 	results, err := nodesScript.run(ctx, r.client, opNodes, 1, func(int) (_, _ []string) { return r.keys(), nil })
 	if err != nil {

@@ -2,13 +2,13 @@ package redis
 
 import (
 	"context"
-	"crypto/sha1" // the name that Redis gives a script; nothing is kept safe by it
+	"crypto/sha1" // the hash by which Redis names a script; not used for security
 	"encoding/hex"
 
 	"github.com/redis/rueidis"
 )
 
-// script is Lua that a server runs as one step. Servers remember it by its hash until they restart.
+// script is a Lua script, which a server runs atomically. Servers cache it by its hash until they restart.
 type script struct{ text, hash string }
 
 func newScript(text string) script {
@@ -16,15 +16,15 @@ func newScript(text string) script {
 	return script{text, hex.EncodeToString(sum[:])}
 }
 
-// clock begins scripts that need the time. It is the clock of the server that owns the key, and there is one such server
-// for each key: whoever writes and whoever reads speak of the same time, however wrong their own clocks are, and a node
-// that was asleep writes no old times.
+// clock is the prefix of scripts that need the time. It reads the clock of the server that owns the key. Each key has one such
+// server, so all writers and readers use the same clock, whatever their own clocks say, and a node that was suspended writes no
+// outdated times.
 const clock = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 `
 
-// run runs the script n times, each with its keys, all in one slot, and its arguments.
+// run runs the script n times, each with its own keys, which must be in one slot, and arguments.
 func (s script) run(ctx context.Context, c *Client, op Op, n int, on func(i int) (keys, args []string)) ([]rueidis.RedisResult, error) {
 	return c.call(ctx, op, n, func(conn rueidis.Client, from, to int) exchange {
 		keys, args := make([][]string, to-from), make([][]string, to-from)
@@ -37,7 +37,7 @@ func (s script) run(ctx context.Context, c *Client, op Op, n int, on func(i int)
 	})
 }
 
-// eval names the script, and sends its text where a server does not know it.
+// eval runs the script by its hash, and sends its text to servers that do not know it.
 func (s script) eval(ctx context.Context, conn rueidis.Client, keys, args [][]string) []rueidis.RedisResult {
 	commands := make([]rueidis.Completed, len(keys))
 	for i := range keys {

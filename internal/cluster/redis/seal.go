@@ -8,16 +8,15 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/keyring"
 )
 
-// errNoKeys means that a client that only reads the registry was asked for more.
+// errNoKeys means that a client without keys, which can only read the registry, was used for something else.
 var errNoKeys = errors.New("this client has no keys: it can only read the registry")
 
-// seals are the sealers of a client, one for each part, so that a frame of one part is never taken for another's. All are nil
-// without keys.
-type seals struct{ hints, invalidations, values *keyring.Sealer }
+// sealers holds one sealer per part, so that a frame of one part is never accepted by another. All are nil without keys.
+type sealers struct{ hints, invalidations, values *keyring.Sealer }
 
-func newSeals(ring *keyring.Ring) (s seals) {
+func newSealers(ring *keyring.Ring) (s sealers) {
 	if ring != nil {
-		s = seals{ring.Sealer("hints"), ring.Sealer("invalidations"), ring.Sealer("values")}
+		s = sealers{ring.Sealer("hints"), ring.Sealer("invalidations"), ring.Sealer("values")}
 	}
 	return s
 }
@@ -25,7 +24,7 @@ func newSeals(ring *keyring.Ring) (s seals) {
 // Parts whose contents are sealed or signed.
 const (
 	partHints = iota
-	partPost
+	partBatches
 	partInvalidations
 	partValues
 	partRegistry
@@ -34,16 +33,16 @@ const (
 
 var partNames = [parts]string{"hints", "post", "invalidations", "values", "registry"}
 
-// refusals counts what was refused, and when that was reported.
+// refusals counts what was refused per part, and when that was last reported.
 type refusals [parts]struct {
 	n        atomic.Uint64
 	reported atomic.Int64 // Unix nanoseconds
 }
 
-// reportEvery is the least time between two reports about one part: a flood of forgeries must not flood the log.
+// reportEvery is the minimum time between two reports about one part: a flood of forgeries must not flood the log.
 const reportEvery = time.Minute
 
-// refuse counts something that was not taken, and reports it.
+// refuse counts and reports contents that were not accepted.
 func (c *Client) refuse(part int, err error) {
 	r := &c.stats.refused[part]
 	r.n.Add(1)
@@ -53,7 +52,7 @@ func (c *Client) refuse(part int, err error) {
 	}
 }
 
-// open returns the text of a message from a channel, or reports false.
+// open decrypts a message of a channel. ok is false if it is not authentic; that is counted and reported.
 func (c *Client) open(part int, sealer *keyring.Sealer, channel, frame string) ([]byte, bool) {
 	text, err := sealer.Open(channel, []byte(frame))
 	if err != nil {

@@ -23,7 +23,7 @@ const (
 	opCacheWrite
 	opCacheDelete
 	opInvalidate
-	opPost
+	opSendBatch
 
 	ops
 )
@@ -33,45 +33,46 @@ var opNames = [ops]string{
 	"hints_send", "quota_take", "cache_read", "cache_write", "cache_delete", "cache_invalidate", "post_send",
 }
 
-// String is the stable name.
+// String returns the stable name of the operation.
 func (o Op) String() string { return opNames[o] }
 
-// LatencyBounds are the upper bounds of the classes that latencies are counted in.
+// LatencyBounds are the upper bounds of the latency histogram.
 var LatencyBounds = [...]time.Duration{
 	250 * time.Microsecond, 500 * time.Microsecond, time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond, 10 * time.Millisecond,
 	25 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, time.Second,
 }
 
-// Stats are counts since the start.
+// Stats holds counters since the start.
 type Stats struct {
-	Connected bool      // it was reached at least once
-	Ops       []OpStats // one for each operation, also those that never were
+	Connected bool      // a connection was established at least once
+	Ops       []OpStats // one per operation, including those that were never called
 
-	HintsReceived      uint64 // in batches that could be read
-	HintBatchesDropped uint64 // unreadable, or the node was too slow for them
-	Subscribed         uint64 // times that a subscription came into force
-	Unsubscribed       uint64 // times that one was lost, or could not be had
-	Invalidations      uint64 // texts of other nodes and of this one that came
+	HintsReceived      uint64 // hints in decoded batches
+	HintBatchesDropped uint64 // batches that were malformed, or arrived faster than the node handles them
+	Subscribed         uint64 // subscriptions established
+	Unsubscribed       uint64 // subscriptions lost or refused
+	Invalidations      uint64 // texts received, including this node's own
 	InvalidationsLost  uint64 // times that texts were or may have been missed
-	CacheHere          uint64 // values that were read on this side, without asking a server
-	NodesUnreadable    uint64 // entries of the registry that could not be read, counted at each reading
+	CacheHere          uint64 // values answered from the client-side cache
+	NodesUnreadable    uint64 // malformed entries of the registry, counted at each read
 	Refused            []PartStats
 }
 
-// PartStats counts what was refused because no node of this cluster made it for this place, or because it came before.
+// PartStats counts contents of one part that were refused because no node of this cluster made them for this place, or because they
+// are replays.
 type PartStats struct {
 	Name    string
 	Refused uint64
 }
 
-// OpStats are the counts of one operation.
+// OpStats holds the counters of one operation.
 type OpStats struct {
 	Name     string
 	Calls    uint64
-	Commands uint64                     // or keys
-	Errors   uint64                     // calls of which something failed
-	Took     time.Duration              // by all calls together
-	Classes  [len(LatencyBounds)]uint64 // calls that took at most LatencyBounds, not counting those of the class before
+	Commands uint64                     // number of commands or keys
+	Errors   uint64                     // calls with at least one error
+	Took     time.Duration              // total duration of all calls
+	Classes  [len(LatencyBounds)]uint64 // calls per bucket of LatencyBounds, not cumulative
 }
 
 type counters struct {
@@ -102,7 +103,7 @@ func (o *opCounters) note(commands int, err error, took time.Duration) {
 	}
 }
 
-// Stats is how things stand.
+// Stats returns the counters.
 func (c *Client) Stats() Stats {
 	s := Stats{
 		Connected:          c.conn.Load() != nil,

@@ -10,19 +10,19 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// subscription is one channel that is listened to, again and again.
+// subscription describes a channel that is subscribed to permanently.
 type subscription struct {
-	part    string            // for Options.OnChange
-	channel string            // its hash decides on which server it lives
-	text    func(text string) // each message; must not block: a connection carries the answers of everybody
-	up      func()            // it is in force, before its first message; may be called again while it is; must not block
-	down    func()            // it is not any more
+	part    string            // name for Options.OnChange
+	channel string            // its hash selects the server
+	text    func(text string) // handles a message; must not block, because the connection carries the answers of all callers
+	up      func()            // called when the subscription is established, before the first message; may be called repeatedly; must not block
+	down    func()            // called when it is lost
 }
 
-// subscribe listens until ctx ends and finds its way back after every interruption: a lost connection, a server that
-// restarts, a slot that moves away.
+// subscribe keeps the subscription until ctx ends. It subscribes again after every interruption: a lost connection, a restarted
+// server, a migrated slot.
 func (c *Client) subscribe(ctx context.Context, s subscription) {
-	told := false // OnChange knows that it is down
+	told := false // OnChange was told that it is down
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		confirmed := make(chan struct{}, 1)
 		err := c.listen(ctx, s, true, confirmed)
@@ -43,15 +43,15 @@ func (c *Client) subscribe(ctx context.Context, s subscription) {
 			c.opts.OnChange(s.part, interruption(err))
 			told = true
 		}
-		if !rest(ctx, pause) {
+		if !sleep(ctx, pause) {
 			return
 		}
 	}
 }
 
-// receive gives the texts of a channel to handle, one at a time, until ctx ends, and returns why that ended.
+// receive passes the texts of a channel to handle, one at a time, until ctx ends, and returns the cause.
 func (c *Client) receive(ctx context.Context, part, channel string, dropped *atomic.Uint64, handle func(text string)) error {
-	queue := make(chan string, 256) // full: a batch is dropped; with batches of 64 KiB these are 16 MiB
+	queue := make(chan string, 256) // when it is full a batch is dropped; 256 batches of 64 KiB are 16 MiB
 	var listener sync.WaitGroup
 	defer listener.Wait()
 	listener.Go(func() {
@@ -76,7 +76,7 @@ func (c *Client) receive(ctx context.Context, part, channel string, dropped *ato
 	}
 }
 
-// interruption is never nil: the library gives none when a server ends the subscription.
+// interruption returns a non-nil error: the library returns nil if the server ends the subscription.
 func interruption(err error) error {
 	if err == nil {
 		return away(errEnded)
@@ -84,8 +84,8 @@ func interruption(err error) error {
 	return away(err)
 }
 
-// listen subscribes once and returns when that ends. Sharded channels (Redis 7) stay with the server of their slot; plain
-// ones go around the whole cluster.
+// listen subscribes once and returns when the subscription ends. Sharded channels (Redis 7) stay on the server of their slot; plain
+// channels are forwarded through the whole cluster.
 func (c *Client) listen(ctx context.Context, s subscription, sharded bool, confirmed chan<- struct{}) error {
 	loaded := c.conn.Load()
 	if loaded == nil {
@@ -103,17 +103,17 @@ func (c *Client) listen(ctx context.Context, s subscription, sharded bool, confi
 			s.up()
 			select {
 			case confirmed <- struct{}{}:
-			default: // noted already
+			default: // a token is already there
 			}
 		}
 	})
 	return conn.Receive(ctx, command, func(m rueidis.PubSubMessage) { s.text(m.Message) })
 }
 
-// plainFor is how long a server that knew no sharded channels is not asked for them again: it may be replaced by a newer.
-const plainFor = time.Minute
+// plainInterval is how long sharded channels are not tried again on servers that did not know them; a server may be upgraded.
+const plainInterval = time.Minute
 
-// publish sends texts to who listens on a channel now.
+// publish sends texts to the current subscribers of a channel.
 func (c *Client) publish(ctx context.Context, op Op, channel string, texts []string) error {
 	_, err := c.call(ctx, op, len(texts), func(_ rueidis.Client, from, to int) exchange {
 		chunk := texts[from:to:to]
@@ -123,7 +123,7 @@ func (c *Client) publish(ctx context.Context, op Op, channel string, texts []str
 			}
 			results := conn.DoMulti(ctx, sharded(conn, channel, chunk)...)
 			if unknownCommand(results[0].Error()) {
-				c.plainUntil.Store(time.Now().Add(plainFor).UnixNano())
+				c.plainUntil.Store(time.Now().Add(plainInterval).UnixNano())
 				return conn.DoMulti(ctx, plain(conn, channel, chunk)...)
 			}
 			return results
@@ -151,5 +151,5 @@ func unknownCommand(err error) bool {
 		return false
 	}
 	answer, ok := rueidis.IsRedisErr(err)
-	return ok && strings.HasPrefix(answer.Error(), "unknown command") // the library cuts the ERR off
+	return ok && strings.HasPrefix(answer.Error(), "unknown command") // the library strips the "ERR "
 }

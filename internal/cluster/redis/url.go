@@ -12,13 +12,13 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// CheckURL tells what is wrong with a --redis-url, without repeating it.
+// CheckURL returns an error if a --redis-url is invalid. The error does not contain the URL.
 func CheckURL(text string) error {
 	_, err := parseURL(text)
 	return err
 }
 
-// parseURL reads --redis-url. Its errors never repeat what stands there: it may hold a password.
+// parseURL parses a --redis-url. Its errors never contain the URL, because it may hold a password.
 func parseURL(text string) (rueidis.ClientOption, error) {
 	var all rueidis.ClientOption
 	addresses := strings.Split(text, ",")
@@ -40,7 +40,7 @@ func parseURL(text string) (rueidis.ClientOption, error) {
 	return all, nil
 }
 
-// parseAddress reads redis://user:password@host:port/database, rediss:// for TLS, or host:port.
+// parseAddress parses redis://user:password@host:port/database, rediss:// for TLS, or host:port.
 func parseAddress(text string) (o rueidis.ClientOption, err error) {
 	if text == "" {
 		return o, errors.New("it is empty; say redis://HOST:PORT")
@@ -65,7 +65,7 @@ func parseAddress(text string) (o rueidis.ClientOption, err error) {
 		return o, err
 	}
 	if u.Scheme == "rediss" {
-		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12} // each server is checked against the name that it is reached by
+		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12} // each server's certificate is checked against the name in its address
 	}
 	o.Username = u.User.Username()
 	o.Password, _ = u.User.Password()
@@ -96,7 +96,7 @@ func parseDatabase(path string) (int, error) {
 	return int(n), nil
 }
 
-// join adds an address; what only one of them says holds for all.
+// join merges the options of one address. An option that only one address sets applies to all.
 func join(all *rueidis.ClientOption, one rueidis.ClientOption) error {
 	all.InitAddress = append(all.InitAddress, one.InitAddress...)
 	if one.TLSConfig != nil {

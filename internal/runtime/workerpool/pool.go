@@ -1,10 +1,10 @@
-// Package workerpool runs a pool of goroutines whose number follows the depth of the queue that they work on: a deep queue brings
-// more of them by itself, and those that are not needed any more leave. It knows nothing of the queue but its depth, and
-// keeps no order: what must happen in order must not be in the queue at the same time.
+// Package workerpool runs a pool of goroutines whose number follows the depth of the queue that they serve. A deep queue starts
+// workers, up to a maximum; a shallow one lets them end. The pool knows only the depth of the queue. It does not preserve order:
+// items that must be processed in order must not be in the queue at the same time.
 //
-// Nothing polls. Whoever puts something in tells the depth, which costs one load unless another worker is needed, so a queue
-// that fills while all workers are stuck still brings more; whoever takes something out tells it too, and learns whether to
-// stay.
+// There is no polling. A producer reports the depth after it adds an item, which costs one atomic load unless another worker is
+// needed. So a queue that fills while all workers are blocked still starts more of them. A worker reports the depth after it takes
+// an item, and learns whether it should stay.
 //
 // Concurrency: every method may be called from any goroutine; Run owns the workers.
 package workerpool
@@ -16,12 +16,12 @@ import (
 	"time"
 )
 
-// Rules say how many workers there are. The zero value of a field means its default.
+// Rules configure the number of workers; the zero value of a field selects its default.
 type Rules struct {
-	Min            int           // that are always there; default 1
-	Max            int           // default: Min
-	DepthPerWorker int           // items a worker that may wait before another comes; default 4: one that only fills a pause is not worth its start
-	Linger         time.Duration // how long the queue must have been shallow before one leaves; default 1 s: bursts come in rows
+	Min            int           // workers that always run; default 1
+	Max            int           // most workers; default Min
+	DepthPerWorker int           // queued items per worker from which another worker starts; default 4: fewer are processed sooner than a worker starts
+	Linger         time.Duration // how long the queue must have been shallow before a worker ends; default 1 s, because bursts come in series
 }
 
 func (r Rules) withDefaults() Rules {
@@ -32,40 +32,40 @@ func (r Rules) withDefaults() Rules {
 	return r
 }
 
-// NeedsMore tells whether so many workers are too few for the depth.
+// NeedsMore reports whether the depth calls for another worker.
 func (r *Rules) NeedsMore(workers, depth int) bool {
 	return workers < r.Max && depth >= workers*r.DepthPerWorker
 }
 
-// AllowsFewer tells whether one of the workers may leave: fewer could have done all the time since the queue was deep last.
+// AllowsFewer reports whether one worker may end: fewer would have been enough since deep, when the queue was last deep.
 func (r *Rules) AllowsFewer(workers int, deep, now time.Time) bool {
 	return workers > r.Min && now.Sub(deep) >= r.Linger
 }
 
-// Stats are the workers now, and the most since the start.
+// Stats holds the current number of workers and the highest since the start.
 type Stats struct{ Workers, Peak int }
 
-// Pool is the workers.
+// Pool is a pool of workers.
 type Pool struct {
 	rules   Rules
 	work    func(stay func(depth int) bool)
-	workers atomic.Int64 // workers; written under mu
+	workers atomic.Int64 // number of workers; written under mu
 	mu      struct {
 		sync.Mutex
 		group        sync.WaitGroup
-		lastDeep     time.Time // when the queue was too deep for one worker less, last
-		initialDepth int       // depth of the queue before Run
+		lastDeep     time.Time // when the queue was last too deep for one worker less
+		initialDepth int       // depth reported before Run
 		most         int
 	}
 }
 
-// New makes a pool. work takes items until there will be none, or until stay, which it asks with the depth after each item
-// that it took out, is false.
+// New returns a pool. work processes items until there will be no more, or until stay returns false. It must call stay with the
+// current depth after each item that it takes.
 func New(r Rules, work func(stay func(depth int) bool)) *Pool {
 	return &Pool{rules: r.withDefaults(), work: work}
 }
 
-// Run starts the workers and returns when the last has ended.
+// Run starts the workers and returns when all of them have ended.
 func (p *Pool) Run() {
 	p.mu.Lock()
 	p.mu.lastDeep = time.Now()
@@ -79,8 +79,8 @@ func (p *Pool) Run() {
 	p.mu.group.Wait()
 }
 
-// ReportDepth tells how deep the queue is with what was just put in. What it is told before Run counts when that begins; after its
-// end it does nothing.
+// ReportDepth reports the depth of the queue, including the item just added. A depth reported before Run takes effect when Run
+// starts; after Run it has no effect.
 func (p *Pool) ReportDepth(depth int) {
 	if n := int(p.workers.Load()); n > 0 && !p.rules.NeedsMore(n, depth) {
 		return
@@ -102,7 +102,7 @@ func (p *Pool) startLocked() {
 	p.mu.group.Go(p.run)
 }
 
-// run is one worker.
+// run is the goroutine of one worker.
 func (p *Pool) run() {
 	left := false
 	p.work(func(depth int) bool {
@@ -110,14 +110,15 @@ func (p *Pool) run() {
 		return !left
 	})
 	if left {
-		return // stay has counted it out
+		return // mayStay has already subtracted it
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.workers.Add(-1) // under the lock: nobody may come once Run has seen the last one go
+	p.workers.Add(-1) // under mu, so that no worker starts after Run has seen the last one end
 }
 
-// mayStay counts a worker out that may leave. While there are no more than there must be it is one load.
+// mayStay reports whether a worker should continue, and subtracts it otherwise. While there are no more than Min workers it costs
+// one load.
 func (p *Pool) mayStay(depth int) bool {
 	if int(p.workers.Load()) <= p.rules.Min {
 		return true
@@ -131,12 +132,12 @@ func (p *Pool) mayStay(depth int) bool {
 	if !p.rules.AllowsFewer(n, p.mu.lastDeep, now) {
 		return true
 	}
-	p.mu.lastDeep = now // the next leaves after another pause
+	p.mu.lastDeep = now // the next worker ends after another Linger
 	p.workers.Add(-1)
 	return false
 }
 
-// Stats reads the numbers.
+// Stats returns the counters.
 func (p *Pool) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -17,8 +17,8 @@ import (
 type Scaling struct{ store *Store }
 
 var (
-	_ autoscale.Lease = (*Scaling)(nil)
-	_ autoscale.Diary = (*Scaling)(nil)
+	_ autoscale.Lease   = (*Scaling)(nil)
+	_ autoscale.History = (*Scaling)(nil)
 )
 
 // Scaling is in the same database as everything else: what must not be done twice is decided where one order of things is.
@@ -51,14 +51,14 @@ var (
 // Acquire realises scale.Lease, by the database's clock. Nothing of its own time is remembered: a holder that was stopped
 // holds as long as nobody else took over.
 func (s *Scaling) Acquire(ctx context.Context, holder string, ttl time.Duration) (t autoscale.Term, err error) {
-	read := func(rows pgx.Rows) error { t.Held, t.Holder = true, holder; return rows.Scan(&t.Token) }
-	if err = s.store.query(ctx, keepScaling, read, holder, ttl.Milliseconds()); err != nil || t.Held {
+	read := func(rows pgx.Rows) error { t.Leader, t.Holder = true, holder; return rows.Scan(&t.Token) }
+	if err = s.store.query(ctx, keepScaling, read, holder, ttl.Milliseconds()); err != nil || t.Leader {
 		return t, err
 	}
 	if t, err = s.other(ctx); err != nil || t.Holder != "" {
 		return t, err
 	}
-	if err = s.take(ctx, &t, holder, ttl); err != nil || t.Held {
+	if err = s.take(ctx, &t, holder, ttl); err != nil || t.Leader {
 		return t, err
 	}
 	return s.other(ctx)
@@ -90,7 +90,7 @@ func (s *Scaling) take(ctx context.Context, t *autoscale.Term, holder string, tt
 			if isNoRows(err) {
 				return nil
 			}
-			t.Held, t.Holder = err == nil, holder
+			t.Leader, t.Holder = err == nil, holder
 			return err
 		})
 	})

@@ -13,8 +13,8 @@ import (
 type Rehearsal struct{ scaling *Scaling }
 
 var (
-	_ autoscale.Lease = (*Rehearsal)(nil)
-	_ autoscale.Diary = (*Rehearsal)(nil)
+	_ autoscale.Lease   = (*Rehearsal)(nil)
+	_ autoscale.History = (*Rehearsal)(nil)
 )
 
 // Rehearsal may be had by any number at once.
@@ -25,7 +25,7 @@ var rehearseScaling = statement{"rehearse_scaling", `WITH trimmed AS (DELETE FRO
 
 // Acquire realises scale.Lease: there is always one to be had.
 func (*Rehearsal) Acquire(_ context.Context, holder string, _ time.Duration) (autoscale.Term, error) {
-	return autoscale.Term{Held: true, Holder: holder}, nil
+	return autoscale.Term{Leader: true, Holder: holder}, nil
 }
 
 // Release realises scale.Lease.

@@ -41,7 +41,7 @@ func takeOver(t *testing.T, s *postgres.Scaling, holder string) autoscale.Term {
 	t.Helper()
 	deadline := time.Now().Add(time.Minute)
 	for time.Now().Before(deadline) {
-		if term, err := s.Acquire(t.Context(), holder, long); err == nil && term.Held {
+		if term, err := s.Acquire(t.Context(), holder, long); err == nil && term.Leader {
 			return term
 		}
 	}
@@ -62,11 +62,11 @@ func TestOneHolds(t *testing.T) {
 	s := open(t, newDatabase(t), postgres.Options{}).Scaling()
 	wantHolder(t, s, "")
 	a := acquire(t, s, "a", long)
-	if !a.Held || a.Token != 1 || a.Holder != "a" {
+	if !a.Leader || a.Token != 1 || a.Holder != "a" {
 		t.Errorf("the first: %+v", a)
 	}
 	wantHolder(t, s, "a")
-	if b := acquire(t, s, "b", long); b.Held || b.Holder != "a" || b.Token != 1 {
+	if b := acquire(t, s, "b", long); b.Leader || b.Holder != "a" || b.Token != 1 {
 		t.Errorf("the second: %+v", b)
 	}
 	if again := acquire(t, s, "a", brief); again != a {
@@ -78,7 +78,7 @@ func TestOneHolds(t *testing.T) {
 	if err := s.Release(t.Context(), a); err != nil {
 		t.Error(err)
 	}
-	if c := acquire(t, s, "c", long); c.Held {
+	if c := acquire(t, s, "c", long); c.Leader {
 		t.Error("a term that was over took the lease from the next")
 	}
 	wantHolder(t, s, "b")
@@ -86,7 +86,7 @@ func TestOneHolds(t *testing.T) {
 		t.Error(err)
 	}
 	wantHolder(t, s, "")
-	if c := acquire(t, s, "c", long); !c.Held || c.Token != 3 {
+	if c := acquire(t, s, "c", long); !c.Leader || c.Token != 3 {
 		t.Errorf("after its release: %+v", c)
 	}
 }
@@ -106,7 +106,7 @@ func TestOneOfManyTakesAFreeLease(t *testing.T) {
 			})
 		}
 		group.Wait()
-		held := slices.DeleteFunc(terms, func(term autoscale.Term) bool { return !term.Held })
+		held := slices.DeleteFunc(terms, func(term autoscale.Term) bool { return !term.Leader })
 		if len(held) != 1 || held[0].Token != round+1 {
 			t.Fatalf("round %d: %+v", round, held)
 		}
@@ -184,7 +184,7 @@ func TestATakeoverWaitsForAnEffect(t *testing.T) {
 		<-inside
 		for {
 			term, err := s.Acquire(context.WithoutCancel(t.Context()), "b", long)
-			if err != nil || term.Held {
+			if err != nil || term.Leader {
 				if err == nil && !done.Load() {
 					err = errors.New("taken in the middle of an effect")
 				}
@@ -314,7 +314,7 @@ func TestARehearsalIsBesideTheHolder(t *testing.T) {
 	s := open(t, url, postgres.Options{}).Scaling()
 	r := s.Rehearsal()
 	dry, err := r.Acquire(t.Context(), "dry", long)
-	if err != nil || !dry.Held {
+	if err != nil || !dry.Leader {
 		t.Fatalf("%+v %v", dry, err)
 	}
 	wantHolder(t, s, "")

@@ -264,7 +264,7 @@ func TestTheLastStepIsWrittenDown(t *testing.T) {
 		e := &ending{site: s}
 		ctx, stop := context.WithCancel(t.Context())
 		e.stop = stop
-		if err := autoscale.New(autoscale.Options{Policy: autoscale.Default(), Holder: "a", Registry: s, Target: e, Lease: o, Diary: o}).Run(ctx); err != nil {
+		if err := autoscale.New(autoscale.Options{Policy: autoscale.Default(), Holder: "a", Registry: s, Target: e, Lease: o, History: o}).Run(ctx); err != nil {
 			t.Error(err)
 		}
 		if s.count() != 3 || !strings.Contains(o.diary(), "2 → 3") {
@@ -302,7 +302,7 @@ func TestABlindTargetBesideAnEmptyRegistry(t *testing.T) {
 		_, stop := start(o, s, "a", nil)
 		defer stop()
 		pass(time.Minute)
-		if len(s.orders) > 0 || !strings.Contains(o.diary(), "the registry lists nobody") {
+		if len(s.orders) > 0 || !strings.Contains(o.diary(), "the registry lists no nodes") {
 			t.Errorf("%+v\n%s", s.orders, o.diary())
 		}
 	})

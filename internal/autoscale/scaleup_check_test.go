@@ -21,7 +21,7 @@ func moments() autoscale.Policy {
 // looks lets a state see the same again and again, makes the steps that it wants and gives the last decision.
 func looks(s *autoscale.State, p *autoscale.Policy, o *autoscale.Observation, from, to time.Duration) (d autoscale.Decision) {
 	for now := from; now <= to; now += tick {
-		if d = s.Decide(p, o, at(now)); d.Moves() {
+		if d = s.Decide(p, o, at(now)); d.Changes() {
 			s.Moved(&d)
 			return d
 		}
@@ -41,15 +41,15 @@ func TestAStepThatHelped(t *testing.T) {
 		"from full, away from it": {1, 0.89, 0},
 		"from full, hardly":       {1, 0.91, 2},
 	} {
-		p, s := moments(), autoscale.State{Useless: 1}
+		p, s := moments(), autoscale.State{IneffectiveSteps: 1}
 		p.MaxIneffectiveSteps, p.Rules[0].Target = 5, 0.5 // so that it asks for more whatever a step did
 		if d := looks(&s, &p, loads(c.before, c.before), 0, tick); d.To != 3 {
 			t.Fatalf("%s: %s", name, d.Why)
 		}
 		s.Decide(&p, loads(c.after, c.after, c.after), at(2*tick))
 		s.Decide(&p, loads(c.after, c.after, c.after), at(3*tick))
-		if s.Useless != c.useless {
-			t.Errorf("%s: %d steps did not help, want %d", name, s.Useless, c.useless)
+		if s.IneffectiveSteps != c.useless {
+			t.Errorf("%s: %d steps did not help, want %d", name, s.IneffectiveSteps, c.useless)
 		}
 	}
 }
@@ -57,12 +57,12 @@ func TestAStepThatHelped(t *testing.T) {
 // TestGivingUpIsForgotten with the first look at which nothing asks for more.
 func TestGivingUpIsForgotten(t *testing.T) {
 	t.Parallel()
-	p, s := moments(), autoscale.State{Useless: 2, GaveUpAt: at(0), GaveUps: 3}
+	p, s := moments(), autoscale.State{IneffectiveSteps: 2, GaveUpAt: at(0), GaveUps: 3}
 	if d := looks(&s, &p, loads(0.9, 0.9), tick, tick); d.Reason != autoscale.GaveUp {
 		t.Fatal(d.Why)
 	}
 	s.Decide(&p, loads(0.5, 0.5), at(2*tick))
-	if s.Useless != 0 || !s.GaveUpAt.IsZero() || s.GaveUps != 0 {
+	if s.IneffectiveSteps != 0 || !s.GaveUpAt.IsZero() || s.GaveUps != 0 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -70,7 +70,7 @@ func TestGivingUpIsForgotten(t *testing.T) {
 // TestItTriesOnceADayAtLeast, however often it has given up.
 func TestItTriesOnceADayAtLeast(t *testing.T) {
 	t.Parallel()
-	p, s := moments(), autoscale.State{Useless: 2, GaveUpAt: at(0), GaveUps: 1000}
+	p, s := moments(), autoscale.State{IneffectiveSteps: 2, GaveUpAt: at(0), GaveUps: 1000}
 	if d := looks(&s, &p, loads(0.9, 0.9), 24*time.Hour-2*tick, 24*time.Hour-tick); d.Reason != autoscale.GaveUp {
 		t.Fatal(d.Why)
 	}
@@ -116,8 +116,8 @@ func TestATrialIsOfTheMetricThatAskedLast(t *testing.T) {
 	}
 	s.Decide(&p, seen(0.4, 150, 4), at(3*tick))
 	s.Decide(&p, seen(0.4, 150, 4), at(4*tick))
-	if s.Useless != 2 {
-		t.Errorf("connections have not fallen through two steps, %d of them are known", s.Useless)
+	if s.IneffectiveSteps != 2 {
+		t.Errorf("connections have not fallen through two steps, %d of them are known", s.IneffectiveSteps)
 	}
 }
 
@@ -140,7 +140,7 @@ func TestWhoIsLostIsNoneOfATrial(t *testing.T) {
 	}
 	now := d.At.Sub(at(0))
 	looks(&s, &p, missing(0.94, 0.94, 0.94), now+tick, now+3*tick)
-	if s.Useless != 1 {
+	if s.IneffectiveSteps != 1 {
 		t.Error("a step that did not help is not noticed beside a node that is lost")
 	}
 }
@@ -165,11 +165,11 @@ func TestAfterAPause(t *testing.T) {
 	t.Parallel()
 	p, s := autoscale.Default(), autoscale.State{}
 	looks(&s, &p, loads(0.7, 0.7), 0, time.Minute)
-	s.Anew()
+	s.ResetObservations()
 	if d := s.Decide(&p, loads(0.1, 0.1), at(time.Minute+20*time.Second)); !strings.Contains(d.Why, "load 0.10") {
 		t.Error(d.Why)
 	}
-	s.Anew()
+	s.ResetObservations()
 	if d := s.Decide(&p, missing(0.9, 0.9), at(10*time.Minute)); strings.Contains(d.Why, "does not report") {
 		t.Error(d.Why)
 	}
@@ -177,8 +177,8 @@ func TestAfterAPause(t *testing.T) {
 	p.Rules[0].Window = 30 * time.Second
 	looks(&s, &p, loads(0.9, 0.9), 0, tick)
 	s.Decide(&p, loads(0.9, 0.9, 0.9), at(2*tick))
-	s.Anew()
-	if s.Decide(&p, loads(0.9, 0.9, 0.9), at(10*time.Minute)); s.Useless != 0 {
+	s.ResetObservations()
+	if s.Decide(&p, loads(0.9, 0.9, 0.9), at(10*time.Minute)); s.IneffectiveSteps != 0 {
 		t.Error("a step is judged by one look")
 	}
 }
@@ -191,7 +191,7 @@ func TestEveryRuleHasItsWindow(t *testing.T) {
 		p, s := moments(), autoscale.State{}
 		p.Rules, p.Down.StabilizationWindow = rules, 5*time.Minute
 		looks(&s, &p, loads(0.5, 0.5), 0, time.Minute)
-		if d := s.Decide(&p, loads(2, 2), at(time.Minute+tick)); d.Moves() {
+		if d := s.Decide(&p, loads(2, 2), at(time.Minute+tick)); d.Changes() {
 			t.Errorf("by one look: %s", d.Why)
 		}
 	}

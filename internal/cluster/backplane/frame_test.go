@@ -8,11 +8,11 @@ import (
 
 func TestBatches(t *testing.T) {
 	t.Parallel()
-	var letters []letter
+	var letters []frame
 	for i, size := range []int{1, batchBytes * 2, 10, batchBytes / 2, batchBytes / 2, 3} {
-		letters = append(letters, letter{kind: kindAsk, id: uint64(i) << 40, name: "c", body: []byte(strings.Repeat("x", size))})
+		letters = append(letters, frame{kind: kindRequest, id: uint64(i) << 40, name: "c", body: []byte(strings.Repeat("x", size))})
 	}
-	var got []letter
+	var got []frame
 	all := batches("node", letters)
 	for _, batch := range all {
 		from, some, err := readBatch(batch)
@@ -29,7 +29,7 @@ func TestBatches(t *testing.T) {
 // What comes over the post may be broken; what can be read is read the same again.
 func FuzzReadBatch(f *testing.F) {
 	f.Add("")
-	f.Add(batches("n", []letter{{kind: kindAsk, id: 300, name: "c", body: []byte("b")}})[0])
+	f.Add(batches("n", []frame{{kind: kindRequest, id: 300, name: "c", body: []byte("b")}})[0])
 	f.Add("\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")
 	f.Fuzz(func(t *testing.T, batch string) {
 		from, letters, err := readBatch(batch)
@@ -38,7 +38,7 @@ func FuzzReadBatch(f *testing.F) {
 		}
 		b := appendBatchHead(nil, from)
 		for i := range letters {
-			b = appendLetter(b, &letters[i])
+			b = appendFrame(b, &letters[i])
 		}
 		if again, same, err := readBatch(string(b)); err != nil || again != from || !reflect.DeepEqual(same, letters) {
 			t.Errorf("%x became %x", batch, b)

@@ -10,14 +10,14 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
-// signedWord is the form of an entry. Node is JSON as a string: the bytes that were signed.
+// signedWord is the stored form of an entry. Node is JSON in a string: the exact bytes that were signed.
 type signedWord struct {
 	Node       string             `json:"node"`
 	At         int64              `json:"at"` // Unix milliseconds of the node's clock
 	Signatures keyring.Signatures `json:"signatures"`
 }
 
-// Why an entry does not count.
+// Reasons why an entry is invalid.
 var (
 	errUnsigned = errors.New("no node of this cluster has signed it")
 	errOldWord  = errors.New("its stamp is too old, or the clocks differ too much")
@@ -25,7 +25,7 @@ var (
 
 func isRefusal(err error) bool { return errors.Is(err, errUnsigned) || errors.Is(err, errOldWord) }
 
-// about is what a signature of an entry is for: this list, this id, that time.
+// about returns the context of a signature: this list, this id, that time.
 func (r *Registry) about(id string, at int64) string {
 	return fmt.Sprintf("registry %q %q %d", r.prefix, id, at)
 }
@@ -44,7 +44,7 @@ func (r *Registry) sign(n membership.Node) (word string, err error) {
 	return string(signed), err
 }
 
-// verify reads the entry of an id.
+// verify decodes and verifies the entry of an id.
 func (r *Registry) verify(id, word string) (n membership.Node, err error) {
 	var w signedWord
 	if err := json.Unmarshal([]byte(word), &w); err != nil {

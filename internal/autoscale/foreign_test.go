@@ -19,11 +19,11 @@ func TestPeers(t *testing.T) {
 		}
 		return nodes
 	}
-	var first peers
-	if first.see(look(3, 0, 0), nil); first.least() != 0 {
-		t.Errorf("of one look: least %d", first.least())
+	var first foreignNodes
+	if first.observe(look(3, 0, 0), nil); first.lowest() != 0 {
+		t.Errorf("of one look: least %d", first.lowest())
 	}
-	var p peers
+	var p foreignNodes
 	for i, c := range []struct {
 		seen        []membership.Node
 		most, least int
@@ -39,9 +39,9 @@ func TestPeers(t *testing.T) {
 		{look(0, 0, 1), 2, 0, true},
 		{look(0, 0, 1), 0, 0, true},
 	} {
-		p.see(c.seen, []membership.NodeID{"own-0"})
-		if most, known := p.most(); most != c.most || known != c.known || p.least() != c.least {
-			t.Errorf("look %d: most %d (known: %t), least %d", i, most, known, p.least())
+		p.observe(c.seen, []membership.NodeID{"own-0"})
+		if most, known := p.highest(); most != c.most || known != c.known || p.lowest() != c.least {
+			t.Errorf("look %d: most %d (known: %t), least %d", i, most, known, p.lowest())
 		}
 	}
 }
