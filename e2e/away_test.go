@@ -71,7 +71,6 @@ func (p *platform) tryKeyed(phone, content, key string) (int, http.Header, strin
 // drained waits until nothing is left in the node's spill.
 func (p *platform) drained() {
 	p.t.Helper()
-	time.Sleep(1100 * time.Millisecond) // a scrape may be a second old, and then of before anything was spilled
 	eventually(p.t, func() bool { return p.metric("esh3ar_spill_messages") == 0 }, func() string {
 		return "the spill is not drained: " + p.node.Stderr.String()
 	})

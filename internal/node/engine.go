@@ -92,7 +92,7 @@ func OpenPostgres(ctx context.Context, url string, o postgres.Options) (store *p
 		log = slog.New(slog.DiscardHandler)
 	}
 	err = patiently(ctx, log, func() (err error) { store, err = postgres.Open(ctx, url, o); return err })
-	if errors.Is(err, postgres.ErrUnused) || errors.Is(err, postgres.ErrMoving) {
+	if errors.Is(err, postgres.ErrUnused) || errors.Is(err, postgres.ErrMoving) || errors.Is(err, postgres.ErrForeign) {
 		err = usage.Wrap(err)
 	}
 	if err != nil || o.Copies {

@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"slices"
 	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/esh3artech/esh3ar"
 )
@@ -15,11 +19,17 @@ const oldest = 150000
 // ErrUnused means that a database has nothing of ours, and was to have.
 var ErrUnused = errors.New("no node has used this database; give the one of the nodes")
 
+// ErrForeign means that a database has tables of another application.
+var ErrForeign = errors.New("the database belongs to another application")
+
 // check refuses a server that would lose what it has committed, and a database that is none of ours where it has to be.
 func (s *Store) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.CallTimeout)
 	defer cancel()
-	if err := s.checkServer(ctx); err != nil || !s.opts.Existing {
+	if err := s.checkServer(ctx); err != nil {
+		return err
+	}
+	if err := s.checkOwner(ctx); err != nil || !s.opts.Existing {
 		return err
 	}
 	var used bool
@@ -30,6 +40,24 @@ func (s *Store) check(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", s.opts.Flag, ErrUnused)
 	}
 	return nil
+}
+
+// checkOwner refuses a database that another application uses: it has tables, and none of them is ours. A first migration that was
+// interrupted leaves schema_versions alone.
+func (s *Store) checkOwner(ctx context.Context) error {
+	var ours bool
+	var others []string
+	err := s.pool.QueryRow(ctx, `SELECT to_regclass('events_trimmed') IS NOT NULL, array(
+		SELECT c.relname::text FROM pg_class c WHERE c.relkind IN ('r', 'p') AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
+			AND c.relname <> 'schema_versions' AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+		ORDER BY c.relname LIMIT 3)`).Scan(&ours, &others)
+	if err != nil {
+		return s.unreachable(err)
+	}
+	if ours || len(others) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: %w (it has the table %s); make a database for esh3ar alone", s.opts.Flag, ErrForeign, strings.Join(others, ", "))
 }
 
 func (s *Store) checkServer(ctx context.Context) error {
@@ -68,10 +96,41 @@ func (s *Store) unreachable(err error) error {
 	return esh3ar.Errorf(esh3ar.StoreUnavailable, "%s: the server does not answer: %w", s.opts.Flag, lined{err})
 }
 
-// lined is an error in one line: pgx gives each address that it tried one of its own.
+// lined is an error in one line. pgx repeats itself for each address and each way to connect that it tried: each cause appears once.
 type lined struct{ error }
 
-func (e lined) Error() string { return strings.Join(strings.Fields(e.error.Error()), " ") }
+func (e lined) Error() string {
+	causes := connectCauses(e.error, nil)
+	if len(causes) == 0 {
+		return strings.Join(strings.Fields(e.error.Error()), " ")
+	}
+	return strings.Join(causes, "; ")
+}
+
+// connectCauses adds the texts of the errors of the network and of the server in a tree of errors, each once.
+func connectCauses(err error, texts []string) []string {
+	text := ""
+	switch e := err.(type) { //nolint:errorlint // it walks the tree itself
+	case nil:
+		return texts
+	case *net.OpError:
+		text = e.Error()
+	case *pgconn.PgError:
+		text = e.Message + " (SQLSTATE " + e.Code + ")"
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			texts = connectCauses(one, texts)
+		}
+		return texts
+	default:
+		return connectCauses(errors.Unwrap(err), texts)
+	}
+	if !slices.Contains(texts, text) {
+		texts = append(texts, text)
+	}
+	return texts
+}
+
 func (e lined) Unwrap() error { return e.error }
 
 // safe names the first setting with which a 202 would be a lie.
