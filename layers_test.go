@@ -86,7 +86,9 @@ var layers = map[string][]string{
 	"signalr/browser":               {},
 	"signalr/conformance":           {},
 	"signalr/conformance/table":     {"signalr/conformance"},
+	"signalr/examples/backplane":    {"signalr"},
 	"signalr/examples/chat":         {"signalr", "signalr/browser"},
+	"signalr/signalrtest":           {"signalr"},
 }
 
 // testLayers lists what the tests of a package may import in addition, so that they run against the real store.
@@ -108,6 +110,7 @@ var testLayers = map[string][]string{
 	"internal/store/embedded":    {"internal/crashfs", "internal/store/storetest"},
 	"internal/store/postgres":    {"internal/testkit/pgproc", "internal/store/storetest"},
 	"signalr/conformance":        {"signalr"},
+	"signalr/examples/backplane": {"signalr/signalrtest"},
 }
 
 // testKit is the folder of packages that only tests and the instruments bench and torture may import.
