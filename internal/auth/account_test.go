@@ -96,7 +96,7 @@ func TestARevokedKeyEndsWithinASecond(t *testing.T) {
 	store := openStore(t)
 	now := time.Now()
 	clock := func() time.Time { return now }
-	business, key := esh3ar.NewBusinessID(), auth.NewKey()
+	business, key := esh3ar.NewBusinessID(), auth.NewKeys(nil, time.Now).NewKey()
 	record := esh3ar.APIKey{ID: esh3ar.NewKeyID(), Business: business, Hash: auth.HashOf(key), CreatedAt: esh3ar.TimeOf(now)}
 	for _, err := range []error{
 		store.CreateBusiness(t.Context(), esh3ar.Business{ID: business, Name: "Bank"}), store.CreateKey(t.Context(), record),

@@ -82,7 +82,7 @@ func (b *Bootstrap) Run(ctx context.Context) (Result, error) {
 	hash, err := b.Store.Setting(ctx, settingAdminHash)
 	if err != nil && esh3ar.CodeOf(err) == esh3ar.NotFound {
 		result.First = true
-		result.Secrets, hash, err = b.first(ctx)
+		result.Secrets, hash, err = b.first(ctx, watch.ring)
 	}
 	if err != nil {
 		return Result{}, fmt.Errorf("bootstrap: %w", err)
@@ -99,8 +99,8 @@ func (b *Bootstrap) Run(ctx context.Context) (Result, error) {
 }
 
 // first makes the secrets, the business and the key, and says last that all are there.
-func (b *Bootstrap) first(ctx context.Context) (s Secrets, adminHash []byte, err error) {
-	if s, err = b.secrets(); err != nil {
+func (b *Bootstrap) first(ctx context.Context, ring *keyring.Ring) (s Secrets, adminHash []byte, err error) {
+	if s, err = b.secrets(ring); err != nil {
 		return s, nil, err
 	}
 	now := esh3ar.TimeOf(b.Now())
@@ -117,7 +117,7 @@ func (b *Bootstrap) first(ctx context.Context) (s Secrets, adminHash []byte, err
 }
 
 // secrets reads the file of a start that did not finish, or makes new ones and the file.
-func (b *Bootstrap) secrets() (s Secrets, err error) {
+func (b *Bootstrap) secrets(ring *keyring.Ring) (s Secrets, err error) {
 	path := filepath.Join(b.Dir, BootstrapFile)
 	text, err := os.ReadFile(path)
 	switch {
@@ -130,7 +130,7 @@ func (b *Bootstrap) secrets() (s Secrets, err error) {
 			return s, fmt.Errorf("%s belongs to another start and cannot be read; move it aside: %w", path, err)
 		}
 	case errors.Is(err, fs.ErrNotExist):
-		s = Secrets{AdminToken: "esa_" + secret(), BusinessID: esh3ar.NewBusinessID(), APIKey: NewKey()}
+		s = Secrets{AdminToken: "esa_" + secret(), BusinessID: esh3ar.NewBusinessID(), APIKey: newKey(ring)}
 	default:
 		return s, err
 	}

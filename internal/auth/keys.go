@@ -11,6 +11,7 @@ import (
 
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/cache"
+	"github.com/esh3artech/esh3ar/internal/cluster/keyring"
 	"github.com/esh3artech/esh3ar/internal/runtime/connlimit"
 )
 
@@ -39,7 +40,7 @@ const (
 )
 
 // Keys authenticates API keys. A key that was good within the last second is not looked up again. Keys that were not good
-// before are looked up at a bounded rate per address, and those that the store did not know are remembered in a bounded
+// before, and that this cluster has not made, are looked up at a bounded rate per address, and those that the store did not know are remembered in a bounded
 // table. However many callers come at once, one of them asks
 // the store for a key and the others take what he hears; while a key is in use he asks before the second is over, and
 // nobody waits.
@@ -51,14 +52,16 @@ type Keys struct {
 	known      *cache.Cache[esh3ar.KeyHash, Caller]
 	businesses *businesses
 	throttle   *throttle
+	ring       *keyring.Ring // marks the keys that the cluster made; nil: none is marked
 }
 
 // NewKeys makes an authenticator over store for a node that is alone; now is the clock.
-func NewKeys(store keyStore, now func() time.Time) *Keys { return NewSharedKeys(store, now, nil) }
+func NewKeys(store keyStore, now func() time.Time) *Keys { return NewSharedKeys(store, now, nil, nil) }
 
 // NewSharedKeys makes one that hears of what other nodes revoke as soon as they do; at the latest it knows after a second.
-func NewSharedKeys(store keyStore, now func() time.Time, shared *cache.Shared) *Keys {
-	k := &Keys{store: store, businesses: newBusinesses(store, now, shared), throttle: newThrottle(now)}
+// The ring marks the keys that are made, and recognises them; it may be nil.
+func NewSharedKeys(store keyStore, now func() time.Time, shared *cache.Shared, ring *keyring.Ring) *Keys {
+	k := &Keys{store: store, ring: ring, businesses: newBusinesses(store, now, shared), throttle: newThrottle(now)}
 	k.known = cache.New(cache.Options[esh3ar.KeyHash, Caller]{
 		Name: "key", Load: k.load, Keys: cache.KeyCodec[esh3ar.KeyHash]{Name: hashName, Parse: parseHash},
 		Entries: keysKept, TTL: fresh, StaleIfError: grace, RefreshAhead: true, Timeout: askWithin, Now: now, Shared: shared,
@@ -69,12 +72,13 @@ func NewSharedKeys(store keyStore, now func() time.Time, shared *cache.Shared) *
 // askWithin bounds a question that several callers wait for: none of their contexts may end it for the others.
 const askWithin = 2 * time.Second
 
-// NewKey makes up an API key of 256 bits.
-func NewKey() string { return "esk_" + secret() }
+func randomBytes() (raw [keySize]byte) {
+	_, _ = rand.Read(raw[:]) // crypto/rand.Read never fails
+	return raw
+}
 
 func secret() string {
-	var raw [32]byte
-	_, _ = rand.Read(raw[:]) // crypto/rand.Read never fails
+	raw := randomBytes()
 	return base64.RawURLEncoding.EncodeToString(raw[:])
 }
 
@@ -101,7 +105,7 @@ func parseHash(name string) (h esh3ar.KeyHash, err error) {
 // store cannot say, RateLimited if the address of the connection in ctx has asked for too many unknown keys.
 func (k *Keys) Authenticate(ctx context.Context, key string) (Caller, error) {
 	hash := HashOf(key)
-	if k.throttle.wasGood(&hash) {
+	if k.throttle.wasGood(&hash) || isMarked(k.ring, key) {
 		return k.find(ctx, hash)
 	}
 	conn := connlimit.FromContext(ctx)
@@ -111,7 +115,8 @@ func (k *Keys) Authenticate(ctx context.Context, key string) (Caller, error) {
 	}
 	caller, err := k.find(ctx, hash)
 	if err == nil {
-		k.throttle.found(&hash, address)
+		k.throttle.found(&hash)
+		k.throttle.giveBack(address)
 	}
 	return caller, err
 }

@@ -186,7 +186,7 @@ func (o obedient) KeyByHash(ctx context.Context, hash esh3ar.KeyHash) (esh3ar.AP
 
 func BenchmarkAuthenticate(b *testing.B) {
 	store := newCounting(0)
-	key := auth.NewKey()
+	key := auth.NewKeys(nil, time.Now).NewKey()
 	store.key.Hash = auth.HashOf(key)
 	keys := auth.NewKeys(store, time.Now)
 	b.ReportAllocs()

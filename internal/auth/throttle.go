@@ -73,7 +73,7 @@ var (
 	errUnknownKey = esh3ar.Errorf(esh3ar.Unauthenticated, "the API key is unknown or revoked")
 	errManyKeys   = &esh3ar.Error{
 		Code: esh3ar.RateLimited, RetryAfter: time.Second,
-		Text: "too many unknown API keys come from this address; a key that this node knows is not affected",
+		Text: "too many unknown API keys come from this address; keys that this node knows, and keys that the cluster has made, are not affected",
 	}
 )
 
@@ -106,10 +106,14 @@ func (t *throttle) bucketLocked(address netip.Prefix) *addressRow {
 	return &t.buckets[maphash.Comparable(t.seed, address)%addressRows]
 }
 
-// found notes that a key is good. It gives back what the question took of the rate, so that good keys cost nothing.
-func (t *throttle) found(h *esh3ar.KeyHash, address netip.Prefix) {
+// found notes that a key is good.
+func (t *throttle) found(h *esh3ar.KeyHash) {
 	row, mark := t.goodRow(h)
 	row.Store(mark)
+}
+
+// giveBack returns what a question took of the rate, so that good keys cost nothing.
+func (t *throttle) giveBack(address netip.Prefix) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	bucket := t.bucketLocked(address)

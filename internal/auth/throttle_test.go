@@ -9,6 +9,7 @@ import (
 
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/auth"
+	"github.com/esh3artech/esh3ar/internal/cluster/keyring"
 	"github.com/esh3artech/esh3ar/internal/runtime/connlimit"
 )
 
@@ -88,5 +89,33 @@ func TestKeys_ManyGoodKeys_AreNotThrottled(t *testing.T) {
 		if _, err := keys.Authenticate(from(t, "192.0.2.1"), key); err != nil {
 			t.Fatalf("%s: %v", key, err)
 		}
+	}
+}
+
+// TestKeys_FloodFromOneAddress_KeysOfTheClusterAreServed: a good key that the node has not seen comes from the address of a flood of
+// bad keys. The texts of the flood have the form of keys.
+func TestKeys_FloodFromOneAddress_KeysOfTheClusterAreServed(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	clock := func() time.Time { return now }
+	store, ring, other := newCounting(0), keyring.Generate(clock), keyring.Generate(clock)
+	keys := auth.NewSharedKeys(store, clock, nil, ring)
+	flooder := from(t, "192.0.2.1")
+	forger := auth.NewSharedKeys(store, clock, nil, other)
+	for range 1000 {
+		if _, err := keys.Authenticate(flooder, forger.NewKey()); err == nil {
+			t.Fatal("a key that the store does not know is good")
+		}
+	}
+	if asked := store.asked.Load(); asked > 200 {
+		t.Errorf("the store was asked %d times for keys of another ring, want at most 200", asked)
+	}
+	key := keys.NewKey()
+	if _, err := keys.Authenticate(flooder, key[:len(key)-3]+"AAA"); esh3ar.CodeOf(err) != esh3ar.RateLimited {
+		t.Errorf("a changed key: %v, want rate_limited", err)
+	}
+	store.key.Hash = auth.HashOf(key)
+	if _, err := keys.Authenticate(flooder, key); err != nil {
+		t.Errorf("a good key that this node has not seen: %v", err)
 	}
 }

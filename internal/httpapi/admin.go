@@ -83,7 +83,7 @@ func (a *API) createKey(x *exchange) error {
 	if err := x.readObject(); err != nil {
 		return err
 	}
-	key := auth.NewKey()
+	key := a.Keys.NewKey()
 	k := esh3ar.APIKey{ID: esh3ar.NewKeyID(), Business: business, Hash: auth.HashOf(key), CreatedAt: esh3ar.TimeOf(a.Now())}
 	if err := a.Store.CreateKey(x.r.Context(), k); err != nil {
 		if esh3ar.CodeOf(err) == esh3ar.NotFound {

@@ -22,6 +22,22 @@ func (x *exchange) credential() (string, error) {
 // A valid credential of another kind is answered forbidden with a detail that names it: unauthenticated would send its
 // owner looking in the wrong place.
 func (a *API) requireBusiness(h handler) handler {
+	return a.requireBusinessOn((*exchange).beginCall, h)
+}
+
+// requireSender is requireBusiness for the calls that take an idempotency key. A call with a key counts among the concurrent
+// calls of its business after its key was looked up: the stored answer does not depend on other calls.
+func (a *API) requireSender(h handler) handler {
+	return a.requireBusinessOn(func(x *exchange) error {
+		if len(x.r.Header["Idempotency-Key"]) > 0 {
+			x.openAccount()
+			return nil
+		}
+		return x.beginCall()
+	}, h)
+}
+
+func (a *API) requireBusinessOn(begin func(*exchange) error, h handler) handler {
 	return func(x *exchange) error {
 		token, err := x.credential()
 		if err != nil {
@@ -32,7 +48,7 @@ func (a *API) requireBusiness(h handler) handler {
 			if c := connlimit.FromContext(x.r.Context()); !c.IsAuthenticated() {
 				c.Authenticated(connlimit.Owner{Kind: connlimit.Business, ID: x.caller.Business.String()})
 			}
-			if err := x.beginCall(); err != nil {
+			if err := begin(x); err != nil {
 				return err
 			}
 			if err := x.noParameters(); err != nil {

@@ -23,10 +23,15 @@ type limits struct {
 	grant    ratelimit.Grant    // quota left after taking
 }
 
+// openAccount finds the account of a call's business.
+func (x *exchange) openAccount() {
+	x.limits.account = x.api.Quotas.For(x.caller.Business, x.caller.Plan)
+}
+
 // beginCall starts a call of a business. It returns an error if the business has reached the concurrent calls of its plan.
 func (x *exchange) beginCall() error {
+	x.openAccount()
 	l := &x.limits
-	l.account = x.api.Quotas.For(x.caller.Business, x.caller.Plan)
 	err := l.account.Enter()
 	l.entered = err == nil
 	return err
@@ -75,7 +80,7 @@ func (x *exchange) takeRecipientQuota(messages []*esh3ar.Message) error {
 
 // storedAnswer returns the stored answer of an idempotency key and reports whether there is one. It runs before the quota is
 // taken, because the original call was counted already. A separate limit on such repeats keeps a business from repeating
-// calls without bound.
+// calls without bound. A call without a stored answer has begun when it returns.
 func (x *exchange) storedAnswer(key *esh3ar.IdempotencyKey) (answer esh3ar.Answer, known bool, err error) {
 	if key == nil {
 		return answer, false, nil
@@ -84,7 +89,14 @@ func (x *exchange) storedAnswer(key *esh3ar.IdempotencyKey) (answer esh3ar.Answe
 		return answer, false, err
 	}
 	answer, known, err = x.api.LookupKey(x.r.Context(), x.caller.Business, key)
-	if err != nil || !known {
+	if err != nil {
+		return answer, false, err
+	}
+	if !known {
+		err = x.beginCall()
+		if err != nil { // the look-up was not free: it counts as a repeat, whether that is refused or not
+			_ = x.limits.account.Repeats(x.start, 1)
+		}
 		return answer, false, err
 	}
 	x.limits.grant = x.limits.account.Peek(x.start)

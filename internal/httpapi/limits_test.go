@@ -115,6 +115,33 @@ func (n *node) postWithKey(t *testing.T, path, key, body string) reply {
 	return n.do(t, request{"POST", path, n.key, body, map[string]string{"Idempotency-Key": key}})
 }
 
+func TestKeyedReplay_AllCallsAtOnceUsed_GetsTheStoredAnswer(t *testing.T) {
+	t.Parallel()
+	for path, body := range map[string]string{"/v1/messages": hello, "/v1/messages/batch": `{"messages":[` + hello + `]}`} {
+		n := newNode(t).withPlan(t, `{"level":"basic","rate":100,"burst":100,"concurrentCalls":1}`)
+		first := n.postWithKey(t, path, "k1", body)
+		caller, err := n.config.Keys.Authenticate(t.Context(), n.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := n.config.Quotas.For(caller.Business, caller.Plan) // a call that is under way
+		if err := other.Enter(); err != nil {
+			t.Fatal(err)
+		}
+		if again := n.postWithKey(t, path, "k1", body); again.status != http.StatusAccepted || string(again.body) != string(first.body) {
+			t.Errorf("%s again: %d %s; want 202 %s", path, again.status, again.body, first.body)
+		}
+		wantProblem(t, n.postWithKey(t, path, "k2", body), 429, "rate_limited")
+		wantProblem(t, n.post(t, path, body), 429, "rate_limited")
+		other.Leave(0, 0)
+		for _, key := range []string{"k3", "k4"} { // each gives its place back
+			if got := n.postWithKey(t, path, key, body); got.status != http.StatusAccepted {
+				t.Errorf("%s: %d %s", path, got.status, got.body)
+			}
+		}
+	}
+}
+
 func TestKeyedReplay_QuotaUsedUp_GetsTheStoredAnswer(t *testing.T) {
 	t.Parallel()
 	for path, body := range map[string]string{"/v1/messages": hello, "/v1/messages/batch": `{"messages":[` + hello + `]}`} {

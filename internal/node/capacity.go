@@ -20,7 +20,7 @@ type capacityFlags struct {
 	CapacityCPU         float64 `name:"capacity-cpu" help:"Cores that this node may use (default: all that Go uses, GOMAXPROCS)."`
 	CapacityRate        float64 `name:"capacity-rate" help:"Messages per second that fill this node; it takes no more (default: as many as it can)."`
 	CapacityMemory      size    `name:"capacity-memory" help:"Memory of this node, such as 512MiB (default: the limit of its control group or GOMEMLIMIT, else the machine's)."`
-	CapacityConnections int     `name:"capacity-connections" help:"Connections that fill this node (default: the limit of open files without 1,000)."`
+	CapacityConnections int     `name:"capacity-connections" help:"Connections that fill this node (default: as many as the node holds at once, --max-connections)."`
 }
 
 func (f *capacityFlags) check() error {
@@ -69,8 +69,8 @@ const heapShare = 0.8
 const fullCommit = 50 * time.Millisecond
 
 // capacity is what the flags say, and the system where they say nothing. It holds Go's heap to the memory, unless GOMEMLIMIT
-// does: a node that comes near its limit collects more often and is not killed.
-func (f *capacityFlags) capacity(system sysload.System) flow.Capacity {
+// does: a node that comes near its limit collects more often and is not killed. connections is how many the node holds at once.
+func (f *capacityFlags) capacity(system sysload.System, connections int) flow.Capacity {
 	c := flow.Capacity{
 		CPU: f.CapacityCPU, Rate: f.CapacityRate, Memory: int64(f.CapacityMemory), Commit: fullCommit, Connections: f.CapacityConnections,
 	}
@@ -86,8 +86,8 @@ func (f *capacityFlags) capacity(system sysload.System) flow.Capacity {
 	if os.Getenv("GOMEMLIMIT") == "" && c.Memory > 0 && c.Memory < math.MaxInt64 {
 		debug.SetMemoryLimit(int64(float64(c.Memory) * heapShare))
 	}
-	if files := sysload.MaxFiles(); c.Connections == 0 && files > 2000 {
-		c.Connections = files - 1000 // the rest is for the store's files and connections that go out
+	if c.Connections == 0 {
+		c.Connections = connections
 	}
 	return c
 }

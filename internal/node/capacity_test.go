@@ -44,20 +44,38 @@ func TestCapacity(t *testing.T) {
 	before := debug.SetMemoryLimit(math.MaxInt64)
 	defer debug.SetMemoryLimit(before)
 	system := sysload.System{FS: fstest.MapFS{"proc/meminfo": {Data: []byte("MemTotal: 4194304 kB\n")}}}
-	c := (&capacityFlags{}).capacity(system)
-	if c.Memory != 4<<30 || c.CPU != float64(runtime.GOMAXPROCS(0)) || sysload.MaxFiles() > 2000 && c.Connections != sysload.MaxFiles()-1000 {
+	c := (&capacityFlags{}).capacity(system, 300)
+	if c.Memory != 4<<30 || c.CPU != float64(runtime.GOMAXPROCS(0)) || c.Connections != 300 {
 		t.Errorf("%+v", c)
 	}
 	if heap := debug.SetMemoryLimit(-1); math.Abs(float64(heap)-0.8*(4<<30)) > 1 {
 		t.Errorf("the heap is held to %d", heap)
 	}
-	c = (&capacityFlags{CapacityCPU: 0.5, CapacityRate: 7, CapacityMemory: 1 << 30, CapacityConnections: 9}).capacity(system)
+	c = (&capacityFlags{CapacityCPU: 0.5, CapacityRate: 7, CapacityMemory: 1 << 30, CapacityConnections: 9}).capacity(system, 300)
 	if c.CPU != 0.5 || c.Rate != 7 || c.Memory != 1<<30 || c.Connections != 9 {
 		t.Errorf("%+v", c)
 	}
 	t.Setenv("GOMEMLIMIT", "2GiB")
 	debug.SetMemoryLimit(2 << 30) // as the runtime does then
-	if c = (&capacityFlags{}).capacity(system); c.Memory != 2<<30 || debug.SetMemoryLimit(-1) != 2<<30 {
+	if c = (&capacityFlags{}).capacity(system, 300); c.Memory != 2<<30 || debug.SetMemoryLimit(-1) != 2<<30 {
 		t.Errorf("%+v, the heap is held to %d", c, debug.SetMemoryLimit(-1))
+	}
+}
+
+// TestCapacity_DefaultConnections_FollowTheLimit has a node whose limit of open files is low, or whose flag is.
+func TestCapacity_DefaultConnections_FollowTheLimit(t *testing.T) {
+	t.Parallel()
+	for _, files := range []int{128, 1024, 1 << 20} {
+		for _, flag := range []int{0, 50, 1 << 21} {
+			c := Config{connectionFlags: connectionFlags{MaxConnections: flag}}
+			budget := c.budget(files)
+			want := budget.Connections
+			if flag > 0 {
+				want = min(want, flag)
+			}
+			if got := c.most(budget); got != want || got > files || got <= 0 {
+				t.Errorf("%d files, --max-connections %d: the node is full at %d connections, want %d", files, flag, got, want)
+			}
+		}
 	}
 }

@@ -67,22 +67,26 @@ func (f *connectionFlags) proxies() (list []netip.Prefix, err error) {
 // fewConnections is where the log warns that the limit of open files leaves little.
 const fewConnections = 512
 
+// most returns how many connections a process with that budget holds at once; zero: the system has no limit.
+func (f *connectionFlags) most(budget connlimit.Budget) int {
+	if f.MaxConnections > 0 && (budget.Connections == 0 || f.MaxConnections < budget.Connections) {
+		return f.MaxConnections
+	}
+	return budget.Connections
+}
+
 // limiter makes the limits of a process with that budget.
 func (f *connectionFlags) limiter(budget connlimit.Budget, log *slog.Logger) (*connlimit.Limiter, error) {
 	proxies, err := f.proxies()
 	if err != nil {
 		return nil, err
 	}
-	most := budget.Connections
-	if f.MaxConnections > 0 && (most == 0 || f.MaxConnections < most) {
-		most = f.MaxConnections
-	}
 	if budget.Files > 0 && budget.Connections < fewConnections {
 		log.Warn("the limit of open files leaves room for few connections; raise it (ulimit -n)",
 			"files", budget.Files, "reserved", budget.Reserve, "connections", budget.Connections)
 	}
 	return connlimit.New(connlimit.Options{
-		Connections: most, Unauthenticated: f.MaxUnauthenticated, PerAddress: f.MaxPerAddress, PerBusiness: f.MaxPerBusiness,
+		Connections: f.most(budget), Unauthenticated: f.MaxUnauthenticated, PerAddress: f.MaxPerAddress, PerBusiness: f.MaxPerBusiness,
 		PerDevice: f.MaxPerPhone, Proxies: proxies, WriteTimeout: f.WriteTimeout, Log: log,
 	}), nil
 }

@@ -220,7 +220,7 @@ func (n *node) handler(m *metrics) (edges, error) {
 	if err != nil {
 		return edges{}, err
 	}
-	keys := auth.NewSharedKeys(breaker.GuardAccounts(n.store, n.breaker), time.Now, n.cluster.shared())
+	keys := auth.NewSharedKeys(breaker.GuardAccounts(n.store, n.breaker), time.Now, n.cluster.shared(), n.account.Ring)
 	n.quotas, n.recipients = n.openQuotas(), ratelimit.NewRecipients(n.store, n.livingNodes())
 	m.watchCaches(func() []cache.Stats { return append(keys.Stats(), n.cluster.cacheStats()...) }, n.cluster.shared())
 	n.hubs.open(n, keys)

@@ -27,7 +27,7 @@ type gauge struct {
 
 func newGauge(n *node) *gauge {
 	g := &gauge{node: n, system: sysload.Linux()}
-	g.meter = flow.NewLoadMeter(n.config.capacity(g.system))
+	g.meter = flow.NewLoadMeter(n.config.capacity(g.system, n.config.most(n.config.budget(sysload.MaxFiles()))))
 	g.current.Store(&flow.Load{})
 	return g
 }
