@@ -128,7 +128,7 @@ var importers = map[string][]string{
 	"github.com/maypok86/otter":              {"internal/cache"},
 	"github.com/prometheus":                  {"cmd/esh3ar", "internal/node", "e2e"},
 	"github.com/alecthomas/kong":             {"cmd/esh3ar", "internal/node"},
-	"go.yaml.in/yaml":                        {"internal/autoscale", "cmd/esh3ar"},
+	"go.yaml.in/yaml":                        {"internal/autoscale", "cmd/esh3ar", "e2e"},
 	"github.com/nyaruka/phonenumbers":        {"internal/auth"},
 	"github.com/golang-jwt":                  {"internal/auth", "signalr"},
 	"github.com/HdrHistogram":                {"internal/bench"},
