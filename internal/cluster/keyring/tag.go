@@ -19,7 +19,9 @@ func (m *member) tag(purpose string, text []byte) []byte {
 
 // Tag returns the first n bytes, at most 32, of a MAC of the text: a mark that only a holder of the signing key can make. It
 // takes no time of its own, so it is good as long as its key verifies.
-func (r *Ring) Tag(purpose string, text []byte, n int) []byte { return r.signing().tag(purpose, text)[:n] }
+func (r *Ring) Tag(purpose string, text []byte, n int) []byte {
+	return r.signing().tag(purpose, text)[:n]
+}
 
 // Tagged reports whether a key that verifies now has made the tag of the text.
 func (r *Ring) Tagged(purpose string, text, tag []byte) bool {
