@@ -72,7 +72,7 @@ var proofs = map[faultinject.Fault]proof{
 	faultinject.HintBelieved:         simulation("has no end of events"),
 	faultinject.AbsentTrusted:        simulation("is called absent, and presence had not answered"),
 	faultinject.StaleEntryKept:       simulation("does not hold it, and still says that it does"),
-	faultinject.HopsForgotten:        {"route", []string{"-test.run", "^TestAHintDoesNotCircle$"}, "one hint was sent [0-9]+ times"},
+	faultinject.HopsForgotten:        {"route", []string{"-test.run", "^TestRouter_MisroutedHint_StopsAtHopLimit$"}, "one hint was sent [0-9]+ times"},
 	faultinject.MarksForgotten:       simulation("holds .* and does not say so"),
 	faultinject.GapLeftOpen:          simulation("never pushed there"),
 	faultinject.RemoteEndIgnored:     simulation("and still fills the window"),

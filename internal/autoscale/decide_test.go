@@ -39,7 +39,7 @@ func settled(p *autoscale.Policy, o *autoscale.Observation) (*autoscale.State, t
 	return &s, now
 }
 
-func TestDecide(t *testing.T) {
+func TestDecide_Table(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
 		policy string
@@ -116,8 +116,8 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// TestTheFirstLookSaysSo, not that something was not so for a time of nothing.
-func TestTheFirstLookSaysSo(t *testing.T) {
+// TestDecide_FirstObservation_ExplainsTheWait: the explanation must not refer to a time in which nothing was observed.
+func TestDecide_FirstObservation_ExplainsTheWait(t *testing.T) {
 	t.Parallel()
 	p := autoscale.Default()
 	p.Down.StabilizationWindow = 0
@@ -129,8 +129,8 @@ func TestTheFirstLookSaysSo(t *testing.T) {
 	}
 }
 
-// TestTheNewestHolderIsPatient begins anew, as after an election: nothing is taken away before all of the time has passed.
-func TestTheNewestHolderIsPatient(t *testing.T) {
+// TestDecide_AfterElection_WaitsWholeWindow: after an election nothing is removed before a whole stabilization window has passed.
+func TestDecide_AfterElection_WaitsWholeWindow(t *testing.T) {
 	t.Parallel()
 	p := autoscale.Default()
 	var s autoscale.State
@@ -141,8 +141,7 @@ func TestTheNewestHolderIsPatient(t *testing.T) {
 	}
 }
 
-// TestOneBusyMomentKeepsANode needs all of the time to be quiet.
-func TestOneBusyMomentKeepsANode(t *testing.T) {
+func TestDecide_OneBusyObservation_PreventsStepDown(t *testing.T) {
 	t.Parallel()
 	p := autoscale.Default()
 	var s autoscale.State
@@ -162,8 +161,8 @@ func TestOneBusyMomentKeepsANode(t *testing.T) {
 	}
 }
 
-// TestSilenceIsNoQuiet: what was not seen may have been busy.
-func TestSilenceIsNoQuiet(t *testing.T) {
+// TestDecide_AfterObservationGap_RestartsTheWindow: the load during the gap is unknown.
+func TestDecide_AfterObservationGap_RestartsTheWindow(t *testing.T) {
 	t.Parallel()
 	p := autoscale.Default()
 	var s autoscale.State
@@ -182,7 +181,7 @@ func TestSilenceIsNoQuiet(t *testing.T) {
 	}
 }
 
-func TestStabilisingUpNeedsAllOfTheTime(t *testing.T) {
+func TestDecide_StepUp_NeedsTheWholeWindow(t *testing.T) {
 	t.Parallel()
 	p := autoscale.Default()
 	p.Up.StabilizationWindow, p.Rules[0].Window = time.Minute, 0
@@ -197,8 +196,9 @@ func TestStabilisingUpNeedsAllOfTheTime(t *testing.T) {
 	}
 }
 
-// TestWhatWasAskedForAllTheTime is what a step goes to, though more is asked for now.
-func TestWhatWasAskedForAllTheTime(t *testing.T) {
+// TestDecide_StepUp_UsesTheLowestRecommendation: a step goes to the number that was recommended throughout the window, even if more
+// is asked for now.
+func TestDecide_StepUp_UsesTheLowestRecommendation(t *testing.T) {
 	t.Parallel()
 	p := autoscale.Default()
 	p.Max, p.Up.StabilizationWindow, p.Rules[0].Window = 20, time.Minute, 0
@@ -212,7 +212,7 @@ func TestWhatWasAskedForAllTheTime(t *testing.T) {
 	}
 }
 
-func TestCooldowns(t *testing.T) {
+func TestDecide_Cooldown_DelaysTheStep(t *testing.T) {
 	t.Parallel()
 	p := autoscale.Default()
 	p.Up.Cooldown, p.Rules[0].Window, p.Up.Step, p.Up.Percent = time.Minute, 0, 1, 0
@@ -238,8 +238,8 @@ func TestCooldowns(t *testing.T) {
 	}
 }
 
-// TestItGivesUp plays a metric that two steps have not made fall, and one that they have.
-func TestItGivesUp(t *testing.T) {
+// TestDecide_IneffectiveSteps_GivesUp covers a metric that two steps did not lower, and one that they did.
+func TestDecide_IneffectiveSteps_GivesUp(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		load func(nodes int) float64
@@ -271,8 +271,8 @@ func TestItGivesUp(t *testing.T) {
 	}
 }
 
-// TestFarTooMuchIsWorkedThrough: it falls with each step, and is more than full for a long time.
-func TestFarTooMuchIsWorkedThrough(t *testing.T) {
+// TestDecide_Overload_KeepsScalingWhileItHelps: the metric falls with each step and stays above full for a long time.
+func TestDecide_Overload_KeepsScalingWhileItHelps(t *testing.T) {
 	t.Parallel()
 	p := autoscale.Default()
 	p.Max = 40
@@ -293,8 +293,8 @@ func TestFarTooMuchIsWorkedThrough(t *testing.T) {
 	}
 }
 
-// TestItTriesAgainMoreAndMoreSeldom leaves the metric where it is for a day.
-func TestItTriesAgainMoreAndMoreSeldom(t *testing.T) {
+// TestDecide_GaveUp_RetriesWithBackoff leaves the metric unchanged for a day.
+func TestDecide_GaveUp_RetriesWithBackoff(t *testing.T) {
 	t.Parallel()
 	p := autoscale.Default()
 	p.Max = 1000
@@ -321,8 +321,8 @@ func TestItTriesAgainMoreAndMoreSeldom(t *testing.T) {
 	}
 }
 
-// TestAnyHistoryKeepsThePromises plays random worlds against random policies; a seed that fails is named.
-func TestAnyHistoryKeepsThePromises(t *testing.T) {
+// TestDecide_RandomHistory_KeepsInvariants runs random simulations with random policies; a failure prints its seed.
+func TestDecide_RandomHistory_KeepsInvariants(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(1000) {
 		if fault := playAny(rand.New(rand.NewPCG(seed, 0))); fault != "" {
@@ -400,9 +400,9 @@ func spillLeaves(o *autoscale.Observation, many int) bool {
 	return false
 }
 
-// TestTheNumberWasChangedElsewhere, by a person, or by a step whose target did not say that it was made: there is a pause as after
-// any step, and what somebody has added is not taken away for what was asked for before.
-func TestTheNumberWasChangedElsewhere(t *testing.T) {
+// TestDecide_NumberChangedByOthers_StartsCooldown: an operator changed it, or a step whose target reported a failure. The cooldown
+// applies as after any step, and added nodes are not removed because of earlier recommendations.
+func TestDecide_NumberChangedByOthers_StartsCooldown(t *testing.T) {
 	t.Parallel()
 	p := autoscale.Default()
 	s, now := settled(&p, loads(0.1, 0.1, 0.1))
@@ -425,8 +425,8 @@ func TestTheNumberWasChangedElsewhere(t *testing.T) {
 	}
 }
 
-// TestAClockThatWentBack: the last step of another holder seems to lie ahead, and is not waited for.
-func TestAClockThatWentBack(t *testing.T) {
+// TestDecide_FutureTimes_AreClamped: the last step of another leader seems to be in the future and must not delay anything.
+func TestDecide_FutureTimes_AreClamped(t *testing.T) {
 	t.Parallel()
 	p := autoscale.Default()
 	s := autoscale.State{LastUp: at(24 * time.Hour), LastChange: at(24 * time.Hour), GaveUpAt: at(24 * time.Hour), IneffectiveSteps: 2, GaveUps: 1}
@@ -455,8 +455,8 @@ func waitingPolicy() autoscale.Policy {
 	return p
 }
 
-// TestNodesThatNeverComeAreNamed: it makes no more steps, as what they did cannot be seen, and says why.
-func TestNodesThatNeverComeAreNamed(t *testing.T) {
+// TestDecide_NewNodesMissing_HoldsAndExplains: no further steps are made, because their effect cannot be seen.
+func TestDecide_NewNodesMissing_HoldsAndExplains(t *testing.T) {
 	t.Parallel()
 	p := waitingPolicy()
 	var s autoscale.State
@@ -473,8 +473,8 @@ func TestNodesThatNeverComeAreNamed(t *testing.T) {
 	}
 }
 
-// TestOneThatNeverComesHoldsNobodyUp: the others have made the metric fall.
-func TestOneThatNeverComesHoldsNobodyUp(t *testing.T) {
+// TestDecide_OneNewNodeMissing_OthersCount: the other nodes have lowered the metric.
+func TestDecide_OneNewNodeMissing_OthersCount(t *testing.T) {
 	t.Parallel()
 	p := waitingPolicy()
 	var s autoscale.State
@@ -494,8 +494,8 @@ func TestOneThatNeverComesHoldsNobodyUp(t *testing.T) {
 	}
 }
 
-// TestANodeThatIsGoneForLongIsReplaced: what the others have to do counts, not how many there should be.
-func TestANodeThatIsGoneForLongIsReplaced(t *testing.T) {
+// TestDecide_NodeLostForLong_IsReplaced: the load of the reporting nodes counts, not the expected number.
+func TestDecide_NodeLostForLong_IsReplaced(t *testing.T) {
 	t.Parallel()
 	for _, load := range []float64{0.9, 1} {
 		p := autoscale.Default()
@@ -519,8 +519,8 @@ func TestANodeThatIsGoneForLongIsReplaced(t *testing.T) {
 	}
 }
 
-// TestItGivesUpOnTwoMetrics that take turns in asking for most.
-func TestItGivesUpOnTwoMetrics(t *testing.T) {
+// TestDecide_AlternatingMetrics_GivesUp: two metrics take turns in asking for most nodes.
+func TestDecide_AlternatingMetrics_GivesUp(t *testing.T) {
 	t.Parallel()
 	p := autoscale.Default()
 	p.Max, p.Rules = 100, []autoscale.Rule{{Metric: autoscale.Load, Target: 0.8}, {Metric: autoscale.Waiting, Target: 80}}
@@ -542,8 +542,8 @@ func TestItGivesUpOnTwoMetrics(t *testing.T) {
 	}
 }
 
-// TestOneSickNodeIsNotAllNodesFull: what it says is a hundred times too much, and the others have nothing to do.
-func TestOneSickNodeIsNotAllNodesFull(t *testing.T) {
+// TestDecide_OneFaultyNode_IsNotFullCluster: one node reports a hundred times its load, and the others are idle.
+func TestDecide_OneFaultyNode_IsNotFullCluster(t *testing.T) {
 	t.Parallel()
 	p := autoscale.Default()
 	p.Rules[0].Target = 1

@@ -26,8 +26,8 @@ func (s *slow) Resize(ctx context.Context, o autoscale.Order) error {
 	return s.site.Resize(ctx, o)
 }
 
-// TestASlowTargetKeepsItsHolder: nobody takes over in the middle of a step and makes it once more.
-func TestASlowTargetKeepsItsHolder(t *testing.T) {
+// TestScaler_SlowTarget_RenewsTheLease: no other scaler takes over during a step and repeats it.
+func TestScaler_SlowTarget_RenewsTheLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o, s := &office{}, &site{own: 2, load: 1.7, blind: true}
@@ -42,8 +42,7 @@ func TestASlowTargetKeepsItsHolder(t *testing.T) {
 	})
 }
 
-// TestAStepOfWhoLostTheLeaseEnds: a target that is still at it is told.
-func TestAStepOfWhoLostTheLeaseEnds(t *testing.T) {
+func TestScaler_LeaseLostDuringStep_CancelsTheTarget(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o, s := &office{}, &site{own: 2, load: 1.7}
@@ -60,8 +59,8 @@ func TestAStepOfWhoLostTheLeaseEnds(t *testing.T) {
 	})
 }
 
-// TestTheDiaryIsText, whatever a target says: a database takes nothing else.
-func TestTheDiaryIsText(t *testing.T) {
+// TestScaler_HistoryEntries_ArePrintable: databases reject other text, whatever a target returns.
+func TestScaler_HistoryEntries_ArePrintable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o, s := &office{}, &site{own: 2, load: 1.7, broken: errors.New("no\x00 mo\xffre\x1b[31m\nmachines")}
@@ -74,8 +73,8 @@ func TestTheDiaryIsText(t *testing.T) {
 	})
 }
 
-// TestTheDiaryIsWrittenLater, where it could not be at once: what was done, and what lasts.
-func TestTheDiaryIsWrittenLater(t *testing.T) {
+// TestScaler_HistoryUnavailable_WritesLater covers executed steps and persistent conditions.
+func TestScaler_HistoryUnavailable_WritesLater(t *testing.T) {
 	t.Parallel()
 	for want, load := range map[string]float64{"2 → 3": 1.7, "at_max": 9} {
 		synctest.Test(t, func(t *testing.T) {
@@ -100,9 +99,9 @@ func TestTheDiaryIsWrittenLater(t *testing.T) {
 	}
 }
 
-// TestAPauseIsNoQuiet: who has not looked for four minutes, stopped or without a word from the target, has not seen that it
-// was quiet for five.
-func TestAPauseIsNoQuiet(t *testing.T) {
+// TestScaler_ObservationGap_RestartsTheWindow: after four minutes without observations, suspended or without an answer of the
+// target, a window of five quiet minutes has not passed.
+func TestScaler_ObservationGap_RestartsTheWindow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o, s := &office{}, &site{own: 2, load: 0.2}
@@ -127,8 +126,7 @@ func TestAPauseIsNoQuiet(t *testing.T) {
 	})
 }
 
-// TestNodesThatWereAddedByHand are not taken away by a step up of who does not know of them.
-func TestNodesThatWereAddedByHand(t *testing.T) {
+func TestScaler_NodesAddedByHand_NotRemovedByStepUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o, s := &office{}, &site{own: 2, load: 1.7, blind: true}
@@ -152,8 +150,8 @@ func TestNodesThatWereAddedByHand(t *testing.T) {
 	})
 }
 
-// TestWhatKeepsItFromDecidingIsInTheDiary: whoever asks why nothing is scaled reads that, and not the log of one of the scalers.
-func TestWhatKeepsItFromDecidingIsInTheDiary(t *testing.T) {
+// TestScaler_CannotDecide_RecordsWhy: operators read the history, not the log of one scaler.
+func TestScaler_CannotDecide_RecordsWhy(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string]func(s *site, on bool){
 		"target_failed  nothing is known of the target, and nothing is changed meanwhile: 403 Forbidden": func(s *site, on bool) {
@@ -189,9 +187,9 @@ func TestWhatKeepsItFromDecidingIsInTheDiary(t *testing.T) {
 	}
 }
 
-// TestANodeBesideABlindTarget is none of those that it is told of, as a node that runs the scaler: with it there is one more than
-// ordered, always, and what was added goes all the same.
-func TestANodeBesideABlindTarget(t *testing.T) {
+// TestScaler_ForeignNodeAndOpaqueTarget_CountsBoth: a node that runs the scaler is not one of the target's nodes. There is always
+// one more than ordered, and added nodes are still removed.
+func TestScaler_ForeignNodeAndOpaqueTarget_CountsBoth(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o, s := &office{}, &site{others: 1, load: 0.9, blind: true}
@@ -211,8 +209,8 @@ func TestANodeBesideABlindTarget(t *testing.T) {
 	})
 }
 
-// TestWhoHasNotSpokenYetIsNotReplaced: a node that runs a scaler begins to speak when that begins to look.
-func TestWhoHasNotSpokenYetIsNotReplaced(t *testing.T) {
+// TestScaler_ForeignNodeNotRegisteredYet_NotReplaced: a node that runs a scaler registers when the scaler starts observing.
+func TestScaler_ForeignNodeNotRegisteredYet_NotReplaced(t *testing.T) {
 	t.Parallel()
 	for _, others := range []int{1, 0} {
 		synctest.Test(t, func(t *testing.T) {
@@ -229,8 +227,8 @@ func TestWhoHasNotSpokenYetIsNotReplaced(t *testing.T) {
 	}
 }
 
-// TestWhatNeverAnswersIsNotWaitedFor: the lease is kept, and it is said what is wrong.
-func TestWhatNeverAnswersIsNotWaitedFor(t *testing.T) {
+// TestScaler_RegistryNeverAnswers_TimesOut: the lease is renewed, and the status contains the error.
+func TestScaler_RegistryNeverAnswers_TimesOut(t *testing.T) {
 	t.Parallel()
 	for _, who := range []string{"the registry", "the target"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -256,8 +254,7 @@ func (e *ending) Resize(ctx context.Context, o autoscale.Order) error {
 	return e.site.Resize(ctx, o)
 }
 
-// TestTheLastStepIsWrittenDown, though the scaler ends with it.
-func TestTheLastStepIsWrittenDown(t *testing.T) {
+func TestScaler_StopDuringStep_RecordsTheStep(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o, s := &office{}, &site{own: 2, load: 1.7}
@@ -273,8 +270,8 @@ func TestTheLastStepIsWrittenDown(t *testing.T) {
 	})
 }
 
-// TestWhatTheLastOneLeftIsReadFirst: nothing is decided before.
-func TestWhatTheLastOneLeftIsReadFirst(t *testing.T) {
+// TestScaler_NewTerm_LoadsStateFirst: nothing is decided before the state is loaded.
+func TestScaler_NewTerm_LoadsStateFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o, s := &office{unread: errors.New("the disk is away")}, &site{own: 2, load: 1.7}
@@ -294,8 +291,8 @@ func TestWhatTheLastOneLeftIsReadFirst(t *testing.T) {
 	})
 }
 
-// TestABlindTargetBesideAnEmptyRegistry: that nobody is listed does not say that nobody is there.
-func TestABlindTargetBesideAnEmptyRegistry(t *testing.T) {
+// TestScaler_EmptyRegistryAndOpaqueTarget_Waits: an empty list does not prove that no node runs.
+func TestScaler_EmptyRegistryAndOpaqueTarget_Waits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o, s := &office{}, &site{own: 5, load: 1, blind: true, unseen: true}
@@ -308,8 +305,8 @@ func TestABlindTargetBesideAnEmptyRegistry(t *testing.T) {
 	})
 }
 
-// TestAnotherTermBeginsAnew: who had the lease before goes by what the one in between has left.
-func TestAnotherTermBeginsAnew(t *testing.T) {
+// TestScaler_LeaderAgain_LoadsTheNewState: a scaler that leads again uses the state of the leader in between.
+func TestScaler_LeaderAgain_LoadsTheNewState(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o, s := &office{}, &site{own: 2, load: 1, blind: true}

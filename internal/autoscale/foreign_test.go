@@ -7,8 +7,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
-// TestPeers: the most and the least of the last three looks, without those that go and those of the target.
-func TestPeers(t *testing.T) {
+// TestForeignNodes_HighestAndLowest_OfLastThree: draining nodes and nodes of the target do not count.
+func TestForeignNodes_HighestAndLowest_OfLastThree(t *testing.T) {
 	t.Parallel()
 	look := func(peers, draining, own int) (nodes []membership.Node) {
 		for i := range peers {

@@ -10,10 +10,11 @@ import (
 	"github.com/esh3artech/esh3ar/internal/autoscale"
 )
 
-// TestTwoScalersInABadHour lets everything they stand on come and go: whoever acts, nodes go one by one with the pause between them,
-// the number stays within the policy's bounds, and no older term acts after a newer one. A blind target may lose two at once: those
-// that one holder added and could not write down before it lost the lease, the next does not know of.
-func TestTwoScalersInABadHour(t *testing.T) {
+// TestScaler_TwoScalersWithFaults_KeepInvariants makes every dependency fail and recover. Whichever scaler acts, nodes are removed
+// one by one with the cooldown in between, the number stays within the policy's bounds, and no older term acts after a newer one.
+// An opaque target may lose two nodes at once: the next leader does not know the nodes that a leader added and could not record
+// before it lost the lease.
+func TestScaler_TwoScalersWithFaults_KeepInvariants(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) { badHour(t, rand.New(rand.NewPCG(seed, 1)), seed) })

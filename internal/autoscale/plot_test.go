@@ -134,8 +134,7 @@ func (p *plot) steps(class string, story []moment, value func(*moment) int) {
 	p.printf(`H%.1f"/>`+"\n", p.x(p.length))
 }
 
-// TestPlotsAreOfThisPolicy holds the plots in the manual against the simulation.
-func TestPlotsAreOfThisPolicy(t *testing.T) {
+func TestPlots_InTheManual_MatchTheSimulation(t *testing.T) {
 	t.Parallel()
 	for _, c := range traces() {
 		drawn := draw(c.title, c.world.play(autoscale.Default(), c.start, c.length))

@@ -10,7 +10,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/autoscale"
 )
 
-func TestDefaultIsValid(t *testing.T) {
+func TestDefault_Validate_Passes(t *testing.T) {
 	t.Parallel()
 	p := autoscale.Default()
 	if err := p.Validate(); err != nil {
@@ -18,7 +18,7 @@ func TestDefaultIsValid(t *testing.T) {
 	}
 }
 
-func TestParsePolicy(t *testing.T) {
+func TestParsePolicy_Table(t *testing.T) {
 	t.Parallel()
 	got, err := autoscale.ParsePolicy([]byte(`
 min: 2
@@ -51,14 +51,14 @@ retry: 20m
 	}
 }
 
-func TestAPolicyOfCommentsIsTheDefault(t *testing.T) {
+func TestParsePolicy_OnlyComments_IsDefault(t *testing.T) {
 	t.Parallel()
 	if got, err := autoscale.ParsePolicy([]byte("# nothing\n")); err != nil || !reflect.DeepEqual(got, autoscale.Default()) {
 		t.Errorf("%+v %v", got, err)
 	}
 }
 
-func TestParsePolicyNamesTheField(t *testing.T) {
+func TestParsePolicy_InvalidField_IsNamed(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"minn: 2":                              "minn: line 1: is not a field",

@@ -231,8 +231,8 @@ func (s *site) count() int {
 	return s.own
 }
 
-// TestTheLeaseIsGivenBackThoughItWasBeingTaken: a database has done what it was asked for, whether the answer is awaited or not.
-func TestTheLeaseIsGivenBackThoughItWasBeingTaken(t *testing.T) {
+// TestScaler_StopDuringAcquire_ReleasesTheLease: the database has executed the statement, whether its answer is awaited or not.
+func TestScaler_StopDuringAcquire_ReleasesTheLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o := &office{late: 2 * time.Second}
@@ -267,7 +267,7 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
-func TestADayInTheDiary(t *testing.T) {
+func TestScaler_OneDay_RecordsEachChangeOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o, s := &office{}, &site{own: 1, others: 1, load: 1}
@@ -310,7 +310,7 @@ func TestADayInTheDiary(t *testing.T) {
 	})
 }
 
-func TestADryRunDoesNothing(t *testing.T) {
+func TestScaler_DryRun_ChangesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o, s := &office{}, &site{own: 2, load: 1.7}
@@ -326,9 +326,9 @@ func TestADryRunDoesNothing(t *testing.T) {
 	})
 }
 
-// TestTheNextOneGoesOn ends one scaler and pauses another, as a process does that is stopped: it does not renew, and acts when
-// it goes on as if nothing had been.
-func TestTheNextOneGoesOn(t *testing.T) {
+// TestScaler_LeaderStopsOrHangs_NextOneContinues stops one scaler and suspends another, like a stopped process: it does not renew
+// the lease, and continues later as if nothing had happened.
+func TestScaler_LeaderStopsOrHangs_NextOneContinues(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o, s := &office{}, &site{own: 2, load: 1.2}
@@ -356,8 +356,8 @@ func TestTheNextOneGoesOn(t *testing.T) {
 	})
 }
 
-// TestAHolderThatSleptActsInVain has the target ask for the lease in the middle of a change, after it was lost.
-func TestAHolderThatSleptActsInVain(t *testing.T) {
+// TestScaler_SuspendedLeader_IsFenced makes the target check the lease in the middle of a change, after the lease was lost.
+func TestScaler_SuspendedLeader_IsFenced(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o, s := &office{}, &site{own: 2, load: 1.2}
@@ -401,7 +401,7 @@ func (s *sleeper) Resize(ctx context.Context, o autoscale.Order) error {
 	return s.site.Resize(ctx, o)
 }
 
-func TestATargetThatFails(t *testing.T) {
+func TestScaler_TargetFails_RecordsAndRetries(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o, s := &office{}, &site{own: 2, load: 1.7, broken: errors.New("no more machines")}
@@ -422,8 +422,8 @@ func TestATargetThatFails(t *testing.T) {
 	})
 }
 
-// TestNothingIsStartedOnAccountOfASilentRegistry, although nodes that are not ours are not seen then.
-func TestNothingIsStartedOnAccountOfASilentRegistry(t *testing.T) {
+// TestScaler_RegistryUnavailable_StartsNothing holds, although foreign nodes are invisible then.
+func TestScaler_RegistryUnavailable_StartsNothing(t *testing.T) {
 	t.Parallel()
 	for name, start0 := range map[string]bool{"from the start": true, "later": false} {
 		synctest.Test(t, func(t *testing.T) {
@@ -440,8 +440,7 @@ func TestNothingIsStartedOnAccountOfASilentRegistry(t *testing.T) {
 	}
 }
 
-// TestARegistryThatComesBackListsFewForAMoment, and nobody is started in their place.
-func TestARegistryThatComesBackListsFewForAMoment(t *testing.T) {
+func TestScaler_RegistryListsFewNodes_StartsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o, s := &office{}, &site{others: 3, load: 1}
@@ -463,8 +462,8 @@ func TestARegistryThatComesBackListsFewForAMoment(t *testing.T) {
 	})
 }
 
-// TestTheLastHoldersClockWasAhead by a day: the next one does not wait for it.
-func TestTheLastHoldersClockWasAhead(t *testing.T) {
+// TestScaler_LastLeadersClockAhead_DoesNotDelay: the clock was a day ahead.
+func TestScaler_LastLeadersClockAhead_DoesNotDelay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ahead := time.Now().Add(24 * time.Hour).Format(time.RFC3339)
@@ -479,7 +478,7 @@ func TestTheLastHoldersClockWasAhead(t *testing.T) {
 	})
 }
 
-func TestAStateThatCannotBeReadIsBegunAnew(t *testing.T) {
+func TestScaler_MalformedState_StartsFromScratch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o, s := &office{state: []byte(`{"ordered":"many"}`)}, &site{own: 2, load: 1.8}
@@ -492,8 +491,8 @@ func TestAStateThatCannotBeReadIsBegunAnew(t *testing.T) {
 	})
 }
 
-// TestABlindTargetIsTakenAtItsOrders: it cannot say how many there are.
-func TestABlindTargetIsTakenAtItsOrders(t *testing.T) {
+// TestScaler_OpaqueTarget_UsesTheLastOrder: it cannot report its number of nodes.
+func TestScaler_OpaqueTarget_UsesTheLastOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o, s := &office{}, &site{own: 2, load: 1.7, blind: true}
@@ -513,7 +512,7 @@ func TestABlindTargetIsTakenAtItsOrders(t *testing.T) {
 	})
 }
 
-func TestAStoreThatIsAwayHoldsScalingUp(t *testing.T) {
+func TestScaler_StoreUnavailable_Holds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o, s := &office{}, &site{own: 2, load: 1.2}

@@ -29,8 +29,8 @@ func looks(s *autoscale.State, p *autoscale.Policy, o *autoscale.Observation, fr
 	return d
 }
 
-// TestAStepThatHelped is one that brought it half of the way, or away from full; after it the steps before it are forgotten.
-func TestAStepThatHelped(t *testing.T) {
+// TestScaleUpCheck_EffectiveStep_ClearsTheRecord: a step is effective if it brought the metric half of the way, or away from full.
+func TestScaleUpCheck_EffectiveStep_ClearsTheRecord(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		before, after float64 // of two nodes, of three
@@ -54,8 +54,7 @@ func TestAStepThatHelped(t *testing.T) {
 	}
 }
 
-// TestGivingUpIsForgotten with the first look at which nothing asks for more.
-func TestGivingUpIsForgotten(t *testing.T) {
+func TestScaleUpCheck_NothingAskedFor_ClearsGaveUp(t *testing.T) {
 	t.Parallel()
 	p, s := moments(), autoscale.State{IneffectiveSteps: 2, GaveUpAt: at(0), GaveUps: 3}
 	if d := looks(&s, &p, loads(0.9, 0.9), tick, tick); d.Reason != autoscale.GaveUp {
@@ -67,8 +66,7 @@ func TestGivingUpIsForgotten(t *testing.T) {
 	}
 }
 
-// TestItTriesOnceADayAtLeast, however often it has given up.
-func TestItTriesOnceADayAtLeast(t *testing.T) {
+func TestScaleUpCheck_GaveUpOften_RetriesDaily(t *testing.T) {
 	t.Parallel()
 	p, s := moments(), autoscale.State{IneffectiveSteps: 2, GaveUpAt: at(0), GaveUps: 1000}
 	if d := looks(&s, &p, loads(0.9, 0.9), 24*time.Hour-2*tick, 24*time.Hour-tick); d.Reason != autoscale.GaveUp {
@@ -79,8 +77,7 @@ func TestItTriesOnceADayAtLeast(t *testing.T) {
 	}
 }
 
-// TestAStepDownEndsTheTrial: what the step up before it did is not known, and not waited for.
-func TestAStepDownEndsTheTrial(t *testing.T) {
+func TestScaleUpCheck_StepDown_EndsTheCheck(t *testing.T) {
 	t.Parallel()
 	p, s := moments(), autoscale.State{}
 	p.MaxIneffectiveSteps = 1
@@ -93,8 +90,7 @@ func TestAStepDownEndsTheTrial(t *testing.T) {
 	}
 }
 
-// TestATrialIsOfTheMetricThatAskedLast: steps for another one have not made it fall either.
-func TestATrialIsOfTheMetricThatAskedLast(t *testing.T) {
+func TestScaleUpCheck_MetricChanges_RestartsWithNewMetric(t *testing.T) {
 	t.Parallel()
 	p, s := moments(), autoscale.State{}
 	p.MaxIneffectiveSteps = 5
@@ -129,8 +125,8 @@ func missing(values ...float64) *autoscale.Observation {
 	})
 }
 
-// TestWhoIsLostIsNoneOfATrial: it counts neither among those that were there nor among those that are to come.
-func TestWhoIsLostIsNoneOfATrial(t *testing.T) {
+// TestScaleUpCheck_LostNode_IsNotCounted: it counts neither among the existing nor among the new nodes.
+func TestScaleUpCheck_LostNode_IsNotCounted(t *testing.T) {
 	t.Parallel()
 	p, s := moments(), autoscale.State{}
 	p.MaxIneffectiveSteps, p.Rules[0].Target = 1, 0.7
@@ -145,8 +141,8 @@ func TestWhoIsLostIsNoneOfATrial(t *testing.T) {
 	}
 }
 
-// TestWhoStartsIsNotLost, though another has been lost for long: they are not asked for once more.
-func TestWhoStartsIsNotLost(t *testing.T) {
+// TestScaleUpCheck_StartingNodes_AreNotLost holds, even if another node has been lost for long: no further nodes are asked for.
+func TestScaleUpCheck_StartingNodes_AreNotLost(t *testing.T) {
 	t.Parallel()
 	p, s := moments(), autoscale.State{}
 	d := looks(&s, &p, missing(0.9, 0.9), 0, 5*time.Minute)
@@ -160,8 +156,8 @@ func TestWhoStartsIsNotLost(t *testing.T) {
 	}
 }
 
-// TestAfterAPause nothing of before counts: no load, nobody as long lost, and no step as looked at for long enough.
-func TestAfterAPause(t *testing.T) {
+// TestScaleUpCheck_AfterGap_StartsFromScratch: loads, lost nodes and running checks from before the gap do not count.
+func TestScaleUpCheck_AfterGap_StartsFromScratch(t *testing.T) {
 	t.Parallel()
 	p, s := autoscale.Default(), autoscale.State{}
 	looks(&s, &p, loads(0.7, 0.7), 0, time.Minute)
@@ -183,8 +179,7 @@ func TestAfterAPause(t *testing.T) {
 	}
 }
 
-// TestEveryRuleHasItsWindow, in whatever order they are.
-func TestEveryRuleHasItsWindow(t *testing.T) {
+func TestDecide_SeveralRules_EachUsesItsWindow(t *testing.T) {
 	t.Parallel()
 	load, phones := autoscale.Rule{Metric: autoscale.Load, Target: 0.8, Window: 30 * time.Second}, autoscale.Rule{Metric: autoscale.Connections, Target: 100}
 	for _, rules := range [][]autoscale.Rule{{load, phones}, {phones, load}} {

@@ -230,7 +230,7 @@ func traces() []trace {
 	}
 }
 
-// TestSimulation plays the real decision against worlds that are hard on it. With -plots DIR it writes what it sees.
+// TestSimulation runs the real decision in difficult simulated clusters. With -plots DIR it writes plots of the runs.
 func TestSimulation(t *testing.T) {
 	t.Parallel()
 	for _, c := range traces() {

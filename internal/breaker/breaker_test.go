@@ -21,8 +21,8 @@ type dependency struct {
 
 func (d *dependency) call() error { d.calls++; return d.err }
 
-// TestStates walks through all states on a fake clock.
-func TestStates(t *testing.T) {
+// TestBreaker_Failures_OpenHalfOpenClose walks through all states on a fake clock.
+func TestBreaker_Failures_OpenHalfOpenClose(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var states []string
@@ -63,8 +63,8 @@ func TestStates(t *testing.T) {
 	})
 }
 
-// TestWhatCounts: the caller's mistakes say nothing of the dependency.
-func TestWhatCounts(t *testing.T) {
+// TestBreaker_CallerErrors_DoNotCount: errors of the caller do not count as failures of the dependency.
+func TestBreaker_CallerErrors_DoNotCount(t *testing.T) {
 	t.Parallel()
 	for code := range esh3ar.Codes {
 		b := breaker.New("x", breaker.Options{Failures: 2})

@@ -14,7 +14,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cache"
 )
 
-func TestABatchIsLoadedByOneCall(t *testing.T) {
+func TestCache_GetMany_LoadsMissingKeysInOneCall(t *testing.T) {
 	t.Parallel()
 	s := newSource(map[int]string{1: "a", 2: "b", 3: "c"})
 	c := newCache(s, nil)
@@ -35,8 +35,9 @@ func TestABatchIsLoadedByOneCall(t *testing.T) {
 	}
 }
 
-// TestOneQuestionPerKey: batches that overlap wait for each other's flights, and nobody for himself.
-func TestOneQuestionPerKey(t *testing.T) {
+// TestCache_OverlappingBatches_LoadEachKeyOnce: batches that overlap wait for each other's in-flight calls, and no caller waits for
+// itself.
+func TestCache_OverlappingBatches_LoadEachKeyOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(map[int]string{1: "a", 2: "b", 3: "c"})
@@ -65,7 +66,7 @@ func TestOneQuestionPerKey(t *testing.T) {
 	})
 }
 
-func TestEntriesEnd(t *testing.T) {
+func TestCache_Entries_Expire(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		change func(*options)
@@ -103,8 +104,7 @@ func TestEntriesEnd(t *testing.T) {
 	}
 }
 
-// TestJitterSpreads: what came together does not end together.
-func TestJitterSpreads(t *testing.T) {
+func TestCache_Jitter_SpreadsExpiry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, keys := newSource(map[int]string{}), make([]int, 200)
@@ -121,8 +121,8 @@ func TestJitterSpreads(t *testing.T) {
 	})
 }
 
-// TestNobodyTakesAnOldWordForNothing: that there is nothing may have been true only before who joins a flight came.
-func TestNobodyTakesAnOldWordForNothing(t *testing.T) {
+// TestCache_NotFoundOfEarlierCall_NotReused: a "not found" may have been true only before a later caller joined the call.
+func TestCache_NotFoundOfEarlierCall_NotReused(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		keep time.Duration
@@ -145,8 +145,7 @@ func TestNobodyTakesAnOldWordForNothing(t *testing.T) {
 	}
 }
 
-// TestARenewalKeepsNobodyWaiting but the one who does it.
-func TestARenewalKeepsNobodyWaiting(t *testing.T) {
+func TestCache_RefreshAhead_BlocksOneCallerOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(map[int]string{1: "old"})
@@ -173,8 +172,8 @@ func TestARenewalKeepsNobodyWaiting(t *testing.T) {
 	})
 }
 
-// TestARenewalThatFindsNothingEndsWhatStands, where that there is nothing is not kept.
-func TestARenewalThatFindsNothingEndsWhatStands(t *testing.T) {
+// TestCache_RefreshFindsNothing_EndsTheEntry covers caches that do not store "not found".
+func TestCache_RefreshFindsNothing_EndsTheEntry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(map[int]string{1: "old"})
@@ -187,8 +186,7 @@ func TestARenewalThatFindsNothingEndsWhatStands(t *testing.T) {
 	})
 }
 
-// TestWhatIsNotKeptFillsNoMemory.
-func TestWhatIsNotKeptFillsNoMemory(t *testing.T) {
+func TestCache_ZeroTTL_StoresNothing(t *testing.T) {
 	t.Parallel()
 	c := newCache(newSource(nil), nil)
 	for i := range 100 {
@@ -199,7 +197,7 @@ func TestWhatIsNotKeptFillsNoMemory(t *testing.T) {
 	}
 }
 
-func TestAFailedLoadLeavesWhatStands(t *testing.T) {
+func TestCache_FailedLoad_KeepsFreshEntry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, broken := newSource(map[int]string{1: "a", 2: "b"}), errors.New("broken")
@@ -224,7 +222,7 @@ func TestAFailedLoadLeavesWhatStands(t *testing.T) {
 	})
 }
 
-func TestALoaderThatAnswersForOthersIsAnError(t *testing.T) {
+func TestCache_LoaderWithWrongCount_Fails(t *testing.T) {
 	t.Parallel()
 	c := newCache(newSource(nil), func(o *options) {
 		o.Load = func(context.Context, []int) ([]cache.Entry[string], error) { return nil, nil }
@@ -234,9 +232,9 @@ func TestALoaderThatAnswersForOthersIsAnError(t *testing.T) {
 	}
 }
 
-// TestAPanicOfTheLoaderLeavesNobodyWaiting: who panicked hears of it, the others get an error, and the key can be asked
-// for again.
-func TestAPanicOfTheLoaderLeavesNobodyWaiting(t *testing.T) {
+// TestCache_LoaderPanics_WakesWaitingCallers: the panic reaches the caller that ran the load, the other callers get an error, and
+// the key can be loaded again.
+func TestCache_LoaderPanics_WakesWaitingCallers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, bad := newSource(map[int]string{1: "a"}), true
@@ -268,8 +266,8 @@ func TestAPanicOfTheLoaderLeavesNobodyWaiting(t *testing.T) {
 	})
 }
 
-// TestWhoLeavesDoesNotSpoilItForTheOthers: neither who flies nor who waits.
-func TestWhoLeavesDoesNotSpoilItForTheOthers(t *testing.T) {
+// TestCache_CallerCanceled_OthersGetTheirResult covers the caller that runs the load and a caller that waits.
+func TestCache_CallerCanceled_OthersGetTheirResult(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(map[int]string{1: "a"})
@@ -298,7 +296,7 @@ func TestWhoLeavesDoesNotSpoilItForTheOthers(t *testing.T) {
 	})
 }
 
-func TestTheFirstLevelIsBounded(t *testing.T) {
+func TestCache_FirstLevel_IsBounded(t *testing.T) {
 	t.Parallel()
 	s := newSource(map[int]string{})
 	for i := range 1000 {
@@ -313,7 +311,7 @@ func TestTheFirstLevelIsBounded(t *testing.T) {
 	}
 }
 
-func TestSetMany(t *testing.T) {
+func TestCache_SetMany_StoresUnlessInvalidated(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		meanwhile func(nodes []*node)

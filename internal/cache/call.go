@@ -71,7 +71,7 @@ func (c *Cache[K, V]) join(keys []K, places []int) (all []*call[K, V], own *batc
 	return all, own
 }
 
-// wait waits for an in-flight call. If the call failed, it returns the previous item as long as that is usable.
+// wait waits for an in-flight call. If the call failed, it returns the previous item while that is still usable.
 func (c *Cache[K, V]) wait(ctx context.Context, f *call[K, V]) (*item[V], error) {
 	select {
 	case <-f.done: // checked first, so that a caller that ran the call gets its result even if ctx has ended

@@ -10,8 +10,8 @@ import (
 
 var errSourceAway = errors.New("the source is away")
 
-// TestGrace: what was good answers while the source is away, so long and no longer, and only one who asks waits for it.
-func TestGrace(t *testing.T) {
+// TestCache_SourceUnavailable_ServesStaleWithinLimit: one caller at a time waits for the source, the others get the stale value.
+func TestCache_SourceUnavailable_ServesStaleWithinLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(map[int]string{1: "a"})
@@ -38,8 +38,7 @@ func TestGrace(t *testing.T) {
 	})
 }
 
-// TestWithoutWordFromTheOthersGraceStands: both are away, the source and the second level.
-func TestWithoutWordFromTheOthersGraceStands(t *testing.T) {
+func TestCache_SourceAndLevelUnavailable_ServesStale(t *testing.T) {
 	t.Parallel()
 	s := newSource(map[int]string{1: "a"})
 	cluster(t, 2, s, func(o *options) { o.StaleIfError, o.Second = time.Hour, nil }, func(_ *memory, nodes []*node) {
@@ -59,8 +58,8 @@ func TestWithoutWordFromTheOthersGraceStands(t *testing.T) {
 	})
 }
 
-// TestGraceEndsWithAnInvalidation: whoever hears that a value is not good does not give it out, source or not.
-func TestGraceEndsWithAnInvalidation(t *testing.T) {
+// TestCache_Invalidated_NotServedStale: an invalidated value is not served, even while the source is unavailable.
+func TestCache_Invalidated_NotServedStale(t *testing.T) {
 	t.Parallel()
 	for name, invalidate := range invalidations {
 		t.Run(name, func(t *testing.T) {
@@ -81,8 +80,7 @@ func TestGraceEndsWithAnInvalidation(t *testing.T) {
 	}
 }
 
-// TestGraceIsForWhatWasThere: that there was nothing is no answer while nobody can be asked.
-func TestGraceIsForWhatWasThere(t *testing.T) {
+func TestCache_NotFound_NotServedStale(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(nil)

@@ -23,9 +23,8 @@ func colours() *source {
 	return s
 }
 
-// TestInvalidationReachesEveryNode: what was told to one is known to all, on both levels, and nothing else goes from the
-// first levels.
-func TestInvalidationReachesEveryNode(t *testing.T) {
+// TestInvalidate_AllNodes_BothLevels: an invalidation takes effect on all nodes and both levels, and leaves other entries alone.
+func TestInvalidate_AllNodes_BothLevels(t *testing.T) {
 	t.Parallel()
 	for name, invalidate := range invalidations {
 		t.Run(name, func(t *testing.T) {
@@ -56,8 +55,7 @@ func TestInvalidationReachesEveryNode(t *testing.T) {
 	}
 }
 
-// TestANodeAloneInvalidates without a second level.
-func TestANodeAloneInvalidates(t *testing.T) {
+func TestInvalidate_WithoutShared_Works(t *testing.T) {
 	t.Parallel()
 	for name, invalidate := range invalidations {
 		s := colours()
@@ -76,9 +74,9 @@ func TestANodeAloneInvalidates(t *testing.T) {
 	}
 }
 
-// TestAnInvalidationOvertakesALoad: what was asked for before it is not kept after it, and who comes after it does not
-// take the word of who asked before.
-func TestAnInvalidationOvertakesALoad(t *testing.T) {
+// TestInvalidate_DuringLoad_DiscardsTheLoad: a load that began before the invalidation is not cached, and later callers do not join
+// it.
+func TestInvalidate_DuringLoad_DiscardsTheLoad(t *testing.T) {
 	t.Parallel()
 	all := map[string]func(ctx context.Context, c *node){"loss": func(_ context.Context, c *node) { c.level.lose <- struct{}{}; synctest.Wait() }}
 	for name, invalidate := range invalidations {
@@ -169,10 +167,11 @@ func schedules(a, b int) (all [][]int) {
 	return all
 }
 
-// TestNoOrderOfStepsLetsAnOldValueIn plays a load against a change of the row with its invalidation, in every order of
-// their steps, which are the calls of the source and of the level. Whatever the order, when both are done nobody has the old
-// value, be it a node that comes new and believes the second level. Copies that a node keeps may make GetMany old.
-func TestNoOrderOfStepsLetsAnOldValueIn(t *testing.T) {
+// TestInvalidate_EveryInterleaving_NoOldValue interleaves a load and a change of the row with its invalidation in every order of
+// their steps, which are the calls of the source and of the level. In every order, once both are done no node has the old value,
+// including a node that starts later and reads the second level. Copies in a node's client-side cache may make GetMany return old
+// values.
+func TestInvalidate_EveryInterleaving_NoOldValue(t *testing.T) {
 	t.Parallel()
 	every, sample := schedules(6, 7), 5
 	if testing.Short() {

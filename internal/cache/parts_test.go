@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-func TestMatch(t *testing.T) {
+func TestMatchPattern_Table(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		pattern, name string
@@ -43,8 +43,8 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-// FuzzMatch holds patterns against regular expressions.
-func FuzzMatch(f *testing.F) {
+// FuzzMatchPattern compares patterns with regular expressions.
+func FuzzMatchPattern(f *testing.F) {
 	f.Add("a*b?c", "axxbyc")
 	f.Add("*a*a*", "banana")
 	f.Fuzz(func(t *testing.T, pattern, name string) {
@@ -58,7 +58,7 @@ func FuzzMatch(f *testing.F) {
 	})
 }
 
-func TestEnvelope(t *testing.T) {
+func TestEnvelope_EncodeAndDecode_Match(t *testing.T) {
 	t.Parallel()
 	for name, e := range map[string]envelope{
 		"full":     {expiresAt: time.UnixMilli(1_800_000_000_123), found: true, tags: []string{"a", ""}, generations: []string{"w", "k", "", strings.Repeat("g", 300)}, value: []byte("v")},
@@ -78,8 +78,7 @@ func TestEnvelope(t *testing.T) {
 	}
 }
 
-// FuzzEnvelope: whatever can be read is written the same way, and nothing makes it panic or take more memory than it came
-// with.
+// FuzzEnvelope: bytes that can be parsed encode to the same bytes, and no input causes a panic or takes more memory than its size.
 func FuzzEnvelope(f *testing.F) {
 	f.Add((&envelope{expiresAt: time.UnixMilli(5), found: true, tags: []string{"a"}, generations: []string{"w", "k", "g"}, value: []byte("v")}).append(nil))
 	f.Add([]byte{1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 255, 255, 255, 255, 255, 255, 255, 255, 127})
@@ -95,7 +94,7 @@ func FuzzEnvelope(f *testing.F) {
 	})
 }
 
-func TestLatency(t *testing.T) {
+func TestLatency_Buckets_RoundUp(t *testing.T) {
 	t.Parallel()
 	for d, want := range map[time.Duration]int{
 		-1: 0, 0: 0, time.Microsecond: 0, time.Microsecond + 1: 1, 2 * time.Microsecond: 1, 3 * time.Microsecond: 2,
@@ -109,8 +108,9 @@ func TestLatency(t *testing.T) {
 	}
 }
 
-// TestLedger: what is tried again stays open until it is paid, and counts once however often it failed.
-func TestLedger(t *testing.T) {
+// TestPendingInvalidations_Retry_CountedOnce: a failed invalidation stays pending until it is propagated, and counts once however
+// often it failed.
+func TestPendingInvalidations_Retry_CountedOnce(t *testing.T) {
 	t.Parallel()
 	var l pendingInvalidations
 	l.begin("a")

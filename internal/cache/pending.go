@@ -112,7 +112,7 @@ func (s *Shared) propagate(ctx context.Context, n invalidation, count int) {
 	s.pending.done(n.Cache, count)
 }
 
-// replaceGenerations writes a new generation for everything that n names. The clock is written before all others.
+// replaceGenerations writes a new generation for everything that n names. It writes the clock first.
 func (s *Shared) replaceGenerations(ctx context.Context, n invalidation) error {
 	m, _ := s.member(n.Cache)
 	if m.generations == 0 {

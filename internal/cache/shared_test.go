@@ -14,8 +14,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cache"
 )
 
-// TestALoadOnOneNodeServesAll through the second level, also what is not there, and with one look for a batch.
-func TestALoadOnOneNodeServesAll(t *testing.T) {
+// TestSecondLevel_LoadOnOneNode_ServesAll covers "not found" as well, with one lookup per batch.
+func TestSecondLevel_LoadOnOneNode_ServesAll(t *testing.T) {
 	t.Parallel()
 	s := colours()
 	cluster(t, 2, s, func(o *options) { o.MissTTL = time.Second }, func(_ *memory, nodes []*node) {
@@ -35,8 +35,7 @@ func TestALoadOnOneNodeServesAll(t *testing.T) {
 	})
 }
 
-// TestWhatIsSetIsThereForAll: SetMany feeds the second level too.
-func TestWhatIsSetIsThereForAll(t *testing.T) {
+func TestSecondLevel_SetMany_ServesAll(t *testing.T) {
 	t.Parallel()
 	s := colours()
 	cluster(t, 2, s, nil, func(_ *memory, nodes []*node) {
@@ -53,8 +52,8 @@ func TestWhatIsSetIsThereForAll(t *testing.T) {
 	})
 }
 
-// TestAgeCountsThroughBothLevels: a copy of a copy is not younger for it.
-func TestAgeCountsThroughBothLevels(t *testing.T) {
+// TestSecondLevel_TTL_CountsFromTheLoad: a value from the second level is not younger in the first.
+func TestSecondLevel_TTL_CountsFromTheLoad(t *testing.T) {
 	t.Parallel()
 	s := newSource(map[int]string{1: "old"})
 	cluster(t, 2, s, func(o *options) { o.Second = second(12 * time.Second) }, func(_ *memory, nodes []*node) {
@@ -69,8 +68,7 @@ func TestAgeCountsThroughBothLevels(t *testing.T) {
 	})
 }
 
-// TestALevelThatStoodStillServesNothingOld: its own clock is not to be trusted with the end of a value.
-func TestALevelThatStoodStillServesNothingOld(t *testing.T) {
+func TestSecondLevel_StoppedClock_ServesNothingExpired(t *testing.T) {
 	t.Parallel()
 	s := newSource(map[int]string{1: "old"})
 	cluster(t, 2, s, nil, func(r *memory, nodes []*node) {
@@ -87,8 +85,8 @@ func TestALevelThatStoodStillServesNothingOld(t *testing.T) {
 	})
 }
 
-// TestWhatLiesThereIsJudged: damage, another format and a value that its codec cannot read are asked for again.
-func TestWhatLiesThereIsJudged(t *testing.T) {
+// TestSecondLevel_InvalidValue_LoadedAgain covers malformed values, other formats, and values that the codec rejects.
+func TestSecondLevel_InvalidValue_LoadedAgain(t *testing.T) {
 	t.Parallel()
 	for name, harm := range map[string]func([]byte) []byte{
 		"nothing":        func([]byte) []byte { return []byte{} },
@@ -120,9 +118,9 @@ func TestWhatLiesThereIsJudged(t *testing.T) {
 	}
 }
 
-// TestWithoutASubscriptionNothingStandsForLong: at the loss everything goes; while it lasts an entry stands for a second;
-// when it is over, what was kept meanwhile goes too.
-func TestWithoutASubscriptionNothingStandsForLong(t *testing.T) {
+// TestSubscription_Lost_EntriesLastASecond: the loss drops the first level, entries live for a second during it, and its end drops
+// them again.
+func TestSubscription_Lost_EntriesLastASecond(t *testing.T) {
 	t.Parallel()
 	for name, break1 := range map[string]func(l *level){
 		"broken":     func(l *level) { l.set(func() { l.mu.away = true }); l.lose <- struct{}{}; synctest.Wait() },
@@ -165,8 +163,7 @@ func TestWithoutASubscriptionNothingStandsForLong(t *testing.T) {
 	}
 }
 
-// TestBeforeItIsSubscribedANodeBelievesNothingForLong.
-func TestBeforeItIsSubscribedANodeBelievesNothingForLong(t *testing.T) {
+func TestSubscription_NotYetUp_EntriesLastASecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(map[int]string{1: "old"})
@@ -178,8 +175,8 @@ func TestBeforeItIsSubscribedANodeBelievesNothingForLong(t *testing.T) {
 	})
 }
 
-// TestSilenceIsBrokenByOneNode and not by each of them: a text from anybody is a sign of life.
-func TestSilenceIsBrokenByOneNode(t *testing.T) {
+// TestSubscription_Silence_OneNodePublishes: a text of any node ends the silence for all.
+func TestSubscription_Silence_OneNodePublishes(t *testing.T) {
 	t.Parallel()
 	cluster(t, 20, newSource(nil), nil, func(_ *memory, nodes []*node) {
 		calls := func() (n int) {
@@ -201,8 +198,7 @@ func TestSilenceIsBrokenByOneNode(t *testing.T) {
 	})
 }
 
-// TestATextOfAnotherVersionMayMeanAnything.
-func TestATextOfAnotherVersionMayMeanAnything(t *testing.T) {
+func TestSubscription_UnknownText_DropsFirstLevel(t *testing.T) {
 	t.Parallel()
 	s := newSource(map[int]string{1: "old"})
 	cluster(t, 1, s, func(o *options) { o.Second = nil }, func(_ *memory, nodes []*node) {
@@ -219,9 +215,9 @@ func TestATextOfAnotherVersionMayMeanAnything(t *testing.T) {
 	})
 }
 
-// TestNothingFailsWithoutTheLevel, and nothing waits long: each call of a level that is silent ends after 50 ms, and after
-// five the breaker is open.
-func TestNothingFailsWithoutTheLevel(t *testing.T) {
+// TestSecondLevel_Unavailable_CacheStillWorks: each call of an unresponsive level ends after 50 ms, and after five of them the
+// breaker is open.
+func TestSecondLevel_Unavailable_CacheStillWorks(t *testing.T) {
 	t.Parallel()
 	for name, harm := range map[string]func(l *level){
 		"away":   func(l *level) { l.mu.away = true },
@@ -259,9 +255,9 @@ func TestNothingFailsWithoutTheLevel(t *testing.T) {
 	}
 }
 
-// TestAnInvalidationThatCouldNotBeToldIsOwed until it can be: then everybody hears of it. Meanwhile this node does not
-// believe what the second level still says.
-func TestAnInvalidationThatCouldNotBeToldIsOwed(t *testing.T) {
+// TestInvalidate_LevelUnavailable_StaysPending: it is propagated as soon as possible, and until then this node bypasses the second
+// level.
+func TestInvalidate_LevelUnavailable_StaysPending(t *testing.T) {
 	t.Parallel()
 	for name, invalidate := range invalidations {
 		t.Run(name, func(t *testing.T) {
@@ -292,8 +288,8 @@ func TestAnInvalidationThatCouldNotBeToldIsOwed(t *testing.T) {
 	}
 }
 
-// TestTooManyNamesAreEverything: what is owed is bounded.
-func TestTooManyNamesAreEverything(t *testing.T) {
+// TestInvalidate_TooManyNames_InvalidatesAll: pending invalidations are bounded.
+func TestInvalidate_TooManyNames_InvalidatesAll(t *testing.T) {
 	t.Parallel()
 	s := colours()
 	cluster(t, 2, s, nil, func(_ *memory, nodes []*node) {
@@ -317,8 +313,8 @@ func TestTooManyNamesAreEverything(t *testing.T) {
 	})
 }
 
-// TestGenerationsOutliveWhatTheyMakeVoid: when a generation ends, no value of the one before is left.
-func TestGenerationsOutliveWhatTheyMakeVoid(t *testing.T) {
+// TestSecondLevel_GenerationTTL_ExceedsValueTTL: when a generation expires, no value of the previous one is left.
+func TestSecondLevel_GenerationTTL_ExceedsValueTTL(t *testing.T) {
 	t.Parallel()
 	s := colours()
 	cluster(t, 2, s, nil, func(r *memory, nodes []*node) {
@@ -333,8 +329,7 @@ func TestGenerationsOutliveWhatTheyMakeVoid(t *testing.T) {
 	})
 }
 
-// TestKeysOfTheLevelDoNotMeet whatever the names are.
-func TestKeysOfTheLevelDoNotMeet(t *testing.T) {
+func TestSecondLevel_Keys_NeverCollide(t *testing.T) {
 	t.Parallel()
 	s := newSource(map[int]string{1: "a"})
 	s.tags[1] = []string{"1", "clock", "all", ":v:1"}
@@ -350,7 +345,7 @@ func TestKeysOfTheLevelDoNotMeet(t *testing.T) {
 	})
 }
 
-func TestMistakesOfTheProgramAreToldAtOnce(t *testing.T) {
+func TestNew_InvalidOptions_Panics(t *testing.T) {
 	t.Parallel()
 	shared := cache.NewShared(newMemory().node(), cache.SharedOptions{})
 	newCache(newSource(nil), func(o *options) { o.Shared = shared })
@@ -372,8 +367,8 @@ func TestMistakesOfTheProgramAreToldAtOnce(t *testing.T) {
 	}
 }
 
-// TestRunEndsWithItsContext, and what was heard is not to be relied on any more.
-func TestRunEndsWithItsContext(t *testing.T) {
+// TestShared_Run_EndsWithItsContext: after Run the subscription counts as lost.
+func TestShared_Run_EndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var links []bool
@@ -394,8 +389,7 @@ type failing struct{ *level }
 
 func (failing) Subscribe(context.Context, func(string), func()) error { return errAway }
 
-// TestASubscriptionThatEndsIsBegunAgain.
-func TestASubscriptionThatEndsIsBegunAgain(t *testing.T) {
+func TestShared_SubscribeFails_SubscribesAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		errs := map[string]int{}
@@ -442,7 +436,7 @@ func BenchmarkGet(b *testing.B) {
 	})
 }
 
-// BenchmarkInvalidateTags is the walk over a full first level.
+// BenchmarkInvalidateTags measures the walk over a full first level.
 func BenchmarkInvalidateTags(b *testing.B) {
 	s, keys := newSource(map[int]string{}), make([]int, 100_000)
 	for i := range keys {

@@ -118,9 +118,9 @@ func takeAll(t *testing.T, s *eventfeed.Stream, last uint32, pace func()) (got [
 	return got, resets
 }
 
-// TestStreamsMissNothing lets streams of several businesses come and go, fast and slow, with tiny queues, while events are
-// added. Each must see its business's events from where it began, each once, in order.
-func TestStreamsMissNothing(t *testing.T) {
+// TestFeed_RandomStreams_SeeEveryEventOnce opens and closes streams of several businesses, fast and slow, with tiny queues, while
+// events are added. Each stream must return its business's events from its start position, each once, in order.
+func TestFeed_RandomStreams_SeeEveryEventOnce(t *testing.T) {
 	t.Parallel()
 	seeds := uint64(40)
 	if testing.Short() {
@@ -192,7 +192,7 @@ func missNothing(t *testing.T, seed uint64) {
 	group.Wait()
 }
 
-func TestFromNow(t *testing.T) {
+func TestFeed_Tail_StartsAtTheEnd(t *testing.T) {
 	t.Parallel()
 	log, business := &fakeLog{walk: 100}, esh3ar.NewBusinessID()
 	f := run(t, log, eventfeed.Options{Poll: time.Hour})
@@ -221,7 +221,7 @@ func TestFromNow(t *testing.T) {
 	}
 }
 
-func TestReset(t *testing.T) {
+func TestStream_TrimmedLog_ReportsReset(t *testing.T) {
 	t.Parallel()
 	log, business := &fakeLog{walk: 100}, esh3ar.NewBusinessID()
 	f := run(t, log, eventfeed.Options{})
@@ -245,8 +245,9 @@ func TestReset(t *testing.T) {
 	}
 }
 
-// TestAPlaceWhereTheLogHasNotComeTo is refused, and leaves others in peace: a quiet stream reads the log a few times, and waits.
-func TestAPlaceWhereTheLogHasNotComeTo(t *testing.T) {
+// TestFeed_AfterFuturePosition_IsRefused: the position is refused and does not affect other streams: a quiet stream reads the log a
+// few times, then waits.
+func TestFeed_AfterFuturePosition_IsRefused(t *testing.T) {
 	t.Parallel()
 	log, business := &fakeLog{walk: 100}, esh3ar.NewBusinessID()
 	f := run(t, log, eventfeed.Options{Poll: time.Hour})
@@ -272,9 +273,9 @@ func TestAPlaceWhereTheLogHasNotComeTo(t *testing.T) {
 	}
 }
 
-// TestALogThatHasGoneBack to an older copy of itself: streams behind what the feed has handed out before read it with pauses, and miss
-// nothing of what happens then.
-func TestALogThatHasGoneBack(t *testing.T) {
+// TestStream_LogGoesBack_MissesNothingNew restores the log to an older copy: streams after the new end read it with backoff, and
+// miss no later event.
+func TestStream_LogGoesBack_MissesNothingNew(t *testing.T) {
 	t.Parallel()
 	log, business := &fakeLog{walk: 100}, esh3ar.NewBusinessID()
 	f := run(t, log, eventfeed.Options{Poll: time.Hour})
@@ -309,7 +310,7 @@ func TestALogThatHasGoneBack(t *testing.T) {
 	}
 }
 
-func TestALogThatDoesNotAnswer(t *testing.T) {
+func TestStream_LogUnavailable_Retries(t *testing.T) {
 	t.Parallel()
 	log, business := &fakeLog{walk: 100}, esh3ar.NewBusinessID()
 	f := run(t, log, eventfeed.Options{Poll: time.Millisecond})
@@ -338,7 +339,7 @@ func TestALogThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
-func TestEnds(t *testing.T) {
+func TestStream_CloseOrCancel_EndsNext(t *testing.T) {
 	t.Parallel()
 	log, business := &fakeLog{walk: 100}, esh3ar.NewBusinessID()
 	f := run(t, log, eventfeed.Options{PerBusiness: 2, Total: 3})

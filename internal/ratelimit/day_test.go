@@ -50,8 +50,7 @@ func (r *rig) tooMany(t *testing.T, n int) {
 	}
 }
 
-// TestWhatIsBeingAddedCounts against the day, as what is not and what was.
-func TestWhatIsBeingAddedCounts(t *testing.T) {
+func TestLimiter_UsageInAddition_CountsAgainstTheDay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		slow := &late{takes: 3 * time.Second}
@@ -71,8 +70,8 @@ func TestWhatIsBeingAddedCounts(t *testing.T) {
 	})
 }
 
-// TestADayThatIsOverdrawn has nothing left, and not less.
-func TestADayThatIsOverdrawn(t *testing.T) {
+// TestLimiter_OverdrawnDay_HasZeroLeft: the rest of an exceeded quota is zero, not negative.
+func TestLimiter_OverdrawnDay_HasZeroLeft(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(esh3ar.Plan{Rate: 100, Burst: 10, DailyQuota: 12}, nil)
@@ -85,8 +84,8 @@ func TestADayThatIsOverdrawn(t *testing.T) {
 	})
 }
 
-// TestACallOverMidnight counts on the day on which it ends, and reserves nothing beyond.
-func TestACallOverMidnight(t *testing.T) {
+// TestLimiter_CallOverMidnight_CountsOnTheNewDay: it counts on the day on which it ends, and reserves nothing afterwards.
+func TestLimiter_CallOverMidnight_CountsOnTheNewDay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(esh3ar.Plan{Rate: 100, Burst: 10, DailyQuota: 12}, nil)
@@ -109,8 +108,8 @@ func TestACallOverMidnight(t *testing.T) {
 	})
 }
 
-// TestADayOfRefusals is added as any, though it has ended, and though the store was away.
-func TestADayOfRefusals(t *testing.T) {
+// TestLimiters_DayWithOnlyRefusals_IsStored also if the day has ended and the store was unavailable.
+func TestLimiters_DayWithOnlyRefusals_IsStored(t *testing.T) {
 	t.Parallel()
 	for name, away := range map[string]time.Duration{"over midnight": 24 * time.Hour, "for long": time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
@@ -129,8 +128,7 @@ func TestADayOfRefusals(t *testing.T) {
 	}
 }
 
-// TestAnAdditionThatFailsOverMidnight is made later with what came behind it, and once.
-func TestAnAdditionThatFailsOverMidnight(t *testing.T) {
+func TestLimiters_AdditionFailsOverMidnight_RetriedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		slow := &late{}
@@ -160,8 +158,7 @@ func TestAnAdditionThatFailsOverMidnight(t *testing.T) {
 	})
 }
 
-// TestWhatMayHaveBeenAddedIsNotAddedAgain.
-func TestWhatMayHaveBeenAddedIsNotAddedAgain(t *testing.T) {
+func TestLimiters_AdditionOutcomeUnknown_NotRetried(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		odd := &late{err: esh3ar.Errorf(esh3ar.OutcomeUnknown, "the connection broke"), adds: true}
@@ -181,8 +178,9 @@ func TestWhatMayHaveBeenAddedIsNotAddedAgain(t *testing.T) {
 	})
 }
 
-// TestWhoIsForgotten: an account without calls for ten minutes, unless its bucket is not full or a call is under way.
-func TestWhoIsForgotten(t *testing.T) {
+// TestLimiters_IdleLimiter_IsDropped: a limiter without calls for ten minutes is dropped, unless its bucket is not full or a call
+// is in progress.
+func TestLimiters_IdleLimiter_IsDropped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(esh3ar.Plan{Rate: 1, Burst: 10, Concurrent: 1}, nil)
@@ -210,8 +208,7 @@ func TestWhoIsForgotten(t *testing.T) {
 	})
 }
 
-// TestAnotherPlan fills no bucket, and a larger one is of use at once.
-func TestAnotherPlan(t *testing.T) {
+func TestLimiter_PlanChanges_BucketKeepsItsLevel(t *testing.T) {
 	t.Parallel()
 	for name, shared := range map[string]bool{"alone": false, "shared": true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -236,8 +233,7 @@ func TestAnotherPlan(t *testing.T) {
 	}
 }
 
-// TestTokensThatNobodyUsed are forgotten: the bucket has filled since, and others have it.
-func TestTokensThatNobodyUsed(t *testing.T) {
+func TestLease_UnusedTokens_Expire(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &well{began: time.Now()}
@@ -259,8 +255,9 @@ func TestTokensThatNobodyUsed(t *testing.T) {
 	})
 }
 
-// TestWhoLeavesTheBucket as he asks it, and a bucket that never answers, hold up nobody.
-func TestWhoLeavesTheBucket(t *testing.T) {
+// TestLimiter_CallerCanceled_DoesNotDelayOthers covers a caller that is canceled during a refill, and a shared bucket that never
+// answers.
+func TestLimiter_CallerCanceled_DoesNotDelayOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &well{began: time.Now()}

@@ -124,7 +124,7 @@ func wantLimited(t *testing.T, err error, retryAfter time.Duration) {
 	}
 }
 
-func TestRateAndBurst(t *testing.T) {
+func TestLimiter_Take_EnforcesRateAndBurst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(esh3ar.Plan{Rate: 2, Burst: 5}, nil)
@@ -150,7 +150,7 @@ func TestRateAndBurst(t *testing.T) {
 	})
 }
 
-func TestCallsAtOnce(t *testing.T) {
+func TestLimiter_Enter_LimitsConcurrentCalls(t *testing.T) {
 	t.Parallel()
 	r := newRig(esh3ar.Plan{Rate: 1, Burst: 1, Concurrent: 2}, nil)
 	a := r.For(r.id, "")
@@ -169,7 +169,7 @@ func TestCallsAtOnce(t *testing.T) {
 	}
 }
 
-func TestTheDay(t *testing.T) {
+func TestLimiter_Take_EnforcesDailyQuota(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // begins at midnight in UTC
 		r := newRig(esh3ar.Plan{Rate: 100, Burst: 10, DailyQuota: 12}, nil)
@@ -257,9 +257,9 @@ func (w *well) set(away bool) {
 	w.away = away
 }
 
-// TestNodesTogetherKeepTheRate: three nodes under more calls than the plan has let through burst and rate together, not much
-// less, and ask the shared bucket for few of them.
-func TestNodesTogetherKeepTheRate(t *testing.T) {
+// TestLimiter_ThreeNodes_ShareTheRate: three nodes with more calls than the plan allows admit burst and rate together, not much
+// less, and ask the shared bucket for few of the calls.
+func TestLimiter_ThreeNodes_ShareTheRate(t *testing.T) {
 	t.Parallel()
 	for _, plan := range []esh3ar.Plan{{Rate: 1000, Burst: 500}, {Rate: 2000, Burst: 20}, {Rate: 5, Burst: 3}, {Rate: 5000, Burst: 5000}} {
 		synctest.Test(t, func(t *testing.T) {
@@ -307,8 +307,8 @@ func flood(t *testing.T, nodes []*rig, rate float64, span time.Duration) (sent, 
 	return sent, int(passed.Load())
 }
 
-// TestWithoutTheSharedBucketEachNodeGivesItsShare: and nobody waits for what does not answer.
-func TestWithoutTheSharedBucketEachNodeGivesItsShare(t *testing.T) {
+// TestLimiter_SharedBucketUnavailable_UsesNodeShare: no call waits for the unresponsive bucket.
+func TestLimiter_SharedBucketUnavailable_UsesNodeShare(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &well{began: time.Now(), away: true}
@@ -335,9 +335,9 @@ func TestWithoutTheSharedBucketEachNodeGivesItsShare(t *testing.T) {
 	})
 }
 
-// TestABucketThatComesAndGoesGivesNoMore: nodes that fall back on their shares again and again let no more through than those that
-// never do; one of three that does so alone, its share while it is cut off.
-func TestABucketThatComesAndGoesGivesNoMore(t *testing.T) {
+// TestLimiter_FlappingSharedBucket_GrantsNoExtraBurst: nodes that fall back to their shares again and again admit no more than
+// nodes that never do. One of three that does so alone admits its share while it is cut off.
+func TestLimiter_FlappingSharedBucket_GrantsNoExtraBurst(t *testing.T) {
 	t.Parallel()
 	for _, plan := range []esh3ar.Plan{{Rate: 100, Burst: 300}, {Rate: 60, Burst: 60}, {Rate: 1000, Burst: 100}} {
 		for _, cut := range []int{1, 3} {
@@ -370,8 +370,9 @@ func TestABucketThatComesAndGoesGivesNoMore(t *testing.T) {
 	}
 }
 
-// TestWhatCameBackIsNotPaidLater: what was given alone and has come back since is no debt when the bucket goes away once more.
-func TestWhatCameBackIsNotPaidLater(t *testing.T) {
+// TestLimiter_FallbackUsage_NotChargedTwice: tokens granted in fallback that have flowed back are not charged when the bucket fails
+// once more.
+func TestLimiter_FallbackUsage_NotChargedTwice(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &well{began: time.Now(), away: true}
@@ -417,8 +418,7 @@ func (f *flaky) Take(ctx context.Context, key string, rate float64, burst, n int
 	return f.well.Take(ctx, key, rate, burst, n)
 }
 
-// TestALargeCallIsNotToldTheTimeOfASmallOne.
-func TestALargeCallIsNotToldTheTimeOfASmallOne(t *testing.T) {
+func TestLimiter_RetryAfter_FitsTheRequestSize(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(esh3ar.Plan{Rate: 10, Burst: 100}, func(o *ratelimit.Options) { o.Shared = &well{began: time.Now()} })
@@ -457,8 +457,8 @@ func (l lazy) Usage(ctx context.Context, b esh3ar.BusinessID, first, last esh3ar
 	return days, err
 }
 
-// TestUsageIsWhatWasSent, whenever it is asked for: not less while it is being added, and not twice.
-func TestUsageIsWhatWasSent(t *testing.T) {
+// TestLimiters_Usage_ExactDuringAdditions: a read during an addition is neither too low nor counted twice.
+func TestLimiters_Usage_ExactDuringAdditions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(esh3ar.Plan{Rate: 1000, Burst: 1000}, nil)
@@ -479,8 +479,7 @@ func TestUsageIsWhatWasSent(t *testing.T) {
 	})
 }
 
-// TestACallerWhoLeavesDoesNotEmptyTheDay.
-func TestACallerWhoLeavesDoesNotEmptyTheDay(t *testing.T) {
+func TestLimiter_CallerCanceled_KeepsDailyUsage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(esh3ar.Plan{Rate: 10, Burst: 10, DailyQuota: 5}, nil)
@@ -496,8 +495,8 @@ func TestACallerWhoLeavesDoesNotEmptyTheDay(t *testing.T) {
 	})
 }
 
-// TestABatchThatIsTooLargeNowHoldsUpNoSingles: a "no" to many is none to few.
-func TestABatchThatIsTooLargeNowHoldsUpNoSingles(t *testing.T) {
+// TestLimiter_RefusedBatch_DoesNotBlockSingles: a refusal of a large request does not apply to smaller ones.
+func TestLimiter_RefusedBatch_DoesNotBlockSingles(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(esh3ar.Plan{Rate: 1, Burst: 100}, func(o *ratelimit.Options) { o.Shared = &well{began: time.Now()} })
@@ -516,8 +515,7 @@ func TestABatchThatIsTooLargeNowHoldsUpNoSingles(t *testing.T) {
 	})
 }
 
-// TestCallersAtOnceShareOneQuestion: with no token there, the bucket is asked once and not by each.
-func TestCallersAtOnceShareOneQuestion(t *testing.T) {
+func TestLimiter_ConcurrentCallers_ShareOneRefill(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &well{began: time.Now()}
@@ -538,8 +536,7 @@ func TestCallersAtOnceShareOneQuestion(t *testing.T) {
 	})
 }
 
-// TestCountsSurviveAnyInterleaving: what was accepted is what the store has in the end, whatever runs beside.
-func TestCountsSurviveAnyInterleaving(t *testing.T) {
+func TestLimiters_ConcurrentUse_StoredEqualsAccepted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(esh3ar.Plan{Rate: 100_000, Burst: 100_000, DailyQuota: 1_000_000}, func(o *ratelimit.Options) { o.Every = 20 * time.Millisecond })
@@ -589,8 +586,8 @@ func BenchmarkCall(b *testing.B) {
 	}
 }
 
-// TestABatchTakesWhatIsLeftInTheLease: what lies in the bucket and what this node has of it are enough together.
-func TestABatchTakesWhatIsLeftInTheLease(t *testing.T) {
+// TestLimiter_Batch_CombinesLeaseAndBucket: the tokens of the lease and of the shared bucket are enough together.
+func TestLimiter_Batch_CombinesLeaseAndBucket(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &well{began: time.Now()}
@@ -609,8 +606,8 @@ func TestABatchTakesWhatIsLeftInTheLease(t *testing.T) {
 	})
 }
 
-// TestAnAccountIsKeptForWhoHasIt: a call that begins while an account is about to be dropped as idle counts.
-func TestAnAccountIsKeptForWhoHasIt(t *testing.T) {
+// TestLimiters_ConcurrentDrop_KeepsLimiterInUse: a call that begins while its limiter is about to be dropped as idle still counts.
+func TestLimiters_ConcurrentDrop_KeepsLimiterInUse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(esh3ar.Plan{Rate: 10, Burst: 10}, nil)

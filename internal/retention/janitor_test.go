@@ -46,7 +46,7 @@ func (f *fakeStore) ForgetKeys(_ context.Context, before esh3ar.Time) error {
 	return f.fails
 }
 
-func TestARound(t *testing.T) {
+func TestJanitor_Round_DeletesExpiredData(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &fakeStore{steps: 2}
@@ -74,8 +74,8 @@ func TestARound(t *testing.T) {
 	})
 }
 
-// TestRetentionOfSome: some businesses keep for longer and some for less, but nobody for less than events are kept.
-func TestRetentionOfSome(t *testing.T) {
+// TestJanitor_RetentionPerBusiness_IsApplied: some businesses keep messages longer, some shorter, but none shorter than events.
+func TestJanitor_RetentionPerBusiness_IsApplied(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &fakeStore{}
@@ -95,7 +95,7 @@ func TestRetentionOfSome(t *testing.T) {
 	})
 }
 
-func TestAnErrorEndsTheRoundOnly(t *testing.T) {
+func TestJanitor_Error_EndsOnlyTheRound(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &fakeStore{fails: errors.New("away")}
@@ -108,8 +108,8 @@ func TestAnErrorEndsTheRoundOnly(t *testing.T) {
 	})
 }
 
-// TestTheClock: a step ahead holds everything up for an hour, a step back does nothing.
-func TestTheClock(t *testing.T) {
+// TestJanitor_ClockJumps_PausesDeletion: a jump ahead pauses deletion for an hour, a jump back has no effect.
+func TestJanitor_ClockJumps_PausesDeletion(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		j := New(&fakeStore{}, Options{})

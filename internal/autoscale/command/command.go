@@ -1,14 +1,14 @@
-// Package command is a target of package autoscale: a command of the operator's that is run with the number of nodes there should
-// be. It is told and not asked, so the scaler goes by what it said last, and by the nodes that report.
+// Package command is a target of package autoscale that runs a command of the operator with the number of nodes. The command is not
+// asked for a number, so the scaler relies on the last number that it set, and on the nodes that report.
 //
-// In the arguments {nodes} and {token} stand for the number and the holder's token; both are also in the environment, as
-// ESH3AR_SCALE_NODES and ESH3AR_SCALE_TOKEN. The lease is looked at before the command starts and cannot be held while it
-// runs: a command that must not be run late keeps the highest token that it has seen, and refuses lower ones.
+// In the arguments, {nodes} and {token} stand for the number and the fencing token; both are also in the environment, as
+// ESH3AR_SCALE_NODES and ESH3AR_SCALE_TOKEN. The lease is checked before the command starts and cannot be held while it runs. A
+// command that must not be run late stores the highest token that it has seen, and refuses lower ones.
 //
-// A command may leave something running, which goes on. Its output is read for a second more and then closed, so what is to
-// live on writes elsewhere.
+// A command may leave processes running. Its output is read for one more second and then closed, so such a process must write
+// elsewhere.
 //
-// Concurrency: a Target is one scaler's.
+// Concurrency: a Target is used by one scaler.
 package command
 
 import (
@@ -28,19 +28,19 @@ import (
 	"github.com/esh3artech/esh3ar/internal/autoscale"
 )
 
-// Options say what to run. Args must be given, the zero value of another field means its default.
+// Options configure a Target. Args is required; the zero value of any other field selects its default.
 type Options struct {
-	Args   []string      // the program and its arguments; no shell is in between
-	Within time.Duration // after which it is killed, with what it started; default 30 s
+	Args   []string      // program and arguments, run without a shell
+	Within time.Duration // time after which it is killed together with its child processes; default 30 s
 	Log    *slog.Logger
 }
 
-// Target is the command. It realises scale.Target.
+// Target runs the command. It implements autoscale.Target.
 type Target struct{ opts Options }
 
 var _ autoscale.Target = (*Target)(nil)
 
-// New looks for the program.
+// New returns a Target. It fails if the program is not found.
 func New(o Options) (*Target, error) {
 	if len(o.Args) == 0 {
 		return nil, errors.New("there is no command")
@@ -55,12 +55,12 @@ func New(o Options) (*Target, error) {
 	return &Target{o}, nil
 }
 
-// Fleet realises scale.Target.
+// Fleet implements autoscale.Target.
 func (t *Target) Fleet(context.Context) (autoscale.Fleet, error) {
 	return autoscale.Fleet{OwnsAll: true, Opaque: true}, nil
 }
 
-// Resize realises scale.Target.
+// Resize implements autoscale.Target.
 func (t *Target) Resize(ctx context.Context, o autoscale.Order) error {
 	if err := o.Guard(ctx, func(context.Context) error { return nil }); err != nil {
 		return err
@@ -78,11 +78,11 @@ func (t *Target) Resize(ctx context.Context, o autoscale.Order) error {
 	said := &tail{}
 	cmd.Stdout, cmd.Stderr = said, said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // its children too
-	cmd.WaitDelay = time.Second                                                          // for who holds its output open
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // the whole process group
+	cmd.WaitDelay = time.Second                                                          // for processes that hold its output open
 	err := cmd.Run()
 	switch {
-	case err == nil, errors.Is(err, exec.ErrWaitDelay): // what it left running has its output open: that it ended well counts
+	case err == nil, errors.Is(err, exec.ErrWaitDelay): // a process that it left running holds its output open; the command itself succeeded
 		t.opts.Log.Info("the command of scaling has run", "nodes", o.Nodes, "output", said.String())
 		return nil
 	case ctx.Err() != nil:
@@ -92,10 +92,10 @@ func (t *Target) Resize(ctx context.Context, o autoscale.Order) error {
 	}
 }
 
-// tailSize is how much of an output is kept: enough for an error and what led to it.
+// tailSize bounds the stored output: enough for an error and its context.
 const tailSize = 4 << 10
 
-// tail keeps the end of an output.
+// tail stores the end of an output.
 type tail struct{ text []byte }
 
 var _ io.Writer = (*tail)(nil)
@@ -108,5 +108,5 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String is one line.
+// String returns the output as one line.
 func (t *tail) String() string { return strings.Join(strings.Fields(string(t.text)), " ") }

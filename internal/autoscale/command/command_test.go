@@ -32,7 +32,7 @@ func target(t *testing.T, within time.Duration, args ...string) *command.Target 
 	return c
 }
 
-func TestTheCommandIsTold(t *testing.T) {
+func TestTarget_Resize_RunsTheCommand(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "said")
 	c := target(t, time.Minute, "sh", "-c", `echo "$0 $1 $ESH3AR_SCALE_NODES $ESH3AR_SCALE_TOKEN" > `+file, "n={nodes}", "{token}")
@@ -47,7 +47,7 @@ func TestTheCommandIsTold(t *testing.T) {
 	}
 }
 
-func TestWhatItSaidIsInTheError(t *testing.T) {
+func TestTarget_CommandFails_ErrorHasOutput(t *testing.T) {
 	t.Parallel()
 	err := target(t, time.Minute, "sh", "-c", "echo no such >&2; echo service; exit 3").Resize(t.Context(), order(2))
 	if err == nil || !strings.Contains(err.Error(), "exit status 3: no such service") {
@@ -59,8 +59,7 @@ func TestWhatItSaidIsInTheError(t *testing.T) {
 	}
 }
 
-// TestACommandThatHangs is killed, and so is what it has started.
-func TestACommandThatHangs(t *testing.T) {
+func TestTarget_CommandHangs_IsKilledWithChildren(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "pid")
 	pid := 0
@@ -89,7 +88,7 @@ func alive(pid int) bool {
 	return err == nil && !strings.Contains(string(stat), ") Z ")
 }
 
-func TestNothingRunsWithoutTheLease(t *testing.T) {
+func TestTarget_LeaseLost_RunsNothing(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "ran")
 	o := order(3)
@@ -102,7 +101,7 @@ func TestNothingRunsWithoutTheLease(t *testing.T) {
 	}
 }
 
-func TestNoSuchCommand(t *testing.T) {
+func TestNew_MissingCommand_Fails(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{nil, {"/nonexistent/command"}} {
 		if _, err := command.New(command.Options{Args: args}); err == nil {
@@ -111,8 +110,8 @@ func TestNoSuchCommand(t *testing.T) {
 	}
 }
 
-// TestWhatACommandLeavesRunning is how a small script starts nodes: the command has done what it was told.
-func TestWhatACommandLeavesRunning(t *testing.T) {
+// TestTarget_CommandLeavesProcess_Succeeds covers small scripts that start nodes in the background.
+func TestTarget_CommandLeavesProcess_Succeeds(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "pid")
 	err := target(t, time.Minute, "sh", "-c", "sleep 1000 & echo $! > "+file).Resize(t.Context(), order(2))
@@ -132,8 +131,7 @@ func TestWhatACommandLeavesRunning(t *testing.T) {
 	}
 }
 
-// TestTheEndOfTheScalerIsNotTheCommandsFault: it is not said to have taken too long.
-func TestTheEndOfTheScalerIsNotTheCommandsFault(t *testing.T) {
+func TestTarget_ScalerStops_NotReportedAsTimeout(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("the scaler ends")

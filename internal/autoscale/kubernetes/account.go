@@ -13,19 +13,19 @@ import (
 	"time"
 )
 
-// accountDir is where Kubernetes puts a pod's credentials.
+// accountDir is where Kubernetes mounts the credentials of a pod.
 const accountDir = "/var/run/secrets/kubernetes.io/serviceaccount"
 
-// Options say which StatefulSet. Name must be given; the zero value of another field means what the pod was given.
+// Options identify the StatefulSet. Name is required; the zero value of any other field selects the value of the pod.
 type Options struct {
-	Name      string        // of the StatefulSet
+	Name      string        // name of the StatefulSet
 	Namespace string        // default: the pod's own
 	Server    string        // https://host:port of the API; default: from the environment of the pod
-	Account   string        // folder with token, ca.crt and namespace
-	Timeout   time.Duration // of one call; default 3 s: it has to fit into a guard
+	Account   string        // directory with the files token, ca.crt and namespace
+	Timeout   time.Duration // limit of one request; default 3 s, which must fit into a guard
 }
 
-// fill takes from the pod what was left out.
+// fill sets omitted options from the pod.
 func (o *Options) fill() error {
 	if o.Name == "" {
 		return errors.New("the StatefulSet has no name")
@@ -53,7 +53,7 @@ func (o *Options) fill() error {
 	return nil
 }
 
-// token is read anew for each call: the kubelet replaces it long before it ends.
+// token reads the token again for each request, because the kubelet replaces it long before it expires.
 func (o *Options) token() (string, error) {
 	text, err := os.ReadFile(filepath.Join(o.Account, "token"))
 	if err != nil {
@@ -62,7 +62,7 @@ func (o *Options) token() (string, error) {
 	return strings.TrimSpace(string(text)), nil
 }
 
-// client trusts the cluster's own authority only.
+// client returns an HTTP client that trusts only the certificate authority of the cluster.
 func (o *Options) client() (*http.Client, error) {
 	text, err := os.ReadFile(filepath.Join(o.Account, "ca.crt"))
 	if err != nil {

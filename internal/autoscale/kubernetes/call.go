@@ -10,10 +10,10 @@ import (
 	"net/http"
 )
 
-// maxAnswer bounds what is read of an answer; a Scale has some hundred bytes.
+// maxAnswer bounds how much of a response is read; a Scale has a few hundred bytes.
 const maxAnswer = 1 << 20
 
-// scaleObject is autoscaling/v1 Scale, as far as it matters.
+// scaleObject holds the used fields of autoscaling/v1 Scale.
 type scaleObject struct {
 	Metadata struct {
 		ResourceVersion string `json:"resourceVersion"`
@@ -23,12 +23,12 @@ type scaleObject struct {
 	} `json:"spec"`
 }
 
-// status is what the API says instead.
+// status is the error response of the API.
 type status struct {
 	Message string `json:"message"`
 }
 
-// call makes one call. A token that was replaced in this moment is answered 401; then the new one is tried.
+// call performs one request. A token that was just replaced gets a 401; the request is then repeated with the new one.
 func (t *Target) call(ctx context.Context, method string, body []byte) (object scaleObject, err error) {
 	token, err := t.opts.token()
 	if err != nil {
@@ -73,10 +73,10 @@ func (t *Target) exchange(ctx context.Context, method, token string, body []byte
 	return resp.StatusCode, answer, err
 }
 
-// refusal is an answer other than 200, with what an operator can do.
+// refusal returns an error for a response other than 200, with a hint for the operator.
 func (t *Target) refusal(code int, answer []byte) error {
 	var said status
-	_ = json.Unmarshal(answer, &said) // a proxy in between may say something else
+	_ = json.Unmarshal(answer, &said) // a proxy in between may answer something else
 	text := fmt.Sprintf("the API of Kubernetes answers %d %s", code, http.StatusText(code))
 	if said.Message != "" {
 		text += ": " + said.Message
@@ -94,5 +94,5 @@ func (t *Target) refusal(code int, answer []byte) error {
 	return errors.New(text)
 }
 
-// errConflict means that somebody has changed the set since it was looked at. The next look decides on what it is now.
+// errConflict means that the set was changed after it was read. The next round decides on the new state.
 var errConflict = errors.New("somebody else has changed the StatefulSet")

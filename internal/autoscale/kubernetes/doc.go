@@ -1,15 +1,15 @@
-// Package kubernetes is a target of package autoscale: the replicas of a StatefulSet, through its scale subresource, with the
-// service account of the pod that it runs in. It speaks the two calls that this takes and needs no library for it.
+// Package kubernetes is a target of package autoscale that sets the replicas of a StatefulSet, through its scale subresource and
+// with the service account of its pod. It needs two API requests and therefore no client library.
 //
-// Pods are named by ordinals from 0, the highest goes first, and nodes must have the names of their pods as --node-id. The
-// volumes of pods that have gone must be retained: what a node could not store before it ended is stored when its ordinal
-// comes back.
+// Pods are numbered by ordinals from 0, and the highest is removed first. Nodes must have the names of their pods as --node-id. The
+// volumes of removed pods must be retained: messages that a node could not store before it stopped are stored when its ordinal runs
+// again.
 //
-// # What keeps two scalers apart
+// # Conflicts between scalers
 //
-// A change names the version that it was decided on (resourceVersion), so the API server refuses it when anybody, another
-// scaler or a person, has changed the set since: a holder that slept between its look and its change loses, whatever it
-// believes. What it looked at is kept from Fleet to Resize for this.
+// A change names the version that it is based on (resourceVersion), so the API server refuses it if the set has changed since, by
+// another scaler or by an operator. A leader that was suspended between reading and changing therefore fails, whatever it believes.
+// The Target stores the version between Fleet and Resize.
 //
-// Concurrency: a Target is one scaler's.
+// Concurrency: a Target is used by one scaler.
 package kubernetes

@@ -155,7 +155,7 @@ func order(n int) autoscale.Order {
 	return autoscale.Order{Nodes: n, Token: 1, Guard: func(ctx context.Context, effect func(context.Context) error) error { return effect(ctx) }}
 }
 
-func TestFleetAndResize(t *testing.T) {
+func TestTarget_FleetAndResize_UseTheScale(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3)
 	target := c.target()
@@ -173,8 +173,8 @@ func TestFleetAndResize(t *testing.T) {
 	}
 }
 
-// TestAStaleLookChangesNothing has somebody else change the set between the look and the change.
-func TestAStaleLookChangesNothing(t *testing.T) {
+// TestTarget_StaleVersion_ChangesNothing changes the set between reading and changing it.
+func TestTarget_StaleVersion_ChangesNothing(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3)
 	target := c.target()
@@ -194,7 +194,7 @@ func TestAStaleLookChangesNothing(t *testing.T) {
 	}
 }
 
-func TestNobodyIsAskedWithoutTheLease(t *testing.T) {
+func TestTarget_LeaseLost_SendsNothing(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3)
 	target := c.target()
@@ -244,8 +244,7 @@ func (p *pods) Nodes(context.Context) (nodes []membership.Node, err error) {
 	return nodes, nil
 }
 
-// TestAPodWithASpillStays until its messages are stored.
-func TestAPodWithASpillStays(t *testing.T) {
+func TestTarget_PodWithSpill_IsNotRemoved(t *testing.T) {
 	t.Parallel()
 	p := &pods{cluster: newCluster(t, 3)}
 	p.spilled.Store(7)
@@ -285,8 +284,7 @@ func await(t *testing.T, what string, so func() bool) {
 	}
 }
 
-// TestTheTokenIsReplaced while a call is on its way: the call is made again with the new one.
-func TestTheTokenIsReplaced(t *testing.T) {
+func TestTarget_TokenReplaced_RetriesWithNewToken(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3)
 	target := c.target()
@@ -304,7 +302,7 @@ func TestTheTokenIsReplaced(t *testing.T) {
 	}
 }
 
-func TestRefusalsSayWhatToDo(t *testing.T) {
+func TestTarget_Refusals_NameTheRemedy(t *testing.T) {
 	t.Parallel()
 	for name, one := range map[string]struct {
 		change func(c *cluster)
@@ -329,8 +327,7 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 	}
 }
 
-// TestAServerThatHangs is given up when the caller's time is over.
-func TestAServerThatHangs(t *testing.T) {
+func TestTarget_ServerHangs_TimesOut(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3)
 	hang := make(chan struct{})
@@ -343,7 +340,7 @@ func TestAServerThatHangs(t *testing.T) {
 	}
 }
 
-func TestAnotherServersCertificateIsNotTrusted(t *testing.T) {
+func TestTarget_ForeignCertificate_IsRejected(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3)
 	c.server.Config.ErrorLog = log.New(io.Discard, "", 0) // it hears of the broken handshake
@@ -368,7 +365,7 @@ func authority(t *testing.T) []byte {
 	return der
 }
 
-func TestBadOptions(t *testing.T) {
+func TestNew_InvalidOptions_Fail(t *testing.T) {
 	c := newCluster(t, 1)
 	t.Setenv("KUBERNETES_SERVICE_HOST", "")
 	for want, o := range map[string]kubernetes.Options{

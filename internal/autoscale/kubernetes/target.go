@@ -12,17 +12,17 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
-// Target is a StatefulSet. It realises scale.Target.
+// Target is a StatefulSet. It implements autoscale.Target.
 type Target struct {
 	opts   Options
 	client *http.Client
 	url    string
-	seen   scaleObject // by the last Fleet
+	seen   scaleObject // result of the last Fleet
 }
 
 var _ autoscale.Target = (*Target)(nil)
 
-// New reads what the pod was given; it calls nobody.
+// New reads the options of the pod. It sends no requests.
 func New(o Options) (*Target, error) {
 	if err := o.fill(); err != nil {
 		return nil, err
@@ -38,7 +38,7 @@ func New(o Options) (*Target, error) {
 	return &Target{opts: o, client: client, url: path}, nil
 }
 
-// Fleet realises scale.Target.
+// Fleet implements autoscale.Target.
 func (t *Target) Fleet(ctx context.Context) (f autoscale.Fleet, err error) {
 	if t.seen, err = t.call(ctx, http.MethodGet, nil); err != nil {
 		return f, err
@@ -53,7 +53,7 @@ func (t *Target) Fleet(ctx context.Context) (f autoscale.Fleet, err error) {
 	return f, nil
 }
 
-// Resize realises scale.Target. It changes what the last Fleet saw, and nothing else.
+// Resize implements autoscale.Target. It changes only the version that the last Fleet returned.
 func (t *Target) Resize(ctx context.Context, o autoscale.Order) error {
 	if t.seen.Metadata.ResourceVersion == "" {
 		return errors.New("the StatefulSet was not looked at yet")

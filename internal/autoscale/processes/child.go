@@ -15,25 +15,25 @@ import (
 	"github.com/esh3artech/esh3ar/internal/flow"
 )
 
-// exitSpilled is how a node ends that has accepted messages on its own disk only.
+// exitSpilled is the exit code of a node that has accepted messages only on its own disk.
 const exitSpilled = 3
 
-// steadyAfter is how long a child must have lived for its next death to be a first one.
+// steadyAfter is the uptime after which the next crash counts as the first one.
 const steadyAfter = time.Minute
 
-// again is how long to wait before a child that died is started again.
+// again is the backoff before a crashed child is restarted.
 var again = flow.Backoff{Base: time.Second, Cap: 30 * time.Second}
 
-// child is a place for a node, and the process in it.
+// child is a slot for a node, and the process in it.
 type child struct {
 	slot int
 	id   membership.NodeID
-	stop chan struct{} // closed: drain and end
-	done chan struct{} // closed: it has ended
-	once sync.Once     // of end
+	stop chan struct{} // closed to make it drain and exit
+	done chan struct{} // closed when it has exited
+	once sync.Once     // guards the close of stop
 }
 
-// end has it drain and end.
+// end makes the child drain and exit.
 func (c *child) end() { c.once.Do(func() { close(c.stop) }) }
 
 func (c *child) going() bool { return closed(c.stop) }
@@ -48,9 +48,10 @@ func closed(signal <-chan struct{}) bool {
 	}
 }
 
-// keep starts the process and has it run until the child is to stop. The outcome of the first start goes to started.
+// keep starts the process, and restarts it after crashes until the child should stop. It sends the result of the first start to
+// started.
 //
-// The kernel ends a child with the thread that started it (Pdeathsig), so this goroutine keeps its thread for itself.
+// The kernel kills a child when the thread that started it exits (Pdeathsig), so this goroutine stays locked to its thread.
 func (t *Target) keep(c *child, started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -86,7 +87,7 @@ func (t *Target) keep(c *child, started chan<- error) {
 	}
 }
 
-// rest waits; false: the child is to stop.
+// rest waits for pause. It returns false if stop is closed first.
 func rest(stop <-chan struct{}, pause time.Duration) bool {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -98,13 +99,13 @@ func rest(stop <-chan struct{}, pause time.Duration) bool {
 	}
 }
 
-// errStopped means that the process ended because it was to, errLeftBehind that it could not store all it had accepted.
+// errStopped means that the process was stopped on purpose, errLeftBehind that it exited with accepted messages on its disk.
 var (
 	errStopped    = errors.New("stopped")
 	errLeftBehind = fmt.Errorf("%w with messages on its disk", errStopped)
 )
 
-// await waits for the end of the process, and brings it about when the child is to stop.
+// await waits until the process exits. When the child should stop, it sends SIGTERM, and SIGKILL after StopWithin.
 func (t *Target) await(c *child, cmd *exec.Cmd) error {
 	exited := make(chan error, 1)
 	go func() { exited <- cmd.Wait() }() // ends with the process
@@ -116,7 +117,7 @@ func (t *Target) await(c *child, cmd *exec.Cmd) error {
 		return err
 	case <-c.stop:
 	}
-	_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended in this moment
+	_ = cmd.Process.Signal(syscall.SIGTERM) // fails if the process has just exited
 	kill := time.AfterFunc(t.opts.StopWithin, func() {
 		t.opts.Log.Error("a node did not drain in time and is killed; what it accepted is on disk", "node", c.id, "within", t.opts.StopWithin)
 		_ = cmd.Process.Kill()
@@ -139,11 +140,11 @@ func (t *Target) farewell(c *child, err error) error {
 	return errStopped
 }
 
-// command is the process of a child: a group of its own, so that a Ctrl-C in the terminal is the scaler's to pass on.
+// command returns the command of a child. It has its own process group, so that Ctrl-C in the terminal reaches only the scaler.
 func (t *Target) command(c *child) *exec.Cmd {
 	args := append([]string{"serve"}, t.opts.Flags...)
 	args = append(args, "--listen", net.JoinHostPort(t.opts.Host, "0"), "--data-dir", t.folder.data(c.slot), "--node-id", string(c.id))
-	cmd := exec.Command(t.opts.Binary, args...) // its end is ours to choose, not a context's
+	cmd := exec.Command(t.opts.Binary, args...) // no CommandContext: the target decides when it exits
 	cmd.Env = append(ownEnvironment(os.Environ()), t.opts.Env...)
 	cmd.Stderr = &prefixed{prefix: string(c.id) + ": ", out: t.opts.Output}
 	cmd.SysProcAttr = attributes()

@@ -1,10 +1,10 @@
-// Package processes is a target of package autoscale: nodes as child processes on this machine, each with a data directory of its
-// own, on free ports.
+// Package processes is a target of package autoscale that runs nodes as child processes on this machine, each with its own data
+// directory.
 //
-// A child that dies is started again; one that is to go gets SIGTERM and the time to drain. Data directories are numbered, kept
-// and used again, the lowest first. One that was to go and ends with accepted messages on its disk is started again to store them,
-// and stays until it is to go once more. So is one that has left some when the scaler itself ended, as soon as there is a scaler. It adopts
-// nothing that it did not start, and leaves nothing behind: when the scaler ends, however it ends, its children drain and end.
+// A child that crashes is restarted. A child that should stop gets SIGTERM and time to drain. Data directories are numbered and
+// reused, the lowest number first. A node that drains and exits with accepted messages on its disk is started again to store them,
+// and runs until it is stopped once more. So is a node whose messages were left by an earlier scaler. The target adopts no process
+// that it did not start, and leaves none behind: when the scaler ends, however it ends, its children drain and exit.
 //
-// Concurrency: Run owns the children and waits for their end; the methods of the target may be called from any goroutine.
+// Concurrency: Run owns the children and waits for them; the methods of the target may be called from any goroutine.
 package processes

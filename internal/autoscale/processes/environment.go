@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// notTheirs are settings of the scaler's own node that a child must not inherit: several nodes at one URL, gateways at one
-// address, or children that scale.
+// notTheirs lists settings of the scaler's own node that a child must not inherit: two nodes with one URL, gateways on one address,
+// or children that scale.
 var notTheirs = []string{"ESH3AR_ADVERTISE_URL=", "ESH3AR_ROLE=", "ESH3AR_AUTOSCALE=", "ESH3AR_CONFIG="}
 
 func ownEnvironment(env []string) []string {
@@ -18,7 +18,7 @@ func ownEnvironment(env []string) []string {
 	})
 }
 
-// maxLine bounds what is kept of a line that does not end.
+// maxLine bounds the buffer for a line without an end.
 const maxLine = 64 << 10
 
 // prefixed writes whole lines with a prefix.
@@ -30,7 +30,7 @@ type prefixed struct {
 	line []byte
 }
 
-// Write takes what a process prints; it never fails, for that would end the process.
+// Write buffers the output of a process and writes whole lines. It never fails, because an error would end the process.
 func (w *prefixed) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// folder holds the data directories of the children, and belongs to one scaler at a time.
+// folder is the directory that holds the data directories of the children. One scaler at a time may use it.
 type folder struct {
 	dir  string
-	name string   // of its nodes, made once: no two folders give the same
+	name string   // prefix of the node ids; generated once, unique per folder
 	lock *os.File // held until close
 }
 
-// openFolder makes the folder where it is not there.
+// openFolder opens the folder and creates it if necessary.
 func openFolder(dir string) (f *folder, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -39,7 +39,7 @@ func openFolder(dir string) (f *folder, err error) {
 	return f, nil
 }
 
-// nameOf is the name that was made once.
+// nameOf returns the name that was generated for the folder.
 func nameOf(dir string) (string, error) {
 	path := filepath.Join(dir, "name")
 	if text, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(text)) != "" {
@@ -53,14 +53,14 @@ func nameOf(dir string) (string, error) {
 	return name, os.WriteFile(path, []byte(name+"\n"), 0o600)
 }
 
-// data is the data directory of a child, id its --node-id.
+// data returns the data directory of a slot; id returns the --node-id of its node.
 func (f *folder) data(slot int) string { return filepath.Join(f.dir, strconv.Itoa(slot)) }
 
-// slots are the places of which there is a data directory.
+// slots returns the slots that have a data directory.
 func (f *folder) slots() (slots []int) {
 	entries, err := os.ReadDir(f.dir)
 	if err != nil {
-		return nil // it was made a moment ago
+		return nil // the folder was just created, so this does not happen
 	}
 	for _, e := range entries {
 		if slot, err := strconv.Atoi(e.Name()); err == nil && slot > 0 && e.IsDir() {
@@ -74,8 +74,8 @@ func (f *folder) id(slot int) string { return f.name + "-" + strconv.Itoa(slot) 
 
 func (f *folder) close() error { return f.lock.Close() }
 
-// takeWithin is how long a lock is waited for: a program that is just being started by somebody else in this process has a copy
-// of every open file until it runs.
+// takeWithin is how long to retry a lock: a process that another goroutine is just starting holds a copy of every open file until
+// its exec.
 const takeWithin = time.Second
 
 func take(lock *os.File) (err error) {

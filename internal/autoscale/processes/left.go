@@ -6,11 +6,13 @@ import (
 	"time"
 )
 
-// lookEvery is how often a data directory is looked into that cannot be read yet: the node of an earlier run may still drain.
+// lookEvery is the interval at which an unreadable data directory is checked again: the node of an earlier run may still be
+// draining.
 const lookEvery = 3 * time.Second
 
-// fetch starts a node in each data directory in which one of an earlier run has left accepted messages, for no other can store them.
-// Such a node counts as any other, and goes when the scaler decides so. It returns when all were looked into, or ctx ends.
+// fetch starts a node in each data directory in which a node of an earlier run has left accepted messages, because no other node
+// can store them. Such a node counts as any other and may be stopped by the scaler. fetch returns when all directories were
+// checked, or ctx ends.
 func (t *Target) fetch(ctx context.Context) {
 	unknown := t.folder.slots()
 	for first := true; len(unknown) > 0; first = false {
@@ -21,10 +23,10 @@ func (t *Target) fetch(ctx context.Context) {
 	}
 }
 
-// fetchFrom tells whether it is known now what is in a place.
+// fetchFrom reports whether the content of a slot is known now.
 func (t *Target) fetchFrom(slot int, first bool) bool {
 	if t.taken(slot) {
-		return true // it stores what there is
+		return true // the node in that slot stores it
 	}
 	left, err := t.opts.Left(t.folder.data(slot))
 	switch {

@@ -201,7 +201,7 @@ func (y *yard) pid(slot int) int {
 
 func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }
 
-func TestUpAndDown(t *testing.T) {
+func TestTarget_Resize_StartsAndStops(t *testing.T) {
 	t.Setenv("ESH3AR_ADVERTISE_URL", "http://one.example")
 	t.Setenv("ESH3AR_AUTOSCALE", "true")
 	t.Setenv("ESH3AR_ROLE", "all")
@@ -241,8 +241,7 @@ func TestUpAndDown(t *testing.T) {
 	}
 }
 
-// TestOneThatDrainsCountsNoMore, and its place is not taken before it has ended.
-func TestOneThatDrainsCountsNoMore(t *testing.T) {
+func TestTarget_DrainingChild_NotCountedAndSlotKept(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, nil)
 	y.resize(2)
@@ -264,7 +263,7 @@ func TestOneThatDrainsCountsNoMore(t *testing.T) {
 	y.await("it has gone", func() bool { return len(y.fleet().Own) == 2 })
 }
 
-func TestOneThatDiesIsStartedAgain(t *testing.T) {
+func TestTarget_ChildCrashes_IsRestarted(t *testing.T) {
 	t.Parallel()
 	log := &output{}
 	y := newYard(t, func(o *processes.Options) { o.Log = slog.New(slog.NewTextHandler(log, nil)) })
@@ -284,7 +283,7 @@ func TestOneThatDiesIsStartedAgain(t *testing.T) {
 	}
 }
 
-func TestOneThatDoesNotDrainIsKilled(t *testing.T) {
+func TestTarget_ChildDoesNotDrain_IsKilled(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, func(o *processes.Options) { o.StopWithin = 50 * time.Millisecond })
 	y.resize(1)
@@ -296,8 +295,8 @@ func TestOneThatDoesNotDrainIsKilled(t *testing.T) {
 	y.await("it is killed", func() bool { return !alive(pid) })
 }
 
-// TestOneThatLeavesMessagesBehindRunsAgain: nobody else can store them, and who is to go is decided anew.
-func TestOneThatLeavesMessagesBehindRunsAgain(t *testing.T) {
+// TestTarget_ChildLeavesMessages_RunsAgain: no other node can store them, and the scaler decides again which node to stop.
+func TestTarget_ChildLeavesMessages_RunsAgain(t *testing.T) {
 	t.Parallel()
 	log := &output{}
 	y := newYard(t, func(o *processes.Options) { o.Log = slog.New(slog.NewTextHandler(log, nil)) })
@@ -321,7 +320,7 @@ func TestOneThatLeavesMessagesBehindRunsAgain(t *testing.T) {
 	y.await("it has gone", func() bool { return len(y.fleet().Own) == 1 })
 }
 
-func TestAHostThatIsAnIPv6Address(t *testing.T) {
+func TestTarget_IPv6Host_Works(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, func(o *processes.Options) { o.Host = "::1" })
 	y.resize(1)
@@ -331,7 +330,7 @@ func TestAHostThatIsAnIPv6Address(t *testing.T) {
 	}
 }
 
-func TestWithoutTheLease(t *testing.T) {
+func TestTarget_LeaseLost_ChangesNothing(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, nil)
 	y.resize(1)
@@ -354,8 +353,9 @@ func TestWithoutTheLease(t *testing.T) {
 	y.await("those that were started have gone again", func() bool { return len(y.fleet().Own) == 1 })
 }
 
-// TestWhatAnEarlierRunHasLeft has a node again: in its place, once it can be seen, and only there.
-func TestWhatAnEarlierRunHasLeft(t *testing.T) {
+// TestTarget_MessagesOfEarlierRun_StartsNode: the node starts in the slot of the messages, once the directory can be read, and only
+// there.
+func TestTarget_MessagesOfEarlierRun_StartsNode(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for _, name := range []string{"1", "2", "3", "4", "lost+found"} {
@@ -394,7 +394,7 @@ func TestWhatAnEarlierRunHasLeft(t *testing.T) {
 	}
 }
 
-func TestAProgramThatIsNotThere(t *testing.T) {
+func TestTarget_MissingBinary_Fails(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, func(o *processes.Options) { o.Binary = "/nonexistent/esh3ar" })
 	if err := y.Resize(t.Context(), order(1)); err == nil || !strings.Contains(err.Error(), "/nonexistent/esh3ar") || y.fleet().Wanted != 0 {
@@ -402,7 +402,7 @@ func TestAProgramThatIsNotThere(t *testing.T) {
 	}
 }
 
-func TestAFolderHasOneScaler(t *testing.T) {
+func TestTarget_SecondScalerOfFolder_Fails(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, nil)
 	if _, err := processes.New(processes.Options{Binary: os.Args[0], Dir: y.dir}); err == nil || !strings.Contains(err.Error(), "in use by another scaler") {
@@ -428,8 +428,8 @@ func TestAFolderHasOneScaler(t *testing.T) {
 	}
 }
 
-// TestChildrenOfAKilledScalerDrain kills it as a crash does.
-func TestChildrenOfAKilledScalerDrain(t *testing.T) {
+// TestTarget_ScalerKilled_ChildrenDrain kills the scaler with SIGKILL.
+func TestTarget_ScalerKilled_ChildrenDrain(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("the kernel has to do it")

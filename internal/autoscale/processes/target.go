@@ -16,29 +16,29 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
-// Options say what to start. Binary and Dir must be given, the zero value of another field means its default.
+// Options configure a Target. Binary and Dir are required; the zero value of any other field selects its default.
 type Options struct {
-	Binary     string        // of esh3ar
-	Flags      []string      // of serve; --listen, --data-dir and --node-id are the target's
-	Env        []string      // of it, NAME=value, besides this process's own: what must not be seen in a list of processes
-	Dir        string        // of the data directories
-	Host       string        // that nodes listen on, and so are reached at; default 127.0.0.1
-	StopWithin time.Duration // after SIGTERM, then SIGKILL; default 1 min. Longer than nodes give themselves
-	// Left tells whether a node that has ended has left accepted messages in its data directory; an error: not to be seen now. Nil:
-	// none has. It is asked about the directories of earlier runs.
+	Binary     string        // path of the esh3ar binary
+	Flags      []string      // flags of serve, without --listen, --data-dir and --node-id, which the target sets
+	Env        []string      // additional environment variables, NAME=value, for values that must not appear in a list of processes
+	Dir        string        // directory that holds the data directories
+	Host       string        // address on which nodes listen and are reached; default 127.0.0.1
+	StopWithin time.Duration // time between SIGTERM and SIGKILL; default 1 min, longer than the nodes' own shutdown timeout
+	// Left reports whether a stopped node has left accepted messages in its data directory. An error means that this cannot be
+	// determined now. It is called for the directories of earlier runs. Nil means that there are none.
 	Left   func(dir string) (bool, error)
-	Output io.Writer // what nodes log, by lines; default: nowhere
+	Output io.Writer // receives the log lines of the nodes; default: discard
 	Log    *slog.Logger
 	Random func(n int64) int64
 }
 
-// Target is the children. It realises scale.Target.
+// Target runs the child processes. It implements autoscale.Target.
 type Target struct {
 	opts   Options
 	folder *folder
 	mu     struct {
 		sync.Mutex
-		children []*child // those that go too, by slot
+		children []*child // including those that are stopping, sorted by slot
 		closed   bool
 	}
 }
@@ -48,7 +48,7 @@ var _ autoscale.Target = (*Target)(nil)
 // errClosed means that Run has ended.
 var errClosed = errors.New("the target has stopped")
 
-// New takes the folder; Run gives it back.
+// New locks the folder; Run releases it.
 func New(o Options) (*Target, error) {
 	o.Host = cmp.Or(o.Host, "127.0.0.1")
 	o.StopWithin = cmp.Or(o.StopWithin, time.Minute)
@@ -68,7 +68,7 @@ func New(o Options) (*Target, error) {
 	return &Target{opts: o, folder: f}, nil
 }
 
-// Run keeps the children until ctx ends. Then they drain, all at once, and it returns when the last has ended.
+// Run manages the children until ctx ends. Then all of them drain concurrently, and Run returns when the last has exited.
 func (t *Target) Run(ctx context.Context) error {
 	if t.opts.Left != nil {
 		t.fetch(ctx)
@@ -87,13 +87,13 @@ func (t *Target) Run(ctx context.Context) error {
 	return t.folder.close()
 }
 
-// stayingLocked gives those that are not to go, and drops those that have gone.
+// stayingLocked removes the children that have exited, and returns those that should keep running.
 func (t *Target) stayingLocked() []*child {
 	t.mu.children = slices.DeleteFunc(t.mu.children, (*child).gone)
 	return slices.DeleteFunc(slices.Clone(t.mu.children), (*child).going)
 }
 
-// Fleet realises scale.Target. The highest number goes first, because the lowest is used again first.
+// Fleet implements autoscale.Target. The highest slot is removed first, because the lowest free one is used first.
 func (t *Target) Fleet(context.Context) (autoscale.Fleet, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -108,7 +108,7 @@ func (t *Target) Fleet(context.Context) (autoscale.Fleet, error) {
 	return f, nil
 }
 
-// Resize realises scale.Target. Restarts of children that died are not its business: they change no number.
+// Resize implements autoscale.Target. Restarts after crashes do not concern it, because they do not change the number.
 func (t *Target) Resize(ctx context.Context, o autoscale.Order) error {
 	t.mu.Lock()
 	closed, staying := t.mu.closed, t.stayingLocked()
@@ -130,7 +130,7 @@ func (t *Target) Resize(ctx context.Context, o autoscale.Order) error {
 	})
 }
 
-// start starts n more. Those that were started by a holder that had lost its lease are stopped again.
+// start starts n more nodes. If the lease turns out to be lost, the nodes that were started are stopped again.
 func (t *Target) start(ctx context.Context, o autoscale.Order, n int) error {
 	var started []*child
 	err := o.Guard(ctx, func(context.Context) error {
@@ -153,7 +153,7 @@ func (t *Target) start(ctx context.Context, o autoscale.Order, n int) error {
 	return err
 }
 
-// startOne puts a process into the lowest free place.
+// startOne starts a process in the lowest free slot.
 func (t *Target) startOne() (*child, error) {
 	c, err := t.place()
 	if err != nil {
@@ -162,7 +162,7 @@ func (t *Target) startOne() (*child, error) {
 	started := make(chan error)
 	go t.keep(c, started) // ends with the child; Run waits for it
 	if err := <-started; err != nil {
-		<-c.done // it is not one of the fleet
+		<-c.done // it never became part of the fleet
 		return nil, err
 	}
 	t.opts.Log.Info("a node was started", "node", c.id)
@@ -196,8 +196,8 @@ func (t *Target) child(slot int) *child {
 	return &child{slot: slot, id: membership.NodeID(t.folder.id(slot)), stop: make(chan struct{}), done: make(chan struct{})}
 }
 
-// again puts another process into the place of one that was to go and left accepted messages on its disk: no other node can store
-// them. It counts as any other, and goes when the scaler decides so once more.
+// again starts a process in the slot of a child that was stopped and left accepted messages on its disk, because no other node can
+// store them. It counts as any other, and the scaler may stop it once more.
 func (t *Target) again(c *child) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

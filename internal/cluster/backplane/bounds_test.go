@@ -18,7 +18,7 @@ func idle() *backplane.Plane {
 	return backplane.New(backplane.Options{Self: "one", Nodes: nodes, Transport: new(redis.Client).BatchTransport("hub")})
 }
 
-func TestWhatWaitsIsBounded(t *testing.T) {
+func TestOutbox_Full_RefusesFrames(t *testing.T) {
 	t.Parallel()
 	for what, message := range map[string]string{"letters": "x", "bytes": strings.Repeat("x", 1<<20)} {
 		p := idle()
@@ -37,7 +37,7 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 	}
 }
 
-func TestARequestEndsWithItsContext(t *testing.T) {
+func TestPlane_Request_EndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -46,8 +46,8 @@ func TestARequestEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// TestASlowClientHoldsUpNobody: sends of other nodes go to who has room.
-func TestASlowClientHoldsUpNobody(t *testing.T) {
+// TestPlane_SlowClient_DoesNotDelayOthers: sends of other nodes reach the clients that have room.
+func TestPlane_SlowClient_DoesNotDelayOthers(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, s servers) {
 		_, nodes := together(ctx, t, s.url, "one", "two")
 		one, two := nodes[0], nodes[1]
@@ -67,8 +67,7 @@ func TestASlowClientHoldsUpNobody(t *testing.T) {
 	})
 }
 
-// TestBatchesThatCannotBeRead are of another version, and harm nothing.
-func TestBatchesThatCannotBeRead(t *testing.T) {
+func TestPlane_MalformedBatch_IsIgnored(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, s servers) {
 		_, nodes := together(ctx, t, s.url, "one", "two")
 		one, two := nodes[0], nodes[1]

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestBatches(t *testing.T) {
+func TestBatches_EncodeAndDecode_Match(t *testing.T) {
 	t.Parallel()
 	var letters []frame
 	for i, size := range []int{1, batchBytes * 2, 10, batchBytes / 2, batchBytes / 2, 3} {
@@ -26,7 +26,7 @@ func TestBatches(t *testing.T) {
 	}
 }
 
-// What comes over the post may be broken; what can be read is read the same again.
+// FuzzReadBatch: batches from the transport may be malformed; frames that can be decoded encode to the same bytes.
 func FuzzReadBatch(f *testing.F) {
 	f.Add("")
 	f.Add(batches("n", []frame{{kind: kindRequest, id: 300, name: "c", body: []byte("b")}})[0])

@@ -166,7 +166,7 @@ func want(t *testing.T, got []string, methods ...string) {
 	}
 }
 
-func TestSends(t *testing.T) {
+func TestPlane_Publish_ReachesOtherNodes(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, s servers) {
 		_, nodes := together(ctx, t, s.url, "one", "two", "three")
 		one, two, three := nodes[0], nodes[1], nodes[2]
@@ -212,7 +212,7 @@ func (n *node) invoke(ctx context.Context, id string) (<-chan signalr.Raw, <-cha
 	return raws, errs
 }
 
-func TestResults(t *testing.T) {
+func TestPlane_Request_ReturnsTheReply(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, s servers) {
 		_, nodes := together(ctx, t, s.url, "one", "two", "three")
 		one, two := nodes[0], nodes[1]
@@ -252,8 +252,9 @@ func TestResults(t *testing.T) {
 	})
 }
 
-// TestRedisDies: clients of the node get their sends, and who waits for a client of another node hears an error.
-func TestRedisDies(t *testing.T) {
+// TestPlane_RedisDown_LocalSendsWork: clients of this node get their sends, and requests to clients of other nodes fail with an
+// error.
+func TestPlane_RedisDown_LocalSendsWork(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, s servers) {
 		_, nodes := together(ctx, t, s.url, "one", "two")
 		one, two := nodes[0], nodes[1]
@@ -282,9 +283,9 @@ func TestRedisDies(t *testing.T) {
 	})
 }
 
-// TestANodeDies while its client is asked: who asks does not wait for ever. When it is gone from the list, there is no such
-// connection.
-func TestANodeDies(t *testing.T) {
+// TestPlane_NodeDies_RequestFails: the requesting caller does not wait for ever. Once the node is gone from the list, the
+// connection does not exist.
+func TestPlane_NodeDies_RequestFails(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, s servers) {
 		list, nodes := together(ctx, t, s.url, "one", "two")
 		one, two := nodes[0], nodes[1]
@@ -307,9 +308,9 @@ func TestANodeDies(t *testing.T) {
 	})
 }
 
-// TestAPatientCaller: a client that takes longer than the patience of who asks is waited for, because its node says that it
-// works.
-func TestAPatientCaller(t *testing.T) {
+// TestPlane_SlowReply_KeptAliveByProgress: a reply may take longer than the progress timeout, because the node of the client sends
+// progress frames.
+func TestPlane_SlowReply_KeptAliveByProgress(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, s servers) {
 		_, nodes := together(ctx, t, s.url, "one", "two")
 		one, two := nodes[0], nodes[1]

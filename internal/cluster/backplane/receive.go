@@ -49,8 +49,8 @@ func (r *servedRequests) cancel(key requestKey) {
 	}
 }
 
-// noWait is the context of sends from other nodes: a client whose queue is full misses the message. Waiting for a slow client would
-// delay all others.
+// noWait is the context of sends from other nodes: a client whose queue is full misses the message. Waiting for one slow client
+// would delay every other client.
 var noWait = func() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

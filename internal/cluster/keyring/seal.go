@@ -114,7 +114,7 @@ func (m *member) cipher(purpose string, run [runSize]byte) cipher.AEAD {
 	return aead
 }
 
-// room is what the cipher is given beside the text. It is reused: as a variable it would be allocated for each frame.
+// room holds the inputs of the cipher apart from the text. It is pooled, because local variables would be allocated for each frame.
 type room struct {
 	nonce [12]byte
 	about []byte // what is authenticated: the header and the context
@@ -192,7 +192,7 @@ func (s *Sealer) open(context string, frame []byte) (text []byte, f opened, err 
 	return text, f, nil
 }
 
-// peers are the sealers that frames came from. Only an authenticated frame adds one, so nobody else can fill it.
+// peers holds the sealers whose frames were accepted. Only an authenticated frame adds one, so an attacker cannot fill it.
 type peers struct {
 	mu  sync.Mutex
 	all map[peerName]*peer

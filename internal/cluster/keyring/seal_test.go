@@ -238,7 +238,7 @@ func (k Key) sealer(t *testing.T, c *clock) *Sealer {
 	return ring.Sealer("hints")
 }
 
-func TestSignatures(t *testing.T) {
+func TestSignature_SignAndVerify_Table(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	first, second := Key{Secret: NewSecret()}, Key{Secret: NewSecret(), SignsFrom: 1}

@@ -23,27 +23,27 @@ const (
 	bob   = esh3ar.Recipient(967771000002)
 )
 
-// desk stands for the engine of a node, with its router.
-type desk struct {
+// fixture is a node: a fake engine with a real router.
+type fixture struct {
 	router *presence.Router
 	stop   context.CancelFunc
 	table  *presence.Table[int]
 	mu     struct {
 		sync.Mutex
-		heard    []string
-		absent   []string
-		asserted []esh3ar.Recipient
-		unrouted int
-		errors   map[string]int
+		received  []string
+		offline   []string
+		asserted  []esh3ar.Recipient
+		hintsLost int
+		errors    map[string]int
 	}
 }
 
-var _ presence.Engine = (*desk)(nil)
+var _ presence.Engine = (*fixture)(nil)
 
-// start begins a node in a bubble.
-func start(t *testing.T, c *clustersim.Cluster, self membership.NodeID, more ...func(*presence.Options)) *desk {
+// newFixture starts a node in a synctest bubble.
+func newFixture(t *testing.T, c *clustersim.Cluster, self membership.NodeID, more ...func(*presence.Options)) *fixture {
 	t.Helper()
-	d := &desk{table: presence.NewTable[int]()}
+	d := &fixture{table: presence.NewTable[int]()}
 	d.mu.errors = map[string]int{}
 	opts := presence.Options{
 		Self: self, Presence: clustersim.Presence{Cluster: c, Self: self}, Hints: clustersim.Hints{Cluster: c, Self: self}, OnError: d.failed,
@@ -60,71 +60,71 @@ func start(t *testing.T, c *clustersim.Cluster, self membership.NodeID, more ...
 		if err := <-done; err != nil {
 			t.Errorf("%s: %v", self, err)
 		}
-		done <- nil // whoever stops it again
+		done <- nil // for a second call of stop
 	}
 	t.Cleanup(func() { d.stop() })
 	synctest.Wait()
 	return d
 }
 
-func (d *desk) open(r esh3ar.Recipient, session int) {
+func (d *fixture) open(r esh3ar.Recipient, session int) {
 	if d.table.Add(r, session) {
 		d.router.Changed(r)
 	}
 }
 
-func (d *desk) close(r esh3ar.Recipient, session int) {
+func (d *fixture) close(r esh3ar.Recipient, session int) {
 	if d.table.Remove(r, session) {
 		d.router.Changed(r)
 	}
 }
 
-func (d *desk) HasSession(r esh3ar.Recipient) bool           { return d.table.Has(r) }
-func (d *desk) ShardRecipients(share int) []esh3ar.Recipient { return d.table.Shard(share) }
+func (d *fixture) HasSession(r esh3ar.Recipient) bool           { return d.table.Has(r) }
+func (d *fixture) ShardRecipients(shard int) []esh3ar.Recipient { return d.table.Shard(shard) }
 
-func (d *desk) PresenceAsserted(rs []esh3ar.Recipient) {
+func (d *fixture) PresenceAsserted(rs []esh3ar.Recipient) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.mu.asserted = append(d.mu.asserted, rs...)
 }
 
-func (d *desk) HandleHints(hints []presence.Hint) {
+func (d *fixture) HandleHints(hints []presence.Hint) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i := range hints {
-		d.mu.heard = append(d.mu.heard, name(&hints[i]))
+		d.mu.received = append(d.mu.received, name(&hints[i]))
 	}
 }
 
-func (d *desk) RecipientsOffline(hints []presence.Hint) {
+func (d *fixture) RecipientsOffline(hints []presence.Hint) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i := range hints {
-		d.mu.absent = append(d.mu.absent, name(&hints[i]))
+		d.mu.offline = append(d.mu.offline, name(&hints[i]))
 	}
 }
 
-func (d *desk) HintsLost() {
+func (d *fixture) HintsLost() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.mu.unrouted++
+	d.mu.hintsLost++
 }
 
-func (d *desk) failed(operation string, _ error) {
+func (d *fixture) failed(operation string, _ error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.mu.errors[operation]++
 }
 
-// name is a hint as tests write it: the last digit of the recipient, and the seq.
+// name formats a hint as tests write it: the last digit of the recipient and the sequence number.
 func name(h *presence.Hint) string { return fmt.Sprintf("%d/%d", h.Recipient%10, h.Seq) }
 
 func hint(r esh3ar.Recipient, seq esh3ar.Seq) presence.Hint {
 	return presence.Hint{Kind: presence.Stored, Recipient: r, Seq: seq, ID: esh3ar.NewMessageID(), Life: 1}
 }
 
-// expect waits until nothing happens any more and compares.
-func (d *desk) expect(t *testing.T, what string, got func() []string, want ...string) {
+// expect waits until all goroutines of the bubble are blocked, then compares.
+func (d *fixture) expect(t *testing.T, what string, got func() []string, want ...string) {
 	t.Helper()
 	synctest.Wait()
 	d.mu.Lock()
@@ -134,27 +134,27 @@ func (d *desk) expect(t *testing.T, what string, got func() []string, want ...st
 	}
 }
 
-func (d *desk) heard(t *testing.T, want ...string) {
+func (d *fixture) expectHints(t *testing.T, want ...string) {
 	t.Helper()
-	d.expect(t, "heard", func() []string { return d.mu.heard }, want...)
+	d.expect(t, "received hints", func() []string { return d.mu.received }, want...)
 }
 
-func (d *desk) absent(t *testing.T, want ...string) {
+func (d *fixture) expectOffline(t *testing.T, want ...string) {
 	t.Helper()
-	d.expect(t, "absent", func() []string { return d.mu.absent }, want...)
+	d.expect(t, "offline recipients", func() []string { return d.mu.offline }, want...)
 }
 
-func (d *desk) asserted(t *testing.T, want ...esh3ar.Recipient) {
+func (d *fixture) expectAsserted(t *testing.T, want ...esh3ar.Recipient) {
 	t.Helper()
 	synctest.Wait()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !slices.Equal(d.mu.asserted, want) {
-		t.Errorf("asserted: got %v, want %v", d.mu.asserted, want)
+		t.Errorf("asserted recipients: got %v, want %v", d.mu.asserted, want)
 	}
 }
 
-func says(t *testing.T, c *clustersim.Cluster, r esh3ar.Recipient, want ...membership.NodeID) {
+func expectNodes(t *testing.T, c *clustersim.Cluster, r esh3ar.Recipient, want ...membership.NodeID) {
 	t.Helper()
 	synctest.Wait()
 	if got := c.Nodes(r); !slices.Equal(got, want) {

@@ -15,11 +15,11 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 )
 
-var update = flag.Bool("update", false, "write the golden file anew; only while the form is not released")
+var update = flag.Bool("update", false, "rewrite the golden file; only before the format is released")
 
 func messageID(n byte) esh3ar.MessageID { return esh3ar.MessageIDAt(1_700_000_000_000, [10]byte{9: n}) }
 
-// sample has every field of every kind.
+// sample returns hints with every field of every kind.
 func sample() []presence.Hint {
 	return []presence.Hint{
 		{
@@ -37,7 +37,7 @@ func sample() []presence.Hint {
 	}
 }
 
-func TestHintsGoThroughTheirForm(t *testing.T) {
+func TestHints_EncodeAndDecode_Match(t *testing.T) {
 	t.Parallel()
 	for _, hints := range [][]presence.Hint{nil, sample(), sample()[3:4]} {
 		got, err := presence.DecodeHints(presence.AppendHints(nil, hints))
@@ -46,12 +46,12 @@ func TestHintsGoThroughTheirForm(t *testing.T) {
 		}
 	}
 	if got := presence.AppendHints([]byte("before"), nil); !bytes.HasPrefix(got, []byte("before")) {
-		t.Errorf("%q does not begin with what was there", got)
+		t.Errorf("got %q, want the existing bytes as prefix", got)
 	}
 }
 
-// TestGoldenHints holds the form against bytes that older nodes wrote.
-func TestGoldenHints(t *testing.T) {
+// TestHints_Encode_MatchesGoldenFile compares the encoding with bytes that older nodes wrote.
+func TestHints_Encode_MatchesGoldenFile(t *testing.T) {
 	t.Parallel()
 	const file = "testdata/hints.v1.hex"
 	if *update {
@@ -68,23 +68,23 @@ func TestGoldenHints(t *testing.T) {
 	}
 }
 
-// record wraps the bytes of a hint as a batch has them.
+// record returns the bytes of a hint with the length prefix of a batch.
 func record(bytes ...byte) []byte {
 	return append(binary.AppendUvarint(nil, uint64(len(bytes))), bytes...)
 }
 
-// TestALaterVersionMayAdd: fields at the end of a hint and of a message, and kinds.
-func TestALaterVersionMayAdd(t *testing.T) {
+// TestDecodeHints_UnknownFieldsAndKinds_Skipped covers new fields at the end of a hint and of a message, and new kinds of hints.
+func TestDecodeHints_UnknownFieldsAndKinds_Skipped(t *testing.T) {
 	t.Parallel()
 	one := []byte{byte(presence.EndedUnacked), 0, 5, 0, 1, 0, 0}
 	hint := []byte{byte(presence.Stored), 0, 5, 7, 1, 2, 0}
-	message := make([]byte, 16+16+12)                  // no text at all, and priority low
-	longer := append(bytes.Clone(message), 1, 2, 3, 4) // fields that come one day
+	message := make([]byte, 16+16+12)                  // empty texts, priority low
+	longer := append(bytes.Clone(message), 1, 2, 3, 4) // fields of a later version
 	data := []byte{1}
-	data = append(data, record(200, 1, 2, 3)...) // a kind that comes one day
+	data = append(data, record(200, 1, 2, 3)...) // a kind of a later version
 	data = append(data, record(append(append(hint, record(longer...)...), 9, 9)...)...)
 	data = append(data, record(append(one, 42)...)...)
-	data = append(data, record(0)...) // a kind that never was
+	data = append(data, record(0)...) // an unused kind
 	got, err := presence.DecodeHints(data)
 	want := []presence.Hint{{Kind: presence.Stored, Recipient: 5, Seq: 7, Life: 1, Message: &esh3ar.Message{}}, {Kind: presence.EndedUnacked, Recipient: 5, Life: 1}}
 	if err != nil || !reflect.DeepEqual(got, want) {
@@ -92,14 +92,14 @@ func TestALaterVersionMayAdd(t *testing.T) {
 	}
 	data[0] = 2
 	if _, err := presence.DecodeHints(data); !errors.Is(err, presence.ErrHintVersion) {
-		t.Errorf("of another version: %v", err)
+		t.Errorf("DecodeHints of another version: got %v, want ErrHintVersion", err)
 	}
 }
 
-func TestDamagedHints(t *testing.T) {
+func TestDecodeHints_MalformedBytes_Fails(t *testing.T) {
 	t.Parallel()
 	whole := presence.AppendHints(nil, sample())
-	complete := map[int]bool{1: true} // where a batch may end
+	complete := map[int]bool{1: true} // lengths at which a batch may end
 	for i := range sample() {
 		complete[len(presence.AppendHints(nil, sample()[:i+1]))] = true
 	}
@@ -124,7 +124,7 @@ func TestDamagedHints(t *testing.T) {
 	}
 }
 
-// FuzzDecodeHints: no bytes do harm, and what was read has a form that says the same.
+// FuzzDecodeHints: no input causes a panic, and hints that were decoded survive another round of encoding and decoding.
 func FuzzDecodeHints(f *testing.F) {
 	f.Add(presence.AppendHints(nil, sample()))
 	f.Add([]byte{1})
@@ -136,7 +136,7 @@ func FuzzDecodeHints(f *testing.F) {
 		}
 		again, err := presence.DecodeHints(presence.AppendHints(nil, hints))
 		if err != nil || !reflect.DeepEqual(again, hints) {
-			t.Errorf("%+v became %+v, %v", hints, again, err)
+			t.Errorf("decode(encode(%+v)): got %+v, %v", hints, again, err)
 		}
 	})
 }

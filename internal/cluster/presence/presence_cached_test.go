@@ -13,7 +13,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/clustersim"
 )
 
-// counted is presence that counts who was looked up.
+// counted is a Presence that records the recipients of its lookups.
 type counted struct {
 	presence.Presence
 	asked []esh3ar.Recipient
@@ -24,9 +24,9 @@ func (c *counted) Nodes(ctx context.Context, rs []esh3ar.Recipient) ([][]members
 	return c.Presence.Nodes(ctx, rs)
 }
 
-// TestPresenceIsRememberedForASecond: who is somewhere is looked up once a second, who is nowhere each time, and what this node
-// says itself it sees at once.
-func TestPresenceIsRememberedForASecond(t *testing.T) {
+// TestCachedPresence_Nodes_CachedForASecond: a recipient with nodes is looked up once a second, one without nodes every time, and
+// this node sees its own changes at once.
+func TestCachedPresence_Nodes_CachedForASecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := clustersim.New()
@@ -38,10 +38,10 @@ func TestPresenceIsRememberedForASecond(t *testing.T) {
 			source.asked = nil
 			got, err := p.Nodes(t.Context(), []esh3ar.Recipient{alice, bob})
 			if err != nil || !slices.EqualFunc(got, want, slices.Equal) {
-				t.Errorf("found %v, %v, want %v", got, err, want)
+				t.Errorf("Nodes: got %v, %v, want %v", got, err, want)
 			}
 			if !slices.Equal(source.asked, asked) {
-				t.Errorf("looked %v up, want %v", source.asked, asked)
+				t.Errorf("looked up %v, want %v", source.asked, asked)
 			}
 		}
 		find([][]membership.NodeID{{"b"}, nil}, alice, bob)
@@ -61,10 +61,10 @@ func TestPresenceIsRememberedForASecond(t *testing.T) {
 		time.Sleep(time.Second)
 		c.Away(true, false)
 		if nodes, err := p.Nodes(t.Context(), []esh3ar.Recipient{alice}); err == nil {
-			t.Errorf("presence is away, and still found %v", nodes)
+			t.Errorf("presence is unavailable: got %v, want an error", nodes)
 		}
 		if s := p.Stats(); s.Name != "presence" {
-			t.Errorf("counted as %q", s.Name)
+			t.Errorf("got name %q, want presence", s.Name)
 		}
 	})
 }

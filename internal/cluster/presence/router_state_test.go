@@ -10,7 +10,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 )
 
-// lookUp looks up once, with these answers.
+// lookUp performs one lookup with the given answers.
 func lookUp(t *testing.T, b *presence.RouterState, answers map[esh3ar.Recipient][]membership.NodeID, held ...esh3ar.Recipient) presence.RoutingResult {
 	t.Helper()
 	asked := b.LookUp()
@@ -28,56 +28,56 @@ func names(hints []presence.Hint) (list []string) {
 	return list
 }
 
-func TestEachNodeGetsOneParcelInOrder(t *testing.T) {
+func TestRouterState_ResolveTargets_GroupsByNodeInOrder(t *testing.T) {
 	t.Parallel()
 	b := presence.NewRouterState("a", presence.Limits{})
 	b.Enqueue([]presence.Hint{hint(alice, 1), hint(bob, 7), hint(alice, 2), hint(bob, 8), hint(alice, 3)})
 	routed := lookUp(t, b, map[esh3ar.Recipient][]membership.NodeID{alice: {"a", "b", "c"}, bob: {"c"}})
 	want := map[membership.NodeID][]string{"b": {"1/1", "1/2", "1/3"}, "c": {"1/1", "2/7", "1/2", "2/8", "1/3"}}
 	if len(routed.Batches) != len(want) {
-		t.Errorf("%d parcels", len(routed.Batches))
+		t.Errorf("got %d batches, want %d", len(routed.Batches), len(want))
 	}
 	for _, p := range routed.Batches {
 		if got := names(p.Hints); !slices.Equal(got, want[p.To]) {
-			t.Errorf("%s gets %v, want %v", p.To, got, want[p.To])
+			t.Errorf("batch for %s: got %v, want %v", p.To, got, want[p.To])
 		}
 	}
 }
 
-func TestWhoIsAbsent(t *testing.T) {
+func TestRouterState_ResolveTargets_ReportsOffline(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name    string
 		nodes   []membership.NodeID
 		held    bool
 		absent  bool
-		retract bool // of an entry of our own that is wrong
+		retract bool // of a stale own entry
 	}{
-		{"nobody knows anything", nil, false, true, false},
-		{"our own entry is stale", []membership.NodeID{"a"}, false, true, true},
-		{"here and not said yet", nil, true, false, false},
-		{"here", []membership.NodeID{"a"}, true, false, false},
-		{"elsewhere", []membership.NodeID{"b"}, false, false, false},
-		{"elsewhere, and our own entry is stale", []membership.NodeID{"a", "b"}, false, false, true},
+		{"no entries", nil, false, true, false},
+		{"own entry is stale", []membership.NodeID{"a"}, false, true, true},
+		{"local session not asserted yet", nil, true, false, false},
+		{"local session", []membership.NodeID{"a"}, true, false, false},
+		{"other node", []membership.NodeID{"b"}, false, false, false},
+		{"other node and stale own entry", []membership.NodeID{"a", "b"}, false, false, true},
 	} {
 		b := presence.NewRouterState("a", presence.Limits{})
 		b.Enqueue([]presence.Hint{hint(alice, 1), {Kind: presence.Acknowledged, Recipient: alice}})
 		asked := b.LookUp()
 		routed := b.ResolveTargets([][]membership.NodeID{c.nodes}, []bool{c.held}, nil)
 		if len(asked) != 1 || (len(routed.Offline) == 1) != c.absent {
-			t.Errorf("%s: asked for %v, absent %v", c.name, asked, names(routed.Offline))
+			t.Errorf("%s: looked up %v, got offline %v", c.name, asked, names(routed.Offline))
 		}
 		if turn := b.NextBatch(); (len(turn) == 1) != c.retract {
-			t.Errorf("%s: marked %v", c.name, turn)
+			t.Errorf("%s: got dirty %v, want some: %t", c.name, turn, c.retract)
 		}
 	}
 }
 
-func TestOneLookUpAtATime(t *testing.T) {
+func TestRouterState_LookUp_OneAtATime(t *testing.T) {
 	t.Parallel()
 	b := presence.NewRouterState("a", presence.Limits{})
 	if b.LookUp() != nil {
-		t.Error("looked up for no hint")
+		t.Error("a lookup started without hints")
 	}
 	b.Enqueue([]presence.Hint{hint(alice, 1)})
 	b.LookUp()
@@ -94,8 +94,9 @@ func TestOneLookUpAtATime(t *testing.T) {
 	}
 }
 
-// TestAnAnswerThatDoesNotFitIsNone: nobody may be called absent by it, and nothing may panic.
-func TestAnAnswerThatDoesNotFitIsNone(t *testing.T) {
+// TestRouterState_WrongNumberOfAnswers_LookupFails: no recipient may be reported offline because of such an answer, and nothing may
+// panic.
+func TestRouterState_WrongNumberOfAnswers_LookupFails(t *testing.T) {
 	t.Parallel()
 	b := presence.NewRouterState("a", presence.Limits{})
 	b.Enqueue([]presence.Hint{hint(alice, 1), hint(bob, 1)})
@@ -105,8 +106,8 @@ func TestAnAnswerThatDoesNotFitIsNone(t *testing.T) {
 	}
 }
 
-// TestAFullOutboxKeepsWhatItHas, whichever of its bounds is reached.
-func TestAFullOutboxKeepsWhatItHas(t *testing.T) {
+// TestRouterState_FullOutbox_DropsNewHints covers the bound on hints and the bound on bytes.
+func TestRouterState_FullOutbox_DropsNewHints(t *testing.T) {
 	t.Parallel()
 	large := hint(alice, 2)
 	large.Message = &esh3ar.Message{Content: string(make([]byte, 10_000))}
@@ -121,7 +122,7 @@ func TestAFullOutboxKeepsWhatItHas(t *testing.T) {
 	} {
 		b := presence.NewRouterState("a", c.limits)
 		if b.Enqueue(c.tell) {
-			t.Errorf("%s: all found room", c.name)
+			t.Errorf("%s: Enqueue reported that all hints fitted", c.name)
 		}
 		if got := names(lookUp(t, b, nil).Offline); !slices.Equal(got, c.want) {
 			t.Errorf("%s: kept %v, want %v", c.name, got, c.want)
@@ -130,12 +131,12 @@ func TestAFullOutboxKeepsWhatItHas(t *testing.T) {
 			t.Errorf("%s: %+v", c.name, s)
 		}
 		if !b.Enqueue(c.tell[:1]) {
-			t.Errorf("%s: a look-up made no room", c.name)
+			t.Errorf("%s: Enqueue failed after a lookup had emptied the outbox", c.name)
 		}
 	}
 }
 
-func TestALookUpIsBounded(t *testing.T) {
+func TestRouterState_LookUp_IsBounded(t *testing.T) {
 	t.Parallel()
 	b := presence.NewRouterState("a", presence.Limits{})
 	text := string(make([]byte, 4096))
@@ -155,7 +156,7 @@ func TestALookUpIsBounded(t *testing.T) {
 			size += len(p.Hints) * len(text)
 		}
 		if size > 1<<20 {
-			t.Errorf("a parcel has %d bytes of content", size)
+			t.Errorf("got a batch of %d bytes, want at most 1 MiB", size)
 		}
 	}
 	if !slices.Equal(got, sent) {
@@ -163,7 +164,7 @@ func TestALookUpIsBounded(t *testing.T) {
 	}
 }
 
-func TestStrayHintsAreSentOnAFewTimes(t *testing.T) {
+func TestRouterState_MisroutedHint_ForwardedUpToHopLimit(t *testing.T) {
 	t.Parallel()
 	b := presence.NewRouterState("a", presence.Limits{})
 	var on []uint8
@@ -172,7 +173,7 @@ func TestStrayHintsAreSentOnAFewTimes(t *testing.T) {
 		h.Hops = hops
 		here, lost := b.Receive([]presence.Hint{h}, []bool{false})
 		if len(here) > 0 {
-			t.Errorf("%v is for nobody here", names(here))
+			t.Errorf("Receive returned %v, want none for this node", names(here))
 		}
 		if lost != (hops >= 2) {
 			t.Errorf("with %d hops, lost: %t", hops, lost)
@@ -182,18 +183,18 @@ func TestStrayHintsAreSentOnAFewTimes(t *testing.T) {
 		}
 	}
 	if !slices.Equal(on, []uint8{1, 2}) {
-		t.Errorf("sent on with hops %v", on)
+		t.Errorf("forwarded with hops %v, want [1 2]", on)
 	}
 	if turn := b.NextBatch(); !slices.Equal(turn, []esh3ar.Recipient{alice}) {
-		t.Errorf("marked %v, want the stray hints' recipient once", turn)
+		t.Errorf("got dirty %v, want the recipient of the misrouted hints once", turn)
 	}
 	if s := b.Stats(); s.Received != 5 || s.Misrouted != 5 || s.HopLimitExceeded != 3 {
 		t.Errorf("%+v", s)
 	}
 }
 
-// TestWhatChangesWhilePresenceIsSaidIsSaidAgain is the order of operations that presence rests on.
-func TestWhatChangesWhilePresenceIsSaidIsSaidAgain(t *testing.T) {
+// TestRouterState_ChangeDuringPublish_PublishedAgain checks the order of operations on which presence depends.
+func TestRouterState_ChangeDuringPublish_PublishedAgain(t *testing.T) {
 	t.Parallel()
 	b := presence.NewRouterState("a", presence.Limits{})
 	b.Changed(alice)
@@ -202,53 +203,53 @@ func TestWhatChangesWhilePresenceIsSaidIsSaidAgain(t *testing.T) {
 	}
 	assert, retract := b.Decide([]bool{true})
 	if len(assert) != 1 || len(retract) != 0 {
-		t.Errorf("says %v and takes back %v", assert, retract)
+		t.Errorf("Decide: got asserted %v and retracted %v, want one asserted", assert, retract)
 	}
-	b.Changed(alice) // its session has just ended
+	b.Changed(alice) // its session has ended
 	if b.NextBatch() != nil {
-		t.Error("two operations at a time")
+		t.Error("NextBatch started a second operation")
 	}
 	if _, ok := b.Renew(); ok {
-		t.Error("a share is renewed beside an operation")
+		t.Error("Renew started during an operation")
 	}
 	if got := b.Done(nil, nil); !slices.Equal(got, []esh3ar.Recipient{alice}) {
-		t.Errorf("compares %v", got)
+		t.Errorf("Done: got %v to compare, want alice", got)
 	}
 	if turn := b.NextBatch(); !slices.Equal(turn, []esh3ar.Recipient{alice}) {
-		t.Errorf("then got %v", turn)
+		t.Errorf("next batch: got %v, want alice", turn)
 	}
 	if _, retract = b.Decide([]bool{false}); len(retract) != 1 {
-		t.Error("the end of the session is not said")
+		t.Error("the ended session is not retracted")
 	}
 	if got := b.Done(nil, nil); len(got) > 0 {
-		t.Errorf("compares %v, who left", got)
+		t.Errorf("Done: got %v to compare, want none after a retraction", got)
 	}
 	if share, ok := b.Renew(); !ok || share != 0 {
-		t.Errorf("renews share %d, %t", share, ok)
+		t.Errorf("Renew: got shard %d, %t, want 0, true", share, ok)
 	}
 	b.Changed(bob)
 	if b.NextBatch() != nil {
-		t.Error("an operation beside a share that is renewed")
+		t.Error("NextBatch started during a renewal")
 	}
 	b.Renewed(0, nil)
 	if share, _ := b.Renew(); share != 1 {
-		t.Errorf("renews share %d next", share)
+		t.Errorf("Renew: got shard %d, want 1", share)
 	}
 }
 
-// TestAllSharesAreRenewed in turn.
-func TestAllSharesAreRenewed(t *testing.T) {
+// TestRouterState_Renew_CyclesThroughAllShards renews every shard in turn.
+func TestRouterState_Renew_CyclesThroughAllShards(t *testing.T) {
 	t.Parallel()
 	b := presence.NewRouterState("a", presence.Limits{})
 	seen := map[int]int{}
 	for range 2 * presence.Shards {
-		share, _ := b.Renew()
+		shard, _ := b.Renew()
 		b.Renewed(0, nil)
-		seen[share]++
+		seen[shard]++
 	}
-	for share := range presence.Shards {
-		if seen[share] != 2 {
-			t.Errorf("share %d: %d times", share, seen[share])
+	for shard := range presence.Shards {
+		if seen[shard] != 2 {
+			t.Errorf("shard %d: renewed %d times, want 2", shard, seen[shard])
 		}
 	}
 }

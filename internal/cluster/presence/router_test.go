@@ -17,68 +17,68 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/clustersim"
 )
 
-func TestHintsFindTheNodesOfTheirRecipients(t *testing.T) {
+func TestRouter_Enqueue_ReachesTheNodesOfTheRecipients(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := clustersim.New()
-		a, b, d := start(t, c, "a"), start(t, c, "b"), start(t, c, "d")
+		a, b, d := newFixture(t, c, "a"), newFixture(t, c, "b"), newFixture(t, c, "d")
 		a.open(alice, 1)
 		b.open(alice, 2)
 		d.open(bob, 3)
 		synctest.Wait()
 		a.router.Enqueue([]presence.Hint{hint(alice, 1), hint(bob, 1), hint(alice, 2), hint(alice, 3)})
-		b.heard(t, "1/1", "1/2", "1/3")
-		d.heard(t, "2/1")
-		a.heard(t) // what it told
-		a.absent(t)
+		b.expectHints(t, "1/1", "1/2", "1/3")
+		d.expectHints(t, "2/1")
+		a.expectHints(t) // its own hints are not sent back
+		a.expectOffline(t)
 	})
 }
 
-func TestWhoIsConnectedNowhereIsAbsent(t *testing.T) {
+func TestRouter_UnconnectedRecipient_ReportedOffline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := clustersim.New()
-		a, b := start(t, c, "a"), start(t, c, "b")
+		a, b := newFixture(t, c, "a"), newFixture(t, c, "b")
 		a.open(bob, 1)
 		a.router.Enqueue([]presence.Hint{
 			hint(alice, 1), hint(bob, 1), {Kind: presence.Acknowledged, Recipient: alice}, {Kind: presence.EndedUnacked, Recipient: alice},
 		})
-		a.absent(t, "1/1") // and not of what ended, which is no message that waits
-		b.heard(t)
+		a.expectOffline(t, "1/1") // only for stored messages: ended ones do not wait for the recipient
+		b.expectHints(t)
 	})
 }
 
-func TestNobodyIsAbsentWhilePresenceDoesNotAnswer(t *testing.T) {
+func TestRouter_PresenceUnavailable_ReportsNoOffline(t *testing.T) {
 	t.Parallel()
 	for _, hangs := range []bool{false, true} {
 		t.Run(fmt.Sprintf("hangs: %t", hangs), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				c := clustersim.New()
-				a := start(t, c, "a")
+				a := newFixture(t, c, "a")
 				c.Away(true, hangs)
 				a.router.Enqueue([]presence.Hint{hint(alice, 1)})
 				time.Sleep(time.Minute)
-				a.absent(t)
-				if a.mu.unrouted != 1 || a.mu.errors["look presence up"] != 1 {
-					t.Errorf("unrouted %d times, errors %v", a.mu.unrouted, a.mu.errors)
+				a.expectOffline(t)
+				if a.mu.hintsLost != 1 || a.mu.errors["look presence up"] != 1 {
+					t.Errorf("got %d reports of lost hints and errors %v, want 1 of each", a.mu.hintsLost, a.mu.errors)
 				}
 				c.Away(false, false)
 				a.router.Enqueue([]presence.Hint{hint(alice, 2)})
-				a.absent(t, "1/2")
+				a.expectOffline(t, "1/2")
 			})
 		})
 	}
 }
 
-// TestAStaleEntryIsTakenBackAndItsHintSentOn: the phone has moved from b to d, and b still says that it is there.
-func TestAStaleEntryIsTakenBackAndItsHintSentOn(t *testing.T) {
+// TestRouter_StaleEntry_RetractedAndHintForwarded: the phone has moved from b to d, and presence still lists b.
+func TestRouter_StaleEntry_RetractedAndHintForwarded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := clustersim.New()
-		a, b, d := start(t, c, "a"), start(t, c, "b"), start(t, c, "d")
+		a, b, d := newFixture(t, c, "a"), newFixture(t, c, "b"), newFixture(t, c, "d")
 		c.Bend(func(to membership.NodeID, hints []presence.Hint) []clustersim.Delivery {
-			if to == "b" { // d has just come, and the look-up had not seen it
+			if to == "b" { // d opens after the lookup
 				d.open(alice, 1)
 			}
 			return []clustersim.Delivery{{To: to, Hints: hints, After: time.Millisecond}}
@@ -86,82 +86,83 @@ func TestAStaleEntryIsTakenBackAndItsHintSentOn(t *testing.T) {
 		c.Plant("b", alice)
 		a.router.Enqueue([]presence.Hint{hint(alice, 1)})
 		time.Sleep(time.Second)
-		d.heard(t, "1/1")
-		b.heard(t)
-		says(t, c, alice, "d")
-		for _, desk := range []*desk{a, b, d} {
-			desk.absent(t)
+		d.expectHints(t, "1/1")
+		b.expectHints(t)
+		expectNodes(t, c, alice, "d")
+		for _, f := range []*fixture{a, b, d} {
+			f.expectOffline(t)
 		}
 	})
 }
 
-// TestAStaleEntryOfNobodyEndsAsAbsent is a phone that left without another one coming.
-func TestAStaleEntryOfNobodyEndsAsAbsent(t *testing.T) {
+// TestRouter_StaleEntryOfOfflineRecipient_ReportedOffline covers a phone that disconnected without connecting again.
+func TestRouter_StaleEntryOfOfflineRecipient_ReportedOffline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := clustersim.New()
-		a, b := start(t, c, "a"), start(t, c, "b")
-		c.Bend(func(to membership.NodeID, hints []presence.Hint) []clustersim.Delivery { // later than what takes entries back
+		a, b := newFixture(t, c, "a"), newFixture(t, c, "b")
+		c.Bend(func(to membership.NodeID, hints []presence.Hint) []clustersim.Delivery { // later than the retractions
 			return []clustersim.Delivery{{To: to, Hints: hints, After: time.Millisecond}}
 		})
 		c.Plant("a", alice)
 		c.Plant("b", alice)
 		a.router.Enqueue([]presence.Hint{hint(alice, 1)})
 		time.Sleep(time.Second)
-		says(t, c, alice)
-		if got := slices.Concat(a.mu.absent, b.mu.absent); !slices.Equal(got, []string{"1/1"}) {
-			t.Errorf("absent: %v", got)
+		expectNodes(t, c, alice)
+		if got := slices.Concat(a.mu.offline, b.mu.offline); !slices.Equal(got, []string{"1/1"}) {
+			t.Errorf("offline recipients: got %v, want [1/1]", got)
 		}
 	})
 }
 
-// TestAHintDoesNotCircle: presence insists on nodes that do not hold the recipient.
-func TestAHintDoesNotCircle(t *testing.T) {
+// TestRouter_MisroutedHint_StopsAtHopLimit: presence always returns nodes that do not have the recipient.
+func TestRouter_MisroutedHint_StopsAtHopLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := clustersim.New()
-		var desks []*desk
+		var fixtures []*fixture
 		for _, id := range []membership.NodeID{"a", "b", "d"} {
-			desks = append(desks, start(t, c, id))
+			fixtures = append(fixtures, newFixture(t, c, id))
 		}
 		sends := 0
 		c.Bend(func(to membership.NodeID, hints []presence.Hint) []clustersim.Delivery {
-			if sends++; sends > 100 {
+			sends++
+			if sends > 100 {
 				return nil
 			}
 			return []clustersim.Delivery{{To: to, Hints: hints}}
 		})
-		insist := func(o *presence.Options) { o.Presence = stubborn{} }
-		asker := start(t, c, "e", insist)
-		for _, d := range desks {
+		insist := func(o *presence.Options) { o.Presence = fixedPresence{} }
+		asker := newFixture(t, c, "e", insist)
+		for _, d := range fixtures {
 			d.stop()
 		}
-		desks = desks[:0]
+		fixtures = fixtures[:0]
 		for _, id := range []membership.NodeID{"a", "b", "d"} {
-			desks = append(desks, start(t, c, id, insist))
+			fixtures = append(fixtures, newFixture(t, c, id, insist))
 		}
 		asker.router.Enqueue([]presence.Hint{hint(alice, 1)})
 		synctest.Wait()
-		if most := 3 + 3*2 + 3*2*2; sends > most { // to three, on to the two others, and once more
+		if most := 3 + 3*2 + 3*2*2; sends > most { // to three nodes, forwarded to the two others, and once more
 			t.Errorf("one hint was sent %d times, want %d at most", sends, most)
 		}
 		circled, unrouted := uint64(0), 0
-		for _, d := range desks {
+		for _, d := range fixtures {
 			circled += d.router.Stats().HopLimitExceeded
-			unrouted += d.mu.unrouted
+			unrouted += d.mu.hintsLost
 		}
-		if circled == 0 || unrouted == 0 { // the stale walk must hear of it: nobody was called absent
-			t.Errorf("%d hints were given up, and %d engines heard of it", circled, unrouted)
+		if circled == 0 || unrouted == 0 { // the sweep must learn of the loss, because no recipient was reported offline
+			t.Errorf("got %d hints at the hop limit and %d reports of lost hints, want some of each", circled, unrouted)
 		}
 	})
 }
 
-// stubborn is presence that knows one thing only.
-type stubborn struct{}
+// fixedPresence is a Presence that always returns the same nodes.
+type fixedPresence struct{}
 
-func (stubborn) Assert(context.Context, []esh3ar.Recipient) error  { return nil }
-func (stubborn) Retract(context.Context, []esh3ar.Recipient) error { return nil }
-func (stubborn) Nodes(_ context.Context, rs []esh3ar.Recipient) ([][]membership.NodeID, error) {
+func (fixedPresence) Assert(context.Context, []esh3ar.Recipient) error  { return nil }
+func (fixedPresence) Retract(context.Context, []esh3ar.Recipient) error { return nil }
+func (fixedPresence) Nodes(_ context.Context, rs []esh3ar.Recipient) ([][]membership.NodeID, error) {
 	nodes := make([][]membership.NodeID, len(rs))
 	for i := range nodes {
 		nodes[i] = []membership.NodeID{"a", "b", "d"}
@@ -169,27 +170,27 @@ func (stubborn) Nodes(_ context.Context, rs []esh3ar.Recipient) ([][]membership.
 	return nodes, nil
 }
 
-func TestPresenceIsSaidKeptAndTakenBack(t *testing.T) {
+func TestRouter_Sessions_AssertRenewRetract(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := clustersim.New()
-		a := start(t, c, "a")
+		a := newFixture(t, c, "a")
 		a.open(alice, 1)
 		a.open(alice, 2)
-		says(t, c, alice, "a")
-		a.asserted(t, alice) // once: the second session changes nothing
+		expectNodes(t, c, alice, "a")
+		a.expectAsserted(t, alice) // only once: the second session changes nothing
 		time.Sleep(10 * presence.TTL)
-		says(t, c, alice, "a")
-		a.asserted(t, alice) // and not with each repeat
+		expectNodes(t, c, alice, "a")
+		a.expectAsserted(t, alice) // and not with each renewal
 		a.close(alice, 1)
-		says(t, c, alice, "a")
+		expectNodes(t, c, alice, "a")
 		a.close(alice, 2)
-		says(t, c, alice)
+		expectNodes(t, c, alice)
 	})
 }
 
-// TestPresenceComesBackAfterItWasLost: within a round of repeats, whatever happened meanwhile.
-func TestPresenceComesBackAfterItWasLost(t *testing.T) {
+// TestRouter_PresenceLost_RestoredWithinOneRound: one round of renewals restores presence, whatever happened meanwhile.
+func TestRouter_PresenceLost_RestoredWithinOneRound(t *testing.T) {
 	t.Parallel()
 	for name, lose := range map[string]func(*clustersim.Cluster){
 		"wiped": (*clustersim.Cluster).Wipe,
@@ -204,28 +205,27 @@ func TestPresenceComesBackAfterItWasLost(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := clustersim.New()
 				c.Slow(10 * time.Millisecond)
-				a := start(t, c, "a")
-				const crowd = esh3ar.Recipient(3000) // several batches
-				for r := range crowd {
+				a := newFixture(t, c, "a")
+				const recipients = esh3ar.Recipient(3000) // more than one batch
+				for r := range recipients {
 					a.open(alice+r, 1)
 				}
 				time.Sleep(time.Second)
-				for r := range crowd { // long before the first round of repeats
-					says(t, c, alice+r, "a")
+				for r := range recipients { // long before the first round of renewals
+					expectNodes(t, c, alice+r, "a")
 				}
 				lose(c)
-				time.Sleep(presence.RenewInterval + 3*time.Second) // a call that hangs may still be under way
-				for r := range crowd {
-					says(t, c, alice+r, "a")
+				time.Sleep(presence.RenewInterval + 3*time.Second) // a call that hangs may still be in progress
+				for r := range recipients {
+					expectNodes(t, c, alice+r, "a")
 				}
 			})
 		})
 	}
 }
 
-// TestPresenceFollowsPhonesThatComeAndGo: however sessions begin and end while calls are under way, in the end presence
-// says what is.
-func TestPresenceFollowsPhonesThatComeAndGo(t *testing.T) {
+// TestRouter_RandomSessions_PresenceConverges: however sessions begin and end during calls, presence is correct in the end.
+func TestRouter_RandomSessions_PresenceConverges(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -234,7 +234,7 @@ func TestPresenceFollowsPhonesThatComeAndGo(t *testing.T) {
 				random := rand.New(rand.NewPCG(seed, 1))
 				c := clustersim.New()
 				c.Slow(40 * time.Millisecond)
-				a := start(t, c, "a")
+				a := newFixture(t, c, "a")
 				var sessions [8]int
 				for range 300 {
 					r := random.IntN(len(sessions))
@@ -250,9 +250,9 @@ func TestPresenceFollowsPhonesThatComeAndGo(t *testing.T) {
 				time.Sleep(time.Second)
 				for r, n := range sessions {
 					if n > 0 {
-						says(t, c, alice+esh3ar.Recipient(r), "a")
+						expectNodes(t, c, alice+esh3ar.Recipient(r), "a")
 					} else {
-						says(t, c, alice+esh3ar.Recipient(r))
+						expectNodes(t, c, alice+esh3ar.Recipient(r))
 					}
 				}
 			})
@@ -260,35 +260,35 @@ func TestPresenceFollowsPhonesThatComeAndGo(t *testing.T) {
 	}
 }
 
-// TestWhoCouldNotBeSaidIsNotCompared: the comparison belongs behind the assertion that other nodes can see.
-func TestWhoCouldNotBeSaidIsNotCompared(t *testing.T) {
+// TestRouter_AssertFails_NotReportedAsAsserted: the comparison with the store must follow the assertion that other nodes can see.
+func TestRouter_AssertFails_NotReportedAsAsserted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := clustersim.New()
-		a := start(t, c, "a")
+		a := newFixture(t, c, "a")
 		c.Slow(100 * time.Millisecond)
 		a.open(alice, 1)
 		time.Sleep(90 * time.Millisecond)
-		a.asserted(t)
+		a.expectAsserted(t)
 		time.Sleep(20 * time.Millisecond)
-		a.asserted(t, alice)
+		a.expectAsserted(t, alice)
 		c.Away(true, false)
 		a.open(bob, 1)
 		time.Sleep(time.Second)
-		a.asserted(t, alice)
+		a.expectAsserted(t, alice)
 		if s := a.router.Stats(); s.PublishFailed == 0 {
 			t.Errorf("%+v", s)
 		}
 	})
 }
 
-// TestNothingPilesUpWhilePresenceHangs: the outbox is bounded in hints and in bytes, marks are bounded, and there are as
-// many goroutines as before; so this test runs alone.
-func TestNothingPilesUpWhilePresenceHangs(t *testing.T) { //nolint:paralleltest // it counts goroutines
+// TestRouter_PresenceHangs_QueuesAreBounded: the outbox is bounded in hints and in bytes, the dirty set is bounded, and no
+// goroutines are added. It counts goroutines, so it runs alone.
+func TestRouter_PresenceHangs_QueuesAreBounded(t *testing.T) { //nolint:paralleltest // it counts goroutines
 	synctest.Test(t, func(t *testing.T) {
 		c := clustersim.New()
 		limits := presence.Limits{Hints: 5000, Bytes: 1 << 20, Dirty: 300}
-		a := start(t, c, "a", func(o *presence.Options) { o.Limits = limits })
+		a := newFixture(t, c, "a", func(o *presence.Options) { o.Limits = limits })
 		c.Away(true, true)
 		before, dropped := runtime.NumGoroutine(), 0
 		for i := range 10_000 {
@@ -313,7 +313,7 @@ func TestNothingPilesUpWhilePresenceHangs(t *testing.T) { //nolint:paralleltest 
 		c.Away(false, false)
 		time.Sleep(2*presence.RenewInterval + 10*time.Second)
 		for i := range esh3ar.Recipient(10_000) {
-			says(t, c, alice+i, "a")
+			expectNodes(t, c, alice+i, "a")
 		}
 		if s := a.router.Stats(); s.Waiting != 0 {
 			t.Errorf("%+v", s)
@@ -321,68 +321,70 @@ func TestNothingPilesUpWhilePresenceHangs(t *testing.T) { //nolint:paralleltest 
 	})
 }
 
-func TestANodeThatEndsSaysGoodbye(t *testing.T) {
+func TestRouter_Stop_SendsQueuedHintsAndRetracts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := clustersim.New()
-		a, b := start(t, c, "a"), start(t, c, "b")
+		a, b := newFixture(t, c, "a"), newFixture(t, c, "b")
 		a.open(alice, 1)
 		b.open(bob, 1)
 		synctest.Wait()
 		c.Slow(time.Second)
 		a.router.Enqueue([]presence.Hint{hint(bob, 1)})
 		synctest.Wait()
-		a.router.Enqueue([]presence.Hint{hint(bob, 2)}) // waits behind a look-up
+		a.router.Enqueue([]presence.Hint{hint(bob, 2)}) // waits for the lookup in progress
 		a.stop()
-		b.heard(t, "2/1", "2/2")
-		says(t, c, alice)
+		b.expectHints(t, "2/1", "2/2")
+		expectNodes(t, c, alice)
 	})
 }
 
-func TestConnectedIsWhoIsElsewhere(t *testing.T) {
+func TestRouter_Connected_ReportsOtherNodesOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := clustersim.New()
-		a, b := start(t, c, "a"), start(t, c, "b")
+		a, b := newFixture(t, c, "a"), newFixture(t, c, "b")
 		a.open(alice, 1)
 		b.open(bob, 1)
 		synctest.Wait()
 		got, err := a.router.Connected(t.Context(), []esh3ar.Recipient{alice, bob, bob + 1})
 		if err != nil || !slices.Equal(got, []bool{false, true, false}) {
-			t.Errorf("got %v, %v", got, err)
+			t.Errorf("Connected: got %v, %v, want [false true false]", got, err)
 		}
 		c.Away(true, false)
 		if _, err := a.router.Connected(t.Context(), []esh3ar.Recipient{bob}); !errors.Is(err, clustersim.ErrAway) {
-			t.Errorf("got %v", err)
+			t.Errorf("Connected while presence is unavailable: got %v, want ErrAway", err)
 		}
 	})
 }
 
-// TestATransportThatGivesUpIsAskedAgain, though it promised not to.
-func TestATransportThatGivesUpIsAskedAgain(t *testing.T) {
+// TestRouter_ReceiveFails_RetriesReceive covers a transport that breaks the promise to reconnect.
+func TestRouter_ReceiveFails_RetriesReceive(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := clustersim.New()
-		a := start(t, c, "a")
-		tired := &tired{Hints: clustersim.Hints{Cluster: c, Self: "b"}, times: 3}
-		b := start(t, c, "b", func(o *presence.Options) { o.Hints = tired })
+		a := newFixture(t, c, "a")
+		failing := &failingHints{Hints: clustersim.Hints{Cluster: c, Self: "b"}, times: 3}
+		b := newFixture(t, c, "b", func(o *presence.Options) { o.Hints = failing })
 		b.open(alice, 1)
 		time.Sleep(10 * time.Second)
 		a.router.Enqueue([]presence.Hint{hint(alice, 1)})
-		b.heard(t, "1/1")
+		b.expectHints(t, "1/1")
 		if b.mu.errors["receive hints"] != 3 {
-			t.Errorf("errors: %v", b.mu.errors)
+			t.Errorf("errors: got %v, want 3 of \"receive hints\"", b.mu.errors)
 		}
 	})
 }
 
-type tired struct {
+// failingHints fails the first calls of Receive.
+type failingHints struct {
 	clustersim.Hints
-	times int
+	times int // calls that fail
 }
 
-func (h *tired) Receive(ctx context.Context, handle func([]presence.Hint)) error {
-	if h.times--; h.times >= 0 {
+func (h *failingHints) Receive(ctx context.Context, handle func([]presence.Hint)) error {
+	h.times--
+	if h.times >= 0 {
 		return clustersim.ErrAway
 	}
 	return h.Hints.Receive(ctx, handle)

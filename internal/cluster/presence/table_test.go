@@ -9,13 +9,13 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 )
 
-func TestTable(t *testing.T) {
+func TestTable_AddAndRemove_TracksConnections(t *testing.T) {
 	t.Parallel()
 	table := presence.NewTable[int]()
 	const r = esh3ar.Recipient(967771234567)
 	for c := 1; c <= 3; c++ {
 		if first := table.Add(r, c); first != (c == 1) {
-			t.Errorf("%d is the first: %t", c, first)
+			t.Errorf("Add(%d): got first %t", c, first)
 		}
 	}
 	for _, step := range []struct {
@@ -24,21 +24,21 @@ func TestTable(t *testing.T) {
 	}{{9, []int{1, 2, 3}}, {1, []int{2, 3}}, {3, []int{2}}, {2, nil}, {2, nil}} {
 		held := table.Has(r)
 		if last := table.Remove(r, step.remove); last != (held && step.want == nil) {
-			t.Errorf("%d was the last: %t", step.remove, last)
+			t.Errorf("Remove(%d): got last %t", step.remove, last)
 		}
 		if table.Has(r) != (step.want != nil) {
-			t.Errorf("without %d: holds %t", step.remove, table.Has(r))
+			t.Errorf("after Remove(%d): Has() = %t", step.remove, table.Has(r))
 		}
 		if got := table.AppendConnections(nil, r); !slices.Equal(got, step.want) {
-			t.Errorf("without %d: %v, want %v", step.remove, got, step.want)
+			t.Errorf("after Remove(%d): got %v, want %v", step.remove, got, step.want)
 		}
 	}
 	if got := slices.Collect(table.Recipients); len(got) > 0 {
-		t.Errorf("still present: %v", got)
+		t.Errorf("got recipients %v, want none", got)
 	}
 }
 
-func TestTableUnderConcurrency(t *testing.T) {
+func TestTable_ConcurrentUse_LosesNothing(t *testing.T) {
 	t.Parallel()
 	table := presence.NewTable[int]()
 	var group sync.WaitGroup
@@ -48,7 +48,7 @@ func TestTableUnderConcurrency(t *testing.T) {
 				r := esh3ar.Recipient(i % 17)
 				table.Add(r, g)
 				if !slices.Contains(table.AppendConnections(nil, r), g) {
-					t.Errorf("%d added to %d and not seen", g, r)
+					t.Errorf("connection %d of recipient %d: not found after Add", g, r)
 				}
 				table.Remove(r, g)
 			}
@@ -56,12 +56,11 @@ func TestTableUnderConcurrency(t *testing.T) {
 	}
 	group.Wait()
 	if got := slices.Collect(table.Recipients); len(got) > 0 {
-		t.Errorf("still present: %v", got)
+		t.Errorf("got recipients %v, want none", got)
 	}
 }
 
-// TestSharesAreAllRecipients, each once.
-func TestSharesAreAllRecipients(t *testing.T) {
+func TestTable_Shards_CoverAllRecipientsOnce(t *testing.T) {
 	t.Parallel()
 	table := presence.NewTable[int]()
 	const many = 10_000
@@ -69,19 +68,19 @@ func TestSharesAreAllRecipients(t *testing.T) {
 		table.Add(967771000000+r, 1)
 	}
 	seen := map[esh3ar.Recipient]bool{}
-	for share := range presence.Shards {
-		part := table.Shard(share)
+	for shard := range presence.Shards {
+		part := table.Shard(shard)
 		if len(part) > 2*many/presence.Shards {
-			t.Errorf("share %d has %d of %d", share, len(part), many)
+			t.Errorf("shard %d: got %d of %d recipients, want at most twice its share", shard, len(part), many)
 		}
 		for _, r := range part {
 			if seen[r] {
-				t.Errorf("%s twice", r)
+				t.Errorf("recipient %s is in two shards", r)
 			}
 			seen[r] = true
 		}
 	}
 	if len(seen) != many {
-		t.Errorf("%d of %d", len(seen), many)
+		t.Errorf("got %d recipients, want %d", len(seen), many)
 	}
 }

@@ -1,10 +1,10 @@
-// Package rebalance hands phones over to other nodes: of a node that is over its load, or that drains. It decides how many
-// leave and how fast; package signalr closes their connections with leave to reconnect, and where they come back is said at
-// negotiate. It does not choose who leaves.
+// Package rebalance moves phones from an overloaded or draining node to other nodes. It decides how many move and how fast. Package
+// signalr closes their connections and lets them reconnect, and the negotiation tells them where to go. The package does not choose
+// which phones move.
 //
-// What must hold: nobody is sent away to where there is less room than here, nodes do not send phones to and fro, and a wave
-// is no larger than what the others can take while it lasts. So a node is over its load well above what leaves room for more,
-// and what lies between is nobody's business.
+// Invariants: no phone is sent to a node with less room than its own, nodes do not send phones back and forth, and no wave exceeds
+// what the other nodes can accept in that time. So there are two marks. Phones leave a node above the high-water mark, only nodes
+// below the low-water mark accept more, and nodes in between do nothing.
 //
-// Concurrency: Rules are pure. A Mover's Run owns its goroutine; its other methods may be called from any.
+// Concurrency: Rules are pure. A Mover's Run owns its goroutine; its other methods may be called from any goroutine.
 package rebalance

@@ -33,7 +33,7 @@ func busy(n membership.Node) membership.Node {
 	return n
 }
 
-func TestWhoLeaves(t *testing.T) {
+func TestRules_Step_Table(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name   string
@@ -70,7 +70,7 @@ func TestWhoLeaves(t *testing.T) {
 	}
 }
 
-func TestWhereTo(t *testing.T) {
+func TestRules_Elsewhere_Table(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name   string
@@ -98,9 +98,9 @@ func TestWhereTo(t *testing.T) {
 	}
 }
 
-// TestPhonesDoNotGoToAndFro lets nodes follow the rules at once, from every unequal beginning: they come to rest, nobody is over
-// his load where there is room for all, and no phone was moved more often than there are nodes.
-func TestPhonesDoNotGoToAndFro(t *testing.T) {
+// TestRules_ConcurrentNodes_Converge lets several nodes follow the rules concurrently, from every unequal distribution. They come
+// to rest, no node stays above the high-water mark if there is room for all, and no phone moves more often than there are nodes.
+func TestRules_ConcurrentNodes_Converge(t *testing.T) {
 	t.Parallel()
 	const capacity, nodes, phones = 1000, 4, 2400
 	for start := range 5 {
@@ -163,8 +163,7 @@ func step(all []membership.Node, capacity int) (left int) {
 	return left
 }
 
-// TestNobodyIsSaidToLeaveWhoStays where no other node has room.
-func TestNobodyIsSaidToLeaveWhoStays(t *testing.T) {
+func TestMover_NoRoomElsewhere_MovesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -184,8 +183,8 @@ func TestNobodyIsSaidToLeaveWhoStays(t *testing.T) {
 	})
 }
 
-// TestADrainedNodeSaysThatNobodyIsLeft: who asked for it waits for that line.
-func TestADrainedNodeSaysThatNobodyIsLeft(t *testing.T) {
+// TestMover_DrainFinished_LogsThatNoPhoneIsLeft: operators wait for that line.
+func TestMover_DrainFinished_LogsThatNoPhoneIsLeft(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -206,8 +205,9 @@ func TestADrainedNodeSaysThatNobodyIsLeft(t *testing.T) {
 	})
 }
 
-// TestWhereItWasBetter a while ago nobody is sent, but by a node that drains: it has to send its phones somewhere.
-func TestWhereItWasBetter(t *testing.T) {
+// TestMover_OutdatedStatus_OnlyDrainingNodesMove: with only outdated reports of other nodes, an overloaded node keeps its phones; a
+// draining node must send them somewhere.
+func TestMover_OutdatedStatus_OnlyDrainingNodesMove(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		self, left := node("a", 1000, 1), 0
@@ -231,8 +231,8 @@ func TestWhereItWasBetter(t *testing.T) {
 	})
 }
 
-// TestADrainEndsInTime: faster than others take phones, if it must; and those count that were moved.
-func TestADrainEndsInTime(t *testing.T) {
+// TestMover_Drain_EndsInTime: it exceeds the rate of the other nodes if necessary, and counts the phones that moved.
+func TestMover_Drain_EndsInTime(t *testing.T) {
 	t.Parallel()
 	for within, want := range map[time.Duration]int{time.Second: 30_000, 10 * time.Second: 3000, 10 * time.Minute: 500} {
 		self, rate := node("a", 30_000, 0.5), 0

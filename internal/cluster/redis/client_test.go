@@ -17,7 +17,7 @@ import (
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 
-func TestURLs(t *testing.T) {
+func TestParseURL_Table(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ url, wrong string }{
 		{"redis://127.0.0.1:6379", ""},
@@ -65,8 +65,8 @@ func TestURLs(t *testing.T) {
 	}
 }
 
-// TestServersThatWillNotHaveUs: an operator hears of it at the start.
-func TestServersThatWillNotHaveUs(t *testing.T) {
+// TestOpen_ServerRefuses_Fails: an operator gets the error at the start.
+func TestOpen_ServerRefuses_Fails(t *testing.T) {
 	onOwn(t, func(ctx context.Context, t *testing.T, top *topology) {
 		for _, s := range top.masters {
 			if _, err := s.Do(ctx, "CONFIG", "SET", "requirepass", "right"); err != nil {
@@ -93,7 +93,7 @@ func TestServersThatWillNotHaveUs(t *testing.T) {
 	})
 }
 
-func TestAListOfAddressesMeansACluster(t *testing.T) {
+func TestOpen_SeveralAddresses_UsesCluster(t *testing.T) {
 	t.Parallel()
 	ctx := patience(t)
 	top, err := shared["single"]()
@@ -124,8 +124,8 @@ func TestAListOfAddressesMeansACluster(t *testing.T) {
 	}
 }
 
-// TestRedisIsAwayAtTheStart: the node starts all the same, and finds Redis when it comes.
-func TestRedisIsAwayAtTheStart(t *testing.T) {
+// TestOpen_RedisUnavailable_ConnectsLater: the node starts anyway, and connects when Redis is available.
+func TestOpen_RedisUnavailable_ConnectsLater(t *testing.T) {
 	onOwn(t, func(ctx context.Context, t *testing.T, top *topology) {
 		if err := top.kill(); err != nil {
 			t.Fatal(err)
@@ -177,9 +177,9 @@ func (c *changes) last(part string) error {
 	return errors.New("nothing was said")
 }
 
-// TestSilentServers: they hold their connections and answer nothing. Every call ends by itself, and soon: the library
-// alone would wait a second and more for each.
-func TestSilentServers(t *testing.T) {
+// TestClient_UnresponsiveServer_CallsTimeOut: the servers keep connections open and answer nothing. Every call must end within the
+// timeout; the library alone would wait a second or more per call.
+func TestClient_UnresponsiveServer_CallsTimeOut(t *testing.T) {
 	onOwn(t, func(ctx context.Context, t *testing.T, top *topology) {
 		c := open(ctx, t, top.url, "a", func(o *redis.Options) { o.Timeout = 50 * time.Millisecond })
 		rs := someRecipients(3)
@@ -231,8 +231,8 @@ func TestSilentServers(t *testing.T) {
 	})
 }
 
-// TestTheLibraryHangs: callers leave at their time all the same, and so do those who find no place any more.
-func TestTheLibraryHangs(t *testing.T) {
+// TestClient_LibraryHangs_CallersTimeOut: callers return after their timeout, and so do callers that get no slot.
+func TestClient_LibraryHangs_CallersTimeOut(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		c := open(ctx, t, top.url, "a", func(o *redis.Options) { o.Timeout = 50 * time.Millisecond })
 		gate := make(chan struct{})
@@ -258,8 +258,8 @@ func TestTheLibraryHangs(t *testing.T) {
 	})
 }
 
-// TestOneMasterOfThreeDies: what belongs to the others goes on, and all of it when it is back.
-func TestOneMasterOfThreeDies(t *testing.T) {
+// TestClient_OneMasterOfThreeDown_OthersWork: keys of the other masters keep working, and all keys work when it is back.
+func TestClient_OneMasterOfThreeDown_OthersWork(t *testing.T) {
 	t.Parallel()
 	ctx := patience(t)
 	top, err := start(ctx, "cluster", t.TempDir())
@@ -301,7 +301,7 @@ func TestOneMasterOfThreeDies(t *testing.T) {
 	}
 }
 
-func TestTheReplicaIsFollowed(t *testing.T) {
+func TestClient_Failover_FollowsReplica(t *testing.T) {
 	t.Parallel()
 	ctx := patience(t)
 	cluster, err := redisproc.StartReplicated(ctx, t.TempDir(), 3, 1)
@@ -324,8 +324,8 @@ func TestTheReplicaIsFollowed(t *testing.T) {
 	awaitListening(ctx, t, a.Hints(), "b", &box)
 }
 
-// TestRedisForgets: all of it, in the middle of use, and the scripts too.
-func TestRedisForgets(t *testing.T) {
+// TestClient_RedisFlushed_Recovers flushes data and scripts during use.
+func TestClient_RedisFlushed_Recovers(t *testing.T) {
 	onOwn(t, func(ctx context.Context, t *testing.T, top *topology) {
 		c := open(ctx, t, top.url, "a")
 		rs := someRecipients(700)
@@ -379,7 +379,7 @@ func TestRedisForgets(t *testing.T) {
 	})
 }
 
-func TestTheGuard(t *testing.T) {
+func TestClient_Guard_SeesFailuresOfWholeCalls(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		var open1 error
 		heard := 0
@@ -416,8 +416,8 @@ func TestTheGuard(t *testing.T) {
 	})
 }
 
-// TestACallerLeaves: that is no word on Redis.
-func TestACallerLeaves(t *testing.T) {
+// TestClient_CallerCanceled_IsNotAFailure: it says nothing about Redis.
+func TestClient_CallerCanceled_IsNotAFailure(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		c := open(ctx, t, top.url, "a")
 		gone, leave := context.WithCancel(ctx)
@@ -431,7 +431,7 @@ func TestACallerLeaves(t *testing.T) {
 	})
 }
 
-func TestWhatRedisRefusesIsNotAway(t *testing.T) {
+func TestClient_RefusedCommand_IsNotErrAway(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		c := open(ctx, t, top.url, "a")
 		top.do(ctx, t, "SET", prefix(t)+"p:{5}", "not a sorted set")
@@ -445,7 +445,7 @@ func TestWhatRedisRefusesIsNotAway(t *testing.T) {
 	})
 }
 
-func TestCloseEndsWhatIsUnderWay(t *testing.T) {
+func TestClient_Close_EndsCallsInProgress(t *testing.T) {
 	onOwn(t, func(ctx context.Context, t *testing.T, top *topology) {
 		c := open(ctx, t, top.url, "a")
 		if err := c.Ping(ctx); err != nil {
@@ -469,8 +469,8 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 	})
 }
 
-// TestCallsThatComeWhileItCloses: a node that stops closes the client while the workers of others still call.
-func TestCallsThatComeWhileItCloses(t *testing.T) {
+// TestClient_CallsDuringClose_EndSafely: a stopping node closes the client while workers still call it.
+func TestClient_CallsDuringClose_EndSafely(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		for range 20 {
 			c := open(ctx, t, top.url, "a")

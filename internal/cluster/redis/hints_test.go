@@ -76,7 +76,7 @@ func manyHints() (hints []presence.Hint) {
 
 var messageID = esh3ar.MessageIDAt(1_700_000_000_000, [10]byte{1})
 
-func TestHints(t *testing.T) {
+func TestHints_SendAndReceive_Match(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		a, client := open(ctx, t, top.url, "a").Hints(), open(ctx, t, top.url, "b")
 		var box, own inbox
@@ -109,8 +109,9 @@ func TestHints(t *testing.T) {
 	})
 }
 
-// TestASlowNodeHoldsUpNobody: what comes while its queue is full is dropped, and its connection goes on.
-func TestASlowNodeHoldsUpNobody(t *testing.T) {
+// TestHints_SlowReceiver_DropsItsBatchesOnly: batches that arrive while its queue is full are dropped, and its connection keeps
+// working.
+func TestHints_SlowReceiver_DropsItsBatchesOnly(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		a, slow := open(ctx, t, top.url, "a").Hints(), open(ctx, t, top.url, "slow")
 		var box inbox
@@ -138,7 +139,7 @@ func TestASlowNodeHoldsUpNobody(t *testing.T) {
 	})
 }
 
-func TestHintsThatCannotBeRead(t *testing.T) {
+func TestHints_MalformedBatch_IsDropped(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		client := open(ctx, t, top.url, "a")
 		var box inbox
@@ -153,8 +154,8 @@ func TestHintsThatCannotBeRead(t *testing.T) {
 	})
 }
 
-// TestHintsWithoutShardedChannels: servers before Redis 7 do not know them.
-func TestHintsWithoutShardedChannels(t *testing.T) {
+// TestHints_ServerWithoutShardedChannels_Work: servers before Redis 7 do not have them.
+func TestHints_ServerWithoutShardedChannels_Work(t *testing.T) {
 	onOwn(t, func(ctx context.Context, t *testing.T, top *topology) {
 		a, b := open(ctx, t, top.url, "a"), open(ctx, t, top.url, "b")
 		var box inbox
@@ -168,8 +169,8 @@ func TestHintsWithoutShardedChannels(t *testing.T) {
 	}, "--rename-command", "SPUBLISH", "", "--rename-command", "SSUBSCRIBE", "")
 }
 
-// TestHintsComeBackAfterARestart: what is lost meanwhile is lost, and holds up nobody.
-func TestHintsComeBackAfterARestart(t *testing.T) {
+// TestHints_ServerRestart_Resume: hints sent during the restart are lost and delay nothing.
+func TestHints_ServerRestart_Resume(t *testing.T) {
 	onOwn(t, func(ctx context.Context, t *testing.T, top *topology) {
 		a, b := open(ctx, t, top.url, "a"), open(ctx, t, top.url, "b")
 		var box inbox
@@ -193,8 +194,8 @@ func TestHintsComeBackAfterARestart(t *testing.T) {
 	})
 }
 
-// TestHintsFollowTheirSlot: a slot moves to another master while both live.
-func TestHintsFollowTheirSlot(t *testing.T) {
+// TestHints_SlotMoves_Follow moves a slot to another master while both are up.
+func TestHints_SlotMoves_Follow(t *testing.T) {
 	t.Parallel()
 	ctx := patience(t)
 	top, err := start(ctx, "cluster", t.TempDir())

@@ -62,7 +62,7 @@ func awaitHere(ctx context.Context, t *testing.T, c *redis.Client, l *redis.Leve
 	await(ctx, t, "it is read on this side", func() bool { get(ctx, t, l, key); return c.Stats().CacheHere > before })
 }
 
-func TestLevel(t *testing.T) {
+func TestLevel_SetGetDelete_Table(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		a, b := open(ctx, t, top.url, "a").Level(), open(ctx, t, top.url, "b").Level()
 		binary := []byte{0, 255, '\r', '\n'}
@@ -93,7 +93,7 @@ func TestLevel(t *testing.T) {
 	})
 }
 
-func TestLevelRefuses(t *testing.T) {
+func TestLevel_InvalidTTL_IsRefused(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		l := open(ctx, t, top.url, "a").Level()
 		value := [][]byte{[]byte("v"), []byte("v")}
@@ -113,7 +113,7 @@ func TestLevelRefuses(t *testing.T) {
 	})
 }
 
-func TestLevelOfManyKeys(t *testing.T) {
+func TestLevel_ManyKeys_OneCall(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		c := open(ctx, t, top.url, "a")
 		l := c.Level()
@@ -143,8 +143,8 @@ func TestLevelOfManyKeys(t *testing.T) {
 	})
 }
 
-// TestWhatIsKeptHereFollowsTheServer: without any text, the server's word is enough.
-func TestWhatIsKeptHereFollowsTheServer(t *testing.T) {
+// TestLevel_ClientCache_FollowsNotifications: without any text, the notification of the server is sufficient.
+func TestLevel_ClientCache_FollowsNotifications(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		c := open(ctx, t, top.url, "a")
 		here, other := c.Level(), open(ctx, t, top.url, "b").Level()
@@ -165,7 +165,7 @@ func TestWhatIsKeptHereFollowsTheServer(t *testing.T) {
 	})
 }
 
-func TestWithoutASubscriptionNothingIsKeptHere(t *testing.T) {
+func TestLevel_NoSubscription_ClientCacheUnused(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		c := open(ctx, t, top.url, "a")
 		l := c.Level()
@@ -179,9 +179,9 @@ func TestWithoutASubscriptionNothingIsKeptHere(t *testing.T) {
 	})
 }
 
-// TestNobodyReadsOldValuesAfterAText: who drops a key at a text and reads it again must not be given the value that the
-// text spoke of, wherever the key and the channel live.
-func TestNobodyReadsOldValuesAfterAText(t *testing.T) {
+// TestLevel_ReadAfterText_ReturnsNoOldValue: a caller that drops a key at a text and reads it again must not get the old value, on
+// whatever servers the key and the channel are.
+func TestLevel_ReadAfterText_ReturnsNoOldValue(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		c := open(ctx, t, top.url, "a")
 		here, other := subscribe(ctx, t, c.Level()), open(ctx, t, top.url, "b").Level()
@@ -212,7 +212,7 @@ func TestNobodyReadsOldValuesAfterAText(t *testing.T) {
 	})
 }
 
-func TestNobodyReadsWhatItDeleted(t *testing.T) {
+func TestLevel_ReadAfterDelete_FindsNothing(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		c := open(ctx, t, top.url, "a")
 		l := subscribe(ctx, t, c.Level()).level
@@ -232,7 +232,7 @@ func TestNobodyReadsWhatItDeleted(t *testing.T) {
 	})
 }
 
-func TestTextsReachEveryNode(t *testing.T) {
+func TestLevel_Publish_ReachesEveryNode(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		a, b := subscribe(ctx, t, open(ctx, t, top.url, "a").Level()), subscribe(ctx, t, open(ctx, t, top.url, "b").Level())
 		for i := range 200 {
@@ -253,8 +253,8 @@ func TestTextsReachEveryNode(t *testing.T) {
 	})
 }
 
-// TestALostSubscriptionIsTold: when it breaks, and when it is in force again.
-func TestALostSubscriptionIsTold(t *testing.T) {
+// TestLevel_SubscriptionLost_CallsLost covers the loss and the renewed subscription.
+func TestLevel_SubscriptionLost_CallsLost(t *testing.T) {
 	onOwn(t, func(ctx context.Context, t *testing.T, top *topology) {
 		c := open(ctx, t, top.url, "a")
 		l := subscribe(ctx, t, c.Level())
@@ -280,8 +280,8 @@ func TestALostSubscriptionIsTold(t *testing.T) {
 	})
 }
 
-// TestTooManyTextsAreTold: what does not fit the queue is told as lost, and holds up nobody.
-func TestTooManyTextsAreTold(t *testing.T) {
+// TestLevel_QueueFull_CallsLost: texts that do not fit into the queue are reported as lost and delay nothing.
+func TestLevel_QueueFull_CallsLost(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		c, other := open(ctx, t, top.url, "a"), open(ctx, t, top.url, "b").Level()
 		l := c.Level()
@@ -325,8 +325,8 @@ func TestTooManyTextsAreTold(t *testing.T) {
 	})
 }
 
-// TestAPausedServerAndTheOthers: texts are told while a master that holds values is silent.
-func TestAPausedServerAndTheOthers(t *testing.T) {
+// TestLevel_OneMasterPaused_TextsStillArrive pauses a master that holds values.
+func TestLevel_OneMasterPaused_TextsStillArrive(t *testing.T) {
 	t.Parallel()
 	ctx := patience(t)
 	top, err := start(ctx, "cluster", t.TempDir())

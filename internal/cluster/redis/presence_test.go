@@ -34,7 +34,7 @@ func wantNodes(ctx context.Context, t *testing.T, p *redis.Presence, rs []esh3ar
 	}
 }
 
-func TestPresence(t *testing.T) {
+func TestPresence_AssertRetractNodes_Table(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		a, b := open(ctx, t, top.url, "a").Presence(), open(ctx, t, top.url, "b").Presence()
 		rs := someRecipients(4)
@@ -64,7 +64,7 @@ func TestPresence(t *testing.T) {
 	})
 }
 
-func TestPresenceOfManyRecipients(t *testing.T) {
+func TestPresence_ManyRecipients_OneCall(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		p := open(ctx, t, top.url, "a").Presence()
 		rs := someRecipients(3000)
@@ -88,8 +88,9 @@ func TestPresenceOfManyRecipients(t *testing.T) {
 	})
 }
 
-// TestPresenceEnds: the word of a node that says no more ends, also while another node's keeps the key alive.
-func TestPresenceEnds(t *testing.T) {
+// TestPresence_Entry_Expires: the entry of a node that does not renew it expires, even while another node's entry keeps the key
+// alive.
+func TestPresence_Entry_Expires(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		dead, alive := open(ctx, t, top.url, "dead").Presence(), open(ctx, t, top.url, "alive").Presence()
 		dead.SetTTL(300 * time.Millisecond)

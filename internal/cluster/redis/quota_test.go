@@ -26,7 +26,7 @@ func take(ctx context.Context, t *testing.T, q *redis.Quotas, key string, b redi
 // about tells whether d is at most a minute below want: the server's clock goes on.
 func about(d, want time.Duration) bool { return d <= want && d > want-time.Minute }
 
-func TestQuota(t *testing.T) {
+func TestQuotas_Take_EnforcesRateAndBurst(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		q, b := open(ctx, t, top.url, "a").Quotas(), hourly(10)
 		for i, step := range []struct {
@@ -57,8 +57,8 @@ func TestQuota(t *testing.T) {
 	})
 }
 
-// TestAnotherPlanRefillsNothing: what is missing from a bucket stays missing, unit by unit, whether the new plan is slower or faster.
-func TestAnotherPlanRefillsNothing(t *testing.T) {
+// TestQuotas_PlanChanges_KeepsMissingUnits: the missing units of a bucket stay missing, whether the new plan is slower or faster.
+func TestQuotas_PlanChanges_KeepsMissingUnits(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		q := open(ctx, t, top.url, "a").Quotas()
 		hours, days := hourly(10), redis.Bucket{Rate: 1.0 / 86_400, Burst: 10}
@@ -77,8 +77,8 @@ func TestAnotherPlanRefillsNothing(t *testing.T) {
 	})
 }
 
-// TestNodesShareAQuota: whoever takes and wherever, together they get no more and no less.
-func TestNodesShareAQuota(t *testing.T) {
+// TestQuotas_SeveralNodes_ShareOneBucket: whichever node takes, all of them together get the quota exactly.
+func TestQuotas_SeveralNodes_ShareOneBucket(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		var allowed atomic.Int64
 		var group sync.WaitGroup
@@ -102,8 +102,8 @@ func TestNodesShareAQuota(t *testing.T) {
 	})
 }
 
-// TestAQuotaFills at its rate: never more than the burst and what came in since.
-func TestAQuotaFills(t *testing.T) {
+// TestQuotas_Bucket_FillsAtItsRate: never more than the burst and what flowed in since.
+func TestQuotas_Bucket_FillsAtItsRate(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		q := open(ctx, t, top.url, "a").Quotas()
 		for _, b := range []redis.Bucket{{Rate: 100, Burst: 5}, {Rate: 300, Burst: 1}, {Rate: redis.MaxRate, Burst: 1000}} {
@@ -133,7 +133,7 @@ func TestAQuotaFills(t *testing.T) {
 	})
 }
 
-func TestAQuotaIsKeptAsLongAsItSaysSomething(t *testing.T) {
+func TestQuotas_FullBucket_KeyExpires(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		q := open(ctx, t, top.url, "a").Quotas()
 		if got := take(ctx, t, q, "k", redis.Bucket{Rate: 10, Burst: 3}, 3); !got.Allowed {
@@ -146,8 +146,8 @@ func TestAQuotaIsKeptAsLongAsItSaysSomething(t *testing.T) {
 	})
 }
 
-// TestAClockThatWentBack locks nobody out for longer than a bucket takes to fill.
-func TestAClockThatWentBack(t *testing.T) {
+// TestQuotas_ClockGoesBack_WaitIsBounded: no caller waits longer than a whole bucket takes to fill.
+func TestQuotas_ClockGoesBack_WaitIsBounded(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		q := open(ctx, t, top.url, "a").Quotas()
 		top.do(ctx, t, "SET", prefix(t)+"q:{k}", "9000000000000000") // µs: the year 2255
@@ -157,7 +157,7 @@ func TestAClockThatWentBack(t *testing.T) {
 	})
 }
 
-func TestQuotasThatCannotBe(t *testing.T) {
+func TestQuotas_InvalidArguments_Fail(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		q := open(ctx, t, top.url, "a").Quotas()
 		for _, test := range []struct {

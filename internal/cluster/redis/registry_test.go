@@ -16,7 +16,7 @@ func announce(ctx context.Context, r *redis.Registry, n membership.Node) error {
 	return err
 }
 
-func TestRegistry(t *testing.T) {
+func TestRegistry_AnnounceLeaveNodes_Table(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		client := open(ctx, t, top.url, "a")
 		a, b := client.Registry(), open(ctx, t, top.url, "b").Registry()
@@ -80,7 +80,7 @@ func TestRegistry(t *testing.T) {
 	})
 }
 
-func TestANodeThatSaysNoMoreLeavesTheList(t *testing.T) {
+func TestRegistry_NodeStopsAnnouncing_IsRemoved(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		dead, alive := open(ctx, t, top.url, "dead").Registry(), open(ctx, t, top.url, "alive").Registry()
 		dead.SetTTL(300 * time.Millisecond)

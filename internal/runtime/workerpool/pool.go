@@ -59,7 +59,7 @@ type Pool struct {
 	}
 }
 
-// New returns a pool. work processes items until there will be no more, or until stay returns false. It must call stay with the
+// New returns a pool. work processes items until the queue is closed, or until stay returns false. It must call stay with the
 // current depth after each item that it takes.
 func New(r Rules, work func(stay func(depth int) bool)) *Pool {
 	return &Pool{rules: r.withDefaults(), work: work}

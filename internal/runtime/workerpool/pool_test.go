@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestRules(t *testing.T) {
+func TestRules_Table(t *testing.T) {
 	t.Parallel()
 	r := workerpool.Rules{Min: 2, Max: 5, DepthPerWorker: 4, Linger: time.Second}
 	now := time.Unix(1_800_000_000, 0)
@@ -88,8 +88,7 @@ func (q *queue) start() (stop func()) {
 	return func() { close(q.items); <-done }
 }
 
-// TestADeepQueueBringsMoreWorkers, and they leave when it is shallow.
-func TestADeepQueueBringsMoreWorkers(t *testing.T) {
+func TestPool_DeepQueue_AddsWorkersAndRemovesThem(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(workerpool.Rules{Min: 2, Max: 16}, 10*time.Millisecond)
@@ -135,8 +134,8 @@ func (q *queue) count() int {
 	return q.done
 }
 
-// TestWorkersThatAreStuckBringMore: nobody takes anything out meanwhile.
-func TestWorkersThatAreStuckBringMore(t *testing.T) {
+// TestPool_BlockedWorkers_AddsWorkers: no worker takes an item meanwhile.
+func TestPool_BlockedWorkers_AddsWorkers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(workerpool.Rules{Min: 1, Max: 3}, time.Hour)
@@ -150,8 +149,7 @@ func TestWorkersThatAreStuckBringMore(t *testing.T) {
 	})
 }
 
-// TestOneItemAtATimeNeedsNoMore.
-func TestOneItemAtATimeNeedsNoMore(t *testing.T) {
+func TestPool_SingleItems_AddsNoWorkers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(workerpool.Rules{Min: 1, Max: 8}, time.Millisecond)
@@ -167,8 +165,8 @@ func TestOneItemAtATimeNeedsNoMore(t *testing.T) {
 	})
 }
 
-// TestNothingIsForgotten has workers come and go while items come and the queue ends.
-func TestNothingIsForgotten(t *testing.T) {
+// TestPool_WorkersChange_ProcessesEveryItem starts and ends workers while items arrive and the queue is closed.
+func TestPool_WorkersChange_ProcessesEveryItem(t *testing.T) {
 	t.Parallel()
 	q := newQueue(workerpool.Rules{Min: 1, Max: 8, DepthPerWorker: 1, Linger: time.Nanosecond}, 0)
 	done := make(chan struct{})
@@ -185,8 +183,8 @@ func TestNothingIsForgotten(t *testing.T) {
 	}
 }
 
-// TestWhatWasThereBeforeBringsWorkers: a queue that filled before the pool ran brings as many as one that fills later.
-func TestWhatWasThereBeforeBringsWorkers(t *testing.T) {
+// TestPool_QueueFilledBeforeRun_AddsWorkers: a queue that filled before Run starts as many workers as one that fills later.
+func TestPool_QueueFilledBeforeRun_AddsWorkers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		stuck := make(chan struct{})
