@@ -79,11 +79,12 @@ func unknown(sections []conformance.Section, proofs map[string][]string) (alien 
 
 const intro = `# SignalR conformance
 
-What package [signalr](../signalr) does of what Microsoft's server does and its clients need, and the tests that prove it.
-Written by ` + "`make conformance`" + ` from a test run: a test that ran and passed proves the items that its name carries; nothing is
-marked by hand, and CI fails when this page is not what its own run proves. Priorities: M, a real client breaks or data
-is lost without it; P, Microsoft's server does so; O, optional. "× 45" are as many runs of one case, with each client, transport
-and protocol that can do it.
+Which features of Microsoft's SignalR server package [signalr](../signalr) has, and which tests show each of them. ` + "`make conformance`" + `
+writes this page from a test run. A test that ran and passed proves the items that are attached to it. No item is marked by hand,
+and CI fails if this page differs from its own run.
+
+Priorities: M, without it a real client breaks or data is lost; P, Microsoft's server does so; O, optional. "× 45" means 45 runs of
+one case: with each client, transport and protocol that supports it.
 
 `
 
