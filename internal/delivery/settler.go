@@ -45,7 +45,7 @@ type settleJob struct {
 
 func newSettler(st esh3ar.Settler) *settler {
 	q := &settler{store: st, shares: fairshare.New[esh3ar.Recipient](fairshare.Options{
-		Name: "slow_acknowledgements", Total: slowLimit, Least: unknownBurst,
+		Name: "slow_acknowledgements", Total: slowLimit, Guaranteed: unknownBurst,
 	})}
 	q.filled.L, q.room.L = &q.mu, &q.mu
 	return q

@@ -84,7 +84,7 @@ type ackRate struct {
 const minRates = 1024
 
 func newAckRates(now time.Time) *ackRates {
-	r := &ackRates{quota: flow.QuotaOf(unknownRate, unknownBurst), begun: now}
+	r := &ackRates{quota: flow.NewQuota(unknownRate, unknownBurst), begun: now}
 	r.mu.of, r.mu.sweepAt = map[esh3ar.Recipient]ackRate{}, minRates
 	return r
 }

@@ -1,7 +1,6 @@
-// Package duration reads durations as people write them in flags and files: those of time.ParseDuration, and days and weeks. It
-// formats nothing.
+// Package duration parses durations in flags and files: the units of time.ParseDuration, and days and weeks. It does not format durations.
 //
-// Concurrency: everything may be called from any goroutine.
+// Concurrency: Parse may be called from any goroutine.
 package duration
 
 import (
@@ -12,14 +11,14 @@ import (
 	"time"
 )
 
-// units are the units of a duration; a day has 24 hours.
+// units maps the name of a unit to its length. A day has 24 hours.
 var units = map[string]time.Duration{
 	"ns": time.Nanosecond, "us": time.Microsecond, "µs": time.Microsecond, "μs": time.Microsecond, "ms": time.Millisecond,
 	"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour, "w": 7 * 24 * time.Hour,
 }
 
-// Parse reads one or more numbers with their units: 90s, 1h30m, 30d, 2w, 1.5d. "0" needs no unit. The error names the text and
-// gives an example.
+// Parse parses one or more numbers with their units: 90s, 1h30m, 30d, 2w, 1.5d. "0" needs no unit. The error names the text and gives an
+// example.
 func Parse(text string) (time.Duration, error) {
 	rest := strings.TrimSpace(text)
 	negative := strings.HasPrefix(rest, "-")

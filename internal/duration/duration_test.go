@@ -12,7 +12,7 @@ import (
 
 const day = 24 * time.Hour
 
-// TestParse_Values reads days and weeks beside the units of Go.
+// TestParse_Values parses days and weeks, and the units of Go.
 func TestParse_Values(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]time.Duration{
@@ -26,24 +26,24 @@ func TestParse_Values(t *testing.T) {
 	}
 }
 
-// TestParse_Nonsense_IsRefused in words that name it.
+// TestParse_Nonsense_IsRefused checks that the error names the text.
 func TestParse_Nonsense_IsRefused(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "5", "d", "1x", "1D", "30 d", "--1d", "1.2.3h", "1e3s", "NaNs", "∞d", "1d-2h", "200000d0.1", "9999999w", "1 day"} {
 		if got, err := duration.Parse(text); err == nil || !strings.Contains(err.Error(), `"`+text+`"`) {
-			t.Errorf("%q: got %s, %v, want an error that names it", text, got, err)
+			t.Errorf("%q: got %s, %v, want an error that names the text", text, got, err)
 		}
 	}
 }
 
-// TestParse_WhatGoPrints_IsReadBack to the microsecond.
-func TestParse_WhatGoPrints_IsReadBack(t *testing.T) {
+// TestParse_DurationString_RoundTrips to the microsecond.
+func TestParse_DurationString_RoundTrips(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		want := time.Duration(rapid.Int64Range(-int64(40000*day), int64(40000*day)).Draw(t, "d")).Round(time.Microsecond)
 		got, err := duration.Parse(want.String())
 		if diff := (got - want).Abs(); err != nil || diff > time.Microsecond {
-			t.Fatalf("%s: got %s, %v", want, got, err)
+			t.Fatalf("got %s, %v, want %s", got, err, want)
 		}
 	})
 }

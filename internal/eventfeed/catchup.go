@@ -43,7 +43,7 @@ const keptPages = 64
 
 func newCatchUp(o *Options) *catchUp {
 	c := &catchUp{pace: o.Pace, places: fairshare.New[esh3ar.BusinessID](fairshare.Options{
-		Name: "event_catch_up", Total: int64(o.CatchUps), Waiting: o.PerBusiness, Waiters: o.Total,
+		Name: "event_catch_up", Total: int64(o.CatchUps), MaxWaitingPerOwner: o.PerBusiness, MaxWaiting: o.Total,
 	})}
 	c.mu.pages = map[pageKey]*sharedPage{}
 	return c

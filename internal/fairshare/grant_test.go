@@ -8,10 +8,10 @@ import (
 	"github.com/esh3artech/esh3ar/internal/fairshare"
 )
 
-// endingContext is canceled at the moment at which a caller begins to wait for it.
+// endingContext is canceled when a caller begins to wait for it.
 type endingContext struct {
 	context.Context
-	before func() // called once, after the caller is in line
+	before func() // called once, when the caller waits
 	cancel context.CancelFunc
 }
 
@@ -24,8 +24,8 @@ func (c *endingContext) Done() <-chan struct{} {
 	return c.Context.Done()
 }
 
-// TestPool_GrantedAndCanceledAtOnce_LosesNothing grants a call in the same moment as its context ends: either the call has
-// its unit, or the unit is returned. Which of both the call sees is chance, so it is tried often.
+// TestPool_GrantedAndCanceledAtOnce_LosesNothing grants a call at the moment its context ends: either the call gets the unit, or the unit is
+// returned. Both outcomes are possible, so the test repeats.
 func TestPool_GrantedAndCanceledAtOnce_LosesNothing(t *testing.T) {
 	t.Parallel()
 	p := fairshare.New[string](fairshare.Options{Total: 1})

@@ -17,22 +17,22 @@ var (
 
 // Options are the bounds of a Pool.
 type Options struct {
-	Name    string // resource, as metrics and documents name it
-	Total   int64  // units in the pool; at least 1
-	Least   int64  // units that one owner may hold whenever the total permits; zero: 1
-	Waiting int    // calls of Acquire of one owner that may wait at once; further ones fail; zero: 16
-	Waiters int    // calls of Acquire of all owners that may wait at once; further ones fail; zero: 1024
+	Name               string // name of the resource in metrics and documents
+	Total              int64  // units in the pool; at least 1
+	Guaranteed         int64  // units that one owner may hold whenever the total permits; default 1
+	MaxWaitingPerOwner int    // calls of Acquire of one owner that may wait; further ones fail; default 16
+	MaxWaiting         int    // calls of Acquire of all owners that may wait; further ones fail; default 1024
 }
 
-// Pool is one shared resource. K names an owner.
+// Pool is one shared resource. K identifies an owner.
 type Pool[K comparable] struct {
 	opts Options
 	mu   struct {
 		sync.Mutex
-		used    int64
+		used    int64 // units
 		owners  map[K]*owner[K]
-		turns   []*owner[K] // owners with waiting calls; the first one is served next
-		waiting int         // calls in all turns
+		turns   []*owner[K] // owners with waiting calls, in the order in which they are served
+		waiting int         // waiting calls of all owners
 		stats   counters
 	}
 }
@@ -52,7 +52,7 @@ type waiter struct {
 
 type counters struct{ granted, full, share uint64 }
 
-// Stats is a Pool at one moment. Counters count from its creation.
+// Stats describes a Pool at one moment. Counters start at its creation.
 type Stats struct {
 	Name          string
 	Total         int64  // units
@@ -68,14 +68,14 @@ type Stats struct {
 // New returns a pool with nothing in use.
 func New[K comparable](o Options) *Pool[K] {
 	o.Total = max(o.Total, 1)
-	if o.Least == 0 {
-		o.Least = 1
+	if o.Guaranteed == 0 {
+		o.Guaranteed = 1
 	}
-	if o.Waiting == 0 {
-		o.Waiting = 16
+	if o.MaxWaitingPerOwner == 0 {
+		o.MaxWaitingPerOwner = 16
 	}
-	if o.Waiters == 0 {
-		o.Waiters = 1024
+	if o.MaxWaiting == 0 {
+		o.MaxWaiting = 1024
 	}
 	p := &Pool[K]{opts: o}
 	p.mu.owners = map[K]*owner[K]{}
@@ -93,11 +93,11 @@ func (p *Pool[K]) TryAcquire(key K, n int64) error {
 	o := p.ownerLocked(key)
 	err := p.fitsLocked(o, n)
 	if err == nil && len(o.waiting) > 0 {
-		err = ErrShare // older calls of the owner go first
+		err = ErrShare // older calls of the owner come first
 	}
 	if err != nil {
 		p.refusedLocked(err)
-		p.forgetLocked(o)
+		p.dropIdleLocked(o)
 		return err
 	}
 	p.grantLocked(o, n)
@@ -105,7 +105,7 @@ func (p *Pool[K]) TryAcquire(key K, n int64) error {
 }
 
 // Acquire takes n units for an owner, waiting until they are in its share. Owners that wait are served in turn, one
-// call each; calls of one owner in the order in which they came. Acquire returns ErrShare at once if the owner has too
+// call each; calls of one owner in the order of arrival. Acquire returns ErrShare at once if the owner has too
 // many waiting calls or n is more than it could ever hold, ErrFull if all owners together have too many, and the
 // context's error when that ends first.
 func (p *Pool[K]) Acquire(ctx context.Context, key K, n int64) error {
@@ -127,7 +127,7 @@ func (p *Pool[K]) Acquire(ctx context.Context, key K, n int64) error {
 	return fmt.Errorf("wait for a share of %s: %w", p.opts.Name, ctx.Err())
 }
 
-// enqueue grants n units (nil, nil), refuses them, or returns a waiter that is in line.
+// enqueue grants n units and returns nil and nil, or returns why they are refused, or returns a waiter.
 func (p *Pool[K]) enqueue(key K, n int64) (*waiter, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -138,14 +138,14 @@ func (p *Pool[K]) enqueue(key K, n int64) (*waiter, error) {
 	}
 	var err error
 	switch {
-	case n > p.largest() || len(o.waiting) >= p.opts.Waiting:
+	case n > p.largest() || len(o.waiting) >= p.opts.MaxWaitingPerOwner:
 		err = ErrShare
-	case p.mu.waiting >= p.opts.Waiters:
+	case p.mu.waiting >= p.opts.MaxWaiting:
 		err = ErrFull
 	}
 	if err != nil {
 		p.refusedLocked(err)
-		p.forgetLocked(o)
+		p.dropIdleLocked(o)
 		return nil, err
 	}
 	w := &waiter{n: n, ready: make(chan struct{})}
@@ -157,7 +157,7 @@ func (p *Pool[K]) enqueue(key K, n int64) (*waiter, error) {
 	return w, nil
 }
 
-// withdraw takes a waiter out of line; false: it was granted.
+// withdraw removes a waiter and reports whether it was still waiting; if not, its units were granted.
 func (p *Pool[K]) withdraw(key K, w *waiter) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -169,14 +169,14 @@ func (p *Pool[K]) withdraw(key K, w *waiter) bool {
 		if other == w {
 			o.waiting = append(o.waiting[:i], o.waiting[i+1:]...)
 			p.mu.waiting--
-			p.serveLocked() // what stood behind it may fit
+			p.serveLocked() // calls after it may fit
 			return true
 		}
 	}
 	return false
 }
 
-// Release returns n units of an owner. It panics if the owner holds fewer: the caller's count is wrong.
+// Release returns n units of an owner. It panics if the owner holds fewer.
 func (p *Pool[K]) Release(key K, n int64) {
 	if n < 1 {
 		return
@@ -189,7 +189,7 @@ func (p *Pool[K]) Release(key K, n int64) {
 	}
 	o.held -= n
 	p.mu.used -= n
-	p.forgetLocked(o)
+	p.dropIdleLocked(o)
 	p.serveLocked()
 }
 
@@ -207,19 +207,20 @@ func (p *Pool[K]) Stats() Stats {
 	return s
 }
 
-// largest is the most that one owner can ever hold, in units.
-func (p *Pool[K]) largest() int64 { return max(p.opts.Total/2, min(p.opts.Least, p.opts.Total)) }
+// largest returns the most units that one owner can ever hold.
+func (p *Pool[K]) largest() int64 { return max(p.opts.Total/2, min(p.opts.Guaranteed, p.opts.Total)) }
 
-// fitsLocked reports whether the owner may take n more units now: nil, ErrShare or ErrFull.
+// fitsLocked returns nil if the owner may take n more units now, else ErrShare or ErrFull.
 func (p *Pool[K]) fitsLocked(o *owner[K], n int64) error {
-	free, wanted := p.opts.Total-p.mu.used, o.held+n
+	free := p.opts.Total - p.mu.used
+	wanted := o.held + n
 	switch {
 	case n > free:
 		if wanted > p.largest() {
 			return ErrShare
 		}
 		return ErrFull
-	case wanted <= p.opts.Least:
+	case wanted <= p.opts.Guaranteed:
 		return nil
 	case wanted > free-n:
 		return ErrShare
@@ -243,6 +244,7 @@ func (p *Pool[K]) refusedLocked(err error) {
 	}
 }
 
+// ownerLocked returns the record of an owner, and makes one if there is none.
 func (p *Pool[K]) ownerLocked(key K) *owner[K] {
 	o := p.mu.owners[key]
 	if o == nil {
@@ -252,31 +254,34 @@ func (p *Pool[K]) ownerLocked(key K) *owner[K] {
 	return o
 }
 
-// forgetLocked drops an owner that holds and wants nothing.
-func (p *Pool[K]) forgetLocked(o *owner[K]) {
+// dropIdleLocked drops an owner that holds nothing and waits for nothing.
+func (p *Pool[K]) dropIdleLocked(o *owner[K]) {
 	if o.held == 0 && len(o.waiting) == 0 {
 		delete(p.mu.owners, o.key)
 	}
 }
 
-// serveLocked grants what fits, one call of each owner in turn, until a whole round granted nothing.
+// serveLocked grants waiting calls, one of each owner in turn, until no owner's oldest call fits.
 func (p *Pool[K]) serveLocked() {
-	for granted := true; granted && len(p.mu.turns) > 0; {
+	granted := true
+	for granted && len(p.mu.turns) > 0 {
 		granted = false
 		for range len(p.mu.turns) {
 			o := p.mu.turns[0]
 			p.mu.turns = p.mu.turns[1:]
-			granted = p.serveOneLocked(o) || granted
+			if p.serveOneLocked(o) {
+				granted = true
+			}
 			if len(o.waiting) > 0 {
 				p.mu.turns = append(p.mu.turns, o)
 			} else {
-				p.forgetLocked(o)
+				p.dropIdleLocked(o)
 			}
 		}
 	}
 }
 
-// serveOneLocked grants the owner's oldest waiting call, if it fits.
+// serveOneLocked grants the owner's oldest waiting call if it fits, and reports whether it did.
 func (p *Pool[K]) serveOneLocked(o *owner[K]) bool {
 	if len(o.waiting) == 0 || p.fitsLocked(o, o.waiting[0].n) != nil {
 		return false

@@ -4,15 +4,15 @@ import "time"
 
 // Backoff is an exponential delay with jitter.
 type Backoff struct {
-	Base time.Duration // before the first repeat
-	Cap  time.Duration // the longest delay
+	Base time.Duration // delay before the first retry, without jitter
+	Cap  time.Duration // longest delay
 }
 
-// Delay is the pause before repeat k (1, 2, …): half of d and a random part of the other half, with d = min(Cap,
-// Base·2^(k−1)). random gives a number in [0, n).
+// Delay returns the delay before retry k (1, 2, …). With d = min(Cap, Base·2^(k−1)) it is half of d plus a random part of the other half.
+// random returns a number in [0, n).
 func (b Backoff) Delay(k int, random func(n int64) int64) time.Duration {
 	d := b.Cap
-	if b.Base < b.Cap>>(k-1) { // compared from above: a shifted base may overflow
+	if b.Base < b.Cap>>(k-1) { // shift Cap down instead of Base up, which may overflow
 		d = b.Base << (k - 1)
 	}
 	half := d / 2

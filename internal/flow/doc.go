@@ -1,6 +1,5 @@
-// Package flow holds the pure arithmetic of pacing: how long to wait before trying again, how loaded a node is, what a quota
-// lets through, how many calls a node works on at once. It knows no clock and no randomness of its own: both are passed in,
-// so that every decision can be played again.
+// Package flow holds pure control algorithms: backoff, quotas, retry budgets, the load of a node, and a moving average of latencies. It
+// has no clock and no randomness of its own. Both are arguments, so that every decision can be repeated.
 //
-// Concurrency: functions are pure; what has a state is one owner's.
+// Concurrency: values with state are not safe for concurrent use.
 package flow

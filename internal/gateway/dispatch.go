@@ -25,7 +25,7 @@ type dispatch struct {
 	mu struct {
 		sync.Mutex
 		balancer *balance.Balancer
-		budget   flow.Budget
+		budget   flow.RetryBudget
 		pools    map[*balance.Node]*upstream.Pool
 		proofs   map[string]string // by URL, of the lists so far
 		shares   shares
@@ -52,7 +52,7 @@ const (
 func newDispatch(o *Options) *dispatch {
 	d := &dispatch{opts: o, log: o.Log}
 	d.mu.balancer = balance.New(o.Rules, o.Random)
-	d.mu.budget = flow.Budget{Share: repeatShare, Reserve: repeatReserve}
+	d.mu.budget = flow.RetryBudget{Share: repeatShare, Reserve: repeatReserve}
 	d.mu.pools = map[*balance.Node]*upstream.Pool{}
 	d.mu.proofs = map[string]string{}
 	d.mu.shares.usages = map[owner]*usage{}
@@ -72,7 +72,7 @@ var (
 func (d *dispatch) pick(ctx context.Context, who owner, k balance.Kind, tried []*balance.Node) (seat, error) {
 	d.mu.Lock()
 	if len(tried) == 0 {
-		d.mu.budget.Called(d.opts.Now())
+		d.mu.budget.RecordCall(d.opts.Now())
 	}
 	s, err := d.pickLocked(who, k, tried)
 	if err == nil || errors.Is(err, errNobody) {
@@ -199,7 +199,7 @@ func (d *dispatch) spend(who owner) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := d.opts.Now()
-	if !d.mu.shares.mayRepeat(who, d.mu.budget.Left(now), now) || !d.mu.budget.Spend(now) {
+	if !d.mu.shares.mayRepeat(who, d.mu.budget.Remaining(now), now) || !d.mu.budget.TrySpend(now) {
 		d.mu.counts.retryBudgetExhausted++
 		return false
 	}

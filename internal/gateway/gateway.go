@@ -37,7 +37,7 @@ func New(o Options) (*Gateway, error) {
 	}
 	o.setDefaults()
 	g := &Gateway{opts: o, owners: newOwners(o.Proxies), memory: newMemory(o.Memory)}
-	g.large = fairshare.New[owner](fairshare.Options{Name: "large_calls", Total: int64(o.Large), Least: 1})
+	g.large = fairshare.New[owner](fairshare.Options{Name: "large_calls", Total: int64(o.Large), Guaranteed: 1})
 	g.dispatch = newDispatch(&g.opts)
 	g.checker = newChecker(&g.opts, g.dispatch, g.contain)
 	g.exchanges.New = func() any { return &exchange{g: g} }

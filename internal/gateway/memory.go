@@ -17,8 +17,8 @@ const leastMemory = 2 * maxBody
 
 func newMemory(total int64) memory {
 	return memory{
-		strangers: fairshare.New[owner](fairshare.Options{Name: "memory_strangers", Total: total / 4, Least: leastMemory}),
-		proven:    fairshare.New[owner](fairshare.Options{Name: "memory", Total: total - total/4, Least: leastMemory}),
+		strangers: fairshare.New[owner](fairshare.Options{Name: "memory_strangers", Total: total / 4, Guaranteed: leastMemory}),
+		proven:    fairshare.New[owner](fairshare.Options{Name: "memory", Total: total - total/4, Guaranteed: leastMemory}),
 	}
 }
 

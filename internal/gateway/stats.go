@@ -51,7 +51,7 @@ func (g *Gateway) Stats() Stats {
 	now := d.opts.Now()
 	c := d.mu.counts
 	s := Stats{
-		Waiting: d.mu.line.length, Budget: d.mu.budget.Left(now), Full: c.full, Share: c.share, RetryBudgetExhausted: c.retryBudgetExhausted, Repeats: c.repeats, Unknown: c.unknown, Nobody: c.nobody,
+		Waiting: d.mu.line.length, Budget: d.mu.budget.Remaining(now), Full: c.full, Share: c.share, RetryBudgetExhausted: c.retryBudgetExhausted, Repeats: c.repeats, Unknown: c.unknown, Nobody: c.nobody,
 		Panics: g.panics.Load(), Pools: []fairshare.Stats{g.large.Stats(), g.memory.proven.Stats(), g.memory.strangers.Stats()},
 	}
 	nodes := d.mu.balancer.Nodes()

@@ -158,8 +158,8 @@ func New(c Config) *API {
 		c.Draining = context.Background
 	}
 	a := &API{Config: c}
-	a.memory = fairshare.New[esh3ar.BusinessID](fairshare.Options{Name: "large_bodies", Total: c.Memory, Least: min(minBusinessMemory, c.Memory/4)})
-	a.queries = fairshare.New[esh3ar.BusinessID](fairshare.Options{Name: "queries", Total: maxQueries, Waiting: maxQueriesWaiting})
+	a.memory = fairshare.New[esh3ar.BusinessID](fairshare.Options{Name: "large_bodies", Total: c.Memory, Guaranteed: min(minBusinessMemory, c.Memory/4)})
+	a.queries = fairshare.New[esh3ar.BusinessID](fairshare.Options{Name: "queries", Total: maxQueries, MaxWaitingPerOwner: maxQueriesWaiting})
 	a.table = newTable(a.routes())
 	a.exchanges.New = func() any { return &exchange{api: a, in: messageInput{phones: c.Phones}} }
 	return a

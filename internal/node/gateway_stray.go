@@ -42,7 +42,7 @@ func newStrays(n *node) *strays {
 			DialContext: (&net.Dialer{Timeout: strayDial}).DialContext, TLSHandshakeTimeout: strayDial,
 			ResponseHeaderTimeout: strayAnswer, IdleConnTimeout: strayIdle, MaxIdleConnsPerHost: straysIdlePeers,
 		},
-		pool: fairshare.New[string](fairshare.Options{Name: "strays", Total: mostStrays, Least: straysPerOwner}),
+		pool: fairshare.New[string](fairshare.Options{Name: "strays", Total: mostStrays, Guaranteed: straysPerOwner}),
 	}
 }
 

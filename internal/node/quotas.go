@@ -35,7 +35,7 @@ func (n *node) knownKey(ctx context.Context, business esh3ar.BusinessID, key *es
 type sharedQuotas struct{ *redis.Quotas }
 
 // Take realises quota.Shared.
-func (s sharedQuotas) Take(ctx context.Context, key string, rate float64, burst, n int) (flow.Taken, error) {
+func (s sharedQuotas) Take(ctx context.Context, key string, rate float64, burst, n int) (flow.Decision, error) {
 	t, err := s.Quotas.Take(ctx, key, redis.Bucket{Rate: rate, Burst: burst}, n)
-	return flow.Taken{Allowed: t.Allowed, Remaining: t.Remaining, RetryAfter: t.RetryAfter, Reset: t.Reset}, err
+	return flow.Decision{Allowed: t.Allowed, Remaining: t.Remaining, RetryAfter: t.RetryAfter, Reset: t.Reset}, err
 }

@@ -1,12 +1,12 @@
-// Package opaque seals positions and cursors before they leave the platform. What a client holds then says nothing: not
-// how many events or messages lie between two of them, which would tell one business of the volume of all others.
+// Package opaque seals positions and cursors before they leave the platform. Unsealed, two of them would show a business how many events or
+// messages all businesses have sent in between.
 //
-// A sealed text is bound to its business and to its use. Another business's, one of another use, and a changed one are
-// refused. The same text is sealed to the same characters, so that clients may compare them for equality; they have no
-// order. Sealing is the SIV construction (RFC 5297) of HMAC-SHA-256 and AES-256 in counter mode: a keyed hash of the text
-// is its authentication and the start of the key stream.
+// A sealed text is bound to its business and its use. Open refuses a text of another business, of another use, or one that was changed.
+// The same text is always sealed to the same characters, so clients may compare sealed texts for equality; they have no order. Sealing is
+// the SIV construction (RFC 5297) with HMAC-SHA-256 and AES-256 in counter mode: a keyed hash of the text is both its authentication tag
+// and the initial counter.
 //
-// The package does not keep the secret. It has to be the same on all nodes and for as long as clients keep what it sealed.
+// The package does not store the secret. The secret must be the same on all nodes, and must not change while clients hold sealed texts.
 //
 // All methods are safe for concurrent use.
 package opaque
@@ -27,7 +27,7 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// Use is what a sealed text is for. Its values are part of what is sealed: never change one.
+// Use is the purpose of a sealed text. The values are part of the sealed format and must never change.
 type Use byte
 
 // The uses.
@@ -37,10 +37,10 @@ const (
 	DeadLetters Use = 3 // cursors of the list of dead letters
 )
 
-// ErrUnknown is returned for what this platform has not sealed for that business and use.
+// ErrUnknown means that the text was not sealed by this platform for this business and use.
 var ErrUnknown = errors.New("not one that was given to this business")
 
-// ErrEarlier is the ErrUnknown of what was sealed in another history of the store.
+// ErrEarlier means that the text was sealed in an earlier history of the store. It wraps ErrUnknown.
 var ErrEarlier = fmt.Errorf("%w in this history of the store", ErrUnknown)
 
 // SecretSize is the length of a secret, in bytes.
@@ -50,20 +50,20 @@ const SecretSize = 32
 const MaxText = 255
 
 const (
-	version  = 1 // first byte of what is sealed
+	version  = 1 // first byte of a sealed text
 	tagSize  = 16
-	epochLen = 4 // history of the store that the text belongs to; zero: the first
+	epochLen = 4 // length of the number of the store's history; zero is the first
 )
 
-// Sealer seals and opens.
+// Sealer seals and opens texts. New makes one.
 type Sealer struct {
 	block   cipher.Block
 	macs    sync.Pool // of hash.Hash
-	history uint32    // of the store; zero: the first
+	history uint32    // number of the store's history; zero is the first
 }
 
-// New returns a sealer with a secret of SecretSize random bytes. History is the number of times that the store was moved or restored:
-// positions of before mean nothing in it.
+// New returns a sealer that uses a secret of SecretSize random bytes. history is the number of times that the store was moved or restored:
+// earlier positions are not valid in it.
 func New(secret []byte, history uint32) (*Sealer, error) {
 	if len(secret) != SecretSize {
 		return nil, errors.New("the secret of cursors must have 32 bytes")
@@ -72,12 +72,13 @@ func New(secret []byte, history uint32) (*Sealer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, key := &Sealer{block: block, history: history}, derive(secret, "authenticate")
+	s := &Sealer{block: block, history: history}
+	key := derive(secret, "authenticate")
 	s.macs.New = func() any { return hmac.New(sha256.New, key) }
 	return s, nil
 }
 
-// NewEphemeral returns a sealer with a secret of its own, for tests and for processes whose clients do not outlive them.
+// NewEphemeral returns a sealer with a random secret, for tests and for processes whose clients end with them.
 func NewEphemeral() *Sealer {
 	var secret [SecretSize]byte
 	_, _ = rand.Read(secret[:]) // never fails
@@ -85,22 +86,23 @@ func NewEphemeral() *Sealer {
 	return s
 }
 
+// derive returns the key for a purpose.
 func derive(secret []byte, purpose string) []byte {
 	m := hmac.New(sha256.New, secret)
 	m.Write([]byte("esh3ar cursors, " + purpose))
 	return m.Sum(nil)
 }
 
-// Seal returns a text as clients see it. A text longer than MaxText is cut, so that opening it fails.
+// Seal returns the sealed form of a text. A text longer than MaxText is truncated.
 func (s *Sealer) Seal(use Use, business esh3ar.BusinessID, text string) string {
 	return string(s.AppendSealed(nil, use, business, text))
 }
 
-// AppendSealed appends what Seal returns.
+// AppendSealed appends the sealed form of a text to dst.
 func (s *Sealer) AppendSealed(dst []byte, use Use, business esh3ar.BusinessID, text string) []byte {
 	text = text[:min(len(text), MaxText)]
-	var room [1 + tagSize + epochLen + MaxText]byte
-	sealed := append(room[:1+tagSize+epochLen], text...)
+	var buffer [1 + tagSize + epochLen + MaxText]byte
+	sealed := append(buffer[:1+tagSize+epochLen], text...)
 	sealed[0] = version
 	binary.BigEndian.PutUint32(sealed[1+tagSize:], s.history)
 	body := sealed[1+tagSize:]
@@ -111,19 +113,19 @@ func (s *Sealer) AppendSealed(dst []byte, use Use, business esh3ar.BusinessID, t
 	return base64.RawURLEncoding.AppendEncode(dst, sealed)
 }
 
-// Open returns the text of what Seal returned, ErrEarlier if that was in another history, or ErrUnknown.
+// Open returns the text of a sealed form. The error is ErrEarlier if it was sealed in another history, else ErrUnknown.
 func (s *Sealer) Open(use Use, business esh3ar.BusinessID, sealed string) (string, error) {
-	var room [1 + tagSize + epochLen + MaxText]byte
-	if base64.RawURLEncoding.DecodedLen(len(sealed)) > len(room) {
+	var buffer [1 + tagSize + epochLen + MaxText]byte
+	if base64.RawURLEncoding.DecodedLen(len(sealed)) > len(buffer) {
 		return "", ErrUnknown
 	}
-	n, err := base64.RawURLEncoding.Strict().Decode(room[:], []byte(sealed))
-	if err != nil || n < 1+tagSize+epochLen || room[0] != version {
+	n, err := base64.RawURLEncoding.Strict().Decode(buffer[:], []byte(sealed))
+	if err != nil || n < 1+tagSize+epochLen || buffer[0] != version {
 		return "", ErrUnknown
 	}
 	var given, tag [tagSize]byte
-	copy(given[:], room[1:])
-	body := room[1+tagSize : n]
+	copy(given[:], buffer[1:])
+	body := buffer[1+tagSize : n]
 	s.crypt(&given, body)
 	s.tag(&tag, use, business, body)
 	if !hmac.Equal(tag[:], given[:]) {
@@ -135,7 +137,7 @@ func (s *Sealer) Open(use Use, business esh3ar.BusinessID, sealed string) (strin
 	return string(body[epochLen:]), nil
 }
 
-// tag is the keyed hash of a text, its owner and its use.
+// tag sets tag to the keyed hash of the use, the business and the body.
 func (s *Sealer) tag(tag *[tagSize]byte, use Use, business esh3ar.BusinessID, body []byte) {
 	m := s.macs.Get().(hash.Hash) //nolint:forcetypeassert // the pool holds nothing else
 	m.Reset()
@@ -147,7 +149,7 @@ func (s *Sealer) tag(tag *[tagSize]byte, use Use, business esh3ar.BusinessID, bo
 	s.macs.Put(m)
 }
 
-// crypt adds the key stream that begins at the tag.
+// crypt encrypts or decrypts the body in place, in counter mode with the tag as the initial counter.
 func (s *Sealer) crypt(tag *[tagSize]byte, body []byte) {
 	counter := *tag
 	var stream [aes.BlockSize]byte
@@ -159,7 +161,8 @@ func (s *Sealer) crypt(tag *[tagSize]byte, body []byte) {
 		}
 		body = body[n:]
 		for i := len(counter) - 1; i >= 0; i-- {
-			if counter[i]++; counter[i] != 0 {
+			counter[i]++
+			if counter[i] != 0 { // no carry
 				break
 			}
 		}

@@ -24,17 +24,17 @@ func TestSealer_SealedText_OpensForItsBusinessAndUseOnly(t *testing.T) {
 	for _, text := range []string{"", "a", "0000000000000001", strings.Repeat("x", opaque.MaxText)} {
 		sealed := s.Seal(opaque.Events, business, text)
 		if got, err := sealer(t, 0).Open(opaque.Events, business, sealed); err != nil || got != text {
-			t.Errorf("opened as %q, %v; want %q", got, err, text)
+			t.Errorf("Open: got %q, %v, want %q", got, err, text)
 		}
 		for name, open := range map[string]func() (string, error){
-			"another business's": func() (string, error) { return s.Open(opaque.Events, esh3ar.NewBusinessID(), sealed) },
-			"of another use":     func() (string, error) { return s.Open(opaque.Messages, business, sealed) },
-			"of another secret":  func() (string, error) { return sealer(t, 1).Open(opaque.Events, business, sealed) },
-			"the text itself":    func() (string, error) { return s.Open(opaque.Events, business, text) },
-			"a longer one":       func() (string, error) { return s.Open(opaque.Events, business, sealed+"AAAA") },
+			"another business": func() (string, error) { return s.Open(opaque.Events, esh3ar.NewBusinessID(), sealed) },
+			"another use":      func() (string, error) { return s.Open(opaque.Messages, business, sealed) },
+			"another secret":   func() (string, error) { return sealer(t, 1).Open(opaque.Events, business, sealed) },
+			"unsealed text":    func() (string, error) { return s.Open(opaque.Events, business, text) },
+			"longer text":      func() (string, error) { return s.Open(opaque.Events, business, sealed+"AAAA") },
 		} {
 			if got, err := open(); !errors.Is(err, opaque.ErrUnknown) {
-				t.Errorf("%s: opened as %q, %v; want ErrUnknown", name, got, err)
+				t.Errorf("%s: got %q, %v, want ErrUnknown", name, got, err)
 			}
 		}
 	}
@@ -48,7 +48,7 @@ func TestSealer_AnyChangedCharacter_IsRefused(t *testing.T) {
 		for _, c := range "A9_" {
 			changed := sealed[:i] + string(c) + sealed[i+1:]
 			if _, err := s.Open(opaque.Events, business, changed); changed != sealed && !errors.Is(err, opaque.ErrUnknown) {
-				t.Errorf("character %d as %c: %v; want ErrUnknown", i, c, err)
+				t.Errorf("character %d changed to %c: got %v, want ErrUnknown", i, c, err)
 			}
 		}
 	}
@@ -65,10 +65,10 @@ func TestSealer_NeighbouringPositions_HaveNothingInCommon(t *testing.T) {
 		}
 	}
 	if len(a) != len(b) || same > len(a)/4 {
-		t.Errorf("%s and %s share %d of %d characters", a, b, same, len(a))
+		t.Errorf("got %s and %s with %d of %d characters in common, want at most a quarter", a, b, same, len(a))
 	}
 	if again := s.Seal(opaque.Events, business, "0000000000000001"); again != a {
-		t.Errorf("sealed again as %s; want %s", again, a)
+		t.Errorf("sealed again: got %s, want %s", again, a)
 	}
 }
 
@@ -79,7 +79,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add("0000000000000001")
 	f.Fuzz(func(t *testing.T, sealed string) {
 		if text, err := s.Open(opaque.Events, business, sealed); err == nil && s.Seal(opaque.Events, business, text) != sealed {
-			t.Errorf("%q opens as %q, which is sealed differently", sealed, text)
+			t.Errorf("%q: opened to %q, got another text when sealed again", sealed, text)
 		}
 	})
 }

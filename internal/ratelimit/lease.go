@@ -110,7 +110,7 @@ func (a *Limiter) refill(ctx context.Context, n int, heard chan struct{}) {
 	a.mu.Unlock()
 	want := min(max(need, chunk), t.plan.Burst)
 	paid, err := a.takeUpTo(ctx, t, owed)
-	var taken flow.Taken
+	var taken flow.Decision
 	if err == nil {
 		taken, err = a.takeShared(ctx, t, want)
 	}
@@ -179,7 +179,7 @@ func (a *Limiter) takeUpTo(ctx context.Context, t *compiledPlan, n int) (int, er
 	return n, nil
 }
 
-func (a *Limiter) takeShared(ctx context.Context, t *compiledPlan, n int) (flow.Taken, error) {
+func (a *Limiter) takeShared(ctx context.Context, t *compiledPlan, n int) (flow.Decision, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.limiters.opts.Timeout)
 	defer cancel()
 	return a.limiters.opts.Shared.Take(ctx, a.business.String(), t.plan.Rate, t.plan.Burst, n)
@@ -196,7 +196,7 @@ func (l *lease) chunkSize(t *compiledPlan, at int64, nodes int) int {
 
 // applyGrant applies an answer of the shared bucket: it granted want tokens, or refused them although n would have been enough. no
 // is the minimum time for which a refusal is cached.
-func (l *lease) applyGrant(at int64, want, n, chunk int, taken *flow.Taken, no time.Duration) {
+func (l *lease) applyGrant(at int64, want, n, chunk int, taken *flow.Decision, no time.Duration) {
 	if taken.Allowed {
 		l.tokens = l.available(at) + want
 		l.expiresAt = at + int64(leaseTTL)

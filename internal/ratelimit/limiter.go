@@ -35,7 +35,7 @@ func (a *Limiter) setPlan(p *esh3ar.Plan) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if old := a.plan.Swap(t); old != nil {
-		a.mu.bucketFullAt = t.quota.Fit(old.quota, a.mu.bucketFullAt, a.limiters.nanoseconds(time.Now()))
+		a.mu.bucketFullAt = t.quota.ConvertState(old.quota, a.mu.bucketFullAt, a.limiters.nanoseconds(time.Now()))
 		a.mu.lease.forget()
 	}
 }
@@ -65,7 +65,7 @@ func (a *Limiter) Enter() error {
 // the plan allows new messages. Repeated calls cost nothing else, because the original call was charged.
 func (a *Limiter) Repeats(now time.Time, n int) error {
 	plan := a.plan.Load().plan
-	q := flow.QuotaOf(max(plan.Rate, minRepeatRate), max(plan.Burst, minRepeatBurst))
+	q := flow.NewQuota(max(plan.Rate, minRepeatRate), max(plan.Burst, minRepeatBurst))
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	taken := q.Take(a.mu.repeatsFullAt, a.limiters.nanoseconds(now), max(n, 1))

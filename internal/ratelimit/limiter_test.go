@@ -229,7 +229,7 @@ type well struct {
 	hangs bool
 }
 
-func (w *well) Take(ctx context.Context, _ string, rate float64, burst, n int) (flow.Taken, error) {
+func (w *well) Take(ctx context.Context, _ string, rate float64, burst, n int) (flow.Decision, error) {
 	time.Sleep(300 * time.Microsecond) // of fake time
 	w.mu.Lock()
 	hangs := w.hangs
@@ -238,15 +238,15 @@ func (w *well) Take(ctx context.Context, _ string, rate float64, burst, n int) (
 		<-ctx.Done()
 	}
 	if ctx.Err() != nil {
-		return flow.Taken{}, ctx.Err()
+		return flow.Decision{}, ctx.Err()
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.asked++
 	if w.away {
-		return flow.Taken{}, errors.New("away")
+		return flow.Decision{}, errors.New("away")
 	}
-	t := flow.QuotaOf(rate, burst).Take(w.full, int64(time.Since(w.began)), n)
+	t := flow.NewQuota(rate, burst).Take(w.full, int64(time.Since(w.began)), n)
 	w.full = t.Full
 	return t, nil
 }
@@ -411,9 +411,9 @@ type flaky struct {
 	began time.Time
 }
 
-func (f *flaky) Take(ctx context.Context, key string, rate float64, burst, n int) (flow.Taken, error) {
+func (f *flaky) Take(ctx context.Context, key string, rate float64, burst, n int) (flow.Decision, error) {
 	if int(time.Since(f.began)/(2*time.Second))%2 == 1 {
-		return flow.Taken{}, errors.New("away")
+		return flow.Decision{}, errors.New("away")
 	}
 	return f.well.Take(ctx, key, rate, burst, n)
 }

@@ -20,7 +20,7 @@ type usageStore interface {
 // Shared holds the buckets that all nodes share.
 type Shared interface {
 	// Take takes n tokens from the bucket of a key, or none if it holds fewer. The field Full of the result is unused.
-	Take(ctx context.Context, key string, rate float64, burst, n int) (flow.Taken, error)
+	Take(ctx context.Context, key string, rate float64, burst, n int) (flow.Decision, error)
 }
 
 // Options configure Limiters. Plan and Usage are required; the zero value of any other field selects its default.

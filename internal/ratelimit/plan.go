@@ -17,7 +17,7 @@ type compiledPlan struct {
 }
 
 func compilePlan(p *esh3ar.Plan) *compiledPlan {
-	return &compiledPlan{plan: p, quota: flow.QuotaOf(p.Rate, p.Burst), policy: []string{policyOf(p)}}
+	return &compiledPlan{plan: p, quota: flow.NewQuota(p.Rate, p.Burst), policy: []string{policyOf(p)}}
 }
 
 // planOrNil returns the plan, or nil if t is nil.

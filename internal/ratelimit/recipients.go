@@ -213,7 +213,7 @@ func (r *Recipients) take(ctx context.Context, plan *esh3ar.Plan, p pair, lane e
 	s := r.slot(p, limit)
 	defer s.mu.Unlock()
 	now := int64(time.Since(r.startedAt))
-	taken := flow.QuotaOf(rate, burst).Share(r.liveNodes()).Take(s.bucket, now, n)
+	taken := flow.NewQuota(rate, burst).Share(r.liveNodes()).Take(s.bucket, now, n)
 	if !taken.Allowed {
 		return &RecipientError{Recipient: p.recipient, RetryAfter: taken.RetryAfter, Text: fmt.Sprintf(
 			"over the plan's %g messages per second to one recipient with a burst of %d", rate, burst)}
@@ -236,7 +236,7 @@ func (r *Recipients) giveBack(plan *esh3ar.Plan, p pair, lane esh3ar.Priority, n
 	s := r.slot(p, plan.OfInbox())
 	defer s.mu.Unlock()
 	s.left[lane] += int32(n)
-	s.bucket -= int64(n) * int64(flow.QuotaOf(rate, burst).Share(r.liveNodes()).Interval)
+	s.bucket -= int64(n) * int64(flow.NewQuota(rate, burst).Share(r.liveNodes()).Interval)
 }
 
 // slot returns the slot of a pair, locked. A pair that was not in the table starts with initial allowances.

@@ -2,7 +2,7 @@ package wire
 
 import "github.com/esh3artech/esh3ar"
 
-// AppendEvent appends a status event, as history, streams and callbacks carry it.
+// AppendEvent appends a status event, in the form of the history, of event streams and of callbacks.
 func AppendEvent(dst []byte, e *esh3ar.Event) []byte {
 	o := Begin(dst)
 	o.String("eventId", e.ID.String())

@@ -9,8 +9,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/wire"
 )
 
-// TestAppendEvent compares with the golden form, which is what encoding/json makes of an event.
-func TestAppendEvent(t *testing.T) {
+// TestAppendEvent_MatchesEncodingJSON compares with what encoding/json writes for an event.
+func TestAppendEvent_MatchesEncodingJSON(t *testing.T) {
 	t.Parallel()
 	id := esh3ar.NewMessageID()
 	for _, e := range []esh3ar.Event{

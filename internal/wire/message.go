@@ -4,7 +4,7 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// AppendMessage appends a message as phones receive it.
+// AppendMessage appends a message in the form that phones receive. attempt is the number of its push, from 1.
 func AppendMessage(dst []byte, m *esh3ar.Message, attempt int) []byte {
 	o := Begin(dst)
 	o.Text("id", m.ID)

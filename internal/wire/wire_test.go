@@ -9,18 +9,18 @@ import (
 	"github.com/esh3artech/esh3ar/internal/wire"
 )
 
-func TestAppendString(t *testing.T) {
+func TestAppendString_AnyString_RoundTrips(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{
 		"", "plain", `quote " and \ slash /`, "line\nfeed\ttab\r\x01\x1e\x7f", "مرحبا 👋🏽 e\u0301", "<&>", "\uFFFD", strings.Repeat("ب", 4096),
 	} {
 		var back string
 		if err := json.Unmarshal(wire.AppendString(nil, s), &back); err != nil || back != s {
-			t.Errorf("%q became %q, %v", s, back, err)
+			t.Errorf("%q: got %q, %v, want it unchanged", s, back, err)
 		}
 	}
 	if got := string(wire.AppendString(nil, "a\xffb")); got != "\"a\uFFFDb\"" {
-		t.Errorf("a bad byte became %s", got)
+		t.Errorf("invalid byte: got %s, want U+FFFD", got)
 	}
 }
 
@@ -29,15 +29,15 @@ func FuzzAppendString(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		var back string
 		if err := json.Unmarshal(wire.AppendString(nil, s), &back); err != nil || back != strings.ToValidUTF8(back, "") {
-			t.Fatalf("%q: %v", s, err)
+			t.Fatalf("%q: got %q, %v, want valid JSON", s, back, err)
 		}
 		if want := toValid(s); back != want {
-			t.Errorf("%q became %q, want %q", s, back, want)
+			t.Errorf("%q: got %q, want %q", s, back, want)
 		}
 	})
 }
 
-// toValid replaces each bad byte, as encoding/json does.
+// toValid replaces each invalid byte by U+FFFD, like encoding/json.
 func toValid(s string) string {
 	var b strings.Builder
 	for _, r := range s {
@@ -46,8 +46,8 @@ func toValid(s string) string {
 	return b.String()
 }
 
-// The golden form of a message, as the contract spells it.
-func TestAppendMessage(t *testing.T) {
+// TestAppendMessage_MatchesContract compares with the form of the outward contract.
+func TestAppendMessage_MatchesContract(t *testing.T) {
 	t.Parallel()
 	m := &esh3ar.Message{
 		ID: esh3ar.MessageIDAt(1_700_000_000_123, [10]byte{}), From: "Bank", Recipient: 967771234567, Seq: 7, Priority: esh3ar.Urgent,
@@ -61,6 +61,6 @@ func TestAppendMessage(t *testing.T) {
 	}
 	m.CorrelationID, m.Metadata = "", nil
 	if got := string(wire.AppendMessage(nil, m, 1)); strings.Contains(got, "correlationId") || strings.Contains(got, "metadata") {
-		t.Errorf("absent fields are there: %s", got)
+		t.Errorf("got %s, want no correlationId and no metadata", got)
 	}
 }

@@ -20,7 +20,7 @@ type rateLimit struct {
 func newRateLimit(perSecond float64, now time.Time) rateLimit {
 	l := rateLimit{epoch: now}
 	if perSecond > 0 {
-		l.quota = flow.QuotaOf(perSecond, int(perSecond*rateBurst.Seconds()))
+		l.quota = flow.NewQuota(perSecond, int(perSecond*rateBurst.Seconds()))
 	}
 	return l
 }

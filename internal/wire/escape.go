@@ -1,13 +1,15 @@
-// Package wire holds the JSON forms of the outward contract that more than one edge writes, made for buffers that are
-// used again: every function appends.
+// Package wire writes the JSON objects of the outward contract that more than one edge sends. Every function appends to a buffer that its
+// caller may use again. The package does not read JSON.
+//
+// Concurrency: all functions may be called from any goroutine. An Object belongs to one goroutine.
 package wire
 
 import "unicode/utf8"
 
 const hex = "0123456789abcdef"
 
-// AppendString appends s as a JSON string. What JSON must escape is escaped and nothing else; bytes that are no UTF-8
-// become U+FFFD.
+// AppendString appends s as a JSON string. It escapes only the characters that JSON requires to be escaped. Invalid UTF-8 bytes become
+// U+FFFD.
 func AppendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	start := 0
@@ -33,6 +35,7 @@ func AppendString(dst []byte, s string) []byte {
 	return append(append(dst, s[start:]...), '"')
 }
 
+// appendEscape appends the escape sequence of a character below U+0020, of a quote or of a backslash.
 func appendEscape(dst []byte, c byte) []byte {
 	switch c {
 	case '"', '\\':
