@@ -6,12 +6,11 @@ import "context"
 type Business struct {
 	ID        BusinessID
 	Name      string // shown to phones as "from"; 1 to 128 code points
-	Plan      string // its name; empty, or one that is not there: the default plan
+	Plan      string // name of its plan; the default plan applies if it is empty or names no plan
 	CreatedAt Time
 }
 
-// KeyHash is the SHA-256 of an API key. Keys carry 256 bits of entropy, so a plain hash cannot be reversed,
-// and no store ever holds the key itself.
+// KeyHash is the SHA-256 of an API key. Keys have 256 bits of entropy, so a plain hash cannot be reversed. No store holds the key itself.
 type KeyHash [32]byte
 
 // APIKey is the stored form of an API key.
@@ -20,26 +19,25 @@ type APIKey struct {
 	Business  BusinessID
 	Hash      KeyHash
 	CreatedAt Time
-	RevokedAt Time // zero: in force
+	RevokedAt Time // zero while the key is valid
 }
 
-// AccountStore keeps businesses and their keys. Writes are durable when they return; reads see every write
-// that has returned.
+// AccountStore stores businesses and their keys. Writes are durable when they return; reads see every write that has returned.
 type AccountStore interface {
 	// CreateBusiness stores a business under its id.
 	CreateBusiness(ctx context.Context, b Business) error
-	// Business finds one by id, or NotFound.
+	// Business returns a business by id. The error is NotFound if there is none.
 	Business(ctx context.Context, id BusinessID) (Business, error)
-	// CreateKey stores a key of an existing business, or answers NotFound.
+	// CreateKey stores a key of an existing business. The error is NotFound if there is no such business.
 	CreateKey(ctx context.Context, k APIKey) error
-	// RevokeKey ends a key; NotFound unless that business has that key; ending it again is no error and keeps
-	// the first time.
+	// RevokeKey revokes a key of a business. The error is NotFound if the business has no such key. Revoking a key again is no error and
+	// does not change the time.
 	RevokeKey(ctx context.Context, business BusinessID, key KeyID, at Time) error
-	// KeyByHash finds a key, revoked or not, or NotFound.
+	// KeyByHash returns a key, revoked or not. The error is NotFound if there is none.
 	KeyByHash(ctx context.Context, hash KeyHash) (APIKey, error)
-	// Setting reads what SettingOnce stored, or answers NotFound.
+	// Setting returns the value of a setting. The error is NotFound if there is none.
 	Setting(ctx context.Context, name string) ([]byte, error)
-	// SettingOnce stores value under name unless there is one already, and returns what is stored: the first
-	// writer wins, for ever. Signing keys and bootstrap marks are made this way, once per store.
-	SettingOnce(ctx context.Context, name string, value []byte) ([]byte, error)
+	// InitSetting stores value under name unless the setting exists, and returns the stored value: the first writer wins.
+	// Signing keys and the marks of the first start are made this way, once per store.
+	InitSetting(ctx context.Context, name string, value []byte) ([]byte, error)
 }

@@ -2,34 +2,34 @@ package esh3ar
 
 import "context"
 
-// A dead letter is a message whose life has Failed. It leaves the dead letters by a replay (Change.Replay), by a late
-// acknowledgement, by Discard, or with the message's retention.
+// A dead letter is a message whose current life ended as Failed. A replay (Change.Replay), a late acknowledgement, Discard or the end of
+// the retention removes it from the dead letters.
 
-// The reasons for which messages end; they are stable words of the outward contract.
+// The reasons why messages end. They are stable words of the outward contract.
 const (
-	ReasonAttemptsSpent = "attempts_spent" // Failed: every attempt went unacknowledged
-	ReasonDuplicate     = "duplicate"      // Canceled: another node had stored its call already
+	ReasonAttemptsSpent = "attempts_spent" // Failed: no attempt was acknowledged
+	ReasonDuplicate     = "duplicate"      // Canceled: another node had stored a call with its key
 )
 
-// DeadLetters is the queue of dead letters.
+// DeadLetters lists and discards dead letters.
 type DeadLetters interface {
-	// DeadLetters pages through a business's dead letters, the latest failure first.
+	// DeadLetters returns a page of a business's dead letters, latest failure first.
 	DeadLetters(ctx context.Context, q DeadLetterQuery) (ListPage, error)
-	// DeadLetter finds one, or NotFound: unknown, another business's, or none.
+	// DeadLetter returns a dead letter. The error is NotFound if the message is unknown, of another business, or no dead letter.
 	DeadLetter(ctx context.Context, business BusinessID, id MessageID) (Record, error)
-	// Discard takes a message out of the dead letters for good, or answers NotFound. The message itself stays until its
-	// retention ends.
+	// Discard removes a message from the dead letters for good. The error is NotFound if it is not there. The message itself stays until
+	// its retention ends.
 	Discard(ctx context.Context, business BusinessID, id MessageID) error
 }
 
-// DeadLetterQuery filters and bounds a listing; zero fields do not filter.
+// DeadLetterQuery filters and bounds a listing. Zero fields do not filter.
 type DeadLetterQuery struct {
 	Business      BusinessID
 	Recipient     Recipient
 	CorrelationID string
 	Reason        string
-	From          Time   // of the failure; inclusive
-	Until         Time   // of the failure; exclusive
-	Cursor        string // NextCursor of the page before; a bad one is Invalid
-	Limit         int    // at least 1
+	From          Time   // earliest time of the failure, inclusive
+	Until         Time   // latest time of the failure, exclusive
+	Cursor        string // NextCursor of the previous page; the error is Invalid if it is malformed
+	Limit         int    // records; at least 1
 }

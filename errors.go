@@ -6,39 +6,39 @@ import (
 	"time"
 )
 
-// Code classifies an error for the three audiences that must act on it: a caller that is answered, a
-// connection that is closed, an attempt that is counted. Each edge has one table from codes to its answers.
+// Code classifies an error for the three kinds of code that act on it: an answer to a caller, the end of a connection, and the count of a
+// delivery attempt. Each edge has one table from codes to its answers.
 type Code uint8
 
-// The codes. The zero value is Internal: what nobody classified is ours.
+// The codes. The zero value is Internal: an unclassified error is a fault of the platform.
 const (
 	Internal            Code = iota
-	Invalid                  // the caller's input; the message names the field
-	Unauthenticated          // no, bad or revoked credential
-	Forbidden                // a good credential of the wrong kind
-	NotFound                 // unknown, or somebody else's
-	NotCancelable            // the message was handed to a connection already
-	InUse                    // it cannot go while somebody has it
-	IdempotencyMismatch      // the key was used for another call
-	NotSupported             // known, not built yet
-	RateLimited              // over the caller's own limit; retry later
-	Overloaded               // over the system's limit; retry later
+	Invalid                  // bad input; the text names the field
+	Unauthenticated          // missing, bad or revoked credential
+	Forbidden                // valid credential of the wrong kind
+	NotFound                 // unknown, or of another business
+	NotCancelable            // the message was already handed to a connection
+	InUse                    // it cannot be deleted or replaced while it is in use
+	IdempotencyMismatch      // the key was used for a different call
+	NotSupported             // known, but not implemented
+	RateLimited              // above a limit of the caller; retry later
+	Overloaded               // above a limit of the system; retry later
 	StoreUnavailable         // the store cannot answer now; retry later
 	StorageFull              // the disk is nearly full; retry later
-	OutcomeUnknown           // it may or may not have been committed
-	Abandoned                // the caller left before the work was taken up; nothing was committed
+	OutcomeUnknown           // the change may or may not be committed
+	Abandoned                // the caller left before the work began; nothing was committed
 
-	// What happens to pushes; no caller is waiting for an answer to these.
+	// Failures of pushes. No caller waits for an answer to these.
 
-	NotAcknowledged // the phone was there and did not acknowledge in time
-	AttemptsSpent   // the same, for the last time
-	ConnectionLost  // the connection ended, or is dead without a word
-	ConnectionFull  // the phone reads more slowly than messages come
+	NotAcknowledged // the phone was connected and did not acknowledge in time
+	AttemptsSpent   // the same, at the last attempt
+	ConnectionLost  // the connection ended or stopped responding
+	ConnectionFull  // the phone reads more slowly than messages arrive
 	DeviceFailing   // the breaker of the device is open
 
-	StoreFailed // a write or an fsync failed: what the disk holds is unknown
+	StoreFailed // a write or an fsync failed: the state of the disk is unknown
 
-	// Codes is how many there are.
+	// Codes is the number of codes.
 	Codes
 )
 
@@ -48,7 +48,7 @@ var codeNames = [...]string{
 	"not_acknowledged", "attempts_spent", "connection_lost", "connection_full", "device_failing", "store_failed",
 }
 
-// String is the stable name.
+// String returns the stable name.
 func (c Code) String() string {
 	if int(c) < len(codeNames) {
 		return codeNames[c]
@@ -56,15 +56,15 @@ func (c Code) String() string {
 	return fmt.Sprintf("code(%d)", uint8(c))
 }
 
-// Error is the platform's error: a code to act on, words for people, and what caused it.
+// Error is an error of the platform: a code to act on, a text for people, and the cause.
 type Error struct {
 	Code       Code
 	Text       string        // lower case, no trailing period; names the field, flag or operation
-	RetryAfter time.Duration // for the codes that say "retry later"; zero: the edge's default
+	RetryAfter time.Duration // for codes with "retry later"; zero for the default of the edge
 	Err        error         // may be nil
 }
 
-// Error joins the text and the cause.
+// Error returns the text and the cause, joined by a colon.
 func (e *Error) Error() string {
 	switch {
 	case e.Err == nil:
@@ -76,15 +76,15 @@ func (e *Error) Error() string {
 	}
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Errorf makes an error with a code; %w works as in fmt.Errorf.
+// Errorf returns an error with a code. %w works as in fmt.Errorf.
 func Errorf(code Code, format string, args ...any) error {
 	return &Error{Code: code, Err: fmt.Errorf(format, args...)}
 }
 
-// CodeOf finds the code of err or of what it wraps; unknown errors are Internal. It must not be asked of nil.
+// CodeOf returns the code of err or of an error that it wraps, Internal if there is none. err should not be nil.
 func CodeOf(err error) Code {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code

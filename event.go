@@ -1,7 +1,6 @@
 package esh3ar
 
-// Event is one status change of one message, as history, streams and callbacks carry it. Its JSON is part of
-// the outward contract.
+// Event is one status change of one message. Its JSON is part of the outward contract: the history, event streams and callbacks use it.
 type Event struct {
 	ID            EventID           `json:"eventId"`
 	Message       MessageID         `json:"messageId"`
@@ -11,7 +10,7 @@ type Event struct {
 	Status        Status            `json:"status"`
 	At            Time              `json:"occurredAt"`
 	Recipient     Recipient         `json:"recipientPhoneNumber"`
-	Attempt       int               `json:"attempt"` // deliveries tried when it happened
+	Attempt       int               `json:"attempt"` // number of delivery attempts at that time
 	CorrelationID string            `json:"correlationId,omitempty"`
 	Metadata      map[string]string `json:"metadata,omitempty"`
 	Reason        string            `json:"failureReason,omitempty"`

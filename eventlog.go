@@ -2,36 +2,35 @@ package esh3ar
 
 import "context"
 
-// Position points into the event log. It is opaque but for its order, which is that of the strings; the empty position
-// lies before the first event.
+// Position is a place in the event log. It is opaque, but positions are ordered like strings. The empty position is before the first event.
 type Position string
 
-// LogEntry is one event with the position behind it: reading on from there misses nothing and repeats nothing.
+// LogEntry is an event and the position after it. Reading from that position neither misses nor repeats an event.
 type LogEntry struct {
 	Position Position
 	Event    Event
 }
 
-// EventLog reads the status events of all messages in commit order, of one message in version order.
+// EventLog reads the status events of all messages, in commit order. The events of one message are in the order of their versions.
 type EventLog interface {
-	// Events reads events behind a position.
+	// Events returns events after a position.
 	Events(ctx context.Context, q EventQuery) (EventPage, error)
-	// Tail is the position behind the newest event that readers can see. It is never the empty one, not even while nothing
-	// has happened: whoever keeps it can tell it from having none.
+	// Tail returns the position after the newest event that readers can see. It is never empty, even if there are no events, so that a
+	// reader can tell a stored tail from no position.
 	Tail(ctx context.Context) (Position, error)
 }
 
 // EventQuery bounds one read of the event log.
 type EventQuery struct {
-	After      Position     // one that this log cannot have given, letter for letter, is Invalid; one behind the tail is not
-	Businesses []BusinessID // only theirs; empty: all
+	After      Position     // the error is Invalid if the log cannot have returned this string; a position after the tail is valid
+	Businesses []BusinessID // businesses whose events are returned; empty for all
 	Limit      int          // events; at least 1
 }
 
-// EventPage is what one read found. A page may hold fewer events than the limit, even none, and not be the end: a store
-// bounds how many rows one call walks over. It is the end when Next equals the position that was asked for.
+// EventPage is the result of one read. A page may hold fewer events than the limit, even none, before the end: a store bounds the rows
+// that one call walks over. The end is reached when Next equals the requested position.
 type EventPage struct {
 	Entries []LogEntry
-	Next    Position // where to read on: behind everything that was walked over
-	Trimmed bool     // events behind After have been deleted: what Entries begins with is the oldest there is
+	Next    Position // position to continue from, after all rows that were walked over
+	Trimmed bool     // events after After were deleted; Entries begins with the oldest event that is left
 }

@@ -9,40 +9,40 @@ import (
 	"github.com/google/uuid"
 )
 
-// The identifiers of the platform. All are UUIDv7 (RFC 9562, section 5.7) and print as 36 lower-case
-// characters; the zero value means "none". They are distinct types so that one cannot stand for another.
+// The identifiers of the platform. All are UUIDv7 (RFC 9562, section 5.7) with a text form of 36 lower-case characters. The zero value
+// means "none". They are distinct types so that the compiler finds mistakes.
 type (
-	// MessageID names a message for its whole life, through repeats, restarts and replays. Its time part is
-	// the message's creation time, so that ids sort as the messages were made.
+	// MessageID identifies a message through redeliveries, restarts and replays. Its time part is the creation time of the message, so
+	// ids sort by it.
 	MessageID struct{ uuid.UUID }
-	// BatchID names one batch call.
+	// BatchID identifies a batch call.
 	BatchID struct{ uuid.UUID }
-	// BusinessID names a business, the caller of the REST API.
+	// BusinessID identifies a business, the caller of the REST API.
 	BusinessID struct{ uuid.UUID }
-	// KeyID names an API key; it is no secret.
+	// KeyID identifies an API key. It is not secret.
 	KeyID struct{ uuid.UUID }
-	// EventID names a status event; a consumer that sees the same EventID again sees a repeat.
+	// EventID identifies a status event. A consumer that receives an EventID again receives a repetition.
 	EventID struct{ uuid.UUID }
 )
 
-// NewMessageID makes an id of the current time. Ids made by one process rise strictly.
+// NewMessageID returns an id with the current time. The ids of one process rise strictly.
 func NewMessageID() MessageID { return MessageID{uuid.Must(uuid.NewV7())} }
 
-// NewBatchID makes an id of the current time.
+// NewBatchID returns an id with the current time.
 func NewBatchID() BatchID { return BatchID{uuid.Must(uuid.NewV7())} }
 
-// NewBusinessID makes an id of the current time.
+// NewBusinessID returns an id with the current time.
 func NewBusinessID() BusinessID { return BusinessID{uuid.Must(uuid.NewV7())} }
 
-// NewKeyID makes an id of the current time.
+// NewKeyID returns an id with the current time.
 func NewKeyID() KeyID { return KeyID{uuid.Must(uuid.NewV7())} }
 
-// MessageIDAt makes the id of a given time and entropy; simulations use it to stay reproducible. Its first
-// twelve bits of entropy decide the order within one millisecond.
+// MessageIDAt returns the id with the given time and entropy, for reproducible simulations. The first twelve bits of the entropy decide
+// the order within a millisecond.
 func MessageIDAt(at Time, entropy [10]byte) MessageID { return MessageID{uuidV7(at, entropy)} }
 
-// EventIDOf derives the id of a message's version-th event. It is a pure function of what the store keeps
-// anyway, so an event has the same id wherever and however often it is read, and no store spends bytes on it.
+// EventIDOf returns the id of a message's event with this version. It is a function of data that the store has anyway, so an event has the
+// same id in every read, and no store needs to store it.
 func EventIDOf(message MessageID, version uint32, at Time) EventID {
 	var seed [20]byte
 	copy(seed[:], message.UUID[:])
@@ -65,48 +65,49 @@ func appendUUID(dst []byte, u uuid.UUID) []byte {
 	return append(dst, text[:]...)
 }
 
-// CreatedAt is the time part of the id, in milliseconds.
+// CreatedAt returns the time part of the id.
 func (id MessageID) CreatedAt() Time {
-	return Time(binary.BigEndian.Uint64(id.UUID[:8]) >> 16)
+	return Time(binary.BigEndian.Uint64(id.UUID[:8]) >> 16) // the first 48 bits
 }
 
-// IsZero tells whether the id is absent.
+// IsZero reports whether the id is zero.
 func (id MessageID) IsZero() bool { return id.UUID == uuid.Nil }
 
-// IsZero tells whether the id is absent.
+// IsZero reports whether the id is zero.
 func (id BatchID) IsZero() bool { return id.UUID == uuid.Nil }
 
-// IsZero tells whether the id is absent.
+// IsZero reports whether the id is zero.
 func (id BusinessID) IsZero() bool { return id.UUID == uuid.Nil }
 
-// ParseMessageID reads the 36-character form and no other.
+// ParseMessageID parses the 36-character form. It accepts no other.
 func ParseMessageID(s string) (MessageID, error) {
 	u, err := parseUUID(s)
 	return MessageID{u}, err
 }
 
-// ParseBusinessID reads the 36-character form and no other.
+// ParseBusinessID parses the 36-character form. It accepts no other.
 func ParseBusinessID(s string) (BusinessID, error) {
 	u, err := parseUUID(s)
 	return BusinessID{u}, err
 }
 
-// ParseKeyID reads the 36-character form and no other.
+// ParseKeyID parses the 36-character form. It accepts no other.
 func ParseKeyID(s string) (KeyID, error) {
 	u, err := parseUUID(s)
 	return KeyID{u}, err
 }
 
 func parseUUID(s string) (uuid.UUID, error) {
-	if len(s) != 36 { // uuid.Parse also reads URNs and braces, which would give one id several spellings
+	if len(s) != 36 { // uuid.Parse also accepts URNs and braces, so one id would have several texts
 		return uuid.Nil, fmt.Errorf("%q is not a 36-character UUID", s)
 	}
 	return uuid.Parse(s)
 }
 
+// uuidV7 returns a UUID with 48 bits of time in milliseconds and 74 bits of entropy.
 func uuidV7(at Time, entropy [10]byte) uuid.UUID {
 	var u uuid.UUID
-	binary.BigEndian.PutUint64(u[:8], uint64(at)<<16)
+	binary.BigEndian.PutUint64(u[:8], uint64(at)<<16) // the lower 16 bits are overwritten
 	copy(u[6:], entropy[:])
 	u[6] = u[6]&0x0f | 0x70 // version 7
 	u[8] = u[8]&0x3f | 0x80 // RFC 9562 variant

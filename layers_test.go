@@ -145,7 +145,7 @@ var importers = map[string][]string{
 	"github.com/esh3artech/esh3ar/internal/": {"*"},
 }
 
-// TestLayers reads the imports itself: asking the go command would be answered from its cache.
+// TestLayers parses the imports itself: a test that asks the go command may be answered from the test cache.
 func TestLayers(t *testing.T) {
 	t.Parallel()
 	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {

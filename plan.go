@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Level is a business's place when there is not enough for all: lower levels are shed first.
+// Level is the SLA level of a business. In an overload lower levels are shed first.
 type Level uint8
 
 // The levels, lowest first; the zero value is Basic.
@@ -16,13 +16,13 @@ const (
 	Premium
 	Enterprise
 
-	// Levels is how many there are.
+	// Levels is the number of levels.
 	Levels = 3
 )
 
 var levelNames = [Levels]string{"basic", "premium", "enterprise"}
 
-// ParseLevel reads the outward name.
+// ParseLevel parses the outward name.
 func ParseLevel(s string) (Level, error) {
 	for l, name := range levelNames {
 		if s == name {
@@ -32,7 +32,7 @@ func ParseLevel(s string) (Level, error) {
 	return 0, fmt.Errorf("%q is not a level: basic, premium or enterprise", s)
 }
 
-// String is the outward name.
+// String returns the outward name.
 func (l Level) String() string {
 	if l < Levels {
 		return levelNames[l]
@@ -40,69 +40,68 @@ func (l Level) String() string {
 	return fmt.Sprintf("level(%d)", uint8(l))
 }
 
-// MarshalText makes JSON carry the name.
+// MarshalText returns the outward name.
 func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
-// UnmarshalText reads the name.
+// UnmarshalText parses the outward name.
 func (l *Level) UnmarshalText(text []byte) (err error) {
 	*l, err = ParseLevel(string(text))
 	return err
 }
 
-// Plan is what a business is entitled to.
+// Plan is the set of limits of a business.
 type Plan struct {
 	Name       string
-	Rate       float64       // messages per second, in the long run; 0.001 to MaxRate
-	Burst      int           // messages at once; 1 to MaxBurst, and to MaxBurstTime at the rate
-	DailyQuota int64         // messages per day in UTC; 0: no quota
-	Concurrent int           // calls at once on each node; 0: no limit
-	Level      Level         // when there is not enough for all
-	Retention  time.Duration // how long finished messages are kept, whole days, but as long as events at least; 0: as long as the node keeps them
+	Rate       float64       // messages per second; MinRate to MaxRate
+	Burst      int           // messages at once; 1 to MaxBurst, and at most MaxBurstTime of the rate
+	DailyQuota int64         // messages per UTC day; 0 for no quota
+	Concurrent int           // concurrent calls per node; 0 for no limit
+	Level      Level         // SLA level
+	Retention  time.Duration // retention of finished messages in whole days, at least that of events; 0 for the default of the node
 	UpdatedAt  Time
 
-	InboxLimit     int     // messages that may wait in one lane of one inbox; 0: DefaultInboxLimit
-	RecipientRate  float64 // messages per second to one recipient; 0: DefaultRecipientRate
-	RecipientBurst int     // messages at once to one recipient; 0: DefaultRecipientBurst
+	InboxLimit     int     // messages that may wait in one lane of one inbox; 0 for DefaultInboxLimit
+	RecipientRate  float64 // messages per second to one recipient; 0 for DefaultRecipientRate
+	RecipientBurst int     // messages at once to one recipient; 0 for DefaultRecipientBurst
 }
 
-// What one business may send to one recipient unless its plan says otherwise. A phone that is connected reads its window of
-// 64 messages once per round trip, so at 100 ms a full lane of one business holds others up for 1.6 s.
+// Default limits of one business towards one recipient. A connected phone receives its window of 64 messages once per round trip. So at
+// 100 ms a full lane of one business delays the messages of others by 1.6 s.
 const (
 	DefaultInboxLimit     = 1000
 	DefaultRecipientRate  = 100
 	DefaultRecipientBurst = 1000
 )
 
-// OfInbox returns how many messages of the business may wait in one lane of one inbox.
-func (p *Plan) OfInbox() int { return cmp.Or(p.InboxLimit, DefaultInboxLimit) }
+// EffectiveInboxLimit returns the number of messages of the business that may wait in one lane of one inbox.
+func (p *Plan) EffectiveInboxLimit() int { return cmp.Or(p.InboxLimit, DefaultInboxLimit) }
 
-// OfRecipient returns the rate and the burst of messages to one recipient.
-func (p *Plan) OfRecipient() (rate float64, burst int) {
+// EffectiveRecipientRate returns the rate and the burst of messages to one recipient.
+func (p *Plan) EffectiveRecipientRate() (rate float64, burst int) {
 	return cmp.Or(p.RecipientRate, DefaultRecipientRate), cmp.Or(p.RecipientBurst, DefaultRecipientBurst)
 }
 
-// Bounds of plans. Rate and burst are what the shared buckets still count to a percent.
+// Bounds of plans. Up to these rates and bursts the shared buckets are exact to one percent.
 const (
-	MaxPlanName     = 64 // ASCII letters, digits, '-', '_' and '.'
-	MinRate         = 0.001
-	MaxRate         = 100_000
-	MaxBurst        = 1_000_000
-	MaxBurstTime    = 24 * time.Hour // that a whole burst takes to come back
-	MaxDailyQuota   = 1_000_000_000_000
-	MaxConcurrent   = 100_000
-	MaxRetentionDay = 3650
-	MaxInboxLimit   = 1_000_000
+	MaxPlanName      = 64 // ASCII letters, digits, '-', '_' and '.'
+	MinRate          = 0.001
+	MaxRate          = 100_000
+	MaxBurst         = 1_000_000
+	MaxBurstTime     = 24 * time.Hour // longest time in which a burst is refilled
+	MaxDailyQuota    = 1_000_000_000_000
+	MaxConcurrent    = 100_000
+	MaxRetentionDays = 3650
+	MaxInboxLimit    = 1_000_000
 )
 
-// Plans that are there without being made. They have limits that no node of today reaches, and differ in level; a stored
-// plan of the same name takes the place of one.
+// The built-in plans. Their limits are above what a node can do, and they differ in level. A stored plan of the same name replaces one.
 const (
-	DefaultPlan    = "default" // of a business that was given none
+	DefaultPlan    = "default" // applies to businesses without a plan
 	PremiumPlan    = "premium"
 	EnterprisePlan = "enterprise"
 )
 
-// BuiltInPlans are those plans, by name.
+// BuiltInPlans returns the built-in plans, sorted by name.
 func BuiltInPlans() []Plan {
 	all := []Plan{{Name: DefaultPlan, Level: Basic}, {Name: EnterprisePlan, Level: Enterprise}, {Name: PremiumPlan, Level: Premium}}
 	for i := range all {
@@ -116,7 +115,7 @@ type Day int32
 
 const dayLength = Time(24 * time.Hour / time.Millisecond)
 
-// DayOf is the day on which a time lies.
+// DayOf returns the day of a time.
 func DayOf(t Time) Day {
 	d := t / dayLength
 	if t%dayLength < 0 {
@@ -125,47 +124,47 @@ func DayOf(t Time) Day {
 	return Day(d)
 }
 
-// Begin is its first moment.
-func (d Day) Begin() Time { return Time(d) * dayLength }
+// Start returns the first millisecond of the day.
+func (d Day) Start() Time { return Time(d) * dayLength }
 
-// String is it as 2026-11-24.
-func (d Day) String() string { return d.Begin().String()[:len("2026-11-24")] }
+// String returns the form 2026-11-24.
+func (d Day) String() string { return d.Start().String()[:len("2026-11-24")] }
 
-// AppendText appends what String gives.
+// AppendText appends the form of String.
 func (d Day) AppendText(dst []byte) ([]byte, error) { return append(dst, d.String()...), nil }
 
-// Usage is what a business did on a day.
+// Usage counts the messages of a business on one day.
 type Usage struct {
 	Business BusinessID
 	Day      Day
 	Messages int64 // accepted
-	Refused  int64 // over its limits
+	Refused  int64 // refused because of its limits
 }
 
-// UsageDays is how long a store keeps usage, in days, today included.
+// UsageDays is the number of days for which a store keeps usage, with the current one.
 const UsageDays = 92
 
-// PlanStore keeps plans and who has which. Writes are durable when they return; reads see every write that has returned.
+// PlanStore stores plans and their assignment to businesses. Writes are durable when they return; reads see every write that has returned.
 type PlanStore interface {
-	// PutPlan stores a plan under its name, a new one or in place of the old.
+	// PutPlan stores a plan under its name. It replaces an old one.
 	PutPlan(ctx context.Context, p Plan) error
-	// Plans gives all stored plans, by name.
+	// Plans returns all stored plans, sorted by name.
 	Plans(ctx context.Context) ([]Plan, error)
-	// DropPlan deletes a plan: NotFound if there is none, InUse while a business has it. A business that is given it at the
-	// same moment may keep its name: a plan that is not there counts as the default plan.
-	DropPlan(ctx context.Context, name string) error
-	// Holders gives the businesses that have the plan of this name, in any order.
-	Holders(ctx context.Context, plan string) ([]BusinessID, error)
-	// AssignPlan gives a business another plan, or answers NotFound. It does not ask whether there is such a plan.
+	// DeletePlan deletes a plan. The error is NotFound if there is none, InUse if a business has it. A business that is assigned the plan at
+	// the same moment may keep its name; the default plan applies to it then.
+	DeletePlan(ctx context.Context, name string) error
+	// BusinessesWithPlan returns the businesses with this plan, in any order.
+	BusinessesWithPlan(ctx context.Context, plan string) ([]BusinessID, error)
+	// AssignPlan assigns a plan to a business. The error is NotFound if there is no such business. The plan need not exist.
 	AssignPlan(ctx context.Context, business BusinessID, plan string) error
 }
 
-// UsageStore counts what businesses do, day by day.
+// UsageStore counts the messages of businesses per day.
 type UsageStore interface {
-	// AddUsage adds to the counts of many businesses, durably when it returns, and gives the sums in the order of the
-	// entries. Two entries of one call are not of the same business and day. What is older than UsageDays before an entry of
-	// the same business may be deleted with it.
+	// AddUsage adds to the counts of many businesses and returns the sums in the order of the entries. It is durable when it returns. No
+	// two entries of a call may have the same business and day. Usage that is more than UsageDays older than an entry of the same
+	// business may be deleted.
 	AddUsage(ctx context.Context, entries []Usage) ([]Usage, error)
-	// Usage gives the days of a business from the first day to the last that have an entry, oldest first.
+	// Usage returns the usage of a business from the first day to the last, oldest first. Days without usage are left out.
 	Usage(ctx context.Context, business BusinessID, first, last Day) ([]Usage, error)
 }

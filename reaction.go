@@ -2,22 +2,22 @@ package esh3ar
 
 import "fmt"
 
-// Reaction is what the platform does about an error. It is decided here and nowhere else: each error has a code, each
-// code one reaction, and docs/errors.md is held against this table.
+// Reaction is what the platform does about an error. Each error has a code, and each code has one reaction, listed here and nowhere else. A
+// test compares docs/errors.md with this table.
 type Reaction uint8
 
 // The reactions.
 const (
-	AnswerCaller Reaction = iota // it is the caller's to change; nothing here will be tried again
-	RetryLater                   // the same will be tried again, by us after a pause or by the caller after Retry-After
-	WaitInInbox                  // the message stays where it is until something changes; no attempt is spent
-	DeadLetter                   // the message leaves its inbox for the dead letters
-	StopProcess                  // nothing may be written any more; the next start recovers
+	AnswerCaller Reaction = iota // the caller must change the call; the platform does not try again
+	RetryLater                   // the platform tries again after a pause, or the caller after Retry-After
+	WaitInInbox                  // the message stays in the inbox until something changes; no attempt is counted
+	DeadLetter                   // the message moves to the dead letters
+	StopProcess                  // nothing may be written; the next start recovers
 )
 
 var reactionNames = [...]string{"answer_caller", "retry_later", "wait_in_inbox", "dead_letter", "stop_process"}
 
-// String is the stable name.
+// String returns the stable name.
 func (r Reaction) String() string {
 	if int(r) < len(reactionNames) {
 		return reactionNames[r]
@@ -25,7 +25,7 @@ func (r Reaction) String() string {
 	return fmt.Sprintf("reaction(%d)", uint8(r))
 }
 
-// reactions has one entry per code.
+// reactions maps each code to its reaction.
 var reactions = [Codes]Reaction{
 	Internal:            RetryLater,
 	Invalid:             AnswerCaller,
@@ -50,7 +50,7 @@ var reactions = [Codes]Reaction{
 	StoreFailed:         StopProcess,
 }
 
-// Reaction is what to do about an error of this code.
+// Reaction returns what to do about an error with this code.
 func (c Code) Reaction() Reaction {
 	if c < Codes {
 		return reactions[c]
@@ -58,5 +58,5 @@ func (c Code) Reaction() Reaction {
 	return reactions[Internal]
 }
 
-// ReactionTo is what to do about err; it must not be asked of nil.
+// ReactionTo returns what to do about err, which must not be nil.
 func ReactionTo(err error) Reaction { return CodeOf(err).Reaction() }

@@ -5,16 +5,16 @@ import (
 	"strconv"
 )
 
-// Recipient is a mobile user, known by a phone number in E.164: the digits without the "+", as a number.
-// An integer makes it eight bytes in keys, maps and sessions; no country code begins with 0, so no digit is
-// lost. Zero means "none". Reading what people type is package auth's job; here only the canonical form.
+// Recipient is a mobile user, identified by a phone number in E.164: the digits without the "+", as a number. An integer takes eight bytes
+// in keys, maps and sessions, and no digit is lost because no country code begins with 0. Zero means "none". Package auth parses the
+// numbers that people write; this file knows only the canonical form.
 type Recipient uint64
 
-// maxRecipientDigits bounds the digits of a number. E.164 allows 15; the numbering plan data call numbers of up to 17
-// digits behind a country code of two possible, and 19 digits are what 64 bits hold.
+// maxRecipientDigits bounds the digits of a number. E.164 allows 15, but the numbering plans know numbers of up to 17 digits after a
+// country code of two. 64 bits hold 19 digits.
 const maxRecipientDigits = 19
 
-// ParseRecipient reads the canonical form, "+" and 3 to 19 digits of which the first is not 0.
+// ParseRecipient parses the canonical form: "+" and 3 to 19 digits, the first of which is not 0.
 func ParseRecipient(s string) (Recipient, error) {
 	if len(s) < 4 || len(s) > 1+maxRecipientDigits || s[0] != '+' || s[1] == '0' {
 		return 0, fmt.Errorf("%q is not a phone number in E.164", s)
@@ -22,7 +22,7 @@ func ParseRecipient(s string) (Recipient, error) {
 	var r Recipient
 	for i := 1; i < len(s); i++ {
 		d := s[i] - '0'
-		if d > 9 {
+		if d > 9 { // not a digit: other bytes give 10 to 255
 			return 0, fmt.Errorf("%q is not a phone number in E.164", s)
 		}
 		r = r*10 + Recipient(d)
@@ -30,16 +30,16 @@ func ParseRecipient(s string) (Recipient, error) {
 	return r, nil
 }
 
-// String is the canonical form, "+" and digits.
+// String returns the canonical form, "+" and digits.
 func (r Recipient) String() string { return string(r.append(nil)) }
 
-// AppendText appends what String gives.
+// AppendText appends the canonical form.
 func (r Recipient) AppendText(dst []byte) ([]byte, error) { return r.append(dst), nil }
 
-// MarshalText makes JSON carry the form of String.
+// MarshalText returns the canonical form.
 func (r Recipient) MarshalText() ([]byte, error) { return r.append(nil), nil }
 
-// UnmarshalText reads the canonical form.
+// UnmarshalText parses the canonical form.
 func (r *Recipient) UnmarshalText(text []byte) (err error) {
 	*r, err = ParseRecipient(string(text))
 	return err

@@ -2,12 +2,14 @@ package esh3ar
 
 import "context"
 
-// Store is everything a store engine does. Only the conformance suite and the program's wiring use the union;
-// every other package declares the one to three methods it needs.
+// Store is the interface of a store engine. Only the conformance suite and the wiring of the program use it as a whole; every other
+// package declares the methods that it needs.
 //
-// Rules for every method: safe for concurrent use; slices passed in are not kept after return, slices returned
-// belong to the caller; no reader sees a commit before its fsync returned; errors carry a Code, and one of
-// StoreUnavailable, StorageFull or Internal means that nothing was committed, OutcomeUnknown that it may have been.
+// Rules for every method:
+//   - It is safe for concurrent use.
+//   - It does not keep slices that are passed to it; returned slices belong to the caller.
+//   - No reader sees a commit before its fsync has returned.
+//   - Errors have a Code. StoreUnavailable, StorageFull and Internal mean that nothing was committed, OutcomeUnknown that it may have been.
 type Store interface {
 	Appender
 	Settler
@@ -19,7 +21,7 @@ type Store interface {
 	DeadLetters
 	TaskQueue
 	EventLog
-	Janitor
+	RetentionStore
 	Verifier
 	AccountStore
 	CredentialStore
@@ -27,34 +29,35 @@ type Store interface {
 	UsageStore
 }
 
-// Appender takes accepted calls into the store.
+// Appender stores accepted calls.
 type Appender interface {
-	// Append commits the calls of a batch, each whole or not at all, and returns one answer per call, in the
-	// order of the calls, when the commit is on durable storage. A call's messages, their places in the inboxes,
-	// their sequence numbers, its idempotency key and the first status events are one atomic change. Sequence
-	// numbers follow the order of the calls, and of the messages in a call. A call whose key is known is not
-	// stored again: its answer is Replayed or Mismatched, also when the first call with that key is in the same
-	// batch. A message with a SendAt is stored as Scheduled, without a seq, and a task will bring it into the inbox; one
-	// with an ExpiresAt has a task that ends it. Append sets Seq in the messages it stored.
+	// Append commits the calls of a batch, each completely or not at all. When the commit is on durable storage, it returns one answer per
+	// call, in the order of the calls. The messages of a call, their inbox entries, their sequence numbers, its idempotency key and the
+	// first status events are one atomic change. Sequence numbers follow the order of the calls, and of the messages in a call. Append sets
+	// Seq in the messages that it stored.
 	//
-	// A drained call was answered before and cannot be refused. If its messages are stored already, an earlier try came
-	// through: its answer is Replayed. If its key belongs to another call, its messages are stored as Canceled with
-	// ReasonDuplicate, without a seq, and its answer is Duplicate. A key that has expired meanwhile is stored all the same,
-	// and a message whose time has passed, too: its task ends it.
+	// A call whose key is known is not stored again: its answer is Replayed or Mismatched, even if the first call with the key is in the
+	// same batch. A message with a SendAt is stored as Scheduled, without a seq, with a task that puts it into its inbox. A message with an
+	// ExpiresAt is stored with a task that expires it.
+	//
+	// A drained call was answered before and cannot be refused. If its messages are stored already, an earlier attempt succeeded and the
+	// answer is Replayed. If its key belongs to another call, its messages are stored as Canceled with ReasonDuplicate, without a seq, and
+	// the answer is Duplicate. A key that has expired meanwhile is still stored, and so is a message whose TTL has ended: its task expires
+	// it.
 	Append(ctx context.Context, calls []*Call) ([]Answer, error)
 }
 
-// Call is one API call: one message, or a batch that is taken whole.
+// Call is one API call: one message, or a batch that is stored as a whole.
 type Call struct {
 	Business BusinessID
 	Batch    BatchID         // zero for a single message
-	Key      *IdempotencyKey // nil: the caller gave none
-	Messages []*Message      // ids made before the first try; all of Business
-	Level    Level           // of the business's plan: what is shed first when there is not enough for all
-	Drained  bool            // it was answered from a spill before, and comes from there
+	Key      *IdempotencyKey // nil if the caller gave none
+	Messages []*Message      // with ids that are the same in every attempt; all of Business
+	Level    Level           // SLA level of the business
+	Drained  bool            // the call comes from a spill and was answered before
 }
 
-// Size is the sum of the sizes of the call's messages, in bytes.
+// Size returns the sum of the sizes of the call's messages, in bytes.
 func (c *Call) Size() int {
 	n := 0
 	for _, m := range c.Messages {
@@ -63,129 +66,128 @@ func (c *Call) Size() int {
 	return n
 }
 
-// IdempotencyKey makes a repeated call harmless.
+// IdempotencyKey makes a call safe to repeat.
 type IdempotencyKey struct {
-	Key         string   // as the caller gave it; scope: the business
+	Key         string   // as the caller gave it; unique within the business
 	Fingerprint [32]byte // SHA-256 over method, path and raw body
-	ExpiresAt   Time     // the store may forget it afterwards, and must treat it as unknown then
+	ExpiresAt   Time     // from then on the store treats the key as unknown
 }
 
-// Outcome tells what an appended call became.
+// Outcome is the result of an appended call.
 type Outcome uint8
 
 // The outcomes.
 const (
 	Stored     Outcome = iota // committed now
-	Replayed                  // its key was used before, for the same call: these are the first answer's receipts
-	Mismatched                // its key was used before, for another call; nothing was stored
-	Duplicate                 // a drained call whose key another call took meanwhile: stored, and canceled
+	Replayed                  // its key was used before, for the same call: the receipts are those of the first
+	Mismatched                // its key was used before, for a different call; nothing was stored
+	Duplicate                 // a drained call whose key belongs to another call: stored and canceled
 )
 
-// Answer is the store's word on one call.
+// Answer is the answer to one call.
 type Answer struct {
 	Outcome  Outcome
-	Spilled  bool      // durable on this node alone so far, and drained into the store later: no seq yet
-	Batch    BatchID   // of the call that was stored first
-	Receipts []Receipt // one per message, in order; none when Mismatched
+	Spilled  bool      // durable on this node only; the drain stores it later, so it has no seq yet
+	Batch    BatchID   // batch of the stored call
+	Receipts []Receipt // one per message, in order; none if Mismatched
 }
 
-// Receipt is what the caller learns of an accepted message.
+// Receipt is what the caller is told about an accepted message.
 type Receipt struct {
 	ID            MessageID
-	Seq           Seq // zero: none yet
+	Seq           Seq // zero if it has none yet
 	Status        Status
 	Recipient     Recipient
 	CorrelationID string
 }
 
-// KeyReader looks idempotency keys up without a commit.
+// KeyReader looks up idempotency keys.
 type KeyReader interface {
-	// KnownKey returns what Append would answer a call of the business with this key, Replayed or Mismatched, and true; or
-	// false if no committed call has the key in force. A call that is being committed may not be seen.
+	// KnownKey returns the answer of Append to a call with this key, Replayed or Mismatched, and reports whether a committed call has the
+	// key. It may not see a call whose commit is still running.
 	KnownKey(ctx context.Context, business BusinessID, key *IdempotencyKey) (answer Answer, known bool, err error)
 }
 
-// WaitingCounter counts what one business has waiting in an inbox.
+// WaitingCounter counts the messages that one business has waiting in an inbox.
 type WaitingCounter interface {
-	// Waiting returns how many undelivered messages of the business are among the newest q.Walk messages that wait in a
-	// lane of an inbox, at most q.Limit. Scheduled messages that are not due wait in no inbox.
-	Waiting(ctx context.Context, q WaitingQuery) (int, error)
+	// CountWaiting returns how many of the newest q.Walk undelivered messages in a lane of an inbox are of the business, at most q.Limit.
+	// Scheduled messages that are not due are in no inbox.
+	CountWaiting(ctx context.Context, q WaitingQuery) (int, error)
 }
 
-// BacklogCounter counts what the whole store still has to do.
+// BacklogCounter counts the messages in the whole store that are not delivered.
 type BacklogCounter interface {
-	// Backlog counts each kind up to most. It reads keys or index rows, so it may take long: it is for the background.
+	// Backlog counts each kind, up to most. It reads index rows and may take long, so it is for background work.
 	Backlog(ctx context.Context, most int) (Backlog, error)
 }
 
-// Backlog is what a store still has to do, in messages.
+// Backlog counts the messages of a store that are not delivered.
 type Backlog struct {
-	Undelivered int // in an inbox
-	Scheduled   int // not yet in one
+	Undelivered int // messages in an inbox
+	Scheduled   int // messages that are not due
 	DeadLetters int
 }
 
-// WaitingQuery bounds one count.
+// WaitingQuery selects what CountWaiting counts.
 type WaitingQuery struct {
 	Recipient Recipient
 	Business  BusinessID
 	Lane      Priority
-	Limit     int // messages of the business; at least 1
-	Walk      int // messages of all businesses that are looked at; at least 1
+	Limit     int // most messages of the business to count; at least 1
+	Walk      int // most messages of all businesses to read; at least 1
 }
 
 // Settler changes the progress of stored messages.
 type Settler interface {
-	// Settle applies the changes in order and returns one result per change, when the commit is on durable
-	// storage. A change and its event are one atomic commit. Changes of one message in one batch are one row
-	// change with several events. A change that does not apply is no error.
+	// Settle applies the changes in order. When the commit is on durable storage, it returns one result per change. A change and its event
+	// are one atomic commit. Several changes of a message in one batch are one row change with several events. A change that does not
+	// apply is no error.
 	Settle(ctx context.Context, changes []Change) ([]Settled, error)
 }
 
-// Change asks for one step of one message. It applies only if the message exists, belongs to Recipient and, where
-// given, to Business, all its conditions hold, and the status table allows it.
+// Change is a change of the status of one message. It applies only if the message exists and belongs to Recipient and Business, all
+// conditions of the change hold, and CanBecome allows the status.
 type Change struct {
 	Message   MessageID
-	Recipient Recipient  // zero: any (then Business must be given)
-	Business  BusinessID // zero: any
-	Life      Life       // the life that the change speaks of; zero: the current one
-	To        Status     // the status to reach; Scheduled, the zero value, asks for none and only counts an attempt
-	Below     Status     // not zero: only while the current rank is below this status's (cancel: below Sent)
-	Attempt   int        // not zero: the attempt that this push is. With To: Attempts becomes at least this. Without: only if Attempts is Attempt-1 and the message has not ended
+	Recipient Recipient  // zero for any; then Business must be set
+	Business  BusinessID // zero for any
+	Life      Life       // life that the change is about; zero for the current one
+	To        Status     // new status; the zero value, Scheduled, changes no status and only counts an attempt
+	Below     Status     // if not zero, the change applies only while the rank is below that of this status; a cancellation uses Sent
+	Attempt   int        // number of the attempt, if not zero. With To, Attempts becomes at least this. Without To, the change applies only if Attempts is Attempt-1 and the message has not ended
 	At        Time       // when it happened
-	Reason    string     // for Failed and Canceled
-	Replay    bool       // with To Queued: begin the next life, if the message is a dead letter: a new seq, no attempts, its TTL anew
-	Task      *Task      // not nil: the change ends this task, and applies only while the task's lease is in force
+	Reason    string     // reason, for Failed and Canceled
+	Replay    bool       // with To Queued: start the next life of a dead letter, with a new seq, no attempts and a new TTL
+	Task      *Task      // if not nil, the change ends this task, and applies only while the task's lease is valid
 }
 
 // Settled is the result of one change.
 type Settled struct {
-	Found     bool // the message exists and is the asked recipient's and business's
+	Found     bool // the message exists and belongs to the recipient and the business
 	Applied   bool // something changed
 	Message   MessageID
-	Recipient Recipient // where Found
-	Seq       Seq       // after the change, where Found; zero: it has none yet
-	Progress  Progress  // after the change, where Found
+	Recipient Recipient // set if Found
+	Seq       Seq       // after the change; set if Found; zero if it has none yet
+	Progress  Progress  // after the change; set if Found
 }
 
-// InboxReader reads what waits for recipients.
+// InboxReader reads the inboxes of recipients.
 type InboxReader interface {
-	// Pending reads undelivered messages of one recipient: the lanes from the highest priority down, each in
-	// rising seq, all from one snapshot.
+	// Pending returns undelivered messages of one recipient from one snapshot: the lanes from the highest priority down, each by rising seq.
 	Pending(ctx context.Context, q InboxQuery) (InboxPage, error)
-	// Since reads the recipient's messages with a seq above after and, unless until is zero, not above until, in rising
-	// seq, delivered ones too, expired and canceled ones not; at most limit of them. It changes nothing. It looks at every
-	// message of that range, which the caller bounds.
+	// Since returns at most limit messages of the recipient with a seq above after and, unless until is zero, at most until, by rising seq.
+	// Delivered messages are included, expired and canceled ones are not. It reads every message of the range, so the caller must bound
+	// the range.
 	Since(ctx context.Context, r Recipient, after, until Seq, limit int) ([]Record, error)
-	// Counters gives the highest seq of each recipient, zero for an unknown one, in the order asked.
+	// Counters returns the highest seq of each recipient, in the given order; zero if the recipient is unknown.
 	Counters(ctx context.Context, rs []Recipient) ([]Seq, error)
-	// Queued walks all inboxes for messages that are still Queued and were created before a time, at most limit of
-	// them, from where next of the last call points (empty: from the start; empty on return: the walk is over).
-	// What it returns can be stale: it feeds status changes, which check.
+	// Queued returns at most limit messages that are Queued and were created before a time. It walks all inboxes from next, which is empty
+	// for a new walk and else what the previous call returned as following; following is empty at the end of the walk. The result may be
+	// stale: it is used for changes of status, which check their conditions.
 	Queued(ctx context.Context, before Time, next string, limit int) (refs []MessageRef, following string, err error)
 }
 
-// MessageRef points at a stored message.
+// MessageRef refers to a stored message.
 type MessageRef struct {
 	ID        MessageID
 	Recipient Recipient
@@ -196,45 +198,45 @@ type MessageRef struct {
 // InboxQuery bounds one read of an inbox.
 type InboxQuery struct {
 	Recipient Recipient
-	After     [Priorities]Seq  // per lane: only messages above this seq
-	Skip      [Priorities]bool // lanes not to read now; they count as not ended
+	After     [Priorities]Seq  // per lane, only messages above this seq
+	Skip      [Priorities]bool // lanes that are not read; they count as not ended
 	Limit     int              // messages; at least 1
 	Bytes     int              // sum of Message.Size; the first message is returned even if it alone is larger
 }
 
-// InboxPage is what one read found.
+// InboxPage is the result of one read.
 type InboxPage struct {
 	Records []Record // by lane, highest first, then by seq
-	Ended   bool     // every lane was read to its end, none was skipped
+	Ended   bool     // every lane was read to its end and none was skipped
 	Counter Seq      // the recipient's highest seq in the same snapshot
 }
 
-// MessageReader looks messages up.
+// MessageReader looks up messages.
 type MessageReader interface {
-	// Message finds one by id, or NotFound.
+	// Message returns a message by id. The error is NotFound if there is none.
 	Message(ctx context.Context, id MessageID) (Record, error)
-	// Progresses gives where each message stands, in the order asked; a zero Life marks an unknown one.
+	// Progresses returns the progress of each message, in the given order. Its Life is zero if the message is unknown.
 	Progresses(ctx context.Context, refs []MessageRef) ([]Progress, error)
-	// List pages through a business's messages, newest first.
+	// List returns a page of a business's messages, newest first.
 	List(ctx context.Context, q ListQuery) (ListPage, error)
-	// History gives the events of one message, oldest first, or NotFound.
+	// History returns the events of a message, oldest first. The error is NotFound if there is no such message.
 	History(ctx context.Context, id MessageID) ([]Event, error)
 }
 
-// ListQuery filters and bounds a listing; zero fields do not filter.
+// ListQuery filters and bounds a listing. Zero fields do not filter.
 type ListQuery struct {
 	Business      BusinessID
 	Statuses      []Status
 	Recipient     Recipient
 	CorrelationID string
-	From          Time   // inclusive
-	Until         Time   // exclusive
-	Cursor        string // NextCursor of the page before; a bad one is Invalid
+	From          Time   // earliest creation, inclusive
+	Until         Time   // latest creation, exclusive
+	Cursor        string // NextCursor of the previous page; the error is Invalid if it is malformed
 	Limit         int    // at least 1
 }
 
-// ListPage is one page of a listing. A page may hold fewer than Limit and still have a NextCursor: a store
-// bounds how many rows one call walks over.
+// ListPage is one page of a listing. A page may hold fewer than Limit records and still have a NextCursor: a store bounds the rows that one
+// call walks over.
 type ListPage struct {
 	Records    []Record
 	NextCursor string // empty at the end

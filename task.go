@@ -5,29 +5,29 @@ import (
 	"time"
 )
 
-// TaskKind is what a task does to its message when it is due.
+// TaskKind is the effect of a task on its message.
 type TaskKind uint8
 
 // The kinds of tasks.
 const (
-	EnterTask  TaskKind = 1 // a scheduled message enters its inbox
-	ExpireTask TaskKind = 2 // a message's time to live ends
+	EnqueueTask TaskKind = 1 // puts a scheduled message into its inbox
+	ExpireTask  TaskKind = 2 // expires a message
 )
 
-// Task is something that becomes due. Tasks are made by the commit that makes them necessary and ended by the commit of
-// their effect, so each has its effect once, whatever happens to whoever claimed it.
+// Task is an effect that is due at a time. The commit that makes a task necessary stores it, and the commit of its effect ends it. So each
+// task has its effect once, whatever happens to the node that claimed it.
 type Task struct {
 	Kind      TaskKind
 	Due       Time
 	Message   MessageID
 	Recipient Recipient
-	Life      Life   // of the message that the task speaks of
-	Lease     uint64 // the number under which it was claimed; a later claim has a higher one
+	Life      Life   // life of the message that the task is about
+	Lease     uint64 // fencing token of the claim; a later claim has a higher one
 }
 
-// TaskQueue hands out what is due.
+// TaskQueue leases due tasks.
 type TaskQueue interface {
-	// Claim leases tasks that are due by the store's clock, the earliest first, at most limit of them. Nobody else
-	// gets them before the lease ends. Settle with Change.Task ends a task, also when its change does not apply.
+	// Claim leases at most limit tasks that are due by the store's clock, earliest first. No other claim returns them before the lease
+	// ends. Settle with Change.Task ends a task, even if its change does not apply.
 	Claim(ctx context.Context, lease time.Duration, limit int) ([]Task, error)
 }

@@ -6,41 +6,43 @@ import (
 )
 
 // Time is a point in time in milliseconds since 1970-01-01T00:00:00Z. Zero means "never" or "not yet".
-// Everything that is stored or sent carries this resolution, so that what was written equals what is read.
+// All stored and sent times have this resolution, so that a time that was written equals the time that is read.
 type Time int64
+
+// lowerCase is the bit that turns an upper-case ASCII letter into the lower-case one.
+const lowerCase = 0x20
 
 // timeLayout is RFC 3339 in UTC with milliseconds.
 const timeLayout = "2006-01-02T15:04:05.000Z"
 
-// TimeOf cuts t to milliseconds.
+// TimeOf returns t truncated to milliseconds.
 func TimeOf(t time.Time) Time { return Time(t.UnixMilli()) }
 
-// Time is t in the standard library's form, in UTC.
+// Time returns t as a time.Time in UTC.
 func (t Time) Time() time.Time { return time.UnixMilli(int64(t)).UTC() }
 
-// IsZero tells whether the time is absent.
+// IsZero reports whether the time is zero.
 func (t Time) IsZero() bool { return t == 0 }
 
-// Add moves t by d, cut to milliseconds.
+// Add returns t plus d, truncated to milliseconds.
 func (t Time) Add(d time.Duration) Time { return t + Time(d.Milliseconds()) }
 
-// Sub is the distance from u to t.
+// Sub returns the duration from u to t.
 func (t Time) Sub(u Time) time.Duration { return time.Duration(t-u) * time.Millisecond }
 
-// String is RFC 3339 UTC with milliseconds, 24 characters.
+// String returns the time in RFC 3339, in UTC with milliseconds: 24 characters up to the year 9999.
 func (t Time) String() string { return t.Time().Format(timeLayout) }
 
-// AppendText appends what String gives.
+// AppendText appends the form of String.
 func (t Time) AppendText(dst []byte) ([]byte, error) {
 	return t.Time().AppendFormat(dst, timeLayout), nil
 }
 
-// MarshalText makes JSON and YAML carry the form of String.
+// MarshalText returns the form of String.
 func (t Time) MarshalText() ([]byte, error) { return t.AppendText(nil) }
 
-// UnmarshalText reads an RFC 3339 time (section 5.6) and nothing else: any length of fraction, of which what is finer than a
-// millisecond is cut; any offset; "t" and "z" too; a leap second at the end of a month in UTC, which is taken for the
-// second after it.
+// UnmarshalText parses an RFC 3339 time (section 5.6) and no other form. A fraction may have any length and is truncated to milliseconds.
+// Any offset is valid, and so are "t" and "z". A leap second is valid at the end of a month in UTC and counts as the second after it.
 func (t *Time) UnmarshalText(text []byte) error {
 	parsed, ok := parseTime(text)
 	if !ok {
@@ -50,20 +52,21 @@ func (t *Time) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// parseTime reads "2006-01-02T15:04:05", a fraction or none, and an offset.
+// parseTime parses "2006-01-02T15:04:05", a fraction or none, and an offset.
 func parseTime(text []byte) (Time, bool) {
 	const fixed = len("2006-01-02T15:04:05")
-	if len(text) <= fixed || text[4] != '-' || text[7] != '-' || text[10]|0x20 != 't' || text[13] != ':' || text[16] != ':' {
+	if len(text) <= fixed || text[4] != '-' || text[7] != '-' || text[10]|lowerCase != 't' || text[13] != ':' || text[16] != ':' {
 		return 0, false
 	}
-	var n [7]int // century, year of it, month, day, hour, minute, second
+	var n [7]int // century, year in the century, month, day, hour, minute, second
 	for i, at := range [...]int{0, 2, 5, 8, 11, 14, 17} {
 		var ok bool
 		if n[i], ok = twoDigits(text[at:]); !ok {
 			return 0, false
 		}
 	}
-	year, month, day, hour, minute, second := n[0]*100+n[1], time.Month(n[2]), n[3], n[4], n[5], n[6]
+	year, month, day := n[0]*100+n[1], time.Month(n[2]), n[3]
+	hour, minute, second := n[4], n[5], n[6]
 	if month < time.January || month > time.December || day < 1 || day > daysIn(year, month) || hour > 23 || minute > 59 || second > 60 {
 		return 0, false
 	}
@@ -83,7 +86,7 @@ func parseTime(text []byte) (Time, bool) {
 	return TimeOf(at), at.Day() == 1 && at.Hour() == 0 && at.Minute() == 0
 }
 
-// parseFraction reads "." and digits, if they are there.
+// parseFraction parses "." and digits, or nothing if there is no ".".
 func parseFraction(text []byte) (milliseconds int, rest []byte, ok bool) {
 	if len(text) == 0 || text[0] != '.' {
 		return 0, text, true
@@ -101,10 +104,10 @@ func parseFraction(text []byte) (milliseconds int, rest []byte, ok bool) {
 	return milliseconds, text[1+digits:], digits > 0
 }
 
-// parseOffset reads "Z" or a sign, hours and minutes.
+// parseOffset parses "Z", or a sign, hours and minutes.
 func parseOffset(text []byte) (time.Duration, bool) {
 	if len(text) == 1 {
-		return 0, text[0]|0x20 == 'z'
+		return 0, text[0]|lowerCase == 'z'
 	}
 	if len(text) != len("+00:00") || text[0] != '+' && text[0] != '-' || text[3] != ':' {
 		return 0, false
@@ -121,6 +124,7 @@ func parseOffset(text []byte) (time.Duration, bool) {
 	return offset, true
 }
 
+// twoDigits parses two digits at the start of text and reports whether they are digits.
 func twoDigits(text []byte) (int, bool) {
 	a, b := text[0]-'0', text[1]-'0'
 	return int(a)*10 + int(b), a <= 9 && b <= 9

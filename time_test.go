@@ -49,7 +49,7 @@ func TestTime_UnmarshalText_ReadsRFC3339Only(t *testing.T) {
 	} {
 		var got esh3ar.Time
 		if err := got.UnmarshalText([]byte(text)); err == nil {
-			t.Errorf("%q was read as %s", text, got)
+			t.Errorf("%q: got %s, want an error", text, got)
 		}
 	}
 }
@@ -57,7 +57,7 @@ func TestTime_UnmarshalText_ReadsRFC3339Only(t *testing.T) {
 // grammar is date-time of RFC 3339, section 5.6, as a regular expression.
 var grammar = regexp.MustCompile(`^(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[Tt]([01]\d|2[0-3]):([0-5]\d):([0-5]\d|60)(?:\.(\d+))?([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)$`)
 
-// reference reads a time by the grammar, and counts days without package time.
+// reference parses a time with the grammar, and counts days without package time.
 func reference(text string) (ms int64, ok bool) {
 	m := grammar.FindStringSubmatch(text)
 	if m == nil {
@@ -101,9 +101,9 @@ func checkTime(t *testing.T, text string) bool {
 	if (err == nil) != ok || ok && int64(got) != want {
 		t.Errorf("%q: got %d, %v, want %d, %t", text, int64(got), err, want, ok)
 	}
-	// The standard library is a third opinion on what both take, but for leap seconds and lower case, which it refuses.
+	// For valid times the standard library must agree. It does not accept leap seconds and lower case.
 	if third, bad := time.Parse(time.RFC3339Nano, strings.ToUpper(text)); ok && !strings.Contains(text, ":60") && (bad != nil || third.UnixMilli() != want) {
-		t.Errorf("%q: %d, package time: %d, %v", text, want, third.UnixMilli(), bad)
+		t.Errorf("%q: got %d from the reference, want %d, %v from package time", text, want, third.UnixMilli(), bad)
 	}
 	return ok
 }
@@ -124,7 +124,7 @@ func TestTime_UnmarshalText_AgreesWithGrammar(t *testing.T) {
 			valid++
 		}
 	}
-	for year := range 10_000 { // the last days of the months, and leap seconds behind them
+	for year := range 10_000 { // the last days of the months, and leap seconds after them
 		month := 1 + year%12
 		for day := 28; day <= 31; day++ {
 			checkTime(t, fmt.Sprintf("%04d-%02d-%02dT23:59:59.999Z", year, month, day))
@@ -132,7 +132,7 @@ func TestTime_UnmarshalText_AgreesWithGrammar(t *testing.T) {
 		}
 	}
 	if valid < 2000 {
-		t.Errorf("only %d times were valid", valid)
+		t.Errorf("got %d valid times, want at least 2000", valid)
 	}
 }
 
@@ -147,6 +147,6 @@ func TestTime_UnmarshalText_DoesNotAllocate(t *testing.T) {
 	var at esh3ar.Time
 	text := []byte("2030-01-01T08:00:00.123+03:00")
 	if n := testing.AllocsPerRun(100, func() { _ = at.UnmarshalText(text) }); n != 0 {
-		t.Errorf("%v allocations, want 0", n)
+		t.Errorf("got %v allocations, want 0", n)
 	}
 }

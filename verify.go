@@ -2,33 +2,33 @@ package esh3ar
 
 import "context"
 
-// Verifier checks what a store can show of its own invariants.
+// Verifier checks the invariants of a store.
 type Verifier interface {
-	// Verify walks the whole store and reports each finding. With repair it mends what can be mended without loss and
-	// sets the rest aside, where a later Verify does not count it; it deletes nothing. It may run beside other calls.
-	Verify(ctx context.Context, repair bool, found func(Finding)) (Survey, error)
+	// Verify reads the whole store and calls found for each broken invariant. With repair it repairs what can be repaired without loss and
+	// moves the other rows aside, where a later Verify does not check them. It deletes nothing. It may run while the store is in use.
+	Verify(ctx context.Context, repair bool, found func(Finding)) (VerifyReport, error)
 }
 
 // Finding is one broken invariant.
 type Finding struct {
-	Check     string    `json:"check"`              // which invariant, a stable word
+	Check     string    `json:"check"`              // the invariant, a stable word
 	Where     string    `json:"where"`              // the row or the pair of rows, for people
 	Detail    string    `json:"detail"`             // what is wrong, and what --repair does or did
 	Action    string    `json:"action"`             // reported, mended or set_aside
-	Message   MessageID `json:"messageId,omitzero"` // zero: not about one message
-	Recipient Recipient `json:"recipient,omitzero"` // zero: not about one recipient
-	Seq       Seq       `json:"seq,omitzero"`       // zero: not about one place
+	Message   MessageID `json:"messageId,omitzero"` // zero if it is not about one message
+	Recipient Recipient `json:"recipient,omitzero"` // zero if it is not about one recipient
+	Seq       Seq       `json:"seq,omitzero"`       // zero if it is not about one seq
 }
 
 // The actions of a Finding.
 const (
 	Reported = "reported"  // nothing was changed
-	Mended   = "mended"    // the store now says what the rest of it proves
-	SetAside = "set_aside" // the row was moved out of the way, whole
+	Mended   = "mended"    // the row was corrected from other rows
+	SetAside = "set_aside" // the row was moved aside, unchanged
 )
 
-// Survey counts what Verify looked at.
-type Survey struct {
+// VerifyReport counts the rows that Verify has read.
+type VerifyReport struct {
 	Messages    int `json:"messages"`
 	Waiting     int `json:"waiting"`
 	Scheduled   int `json:"scheduled"`
@@ -37,6 +37,6 @@ type Survey struct {
 	Keys        int `json:"keys"`
 	Events      int `json:"events"`
 	Recipients  int `json:"recipients"`
-	Aside       int `json:"aside"` // rows that an earlier repair set aside
+	SetAside    int `json:"aside"` // rows that an earlier repair set aside
 	Findings    int `json:"findings"`
 }

@@ -167,8 +167,8 @@ func (m *move) verify(ctx context.Context, store movable, flag, name string) err
 		return fmt.Errorf("%s: %s has %d findings, the first: %s, %s: %s; mend them with `%s verify --repair` first",
 			flag, name, v.Survey.Findings, printable(first.Check), printable(first.Where), printable(first.Detail), usage.Program())
 	}
-	if v.Survey.Aside > 0 {
-		fmt.Fprintf(m.s.Err, "%d rows that a repair has set aside stay in %s.\n", v.Survey.Aside, name)
+	if v.Survey.SetAside > 0 {
+		fmt.Fprintf(m.s.Err, "%d rows that a repair has set aside stay in %s.\n", v.Survey.SetAside, name)
 	}
 	return nil
 }
@@ -179,14 +179,14 @@ func (m *move) copy(ctx context.Context) (*transfer.Sums, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := target.SettingOnce(ctx, node.MarkSetting, m.mark.Encode()); err != nil {
+	if _, err := target.InitSetting(ctx, node.MarkSetting, m.mark.Encode()); err != nil {
 		return nil, err
 	}
 	history, err := node.HistoryOf(ctx, m.source)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := target.SettingOnce(ctx, node.HistorySetting, []byte(strconv.FormatUint(uint64(history)+1, 10))); err != nil {
+	if _, err := target.InitSetting(ctx, node.HistorySetting, []byte(strconv.FormatUint(uint64(history)+1, 10))); err != nil {
 		return nil, err
 	}
 	var sums *transfer.Sums
@@ -221,7 +221,7 @@ func (m *move) hand(ctx context.Context, sums *transfer.Sums) error {
 	ctx = context.WithoutCancel(ctx) // a move between two marks is no place to stop
 	moved := m.mark
 	moved.State = node.MarkMoved
-	if _, err := m.source.SettingOnce(ctx, node.MarkSetting, moved.Encode()); err != nil {
+	if _, err := m.source.InitSetting(ctx, node.MarkSetting, moved.Encode()); err != nil {
 		return err
 	}
 	if err := m.from.alone(ctx); err != nil { // it started before the mark, and the copy lacks what it accepted

@@ -184,7 +184,7 @@ func (b broken) open(context.Context) (movable, error) { return brokenStore{b.st
 
 type brokenStore struct{ movable }
 
-func (brokenStore) Verify(_ context.Context, _ bool, found func(esh3ar.Finding)) (esh3ar.Survey, error) {
+func (brokenStore) Verify(_ context.Context, _ bool, found func(esh3ar.Finding)) (esh3ar.VerifyReport, error) {
 	found(esh3ar.Finding{Check: "planted", Action: esh3ar.Reported})
-	return esh3ar.Survey{Findings: 1}, nil
+	return esh3ar.VerifyReport{Findings: 1}, nil
 }

@@ -34,10 +34,10 @@ const keptFindings = 100_000
 
 // verification is what a walk over the store found, as the API answers it too.
 type verification struct {
-	Survey    esh3ar.Survey    `json:"survey"`
-	Findings  []esh3ar.Finding `json:"findings"`
-	Truncated bool             `json:"truncated,omitempty"`
-	Unmended  int              `json:"unmended"`
+	Survey    esh3ar.VerifyReport `json:"survey"`
+	Findings  []esh3ar.Finding    `json:"findings"`
+	Truncated bool                `json:"truncated,omitempty"`
+	Unmended  int                 `json:"unmended"`
 }
 
 func (v *verification) add(f esh3ar.Finding) {
@@ -193,7 +193,7 @@ func (v *verification) printSurvey(table io.Writer) {
 		{"idempotency keys", n.Keys},
 		{"events", n.Events},
 		{"recipients", n.Recipients},
-		{"set aside earlier", n.Aside},
+		{"set aside earlier", n.SetAside},
 		{"findings", n.Findings},
 	} {
 		fmt.Fprintf(table, "%s\t%d\n", row.name, row.count)

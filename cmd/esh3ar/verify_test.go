@@ -17,14 +17,14 @@ import (
 // played is a verification that finds what it is told to.
 type played []esh3ar.Finding
 
-func (p played) Verify(_ context.Context, repair bool, found func(esh3ar.Finding)) (esh3ar.Survey, error) {
+func (p played) Verify(_ context.Context, repair bool, found func(esh3ar.Finding)) (esh3ar.VerifyReport, error) {
 	for _, f := range p {
 		if repair && f.Check != "hopeless" {
 			f.Action = esh3ar.Mended
 		}
 		found(f)
 	}
-	return esh3ar.Survey{Messages: 12, DeadLetters: 3, Findings: len(p)}, nil
+	return esh3ar.VerifyReport{Messages: 12, DeadLetters: 3, Findings: len(p)}, nil
 }
 
 var (

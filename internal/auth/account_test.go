@@ -174,7 +174,7 @@ func must(token string, _ time.Time, err error) string {
 func TestADamagedAdminHashIsAnErrorAndNoPanic(t *testing.T) {
 	t.Parallel()
 	store := openStore(t)
-	if _, err := store.SettingOnce(t.Context(), "admin-token-sha256", []byte("short")); err != nil {
+	if _, err := store.InitSetting(t.Context(), "admin-token-sha256", []byte("short")); err != nil {
 		t.Fatal(err)
 	}
 	_, err := (&auth.Bootstrap{Store: store, Dir: t.TempDir(), Now: time.Now}).Run(t.Context())

@@ -62,7 +62,7 @@ type Result struct {
 
 // ClusterOf is the name that is made once per store: what uses the same one is a cluster.
 func ClusterOf(ctx context.Context, store esh3ar.AccountStore) (string, error) {
-	name, err := store.SettingOnce(ctx, ClusterSetting, []byte(rand.Text()))
+	name, err := store.InitSetting(ctx, ClusterSetting, []byte(rand.Text()))
 	return string(name), err
 }
 
@@ -112,7 +112,7 @@ func (b *Bootstrap) first(ctx context.Context, ring *keyring.Ring) (s Secrets, a
 		return s, nil, err
 	}
 	hash := HashOf(s.AdminToken)
-	adminHash, err = b.Store.SettingOnce(ctx, settingAdminHash, hash[:])
+	adminHash, err = b.Store.InitSetting(ctx, settingAdminHash, hash[:])
 	return s, adminHash, err
 }
 

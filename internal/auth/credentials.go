@@ -141,7 +141,7 @@ func (c *Credentials) forget(ctx context.Context) error {
 	before := esh3ar.TimeOf(c.now().Add(-MaxTokenTTL - clockMargin))
 	c.revoked.forget(before)
 	for {
-		more, err := c.store.ForgetRevocations(ctx, before)
+		more, err := c.store.DeleteRevocations(ctx, before)
 		if err != nil || !more {
 			return err
 		}

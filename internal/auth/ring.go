@@ -55,7 +55,7 @@ func decodeRing(text []byte) ([]keyring.Key, error) {
 // ringStore is where the ring is kept.
 type ringStore interface {
 	Setting(ctx context.Context, name string) ([]byte, error)
-	SettingOnce(ctx context.Context, name string, value []byte) ([]byte, error)
+	InitSetting(ctx context.Context, name string, value []byte) ([]byte, error)
 }
 
 // swapStore is ringStore for those that change it.
@@ -69,10 +69,10 @@ func readRing(ctx context.Context, store ringStore) (text []byte, keys []keyring
 	text, err = store.Setting(ctx, settingRing)
 	if err != nil && esh3ar.CodeOf(err) == esh3ar.NotFound {
 		var first []byte
-		if first, err = store.SettingOnce(ctx, settingSigningKey, keyring.NewSecret()); err != nil {
+		if first, err = store.InitSetting(ctx, settingSigningKey, keyring.NewSecret()); err != nil {
 			return nil, nil, err
 		}
-		text, err = store.SettingOnce(ctx, settingRing, encodeRing([]keyring.Key{{Secret: first}}))
+		text, err = store.InitSetting(ctx, settingRing, encodeRing([]keyring.Key{{Secret: first}}))
 	}
 	if err != nil {
 		return nil, nil, err

@@ -14,7 +14,7 @@ func (w *world) acceptOne(o op) {
 	in := time.Duration(1+o.b%30) * time.Second
 	if o.kind == opSchedule {
 		m.SendAt = esh3ar.TimeOf(w.now.Add(in))
-		w.tasks = append(w.tasks, esh3ar.Task{Kind: esh3ar.EnterTask, Due: m.SendAt, Message: m.ID, Life: 1})
+		w.tasks = append(w.tasks, esh3ar.Task{Kind: esh3ar.EnqueueTask, Due: m.SendAt, Message: m.ID, Life: 1})
 		return
 	}
 	m.TTL = in
@@ -45,7 +45,7 @@ func (w *world) doTask(t *esh3ar.Task) {
 	box := w.inboxes[int(m.Recipient)%simRecipients]
 	switch {
 	case m.Life != t.Life || m.Status.Ends():
-	case t.Kind == esh3ar.EnterTask:
+	case t.Kind == esh3ar.EnqueueTask:
 		w.enter(box, m)
 		w.hint(w.node(uint32(m.Seq)), box, m, false)
 	default:

@@ -135,7 +135,7 @@ func (in *messageInput) sendAt(at jsonPath) error {
 		return err
 	}
 	in.draft.sendAt = t
-	if t > in.now.Add(esh3ar.MaxAhead) {
+	if t > in.now.Add(esh3ar.MaxScheduleAhead) {
 		in.add(at, validationFailed, "must be at most 90 days ahead")
 	}
 	return nil

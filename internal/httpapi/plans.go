@@ -98,7 +98,7 @@ func (a *API) reloadPlans(x *exchange) {
 
 // deletePlan implements DELETE /admin/v1/plans/{name}. Deleting a changed built-in plan restores its default.
 func (a *API) deletePlan(x *exchange) error {
-	err := a.Store.DropPlan(x.r.Context(), x.params[0])
+	err := a.Store.DeletePlan(x.r.Context(), x.params[0])
 	if err != nil && esh3ar.CodeOf(err) == esh3ar.NotFound && builtIn(x.params[0]) {
 		return notFound.problem("the plan " + x.params[0] + " is built in and unchanged; there is nothing to delete")
 	}
@@ -201,7 +201,7 @@ func (x *exchange) readPlan() (p esh3ar.Plan, err error) {
 			return err
 		}},
 		whole("recipientBurst", false, 1, esh3ar.MaxBurst, func(n int64) { p.RecipientBurst = int(n) }),
-		whole("retentionDays", false, 1, esh3ar.MaxRetentionDay, func(n int64) { p.Retention = time.Duration(n) * day }),
+		whole("retentionDays", false, 1, esh3ar.MaxRetentionDays, func(n int64) { p.Retention = time.Duration(n) * day }),
 	)
 	if err == nil && float64(p.Burst) > p.Rate*esh3ar.MaxBurstTime.Seconds() {
 		x.in.add(jsonPath{name: "/burst"}, validationFailed, "must refill within a day at this rate")

@@ -13,10 +13,10 @@ const maxFindings = 1000
 
 // verification is the result of a verification of the store.
 type verification struct {
-	Survey     esh3ar.Survey    `json:"survey"`
-	Findings   []esh3ar.Finding `json:"findings"`
-	Truncated  bool             `json:"truncated,omitempty"`
-	Unrepaired int              `json:"unmended"` // findings that were not repaired, including those beyond maxFindings
+	Survey     esh3ar.VerifyReport `json:"survey"`
+	Findings   []esh3ar.Finding    `json:"findings"`
+	Truncated  bool                `json:"truncated,omitempty"`
+	Unrepaired int                 `json:"unmended"` // findings that were not repaired, including those beyond maxFindings
 }
 
 // add records a finding.

@@ -13,9 +13,9 @@ import (
 )
 
 // verifier is a fake esh3ar.Verifier.
-type verifier func(ctx context.Context, repair bool, found func(esh3ar.Finding)) (esh3ar.Survey, error)
+type verifier func(ctx context.Context, repair bool, found func(esh3ar.Finding)) (esh3ar.VerifyReport, error)
 
-func (v verifier) Verify(ctx context.Context, repair bool, found func(esh3ar.Finding)) (esh3ar.Survey, error) {
+func (v verifier) Verify(ctx context.Context, repair bool, found func(esh3ar.Finding)) (esh3ar.VerifyReport, error) {
 	return v(ctx, repair, found)
 }
 
@@ -43,13 +43,13 @@ func (n *node) verify(t *testing.T, body string) verification {
 func TestVerify_Findings_AreReturned(t *testing.T) {
 	t.Parallel()
 	about := esh3ar.Finding{Check: "orphan", Where: "row 1", Detail: "d", Action: esh3ar.SetAside, Message: esh3ar.NewMessageID(), Recipient: 967771234567, Seq: 3}
-	n := newNode(t).withVerifier(func(_ context.Context, repair bool, found func(esh3ar.Finding)) (esh3ar.Survey, error) {
+	n := newNode(t).withVerifier(func(_ context.Context, repair bool, found func(esh3ar.Finding)) (esh3ar.VerifyReport, error) {
 		if !repair {
-			return esh3ar.Survey{Messages: 7}, nil
+			return esh3ar.VerifyReport{Messages: 7}, nil
 		}
 		found(about)
 		found(esh3ar.Finding{Check: "c", Where: "w", Detail: "d", Action: esh3ar.Reported})
-		return esh3ar.Survey{Messages: 7, Findings: 2}, nil
+		return esh3ar.VerifyReport{Messages: 7, Findings: 2}, nil
 	})
 	for _, body := range []string{"", "{}", `{"repair":false}`} {
 		got := n.adminPost(t, "/admin/v1/verify", body)
@@ -66,11 +66,11 @@ func TestVerify_Findings_AreReturned(t *testing.T) {
 func TestVerify_ManyFindings_TruncatesAnswer(t *testing.T) {
 	t.Parallel()
 	for count, truncated := range map[int]bool{1000: false, 1001: true, 5000: true} {
-		n := newNode(t).withVerifier(func(_ context.Context, _ bool, found func(esh3ar.Finding)) (esh3ar.Survey, error) {
+		n := newNode(t).withVerifier(func(_ context.Context, _ bool, found func(esh3ar.Finding)) (esh3ar.VerifyReport, error) {
 			for range count {
 				found(esh3ar.Finding{Action: esh3ar.Reported})
 			}
-			return esh3ar.Survey{Findings: count}, nil
+			return esh3ar.VerifyReport{Findings: count}, nil
 		})
 		if v := n.verify(t, ""); len(v.Findings) != 1000 || v.Truncated != truncated || v.Unmended != count {
 			t.Errorf("%d findings: got %d returned, truncated %v, unmended %d; want at most 1000 returned", count, len(v.Findings), v.Truncated, v.Unmended)
@@ -82,13 +82,13 @@ func TestVerify_WhileRunning_IsRefused(t *testing.T) {
 	t.Parallel()
 	begun, end := make(chan struct{}), make(chan struct{})
 	fails := true
-	n := newNode(t).withVerifier(func(context.Context, bool, func(esh3ar.Finding)) (esh3ar.Survey, error) {
+	n := newNode(t).withVerifier(func(context.Context, bool, func(esh3ar.Finding)) (esh3ar.VerifyReport, error) {
 		begun <- struct{}{}
 		<-end
 		if fails {
-			return esh3ar.Survey{}, esh3ar.Errorf(esh3ar.StoreUnavailable, "closed")
+			return esh3ar.VerifyReport{}, esh3ar.Errorf(esh3ar.StoreUnavailable, "closed")
 		}
-		return esh3ar.Survey{}, nil
+		return esh3ar.VerifyReport{}, nil
 	})
 	for _, status := range []int{503, 200} { // a failed verification lets the next one start, too
 		done := make(chan reply)
@@ -105,9 +105,9 @@ func TestVerify_WhileRunning_IsRefused(t *testing.T) {
 
 func TestVerify_InvalidCalls_AreRefused(t *testing.T) {
 	t.Parallel()
-	n := newNode(t).withVerifier(func(context.Context, bool, func(esh3ar.Finding)) (esh3ar.Survey, error) {
+	n := newNode(t).withVerifier(func(context.Context, bool, func(esh3ar.Finding)) (esh3ar.VerifyReport, error) {
 		t.Error("an invalid call started a verification")
-		return esh3ar.Survey{}, nil
+		return esh3ar.VerifyReport{}, nil
 	})
 	for body, named := range map[string]string{`{"repair":1}`: "/repair", `{"repair":"true"}`: "/repair", `{"repair":null}`: "/repair", `{"Repair":true}`: "/Repair", `[]`: ""} {
 		wantProblem(t, n.adminPost(t, "/admin/v1/verify", body), 422, "validation_failed", named)
@@ -139,11 +139,11 @@ func (d *deadlines) SetReadDeadline(at time.Time) error {
 func TestVerify_Long_HasNoReadDeadline(t *testing.T) {
 	t.Parallel()
 	w := &deadlines{httptest.NewRecorder(), time.Unix(1, 0)}
-	n := newNode(t).withVerifier(func(context.Context, bool, func(esh3ar.Finding)) (esh3ar.Survey, error) {
+	n := newNode(t).withVerifier(func(context.Context, bool, func(esh3ar.Finding)) (esh3ar.VerifyReport, error) {
 		if !w.read.IsZero() {
 			t.Error("got a read deadline, want none")
 		}
-		return esh3ar.Survey{}, nil
+		return esh3ar.VerifyReport{}, nil
 	})
 	r := httptest.NewRequest(http.MethodPost, "/admin/v1/verify", nil)
 	r.Header.Set("Authorization", "Bearer "+n.admin)

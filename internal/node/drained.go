@@ -13,7 +13,7 @@ type untilDrained struct {
 }
 
 // Verify realises esh3ar.Verifier.
-func (v untilDrained) Verify(ctx context.Context, repair bool, found func(esh3ar.Finding)) (esh3ar.Survey, error) {
+func (v untilDrained) Verify(ctx context.Context, repair bool, found func(esh3ar.Finding)) (esh3ar.VerifyReport, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(v.draining(), cancel)()

@@ -202,7 +202,7 @@ func openCursors(ctx context.Context, store esh3ar.AccountStore) (*opaque.Sealer
 	}
 	var made [opaque.SecretSize]byte
 	_, _ = rand.Read(made[:]) // never fails
-	secret, err := store.SettingOnce(ctx, "cursor-secret", made[:])
+	secret, err := store.InitSetting(ctx, "cursor-secret", made[:])
 	if err != nil {
 		return nil, err
 	}

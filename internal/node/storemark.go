@@ -48,7 +48,7 @@ func (m StoreMark) Encode() []byte {
 // settings is where marks are kept.
 type settings interface {
 	Setting(ctx context.Context, name string) ([]byte, error)
-	SettingOnce(ctx context.Context, name string, value []byte) ([]byte, error)
+	InitSetting(ctx context.Context, name string, value []byte) ([]byte, error)
 }
 
 // MarkOf returns the mark of a store; its State is empty if there is none.

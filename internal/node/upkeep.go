@@ -41,7 +41,7 @@ func (n *node) retention(ctx context.Context) (map[esh3ar.BusinessID]time.Durati
 		if plan.Retention == 0 {
 			continue
 		}
-		holders, err := n.store.Holders(ctx, plan.Name)
+		holders, err := n.store.BusinessesWithPlan(ctx, plan.Name)
 		if err != nil {
 			return nil, err
 		}

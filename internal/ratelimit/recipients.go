@@ -204,8 +204,8 @@ func (r *Recipients) countRefusal(err error) error {
 
 // take admits n messages to one lane.
 func (r *Recipients) take(ctx context.Context, plan *esh3ar.Plan, p pair, lane esh3ar.Priority, n int) error {
-	limit := plan.OfInbox()
-	rate, burst := plan.OfRecipient()
+	limit := plan.EffectiveInboxLimit()
+	rate, burst := plan.EffectiveRecipientRate()
 	if n > limit || n > burst {
 		return &RecipientError{Full: n > limit, Never: true, Recipient: p.recipient, Text: fmt.Sprintf(
 			"has %d messages of one priority for %s; the plan allows %d at once", n, p.recipient, min(limit, burst))}
@@ -232,8 +232,8 @@ func (r *Recipients) take(ctx context.Context, plan *esh3ar.Plan, p pair, lane e
 
 // giveBack returns the allowance of a call that was not admitted.
 func (r *Recipients) giveBack(plan *esh3ar.Plan, p pair, lane esh3ar.Priority, n int) {
-	rate, burst := plan.OfRecipient()
-	s := r.slot(p, plan.OfInbox())
+	rate, burst := plan.EffectiveRecipientRate()
+	s := r.slot(p, plan.EffectiveInboxLimit())
 	defer s.mu.Unlock()
 	s.left[lane] += int32(n)
 	s.bucket -= int64(n) * int64(flow.NewQuota(rate, burst).Share(r.liveNodes()).Interval)
@@ -269,7 +269,7 @@ func (r *Recipients) refillLocked(ctx context.Context, s *recipientSlot, p pair,
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), queryTimeout)
 	defer cancel()
 	r.stats.asked.Add(1)
-	waiting, err := r.store.Waiting(ctx, esh3ar.WaitingQuery{
+	waiting, err := r.store.CountWaiting(ctx, esh3ar.WaitingQuery{
 		Recipient: p.recipient, Business: p.business, Lane: lane, Limit: limit, Walk: max(maxWalk, 2*limit),
 	})
 	if err != nil { // if the call needs the store itself, that fails too and reports the error

@@ -25,7 +25,7 @@ func at(business esh3ar.BusinessID, r esh3ar.Recipient, lane esh3ar.Priority) es
 	return esh3ar.WaitingQuery{Recipient: r, Business: business, Lane: lane}
 }
 
-func (b *inboxes) Waiting(_ context.Context, q esh3ar.WaitingQuery) (int, error) {
+func (b *inboxes) CountWaiting(_ context.Context, q esh3ar.WaitingQuery) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.asked++

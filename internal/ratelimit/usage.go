@@ -32,7 +32,7 @@ func (a *Limiter) dayLocked(t *compiledPlan, now time.Time) (g Grant) {
 	}
 	if t.plan.DailyQuota > 0 {
 		g.Daily, g.DayLeft = true, max(0, t.plan.DailyQuota-d.base-d.adding-d.accepted-d.reserved)
-		g.DayReset = (today + 1).Begin().Sub(at)
+		g.DayReset = (today + 1).Start().Sub(at)
 	}
 	return g
 }

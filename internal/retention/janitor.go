@@ -28,7 +28,7 @@ type Options struct {
 
 // Janitor runs the deletions.
 type Janitor struct {
-	store       esh3ar.Janitor
+	store       esh3ar.RetentionStore
 	opts        Options
 	wall        time.Time // wall clock at the last round, without the monotonic reading
 	round       time.Time // the same time with the monotonic reading
@@ -47,7 +47,7 @@ type Stats struct {
 type stats struct{ purged, rounds, failed, held atomic.Uint64 }
 
 // New returns a Janitor. It works while Run runs.
-func New(store esh3ar.Janitor, o Options) *Janitor {
+func New(store esh3ar.RetentionStore, o Options) *Janitor {
 	for _, d := range []struct {
 		value  *time.Duration
 		normal time.Duration
@@ -104,7 +104,7 @@ func (j *Janitor) runOnce(ctx context.Context, now time.Time) {
 
 // clean deletes idempotency keys, then events, then messages.
 func (j *Janitor) clean(ctx context.Context, now time.Time) error {
-	if err := j.store.ForgetKeys(ctx, esh3ar.TimeOf(now)); err != nil {
+	if err := j.store.DeleteExpiredKeys(ctx, esh3ar.TimeOf(now)); err != nil {
 		return err
 	}
 	for more := true; more; {
@@ -135,15 +135,15 @@ func (j *Janitor) clean(ctx context.Context, now time.Time) error {
 }
 
 // cutoffs returns the times before which this round deletes messages.
-func (j *Janitor) cutoffs(ctx context.Context, now time.Time) (s esh3ar.Served, err error) {
-	s.Before = esh3ar.TimeOf(now.Add(-j.opts.KeepMessages))
+func (j *Janitor) cutoffs(ctx context.Context, now time.Time) (s esh3ar.RetentionCutoffs, err error) {
+	s.Default = esh3ar.TimeOf(now.Add(-j.opts.KeepMessages))
 	if j.opts.Retention == nil {
 		return s, nil
 	}
 	others, err := j.opts.Retention(ctx)
-	s.Of = make(map[esh3ar.BusinessID]esh3ar.Time, len(others))
+	s.ByBusiness = make(map[esh3ar.BusinessID]esh3ar.Time, len(others))
 	for business, keep := range others {
-		s.Of[business] = esh3ar.TimeOf(now.Add(-max(keep, j.opts.KeepEvents)))
+		s.ByBusiness[business] = esh3ar.TimeOf(now.Add(-max(keep, j.opts.KeepEvents)))
 	}
 	return s, err
 }

@@ -24,9 +24,9 @@ type fakeStore struct {
 	fails error
 }
 
-func (f *fakeStore) Purge(_ context.Context, served esh3ar.Served, next string, limit int) (int, string, error) {
-	asked := fmt.Sprintf("purge %s %q %d", served.Before, next, limit)
-	for _, of := range slices.Sorted(maps.Values(served.Of)) {
+func (f *fakeStore) Purge(_ context.Context, served esh3ar.RetentionCutoffs, next string, limit int) (int, string, error) {
+	asked := fmt.Sprintf("purge %s %q %d", served.Default, next, limit)
+	for _, of := range slices.Sorted(maps.Values(served.ByBusiness)) {
 		asked += fmt.Sprintf(" or %s", of)
 	}
 	f.asked = append(f.asked, asked)
@@ -41,7 +41,7 @@ func (f *fakeStore) TrimEvents(_ context.Context, before esh3ar.Time) (bool, err
 	return len(f.asked) <= f.steps, f.fails
 }
 
-func (f *fakeStore) ForgetKeys(_ context.Context, before esh3ar.Time) error {
+func (f *fakeStore) DeleteExpiredKeys(_ context.Context, before esh3ar.Time) error {
 	f.asked = append(f.asked, fmt.Sprintf("forget %s", before))
 	return f.fails
 }

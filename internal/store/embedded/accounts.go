@@ -100,8 +100,8 @@ func (s *Store) Setting(_ context.Context, name string) ([]byte, error) {
 	return row, nil
 }
 
-// SettingOnce implements esh3ar.AccountStore.
-func (s *Store) SettingOnce(ctx context.Context, name string, value []byte) (stored []byte, err error) {
+// InitSetting implements esh3ar.AccountStore.
+func (s *Store) InitSetting(ctx context.Context, name string, value []byte) (stored []byte, err error) {
 	err = s.write(ctx, func(st *stagedBatch) error {
 		key := appendSetting(nil, name)
 		row, err := st.get(key)

@@ -127,7 +127,7 @@ func (st *stagedBatch) appendMessage(m *esh3ar.Message) (seq esh3ar.Seq, err err
 		if seq, err = st.nextSeq(m.Recipient); err != nil {
 			return 0, err
 		}
-	} else if err := st.addTask(m.SendAt, esh3ar.EnterTask, 1, m); err != nil {
+	} else if err := st.addTask(m.SendAt, esh3ar.EnqueueTask, 1, m); err != nil {
 		return 0, err
 	}
 	if !m.ExpiresAt.IsZero() {

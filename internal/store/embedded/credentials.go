@@ -116,8 +116,8 @@ func eachRevocation(v *view, each func(*esh3ar.Revocation)) error {
 // revocationBatch bounds the revocations deleted by one commit.
 const revocationBatch = 256
 
-// ForgetRevocations implements esh3ar.CredentialStore.
-func (s *Store) ForgetRevocations(ctx context.Context, before esh3ar.Time) (more bool, err error) {
+// DeleteRevocations implements esh3ar.CredentialStore.
+func (s *Store) DeleteRevocations(ctx context.Context, before esh3ar.Time) (more bool, err error) {
 	old, err := s.oldRevocations(before)
 	if err != nil || len(old) == 0 {
 		return false, err

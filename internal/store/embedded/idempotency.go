@@ -88,8 +88,8 @@ func (st *stagedBatch) writeKeys() error {
 	return nil
 }
 
-// ForgetKeys implements esh3ar.Janitor. It deletes whole days only.
-func (s *Store) ForgetKeys(ctx context.Context, expiredBefore esh3ar.Time) error {
+// DeleteExpiredKeys implements esh3ar.RetentionStore. It deletes whole days only.
+func (s *Store) DeleteExpiredKeys(ctx context.Context, expiredBefore esh3ar.Time) error {
 	today := idemDay(expiredBefore)
 	return s.runStep(ctx, func(st *stagedBatch) error {
 		days, err := st.committer.keyDays()

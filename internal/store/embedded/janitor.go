@@ -25,8 +25,8 @@ func (s *Store) runStep(ctx context.Context, stage func(*stagedBatch) error) err
 	return s.submit(ctx, r)
 }
 
-// Purge implements esh3ar.Janitor. It walks the listing index, which is sorted by creation time within a business.
-func (s *Store) Purge(ctx context.Context, served esh3ar.Served, next string, limit int) (purged int, following string, err error) {
+// Purge implements esh3ar.RetentionStore. It walks the listing index, which is sorted by creation time within a business.
+func (s *Store) Purge(ctx context.Context, served esh3ar.RetentionCutoffs, next string, limit int) (purged int, following string, err error) {
 	lower := []byte{listKey}
 	if next != "" {
 		if lower, err = hex.DecodeString(next); err != nil || len(lower) == 0 || lower[0] != listKey {
@@ -52,7 +52,7 @@ func (s *Store) Purge(ctx context.Context, served esh3ar.Served, next string, li
 
 // expiredMessages returns messages past their retention, from key lower on, and the key at which the next call continues; nil at
 // the end.
-func expiredMessages(v *view, served *esh3ar.Served, lower []byte, limit int) (ids []esh3ar.MessageID, rest []byte, err error) {
+func expiredMessages(v *view, served *esh3ar.RetentionCutoffs, lower []byte, limit int) (ids []esh3ar.MessageID, rest []byte, err error) {
 	it, err := v.snapshot.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: []byte{listKey + 1}})
 	if err != nil {
 		return nil, nil, err
@@ -68,7 +68,7 @@ func expiredMessages(v *view, served *esh3ar.Served, lower []byte, limit int) (i
 		if err != nil {
 			return nil, nil, err
 		}
-		before := served.Until(where.business)
+		before := served.For(where.business)
 		if id.CreatedAt() >= before { // later messages of this business are even newer
 			valid = it.SeekGE(successor(it.Key()[:17]))
 			continue
@@ -106,7 +106,7 @@ func endedBy(done *lifecycle.Steps, before esh3ar.Time) bool {
 }
 
 // purge deletes messages that still are as the walk found them, and returns their number.
-func (s *Store) purge(ctx context.Context, ids []esh3ar.MessageID, served *esh3ar.Served) (purged int, err error) {
+func (s *Store) purge(ctx context.Context, ids []esh3ar.MessageID, served *esh3ar.RetentionCutoffs) (purged int, err error) {
 	err = s.runStep(ctx, func(st *stagedBatch) error {
 		for _, id := range ids {
 			done, err := st.purge(id, served)
@@ -127,9 +127,9 @@ func (s *Store) purge(ctx context.Context, ids []esh3ar.MessageID, served *esh3a
 
 // purge stages the deletion of one message and all its rows except its events, which have their own retention. It returns
 // false if the message has changed since the walk.
-func (st *stagedBatch) purge(id esh3ar.MessageID, served *esh3ar.Served) (bool, error) {
+func (st *stagedBatch) purge(id esh3ar.MessageID, served *esh3ar.RetentionCutoffs) (bool, error) {
 	s, err := st.load(id)
-	if err != nil || s == nil || s.purged || s.changed() || !endedBy(&s.Steps, served.Until(s.business)) {
+	if err != nil || s == nil || s.purged || s.changed() || !endedBy(&s.Steps, served.For(s.business)) {
 		return false, err
 	}
 	m, ok, err := readBody(st.committer.store.db, s.recipient, s.seq, id)
@@ -145,7 +145,7 @@ func (st *stagedBatch) purge(id esh3ar.MessageID, served *esh3ar.Served) (bool, 
 		keys = append(keys, appendDeadLetter(nil, s.business, s.stored.failedAt, id))
 	}
 	if ok && !m.SendAt.IsZero() {
-		keys = append(keys, appendTask(nil, m.SendAt, esh3ar.EnterTask, id))
+		keys = append(keys, appendTask(nil, m.SendAt, esh3ar.EnqueueTask, id))
 	}
 	if ok && !m.ExpiresAt.IsZero() {
 		keys = append(keys, appendTask(nil, m.ExpiresAt, esh3ar.ExpireTask, id))
@@ -158,7 +158,7 @@ func (st *stagedBatch) purge(id esh3ar.MessageID, served *esh3ar.Served) (bool, 
 	return true, nil
 }
 
-// TrimEvents implements esh3ar.Janitor.
+// TrimEvents implements esh3ar.RetentionStore.
 func (s *Store) TrimEvents(ctx context.Context, before esh3ar.Time) (more bool, err error) {
 	v, err := s.acquireView()
 	if err != nil {

@@ -133,7 +133,7 @@ func parseTask(key []byte) (t esh3ar.Task, ok bool) {
 	}
 	t.Due, t.Kind = esh3ar.Time(binary.BigEndian.Uint64(key[1:])), esh3ar.TaskKind(key[9])
 	copy(t.Message.UUID[:], key[10:])
-	return t, t.Kind == esh3ar.EnterTask || t.Kind == esh3ar.ExpireTask
+	return t, t.Kind == esh3ar.EnqueueTask || t.Kind == esh3ar.ExpireTask
 }
 
 func appendDeadLetter(dst []byte, business esh3ar.BusinessID, at esh3ar.Time, id esh3ar.MessageID) []byte {

@@ -40,8 +40,8 @@ func (s *Store) Plans(context.Context) (plans []esh3ar.Plan, err error) {
 	return plans, nil
 }
 
-// DropPlan implements esh3ar.PlanStore.
-func (s *Store) DropPlan(ctx context.Context, name string) error {
+// DeletePlan implements esh3ar.PlanStore.
+func (s *Store) DeletePlan(ctx context.Context, name string) error {
 	return s.write(ctx, func(st *stagedBatch) error {
 		row, err := st.get(appendPlan(nil, name))
 		if err != nil {
@@ -86,8 +86,8 @@ func (st *stagedBatch) planInUse(name string) (used bool, err error) {
 	return used, err
 }
 
-// Holders implements esh3ar.PlanStore.
-func (s *Store) Holders(_ context.Context, plan string) (ids []esh3ar.BusinessID, err error) {
+// BusinessesWithPlan implements esh3ar.PlanStore.
+func (s *Store) BusinessesWithPlan(_ context.Context, plan string) (ids []esh3ar.BusinessID, err error) {
 	v, err := s.acquireView()
 	if err != nil {
 		return nil, err

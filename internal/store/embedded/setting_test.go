@@ -17,7 +17,7 @@ func TestSettingOnce_SameBatch_ReturnsFirst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.SettingOnce(t.Context(), "other", nil); err != nil {
+	if _, err := s.InitSetting(t.Context(), "other", nil); err != nil {
 		t.Fatal(err)
 	}
 	<-held // the committer is blocked: the requests below form one batch
@@ -26,7 +26,7 @@ func TestSettingOnce_SameBatch_ReturnsFirst(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range writers {
 		group.Go(func() {
-			stored, err := s.SettingOnce(t.Context(), "name", []byte{'0' + byte(i)})
+			stored, err := s.InitSetting(t.Context(), "name", []byte{'0' + byte(i)})
 			if err != nil {
 				t.Error(err)
 			}

@@ -138,7 +138,7 @@ func (st *stagedBatch) endTask(t *esh3ar.Task) error {
 	if t == nil {
 		return nil
 	}
-	if s := st.updates[t.Message]; t.Kind == esh3ar.EnterTask && s != nil && s.seq == 0 && s.Stage().Status == esh3ar.Scheduled {
+	if s := st.updates[t.Message]; t.Kind == esh3ar.EnqueueTask && s != nil && s.seq == 0 && s.Stage().Status == esh3ar.Scheduled {
 		return nil
 	}
 	key := appendTask(nil, t.Due, t.Kind, t.Message)

@@ -18,14 +18,14 @@ var _ esh3ar.Verifier = (*Store)(nil)
 // the rows it refers to, so memory use does not grow with the store. A check is a function of one row and a source. Its
 // faults carry the rows that repair them: a repair repeats the check on the database inside the committer, and writes what
 // that check returns.
-func (s *Store) Verify(ctx context.Context, repair bool, found func(esh3ar.Finding)) (esh3ar.Survey, error) {
+func (s *Store) Verify(ctx context.Context, repair bool, found func(esh3ar.Finding)) (esh3ar.VerifyReport, error) {
 	v, err := s.acquireView()
 	if err != nil {
-		return esh3ar.Survey{}, err
+		return esh3ar.VerifyReport{}, err
 	}
 	defer v.release()
 	if err := s.checkTables(ctx); err != nil {
-		return esh3ar.Survey{}, err
+		return esh3ar.VerifyReport{}, err
 	}
 	w := &verification{store: s, ctx: ctx, view: v, repair: repair, found: found, events: newEventSums()}
 	if _, w.events.since, err = readTrimmed(v.snapshot); err != nil {
@@ -69,7 +69,7 @@ type verification struct {
 	view   *view
 	repair bool
 	found  func(esh3ar.Finding)
-	survey esh3ar.Survey
+	survey esh3ar.VerifyReport
 	events *eventSums
 }
 
@@ -116,7 +116,7 @@ func (w *verification) checks() []kindCheck {
 		{planKey, nil, checkAccounts},
 		{usageKey, nil, checkAccounts},
 		{formatKey, nil, nil},
-		{quarantineKey, &w.survey.Aside, nil},
+		{quarantineKey, &w.survey.SetAside, nil},
 	}
 }
 

@@ -119,7 +119,7 @@ func checkIndexes(src verifySource, key []byte, m *esh3ar.Message, done *lifecyc
 		want("dead_letter_missing", rowWrite{appendDeadLetter(nil, m.Business, at, m.ID), deadLetterRow(false)}, "the message is missing from the dead letters")
 	}
 	if status == esh3ar.Scheduled {
-		want("task_missing", rowWrite{appendTask(nil, m.SendAt, esh3ar.EnterTask, m.ID), appendTaskRow(nil, 1, m.Recipient)}, "the message has no task that moves it into its inbox")
+		want("task_missing", rowWrite{appendTask(nil, m.SendAt, esh3ar.EnqueueTask, m.ID), appendTaskRow(nil, 1, m.Recipient)}, "the message has no task that moves it into its inbox")
 	}
 	if !m.ExpiresAt.IsZero() && !status.Ends() {
 		want("task_missing", rowWrite{appendTask(nil, m.ExpiresAt, esh3ar.ExpireTask, m.ID), appendTaskRow(nil, done.Stage().Life, m.Recipient)}, "the message has no task that expires it")

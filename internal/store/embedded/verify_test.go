@@ -72,7 +72,7 @@ func (p *fixture) settleTo(id esh3ar.MessageID, statuses ...esh3ar.Status) {
 	}
 }
 
-func (p *fixture) verify(repair bool) (found []esh3ar.Finding, survey esh3ar.Survey) {
+func (p *fixture) verify(repair bool) (found []esh3ar.Finding, survey esh3ar.VerifyReport) {
 	p.Helper()
 	survey, err := p.Verify(p.Context(), repair, func(f esh3ar.Finding) { found = append(found, f) })
 	if err != nil {
@@ -380,7 +380,7 @@ func (w *randomWorkload) do(what int) {
 		if tasks, err = w.Claim(ctx, time.Second, 5); err == nil && len(tasks) > 0 {
 			changes := make([]esh3ar.Change, len(tasks))
 			for i := range tasks {
-				to := map[esh3ar.TaskKind]esh3ar.Status{esh3ar.EnterTask: esh3ar.Queued, esh3ar.ExpireTask: esh3ar.Expired}[tasks[i].Kind]
+				to := map[esh3ar.TaskKind]esh3ar.Status{esh3ar.EnqueueTask: esh3ar.Queued, esh3ar.ExpireTask: esh3ar.Expired}[tasks[i].Kind]
 				changes[i] = esh3ar.Change{Message: tasks[i].Message, Recipient: testRecipient, Life: tasks[i].Life, To: to, At: w.now, Task: &tasks[i]}
 			}
 			_, err = w.Settle(ctx, changes)
@@ -390,7 +390,7 @@ func (w *randomWorkload) do(what int) {
 			w.checkNotReplayed(id)
 		}
 	default:
-		if _, _, err = w.Purge(ctx, esh3ar.Served{Before: w.now.Add(-time.Minute)}, "", 3); err == nil {
+		if _, _, err = w.Purge(ctx, esh3ar.RetentionCutoffs{Default: w.now.Add(-time.Minute)}, "", 3); err == nil {
 			_, err = w.TrimEvents(ctx, w.now.Add(-30*time.Second))
 		}
 	}

@@ -10,9 +10,9 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/codec"
 )
 
-// Waiting implements esh3ar.WaitingCounter. The undelivered index does not contain the business, so each message costs a
+// CountWaiting implements esh3ar.WaitingCounter. The undelivered index does not contain the business, so each message costs a
 // read of its body.
-func (s *Store) Waiting(ctx context.Context, q esh3ar.WaitingQuery) (n int, err error) {
+func (s *Store) CountWaiting(ctx context.Context, q esh3ar.WaitingQuery) (n int, err error) {
 	v, err := s.acquireView()
 	if err != nil {
 		return 0, err

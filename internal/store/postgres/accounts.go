@@ -103,8 +103,8 @@ func (s *Store) Setting(ctx context.Context, name string) (value []byte, err err
 	return value, nil
 }
 
-// SettingOnce realises esh3ar.AccountStore.
-func (s *Store) SettingOnce(ctx context.Context, name string, value []byte) ([]byte, error) {
+// InitSetting realises esh3ar.AccountStore.
+func (s *Store) InitSetting(ctx context.Context, name string, value []byte) ([]byte, error) {
 	if _, err := s.exec(ctx, setOnce, name, append([]byte{}, value...)); err != nil {
 		return nil, writeError("store setting", err)
 	}

@@ -54,8 +54,8 @@ func (s *Store) RevokedTokens(ctx context.Context, after uint64, limit int) (all
 	return all, nil
 }
 
-// ForgetRevocations implements esh3ar.CredentialStore.
-func (s *Store) ForgetRevocations(ctx context.Context, before esh3ar.Time) (more bool, err error) {
+// DeleteRevocations implements esh3ar.CredentialStore.
+func (s *Store) DeleteRevocations(ctx context.Context, before esh3ar.Time) (more bool, err error) {
 	tag, err := s.exec(ctx, forget, int64(before))
 	if err != nil {
 		return false, writeError("forget revocations", err)

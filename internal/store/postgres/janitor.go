@@ -25,8 +25,8 @@ WITH gone AS (
 SELECT count(*) FROM gone`}
 
 // Purge realises esh3ar.Janitor.
-func (s *Store) Purge(ctx context.Context, served esh3ar.Served, next string, limit int) (purged int, following string, err error) {
-	lower, upper, _ := idRange(0, max(served.Newest(), 1))
+func (s *Store) Purge(ctx context.Context, served esh3ar.RetentionCutoffs, next string, limit int) (purged int, following string, err error) {
+	lower, upper, _ := idRange(0, max(served.Latest(), 1))
 	if next != "" {
 		if lower, err = parseIDCursor(next); err != nil {
 			return 0, "", err
@@ -48,7 +48,7 @@ func (s *Store) Purge(ctx context.Context, served esh3ar.Served, next string, li
 }
 
 // finished finds messages that have served; last is where to go on, empty at the end.
-func (s *Store) finished(ctx context.Context, served *esh3ar.Served, lower, upper [16]byte, limit int) (ids []esh3ar.MessageID, revisions []int32, last string, err error) {
+func (s *Store) finished(ctx context.Context, served *esh3ar.RetentionCutoffs, lower, upper [16]byte, limit int) (ids []esh3ar.MessageID, revisions []int32, last string, err error) {
 	walked := 0
 	err = s.query(ctx, readFinished, func(rows pgx.Rows) error {
 		var id esh3ar.MessageID
@@ -66,7 +66,7 @@ func (s *Store) finished(ctx context.Context, served *esh3ar.Served, lower, uppe
 		walked++
 		last = hex.EncodeToString(id.UUID[:])
 		done, err := lifecycle.Decode(steps, id, scheduled)
-		if err == nil && status.Ends() && done.EndedBefore(served.Until(business)) { // `esh3ar verify` reports what cannot be read
+		if err == nil && status.Ends() && done.EndedBefore(served.For(business)) { // `esh3ar verify` reports what cannot be read
 			ids, revisions = append(ids, id), append(revisions, revision)
 		}
 		return nil
@@ -112,8 +112,8 @@ const forgetStep = 2000
 var forgetKeys = statement{"forget_keys", `DELETE FROM idempotency_keys WHERE (business, key) IN (
 	SELECT business, key FROM idempotency_keys WHERE expires_at < $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED) AND expires_at < $1`}
 
-// ForgetKeys realises esh3ar.Janitor.
-func (s *Store) ForgetKeys(ctx context.Context, expiredBefore esh3ar.Time) error {
+// DeleteExpiredKeys realises esh3ar.Janitor.
+func (s *Store) DeleteExpiredKeys(ctx context.Context, expiredBefore esh3ar.Time) error {
 	for {
 		tag, err := s.exec(ctx, forgetKeys, int64(expiredBefore), forgetStep)
 		if err != nil {

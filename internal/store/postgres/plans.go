@@ -49,8 +49,8 @@ func scanPlan(rows pgx.Rows) (p esh3ar.Plan, err error) {
 	return p, err
 }
 
-// DropPlan realises esh3ar.PlanStore.
-func (s *Store) DropPlan(ctx context.Context, name string) error {
+// DeletePlan realises esh3ar.PlanStore.
+func (s *Store) DeletePlan(ctx context.Context, name string) error {
 	tag, err := s.exec(ctx, dropPlan, name)
 	if err != nil {
 		return writeError("drop plan", err)
@@ -68,8 +68,8 @@ func (s *Store) DropPlan(ctx context.Context, name string) error {
 	return esh3ar.Errorf(esh3ar.NotFound, "no such plan")
 }
 
-// Holders realises esh3ar.PlanStore.
-func (s *Store) Holders(ctx context.Context, plan string) (ids []esh3ar.BusinessID, err error) {
+// BusinessesWithPlan realises esh3ar.PlanStore.
+func (s *Store) BusinessesWithPlan(ctx context.Context, plan string) (ids []esh3ar.BusinessID, err error) {
 	err = s.query(ctx, holders, func(rows pgx.Rows) error {
 		ids = append(ids, esh3ar.BusinessID{})
 		return rows.Scan((*[16]byte)(&ids[len(ids)-1].UUID))

@@ -99,10 +99,10 @@ func hotPath(t *testing.T, s *postgres.Store) {
 	must(s.Events(ctx, esh3ar.EventQuery{After: tail, Limit: 500}))
 	_, _, err = s.Queued(ctx, now, "", 500)
 	must(nil, err)
-	_, _, err = s.Purge(ctx, esh3ar.Served{Before: now}, "", 500)
+	_, _, err = s.Purge(ctx, esh3ar.RetentionCutoffs{Default: now}, "", 500)
 	must(nil, err)
 	must(s.TrimEvents(ctx, 1))
-	must(nil, s.ForgetKeys(ctx, now))
+	must(nil, s.DeleteExpiredKeys(ctx, now))
 }
 
 // TestNoTableIsScanned runs everything that a node does on a million messages, twice so that plans are the ones that last, and asks the

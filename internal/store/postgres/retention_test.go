@@ -28,7 +28,10 @@ func TestRetentionHoldsUpNobody(t *testing.T) {
 		name string
 		do   func() error
 	}{
-		{"purge", func() error { _, _, err := s.Purge(t.Context(), esh3ar.Served{Before: before}, "", 60); return err }},
+		{"purge", func() error {
+			_, _, err := s.Purge(t.Context(), esh3ar.RetentionCutoffs{Default: before}, "", 60)
+			return err
+		}},
 		{"trim_events", func() error { _, err := s.TrimEvents(t.Context(), before); return err }},
 	} {
 		done := make(chan error, 1)

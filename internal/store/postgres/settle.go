@@ -210,7 +210,7 @@ func (r *round) endTasks(m *row) {
 		r.end(taskKey{m.id, esh3ar.ExpireTask, m.expiresAt}, nil)
 	}
 	if m.seq == 0 && m.sendAt != 0 {
-		r.end(taskKey{m.id, esh3ar.EnterTask, m.sendAt}, nil)
+		r.end(taskKey{m.id, esh3ar.EnqueueTask, m.sendAt}, nil)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 // Verify realises esh3ar.Verifier. What one statement can find is a row of the table below; what only the decoded steps and
 // events show is a walk over all messages. All reading is one snapshot, which holds up nobody: it has no transaction id. A
 // repair looks again, in the statement that mends.
-func (s *Store) Verify(ctx context.Context, repair bool, found func(esh3ar.Finding)) (survey esh3ar.Survey, err error) {
+func (s *Store) Verify(ctx context.Context, repair bool, found func(esh3ar.Finding)) (survey esh3ar.VerifyReport, err error) {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return survey, readError("verify", err)
@@ -38,7 +38,7 @@ type verification struct {
 	conn   *pgx.Conn
 	repair bool
 	found  func(esh3ar.Finding)
-	survey *esh3ar.Survey
+	survey *esh3ar.VerifyReport
 }
 
 func (v *verification) run(ctx context.Context) error {
@@ -77,7 +77,7 @@ func (v *verification) count(ctx context.Context, tx pgx.Tx) error {
 		(SELECT count(*) FROM dead_letters), (SELECT count(*) FROM tasks), (SELECT count(*) FROM idempotency_keys),
 		(SELECT coalesce(sum(count), 0) FROM events), (SELECT count(*) FROM counters), (SELECT count(*) FROM set_aside)`).Scan(
 		&v.survey.Messages, &v.survey.Waiting, &v.survey.Scheduled, &v.survey.DeadLetters, &v.survey.Tasks, &v.survey.Keys, &v.survey.Events,
-		&v.survey.Recipients, &v.survey.Aside)
+		&v.survey.Recipients, &v.survey.SetAside)
 }
 
 // report tells what a check finds and does not mend.

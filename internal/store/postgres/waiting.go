@@ -13,8 +13,8 @@ var countWaiting = statement{"waiting", `SELECT count(*) FROM (
 	JOIN messages m ON m.id = w.id AND m.recipient = $1 WHERE m.business = $3 LIMIT $4
 ) own`}
 
-// Waiting implements esh3ar.WaitingCounter.
-func (s *Store) Waiting(ctx context.Context, q esh3ar.WaitingQuery) (n int, err error) {
+// CountWaiting implements esh3ar.WaitingCounter.
+func (s *Store) CountWaiting(ctx context.Context, q esh3ar.WaitingQuery) (n int, err error) {
 	err = s.query(ctx, countWaiting, func(rows pgx.Rows) error { return rows.Scan(&n) },
 		int64(q.Recipient), int16(q.Lane), [16]byte(q.Business.UUID), q.Limit, q.Walk)
 	if err != nil {

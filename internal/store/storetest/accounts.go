@@ -64,7 +64,7 @@ var accountTests = map[string]func(*fixture){
 	"a setting is read as it was written": func(f *fixture) {
 		_, err := f.Store.Setting(f.ctx, "mark")
 		f.wantCode(err, esh3ar.NotFound, "before")
-		_, err = f.Store.SettingOnce(f.ctx, "mark", []byte("v"))
+		_, err = f.Store.InitSetting(f.ctx, "mark", []byte("v"))
 		f.ok(err, "setting once")
 		got, err := f.Store.Setting(f.ctx, "mark")
 		f.ok(err, "setting")
@@ -76,7 +76,7 @@ var accountTests = map[string]func(*fixture){
 		var group sync.WaitGroup
 		for i := range writers {
 			group.Go(func() {
-				stored, err := f.Store.SettingOnce(f.ctx, "signing-key", fmt.Append(nil, "value ", i))
+				stored, err := f.Store.InitSetting(f.ctx, "signing-key", fmt.Append(nil, "value ", i))
 				if err != nil {
 					f.Errorf("setting: %v", err)
 				}
@@ -88,13 +88,13 @@ var accountTests = map[string]func(*fixture){
 		for i := range got {
 			want(f, got[i], got[0], "setting")
 		}
-		stored, err := f.Store.SettingOnce(f.ctx, "signing-key", []byte("late"))
+		stored, err := f.Store.InitSetting(f.ctx, "signing-key", []byte("late"))
 		f.ok(err, "setting")
 		want(f, string(stored), got[0], "setting later")
-		stored, err = f.Store.SettingOnce(f.ctx, "signing-key-2", nil)
+		stored, err = f.Store.InitSetting(f.ctx, "signing-key-2", nil)
 		f.ok(err, "setting")
 		want(f, string(stored), "", "an empty one, whose name another begins")
-		stored, err = f.Store.SettingOnce(f.ctx, "signing-key-2", []byte("x"))
+		stored, err = f.Store.InitSetting(f.ctx, "signing-key-2", []byte("x"))
 		f.ok(err, "setting")
 		want(f, string(stored), "", "an empty value is a value")
 	},

@@ -11,19 +11,19 @@ import (
 var credentialTests = map[string]func(*fixture){
 	"a setting is swapped": func(f *fixture) {
 		f.wantCode(f.Store.SwapSetting(f.ctx, "ring", nil, []byte("a")), esh3ar.InUse, "swap what is not there")
-		_, err := f.Store.SettingOnce(f.ctx, "ring", []byte("a"))
+		_, err := f.Store.InitSetting(f.ctx, "ring", []byte("a"))
 		f.ok(err, "setting once")
 		f.ok(f.Store.SwapSetting(f.ctx, "ring", []byte("a"), []byte("b")), "swap")
 		f.wantCode(f.Store.SwapSetting(f.ctx, "ring", []byte("a"), []byte("c")), esh3ar.InUse, "swap the value of before")
 		got, err := f.Store.Setting(f.ctx, "ring")
 		f.ok(err, "setting")
 		want(f, string(got), "b", "setting")
-		got, err = f.Store.SettingOnce(f.ctx, "ring", []byte("d"))
+		got, err = f.Store.InitSetting(f.ctx, "ring", []byte("d"))
 		f.ok(err, "setting once")
 		want(f, string(got), "b", "setting once, afterwards")
 	},
 	"one of several swaps wins": func(f *fixture) {
-		_, err := f.Store.SettingOnce(f.ctx, "ring", []byte("0"))
+		_, err := f.Store.InitSetting(f.ctx, "ring", []byte("0"))
 		f.ok(err, "setting once")
 		won := make([]bool, 8)
 		var group sync.WaitGroup
@@ -59,7 +59,7 @@ var credentialTests = map[string]func(*fixture){
 		f.ok(err, "revoked")
 		want(f, all[0], esh3ar.Revocation{Version: 3, Recipient: 49, Device: "جهاز", At: 3000}, "revocation")
 		for more := true; more; {
-			more, err = f.Store.ForgetRevocations(f.ctx, 3000)
+			more, err = f.Store.DeleteRevocations(f.ctx, 3000)
 			f.ok(err, "forget")
 		}
 		wantRevoked(f, 0, 10, 3, 4)

@@ -75,7 +75,7 @@ func keepsAll(f *fixture, comeBack func()) {
 	c := f.to(keyed.Messages[0], 0)
 	c.Attempt = 1
 	f.settle(c)
-	setting, err := f.Store.SettingOnce(f.ctx, "s", []byte("v"))
+	setting, err := f.Store.InitSetting(f.ctx, "s", []byte("v"))
 	f.ok(err, "setting")
 	before := readAll(f)
 
@@ -95,7 +95,7 @@ func keepsAll(f *fixture, comeBack func()) {
 	got, err := f.Store.KeyByHash(f.ctx, key.Hash)
 	f.ok(err, "key by hash")
 	want(f, got, key, "api key")
-	again, err := f.Store.SettingOnce(f.ctx, "s", []byte("w"))
+	again, err := f.Store.InitSetting(f.ctx, "s", []byte("w"))
 	f.ok(err, "setting")
 	want(f, string(again), string(setting), "setting")
 

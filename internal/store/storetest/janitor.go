@@ -42,7 +42,7 @@ var janitorTests = map[string]func(*fixture){
 		f.clock.Add(1)
 		want(f, f.purge(f.now(), 2), 12, "purged")
 		want(f, f.purge(f.now(), 2), 0, "purged again")
-		_, _, err := f.Store.Purge(f.ctx, esh3ar.Served{Before: f.now()}, "x", 2)
+		_, _, err := f.Store.Purge(f.ctx, esh3ar.RetentionCutoffs{Default: f.now()}, "x", 2)
 		f.wantCode(err, esh3ar.Invalid, "a bad cursor")
 	},
 	"some businesses keep messages for another time": func(f *fixture) {
@@ -58,11 +58,11 @@ var janitorTests = map[string]func(*fixture){
 			f.settle(f.to(f.sent(alice), esh3ar.Delivered))
 		}
 		f.clock.Add(1)
-		longer := esh3ar.Served{Before: f.now(), Of: map[esh3ar.BusinessID]esh3ar.Time{first: 1}}
+		longer := esh3ar.RetentionCutoffs{Default: f.now(), ByBusiness: map[esh3ar.BusinessID]esh3ar.Time{first: 1}}
 		want(f, f.purgeServed(longer, 2), 4, "of the other, whose time is everybody's")
 		f.business = first
 		want(f, len(f.walk(esh3ar.ListQuery{Limit: 10}, nil)), 3, "kept for longer")
-		shorter := esh3ar.Served{Before: 1, Of: map[esh3ar.BusinessID]esh3ar.Time{first: middle}}
+		shorter := esh3ar.RetentionCutoffs{Default: 1, ByBusiness: map[esh3ar.BusinessID]esh3ar.Time{first: middle}}
 		want(f, f.purgeServed(shorter, 2), 2, "of the first, whose time is shorter")
 		want(f, len(f.walk(esh3ar.ListQuery{Limit: 10}, nil)), 1, "its last message")
 	},
@@ -114,10 +114,10 @@ var janitorTests = map[string]func(*fixture){
 // purge walks to the end and gives how many it purged.
 func (f *fixture) purge(before esh3ar.Time, limit int) (total int) {
 	f.Helper()
-	return f.purgeServed(esh3ar.Served{Before: before}, limit)
+	return f.purgeServed(esh3ar.RetentionCutoffs{Default: before}, limit)
 }
 
-func (f *fixture) purgeServed(served esh3ar.Served, limit int) (total int) {
+func (f *fixture) purgeServed(served esh3ar.RetentionCutoffs, limit int) (total int) {
 	f.Helper()
 	for next := ""; ; {
 		n, following, err := f.Store.Purge(f.ctx, served, next, limit)
@@ -143,7 +143,7 @@ func (f *fixture) trim(before esh3ar.Time) {
 
 func (f *fixture) forget(before esh3ar.Time) {
 	f.Helper()
-	f.ok(f.Store.ForgetKeys(f.ctx, before), "forget keys")
+	f.ok(f.Store.DeleteExpiredKeys(f.ctx, before), "forget keys")
 }
 
 func purgedFinal(f *fixture) {

@@ -30,7 +30,7 @@ var taskTests = map[string]func(*fixture){
 		f.clock.Store(int64(m.SendAt))
 		tasks := f.claim()
 		want(f, len(tasks), 1, "tasks")
-		want(f, tasks[0], esh3ar.Task{Kind: esh3ar.EnterTask, Due: m.SendAt, Message: m.ID, Recipient: alice, Life: 1, Lease: tasks[0].Lease}, "task")
+		want(f, tasks[0], esh3ar.Task{Kind: esh3ar.EnqueueTask, Due: m.SendAt, Message: m.ID, Recipient: alice, Life: 1, Lease: tasks[0].Lease}, "task")
 		results := f.settle(f.enter(tasks[0]), f.enter(tasks[0]))
 		want(f, results[0].Applied, true, "applied")
 		want(f, results[0].Seq, 2, "seq")

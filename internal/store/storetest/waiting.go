@@ -84,7 +84,7 @@ var waitingTests = map[string]func(*fixture){
 
 func (f *fixture) waiting(r esh3ar.Recipient, lane esh3ar.Priority, limit, walk int) int {
 	f.Helper()
-	n, err := f.Store.Waiting(f.ctx, esh3ar.WaitingQuery{Recipient: r, Business: f.business, Lane: lane, Limit: limit, Walk: walk})
+	n, err := f.Store.CountWaiting(f.ctx, esh3ar.WaitingQuery{Recipient: r, Business: f.business, Lane: lane, Limit: limit, Walk: walk})
 	f.ok(err, "count what waits")
 	return n
 }

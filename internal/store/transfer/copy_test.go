@@ -119,7 +119,7 @@ func fill(t *testing.T, store esh3ar.Store) *filled {
 	}
 	_, err := store.AddUsage(ctx, []esh3ar.Usage{{Business: f.business, Day: 20833, Messages: 12, Refused: 3}})
 	f.ok(err)
-	_, err = store.SettingOnce(ctx, "signing-key", []byte{0, 1, 2, 255})
+	_, err = store.InitSetting(ctx, "signing-key", []byte{0, 1, 2, 255})
 	f.ok(err)
 	for _, device := range []string{"", "phone-1", ""} {
 		_, err = store.RevokeTokens(ctx, esh3ar.Revocation{Recipient: alice, Device: device, At: now()})
