@@ -398,7 +398,7 @@ func TestSeveralClusters_OneRedis(t *testing.T) {
 	other := start(t, "--database-url", database(t).URL("postgres"), "--redis-url", redis.URL())
 	both := strings.Join(slices.Concat(one.secrets.ClusterKeys, other.secrets.ClusterKeys), ",")
 	code, _, errs := esh3ar(t, "gateway", "--listen", "127.0.0.1:0", "--redis-url", redis.URL(), "--cluster-keys", both)
-	_, list, found := strings.Cut(strings.TrimSpace(errs), "--cluster: choose one of those in this Redis: ")
+	_, list, found := strings.Cut(strings.TrimSpace(errs), "--cluster: this Redis has several clusters, choose one: ")
 	clusters := strings.Split(list, ", ")
 	if code != 2 || !found || len(clusters) != 2 {
 		t.Fatalf("%d %s", code, errs)

@@ -50,7 +50,7 @@ func TestBadInputEndsWithOneLineAndCode2(t *testing.T) {
 		"scaler redis":      {[]string{"scaler", "--database-url", "postgres://x", "--redis-url", "http://x"}, "--redis-url"},
 		"scaler target":     {[]string{"scaler", "--target", "clouds"}, "--target"},
 		"scaler command":    {[]string{"scaler", "--database-url", "postgres://x", "--redis-url", "redis://x", "--target", "command"}, "--target: command needs the command after --"},
-		"scaler kubernetes": {[]string{"scaler", "--database-url", "postgres://x", "--redis-url", "redis://x", "--target", "kubernetes", "--", "x"}, "--target: kubernetes takes nothing"},
+		"scaler kubernetes": {[]string{"scaler", "--database-url", "postgres://x", "--redis-url", "redis://x", "--target", "kubernetes", "--", "x"}, "--target: kubernetes takes no arguments"},
 		"scaler pace":       {[]string{"scaler", "--database-url", "postgres://x", "--redis-url", "redis://x", "--every", "1ms"}, "--every: 1ms is not 1s to 1m"},
 		"scaler no policy":  {[]string{"scaler", "--database-url", "postgres://x", "--redis-url", "redis://x", "--policy", "/nonexistent.yaml"}, "--policy: open /nonexistent.yaml"},
 		"scaler host":       {[]string{"scaler", "--database-url", "postgres://x", "--redis-url", "redis://x", "--host", "nowhere"}, `--host: "nowhere" is not an address`},

@@ -37,7 +37,7 @@ func (c *scalerCmd) Run(ctx context.Context, s node.Streams) error {
 		return c.print(ctx, s)
 	}
 	if c.DatabaseURL == "" || c.RedisURL == "" {
-		return usage.Errorf("scaler: needs --database-url and --redis-url: one is where it is decided who scales, the other where nodes say how they are")
+		return usage.Errorf("scaler: needs --database-url and --redis-url: the database holds the lease of the deciding scaler, and nodes announce their load in Redis")
 	}
 	cluster := node.Config{DatabaseURL: c.DatabaseURL, RedisURL: c.RedisURL}
 	if err := errors.Join(node.CheckDatabase(c.DatabaseURL), cluster.CheckRedis()); err != nil {
@@ -81,7 +81,7 @@ func (c *scalerCmd) scale(ctx context.Context, s node.Streams, plan *node.ScaleP
 		return err
 	}
 	defer client.Close()
-	scaling, err := plan.Open(node.ScaleParts{
+	scaling, err := plan.Open(node.ScaleDependencies{
 		Holder: holder, Store: store, Registry: client.Registry(), Dir: c.DataDir, Host: c.Host,
 		Env: []string{"ESH3AR_DATABASE_URL=" + c.DatabaseURL, "ESH3AR_REDIS_URL=" + c.RedisURL}, Log: log, Output: s.Err,
 	})

@@ -28,7 +28,7 @@ func (c *spillDrainCmd) Run(ctx context.Context, s node.Streams) (err error) {
 	if err != nil {
 		return err
 	}
-	drained := node.OfStoppedNode(kept, c.DataDir)
+	drained := node.SpillingOf(kept, c.DataDir)
 	err = c.drain(ctx, kept, drained, s)
 	if _, mistaken := errors.AsType[usage.Error](err); mistaken {
 		return errors.Join(err, kept.Close()) // everything is as it was

@@ -27,7 +27,7 @@ type tortureCmd struct {
 	JSON      string  `name:"json" placeholder:"FILE" help:"Write the verdict as JSON."`
 }
 
-// check names the first flag whose value cannot work.
+// check returns a usage error for the first invalid flag.
 func (c *tortureCmd) check() error {
 	switch {
 	case c.Kills < 0:

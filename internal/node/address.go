@@ -13,10 +13,10 @@ import (
 	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
-// checkListen tells what is wrong with an address of --listen.
+// checkListen returns a usage error if addr cannot be the value of --listen.
 func checkListen(addr string) error { return checkAddress("--listen", addr) }
 
-// checkAddress returns what is wrong with an address that a flag names, to listen on.
+// checkAddress returns a usage error if addr is not an address to listen on; flag is the name of the flag.
 func checkAddress(flag, addr string) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -28,7 +28,7 @@ func checkAddress(flag, addr string) error {
 	return CheckHost(flag, host)
 }
 
-// CheckHost tells what is wrong with the host that a flag names, to listen on.
+// CheckHost returns a usage error if host is not a host to listen on; flag is the name of the flag.
 func CheckHost(flag, host string) error {
 	if host != "" && host != "localhost" && net.ParseIP(host) == nil {
 		return usage.Errorf("%s: %q is not an address of this machine", flag, host)
@@ -42,18 +42,18 @@ func Unspecified(host string) bool {
 	return host == "" || ip != nil && ip.IsUnspecified()
 }
 
-// loopback reports whether only this machine reaches the host.
+// loopback reports whether host is reachable only from this machine.
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// listenOn opens the address of --listen, or says what to do.
+// listenOn listens at the address of --listen. Its errors say what to do.
 func listenOn(ctx context.Context, addr string) (net.Listener, error) {
 	return listenFor(ctx, "--listen", addr)
 }
 
-// listenFor opens the address that a flag names, or says what to do.
+// listenFor listens at the address of a flag. Its errors say what to do.
 func listenFor(ctx context.Context, flag, addr string) (net.Listener, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	switch {
@@ -69,7 +69,7 @@ func listenFor(ctx context.Context, flag, addr string) (net.Listener, error) {
 	return listener, nil
 }
 
-// NewLog writes what happens to standard error, from that level on.
+// NewLog returns a logger that writes records of at least that level to standard error, as text or JSON.
 func NewLog(s Streams, level, format string) *slog.Logger {
 	var from slog.Level
 	if err := from.UnmarshalText([]byte(level)); err != nil {
@@ -82,8 +82,8 @@ func NewLog(s Streams, level, format string) *slog.Logger {
 	return slog.New(slog.NewTextHandler(s.Err, options))
 }
 
-// plainError makes an error its text in one line. The text handler would format it with %+v, which has some libraries print the
-// stack of where it was made.
+// plainError replaces an error by its text in one line. The text handler would format it with %+v, which makes some libraries print a
+// stack.
 func plainError(_ []string, a slog.Attr) slog.Attr {
 	if err, ok := a.Value.Any().(error); ok && err != nil {
 		return slog.String(a.Key, strings.Join(strings.Fields(err.Error()), " "))

@@ -15,7 +15,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/runtime/connlimit"
 )
 
-// forOperators reports whether a path is served at --admin-listen only, where that is given.
+// forOperators reports whether a path is served only at --admin-listen, if that flag is given.
 func forOperators(path string) bool {
 	for _, root := range []string{"/admin", "/metrics", "/debug/pprof", "/dashboard"} {
 		if rest, ok := strings.CutPrefix(path, root); ok && (rest == "" || rest[0] == '/') {
@@ -25,7 +25,7 @@ func forOperators(path string) bool {
 	return false
 }
 
-// profilesPath is where profiles are.
+// profilesPath is the root of the profiling routes.
 const profilesPath = "/debug/pprof/"
 
 // profiles serves net/http/pprof below /debug/pprof/.
@@ -42,16 +42,16 @@ func profiles() http.Handler {
 // adminConnections bounds the connections of --admin-listen; they are part of the reserve.
 const adminConnections = 32
 
-// adminServer serves what is for operators at an address of its own. The zero value serves nothing.
-type adminServer struct {
+// operatorServer serves the routes of operators at an address of its own. The zero value serves nothing.
+type operatorServer struct {
 	listener net.Listener
 	server   *http.Server
 }
 
-// openAdmin listens at addr, and ends connections whose peers read nothing for writeTimeout; an empty one gives a server that serves nothing.
-func openAdmin(ctx context.Context, addr string, writeTimeout time.Duration, cert *certfile.Pair, h http.Handler, log *slog.Logger) (*adminServer, error) {
+// openAdmin listens at addr and closes connections whose peers read nothing for writeTimeout. If addr is empty, the server serves nothing.
+func openAdmin(ctx context.Context, addr string, writeTimeout time.Duration, cert *certfile.Pair, h http.Handler, log *slog.Logger) (*operatorServer, error) {
 	if addr == "" {
-		return &adminServer{}, nil
+		return &operatorServer{}, nil
 	}
 	listener, err := listenFor(ctx, "--admin-listen", addr)
 	if err != nil {
@@ -60,11 +60,11 @@ func openAdmin(ctx context.Context, addr string, writeTimeout time.Duration, cer
 	limiter := connlimit.New(connlimit.Options{Connections: adminConnections, Unauthenticated: adminConnections, PerAddress: adminConnections, WriteTimeout: writeTimeout, Log: log})
 	server := httpapi.NewServer(h, log)
 	server.ConnContext = connlimit.ConnContext
-	return &adminServer{listener: secured(limiter.Listen(listener), cert), server: server}, nil
+	return &operatorServer{listener: secured(limiter.Listen(listener), cert), server: server}, nil
 }
 
 // serve serves until shutdown.
-func (a *adminServer) serve() error {
+func (a *operatorServer) serve() error {
 	if a.server == nil {
 		return nil
 	}
@@ -74,14 +74,14 @@ func (a *adminServer) serve() error {
 	return nil
 }
 
-func (a *adminServer) shutdown(ctx context.Context) error {
+func (a *operatorServer) shutdown(ctx context.Context) error {
 	if a.server == nil {
 		return nil
 	}
 	return a.server.Shutdown(ctx)
 }
 
-func (a *adminServer) close() error {
+func (a *operatorServer) close() error {
 	if a == nil || a.listener == nil {
 		return nil
 	}

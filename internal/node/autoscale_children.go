@@ -8,19 +8,19 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// theirs are the flags of a child that its parent chooses, or that make no sense for one.
-var theirs = []string{"listen", "data-dir", "node-id", "role", "autoscale"}
+// reservedFlags are flags of child nodes that the autoscaler sets itself, or that make no sense for a child.
+var reservedFlags = []string{"listen", "data-dir", "node-id", "role", "autoscale"}
 
-// checkChildren names the first flag of the nodes that are to be started whose value cannot work: each of them would end at once,
-// and be started again.
+// checkChildren returns an error that names the first invalid flag for child nodes. Without the check each child would exit at once and
+// be started again.
 func checkChildren(args []string) error {
 	c, given, err := parseServe(args)
 	if err != nil {
 		return err
 	}
 	for _, flag := range given {
-		if slices.Contains(theirs, flag) {
-			return errors.New("--" + flag + ": is chosen by the target")
+		if slices.Contains(reservedFlags, flag) {
+			return errors.New("--" + flag + ": is set by the target")
 		}
 	}
 	if len(c.Args) > 0 {
@@ -29,17 +29,16 @@ func checkChildren(args []string) error {
 	return errors.Join(c.capacityFlags.check(), c.checkNumbers())
 }
 
-// drainWithin is how long children with these flags, and this environment, may take to end: what they give themselves, and time
-// for what they do after it.
+// drainWithin returns how long child nodes with these flags and this environment may take to stop: their shutdown timeout and a margin.
 func drainWithin(args []string) time.Duration {
 	c, _, err := parseServe(args, kong.DefaultEnvars("ESH3AR"))
-	if err != nil { // the environment is wrong: that is for the child to say
+	if err != nil { // the child reports an invalid environment itself
 		return 0
 	}
 	return c.ShutdownTimeout + 40*time.Second
 }
 
-// parseServe reads flags of serve, and tells which were given.
+// parseServe parses flags of serve and returns the names of those that were given.
 func parseServe(args []string, more ...kong.Option) (c *Config, given []string, err error) {
 	c = &Config{}
 	parser, err := kong.New(c, append(more, kong.NoDefaultHelp())...)

@@ -12,14 +12,14 @@ import (
 // TestFlagsOfNodesAreCheckedBeforeAnyStarts: one that is wrong would end each node that is started, again and again.
 func TestFlagsOfNodesAreCheckedBeforeAnyStarts(t *testing.T) {
 	for want, args := range map[string][]string{
-		"--ack-timeot":                      {"--ack-timeot", "5s"},
-		"--ack-timeout":                     {"--ack-timeout", "0s"},
-		"--capacity-cpu":                    {"--capacity-cpu=-1"},
-		"unexpected argument more":          {"--ack-timeout", "5s", "more"},
-		"--role":                            {"--role", "all"},
-		"--autoscale":                       {"--autoscale"},
-		"--help":                            {"--help"},
-		"--listen: is chosen by the target": {"--listen", "127.0.0.1:8080"},
+		"--ack-timeot":                   {"--ack-timeot", "5s"},
+		"--ack-timeout":                  {"--ack-timeout", "0s"},
+		"--capacity-cpu":                 {"--capacity-cpu=-1"},
+		"unexpected argument more":       {"--ack-timeout", "5s", "more"},
+		"--role":                         {"--role", "all"},
+		"--autoscale":                    {"--autoscale"},
+		"--help":                         {"--help"},
+		"--listen: is set by the target": {"--listen", "127.0.0.1:8080"},
 	} {
 		f := ScaleFlags{Target: "processes", Every: 5 * time.Second}
 		_, err := f.Plan("scale-", args)

@@ -22,26 +22,26 @@ import (
 	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
-// ScaleFlags say how to scale; they are the same for every command that does.
+// ScaleFlags are the flags of autoscaling, shared by the commands serve and scaler.
 type ScaleFlags struct {
-	Policy      string        `name:"policy" placeholder:"FILE" help:"YAML or JSON: min, max, metrics, up, down, maxIneffectiveSteps, retry (default: 1 to 10 nodes, load 0.8)."`
+	Policy      string        `name:"policy" placeholder:"FILE" help:"YAML or JSON file with min, max, metrics, up, down, maxIneffectiveSteps, retry (default: 1 to 10 nodes, load 0.8)."`
 	Target      string        `name:"target" default:"processes" enum:"processes,kubernetes,command" help:"What starts and stops nodes: processes of this machine, kubernetes, or a command."`
-	Every       time.Duration `name:"every" default:"5s" help:"How often to look."`
-	DryRun      bool          `name:"dry-run" help:"Decide and write it down, and do nothing."`
-	StatefulSet string        `name:"statefulset" default:"esh3ar" help:"For the target kubernetes: the nodes."`
-	Namespace   string        `name:"namespace" help:"For the target kubernetes: where it is (default: where this pod is)."`
+	Every       time.Duration `name:"every" default:"5s" help:"Interval between decisions."`
+	DryRun      bool          `name:"dry-run" help:"Record decisions without carrying them out."`
+	StatefulSet string        `name:"statefulset" default:"esh3ar" help:"For the target kubernetes: name of the StatefulSet of the nodes."`
+	Namespace   string        `name:"namespace" help:"For the target kubernetes: namespace of the StatefulSet (default: that of this pod)."`
 }
 
-// ScalePlan is what the flags ask for, checked.
+// ScalePlan is the checked content of ScaleFlags.
 type ScalePlan struct {
 	flags  *ScaleFlags
 	policy autoscale.Policy
-	args   []string // of the target
+	args   []string // arguments of the target
 
-	shutdownTimeout time.Duration // of the target processes; 0: its default
+	shutdownTimeout time.Duration // of the nodes that the target processes starts; 0 means the default
 }
 
-// Plan checks the flags, whose names begin with prefix; it touches nothing but the policy's file.
+// Plan checks the flags, whose names begin with prefix. It reads the policy file and changes nothing.
 func (f *ScaleFlags) Plan(prefix string, args []string) (*ScalePlan, error) {
 	if f.Every < time.Second || f.Every > time.Minute {
 		return nil, usage.Errorf("--%severy: %s is not 1s to 1m", prefix, f.Every)
@@ -60,7 +60,7 @@ func (f *ScaleFlags) Plan(prefix string, args []string) (*ScalePlan, error) {
 	case f.Target == "command" && len(args) == 0:
 		return nil, usage.Errorf("--%starget: command needs the command after --, such as -- docker service scale esh3ar={nodes}", prefix)
 	case f.Target == "kubernetes" && len(args) > 0:
-		return nil, usage.Errorf("--%starget: kubernetes takes nothing after --, and there is %q", prefix, args[0])
+		return nil, usage.Errorf("--%starget: kubernetes takes no arguments after --, got %q", prefix, args[0])
 	}
 	if f.Target == "processes" {
 		if err := checkChildren(args); err != nil {
@@ -71,28 +71,28 @@ func (f *ScaleFlags) Plan(prefix string, args []string) (*ScalePlan, error) {
 	return p, nil
 }
 
-// Summary says what will come of the plan.
+// Summary returns one sentence about what the plan does.
 func (p *ScalePlan) Summary() string {
 	what := fmt.Sprintf("to %d to %d nodes by the target %s", p.policy.Min, p.policy.Max, p.flags.Target)
 	if p.flags.DryRun {
-		return "A dry run: what scaling " + what + " would do is written down, and not done."
+		return "A dry run: decisions about scaling " + what + " are recorded and not carried out."
 	}
 	return "Scaling " + what + "."
 }
 
-// ScaleParts is what scaling stands on.
-type ScaleParts struct {
-	Holder   string // see newHolder
+// ScaleDependencies are the dependencies of Scaling.
+type ScaleDependencies struct {
+	Holder   string // name of this scaler in the lease; see NewHolder
 	Store    *postgres.Store
 	Registry autoscale.Registry
 	Dir      string   // the data directory
 	Host     string   // where child processes listen
-	Env      []string // of theirs
+	Env      []string // environment of child processes, NAME=value
 	Log      *slog.Logger
-	Output   io.Writer // what they log
+	Output   io.Writer // receives the logs of child processes
 }
 
-// NewHolder is a name that no other scaler has, and this one only until it ends.
+// NewHolder returns a unique name for a scaler: the host name and random letters.
 func NewHolder() string {
 	host, err := os.Hostname()
 	if err != nil {
@@ -101,13 +101,13 @@ func NewHolder() string {
 	return host + "-" + strings.ToLower(rand.Text()[:6])
 }
 
-// Scaling is a scaler with what its target has to run.
+// Scaling is an autoscaler and its target.
 type Scaling struct {
 	scaler *autoscale.Scaler
-	target func(ctx context.Context) error // until ctx ends; nil: nothing
+	target func(ctx context.Context) error // runs until ctx ends; nil if the target needs no goroutine
 }
 
-func (p *ScalePlan) Open(parts ScaleParts) (*Scaling, error) {
+func (p *ScalePlan) Open(parts ScaleDependencies) (*Scaling, error) {
 	target, run, err := p.openTarget(&parts)
 	if err != nil {
 		return nil, fmt.Errorf("target %s: %w", p.flags.Target, err)
@@ -116,14 +116,14 @@ func (p *ScalePlan) Open(parts ScaleParts) (*Scaling, error) {
 		Policy: p.policy, Holder: parts.Holder, Registry: parts.Registry, Target: target, Lease: parts.Store.Scaling(), History: parts.Store.Scaling(),
 		DryRun: p.flags.DryRun, Every: p.flags.Every, Log: parts.Log,
 	}
-	if o.DryRun { // it keeps nobody from doing it
+	if o.DryRun { // takes no lease, so another scaler can decide
 		rehearsal := parts.Store.Scaling().Rehearsal()
 		o.Lease, o.History = rehearsal, rehearsal
 	}
 	return &Scaling{target: run, scaler: autoscale.New(o)}, nil
 }
 
-func (p *ScalePlan) openTarget(parts *ScaleParts) (autoscale.Target, func(context.Context) error, error) {
+func (p *ScalePlan) openTarget(parts *ScaleDependencies) (autoscale.Target, func(context.Context) error, error) {
 	switch p.flags.Target {
 	case "kubernetes":
 		t, err := kubernetes.New(kubernetes.Options{Name: p.flags.StatefulSet, Namespace: p.flags.Namespace})
@@ -150,7 +150,7 @@ func (p *ScalePlan) openTarget(parts *ScaleParts) (autoscale.Target, func(contex
 	return t, t.Run, nil
 }
 
-// Run scales until ctx ends. The decisions end first, then what they started.
+// Run scales until ctx ends. Decisions stop first, then the nodes that the target started.
 func (s *Scaling) Run(ctx context.Context) error {
 	if s.target == nil {
 		return s.scaler.Run(ctx)

@@ -14,7 +14,7 @@ func TestScalePlan_Summary_NamesRangeAndTarget(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	plan.flags.DryRun = true
-	if got, want := plan.Summary(), "A dry run: what scaling to 1 to 10 nodes by the target processes would do is written down, and not done."; got != want {
+	if got, want := plan.Summary(), "A dry run: decisions about scaling to 1 to 10 nodes by the target processes are recorded and not carried out."; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -9,14 +9,14 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
 )
 
-// scalerReport tells how the cluster scales itself: what is shared from the database, and what only the one that decides knows
-// where that is in this process.
+// scalerReport reports how the cluster scales: decisions from the database, and the current observation if the deciding scaler runs in
+// this process.
 type scalerReport struct {
 	shared *postgres.Scaling
 	node   *node
 }
 
-// scalerReport is nil where nothing is shared.
+// scalerReport returns nil if the store is embedded.
 func (n *node) scalerReport() httpapi.Scaler {
 	if n.store.Shared == nil {
 		return nil
@@ -24,7 +24,7 @@ func (n *node) scalerReport() httpapi.Scaler {
 	return scalerReport{n.store.Shared.Scaling(), n}
 }
 
-// Status realises httpapi.Scaler.
+// Status implements httpapi.Scaler.
 func (r scalerReport) Status(ctx context.Context) (now httpapi.ScalerStatus, err error) {
 	if now.Holder, err = r.shared.Holder(ctx); err != nil {
 		return now, err
@@ -44,10 +44,10 @@ func (r scalerReport) Status(ctx context.Context) (now httpapi.ScalerStatus, err
 	return now, err
 }
 
-// lookBack is in how many lines one is looked for that is not of a dry run.
+// lookBack is how many of the newest decisions are searched for one that is not of a dry run.
 const lookBack = 50
 
-// Decisions realises httpapi.Scaler.
+// Decisions implements httpapi.Scaler.
 func (r scalerReport) Decisions(ctx context.Context, before int64, limit int) ([]httpapi.ScalerDecision, error) {
 	entries, err := r.shared.History(ctx, before, limit)
 	list := make([]httpapi.ScalerDecision, len(entries))
@@ -61,7 +61,7 @@ func entryReport(e *autoscale.Entry) httpapi.ScalerDecision {
 	return httpapi.ScalerDecision{Number: e.Number, At: e.At, By: e.By, From: e.From, To: e.To, Reason: string(e.Reason), Why: e.Why, DryRun: e.DryRun}
 }
 
-// scaling is how the scaler of this process stands; without one it is as one that decides nothing.
+// scaling returns the status of the scaler of this process; the zero status without one.
 func (c *cluster) scaling() autoscale.Status {
 	if c == nil || c.scaler == nil {
 		return autoscale.Status{}

@@ -12,19 +12,19 @@ import (
 )
 
 const (
-	// backlogEvery is the time between two counts. They read up to mostBacklog rows of a kind, so scrapes do not make them.
+	// backlogEvery is the time between two counts. A count reads up to mostBacklog rows of each kind, so scrapes do not trigger it.
 	backlogEvery = time.Minute
 	mostBacklog  = 1_000_000
 	backlogWait  = 30 * time.Second
 )
 
-// backlogCounter keeps what the whole store still has to do, as it was last counted; nil: not yet.
+// backlogCounter counts the undelivered messages and dead letters of the whole store, and keeps the last result.
 type backlogCounter struct {
 	store esh3ar.BacklogCounter
 	last  atomic.Pointer[esh3ar.Backlog]
 }
 
-// run counts until ctx ends. A count that fails leaves the last one: the outage of a store is reported elsewhere.
+// run counts until ctx ends. A failed count keeps the last result; outageLog reports an outage of the store.
 func (b *backlogCounter) run(ctx context.Context) error {
 	tick := time.NewTicker(backlogEvery)
 	defer tick.Stop()
@@ -72,7 +72,7 @@ func (b *backlogCounter) Collect(metrics chan<- prometheus.Metric) {
 	}
 }
 
-// buildInfo is 1, with what this binary is in its labels.
+// buildInfo is a gauge of value 1 whose labels are the version, commit and Go version.
 func buildInfo() prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "esh3ar_build_info", Help: "1; the labels name the version, the commit and the Go version of this binary.",

@@ -15,12 +15,12 @@ import (
 	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
-// capacityFlags say what a node can carry: what its load is measured by.
+// capacityFlags are the capacities of a node, which its load is measured against.
 type capacityFlags struct {
-	CapacityCPU         float64 `name:"capacity-cpu" help:"Cores that this node may use (default: all that Go uses, GOMAXPROCS)."`
-	CapacityRate        float64 `name:"capacity-rate" help:"Messages per second that fill this node; it takes no more (default: as many as it can)."`
-	CapacityMemory      size    `name:"capacity-memory" help:"Memory of this node, such as 512MiB (default: the limit of its control group or GOMEMLIMIT, else the machine's)."`
-	CapacityConnections int     `name:"capacity-connections" help:"Connections that fill this node (default: as many as the node holds at once, --max-connections)."`
+	CapacityCPU         float64 `name:"capacity-cpu" help:"CPU cores that count as full load (default: GOMAXPROCS)."`
+	CapacityRate        float64 `name:"capacity-rate" help:"Messages per second that this node accepts at most (default: unlimited)."`
+	CapacityMemory      size    `name:"capacity-memory" help:"Memory of this node, such as 512MiB (default: the limit of its control group, GOMEMLIMIT, or the memory of the machine)."`
+	CapacityConnections int     `name:"capacity-connections" help:"Connections that count as full load (default: --max-connections)."`
 }
 
 func (f *capacityFlags) check() error {
@@ -37,13 +37,13 @@ func (f *capacityFlags) check() error {
 	return nil
 }
 
-// leastMemory is what the embedded store's own caches and a moment's work take.
+// leastMemory is the memory that the caches of the embedded store and short bursts need.
 const leastMemory = 128 << 20
 
-// size is a number of bytes as people write it.
+// size is a flag value in bytes.
 type size int64
 
-// UnmarshalText reads a number with a unit, as GOMEMLIMIT has it: B, KiB, MiB, GiB, TiB, or none for bytes.
+// UnmarshalText parses a number with a unit as in GOMEMLIMIT: B, KiB, MiB, GiB, TiB, or none for bytes.
 func (s *size) UnmarshalText(text []byte) error {
 	number, shift := strings.TrimSuffix(string(text), "B"), 0
 	for i, unit := range []string{"Ki", "Mi", "Gi", "Ti"} {
@@ -60,16 +60,16 @@ func (s *size) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// heapShare is the part of the memory limit that Go's heap is held to: the store's own caches and the kernel's buffers lie
-// beside it.
+// heapShare is the part of the memory limit that Go's heap may use. The caches of the store and kernel buffers need the rest.
 const heapShare = 0.8
 
-// fullCommit is a commit that takes all the time a call may have: a call waits for the running one and for its own, and is to
-// be answered within 100 ms.
+// fullCommit is the duration of a commit that counts as full load: a call waits for the running commit and for its own, and should be
+// answered within 100 ms.
 const fullCommit = 50 * time.Millisecond
 
-// capacity is what the flags say, and the system where they say nothing. It holds Go's heap to the memory, unless GOMEMLIMIT
-// does: a node that comes near its limit collects more often and is not killed. connections is how many the node holds at once.
+// capacity returns the values of the flags, or those of the system for unset flags; connections is the number that the node holds at
+// most. It also sets Go's memory limit, unless GOMEMLIMIT is set, so that a node near its limit collects garbage more often instead of
+// being killed.
 func (f *capacityFlags) capacity(system sysload.System, connections int) flow.Capacity {
 	c := flow.Capacity{
 		CPU: f.CapacityCPU, Rate: f.CapacityRate, Memory: int64(f.CapacityMemory), Commit: fullCommit, Connections: f.CapacityConnections,

@@ -18,20 +18,20 @@ import (
 	"github.com/esh3artech/esh3ar/internal/delivery"
 )
 
-// cluster is what a node shares with others besides the store. None of it is truth: without it messages between nodes take
-// as long as the sweep.
+// cluster contains what a node shares with other nodes in addition to the store. It holds hints only: without it, messages between
+// nodes take as long as the sweep. A nil cluster is a node that runs alone.
 type cluster struct {
 	self      membership.NodeID
 	redis     *redis.Client
-	breaker   *breaker.Breaker // before it
-	places    *presence.CachedPresence
+	breaker   *breaker.Breaker // of redis
+	presence  *presence.CachedPresence
 	router    *presence.Router
 	heartbeat *membership.Heartbeat
 	caches    *cache.Shared
-	scaler    *autoscale.Scaler // nil: none in this process
+	scaler    *autoscale.Scaler // nil without an autoscaler in this process
 }
 
-// openCluster joins the nodes of the same database, and no others that may use the same Redis.
+// openCluster connects to Redis. The prefix of its keys is that of the database, so nodes of other databases can use the same Redis.
 func (n *node) openCluster(ctx context.Context) (err error) {
 	if n.config.RedisURL == "" {
 		return nil
@@ -47,23 +47,23 @@ func (n *node) openCluster(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	c.places = presence.NewCachedPresence(c.redis.Presence())
-	c.router = presence.NewRouter(presence.Options{Self: self, Presence: c.places, Hints: c.redis.Hints(), OnError: n.debugged("router")})
+	c.presence = presence.NewCachedPresence(c.redis.Presence())
+	c.router = presence.NewRouter(presence.Options{Self: self, Presence: c.presence, Hints: c.redis.Hints(), OnError: n.logFailures("router")})
 	c.heartbeat = membership.NewHeartbeat(membership.Options{
-		Registry: findable{c.redis.Registry(), directory(c.redis, n.account.Cluster)}, Status: n.word, OnPeers: n.peersChanged, OnDuplicateID: n.duplicateID,
-		OnError: n.debugged("registry"),
+		Registry: advertisedRegistry{c.redis.Registry(), directory(c.redis, n.account.Cluster)}, Status: n.status, OnPeers: n.peersChanged, OnDuplicateID: n.duplicateID,
+		OnError: n.logFailures("registry"),
 	})
-	c.caches = cache.NewShared(c.redis.Level(), cache.SharedOptions{OnError: n.debugged("cache")})
+	c.caches = cache.NewShared(c.redis.Level(), cache.SharedOptions{OnError: n.logFailures("cache")})
 	n.cluster = c
 	return nil
 }
 
-// debugged logs single failures for who looks for them: the breaker and redisChanged speak to everybody else.
-func (n *node) debugged(part string) func(operation string, err error) {
+// logFailures returns a function that logs single failures at debug level; redisChanged reports an outage once.
+func (n *node) logFailures(part string) func(operation string, err error) {
 	return func(operation string, err error) { n.log.Debug(part, "operation", operation, "error", err) }
 }
 
-// redisChanged tells the operator once what is not as it should be.
+// redisChanged logs the beginning and the end of an outage of Redis.
 func (n *node) redisChanged(part string, down error) {
 	if down == nil {
 		n.log.Info("Redis answers", "part", part)
@@ -72,10 +72,11 @@ func (n *node) redisChanged(part string, down error) {
 	n.log.Warn("Redis does not answer; nothing is lost, messages between nodes take up to 3 s until it is back", "part", part, "error", down)
 }
 
-// RefusedIn warns of what was in Redis and is not a node's. The client calls it once a minute for each part at most.
+// RefusedIn returns a function that warns of entries in Redis that no node of this cluster signed. The client calls it at most once a
+// minute for each part.
 func RefusedIn(log *slog.Logger) func(part string, err error) {
 	return func(part string, err error) {
-		log.Warn("something in Redis is not of a node of this cluster, and is not used; check who may write there, and the clocks of the nodes",
+		log.Warn("Redis contains entries that no node of this cluster signed, and they are ignored; check who may write to Redis, and the clocks of the nodes",
 			"part", part, "error", err)
 	}
 }
@@ -91,14 +92,14 @@ func (n *node) peersChanged(joined, left []membership.NodeID) {
 
 // duplicateID warns that another process announces itself under the id of this node. Gateways and phones find only one of the two.
 func (n *node) duplicateID(other membership.Node) {
-	n.log.Warn("another node has this node's name, and only one of them is found: give one of them another --node-id", "node", other.ID, "other", other.URL)
+	n.log.Warn("another node uses this node's id, so only one of them receives calls: give one of them another --node-id", "node", other.ID, "other", other.URL)
 }
 
-// word is what this node says of itself.
-func (n *node) word() membership.Node {
+// status returns what this node announces about itself.
+func (n *node) status() membership.Node {
 	word := membership.Node{
 		ID: membership.NodeID(n.id), URL: n.url, Version: buildinfo.Version, StartedAt: esh3ar.TimeOf(n.started), Draining: n.draining.Context().Err() != nil,
-		Connections: int(n.engine.Stats().Sessions), Parts: n.vitals.load(),
+		Connections: int(n.engine.Stats().Sessions), Parts: n.load.load(),
 		Proof: n.proof,
 	}
 	word.Load = word.Parts.Score()
@@ -110,7 +111,7 @@ func (n *node) word() membership.Node {
 	return word
 }
 
-// remote is the rest of the cluster as delivery needs it; nil: there is none.
+// remote returns the other nodes as delivery needs them; nil if the node runs alone.
 func (c *cluster) remote() delivery.Remote {
 	if c == nil {
 		return nil
@@ -118,7 +119,7 @@ func (c *cluster) remote() delivery.Remote {
 	return c.router
 }
 
-// shared is what the caches have in common with those of other nodes; nil: nothing.
+// shared returns the cache level that nodes share; nil if the node runs alone.
 func (c *cluster) shared() *cache.Shared {
 	if c == nil {
 		return nil
@@ -126,15 +127,15 @@ func (c *cluster) shared() *cache.Shared {
 	return c.caches
 }
 
-// cacheStats are those of the caches that only a cluster has.
+// cacheStats returns the statistics of the caches that only a cluster has.
 func (c *cluster) cacheStats() []cache.Stats {
 	if c == nil {
 		return nil
 	}
-	return []cache.Stats{c.places.Stats()}
+	return []cache.Stats{c.presence.Stats()}
 }
 
-// nodes are those that were last heard of; none: there is no cluster.
+// nodes returns the nodes of the last list that was read; none if the node runs alone.
 func (c *cluster) nodes() []membership.Node {
 	if c == nil {
 		return nil
@@ -142,12 +143,12 @@ func (c *cluster) nodes() []membership.Node {
 	return c.heartbeat.Nodes()
 }
 
-// find returns the node with an id; see presence.Herald.Find.
+// find returns the node with an id; see membership.Heartbeat.Find.
 func (c *cluster) find(ctx context.Context, id membership.NodeID) (membership.Node, bool) {
 	return c.heartbeat.Find(ctx, id)
 }
 
-// recent are those of whom it is known how they are; none: there is no cluster, or no word of it.
+// recent returns the nodes whose status is current; none if the node runs alone or the registry does not answer.
 func (c *cluster) recent() []membership.Node {
 	if c == nil {
 		return nil
@@ -155,7 +156,7 @@ func (c *cluster) recent() []membership.Node {
 	return c.heartbeat.Recent()
 }
 
-// run joins the cluster until ctx ends.
+// run takes part in the cluster until ctx ends.
 func (c *cluster) run(ctx context.Context, engine *delivery.Engine) error {
 	if c == nil {
 		return nil
@@ -167,7 +168,7 @@ func (c *cluster) run(ctx context.Context, engine *delivery.Engine) error {
 	return group.Wait()
 }
 
-// announce tells the cluster at once whether this node takes work.
+// announce publishes at once whether this node takes work.
 func (c *cluster) announce() {
 	if c != nil {
 		c.heartbeat.AnnounceNow()

@@ -21,21 +21,21 @@ import (
 // Config is the node's whole configuration; its names are part of the outward contract.
 type Config struct {
 	Listen             string `default:"127.0.0.1:8080" help:"Address to listen on; port 0 picks a free one."`
-	AdminListen        string `name:"admin-listen" placeholder:"ADDRESS" help:"A second address for /admin, /metrics, /debug/pprof and /dashboard/, which --listen does not serve then (default: --listen serves them)."`
-	DataDir            string `name:"data-dir" default:"./data" help:"Where everything durable is kept."`
-	DatabaseURL        string `name:"database-url" help:"PostgreSQL that several nodes share, postgres://…; empty: the embedded store."`
-	AbandonOtherStore  bool   `name:"abandon-other-store" help:"Start though messages may wait in the store that --data-dir was used with before: they stay there and are not delivered."`
-	RequireSyncStandby bool   `name:"require-sync-standby" help:"Refuse a PostgreSQL whose commits wait for no standby."`
-	RedisURL           string `name:"redis-url" help:"Redis that several nodes share, redis://…, or the addresses of a Redis Cluster with commas; empty: in-process."`
-	NodeID             string `name:"node-id" help:"This node's name (default: made once, kept in the data directory)."`
-	AdvertiseURL       string `name:"advertise-url" help:"How clients reach this node (default: from --listen); needed with --redis-url when --listen names no address, such as 0.0.0.0."`
-	DefaultRegion      string `name:"default-region" default:"YE" help:"Region of phone numbers without a country code, such as YE."`
-	AdminToken         string `name:"admin-token" help:"Admin token to use instead of a made-up one: at least 16 varied characters."`
-	APIKey             string `name:"api-key" help:"API key of the business default, on first start, instead of a made-up one: at least 16 varied characters."`
-	Demo               bool   `name:"demo" help:"Print the secrets of a first start, and at every start a link to the phone demo with a 24-hour device token, wherever the output goes."`
-	GatewaySecret      string `name:"gateway-secret" placeholder:"TEXT" help:"What a gateway without Redis shows (its --gateway-secret) to be told how this node is."`
+	AdminListen        string `name:"admin-listen" placeholder:"ADDRESS" help:"Separate address for /admin, /metrics, /debug/pprof and /dashboard/. Without it --listen serves them too."`
+	DataDir            string `name:"data-dir" default:"./data" help:"Directory of all durable data."`
+	DatabaseURL        string `name:"database-url" help:"PostgreSQL shared by several nodes, postgres://… Without it the node uses the embedded store."`
+	AbandonOtherStore  bool   `name:"abandon-other-store" help:"Start even if messages wait in the store that --data-dir was used with before. They stay there and are not delivered."`
+	RequireSyncStandby bool   `name:"require-sync-standby" help:"Refuse a PostgreSQL whose commits do not wait for a standby."`
+	RedisURL           string `name:"redis-url" help:"Redis shared by several nodes: redis://…, or the comma-separated addresses of a Redis Cluster."`
+	NodeID             string `name:"node-id" help:"Name of this node (default: generated once and kept in the data directory)."`
+	AdvertiseURL       string `name:"advertise-url" help:"URL at which clients and other nodes reach this node (default: from --listen). Required with --redis-url if --listen is a wildcard address such as 0.0.0.0."`
+	DefaultRegion      string `name:"default-region" default:"YE" help:"Region of phone numbers without a country code: two letters such as YE."`
+	AdminToken         string `name:"admin-token" help:"Admin token, at least 16 varied characters (default: generated on first start)."`
+	APIKey             string `name:"api-key" help:"On first start: API key of the business named default, at least 16 varied characters (default: generated)."`
+	Demo               bool   `name:"demo" help:"Print the secrets of a first start, and at every start a link to the phone demo with a 24-hour device token, even if the output is not a terminal."`
+	GatewaySecret      string `name:"gateway-secret" placeholder:"TEXT" help:"Secret that a gateway without Redis sends (its --gateway-secret) to read the load of this node."`
 	LogLevel           string `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
-	LogFormat          string `name:"log-format" default:"text" enum:"text,json" help:"Lines of the log: text or json."`
+	LogFormat          string `name:"log-format" default:"text" enum:"text,json" help:"Format of the log: text or json."`
 
 	capacityFlags   `embed:""`
 	connectionFlags `embed:""`
@@ -43,23 +43,23 @@ type Config struct {
 	roleFlags       `embed:""`
 
 	AckTimeout      time.Duration     `name:"ack-timeout" default:"10s" help:"How long a phone has to acknowledge a push. Then it is asked for a sign of life, and the push is repeated after a pause (--retry-base)."`
-	RetryAttempts   int               `name:"retry-attempts" default:"5" help:"Pushes that may go unacknowledged before a message becomes a dead letter."`
-	RetryBase       time.Duration     `name:"retry-base" default:"5s" help:"Pause before the first repeat; it doubles with each."`
-	RetryCap        time.Duration     `name:"retry-cap" default:"5m" help:"The longest pause between repeats."`
-	KeepMessages    time.Duration     `name:"keep-messages" default:"720h" help:"How long finished messages are kept, dead letters too."`
-	QueueMemory     size              `name:"queue-memory" default:"128MiB" help:"With --database-url: memory for calls that wait to be stored, such as 64MiB; calls beyond it go to the spill, the lowest priority first."`
-	SpillMiB        int               `name:"spill-mib" default:"1024" help:"With --database-url: room on this node's disk for accepted calls while PostgreSQL is away, in MiB."`
-	DiskReserve     diskguard.Reserve `name:"disk-reserve" default:"auto" placeholder:"SIZE" help:"Free space on the disk of --data-dir below which no new message is taken: 512MiB, 5%%; auto: 5%%, at least 1 GiB, on disks below 8 GiB an eighth."`
-	KeepEvents      time.Duration     `name:"keep-events" default:"72h" help:"How long status events can be read again."`
-	ShutdownTimeout time.Duration     `name:"shutdown-timeout" default:"20s" help:"How long the node may take to drain after SIGTERM."`
-	PowerCuts       bool              `name:"simulate-power-cuts" hidden:"" help:"Keep what is not fsynced out of the disk, so that kill -9 is a power cut. For torture."`
+	RetryAttempts   int               `name:"retry-attempts" default:"5" help:"Unacknowledged pushes after which a message becomes a dead letter."`
+	RetryBase       time.Duration     `name:"retry-base" default:"5s" help:"Pause before the first retry; it doubles with each."`
+	RetryCap        time.Duration     `name:"retry-cap" default:"5m" help:"Longest pause between retries."`
+	KeepMessages    time.Duration     `name:"keep-messages" default:"720h" help:"How long finished messages and dead letters are kept."`
+	QueueMemory     size              `name:"queue-memory" default:"128MiB" help:"With --database-url: memory for calls that wait to be stored, such as 64MiB. Calls beyond it go to the spill, lowest priority first."`
+	SpillMiB        int               `name:"spill-mib" default:"1024" help:"With --database-url: disk space for accepted calls while PostgreSQL does not answer, in MiB."`
+	DiskReserve     diskguard.Reserve `name:"disk-reserve" default:"auto" placeholder:"SIZE" help:"Free space on the disk of --data-dir below which new messages are refused, such as 512MiB or 5%%. auto is 5%% and at least 1 GiB, or an eighth of disks below 8 GiB."`
+	KeepEvents      time.Duration     `name:"keep-events" default:"72h" help:"How long status events can be read."`
+	ShutdownTimeout time.Duration     `name:"shutdown-timeout" default:"20s" help:"Time to drain after SIGTERM."`
+	PowerCuts       bool              `name:"simulate-power-cuts" hidden:"" help:"Lose writes that were not fsynced when the process is killed, as a power cut does. For torture."`
 }
 
-// gcPercent trades memory for CPU: a node's live heap is some tens of MiB, and collecting half as often saves about a
-// tenth of the CPU per message. GOGC in the environment overrules it.
+// gcPercent trades memory for CPU: the live heap of a node is some tens of MiB, and collecting half as often saves about a tenth of
+// the CPU per message. GOGC in the environment overrides it.
 const gcPercent = 200
 
-// Run checks what can be checked before anything is touched, then runs the node until a signal or a fault.
+// Run checks the configuration, then runs the node until ctx ends or a part fails.
 func (c *Config) Run(ctx context.Context, s Streams) error {
 	plan, err := c.check()
 	if err != nil {
@@ -90,14 +90,14 @@ func (c *Config) Run(ctx context.Context, s Streams) error {
 		return errors.Join(err, n.abandon(ctx))
 	}
 	listener = secured(n.limiter.Listen(listener), cert)
-	beside, err := n.openCompanions(ctx, s, plan)
+	beside, err := n.openSidecars(ctx, s, plan)
 	if err != nil {
 		return errors.Join(err, n.abandon(ctx))
 	}
 	return n.run(ctx, listener, beside, s)
 }
 
-// check names the first flag whose value cannot work, and gives the plan to scale by, if there is one.
+// check returns a usage error for the first invalid flag, and the scaling plan if there is one.
 func (c *Config) check() (*ScalePlan, error) {
 	if err := c.checkNode(); err != nil {
 		return nil, err
@@ -105,7 +105,7 @@ func (c *Config) check() (*ScalePlan, error) {
 	return c.roleFlags.check(c)
 }
 
-// nodeIDLetters may stand in a URL as they are.
+// nodeIDLetters are the characters of node ids; a URL needs no escaping for them.
 const nodeIDLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 
 func (c *Config) checkNode() error {
@@ -143,7 +143,7 @@ func (c *Config) checkNode() error {
 		return err
 	}
 	if len(c.NodeID) > 128 || strings.Trim(c.NodeID, nodeIDLetters) != "" {
-		return usage.Errorf("--node-id: must be at most 128 letters, digits and -._~: it stands in the tokens of connections")
+		return usage.Errorf("--node-id: must be at most 128 letters, digits and -._~: it is part of connection tokens")
 	}
 	if err := c.checkAdvertised(); err != nil {
 		return err
@@ -163,7 +163,7 @@ func (c *Config) checkNode() error {
 	return c.checkNumbers()
 }
 
-// budget divides the descriptors of this process. With a gateway in it each call may need one connection more.
+// budget divides the file descriptors of this process. With a gateway in the process each call may need one more connection.
 func (c *Config) budget(files int) connlimit.Budget {
 	if c.Role == "all" {
 		return connlimit.GatewayBudget(files)
@@ -171,7 +171,7 @@ func (c *Config) budget(files int) connlimit.Budget {
 	return connlimit.NodeBudget(files)
 }
 
-// checkAdvertised refuses a URL that other nodes, gateways and phones cannot call, given or derived from --listen.
+// checkAdvertised refuses an advertised URL, given or derived from --listen, that other nodes, gateways and phones cannot call.
 func (c *Config) checkAdvertised() error {
 	if c.AdvertiseURL == "" {
 		if host, _, err := net.SplitHostPort(c.Listen); err == nil && c.RedisURL != "" && Unspecified(host) {
@@ -226,7 +226,7 @@ func (c *Config) checkNumbers() error {
 	case c.RetryCap < c.RetryBase:
 		return usage.Errorf("--retry-cap: must not be shorter than --retry-base (%s)", c.RetryBase)
 	case c.KeepEvents > c.KeepMessages:
-		return usage.Errorf("--keep-events: must not be longer than --keep-messages (%s): events would speak of messages that are gone", c.KeepMessages)
+		return usage.Errorf("--keep-events: must not be longer than --keep-messages (%s), or events would refer to deleted messages", c.KeepMessages)
 	}
 	return nil
 }
@@ -237,10 +237,10 @@ const (
 	maxQueueMemory = 64 << 30
 )
 
-// maxSpillMiB is a tebibyte; a start walks over what is there.
+// maxSpillMiB is one tebibyte; a start reads the whole spill.
 const maxSpillMiB = 1 << 20
 
-// baseURL is how a client on this machine, or with --advertise-url any client, reaches the node.
+// baseURL returns --advertise-url, or the URL by which clients on this machine reach the node.
 func (c *Config) baseURL(addr net.Addr) string {
 	if c.AdvertiseURL != "" {
 		return c.AdvertiseURL
@@ -255,7 +255,7 @@ func (c *Config) baseURL(addr net.Addr) string {
 	return c.scheme() + "://" + net.JoinHostPort(host, port)
 }
 
-// ensureDir makes the data directory and proves that it can be written to.
+// ensureDir creates the data directory and checks that it is writable.
 func ensureDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("--data-dir: cannot make %s: %w; choose a folder that this user may write to", dir, errors.Unwrap(err))

@@ -9,15 +9,15 @@ import (
 	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
-// connectionFlags are the limits of connections; zero stands for a default that follows from the limit of open files.
+// connectionFlags are the limits of connections. Zero means a default that is derived from the limit of open files.
 type connectionFlags struct {
-	MaxConnections     int           `name:"max-connections" help:"Connections at once (default: the limit of open files without a reserve)."`
-	MaxUnauthenticated int           `name:"max-unauthenticated" help:"Connections without good credentials yet; at the limit the longest idle one is closed (default: a quarter of --max-connections, at most 10000)."`
-	MaxPerAddress      int           `name:"max-per-address" help:"Connections without good credentials yet from one IPv4 address or IPv6 /64 (default: an eighth of --max-unauthenticated, at least 16)."`
-	MaxPerBusiness     int           `name:"max-per-business" help:"Connections of one business; those beyond count as unauthenticated (default: half of --max-connections)."`
-	MaxPerPhone        int           `name:"max-per-phone" default:"64" help:"Connections of one phone number; those beyond count as unauthenticated."`
-	WriteTimeout       time.Duration `name:"write-timeout" default:"30s" help:"How long a peer may leave what is sent to it unread, and a second more for each 16 KiB, before its connection ends."`
-	TrustedProxies     []string      `name:"trusted-proxies" default:"127.0.0.0/8,::1/128" placeholder:"CIDR,…" help:"Addresses of proxies and gateways, without limits per address, business and phone; none: there are none."`
+	MaxConnections     int           `name:"max-connections" help:"Connections, at most (default: the limit of open files minus a reserve)."`
+	MaxUnauthenticated int           `name:"max-unauthenticated" help:"Connections that have not sent valid credentials, at most; at the limit the longest idle one is closed (default: a quarter of --max-connections, at most 10000)."`
+	MaxPerAddress      int           `name:"max-per-address" help:"Connections without valid credentials from one IPv4 address or IPv6 /64, at most (default: an eighth of --max-unauthenticated, at least 16)."`
+	MaxPerBusiness     int           `name:"max-per-business" help:"Connections of one business, at most; further ones count as unauthenticated (default: half of --max-connections)."`
+	MaxPerPhone        int           `name:"max-per-phone" default:"64" help:"Connections of one phone number, at most; further ones count as unauthenticated."`
+	WriteTimeout       time.Duration `name:"write-timeout" default:"30s" help:"How long a peer may leave sent data unread, plus a second for each 16 KiB, before its connection is closed."`
+	TrustedProxies     []string      `name:"trusted-proxies" default:"127.0.0.0/8,::1/128" placeholder:"CIDR,…" help:"Addresses of proxies and gateways, to which no limits per address, business and phone apply; none for no proxies."`
 }
 
 // noProxies is the value of --trusted-proxies for an empty list.
@@ -45,7 +45,7 @@ func (f *connectionFlags) check() error {
 	return err
 }
 
-// proxies are the trusted ones.
+// proxies returns the address ranges of --trusted-proxies.
 func (f *connectionFlags) proxies() (list []netip.Prefix, err error) {
 	if len(f.TrustedProxies) == 1 && f.TrustedProxies[0] == noProxies {
 		return nil, nil
@@ -64,10 +64,10 @@ func (f *connectionFlags) proxies() (list []netip.Prefix, err error) {
 	return list, nil
 }
 
-// fewConnections is where the log warns that the limit of open files leaves little.
+// fewConnections is the number of possible connections below which a start warns about the limit of open files.
 const fewConnections = 512
 
-// most returns how many connections a process with that budget holds at once; zero: the system has no limit.
+// most returns the number of connections that a process with that budget holds at most; zero means no limit.
 func (f *connectionFlags) most(budget connlimit.Budget) int {
 	if f.MaxConnections > 0 && (budget.Connections == 0 || f.MaxConnections < budget.Connections) {
 		return f.MaxConnections
@@ -75,7 +75,7 @@ func (f *connectionFlags) most(budget connlimit.Budget) int {
 	return budget.Connections
 }
 
-// limiter makes the limits of a process with that budget.
+// limiter creates the connection limiter of a process with that budget.
 func (f *connectionFlags) limiter(budget connlimit.Budget, log *slog.Logger) (*connlimit.Limiter, error) {
 	proxies, err := f.proxies()
 	if err != nil {
@@ -91,7 +91,7 @@ func (f *connectionFlags) limiter(budget connlimit.Budget, log *slog.Logger) (*c
 	}), nil
 }
 
-// leastFiles is the least limit of open files that a process can work with: the store alone needs some forty.
+// leastFiles is the lowest limit of open files that a process accepts; the store alone needs about forty.
 const leastFiles = 96
 
 // openFiles raises the limit of open files and returns it.

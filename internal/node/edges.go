@@ -11,15 +11,15 @@ import (
 	"github.com/esh3artech/esh3ar/internal/runtime/panics"
 )
 
-// edges share a port. They are told apart by hand: http.ServeMux answers a path with a slash too many by a redirect, which
-// turns a POST into a GET.
+// edges routes requests by path to the hubs, the REST API and the other handlers of one port. It does not use http.ServeMux, which
+// answers a path with a trailing slash by a redirect that turns a POST into a GET.
 type edges struct {
 	hubs                   *hubs
 	watched, cluster, demo http.Handler
 	api                    *httpapi.API
 	profiles               http.Handler
 	panics                 *panics.Recorder
-	apart                  bool // what is for operators is served at --admin-listen only
+	apart                  bool // the routes of operators are served at --admin-listen only
 }
 
 func (e edges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -49,7 +49,7 @@ func (e edges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// recover ends the connection of a handler that has panicked.
+// recover ends only the connection of a handler that has panicked.
 func (e edges) recover() {
 	cause := recover()
 	if cause == nil {
@@ -61,7 +61,7 @@ func (e edges) recover() {
 	panic(http.ErrAbortHandler)
 }
 
-// operatorEdges are what --admin-listen serves: what the public port does not then, and whether the process runs.
+// operatorEdges routes the requests at --admin-listen: the routes of operators, and the health checks.
 type operatorEdges struct{ edges }
 
 func (e operatorEdges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -77,5 +77,6 @@ func (e operatorEdges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// plainCall tells of which calls the answers neither stream nor take over a connection: those about messages, which are nearly all.
+// plainCall reports whether a call may take the HTTP fast path: its answer neither streams nor takes the connection over. These are
+// the calls about messages, which are nearly all.
 func plainCall(_, path string) bool { return strings.HasPrefix(path, "/v1/messages") }

@@ -20,7 +20,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
-// Engine is the store of a node with what only the wiring asks of it.
+// Engine is the store of a node. Exactly one of Local and Shared is set.
 type Engine struct {
 	esh3ar.Store
 	io.Closer
@@ -28,7 +28,7 @@ type Engine struct {
 	Shared *postgres.Store // nil: the store is this node's own
 }
 
-// openEngine opens what the flags name.
+// openEngine opens the store that the flags name.
 func (n *node) openEngine(ctx context.Context, m *metrics) (*Engine, error) {
 	if n.config.DatabaseURL != "" {
 		return n.openShared(ctx)
@@ -44,7 +44,7 @@ func (n *node) openLocal(ctx context.Context, m *metrics) (*Engine, error) {
 	options := embedded.Options{FS: n.files, MaxOpenFiles: n.storeFiles, Log: n.log, OnCommit: func(info embedded.CommitInfo) {
 		m.stored(info)
 		n.feed.Wake()
-	}, Crowded: func() bool { return n.vitals.queue.PerProcessor() > 1 }, Reserve: n.config.DiskReserve}
+	}, Crowded: func() bool { return n.load.queue.PerProcessor() > 1 }, Reserve: n.config.DiskReserve}
 	if n.config.PowerCuts {
 		options.FS = crashfs.New(vfs.Default)
 	}
@@ -68,10 +68,10 @@ func (n *node) openShared(ctx context.Context) (*Engine, error) {
 	return &Engine{Store: store, Closer: store, Shared: store}, nil
 }
 
-// CheckDatabase tells what is wrong with a --database-url, before it is asked.
+// CheckDatabase returns a usage error if --database-url cannot be a PostgreSQL URL. It does not connect.
 func CheckDatabase(url string) error { return CheckDatabaseFlag("--database-url", url) }
 
-// CheckDatabaseFlag is CheckDatabase of a URL that another flag holds.
+// CheckDatabaseFlag is CheckDatabase for the value of another flag.
 func CheckDatabaseFlag(flag, url string) error {
 	if !strings.HasPrefix(url, "postgres://") && !strings.HasPrefix(url, "postgresql://") {
 		return usage.Errorf("%s: must begin with postgres://", flag)
@@ -82,31 +82,30 @@ func CheckDatabaseFlag(flag, url string) error {
 	return nil
 }
 
-// openPatience is how long a start waits for a database that does not answer yet: whoever starts both at once need not care
-// for their order.
-const openPatience = 30 * time.Second
+// openTimeout is how long a start waits for a database that does not answer yet, so that both can be started in any order.
+const openTimeout = 30 * time.Second
 
 func OpenPostgres(ctx context.Context, url string, o postgres.Options) (store *postgres.Store, err error) {
 	log := o.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	err = patiently(ctx, log, func() (err error) { store, err = postgres.Open(ctx, url, o); return err })
+	err = retryUntilAnswered(ctx, log, func() (err error) { store, err = postgres.Open(ctx, url, o); return err })
 	if errors.Is(err, postgres.ErrUnused) || errors.Is(err, postgres.ErrMoving) || errors.Is(err, postgres.ErrForeign) {
 		err = usage.Wrap(err)
 	}
 	if err != nil || o.Copies {
 		return store, err
 	}
-	if err := patiently(ctx, log, func() error { return CheckMark(ctx, store, "--database-url", DatabaseName(url)) }); err != nil {
+	if err := retryUntilAnswered(ctx, log, func() error { return CheckMark(ctx, store, "--database-url", DatabaseName(url)) }); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	return store, nil
 }
 
-// patiently tries a step of the start until the database has answered it.
-func patiently(ctx context.Context, log *slog.Logger, step func() error) error {
-	deadline, cancel := context.WithTimeout(ctx, openPatience)
+// retryUntilAnswered retries a step of the start until the database answers, at most openTimeout.
+func retryUntilAnswered(ctx context.Context, log *slog.Logger, step func() error) error {
+	deadline, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	for try := 0; ; try++ {
 		err := step()
@@ -114,24 +113,24 @@ func patiently(ctx context.Context, log *slog.Logger, step func() error) error {
 			return err
 		}
 		if try == 0 {
-			log.Warn("the database does not answer yet", "patience", openPatience, "error", err)
+			log.Warn("the database does not answer yet", "patience", openTimeout, "error", err)
 		}
 		select {
 		case <-deadline.Done():
 			return fmt.Errorf("%w; start PostgreSQL, or correct --database-url", err)
-		case <-time.After(openPatience / 60):
+		case <-time.After(openTimeout / 60):
 		}
 	}
 }
 
-// committed wakes who follows the event log; the first commits come before there is a feed.
+// committed wakes the readers of the event log. The first commits happen before the feed exists.
 func (n *node) committed() {
 	if n.feed != nil {
 		n.feed.Wake()
 	}
 }
 
-// failed is closed when the store can never be written to again. A shared store comes back by itself.
+// failed returns a channel that is closed when the store can never be written to again. It is nil for a shared store, which recovers.
 func (e *Engine) failed() <-chan struct{} {
 	if e.Local == nil {
 		return nil
@@ -146,7 +145,7 @@ func (e *Engine) fault() error {
 	return e.Local.Fault()
 }
 
-// opened says what opening the store found.
+// opened returns one line about the recovery of the store.
 func (e *Engine) opened() string {
 	if e.Shared != nil {
 		return "PostgreSQL is open."
@@ -156,7 +155,7 @@ func (e *Engine) opened() string {
 		r.Took.Round(time.Millisecond), r.WALs, float64(r.WALBytes)/(1<<20), r.Events)
 }
 
-// firstStart gives the lock under which a database gets its first secrets.
+// firstStart takes the lock under which a shared database gets its first secrets; unlock releases it.
 func (e *Engine) firstStart(ctx context.Context) (unlock func() error, err error) {
 	if e.Shared == nil {
 		return func() error { return nil }, nil

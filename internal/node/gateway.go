@@ -27,40 +27,40 @@ import (
 )
 
 type GatewayConfig struct {
-	Nodes        []string `placeholder:"URL,…" help:"URLs of the nodes, where no Redis lists them; beside --redis-url they are used until it does."`
-	RedisURL     string   `name:"redis-url" help:"Redis of the nodes, which lists them: redis://…, or the addresses of a Redis Cluster with commas."`
-	Cluster      string   `placeholder:"ID" help:"Which cluster of that Redis (default: the one whose keys are given)."`
-	ClusterKeys  []string `name:"cluster-keys" placeholder:"KEY,…" help:"Public keys of the cluster, which verify what Redis lists; the keys list command prints them (default: asked of --database-url or --nodes)."`
-	DatabaseURL  string   `name:"database-url" help:"PostgreSQL of the nodes, read for the keys of the cluster and nothing else."`
-	Secret       string   `name:"gateway-secret" placeholder:"TEXT" help:"The --gateway-secret of the nodes of --nodes, so that they say how they are; those of Redis have a proof there."`
+	Nodes        []string `placeholder:"URL,…" help:"URLs of the nodes. With --redis-url they are used until Redis lists nodes."`
+	RedisURL     string   `name:"redis-url" help:"Redis in which the nodes announce themselves: redis://…, or the comma-separated addresses of a Redis Cluster."`
+	Cluster      string   `placeholder:"ID" help:"Cluster of that Redis (default: the one whose keys are given)."`
+	ClusterKeys  []string `name:"cluster-keys" placeholder:"KEY,…" help:"Public keys that verify entries in Redis; the command keys list prints them (default: read from --database-url or --nodes)."`
+	DatabaseURL  string   `name:"database-url" help:"PostgreSQL of the nodes, used only to read the keys of the cluster."`
+	Secret       string   `name:"gateway-secret" placeholder:"TEXT" help:"The --gateway-secret of the nodes of --nodes, which report their load for it. Nodes listed in Redis need none."`
 	LogLevel     string   `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
-	LogFormat    string   `name:"log-format" default:"text" enum:"text,json" help:"Lines of the log: text or json."`
-	AdminListen  string   `name:"admin-listen" placeholder:"ADDRESS" help:"A second address for /metrics and /debug/pprof, which --listen does not serve then (default: --listen serves /metrics)."`
-	CACert       string   `name:"ca-cert" placeholder:"FILE" help:"Authorities of the nodes' certificates, PEM (default: the system's)."`
+	LogFormat    string   `name:"log-format" default:"text" enum:"text,json" help:"Format of the log: text or json."`
+	AdminListen  string   `name:"admin-listen" placeholder:"ADDRESS" help:"Separate address for /metrics and /debug/pprof. Without it --listen serves /metrics."`
+	CACert       string   `name:"ca-cert" placeholder:"FILE" help:"PEM file with the authorities of the nodes' certificates (default: those of the system)."`
 	gatewayFlags `embed:""`
 	tlsFlags     `embed:""`
 
 	connectionFlags `embed:""`
 }
 
-// gatewayFlags say how a gateway works, wherever it runs.
+// gatewayFlags are the flags of a gateway in a process of its own or in that of a node.
 type gatewayFlags struct {
 	Listen          string        `name:"listen" default:"127.0.0.1:8000" help:"Address of the gateway; port 0 picks a free one."`
-	ProxyWebSockets bool          `name:"proxy-websockets" help:"Let WebSockets through, for clients that skip negotiation; others are sent to their node."`
-	ForwardAdmin    bool          `name:"forward-admin" help:"Let the operator's routes through: /admin, and /metrics and profiles of the nodes."`
-	Connections     int           `name:"connections" default:"2500" help:"Connections to each node."`
-	Waiting         int           `name:"waiting" default:"10000" help:"Calls that may wait for one; beyond them 503."`
-	QueueTimeout    time.Duration `name:"queue-timeout" default:"1s" help:"How long they wait before 503."`
-	ResponseTimeout time.Duration `name:"response-timeout" default:"30s" help:"How long a call may take after its body has arrived, retries included."`
-	DrainNotice     time.Duration `name:"drain-notice" default:"2s" help:"How long SIGTERM leaves everything as it is but /readyz, so that who balances over gateways sees it."`
-	ShutdownTimeout time.Duration `name:"shutdown-timeout" default:"20s" help:"How long the gateway may take to stop after SIGTERM."`
+	ProxyWebSockets bool          `name:"proxy-websockets" help:"Forward WebSockets of clients that skip negotiation. Other clients are redirected to their node."`
+	ForwardAdmin    bool          `name:"forward-admin" help:"Forward the routes of operators: /admin, and /metrics and profiles of the nodes."`
+	Connections     int           `name:"connections" default:"2500" help:"Connections to each node, at most."`
+	Waiting         int           `name:"waiting" default:"10000" help:"Calls that may wait for a connection; further ones are answered 503."`
+	QueueTimeout    time.Duration `name:"queue-timeout" default:"1s" help:"How long a call waits for a connection before it is answered 503."`
+	ResponseTimeout time.Duration `name:"response-timeout" default:"30s" help:"How long a call may take after its body has arrived, including retries."`
+	DrainNotice     time.Duration `name:"drain-notice" default:"2s" help:"How long only /readyz changes after SIGTERM, so that load balancers notice."`
+	ShutdownTimeout time.Duration `name:"shutdown-timeout" default:"20s" help:"Time to stop after SIGTERM."`
 }
 
-// gatewayGCPercent: a gateway's live heap is a few MiB, so collecting seldom costs little memory and saves CPU. GOGC in the
-// environment overrules it.
+// gatewayGCPercent trades memory for CPU: the live heap of a gateway is a few MiB, so a high value costs little memory. GOGC in the
+// environment overrides it.
 const gatewayGCPercent = 800
 
-// Run checks the flags, then runs a gateway until a signal or a fault.
+// Run checks the configuration, then runs a gateway until ctx ends or a part fails.
 func (c *GatewayConfig) Run(ctx context.Context, s Streams) error {
 	if err := c.check(); err != nil {
 		return err
@@ -105,14 +105,14 @@ func (c *GatewayConfig) Run(ctx context.Context, s Streams) error {
 	return p.run(ctx, listener, &c.gatewayFlags)
 }
 
-// check names the first flag whose value cannot work.
+// check returns a usage error for the first invalid flag.
 func (c *GatewayConfig) check() error {
 	if err := checkListen(c.Listen); err != nil {
 		return err
 	}
 	switch {
 	case len(c.Nodes) == 0 && c.RedisURL == "":
-		return usage.Errorf("--nodes or --redis-url: one of them has to say which nodes there are")
+		return usage.Errorf("--nodes or --redis-url: give one of them, so that the gateway finds the nodes")
 	case c.Cluster != "" && c.RedisURL == "":
 		return usage.Errorf("--cluster: needs --redis-url")
 	}
@@ -141,7 +141,7 @@ func (c *GatewayConfig) check() error {
 	return c.gatewayFlags.check()
 }
 
-// checkTrust names the first flag about Redis, and what is believed of it, that cannot work.
+// checkTrust returns a usage error for the first invalid flag about Redis and the keys that verify its entries.
 func (c *GatewayConfig) checkTrust() error {
 	if c.DatabaseURL != "" {
 		if err := CheckDatabase(c.DatabaseURL); err != nil {
@@ -163,10 +163,10 @@ func (c *GatewayConfig) checkTrust() error {
 	return nil
 }
 
-// leastSecret is the least length of a secret that nobody should guess, in bytes.
+// leastSecret is the minimum length of a gateway secret, in bytes.
 const leastSecret = 16
 
-// checkGatewaySecret says what is wrong with a secret of gateways and nodes; an empty one is none.
+// checkGatewaySecret returns a usage error for a short or unprintable secret. An empty secret is valid and means none.
 func checkGatewaySecret(secret string) error {
 	if secret != "" && (len(secret) < leastSecret || strings.ContainsFunc(secret, func(c rune) bool { return c <= ' ' || c >= 0x7f })) {
 		return usage.Errorf("--gateway-secret: must be at least %d visible ASCII characters", leastSecret)
@@ -197,14 +197,14 @@ func (c *gatewayFlags) check() error {
 	return nil
 }
 
-// gatewayProcess is the graph of a running gateway.
+// gatewayProcess contains the parts of a running gateway.
 type gatewayProcess struct {
 	gateway *gateway.Gateway
-	nodes   *discovery // of a gateway that runs alone, and has no fixed list
+	nodes   *discovery // nil for a gateway with a fixed list, or in the process of a node
 	metrics *gatewayMetrics
 	limiter *connlimit.Limiter
-	cert    *certfile.Pair // nil: plain HTTP
-	admin   *adminServer   // nil: there is none
+	cert    *certfile.Pair  // nil: plain HTTP
+	admin   *operatorServer // nil without --admin-listen
 	server  *http.Server
 	log     *slog.Logger
 }
@@ -238,7 +238,7 @@ func (c *GatewayConfig) open(ctx context.Context, limiter *connlimit.Limiter, lo
 	return p, nil
 }
 
-// options are what the flags say; who its nodes are comes besides.
+// options returns the options that the flags set; the caller adds the nodes.
 func (f *gatewayFlags) options(m *gatewayMetrics) gateway.Options {
 	return gateway.Options{
 		HubOf: hub.PathOf, Tunnels: f.ProxyWebSockets, ForwardAdmin: f.ForwardAdmin, NodeOf: signalr.NodeOf, Rules: balance.Rules{Slots: f.Connections},
@@ -254,7 +254,7 @@ func newGatewayProcess(g *gateway.Gateway, m *gatewayMetrics, limiter *connlimit
 	return &gatewayProcess{gateway: g, metrics: m, limiter: limiter, server: server, log: log}
 }
 
-// run serves until ctx ends, and then lets in order go: not ready, streams ended, calls in flight answered.
+// run serves until ctx ends, then shuts down in order: not ready, streams closed, calls in flight answered.
 func (p *gatewayProcess) run(ctx context.Context, listener net.Listener, c *gatewayFlags) error {
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWatching()
@@ -263,7 +263,7 @@ func (p *gatewayProcess) run(ctx context.Context, listener net.Listener, c *gate
 	failed := make(chan error, 1)
 	parts.Go(func() error {
 		conns := p.limiter.Listen(listener)
-		if p.cert == nil { // below TLS there are no heads to look at
+		if p.cert == nil { // with TLS the guard would see ciphertext
 			conns = gateway.GuardHeads(conns)
 		}
 		err := p.server.Serve(secured(conns, p.cert))
@@ -298,7 +298,7 @@ func (p *gatewayProcess) close() {
 	}
 }
 
-// operatorHandler serves what --admin-listen of a gateway does.
+// operatorHandler returns the handler of --admin-listen.
 func (p *gatewayProcess) operatorHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", p.metrics.handler())
@@ -306,7 +306,7 @@ func (p *gatewayProcess) operatorHandler() http.Handler {
 	return mux
 }
 
-// withoutOperators leaves out what is served at --admin-listen.
+// withoutOperators returns h without the routes that --admin-listen serves.
 func withoutOperators(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/metrics" {

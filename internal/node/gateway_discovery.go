@@ -14,7 +14,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
-// discovery lists the nodes of a cluster for a gateway. Without a name it takes the only cluster there is.
+// discovery lists the nodes of a cluster for a gateway. Without a name it uses the only cluster in that Redis.
 type discovery struct {
 	redis *redis.Client
 	log   *slog.Logger
@@ -22,13 +22,12 @@ type discovery struct {
 	mu struct {
 		sync.Mutex
 		keys    clusterKeys
-		unknown bool            // the last reading of the keys failed
-		nodes   *redis.Registry // nil while the cluster is not known
+		unknown bool            // the last read of the keys failed
+		nodes   *redis.Registry // nil until the cluster is known
 	}
 }
 
-// discover opens Redis. That it is away is no error; that it holds several clusters and none is named is one. The discovery
-// closes the source.
+// discover opens Redis. An unavailable Redis is no error; several clusters without --cluster are one. The discovery closes the source.
 func discover(ctx context.Context, url, cluster string, source keySource, log *slog.Logger) (*discovery, error) {
 	d := &discovery{log: log}
 	d.mu.keys.source = source
@@ -52,12 +51,12 @@ func discover(ctx context.Context, url, cluster string, source keySource, log *s
 }
 
 var (
-	errSeveralClusters = errors.New("--cluster: choose one of those in this Redis")
+	errSeveralClusters = errors.New("--cluster: this Redis has several clusters, choose one")
 	errNoKeysYet       = errors.New("the keys of the cluster are not known yet")
-	errNoCluster       = errors.New("no cluster has come to this Redis yet")
+	errNoCluster       = errors.New("no cluster uses this Redis yet")
 )
 
-// Nodes realises gateway's lister.
+// Nodes implements gateway's lister.
 func (d *discovery) Nodes(ctx context.Context) ([]membership.Node, error) {
 	nodes, err := d.registry(ctx)
 	if err != nil {
@@ -89,7 +88,7 @@ func (d *discovery) registry(ctx context.Context) (*redis.Registry, error) {
 	return d.mu.nodes, nil
 }
 
-// refreshLocked reads the keys again if it is time. Without the source the keys stay as they were.
+// refreshLocked reads the keys again when the pause has passed. If the source does not answer, the last keys stay.
 func (d *discovery) refreshLocked(ctx context.Context) {
 	cluster, err := d.mu.keys.refresh(ctx)
 	if (err != nil) != d.mu.unknown {
@@ -113,7 +112,7 @@ func (d *discovery) choose(cluster string) {
 
 func (d *discovery) chooseLocked(cluster string) {
 	d.mu.nodes = d.redis.RegistryAt(ClusterPrefix(cluster), "gateway")
-	d.log.Info("nodes of this cluster get the calls", "cluster", cluster)
+	d.log.Info("forwarding calls to the nodes of this cluster", "cluster", cluster)
 }
 
 func names(clusters []membership.Node) string {

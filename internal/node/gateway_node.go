@@ -41,19 +41,19 @@ const redisPrefix = "esh3ar:"
 
 func ClusterPrefix(cluster string) string { return redisPrefix + cluster + ":" }
 
-// directory lists the clusters that live in a Redis, as nodes are listed: by who says that he is there.
+// directory returns the list of the clusters in a Redis. Clusters announce themselves in it as nodes do.
 func directory(client *redis.Client, cluster string) *redis.Registry {
 	return client.RegistryAt(redisPrefix+"clusters:", membership.NodeID(cluster)).Shared()
 }
 
-// findable is a registry whose cluster can be found by gateways, which know no database to ask for its name.
-type findable struct {
+// advertisedRegistry also announces the cluster itself, for gateways that have no database to read its name from.
+type advertisedRegistry struct {
 	*redis.Registry
 	clusters *redis.Registry
 }
 
-// Announce realises route.Registry. That the cluster cannot be listed is no reason not to be in it.
-func (f findable) Announce(ctx context.Context, n membership.Node) (before membership.Node, err error) {
-	_, _ = f.clusters.Announce(ctx, membership.Node{Version: n.Version}) // the next one is a second away
+// Announce implements membership.Registry. A failure to announce the cluster does not keep the node from joining it.
+func (f advertisedRegistry) Announce(ctx context.Context, n membership.Node) (before membership.Node, err error) {
+	_, _ = f.clusters.Announce(ctx, membership.Node{Version: n.Version}) // repeated every second
 	return f.Registry.Announce(ctx, n)
 }

@@ -17,16 +17,16 @@ import (
 	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
-// ClusterPath is where a node shows the public keys of its cluster, to everybody.
+// ClusterPath is the public route of a node that returns the public keys of its cluster.
 const ClusterPath = "/.well-known/esh3ar-cluster"
 
-// clusterWord is what a trusted source says of a cluster.
-type clusterWord struct {
-	Cluster string   `json:"cluster"` // its name; empty: the source does not know
-	Keys    []string `json:"keys"`    // public; a word in Redis counts if one of them verifies it
+// clusterIdentity is the name and the public keys of a cluster, from a trusted source.
+type clusterIdentity struct {
+	Cluster string   `json:"cluster"` // name; empty if the source does not know it
+	Keys    []string `json:"keys"`    // public keys; an entry in Redis is valid if one of them verifies it
 }
 
-// publicKeys answers with the public keys of the node's cluster.
+// publicKeys returns the handler of ClusterPath.
 func publicKeys(a *auth.Result) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -37,21 +37,21 @@ func publicKeys(a *auth.Result) http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		_ = json.NewEncoder(w).Encode(clusterWord{a.Cluster, a.Ring.Public()}) // the caller may be gone
+		_ = json.NewEncoder(w).Encode(clusterIdentity{a.Cluster, a.Ring.Public()}) // the caller may be gone
 	})
 }
 
-// keySource is where a gateway has the public keys of its cluster from. It must not be Redis.
+// keySource reads the public keys of a cluster for a gateway. It must not be Redis, which the keys protect against.
 type keySource interface {
-	read(ctx context.Context) (clusterWord, error)
+	read(ctx context.Context) (clusterIdentity, error)
 	close() error
 }
 
-// errNoKeySource tells an operator how a gateway can know what to trust.
-var errNoKeySource = errors.New("--redis-url: what Redis lists counts only with the signature of a node: give --cluster-keys (`esh3ar keys list` " +
+// errNoKeySource lists the flags that give a gateway the public keys of its cluster.
+var errNoKeySource = errors.New("--redis-url: entries in Redis are valid only with the signature of a node: give --cluster-keys (`esh3ar keys list` " +
 	"prints them), or --nodes (they are asked for the keys), or --database-url")
 
-// keySource returns the one that the flags name.
+// keySource returns the source that the flags name.
 func (c *GatewayConfig) keySource(ctx context.Context, log *slog.Logger) (keySource, error) {
 	switch {
 	case len(c.ClusterKeys) > 0:
@@ -59,33 +59,35 @@ func (c *GatewayConfig) keySource(ctx context.Context, log *slog.Logger) (keySou
 	case c.DatabaseURL != "":
 		return openKeyDatabase(ctx, c.DatabaseURL, log)
 	case len(c.Nodes) > 0:
-		return &askedNodes{urls: c.Nodes}, nil
+		return &nodeKeys{urls: c.Nodes}, nil
 	}
 	return nil, usage.Wrap(errNoKeySource)
 }
 
-// fixedKeys are those of --cluster-keys.
+// fixedKeys are the keys of --cluster-keys.
 type fixedKeys []string
 
-func (f fixedKeys) read(context.Context) (clusterWord, error) { return clusterWord{Keys: f}, nil }
-func (fixedKeys) close() error                                { return nil }
+func (f fixedKeys) read(context.Context) (clusterIdentity, error) {
+	return clusterIdentity{Keys: f}, nil
+}
+func (fixedKeys) close() error { return nil }
 
-// askedNodes are those of --nodes: the operator has named them, so that their calls and their keys are trusted alike.
-type askedNodes struct{ urls []string }
+// nodeKeys are the nodes of --nodes. The operator named them, so their keys are trusted.
+type nodeKeys struct{ urls []string }
 
-// keyAnswer bounds the answer of a node, in bytes.
+// keyAnswer bounds the response of a node, in bytes.
 const keyAnswer = 64 << 10
 
-func (a *askedNodes) read(ctx context.Context) (word clusterWord, err error) {
+func (a *nodeKeys) read(ctx context.Context) (word clusterIdentity, err error) {
 	for _, url := range a.urls {
-		if word, err = askNode(ctx, url); err == nil {
+		if word, err = readNodeKeys(ctx, url); err == nil {
 			return word, nil
 		}
 	}
 	return word, err
 }
 
-func askNode(ctx context.Context, url string) (word clusterWord, err error) {
+func readNodeKeys(ctx context.Context, url string) (word clusterIdentity, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(url, "/")+ClusterPath, nil)
@@ -103,9 +105,9 @@ func askNode(ctx context.Context, url string) (word clusterWord, err error) {
 	return word, json.NewDecoder(io.LimitReader(resp.Body, keyAnswer)).Decode(&word)
 }
 
-func (*askedNodes) close() error { return nil }
+func (*nodeKeys) close() error { return nil }
 
-// keyDatabase is the cluster's PostgreSQL.
+// keyDatabase reads the keys from the PostgreSQL of the cluster.
 type keyDatabase struct{ store *postgres.Store }
 
 func openKeyDatabase(ctx context.Context, url string, log *slog.Logger) (*keyDatabase, error) {
@@ -116,7 +118,7 @@ func openKeyDatabase(ctx context.Context, url string, log *slog.Logger) (*keyDat
 	return &keyDatabase{store}, nil
 }
 
-func (d *keyDatabase) read(ctx context.Context) (word clusterWord, err error) {
+func (d *keyDatabase) read(ctx context.Context) (word clusterIdentity, err error) {
 	if word.Cluster, err = auth.ClusterOf(ctx, d.store); err != nil {
 		return word, err
 	}
@@ -130,20 +132,20 @@ func (d *keyDatabase) read(ctx context.Context) (word clusterWord, err error) {
 
 func (d *keyDatabase) close() error { return d.store.Close() }
 
-// Pauses between two readings of the source: a rotated key signs some seconds after it was made.
+// Pauses between two reads of the source. A rotated key signs only some seconds after it was created, so readers know it by then.
 const (
 	keysEvery = 5 * time.Second
-	keysAgain = time.Second // after a reading that failed
+	keysAgain = time.Second // after a failed read
 )
 
-// clusterKeys are the public keys of a cluster, read again and again.
+// clusterKeys are the public keys of a cluster, read periodically.
 type clusterKeys struct {
 	keyring.PublicKeys
 	source keySource
-	next   time.Time // of the next reading
+	next   time.Time // when the source is read again
 }
 
-// refresh reads the source if it is time, and returns what it says of the cluster's name.
+// refresh reads the source if the pause has passed, and returns the name of the cluster that it gives.
 func (k *clusterKeys) refresh(ctx context.Context) (cluster string, err error) {
 	if time.Now().Before(k.next) {
 		return "", nil

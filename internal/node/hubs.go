@@ -12,14 +12,14 @@ import (
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
-// hubs are the SignalR servers of a node: each has its own methods and its own way to tell who connects.
+// hubs are the SignalR servers of a node. Each has its own methods and authentication.
 type hubs struct {
 	phones, businesses *signalr.Server
-	planes             planes
+	backplanes         backplanes
 }
 
-// open makes the servers. Pages of every origin may use them: a credential is in each request, and none is sent along by a
-// browser on its own. A page that a gateway served is of another origin than the node that the gateway sends it to.
+// open creates the servers. Every origin may use them: each request carries its credential explicitly, and a browser adds none. A
+// page that was loaded from a gateway has another origin than the node that the gateway redirects it to.
 func (h *hubs) open(n *node, keys *auth.Keys) {
 	o := signalr.Options{Node: n.id, AllowOrigin: signalr.AnyOrigin, Logger: n.log}
 	phones, businesses := o, o
@@ -31,8 +31,8 @@ func (h *hubs) open(n *node, keys *auth.Keys) {
 	hub.LimitPhones(&phones)
 	hub.LimitBusinesses(&businesses)
 	if n.cluster != nil {
-		h.planes = n.cluster.planes()
-		phones.Backplane, businesses.Backplane = h.planes["mobile"], h.planes["business"]
+		h.backplanes = n.cluster.backplanes()
+		phones.Backplane, businesses.Backplane = h.backplanes["mobile"], h.backplanes["business"]
 	}
 	mobile := hub.Mobile(n.engine)
 	hub.RefuseRevoked(mobile, n.account.Tokens)
@@ -49,26 +49,26 @@ func (h *hubs) run() error {
 	return group.Wait()
 }
 
-// join joins the servers with those of the other nodes until ctx ends.
+// join connects the servers to those of the other nodes until ctx ends.
 func (h *hubs) join(ctx context.Context) error {
 	var group errgroup.Group
 	for name, server := range h.named() {
-		if plane := h.planes[name]; plane != nil {
+		if plane := h.backplanes[name]; plane != nil {
 			group.Go(func() error { return plane.Run(ctx, server) })
 		}
 	}
 	return group.Wait()
 }
 
-// named are the servers by their names in metrics and on the backplane.
+// named returns the servers by their names in metrics and on the backplane.
 func (h *hubs) named() map[string]*signalr.Server {
 	return map[string]*signalr.Server{"mobile": h.phones, "business": h.businesses}
 }
 
-// connections are those of phones and businesses together.
+// connections returns the number of connections of phones and businesses.
 func (h *hubs) connections() int { return h.phones.Stats().Active + h.businesses.Stats().Active }
 
-// shutdown moves everybody away.
+// shutdown closes all connections; clients reconnect elsewhere.
 func (h *hubs) shutdown(ctx context.Context) error {
 	return errors.Join(h.phones.Shutdown(ctx), h.businesses.Shutdown(ctx))
 }

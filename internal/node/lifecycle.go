@@ -12,8 +12,8 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// run starts the parts, prints what to do, and ends them in order when ctx ends or the store fails.
-func (n *node) run(ctx context.Context, listener net.Listener, beside *companions, s Streams) error {
+// run starts the parts, prints the next steps for the operator, and stops the parts in order when ctx ends or a part fails.
+func (n *node) run(ctx context.Context, listener net.Listener, beside *sidecars, s Streams) error {
 	fmt.Fprintln(s.Out, n.store.opened())
 	parts, stopParts := n.start(listener)
 	n.announce(s)
@@ -24,7 +24,7 @@ func (n *node) run(ctx context.Context, listener net.Listener, beside *companion
 	case <-ctx.Done():
 		n.log.Info("stopping")
 	case <-n.store.failed():
-		// What the disk holds is unknown now; another write or a clean close could only make it worse.
+		// The state on disk is unknown: another write or a clean close could only make it worse.
 		return esh3ar.Errorf(esh3ar.StoreFailed, "stopped: %w", n.store.fault())
 	case <-n.spilling.failed():
 		return esh3ar.Errorf(esh3ar.StoreFailed, "stopped: spill: %w", n.spilling.kept.Fault())
@@ -34,7 +34,7 @@ func (n *node) run(ctx context.Context, listener net.Listener, beside *companion
 	return errors.Join(err, stopBeside(), stopParts(context.WithoutCancel(ctx)))
 }
 
-// abandon closes what was opened and never run.
+// abandon closes the parts of a node that was opened and never ran.
 func (n *node) abandon(ctx context.Context) error {
 	n.cluster.close()
 	return errors.Join(n.admin.close(), n.spilling.Close(ctx), n.store.Close())
@@ -43,9 +43,9 @@ func (n *node) abandon(ctx context.Context) error {
 // parts are the running parts of a node.
 type parts struct{ failed chan error }
 
-// start runs everything that has a Run. The function it returns is the order of shutdown: gateways told, no new calls, phones
-// handed over, calls in flight answered, their buffers committed, the spill drained as far as the database takes it, what
-// phones acknowledged settled and told, the store closed.
+// start runs every part that has a Run. The returned function shuts the node down in this order: notify gateways, refuse new calls,
+// hand phones over, answer calls in flight, commit what they stored, drain the spill as far as the database takes it, settle and
+// publish what phones acknowledged, close the store.
 func (n *node) start(listener net.Listener) (*parts, func(context.Context) error) {
 	p := &parts{failed: make(chan error, 1)}
 	var edges, takers, drain, movers, cluster errgroup.Group
@@ -56,8 +56,8 @@ func (n *node) start(listener net.Listener) (*parts, func(context.Context) error
 	cluster.Go(func() error { return n.cluster.run(clusterCtx, n.engine) })
 	cluster.Go(func() error { return n.hubs.join(clusterCtx) })
 	movers.Go(func() error { return n.engine.Run(engineCtx) })
-	movers.Go(func() error { return n.janitor.Run(engineCtx) })
-	movers.Go(func() error { return n.vitals.run(engineCtx) })
+	movers.Go(func() error { return n.retentionJob.Run(engineCtx) })
+	movers.Go(func() error { return n.load.run(engineCtx) })
 	movers.Go(func() error { return n.watchDisk(engineCtx) })
 	movers.Go(func() error { return n.metrics.run(engineCtx) })
 	movers.Go(func() error { return n.backlog.run(engineCtx) })
@@ -76,7 +76,7 @@ func (n *node) start(listener net.Listener) (*parts, func(context.Context) error
 	return p, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, n.config.ShutdownTimeout)
 		defer cancel()
-		n.end(ctx)
+		n.beginDrain(ctx)
 		n.moving.Drain(ctx, n.config.ShutdownTimeout/2)
 		err := errors.Join(n.hubs.shutdown(ctx), n.server.Shutdown(ctx), n.admin.shutdown(ctx), edges.Wait())
 		stopIntake()
@@ -92,7 +92,7 @@ func (n *node) start(listener net.Listener) (*parts, func(context.Context) error
 	}
 }
 
-// report tells the node that a part ended on its own.
+// report makes an error of a part end the node. http.ErrServerClosed is no error.
 func (p *parts) report(err error) error {
 	if err == nil || errors.Is(err, http.ErrServerClosed) {
 		return nil

@@ -13,7 +13,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 )
 
-// metrics are what /metrics shows. Parts report through plain functions and know nothing of Prometheus.
+// metrics contains the metrics of a node. Parts report through plain functions and do not import Prometheus.
 type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.HistogramVec
@@ -28,7 +28,7 @@ type metrics struct {
 	slowOnes []*slowMetrics
 }
 
-// latencies reach from a tenth of a millisecond to some seconds.
+// latencies are the buckets of latency histograms, from 0.1 ms to several seconds.
 var latencies = prometheus.ExponentialBuckets(0.0001, 2, 16)
 
 func newMetrics() *metrics {
@@ -76,7 +76,7 @@ func (m *metrics) routing(sinceAccepted time.Duration) { m.routed.Observe(sinceA
 
 func (m *metrics) pushed(sincePublished time.Duration) { m.live.Observe(sincePublished.Seconds()) }
 
-// watch adds what is read when somebody looks.
+// watch registers the metrics that are read during a scrape.
 func (m *metrics) watch(n *node) {
 	gauge := func(name, help string, labels prometheus.Labels, value func() float64) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, value))
@@ -103,7 +103,7 @@ func (m *metrics) watch(n *node) {
 	if n.spilling != nil {
 		m.registry.MustRegister(spillMetrics{n.spilling.kept})
 	}
-	m.registry.MustRegister(loadMetrics{n.vitals}, diskMetrics{n.space, n.damage}, n.backlog, buildInfo())
+	m.registry.MustRegister(loadMetrics{n.load}, diskMetrics{n.space, n.damage}, n.backlog, buildInfo())
 	m.registry.MustRegister(hubMetrics{&n.hubs}, connectionMetrics{n.limiter}, panicMetrics{n.panics})
 	counter("esh3ar_store_file_repeats_total", "File operations repeated because no file descriptor was left.", n.files.Repeats)
 	gauge("esh3ar_sessions", "Phones connected to this node.", nil, func() float64 { return float64(n.engine.Stats().Sessions) })
@@ -132,9 +132,9 @@ func (m *metrics) watch(n *node) {
 	if n.cluster != nil {
 		m.registry.MustRegister(clusterMetrics{n.cluster})
 	}
-	counter("esh3ar_janitor_purged_total", "Finished messages deleted after their retention.", func() uint64 { return n.janitor.Stats().Purged })
-	counter("esh3ar_janitor_failed_total", "Rounds of housekeeping that an error ended.", func() uint64 { return n.janitor.Stats().Failed })
-	counter("esh3ar_janitor_held_total", "Rounds of housekeeping left out because the clock had jumped.", func() uint64 { return n.janitor.Stats().Paused })
+	counter("esh3ar_janitor_purged_total", "Finished messages deleted after their retention.", func() uint64 { return n.retentionJob.Stats().Purged })
+	counter("esh3ar_janitor_failed_total", "Rounds of housekeeping that an error ended.", func() uint64 { return n.retentionJob.Stats().Failed })
+	counter("esh3ar_janitor_held_total", "Rounds of housekeeping left out because the clock had jumped.", func() uint64 { return n.retentionJob.Stats().Paused })
 	gauge("esh3ar_streams", "Streams of status events that are open.", nil, func() float64 { return float64(n.feed.Stats().Streams) })
 	counter("esh3ar_streams_events_total", "Status events taken by streams.", func() uint64 { return n.feed.Stats().Events })
 	counter("esh3ar_streams_fallback_total", "Times that a stream was too slow and went back to the log.", func() uint64 { return n.feed.Stats().FellBehind })

@@ -6,7 +6,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/breaker"
 )
 
-// breakerMetrics show the breakers before dependencies.
+// breakerMetrics collects the states of the breakers of dependencies.
 type breakerMetrics struct{ breakers []*breaker.Breaker }
 
 var (
@@ -14,13 +14,13 @@ var (
 	breakerRefused = prometheus.NewDesc("esh3ar_breaker_refused_total", "Calls that the breaker before a dependency refused.", []string{"dependency"}, nil)
 )
 
-// Describe realises prometheus.Collector.
+// Describe implements prometheus.Collector.
 func (b breakerMetrics) Describe(descriptions chan<- *prometheus.Desc) {
 	descriptions <- breakerState
 	descriptions <- breakerRefused
 }
 
-// Collect realises prometheus.Collector.
+// Collect implements prometheus.Collector.
 func (b breakerMetrics) Collect(metrics chan<- prometheus.Metric) {
 	for _, one := range b.breakers {
 		status := one.Status()

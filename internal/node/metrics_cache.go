@@ -6,13 +6,13 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cache"
 )
 
-// cacheMetrics show caches, and the level that they share with other nodes.
+// cacheMetrics collects the statistics of the caches and of their shared level.
 type cacheMetrics struct {
 	stats  func() []cache.Stats
 	shared *cache.Shared // nil: there is none
 }
 
-// watchCaches adds the caches of a node.
+// watchCaches registers the caches of a node.
 func (m *metrics) watchCaches(stats func() []cache.Stats, shared *cache.Shared) {
 	m.registry.MustRegister(cacheMetrics{stats, shared})
 }
@@ -30,7 +30,7 @@ var (
 	cacheOwed          = prometheus.NewDesc("esh3ar_cache_owed", "Invalidations that other nodes could not be told yet.", nil, nil)
 )
 
-// Describe realises prometheus.Collector.
+// Describe implements prometheus.Collector.
 func (c cacheMetrics) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, one := range []*prometheus.Desc{
 		cacheSize, cacheAsked, cacheEvictions, cacheLoads, cacheLoadErrors, cacheInvalidations, cacheLinked, cacheCalls, cacheErrors, cacheOwed,
@@ -39,7 +39,7 @@ func (c cacheMetrics) Describe(descriptions chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect realises prometheus.Collector.
+// Collect implements prometheus.Collector.
 func (c cacheMetrics) Collect(metrics chan<- prometheus.Metric) {
 	stats := c.stats()
 	for i := range stats {
@@ -72,7 +72,7 @@ func collectCache(metrics chan<- prometheus.Metric, s *cache.Stats) {
 	metrics <- prometheus.MustNewConstMetric(cacheInvalidations, prometheus.CounterValue, float64(s.Invalidations), s.Name)
 }
 
-// histogram shows a latency as Prometheus does: each bucket with those below it. The last has no bound.
+// histogram returns cumulative buckets, as Prometheus expects them. The last bucket has no bound.
 func histogram(desc *prometheus.Desc, l *cache.Latency, labels ...string) prometheus.Metric {
 	buckets, below := map[float64]uint64{}, uint64(0)
 	for i := range cache.LatencyBuckets - 1 {

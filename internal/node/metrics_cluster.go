@@ -6,7 +6,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/redis"
 )
 
-// clusterMetrics show what this node and the others have to do with each other, and what Redis does for them.
+// clusterMetrics collects hints, presence, the registry and the use of Redis.
 type clusterMetrics struct{ *cluster }
 
 var (
@@ -22,14 +22,14 @@ var (
 	routePresence = prometheus.NewDesc("esh3ar_route_presence_total", "Recipients that were said to be on this node, or not to be any more.", []string{"outcome"}, nil)
 )
 
-// Describe realises prometheus.Collector.
+// Describe implements prometheus.Collector.
 func (c clusterMetrics) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, one := range []*prometheus.Desc{redisUp, redisCall, redisCommands, redisErrors, redisRefused, redisListening, routeWaiting, routeHints, routePresence} {
 		descriptions <- one
 	}
 }
 
-// Collect realises prometheus.Collector.
+// Collect implements prometheus.Collector.
 func (c clusterMetrics) Collect(metrics chan<- prometheus.Metric) {
 	c.collectRedis(metrics)
 	stats := c.router.Stats()
@@ -67,7 +67,7 @@ func (c clusterMetrics) collectRedis(metrics chan<- prometheus.Metric) {
 	metrics <- prometheus.MustNewConstMetric(redisListening, prometheus.CounterValue, float64(stats.Unsubscribed), "lost")
 }
 
-// redisBuckets counts as Prometheus does: each class with those below it.
+// redisBuckets returns cumulative buckets, as Prometheus expects them.
 func redisBuckets(op *redis.OpStats) map[float64]uint64 {
 	buckets := make(map[float64]uint64, len(redis.LatencyBounds))
 	below := uint64(0)

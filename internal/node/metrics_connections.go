@@ -6,7 +6,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/runtime/connlimit"
 )
 
-// connectionMetrics show how many connections there are, and what happened at their limits.
+// connectionMetrics collects the number of connections and the refusals at each limit.
 type connectionMetrics struct{ limiter *connlimit.Limiter }
 
 var (

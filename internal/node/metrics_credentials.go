@@ -6,7 +6,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/auth"
 )
 
-// credentialMetrics show the API keys that were refused.
+// credentialMetrics collects the counts of refused API keys.
 type credentialMetrics struct{ keys *auth.Keys }
 
 var credentialsRefused = prometheus.NewDesc("esh3ar_credentials_refused_total", "API keys that were refused, by reason: unknown to the store, remembered as unknown, or throttled by address.", []string{"reason"}, nil)

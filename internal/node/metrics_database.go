@@ -9,10 +9,10 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
 )
 
-// databaseMetrics shows what a shared store costs, when somebody looks.
+// databaseMetrics collects the statistics of a shared store during a scrape.
 type databaseMetrics struct{ store *postgres.Store }
 
-// lookWithin bounds a look at the metrics while the database does not answer.
+// lookWithin bounds the queries of a collection while the database does not answer.
 const lookWithin = time.Second
 
 var (
@@ -23,14 +23,14 @@ var (
 	oldestAge        = prometheus.NewDesc("esh3ar_database_oldest_transaction_age", "Transactions begun since the oldest that still runs: streams of events wait for it.", nil, nil)
 )
 
-// Describe realises prometheus.Collector.
+// Describe implements prometheus.Collector.
 func (d databaseMetrics) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, one := range []*prometheus.Desc{statementSeconds, statementErrors, poolConnections, poolWaits, oldestAge} {
 		descriptions <- one
 	}
 }
 
-// Collect realises prometheus.Collector.
+// Collect implements prometheus.Collector.
 func (d databaseMetrics) Collect(metrics chan<- prometheus.Metric) {
 	for _, s := range d.store.Statements() {
 		metrics <- prometheus.MustNewConstSummary(statementSeconds, s.Count, s.Took.Seconds(), nil, s.Name)

@@ -6,7 +6,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/diskguard"
 )
 
-// diskMetrics shows the damage and the room on the volume of the data directory, as it was measured within the last second.
+// diskMetrics collects the damage, and the free space of the data directory's volume as measured within the last second.
 type diskMetrics struct {
 	space  func() diskguard.Space
 	damage func() *diskguard.Damage

@@ -12,7 +12,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
 )
 
-// gatewayMetrics are what GET /metrics of a gateway shows.
+// gatewayMetrics contains the metrics of a gateway.
 type gatewayMetrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.HistogramVec
@@ -22,19 +22,19 @@ type gatewayMetrics struct {
 func newGatewayMetrics() *gatewayMetrics {
 	m := &gatewayMetrics{registry: prometheus.NewRegistry()}
 	m.requests = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "esh3ar_gateway_request_seconds", Help: "Time to answer a request, with its way to a node.", Buckets: latencies,
+		Name: "esh3ar_gateway_request_seconds", Help: "Time to answer a request, including the call to the node.", Buckets: latencies,
 	}, []string{"route", "status"})
 	m.registry.MustRegister(m.requests, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
-func (m *gatewayMetrics) handler() http.Handler { return newScrapes(m.registry) }
+func (m *gatewayMetrics) handler() http.Handler { return newMetricsHandler(m.registry) }
 
 func (m *gatewayMetrics) request(route string, status int, took time.Duration) {
 	m.requests.WithLabelValues(route, strconv.Itoa(status)).Observe(took.Seconds())
 }
 
-// watch adds what is read when somebody looks.
+// watch registers the metrics that are read during a scrape.
 func (m *gatewayMetrics) watch(g *gateway.Gateway) {
 	m.gateway = g
 	m.registry.MustRegister(m)
@@ -57,7 +57,7 @@ var (
 	gatewayRefused = prometheus.NewDesc("esh3ar_gateway_shared_refusals_total", "Refusals of a part of a shared resource, by reason: the owner had its share, or all of it was in use.", []string{"resource", "reason"}, nil)
 )
 
-// Describe realises prometheus.Collector.
+// Describe implements prometheus.Collector.
 func (m *gatewayMetrics) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, one := range []*prometheus.Desc{
 		gatewayState, gatewayCalls, gatewayStreams, gatewayTaken, gatewayLatency, gatewayLoad, gatewayIdle, gatewayWaiting, gatewayBudget, gatewayEvents,
@@ -67,7 +67,7 @@ func (m *gatewayMetrics) Describe(descriptions chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect realises prometheus.Collector.
+// Collect implements prometheus.Collector.
 func (m *gatewayMetrics) Collect(metrics chan<- prometheus.Metric) {
 	stats := m.gateway.Stats()
 	for i := range stats.Nodes {

@@ -6,7 +6,7 @@ import (
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
-// hubMetrics are what the hubs count, under OpenTelemetry's names as Prometheus spells them.
+// hubMetrics collects the metrics of the hubs, under OpenTelemetry's names in the spelling of Prometheus.
 type hubMetrics struct{ *hubs }
 
 var (
@@ -23,7 +23,7 @@ var (
 	hubBytes    = prometheus.NewDesc("signalr_server_io_bytes_total", "Bytes received from clients, and bytes of hub messages sent.", []string{"hub", "network_io_direction"}, nil)
 )
 
-// hubDescs maps the package's names to ours.
+// hubDescs maps the metric names of package signalr to descriptions.
 var hubDescs = map[string]*prometheus.Desc{
 	"signalr.server.active_connections":  hubActive,
 	"signalr.server.connection.duration": hubDuration,
@@ -38,7 +38,7 @@ var hubDescs = map[string]*prometheus.Desc{
 	"signalr.server.unread_connections":   hubDropped,
 }
 
-// Describe realises prometheus.Collector.
+// Describe implements prometheus.Collector.
 func (h hubMetrics) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, d := range hubDescs {
 		descriptions <- d
@@ -46,9 +46,9 @@ func (h hubMetrics) Describe(descriptions chan<- *prometheus.Desc) {
 	descriptions <- hubPlane
 }
 
-// Collect realises prometheus.Collector.
+// Collect implements prometheus.Collector.
 func (h hubMetrics) Collect(metrics chan<- prometheus.Metric) {
-	h.planes.collect(metrics)
+	h.backplanes.collect(metrics)
 	for hub, server := range h.named() {
 		if server == nil {
 			continue // not open yet

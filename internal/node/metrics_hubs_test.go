@@ -16,8 +16,8 @@ func TestHubMetrics(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(hubMetrics{&hubs{
-		phones: signalr.NewServer(signalr.NewHub(), signalr.Options{Pollers: -1}),
-		planes: planes{"mobile": backplane.New(backplane.Options{Transport: new(redis.Client).BatchTransport("mobile")})},
+		phones:     signalr.NewServer(signalr.NewHub(), signalr.Options{Pollers: -1}),
+		backplanes: backplanes{"mobile": backplane.New(backplane.Options{Transport: new(redis.Client).BatchTransport("mobile")})},
 	}})
 	families, err := registry.Gather()
 	if err != nil {

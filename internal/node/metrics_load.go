@@ -2,21 +2,21 @@ package node
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// loadMetrics show the load as it was last measured.
-type loadMetrics struct{ *gauge }
+// loadMetrics collects the load of the last measurement.
+type loadMetrics struct{ *loadGauge }
 
 var (
 	loadScore = prometheus.NewDesc("esh3ar_load", "Share of this node's capacity in use, by its fullest part; 1 is full.", nil, nil)
 	loadPart  = prometheus.NewDesc("esh3ar_load_part", "The same, part by part.", []string{"part"}, nil)
 )
 
-// Describe realises prometheus.Collector.
+// Describe implements prometheus.Collector.
 func (l loadMetrics) Describe(descriptions chan<- *prometheus.Desc) {
 	descriptions <- loadScore
 	descriptions <- loadPart
 }
 
-// Collect realises prometheus.Collector.
+// Collect implements prometheus.Collector.
 func (l loadMetrics) Collect(metrics chan<- prometheus.Metric) {
 	load := l.load()
 	metrics <- prometheus.MustNewConstMetric(loadScore, prometheus.GaugeValue, load.Score())

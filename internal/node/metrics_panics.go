@@ -7,7 +7,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/runtime/panics"
 )
 
-// panicMetrics show the panics that ended a connection and not the process.
+// panicMetrics collects the counts of recovered panics.
 type panicMetrics struct{ recorder *panics.Recorder }
 
 var panicsRecovered = prometheus.NewDesc("esh3ar_panics_recovered_total", "Panics that ended one connection only, by the part that recovered them.", []string{"part"}, nil)
@@ -22,7 +22,7 @@ func (m panicMetrics) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// deviceBreakerMetrics count the breakers of devices, which takes a walk over all of them.
+// deviceBreakerMetrics counts the breakers of devices. It walks over all devices, so it is collected in the background.
 type deviceBreakerMetrics struct{ engine *delivery.Engine }
 
 var deviceBreakers = prometheus.NewDesc("esh3ar_device_breakers", "Devices that are not delivered to as usual, by the state of their breaker.", []string{"state"}, nil)

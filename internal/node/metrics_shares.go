@@ -6,8 +6,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/fairshare"
 )
 
-// shareMetrics shows the resources that owners share (businesses, phones, addresses), as each part of the node reports
-// them.
+// shareMetrics collects the use of the resources that owners share (businesses, phones, addresses).
 type shareMetrics struct{ stats []func() []fairshare.Stats }
 
 var (

@@ -8,7 +8,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/ingest/spill"
 )
 
-// spillMetrics show what waits on this node's disk for the database.
+// spillMetrics collects the state of the spill.
 type spillMetrics struct{ kept *spill.Spill }
 
 var (
@@ -21,14 +21,14 @@ var (
 	spillFailed   = prometheus.NewDesc("esh3ar_spill_rounds_failed_total", "Rounds of the drain that an error ended.", nil, nil)
 )
 
-// Describe realises prometheus.Collector.
+// Describe implements prometheus.Collector.
 func (m spillMetrics) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, one := range []*prometheus.Desc{spillWaiting, spillBytes, spillAge, spillAside, spillMessages, spillFull, spillFailed} {
 		descriptions <- one
 	}
 }
 
-// Collect realises prometheus.Collector.
+// Collect implements prometheus.Collector.
 func (m spillMetrics) Collect(metrics chan<- prometheus.Metric) {
 	s := m.kept.Stats()
 	age := 0.0

@@ -12,16 +12,15 @@ import (
 	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
-// samplePhone is the number of the examples that serve prints: a possible mobile number of Yemen's numbering plan.
+// samplePhone is the phone number in the examples that serve prints: a valid form in Yemen's numbering plan.
 const samplePhone = "+967771234567"
 
-// nextSteps is what an operator can type or open once the node is up. Every line works as printed, but where the secrets are with
-// another node.
+// nextSteps prints the commands and links for an operator whose node is ready. Each line works as printed, unless the secrets are on
 type nextSteps struct {
 	self    string // how this program was started
 	url     string // of this node
 	dataDir string
-	token   string // device token of the sample phone for the demo; empty if none is printed
+	token   string // device token of the sample phone for the demo; empty if it is not printed
 }
 
 func (n nextSteps) print(w io.Writer) {
@@ -38,7 +37,7 @@ Ready on %[1]s (REST API for people: %[1]s/docs)
 `, n.url, n.fragment(), n.self, samplePhone, n.whose(), n.flags("--admin-token TOKEN"), n.flags("--api-key KEY"))
 }
 
-// fragment returns the end of the link to the demo: the token, or how to get one.
+// fragment returns the end of the link to the demo: the token, or a hint how to get one.
 func (n nextSteps) fragment() string {
 	if n.token == "" {
 		return "  (needs a device token: POST /admin/v1/device-tokens makes one, and --demo prints a link that has one)"
@@ -46,7 +45,7 @@ func (n nextSteps) fragment() string {
 	return "#token=" + n.token
 }
 
-// secrets tells whether those of the first start are here.
+// secrets reports whether the data directory contains the secrets of the first start.
 func (n nextSteps) secrets() bool {
 	_, err := os.Stat(filepath.Join(n.dataDir, auth.BootstrapFile))
 	return err == nil
@@ -59,7 +58,7 @@ func (n nextSteps) whose() string {
 	return ", with the secrets of the first node"
 }
 
-// flags are what the client commands need to find this node and its secrets; none when all is as by default.
+// flags returns the flags with which client commands find this node and its secrets; empty if the defaults do.
 func (n nextSteps) flags(secret string) string {
 	var flags string
 	if n.url != DefaultURL {
@@ -74,7 +73,7 @@ func (n nextSteps) flags(secret string) string {
 	return flags
 }
 
-// quote makes s one word for a shell.
+// quote quotes s as one word of a shell if necessary.
 func quote(s string) string {
 	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-+:@%") == "" {
 		return s
@@ -82,19 +81,19 @@ func quote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// announce prints what a first start made, once, and what to do next.
+// announce prints the secrets of a first start and the next steps.
 func (n *node) announce(s Streams) {
 	visible := n.config.showsSecrets(s.Out)
 	if n.account.First {
 		n.printSecrets(s.Out, visible)
 	} else if n.config.APIKey != "" {
-		n.log.Warn("--api-key was ignored: it counts on the first start only; make keys with POST /admin/v1/businesses/{id}/keys")
+		n.log.Warn("--api-key was ignored: it is used on the first start only; create keys with POST /admin/v1/businesses/{id}/keys")
 	}
 	var token string
 	if n.config.Demo || n.account.First && visible {
 		var err error
 		if token, err = n.sampleToken(); err != nil {
-			n.log.Error("make the demo's token", "error", err)
+			n.log.Error("create the token of the demo", "error", err)
 		}
 	}
 	if err := n.trouble(); err != nil {
@@ -104,7 +103,7 @@ func (n *node) announce(s Streams) {
 	nextSteps{self: usage.Program(), url: n.url, dataDir: n.config.DataDir, token: token}.print(s.Out)
 }
 
-// printSecrets prints the secrets of a first start, or only the name of their file.
+// printSecrets prints the secrets of a first start, or only the name of their file if they must not be visible.
 func (n *node) printSecrets(w io.Writer, visible bool) {
 	file := filepath.Join(n.config.DataDir, auth.BootstrapFile)
 	if !visible {
@@ -126,7 +125,7 @@ func (c *Config) showsSecrets(out io.Writer) bool {
 	return err == nil && loopback(host) && os.Getenv("JOURNAL_STREAM") == ""
 }
 
-// terminal reports whether w is a terminal, or another character device.
+// terminal reports whether w is a terminal or another character device.
 func terminal(w io.Writer) bool {
 	file, ok := w.(*os.File)
 	if !ok {

@@ -36,36 +36,36 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/diskguard"
 )
 
-// node is the graph of one running node. Its parts are grouped by what they are for; each group's file says how it is made.
+// node contains the parts of one running node, grouped by purpose. The file of each group creates it.
 type node struct {
 	config *Config
 	identity
 	store *Engine
-	upkeep
-	files      *diskguard.Retry // the disk, for the databases on it
-	storeFiles int              // of these that may be open at once; zero: as many as pebble likes
+	maintenance
+	files      *diskguard.Retry // file system of the databases on this disk
+	storeFiles int              // open files of the store at once; zero means pebble's default
 	metrics    *metrics
-	cluster    *cluster  // nil: this node is alone
-	spilling   *Spilling // nil: the store is this node's own
+	cluster    *cluster  // nil if the node runs alone
+	spilling   *Spilling // nil if the store is embedded
 	callers
 	intake *ingest.Intake
 	engine *delivery.Engine
 	feed   *eventfeed.Feed
-	vitals *gauge
+	load   *loadGauge
 	moving moving
 	front
 	log *slog.Logger
 }
 
-// identity is what a node says of itself that does not change.
+// identity is what never changes about a running node.
 type identity struct {
 	id      string
-	url     string // how clients reach it
+	url     string // advertised to clients
 	started time.Time
-	proof   string // what gateways show that have read the registry
+	proof   string // secret of the registry entry; a gateway that sends it has read the registry
 }
 
-// callers is who may call, and how much.
+// callers contains credentials, plans and rate limits.
 type callers struct {
 	account auth.Result
 	plans   *auth.Plans
@@ -75,12 +75,12 @@ type callers struct {
 	cursors    *opaque.Sealer
 }
 
-// front is where calls and connections come in, and what says that no more should.
+// front contains the servers and their limits, and the state of readiness.
 type front struct {
 	hubs     hubs
-	watched  *gateway.Watched // by gateways
-	admin    *adminServer
-	cert     *certfile.Pair // nil: plain HTTP
+	watched  *gateway.Watched // answers the health checks of gateways
+	admin    *operatorServer
+	cert     *certfile.Pair // nil for plain HTTP
 	limiter  *connlimit.Limiter
 	panics   *panics.Recorder
 	sockets  *netpoll.Poller
@@ -89,13 +89,13 @@ type front struct {
 	draining drainSignal
 }
 
-// processLimits are what a process has of the machine, and its certificate.
+// processLimits are the descriptor budget and the certificate of a process.
 type processLimits struct {
 	budget connlimit.Budget
-	cert   *certfile.Pair // nil: plain HTTP
+	cert   *certfile.Pair // nil for plain HTTP
 }
 
-// open builds the graph from the bottom up. Nothing of it works yet.
+// open creates the parts from the bottom up. None of them runs yet.
 func (c *Config) open(ctx context.Context, addr net.Addr, limits processLimits, log *slog.Logger) (*node, error) {
 	if err := errors.Join(ensureDir(c.DataDir), c.checkVolume()); err != nil {
 		return nil, err
@@ -113,12 +113,12 @@ func (c *Config) open(ctx context.Context, addr net.Addr, limits processLimits, 
 	}
 	m := newMetrics()
 	n.metrics = m
-	n.vitals = newGauge(n)
+	n.load = newLoadGauge(n)
 	if err := n.openStore(ctx, m); err != nil {
 		return nil, err
 	}
 	n.feed = eventfeed.New(n.store, eventfeed.Options{})
-	n.openUpkeep()
+	n.openMaintenance()
 	for _, step := range []func(context.Context) error{n.openAccounts, n.openPlans, n.openCluster, n.openSpill} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, n.store.Close())
@@ -141,7 +141,7 @@ func (c *Config) open(ctx context.Context, addr net.Addr, limits processLimits, 
 	n.sockets.WriteTimeout = c.WriteTimeout
 	n.sockets.OnPanic = func(cause any) { n.panics.Record("netpoll", cause) }
 	server := httpapi.NewServer(handler, log)
-	server.ConnState, server.ConnContext = n.vitals.connection, connlimit.ConnContext
+	server.ConnState, server.ConnContext = n.load.connection, connlimit.ConnContext
 	n.server = httpfast.New(server, plainCall)
 	n.server.OnPanic = func(cause any) { n.panics.Record("fastpath", cause) }
 	m.watch(n)
@@ -161,7 +161,7 @@ func (n *node) openStore(ctx context.Context, m *metrics) (err error) {
 	return nil
 }
 
-// nodeID is the configured name, or one made once and kept.
+// nodeID returns --node-id, or the id in the data directory, which the first start creates.
 func nodeID(c *Config) (string, error) {
 	if c.NodeID != "" {
 		return c.NodeID, nil
@@ -175,7 +175,7 @@ func nodeID(c *Config) (string, error) {
 }
 
 func (n *node) openAccounts(ctx context.Context) error {
-	return patiently(ctx, n.log, func() error { return n.bootstrap(ctx) })
+	return retryUntilAnswered(ctx, n.log, func() error { return n.bootstrap(ctx) })
 }
 
 func (n *node) bootstrap(ctx context.Context) error {
@@ -193,8 +193,8 @@ func (n *node) bootstrap(ctx context.Context) error {
 	return errors.Join(err, unlock())
 }
 
-// openCursors makes the sealer of what clients hold of positions and lists. Its secret is made once per store and stays:
-// clients keep ids for days, and no key rotation may take their place from them.
+// openCursors creates the sealer of event ids and list cursors. Its secret is created once per store and never rotated, since clients
+// keep event ids for days.
 func openCursors(ctx context.Context, store esh3ar.AccountStore) (*opaque.Sealer, error) {
 	history, err := HistoryOf(ctx, store)
 	if err != nil {
@@ -211,26 +211,26 @@ func openCursors(ctx context.Context, store esh3ar.AccountStore) (*opaque.Sealer
 
 func (n *node) openPlans(ctx context.Context) error {
 	n.plans = auth.NewPlans(n.store)
-	return patiently(ctx, n.log, func() error { return n.plans.Load(ctx) })
+	return retryUntilAnswered(ctx, n.log, func() error { return n.plans.Load(ctx) })
 }
 
-// handler joins the REST API, the hub and the demo on one port.
+// handler creates the REST API, the hubs and the demo, which share one port.
 func (n *node) handler(m *metrics) (edges, error) {
 	numbers, err := auth.NewPhones(n.config.DefaultRegion)
 	if err != nil {
 		return edges{}, err
 	}
 	keys := auth.NewSharedKeys(breaker.GuardAccounts(n.store, n.breaker), time.Now, n.cluster.shared(), n.account.Ring)
-	n.quotas, n.recipients = n.openQuotas(), ratelimit.NewRecipients(n.store, n.livingNodes())
+	n.quotas, n.recipients = n.openQuotas(), ratelimit.NewRecipients(n.store, n.countLiveNodes())
 	m.watchCaches(func() []cache.Stats { return append(keys.Stats(), n.cluster.cacheStats()...) }, n.cluster.shared())
 	n.hubs.open(n, keys)
 	n.openMoving()
-	n.watched = &gateway.Watched{Ready: n.readiness, Word: n.word, Proofs: []string{n.proof, n.config.GatewaySecret}, Now: time.Now}
+	n.watched = &gateway.Watched{Ready: n.readiness, Word: n.status, Proofs: []string{n.proof, n.config.GatewaySecret}, Now: time.Now}
 	api := httpapi.New(httpapi.Config{
 		Intake: n.intake, Store: n.store, Keys: keys, Plans: n.plans, Quotas: n.quotas, Recipients: n.recipients, LookupKey: n.knownKey, Cursors: n.cursors, Feed: n.feed, Draining: n.draining.Context, Admin: n.account.Admin,
 		Credentials: n.account.Watch,
 		Tokens:      n.account.Tokens, Phones: numbers, OnCanceled: n.engine.Lapsed, OnRequeued: n.engine.Entered, Breakers: n.breakerReport, Nodes: n.nodes, Drain: n.drainNode,
-		Spill: n.spilling, Scaler: n.scalerReport(), Verifier: untilDrained{n.store, n.draining.Context}, Ready: n.readiness, Metrics: newScrapes(m.registry),
+		Spill: n.spilling, Scaler: n.scalerReport(), Verifier: drainGuard{n.store, n.draining.Context}, Ready: n.readiness, Metrics: newMetricsHandler(m.registry),
 		OnPanic: func(cause any) { n.panics.Record("http", cause) },
 		Log:     n.log, Observe: m.request,
 	})

@@ -8,9 +8,9 @@ import (
 	"github.com/esh3artech/esh3ar/internal/httpapi"
 )
 
-// nodes are those of the registry as it was last heard, and this one as it is now.
+// nodes returns the nodes of the last list that was read, with the current status of this one.
 func (n *node) nodes() (list []httpapi.Node) {
-	self, there := n.word(), false
+	self, there := n.status(), false
 	for _, one := range n.cluster.nodes() {
 		if one.ID == self.ID {
 			self.SeenAt, there = one.SeenAt, true

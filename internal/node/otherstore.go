@@ -14,11 +14,11 @@ import (
 	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
-// DatabaseFile is in the data directory of a node that has used a database, and names it.
+// DatabaseFile is the file in the data directory that names the database which the node used last.
 const DatabaseFile = "database"
 
-// checkOtherStore refuses a start with another store than the one that this data directory was used with, while messages may wait
-// there: they would never be delivered, and nothing would tell.
+// checkOtherStore refuses to start with another store than the one that this data directory was used with while messages may wait in
+// the old one: they would never be delivered.
 func (c *Config) checkOtherStore(ctx context.Context) error {
 	if c.AbandonOtherStore {
 		return nil
@@ -29,7 +29,7 @@ func (c *Config) checkOtherStore(ctx context.Context) error {
 	return c.checkEmbeddedLeft(ctx)
 }
 
-// checkDatabaseLeft refuses the embedded store where a database was used.
+// checkDatabaseLeft refuses the embedded store if the data directory was used with a database.
 func (c *Config) checkDatabaseLeft() error {
 	name, err := os.ReadFile(filepath.Join(c.DataDir, DatabaseFile))
 	if errors.Is(err, os.ErrNotExist) {
@@ -43,7 +43,7 @@ func (c *Config) checkDatabaseLeft() error {
 		c.DataDir, strings.TrimSpace(string(name)), usage.Program())
 }
 
-// checkEmbeddedLeft refuses a database where the embedded store holds messages that are not delivered.
+// checkEmbeddedLeft refuses a database if the embedded store holds undelivered messages.
 func (c *Config) checkEmbeddedLeft(ctx context.Context) error {
 	dir := filepath.Join(c.DataDir, "store")
 	if markers, err := filepath.Glob(filepath.Join(dir, "marker.manifest.*")); err != nil || len(markers) == 0 {
@@ -72,7 +72,7 @@ func (c *Config) checkEmbeddedLeft(ctx context.Context) error {
 		dir, left.Undelivered, left.Scheduled, left.DeadLetters, usage.Program(), c.DataDir)
 }
 
-// noteStore writes down which store this data directory is used with now.
+// noteStore records which store this data directory is used with.
 func (c *Config) noteStore() error {
 	path := filepath.Join(c.DataDir, DatabaseFile)
 	if c.DatabaseURL != "" {
@@ -84,7 +84,7 @@ func (c *Config) noteStore() error {
 	return nil
 }
 
-// DatabaseName is where a database is, without who connects and by which secret.
+// DatabaseName returns host and path of a database URL, without user and password.
 func DatabaseName(text string) string {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" {

@@ -12,7 +12,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
-// readiness returns why this node takes no calls; nil if it takes them.
+// readiness returns nil if this node takes calls, else the reason why it does not.
 func (n *node) readiness() error {
 	if !n.ready.Load() && n.moving.wanted.Load() {
 		return errors.New("this node drains, as an operator asked")
@@ -23,8 +23,8 @@ func (n *node) readiness() error {
 	return n.trouble()
 }
 
-// trouble returns what keeps a running node from storing a message; nil if nothing does. A spill that is out of room matters
-// only while PostgreSQL does not answer.
+// trouble returns the reason why a running node cannot store a message, or nil. A full spill matters only while PostgreSQL does not
+// answer.
 func (n *node) trouble() error {
 	if err := n.damage().Err(); err != nil {
 		return err
@@ -35,7 +35,7 @@ func (n *node) trouble() error {
 	return n.space().Err()
 }
 
-// space returns the room on the volume of the database that this node keeps itself.
+// space returns the free space on the volume of the embedded store or of the spill.
 func (n *node) space() diskguard.Space {
 	switch {
 	case n.store.Local != nil:
@@ -47,7 +47,7 @@ func (n *node) space() diskguard.Space {
 	}
 }
 
-// damage is what was found damaged in the database that this node keeps itself.
+// damage returns the damage that was found in the embedded store or in the spill.
 func (n *node) damage() *diskguard.Damage {
 	switch {
 	case n.store.Local != nil:
@@ -59,7 +59,7 @@ func (n *node) damage() *diskguard.Damage {
 	}
 }
 
-// watchDisk measures the volume once a second, so that its state changes, and is logged, without any call.
+// watchDisk measures the volume once a second, so that a change is noticed and logged without traffic.
 func (n *node) watchDisk(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -77,7 +77,7 @@ func (n *node) watchDisk(ctx context.Context) error {
 func (c *Config) checkVolume() error {
 	volume, err := vfs.Default.GetDiskUsage(c.DataDir)
 	if err != nil {
-		return nil // a file system that cannot report its space counts as roomy
+		return nil // a file system that cannot report its free space has no reserve
 	}
 	if err := c.DiskReserve.CheckVolume(c.DataDir, volume.TotalBytes); err != nil {
 		return usage.Errorf("--disk-reserve: %w; give a smaller reserve, or a larger volume with --data-dir", err)
@@ -85,7 +85,7 @@ func (c *Config) checkVolume() error {
 	return nil
 }
 
-// printNotReady prints that the node runs and takes no messages, and why.
+// printNotReady prints why the running node takes no messages.
 func printNotReady(s Streams, url string, why error) {
 	fmt.Fprintf(s.Out, "\nNot ready: %s takes no messages: %s\n", url, why)
 }

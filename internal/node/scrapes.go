@@ -19,8 +19,8 @@ const (
 	scrapesAtOnce = 2
 )
 
-// scrapes answers GET /metrics, at a cost that does not depend on how many ask.
-type scrapes struct {
+// metricsHandler answers GET /metrics, at a cost that does not depend on how many ask.
+type metricsHandler struct {
 	gather http.Handler // of promhttp
 	turns  chan struct{}
 	fresh  time.Duration // scrapeFresh
@@ -32,16 +32,16 @@ type scrapes struct {
 	}
 }
 
-func newScrapes(registry *prometheus.Registry) *scrapes {
+func newMetricsHandler(registry *prometheus.Registry) *metricsHandler {
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "esh3ar_metrics_gathered_timestamp_seconds",
 		Help: "Unix time at which the values of this scrape were gathered. Scrapes within a second of each other get the same values.",
 	}, func() float64 { return float64(time.Now().UnixMicro()) / 1e6 }))
-	return &scrapes{gather: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), turns: make(chan struct{}, scrapesAtOnce), fresh: scrapeFresh}
+	return &metricsHandler{gather: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), turns: make(chan struct{}, scrapesAtOnce), fresh: scrapeFresh}
 }
 
 // ServeHTTP implements http.Handler.
-func (s *scrapes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *metricsHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	select {
 	case s.turns <- struct{}{}:
 	default:
@@ -60,7 +60,7 @@ func (s *scrapes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // current returns a text that is no older than scrapeFresh.
-func (s *scrapes) current(ctx context.Context) *scrapeText {
+func (s *metricsHandler) current(ctx context.Context) *scrapeText {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.text != nil && time.Since(s.mu.at) < s.fresh {

@@ -30,7 +30,7 @@ func (g *gathered) Collect(out chan<- prometheus.Metric) {
 	out <- prometheus.MustNewConstMetric(gatheredDesc, prometheus.GaugeValue, 1)
 }
 
-func scrape(s *scrapes) *httptest.ResponseRecorder {
+func scrape(s *metricsHandler) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
 	return w
@@ -42,7 +42,7 @@ func TestScrapes_ManyAtOnce_GatherOnce(t *testing.T) {
 	g := &gathered{begun: make(chan struct{}, 8), leave: make(chan struct{})}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(g)
-	s := newScrapes(registry)
+	s := newMetricsHandler(registry)
 	s.fresh = time.Hour
 	var both sync.WaitGroup
 	for range scrapesAtOnce {

@@ -6,8 +6,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
-// CheckSecrets names the flag of a secret that no caller could send: one with the end of a line, as files have it, would be kept for
-// good and fit nobody.
+// CheckSecrets returns a usage error for a secret that no caller could send in a header, such as one with a trailing line break.
 func CheckSecrets(adminToken, apiKey string) error {
 	for _, flag := range []struct{ name, value string }{{"--admin-token", adminToken}, {"--api-key", apiKey}} {
 		for _, r := range flag.value {

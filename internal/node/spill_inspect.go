@@ -8,8 +8,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/ingest/spill"
 )
 
-// LeftIn returns a function that looks into the data directory of a node that has ended, for accepted messages that the database has not. While the node
-// still runs it is an error.
+// LeftIn returns a function that reports whether the spill in the data directory of a stopped node contains accepted messages. If the
+// node still runs, the function returns an error.
 func LeftIn(log *slog.Logger) func(dataDir string) (bool, error) {
 	return func(dataDir string) (bool, error) {
 		dir := SpillFolder(dataDir)

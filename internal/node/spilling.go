@@ -18,17 +18,17 @@ import (
 	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
-// Spilling is what a node does with calls while the store that it shares does not answer; nil: the store is the node's own.
+// Spilling keeps calls on this node's disk while the shared store does not answer. It is nil if the store is embedded.
 type Spilling struct {
 	kept  *spill.Spill
 	drain *spill.Drainer
 	dir   string
-	away  atomic.Bool // whether the database does not answer
+	away  atomic.Bool // the database does not answer
 }
 
 var _ httpapi.Spill = (*Spilling)(nil)
 
-// SpillFolder is where a node keeps what waits for the database.
+// SpillFolder returns the folder of the spill in a data directory.
 func SpillFolder(dataDir string) string { return filepath.Join(dataDir, "spill") }
 
 func (n *node) openSpill(context.Context) error {
@@ -54,12 +54,12 @@ func (n *node) openSpill(context.Context) error {
 	return nil
 }
 
-// OfStoppedNode returns the spill of a node that does not run; dataDir is the data directory of that node.
-func OfStoppedNode(kept *spill.Spill, dataDir string) *Spilling {
+// SpillingOf returns the spill of a node that does not run; dataDir is the data directory of that node.
+func SpillingOf(kept *spill.Spill, dataDir string) *Spilling {
 	return &Spilling{kept: kept, dir: SpillFolder(dataDir)}
 }
 
-// ClaimSpill refuses a spill whose calls another cluster has accepted.
+// ClaimSpill binds a spill to a cluster. It returns a usage error if the spill contains calls that another cluster accepted.
 func ClaimSpill(kept *spill.Spill, cluster string) error {
 	err := kept.Claim(cluster)
 	if errors.Is(err, spill.ErrOtherCluster) {
@@ -69,10 +69,10 @@ func ClaimSpill(kept *spill.Spill, cluster string) error {
 	return err
 }
 
-// drainPause bounds how long a database that is back is taken for one that is away.
+// drainPause bounds the time between two attempts to drain, so a recovered database is noticed within it.
 const drainPause = time.Second
 
-// openIntake makes the way of calls into the store, with the spill beside it and the drain behind that.
+// openIntake creates the ingest pipeline. With a shared store it has a spill, and a drainer that empties the spill.
 func (n *node) openIntake(o ingest.Options) {
 	s := n.spilling
 	if s == nil {
@@ -86,13 +86,13 @@ func (n *node) openIntake(o ingest.Options) {
 	})
 }
 
-// databaseChanged takes what calls notice of the database.
+// databaseChanged records whether calls see the database as unavailable.
 func (n *node) databaseChanged(away bool) {
 	n.spilling.away.Store(away)
 	n.outage.report("calls", away)
 }
 
-// run drains until ctx ends.
+// run drains the spill until ctx ends.
 func (s *Spilling) run(ctx context.Context) error {
 	if s == nil {
 		return nil
@@ -100,14 +100,14 @@ func (s *Spilling) run(ctx context.Context) error {
 	return s.drain.Run(ctx)
 }
 
-// wake tells the drain that the database answers others.
+// wake makes the drainer try at once.
 func (s *Spilling) wake() {
 	if s != nil && s.drain != nil {
 		s.drain.Wake()
 	}
 }
 
-// failed is closed when the spill can never be written to again.
+// failed returns a channel that is closed when the spill can never be written to again.
 func (s *Spilling) failed() <-chan struct{} {
 	if s == nil {
 		return nil
@@ -115,19 +115,19 @@ func (s *Spilling) failed() <-chan struct{} {
 	return s.kept.Failed()
 }
 
-// Close drains what can be drained within ctx and closes the spill. What is left then is said: it is nowhere else.
+// Close drains the spill within ctx and closes it. It returns a SpillNotEmptyError if messages are left, since they exist nowhere else.
 func (s *Spilling) Close(ctx context.Context) error {
 	if s == nil {
 		return nil
 	}
 	if s.drain != nil && s.kept.Calls() > 0 {
-		_ = s.drain.Drain(ctx) // what it could not do is counted below
+		_ = s.drain.Drain(ctx) // what is left is counted below
 	}
 	left := SpillNotEmptyError{stats: s.kept.Stats(), dir: s.dir}
 	return errors.Join(s.kept.Close(), left.orNil())
 }
 
-// SpillNotEmptyError is the end of a spill that is not empty.
+// SpillNotEmptyError reports that a closed spill still contains messages or calls in quarantine.
 type SpillNotEmptyError struct {
 	stats spill.Stats
 	dir   string
@@ -148,7 +148,7 @@ func (l SpillNotEmptyError) Error() string {
 	return fmt.Sprintf("%d accepted messages and %d calls in quarantine are still only in %s: %s", l.stats.Messages, l.stats.InQuarantine, l.dir, next)
 }
 
-// messages is how many accepted messages wait here, for those who might end this node.
+// messages returns the number of accepted messages that are only in this spill.
 func (s *Spilling) messages() int {
 	if s == nil {
 		return 0
@@ -156,10 +156,10 @@ func (s *Spilling) messages() int {
 	return s.kept.Messages()
 }
 
-// Waiting realises httpapi.Spill.
+// Waiting implements httpapi.Spill.
 func (s *Spilling) Waiting() bool { return s != nil && s.kept.Calls() > 0 }
 
-// Report realises httpapi.Spill.
+// Report implements httpapi.Spill.
 func (s *Spilling) Report(most int) (httpapi.SpillReport, error) {
 	if s == nil {
 		return httpapi.SpillReport{}, nil
@@ -167,7 +167,7 @@ func (s *Spilling) Report(most int) (httpapi.SpillReport, error) {
 	return SpillReport(s.kept, most)
 }
 
-// Readmit realises httpapi.Spill.
+// Readmit implements httpapi.Spill.
 func (s *Spilling) Readmit(ctx context.Context) (int, error) {
 	if s == nil {
 		return 0, nil
@@ -175,7 +175,7 @@ func (s *Spilling) Readmit(ctx context.Context) (int, error) {
 	return s.kept.Readmit(ctx)
 }
 
-// SpillReport looks at a spill, and at the first calls of its quarantine.
+// SpillReport returns the counts of a spill and at most most calls of its quarantine.
 func SpillReport(kept *spill.Spill, most int) (httpapi.SpillReport, error) {
 	s := kept.Stats()
 	r := httpapi.SpillReport{

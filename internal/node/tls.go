@@ -11,10 +11,10 @@ import (
 	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
-// tlsFlags name the certificate of a process.
+// tlsFlags are the certificate of a process and its key.
 type tlsFlags struct {
-	TLSCert string `name:"tls-cert" placeholder:"FILE" help:"Certificate with its chain (PEM); read again when it changes. Without it plain HTTP."`
-	TLSKey  string `name:"tls-key" placeholder:"FILE" help:"Key of the certificate (PEM)."`
+	TLSCert string `name:"tls-cert" placeholder:"FILE" help:"PEM file of the certificate and its chain, reloaded when it changes. Without it the process serves plain HTTP."`
+	TLSKey  string `name:"tls-key" placeholder:"FILE" help:"PEM file of the key of the certificate."`
 }
 
 func (f *tlsFlags) check() error {
@@ -27,7 +27,7 @@ func (f *tlsFlags) check() error {
 	return nil
 }
 
-// open reads the certificate; nil: there is none.
+// open reads the certificate; it returns nil if none is configured.
 func (f *tlsFlags) open(log *slog.Logger) (*certfile.Pair, error) {
 	if f.TLSCert == "" {
 		return nil, nil //nolint:nilnil // plain HTTP is no error
@@ -39,7 +39,7 @@ func (f *tlsFlags) open(log *slog.Logger) (*certfile.Pair, error) {
 	return pair, nil
 }
 
-// scheme is that of URLs of the process.
+// scheme returns the scheme of the URLs of the process: http or https.
 func (f *tlsFlags) scheme() string {
 	if f.TLSCert != "" {
 		return "https"
@@ -47,7 +47,7 @@ func (f *tlsFlags) scheme() string {
 	return "http"
 }
 
-// secured has a listener speak TLS, where there is a certificate.
+// secured returns a TLS listener on l, or l itself without a certificate.
 func secured(l net.Listener, cert *certfile.Pair) net.Listener {
 	if cert == nil {
 		return l
@@ -55,8 +55,8 @@ func secured(l net.Listener, cert *certfile.Pair) net.Listener {
 	return tls.NewListener(l, cert.Config())
 }
 
-// trustCA has this process trust the certificates of a file instead of the system's; empty: the system's. It must come before the first
-// TLS connection.
+// trustCA makes this process trust the authorities in a PEM file instead of the system's. An empty name changes nothing. It must be
+// called before the first TLS connection.
 func trustCA(file string) error {
 	if file == "" {
 		return nil

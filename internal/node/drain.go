@@ -15,20 +15,20 @@ import (
 	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
-// moving is how a node gets rid of its phones while it runs.
+// moving hands phones over to other nodes while this one runs: a few when it has too many, all when it drains.
 type moving struct {
 	*rebalance.Mover
 
 	wanted atomic.Bool   // whether an operator wants the node to drain
-	asked  chan struct{} // capacity 1: a signal that wanted may have changed
+	asked  chan struct{} // capacity 1; signals that wanted may have changed
 
 	mu struct {
 		sync.Mutex
-		ending bool // the process is about to end: nothing makes the node ready again
+		ending bool // set when the process is about to end; the node does not become ready again
 	}
 }
 
-// drainSignal is a context that ends when the node drains. A node that takes calls again has a new one.
+// drainSignal is a context that is canceled when the node drains. A node that takes calls again gets a new one.
 type drainSignal struct {
 	mu struct {
 		sync.Mutex
@@ -37,7 +37,7 @@ type drainSignal struct {
 	}
 }
 
-// Context returns the signal.
+// Context returns the current context.
 func (d *drainSignal) Context() context.Context {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -66,12 +66,12 @@ func (d *drainSignal) end() {
 
 func (n *node) openMoving() {
 	n.moving = moving{asked: make(chan struct{}, 1), Mover: rebalance.New(rebalance.Options{
-		Self: n.word, Nodes: n.cluster.nodes, Recent: n.cluster.recent, Move: n.hubs.phones.Move, Log: n.log,
+		Self: n.status, Nodes: n.cluster.nodes, Recent: n.cluster.recent, Move: n.hubs.phones.Move, Log: n.log,
 	})}
 }
 
-// drainOnRequest has this node drain when an operator asks: gateways hear that it takes no more calls, then its phones are handed
-// over. It goes on with what it has until the operator ends it, or has it take calls again.
+// drainOnRequest drains this node when an operator asks: gateways stop sending calls, then the phones are handed over. The node keeps
+// working on what it has until the operator stops it or undrains it.
 func (n *node) drainOnRequest(ctx context.Context) error {
 	drains := false
 	for {
@@ -93,7 +93,7 @@ func (n *node) drainOnRequest(ctx context.Context) error {
 	}
 }
 
-// retire tells everything that sends work here to stop.
+// retire makes gateways, balancers and other nodes stop sending work here.
 func (n *node) retire(ctx context.Context) {
 	n.ready.Store(false)
 	n.watched.AwaitHeard(ctx)
@@ -101,15 +101,15 @@ func (n *node) retire(ctx context.Context) {
 	n.cluster.announce()
 }
 
-// end is retire for a process that is about to end.
-func (n *node) end(ctx context.Context) {
+// beginDrain is retire for a process that is about to end; it cannot be undone.
+func (n *node) beginDrain(ctx context.Context) {
 	n.moving.mu.Lock()
 	n.moving.mu.ending = true
 	n.moving.mu.Unlock()
 	n.retire(ctx)
 }
 
-// unretire takes calls and phones again, unless the process is about to end.
+// unretire makes the node take calls and phones again, unless the process is about to end.
 func (n *node) unretire() {
 	n.moving.mu.Lock()
 	defer n.moving.mu.Unlock()
@@ -122,27 +122,27 @@ func (n *node) unretire() {
 	n.log.Info("taking calls and phones again, as an operator asked")
 }
 
-// drainNode has a node of the cluster drain, or with drain false take calls again; NotFound: there is none of that name.
-// authorization is the administrator's.
+// drainNode drains a node of the cluster, or undrains it if drain is false. authorization is the header of the operator's call. The
+// error is NotFound if no node has the id.
 func (n *node) drainNode(ctx context.Context, id, authorization string, drain bool) error {
 	if id == n.id {
 		n.moving.wanted.Store(drain)
 		select {
 		case n.moving.asked <- struct{}{}:
-		default: // it is about to look
+		default: // a signal is pending already
 		}
 		return nil
 	}
 	for _, other := range n.cluster.nodes() {
 		if other.ID == membership.NodeID(id) {
-			return passDrainOn(ctx, &other, authorization, drain)
+			return forwardDrain(ctx, &other, authorization, drain)
 		}
 	}
 	return esh3ar.Errorf(esh3ar.NotFound, "no node %s", id)
 }
 
-// passDrainOn asks a node itself: administrators are the same at all nodes of a database.
-func passDrainOn(ctx context.Context, to *membership.Node, authorization string, drain bool) error {
+// forwardDrain forwards the call to the node itself. All nodes of a database have the same admin token.
+func forwardDrain(ctx context.Context, to *membership.Node, authorization string, drain bool) error {
 	method := http.MethodPost
 	if !drain {
 		method = http.MethodDelete

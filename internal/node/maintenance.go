@@ -12,17 +12,17 @@ import (
 	"github.com/esh3artech/esh3ar/internal/retention"
 )
 
-// upkeep is what keeps the node well: the breaker before its store, and the janitor.
-type upkeep struct {
-	breaker *breaker.Breaker
-	janitor *retention.Janitor
-	outage  *outage // of the store
-	backlog *backlogCounter
+// maintenance contains the breaker of the store, the log of its outages, and the background work on it.
+type maintenance struct {
+	breaker      *breaker.Breaker
+	retentionJob *retention.Janitor
+	outage       *outageLog // of the store
+	backlog      *backlogCounter
 }
 
-func (n *node) openUpkeep() {
+func (n *node) openMaintenance() {
 	n.backlog = &backlogCounter{store: n.store}
-	n.outage = &outage{log: n.log, begun: "the store does not answer", ended: "the store answers"}
+	n.outage = &outageLog{log: n.log, begun: "the store does not answer", ended: "the store answers"}
 	if n.store.Shared != nil {
 		n.outage.begun = "the database does not answer; calls are kept on this node's disk and go to it when it does"
 		n.outage.ended = "the database answers"
@@ -31,10 +31,10 @@ func (n *node) openUpkeep() {
 		}
 	}
 	n.breaker = breaker.New("store", breaker.Options{OnChange: n.storeBreakerChanged})
-	n.janitor = retention.New(n.store, retention.Options{KeepMessages: n.config.KeepMessages, KeepEvents: n.config.KeepEvents, Retention: n.retention, Log: n.log})
+	n.retentionJob = retention.New(n.store, retention.Options{KeepMessages: n.config.KeepMessages, KeepEvents: n.config.KeepEvents, Retention: n.retention, Log: n.log})
 }
 
-// retention is what plans say of how long messages are kept.
+// retention returns how long messages are kept, by business, where a plan differs from --keep-messages.
 func (n *node) retention(ctx context.Context) (map[esh3ar.BusinessID]time.Duration, error) {
 	others := map[esh3ar.BusinessID]time.Duration{}
 	for _, plan := range n.plans.All() {
@@ -52,7 +52,7 @@ func (n *node) retention(ctx context.Context) (map[esh3ar.BusinessID]time.Durati
 	return others, nil
 }
 
-// dependencies are the breakers before what this node cannot do without, or does worse without.
+// dependencies returns the breakers of the store and of Redis.
 func (n *node) dependencies() []*breaker.Breaker {
 	if n.cluster == nil {
 		return []*breaker.Breaker{n.breaker}
@@ -60,25 +60,25 @@ func (n *node) dependencies() []*breaker.Breaker {
 	return []*breaker.Breaker{n.breaker, n.cluster.breaker}
 }
 
-// breakerChanged logs at debug level: while a dependency is away its breaker opens and half opens every second. outage and
-// redisChanged report the outage, once.
+// breakerChanged logs at debug level, since the breaker of an unavailable dependency opens and half-opens every second. outageLog and
+// redisChanged report an outage once.
 func (n *node) breakerChanged(s breaker.Status) {
 	n.log.Debug("circuit breaker", "dependency", s.Name, "state", s.State, "failures", s.Failures)
 }
 
-// storeBreakerChanged also tells the drain of the spill: a store that answers others will answer it.
+// storeBreakerChanged also wakes the drain of the spill when the store answers other calls.
 func (n *node) storeBreakerChanged(s breaker.Status) {
 	n.breakerChanged(s)
 	n.outage.report("breaker", s.State != "closed")
 	n.spilling.wake()
 }
 
-// deviceChanged logs which device it is and not whose: a phone number has no business in a log.
+// deviceChanged logs the id of a device. It does not log the phone number, which is personal data.
 func (n *node) deviceChanged(info delivery.BreakerInfo) {
 	n.log.Info("circuit breaker", "device", info.ID, "state", info.State, "failures", info.Failures)
 }
 
-// rules are what phones are delivered to by.
+// rules returns the rules of delivery: timeouts, attempts, pauses.
 func (c *Config) rules() delivery.Rules {
 	return delivery.Rules{
 		AckTimeout: c.AckTimeout, Attempts: c.RetryAttempts, Backoff: flow.Backoff{Base: c.RetryBase, Cap: c.RetryCap},
@@ -86,7 +86,7 @@ func (c *Config) rules() delivery.Rules {
 	}
 }
 
-// shownDevices bounds what GET /admin/v1/breakers lists.
+// shownDevices bounds the devices that GET /admin/v1/breakers lists.
 const shownDevices = 1000
 
 func (n *node) breakerReport() httpapi.BreakerReport {

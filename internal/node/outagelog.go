@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// outage logs that a dependency does not answer, once when that begins and once when it ends. Several parts notice it, each in its
-// own way and at its own time; the outage lasts until all of them are answered again.
-type outage struct {
+// outageLog logs one line when a dependency stops answering and one when it answers again. Several parts detect an outage at different
+// times; it lasts until all of them are answered again.
+type outageLog struct {
 	log   *slog.Logger
 	begun string       // line of the beginning
 	ended string       // line of the end
@@ -21,8 +21,8 @@ type outage struct {
 	}
 }
 
-// report takes what a part notices. A part that repeats itself changes nothing.
-func (o *outage) report(part string, away bool) {
+// report records whether a part is answered. Repeated reports change nothing.
+func (o *outageLog) report(part string, away bool) {
 	o.mu.Lock()
 	was := len(o.mu.away)
 	if o.mu.away == nil {

@@ -13,16 +13,16 @@ import (
 	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
-// roleFlags say what a process is besides a node.
+// roleFlags select the sidecars of a node: a gateway and an autoscaler in the same process.
 type roleFlags struct {
-	Role      string       `name:"role" default:"node" enum:"node,all" help:"node, or all: with a gateway before the nodes."`
+	Role      string       `name:"role" default:"node" enum:"node,all" help:"node, or all for a node and a gateway in one process."`
 	Gateway   gatewayFlags `embed:"" prefix:"gateway-"`
-	Autoscale bool         `name:"autoscale" help:"Start and stop nodes as their load asks for; of several that may, one decides. Needs --database-url and --redis-url."`
+	Autoscale bool         `name:"autoscale" help:"Start and stop nodes by their load. If several processes may, one of them decides. Needs --database-url and --redis-url."`
 	Scale     ScaleFlags   `embed:"" prefix:"scale-"`
-	Args      []string     `arg:"" optional:"" help:"With --autoscale, after --: flags of serve for the nodes that are started, or the command, in which {nodes} stands for the number."`
+	Args      []string     `arg:"" optional:"" help:"With --autoscale, after --: flags of serve for the started nodes, or the command, in which {nodes} is replaced by their number."`
 }
 
-// check names the first flag whose value cannot work. plan is nil where nothing is scaled.
+// check returns a usage error for the first invalid flag. plan is nil without --autoscale.
 func (r *roleFlags) check(c *Config) (plan *ScalePlan, err error) {
 	if r.Role == "all" {
 		if err := errors.Join(checkListen(r.Gateway.Listen), r.Gateway.check()); err != nil {
@@ -31,7 +31,7 @@ func (r *roleFlags) check(c *Config) (plan *ScalePlan, err error) {
 	}
 	switch {
 	case r.Autoscale && (c.DatabaseURL == "" || c.RedisURL == ""):
-		return nil, usage.Errorf("--autoscale: needs --database-url and --redis-url: one is where it is decided who scales, the other where nodes say how they are")
+		return nil, usage.Errorf("--autoscale: needs --database-url and --redis-url: the database holds the lease of the deciding scaler, and nodes announce their load in Redis")
 	case r.Autoscale:
 		return r.Scale.Plan("scale-", r.Args)
 	case len(r.Args) > 0:
@@ -40,7 +40,7 @@ func (r *roleFlags) check(c *Config) (plan *ScalePlan, err error) {
 	return nil, nil
 }
 
-// prefixed makes what is wrong with a flag speak of the flag as this command calls it.
+// prefixed returns err with prefix inserted into the name of the flag in its text.
 func prefixed(err error, prefix string) error {
 	if err == nil {
 		return nil
@@ -52,17 +52,17 @@ func prefixed(err error, prefix string) error {
 	return text
 }
 
-// companions run in the process of a node and end before it does.
-type companions struct {
-	gateway  *gatewayProcess // nil: none
-	listener net.Listener    // of it
+// sidecars run in the process of a node and stop before it.
+type sidecars struct {
+	gateway  *gatewayProcess // nil without --role all
+	listener net.Listener    // of the gateway
 	flags    *gatewayFlags
-	scaling  *Scaling // nil: none
+	scaling  *Scaling // nil without --autoscale
 }
 
-// openCompanions makes what the role asks for besides the node.
-func (n *node) openCompanions(ctx context.Context, s Streams, plan *ScalePlan) (p *companions, err error) {
-	p = &companions{flags: &n.config.Gateway}
+// openSidecars creates the sidecars that the flags ask for.
+func (n *node) openSidecars(ctx context.Context, s Streams, plan *ScalePlan) (p *sidecars, err error) {
+	p = &sidecars{flags: &n.config.Gateway}
 	if n.config.Role == "all" {
 		if err := n.openGateway(ctx, p); err != nil {
 			return nil, err
@@ -72,7 +72,7 @@ func (n *node) openCompanions(ctx context.Context, s Streams, plan *ScalePlan) (
 	if plan == nil {
 		return p, nil
 	}
-	p.scaling, err = plan.Open(ScaleParts{
+	p.scaling, err = plan.Open(ScaleDependencies{
 		Holder: NewHolder(), Store: n.store.Shared, Registry: n.cluster.redis.Registry(), Dir: n.config.DataDir, Host: n.host(),
 		Env: []string{"ESH3AR_DATABASE_URL=" + n.config.DatabaseURL, "ESH3AR_REDIS_URL=" + n.config.RedisURL}, Log: n.log, Output: s.Err,
 	})
@@ -85,9 +85,8 @@ func (n *node) openCompanions(ctx context.Context, s Streams, plan *ScalePlan) (
 	return p, err
 }
 
-// openGateway puts a gateway before the nodes that this one knows: those of its registry, and itself as long as that lists
-// nobody.
-func (n *node) openGateway(ctx context.Context, p *companions) (err error) {
+// openGateway creates a gateway in front of the nodes of the registry. Until the registry lists a node, it uses this one.
+func (n *node) openGateway(ctx context.Context, p *sidecars) (err error) {
 	m := newGatewayMetrics()
 	o := p.flags.options(m)
 	o.Nodes, o.Secret, o.Log = []string{n.url}, n.proof, n.log
@@ -109,7 +108,8 @@ func (n *node) openGateway(ctx context.Context, p *companions) (err error) {
 	return nil
 }
 
-// host is where the node is reached, and so where its children are.
+// host returns the host of --listen, which child processes listen on too.
+// start runs the sidecars; the function it returns ends them: the gateway takes no more calls and has those in flight answered,
 func (n *node) host() string {
 	host, _, err := net.SplitHostPort(n.config.Listen)
 	if err != nil || host == "" || net.ParseIP(host).IsUnspecified() {
@@ -119,8 +119,9 @@ func (n *node) host() string {
 }
 
 // start runs the companions; the function it returns ends them: the gateway takes no more calls and has those in flight answered,
-// the nodes that were started drain.
-func (p *companions) start(ctx context.Context) (failed <-chan error, stop func() error) {
+// start runs the sidecars. The returned function stops them: the gateway refuses new calls and finishes those in flight, and the
+// nodes that the autoscaler started drain.
+func (p *sidecars) start(ctx context.Context) (failed <-chan error, stop func() error) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	fault := make(chan error, 1)
 	var group errgroup.Group
@@ -130,7 +131,7 @@ func (p *companions) start(ctx context.Context) (failed <-chan error, stop func(
 			if err != nil {
 				select {
 				case fault <- err:
-				default: // somebody was faster
+				default: // another part has failed first
 				}
 			}
 			return err

@@ -7,18 +7,18 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
-// planes join the hubs of this node with those of the others, by the names of the hubs; none: this node is alone.
-type planes map[string]*backplane.Plane
+// backplanes connect the hubs of this node to those of other nodes, by hub name. It is empty if the node runs alone.
+type backplanes map[string]*backplane.Plane
 
-func (c *cluster) planes() planes {
-	all := make(planes)
+func (c *cluster) backplanes() backplanes {
+	all := make(backplanes)
 	for _, hub := range []string{"mobile", "business"} {
 		all[hub] = backplane.New(backplane.Options{Self: c.self, Nodes: c.ids, Transport: c.redis.BatchTransport(hub)})
 	}
 	return all
 }
 
-// ids are those of the nodes that were last heard of.
+// ids returns the ids of the nodes of the last list that was read.
 func (c *cluster) ids() (ids []membership.NodeID) {
 	for _, node := range c.nodes() {
 		ids = append(ids, node.ID)
@@ -26,7 +26,7 @@ func (c *cluster) ids() (ids []membership.NodeID) {
 	return ids
 }
 
-func (p planes) collect(metrics chan<- prometheus.Metric) {
+func (p backplanes) collect(metrics chan<- prometheus.Metric) {
 	for hub, plane := range p {
 		stats := plane.Stats()
 		for outcome, n := range map[string]uint64{

@@ -12,8 +12,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/runtime/sysload"
 )
 
-// gauge measures the load of a node: one score for the registry, the metrics, admission and scaling.
-type gauge struct {
+// loadGauge measures the load of a node once a second: one score for the registry, metrics, admission and scaling.
+type loadGauge struct {
 	node       *node
 	system     sysload.System
 	queue      sysload.RunQueue
@@ -25,23 +25,23 @@ type gauge struct {
 	api        atomic.Int64 // connections of net/http
 }
 
-func newGauge(n *node) *gauge {
-	g := &gauge{node: n, system: sysload.Linux()}
+func newLoadGauge(n *node) *loadGauge {
+	g := &loadGauge{node: n, system: sysload.Linux()}
 	g.meter = flow.NewLoadMeter(n.config.capacity(g.system, n.config.most(n.config.budget(sysload.MaxFiles()))))
 	g.current.Store(&flow.Load{})
 	return g
 }
 
-func (g *gauge) load() flow.Load { return *g.current.Load() }
+func (g *loadGauge) load() flow.Load { return *g.current.Load() }
 
-func (g *gauge) committed(info ingest.CommitInfo) {
+func (g *loadGauge) committed(info ingest.CommitInfo) {
 	g.messages.Add(uint64(info.Messages + info.Spilled))
 	g.commits.Add(1)
 	g.committing.Add(int64(info.Took))
 }
 
-// connection counts the connections that net/http holds; those it hands over are counted by who has them.
-func (g *gauge) connection(_ net.Conn, state http.ConnState) {
+// connection counts the connections that net/http holds. Hijacked connections are counted by their new owner.
+func (g *loadGauge) connection(_ net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
 		g.api.Add(1)
@@ -52,7 +52,7 @@ func (g *gauge) connection(_ net.Conn, state http.ConnState) {
 }
 
 // run measures once a second until ctx ends.
-func (g *gauge) run(ctx context.Context) error {
+func (g *loadGauge) run(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
@@ -66,7 +66,7 @@ func (g *gauge) run(ctx context.Context) error {
 	}
 }
 
-func (g *gauge) usage() flow.Usage {
+func (g *loadGauge) usage() flow.Usage {
 	u := flow.Usage{
 		At: time.Now(), CPU: sysload.CPU(), Messages: g.messages.Load(), Memory: g.system.Memory(), Commits: g.commits.Load(),
 		Committing: time.Duration(g.committing.Load()), Connections: int(g.api.Load()) + g.node.hubs.connections(),

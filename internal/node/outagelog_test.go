@@ -11,7 +11,7 @@ import (
 func TestOutage_SeveralParts_OneLineEach(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	o := &outage{log: slog.New(slog.NewTextHandler(&log, nil)), begun: "begun", ended: "ended", more: func() []any { return []any{"spill", "d"} }}
+	o := &outageLog{log: slog.New(slog.NewTextHandler(&log, nil)), begun: "begun", ended: "ended", more: func() []any { return []any{"spill", "d"} }}
 	o.report("breaker", false) // nothing has happened yet
 	for range 3 {
 		o.report("breaker", true)
