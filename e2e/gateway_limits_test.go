@@ -53,7 +53,7 @@ func TestAFullNode(t *testing.T) {
 		if status != want {
 			t.Errorf("%d %s, want %d", status, text, want)
 		}
-		if full := status == http.StatusServiceUnavailable; full != (header.Get("Retry-After") != "") || full && !strings.Contains(text, "nothing was taken") {
+		if full := status == http.StatusServiceUnavailable; full != (header.Get("Retry-After") != "") || full && !strings.Contains(text, "nothing was stored") {
 			t.Errorf("%d %v %s", status, header, text)
 		}
 	}

@@ -22,7 +22,7 @@ func TestAGatewayStartsWithoutRedis(t *testing.T) {
 	body := fmt.Sprintf(`{"recipientPhoneNumber":%q,"messageContent":"x"}`, alice)
 	for _, path := range []string{"/v1/messages", "/online-mobile-user/negotiate?negotiateVersion=1"} {
 		status, header, text := blind.ask(http.MethodPost, path, body, nil)
-		if status != http.StatusServiceUnavailable || header.Get("Retry-After") != "1" || !strings.Contains(text, "nothing was taken") {
+		if status != http.StatusServiceUnavailable || header.Get("Retry-After") != "1" || !strings.Contains(text, "nothing was stored") {
 			t.Errorf("%s without a list of nodes: %d %v %s", path, status, header, text)
 		}
 	}

@@ -20,8 +20,8 @@ const (
 	benchDone = `{"id":"01890a5d-ac96-774b-bcce-b302099a8057","status":"queued","seq":1,"durability":"stored"}`
 )
 
-// BenchmarkCall is a call over a kept connection, straight to a node and through a gateway. Caller and node are in it: what
-// counts is the difference. `make bench-gateway` has each in a process of its own.
+// BenchmarkCall measures a call over a keep-alive connection, directly to a node and through a gateway. Client and node run in
+// the same process, so only the difference matters. `make bench-gateway` uses separate processes.
 func BenchmarkCall(b *testing.B) {
 	node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)

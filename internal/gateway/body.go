@@ -7,30 +7,30 @@ import (
 	"os"
 )
 
-// body is what a caller sends. A small one is read whole before a node is chosen. A long one is a stream; what has gone by
-// is kept, as long as a repeat may want it and there is memory.
+// body is the body of a request. A small one is read completely before a node is chosen. A long one is streamed, and buffered
+// for a retry while that is possible and there is memory.
 type body struct {
-	kept     []byte // from the beginning
-	whole    bool   // all of it is kept
-	keep     bool   // what is read is kept
-	from     int    // of kept, that is read next
-	left     int64  // that may still come
-	reserved int64  // of its owner's share of the gateway's memory, in bytes
-	who      owner  // of what is reserved
-	source   io.Reader
-	failed   error // of the source, once it had one
+	kept      []byte // buffered bytes, from the start
+	whole     bool   // kept holds the whole body
+	keep      bool   // bytes that are read are buffered
+	from      int    // offset in kept of the next part
+	remaining int64  // bytes that may still arrive
+	reserved  int64  // bytes reserved in memory
+	who       owner  // owner of the reservation
+	source    io.Reader
+	failed    error // error of source, once it occurred
 }
 
-// errTooLarge ends a body that is longer than it may be; errNoMemory one that there is no room for.
+// Errors of reading a body: it exceeds its limit, or its owner's share of memory is used up.
 var (
 	errTooLarge = errors.New("the body is too large")
-	errNoMemory = errors.New("this caller has its share of large calls under way")
+	errNoMemory = errors.New("this caller has reached its share of large calls")
 )
 
-// open takes a request's body of at most limit bytes. One of up to maxBody is read now.
+// open prepares the body of a request, of at most limit bytes. It reads a body of up to maxBody completely.
 func (b *body) open(g *Gateway, r *http.Request, who owner, limit int64, keep bool) error {
 	b.kept, b.from, b.failed, b.who = b.kept[:0], 0, nil, who
-	b.source, b.left, b.keep, b.whole = r.Body, limit, true, r.Body == http.NoBody
+	b.source, b.remaining, b.keep, b.whole = r.Body, limit, true, r.Body == http.NoBody
 	switch {
 	case b.whole:
 		return nil
@@ -43,14 +43,14 @@ func (b *body) open(g *Gateway, r *http.Request, who owner, limit int64, keep bo
 	return b.readAll(g)
 }
 
-// readFirst waits for the first bytes of a long body: until they are there, the call needs nothing but its connection.
+// readFirst waits for the first bytes of a long body, so that a client that sends nothing holds no slot.
 func (b *body) readFirst() error {
 	if cap(b.kept) < keepBuffer {
 		b.kept = make([]byte, 0, keepBuffer)
 	}
 	n, err := b.source.Read(b.kept[:keepBuffer])
 	b.kept = b.kept[:n]
-	b.left -= int64(n)
+	b.remaining -= int64(n)
 	switch {
 	case errors.Is(err, io.EOF):
 		b.whole = true
@@ -64,13 +64,13 @@ func (b *body) readFirst() error {
 
 func (b *body) readAll(g *Gateway) error {
 	for {
-		if !b.makeRoom(g) {
+		if !b.grow(g) {
 			return errNoMemory
 		}
 		n, err := b.source.Read(b.kept[len(b.kept):cap(b.kept)])
 		b.kept = b.kept[:len(b.kept)+n]
-		switch b.left -= int64(n); {
-		case b.left < 0:
+		switch b.remaining -= int64(n); {
+		case b.remaining < 0:
 			return errTooLarge
 		case errors.Is(err, io.EOF):
 			b.whole = true
@@ -81,9 +81,9 @@ func (b *body) readAll(g *Gateway) error {
 	}
 }
 
-// makeRoom doubles what is kept, when it is full, as the bytes come. What is above keepBuffer counts against the share of its
-// owner in the memory of all calls; false: there is none left.
-func (b *body) makeRoom(g *Gateway) bool {
+// grow doubles the buffer if it is full. Above keepBuffer it reserves memory in the owner's share, and returns false if there
+// is none left.
+func (b *body) grow(g *Gateway) bool {
 	size := cap(b.kept)
 	if len(b.kept) < size {
 		return true
@@ -99,16 +99,16 @@ func (b *body) makeRoom(g *Gateway) bool {
 	return true
 }
 
-// consumed reports whether all of it was read from the caller.
+// consumed reports whether the whole body was read from the client.
 func (b *body) consumed() bool { return b.whole || errors.Is(b.failed, io.EOF) }
 
-// replayable tells whether it can be sent from its beginning.
+// replayable reports whether the body can be sent from the start again.
 func (b *body) replayable() bool { return b.whole || b.keep && b.failed == nil }
 
-// rewind begins anew.
+// rewind makes part start from the beginning.
 func (b *body) rewind() { b.from = 0 }
 
-// part gives what comes next, of at most len(room) bytes unless it was kept already; io.EOF at the end.
+// part returns the next part of the body, and io.EOF at the end. It reads at most len(room) bytes from the client.
 func (b *body) part(g *Gateway, room []byte) ([]byte, error) {
 	if b.from < len(b.kept) {
 		part := b.kept[b.from:]
@@ -122,10 +122,10 @@ func (b *body) part(g *Gateway, room []byte) ([]byte, error) {
 		return nil, b.failed
 	}
 	n, err := b.source.Read(room)
-	if b.left -= int64(n); b.left < 0 {
+	if b.remaining -= int64(n); b.remaining < 0 {
 		n, err = 0, errTooLarge
 	}
-	b.note(g, room[:n])
+	b.buffer(g, room[:n])
 	switch {
 	case errors.Is(err, io.EOF):
 		b.whole = b.keep
@@ -139,10 +139,10 @@ func (b *body) part(g *Gateway, room []byte) ([]byte, error) {
 	return room[:n], err
 }
 
-// note keeps what was read, if it is to be kept and there is room.
-func (b *body) note(g *Gateway, part []byte) {
+// buffer buffers bytes that were read, if a retry may need them and there is memory.
+func (b *body) buffer(g *Gateway, part []byte) {
 	for len(part) > 0 && b.keep {
-		if b.keep = b.makeRoom(g); !b.keep {
+		if b.keep = b.grow(g); !b.keep {
 			b.kept, b.from = nil, 0
 			return
 		}
@@ -162,17 +162,17 @@ func (b *body) release(g *Gateway) {
 	}
 }
 
-// refuseBody answers a body that could not be read.
+// refuseBody answers a request whose body could not be read.
 func (x *exchange) refuseBody(err error) {
 	switch {
 	case errors.Is(err, errTooLarge):
-		x.refuse(bodyTooLarge, "at most "+sizeOf(x.limit)+" are taken")
+		x.answerProblem(bodyTooLarge, "the body may have at most "+sizeOf(x.limit))
 	case errors.Is(err, errNoMemory):
-		x.refuse(overloaded, err.Error()+"; nothing was taken")
+		x.answerProblem(overloaded, err.Error()+"; nothing was stored")
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		x.refuse(requestTimeout, "send the body faster, or less of it")
+		x.answerProblem(requestTimeout, "send the body faster, or less of it")
 	default:
-		x.refuse(unreadable, "the body ended before its length")
+		x.answerProblem(unreadable, "the body ended before its length")
 	}
 }
 

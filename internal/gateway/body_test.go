@@ -13,9 +13,9 @@ import (
 	"github.com/esh3artech/esh3ar/internal/gateway"
 )
 
-// TestABodyThatDoesNotCome: the server's patience with bodies holds for those that are passed on as they come too, however long
-// an answer may take.
-func TestABodyThatDoesNotCome(t *testing.T) {
+// TestBody_NotSent_TimesOut checks that the server's read timeout applies to streamed bodies, too, even if the response may take
+// longer.
+func TestBody_NotSent_TimesOut(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, "n", says("n"))
 	f := newFront(t, func(o *gateway.Options) { o.ResponseTimeout = 4 * patience }, n)
@@ -37,9 +37,9 @@ func TestABodyThatDoesNotCome(t *testing.T) {
 	}
 }
 
-// TestMemoryOfBodies: what is kept for a repeat is bounded over all calls. A call that needs more to be taken at all is refused, one
-// that only could not be repeated goes on.
-func TestMemoryOfBodies(t *testing.T) {
+// TestBody_MemoryUsedUp_RefusedOrNotRetried uses up the memory of bodies. A call that must be buffered is refused; a streamed
+// call continues but cannot be retried.
+func TestBody_MemoryUsedUp_RefusedOrNotRetried(t *testing.T) {
 	t.Parallel()
 	const memory = 1 << 20 // of strangers
 	gate, inside := make(chan struct{}), make(chan struct{}, 10)
@@ -66,7 +66,7 @@ func TestMemoryOfBodies(t *testing.T) {
 	})
 	<-inside
 	if got := batch(len(text), "Idempotency-Key", "l"); got.status != http.StatusAccepted || got.body != "n "+text {
-		t.Errorf("a call that could not be repeated: %d, %d bytes", got.status, len(got.body))
+		t.Errorf("a call that cannot be retried: got %d, %d bytes", got.status, len(got.body))
 	}
 	if got := f.do(http.MethodPost, "/v1/messages", strings.Repeat("x", 100<<10)); got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
 		t.Errorf("a call without memory: %d %s", got.status, got.body)
@@ -80,9 +80,9 @@ func TestMemoryOfBodies(t *testing.T) {
 	}
 }
 
-// TestABodyThatComesSlowly has the server's patience, and the answer its own time from then on: a batch over a thin line takes
-// longer to come than an answer may.
-func TestABodyThatComesSlowly(t *testing.T) {
+// TestBody_Slow_LeavesResponseItsTime checks that the time of the response starts after the body has arrived: a batch on a slow
+// link may take longer to arrive than a response may take.
+func TestBody_Slow_LeavesResponseItsTime(t *testing.T) {
 	t.Parallel()
 	const within = 2 * time.Second
 	n := newNode(t, "n", says("n"))

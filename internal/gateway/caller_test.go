@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// shout sends bytes and gives all that comes back until the gateway ends the connection.
+// shout sends bytes and returns everything that the gateway sends until it closes the connection.
 func (f *front) shout(text string) string {
 	f.t.Helper()
 	c := dialRaw(f.t, f.Listener.Addr().String())
@@ -19,7 +19,7 @@ func (f *front) shout(text string) string {
 	return c.rest()
 }
 
-// rest is what still comes.
+// rest returns everything that is received until the connection ends.
 func (c *rawCaller) rest() string {
 	c.t.Helper()
 	text, err := io.ReadAll(c.in)
@@ -29,8 +29,8 @@ func (c *rawCaller) rest() string {
 	return string(text)
 }
 
-// TestGateway_HalfClosedCaller_IsAnswered: a caller that ends its side after the request, as nc -N does, still waits for the answer.
-func TestGateway_HalfClosedCaller_IsAnswered(t *testing.T) {
+// TestGateway_HalfClosedClient_IsAnswered closes the sending side after the request, as nc -N does, and reads the response.
+func TestGateway_HalfClosedClient_IsAnswered(t *testing.T) {
 	t.Parallel()
 	for name, call := range map[string]string{
 		"call":    "POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}",
@@ -65,8 +65,8 @@ func TestGateway_HalfClosedCaller_IsAnswered(t *testing.T) {
 	}
 }
 
-// TestAStreamThatHasNotBegunEndsInWords: a gateway that stops does not answer 200 for a node that has said nothing yet.
-func TestAStreamThatHasNotBegunEndsInWords(t *testing.T) {
+// TestStream_GatewayStopsBeforeStart_Is503 stops the gateway before the node has started its response.
+func TestStream_GatewayStopsBeforeStart_Is503(t *testing.T) {
 	t.Parallel()
 	inside := make(chan struct{}, 1)
 	n := newNode(t, "n", func(_ http.ResponseWriter, r *http.Request) { inside <- struct{}{}; <-r.Context().Done() })
@@ -78,8 +78,8 @@ func TestAStreamThatHasNotBegunEndsInWords(t *testing.T) {
 	}
 }
 
-// TestEitherSideLeavesAStream: the other hears of it, a stream that broke off does not look ended, and its slot is free.
-func TestEitherSideLeavesAStream(t *testing.T) {
+// TestStream_EitherSideEnds_EndsOther also checks that a broken stream does not look complete, and that its slot is freed.
+func TestStream_EitherSideEnds_EndsOther(t *testing.T) {
 	t.Parallel()
 	for name, leave := range map[string]func(n *node, down io.Closer){
 		"the caller leaves": func(_ *node, down io.Closer) { down.Close() },
@@ -92,7 +92,7 @@ func TestEitherSideLeavesAStream(t *testing.T) {
 				defer close(left)
 				tick := time.NewTicker(time.Millisecond)
 				defer tick.Stop()
-				for r.Context().Err() == nil { // who has gone is met when something is written to him
+				for r.Context().Err() == nil { // a disconnect is noticed by a write
 					_, _ = io.WriteString(w, "data: x\n\n")
 					_ = http.NewResponseController(w).Flush()
 					<-tick.C

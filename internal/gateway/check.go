@@ -15,62 +15,63 @@ import (
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
 )
 
-// checker asks every node how it is, again and again.
+// checker checks the health of all nodes periodically.
 type checker struct {
 	opts     *Options
 	dispatch *dispatch
-	now      chan struct{} // capacity 1: somebody has to be asked at once
+	trigger  chan struct{} // requests a check now; capacity 1
 	client   http.Client
 	contain  func(part string)
-	name     string // of this gateway, for nodes that stop to know who has heard it
+	name     string // identifies this gateway to nodes that shut down
 }
 
 func newChecker(o *Options, d *dispatch, contain func(string)) *checker {
 	return &checker{
-		opts: o, dispatch: d, contain: contain, now: make(chan struct{}, 1), name: rand.Text(),
-		// A check is a new connection: whether the node still takes them is what is asked.
-		client: http.Client{Timeout: o.CheckWithin, CheckRedirect: noRedirect, Transport: &http.Transport{DisableKeepAlives: true}},
+		opts: o, dispatch: d, contain: contain, trigger: make(chan struct{}, 1), name: rand.Text(),
+		// Each check opens a new connection, because whether the node accepts connections is part of the check.
+		client: http.Client{Timeout: o.CheckTimeout, CheckRedirect: noRedirect, Transport: &http.Transport{DisableKeepAlives: true}},
 	}
 }
 
-// noRedirect keeps a check at the node that is asked: a redirect would take the proof elsewhere.
+// noRedirect disables redirects, which would send the proof to another server.
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// run checks until ctx ends. It returns nil.
+// run checks until ctx is done. It returns nil.
 func (c *checker) run(ctx context.Context) error {
-	ticker := time.NewTicker(c.opts.CheckEvery)
+	ticker := time.NewTicker(c.opts.CheckInterval)
 	defer ticker.Stop()
 	for ctx.Err() == nil {
-		c.round(ctx)
-		c.dispatch.tidy()
+		c.checkAll(ctx)
+		c.dispatch.closeIdle()
 		select {
 		case <-ctx.Done():
 		case <-ticker.C:
-		case <-c.now:
+		case <-c.trigger:
 		}
 	}
 	return nil
 }
 
-// round checks all nodes side by side; one that is silent holds up the next round for no longer than CheckWithin.
-func (c *checker) round(ctx context.Context) {
+// checkAll checks all nodes concurrently. A silent node delays the next round by CheckTimeout at most.
+func (c *checker) checkAll(ctx context.Context) {
 	var group errgroup.Group
 	for _, n := range c.dispatch.nodes() {
 		group.Go(func() error {
 			defer c.contain("check of a node")
 			began := c.opts.Now()
 			result, err := c.check(ctx, n)
-			if ctx.Err() != nil || c.dispatch.files.lack(c.opts, err) {
-				return nil // it says nothing of the node
+			if ctx.Err() != nil || c.dispatch.files.isExhausted(c.opts, err) {
+				return nil // no information about the node
 			}
-			if result.Began = began; err != nil {
+			result.Began = began
+			if err != nil {
 				result.Err = err.Error()
 			}
-			c.dispatch.checked(n, result)
+			c.dispatch.applyCheck(n, result)
 			return nil
 		})
 	}
-	_ = group.Wait() // nothing fails: a check's failure is its result
+	_ = group.Wait() // always nil: a failed check is a result
 }
 
 func (c *checker) check(ctx context.Context, n *balance.Node) (result balance.Check, err error) {
@@ -92,14 +93,14 @@ func (c *checker) check(ctx context.Context, n *balance.Node) (result balance.Ch
 	case http.StatusServiceUnavailable:
 		result.NotReady = true
 	default:
-		return result, fmt.Errorf("GET /readyz is answered %d: is it a node?", resp.StatusCode)
+		return result, fmt.Errorf("GET /readyz answered %d: is this a node?", resp.StatusCode)
 	}
-	result.Name, result.Word = wordOf(resp.Body)
+	result.Name, result.Status = statusOf(resp.Body)
 	return result, nil
 }
 
-// wordOf reads what a node says of itself; none: it says nothing that can be read, and may be well all the same.
-func wordOf(body io.Reader) (name membership.NodeID, word *membership.Node) {
+// statusOf decodes a node's report. Without a readable report it returns zero values: the node may still be healthy.
+func statusOf(body io.Reader) (name membership.NodeID, word *membership.Node) {
 	var answer readiness
 	if err := json.NewDecoder(io.LimitReader(body, 64<<10)).Decode(&answer); err != nil {
 		return "", nil

@@ -11,16 +11,16 @@ import (
 )
 
 func (o *Options) setDefaults() {
-	setDefault(&o.CheckEvery, time.Second)
-	setDefault(&o.CheckWithin, time.Second)
-	setDefault(&o.ResponseTimeout, 30*time.Second) // longer than any commit a node waits for
-	setDefault(&o.StreamWithin, 3*time.Minute)     // a poll is answered after 90 s at the latest
-	setDefault(&o.TakeWithin, 30*time.Second)      // as nodes wait for who reads a stream
-	setDefault(&o.Waiting, 10_000)                 // as many as callers that a gateway has sockets for
+	setDefault(&o.CheckInterval, time.Second)
+	setDefault(&o.CheckTimeout, time.Second)
+	setDefault(&o.ResponseTimeout, 30*time.Second)      // longer than a node waits for any commit
+	setDefault(&o.StreamResponseTimeout, 3*time.Minute) // a node answers a poll after 90 s at the latest
+	setDefault(&o.WriteTimeout, 30*time.Second)         // as long as nodes wait for readers of streams
+	setDefault(&o.Waiting, 10_000)                      // as many as the clients that a gateway has sockets for
 	setDefault(&o.QueueTimeout, time.Second)
 	setDefault(&o.Memory, 256<<20)
-	setDefault(&o.Large, max(leastLarge, cmp.Or(o.Rules.Slots, balance.DefaultSlots)/4))
-	setDefault(&o.Notice, 2*time.Second) // two checks of a balancer before us
+	setDefault(&o.Large, max(minLarge, cmp.Or(o.Rules.Slots, balance.DefaultSlots)/4))
+	setDefault(&o.DrainNotice, 2*time.Second) // two checks of a load balancer in front
 	if o.HubOf == nil {
 		o.HubOf = func(string) (string, bool) { return "", false }
 	}
@@ -41,8 +41,8 @@ func (o *Options) setDefaults() {
 	}
 }
 
-// leastLarge lets one owner have two large calls even where a node has few slots.
-const leastLarge = 4
+// minLarge is the minimum of Options.Large, so that one owner may have two large calls even if nodes have few slots.
+const minLarge = 4
 
 func setDefault[T comparable](value *T, usual T) {
 	var zero T

@@ -14,36 +14,36 @@ import (
 	"github.com/esh3artech/esh3ar/internal/gateway/upstream"
 )
 
-// dispatch is the Balancer with what it decides about: the pools of connections, and the calls that wait in line.
+// dispatch couples the Balancer with the connection pools of nodes and with the queue of calls that wait for a slot.
 type dispatch struct {
 	opts  *Options
 	log   *slog.Logger
-	files files
+	files fileLimit
 
-	unusable map[membership.NodeID]string // URLs of the last list that nobody can call; for list alone
+	unusable map[membership.NodeID]string // invalid URLs of the last list; used by setNodes only
 
 	mu struct {
 		sync.Mutex
 		balancer *balance.Balancer
 		budget   flow.RetryBudget
 		pools    map[*balance.Node]*upstream.Pool
-		proofs   map[string]string // by URL, of the lists so far
+		proofs   map[string]string // by URL of the node
 		shares   shares
-		line     line // for a slot; at most Options.Waiting, what comes then is refused
+		queue    waitQueue // calls that wait for a slot; at most Options.Waiting, more are refused
 		counts   counts
 	}
 }
 
-// seat is a slot at a node.
-type seat struct {
+// slot is a slot at a node.
+type slot struct {
 	node *balance.Node
 	pool *upstream.Pool
 	kind balance.Kind
 	who  owner
 }
 
-// repeats are bounded to a fifth of the calls, and ten a second whatever the calls are: when a node of three dies, a third of
-// what was under way is repeated at once, and that is less than a second's worth of calls.
+// The retry budget allows retries of a fifth of the calls, plus ten per second. When one of three nodes dies, a third of the
+// calls in progress is retried at once, which is less than the calls of one second.
 const (
 	repeatShare   = 0.2
 	repeatReserve = 100
@@ -56,59 +56,59 @@ func newDispatch(o *Options) *dispatch {
 	d.mu.pools = map[*balance.Node]*upstream.Pool{}
 	d.mu.proofs = map[string]string{}
 	d.mu.shares.usages = map[owner]*usage{}
-	d.mu.line.shares = &d.mu.shares
+	d.mu.queue.shares = &d.mu.shares
 	return d
 }
 
-// The reasons why there is no seat.
+// Reasons why a call gets no slot.
 var (
-	errFull    = errors.New("every node has all the calls it can take")
-	errShare   = errors.New("this caller has its share of the calls that can be under way")
-	errNobody  = errors.New("no node can be reached")
-	errNoFiles = errors.New("this gateway has all the connections it can have")
+	errFull    = errors.New("every node has reached its limit of calls")
+	errShare   = errors.New("this caller has reached its share of concurrent calls")
+	errNoNode  = errors.New("no node can be reached")
+	errNoFiles = errors.New("this gateway cannot open more connections")
 )
 
-// pick gives a seat for a call, none of those where it was tried already. What is answered soon may wait in line for it.
-func (d *dispatch) pick(ctx context.Context, who owner, k balance.Kind, tried []*balance.Node) (seat, error) {
+// pick acquires a slot for a call, at a node that is not in tried. A short call may wait in the queue for it.
+func (d *dispatch) pick(ctx context.Context, who owner, k balance.Kind, tried []*balance.Node) (slot, error) {
 	d.mu.Lock()
 	if len(tried) == 0 {
 		d.mu.budget.RecordCall(d.opts.Now())
 	}
 	s, err := d.pickLocked(who, k, tried)
-	if err == nil || errors.Is(err, errNobody) {
+	if err == nil || errors.Is(err, errNoNode) {
 		d.mu.Unlock()
 		return s, err
 	}
-	if k.Long() || !d.mu.shares.mayTake(who, places, amount{d.opts.Waiting, d.mu.line.length}) {
+	if k.Long() || !d.mu.shares.mayTake(who, queuePlaces, amount{d.opts.Waiting, d.mu.queue.length}) {
 		d.mu.counts.note(err)
 		d.mu.Unlock()
 		return s, err
 	}
-	w := &waiter{kind: k, who: who, tried: tried, seat: make(chan seat, 1)}
-	d.mu.line.add(w)
+	w := &waiter{kind: k, who: who, tried: tried, seat: make(chan slot, 1)}
+	d.mu.queue.add(w)
 	d.mu.Unlock()
-	return d.wait(ctx, w, err)
+	return d.waitForSlot(ctx, w, err)
 }
 
 // pickLocked chooses a node and takes a slot there. The error is errNobody, errFull or errShare.
-func (d *dispatch) pickLocked(who owner, k balance.Kind, tried []*balance.Node) (seat, error) {
+func (d *dispatch) pickLocked(who owner, k balance.Kind, tried []*balance.Node) (slot, error) {
 	if !d.mayTakeLocked(who, k) {
-		return seat{}, errShare
+		return slot{}, errShare
 	}
 	n, outcome := d.mu.balancer.Pick(d.opts.Now(), k, tried)
 	switch outcome {
 	case balance.Chosen:
 		d.mu.shares.takeSlot(who, k)
-		return seat{n, d.mu.pools[n], k, who}, nil
+		return slot{n, d.mu.pools[n], k, who}, nil
 	case balance.Full:
-		return seat{}, errFull
-	case balance.Nobody:
+		return slot{}, errFull
+	case balance.NoNode:
 	}
-	return seat{}, errNobody
+	return slot{}, errNoNode
 }
 
-// mayTakeLocked reports whether an owner has not used its share of the slots, and of those for streams. Where there are none at all it
-// is not the owner's share that is the reason.
+// mayTakeLocked reports whether an owner is within its share of the slots, and for streams also of the stream slots. If all
+// slots are in use, it returns true: then the share is not the reason for a refusal.
 func (d *dispatch) mayTakeLocked(who owner, k balance.Kind) bool {
 	if !d.hasShareLocked(who, slots, balance.Call) {
 		return false
@@ -121,8 +121,8 @@ func (d *dispatch) hasShareLocked(who owner, r resource, k balance.Kind) bool {
 	return used >= total || d.mu.shares.mayTake(who, r, amount{total, used})
 }
 
-// wait gives the seat that the line brings, if it does in time; else the reason why the call is in line.
-func (d *dispatch) wait(ctx context.Context, w *waiter, why error) (seat, error) {
+// waitForSlot returns the slot that the queue assigns in time, else the reason why the call had to wait.
+func (d *dispatch) waitForSlot(ctx context.Context, w *waiter, why error) (slot, error) {
 	timer := time.NewTimer(d.opts.QueueTimeout)
 	defer timer.Stop()
 	select {
@@ -134,68 +134,68 @@ func (d *dispatch) wait(ctx context.Context, w *waiter, why error) (seat, error)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if w.queued {
-		d.mu.line.remove(w)
+		d.mu.queue.remove(w)
 		d.mu.counts.note(why)
-		return seat{}, why
+		return slot{}, why
 	}
-	return <-w.seat, nil // it came at the last moment
+	return <-w.seat, nil // the slot was assigned at the last moment
 }
 
-// at gives a seat at the node of that name, for what only it can answer.
-func (d *dispatch) at(who owner, name membership.NodeID, k balance.Kind) (seat, error) {
+// acquireAt acquires a slot at the node with this name, for a call that only this node can answer.
+func (d *dispatch) acquireAt(who owner, name membership.NodeID, k balance.Kind) (slot, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	n := d.mu.balancer.Named(name)
+	n := d.mu.balancer.ByName(name)
 	switch {
 	case n == nil:
-		return seat{}, errNobody
+		return slot{}, errNoNode
 	case !d.mayTakeLocked(who, k):
 		d.mu.counts.share++
-		return seat{}, errShare
-	case !d.mu.balancer.Take(d.opts.Now(), n, k):
+		return slot{}, errShare
+	case !d.mu.balancer.TakeSlot(d.opts.Now(), n, k):
 		d.mu.counts.full++
-		return seat{}, errFull
+		return slot{}, errFull
 	}
 	d.mu.shares.takeSlot(who, k)
-	return seat{n, d.mu.pools[n], k, who}, nil
+	return slot{n, d.mu.pools[n], k, who}, nil
 }
 
-// belongs counts a seat for another owner from now on: its node has accepted the credential.
-func (d *dispatch) belongs(s *seat, who owner) {
+// reassign moves a slot to another owner, after its node has accepted the credential.
+func (d *dispatch) reassign(s *slot, who owner) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.mu.shares.releaseSlot(s.who, s.kind)
 	s.who = who
 	d.mu.shares.takeSlot(who, s.kind)
-	d.moveUpLocked()
+	d.serveQueueLocked()
 }
 
-// end gives a seat back, with what its call showed of the node, and lets the line move up.
-func (d *dispatch) end(s seat, v balance.Verdict, took time.Duration) {
+// release frees a slot, reports the outcome of its call to the Balancer, and serves the queue.
+func (d *dispatch) release(s slot, v balance.Verdict, took time.Duration) {
 	d.mu.Lock()
 	changes := d.mu.balancer.End(d.opts.Now(), s.node, s.kind, v, took)
 	d.mu.shares.releaseSlot(s.who, s.kind)
-	d.moveUpLocked()
+	d.serveQueueLocked()
 	d.mu.Unlock()
-	d.tell(changes)
+	d.logChanges(changes)
 }
 
-func (d *dispatch) moveUpLocked() {
-	if d.mu.line.length > 0 {
-		d.mu.line.serve(
+func (d *dispatch) serveQueueLocked() {
+	if d.mu.queue.length > 0 {
+		d.mu.queue.serve(
 			func(w *waiter) bool { return d.mayTakeLocked(w.who, w.kind) },
 			func(w *waiter) bool {
 				s, err := d.pickLocked(w.who, w.kind, w.tried)
 				if err == nil {
 					w.seat <- s
 				}
-				return err == nil // as long as every node is full; a call stays in line no longer than it waits
+				return err == nil // false while every node is full
 			})
 	}
 }
 
-// spend takes a repeat from the budget, and from the owner's share of it.
-func (d *dispatch) spend(who owner) bool {
+// spendRetry takes a retry from the budget and from the owner's share of it, and reports whether it could.
+func (d *dispatch) spendRetry(who owner) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := d.opts.Now()
@@ -206,25 +206,25 @@ func (d *dispatch) spend(who owner) bool {
 	return true
 }
 
-// list takes a new list of nodes. One without a node that can be used is not believed. It is for one goroutine at a time.
-func (d *dispatch) list(nodes []membership.Node) {
+// setNodes applies a new list of nodes. A list without a usable node is ignored. It must not be called concurrently.
+func (d *dispatch) setNodes(nodes []membership.Node) {
 	nodes = d.usable(nodes)
 	if len(nodes) == 0 {
 		return
 	}
 	d.mu.Lock()
-	changes := d.mu.balancer.List(d.opts.Now(), nodes)
+	changes := d.mu.balancer.SetNodes(d.opts.Now(), nodes)
 	d.renewProofsLocked(nodes)
 	old := d.renewPoolsLocked()
-	d.moveUpLocked()
+	d.serveQueueLocked()
 	d.mu.Unlock()
 	for _, pool := range old {
 		pool.Close()
 	}
-	d.tell(changes)
+	d.logChanges(changes)
 }
 
-// usable leaves out the nodes that nobody can call, and says so of each once.
+// usable returns the nodes with a valid URL and logs each invalid one once.
 func (d *dispatch) usable(list []membership.Node) (nodes []membership.Node) {
 	told := map[membership.NodeID]string{}
 	for i := range list {
@@ -243,7 +243,8 @@ func (d *dispatch) usable(list []membership.Node) (nodes []membership.Node) {
 	return nodes
 }
 
-// renewProofsLocked takes the proofs of a list, and forgets those of nodes that have gone. A proof goes to the URL that came with it.
+// renewProofsLocked stores the proofs of a list and drops those of unknown nodes. A proof is sent only to the URL that was
+// listed with it.
 func (d *dispatch) renewProofsLocked(nodes []membership.Node) {
 	for i := range nodes {
 		if n := &nodes[i]; n.Proof != "" {
@@ -257,14 +258,14 @@ func (d *dispatch) renewProofsLocked(nodes []membership.Node) {
 	}
 }
 
-// proofFor returns what a node is shown; empty: nothing.
+// proofFor returns the proof to send to a node, or "".
 func (d *dispatch) proofFor(n *balance.Node) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.mu.proofs[n.URL]
 }
 
-// renewPoolsLocked makes the pools of new nodes and gives those of nodes that have gone.
+// renewPoolsLocked creates the pools of new nodes, and removes and returns those of unknown nodes.
 func (d *dispatch) renewPoolsLocked() (old []*upstream.Pool) {
 	known := d.mu.balancer.Nodes()
 	for n, pool := range d.mu.pools {
@@ -277,7 +278,7 @@ func (d *dispatch) renewPoolsLocked() (old []*upstream.Pool) {
 		if d.mu.pools[n] == nil {
 			u, err := parseURL(n.URL)
 			if err != nil {
-				panic(err) // list has looked at it
+				panic(err) // usable has checked it
 			}
 			d.mu.pools[n] = upstream.NewPool(u)
 		}
@@ -285,37 +286,37 @@ func (d *dispatch) renewPoolsLocked() (old []*upstream.Pool) {
 	return old
 }
 
-// checked takes what a check has found. Calls under way at a node that does not answer are cut off if they may be
-// repeated: elsewhere they are answered sooner.
-func (d *dispatch) checked(n *balance.Node, c balance.Check) {
+// applyCheck reports the result of a check to the Balancer. Calls in progress at a node that is down are aborted if they may
+// be retried: another node answers them sooner.
+func (d *dispatch) applyCheck(n *balance.Node, c balance.Check) {
 	d.mu.Lock()
-	changes := d.mu.balancer.Checked(d.opts.Now(), n, c)
+	changes := d.mu.balancer.ApplyCheck(d.opts.Now(), n, c)
 	pool := d.mu.pools[n]
-	d.moveUpLocked()
+	d.serveQueueLocked()
 	d.mu.Unlock()
 	for _, change := range changes {
 		if change.State == balance.Down && pool != nil {
 			pool.AbortAll()
 		}
 	}
-	d.tell(changes)
+	d.logChanges(changes)
 }
 
-// tell logs what became of nodes.
-func (d *dispatch) tell(changes []balance.Change) {
+// logChanges logs changes of nodes' states.
+func (d *dispatch) logChanges(changes []balance.Change) {
 	for _, c := range changes {
 		switch {
 		case c.Gone:
 			d.log.Info("node left", "node", c.ID, "url", c.URL)
 		case c.State == balance.Up:
-			d.log.Info("node takes calls", "node", c.ID, "url", c.URL)
+			d.log.Info("node is up", "node", c.ID, "url", c.URL)
 		default:
-			d.log.Warn("node takes no calls", "node", c.ID, "url", c.URL, "state", c.State.String(), "why", c.Why)
+			d.log.Warn("node is out", "node", c.ID, "url", c.URL, "state", c.State.String(), "why", c.Why)
 		}
 	}
 }
 
-// nodes gives those that are known.
+// nodes returns the known nodes.
 func (d *dispatch) nodes() []*balance.Node {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -328,13 +329,13 @@ func (d *dispatch) ready() bool {
 	return d.mu.balancer.Ready()
 }
 
-// tidy closes connections that were idle for long.
-func (d *dispatch) tidy() {
+// closeIdle closes connections that were idle for too long, and drops owners without use.
+func (d *dispatch) closeIdle() {
 	d.mu.Lock()
 	d.mu.shares.sweep(d.opts.Now())
 	d.mu.Unlock()
 	for _, pool := range d.allPools() {
-		pool.Tidy(d.opts.Now())
+		pool.CloseIdle(d.opts.Now())
 	}
 }
 

@@ -1,26 +1,26 @@
-// Package gateway balances REST calls over the nodes of a cluster and sends phones to nodes. It knows nothing of messages
-// and keeps nothing: a gateway may die at any moment, and several work side by side without a word to each other.
+// Package gateway balances REST calls over the nodes of a cluster and directs phones to nodes. It knows nothing of messages
+// and stores nothing: a gateway may die at any moment, and several gateways work independently of each other.
 //
-// Which node gets a call, who is healthy and what may be repeated is decided by package balance. This package owns what is
-// real: callers, connections, checks, the list of nodes, and time.
+// Package balance decides which node gets a call, which nodes are healthy, and which calls may be retried. This package
+// handles clients, connections, health checks, the list of nodes, and time.
 //
-// # The walk of a call
+// # The way of a call
 //
-// The call's body is read first, as far as it is small: a caller who sends slowly must not hold a node. A node is chosen, or
-// the call waits in line for one whose slots are in use. The call is written and its answer passed on. What fails is tried
-// elsewhere where nothing was sent, or where a repeat does no harm, which is what idempotency keys are for; the rest is
-// answered outcome_unknown. A long body is streamed, and kept beside only when the call has a key.
+// A small body is read first, so that a client that sends slowly does not hold a node's slot. A node is chosen, or the call
+// waits in a queue until a node has a free slot. The request is written and the response copied to the client. A failed call
+// is retried at another node if nothing was sent, or if a retry is harmless, for which clients set idempotency keys. Other
+// failures are answered outcome_unknown. A long body is streamed, and buffered only if the call has a key.
 //
-// # The walk of a phone
+// # The way of a phone
 //
-// It negotiates here, and the node with the fewest connections answers: with its own URL and a token that is good for a
-// minute. So a gateway needs no secret, and no long connection runs through it.
+// A phone negotiates through the gateway. The node with the fewest connections answers with its own URL and a token that is
+// valid for a minute. So a gateway needs no secret, and no long-lived connections run through it.
 //
-// # Checks
+// # Health checks
 //
-// Once a second each node is asked GET /readyz, and says how it is with it. So a list of URLs is enough to work with, and
-// while Redis is away the gateway knows as much as before of the nodes that it knew. A node that stops waits until the
-// gateways that ask it have heard so: then no call meets a closed door.
+// Once a second the gateway requests GET /readyz of each node, which also reports the node's load. So a fixed list of URLs is
+// sufficient, and while Redis is unavailable the gateway still knows the state of the nodes that it knew. A node that shuts
+// down waits until the gateways that check it have seen it not ready, so that no call finds the node's listener closed.
 //
-// Concurrency: a Gateway is for all goroutines; Run owns those that are not callers'.
+// Concurrency: a Gateway is safe for concurrent use. Run owns all goroutines except those of requests.
 package gateway

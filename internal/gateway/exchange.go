@@ -10,44 +10,45 @@ import (
 	"github.com/esh3artech/esh3ar/internal/runtime/connlimit"
 )
 
-// exchange is one request and its answer. A pool keeps it with its buffers; nothing of it may be held beyond its handler.
+// exchange is the state of one request and its response. It comes from a pool with its buffers, so nothing may refer to it
+// after its handler has returned.
 type exchange struct {
 	g      *Gateway
 	w      http.ResponseWriter
 	r      *http.Request
 	start  time.Time
-	route  string // for the metrics
-	status int    // answered; zero: not yet
+	route  string // name of the route in metrics
+	status int    // status of the response; zero until it is sent
 	class
-	who        owner  // of what the call uses
-	credential uint64 // hash; zero: none
+	who        owner  // owner of the resources that the call uses
+	credential uint64 // hash of the credential; zero if none
 	body       body
-	lines      []byte // the head of the request, then as much of its body as goes with it
+	lines      []byte // head of the request and the part of its body that is sent with it
 	tried      []*balance.Node
-	answer     kept // what a node has answered
-	large      bool // it has a place among the large calls
+	answer     bufferedResponse // buffered response of a node
+	large      bool             // it holds a slot for a large call, which counts for largeOf
 	largeOf    owner
 }
 
-// class is how a call is treated.
+// class determines how a call is handled.
 type class struct {
 	kind     balance.Kind
-	safe     bool              // it only reads
+	safe     bool              // it changes nothing
 	keyed    bool              // it has an idempotency key
-	measured bool              // how long it takes says something of its node
-	within   time.Duration     // zero: it may take as long as it wants
-	limit    int64             // of its body, in bytes
-	proves   bool              // a good answer means that the node has accepted the credential
-	page     bool              // its answer is long, and asked for without a credential
-	mark     string            // value of the header that tells the node of us; empty: none
-	holder   membership.NodeID // the only node that can answer; empty: all can
+	measured bool              // its latency is meaningful for the Balancer
+	within   time.Duration     // bound of the response time; zero: none
+	limit    int64             // bound of its body, in bytes
+	proves   bool              // a successful response means that the node has accepted the credential
+	page     bool              // its response is long and needs no credential
+	mark     string            // value of MarkHeader; empty: none
+	holder   membership.NodeID // only node that can answer; empty: any
 }
 
-// Bounds of bodies, in bytes, and what of a body is read before a node is chosen.
+// Bounds of bodies, in bytes.
 const (
 	maxBody      = 128 << 10
 	maxBatchBody = 16 << 20
-	keepBuffer   = 16 << 10 // as much as a pooled exchange keeps
+	keepBuffer   = 16 << 10 // largest buffer of a pooled exchange
 )
 
 func (x *exchange) begin(w http.ResponseWriter, r *http.Request) {
@@ -56,10 +57,10 @@ func (x *exchange) begin(w http.ResponseWriter, r *http.Request) {
 	x.class = class{}
 	x.who, x.credential = x.g.owners.of(r, x.start)
 	connlimit.Touch(r.Context())
-	dropNamed(r.Header)
+	removeConnectionHeaders(r.Header)
 }
 
-// finish reports the exchange and gives it back.
+// finish reports the exchange to metrics, frees what it holds, and returns it to the pool.
 func (x *exchange) finish() {
 	x.g.opts.Observe(x.route, x.status, x.g.opts.Now().Sub(x.start))
 	x.body.release(x.g)
@@ -74,27 +75,27 @@ func (x *exchange) finish() {
 	x.g.exchanges.Put(x)
 }
 
-// head sends the status with the headers that are set. The caller has a while to take what is passed on; net/http lifts the deadline
-// with the end of the answer. Where it has not sent all of its body, the connection ends with the answer.
+// head sends the status with the headers set so far. It sets a write deadline, which net/http removes after the response. If
+// the client has not sent all of its body, the connection is closed after the response.
 func (x *exchange) head(status int) {
 	x.status = status
 	if x.g.draining.Load() || x.body.source != nil && !x.body.consumed() {
 		x.w.Header().Set("Connection", "close")
 	}
-	x.secure()
-	x.takeUntil(x.g.opts.Now().Add(x.g.opts.TakeWithin))
+	x.setSecurityHeaders()
+	x.setWriteDeadline(x.g.opts.Now().Add(x.g.opts.WriteTimeout))
 	x.w.WriteHeader(status)
 }
 
-// Values of security headers, shared by all answers: nothing writes to them.
+// Values of security headers, shared by all responses and never changed.
 var (
 	noSniff    = []string{"nosniff"}
 	noReferrer = []string{"no-referrer"}
 	noFrames   = []string{"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
 )
 
-// secure sets the security headers. The policy of a node's answer stays: its pages have their own.
-func (x *exchange) secure() {
+// setSecurityHeaders sets the security headers. A Content-Security-Policy of the node stays, because its pages have their own.
+func (x *exchange) setSecurityHeaders() {
 	h := x.w.Header()
 	h["X-Content-Type-Options"] = noSniff
 	h["Referrer-Policy"] = noReferrer
@@ -102,13 +103,13 @@ func (x *exchange) secure() {
 	if len(policies) == 0 {
 		h["Content-Security-Policy"] = noFrames
 	} else {
-		h["Content-Security-Policy"] = policies[len(policies)-1:] // the node's is behind the one of this process
+		h["Content-Security-Policy"] = policies[len(policies)-1:] // the last one is the node's
 	}
 }
 
-// takeUntil is when what is written must have been taken by the caller.
-func (x *exchange) takeUntil(deadline time.Time) {
-	_ = http.NewResponseController(x.w).SetWriteDeadline(deadline) // not every writer has deadlines; ours has
+// setWriteDeadline sets the deadline by which the client must have read what is written.
+func (x *exchange) setWriteDeadline(deadline time.Time) {
+	_ = http.NewResponseController(x.w).SetWriteDeadline(deadline) // only the writers of tests have no deadlines
 }
 
 func (x *exchange) text(status int, body string) {
@@ -118,9 +119,9 @@ func (x *exchange) text(status int, body string) {
 	_, _ = x.w.Write([]byte(body)) // the caller may have gone
 }
 
-// context ends, for what goes on for long, with the gateway. It does not end with the caller's side of an HTTP/1 connection: a caller
-// that has sent its request may end its side and still wait for the answer, and nothing tells it from one that has gone until it is
-// written to. With HTTP/2 a caller that has gone says so.
+// context returns the context of the call. For a long call it is cancelled when the gateway stops. With HTTP/1 it is not
+// cancelled when the client closes its sending side: such a client may still wait for the response, and only a write shows
+// whether it has disconnected. With HTTP/2 it is cancelled when the client resets the stream.
 func (x *exchange) context() (context.Context, context.CancelFunc) {
 	base := context.Background()
 	if x.r.ProtoMajor > 1 {

@@ -14,7 +14,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/runtime/drain"
 )
 
-// Gateway is the balancer, an http.Handler. It works while Run runs.
+// Gateway is the load balancer. It implements http.Handler and works while Run runs.
 type Gateway struct {
 	opts      Options
 	dispatch  *dispatch
@@ -22,15 +22,15 @@ type Gateway struct {
 	exchanges sync.Pool
 	owners    *owners
 	memory    memory
-	large     *fairshare.Pool[owner] // places of large calls
+	large     *fairshare.Pool[owner] // slots of large calls
 	panics    atomic.Uint64
 	draining  atomic.Bool
-	ended     context.Context //nolint:containedctx // a signal: streams and tunnels end
+	ended     context.Context //nolint:containedctx // cancelled when streams and tunnels must end
 	end       context.CancelFunc
 	tunnels   drain.Gate
 }
 
-// New makes a gateway. An error names the option that cannot work.
+// New returns a Gateway. An error names the invalid option.
 func New(o Options) (*Gateway, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -42,11 +42,11 @@ func New(o Options) (*Gateway, error) {
 	g.checker = newChecker(&g.opts, g.dispatch, g.contain)
 	g.exchanges.New = func() any { return &exchange{g: g} }
 	g.ended, g.end = context.WithCancel(context.Background())
-	g.dispatch.list(fixedList(o.Nodes, o.Secret))
+	g.dispatch.setNodes(fixedList(o.Nodes, o.Secret))
 	return g, nil
 }
 
-// fixedList names nodes by their URLs: what they call themselves they say when they are asked.
+// fixedList returns a list of nodes with their URLs as ids. Checks learn the nodes' real names.
 func fixedList(urls []string, secret string) []membership.Node {
 	list := make([]membership.Node, len(urls))
 	for i, u := range urls {
@@ -56,12 +56,12 @@ func fixedList(urls []string, secret string) []membership.Node {
 	return list
 }
 
-// Run watches the nodes until ctx ends. It returns nil.
+// Run checks the nodes and polls the registry until ctx is done. It returns nil.
 func (g *Gateway) Run(ctx context.Context) error {
 	var group errgroup.Group
 	group.Go(func() error { return g.checker.run(ctx) })
 	if g.opts.Registry != nil {
-		l := listing{opts: &g.opts, dispatch: g.dispatch, listed: g.checker.now}
+		l := registryPoller{opts: &g.opts, dispatch: g.dispatch, changed: g.checker.trigger}
 		group.Go(func() error { return l.run(ctx) })
 	}
 	err := group.Wait()
@@ -71,17 +71,17 @@ func (g *Gateway) Run(ctx context.Context) error {
 	return err
 }
 
-// Drain makes the gateway not ready, waits until whoever balances over gateways has seen it, and ends streams and tunnels.
-// Callers are told with every answer to come back on another connection. Then the server can be shut down.
+// Drain makes the gateway not ready, waits for DrainNotice so that load balancers in front notice, and ends streams and
+// tunnels. Every response closes its connection from then on. Afterwards the server can be shut down.
 func (g *Gateway) Drain(ctx context.Context) {
 	g.draining.Store(true)
-	ctx, cancel := context.WithTimeout(ctx, g.opts.Notice)
+	ctx, cancel := context.WithTimeout(ctx, g.opts.DrainNotice)
 	defer cancel()
 	<-ctx.Done()
 	g.end()
 }
 
-// ServeHTTP answers one request.
+// ServeHTTP implements http.Handler.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := g.exchanges.Get().(*exchange) //nolint:forcetypeassert // the pool holds nothing else
 	x.begin(w, r)
@@ -99,19 +99,19 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.metrics()
 	default:
 		if hub, negotiate := g.opts.HubOf(path); hub != "" {
-			x.hub(hub, negotiate)
+			x.forwardHub(hub, negotiate)
 			return
 		}
-		x.rest()
+		x.forwardREST()
 	}
 }
 
 func (x *exchange) readyz() {
 	switch {
 	case x.g.draining.Load():
-		x.refuse(overloaded, "this gateway is stopping")
+		x.answerProblem(overloaded, "this gateway is stopping")
 	case !x.g.dispatch.ready():
-		x.refuse(overloaded, "no node takes calls")
+		x.answerProblem(overloaded, "no node accepts calls")
 	default:
 		x.text(http.StatusOK, `{"status":"ready"}`)
 	}
@@ -120,7 +120,7 @@ func (x *exchange) readyz() {
 func (x *exchange) metrics() {
 	x.route = "/metrics"
 	if x.g.opts.Metrics == nil {
-		x.refuse(notFound, "this gateway has no metrics")
+		x.answerProblem(notFound, "this gateway has no metrics")
 		return
 	}
 	x.status = http.StatusOK

@@ -20,8 +20,9 @@ import (
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
 )
 
-// TestWhatANodeSees: the request as the caller sent it, with who called and without what concerns one connection only.
-func TestWhatANodeSees(t *testing.T) {
+// TestForward_Request_ReachesNodeUnchanged checks the request at the node: as the client sent it, with X-Forwarded headers and
+// without hop-by-hop headers.
+func TestForward_Request_ReachesNodeUnchanged(t *testing.T) {
 	t.Parallel()
 	seen := make(chan *http.Request, 1)
 	n := newNode(t, "n", func(_ http.ResponseWriter, r *http.Request) { seen <- r })
@@ -51,8 +52,8 @@ func TestWhatANodeSees(t *testing.T) {
 	}
 }
 
-// TestLimits: bodies that are too large are refused, and no node hears of them.
-func TestLimits(t *testing.T) {
+// TestBody_TooLarge_ReachesNoNode sends bodies above the limits.
+func TestBody_TooLarge_ReachesNoNode(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, "n", says("n"))
 	f := newFront(t, nil, n)
@@ -90,8 +91,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestABatchWithAKeyIsRepeated: its body went by once and is sent again from what was kept.
-func TestABatchWithAKeyIsRepeated(t *testing.T) {
+// TestBatch_WithKey_IsRetried checks that a streamed body is sent again from the buffer.
+func TestBatch_WithKey_IsRetried(t *testing.T) {
 	t.Parallel()
 	bad, good := newNode(t, "bad", breaks), newNode(t, "good", says("good"))
 	f := newFront(t, func(o *gateway.Options) { o.Rules.Failures = 1000 }, bad, good)
@@ -109,8 +110,8 @@ func TestABatchWithAKeyIsRepeated(t *testing.T) {
 	}
 }
 
-// TestSlots: a call waits for a slot for a bounded time, in a bounded line.
-func TestSlots(t *testing.T) {
+// TestSlots_AllInUse_CallsQueue checks that a call waits for a slot, for a bounded time and in a bounded queue.
+func TestSlots_AllInUse_CallsQueue(t *testing.T) {
 	t.Parallel()
 	gate, inside := make(chan struct{}), make(chan struct{}, 10)
 	n := newNode(t, "n", func(w http.ResponseWriter, r *http.Request) {
@@ -120,7 +121,7 @@ func TestSlots(t *testing.T) {
 	})
 	f := newFront(t, func(o *gateway.Options) {
 		o.Rules, o.Waiting, o.QueueTimeout = balance.Rules{Slots: 2}, 1, time.Hour
-		o.CheckEvery = time.Hour // a check lets the line move up as well
+		o.CheckInterval = time.Hour // a check lets the line move up as well
 	}, n)
 	f.awaitUp(1)
 	var calls sync.WaitGroup
@@ -130,7 +131,7 @@ func TestSlots(t *testing.T) {
 	calls.Go(call)
 	<-inside
 	<-inside
-	calls.Go(call) // waits in line
+	calls.Go(call) // waits in the queue
 	eventually(t, func() bool { return f.Stats().Waiting == 1 }, func() string { return "nobody waits" })
 	got := f.do(http.MethodPost, "/v1/messages", "x") // the line is full
 	if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" || !strings.Contains(got.body, `"overloaded"`) {
@@ -150,9 +151,9 @@ func TestSlots(t *testing.T) {
 
 func textLog(to io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(to, nil)) }
 
-// TestPhonesWaitForSlots: a negotiation waits in line as a call does, or the phone would be sent away until its second try. What
-// goes on for long is refused at once: nobody knows when there is room for it.
-func TestPhonesWaitForSlots(t *testing.T) {
+// TestSlots_AllInUse_NegotiationsQueue checks that a negotiation waits like a call; otherwise the phone would have to retry. A
+// stream is refused immediately, because it is unknown when a stream slot becomes free.
+func TestSlots_AllInUse_NegotiationsQueue(t *testing.T) {
 	t.Parallel()
 	gate, inside := make(chan struct{}), make(chan struct{}, 1)
 	open := sync.OnceFunc(func() { close(gate) })
@@ -182,8 +183,8 @@ func TestPhonesWaitForSlots(t *testing.T) {
 	calls.Wait()
 }
 
-// TestWaitEnds: whoever waits for too long is refused and leaves the line.
-func TestWaitEnds(t *testing.T) {
+// TestQueue_Timeout_Is503 checks that a call that waits too long is refused and removed from the queue.
+func TestQueue_Timeout_Is503(t *testing.T) {
 	t.Parallel()
 	gate, inside := make(chan struct{}), make(chan struct{}, 1)
 	n := newNode(t, "n", func(http.ResponseWriter, *http.Request) { inside <- struct{}{}; <-gate })
@@ -202,9 +203,9 @@ func TestWaitEnds(t *testing.T) {
 	first.Wait()
 }
 
-// TestGateway_CallerLeaves_NodeIsNotBlamed: the call is finished, for nothing tells a caller that has gone from one that waits, and its slot
-// is free then.
-func TestGateway_CallerLeaves_NodeIsNotBlamed(t *testing.T) {
+// TestGateway_ClientDisconnects_NodeIsNotBlamed checks that the call is completed at the node, because a disconnect cannot be
+// distinguished from a half-close, and that its slot is freed.
+func TestGateway_ClientDisconnects_NodeIsNotBlamed(t *testing.T) {
 	t.Parallel()
 	inside, goOn := make(chan struct{}, 1), make(chan struct{})
 	n := newNode(t, "n", func(w http.ResponseWriter, r *http.Request) {
@@ -225,8 +226,9 @@ func TestGateway_CallerLeaves_NodeIsNotBlamed(t *testing.T) {
 	}
 }
 
-// TestStreams: server-sent events come through as they are sent, and end with the gateway.
-func TestStreams(t *testing.T) {
+// TestStream_Events_ArriveAsSent checks that server-sent events are flushed one by one, and that the stream ends with the
+// gateway.
+func TestStream_Events_ArriveAsSent(t *testing.T) {
 	t.Parallel()
 	next := make(chan string)
 	n := newNode(t, "n", func(w http.ResponseWriter, r *http.Request) {
@@ -281,8 +283,9 @@ func TestStreams(t *testing.T) {
 	}
 }
 
-// TestDrainingNode gets no new calls, answers those that it has, and knows when every gateway has heard.
-func TestDrainingNode(t *testing.T) {
+// TestNode_Draining_GetsNoNewCalls also checks that calls in progress are answered, and that the node knows when every gateway
+// has seen it not ready.
+func TestNode_Draining_GetsNoNewCalls(t *testing.T) {
 	t.Parallel()
 	gate, inside := make(chan struct{}), make(chan struct{}, 100)
 	stops := newNode(t, "stops", func(w http.ResponseWriter, r *http.Request) {
@@ -305,7 +308,7 @@ func TestDrainingNode(t *testing.T) {
 	})
 	<-inside
 	stops.stopping.Store(true)
-	stops.watched.AwaitHeard(t.Context())
+	stops.watched.WaitUntilObserved(t.Context())
 	close(gate)
 	calls.Wait() // so that it would be as good as the other
 	for range 20 {
@@ -318,18 +321,18 @@ func TestDrainingNode(t *testing.T) {
 	}
 }
 
-// TestNobodyWatches: a node without gateways does not wait for any.
-func TestNobodyWatches(t *testing.T) {
+// TestReadinessProbe_NoGateways_DoesNotWait shuts down a node that no gateway checks.
+func TestReadinessProbe_NoGateways_DoesNotWait(t *testing.T) {
 	t.Parallel()
-	var w gateway.Watched
+	var w gateway.ReadinessProbe
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	w.AwaitHeard(context.WithoutCancel(ctx)) // returns, or the test hangs
+	w.WaitUntilObserved(context.WithoutCancel(ctx)) // returns, or the test hangs
 }
 
-// TestRegistry: nodes come and go with the list; while it does not answer, or has forgotten everybody, the last one stands
-// for as long as that is so. What it lists and nobody can use is not a list.
-func TestRegistry(t *testing.T) {
+// TestRegistry_ListChanges_NodesFollow checks that nodes follow the list. While the registry is unavailable or empty, or lists
+// no usable node, the last list is used.
+func TestRegistry_ListChanges_NodesFollow(t *testing.T) {
 	t.Parallel()
 	a, b := newNode(t, "a", says("a")), newNode(t, "b", says("b"))
 	var list registry
@@ -362,9 +365,9 @@ func TestRegistry(t *testing.T) {
 	eventually(t, func() bool { return len(f.Stats().Nodes) == 1 }, func() string { return fmt.Sprintf("%+v", f.Stats()) })
 }
 
-// TestTheListUntilTheRegistryAnswers: nodes that were given by their addresses take calls while the registry is silent or
-// empty, and go on under their names when it lists them.
-func TestTheListUntilTheRegistryAnswers(t *testing.T) {
+// TestRegistry_Unavailable_FixedListIsUsed checks that nodes of the fixed list get calls while the registry is unavailable or
+// empty, and keep their state when the registry lists them.
+func TestRegistry_Unavailable_FixedListIsUsed(t *testing.T) {
 	t.Parallel()
 	a, b := newNode(t, "a", says("a")), newNode(t, "b", says("b"))
 	var list registry
@@ -386,8 +389,8 @@ func TestTheListUntilTheRegistryAnswers(t *testing.T) {
 	}, func() string { return fmt.Sprintf("%+v", f.Stats().Nodes) })
 }
 
-// TestNegotiate: the node with the fewest phones answers, and is told that the phone comes through a gateway.
-func TestNegotiate(t *testing.T) {
+// TestNegotiate_SeveralNodes_FewestPhonesAnswers also checks MarkHeader at the node.
+func TestNegotiate_SeveralNodes_FewestPhonesAnswers(t *testing.T) {
 	t.Parallel()
 	crowded, empty := newNode(t, "crowded", says("crowded")), newNode(t, "empty", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, "empty ", r.Header.Get(gateway.MarkHeader))

@@ -6,9 +6,9 @@ import (
 	"strconv"
 )
 
-// GuardHeads returns a listener whose connections refuse requests that two readers may take for different ones (RFC 9112, 11.2):
-// Content-Length with Transfer-Encoding or twice, Transfer-Encoding in HTTP/1.0, and a field that goes on in the next line. net/http
-// takes them, by rules that another proxy before or behind may not follow. It is for connections in the clear.
+// GuardHeads returns a listener whose connections refuse ambiguous requests (request smuggling; RFC 9112, section 11.2):
+// Content-Length twice or together with Transfer-Encoding, Transfer-Encoding in HTTP/1.0, and a field that continues on the
+// next line. net/http accepts them by rules that other proxies may not follow. It works only for connections without TLS.
 func GuardHeads(inner net.Listener) net.Listener { return guardedListener{inner} }
 
 type guardedListener struct{ net.Listener }
@@ -22,7 +22,7 @@ func (l guardedListener) Accept() (net.Conn, error) {
 	return &guardedConn{Conn: c}, nil
 }
 
-// guardedConn is a connection whose requests are looked at as net/http reads them. Reads take turns, as net/http's do.
+// guardedConn inspects requests while net/http reads them. Reads must not run concurrently, which net/http ensures.
 type guardedConn struct {
 	net.Conn
 	guard headGuard
@@ -31,14 +31,14 @@ type guardedConn struct {
 // Read implements net.Conn.
 func (c *guardedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	c.guard.look(p[:n])
+	c.guard.inspect(p[:n])
 	return n, err
 }
 
-// NetConn returns the connection below.
+// NetConn returns the underlying connection.
 func (c *guardedConn) NetConn() net.Conn { return c.Conn }
 
-// CloseWrite ends the sending side, as net/http does before it closes a connection whose peer still sends.
+// CloseWrite lets net/http shut down its sending side before it closes a connection whose peer still sends.
 func (c *guardedConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -46,57 +46,58 @@ func (c *guardedConn) CloseWrite() error {
 	return nil
 }
 
-// Where a headGuard is in a message.
+// guardState is the position of a headGuard in a message.
 type guardState uint8
 
 const (
-	inHead    guardState = iota // in a line of it
-	inBody                      // Content-Length
-	inSize                      // the line with the size of a chunk
-	inChunk                     // its data
-	behind                      // the line end behind its data
-	inTrailer                   // lines behind the last chunk
-	inDark                      // what comes cannot be followed any more
+	inHead      guardState = iota // in the head
+	inBody                        // in a body with Content-Length
+	inSize                        // in the line with the size of a chunk
+	inChunk                       // in the data of a chunk
+	afterChunk                    // in the line break after the data of a chunk
+	inTrailer                     // in the lines after the last chunk
+	notFollowed                   // invalid framing: nothing is inspected any more
 )
 
-// lineRoom is as much of a line as matters, in bytes: a name, and a number behind it.
+// lineRoom bounds how much of a line is stored, in bytes: enough for a name and a number.
 const lineRoom = 64
 
-// headGuard follows the framing of the requests of a connection, over pipelines too. A line that must not be there loses its meaning: a byte
-// of it is made one that stands in no head, and net/http answers 400.
+// headGuard follows the framing of all requests of a connection, pipelined ones included. In an ambiguous line it replaces one
+// byte by a byte that no head may contain, so that net/http answers 400.
 type headGuard struct {
 	state  guardState
 	line   [lineRoom]byte
-	length int    // of the line so far, in bytes
-	last   uint64 // its last eight bytes
-	named  bool   // its name was seen
+	length int    // length of the current line so far, in bytes
+	last   uint64 // last eight bytes of the line
+	named  bool   // the name of the line has been checked
 
-	lines   int // of the head that are complete
+	lines   int // complete lines of the head
 	old     bool
-	sized   bool // it has a Content-Length
-	coded   bool // it has a Transfer-Encoding
+	sized   bool // the head has a Content-Length
+	coded   bool // the head has a Transfer-Encoding
 	left    int64
 	isSized bool // the current line is the Content-Length
 }
 
-// invalid stands in no head.
+// invalid is a byte that no head may contain.
 const invalid = 0
 
-// look follows the bytes that net/http reads next, and changes one where it must not read them so.
-func (g *headGuard) look(p []byte) {
-	for i := 0; i < len(p) && g.state != inDark; {
+// inspect inspects the bytes that net/http reads next, and invalidates an ambiguous line.
+func (g *headGuard) inspect(p []byte) {
+	for i := 0; i < len(p) && g.state != notFollowed; {
 		if g.state == inBody || g.state == inChunk {
 			n := int(min(int64(len(p)-i), g.left))
 			i += n
-			if g.left -= int64(n); g.left == 0 {
+			g.left -= int64(n)
+			if g.left == 0 {
 				g.bodyEnds()
 			}
 			continue
 		}
 		c := p[i]
-		if g.state == inHead && g.mustNotBe(c) {
+		if g.state == inHead && g.isAmbiguous(c) {
 			p[i] = invalid
-			g.state = inDark
+			g.state = notFollowed
 			return
 		}
 		i++
@@ -114,15 +115,15 @@ func (g *headGuard) look(p []byte) {
 
 func (g *headGuard) bodyEnds() {
 	if g.state == inChunk {
-		g.state = behind
+		g.state = afterChunk
 		return
 	}
 	*g = headGuard{}
 }
 
-// mustNotBe reports whether a byte of a head begins a line that goes on from the one before, or ends the name of a field that makes the
-// message readable in two ways.
-func (g *headGuard) mustNotBe(c byte) bool {
+// isAmbiguous reports whether this byte of a head starts a continuation line, or ends the name of a field that makes the
+// message ambiguous.
+func (g *headGuard) isAmbiguous(c byte) bool {
 	switch {
 	case g.lines == 0 || g.named:
 		return false
@@ -164,19 +165,19 @@ func (g *headGuard) lineEnds() {
 		n, err := strconv.ParseInt(string(bytes.TrimSpace(size)), 16, 64)
 		switch {
 		case err != nil || n < 0:
-			g.state = inDark
+			g.state = notFollowed
 		case n == 0:
 			g.state = inTrailer
 		default:
 			g.state, g.left = inChunk, n
 		}
-	case behind:
+	case afterChunk:
 		g.state = inSize
 	case inTrailer:
 		if len(text) == 0 {
 			*g = headGuard{}
 		}
-	case inBody, inChunk, inDark: // they have no lines
+	case inBody, inChunk, notFollowed: // not reached: these states have no lines
 	}
 	g.length, g.last, g.named, g.isSized = 0, 0, false, false
 }
@@ -185,13 +186,13 @@ func (g *headGuard) headLineEnds(text []byte) {
 	g.lines++
 	switch {
 	case g.lines == 1:
-		const seven = 1<<56 - 1 // of eight bytes, where the last one is the CR
+		const seven = 1<<56 - 1 // mask of seven bytes, if the last of the eight is the CR
 		g.old = g.last == http10 || byte(g.last) == '\r' && g.last>>8 == http10&seven
 	case g.isSized:
 		_, value, _ := bytes.Cut(text, []byte(":"))
 		n, err := strconv.ParseInt(string(bytes.TrimSpace(value)), 10, 64)
 		if err != nil || n < 0 {
-			g.state = inDark // net/http refuses it
+			g.state = notFollowed // net/http refuses it
 			return
 		}
 		g.left = n

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// TestGuardHeads_RequestsWithTwoReadings_Are400, also behind others in one segment, and nothing of them is handled.
-func TestGuardHeads_RequestsWithTwoReadings_Are400(t *testing.T) {
+// TestGuardHeads_AmbiguousRequests_Are400 also sends them pipelined, and checks that no handler runs for them.
+func TestGuardHeads_AmbiguousRequests_Are400(t *testing.T) {
 	t.Parallel()
 	var handled, bad atomic.Int64
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -70,7 +70,8 @@ func TestGuardHeads_RequestsWithTwoReadings_Are400(t *testing.T) {
 	}
 }
 
-// FuzzHeadGuard: where the guard changes nothing in one piece, it changes nothing in any pieces; what net/http reads is framed alike.
+// FuzzHeadGuard checks that the guard's result does not depend on how the input is split, and that it agrees with net/http about
+// the framing.
 func FuzzHeadGuard(f *testing.F) {
 	f.Add([]byte("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\nHost: x\r\n\r\n"), 3)
 	f.Add([]byte("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\nGET / HTTP/1.1\r\n"), 1)
@@ -78,10 +79,10 @@ func FuzzHeadGuard(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte, size int) {
 		whole, parts := bytes.Clone(text), bytes.Clone(text)
 		var one, other headGuard
-		one.look(whole)
+		one.inspect(whole)
 		size = max(1, size%64)
 		for i := 0; i < len(parts); i += size {
-			other.look(parts[i:min(i+size, len(parts))])
+			other.inspect(parts[i:min(i+size, len(parts))])
 		}
 		if !bytes.Equal(whole, parts) {
 			t.Fatalf("in one piece %q, in pieces of %d %q", whole, size, parts)

@@ -10,14 +10,14 @@ import (
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
 )
 
-// ofNode has every connection token name one node.
+// ofNode makes every connection token name this node.
 func ofNode(name string) func(*gateway.Options) {
 	return func(o *gateway.Options) { o.NodeOf = func(*http.Request) string { return name } }
 }
 
-// TestTheHolderIsGone: nobody else can answer, and the phone is told to connect again. A node that nobody knows, and one that does
-// not listen any more.
-func TestTheHolderIsGone(t *testing.T) {
+// TestHolder_Unavailable_Is404 checks requests for connections of an unknown node and of a node that refuses connections: no
+// other node can answer them.
+func TestHolder_Unavailable_Is404(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"gone", "stranger"} {
 		gone := newNode(t, "gone", says("gone"))
@@ -31,8 +31,8 @@ func TestTheHolderIsGone(t *testing.T) {
 	}
 }
 
-// TestAPollIsAStream: it may last as long as it wants, and takes no slot of calls.
-func TestAPollIsAStream(t *testing.T) {
+// TestPoll_LongWait_UsesStreamSlot checks that a long poll has no deadline and uses no call slot.
+func TestPoll_LongWait_UsesStreamSlot(t *testing.T) {
 	t.Parallel()
 	gate, inside := make(chan struct{}), make(chan struct{}, 1)
 	n := newNode(t, "n", func(w http.ResponseWriter, r *http.Request) { inside <- struct{}{}; <-gate; says("n")(w, r) })
@@ -50,14 +50,15 @@ func TestAPollIsAStream(t *testing.T) {
 	}
 }
 
-// stateOf waits until the only or first node is in that state.
+// stateOf waits until the first node is in this state.
 func (f *front) stateOf(want balance.State) {
 	f.t.Helper()
 	eventually(f.t, func() bool { return f.Stats().Nodes[0].State == want }, func() string { return f.Stats().Nodes[0].State.String() })
 }
 
-// TestASilentNodeThatHasAnswered before is down all the same, and what it has without a key is left to it: nobody may repeat that.
-func TestASilentNodeThatHasAnswered(t *testing.T) {
+// TestNode_SilentAfterAnswers_IsDown checks that a node that stops answering becomes down. Its calls without a key are not
+// aborted, because they cannot be retried.
+func TestNode_SilentAfterAnswers_IsDown(t *testing.T) {
 	t.Parallel()
 	gate, inside := make(chan struct{}), make(chan struct{}, 1)
 	n := newNode(t, "n", func(w http.ResponseWriter, r *http.Request) {
@@ -67,7 +68,7 @@ func TestASilentNodeThatHasAnswered(t *testing.T) {
 		}
 		says("n")(w, r)
 	})
-	f := newFront(t, func(o *gateway.Options) { o.CheckWithin = time.Second }, n)
+	f := newFront(t, func(o *gateway.Options) { o.CheckTimeout = time.Second }, n)
 	f.awaitUp(1)
 	f.do(http.MethodGet, "/v1/usage", "")
 	answers := make(chan answer)
@@ -81,8 +82,8 @@ func TestASilentNodeThatHasAnswered(t *testing.T) {
 	}
 }
 
-// TestWhoWaitsGoesToWhoComes: a node that is well again takes from the line, and not only what comes then.
-func TestWhoWaitsGoesToWhoComes(t *testing.T) {
+// TestQueue_NodeComesUp_ServesWaiters checks that a recovered node gets queued calls.
+func TestQueue_NodeComesUp_ServesWaiters(t *testing.T) {
 	t.Parallel()
 	gate, inside := make(chan struct{}), make(chan struct{}, 1)
 	full := newNode(t, "full", func(http.ResponseWriter, *http.Request) { inside <- struct{}{}; <-gate })
@@ -104,8 +105,8 @@ func TestWhoWaitsGoesToWhoComes(t *testing.T) {
 	<-answers
 }
 
-// TestThreeRefusalsAreEnough: what three nodes have no room for is not offered to a fourth.
-func TestThreeRefusalsAreEnough(t *testing.T) {
+// TestRetry_ThreeRefusals_IsAnswered checks that a call is not tried at a fourth node.
+func TestRetry_ThreeRefusals_IsAnswered(t *testing.T) {
 	t.Parallel()
 	nodes, calls := make([]*node, 5), int64(0)
 	for i := range nodes {
@@ -122,8 +123,8 @@ func TestThreeRefusalsAreEnough(t *testing.T) {
 	}
 }
 
-// TestMemoryThatWasNotThere is not missed later.
-func TestMemoryThatWasNotThere(t *testing.T) {
+// TestMemory_Refused_IsNotReleased checks that memory that was not reserved is not released.
+func TestMemory_Refused_IsNotReleased(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, func(o *gateway.Options) { o.Memory = 256 << 10 }, newNode(t, "n", says("n")))
 	f.awaitUp(1)

@@ -8,9 +8,9 @@ import (
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
 )
 
-// hub forwards a request to a SignalR hub: negotiations to the node that has most room, and what belongs to a connection to
-// the node that holds it.
-func (x *exchange) hub(path string, negotiate bool) {
+// forwardHub forwards a request to a SignalR hub: a negotiation to the node with the most room, and a request of a connection
+// to the node that holds it.
+func (x *exchange) forwardHub(path string, negotiate bool) {
 	x.route = path
 	id := x.connectionToken()
 	switch upgrade := headerHas(x.r.Header, "Connection", "upgrade"); {
@@ -18,7 +18,7 @@ func (x *exchange) hub(path string, negotiate bool) {
 		x.route = path + "/negotiate"
 		x.negotiate()
 	case upgrade && !x.g.opts.Tunnels:
-		x.refuse(notSupported, "WebSockets do not run through this gateway: negotiate, and connect to the node that answers; or start it with --proxy-websockets")
+		x.answerProblem(notSupported, "this gateway does not forward WebSockets: negotiate, and connect to the node that answers; or start it with --proxy-websockets")
 	case id == "" && upgrade: // the client skips negotiation
 		x.class = class{kind: balance.Tunnel, safe: true, proves: true}
 		x.forward()
@@ -30,7 +30,8 @@ func (x *exchange) hub(path string, negotiate bool) {
 	}
 }
 
-// negotiate has the node with most room answer, with its own URL. It stores nothing, so it may be asked of another node.
+// negotiate forwards a negotiation to the node with the most room, which answers with its own URL. A negotiation stores
+// nothing, so it may be retried at another node.
 func (x *exchange) negotiate() {
 	x.class = class{
 		kind: balance.Phone, within: x.g.opts.ResponseTimeout, limit: maxBody, safe: true, mark: MarkNegotiate, proves: x.r.Method != http.MethodOptions,
@@ -38,11 +39,11 @@ func (x *exchange) negotiate() {
 	x.forward()
 }
 
-// toHolder forwards what belongs to a connection to the node that gave out its token.
+// toHolder forwards a request of a connection to the node that issued its token.
 func (x *exchange) toHolder(upgrade bool) {
 	name := membership.NodeID(x.g.opts.NodeOf(x.r))
 	if name == "" {
-		x.refuse(notFound, "the connection token names no node; negotiate again, and connect to the node that answers")
+		x.answerProblem(notFound, "the connection token names no node; negotiate again, and connect to the node that answers")
 		return
 	}
 	x.class = class{within: x.g.opts.ResponseTimeout, limit: maxBody}
@@ -56,15 +57,15 @@ func (x *exchange) toHolder(upgrade bool) {
 	x.forward()
 }
 
-// seatAtHolder gives the seat at the one node that can answer.
-func (x *exchange) seatAtHolder() (seat, error) {
+// acquireAtHolder acquires a slot at the only node that can answer.
+func (x *exchange) acquireAtHolder() (slot, error) {
 	if len(x.tried) > 0 {
-		return seat{}, errNobody
+		return slot{}, errNoNode
 	}
-	return x.g.dispatch.at(x.who, x.holder, x.kind)
+	return x.g.dispatch.acquireAt(x.who, x.holder, x.kind)
 }
 
-// connectionToken is the query's id, matched whatever the case of its letters as ASP.NET does.
+// connectionToken returns the query parameter id. Its name is case-insensitive, as in ASP.NET.
 func (x *exchange) connectionToken() string {
 	for name, values := range x.r.URL.Query() {
 		if strings.EqualFold(name, "id") && len(values) > 0 {

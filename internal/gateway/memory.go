@@ -6,23 +6,23 @@ import (
 	"github.com/esh3artech/esh3ar/internal/fairshare"
 )
 
-// memory is what bodies and answers above 16 KiB are kept in, in bytes: a quarter for strangers, the rest for proven owners. Within
-// each part an owner has a share.
+// memory bounds the bytes of buffered request and response bodies above 16 KiB: a quarter for owners without an accepted
+// credential, the rest for proven ones. Each owner has a share of its part.
 type memory struct {
 	strangers, proven *fairshare.Pool[owner]
 }
 
-// leastMemory is what one owner may have whenever there is so much, in bytes: twice the longest body of a single call.
-const leastMemory = 2 * maxBody
+// minOwnerMemory is what one owner may always use while it is free, in bytes: twice the longest body of a single call.
+const minOwnerMemory = 2 * maxBody
 
 func newMemory(total int64) memory {
 	return memory{
-		strangers: fairshare.New[owner](fairshare.Options{Name: "memory_strangers", Total: total / 4, Guaranteed: leastMemory}),
-		proven:    fairshare.New[owner](fairshare.Options{Name: "memory", Total: total - total/4, Guaranteed: leastMemory}),
+		strangers: fairshare.New[owner](fairshare.Options{Name: "memory_strangers", Total: total / 4, Guaranteed: minOwnerMemory}),
+		proven:    fairshare.New[owner](fairshare.Options{Name: "memory", Total: total - total/4, Guaranteed: minOwnerMemory}),
 	}
 }
 
-// of returns the part that an owner has its share in.
+// of returns the pool of an owner.
 func (m *memory) of(who owner) *fairshare.Pool[owner] {
 	if who.proven {
 		return m.proven
@@ -30,8 +30,8 @@ func (m *memory) of(who owner) *fairshare.Pool[owner] {
 	return m.strangers
 }
 
-// enterLarge takes a place among the large calls: those whose body or answer is long enough to hold a slot at a node for as long as
-// the caller takes to send or read it. Owners have shares of these places. The call waits for one as it would wait for a slot.
+// enterLarge acquires a slot for a large call: its body or response is so long that the client's speed decides how long it
+// holds a node's slot. Owners have shares of the large slots. The call waits at most QueueTimeout.
 func (x *exchange) enterLarge(ctx context.Context) error {
 	if x.large {
 		return nil

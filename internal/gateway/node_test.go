@@ -21,13 +21,13 @@ import (
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
-// patience bounds a hang and measures nothing.
+// patience only bounds a hang.
 const patience = 30 * time.Second
 
-// node is a server that answers a gateway's checks, and calls as a test wants it.
+// node is a fake node that answers a gateway's checks; a test decides how it answers calls.
 type node struct {
 	*httptest.Server
-	watched  gateway.Watched
+	watched  gateway.ReadinessProbe
 	name     membership.NodeID
 	calls    atomic.Int64
 	stopping atomic.Bool
@@ -35,16 +35,16 @@ type node struct {
 	word     atomic.Pointer[membership.Node]
 }
 
-// secret is what gateways and nodes of tests share.
+// secret is the shared secret of gateways and nodes in tests.
 const secret = "a secret of tests"
 
-// newNode starts one.
+// newNode starts a node.
 func newNode(t *testing.T, name string, handle http.HandlerFunc) *node {
 	t.Helper()
 	n := &node{name: membership.NodeID(name)}
 	n.word.Store(&membership.Node{ID: n.name})
 	n.watched.Now, n.watched.Proofs = time.Now, []string{"", secret}
-	n.watched.Word = func() membership.Node { return *n.word.Load() }
+	n.watched.Status = func() membership.Node { return *n.word.Load() }
 	n.watched.Ready = func() error {
 		if n.stopping.Load() {
 			return errors.New("stopping")
@@ -66,7 +66,7 @@ func newNode(t *testing.T, name string, handle http.HandlerFunc) *node {
 	return n
 }
 
-// says answers 202 with the node's name and the body that came.
+// says answers 202 with the node's name and the request's body.
 func says(name string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -79,13 +79,13 @@ func says(name string) http.HandlerFunc {
 	}
 }
 
-// breaks reads the call whole and cuts the connection.
+// breaks reads the whole request and closes the connection.
 func breaks(_ http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	panic(http.ErrAbortHandler)
 }
 
-// refusing answers 503, as a node that took nothing.
+// refusing answers 503, like a node that stored nothing.
 func refusing(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Retry-After", "7")
 	w.Header().Set("Content-Type", "application/problem+json")
@@ -112,7 +112,7 @@ type front struct {
 
 func newFront(t *testing.T, change func(*gateway.Options), nodes ...*node) *front {
 	t.Helper()
-	o := gateway.Options{Secret: secret, HubOf: hubOf, CheckEvery: 20 * time.Millisecond, CheckWithin: 5 * time.Second, Notice: time.Millisecond}
+	o := gateway.Options{Secret: secret, HubOf: hubOf, CheckInterval: 20 * time.Millisecond, CheckTimeout: 5 * time.Second, DrainNotice: time.Millisecond}
 	for _, n := range nodes {
 		o.Nodes = append(o.Nodes, n.URL)
 	}
@@ -139,7 +139,7 @@ func newFront(t *testing.T, change func(*gateway.Options), nodes ...*node) *fron
 	return f
 }
 
-// awaitUp waits until so many nodes take calls.
+// awaitUp waits until n nodes are up.
 func (f *front) awaitUp(want int) {
 	f.t.Helper()
 	eventually(f.t, func() bool {
@@ -159,7 +159,7 @@ type answer struct {
 	body   string
 }
 
-// do makes a call and gives its answer; it may be used by any goroutine.
+// do makes a call and returns its response. It is safe for concurrent use.
 func (f *front) do(method, path, body string, headers ...string) answer {
 	f.t.Helper()
 	req, err := http.NewRequestWithContext(f.t.Context(), method, f.URL+path, strings.NewReader(body))
@@ -188,7 +188,7 @@ func (f *front) send(req *http.Request) answer {
 	return answer{resp.StatusCode, resp.Header, string(text)}
 }
 
-// raw listens and gives each connection with its request to serve, which answers in bytes.
+// raw starts a listener that passes each connection with its request to serve, which writes the response as bytes.
 func raw(t *testing.T, serve func(c net.Conn, r *http.Request)) *node {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -242,7 +242,7 @@ func eventually(t *testing.T, so func() bool, otherwise func() string) {
 	}
 }
 
-// registry is a list that a test changes.
+// registry is a fake registry whose list a test changes.
 type registry struct {
 	mu    sync.Mutex
 	nodes []membership.Node

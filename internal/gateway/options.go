@@ -15,50 +15,50 @@ import (
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
 )
 
-// lister lists the nodes of the cluster.
+// lister is a registry of the cluster's nodes.
 type lister interface {
 	Nodes(ctx context.Context) ([]membership.Node, error)
 }
 
-// Options make a Gateway. Nodes or Registry must be given; the zero value of another field means its default.
+// Options configure a Gateway. Nodes or Registry is required; other zero fields have defaults.
 type Options struct {
-	Nodes    []string // URLs of a fixed list; beside a Registry it stands until that lists a node
-	Registry lister   // lists the nodes; while it does not answer its last list stands
-	Secret   string   // shown to Nodes, so that they say how they are; nodes of the Registry have proofs there; empty: none
+	Nodes    []string // URLs of a fixed list; with a Registry, used until it lists a node
+	Registry lister   // lists the nodes; while it is unavailable its last list is used
+	Secret   string   // sent to Nodes so that they report their load; nodes of the Registry have proofs there; empty: none
 
-	// HubOf returns the path of the SignalR hub that a request path belongs to, "" if none, and reports whether the request negotiates.
-	// Nil: there are no hubs.
+	// HubOf returns the path of the SignalR hub that a request path belongs to, or "", and whether the request negotiates.
+	// nil: there are no hubs.
 	HubOf func(path string) (hub string, negotiate bool)
 
-	// Proxies are the peers whose X-Forwarded-For says where a request comes from.
+	// Proxies are the peers whose X-Forwarded-For header is trusted.
 	Proxies []netip.Prefix
-	// Tunnels lets WebSockets through: for clients that skip negotiation. Others are sent to their node all the same.
+	// Tunnels allows WebSockets through the gateway, for clients that skip negotiation.
 	Tunnels bool
-	// ForwardAdmin lets the operator's routes through: /admin, /metrics and profiles of the nodes. Without it they are refused.
+	// ForwardAdmin forwards the operator's routes: /admin, /metrics and profiles of the nodes. Otherwise they are refused.
 	ForwardAdmin bool
-	// NodeOf gives the name of the node that a request's connection token names; "": none. Nil: none does.
+	// NodeOf returns the name of the node in a request's connection token, or "". nil: tokens name no node.
 	NodeOf func(*http.Request) string
 
-	Rules           balance.Rules
-	CheckEvery      time.Duration // default 1 s
-	CheckWithin     time.Duration // default 1 s
-	ResponseTimeout time.Duration // of a call whose body is here, with its repeats; default 30 s
-	StreamWithin    time.Duration // until a stream or a poll begins to be answered; default 3 min
-	TakeWithin      time.Duration // of a caller, a part of a long answer, or of either side of a tunnel; default 30 s
-	Waiting         int           // calls that wait for a slot at a node; beyond them 503; default 10,000
-	QueueTimeout    time.Duration // how long they do; default 1 s
-	Memory          int64         // of bodies and answers above 16 KiB, in bytes; default 256 MiB
-	Large           int           // calls under way with a body above 128 KiB or a page; default a quarter of a node's slots
-	Notice          time.Duration // from "not ready" to the end of streams, for who looks at /readyz; default 2 s
+	Rules                 balance.Rules
+	CheckInterval         time.Duration // default 1 s
+	CheckTimeout          time.Duration // default 1 s
+	ResponseTimeout       time.Duration // bound of a call after its body has arrived, retries included; default 30 s
+	StreamResponseTimeout time.Duration // bound of the time until a stream or poll starts its response; default 3 min
+	WriteTimeout          time.Duration // bound of writing a part of a response, or of a tunnel's data, to a peer; default 30 s
+	Waiting               int           // calls that may wait for a slot; more are answered 503; default 10,000
+	QueueTimeout          time.Duration // how long a call waits for a slot; default 1 s
+	Memory                int64         // bytes for request and response bodies above 16 KiB; default 256 MiB
+	Large                 int           // concurrent calls with a body above 128 KiB or for a page; default a quarter of a node's slots
+	DrainNotice           time.Duration // time between not ready and the end of streams, for load balancers that check /readyz; default 2 s
 
-	Metrics http.Handler                                       // for GET /metrics; nil: there are none
-	Observe func(route string, status int, took time.Duration) // after each call; must be quick
+	Metrics http.Handler                                       // handler of GET /metrics; nil: not found
+	Observe func(route string, status int, took time.Duration) // called after each call; must not block
 	Log     *slog.Logger
-	Random  func(n int64) int64 // in [0, n), from any goroutine; default math/rand/v2
+	Random  func(n int64) int64 // random number in [0, n); safe for concurrent use; default math/rand/v2
 	Now     func() time.Time
 }
 
-// CheckURL tells what is wrong with the URL of a node.
+// CheckURL returns an error if text is not a valid URL of a node.
 func CheckURL(text string) error {
 	_, err := parseURL(text)
 	return err

@@ -9,25 +9,25 @@ import (
 	"time"
 )
 
-// owner is what the use of a shared resource is counted for: a credential that a node has accepted, or the address that a
-// request comes from.
+// owner is the party to which the use of shared resources is attributed: a credential that a node has accepted, or the
+// client's address.
 type owner struct {
-	hash   uint64 // keyed, so that nobody can make up two with the same
-	proven bool   // a node has accepted the credential lately
+	hash   uint64 // keyed, so that collisions cannot be constructed
+	proven bool   // a node has accepted the credential recently
 }
 
 const (
-	// provenSlots is how many credentials are known at once; the next one with the same place takes the place of an older one.
+	// provenSlots is the size of the table of accepted credentials. A credential with the same index replaces an older one.
 	provenSlots = 1 << 14
-	// provenFor is how long a credential counts as good after a node has accepted it.
+	// provenFor is how long a credential counts as accepted.
 	provenFor = 10 * time.Minute
 )
 
-// owners tells whose a request is. It knows credentials by hashes only. A stranger cannot push a good one out: only what a node
-// has accepted enters.
+// owners determines the owner of a request. It stores only hashes of credentials. Invalid credentials cannot displace valid
+// ones, because only credentials that a node has accepted are stored.
 type owners struct {
 	seed    maphash.Seed
-	proxies []netip.Prefix // peers whose X-Forwarded-For is believed
+	proxies []netip.Prefix // peers whose X-Forwarded-For is trusted
 	proven  [provenSlots]struct {
 		hash  atomic.Uint64
 		until atomic.Int64 // Unix seconds
@@ -38,7 +38,7 @@ func newOwners(proxies []netip.Prefix) *owners {
 	return &owners{seed: maphash.MakeSeed(), proxies: proxies}
 }
 
-// of returns the owner of a request, and the hash of its credential; zero: it has none.
+// of returns the owner of a request and the hash of its credential, or zero if it has none.
 func (o *owners) of(r *http.Request, now time.Time) (who owner, credential uint64) {
 	if text := credentialOf(r); text != "" {
 		credential = maphash.String(o.seed, text) | 1
@@ -56,7 +56,7 @@ func (o *owners) place(hash uint64) *struct {
 	return &o.proven[hash>>1%provenSlots]
 }
 
-// accepted notes that a node has accepted a credential.
+// accepted records that a node has accepted a credential, and returns its owner.
 func (o *owners) accepted(credential uint64, now time.Time) owner {
 	place := o.place(credential)
 	if until := now.Add(provenFor).Unix(); place.hash.Load() != credential || place.until.Load() < until {
@@ -66,15 +66,15 @@ func (o *owners) accepted(credential uint64, now time.Time) owner {
 	return owner{credential, true}
 }
 
-// refused notes that a node has not.
+// refused records that a node has refused a credential.
 func (o *owners) refused(credential uint64) {
 	if place := o.place(credential); place.hash.Load() == credential {
 		place.until.Store(0)
 	}
 }
 
-// address returns the hash of where a request comes from: the peer, or what a trusted proxy says last. A host of IPv6 usually has a whole
-// /64: that is one address.
+// address returns the hash of the client's address: the peer's, or behind a trusted proxy the last one in X-Forwarded-For. An
+// IPv6 /64 counts as one address, because one host usually has all of it.
 func (o *owners) address(r *http.Request) uint64 {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -103,7 +103,7 @@ func (o *owners) trusts(peer netip.Addr) bool {
 	return false
 }
 
-// credentialOf returns what a request proves itself with; empty: nothing, or more than one thing.
+// credentialOf returns the credential of a request, or "" if it has none or several.
 func credentialOf(r *http.Request) string {
 	if values := r.Header["Authorization"]; len(values) == 1 {
 		return values[0]

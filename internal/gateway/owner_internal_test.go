@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestOwners_Addresses: who counts as the same caller before a credential is known.
-func TestOwners_Addresses(t *testing.T) {
+// TestOwners_NoCredential_AddressIsTheOwner checks which addresses count as the same owner.
+func TestOwners_NoCredential_AddressIsTheOwner(t *testing.T) {
 	t.Parallel()
 	o := newOwners([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")})
 	hash := func(peer string, forwarded ...string) uint64 {
@@ -45,8 +45,9 @@ func TestOwners_Addresses(t *testing.T) {
 	}
 }
 
-// TestOwners_Credentials are known after a node has accepted them, for a while, and not beside another one.
-func TestOwners_Credentials(t *testing.T) {
+// TestOwners_AcceptedCredential_IsProven checks that a credential is proven after a node has accepted it, for a limited time, and
+// not if a request has two.
+func TestOwners_AcceptedCredential_IsProven(t *testing.T) {
 	t.Parallel()
 	o, now := newOwners(nil), time.Unix(1_800_000_000, 0)
 	of := func(target string, headers ...string) (owner, uint64) {

@@ -13,8 +13,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/gateway"
 )
 
-// TestACallerWhoDoesNotRead holds a slot at a node for a while, not for good: a long answer and a stream are cut off.
-func TestACallerWhoDoesNotRead(t *testing.T) {
+// TestResponse_ClientDoesNotRead_IsAborted checks that a long response and a stream are aborted if the client does not read.
+func TestResponse_ClientDoesNotRead_IsAborted(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 64<<10)
 	for path, busy := range map[string]func(gateway.NodeStats) int{
@@ -30,7 +30,7 @@ func TestACallerWhoDoesNotRead(t *testing.T) {
 					}
 				}
 			})
-			f := newFront(t, func(o *gateway.Options) { o.TakeWithin = time.Second }, n)
+			f := newFront(t, func(o *gateway.Options) { o.WriteTimeout = time.Second }, n)
 			f.awaitUp(1)
 			conn, err := net.Dial("tcp", f.Listener.Addr().String())
 			if err != nil {
@@ -46,8 +46,8 @@ func TestACallerWhoDoesNotRead(t *testing.T) {
 	}
 }
 
-// TestQuietIsNotSlow: a stream may be silent and a connection idle for longer than a part of an answer may take.
-func TestQuietIsNotSlow(t *testing.T) {
+// TestStream_Silent_StaysOpen checks that a stream may be silent for longer than WriteTimeout.
+func TestStream_Silent_StaysOpen(t *testing.T) {
 	t.Parallel()
 	next := make(chan struct{})
 	n := newNode(t, "n", func(w http.ResponseWriter, r *http.Request) {
@@ -63,7 +63,7 @@ func TestQuietIsNotSlow(t *testing.T) {
 		_, _ = io.WriteString(w, "the end")
 	})
 	const within = time.Second
-	f := newFront(t, func(o *gateway.Options) { o.TakeWithin = within }, n)
+	f := newFront(t, func(o *gateway.Options) { o.WriteTimeout = within }, n)
 	f.awaitUp(1)
 	stream, err := f.Client().Get(f.URL + "/v1/events") //nolint:noctx // the test ends it
 	if err != nil {
@@ -85,8 +85,8 @@ func TestQuietIsNotSlow(t *testing.T) {
 	}
 }
 
-// TestANodeThatStopsInTheMiddle of a long answer is not waited for longer than any answer.
-func TestANodeThatStopsInTheMiddle(t *testing.T) {
+// TestResponse_NodeStops_TimesOut checks a node that stops in the middle of a long response.
+func TestResponse_NodeStops_TimesOut(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, "n", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)

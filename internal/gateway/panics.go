@@ -5,8 +5,8 @@ import (
 	"runtime/debug"
 )
 
-// recoverRequest ends the request and its connection, not the process, where a handler panics: what a caller or a node sent must not
-// end what others have under way.
+// recoverRequest ends the request and its connection after a panic of its handler, so that input of one client or node cannot
+// end the process.
 func (g *Gateway) recoverRequest(r *http.Request) {
 	switch reason := recover(); reason {
 	case nil:
@@ -18,7 +18,7 @@ func (g *Gateway) recoverRequest(r *http.Request) {
 	}
 }
 
-// contain is deferred by each goroutine that handles bytes of a caller or a node, and by nothing else.
+// contain recovers and logs a panic. Each goroutine that handles input of a client or node defers it.
 func (g *Gateway) contain(part string) {
 	if reason := recover(); reason != nil {
 		g.panicked(part, reason)
@@ -27,6 +27,6 @@ func (g *Gateway) contain(part string) {
 
 func (g *Gateway) panicked(part string, reason any, more ...any) {
 	g.panics.Add(1)
-	g.opts.Log.Error("a fault of this program ended a connection; please report it",
+	g.opts.Log.Error("a panic ended a connection; please report it",
 		append([]any{"part", part, "panic", reason, "stack", string(debug.Stack())}, more...)...)
 }

@@ -10,30 +10,30 @@ import (
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
 )
 
-// MarkHeader tells a node that a request comes through a gateway, and what for. Callers cannot send it through one.
+// MarkHeader marks a request that comes through a gateway, and its purpose. A gateway removes it from clients' requests.
 const MarkHeader = "X-Esh3ar-Gateway"
 
-// ProofHeader carries what a gateway shows to a node that it asks how it is. Callers cannot send it through one.
+// ProofHeader carries the proof with which a gateway asks a node for its load. A gateway removes it from clients' requests.
 const ProofHeader = "X-Esh3ar-Gateway-Proof"
 
-// MarkNegotiate is its value on a negotiation: the node answers with its own URL. MarkForwarded is that of a request for a
-// connection of the node which another node forwards: it goes no further.
+// Values of MarkHeader. MarkNegotiate marks a negotiation, to which the node answers with its own URL. MarkForwarded marks a
+// request that another node forwards to the holder of its connection; it must not be forwarded again.
 const (
 	MarkNegotiate = "negotiate"
 	MarkForwarded = "forwarded"
 )
 
-// appendHead writes the head of the request as the node gets it.
+// appendHead appends the head of the request for the node.
 func (x *exchange) appendHead(dst []byte) []byte {
 	dst = append(append(dst, x.r.Method...), ' ')
 	if target := x.r.RequestURI; strings.HasPrefix(target, "/") {
 		dst = append(dst, target...)
-	} else { // a URL, as proxies are asked
+	} else { // absolute form, as sent to proxies
 		dst = append(dst, x.r.URL.RequestURI()...)
 	}
 	dst = append(append(append(dst, " HTTP/1.1\r\nHost: "...), x.r.Host...), "\r\n"...)
 	for name, values := range x.r.Header {
-		if ours(name) {
+		if isGatewayHeader(name) {
 			continue
 		}
 		for _, value := range values {
@@ -43,13 +43,13 @@ func (x *exchange) appendHead(dst []byte) []byte {
 	return x.appendOwn(dst)
 }
 
-// appendOwn writes the headers that are the gateway's to say, and ends the head.
+// appendOwn appends the headers that the gateway sets, and the end of the head.
 func (x *exchange) appendOwn(dst []byte) []byte {
 	dst = x.appendForwarded(dst)
 	if x.mark != "" {
 		dst = appendLine(dst, MarkHeader, x.mark)
 	}
-	if x.kind == balance.Tunnel { // nothing else leaves HTTP
+	if x.kind == balance.Tunnel { // no other requests may switch protocols
 		dst = appendLine(append(dst, "Connection: Upgrade\r\n"...), "Upgrade", x.r.Header.Get("Upgrade"))
 	}
 	switch length := x.length(); {
@@ -61,7 +61,7 @@ func (x *exchange) appendOwn(dst []byte) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// length of the body as the node is told; −1: not known.
+// length returns the body's Content-Length for the node; -1 if unknown.
 func (x *exchange) length() int64 {
 	if x.body.whole {
 		return int64(len(x.body.kept))
@@ -69,7 +69,8 @@ func (x *exchange) length() int64 {
 	return x.r.ContentLength
 }
 
-// appendForwarded says who called, and how. Proxies before us may have said so; what they say is added to or kept.
+// appendForwarded appends the X-Forwarded headers. The client's address is added to those of proxies in front; their scheme
+// and host are kept.
 func (x *exchange) appendForwarded(dst []byte) []byte {
 	dst = append(dst, "X-Forwarded-For: "...)
 	for _, before := range x.r.Header["X-Forwarded-For"] {
@@ -93,8 +94,8 @@ func (x *exchange) appendForwarded(dst []byte) []byte {
 	return dst
 }
 
-// ours are headers that the gateway writes itself, or that concern one connection only.
-func ours(name string) bool {
+// isGatewayHeader reports whether the gateway sets this header itself, or the header concerns one connection only.
+func isGatewayHeader(name string) bool {
 	switch name {
 	case "Connection", "Content-Length", "Expect", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection",
 		"Te", "Trailer", "Transfer-Encoding", "Upgrade", "X-Forwarded-For", MarkHeader, ProofHeader:
@@ -103,11 +104,11 @@ func ours(name string) bool {
 	return false
 }
 
-// dropNamed takes off what the Connection header names: no node gets it, so we must not go by it either.
-func dropNamed(h http.Header) {
+// removeConnectionHeaders removes the headers that Connection names. Nodes do not get them, so the gateway ignores them, too.
+func removeConnectionHeaders(h http.Header) {
 	for _, value := range h["Connection"] {
 		for name := range strings.SplitSeq(value, ",") {
-			if name = textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)); !ours(name) {
+			if name = textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)); !isGatewayHeader(name) {
 				delete(h, name)
 			}
 		}
@@ -129,23 +130,22 @@ func appendLine(dst []byte, name, value string) []byte {
 	return append(append(append(append(dst, name...), ": "...), value...), "\r\n"...)
 }
 
-// malformed answers a request that has no one meaning to everything that reads it, or asks for what no gateway does, and reports whether
-// it did. net/http has refused most of them before.
+// malformed answers ambiguous and unsupported requests, and reports whether it did. net/http refuses most of them earlier.
 func (x *exchange) malformed() bool {
 	switch {
 	case x.r.Method == http.MethodConnect || x.r.Method == http.MethodTrace:
-		x.refuse(methodNotAllowed, "this gateway does not forward "+x.r.Method)
+		x.answerProblem(methodNotAllowed, "this gateway does not forward "+x.r.Method)
 	case !strings.HasPrefix(x.r.URL.Path, "/"):
-		x.refuse(badRequest, "the target must be a path, or an http URL with one")
-	case strings.ContainsFunc(x.r.Host, notOfHost):
-		x.refuse(badRequest, "the Host header has a character that no host has")
+		x.answerProblem(badRequest, "the target must be a path, or an http URL with one")
+	case strings.ContainsFunc(x.r.Host, invalidInHost):
+		x.answerProblem(badRequest, "the Host header contains an invalid character")
 	default:
 		return false
 	}
 	return true
 }
 
-// notOfHost reports whether a character can stand in no host, whatever reads it.
-func notOfHost(c rune) bool {
+// invalidInHost reports whether no parser accepts this character in a host.
+func invalidInHost(c rune) bool {
 	return c <= ' ' || c >= 0x7f || strings.ContainsRune(`"#,/<>?@\^`+"`{|}", c)
 }

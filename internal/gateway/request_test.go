@@ -11,8 +11,9 @@ import (
 	"github.com/esh3artech/esh3ar/internal/gateway"
 )
 
-// TestRequestsThatCanBeReadInTwoWays are refused, or reach the node in the one way in which they were read here.
-func TestRequestsThatCanBeReadInTwoWays(t *testing.T) {
+// TestRequest_Ambiguous_IsRefusedOrNormalized checks that an ambiguous request is refused or reaches the node in one unambiguous
+// form.
+func TestRequest_Ambiguous_IsRefusedOrNormalized(t *testing.T) {
 	t.Parallel()
 	const hidden = "POST /hidden HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 	for name, c := range map[string]struct {
@@ -64,8 +65,8 @@ func TestRequestsThatCanBeReadInTwoWays(t *testing.T) {
 	}
 }
 
-// TestUpgradesEndHere: nothing but what was asked for by a flag leaves HTTP on the way to a node.
-func TestUpgradesEndHere(t *testing.T) {
+// TestRequest_Upgrade_IsNotForwarded checks that requests cannot switch protocols, except for WebSockets if enabled.
+func TestRequest_Upgrade_IsNotForwarded(t *testing.T) {
 	t.Parallel()
 	for _, tunnels := range []bool{false, true} {
 		n := raw(t, func(c net.Conn, r *http.Request) {
@@ -77,7 +78,7 @@ func TestUpgradesEndHere(t *testing.T) {
 		})
 		f := newFront(t, func(o *gateway.Options) { o.Tunnels = tunnels }, n)
 		f.awaitUp(1)
-		for _, path := range []string{"/v1/messages", "/HUB", "/hub/negotiate"} {
+		for _, path := range []string{"/v1/messages", "/hubs", "/hub/negotiate"} {
 			got := f.shout("GET " + path + " HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n")
 			if !strings.HasPrefix(got, "HTTP/1.1 204") {
 				t.Errorf("%s: %.100q", path, got)
@@ -86,8 +87,8 @@ func TestUpgradesEndHere(t *testing.T) {
 	}
 }
 
-// TestAnAnswerThatLeavesHTTP unasked is none.
-func TestAnAnswerThatLeavesHTTP(t *testing.T) {
+// TestResponse_UnexpectedUpgrade_IsAnError answers 101 to a request without Upgrade.
+func TestResponse_UnexpectedUpgrade_IsAnError(t *testing.T) {
 	t.Parallel()
 	n := raw(t, func(c net.Conn, _ *http.Request) {
 		_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
@@ -99,8 +100,8 @@ func TestAnAnswerThatLeavesHTTP(t *testing.T) {
 	}
 }
 
-// TestTraces: what is no trace is begun anew, and then what belongs to it goes no further.
-func TestTraces(t *testing.T) {
+// TestTrace_InvalidTraceparent_IsReplaced also checks that the tracestate of an invalid traceparent is removed.
+func TestTrace_InvalidTraceparent_IsReplaced(t *testing.T) {
 	t.Parallel()
 	seen := make(chan http.Header, 1)
 	n := newNode(t, "n", func(_ http.ResponseWriter, r *http.Request) { seen <- r.Header })
@@ -128,8 +129,8 @@ func TestTraces(t *testing.T) {
 	}
 }
 
-// TestExpect: a caller who waits for a word before he sends his body gets it, and the node never sees that he did.
-func TestExpect(t *testing.T) {
+// TestRequest_ExpectContinue_IsAnsweredHere checks that the gateway sends 100 Continue and does not forward Expect.
+func TestRequest_ExpectContinue_IsAnsweredHere(t *testing.T) {
 	t.Parallel()
 	seen := make(chan string, 1)
 	n := newNode(t, "n", func(w http.ResponseWriter, r *http.Request) {
@@ -160,8 +161,8 @@ func TestExpect(t *testing.T) {
 	}
 }
 
-// TestAnswersWithoutABody keep what they say of it, and the connections on both sides.
-func TestAnswersWithoutABody(t *testing.T) {
+// TestResponse_WithoutBody_KeepsConnections also checks that Content-Length is unchanged.
+func TestResponse_WithoutBody_KeepsConnections(t *testing.T) {
 	t.Parallel()
 	n := raw(t, func(c net.Conn, r *http.Request) {
 		switch {

@@ -9,21 +9,21 @@ import (
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
 )
 
-// longCall is what a call of an operator may take: a walk over a large store.
-const longCall = 10 * time.Minute
+// operatorTimeout bounds calls of the admin API, such as a scan of a large store.
+const operatorTimeout = 10 * time.Minute
 
-// rest forwards a call of the REST API.
-func (x *exchange) rest() {
+// forwardREST forwards a call of the REST API.
+func (x *exchange) forwardREST() {
 	x.class = x.classOf()
-	if !x.g.opts.ForwardAdmin && forOperators(x.r.URL.Path) {
-		x.refuse(forbidden, "routes for operators are not reached through this gateway; ask a node, or start the gateway with --forward-admin")
+	if !x.g.opts.ForwardAdmin && isOperatorPath(x.r.URL.Path) {
+		x.answerProblem(forbidden, "this gateway does not forward routes for operators; call a node directly, or start the gateway with --forward-admin")
 		return
 	}
 	x.forward()
 }
 
-// forOperators reports whether a path is one of those that only the operator should reach, in whatever way it is written.
-func forOperators(name string) bool {
+// isOperatorPath reports whether a path is for operators only, in any spelling.
+func isOperatorPath(name string) bool {
 	name = strings.ToLower(path.Clean("/" + name))
 	for _, root := range []string{"/admin", "/metrics", "/debug"} {
 		if rest, ok := strings.CutPrefix(name, root); ok && (rest == "" || rest[0] == '/') {
@@ -33,7 +33,7 @@ func forOperators(name string) bool {
 	return false
 }
 
-// classOf tells how to treat a call by its method, path and headers. Latency is taken from what is alike: single calls.
+// classOf returns the class of a call by its method, path and headers. Only single calls, which are alike, are measured.
 func (x *exchange) classOf() class {
 	c := class{within: x.g.opts.ResponseTimeout, limit: maxBody, measured: true}
 	c.safe = x.r.Method == http.MethodGet || x.r.Method == http.MethodHead || x.r.Method == http.MethodOptions
@@ -49,17 +49,17 @@ func (x *exchange) classOf() class {
 	case strings.HasPrefix(path, "/v1/"):
 		x.route = "/v1/…"
 	case strings.HasPrefix(path, "/admin/"):
-		x.route, c.within, c.measured = "/admin/…", longCall, false
+		x.route, c.within, c.measured = "/admin/…", operatorTimeout, false
 	default:
 		c.page = true
 	}
-	// A node answers these well only to a good credential.
+	// A node answers these successfully only with a valid credential.
 	c.proves = x.r.Method != http.MethodOptions &&
 		(strings.HasPrefix(x.r.URL.Path, "/v1/") && !strings.HasPrefix(x.r.URL.Path, "/v1/mobile/") || x.route == "/admin/…")
 	return c
 }
 
-// hasKey tells whether a call that sends messages has an idempotency key. Nodes keep none of other calls.
+// hasKey reports whether a call that sends messages has an idempotency key. Nodes ignore keys of other calls.
 func (x *exchange) hasKey() bool {
 	key := x.r.Header["Idempotency-Key"]
 	return x.r.Method == http.MethodPost && len(key) == 1 && key[0] != ""

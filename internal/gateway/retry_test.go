@@ -14,10 +14,10 @@ import (
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
 )
 
-// unchecked keeps the balancer from learning of a node between the calls of a test.
-func unchecked(o *gateway.Options) { o.CheckEvery = time.Hour }
+// unchecked disables further health checks during a test.
+func unchecked(o *gateway.Options) { o.CheckInterval = time.Hour }
 
-// closed is a node that nobody listens for any more.
+// closed is a node whose listener is closed.
 func closed(t *testing.T) *node {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -31,8 +31,8 @@ func closed(t *testing.T) *node {
 	return n
 }
 
-// TestRefusedConnectionIsTriedElsewhere: nothing was sent, so no call fails, whatever it is.
-func TestRefusedConnectionIsTriedElsewhere(t *testing.T) {
+// TestRetry_ConnectionRefused_GoesToAnotherNode checks that any call is retried if nothing was sent.
+func TestRetry_ConnectionRefused_GoesToAnotherNode(t *testing.T) {
 	t.Parallel()
 	good := newNode(t, "good", says("good"))
 	f := newFront(t, unchecked, closed(t), good, closed(t))
@@ -50,8 +50,8 @@ func TestRefusedConnectionIsTriedElsewhere(t *testing.T) {
 	}
 }
 
-// TestBrokenConnection: what was sent is repeated only if that does no harm.
-func TestBrokenConnection(t *testing.T) {
+// TestRetry_ConnectionBroken_OnlyIfHarmless checks that a sent call is retried only if that is harmless.
+func TestRetry_ConnectionBroken_OnlyIfHarmless(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		method, path string
@@ -59,7 +59,7 @@ func TestBrokenConnection(t *testing.T) {
 		want         int
 		code         string
 	}{
-		"without a key": {http.MethodPost, "/v1/messages", nil, http.StatusBadGateway, "sent again it may be done twice"},
+		"without a key": {http.MethodPost, "/v1/messages", nil, http.StatusBadGateway, "sent again it may be processed twice"},
 		"with a key":    {http.MethodPost, "/v1/messages", []string{"Idempotency-Key", "k"}, http.StatusAccepted, ""},
 		"an empty key":  {http.MethodPost, "/v1/messages", []string{"Idempotency-Key", ""}, http.StatusBadGateway, "outcome_unknown"},
 		"only reads":    {http.MethodGet, "/v1/messages/x", nil, http.StatusAccepted, ""},
@@ -88,8 +88,8 @@ func TestBrokenConnection(t *testing.T) {
 	}
 }
 
-// TestRefusalIsTriedElsewhere: 503 means that nothing was taken; the last node's words are the answer.
-func TestRefusalIsTriedElsewhere(t *testing.T) {
+// TestRetry_NodeOverloaded_GoesToAnotherNode checks that a 503 is retried, and that the last node's 503 is the answer.
+func TestRetry_NodeOverloaded_GoesToAnotherNode(t *testing.T) {
 	t.Parallel()
 	full, good := newNode(t, "full", refusing), newNode(t, "good", says("good"))
 	f := newFront(t, nil, full, good)
@@ -108,8 +108,8 @@ func TestRefusalIsTriedElsewhere(t *testing.T) {
 	}
 }
 
-// TestBudget: when every node breaks calls, repeats end with the budget and not with the nodes.
-func TestBudget(t *testing.T) {
+// TestRetry_BudgetExhausted_Stops checks that the budget bounds retries if every node breaks calls.
+func TestRetry_BudgetExhausted_Stops(t *testing.T) {
 	t.Parallel()
 	nodes := []*node{newNode(t, "a", breaks), newNode(t, "b", breaks), newNode(t, "c", breaks)}
 	f := newFront(t, nil, nodes...)
@@ -132,8 +132,9 @@ func TestBudget(t *testing.T) {
 	}
 }
 
-// TestHalfAnAnswer: a short answer that breaks off is none; a long one must not look whole.
-func TestHalfAnAnswer(t *testing.T) {
+// TestRetry_ResponseBreaksOff_RetriedOrAborted checks that a short response is retried, and that a long one does not look
+// complete.
+func TestRetry_ResponseBreaksOff_RetriedOrAborted(t *testing.T) {
 	t.Parallel()
 	half := raw(t, func(c net.Conn, _ *http.Request) {
 		_, _ = c.Write([]byte("HTTP/1.1 202 Accepted\r\nContent-Length: 100\r\n\r\nhalf"))
@@ -170,8 +171,8 @@ func TestHalfAnAnswer(t *testing.T) {
 	}
 }
 
-// TestSilentNode: a node that stops answering is noticed by its checks, and what it has and may be repeated is done elsewhere.
-func TestSilentNode(t *testing.T) {
+// TestRetry_NodeSilent_GoesToAnotherNode checks that calls at a node that fails its checks are retried at another node.
+func TestRetry_NodeSilent_GoesToAnotherNode(t *testing.T) {
 	t.Parallel()
 	gate, inside := make(chan struct{}), make(chan struct{}, 1)
 	silent := newNode(t, "silent", func(http.ResponseWriter, *http.Request) {
@@ -180,7 +181,7 @@ func TestSilentNode(t *testing.T) {
 	})
 	t.Cleanup(func() { close(gate) })
 	good := newNode(t, "good", says("good"))
-	f := newFront(t, func(o *gateway.Options) { o.CheckWithin = time.Second }, silent, good) // time enough for the good one
+	f := newFront(t, func(o *gateway.Options) { o.CheckTimeout = time.Second }, silent, good) // time enough for the good one
 	f.awaitUp(2)
 	answers := make(chan answer, 1)
 	go func() { // until one call is there
@@ -198,9 +199,9 @@ func TestSilentNode(t *testing.T) {
 	}
 }
 
-// TestAKeyCountsWhereNodesKeepIt: nodes know keys of messages only. What else breaks off is not repeated for a key that nobody
-// looks at, nor for one that the caller has named as a header of his own connection and that no node gets.
-func TestAKeyCountsWhereNodesKeepIt(t *testing.T) {
+// TestRetry_KeyOnOtherRoutes_IsIgnored checks that a key makes a retry harmless only on the routes where nodes use it, and not if
+// Connection names the header, which the node then does not get.
+func TestRetry_KeyOnOtherRoutes_IsIgnored(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		method, path string
@@ -225,9 +226,9 @@ func TestAKeyCountsWhereNodesKeepIt(t *testing.T) {
 	}
 }
 
-// TestNothingTakenIsTrue: a node breaks a call off, and the next one has no room for it. That says nothing of what the first
-// did, so the caller is not told that nothing was taken, whatever the order is.
-func TestNothingTakenIsTrue(t *testing.T) {
+// TestRetry_UnknownThenRefused_IsOutcomeUnknown lets one node break a call and another refuse it, in both orders. The answer must
+// not be the refusal, because the first node may have processed the call.
+func TestRetry_UnknownThenRefused_IsOutcomeUnknown(t *testing.T) {
 	t.Parallel()
 	limited := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) }
 	for name, second := range map[string]http.HandlerFunc{"full": refusing, "limited": limited} {
@@ -270,8 +271,8 @@ func TestNothingTakenIsTrue(t *testing.T) {
 	})
 }
 
-// TestAnswerWithin: the time of an answer is that of all tries together. When it has passed, no other node hears of the call.
-func TestAnswerWithin(t *testing.T) {
+// TestRetry_ResponseTimeout_CoversAllTries checks that no further node is tried after ResponseTimeout.
+func TestRetry_ResponseTimeout_CoversAllTries(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int64
 	silent := func(_ http.ResponseWriter, r *http.Request) {
@@ -296,8 +297,8 @@ func TestAnswerWithin(t *testing.T) {
 	}
 }
 
-// TestABatchThatIsAnsweredEndsARow: a node that breaks one batch off now and then is not ejected for all of them together.
-func TestABatchThatIsAnsweredEndsARow(t *testing.T) {
+// TestEjection_AnsweredBatch_ResetsCount checks that occasional broken batches do not add up to an ejection.
+func TestEjection_AnsweredBatch_ResetsCount(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int64
 	odd := newNode(t, "odd", func(w http.ResponseWriter, r *http.Request) {
@@ -318,8 +319,8 @@ func TestABatchThatIsAnsweredEndsARow(t *testing.T) {
 	}
 }
 
-// TestHalfAnAnswerIsForgotten: nothing of it is in the answer of the node that was tried next.
-func TestHalfAnAnswerIsForgotten(t *testing.T) {
+// TestRetry_PartialResponse_IsDiscarded checks that the next node's response contains nothing of the partial one.
+func TestRetry_PartialResponse_IsDiscarded(t *testing.T) {
 	t.Parallel()
 	var met atomic.Int64
 	half := raw(t, func(c net.Conn, _ *http.Request) {

@@ -7,56 +7,56 @@ import (
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
 )
 
-// shares counts what each owner has of the resources that every call needs: slots, streams, places in line, repeats. It is guarded by
-// dispatch.mu. Large and rare resources have pools of package fairshare; those take a lock of their own.
+// shares counts each owner's use of the resources that every call needs: slots, stream slots, places in the queue, and
+// retries. It is guarded by dispatch.mu. Less frequent resources use pools of package fairshare with locks of their own.
 //
-// What one owner may have depends on what is free (dynamic thresholds, Choudhury and Hahne 1998): a proven one nine times as much as
-// nobody uses, so nine tenths where it is alone; an address twice as much, so two thirds. All addresses together get three quarters.
-// So the next owner finds room at once, and a good credential finds room whatever strangers do. One unit of 512, and at least one, is
-// granted whenever it is free.
+// The limit of one owner depends on what is free (dynamic thresholds, Choudhury and Hahne 1998). A proven owner may use nine
+// times the free amount, so nine tenths if it is alone. An address may use twice the free amount, so two thirds. All addresses
+// together may use three quarters. So a new owner always finds room, and a valid credential finds room regardless of callers
+// without one. Every owner may use one unit of 512, and at least one, while it is free.
 type shares struct {
 	usages map[owner]*usage
-	spare  []*usage // ended ones, for their memory
-	// strangers is what all addresses have together.
+	spare  []*usage // unused ones, for reuse
+	// strangers is the use of all addresses together.
 	strangers [resources]int
 }
 
-// resource is one of those.
+// resource is a resource with shares.
 type resource uint8
 
-// The resources that are counted per owner under dispatch.mu.
+// Resources that are counted per owner.
 const (
 	slots resource = iota
 	streams
-	places // in line
+	queuePlaces // places in the queue
 
-	resources // how many there are
+	resources // number of resources
 )
 
-// usage is what one owner has.
+// usage is the use of one owner.
 type usage struct {
 	has       [resources]int
-	repeats   float64 // lately; fades
+	repeats   float64 // recent retries, with exponential decay
 	repeatsAt time.Time
-	waits     waiters // in line
+	waits     waiterList // its calls in the queue
 
-	turnNext, turnBefore *usage // of line; nil: none
+	turnNext, turnBefore *usage // neighbours in the ownerRing
 }
 
 const (
 	provenFactor   = 9
 	strangerFactor = 2
-	leastPart      = 512 // of a resource is granted whenever it is free
-	// repeatsFade is how long a repeat counts against its owner, as long as in flow.Budget.
-	repeatsFade = 10 * time.Second
-	// mostSpare bounds what is kept of ended usages.
-	mostSpare = 1024
+	minPart        = 512 // one unit of so many is granted whenever it is free
+	// retryDecay is the time constant with which retries decay, as in flow.Budget.
+	retryDecay = 10 * time.Second
+	// maxSpareUsages bounds the unused usages kept for reuse.
+	maxSpareUsages = 1024
 )
 
-// amount is how much of a resource there is, and how much of it is in use.
+// amount is the total and the used amount of a resource.
 type amount struct{ total, used int }
 
-// mayTake reports whether an owner may take one more of a resource.
+// mayTake reports whether an owner may take one more unit of a resource.
 func (s *shares) mayTake(who owner, r resource, a amount) bool {
 	free := a.total - a.used
 	if free <= 0 {
@@ -73,10 +73,10 @@ func (s *shares) mayTake(who owner, r resource, a amount) bool {
 		}
 		factor = strangerFactor
 	}
-	return has < max(1, a.total/leastPart) || has+1 <= factor*free
+	return has < max(1, a.total/minPart) || has+1 <= factor*free
 }
 
-// take notes that an owner has one more.
+// take adds one unit to an owner's use.
 func (s *shares) take(who owner, r resource) {
 	s.usage(who).has[r]++
 	if !who.proven {
@@ -84,7 +84,7 @@ func (s *shares) take(who owner, r resource) {
 	}
 }
 
-// release notes that an owner has one less.
+// release removes one unit from an owner's use.
 func (s *shares) release(who owner, r resource) {
 	u := s.usages[who]
 	if u == nil || u.has[r] == 0 {
@@ -97,7 +97,7 @@ func (s *shares) release(who owner, r resource) {
 	s.forget(who, u)
 }
 
-// takeSlot notes that an owner has one more slot for a kind.
+// takeSlot adds a slot for a kind to an owner's use.
 func (s *shares) takeSlot(who owner, k balance.Kind) {
 	s.take(who, slots)
 	if k.Long() {
@@ -105,7 +105,7 @@ func (s *shares) takeSlot(who owner, k balance.Kind) {
 	}
 }
 
-// releaseSlot notes that an owner has one less.
+// releaseSlot removes a slot for a kind from an owner's use.
 func (s *shares) releaseSlot(who owner, k balance.Kind) {
 	if k.Long() {
 		s.release(who, streams)
@@ -127,22 +127,22 @@ func (s *shares) usage(who owner) *usage {
 	return u
 }
 
-// forget drops an owner that has nothing. One whose repeats still count is looked at again when it has something else.
+// forget drops an owner that uses nothing and whose retries have decayed.
 func (s *shares) forget(who owner, u *usage) {
 	if u.has != [resources]int{} || u.repeats >= 1 {
 		return
 	}
 	delete(s.usages, who)
 	*u = usage{}
-	if len(s.spare) < mostSpare {
+	if len(s.spare) < maxSpareUsages {
 		s.spare = append(s.spare, u)
 	}
 }
 
-// mayRepeat reports whether an owner may spend a repeat of those that are left, and notes it.
+// mayRepeat reports whether an owner may use one of the retries that are left, and if so counts it.
 func (s *shares) mayRepeat(who owner, left float64, now time.Time) bool {
 	u := s.usage(who)
-	u.repeats *= math.Exp(-float64(max(0, now.Sub(u.repeatsAt))) / float64(repeatsFade))
+	u.repeats *= math.Exp(-float64(max(0, now.Sub(u.repeatsAt))) / float64(retryDecay))
 	u.repeatsAt = now
 	factor := float64(provenFactor)
 	if !who.proven {
@@ -155,10 +155,10 @@ func (s *shares) mayRepeat(who owner, left float64, now time.Time) bool {
 	return true
 }
 
-// sweep drops the owners that have nothing and whose repeats have faded.
+// sweep drops the owners that use nothing and whose retries have decayed.
 func (s *shares) sweep(now time.Time) {
 	for who, u := range s.usages {
-		if now.Sub(u.repeatsAt) > 10*repeatsFade {
+		if now.Sub(u.repeatsAt) > 10*retryDecay {
 			u.repeats = 0
 		}
 		s.forget(who, u)

@@ -15,7 +15,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
 )
 
-// strangers opens connections that send text and read nothing.
+// unreadConns opens connections that send text and do not read.
 func (f *front) strangers(n int, text string) (conns []*rawCaller) {
 	f.t.Helper()
 	for range n {
@@ -28,7 +28,7 @@ func (f *front) strangers(n int, text string) (conns []*rawCaller) {
 	return conns
 }
 
-// accepted has the gateway see that a node accepts a credential.
+// accepted makes a call whose credential a node accepts.
 func (f *front) accepted(key string) []string {
 	f.t.Helper()
 	if got := f.do(http.MethodGet, "/v1/usage", "", "Authorization", key); got.status >= 300 {
@@ -39,7 +39,7 @@ func (f *front) accepted(key string) []string {
 
 func calls(f *front) int { return f.Stats().Nodes[0].Calls }
 
-// TestGateway_AnnouncedBodies_HoldNoSlot: what was announced and does not come holds nothing but its connection, and calls go on beside it.
+// TestGateway_AnnouncedBodies_HoldNoSlot announces bodies without sending them, and checks that other calls are served.
 func TestGateway_AnnouncedBodies_HoldNoSlot(t *testing.T) {
 	t.Parallel()
 	for name, head := range map[string]string{
@@ -66,9 +66,9 @@ func TestGateway_AnnouncedBodies_HoldNoSlot(t *testing.T) {
 	}
 }
 
-// TestGateway_EarlyAnswer_EndsTheRequest: a node that answers before it has the body has decided. The caller hears it at once, and its slot
-// is free though the rest of the body never comes.
-func TestGateway_EarlyAnswer_EndsTheRequest(t *testing.T) {
+// TestGateway_EarlyResponse_EndsTheRequest lets a node answer before it has read the body. The client gets the response at once,
+// and the slot is freed although the rest of the body never arrives.
+func TestGateway_EarlyResponse_EndsTheRequest(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{401, 403, 413, 415, 429, 503} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
@@ -101,8 +101,8 @@ func TestGateway_EarlyAnswer_EndsTheRequest(t *testing.T) {
 
 const maxSmall = 128 << 10
 
-// TestGateway_AnswersThatAreNotRead_HoldNoSlot: pages and lists, pipelined and never read.
-func TestGateway_AnswersThatAreNotRead_HoldNoSlot(t *testing.T) {
+// TestGateway_UnreadResponses_HoldNoSlot pipelines requests for pages and lists and never reads.
+func TestGateway_UnreadResponses_HoldNoSlot(t *testing.T) {
 	t.Parallel()
 	page := strings.Repeat("x", 300<<10)
 	for name, path := range map[string]string{"a page": "/demo/phone.js", "a list": "/v1/messages"} {
@@ -130,11 +130,11 @@ func TestGateway_AnswersThatAreNotRead_HoldNoSlot(t *testing.T) {
 	}
 }
 
-// TestGateway_ShortAnswerThatIsNotRead_EndsTheConnection: writes of short answers have a deadline too.
-func TestGateway_ShortAnswerThatIsNotRead_EndsTheConnection(t *testing.T) {
+// TestGateway_UnreadShortResponse_EndsConnection checks that writes of short responses have a deadline.
+func TestGateway_UnreadShortResponse_EndsConnection(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, "n", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, strings.Repeat("x", 8000)) })
-	f := newFront(t, func(o *gateway.Options) { o.TakeWithin = 500 * time.Millisecond }, n)
+	f := newFront(t, func(o *gateway.Options) { o.WriteTimeout = 500 * time.Millisecond }, n)
 	f.awaitUp(1)
 	ended := make(chan struct{}, 100)
 	s := httptest.NewUnstartedServer(f.Gateway)
@@ -158,9 +158,9 @@ func TestGateway_ShortAnswerThatIsNotRead_EndsTheConnection(t *testing.T) {
 	}
 }
 
-// TestGateway_StrangersWithAllTheirShare_LeaveSlotsToKnownCallers: calls that a node does not answer take what an address may have, and a
-// credential that a node has accepted finds a slot at once.
-func TestGateway_StrangersWithAllTheirShare_LeaveSlotsToKnownCallers(t *testing.T) {
+// TestGateway_AddressAtItsShare_LeavesSlotsToProvenCallers uses up an address's share with unanswered calls, and checks that a
+// proven credential gets a slot immediately.
+func TestGateway_AddressAtItsShare_LeavesSlotsToProvenCallers(t *testing.T) {
 	t.Parallel()
 	gate := make(chan struct{})
 	open := sync.OnceFunc(func() { close(gate) })
@@ -194,8 +194,8 @@ func TestGateway_StrangersWithAllTheirShare_LeaveSlotsToKnownCallers(t *testing.
 	open()
 }
 
-// TestGateway_LargeBodiesOfStrangers_LeaveMemoryToKnownCallers: unfinished bodies take an address's share of the memory.
-func TestGateway_LargeBodiesOfStrangers_LeaveMemoryToKnownCallers(t *testing.T) {
+// TestGateway_LargeBodiesOfAddress_LeaveMemoryToProvenCallers uses up an address's share of memory with unfinished bodies.
+func TestGateway_LargeBodiesOfAddress_LeaveMemoryToProvenCallers(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, "n", says("n"))
 	f := newFront(t, func(o *gateway.Options) { o.Memory = 16 << 20 }, n)
@@ -225,7 +225,7 @@ func TestGateway_LargeBodiesOfStrangers_LeaveMemoryToKnownCallers(t *testing.T) 
 	}
 }
 
-// TestGateway_Panic_EndsOneConnection: a fault met on the way of one request ends that, is counted, and gives its slot back.
+// TestGateway_Panic_EndsOneConnection checks that a panic is counted and frees its slot.
 func TestGateway_Panic_EndsOneConnection(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, "n", says("n"))
@@ -251,8 +251,8 @@ func TestGateway_Panic_EndsOneConnection(t *testing.T) {
 	}
 }
 
-// TestGateway_RoutesForOperators_AreRefused in whatever way they are written, unless they were asked for.
-func TestGateway_RoutesForOperators_AreRefused(t *testing.T) {
+// TestGateway_OperatorRoutes_AreRefused checks different spellings, with and without ForwardAdmin.
+func TestGateway_OperatorRoutes_AreRefused(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, "n", says("n"))
 	closed, open := newFront(t, nil, n), newFront(t, func(o *gateway.Options) { o.ForwardAdmin = true }, n)
@@ -277,7 +277,7 @@ func TestGateway_RoutesForOperators_AreRefused(t *testing.T) {
 	}
 }
 
-// TestGateway_OddRequests_ReachNoNode: methods and targets that no gateway forwards.
+// TestGateway_OddRequests_ReachNoNode sends methods and targets that a gateway does not forward.
 func TestGateway_OddRequests_ReachNoNode(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, "n", says("n"))

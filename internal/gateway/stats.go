@@ -7,17 +7,17 @@ import (
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
 )
 
-// counts are since the start.
+// counts are counters since the start.
 type counts struct {
-	full                 uint64 // calls for which there was no slot
-	share                uint64 // calls whose owner had its share of the slots
+	full                 uint64 // calls refused because no slot was free
+	share                uint64 // calls refused because their owner was at its share
 	retryBudgetExhausted uint64 // retries not made because the retry budget was exhausted
-	repeats              uint64 // calls that were tried again at another node
+	retries              uint64 // retries at another node
 	unknown              uint64 // calls answered outcome_unknown
-	nobody               uint64 // calls for which there was no node
+	noNode               uint64 // calls refused because no node was available
 }
 
-// note counts why a call has no seat.
+// note counts the reason why a call got no slot.
 func (c *counts) note(why error) {
 	if errors.Is(why, errShare) {
 		c.share++
@@ -26,24 +26,24 @@ func (c *counts) note(why error) {
 	}
 }
 
-// Stats are how a gateway stands, and its counts since the start.
+// Stats are the gauges of a gateway and its counters since the start.
 type Stats struct {
 	Nodes   []NodeStats
-	Waiting int     // calls in line
-	Budget  float64 // repeats that it allows now
+	Waiting int     // queued calls
+	Budget  float64 // retries that the budget allows now
 
-	Full, Share, RetryBudgetExhausted, Repeats, Unknown, Nobody uint64
-	Panics                                                      uint64            // faults of this program that ended a connection
-	Pools                                                       []fairshare.Stats // of large calls and of the memory for bodies and answers
+	Full, Share, RetryBudgetExhausted, Retries, Unknown, NoNode uint64
+	Panics                                                      uint64            // recovered panics
+	Pools                                                       []fairshare.Stats // pools of large calls and of memory
 }
 
-// NodeStats are how a node stands, seen from here.
+// NodeStats are the gauges and counters of one node.
 type NodeStats struct {
 	balance.Report
-	Idle int // connections that are kept
+	Idle int // idle connections
 }
 
-// Stats is how things stand.
+// Stats returns the current gauges and counters.
 func (g *Gateway) Stats() Stats {
 	d := g.dispatch
 	d.mu.Lock()
@@ -51,7 +51,7 @@ func (g *Gateway) Stats() Stats {
 	now := d.opts.Now()
 	c := d.mu.counts
 	s := Stats{
-		Waiting: d.mu.line.length, Budget: d.mu.budget.Remaining(now), Full: c.full, Share: c.share, RetryBudgetExhausted: c.retryBudgetExhausted, Repeats: c.repeats, Unknown: c.unknown, Nobody: c.nobody,
+		Waiting: d.mu.queue.length, Budget: d.mu.budget.Remaining(now), Full: c.full, Share: c.share, RetryBudgetExhausted: c.retryBudgetExhausted, Retries: c.retries, Unknown: c.unknown, NoNode: c.noNode,
 		Panics: g.panics.Load(), Pools: []fairshare.Stats{g.large.Stats(), g.memory.proven.Stats(), g.memory.strangers.Stats()},
 	}
 	nodes := d.mu.balancer.Nodes()

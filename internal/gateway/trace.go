@@ -8,19 +8,19 @@ import (
 
 const (
 	hexDigits = "0123456789abcdef"
-	traceForm = "00-00000000000000000000000000000000-0000000000000000-00" // of version 00
+	traceForm = "00-00000000000000000000000000000000-0000000000000000-00" // form of version 00
 )
 
-// trace begins one where the caller brings none that is valid.
+// trace starts a trace if the request has no valid traceparent.
 func trace(h http.Header) {
 	if values := h["Traceparent"]; len(values) == 1 && validTrace(values[0]) {
 		return
 	}
 	h["Traceparent"] = []string{newTrace()}
-	delete(h, "Tracestate") // it belongs to what the caller tried to say
+	delete(h, "Tracestate") // it belongs to the invalid traceparent
 }
 
-// validTrace tells whether W3C Trace Context lets us go on with it (section 3.2): later versions may say more than ours.
+// validTrace reports whether a traceparent is valid by W3C Trace Context, section 3.2. Later versions may have more fields.
 func validTrace(t string) bool {
 	if len(t) < len(traceForm) || len(t) > len(traceForm) && (t[:2] == "00" || t[len(traceForm)] != '-') {
 		return false
@@ -33,7 +33,7 @@ func validTrace(t string) bool {
 	return t[:2] != "ff" && t[3:35] != traceForm[3:35] && t[36:52] != traceForm[36:52]
 }
 
-// newTrace begins a trace, as W3C Trace Context writes it: version, 16 bytes of trace, 8 of span, not sampled.
+// newTrace returns a new traceparent: version, 16 bytes of trace id, 8 bytes of span id, not sampled.
 func newTrace() string {
 	var room [55]byte
 	b := append(room[:0], "00-"...)

@@ -8,21 +8,21 @@ import (
 	"github.com/esh3artech/esh3ar/internal/gateway/upstream"
 )
 
-// tunnel joins a caller's connection with one to a node that has agreed to switch protocols, until either ends or the
-// gateway does.
-func (t *trial) tunnel(c *upstream.Conn) {
+// tunnel copies data between the client's connection and that of a node that has agreed to switch protocols, until either
+// ends or the gateway stops.
+func (t *attempt) tunnel(c *upstream.Conn) {
 	t.status = http.StatusSwitchingProtocols
 	up, early := c.Detach()
 	defer up.Close()
 	if !t.g.tunnels.Enter() {
-		t.refuse(overloaded, "this gateway is stopping")
+		t.answerProblem(overloaded, "this gateway is stopping")
 		return
 	}
 	defer t.g.tunnels.Leave()
 	down, rw, err := http.NewResponseController(t.w).Hijack()
 	if err != nil {
 		t.g.opts.Log.Error("take over a caller's connection", "error", err)
-		t.refuse(overloaded, "the connection cannot be taken over")
+		t.answerProblem(overloaded, "the connection cannot be taken over")
 		return
 	}
 	defer down.Close()
@@ -33,7 +33,7 @@ func (t *trial) tunnel(c *upstream.Conn) {
 	if _, err := up.Write(late); err != nil {
 		return // the node has gone
 	}
-	join(t, up, down)
+	copyBoth(t, up, down)
 }
 
 // switching is the node's answer again.
@@ -47,8 +47,8 @@ func switching(h http.Header) []byte {
 	return append(head, "\r\n"...)
 }
 
-// join copies both ways until one side ends; then both do.
-func join(t *trial, up, down net.Conn) {
+// copyBoth copies in both directions until one side ends, and closes both.
+func copyBoth(t *attempt, up, down net.Conn) {
 	stop := func() { up.Close(); down.Close() }
 	done := make(chan struct{})
 	var watch, copies sync.WaitGroup
@@ -61,7 +61,7 @@ func join(t *trial, up, down net.Conn) {
 	})
 	pump := func(to, from net.Conn) {
 		defer t.g.contain("tunnel")
-		defer stop() // the end of either is the end of both, whatever it was
+		defer stop() // the end of either side ends both
 		t.pump(to, from)
 	}
 	copies.Go(func() { pump(up, down) })
@@ -71,13 +71,13 @@ func join(t *trial, up, down net.Conn) {
 	watch.Wait()
 }
 
-// pump copies one way until that side ends, or the other takes nothing for too long. io.Copy would wait for it for good, and hold
-// a pipe of the kernel, two files more, for each way.
-func (t *trial) pump(to, from net.Conn) {
+// pump copies in one direction until the source ends or the destination does not read in time. io.Copy has no such bound, and
+// would use a kernel pipe, two more descriptors, for each direction.
+func (t *attempt) pump(to, from net.Conn) {
 	room := make([]byte, 4<<10)
 	for {
 		n, err := from.Read(room)
-		_ = to.SetWriteDeadline(t.g.opts.Now().Add(t.g.opts.TakeWithin)) // a connection that cannot have one is closed, and the write will say so
+		_ = to.SetWriteDeadline(t.g.opts.Now().Add(t.g.opts.WriteTimeout)) // fails only on a closed connection, and then the write fails, too
 		if _, wrong := to.Write(room[:n]); err != nil || wrong != nil {
 			return
 		}

@@ -15,7 +15,7 @@ import (
 
 const wantsTunnel = "GET /hub HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n"
 
-// tunneling is a node that agrees to WebSockets, says hello at once and gives the connection to the test.
+// tunneling is a node that accepts WebSockets, sends hello immediately, and passes the connection to the test.
 func tunneling(t *testing.T) (n *node, conns <-chan net.Conn, ended chan<- struct{}) {
 	t.Helper()
 	open, end := make(chan net.Conn, 1), make(chan struct{})
@@ -29,8 +29,9 @@ func tunneling(t *testing.T) (n *node, conns <-chan net.Conn, ended chan<- struc
 	}), open, end
 }
 
-// TestTunnels: both ways, from the first byte, until either side ends or the gateway does. Nobody is left behind.
-func TestTunnels(t *testing.T) {
+// TestTunnel_WebSocket_CopiesBothWays checks both directions from the first byte, and that the tunnel ends with either side and
+// with the gateway.
+func TestTunnel_WebSocket_CopiesBothWays(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(f *front, up, down net.Conn){
 		"the caller leaves": func(_ *front, _, down net.Conn) { down.Close() },
@@ -73,8 +74,8 @@ func TestTunnels(t *testing.T) {
 	}
 }
 
-// TestNoTunnels: without the flag no WebSocket comes near a node.
-func TestNoTunnels(t *testing.T) {
+// TestTunnel_FlagNotSet_IsRefused checks that no WebSocket reaches a node without the option.
+func TestTunnel_FlagNotSet_IsRefused(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, "n", says("n"))
 	f := newFront(t, func(o *gateway.Options) { o.NodeOf = func(*http.Request) string { return "n" } }, n)
@@ -87,9 +88,9 @@ func TestNoTunnels(t *testing.T) {
 	}
 }
 
-// TestATunnelThatNobodyReads ends: who does not take what comes is gone, and the end of the other side would not be seen behind
-// what he does not take.
-func TestATunnelThatNobodyReads(t *testing.T) {
+// TestTunnel_PeerDoesNotRead_Ends checks that the tunnel ends if one side does not read; the end of the other side could not be
+// forwarded behind the unread data.
+func TestTunnel_PeerDoesNotRead_Ends(t *testing.T) {
 	t.Parallel()
 	text := make([]byte, 64<<10)
 	n := raw(t, func(c net.Conn, _ *http.Request) {
@@ -100,7 +101,7 @@ func TestATunnelThatNobodyReads(t *testing.T) {
 			}
 		}
 	})
-	f := newFront(t, func(o *gateway.Options) { o.Tunnels, o.TakeWithin = true, time.Second }, n)
+	f := newFront(t, func(o *gateway.Options) { o.Tunnels, o.WriteTimeout = true, time.Second }, n)
 	f.awaitUp(1)
 	c := dialRaw(t, f.Listener.Addr().String())
 	fmt.Fprint(c.conn, wantsTunnel)

@@ -19,31 +19,31 @@ import (
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
-// keyLook is how often a connection looks whether its key still stands: a revoked one is in force within a second.
-const keyLook = 500 * time.Millisecond
+// keyCheckInterval is how often a connection verifies its API key again, so that a revocation takes effect within a second.
+const keyCheckInterval = 500 * time.Millisecond
 
-// eventGroup is how many events leave in one write.
-const eventGroup = 64
+// eventsPerWrite bounds the events in one write.
+const eventsPerWrite = 64
 
-// feed is where status changes come from.
+// feed is the source of status events.
 type feed interface {
 	Tail(ctx context.Context, business esh3ar.BusinessID) (*eventfeed.Stream, error)
 	After(ctx context.Context, business esh3ar.BusinessID, position esh3ar.Position) (*eventfeed.Stream, error)
 	Restart(ctx context.Context, business esh3ar.BusinessID) (*eventfeed.Stream, error)
 }
 
-// keys tells whose key it is.
+// keys authenticates API keys.
 type keys interface {
 	Authenticate(ctx context.Context, key string) (auth.Caller, error)
 }
 
-// Business makes the hub of the businesses. A connection gets MessageStatusChanged(event) for what happens from then on.
-// It begins a moment after the client's start has ended, as every hub does: a call is answered when it has.
-// A client that calls Resume(lastEventId) is begun with anew from there. First it gets Checkpoint(lastEventId) of where it
-// begins: what comes before that is from before the call, and the client passes over it, as it comes again in its place.
-// Then it gets Reset() if older events are gone, and the events, with a Checkpoint behind each group: a client that keeps
-// the last one misses nothing, whatever ends the connection or the node. Resume("") asks for the checkpoints alone: the
-// connection goes on where it is, nothing comes again, and nothing is to be passed over.
+// Business returns the hub of businesses. A connection gets MessageStatusChanged(event) for events from its start on. As with
+// every hub, events start shortly after the client's start has returned; a completed call shows that they have started.
+//
+// Resume(lastEventId) restarts the stream behind that event. The client first gets Checkpoint(lastEventId) for the position; it
+// must ignore events before this checkpoint, because they are sent again in order. Then it gets Reset() if older events have
+// expired, and the events, with a Checkpoint after each group. A client that stores the last checkpoint misses no event when
+// the connection or the node ends. Resume("") only enables checkpoints: the stream continues and nothing is sent again.
 func Business(f feed, k keys, cursors *opaque.Sealer) *signalr.Hub {
 	h := signalr.NewHub()
 	h.OnConnected = func(c *signalr.Conn) error {
@@ -54,12 +54,12 @@ func Business(f feed, k keys, cursors *opaque.Sealer) *signalr.Hub {
 		}
 		w := &watcher{conn: c, keys: k, cursors: cursors, who: who, stream: stream, sent: stream.Position(), done: make(chan struct{})}
 		c.SetValue(w)
-		go w.run() // ends with the connection; OnDisconnected waits for it
+		go w.run() // ends when the connection's context is cancelled; OnDisconnected waits for it
 		return nil
 	}
 	h.OnDisconnected = func(c *signalr.Conn, _ error) {
 		w := watcherOf(c)
-		<-w.done // its connection's context has ended
+		<-w.done // the connection's context is cancelled already
 		w.current().Close()
 	}
 	signalr.On1(h, "Resume", func(c *signalr.Call, lastEventID string) error {
@@ -67,7 +67,7 @@ func Business(f feed, k keys, cursors *opaque.Sealer) *signalr.Hub {
 		completed := func() { d.Return(nil) }
 		var err error
 		if lastEventID == "" {
-			err = w.goOn(ctx, completed)
+			err = w.startCheckpoints(ctx, completed)
 		} else {
 			err = w.resume(ctx, f, lastEventID, completed)
 		}
@@ -81,13 +81,14 @@ func Business(f feed, k keys, cursors *opaque.Sealer) *signalr.Hub {
 
 func watcherOf(c *signalr.Conn) *watcher { return c.Value().(*watcher) } //nolint:forcetypeassert // set by OnConnected
 
-// businessUser is who is connected, and with which key.
+// businessUser is the caller of a connection and its API key.
 type businessUser struct {
 	auth.Caller
 	key string
 }
 
-// AuthenticateBusiness reads an API key. While the store cannot say whose it is, the client is asked to come again.
+// AuthenticateBusiness returns a function that verifies an API key. While the store is unavailable, it returns ErrUnavailable,
+// so that the client tries again.
 func AuthenticateBusiness(k keys) func(*http.Request) (signalr.Identity, error) {
 	return func(r *http.Request) (signalr.Identity, error) {
 		key, err := credential.HeaderOrQuery(r)
@@ -107,24 +108,24 @@ func AuthenticateBusiness(k keys) func(*http.Request) (signalr.Identity, error) 
 	}
 }
 
-// keyName names an API key without holding it: for comparisons only.
+// keyName returns an identifier of an API key that does not reveal it, for comparisons only.
 func keyName(key string) string {
 	sum := sha256.Sum256([]byte(key))
 	return string(sum[:8])
 }
 
-// watcher sends one connection what its stream gives.
+// watcher sends the events of a stream to one connection.
 type watcher struct {
-	conn    *signalr.Conn
-	keys    keys
-	who     businessUser
-	cursors *opaque.Sealer // of the ids of checkpoints
-	looked  time.Time
-	done    chan struct{}
+	conn         *signalr.Conn
+	keys         keys
+	who          businessUser
+	cursors      *opaque.Sealer // seals the ids of checkpoints
+	keyCheckedAt time.Time
+	done         chan struct{}
 
-	sending sync.Mutex      // held while events of one stream go out, and while the streams change
-	sent    esh3ar.Position // guarded by sending: everything up to it has gone out
-	marks   bool            // guarded by sending: the client wants checkpoints
+	sending     sync.Mutex      // held while events are sent, and while the stream is replaced
+	sent        esh3ar.Position // guarded by sending: position of the last sent event
+	checkpoints bool            // guarded by sending: the client has requested checkpoints
 
 	mu     sync.Mutex
 	stream *eventfeed.Stream // guarded by mu
@@ -136,15 +137,15 @@ func (w *watcher) current() *eventfeed.Stream {
 	return w.stream
 }
 
-// goOn gives checkpoints from here on. What the stream has given and has not gone out yet comes behind the first one.
-func (w *watcher) goOn(ctx context.Context, completed func()) error {
+// startCheckpoints enables checkpoints. Events that were read and not sent yet follow the first checkpoint.
+func (w *watcher) startCheckpoints(ctx context.Context, completed func()) error {
 	w.sending.Lock()
 	defer w.sending.Unlock()
-	return w.begin(ctx, completed)
+	return w.beginCheckpoints(ctx, completed)
 }
 
-// resume begins anew behind a position. The first checkpoint and the completion of the call go out between the last event
-// of the old stream and the first of the new one: else an event of the old one could overtake what lies between.
+// resume restarts the stream behind a position. The first checkpoint and the completion of the call are sent between the last
+// event of the old stream and the first of the new one. Otherwise an event of the old stream could overtake events in between.
 func (w *watcher) resume(ctx context.Context, f feed, lastEventID string, completed func()) error {
 	position, err := w.cursors.Open(opaque.Events, w.who.Business, lastEventID)
 	var stream *eventfeed.Stream
@@ -156,7 +157,7 @@ func (w *watcher) resume(ctx context.Context, f feed, lastEventID string, comple
 	}
 	if err != nil {
 		if errors.Is(err, opaque.ErrUnknown) || esh3ar.CodeOf(err) == esh3ar.Invalid {
-			return signalr.Errorf("invalid_argument: lastEventId is not one of this stream")
+			return signalr.Errorf("invalid_argument: lastEventId is not an event id of this stream")
 		}
 		return errTryAgain
 	}
@@ -167,43 +168,43 @@ func (w *watcher) resume(ctx context.Context, f feed, lastEventID string, comple
 	w.stream = stream
 	w.mu.Unlock()
 	w.sent = stream.Position()
-	return w.begin(ctx, completed)
+	return w.beginCheckpoints(ctx, completed)
 }
 
-// begin says from where a client gets checkpoints, and ends its call.
-func (w *watcher) begin(ctx context.Context, completed func()) error {
-	w.marks = true
-	if err := w.mark(ctx); err != nil {
+// beginCheckpoints sends the first checkpoint and completes the client's call.
+func (w *watcher) beginCheckpoints(ctx context.Context, completed func()) error {
+	w.checkpoints = true
+	if err := w.sendCheckpoint(ctx); err != nil {
 		return err
 	}
 	completed()
 	return nil
 }
 
-// run sends until the connection has ended.
+// run sends events until the connection ends.
 func (w *watcher) run() {
 	defer close(w.done)
 	ctx := w.conn.Context()
-	for ctx.Err() == nil && w.stands(ctx) {
+	for ctx.Err() == nil && w.keyValid(ctx) {
 		stream := w.current()
-		batch, err := stream.NextWithin(ctx, keyLook)
+		batch, err := stream.NextWithin(ctx, keyCheckInterval)
 		if err == nil {
-			err = w.sendOf(ctx, stream, &batch)
+			err = w.sendFrom(ctx, stream, &batch)
 		}
-		if err != nil && stream == w.current() { // else the client has resumed meanwhile
+		if err != nil && stream == w.current() { // if not equal, the client has resumed meanwhile
 			w.conn.Close("", true)
 			return
 		}
 	}
 }
 
-// stands tells, now and then, whether the key still does, and ends the connection if not. A store that cannot say ends
-// nothing.
-func (w *watcher) stands(ctx context.Context) bool {
-	if time.Since(w.looked) < keyLook {
+// keyValid reports whether the API key is still valid, and closes the connection if it was revoked. It verifies the key at most
+// every keyCheckInterval. If the store is unavailable, the connection stays open.
+func (w *watcher) keyValid(ctx context.Context) bool {
+	if time.Since(w.keyCheckedAt) < keyCheckInterval {
 		return true
 	}
-	w.looked = time.Now()
+	w.keyCheckedAt = time.Now()
 	_, err := w.keys.Authenticate(ctx, w.who.key)
 	if err != nil && esh3ar.CodeOf(err) == esh3ar.Unauthenticated {
 		w.conn.Close("the API key was revoked", false)
@@ -212,8 +213,8 @@ func (w *watcher) stands(ctx context.Context) bool {
 	return true
 }
 
-// sendOf sends what a stream gave, unless the client has resumed meanwhile: then the new one gives it in its place.
-func (w *watcher) sendOf(ctx context.Context, stream *eventfeed.Stream, b *eventfeed.Batch) error {
+// sendFrom sends a batch of a stream, unless the client has resumed meanwhile: then the new stream sends these events.
+func (w *watcher) sendFrom(ctx context.Context, stream *eventfeed.Stream, b *eventfeed.Batch) error {
 	w.sending.Lock()
 	defer w.sending.Unlock()
 	if stream != w.current() {
@@ -222,7 +223,7 @@ func (w *watcher) sendOf(ctx context.Context, stream *eventfeed.Stream, b *event
 	return w.send(ctx, b)
 }
 
-// send writes a batch in groups, waiting while the connection is full.
+// send sends a batch in groups. It blocks while the connection's outbox is full.
 func (w *watcher) send(ctx context.Context, b *eventfeed.Batch) error {
 	if b.Reset {
 		if err := w.conn.Send(ctx, "Reset"); err != nil {
@@ -230,28 +231,28 @@ func (w *watcher) send(ctx context.Context, b *eventfeed.Batch) error {
 		}
 	}
 	for rest := b.Entries; len(rest) > 0; {
-		group := rest[:min(eventGroup, len(rest))]
+		group := rest[:min(eventsPerWrite, len(rest))]
 		rest = rest[len(group):]
 		if err := w.sendGroup(ctx, group); err != nil {
 			return err
 		}
 		w.sent = group[len(group)-1].Position
-		if err := w.mark(ctx); err != nil {
+		if err := w.sendCheckpoint(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// mark sends a client that resumes a checkpoint of what has gone out.
-func (w *watcher) mark(ctx context.Context) error {
-	if !w.marks {
+// sendCheckpoint sends the position of the last sent event if the client has requested checkpoints.
+func (w *watcher) sendCheckpoint(ctx context.Context) error {
+	if !w.checkpoints {
 		return nil
 	}
 	return w.conn.Send(ctx, "Checkpoint", w.cursors.Seal(opaque.Events, w.who.Business, string(w.sent)))
 }
 
-// sendGroup writes one invocation per event, all at once.
+// sendGroup sends one invocation per event in one write.
 func (w *watcher) sendGroup(ctx context.Context, entries []esh3ar.LogEntry) error {
 	out := newInvocations(w.conn.Protocol())
 	defer out.free()

@@ -19,7 +19,7 @@ import (
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
-// slowLog is a log whose readers wait while it is held. Its tail is told at once.
+// slowLog is an event log whose reads block while it is held. The position of its tail is returned immediately.
 type slowLog struct {
 	esh3ar.EventLog
 	held sync.Mutex
@@ -31,8 +31,8 @@ func (l *slowLog) Events(ctx context.Context, q esh3ar.EventQuery) (esh3ar.Event
 	return l.EventLog.Events(ctx, q)
 }
 
-// office is a node with the hub of the businesses, and one business on it.
-type office struct {
+// fixture is a node with the business hub and one business.
+type fixture struct {
 	*testing.T
 	log      *slowLog
 	store    *embedded.Store
@@ -41,7 +41,7 @@ type office struct {
 	waiting  []signalrclient.Event
 }
 
-func openOffice(t *testing.T) *office {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	store, err := embedded.Open(t.TempDir(), embedded.Options{})
 	if err != nil {
@@ -51,8 +51,8 @@ func openOffice(t *testing.T) *office {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &office{T: t, log: &slowLog{EventLog: store}, store: store, business: made.Secrets.BusinessID}
-	keys, feed := auth.NewKeys(store, time.Now), eventfeed.New(o.log, eventfeed.Options{Poll: 5 * time.Millisecond})
+	f := &fixture{T: t, log: &slowLog{EventLog: store}, store: store, business: made.Secrets.BusinessID}
+	keys, feed := auth.NewKeys(store, time.Now), eventfeed.New(f.log, eventfeed.Options{Poll: 5 * time.Millisecond})
 	server := signalr.NewServer(hub.Business(feed, keys, opaque.NewEphemeral()), signalr.Options{
 		Authenticate: hub.AuthenticateBusiness(keys),
 		OnPanic:      func(p signalr.Panic) { t.Errorf("recovered panic in %s: %v\n%s", p.Where, p.Value, p.Stack) },
@@ -64,36 +64,36 @@ func openOffice(t *testing.T) *office {
 	var group sync.WaitGroup
 	group.Go(func() { _ = server.Run(ctx) })
 	group.Go(func() { _ = feed.Run(ctx) })
-	if o.conn, err = signalrclient.Dial(t.Context(), signalrclient.Config{URL: web.URL, Path: hub.BusinessPath, Token: made.Secrets.APIKey}); err != nil {
+	if f.conn, err = signalrclient.Dial(t.Context(), signalrclient.Config{URL: web.URL, Path: hub.BusinessPath, Token: made.Secrets.APIKey}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = o.conn.Vanish(); stop(); group.Wait(); web.Close(); _ = store.Close() })
-	return o
+	t.Cleanup(func() { _ = f.conn.Vanish(); stop(); group.Wait(); web.Close(); _ = store.Close() })
+	return f
 }
 
-// send accepts a message.
-func (o *office) send() string {
-	o.Helper()
-	m := &esh3ar.Message{ID: esh3ar.NewMessageID(), Business: o.business, From: "default", Recipient: 967771234567, Content: "hello"}
-	if _, err := o.store.Append(o.Context(), []*esh3ar.Call{{Business: o.business, Messages: []*esh3ar.Message{m}}}); err != nil {
-		o.Fatal(err)
+// send stores a message.
+func (f *fixture) send() string {
+	f.Helper()
+	m := &esh3ar.Message{ID: esh3ar.NewMessageID(), Business: f.business, From: "default", Recipient: 967771234567, Content: "hello"}
+	if _, err := f.store.Append(f.Context(), []*esh3ar.Call{{Business: f.business, Messages: []*esh3ar.Message{m}}}); err != nil {
+		f.Fatal(err)
 	}
 	return m.ID.String()
 }
 
-// resume calls Resume and gives what came up to its completion.
-func (o *office) resume(from string) (before []signalrclient.Event, failed string) {
-	o.Helper()
+// resume calls Resume and returns what was received until its completion.
+func (f *fixture) resume(from string) (before []signalrclient.Event, failed string) {
+	f.Helper()
 	argument, err := json.Marshal([]string{from})
 	if err != nil {
-		o.Fatal(err)
+		f.Fatal(err)
 	}
-	id, err := o.conn.Invoke("Resume", string(argument))
+	id, err := f.conn.Invoke("Resume", string(argument))
 	if err != nil {
-		o.Fatal(err)
+		f.Fatal(err)
 	}
 	for {
-		e := o.next()
+		e := f.next()
 		if e.Completion == id {
 			return before, e.Error
 		}
@@ -101,24 +101,24 @@ func (o *office) resume(from string) (before []signalrclient.Event, failed strin
 	}
 }
 
-func (o *office) next() (e signalrclient.Event) {
-	o.Helper()
-	if len(o.waiting) == 0 {
-		events, err := o.conn.Next(nil, true)
+func (f *fixture) next() (e signalrclient.Event) {
+	f.Helper()
+	if len(f.waiting) == 0 {
+		events, err := f.conn.Next(nil, true)
 		if err != nil {
-			o.Fatal(err)
+			f.Fatal(err)
 		}
-		o.waiting = events
+		f.waiting = events
 	}
-	e, o.waiting = o.waiting[0], o.waiting[1:]
+	e, f.waiting = f.waiting[0], f.waiting[1:]
 	return e
 }
 
-// change is the next status change; checkpoints are passed over.
-func (o *office) change() (message string) {
-	o.Helper()
+// change returns the next status event and skips checkpoints.
+func (f *fixture) change() (message string) {
+	f.Helper()
 	for {
-		e := o.next()
+		e := f.next()
 		if e.Target != "MessageStatusChanged" {
 			continue
 		}
@@ -126,17 +126,17 @@ func (o *office) change() (message string) {
 			MessageID string `json:"messageId"`
 		}
 		if err := json.Unmarshal(e.Arguments[0], &change); err != nil {
-			o.Fatal(err)
+			f.Fatal(err)
 		}
 		return change.MessageID
 	}
 }
 
-// TestAskingForCheckpointsLosesNothing asks for them while a change is on its way to the connection, on a node where nothing
-// has happened before. The change comes, and it comes again to whoever resumes from the checkpoint.
-func TestAskingForCheckpointsLosesNothing(t *testing.T) {
+// TestResume_Empty_EnablesCheckpointsWithoutLoss enables checkpoints while an event is in transit, on a node without earlier
+// events. The event must arrive, and arrive again after a Resume from the checkpoint.
+func TestResume_Empty_EnablesCheckpointsWithoutLoss(t *testing.T) {
 	t.Parallel()
-	o := openOffice(t)
+	o := newFixture(t)
 	for _, bad := range []string{"nonsense", "ffffffffffffffff"} {
 		if _, failed := o.resume(bad); failed == "" {
 			t.Errorf("lastEventId %q was taken", bad)

@@ -9,8 +9,8 @@ import (
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
-// TestBearerToken_EveryRequest_AgreesWithCredential: applications of package signalr read a request as the platform does.
-func TestBearerToken_EveryRequest_AgreesWithCredential(t *testing.T) {
+// TestBearerToken_EveryRequest_MatchesCredential checks that signalr.BearerToken and package credential find the same token.
+func TestBearerToken_EveryRequest_MatchesCredential(t *testing.T) {
 	t.Parallel()
 	headers := [][]string{
 		nil, {""}, {"Bearer a"}, {"bearer  a"}, {" Bearer a\t"}, {"Bearer\ta"}, {"Bearer a b"}, {"Bearer"}, {"Basic a"}, {"Bearer a", "Bearer a"}, {"Bearer \u00e4"},

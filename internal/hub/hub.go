@@ -1,7 +1,8 @@
-// Package hub joins phones to delivery: the SignalR methods of /online-mobile-user on one side, sessions on the other. It
-// knows the wire form of messages and nothing of when they go out.
+// Package hub implements the two SignalR hubs: /online-mobile-user connects phones to sessions of package delivery, and
+// /business-user connects businesses to the event log. It encodes messages and events but does not decide when they are sent.
 //
-// Concurrency: its functions run on the goroutines of signalr and delivery and keep no state of their own.
+// Concurrency: its functions run on goroutines of packages signalr and delivery and are safe for concurrent use. Each business
+// connection has one goroutine, which ends with the connection.
 package hub
 
 import (
@@ -19,17 +20,17 @@ import (
 )
 
 const (
-	maxIDs  = 500 // of one AcknowledgeMessages or MarkAsRead
-	maxSync = 100 // messages of one Sync
+	maxIDs  = 500 // ids in one AcknowledgeMessages or MarkAsRead
+	maxSync = 100 // messages in one Sync
 )
 
-// engine is what the hub drives.
+// engine is the part of delivery.Engine that the hub uses.
 type engine interface {
 	Connect(d delivery.Device, conn delivery.Conn) *delivery.Session
 	Sync(ctx context.Context, r esh3ar.Recipient, after esh3ar.Seq, limit int) ([]esh3ar.Record, error)
 }
 
-// Mobile makes the hub of the phones.
+// Mobile returns the hub of phones.
 func Mobile(e engine) *signalr.Hub {
 	h := signalr.NewHub()
 	h.OnConnected = func(c *signalr.Conn) error {
@@ -71,7 +72,8 @@ func Mobile(e engine) *signalr.Hub {
 	return h
 }
 
-// acknowledge settles messages. The handler waits while its phone is over its rate: meanwhile its connection is not read.
+// acknowledge settles messages. While the phone exceeds its rate, the handler blocks; the connection is not read meanwhile
+// (back-pressure).
 func acknowledge(c *signalr.Call, ids []string, settle func(*delivery.Session, []esh3ar.MessageID, func(error))) error {
 	if err := checkCount(ids); err != nil {
 		return err
@@ -87,18 +89,18 @@ func acknowledge(c *signalr.Call, ids []string, settle func(*delivery.Session, [
 	return nil
 }
 
-// connectionInfo tells a client how it is connected: its own library keeps that to itself.
+// connectionInfo is the result of ConnectionInfo: Microsoft's client libraries do not expose transport and protocol.
 type connectionInfo struct {
 	Transport string `json:"transport"`
 	Protocol  string `json:"protocol"`
 }
 
-// Authenticate reads a phone's token. A request with a connection's token belongs to what was opened: that token was given
-// to who negotiated, and is of no use to anybody else.
+// Authenticate returns a function that verifies a phone's device token. A request of an open connection may have an expired
+// token: the connection token, which only the client that negotiated knows, identifies it.
 func Authenticate(tokens *auth.Tokens) func(*http.Request) (signalr.Identity, error) {
 	return func(r *http.Request) (signalr.Identity, error) {
 		verify := tokens.Verify
-		if belongsToOpen(r) {
+		if isForOpenConnection(r) {
 			verify = tokens.VerifyOpen
 		}
 		token, err := credential.HeaderOrQuery(r)
@@ -115,9 +117,9 @@ func Authenticate(tokens *auth.Tokens) func(*http.Request) (signalr.Identity, er
 	}
 }
 
-// belongsToOpen tells whether a request belongs to a connection that was negotiated. An id that is empty, under whatever
-// writing of its name, would open one.
-func belongsToOpen(r *http.Request) (has bool) {
+// isForOpenConnection reports whether a request belongs to a negotiated connection. A request with an empty id, in any case of
+// the parameter's name, would open a new one.
+func isForOpenConnection(r *http.Request) (has bool) {
 	if _, negotiate := signalr.CutNegotiate(r.URL.Path); negotiate {
 		return false
 	}
@@ -132,7 +134,7 @@ func belongsToOpen(r *http.Request) (has bool) {
 	return has
 }
 
-// errTryAgain is what phones see when the store could not take their call.
+// errTryAgain is the hub error for calls that the store could not process.
 var errTryAgain = signalr.Errorf("try_again")
 
 func checkCount(ids []string) error {
@@ -142,7 +144,8 @@ func checkCount(ids []string) error {
 	return nil
 }
 
-// whenDurable completes a call when its change is on disk; until then it holds no invocation slot.
+// whenDurable returns a function that completes a call after its change is durable. The call holds no invocation slot until
+// then.
 func whenDurable(c *signalr.Call) func(error) {
 	d := c.Defer()
 	return func(err error) {
@@ -154,7 +157,7 @@ func whenDurable(c *signalr.Call) func(error) {
 	}
 }
 
-// parseIDs drops what is no id: unknown ids are ignored, and such a text is an unknown id.
+// parseIDs parses ids and drops invalid ones, because unknown ids are ignored.
 func parseIDs(texts []string) []esh3ar.MessageID {
 	ids := make([]esh3ar.MessageID, 0, len(texts))
 	for _, text := range texts {

@@ -11,9 +11,9 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 )
 
-// TestEachUserHasAName: a connection's token in the hands of another phone or business is of no use, because whoever serves
-// the hub compares who asks with who opened it.
-func TestEachUserHasAName(t *testing.T) {
+// TestConnectionToken_OfAnotherUser_IsRefused uses the connection token of another phone and business: the server compares the
+// identity of each request with that of the connection.
+func TestConnectionToken_OfAnotherUser_IsRefused(t *testing.T) {
 	t.Parallel()
 	store, err := embedded.Open(t.TempDir(), embedded.Options{})
 	if err != nil {

@@ -7,16 +7,16 @@ import (
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
-// invocations gathers calls of a client's methods in the protocol of its connection. Arguments are written as the JSON
-// of the outward contract; MessagePack is made of that, so that both protocols have the same keys, texts and numbers.
+// invocations encodes invocations of a client's methods in the protocol of its connection. Arguments are encoded as JSON;
+// MessagePack is converted from it, so that both protocols have the same keys, strings and numbers.
 type invocations struct {
 	pack     bool
-	out      []byte // whole invocations
-	argument []byte // JSON, the next one's
+	out      []byte // encoded invocations
+	argument []byte // JSON of the next invocation's arguments
 	err      error
 }
 
-// pool keeps buffers; what leaves is copied by the connection's outbox.
+// pool reuses invocations with their buffers. The connection's outbox copies a frame, so reuse is safe.
 var pool = sync.Pool{New: func() any { return new(invocations) }}
 
 func newInvocations(protocol string) *invocations {
@@ -27,14 +27,14 @@ func newInvocations(protocol string) *invocations {
 
 func (w *invocations) free() { pool.Put(w) }
 
-// invoke appends a call with the argument that was written, and forgets that.
+// invoke appends an invocation with w.argument, and clears the argument.
 func (w *invocations) invoke(target string) {
 	if !w.pack {
 		w.out = signalr.AppendInvocation(w.out, target, w.argument)
 	} else if out, err := signalr.AppendMessagePackInvocation(w.out, target, w.argument); err == nil {
 		w.out = out
 	} else {
-		w.err = fmt.Errorf("encode %s: %w", target, err) // what we write is JSON, so there is none
+		w.err = fmt.Errorf("encode %s: %w", target, err) // not expected: the argument is valid JSON
 	}
 	w.argument = w.argument[:0]
 }

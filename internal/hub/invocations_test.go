@@ -20,13 +20,13 @@ func message(seq esh3ar.Seq, content string) delivery.Push {
 	}}
 }
 
-// call is one invocation as a client reads it.
+// call is one decoded invocation.
 type call struct {
 	target string
 	args   []any
 }
 
-// read takes apart what was encoded.
+// read decodes encoded invocations.
 func (w *invocations) read(t *testing.T) (calls []call) {
 	t.Helper()
 	if w.err != nil {
@@ -62,8 +62,8 @@ func (w *invocations) read(t *testing.T) (calls []call) {
 	return calls
 }
 
-// Both protocols say the same (checklist 102, the outward contract).
-func TestBothProtocolsSayTheSame(t *testing.T) {
+// TestInvocations_BothProtocols_EncodeTheSame compares decoded invocations of JSON and MessagePack.
+func TestInvocations_BothProtocols_EncodeTheSame(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("ب", 4096)
 	var many []delivery.Push
@@ -107,7 +107,7 @@ func TestBothProtocolsSayTheSame(t *testing.T) {
 	}
 }
 
-func TestIntegersAreIntegers(t *testing.T) {
+func TestInvocations_MessagePack_EncodesIntegers(t *testing.T) {
 	t.Parallel()
 	w := newInvocations("messagepack")
 	w.live([]delivery.Push{message(1<<40, "x")})
@@ -116,7 +116,7 @@ func TestIntegersAreIntegers(t *testing.T) {
 	}
 }
 
-// BenchmarkPush is the encoding of one live message in each protocol.
+// BenchmarkPush measures the encoding of one live message in each protocol.
 func BenchmarkPush(b *testing.B) {
 	pushes := []delivery.Push{message(7, "Your code is 123456. Do not tell anybody.")}
 	pushes[0].Message.Metadata = nil // names are sorted, which costs a slice

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestBelongsToOpen_Negotiation_OpensInEverySpelling: a negotiation opens a connection, so it needs a token that is still good for that.
-func TestBelongsToOpen_Negotiation_OpensInEverySpelling(t *testing.T) {
+// TestIsForOpenConnection_Negotiation_IsFalseInEverySpelling checks that a negotiation always needs a token that has not expired.
+func TestIsForOpenConnection_Negotiation_IsFalseInEverySpelling(t *testing.T) {
 	t.Parallel()
 	for target, want := range map[string]bool{
 		MobilePath + "/negotiate?id=a":          false,
@@ -19,13 +19,13 @@ func TestBelongsToOpen_Negotiation_OpensInEverySpelling(t *testing.T) {
 		MobilePath + "?id=":                     false,
 		MobilePath + "/negotiate?id=a&access=b": false,
 	} {
-		if got := belongsToOpen(httptest.NewRequest(http.MethodPost, target, nil)); got != want {
+		if got := isForOpenConnection(httptest.NewRequest(http.MethodPost, target, nil)); got != want {
 			t.Errorf("%s belongs to an open connection: got %v, want %v", target, got, want)
 		}
 	}
 }
 
-// TestPathOf_EveryHub_IsFound lists a path of each hub, and those that belong to none.
+// TestPathOf_EveryHub_IsFound also checks paths outside the hubs.
 func TestPathOf_EveryHub_IsFound(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string]string{

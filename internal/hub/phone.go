@@ -10,10 +10,10 @@ import (
 // backlogBytes bounds one ReceivePendingMessages, unless a single message is larger.
 const backlogBytes = 64 << 10
 
-// phone is delivery's view of a connection.
+// phone implements delivery.Conn for a connection.
 type phone struct{ conn *signalr.Conn }
 
-// LastReceived realises delivery.Conn.
+// LastReceived implements delivery.Conn.
 func (p *phone) LastReceived() int64 { return p.conn.LastReceived() }
 
 // Refresh implements delivery.Conn.
@@ -22,7 +22,7 @@ func (p *phone) Refresh() { p.conn.Close("", true) }
 // Probe implements delivery.Conn.
 func (p *phone) Probe(answered func()) { p.conn.Probe(answered) }
 
-// Push realises delivery.Conn: one write for the whole batch.
+// Push implements delivery.Conn. It writes the whole batch at once.
 func (p *phone) Push(b delivery.Batch) bool {
 	w := newInvocations(p.conn.Protocol())
 	defer w.free()
@@ -32,13 +32,13 @@ func (p *phone) Push(b delivery.Batch) bool {
 		w.backlog(b.Pushes)
 	}
 	if w.err != nil {
-		p.conn.Close("", true) // else the session would wait for room for ever
+		p.conn.Close("", true) // otherwise the session would wait for the connection to become writable for ever
 		return false
 	}
 	return p.conn.TryWrite(w.frame()) == nil
 }
 
-// live is one invocation per message.
+// live appends one invocation per message.
 func (w *invocations) live(pushes []delivery.Push) {
 	for _, p := range pushes {
 		w.argument = wire.AppendMessage(w.argument, p.Message, p.Attempt)
@@ -46,7 +46,7 @@ func (w *invocations) live(pushes []delivery.Push) {
 	}
 }
 
-// backlog is as few invocations as their bound allows.
+// backlog appends as few invocations as backlogBytes allows.
 func (w *invocations) backlog(pushes []delivery.Push) {
 	const target = "ReceivePendingMessages"
 	for i, p := range pushes {
@@ -56,7 +56,7 @@ func (w *invocations) backlog(pushes []delivery.Push) {
 		}
 		at := len(w.argument)
 		w.argument = wire.AppendMessage(append(w.argument, opening), p.Message, p.Attempt)
-		if at > 0 && len(w.argument) > backlogBytes { // the message begins an invocation of its own
+		if at > 0 && len(w.argument) > backlogBytes { // the message starts another invocation
 			message := append([]byte{'['}, w.argument[at+1:]...)
 			w.argument = append(w.argument[:at], ']')
 			w.invoke(target)
@@ -70,12 +70,12 @@ func (w *invocations) backlog(pushes []delivery.Push) {
 // messages is the result of Sync.
 type messages []esh3ar.Record
 
-// syncBytes bounds the result of one Sync in encoded bytes, unless a single message is larger. It is far above a hundred
-// messages of the usual size; a hundred of the largest would take several MiB of the connection's outbox.
+// syncBytes bounds the result of one Sync, in encoded bytes, unless a single message is larger. A hundred messages of usual
+// size are far below it; a hundred of the largest would take several MiB of the connection's outbox.
 const syncBytes = 256 << 10
 
-// AppendJSON encodes an array of the first messages that fit into syncBytes, at least one. Empty is the end of the history;
-// the client asks for the rest after the last seq it got.
+// AppendJSON appends an array of the messages that fit into syncBytes, at least one. The client requests the rest with the last
+// seq that it got; an empty array is the end of the history.
 func (m messages) AppendJSON(dst []byte) ([]byte, error) {
 	start := len(dst)
 	dst = append(dst, '[')

@@ -6,11 +6,11 @@ import (
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
-// revokedText is what a phone is told whose token was revoked.
+// revokedText is the close message for a phone whose token was revoked.
 const revokedText = "the device token was revoked"
 
-// RefuseRevoked makes a hub of Mobile close connections whose token was revoked while they opened. A connection is listed by
-// its server before OnConnected runs; so either EndRevoked finds it, or this does.
+// RefuseRevoked makes a hub of Mobile close connections whose token was revoked while they were opened. The server lists a
+// connection before it calls OnConnected, so either EndRevoked or this check finds it.
 func RefuseRevoked(h *signalr.Hub, tokens *auth.Tokens) {
 	connected := h.OnConnected
 	h.OnConnected = func(c *signalr.Conn) error {
@@ -22,8 +22,7 @@ func RefuseRevoked(h *signalr.Hub, tokens *auth.Tokens) {
 	}
 }
 
-// EndRevoked closes the connections that were opened with a token that is void now: those of the revocation's phone, or all
-// where it names none.
+// EndRevoked closes connections whose token was revoked: those of the revocation's phone, or of any phone if it names none.
 func EndRevoked(s *signalr.Server, tokens *auth.Tokens, r esh3ar.Revocation) {
 	conns := s.Conns
 	if r.Recipient != 0 {

@@ -96,7 +96,7 @@ func (n *node) drainOnRequest(ctx context.Context) error {
 // retire makes gateways, balancers and other nodes stop sending work here.
 func (n *node) retire(ctx context.Context) {
 	n.ready.Store(false)
-	n.watched.AwaitHeard(ctx)
+	n.watched.WaitUntilObserved(ctx)
 	n.draining.begin()
 	n.cluster.announce()
 }

@@ -242,7 +242,7 @@ func (c *GatewayConfig) open(ctx context.Context, limiter *connlimit.Limiter, lo
 func (f *gatewayFlags) options(m *gatewayMetrics) gateway.Options {
 	return gateway.Options{
 		HubOf: hub.PathOf, Tunnels: f.ProxyWebSockets, ForwardAdmin: f.ForwardAdmin, NodeOf: signalr.NodeOf, Rules: balance.Rules{Slots: f.Connections},
-		ResponseTimeout: f.ResponseTimeout, Waiting: f.Waiting, QueueTimeout: f.QueueTimeout, Notice: f.DrainNotice,
+		ResponseTimeout: f.ResponseTimeout, Waiting: f.Waiting, QueueTimeout: f.QueueTimeout, DrainNotice: f.DrainNotice,
 		Metrics: m.handler(), Observe: m.request,
 	}
 }

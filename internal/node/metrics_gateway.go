@@ -76,7 +76,7 @@ func (m *gatewayMetrics) Collect(metrics chan<- prometheus.Metric) {
 	metrics <- prometheus.MustNewConstMetric(gatewayWaiting, prometheus.GaugeValue, float64(stats.Waiting))
 	metrics <- prometheus.MustNewConstMetric(gatewayBudget, prometheus.GaugeValue, stats.Budget)
 	for event, n := range map[string]uint64{
-		"repeated": stats.Repeats, "retry_budget_exhausted": stats.RetryBudgetExhausted, "unknown": stats.Unknown, "full": stats.Full, "nobody": stats.Nobody, "share": stats.Share,
+		"repeated": stats.Retries, "retry_budget_exhausted": stats.RetryBudgetExhausted, "unknown": stats.Unknown, "full": stats.Full, "nobody": stats.NoNode, "share": stats.Share,
 	} {
 		metrics <- prometheus.MustNewConstMetric(gatewayEvents, prometheus.CounterValue, float64(n), event)
 	}

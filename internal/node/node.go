@@ -78,7 +78,7 @@ type callers struct {
 // front contains the servers and their limits, and the state of readiness.
 type front struct {
 	hubs     hubs
-	watched  *gateway.Watched // answers the health checks of gateways
+	watched  *gateway.ReadinessProbe // answers the health checks of gateways
 	admin    *operatorServer
 	cert     *certfile.Pair // nil for plain HTTP
 	limiter  *connlimit.Limiter
@@ -225,7 +225,7 @@ func (n *node) handler(m *metrics) (edges, error) {
 	m.watchCaches(func() []cache.Stats { return append(keys.Stats(), n.cluster.cacheStats()...) }, n.cluster.shared())
 	n.hubs.open(n, keys)
 	n.openMoving()
-	n.watched = &gateway.Watched{Ready: n.readiness, Word: n.status, Proofs: []string{n.proof, n.config.GatewaySecret}, Now: time.Now}
+	n.watched = &gateway.ReadinessProbe{Ready: n.readiness, Status: n.status, Proofs: []string{n.proof, n.config.GatewaySecret}, Now: time.Now}
 	api := httpapi.New(httpapi.Config{
 		Intake: n.intake, Store: n.store, Keys: keys, Plans: n.plans, Quotas: n.quotas, Recipients: n.recipients, LookupKey: n.knownKey, Cursors: n.cursors, Feed: n.feed, Draining: n.draining.Context, Admin: n.account.Admin,
 		Credentials: n.account.Watch,

@@ -1,8 +1,10 @@
-// Package signalrclient is a phone in Go: a SignalR client over WebSockets, as lean as a load of ten thousand of them in one
-// process needs it, and plain enough for a terminal. It decides nothing: whoever uses it acknowledges, reconnects and
-// keeps books. A business is a phone with another hub.
+// Package signalrclient is a SignalR client over WebSockets for instruments and tests. It is light enough for ten thousand
+// connections in one process. It does not acknowledge or reconnect by itself: its user does. With the path of the other hub it
+// also serves as the client of a business.
 //
-// Concurrency: one goroutine reads a connection; any may invoke and close it.
+// It is hand-written because no Go client is light enough; it supports only what our hubs send.
+//
+// Concurrency: one goroutine may read a connection; any goroutine may invoke methods and close it.
 package signalrclient
 
 import (
@@ -24,27 +26,27 @@ import (
 	"time"
 )
 
-// The hubs.
+// Paths of the hubs.
 const (
-	Path         = "/online-mobile-user" // of the phones
-	BusinessPath = "/business-user"      // of the businesses
+	Path         = "/online-mobile-user" // phones
+	BusinessPath = "/business-user"      // businesses
 )
 
-// Config says where to connect.
+// Config configures a connection.
 type Config struct {
-	URL     string      // of the node
-	Path    string      // of the hub; default Path
-	Token   string      // of the device, or the API key of the business
-	InQuery bool        // the token goes into the query, as browsers have to send it
-	LocalIP net.IP      // source address, to have more ports than one address offers; nil: the system's choice
-	Buffer  int         // bytes of the read buffer; default 4096
-	TLS     *tls.Config // of a node behind https; nil: the system's roots
+	URL     string      // URL of the node
+	Path    string      // path of the hub; default Path
+	Token   string      // device token, or API key of a business
+	InQuery bool        // send the token in the query, as browsers must
+	LocalIP net.IP      // source address, to use more ports than one address has; nil: chosen by the system
+	Buffer  int         // size of the read buffer in bytes; default 4096
+	TLS     *tls.Config // TLS configuration for https URLs; nil: the system's roots
 }
 
-// ErrClosed ends Next when the server said goodbye; Reconnect tells whether it wants the phone back.
+// ErrClosed is the error of Next after the server has sent a close message.
 type ErrClosed struct {
-	Text      string
-	Reconnect bool
+	Text      string // error of the close message; may be empty
+	Reconnect bool   // the server allows the client to reconnect
 }
 
 func (e *ErrClosed) Error() string {
@@ -54,30 +56,30 @@ func (e *ErrClosed) Error() string {
 	return "the server closed the connection: " + e.Text
 }
 
-// StatusError is a refused connection.
+// StatusError is the error of a connection or negotiation that was answered with an unexpected status.
 type StatusError struct {
 	Status int
 	Body   string
 }
 
 func (e *StatusError) Error() string {
-	return strings.TrimSpace(fmt.Sprintf("connecting answered %d %s %s", e.Status, http.StatusText(e.Status), e.Body))
+	return strings.TrimSpace(fmt.Sprintf("the server answered %d %s %s", e.Status, http.StatusText(e.Status), e.Body))
 }
 
 // Conn is an open connection.
 type Conn struct {
 	net    net.Conn
 	read   *bufio.Reader
-	buffer []byte // of one WebSocket message
-	err    error  // that ended reading: what follows on the socket has no meaning
+	buffer []byte // current WebSocket message
+	err    error  // first read error; final
 	write  struct {
 		sync.Mutex
 		frame []byte
 	}
-	next int // of invocation ids; the writer's lock guards it
+	next int // last invocation id; guarded by write
 }
 
-// Dial connects, without negotiating, and shakes hands.
+// Dial connects without a negotiation and performs the SignalR handshake.
 func Dial(ctx context.Context, c Config) (*Conn, error) {
 	u, err := url.Parse(c.URL)
 	if err != nil {
@@ -92,7 +94,7 @@ func Dial(ctx context.Context, c Config) (*Conn, error) {
 	}
 	conn := &Conn{net: raw, read: bufio.NewReaderSize(raw, c.Buffer)}
 	if deadline, ok := ctx.Deadline(); ok {
-		_ = raw.SetDeadline(deadline) // a socket that is gone fails below
+		_ = raw.SetDeadline(deadline) // if it fails, so does the handshake
 	}
 	if err := conn.open(u, &c); err != nil {
 		return nil, errors.Join(err, raw.Close())
@@ -101,7 +103,7 @@ func Dial(ctx context.Context, c Config) (*Conn, error) {
 	return conn, nil
 }
 
-// dial connects to where the URL says, with TLS if that is https.
+// dial opens a TCP connection to the URL's host, with TLS for https.
 func (c *Config) dial(ctx context.Context, u *url.URL) (net.Conn, error) {
 	dialer := net.Dialer{}
 	if c.LocalIP != nil {
@@ -118,7 +120,7 @@ func (c *Config) dial(ctx context.Context, u *url.URL) (net.Conn, error) {
 	return (&tls.Dialer{NetDialer: &dialer, Config: c.TLS}).DialContext(ctx, "tcp", addr)
 }
 
-// target is the hub with what goes into its query.
+// target returns the path of the hub with the query.
 func (c *Config) target() string {
 	path := c.Path
 	if path == "" {
@@ -137,7 +139,7 @@ func (c *Config) authorization() string {
 	return "\r\nAuthorization: Bearer " + c.Token
 }
 
-// open upgrades and shakes hands.
+// open upgrades to WebSocket and performs the handshake.
 func (c *Conn) open(u *url.URL, config *Config) error {
 	var key [16]byte
 	_, _ = rand.Read(key[:]) // never fails
@@ -152,7 +154,7 @@ func (c *Conn) open(u *url.URL, config *Config) error {
 		return err
 	}
 	if resp.StatusCode != http.StatusSwitchingProtocols {
-		body, _ := io.ReadAll(io.LimitReader(resp.Body, 1024)) // as much of it as came
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, 1024)) // best effort
 		return &StatusError{resp.StatusCode, string(body)}
 	}
 	if err := c.send([]byte("{\"protocol\":\"json\",\"version\":1}\x1e")); err != nil {
@@ -175,17 +177,17 @@ func (c *Conn) open(u *url.URL, config *Config) error {
 	}
 }
 
-// Close ends the connection as a polite client does. That the node has gone first is no error.
+// Close sends a close message and closes the connection. It ignores that the node may have closed it already.
 func (c *Conn) Close() error {
-	_ = c.send([]byte("{\"type\":7}\x1e")) // it may be gone already
+	_ = c.send([]byte("{\"type\":7}\x1e")) // best effort
 	if secure, ok := c.net.(*tls.Conn); ok {
-		_ = secure.CloseWrite() // as may be who should read the farewell
+		_ = secure.CloseWrite() // best effort
 		return secure.NetConn().Close()
 	}
 	return c.net.Close()
 }
 
-// Vanish ends it without a word.
+// Vanish resets the connection without a close message.
 func (c *Conn) Vanish() error {
 	if tcp, ok := c.net.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
@@ -193,11 +195,10 @@ func (c *Conn) Vanish() error {
 	return c.net.Close()
 }
 
-// Ping says that the phone is there.
+// Ping sends a ping.
 func (c *Conn) Ping() error { return c.send([]byte("{\"type\":6}\x1e")) }
 
-// Invoke calls a method of the hub; arguments is the text of the JSON array. The completion comes through Next, with the
-// id that Invoke gives.
+// Invoke calls a method of the hub. arguments is a JSON array. Next returns the completion with the id that Invoke returns.
 func (c *Conn) Invoke(target, arguments string) (id string, err error) {
 	c.write.Lock()
 	c.next++
@@ -206,12 +207,12 @@ func (c *Conn) Invoke(target, arguments string) (id string, err error) {
 	return id, c.send([]byte(`{"type":1,"invocationId":"` + id + `","target":"` + target + `","arguments":` + arguments + "}\x1e"))
 }
 
-// Send calls a method and wants no completion.
+// Send calls a method without a completion.
 func (c *Conn) Send(target, arguments string) error {
 	return c.send([]byte(`{"type":1,"target":"` + target + `","arguments":` + arguments + "}\x1e"))
 }
 
-// send writes one text frame, masked with zeros: the mask protects proxies, and there is none on loopback.
+// send writes one text frame. The mask is zero: masks protect proxies, and there is none on loopback.
 func (c *Conn) send(payload []byte) error { return c.frame(opText, payload) }
 
 const (
@@ -241,7 +242,7 @@ func (c *Conn) frame(op byte, payload []byte) error {
 	return err
 }
 
-// message reads one WebSocket message; the bytes live until the next call. An error is final.
+// message returns the next WebSocket message. The bytes are valid until the next call. An error is final.
 func (c *Conn) message() (text []byte, err error) {
 	if c.err == nil {
 		text, c.err = c.nextMessage()
@@ -273,7 +274,7 @@ func (c *Conn) nextMessage() ([]byte, error) {
 		}
 		switch op {
 		case opClose:
-			_ = c.frame(opClose, c.buffer[at:]) // the peer may be gone already
+			_ = c.frame(opClose, c.buffer[at:]) // best effort
 			return nil, io.EOF
 		case opPing, opPong:
 			if op == opPing {

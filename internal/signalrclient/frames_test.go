@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// sink is a socket that takes everything.
+// sink is a connection that discards all writes.
 type sink struct{ net.Conn }
 
 func (sink) Write(b []byte) (int, error)      { return len(b), nil }
@@ -18,7 +18,7 @@ func reading(b []byte) *Conn                  { return &Conn{net: sink{}, read: 
 func frame(op byte, length ...byte) []byte    { return append([]byte{0x80 | op}, length...) }
 func long(op byte, length [8]byte) (b []byte) { return append(frame(op, 127), length[:]...) }
 
-func TestConn_FrameTooLong_FailsForGood(t *testing.T) {
+func TestConn_FrameTooLong_FailsPermanently(t *testing.T) {
 	t.Parallel()
 	for name, b := range map[string][]byte{
 		"2^63":   long(opText, [8]byte{0x80}),
@@ -35,7 +35,7 @@ func TestConn_FrameTooLong_FailsForGood(t *testing.T) {
 	}
 }
 
-// FuzzMessage reads whatever a server may send, and goes on reading behind the first error.
+// FuzzMessage reads arbitrary input of a server, and continues after the first error.
 func FuzzMessage(f *testing.F) {
 	f.Add(frame(opText, 2, 'h', 'i'))
 	f.Add(long(opText, [8]byte{0x80}))

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Negotiate asks where to connect, as Microsoft's clients do: a gateway and a node that is full name another node, with a token
-// for it. What is not sent anywhere else stays as it was.
+// Negotiate negotiates as Microsoft's clients do and returns the configuration to connect with. A gateway or an overloaded node
+// redirects to another node with a token for it; without a redirect, Negotiate returns c.
 func Negotiate(ctx context.Context, client *http.Client, c Config) (Config, error) {
 	path := c.Path
 	if path == "" {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestNegotiate: a phone goes where it is sent, stays where it is not, and hears why it is refused.
-func TestNegotiate(t *testing.T) {
+// TestNegotiate_Answers_RedirectOrFail checks a redirect, an answer without one, and refusals with their reason.
+func TestNegotiate_Answers_RedirectOrFail(t *testing.T) {
 	t.Parallel()
 	for answer, want := range map[string]Config{
 		`{"url":"http://other:1/","accessToken":"b"}`: {URL: "http://other:1/", Token: "b"},

@@ -9,7 +9,7 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// Message is a message as a phone receives it. The lean reading of Next leaves all but the first fields empty.
+// Message is a message as a phone receives it. Without full, Next sets only ID, Seq, Priority, Attempt and Content.
 type Message struct {
 	ID       string `json:"id"`
 	Seq      uint64 `json:"seq"`
@@ -23,15 +23,14 @@ type Message struct {
 	Metadata  map[string]string `json:"metadata"`
 }
 
-// Event is what comes from the server: messages, the completion of an invocation, or, on another hub than that of the
-// phones, an invocation of any method.
+// Event is what the server sends: messages, the completion of an invocation, or an invocation of another method.
 type Event struct {
-	Live       bool // ReceiveMessage; else ReceivePendingMessages
+	Live       bool // from ReceiveMessage; else from ReceivePendingMessages
 	Messages   []Message
-	Completion string // id of the invocation; empty: none
-	Error      string // of the completion
+	Completion string // id of the completed invocation; empty if none
+	Error      string // error of the completion
 	Result     json.RawMessage
-	Target     string // of an invocation other than the phones'; empty: none
+	Target     string // method of an invocation other than those of the phone hub; empty if none
 	Arguments  []json.RawMessage
 }
 
@@ -47,8 +46,8 @@ var (
 	resultName     = []byte(`,"result":`)
 )
 
-// Next reads the next events; full says that all fields of the messages are wanted. The slice lives until the next call.
-// Pings are passed over.
+// Next appends the next events to events; full decodes all fields of messages. The result is valid until the next call. Next
+// skips pings.
 func (c *Conn) Next(events []Event, full bool) ([]Event, error) {
 	for len(events) == 0 {
 		text, err := c.message()
@@ -122,7 +121,7 @@ func decodeMessages(record []byte, live bool) ([]Message, error) {
 	return messages, json.Unmarshal(invocation.Arguments[0], &messages)
 }
 
-// scanCompletion is the lean way: a completion has a result, an error, or nothing.
+// scanCompletion extracts id, result and error of a completion without full decoding.
 func scanCompletion(record []byte) (event Event) {
 	id, rest, _ := bytes.Cut(record[len(completionHead):], []byte{'"'})
 	event.Completion = string(id)
@@ -134,12 +133,12 @@ func scanCompletion(record []byte) (event Event) {
 	return event
 }
 
-// Scan finds the messages in the result of a Sync, in the lean way.
+// Scan extracts the messages from the result of Sync, as Next does without full.
 func Scan(result json.RawMessage) []Message { return scanMessages(result) }
 
-// scanMessages finds what a book keeper needs without reading the rest. It relies on the order of the fields that our own
-// server writes and on messages without metadata and without escapes, which is what the load sends; quotes inside strings are escaped, so
-// the names cannot occur there.
+// scanMessages extracts the first fields of messages without full decoding. It relies on the order of fields of our server, and
+// on messages without metadata and escapes, as the load generators send them. Quotes inside strings are escaped, so the names
+// cannot occur there.
 func scanMessages(record []byte) (messages []Message) {
 	for {
 		at := bytes.Index(record, messageHead)

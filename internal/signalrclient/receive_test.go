@@ -12,7 +12,7 @@ const (
 	live = `{"type":1,"target":"ReceiveMessage","arguments":[` + one + `]}`
 )
 
-func TestBothWaysOfReadingAgree(t *testing.T) {
+func TestNext_ScannedAndDecoded_Agree(t *testing.T) {
 	t.Parallel()
 	backlog := `{"type":1,"target":"ReceivePendingMessages","arguments":[[` + one + "," + strings.Replace(one, `"seq":7`, `"seq":8`, 1) + `]]}`
 	for record, count := range map[string]int{live: 1, backlog: 2} {
@@ -29,7 +29,7 @@ func TestBothWaysOfReadingAgree(t *testing.T) {
 	}
 }
 
-func TestCompletionsAndClose(t *testing.T) {
+func TestNext_CompletionsAndClose_AreReturned(t *testing.T) {
 	t.Parallel()
 	for record, want := range map[string]Event{
 		`{"type":3,"invocationId":"5"}`:                        {Completion: "5"},
@@ -55,8 +55,8 @@ func TestCompletionsAndClose(t *testing.T) {
 	}
 }
 
-// TestScanReadsWhatSyncGives in the order of the answer.
-func TestScanReadsWhatSyncGives(t *testing.T) {
+// TestScan_SyncResult_ReturnsMessages checks order and fields.
+func TestScan_SyncResult_ReturnsMessages(t *testing.T) {
 	t.Parallel()
 	list := Scan(json.RawMessage("[" + one + "," + strings.Replace(one, `"seq":7`, `"seq":9`, 1) + "]"))
 	if len(list) != 2 || list[0].Seq != 7 || list[1].Seq != 9 || list[1].Content != "12 xx" {
@@ -64,7 +64,7 @@ func TestScanReadsWhatSyncGives(t *testing.T) {
 	}
 }
 
-func TestOtherHubsInvokeOtherMethods(t *testing.T) {
+func TestNext_OtherMethods_ReturnInvocations(t *testing.T) {
 	t.Parallel()
 	event, ok, err := decode([]byte(`{"type":1,"target":"Checkpoint","arguments":["p"]}`), true)
 	if err != nil || !ok || event.Target != "Checkpoint" || len(event.Arguments) != 1 || string(event.Arguments[0]) != `"p"` || event.Messages != nil {
@@ -72,7 +72,7 @@ func TestOtherHubsInvokeOtherMethods(t *testing.T) {
 	}
 }
 
-func TestWhereTheTokenGoes(t *testing.T) {
+func TestDial_Token_InHeaderOrQuery(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		config        Config

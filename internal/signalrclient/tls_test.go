@@ -10,9 +10,8 @@ import (
 	"testing"
 )
 
-// TestANodeBehindTLS: the phone takes https as the scheme says, and refuses a name that it cannot trust. That the node goes
-// first, so that nobody reads the phone's farewell, is no error.
-func TestANodeBehindTLS(t *testing.T) {
+// TestDial_HTTPS_VerifiesCertificate also checks that Close returns no error if the node has closed the connection first.
+func TestDial_HTTPS_VerifiesCertificate(t *testing.T) {
 	t.Parallel()
 	for _, leaves := range []string{"phone", "node"} {
 		t.Run("the "+leaves+" leaves", func(t *testing.T) {

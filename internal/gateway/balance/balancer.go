@@ -8,40 +8,40 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
-// Balancer knows the nodes and chooses.
+// Balancer holds the state of the nodes and chooses among them.
 type Balancer struct {
 	rules  Rules
 	random func(n int64) int64 // in [0, n)
-	nodes  []*Node             // by id
-	usable []*Node             // of the last choice; kept for its memory
+	nodes  []*Node             // sorted by id
+	usable []*Node             // candidates of the last choice, for reuse
 }
 
-// New makes one that knows no node; random gives numbers in [0, n).
+// New returns a Balancer without nodes. random must return numbers in [0, n).
 func New(r Rules, random func(n int64) int64) *Balancer {
 	r.setDefaults()
 	return &Balancer{rules: r, random: random}
 }
 
-// Change is what became of a node, for a log.
+// Change is a change of a node's state, for the log.
 type Change struct {
 	ID    membership.NodeID
 	URL   string
 	State State
-	Gone  bool   // it is not known any more
-	Why   string // in words; empty for what needs none
+	Gone  bool   // the node is no longer known
+	Why   string // reason for people; may be empty
 }
 
-// List tells which nodes there are, as a registry or the flags say it. A node with another URL than before is another
-// node. What the list has no more is kept for a while, if it answers: a registry may have forgotten it.
-func (b *Balancer) List(now time.Time, list []membership.Node) (changes []Change) {
+// SetNodes sets the nodes, from a registry or flags. A node whose URL has changed is a different node. A node that is not in
+// the list any more is kept for Rules.Grace if it is up, because the registry may have lost it.
+func (b *Balancer) SetNodes(now time.Time, list []membership.Node) (changes []Change) {
 	for _, n := range b.nodes {
-		n.lost = true
+		n.unlisted = true
 	}
 	for i := range list {
-		changes = append(changes, b.listOne(now, &list[i])...)
+		changes = append(changes, b.upsert(now, &list[i])...)
 	}
 	b.nodes = slices.DeleteFunc(b.nodes, func(n *Node) bool {
-		gone := n.lost && (n.state != Up || now.Sub(n.listed) > b.rules.Grace)
+		gone := n.unlisted && (n.state != Up || now.Sub(n.listed) > b.rules.Grace)
 		if gone {
 			changes = append(changes, Change{n.ID, n.URL, n.state, true, "it left the list of nodes"})
 		}
@@ -50,22 +50,22 @@ func (b *Balancer) List(now time.Time, list []membership.Node) (changes []Change
 	return changes
 }
 
-func (b *Balancer) listOne(now time.Time, word *membership.Node) []Change {
+func (b *Balancer) upsert(now time.Time, word *membership.Node) []Change {
 	at, known := b.find(word.ID)
-	if known && b.nodes[at].URL != word.URL { // calls under way keep the old one
+	if known && b.nodes[at].URL != word.URL { // calls in progress keep the old one
 		b.nodes = slices.Delete(b.nodes, at, at+1)
 		known = false
 	}
-	if !known && slices.ContainsFunc(b.nodes, func(n *Node) bool { return !n.lost && n.URL == word.URL }) {
-		return nil // one process that came back under another id, or a wrong URL: it is one node, with one share
+	if !known && slices.ContainsFunc(b.nodes, func(n *Node) bool { return !n.unlisted && n.URL == word.URL }) {
+		return nil // the same process under a second id, or a wrong URL: one node with one share
 	}
 	if !known {
-		at = b.enter(word)
+		at = b.add(word)
 	}
 	n := b.nodes[at]
-	n.listed, n.lost = now, false
-	if n.name == "" && !word.SeenAt.IsZero() { // its word, not just its address; what checks bring is newer
-		n.hear(word)
+	n.listed, n.unlisted = now, false
+	if n.name == "" && !word.SeenAt.IsZero() { // a report and not just an address; reports of checks are newer
+		n.applyReport(word)
 	}
 	if word.Draining && n.state == Up {
 		return b.out(n, NotReady, "it is draining")
@@ -77,12 +77,12 @@ func (b *Balancer) find(id membership.NodeID) (at int, known bool) {
 	return slices.BinarySearchFunc(b.nodes, id, func(n *Node, id membership.NodeID) int { return strings.Compare(string(n.ID), string(id)) })
 }
 
-// enter adds a node and tells where. One that was known at the same URL by another name, as from a list of bare URLs, is the
-// same node: it goes on as it stood, but for the calls under way, which keep the old one.
-func (b *Balancer) enter(word *membership.Node) (at int) {
+// add inserts a node and returns its index. A node that was known at the same URL under another id, as from a list of URLs, is
+// the same node: it keeps its state except for calls in progress, which still count for the old one.
+func (b *Balancer) add(word *membership.Node) (at int) {
 	n := &Node{URL: word.URL}
-	n.latency.Fall = b.rules.Fall
-	if old := slices.IndexFunc(b.nodes, func(n *Node) bool { return n.lost && n.URL == word.URL }); old >= 0 {
+	n.latency.Fall = b.rules.LatencyDecay
+	if old := slices.IndexFunc(b.nodes, func(n *Node) bool { return n.unlisted && n.URL == word.URL }); old >= 0 {
 		*n = *b.nodes[old]
 		n.calls, n.streams = 0, 0
 		b.nodes = slices.Delete(b.nodes, old, old+1)
@@ -93,25 +93,25 @@ func (b *Balancer) enter(word *membership.Node) (at int) {
 	return at
 }
 
-// hear takes what a node says of itself.
-func (n *Node) hear(word *membership.Node) {
-	if !n.heard {
-		n.heard, n.load = true, word.Load
+// applyReport applies a node's report.
+func (n *Node) applyReport(word *membership.Node) {
+	if !n.reported {
+		n.reported, n.load = true, word.Load
 	}
-	n.load = smoothed*n.load + (1-smoothed)*word.Load
+	n.load = loadSmoothing*n.load + (1-loadSmoothing)*word.Load
 	n.name, n.connections, n.handed = word.ID, word.Connections, 0
 }
 
-// Nodes gives all that are known, by id. The slice is the Balancer's.
+// Nodes returns all known nodes, sorted by id. The caller must not change the slice.
 func (b *Balancer) Nodes() []*Node { return b.nodes }
 
-// Ready tells whether a node is up.
+// Ready reports whether any node is up.
 func (b *Balancer) Ready() bool {
 	return slices.ContainsFunc(b.nodes, func(n *Node) bool { return n.state == Up })
 }
 
-// Named finds the node that calls itself so; nil: nobody does.
-func (b *Balancer) Named(name membership.NodeID) *Node {
+// ByName returns the node that reports this name, or nil.
+func (b *Balancer) ByName(name membership.NodeID) *Node {
 	for _, n := range b.nodes {
 		if n.name == name {
 			return n

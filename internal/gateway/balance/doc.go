@@ -1,34 +1,34 @@
-// Package balance decides which node a call goes to. It opens no connection and knows no clock and no randomness of its own:
-// nodes, health checks and ends of calls are told to it, and it answers with a node or with a reason why there is none.
+// Package balance decides which node a call goes to. It opens no connections and has neither a clock nor a random source of
+// its own: the caller reports nodes, health checks and outcomes of calls, and gets a node or the reason why there is none.
 //
 // # The choice
 //
-// What must hold: equal nodes get equal shares, a node that is slow or full gets less at once, one that has recovered gets
-// its share back by itself, and whatever is known only roughly or late never sends everybody to one node.
+// Invariants: equal nodes get equal shares, a slow or full node gets fewer calls immediately, a recovered node regains its
+// share without intervention, and stale or imprecise information never directs all calls to one node.
 //
-// The naive way is to take the node with the best score. Scores are a little old and a little wrong, so everybody takes the
-// same node until the next report makes it the worst: a herd. Two nodes drawn by chance, and the better of them, spread
-// nearly as well as the best one and cannot herd.
+// The naive way is to choose the node with the best score. Scores are slightly old and imprecise, so every gateway chooses the
+// same node until the next report makes it the worst: herding. Choosing the better of two random nodes (power of two choices)
+// distributes nearly as well and does not herd.
 //
-// There are two kinds of knowledge. What is fresh and our own decides between the two: calls under way, and the peak of
-// the latency. What is old or only a hint (the load that a node reports once a second, where that is near its limit and clearly above
-// that of others; how long it has been up) makes it less likely to be drawn: it sits a draw out as often as its weight says. So a report
-// shifts shares by as much as it says and never turns all calls away at once. Loads within 0.15 of each other count as equal: with
-// three equal nodes on a full machine, reports that swung between 0.7 and 1 took up to a quarter of its share from a node for seconds.
+// There are two kinds of information. Fresh information of this gateway decides between the two nodes: calls in progress and
+// the peak latency. Older or indirect information (the load that a node reports once a second, if it is near its limit and
+// clearly above that of others, and the time since the node came up) makes a node less likely to be chosen: it is skipped with
+// a probability that follows from its weight. So a report shifts shares in proportion and never diverts all calls at once.
+// Loads within 0.15 of each other count as equal: with three equal nodes on a full machine, reports between 0.7 and 1 took up to
+// a quarter of its share from a node for seconds.
 //
-// Latencies within a factor of two of each other count as equal. Equal nodes differ that much all the time, and calls
-// under way already tell a node that takes twice as long. Without the tolerance the luck of single calls would decide. And
-// where two cost nearly the same, whoever had fewer calls lately gets this one: nobody can tell equal nodes apart for a
-// moment, but over ten seconds they have equal shares.
+// Latencies within a factor of two count as equal. Equal nodes differ that much all the time, and a node that takes twice as
+// long has more calls in progress in any case. Without the tolerance, chance would decide. If two nodes cost nearly the same,
+// the one with fewer recent calls is chosen, so that equal nodes have equal shares over ten seconds.
 //
-// # Who may be chosen
+// # States
 //
-// A node is up, or out for one of four reasons: nobody has looked at it yet, it says that it is not ready (starting or
-// draining), its checks fail or nobody listens there (down), or calls to it broke although it looked well (ejected). Down
-// ends with a good check; ejected ends with a good check after a pause that doubles, and then one broken call ejects
-// again, until a few were answered. At most half of the nodes can be ejected: when most of them break calls, the fault is
-// not theirs. Whoever comes back gets its share slowly. When nobody is up everybody is tried: a wrong opinion about nodes
-// must not be worse than none.
+// A node is up, or out for one of four reasons: it has not been checked yet, it reports not ready (starting or draining), its
+// checks fail or connections are refused (down), or calls to it break although its checks succeed (ejected). Down ends with a
+// successful check. Ejected ends with a successful check after a pause that doubles each time; then the node is on probation,
+// and one broken call ejects it again until a few calls were answered. At most half of the nodes can be ejected: if most nodes
+// break calls, the fault lies elsewhere. A node that comes back regains its share slowly. If no node is up, all are tried: a
+// wrong opinion must not be worse than none.
 //
-// Concurrency: a Balancer is for one goroutine at a time.
+// Concurrency: a Balancer is not safe for concurrent use.
 package balance

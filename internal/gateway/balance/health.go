@@ -6,43 +6,44 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
-// Check is what a health check found.
+// Check is the result of a health check.
 type Check struct {
 	Began    time.Time
-	Err      string            // why the node does not answer; empty: it does
-	NotReady bool              // it answers that it does not want calls
-	Name     membership.NodeID // what it calls itself; empty: it has not said
-	Word     *membership.Node  // what it said of itself; nil: nothing
+	Err      string            // why the check failed; empty if the node answered
+	NotReady bool              // the node answered that it is not ready
+	Name     membership.NodeID // name that the node reports; empty if unknown
+	Status   *membership.Node  // report of the node; nil if none
 }
 
-// Checked takes what a check of the node has found.
-func (b *Balancer) Checked(now time.Time, n *Node, c Check) []Change {
+// ApplyCheck applies the result of a check.
+func (b *Balancer) ApplyCheck(now time.Time, n *Node, c Check) []Change {
 	if c.Name != "" {
 		n.name = c.Name
 	}
-	if c.Word != nil {
-		n.hear(c.Word)
+	if c.Status != nil {
+		n.applyReport(c.Status)
 	}
 	switch {
 	case c.Err != "" && n.answeredAt.After(c.Began):
-		return nil // it answers calls: the machine is full, perhaps ours
+		return nil // it has answered calls since: the check failed because a machine is overloaded, perhaps this one
 	case c.Err != "":
-		if n.missed++; n.missed >= b.rules.Checks || n.state == Fresh {
+		n.failedChecks++
+		if n.failedChecks >= b.rules.Checks || n.state == Unchecked {
 			return b.out(n, Down, c.Err)
 		}
 		return nil
 	case c.NotReady:
-		n.missed = 0
-		return b.out(n, NotReady, "it says that it is starting or stopping")
+		n.failedChecks = 0
+		return b.out(n, NotReady, "it reports that it is starting or stopping")
 	case n.state == Ejected && now.Before(n.ejectedUntil):
-		n.missed = 0
+		n.failedChecks = 0
 		return nil
 	}
-	n.missed = 0
+	n.failedChecks = 0
 	return b.up(now, n)
 }
 
-// out takes a node out.
+// out puts a node out for the reason s.
 func (b *Balancer) out(n *Node, s State, why string) []Change {
 	if n.state == s {
 		return nil
@@ -51,35 +52,35 @@ func (b *Balancer) out(n *Node, s State, why string) []Change {
 	return []Change{{n.ID, n.URL, s, false, why}}
 }
 
-// up lets a node take calls.
+// up makes a node up.
 func (b *Balancer) up(now time.Time, n *Node) []Change {
 	if n.state == Up {
 		return nil
 	}
 	if n.state == Ejected {
-		n.trial = b.rules.Trial
+		n.probation = b.rules.Probation
 	}
-	n.state, n.since, n.broken = Up, now, 0
+	n.state, n.since, n.brokenCalls = Up, now, 0
 	return []Change{{n.ID, n.URL, Up, false, ""}}
 }
 
-// Verdict is what the end of a call says of its node.
+// Verdict is what the outcome of a call says about its node.
 type Verdict uint8
 
-// The verdicts.
+// Verdicts.
 const (
-	Unmeasured Verdict = iota // nothing: a stream, a caller who left
-	Answered                  // it answered, in the time that counts
-	Heard                     // it answered, in a time that says nothing: a batch
-	Sick                      // it answered that it cannot: that is quick and must not draw more calls
-	Refused                   // nobody listens there; nothing was sent
-	Broken                    // the connection ended, or nothing came in time
+	Unmeasured      Verdict = iota // nothing: a stream, or the client disconnected
+	Answered                       // the node answered, with a meaningful latency
+	AnsweredUntimed                // the node answered, but the latency is not meaningful: a batch
+	Sick                           // the node answered with a server error; such answers are fast but must not attract more calls
+	Refused                        // the connection was refused; nothing was sent
+	Broken                         // the connection broke, or the node did not answer in time
 )
 
-// dearest bounds what a sick answer counts as.
-const dearest = time.Second
+// maxSickLatency bounds the latency that a Sick answer counts as.
+const maxSickLatency = time.Second
 
-// End takes the end of a call that Pick gave a node for.
+// End frees the slot of a call and applies its verdict.
 func (b *Balancer) End(now time.Time, n *Node, k Kind, v Verdict, took time.Duration) []Change {
 	if k.Long() {
 		n.streams--
@@ -93,44 +94,45 @@ func (b *Balancer) End(now time.Time, n *Node, k Kind, v Verdict, took time.Dura
 		n.latency.Observe(now, took)
 		b.answered(now, n)
 		return nil
-	case Heard:
+	case AnsweredUntimed:
 		b.answered(now, n)
 		return nil
 	case Sick:
-		// At least twice as dear as before, and never cheaper than its time.
-		n.latency.Observe(now, max(took, min(2*max(n.latency.Value(now), noise), dearest)))
+		// At least twice the latency before, and at least the real one.
+		n.latency.Observe(now, max(took, min(2*max(n.latency.Value(now), latencyNoise), maxSickLatency)))
 		b.answered(now, n)
 		return nil
 	case Refused:
-		return b.out(n, Down, "nobody listens there")
+		return b.out(n, Down, "it refuses connections")
 	case Broken:
-		return b.breaks(now, n)
+		return b.countBroken(now, n)
 	}
-	panic("no such verdict")
+	panic("unknown verdict")
 }
 
 func (b *Balancer) answered(now time.Time, n *Node) {
-	n.broken, n.answeredAt = 0, now
-	if n.trial > 0 {
-		if n.trial--; n.trial == 0 {
+	n.brokenCalls, n.answeredAt = 0, now
+	if n.probation > 0 {
+		n.probation--
+		if n.probation == 0 {
 			n.ejections = 0
 		}
 	}
 }
 
-// breaks counts a broken call, and ejects the node if it was one too many.
-func (b *Balancer) breaks(now time.Time, n *Node) []Change {
-	n.broken++
-	if n.state != Up || n.trial == 0 && n.broken < b.rules.Failures || !b.mayEject() {
+// countBroken counts a broken call, and ejects the node if there were too many in a row.
+func (b *Balancer) countBroken(now time.Time, n *Node) []Change {
+	n.brokenCalls++
+	if n.state != Up || n.probation == 0 && n.brokenCalls < b.rules.Failures || !b.mayEject() {
 		return nil
 	}
 	n.ejections++
-	n.trial = 0
+	n.probation = 0
 	n.ejectedUntil = now.Add(b.rules.Pause.Delay(n.ejections, b.random))
 	return b.out(n, Ejected, "its calls break")
 }
 
-// mayEject: at most half of the nodes.
+// mayEject reports whether another node may be ejected: at most half of the nodes are.
 func (b *Balancer) mayEject() bool {
 	ejected := 0
 	for _, n := range b.nodes {

@@ -11,7 +11,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/flow"
 )
 
-// lab is a Balancer with a clock.
+// lab is a Balancer with a manual clock.
 type lab struct {
 	*Balancer
 	t   *testing.T
@@ -30,19 +30,19 @@ func (l *lab) list(ids ...membership.NodeID) (changes []Change) {
 	for _, id := range ids {
 		list = append(list, membership.Node{ID: id, URL: "http://" + string(id), SeenAt: esh3ar.TimeOf(l.now)})
 	}
-	return l.List(l.now, list)
+	return l.SetNodes(l.now, list)
 }
 
 func (l *lab) node(id membership.NodeID) *Node {
 	l.t.Helper()
-	n := l.Named(id)
+	n := l.ByName(id)
 	if n == nil {
 		l.t.Fatalf("no node %s", id)
 	}
 	return n
 }
 
-func (l *lab) check(id membership.NodeID, c Check) { l.Checked(l.now, l.node(id), c) }
+func (l *lab) check(id membership.NodeID, c Check) { l.ApplyCheck(l.now, l.node(id), c) }
 
 func (l *lab) want(id membership.NodeID, s State) {
 	l.t.Helper()
@@ -51,20 +51,20 @@ func (l *lab) want(id membership.NodeID, s State) {
 	}
 }
 
-// call takes a slot at a certain node and ends the call so.
+// call takes a slot at a node and ends the call with a verdict.
 func (l *lab) call(id membership.NodeID, v Verdict) []Change {
 	l.t.Helper()
 	n := l.node(id)
-	if !l.Take(l.now, n, Call) {
+	if !l.TakeSlot(l.now, n, Call) {
 		l.t.Fatalf("%s is full", id)
 	}
 	return l.End(l.now, n, Call, v, time.Millisecond)
 }
 
-func TestChecks(t *testing.T) {
+func TestBalancer_FailedChecks_MakeNodeDown(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, Rules{}, "a", "b")
-	l.want("a", Fresh)
+	l.want("a", Unchecked)
 	l.check("a", Check{})
 	l.want("a", Up)
 	l.check("a", Check{Err: "timeout"})
@@ -94,8 +94,8 @@ func TestChecks(t *testing.T) {
 	l.want("a", Up)
 }
 
-// TestEjection: five broken calls in a row, a pause that doubles, a trial, and trust again.
-func TestEjection(t *testing.T) {
+// TestBalancer_BrokenCalls_EjectNode checks the ejection after five broken calls, the doubling pause, the probation and its end.
+func TestBalancer_BrokenCalls_EjectNode(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, Rules{Pause: flow.Backoff{Base: 2 * time.Second, Cap: time.Minute}}, "a", "b")
 	l.check("a", Check{})
@@ -137,8 +137,8 @@ func TestEjection(t *testing.T) {
 	l.want("b", Up) // at most half
 }
 
-// TestWhoIsAsked: those that are up, else those that do not stop, else anybody.
-func TestWhoIsAsked(t *testing.T) {
+// TestBalancer_Candidates_PreferUp checks the order: nodes that are up, then nodes that are not NotReady, then all.
+func TestBalancer_Candidates_PreferUp(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, Rules{Slots: 1}, "a", "b", "c")
 	l.check("a", Check{})
@@ -152,7 +152,7 @@ func TestWhoIsAsked(t *testing.T) {
 		}
 		tried = append(tried, n)
 	}
-	if n, outcome := l.Pick(l.now, Call, tried); outcome != Nobody {
+	if n, outcome := l.Pick(l.now, Call, tried); outcome != NoNode {
 		t.Errorf("%v %d", n, outcome)
 	}
 	if n, outcome := l.Pick(l.now, Call, nil); outcome != Full {
@@ -160,8 +160,8 @@ func TestWhoIsAsked(t *testing.T) {
 	}
 }
 
-// TestTheList: nodes stay for a while when a list forgets them, if they are well; a new URL is a new node.
-func TestTheList(t *testing.T) {
+// TestBalancer_SetNodes_KeepsHealthyForGrace also checks that a node with a new URL is a new node.
+func TestBalancer_SetNodes_KeepsHealthyForGrace(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, Rules{Grace: 10 * time.Second}, "a", "b")
 	l.check("a", Check{})
@@ -179,31 +179,31 @@ func TestTheList(t *testing.T) {
 	l.list("a")
 	l.check("a", Check{})
 	old := l.node("a")
-	l.Take(l.now, old, Call)
-	l.List(l.now, []membership.Node{{ID: "a", URL: "http://elsewhere", SeenAt: esh3ar.TimeOf(l.now)}})
-	l.want("a", Fresh)
+	l.TakeSlot(l.now, old, Call)
+	l.SetNodes(l.now, []membership.Node{{ID: "a", URL: "http://elsewhere", SeenAt: esh3ar.TimeOf(l.now)}})
+	l.want("a", Unchecked)
 	l.End(l.now, old, Call, Answered, time.Millisecond)
 	if n := l.node("a"); n == old || n.calls != 0 {
 		t.Errorf("%+v", n)
 	}
 	l.check("a", Check{})
-	l.List(l.now, []membership.Node{{ID: "a", URL: "http://elsewhere", Draining: true}})
+	l.SetNodes(l.now, []membership.Node{{ID: "a", URL: "http://elsewhere", Draining: true}})
 	l.want("a", NotReady)
 }
 
-// TestAListGivesNames: a node that was known by its address only goes on as it stood, and is not there twice.
-func TestAListGivesNames(t *testing.T) {
+// TestBalancer_SameURLNewID_KeepsState checks a node that was known by its address only.
+func TestBalancer_SameURLNewID_KeepsState(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, Rules{Slots: 1})
-	l.List(l.now, []membership.Node{{ID: "http://b", URL: "http://b"}, {ID: "http://c", URL: "http://c"}})
+	l.SetNodes(l.now, []membership.Node{{ID: "http://b", URL: "http://b"}, {ID: "http://c", URL: "http://c"}})
 	old := l.Nodes()[0]
-	l.Checked(l.now, old, Check{Word: &membership.Node{ID: "b"}})
+	l.ApplyCheck(l.now, old, Check{Status: &membership.Node{ID: "b"}})
 	l.call("b", Answered)
-	l.Take(l.now, old, Call)
+	l.TakeSlot(l.now, old, Call)
 	if changes := l.list("a", "b"); len(changes) != 1 || changes[0].ID != "http://c" || len(l.Nodes()) != 2 {
 		t.Fatalf("%+v, %d nodes", changes, len(l.Nodes()))
 	}
-	l.want("a", Fresh)
+	l.want("a", Unchecked)
 	l.want("b", Up)
 	n := l.node("b")
 	if n.ID != "b" || n.latency.Value(l.now) != time.Millisecond {
@@ -211,14 +211,14 @@ func TestAListGivesNames(t *testing.T) {
 	}
 	l.End(l.now, old, Call, Answered, time.Millisecond)
 	for _, want := range []bool{true, false} { // the call of before takes no slot, and gives none back
-		if l.Take(l.now, n, Call) != want {
+		if l.TakeSlot(l.now, n, Call) != want {
 			t.Errorf("%d calls are under way at a node that has one slot", n.calls)
 		}
 	}
 }
 
-// TestStreamsLeaveRoom: streams take half of the slots at most, and those of calls they do not count as load.
-func TestStreamsLeaveRoom(t *testing.T) {
+// TestBalancer_Streams_LeaveSlotsToCalls checks that streams use at most half of the slots and do not count as calls.
+func TestBalancer_Streams_LeaveSlotsToCalls(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, Rules{Slots: 4}, "a", "b")
 	l.check("a", Check{})
@@ -244,12 +244,12 @@ func TestStreamsLeaveRoom(t *testing.T) {
 	}
 }
 
-// TestPhones go to the node with the fewest, those counted that were sent there since it said so.
-func TestPhones(t *testing.T) {
+// TestBalancer_Phones_GoToFewestConnections counts phones that were directed to a node since its last report, too.
+func TestBalancer_Phones_GoToFewestConnections(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, Rules{}, "a", "b")
-	l.check("a", Check{Word: &membership.Node{ID: "a", Connections: 10}})
-	l.check("b", Check{Word: &membership.Node{ID: "b"}})
+	l.check("a", Check{Status: &membership.Node{ID: "a", Connections: 10}})
+	l.check("b", Check{Status: &membership.Node{ID: "b"}})
 	l.now = l.now.Add(time.Hour)
 	got := map[membership.NodeID]int{}
 	for range 30 {
@@ -261,32 +261,32 @@ func TestPhones(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	for range 20 {
-		l.check("a", Check{Word: &membership.Node{ID: "a", Load: 1}})
+		l.check("a", Check{Status: &membership.Node{ID: "a", Load: 1}})
 	}
 	if n, _ := l.Pick(l.now, Phone, nil); n.ID != "b" {
 		t.Error("a node without capacity gets a phone")
 	}
 }
 
-// TestSickAnswersDrawNoCalls: a node that refuses at once must not look like the quickest.
-func TestSickAnswersDrawNoCalls(t *testing.T) {
+// TestBalancer_SickAnswers_AttractNoCalls checks that a node that fails fast does not look like the fastest.
+func TestBalancer_SickAnswers_AttractNoCalls(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, Rules{}, "a", "b")
 	for range 20 {
 		l.call("a", Sick)
 		l.call("b", Answered)
 	}
-	if slower := l.node("a").slower(l.node("b"), l.now); slower < 10 {
+	if slower := l.node("a").latencyFactor(l.node("b"), l.now); slower < 10 {
 		t.Errorf("it looks %.1f times slower", slower)
 	}
-	if latency := l.node("a").latency.Value(l.now); latency > dearest {
+	if latency := l.node("a").latency.Value(l.now); latency > maxSickLatency {
 		t.Errorf("%s", latency)
 	}
 }
 
-// TestAURLHasOneShare: a node that came back under another id is listed twice until its old entry ends, and some give out the
-// same URL by mistake. Calls go there as to one node, and whoever stands there stays while it is listed.
-func TestAURLHasOneShare(t *testing.T) {
+// TestBalancer_TwoIDsOneURL_HaveOneShare lists one URL under two ids, as after a restart with a new id or by mistake. It counts
+// as one node, and the first id stays while it is listed.
+func TestBalancer_TwoIDsOneURL_HaveOneShare(t *testing.T) {
 	t.Parallel()
 	const same = "http://same"
 	for name, ids := range map[string][2]membership.NodeID{"the new id is later": {"a", "b"}, "the new id is earlier": {"b", "a"}} {
@@ -298,7 +298,7 @@ func TestAURLHasOneShare(t *testing.T) {
 				words = append(words, membership.Node{ID: id, URL: same, SeenAt: esh3ar.TimeOf(l.now)})
 			}
 			slices.SortFunc(words, func(a, b membership.Node) int { return strings.Compare(string(a.ID), string(b.ID)) })
-			return l.List(l.now, words)
+			return l.SetNodes(l.now, words)
 		}
 		list(old)
 		l.check(old, Check{})
@@ -309,7 +309,7 @@ func TestAURLHasOneShare(t *testing.T) {
 				t.Fatalf("%s: %+v, %d nodes", name, changes, len(l.Nodes()))
 			}
 		}
-		l.check(old, Check{Word: &membership.Node{ID: back}})
+		l.check(old, Check{Status: &membership.Node{ID: back}})
 		l.want(back, Up)
 		given := map[string]int{}
 		for range 1000 {

@@ -8,81 +8,81 @@ import (
 	"github.com/esh3artech/esh3ar/internal/flow"
 )
 
-// State is whether calls may go to a node, and why not.
+// State is the state of a node.
 type State uint8
 
-// The states.
+// States. Only nodes that are Up get calls, unless there is none.
 const (
-	Fresh    State = iota // nobody has looked at it yet
-	Up                    // it takes calls
-	NotReady              // it says that it is starting or stopping
-	Down                  // it does not answer
-	Ejected               // it looks well and breaks calls
+	Unchecked State = iota // not checked yet
+	Up                     // accepts calls
+	NotReady               // reports that it is starting or stopping
+	Down                   // checks fail, or connections are refused
+	Ejected                // checks succeed, but calls break
 
-	States // how many there are
+	States // number of states
 )
 
 var stateNames = [States]string{"fresh", "up", "not_ready", "down", "ejected"}
 
-// String is the stable name.
+// String returns the stable name of the state.
 func (s State) String() string { return stateNames[s] }
 
-// Node is one that calls can go to. Its fields are the Balancer's; ID and URL never change.
+// Node is a node that calls can go to. Only the Balancer uses the unexported fields; ID and URL never change.
 type Node struct {
-	ID  membership.NodeID // of the list
-	URL string            // where the gateway reaches it
+	ID  membership.NodeID // id in the list
+	URL string            // address for the gateway
 
-	name   membership.NodeID // what it calls itself; empty: it has not said
-	state  State
-	listed time.Time // when the list had it last
-	lost   bool      // the newest list does not have it
+	name     membership.NodeID // name that it reports; empty if unknown
+	state    State
+	listed   time.Time // time of the last list that contained it
+	unlisted bool      // it is not in the last list
 
 	calls, streams int
-	taken          uint64 // calls, since it is known
+	taken          uint64 // calls sent to it so far
 	recent         float64
 	recentAt       time.Time
 	latency        flow.PeakEWMA
 
-	heard       bool    // it has said how it is
-	load        float64 // of its last words, smoothed
-	connections int     // of its last word
-	handed      int     // phones sent to it since
+	reported    bool    // it has sent a report
+	load        float64 // reported load, smoothed
+	connections int     // connections in its last report
+	handed      int     // phones directed to it since that report
 
-	since        time.Time // up again; its share grows from here
-	missed       int       // checks, in a row
-	answeredAt   time.Time // a call, last
-	broken       int       // calls, in a row
-	ejections    int       // in a row
+	since        time.Time // when it came up; its share grows from then on
+	failedChecks int       // failed checks in a row
+	answeredAt   time.Time // last answered call
+	brokenCalls  int       // broken calls in a row
+	ejections    int       // ejections in a row
 	ejectedUntil time.Time
-	trial        int // calls that it must still answer before it is trusted
+	probation    int // calls that it must still answer to end its probation
 }
 
-// slots is how many connections to it are in use.
+// slots returns the number of used slots.
 func (n *Node) slots() int { return n.calls + n.streams }
 
-// leastShare of a node that has just come: below it nothing would be learned about it.
-const leastShare = 0.1
+// minSlowStartShare is the share of a node that has just come up. With less, the gateway would learn nothing about it.
+const minSlowStartShare = 0.1
 
-// grown is the part of its share that a node has, this long after it came.
-func (n *Node) grown(now time.Time, slowStart time.Duration) float64 {
-	return min(1, leastShare+(1-leastShare)*float64(now.Sub(n.since))/float64(slowStart))
+// slowStartFactor returns the part of its share that a node gets at this time after it came up.
+func (n *Node) slowStartFactor(now time.Time, slowStart time.Duration) float64 {
+	return min(1, minSlowStartShare+(1-minSlowStartShare)*float64(now.Sub(n.since))/float64(slowStart))
 }
 
-// loadFrom is the load from which a node gets fewer calls: above it nodes are added, and below it what we see of them by
-// ourselves spreads calls better than what they say.
+// loadFrom is the load above which a node gets fewer calls. Below it, calls in progress and latencies distribute calls better
+// than reports do.
 const loadFrom = 0.8
 
-// nearlyFull is the load from which a node gets no phones while another has room: they stay.
+// nearlyFull is the load from which a node gets no phones while another has room, because phones stay connected.
 const nearlyFull = 0.95
 
-// alike is how far the loads of two nodes may be apart and count as the same. Loads are measured once a second over a few seconds: equal
-// nodes on a busy machine differ that much for seconds at a time, and then calls follow what is no difference.
-const alike = 0.15
+// loadTolerance is the difference within which loads count as equal. Loads are measured once a second over a few seconds, and
+// those of equal nodes on a busy machine differ that much for seconds.
+const loadTolerance = 0.15
 
-// spare is the part of the calls that a node keeps next to one with the least load there is; a full one keeps a fifth. Where all are
-// nearly full, none has more to spare than the others.
-func (n *Node) spare(least float64) float64 {
-	from := max(loadFrom, least+alike)
+// headroomWeight returns the part of its calls that a node keeps, compared with a node of the least load; a full node keeps a
+// fifth. If all nodes are nearly full, all weights are equal.
+func (n *Node) headroomWeight(least float64) float64 {
+	from := max(loadFrom, least+loadTolerance)
 	if n.load <= from {
 		return 1
 	}
@@ -97,37 +97,38 @@ func leastLoad(of []*Node) float64 {
 	return least
 }
 
-// smoothed is how much of the load before a report leaves: a single slow commit makes no full node.
-const smoothed = 0.7
+// loadSmoothing is the weight of the previous value in the smoothed load, so that one slow commit does not count as full load.
+const loadSmoothing = 0.7
 
-// noise is added to latencies before they are compared: differences below it say nothing.
-const noise = time.Millisecond
+// latencyNoise is added to latencies before a comparison: smaller differences are not significant.
+const latencyNoise = time.Millisecond
 
-// tolerated is the factor within which latencies count as equal.
-const tolerated = 2
+// latencyTolerance is the factor within which latencies count as equal.
+const latencyTolerance = 2
 
-// slower is how many times slower a node is than another, beyond what is tolerated; 1: it is not.
-func (n *Node) slower(than *Node, now time.Time) float64 {
-	return max(1, float64(n.latency.Value(now)+noise)/float64(than.latency.Value(now)+noise)/tolerated)
+// latencyFactor returns how many times slower n is than another node, beyond latencyTolerance; 1 if it is not.
+func (n *Node) latencyFactor(than *Node, now time.Time) float64 {
+	return max(1, float64(n.latency.Value(now)+latencyNoise)/float64(than.latency.Value(now)+latencyNoise)/latencyTolerance)
 }
 
-// cost of a call at n, in a draw against other: the calls that it joins, times how much slower they are answered.
+// cost returns the cost of a call at n, compared with other: the calls in progress including this one, times the latency
+// factor.
 func (n *Node) cost(other *Node, now time.Time) float64 {
-	return float64(n.calls+1) * n.slower(other, now)
+	return float64(n.calls+1) * n.latencyFactor(other, now)
 }
 
-// even is the factor within which costs count as equal: then whoever had fewer calls lately gets this one. Equal nodes are
-// never quite as quick as each other for a moment, and that is no reason to give one of them more than the others. One call
-// under way or none is a difference all the same.
-const even = 1.5
+// costTolerance is the factor within which costs count as equal; then the node with fewer recent calls is chosen. Equal nodes
+// never have exactly the same latency at one moment, which must not give one of them a larger share. One call in progress
+// versus none is a difference beyond the tolerance.
+const costTolerance = 1.5
 
-// recently is how far back a node's share is evened out.
-const recently = 10 * time.Second
+// recentWindow is the time constant of recentCalls, over which shares are balanced.
+const recentWindow = 10 * time.Second
 
-// lately counts the calls that a node was given, the older the less.
-func (n *Node) lately(now time.Time) float64 {
-	return n.recent * math.Exp(-float64(now.Sub(n.recentAt))/float64(recently))
+// recentCalls returns the number of recent calls, with exponential decay.
+func (n *Node) recentCalls(now time.Time) float64 {
+	return n.recent * math.Exp(-float64(now.Sub(n.recentAt))/float64(recentWindow))
 }
 
-// given notes a call.
-func (n *Node) given(now time.Time) { n.recent, n.recentAt = n.lately(now)+1, now }
+// recordCall counts a call.
+func (n *Node) recordCall(now time.Time) { n.recent, n.recentAt = n.recentCalls(now)+1, now }

@@ -6,20 +6,20 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
-// Report is how a node stands, for metrics and logs.
+// Report is the state of a node, for metrics and logs.
 type Report struct {
 	ID          membership.NodeID
 	URL         string
 	State       State
-	Calls       int    // under way
-	Streams     int    // open
-	Taken       uint64 // calls that were sent there, since it is known
+	Calls       int    // calls in progress
+	Streams     int    // open streams and tunnels
+	Taken       uint64 // calls sent to the node so far
 	Latency     time.Duration
-	Load        float64 // as it reports it
-	Connections int     // as it reports them
+	Load        float64 // reported load
+	Connections int     // reported connections
 }
 
-// Report tells how all nodes stand.
+// Report returns the state of all nodes.
 func (b *Balancer) Report(now time.Time) []Report {
 	list := make([]Report, len(b.nodes))
 	for i, n := range b.nodes {

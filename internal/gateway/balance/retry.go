@@ -1,31 +1,31 @@
 package balance
 
-// Try is how a call fared at a node that did not do it.
+// Try describes a failed try of a call.
 type Try struct {
-	Refusal    bool // the node answered that it took nothing
-	Sent       bool // a byte of the call may have reached it
-	Safe       bool // the call only reads
-	Keyed      bool // it has an idempotency key: done twice it is done once
-	Replayable bool // all of it is still here
-	Tries      int  // of this call so far, those that sent nothing left out
+	Refusal    bool // the node answered that it stored nothing
+	Sent       bool // at least one byte of the request may have reached the node
+	Safe       bool // the call changes nothing
+	Keyed      bool // the call has an idempotency key, so a retry is harmless
+	Replayable bool // the whole body can be sent again
+	Tries      int  // tries of this call so far, except those that sent nothing
 }
 
-// Next is what to do then.
+// Next is what to do after a failed try.
 type Next uint8
 
-// The possibilities.
+// Values of Next.
 const (
-	Elsewhere   Next = iota // try another node
-	PassOn                  // the node's refusal is the answer
-	Unavailable             // nothing was taken, and the caller may try again later
-	Unknown                 // it may have been taken, and nobody can tell
+	Elsewhere   Next = iota // retry at another node
+	PassOn                  // send the node's refusal to the client
+	Unavailable             // answer overloaded: nothing was stored
+	Unknown                 // answer outcome_unknown: the call may have been processed
 )
 
-// maxTries of one call. What two nodes could not do is not the nodes' fault.
+// maxTries bounds the tries of one call. If several nodes fail, the call itself is probably the cause.
 const maxTries = 3
 
-// Next decides. Whatever sent nothing may be tried elsewhere as often as there are nodes: it costs nobody anything.
-// Everything else must be safe to repeat, and must be paid for: spend takes a repeat from the budget.
+// Next returns what to do. A try that sent nothing is always retried, at no cost. Other tries are retried only if that is
+// harmless and spend takes a retry from the budget.
 func (t Try) Next(spend func() bool) Next {
 	if !t.Sent && !t.Refusal {
 		return Elsewhere

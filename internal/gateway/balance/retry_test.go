@@ -2,7 +2,7 @@ package balance
 
 import "testing"
 
-func TestRetry(t *testing.T) {
+func TestTry_Next_DecidesRetry(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		try  Try

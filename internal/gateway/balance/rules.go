@@ -6,20 +6,20 @@ import (
 	"github.com/esh3artech/esh3ar/internal/flow"
 )
 
-// Rules are the numbers of a Balancer; the zero value of a field means its default.
+// Rules are the parameters of a Balancer. Zero fields have defaults.
 type Rules struct {
-	Slots     int           // connections to a node, with a call or a stream each; default 2,500
-	Streams   int           // of those, for streams and tunnels; default half
-	Fall      time.Duration // time constant in which a latency is forgotten; default 1 s
-	SlowStart time.Duration // until a node that came or came back has its whole share; default 10 s
-	Checks    int           // failed in a row that take a node down; default 2
-	Failures  int           // broken calls in a row that eject a node; default 5
-	Trial     int           // calls that an ejected node must answer before its failures are counted anew; default 5
-	Pause     flow.Backoff  // of an ejection; default 2 s to 1 min
-	Grace     time.Duration // how long a node that left the list is kept while its checks are good; default 10 s
+	Slots        int           // calls and streams at one node; default 2,500
+	Streams      int           // streams and tunnels among them; default half
+	LatencyDecay time.Duration // time constant of the decay of a latency peak; default 1 s
+	SlowStart    time.Duration // time until a node that came up has its whole share; default 10 s
+	Checks       int           // failed checks in a row that make a node Down; default 2
+	Failures     int           // broken calls in a row that eject a node; default 5
+	Probation    int           // calls that a node must answer after an ejection before a single broken call does not eject it again; default 5
+	Pause        flow.Backoff  // pause of an ejection; default 2 s to 1 min
+	Grace        time.Duration // how long a node that is up is kept after it left the list; default 10 s
 }
 
-// DefaultSlots of a node: three nodes and 10,000 callers stay below 19,000 sockets.
+// DefaultSlots is the default of Rules.Slots. Three nodes and 10,000 clients then need fewer than 19,000 sockets.
 const DefaultSlots = 2500
 
 func (r *Rules) setDefaults() {
@@ -29,8 +29,8 @@ func (r *Rules) setDefaults() {
 	if r.Streams == 0 {
 		r.Streams = r.Slots / 2
 	}
-	if r.Fall == 0 {
-		r.Fall = time.Second
+	if r.LatencyDecay == 0 {
+		r.LatencyDecay = time.Second
 	}
 	if r.SlowStart == 0 {
 		r.SlowStart = 10 * time.Second
@@ -41,13 +41,13 @@ func (r *Rules) setDefaults() {
 	if r.Failures == 0 {
 		r.Failures = 5
 	}
-	if r.Trial == 0 {
-		r.Trial = 5
+	if r.Probation == 0 {
+		r.Probation = 5
 	}
 	if r.Pause.Base == 0 {
 		r.Pause = flow.Backoff{Base: 2 * time.Second, Cap: time.Minute}
 	}
 	if r.Grace == 0 {
-		r.Grace = 10 * time.Second // two lives of an entry of the registry: a Redis that lost everything is told again by then
+		r.Grace = 10 * time.Second // two lifetimes of a registry entry: by then the nodes have registered again in a Redis that lost its data
 	}
 }

@@ -8,7 +8,7 @@ import (
 
 var simSeed = flag.Uint64("seed", 0, "replay the history of this seed")
 
-// seeds are the histories of each test.
+// seeds is the number of seeds per test.
 func seeds(t *testing.T, play func(t *testing.T, seed uint64)) {
 	t.Helper()
 	first, last := uint64(1), uint64(2)
@@ -26,14 +26,14 @@ func seeds(t *testing.T, play func(t *testing.T, seed uint64)) {
 	}
 }
 
-// loads are how many callers there are: few, some, and more than the nodes have workers.
+// loads are the numbers of callers: few, some, and more than the nodes have workers.
 var loads = []int{2, 12, 100}
 
-func TestEqualNodesGetEqualShares(t *testing.T) {
+func TestSimulation_EqualNodes_GetEqualShares(t *testing.T) {
 	t.Parallel()
 	for _, callers := range loads {
 		seeds(t, func(t *testing.T, seed uint64) {
-			w := newWorld(t, seed, 3, callers)
+			w := newSimulation(t, seed, 3, callers)
 			shares := w.shares(w.play(30_000))
 			if got := spread(shares); got > 0.2 {
 				t.Errorf("%d callers: (max − min) / mean = %.2f of %v", callers, got, shares)
@@ -42,12 +42,12 @@ func TestEqualNodesGetEqualShares(t *testing.T) {
 	}
 }
 
-// TestReportsMakeNoHerd: a node that reports to be full gets less and is not left alone, one that reports to be busier than
-// the rest and has room gets its share.
-func TestReportsMakeNoHerd(t *testing.T) {
+// TestSimulation_Reports_CauseNoHerding checks that a node that reports full load gets fewer calls but not none, and that a node
+// with a higher load and headroom gets its share.
+func TestSimulation_Reports_CauseNoHerding(t *testing.T) {
 	t.Parallel()
 	seeds(t, func(t *testing.T, seed uint64) {
-		w := newWorld(t, seed, 3, 12)
+		w := newSimulation(t, seed, 3, 12)
 		w.servers[0].reports, w.servers[1].reports = 1, 0.2
 		w.pass(10 * time.Second)
 		shares := w.shares(w.pass(20 * time.Second))
@@ -60,12 +60,12 @@ func TestReportsMakeNoHerd(t *testing.T) {
 	})
 }
 
-// TestSlowNode: a node ten times slower loses most of its share at once and gets it back; the others hardly notice.
-func TestSlowNode(t *testing.T) {
+// TestSimulation_SlowNode_LosesShareAndRecovers makes one node ten times slower; the others must hardly be affected.
+func TestSimulation_SlowNode_LosesShareAndRecovers(t *testing.T) {
 	t.Parallel()
 	for _, callers := range loads {
 		seeds(t, func(t *testing.T, seed uint64) {
-			w := newWorld(t, seed, 3, callers)
+			w := newSimulation(t, seed, 3, callers)
 			before := quantile(w.pass(12*time.Second), 0.95)
 			w.servers[1].slow = 10
 			w.pass(time.Second)
@@ -88,11 +88,11 @@ func TestSlowNode(t *testing.T) {
 	}
 }
 
-// TestDeadNode: a node that dies gets no calls after a few refusals, and its share again, slowly, when it is back.
-func TestDeadNode(t *testing.T) {
+// TestSimulation_DeadNode_GetsNoCallsAndRecovers checks that the node regains its share slowly.
+func TestSimulation_DeadNode_GetsNoCallsAndRecovers(t *testing.T) {
 	t.Parallel()
 	seeds(t, func(t *testing.T, seed uint64) {
-		w := newWorld(t, seed, 3, 12)
+		w := newSimulation(t, seed, 3, 12)
 		w.pass(20 * time.Second)
 		w.servers[2].dead = true
 		w.pass(5 * time.Second)
@@ -111,11 +111,11 @@ func TestDeadNode(t *testing.T) {
 	})
 }
 
-// TestNodeThatBreaksCalls: one that looks well and breaks calls is ejected for longer and longer.
-func TestNodeThatBreaksCalls(t *testing.T) {
+// TestSimulation_NodeBreaksCalls_IsEjectedLonger checks a node whose checks succeed while its calls break.
+func TestSimulation_NodeBreaksCalls_IsEjectedLonger(t *testing.T) {
 	t.Parallel()
 	seeds(t, func(t *testing.T, seed uint64) {
-		w := newWorld(t, seed, 3, 4)
+		w := newSimulation(t, seed, 3, 4)
 		w.pass(20 * time.Second)
 		w.servers[0].breaks = true
 		w.pass(time.Minute)
@@ -130,12 +130,12 @@ func TestNodeThatBreaksCalls(t *testing.T) {
 	})
 }
 
-// TestComingAndGoing: through any mixture of deaths, returns and slowness there is always a node, no slot is lost, and at
-// the end all is as it was.
-func TestComingAndGoing(t *testing.T) {
+// TestSimulation_RandomFaults_EndAsBefore mixes crashes, restarts and slowness. There must always be a node, no slot may leak,
+// and the shares must be equal at the end.
+func TestSimulation_RandomFaults_EndAsBefore(t *testing.T) {
 	t.Parallel()
 	seeds(t, func(t *testing.T, seed uint64) {
-		w := newWorld(t, seed, 5, 10)
+		w := newSimulation(t, seed, 5, 10)
 		for range 60 {
 			s := w.servers[w.random.IntN(len(w.servers))]
 			switch w.random.IntN(4) {

@@ -7,23 +7,23 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
-// What happens to equal nodes that share a busy machine, in ten seconds and 90,000 calls of 300 callers: their commits pause, one node's
-// more than another's, their reports swing about the end of the scale, and they refuse calls while they pause.
-var unevenness = map[string]func(w *world){
-	"nothing":       func(*world) {},
-	"one pause":     func(w *world) { w.pauseAt(2*time.Second, w.servers[1], 400*time.Millisecond) },
-	"three pauses":  func(w *world) { w.pauses(w.servers[1], 3*time.Second, 500*time.Millisecond, 3) },
-	"short pauses":  func(w *world) { w.pauses(w.servers[1], 700*time.Millisecond, 80*time.Millisecond, 14) },
-	"reports swing": func(w *world) { w.swing() },
-	"one report is high": func(w *world) {
+// The tests below simulate equal nodes on one busy machine for ten seconds, with 90,000 calls of 300 callers: their commits pause,
+// more at one node than at another, their reports vary near full load, and they refuse calls while they pause.
+var unevenness = map[string]func(w *simulation){
+	"nothing":       func(*simulation) {},
+	"one pause":     func(w *simulation) { w.pauseAt(2*time.Second, w.servers[1], 400*time.Millisecond) },
+	"three pauses":  func(w *simulation) { w.pauses(w.servers[1], 3*time.Second, 500*time.Millisecond, 3) },
+	"short pauses":  func(w *simulation) { w.pauses(w.servers[1], 700*time.Millisecond, 80*time.Millisecond, 14) },
+	"reports swing": func(w *simulation) { w.swing() },
+	"one report is high": func(w *simulation) {
 		w.servers[0].report, w.servers[2].report = constant(0.82), constant(0.82)
 		w.servers[1].report = constant(0.97)
 	},
-	"refusals in a pause": func(w *world) {
+	"refusals in a pause": func(w *simulation) {
 		w.servers[1].sheds = true
 		w.pauseAt(2*time.Second, w.servers[1], 200*time.Millisecond)
 	},
-	"pauses and reports": func(w *world) {
+	"pauses and reports": func(w *simulation) {
 		w.swing()
 		w.pauses(w.servers[1], 2*time.Second, 300*time.Millisecond, 5)
 	},
@@ -31,14 +31,14 @@ var unevenness = map[string]func(w *world){
 
 func constant(load float64) func() float64 { return func() float64 { return load } }
 
-// TestBalancer_EqualNodesWithPauses_GetEqualShares: what a node loses for a moment it gets back within the ten seconds that count.
+// TestBalancer_EqualNodesWithPauses_GetEqualShares checks that a node regains within ten seconds what it loses in a pause.
 func TestBalancer_EqualNodesWithPauses_GetEqualShares(t *testing.T) {
 	t.Parallel()
 	for name, happens := range unevenness {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			seeds(t, func(t *testing.T, seed uint64) {
-				w := newWorld(t, seed, 3, 0)
+				w := newSimulation(t, seed, 3, 0)
 				for _, s := range w.servers {
 					s.workers = 30
 				}
@@ -56,19 +56,19 @@ func TestBalancer_EqualNodesWithPauses_GetEqualShares(t *testing.T) {
 	}
 }
 
-// pauseAt has a server finish nothing for a while.
-func (w *world) pauseAt(in time.Duration, s *server, lasts time.Duration) {
+// pauseAt makes a server finish no calls for a while.
+func (w *simulation) pauseAt(in time.Duration, s *server, lasts time.Duration) {
 	w.after(in, func() { s.pausedUntil = w.now.Add(lasts) })
 }
 
-func (w *world) pauses(s *server, every, last time.Duration, n int) {
+func (w *simulation) pauses(s *server, every, last time.Duration, n int) {
 	for i := range n {
 		w.pauseAt(time.Duration(i+1)*every-every/2, s, last)
 	}
 }
 
-// swing has every report wander between 0.7 and 1.
-func (w *world) swing() {
+// swing makes every report vary between 0.7 and 1.
+func (w *simulation) swing() {
 	for _, s := range w.servers {
 		load := 0.85
 		s.report = func() float64 {
@@ -78,7 +78,7 @@ func (w *world) swing() {
 	}
 }
 
-// word is what a server reports.
+// word returns the report of a server.
 func (s *server) word() *membership.Node {
 	if s.report != nil {
 		return &membership.Node{ID: s.id, Load: s.report()}

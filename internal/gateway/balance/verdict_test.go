@@ -7,16 +7,16 @@ import (
 	"github.com/esh3artech/esh3ar/internal/flow"
 )
 
-// TestWhatMakesARow of broken calls: any answer ends it, also one that says that the node cannot, or whose time says nothing. That
-// a caller left does not, and that the node was away does.
-func TestWhatMakesARow(t *testing.T) {
+// TestVerdict_AnyAnswer_ResetsBrokenCalls checks that any answer resets the count of broken calls, even a server error or one
+// without a meaningful latency. A disconnect of the client does not; a recovery of the node does.
+func TestVerdict_AnyAnswer_ResetsBrokenCalls(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		between func(l *lab)
 		want    State
 	}{
 		"a call that was answered":  {func(l *lab) { l.call("a", Answered) }, Up},
-		"a batch that was answered": {func(l *lab) { l.call("a", Heard) }, Up},
+		"a batch that was answered": {func(l *lab) { l.call("a", AnsweredUntimed) }, Up},
 		"a call that it could not":  {func(l *lab) { l.call("a", Sick) }, Up},
 		"a caller who left":         {func(l *lab) { l.call("a", Unmeasured) }, Ejected},
 		"it was away": {func(l *lab) {
@@ -38,10 +38,11 @@ func TestWhatMakesARow(t *testing.T) {
 	}
 }
 
-// TestWhoLeavesProvesNothing: a node that is silent is down although its callers leave it; that it answers batches shows that it is not.
-func TestWhoLeavesProvesNothing(t *testing.T) {
+// TestVerdict_ClientDisconnects_IsNeutral checks that a silent node becomes down even if clients disconnect, and that a node that
+// answers batches does not.
+func TestVerdict_ClientDisconnects_IsNeutral(t *testing.T) {
 	t.Parallel()
-	for v, want := range map[Verdict]State{Unmeasured: Down, Heard: Up} {
+	for v, want := range map[Verdict]State{Unmeasured: Down, AnsweredUntimed: Up} {
 		l := newLab(t, Rules{Checks: 2}, "a")
 		l.check("a", Check{})
 		for range 2 {
@@ -54,18 +55,18 @@ func TestWhoLeavesProvesNothing(t *testing.T) {
 	}
 }
 
-// TestABatchIsNotTimed: what it took says nothing of a call.
-func TestABatchIsNotTimed(t *testing.T) {
+// TestVerdict_Batch_HasNoLatency checks that the duration of a batch does not count as a latency.
+func TestVerdict_Batch_HasNoLatency(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, Rules{}, "a")
-	l.call("a", Heard)
+	l.call("a", AnsweredUntimed)
 	if latency := l.node("a").latency.Value(l.now); latency != 0 {
 		t.Errorf("%s", latency)
 	}
 }
 
-// TestChecksInARow: any word of the node ends a row of checks without one.
-func TestChecksInARow(t *testing.T) {
+// TestCheck_AnyAnswer_ResetsFailedChecks checks that any answer to a check resets the count.
+func TestCheck_AnyAnswer_ResetsFailedChecks(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, Rules{Checks: 2, Failures: 1}, "a", "b")
 	l.check("a", Check{})
@@ -81,14 +82,15 @@ func TestChecksInARow(t *testing.T) {
 	l.want("b", Ejected)
 }
 
-// TestWhatBreaksWithANode that is down, as what is cut off there, does not eject it: it is back with its next good check.
-func TestWhatBreaksWithANode(t *testing.T) {
+// TestVerdict_BrokenWhileDown_DoesNotEject checks that calls aborted at a down node do not eject it: its next successful check
+// makes it up.
+func TestVerdict_BrokenWhileDown_DoesNotEject(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, Rules{Failures: 5}, "a", "b")
 	l.check("a", Check{})
 	n := l.node("a")
 	for range 6 {
-		l.Take(l.now, n, Call)
+		l.TakeSlot(l.now, n, Call)
 	}
 	l.call("a", Refused)
 	for range 6 {
@@ -99,10 +101,11 @@ func TestWhatBreaksWithANode(t *testing.T) {
 	l.want("a", Up)
 }
 
-// TestThePauseGrows until the trial is passed: what is answered late, after the node was ejected again, is no part of that.
-func TestThePauseGrows(t *testing.T) {
+// TestEjection_Repeated_PauseGrows checks that the pause grows until the probation is passed, and that calls answered after the
+// next ejection do not count for the probation.
+func TestEjection_Repeated_PauseGrows(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, Rules{Failures: 1, Trial: 2, Pause: flow.Backoff{Base: 2 * time.Second, Cap: time.Minute}}, "a", "b")
+	l := newLab(t, Rules{Failures: 1, Probation: 2, Pause: flow.Backoff{Base: 2 * time.Second, Cap: time.Minute}}, "a", "b")
 	l.check("a", Check{})
 	n := l.node("a")
 	after := func(pause time.Duration) {
@@ -117,7 +120,7 @@ func TestThePauseGrows(t *testing.T) {
 	l.call("a", Broken)
 	after(time.Second)
 	for range 2 {
-		l.Take(l.now, n, Call)
+		l.TakeSlot(l.now, n, Call)
 	}
 	l.call("a", Broken)
 	for range 2 {

@@ -12,41 +12,42 @@ import (
 	"strings"
 )
 
-// Answer is the head of an answer. What follows it is read with Small, Copy or Detach.
+// Answer is the head of a response. Its body is read with PeekBody, Copy or Detach.
 type Answer struct {
 	Status  int
-	Length  int64 // of the body; −1: not said
+	Length  int64 // length of the body; -1 if unknown
 	chunked bool
-	close   bool // the connection cannot be used again
+	close   bool // the connection cannot be reused
 }
 
-// ErrHeadTooLarge is an answer whose head does not fit.
-var ErrHeadTooLarge = errors.New("the head of the answer is too large")
+// ErrHeadTooLarge means that the head of a response exceeds maxHead.
+var ErrHeadTooLarge = errors.New("the head of the response is too large")
 
-// mostInterim bounds the interim answers (100 Continue and the like) before the one that counts.
-const mostInterim = 8
+// maxInterim bounds the interim responses, such as 100 Continue, before the final one.
+const maxInterim = 8
 
-// ReadHead waits for the answer to a request of that method, and adds its header to h but for what concerns this connection
-// only. An error is final: nothing more can be read from the connection after one.
+// ReadHead waits for the response to a request with this method. It adds the header to h, except fields that concern this
+// connection only. An error is final: nothing can be read from the connection afterwards.
 func (c *Conn) ReadHead(method string, h http.Header) (a Answer, err error) {
 	c.awaitListening()
 	c.makeReader()
-	if c.failed != nil {
-		return a, c.failed
+	if c.readErr != nil {
+		return a, c.readErr
 	}
-	for range mostInterim {
-		if a, err = c.readOneHead(h); err != nil {
-			c.failed = err
+	for range maxInterim {
+		a, err = c.readOneHead(h)
+		if err != nil {
+			c.readErr = err
 			return Answer{}, err
 		}
 		if a.Status >= 200 || a.Status == http.StatusSwitchingProtocols {
 			break
 		}
-		clear(h) // it concerns nothing here
+		clear(h) // headers of interim responses are not forwarded
 	}
 	if a.Status < 200 && a.Status != http.StatusSwitchingProtocols {
-		c.failed = errInterim
-		return Answer{}, c.failed
+		c.readErr = errInterim
+		return Answer{}, c.readErr
 	}
 	if method == http.MethodHead || a.Status == http.StatusNoContent || a.Status == http.StatusNotModified {
 		a.Length, a.chunked = 0, false
@@ -59,7 +60,7 @@ func (c *Conn) ReadHead(method string, h http.Header) (a Answer, err error) {
 	return a, nil
 }
 
-var errInterim = errors.New("the node goes on with interim answers")
+var errInterim = errors.New("the node sent too many interim responses")
 
 func (c *Conn) readOneHead(h http.Header) (Answer, error) {
 	head, err := c.head()
@@ -71,7 +72,7 @@ func (c *Conn) readOneHead(h http.Header) (Answer, error) {
 
 var headEnd = []byte("\r\n\r\n")
 
-// head waits until a whole head is there.
+// head reads until a complete head is buffered, and consumes it.
 func (c *Conn) head() (string, error) {
 	for seen := 0; ; {
 		b, _ := c.read.Peek(c.read.Buffered()) // they are there
@@ -81,7 +82,8 @@ func (c *Conn) head() (string, error) {
 			_, _ = c.read.Discard(end) // they are there
 			return head, nil
 		}
-		if seen = len(b); seen == headRoom {
+		seen = len(b)
+		if seen == maxHead {
 			return "", ErrHeadTooLarge
 		}
 		if _, err := c.read.Peek(seen + 1); err != nil {
@@ -93,27 +95,27 @@ func (c *Conn) head() (string, error) {
 	}
 }
 
-// parseHead reads "HTTP/1.1 202 Accepted" and the lines below it. The header's strings share the memory of the head.
+// parseHead parses a status line and header fields. The strings in the header share the memory of the head.
 func parseHead(head string, h http.Header) (a Answer, err error) {
 	if lines := strings.Count(head, "\r\n"); strings.Count(head, "\n") != lines || strings.Count(head, "\r") != lines {
-		return a, errors.New("the node ends lines in another way than HTTP does") // others might read another answer out of it
+		return a, errors.New("the response has invalid line breaks") // other parsers might find another response in it
 	}
 	line, rest, _ := strings.Cut(head, "\r\n")
 	if len(line) < 12 || !strings.HasPrefix(line, "HTTP/1.") || line[8] != ' ' {
-		return a, fmt.Errorf("the node does not speak HTTP/1: %.40q", line)
+		return a, fmt.Errorf("the response is not HTTP/1: %.40q", line)
 	}
 	if a.Status, err = strconv.Atoi(line[9:12]); err != nil || a.Status < 100 {
-		return a, fmt.Errorf("the node answers the status %.10q", line[9:])
+		return a, fmt.Errorf("the response has an invalid status %.10q", line[9:])
 	}
 	a.Length, a.close = -1, line[7] == '0'
 	values := make([]string, 0, strings.Count(rest, "\r\n"))
 	for line, rest, _ = strings.Cut(rest, "\r\n"); line != ""; line, rest, _ = strings.Cut(rest, "\r\n") {
 		name, value, ok := strings.Cut(line, ":")
 		if !ok || !isToken(name) || !isFieldValue(value) {
-			return a, fmt.Errorf("the node answers the header %.40q", line)
+			return a, fmt.Errorf("the response has an invalid header line %.40q", line)
 		}
 		name, value = textproto.CanonicalMIMEHeaderKey(name), strings.Trim(value, " \t")
-		if keep, err := a.note(name, value); err != nil {
+		if keep, err := a.applyHeader(name, value); err != nil {
 			return a, err
 		} else if !keep {
 			continue
@@ -125,14 +127,13 @@ func parseHead(head string, h http.Header) (a Answer, err error) {
 		}
 	}
 	if a.chunked {
-		a.Length = -1 // RFC 9112: the coding overrules
+		a.Length = -1 // Transfer-Encoding overrides Content-Length (RFC 9112, section 6.3)
 		delete(h, "Content-Length")
 	}
 	return a, nil
 }
 
-// isToken reports whether a name consists of the characters of a token (RFC 9110, 5.6.2). With any other a caller might read another
-// header out of it.
+// isToken reports whether a name is a token (RFC 9110, section 5.6.2). Clients might parse other names differently.
 func isToken(name string) bool {
 	for i := range len(name) {
 		if c := name[i]; c <= ' ' || c >= 0x7f || strings.IndexByte("\"(),/:;<=>?@[\\]{}", c) >= 0 {
@@ -142,7 +143,7 @@ func isToken(name string) bool {
 	return name != ""
 }
 
-// isFieldValue reports whether a value has no control characters but tabs.
+// isFieldValue reports whether a value contains no control characters except tabs.
 func isFieldValue(value string) bool {
 	for i := range len(value) {
 		if c := value[i]; c < ' ' && c != '\t' || c == 0x7f {
@@ -152,20 +153,20 @@ func isFieldValue(value string) bool {
 	return true
 }
 
-// note takes what a header says of the connection; keep: it also concerns the caller.
-func (a *Answer) note(name, value string) (keep bool, err error) {
+// applyHeader applies a header that concerns the connection. keep reports whether the header is also for the client.
+func (a *Answer) applyHeader(name, value string) (keep bool, err error) {
 	switch name {
 	case "Content-Length":
 		length, err := strconv.ParseUint(value, 10, 63)
 		if err != nil || a.Length >= 0 && a.Length != int64(length) {
-			return false, fmt.Errorf("the node answers the length %.40q", value)
+			return false, fmt.Errorf("the response has an invalid Content-Length %.40q", value)
 		}
-		keep = a.Length < 0 // said twice it is passed on once
+		keep = a.Length < 0 // a repeated field is forwarded once
 		a.Length = int64(length)
 		return keep, nil
 	case "Transfer-Encoding":
 		if a.chunked = strings.EqualFold(value, "chunked"); !a.chunked {
-			return false, fmt.Errorf("the node answers the coding %.40q", value)
+			return false, fmt.Errorf("the response has an unsupported Transfer-Encoding %.40q", value)
 		}
 		return false, nil
 	case "Connection":
@@ -179,13 +180,13 @@ func (a *Answer) note(name, value string) (keep bool, err error) {
 	return true, nil
 }
 
-// Small gives the whole body of an answer that is short enough to be read before anything is passed on, and says whether
-// it was. The slice is good until the connection is kept or closed.
-func (c *Conn) Small(a Answer) (body []byte, ok bool, err error) {
+// PeekBody returns the whole body of a response that fits into the reader, without consuming it; ok is false for others. The
+// slice is valid until the connection is kept or closed.
+func (c *Conn) PeekBody(a Answer) (body []byte, ok bool, err error) {
 	switch {
-	case c.failed != nil:
-		return nil, false, c.failed
-	case a.Length < 0 || a.Length > headRoom:
+	case c.readErr != nil:
+		return nil, false, c.readErr
+	case a.Length < 0 || a.Length > maxHead:
 		return nil, false, nil
 	}
 	body, err = c.read.Peek(int(a.Length))
@@ -193,40 +194,40 @@ func (c *Conn) Small(a Answer) (body []byte, ok bool, err error) {
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
-	c.failed = err
+	c.readErr = err
 	return body, true, err
 }
 
-// errCaller marks that what takes the answer does not take more.
+// errCaller marks an error of the destination of Copy.
 type errCaller struct{ error }
 
 func (e errCaller) Unwrap() error { return e.error }
 
-// CallerError marks an error as one of the caller's, for IsCaller.
+// CallerError marks an error as one of the client, for IsCaller.
 func CallerError(err error) error { return errCaller{err} }
 
-// IsCaller tells whether an error of Copy is the caller's and not the node's.
+// IsCaller reports whether an error of Copy comes from the client and not from the node.
 func IsCaller(err error) bool {
 	var e errCaller
 	return errors.As(err, &e)
 }
 
-// rest is what is still to be read of an answer's body.
+// rest is the unread part of a response's body.
 type rest struct {
-	length int64     // bytes; −1: until the end of the connection or the last chunk
+	length int64     // in bytes; -1: until the last chunk or the end of the connection
 	chunks io.Reader // nil: not chunked
-	room   []byte    // of a part; nil: none yet
-	part   []byte    // read, and not taken yet
-	end    error     // what comes after the part; nil: more
+	room   []byte    // buffer for parts; nil until it is used
+	part   []byte    // part that was read and not written yet
+	end    error     // result of reading after the part; nil: more follows
 }
 
-// Copy passes the body on in parts, as they come. Where w does not take a part, another Copy goes on with that part. An error of the
-// node is final.
+// Copy copies the body to w in parts, as they arrive. If w returns an error, another Copy continues with the same part. An
+// error of the node is final.
 func (c *Conn) Copy(w io.Writer, a Answer) error {
-	if c.failed != nil {
-		return c.failed
+	if c.readErr != nil {
+		return c.readErr
 	}
-	c.shown = 0 // it is read now
+	c.shown = 0 // Copy consumes it
 	var err error
 	if a.chunked || a.Length < 0 {
 		err = c.copyParts(w)
@@ -234,7 +235,7 @@ func (c *Conn) Copy(w io.Writer, a Answer) error {
 		err = c.copyLength(w)
 	}
 	if err != nil && !IsCaller(err) {
-		c.failed = err
+		c.readErr = err
 	}
 	return err
 }
@@ -245,7 +246,7 @@ func (c *Conn) copyLength(w io.Writer) error {
 			return unexpected(err)
 		}
 		part, _ := c.read.Peek(int(min(c.rest.length, int64(c.read.Buffered())))) // they are there
-		if err := pass(w, part); err != nil {
+		if err := writePart(w, part); err != nil {
 			return err
 		}
 		c.rest.length -= int64(len(part))
@@ -261,7 +262,7 @@ func (c *Conn) copyParts(w io.Writer) error {
 	}
 	for {
 		if len(r.part) > 0 {
-			if err := pass(w, r.part); err != nil {
+			if err := writePart(w, r.part); err != nil {
 				return err
 			}
 			r.part = nil
@@ -276,7 +277,7 @@ func (c *Conn) copyParts(w io.Writer) error {
 	}
 }
 
-// readPart reads the next part, and past the end of the body behind the last one.
+// readPart reads the next part, and after the last one the trailer.
 func (c *Conn) readPart() {
 	r := &c.rest
 	var from io.Reader = c.read
@@ -299,19 +300,19 @@ func unexpected(err error) error {
 	return err
 }
 
-func pass(w io.Writer, part []byte) error {
+func writePart(w io.Writer, part []byte) error {
 	if _, err := w.Write(part); err != nil {
 		return errCaller{err}
 	}
 	return nil
 }
 
-// errTrailer is an answer with more behind its last chunk than a head may have.
-var errTrailer = errors.New("the trailer of the answer is too large")
+// errTrailer means that the trailer of a response exceeds maxHead.
+var errTrailer = errors.New("the trailer of the response is too large")
 
-// trailer reads past what follows the last chunk: nodes send no trailers.
+// trailer discards the trailer after the last chunk. Nodes send none.
 func (c *Conn) trailer() error {
-	for size := 0; size < headRoom; {
+	for size := 0; size < maxHead; {
 		line, err := c.read.ReadSlice('\n')
 		if err != nil {
 			return io.ErrUnexpectedEOF
@@ -324,15 +325,15 @@ func (c *Conn) trailer() error {
 	return errTrailer
 }
 
-// Done ends a call whose answer was passed on whole: the connection is kept, if the node wants it so and has heard all that
-// was to be sent. It would read what comes next as the rest.
+// Done ends a call after its whole response was read. It returns the connection to the pool unless the node has asked to close
+// it or the request was not sent completely: the node would read the next request as the rest of this one.
 func (c *Conn) Done(a Answer) {
-	if a.close || c.cut || c.failed != nil || a.Status == http.StatusSwitchingProtocols {
+	if a.close || c.truncated || c.readErr != nil || a.Status == http.StatusSwitchingProtocols {
 		c.Close()
 		return
 	}
-	_, _ = c.read.Discard(c.shown) // it is there
-	if c.read.Buffered() > 0 {     // it says more than it was asked
+	_, _ = c.read.Discard(c.shown) // buffered
+	if c.read.Buffered() > 0 {     // unexpected data after the response
 		c.Close()
 		return
 	}

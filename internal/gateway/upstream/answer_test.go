@@ -12,13 +12,13 @@ import (
 	"testing/iotest"
 )
 
-// reading is a connection that has this to say.
+// reading returns a connection that receives this text.
 func reading(text string) *Conn {
-	return &Conn{read: bufio.NewReaderSize(strings.NewReader(text), headRoom)}
+	return &Conn{read: bufio.NewReaderSize(strings.NewReader(text), maxHead)}
 }
 
-// whole reads an answer as a caller gets it.
-func whole(t *testing.T, text, method string) (Answer, http.Header, string, error) {
+// readWhole reads a whole response as the client gets it.
+func readWhole(t *testing.T, text, method string) (Answer, http.Header, string, error) {
 	t.Helper()
 	c, h := reading(text), http.Header{}
 	a, err := c.ReadHead(method, h)
@@ -30,7 +30,7 @@ func whole(t *testing.T, text, method string) (Answer, http.Header, string, erro
 	return a, h, body.String(), err
 }
 
-func TestAnswers(t *testing.T) {
+func TestReadHead_ValidResponses_AreRead(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		text, method string
@@ -54,7 +54,7 @@ func TestAnswers(t *testing.T) {
 		"switched":       {"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\nhello", "GET", 101, "hello", true},
 		"continue first": {"HTTP/1.1 100 Continue\r\nX: y\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nh", "POST", 200, "h", false},
 	} {
-		a, h, body, err := whole(t, c.text, c.method)
+		a, h, body, err := readWhole(t, c.text, c.method)
 		if err != nil || a.Status != c.status || body != c.body || a.close != c.close {
 			t.Errorf("%s: %+v %q %v", name, a, body, err)
 		}
@@ -64,7 +64,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-func TestBadAnswers(t *testing.T) {
+func TestReadHead_InvalidResponses_Fail(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
 		"another protocol": "SSH-2.0-OpenSSH\r\n\r\n",
@@ -76,7 +76,7 @@ func TestBadAnswers(t *testing.T) {
 		"bad length":       "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello",
 		"two lengths":      "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
 		"another coding":   "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhello",
-		"too large":        "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("y", headRoom) + "\r\n\r\n",
+		"too large":        "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("y", maxHead) + "\r\n\r\n",
 		"half a head":      "HTTP/1.1 200 OK\r\nContent-Le",
 		"half a body":      "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel",
 		"half a chunk":     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
@@ -84,52 +84,52 @@ func TestBadAnswers(t *testing.T) {
 		"no end":           "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n0\r\n",
 		"nothing":          "",
 	} {
-		if a, _, body, err := whole(t, text, "GET"); err == nil {
+		if a, _, body, err := readWhole(t, text, "GET"); err == nil {
 			t.Errorf("%s: %+v %q", name, a, body)
 		}
 	}
-	if _, _, _, err := whole(t, "HTTP/1.1 200 OK\r\nX: "+strings.Repeat("y", headRoom)+"\r\n\r\n", "GET"); !errors.Is(err, ErrHeadTooLarge) {
+	if _, _, _, err := readWhole(t, "HTTP/1.1 200 OK\r\nX: "+strings.Repeat("y", maxHead)+"\r\n\r\n", "GET"); !errors.Is(err, ErrHeadTooLarge) {
 		t.Error(err)
 	}
-	if _, _, _, err := whole(t, "HTTP/1.1 200 OK\r\nContent-Le", "GET"); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if _, _, _, err := readWhole(t, "HTTP/1.1 200 OK\r\nContent-Le", "GET"); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("half a head: %v", err)
 	}
 }
 
-// TestAHeadInPieces is found wherever it is cut.
-func TestAHeadInPieces(t *testing.T) {
+// TestReadHead_InPieces_IsRead splits a head at every offset.
+func TestReadHead_InPieces_IsRead(t *testing.T) {
 	t.Parallel()
 	const text = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhe"
-	c := &Conn{read: bufio.NewReaderSize(iotest.OneByteReader(strings.NewReader(text)), headRoom)}
+	c := &Conn{read: bufio.NewReaderSize(iotest.OneByteReader(strings.NewReader(text)), maxHead)}
 	if a, err := c.ReadHead("GET", http.Header{}); err != nil || a.Length != 2 {
 		t.Errorf("%+v %v", a, err)
 	}
 }
 
-// TestALengthBesideChunks is none: the body is not what lies in the connection, and a length that is said twice is passed on once.
-func TestALengthBesideChunks(t *testing.T) {
+// TestReadHead_LengthAndChunked_IgnoresLength also checks that a repeated Content-Length is forwarded once.
+func TestReadHead_LengthAndChunked_IgnoresLength(t *testing.T) {
 	t.Parallel()
 	c, h := reading("HTTP/1.1 200 OK\r\nContent-Length: 12\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n0\r\n\r\n"), http.Header{}
 	a, err := c.ReadHead("GET", h)
 	if err != nil || h.Get("Content-Length") != "" {
 		t.Errorf("%v %v", h, err)
 	}
-	if body, ok, err := c.Small(a); ok || err != nil {
+	if body, ok, err := c.PeekBody(a); ok || err != nil {
 		t.Errorf("%q %v", body, err)
 	}
-	_, h, _, err = whole(t, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nhe", "GET")
+	_, h, _, err = readWhole(t, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nhe", "GET")
 	if err != nil || len(h["Content-Length"]) != 1 {
 		t.Errorf("%v %v", h, err)
 	}
 }
 
-// TestWhoseFaultItIs that an answer was not passed on.
-func TestWhoseFaultItIs(t *testing.T) {
+// TestCopy_Errors_AreAttributed checks which errors count as the client's and which as the node's.
+func TestCopy_Errors_AreAttributed(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
 		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
 	} {
-		if _, _, _, err := whole(t, text, "GET"); err == nil || IsCaller(err) {
+		if _, _, _, err := readWhole(t, text, "GET"); err == nil || IsCaller(err) {
 			t.Errorf("%q broke off: %v", text, err)
 		}
 		c := reading(text)
@@ -137,40 +137,40 @@ func TestWhoseFaultItIs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := c.Copy(nobody{}, a); !IsCaller(err) {
-			t.Errorf("%q to nobody: %v", text, err)
+		if err := c.Copy(failingWriter{}, a); !IsCaller(err) {
+			t.Errorf("%q to failingWriter: %v", text, err)
 		}
 	}
 }
 
-// nobody takes nothing.
-type nobody struct{}
+// failingWriter is a writer that always fails.
+type failingWriter struct{}
 
-func (nobody) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+func (failingWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
-// TestSmall shows a short body before anything is passed on, and says that a longer one is not.
-func TestSmall(t *testing.T) {
+// TestPeekBody_ShortBody_IsReturned also checks that a longer body is not returned.
+func TestPeekBody_ShortBody_IsReturned(t *testing.T) {
 	t.Parallel()
 	c := reading("HTTP/1.1 202 Accepted\r\nContent-Length: 5\r\n\r\nhello")
 	a, err := c.ReadHead("POST", http.Header{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if body, ok, err := c.Small(a); string(body) != "hello" || !ok || err != nil {
+	if body, ok, err := c.PeekBody(a); string(body) != "hello" || !ok || err != nil {
 		t.Errorf("%q %t %v", body, ok, err)
 	}
-	if _, ok, err := c.Small(Answer{Length: headRoom + 1}); ok || err != nil {
+	if _, ok, err := c.PeekBody(Answer{Length: maxHead + 1}); ok || err != nil {
 		t.Errorf("%t %v", ok, err)
 	}
-	if _, ok, err := c.Small(Answer{Length: -1}); ok || err != nil {
+	if _, ok, err := c.PeekBody(Answer{Length: -1}); ok || err != nil {
 		t.Errorf("%t %v", ok, err)
 	}
-	if _, _, err := c.Small(Answer{Length: 6}); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if _, _, err := c.PeekBody(Answer{Length: 6}); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Error(err)
 	}
 }
 
-// FuzzAnswer holds ours against the standard library: what we take it takes too, and means the same.
+// FuzzAnswer compares the package with net/http: every accepted response must be accepted there with the same meaning.
 // feedOn reads answers until the first error, and then checks that it stays.
 func feedOn(t *testing.T, text string) {
 	t.Helper()
@@ -191,7 +191,7 @@ func feedOn(t *testing.T, text string) {
 	t.Fatal("more answers than bytes")
 }
 
-// TestConn_AfterError_StaysFailed: whatever is asked of a connection after the answer broke off has the same error, and it is not kept.
+// TestConn_AfterError_StaysFailed checks that all methods return the first error, and that the connection is not reused.
 func TestConn_AfterError_StaysFailed(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
@@ -227,15 +227,15 @@ func TestConn_AfterError_StaysFailed(t *testing.T) {
 			if err := c.Copy(io.Discard, a); !errors.Is(err, first) {
 				t.Errorf("%s: a body after the error: %v, want %v", name, err, first)
 			}
-			if _, _, err := c.Small(a); !errors.Is(err, first) {
+			if _, _, err := c.PeekBody(a); !errors.Is(err, first) {
 				t.Errorf("%s: a short body after the error: %v, want %v", name, err, first)
 			}
 		}
 	}
 }
 
-// TestConn_CopyGoesOn: what one writer did not take goes to the next one.
-func TestConn_CopyGoesOn(t *testing.T) {
+// TestConn_CopyAfterWriterError_Continues checks that a part that one writer refused goes to the next writer.
+func TestConn_CopyAfterWriterError_Continues(t *testing.T) {
 	t.Parallel()
 	body := strings.Repeat("0123456789", 2000)
 	for name, text := range map[string]string{
@@ -274,7 +274,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n0\r\n\r\n")
 	f.Add("HTTP/1.1 200 OK\r\nA: b\r\nA: c\r\nConnection: close\r\n\r\nhello")
 	f.Fuzz(func(t *testing.T, text string) {
-		a, h, body, err := whole(t, text, "GET")
+		a, h, body, err := readWhole(t, text, "GET")
 		feedOn(t, text)
 		if err != nil || a.Status == http.StatusSwitchingProtocols { // what follows is no body
 			return

@@ -10,36 +10,36 @@ import (
 	"time"
 )
 
-// Conn is a connection with one call on it.
+// Conn is a connection to a node, for one call at a time.
 type Conn struct {
 	pool  *Pool
 	net   net.Conn
-	raw   syscall.RawConn // below TLS too; nil: cannot be looked at
-	since time.Time       // idle
+	raw   syscall.RawConn // of the TCP connection, also below TLS; nil if not available
+	since time.Time       // start of the idle time
 
-	read      *bufio.Reader // while an answer is read
-	sent      int64         // bytes of this request that the system has taken
-	cut       bool          // not all of this request could be sent
-	shown     int           // bytes of the answer that Small gave and that are still in the reader
-	failed    error         // of the answer, once it had one; then nothing of it can be read any more
-	rest      rest          // of the answer's body
-	listening *Listening    // while something waits for the answer beside what sends the request; nil: nothing does
+	read      *bufio.Reader // set while a response is read
+	sent      int64         // bytes of this request accepted by the kernel
+	truncated bool          // the request was not sent completely
+	shown     int           // bytes returned by PeekBody that are still in the reader
+	readErr   error         // first error of reading the response; final
+	rest      rest          // unread part of the response's body
+	listening *Listening    // concurrent wait for the response while the request is sent; nil if none
 	abortable bool
-	stop      func() bool // ends the watch over the call's context
+	stop      func() bool // unregisters Abort from the call's context
 	aborted   atomic.Bool
 }
 
-// headRoom bounds the head of an answer, in bytes, and is the size of the reader.
-const headRoom = 8 << 10
+// maxHead bounds the head of a response, in bytes. It is also the size of the reader.
+const maxHead = 8 << 10
 
-var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, headRoom) }}
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, maxHead) }}
 
-// Begin readies the connection for a call that must be over by the deadline; none: when it is over. It is cut off when ctx
-// ends, and by AbortAll, if it is abortable.
+// Begin prepares the connection for a call with this deadline; zero: no deadline. The call is aborted when ctx is done, and by
+// AbortAll if it is abortable.
 func (c *Conn) Begin(ctx context.Context, deadline time.Time, abortable bool) {
 	c.sent, c.shown, c.abortable = 0, 0, abortable
-	c.failed, c.rest = nil, rest{}
-	_ = c.net.SetDeadline(deadline) // a connection that cannot have one is closed, and the write will say so
+	c.readErr, c.rest = nil, rest{}
+	_ = c.net.SetDeadline(deadline) // fails only on a closed connection, and then the write fails, too
 	c.stop = context.AfterFunc(ctx, c.Abort)
 	if abortable {
 		c.pool.abortable(c)
@@ -50,25 +50,25 @@ func (c *Conn) Begin(ctx context.Context, deadline time.Time, abortable bool) {
 func (c *Conn) Write(p []byte) (int, error) {
 	n, err := c.net.Write(p)
 	c.sent += int64(n)
-	c.cut = c.cut || err != nil
+	c.truncated = c.truncated || err != nil
 	return n, err
 }
 
-// Writev sends several parts at once; it uses up the slice.
+// Writev sends several parts with one system call. It consumes the slice.
 func (c *Conn) Writev(parts *net.Buffers) error {
 	n, err := parts.WriteTo(c.net)
 	c.sent += n
-	c.cut = c.cut || err != nil
+	c.truncated = c.truncated || err != nil
 	return err
 }
 
-// Sent tells whether a byte of the request may have reached the node.
+// Sent reports whether at least one byte of the request may have reached the node.
 func (c *Conn) Sent() bool { return c.sent > 0 }
 
-// Aborted tells whether Abort was called during this call.
+// Aborted reports whether Abort was called during this call.
 func (c *Conn) Aborted() bool { return c.aborted.Load() }
 
-// Extend moves the deadline; none: the call may take as long as it wants. What was aborted stays so.
+// Extend sets a new deadline; zero: none. An aborted call stays aborted.
 func (c *Conn) Extend(deadline time.Time) {
 	_ = c.net.SetDeadline(deadline) // as in Begin
 	if c.aborted.Load() {
@@ -76,7 +76,7 @@ func (c *Conn) Extend(deadline time.Time) {
 	}
 }
 
-// ExtendWrite moves the deadline of what is sent and lifts that of the answer, which begins when all is sent.
+// ExtendWrite sets a new write deadline and removes the read deadline, which starts after the request was sent.
 func (c *Conn) ExtendWrite(deadline time.Time) {
 	_ = c.net.SetWriteDeadline(deadline) // as in Begin
 	_ = c.net.SetReadDeadline(time.Time{})
@@ -85,16 +85,16 @@ func (c *Conn) ExtendWrite(deadline time.Time) {
 	}
 }
 
-// longAgo is a deadline that has passed.
+// longAgo is a deadline in the past.
 var longAgo = time.Unix(1, 0)
 
-// Abort ends whatever is being written or read; any goroutine may call it. The connection cannot be kept then.
+// Abort ends reads and writes in progress. It may be called from any goroutine. The connection cannot be reused afterwards.
 func (c *Conn) Abort() {
 	c.aborted.Store(true)
 	_ = c.net.SetDeadline(longAgo) // as in Begin
 }
 
-// Keep gives the connection back to its pool: the answer was read to its end, and the node did not say close.
+// Keep returns the connection to its pool. The whole response must have been read, and must not have Connection: close.
 func (c *Conn) Keep() {
 	if stopped := c.end(); !stopped || c.aborted.Load() {
 		c.net.Close()
@@ -103,16 +103,16 @@ func (c *Conn) Keep() {
 	c.pool.keep(c)
 }
 
-// Close ends the connection. Closed once more, nothing happens.
+// Close closes the connection. Further calls do nothing.
 func (c *Conn) Close() {
-	c.net.Close() // first, so that nothing waits for an answer any more
+	c.net.Close() // first, so that a concurrent wait for the response ends
 	c.end()
 }
 
-// Cut notes that not all of the request is going to be sent.
-func (c *Conn) Cut() { c.cut = true }
+// MarkTruncated records that the request will not be sent completely.
+func (c *Conn) MarkTruncated() { c.truncated = true }
 
-// makeReader readies the connection for an answer.
+// makeReader prepares the connection for a response.
 func (c *Conn) makeReader() {
 	if c.read == nil {
 		c.read = readers.Get().(*bufio.Reader) //nolint:forcetypeassert // the pool holds nothing else
@@ -120,7 +120,7 @@ func (c *Conn) makeReader() {
 	}
 }
 
-// awaitListening waits until nothing else reads from the connection.
+// awaitListening waits until no other goroutine reads from the connection.
 func (c *Conn) awaitListening() {
 	if c.listening != nil {
 		<-c.listening.done
@@ -128,12 +128,12 @@ func (c *Conn) awaitListening() {
 	}
 }
 
-// end lets nobody abort the call any more; false: somebody is about to.
+// end ends the call and makes it not abortable. It returns false if an abort has already started.
 func (c *Conn) end() (stopped bool) {
 	stopped = c.stop == nil || c.stop()
 	c.stop = nil
 	if c.abortable {
-		c.pool.settled(c)
+		c.pool.notAbortable(c)
 		c.abortable = false
 	}
 	c.awaitListening()
@@ -145,18 +145,18 @@ func (c *Conn) end() (stopped bool) {
 	return stopped
 }
 
-// Detach gives the bare connection and what was read from it already, for a tunnel. The caller closes it.
+// Detach returns the underlying connection and the bytes already read from it, for a tunnel. The caller must close it.
 func (c *Conn) Detach() (conn net.Conn, early []byte) {
 	if c.read != nil {
-		b, _ := c.read.Peek(c.read.Buffered()) // they are there
+		b, _ := c.read.Peek(c.read.Buffered()) // buffered
 		early = append(early, b...)
 	}
 	c.end()
 	return c.net, early
 }
 
-// alive tells whether an idle connection has neither ended nor said anything: nobody asked it, so it said goodbye. Without
-// this look a call that comes as a node stops would meet a dead connection, and nobody could tell whether it was taken.
+// alive reports whether an idle connection is open and has no unread data; the node sends data without a request only before
+// it closes. Without this check, a call during a node's shutdown could be sent on a closed connection, with unknown outcome.
 func (c *Conn) alive() bool {
 	if c.raw == nil {
 		return true
@@ -166,7 +166,7 @@ func (c *Conn) alive() bool {
 	var room [1]byte
 	err := c.raw.Read(func(fd uintptr) bool {
 		got, failed = syscall.Read(int(fd), room[:])
-		return true // the socket does not block, and we do not wait
+		return true // never wait: the socket is non-blocking
 	})
 	return err == nil && got < 0 && failed == syscall.EAGAIN //nolint:errorlint // an errno
 }

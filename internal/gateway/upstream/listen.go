@@ -5,20 +5,20 @@ import (
 	"sync"
 )
 
-// ErrEarly is a request that was not sent whole because its node has answered already, or has ended the connection.
-var ErrEarly = errors.New("the node answered before it had all of the request")
+// ErrEarly means that a request was not sent completely, because the node has responded or closed the connection.
+var ErrEarly = errors.New("the node answered before it had read the whole request")
 
-// Listening is a watch for the first byte of an answer while the request is still being sent.
+// Listening waits for the first byte of a response while the request is being sent.
 type Listening struct {
-	done chan struct{} // closed when there is a byte, or the connection has failed
+	done chan struct{} // closed when the first byte has arrived or the connection has failed
 
 	mu      sync.Mutex
 	stopped bool
 	heard   bool
 }
 
-// Listen waits for the answer beside the goroutine that sends the request. heard is called when it begins or the connection fails, but
-// not after Stop; contain is deferred by the goroutine that waits. The answer is read with ReadHead as ever.
+// Listen starts a goroutine that waits for the response while the caller sends the request. It calls heard when the response
+// starts or the connection fails, but not after Stop. The goroutine defers contain. ReadHead reads the response as usual.
 func (c *Conn) Listen(heard func(), contain func(part string)) *Listening {
 	c.makeReader()
 	l := &Listening{done: make(chan struct{})}
@@ -27,7 +27,7 @@ func (c *Conn) Listen(heard func(), contain func(part string)) *Listening {
 	go func() {
 		defer close(l.done)
 		defer contain("answer of a node")
-		_, _ = read.Peek(1) // who reads next has the error too
+		_, _ = read.Peek(1) // the next read returns the same error
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.heard = true
@@ -38,7 +38,7 @@ func (c *Conn) Listen(heard func(), contain func(part string)) *Listening {
 	return l
 }
 
-// Stop ends the watch and reports whether the answer, or the end of the connection, was there before.
+// Stop ends the wait and reports whether the response had started or the connection had failed before.
 func (l *Listening) Stop() (heard bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -12,27 +12,27 @@ import (
 )
 
 const (
-	// dialWithin bounds a connection's beginning. The first repeat of a lost SYN comes after a second.
-	dialWithin = 3 * time.Second
-	// idleFor is how long a connection is kept without a call. Nodes give them up after five minutes: we must be first,
-	// or a call meets the end of its connection on the way.
-	idleFor = time.Minute
+	// dialTimeout bounds the dial of a connection. A lost SYN is first retransmitted after a second.
+	dialTimeout = 3 * time.Second
+	// idleTimeout is how long an idle connection is kept. Nodes close idle connections after five minutes. The gateway must
+	// close first: otherwise a request could cross with the node's close.
+	idleTimeout = time.Minute
 )
 
-// Pool keeps connections to one node. It does not count those in use: who asks for one has taken a slot before.
+// Pool holds the idle connections to one node. It does not limit those in use: slots do.
 type Pool struct {
 	addr string
-	tls  *tls.Config // nil: in the clear
+	tls  *tls.Config // nil: no TLS
 
 	mu struct {
 		sync.Mutex
-		idle   []*Conn            // the last one used is taken first; as many as there were calls at once
-		abort  map[*Conn]struct{} // in use, and to be cut off by AbortAll
+		idle   []*Conn            // a stack: the last used is taken first
+		abort  map[*Conn]struct{} // connections in use that AbortAll aborts
 		closed bool
 	}
 }
 
-// NewPool makes a pool for the node at an http or https URL; its path is not looked at.
+// NewPool returns a pool for the node at an http or https URL. The path is ignored.
 func NewPool(node *url.URL) *Pool {
 	p := &Pool{addr: node.Host}
 	port := "80"
@@ -47,7 +47,7 @@ func NewPool(node *url.URL) *Pool {
 	return p
 }
 
-// Take gives a connection that lives, an old or a new one. It belongs to the caller until Keep or Close.
+// Take returns an idle connection that is still open, or a new one. The caller owns it until Keep or Close.
 func (p *Pool) Take(ctx context.Context) (*Conn, error) {
 	for {
 		c := p.pop()
@@ -75,7 +75,7 @@ func (p *Pool) pop() *Conn {
 }
 
 func (p *Pool) dial(ctx context.Context) (*Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialWithin)
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	nc, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.addr)
 	if err != nil {
@@ -83,7 +83,7 @@ func (p *Pool) dial(ctx context.Context) (*Conn, error) {
 	}
 	c := &Conn{pool: p, net: nc}
 	if sc, ok := nc.(syscall.Conn); ok {
-		c.raw, _ = sc.SyscallConn() // nil: it is not looked at before it is used
+		c.raw, _ = sc.SyscallConn() // nil on error: alive then cannot check the connection
 	}
 	if p.tls != nil {
 		secured := tls.Client(nc, p.tls)
@@ -96,7 +96,7 @@ func (p *Pool) dial(ctx context.Context) (*Conn, error) {
 	return c, nil
 }
 
-// keep takes a connection back whose answer was read to its end.
+// keep returns a connection to the pool.
 func (p *Pool) keep(c *Conn) {
 	c.since = time.Now()
 	p.mu.Lock()
@@ -110,11 +110,11 @@ func (p *Pool) keep(c *Conn) {
 	}
 }
 
-// Tidy closes what has been idle for too long.
-func (p *Pool) Tidy(now time.Time) {
+// CloseIdle closes connections that were idle for longer than idleTimeout.
+func (p *Pool) CloseIdle(now time.Time) {
 	p.mu.Lock()
 	n := 0
-	for n < len(p.mu.idle) && now.Sub(p.mu.idle[n].since) > idleFor {
+	for n < len(p.mu.idle) && now.Sub(p.mu.idle[n].since) > idleTimeout {
 		n++
 	}
 	old := append([]*Conn(nil), p.mu.idle[:n]...)
@@ -125,14 +125,14 @@ func (p *Pool) Tidy(now time.Time) {
 	}
 }
 
-// Idle is how many connections wait for a call.
+// Idle returns the number of idle connections.
 func (p *Pool) Idle() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.mu.idle)
 }
 
-// Close closes what is idle, and from now on whatever comes back. Calls under way go on.
+// Close closes idle connections, and connections in use when they are returned. Calls in progress continue.
 func (p *Pool) Close() {
 	p.mu.Lock()
 	idle := p.mu.idle
@@ -143,7 +143,7 @@ func (p *Pool) Close() {
 	}
 }
 
-// AbortAll cuts off the calls that may be: they are better made elsewhere.
+// AbortAll aborts the calls that were begun as abortable, so that they are retried at another node.
 func (p *Pool) AbortAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -152,14 +152,14 @@ func (p *Pool) AbortAll() {
 	}
 }
 
-// Abortable lets AbortAll cut off what c is used for, until it is kept or closed.
+// abortable makes AbortAll abort the call on c until c is kept or closed.
 func (p *Pool) abortable(c *Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.mu.abort[c] = struct{}{}
 }
 
-func (p *Pool) settled(c *Conn) {
+func (p *Pool) notAbortable(c *Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.mu.abort, c)

@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// server takes connections and lets a test have them.
+// server accepts connections and passes them to a test.
 func server(t *testing.T) (*Pool, <-chan net.Conn) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -50,7 +50,7 @@ func server(t *testing.T) (*Pool, <-chan net.Conn) {
 	return p, conns
 }
 
-// answered makes a whole call, so that the connection is kept.
+// answered makes a complete call, after which the connection is kept.
 func answered(t *testing.T, c *Conn, other net.Conn) {
 	t.Helper()
 	c.Begin(t.Context(), time.Now().Add(time.Minute), true)
@@ -79,7 +79,7 @@ func take(t *testing.T, p *Pool) *Conn {
 	return c
 }
 
-func TestConnectionsAreKept(t *testing.T) {
+func TestPool_AnsweredCall_KeepsConnection(t *testing.T) {
 	t.Parallel()
 	p, conns := server(t)
 	first := take(t, p)
@@ -92,11 +92,11 @@ func TestConnectionsAreKept(t *testing.T) {
 	} else {
 		again.Close()
 	}
-	p.Tidy(time.Now())
+	p.CloseIdle(time.Now())
 }
 
-// TestWhatIsKept: a connection whose answer was read to its end, however it was read, and which the node does not close.
-func TestWhatIsKept(t *testing.T) {
+// TestDone_CompleteResponse_KeepsConnection checks all ways to read a response, and Connection: close.
+func TestDone_CompleteResponse_KeepsConnection(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		text string
@@ -117,7 +117,7 @@ func TestWhatIsKept(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, small, err := conn.Small(a); err != nil {
+		if _, small, err := conn.PeekBody(a); err != nil {
 			t.Fatal(err)
 		} else if !small {
 			err = conn.Copy(io.Discard, a)
@@ -133,8 +133,9 @@ func TestWhatIsKept(t *testing.T) {
 	}
 }
 
-// TestACallIsNotTheOneBefore on its connection: nothing of it is sent yet, and who may cut that one off may not cut this one.
-func TestACallIsNotTheOneBefore(t *testing.T) {
+// TestBegin_ReusedConnection_IsReset checks that a new call has sent nothing, and that the previous call's context does not abort
+// it.
+func TestBegin_ReusedConnection_IsReset(t *testing.T) {
 	t.Parallel()
 	p, conns := server(t)
 	c := take(t, p)
@@ -150,7 +151,7 @@ func TestACallIsNotTheOneBefore(t *testing.T) {
 	other.Close()
 }
 
-// ended waits for the end of a connection.
+// ended waits until a connection is closed.
 func ended(t *testing.T, c net.Conn) {
 	t.Helper()
 	_ = c.SetReadDeadline(time.Now().Add(30 * time.Second))
@@ -160,9 +161,8 @@ func ended(t *testing.T, c net.Conn) {
 	c.Close()
 }
 
-// TestDeadConnectionsAreNotUsed: an idle connection that the node has closed, or on which it says something unasked, costs
-// no call.
-func TestDeadConnectionsAreNotUsed(t *testing.T) {
+// TestTake_DeadConnections_AreDiscarded checks idle connections that the node has closed or sent data on.
+func TestTake_DeadConnections_AreDiscarded(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(net.Conn){
 		"closed": func(c net.Conn) { c.Close() },
@@ -187,8 +187,8 @@ func TestDeadConnectionsAreNotUsed(t *testing.T) {
 	}
 }
 
-// TestDeadConnectionsBelowTLS: the same is seen of a connection that is secured.
-func TestDeadConnectionsBelowTLS(t *testing.T) {
+// TestTake_DeadTLSConnections_AreDiscarded checks the same with TLS.
+func TestTake_DeadTLSConnections_AreDiscarded(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewTLSServer(http.NotFoundHandler())
 	defer s.Close()
@@ -227,8 +227,9 @@ func TestDeadConnectionsBelowTLS(t *testing.T) {
 	}
 }
 
-// TestAbort: who is cut off is told, and the connection does not come back, however late the cut is.
-func TestAbort(t *testing.T) {
+// TestAbort_CallInProgress_EndsConnection checks that an aborted call fails and its connection is not reused, even if the abort
+// comes late.
+func TestAbort_CallInProgress_EndsConnection(t *testing.T) {
 	t.Parallel()
 	p, conns := server(t)
 	for name, abort := range map[string]func(c *Conn, leave func()){
@@ -256,8 +257,8 @@ func TestAbort(t *testing.T) {
 	}
 }
 
-// TestTidy closes what was idle for long, and leaves the rest.
-func TestTidy(t *testing.T) {
+// TestPool_CloseIdle_ClosesOldConnections also checks that recently used connections stay open.
+func TestPool_CloseIdle_ClosesOldConnections(t *testing.T) {
 	t.Parallel()
 	p, conns := server(t)
 	old, young := take(t, p), take(t, p)
@@ -275,8 +276,8 @@ func TestTidy(t *testing.T) {
 	} else {
 		c.Keep()
 	}
-	old.since = time.Now().Add(-2 * idleFor)
-	p.Tidy(time.Now())
+	old.since = time.Now().Add(-2 * idleTimeout)
+	p.CloseIdle(time.Now())
 	if p.Idle() != 1 || take(t, p) != young {
 		t.Error("the wrong one was closed")
 	}
@@ -284,8 +285,8 @@ func TestTidy(t *testing.T) {
 	young.Close()
 }
 
-// TestClosedPool closes what comes back.
-func TestClosedPool(t *testing.T) {
+// TestPool_Closed_ClosesReturnedConnections returns a connection to a closed pool.
+func TestPool_Closed_ClosesReturnedConnections(t *testing.T) {
 	t.Parallel()
 	p, conns := server(t)
 	c, idle := take(t, p), take(t, p)
@@ -305,8 +306,8 @@ func TestClosedPool(t *testing.T) {
 	ended(t, other)
 }
 
-// TestTwoAnswersAreTheLast: what a node says beyond what it was asked must not become the answer to somebody else.
-func TestTwoAnswersAreTheLast(t *testing.T) {
+// TestDone_ExtraResponse_ClosesConnection checks that unrequested data cannot become the response to another call.
+func TestDone_ExtraResponse_ClosesConnection(t *testing.T) {
 	t.Parallel()
 	p, conns := server(t)
 	for _, text := range []string{
@@ -323,7 +324,7 @@ func TestTwoAnswersAreTheLast(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := c.Small(a); err != nil {
+		if _, _, err := c.PeekBody(a); err != nil {
 			t.Fatal(err)
 		}
 		c.Done(a)
@@ -334,9 +335,9 @@ func TestTwoAnswersAreTheLast(t *testing.T) {
 	}
 }
 
-// TestHalfARequestIsTheLast: a node that answers before it has heard all may say that it keeps the connection. The next request
-// on it would be read as the rest of this one.
-func TestHalfARequestIsTheLast(t *testing.T) {
+// TestDone_TruncatedRequest_ClosesConnection checks a node that answers early and keeps the connection: it would read the next
+// request as the rest of this one.
+func TestDone_TruncatedRequest_ClosesConnection(t *testing.T) {
 	t.Parallel()
 	p, conns := server(t)
 	for name, write := range map[string]func(*Conn) error{

@@ -1,5 +1,5 @@
-// Package demo serves the pages of the platform: for now the phone demo, a phone in the browser on Microsoft's
-// SignalR client. The pages are static; what they show they ask the node for, with the viewer's own token.
+// Package demo serves the phone demo: a phone in the browser, built on Microsoft's SignalR client. The pages are static. They
+// load their data from the node with the token that the user enters.
 package demo
 
 import (
@@ -14,17 +14,16 @@ import (
 //go:embed demo
 var files embed.FS
 
-// policy lets nothing but the page's own files in. They may connect to everywhere: behind a gateway, or when a phone is moved, the
-// negotiation names another node, which is of another origin.
+// policy allows only the page's own files. Connections may go to any origin, because a negotiation may redirect to another node.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src http: https: ws: wss:; img-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// Demo serves the phone under prefix, which begins and ends with a slash. Nothing of it comes from elsewhere. A path that is not
-// that of a file is answered 404: folders are not listed, and no path is cleaned.
+// Demo returns a handler that serves the demo under prefix, which must start and end with a slash. The pages need no external
+// resources. Paths that are not files are answered 404: folders are not listed, and paths are not cleaned.
 func Demo(prefix string) http.Handler {
 	root, err := fs.Sub(files, "demo")
 	if err != nil {
-		panic(err) // the folder is compiled in
+		panic(err) // never fails: the folder is embedded
 	}
 	client := http.StripPrefix(prefix+"signalr", browser.Handler())
 	own := http.StripPrefix(strings.TrimSuffix(prefix, "/"), http.FileServerFS(root))
@@ -46,7 +45,7 @@ func Demo(prefix string) http.Handler {
 	})
 }
 
-// isFile reports whether root has a file, and not a folder, of that name.
+// isFile reports whether root contains a regular file with this name.
 func isFile(root fs.FS, name string) bool {
 	info, err := fs.Stat(root, name)
 	return err == nil && info.Mode().IsRegular()

@@ -17,7 +17,7 @@ func get(t *testing.T, path string) *httptest.ResponseRecorder {
 	return w
 }
 
-func TestThePageAndAllItNamesAreServed(t *testing.T) {
+func TestDemo_Page_ServesAllItsFiles(t *testing.T) {
 	t.Parallel()
 	page := get(t, "/demo/")
 	if page.Code != http.StatusOK || !strings.Contains(page.Header().Get("Content-Security-Policy"), "default-src 'none'") {

@@ -13,9 +13,9 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
-// world plays calls against a Balancer in virtual time: nodes with a few workers each and queues before them, callers who
-// call again as soon as they are answered, checks and reports once a second.
-type world struct {
+// simulation simulates calls with a Balancer in virtual time: nodes with a few workers and a queue each, callers in a closed loop,
+// checks and reports once a second.
+type simulation struct {
 	t       *testing.T
 	random  *rand.Rand
 	b       *Balancer
@@ -28,7 +28,7 @@ type world struct {
 	refused int
 }
 
-// server is a node as it really is.
+// server is the simulated state of a node.
 type server struct {
 	id      membership.NodeID
 	workers int
@@ -55,9 +55,9 @@ const (
 	workers     = 8
 )
 
-func newWorld(t *testing.T, seed uint64, nodes, callers int) *world {
+func newSimulation(t *testing.T, seed uint64, nodes, callers int) *simulation {
 	t.Helper()
-	w := &world{t: t, random: rand.New(rand.NewPCG(seed, 0)), now: time.Unix(1_800_000_000, 0), callers: callers}
+	w := &simulation{t: t, random: rand.New(rand.NewPCG(seed, 0)), now: time.Unix(1_800_000_000, 0), callers: callers}
 	w.b = New(Rules{}, w.random.Int64N)
 	for i := range nodes {
 		w.servers = append(w.servers, &server{id: membership.NodeID(fmt.Sprint("n", i)), workers: workers, slow: 1})
@@ -70,32 +70,32 @@ func newWorld(t *testing.T, seed uint64, nodes, callers int) *world {
 	return w
 }
 
-func (w *world) list() {
+func (w *simulation) list() {
 	var list []membership.Node
 	for _, s := range w.servers {
 		list = append(list, membership.Node{ID: s.id, URL: string(s.id), SeenAt: esh3ar.TimeOf(w.now)})
 	}
-	w.b.List(w.now, list)
+	w.b.SetNodes(w.now, list)
 }
 
-func (w *world) server(id membership.NodeID) *server {
+func (w *simulation) server(id membership.NodeID) *server {
 	return w.servers[slices.IndexFunc(w.servers, func(s *server) bool { return s.id == id })]
 }
 
-func (w *world) check() {
+func (w *simulation) check() {
 	for _, n := range slices.Clone(w.b.Nodes()) {
 		s := w.server(n.ID)
-		c := Check{Word: s.word()}
+		c := Check{Status: s.word()}
 		if s.dead {
 			c = Check{Err: "dead"}
 		}
-		w.b.Checked(w.now, n, c)
+		w.b.ApplyCheck(w.now, n, c)
 	}
 	w.after(time.Second, w.check)
 }
 
-// call sends one call, and another when it is answered.
-func (w *world) call() {
+// call sends a call, and the next one when it is answered.
+func (w *simulation) call() {
 	n, outcome := w.b.Pick(w.now, Call, nil)
 	if outcome != Chosen {
 		w.t.Fatalf("at %s: no node", w.now)
@@ -127,8 +127,8 @@ func (w *world) call() {
 	})
 }
 
-// serve takes a call when a worker is free. Service times have a long tail.
-func (w *world) serve(s *server, done func()) {
+// serve starts a call when a worker is free. Service times have a long tail.
+func (w *simulation) serve(s *server, done func()) {
 	if s.busy >= s.workers {
 		s.queue = append(s.queue, func() { w.serve(s, done) })
 		return
@@ -152,13 +152,13 @@ func (w *world) serve(s *server, done func()) {
 	w.after(took, ends)
 }
 
-func (w *world) after(d time.Duration, do func()) {
+func (w *simulation) after(d time.Duration, do func()) {
 	w.order++
 	heap.Push(&w.events, event{w.now.Add(d), w.order, do})
 }
 
-// play goes on until so many more calls were answered.
-func (w *world) play(calls int) []answer {
+// play runs until n more calls were answered.
+func (w *simulation) play(calls int) []answer {
 	w.answers = w.answers[:0]
 	for len(w.answers) < calls {
 		w.step()
@@ -166,8 +166,8 @@ func (w *world) play(calls int) []answer {
 	return w.answers
 }
 
-// pass lets time go by.
-func (w *world) pass(d time.Duration) []answer {
+// pass advances the time.
+func (w *simulation) pass(d time.Duration) []answer {
 	w.answers = w.answers[:0]
 	for end := w.now.Add(d); w.now.Before(end); {
 		w.step()
@@ -175,14 +175,14 @@ func (w *world) pass(d time.Duration) []answer {
 	return w.answers
 }
 
-func (w *world) step() {
+func (w *simulation) step() {
 	e := heap.Pop(&w.events).(event) //nolint:forcetypeassert // nothing else is pushed
 	w.now = e.at
 	e.do()
 }
 
-// shares counts answers by node, of those that are there.
-func (w *world) shares(answers []answer) map[membership.NodeID]float64 {
+// shares returns the number of answers of each existing node.
+func (w *simulation) shares(answers []answer) map[membership.NodeID]float64 {
 	shares := map[membership.NodeID]float64{}
 	for _, s := range w.servers {
 		shares[s.id] = 0

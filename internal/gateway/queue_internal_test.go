@@ -7,13 +7,13 @@ import (
 	"pgregory.net/rapid"
 )
 
-func newLine() (*line, *shares) {
+func newLine() (*waitQueue, *shares) {
 	s := &shares{usages: map[owner]*usage{}}
-	return &line{shares: s}, s
+	return &waitQueue{shares: s}, s
 }
 
-// TestLine_ManyCallsOfOneOwner_DelayOthersByOneEach: owners take turns, known ones with all others.
-func TestLine_ManyCallsOfOneOwner_DelayOthersByOneEach(t *testing.T) {
+// TestWaitQueue_ManyCallsOfOneOwner_DelayOthersByOneEach checks the round-robin order of owners.
+func TestWaitQueue_ManyCallsOfOneOwner_DelayOthersByOneEach(t *testing.T) {
 	t.Parallel()
 	l, s := newLine()
 	for i := range 100 {
@@ -29,13 +29,13 @@ func TestLine_ManyCallsOfOneOwner_DelayOthersByOneEach(t *testing.T) {
 	l.remove(late)
 	all := func(*waiter) bool { return true }
 	l.serve(all, all)
-	if l.length != 0 || len(s.usages) != 0 || s.strangers[places] != 0 {
-		t.Errorf("%d calls in line, %d owners, %d places of strangers; want none", l.length, len(s.usages), s.strangers[places])
+	if l.length != 0 || len(s.usages) != 0 || s.strangers[queuePlaces] != 0 {
+		t.Errorf("%d calls in line, %d owners, %d places of strangers; want none", l.length, len(s.usages), s.strangers[queuePlaces])
 	}
 }
 
-// TestLine_AnyHistory_KeepsItsCounts against a plain list.
-func TestLine_AnyHistory_KeepsItsCounts(t *testing.T) {
+// TestWaitQueue_RandomHistory_MatchesModel compares the queue with a plain list.
+func TestWaitQueue_RandomHistory_MatchesModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		l, s := newLine()
@@ -65,7 +65,7 @@ func TestLine_AnyHistory_KeepsItsCounts(t *testing.T) {
 							return true
 						}
 					}
-					t.Fatal("a call is served that is not in line")
+					t.Fatal("a call was served that is not in the queue")
 					return false
 				})
 			}
@@ -77,16 +77,16 @@ func TestLine_AnyHistory_KeepsItsCounts(t *testing.T) {
 				t.Fatalf("%d calls of %d owners, want %d of %d", l.length, len(s.usages), len(model), len(has))
 			}
 			for who, n := range has {
-				if s.usages[who].has[places] != n {
-					t.Fatalf("%v has %d places, want %d", who, s.usages[who].has[places], n)
+				if s.usages[who].has[queuePlaces] != n {
+					t.Fatalf("%v has %d places, want %d", who, s.usages[who].has[queuePlaces], n)
 				}
 			}
 		}
 	})
 }
 
-// TestShares_Greedy_LeaveRoom: what one address, many addresses and one known caller can take of a resource.
-func TestShares_Greedy_LeaveRoom(t *testing.T) {
+// TestShares_GreedyOwners_LeaveRoom checks how much one address, many addresses and one proven owner can take of a resource.
+func TestShares_GreedyOwners_LeaveRoom(t *testing.T) {
 	t.Parallel()
 	const total = 1200
 	for name, c := range map[string]struct {
@@ -117,8 +117,8 @@ func TestShares_Greedy_LeaveRoom(t *testing.T) {
 	}
 }
 
-// TestShares_Repeats_HaveAShare: one owner does not use up the budget, and has its share again later.
-func TestShares_Repeats_HaveAShare(t *testing.T) {
+// TestShares_Retries_AreBoundedPerOwner checks that one owner cannot use up the retry budget, and that its share recovers.
+func TestShares_Retries_AreBoundedPerOwner(t *testing.T) {
 	t.Parallel()
 	s, now := shares{usages: map[owner]*usage{}}, time.Unix(1_800_000_000, 0)
 	spend := func(who owner, left int) (n int) {

@@ -19,12 +19,12 @@ import (
 	"github.com/esh3artech/esh3ar/internal/gateway"
 )
 
-// fewFiles has the URL of the node of a gateway that may open few files, in the process that is that gateway.
+// fewFiles is the environment variable with the node's URL for the child process that runs the gateway.
 const fewFiles = "ESH3AR_TEST_FEW_FILES"
 
-// TestFewFiles: a gateway without files refuses what it cannot connect, and says so once. It does not hold its want against
-// nodes: they stay up and what they have goes on. With files again it takes connections and calls again.
-func TestFewFiles(t *testing.T) {
+// TestGateway_NoDescriptorsLeft_RefusesAndRecovers checks that a gateway without descriptors refuses calls and logs it once.
+// Nodes stay up and calls in progress continue. With descriptors available again, it accepts connections and calls.
+func TestGateway_NoDescriptorsLeft_RefusesAndRecovers(t *testing.T) {
 	t.Parallel()
 	if url := os.Getenv(fewFiles); url != "" {
 		beGatewayWithFewFiles(t, url)
@@ -46,7 +46,7 @@ func TestFewFiles(t *testing.T) {
 	var held sync.WaitGroup
 	held.Go(func() {
 		if got := dialRaw(t, addr).call("GET", "/v1/held"); got != http.StatusAccepted {
-			t.Errorf("a call that was under way: %d", got)
+			t.Errorf("call in progress: got %d, want 202", got)
 		}
 	})
 	<-inside
@@ -57,13 +57,15 @@ func TestFewFiles(t *testing.T) {
 	for range 2 * fewest { // the system takes them, the gateway cannot
 		crowd = append(crowd, dialRaw(t, addr))
 	}
-	const ours, theirs = "no connection can be made here", "node takes no calls"
-	eventually(t, func() bool { return strings.Contains(log.String(), ours) || strings.Contains(log.String(), theirs) }, log.String) // by a check
+	const ownFault, nodeFault = "cannot open connections", "node is out"
+	eventually(t, func() bool {
+		return strings.Contains(log.String(), ownFault) || strings.Contains(log.String(), nodeFault)
+	}, log.String) // by a check
 	const calls = 20
 	for range calls {
 		eventually(t, func() bool { return first.call("POST", "/v1/messages") == http.StatusServiceUnavailable }, log.String)
 	}
-	if text := log.String(); strings.Contains(text, theirs) || strings.Count(text, ours) >= calls {
+	if text := log.String(); strings.Contains(text, nodeFault) || strings.Count(text, ownFault) >= calls {
 		t.Error(text)
 	}
 	open()
@@ -77,10 +79,10 @@ func TestFewFiles(t *testing.T) {
 	}
 }
 
-// fewest is how many files the gateway may have open.
+// fewest is the limit of open files of the gateway.
 const fewest = 48
 
-// beGatewayWithFewFiles serves until its standard input ends.
+// beGatewayWithFewFiles runs the gateway in the child process until its standard input ends.
 func beGatewayWithFewFiles(t *testing.T, node string) {
 	t.Helper()
 	f := newFront(t, func(o *gateway.Options) {
@@ -97,7 +99,7 @@ func beGatewayWithFewFiles(t *testing.T, node string) {
 
 func startGatewayWithFewFiles(t *testing.T, n *node) (addr string, log *lockedText) {
 	t.Helper()
-	child := exec.Command(os.Args[0], "-test.run=^TestFewFiles$")
+	child := exec.Command(os.Args[0], "-test.run=^TestGateway_NoDescriptorsLeft_RefusesAndRecovers$")
 	child.Env = append(os.Environ(), fewFiles+"="+n.URL)
 	log = &lockedText{}
 	child.Stderr = log
@@ -127,7 +129,7 @@ func startGatewayWithFewFiles(t *testing.T, n *node) (addr string, log *lockedTe
 	return strings.TrimSpace(line), log
 }
 
-// lockedText gathers what a process writes.
+// lockedText collects the output of a process.
 type lockedText struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -165,7 +167,7 @@ func dialRaw(t *testing.T, addr string) *rawCaller {
 	return &rawCaller{t, conn, bufio.NewReader(conn)}
 }
 
-// call gives the status of the answer.
+// call makes a call and returns the status of the response.
 func (c *rawCaller) call(method, path string) int {
 	fmt.Fprintf(c.conn, "%s %s HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", method, path)
 	resp, err := http.ReadResponse(c.in, nil)

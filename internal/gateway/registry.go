@@ -7,17 +7,17 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
-// listing reads the registry, again and again. While it does not answer or lists nobody, as one that nodes cannot write to,
-// the last list stands: at first the fixed one, if there is any. Our own checks know which of those nodes are there.
-type listing struct {
+// registryPoller reads the registry periodically. While the registry is unavailable or empty, as after a data loss, the last
+// list stays in use, at first the fixed one. Health checks show which of these nodes are available.
+type registryPoller struct {
 	opts     *Options
 	dispatch *dispatch
-	listed   chan<- struct{} // capacity 1: new nodes want to be checked
+	changed  chan<- struct{} // triggers a check of new nodes; capacity 1
 	away     bool
 }
 
-// run reads until ctx ends. It returns nil.
-func (l *listing) run(ctx context.Context) error {
+// run polls until ctx is done. It returns nil.
+func (l *registryPoller) run(ctx context.Context) error {
 	ticker := time.NewTicker(membership.Interval)
 	defer ticker.Stop()
 	known := 0
@@ -25,8 +25,8 @@ func (l *listing) run(ctx context.Context) error {
 		if n := l.read(ctx); n != known {
 			known = n
 			select {
-			case l.listed <- struct{}{}:
-			default: // somebody is asked soon anyway
+			case l.changed <- struct{}{}:
+			default: // a check is due already
 			}
 		}
 		select {
@@ -37,25 +37,25 @@ func (l *listing) run(ctx context.Context) error {
 	return nil
 }
 
-// read takes the list, and tells how many nodes are known then.
-func (l *listing) read(ctx context.Context) int {
+// read applies the registry's list and returns the number of known nodes.
+func (l *registryPoller) read(ctx context.Context) int {
 	ctx, cancel := context.WithTimeout(ctx, membership.Interval)
 	defer cancel()
 	nodes, err := l.opts.Registry.Nodes(ctx)
 	l.report(err)
 	if err == nil {
-		l.dispatch.list(nodes)
+		l.dispatch.setNodes(nodes)
 	}
 	return len(l.dispatch.nodes())
 }
 
-// report logs that the registry went away or came back, once.
-func (l *listing) report(err error) {
+// report logs once that the registry has become unavailable or available.
+func (l *registryPoller) report(err error) {
 	switch known := len(l.dispatch.nodes()); {
 	case err != nil && !l.away && known == 0:
 		l.opts.Log.Warn("the registry lists no nodes yet; calls are answered 503 until it does", "error", err)
 	case err != nil && !l.away:
-		l.opts.Log.Warn("the registry does not answer; going on with the nodes that are known and our own checks", "nodes", known, "error", err)
+		l.opts.Log.Warn("the registry does not answer; continuing with the known nodes and health checks", "nodes", known, "error", err)
 	case err == nil && l.away:
 		l.opts.Log.Info("the registry answers")
 	}

@@ -16,15 +16,15 @@ import (
 	"github.com/esh3artech/esh3ar/internal/gateway"
 )
 
-// watchedNode is a node's side of the checks, in a bubble.
+// watchedNode is a ReadinessProbe in a synctest bubble.
 type watchedNode struct {
-	gateway.Watched
+	gateway.ReadinessProbe
 	stopping bool
 }
 
 func newWatchedNode() *watchedNode {
 	n := &watchedNode{}
-	n.Now, n.Word = time.Now, func() membership.Node { return membership.Node{ID: "n"} }
+	n.Now, n.Status = time.Now, func() membership.Node { return membership.Node{ID: "n"} }
 	n.Ready = func() error {
 		if n.stopping {
 			return errors.New("stopping")
@@ -34,16 +34,16 @@ func newWatchedNode() *watchedNode {
 	return n
 }
 
-// asked has a gateway of that name ask.
+// asked sends a check of the gateway with this name.
 func (n *watchedNode) asked(name string) {
 	r := httptest.NewRequest(http.MethodGet, "/readyz", http.NoBody)
 	r.Header.Set(gateway.MarkHeader, name)
 	n.ServeHTTP(httptest.NewRecorder(), r)
 }
 
-// TestANodeThatStopsWaitsForItsGateways: for each that asks, and for the calls that it had sent before it heard; for one that asks no
-// more not for long, and for strangers' names no longer than for that.
-func TestANodeThatStopsWaitsForItsGateways(t *testing.T) {
+// TestReadinessProbe_ShuttingDown_WaitsForGateways checks that a node waits for each active gateway and its last calls, and only
+// for a bounded time for gateways that have stopped and for unknown names.
+func TestReadinessProbe_ShuttingDown_WaitsForGateways(t *testing.T) {
 	t.Parallel()
 	const underWay, watchedFor = 200 * time.Millisecond, 3 * time.Second
 	for name, c := range map[string]struct {
@@ -82,7 +82,7 @@ func TestANodeThatStopsWaitsForItsGateways(t *testing.T) {
 				began := time.Now()
 				var after sync.WaitGroup
 				after.Go(func() { c.after(n) })
-				n.AwaitHeard(t.Context())
+				n.WaitUntilObserved(t.Context())
 				if took := time.Since(began); took != c.want {
 					t.Errorf("it waits %s, want %s", took, c.want)
 				}
@@ -92,11 +92,11 @@ func TestANodeThatStopsWaitsForItsGateways(t *testing.T) {
 	}
 }
 
-// TestWatched_Strangers_HearOnlyWhetherItIsReady: how the node is, and why it is not ready, is for those that show a proof.
-func TestWatched_Strangers_HearOnlyWhetherItIsReady(t *testing.T) {
+// TestReadinessProbe_NoProof_GetsReadinessOnly checks that status and reason are returned only to gateways with a proof.
+func TestReadinessProbe_NoProof_GetsReadinessOnly(t *testing.T) {
 	t.Parallel()
 	n := newWatchedNode()
-	n.Word = func() membership.Node {
+	n.Status = func() membership.Node {
 		return membership.Node{ID: "n", URL: "http://inside", Load: 0.5, Connections: 77, Proof: "the proof"}
 	}
 	n.Proofs = []string{"the proof", ""}
@@ -113,7 +113,7 @@ func TestWatched_Strangers_HearOnlyWhetherItIsReady(t *testing.T) {
 	}
 }
 
-// shown is the answer to a check with a proof.
+// shown returns the answer to a check with this proof.
 func (n *watchedNode) shown(proof string) string {
 	r := httptest.NewRequest(http.MethodGet, "/readyz", http.NoBody)
 	r.Header.Set(gateway.MarkHeader, "g")
@@ -123,8 +123,8 @@ func (n *watchedNode) shown(proof string) string {
 	return w.Body.String()
 }
 
-// TestGateway_Proofs_GoWhereTheyBelong: a node of the registry is shown its own, and a redirect is not followed with it.
-func TestGateway_Proofs_GoWhereTheyBelong(t *testing.T) {
+// TestGateway_Proof_IsSentToItsNodeOnly also checks that redirects are not followed.
+func TestGateway_Proof_IsSentToItsNodeOnly(t *testing.T) {
 	t.Parallel()
 	var stolen atomic.Int64
 	thief := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
