@@ -13,7 +13,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
-// loads are nodes that say so, all of them ours; the last is the first to go.
+// loads returns an observation of nodes with the given loads, all started by the target; the last one is removed first.
 func loads(values ...float64) *autoscale.Observation {
 	o := &autoscale.Observation{Current: len(values)}
 	for i, v := range values {
@@ -23,13 +23,13 @@ func loads(values ...float64) *autoscale.Observation {
 	return o
 }
 
-// with changes an observation.
+// with applies change to an observation and returns it.
 func with(o *autoscale.Observation, change func(*autoscale.Observation)) *autoscale.Observation {
 	change(o)
 	return o
 }
 
-// settled is a state that has seen the observation for so long that nothing waits any more.
+// settled returns a state that has seen the observation for so long that no window or cooldown is pending.
 func settled(p *autoscale.Policy, o *autoscale.Observation) (*autoscale.State, time.Duration) {
 	var s autoscale.State
 	now := time.Duration(0)
@@ -59,7 +59,7 @@ func TestDecide_Table(t *testing.T) {
 		"at the policy's max":   {"max: 2", loads(0.9, 0.9), 2, autoscale.AtMax, "ask for 3; the policy allows 2"},
 		"less":                  {"", loads(0.3, 0.3, 0.3), 2, autoscale.Falling, "3 nodes at load 0.30 over 30s (target 0.80); 2 would do, with room, for all of the last 5m"},
 		"one at a time":         {"", loads(0, 0, 0, 0, 0), 4, autoscale.Falling, "1 would do"},
-		"no room":               {"", loads(0.5, 0.5, 0.5), 3, autoscale.Steady, "right"}, // 1.5 on two is 0.75: below the target, not by a tenth
+		"no room":               {"", loads(0.5, 0.5, 0.5), 3, autoscale.Steady, "right"}, // 1.5 on two nodes is 0.75: below the target, but not by a tenth
 		"at the policy's min":   {"min: 3", loads(0, 0, 0), 3, autoscale.Steady, "right"},
 		"below min":             {"min: 3", loads(0), 3, autoscale.BelowMin, "1 node; the policy wants at least 3"},
 		"above max":             {"max: 2", loads(0.6, 0.6, 0.6), 2, autoscale.AboveMax, "3 nodes; the policy allows 2"},
@@ -149,7 +149,7 @@ func TestDecide_OneBusyObservation_PreventsStepDown(t *testing.T) {
 	for now := time.Duration(0); now < 20*time.Minute && first == 0; now += tick {
 		o := loads(0.1, 0.1)
 		if now == 4*time.Minute {
-			o = loads(1, 1) // two more observations like this would be full nodes
+			o = loads(1, 1) // two more such observations would count as full nodes
 			p.Rules[0].Window = 0
 		}
 		if d := s.Decide(&p, o, at(now)); d.To < d.From {
@@ -310,7 +310,7 @@ func TestDecide_GaveUp_RetriesWithBackoff(t *testing.T) {
 			s.Moved(&d)
 		}
 	}
-	for i := 3; i < len(moves); i++ { // the first two are the ones it gave up after
+	for i := 3; i < len(moves); i++ { // the first two came before it gave up
 		if moves[i]-moves[i-1] < (moves[i-1]-moves[i-2])*3/2 {
 			t.Errorf("steps at %v", moves)
 			break
@@ -325,14 +325,14 @@ func TestDecide_GaveUp_RetriesWithBackoff(t *testing.T) {
 func TestDecide_RandomHistory_KeepsInvariants(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(1000) {
-		if fault := playAny(rand.New(rand.NewPCG(seed, 0))); fault != "" {
+		if fault := checkRandomHistory(rand.New(rand.NewPCG(seed, 0))); fault != "" {
 			t.Fatalf("seed %d: %s", seed, fault)
 		}
 	}
 }
 
-// anyPolicy moves often, so that four minutes see much.
-func anyPolicy(r *rand.Rand) autoscale.Policy {
+// randomPolicy returns a policy that changes often, so that four minutes show many decisions.
+func randomPolicy(r *rand.Rand) autoscale.Policy {
 	p := autoscale.Default()
 	p.Min = 1 + r.IntN(4)
 	p.Max = p.Min + r.IntN(9)
@@ -341,8 +341,8 @@ func anyPolicy(r *rand.Rand) autoscale.Policy {
 	return p
 }
 
-// anything that may be seen with so many nodes wanted.
-func anything(r *rand.Rand, current int) *autoscale.Observation {
+// randomObservation returns any observation with the given expected number of nodes.
+func randomObservation(r *rand.Rand, current int) *autoscale.Observation {
 	seen := make([]float64, max(current+1-r.IntN(2)*r.IntN(3), 0))
 	most := 1.2 * r.Float64()
 	for i := range seen {
@@ -359,12 +359,12 @@ func anything(r *rand.Rand, current int) *autoscale.Observation {
 	return o
 }
 
-func playAny(r *rand.Rand) (fault string) {
-	p := anyPolicy(r)
+func checkRandomHistory(r *rand.Rand) (fault string) {
+	p := randomPolicy(r)
 	var s autoscale.State
 	current, lastUp, last := r.IntN(15), -time.Hour, -time.Hour
 	for now := time.Duration(0); now < 4*time.Minute; now += tick {
-		o := anything(r, current)
+		o := randomObservation(r, current)
 		d := s.Decide(&p, o, at(now))
 		switch {
 		case d.Why == "" || d.Reason == "":
@@ -409,7 +409,7 @@ func TestDecide_NumberChangedByOthers_StartsCooldown(t *testing.T) {
 	if d := s.Decide(&p, loads(0.1, 0.1, 0.1), at(now)); d.To != 2 {
 		t.Fatalf("%s: %s", d.Reason, d.Why)
 	}
-	// the target has not answered, so there is no Moved; all the same there are two
+	// the target has not answered, so Moved was not called, but there are two nodes
 	now += tick
 	if d := s.Decide(&p, loads(0.1, 0.1), at(now)); d.Changes() || d.Reason != autoscale.Cooling || !strings.Contains(d.Why, "the number changed at "+at(now).UTC().Format("15:04:05")) {
 		t.Errorf("%d → %d, %s: %s", d.From, d.To, d.Reason, d.Why)
@@ -438,7 +438,7 @@ func TestDecide_FutureTimes_AreClamped(t *testing.T) {
 	t.Error("nothing moves")
 }
 
-// queues are nodes with so many messages waiting, of so many that there should be.
+// queues returns an observation of nodes with the given numbers of waiting messages.
 func queues(current int, waiting ...int) *autoscale.Observation {
 	o := loads(make([]float64, len(waiting))...)
 	o.Current = current
@@ -448,7 +448,7 @@ func queues(current int, waiting ...int) *autoscale.Observation {
 	return o
 }
 
-// waitingPolicy asks for a node for each hundred messages.
+// waitingPolicy asks for one node per hundred messages.
 func waitingPolicy() autoscale.Policy {
 	p := autoscale.Default()
 	p.Max, p.Rules = 50, []autoscale.Rule{{Metric: autoscale.Waiting, Target: 100}}
@@ -507,7 +507,7 @@ func TestDecide_NodeLostForLong_IsReplaced(t *testing.T) {
 			seen := loads(load)
 			seen.Current = n
 			if now > begin+time.Minute && now < begin+3*time.Minute {
-				seen.Nodes, seen.Unknown = nil, errors.New("away") // which is not the node's fault
+				seen.Nodes, seen.Unknown = nil, errors.New("away") // a failed registry is not the fault of the node
 			}
 			if d := s.Decide(&p, seen, at(now)); d.Changes() {
 				n, moved, why = d.To, now-begin, d.Why

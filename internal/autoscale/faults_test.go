@@ -11,33 +11,33 @@ import (
 	"github.com/esh3artech/esh3ar/internal/autoscale"
 )
 
-// slow is a target that takes longer than a lease stands.
-type slow struct {
-	*site
+// slowTarget is a target whose Resize takes longer than the lease is valid.
+type slowTarget struct {
+	*fakeCluster
 	takes time.Duration
 }
 
-func (s *slow) Resize(ctx context.Context, o autoscale.Order) error {
+func (s *slowTarget) Resize(ctx context.Context, o autoscale.Order) error {
 	select {
 	case <-time.After(s.takes):
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	return s.site.Resize(ctx, o)
+	return s.fakeCluster.Resize(ctx, o)
 }
 
 // TestScaler_SlowTarget_RenewsTheLease: no other scaler takes over during a step and repeats it.
 func TestScaler_SlowTarget_RenewsTheLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		o, s := &office{}, &site{own: 2, load: 1.7, blind: true}
+		o, s := &memoryStore{}, &fakeCluster{own: 2, load: 1.7, blind: true}
 		for _, name := range []string{"a", "b"} {
-			_, stop := start(o, s, name, func(o *autoscale.Options) { o.Target = &slow{s, 28 * time.Second} })
+			_, stop := start(o, s, name, func(o *autoscale.Options) { o.Target = &slowTarget{s, 28 * time.Second} })
 			defer stop()
 		}
 		pass(5 * time.Minute)
 		if o.token != 1 || len(s.orders) != 1 || s.count() != 3 {
-			t.Errorf("%d terms, %d orders, %d nodes\n%s", o.token, len(s.orders), s.count(), o.diary())
+			t.Errorf("%d terms, %d orders, %d nodes\n%s", o.token, len(s.orders), s.count(), o.historyText())
 		}
 	})
 }
@@ -45,8 +45,8 @@ func TestScaler_SlowTarget_RenewsTheLease(t *testing.T) {
 func TestScaler_LeaseLostDuringStep_CancelsTheTarget(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		o, s := &office{}, &site{own: 2, load: 1.7}
-		a, stop := start(o, s, "a", func(o *autoscale.Options) { o.Target = &slow{s, time.Hour} })
+		o, s := &memoryStore{}, &fakeCluster{own: 2, load: 1.7}
+		a, stop := start(o, s, "a", func(o *autoscale.Options) { o.Target = &slowTarget{s, time.Hour} })
 		defer stop()
 		pass(time.Minute)
 		o.mu.Lock()
@@ -63,12 +63,12 @@ func TestScaler_LeaseLostDuringStep_CancelsTheTarget(t *testing.T) {
 func TestScaler_HistoryEntries_ArePrintable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		o, s := &office{}, &site{own: 2, load: 1.7, broken: errors.New("no\x00 mo\xffre\x1b[31m\nmachines")}
+		o, s := &memoryStore{}, &fakeCluster{own: 2, load: 1.7, broken: errors.New("no\x00 mo\xffre\x1b[31m\nmachines")}
 		_, stop := start(o, s, "a", nil)
 		defer stop()
 		pass(time.Minute)
-		if diary := o.diary(); !strings.Contains(diary, "no mo\uFFFDre[31m machines\n") {
-			t.Errorf("%q", diary)
+		if historyText := o.historyText(); !strings.Contains(historyText, "no mo\uFFFDre[31m machines\n") {
+			t.Errorf("%q", historyText)
 		}
 	})
 }
@@ -78,7 +78,7 @@ func TestScaler_HistoryUnavailable_WritesLater(t *testing.T) {
 	t.Parallel()
 	for want, load := range map[string]float64{"2 → 3": 1.7, "at_max": 9} {
 		synctest.Test(t, func(t *testing.T) {
-			o, s := &office{}, &site{own: 2, load: 1}
+			o, s := &memoryStore{}, &fakeCluster{own: 2, load: 1}
 			_, stop := start(o, s, "a", func(o *autoscale.Options) {
 				if want == "at_max" {
 					o.Policy.Max = 2
@@ -92,8 +92,8 @@ func TestScaler_HistoryUnavailable_WritesLater(t *testing.T) {
 			pass(time.Minute)
 			full(nil)
 			pass(time.Minute)
-			if strings.Count(o.diary(), want) != 1 || len(s.orders) > 1 {
-				t.Errorf("want %q once:\n%s", want, o.diary())
+			if strings.Count(o.historyText(), want) != 1 || len(s.orders) > 1 {
+				t.Errorf("want %q once:\n%s", want, o.historyText())
 			}
 		})
 	}
@@ -104,7 +104,7 @@ func TestScaler_HistoryUnavailable_WritesLater(t *testing.T) {
 func TestScaler_ObservationGap_RestartsTheWindow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		o, s := &office{}, &site{own: 2, load: 0.2}
+		o, s := &memoryStore{}, &fakeCluster{own: 2, load: 0.2}
 		_, stop := start(o, s, "a", nil)
 		defer stop()
 		pass(2 * time.Minute)
@@ -117,11 +117,11 @@ func TestScaler_ObservationGap_RestartsTheWindow(t *testing.T) {
 		o.mu.Unlock()
 		pass(4 * time.Minute)
 		if s.count() != 2 {
-			t.Errorf("taken away after four minutes of quiet\n%s", o.diary())
+			t.Errorf("taken away after four minutes of quiet\n%s", o.historyText())
 		}
 		pass(2 * time.Minute)
 		if s.count() != 1 {
-			t.Errorf("%d nodes\n%s", s.count(), o.diary())
+			t.Errorf("%d nodes\n%s", s.count(), o.historyText())
 		}
 	})
 }
@@ -129,7 +129,7 @@ func TestScaler_ObservationGap_RestartsTheWindow(t *testing.T) {
 func TestScaler_NodesAddedByHand_NotRemovedByStepUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		o, s := &office{}, &site{own: 2, load: 1.7, blind: true}
+		o, s := &memoryStore{}, &fakeCluster{own: 2, load: 1.7, blind: true}
 		_, stop := start(o, s, "a", nil)
 		defer stop()
 		pass(time.Minute)
@@ -140,12 +140,12 @@ func TestScaler_NodesAddedByHand_NotRemovedByStepUp(t *testing.T) {
 		pass(time.Minute)
 		s.set(func() { s.load = 3.4 })
 		pass(time.Minute) // one step
-		if s.count() != 6 || !strings.Contains(o.diary(), "6 are there, and none of them is taken away") {
-			t.Errorf("%d nodes\n%s", s.count(), o.diary())
+		if s.count() != 6 || !strings.Contains(o.historyText(), "6 are there, and none of them is taken away") {
+			t.Errorf("%d nodes\n%s", s.count(), o.historyText())
 		}
 		pass(10 * time.Minute)
 		if s.count() != 5 {
-			t.Errorf("%d nodes later, 5 are enough\n%s", s.count(), o.diary())
+			t.Errorf("%d nodes later, 5 are enough\n%s", s.count(), o.historyText())
 		}
 	})
 }
@@ -153,26 +153,26 @@ func TestScaler_NodesAddedByHand_NotRemovedByStepUp(t *testing.T) {
 // TestScaler_CannotDecide_RecordsWhy: operators read the history, not the log of one scaler.
 func TestScaler_CannotDecide_RecordsWhy(t *testing.T) {
 	t.Parallel()
-	for want, change := range map[string]func(s *site, on bool){
-		"target_failed  nothing is known of the target, and nothing is changed meanwhile: 403 Forbidden": func(s *site, on bool) {
+	for want, change := range map[string]func(s *fakeCluster, on bool){
+		"target_failed  nothing is known of the target, and nothing is changed meanwhile: 403 Forbidden": func(s *fakeCluster, on bool) {
 			if s.silent = nil; on {
 				s.silent = errors.New("403 Forbidden")
 			}
 		},
-		"no_data        nothing is known of the nodes yet: Redis does not answer": func(s *site, on bool) { s.away = on },
+		"no_data        nothing is known of the nodes yet: Redis does not answer": func(s *fakeCluster, on bool) { s.away = on },
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			o, s := &office{}, &site{own: 2, load: 1}
+			o, s := &memoryStore{}, &fakeCluster{own: 2, load: 1}
 			change(s, true)
 			_, stop := start(o, s, "a", nil)
 			defer stop()
 			pass(10 * time.Minute)
-			if diary := o.diary(); strings.Count(diary, "\n") != 2 || !strings.Contains(diary, want) {
-				t.Errorf("want %q:\n%s", want, diary)
+			if historyText := o.historyText(); strings.Count(historyText, "\n") != 2 || !strings.Contains(historyText, want) {
+				t.Errorf("want %q:\n%s", want, historyText)
 			}
 			s.set(func() { change(s, false) })
 			pass(time.Minute)
-			before := o.diary()
+			before := o.historyText()
 			if !strings.Contains(before, "the number is right") {
 				t.Errorf("it is not said that it is over:\n%s", before)
 			}
@@ -180,8 +180,8 @@ func TestScaler_CannotDecide_RecordsWhy(t *testing.T) {
 			pass(7 * time.Second)
 			s.set(func() { s.silent = nil })
 			pass(time.Minute)
-			if o.diary() != before {
-				t.Errorf("a moment is in the diary:\n%s", o.diary())
+			if o.historyText() != before {
+				t.Errorf("a moment is in the diary:\n%s", o.historyText())
 			}
 		})
 	}
@@ -192,19 +192,19 @@ func TestScaler_CannotDecide_RecordsWhy(t *testing.T) {
 func TestScaler_ForeignNodeAndOpaqueTarget_CountsBoth(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		o, s := &office{}, &site{others: 1, load: 0.9, blind: true}
+		o, s := &memoryStore{}, &fakeCluster{others: 1, load: 0.9, blind: true}
 		_, stop := start(o, s, "a", nil)
 		defer stop()
 		pass(2 * time.Minute)
 		s.set(func() { s.load = 3 })
 		pass(5 * time.Minute)
 		if n := s.count() + 1; n < 4 || n > 6 {
-			t.Errorf("%d nodes for a load of 3\n%s", n, o.diary())
+			t.Errorf("%d nodes for a load of 3\n%s", n, o.historyText())
 		}
 		s.set(func() { s.load = 0.3 })
 		pass(time.Hour)
 		if n := s.count() + 1; n > 2 {
-			t.Errorf("%d nodes for a load of 0.3\n%s", n, o.diary())
+			t.Errorf("%d nodes for a load of 0.3\n%s", n, o.historyText())
 		}
 	})
 }
@@ -214,14 +214,14 @@ func TestScaler_ForeignNodeNotRegisteredYet_NotReplaced(t *testing.T) {
 	t.Parallel()
 	for _, others := range []int{1, 0} {
 		synctest.Test(t, func(t *testing.T) {
-			o, s := &office{}, &site{others: others, load: 0.5, unseen: true}
+			o, s := &memoryStore{}, &fakeCluster{others: others, load: 0.5, unseen: true}
 			_, stop := start(o, s, "a", nil)
 			defer stop()
 			pass(7 * time.Second)
 			s.set(func() { s.unseen = false })
 			pass(time.Minute)
-			if s.count() != 1-others || strings.Contains(o.diary(), "no_data") {
-				t.Errorf("%d nodes beside %d\n%s", s.count(), others, o.diary())
+			if s.count() != 1-others || strings.Contains(o.historyText(), "no_data") {
+				t.Errorf("%d nodes beside %d\n%s", s.count(), others, o.historyText())
 			}
 		})
 	}
@@ -232,7 +232,7 @@ func TestScaler_RegistryNeverAnswers_TimesOut(t *testing.T) {
 	t.Parallel()
 	for _, who := range []string{"the registry", "the target"} {
 		synctest.Test(t, func(t *testing.T) {
-			o, s := &office{}, &site{own: 2, load: 1, hangs: who}
+			o, s := &memoryStore{}, &fakeCluster{own: 2, load: 1, hangs: who}
 			scaler, stop := start(o, s, "a", nil)
 			defer stop()
 			pass(time.Minute)
@@ -243,29 +243,29 @@ func TestScaler_RegistryNeverAnswers_TimesOut(t *testing.T) {
 	}
 }
 
-// ending is a target that is told to end in the middle of a step, and makes it.
-type ending struct {
-	*site
+// stoppingTarget is a target whose scaler is stopped in the middle of a step, which it completes.
+type stoppingTarget struct {
+	*fakeCluster
 	stop func()
 }
 
-func (e *ending) Resize(ctx context.Context, o autoscale.Order) error {
+func (e *stoppingTarget) Resize(ctx context.Context, o autoscale.Order) error {
 	e.stop()
-	return e.site.Resize(ctx, o)
+	return e.fakeCluster.Resize(ctx, o)
 }
 
 func TestScaler_StopDuringStep_RecordsTheStep(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		o, s := &office{}, &site{own: 2, load: 1.7}
-		e := &ending{site: s}
+		o, s := &memoryStore{}, &fakeCluster{own: 2, load: 1.7}
+		e := &stoppingTarget{fakeCluster: s}
 		ctx, stop := context.WithCancel(t.Context())
 		e.stop = stop
 		if err := autoscale.New(autoscale.Options{Policy: autoscale.Default(), Holder: "a", Registry: s, Target: e, Lease: o, History: o}).Run(ctx); err != nil {
 			t.Error(err)
 		}
-		if s.count() != 3 || !strings.Contains(o.diary(), "2 → 3") {
-			t.Errorf("%d nodes\n%s", s.count(), o.diary())
+		if s.count() != 3 || !strings.Contains(o.historyText(), "2 → 3") {
+			t.Errorf("%d nodes\n%s", s.count(), o.historyText())
 		}
 	})
 }
@@ -274,7 +274,7 @@ func TestScaler_StopDuringStep_RecordsTheStep(t *testing.T) {
 func TestScaler_NewTerm_LoadsStateFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		o, s := &office{unread: errors.New("the disk is away")}, &site{own: 2, load: 1.7}
+		o, s := &memoryStore{unread: errors.New("the disk is away")}, &fakeCluster{own: 2, load: 1.7}
 		_, stop := start(o, s, "a", nil)
 		defer stop()
 		pass(time.Minute)
@@ -285,8 +285,8 @@ func TestScaler_NewTerm_LoadsStateFirst(t *testing.T) {
 		o.unread = nil
 		o.mu.Unlock()
 		pass(time.Minute)
-		if s.count() != 3 || strings.Count(o.diary(), "elected") != 1 {
-			t.Errorf("%d nodes\n%s", s.count(), o.diary())
+		if s.count() != 3 || strings.Count(o.historyText(), "elected") != 1 {
+			t.Errorf("%d nodes\n%s", s.count(), o.historyText())
 		}
 	})
 }
@@ -295,12 +295,12 @@ func TestScaler_NewTerm_LoadsStateFirst(t *testing.T) {
 func TestScaler_EmptyRegistryAndOpaqueTarget_Waits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		o, s := &office{}, &site{own: 5, load: 1, blind: true, unseen: true}
+		o, s := &memoryStore{}, &fakeCluster{own: 5, load: 1, blind: true, unseen: true}
 		_, stop := start(o, s, "a", nil)
 		defer stop()
 		pass(time.Minute)
-		if len(s.orders) > 0 || !strings.Contains(o.diary(), "the registry lists no nodes") {
-			t.Errorf("%+v\n%s", s.orders, o.diary())
+		if len(s.orders) > 0 || !strings.Contains(o.historyText(), "the registry lists no nodes") {
+			t.Errorf("%+v\n%s", s.orders, o.historyText())
 		}
 	})
 }
@@ -309,7 +309,7 @@ func TestScaler_EmptyRegistryAndOpaqueTarget_Waits(t *testing.T) {
 func TestScaler_LeaderAgain_LoadsTheNewState(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		o, s := &office{}, &site{own: 2, load: 1, blind: true}
+		o, s := &memoryStore{}, &fakeCluster{own: 2, load: 1, blind: true}
 		a, stop := start(o, s, "a", nil)
 		defer stop()
 		pass(time.Minute)
@@ -318,8 +318,8 @@ func TestScaler_LeaderAgain_LoadsTheNewState(t *testing.T) {
 		o.mu.Unlock()
 		s.set(func() { s.own = 5 })
 		pass(time.Minute)
-		if status := a.Status(); !status.Mine || status.Ordered != 5 || strings.Count(o.diary(), "elected") != 2 {
-			t.Errorf("%+v\n%s", status, o.diary())
+		if status := a.Status(); !status.Mine || status.Ordered != 5 || strings.Count(o.historyText(), "elected") != 2 {
+			t.Errorf("%+v\n%s", status, o.historyText())
 		}
 	})
 }

@@ -17,13 +17,13 @@ import (
 func TestScaler_TwoScalersWithFaults_KeepInvariants(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(20) {
-		synctest.Test(t, func(t *testing.T) { badHour(t, rand.New(rand.NewPCG(seed, 1)), seed) })
+		synctest.Test(t, func(t *testing.T) { runWithFaults(t, rand.New(rand.NewPCG(seed, 1)), seed) })
 	}
 }
 
-func badHour(t *testing.T, r *rand.Rand, seed uint64) {
+func runWithFaults(t *testing.T, r *rand.Rand, seed uint64) {
 	t.Helper()
-	o, s := &office{}, &site{own: 3, load: 2, blind: r.IntN(2) == 0}
+	o, s := &memoryStore{}, &fakeCluster{own: 3, load: 2, blind: r.IntN(2) == 0}
 	policy := autoscale.Default()
 	policy.Down.StabilizationWindow = time.Minute
 	for _, name := range []string{"a", "b"} {
@@ -52,9 +52,9 @@ func badHour(t *testing.T, r *rand.Rand, seed uint64) {
 			for _, one := range s.orders[seen:] {
 				switch {
 				case one.Nodes < policy.Min || one.Nodes > policy.Max || one.Token < token:
-					t.Errorf("seed %d: %d nodes by term %d after %d\n%s", seed, one.Nodes, one.Token, token, o.diary())
+					t.Errorf("seed %d: %d nodes by term %d after %d\n%s", seed, one.Nodes, one.Token, token, o.historyText())
 				case !s.blind && one.Nodes < before-1 || one.Nodes < before && time.Since(down) < policy.Down.Cooldown:
-					t.Errorf("seed %d: %d → %d, %s after the last\n%s", seed, before, one.Nodes, time.Since(down), o.diary())
+					t.Errorf("seed %d: %d → %d, %s after the last\n%s", seed, before, one.Nodes, time.Since(down), o.historyText())
 				}
 				if one.Nodes < before {
 					down = time.Now()

@@ -27,7 +27,7 @@ const (
 	legendWanted, legendBlind = "nodes wanted", "nothing known"
 )
 
-// plot draws a story: what is asked for as an area, wanted and ready nodes as lines, time without data in grey.
+// plot draws a simulation: demand as an area, ordered and ready nodes as lines, time without data in grey.
 type plot struct {
 	b      strings.Builder
 	length time.Duration
@@ -42,20 +42,20 @@ func (p *plot) y(v float64) float64 { return plotTop + innerHeight*(1-v/p.top) }
 
 func (p *plot) printf(format string, args ...any) { fmt.Fprintf(&p.b, format, args...) }
 
-func draw(title string, story []moment) string {
-	p := plot{length: story[len(story)-1].at}
-	for i := range story {
-		p.top = max(p.top, float64(story[i].wanted), story[i].demand)
+func draw(title string, snapshots []snapshot) string {
+	p := plot{length: snapshots[len(snapshots)-1].at}
+	for i := range snapshots {
+		p.top = max(p.top, float64(snapshots[i].wanted), snapshots[i].demand)
 	}
 	p.top = math.Ceil(p.top) + 0.5
 	p.printf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %.0f" role="img" aria-label="%s"><style>%s</style>`+"\n", plotWidth, plotHeight, title, plotStyle)
 	p.printf(`<text class="t" x="%.0f" y="16">%s</text>`+"\n", plotLeft, title)
 	p.legend()
 	p.grid()
-	p.blind(story)
-	p.area(story)
-	p.steps("w", story, func(m *moment) int { return m.wanted })
-	p.steps("r", story, func(m *moment) int { return m.ready })
+	p.blind(snapshots)
+	p.area(snapshots)
+	p.steps("w", snapshots, func(m *snapshot) int { return m.wanted })
+	p.steps("r", snapshots, func(m *snapshot) int { return m.ready })
 	p.b.WriteString("</svg>\n")
 	return p.b.String()
 }
@@ -96,39 +96,39 @@ func (p *plot) grid() {
 	}
 }
 
-func (p *plot) blind(story []moment) {
+func (p *plot) blind(snapshots []snapshot) {
 	from := time.Duration(-1)
-	for i := range story {
-		blind := story[i].decision.Reason == autoscale.NoData
+	for i := range snapshots {
+		blind := snapshots[i].decision.Reason == autoscale.NoData
 		switch {
 		case blind && from < 0:
-			from = story[i].at
+			from = snapshots[i].at
 		case !blind && from >= 0:
-			p.printf(`<rect class="n" x="%.1f" y="%.1f" width="%.1f" height="%.1f"/>`+"\n", p.x(from), plotTop, p.x(story[i].at)-p.x(from), innerHeight)
+			p.printf(`<rect class="n" x="%.1f" y="%.1f" width="%.1f" height="%.1f"/>`+"\n", p.x(from), plotTop, p.x(snapshots[i].at)-p.x(from), innerHeight)
 			from = -1
 		}
 	}
 }
 
-func (p *plot) area(story []moment) {
+func (p *plot) area(snapshots []snapshot) {
 	p.printf(`<path class="d" d="M%.1f %.1f`, p.x(0), p.y(0))
-	every := max(len(story)/demandPoints, 1)
-	for i := range story {
-		if jump := i > 0 && math.Abs(story[i].demand-story[i-1].demand) > 0.5; jump || i%every == 0 || i == len(story)-1 {
+	every := max(len(snapshots)/demandPoints, 1)
+	for i := range snapshots {
+		if jump := i > 0 && math.Abs(snapshots[i].demand-snapshots[i-1].demand) > 0.5; jump || i%every == 0 || i == len(snapshots)-1 {
 			if jump {
-				p.printf("L%.1f %.1f", p.x(story[i].at), p.y(story[i-1].demand))
+				p.printf("L%.1f %.1f", p.x(snapshots[i].at), p.y(snapshots[i-1].demand))
 			}
-			p.printf("L%.1f %.1f", p.x(story[i].at), p.y(story[i].demand))
+			p.printf("L%.1f %.1f", p.x(snapshots[i].at), p.y(snapshots[i].demand))
 		}
 	}
 	p.printf(`L%.1f %.1fz"/>`+"\n", p.x(p.length), p.y(0))
 }
 
-func (p *plot) steps(class string, story []moment, value func(*moment) int) {
-	p.printf(`<path class="%s" d="M%.1f %.1f`, class, p.x(0), p.y(float64(value(&story[0]))))
-	for i := 1; i < len(story); i++ {
-		if v := value(&story[i]); v != value(&story[i-1]) {
-			p.printf("H%.1fV%.1f", p.x(story[i].at), p.y(float64(v)))
+func (p *plot) steps(class string, snapshots []snapshot, value func(*snapshot) int) {
+	p.printf(`<path class="%s" d="M%.1f %.1f`, class, p.x(0), p.y(float64(value(&snapshots[0]))))
+	for i := 1; i < len(snapshots); i++ {
+		if v := value(&snapshots[i]); v != value(&snapshots[i-1]) {
+			p.printf("H%.1fV%.1f", p.x(snapshots[i].at), p.y(float64(v)))
 		}
 	}
 	p.printf(`H%.1f"/>`+"\n", p.x(p.length))
@@ -137,7 +137,7 @@ func (p *plot) steps(class string, story []moment, value func(*moment) int) {
 func TestPlots_InTheManual_MatchTheSimulation(t *testing.T) {
 	t.Parallel()
 	for _, c := range traces() {
-		drawn := draw(c.title, c.world.play(autoscale.Default(), c.start, c.length))
+		drawn := draw(c.title, c.simulation.play(autoscale.Default(), c.start, c.length))
 		name := "scaling-" + c.name + ".svg"
 		if *plots != "" {
 			if err := os.WriteFile(filepath.Join(*plots, name), []byte(drawn), 0o644); err != nil {

@@ -19,8 +19,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// office is a lease and a diary in memory. What it is in a database is tested there.
-type office struct {
+// memoryStore is a lease and a history in memory. The database implementation has its own tests.
+type memoryStore struct {
 	mu     sync.Mutex
 	holder string
 	token  uint64
@@ -28,13 +28,13 @@ type office struct {
 	state  []byte
 	lines  []autoscale.Entry
 	fault  error
-	late   time.Duration // until Acquire answers; who does not wait for it gets an error, though it was done
-	full   error         // of writes
-	unread error         // of Load
-	asleep string        // a holder whose process is stopped: it asks for nothing
+	late   time.Duration // delay of Acquire; a caller that does not wait for it gets an error, although the lease was taken
+	full   error         // error of writes
+	unread error         // error of Load
+	asleep string        // holder whose process is suspended; it sends no requests
 }
 
-func (o *office) Acquire(ctx context.Context, holder string, ttl time.Duration) (autoscale.Term, error) {
+func (o *memoryStore) Acquire(ctx context.Context, holder string, ttl time.Duration) (autoscale.Term, error) {
 	term, err := o.acquire(holder, ttl)
 	if o.late == 0 {
 		return term, err
@@ -47,7 +47,7 @@ func (o *office) Acquire(ctx context.Context, holder string, ttl time.Duration) 
 	}
 }
 
-func (o *office) acquire(holder string, ttl time.Duration) (autoscale.Term, error) {
+func (o *memoryStore) acquire(holder string, ttl time.Duration) (autoscale.Term, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
@@ -64,7 +64,7 @@ func (o *office) acquire(holder string, ttl time.Duration) (autoscale.Term, erro
 	return autoscale.Term{Leader: true, Holder: holder, Token: o.token}, nil
 }
 
-func (o *office) Release(ctx context.Context, t autoscale.Term) error {
+func (o *memoryStore) Release(ctx context.Context, t autoscale.Term) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -76,7 +76,7 @@ func (o *office) Release(ctx context.Context, t autoscale.Term) error {
 	return nil
 }
 
-func (o *office) fenced(t autoscale.Term) error {
+func (o *memoryStore) fenced(t autoscale.Term) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.token != t.Token {
@@ -85,20 +85,20 @@ func (o *office) fenced(t autoscale.Term) error {
 	return o.fault
 }
 
-func (o *office) Guard(ctx context.Context, t autoscale.Term, effect func(context.Context) error) error {
+func (o *memoryStore) Guard(ctx context.Context, t autoscale.Term, effect func(context.Context) error) error {
 	if err := o.fenced(t); err != nil {
 		return err
 	}
 	return effect(ctx)
 }
 
-func (o *office) Load(context.Context) ([]byte, error) {
+func (o *memoryStore) Load(context.Context) ([]byte, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.state, errors.Join(o.fault, o.unread)
 }
 
-func (o *office) Write(ctx context.Context, t autoscale.Term, e *autoscale.Entry, state []byte) error {
+func (o *memoryStore) Write(ctx context.Context, t autoscale.Term, e *autoscale.Entry, state []byte) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -116,7 +116,7 @@ func (o *office) Write(ctx context.Context, t autoscale.Term, e *autoscale.Entry
 	return nil
 }
 
-func (o *office) History(_ context.Context, before int64, limit int) (found []autoscale.Entry, err error) {
+func (o *memoryStore) History(_ context.Context, before int64, limit int) (found []autoscale.Entry, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, e := range slices.Backward(o.lines) {
@@ -127,8 +127,8 @@ func (o *office) History(_ context.Context, before int64, limit int) (found []au
 	return found, o.fault
 }
 
-// diary is all of it in words.
-func (o *office) diary() string {
+// historyText returns all entries as text.
+func (o *memoryStore) historyText() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var b strings.Builder
@@ -138,29 +138,29 @@ func (o *office) diary() string {
 	return b.String()
 }
 
-// site is a registry and a target at once: nodes that are there as soon as they are asked for.
-type site struct {
+// fakeCluster is a registry and a target in one: nodes exist as soon as they are ordered.
+type fakeCluster struct {
 	mu     sync.Mutex
 	own    int
 	others int
-	load   float64 // of all nodes together
+	load   float64 // load of all nodes together
 	away   bool
 	broken error
 	blind  bool
-	silent error  // of Fleet
+	silent error  // error of Fleet
 	hangs  string // what never answers: the registry or the target
-	unseen bool   // nobody has announced himself yet
+	unseen bool   // no node has announced itself yet
 	orders []autoscale.Order
 }
 
-func (s *site) set(change func()) {
+func (s *fakeCluster) set(change func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change()
 }
 
-// hang waits for the end of a question that nobody answers.
-func (s *site) hang(ctx context.Context, who string) error {
+// hang waits for the end of a call that is never answered.
+func (s *fakeCluster) hang(ctx context.Context, who string) error {
 	s.mu.Lock()
 	hangs := s.hangs
 	s.mu.Unlock()
@@ -171,7 +171,7 @@ func (s *site) hang(ctx context.Context, who string) error {
 	return ctx.Err()
 }
 
-func (s *site) Nodes(ctx context.Context) (nodes []membership.Node, err error) {
+func (s *fakeCluster) Nodes(ctx context.Context) (nodes []membership.Node, err error) {
 	if err := s.hang(ctx, "the registry"); err != nil {
 		return nil, err
 	}
@@ -193,7 +193,7 @@ func (s *site) Nodes(ctx context.Context) (nodes []membership.Node, err error) {
 	return nodes, nil
 }
 
-func (s *site) Fleet(ctx context.Context) (autoscale.Fleet, error) {
+func (s *fakeCluster) Fleet(ctx context.Context) (autoscale.Fleet, error) {
 	if err := s.hang(ctx, "the target"); err != nil {
 		return autoscale.Fleet{}, err
 	}
@@ -213,7 +213,7 @@ func (s *site) Fleet(ctx context.Context) (autoscale.Fleet, error) {
 	return f, nil
 }
 
-func (s *site) Resize(ctx context.Context, o autoscale.Order) error {
+func (s *fakeCluster) Resize(ctx context.Context, o autoscale.Order) error {
 	return o.Guard(ctx, func(context.Context) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -225,7 +225,7 @@ func (s *site) Resize(ctx context.Context, o autoscale.Order) error {
 	})
 }
 
-func (s *site) count() int {
+func (s *fakeCluster) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.own
@@ -235,8 +235,8 @@ func (s *site) count() int {
 func TestScaler_StopDuringAcquire_ReleasesTheLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		o := &office{late: 2 * time.Second}
-		_, stop := start(o, &site{own: 1}, "a", nil)
+		o := &memoryStore{late: 2 * time.Second}
+		_, stop := start(o, &fakeCluster{own: 1}, "a", nil)
 		time.Sleep(time.Second)
 		stop()
 		if term, err := o.acquire("b", time.Minute); err != nil || !term.Leader {
@@ -245,8 +245,8 @@ func TestScaler_StopDuringAcquire_ReleasesTheLease(t *testing.T) {
 	})
 }
 
-// start runs a scaler; the function ends it.
-func start(o *office, s *site, name string, change func(*autoscale.Options)) (*autoscale.Scaler, func()) {
+// start runs a scaler; the returned function stops it.
+func start(o *memoryStore, s *fakeCluster, name string, change func(*autoscale.Options)) (*autoscale.Scaler, func()) {
 	options := autoscale.Options{Policy: autoscale.Default(), Holder: name, Registry: s, Target: s, Lease: o, History: o}
 	if change != nil {
 		change(&options)
@@ -261,7 +261,7 @@ func start(o *office, s *site, name string, change func(*autoscale.Options)) (*a
 	return scaler, func() { stop(); <-done }
 }
 
-// pass lets time go by.
+// pass advances the fake time.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -270,7 +270,7 @@ func pass(d time.Duration) {
 func TestScaler_OneDay_RecordsEachChangeOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		o, s := &office{}, &site{own: 1, others: 1, load: 1}
+		o, s := &memoryStore{}, &fakeCluster{own: 1, others: 1, load: 1}
 		scaler, stop := start(o, s, "a", nil)
 		defer stop()
 		pass(time.Minute)
@@ -289,16 +289,16 @@ func TestScaler_OneDay_RecordsEachChangeOnce(t *testing.T) {
 		want := []string{
 			"elected", "a decides from here on", "2 → 3", "ask for 3", "no_data", "Redis does not answer", "stabilising", "3 → 2", "2 → 1",
 		}
-		diary := o.diary()
-		for rest, i := diary, 0; i < len(want); i++ {
+		historyText := o.historyText()
+		for rest, i := historyText, 0; i < len(want); i++ {
 			_, after, found := strings.Cut(rest, want[i])
 			if !found {
-				t.Fatalf("the diary lacks %q in its place:\n%s", want[i], diary)
+				t.Fatalf("the diary lacks %q in its place:\n%s", want[i], historyText)
 			}
 			rest = after
 		}
-		if lines := strings.Count(diary, "\n"); lines > 6 {
-			t.Errorf("%d lines:\n%s", lines, diary)
+		if lines := strings.Count(historyText, "\n"); lines > 6 {
+			t.Errorf("%d lines:\n%s", lines, historyText)
 		}
 		status := scaler.Status()
 		if !status.Mine || status.Holder != "a" || status.Fault != "" || status.Ordered != 1 || status.Decision == nil || len(status.Nodes) != 1 {
@@ -313,15 +313,15 @@ func TestScaler_OneDay_RecordsEachChangeOnce(t *testing.T) {
 func TestScaler_DryRun_ChangesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		o, s := &office{}, &site{own: 2, load: 1.7}
+		o, s := &memoryStore{}, &fakeCluster{own: 2, load: 1.7}
 		_, stop := start(o, s, "a", func(o *autoscale.Options) { o.DryRun = true })
 		defer stop()
 		pass(20 * time.Minute)
 		if s.count() != 2 || len(s.orders) > 0 {
 			t.Errorf("%d nodes, %v", s.count(), s.orders)
 		}
-		if diary := o.diary(); strings.Count(diary, "(dry run: not done)") != 1 || !strings.Contains(diary, "2 → 3") {
-			t.Errorf("diary:\n%s", diary)
+		if historyText := o.historyText(); strings.Count(historyText, "(dry run: not done)") != 1 || !strings.Contains(historyText, "2 → 3") {
+			t.Errorf("diary:\n%s", historyText)
 		}
 	})
 }
@@ -331,7 +331,7 @@ func TestScaler_DryRun_ChangesNothing(t *testing.T) {
 func TestScaler_LeaderStopsOrHangs_NextOneContinues(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		o, s := &office{}, &site{own: 2, load: 1.2}
+		o, s := &memoryStore{}, &fakeCluster{own: 2, load: 1.2}
 		_, stopA := start(o, s, "a", nil)
 		pass(time.Minute)
 		b, stopB := start(o, s, "b", nil)
@@ -360,28 +360,28 @@ func TestScaler_LeaderStopsOrHangs_NextOneContinues(t *testing.T) {
 func TestScaler_SuspendedLeader_IsFenced(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		o, s := &office{}, &site{own: 2, load: 1.2}
-		slow := &sleeper{s, make(chan struct{}), make(chan struct{})}
-		a, stopA := start(o, s, "a", func(o *autoscale.Options) { o.Target = slow })
+		o, s := &memoryStore{}, &fakeCluster{own: 2, load: 1.2}
+		slowTarget := &suspendedTarget{s, make(chan struct{}), make(chan struct{})}
+		a, stopA := start(o, s, "a", func(o *autoscale.Options) { o.Target = slowTarget })
 		defer stopA()
 		pass(time.Minute)
 		s.set(func() { s.load = 1.9 })
-		<-slow.inside
+		<-slowTarget.inside
 		sleep := func(name string) { o.mu.Lock(); defer o.mu.Unlock(); o.asleep = name }
 		sleep("a")
-		pass(time.Minute) // a sleeps in the middle of its first step
+		pass(time.Minute) // a is suspended during its first step
 		_, stopB := start(o, s, "b", nil)
 		defer stopB()
 		pass(time.Minute)
 		after, steps := s.count(), len(s.orders)
 		if o.token != 2 || after <= 2 {
-			t.Fatalf("b did not take over: %d nodes\n%s", after, o.diary())
+			t.Fatalf("b did not take over: %d nodes\n%s", after, o.historyText())
 		}
 		sleep("")
-		close(slow.wake)
+		close(slowTarget.wake)
 		pass(time.Minute)
 		if s.count() != after || len(s.orders) != steps {
-			t.Errorf("what slept had its effect: %d nodes\n%s", s.count(), o.diary())
+			t.Errorf("what slept had its effect: %d nodes\n%s", s.count(), o.historyText())
 		}
 		if status := a.Status(); status.Mine || status.Holder != "b" {
 			t.Errorf("it does not know: %+v", status)
@@ -389,27 +389,27 @@ func TestScaler_SuspendedLeader_IsFenced(t *testing.T) {
 	})
 }
 
-// sleeper is a target whose holder is stopped between its decision and the effect.
-type sleeper struct {
-	*site
+// suspendedTarget is a target whose scaler is suspended between the decision and the effect.
+type suspendedTarget struct {
+	*fakeCluster
 	inside, wake chan struct{}
 }
 
-func (s *sleeper) Resize(ctx context.Context, o autoscale.Order) error {
+func (s *suspendedTarget) Resize(ctx context.Context, o autoscale.Order) error {
 	close(s.inside)
 	<-s.wake
-	return s.site.Resize(ctx, o)
+	return s.fakeCluster.Resize(ctx, o)
 }
 
 func TestScaler_TargetFails_RecordsAndRetries(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		o, s := &office{}, &site{own: 2, load: 1.7, broken: errors.New("no more machines")}
+		o, s := &memoryStore{}, &fakeCluster{own: 2, load: 1.7, broken: errors.New("no more machines")}
 		scaler, stop := start(o, s, "a", nil)
 		defer stop()
 		pass(10 * time.Minute)
-		if diary := o.diary(); strings.Count(diary, "target_failed") != 1 || !strings.Contains(diary, "3 are wanted") || strings.Contains(diary, "2 → 3") || !strings.Contains(diary, "no more machines") {
-			t.Errorf("diary:\n%s", diary)
+		if historyText := o.historyText(); strings.Count(historyText, "target_failed") != 1 || !strings.Contains(historyText, "3 are wanted") || strings.Contains(historyText, "2 → 3") || !strings.Contains(historyText, "no more machines") {
+			t.Errorf("diary:\n%s", historyText)
 		}
 		if status := scaler.Status(); !strings.Contains(status.Fault, "no more machines") {
 			t.Errorf("%+v", status)
@@ -427,7 +427,7 @@ func TestScaler_RegistryUnavailable_StartsNothing(t *testing.T) {
 	t.Parallel()
 	for name, start0 := range map[string]bool{"from the start": true, "later": false} {
 		synctest.Test(t, func(t *testing.T) {
-			o, s := &office{}, &site{others: 2, load: 1, away: start0}
+			o, s := &memoryStore{}, &fakeCluster{others: 2, load: 1, away: start0}
 			_, stop := start(o, s, "a", func(o *autoscale.Options) { o.Policy.Min = 2 })
 			defer stop()
 			pass(time.Minute)
@@ -443,7 +443,7 @@ func TestScaler_RegistryUnavailable_StartsNothing(t *testing.T) {
 func TestScaler_RegistryListsFewNodes_StartsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		o, s := &office{}, &site{others: 3, load: 1}
+		o, s := &memoryStore{}, &fakeCluster{others: 3, load: 1}
 		_, stop := start(o, s, "a", func(o *autoscale.Options) { o.Policy.Min = 3 })
 		defer stop()
 		pass(time.Minute)
@@ -467,13 +467,13 @@ func TestScaler_LastLeadersClockAhead_DoesNotDelay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ahead := time.Now().Add(24 * time.Hour).Format(time.RFC3339)
-		o := &office{state: []byte(fmt.Sprintf(`{"lastUp":%q,"lastChange":%q}`, ahead, ahead))}
-		s := &site{own: 2, load: 1.8}
+		o := &memoryStore{state: []byte(fmt.Sprintf(`{"lastUp":%q,"lastChange":%q}`, ahead, ahead))}
+		s := &fakeCluster{own: 2, load: 1.8}
 		_, stop := start(o, s, "a", nil)
 		defer stop()
 		pass(time.Minute)
 		if s.count() != 3 {
-			t.Errorf("%d nodes\n%s", s.count(), o.diary())
+			t.Errorf("%d nodes\n%s", s.count(), o.historyText())
 		}
 	})
 }
@@ -481,12 +481,12 @@ func TestScaler_LastLeadersClockAhead_DoesNotDelay(t *testing.T) {
 func TestScaler_MalformedState_StartsFromScratch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		o, s := &office{state: []byte(`{"ordered":"many"}`)}, &site{own: 2, load: 1.8}
+		o, s := &memoryStore{state: []byte(`{"ordered":"many"}`)}, &fakeCluster{own: 2, load: 1.8}
 		_, stop := start(o, s, "a", nil)
 		defer stop()
 		pass(time.Minute)
 		if s.count() != 3 {
-			t.Errorf("%d nodes\n%s", s.count(), o.diary())
+			t.Errorf("%d nodes\n%s", s.count(), o.historyText())
 		}
 	})
 }
@@ -495,14 +495,14 @@ func TestScaler_MalformedState_StartsFromScratch(t *testing.T) {
 func TestScaler_OpaqueTarget_UsesTheLastOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		o, s := &office{}, &site{own: 2, load: 1.7, blind: true}
+		o, s := &memoryStore{}, &fakeCluster{own: 2, load: 1.7, blind: true}
 		_, stop := start(o, s, "a", nil)
 		pass(time.Minute)
 		stop()
 		if s.count() != 3 || len(s.orders) != 1 {
 			t.Errorf("%d nodes by %d orders", s.count(), len(s.orders))
 		}
-		_, stop = start(o, s, "b", nil) // which reads what a left
+		_, stop = start(o, s, "b", nil) // loads the state of a
 		defer stop()
 		s.set(func() { s.load = 0.3 })
 		pass(6 * time.Minute)
@@ -515,7 +515,7 @@ func TestScaler_OpaqueTarget_UsesTheLastOrder(t *testing.T) {
 func TestScaler_StoreUnavailable_Holds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		o, s := &office{}, &site{own: 2, load: 1.2}
+		o, s := &memoryStore{}, &fakeCluster{own: 2, load: 1.2}
 		scaler, stop := start(o, s, "a", nil)
 		defer stop()
 		pass(time.Minute)
@@ -531,8 +531,8 @@ func TestScaler_StoreUnavailable_Holds(t *testing.T) {
 		o.fault = nil
 		o.mu.Unlock()
 		pass(time.Minute)
-		if s.count() <= 2 || strings.Count(o.diary(), "elected") != 1 {
-			t.Errorf("%d nodes when it answers\n%s", s.count(), o.diary())
+		if s.count() <= 2 || strings.Count(o.historyText(), "elected") != 1 {
+			t.Errorf("%d nodes when it answers\n%s", s.count(), o.historyText())
 		}
 	})
 }

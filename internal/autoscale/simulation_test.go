@@ -12,46 +12,46 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 )
 
-// world is a cluster in simulated time: nodes that take a while to start, share what is asked of them evenly, and cannot say
-// that more than all is asked of them.
-type world struct {
-	demand  func(at time.Duration) float64 // in nodes' worth of work
-	ready   time.Duration                  // that a node needs to start
-	fault   func(w *world, at time.Duration)
-	noise   float64 // share of what a node says
+// simulation is a cluster in simulated time. Its nodes take time to start, share the demand evenly, and cannot report a demand
+// beyond their capacity.
+type simulation struct {
+	demand  func(at time.Duration) float64 // in units of one node's capacity
+	ready   time.Duration                  // start time of a node
+	fault   func(w *simulation, at time.Duration)
+	noise   float64 // random share of a reported value
 	away    bool    // the registry does not answer
-	stuck   float64 // what every node says, whatever it does; 0: the truth
-	members []member
+	stuck   float64 // value that every node reports; 0 for the real one
+	members []simNode
 
 	random  *rand.Rand
 	ordered int
 	made    int
 }
 
-type member struct {
+type simNode struct {
 	id    membership.NodeID
-	since time.Duration // ready from then on
+	since time.Duration // time from which it is ready
 	dead  bool
 }
 
 const (
 	tick  = 5 * time.Second
-	epoch = 1_800_000_000 // seconds: any moment
+	epoch = 1_800_000_000 // seconds; an arbitrary time
 )
 
 func at(d time.Duration) time.Time { return time.Unix(epoch, 0).Add(d) }
 
-// resize starts and stops nodes; the last to come is the first to go.
-func (w *world) resize(n int, now time.Duration) {
+// resize starts and stops nodes; the newest is stopped first.
+func (w *simulation) resize(n int, now time.Duration) {
 	for w.ordered = n; len(w.members) < n; {
 		w.made++
-		w.members = append(w.members, member{id: membership.NodeID(fmt.Sprint("n", w.made)), since: now + w.ready})
+		w.members = append(w.members, simNode{id: membership.NodeID(fmt.Sprint("n", w.made)), since: now + w.ready})
 	}
 	w.members = w.members[:n]
 }
 
-// nodes that report.
-func (w *world) nodes(now time.Duration) (list []membership.Node) {
+// nodes returns the reporting nodes.
+func (w *simulation) nodes(now time.Duration) (list []membership.Node) {
 	for _, m := range w.members {
 		if !m.dead && m.since <= now {
 			list = append(list, membership.Node{ID: m.id})
@@ -67,7 +67,7 @@ func (w *world) nodes(now time.Duration) (list []membership.Node) {
 	return list
 }
 
-func (w *world) observe(now time.Duration) *autoscale.Observation {
+func (w *simulation) observe(now time.Duration) *autoscale.Observation {
 	o := &autoscale.Observation{Nodes: w.nodes(now), Current: w.ordered, RemovalOrder: []membership.NodeID{}}
 	for i := len(w.members) - 1; i >= 0; i-- {
 		o.RemovalOrder = append(o.RemovalOrder, w.members[i].id)
@@ -78,8 +78,8 @@ func (w *world) observe(now time.Duration) *autoscale.Observation {
 	return o
 }
 
-// moment is one tick of a simulation.
-type moment struct {
+// snapshot is the state of a simulation after one tick.
+type snapshot struct {
 	at            time.Duration
 	demand        float64
 	wanted, ready int
@@ -87,7 +87,7 @@ type moment struct {
 }
 
 // play runs the real decision through a trace.
-func (w *world) play(p autoscale.Policy, start int, length time.Duration) (story []moment) {
+func (w *simulation) play(p autoscale.Policy, start int, length time.Duration) (snapshots []snapshot) {
 	w.random = rand.New(rand.NewPCG(1, 2))
 	w.resize(start, -w.ready)
 	var s autoscale.State
@@ -101,25 +101,25 @@ func (w *world) play(p autoscale.Policy, start int, length time.Duration) (story
 			w.resize(d.To, now)
 			s.Moved(&d)
 		}
-		story = append(story, moment{now, w.demand(now), w.ordered, len(w.nodes(now)), d})
+		snapshots = append(snapshots, snapshot{now, w.demand(now), w.ordered, len(w.nodes(now)), d})
 	}
-	return story
+	return snapshots
 }
 
-// expect is what must be true of a story.
+// expect holds what must be true of a run.
 type expect struct {
-	turns int           // changes of direction, at most
-	short time.Duration // the longest time with more asked for than the nodes can do, at most
-	peak  int           // nodes at the most, at most
+	turns int           // most changes of direction
+	short time.Duration // longest time in which the demand exceeds the capacity
+	peak  int           // most nodes at any time
 	end   int           // nodes at the end
 }
 
-func (e *expect) check(t *testing.T, p *autoscale.Policy, story []moment) {
+func (e *expect) check(t *testing.T, p *autoscale.Policy, snapshots []snapshot) {
 	t.Helper()
 	var turns, direction, peak int
 	var short, longest time.Duration
-	for i := range story {
-		m := &story[i]
+	for i := range snapshots {
+		m := &snapshots[i]
 		d := &m.decision
 		if m.wanted < p.Min || m.wanted > p.Max {
 			t.Errorf("%s: %d nodes, the policy says %d to %d", m.at, m.wanted, p.Min, p.Max)
@@ -130,8 +130,8 @@ func (e *expect) check(t *testing.T, p *autoscale.Policy, story []moment) {
 				turns, direction = turns+1, sign
 			}
 		}
-		if d.To < d.From && (i == 0 || story[i-1].ready < d.From) {
-			t.Errorf("%s: %d → %d with %d reporting", m.at, d.From, d.To, story[max(i-1, 0)].ready)
+		if d.To < d.From && (i == 0 || snapshots[i-1].ready < d.From) {
+			t.Errorf("%s: %d → %d with %d reporting", m.at, d.From, d.To, snapshots[max(i-1, 0)].ready)
 		}
 		if short += tick; m.demand <= float64(m.ready) {
 			short = 0
@@ -147,7 +147,7 @@ func (e *expect) check(t *testing.T, p *autoscale.Policy, story []moment) {
 	if peak > e.peak {
 		t.Errorf("%d nodes at the most, %d are enough", peak, e.peak)
 	}
-	if got := story[len(story)-1].wanted; got != e.end {
+	if got := snapshots[len(snapshots)-1].wanted; got != e.end {
 		t.Errorf("%d nodes at the end, want %d", got, e.end)
 	}
 }
@@ -159,12 +159,12 @@ func sign(n int) int {
 	return 1
 }
 
-// day is quiet at night and busy at noon.
+// day is low at night and high at noon.
 func day(now time.Duration) float64 {
 	return 3.6 - 3*math.Cos(2*math.Pi*now.Hours()/24)
 }
 
-// between is v in that time, and otherwise else.
+// between is v between two times, and otherwise the other value.
 func between(from, to time.Duration, v, otherwise float64) func(time.Duration) float64 {
 	return func(now time.Duration) float64 {
 		if now >= from && now < to {
@@ -178,38 +178,40 @@ func steady(v float64) func(time.Duration) float64 {
 	return func(time.Duration) float64 { return v }
 }
 
-// sawtooth rises for ten minutes and falls at once.
+// sawtooth rises for ten minutes and then falls at once.
 func sawtooth(now time.Duration) float64 {
 	return 1 + 4*math.Mod(now.Minutes(), 10)/10
 }
 
-// ramp rises by a node's worth in two minutes.
+// ramp rises by one node's capacity in two minutes.
 func ramp(now time.Duration) float64 { return 0.5 + min(now.Minutes(), 14)/2 }
 
-// dying kills one node and restarts it much later, as who starts it again gives up for a while.
-func dying(w *world, now time.Duration) {
+// dying kills one node and restarts it much later, like a process manager with a long backoff.
+func dying(w *simulation, now time.Duration) {
 	if now == 10*time.Minute {
 		w.members[1].dead = true
 	}
 	if now == 25*time.Minute {
-		w.members[1] = member{id: w.members[1].id, since: now + w.ready}
+		w.members[1] = simNode{id: w.members[1].id, since: now + w.ready}
 	}
 }
 
 // silence is a registry that does not answer while the load falls.
-func silence(w *world, now time.Duration) { w.away = now >= 10*time.Minute && now < 25*time.Minute }
+func silence(w *simulation, now time.Duration) {
+	w.away = now >= 10*time.Minute && now < 25*time.Minute
+}
 
-// failing is a metric that stands still, whatever is done about it.
-func failing(w *world, now time.Duration) {
+// failing is a metric that does not change, whatever the number of nodes.
+func failing(w *simulation, now time.Duration) {
 	if w.stuck = 0; now >= 5*time.Minute && now < 40*time.Minute {
 		w.stuck = 0.9
 	}
 }
 
-// trace is a world with what must become of it.
+// trace is a simulation with its expected result.
 type trace struct {
 	name, title string
-	world       world
+	simulation  simulation
 	start       int
 	length      time.Duration
 	want        expect
@@ -219,14 +221,14 @@ const half = 30 * time.Second
 
 func traces() []trace {
 	return []trace{
-		{"day", "a day", world{demand: day, ready: half, noise: 0.05}, 2, 24 * time.Hour, expect{3, 0, 9, 1}},
-		{"spike", "a spike to seven nodes' worth for ten minutes", world{demand: between(5*time.Minute, 15*time.Minute, 7, 1), ready: half, noise: 0.05}, 2, 45 * time.Minute, expect{2, 3 * time.Minute, 10, 2}},
-		{"sawtooth", "up for ten minutes, down at once, again and again", world{demand: sawtooth, ready: half, noise: 0.05}, 2, 90 * time.Minute, expect{18, 0, 7, 7}},
-		{"ramp", "a node's worth more every two minutes", world{demand: ramp, ready: half, noise: 0.05}, 1, 40 * time.Minute, expect{1, time.Minute, 10, 10}},
-		{"failing", "a metric that stands still at 0.90", world{demand: steady(1.5), ready: half, fault: failing}, 3, 70 * time.Minute, expect{2, 0, 7, 3}},
-		{"dying", "one of four nodes is gone for fifteen minutes", world{demand: steady(2.6), ready: half, noise: 0.03, fault: dying}, 4, 45 * time.Minute, expect{2, 0, 6, 4}},
-		{"silence", "the registry is silent while the load falls", world{demand: between(0, 12*time.Minute, 3, 1), ready: half, noise: 0.05, fault: silence}, 4, 60 * time.Minute, expect{1, 0, 4, 2}},
-		{"wobble", "noise of twenty percent around the target", world{demand: steady(3.1), ready: half, noise: 0.2}, 4, 4 * time.Hour, expect{1, 0, 5, 5}},
+		{"day", "a day", simulation{demand: day, ready: half, noise: 0.05}, 2, 24 * time.Hour, expect{3, 0, 9, 1}},
+		{"spike", "a spike to seven nodes' worth for ten minutes", simulation{demand: between(5*time.Minute, 15*time.Minute, 7, 1), ready: half, noise: 0.05}, 2, 45 * time.Minute, expect{2, 3 * time.Minute, 10, 2}},
+		{"sawtooth", "up for ten minutes, down at once, again and again", simulation{demand: sawtooth, ready: half, noise: 0.05}, 2, 90 * time.Minute, expect{18, 0, 7, 7}},
+		{"ramp", "a node's worth more every two minutes", simulation{demand: ramp, ready: half, noise: 0.05}, 1, 40 * time.Minute, expect{1, time.Minute, 10, 10}},
+		{"failing", "a metric that stands still at 0.90", simulation{demand: steady(1.5), ready: half, fault: failing}, 3, 70 * time.Minute, expect{2, 0, 7, 3}},
+		{"dying", "one of four nodes is gone for fifteen minutes", simulation{demand: steady(2.6), ready: half, noise: 0.03, fault: dying}, 4, 45 * time.Minute, expect{2, 0, 6, 4}},
+		{"silence", "the registry is silent while the load falls", simulation{demand: between(0, 12*time.Minute, 3, 1), ready: half, noise: 0.05, fault: silence}, 4, 60 * time.Minute, expect{1, 0, 4, 2}},
+		{"wobble", "noise of twenty percent around the target", simulation{demand: steady(3.1), ready: half, noise: 0.2}, 4, 4 * time.Hour, expect{1, 0, 5, 5}},
 	}
 }
 
@@ -237,8 +239,8 @@ func TestSimulation(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			p := autoscale.Default()
-			story := c.world.play(p, c.start, c.length)
-			c.want.check(t, &p, story)
+			snapshots := c.simulation.play(p, c.start, c.length)
+			c.want.check(t, &p, snapshots)
 		})
 	}
 }

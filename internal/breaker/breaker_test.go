@@ -13,7 +13,7 @@ import (
 
 var errAway = esh3ar.Errorf(esh3ar.StoreUnavailable, "away")
 
-// dependency is something that can be away.
+// dependency is a dependency that can be unavailable.
 type dependency struct {
 	err   error
 	calls int
@@ -45,7 +45,7 @@ func TestBreaker_Failures_OpenHalfOpenClose(t *testing.T) {
 			t.Errorf("%v does not say when to come again", err)
 		}
 		time.Sleep(time.Second)
-		_ = b.Do(d.call) // the probe fails
+		_ = b.Do(d.call) // the trial call fails
 		if d.calls != 4 || b.Status().State != "open" {
 			t.Errorf("after a failed probe: %d calls, %s", d.calls, b.Status().State)
 		}
@@ -77,7 +77,7 @@ func TestBreaker_CallerErrors_DoNotCount(t *testing.T) {
 		}
 	}
 	b := breaker.New("x", breaker.Options{Failures: 2})
-	for range 5 { // not in a row
+	for range 5 { // not consecutive
 		_ = b.Do(func() error { return errAway })
 		_ = b.Do(func() error { return nil })
 	}

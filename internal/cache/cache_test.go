@@ -18,7 +18,7 @@ func TestCache_GetMany_LoadsMissingKeysInOneCall(t *testing.T) {
 	t.Parallel()
 	s := newSource(map[int]string{1: "a", 2: "b", 3: "c"})
 	c := newCache(s, nil)
-	wants(t, c, 2, "b")
+	expectValue(t, c, 2, "b")
 	entries, err := c.GetMany(t.Context(), []int{3, 2, 9, 1, 3})
 	if err != nil {
 		t.Fatal(err)
@@ -90,12 +90,12 @@ func TestCache_Entries_Expire(t *testing.T) {
 				c, begun := newCache(s, test.change), time.Now()
 				_, _, _ = c.Get(t.Context(), test.key)
 				if test.stands >= 0 {
-					pass(time.Until(begun.Add(test.stands)))
+					advance(time.Until(begun.Add(test.stands)))
 					if _, _, err := c.Get(t.Context(), test.key); err != nil || s.calls() != 1 {
 						t.Errorf("after %s it was asked for again: %v", test.stands, err)
 					}
 				}
-				pass(time.Until(begun.Add(test.ended)))
+				advance(time.Until(begun.Add(test.ended)))
 				if _, _, err := c.Get(t.Context(), test.key); err != nil || s.calls() != 2 {
 					t.Errorf("after %s it was asked for %d times, want 2: %v", test.ended, s.calls(), err)
 				}
@@ -113,7 +113,7 @@ func TestCache_Jitter_SpreadsExpiry(t *testing.T) {
 		}
 		c := newCache(s, func(o *options) { o.Jitter = 0.5 })
 		_, _ = c.GetMany(t.Context(), keys)
-		pass(7500 * time.Millisecond)
+		advance(7500 * time.Millisecond)
 		_, _ = c.GetMany(t.Context(), keys)
 		if n := len(s.asked[1]); n < 50 || n > 150 {
 			t.Errorf("%d of 200 had ended in the middle of the jitter", n)
@@ -135,10 +135,10 @@ func TestCache_NotFoundOfEarlierCall_NotReused(t *testing.T) {
 				s.takes = 10 * time.Millisecond
 				c := newCache(s, func(o *options) { o.MissTTL = test.keep })
 				var early sync.WaitGroup
-				early.Go(func() { wants(t, c, 1, "") })
-				pass(5 * time.Millisecond)
+				early.Go(func() { expectValue(t, c, 1, "") })
+				advance(5 * time.Millisecond)
 				s.set(1, "new")
-				wants(t, c, 1, test.want)
+				expectValue(t, c, 1, test.want)
 				early.Wait()
 			})
 		})
@@ -150,25 +150,25 @@ func TestCache_RefreshAhead_BlocksOneCallerOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(map[int]string{1: "old"})
 		c := newCache(s, func(o *options) { o.RefreshAhead = true })
-		wants(t, c, 1, "old")
-		pass(4999 * time.Millisecond)
-		wants(t, c, 1, "old")
+		expectValue(t, c, 1, "old")
+		advance(4999 * time.Millisecond)
+		expectValue(t, c, 1, "old")
 		if s.calls() != 1 {
 			t.Error("renewed in the first half of its time")
 		}
-		pass(time.Millisecond)
+		advance(time.Millisecond)
 		s.change(func() { s.rows[1], s.takes = "new", time.Second })
 		var renewing sync.WaitGroup
-		renewing.Go(func() { wants(t, c, 1, "new") })
+		renewing.Go(func() { expectValue(t, c, 1, "new") })
 		synctest.Wait()
 		for range 10 {
-			wants(t, c, 1, "old")
+			expectValue(t, c, 1, "old")
 		}
 		if s.calls() != 2 {
 			t.Errorf("asked %d times", s.calls())
 		}
 		renewing.Wait()
-		wants(t, c, 1, "new")
+		expectValue(t, c, 1, "new")
 	})
 }
 
@@ -178,11 +178,11 @@ func TestCache_RefreshFindsNothing_EndsTheEntry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(map[int]string{1: "old"})
 		c := newCache(s, func(o *options) { o.RefreshAhead = true })
-		wants(t, c, 1, "old")
-		pass(6 * time.Second)
+		expectValue(t, c, 1, "old")
+		advance(6 * time.Second)
 		s.change(func() { delete(s.rows, 1) })
-		wants(t, c, 1, "")
-		wants(t, c, 1, "")
+		expectValue(t, c, 1, "")
+		expectValue(t, c, 1, "")
 	})
 }
 
@@ -190,7 +190,7 @@ func TestCache_ZeroTTL_StoresNothing(t *testing.T) {
 	t.Parallel()
 	c := newCache(newSource(nil), nil)
 	for i := range 100 {
-		wants(t, c, i, "")
+		expectValue(t, c, i, "")
 	}
 	if n := c.Stats().Size; n != 0 {
 		t.Errorf("%d entries", n)
@@ -202,17 +202,17 @@ func TestCache_FailedLoad_KeepsFreshEntry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, broken := newSource(map[int]string{1: "a", 2: "b"}), errors.New("broken")
 		c := newCache(s, func(o *options) { o.RefreshAhead = true })
-		wants(t, c, 1, "a")
-		pass(6 * time.Second)
+		expectValue(t, c, 1, "a")
+		advance(6 * time.Second)
 		s.fails = broken
-		wants(t, c, 1, "a")
+		expectValue(t, c, 1, "a")
 		if s.calls() != 2 {
 			t.Error("no renewal was tried")
 		}
 		if _, err := c.GetMany(t.Context(), []int{1, 2}); !errors.Is(err, broken) {
 			t.Errorf("a batch with a key that nobody knows: %v", err)
 		}
-		pass(4 * time.Second)
+		advance(4 * time.Second)
 		if _, _, err := c.Get(t.Context(), 1); !errors.Is(err, broken) {
 			t.Errorf("after its time: %v", err)
 		}
@@ -262,7 +262,7 @@ func TestCache_LoaderPanics_WakesWaitingCallers(t *testing.T) {
 			t.Error("who waited has an answer that nobody gave")
 		}
 		all.Wait()
-		wants(t, c, 1, "a")
+		expectValue(t, c, 1, "a")
 	})
 }
 
@@ -286,7 +286,7 @@ func TestCache_CallerCanceled_OthersGetTheirResult(t *testing.T) {
 				t.Error("who waited and left:", err)
 			}
 		})
-		all.Go(func() { wants(t, c, 1, "a") })
+		all.Go(func() { expectValue(t, c, 1, "a") })
 		synctest.Wait()
 		leave()
 		all.Wait()
@@ -304,7 +304,7 @@ func TestCache_FirstLevel_IsBounded(t *testing.T) {
 	}
 	c := newCache(s, func(o *options) { o.Entries = 100 })
 	for i := range 1000 {
-		wants(t, c, i, "x")
+		expectValue(t, c, i, "x")
 	}
 	if stats := c.Stats(); stats.Size > 110 || stats.Evictions < 890 || stats.Misses != 1000 || stats.Hits != 0 {
 		t.Errorf("%+v", stats)
@@ -320,8 +320,8 @@ func TestCache_SetMany_StoresUnlessInvalidated(t *testing.T) {
 		"keeps what was read after the mark": {func([]*node) {}, 0},
 		"unless its key was made invalid":    {func(nodes []*node) { nodes[0].Invalidate(context.Background(), 1) }, 2},
 		"or another, which may be the same":  {func(nodes []*node) { nodes[0].InvalidateTags(context.Background(), "t") }, 2},
-		"or anything may have been":          {func(nodes []*node) { nodes[0].level.lose <- struct{}{}; pass(time.Second) }, 2},
-		"or another node made something so":  {func(nodes []*node) { nodes[1].Invalidate(context.Background(), 1); pass(0) }, 2},
+		"or anything may have been":          {func(nodes []*node) { nodes[0].level.disconnect <- struct{}{}; advance(time.Second) }, 2},
+		"or another node made something so":  {func(nodes []*node) { nodes[1].Invalidate(context.Background(), 1); advance(0) }, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -332,8 +332,8 @@ func TestCache_SetMany_StoresUnlessInvalidated(t *testing.T) {
 				entries := []cache.Entry[string]{{Value: s.rows[1], Found: true, Tags: []string{"t"}}, {Value: s.rows[2], Found: true}}
 				test.meanwhile(nodes)
 				c.SetMany(t.Context(), mark, []int{1, 2}, entries)
-				wants(t, c, 1, "old")
-				wants(t, c, 2, "old")
+				expectValue(t, c, 1, "old")
+				expectValue(t, c, 2, "old")
 				if s.calls() != test.want {
 					t.Errorf("%d loads here, want %d", s.calls(), test.want)
 				}

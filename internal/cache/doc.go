@@ -29,7 +29,7 @@
 // write, however many values that are: those of a key, of a tag, or, for patterns, of the whole cache.
 //
 // The tags of a value are known only after it was loaded. So there is one more generation, the clock, which each invalidation changes
-// before all others. Generations that are read after a load equal those before it if the clock, read after them, has not changed since
+// first. Generations that are read after a load equal those before it if the clock, read after them, has not changed since
 // before the load.
 //
 // An invalidation that could not be written to the second level or published is pending: Shared.Run retries it, and until then this node

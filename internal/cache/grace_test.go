@@ -19,18 +19,18 @@ func TestCache_SourceUnavailable_ServesStaleWithinLimit(t *testing.T) {
 			o.TTL, o.MissTTL, o.StaleIfError, o.Timeout, o.RefreshAhead = time.Second, time.Hour, time.Minute, time.Second, true
 		})
 		began := time.Now()
-		wants(t, c, 1, "a")
-		wants(t, c, 2, "")
-		s.change(func() { s.fails, s.takes = errSourceAway, time.Hour }) // it is silent
+		expectValue(t, c, 1, "a")
+		expectValue(t, c, 2, "")
+		s.change(func() { s.fails, s.takes = errSourceAway, time.Hour }) // it is unresponsive
 		for time.Since(began) < 58*time.Second {
-			wants(t, c, 1, "a")
-			pass(100 * time.Millisecond)
+			expectValue(t, c, 1, "a")
+			advance(100 * time.Millisecond)
 		}
 		if n := s.calls(); n < 20 || n > 70 {
 			t.Errorf("the source was asked %d times in a minute", n)
 		}
 		for time.Since(began) < 63*time.Second {
-			pass(100 * time.Millisecond)
+			advance(100 * time.Millisecond)
 		}
 		if _, _, err := c.Get(t.Context(), 1); err == nil {
 			t.Error("after its grace it still answers")
@@ -43,18 +43,18 @@ func TestCache_SourceAndLevelUnavailable_ServesStale(t *testing.T) {
 	s := newSource(map[int]string{1: "a"})
 	cluster(t, 2, s, func(o *options) { o.StaleIfError, o.Second = time.Hour, nil }, func(_ *memory, nodes []*node) {
 		cut := nodes[0]
-		wants(t, cut, 1, "a")
+		expectValue(t, cut, 1, "a")
 		cut.level.set(func() { cut.level.mu.away = true })
-		cut.level.lose <- struct{}{}
+		cut.level.disconnect <- struct{}{}
 		synctest.Wait()
 		s.set(1, "b")
-		wants(t, cut, 1, "b") // the source can be asked: what may be old does not stand
+		expectValue(t, cut, 1, "b") // the source is available, so an entry that may be outdated is not served
 		s.change(func() { s.fails = errSourceAway })
-		pass(time.Minute)
-		wants(t, cut, 1, "b")
+		advance(time.Minute)
+		expectValue(t, cut, 1, "b")
 		s.change(func() { s.fails = nil; s.rows[1] = "c" })
-		pass(11 * time.Second) // twice the time that a load may take
-		wants(t, cut, 1, "c")
+		advance(11 * time.Second) // twice the load timeout
+		expectValue(t, cut, 1, "c")
 	})
 }
 
@@ -66,10 +66,10 @@ func TestCache_Invalidated_NotServedStale(t *testing.T) {
 			t.Parallel()
 			s := colours()
 			cluster(t, 2, s, func(o *options) { o.StaleIfError, o.Second = time.Hour, nil }, func(_ *memory, nodes []*node) {
-				wants(t, nodes[0], 12, "old")
+				expectValue(t, nodes[0], 12, "old")
 				s.change(func() { s.fails = errSourceAway })
-				pass(time.Minute)
-				wants(t, nodes[0], 12, "old")
+				advance(time.Minute)
+				expectValue(t, nodes[0], 12, "old")
 				invalidate(t.Context(), nodes[1])
 				synctest.Wait()
 				if v, found, err := nodes[0].Get(t.Context(), 12); err == nil {
@@ -85,9 +85,9 @@ func TestCache_NotFound_NotServedStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(nil)
 		c := newCache(s, func(o *options) { o.MissTTL, o.StaleIfError = time.Second, time.Hour })
-		wants(t, c, 1, "")
+		expectValue(t, c, 1, "")
 		s.change(func() { s.fails = errSourceAway })
-		pass(time.Second)
+		advance(time.Second)
 		var crowd sync.WaitGroup
 		for range 10 {
 			crowd.Go(func() {

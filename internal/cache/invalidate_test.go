@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// invalidations are the three kinds, each of which concerns key 12 and not key 7.
+// invalidations are the three kinds of invalidation; each matches key 12 and not key 7.
 var invalidations = map[string]func(ctx context.Context, c *node){
 	"key":     func(ctx context.Context, c *node) { c.Invalidate(ctx, 12) },
 	"tag":     func(ctx context.Context, c *node) { c.InvalidateTags(ctx, "red") },
@@ -32,8 +32,8 @@ func TestInvalidate_AllNodes_BothLevels(t *testing.T) {
 			s := colours()
 			cluster(t, 3, s, nil, func(r *memory, nodes []*node) {
 				for _, n := range nodes {
-					wants(t, n, 12, "old")
-					wants(t, n, 7, "old")
+					expectValue(t, n, 12, "old")
+					expectValue(t, n, 7, "old")
 				}
 				if s.calls() != 2 {
 					t.Errorf("three nodes loaded %d times: %v", s.calls(), s.asked)
@@ -43,13 +43,13 @@ func TestInvalidate_AllNodes_BothLevels(t *testing.T) {
 				invalidate(t.Context(), nodes[0])
 				synctest.Wait()
 				for _, n := range nodes {
-					wants(t, n, 12, "new")
-					wants(t, n, 7, "old")
+					expectValue(t, n, 12, "new")
+					expectValue(t, n, 7, "old")
 				}
 				if s.calls() != 3 {
 					t.Errorf("then %d times: %v", s.calls(), s.asked)
 				}
-				wants(t, newNode(r, s, nil), 12, "new")
+				expectValue(t, newNode(r, s, nil), 12, "new")
 			})
 		})
 	}
@@ -60,14 +60,14 @@ func TestInvalidate_WithoutShared_Works(t *testing.T) {
 	for name, invalidate := range invalidations {
 		s := colours()
 		c := &node{Cache: newCache(s, nil)}
-		wants(t, c, 12, "old")
-		wants(t, c, 7, "old")
+		expectValue(t, c, 12, "old")
+		expectValue(t, c, 7, "old")
 		s.set(12, "new")
 		s.set(7, "unheard of")
 		invalidate(t.Context(), c)
 		if t.Run(name, func(t *testing.T) {
-			wants(t, c, 12, "new")
-			wants(t, c, 7, "old")
+			expectValue(t, c, 12, "new")
+			expectValue(t, c, 7, "old")
 		}); c.Stats().Invalidations != 1 {
 			t.Errorf("%+v", c.Stats())
 		}
@@ -78,7 +78,7 @@ func TestInvalidate_WithoutShared_Works(t *testing.T) {
 // it.
 func TestInvalidate_DuringLoad_DiscardsTheLoad(t *testing.T) {
 	t.Parallel()
-	all := map[string]func(ctx context.Context, c *node){"loss": func(_ context.Context, c *node) { c.level.lose <- struct{}{}; synctest.Wait() }}
+	all := map[string]func(ctx context.Context, c *node){"loss": func(_ context.Context, c *node) { c.level.disconnect <- struct{}{}; synctest.Wait() }}
 	for name, invalidate := range invalidations {
 		all[name] = invalidate
 		all[name+" from elsewhere"] = func(ctx context.Context, c *node) {
@@ -95,45 +95,45 @@ func TestInvalidate_DuringLoad_DiscardsTheLoad(t *testing.T) {
 				c := nodes[0]
 				s.change(func() { s.takes = 10 * time.Millisecond })
 				var early sync.WaitGroup
-				early.Go(func() { wants(t, c, 12, "old") })
-				pass(5 * time.Millisecond)
+				early.Go(func() { expectValue(t, c, 12, "old") })
+				advance(5 * time.Millisecond)
 				s.set(12, "new")
 				invalidate(t.Context(), c)
-				wants(t, c, 12, "new") // while the load is under way
+				expectValue(t, c, 12, "new") // while the load is in progress
 				early.Wait()
-				wants(t, c, 12, "new") // and when it has come back
-				wants(t, newNode(r, s, nil), 12, "new")
+				expectValue(t, c, 12, "new") // and after it has completed
+				expectValue(t, newNode(r, s, nil), 12, "new")
 			})
 		})
 	}
 }
 
-// player is one of several functions that run side by side, one step at a time. A step is what its context goes through.
-type player struct {
+// task is one of several functions whose steps are interleaved. A step is a call of step with the task's context.
+type task struct {
 	turn chan struct{}
-	at   chan struct{} // it waits for its turn, or is over
+	at   chan struct{} // the task waits for its turn, or has ended
 	over bool
 }
 
-type playerKey struct{}
+type taskKey struct{}
 
-// step waits for the turn of the player whose context it is; others go on.
+// step waits for the turn of the task that owns ctx; other contexts pass.
 func step(ctx context.Context) {
-	if p, plays := ctx.Value(playerKey{}).(*player); plays {
+	if p, plays := ctx.Value(taskKey{}).(*task); plays {
 		p.at <- struct{}{}
 		<-p.turn
 	}
 }
 
-// playAll runs functions by a schedule of whose turn it is. Who is over is passed over, and when the schedule is at its
-// end all go on in turn.
-func playAll(schedule []int, functions ...func(ctx context.Context)) {
-	players := make([]*player, len(functions))
+// interleave runs functions in the order of a schedule. Tasks that have ended are skipped. After the schedule the remaining tasks
+// run in turn.
+func interleave(schedule []int, functions ...func(ctx context.Context)) {
+	players := make([]*task, len(functions))
 	for i, f := range functions {
-		p := &player{turn: make(chan struct{}), at: make(chan struct{})}
+		p := &task{turn: make(chan struct{}), at: make(chan struct{})}
 		players[i] = p
 		go func() {
-			ctx := context.WithValue(context.Background(), playerKey{}, p)
+			ctx := context.WithValue(context.Background(), taskKey{}, p)
 			step(ctx)
 			f(ctx)
 			p.over = true
@@ -149,7 +149,7 @@ func playAll(schedule []int, functions ...func(ctx context.Context)) {
 	}
 }
 
-// schedules are all orders of a times 0 and b times 1.
+// schedules returns all sequences of a zeros and b ones.
 func schedules(a, b int) (all [][]int) {
 	if a == 0 && b == 0 {
 		return [][]int{nil}
@@ -184,7 +184,7 @@ func TestInvalidate_EveryInterleaving_NoOldValue(t *testing.T) {
 				t.Run(fmt.Sprintf("%s, copies of %q, known before: %t, on one node: %t", name, copies, known, here), func(t *testing.T) {
 					t.Parallel()
 					for i, schedule := range every {
-						if i%sample != bits { // all of them take half a minute
+						if i%sample != bits { // running all of them takes half a minute
 							continue
 						}
 						play(t, invalidate, schedule, copies, known, here)
@@ -207,12 +207,12 @@ func play(t *testing.T, invalidate func(context.Context, *node), schedule []int,
 			loads = changes
 		}
 		if known {
-			wants(t, newNode(r, s, nil), 12, "old")
+			expectValue(t, newNode(r, s, nil), 12, "old")
 		}
 		if copies != "" {
 			loads.level.keepCopies(copies, []string{"rows:v:12", "rows:k:12", "rows:t:red", "rows:t:big", "rows:all", "rows:clock"})
 		}
-		playAll(schedule,
+		interleave(schedule,
 			func(ctx context.Context) { _, _, _ = loads.Get(ctx, 12) },
 			func(ctx context.Context) {
 				step(ctx)
@@ -220,8 +220,8 @@ func play(t *testing.T, invalidate func(context.Context, *node), schedule []int,
 				invalidate(ctx, changes)
 			})
 		synctest.Wait()
-		wants(t, loads, 12, "new")
-		wants(t, changes, 12, "new")
-		wants(t, newNode(r, s, nil), 12, "new")
+		expectValue(t, loads, 12, "new")
+		expectValue(t, changes, 12, "new")
+		expectValue(t, newNode(r, s, nil), 12, "new")
 	})
 }

@@ -16,22 +16,22 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var errAway = errors.New("no connection")
 
-// memory is a second level in this process. Each node has a level of its own to it.
+// memory is a second level in this process. Each node has its own level on it.
 type memory struct {
 	sync.Mutex
-	values map[string]held
+	values map[string]storedValue
 	levels []*level
 }
 
-type held struct {
+type storedValue struct {
 	value []byte
 	ends  time.Time
 }
 
-func newMemory() *memory { return &memory{values: map[string]held{}} }
+func newMemory() *memory { return &memory{values: map[string]storedValue{}} }
 
 func (r *memory) node() *level {
-	l := &level{memory: r, lose: make(chan struct{}, 1)}
+	l := &level{memory: r, disconnect: make(chan struct{}, 1)}
 	r.Lock()
 	defer r.Unlock()
 	r.levels = append(r.levels, l)
@@ -48,17 +48,17 @@ func (r *memory) keys() (keys []string) {
 	return keys
 }
 
-// level is one node's way to it.
+// level is one node's connection to a memory.
 type level struct {
-	memory *memory
-	lose   chan struct{} // breaks the subscription
-	mu     struct {
+	memory     *memory
+	disconnect chan struct{} // closing it breaks the subscription
+	mu         struct {
 		sync.Mutex
-		away   bool            // calls fail
-		silent bool            // calls wait for their contexts, and texts are lost without a word
-		copies map[string]held // what GetMany answers with, in place of what is there
+		away   bool                   // calls fail
+		silent bool                   // calls wait for their contexts, and texts are lost without an error
+		copies map[string]storedValue // values that GetMany returns instead of the current ones
 		calls  int
-		texts  chan string // of the subscription
+		texts  chan string // texts of the subscription
 	}
 }
 
@@ -108,10 +108,10 @@ func (l *level) GetMany(ctx context.Context, keys []string) ([][]byte, error) {
 	return values, nil
 }
 
-// keepCopies makes GetMany answer with what is there now, for the keys that have a part in their names: those that are
-// missing now stay missing.
+// keepCopies makes GetMany return the current values from now on, for keys that contain part. Keys that are missing now stay
+// missing.
 func (l *level) keepCopies(part string, keys []string) {
-	copies := map[string]held{}
+	copies := map[string]storedValue{}
 	l.memory.Lock()
 	for _, key := range keys {
 		if strings.Contains(key, part) {
@@ -148,7 +148,7 @@ func (l *level) SetMany(ctx context.Context, keys []string, values [][]byte, ttl
 	l.memory.Lock()
 	defer l.memory.Unlock()
 	for i, key := range keys {
-		l.memory.values[key] = held{append([]byte{}, values[i]...), time.Now().Add(ttls[i])}
+		l.memory.values[key] = storedValue{append([]byte{}, values[i]...), time.Now().Add(ttls[i])}
 	}
 	return nil
 }
@@ -172,12 +172,12 @@ func (l *level) Publish(ctx context.Context, text string) error {
 	l.memory.Lock()
 	defer l.memory.Unlock()
 	for _, other := range l.memory.levels {
-		other.hear(text)
+		other.receive(text)
 	}
 	return nil
 }
 
-func (l *level) hear(text string) {
+func (l *level) receive(text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.mu.texts != nil && !l.mu.away && !l.mu.silent {
@@ -193,7 +193,7 @@ func (l *level) Subscribe(ctx context.Context, on func(string), lost func()) err
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-l.lose:
+		case <-l.disconnect:
 			lost()
 		case text := <-texts:
 			on(text)

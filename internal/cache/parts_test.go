@@ -114,7 +114,7 @@ func TestPendingInvalidations_Retry_CountedOnce(t *testing.T) {
 	t.Parallel()
 	var l pendingInvalidations
 	l.begin("a")
-	l.begin("a") // under way until the end
+	l.begin("a") // in progress until the end
 	l.begin("b")
 	l.done("b", 1)
 	l.failed("a", invalidation{Keys: []string{"1"}}, 1)

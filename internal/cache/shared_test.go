@@ -41,14 +41,14 @@ func TestSecondLevel_SetMany_ServesAll(t *testing.T) {
 	cluster(t, 2, s, nil, func(_ *memory, nodes []*node) {
 		mark := nodes[0].Mark(t.Context())
 		nodes[0].SetMany(t.Context(), mark, []int{12}, []cache.Entry[string]{{Value: "old", Found: true, Tags: s.tags[12]}})
-		wants(t, nodes[1], 12, "old")
+		expectValue(t, nodes[1], 12, "old")
 		if s.calls() != 0 {
 			t.Errorf("loaded %d times", s.calls())
 		}
 		s.set(12, "new")
 		nodes[1].InvalidateTags(t.Context(), "red")
 		synctest.Wait()
-		wants(t, nodes[0], 12, "new")
+		expectValue(t, nodes[0], 12, "new")
 	})
 }
 
@@ -57,14 +57,14 @@ func TestSecondLevel_TTL_CountsFromTheLoad(t *testing.T) {
 	t.Parallel()
 	s := newSource(map[int]string{1: "old"})
 	cluster(t, 2, s, func(o *options) { o.Second = second(12 * time.Second) }, func(_ *memory, nodes []*node) {
-		wants(t, nodes[0], 1, "old")
+		expectValue(t, nodes[0], 1, "old")
 		s.set(1, "changed by hand")
-		pass(11 * time.Second)
-		wants(t, nodes[1], 1, "old")
-		pass(999 * time.Millisecond)
-		wants(t, nodes[1], 1, "old")
-		pass(time.Millisecond)
-		wants(t, nodes[1], 1, "changed by hand")
+		advance(11 * time.Second)
+		expectValue(t, nodes[1], 1, "old")
+		advance(999 * time.Millisecond)
+		expectValue(t, nodes[1], 1, "old")
+		advance(time.Millisecond)
+		expectValue(t, nodes[1], 1, "changed by hand")
 	})
 }
 
@@ -72,7 +72,7 @@ func TestSecondLevel_StoppedClock_ServesNothingExpired(t *testing.T) {
 	t.Parallel()
 	s := newSource(map[int]string{1: "old"})
 	cluster(t, 2, s, nil, func(r *memory, nodes []*node) {
-		wants(t, nodes[0], 1, "old")
+		expectValue(t, nodes[0], 1, "old")
 		s.set(1, "changed by hand")
 		r.Lock()
 		for key, h := range r.values {
@@ -80,8 +80,8 @@ func TestSecondLevel_StoppedClock_ServesNothingExpired(t *testing.T) {
 			r.values[key] = h
 		}
 		r.Unlock()
-		pass(time.Minute)
-		wants(t, nodes[1], 1, "changed by hand")
+		advance(time.Minute)
+		expectValue(t, nodes[1], 1, "changed by hand")
 	})
 }
 
@@ -105,11 +105,11 @@ func TestSecondLevel_InvalidValue_LoadedAgain(t *testing.T) {
 					return "good", nil
 				}
 			}, func(r *memory, nodes []*node) {
-				wants(t, nodes[0], 1, "good")
+				expectValue(t, nodes[0], 1, "good")
 				r.Lock()
-				r.values["rows:v:1"] = held{harm(r.values["rows:v:1"].value), time.Now().Add(time.Hour)}
+				r.values["rows:v:1"] = storedValue{harm(r.values["rows:v:1"].value), time.Now().Add(time.Hour)}
 				r.Unlock()
-				wants(t, nodes[1], 1, "good")
+				expectValue(t, nodes[1], 1, "good")
 				if s.calls() != 2 {
 					t.Errorf("loaded %d times", s.calls())
 				}
@@ -123,38 +123,38 @@ func TestSecondLevel_InvalidValue_LoadedAgain(t *testing.T) {
 func TestSubscription_Lost_EntriesLastASecond(t *testing.T) {
 	t.Parallel()
 	for name, break1 := range map[string]func(l *level){
-		"broken":     func(l *level) { l.set(func() { l.mu.away = true }); l.lose <- struct{}{}; synctest.Wait() },
-		"died still": func(l *level) { l.set(func() { l.mu.silent = true }); pass(3 * time.Second) },
+		"broken":     func(l *level) { l.set(func() { l.mu.away = true }); l.disconnect <- struct{}{}; synctest.Wait() },
+		"died still": func(l *level) { l.set(func() { l.mu.silent = true }); advance(3 * time.Second) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSource(map[int]string{1: "one", 2: "old"})
 			cluster(t, 2, s, func(o *options) { o.Second = nil; o.TTL = time.Hour }, func(_ *memory, nodes []*node) {
 				cut, other := nodes[0], nodes[1]
-				wants(t, cut, 1, "one")
+				expectValue(t, cut, 1, "one")
 				break1(cut.level)
 				if cut.shared.Subscribed() || cut.Stats().Size != 0 {
 					t.Fatalf("linked: %t, with %d entries", cut.shared.Subscribed(), cut.Stats().Size)
 				}
-				wants(t, cut, 2, "old")
+				expectValue(t, cut, 2, "old")
 				s.set(2, "new")
 				other.Invalidate(t.Context(), 2)
-				pass(999 * time.Millisecond)
-				wants(t, cut, 2, "old") // a second is the promise
-				pass(time.Millisecond)
-				wants(t, cut, 2, "new")
+				advance(999 * time.Millisecond)
+				expectValue(t, cut, 2, "old") // the bound is a second
+				advance(time.Millisecond)
+				expectValue(t, cut, 2, "new")
 
-				wants(t, cut, 1, "one")
+				expectValue(t, cut, 1, "one")
 				s.set(1, "two")
 				other.Invalidate(t.Context(), 1)
 				cut.level.set(func() { cut.level.mu.away, cut.level.mu.silent = false, false })
 				for !cut.shared.Subscribed() {
-					pass(time.Millisecond)
+					advance(time.Millisecond)
 				}
-				wants(t, cut, 1, "two")
+				expectValue(t, cut, 1, "two")
 				loads := s.calls()
-				pass(time.Minute)
-				wants(t, cut, 1, "two")
+				advance(time.Minute)
+				expectValue(t, cut, 1, "two")
 				if s.calls() != loads {
 					t.Error("linked, and an entry does not stand")
 				}
@@ -168,10 +168,10 @@ func TestSubscription_NotYetUp_EntriesLastASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(map[int]string{1: "old"})
 		n := newNode(newMemory(), s, func(o *options) { o.Second = nil })
-		wants(t, n, 1, "old")
+		expectValue(t, n, 1, "old")
 		s.set(1, "new")
-		pass(time.Second)
-		wants(t, n, 1, "new")
+		advance(time.Second)
+		expectValue(t, n, 1, "new")
 	})
 }
 
@@ -186,7 +186,7 @@ func TestSubscription_Silence_OneNodePublishes(t *testing.T) {
 			return n
 		}
 		before := calls()
-		pass(10 * time.Second)
+		advance(10 * time.Second)
 		if n := calls() - before; n > 2*20*3 {
 			t.Errorf("%d texts in ten quiet seconds", n)
 		}
@@ -203,11 +203,11 @@ func TestSubscription_UnknownText_DropsFirstLevel(t *testing.T) {
 	s := newSource(map[int]string{1: "old"})
 	cluster(t, 1, s, func(o *options) { o.Second = nil }, func(_ *memory, nodes []*node) {
 		for text, loads := range map[string]int{`{"cache":"other","globs":["*"]}`: 0, `{"cache":"rows","keys":["x","2"]}`: 0, `v2!`: 1} {
-			wants(t, nodes[0], 1, "old")
+			expectValue(t, nodes[0], 1, "old")
 			before := s.calls()
-			nodes[0].level.hear(text)
+			nodes[0].level.receive(text)
 			synctest.Wait()
-			wants(t, nodes[0], 1, "old")
+			expectValue(t, nodes[0], 1, "old")
 			if n := s.calls() - before; n != loads {
 				t.Errorf("after %s: %d loads, want %d", text, n, loads)
 			}
@@ -234,8 +234,8 @@ func TestSecondLevel_Unavailable_CacheStillWorks(t *testing.T) {
 				l.set(func() { harm(l) })
 				for i := range 20 {
 					begun := time.Now()
-					wants(t, c, []int{12, 7}[i%2], "old")
-					pass(1001 * time.Millisecond / 20) // the breaker's pause is not over
+					expectValue(t, c, []int{12, 7}[i%2], "old")
+					advance(1001 * time.Millisecond / 20) // the breaker is still open
 					if took := time.Since(begun); i > 5 && took > 52*time.Millisecond || took > 110*time.Millisecond {
 						t.Errorf("question %d took %s", i, took)
 					}
@@ -244,9 +244,9 @@ func TestSecondLevel_Unavailable_CacheStillWorks(t *testing.T) {
 					t.Errorf("the breaker is %s: %+v", state, shared.Stats())
 				}
 				l.set(func() { l.mu.away, l.mu.silent = false, false })
-				pass(time.Second)
+				advance(time.Second)
 				c.Invalidate(t.Context(), 7, 12)
-				wants(t, c, 7, "old")
+				expectValue(t, c, 7, "old")
 				if len(r.keys()) == 0 {
 					t.Error("the level is back, and nothing goes there")
 				}
@@ -265,8 +265,8 @@ func TestInvalidate_LevelUnavailable_StaysPending(t *testing.T) {
 			s := colours()
 			cluster(t, 2, s, func(o *options) { o.TTL = 30 * time.Second }, func(r *memory, nodes []*node) {
 				cut, other := nodes[0], nodes[1]
-				wants(t, cut, 12, "old")
-				wants(t, other, 12, "old")
+				expectValue(t, cut, 12, "old")
+				expectValue(t, other, 12, "old")
 				cut.level.set(func() { cut.level.mu.away = true })
 				s.set(12, "new")
 				for range 3 {
@@ -276,13 +276,13 @@ func TestInvalidate_LevelUnavailable_StaysPending(t *testing.T) {
 					t.Errorf("%d owed", n)
 				}
 				cut.level.set(func() { cut.level.mu.away = false })
-				wants(t, cut, 12, "new") // the level says "old" still
-				pass(time.Second)
+				expectValue(t, cut, 12, "new") // the level still has "old"
+				advance(time.Second)
 				if n := cut.shared.Stats().Pending; n != 0 {
 					t.Errorf("%d owed a second later", n)
 				}
-				wants(t, other, 12, "new")
-				wants(t, newNode(r, s, nil), 12, "new")
+				expectValue(t, other, 12, "new")
+				expectValue(t, newNode(r, s, nil), 12, "new")
 			})
 		})
 	}
@@ -294,7 +294,7 @@ func TestInvalidate_TooManyNames_InvalidatesAll(t *testing.T) {
 	s := colours()
 	cluster(t, 2, s, nil, func(_ *memory, nodes []*node) {
 		cut, other := nodes[0], nodes[1]
-		wants(t, other, 12, "old")
+		expectValue(t, other, 12, "old")
 		cut.level.set(func() { cut.level.mu.away = true })
 		s.set(12, "new")
 		for i := range 3 {
@@ -305,11 +305,11 @@ func TestInvalidate_TooManyNames_InvalidatesAll(t *testing.T) {
 			cut.Invalidate(t.Context(), keys...)
 		}
 		cut.level.set(func() { cut.level.mu.away = false })
-		pass(time.Second)
+		advance(time.Second)
 		if n := cut.shared.Stats().Pending; n != 0 {
 			t.Errorf("%d owed", n)
 		}
-		wants(t, other, 12, "new")
+		expectValue(t, other, 12, "new")
 	})
 }
 
@@ -318,7 +318,7 @@ func TestSecondLevel_GenerationTTL_ExceedsValueTTL(t *testing.T) {
 	t.Parallel()
 	s := colours()
 	cluster(t, 2, s, nil, func(r *memory, nodes []*node) {
-		wants(t, nodes[0], 12, "old")
+		expectValue(t, nodes[0], 12, "old")
 		nodes[0].InvalidateTags(t.Context(), "red")
 		r.Lock()
 		value, generation := r.values["rows:v:12"].ends, r.values["rows:t:red"].ends
@@ -334,7 +334,7 @@ func TestSecondLevel_Keys_NeverCollide(t *testing.T) {
 	s := newSource(map[int]string{1: "a"})
 	s.tags[1] = []string{"1", "clock", "all", ":v:1"}
 	cluster(t, 1, s, nil, func(r *memory, nodes []*node) {
-		wants(t, nodes[0], 1, "a")
+		expectValue(t, nodes[0], 1, "a")
 		nodes[0].InvalidateTags(t.Context(), s.tags[1]...)
 		nodes[0].InvalidateMatching(t.Context(), "*")
 		nodes[0].Invalidate(t.Context(), 1)
@@ -376,7 +376,7 @@ func TestShared_Run_EndsWithItsContext(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- shared.Run(ctx) }()
-		pass(time.Second)
+		advance(time.Second)
 		stop()
 		if err := <-done; err != nil || shared.Subscribed() || !slices.Equal(links, []bool{true, false}) {
 			t.Errorf("%v, linked %t, %v", err, shared.Subscribed(), links)
@@ -384,7 +384,7 @@ func TestShared_Run_EndsWithItsContext(t *testing.T) {
 	})
 }
 
-// failing is a level that does not even subscribe.
+// failing is a level whose subscriptions fail.
 type failing struct{ *level }
 
 func (failing) Subscribe(context.Context, func(string), func()) error { return errAway }

@@ -11,13 +11,13 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cache"
 )
 
-// source is the truth that caches ask: rows of text under numbers, each with its version and tags.
+// source is the source of truth behind the caches: numbered rows of text, each with its version and tags.
 type source struct {
 	sync.Mutex
 	rows  map[int]string
 	tags  map[int][]string
-	asked [][]int       // the keys of each call
-	takes time.Duration // of each call, in fake time; the rows are read before it
+	asked [][]int       // keys of each call
+	takes time.Duration // duration of each call in fake time; the rows are read at its beginning
 	fails error
 }
 
@@ -62,12 +62,12 @@ func (s *source) calls() int {
 	return len(s.asked)
 }
 
-// numbers are keys.
+// numbers is the KeyCodec of integer keys.
 var numbers = cache.KeyCodec[int]{Name: strconv.Itoa, Parse: strconv.Atoi}
 
 type options = cache.Options[int, string]
 
-// newCache makes a cache over a source; change may be nil.
+// newCache returns a cache of a source; change may be nil.
 func newCache(s *source, change func(*options)) *cache.Cache[int, string] {
 	o := options{Name: "rows", Load: s.load, Keys: numbers, Entries: 1000, TTL: 10 * time.Second, Jitter: -1}
 	if change != nil {
@@ -76,7 +76,7 @@ func newCache(s *source, change func(*options)) *cache.Cache[int, string] {
 	return cache.New(o)
 }
 
-// second is how rows lie in the second level.
+// second returns the options of the second level for rows.
 func second(ttl time.Duration) *cache.Second[string] {
 	return &cache.Second[string]{
 		TTL: ttl, MissTTL: ttl / 2,
@@ -85,14 +85,14 @@ func second(ttl time.Duration) *cache.Second[string] {
 	}
 }
 
-// node is a node of a cluster: its level, what its caches share, and one cache.
+// node is a node of a cluster: its level, its Shared, and one cache.
 type node struct {
 	*cache.Cache[int, string]
 	level  *level
 	shared *cache.Shared
 }
 
-// newNode makes one whose Shared does not run; change may be nil.
+// newNode returns a node whose Shared does not run; change may be nil.
 func newNode(r *memory, s *source, change func(*options)) *node {
 	n := &node{level: r.node()}
 	n.shared = cache.NewShared(n.level, cache.SharedOptions{})
@@ -105,7 +105,7 @@ func newNode(r *memory, s *source, change func(*options)) *node {
 	return n
 }
 
-// cluster runs nodes in a bubble of fake time until the test ends.
+// cluster runs nodes in a synctest bubble until the test ends.
 func cluster(t *testing.T, count int, s *source, change func(*options), test func(r *memory, nodes []*node)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -118,7 +118,7 @@ func cluster(t *testing.T, count int, s *source, change func(*options), test fun
 			nodes[i] = newNode(r, s, change)
 			running.Go(func() { _ = nodes[i].shared.Run(ctx) })
 		}
-		pass(time.Second)
+		advance(time.Second)
 		for i, n := range nodes {
 			if !n.shared.Subscribed() {
 				t.Fatalf("node %d hears nothing", i)
@@ -128,14 +128,14 @@ func cluster(t *testing.T, count int, s *source, change func(*options), test fun
 	})
 }
 
-// pass lets fake time go by.
-func pass(d time.Duration) {
+// advance advances the fake time.
+func advance(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
 }
 
-// wants checks what a cache answers; "" stands for nothing found.
-func wants(t *testing.T, c interface {
+// expectValue checks the value of a key; "" stands for not found.
+func expectValue(t *testing.T, c interface {
 	Get(ctx context.Context, key int) (string, bool, error)
 }, key int, want string,
 ) {

@@ -11,7 +11,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/eventfeed"
 )
 
-// countingLog counts the reads of a log that run at once, and holds each for a while.
+// countingLog counts the concurrent reads of a log, and delays each of them.
 type countingLog struct {
 	*fakeLog
 	mu    sync.Mutex
@@ -35,7 +35,7 @@ func (l *countingLog) Events(ctx context.Context, q esh3ar.EventQuery) (esh3ar.E
 	return l.fakeLog.Events(ctx, q)
 }
 
-// openAt opens streams at the beginning of the log, and takes until each has come to a version.
+// openAt opens streams at the beginning of the log, and reads until each has reached a version.
 func openAt(t *testing.T, f *eventfeed.Feed, business esh3ar.BusinessID, streams int, last uint32, group *sync.WaitGroup) {
 	t.Helper()
 	for range streams {
@@ -68,7 +68,7 @@ func TestCatchUp_ManyStreamsOfOneBusiness_ShareReadsAndFewRun(t *testing.T) {
 		f := eventfeed.New(log, eventfeed.Options{PageSize: page, Poll: time.Hour, PerBusiness: streams})
 		var group sync.WaitGroup
 		log.most = 0
-		start := time.Now() // on the bubble's clock
+		start := time.Now() // by the bubble's clock
 		openAt(t, f, business, streams, events, &group)
 		group.Wait()
 		if took, least := time.Since(start), streams*events*40*time.Microsecond/2; took < least {
@@ -95,7 +95,7 @@ func TestCatchUp_ManyStreamsOfOneBusiness_AnotherComesThrough(t *testing.T) {
 		f := eventfeed.New(log, eventfeed.Options{PageSize: 10, Poll: time.Hour})
 		var group sync.WaitGroup
 		openAt(t, f, greedy, 90, 2000, &group)
-		time.Sleep(20 * time.Millisecond) // on the bubble's clock: they are under way
+		time.Sleep(20 * time.Millisecond) // by the bubble's clock: all reads are in progress
 		s, err := f.After(t.Context(), other, position(1990))
 		if err != nil {
 			t.Fatal(err)

@@ -7,7 +7,7 @@
 // whatever the speed of its client.
 //
 // The naive way is that each stream reads the log itself after every commit. A hundred streams then read every row a hundred times. The
-// other naive way is one reader that pushes what it reads to all streams. A slow client then loses events or delays all others, and an event
+// other naive way is one reader that pushes what it reads to all streams. A slow client then loses events or delays the other streams, and an event
 // may be lost or duplicated between a stream's own reading of the past and its registration with the reader.
 //
 // So a stream has two modes, like a session of package delivery. While it is behind, it reads the log itself, from its own position and on

@@ -12,7 +12,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/eventfeed"
 )
 
-// gatedLog holds chosen reads back after they have read, so that a test decides what happens during a read.
+// gatedLog blocks chosen reads after they have read, so that a test decides what happens during a read.
 type gatedLog struct {
 	*fakeLog
 	mu    sync.Mutex
@@ -30,7 +30,7 @@ func (l *gatedLog) Events(ctx context.Context, q esh3ar.EventQuery) (esh3ar.Even
 	return page, err
 }
 
-// hold makes the reads for one business wait until release is called.
+// hold blocks the reads of one business until release is called.
 func (l *gatedLog) hold(business esh3ar.BusinessID) (release func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -44,14 +44,14 @@ func (l *gatedLog) hold(business esh3ar.BusinessID) (release func()) {
 	}
 }
 
-// reader takes from a stream in a goroutine of its own.
+// reader reads a stream on a goroutine of its own.
 type reader struct {
 	t   *testing.T
 	mu  sync.Mutex
 	got []uint32
 }
 
-// read opens a stream at the end of the log and takes until the test ends.
+// read opens a stream at the end of the log and reads it until the test ends.
 func read(t *testing.T, f *eventfeed.Feed, business esh3ar.BusinessID) *reader {
 	t.Helper()
 	s, err := f.Tail(t.Context(), business)
@@ -80,7 +80,7 @@ func read(t *testing.T, f *eventfeed.Feed, business esh3ar.BusinessID) *reader {
 
 func (r *reader) want(who string, want ...uint32) {
 	r.t.Helper()
-	time.Sleep(10 * time.Second) // on the bubble's clock: longer than any pause of a stream, far less than the feed's poll
+	time.Sleep(10 * time.Second) // by the bubble's clock: longer than the backoff of a stream, far less than the feed's poll interval
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !slices.Equal(r.got, want) {
@@ -97,11 +97,11 @@ func TestStream_GoesLiveDuringReads_MissesNothing(t *testing.T) {
 		"live before the feed's read ends, which left its business out": func(t *testing.T, log *gatedLog, f *eventfeed.Feed) {
 			other := read(t, f, live)
 			releaseStream := log.hold(late)
-			r := read(t, f, late) // has read that there is nothing
+			r := read(t, f, late) // its first read found nothing
 			releaseFeed := log.hold(live)
 			log.add(late)
 			f.Wake()
-			synctest.Wait() // the feed has read over the event
+			synctest.Wait() // the feed has read past the event
 			releaseStream()
 			synctest.Wait() // the stream is live
 			releaseFeed()
@@ -117,7 +117,7 @@ func TestStream_GoesLiveDuringReads_MissesNothing(t *testing.T) {
 			r := read(t, f, late)
 			log.add(late)
 			f.Wake()
-			synctest.Wait() // the feed has handed out what it found for the other
+			synctest.Wait() // the feed has distributed what it found for the other business
 			release()
 			synctest.Wait()
 			log.add(late)
@@ -130,13 +130,13 @@ func TestStream_GoesLiveDuringReads_MissesNothing(t *testing.T) {
 			r := read(t, f, late)
 			log.add(late)
 			f.Wake()
-			synctest.Wait() // the feed has no live stream to read for
+			synctest.Wait() // the feed has no live stream
 			release()
 			r.want("late", 1)
 		},
 		"live at the tail while another has not got what lies before": func(t *testing.T, log *gatedLog, f *eventfeed.Feed) {
 			other := read(t, f, live)
-			log.add(live) // the feed has not been told
+			log.add(live) // Wake was not called
 			r := read(t, f, late)
 			log.add(late)
 			f.Wake()

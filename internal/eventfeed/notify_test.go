@@ -22,11 +22,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type fakeLog struct {
 	mu      sync.Mutex
 	entries []esh3ar.LogEntry
-	trimmed int // that many are gone
+	trimmed int // number of deleted events
 	fails   error
 	reads   int
-	walk    int           // rows of one read
-	held    chan struct{} // not nil: reads wait in it after they have read
+	walk    int           // rows per read
+	held    chan struct{} // not nil: reads block on it after they have read
 }
 
 func position(n int) esh3ar.Position {
@@ -80,7 +80,7 @@ func (l *fakeLog) Events(_ context.Context, q esh3ar.EventQuery) (page esh3ar.Ev
 	return page, nil
 }
 
-// run starts a feed and ends it with the test.
+// run runs a feed until the test ends.
 func run(t *testing.T, log *fakeLog, o eventfeed.Options) *eventfeed.Feed {
 	t.Helper()
 	f := eventfeed.New(log, o)
@@ -96,7 +96,7 @@ func run(t *testing.T, log *fakeLog, o eventfeed.Options) *eventfeed.Feed {
 	return f
 }
 
-// takeAll takes until the stream has come to a version.
+// takeAll reads until the stream has reached a version.
 func takeAll(t *testing.T, s *eventfeed.Stream, last uint32, pace func()) (got []uint32, resets int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -139,7 +139,7 @@ func missNothing(t *testing.T, seed uint64) {
 	for i := range order {
 		order[i] = random.IntN(len(businesses))
 	}
-	copy(order[events-3:], []int{0, 1, 2}) // everybody's stream has an end
+	copy(order[events-3:], []int{0, 1, 2}) // each business has one of the last events
 	log := &fakeLog{walk: 1 + random.IntN(30)}
 	f := run(t, log, eventfeed.Options{QueueSize: 2, PageSize: 1 + random.IntN(9), Poll: time.Millisecond})
 	var group sync.WaitGroup
@@ -215,7 +215,7 @@ func TestFeed_Tail_StartsAtTheEnd(t *testing.T) {
 		t.Errorf("position %s", s.Position())
 	}
 	log.add(business)
-	f.Wake() // alone: nothing polls within the test
+	f.Wake() // the only signal: the feed does not poll during the test
 	if got, _ := takeAll(t, s, 3, func() {}); !slices.Equal(got, []uint32{3}) {
 		t.Errorf("got %v", got)
 	}
@@ -287,7 +287,7 @@ func TestStream_LogGoesBack_MissesNothingNew(t *testing.T) {
 		t.Fatal(err)
 	}
 	takeAll(t, before, 5, func() {})
-	_, _ = before.NextWithin(t.Context(), 10*time.Millisecond) // at the end it is live
+	_, _ = before.NextWithin(t.Context(), 10*time.Millisecond) // it is live at the end of the log
 	before.Close()
 	log.mu.Lock()
 	log.entries, log.reads = log.entries[:1], 0

@@ -13,15 +13,15 @@ import (
 	"github.com/esh3artech/esh3ar/internal/ratelimit"
 )
 
-// late is a ledger that takes a while, and says then what it had made up its mind to before.
-type late struct {
+// slowStore is a usage store whose additions take time and then return a result that was set before they began.
+type slowStore struct {
 	*ledger
 	takes time.Duration
-	err   error // of additions
-	adds  bool  // although it answers with the error
+	err   error // error of additions
+	adds  bool  // additions are applied although they return the error
 }
 
-func (l *late) AddUsage(ctx context.Context, entries []esh3ar.Usage) ([]esh3ar.Usage, error) {
+func (l *slowStore) AddUsage(ctx context.Context, entries []esh3ar.Usage) ([]esh3ar.Usage, error) {
 	l.mu.Lock()
 	takes, err, adds := l.takes, l.err, l.adds
 	l.mu.Unlock()
@@ -33,8 +33,8 @@ func (l *late) AddUsage(ctx context.Context, entries []esh3ar.Usage) ([]esh3ar.U
 	return sums, cmp.Or(err, failed)
 }
 
-// will have additions that begin from now on take so long, and end so.
-func (l *late) will(takes time.Duration, err error) {
+// will sets the duration and the result of additions that begin from now on.
+func (l *slowStore) will(takes time.Duration, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.takes, l.err = takes, err
@@ -42,8 +42,8 @@ func (l *late) will(takes time.Duration, err error) {
 
 func today() esh3ar.Day { return esh3ar.DayOf(esh3ar.TimeOf(time.Now())) }
 
-// tooMany is a call that is refused.
-func (r *rig) tooMany(t *testing.T, n int) {
+// expectRefused sends a call that must be refused.
+func (r *fixture) expectRefused(t *testing.T, n int) {
 	t.Helper()
 	if _, err := r.send(t.Context(), n); esh3ar.CodeOf(err) != esh3ar.RateLimited {
 		t.Errorf("%d more are taken: %v", n, err)
@@ -53,15 +53,15 @@ func (r *rig) tooMany(t *testing.T, n int) {
 func TestLimiter_UsageInAddition_CountsAgainstTheDay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		slow := &late{takes: 3 * time.Second}
-		r := newRig(esh3ar.Plan{Rate: 100, Burst: 100, DailyQuota: 12}, func(o *ratelimit.Options) { o.Every, o.Usage = 5*time.Second, slow })
+		slow := &slowStore{takes: 3 * time.Second}
+		r := newFixture(esh3ar.Plan{Rate: 100, Burst: 100, DailyQuota: 12}, func(o *ratelimit.Options) { o.Every, o.Usage = 5*time.Second, slow })
 		slow.ledger = r.ledger
 		defer run(r)()
 		if _, err := r.send(t.Context(), 10); err != nil {
 			t.Fatal(err)
 		}
-		for range 4 { // before, on the way, added
-			r.tooMany(t, 3)
+		for range 4 { // before, during and after the addition
+			r.expectRefused(t, 3)
 			time.Sleep(3 * time.Second)
 		}
 		if got := r.For(r.id, "").Policy()[0]; !strings.Contains(got, `,"day";q=12;w=86400`) {
@@ -74,8 +74,8 @@ func TestLimiter_UsageInAddition_CountsAgainstTheDay(t *testing.T) {
 func TestLimiter_OverdrawnDay_HasZeroLeft(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(esh3ar.Plan{Rate: 100, Burst: 10, DailyQuota: 12}, nil)
-		r.ledger.days[today()] = esh3ar.Usage{Business: r.id, Day: today(), Messages: 40} // by all nodes at once, or of a larger plan
+		r := newFixture(esh3ar.Plan{Rate: 100, Burst: 10, DailyQuota: 12}, nil)
+		r.ledger.days[today()] = esh3ar.Usage{Business: r.id, Day: today(), Messages: 40} // admitted by all nodes at once, or under a larger plan
 		g, err := r.send(t.Context(), 1)
 		wantLimited(t, err, 24*time.Hour)
 		if g.DayLeft != 0 {
@@ -88,7 +88,7 @@ func TestLimiter_OverdrawnDay_HasZeroLeft(t *testing.T) {
 func TestLimiter_CallOverMidnight_CountsOnTheNewDay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(esh3ar.Plan{Rate: 100, Burst: 10, DailyQuota: 12}, nil)
+		r := newFixture(esh3ar.Plan{Rate: 100, Burst: 10, DailyQuota: 12}, nil)
 		time.Sleep(24*time.Hour - time.Second)
 		a := r.For(r.id, "")
 		if err := a.Enter(); err != nil {
@@ -113,10 +113,10 @@ func TestLimiters_DayWithOnlyRefusals_IsStored(t *testing.T) {
 	t.Parallel()
 	for name, away := range map[string]time.Duration{"over midnight": 24 * time.Hour, "for long": time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
-			r := newRig(esh3ar.Plan{Rate: 100, Burst: 10, DailyQuota: 1}, nil)
+			r := newFixture(esh3ar.Plan{Rate: 100, Burst: 10, DailyQuota: 1}, nil)
 			stop, day := run(r), today()
 			r.ledger.fail(esh3ar.Errorf(esh3ar.StoreUnavailable, "away"))
-			r.tooMany(t, 3)
+			r.expectRefused(t, 3)
 			time.Sleep(away)
 			r.For(r.id, "").Peek(time.Now())
 			r.ledger.fail(nil)
@@ -131,8 +131,8 @@ func TestLimiters_DayWithOnlyRefusals_IsStored(t *testing.T) {
 func TestLimiters_AdditionFailsOverMidnight_RetriedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		slow := &late{}
-		r := newRig(esh3ar.Plan{Rate: 100, Burst: 100}, func(o *ratelimit.Options) { o.Every, o.Usage = 10*time.Second, slow })
+		slow := &slowStore{}
+		r := newFixture(esh3ar.Plan{Rate: 100, Burst: 100}, func(o *ratelimit.Options) { o.Every, o.Usage = 10*time.Second, slow })
 		slow.ledger = r.ledger
 		day := today()
 		time.Sleep(24*time.Hour - 12*time.Second)
@@ -145,10 +145,10 @@ func TestLimiters_AdditionFailsOverMidnight_RetriedOnce(t *testing.T) {
 			}
 		}
 		send(3)
-		time.Sleep(11 * time.Second) // it is on its way
+		time.Sleep(11 * time.Second) // the addition is in progress
 		send(2)
 		time.Sleep(2 * time.Second)
-		send(1) // of the next day
+		send(1) // counts on the next day
 		slow.will(0, nil)
 		time.Sleep(time.Hour)
 		stop()
@@ -161,8 +161,8 @@ func TestLimiters_AdditionFailsOverMidnight_RetriedOnce(t *testing.T) {
 func TestLimiters_AdditionOutcomeUnknown_NotRetried(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		odd := &late{err: esh3ar.Errorf(esh3ar.OutcomeUnknown, "the connection broke"), adds: true}
-		r := newRig(esh3ar.Plan{Rate: 100, Burst: 100}, func(o *ratelimit.Options) { o.Usage = odd })
+		odd := &slowStore{err: esh3ar.Errorf(esh3ar.OutcomeUnknown, "the connection broke"), adds: true}
+		r := newFixture(esh3ar.Plan{Rate: 100, Burst: 100}, func(o *ratelimit.Options) { o.Usage = odd })
 		odd.ledger = r.ledger
 		stop := run(r)
 		if _, err := r.send(t.Context(), 3); err != nil {
@@ -183,7 +183,7 @@ func TestLimiters_AdditionOutcomeUnknown_NotRetried(t *testing.T) {
 func TestLimiters_IdleLimiter_IsDropped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(esh3ar.Plan{Rate: 1, Burst: 10, Concurrent: 1}, nil)
+		r := newFixture(esh3ar.Plan{Rate: 1, Burst: 10, Concurrent: 1}, nil)
 		defer run(r)()
 		a := r.For(r.id, "")
 		time.Sleep(11 * time.Minute)
@@ -204,7 +204,7 @@ func TestLimiters_IdleLimiter_IsDropped(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(11 * time.Minute)
-		r.tooMany(t, 2)
+		r.expectRefused(t, 2)
 	})
 }
 
@@ -212,23 +212,23 @@ func TestLimiter_PlanChanges_BucketKeepsItsLevel(t *testing.T) {
 	t.Parallel()
 	for name, shared := range map[string]bool{"alone": false, "shared": true} {
 		synctest.Test(t, func(t *testing.T) {
-			r := newRig(esh3ar.Plan{Rate: 0.01, Burst: 5}, func(o *ratelimit.Options) {
+			r := newFixture(esh3ar.Plan{Rate: 0.01, Burst: 5}, func(o *ratelimit.Options) {
 				if shared {
-					o.Shared = &well{began: time.Now()}
+					o.Shared = &sharedBucket{began: time.Now()}
 				}
 			})
 			defer run(r)()
 			if _, err := r.send(t.Context(), 5); err != nil {
 				t.Fatal(err)
 			}
-			r.tooMany(t, 1)
+			r.expectRefused(t, 1)
 			r.plan.Store(&esh3ar.Plan{Rate: 0.01, Burst: 5})
-			r.tooMany(t, 1)
+			r.expectRefused(t, 1)
 			r.plan.Store(&esh3ar.Plan{Rate: 0.01, Burst: 10})
 			if _, err := r.send(t.Context(), 5); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
-			r.tooMany(t, 1)
+			r.expectRefused(t, 1)
 		})
 	}
 }
@@ -236,10 +236,10 @@ func TestLimiter_PlanChanges_BucketKeepsItsLevel(t *testing.T) {
 func TestLease_UnusedTokens_Expire(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := &well{began: time.Now()}
+		w := &sharedBucket{began: time.Now()}
 		share := func(o *ratelimit.Options) { o.Shared = w }
 		plan := esh3ar.Plan{Rate: 1, Burst: 1000}
-		a, b := newRig(plan, share), newRig(plan, share)
+		a, b := newFixture(plan, share), newFixture(plan, share)
 		defer run(a, b)()
 		if _, err := a.send(t.Context(), 1); err != nil {
 			t.Fatal(err)
@@ -251,7 +251,7 @@ func TestLease_UnusedTokens_Expire(t *testing.T) {
 		if _, err := b.send(t.Context(), 1000); err != nil {
 			t.Error(err)
 		}
-		a.tooMany(t, 1)
+		a.expectRefused(t, 1)
 	})
 }
 
@@ -260,9 +260,9 @@ func TestLease_UnusedTokens_Expire(t *testing.T) {
 func TestLimiter_CallerCanceled_DoesNotDelayOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := &well{began: time.Now()}
+		w := &sharedBucket{began: time.Now()}
 		var failed atomic.Int64
-		r := newRig(esh3ar.Plan{Rate: 1, Burst: 100}, func(o *ratelimit.Options) { o.Shared, o.OnError = w, func(string, error) { failed.Add(1) } })
+		r := newFixture(esh3ar.Plan{Rate: 1, Burst: 100}, func(o *ratelimit.Options) { o.Shared, o.OnError = w, func(string, error) { failed.Add(1) } })
 		defer run(r)()
 		gone, leave := context.WithCancel(t.Context())
 		leave()

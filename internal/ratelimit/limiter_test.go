@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// ledger is a store of usage, which can be away.
+// ledger is a usage store in memory that can be unavailable.
 type ledger struct {
 	mu   sync.Mutex
 	days map[esh3ar.Day]esh3ar.Usage
@@ -69,16 +69,16 @@ func (l *ledger) fail(err error) {
 	l.err = err
 }
 
-// rig is a book with one business whose plan can change.
-type rig struct {
+// fixture is a set of limiters with one business whose plan can change.
+type fixture struct {
 	*ratelimit.Limiters
 	plan   atomic.Pointer[esh3ar.Plan]
 	ledger *ledger
 	id     esh3ar.BusinessID
 }
 
-func newRig(p esh3ar.Plan, change func(*ratelimit.Options)) *rig {
-	r := &rig{ledger: &ledger{days: map[esh3ar.Day]esh3ar.Usage{}}, id: esh3ar.NewBusinessID()}
+func newFixture(p esh3ar.Plan, change func(*ratelimit.Options)) *fixture {
+	r := &fixture{ledger: &ledger{days: map[esh3ar.Day]esh3ar.Usage{}}, id: esh3ar.NewBusinessID()}
 	r.plan.Store(&p)
 	o := ratelimit.Options{Plan: func(string) *esh3ar.Plan { return r.plan.Load() }, Usage: r.ledger}
 	if change != nil {
@@ -88,8 +88,8 @@ func newRig(p esh3ar.Plan, change func(*ratelimit.Options)) *rig {
 	return r
 }
 
-// run keeps the books until the function it returns is called.
-func run(books ...*rig) (stop func()) {
+// run runs limiters until the returned function is called.
+func run(books ...*fixture) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	for _, r := range books {
@@ -101,8 +101,8 @@ func run(books ...*rig) (stop func()) {
 	}
 }
 
-// send is a whole call of n messages.
-func (r *rig) send(ctx context.Context, n int) (ratelimit.Grant, error) {
+// send sends a whole call of n messages.
+func (r *fixture) send(ctx context.Context, n int) (ratelimit.Grant, error) {
 	a := r.For(r.id, "")
 	if err := a.Enter(); err != nil {
 		return ratelimit.Grant{}, err
@@ -127,7 +127,7 @@ func wantLimited(t *testing.T, err error, retryAfter time.Duration) {
 func TestLimiter_Take_EnforcesRateAndBurst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(esh3ar.Plan{Rate: 2, Burst: 5}, nil)
+		r := newFixture(esh3ar.Plan{Rate: 2, Burst: 5}, nil)
 		if g, err := r.send(t.Context(), 3); err != nil || g.Remaining != 2 || g.Reset != 1500*time.Millisecond {
 			t.Errorf("%+v, %v", g, err)
 		}
@@ -141,7 +141,7 @@ func TestLimiter_Take_EnforcesRateAndBurst(t *testing.T) {
 		if got := r.For(r.id, "").Policy(); !slices.Equal(got, []string{`"rate";q=5;w=3`}) {
 			t.Errorf("%q", got)
 		}
-		r.plan.Store(&esh3ar.Plan{Rate: 1000, Burst: 5}) // faster: what was emptied slowly does not hold it up
+		r.plan.Store(&esh3ar.Plan{Rate: 1000, Burst: 5}) // a faster plan, so that the empty bucket refills at once
 		r.For(r.id, "")
 		time.Sleep(5 * time.Millisecond)
 		if _, err := r.send(t.Context(), 5); err != nil {
@@ -152,7 +152,7 @@ func TestLimiter_Take_EnforcesRateAndBurst(t *testing.T) {
 
 func TestLimiter_Enter_LimitsConcurrentCalls(t *testing.T) {
 	t.Parallel()
-	r := newRig(esh3ar.Plan{Rate: 1, Burst: 1, Concurrent: 2}, nil)
+	r := newFixture(esh3ar.Plan{Rate: 1, Burst: 1, Concurrent: 2}, nil)
 	a := r.For(r.id, "")
 	for range 2 {
 		if err := a.Enter(); err != nil {
@@ -171,10 +171,10 @@ func TestLimiter_Enter_LimitsConcurrentCalls(t *testing.T) {
 
 func TestLimiter_Take_EnforcesDailyQuota(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) { // begins at midnight in UTC
-		r := newRig(esh3ar.Plan{Rate: 100, Burst: 10, DailyQuota: 12}, nil)
+	synctest.Test(t, func(t *testing.T) { // the bubble begins at midnight UTC
+		r := newFixture(esh3ar.Plan{Rate: 100, Burst: 10, DailyQuota: 12}, nil)
 		today := esh3ar.DayOf(esh3ar.TimeOf(time.Now()))
-		r.ledger.days[today] = esh3ar.Usage{Business: r.id, Day: today, Messages: 4} // before this node began, or on another
+		r.ledger.days[today] = esh3ar.Usage{Business: r.id, Day: today, Messages: 4} // counted before this node started, or on another node
 		stop := run(r)
 		g, err := r.send(t.Context(), 6)
 		if err != nil || g.DayLeft != 2 || g.DayReset != 24*time.Hour || string(g.AppendLimits(nil)) != `"rate";r=4;t=1,"day";r=2;t=86400` {
@@ -182,7 +182,7 @@ func TestLimiter_Take_EnforcesDailyQuota(t *testing.T) {
 		}
 		_, err = r.send(t.Context(), 3)
 		wantLimited(t, err, 24*time.Hour)
-		r.refuse(t, 2) // taken, and not accepted: it does not count
+		r.sendUnaccepted(t, 2) // taken but not accepted, so it does not count
 		time.Sleep(6 * time.Second)
 		if u := r.ledger.of(today); u.Messages != 10 || u.Refused != 3 {
 			t.Errorf("added up: %+v", u)
@@ -207,8 +207,8 @@ func TestLimiter_Take_EnforcesDailyQuota(t *testing.T) {
 	})
 }
 
-// refuse is a call whose messages were not accepted.
-func (r *rig) refuse(t *testing.T, n int) {
+// sendUnaccepted sends a call whose messages are not accepted.
+func (r *fixture) sendUnaccepted(t *testing.T, n int) {
 	a := r.For(r.id, "")
 	if err := a.Enter(); err != nil {
 		t.Fatal(err)
@@ -219,8 +219,8 @@ func (r *rig) refuse(t *testing.T, n int) {
 	a.Leave(n, 0)
 }
 
-// well is a bucket that nodes share; it counts the questions, takes a while, and can be away.
-type well struct {
+// sharedBucket is a bucket that nodes share. It counts calls, takes time, and can be unavailable.
+type sharedBucket struct {
 	mu    sync.Mutex
 	began time.Time
 	full  int64
@@ -229,8 +229,8 @@ type well struct {
 	hangs bool
 }
 
-func (w *well) Take(ctx context.Context, _ string, rate float64, burst, n int) (flow.Decision, error) {
-	time.Sleep(300 * time.Microsecond) // of fake time
+func (w *sharedBucket) Take(ctx context.Context, _ string, rate float64, burst, n int) (flow.Decision, error) {
+	time.Sleep(300 * time.Microsecond) // in fake time
 	w.mu.Lock()
 	hangs := w.hangs
 	w.mu.Unlock()
@@ -251,7 +251,7 @@ func (w *well) Take(ctx context.Context, _ string, rate float64, burst, n int) (
 	return t, nil
 }
 
-func (w *well) set(away bool) {
+func (w *sharedBucket) set(away bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.away = away
@@ -263,10 +263,10 @@ func TestLimiter_ThreeNodes_ShareTheRate(t *testing.T) {
 	t.Parallel()
 	for _, plan := range []esh3ar.Plan{{Rate: 1000, Burst: 500}, {Rate: 2000, Burst: 20}, {Rate: 5, Burst: 3}, {Rate: 5000, Burst: 5000}} {
 		synctest.Test(t, func(t *testing.T) {
-			w := &well{began: time.Now()}
-			nodes := make([]*rig, 3)
+			w := &sharedBucket{began: time.Now()}
+			nodes := make([]*fixture, 3)
 			for i := range nodes {
-				nodes[i] = newRig(plan, func(o *ratelimit.Options) { o.Shared, o.Nodes = w, func() int { return 3 } })
+				nodes[i] = newFixture(plan, func(o *ratelimit.Options) { o.Shared, o.Nodes = w, func() int { return 3 } })
 			}
 			defer run(nodes...)()
 			const span = 4 * time.Second
@@ -278,15 +278,15 @@ func TestLimiter_ThreeNodes_ShareTheRate(t *testing.T) {
 			if float64(through) < 0.9*min(allowed, float64(sent)) {
 				t.Errorf("%+v: only %d of %d came through, %g are allowed", plan, through, sent, allowed)
 			}
-			if asked := float64(w.asked); asked > float64(sent)/10 && plan.Burst > 100 { // a small burst has no change to give
+			if asked := float64(w.asked); asked > float64(sent)/10 && plan.Burst > 100 { // chunks of a small burst are too small
 				t.Errorf("%+v: %g questions for %d calls", plan, asked, sent)
 			}
 		})
 	}
 }
 
-// flood sends to all nodes in turn, at a rate.
-func flood(t *testing.T, nodes []*rig, rate float64, span time.Duration) (sent, through int) {
+// flood sends calls to all nodes in turn, at a rate.
+func flood(t *testing.T, nodes []*fixture, rate float64, span time.Duration) (sent, through int) {
 	var calls sync.WaitGroup
 	var passed atomic.Int64
 	gap := time.Duration(float64(time.Second) / rate)
@@ -311,10 +311,10 @@ func flood(t *testing.T, nodes []*rig, rate float64, span time.Duration) (sent, 
 func TestLimiter_SharedBucketUnavailable_UsesNodeShare(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := &well{began: time.Now(), away: true}
-		r := newRig(esh3ar.Plan{Rate: 30, Burst: 30}, func(o *ratelimit.Options) { o.Shared, o.Nodes = w, func() int { return 3 } })
+		w := &sharedBucket{began: time.Now(), away: true}
+		r := newFixture(esh3ar.Plan{Rate: 30, Burst: 30}, func(o *ratelimit.Options) { o.Shared, o.Nodes = w, func() int { return 3 } })
 		defer run(r)()
-		if _, through := flood(t, []*rig{r}, 100, 10*time.Second); through < 105 || through > 115 {
+		if _, through := flood(t, []*fixture{r}, 100, 10*time.Second); through < 105 || through > 115 {
 			t.Errorf("%d came through in ten seconds, a third is 10 at once and 10 a second", through)
 		}
 		if w.asked > 12 {
@@ -329,7 +329,7 @@ func TestLimiter_SharedBucketUnavailable_UsesNodeShare(t *testing.T) {
 		}
 		w.set(false)
 		time.Sleep(2 * time.Second)
-		if _, through := flood(t, []*rig{r}, 100, 10*time.Second); through < 300 || through > 330 {
+		if _, through := flood(t, []*fixture{r}, 100, 10*time.Second); through < 300 || through > 330 {
 			t.Errorf("%d came through when it answered again, want the whole", through)
 		}
 	})
@@ -342,13 +342,13 @@ func TestLimiter_FlappingSharedBucket_GrantsNoExtraBurst(t *testing.T) {
 	for _, plan := range []esh3ar.Plan{{Rate: 100, Burst: 300}, {Rate: 60, Burst: 60}, {Rate: 1000, Burst: 100}} {
 		for _, cut := range []int{1, 3} {
 			synctest.Test(t, func(t *testing.T) {
-				w := &well{began: time.Now()}
-				nodes := make([]*rig, 3)
+				w := &sharedBucket{began: time.Now()}
+				nodes := make([]*fixture, 3)
 				for i := range nodes {
-					nodes[i] = newRig(plan, func(o *ratelimit.Options) {
+					nodes[i] = newFixture(plan, func(o *ratelimit.Options) {
 						o.Nodes = func() int { return 3 }
 						if o.Shared = w; i < cut {
-							o.Shared = &flaky{well: w, began: time.Now()}
+							o.Shared = &flakyBucket{sharedBucket: w, began: time.Now()}
 						}
 					})
 				}
@@ -356,7 +356,7 @@ func TestLimiter_FlappingSharedBucket_GrantsNoExtraBurst(t *testing.T) {
 				const span = time.Minute
 				sent, through := flood(t, nodes, 3*plan.Rate, span)
 				allowed := float64(plan.Burst) + plan.Rate*span.Seconds()
-				if cut == 1 { // it cannot know that the others give what it gives
+				if cut == 1 { // it cannot know that the others grant their shares
 					allowed += plan.Rate * span.Seconds() / 2 / 3
 				}
 				if float64(through) > 1.05*allowed {
@@ -375,8 +375,8 @@ func TestLimiter_FlappingSharedBucket_GrantsNoExtraBurst(t *testing.T) {
 func TestLimiter_FallbackUsage_NotChargedTwice(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := &well{began: time.Now(), away: true}
-		r := newRig(esh3ar.Plan{Rate: 10, Burst: 20}, func(o *ratelimit.Options) { o.Shared = w })
+		w := &sharedBucket{began: time.Now(), away: true}
+		r := newFixture(esh3ar.Plan{Rate: 10, Burst: 20}, func(o *ratelimit.Options) { o.Shared = w })
 		defer run(r)()
 		all := func() (sent int) {
 			for {
@@ -405,23 +405,23 @@ func TestLimiter_FallbackUsage_NotChargedTwice(t *testing.T) {
 	})
 }
 
-// flaky is a well that answers in every other two seconds.
-type flaky struct {
-	*well
+// flakyBucket is a shared bucket that answers only in every other two seconds.
+type flakyBucket struct {
+	*sharedBucket
 	began time.Time
 }
 
-func (f *flaky) Take(ctx context.Context, key string, rate float64, burst, n int) (flow.Decision, error) {
+func (f *flakyBucket) Take(ctx context.Context, key string, rate float64, burst, n int) (flow.Decision, error) {
 	if int(time.Since(f.began)/(2*time.Second))%2 == 1 {
 		return flow.Decision{}, errors.New("away")
 	}
-	return f.well.Take(ctx, key, rate, burst, n)
+	return f.sharedBucket.Take(ctx, key, rate, burst, n)
 }
 
 func TestLimiter_RetryAfter_FitsTheRequestSize(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(esh3ar.Plan{Rate: 10, Burst: 100}, func(o *ratelimit.Options) { o.Shared = &well{began: time.Now()} })
+		r := newFixture(esh3ar.Plan{Rate: 10, Burst: 100}, func(o *ratelimit.Options) { o.Shared = &sharedBucket{began: time.Now()} })
 		defer run(r)()
 		for {
 			if _, err := r.send(t.Context(), 1); err != nil {
@@ -440,17 +440,17 @@ func TestLimiter_RetryAfter_FitsTheRequestSize(t *testing.T) {
 	})
 }
 
-// lazy is a ledger that is on its way for a while before it adds, and behind it.
-type lazy struct{ *ledger }
+// delayedStore is a usage store with a delay before and after each addition.
+type delayedStore struct{ *ledger }
 
-func (l lazy) AddUsage(ctx context.Context, entries []esh3ar.Usage) ([]esh3ar.Usage, error) {
+func (l delayedStore) AddUsage(ctx context.Context, entries []esh3ar.Usage) ([]esh3ar.Usage, error) {
 	time.Sleep(3 * time.Millisecond)
 	sums, err := l.ledger.AddUsage(ctx, entries)
 	time.Sleep(time.Millisecond)
 	return sums, err
 }
 
-func (l lazy) Usage(ctx context.Context, b esh3ar.BusinessID, first, last esh3ar.Day) ([]esh3ar.Usage, error) {
+func (l delayedStore) Usage(ctx context.Context, b esh3ar.BusinessID, first, last esh3ar.Day) ([]esh3ar.Usage, error) {
 	time.Sleep(2 * time.Millisecond)
 	days, err := l.ledger.Usage(ctx, b, first, last)
 	time.Sleep(2 * time.Millisecond)
@@ -461,9 +461,9 @@ func (l lazy) Usage(ctx context.Context, b esh3ar.BusinessID, first, last esh3ar
 func TestLimiters_Usage_ExactDuringAdditions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(esh3ar.Plan{Rate: 1000, Burst: 1000}, nil)
+		r := newFixture(esh3ar.Plan{Rate: 1000, Burst: 1000}, nil)
 		var books ratelimit.Options
-		books.Plan, books.Usage, books.Every = func(string) *esh3ar.Plan { return r.plan.Load() }, lazy{r.ledger}, 50*time.Millisecond
+		books.Plan, books.Usage, books.Every = func(string) *esh3ar.Plan { return r.plan.Load() }, delayedStore{r.ledger}, 50*time.Millisecond
 		r.Limiters = ratelimit.NewLimiters(books)
 		defer run(r)()
 		today := esh3ar.DayOf(esh3ar.TimeOf(time.Now()))
@@ -482,7 +482,7 @@ func TestLimiters_Usage_ExactDuringAdditions(t *testing.T) {
 func TestLimiter_CallerCanceled_KeepsDailyUsage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(esh3ar.Plan{Rate: 10, Burst: 10, DailyQuota: 5}, nil)
+		r := newFixture(esh3ar.Plan{Rate: 10, Burst: 10, DailyQuota: 5}, nil)
 		today := esh3ar.DayOf(esh3ar.TimeOf(time.Now()))
 		r.ledger.days[today] = esh3ar.Usage{Business: r.id, Day: today, Messages: 5}
 		gone, leave := context.WithCancel(t.Context())
@@ -499,7 +499,7 @@ func TestLimiter_CallerCanceled_KeepsDailyUsage(t *testing.T) {
 func TestLimiter_RefusedBatch_DoesNotBlockSingles(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(esh3ar.Plan{Rate: 1, Burst: 100}, func(o *ratelimit.Options) { o.Shared = &well{began: time.Now()} })
+		r := newFixture(esh3ar.Plan{Rate: 1, Burst: 100}, func(o *ratelimit.Options) { o.Shared = &sharedBucket{began: time.Now()} })
 		defer run(r)()
 		if _, err := r.send(t.Context(), 60); err != nil {
 			t.Fatal(err)
@@ -518,8 +518,8 @@ func TestLimiter_RefusedBatch_DoesNotBlockSingles(t *testing.T) {
 func TestLimiter_ConcurrentCallers_ShareOneRefill(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := &well{began: time.Now()}
-		r := newRig(esh3ar.Plan{Rate: 10_000, Burst: 100_000}, func(o *ratelimit.Options) { o.Shared = w })
+		w := &sharedBucket{began: time.Now()}
+		r := newFixture(esh3ar.Plan{Rate: 10_000, Burst: 100_000}, func(o *ratelimit.Options) { o.Shared = w })
 		defer run(r)()
 		var calls sync.WaitGroup
 		for range 200 {
@@ -539,7 +539,7 @@ func TestLimiter_ConcurrentCallers_ShareOneRefill(t *testing.T) {
 func TestLimiters_ConcurrentUse_StoredEqualsAccepted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(esh3ar.Plan{Rate: 100_000, Burst: 100_000, DailyQuota: 1_000_000}, func(o *ratelimit.Options) { o.Every = 20 * time.Millisecond })
+		r := newFixture(esh3ar.Plan{Rate: 100_000, Burst: 100_000, DailyQuota: 1_000_000}, func(o *ratelimit.Options) { o.Every = 20 * time.Millisecond })
 		stop := run(r)
 		var callers sync.WaitGroup
 		var accepted atomic.Int64
@@ -554,7 +554,7 @@ func TestLimiters_ConcurrentUse_StoredEqualsAccepted(t *testing.T) {
 					if random.IntN(10) == 0 {
 						r.ledger.fail([]error{nil, esh3ar.Errorf(esh3ar.StoreUnavailable, "away")}[random.IntN(2)])
 					}
-					time.Sleep(time.Duration(random.IntN(int(3 * time.Minute)))) // over midnights
+					time.Sleep(time.Duration(random.IntN(int(3 * time.Minute)))) // across midnights
 				}
 			})
 		}
@@ -572,7 +572,7 @@ func TestLimiters_ConcurrentUse_StoredEqualsAccepted(t *testing.T) {
 }
 
 func BenchmarkCall(b *testing.B) {
-	r := newRig(esh3ar.Plan{Rate: 1e9, Burst: 1_000_000, DailyQuota: 1e12}, nil)
+	r := newFixture(esh3ar.Plan{Rate: 1e9, Burst: 1_000_000, DailyQuota: 1e12}, nil)
 	b.ReportAllocs()
 	for b.Loop() {
 		a := r.For(r.id, "")
@@ -590,8 +590,8 @@ func BenchmarkCall(b *testing.B) {
 func TestLimiter_Batch_CombinesLeaseAndBucket(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := &well{began: time.Now()}
-		r := newRig(esh3ar.Plan{Rate: 0.1, Burst: 1000}, func(o *ratelimit.Options) { o.Shared = w })
+		w := &sharedBucket{began: time.Now()}
+		r := newFixture(esh3ar.Plan{Rate: 0.1, Burst: 1000}, func(o *ratelimit.Options) { o.Shared = w })
 		if _, err := r.send(t.Context(), 1); err != nil {
 			t.Fatal(err)
 		}
@@ -610,7 +610,7 @@ func TestLimiter_Batch_CombinesLeaseAndBucket(t *testing.T) {
 func TestLimiters_ConcurrentDrop_KeepsLimiterInUse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(esh3ar.Plan{Rate: 10, Burst: 10}, nil)
+		r := newFixture(esh3ar.Plan{Rate: 10, Burst: 10}, nil)
 		stop := run(r)
 		if _, err := r.send(t.Context(), 1); err != nil {
 			t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 
 // # Limits per recipient
 //
-// A phone reads its inbox in order, so messages of one business that wait there delay all others in the same lane. The plan bounds
+// A phone reads its inbox in order, so messages of one business that wait there delay other messages in the same lane. The plan bounds
 // them: a number of undelivered messages per lane, and a rate per recipient.
 //
 // The naive way is a counter per (recipient, business, lane) in every commit: two more rows written per message, and a row that all

@@ -13,7 +13,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/ratelimit"
 )
 
-// inboxes counts what waits, as a store does.
+// inboxes counts waiting messages as a store does.
 type inboxes struct {
 	mu    sync.Mutex
 	of    map[esh3ar.WaitingQuery]int // by recipient, business and lane
@@ -47,7 +47,7 @@ func (b *inboxes) waiting(business esh3ar.BusinessID, r esh3ar.Recipient, lane e
 	return b.of[at(business, r, lane)]
 }
 
-// fast is a plan that holds by the inbox alone.
+// fast returns a plan that only limits the inbox.
 func fast(limit int) *esh3ar.Plan {
 	return &esh3ar.Plan{InboxLimit: limit, RecipientRate: esh3ar.MaxRate, RecipientBurst: esh3ar.MaxBurst}
 }
@@ -139,7 +139,7 @@ func TestRecipients_OtherBusinessLaneAndRecipient_AreNotHeldUp(t *testing.T) {
 				t.Errorf("another business, lane or recipient: %v", err)
 			}
 		}
-		store.add(business, 1, esh3ar.Urgent, -100) // delivered
+		store.add(business, 1, esh3ar.Urgent, -100) // as if they were delivered
 		time.Sleep(2 * time.Second)
 		if err := r.Take(t.Context(), fast(100), business, to(1, esh3ar.Urgent, 1)); err != nil {
 			t.Errorf("after the delivery: %v", err)
@@ -155,7 +155,7 @@ func TestRecipients_Batch_IsOneUnit(t *testing.T) {
 		store.add(business, 2, esh3ar.Normal, 100)
 		batch := append(to(1, esh3ar.Normal, 60), to(2, esh3ar.Normal, 60)...)
 		plan := &esh3ar.Plan{InboxLimit: 100, RecipientRate: esh3ar.MinRate, RecipientBurst: 100}
-		for range 20 { // whichever recipient comes first
+		for range 20 { // the recipients are in random order
 			if err := refusal(t, r.Take(t.Context(), plan, business, batch)); err == nil || !err.Full {
 				t.Fatalf("a batch for a full lane: %v, want inbox_full", err)
 			}
@@ -204,7 +204,7 @@ func TestRecipients_ManyPairs_StayBoundedEach(t *testing.T) {
 	if testing.Short() {
 		t.Skip("walks five million messages")
 	}
-	for range rounds { // more pairs than slots: each drives others out
+	for range rounds { // more pairs than slots, so pairs evict each other
 		for p := range esh3ar.Recipient(pairs) {
 			if refusal(t, r.Take(t.Context(), fast(limit), business, to(p+1, esh3ar.Normal, 1))) == nil {
 				store.add(business, p+1, esh3ar.Normal, 1)
@@ -238,7 +238,7 @@ func TestRecipients_OneMessage_AllocatesNothing(t *testing.T) {
 	plan, message := fast(1_000_000), to(1, esh3ar.Normal, 1)
 	ctx := t.Context()
 	_ = r.Take(ctx, plan, business, message)
-	for range 100 { // past the first allowance
+	for range 100 { // more than the initial allowance
 		_ = r.Take(ctx, plan, business, message)
 	}
 	if n := testing.AllocsPerRun(1000, func() { _ = r.Take(ctx, plan, business, message) }); n != 0 {

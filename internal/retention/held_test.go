@@ -18,7 +18,7 @@ func TestJanitor_ClockJumpedAhead_AsksTheStoreForNothing(t *testing.T) {
 			t.Fatal("got no question to the store in the first round, want some")
 		}
 		time.Sleep(time.Minute)
-		j.wall = j.wall.Add(-48 * time.Hour) // as if the wall clock had been set ahead since
+		j.wall = j.wall.Add(-48 * time.Hour) // as if the wall clock had been set ahead meanwhile
 		j.runOnce(t.Context(), time.Now())
 		if got := j.Stats(); len(store.asked) != before || got.Paused != 1 || got.Rounds != 1 {
 			t.Errorf("after a jump: got questions %q, %+v; want none, 1 held, 1 round", store.asked[before:], got)

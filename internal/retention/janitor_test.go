@@ -17,10 +17,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fakeStore writes down what it is asked for.
+// fakeStore records its calls.
 type fakeStore struct {
 	asked []string
-	steps int // of purging and of trimming
+	steps int // number of calls until purging and trimming are complete
 	fails error
 }
 
@@ -114,7 +114,7 @@ func TestJanitor_ClockJumps_PausesDeletion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := New(&fakeStore{}, Options{})
 		for _, step := range []struct {
-			wall time.Duration // of the wall clock, against the monotonic one
+			wall time.Duration // jump of the wall clock relative to the monotonic clock
 			wait time.Duration
 			held bool
 		}{
@@ -127,7 +127,7 @@ func TestJanitor_ClockJumps_PausesDeletion(t *testing.T) {
 			{0, time.Minute, false},
 		} {
 			time.Sleep(step.wait)
-			j.wall = j.wall.Add(-step.wall) // as if the wall clock had been set ahead since
+			j.wall = j.wall.Add(-step.wall) // as if the wall clock had been set ahead meanwhile
 			if held := j.clockJumped(time.Now()); held != step.held {
 				t.Errorf("after a step of %s: held is %t", step.wall, held)
 			}

@@ -63,7 +63,7 @@ func TestTarget_CommandHangs_IsKilledWithChildren(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "pid")
 	pid := 0
-	for within := 100 * time.Millisecond; pid == 0; within *= 2 { // until there is time enough to start something
+	for within := 100 * time.Millisecond; pid == 0; within *= 2 { // until the command had enough time to start a process
 		err := target(t, within, "sh", "-c", "sleep 1000 & echo $! > "+file+"; wait").Resize(t.Context(), order(2))
 		if err == nil || !strings.Contains(err.Error(), "was killed: it did not end within "+within.String()) {
 			t.Fatal(err)
@@ -79,7 +79,7 @@ func TestTarget_CommandHangs_IsKilledWithChildren(t *testing.T) {
 	}
 }
 
-// alive does not count what is dead and waits for its parent.
+// alive does not count zombies.
 func alive(pid int) bool {
 	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 		return false

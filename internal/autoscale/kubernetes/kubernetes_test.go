@@ -34,20 +34,20 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// cluster answers as an API server does for one StatefulSet.
+// cluster is a fake API server with one StatefulSet.
 type cluster struct {
 	t      *testing.T
 	server *httptest.Server
-	dir    string // with the credentials of the pod
+	dir    string // directory with the credentials of the pod
 
 	mu struct {
 		sync.Mutex
 		token    string
 		version  int
 		replicas int
-		refuse   int           // answer this code
-		before   func()        // each answer
-		hang     chan struct{} // answer when it is closed
+		refuse   int           // status code of every response
+		before   func()        // called before each response
+		hang     chan struct{} // responses wait until it is closed
 		calls    []string
 	}
 }
@@ -80,7 +80,7 @@ func (c *cluster) target() *kubernetes.Target {
 	return target
 }
 
-// set changes what the server is like.
+// set changes the state of the server.
 func (c *cluster) set(change func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -150,7 +150,7 @@ func (c *cluster) replicas() int {
 	return c.mu.replicas
 }
 
-// order is one whose holder has the lease.
+// order returns an order whose guard always succeeds.
 func order(n int) autoscale.Order {
 	return autoscale.Order{Nodes: n, Token: 1, Guard: func(ctx context.Context, effect func(context.Context) error) error { return effect(ctx) }}
 }
@@ -166,7 +166,7 @@ func TestTarget_FleetAndResize_UseTheScale(t *testing.T) {
 	if f.Wanted != 3 || !f.OwnsAll || f.Opaque || !slices.Equal(f.RemovalOrder, []membership.NodeID{"esh3ar-2", "esh3ar-1", "esh3ar-0"}) || len(f.Own) != 3 {
 		t.Errorf("%+v", f)
 	}
-	for _, n := range []int{5, 2} { // the second goes by what the first was answered
+	for _, n := range []int{5, 2} { // the second is based on the response to the first
 		if err := target.Resize(t.Context(), order(n)); err != nil || c.replicas() != n {
 			t.Errorf("%d replicas, want %d: %v", c.replicas(), n, err)
 		}
@@ -211,26 +211,26 @@ func TestTarget_LeaseLost_SendsNothing(t *testing.T) {
 	}
 }
 
-// office lets one scaler do as it likes.
-type office struct{}
+// noLease is a lease and a history that accept everything.
+type noLease struct{}
 
-func (office) Acquire(context.Context, string, time.Duration) (autoscale.Term, error) {
+func (noLease) Acquire(context.Context, string, time.Duration) (autoscale.Term, error) {
 	return autoscale.Term{Leader: true, Holder: "a", Token: 1}, nil
 }
 
-func (office) Release(context.Context, autoscale.Term) error { return nil }
+func (noLease) Release(context.Context, autoscale.Term) error { return nil }
 
-func (office) Guard(ctx context.Context, _ autoscale.Term, effect func(context.Context) error) error {
+func (noLease) Guard(ctx context.Context, _ autoscale.Term, effect func(context.Context) error) error {
 	return effect(ctx)
 }
 
-func (office) Load(context.Context) ([]byte, error) { return nil, nil }
+func (noLease) Load(context.Context) ([]byte, error) { return nil, nil }
 
-func (office) Write(context.Context, autoscale.Term, *autoscale.Entry, []byte) error { return nil }
+func (noLease) Write(context.Context, autoscale.Term, *autoscale.Entry, []byte) error { return nil }
 
-func (office) History(context.Context, int64, int) ([]autoscale.Entry, error) { return nil, nil }
+func (noLease) History(context.Context, int64, int) ([]autoscale.Entry, error) { return nil, nil }
 
-// pods are nodes with nothing to do; the last has something in its spill.
+// pods is a registry of idle nodes; the last has messages in its spill.
 type pods struct {
 	*cluster
 	spilled atomic.Int64
@@ -248,10 +248,10 @@ func TestTarget_PodWithSpill_IsNotRemoved(t *testing.T) {
 	t.Parallel()
 	p := &pods{cluster: newCluster(t, 3)}
 	p.spilled.Store(7)
-	const every = time.Second // a call to the server may take as long as a round
+	const every = time.Second // a request may take as long as a round
 	policy := autoscale.Default()
 	policy.Min, policy.Rules[0].Window, policy.Down = 2, 0, autoscale.StepRules{Step: 1}
-	s := autoscale.New(autoscale.Options{Policy: policy, Holder: "a", Registry: p, Target: p.target(), Lease: office{}, History: office{}, Every: every})
+	s := autoscale.New(autoscale.Options{Policy: policy, Holder: "a", Registry: p, Target: p.target(), Lease: noLease{}, History: noLease{}, Every: every})
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
@@ -343,14 +343,14 @@ func TestTarget_ServerHangs_TimesOut(t *testing.T) {
 func TestTarget_ForeignCertificate_IsRejected(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3)
-	c.server.Config.ErrorLog = log.New(io.Discard, "", 0) // it hears of the broken handshake
+	c.server.Config.ErrorLog = log.New(io.Discard, "", 0) // discards the error of the failed handshake
 	c.write("ca.crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: authority(t)})))
 	if _, err := c.target().Fleet(t.Context()); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Error(err)
 	}
 }
 
-// authority is a certificate that has signed nothing.
+// authority returns a certificate that has signed nothing.
 func authority(t *testing.T) []byte {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -123,10 +123,11 @@ func (t *Target) await(c *child, cmd *exec.Cmd) error {
 		_ = cmd.Process.Kill()
 	})
 	defer kill.Stop()
-	return t.farewell(c, <-exited)
+	return t.reportExit(c, <-exited)
 }
 
-func (t *Target) farewell(c *child, err error) error {
+// reportExit logs how a stopped process exited, and returns errStopped or errLeftBehind.
+func (t *Target) reportExit(c *child, err error) error {
 	exit, bad := errors.AsType[*exec.ExitError](err)
 	switch {
 	case bad && exit.ExitCode() == exitSpilled:

@@ -39,8 +39,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// serve is a node as far as its parent can tell: it notes in its data directory that it runs and how it ended, and does what
-// files there say.
+// serve is a fake node: it records in its data directory that it runs and how it ended, and follows instructions in files there.
 func serve(args []string) int {
 	terminated := make(chan os.Signal, 1)
 	signal.Notify(terminated, syscall.SIGTERM)
@@ -53,11 +52,11 @@ func serve(args []string) int {
 	note("running", strconv.Itoa(os.Getpid()))
 	for {
 		<-terminated
-		if there(filepath.Join(dir, "deaf")) {
+		if exists(filepath.Join(dir, "deaf")) {
 			continue
 		}
 		note("drained", "")
-		if there(filepath.Join(dir, "spilled")) {
+		if exists(filepath.Join(dir, "spilled")) {
 			return 3
 		}
 		return 0
@@ -71,7 +70,7 @@ func after(args []string, flag string) string {
 	return ""
 }
 
-func there(path string) bool { _, err := os.Stat(path); return err == nil }
+func exists(path string) bool { _, err := os.Stat(path); return err == nil }
 
 func must(err error) {
 	if err != nil {
@@ -79,7 +78,7 @@ func must(err error) {
 	}
 }
 
-// scaleUntilKilled starts two and waits for its end.
+// scaleUntilKilled starts two nodes and waits until it is killed.
 func scaleUntilKilled(dir string) {
 	t, err := processes.New(processes.Options{Binary: os.Args[0], Dir: dir})
 	must(err)
@@ -92,8 +91,8 @@ func order(n int) autoscale.Order {
 	return autoscale.Order{Nodes: n, Token: 1, Guard: func(ctx context.Context, effect func(context.Context) error) error { return effect(ctx) }}
 }
 
-// yard is a target under test.
-type yard struct {
+// fixture is a target under test.
+type fixture struct {
 	*processes.Target
 	t    *testing.T
 	dir  string
@@ -101,7 +100,7 @@ type yard struct {
 	stop func()
 }
 
-// output is what children print.
+// output collects what children print.
 type output struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -119,9 +118,9 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-func newYard(t *testing.T, change func(*processes.Options)) *yard {
+func newFixture(t *testing.T, change func(*processes.Options)) *fixture {
 	t.Helper()
-	y := &yard{t: t, dir: t.TempDir(), log: &output{}}
+	y := &fixture{t: t, dir: t.TempDir(), log: &output{}}
 	o := processes.Options{Binary: os.Args[0], Flags: []string{"--ack-timeout", "5s"}, Dir: y.dir, Output: y.log, Random: func(int64) int64 { return 0 }}
 	if change != nil {
 		change(&o)
@@ -147,14 +146,14 @@ func newYard(t *testing.T, change func(*processes.Options)) *yard {
 	return y
 }
 
-func (y *yard) resize(n int) {
+func (y *fixture) resize(n int) {
 	y.t.Helper()
 	if err := y.Resize(y.t.Context(), order(n)); err != nil {
 		y.t.Fatal(err)
 	}
 }
 
-func (y *yard) fleet() autoscale.Fleet {
+func (y *fixture) fleet() autoscale.Fleet {
 	y.t.Helper()
 	f, err := y.Fleet(y.t.Context())
 	if err != nil {
@@ -163,12 +162,12 @@ func (y *yard) fleet() autoscale.Fleet {
 	return f
 }
 
-func (y *yard) path(slot int, name string) string {
+func (y *fixture) path(slot int, name string) string {
 	return filepath.Join(y.dir, strconv.Itoa(slot), name)
 }
 
-// await polls until it is so.
-func (y *yard) await(what string, so func() bool) {
+// await polls until the condition holds.
+func (y *fixture) await(what string, so func() bool) {
 	y.t.Helper()
 	await(y.t, what, so)
 }
@@ -187,8 +186,8 @@ func await(t *testing.T, what string, so func() bool) {
 	}
 }
 
-// pid of the child that runs in a slot.
-func (y *yard) pid(slot int) int {
+// pid returns the process id of the child in a slot.
+func (y *fixture) pid(slot int) int {
 	y.t.Helper()
 	var pid int
 	y.await("a child runs", func() bool {
@@ -206,13 +205,13 @@ func TestTarget_Resize_StartsAndStops(t *testing.T) {
 	t.Setenv("ESH3AR_AUTOSCALE", "true")
 	t.Setenv("ESH3AR_ROLE", "all")
 	t.Setenv("ESH3AR_RETRY_BASE", "1s")
-	y := newYard(t, func(o *processes.Options) { o.Env = []string{"ESH3AR_RETRY_BASE=2s"} })
+	y := newFixture(t, func(o *processes.Options) { o.Env = []string{"ESH3AR_RETRY_BASE=2s"} })
 	y.resize(3)
 	f := y.fleet()
 	if f.Wanted != 3 || len(f.Own) != 3 || f.OwnsAll || f.Opaque || f.RemovalOrder[0] != f.Own[2] || f.RemovalOrder[2] != f.Own[0] {
 		t.Errorf("%+v", f)
 	}
-	first, _, last := y.pid(1), y.pid(2), y.pid(3) // all have begun: before, SIGTERM just ends them
+	first, _, last := y.pid(1), y.pid(2), y.pid(3) // all must have started: before that, SIGTERM kills them
 	args, _ := os.ReadFile(y.path(3, "args"))
 	if want := "--ack-timeout 5s --listen 127.0.0.1:0 --data-dir " + filepath.Join(y.dir, "3") + " --node-id " + string(f.Own[2]); string(args) != want {
 		t.Errorf("started with %q, want %q", args, want)
@@ -222,18 +221,18 @@ func TestTarget_Resize_StartsAndStops(t *testing.T) {
 		t.Errorf("environment: %s", environment)
 	}
 	y.resize(1)
-	y.await("the highest two drain and end", func() bool { return !alive(last) && there(y.path(2, "drained")) && there(y.path(3, "drained")) })
-	if !alive(first) || there(y.path(1, "drained")) {
+	y.await("the highest two drain and end", func() bool { return !alive(last) && exists(y.path(2, "drained")) && exists(y.path(3, "drained")) })
+	if !alive(first) || exists(y.path(1, "drained")) {
 		t.Error("the lowest did not stay")
 	}
 	y.await("those that have gone are forgotten", func() bool { return len(y.fleet().Own) == 1 })
 	y.resize(2)
-	if got := y.fleet().Own; got[1] != f.Own[1] || !there(y.path(2, "drained")) {
+	if got := y.fleet().Own; got[1] != f.Own[1] || !exists(y.path(2, "drained")) {
 		t.Errorf("%v does not use the data directory of before", got)
 	}
 	y.await("what children print has their names", func() bool { return strings.Contains(y.log.String(), string(f.Own[1])+": hello\n") })
 	y.stop()
-	if alive(first) || !there(y.path(1, "drained")) {
+	if alive(first) || !exists(y.path(1, "drained")) {
 		t.Error("Run did not wait for the children's end")
 	}
 	if err := y.Resize(t.Context(), order(1)); err == nil {
@@ -243,7 +242,7 @@ func TestTarget_Resize_StartsAndStops(t *testing.T) {
 
 func TestTarget_DrainingChild_NotCountedAndSlotKept(t *testing.T) {
 	t.Parallel()
-	y := newYard(t, nil)
+	y := newFixture(t, nil)
 	y.resize(2)
 	pid := y.pid(2)
 	if err := os.WriteFile(y.path(2, "deaf"), nil, 0o600); err != nil {
@@ -266,9 +265,9 @@ func TestTarget_DrainingChild_NotCountedAndSlotKept(t *testing.T) {
 func TestTarget_ChildCrashes_IsRestarted(t *testing.T) {
 	t.Parallel()
 	log := &output{}
-	y := newYard(t, func(o *processes.Options) { o.Log = slog.New(slog.NewTextHandler(log, nil)) })
+	y := newFixture(t, func(o *processes.Options) { o.Log = slog.New(slog.NewTextHandler(log, nil)) })
 	y.resize(1)
-	for _, pause := range []string{"in=500ms", "in=1s"} { // longer each time
+	for _, pause := range []string{"in=500ms", "in=1s"} { // the backoff grows
 		first := y.pid(1)
 		if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
@@ -285,7 +284,7 @@ func TestTarget_ChildCrashes_IsRestarted(t *testing.T) {
 
 func TestTarget_ChildDoesNotDrain_IsKilled(t *testing.T) {
 	t.Parallel()
-	y := newYard(t, func(o *processes.Options) { o.StopWithin = 50 * time.Millisecond })
+	y := newFixture(t, func(o *processes.Options) { o.StopWithin = 50 * time.Millisecond })
 	y.resize(1)
 	pid := y.pid(1)
 	if err := os.WriteFile(y.path(1, "deaf"), nil, 0o600); err != nil {
@@ -299,7 +298,7 @@ func TestTarget_ChildDoesNotDrain_IsKilled(t *testing.T) {
 func TestTarget_ChildLeavesMessages_RunsAgain(t *testing.T) {
 	t.Parallel()
 	log := &output{}
-	y := newYard(t, func(o *processes.Options) { o.Log = slog.New(slog.NewTextHandler(log, nil)) })
+	y := newFixture(t, func(o *processes.Options) { o.Log = slog.New(slog.NewTextHandler(log, nil)) })
 	y.resize(2)
 	first := y.pid(2)
 	if err := os.WriteFile(y.path(2, "spilled"), nil, 0o600); err != nil {
@@ -322,7 +321,7 @@ func TestTarget_ChildLeavesMessages_RunsAgain(t *testing.T) {
 
 func TestTarget_IPv6Host_Works(t *testing.T) {
 	t.Parallel()
-	y := newYard(t, func(o *processes.Options) { o.Host = "::1" })
+	y := newFixture(t, func(o *processes.Options) { o.Host = "::1" })
 	y.resize(1)
 	y.pid(1)
 	if args, _ := os.ReadFile(y.path(1, "args")); !strings.Contains(string(args), "--listen [::1]:0 ") {
@@ -332,7 +331,7 @@ func TestTarget_IPv6Host_Works(t *testing.T) {
 
 func TestTarget_LeaseLost_ChangesNothing(t *testing.T) {
 	t.Parallel()
-	y := newYard(t, nil)
+	y := newFixture(t, nil)
 	y.resize(1)
 	pid := y.pid(1)
 	refuse := order(3)
@@ -354,7 +353,7 @@ func TestTarget_LeaseLost_ChangesNothing(t *testing.T) {
 }
 
 // TestTarget_MessagesOfEarlierRun_StartsNode: the node starts in the slot of the messages, once the directory can be read, and only
-// there.
+// exists.
 func TestTarget_MessagesOfEarlierRun_StartsNode(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -364,7 +363,7 @@ func TestTarget_MessagesOfEarlierRun_StartsNode(t *testing.T) {
 		}
 	}
 	var asked sync.Map
-	y := newYard(t, func(o *processes.Options) {
+	y := newFixture(t, func(o *processes.Options) {
 		o.Dir = dir
 		o.Left = func(data string) (bool, error) {
 			n, again := asked.LoadOrStore(filepath.Base(data), new(atomic.Int64))
@@ -396,7 +395,7 @@ func TestTarget_MessagesOfEarlierRun_StartsNode(t *testing.T) {
 
 func TestTarget_MissingBinary_Fails(t *testing.T) {
 	t.Parallel()
-	y := newYard(t, func(o *processes.Options) { o.Binary = "/nonexistent/esh3ar" })
+	y := newFixture(t, func(o *processes.Options) { o.Binary = "/nonexistent/esh3ar" })
 	if err := y.Resize(t.Context(), order(1)); err == nil || !strings.Contains(err.Error(), "/nonexistent/esh3ar") || y.fleet().Wanted != 0 {
 		t.Errorf("%v, %+v", err, y.fleet())
 	}
@@ -404,7 +403,7 @@ func TestTarget_MissingBinary_Fails(t *testing.T) {
 
 func TestTarget_SecondScalerOfFolder_Fails(t *testing.T) {
 	t.Parallel()
-	y := newYard(t, nil)
+	y := newFixture(t, nil)
 	if _, err := processes.New(processes.Options{Binary: os.Args[0], Dir: y.dir}); err == nil || !strings.Contains(err.Error(), "in use by another scaler") {
 		t.Error(err)
 	}
@@ -448,12 +447,12 @@ func TestTarget_ScalerKilled_ChildrenDrain(t *testing.T) {
 		t.Fatal(err)
 	}
 	both := func(name string) bool {
-		return there(filepath.Join(dir, "1", name)) && there(filepath.Join(dir, "2", name))
+		return exists(filepath.Join(dir, "1", name)) && exists(filepath.Join(dir, "2", name))
 	}
 	await(t, "both children run", func() bool { return both("running") })
 	if err := scaler.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = scaler.Wait() // killed
+	_ = scaler.Wait() // it was killed
 	await(t, "both children drain", func() bool { return both("drained") })
 }

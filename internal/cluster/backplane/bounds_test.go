@@ -12,7 +12,7 @@ import (
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
-// idle is a plane that nobody runs.
+// idle returns a plane whose Run is not called.
 func idle() *backplane.Plane {
 	nodes := func() []membership.NodeID { return []membership.NodeID{"one", "two", "three"} }
 	return backplane.New(backplane.Options{Self: "one", Nodes: nodes, Transport: new(redis.Client).BatchTransport("hub")})
@@ -31,7 +31,7 @@ func TestOutbox_Full_RefusesFrames(t *testing.T) {
 		if _, err := p.Request(t.Context(), "c", []byte(message)); !errors.Is(err, backplane.ErrFull) {
 			t.Errorf("%s: %v", what, err)
 		}
-		if st := p.Stats(); st.Dropped != 4 { // the last send and the request, for two nodes
+		if st := p.Stats(); st.Dropped != 4 { // the last send and the request, for two nodes each
 			t.Errorf("%s: %+v", what, st)
 		}
 	}

@@ -12,14 +12,14 @@ import (
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
-// client is a SignalR client over long polling: plain requests, so that it needs no library and both protocols work.
+// client is a SignalR client over long polling. It uses plain HTTP requests, so it needs no library and supports both protocols.
 type client struct {
 	t    *testing.T
 	ctx  context.Context //nolint:containedctx // of the test
 	url  string
 	pack bool
 	came []byte
-	conn *signalr.Conn // at its server
+	conn *signalr.Conn // its connection at the server
 }
 
 func (n *node) dial(ctx context.Context, protocol, user string) *client {
@@ -30,7 +30,7 @@ func (n *node) dial(ctx context.Context, protocol, user string) *client {
 		n.t.Fatal(err)
 	}
 	c.url = n.web.URL + "/?user=" + user + "&id=" + offer.ConnectionToken
-	c.do("GET", nil) // the first poll opens
+	c.do("GET", nil) // the first poll opens the connection
 	c.do("POST", []byte(`{"protocol":"`+protocol+`","version":1}`+"\x1e"))
 	c.until("the handshake", "{}\x1e")
 	select {
@@ -59,7 +59,7 @@ func (c *client) do(method string, body []byte) []byte {
 	return b
 }
 
-// until polls for something and gives what came before it, with it.
+// until polls until the expected text arrives, and returns everything up to it.
 func (c *client) until(what, mark string) string {
 	c.t.Helper()
 	for {
@@ -75,7 +75,7 @@ func (c *client) until(what, mark string) string {
 	}
 }
 
-// methods gives the invocations of a JSON client up to that of last.
+// methods returns the invocations of a JSON client up to the method last.
 func (c *client) methods(last string) (methods []string) {
 	c.t.Helper()
 	for len(methods) == 0 || methods[len(methods)-1] != last {
@@ -83,14 +83,14 @@ func (c *client) methods(last string) (methods []string) {
 		if err := json.Unmarshal([]byte(strings.TrimSuffix(c.until(last, "\x1e"), "\x1e")), &m); err != nil {
 			c.t.Fatal(err)
 		}
-		if m.Target != "" { // or a ping
+		if m.Target != "" { // or it is a ping
 			methods = append(methods, m.Target)
 		}
 	}
 	return methods
 }
 
-// asked gives the id of an invocation that wants a result.
+// asked returns the id of an invocation that expects a result.
 func (c *client) asked(method string) string {
 	c.t.Helper()
 	if c.pack { // length, [1, {}, id, method, …
@@ -105,7 +105,7 @@ func (c *client) asked(method string) string {
 	return id
 }
 
-// result answers an invocation; value is encoded.
+// result sends the result of an invocation; value is encoded.
 func (c *client) result(id, value string) {
 	c.t.Helper()
 	if !c.pack {

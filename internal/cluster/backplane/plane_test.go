@@ -22,13 +22,13 @@ import (
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
-// ring is that of the cluster of every test.
+// ring is the keyring of the cluster in every test.
 var ring = keyring.Generate(time.Now)
 
 func TestMain(m *testing.M) {
 	code := m.Run()
 	http.DefaultClient.CloseIdleConnections()
-	// The library closes connections that a cluster gave up some seconds later, and nobody can wait for that.
+	// The library closes some connections seconds after a cluster has dropped them. Waiting for that would take too long.
 	if err := goleak.Find(
 		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"),
 		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"),
@@ -39,13 +39,13 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// servers are a Redis, or a Redis Cluster.
+// servers is a Redis server or a Redis Cluster.
 type servers struct {
 	url  string
 	kill func() error
 }
 
-// onBoth runs a test against both, with servers of its own that it may harm.
+// onBoth runs a test against both topologies, with servers that it may stop.
 func onBoth(t *testing.T, test func(ctx context.Context, t *testing.T, s servers)) {
 	t.Parallel()
 	if testing.Short() {
@@ -60,7 +60,7 @@ func onBoth(t *testing.T, test func(ctx context.Context, t *testing.T, s servers
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { _ = s.kill() }) // it may be dead already
+			t.Cleanup(func() { _ = s.kill() }) // it may have been stopped already
 			test(ctx, t, s)
 		})
 	}
@@ -80,7 +80,7 @@ func onBoth(t *testing.T, test func(ctx context.Context, t *testing.T, s servers
 	})
 }
 
-// node is a server with its end of the backplane.
+// node is a SignalR server with its end of the backplane.
 type node struct {
 	*signalr.Server
 	t     *testing.T
@@ -88,10 +88,10 @@ type node struct {
 	redis *redis.Client
 	web   *httptest.Server
 	met   chan *signalr.Conn
-	leave func() // the backplane, as at the end of a node
+	leave func() // leaves the backplane, as a stopping node does
 }
 
-// cluster is a list of nodes that live.
+// cluster is a list of live nodes.
 type cluster struct {
 	mu  sync.Mutex
 	ids []membership.NodeID
@@ -123,7 +123,7 @@ func (c *cluster) start(ctx context.Context, t *testing.T, url string, id member
 	var server, plane sync.WaitGroup
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	joined, leave := context.WithCancel(context.WithoutCancel(ctx))
-	server.Go(func() { _ = n.Server.Run(serving) }) // nil, or the test sees it
+	server.Go(func() { _ = n.Server.Run(serving) }) // nil, or the test sees the error
 	plane.Go(func() { _ = n.plane.Run(joined, n.Server) })
 	n.leave = func() { leave(); plane.Wait() }
 	t.Cleanup(func() {
@@ -139,7 +139,7 @@ func (c *cluster) start(ctx context.Context, t *testing.T, url string, id member
 	return n
 }
 
-// together starts nodes and waits until each hears each other.
+// together starts nodes and waits until each receives frames of each other.
 func together(ctx context.Context, t *testing.T, url string, ids ...membership.NodeID) (*cluster, []*node) {
 	t.Helper()
 	var c cluster
@@ -150,7 +150,7 @@ func together(ctx context.Context, t *testing.T, url string, ids ...membership.N
 	for _, n := range nodes {
 		for {
 			if _, err := n.Client("nobody").Invoke(ctx, "Hello"); errors.Is(err, signalr.ErrNoConnection) {
-				break // all others have said so
+				break // every other node was received
 			} else if ctx.Err() != nil {
 				t.Fatal(err)
 			}
@@ -201,7 +201,7 @@ func TestPlane_Publish_ReachesOtherNodes(t *testing.T) {
 	})
 }
 
-// invoke asks on a goroutine.
+// invoke sends a request on a goroutine of its own.
 func (n *node) invoke(ctx context.Context, id string) (<-chan signalr.Raw, <-chan error) {
 	raws, errs := make(chan signalr.Raw, 1), make(chan error, 1)
 	go func() {
@@ -239,7 +239,7 @@ func TestPlane_Request_ReturnsTheReply(t *testing.T) {
 		if err := <-errs; !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
-		raws, errs := one.invoke(ctx, c.conn.ID()) // an answer to the one before is none to this one
+		raws, errs := one.invoke(ctx, c.conn.ID()) // the reply to the previous request must not end this one
 		id := c.asked("Guess")
 		c.result(late, "1")
 		c.result(id, "2")
@@ -320,7 +320,7 @@ func TestPlane_SlowReply_KeptAliveByProgress(t *testing.T) {
 		id := b.asked("Guess")
 		tick := time.NewTicker(20 * time.Millisecond)
 		defer tick.Stop()
-		for one.plane.Stats().Received < before+4 { // four beats: longer than three
+		for one.plane.Stats().Received < before+4 { // four progress frames: longer than the timeout of three
 			select {
 			case err := <-errs:
 				t.Fatal(err)

@@ -27,7 +27,7 @@ func draining(n membership.Node) membership.Node {
 	return n
 }
 
-// busy is a node whose load is not of its connections.
+// busy returns a node whose load does not come from its connections.
 func busy(n membership.Node) membership.Node {
 	n.Parts.Connections = 0
 	return n
@@ -108,7 +108,7 @@ func TestRules_ConcurrentNodes_Converge(t *testing.T) {
 		for i := range all {
 			all[i] = node(membership.NodeID(rune('a'+i)), 0, 0)
 		}
-		for p := range phones { // the first has most, more so with a higher start
+		for p := range phones { // the first node has most phones, more so with a higher start
 			all[p%(1+(p+start)%nodes)].Connections++
 		}
 		moved, quiet := 0, 0
@@ -134,7 +134,7 @@ func TestRules_ConcurrentNodes_Converge(t *testing.T) {
 	}
 }
 
-// step is one round of all nodes at the same time; who leaves goes to the emptiest.
+// step runs one round on all nodes concurrently; phones that leave go to the emptiest node.
 func step(all []membership.Node, capacity int) (left int) {
 	for i := range all {
 		all[i].Load = float64(all[i].Connections) / float64(capacity)

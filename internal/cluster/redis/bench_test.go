@@ -10,8 +10,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/redisproc"
 )
 
-// BenchmarkPresence looks up a hundred recipients at a time, as a batch of messages does, and gives the time for one: asked of
-// Redis, and remembered.
+// BenchmarkPresence looks up a hundred recipients at a time, as a batch of messages does, and reports the time per recipient, from
+// Redis and from the cache.
 func BenchmarkPresence(b *testing.B) {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		b.Fatal("redis-server is not installed; run `make deps`")

@@ -57,7 +57,7 @@ func TestParseURL_Table(t *testing.T) {
 			t.Errorf("%q: the error tells the password: %v", test.url, err)
 		}
 		if test.wrong == "" {
-			continue // the names in them are no servers
+			continue // the host names do not exist
 		}
 		if _, err := redis.Open(t.Context(), redis.Options{URL: test.url, Node: "a", Keys: ring}); err == nil || !strings.HasPrefix(err.Error(), "--redis-url: ") {
 			t.Errorf("%q: open: %v", test.url, err)
@@ -147,7 +147,7 @@ func TestOpen_RedisUnavailable_ConnectsLater(t *testing.T) {
 	})
 }
 
-// changes is what OnChange said.
+// changes records the calls of OnChange.
 type changes struct {
 	mu   sync.Mutex
 	said map[string][]error
@@ -206,7 +206,7 @@ func TestClient_UnresponsiveServer_CallsTimeOut(t *testing.T) {
 			"publish":  func() error { return c.Level().Publish(soon, "k") },
 			"ping":     func() error { return c.Ping(soon) },
 		}
-		for range 4 { // through the silence of the connection and of its successors
+		for range 4 { // long enough to close the connection and its successors
 			for name, call := range calls {
 				if err := call(); !errors.Is(err, redis.ErrAway) {
 					t.Errorf("%s: %v", name, err)
@@ -266,7 +266,7 @@ func TestClient_OneMasterOfThreeDown_OthersWork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = top.kill() }) // nothing to save
+	t.Cleanup(func() { _ = top.kill() }) // the data is not needed
 	guarded := errors.New("not called")
 	c := open(ctx, t, top.url, "a", func(o *redis.Options) {
 		o.Guard = func(f func() error) error { guarded = f(); return guarded }
@@ -308,7 +308,7 @@ func TestClient_Failover_FollowsReplica(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = cluster.Kill() }) // one is dead already
+	t.Cleanup(func() { _ = cluster.Kill() }) // one node is stopped already
 	a, b := open(ctx, t, cluster.URL(), "a"), open(ctx, t, cluster.URL(), "b")
 	var box inbox
 	receive(ctx, t, b.Hints(), box.handle)

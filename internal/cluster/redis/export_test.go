@@ -7,13 +7,13 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// MaxExchanges is how many go on at the same time.
+// MaxExchanges is the bound on concurrent exchanges.
 const MaxExchanges = maxExchanges
 
-// UnderWay is how many go on now.
+// UnderWay returns the number of exchanges in progress.
 func (c *Client) UnderWay() int { return len(c.slots) }
 
-// Hang is a call in which the library looks at no clock until the gate opens.
+// Hang performs a call in which the library ignores its context until the gate opens.
 func (c *Client) Hang(ctx context.Context, gate <-chan struct{}) error {
 	_, err := c.call(ctx, opPing, 1, func(rueidis.Client, int, int) exchange {
 		return func(_ context.Context, conn rueidis.Client) []rueidis.RedisResult {
@@ -24,8 +24,8 @@ func (c *Client) Hang(ctx context.Context, gate <-chan struct{}) error {
 	return err
 }
 
-// SetTTL shortens how long a word stands: the servers' clock is no test's to move.
+// SetTTL shortens the validity of an entry, because tests cannot move the servers' clock.
 func (p *Presence) SetTTL(ttl time.Duration) { p.ttl = ttl }
 
-// SetTTL shortens how long a word stands: the servers' clock is no test's to move.
+// SetTTL shortens the validity of an announcement, because tests cannot move the servers' clock.
 func (r *Registry) SetTTL(ttl time.Duration) { r.ttl = ttl }

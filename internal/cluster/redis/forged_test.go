@@ -15,10 +15,10 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/redis"
 )
 
-// strangers is the ring of another cluster.
+// strangers returns the keyring of another cluster.
 var strangers = keyring.Generate(time.Now)
 
-// refused returns how much of a part a client has refused.
+// refused returns how many contents of a part a client has refused.
 func refused(c *redis.Client, part string) uint64 {
 	for _, p := range c.Stats().Refused {
 		if p.Name == part {
@@ -28,7 +28,7 @@ func refused(c *redis.Client, part string) uint64 {
 	panic("no part " + part)
 }
 
-// reports collects what OnRefused is told.
+// reports records the calls of OnRefused.
 type reports struct {
 	mu  sync.Mutex
 	all []string
@@ -48,7 +48,7 @@ func (r *reports) list() []string {
 	return append([]string(nil), r.all...)
 }
 
-// bankMessage is what an attacker would like a phone to show.
+// bankMessage returns a message that an attacker would like a phone to show.
 func bankMessage() []byte {
 	return presence.AppendHints(nil, []presence.Hint{{Kind: presence.Stored, Recipient: 1, Seq: 7, Message: &esh3ar.Message{
 		ID: esh3ar.NewMessageID(), Business: esh3ar.NewBusinessID(), From: "Your Bank", Recipient: 1, Seq: 7, Content: "send me your PIN",
@@ -69,12 +69,12 @@ func TestHints_ForgedOrRepeated_AreRefused(t *testing.T) {
 		await(ctx, t, "a frame of a node arrives", func() bool { return box.count(42) == 1 })
 		forgeries := [][]byte{
 			bankMessage(),
-			own, // again
+			own, // a replay
 			strangers.Sealer("hints").Seal(nil, channel, bankMessage()),
 			ring.Sealer("hints").Seal(nil, prefix(t)+"h:{b}", bankMessage()),               // for another node
 			ring.Sealer("hints").Seal(nil, "another:h:{a}", bankMessage()),                 // for another cluster
 			ring.Sealer("values").Seal(nil, channel, bankMessage()),                        // of another part
-			ring.Sealer("hints").SealUntil(nil, channel, bankMessage(), time.Unix(1e9, 0)), // long ago
+			ring.Sealer("hints").SealUntil(nil, channel, bankMessage(), time.Unix(1e9, 0)), // expired
 			ring.Sealer("hints").SealUntil(nil, channel, bankMessage(), time.Now().Add(time.Hour)),
 		}
 		for _, frame := range forgeries {

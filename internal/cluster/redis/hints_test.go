@@ -14,7 +14,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/redis"
 )
 
-// inbox is where a test's hints arrive.
+// inbox collects the hints that a node of a test receives.
 type inbox struct {
 	mu    sync.Mutex
 	hints []presence.Hint
@@ -26,7 +26,7 @@ func (b *inbox) handle(hints []presence.Hint) {
 	b.hints = append(b.hints, hints...)
 }
 
-// count is how many arrived with at least that seq.
+// count returns the number of received hints with at least that sequence number.
 func (b *inbox) count(from esh3ar.Seq) (n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -38,7 +38,7 @@ func (b *inbox) count(from esh3ar.Seq) (n int) {
 	return n
 }
 
-// receive has a node receive until the test ends.
+// receive makes a node receive hints until the test ends.
 func receive(ctx context.Context, t *testing.T, h *redis.Hints, handle func([]presence.Hint)) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(ctx)
@@ -51,17 +51,17 @@ func receive(ctx context.Context, t *testing.T, h *redis.Hints, handle func([]pr
 	t.Cleanup(func() { cancel(); receiver.Wait() })
 }
 
-// awaitListening sends until something arrives. What it sends has no seq.
+// awaitListening sends hints without a sequence number until one arrives.
 func awaitListening(ctx context.Context, t *testing.T, from *redis.Hints, to membership.NodeID, box *inbox) {
 	t.Helper()
 	before := box.count(0)
 	await(ctx, t, "hints arrive", func() bool {
-		_ = from.Send(ctx, to, []presence.Hint{{Kind: presence.Acknowledged, Recipient: 1}}) // Redis may be away still
+		_ = from.Send(ctx, to, []presence.Hint{{Kind: presence.Acknowledged, Recipient: 1}}) // Redis may still be unavailable
 		return box.count(0) > before
 	})
 }
 
-// manyHints take several batches, by their number and by their bytes.
+// manyHints returns hints that need several batches, by number and by size.
 func manyHints() (hints []presence.Hint) {
 	content := strings.Repeat("ض", esh3ar.MaxContentLength)
 	for i := range 3000 {
@@ -97,7 +97,7 @@ func TestHints_SendAndReceive_Match(t *testing.T) {
 		await(ctx, t, "all arrived", func() bool { return box.count(1) == len(want) })
 		box.mu.Lock()
 		defer box.mu.Unlock()
-		if got := box.hints[len(box.hints)-len(want):]; !reflect.DeepEqual(got, want) { // one connection each: in order
+		if got := box.hints[len(box.hints)-len(want):]; !reflect.DeepEqual(got, want) { // one connection each, so the order is preserved
 			t.Error("what arrived is not what was sent")
 		}
 		if own.count(1) > 0 {
@@ -202,7 +202,7 @@ func TestHints_SlotMoves_Follow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = top.kill() }) // nothing to save
+	t.Cleanup(func() { _ = top.kill() }) // the data is not needed
 	a, b := open(ctx, t, top.url, "a"), open(ctx, t, top.url, "b")
 	var box inbox
 	receive(ctx, t, b.Hints(), box.handle)

@@ -31,14 +31,14 @@ func get(ctx context.Context, t *testing.T, l *redis.Level, key string) string {
 	return string(values[0])
 }
 
-// listener is a node's first level, as far as a test needs one.
+// listener is a minimal first level of a node.
 type listener struct {
 	level *redis.Level
 	texts chan string
 	lost  atomic.Int64
 }
 
-// subscribe listens until the test ends, and returns when the subscription is in force.
+// subscribe subscribes until the test ends, and returns when the subscription is established.
 func subscribe(ctx context.Context, t *testing.T, l *redis.Level) *listener {
 	t.Helper()
 	s := &listener{level: l, texts: make(chan string, 10_000)} // more than any test sends
@@ -55,7 +55,7 @@ func subscribe(ctx context.Context, t *testing.T, l *redis.Level) *listener {
 	return s
 }
 
-// awaitHere reads a key until it is read on this side.
+// awaitHere reads a key until the client-side cache answers.
 func awaitHere(ctx context.Context, t *testing.T, c *redis.Client, l *redis.Level, key string) {
 	t.Helper()
 	before := c.Stats().CacheHere
@@ -70,7 +70,7 @@ func TestLevel_SetGetDelete_Table(t *testing.T) {
 		if err := a.SetMany(ctx, keys, [][]byte{binary, {}, []byte("2"), []byte("b")}, []time.Duration{time.Hour, time.Minute, 24 * time.Hour, 1}); err != nil {
 			t.Fatal(err)
 		}
-		binary[0] = 7 // the caller's again
+		binary[0] = 7 // the caller may modify it again
 		top.wantExpiry(ctx, t, 24*time.Hour)
 		await(ctx, t, "the brief one ended", func() bool { return get(ctx, t, b, "brief") == "" })
 		for range 2 {
@@ -79,7 +79,7 @@ func TestLevel_SetGetDelete_Table(t *testing.T) {
 			if err != nil || !reflect.DeepEqual(got, want) { // an empty value is not nil
 				t.Errorf("%q, %v", got, err)
 			}
-			got[2][1] = 7 // the caller's to change
+			got[2][1] = 7 // the caller may modify it
 		}
 		if err := errors.Join(b.Delete(ctx, []string{"one", "none"}), b.Delete(ctx, nil), b.SetMany(ctx, nil, nil, nil)); err != nil {
 			t.Fatal(err)
@@ -155,7 +155,7 @@ func TestLevel_ClientCache_FollowsNotifications(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		copied[0][0] = 'x' // what is kept is not the caller's
+		copied[0][0] = 'x' // the cached value must not share memory with the caller's
 		if got := get(ctx, t, here, "k"); got != "old" {
 			t.Errorf("it reads %q", got)
 		}
@@ -188,7 +188,7 @@ func TestLevel_ReadAfterText_ReturnsNoOldValue(t *testing.T) {
 		for i := range 600 {
 			key := fmt.Sprint("k", i%7)
 			get(ctx, t, here.level, key)
-			get(ctx, t, here.level, key) // so that it is kept, where it may be
+			get(ctx, t, here.level, key) // so that it is in the client-side cache if possible
 			value := strconv.Itoa(i)
 			set(ctx, t, other, key, value)
 			if err := other.Publish(ctx, value); err != nil {
@@ -311,7 +311,7 @@ func TestLevel_QueueFull_CallsLost(t *testing.T) {
 		if kept == texts {
 			t.Fatal("none was too many")
 		}
-		get(ctx, t, l, "k") // nobody is held up
+		get(ctx, t, l, "k") // must not block
 		close(gate)
 		await(ctx, t, "that is told, and all that was kept", func() bool { return lost.Load() == 2 && told.Load() == int64(kept) })
 		if err := other.Publish(ctx, "last"); err != nil {
@@ -333,7 +333,7 @@ func TestLevel_OneMasterPaused_TextsStillArrive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = top.kill() }) // nothing to save
+	t.Cleanup(func() { _ = top.kill() }) // the data is not needed
 	c := open(ctx, t, top.url, "a", func(o *redis.Options) { o.Timeout = 200 * time.Millisecond })
 	l, other := subscribe(ctx, t, c.Level()), open(ctx, t, top.url, "b").Level()
 	slot := top.do(ctx, t, "CLUSTER", "KEYSLOT", "{invalidations}").(int64)
@@ -352,7 +352,7 @@ func TestLevel_OneMasterPaused_TextsStillArrive(t *testing.T) {
 		return l.level.SetMany(ctx, []string{"k"}, [][]byte{{1}}, []time.Duration{time.Hour}) == nil
 	})
 	await(ctx, t, "it is read on this side", func() bool {
-		_, _ = l.level.GetMany(ctx, []string{"k"}) // may fail for a while still
+		_, _ = l.level.GetMany(ctx, []string{"k"}) // may still fail for a while
 		return c.Stats().CacheHere > 0
 	})
 }

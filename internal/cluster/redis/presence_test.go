@@ -14,7 +14,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/redis"
 )
 
-// someRecipients are spread over all slots.
+// someRecipients returns recipients that are spread over all slots.
 func someRecipients(n int) (rs []esh3ar.Recipient) {
 	for i := range n {
 		rs = append(rs, esh3ar.Recipient(967770000000+i))
@@ -22,7 +22,7 @@ func someRecipients(n int) (rs []esh3ar.Recipient) {
 	return rs
 }
 
-// wantNodes compares without regard to the order of nodes.
+// wantNodes compares lists of nodes regardless of their order.
 func wantNodes(ctx context.Context, t *testing.T, p *redis.Presence, rs []esh3ar.Recipient, want ...[]membership.NodeID) {
 	t.Helper()
 	got, err := p.Nodes(ctx, rs)
@@ -38,7 +38,7 @@ func TestPresence_AssertRetractNodes_Table(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		a, b := open(ctx, t, top.url, "a").Presence(), open(ctx, t, top.url, "b").Presence()
 		rs := someRecipients(4)
-		for range 2 { // again is the same
+		for range 2 { // a repetition changes nothing
 			if err := errors.Join(a.Assert(ctx, rs[:3]), b.Assert(ctx, rs[1:2])); err != nil {
 				t.Fatal(err)
 			}

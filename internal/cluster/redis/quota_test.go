@@ -11,7 +11,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/redis"
 )
 
-// hourly fills so slowly that nothing comes in while a test looks.
+// hourly is a bucket that fills so slowly that its level does not change during a test.
 func hourly(burst int) redis.Bucket { return redis.Bucket{Rate: 1.0 / 3600, Burst: burst} }
 
 func take(ctx context.Context, t *testing.T, q *redis.Quotas, key string, b redis.Bucket, n int) redis.Taken {
@@ -23,7 +23,7 @@ func take(ctx context.Context, t *testing.T, q *redis.Quotas, key string, b redi
 	return taken
 }
 
-// about tells whether d is at most a minute below want: the server's clock goes on.
+// about reports whether d is at most a minute below want, because the server's clock advances.
 func about(d, want time.Duration) bool { return d <= want && d > want-time.Minute }
 
 func TestQuotas_Take_EnforcesRateAndBurst(t *testing.T) {
@@ -109,7 +109,7 @@ func TestQuotas_Bucket_FillsAtItsRate(t *testing.T) {
 		for _, b := range []redis.Bucket{{Rate: 100, Burst: 5}, {Rate: 300, Burst: 1}, {Rate: redis.MaxRate, Burst: 1000}} {
 			key := time.Duration(b.Rate).String() // any name
 			began, allowed := time.Now(), 0
-			var promised time.Time // from then on there is one again; zero: nothing was promised
+			var promised time.Time // time from which a unit must be available; zero if none was promised
 			await(ctx, t, "the bucket gave its burst twice and more", func() bool {
 				asked := time.Now()
 				taken := take(ctx, t, q, key, b, 1)
@@ -122,7 +122,7 @@ func TestQuotas_Bucket_FillsAtItsRate(t *testing.T) {
 				case taken.RetryAfter <= 0 || taken.RetryAfter > wait+2*time.Microsecond:
 					t.Errorf("%+v: retry after %s", b, taken.RetryAfter)
 				default:
-					promised = time.Now().Add(taken.RetryAfter + 2*time.Millisecond) // for the difference of two clocks
+					promised = time.Now().Add(taken.RetryAfter + 2*time.Millisecond) // for the difference between the two clocks
 				}
 				return allowed > 2*min(b.Burst, 20)
 			})

@@ -19,10 +19,10 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/redisproc"
 )
 
-// ring is that of the cluster of every test.
+// ring is the keyring of the cluster in every test.
 var ring = keyring.Generate(time.Now)
 
-// topology is one server, or a Redis Cluster.
+// topology is one server or a Redis Cluster.
 type topology struct {
 	name    string
 	url     string
@@ -30,7 +30,7 @@ type topology struct {
 	kill    func() error
 }
 
-// The servers of the tests that harm nobody; each test has its own prefix of keys.
+// Servers of the tests that do not stop or change them; each test has its own key prefix.
 var shared = map[string]func() (*topology, error){
 	"single":  sync.OnceValues(func() (*topology, error) { return startShared("single") }),
 	"cluster": sync.OnceValues(func() (*topology, error) { return startShared("cluster") }),
@@ -52,10 +52,10 @@ func TestMain(m *testing.M) {
 	}
 	code := m.Run()
 	for _, top := range started.all {
-		_ = top.kill() // nothing is left behind: their folders go next
+		_ = top.kill() // the folders are deleted next
 	}
 	_ = os.RemoveAll(sharedDir)
-	// The library closes connections that a cluster gave up some seconds later, and nobody can wait for that.
+	// The library closes some connections seconds after a cluster has dropped them. Waiting for that would take too long.
 	if err := goleak.Find(
 		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"),
 		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"),
@@ -94,7 +94,7 @@ func start(ctx context.Context, name, dir string, flags ...string) (*topology, e
 	return &topology{name, c.URL(), c.Masters, c.Kill}, nil
 }
 
-// onBoth runs a test that harms no server against both topologies.
+// onBoth runs a test that does not stop servers against both topologies.
 func onBoth(t *testing.T, test func(ctx context.Context, t *testing.T, top *topology)) {
 	t.Parallel()
 	for name, start := range shared {
@@ -110,7 +110,7 @@ func onBoth(t *testing.T, test func(ctx context.Context, t *testing.T, top *topo
 	}
 }
 
-// onOwn runs a test against both topologies, with servers that it may harm.
+// onOwn runs a test against both topologies, with servers that it may stop.
 func onOwn(t *testing.T, test func(ctx context.Context, t *testing.T, top *topology), flags ...string) {
 	t.Parallel()
 	for name := range shared {
@@ -121,13 +121,13 @@ func onOwn(t *testing.T, test func(ctx context.Context, t *testing.T, top *topol
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { _ = top.kill() }) // some may be dead already
+			t.Cleanup(func() { _ = top.kill() }) // some may have been stopped already
 			test(ctx, t, top)
 		})
 	}
 }
 
-// patience bounds a hang; nothing here takes that long.
+// patience bounds a wait that hangs; no successful wait takes that long.
 func patience(t *testing.T) context.Context {
 	t.Helper()
 	if testing.Short() {
@@ -138,7 +138,7 @@ func patience(t *testing.T) context.Context {
 	return ctx
 }
 
-// open gives a node's client. Its timeout is long, for busy machines; tests of timeouts set their own.
+// open returns a node's client. Its timeout is long, for busy machines; tests of timeouts set their own.
 func open(ctx context.Context, t *testing.T, url string, node membership.NodeID, change ...func(*redis.Options)) *redis.Client {
 	t.Helper()
 	o := redis.Options{URL: url, Node: node, Keys: ring, Prefix: prefix(t), Timeout: 10 * time.Second}
@@ -155,7 +155,7 @@ func open(ctx context.Context, t *testing.T, url string, node membership.NodeID,
 
 func prefix(t *testing.T) string { return t.Name() + ":" }
 
-// await asks until the answer is yes.
+// await polls until the condition holds.
 func await(ctx context.Context, t *testing.T, what string, yes func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -169,7 +169,7 @@ func await(ctx context.Context, t *testing.T, what string, yes func() bool) {
 	}
 }
 
-// do asks the servers behind the client's back, and gives the answer of the one that owns the key.
+// do sends a command directly to the servers and returns the answer of the one that owns the key.
 func (top *topology) do(ctx context.Context, t *testing.T, args ...string) any {
 	t.Helper()
 	var errs []error
@@ -184,7 +184,7 @@ func (top *topology) do(ctx context.Context, t *testing.T, args ...string) any {
 	return nil
 }
 
-// keys lists what a test has on all servers.
+// keys lists the keys of a test on all servers.
 func (top *topology) keys(ctx context.Context, t *testing.T) (keys []string) {
 	t.Helper()
 	for _, s := range top.masters {
@@ -200,7 +200,7 @@ func (top *topology) keys(ctx context.Context, t *testing.T) (keys []string) {
 	return keys
 }
 
-// wantExpiry says that every key of the test ends by itself.
+// wantExpiry checks that every key of the test has an expiry.
 func (top *topology) wantExpiry(ctx context.Context, t *testing.T, atMost time.Duration) {
 	t.Helper()
 	keys := top.keys(ctx, t)
@@ -214,7 +214,7 @@ func (top *topology) wantExpiry(ctx context.Context, t *testing.T, atMost time.D
 	}
 }
 
-// restart brings servers back, and a cluster together.
+// restart starts servers again, and waits for the cluster.
 func (top *topology) restart(ctx context.Context, t *testing.T, servers ...*redisproc.Server) {
 	t.Helper()
 	for _, s := range servers {

@@ -51,7 +51,7 @@ func TestRegistry_AnnounceLeaveNodes_Table(t *testing.T) {
 			return err == nil && len(nodes) > 0 && nodes[0].ID == "a" && nodes[0].SeenAt > first
 		})
 
-		// What another version says may be beyond this one.
+		// An entry of another version may be unreadable.
 		top.do(ctx, t, "HSET", prefix(t)+"{nodes}:word", "b", "}")
 		if nodes, err := a.Nodes(ctx); err != nil || len(nodes) != 1 || client.Stats().NodesUnreadable != 1 {
 			t.Errorf("with an unreadable word: %+v, %v, %d counted", nodes, err, client.Stats().NodesUnreadable)

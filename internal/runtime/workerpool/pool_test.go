@@ -36,7 +36,7 @@ func TestRules_Table(t *testing.T) {
 	}
 }
 
-// queue is a channel with a pool that takes a while for each item.
+// queue is a channel with a pool that takes time for each item.
 type queue struct {
 	items chan int
 	pool  *workerpool.Pool
@@ -80,7 +80,7 @@ func (q *queue) put(n int) {
 	}
 }
 
-// start runs the pool; the function ends it.
+// start runs the pool; the returned function stops it.
 func (q *queue) start() (stop func()) {
 	done := make(chan struct{})
 	go func() { defer close(done); q.pool.Run() }()
@@ -101,13 +101,13 @@ func TestPool_DeepQueue_AddsWorkersAndRemovesThem(t *testing.T) {
 		for q.count() < 1600 {
 			time.Sleep(time.Millisecond)
 		}
-		if took := time.Since(began); took > 1100*time.Millisecond { // sixteen at once: 1 s; two: 8 s
+		if took := time.Since(began); took > 1100*time.Millisecond { // sixteen concurrently take 1 s, two take 8 s
 			t.Errorf("1,600 items of 10 ms took %s of simulated time", took)
 		}
 		if got := q.pool.Stats(); got.Peak != 16 || q.most != 16 {
 			t.Errorf("the most: %+v, %d at once", got, q.most)
 		}
-		for i := range 200 { // little work, for long enough
+		for i := range 200 { // light work for a sufficient time
 			if got := q.pool.Stats(); i == 30 && (got.Workers < 12 || got.Workers > 15) {
 				t.Errorf("after three seconds: %+v, want one less in each", got)
 			}
