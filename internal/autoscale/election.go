@@ -25,7 +25,8 @@ func (s *Scaler) elect(ctx context.Context) error {
 		s.term.Leader = false
 		return fmt.Errorf("lease: %w", err)
 	}
-	if s.term = term; !term.Leader {
+	s.term = term
+	if !term.Leader {
 		return nil
 	}
 	if was.Token != term.Token || !s.stateLoaded {
@@ -40,7 +41,10 @@ func (s *Scaler) loadState(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("diary: %w", err)
 	}
-	s.state, s.lastLogged, s.foreign, s.pendingEntry = State{}, loggedDecision{}, nil, nil
+	s.state = State{}
+	s.lastLogged = loggedDecision{}
+	s.foreign = nil
+	s.pendingEntry = nil
 	if len(text) > 0 {
 		if err := json.Unmarshal(text, &s.state); err != nil {
 			s.opts.Log.Warn("scaler: what the last one left cannot be read; begun anew", "error", err)

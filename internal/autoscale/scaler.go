@@ -271,7 +271,8 @@ func (s *Scaler) write(ctx context.Context, e *Entry) error {
 	if err != nil {
 		return fmt.Errorf("diary: %w", err)
 	}
-	if s.pendingEntry, err = e, s.opts.History.Write(ctx, s.term, e, text); err != nil {
+	s.pendingEntry = e
+	if err := s.opts.History.Write(ctx, s.term, e, text); err != nil {
 		return fmt.Errorf("diary: %w", err)
 	}
 	s.pendingEntry = nil

@@ -64,7 +64,9 @@ func (s *State) observeCount(current int, now time.Time) {
 // ResetObservations discards the observations after a gap, because the load during the gap is unknown. The record of past steps
 // stays.
 func (s *State) ResetObservations() {
-	s.samples, s.recommendations, s.lastComplete = nil, nil, time.Time{}
+	s.samples = nil
+	s.recommendations = nil
+	s.lastComplete = time.Time{}
 	if s.check != nil {
 		s.check.completeSince = time.Time{}
 	}
@@ -203,11 +205,13 @@ func (s *State) evaluate(p *Policy, readings []evaluation, reporting int, now ti
 		if g.rule.Metric != t.rule || now.Sub(t.completeSince) <= g.rule.Window {
 			continue
 		}
-		if s.check = nil; g.mean <= t.threshold(there) {
+		s.check = nil
+		if g.mean <= t.threshold(there) {
 			s.clearGaveUp()
 			return
 		}
-		if s.IneffectiveSteps += t.steps; s.IneffectiveSteps >= p.MaxIneffectiveSteps && s.GaveUpAt.IsZero() {
+		s.IneffectiveSteps += t.steps
+		if s.IneffectiveSteps >= p.MaxIneffectiveSteps && s.GaveUpAt.IsZero() {
 			s.GaveUpAt = now
 			s.GaveUps++
 		}

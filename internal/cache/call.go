@@ -128,7 +128,8 @@ func (c *Cache[K, V]) resolve(ctx context.Context, own *batch[K, V]) (loaded []*
 	}
 	entries, err := c.load(ctx, keys)
 	for i, f := range missing {
-		if f.err = err; err == nil {
+		f.err = err
+		if err == nil {
 			f.item = c.itemOf(entries[i], own.askedAt)
 		}
 	}

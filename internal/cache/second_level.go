@@ -56,7 +56,8 @@ func (s *namespace[V]) lookUp(ctx context.Context, names []string, now time.Time
 			needed[key] = true
 		}
 	}
-	if before.byKey = s.generations(ctx, needed); before.byKey == nil {
+	before.byKey = s.generations(ctx, needed)
+	if before.byKey == nil {
 		return nil, generationSet{}
 	}
 	for i, name := range names {

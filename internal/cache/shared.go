@@ -148,7 +148,8 @@ func (s *Shared) current(ctx context.Context, keys []string) ([][]byte, error) {
 
 func (s *Shared) read(ctx context.Context, keys []string, from func(context.Context, []string) ([][]byte, error)) (values [][]byte, err error) {
 	err = s.call(ctx, "read the shared cache", func(ctx context.Context) (err error) {
-		if values, err = from(ctx, keys); err == nil && len(values) != len(keys) {
+		values, err = from(ctx, keys)
+		if err == nil && len(values) != len(keys) {
 			err = errLevelWrongCount
 		}
 		return err

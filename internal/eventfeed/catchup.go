@@ -94,7 +94,8 @@ func (c *catchUp) shared(ctx context.Context, log esh3ar.EventLog, q *esh3ar.Eve
 func (c *catchUp) enter(key pageKey) (one *sharedPage, mine bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if one = c.mu.pages[key]; one != nil {
+	one = c.mu.pages[key]
+	if one != nil {
 		return one, false
 	}
 	one = &sharedPage{done: make(chan struct{})}

@@ -141,7 +141,8 @@ func (s *Stream) Next(ctx context.Context) (b Batch, err error) {
 		case err == nil:
 			// At the end of the log the stream is live now, or more events were distributed meanwhile. If neither, the log has gone
 			// back behind the feed.
-			if idle++; idle == 1 {
+			idle++
+			if idle == 1 {
 				continue
 			}
 		case esh3ar.ReactionTo(err) != esh3ar.RetryLater:

@@ -169,7 +169,8 @@ func (a *Limiter) takeUpTo(ctx context.Context, t *compiledPlan, n int) (int, er
 	}
 	taken, err := a.takeShared(ctx, t, n)
 	if err == nil && !taken.Allowed {
-		if n = taken.Remaining; n > 0 {
+		n = taken.Remaining
+		if n > 0 {
 			taken, err = a.takeShared(ctx, t, n)
 		}
 	}
@@ -206,5 +207,10 @@ func (l *lease) applyGrant(at int64, want, n, chunk int, taken *flow.Decision, n
 	} else {
 		l.denied, l.deniedUntil = n, at+int64(max(taken.RetryAfter, no))
 	}
-	l.sharedLeft, l.sharedFullAt, l.used, l.askedAt, l.chunk, l.fallbackUntil = taken.Remaining, at+int64(taken.Reset), 0, at, chunk, 0
+	l.sharedLeft = taken.Remaining
+	l.sharedFullAt = at + int64(taken.Reset)
+	l.used = 0
+	l.askedAt = at
+	l.chunk = chunk
+	l.fallbackUntil = 0
 }

@@ -99,7 +99,8 @@ func (b *Limiters) For(business esh3ar.BusinessID, plan string) *Limiter {
 	s.RUnlock()
 	if a == nil {
 		s.Lock()
-		if a = s.limiters[business]; a == nil {
+		a = s.limiters[business] // another call may have created it
+		if a == nil {
 			a = &Limiter{limiters: b, business: business}
 			s.limiters[business] = a
 		}

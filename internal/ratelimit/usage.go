@@ -48,7 +48,8 @@ func (a *Limiter) readDay(ctx context.Context, today esh3ar.Day) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if d := &a.mu.day; d.day == today && !d.known {
-		if d.known = true; len(days) == 1 {
+		d.known = true
+		if len(days) == 1 {
 			d.base = days[0].Messages
 		}
 	}

@@ -57,7 +57,9 @@ func (o *outbox) takeAll() map[membership.NodeID][]frame {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	all := o.mu.frames
-	o.mu.frames, o.mu.n, o.mu.size = make(map[membership.NodeID][]frame), 0, 0
+	o.mu.frames = make(map[membership.NodeID][]frame)
+	o.mu.n = 0
+	o.mu.size = 0
 	return all
 }
 

@@ -178,7 +178,8 @@ func (s *Sealer) open(context string, frame []byte) (text []byte, f opened, err 
 	if key == nil {
 		return nil, f, ErrForged
 	}
-	if f.peer = s.peers.find(name); f.peer == nil {
+	f.peer = s.peers.find(name)
+	if f.peer == nil {
 		f.peer = &peer{name: name, aead: key.cipher(s.purpose, name.run)}
 	}
 	f.counter = binary.BigEndian.Uint64(frame[1+idSize+runSize:])

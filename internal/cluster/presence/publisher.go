@@ -71,7 +71,10 @@ func (b *RouterState) Done(asserted, retracted error) (compare []esh3ar.Recipien
 	if faultinject.Is(faultinject.MarksForgotten) {
 		s.dirty = dirtySet{limit: s.dirty.limit}
 	}
-	s.busy, s.batch, s.assert, s.retract = false, nil, nil, nil
+	s.busy = false
+	s.batch = nil
+	s.assert = nil
+	s.retract = nil
 	return compare
 }
 
