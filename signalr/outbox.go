@@ -20,9 +20,9 @@ type outbox struct {
 	sealed   bool  // nothing is appended any more
 	dead     bool  // the transport is gone: nothing is written any more
 	owed     bool  // somebody was told that it is full
-	charged  int32 // steps of Limits.UnreadPerUser
 	ponged   bool  // a pong may be among the bytes that wait
 	notices  uint8 // 0: none; 1: OnWritable runs; 2: it runs, and is to run again
+	charged  int16 // steps of Limits.UnreadPerUser; beside the flags it makes the connection no larger
 	room     chan struct{}
 	later    *backlog  // behind a full outbox, by the server's policy; nil when nothing is
 	pong     *nextPong // to the newest ping, while another one waits; nil when there is none

@@ -1,6 +1,9 @@
 package signalr
 
-import "errors"
+import (
+	"errors"
+	"math"
+)
 
 // The functions of this file account for output that clients have not read. One connection is bounded by Limits.Outbox.
 // Limits.UnreadPerUser bounds all connections of one user together, so that their number does not multiply what one client may hold.
@@ -15,14 +18,14 @@ func (o *outbox) chargeLocked() (grown bool) {
 	if o.conn.state != nil {
 		size += o.conn.state.replay.size()
 	}
-	held := int32(size / chargeStep)
+	held := int16(min(size/chargeStep, math.MaxInt16)) // 128 MiB: one connection with more is far over any limit
 	if o.dead {
 		held = 0
 	}
 	if held == o.charged {
 		return false
 	}
-	more := int64(held-o.charged) * chargeStep
+	more := (int64(held) - int64(o.charged)) * chargeStep
 	o.charged = held
 	o.conn.server.unread.Add(more)
 	if of := o.conn.owner; of != nil {
