@@ -28,7 +28,8 @@
 //	internal/hub              SignalR methods on top of delivery and eventfeed; hub/demo is the demo page of a phone
 //	internal/wire             JSON of the public contract that several edges write
 //	internal/gateway          balances calls over nodes and sends phones to them; balance chooses, upstream connects
-//	internal/auth             businesses, API keys, plans, phone numbers, device tokens; auth/credential reads bearer tokens
+//	internal/auth             businesses, API keys, plans, device tokens; auth/credential reads bearer tokens
+//	internal/phonenumber      parses phone numbers in the usual formats
 //	internal/ratelimit        rates and quotas of plans, over all nodes
 //	internal/opaque           sealed positions and cursors, as clients see them
 //

@@ -15,6 +15,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/auth"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
 	"github.com/esh3artech/esh3ar/internal/ingest"
+	"github.com/esh3artech/esh3ar/internal/phonenumber"
 	"github.com/esh3artech/esh3ar/internal/ratelimit"
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 	"github.com/esh3artech/esh3ar/internal/usage"
@@ -45,13 +46,13 @@ func newBackend(t *testing.T) *backend {
 	if err != nil {
 		t.Fatal(err)
 	}
-	numbers, err := auth.NewPhones("YE")
+	numbers, err := phonenumber.NewParser("YE")
 	if err != nil {
 		t.Fatal(err)
 	}
 	plans := auth.NewPlans(b.store)
 	b.config = httpapi.Config{
-		Plans: plans, Quotas: ratelimit.NewLimiters(ratelimit.Options{Plan: plans.Of, Usage: b.store}),
+		Plans: plans, Quotas: ratelimit.NewLimiters(ratelimit.Options{Plan: plans.Lookup, Usage: b.store}),
 		Intake: startIntake(t, b.store), Store: b.store, Keys: auth.NewKeys(b.store, time.Now), Admin: made.Admin, Tokens: made.Tokens,
 		Phones: numbers, OnCanceled: func(esh3ar.Recipient, esh3ar.MessageID, esh3ar.Life) {}, Ready: func() error { return nil }, Metrics: http.NotFoundHandler(),
 	}

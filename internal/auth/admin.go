@@ -8,19 +8,19 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// Admin knows the administrator's token by its hash.
+// Admin checks the administrator's token against its hash.
 type Admin struct {
 	hash  atomic.Pointer[esh3ar.KeyHash]
-	fixed atomic.Bool // the token is a flag's, whatever the store has
+	fixed atomic.Bool // whether the token was given as a flag, which overrides the store
 }
 
-// Is reports whether token is the administrator's. It takes as long for a bad one as for a good one.
+// Is reports whether token is the administrator's token. It takes constant time.
 func (a *Admin) Is(token string) bool {
 	hash, known := HashOf(token), a.hash.Load()
 	return known != nil && subtle.ConstantTimeCompare(hash[:], known[:]) == 1
 }
 
-// set takes the hash that the store has.
+// set applies the hash from the store, unless the token was given as a flag.
 func (a *Admin) set(hash []byte) error {
 	if len(hash) != len(esh3ar.KeyHash{}) {
 		return fmt.Errorf("the store's setting %s has %d bytes, not %d: it is damaged", settingAdminHash, len(hash), len(esh3ar.KeyHash{}))
@@ -32,8 +32,8 @@ func (a *Admin) set(hash []byte) error {
 	return nil
 }
 
-// fix makes the token the administrator's for good.
-func (a *Admin) fix(token string) {
+// setFixed sets the token given as a flag.
+func (a *Admin) setFixed(token string) {
 	hash := HashOf(token)
 	a.fixed.Store(true)
 	a.hash.Store(&hash)

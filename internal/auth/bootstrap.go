@@ -15,10 +15,10 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/keyring"
 )
 
-// BootstrapFile is the name, in the data directory, of the secrets that the first start made.
+// BootstrapFile is the name of the file in the data directory that contains the secrets of the first start.
 const BootstrapFile = "bootstrap.json"
 
-// Secrets are what the first start makes and prints once.
+// Secrets are created by the first start, which prints them once.
 type Secrets struct {
 	AdminToken string            `json:"adminToken"`
 	BusinessID esh3ar.BusinessID `json:"businessId"`
@@ -28,49 +28,49 @@ type Secrets struct {
 // ClusterSetting is the name of the setting that holds the name of the cluster.
 const ClusterSetting = "cluster"
 
-// Names of the settings that are made once per store.
+// Names of the settings that are created once per store.
 const (
 	settingAdminHash  = "admin-token-sha256"
 	settingSigningKey = "device-token-key"
 )
 
-// bootstrapStore is what a start needs of the store.
+// bootstrapStore is the part of the store that Bootstrap uses.
 type bootstrapStore interface {
 	esh3ar.AccountStore
 	esh3ar.CredentialStore
 }
 
-// Bootstrap prepares a store for its first callers.
+// Bootstrap creates the credentials of a new store and loads those of an existing one.
 type Bootstrap struct {
 	Store      bootstrapStore
-	Dir        string // of the secrets file
-	AdminToken string // used instead of a made-up one; on later starts too
-	APIKey     string // used on the first start instead of a made-up one
-	Now        func() time.Time
+	Dir        string           // directory of the secrets file
+	AdminToken string           // admin token to use instead of the stored one; empty for none
+	APIKey     string           // API key to use on the first start instead of a random one; empty for none
+	Now        func() time.Time // clock
 }
 
-// Result is what a start knows after the bootstrap.
+// Result is the outcome of a bootstrap.
 type Result struct {
-	First   bool // this start made the secrets
-	Secrets Secrets
+	First   bool    // whether this start created the secrets
+	Secrets Secrets // only set if First is
 	Admin   *Admin
 	Tokens  *Tokens
 	Ring    *keyring.Ring
-	Watch   *Credentials // keeps Admin, Tokens and Ring as the store has them
-	Cluster string       // see ClusterOf
+	Watch   *Credentials // keeps Admin, Tokens and Ring up to date
+	Cluster string       // name of the cluster, see ClusterOf
 }
 
-// ClusterOf is the name that is made once per store: what uses the same one is a cluster.
+// ClusterOf returns the name of the cluster that uses the store. The first call creates a random name.
 func ClusterOf(ctx context.Context, store esh3ar.AccountStore) (string, error) {
 	name, err := store.InitSetting(ctx, ClusterSetting, []byte(rand.Text()))
 	return string(name), err
 }
 
-// Run makes what the store lacks. On the first start the secrets go into the file before anything of them goes into
-// the store, and the administrator's hash goes into the store last: a crash on the way leaves a file that the next
-// start completes, and never a store whose secrets nobody has.
+// Run creates what the store lacks. The first start writes the secrets to the file before it writes to the store, and the
+// hash of the admin token last. After a crash in between, the next start completes the work with the secrets in the file; a
+// store whose secrets are lost cannot result.
 func (b *Bootstrap) Run(ctx context.Context) (Result, error) {
-	watch, err := openCredentials(ctx, b.Store, b.Now)
+	watch, err := newCredentials(ctx, b.Store, b.Now)
 	if err != nil {
 		return Result{}, fmt.Errorf("bootstrap: %w", err)
 	}
@@ -82,7 +82,7 @@ func (b *Bootstrap) Run(ctx context.Context) (Result, error) {
 	hash, err := b.Store.Setting(ctx, settingAdminHash)
 	if err != nil && esh3ar.CodeOf(err) == esh3ar.NotFound {
 		result.First = true
-		result.Secrets, hash, err = b.first(ctx, watch.ring)
+		result.Secrets, hash, err = b.createSecrets(ctx, watch.ring)
 	}
 	if err != nil {
 		return Result{}, fmt.Errorf("bootstrap: %w", err)
@@ -91,15 +91,16 @@ func (b *Bootstrap) Run(ctx context.Context) (Result, error) {
 		return Result{}, fmt.Errorf("bootstrap: %w", err)
 	}
 	if b.AdminToken != "" {
-		watch.admin.fix(b.AdminToken)
+		watch.admin.setFixed(b.AdminToken)
 	}
 	watch.dir = b.Dir
 	result.Admin = watch.admin
 	return result, nil
 }
 
-// first makes the secrets, the business and the key, and says last that all are there.
-func (b *Bootstrap) first(ctx context.Context, ring *keyring.Ring) (s Secrets, adminHash []byte, err error) {
+// createSecrets creates the secrets, the business and the API key, and then stores the admin hash, which marks the bootstrap as
+// complete.
+func (b *Bootstrap) createSecrets(ctx context.Context, ring *keyring.Ring) (s Secrets, adminHash []byte, err error) {
 	if s, err = b.secrets(ring); err != nil {
 		return s, nil, err
 	}
@@ -116,7 +117,7 @@ func (b *Bootstrap) first(ctx context.Context, ring *keyring.Ring) (s Secrets, a
 	return s, adminHash, err
 }
 
-// secrets reads the file of a start that did not finish, or makes new ones and the file.
+// secrets reads the file of an incomplete start, or creates new secrets and writes the file.
 func (b *Bootstrap) secrets(ring *keyring.Ring) (s Secrets, err error) {
 	path := filepath.Join(b.Dir, BootstrapFile)
 	text, err := os.ReadFile(path)
@@ -127,7 +128,7 @@ func (b *Bootstrap) secrets(ring *keyring.Ring) (s Secrets, err error) {
 			err = errors.New("a field is missing")
 		}
 		if err != nil {
-			return s, fmt.Errorf("%s belongs to another start and cannot be read; move it aside: %w", path, err)
+			return s, fmt.Errorf("%s cannot be read; move it aside to create new secrets: %w", path, err)
 		}
 	case errors.Is(err, fs.ErrNotExist):
 		s = Secrets{AdminToken: "esa_" + secret(), BusinessID: esh3ar.NewBusinessID(), APIKey: newKey(ring)}
@@ -143,17 +144,17 @@ func (b *Bootstrap) secrets(ring *keyring.Ring) (s Secrets, err error) {
 	return s, writeSecrets(b.Dir, path, s)
 }
 
-// writeSecrets replaces the file in one step that a crash cannot halve.
+// writeSecrets replaces the file atomically.
 func writeSecrets(dir, path string, s Secrets) error {
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(dir, BootstrapFile+".*") // made with mode 0600
+	temp, err := os.CreateTemp(dir, BootstrapFile+".*") // created with mode 0600
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temp.Name()) // gone already when all went well
+	defer os.Remove(temp.Name()) // fails after a successful rename
 	_, err = temp.Write(append(text, '\n'))
 	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
 		return err
@@ -168,7 +169,7 @@ func writeSecrets(dir, path string, s Secrets) error {
 	return errors.Join(folder.Sync(), folder.Close())
 }
 
-// replaceAdmin puts another admin token into the secrets file of a folder; none is no error.
+// replaceAdmin replaces the admin token in the secrets file of dir. A missing file is not an error.
 func replaceAdmin(dir, token string) error {
 	path := filepath.Join(dir, BootstrapFile)
 	text, err := os.ReadFile(path)

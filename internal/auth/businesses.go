@@ -9,25 +9,25 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cache"
 )
 
-// businessStore is what businesses are read from.
+// businessStore is the part of the store that businesses are read from.
 type businessStore interface {
 	Business(ctx context.Context, id esh3ar.BusinessID) (esh3ar.Business, error)
 }
 
 const (
-	// businessTTL and businessSharedTTL are how long a name or plan stands that was changed past the nodes, as by hand in
-	// the database; what a node changes is known everywhere at once.
-	businessTTL       = 10 * time.Second
-	businessSharedTTL = time.Minute
-	businessesKept    = 1 << 14
+	// businessTTL and businessSharedTTL bound the age of a cached name or plan that was changed without a node, such as
+	// directly in the database. Changes by a node are visible everywhere at once.
+	businessTTL         = 10 * time.Second
+	businessSharedTTL   = time.Minute
+	maxCachedBusinesses = 1 << 14 // cached entries
 )
 
-// businesses are names and plans: asked for with every look-up of a key, and next to never changed. What is remembered counts
-// only while this node is sure to hear of changes: otherwise a business's new plan would be in force a cache's time after a
-// key's, and a second is all there is.
+// businesses caches the names and plans of businesses. They are read with every lookup of a key and rarely change. The cache
+// is used only while this node receives invalidations from other nodes. Otherwise a new plan would take effect only after
+// the lifetime of a cached business plus that of a cached key, which exceeds the limit of one second.
 type businesses struct {
 	store  businessStore
-	shared *cache.Shared // nil: this node is alone
+	shared *cache.Shared // nil on a single node
 	cache  *cache.Cache[esh3ar.BusinessID, esh3ar.Business]
 }
 
@@ -35,7 +35,7 @@ func newBusinesses(store businessStore, now func() time.Time, shared *cache.Shar
 	b := &businesses{store: store, shared: shared}
 	options := cache.Options[esh3ar.BusinessID, esh3ar.Business]{
 		Name: "business", Load: b.load, Keys: cache.KeyCodec[esh3ar.BusinessID]{Name: esh3ar.BusinessID.String, Parse: esh3ar.ParseBusinessID},
-		Entries: businessesKept, TTL: businessTTL, StaleIfError: grace, Timeout: askWithin, Now: now, Shared: shared,
+		Entries: maxCachedBusinesses, TTL: businessTTL, StaleIfError: grace, Timeout: lookupTimeout, Now: now, Shared: shared,
 	}
 	if shared != nil {
 		options.Second = &cache.Second[esh3ar.Business]{TTL: businessSharedTTL, Encode: encodeBusiness, Decode: decodeBusiness}
@@ -44,7 +44,7 @@ func newBusinesses(store businessStore, now func() time.Time, shared *cache.Shar
 	return b
 }
 
-// find gives a business as it is, or as it was before a change that is on its way here.
+// find returns a business, and whether it exists. The result may predate a change whose invalidation is still on its way.
 func (b *businesses) find(ctx context.Context, id esh3ar.BusinessID) (business esh3ar.Business, found bool, err error) {
 	if b.shared != nil && b.shared.Subscribed() {
 		return b.cache.Get(ctx, id)
@@ -67,7 +67,7 @@ func (b *businesses) load(ctx context.Context, ids []esh3ar.BusinessID) ([]cache
 
 func (b *businesses) forget(id esh3ar.BusinessID) { b.cache.Invalidate(context.Background(), id) }
 
-// storedBusiness is a business in the second level. Versions share it: members are only ever added.
+// storedBusiness is a business in the shared cache. Different versions of the program share it, so fields may only be added.
 type storedBusiness struct {
 	ID        string      `json:"id"`
 	Name      string      `json:"name"`
@@ -78,7 +78,7 @@ type storedBusiness struct {
 func encodeBusiness(dst []byte, b esh3ar.Business) []byte {
 	text, err := json.Marshal(storedBusiness{ID: b.ID.String(), Name: b.Name, Plan: b.Plan, CreatedAt: b.CreatedAt})
 	if err != nil {
-		panic("a business is plain text: " + err.Error())
+		panic("encode business: " + err.Error())
 	}
 	return append(dst, text...)
 }

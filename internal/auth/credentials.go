@@ -12,40 +12,40 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/keyring"
 )
 
-// credentialStore is what Credentials needs of the store.
+// credentialStore is the part of the store that Credentials uses.
 type credentialStore interface {
 	swapStore
 	esh3ar.CredentialStore
 }
 
-// Credentials keeps what a node knows of the credentials as the store has it: the key ring, the administrator's token, and
-// the revocations of phones' tokens. It reads the store again and again; what this node changes is in force here at once.
+// Credentials keeps a node's credentials up to date with the store: the key ring, the administrator's token, and the
+// revocations of device tokens. It polls the store. Changes made by this node take effect here at once.
 type Credentials struct {
 	store   credentialStore
 	now     func() time.Time
-	dir     string // of the secrets file
+	dir     string // directory of the secrets file; empty for none
 	ring    *keyring.Ring
 	tokens  *Tokens
 	admin   *Admin
 	revoked *Revocations
 
-	// OnRevoked is told of each new revocation, so that connections that were opened before it end; without a recipient a signing
-	// key has ended, and every connection is meant. It must be set before Run, be quick, and may be called from several
-	// goroutines; default: none.
+	// OnRevoked is called for each new revocation, so that existing connections can be closed. A revocation without a
+	// recipient means that a signing key has ended; every connection must then be checked. OnRevoked must be set before Run,
+	// return quickly, and be safe for concurrent use. Default: no call.
 	OnRevoked func(esh3ar.Revocation)
-	// OnError is told of each reading that failed; default: none.
+	// OnError is called for each failed poll. Default: no call.
 	OnError func(error)
 }
 
-// How often a node reads the store. What a node revokes is in force on the others so much later.
+// Polling intervals. They bound the time after which a revocation by one node takes effect on the others.
 const (
-	revokedEvery = 500 * time.Millisecond
-	ringEvery    = 2 * time.Second // well below SignsAfter
-	forgetEvery  = time.Hour
+	revocationInterval = 500 * time.Millisecond
+	ringInterval       = 2 * time.Second // well below SignsAfter
+	forgetInterval     = time.Hour
 )
 
-// openCredentials reads the ring and the revocations, and makes the ring where there is none.
-func openCredentials(ctx context.Context, store credentialStore, now func() time.Time) (*Credentials, error) {
+// newCredentials reads the ring and the revocations. It creates the ring if there is none.
+func newCredentials(ctx context.Context, store credentialStore, now func() time.Time) (*Credentials, error) {
 	ring, err := RingOf(ctx, store, now)
 	if err != nil {
 		return nil, err
@@ -58,19 +58,20 @@ func openCredentials(ctx context.Context, store credentialStore, now func() time
 	return c, c.Refresh(ctx)
 }
 
-// Run reads the store until ctx ends.
+// Run polls the store until ctx ends.
 func (c *Credentials) Run(ctx context.Context) error {
 	var group errgroup.Group
 	for _, one := range []struct {
 		every time.Duration
 		do    func(context.Context) error
-	}{{revokedEvery, c.Refresh}, {ringEvery, c.readKeys}, {forgetEvery, c.forget}} {
-		group.Go(func() error { c.repeat(ctx, one.every, one.do); return nil })
+	}{{revocationInterval, c.Refresh}, {ringInterval, c.refreshKeys}, {forgetInterval, c.forget}} {
+		group.Go(func() error { c.poll(ctx, one.every, one.do); return nil })
 	}
 	return group.Wait()
 }
 
-func (c *Credentials) repeat(ctx context.Context, every time.Duration, do func(context.Context) error) {
+// poll calls do at every interval until ctx ends.
+func (c *Credentials) poll(ctx context.Context, every time.Duration, do func(context.Context) error) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
@@ -79,7 +80,7 @@ func (c *Credentials) repeat(ctx context.Context, every time.Duration, do func(c
 			return
 		case <-ticker.C:
 		}
-		within, cancel := context.WithTimeout(ctx, askWithin)
+		within, cancel := context.WithTimeout(ctx, lookupTimeout)
 		if err := do(within); err != nil && ctx.Err() == nil {
 			c.OnError(err)
 		}
@@ -87,8 +88,8 @@ func (c *Credentials) repeat(ctx context.Context, every time.Duration, do func(c
 	}
 }
 
-// readKeys reads the ring and the administrator's token.
-func (c *Credentials) readKeys(ctx context.Context) error {
+// refreshKeys reads the ring and the administrator's token.
+func (c *Credentials) refreshKeys(ctx context.Context) error {
 	_, keys, err := readRing(ctx, c.store)
 	if err != nil {
 		return err
@@ -100,7 +101,7 @@ func (c *Credentials) readKeys(ctx context.Context) error {
 	return errors.Join(c.setRing(keys), c.admin.set(hash))
 }
 
-// setRing takes the ring that the store has, and reports keys that have ended before their time.
+// setRing applies the ring from the store. It calls OnRevoked if a key has ended early.
 func (c *Credentials) setRing(keys []keyring.Key) error {
 	before := c.ring.Members()
 	if err := c.ring.Set(keys); err != nil {
@@ -112,8 +113,8 @@ func (c *Credentials) setRing(keys []keyring.Key) error {
 	return nil
 }
 
-// Refresh reads the revocations that are new. A node that makes a token calls it before: a token is void that knows less than
-// the revocations of its phone.
+// Refresh reads new revocations. A node must call it before it creates a token: a token is void if its version is lower than
+// a revocation of its phone.
 func (c *Credentials) Refresh(ctx context.Context) error {
 	const step = 1000
 	for {
@@ -136,7 +137,7 @@ func (c *Credentials) apply(r esh3ar.Revocation) {
 	}
 }
 
-// forget drops the revocations that no token is old enough for.
+// forget drops revocations that are older than any valid token.
 func (c *Credentials) forget(ctx context.Context) error {
 	before := esh3ar.TimeOf(c.now().Add(-MaxTokenTTL - clockMargin))
 	c.revoked.forget(before)
@@ -148,8 +149,9 @@ func (c *Credentials) forget(ctx context.Context) error {
 	}
 }
 
-// Revoke voids the tokens of a device that were made before, or of all devices of the phone where device is empty. It is
-// stored when it returns, in force on this node at once, and on the others within revokedEvery and the time of a query.
+// Revoke voids the tokens created so far for a device, or for all devices of the phone if device is empty. When Revoke
+// returns, the revocation is stored and in force on this node. Other nodes apply it within revokedEvery plus the time of a
+// query.
 func (c *Credentials) Revoke(ctx context.Context, r esh3ar.Recipient, device string) error {
 	if c.revoked.full() {
 		return esh3ar.Errorf(esh3ar.Overloaded, "%d revocations are in force; make a signing key that ends all others, which voids every token", maxRevocations)
@@ -158,10 +160,10 @@ func (c *Credentials) Revoke(ctx context.Context, r esh3ar.Recipient, device str
 	if _, err := c.store.RevokeTokens(ctx, revocation); err != nil {
 		return err
 	}
-	return c.Refresh(ctx) // those of other nodes that came before it too
+	return c.Refresh(ctx) // also reads earlier revocations by other nodes
 }
 
-// Rotate adds a signing key; see RotateKeys.
+// Rotate adds a signing key, see RotateKeys.
 func (c *Credentials) Rotate(ctx context.Context, endOthers bool) error {
 	keys, err := RotateKeys(ctx, c.store, c.now(), endOthers)
 	if err != nil {
@@ -170,7 +172,7 @@ func (c *Credentials) Rotate(ctx context.Context, endOthers bool) error {
 	return c.setRing(keys)
 }
 
-// End ends a signing key; see EndKey.
+// End ends a signing key, see EndKey.
 func (c *Credentials) End(ctx context.Context, id string) error {
 	keys, err := EndKey(ctx, c.store, c.now(), id)
 	if err != nil {
@@ -179,17 +181,17 @@ func (c *Credentials) End(ctx context.Context, id string) error {
 	return c.setRing(keys)
 }
 
-// SigningKey is a key of the ring as an administrator sees it.
+// SigningKey describes a key of the ring to an administrator.
 type SigningKey struct {
 	ID        string
-	Public    string      // verifies the registry
-	CreatedAt esh3ar.Time // zero: the store's first key
-	SignsFrom esh3ar.Time // zero: as CreatedAt
-	EndsAt    esh3ar.Time // zero: no end yet
-	Signs     bool        // new tokens are signed with it
+	Public    string      // public key, which verifies registry entries
+	CreatedAt esh3ar.Time // zero for the first key of the store
+	SignsFrom esh3ar.Time // zero: same as CreatedAt
+	EndsAt    esh3ar.Time // zero: no end
+	Signs     bool        // whether new tokens are signed with it
 }
 
-// SigningKeys returns the keys that verify, the newest first.
+// SigningKeys returns the keys that verify tokens, newest first.
 func (c *Credentials) SigningKeys() []SigningKey { return listKeys(c.ring) }
 
 func listKeys(ring *keyring.Ring) (list []SigningKey) {
@@ -202,8 +204,8 @@ func listKeys(ring *keyring.Ring) (list []SigningKey) {
 	return list
 }
 
-// RotateAdmin makes a new admin token and voids the one of before: on this node at once, on the others within ringEvery.
-// The new one goes into the secrets file of this node, if that is there.
+// RotateAdmin creates a new admin token and voids the previous one: at once on this node, within ringEvery on the others. It
+// updates the secrets file of this node if there is one.
 func (c *Credentials) RotateAdmin(ctx context.Context) (token string, err error) {
 	if c.admin.fixed.Load() {
 		return "", esh3ar.Errorf(esh3ar.InUse, "the admin token of this node is set by --admin-token; change it there")
@@ -215,8 +217,9 @@ func (c *Credentials) RotateAdmin(ctx context.Context) (token string, err error)
 	return token, c.admin.set(hash[:])
 }
 
-// ResetAdmin makes a new admin token for a store, which voids the one of before, and puts it into the secrets file of dir, if
-// that is there. The file is written first: a crash leaves the token of before in force, or the new one in the file.
+// ResetAdmin creates a new admin token for a store, which voids the previous one, and updates the secrets file in dir if
+// there is one. The file is written first: after a crash, either the previous token is in force, or the new one is in the
+// file.
 func ResetAdmin(ctx context.Context, store swapStore, dir string) (token string, hash esh3ar.KeyHash, err error) {
 	old, err := store.Setting(ctx, settingAdminHash)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 )
 
-// clock is a time that a test sets.
+// clock is a manual clock.
 type clock struct {
 	mu sync.Mutex
 	at time.Time
@@ -33,7 +33,7 @@ func (c *clock) add(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
-// startOn is a start of a node on a store.
+// startOn bootstraps a node on a store.
 func startOn(t *testing.T, store *embedded.Store, dir string, now func() time.Time) auth.Result {
 	t.Helper()
 	b := auth.Bootstrap{Store: store, Dir: dir, Now: now}
@@ -44,7 +44,7 @@ func startOn(t *testing.T, store *embedded.Store, dir string, now func() time.Ti
 	return result
 }
 
-// run has a node read its store until the test ends.
+// run polls the store until the test ends.
 func run(t *testing.T, result auth.Result) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -77,18 +77,19 @@ func mint(t *testing.T, tokens *auth.Tokens, r esh3ar.Recipient, device string, 
 	return token
 }
 
-func wantGood(t *testing.T, tokens *auth.Tokens, want bool, what, token string) {
+// wantValid checks whether both Verify and VerifyOpen accept a token.
+func wantValid(t *testing.T, tokens *auth.Tokens, want bool, what, token string) {
 	t.Helper()
 	_, err := tokens.Verify(token)
 	if (err == nil) != want || err != nil && esh3ar.CodeOf(err) != esh3ar.Unauthenticated {
-		t.Errorf("%s: got %v, want good: %v", what, err, want)
+		t.Errorf("%s: Verify: got %v, want valid: %v", what, err, want)
 	}
 	if _, err := tokens.VerifyOpen(token); (err == nil) != want {
-		t.Errorf("%s, of what is open: got %v, want good: %v", what, err, want)
+		t.Errorf("%s: VerifyOpen: got %v, want valid: %v", what, err, want)
 	}
 }
 
-func TestCredentials_Rotated_OldTokensGoOnUntilTheyEnd(t *testing.T) {
+func TestCredentials_Rotated_OldTokensStayValidUntilExpiry(t *testing.T) {
 	t.Parallel()
 	c := &clock{at: time.Now()}
 	store := openStore(t)
@@ -101,23 +102,23 @@ func TestCredentials_Rotated_OldTokensGoOnUntilTheyEnd(t *testing.T) {
 	}
 	eventually(t, "the other node knows the new key", func() bool { return len(two.Watch.SigningKeys()) == 2 })
 	if keys := one.Watch.SigningKeys(); keys[0].Signs || !keys[1].Signs || keys[1].ID != first {
-		t.Errorf("a new key signs at once: %+v", keys)
+		t.Errorf("a new key signs at once, want after SignsAfter: %+v", keys)
 	}
 	c.add(auth.SignsAfter)
 	if keys := one.Watch.SigningKeys(); !keys[0].Signs || keys[1].Signs {
-		t.Errorf("the new key does not sign in time: %+v", keys)
+		t.Errorf("the new key does not sign after SignsAfter: %+v", keys)
 	}
 	after := mint(t, two.Tokens, 967771234567, "a", auth.MaxTokenTTL)
 	if header := strings.Split(after, ".")[0]; header == strings.Split(before, ".")[0] {
-		t.Error("the header of a token does not name its key")
+		t.Error("tokens of different keys have the same header")
 	}
 	for _, result := range []auth.Result{one, two, startOn(t, store, t.TempDir(), c.now)} {
-		wantGood(t, result.Tokens, true, "of the old key", before)
-		wantGood(t, result.Tokens, true, "of the new key", after)
+		wantValid(t, result.Tokens, true, "token of the old key", before)
+		wantValid(t, result.Tokens, true, "token of the new key", after)
 	}
 	c.add(auth.MaxTokenTTL)
 	if keys := one.Watch.SigningKeys(); len(keys) != 1 || keys[0].ID == first {
-		t.Errorf("after the longest life of a token: got %+v, want the new key alone", keys)
+		t.Errorf("after MaxTokenTTL: got keys %+v, want only the new one", keys)
 	}
 }
 
@@ -137,21 +138,21 @@ func TestCredentials_OthersEnded_VoidsEveryToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r := <-told; r.Recipient != 0 || !two.Tokens.Revoked(device) {
-		t.Errorf("the other node was told of %+v, and the device is revoked: %v", r, two.Tokens.Revoked(device))
+		t.Errorf("other node: got revocation %+v, device revoked: %v; want all devices revoked", r, two.Tokens.Revoked(device))
 	}
 	for _, tokens := range []*auth.Tokens{one.Tokens, two.Tokens} {
-		wantGood(t, tokens, false, "of the ended key", before)
-		wantGood(t, tokens, true, "of the new key", mint(t, one.Tokens, 967771234567, "a", 0))
+		wantValid(t, tokens, false, "token of the ended key", before)
+		wantValid(t, tokens, true, "token of the new key", mint(t, one.Tokens, 967771234567, "a", 0))
 	}
 	if err := one.Watch.End(t.Context(), one.Watch.SigningKeys()[0].ID); esh3ar.CodeOf(err) != esh3ar.InUse {
-		t.Errorf("the last key was ended: %v", err)
+		t.Errorf("End of the last key: got %v, want InUse", err)
 	}
 	if err := one.Watch.End(t.Context(), "00000000"); esh3ar.CodeOf(err) != esh3ar.NotFound {
-		t.Errorf("an unknown key was ended: %v", err)
+		t.Errorf("End of an unknown key: got %v, want NotFound", err)
 	}
 }
 
-func TestCredentials_Revoked(t *testing.T) {
+func TestCredentials_Revoked_VoidsOlderTokens(t *testing.T) {
 	t.Parallel()
 	c := &clock{at: time.Now()}
 	store := openStore(t)
@@ -172,17 +173,17 @@ func TestCredentials_Revoked(t *testing.T) {
 	if err := one.Watch.Revoke(t.Context(), phone, "a"); err != nil {
 		t.Fatal(err)
 	}
-	wantGood(t, one.Tokens, false, "on this node at once", a)
+	wantValid(t, one.Tokens, false, "token on the revoking node", a)
 	if r := <-told; r.Recipient != phone || r.Device != "a" {
-		t.Errorf("the other node was told of %+v", r)
+		t.Errorf("other node: got revocation %+v", r)
 	}
-	again := mint(t, one.Tokens, phone, "a", 0) // in the same millisecond
+	again := mint(t, one.Tokens, phone, "a", 0) // possibly in the same millisecond
 	for _, tokens := range []*auth.Tokens{one.Tokens, two.Tokens, startOn(t, store, t.TempDir(), c.now).Tokens} {
-		wantGood(t, tokens, false, "the device's", a)
-		wantGood(t, tokens, false, "a redirect's of it", redirect)
-		wantGood(t, tokens, true, "another device's", b)
-		wantGood(t, tokens, true, "another phone's", stranger)
-		wantGood(t, tokens, true, "made afterwards", again)
+		wantValid(t, tokens, false, "token of the device", a)
+		wantValid(t, tokens, false, "redirect token of the device", redirect)
+		wantValid(t, tokens, true, "token of another device", b)
+		wantValid(t, tokens, true, "token of another phone", stranger)
+		wantValid(t, tokens, true, "token created after the revocation", again)
 	}
 	c.add(time.Hour)
 	if err := one.Watch.Revoke(t.Context(), phone, ""); err != nil {
@@ -190,18 +191,18 @@ func TestCredentials_Revoked(t *testing.T) {
 	}
 	<-told
 	for _, tokens := range []*auth.Tokens{one.Tokens, two.Tokens} {
-		wantGood(t, tokens, false, "another device's", b)
-		wantGood(t, tokens, false, "made between", again)
-		wantGood(t, tokens, true, "another phone's", stranger)
+		wantValid(t, tokens, false, "token of another device", b)
+		wantValid(t, tokens, false, "token created between the revocations", again)
+		wantValid(t, tokens, true, "token of another phone", stranger)
 	}
-	// A token of a node that has not heard of the revocation, with a clock that is behind.
+	// The other node creates a token after it has read the revocation.
 	if err := two.Watch.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	wantGood(t, one.Tokens, true, "made by a node that knows", mint(t, two.Tokens, phone, "c", 0))
+	wantValid(t, one.Tokens, true, "token of a node that has read the revocation", mint(t, two.Tokens, phone, "c", 0))
 }
 
-func TestRotateAdmin(t *testing.T) {
+func TestCredentials_RotateAdmin_VoidsOldToken(t *testing.T) {
 	t.Parallel()
 	store, dir := openStore(t), t.TempDir()
 	one, two := startOn(t, store, dir, time.Now), startOn(t, store, t.TempDir(), time.Now)
@@ -209,36 +210,36 @@ func TestRotateAdmin(t *testing.T) {
 	old := one.Secrets.AdminToken
 	token, err := one.Watch.RotateAdmin(t.Context())
 	if err != nil || !one.Admin.Is(token) || one.Admin.Is(old) {
-		t.Fatalf("%v", err)
+		t.Fatalf("got %v, want only the new token to be accepted", err)
 	}
 	eventually(t, "the other node knows", func() bool { return two.Admin.Is(token) && !two.Admin.Is(old) })
 	text, err := os.ReadFile(filepath.Join(dir, auth.BootstrapFile))
 	if err != nil || !strings.Contains(string(text), token) || !strings.Contains(string(text), one.Secrets.APIKey) {
-		t.Errorf("the file has %s, %v", text, err)
+		t.Errorf("secrets file: got %s, %v; want the new token and the API key", text, err)
 	}
 	fixed, err := (&auth.Bootstrap{Store: store, Dir: dir, AdminToken: "of a flag", Now: time.Now}).Run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := fixed.Watch.RotateAdmin(t.Context()); esh3ar.CodeOf(err) != esh3ar.InUse || !fixed.Admin.Is("of a flag") || fixed.Admin.Is(token) {
-		t.Errorf("a token of a flag was rotated: %v", err)
+		t.Errorf("token given as a flag: got %v, want InUse", err)
 	}
 	reset, _, err := auth.ResetAdmin(t.Context(), store, dir)
 	if err != nil || !startOn(t, store, dir, time.Now).Admin.Is(reset) {
-		t.Errorf("reset: %v", err)
+		t.Errorf("reset: got %v, want the new token to be accepted", err)
 	}
 }
 
-func TestTokens_LooseForms_AreRefused(t *testing.T) {
+func TestTokens_NonCanonicalForms_AreRejected(t *testing.T) {
 	t.Parallel()
 	tokens := auth.NewTokens(auth.NewSigningKey(), time.Now)
 	good := mint(t, tokens, 967771234567, "a", 0)
-	wantGood(t, tokens, true, "the token", good)
+	wantValid(t, tokens, true, "the token", good)
 	parts := strings.Split(good, ".")
 	head := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 	last := parts[2][len(parts[2])-1]
 	alphabet := "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-	next := alphabet[strings.IndexByte(alphabet, last)|1] // other trailing bits; 43 characters carry 2 of them
+	next := alphabet[strings.IndexByte(alphabet, last)|1] // other trailing bits; the last of 43 characters has 2 unused bits
 	for name, bad := range map[string]string{
 		"padding":        good + "=",
 		"a space before": " " + good,
@@ -257,6 +258,6 @@ func TestTokens_LooseForms_AreRefused(t *testing.T) {
 		if bad == good {
 			continue
 		}
-		wantGood(t, tokens, false, name, bad)
+		wantValid(t, tokens, false, name, bad)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/keyring"
 )
 
-// Bounds of a device token's life.
+// Bounds of the lifetime of a device token.
 const (
 	DefaultTokenTTL = 24 * time.Hour
 	MinTokenTTL     = 60 * time.Second
@@ -20,37 +20,39 @@ const (
 	MaxDeviceID     = 128 // code points
 )
 
-// ConnectWithin is how long a token that Redirect made opens connections. What has been opened by then may go on.
+// ConnectWithin is the time during which a token created by Redirect can open connections. Connections that are open by then
+// may continue.
 const ConnectWithin = 60 * time.Second
 
-// audience tells device tokens from every other token that may be signed with the same key one day.
+// audience distinguishes device tokens from other tokens that may be signed with the same key in the future.
 const audience = "esh3ar-mobile"
 
-// Device is a phone that proved who it is.
+// Device is an authenticated phone.
 type Device struct {
-	Recipient esh3ar.Recipient
-	ID        string // which of the user's devices
-	Expires   time.Time
-	Sent      bool // here by another node or a gateway: its token is a redirect's
+	Recipient  esh3ar.Recipient
+	ID         string // device id, unique per recipient
+	Expires    time.Time
+	Redirected bool // whether another node or a gateway sent it here with a redirect token
 
-	made    esh3ar.Time // when the device's own token was made
-	version uint64      // newest revocation that was known then
-	key     string      // id of the key that signed the token it came with
+	createdAt esh3ar.Time // creation time of the device's own token
+	version   uint64      // newest revocation that its node knew then
+	key       string      // id of the key that signed the token
 }
 
-// Tokens makes and checks device tokens: HS256 JWTs, opaque to clients.
+// Tokens creates and verifies device tokens: HS256 JWTs that are opaque to clients.
 type Tokens struct {
 	ring    *keyring.Ring
-	revoked *Revocations // nil: none
+	revoked *Revocations // nil: no revocations
 	now     func() time.Time
 	parser  *jwt.Parser
 }
 
-// NewTokens returns a signer with one key of NewSigningKey that never changes; now is the clock.
+// NewTokens returns Tokens with a single fixed key from NewSigningKey; now is the clock. It panics if the key has another
+// size.
 func NewTokens(key []byte, now func() time.Time) *Tokens {
 	ring, err := keyring.New(now, keyring.Key{Secret: key})
 	if err != nil {
-		panic(err) // NewSigningKey has not made it
+		panic(err) // not a key from NewSigningKey
 	}
 	return newTokens(ring, nil, now)
 }
@@ -62,19 +64,20 @@ func newTokens(ring *keyring.Ring, revoked *Revocations, now func() time.Time) *
 	)}
 }
 
-// NewSigningKey makes up a key of 256 bits.
+// NewSigningKey returns a new random key of 256 bits.
 func NewSigningKey() []byte { return keyring.NewSecret() }
 
+// deviceClaims are the claims of a device token.
 type deviceClaims struct {
 	Device    string           `json:"did"`
-	Made      int64            `json:"ims,omitempty"` // iat of the device's own token, in milliseconds; zero: as iat
-	Version   uint64           `json:"rev,omitempty"` // newest revocation that was known then
-	ConnectBy *jwt.NumericDate `json:"cby,omitempty"` // of a redirect: it opens no connection after that
+	Made      int64            `json:"ims,omitempty"` // creation time of the device's own token, in milliseconds; zero: same as iat
+	Version   uint64           `json:"rev,omitempty"` // newest revocation that the node knew then
+	ConnectBy *jwt.NumericDate `json:"cby,omitempty"` // redirect tokens: latest time to open a connection
 	jwt.RegisteredClaims
 }
 
-// Mint makes a token for one device of a user; an empty id is made up. ttl is MinTokenTTL to MaxTokenTTL, and zero means
-// DefaultTokenTTL.
+// Mint creates a token for one device of a recipient. An empty device id is replaced by a random one. ttl is MinTokenTTL to
+// MaxTokenTTL; zero means DefaultTokenTTL.
 func (t *Tokens) Mint(r esh3ar.Recipient, device string, ttl time.Duration) (token string, expires time.Time, err error) {
 	if device == "" {
 		device = randomHex(8)
@@ -82,20 +85,20 @@ func (t *Tokens) Mint(r esh3ar.Recipient, device string, ttl time.Duration) (tok
 	if ttl == 0 {
 		ttl = DefaultTokenTTL
 	}
-	expires = t.now().Add(ttl).Truncate(time.Second) // JWTs count whole seconds
-	token, err = t.sign(Device{Recipient: r, ID: device, Expires: expires, made: esh3ar.TimeOf(t.now()), version: t.revoked.version()}, nil)
+	expires = t.now().Add(ttl).Truncate(time.Second) // JWTs have a resolution of one second
+	token, err = t.sign(Device{Recipient: r, ID: device, Expires: expires, createdAt: esh3ar.TimeOf(t.now()), version: t.revoked.version()}, nil)
 	return token, expires, err
 }
 
-// Redirect makes a token for a device that is sent to another node: it opens connections for ConnectWithin, and they end
-// when the token ends that the device came with.
+// Redirect creates a token for a device that is sent to another node. It opens connections during ConnectWithin. These
+// connections end when the device's own token expires.
 func (t *Tokens) Redirect(d Device) (token string, err error) {
 	return t.sign(d, jwt.NewNumericDate(t.now().Add(ConnectWithin)))
 }
 
 func (t *Tokens) sign(d Device, connectBy *jwt.NumericDate) (string, error) {
 	id, key := t.ring.Signing()
-	token := jwt.NewWithClaims(jwt.SigningMethodHS256, deviceClaims{d.ID, int64(d.made), d.version, connectBy, jwt.RegisteredClaims{
+	token := jwt.NewWithClaims(jwt.SigningMethodHS256, deviceClaims{d.ID, int64(d.createdAt), d.version, connectBy, jwt.RegisteredClaims{
 		Subject: d.Recipient.String(), Audience: jwt.ClaimStrings{audience}, ID: randomHex(16),
 		IssuedAt: jwt.NewNumericDate(t.now()), ExpiresAt: jwt.NewNumericDate(d.Expires),
 	}})
@@ -103,14 +106,15 @@ func (t *Tokens) sign(d Device, connectBy *jwt.NumericDate) (string, error) {
 	return token.SignedString(tokenKey(&key))
 }
 
-// tokenKey is the key of tokens with a kid.
+// tokenKey derives the key of tokens that have a kid.
 func tokenKey(k *keyring.Key) []byte { return k.Derive("device token", keyring.SecretSize) }
 
-// keyOf finds the key of a token by its header. A token without a kid is from before there was a ring: its key is the secret
-// of the store's first key.
+// keyOf returns the key of a token by its header. Tokens without a kid predate the key ring; their key is the secret of the
+// store's first key.
 func (t *Tokens) keyOf(token *jwt.Token) (id string, key []byte, err error) {
 	name, named := token.Header["kid"]
-	if token.Header["typ"] != "JWT" || len(token.Header) > 3 || len(token.Header) == 3 && !named { // the third is alg
+	// Allowed members of the header: alg, typ, kid.
+	if token.Header["typ"] != "JWT" || len(token.Header) > 3 || len(token.Header) == 3 && !named {
 		return "", nil, errHeader
 	}
 	for _, m := range t.ring.Members() {
@@ -125,35 +129,38 @@ func (t *Tokens) keyOf(token *jwt.Token) (id string, key []byte, err error) {
 }
 
 var (
-	errForm   = errors.New("it is not three parts of base64url, or too long")
-	errHeader = errors.New("the header is not one of this platform")
-	errTwice  = errors.New("a member of its header or claims is there twice")
-	errKeyID  = errors.New("its key is unknown or has ended")
+	errForm      = errors.New("it is not three parts of base64url, or too long")
+	errHeader    = errors.New("the header is not one of this platform")
+	errDuplicate = errors.New("a member of its header or claims is there twice")
+	errKeyID     = errors.New("its key is unknown or has ended")
 )
 
-// maxToken bounds a token, in bytes: one of ours has at most 1 KiB.
+// maxToken is the maximum length of a token, in bytes. Tokens of this platform have at most 1 KiB.
 const maxToken = 4096
 
-// wellFormed reports whether a token consists of what base64url without padding has. The library's decoder skips line ends.
+// wellFormed reports whether a token consists of three parts in the alphabet of base64url without padding. The decoder of
+// the JWT library ignores line breaks, so it is not enough.
 func wellFormed(token string) bool {
 	dots := 0
 	for i := range len(token) {
-		switch c := token[i]; {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_':
-		case c == '.':
+		c := token[i]
+		if c == '.' {
 			dots++
-		default:
+			continue
+		}
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		if !letter && (c < '0' || c > '9') && c != '-' && c != '_' {
 			return false
 		}
 	}
 	return dots == 2 && len(token) <= maxToken
 }
 
-// Verify reads a token that is to open something, or answers Unauthenticated.
+// Verify checks a token that opens a connection. It returns Unauthenticated if the token is invalid.
 func (t *Tokens) Verify(token string) (Device, error) { return t.verify(token, true) }
 
-// VerifyOpen reads the token of a request that belongs to what was opened with it: a redirect's is good for that as long as
-// the device's own token.
+// VerifyOpen checks the token of a request that belongs to an open connection. A redirect token is valid for that until the
+// device's own token expires.
 func (t *Tokens) VerifyOpen(token string) (Device, error) { return t.verify(token, false) }
 
 func (t *Tokens) verify(token string, opens bool) (Device, error) {
@@ -167,28 +174,29 @@ func (t *Tokens) verify(token string, opens bool) (Device, error) {
 		return Device{}, esh3ar.Errorf(esh3ar.Unauthenticated, "device token: %w", err)
 	}
 	if !uniqueMembers(token) {
-		return Device{}, esh3ar.Errorf(esh3ar.Unauthenticated, "device token: %w", errTwice)
+		return Device{}, esh3ar.Errorf(esh3ar.Unauthenticated, "device token: %w", errDuplicate)
 	}
 	if opens && claims.ConnectBy != nil && !t.now().Before(claims.ConnectBy.Time) {
-		return Device{}, esh3ar.Errorf(esh3ar.Unauthenticated, "device token: it was to connect by %s", claims.ConnectBy.UTC().Format(time.RFC3339))
+		return Device{}, esh3ar.Errorf(esh3ar.Unauthenticated, "device token: it opened connections until %s", claims.ConnectBy.UTC().Format(time.RFC3339))
 	}
 	r, err := esh3ar.ParseRecipient(claims.Subject)
 	if err != nil || claims.Device == "" {
 		return Device{}, esh3ar.Errorf(esh3ar.Unauthenticated, "device token: bad sub or did")
 	}
-	d := Device{Recipient: r, ID: claims.Device, Expires: claims.ExpiresAt.Time, Sent: claims.ConnectBy != nil, made: claims.made(), version: claims.Version, key: key}
+	d := Device{Recipient: r, ID: claims.Device, Expires: claims.ExpiresAt.Time, Redirected: claims.ConnectBy != nil, createdAt: claims.createdAt(), version: claims.Version, key: key}
 	if t.Revoked(d) {
 		return Device{}, esh3ar.Errorf(esh3ar.Unauthenticated, "device token: it was revoked")
 	}
 	return d, nil
 }
 
-// Revoked reports whether the token that a device came with is void before its end: it was revoked, or its key has ended.
+// Revoked reports whether the device's token was voided before its expiry: it was revoked, or its key has ended.
 func (t *Tokens) Revoked(d Device) bool {
-	return !t.ring.Verifies(d.key) || t.revoked.voids(d.Recipient, d.ID, d.version, d.made)
+	return !t.ring.Verifies(d.key) || t.revoked.voids(d.Recipient, d.ID, d.version, d.createdAt)
 }
 
-func (c *deviceClaims) made() esh3ar.Time {
+// createdAt returns the creation time of the device's own token.
+func (c *deviceClaims) createdAt() esh3ar.Time {
 	if c.Made == 0 && c.IssuedAt != nil {
 		return esh3ar.TimeOf(c.IssuedAt.Time)
 	}

@@ -1,5 +1,5 @@
-// Package auth knows who calls and who is called: businesses and their API keys, the administrator's token, the
-// phones' tokens, and how people write phone numbers. It keeps nothing itself; the store does.
+// Package auth authenticates callers and phones: businesses by their API keys, the administrator by a token, phones by device tokens.
+// It caches what it needs of the store; the store holds all credentials. Package phonenumber parses phone numbers.
 //
-// Concurrency: everything here may be used from any goroutine.
+// Concurrency: everything is safe for concurrent use, except where noted.
 package auth

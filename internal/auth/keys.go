@@ -15,38 +15,35 @@ import (
 	"github.com/esh3artech/esh3ar/internal/runtime/connlimit"
 )
 
-// Caller is a business that proved who it is.
+// Caller is an authenticated business.
 type Caller struct {
 	Business esh3ar.BusinessID
 	Name     string
 	Plan     string // empty: the default plan
 }
 
-// keyStore is what Keys needs of the store.
+// keyStore is the part of the store that Keys uses.
 type keyStore interface {
 	KeyByHash(ctx context.Context, hash esh3ar.KeyHash) (esh3ar.APIKey, error)
 	businessStore
 }
 
 const (
-	// fresh is how long an answer of the store stands: a key revoked elsewhere is in force at most that much longer.
-	fresh = time.Second
-	// grace is how long a key that was good is let in while the store cannot be asked: what its business sends then goes to
-	// the spill. Nobody can revoke a key meanwhile, but on a node that reaches the store; if no word of that comes here
-	// either, the key is in force here until the store answers, or so long.
+	// keyTTL is how long a result of the store is cached. A key revoked on another node stays valid for at most that long.
+	keyTTL = time.Second
+	// grace is how long a cached key stays valid while the store is unavailable; calls of its business then go to the spill.
+	// During that time only nodes that reach the store can revoke the key. If their invalidation does not arrive either, the
+	// key stays valid here until the store answers, or until grace ends.
 	grace = time.Hour
-	// keysKept bounds the keys remembered; beyond them those go that are used least.
-	keysKept = 1 << 16
+	// maxCachedKeys bounds the cached keys; the least recently used are evicted.
+	maxCachedKeys = 1 << 16
 )
 
-// Keys authenticates API keys. A key that was good within the last second is not looked up again. Keys that were not good
-// before, and that this cluster has not made, are looked up at a bounded rate per address, and those that the store did not know are remembered in a bounded
-// table. However many callers come at once, one of them asks
-// the store for a key and the others take what he hears; while a key is in use he asks before the second is over, and
-// nobody waits.
+// Keys authenticates API keys. A valid key is cached for a second. Keys that were not valid before, and that this cluster has not
+// created, are looked up at a limited rate per address, and unknown keys are cached in a table of fixed size. Concurrent callers with
+// the same key share one lookup. While a key is in use it is renewed before its cache entry expires, so no caller waits.
 //
-// Keys stay out of the second level of the cache: an answer from there is as old as the level's clock says, and a level
-// that stood still would let a revoked key in for as long as it stood.
+// Keys are not stored in the shared cache: if that cache hung, a revoked key would stay valid for as long as it hangs.
 type Keys struct {
 	store      keyStore
 	known      *cache.Cache[esh3ar.KeyHash, Caller]
@@ -55,36 +52,38 @@ type Keys struct {
 	ring       *keyring.Ring // marks the keys that the cluster made; nil: none is marked
 }
 
-// NewKeys makes an authenticator over store for a node that is alone; now is the clock.
+// NewKeys returns an authenticator for a single node; now is the clock.
 func NewKeys(store keyStore, now func() time.Time) *Keys { return NewSharedKeys(store, now, nil, nil) }
 
-// NewSharedKeys makes one that hears of what other nodes revoke as soon as they do; at the latest it knows after a second.
-// The ring marks the keys that are made, and recognises them; it may be nil.
+// NewSharedKeys returns an authenticator that receives revocations by other nodes at once, and polls for missed ones within a second.
+// shared is nil on a single node. ring marks and recognises the keys that the cluster creates; nil for none.
 func NewSharedKeys(store keyStore, now func() time.Time, shared *cache.Shared, ring *keyring.Ring) *Keys {
 	k := &Keys{store: store, ring: ring, businesses: newBusinesses(store, now, shared), throttle: newThrottle(now)}
 	k.known = cache.New(cache.Options[esh3ar.KeyHash, Caller]{
 		Name: "key", Load: k.load, Keys: cache.KeyCodec[esh3ar.KeyHash]{Name: hashName, Parse: parseHash},
-		Entries: keysKept, TTL: fresh, StaleIfError: grace, RefreshAhead: true, Timeout: askWithin, Now: now, Shared: shared,
+		Entries: maxCachedKeys, TTL: keyTTL, StaleIfError: grace, RefreshAhead: true, Timeout: lookupTimeout, Now: now, Shared: shared,
 	})
 	return k
 }
 
-// askWithin bounds a question that several callers wait for: none of their contexts may end it for the others.
-const askWithin = 2 * time.Second
+// lookupTimeout bounds a lookup that several callers share. The contexts of the callers do not end it.
+const lookupTimeout = 2 * time.Second
 
+// randomBytes returns keySize random bytes.
 func randomBytes() (raw [keySize]byte) {
 	_, _ = rand.Read(raw[:]) // crypto/rand.Read never fails
 	return raw
 }
 
+// secret returns 256 random bits in base64url.
 func secret() string {
 	raw := randomBytes()
 	return base64.RawURLEncoding.EncodeToString(raw[:])
 }
 
-// HashOf is what the store keeps of a key.
+// HashOf returns the hash under which the store has a key.
 func HashOf(key string) esh3ar.KeyHash {
-	var room [64]byte // a key of ours has 47 bytes: no allocation
+	var room [64]byte // fits an API key of 47 bytes, which avoids an allocation
 	return sha256.Sum256(append(room[:0], key...))
 }
 
@@ -101,8 +100,8 @@ func parseHash(name string) (h esh3ar.KeyHash, err error) {
 	return esh3ar.KeyHash(raw), nil
 }
 
-// Authenticate finds the business of a key: Unauthenticated for an unknown or revoked one, StoreUnavailable while the
-// store cannot say, RateLimited if the address of the connection in ctx has asked for too many unknown keys.
+// Authenticate returns the business of a key. It returns Unauthenticated if the key is unknown or revoked, StoreUnavailable
+// if the store does not answer, and RateLimited if the address of the connection in ctx has tried too many unknown keys.
 func (k *Keys) Authenticate(ctx context.Context, key string) (Caller, error) {
 	hash := HashOf(key)
 	if k.throttle.wasGood(&hash) || isMarked(k.ring, key) {
@@ -121,10 +120,10 @@ func (k *Keys) Authenticate(ctx context.Context, key string) (Caller, error) {
 	return caller, err
 }
 
-// Refused returns how many keys were refused.
+// Refused returns the counts of rejected keys.
 func (k *Keys) Refused() RefusedCredentials { return k.throttle.stats() }
 
-// find asks cache and store for a key.
+// find looks a key up in the cache and the store.
 func (k *Keys) find(ctx context.Context, hash esh3ar.KeyHash) (Caller, error) {
 	caller, found, err := k.known.Get(ctx, hash)
 	var ours *esh3ar.Error
@@ -143,35 +142,36 @@ func (k *Keys) find(ctx context.Context, hash esh3ar.KeyHash) (Caller, error) {
 	}
 }
 
-// ForgetID drops what is known of a key, as after its revocation on this node, here and on every node that can be reached.
+// ForgetID drops a key from the caches of all reachable nodes, after its revocation by this node.
 func (k *Keys) ForgetID(id esh3ar.KeyID) {
-	k.known.InvalidateTags(context.Background(), id.String()) // bounded by Shared, and not by a caller who leaves
+	k.known.InvalidateTags(context.Background(), id.String()) // bounded by Shared; the caller's context must not end it
 }
 
-// ForgetBusiness drops what is known of a business, as after a change of its plan.
+// ForgetBusiness drops a business and its keys from the caches of all reachable nodes, after a change of its plan.
 func (k *Keys) ForgetBusiness(id esh3ar.BusinessID) {
 	k.businesses.forget(id)
-	k.known.InvalidateTags(context.Background(), id.String()) // after the business: a key is loaded with it
+	k.known.InvalidateTags(context.Background(), id.String()) // after the business, because loading a key reads it
 }
 
-// Stats reads the counts of the caches.
+// Stats returns the statistics of the caches.
 func (k *Keys) Stats() []cache.Stats {
 	return []cache.Stats{k.known.Stats(), k.businesses.cache.Stats()}
 }
 
-// load asks the store for keys: for one at a time, as Authenticate does.
+// load reads keys from the store, one at a time.
 func (k *Keys) load(ctx context.Context, hashes []esh3ar.KeyHash) ([]cache.Entry[Caller], error) {
 	entries := make([]cache.Entry[Caller], len(hashes))
 	for i, hash := range hashes {
 		var err error
-		if entries[i], err = k.ask(ctx, hash); err != nil {
+		if entries[i], err = k.readKey(ctx, hash); err != nil {
 			return nil, esh3ar.Errorf(esh3ar.StoreUnavailable, "look up API key: %w", err)
 		}
 	}
 	return entries, nil
 }
 
-func (k *Keys) ask(ctx context.Context, hash esh3ar.KeyHash) (e cache.Entry[Caller], err error) {
+// readKey reads one key and its business from the store.
+func (k *Keys) readKey(ctx context.Context, hash esh3ar.KeyHash) (e cache.Entry[Caller], err error) {
 	key, err := k.store.KeyByHash(ctx, hash)
 	if err != nil || !key.RevokedAt.IsZero() {
 		return e, unlessNotFound(err)
@@ -184,7 +184,7 @@ func (k *Keys) ask(ctx context.Context, hash esh3ar.KeyHash) (e cache.Entry[Call
 	return cache.Entry[Caller]{Value: caller, Found: true, Tags: []string{key.ID.String(), business.ID.String()}}, nil
 }
 
-// unlessNotFound is an error of the store, if it is not an answer.
+// unlessNotFound returns err, or nil if it is NotFound.
 func unlessNotFound(err error) error {
 	if err != nil && esh3ar.CodeOf(err) == esh3ar.NotFound {
 		return nil

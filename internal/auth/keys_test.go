@@ -12,8 +12,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/auth"
 )
 
-// counting is a store of one good key that counts the questions, and can be slow or away.
-type counting struct {
+// fakeKeyStore is a store with one key. It counts lookups, and it can be slow or unavailable.
+type fakeKeyStore struct {
 	key   esh3ar.APIKey
 	asked atomic.Int64
 	plan  atomic.Pointer[string]
@@ -21,9 +21,9 @@ type counting struct {
 	away  atomic.Bool
 }
 
-func (c *counting) KeyByHash(_ context.Context, hash esh3ar.KeyHash) (esh3ar.APIKey, error) {
+func (c *fakeKeyStore) KeyByHash(_ context.Context, hash esh3ar.KeyHash) (esh3ar.APIKey, error) {
 	c.asked.Add(1)
-	<-time.After(c.takes) // in a bubble of fake time
+	<-time.After(c.takes) // synctest's clock
 	switch {
 	case c.away.Load():
 		return esh3ar.APIKey{}, esh3ar.Errorf(esh3ar.StoreUnavailable, "no connection")
@@ -33,7 +33,7 @@ func (c *counting) KeyByHash(_ context.Context, hash esh3ar.KeyHash) (esh3ar.API
 	return c.key, nil
 }
 
-func (c *counting) Business(context.Context, esh3ar.BusinessID) (esh3ar.Business, error) {
+func (c *fakeKeyStore) Business(context.Context, esh3ar.BusinessID) (esh3ar.Business, error) {
 	b := esh3ar.Business{ID: c.key.Business, Name: "Bank"}
 	if plan := c.plan.Load(); plan != nil {
 		b.Plan = *plan
@@ -41,35 +41,35 @@ func (c *counting) Business(context.Context, esh3ar.BusinessID) (esh3ar.Business
 	return b, nil
 }
 
-func newCounting(takes time.Duration) *counting {
-	return &counting{takes: takes, key: esh3ar.APIKey{ID: esh3ar.NewKeyID(), Business: esh3ar.NewBusinessID(), Hash: auth.HashOf("k")}}
+func newFakeKeyStore(takes time.Duration) *fakeKeyStore {
+	return &fakeKeyStore{takes: takes, key: esh3ar.APIKey{ID: esh3ar.NewKeyID(), Business: esh3ar.NewBusinessID(), Hash: auth.HashOf("k")}}
 }
 
-func TestManyCallersAskTheStoreOnce(t *testing.T) {
+func TestKeys_ConcurrentCallers_ShareOneLookup(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := newCounting(10 * time.Millisecond)
+		store := newFakeKeyStore(10 * time.Millisecond)
 		keys := auth.NewKeys(store, time.Now)
 		var all sync.WaitGroup
 		for range 100 {
 			all.Go(func() {
 				if caller, err := keys.Authenticate(t.Context(), "k"); err != nil || caller.Name != "Bank" {
-					t.Errorf("%+v, %v", caller, err)
+					t.Errorf("got caller %+v, %v; want Bank", caller, err)
 				}
 			})
 		}
 		all.Wait()
 		if n := store.asked.Load(); n != 1 {
-			t.Errorf("the store was asked %d times", n)
+			t.Errorf("got %d lookups, want 1", n)
 		}
 	})
 }
 
-// TestANewPlanIsSeenWithinASecond: also on a node that nobody can tell of it.
-func TestANewPlanIsSeenWithinASecond(t *testing.T) {
+// TestKeys_PlanChangedElsewhere_IsSeenWithinASecond covers a node that receives no invalidation.
+func TestKeys_PlanChangedElsewhere_IsSeenWithinASecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := newCounting(0)
+		store := newFakeKeyStore(0)
 		keys := auth.NewKeys(store, time.Now)
 		for i, plan := range []string{"", "gold", "silver", ""} {
 			store.plan.Store(&plan)
@@ -77,16 +77,16 @@ func TestANewPlanIsSeenWithinASecond(t *testing.T) {
 				<-time.After(time.Second + time.Millisecond)
 			}
 			if caller, err := keys.Authenticate(t.Context(), "k"); err != nil || caller.Plan != plan {
-				t.Errorf("%+v, %v, want plan %q", caller, err, plan)
+				t.Errorf("got caller %+v, %v; want plan %q", caller, err, plan)
 			}
 		}
 	})
 }
 
-func TestAKeyInUseIsRenewedBeforeItsTimeEnds(t *testing.T) {
+func TestKeys_InUse_IsRenewedBeforeExpiry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := newCounting(0)
+		store := newFakeKeyStore(0)
 		keys := auth.NewKeys(store, time.Now)
 		for range 100 { // ten seconds
 			if _, err := keys.Authenticate(t.Context(), "k"); err != nil {
@@ -95,16 +95,16 @@ func TestAKeyInUseIsRenewedBeforeItsTimeEnds(t *testing.T) {
 			<-time.After(100 * time.Millisecond)
 		}
 		if n := store.asked.Load(); n < 15 || n > 25 {
-			t.Errorf("the store was asked %d times in ten seconds", n)
+			t.Errorf("got %d lookups in ten seconds, want 15 to 25", n)
 		}
 	})
 }
 
-// TestAnAbsenceOfTheStoreIsNotNoticed: a business whose key was good goes on for an hour, one that was not seen does not.
-func TestAnAbsenceOfTheStoreIsNotNoticed(t *testing.T) {
+// TestKeys_StoreUnavailable_CachedKeysStayValid: a cached key stays valid for an hour; an unknown one is not accepted.
+func TestKeys_StoreUnavailable_CachedKeysStayValid(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := newCounting(0)
+		store := newFakeKeyStore(0)
 		keys := auth.NewKeys(store, time.Now)
 		if _, err := keys.Authenticate(t.Context(), "k"); err != nil {
 			t.Fatal(err)
@@ -117,18 +117,18 @@ func TestAnAbsenceOfTheStoreIsNotNoticed(t *testing.T) {
 			}
 		}
 		if _, err := keys.Authenticate(t.Context(), "other"); esh3ar.CodeOf(err) != esh3ar.StoreUnavailable {
-			t.Errorf("one that nobody knows: %v", err)
+			t.Errorf("unknown key: got %v, want StoreUnavailable", err)
 		}
 		<-time.After(time.Minute)
 		if _, err := keys.Authenticate(t.Context(), "k"); esh3ar.CodeOf(err) != esh3ar.StoreUnavailable {
-			t.Errorf("after an hour: %v", err)
+			t.Errorf("cached key after an hour: got %v, want StoreUnavailable", err)
 		}
 	})
 }
 
-// TestARevocationOvertakesAnAnswerOnItsWay: what the store said before the revocation must not count after it, neither for
-// who asks while the answer is still on its way nor for who asks later.
-func TestARevocationOvertakesAnAnswerOnItsWay(t *testing.T) {
+// TestKeys_RevokedDuringLookup_ResultIsDiscarded: a result from before the revocation must not be used after it, neither by
+// callers during that lookup nor by later ones.
+func TestKeys_RevokedDuringLookup_ResultIsDiscarded(t *testing.T) {
 	t.Parallel()
 	for name, early := range map[string]bool{"asked meanwhile": true, "asked later": false} {
 		t.Run(name, func(t *testing.T) {
@@ -140,7 +140,7 @@ func TestARevocationOvertakesAnAnswerOnItsWay(t *testing.T) {
 
 func revoke(t *testing.T, early bool) {
 	t.Helper()
-	store := newCounting(100 * time.Millisecond)
+	store := newFakeKeyStore(100 * time.Millisecond)
 	keys := auth.NewKeys(store, time.Now)
 	first := make(chan struct{})
 	go func() {
@@ -152,21 +152,21 @@ func revoke(t *testing.T, early bool) {
 	if !early {
 		<-first
 	}
-	for range 2 { // the second time it is remembered
+	for range 2 { // the second call uses the cache
 		if _, err := keys.Authenticate(t.Context(), "k"); err != nil {
 			t.Error(err)
 		}
 		<-first
 		if n := store.asked.Load(); n != 2 {
-			t.Errorf("the store was asked %d times, want 2", n)
+			t.Errorf("got %d lookups, want 2", n)
 		}
 	}
 }
 
-// TestACallerWhoLeavesDoesNotSpoilItForTheOthers: they share his question.
-func TestACallerWhoLeavesDoesNotSpoilItForTheOthers(t *testing.T) {
+// TestKeys_CallerCanceled_SharedLookupContinues: the context of one caller must not end the lookup of the others.
+func TestKeys_CallerCanceled_SharedLookupContinues(t *testing.T) {
 	t.Parallel()
-	keys := auth.NewKeys(obedient{newCounting(0)}, time.Now)
+	keys := auth.NewKeys(contextStore{newFakeKeyStore(0)}, time.Now)
 	gone, leave := context.WithCancel(t.Context())
 	leave()
 	if _, err := keys.Authenticate(gone, "k"); err != nil {
@@ -174,18 +174,18 @@ func TestACallerWhoLeavesDoesNotSpoilItForTheOthers(t *testing.T) {
 	}
 }
 
-// obedient is a store that heeds contexts.
-type obedient struct{ *counting }
+// contextStore is a store that checks the context.
+type contextStore struct{ *fakeKeyStore }
 
-func (o obedient) KeyByHash(ctx context.Context, hash esh3ar.KeyHash) (esh3ar.APIKey, error) {
+func (o contextStore) KeyByHash(ctx context.Context, hash esh3ar.KeyHash) (esh3ar.APIKey, error) {
 	if err := ctx.Err(); err != nil {
 		return esh3ar.APIKey{}, err
 	}
-	return o.counting.KeyByHash(ctx, hash)
+	return o.fakeKeyStore.KeyByHash(ctx, hash)
 }
 
 func BenchmarkAuthenticate(b *testing.B) {
-	store := newCounting(0)
+	store := newFakeKeyStore(0)
 	key := auth.NewKeys(nil, time.Now).NewKey()
 	store.key.Hash = auth.HashOf(key)
 	keys := auth.NewKeys(store, time.Now)
@@ -197,11 +197,11 @@ func BenchmarkAuthenticate(b *testing.B) {
 	}
 }
 
-// TestAnswersDoNotMix: two keys that are asked for at the same time get an answer each.
-func TestAnswersDoNotMix(t *testing.T) {
+// TestKeys_ConcurrentKeys_GetTheirOwnResult looks two keys up at the same time.
+func TestKeys_ConcurrentKeys_GetTheirOwnResult(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		keys := auth.NewKeys(newCounting(10*time.Millisecond), time.Now)
+		keys := auth.NewKeys(newFakeKeyStore(10*time.Millisecond), time.Now)
 		var all sync.WaitGroup
 		for range 10 {
 			all.Go(func() {
@@ -211,7 +211,7 @@ func TestAnswersDoNotMix(t *testing.T) {
 			})
 			all.Go(func() {
 				if _, err := keys.Authenticate(t.Context(), "other"); err == nil || esh3ar.CodeOf(err) != esh3ar.Unauthenticated {
-					t.Errorf("another key: %v", err)
+					t.Errorf("unknown key: got %v, want Unauthenticated", err)
 				}
 			})
 		}

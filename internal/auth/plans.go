@@ -9,33 +9,33 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// planSource is where stored plans are.
+// planSource is the part of the store that plans are read from.
 type planSource interface {
 	Plans(ctx context.Context) ([]esh3ar.Plan, error)
 }
 
-// plansEvery is how often the plans are read again: twice within the second in which a change is to be in force everywhere.
-// They are a handful of rows, so every node reads them all, and needs nobody to tell it.
-const plansEvery = 500 * time.Millisecond
+// planInterval is the polling interval of the plans: twice per second, because a change must be in force everywhere within a
+// second. There are only a few plans, so every node reads all of them and needs no invalidation.
+const planInterval = 500 * time.Millisecond
 
-// Plans are the plans in force on this node. Run keeps them as the store has them; while the store cannot be asked they stay
-// as they were. Any goroutine may ask.
+// Plans holds the plans in force on this node. Run keeps them up to date with the store; while the store is unavailable they
+// stay unchanged. Plans is safe for concurrent use.
 type Plans struct {
 	source  planSource
 	byName  atomic.Pointer[map[string]*esh3ar.Plan]
-	loading sync.Mutex // so that an older answer never comes after a newer one; held over the question to the store
+	loading sync.Mutex // serialises loads, so that an older result never replaces a newer one; held during the read from the store
 }
 
-// NewPlans makes a view of the stored plans; before the first Load there are only the built-in ones.
+// NewPlans returns a view of the stored plans. Before the first Load it contains the built-in plans only.
 func NewPlans(source planSource) *Plans {
 	p := &Plans{source: source}
-	p.keep(nil)
+	p.publish(nil)
 	return p
 }
 
-// Of gives the plan of this name, or the default plan. While a plan does not change, its pointer does not; it must not be
-// written to.
-func (p *Plans) Of(name string) *esh3ar.Plan {
+// Lookup returns the plan of this name, or the default plan if there is none. The pointer changes only if the plan does. Callers
+// must not modify the plan.
+func (p *Plans) Lookup(name string) *esh3ar.Plan {
 	all := *p.byName.Load()
 	if plan := all[name]; plan != nil {
 		return plan
@@ -43,10 +43,10 @@ func (p *Plans) Of(name string) *esh3ar.Plan {
 	return all[esh3ar.DefaultPlan]
 }
 
-// Named gives the plan of this name; nil: there is none.
+// Named returns the plan of this name, or nil if there is none.
 func (p *Plans) Named(name string) *esh3ar.Plan { return (*p.byName.Load())[name] }
 
-// All gives all plans, in no order.
+// All returns all plans in no particular order.
 func (p *Plans) All() (plans []esh3ar.Plan) {
 	for _, plan := range *p.byName.Load() {
 		plans = append(plans, *plan)
@@ -54,7 +54,7 @@ func (p *Plans) All() (plans []esh3ar.Plan) {
 	return plans
 }
 
-// Load reads the plans now, as after a change of one.
+// Load reads the plans at once, for example after a change.
 func (p *Plans) Load(ctx context.Context) error {
 	p.loading.Lock()
 	defer p.loading.Unlock()
@@ -62,12 +62,12 @@ func (p *Plans) Load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.keep(stored)
+	p.publish(stored)
 	return nil
 }
 
-// keep puts the stored plans over the built-in ones.
-func (p *Plans) keep(stored []esh3ar.Plan) {
+// publish publishes the built-in plans, overridden by the stored ones.
+func (p *Plans) publish(stored []esh3ar.Plan) {
 	var before map[string]*esh3ar.Plan
 	if old := p.byName.Load(); old != nil {
 		before = *old
@@ -83,9 +83,9 @@ func (p *Plans) keep(stored []esh3ar.Plan) {
 	p.byName.Store(&now)
 }
 
-// Run keeps the plans fresh until ctx ends.
+// Run polls the plans until ctx ends.
 func (p *Plans) Run(ctx context.Context) error {
-	tick := time.NewTicker(plansEvery)
+	tick := time.NewTicker(planInterval)
 	defer tick.Stop()
 	for {
 		select {
@@ -93,6 +93,6 @@ func (p *Plans) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		_ = p.Load(ctx) // a store that is away says so elsewhere
+		_ = p.Load(ctx) // other parts report that the store is unavailable
 	}
 }

@@ -12,14 +12,14 @@ import (
 	"github.com/esh3artech/esh3ar/internal/auth"
 )
 
-// shelf is where plans are stored.
-type shelf struct {
+// planStore is a store of plans that can be unavailable.
+type planStore struct {
 	sync.Mutex
 	plans []esh3ar.Plan
 	away  bool
 }
 
-func (s *shelf) Plans(context.Context) ([]esh3ar.Plan, error) {
+func (s *planStore) Plans(context.Context) ([]esh3ar.Plan, error) {
 	s.Lock()
 	defer s.Unlock()
 	if s.away {
@@ -28,48 +28,48 @@ func (s *shelf) Plans(context.Context) ([]esh3ar.Plan, error) {
 	return append([]esh3ar.Plan(nil), s.plans...), nil
 }
 
-func (s *shelf) set(away bool, plans ...esh3ar.Plan) {
+func (s *planStore) set(away bool, plans ...esh3ar.Plan) {
 	s.Lock()
 	defer s.Unlock()
 	s.away, s.plans = away, plans
 }
 
-func TestAPlanIsInForceWithinASecond(t *testing.T) {
+func TestPlans_Changed_IsInForceWithinASecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := &shelf{}
+		s := &planStore{}
 		p := auth.NewPlans(s)
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { _ = p.Run(ctx) })
-		built := p.Of("gold")
-		if built.Name != esh3ar.DefaultPlan || p.Of("") != built || p.Named("gold") != nil || p.Of(esh3ar.EnterprisePlan).Level != esh3ar.Enterprise || len(p.All()) != 3 {
-			t.Errorf("before anything is stored: %+v", built)
+		built := p.Lookup("gold")
+		if built.Name != esh3ar.DefaultPlan || p.Lookup("") != built || p.Named("gold") != nil || p.Lookup(esh3ar.EnterprisePlan).Level != esh3ar.Enterprise || len(p.All()) != 3 {
+			t.Errorf("before the first plan: got %+v, want the built-in plans", built)
 		}
 		gold := esh3ar.Plan{Name: "gold", Rate: 5, Burst: 7, Level: esh3ar.Premium}
 		s.set(false, gold)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		first := p.Of("gold")
-		if *first != gold || p.Of("") != built {
-			t.Errorf("a second later: %+v", first)
+		first := p.Lookup("gold")
+		if *first != gold || p.Lookup("") != built {
+			t.Errorf("a second after the change: got %+v, want the stored plan", first)
 		}
 		s.set(true)
 		time.Sleep(time.Minute)
-		if p.Of("gold") != first {
-			t.Error("forgotten while the store was away")
+		if p.Lookup("gold") != first {
+			t.Error("plan changed while the store was unavailable")
 		}
 		changed, own := gold, esh3ar.Plan{Name: esh3ar.DefaultPlan, Rate: 1, Burst: 1}
 		changed.Rate = 6
 		s.set(false, changed, own)
-		if err := p.Load(ctx); err != nil || p.Of("gold").Rate != 6 || p.Of("unknown").Rate != 1 {
-			t.Errorf("read at once: %+v, %v", p.Of("gold"), err)
+		if err := p.Load(ctx); err != nil || p.Lookup("gold").Rate != 6 || p.Lookup("unknown").Rate != 1 {
+			t.Errorf("after Load: got %+v, %v; want the changed plan", p.Lookup("gold"), err)
 		}
 		s.set(false)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if p.Of("gold").Rate != esh3ar.MaxRate || p.Of("gold") != p.Of("") {
-			t.Errorf("dropped: %+v", p.Of("gold"))
+		if p.Lookup("gold").Rate != esh3ar.MaxRate || p.Lookup("gold") != p.Lookup("") {
+			t.Errorf("after the plan was dropped: got %+v, want the default plan", p.Lookup("gold"))
 		}
 		stop()
 		running.Wait()

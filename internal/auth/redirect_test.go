@@ -8,9 +8,9 @@ import (
 	"github.com/esh3artech/esh3ar/internal/auth"
 )
 
-// TestRedirectToken: a token for another node opens connections for a minute, goes with what it has opened until the
-// device's own token ends, and is no longer life for who has it.
-func TestRedirectToken(t *testing.T) {
+// TestTokens_Redirect_OpensConnectionsForAMinute: a redirect token opens connections for a minute. For connections that are
+// open then, it is valid until the device's own token expires, and it does not extend that.
+func TestTokens_Redirect_OpensConnectionsForAMinute(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
 	tokens := auth.NewTokens(auth.NewSigningKey(), func() time.Time { return now })
@@ -23,10 +23,10 @@ func TestRedirectToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	redirect, err := tokens.Redirect(device)
-	if err != nil || device.Sent {
+	if err != nil || device.Redirected {
 		t.Fatal(device, err)
 	}
-	device.Sent = true // which is what the redirect's token says besides
+	device.Redirected = true // the redirect token adds this
 	for _, step := range []struct {
 		after        time.Duration
 		opens, works bool
@@ -40,16 +40,16 @@ func TestRedirectToken(t *testing.T) {
 		now = time.Unix(1_800_000_000, 0).Add(step.after)
 		got, err := tokens.Verify(redirect)
 		if (err == nil) != step.opens {
-			t.Errorf("after %s it opens: %v", step.after, err)
+			t.Errorf("Verify after %s: got %v, want valid: %v", step.after, err, step.opens)
 		}
 		if err == nil && got != device {
-			t.Errorf("%+v, want %+v", got, device)
+			t.Errorf("got %+v, want %+v", got, device)
 		}
 		if got, err = tokens.VerifyOpen(redirect); (err == nil) != step.works {
-			t.Errorf("after %s it goes with what is open: %v", step.after, err)
+			t.Errorf("VerifyOpen after %s: got %v, want valid: %v", step.after, err, step.works)
 		}
 		if err == nil && !got.Expires.Equal(ends) {
-			t.Errorf("the connection ends at %s, the device's token at %s", got.Expires, ends)
+			t.Errorf("got expiry %s, want that of the device's own token, %s", got.Expires, ends)
 		}
 	}
 }

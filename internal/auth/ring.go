@@ -10,13 +10,13 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/keyring"
 )
 
-// settingRing is the key ring of the store. Its first key is the one that stores had before there was a ring.
+// settingRing is the setting with the key ring of the store. Its first key is the one that stores had before key rings.
 const settingRing = "signing-keys"
 
-// SignsAfter is how long a new key waits before it signs: every node has read it by then.
+// SignsAfter is the delay before a new key signs. Every node has read it by then.
 const SignsAfter = 10 * time.Second
 
-// storedKey is a key of the ring in the store. Versions share it: members are only ever added.
+// storedKey is a key of the ring in the store. Different versions of the program share it, so fields may only be added.
 type storedKey struct {
 	Secret    []byte      `json:"secret"`
 	CreatedAt esh3ar.Time `json:"createdAt"`
@@ -35,7 +35,7 @@ func encodeRing(keys []keyring.Key) []byte {
 	}
 	text, err := json.Marshal(storedRing{stored})
 	if err != nil {
-		panic("a key is bytes and numbers: " + err.Error())
+		panic("encode key ring: " + err.Error())
 	}
 	return text
 }
@@ -52,19 +52,19 @@ func decodeRing(text []byte) ([]keyring.Key, error) {
 	return keys, nil
 }
 
-// ringStore is where the ring is kept.
+// ringStore is the part of the store that reads of the ring use.
 type ringStore interface {
 	Setting(ctx context.Context, name string) ([]byte, error)
 	InitSetting(ctx context.Context, name string, value []byte) ([]byte, error)
 }
 
-// swapStore is ringStore for those that change it.
+// swapStore is ringStore with the operation that changes need.
 type swapStore interface {
 	ringStore
 	SwapSetting(ctx context.Context, name string, old, value []byte) error
 }
 
-// readRing reads the ring of a store, and makes it where there is none.
+// readRing reads the ring of a store, and creates it if there is none.
 func readRing(ctx context.Context, store ringStore) (text []byte, keys []keyring.Key, err error) {
 	text, err = store.Setting(ctx, settingRing)
 	if err != nil && esh3ar.CodeOf(err) == esh3ar.NotFound {
@@ -81,7 +81,7 @@ func readRing(ctx context.Context, store ringStore) (text []byte, keys []keyring
 	return text, keys, err
 }
 
-// RingOf returns the key ring of a store, for a process that is not a node; now is the clock.
+// RingOf returns the key ring of a store, for processes that are not nodes; now is the clock.
 func RingOf(ctx context.Context, store ringStore, now func() time.Time) (*keyring.Ring, error) {
 	_, keys, err := readRing(ctx, store)
 	if err != nil {
@@ -90,10 +90,10 @@ func RingOf(ctx context.Context, store ringStore, now func() time.Time) (*keyrin
 	return keyring.New(now, keys...)
 }
 
-// errLastKey answers an attempt to end the only key that can sign.
+// errLastKey is returned by an attempt to end the only key that can sign.
 var errLastKey = esh3ar.Errorf(esh3ar.InUse, "this key signs; make another one first, or make one that ends all others")
 
-// changeRing applies a change to the ring in the store. Of several nodes that change it at once each has its turn.
+// changeRing applies a change to the ring in the store. Concurrent changes by several nodes are serialised by retries.
 func changeRing(ctx context.Context, store swapStore, change func([]keyring.Key) ([]keyring.Key, error)) ([]keyring.Key, error) {
 	const tries = 10
 	for range tries {
@@ -111,11 +111,11 @@ func changeRing(ctx context.Context, store swapStore, change func([]keyring.Key)
 			return nil, err
 		}
 	}
-	return nil, esh3ar.Errorf(esh3ar.Overloaded, "the key ring is changed by others again and again")
+	return nil, esh3ar.Errorf(esh3ar.Overloaded, "the key ring was changed concurrently too often; try again")
 }
 
-// RotateKeys adds a key to the ring of a store, which signs after SignsAfter. The others verify until the last token that
-// they may have signed has ended; with endOthers they end now, the new key signs now, and every token is void.
+// RotateKeys adds a key to the ring of a store. It signs after SignsAfter. The other keys verify until the last token they
+// may have signed has expired. With endOthers, they end at once, the new key signs at once, and every token is void.
 func RotateKeys(ctx context.Context, store swapStore, now time.Time, endOthers bool) ([]keyring.Key, error) {
 	return changeRing(ctx, store, func(keys []keyring.Key) ([]keyring.Key, error) {
 		made := keyring.Key{Secret: keyring.NewSecret(), CreatedAt: esh3ar.TimeOf(now), SignsFrom: esh3ar.TimeOf(now.Add(SignsAfter))}
@@ -139,10 +139,10 @@ func RotateKeys(ctx context.Context, store swapStore, now time.Time, endOthers b
 	})
 }
 
-// maxKeys bounds the ring: a registry entry carries a signature of each key.
+// maxKeys bounds the ring. A registry entry carries a signature per key.
 const maxKeys = 16
 
-// EndKey ends a key of the ring of a store now, by its id: what it has signed is void.
+// EndKey ends a key of the ring of a store at once, by its id. All tokens it has signed are void.
 func EndKey(ctx context.Context, store swapStore, now time.Time, id string) ([]keyring.Key, error) {
 	return changeRing(ctx, store, func(keys []keyring.Key) ([]keyring.Key, error) {
 		var kept []keyring.Key

@@ -20,12 +20,12 @@ func from(t *testing.T, address string) context.Context {
 	return connlimit.WithConn(t.Context(), c)
 }
 
-// TestKeys_FloodOfBadKeys_AsksTheStoreLittle: 10,000 bad keys of one address cost at most its burst, and good keys are served: one
+// TestKeys_FloodOfUnknownKeys_LimitsLookups: 10,000 bad keys of one address cost at most its burst, and good keys are served: one
 // that is known from the same address, and one that is not from another.
-func TestKeys_FloodOfBadKeys_AsksTheStoreLittle(t *testing.T) {
+func TestKeys_FloodOfUnknownKeys_LimitsLookups(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
-	store := newCounting(0)
+	store := newFakeKeyStore(0)
 	keys, others := auth.NewKeys(store, func() time.Time { return now }), auth.NewKeys(store, func() time.Time { return now })
 	flooder := from(t, "2001:db8::1")
 	if _, err := keys.Authenticate(flooder, "k"); err != nil {
@@ -62,10 +62,10 @@ func TestKeys_FloodOfBadKeys_AsksTheStoreLittle(t *testing.T) {
 	}
 }
 
-func TestKeys_SameBadKeyAgain_IsRemembered(t *testing.T) {
+func TestKeys_SameUnknownKeyAgain_IsNotLookedUp(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
-	store := newCounting(0)
+	store := newFakeKeyStore(0)
 	keys := auth.NewKeys(store, func() time.Time { return now })
 	for range 1000 {
 		if _, err := keys.Authenticate(from(t, "192.0.2.1"), "bad"); esh3ar.CodeOf(err) != esh3ar.Unauthenticated {
@@ -81,7 +81,7 @@ func TestKeys_SameBadKeyAgain_IsRemembered(t *testing.T) {
 func TestKeys_ManyGoodKeys_AreNotThrottled(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
-	store := newCounting(0)
+	store := newFakeKeyStore(0)
 	keys := auth.NewKeys(store, func() time.Time { return now })
 	for i := range 1000 {
 		key := fmt.Sprint("good", i)
@@ -98,7 +98,7 @@ func TestKeys_FloodFromOneAddress_KeysOfTheClusterAreServed(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
 	clock := func() time.Time { return now }
-	store, ring, other := newCounting(0), keyring.Generate(clock), keyring.Generate(clock)
+	store, ring, other := newFakeKeyStore(0), keyring.Generate(clock), keyring.Generate(clock)
 	keys := auth.NewSharedKeys(store, clock, nil, ring)
 	flooder := from(t, "192.0.2.1")
 	forger := auth.NewSharedKeys(store, clock, nil, other)

@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// uniqueMembers reports whether every object in the header and in the claims of a well-formed token has each member once.
-// Decoders differ in which of two counts. Names that differ in case only are one member, as for encoding/json.
+// uniqueMembers reports whether every object in the header and the claims of a well-formed token has unique member names.
+// JSON decoders differ in which of two equal members they use. Names that differ only in case are equal, as in
+// encoding/json.
 func uniqueMembers(token string) bool {
 	header, rest, _ := strings.Cut(token, ".")
 	claims, _, _ := strings.Cut(rest, ".")
@@ -20,13 +21,13 @@ func uniqueMembers(token string) bool {
 	return true
 }
 
-// object is an open object or array of a text; names is nil for an array.
+// object is an open object or array; names is nil for an array.
 type object struct {
-	names map[string]bool
-	value bool // the next token is a member's value
+	names map[string]bool // whether the next token is the value of a member
+	value bool            // the next token is a member's value
 }
 
-// uniqueNames reports whether a text is JSON whose objects have each name once.
+// uniqueNames reports whether text is JSON whose objects have unique names.
 func uniqueNames(text string) bool {
 	decoder := json.NewDecoder(strings.NewReader(text))
 	var open []*object
@@ -35,7 +36,7 @@ func uniqueNames(text string) bool {
 		if err != nil {
 			return false
 		}
-		if len(open) > 0 && !open[len(open)-1].takes(token) {
+		if len(open) > 0 && !open[len(open)-1].accept(token) {
 			return false
 		}
 		switch token {
@@ -52,8 +53,8 @@ func uniqueNames(text string) bool {
 	}
 }
 
-// takes notes the next token within the object, and reports whether it is not a name for the second time.
-func (o *object) takes(token json.Token) bool {
+// accept processes the next token of the object, and reports false if it is a repeated name.
+func (o *object) accept(token json.Token) bool {
 	if o.names == nil || token == json.Delim('}') {
 		return true
 	}
@@ -61,7 +62,7 @@ func (o *object) takes(token json.Token) bool {
 		o.value = false
 		return true
 	}
-	name, _ := token.(string) // a name: the decoder allows nothing else here
+	name, _ := token.(string) // the decoder guarantees a name here
 	name = strings.ToLower(name)
 	if o.names[name] {
 		return false

@@ -10,7 +10,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/auth"
 )
 
-// TestTokens_DuplicateMember_Refused signs tokens with the right key that decoders read differently.
+// TestTokens_DuplicateMember_Refused signs tokens that JSON decoders interpret differently, with the right key.
 func TestTokens_DuplicateMember_Refused(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
@@ -34,7 +34,7 @@ func TestTokens_DuplicateMember_Refused(t *testing.T) {
 	} {
 		_, err := tokens.Verify(signed(key, c.header, c.claims))
 		if (err == nil) != c.good {
-			t.Errorf("%s: got %v, want good %v", c.name, err, c.good)
+			t.Errorf("%s: got %v, want valid: %v", c.name, err, c.good)
 		}
 	}
 }

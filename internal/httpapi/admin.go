@@ -46,7 +46,7 @@ func (a *API) answerBusiness(x *exchange, status int, b esh3ar.Business) error {
 	o := wire.Begin(x.buffer[:0])
 	o.String("id", b.ID.String())
 	o.String("name", b.Name)
-	o.String("plan", a.Plans.Of(b.Plan).Name)
+	o.String("plan", a.Plans.Lookup(b.Plan).Name)
 	o.Text("createdAt", b.CreatedAt)
 	x.buffer = o.End()
 	return x.answer(status, x.buffer)

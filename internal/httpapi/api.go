@@ -13,6 +13,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/eventfeed"
 	"github.com/esh3artech/esh3ar/internal/fairshare"
 	"github.com/esh3artech/esh3ar/internal/opaque"
+	"github.com/esh3artech/esh3ar/internal/phonenumber"
 	"github.com/esh3artech/esh3ar/internal/ratelimit"
 )
 
@@ -78,7 +79,7 @@ type Config struct {
 	// Credentials changes signing keys, revokes tokens and creates admin tokens; nil: these routes answer not_found.
 	Credentials *auth.Credentials
 	Feed        *eventfeed.Feed // for GET /v1/events
-	Phones      *auth.Phones
+	Phones      *phonenumber.Parser
 	// Cursors seals event ids and list cursors; nil: a sealer with a random secret, valid for this process only.
 	Cursors    *opaque.Sealer
 	OnCanceled func(r esh3ar.Recipient, id esh3ar.MessageID, life esh3ar.Life) // called for each canceled message

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/auth"
+	"github.com/esh3artech/esh3ar/internal/phonenumber"
 )
 
 // maxPhone is the maximum length of a phone number as it is written in a request, in code points.
@@ -43,7 +43,7 @@ type draft struct {
 type messageInput struct {
 	input
 	draft  draft
-	phones *auth.Phones
+	phones *phonenumber.Parser
 	now    esh3ar.Time // start of the request
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/auth"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
 	"github.com/esh3artech/esh3ar/internal/ingest"
+	"github.com/esh3artech/esh3ar/internal/phonenumber"
 	"github.com/esh3artech/esh3ar/internal/ratelimit"
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 )
@@ -43,7 +44,7 @@ func newNode(t testing.TB) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	phones, err := auth.NewPhones("YE")
+	phones, err := phonenumber.NewParser("YE")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +57,7 @@ func newNode(t testing.TB) *node {
 	n := &node{
 		store: store, business: result.Secrets.BusinessID, key: result.Secrets.APIKey, admin: result.Secrets.AdminToken,
 		config: httpapi.Config{
-			Intake: calls, Store: store, Keys: auth.NewKeys(store, time.Now), Plans: plans, Quotas: ratelimit.NewLimiters(ratelimit.Options{Plan: plans.Of, Usage: store}), Admin: result.Admin, Tokens: result.Tokens, Credentials: result.Watch,
+			Intake: calls, Store: store, Keys: auth.NewKeys(store, time.Now), Plans: plans, Quotas: ratelimit.NewLimiters(ratelimit.Options{Plan: plans.Lookup, Usage: store}), Admin: result.Admin, Tokens: result.Tokens, Credentials: result.Watch,
 			Phones: phones, OnCanceled: func(esh3ar.Recipient, esh3ar.MessageID, esh3ar.Life) {}, Ready: func() error { return nil },
 			Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", "text/plain; version=0.0.4")

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/esh3artech/esh3ar/internal/auth"
 	"github.com/esh3artech/esh3ar/internal/httpapi"
+	"github.com/esh3artech/esh3ar/internal/phonenumber"
 )
 
 // wantParameters checks that a response names exactly these query parameters as faulty.
@@ -29,7 +29,7 @@ func wantParameters(t *testing.T, got reply, names ...string) {
 func TestQuery_UnescapedPlus_IsAccepted(t *testing.T) {
 	t.Parallel()
 	n := newNode(t).with(func(c *httpapi.Config) {
-		phones, err := auth.NewPhones("DE")
+		phones, err := phonenumber.NewParser("DE")
 		if err != nil {
 			t.Fatal(err)
 		}

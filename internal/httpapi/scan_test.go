@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/esh3artech/esh3ar"
-	"github.com/esh3artech/esh3ar/internal/auth"
+	"github.com/esh3artech/esh3ar/internal/phonenumber"
 )
 
 var seeds = []string{
@@ -82,7 +82,7 @@ func FuzzMessage(f *testing.F) {
 	for _, seed := range seeds {
 		f.Add([]byte(seed))
 	}
-	phones, err := auth.NewPhones("YE")
+	phones, err := phonenumber.NewParser("YE")
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func checkProblem(t *testing.T, body []byte, err error) {
 // TestMessageInput_BufferReused_StringsAreCopies decodes a second message with the same buffers and checks the first.
 func TestMessageInput_BufferReused_StringsAreCopies(t *testing.T) {
 	t.Parallel()
-	phones, err := auth.NewPhones("YE")
+	phones, err := phonenumber.NewParser("YE")
 	if err != nil {
 		t.Fatal(err)
 	}

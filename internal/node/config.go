@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/esh3artech/esh3ar/internal/auth"
 	"github.com/esh3artech/esh3ar/internal/cluster/redis"
+	"github.com/esh3artech/esh3ar/internal/phonenumber"
 	"github.com/esh3artech/esh3ar/internal/runtime/connlimit"
 	"github.com/esh3artech/esh3ar/internal/store/diskguard"
 	"github.com/esh3artech/esh3ar/internal/usage"
@@ -148,7 +148,7 @@ func (c *Config) checkNode() error {
 	if err := c.checkAdvertised(); err != nil {
 		return err
 	}
-	if _, err := auth.NewPhones(c.DefaultRegion); err != nil {
+	if _, err := phonenumber.NewParser(c.DefaultRegion); err != nil {
 		return usage.Errorf("--default-region: %w", err)
 	}
 	if c.DataDir == "" {

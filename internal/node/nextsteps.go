@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/esh3artech/esh3ar/internal/auth"
+	"github.com/esh3artech/esh3ar/internal/phonenumber"
 	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
@@ -136,7 +137,7 @@ func terminal(w io.Writer) bool {
 }
 
 func (n *node) sampleToken() (string, error) {
-	numbers, err := auth.NewPhones(n.config.DefaultRegion)
+	numbers, err := phonenumber.NewParser(n.config.DefaultRegion)
 	if err != nil {
 		return "", err
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/hub/demo"
 	"github.com/esh3artech/esh3ar/internal/ingest"
 	"github.com/esh3artech/esh3ar/internal/opaque"
+	"github.com/esh3artech/esh3ar/internal/phonenumber"
 	"github.com/esh3artech/esh3ar/internal/ratelimit"
 	"github.com/esh3artech/esh3ar/internal/runtime/certfile"
 	"github.com/esh3artech/esh3ar/internal/runtime/connlimit"
@@ -216,7 +217,7 @@ func (n *node) openPlans(ctx context.Context) error {
 
 // handler creates the REST API, the hubs and the demo, which share one port.
 func (n *node) handler(m *metrics) (edges, error) {
-	numbers, err := auth.NewPhones(n.config.DefaultRegion)
+	numbers, err := phonenumber.NewParser(n.config.DefaultRegion)
 	if err != nil {
 		return edges{}, err
 	}

@@ -11,7 +11,7 @@ import (
 
 // openQuotas creates the limiters that enforce the plans of businesses, across all nodes if they share a Redis.
 func (n *node) openQuotas() *ratelimit.Limiters {
-	o := ratelimit.Options{Plan: n.plans.Of, Usage: n.store, OnError: n.logFailures("quota")}
+	o := ratelimit.Options{Plan: n.plans.Lookup, Usage: n.store, OnError: n.logFailures("quota")}
 	if n.cluster != nil {
 		o.Shared, o.Nodes = sharedQuotas{n.cluster.redis.Quotas()}, n.countLiveNodes()
 	}

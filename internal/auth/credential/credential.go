@@ -1,5 +1,5 @@
-// Package credential reads the bearer token of a request: one reader for the REST API, the administration, the event
-// stream and the hubs, so that a request means the same to all of them. It does not know whether a token is good. All its
+// Package credential reads the bearer token of a request. The REST API, the administration API, the event stream and the
+// hubs share it, so that a request means the same to all of them. The package does not check whether a token is valid. All
 // functions are pure.
 package credential
 
@@ -10,16 +10,16 @@ import (
 	"strings"
 )
 
-// The reasons why a request has no token.
+// Reasons why a request has no usable token.
 var (
 	ErrNone      = errors.New("send the header `Authorization: Bearer` with the API key or admin token")
 	ErrSeveral   = errors.New("send one credential: there are several Authorization headers or different tokens")
 	ErrMalformed = errors.New("the header Authorization must be `Bearer`, a space, and the API key or admin token")
 )
 
-// Header returns the token of the values of the Authorization header. The scheme is matched without regard to case, one or
-// more spaces follow it (RFC 9110, section 11.4), and the token holds visible ASCII only. Spaces and tabs around the value are
-// not part of it (RFC 9110, section 5.5).
+// Header returns the token from the values of the Authorization header. The scheme is case-insensitive and followed by one
+// or more spaces (RFC 9110, section 11.4). The token consists of visible ASCII characters. Spaces and tabs around the value
+// are ignored (RFC 9110, section 5.5).
 func Header(values []string) (string, error) {
 	switch {
 	case len(values) == 0:
@@ -39,9 +39,9 @@ func Header(values []string) (string, error) {
 	return token, nil
 }
 
-// HeaderOrQuery is Header for requests that browsers make for EventSource and WebSocket, which have no header: their token may be
-// in the query parameter access_token. Where both are there they must be equal (RFC 6750, section 2: one method for each
-// request). A header of another scheme, such as one for a proxy in front, does not count beside the parameter.
+// HeaderOrQuery is Header for requests that browsers send for EventSource and WebSocket, which cannot set headers: their
+// token may be in the query parameter access_token. If both are present, they must be equal (RFC 6750, section 2: one method
+// per request). A header with another scheme, for example for a proxy, is ignored if the parameter is present.
 func HeaderOrQuery(r *http.Request) (string, error) {
 	header, headerErr := Header(r.Header["Authorization"])
 	parameter, err := query(r.URL.RawQuery)
@@ -58,12 +58,13 @@ func HeaderOrQuery(r *http.Request) (string, error) {
 	return header, nil
 }
 
-// query returns the access_token of a query string, "" if it has none. As in ASP.NET Core, the case of the name is no matter.
+// query returns the access_token of a query string, or "" if there is none. As in ASP.NET Core, the name is
+// case-insensitive.
 func query(raw string) (token string, err error) {
 	if raw == "" {
 		return "", nil
 	}
-	values, _ := url.ParseQuery(raw) // what cannot be read is left out; the caller's other parameters are its own matter
+	values, _ := url.ParseQuery(raw) // malformed pairs are skipped: other parameters are not our concern
 	for name, list := range values {
 		if !strings.EqualFold(name, "access_token") {
 			continue
@@ -83,7 +84,7 @@ func query(raw string) (token string, err error) {
 	return token, nil
 }
 
-// visible reports whether a token is one word of visible ASCII.
+// visible reports whether token is not empty and contains visible ASCII characters only.
 func visible(token string) bool {
 	for i := range len(token) {
 		if token[i] <= ' ' || token[i] > '~' {

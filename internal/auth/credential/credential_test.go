@@ -9,7 +9,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/auth/credential"
 )
 
-func TestHeader(t *testing.T) {
+func TestHeader_Values_ReturnsToken(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		values []string
@@ -44,7 +44,7 @@ func TestHeader(t *testing.T) {
 	}
 }
 
-func TestHeaderOrQuery(t *testing.T) {
+func TestHeaderOrQuery_BothPlaces_MustAgree(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		query  string

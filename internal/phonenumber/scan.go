@@ -1,4 +1,4 @@
-package auth
+package phonenumber
 
 import (
 	"errors"
@@ -8,11 +8,11 @@ import (
 	"unicode/utf8"
 )
 
-// maxDigits is the largest number of digits that a text may have: the longest number with the longest international and
-// trunk prefixes in front has fewer.
+// maxDigits is the maximum number of digits in a text. The longest number with the longest international and trunk prefixes
+// has fewer.
 const maxDigits = 32
 
-// The reasons why a text is not written as a phone number.
+// Reasons why a text is not written like a phone number.
 var (
 	errEmpty     = errors.New("must be a phone number such as +967771234567")
 	errLetters   = errors.New("is not a phone number: it holds letters; write digits, such as +967771234567")
@@ -22,16 +22,17 @@ var (
 	errEnd       = errors.New("is not a phone number: it must begin with + or a digit and end with a digit; write it like +967771234567")
 )
 
-// spell appends the digits of a phone number to dst, in ASCII and with a "+" in front where the text has one. The text is
+// scan appends the digits of a phone number to dst, in ASCII, preceded by "+" if the text has one. The grammar of the text
+// is
 //
 //	number    = [ "tel:" ] [ plus ] digit *( digit / separator )
 //	plus      = "+" or its fullwidth form
 //	digit     = a decimal digit of any script
 //	separator = space, dot, hyphen or bracket, in their usual Unicode forms
 //
-// with brackets in pairs, also around the plus. Spaces and invisible characters around it are cut off. In a query string a
-// space before the first digit is a plus.
-func spell(dst []byte, text string, query bool) ([]byte, error) {
+// with balanced brackets, also around the plus. Spaces and invisible characters at both ends are ignored. In a query string,
+// a space before the first digit is a plus.
+func scan(dst []byte, text string, query bool) ([]byte, error) {
 	text, cut := trim(text)
 	if scheme := "tel:"; len(text) >= len(scheme) && strings.EqualFold(text[:len(scheme)], scheme) {
 		var more bool
@@ -41,7 +42,7 @@ func spell(dst []byte, text string, query bool) ([]byte, error) {
 	if text == "" {
 		return nil, errEmpty
 	}
-	s := speller{dst: dst, plus: query && cut, query: query}
+	s := scanner{dst: dst, plus: query && cut, query: query}
 	for _, r := range text {
 		if err := s.next(r); err != nil {
 			return nil, err
@@ -50,18 +51,18 @@ func spell(dst []byte, text string, query bool) ([]byte, error) {
 	return s.end()
 }
 
-// speller reads a phone number character by character.
-type speller struct {
+// scanner parses a phone number character by character.
+type scanner struct {
 	dst     []byte // "+" and digits so far
-	plus    bool   // a space of a query string stood before the first digit
-	query   bool   // the text is the value of a query parameter
+	plus    bool   // whether a space of a query string precedes the first digit
+	query   bool   // whether the text is the value of a query parameter
 	digits  int    // digits so far
-	bracket rune   // the closing bracket that is due; zero: none
+	bracket rune   // closing bracket that must follow; zero for none
 	inside  int    // digits and plus signs since the opening bracket
-	last    class  // of the character before
+	last    class  // class of the previous character
 }
 
-// class is what a character of a phone number is.
+// class is the class of a character in a phone number.
 type class int
 
 const (
@@ -74,8 +75,8 @@ const (
 	separator // a dot or a hyphen
 )
 
-// next reads one character.
-func (s *speller) next(r rune) error {
+// next parses one character.
+func (s *scanner) next(r rune) error {
 	if d, ok := digitOf(r); ok {
 		return s.digit(d)
 	}
@@ -102,19 +103,21 @@ func (s *speller) next(r rune) error {
 	case isSpace(r):
 		s.plus = s.plus || s.query && r == ' ' && s.digits == 0
 		s.last = blank
-	case hidden(r):
+	case invisible(r):
+		// invisible characters between digits are ignored
 	case isHyphen(r) || r == '.' || r == '\uff0e':
 		if s.digits == 0 {
 			return errEnd
 		}
 		s.last = separator
 	default:
-		return s.refuse(r)
+		return s.reject(r)
 	}
 	return nil
 }
 
-func (s *speller) digit(d byte) error {
+// digit appends one digit.
+func (s *scanner) digit(d byte) error {
 	if s.digits == maxDigits {
 		return errTooLong
 	}
@@ -128,8 +131,8 @@ func (s *speller) digit(d byte) error {
 	return nil
 }
 
-// refuse says why the character has no place in a phone number.
-func (s *speller) refuse(r rune) error {
+// reject returns the error for a character that is not allowed.
+func (s *scanner) reject(r rune) error {
 	switch {
 	case r == ';' || r == '#' || r == ',':
 		return errExtension
@@ -139,8 +142,8 @@ func (s *speller) refuse(r rune) error {
 	return fmt.Errorf("is not a phone number: it holds %q; write it like +967771234567", r)
 }
 
-// end returns what was read, if the text is complete.
-func (s *speller) end() ([]byte, error) {
+// end returns the digits, or an error if the text is incomplete.
+func (s *scanner) end() ([]byte, error) {
 	switch {
 	case s.bracket != 0:
 		return nil, errBrackets
@@ -150,22 +153,22 @@ func (s *speller) end() ([]byte, error) {
 	return s.dst, nil
 }
 
-// trim cuts off what address books, editors and chats leave around a number. space reports whether a space was cut off the
-// front.
+// trim removes the characters that address books, editors and chats leave around a number. space reports whether it removed
+// a space from the front.
 func trim(text string) (rest string, space bool) {
-	rest = strings.TrimLeftFunc(text, around)
+	rest = strings.TrimLeftFunc(text, trimmable)
 	space = strings.Contains(text[:len(text)-len(rest)], " ")
-	return strings.TrimRightFunc(rest, around), space
+	return strings.TrimRightFunc(rest, trimmable), space
 }
 
-// around reports whether a character may stand around a number: white space, line ends, and characters that are not seen.
-func around(r rune) bool {
-	return unicode.IsSpace(r) || isSpace(r) || hidden(r) || directional(r)
+// trimmable reports whether r may surround a number: white space, line breaks and invisible characters.
+func trimmable(r rune) bool {
+	return unicode.IsSpace(r) || isSpace(r) || invisible(r) || directional(r)
 }
 
-// directional reports whether r is a mark, an embedding, an override or an isolate of the bidirectional algorithm, a byte
-// order mark, a joiner, or one of the other invisible format characters. Between digits they are refused: they change
-// the order in which a number is seen.
+// directional reports whether r is a mark, embedding, override or isolate of the bidirectional algorithm, a byte order mark,
+// a joiner, or another invisible format character. They are rejected between digits, because they change the order in which
+// digits are displayed.
 func directional(r rune) bool {
 	switch {
 	case r >= '\u200b' && r <= '\u200f', r >= '\u202a' && r <= '\u202e', r >= '\u2060' && r <= '\u206f':
@@ -176,14 +179,14 @@ func directional(r rune) bool {
 	return false
 }
 
-// hidden reports whether r is an invisible character that may stand between digits too, as Google's library has it: the
-// soft hyphen, the zero-width space and the word joiner.
-func hidden(r rune) bool { return r == '\u00ad' || r == '\u200b' || r == '\u2060' }
+// invisible reports whether r is an invisible character that is allowed between digits, as in Google's library: soft hyphen,
+// zero-width space, word joiner.
+func invisible(r rune) bool { return r == '\u00ad' || r == '\u200b' || r == '\u2060' }
 
-// isSpace reports whether r is a space within a line; tabs and line ends part two fields or two numbers.
+// isSpace reports whether r is a space within a line. Tabs and line breaks separate fields or numbers.
 func isSpace(r rune) bool { return unicode.Is(unicode.Zs, r) }
 
-// isHyphen reports whether r is a hyphen, a dash or a minus sign that is used between groups of digits.
+// isHyphen reports whether r is a hyphen, dash or minus sign that is used between groups of digits.
 func isHyphen(r rune) bool {
 	switch {
 	case r == '-', r >= '\u2010' && r <= '\u2015', r == '\u2212', r == '\u30fc', r == '\ufe58', r == '\ufe63', r == '\uff0d':
@@ -192,7 +195,7 @@ func isHyphen(r rune) bool {
 	return false
 }
 
-// closing returns the bracket that closes an opening one; zero: r opens none.
+// closing returns the closing bracket for an opening bracket; zero for other characters.
 func closing(r rune) rune {
 	switch r {
 	case '(':
@@ -207,8 +210,8 @@ func closing(r rune) rune {
 	return 0
 }
 
-// digitOf returns the value of a decimal digit of any script. Unicode has the ten digits of a script in a row, zero
-// first, and its tables have nothing else between them.
+// digitOf returns the value of a decimal digit of any script. In Unicode the ten digits of a script are consecutive and
+// start at zero, and the ranges of the tables contain nothing else.
 func digitOf(r rune) (value byte, ok bool) {
 	if r < utf8.RuneSelf {
 		return byte(r - '0'), r >= '0' && r <= '9'

@@ -1,4 +1,4 @@
-package auth
+package phonenumber
 
 import (
 	"errors"
@@ -13,16 +13,16 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-func mustPhones(t testing.TB, region string) *Phones {
+func mustParser(t testing.TB, region string) *Parser {
 	t.Helper()
-	p, err := NewPhones(region)
+	p, err := NewParser(region)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p
 }
 
-// library is the library alone, for digits with or without a plus.
+// library parses digits, with or without a plus, with the library only.
 func library(digits, region string) (esh3ar.Recipient, bool) {
 	number, err := phonenumbers.Parse(digits, region)
 	if err != nil || possible(number) != nil {
@@ -32,8 +32,8 @@ func library(digits, region string) (esh3ar.Recipient, bool) {
 	return r, err == nil
 }
 
-// wantNumber checks one text; want "" means that it is refused.
-func wantNumber(t *testing.T, p *Phones, text, want string) {
+// wantNumber checks the result for one text; an empty want means an error.
+func wantNumber(t *testing.T, p *Parser, text, want string) {
 	t.Helper()
 	got, err := p.Parse(text)
 	switch {
@@ -44,9 +44,9 @@ func wantNumber(t *testing.T, p *Phones, text, want string) {
 	}
 }
 
-func TestPhones_UsualWriting_IsRead(t *testing.T) {
+func TestParser_UsualFormats_AreParsed(t *testing.T) {
 	t.Parallel()
-	p := mustPhones(t, "YE")
+	p := mustParser(t, "YE")
 	const want = "+967771234567"
 	for _, text := range []string{
 		"+967771234567", "771234567", "0771234567", "00967771234567", "967771234567",
@@ -59,15 +59,15 @@ func TestPhones_UsualWriting_IsRead(t *testing.T) {
 		wantNumber(t, p, text, want)
 	}
 	wantNumber(t, p, "+1 (650) 253-0000", "+16502530000")
-	wantNumber(t, p, "+39 06 1234 5678", "+390612345678") // Italy keeps its zero
-	wantNumber(t, mustPhones(t, "US"), "011 967 771234567", want)
-	wantNumber(t, mustPhones(t, "AU"), "0011967771234567", want)
-	wantNumber(t, mustPhones(t, "AR"), "011 15 2345-6789", "+5491123456789")
+	wantNumber(t, p, "+39 06 1234 5678", "+390612345678") // numbers of Italy keep the leading zero
+	wantNumber(t, mustParser(t, "US"), "011 967 771234567", want)
+	wantNumber(t, mustParser(t, "AU"), "0011967771234567", want)
+	wantNumber(t, mustParser(t, "AR"), "011 15 2345-6789", "+5491123456789")
 }
 
-func TestPhones_PastedCharactersAround_AreTrimmed(t *testing.T) {
+func TestParser_PastedCharactersAround_AreTrimmed(t *testing.T) {
 	t.Parallel()
-	p := mustPhones(t, "YE")
+	p := mustParser(t, "YE")
 	for _, mark := range []string{
 		"\u200e", "\u200f", "\u061c", "\u202a", "\u202b", "\u202c", "\u202d", "\u202e", "\u2066", "\u2067", "\u2068", "\u2069",
 		"\n", "\r\n", "\t", "\v", "\f", "\u0085", "\u2028", "\u2029", " ", "\u00a0", "\u202f", "\u3000", "\u200b", "\u200c", "\u200d", "\u2060",
@@ -82,9 +82,9 @@ func TestPhones_PastedCharactersAround_AreTrimmed(t *testing.T) {
 	wantNumber(t, p, "tel:\u202a+967771234567\u202c", "+967771234567")
 }
 
-func TestPhones_AnythingElse_IsRefused(t *testing.T) {
+func TestParser_OtherTexts_AreRejected(t *testing.T) {
 	t.Parallel()
-	p := mustPhones(t, "YE")
+	p := mustParser(t, "YE")
 	for _, text := range []string{
 		"", "+", " ", "\u200e", "tel:", "hello", "+967", "+9671", "+96777123456789012", "+999123456789", "+0967771234567", "+00967771234567",
 		"+96777123xxxx", "+96777123456O", "+96777123456o", "+967I71234567", "061234dgfs", "1-800-FLOWERS", "+967771234567 x", "+967771234567x5",
@@ -103,7 +103,7 @@ func TestPhones_AnythingElse_IsRefused(t *testing.T) {
 	}
 }
 
-func TestPhones_LocalAndShortNumbers_AreRefused(t *testing.T) {
+func TestParser_LocalAndShortNumbers_AreRejected(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		region, text string
@@ -123,17 +123,17 @@ func TestPhones_LocalAndShortNumbers_AreRefused(t *testing.T) {
 		{"SH", "911", errTooShort},
 		{"YE", "+9677", errTooShort},
 		{"YE", "+210123456789", errUnknownCode},
-		{"FI", "+99046701234567", errUnknownCode}, // 990 is Finland's international prefix, but a + stands before it
+		{"FI", "+99046701234567", errUnknownCode}, // 990 is Finland's international prefix, but here it follows a +
 	} {
-		if got, err := mustPhones(t, c.region).Parse(c.text); !errors.Is(err, c.want) {
+		if got, err := mustParser(t, c.region).Parse(c.text); !errors.Is(err, c.want) {
 			t.Errorf("%s: Parse(%q) = %s, %v, want %v", c.region, c.text, got, err, c.want)
 		}
 	}
 }
 
-func TestPhones_ParseQuery_TakesALeadingSpaceAsPlus(t *testing.T) {
+func TestParser_ParseQuery_ReadsLeadingSpaceAsPlus(t *testing.T) {
 	t.Parallel()
-	p := mustPhones(t, "DE")
+	p := mustParser(t, "DE")
 	for value, want := range map[string]string{
 		" 33612345678": "+33612345678", "+33612345678": "+33612345678", " +33612345678": "+33612345678", "\u202a 33612345678\u202c": "+33612345678",
 		"tel: 33612345678": "+33612345678", "( 33) 612345678": "+33612345678", " 33 6 12 34 56 78": "+33612345678",
@@ -153,11 +153,11 @@ func TestDigitOf_EveryScript_CountsFromZero(t *testing.T) {
 	for r := rune(0); r <= unicode.MaxRune; r++ {
 		value, ok := digitOf(r)
 		if ok != unicode.Is(unicode.Nd, r) {
-			t.Fatalf("digitOf(%U) reports %t", r, ok)
+			t.Fatalf("digitOf(%U) reports %t, want the opposite", r, ok)
 		}
 		if !ok {
 			if run%10 != 0 {
-				t.Errorf("a row of digits before %U has %d", r, run)
+				t.Errorf("the digits before %U: got a run of %d, want a multiple of 10", r, run)
 			}
 			run = 0
 			continue
@@ -174,10 +174,10 @@ func TestDigitOf_EveryScript_CountsFromZero(t *testing.T) {
 	}
 }
 
-// TestPhones_FastPath_AgreesWithLibrary tries numbers of every country code, every length and every leading digit.
-func TestPhones_FastPath_AgreesWithLibrary(t *testing.T) {
+// TestParser_FastPath_AgreesWithLibrary tries numbers of every country code, length and leading digit.
+func TestParser_FastPath_AgreesWithLibrary(t *testing.T) {
 	t.Parallel()
-	p := mustPhones(t, "YE")
+	p := mustParser(t, "YE")
 	random := rand.New(rand.NewPCG(1, 2))
 	fast := 0
 	for code := 1; code < 1000; code++ {
@@ -194,38 +194,38 @@ func TestPhones_FastPath_AgreesWithLibrary(t *testing.T) {
 				fast++
 				want, ok := library(text, "YE")
 				if got, err := p.Parse(text); (err == nil) != ok || got != want {
-					t.Errorf("%s: fast %s %v, library %s %t", text, got, err, want, ok)
+					t.Errorf("%s: got %s, %v; the library returns %s, %t", text, got, err, want, ok)
 				}
 			}
 		}
 	}
 	if fast < 500 {
-		t.Errorf("only %d numbers went the fast way", fast)
+		t.Errorf("got %d numbers on the fast path, want at least 500", fast)
 	}
 }
 
-func TestPhones_PlainE164_DoesNotAllocate(t *testing.T) {
-	p := mustPhones(t, "YE")
+func TestParser_PlainE164_DoesNotAllocate(t *testing.T) {
+	p := mustParser(t, "YE")
 	if n := testing.AllocsPerRun(100, func() { _, _ = p.Parse("+967771234567") }); n != 0 {
-		t.Errorf("%v allocations, want 0", n)
+		t.Errorf("got %v allocations, want 0", n)
 	}
 }
 
-// FuzzPhones_Parse checks that an accepted text holds exactly the digits that were taken, in order, and that the library
-// reads these digits the same.
-func FuzzPhones_Parse(f *testing.F) {
+// FuzzParser_Parse checks that an accepted text contains exactly the digits of the result, in order, and that the library
+// parses these digits to the same number.
+func FuzzParser_Parse(f *testing.F) {
 	for _, seed := range []string{
 		"+967771234567", "+9670771234567", "\u202a+967 (77) 123-4567\u202c", "tel:+967-77-1234567", "061234dgfs", "+49116117", "٧٧١٢٣٤٥٦٧",
 		strings.Repeat("9", 300),
 	} {
 		f.Add(seed)
 	}
-	p := mustPhones(f, "YE")
+	p := mustParser(f, "YE")
 	f.Fuzz(func(t *testing.T, text string) {
 		got, err := p.Parse(text)
 		if err != nil {
 			if got != 0 || !strings.Contains(err.Error(), "+967771234567") {
-				t.Errorf("Parse(%q) = %s, %q", text, got, err)
+				t.Errorf("Parse(%q) = %s, %q; want an error with an example", text, got, err)
 			}
 			return
 		}
@@ -237,24 +237,24 @@ func FuzzPhones_Parse(f *testing.F) {
 			case r == '+' || r == '\uff0b':
 				digits.WriteByte('+')
 			case unicode.IsLetter(r) && !strings.ContainsRune("telTEL\u30fc", r):
-				t.Errorf("Parse(%q) = %s with the letter %q", text, got, r)
+				t.Errorf("Parse(%q) = %s, want an error for the letter %q", text, got, r)
 			}
 		}
 		if want, ok := library(digits.String(), "YE"); !ok || got != want {
-			t.Errorf("Parse(%q) = %s, library on %s %s %t", text, got, digits.String(), want, ok)
+			t.Errorf("Parse(%q) = %s; for %s the library returns %s, %t", text, got, digits.String(), want, ok)
 		}
 	})
 }
 
-func TestNewPhones_BadRegion_IsNamed(t *testing.T) {
+func TestNewParser_BadRegion_IsNamed(t *testing.T) {
 	t.Parallel()
-	if _, err := NewPhones("Yemen"); err == nil || !strings.Contains(err.Error(), "Yemen") {
-		t.Errorf("error %v", err)
+	if _, err := NewParser("Yemen"); err == nil || !strings.Contains(err.Error(), "Yemen") {
+		t.Errorf("got error %v, want one that names the region", err)
 	}
 }
 
 func BenchmarkParse(b *testing.B) {
-	p := mustPhones(b, "YE")
+	p := mustParser(b, "YE")
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := p.Parse("+967771234567"); err != nil {

@@ -1,4 +1,4 @@
-package auth
+package phonenumber
 
 import (
 	"errors"
@@ -11,22 +11,22 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// Phones reads phone numbers in the usual ways of writing them. It validates: a text that is not a phone number from end
-// to end is refused, and no digit is dropped or made up. It is safe for concurrent use.
-type Phones struct {
-	region string
+// Parser parses phone numbers in the usual formats. It validates the whole text and never drops or adds a digit. It is safe
+// for concurrent use.
+type Parser struct {
+	region string     // region code of numbers without a country code
 	plans  [1000]plan // by country code
-	codes  [1000]bool // country codes that are assigned
+	codes  [1000]bool // whether a country code is assigned
 }
 
-// plan is what the numbering plan of a country code says of numbers in international form.
+// plan is the numbering plan of a country code, for numbers in international format.
 type plan struct {
-	lengths uint32 // bit n: a national number of n digits is possible and cannot be a short number; zero: ask the library
-	trunk   string // digits that the library takes off the front of a national number
+	lengths uint32 // bit n: national numbers of n digits exist and cannot be short numbers; zero: ask the library
+	trunk   string // trunk prefix that the library removes from a national number; empty for none
 }
 
-// The reasons why digits are not the number of a phone that can be reached from everywhere. Each is the end of a sentence
-// that begins with the name of the field.
+// Reasons why digits are not a number that can be called from any country. Each completes a sentence that starts with the
+// name of the field.
 var (
 	errUnknownCode = errors.New("has no known country code after the +; write it like +967771234567")
 	errTooShort    = errors.New("is not a possible phone number: it has too few digits; write it like +967771234567")
@@ -37,12 +37,12 @@ var (
 	errImpossible  = errors.New("is not a possible phone number; write it like +967771234567")
 )
 
-// NewPhones returns a reader that takes numbers without a country code as those of region, such as "YE".
-func NewPhones(region string) (*Phones, error) {
+// NewParser returns a parser that reads numbers without a country code as numbers of region, such as "YE".
+func NewParser(region string) (*Parser, error) {
 	if !phonenumbers.GetSupportedRegions()[region] {
 		return nil, fmt.Errorf("%q is not a region code such as YE", region)
 	}
-	p := &Phones{region: region}
+	p := &Parser{region: region}
 	data, err := phonenumbers.MetadataCollection()
 	if err != nil {
 		return nil, fmt.Errorf("load numbering plans: %w", err)
@@ -64,7 +64,8 @@ func NewPhones(region string) (*Phones, error) {
 	return p, nil
 }
 
-// planOf describes a country whose rules are simple: a fixed trunk prefix, and lengths. The others get the zero plan.
+// planOf returns the plan of a country with simple rules: a fixed trunk prefix, and lengths. Other countries get the zero
+// plan.
 func planOf(country *phonenumbers.PhoneMetadata) plan {
 	trunk := country.GetNationalPrefixForParsing()
 	if country.GetNationalPrefixTransformRule() != "" || strings.Trim(trunk, "0123456789") != "" {
@@ -73,7 +74,7 @@ func planOf(country *phonenumbers.PhoneMetadata) plan {
 	return plan{trunk: trunk, lengths: lengthsOf(country.GetGeneralDesc())}
 }
 
-// lengthsOf returns the possible lengths as a set of bits.
+// lengthsOf returns the possible lengths as a bit set.
 func lengthsOf(numbers *phonenumbers.PhoneNumberDesc) (set uint32) {
 	for _, n := range numbers.GetPossibleLength() {
 		if n > 0 && n < 32 {
@@ -97,29 +98,29 @@ func shortLengths() (byCode [1000]uint32, err error) {
 	return byCode, nil
 }
 
-// Parse reads a number in E.164, with the international prefix of the region, or in the region's local form. Any possible
-// number is accepted, whether it is in use or not. The error says what is wrong, as the end of a sentence that begins with
-// the name of the field.
+// Parse parses a number in E.164, with the international prefix of the region, or in the local format of the region. It
+// accepts every possible number, whether it is in use or not. The error completes a sentence that starts with the name of
+// the field.
 //
-// A number in plain E.164, as most programs send, costs none of the library's regular expressions (12 µs) and no
-// allocation; a test compares that path with the library for every country.
-func (p *Phones) Parse(text string) (esh3ar.Recipient, error) {
+// Most programs send plain E.164, which is parsed without the regular expressions of the library (12 µs) and without an
+// allocation. A test compares this fast path with the library for every country.
+func (p *Parser) Parse(text string) (esh3ar.Recipient, error) {
 	if p.canonical(text) {
 		return esh3ar.ParseRecipient(text)
 	}
 	return p.read(text, false)
 }
 
-// ParseQuery is Parse for the value of a query parameter. There "+" means a space (application/x-www-form-urlencoded), so
-// a space before the first digit is taken as the plus that its sender did not escape.
-func (p *Phones) ParseQuery(value string) (esh3ar.Recipient, error) {
+// ParseQuery is Parse for the value of a query parameter. In a query, "+" is decoded as a space
+// (application/x-www-form-urlencoded), so a space before the first digit is read as a plus that its sender did not escape.
+func (p *Parser) ParseQuery(value string) (esh3ar.Recipient, error) {
 	return p.read(value, true)
 }
 
-// read validates how the text is written, then asks the library what its digits mean.
-func (p *Phones) read(text string, query bool) (esh3ar.Recipient, error) {
+// read validates the format of the text, and parses its digits with the library.
+func (p *Parser) read(text string, query bool) (esh3ar.Recipient, error) {
 	var room [1 + maxDigits]byte
-	written, err := spell(room[:0], text, query)
+	written, err := scan(room[:0], text, query)
 	if err != nil {
 		return 0, err
 	}
@@ -128,7 +129,7 @@ func (p *Phones) read(text string, query bool) (esh3ar.Recipient, error) {
 		return esh3ar.ParseRecipient(digits)
 	}
 	if digits[0] == '+' && !p.knownCode(digits[1:]) {
-		return 0, errUnknownCode // the library would try the digits as a local number
+		return 0, errUnknownCode // the library would read the digits as a local number
 	}
 	number, err := phonenumbers.Parse(digits, p.region)
 	if err != nil {
@@ -140,17 +141,21 @@ func (p *Phones) read(text string, query bool) (esh3ar.Recipient, error) {
 	return esh3ar.ParseRecipient(phonenumbers.Format(number, phonenumbers.E164))
 }
 
-// knownCode reports whether the digits begin with an assigned country code.
-func (p *Phones) knownCode(digits string) bool {
+// knownCode reports whether the digits start with an assigned country code.
+func (p *Parser) knownCode(digits string) bool {
+	if digits == "" || digits[0] == '0' {
+		return false
+	}
 	for n := 1; n <= min(3, len(digits)); n++ {
-		if code, _ := strconv.Atoi(digits[:n]); digits[0] != '0' && p.codes[code] {
+		code, _ := strconv.Atoi(digits[:n])
+		if p.codes[code] {
 			return true
 		}
 	}
 	return false
 }
 
-// reasonOf puts an error of the library in our words.
+// reasonOf translates an error of the library.
 func reasonOf(err error) error {
 	switch {
 	case errors.Is(err, phonenumbers.ErrInvalidCountryCode):
@@ -163,7 +168,7 @@ func reasonOf(err error) error {
 	return errImpossible
 }
 
-// possible returns why the number cannot be reached from everywhere, or nil.
+// possible returns the reason why a number cannot be called from any country, or nil.
 func possible(number *phonenumbers.PhoneNumber) error {
 	switch phonenumbers.IsPossibleNumberWithReason(number) {
 	case phonenumbers.IS_POSSIBLE:
@@ -186,8 +191,8 @@ func possible(number *phonenumbers.PhoneNumber) error {
 	return nil
 }
 
-// short reports whether the number is a short or emergency number of a region of its country code. In some countries
-// these have lengths that subscribers' numbers have too, such as 116117 in Germany.
+// short reports whether the number is a short or emergency number of a region with its country code. In some countries these
+// are as long as subscriber numbers, such as 116117 in Germany.
 func short(number *phonenumbers.PhoneNumber) bool {
 	if phonenumbers.IsValidShortNumber(number) {
 		return true
@@ -201,8 +206,8 @@ func short(number *phonenumbers.PhoneNumber) bool {
 	return false
 }
 
-// canonical reports whether text is surely a possible number in E.164; where it is not sure, it reports false.
-func (p *Phones) canonical(text string) bool {
+// canonical reports whether text is certainly a possible number in E.164. False means unknown.
+func (p *Parser) canonical(text string) bool {
 	if len(text) < 8 || text[0] != '+' {
 		return false
 	}
@@ -215,14 +220,15 @@ func (p *Phones) canonical(text string) bool {
 		if i > 3 {
 			continue
 		}
-		if code = code*10 + d; p.plans[code].lengths != 0 {
+		code = code*10 + d
+		if p.plans[code].lengths != 0 {
 			return p.plans[code].admits(text[i+1:])
 		}
 	}
 	return false
 }
 
-// admits reports whether the digits are a national number that stands as it is.
+// admits reports whether the digits are certainly a national number without a trunk prefix.
 func (p plan) admits(national string) bool {
 	return national != "" && strings.Trim(national, "0123456789") == "" && national[0] != '0' &&
 		(p.trunk == "" || !strings.HasPrefix(national, p.trunk)) &&

@@ -1,4 +1,4 @@
-package auth
+package phonenumber
 
 import (
 	"bufio"
@@ -16,15 +16,15 @@ import (
 	"github.com/nyaruka/phonenumbers"
 )
 
-// google is Google's own library in a process of Node, which answers line by line. Its version in e2e/package.json is the one
-// with the numbering plans of our Go module's version: raise them together.
+// google is Google's own library in a Node process, which answers line by line. Its version in e2e/package.json must have
+// the same numbering plans as the version of the Go module; raise them together.
 type google struct {
 	sync.Mutex
 	in  io.WriteCloser
 	out *bufio.Reader
 }
 
-// newGoogle starts the process. The quick loop has no outside parts.
+// newGoogle starts the process. It skips the test with -short.
 func newGoogle(t testing.TB) *google {
 	t.Helper()
 	if testing.Short() {
@@ -53,7 +53,7 @@ func newGoogle(t testing.TB) *google {
 	return &google{in: in, out: bufio.NewReader(out)}
 }
 
-// ask returns what Google's library says of a text: a number in E.164, or a reason.
+// ask returns the result of Google's library for a text: a number in E.164, or a reason.
 func (g *google) ask(t testing.TB, region, text string) string {
 	t.Helper()
 	line, err := json.Marshal([]string{region, text})
@@ -72,15 +72,16 @@ func (g *google) ask(t testing.TB, region, text string) string {
 	return strings.TrimSuffix(answer, "\n")
 }
 
-// compare checks one text against Google's library. What is accepted must be Google's number. What is written as a phone
-// number and refused must not be one to Google, but for a + before what is no country code: Google drops that plus.
-func (g *google) compare(t testing.TB, p *Phones, text string) (accepted bool) {
+// compare checks one text against Google's library. An accepted text must yield Google's number. A rejected text that is
+// written like a phone number must not be one for Google, except after a + that no country code follows: Google drops that
+// plus.
+func (g *google) compare(t testing.TB, p *Parser, text string) (accepted bool) {
 	t.Helper()
 	got, err := p.Parse(text)
-	written, misspelt := spell(nil, text, false)
+	written, misspelt := scan(nil, text, false)
 	if misspelt != nil {
 		if err == nil {
-			t.Errorf("%s: Parse(%q) = %s, and it is not written as a number: %v", p.region, text, got, misspelt)
+			t.Errorf("%s: Parse(%q) = %s, want an error: %v", p.region, text, got, misspelt)
 		}
 		return false
 	}
@@ -88,18 +89,18 @@ func (g *google) compare(t testing.TB, p *Phones, text string) (accepted bool) {
 	want := g.ask(t, p.region, digits)
 	switch {
 	case err == nil && !same(got.String(), want):
-		t.Errorf("%s: Parse(%q) = %s, Google on %s: %s", p.region, text, got, digits, want)
+		t.Errorf("%s: Parse(%q) = %s, want Google's result for %s: %s", p.region, text, got, digits, want)
 	case err != nil && want[0] == '+' && !g.tolerated(digits, p, want):
-		t.Errorf("%s: Parse(%q): %v; Google on %s: %s", p.region, text, err, digits, want)
+		t.Errorf("%s: Parse(%q): %v; Google's result for %s: %s", p.region, text, err, digits, want)
 	case err == nil && plainASCII(text):
 		if whole := g.ask(t, p.region, text); whole != want {
-			t.Errorf("%s: Google on %q: %s, on %s: %s", p.region, text, whole, digits, want)
+			t.Errorf("%s: Google's result for %q is %s, for %s it is %s", p.region, text, whole, digits, want)
 		}
 	}
 	return err == nil
 }
 
-// same compares numbers. JavaScript rounds a national number of more than 15 digits.
+// same compares numbers. JavaScript rounds national numbers of more than 15 digits.
 func same(ours, theirs string) bool {
 	if exact := 16; len(ours) > exact && len(ours) == len(theirs) {
 		return ours[:exact] == theirs[:exact]
@@ -107,30 +108,30 @@ func same(ours, theirs string) bool {
 	return ours == theirs
 }
 
-// tolerated reports whether we may refuse what Google's library takes.
-func (g *google) tolerated(digits string, p *Phones, want string) bool {
+// tolerated reports whether this package may reject what Google's library accepts.
+func (g *google) tolerated(digits string, p *Parser, want string) bool {
 	if digits[0] == '+' && !p.knownCode(digits[1:]) {
 		return true
 	}
-	// Emergency numbers of countries where they are as long as other numbers: the JavaScript library is asked for short
+	// Emergency numbers of countries in which they are as long as other numbers: the JavaScript library is queried for short
 	// numbers only.
 	number, err := phonenumbers.Parse(want, "")
 	return err == nil && short(number)
 }
 
-// plainASCII reports whether Google's library knows every character of the text.
+// plainASCII reports whether Google's library accepts every character of the text.
 func plainASCII(text string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool { return r > '~' || r < ' ' }) && !strings.HasPrefix(strings.ToLower(text), "tel:")
 }
 
 var regions = []string{"YE", "DE", "US", "FI", "AR", "BR", "IT", "AU", "GB", "MX", "JP", "KR", "RU", "SM", "AG", "EG", "IN", "FR", "CN", "NZ"}
 
-// TestPhones_ExamplesOfAllCountries_AgreeWithGoogle writes Google's examples of every country and kind in its formats.
-func TestPhones_ExamplesOfAllCountries_AgreeWithGoogle(t *testing.T) {
+// TestParser_ExamplesOfAllCountries_AgreeWithGoogle formats Google's examples of every country and kind in all its formats.
+func TestParser_ExamplesOfAllCountries_AgreeWithGoogle(t *testing.T) {
 	t.Parallel()
 	g, accepted, total := newGoogle(t), 0, 0
 	for region := range phonenumbers.GetSupportedRegions() {
-		p := mustPhones(t, region)
+		p := mustParser(t, region)
 		for kind := phonenumbers.FIXED_LINE; kind <= phonenumbers.VOICEMAIL; kind++ {
 			number := phonenumbers.GetExampleNumberForType(region, kind)
 			if number == nil {
@@ -142,18 +143,18 @@ func TestPhones_ExamplesOfAllCountries_AgreeWithGoogle(t *testing.T) {
 				if g.compare(t, p, text) {
 					accepted++
 				} else {
-					t.Logf("%s: %q is refused", region, text)
+					t.Logf("%s: %q is rejected", region, text)
 				}
 			}
 		}
 	}
 	if accepted < total*99/100 || total < 1000 {
-		t.Errorf("%d of %d examples were accepted", accepted, total)
+		t.Errorf("accepted %d of %d examples, want 99 %% of at least 1000", accepted, total)
 	}
 }
 
-// TestPhones_RandomNumbers_AgreeWithGoogle tries numbers of many lengths, prefixes, writings and regions.
-func TestPhones_RandomNumbers_AgreeWithGoogle(t *testing.T) {
+// TestParser_RandomNumbers_AgreeWithGoogle tries numbers of many lengths, prefixes, formats and regions.
+func TestParser_RandomNumbers_AgreeWithGoogle(t *testing.T) {
 	t.Parallel()
 	g := newGoogle(t)
 	random := rand.New(rand.NewPCG(7, 7))
@@ -165,22 +166,22 @@ func TestPhones_RandomNumbers_AgreeWithGoogle(t *testing.T) {
 		}
 	}
 	if accepted < 500 {
-		t.Errorf("only %d numbers were accepted", accepted)
+		t.Errorf("accepted %d numbers, want at least 500", accepted)
 	}
 }
 
-var known sync.Map // readers by region: making one takes a moment
+var known sync.Map // parsers by region; creating one takes time
 
-func mustRegion(t testing.TB, region string) *Phones {
+func mustRegion(t testing.TB, region string) *Parser {
 	if p, ok := known.Load(region); ok {
-		return p.(*Phones) //nolint:forcetypeassert // nothing else is stored
+		return p.(*Parser) //nolint:forcetypeassert // nothing else is stored
 	}
-	p := mustPhones(t, region)
+	p := mustParser(t, region)
 	known.Store(region, p)
 	return p
 }
 
-// randomText writes a random number: some prefix, a country code or none, and digits with separators.
+// randomText returns a random number: a prefix, perhaps a country code, and digits with separators.
 func randomText(random *rand.Rand) string {
 	prefixes := []string{"+", "+", "00", "0", "", "011", "(0)", "810", "+0", "tel:+", "1", "0015"}
 	text := prefixes[random.IntN(len(prefixes))]
@@ -200,8 +201,8 @@ func randomText(random *rand.Rand) string {
 	return strings.TrimRight(text, " .-\u00a0")
 }
 
-// FuzzPhones_Google is the long form of the tests above.
-func FuzzPhones_Google(f *testing.F) {
+// FuzzParser_Google is the fuzz form of the tests above.
+func FuzzParser_Google(f *testing.F) {
 	for i, seed := range []string{"+967771234567", "0171 2345678", "+12530000", "061234dgfs", "tel:+49-116-117", "(011) 15-2345-6789", "+990461234567"} {
 		f.Add(seed, byte(i))
 	}
