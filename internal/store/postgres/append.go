@@ -14,17 +14,18 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
-// The outcomes of append_calls.
+// Outcomes of append_calls, per call.
 const (
-	appendStored    = 0
-	appendKeyKnown  = 1
-	appendIDKnown   = 2
-	appendDuplicate = 3
+	appendStored    = 0 // stored
+	appendKeyKnown  = 1 // not stored: another call has used its key
+	appendIDKnown   = 2 // not stored: its messages are stored already; drained calls only
+	appendDuplicate = 3 // stored as canceled, because another call has used its key; drained calls only
 )
 
-var appendCalls = statement{"append", `SELECT outcomes, numbers, seqs FROM append_calls($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22)`}
+var appendCalls = statement{"append", callSQL("outcomes, numbers, seqs", "append_calls", appendArguments(nil, nil, 0))}
 
-// Append realises esh3ar.Appender.
+// Append implements esh3ar.Appender. Calls that share a key with an earlier call of the batch are appended in a second
+// statement.
 func (s *Store) Append(ctx context.Context, calls []*esh3ar.Call) ([]esh3ar.Answer, error) {
 	if len(calls) == 0 {
 		return nil, nil
@@ -33,7 +34,7 @@ func (s *Store) Append(ctx context.Context, calls []*esh3ar.Call) ([]esh3ar.Answ
 		return nil, err
 	}
 	answers := make([]esh3ar.Answer, len(calls))
-	first, twins := splitTwins(calls)
+	first, twins := splitConflicting(calls)
 	if err := s.appendAll(ctx, calls, first, answers); err != nil {
 		return nil, err
 	}
@@ -44,9 +45,9 @@ func (s *Store) Append(ctx context.Context, calls []*esh3ar.Call) ([]esh3ar.Answ
 	for i, n := range twins {
 		rest[i] = calls[n]
 	}
-	later, err := s.Append(ctx, rest) // their keys are known by now
+	later, err := s.Append(ctx, rest) // the keys of these calls are known now
 	if err != nil {
-		return nil, esh3ar.Errorf(esh3ar.OutcomeUnknown, "append the second call of a key: %w", err) // the first ones are stored
+		return nil, esh3ar.Errorf(esh3ar.OutcomeUnknown, "append the second call of a key: %w", err) // the first calls are stored
 	}
 	for i, n := range twins {
 		answers[n] = later[i]
@@ -54,29 +55,30 @@ func (s *Store) Append(ctx context.Context, calls []*esh3ar.Call) ([]esh3ar.Answ
 	return answers, nil
 }
 
-// checkCalls refuses what no commit could hold.
+// checkCalls rejects calls that no commit could store.
 func checkCalls(calls []*esh3ar.Call) error {
 	for _, c := range calls {
 		for i, m := range c.Messages {
 			if m.Priority >= esh3ar.Priorities {
-				return esh3ar.Errorf(esh3ar.Invalid, "append %s: no such priority", m.ID)
+				return esh3ar.Errorf(esh3ar.Invalid, "append %s: invalid priority", m.ID)
 			}
 			if c.Drained && slices.ContainsFunc(c.Messages[:i], func(other *esh3ar.Message) bool { return other.ID == m.ID }) {
-				return esh3ar.Errorf(esh3ar.Invalid, "append %s: it is in its call twice", m.ID)
+				return esh3ar.Errorf(esh3ar.Invalid, "append %s: its id is in the call twice", m.ID)
 			}
 		}
 	}
 	return nil
 }
 
-// splitTwins tells the calls whose key, or for a drained one whose message, came earlier in the batch from the others.
-func splitTwins(calls []*esh3ar.Call) (first, twins []int) {
-	var seen map[any]bool // keyScope or esh3ar.MessageID; made when the batch has something that could meet
+// splitConflicting separates calls that conflict with an earlier call of the batch: they have the same key, or are drained and
+// have a message of the same id.
+func splitConflicting(calls []*esh3ar.Call) (first, twins []int) {
+	var seen map[any]bool // keys are a keyScope or an esh3ar.MessageID; nil if no calls of the batch can conflict
 	if slices.ContainsFunc(calls, func(c *esh3ar.Call) bool { return c.Key != nil || c.Drained }) {
 		seen = map[any]bool{}
 	}
 	for i, c := range calls {
-		if meets(seen, c) {
+		if conflicts(seen, c) {
 			twins = append(twins, i)
 			continue
 		}
@@ -94,23 +96,25 @@ func splitTwins(calls []*esh3ar.Call) (first, twins []int) {
 	return first, twins
 }
 
+// keyScope identifies an idempotency key.
 type keyScope struct {
 	business esh3ar.BusinessID
 	key      string
 }
 
-func meets(seen map[any]bool, c *esh3ar.Call) bool {
+// conflicts reports whether a call conflicts with one that seen contains.
+func conflicts(seen map[any]bool, c *esh3ar.Call) bool {
 	return c.Key != nil && seen[keyScope{c.Business, c.Key.Key}] ||
 		c.Drained && slices.ContainsFunc(c.Messages, func(m *esh3ar.Message) bool { return seen[m.ID] })
 }
 
-// appendAll stores calls[which], whose keys are different, and answers them.
+// appendAll stores the calls with the indexes in which and sets their answers. Their keys differ.
 func (s *Store) appendAll(ctx context.Context, calls []*esh3ar.Call, which []int, answers []esh3ar.Answer) error {
 	now := s.now()
-	params := appendParams(calls, which, now)
+	args := appendArguments(calls, which, now)
 	var result appendResult
-	err := persist(ctx, func(int) (err error) {
-		row, err := s.call(ctx, appendCalls, params)
+	err := withRetry(ctx, func(int) (err error) {
+		row, err := s.callFunction(ctx, appendCalls, args)
 		if err == nil {
 			result, err = decodeAppend(row)
 		}
@@ -119,7 +123,7 @@ func (s *Store) appendAll(ctx context.Context, calls []*esh3ar.Call, which []int
 	if err != nil {
 		return writeError("append", err)
 	}
-	s.number(calls, which, &result)
+	s.setSeqs(calls, which, &result)
 	s.opts.OnCommit()
 	var known []int
 	for i, n := range which {
@@ -129,7 +133,7 @@ func (s *Store) appendAll(ctx context.Context, calls []*esh3ar.Call, which []int
 		case appendDuplicate:
 			answers[n] = duplicateAnswer(calls[n])
 		case appendIDKnown:
-			answers[n], err = s.storedBefore(ctx, calls[n])
+			answers[n], err = s.answerStored(ctx, calls[n])
 		default:
 			known = append(known, n)
 		}
@@ -137,11 +141,11 @@ func (s *Store) appendAll(ctx context.Context, calls []*esh3ar.Call, which []int
 			return esh3ar.Errorf(esh3ar.OutcomeUnknown, "append: %w", err)
 		}
 	}
-	return s.answerKnown(ctx, calls, known, answers)
+	return s.answerFromKeys(ctx, calls, known, answers)
 }
 
-// number sets the seqs of what was stored, and remembers it.
-func (s *Store) number(calls []*esh3ar.Call, which []int, result *appendResult) {
+// setSeqs sets the seqs of the stored messages and caches their rows.
+func (s *Store) setSeqs(calls []*esh3ar.Call, which []int, result *appendResult) {
 	var messages []*esh3ar.Message
 	for _, n := range which {
 		messages = append(messages, calls[n].Messages...)
@@ -154,7 +158,7 @@ func (s *Store) number(calls []*esh3ar.Call, which []int, result *appendResult) 
 		}
 		rows = append(rows, rowOf(m))
 	}
-	s.recent.keep(rows)
+	s.cache.put(rows)
 }
 
 func firstStatus(m *esh3ar.Message) esh3ar.Status {
@@ -181,8 +185,8 @@ func duplicateAnswer(c *esh3ar.Call) esh3ar.Answer {
 	return a
 }
 
-// storedBefore answers a drained call that an earlier try has stored.
-func (s *Store) storedBefore(ctx context.Context, c *esh3ar.Call) (esh3ar.Answer, error) {
+// answerStored answers a drained call that an earlier attempt has stored.
+func (s *Store) answerStored(ctx context.Context, c *esh3ar.Call) (esh3ar.Answer, error) {
 	ids := make([]esh3ar.MessageID, len(c.Messages))
 	for i, m := range c.Messages {
 		ids[i] = m.ID
@@ -201,8 +205,8 @@ func (s *Store) storedBefore(ctx context.Context, c *esh3ar.Call) (esh3ar.Answer
 	return a, nil
 }
 
-// appendParams are the arguments of append_calls.
-func appendParams(calls []*esh3ar.Call, which []int, now esh3ar.Time) [][]byte {
+// appendArguments returns the arguments of append_calls.
+func appendArguments(calls []*esh3ar.Call, which []int, now esh3ar.Time) []argument {
 	n := len(which)
 	business, key, fingerprint := newArray(uuidOID, 20*n), newArray(textOID, 8*n), newArray(byteaOID, 8*n)
 	expires, batch, drained := newArray(int8OID, 12*n), newArray(uuidOID, 20*n), newArray(boolOID, 5*n)
@@ -225,16 +229,24 @@ func appendParams(calls []*esh3ar.Call, which []int, now esh3ar.Time) [][]byte {
 			m.add(i+1, message, c.Drained, now)
 		}
 	}
-	params := [][]byte{int8Param(int64(now)), business.bytes(), key.bytes(), fingerprint.bytes(), expires.bytes(), batch.bytes(), drained.bytes()}
-	return append(params, m.params()...)
+	args := []argument{
+		{"p_now", int8Param(int64(now))},
+		{"c_business", business.bytes()},
+		{"c_key", key.bytes()},
+		{"c_fingerprint", fingerprint.bytes()},
+		{"c_expires", expires.bytes()},
+		{"c_batch", batch.bytes()},
+		{"c_drained", drained.bytes()},
+	}
+	return append(args, m.arguments()...)
 }
 
-// messageArrays are the arguments that have an element for each message.
+// messageArrays are the arguments of append_calls with one element per message.
 type messageArrays struct {
 	call, id, recipient, lane, sender, subject, content, correlation, metadata *array
 	sendAt, ttl, expires, event, duplicate, canceled                           *array
 
-	scratch []byte
+	scratch []byte // buffer for entries
 }
 
 func newMessageArrays(n int) *messageArrays {
@@ -246,15 +258,24 @@ func newMessageArrays(n int) *messageArrays {
 	}
 }
 
-func (a *messageArrays) params() [][]byte {
-	all := [...]*array{
-		a.call, a.id, a.recipient, a.lane, a.sender, a.subject, a.content, a.correlation, a.metadata, a.sendAt, a.ttl, a.expires, a.event, a.duplicate, a.canceled,
+func (a *messageArrays) arguments() []argument {
+	return []argument{
+		{"m_call", a.call.bytes()},
+		{"m_id", a.id.bytes()},
+		{"m_recipient", a.recipient.bytes()},
+		{"m_lane", a.lane.bytes()},
+		{"m_sender", a.sender.bytes()},
+		{"m_subject", a.subject.bytes()},
+		{"m_content", a.content.bytes()},
+		{"m_correlation", a.correlation.bytes()},
+		{"m_metadata", a.metadata.bytes()},
+		{"m_send_at", a.sendAt.bytes()},
+		{"m_ttl", a.ttl.bytes()},
+		{"m_expires", a.expires.bytes()},
+		{"m_event", a.event.bytes()},
+		{"m_duplicate", a.duplicate.bytes()},
+		{"m_canceled", a.canceled.bytes()},
 	}
-	params := make([][]byte, len(all))
-	for i, one := range all {
-		params[i] = one.bytes()
-	}
-	return params
 }
 
 func (a *messageArrays) add(call int, m *esh3ar.Message, drained bool, now esh3ar.Time) {
@@ -269,13 +290,13 @@ func (a *messageArrays) add(call int, m *esh3ar.Message, drained bool, now esh3a
 	if len(m.Metadata) == 0 {
 		a.metadata.text("")
 	} else {
-		text, _ := json.Marshal(m.Metadata) // strings cannot fail
+		text, _ := json.Marshal(m.Metadata) // encoding a map of strings cannot fail
 		a.metadata.bytea(text)
 	}
 	a.sendAt.int8(int64(m.SendAt))
 	a.ttl.int4(int(m.TTL / time.Second))
 	a.expires.int8(int64(m.ExpiresAt))
-	r := row{id: m.ID, business: m.Business, recipient: m.Recipient, more: hasMore(m), Steps: lifecycle.First(m.ID, !m.SendAt.IsZero())}
+	r := row{id: m.ID, business: m.Business, recipient: m.Recipient, annotated: isAnnotated(m), Steps: lifecycle.First(m.ID, !m.SendAt.IsZero())}
 	a.event.bytea(a.entries(&r))
 	if !drained {
 		a.duplicate.null()
@@ -287,7 +308,7 @@ func (a *messageArrays) add(call int, m *esh3ar.Message, drained bool, now esh3a
 	a.canceled.bytea(r.Append(nil))
 }
 
-// entries are all events of a message, in a buffer that stands until the next call.
+// entries encodes all events of a message. The slice is valid until the next call.
 func (a *messageArrays) entries(r *row) []byte {
 	a.scratch = a.scratch[:0]
 	for n := range r.List {
@@ -297,7 +318,7 @@ func (a *messageArrays) entries(r *row) []byte {
 	return a.scratch
 }
 
-// appendResult is what append_calls gives.
+// appendResult is the result of append_calls.
 type appendResult struct {
 	outcomes []int16
 	numbers  []int32
@@ -306,7 +327,7 @@ type appendResult struct {
 
 func decodeAppend(fields [][]byte) (r appendResult, err error) {
 	if len(fields) != 3 {
-		return r, fmt.Errorf("append_calls gave %d fields", len(fields))
+		return r, fmt.Errorf("append_calls returned %d fields, want 3", len(fields))
 	}
 	types := pgtype.NewMap()
 	for i, target := range []struct {

@@ -10,9 +10,9 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
-var settleMessages = statement{"settle", `SELECT settle_messages($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,$23,$24,$25,$26,$27,$28,$29,$30,$31,$32)`}
+var settleMessages = statement{"settle", callSQL("*", "settle_messages", settleArguments(nil, &settleAttempt{}, 0))}
 
-// Settle realises esh3ar.Settler.
+// Settle implements esh3ar.Settler.
 func (s *Store) Settle(ctx context.Context, changes []esh3ar.Change) ([]esh3ar.Settled, error) {
 	if len(changes) == 0 {
 		return nil, nil
@@ -20,9 +20,9 @@ func (s *Store) Settle(ctx context.Context, changes []esh3ar.Change) ([]esh3ar.S
 	if err := lifecycle.Check(changes); err != nil {
 		return nil, err
 	}
-	var r *round
-	err := persist(ctx, func(try int) (err error) {
-		if r, err = s.newRound(ctx, changes, try > 0); err != nil {
+	var r *settleAttempt
+	err := withRetry(ctx, func(try int) (err error) {
+		if r, err = s.newSettleAttempt(ctx, changes, try > 0); err != nil {
 			return &notSent{err}
 		}
 		r.decide(changes)
@@ -34,36 +34,36 @@ func (s *Store) Settle(ctx context.Context, changes []esh3ar.Change) ([]esh3ar.S
 	return r.results, nil
 }
 
-// commit writes what a round decided, if anything.
-func (s *Store) commit(ctx context.Context, r *round) error {
-	params, entering := r.params(s.now())
-	if params == nil {
+// commit writes the changes of an attempt, if there are any.
+func (s *Store) commit(ctx context.Context, r *settleAttempt) error {
+	args, entering := r.arguments(s.now())
+	if args == nil {
 		return nil
 	}
-	fields, err := s.call(ctx, settleMessages, params)
+	fields, err := s.callFunction(ctx, settleMessages, args)
 	if err != nil {
-		r.forget(s.recent)
+		r.dropFromCache(s.cache)
 		return err
 	}
 	var seqs []int64
 	if len(fields) != 1 {
-		return fmt.Errorf("settle_messages gave %d fields", len(fields))
+		return fmt.Errorf("settle_messages returned %d fields, want 1", len(fields))
 	}
 	if err := pgtype.NewMap().Scan(pgtype.Int8ArrayOID, pgtype.BinaryFormatCode, fields[0], &seqs); err != nil {
 		return err
 	}
 	if len(seqs) != len(entering) {
-		return fmt.Errorf("settle_messages gave %d seqs to %d messages", len(seqs), len(entering))
+		return fmt.Errorf("settle_messages returned %d seqs for %d messages", len(seqs), len(entering))
 	}
 	for i, c := range entering {
-		c.now.seq = esh3ar.Seq(seqs[i])
+		c.after.seq = esh3ar.Seq(seqs[i])
 	}
-	r.finish(s.recent)
+	r.complete(s.cache)
 	s.opts.OnCommit()
 	return nil
 }
 
-// taskKey names a task.
+// taskKey identifies a task.
 type taskKey struct {
 	id   esh3ar.MessageID
 	kind esh3ar.TaskKind
@@ -72,32 +72,32 @@ type taskKey struct {
 
 func keyOf(t *esh3ar.Task) taskKey { return taskKey{t.Message, t.Kind, t.Due} }
 
-// changing is a message of a round: as it was read, and as the changes leave it.
-type changing struct {
-	was    row
-	now    *row
-	enters bool // it gets another seq
+// rowUpdate is a message of an attempt: its row as it was read, and as the changes leave it.
+type rowUpdate struct {
+	before row
+	after  *row
+	enters bool // whether it gets a new seq
 }
 
-// changed tells whether there is anything to write.
-func (c *changing) changed() bool {
-	return len(c.now.List) != len(c.was.List) || c.now.Attempts != c.was.Attempts || c.now.discarded != c.was.discarded
+// changed reports whether there is anything to write.
+func (c *rowUpdate) changed() bool {
+	return len(c.after.List) != len(c.before.List) || c.after.Attempts != c.before.Attempts || c.after.discarded != c.before.discarded
 }
 
-// round is one try at a batch of changes.
-type round struct {
-	rows    map[esh3ar.MessageID]*changing
-	order   []*changing         // as they were first named
-	leases  map[taskKey]uint64  // of the tasks that are there
-	ended   map[taskKey]*uint64 // tasks that end, with the lease they must have; nil: any
-	began   map[taskKey]*row    // tasks that begin
-	results []esh3ar.Settled
-	from    []*changing // of each result; nil: not found
+// settleAttempt is one attempt at a batch of changes.
+type settleAttempt struct {
+	rows        map[esh3ar.MessageID]*rowUpdate
+	order       []*rowUpdate        // values of rows, in order of first use
+	leases      map[taskKey]uint64  // current leases of the existing tasks
+	endedTasks  map[taskKey]*uint64 // tasks to delete, with the lease they must have; nil: any
+	newTasks    map[taskKey]*row    // tasks to insert
+	results     []esh3ar.Settled
+	awaitingSeq []*rowUpdate // message of each result that gets its seq at the commit; else nil
 }
 
-// newRound reads what the changes speak of. The first try takes what this node remembers.
-func (s *Store) newRound(ctx context.Context, changes []esh3ar.Change, again bool) (*round, error) {
-	r := &round{rows: make(map[esh3ar.MessageID]*changing, len(changes)), results: make([]esh3ar.Settled, len(changes)), from: make([]*changing, len(changes))}
+// newSettleAttempt reads the rows that the changes refer to. The first attempt uses the rows cached by this node.
+func (s *Store) newSettleAttempt(ctx context.Context, changes []esh3ar.Change, again bool) (*settleAttempt, error) {
+	r := &settleAttempt{rows: make(map[esh3ar.MessageID]*rowUpdate, len(changes)), results: make([]esh3ar.Settled, len(changes)), awaitingSeq: make([]*rowUpdate, len(changes))}
 	var unknown []esh3ar.MessageID
 	var tasks []*esh3ar.Task
 	for i := range changes {
@@ -108,7 +108,7 @@ func (s *Store) newRound(ctx context.Context, changes []esh3ar.Change, again boo
 		if _, ok := r.rows[c.Message]; ok {
 			continue
 		}
-		if known, ok := s.recent.find(c.Message); ok && !again {
+		if known, ok := s.cache.find(c.Message); ok && !again {
 			r.add(known)
 			continue
 		}
@@ -129,129 +129,130 @@ func (s *Store) newRound(ctx context.Context, changes []esh3ar.Change, again boo
 	return r, s.readLeases(ctx, r, tasks)
 }
 
-func (r *round) add(known row) {
-	c := &changing{was: known, now: known.clone()}
+func (r *settleAttempt) add(known row) {
+	c := &rowUpdate{before: known, after: known.clone()}
 	r.rows[known.id] = c
 	r.order = append(r.order, c)
 }
 
 // decide applies the changes in order.
-func (r *round) decide(changes []esh3ar.Change) {
+func (r *settleAttempt) decide(changes []esh3ar.Change) {
 	for i := range changes {
 		r.decideOne(&changes[i], i)
 	}
 }
 
-func (r *round) decideOne(c *esh3ar.Change, i int) {
+func (r *settleAttempt) decideOne(c *esh3ar.Change, i int) {
 	result := &r.results[i]
 	result.Message = c.Message
-	if c.Task != nil && !r.holds(c.Task) {
+	if c.Task != nil && !r.holdsLease(c.Task) {
 		return
 	}
-	if m := r.rows[c.Message]; m != nil && m.now.ownedBy(c) {
+	if m := r.rows[c.Message]; m != nil && m.after.ownedBy(c) {
 		result.Found = true
 		result.Applied = r.apply(m, c)
-		result.Recipient, result.Seq, result.Progress = m.now.recipient, m.now.seq, m.now.Progress(m.now.sendAt)
+		result.Recipient, result.Seq, result.Progress = m.after.recipient, m.after.seq, m.after.Progress(m.after.sendAt)
 		if m.enters {
-			r.from[i] = m // its seq comes with the commit
+			r.awaitingSeq[i] = m // the seq is known after the commit
 		}
 	}
 	if c.Task != nil {
-		r.end(keyOf(c.Task), &c.Task.Lease)
+		r.endTask(keyOf(c.Task), &c.Task.Lease)
 	}
 }
 
-// ownedBy tells whether the message is the one that c may change: a change names an owner, or it is nobody's.
+// ownedBy reports whether c may change the message. A change must name the owner, by recipient or business, and each that it
+// names must match.
 func (r *row) ownedBy(c *esh3ar.Change) bool {
 	return (c.Recipient != 0 || !c.Business.IsZero()) &&
 		(c.Recipient == 0 || c.Recipient == r.recipient) && (c.Business.IsZero() || c.Business == r.business)
 }
 
-// apply changes the message if every condition of c holds.
-func (r *round) apply(m *changing, c *esh3ar.Change) bool {
+// apply changes the message if all conditions of c are met, and reports whether it did.
+func (r *settleAttempt) apply(m *rowUpdate, c *esh3ar.Change) bool {
 	switch {
 	case c.Replay:
 		return r.replay(m, c)
 	case c.To == esh3ar.Queued:
-		if !m.now.Allows(c) || m.now.Stage().Status != esh3ar.Scheduled {
+		if !m.after.Allows(c) || m.after.Stage().Status != esh3ar.Scheduled {
 			return false
 		}
-		m.now.Enter(c.At)
+		m.after.Enqueue(c.At)
 		m.enters = true
 	default:
-		if !m.now.Apply(c) {
+		if !m.after.Apply(c) {
 			return false
 		}
 	}
-	if m.now.Stage().Status.Ends() {
-		r.endTasks(m.now)
+	if m.after.Stage().Status.Ends() {
+		r.endTasks(m.after)
 	}
 	return true
 }
 
-// replay begins the next life of a dead letter.
-func (r *round) replay(m *changing, c *esh3ar.Change) bool {
-	if !m.now.Allows(c) || m.now.deadSince() == 0 {
+// replay starts the next life of a dead letter.
+func (r *settleAttempt) replay(m *rowUpdate, c *esh3ar.Change) bool {
+	if !m.after.Allows(c) || m.after.deadLetterAt() == 0 {
 		return false
 	}
-	m.now.Replay(c.At)
+	m.after.Replay(c.At)
 	m.enters = true
-	if m.now.ttl > 0 {
-		r.end(taskKey{m.now.id, esh3ar.ExpireTask, m.now.expiresAt}, nil)
-		m.now.expiresAt = c.At.Add(m.now.ttl)
-		r.begin(taskKey{m.now.id, esh3ar.ExpireTask, m.now.expiresAt}, m.now)
+	if m.after.ttl > 0 {
+		r.endTask(taskKey{m.after.id, esh3ar.ExpireTask, m.after.expiresAt}, nil)
+		m.after.expiresAt = c.At.Add(m.after.ttl)
+		r.addTask(taskKey{m.after.id, esh3ar.ExpireTask, m.after.expiresAt}, m.after)
 	}
 	return true
 }
 
-// endTasks ends what is left to do of a message that has ended.
-func (r *round) endTasks(m *row) {
+// endTasks deletes the remaining tasks of a message that has ended.
+func (r *settleAttempt) endTasks(m *row) {
 	if m.expiresAt != 0 {
-		r.end(taskKey{m.id, esh3ar.ExpireTask, m.expiresAt}, nil)
+		r.endTask(taskKey{m.id, esh3ar.ExpireTask, m.expiresAt}, nil)
 	}
 	if m.seq == 0 && m.sendAt != 0 {
-		r.end(taskKey{m.id, esh3ar.EnqueueTask, m.sendAt}, nil)
+		r.endTask(taskKey{m.id, esh3ar.EnqueueTask, m.sendAt}, nil)
 	}
 }
 
-// end notes that a task ends; the lease that somebody must hold for it outweighs none.
-func (r *round) end(key taskKey, lease *uint64) {
-	delete(r.began, key)
-	if r.ended == nil {
-		r.ended = map[taskKey]*uint64{}
+// endTask records that a task is to be deleted. A required lease takes precedence over none.
+func (r *settleAttempt) endTask(key taskKey, lease *uint64) {
+	delete(r.newTasks, key)
+	if r.endedTasks == nil {
+		r.endedTasks = map[taskKey]*uint64{}
 	}
-	if held, ok := r.ended[key]; !ok || held == nil {
-		r.ended[key] = lease
+	if held, ok := r.endedTasks[key]; !ok || held == nil {
+		r.endedTasks[key] = lease
 	}
 }
 
-func (r *round) begin(key taskKey, m *row) {
-	if r.began == nil {
-		r.began = map[taskKey]*row{}
+func (r *settleAttempt) addTask(key taskKey, m *row) {
+	if r.newTasks == nil {
+		r.newTasks = map[taskKey]*row{}
 	}
-	r.began[key] = m
+	r.newTasks[key] = m
 }
 
-// finish completes the results and remembers the rows as they are now.
-func (r *round) finish(memory *recent) {
+// complete completes the results and caches the new rows.
+func (r *settleAttempt) complete(memory *rowCache) {
 	kept := make([]row, 0, len(r.order))
 	for _, c := range r.order {
 		if c.changed() {
-			c.now.revision++
-			kept = append(kept, *c.now)
+			c.after.revision++
+			kept = append(kept, *c.after)
 		}
 	}
-	memory.keep(kept)
-	for i, c := range r.from {
+	memory.put(kept)
+	for i, c := range r.awaitingSeq {
 		if c != nil {
-			r.results[i].Seq = c.now.seq
+			r.results[i].Seq = c.after.seq
 		}
 	}
 }
 
-// forget drops what this node remembers of the round: it may be why it was refused.
-func (r *round) forget(memory *recent) {
+// dropFromCache drops the rows of the attempt from the cache: a stale row may be the reason for the failure.
+func (r *settleAttempt) dropFromCache(memory *rowCache) {
 	for _, c := range r.order {
-		memory.forget(c.was.id)
+		memory.remove(c.before.id)
 	}
 }

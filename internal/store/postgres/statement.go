@@ -9,11 +9,11 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// statement is something that is asked of the database under a name, by which it is counted, timed and prepared.
+// statement is an SQL statement with a name, under which it is prepared, counted and timed.
 type statement struct{ name, sql string }
 
-// use gives f a connection within the time that a call may take, and keeps the books.
-func (s *Store) use(ctx context.Context, st statement, f func(ctx context.Context, conn *pgxpool.Conn) error) error {
+// withConn calls f with a connection, within the time limit of a call, and records the duration and the error.
+func (s *Store) withConn(ctx context.Context, st statement, f func(ctx context.Context, conn *pgxpool.Conn) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.CallTimeout)
 	defer cancel()
 	start := time.Now()
@@ -26,24 +26,28 @@ func (s *Store) use(ctx context.Context, st statement, f func(ctx context.Contex
 	}
 	took := time.Since(start)
 	s.stats.count(st.name, took, err)
-	if took > s.opts.SlowAfter && err == nil { // who asked hears of an error
+	if took > s.opts.SlowAfter && err == nil { // errors are returned, not logged
 		s.opts.Log.Warn("slow statement", "statement", st.name, "took", took)
 	}
 	return err
 }
 
-// notSent is an error of before anything reached the server.
+// notSent is an error that occurred before anything was sent to the server.
 type notSent struct{ error }
 
-// SafeToRetry is what pgconn.SafeToRetry looks for.
+// SafeToRetry implements the interface that pgconn.SafeToRetry checks.
 func (e *notSent) SafeToRetry() bool { return true }
 
 func (e *notSent) Unwrap() error { return e.error }
 
-// call runs a statement with binary arguments and gives the fields of its one row, in binary.
-func (s *Store) call(ctx context.Context, st statement, params [][]byte) (row [][]byte, err error) {
-	err = s.use(ctx, st, func(ctx context.Context, conn *pgxpool.Conn) error {
-		if _, err := conn.Conn().Prepare(ctx, st.name, st.sql); err != nil { // once per connection
+// callFunction runs a statement of callSQL, with the same arguments in the same order, and returns the fields of its first row in binary format.
+func (s *Store) callFunction(ctx context.Context, st statement, args []argument) (row [][]byte, err error) {
+	params := make([][]byte, len(args))
+	for i, a := range args {
+		params[i] = a.value
+	}
+	err = s.withConn(ctx, st, func(ctx context.Context, conn *pgxpool.Conn) error {
+		if _, err := conn.Conn().Prepare(ctx, st.name, st.sql); err != nil { // sent once per connection
 			return &notSent{err}
 		}
 		result := conn.Conn().PgConn().ExecPrepared(ctx, st.name, params, binaryFormat, binaryFormat).Read()
@@ -57,9 +61,9 @@ func (s *Store) call(ctx context.Context, st statement, params [][]byte) (row []
 
 var binaryFormat = []int16{pgx.BinaryFormatCode}
 
-// query runs a read and hands each row to scan.
+// query runs a statement and calls scan for each row.
 func (s *Store) query(ctx context.Context, st statement, scan func(pgx.Rows) error, args ...any) error {
-	return s.use(ctx, st, func(ctx context.Context, conn *pgxpool.Conn) error {
+	return s.withConn(ctx, st, func(ctx context.Context, conn *pgxpool.Conn) error {
 		rows, err := conn.Query(ctx, st.sql, args...)
 		if err != nil {
 			return err
@@ -74,21 +78,21 @@ func (s *Store) query(ctx context.Context, st statement, scan func(pgx.Rows) err
 	})
 }
 
-// exec runs a statement that gives no rows.
+// exec runs a statement that returns no rows.
 func (s *Store) exec(ctx context.Context, st statement, args ...any) (tag pgconn.CommandTag, err error) {
-	err = s.use(ctx, st, func(ctx context.Context, conn *pgxpool.Conn) error {
+	err = s.withConn(ctx, st, func(ctx context.Context, conn *pgxpool.Conn) error {
 		tag, err = conn.Exec(ctx, st.sql, args...)
 		return err
 	})
 	return tag, err
 }
 
-// tries bounds how often a write that loses races is repeated: each loss is somebody else's gain.
-const tries = 20
+// maxAttempts bounds the attempts of a write. An attempt fails only because another write succeeded.
+const maxAttempts = 20
 
-// persist repeats a write that loses races.
-func persist(ctx context.Context, write func(try int) error) (err error) {
-	for try := range tries {
+// withRetry calls write until it succeeds, fails for another reason than a lost race, or the attempts are used up.
+func withRetry(ctx context.Context, write func(try int) error) (err error) {
+	for try := range maxAttempts {
 		if err = write(try); err == nil || !repeatable(err) || ctx.Err() != nil {
 			return err
 		}
