@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -14,18 +13,15 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// CheckTables reads every table in dir and checks the checksum of each block. It returns the first damaged place of each
-// damaged table. A table that disappears meanwhile, as in a database that is open, is left out.
-func CheckTables(ctx context.Context, disk vfs.FS, dir string, options *pebble.Options) (places []string, err error) {
-	names, err := disk.List(dir)
+// CheckTables reads every table of an open database and checks the checksum of each block. It returns the first damaged place of each
+// damaged table. The directory also contains tables that a flush or a compaction is still writing; they are incomplete, not damaged, so
+// only tables of the current version are read. A table that is deleted in the meantime is skipped.
+func CheckTables(ctx context.Context, db *pebble.DB, disk vfs.FS, dir string, options *pebble.Options) (places []string, err error) {
+	names, err := tableNames(db)
 	if err != nil {
-		return nil, fmt.Errorf("list %s: %w", dir, err)
+		return nil, fmt.Errorf("list tables of %s: %w", dir, err)
 	}
-	slices.Sort(names)
 	for _, name := range names {
-		if path.Ext(name) != ".sst" {
-			continue
-		}
 		if err := ctx.Err(); err != nil {
 			return places, err
 		}
@@ -36,9 +32,27 @@ func CheckTables(ctx context.Context, disk vfs.FS, dir string, options *pebble.O
 	return places, nil
 }
 
+// tableNames returns the names of the files in the current version of a database, in order. Virtual tables share a file.
+func tableNames(db *pebble.DB) ([]string, error) {
+	levels, err := db.SSTables()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, tables := range levels {
+		for i := range tables {
+			names = append(names, fmt.Sprintf("%06d.sst", uint64(tables[i].BackingSSTNum)))
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
+// checkTable validates all blocks of one table.
 func checkTable(ctx context.Context, disk vfs.FS, name string, options *pebble.Options) (err error) {
 	defer func() {
-		if p := recover(); p != nil { // a block whose checksum fits and whose content does not
+		// Pebble can panic on a block with a valid checksum and invalid contents.
+		if p := recover(); p != nil {
 			err = fmt.Errorf("%v", p)
 		}
 	}()

@@ -43,7 +43,7 @@ const maxDamageLines = 20
 // checkTables returns an error with a line for each damaged table. Verify does not walk the rows then: the walk would end at
 // the first unreadable block, and rows elsewhere that refer to lost rows would be reported one by one.
 func (s *Store) checkTables(ctx context.Context) error {
-	places, err := diskguard.CheckTables(ctx, s.opts.FS, s.dir, s.pebbleOptions())
+	places, err := diskguard.CheckTables(ctx, s.db, s.opts.FS, s.dir, s.pebbleOptions())
 	if err != nil {
 		return esh3ar.Errorf(esh3ar.Abandoned, "verify: %w", err)
 	}
