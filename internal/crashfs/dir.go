@@ -13,14 +13,14 @@ func (f *FS) OpenDir(name string) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := f.sweep(name); err != nil {
+	if err := f.removeTemporary(name); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return &dir{File: d, fs: f, path: f.base.PathDir(f.base.PathJoin(name, "x"))}, nil
 }
 
-// sweep removes what a kill in the middle of a directory's sync left.
-func (f *FS) sweep(name string) error {
+// removeTemporary removes temporary files left by a kill during the sync of a directory.
+func (f *FS) removeTemporary(name string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	names, err := f.base.List(name)
@@ -28,7 +28,7 @@ func (f *FS) sweep(name string) error {
 		return err
 	}
 	for _, left := range names {
-		if strings.HasSuffix(left, shadow) {
+		if strings.HasSuffix(left, tempSuffix) {
 			if err := f.base.Remove(f.base.PathJoin(name, left)); err != nil {
 				return err
 			}
@@ -37,7 +37,7 @@ func (f *FS) sweep(name string) error {
 	return nil
 }
 
-// dir is an open directory: syncing it is what brings its changes to the disk.
+// dir is an open directory. Syncing it makes the changes of its entries durable.
 type dir struct {
 	vfs.File
 	fs   *FS
@@ -47,26 +47,27 @@ type dir struct {
 func (d *dir) Sync() error     { return d.fs.syncDir(d.path, d.File) }
 func (d *dir) SyncData() error { return d.Sync() }
 
-// syncDir brings a directory's changes to the disk in their order, then syncs it there. A kill between two of them
-// leaves the first ones done, as a journaling disk would.
+// syncDir applies the pending changes of a directory in order, then syncs it. A kill between two changes leaves the first
+// ones applied, as on a journaling file system.
 func (f *FS) syncDir(path string, disk vfs.File) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for len(f.mu.steps[path]) > 0 {
-		if err := f.applyLocked(f.mu.steps[path][0]); err != nil {
-			return err // it stays the first one: a later sync goes on there
+	for len(f.mu.pending[path]) > 0 {
+		if err := f.applyLocked(f.mu.pending[path][0]); err != nil {
+			return err // a later sync starts with the failed change
 		}
-		f.mu.steps[path] = f.mu.steps[path][1:]
+		f.mu.pending[path] = f.mu.pending[path][1:]
 	}
-	delete(f.mu.steps, path)
-	f.forgetLocked(path)
+	delete(f.mu.pending, path)
+	f.dropSyncedLocked(path)
 	return disk.Sync()
 }
 
-func (f *FS) applyLocked(s *step) error {
+// applyLocked applies one pending change to the base file system.
+func (f *FS) applyLocked(s *change) error {
 	switch {
 	case s.from == "" && s.node != nil:
-		return s.node.materialise(s.name)
+		return s.node.create(s.name)
 	case s.from == "":
 		return f.base.Remove(s.name)
 	case s.link:
@@ -76,16 +77,16 @@ func (f *FS) applyLocked(s *step) error {
 	}
 }
 
-// forgetLocked drops what is now the same on the disk: names that are gone there too, and files that nobody holds
-// open and that have nothing unsynced.
-func (f *FS) forgetLocked(path string) {
-	for name := range f.mu.gone {
+// dropSyncedLocked drops state that equals the disk: names that are removed there too, and files without open handles and
+// unsynced data.
+func (f *FS) dropSyncedLocked(path string) {
+	for name := range f.mu.removed {
 		if f.base.PathDir(name) == path {
-			delete(f.mu.gone, name)
+			delete(f.mu.removed, name)
 		}
 	}
 	for name, n := range f.mu.nodes {
-		if f.base.PathDir(name) == path && n.idle() {
+		if f.base.PathDir(name) == path && n.closeIfSynced() {
 			delete(f.mu.nodes, name)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// file is an open file. Its offset belongs to one user at a time, as with every vfs.File.
+// file is an open handle. Like every vfs.File, its offset must not be used concurrently.
 type file struct {
 	node     *node
 	name     string
@@ -21,6 +21,7 @@ var _ vfs.File = (*file)(nil)
 
 var errReadOnly = errors.New("file is open for reading only")
 
+// open returns a new handle of the file.
 func (n *node) open(name string, writable bool) *file {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -28,7 +29,7 @@ func (n *node) open(name string, writable bool) *file {
 	return &file{node: n, name: name, writable: writable}
 }
 
-// Close implements vfs.File. What was not synced stays unsynced.
+// Close implements vfs.File. Unsynced data stays unsynced.
 func (f *file) Close() error {
 	err := os.ErrClosed
 	f.close.Do(func() {
@@ -44,7 +45,7 @@ func (f *file) Read(p []byte) (int, error) {
 	n, err := f.node.readAt(p, f.offset)
 	f.offset += int64(n)
 	if n > 0 {
-		return n, nil // the end is told by the next read
+		return n, nil // the next read returns io.EOF
 	}
 	return n, err
 }
@@ -68,7 +69,7 @@ func (f *file) WriteAt(p []byte, at int64) (int, error) {
 func (f *file) Sync() error     { return f.node.sync() }
 func (f *file) SyncData() error { return f.node.sync() }
 
-// SyncTo promises nothing, so it does nothing: that is the strictest disk.
+// SyncTo guarantees nothing, as the strictest disk would.
 func (f *file) SyncTo(int64) (bool, error) { return false, nil }
 
 func (f *file) Stat() (vfs.FileInfo, error)    { return f.node.stat(f.name) }

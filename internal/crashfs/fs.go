@@ -1,15 +1,15 @@
-// Package crashfs is a file system that makes kill -9 a power cut. The page cache outlives a process, so killing one
-// loses nothing that was written, synced or not; a proof that nothing is lost needs a disk that forgets. This one keeps
-// what was not synced in memory: bytes reach the real file when it is synced, and a directory's creations, renames,
-// links and removals reach the disk when that directory is synced. Whatever ends the process, the disk then holds
-// exactly what a strict disk would hold after a power cut.
+// Package crashfs is a file system that turns kill -9 into a power failure. The page cache survives a killed process, so a kill
+// alone loses nothing that was written, synced or not. A proof of durability needs a disk that loses unsynced data. This file
+// system keeps unsynced data in memory. File contents reach the base file system when the file is synced. Creations, renames, links
+// and removals reach it when their directory is synced. However the process ends, the disk then holds exactly what a strict disk
+// would hold after a power failure.
 //
-// It does not make power cuts by itself, tears no writes, and is for proofs, not for service: what is not synced takes
-// memory, bounded only by how often the store above syncs. Directories themselves are made at once, and so are lock
-// files: neither holds data. Renames and links stay within one directory.
+// The package does not cause power failures itself and does not tear writes. It is for tests, not for production: unsynced data
+// takes memory, which only syncs release. Creation of directories and lock files takes effect at once, since they hold no data.
+// Renames and links must stay within one directory.
 //
-// Concurrency: every method may be called from any goroutine. One lock guards the names, and one each file's bytes; the
-// names' lock is taken first.
+// Concurrency: every method of FS is safe for concurrent use. One lock guards the names, and one per file guards its data. The lock
+// of the names is taken first.
 package crashfs
 
 import (
@@ -24,63 +24,66 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// shadow ends the names of files whose bytes are being brought to the disk, before their entry is made.
-const shadow = ".powercut"
+// tempSuffix is the suffix of a file whose contents are being written to the disk, before the file gets its name.
+const tempSuffix = ".powercut"
 
-// FS is the forgetful file system.
+// FS is a file system that loses unsynced data when its process ends.
 type FS struct {
 	base vfs.FS
 	mu   struct {
+		// guards all names; taken before a node's lock
 		sync.Mutex
-		nodes map[string]*node   // names whose file is not simply the one on the disk
-		gone  map[string]bool    // names that the disk still has
-		steps map[string][]*step // by directory: what its next sync brings to the disk, in order
+		nodes   map[string]*node     // files that differ from the disk, or are open for writing, by name
+		removed map[string]bool      // names that were removed but still exist on the disk
+		pending map[string][]*change // pending changes by directory, in order
 	}
 }
 
 var _ vfs.FS = (*FS)(nil)
 
-// New puts the forgetful file system over base.
+// New returns an FS on top of base.
 func New(base vfs.FS) *FS {
 	f := &FS{base: base}
-	f.mu.nodes, f.mu.gone, f.mu.steps = map[string]*node{}, map[string]bool{}, map[string][]*step{}
+	f.mu.nodes, f.mu.removed, f.mu.pending = map[string]*node{}, map[string]bool{}, map[string][]*change{}
 	return f
 }
 
-// step is one change of a directory that the disk does not know yet.
-type step struct {
-	node *node  // created; nil: see from
-	from string // renamed or linked from; empty: removed
-	link bool
+// change is a change of a directory that has not been synced.
+type change struct {
+	node *node  // created file; nil for a removal
+	from string // old name for a rename or link, else empty
+	link bool   // from stays
 	name string
 }
 
-func (f *FS) pend(s *step) {
+// addPending queues a change until its directory is synced. The caller holds the lock.
+func (f *FS) addPending(s *change) {
 	dir := f.base.PathDir(s.name)
-	f.mu.steps[dir] = append(f.mu.steps[dir], s)
+	f.mu.pending[dir] = append(f.mu.pending[dir], s)
 }
 
-// exists tells whether there is a file of that name.
+// existsLocked reports whether a file of that name exists.
 func (f *FS) existsLocked(name string) bool {
 	if f.mu.nodes[name] != nil {
 		return true
 	}
-	if f.mu.gone[name] {
+	if f.mu.removed[name] {
 		return false
 	}
 	_, err := f.base.Stat(name)
 	return err == nil
 }
 
-// nodeLocked finds the node of a name, or makes one of the file on the disk.
+// nodeLocked returns the node of a name. It creates a node for a file that is only on the disk.
 func (f *FS) nodeLocked(name string) (*node, error) {
 	if n := f.mu.nodes[name]; n != nil {
 		return n, nil
 	}
-	if f.mu.gone[name] {
+	if f.mu.removed[name] {
 		return nil, notExist("open", name)
 	}
-	if _, err := f.base.Stat(name); err != nil { // opening for writing would make it
+	// Stat first, because OpenReadWrite would create the file.
+	if _, err := f.base.Stat(name); err != nil {
 		return nil, err
 	}
 	disk, err := f.base.OpenReadWrite(name, vfs.WriteCategoryUnspecified)
@@ -92,10 +95,10 @@ func (f *FS) nodeLocked(name string) (*node, error) {
 	return n, nil
 }
 
-// sourceLocked finds the file that gets another name.
+// sourceLocked returns the file to be renamed or linked.
 func (f *FS) sourceLocked(oldname, newname string) (*node, error) {
 	if f.base.PathDir(oldname) != f.base.PathDir(newname) {
-		return nil, fmt.Errorf("rename or link %s to %s: a disk for power cuts keeps both within one directory", oldname, newname)
+		return nil, fmt.Errorf("rename or link %s to %s: both names must be in the same directory", oldname, newname)
 	}
 	return f.nodeLocked(oldname)
 }
@@ -111,8 +114,8 @@ func (f *FS) Create(name string, _ vfs.DiskWriteCategory) (vfs.File, error) {
 	}
 	n := &node{fs: f}
 	f.mu.nodes[name] = n
-	delete(f.mu.gone, name)
-	f.pend(&step{node: n, name: name})
+	delete(f.mu.removed, name)
+	f.addPending(&change{node: n, name: name})
 	return n.open(f.base.PathBase(name), true), nil
 }
 
@@ -123,7 +126,7 @@ func (f *FS) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
 	if n := f.mu.nodes[name]; n != nil {
 		return n.open(f.base.PathBase(name), false), nil
 	}
-	if f.mu.gone[name] {
+	if f.mu.removed[name] {
 		return nil, notExist("open", name)
 	}
 	return f.base.Open(name, opts...)
@@ -167,8 +170,8 @@ func (f *FS) Link(oldname, newname string) error {
 	n.linked = true
 	n.mu.Unlock()
 	f.mu.nodes[newname] = n
-	delete(f.mu.gone, newname)
-	f.pend(&step{from: oldname, link: true, node: n, name: newname})
+	delete(f.mu.removed, newname)
+	f.addPending(&change{from: oldname, link: true, node: n, name: newname})
 	return nil
 }
 
@@ -181,19 +184,19 @@ func (f *FS) Rename(oldname, newname string) error {
 		return err
 	}
 	delete(f.mu.nodes, oldname)
-	f.mu.gone[oldname] = true
+	f.mu.removed[oldname] = true
 	f.mu.nodes[newname] = n
-	delete(f.mu.gone, newname)
-	f.pend(&step{from: oldname, node: n, name: newname})
+	delete(f.mu.removed, newname)
+	f.addPending(&change{from: oldname, node: n, name: newname})
 	return nil
 }
 
-// Remove implements vfs.FS. Directories go at once.
+// Remove implements vfs.FS. Removal of a directory takes effect at once.
 func (f *FS) Remove(name string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.mu.nodes[name] == nil {
-		if f.mu.gone[name] {
+		if f.mu.removed[name] {
 			return notExist("remove", name)
 		}
 		info, err := f.base.Stat(name)
@@ -205,12 +208,12 @@ func (f *FS) Remove(name string) error {
 		}
 	}
 	delete(f.mu.nodes, name)
-	f.mu.gone[name] = true
-	f.pend(&step{name: name})
+	f.mu.removed[name] = true
+	f.addPending(&change{name: name})
 	return nil
 }
 
-// RemoveAll implements vfs.FS, for files and for directories of files.
+// RemoveAll implements vfs.FS for files and for directories of files.
 func (f *FS) RemoveAll(name string) error {
 	names, err := f.List(name)
 	if err != nil {
@@ -237,7 +240,7 @@ func (f *FS) List(dir string) ([]string, error) {
 	}
 	names := map[string]bool{}
 	for _, name := range onDisk {
-		if !f.mu.gone[f.base.PathJoin(dir, name)] && !strings.HasSuffix(name, shadow) {
+		if !f.mu.removed[f.base.PathJoin(dir, name)] && !strings.HasSuffix(name, tempSuffix) {
 			names[name] = true
 		}
 	}
@@ -256,7 +259,7 @@ func (f *FS) Stat(name string) (vfs.FileInfo, error) {
 	if n := f.mu.nodes[name]; n != nil {
 		return n.stat(f.base.PathBase(name))
 	}
-	if f.mu.gone[name] {
+	if f.mu.removed[name] {
 		return nil, notExist("stat", name)
 	}
 	return f.base.Stat(name)

@@ -15,9 +15,9 @@ import (
 
 const category = vfs.WriteCategoryUnspecified
 
-// TestAgainstModel does the same things to this file system and to pebble's model of a crashing disk, and compares at
-// each step what a running process sees, and what each disk holds if the power goes now.
-func TestAgainstModel(t *testing.T) {
+// TestFS_RandomOperations_MatchesModel applies the same operations to this file system and to Pebble's model of a crashing
+// disk. After each step it compares what a running process sees, and what each disk holds if the power fails now.
+func TestFS_RandomOperations_MatchesModel(t *testing.T) {
 	for seed := range uint64(60) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { runAgainstModel(t, seed) })
 	}
@@ -38,15 +38,15 @@ func runAgainstModel(t *testing.T, seed uint64) {
 	for i := range 120 {
 		what := both.step()
 		if live, wanted := dump(t, forgetful), dump(t, model); live != wanted {
-			t.Fatalf("step %d, %s: a process sees %s, should see %s", i, what, live, wanted)
+			t.Fatalf("step %d, %s: process sees %s, want %s", i, what, live, wanted)
 		}
 		if left, wanted := dump(t, New(disk)), dump(t, model.CrashClone(vfs.CrashCloneCfg{})); left != wanted {
-			t.Fatalf("step %d, %s: after a power cut %s, should be %s", i, what, left, wanted)
+			t.Fatalf("step %d, %s: disk after a power failure: got %s, want %s", i, what, left, wanted)
 		}
 	}
 }
 
-// pair does one thing to two file systems.
+// pair applies operations to two file systems.
 type pair struct {
 	t    *testing.T
 	rng  *rand.Rand
@@ -56,11 +56,11 @@ type pair struct {
 
 func (p *pair) name() string { return "d/" + string(rune('a'+p.rng.IntN(5))) }
 
-// each does the same to both and holds their errors against each other.
+// each applies one operation to both and compares whether they fail.
 func (p *pair) each(do func(i int, fs vfs.FS) error) bool {
 	a, b := do(0, p.fs[0]), do(1, p.fs[1])
 	if (a == nil) != (b == nil) {
-		p.t.Fatalf("one says %v, the other %v", a, b)
+		p.t.Fatalf("got error %v, the model returned %v", a, b)
 	}
 	return a == nil
 }
@@ -125,7 +125,7 @@ func (p *pair) fileStep(n int) string {
 	}
 }
 
-// dump shows all names and bytes.
+// dump returns all names and contents.
 func dump(t *testing.T, fs vfs.FS) string {
 	t.Helper()
 	names, err := fs.List("d")
@@ -140,7 +140,7 @@ func dump(t *testing.T, fs vfs.FS) string {
 		info, err := fs.Stat("d/" + name)
 		must(t, err)
 		if info.Size() != int64(len(data)) {
-			t.Fatalf("%s: size %d, %d bytes", name, info.Size(), len(data))
+			t.Fatalf("%s: Stat reports %d bytes, read %d", name, info.Size(), len(data))
 		}
 		must(t, file.Close())
 		fmt.Fprintf(&out, "%s=%s ", name, data)
@@ -148,7 +148,7 @@ func dump(t *testing.T, fs vfs.FS) string {
 	return out.String()
 }
 
-func TestReadsItsOwnUnsyncedBytes(t *testing.T) {
+func TestFile_UnsyncedWrites_AreReadableAndNotOnDisk(t *testing.T) {
 	dir := t.TempDir()
 	fs := New(vfs.Default)
 	name := fs.PathJoin(dir, "f")
@@ -159,10 +159,10 @@ func TestReadsItsOwnUnsyncedBytes(t *testing.T) {
 	p := make([]byte, 4)
 	n, err := file.ReadAt(p, 8)
 	if n != 2 || !errors.Is(err, io.EOF) || string(p[:n]) != "89" {
-		t.Fatalf("got %q, %v", p[:n], err)
+		t.Fatalf("got %q, %v; want 89 and EOF", p[:n], err)
 	}
 	if _, err := os.Stat(name); !os.IsNotExist(err) {
-		t.Fatalf("the disk knows of it already: %v", err)
+		t.Fatalf("file is on the disk before its directory was synced: %v", err)
 	}
 	must(t, file.Sync())
 	d, err := fs.OpenDir(dir)
@@ -173,7 +173,7 @@ func TestReadsItsOwnUnsyncedBytes(t *testing.T) {
 	must(t, err)
 	must(t, file.Close())
 	if data, err := os.ReadFile(name); err != nil || string(data) != "0123456789" {
-		t.Fatalf("the disk holds %q, %v", data, err)
+		t.Fatalf("the disk holds %q, %v; want the synced bytes only", data, err)
 	}
 }
 

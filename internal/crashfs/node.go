@@ -11,19 +11,20 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// node is one file: what is synced, and over it what is not. What is synced lies on the disk once the file has an
-// entry in a synced directory, and in memory before.
+// node is one file: its synced contents, overlaid by unsynced writes. The synced contents are on the disk once the file has
+// an entry in a synced directory. Until then they are in memory.
 type node struct {
-	fs      *FS
-	mu      sync.Mutex
-	disk    vfs.File // nil: no synced directory knows this file
-	synced  []byte   // while disk is nil
-	dirty   []extent // later ones lie over earlier ones
-	handles int
-	linked  bool // has several names, and stays
+	fs *FS
+	mu sync.Mutex
+	// guards the fields below; taken after FS.mu
+	disk    vfs.File // file on the base file system; nil if no synced directory contains it
+	synced  []byte   // synced contents while disk is nil
+	dirty   []extent // unsynced writes; later ones overlay earlier ones
+	handles int      // open handles
+	linked  bool     // whether the file has several names; such a node is never dropped
 }
 
-// extent is a run of bytes that was written and not synced.
+// extent is an unsynced write.
 type extent struct {
 	at   int64
 	data []byte
@@ -31,18 +32,19 @@ type extent struct {
 
 func (e extent) end() int64 { return e.at + int64(len(e.data)) }
 
-// write keeps p for the next sync.
+// write records p until the next sync.
 func (n *node) write(p []byte, at int64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if last := len(n.dirty) - 1; last >= 0 && n.dirty[last].end() == at { // appending is nearly all that stores do
+	// Nearly all writes of a store append.
+	if last := len(n.dirty) - 1; last >= 0 && n.dirty[last].end() == at {
 		n.dirty[last].data = append(n.dirty[last].data, p...)
 		return
 	}
 	n.dirty = append(n.dirty, extent{at: at, data: slices.Clone(p)})
 }
 
-// readAt reads through the unsynced bytes to the synced ones.
+// readAt reads the synced contents, overlaid by the unsynced writes.
 func (n *node) readAt(p []byte, at int64) (int, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -54,7 +56,7 @@ func (n *node) readAt(p []byte, at int64) (int, error) {
 		return 0, io.EOF
 	}
 	want := p[:min(int64(len(p)), size-at)]
-	clear(want) // what lies between two writes reads as zeros
+	clear(want) // gaps between two writes read as zeros
 	if err := n.readSyncedLocked(want, at); err != nil {
 		return 0, err
 	}
@@ -97,7 +99,7 @@ func (n *node) sizeLocked() (int64, error) {
 	return size, nil
 }
 
-// sync makes all that was written durable, as far as the file itself is.
+// sync makes the contents durable. The entry in the directory is synced separately.
 func (n *node) sync() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -120,23 +122,23 @@ func (n *node) sync() error {
 	return n.disk.SyncData()
 }
 
-// materialise gives the file its entry on the disk, with what is synced of it. The bytes are there before the entry
-// is, so that a kill in between shows no file that is shorter than what was synced.
-func (n *node) materialise(name string) error {
+// create creates the file on the disk with its synced contents. It writes them to a temporary file and renames it, so
+// that a kill in between leaves no file that is shorter than what was synced.
+func (n *node) create(name string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	disk, err := n.fs.base.Create(name+shadow, vfs.WriteCategoryUnspecified)
+	disk, err := n.fs.base.Create(name+tempSuffix, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
 	}
-	_, err = disk.Write(slices.Clone(n.synced)) // a vfs.File may change what it is given to write
+	_, err = disk.Write(slices.Clone(n.synced)) // a vfs.File may modify the slice
 	if err == nil {
 		err = disk.Sync()
 	}
 	if err = errors.Join(err, disk.Close()); err != nil {
 		return err
 	}
-	if err := n.fs.base.Rename(name+shadow, name); err != nil {
+	if err := n.fs.base.Rename(name+tempSuffix, name); err != nil {
 		return err
 	}
 	if n.disk, err = n.fs.base.OpenReadWrite(name, vfs.WriteCategoryUnspecified); err != nil {
@@ -146,8 +148,8 @@ func (n *node) materialise(name string) error {
 	return nil
 }
 
-// idle tells whether the disk alone can stand for the file, and lets go of it then.
-func (n *node) idle() bool {
+// closeIfSynced reports whether the disk alone can represent the file. If so, it closes the file.
+func (n *node) closeIfSynced() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.disk == nil || n.linked || n.handles > 0 || len(n.dirty) > 0 {
@@ -163,7 +165,7 @@ func (n *node) stat(name string) (vfs.FileInfo, error) {
 	return info{name: name, size: size}, err
 }
 
-// info describes a file.
+// info implements vfs.FileInfo.
 type info struct {
 	name string
 	size int64

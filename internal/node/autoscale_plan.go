@@ -117,7 +117,7 @@ func (p *ScalePlan) Open(parts ScaleDependencies) (*Scaling, error) {
 		DryRun: p.flags.DryRun, Every: p.flags.Every, Log: parts.Log,
 	}
 	if o.DryRun { // takes no lease, so another scaler can decide
-		rehearsal := parts.Store.Scaling().Rehearsal()
+		rehearsal := parts.Store.Scaling().DryRun()
 		o.Lease, o.History = rehearsal, rehearsal
 	}
 	return &Scaling{target: run, scaler: autoscale.New(o)}, nil

@@ -44,7 +44,7 @@ func (n *node) openLocal(ctx context.Context, m *metrics) (*Engine, error) {
 	options := embedded.Options{FS: n.files, MaxOpenFiles: n.storeFiles, Log: n.log, OnCommit: func(info embedded.CommitInfo) {
 		m.stored(info)
 		n.feed.Wake()
-	}, Crowded: func() bool { return n.load.queue.PerProcessor() > 1 }, Reserve: n.config.DiskReserve}
+	}, CPUContended: func() bool { return n.load.queue.PerProcessor() > 1 }, Reserve: n.config.DiskReserve}
 	if n.config.PowerCuts {
 		options.FS = crashfs.New(vfs.Default)
 	}

@@ -34,7 +34,7 @@ type Spill struct {
 func Open(dir string, opts Options) (*Spill, error) {
 	s := &Spill{opts: opts.withDefaults(dir), dir: dir, writer: make(chan struct{}, 1), grown: make(chan struct{}, 1)}
 	s.fault = diskguard.NewFault(func() {})
-	s.damage.What, s.damage.Dir, s.damage.Log = "spill", dir, s.opts.Log
+	s.damage.Kind, s.damage.Dir, s.damage.Log = "spill", dir, s.opts.Log
 	s.gauge = diskguard.Gauge{FS: s.opts.FS, Now: s.opts.Now, Dir: dir, Reserve: s.opts.Reserve, Log: s.opts.Log}
 	s.index.mu.recipients = map[esh3ar.Recipient]int{}
 	if err := s.untilFault(s.open); err != nil {

@@ -12,11 +12,11 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// Damage collects the places of a database that turned out to be damaged while it was open. A reader that meets one gets an
-// error, and the database goes on; the operator gets one log line for each place.
+// Damage collects the damaged places found in an open database. A reader that hits one gets an error, and the database stays
+// open. The operator gets one log line per place.
 type Damage struct {
-	What string // of the database: store or spill
-	Dir  string
+	Kind string // kind of database in texts: store or spill
+	Dir  string // directory of the database
 	Log  *slog.Logger
 
 	mu struct {
@@ -26,18 +26,18 @@ type Damage struct {
 	}
 }
 
-// maxPlaces bounds what is remembered and logged: a disk that fails as a whole has damage everywhere.
+// maxPlaces bounds the places remembered and logged. A disk that fails completely has damage everywhere.
 const maxPlaces = 100
 
-// Note adds a damaged place and logs it, once: the file and what pebble found there.
-func (d *Damage) Note(path string, err error) {
+// Report records a damaged place, and logs it the first time: the file and Pebble's description.
+func (d *Damage) Report(path string, err error) {
 	place := Place(path, err)
 	if d.Add(place) {
-		d.Log.Error(DamageText(d.What, d.Dir, place))
+		d.Log.Error(DamageText(d.Kind, d.Dir, place))
 	}
 }
 
-// Add adds a damaged place. It reports whether the place was new.
+// Add records a damaged place, and reports whether it was new. It ignores places beyond maxPlaces.
 func (d *Damage) Add(place string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -52,60 +52,60 @@ func (d *Damage) Add(place string) bool {
 	return !known
 }
 
-// Err returns the first damaged place and what to do; nil if no damage was met.
+// Err returns an error for the first damaged place, with the remedy; nil if no damage was found.
 func (d *Damage) Err() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.mu.places) == 0 {
 		return nil
 	}
-	return esh3ar.Errorf(esh3ar.StoreUnavailable, "%s", DamageText(d.What, d.Dir, d.mu.first))
+	return esh3ar.Errorf(esh3ar.StoreUnavailable, "%s", DamageText(d.Kind, d.Dir, d.mu.first))
 }
 
-// Places returns how many damaged places were met, at most 100.
+// Places returns the number of damaged places found, at most maxPlaces.
 func (d *Damage) Places() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return len(d.mu.places)
 }
 
-// DamageText is the line for an operator about a damaged place.
+// DamageText returns the message for an operator about a damaged place.
 func DamageText(what, dir, place string) string {
-	return fmt.Sprintf("the %s in %s is damaged: %s; stop the node and restore a backup: what this place held cannot be read, and verify --repair cannot make it again", what, dir, place)
+	return fmt.Sprintf("the %s in %s is damaged: %s; stop the node and restore a backup: the data in this place cannot be read, and verify --repair cannot restore it", what, dir, place)
 }
 
-// background is the fault of a compaction that met damage: it names the place, where a reader of the same block has.
+// background returns the fault of a compaction that hit damage. It names the place if a reader has found it before.
 func (d *Damage) background(err error) error {
 	d.mu.Lock()
 	place := d.mu.first
 	d.mu.Unlock()
 	if place == "" {
-		place = "a compaction met " + plainText(err.Error())
+		place = "a compaction found " + plainText(err.Error())
 	}
-	return errors.New(DamageText(d.What, d.Dir, place))
+	return errors.New(DamageText(d.Kind, d.Dir, place))
 }
 
 var (
-	blockAt = regexp.MustCompile(`block (\d+)/(\d+)`)
-	fileIs  = regexp.MustCompile(`(backing )?file (\d{6,})( error)?: `)
-	pebbles = strings.NewReplacer("pebble/table: ", "", "pebble: ", "", "<corruption detail carrier>", "", "\n", " ")
+	blockAt         = regexp.MustCompile(`block (\d+)/(\d+)`)
+	fileIs          = regexp.MustCompile(`(backing )?file (\d{6,})( error)?: `)
+	packagePrefixes = strings.NewReplacer("pebble/table: ", "", "pebble: ", "", "<corruption detail carrier>", "", "\n", " ")
 )
 
-// plainText makes what pebble says of an error one line without the names of its packages and of the types it wraps.
+// plainText turns the text of a Pebble error into one line, without package names and wrapper types.
 func plainText(text string) string {
-	text = fileIs.ReplaceAllString(strings.TrimSpace(pebbles.Replace(text)), "$2.sst: ")
+	text = fileIs.ReplaceAllString(strings.TrimSpace(packagePrefixes.Replace(text)), "$2.sst: ")
 	return blockAt.ReplaceAllString(text, "block of $2 bytes at offset $1")
 }
 
-// Plain is an error of pebble whose text is one plain line.
+// Plain returns err with a one-line text; nil if err is nil.
 func Plain(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &line{err}
+	return &oneLineError{err}
 }
 
-// Place names a damaged place in one line: file, offset where it is known, and what is wrong.
+// Place describes a damaged place in one line: file, offset if known, and the error.
 func Place(path string, err error) string {
 	name := filepath.Base(path) + ": "
 	return name + strings.TrimPrefix(plainText(err.Error()), name)

@@ -1,6 +1,6 @@
-// Package diskguard is what every pebble database of a node needs to live on a disk that may fail: a guard that turns a refused
-// write into a fault before pebble hears of it, the fault that stops the process, a gauge of the free space, and the lines
-// that an operator reads when a database cannot be opened. It keeps nothing itself.
+// Package diskguard protects the Pebble databases of a node against a failing disk. Guard turns a failed write into a Fault before
+// Pebble sees it, and the fault stops the process. Gauge watches the free space, Retry waits for file descriptors, Pace slows down
+// background writes, and the checks turn damage into one-line errors for an operator. The package stores no data.
 //
-// Concurrency: everything may be called from any goroutine.
+// Concurrency: all functions and methods are safe for concurrent use.
 package diskguard

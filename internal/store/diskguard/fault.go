@@ -6,31 +6,31 @@ import (
 	"sync"
 )
 
-// Fault remembers why a database stopped: the first write that the disk refused, or damage that pebble met in its own
-// work. After it nothing is read or written any more.
-type Fault struct {
+// Fault records why a database stopped: the first failed write, or damage that Pebble found in background work. After it,
+// nothing is read or written.
+type Fault struct { // closed by the first Set
 	failed chan struct{}
 	once   sync.Once
 	cause  error  // written before failed is closed
-	end    func() // stops what waits for a commit; must not block
+	onSet  func() // releases callers that wait for a commit; must not block
 }
 
-// NewFault makes one that calls end when it is set.
-func NewFault(end func()) *Fault { return &Fault{failed: make(chan struct{}), end: end} }
+// NewFault returns a Fault that calls end when it is set.
+func NewFault(end func()) *Fault { return &Fault{failed: make(chan struct{}), onSet: end} }
 
-// Set notes the first cause; later ones are its consequences.
+// Set records the first cause. Later calls have no effect: their errors are consequences.
 func (f *Fault) Set(err error) {
 	f.once.Do(func() {
-		f.cause = &line{err}
+		f.cause = &oneLineError{err}
 		close(f.failed)
-		f.end()
+		f.onSet()
 	})
 }
 
-// Failed is closed when there is a fault.
+// Failed returns a channel that is closed when the fault is set.
 func (f *Fault) Failed() <-chan struct{} { return f.failed }
 
-// Err is the fault, nil while there is none.
+// Err returns the fault, or nil if there is none.
 func (f *Fault) Err() error {
 	select {
 	case <-f.failed:
@@ -40,31 +40,31 @@ func (f *Fault) Err() error {
 	}
 }
 
-// line is an error whose text is one line; pebble's have several.
-type line struct{ error }
+// oneLineError is an error with a one-line text; Pebble's errors have several lines.
+type oneLineError struct{ error }
 
-func (l *line) Error() string { return plainText(l.error.Error()) }
-func (l *line) Unwrap() error { return l.error }
+func (l *oneLineError) Error() string { return plainText(l.error.Error()) }
+func (l *oneLineError) Unwrap() error { return l.error }
 
-// Logger takes pebble's word. Most failed writes are caught below pebble, by guard; what is left calls Fatalf,
-// which must not return, often with locks held. So the goroutine is parked there for good, waiting calls are answered
-// through the fault, and the process, told by Failed, ends without closing the database.
+// Logger implements pebble.Logger. Guard catches most failed writes below Pebble. In the remaining cases Pebble calls
+// Fatalf, which must not return, often with locks held. Fatalf therefore sets the fault and blocks its goroutine forever.
+// The fault completes waiting calls, and the process exits without closing the database.
 type Logger struct {
 	Log   *slog.Logger
 	Fault *Fault
 }
 
-// Infof realises pebble.Logger.
+// Infof implements pebble.Logger.
 func (l Logger) Infof(format string, args ...any) {
 	l.Log.Debug(fmt.Sprintf(format, args...))
 }
 
-// Errorf realises pebble.Logger.
+// Errorf implements pebble.Logger.
 func (l Logger) Errorf(format string, args ...any) {
 	l.Log.Warn(fmt.Sprintf(format, args...))
 }
 
-// Fatalf realises pebble.Logger.
+// Fatalf implements pebble.Logger. It never returns.
 func (l Logger) Fatalf(format string, args ...any) {
 	l.Fault.Set(fmt.Errorf(format, args...))
 	select {}

@@ -14,12 +14,13 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// CheckFiles refuses a directory that has lost files which pebble would not miss: without the marker that names the
-// manifest it would begin an empty store over the rest, and without any WAL it would cut the newest messages off.
+// CheckFiles returns an error if the directory lacks files whose absence Pebble would not notice. Without the marker that
+// names the manifest, Pebble would start an empty database over the existing files. Without any WAL, it would drop the
+// newest messages.
 func CheckFiles(disk vfs.FS, what, dir string) error {
 	names, err := disk.List(dir)
 	if err != nil {
-		return nil // it is not there yet, or pebble says what is wrong with it
+		return nil // the directory does not exist yet, or Pebble reports the error
 	}
 	var marker, table, wal bool
 	for _, name := range names {
@@ -36,16 +37,16 @@ func CheckFiles(disk vfs.FS, what, dir string) error {
 	return CheckManifest(disk, what, dir)
 }
 
-// ErrInUse is why a database that another process has open cannot be opened.
+// ErrInUse means that another process has the database open.
 var ErrInUse = errors.New("in use by another process")
 
-// OpenError turns what pebble says into a line for an operator.
+// OpenError turns an error of pebble.Open into a one-line error with the remedy.
 func OpenError(what, dir string, err error) error {
 	text := err.Error()
 	if d, ok := errors.AsType[interface {
 		error
 		ErrorDetail() string
-	}](err); ok { // pebble keeps the file and the offset there
+	}](err); ok { // Pebble puts the file and the offset there
 		text += ", " + d.ErrorDetail()
 	}
 	text = plainText(text)
@@ -68,32 +69,33 @@ func OpenError(what, dir string, err error) error {
 	}
 }
 
-// Listener hears of damage that is met while the database runs. A reader that meets it gets an error, and the database
-// goes on: pebble's own listener would end the process. A compaction that meets it would be tried again for ever, so that
-// is a fault.
+// Listener returns an event listener for damage found while the database is open. A reader that hits damage gets an error,
+// and the database stays open; Pebble's default listener would end the process. A compaction that hits damage would be
+// retried forever, so it sets the fault.
 func Listener(damage *Damage, fault *Fault) *pebble.EventListener {
-	var full rare
+	var full minuteLimiter
 	return &pebble.EventListener{
-		DataCorruption: func(info pebble.DataCorruptionInfo) { damage.Note(info.Path, info.Details) },
+		DataCorruption: func(info pebble.DataCorruptionInfo) { damage.Report(info.Path, info.Details) },
 		BackgroundError: func(err error) {
 			switch {
 			case pebble.IsCorruptionError(err):
 				fault.Set(damage.background(err))
 			case errors.Is(err, syscall.ENOSPC):
-				if full.now(time.Now()) {
+				if full.allow(time.Now()) {
 					damage.Log.Warn("no space for a compaction, which is tried again: free some space", "dir", damage.Dir)
 				}
 			default:
-				damage.Log.Warn("background work of the "+damage.What+" failed", "error", err)
+				damage.Log.Warn("background work of the "+damage.Kind+" failed", "error", err)
 			}
 		},
 	}
 }
 
-// rare lets one of many lines through a minute.
-type rare struct{ last atomic.Int64 } // unix seconds
+// minuteLimiter limits a log line to one per minute.
+type minuteLimiter struct{ last atomic.Int64 } // Unix time of the last line, seconds
 
-func (r *rare) now(t time.Time) bool {
+// allow reports whether a line may be logged at time t.
+func (r *minuteLimiter) allow(t time.Time) bool {
 	last := r.last.Load()
 	return t.Unix()-last >= 60 && r.last.CompareAndSwap(last, t.Unix())
 }

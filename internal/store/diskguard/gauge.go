@@ -10,34 +10,34 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// Gauge reports whether the volume is too full for new messages. It asks the file system once a second, and sooner where so
-// much was written since that the answer may have changed. It logs when the reserve is reached and when it is left.
+// Gauge reports whether the volume is too full for new messages. It queries the file system once a second, and earlier if
+// enough was written since to change the answer. It logs when the reserve is reached and when it is free again.
 type Gauge struct {
 	FS      vfs.FS
-	Now     func() time.Time
-	Dir     string
-	Reserve Reserve
-	Log     *slog.Logger
+	Now     func() time.Time // required
+	Dir     string           // a directory on the volume
+	Reserve Reserve          // zero: the default rule
+	Log     *slog.Logger     // nil: no log
 
 	mu struct {
 		sync.Mutex
-		asked time.Time
-		space Space
-		full  error
-		wrote uint64 // bytes since it asked
+		queriedAt time.Time // time of the last query
+		space     Space
+		full      error  // nil unless space.Full
+		written   uint64 // bytes written since the last query
 	}
 }
 
-// Space is the room on a volume as it was last measured.
+// Space is the state of a volume at its last query.
 type Space struct {
 	Known   bool   // whether the file system could report it
 	Free    uint64 // bytes available to this process
 	Total   uint64 // bytes
-	Reserve uint64 // bytes that new messages leave free
-	Full    bool   // whether the reserve is reached, so that new messages are refused
+	Reserve uint64 // bytes kept free of new messages
+	Full    bool   // whether the reserve is reached and new messages are rejected
 }
 
-// Err returns why no message is taken, for an operator; nil if messages are taken.
+// Err returns the reason why messages are rejected, for an operator; nil if they are accepted.
 func (s Space) Err() error {
 	if !s.Full {
 		return nil
@@ -45,33 +45,35 @@ func (s Space) Err() error {
 	return esh3ar.Errorf(esh3ar.StorageFull, "the disk of the data directory is nearly full: %s are free and %s are reserved (--disk-reserve); free some space", Size(s.Free), Size(s.Reserve))
 }
 
-// Check returns a StorageFull error while the free space is below the reserve; else the caller is about to write size bytes. A
-// file system that cannot report its space counts as roomy: then ENOSPC itself is the answer, and stops the process.
+// Check returns a StorageFull error while the free space is below the reserve. Otherwise the caller may write size bytes. If
+// the file system cannot report its space, Check returns nil; an ENOSPC then sets the fault.
 func (g *Gauge) Check(size int) error {
 	_, err := g.measure(uint64(size))
 	return err
 }
 
-// Space returns the room on the volume, at most a second old.
+// Space returns the state of the volume, at most a second old.
 func (g *Gauge) Space() Space {
 	space, _ := g.measure(0)
 	return space
 }
 
-// stepDivisor is the part of the reserve after which the file system is asked again. What is written goes to the disk more than
-// once, into the WAL and into tables, and this happens before the reserve is used up.
+// stepDivisor is the fraction of the reserve after whose writing the file system is queried again. Data is written more than
+// once, to the WAL and to tables, and the query must come before the reserve is used up.
 const stepDivisor = 16
 
+// measure adds size to the bytes written, and queries the file system if the last result is stale.
 func (g *Gauge) measure(size uint64) (Space, error) {
 	g.mu.Lock()
 	was := g.mu.space.Full
 	now := g.Now()
-	g.mu.wrote += size
-	stale := g.mu.space.Known && g.mu.wrote > g.mu.space.Reserve/stepDivisor && !was
-	if since := now.Sub(g.mu.asked); stale || since >= time.Second || since < 0 { // below zero: the clock was set back
-		g.mu.asked, g.mu.wrote = now, 0
-		g.mu.space = g.ask(was)
-		g.mu.full = refusal(g.mu.space)
+	g.mu.written += size
+	stale := g.mu.space.Known && g.mu.written > g.mu.space.Reserve/stepDivisor && !was
+	// A negative duration means that the clock was set back.
+	if since := now.Sub(g.mu.queriedAt); stale || since >= time.Second || since < 0 {
+		g.mu.queriedAt, g.mu.written = now, 0
+		g.mu.space = g.query(was)
+		g.mu.full = fullError(g.mu.space)
 	}
 	space, err := g.mu.space, g.mu.full
 	g.mu.Unlock()
@@ -81,11 +83,11 @@ func (g *Gauge) measure(size uint64) (Space, error) {
 	return space, err
 }
 
-// leaveDivisor is the part of the reserve that has to be free above it before messages are taken again: a volume that hovers
-// at its reserve must not change its state every second.
-const leaveDivisor = 16
+// hysteresisDivisor is the fraction of the reserve that must be free in addition before messages are accepted again. This
+// hysteresis keeps a volume near its reserve from changing its state every second.
+const hysteresisDivisor = 16
 
-func (g *Gauge) ask(full bool) Space {
+func (g *Gauge) query(full bool) Space {
 	usage, err := g.FS.GetDiskUsage(g.Dir)
 	if err != nil {
 		return Space{}
@@ -93,19 +95,19 @@ func (g *Gauge) ask(full bool) Space {
 	space := Space{Known: true, Free: usage.AvailBytes, Total: usage.TotalBytes, Reserve: g.Reserve.Of(usage.TotalBytes)}
 	least := space.Reserve
 	if full {
-		least += space.Reserve / leaveDivisor
+		least += space.Reserve / hysteresisDivisor
 	}
 	space.Full = space.Free < least
 	return space
 }
 
-func refusal(space Space) error {
+func fullError(space Space) error {
 	if !space.Full {
 		return nil
 	}
 	return &esh3ar.Error{
 		Code: esh3ar.StorageFull, RetryAfter: 10 * time.Second,
-		Text: "the disk is nearly full: free some space, messages are taken again by themselves",
+		Text: "the disk is nearly full: free some space, then messages are accepted again",
 	}
 }
 
@@ -114,9 +116,9 @@ func (g *Gauge) report(space Space) {
 		return
 	}
 	if space.Full {
-		g.Log.Error("the disk is nearly full; new messages are refused until some space is free", "dir", g.Dir, "free", Size(space.Free),
+		g.Log.Error("the disk is nearly full; new messages are rejected until some space is free", "dir", g.Dir, "free", Size(space.Free),
 			"reserve", Size(space.Reserve), "volume", Size(space.Total))
 		return
 	}
-	g.Log.Info("the disk has room again; new messages are taken", "dir", g.Dir, "free", Size(space.Free), "reserve", Size(space.Reserve))
+	g.Log.Info("the disk has room again; new messages are accepted", "dir", g.Dir, "free", Size(space.Free), "reserve", Size(space.Reserve))
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/diskguard"
 )
 
-// volume reports what it is told to; asked counts how often.
+// volume is a disk with configurable usage. asked counts the queries.
 type volume struct {
 	vfs.FS
 	free, total uint64
@@ -25,7 +25,7 @@ func (v *volume) GetDiskUsage(string) (vfs.DiskUsage, error) {
 	return vfs.DiskUsage{AvailBytes: v.free, TotalBytes: v.total}, nil
 }
 
-// TestGauge_ReserveReachedAndLeft_LogsEachOnce, also where only the space is asked for, and does not swing at the limit.
+// TestGauge_ReserveReachedAndLeft_LogsEachOnce checks the hysteresis at the limit, and that a query by Space logs as well.
 func TestGauge_ReserveReachedAndLeft_LogsEachOnce(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
@@ -43,15 +43,15 @@ func TestGauge_ReserveReachedAndLeft_LogsEachOnce(t *testing.T) {
 			t.Errorf("step %d: got %+v, want full %t", i, got, step.full)
 		}
 		if err := g.Check(1); (esh3ar.CodeOf(err) == esh3ar.StorageFull) != step.full {
-			t.Errorf("step %d: got %v", i, err)
+			t.Errorf("step %d: Check: got %v, want full %t", i, err, step.full)
 		}
 	}
 	if got := log.String(); strings.Count(got, "nearly full") != 1 || strings.Count(got, "has room again") != 1 {
-		t.Errorf("got the log %s", got)
+		t.Errorf("got log %q, want each state once", got)
 	}
 }
 
-// TestGauge_MuchWrittenWithinASecond_AsksAgain before the reserve is used up.
+// TestGauge_MuchWrittenWithinASecond_AsksAgain: the file system is queried again before the reserve is used up.
 func TestGauge_MuchWrittenWithinASecond_AsksAgain(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
@@ -62,18 +62,19 @@ func TestGauge_MuchWrittenWithinASecond_AsksAgain(t *testing.T) {
 		if g.Check(size) != nil {
 			break
 		}
-		if v.free -= size; v.free < 64<<20 {
-			t.Fatal("half of the reserve was written within a second, and nobody asked")
+		v.free -= size
+		if v.free < 64<<20 {
+			t.Fatal("half of the reserve was written within a second without a query")
 		}
 	}
 	if v.asked > 1<<30/(4<<20) {
-		t.Errorf("asked %d times", v.asked)
+		t.Errorf("got %d queries, want one per 4 MiB at most", v.asked)
 	}
 	full := v.asked
-	for range 100 { // while it is full, calls that are refused write nothing
+	for range 100 { // rejected calls write nothing
 		_ = g.Check(size)
 	}
 	if v.asked > full {
-		t.Errorf("asked %d times more while full", v.asked-full)
+		t.Errorf("got %d more queries while full, want 0", v.asked-full)
 	}
 }

@@ -9,14 +9,15 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Guard stands between pebble and the disk and turns every refused write and failed fsync into the database's fault before
-// pebble hears of it. It has to be here. Told of such an error, pebble logs it as fatal in some places and panics in
-// others; where a WAL cannot be turned it panics with a lock in a state that ends the process with a stack whatever the
-// caller recovers; and a flush that cannot make its table is tried again at once, for ever, while commits wait for it.
-// So the goroutine that met the error is parked, and pebble never learns. Removing files may fail: that only costs room.
+// Guard wraps the file system of a Pebble database. It turns every failed write and fsync into the database's fault before
+// Pebble sees it. This must happen here, because Pebble handles such errors badly: it logs some as fatal and panics on
+// others. If it cannot rotate the WAL, it panics with a lock in a state that ends the process with a stack trace, whatever
+// the caller recovers. If a flush cannot write its table, Pebble retries at once and forever, while commits wait. Guard
+// therefore blocks the goroutine that met the error, and Pebble never sees it. Removing files may fail: that only costs
+// space.
 //
-// A compaction that finds no space is the exception: it needs as much as it reads until it has ended, nothing waits for it, and
-// pebble removes what it has written so far. It fails after a pause and is tried again.
+// A compaction that runs out of space is an exception. It needs as much space as it reads until it ends, nothing waits for
+// it, and Pebble removes its partial output. It fails after a pause, and Pebble retries it.
 type Guard struct {
 	vfs.FS
 	Fault *Fault
@@ -24,15 +25,15 @@ type Guard struct {
 
 var _ vfs.FS = Guard{}
 
-// check parks the caller for good if err is not nil.
+// check sets the fault and blocks the caller forever if err is not nil.
 func (g Guard) check(operation, name string, err error) {
 	if err != nil {
-		g.Fault.Set(fmt.Errorf("the disk refused to %s %s, so what it holds is unknown until a restart: %w", operation, name, err))
+		g.Fault.Set(fmt.Errorf("the disk failed to %s %s, so the durable state is unknown until a restart: %w", operation, name, err))
 		select {}
 	}
 }
 
-// Create realises vfs.FS.
+// Create implements vfs.FS.
 func (g Guard) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	f, err := g.FS.Create(name, category)
 	guarded := &guardedFile{File: f, guard: g, name: name, compaction: category == compactionCategory}
@@ -42,14 +43,14 @@ func (g Guard) Create(name string, category vfs.DiskWriteCategory) (vfs.File, er
 	return guarded, nil
 }
 
-// ReuseForWrite realises vfs.FS.
+// ReuseForWrite implements vfs.FS.
 func (g Guard) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	f, err := g.FS.ReuseForWrite(oldname, newname, category)
 	g.check("reuse", newname, err)
 	return &guardedFile{File: f, guard: g, name: newname}, nil
 }
 
-// OpenDir realises vfs.FS.
+// OpenDir implements vfs.FS.
 func (g Guard) OpenDir(name string) (vfs.File, error) {
 	f, err := g.FS.OpenDir(name)
 	if err != nil {
@@ -58,25 +59,25 @@ func (g Guard) OpenDir(name string) (vfs.File, error) {
 	return &guardedFile{File: f, guard: g, name: name}, nil
 }
 
-// Unwrap realises vfs.FS.
+// Unwrap implements vfs.FS.
 func (g Guard) Unwrap() vfs.FS { return g.FS }
 
-// guardedFile is a file or directory that was opened to be written or synced.
+// guardedFile is a file or directory that was opened for writing or syncing.
 type guardedFile struct {
 	vfs.File
 	guard Guard
 	name  string
 
-	compaction bool // whether a compaction writes it
+	compaction bool // whether a compaction writes the file
 }
 
-// compactionCategory is pebble's name for what compactions write, apart from flushes.
+// compactionCategory is Pebble's category for the output of compactions; flushes have another.
 const compactionCategory = "pebble-compaction"
 
-// fullPause is the least time between two attempts of a compaction that finds no space.
+// fullPause is the minimum time between two attempts of a compaction that runs out of space.
 const fullPause = 2 * time.Second
 
-// check returns err only for a compaction that finds no space; for any other error it parks the caller for good.
+// check returns err for a compaction that ran out of space. Any other error sets the fault and blocks the caller forever.
 func (f *guardedFile) check(operation string, err error) error {
 	if err != nil && f.compaction && errors.Is(err, syscall.ENOSPC) {
 		time.Sleep(fullPause)

@@ -12,28 +12,28 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/atomicfs"
 )
 
-// A manifest is a log of records in blocks of 32 KiB. A record is one or more chunks: checksum (4 bytes), length (2), position
-// (1) and payload; no chunk crosses a block.
+// A manifest is a log of records in blocks of 32 KiB. A record consists of one or more chunks: checksum (4 bytes), length (2
+// bytes), position (1 byte) and payload. No chunk crosses a block boundary.
 const (
 	manifestBlock = 32 << 10
 	chunkHeader   = 7
-	lastPosition  = 4 // the largest value of the position
+	lastPosition  = 4 // largest value of a position
 )
 
-// CheckManifest refuses a manifest that is damaged before its end. Pebble takes the first record that it cannot read for the
-// end of the file, drops what follows, and deletes the tables that only those records name. A record that a power cut tore is
-// the last one and is not whole; every other one that cannot be read is damage.
+// CheckManifest returns an error if the manifest is damaged before its end. Pebble takes the first unreadable record for the
+// end of the file, drops the rest, and deletes the tables that only those records name. A record torn by a power failure is
+// the last one and incomplete; any other unreadable record is damage.
 func CheckManifest(disk vfs.FS, what, dir string) error {
 	name, err := atomicfs.ReadMarker(disk, dir, "manifest")
 	if err != nil || name == "" {
-		return nil // a new database, or pebble reports what is wrong
+		return nil // a new database, or Pebble reports the error
 	}
 	file, err := disk.Open(disk.PathJoin(dir, name))
 	if err != nil {
-		return nil // pebble reports it
+		return nil // Pebble reports the error
 	}
 	text, err := io.ReadAll(file)
-	_ = file.Close() // it was only read
+	_ = file.Close() // opened for reading only
 	if err != nil {
 		return fmt.Errorf("read the manifest of the %s in %s: %w", what, dir, err)
 	}
@@ -43,7 +43,7 @@ func CheckManifest(disk vfs.FS, what, dir string) error {
 	return nil
 }
 
-// damagedRecord returns the offset of the first chunk that cannot be read, and whether that is damage and not a torn end.
+// damagedRecord returns the offset of the first unreadable chunk, and whether that is damage rather than a torn end.
 func damagedRecord(text []byte) (at int, damaged bool) {
 	for at < len(text) {
 		if rest := manifestBlock - at%manifestBlock; rest < chunkHeader {
@@ -59,7 +59,7 @@ func damagedRecord(text []byte) (at int, damaged bool) {
 	return at, false
 }
 
-// chunkAt returns the length of the chunk at an offset with its header; 0 if there is no whole one.
+// chunkAt returns the length of the chunk at an offset, including its header; 0 if there is no valid chunk.
 func chunkAt(text []byte, at int) int {
 	end := min(len(text), at-at%manifestBlock+manifestBlock)
 	if at+chunkHeader > end {
@@ -78,16 +78,16 @@ func chunkAt(text []byte, at int) int {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// checksum is RocksDB's: CRC-32C, rotated and offset.
+// checksum returns RocksDB's masked CRC-32C.
 func checksum(p []byte) uint32 { return rotated(crc32.Checksum(p, castagnoli)) }
 
 func rotated(c uint32) uint32 { return bits.RotateLeft32(c, 17) + 0xa282ead8 }
 
-// leastHole is a run of zeros that no record ends with: a part of the file that was made and never written.
-const leastHole = 64
+// minHole is a number of zero bytes that no record ends with. Such a hole was allocated and never written.
+const minHole = 64
 
-// torn reports whether the last chunk of a file is one that was not written completely: it goes beyond the end of the file, or
-// has a hole.
+// torn reports whether the last chunk of a file was written incompletely: it extends past the end of the file, or ends with
+// a hole.
 func torn(rest []byte) bool {
 	if len(rest) < chunkHeader {
 		return true
@@ -96,11 +96,12 @@ func torn(rest []byte) bool {
 	if chunkHeader+length > len(rest) {
 		return !wholeAtAnyLength(rest)
 	}
-	hole := make([]byte, leastHole)
+	hole := make([]byte, minHole)
 	return bytes.HasSuffix(rest[:chunkHeader+length], hole) || bytes.Count(rest, []byte{0}) == len(rest)
 }
 
-// wholeAtAnyLength reports whether the checksum of a chunk fits what is there: then only its length is damaged.
+// wholeAtAnyLength reports whether the checksum fits some prefix of the remaining bytes: then only the length field is
+// damaged.
 func wholeAtAnyLength(rest []byte) bool {
 	want := binary.LittleEndian.Uint32(rest)
 	sum := uint32(0)
@@ -113,8 +114,8 @@ func wholeAtAnyLength(rest []byte) bool {
 	return false
 }
 
-// followed reports whether a whole chunk follows the one at an offset that cannot be read. Its length may be what is damaged, so
-// every offset is tried to the end of the next block; from there on chunks begin at blocks.
+// followed reports whether a valid chunk follows the unreadable one at an offset. Its length may be damaged, so every offset
+// up to the end of the next block is tried; after that, chunks start at block boundaries.
 func followed(text []byte, at int) bool {
 	near := min(len(text), at-at%manifestBlock+2*manifestBlock)
 	for next := at + 1; next < near; next++ {

@@ -10,8 +10,9 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/diskguard"
 )
 
-// TestTablesGiveWay: twice as long as they worked, in a crowd only, and never for what waited; the WAL never does.
-func TestTablesGiveWay(t *testing.T) {
+// TestPace_TableWrites_PauseUnderLoad: pauses are twice the work, only while goroutines wait for a CPU, and bounded for time
+// spent waiting. WAL writes never pause.
+func TestPace_TableWrites_PauseUnderLoad(t *testing.T) {
 	for _, c := range []struct {
 		name          string
 		crowded       bool
@@ -24,19 +25,19 @@ func TestTablesGiveWay(t *testing.T) {
 		{"000001.log", true, time.Millisecond, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			f, err := diskguard.Pace{FS: vfs.NewMem(), Crowded: func() bool { return c.crowded }}.Create(c.name, vfs.WriteCategoryUnspecified)
+			f, err := diskguard.Pace{FS: vfs.NewMem(), CPUContended: func() bool { return c.crowded }}.Create(c.name, vfs.WriteCategoryUnspecified)
 			if err != nil {
 				t.Fatal(err)
 			}
 			write := func() (took time.Duration) {
 				began := time.Now()
 				if n, err := f.Write([]byte("block")); n != 5 || err != nil {
-					t.Errorf("wrote %d: %v", n, err)
+					t.Errorf("got %d, %v; want 5, nil", n, err)
 				}
 				return time.Since(began)
 			}
 			if took := write(); took != 0 {
-				t.Errorf("%s: the first write took %s", c.name, took)
+				t.Errorf("%s: first write took %s, want no pause", c.name, took)
 			}
 			for range 3 {
 				time.Sleep(c.worked) // stands for work

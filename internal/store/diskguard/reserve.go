@@ -7,30 +7,31 @@ import (
 	"strings"
 )
 
-// Reserve is the free space that new messages leave alone: compactions, settles and the operator need it. The zero value is
+// Reserve is the free space that new messages must not use: compactions, settles and the operator need it. The zero value is
 // the default rule.
 type Reserve struct {
-	set     bool
+	set     bool // false: the default rule
 	bytes   uint64
-	percent float64 // of the volume; counts instead of bytes where it is above 0
+	percent float64 // percentage of the volume; used instead of bytes if positive
 }
 
-// The default rule is 5 % of the volume, and at least 1 GiB or an eighth of the volume, whichever is smaller. So volumes
-// from 20 GiB reserve 5 %, those from 8 GiB reserve 1 GiB, and smaller ones an eighth: eight times
-// the memtable of such a volume (see MemTable).
+// The default rule reserves 5 % of the volume, but at least 1 GiB or an eighth of the volume, whichever is smaller. Volumes
+// from 20 GiB reserve 5 %, those from 8 to 20 GiB reserve 1 GiB, and smaller ones an eighth: eight times the memtable of
+// such a volume (see MemTable).
 const (
 	defaultPercent = 5
-	leastReserve   = 1 << 30 // bytes
+	minReserve     = 1 << 30 // bytes
 	smallDivisor   = 8
 )
 
-// SmallestVolume is the size in bytes below which a database has no room to turn its log and its tables.
+// SmallestVolume is the size of the smallest usable volume, in bytes. Below it there is no room to rotate the WAL and the
+// tables.
 const SmallestVolume = 64 << 20
 
 // ReserveBytes returns a reserve of exactly n bytes.
 func ReserveBytes(n uint64) Reserve { return Reserve{set: true, bytes: n} }
 
-// units are in the order in which a suffix is looked for.
+// units lists the suffixes of sizes, in the order in which they are tried.
 var units = []struct {
 	name  string
 	bytes float64
@@ -51,8 +52,8 @@ var units = []struct {
 	{"", 1},
 }
 
-// ParseReserve reads "auto" or the empty string (the default rule), a size such as 512MiB, 2G or 1073741824, or a share of
-// the volume such as 5%.
+// ParseReserve parses a reserve: "auto" or the empty string for the default rule, a size such as 512MiB, 2G or 1073741824,
+// or a percentage of the volume such as 5%.
 func ParseReserve(text string) (Reserve, error) {
 	text = strings.TrimSpace(text)
 	if text == "" || strings.EqualFold(text, "auto") {
@@ -61,7 +62,7 @@ func ParseReserve(text string) (Reserve, error) {
 	if number, ok := strings.CutSuffix(text, "%"); ok {
 		percent, err := parseNumber(number)
 		if err != nil || percent >= 100 {
-			return Reserve{}, fmt.Errorf("%q is not a share of the volume from 0%% to below 100%%", text)
+			return Reserve{}, fmt.Errorf("%q is not a percentage of the volume from 0%% to below 100%%", text)
 		}
 		return Reserve{set: true, percent: percent}, nil
 	}
@@ -75,16 +76,16 @@ func ParseReserve(text string) (Reserve, error) {
 		}
 		return ReserveBytes(uint64(size * unit.bytes)), nil
 	}
-	return Reserve{}, fmt.Errorf("%q is neither a size such as 512MiB or 2GiB, nor a share of the volume such as 5%%, nor auto", text)
+	return Reserve{}, fmt.Errorf("%q is neither a size such as 512MiB or 2GiB, nor a percentage of the volume such as 5%%, nor auto", text)
 }
 
-// UnmarshalText implements encoding.TextUnmarshaler by ParseReserve.
+// UnmarshalText implements encoding.TextUnmarshaler with ParseReserve.
 func (r *Reserve) UnmarshalText(text []byte) (err error) {
 	*r, err = ParseReserve(string(text))
 	return err
 }
 
-// parseNumber reads a decimal number without sign and exponent.
+// parseNumber parses a decimal number without sign and exponent.
 func parseNumber(text string) (float64, error) {
 	text = strings.TrimSpace(text)
 	if text == "" || strings.Trim(text, "0123456789.") != "" {
@@ -97,7 +98,7 @@ func parseNumber(text string) (float64, error) {
 func (r Reserve) Of(total uint64) uint64 {
 	switch {
 	case !r.set:
-		return max(total/100*defaultPercent, min(leastReserve, total/smallDivisor))
+		return max(total/100*defaultPercent, min(minReserve, total/smallDivisor))
 	case r.percent > 0:
 		return uint64(float64(total) / 100 * r.percent)
 	default:
@@ -105,31 +106,31 @@ func (r Reserve) Of(total uint64) uint64 {
 	}
 }
 
-// CheckVolume returns an error if a database on a volume of total bytes could never take a message.
+// CheckVolume returns an error if a database on a volume of total bytes could never accept a message.
 func (r Reserve) CheckVolume(dir string, total uint64) error {
 	switch reserve := r.Of(total); {
 	case total < SmallestVolume:
 		return fmt.Errorf("the volume of %s has only %s: a node needs at least %s", dir, Size(total), Size(SmallestVolume))
 	case reserve >= total:
-		return fmt.Errorf("%s are reserved, but the volume of %s has only %s, so no message could ever be taken", Size(reserve), dir, Size(total))
+		return fmt.Errorf("%s are reserved, but the volume of %s has only %s, so no message could ever be accepted", Size(reserve), dir, Size(total))
 	}
 	return nil
 }
 
-// memTables is how many of its memtables a volume holds. A compaction reads eight of them or more, and its result lies beside them
-// until it has ended.
+// memTables is the number of memtables that must fit on a volume. A compaction reads at least eight of them, and its output
+// exists beside them until it ends.
 const memTables = 64
 
-// MemTable returns the size in bytes of memtables on a volume of total bytes: at most most, less on small volumes.
+// MemTable returns the memtable size in bytes for a volume of total bytes: most, or less on small volumes.
 func MemTable(total, most uint64) uint64 {
 	const least = 1 << 20
 	return max(min(total/memTables, most), min(least, most))
 }
 
-// BaseLevel returns the size in bytes of the level that most compactions rewrite, likewise.
+// BaseLevel returns the target size in bytes of the level that most compactions rewrite: most, or less on small volumes.
 func BaseLevel(total, most uint64) uint64 { return min(total/smallDivisor/2, most) }
 
-// Size writes bytes in binary units for people.
+// Size formats a number of bytes in binary units.
 func Size(bytes uint64) string {
 	unit := 0
 	value := float64(bytes)

@@ -9,8 +9,8 @@ import (
 
 const gib = 1 << 30
 
-// TestParseReserve_Values reads sizes and shares, and applies them to a volume of 100 GiB.
-func TestParseReserve_Values(t *testing.T) {
+// TestParseReserve_Values_ReturnsBytes applies sizes and percentages to a volume of 100 GiB.
+func TestParseReserve_Values_ReturnsBytes(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]uint64{
 		"": 5 * gib, "auto": 5 * gib, "AUTO": 5 * gib, "0": 0, "0%": 0, "5%": 5 * gib, "2.5 %": 5 * gib / 2, "512MiB": 512 << 20, "512m": 512 << 20,
@@ -23,8 +23,8 @@ func TestParseReserve_Values(t *testing.T) {
 	}
 }
 
-// TestParseReserve_Nonsense_IsRefused in words that name the text.
-func TestParseReserve_Nonsense_IsRefused(t *testing.T) {
+// TestParseReserve_Invalid_NamesText: the error contains the invalid text.
+func TestParseReserve_Invalid_NamesText(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"-1", "-5%", "100%", "101%", "%", "x", "1x", "GiB", "1e9", "0x10", "1.2.3", "NaN", "inf", "+1", "99999999999TiB", "5%%"} {
 		if r, err := diskguard.ParseReserve(text); err == nil || !strings.Contains(err.Error(), text) {
@@ -33,8 +33,8 @@ func TestParseReserve_Nonsense_IsRefused(t *testing.T) {
 	}
 }
 
-// TestReserve_Default_AdaptsToTheVolume never takes most of a small volume, and grows with the volume.
-func TestReserve_Default_AdaptsToTheVolume(t *testing.T) {
+// TestReserve_Default_ScalesWithVolume: the default never takes most of a small volume, and grows with the volume.
+func TestReserve_Default_ScalesWithVolume(t *testing.T) {
 	t.Parallel()
 	var auto diskguard.Reserve
 	for total, want := range map[uint64]uint64{
@@ -54,8 +54,8 @@ func TestReserve_Default_AdaptsToTheVolume(t *testing.T) {
 	}
 }
 
-// TestReserve_CheckVolume_RefusesWhatCanNeverWork and nothing else.
-func TestReserve_CheckVolume_RefusesWhatCanNeverWork(t *testing.T) {
+// TestReserve_CheckVolume_RejectsUselessReserve: only reserves that leave no room for messages are rejected.
+func TestReserve_CheckVolume_RejectsUselessReserve(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		text  string
@@ -65,7 +65,7 @@ func TestReserve_CheckVolume_RefusesWhatCanNeverWork(t *testing.T) {
 		{"auto", 96 << 20, ""},
 		{"auto", 32 << 20, "at least 64 MiB"},
 		{"1GiB", 96 << 20, "1 GiB are reserved, but the volume of data has only 96 MiB"},
-		{"96MiB", 96 << 20, "no message could ever be taken"},
+		{"96MiB", 96 << 20, "no message could ever be accepted"},
 		{"99%", 96 << 20, ""},
 		{"0", 64 << 20, ""},
 	} {

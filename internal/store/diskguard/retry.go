@@ -12,19 +12,19 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Retry repeats operations that failed because this process (EMFILE) or the system (ENFILE) has no file descriptor left. That says
-// nothing about the disk: pebble and Guard would take it for a disk that refuses. The operation waits until there is one, however
-// long; the log says so once per row of failures.
+// Retry repeats operations that failed because this process (EMFILE) or the system (ENFILE) has no file descriptor left.
+// Such an error is not a failure of the disk, but Pebble and Guard would treat it as one. The operation waits without limit
+// until a descriptor is free. Retry logs the first of a series of waiting operations.
 type Retry struct {
 	vfs.FS
 	log     *slog.Logger
-	waiting atomic.Int64  // operations
-	repeats atomic.Uint64 // of operations
+	waiting atomic.Int64  // operations that wait now
+	repeats atomic.Uint64 // attempts repeated since the start
 }
 
 var _ vfs.FS = (*Retry)(nil)
 
-// NewRetry makes one over inner. Where inner is one already it is returned.
+// NewRetry returns a Retry on top of inner. If inner is a Retry, NewRetry returns inner.
 func NewRetry(inner vfs.FS, log *slog.Logger) *Retry {
 	if r, ok := inner.(*Retry); ok {
 		return r
@@ -32,28 +32,28 @@ func NewRetry(inner vfs.FS, log *slog.Logger) *Retry {
 	return &Retry{FS: inner, log: log}
 }
 
-// Repeats returns how many operations were repeated.
+// Repeats returns the number of repeated attempts.
 func (r *Retry) Repeats() uint64 { return r.repeats.Load() }
 
-// Pauses between repeats.
+// Bounds of the pause between attempts. It doubles from the first to the last.
 const (
 	firstPause = 5 * time.Millisecond
 	lastPause  = 500 * time.Millisecond
 )
 
-// exhausted reports whether an error is the want of a descriptor.
+// exhausted reports whether an error means that no file descriptor is left.
 func exhausted(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
-// do calls operation until it does not fail for want of a descriptor.
+// do calls operation until it fails for another reason than a missing descriptor, or succeeds.
 func (r *Retry) do(what, name string, operation func() error) error {
 	err := operation()
 	if !exhausted(err) {
 		return err
 	}
 	if r.waiting.Add(1) == 1 {
-		r.log.Error("no file descriptor is left for a file of the store; it waits for one: raise the limit of open files (ulimit -n)",
+		r.log.Error("no file descriptor is left for a file of the store; the operation waits for one: raise the limit of open files (ulimit -n)",
 			"operation", what, "file", name, "error", err)
 	}
 	defer r.waiting.Add(-1)
@@ -89,7 +89,8 @@ func (r *Retry) OpenDir(name string) (f vfs.File, err error) {
 	return f, err
 }
 
-// ReuseForWrite implements vfs.FS. It is a rename and an open: where the open failed, the file has its new name already.
+// ReuseForWrite implements vfs.FS. It consists of a rename and an open. If only the open failed, the file already has its
+// new name.
 func (r *Retry) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (f vfs.File, err error) {
 	err = r.do("reuse", newname, func() error {
 		f, err = r.FS.ReuseForWrite(oldname, newname, category)
@@ -98,7 +99,7 @@ func (r *Retry) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCat
 				f, err = r.FS.OpenReadWrite(newname, category)
 			}
 		}
-		if errors.Is(err, fs.ErrNotExist) { // renamed by the try before
+		if errors.Is(err, fs.ErrNotExist) { // renamed by the attempt before
 			f, err = r.FS.OpenReadWrite(newname, category)
 		}
 		return err

@@ -15,7 +15,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/diskguard"
 )
 
-// scarce is a disk whose operations that open a file find no descriptor, each as often as left says.
+// scarce is a disk on which operations that open a file fail without a descriptor, left times each.
 type scarce struct {
 	mu   sync.Mutex
 	err  error
@@ -38,13 +38,13 @@ func (s *scarce) MaybeError(op errorfs.Op) error {
 	return s.err
 }
 
-// opening are the operations that need a descriptor.
+// opening lists the operations that need a descriptor.
 var opening = []errorfs.OpKind{
 	errorfs.OpCreate, errorfs.OpOpen, errorfs.OpOpenDir, errorfs.OpReuseForWrite, errorfs.OpList, errorfs.OpRemoveAll, errorfs.OpLock,
 }
 
-// TestRetry_NoDescriptor_WaitsForOne: every operation that opens a file goes on when there is a descriptor again, and the guard above it
-// never hears of the want.
+// TestRetry_NoDescriptor_WaitsForOne: every operation that opens a file succeeds when a descriptor is free again, and the
+// Guard above sees no error.
 func TestRetry_NoDescriptor_WaitsForOne(t *testing.T) {
 	t.Parallel()
 	for _, errno := range []error{syscall.EMFILE, syscall.ENFILE} {
@@ -54,7 +54,7 @@ func TestRetry_NoDescriptor_WaitsForOne(t *testing.T) {
 		}
 		var log strings.Builder
 		retry := diskguard.NewRetry(errorfs.Wrap(vfs.NewMem(), s), slog.New(slog.NewTextHandler(&log, nil)))
-		fault := diskguard.NewFault(func() { t.Error("the disk is taken for broken") })
+		fault := diskguard.NewFault(func() { t.Error("a missing descriptor set the fault") })
 		fs := diskguard.Guard{FS: retry, Fault: fault}
 		for name, operation := range map[string]func() error{
 			"lock": func() error { c, err := fs.Lock("lock"); return closed(c, err) },
@@ -89,7 +89,7 @@ func TestRetry_NoDescriptor_WaitsForOne(t *testing.T) {
 		}
 		for _, kind := range opening {
 			if !s.met[kind] {
-				t.Errorf("operation %v was never without a descriptor: the test proves nothing of it", kind)
+				t.Errorf("operation %v never failed: the test does not cover it", kind)
 			}
 		}
 		if retry.Repeats() == 0 || !strings.Contains(log.String(), "raise the limit of open files") {
@@ -98,6 +98,7 @@ func TestRetry_NoDescriptor_WaitsForOne(t *testing.T) {
 	}
 }
 
+// closed closes c, unless opening it failed.
 func closed(c io.Closer, err error) error {
 	if err != nil {
 		return err
@@ -105,7 +106,7 @@ func closed(c io.Closer, err error) error {
 	return c.Close()
 }
 
-// TestRetry_RenamedButNotOpened_Opens: reuse is a rename and an open, and only the open needs a descriptor.
+// TestRetry_RenamedButNotOpened_Opens: only the open of a reuse needs a descriptor.
 func TestRetry_RenamedButNotOpened_Opens(t *testing.T) {
 	t.Parallel()
 	inner := &halfReuse{FS: vfs.NewMem()}
@@ -118,25 +119,25 @@ func TestRetry_RenamedButNotOpened_Opens(t *testing.T) {
 		t.Errorf("reuse: %v", err)
 	}
 	if _, err := inner.Stat("b"); err != nil {
-		t.Errorf("the file has not its new name: %v", err)
+		t.Errorf("stat new name: %v", err)
 	}
 }
 
-// halfReuse renames, and finds no descriptor to open.
+// halfReuse renames the file, then fails without a descriptor.
 type halfReuse struct{ vfs.FS }
 
 func (h *halfReuse) ReuseForWrite(oldname, newname string, _ vfs.DiskWriteCategory) (vfs.File, error) {
 	return nil, errors.Join(h.Rename(oldname, newname), syscall.EMFILE)
 }
 
-// TestRetry_OtherError_IsReturned: a disk that refuses is not asked again.
+// TestRetry_OtherError_IsReturned: other errors are returned at once.
 func TestRetry_OtherError_IsReturned(t *testing.T) {
 	t.Parallel()
 	retry := diskguard.NewRetry(vfs.NewMem(), slog.New(slog.DiscardHandler))
 	if _, err := retry.Open("missing"); err == nil || retry.Repeats() != 0 {
-		t.Errorf("open: %v after %d repeats", err, retry.Repeats())
+		t.Errorf("open: got %v after %d repeats, want an error after 0", err, retry.Repeats())
 	}
 	if diskguard.NewRetry(retry, nil) != retry {
-		t.Error("a retry over a retry")
+		t.Error("NewRetry of a Retry returned a new one")
 	}
 }

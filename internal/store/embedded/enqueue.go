@@ -16,7 +16,7 @@ func (st *stagedBatch) enqueue(s *messageUpdate, c *esh3ar.Change) (applied bool
 	if ok, err := st.assignSeq(s); err != nil || !ok {
 		return false, err
 	}
-	s.Enter(c.At)
+	s.Enqueue(c.At)
 	return true, nil
 }
 

@@ -20,7 +20,7 @@ type Options struct {
 	MemTableSize uint64            // memtable, bytes; default 64 MiB, less on small volumes
 	MaxOpenFiles int               // open table files; default 1,000
 	Log          *slog.Logger      // default: discards everything
-	Crowded      func() bool       // reports whether goroutines wait for a CPU; must be fast and safe for concurrent use; default: never
+	CPUContended func() bool       // reports whether goroutines wait for a CPU; must be fast and safe for concurrent use; default: never
 	OnCommit     func(CommitInfo)  // called by the committer after each commit; must be fast
 
 	baseLevel uint64 // target size of the level that most compactions rewrite, bytes
@@ -72,8 +72,8 @@ func (o Options) withDefaults(dir string) Options {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.FS = diskguard.NewRetry(o.FS, o.Log)
-	if o.Crowded == nil {
-		o.Crowded = func() bool { return false }
+	if o.CPUContended == nil {
+		o.CPUContended = func() bool { return false }
 	}
 	if o.OnCommit == nil {
 		o.OnCommit = func(CommitInfo) {}

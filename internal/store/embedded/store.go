@@ -43,7 +43,7 @@ func Open(dir string, opts Options) (*Store, error) {
 	opts = opts.withDefaults(dir)
 	s := &Store{opts: opts, dir: dir, queue: newQueue(opts.SettleLinger)}
 	s.fault = diskguard.NewFault(s.queue.close)
-	s.damage.What, s.damage.Dir, s.damage.Log = "store", dir, s.opts.Log
+	s.damage.Kind, s.damage.Dir, s.damage.Log = "store", dir, s.opts.Log
 	s.gauge = diskguard.Gauge{FS: opts.FS, Now: opts.Now, Dir: dir, Reserve: opts.Reserve, Log: opts.Log}
 	opened := make(chan error, 1)
 	go func() { opened <- s.open() }() // after a fault, the goroutine that met it blocks forever; that must not be Open's caller
@@ -86,7 +86,7 @@ func (s *Store) open() (err error) {
 
 func (s *Store) pebbleOptions() *pebble.Options {
 	o := &pebble.Options{
-		FS:                 diskguard.Guard{FS: diskguard.Pace{FS: s.opts.FS, Crowded: s.opts.Crowded}, Fault: s.fault},
+		FS:                 diskguard.Guard{FS: diskguard.Pace{FS: s.opts.FS, CPUContended: s.opts.CPUContended}, Fault: s.fault},
 		FormatMajorVersion: pebble.FormatNewest, // newer than FormatWALSyncChunks: distinguishes damage inside the WAL from a torn tail
 		CacheSize:          s.opts.CacheSize,
 		MemTableSize:       s.opts.MemTableSize,

@@ -171,7 +171,7 @@ func (r *transferReader) event(_, row []byte) (any, error) {
 	}
 	return transfer.Event{Entry: lifecycle.Entry{
 		Message: e.id, Business: e.business, Recipient: e.recipient, Version: e.version, Step: e.Step,
-		More: full.CorrelationID != "" || len(full.Metadata) > 0,
+		Annotated: full.CorrelationID != "" || len(full.Metadata) > 0,
 	}}, nil
 }
 

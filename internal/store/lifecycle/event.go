@@ -7,24 +7,24 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/codec"
 )
 
-// Entry is an event as a log keeps many of them in one row: what the message itself knows is left out.
+// Entry is an event in a log that stores many events per row. It omits the fields that the message itself contains.
 type Entry struct {
 	Message   esh3ar.MessageID
 	Business  esh3ar.BusinessID
 	Recipient esh3ar.Recipient
 	Version   uint32
-	More      bool // the message has a correlation id or metadata, which its events carry
+	Annotated bool // whether the message has a correlation id or metadata, which its events must carry
 	Step
 }
 
-// The flags of an entry.
-const entryMore = 1
+// entryAnnotated is the flag bit of Entry.More.
+const entryAnnotated = 1
 
-// Append writes an entry behind others.
+// Append appends the encoded entry to dst.
 func (e *Entry) Append(dst []byte) []byte {
 	flags := byte(0)
-	if e.More {
-		flags = entryMore
+	if e.Annotated {
+		flags = entryAnnotated
 	}
 	dst = append(append(append(dst, format, flags), e.Message.UUID[:]...), e.Business.UUID[:]...)
 	dst = binary.AppendUvarint(binary.AppendUvarint(dst, uint64(e.Recipient)), uint64(e.Version))
@@ -33,11 +33,11 @@ func (e *Entry) Append(dst []byte) []byte {
 	return codec.AppendText(binary.AppendVarint(dst, int64(e.At)), e.Reason)
 }
 
-// DecodeEntry reads the first entry of a row and gives the rest.
+// DecodeEntry decodes the first entry of a row and returns the rest of the row.
 func DecodeEntry(entries []byte) (e Entry, rest []byte, err error) {
 	r := codec.NewReader(entries)
 	r.Format(format)
-	e.More = r.Byte()&entryMore != 0
+	e.Annotated = r.Byte()&entryAnnotated != 0
 	e.Message.UUID, e.Business.UUID = r.UUID(), r.UUID()
 	e.Recipient, e.Version = esh3ar.Recipient(r.Uvarint()), uint32(r.Uvarint())
 	e.Life, e.Status = esh3ar.Life(r.Uvarint()), esh3ar.Status(r.Byte())
@@ -49,7 +49,7 @@ func DecodeEntry(entries []byte) (e Entry, rest []byte, err error) {
 	return e, r.Rest(), r.Err()
 }
 
-// Event is the whole event but for what only the message knows.
+// Event returns the event without the correlation id and metadata of its message.
 func (e *Entry) Event() esh3ar.Event {
 	return esh3ar.Event{
 		ID: esh3ar.EventIDOf(e.Message, e.Version, e.At), Message: e.Message, Business: e.Business, Version: e.Version,

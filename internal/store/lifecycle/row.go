@@ -9,7 +9,7 @@ import (
 
 const format = 1
 
-// Append writes all steps but the first; times are differences from step to step.
+// Append appends the encoded steps to dst, without the first one. Times are differences to the previous step.
 func (s *Steps) Append(dst []byte) []byte {
 	dst = binary.AppendUvarint(append(dst, format), uint64(s.Attempts))
 	dst = binary.AppendUvarint(dst, uint64(len(s.List)-1))
@@ -23,7 +23,7 @@ func (s *Steps) Append(dst []byte) []byte {
 	return dst
 }
 
-// Decode reads the steps of a message; an empty row has the first step alone.
+// Decode decodes the steps of a message. An empty row means the first step only.
 func Decode(steps []byte, id esh3ar.MessageID, scheduled bool) (Steps, error) {
 	s := First(id, scheduled)
 	if len(steps) == 0 {

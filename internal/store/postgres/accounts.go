@@ -19,7 +19,7 @@ var (
 	setOnce      = statement{"set_once", `INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`}
 )
 
-// CreateBusiness realises esh3ar.AccountStore.
+// CreateBusiness implements esh3ar.AccountStore.
 func (s *Store) CreateBusiness(ctx context.Context, b esh3ar.Business) error {
 	if _, err := s.exec(ctx, createBusiness, [16]byte(b.ID.UUID), b.Name, b.Plan, int64(b.CreatedAt)); err != nil {
 		return writeError("create business", err)
@@ -27,7 +27,7 @@ func (s *Store) CreateBusiness(ctx context.Context, b esh3ar.Business) error {
 	return nil
 }
 
-// Business realises esh3ar.AccountStore.
+// Business implements esh3ar.AccountStore.
 func (s *Store) Business(ctx context.Context, id esh3ar.BusinessID) (esh3ar.Business, error) {
 	b, found := esh3ar.Business{ID: id}, false
 	err := s.query(ctx, readBusiness, func(rows pgx.Rows) error {
@@ -47,7 +47,7 @@ func noBusiness(id esh3ar.BusinessID) error {
 	return esh3ar.Errorf(esh3ar.NotFound, "no business %s", id)
 }
 
-// CreateKey realises esh3ar.AccountStore.
+// CreateKey implements esh3ar.AccountStore.
 func (s *Store) CreateKey(ctx context.Context, k esh3ar.APIKey) error {
 	_, err := s.exec(ctx, createKey, [16]byte(k.ID.UUID), [16]byte(k.Business.UUID), k.Hash[:], int64(k.CreatedAt), int64(k.RevokedAt))
 	if sqlState(err) == foreignKeyViolation {
@@ -59,7 +59,7 @@ func (s *Store) CreateKey(ctx context.Context, k esh3ar.APIKey) error {
 	return nil
 }
 
-// RevokeKey realises esh3ar.AccountStore.
+// RevokeKey implements esh3ar.AccountStore.
 func (s *Store) RevokeKey(ctx context.Context, business esh3ar.BusinessID, key esh3ar.KeyID, at esh3ar.Time) error {
 	tag, err := s.exec(ctx, revokeKey, [16]byte(key.UUID), [16]byte(business.UUID), int64(at))
 	if err != nil {
@@ -71,7 +71,7 @@ func (s *Store) RevokeKey(ctx context.Context, business esh3ar.BusinessID, key e
 	return nil
 }
 
-// KeyByHash realises esh3ar.AccountStore.
+// KeyByHash implements esh3ar.AccountStore.
 func (s *Store) KeyByHash(ctx context.Context, hash esh3ar.KeyHash) (esh3ar.APIKey, error) {
 	k, found := esh3ar.APIKey{Hash: hash}, false
 	err := s.query(ctx, keyByHash, func(rows pgx.Rows) error {
@@ -87,7 +87,7 @@ func (s *Store) KeyByHash(ctx context.Context, hash esh3ar.KeyHash) (esh3ar.APIK
 	return k, nil
 }
 
-// Setting realises esh3ar.AccountStore.
+// Setting implements esh3ar.AccountStore.
 func (s *Store) Setting(ctx context.Context, name string) (value []byte, err error) {
 	found := false
 	err = s.query(ctx, readSetting, func(rows pgx.Rows) error {
@@ -103,7 +103,7 @@ func (s *Store) Setting(ctx context.Context, name string) (value []byte, err err
 	return value, nil
 }
 
-// InitSetting realises esh3ar.AccountStore.
+// InitSetting implements esh3ar.AccountStore.
 func (s *Store) InitSetting(ctx context.Context, name string, value []byte) ([]byte, error) {
 	if _, err := s.exec(ctx, setOnce, name, append([]byte{}, value...)); err != nil {
 		return nil, writeError("store setting", err)

@@ -2,7 +2,7 @@ package postgres
 
 import "encoding/binary"
 
-// Type numbers of PostgreSQL (pg_type.dat); they never change.
+// Type OIDs of PostgreSQL, from pg_type.dat. They never change.
 const (
 	boolOID  = 16
 	byteaOID = 17
@@ -13,11 +13,11 @@ const (
 	uuidOID  = 2950
 )
 
-// array builds one argument, a one-dimensional array in the binary form of the protocol (array_recv in the server's
-// arrayfuncs.c): dimensions, whether there are nulls, type of the elements, length, lower bound; then each element behind its
-// length. Encoding by reflection would cost more than all the rest of a write.
+// array builds an argument: a one-dimensional array in the binary format of array_recv (arrayfuncs.c of the server). The
+// format is: number of dimensions, whether there are nulls, element type, length, lower bound, and then each element with
+// its length. pgx would encode arrays by reflection, which costs more CPU than the rest of a write.
 type array struct {
-	n    int
+	n    int // elements
 	data []byte
 }
 
@@ -29,10 +29,10 @@ func newArray(element uint32, size int) *array {
 	return a
 }
 
-// bytes is the finished argument.
+// bytes returns the finished argument.
 func (a *array) bytes() []byte {
 	if a.n == 0 {
-		return a.data[:12] // no dimensions, and none follows
+		return a.data[:12] // without dimensions, there is no length and no lower bound
 	}
 	binary.BigEndian.PutUint32(a.data, 1)
 	binary.BigEndian.PutUint32(a.data[12:], uint32(a.n))
@@ -90,5 +90,5 @@ func (a *array) bytea(v []byte) {
 	a.data = append(a.data, v...)
 }
 
-// int8Param is a single argument.
+// int8Param returns a scalar argument.
 func int8Param(v int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(v)) }

@@ -16,7 +16,7 @@ var countBacklog = statement{"backlog", `SELECT (SELECT count(*) FROM (SELECT FR
 func (s *Store) Backlog(ctx context.Context, most int) (b esh3ar.Backlog, err error) {
 	err = s.query(ctx, countBacklog, func(rows pgx.Rows) error { return rows.Scan(&b.Undelivered, &b.Scheduled, &b.DeadLetters) }, most)
 	if err != nil {
-		return b, readError("count the backlog", err)
+		return b, readError("count backlog", err)
 	}
 	return b, nil
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/pgproc"
 )
 
-// BenchmarkRead is what a cache would save: one message, and one key with its business.
+// BenchmarkRead measures the reads that a cache saves: one message, one API key, one business.
 func BenchmarkRead(b *testing.B) {
 	server, err := pgproc.Start(b.Context(), pgproc.Config{})
 	if err != nil {

@@ -13,16 +13,17 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// oldest is the oldest version that is known to work.
-const oldest = 150000
+// oldestVersion is the oldest supported server version, as in server_version_num.
+const oldestVersion = 150000
 
-// ErrUnused means that a database has nothing of ours, and was to have.
-var ErrUnused = errors.New("no node has used this database; give the one of the nodes")
+// ErrUnused means that the database contains no schema of this program, but Options.Existing requires one.
+var ErrUnused = errors.New("no node has used this database; use the database of the nodes")
 
-// ErrForeign means that a database has tables of another application.
+// ErrForeign means that the database contains tables of another application.
 var ErrForeign = errors.New("the database belongs to another application")
 
-// check refuses a server that would lose what it has committed, and a database that is none of ours where it has to be.
+// check rejects servers that could lose committed data, databases of other applications, and, if Options.Existing is set, databases that no
+// node has used.
 func (s *Store) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.CallTimeout)
 	defer cancel()
@@ -34,7 +35,7 @@ func (s *Store) check(ctx context.Context) error {
 	}
 	var used bool
 	if err := s.pool.QueryRow(ctx, `SELECT to_regclass('schema_versions') IS NOT NULL`).Scan(&used); err != nil {
-		return s.unreachable(err)
+		return s.connectError(err)
 	}
 	if !used {
 		return fmt.Errorf("%s: %w", s.opts.Flag, ErrUnused)
@@ -52,7 +53,7 @@ func (s *Store) checkOwner(ctx context.Context) error {
 			AND c.relname <> 'schema_versions' AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
 		ORDER BY c.relname LIMIT 3)`).Scan(&ours, &others)
 	if err != nil {
-		return s.unreachable(err)
+		return s.connectError(err)
 	}
 	if ours || len(others) == 0 {
 		return nil
@@ -65,20 +66,20 @@ func (s *Store) checkServer(ctx context.Context) error {
 	rows, err := s.pool.Query(ctx, `SELECT name, setting FROM pg_settings
 		WHERE name IN ('server_version_num', 'fsync', 'full_page_writes', 'synchronous_commit', 'synchronous_standby_names', 'server_encoding')`)
 	if err != nil {
-		return s.unreachable(err)
+		return s.connectError(err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var name, value string
 		if err := rows.Scan(&name, &value); err != nil {
-			return s.unreachable(err)
+			return s.connectError(err)
 		}
 		settings[name] = value
 	}
 	if err := rows.Err(); err != nil {
-		return s.unreachable(err)
+		return s.connectError(err)
 	}
-	if err := safe(settings); err != nil {
+	if err := checkSettings(settings); err != nil {
 		return fmt.Errorf("%s: %w", s.opts.Flag, err)
 	}
 	if s.opts.RequireSyncStandby {
@@ -87,19 +88,20 @@ func (s *Store) checkServer(ctx context.Context) error {
 	return nil
 }
 
-// unreachable is why a look at the server failed: it does not answer, which may pass, or it will not have us, which an operator has
-// to change.
-func (s *Store) unreachable(err error) error {
+// connectError returns the error of a failed connection. A server that does not answer may recover; one that rejects the login or lacks
+// the database needs an operator.
+func (s *Store) connectError(err error) error {
 	if state := sqlState(err); state == invalidCatalogName || strings.HasPrefix(state, authorizationClass) {
-		return fmt.Errorf("%s: the server will not have us; correct the URL, or make the database or the role: %w", s.opts.Flag, lined{err})
+		return fmt.Errorf("%s: the server rejects the connection; correct the URL, or create the database or the role: %w", s.opts.Flag, oneLineError{err})
 	}
-	return esh3ar.Errorf(esh3ar.StoreUnavailable, "%s: the server does not answer: %w", s.opts.Flag, lined{err})
+	return esh3ar.Errorf(esh3ar.StoreUnavailable, "%s: the server does not answer: %w", s.opts.Flag, oneLineError{err})
 }
 
-// lined is an error in one line. pgx repeats itself for each address and each way to connect that it tried: each cause appears once.
-type lined struct{ error }
+// oneLineError is an error with a one-line text. pgx repeats the cause for each address and connection method it tried; here each cause
+// appears once.
+type oneLineError struct{ error }
 
-func (e lined) Error() string {
+func (e oneLineError) Error() string {
 	causes := connectCauses(e.error, nil)
 	if len(causes) == 0 {
 		return strings.Join(strings.Fields(e.error.Error()), " ")
@@ -107,7 +109,7 @@ func (e lined) Error() string {
 	return strings.Join(causes, "; ")
 }
 
-// connectCauses adds the texts of the errors of the network and of the server in a tree of errors, each once.
+// connectCauses appends the distinct texts of the network and server errors in a tree of errors.
 func connectCauses(err error, texts []string) []string {
 	text := ""
 	switch e := err.(type) { //nolint:errorlint // it walks the tree itself
@@ -131,12 +133,12 @@ func connectCauses(err error, texts []string) []string {
 	return texts
 }
 
-func (e lined) Unwrap() error { return e.error }
+func (e oneLineError) Unwrap() error { return e.error }
 
-// safe names the first setting with which a 202 would be a lie.
-func safe(settings map[string]string) error {
+// checkSettings returns an error for the first setting with which a 202 would not be durable.
+func checkSettings(settings map[string]string) error {
 	var version int
-	if _, err := fmt.Sscan(settings["server_version_num"], &version); err != nil || version < oldest {
+	if _, err := fmt.Sscan(settings["server_version_num"], &version); err != nil || version < oldestVersion {
 		return fmt.Errorf("PostgreSQL 15 or newer is needed, the server is %s", settings["server_version_num"])
 	}
 	for _, name := range []string{"fsync", "full_page_writes", "synchronous_commit"} {

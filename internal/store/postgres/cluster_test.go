@@ -16,25 +16,27 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
 )
 
+// message returns a new message of normal priority.
 func message(business esh3ar.BusinessID, r esh3ar.Recipient) *esh3ar.Message {
 	return &esh3ar.Message{ID: esh3ar.NewMessageID(), Business: business, From: "b", Recipient: r, Priority: esh3ar.Normal, Content: "hello"}
 }
 
-// TestSeveralStores lets three nodes write and settle the same recipients' messages at once, with keys that meet, and a reader
-// follow the log meanwhile: numbers stay dense, a key is stored once, and the log has every version of every message in order.
-func TestSeveralStores(t *testing.T) {
+// TestStore_ConcurrentNodes_StayConsistent runs three nodes that append and settle messages of the same recipients, with
+// shared idempotency keys, while a reader follows the log. Sequence numbers must be dense, each key stored once, and the log
+// must contain every version of every message in order.
+func TestStore_ConcurrentNodes_StayConsistent(t *testing.T) {
 	const nodes, writers, rounds = 3, 3, 25
 	url, business := newDatabase(t), esh3ar.NewBusinessID()
 	var group sync.WaitGroup
 	var mu sync.Mutex
-	keyed := map[string]map[esh3ar.MessageID]bool{} // by key, the ids that callers were told
+	keyed := map[string]map[esh3ar.MessageID]bool{} // message ids returned to callers, by key
 	for node := range nodes {
 		s := open(t, url, postgres.Options{})
 		for writer := range writers {
 			group.Go(func() {
 				for round := range rounds {
-					key := fmt.Sprintf("%d/%d", writer, round) // every node's writer of that number uses it
-					told, err := writeOne(t.Context(), s, business, key, round)
+					key := fmt.Sprintf("%d/%d", writer, round) // the writer with this number on each node uses the same key
+					returned, err := writeOne(t.Context(), s, business, key, round)
 					if err != nil {
 						t.Errorf("node %d: %v", node, err)
 						return
@@ -43,7 +45,7 @@ func TestSeveralStores(t *testing.T) {
 					if keyed[key] == nil {
 						keyed[key] = map[esh3ar.MessageID]bool{}
 					}
-					keyed[key][told] = true
+					keyed[key][returned] = true
 					mu.Unlock()
 				}
 			})
@@ -59,16 +61,17 @@ func TestSeveralStores(t *testing.T) {
 	follower.Wait()
 	for key, ids := range keyed {
 		if len(ids) != 1 {
-			t.Errorf("key %s: callers were told %d messages", key, len(ids))
+			t.Errorf("key %s: callers got %d different messages, want 1", key, len(ids))
 		}
 	}
-	holdLog(t, reader, read, 2*nodes*writers*rounds+len(keyed)*2)
+	checkLog(t, reader, read, 2*nodes*writers*rounds+len(keyed)*2)
 	if found := findings(t, reader, false); len(found) > 0 {
-		t.Errorf("verify: %q", found)
+		t.Errorf("verify: got findings %q, want none", found)
 	}
 }
 
-// writeOne stores a batch of a plain call and one with a key, settles both in two steps, and gives what the key's caller is told.
+// writeOne appends a batch of a call without a key and a call with one, and settles both. It returns the message id that the
+// second call got.
 func writeOne(ctx context.Context, s *postgres.Store, business esh3ar.BusinessID, key string, round int) (esh3ar.MessageID, error) {
 	r := esh3ar.Recipient(967770000001 + round%2)
 	plain, keyed := message(business, r), message(business, r)
@@ -79,16 +82,17 @@ func writeOne(ctx context.Context, s *postgres.Store, business esh3ar.BusinessID
 	if err != nil {
 		return esh3ar.MessageID{}, err
 	}
-	told := answers[1].Receipts[0].ID
+	returned := answers[1].Receipts[0].ID
 	now := esh3ar.TimeOf(time.Now())
-	_, err = s.Settle(ctx, []esh3ar.Change{ // the keyed one is settled by every node
+	// Every node settles the message of the call with the key.
+	_, err = s.Settle(ctx, []esh3ar.Change{
 		{Message: plain.ID, Recipient: r, To: esh3ar.Delivered, At: now},
-		{Message: told, Recipient: r, To: esh3ar.Delivered, At: now},
+		{Message: returned, Recipient: r, To: esh3ar.Delivered, At: now},
 	})
-	return told, err
+	return returned, err
 }
 
-// follow reads the log until the writers are done and the end is reached.
+// follow reads the log until done is closed and the end is reached.
 func follow(t *testing.T, s *postgres.Store, done <-chan struct{}) (read []esh3ar.LogEntry) {
 	position, over := esh3ar.Position(""), false
 	for {
@@ -97,7 +101,8 @@ func follow(t *testing.T, s *postgres.Store, done <-chan struct{}) (read []esh3a
 			t.Error(err)
 			return read
 		}
-		if read = append(read, page.Entries...); page.Next == position && over {
+		read = append(read, page.Entries...)
+		if page.Next == position && over {
 			return read
 		}
 		position = page.Next
@@ -109,32 +114,33 @@ func follow(t *testing.T, s *postgres.Store, done <-chan struct{}) (read []esh3a
 	}
 }
 
-// holdLog checks what a reader saw while others wrote.
-func holdLog(t *testing.T, s *postgres.Store, read []esh3ar.LogEntry, events int) {
+// checkLog checks the events that a reader saw during concurrent writes.
+func checkLog(t *testing.T, s *postgres.Store, read []esh3ar.LogEntry, events int) {
 	t.Helper()
 	versions := map[esh3ar.MessageID]uint32{}
 	for i, e := range read {
-		if versions[e.Event.Message]++; versions[e.Event.Message] != e.Event.Version {
-			t.Fatalf("version %d of %s where %d was due", e.Event.Version, e.Event.Message, versions[e.Event.Message])
+		versions[e.Event.Message]++
+		if want := versions[e.Event.Message]; want != e.Event.Version {
+			t.Fatalf("message %s: got version %d, want %d", e.Event.Message, e.Event.Version, want)
 		}
 		if i > 0 && e.Position <= read[i-1].Position {
-			t.Fatalf("position %s after %s", e.Position, read[i-1].Position)
+			t.Fatalf("position %s follows %s", e.Position, read[i-1].Position)
 		}
 	}
 	if len(read) != events {
-		t.Errorf("the reader saw %d events, want %d", len(read), events)
+		t.Errorf("reader got %d events, want %d", len(read), events)
 	}
 	for id, n := range versions {
 		if history, err := s.History(t.Context(), id); err != nil || len(history) != int(n) {
-			t.Errorf("message %s: %d events in the log, %d in its history, %v", id, n, len(history), err)
+			t.Errorf("message %s: got %d events in the log and %d in its history, %v", id, n, len(history), err)
 		}
 	}
 }
 
-// appenderURL makes this test binary a node that does nothing but append.
+// appenderURL is the environment variable that turns the test binary into a node that only appends.
 const appenderURL = "ESH3AR_TEST_APPENDER_URL"
 
-// appendForEver is that node.
+// appendForEver is the main function of that node.
 func appendForEver(url string) {
 	s, err := postgres.Open(context.Background(), url, postgres.Options{})
 	if err != nil {
@@ -154,9 +160,9 @@ func appendForEver(url string) {
 	}
 }
 
-// TestAStoppedNodeStallsNobody stops a node wherever it happens to be in an append, again and again, and appends for the same
-// recipients: had it locks, these would wait until lock_timeout and fail.
-func TestAStoppedNodeStallsNobody(t *testing.T) {
+// TestAppend_OtherNodeStopped_DoesNotWait stops a node at arbitrary points of an append, repeatedly, and appends for the
+// same recipients. If the stopped node held locks, these appends would wait until lock_timeout and fail.
+func TestAppend_OtherNodeStopped_DoesNotWait(t *testing.T) {
 	url, business := newDatabase(t), esh3ar.NewBusinessID()
 	s := open(t, url, postgres.Options{})
 	node := exec.Command(os.Args[0])
@@ -174,7 +180,8 @@ func TestAStoppedNodeStallsNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	for round := range 40 {
-		for range round % 5 { // let it get on for a different while each time
+		// The node runs for a different time in each round.
+		for range round % 5 {
 			one(t, s, business)
 		}
 		if err := node.Process.Signal(syscall.SIGSTOP); err != nil {
@@ -187,10 +194,11 @@ func TestAStoppedNodeStallsNobody(t *testing.T) {
 	}
 	counters, err := s.Counters(t.Context(), []esh3ar.Recipient{967770000001})
 	if err != nil || counters[0] < 100 {
-		t.Errorf("the node that was stopped appended next to nothing: %v, %v", counters, err)
+		t.Errorf("the stopped node appended too little for the test: counters %v, %v", counters, err)
 	}
 }
 
+// one appends a batch for the recipients of the other node.
 func one(t *testing.T, s *postgres.Store, business esh3ar.BusinessID) {
 	t.Helper()
 	calls := make([]*esh3ar.Call, 200)
@@ -198,13 +206,13 @@ func one(t *testing.T, s *postgres.Store, business esh3ar.BusinessID) {
 		calls[i] = &esh3ar.Call{Business: business, Messages: []*esh3ar.Message{message(business, 967770000200-esh3ar.Recipient(i))}}
 	}
 	if _, err := s.Append(t.Context(), calls); err != nil {
-		t.Fatalf("beside a stopped node: %v", err)
+		t.Fatalf("append while the other node is stopped: %v", err)
 	}
 }
 
-// TestALateCommitIsNotSkipped holds a transaction open that has an older id than others that have committed since: the log
-// stops before it, and goes on with nothing missing when it has committed.
-func TestALateCommitIsNotSkipped(t *testing.T) {
+// TestEvents_OlderTransactionRunning_StopBeforeIt holds a transaction open that has an older id than commits since. The log
+// must stop before it, and continue without a gap afterwards.
+func TestEvents_OlderTransactionRunning_StopBeforeIt(t *testing.T) {
 	url, business := newDatabase(t), esh3ar.NewBusinessID()
 	s := open(t, url, postgres.Options{})
 	conn := connect(t, url)
@@ -221,23 +229,23 @@ func TestALateCommitIsNotSkipped(t *testing.T) {
 	}
 	page, err := s.Events(t.Context(), esh3ar.EventQuery{Limit: 10})
 	if err != nil || len(page.Entries) > 0 || page.Next != "" {
-		t.Errorf("read past a transaction that runs: %v, %v", page, err)
+		t.Errorf("while the transaction runs: got %v, %v; want no events", page, err)
 	}
 	if age, err := s.XminAge(t.Context()); err != nil || age < 1 {
-		t.Errorf("age of the oldest transaction: %d, %v", age, err)
+		t.Errorf("XminAge: got %d, %v; want at least 1", age, err)
 	}
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	page, err = s.Events(t.Context(), esh3ar.EventQuery{Limit: 10})
 	if err != nil || len(page.Entries) != 1 {
-		t.Errorf("after it: %v, %v", page, err)
+		t.Errorf("after the transaction: got %v, %v; want 1 event", page, err)
 	}
 }
 
-// TestVersionsDoNotTurnAround settles by a transaction whose id is lower than that of the message's append: the event of version 2
-// still comes behind that of version 1.
-func TestVersionsDoNotTurnAround(t *testing.T) {
+// TestEvents_LowerTransactionID_KeepVersionOrder settles in a transaction whose id is lower than that of the message's
+// append. The event of version 2 must still come after that of version 1.
+func TestEvents_LowerTransactionID_KeepVersionOrder(t *testing.T) {
 	url, business := newDatabase(t), esh3ar.NewBusinessID()
 	s := open(t, url, postgres.Options{})
 	conn := connect(t, url)
@@ -245,7 +253,8 @@ func TestVersionsDoNotTurnAround(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tx.Exec(t.Context(), "SELECT pg_current_xact_id()"); err != nil { // the lower id
+	// Assigns the lower id.
+	if _, err := tx.Exec(t.Context(), "SELECT pg_current_xact_id()"); err != nil {
 		t.Fatal(err)
 	}
 	m := message(business, 967770000001)
@@ -266,6 +275,6 @@ func TestVersionsDoNotTurnAround(t *testing.T) {
 	}
 	page, err := s.Events(t.Context(), esh3ar.EventQuery{Limit: 10})
 	if err != nil || !slices.EqualFunc(page.Entries, []uint32{1, 2}, func(e esh3ar.LogEntry, v uint32) bool { return e.Event.Version == v }) {
-		t.Errorf("%+v, %v", page.Entries, err)
+		t.Errorf("got %+v, %v; want versions 1, 2", page.Entries, err)
 	}
 }

@@ -11,26 +11,27 @@ import (
 var readDeadLetters = statement{"dead_letters", `SELECT ` + recordColumns + ` FROM dead_letters d JOIN messages m ON m.id = d.id
 	WHERE d.business = $1 AND d.failed_at >= $2 AND (d.failed_at, d.id) < ($3, $4) ORDER BY d.failed_at DESC, d.id DESC LIMIT $5`}
 
-// DeadLetters realises esh3ar.DeadLetters.
+// DeadLetters implements esh3ar.DeadLetters.
 func (s *Store) DeadLetters(ctx context.Context, q esh3ar.DeadLetterQuery) (page esh3ar.ListPage, err error) {
-	until, before, err := deadUpper(&q)
+	until, before, err := deadLetterBound(&q)
 	if err != nil {
 		return page, err
 	}
 	for walked := 0; ; {
-		n := min(listStep, max(q.Limit+1, 50))
+		n := min(listBatch, max(q.Limit+1, 50))
 		records, err := s.records(ctx, readDeadLetters, [16]byte(q.Business.UUID), int64(q.From), until, before, n)
 		if err != nil {
 			return esh3ar.ListPage{}, readError("list dead letters", err)
 		}
 		for i := range records {
-			if walked++; len(page.Records) >= q.Limit || walked > walkLimit {
+			walked++
+			if len(page.Records) >= q.Limit || walked > walkLimit {
 				page.NextCursor = fmt.Sprintf("%016x%x", until, before)
 				return page, nil
 			}
 			r := &records[i]
 			until, before = int64(r.EndedAt), r.ID.UUID
-			if deadListed(r, &q) {
+			if matchesDeadLetter(r, &q) {
 				page.Records = append(page.Records, *r)
 			}
 		}
@@ -40,8 +41,8 @@ func (s *Store) DeadLetters(ctx context.Context, q esh3ar.DeadLetterQuery) (page
 	}
 }
 
-// deadUpper is where a listing begins: below a time and an id.
-func deadUpper(q *esh3ar.DeadLetterQuery) (until int64, before [16]byte, err error) {
+// deadLetterBound returns the time and id below which a listing starts.
+func deadLetterBound(q *esh3ar.DeadLetterQuery) (until int64, before [16]byte, err error) {
 	until = math.MaxInt64
 	if q.Until != 0 {
 		until = int64(q.Until)
@@ -52,7 +53,7 @@ func deadUpper(q *esh3ar.DeadLetterQuery) (until int64, before [16]byte, err err
 	var at int64
 	var id []byte
 	if n, err := fmt.Sscanf(q.Cursor, "%16x%x", &at, &id); err != nil || n != 2 || len(id) != len(before) {
-		return 0, before, esh3ar.Errorf(esh3ar.Invalid, "cursor %q is not one that a listing gave", q.Cursor)
+		return 0, before, esh3ar.Errorf(esh3ar.Invalid, "cursor %q was not returned by a listing", q.Cursor)
 	}
 	if at < until {
 		return at, [16]byte(id), nil
@@ -60,14 +61,14 @@ func deadUpper(q *esh3ar.DeadLetterQuery) (until int64, before [16]byte, err err
 	return until, before, nil
 }
 
-func deadListed(r *esh3ar.Record, q *esh3ar.DeadLetterQuery) bool {
+func matchesDeadLetter(r *esh3ar.Record, q *esh3ar.DeadLetterQuery) bool {
 	return (q.Recipient == 0 || q.Recipient == r.Recipient) && (q.CorrelationID == "" || q.CorrelationID == r.CorrelationID) &&
 		(q.Reason == "" || q.Reason == r.Reason)
 }
 
 var readDeadLetter = statement{"dead_letter", `SELECT ` + recordColumns + ` FROM messages m WHERE m.id = $1 AND m.business = $2 AND m.status = 6 AND NOT m.discarded`}
 
-// DeadLetter realises esh3ar.DeadLetters.
+// DeadLetter implements esh3ar.DeadLetters.
 func (s *Store) DeadLetter(ctx context.Context, business esh3ar.BusinessID, id esh3ar.MessageID) (esh3ar.Record, error) {
 	records, err := s.records(ctx, readDeadLetter, [16]byte(id.UUID), [16]byte(business.UUID))
 	if err != nil {
@@ -83,19 +84,20 @@ func noDeadLetter(id esh3ar.MessageID) error {
 	return esh3ar.Errorf(esh3ar.NotFound, "no dead letter %s", id)
 }
 
-// Discard realises esh3ar.DeadLetters.
+// Discard implements esh3ar.DeadLetters.
 func (s *Store) Discard(ctx context.Context, business esh3ar.BusinessID, id esh3ar.MessageID) error {
 	found := false
-	err := persist(ctx, func(int) error {
+	err := withRetry(ctx, func(int) error {
 		rows, err := s.readRows(ctx, []esh3ar.MessageID{id})
 		if err != nil {
 			return &notSent{err}
 		}
-		r := &round{rows: map[esh3ar.MessageID]*changing{}}
+		r := &settleAttempt{rows: map[esh3ar.MessageID]*rowUpdate{}}
 		for _, m := range rows {
-			if found = m.business == business && m.deadSince() != 0; found {
+			found = m.business == business && m.deadLetterAt() != 0
+			if found {
 				r.add(m)
-				r.rows[id].now.discarded = true
+				r.rows[id].after.discarded = true
 			}
 		}
 		return s.commit(ctx, r)

@@ -1,33 +1,36 @@
-// Package postgres is the store of a cluster: PostgreSQL 15 or newer, shared by all nodes. It keeps what the store port says
-// and decides nothing of when things happen.
+// Package postgres implements the store port of the root package for a cluster, on PostgreSQL 15 or newer. All nodes share one
+// database. The package implements the port only: it decides nothing about when messages are sent.
 //
-// Concurrency: every method may be called from any goroutine and from any number of nodes.
+// Concurrency: every method is safe for concurrent use, from any number of nodes.
 //
 // # Writing
 //
-// What must hold: a call's messages, places, numbers, key and first events are one commit; numbers are dense per recipient
-// and in commit order; nobody waits for a node that has stopped in the middle of something.
+// Invariants:
+//   - The messages, inbox entries, sequence numbers, key and first events of a call are one commit.
+//   - Sequence numbers are dense per recipient, in commit order.
+//   - No write waits for a node that stopped in the middle of another write.
 //
-// The naive way opens a transaction, reads, decides and writes. A node that is paused between two of these statements holds
-// its row locks for as long as it likes, and with them everybody who sends to the same recipients.
+// The naive way begins a transaction, reads, decides and writes. A node that is paused between two statements holds its row locks
+// until it continues, and blocks all senders to the same recipients.
 //
-// So every write is one statement: the call of a function in the database with arrays as arguments, one implicit
-// transaction, no turn of the client while rows are locked. Append needs no decision: append_calls takes keys, then
-// counters, each in sorted order, then inserts. Settle does: whether a change applies is decided here, in Go, by the code that
-// all engines share. A node reads the rows (most it remembers from its own last write), decides, and settle_messages
-// compares the revision of each row before it writes: all are as they were read, or nothing is changed and the node reads
-// again. Deadlocks and lost races are repeated with the same ids.
+// Therefore every write is one statement: a call of a database function with arrays as arguments. It is an implicit transaction
+// without a round trip to the client while rows are locked.
+//
+// Append needs no decision. append_calls inserts keys, then counters, each in sorted order, and then the other rows. Settle does need
+// one: Go code shared by all engines decides whether a change applies. A node reads the rows, most of them from its cache, decides,
+// and calls settle_messages, which compares the revision of each row. If a row has changed, nothing is written and the node reads
+// again. Writes that lose a race or a deadlock are repeated with the same ids.
 //
 // # The event log
 //
-// What must hold: a reader misses no event that commits late, and sees the events of one message in the order of their
-// versions. Sequences give neither: a transaction with a low number can commit after a reader has passed it. So an event's
-// position is the id of its transaction, or the position of the message's event before if that is higher, and readers take
-// what lies below the oldest transaction that still runs. The events of a transaction are one row, which costs a small part
-// of a row for each.
+// Invariants: no reader misses an event that commits late, and every reader sees the events of a message in version order.
+//
+// A sequence guarantees neither: a transaction with a low number can commit after a reader has passed it. Therefore the position of an
+// event is the id of its transaction, or the position of the message's previous event if that is higher. Readers stop below the
+// oldest running transaction. The events of one transaction share a row, which is much cheaper than a row per event.
 //
 // # Reading
 //
-// PostgreSQL shows a commit to others only after its WAL is on disk (and, with a synchronous standby, on that one's), so every
-// read is one of durable things.
+// PostgreSQL shows a commit to other sessions only after its WAL is on disk, and with a synchronous standby on that disk too.
+// Therefore every read returns durable data.
 package postgres

@@ -10,7 +10,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
 )
 
-// BenchmarkDueTasks is what a node gains by having the effects of due tasks in several commits at a time; b.N counts tasks.
+// BenchmarkDueTasks measures the throughput of due tasks when their effects are committed in several batches concurrently.
+// b.N counts tasks.
 func BenchmarkDueTasks(b *testing.B) {
 	for _, width := range []int{1, 2, 4} {
 		b.Run(fmt.Sprint("width=", width), func(b *testing.B) {
@@ -33,7 +34,7 @@ func BenchmarkDueTasks(b *testing.B) {
 	}
 }
 
-// schedule stores messages that are due in a moment, and waits until they are.
+// schedule appends messages that are due soon, and waits until they are due.
 func schedule(b *testing.B, s *postgres.Store, n int) {
 	b.Helper()
 	business := esh3ar.NewBusinessID()
@@ -53,6 +54,7 @@ func schedule(b *testing.B, s *postgres.Store, n int) {
 	<-time.After(time.Until(due.Add(2 * time.Second)))
 }
 
+// settleAll moves the messages of the tasks into their inboxes, in width concurrent batches.
 func settleAll(b *testing.B, s *postgres.Store, tasks []esh3ar.Task, width int) {
 	parts := make([][]esh3ar.Change, width)
 	now := esh3ar.TimeOf(time.Now())

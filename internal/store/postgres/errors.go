@@ -16,7 +16,8 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// SQLSTATE codes: https://www.postgresql.org/docs/15/errcodes-appendix.html. ES409 is our functions' own.
+// SQLSTATE codes, from https://www.postgresql.org/docs/15/errcodes-appendix.html. ES409 is raised by the functions of this
+// schema.
 const (
 	rowsChanged         = "ES409"
 	serialization       = "40001"
@@ -26,12 +27,12 @@ const (
 	diskFull            = "53100"
 	adminShutdown       = "57P01"
 	crashShutdown       = "57P02"
-	invalidCatalogName  = "3D000" // no such database
-	authorizationClass  = "28"    // no such role, a wrong password, or nobody may come from there
-	noPrivilege         = "42501" // the role may not do that
+	invalidCatalogName  = "3D000" // the database does not exist
+	authorizationClass  = "28"    // class: unknown role, wrong password, or connection not permitted
+	noPrivilege         = "42501" // the role lacks a privilege
 )
 
-// sqlState is the server's word on what went wrong; empty: the server did not say.
+// sqlState returns the SQLSTATE of a server error, or an empty string for other errors.
 func sqlState(err error) string {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return e.Code
@@ -39,7 +40,7 @@ func sqlState(err error) string {
 	return ""
 }
 
-// repeatable tells whether a write lost a race and the next try may win it.
+// repeatable reports whether a write lost a race, so that the next attempt may succeed.
 func repeatable(err error) bool {
 	switch sqlState(err) {
 	case rowsChanged, serialization, deadlock, uniqueViolation:
@@ -48,19 +49,20 @@ func repeatable(err error) bool {
 	return false
 }
 
-// writeError classifies the error of a write: did it happen?
+// writeError adds a code to the error of a write, which tells whether the write may have happened.
 func writeError(operation string, err error) error {
 	return esh3ar.Errorf(writeCode(err), "%s: %w", operation, err)
 }
 
+// writeCode classifies the error of a write.
 func writeCode(err error) esh3ar.Code {
 	state := sqlState(err)
 	switch {
 	case state == adminShutdown || state == crashShutdown:
-		return esh3ar.OutcomeUnknown // it may have come between the commit and its answer
+		return esh3ar.OutcomeUnknown // the server may have stopped between the commit and its answer
 	case state == diskFull:
 		return esh3ar.StorageFull
-	case len(state) == 5 && state[:2] == "22": // data exceptions: what was sent cannot be stored, ever
+	case len(state) == 5 && state[:2] == "22": // data exception: the data can never be stored
 		return esh3ar.Invalid
 	case pgconn.SafeToRetry(err) && errors.Is(err, context.Canceled):
 		return esh3ar.Abandoned
@@ -73,24 +75,24 @@ func writeCode(err error) esh3ar.Code {
 	return esh3ar.OutcomeUnknown
 }
 
-// readError is the error of a read: the store cannot answer now.
+// readError adds the code StoreUnavailable to the error of a read.
 func readError(operation string, err error) error {
 	return esh3ar.Errorf(esh3ar.StoreUnavailable, "%s: %w", operation, err)
 }
 
-// openError is the error of an open: one whose connection failed can be tried again, as it was begun under a lock and in
-// transactions that the server drops.
+// openError returns the error of Open. After a connection failure Open can be repeated: it works under a lock, in
+// transactions that the server rolls back.
 func openError(operation string, err error) error {
 	if isConnection(err) {
 		return esh3ar.Errorf(esh3ar.StoreUnavailable, "%s: %w", operation, err)
 	}
 	if sqlState(err) == noPrivilege {
-		return fmt.Errorf("%s: %w; make the role of the URL the owner of the database, and of what is in it", operation, err)
+		return fmt.Errorf("%s: %w; make the role of the URL the owner of the database and its objects", operation, err)
 	}
 	return fmt.Errorf("%s: %w", operation, err)
 }
 
-// isConnection tells whether the way to the server failed, or the server is starting or stopping.
+// isConnection reports whether the connection failed, or the server is starting or stopping.
 func isConnection(err error) bool {
 	if state := sqlState(err); state != "" {
 		return slices.Contains([]string{"08", "53", "57"}, state[:2])

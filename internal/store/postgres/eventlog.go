@@ -13,11 +13,11 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
-// rowStep bounds the rows that one read looks at.
-const rowStep = 256
+// eventRowLimit bounds the rows visited by one read.
+const eventRowLimit = 256
 
-// Transactions at and above the oldest that still runs may yet add to the log, so readers stop below it. All rows of a
-// position are read together: only then is their order known.
+// Running transactions may still add rows at their ids and above, so readers stop below the oldest one. All rows of a
+// position are read together, because only then their order is known.
 var (
 	readEvents = statement{"events", `SELECT e.pos, e.entries FROM (
 		SELECT DISTINCT pos FROM (
@@ -29,14 +29,14 @@ var (
 	readTrimmed = statement{"trimmed", `SELECT pos, count, since FROM events_trimmed`}
 )
 
-// group is the events of one position in their order: by message, then version.
-type group struct {
+// positionEvents is the set of events at one position, sorted by message and version.
+type positionEvents struct {
 	pos     int64
 	entries []lifecycle.Entry
 }
 
-// groups reads the positions from one on until they hold so many events, and the last of them whole.
-func (s *Store) groups(ctx context.Context, from int64, events int) (groups []group, err error) {
+// readPositions reads positions from from on until they contain the given number of events. The last position is complete.
+func (s *Store) readPositions(ctx context.Context, from int64, events int) (groups []positionEvents, err error) {
 	read := readEvents
 	if faultinject.Is(faultinject.LogPastRunning) {
 		read.sql = strings.Replace(read.sql, "pg_snapshot_xmin(pg_current_snapshot())::text::bigint", "9223372036854775807", 1)
@@ -48,28 +48,28 @@ func (s *Store) groups(ctx context.Context, from int64, events int) (groups []gr
 			return err
 		}
 		if len(groups) == 0 || groups[len(groups)-1].pos != pos {
-			groups = append(groups, group{pos: pos})
+			groups = append(groups, positionEvents{pos: pos})
 		}
 		g := &groups[len(groups)-1]
 		entries, err := decodeEntries(pos, rest)
 		g.entries = append(g.entries, entries...)
 		return err
-	}, from, events, rowStep)
+	}, from, events, eventRowLimit)
 	for i := range groups {
 		groups[i].sort()
 	}
 	return groups, err
 }
 
-// Events realises esh3ar.EventLog.
+// Events implements esh3ar.EventLog.
 func (s *Store) Events(ctx context.Context, q esh3ar.EventQuery) (page esh3ar.EventPage, err error) {
 	from, err := parsePosition(q.After)
 	if err != nil {
 		return page, err
 	}
 	page.Next = q.After
-	// What is read first is at least as old as the trimming that is read second: nothing is missed between them unseen.
-	groups, err := s.groups(ctx, from.pos, from.n+q.Limit)
+	// The trim position is read after the events, so a trim in between is noticed.
+	groups, err := s.readPositions(ctx, from.pos, from.n+q.Limit)
 	trimmed, _, err2 := s.trimmed(ctx)
 	if err := errors.Join(err, err2); err != nil {
 		return esh3ar.EventPage{}, readError("read event log", err)
@@ -93,18 +93,18 @@ func (s *Store) Events(ctx context.Context, q esh3ar.EventQuery) (page esh3ar.Ev
 			}
 		}
 	}
-	return page, s.complete(ctx, groups, page.Entries)
+	return page, s.addDetails(ctx, groups, page.Entries)
 }
 
-var readMore = statement{"event_messages", `SELECT id, correlation_id, metadata FROM messages WHERE id = ANY ($1)`}
+var readDetails = statement{"event_messages", `SELECT id, correlation_id, metadata FROM messages WHERE id = ANY ($1)`}
 
-// complete adds what only the messages know, to those events whose messages know more. A message may be purged before its
-// events are.
-func (s *Store) complete(ctx context.Context, groups []group, entries []esh3ar.LogEntry) error {
+// addDetails sets the correlation id and metadata of events whose messages have them. A message may be purged before its
+// events.
+func (s *Store) addDetails(ctx context.Context, groups []positionEvents, entries []esh3ar.LogEntry) error {
 	wanted := map[esh3ar.MessageID]bool{}
 	for _, g := range groups {
 		for i := range g.entries {
-			if g.entries[i].More {
+			if g.entries[i].Annotated {
 				wanted[g.entries[i].Message] = true
 			}
 		}
@@ -112,24 +112,24 @@ func (s *Store) complete(ctx context.Context, groups []group, entries []esh3ar.L
 	if len(wanted) == 0 {
 		return nil
 	}
-	of := map[esh3ar.MessageID][]*esh3ar.Event{}
+	byMessage := map[esh3ar.MessageID][]*esh3ar.Event{}
 	var ids []esh3ar.MessageID
 	for i := range entries {
 		if e := &entries[i].Event; wanted[e.Message] {
-			if of[e.Message] == nil {
+			if byMessage[e.Message] == nil {
 				ids = append(ids, e.Message)
 			}
-			of[e.Message] = append(of[e.Message], e)
+			byMessage[e.Message] = append(byMessage[e.Message], e)
 		}
 	}
-	err := s.query(ctx, readMore, func(rows pgx.Rows) error {
+	err := s.query(ctx, readDetails, func(rows pgx.Rows) error {
 		var id esh3ar.MessageID
 		var correlation string
 		var metadata map[string]string
 		if err := rows.Scan((*[16]byte)(&id.UUID), &correlation, &metadata); err != nil {
 			return err
 		}
-		for _, e := range of[id] {
+		for _, e := range byMessage[id] {
 			e.CorrelationID, e.Metadata = correlation, metadata
 		}
 		return nil
@@ -140,7 +140,7 @@ func (s *Store) complete(ctx context.Context, groups []group, entries []esh3ar.L
 	return nil
 }
 
-// Tail realises esh3ar.EventLog.
+// Tail implements esh3ar.EventLog.
 func (s *Store) Tail(ctx context.Context) (esh3ar.Position, error) {
 	var last position
 	err := s.query(ctx, readTail, func(rows pgx.Rows) error { return rows.Scan(&last.pos, &last.n) })
@@ -153,7 +153,7 @@ func (s *Store) Tail(ctx context.Context) (esh3ar.Position, error) {
 	return esh3ar.Position(last.String()), nil
 }
 
-// trimmed is the position up to which the log was trimmed; what happened after since is still there.
+// trimmed returns the position up to which the log was trimmed. All events after since are still in the log.
 func (s *Store) trimmed(ctx context.Context) (p position, since esh3ar.Time, err error) {
 	err = s.query(ctx, readTrimmed, func(rows pgx.Rows) error { return rows.Scan(&p.pos, &p.n, &since) })
 	return p, since, err

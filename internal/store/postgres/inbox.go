@@ -12,10 +12,11 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
-// recordColumns are what scanRecord reads.
+// recordColumns are the columns that scanRecord reads, of table messages as m.
 const recordColumns = `m.id, m.recipient, m.business, m.lane, m.sender, m.subject, m.content, m.correlation_id, m.metadata, m.send_at, m.ttl,
 	coalesce(m.seq, 0), m.expires_at, m.steps`
 
+// scanRecord decodes a row of recordColumns.
 func scanRecord(rows pgx.Rows) (r esh3ar.Record, err error) {
 	var ttl int64
 	var steps []byte
@@ -32,7 +33,7 @@ func scanRecord(rows pgx.Rows) (r esh3ar.Record, err error) {
 	return r, nil
 }
 
-// records runs a read of records.
+// records runs a statement that returns recordColumns.
 func (s *Store) records(ctx context.Context, st statement, args ...any) (records []esh3ar.Record, err error) {
 	err = s.query(ctx, st, func(rows pgx.Rows) error {
 		r, err := scanRecord(rows)
@@ -44,8 +45,8 @@ func (s *Store) records(ctx context.Context, st statement, args ...any) (records
 	return records, err
 }
 
-// readPending reads the lanes and the counter in one statement, and so in one snapshot. The counter comes in every row, and
-// alone in one where nothing waits.
+// readPending reads the lanes and the counter in one statement, so in one snapshot. Every row contains the counter. If the
+// inbox is empty, there is one row with the counter only.
 var readPending = statement{"pending", `
 SELECT coalesce((SELECT c.seq FROM counters c WHERE c.recipient = $1), 0), m.id IS NOT NULL, ` + recordColumns + `
 FROM (VALUES (1)) one
@@ -58,17 +59,19 @@ LEFT JOIN (
 LEFT JOIN messages m ON m.id = w.id AND m.recipient = w.recipient
 ORDER BY w.nth, w.seq LIMIT $6`}
 
-// Pending realises esh3ar.InboxReader.
+// Pending implements esh3ar.InboxReader.
 func (s *Store) Pending(ctx context.Context, q esh3ar.InboxQuery) (page esh3ar.InboxPage, err error) {
 	var after [esh3ar.Priorities]int64
 	page.Ended = true
 	for p := range after {
-		if after[p] = int8Of(q.After[p]); q.Skip[p] {
+		after[p] = int8Of(q.After[p])
+		if q.Skip[p] {
 			after[p], page.Ended = math.MaxInt64, false
 		}
 	}
 	size, over := 0, false
 	err = s.query(ctx, readPending, func(rows pgx.Rows) error {
+		// The second column is false if the row contains the counter only.
 		if found := rows.RawValues()[1]; len(found) == 1 && found[0] == 0 {
 			return rows.Scan(append([]any{&page.Counter}, make([]any, len(rows.FieldDescriptions())-1)...)...)
 		}
@@ -76,7 +79,8 @@ func (s *Store) Pending(ctx context.Context, q esh3ar.InboxQuery) (page esh3ar.I
 		if err != nil {
 			return err
 		}
-		if size += r.Size(); over || len(page.Records) == q.Limit || len(page.Records) > 0 && size > q.Bytes {
+		size += r.Size()
+		if over || len(page.Records) == q.Limit || len(page.Records) > 0 && size > q.Bytes {
 			page.Ended, over = false, true
 			return nil
 		}
@@ -89,22 +93,22 @@ func (s *Store) Pending(ctx context.Context, q esh3ar.InboxQuery) (page esh3ar.I
 	return page, nil
 }
 
-// int8Of is a seq as an argument; no message has one above what fits.
+// int8Of converts a seq to a bigint argument. No message has a seq above the range.
 func int8Of(seq esh3ar.Seq) int64 { return int64(min(seq, math.MaxInt64)) }
 
-// prefixed scans some columns before those that its user asks for.
+// prefixed is a row whose first columns are scanned into first, before the targets of Scan.
 type prefixed struct {
 	pgx.Rows
 	first []any
 }
 
-// Scan realises pgx.Rows.
+// Scan implements pgx.Rows.
 func (p prefixed) Scan(rest ...any) error { return p.Rows.Scan(append(p.first, rest...)...) }
 
 var readSince = statement{"since", `SELECT ` + recordColumns + ` FROM messages m
 	WHERE m.recipient = $1 AND m.seq > $2 AND m.seq <= $4 AND m.status NOT IN (4, 5) ORDER BY m.seq LIMIT $3`}
 
-// Since realises esh3ar.InboxReader.
+// Since implements esh3ar.InboxReader.
 func (s *Store) Since(ctx context.Context, r esh3ar.Recipient, after, until esh3ar.Seq, limit int) ([]esh3ar.Record, error) {
 	last := int64(math.MaxInt64)
 	if until != 0 {
@@ -119,7 +123,7 @@ func (s *Store) Since(ctx context.Context, r esh3ar.Recipient, after, until esh3
 
 var readCounters = statement{"counters", `SELECT recipient, seq FROM counters WHERE recipient = ANY ($1)`}
 
-// Counters realises esh3ar.InboxReader.
+// Counters implements esh3ar.InboxReader.
 func (s *Store) Counters(ctx context.Context, rs []esh3ar.Recipient) ([]esh3ar.Seq, error) {
 	if len(rs) == 0 {
 		return nil, nil
@@ -148,19 +152,19 @@ func (s *Store) Counters(ctx context.Context, rs []esh3ar.Recipient) ([]esh3ar.S
 	return seqs, nil
 }
 
-// walkLimit bounds how many rows one call walks over.
+// walkLimit bounds the rows visited by one call.
 const walkLimit = 5000
 
 var readQueued = statement{"queued", `SELECT i.recipient, i.lane, i.seq, i.id, m.life, m.status = 1
 	FROM (SELECT * FROM inbox WHERE (recipient, lane, seq) > ($1, $2, $3) ORDER BY recipient, lane, seq LIMIT $4) i
 	LEFT JOIN messages m ON m.id = i.id AND m.recipient = i.recipient ORDER BY i.recipient, i.lane, i.seq`}
 
-// Queued realises esh3ar.InboxReader.
+// Queued implements esh3ar.InboxReader.
 func (s *Store) Queued(ctx context.Context, before esh3ar.Time, next string, limit int) (refs []esh3ar.MessageRef, following string, err error) {
 	recipient, lane, seq := int64(0), int64(0), int64(0)
 	if next != "" {
 		if _, err := fmt.Sscanf(next, "%d/%d/%d", &recipient, &lane, &seq); err != nil {
-			return nil, "", esh3ar.Errorf(esh3ar.Invalid, "cursor %q is not one that this walk gave", next)
+			return nil, "", esh3ar.Errorf(esh3ar.Invalid, "cursor %q was not returned by this walk", next)
 		}
 	}
 	walked := 0

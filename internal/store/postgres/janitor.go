@@ -10,12 +10,12 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
-// Every step is one short statement by index over rows that nobody writes any more: it locks nothing that the hot path needs.
+// Every step is a short indexed statement on rows that are no longer written, so it locks nothing that the hot path needs.
 
-// readFinished walks messages by their ids, and so by age.
+// readFinished walks messages by id, which means by creation time.
 var readFinished = statement{"walk_finished", `SELECT id, business, send_at <> 0, status, steps, revision FROM messages WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3`}
 
-// purge deletes what is still as the walk saw it, but for the events: those have their own time.
+// purge deletes messages that still have the given revision. Their events stay: they have their own retention.
 var purge = statement{"purge", `
 WITH gone AS (
 	DELETE FROM messages m USING unnest($1::uuid[], $2::integer[]) u(id, revision) WHERE m.id = u.id AND m.revision = u.revision
@@ -24,7 +24,7 @@ WITH gone AS (
 ), due AS (DELETE FROM tasks t USING gone g WHERE t.id = g.id)
 SELECT count(*) FROM gone`}
 
-// Purge realises esh3ar.Janitor.
+// Purge implements esh3ar.RetentionStore.
 func (s *Store) Purge(ctx context.Context, served esh3ar.RetentionCutoffs, next string, limit int) (purged int, following string, err error) {
 	lower, upper, _ := idRange(0, max(served.Latest(), 1))
 	if next != "" {
@@ -41,13 +41,13 @@ func (s *Store) Purge(ctx context.Context, served esh3ar.RetentionCutoffs, next 
 			return 0, "", writeError("purge", err)
 		}
 		for _, id := range ids {
-			s.recent.forget(id)
+			s.cache.remove(id)
 		}
 	}
 	return purged, last, nil
 }
 
-// finished finds messages that have served; last is where to go on, empty at the end.
+// finished returns messages past their retention. last is the cursor at which to continue, empty at the end.
 func (s *Store) finished(ctx context.Context, served *esh3ar.RetentionCutoffs, lower, upper [16]byte, limit int) (ids []esh3ar.MessageID, revisions []int32, last string, err error) {
 	walked := 0
 	err = s.query(ctx, readFinished, func(rows pgx.Rows) error {
@@ -66,7 +66,8 @@ func (s *Store) finished(ctx context.Context, served *esh3ar.RetentionCutoffs, l
 		walked++
 		last = hex.EncodeToString(id.UUID[:])
 		done, err := lifecycle.Decode(steps, id, scheduled)
-		if err == nil && status.Ends() && done.EndedBefore(served.For(business)) { // `esh3ar verify` reports what cannot be read
+		// Unreadable steps are left to `esh3ar verify`.
+		if err == nil && status.Ends() && done.EndedBefore(served.For(business)) {
 			ids, revisions = append(ids, id), append(revisions, revision)
 		}
 		return nil
@@ -77,10 +78,10 @@ func (s *Store) finished(ctx context.Context, served *esh3ar.RetentionCutoffs, l
 	return ids, revisions, last, err
 }
 
-// trimStep is how many rows of the log go at a time.
-const trimStep = 200
+// trimBatch bounds the rows of the log deleted by one statement.
+const trimBatch = 200
 
-// trimEvents deletes whole positions from the old end, as long as all of their events are old, and notes how far.
+// trimEvents deletes whole positions from the start of the log while all their events are old, and records the new start.
 var trimEvents = statement{"trim_events", `
 WITH oldest AS (
 	SELECT pos, max(happened) AS happened, sum(count) AS count, bool_and(max(happened) < $1) OVER (ORDER BY pos) AS old
@@ -96,30 +97,30 @@ WITH oldest AS (
 )
 SELECT count(*) FROM gone`}
 
-// TrimEvents realises esh3ar.Janitor.
+// TrimEvents implements esh3ar.Janitor.
 func (s *Store) TrimEvents(ctx context.Context, before esh3ar.Time) (more bool, err error) {
 	gone := 0
-	err = s.query(ctx, trimEvents, func(rows pgx.Rows) error { return rows.Scan(&gone) }, int64(before), trimStep)
+	err = s.query(ctx, trimEvents, func(rows pgx.Rows) error { return rows.Scan(&gone) }, int64(before), trimBatch)
 	if err != nil {
 		return false, writeError("trim event log", err)
 	}
 	return gone > 0, nil
 }
 
-// forgetStep is how many keys go at a time.
-const forgetStep = 2000
+// keyBatch bounds the keys deleted by one statement.
+const keyBatch = 2000
 
 var forgetKeys = statement{"forget_keys", `DELETE FROM idempotency_keys WHERE (business, key) IN (
 	SELECT business, key FROM idempotency_keys WHERE expires_at < $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED) AND expires_at < $1`}
 
-// DeleteExpiredKeys realises esh3ar.Janitor.
+// DeleteExpiredKeys implements esh3ar.RetentionStore.
 func (s *Store) DeleteExpiredKeys(ctx context.Context, expiredBefore esh3ar.Time) error {
 	for {
-		tag, err := s.exec(ctx, forgetKeys, int64(expiredBefore), forgetStep)
+		tag, err := s.exec(ctx, forgetKeys, int64(expiredBefore), keyBatch)
 		if err != nil {
 			return writeError("forget keys", err)
 		}
-		if tag.RowsAffected() < forgetStep {
+		if tag.RowsAffected() < keyBatch {
 			return nil
 		}
 	}

@@ -14,20 +14,21 @@ import (
 var readKey = statement{"read_key", `SELECT fingerprint, batch, ids, seqs, recipients, correlations FROM idempotency_keys
 	WHERE business = $1 AND key = $2 AND expires_at > $3`}
 
-// keySum is how an idempotency key is stored.
+// keySum returns the stored form of an idempotency key, which has a fixed length.
 func keySum(key string) string {
 	sum := sha256.Sum256([]byte(key))
 	return hex.EncodeToString(sum[:])
 }
 
-// answerKnown answers calls whose key another call had taken.
-func (s *Store) answerKnown(ctx context.Context, calls []*esh3ar.Call, which []int, answers []esh3ar.Answer) error {
+// answerFromKeys answers calls whose key another call has used.
+func (s *Store) answerFromKeys(ctx context.Context, calls []*esh3ar.Call, which []int, answers []esh3ar.Answer) error {
 	for _, n := range which {
-		answer, ok, err := s.knownAnswer(ctx, calls[n])
+		answer, ok, err := s.readKeyAnswer(ctx, calls[n])
 		if err != nil {
-			return esh3ar.Errorf(esh3ar.OutcomeUnknown, "append: read an idempotency key: %w", err) // others of the batch are stored
+			// Other calls of the batch are stored, so the outcome is not a plain failure.
+			return esh3ar.Errorf(esh3ar.OutcomeUnknown, "append: read idempotency key: %w", err)
 		}
-		if !ok { // it ended in this moment
+		if !ok { // the key has expired since the append
 			again, err := s.Append(ctx, calls[n:n+1])
 			if err != nil {
 				return esh3ar.Errorf(esh3ar.OutcomeUnknown, "append: %w", err)
@@ -39,7 +40,8 @@ func (s *Store) answerKnown(ctx context.Context, calls []*esh3ar.Call, which []i
 	return nil
 }
 
-func (s *Store) knownAnswer(ctx context.Context, c *esh3ar.Call) (a esh3ar.Answer, ok bool, err error) {
+// readKeyAnswer returns the stored answer of a call's key, and whether there is one.
+func (s *Store) readKeyAnswer(ctx context.Context, c *esh3ar.Call) (a esh3ar.Answer, ok bool, err error) {
 	err = s.query(ctx, readKey, func(rows pgx.Rows) error {
 		var fingerprint []byte
 		var ids [][16]byte
@@ -48,7 +50,8 @@ func (s *Store) knownAnswer(ctx context.Context, c *esh3ar.Call) (a esh3ar.Answe
 		if err := rows.Scan(&fingerprint, (*[16]byte)(&a.Batch.UUID), &ids, &seqs, &recipients, &correlations); err != nil {
 			return err
 		}
-		if ok = true; !bytes.Equal(fingerprint, c.Key.Fingerprint[:]) {
+		ok = true
+		if !bytes.Equal(fingerprint, c.Key.Fingerprint[:]) {
 			a = esh3ar.Answer{Outcome: esh3ar.Mismatched}
 			return nil
 		}
@@ -61,9 +64,9 @@ func (s *Store) knownAnswer(ctx context.Context, c *esh3ar.Call) (a esh3ar.Answe
 
 // KnownKey implements esh3ar.KeyReader.
 func (s *Store) KnownKey(ctx context.Context, business esh3ar.BusinessID, key *esh3ar.IdempotencyKey) (answer esh3ar.Answer, known bool, err error) {
-	answer, known, err = s.knownAnswer(ctx, &esh3ar.Call{Business: business, Key: key})
+	answer, known, err = s.readKeyAnswer(ctx, &esh3ar.Call{Business: business, Key: key})
 	if err != nil {
-		return answer, false, readError("read an idempotency key", err)
+		return answer, false, readError("read idempotency key", err)
 	}
 	return answer, known, nil
 }

@@ -9,15 +9,15 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// readList walks a business's messages backwards by their ids, whose time part is the creation time. The filters are applied
-// here: a page costs what it walks over, whatever matches.
+// readList walks the messages of a business backwards by id; an id begins with the creation time. The filters are applied in
+// Go, so a page costs the rows it visits, however many match.
 var readList = statement{"list", `SELECT ` + recordColumns + ` FROM messages m
 	WHERE m.business = $1 AND m.id >= $2 AND m.id < $3 ORDER BY m.id DESC LIMIT $4`}
 
-// listStep is how many rows are read at a time: most listings find what they look for in the first.
-const listStep = 500
+// listBatch bounds the rows read at a time. The first read suffices for most listings.
+const listBatch = 500
 
-// List realises esh3ar.MessageReader.
+// List implements esh3ar.MessageReader.
 func (s *Store) List(ctx context.Context, q esh3ar.ListQuery) (page esh3ar.ListPage, err error) {
 	lower, upper, err := idRange(q.From, q.Until)
 	if err != nil {
@@ -33,18 +33,19 @@ func (s *Store) List(ctx context.Context, q esh3ar.ListQuery) (page esh3ar.ListP
 		}
 	}
 	for walked := 0; slices.Compare(lower[:], upper[:]) < 0; {
-		n := min(listStep, max(q.Limit+1, 50))
+		n := min(listBatch, max(q.Limit+1, 50))
 		records, err := s.records(ctx, readList, [16]byte(q.Business.UUID), lower, upper, n)
 		if err != nil {
 			return esh3ar.ListPage{}, readError("list messages", err)
 		}
 		for i := range records {
-			if walked++; len(page.Records) >= q.Limit || walked > walkLimit {
+			walked++
+			if len(page.Records) >= q.Limit || walked > walkLimit {
 				page.NextCursor = hex.EncodeToString(upper[:])
 				return page, nil
 			}
 			upper = records[i].ID.UUID
-			if listed(&records[i], &q) {
+			if matches(&records[i], &q) {
 				page.Records = append(page.Records, records[i])
 			}
 		}
@@ -55,12 +56,13 @@ func (s *Store) List(ctx context.Context, q esh3ar.ListQuery) (page esh3ar.ListP
 	return page, nil
 }
 
-func listed(r *esh3ar.Record, q *esh3ar.ListQuery) bool {
+// matches reports whether a record matches the filters of a query.
+func matches(r *esh3ar.Record, q *esh3ar.ListQuery) bool {
 	return (q.Recipient == 0 || q.Recipient == r.Recipient) && (len(q.Statuses) == 0 || slices.Contains(q.Statuses, r.Status)) &&
 		(q.CorrelationID == "" || q.CorrelationID == r.CorrelationID)
 }
 
-// idRange is the range of ids that were made in a time; the first 48 bits of an id are its time.
+// idRange returns the range of ids created in a period. The first 48 bits of an id are its creation time.
 func idRange(from, until esh3ar.Time) (lower, upper [16]byte, err error) {
 	if from > 0 {
 		binary.BigEndian.PutUint64(lower[:], uint64(from)<<16)
@@ -77,7 +79,7 @@ func idRange(from, until esh3ar.Time) (lower, upper [16]byte, err error) {
 func parseIDCursor(cursor string) (id [16]byte, err error) {
 	raw, err := hex.DecodeString(cursor)
 	if err != nil || len(raw) != len(id) {
-		return id, esh3ar.Errorf(esh3ar.Invalid, "cursor %q is not one that a listing gave", cursor)
+		return id, esh3ar.Errorf(esh3ar.Invalid, "cursor %q was not returned by a listing", cursor)
 	}
 	return [16]byte(raw), nil
 }

@@ -5,8 +5,8 @@ import (
 	"hash/fnv"
 )
 
-// Lock takes a lock that all nodes share, and waits for it as long as ctx allows. The server drops it when this node's
-// connection ends, however it ends.
+// Lock acquires a lock shared by all nodes. It waits until ctx ends. The server releases the lock when the connection of
+// this node ends.
 func (s *Store) Lock(ctx context.Context, name string) (unlock func() error, err error) {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
@@ -15,7 +15,7 @@ func (s *Store) Lock(ctx context.Context, name string) (unlock func() error, err
 	h := fnv.New64a()
 	_, _ = h.Write([]byte("esh3ar/" + name)) // never fails
 	number := int64(h.Sum64())
-	// statement_timeout bounds the wait: whoever holds the lock for longer is asked again.
+	// pg_try_advisory_lock does not block, so the wait is not limited by statement_timeout.
 	for held := false; !held; {
 		if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", number).Scan(&held); err != nil {
 			conn.Release()
@@ -31,6 +31,6 @@ func (s *Store) Lock(ctx context.Context, name string) (unlock func() error, err
 			conn.Release()
 			return nil
 		}
-		return conn.Hijack().Close(context.WithoutCancel(ctx)) // and with it the lock ends
+		return conn.Hijack().Close(context.WithoutCancel(ctx)) // the lock ends with the connection
 	}, nil
 }

@@ -11,7 +11,7 @@ import (
 
 var readMessage = statement{"message", `SELECT ` + recordColumns + ` FROM messages m WHERE m.id = $1`}
 
-// Message realises esh3ar.MessageReader.
+// Message implements esh3ar.MessageReader.
 func (s *Store) Message(ctx context.Context, id esh3ar.MessageID) (esh3ar.Record, error) {
 	records, err := s.records(ctx, readMessage, [16]byte(id.UUID))
 	if err != nil {
@@ -23,7 +23,7 @@ func (s *Store) Message(ctx context.Context, id esh3ar.MessageID) (esh3ar.Record
 	return records[0], nil
 }
 
-// Progresses realises esh3ar.MessageReader.
+// Progresses implements esh3ar.MessageReader.
 func (s *Store) Progresses(ctx context.Context, refs []esh3ar.MessageRef) ([]esh3ar.Progress, error) {
 	ids := make([]esh3ar.MessageID, len(refs))
 	for i, ref := range refs {
@@ -44,7 +44,7 @@ func (s *Store) Progresses(ctx context.Context, refs []esh3ar.MessageRef) ([]esh
 
 var readHistory = statement{"history", `SELECT m.recipient, m.business, m.correlation_id, m.metadata, m.send_at <> 0, m.steps FROM messages m WHERE m.id = $1`}
 
-// History realises esh3ar.MessageReader.
+// History implements esh3ar.MessageReader.
 func (s *Store) History(ctx context.Context, id esh3ar.MessageID) (events []esh3ar.Event, err error) {
 	err = s.query(ctx, readHistory, func(rows pgx.Rows) error {
 		m := row{id: id}

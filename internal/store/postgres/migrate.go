@@ -16,19 +16,20 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// migrate brings the schema up to date, one node at a time; there is no way back. A schema that is newer by more than one
-// version may lack what this program calls: it is refused.
+// migrate brings the schema up to date, on one node at a time. There are no down migrations. A schema that is newer by more
+// than one version may lack what this program calls, so it is rejected.
 func migrate(ctx context.Context, config *pgx.ConnConfig) (err error) {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err
 	}
 	config = config.Copy()
-	config.RuntimeParams["statement_timeout"] = "0" // an index on a large table takes its time
+	config.RuntimeParams["statement_timeout"] = "0" // creating an index on a large table takes long
 	config.RuntimeParams["lock_timeout"] = "0"
 	db := stdlib.OpenDB(*config)
 	defer func() { err = errors.Join(err, db.Close()) }()
-	one, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300)) // tried every second; a long migration of another node takes minutes
+	// Tried every second for up to 300 seconds: a migration by another node may take minutes.
+	one, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
 	if err != nil {
 		return err
 	}

@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// Options tune a Store; the zero value of a field means its default.
+// Options configure a Store. The zero value of a field selects its default.
 type Options struct {
-	Flag               string           // names the URL in errors; default --database-url
-	Now                func() time.Time // stamps and key expiry; tasks go by the database's clock unless this is set
-	Log                *slog.Logger
-	MaxConns           int32         // default 16
-	CallTimeout        time.Duration // of one statement with its wait for a connection; default 5 s
-	SlowAfter          time.Duration // statements that take longer are logged; default 500 ms
-	RequireSyncStandby bool          // refuse a server whose commits wait for no standby
-	Existing           bool          // refuse a database that no node has used: who looks or drains must not make a store of it
-	Copies             bool          // for a copy, which holds the database: its connections are not those of a node
-	OnCommit           func()        // after each commit that left events; must be quick
+	Flag               string           // name of the URL in errors; default --database-url
+	Now                func() time.Time // clock for timestamps and key expiry; tasks use it only if it is set, else the database clock
+	Log                *slog.Logger     // default: discards everything
+	MaxConns           int32            // connections of the pool; default 16
+	CallTimeout        time.Duration    // limit of one statement including the wait for a connection; default 5 s
+	SlowAfter          time.Duration    // duration above which a statement is logged; default 500 ms
+	RequireSyncStandby bool             // reject a server whose commits wait for no standby
+	Existing           bool             // reject a database that no node has used; for commands that must not create a store
+	Copies             bool             // open for a copy, whose connections are not those of a node
+	OnCommit           func()           // called after each commit that added events; must be fast
 }
 
 func (o Options) withDefaults() Options {

@@ -20,7 +20,7 @@ var (
 	assignPlan = statement{"assign_plan", `UPDATE businesses SET plan = $2 WHERE id = $1`}
 )
 
-// PutPlan realises esh3ar.PlanStore.
+// PutPlan implements esh3ar.PlanStore.
 func (s *Store) PutPlan(ctx context.Context, p esh3ar.Plan) error {
 	_, err := s.exec(ctx, putPlan, p.Name, p.Rate, p.Burst, p.DailyQuota, p.Concurrent, int16(p.Level), int64(p.Retention), int64(p.UpdatedAt),
 		p.InboxLimit, p.RecipientRate, p.RecipientBurst)
@@ -30,7 +30,7 @@ func (s *Store) PutPlan(ctx context.Context, p esh3ar.Plan) error {
 	return nil
 }
 
-// Plans realises esh3ar.PlanStore.
+// Plans implements esh3ar.PlanStore.
 func (s *Store) Plans(ctx context.Context) (plans []esh3ar.Plan, err error) {
 	err = s.query(ctx, readPlans, func(rows pgx.Rows) error {
 		p, err := scanPlan(rows)
@@ -68,19 +68,19 @@ func (s *Store) DeletePlan(ctx context.Context, name string) error {
 	return esh3ar.Errorf(esh3ar.NotFound, "no such plan")
 }
 
-// BusinessesWithPlan realises esh3ar.PlanStore.
+// BusinessesWithPlan implements esh3ar.PlanStore.
 func (s *Store) BusinessesWithPlan(ctx context.Context, plan string) (ids []esh3ar.BusinessID, err error) {
 	err = s.query(ctx, holders, func(rows pgx.Rows) error {
 		ids = append(ids, esh3ar.BusinessID{})
 		return rows.Scan((*[16]byte)(&ids[len(ids)-1].UUID))
 	}, plan)
 	if err != nil {
-		return nil, readError("read who has the plan", err)
+		return nil, readError("find businesses with the plan", err)
 	}
 	return ids, nil
 }
 
-// AssignPlan realises esh3ar.PlanStore.
+// AssignPlan implements esh3ar.PlanStore.
 func (s *Store) AssignPlan(ctx context.Context, business esh3ar.BusinessID, plan string) error {
 	tag, err := s.exec(ctx, assignPlan, [16]byte(business.UUID), plan)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/pgproc"
 )
 
+// connect opens a connection that is closed at the end of the test.
 func connect(t *testing.T, url string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), url)
@@ -27,17 +28,17 @@ func connect(t *testing.T, url string) *pgx.Conn {
 	return conn
 }
 
-// entryLiteral is an event of m as SQL.
+// entryLiteral returns an event of m as an SQL literal.
 func entryLiteral(m *esh3ar.Message, version uint32) string {
 	e := lifecycle.Entry{Message: m.ID, Business: m.Business, Recipient: m.Recipient, Version: version, Step: lifecycle.Step{Life: 1, Status: esh3ar.Pending}}
 	return fmt.Sprintf("'\\x%x'::bytea", e.Append(nil))
 }
 
-// fill makes messages of one business without going through the store: 100 recipients in turn, every tenth undelivered.
+// fill inserts messages of one business directly: 100 recipients in turn, every tenth message undelivered.
 func fill(t *testing.T, url string, from, to int) {
 	t.Helper()
 	conn := connect(t, url)
-	defer conn.Close(context.WithoutCancel(t.Context())) // then the server knows what it did
+	defer conn.Close(context.WithoutCancel(t.Context())) // ending the session flushes its statistics
 	for _, sql := range []string{
 		`INSERT INTO messages (id, recipient, business, lane, sender, subject, content, correlation_id, send_at, ttl, seq, expires_at, status, pos)
 			SELECT ('01800000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 967770000000 + n %% 100, '01800000-0000-7000-8000-000000000000', 1, 'b', '', 'hello', '', 0, 0, n / 100 + 1, 0,
@@ -57,7 +58,7 @@ func fill(t *testing.T, url string, from, to int) {
 	}
 }
 
-// hotPath does once what a node does all the time.
+// hotPath calls once every method that a node calls all the time.
 func hotPath(t *testing.T, s *postgres.Store) {
 	t.Helper()
 	ctx, business, r := t.Context(), esh3ar.NewBusinessID(), esh3ar.Recipient(967770000001)
@@ -105,9 +106,9 @@ func hotPath(t *testing.T, s *postgres.Store) {
 	must(nil, s.DeleteExpiredKeys(ctx, now))
 }
 
-// TestNoTableIsScanned runs everything that a node does on a million messages, twice so that plans are the ones that last, and asks the
-// server whether it read a table from its beginning.
-func TestNoTableIsScanned(t *testing.T) {
+// TestHotPath_LargeTables_NoSequentialScan runs everything that a node does on a million messages, often enough for generic
+// plans, and checks the server's statistics for sequential scans.
+func TestHotPath_LargeTables_NoSequentialScan(t *testing.T) {
 	url := newDatabase(t)
 	s := open(t, url, postgres.Options{})
 	fill(t, url, 0, 1_000_000)
@@ -121,13 +122,14 @@ func TestNoTableIsScanned(t *testing.T) {
 		return n
 	}
 	before := scans()
-	for range 7 { // PostgreSQL settles on a generic plan after five executions
+	for range 7 { // PostgreSQL switches to a generic plan after five executions
 		hotPath(t, s)
 	}
-	if err := s.Close(); err != nil { // a backend that ends reports what it has not yet reported
+	// A session flushes its statistics when it ends.
+	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for range 50 { // until the last of them has ended
+	for range 50 { // until the last session has ended
 		var left int
 		if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'esh3ar' AND datname = current_database()`).Scan(&left); err != nil {
 			t.Fatal(err)
@@ -145,14 +147,14 @@ func TestNoTableIsScanned(t *testing.T) {
 			values, _ := rows.Values()
 			t.Log(values...)
 		}
-		t.Errorf("%d tables were scanned", n)
+		t.Errorf("got %d sequential scans, want 0", n)
 	}
 }
 
-// TestPlans shows the plans of the two reads that every connect and every listing pay for.
-func TestPlans(t *testing.T) {
+// TestPlans_LargeTables_LogsDurations measures the reads of every connect and every listing at several table sizes.
+func TestPlans_LargeTables_LogsDurations(t *testing.T) {
 	if os.Getenv("ESH3AR_STORED") == "" {
-		t.Skip("a long measurement: set ESH3AR_STORED to a number of messages")
+		t.Skip("this measurement takes long: set ESH3AR_STORED to a number of messages")
 	}
 	most, err := strconv.Atoi(os.Getenv("ESH3AR_STORED"))
 	if err != nil {
@@ -184,8 +186,8 @@ func TestPlans(t *testing.T) {
 	}
 }
 
-// TestAServerThatForgetsIsRefused names the setting.
-func TestAServerThatForgetsIsRefused(t *testing.T) {
+// TestOpen_UnsafeServer_NamesSetting rejects servers that may lose committed data.
+func TestOpen_UnsafeServer_NamesSetting(t *testing.T) {
 	if server == nil {
 		t.Skip("needs PostgreSQL")
 	}
@@ -196,7 +198,7 @@ func TestAServerThatForgetsIsRefused(t *testing.T) {
 		}
 		_, err = postgres.Open(t.Context(), other.URL("postgres"), postgres.Options{})
 		if want := "the server has " + setting + " = off"; err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", setting, err)
+			t.Errorf("%s: got %v, want %q", setting, err, want)
 		}
 		if err := other.Stop(); err != nil {
 			t.Error(err)
@@ -207,10 +209,10 @@ func TestAServerThatForgetsIsRefused(t *testing.T) {
 		{server.URL("nothing"), "does not exist"},
 	} {
 		if _, err := postgres.Open(t.Context(), c.url, postgres.Options{}); err == nil || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s: %v", c.url, err)
+			t.Errorf("%s: got %v, want %q", c.url, err, c.says)
 		}
 	}
 	if _, err := postgres.Open(t.Context(), newDatabase(t), postgres.Options{RequireSyncStandby: true}); err == nil || !strings.Contains(err.Error(), "--require-sync-standby") {
-		t.Errorf("no standby: %v", err)
+		t.Errorf("without a standby: got %v, want an error that names the flag", err)
 	}
 }

@@ -6,13 +6,13 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// position is a place in the event log: behind the first n events, in their order, of those that share pos.
+// position is a position in the event log: after the first n of the events that share pos.
 type position struct {
 	pos int64
 	n   int
 }
 
-// String is 24 hexadecimal digits, which sort as positions do.
+// String returns 24 hexadecimal digits, which sort like positions.
 func (p position) String() string {
 	return fmt.Sprintf("%016x%08x", uint64(p.pos), uint32(p.n))
 }
@@ -28,8 +28,9 @@ func parsePosition(text esh3ar.Position) (p position, err error) {
 	var pos uint64
 	var n uint32
 	_, err = fmt.Sscanf(string(text), "%16x%8x", &pos, &n)
-	// Sscanf takes capital letters and spaces too, which have another order.
-	if p = (position{int64(pos), int(n)}); err != nil || p.pos < 0 || p.String() != string(text) {
+	// Sscanf also accepts capital letters and spaces, which sort differently.
+	p = position{int64(pos), int(n)}
+	if err != nil || p.pos < 0 || p.String() != string(text) {
 		return position{}, esh3ar.Errorf(esh3ar.Invalid, "position %q is not one of this log", text)
 	}
 	return p, nil

@@ -15,8 +15,9 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
 )
 
-// TestAppend_FailsAfterItsFirstCommit_SaysUnknown: a batch needs a second statement, for a call whose key came earlier in the batch
-// or was taken before. If that fails, the rest is stored, and an error that means "nothing was stored" would be a lie.
+// TestAppend_FailsAfterItsFirstCommit_SaysUnknown: a batch needs a second statement if the key of a call was used earlier in
+// the batch or before. If that statement fails, other calls of the batch are stored, so the error must not mean that nothing
+// was stored.
 func TestAppend_FailsAfterItsFirstCommit_SaysUnknown(t *testing.T) {
 	business := esh3ar.NewBusinessID()
 	keyed := func(key string) *esh3ar.Call {
@@ -29,7 +30,7 @@ func TestAppend_FailsAfterItsFirstCommit_SaysUnknown(t *testing.T) {
 	for name, c := range map[string]struct {
 		before []*esh3ar.Call
 		batch  []*esh3ar.Call
-		breaks string // run when the first commit of the batch has returned
+		breaks string // SQL that runs after the first commit of the batch
 	}{
 		"the second call of a key": {
 			batch:  []*esh3ar.Call{keyed("twice"), keyed("twice")},
@@ -68,10 +69,10 @@ func TestAppend_FailsAfterItsFirstCommit_SaysUnknown(t *testing.T) {
 	}
 }
 
-// TestQueued_FullPagesWithoutAMatch_WalksOn: a call of the walk ends at its bound of rows even if none of them is queued any more. The
-// cursor must lead to what comes after.
+// TestQueued_FullPagesWithoutAMatch_WalksOn: a call ends at its bound of visited rows, even if none of them is queued. The
+// cursor must lead to the following rows.
 func TestQueued_FullPagesWithoutAMatch_WalksOn(t *testing.T) {
-	const others = 2*5000 + 1 // more than two calls walk over
+	const others = 2*5000 + 1 // more rows than two calls visit
 	s, business := open(t, newDatabase(t), postgres.Options{}), esh3ar.NewBusinessID()
 	var calls []*esh3ar.Call
 	var changes []esh3ar.Change
@@ -82,7 +83,7 @@ func TestQueued_FullPagesWithoutAMatch_WalksOn(t *testing.T) {
 	}
 	var want []esh3ar.MessageID
 	for range 3 {
-		m := message(business, 967779999999) // behind all the others
+		m := message(business, 967779999999) // sorts after all others
 		calls = append(calls, &esh3ar.Call{Business: business, Messages: []*esh3ar.Message{m}})
 		want = append(want, m.ID)
 	}
@@ -116,8 +117,8 @@ func TestQueued_FullPagesWithoutAMatch_WalksOn(t *testing.T) {
 	}
 }
 
-// TestSettleMessages_LeaseOfAnother_IsRefused calls the function itself: between a node's read and its commit another node may
-// claim the task, and only this check sees that.
+// TestSettleMessages_LeaseOfAnother_IsRefused calls the database function directly. Another node may claim the task between
+// a node's read and its commit, and only this check detects that.
 func TestSettleMessages_LeaseOfAnother_IsRefused(t *testing.T) {
 	url := newDatabase(t)
 	s, business := open(t, url, postgres.Options{}), esh3ar.NewBusinessID()
@@ -155,12 +156,12 @@ func TestSettleMessages_LeaseOfAnother_IsRefused(t *testing.T) {
 	}
 	var refused *pgconn.PgError
 	if err := settle(task.Lease + 1); !errors.As(err, &refused) || refused.Code != "ES409" {
-		t.Errorf("with another's lease: got %v, want ES409", err)
+		t.Errorf("with another lease: got %v, want ES409", err)
 	}
 	if err := settle(task.Lease); err != nil {
-		t.Errorf("with its own lease: got %v, want it ended", err)
+		t.Errorf("with its own lease: got %v, want nil", err)
 	}
 	if err := settle(task.Lease); !errors.As(err, &refused) || refused.Code != "ES409" {
-		t.Errorf("a task that has ended: got %v, want ES409", err)
+		t.Errorf("with a completed task: got %v, want ES409", err)
 	}
 }

@@ -8,16 +8,16 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
 )
 
-// slowDeletes makes each deleted row take its time, with all the locks that the deletion has by then.
+// slowDeletes delays the deletion of each row, which prolongs the locks of the deletion.
 const slowDeletes = `
 	CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.05); RETURN OLD; END $$;
 	CREATE TRIGGER slow BEFORE DELETE ON messages FOR EACH ROW EXECUTE FUNCTION slow();
 	CREATE TRIGGER slow BEFORE DELETE ON events FOR EACH ROW EXECUTE FUNCTION slow();
 	CREATE TRIGGER slow BEFORE DELETE ON idempotency_keys FOR EACH ROW EXECUTE FUNCTION slow();`
 
-// TestRetentionHoldsUpNobody makes the steps of retention slow, and has everything that a node does all the time happen, for the
-// same recipients, while each of them is under way.
-func TestRetentionHoldsUpNobody(t *testing.T) {
+// TestRetention_SlowDeletes_DoNotBlockTraffic makes the steps of retention slow, and runs typical traffic for the same
+// recipients during each step.
+func TestRetention_SlowDeletes_DoNotBlockTraffic(t *testing.T) {
 	url := newDatabase(t)
 	s := open(t, url, postgres.Options{})
 	finished(t, url, 60)
@@ -38,7 +38,7 @@ func TestRetentionHoldsUpNobody(t *testing.T) {
 		go func() { done <- step.do() }()
 		for under := false; !under; {
 			if len(done) > 0 {
-				t.Fatalf("%s did nothing: %v", step.name, <-done)
+				t.Fatalf("%s ended before it deleted a row: %v", step.name, <-done)
 			}
 			err := conn.QueryRow(t.Context(), `SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()`).Scan(&under)
 			if err != nil {
@@ -48,7 +48,7 @@ func TestRetentionHoldsUpNobody(t *testing.T) {
 		traffic(t, s)
 		select {
 		case err := <-done:
-			t.Errorf("%s was over (%v) before what it must not hold up: nothing is shown", step.name, err)
+			t.Errorf("%s ended (%v) before the traffic: the test covers nothing", step.name, err)
 		default:
 		}
 		if err := <-done; err != nil {
@@ -57,7 +57,7 @@ func TestRetentionHoldsUpNobody(t *testing.T) {
 	}
 }
 
-// finished stores messages of long ago that ended then.
+// finished stores messages that ended long ago.
 func finished(t *testing.T, url string, n int) {
 	t.Helper()
 	then := time.Now().Add(-1000 * time.Hour)
@@ -75,7 +75,7 @@ func finished(t *testing.T, url string, n int) {
 	}
 }
 
-// traffic is a message's whole way, for recipients whose old messages are being deleted.
+// traffic appends, reads and settles messages of recipients whose old messages are being deleted.
 func traffic(t *testing.T, s *postgres.Store) {
 	t.Helper()
 	now, business := esh3ar.TimeOf(time.Now()), esh3ar.NewBusinessID()

@@ -11,7 +11,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
-// row is what settling needs to know of a message.
+// row is what settling needs to know about a message.
 type row struct {
 	id        esh3ar.MessageID
 	recipient esh3ar.Recipient
@@ -21,49 +21,49 @@ type row struct {
 	sendAt    esh3ar.Time
 	ttl       time.Duration
 	expiresAt esh3ar.Time
-	more      bool // it has a correlation id or metadata
-	discarded bool
-	revision  int
+	annotated bool // whether it has a correlation id or metadata, which its events must carry
+	discarded bool // whether its dead letter was discarded
+	revision  int  // incremented by every change of the row
 	lifecycle.Steps
 }
 
-// rowOf is a message as append_calls stores it.
+// rowOf returns the row of a message as append_calls stores it.
 func rowOf(m *esh3ar.Message) row {
 	return row{
 		id: m.ID, recipient: m.Recipient, business: m.Business, lane: m.Priority, seq: m.Seq, sendAt: m.SendAt, ttl: m.TTL, expiresAt: m.ExpiresAt,
-		more: hasMore(m), revision: 1, Steps: lifecycle.First(m.ID, !m.SendAt.IsZero()),
+		annotated: isAnnotated(m), revision: 1, Steps: lifecycle.First(m.ID, !m.SendAt.IsZero()),
 	}
 }
 
-func hasMore(m *esh3ar.Message) bool { return m.CorrelationID != "" || len(m.Metadata) > 0 }
+func isAnnotated(m *esh3ar.Message) bool { return m.CorrelationID != "" || len(m.Metadata) > 0 }
 
-// clone is a row whose steps may be changed.
+// clone returns a copy whose steps may be appended to.
 func (r *row) clone() *row {
 	c := *r
 	c.List = slices.Clip(r.List)
 	return &c
 }
 
-// waits tells whether the message has a row in the inbox.
-func (r *row) waits() bool { return r.seq != 0 && !r.Stage().Status.Ends() }
+// inInbox reports whether the message has a row in the inbox.
+func (r *row) inInbox() bool { return r.seq != 0 && !r.Stage().Status.Ends() }
 
-// deadSince is when it became a dead letter; zero: it is none.
-func (r *row) deadSince() esh3ar.Time {
+// deadLetterAt returns the time at which the message became a dead letter; zero if it is none.
+func (r *row) deadLetterAt() esh3ar.Time {
 	if r.discarded {
 		return 0
 	}
 	return r.FailedAt()
 }
 
-// entry is the event of its n-th step.
+// entry returns the event of the n-th step, counted from zero.
 func (r *row) entry(n int) lifecycle.Entry {
-	return lifecycle.Entry{Message: r.id, Business: r.business, Recipient: r.recipient, Version: uint32(n + 1), More: r.more, Step: r.List[n]}
+	return lifecycle.Entry{Message: r.id, Business: r.business, Recipient: r.recipient, Version: uint32(n + 1), Annotated: r.annotated, Step: r.List[n]}
 }
 
 var readRows = statement{"read_rows", `SELECT id, recipient, business, lane, coalesce(seq, 0), send_at, ttl, expires_at,
 	correlation_id <> '' OR metadata IS NOT NULL, discarded, revision, steps FROM messages WHERE id = ANY ($1)`}
 
-// read reads rows; what is not there is not in the result.
+// readRows returns the rows of the messages that exist.
 func (s *Store) readRows(ctx context.Context, ids []esh3ar.MessageID) (map[esh3ar.MessageID]row, error) {
 	found := make(map[esh3ar.MessageID]row, len(ids))
 	err := s.query(ctx, readRows, func(rows pgx.Rows) error {
@@ -71,7 +71,7 @@ func (s *Store) readRows(ctx context.Context, ids []esh3ar.MessageID) (map[esh3a
 		var ttl int64
 		var steps []byte
 		if err := rows.Scan((*[16]byte)(&r.id.UUID), &r.recipient, (*[16]byte)(&r.business.UUID), &r.lane, &r.seq, &r.sendAt, &ttl, &r.expiresAt,
-			&r.more, &r.discarded, &r.revision, &steps); err != nil {
+			&r.annotated, &r.discarded, &r.revision, &steps); err != nil {
 			return err
 		}
 		r.ttl = time.Duration(ttl) * time.Second
@@ -85,7 +85,7 @@ func (s *Store) readRows(ctx context.Context, ids []esh3ar.MessageID) (map[esh3a
 	return found, err
 }
 
-// uuids is an argument.
+// uuids converts ids to an array argument.
 func uuids(ids []esh3ar.MessageID) [][16]byte {
 	raw := make([][16]byte, len(ids))
 	for i, id := range ids {

@@ -13,7 +13,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/autoscale"
 )
 
-// Scaling is the lease of the one scaler, and its diary.
+// Scaling implements the lease and the history of the autoscaler.
 type Scaling struct{ store *Store }
 
 var (
@@ -21,20 +21,21 @@ var (
 	_ autoscale.History = (*Scaling)(nil)
 )
 
-// Scaling is in the same database as everything else: what must not be done twice is decided where one order of things is.
+// Scaling returns the autoscaler's state in this database. It shares the database with the messages, because a lease needs a
+// single order of events.
 func (s *Store) Scaling() *Scaling { return &Scaling{s} }
 
-// diaryKept bounds the diary: months, where nothing goes wrong.
-const diaryKept = 2000
+// historyLimit bounds the history. It lasts for months in normal operation.
+const historyLimit = 2000
 
-// scalingLock is the advisory lock that a takeover takes, and each guarded effect shares. It is not the row's lock: that
-// would give the transaction an id, and behind the oldest id that runs the event log waits.
-const scalingLock = 0x65736833 // any number that nobody else uses
+// scalingLock is the advisory lock that a takeover acquires and each guarded effect shares. It is not the row lock of table
+// scaling: a row lock gives the transaction an id, and event readers stop below the oldest running id.
+const scalingLock = 0x65736833 // arbitrary number, unique among the advisory locks
 
 var (
-	keepScaling = statement{"keep_scaling", `UPDATE scaling SET until = clock_timestamp() + $2 * interval '1 ms' WHERE holder = $1 RETURNING token`}
-	lockScaling = statement{"lock_scaling", `SELECT pg_advisory_xact_lock($1)`}
-	takeScaling = statement{"take_scaling", `INSERT INTO scaling AS s (id, holder, token, until) VALUES (1, $1, 1, clock_timestamp() + $2 * interval '1 ms')
+	renewScaling = statement{"keep_scaling", `UPDATE scaling SET until = clock_timestamp() + $2 * interval '1 ms' WHERE holder = $1 RETURNING token`}
+	lockScaling  = statement{"lock_scaling", `SELECT pg_advisory_xact_lock($1)`}
+	takeScaling  = statement{"take_scaling", `INSERT INTO scaling AS s (id, holder, token, until) VALUES (1, $1, 1, clock_timestamp() + $2 * interval '1 ms')
 		ON CONFLICT (id) DO UPDATE SET holder = excluded.holder, token = s.token + 1, until = excluded.until WHERE s.until <= clock_timestamp()
 		RETURNING token`}
 	readScaling    = statement{"scaling", `SELECT holder, token FROM scaling WHERE until > clock_timestamp()`}
@@ -48,40 +49,40 @@ var (
 	scalingHistory = statement{"scaling_history", `SELECT number, entry FROM scaling_diary WHERE $1::bigint = 0 OR number < $1 ORDER BY number DESC LIMIT $2`}
 )
 
-// Acquire realises scale.Lease, by the database's clock. Nothing of its own time is remembered: a holder that was stopped
-// holds as long as nobody else took over.
+// Acquire implements autoscale.Lease by the database's clock. Expiry alone does not end a lease: a holder that was paused
+// keeps it until another node takes over.
 func (s *Scaling) Acquire(ctx context.Context, holder string, ttl time.Duration) (t autoscale.Term, err error) {
 	read := func(rows pgx.Rows) error { t.Leader, t.Holder = true, holder; return rows.Scan(&t.Token) }
-	if err = s.store.query(ctx, keepScaling, read, holder, ttl.Milliseconds()); err != nil || t.Leader {
+	if err = s.store.query(ctx, renewScaling, read, holder, ttl.Milliseconds()); err != nil || t.Leader {
 		return t, err
 	}
-	if t, err = s.other(ctx); err != nil || t.Holder != "" {
+	if t, err = s.readHolder(ctx); err != nil || t.Holder != "" {
 		return t, err
 	}
-	if err = s.take(ctx, &t, holder, ttl); err != nil || t.Leader {
+	if err = s.takeOver(ctx, &t, holder, ttl); err != nil || t.Leader {
 		return t, err
 	}
-	return s.other(ctx)
+	return s.readHolder(ctx)
 }
 
-// other is who has the lease; empty: it is free.
-func (s *Scaling) other(ctx context.Context) (t autoscale.Term, err error) {
+// readHolder returns the current holder; empty if the lease is free.
+func (s *Scaling) readHolder(ctx context.Context) (t autoscale.Term, err error) {
 	err = s.store.query(ctx, readScaling, func(rows pgx.Rows) error { return rows.Scan(&t.Holder, &t.Token) })
 	return t, err
 }
 
-// Holder is who has the lease, for whoever only wants to know; empty: it is free.
+// Holder returns the name of the current holder; empty if the lease is free.
 func (s *Scaling) Holder(ctx context.Context) (string, error) {
-	t, err := s.other(ctx)
+	t, err := s.readHolder(ctx)
 	if err != nil {
-		return "", readError("read who scales", err)
+		return "", readError("read lease of the autoscaler", err)
 	}
 	return t.Holder, nil
 }
 
-// take waits for the effect of the last holder that may be under way, and then takes what nobody holds.
-func (s *Scaling) take(ctx context.Context, t *autoscale.Term, holder string, ttl time.Duration) error {
-	return s.store.use(ctx, takeScaling, func(ctx context.Context, conn *pgxpool.Conn) error {
+// takeOver takes the free lease. It first waits for a guarded effect of the previous holder that may still run.
+func (s *Scaling) takeOver(ctx context.Context, t *autoscale.Term, holder string, ttl time.Duration) error {
+	return s.store.withConn(ctx, takeScaling, func(ctx context.Context, conn *pgxpool.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, lockScaling.sql, int64(scalingLock)); err != nil {
 				return err
@@ -96,17 +97,17 @@ func (s *Scaling) take(ctx context.Context, t *autoscale.Term, holder string, tt
 	})
 }
 
-// Release realises scale.Lease.
+// Release implements autoscale.Lease.
 func (s *Scaling) Release(ctx context.Context, t autoscale.Term) error {
 	_, err := s.store.exec(ctx, releaseScaling, t.Holder, int64(t.Token))
 	return err
 }
 
-// Guard realises scale.Lease: a transaction shares the lock while effect runs, so that a takeover waits for it. A node that is
-// stopped in the middle loses the transaction to idle_in_transaction_session_timeout, and learns it from the commit.
+// Guard implements autoscale.Lease. A transaction holds a shared lock while effect runs, so a takeover waits for it. If a
+// node is paused in effect, the server ends the transaction after idle_in_transaction_session_timeout, and the commit fails.
 func (s *Scaling) Guard(ctx context.Context, t autoscale.Term, effect func(context.Context) error) error {
 	var failed error
-	err := s.store.use(ctx, guardScaling, func(ctx context.Context, conn *pgxpool.Conn) error {
+	err := s.store.withConn(ctx, guardScaling, func(ctx context.Context, conn *pgxpool.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, shareScaling.sql, int64(scalingLock)); err != nil {
 				return err
@@ -128,26 +129,26 @@ func (s *Scaling) Guard(ctx context.Context, t autoscale.Term, effect func(conte
 	return failed
 }
 
-// Load realises scale.Diary.
+// Load implements autoscale.History.
 func (s *Scaling) Load(ctx context.Context) (state []byte, err error) {
 	err = s.store.query(ctx, scalingState, func(rows pgx.Rows) error { return rows.Scan(&state) })
 	return state, err
 }
 
-// Write realises scale.Diary.
+// Write implements autoscale.History.
 func (s *Scaling) Write(ctx context.Context, t autoscale.Term, e *autoscale.Entry, state []byte) error {
 	entry, err := json.Marshal(e)
 	if err != nil {
 		return err
 	}
-	tag, err := s.store.exec(ctx, writeScaling, t.Holder, int64(t.Token), state, entry, int64(diaryKept))
+	tag, err := s.store.exec(ctx, writeScaling, t.Holder, int64(t.Token), state, entry, int64(historyLimit))
 	if err == nil && tag.RowsAffected() == 0 {
 		return autoscale.ErrFenced
 	}
 	return err
 }
 
-// History realises scale.Diary.
+// History implements autoscale.History.
 func (s *Scaling) History(ctx context.Context, before int64, limit int) (entries []autoscale.Entry, err error) {
 	err = s.store.query(ctx, scalingHistory, func(rows pgx.Rows) error {
 		var number int64
@@ -164,7 +165,7 @@ func (s *Scaling) History(ctx context.Context, before int64, limit int) (entries
 		return nil
 	}, before, limit)
 	if err != nil {
-		return nil, readError("read the diary of scaling", err)
+		return nil, readError("read history of the autoscaler", err)
 	}
 	return entries, nil
 }

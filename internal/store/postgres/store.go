@@ -15,16 +15,16 @@ import (
 
 var _ esh3ar.Store = (*Store)(nil)
 
-// Store is a PostgreSQL database as a store.
+// Store is a store engine on a PostgreSQL database.
 type Store struct {
-	pool   *pgxpool.Pool
-	opts   Options
-	recent *recent
-	stats  stats
+	pool  *pgxpool.Pool
+	opts  Options
+	cache *rowCache
+	stats stats
 }
 
-// Open connects, checks that the server keeps what it commits, and brings the schema up to date. Several nodes may do that
-// at once.
+// Open connects to the database, checks that the server's commits are durable, and migrates the schema. Several nodes may do
+// so at the same time.
 func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	o = o.withDefaults()
 	config, err := parse(url)
@@ -40,7 +40,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Flag, withoutPassword(err))
 	}
-	s := &Store{pool: pool, opts: o, recent: newRecent()}
+	s := &Store{pool: pool, opts: o, cache: newRowCache()}
 	if err := s.check(ctx); err != nil {
 		pool.Close()
 		return nil, err
@@ -59,7 +59,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// CheckURL tells what is wrong with a URL, before anybody is asked.
+// CheckURL returns an error if the URL is invalid. It does not connect.
 func CheckURL(url string) error {
 	_, err := parse(url)
 	return err
@@ -85,12 +85,12 @@ func sessionSettings(o *Options) map[string]string {
 		"statement_timeout":                   ms(o.CallTimeout),
 		"lock_timeout":                        ms(o.CallTimeout / 2),
 		"idle_in_transaction_session_timeout": ms(o.CallTimeout),
-		"client_connection_check_interval":    "1000", // of a node that is gone nothing goes on
-		"jit":                                 "off",  // it costs more than any of these statements
+		"client_connection_check_interval":    "1000", // milliseconds; ends the statements of a client that is gone
+		"jit":                                 "off",  // compiling costs more than any of the statements
 	}
 }
 
-// withoutPassword drops what an operator would not want in a log.
+// withoutPassword removes the URL, which may contain a password, from a parse error.
 func withoutPassword(err error) error {
 	if parse, ok := errors.AsType[*pgconn.ParseConfigError](err); ok {
 		return fmt.Errorf("not a PostgreSQL URL: %w", errors.Unwrap(parse))
@@ -98,13 +98,13 @@ func withoutPassword(err error) error {
 	return err
 }
 
-// Close waits for what runs and closes all connections.
+// Close waits for running statements and closes all connections.
 func (s *Store) Close() error {
 	s.pool.Close()
 	return nil
 }
 
-// now is the time of stamps.
+// now returns the time for timestamps.
 func (s *Store) now() esh3ar.Time {
 	if s.opts.Now != nil {
 		return esh3ar.TimeOf(s.opts.Now())

@@ -16,13 +16,14 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/pgproc"
 )
 
-// server is the PostgreSQL of this package's tests; each test has a database of its own in it.
+// server is the PostgreSQL of this package's tests. Each test has its own database.
 var server *pgproc.Server
 
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
 
+// run starts the server and runs the tests, or runs a child process if its variable is set.
 func run(m *testing.M) int {
 	if url := os.Getenv(appenderURL); url != "" {
 		appendForEver(url)
@@ -36,7 +37,7 @@ func run(m *testing.M) int {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var err error
-	// Vacuuming is a transaction like others, behind which the event log waits: the suite reads at once.
+	// Autovacuum runs transactions, before which event readers stop. The suite needs to read its events at once.
 	if server, err = pgproc.Start(ctx, pgproc.Config{Settings: map[string]string{"autovacuum": "off"}}); err != nil {
 		fmt.Fprintln(os.Stderr, "these tests need a PostgreSQL:", err)
 		return 1
@@ -45,7 +46,7 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// short is testing.Short before the flags are parsed.
+// short reports whether -short is set. TestMain runs before the flags are parsed.
 func short() bool {
 	for _, arg := range os.Args[1:] {
 		if arg == "-test.short" || arg == "-test.short=true" {
@@ -57,13 +58,13 @@ func short() bool {
 
 var databases atomic.Int64
 
-// newDatabase makes an empty one.
+// newDatabase returns the URL of a new, empty database.
 func newDatabase(t testing.TB) (url string) {
 	t.Helper()
 	return server.URL(copyOf(t, "template1"))
 }
 
-// copyOf makes a database that is like another one, which nobody may be connected to.
+// copyOf creates a copy of a database to which nobody may be connected.
 func copyOf(t testing.TB, template string) (name string) {
 	t.Helper()
 	if server == nil {
@@ -81,7 +82,8 @@ func copyOf(t testing.TB, template string) (name string) {
 	return name
 }
 
-// open opens a store and closes it with the test. Its calls are given time on a busy machine too, unless o says how much.
+// open opens a store and closes it at the end of the test. The default time limit of a call is long enough for a busy
+// machine.
 func open(t *testing.T, url string, o postgres.Options) *postgres.Store {
 	t.Helper()
 	o.CallTimeout = cmp.Or(o.CallTimeout, time.Minute)
@@ -93,7 +95,7 @@ func open(t *testing.T, url string, o postgres.Options) *postgres.Store {
 	return s
 }
 
-// TestStore holds the engine against the suite.
+// TestStore runs the suite for store engines.
 func TestStore(t *testing.T) {
 	storetest.Run(t, storetest.Engine{Open: func(t *testing.T, now func() time.Time) storetest.Instance {
 		return instance(t, newDatabase(t), now)

@@ -13,7 +13,7 @@ import (
 
 var claimTasks = statement{"claim", `SELECT id, kind, due, recipient, life, lease FROM claim_tasks($1, $2, $3)`}
 
-// Claim realises esh3ar.TaskQueue. The clock is the database's: nodes whose own are apart agree on what is due.
+// Claim implements esh3ar.TaskQueue. It uses the database's clock, so nodes with different clocks agree on what is due.
 func (s *Store) Claim(ctx context.Context, lease time.Duration, limit int) (tasks []esh3ar.Task, err error) {
 	var now *int64
 	if s.opts.Now != nil {
@@ -37,8 +37,8 @@ func (s *Store) Claim(ctx context.Context, lease time.Duration, limit int) (task
 
 var readTasks = statement{"read_tasks", `SELECT id, kind, due, lease FROM tasks WHERE id = ANY ($1)`}
 
-// readLeases reads who holds the tasks that the changes end.
-func (s *Store) readLeases(ctx context.Context, r *round, tasks []*esh3ar.Task) error {
+// readLeases reads the leases of the tasks that the changes complete.
+func (s *Store) readLeases(ctx context.Context, r *settleAttempt, tasks []*esh3ar.Task) error {
 	if len(tasks) == 0 {
 		return nil
 	}
@@ -58,11 +58,11 @@ func (s *Store) readLeases(ctx context.Context, r *round, tasks []*esh3ar.Task) 
 	}, uuids(ids))
 }
 
-// holds tells whether a change may end its task: the task is there, nobody has claimed it since, and no change of this round
-// has ended it.
-func (r *round) holds(t *esh3ar.Task) bool {
+// holdsLease reports whether a change may complete its task: the task exists, its lease is the newest one, and no other change of
+// this attempt completes it.
+func (r *settleAttempt) holdsLease(t *esh3ar.Task) bool {
 	key := keyOf(t)
-	if lease, ended := r.ended[key]; ended && lease != nil {
+	if lease, ended := r.endedTasks[key]; ended && lease != nil {
 		return false
 	}
 	lease, there := r.leases[key]

@@ -28,7 +28,7 @@ func (s *Store) free(ctx context.Context) error {
 	defer cancel()
 	var free bool
 	if err := s.pool.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock_shared($1)`, movingLock).Scan(&free); err != nil {
-		return s.unreachable(err)
+		return s.connectError(err)
 	}
 	if !free {
 		return fmt.Errorf("%s: %w", s.opts.Flag, ErrMoving)

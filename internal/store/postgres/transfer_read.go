@@ -134,7 +134,7 @@ func eachRow(ctx context.Context, tx pgx.Tx, q transferQuery, each func(row any)
 
 // eachTransferEvent reads the event log in the order in which readers get it.
 func eachTransferEvent(ctx context.Context, tx pgx.Tx, each func(row any) error) error {
-	g := group{pos: -1}
+	g := positionEvents{pos: -1}
 	flush := func() error {
 		g.sort()
 		for _, e := range g.entries {
@@ -152,10 +152,10 @@ func eachTransferEvent(ctx context.Context, tx pgx.Tx, each func(row any) error)
 			return nil, err
 		}
 		entries, err := decodeEntries(pos, rest)
-		return group{pos, entries}, err
+		return positionEvents{pos, entries}, err
 	}}
 	err := eachRow(ctx, tx, read, func(row any) error {
-		next := row.(group) //nolint:forcetypeassert // scan gives nothing else
+		next := row.(positionEvents) //nolint:forcetypeassert // scan gives nothing else
 		if next.pos != g.pos {
 			if err := flush(); err != nil {
 				return err
@@ -209,7 +209,7 @@ func scanTransferKey(rows pgx.Rows) (any, error) {
 }
 
 // sort puts the events of a position into their order.
-func (g *group) sort() {
+func (g *positionEvents) sort() {
 	slices.SortFunc(g.entries, func(a, b lifecycle.Entry) int {
 		return cmp.Or(bytes.Compare(a.Message.UUID[:], b.Message.UUID[:]), cmp.Compare(a.Version, b.Version))
 	})

@@ -9,8 +9,8 @@ import (
 )
 
 var (
-	// addUsage takes the rows in one order, so that two nodes never wait for each other in a circle, and deletes the oldest
-	// days of a business with the first entry of a new one.
+	// addUsage locks the rows in sorted order, so that nodes do not deadlock. The first entry of a new day deletes days past
+	// retention.
 	addUsage = statement{"add_usage", `WITH new AS (
 			SELECT * FROM unnest($1::uuid[], $2::integer[], $3::bigint[], $4::bigint[]) AS u(business, day, messages, refused) ORDER BY business, day
 		), added AS (
@@ -24,27 +24,27 @@ var (
 	readUsage = statement{"usage", `SELECT day, messages, refused FROM usage WHERE business = $1 AND day BETWEEN $2 AND $3 ORDER BY day`}
 )
 
-// AddUsage realises esh3ar.UsageStore.
+// AddUsage implements esh3ar.UsageStore.
 func (s *Store) AddUsage(ctx context.Context, entries []esh3ar.Usage) ([]esh3ar.Usage, error) {
 	businesses, days := make([][16]byte, len(entries)), make([]int32, len(entries))
 	messages, refused := make([]int64, len(entries)), make([]int64, len(entries))
-	type place struct {
+	type dayKey struct {
 		business esh3ar.BusinessID
 		day      esh3ar.Day
 	}
-	places := make(map[place]int, len(entries))
+	indexes := make(map[dayKey]int, len(entries))
 	for i, e := range entries {
 		businesses[i], days[i], messages[i], refused[i] = [16]byte(e.Business.UUID), int32(e.Day), e.Messages, e.Refused
-		places[place{e.Business, e.Day}] = i
+		indexes[dayKey{e.Business, e.Day}] = i
 	}
 	sums := make([]esh3ar.Usage, len(entries))
-	err := persist(ctx, func(int) error {
+	err := withRetry(ctx, func(int) error {
 		return s.query(ctx, addUsage, func(rows pgx.Rows) error {
 			var u esh3ar.Usage
 			if err := rows.Scan((*[16]byte)(&u.Business.UUID), &u.Day, &u.Messages, &u.Refused); err != nil {
 				return err
 			}
-			sums[places[place{u.Business, u.Day}]] = u
+			sums[indexes[dayKey{u.Business, u.Day}]] = u
 			return nil
 		}, businesses, days, messages, refused, esh3ar.UsageDays)
 	})
@@ -54,7 +54,7 @@ func (s *Store) AddUsage(ctx context.Context, entries []esh3ar.Usage) ([]esh3ar.
 	return sums, nil
 }
 
-// Usage realises esh3ar.UsageStore.
+// Usage implements esh3ar.UsageStore.
 func (s *Store) Usage(ctx context.Context, business esh3ar.BusinessID, first, last esh3ar.Day) (days []esh3ar.Usage, err error) {
 	err = s.query(ctx, readUsage, func(rows pgx.Rows) error {
 		days = append(days, esh3ar.Usage{Business: business})

@@ -9,21 +9,21 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// Verify realises esh3ar.Verifier. What one statement can find is a row of the table below; what only the decoded steps and
-// events show is a walk over all messages. All reading is one snapshot, which holds up nobody: it has no transaction id. A
-// repair looks again, in the statement that mends.
+// Verify implements esh3ar.Verifier. What a single statement can find is an entry of checks. What needs decoded steps and
+// events is found by a walk over all messages. All reads use one snapshot, which delays no other session because it has no
+// transaction id. Every repair is a statement that checks again.
 func (s *Store) Verify(ctx context.Context, repair bool, found func(esh3ar.Finding)) (survey esh3ar.VerifyReport, err error) {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return survey, readError("verify", err)
 	}
 	defer conn.Release()
-	if _, err := conn.Exec(ctx, "SET statement_timeout = 0"); err != nil { // this takes as long as it takes
+	if _, err := conn.Exec(ctx, "SET statement_timeout = 0"); err != nil { // the checks have no time limit
 		return survey, readError("verify", err)
 	}
 	defer func() {
 		if _, err := conn.Exec(context.WithoutCancel(ctx), "RESET statement_timeout"); err != nil {
-			_ = conn.Conn().Close(context.WithoutCancel(ctx)) // the pool makes another
+			_ = conn.Conn().Close(context.WithoutCancel(ctx)) // the pool opens another connection
 		}
 	}()
 	v := &verification{conn: conn.Conn(), repair: repair, found: func(f esh3ar.Finding) { survey.Findings++; found(f) }, survey: &survey}
@@ -42,9 +42,9 @@ type verification struct {
 }
 
 func (v *verification) run(ctx context.Context) error {
-	if v.repair { // first what rows say of each other: the walk then finds less
+	if v.repair { // repair the checks first: the walk then finds fewer consequences
 		for _, c := range checks {
-			if err := v.mend(ctx, &c); err != nil {
+			if err := v.repairCheck(ctx, &c); err != nil {
 				return fmt.Errorf("%s: %w", c.name, err)
 			}
 		}
@@ -53,7 +53,7 @@ func (v *verification) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // it only read
+	defer tx.Rollback(context.WithoutCancel(ctx)) // read-only transaction
 	if err := v.count(ctx, tx); err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (v *verification) run(ctx context.Context) error {
 	if err := tx.Rollback(ctx); err != nil {
 		return err
 	}
-	return w.mend(ctx, v.conn)
+	return w.runRepairs(ctx, v.conn)
 }
 
 func (v *verification) count(ctx context.Context, tx pgx.Tx) error {
@@ -80,28 +80,28 @@ func (v *verification) count(ctx context.Context, tx pgx.Tx) error {
 		&v.survey.Recipients, &v.survey.SetAside)
 }
 
-// report tells what a check finds and does not mend.
+// report reports the findings of a check.
 func (v *verification) report(ctx context.Context, tx pgx.Tx, c *check) error {
 	rows, err := tx.Query(ctx, c.find)
 	if err != nil {
 		return err
 	}
-	return v.tell(rows, c, esh3ar.Reported)
+	return v.reportRows(rows, c, esh3ar.Reported)
 }
 
-// mend runs the repair of a check and tells what it has mended.
-func (v *verification) mend(ctx context.Context, c *check) error {
-	if c.mend == "" {
+// repairCheck runs the repair of a check, and reports what it repaired.
+func (v *verification) repairCheck(ctx context.Context, c *check) error {
+	if c.repair == "" {
 		return nil
 	}
-	rows, err := v.conn.Query(ctx, c.mend)
+	rows, err := v.conn.Query(ctx, c.repair)
 	if err != nil {
 		return err
 	}
-	return v.tell(rows, c, c.action)
+	return v.reportRows(rows, c, c.action)
 }
 
-func (v *verification) tell(rows pgx.Rows, c *check, action string) error {
+func (v *verification) reportRows(rows pgx.Rows, c *check, action string) error {
 	defer rows.Close()
 	for rows.Next() {
 		f := esh3ar.Finding{Check: c.name, Detail: c.detail, Action: action}

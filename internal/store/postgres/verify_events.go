@@ -11,7 +11,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/lifecycle"
 )
 
-// eachEvent gives every event of the log to look; a row that cannot be read goes to damaged.
+// eachEvent calls look for every event of the log, and damaged for every row that cannot be decoded.
 func (w *walk) eachEvent(ctx context.Context, tx pgx.Tx, look func(*lifecycle.Entry), damaged func(pos, xid int64)) error {
 	rows, err := tx.Query(ctx, `SELECT pos, xid, count, entries FROM events ORDER BY pos, xid`)
 	if err != nil {
@@ -44,10 +44,10 @@ func (w *walk) eachEvent(ctx context.Context, tx pgx.Tx, look func(*lifecycle.En
 	return rows.Err()
 }
 
-// events subtracts the log from the sums.
+// events subtracts the events of the log from the sums.
 func (w *walk) events(ctx context.Context, tx pgx.Tx) error {
 	return w.eachEvent(ctx, tx, func(e *lifecycle.Entry) {
-		if e.At > w.since {
+		if e.At > w.logStart {
 			b := w.bucket(e.Message)
 			w.sums[b] -= w.hash(e.Message, int(e.Version))
 			w.counts[b]--
@@ -62,8 +62,8 @@ func (w *walk) events(ctx context.Context, tx pgx.Tx) error {
 	})
 }
 
-// compare looks for the messages behind the sums that differ. A bucket may differ because a message was purged whose events
-// are still there; then nothing is found.
+// compare checks the messages of buckets whose sums differ. A bucket may also differ because a message was purged before its
+// events; then nothing is found.
 func (w *walk) compare(ctx context.Context, tx pgx.Tx) error {
 	var differ bool
 	for b := range w.sums {
@@ -81,36 +81,36 @@ func (w *walk) compare(ctx context.Context, tx pgx.Tx) error {
 	if err != nil {
 		return err
 	}
-	return w.messages(ctx, tx, "", func(m *verified) {
+	return w.messages(ctx, tx, "", func(m *walkedMessage) {
 		if !m.damaged && w.sums[w.bucket(m.id)] != 0 {
 			w.history(m, logged[m.id])
 		}
 	})
 }
 
-// history holds one message's steps against its events.
-func (w *walk) history(m *verified, versions []uint32) {
+// history compares the steps of one message with its events.
+func (w *walk) history(m *walkedMessage, versions []uint32) {
 	var missing []int
 	for i := range m.List {
 		n := len(versions)
 		versions = slices.DeleteFunc(versions, func(v uint32) bool { return v == uint32(i+1) })
-		switch n -= len(versions); {
-		case n == 0 && m.List[i].At > w.since:
+		n -= len(versions)
+		if n == 0 && m.List[i].At > w.logStart {
 			missing = append(missing, i)
-		case n > 1:
-			w.finding(m.finding("event_repeated", fmt.Sprintf("version %d is %d times in the event log", i+1, n)), "", nil)
+		} else if n > 1 {
+			w.finding(m.finding("event_repeated", fmt.Sprintf("version %d is in the event log %d times", i+1, n)), "", nil)
 		}
 	}
 	if len(versions) > 0 {
-		w.finding(m.finding("event_unknown", fmt.Sprintf("versions %v are in the event log and not among its steps", versions)), "", nil)
+		w.finding(m.finding("event_unknown", fmt.Sprintf("versions %v are in the event log but not among its steps", versions)), "", nil)
 	}
 	if len(missing) > 0 {
-		w.finding(m.finding("event_missing", fmt.Sprintf("%d of its events are not in the log; logged anew they come late", len(missing))), esh3ar.Mended, m.logAnew(missing))
+		w.finding(m.finding("event_missing", fmt.Sprintf("%d of its events are not in the event log; the repair appends them", len(missing))), esh3ar.Mended, m.appendEvents(missing))
 	}
 }
 
-// logAnew writes the events of some steps behind the newest.
-func (m *verified) logAnew(missing []int) func(context.Context, *pgx.Conn) error {
+// appendEvents appends the events of some steps to the end of the log.
+func (m *walkedMessage) appendEvents(missing []int) func(context.Context, *pgx.Conn) error {
 	return func(ctx context.Context, conn *pgx.Conn) error {
 		var entries []byte
 		newest := esh3ar.Time(0)

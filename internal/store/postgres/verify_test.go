@@ -12,8 +12,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/postgres"
 )
 
-// behind runs SQL behind the store's back.
-func behind(t *testing.T, url, sql string) {
+// damage executes SQL that changes rows directly.
+func damage(t *testing.T, url, sql string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {
@@ -26,6 +26,7 @@ func behind(t *testing.T, url, sql string) {
 	}
 }
 
+// findings runs Verify and returns the names and actions of its findings.
 func findings(t *testing.T, s *postgres.Store, repair bool) (found []string) {
 	t.Helper()
 	survey, err := s.Verify(t.Context(), repair, func(f esh3ar.Finding) { found = append(found, f.Check+" "+f.Action) })
@@ -33,12 +34,12 @@ func findings(t *testing.T, s *postgres.Store, repair bool) (found []string) {
 		t.Fatal(err)
 	}
 	if survey.Findings != len(found) {
-		t.Errorf("%d findings counted, %d told", survey.Findings, len(found))
+		t.Errorf("survey counts %d findings, got %d", survey.Findings, len(found))
 	}
 	return found
 }
 
-// populate leaves a store with every kind of row.
+// populate fills a store with every kind of row.
 func populate(t *testing.T, s *postgres.Store) {
 	t.Helper()
 	now := esh3ar.TimeOf(time.Now())
@@ -75,11 +76,12 @@ func populate(t *testing.T, s *postgres.Store) {
 	}
 }
 
-// TestVerify plants each kind of damage: it is found, a repair says what it does, and afterwards nothing is found that can be mended.
-func TestVerify(t *testing.T) {
+// TestVerify_EachDamage_IsFoundAndRepaired plants one kind of damage at a time. Verify must find it, and after a repair
+// nothing repairable may be left.
+func TestVerify_EachDamage_IsFoundAndRepaired(t *testing.T) {
 	for _, c := range []struct {
 		check, damage string
-		repaired      string // what a repair does
+		repaired      string // action of a repair; empty if there is none
 		left          []string
 	}{
 		{"inbox_missing", `DELETE FROM inbox WHERE ctid = (SELECT min(ctid) FROM inbox)`, esh3ar.Mended, nil},
@@ -107,21 +109,21 @@ func TestVerify(t *testing.T) {
 			s := open(t, url, postgres.Options{})
 			populate(t, s)
 			if found := findings(t, s, false); len(found) > 0 {
-				t.Fatalf("a sound store: %q", found)
+				t.Fatalf("before the damage: got findings %q, want none", found)
 			}
-			behind(t, url, c.damage)
+			damage(t, url, c.damage)
 			if found := findings(t, s, false); !slices.Contains(found, c.check+" reported") {
-				t.Errorf("not found: %q", found)
+				t.Errorf("got findings %q, want %s", found, c.check)
 			}
 			if c.repaired == "" {
 				return
 			}
 			if found := findings(t, s, true); !slices.Contains(found, c.check+" "+c.repaired) {
-				t.Errorf("a repair says %q", found)
+				t.Errorf("repair: got findings %q, want action %s", found, c.repaired)
 			}
-			findings(t, s, true) // what the first repair laid bare
+			findings(t, s, true) // repairs what the first repair uncovered
 			if found := findings(t, s, false); len(found) > 0 {
-				t.Errorf("after two repairs: %q", found)
+				t.Errorf("after two repairs: got findings %q, want none", found)
 			}
 		})
 	}

@@ -12,7 +12,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/storetest"
 )
 
-// nextVersion does to a schema what the next version of the program may do: it adds, and counts on.
+// nextVersion changes a schema as the next version of the program may do: it adds columns and tables, and increments the
+// version.
 const nextVersion = `
 	ALTER TABLE messages ADD COLUMN later text NOT NULL DEFAULT 'x';
 	ALTER TABLE inbox ADD COLUMN later text;
@@ -32,9 +33,9 @@ func execute(t *testing.T, url, sql string) {
 	}
 }
 
-// TestVersionsOneApart: everything works, and starts, on a schema that a node of the next version has brought up to date. So a
-// rolling restart migrates with its first node while the others go on.
-func TestVersionsOneApart(t *testing.T) {
+// TestStore_SchemaOneVersionAhead_Works runs the suite on a schema that a node of the next version has migrated. A rolling
+// restart migrates with its first node while the others continue.
+func TestStore_SchemaOneVersionAhead_Works(t *testing.T) {
 	later := copyOf(t, "template1")
 	if err := open(t, server.URL(later), postgres.Options{}).Close(); err != nil {
 		t.Fatal(err)
@@ -45,7 +46,8 @@ func TestVersionsOneApart(t *testing.T) {
 	}})
 }
 
-func TestVersionsTwoApartAreRefused(t *testing.T) {
+// TestOpen_SchemaTwoVersionsAhead_Fails: a schema that is newer by two versions is rejected.
+func TestOpen_SchemaTwoVersionsAhead_Fails(t *testing.T) {
 	url := newDatabase(t)
 	open(t, url, postgres.Options{})
 	execute(t, url, nextVersion)
@@ -53,9 +55,9 @@ func TestVersionsTwoApartAreRefused(t *testing.T) {
 	s, err := postgres.Open(t.Context(), url, postgres.Options{})
 	if err == nil {
 		_ = s.Close()
-		t.Fatal("a schema two versions ahead was opened")
+		t.Fatal("Open accepted a schema two versions ahead")
 	}
 	if !strings.Contains(err.Error(), "run a newer esh3ar") {
-		t.Errorf("%v does not say what to do", err)
+		t.Errorf("got %v, want it to name the remedy", err)
 	}
 }

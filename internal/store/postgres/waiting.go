@@ -18,7 +18,7 @@ func (s *Store) CountWaiting(ctx context.Context, q esh3ar.WaitingQuery) (n int,
 	err = s.query(ctx, countWaiting, func(rows pgx.Rows) error { return rows.Scan(&n) },
 		int64(q.Recipient), int16(q.Lane), [16]byte(q.Business.UUID), q.Limit, q.Walk)
 	if err != nil {
-		return 0, readError("count what waits", err)
+		return 0, readError("count undelivered messages", err)
 	}
 	return n, nil
 }

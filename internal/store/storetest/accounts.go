@@ -11,28 +11,28 @@ var accountTests = map[string]func(*fixture){
 	"businesses": func(f *fixture) {
 		b := esh3ar.Business{ID: f.business, Name: "متجر", Plan: "gold", CreatedAt: f.now()}
 		_, err := f.Store.Business(f.ctx, b.ID)
-		f.wantCode(err, esh3ar.NotFound, "before")
+		f.wantCode(err, esh3ar.NotFound, "business before its creation")
 		f.ok(f.Store.CreateBusiness(f.ctx, b), "create")
 		got, err := f.Store.Business(f.ctx, b.ID)
 		f.ok(err, "business")
 		want(f, got, b, "business")
 	},
 	"keys": func(f *fixture) {
-		k := account(f)
+		k := createAccount(f)
 		got, err := f.Store.KeyByHash(f.ctx, k.Hash)
 		f.ok(err, "key by hash")
 		want(f, got, k, "key")
 		_, err = f.Store.KeyByHash(f.ctx, esh3ar.KeyHash{9})
 		f.wantCode(err, esh3ar.NotFound, "unknown hash")
 		orphan := esh3ar.APIKey{ID: esh3ar.NewKeyID(), Business: esh3ar.NewBusinessID(), Hash: esh3ar.KeyHash{2}}
-		f.wantCode(f.Store.CreateKey(f.ctx, orphan), esh3ar.NotFound, "key of nobody")
+		f.wantCode(f.Store.CreateKey(f.ctx, orphan), esh3ar.NotFound, "key of an unknown business")
 		_, err = f.Store.KeyByHash(f.ctx, orphan.Hash)
-		f.wantCode(err, esh3ar.NotFound, "key of nobody afterwards")
+		f.wantCode(err, esh3ar.NotFound, "rejected key")
 	},
-	"revoking keeps the first time": func(f *fixture) {
-		k := account(f)
+	"revoked twice: the first time stays": func(f *fixture) {
+		k := createAccount(f)
 		at := f.now() + 5
-		f.wantCode(f.Store.RevokeKey(f.ctx, esh3ar.NewBusinessID(), k.ID, at), esh3ar.NotFound, "another business's")
+		f.wantCode(f.Store.RevokeKey(f.ctx, esh3ar.NewBusinessID(), k.ID, at), esh3ar.NotFound, "revoke by another business")
 		f.wantCode(f.Store.RevokeKey(f.ctx, k.Business, esh3ar.NewKeyID(), at), esh3ar.NotFound, "unknown key")
 		f.ok(f.Store.RevokeKey(f.ctx, k.Business, k.ID, at), "revoke")
 		f.ok(f.Store.RevokeKey(f.ctx, k.Business, k.ID, at+10), "revoke again")
@@ -40,8 +40,8 @@ var accountTests = map[string]func(*fixture){
 		f.ok(err, "key by hash")
 		want(f, got.RevokedAt, at, "revoked at")
 	},
-	"the first of concurrent revocations is kept": func(f *fixture) {
-		k := account(f)
+	"concurrent revocations: all callers see the same time": func(f *fixture) {
+		k := createAccount(f)
 		seen := make([]esh3ar.Time, 8)
 		var group sync.WaitGroup
 		for i := range seen {
@@ -58,19 +58,19 @@ var accountTests = map[string]func(*fixture){
 		}
 		group.Wait()
 		for _, at := range seen {
-			want(f, at, seen[0], "revoked at, as another caller saw it")
+			want(f, at, seen[0], "revoked at, as seen by another caller")
 		}
 	},
-	"a setting is read as it was written": func(f *fixture) {
+	"setting: is read as written": func(f *fixture) {
 		_, err := f.Store.Setting(f.ctx, "mark")
-		f.wantCode(err, esh3ar.NotFound, "before")
+		f.wantCode(err, esh3ar.NotFound, "setting before its creation")
 		_, err = f.Store.InitSetting(f.ctx, "mark", []byte("v"))
 		f.ok(err, "setting once")
 		got, err := f.Store.Setting(f.ctx, "mark")
 		f.ok(err, "setting")
 		want(f, string(got), "v", "setting")
 	},
-	"a setting is written once": func(f *fixture) {
+	"concurrent SettingOnce: all get the first value": func(f *fixture) {
 		const writers = 8
 		got := make([]string, writers)
 		var group sync.WaitGroup
@@ -81,7 +81,7 @@ var accountTests = map[string]func(*fixture){
 					f.Errorf("setting: %v", err)
 				}
 				got[i] = string(stored)
-				clear(stored) // it is the caller's
+				clear(stored) // the caller may modify the slice
 			})
 		}
 		group.Wait()
@@ -93,15 +93,15 @@ var accountTests = map[string]func(*fixture){
 		want(f, string(stored), got[0], "setting later")
 		stored, err = f.Store.InitSetting(f.ctx, "signing-key-2", nil)
 		f.ok(err, "setting")
-		want(f, string(stored), "", "an empty one, whose name another begins")
+		want(f, string(stored), "", "empty setting whose name is longer than another")
 		stored, err = f.Store.InitSetting(f.ctx, "signing-key-2", []byte("x"))
 		f.ok(err, "setting")
-		want(f, string(stored), "", "an empty value is a value")
+		want(f, string(stored), "", "empty setting is not overwritten")
 	},
 }
 
-// account makes the fixture's business and a key of it.
-func account(f *fixture) esh3ar.APIKey {
+// createAccount creates the fixture's business and an API key of it.
+func createAccount(f *fixture) esh3ar.APIKey {
 	f.Helper()
 	f.ok(f.Store.CreateBusiness(f.ctx, esh3ar.Business{ID: f.business, Name: "n", CreatedAt: f.now()}), "create business")
 	k := esh3ar.APIKey{ID: esh3ar.NewKeyID(), Business: f.business, Hash: esh3ar.KeyHash{1, 2, 3}, CreatedAt: f.now()}

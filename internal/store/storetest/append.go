@@ -9,7 +9,7 @@ import (
 )
 
 var appendTests = map[string]func(*fixture){
-	"a message comes back as it was sent": func(f *fixture) {
+	"message: is read as sent": func(f *fixture) {
 		m := f.message(alice)
 		m.Subject, m.Content, m.CorrelationID = "مرحبا", "a\u0301\U0001F600 שלום", "order-1"
 		m.Metadata, m.Priority = map[string]string{"a": "1", "": "empty name"}, esh3ar.Urgent
@@ -26,7 +26,7 @@ var appendTests = map[string]func(*fixture){
 		wanted := esh3ar.Progress{Stage: esh3ar.Stage{Life: 1, Status: esh3ar.Queued}, Version: 1}
 		want(f, got.Progress, wanted, "progress")
 	},
-	"answers and seqs follow the order of calls and messages": func(f *fixture) {
+	"several calls: answers and seqs are in order": func(f *fixture) {
 		a, b := f.call(f.message(alice), f.message(bob), f.message(alice)), f.call(f.message(alice))
 		a.Batch = esh3ar.NewBatchID()
 		answers := f.append(a, b)
@@ -40,32 +40,33 @@ var appendTests = map[string]func(*fixture){
 		}
 		want(f, answers[1].Receipts[0].Seq, 3, "seq of the second call")
 	},
-	"nothing to append": func(f *fixture) { want(f, len(f.append()), 0, "answers") },
-	"an unknown message": func(f *fixture) {
+	"no calls": func(f *fixture) { want(f, len(f.append()), 0, "answers") },
+	"unknown message": func(f *fixture) {
 		_, err := f.Store.Message(f.ctx, f.newID())
 		f.wantCode(err, esh3ar.NotFound, "message")
 		_, err = f.Store.History(f.ctx, f.newID())
 		f.wantCode(err, esh3ar.NotFound, "history")
 	},
-	"the caller's message may change afterwards": func(f *fixture) {
-		m := f.sent(alice)
+	"message modified after append: store is unaffected": func(f *fixture) {
+		m := f.appendOne(alice)
 		m.Content = "changed"
 		want(f, f.record(m.ID).Content, "hello", "content")
 	},
-	"a call is whole or not at all": func(f *fixture) {
+	"invalid message: nothing of the call is stored": func(f *fixture) {
 		bad := f.message(bob)
 		bad.Priority = esh3ar.Priorities
 		good := f.message(alice)
 		_, err := f.Store.Append(f.ctx, []*esh3ar.Call{f.call(good, bad)})
-		f.wantCode(err, esh3ar.Invalid, "append of an impossible priority")
-		want(f, good.Seq, 0, "seq of what was refused")
+		f.wantCode(err, esh3ar.Invalid, "append with an invalid priority")
+		want(f, good.Seq, 0, "seq of a message of the rejected call")
 		_, err = f.Store.Message(f.ctx, good.ID)
-		f.wantCode(err, esh3ar.NotFound, "message of the refused call")
-		want(f, f.sent(alice).Seq, 1, "next seq")
+		f.wantCode(err, esh3ar.NotFound, "message of the rejected call")
+		want(f, f.appendOne(alice).Seq, 1, "next seq")
 	},
-	"seqs are dense in commit order under concurrency": denseSeqs,
+	"concurrent appends: seqs are dense": denseSeqs,
 }
 
+// denseSeqs appends concurrently and checks that seqs have no gaps and increase for every writer.
 func denseSeqs(f *fixture) {
 	const writers, rounds = 8, 25
 	seen := make([]map[esh3ar.Recipient][]esh3ar.Seq, writers)
@@ -92,13 +93,13 @@ func denseSeqs(f *fixture) {
 			last := esh3ar.Seq(0)
 			for _, seq := range seen[w][r] {
 				if seq <= last || used[seq] {
-					f.Fatalf("%s: seq %d after %d, or used twice", r, seq, last)
+					f.Fatalf("%s: seq %d follows %d, or is used twice", r, seq, last)
 				}
 				used[seq], last = true, seq
 			}
 		}
 		want(f, f.counter(r), esh3ar.Seq(n), "counter")
-		want(f, len(used), n, "seqs given")
+		want(f, len(used), n, "distinct seqs")
 		records, err := f.Store.Since(f.ctx, r, 0, 0, n+1)
 		f.ok(err, "since")
 		for i := range records {

@@ -9,20 +9,20 @@ import (
 )
 
 var credentialTests = map[string]func(*fixture){
-	"a setting is swapped": func(f *fixture) {
-		f.wantCode(f.Store.SwapSetting(f.ctx, "ring", nil, []byte("a")), esh3ar.InUse, "swap what is not there")
+	"SwapSetting: replaces only the expected value": func(f *fixture) {
+		f.wantCode(f.Store.SwapSetting(f.ctx, "ring", nil, []byte("a")), esh3ar.InUse, "swap of an unknown setting")
 		_, err := f.Store.InitSetting(f.ctx, "ring", []byte("a"))
 		f.ok(err, "setting once")
 		f.ok(f.Store.SwapSetting(f.ctx, "ring", []byte("a"), []byte("b")), "swap")
-		f.wantCode(f.Store.SwapSetting(f.ctx, "ring", []byte("a"), []byte("c")), esh3ar.InUse, "swap the value of before")
+		f.wantCode(f.Store.SwapSetting(f.ctx, "ring", []byte("a"), []byte("c")), esh3ar.InUse, "swap of an outdated value")
 		got, err := f.Store.Setting(f.ctx, "ring")
 		f.ok(err, "setting")
 		want(f, string(got), "b", "setting")
 		got, err = f.Store.InitSetting(f.ctx, "ring", []byte("d"))
 		f.ok(err, "setting once")
-		want(f, string(got), "b", "setting once, afterwards")
+		want(f, string(got), "b", "setting once after the swap")
 	},
-	"one of several swaps wins": func(f *fixture) {
+	"concurrent swaps: one succeeds": func(f *fixture) {
 		_, err := f.Store.InitSetting(f.ctx, "ring", []byte("0"))
 		f.ok(err, "setting once")
 		won := make([]bool, 8)
@@ -32,20 +32,20 @@ var credentialTests = map[string]func(*fixture){
 		}
 		group.Wait()
 		winner := slices.Index(won, true)
-		want(f, winner >= 0 && !slices.Contains(won[winner+1:], true), true, "one swap has won")
+		want(f, winner >= 0 && !slices.Contains(won[winner+1:], true), true, "exactly one swap succeeded")
 		got, err := f.Store.Setting(f.ctx, "ring")
 		f.ok(err, "setting")
 		want(f, string(got), fmt.Sprint("by ", winner), "setting")
 	},
-	"revocations": func(f *fixture) {
+	"revocations: newest per device, by version": func(f *fixture) {
 		none, err := f.Store.RevokedTokens(f.ctx, 0, 10)
 		f.ok(err, "revoked")
-		want(f, len(none), 0, "revocations before")
+		want(f, len(none), 0, "revocations of a new store")
 		for i, r := range []esh3ar.Revocation{
 			{Recipient: 967771234567, Device: "a", At: 1000},
 			{Recipient: 967771234567, At: 2000},
 			{Recipient: 49, Device: "جهاز", At: 3000},
-			{Recipient: 967771234567, Device: "a", At: 4000}, // in place of the first
+			{Recipient: 967771234567, Device: "a", At: 4000}, // replaces the first one
 		} {
 			version, err := f.Store.RevokeTokens(f.ctx, r)
 			f.ok(err, "revoke")
@@ -65,9 +65,9 @@ var credentialTests = map[string]func(*fixture){
 		wantRevoked(f, 0, 10, 3, 4)
 		version, err := f.Store.RevokeTokens(f.ctx, esh3ar.Revocation{Recipient: 1, At: 5000})
 		f.ok(err, "revoke afterwards")
-		want(f, version, uint64(5), "version after some were forgotten")
+		want(f, version, uint64(5), "version after deletion of old ones")
 	},
-	"revocations of several at once are in order": func(f *fixture) {
+	"concurrent revocations: versions are dense": func(f *fixture) {
 		const writers, each = 4, 10
 		var group sync.WaitGroup
 		for i := range writers {
@@ -96,6 +96,7 @@ var credentialTests = map[string]func(*fixture){
 	},
 }
 
+// wantRevoked checks the versions that RevokedTokens returns.
 func wantRevoked(f *fixture, after uint64, limit int, versions ...uint64) {
 	f.Helper()
 	all, err := f.Store.RevokedTokens(f.ctx, after, limit)

@@ -7,11 +7,11 @@ import (
 )
 
 var deadLetterTests = map[string]func(*fixture){
-	"a failed message is a dead letter": func(f *fixture) {
-		m := f.failed(alice)
+	"failed message: is a dead letter": func(f *fixture) {
+		m := f.appendFailed(alice)
 		failed := f.now()
-		f.sent(alice)
-		page := f.letters(esh3ar.DeadLetterQuery{})
+		f.appendOne(alice)
+		page := f.deadLetters(esh3ar.DeadLetterQuery{})
 		want(f, len(page), 1, "dead letters")
 		want(f, page[0].ID, m.ID, "id")
 		want(f, page[0].Content, m.Content, "content")
@@ -20,19 +20,19 @@ var deadLetterTests = map[string]func(*fixture){
 		one, err := f.Store.DeadLetter(f.ctx, f.business, m.ID)
 		f.ok(err, "dead letter")
 		want(f, one.Progress, page[0].Progress, "progress")
-		f.noLetter(f.sent(bob).ID)
-		f.noLetter(f.newID())
+		f.wantNoDeadLetter(f.appendOne(bob).ID)
+		f.wantNoDeadLetter(f.newID())
 		_, err = f.Store.DeadLetter(f.ctx, esh3ar.NewBusinessID(), m.ID)
-		f.wantCode(err, esh3ar.NotFound, "another business's")
+		f.wantCode(err, esh3ar.NotFound, "dead letter of another business")
 	},
-	"the latest failure first, in pages": func(f *fixture) {
-		first, second := f.sent(alice), f.sent(bob)
+	"listing: latest failure first, in pages": func(f *fixture) {
+		first, second := f.appendOne(alice), f.appendOne(bob)
 		for _, m := range []*esh3ar.Message{second, first} {
 			f.clock.Add(10)
 			f.fail(m)
 		}
-		third := f.failed(alice)
-		f.wantLetters(f.letters(esh3ar.DeadLetterQuery{}), third, first, second)
+		third := f.appendFailed(alice)
+		f.wantDeadLetters(f.deadLetters(esh3ar.DeadLetterQuery{}), third, first, second)
 		var paged []esh3ar.Record
 		for cursor := ""; ; {
 			page, err := f.Store.DeadLetters(f.ctx, esh3ar.DeadLetterQuery{Business: f.business, Limit: 1, Cursor: cursor})
@@ -42,19 +42,19 @@ var deadLetterTests = map[string]func(*fixture){
 				break
 			}
 		}
-		f.wantLetters(paged, third, first, second)
+		f.wantDeadLetters(paged, third, first, second)
 		_, err := f.Store.DeadLetters(f.ctx, esh3ar.DeadLetterQuery{Business: f.business, Limit: 1, Cursor: "x"})
-		f.wantCode(err, esh3ar.Invalid, "a bad cursor")
+		f.wantCode(err, esh3ar.Invalid, "invalid cursor")
 	},
-	"filters": func(f *fixture) {
+	"listing: filters": func(f *fixture) {
 		a := f.message(alice)
 		a.CorrelationID = "c-1"
 		f.send(a)
 		f.fail(a)
 		between := f.clock.Add(10)
 		f.clock.Add(10)
-		b := f.sent(bob)
-		c := f.to(b, esh3ar.Failed)
+		b := f.appendOne(bob)
+		c := f.change(b, esh3ar.Failed)
 		c.Reason = "other"
 		f.settle(c)
 		for name, q := range map[string]struct {
@@ -67,87 +67,90 @@ var deadLetterTests = map[string]func(*fixture){
 			"from":        {esh3ar.DeadLetterQuery{From: esh3ar.Time(between)}, b},
 			"until":       {esh3ar.DeadLetterQuery{Until: esh3ar.Time(between)}, a},
 		} {
-			got := f.letters(q.query)
+			got := f.deadLetters(q.query)
 			if len(got) != 1 || got[0].ID != q.found.ID {
-				f.Errorf("%s: got %d dead letters", name, len(got))
+				f.Errorf("filter %s: got %d dead letters, want the matching one", name, len(got))
 			}
 		}
-		want(f, len(f.letters(esh3ar.DeadLetterQuery{From: 2, Until: 1})), 0, "backwards")
-		want(f, len(f.letters(esh3ar.DeadLetterQuery{Until: -1})), 0, "prehistory")
+		want(f, len(f.deadLetters(esh3ar.DeadLetterQuery{From: 2, Until: 1})), 0, "empty period")
+		want(f, len(f.deadLetters(esh3ar.DeadLetterQuery{Until: -1})), 0, "before 1970")
 		mine := f.business
 		f.business = esh3ar.NewBusinessID()
-		want(f, len(f.letters(esh3ar.DeadLetterQuery{})), 0, "another business's")
+		want(f, len(f.deadLetters(esh3ar.DeadLetterQuery{})), 0, "another business")
 		f.business = mine
 	},
-	"a late acknowledgement takes it out": func(f *fixture) {
-		m := f.failed(alice)
-		f.settle(f.to(m, esh3ar.Delivered))
-		want(f, len(f.letters(esh3ar.DeadLetterQuery{})), 0, "dead letters")
-		f.noLetter(m.ID)
-		want(f, f.settle(f.replay(m))[0].Applied, false, "a replay")
+	"late acknowledgement: dead letter is removed": func(f *fixture) {
+		m := f.appendFailed(alice)
+		f.settle(f.change(m, esh3ar.Delivered))
+		want(f, len(f.deadLetters(esh3ar.DeadLetterQuery{})), 0, "dead letters")
+		f.wantNoDeadLetter(m.ID)
+		want(f, f.settle(f.replay(m))[0].Applied, false, "replay after an acknowledgement: applied")
 	},
-	"failed and acknowledged in one batch": func(f *fixture) {
-		m := f.sent(alice)
-		f.settle(f.to(m, esh3ar.Failed), f.to(m, esh3ar.Delivered))
-		want(f, len(f.letters(esh3ar.DeadLetterQuery{})), 0, "dead letters")
+	"failed and acknowledged in one batch: no dead letter": func(f *fixture) {
+		m := f.appendOne(alice)
+		f.settle(f.change(m, esh3ar.Failed), f.change(m, esh3ar.Delivered))
+		want(f, len(f.deadLetters(esh3ar.DeadLetterQuery{})), 0, "dead letters")
 	},
-	"discard": func(f *fixture) {
-		m, other := f.failed(alice), f.failed(alice)
-		f.wantCode(f.Store.Discard(f.ctx, esh3ar.NewBusinessID(), m.ID), esh3ar.NotFound, "by another business")
+	"discard: dead letter is removed, message stays": func(f *fixture) {
+		m, other := f.appendFailed(alice), f.appendFailed(alice)
+		f.wantCode(f.Store.Discard(f.ctx, esh3ar.NewBusinessID(), m.ID), esh3ar.NotFound, "discard by another business")
 		f.ok(f.Store.Discard(f.ctx, f.business, m.ID), "discard")
-		f.wantCode(f.Store.Discard(f.ctx, f.business, m.ID), esh3ar.NotFound, "again")
-		f.wantLetters(f.letters(esh3ar.DeadLetterQuery{}), other)
-		f.noLetter(m.ID)
-		want(f, f.settle(f.replay(m))[0].Applied, false, "a replay")
-		want(f, f.record(m.ID).Status, esh3ar.Failed, "the message stays")
-		want(f, f.settle(f.to(m, esh3ar.Delivered))[0].Applied, true, "a late acknowledgement")
+		f.wantCode(f.Store.Discard(f.ctx, f.business, m.ID), esh3ar.NotFound, "second discard")
+		f.wantDeadLetters(f.deadLetters(esh3ar.DeadLetterQuery{}), other)
+		f.wantNoDeadLetter(m.ID)
+		want(f, f.settle(f.replay(m))[0].Applied, false, "replay of a discarded one: applied")
+		want(f, f.record(m.ID).Status, esh3ar.Failed, "status after discard")
+		want(f, f.settle(f.change(m, esh3ar.Delivered))[0].Applied, true, "late acknowledgement: applied")
 	},
-	"replay begins a new life":         replayed,
-	"replays in a row":                 replayedTwice,
-	"failed and replayed in one batch": replayedAtOnce,
-	"a replay of what is no dead letter": func(f *fixture) {
+	"replay: starts a new life":                   replayed,
+	"replay: several lives":                       replayedTwice,
+	"failed and replayed in one batch: is queued": replayedAtOnce,
+	"replay of other statuses: is not applied": func(f *fixture) {
 		for _, s := range []esh3ar.Status{esh3ar.Pending, esh3ar.Sent, esh3ar.Canceled, esh3ar.Expired, esh3ar.Delivered, esh3ar.Read} {
-			m := f.sent(alice)
-			f.settle(f.to(m, s))
+			m := f.appendOne(alice)
+			f.settle(f.change(m, s))
 			before := f.record(m.ID)
 			want(f, f.settle(f.replay(m))[0].Applied, false, s.String())
 			want(f, f.record(m.ID).Progress, before.Progress, s.String()+": unchanged")
 		}
 		_, err := f.Store.Settle(f.ctx, []esh3ar.Change{{Message: f.newID(), Recipient: alice, To: esh3ar.Sent, Replay: true}})
-		f.wantCode(err, esh3ar.Invalid, "a replay to another status")
+		f.wantCode(err, esh3ar.Invalid, "replay to another status than queued")
 	},
-	"replays from two sides": func(f *fixture) {
-		m := f.failed(alice)
+	"replayed twice: the second is not applied": func(f *fixture) {
+		m := f.appendFailed(alice)
 		results := f.settle(f.replay(m), f.replay(m))
-		want(f, results[0].Applied, true, "first")
-		want(f, results[1].Applied, false, "second")
+		want(f, results[0].Applied, true, "first replay applied")
+		want(f, results[1].Applied, false, "second replay applied")
 		want(f, f.record(m.ID).Life, 2, "life")
 		want(f, f.counter(alice), 2, "counter")
 	},
 }
 
-// fail ends a message as a dead letter.
+// fail settles a message as failed, so that it becomes a dead letter.
 func (f *fixture) fail(m *esh3ar.Message) {
 	f.Helper()
-	c := f.to(m, esh3ar.Failed)
+	c := f.change(m, esh3ar.Failed)
 	c.Reason, c.Attempt = esh3ar.ReasonAttemptsSpent, 5
 	want(f, f.settle(c)[0].Applied, true, "failed")
 }
 
-func (f *fixture) failed(r esh3ar.Recipient) *esh3ar.Message {
+// appendFailed appends a message and fails it.
+func (f *fixture) appendFailed(r esh3ar.Recipient) *esh3ar.Message {
 	f.Helper()
-	m := f.sent(r)
+	m := f.appendOne(r)
 	f.fail(m)
 	return m
 }
 
+// replay returns the change that replays a dead letter.
 func (f *fixture) replay(m *esh3ar.Message) esh3ar.Change {
-	c := f.to(m, esh3ar.Queued)
+	c := f.change(m, esh3ar.Queued)
 	c.Replay = true
 	return c
 }
 
-func (f *fixture) letters(q esh3ar.DeadLetterQuery) []esh3ar.Record {
+// deadLetters lists up to 100 dead letters of the fixture's business.
+func (f *fixture) deadLetters(q esh3ar.DeadLetterQuery) []esh3ar.Record {
 	f.Helper()
 	q.Business, q.Limit = f.business, 100
 	page, err := f.Store.DeadLetters(f.ctx, q)
@@ -155,13 +158,13 @@ func (f *fixture) letters(q esh3ar.DeadLetterQuery) []esh3ar.Record {
 	return page.Records
 }
 
-func (f *fixture) noLetter(id esh3ar.MessageID) {
+func (f *fixture) wantNoDeadLetter(id esh3ar.MessageID) {
 	f.Helper()
 	_, err := f.Store.DeadLetter(f.ctx, f.business, id)
 	f.wantCode(err, esh3ar.NotFound, "dead letter")
 }
 
-func (f *fixture) wantLetters(got []esh3ar.Record, wanted ...*esh3ar.Message) {
+func (f *fixture) wantDeadLetters(got []esh3ar.Record, wanted ...*esh3ar.Message) {
 	f.Helper()
 	if len(got) != len(wanted) {
 		f.Fatalf("got %d dead letters, want %d", len(got), len(wanted))
@@ -171,6 +174,7 @@ func (f *fixture) wantLetters(got []esh3ar.Record, wanted ...*esh3ar.Message) {
 	}
 }
 
+// replayed follows a message through failure, replay and delivery.
 func replayed(f *fixture) {
 	m := f.message(alice)
 	m.TTL = time.Minute
@@ -179,7 +183,7 @@ func replayed(f *fixture) {
 	f.send(m)
 	f.settle(f.attempt(m, esh3ar.Sent, 1))
 	f.fail(m)
-	behind := f.sent(alice)
+	behind := f.appendOne(alice)
 	f.clock.Add(1000)
 	got := f.settle(f.replay(m))[0]
 	want(f, got.Applied, true, "applied")
@@ -187,63 +191,63 @@ func replayed(f *fixture) {
 	want(f, got.Recipient, alice, "recipient")
 	want(f, got.Progress, esh3ar.Progress{Stage: esh3ar.Stage{Life: 2, Status: esh3ar.Queued}, Version: 4}, "progress")
 	after := f.record(m.ID)
-	want(f, after.Progress, got.Progress, "the record's")
-	want(f, after.Seq, got.Seq, "the record's seq")
-	want(f, after.ExpiresAt, f.now().Add(time.Minute), "its time begins anew")
+	want(f, after.Progress, got.Progress, "progress of the record")
+	want(f, after.Seq, got.Seq, "seq of the record")
+	want(f, after.ExpiresAt, f.now().Add(time.Minute), "expiry of the second life")
 	want(f, after.Content, m.Content, "content")
-	want(f, len(f.letters(esh3ar.DeadLetterQuery{})), 0, "dead letters")
+	want(f, len(f.deadLetters(esh3ar.DeadLetterQuery{})), 0, "dead letters")
 	f.wantSeqs(f.pending(esh3ar.InboxQuery{Recipient: alice}).Records, behind.Seq, got.Seq)
 	since, err := f.Store.Since(f.ctx, alice, 0, 0, 100)
 	f.ok(err, "since")
 	f.wantSeqs(since, behind.Seq, got.Seq)
 	wantStatuses(f, m, esh3ar.Queued, esh3ar.Sent, esh3ar.Failed, esh3ar.Queued)
-	// What happened in the first life counts no more.
-	late := f.to(m, esh3ar.Delivered)
+	// Changes of the first life no longer apply.
+	late := f.change(m, esh3ar.Delivered)
 	late.Life = 1
-	want(f, f.settle(late)[0].Applied, false, "a change of the first life")
+	want(f, f.settle(late)[0].Applied, false, "change of the first life: applied")
 	want(f, f.settle(f.attempt(m, esh3ar.Sent, 1))[0].Progress.Attempts, 1, "attempts")
-	want(f, f.settle(f.to(m, esh3ar.Delivered))[0].Applied, true, "delivered")
+	want(f, f.settle(f.change(m, esh3ar.Delivered))[0].Applied, true, "delivered")
 	f.wantSeqs(f.pending(esh3ar.InboxQuery{Recipient: alice}).Records, behind.Seq)
-	for _, entry := range f.log("", 100) {
+	for _, entry := range f.readLog("", 100) {
 		if entry.Event.Message == m.ID {
-			want(f, entry.Event.CorrelationID, "c", "correlation id of an event, also from before the replay")
+			want(f, entry.Event.CorrelationID, "c", "correlation id of every event")
 		}
 	}
-	wantComplete(f, f.log("", 100))
-	want(f, len(f.walk(esh3ar.ListQuery{Limit: 10}, nil)), 2, "listed")
+	wantComplete(f, f.readLog("", 100))
+	want(f, len(f.listAll(esh3ar.ListQuery{Limit: 10}, nil)), 2, "listed messages")
 }
 
-// attempt is a change that carries an attempt.
+// attempt returns a change that carries an attempt number.
 func (f *fixture) attempt(m *esh3ar.Message, to esh3ar.Status, attempt int) esh3ar.Change {
-	c := f.to(m, to)
+	c := f.change(m, to)
 	c.Attempt = attempt
 	return c
 }
 
 func replayedTwice(f *fixture) {
-	m := f.failed(alice)
+	m := f.appendFailed(alice)
 	for life := esh3ar.Life(2); life < 5; life++ {
 		got := f.settle(f.replay(m))[0]
 		want(f, got.Progress.Life, life, "life")
 		want(f, got.Seq, esh3ar.Seq(life), "seq")
 		f.clock.Add(1)
 		f.fail(m)
-		want(f, len(f.letters(esh3ar.DeadLetterQuery{})), 1, "dead letters")
+		want(f, len(f.deadLetters(esh3ar.DeadLetterQuery{})), 1, "dead letters")
 		f.wantSeqs(f.pending(esh3ar.InboxQuery{Recipient: alice}).Records)
 	}
-	wantComplete(f, f.log("", 100))
+	wantComplete(f, f.readLog("", 100))
 }
 
 func replayedAtOnce(f *fixture) {
-	m := f.sent(alice)
-	results := f.settle(f.to(m, esh3ar.Failed), f.replay(m), f.to(m, esh3ar.Sent))
+	m := f.appendOne(alice)
+	results := f.settle(f.change(m, esh3ar.Failed), f.replay(m), f.change(m, esh3ar.Sent))
 	for i := range results {
 		want(f, results[i].Applied, true, "applied")
 	}
 	want(f, f.record(m.ID).Stage, esh3ar.Stage{Life: 2, Status: esh3ar.Sent}, "stage")
-	want(f, len(f.letters(esh3ar.DeadLetterQuery{})), 0, "dead letters")
+	want(f, len(f.deadLetters(esh3ar.DeadLetterQuery{})), 0, "dead letters")
 	f.wantSeqs(f.pending(esh3ar.InboxQuery{Recipient: alice}).Records, 2)
-	f.settle(f.to(m, esh3ar.Failed), f.replay(m), f.to(m, esh3ar.Delivered))
+	f.settle(f.change(m, esh3ar.Failed), f.replay(m), f.change(m, esh3ar.Delivered))
 	f.wantSeqs(f.pending(esh3ar.InboxQuery{Recipient: alice}).Records)
 	want(f, f.record(m.ID).Stage, esh3ar.Stage{Life: 3, Status: esh3ar.Delivered}, "stage")
 }

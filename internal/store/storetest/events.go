@@ -10,76 +10,76 @@ import (
 )
 
 var eventTests = map[string]func(*fixture){
-	"an empty log": func(f *fixture) {
+	"empty log: the tail is a position": func(f *fixture) {
 		tail := f.tail()
 		if tail == "" {
-			f.Fatal("whoever keeps it would begin at the tail of another day")
+			f.Fatal("the tail of an empty log is empty: a reader that stores it would start at a later tail")
 		}
-		want(f, len(f.log("", 10)), 0, "entries")
-		want(f, len(f.log(tail, 10)), 0, "entries behind the tail")
-		m := f.sent(alice)
-		want(f, len(f.log(tail, 10)), len(f.history(m.ID)), "entries behind that tail later")
+		want(f, len(f.readLog("", 10)), 0, "entries")
+		want(f, len(f.readLog(tail, 10)), 0, "entries after the tail")
+		m := f.appendOne(alice)
+		want(f, len(f.readLog(tail, 10)), len(f.history(m.ID)), "entries after that tail later")
 	},
-	"every event once, in version order, from each position": func(f *fixture) {
+	"every position: the log continues with the next event": func(f *fixture) {
 		fillLog(f)
-		all := f.log("", 1000)
+		all := f.readLog("", 1000)
 		wantComplete(f, all)
 		want(f, f.tail(), all[len(all)-1].Position, "tail")
-		want(f, len(f.log(f.tail(), 10)), 0, "behind the tail")
+		want(f, len(f.readLog(f.tail(), 10)), 0, "entries after the tail")
 		for i, entry := range all {
-			rest := f.log(entry.Position, 1000)
+			rest := f.readLog(entry.Position, 1000)
 			if !slices.EqualFunc(rest, all[i+1:], sameEntry) {
-				f.Fatalf("reading on from entry %d gives something else", i)
+				f.Fatalf("reading from entry %d: got other entries than in one read", i)
 			}
 		}
 	},
-	"the limit, and paging": func(f *fixture) {
+	"pages: contain the same as one read": func(f *fixture) {
 		fillLog(f)
 		var paged []esh3ar.LogEntry
 		for position := esh3ar.Position(""); ; {
-			page := f.log(position, 3)
+			page := f.readLog(position, 3)
 			if len(page) == 0 {
 				break
 			}
 			if len(page) > 3 {
-				f.Fatalf("%d entries over the limit", len(page))
+				f.Fatalf("got %d entries, want at most 3", len(page))
 			}
 			paged = append(paged, page...)
 			position = page[len(page)-1].Position
 		}
-		if !slices.EqualFunc(paged, f.log("", 1000), sameEntry) {
-			f.Error("paging gives something else than one read")
+		if !slices.EqualFunc(paged, f.readLog("", 1000), sameEntry) {
+			f.Error("pages contain other entries than one read")
 		}
 	},
-	"positions rise": func(f *fixture) {
+	"positions: increase": func(f *fixture) {
 		fillLog(f)
-		all := f.log("", 1000)
+		all := f.readLog("", 1000)
 		for i := 1; i < len(all); i++ {
 			if all[i].Position <= all[i-1].Position {
-				f.Fatalf("%q after %q", all[i].Position, all[i-1].Position)
+				f.Fatalf("position %q follows %q", all[i].Position, all[i-1].Position)
 			}
 		}
 	},
-	"an entry equals the history": func(f *fixture) {
+	"log entry: equals the history": func(f *fixture) {
 		m := f.message(alice)
 		m.CorrelationID, m.Metadata = "c", map[string]string{"k": "v"}
 		f.send(m)
-		c := f.to(m, esh3ar.Failed)
+		c := f.change(m, esh3ar.Failed)
 		c.Reason, c.Attempt = "attempts_spent", 3
 		f.settle(c)
 		history := f.history(m.ID)
-		for i, entry := range f.log("", 10) {
+		for i, entry := range f.readLog("", 10) {
 			if !sameEvent(entry.Event, history[i]) {
-				f.Errorf("log %+v, history %+v", entry.Event, history[i])
+				f.Errorf("got log entry %+v, want %+v", entry.Event, history[i])
 			}
 		}
 	},
-	"of some businesses only": func(f *fixture) {
-		mine := f.sent(alice)
+	"filter by business: other entries are skipped": func(f *fixture) {
+		mine := f.appendOne(alice)
 		other := *f
 		other.business = esh3ar.NewBusinessID()
-		theirs := other.sent(alice)
-		f.settle(f.to(theirs, esh3ar.Sent), f.to(mine, esh3ar.Sent))
+		theirs := other.appendOne(alice)
+		f.settle(f.change(theirs, esh3ar.Sent), f.change(mine, esh3ar.Sent))
 		page, err := f.Store.Events(f.ctx, esh3ar.EventQuery{Businesses: []esh3ar.BusinessID{f.business}, Limit: 10})
 		f.ok(err, "events")
 		want(f, len(page.Entries), 2, "entries")
@@ -87,23 +87,24 @@ var eventTests = map[string]func(*fixture){
 			want(f, entry.Event.Message, mine.ID, "message")
 		}
 		page, err = f.Store.Events(f.ctx, esh3ar.EventQuery{Businesses: []esh3ar.BusinessID{esh3ar.NewBusinessID()}, Limit: 10})
-		f.ok(err, "events of nobody")
-		want(f, len(page.Entries), 0, "entries of nobody")
-		want(f, page.Next, f.tail(), "what was walked over is not walked again")
+		f.ok(err, "events of an unknown business")
+		want(f, len(page.Entries), 0, "entries of an unknown business")
+		want(f, page.Next, f.tail(), "next position after skipped entries")
 		both, err := f.Store.Events(f.ctx, esh3ar.EventQuery{Businesses: []esh3ar.BusinessID{other.business, f.business}, Limit: 10})
 		f.ok(err, "events of both")
 		want(f, len(both.Entries), 4, "entries of both")
 	},
-	"a bad position": func(f *fixture) {
-		f.sent(alice)
+	"invalid position": func(f *fixture) {
+		f.appendOne(alice)
 		_, err := f.Store.Events(f.ctx, esh3ar.EventQuery{After: "not a position", Limit: 10})
 		f.wantCode(err, esh3ar.Invalid, "events")
 	},
-	"a position is written in one way": func(f *fixture) { // in another its order would be another
-		for range 12 { // until the number of one has a letter
-			f.sent(alice)
+	// Positions are compared as text, so each must have exactly one spelling.
+	"other spelling of a position: is invalid": func(f *fixture) {
+		for range 12 { // until a position contains a hexadecimal letter
+			f.appendOne(alice)
 		}
-		for _, entry := range f.log("", 100) {
+		for _, entry := range f.readLog("", 100) {
 			at := string(entry.Position)
 			last := len(at) - 1
 			others := []string{" " + at[1:], "\r" + at[1:], "+" + at[1:], at[:last] + "\r", at[:last-1] + "\r" + at[last:], at + " ", "0" + at, at[1:], "0x" + at[2:]}
@@ -115,23 +116,23 @@ var eventTests = map[string]func(*fixture){
 			}
 			for _, other := range others {
 				if _, err := f.Store.Events(f.ctx, esh3ar.EventQuery{After: esh3ar.Position(other), Limit: 1}); esh3ar.CodeOf(err) != esh3ar.Invalid {
-					f.Fatalf("%q was taken for a position, %v", other, err)
+					f.Fatalf("position %q: got %v, want Invalid", other, err)
 				}
 			}
 		}
 	},
-	"a change that does not apply makes no event": func(f *fixture) {
-		m := f.sent(alice)
-		f.settle(f.to(m, esh3ar.Delivered))
+	"change that does not apply: no event": func(f *fixture) {
+		m := f.appendOne(alice)
+		f.settle(f.change(m, esh3ar.Delivered))
 		tail := f.tail()
-		f.settle(f.to(m, esh3ar.Sent))
+		f.settle(f.change(m, esh3ar.Sent))
 		want(f, f.tail(), tail, "tail")
 	},
-	"a reader under concurrent writers misses nothing": concurrentLog,
+	"concurrent writers: a reader misses nothing": concurrentLog,
 }
 
-// log reads until the limit or the end: a page may be shorter than its limit.
-func (f *fixture) log(after esh3ar.Position, limit int) (entries []esh3ar.LogEntry) {
+// readLog reads entries until the limit or the end of the log. A page may be shorter than its limit.
+func (f *fixture) readLog(after esh3ar.Position, limit int) (entries []esh3ar.LogEntry) {
 	f.Helper()
 	for len(entries) < limit {
 		page, err := f.Store.Events(f.ctx, esh3ar.EventQuery{After: after, Limit: limit - len(entries)})
@@ -140,7 +141,7 @@ func (f *fixture) log(after esh3ar.Position, limit int) (entries []esh3ar.LogEnt
 			break
 		}
 		if len(page.Entries) > 0 {
-			want(f, page.Next, page.Entries[len(page.Entries)-1].Position, "where to read on")
+			want(f, page.Next, page.Entries[len(page.Entries)-1].Position, "next position of the page")
 		}
 		entries, after = append(entries, page.Entries...), page.Next
 	}
@@ -164,23 +165,24 @@ func sameEvent(a, b esh3ar.Event) bool {
 		a.CorrelationID == b.CorrelationID && a.Reason == b.Reason && len(a.Metadata) == len(b.Metadata)
 }
 
-// fillLog leaves ten messages with two to four events each.
+// fillLog appends ten messages with two to four events each.
 func fillLog(f *fixture) {
 	for i := range 10 {
-		m := f.sent(alice + esh3ar.Recipient(i%2))
-		steps := []esh3ar.Change{f.to(m, esh3ar.Sent), f.to(m, esh3ar.Delivered), f.to(m, esh3ar.Read)}
+		m := f.appendOne(alice + esh3ar.Recipient(i%2))
+		steps := []esh3ar.Change{f.change(m, esh3ar.Sent), f.change(m, esh3ar.Delivered), f.change(m, esh3ar.Read)}
 		f.settle(steps[:1+i%3]...)
 	}
 }
 
-// wantComplete holds a log against the histories of its messages: versions 1, 2, 3 … of each, none missing.
+// wantComplete compares a log with the histories of its messages: each must have versions 1, 2, 3, …, without gaps.
 func wantComplete(f *fixture, all []esh3ar.LogEntry) {
 	f.Helper()
 	versions := map[esh3ar.MessageID]uint32{}
 	for _, entry := range all {
 		e := entry.Event
-		if versions[e.Message]++; versions[e.Message] != e.Version {
-			f.Fatalf("version %d of %s where %d was due", e.Version, e.Message, versions[e.Message])
+		versions[e.Message]++
+		if versions[e.Message] != e.Version {
+			f.Fatalf("message %s: got version %d, want %d", e.Message, e.Version, versions[e.Message])
 		}
 	}
 	for id, n := range versions {
@@ -188,6 +190,7 @@ func wantComplete(f *fixture, all []esh3ar.LogEntry) {
 	}
 }
 
+// concurrentLog reads the log while several writers append and settle.
 func concurrentLog(f *fixture) {
 	const writers, rounds = 4, 25
 	var group sync.WaitGroup
@@ -198,7 +201,7 @@ func concurrentLog(f *fixture) {
 				if _, err := f.Store.Append(f.ctx, []*esh3ar.Call{f.call(m)}); err != nil {
 					f.Errorf("append: %v", err)
 				}
-				if _, err := f.Store.Settle(f.ctx, []esh3ar.Change{f.to(m, esh3ar.Sent), f.to(m, esh3ar.Delivered)}); err != nil {
+				if _, err := f.Store.Settle(f.ctx, []esh3ar.Change{f.change(m, esh3ar.Sent), f.change(m, esh3ar.Delivered)}); err != nil {
 					f.Errorf("settle: %v", err)
 				}
 			}
@@ -225,7 +228,7 @@ func concurrentLog(f *fixture) {
 			select {
 			case <-stopped:
 				last = true
-			case <-time.After(time.Millisecond): // without it, one processor does nothing but read
+			case <-time.After(time.Millisecond): // on a single CPU, the reader would run all the time
 			}
 		}
 	})

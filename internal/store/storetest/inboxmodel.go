@@ -10,21 +10,21 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// inboxModel says what waits in one inbox after a random history. A store may remember between reads where the waiting of a
-// lane begins, so the history mixes reads with everything that changes what waits: appends, steps in any order, replays,
-// scheduled messages that enter, purges, a reopened store and power cuts.
+// inboxModel is a model of one inbox under a random history. A store may cache low-water marks between reads, so the history
+// mixes reads with everything that changes the undelivered messages: appends, steps in any order, replays, due messages,
+// purges, reopening and power failures.
 type inboxModel struct {
 	*fixture
 	recipient esh3ar.Recipient
 	random    *rand.Rand
 	counter   esh3ar.Seq
-	waiting   map[esh3ar.Seq]*esh3ar.Message // the messages that have not ended
-	failed    []*esh3ar.Message              // the dead letters
-	scheduled []*esh3ar.Message              // the messages without a seq
-	steps     []string                       // what happened so far, for the report of a failure
+	waiting   map[esh3ar.Seq]*esh3ar.Message // undelivered messages by seq
+	failed    []*esh3ar.Message              // dead letters
+	scheduled []*esh3ar.Message              // scheduled messages that have no seq yet
+	steps     []string                       // steps so far, for failure reports
 }
 
-// inboxHistories runs random histories, each in an inbox of its own.
+// inboxHistories runs random histories, each in its own inbox.
 func inboxHistories(f *fixture) {
 	for seed := range uint64(12) {
 		m := &inboxModel{
@@ -44,18 +44,18 @@ func inboxHistories(f *fixture) {
 	}
 }
 
-// did notes a step.
-func (m *inboxModel) did(format string, args ...any) {
+// logStep records a step.
+func (m *inboxModel) logStep(format string, args ...any) {
 	m.steps = append(m.steps, fmt.Sprintf(format, args...))
 }
 
-// step changes or reads the inbox once.
+// step performs one random change or read.
 func (m *inboxModel) step() {
 	switch n := m.random.IntN(40); {
 	case n < 10:
 		m.append()
 	case n < 24:
-		m.endSome()
+		m.settleSome()
 	case n < 32:
 		m.readSome()
 	case n < 34:
@@ -68,23 +68,24 @@ func (m *inboxModel) step() {
 		m.clock.Add(1)
 		m.purge(m.now(), 100)
 		m.failed = nil
-		m.did("purge")
+		m.logStep("purge")
 	default:
 		m.restart()
 	}
 }
 
-// restart opens the store again, after a power cut where the engine can cut its power.
+// restart reopens the store, or simulates a power failure if the engine can.
 func (m *inboxModel) restart() {
 	if m.engine.CanCrash && m.random.IntN(2) == 0 {
 		m.Instance = m.Crash(m.T)
-		m.did("crash")
+		m.logStep("crash")
 		return
 	}
 	m.Instance = m.Reopen(m.T)
-	m.did("reopen")
+	m.logStep("reopen")
 }
 
+// append appends one to four messages of random priorities.
 func (m *inboxModel) append() {
 	messages := make([]*esh3ar.Message, 1+m.random.IntN(4))
 	for i := range messages {
@@ -96,18 +97,18 @@ func (m *inboxModel) append() {
 		m.counter++
 		want(m.fixture, one.Seq, m.counter, "seq of an append")
 		m.waiting[m.counter] = one
-		m.did("append %d to lane %d", one.Seq, one.Priority)
+		m.logStep("append %d to lane %d", one.Seq, one.Priority)
 	}
 }
 
-// endSome takes steps of a few of the messages that wait, in any order and as one batch. A push does not end a message.
-func (m *inboxModel) endSome() {
+// settleSome settles up to three undelivered messages in one batch, in random order. Some of the statuses do not end a message.
+func (m *inboxModel) settleSome() {
 	seqs := slices.Sorted(maps.Keys(m.waiting))
 	m.random.Shuffle(len(seqs), func(i, j int) { seqs[i], seqs[j] = seqs[j], seqs[i] })
 	var changes []esh3ar.Change
 	for _, seq := range seqs[:min(len(seqs), 1+m.random.IntN(3))] {
 		to := []esh3ar.Status{esh3ar.Pending, esh3ar.Sent, esh3ar.Delivered, esh3ar.Read, esh3ar.Failed, esh3ar.Canceled}[m.random.IntN(6)]
-		c := m.to(m.waiting[seq], to)
+		c := m.change(m.waiting[seq], to)
 		if to == esh3ar.Failed {
 			c.Reason = esh3ar.ReasonAttemptsSpent
 			m.failed = append(m.failed, m.waiting[seq])
@@ -116,14 +117,14 @@ func (m *inboxModel) endSome() {
 			delete(m.waiting, seq)
 		}
 		changes = append(changes, c)
-		m.did("%d to %s", seq, to)
+		m.logStep("%d to %s", seq, to)
 	}
 	if len(changes) > 0 {
 		m.settle(changes...)
 	}
 }
 
-// replaySome begins another life of a dead letter, under a new seq.
+// replaySome replays a random dead letter, which gets a new seq.
 func (m *inboxModel) replaySome() {
 	if len(m.failed) == 0 {
 		return
@@ -135,11 +136,11 @@ func (m *inboxModel) replaySome() {
 }
 
 func (m *inboxModel) schedule() {
-	m.scheduled = append(m.scheduled, m.fixture.scheduled(m.recipient, time.Minute))
-	m.did("schedule")
+	m.scheduled = append(m.scheduled, m.fixture.appendScheduled(m.recipient, time.Minute))
+	m.logStep("schedule")
 }
 
-// enterDue lets the messages enter that were scheduled, each at its time.
+// enterDue moves all scheduled messages into the inbox.
 func (m *inboxModel) enterDue() {
 	if len(m.scheduled) == 0 {
 		return
@@ -147,24 +148,25 @@ func (m *inboxModel) enterDue() {
 	m.clock.Add(time.Hour.Milliseconds())
 	for _, task := range m.claim() {
 		i := slices.IndexFunc(m.scheduled, func(one *esh3ar.Message) bool { return one.ID == task.Message })
-		if i < 0 { // a task of a history before
-			m.settle(m.enter(task))
+		if i < 0 { // a task of an earlier history
+			m.settle(m.enterChange(task))
 			continue
 		}
 		one := m.scheduled[i]
 		m.scheduled = slices.Delete(m.scheduled, i, i+1)
-		m.entered(one, m.settle(m.enter(task))[0])
+		m.entered(one, m.settle(m.enterChange(task))[0])
 	}
 }
 
+// entered records that a message got a new seq.
 func (m *inboxModel) entered(one *esh3ar.Message, s esh3ar.Settled) {
 	m.counter++
-	want(m.fixture, s.Seq, m.counter, "seq of what entered")
+	want(m.fixture, s.Seq, m.counter, "seq of a message that entered")
 	m.waiting[s.Seq] = one
-	m.did("enter %d in lane %d", s.Seq, one.Priority)
+	m.logStep("enter %d in lane %d", s.Seq, one.Priority)
 }
 
-// readSome reads from random positions, without random lanes and within a random limit.
+// readSome reads a page with random positions, skipped lanes and limit.
 func (m *inboxModel) readSome() {
 	var q esh3ar.InboxQuery
 	for p := range q.After {
@@ -175,10 +177,10 @@ func (m *inboxModel) readSome() {
 	}
 	q.Limit = 1 + m.random.IntN(6)
 	m.checkPage(q)
-	m.did("read after %v without %v, limit %d", q.After, q.Skip, q.Limit)
+	m.logStep("read after %v without %v, limit %d", q.After, q.Skip, q.Limit)
 }
 
-// checkPage compares a page with what waits.
+// checkPage compares a page with the model.
 func (m *inboxModel) checkPage(q esh3ar.InboxQuery) {
 	m.Helper()
 	q.Recipient = m.recipient
@@ -203,13 +205,13 @@ func (m *inboxModel) checkPage(q esh3ar.InboxQuery) {
 		got = append(got, page.Records[i].Seq)
 	}
 	if !slices.Equal(got, wanted) {
-		m.Errorf("the page of %+v: got seqs %v, want %v", q, got, wanted)
+		m.Errorf("page of %+v: got seqs %v, want %v", q, got, wanted)
 	}
 	want(m.fixture, page.Counter, m.counter, "counter")
 	want(m.fixture, page.Ended, ended, "ended")
 }
 
-// checkWaiting compares the counts of each lane with what waits.
+// checkWaiting compares the counts per lane with the model.
 func (m *inboxModel) checkWaiting() {
 	m.Helper()
 	var counts [esh3ar.Priorities]int

@@ -7,49 +7,49 @@ import (
 )
 
 var listTests = map[string]func(*fixture){
-	"newest first, in pages": func(f *fixture) {
+	"listing: newest first, in pages": func(f *fixture) {
 		messages := listed(f, 25)
 		slices.Reverse(messages)
 		for _, limit := range []int{1, 4, 25, 100} {
-			wantList(f, f.walk(esh3ar.ListQuery{Limit: limit}, nil), messages)
+			wantList(f, f.listAll(esh3ar.ListQuery{Limit: limit}, nil), messages)
 		}
 	},
-	"the cursor stands while messages are added": func(f *fixture) {
+	"messages added during a listing: the cursor stays valid": func(f *fixture) {
 		messages := listed(f, 12)
 		slices.Reverse(messages)
-		wantList(f, f.walk(esh3ar.ListQuery{Limit: 5}, func() { f.sent(alice) }), messages)
+		wantList(f, f.listAll(esh3ar.ListQuery{Limit: 5}, func() { f.appendOne(alice) }), messages)
 	},
-	"one business does not see another's": func(f *fixture) {
+	"other businesses: are not visible": func(f *fixture) {
 		mine := listed(f, 2)
 		f.business = esh3ar.NewBusinessID()
 		listed(f, 3)
 		slices.Reverse(mine)
 		f.business = mine[0].Business
-		wantList(f, f.walk(esh3ar.ListQuery{Limit: 10}, nil), mine)
+		wantList(f, f.listAll(esh3ar.ListQuery{Limit: 10}, nil), mine)
 	},
-	"filters": func(f *fixture) {
+	"listing: filters": func(f *fixture) {
 		messages := listed(f, 12)
 		for i, m := range messages {
 			if i%3 == 0 {
-				f.settle(f.to(m, esh3ar.Delivered))
+				f.settle(f.change(m, esh3ar.Delivered))
 			}
 		}
 		for name, c := range map[string]struct {
 			query esh3ar.ListQuery
 			keep  func(i int) bool
 		}{
-			"status":      {esh3ar.ListQuery{Statuses: []esh3ar.Status{esh3ar.Delivered}}, func(i int) bool { return i%3 == 0 }},
-			"statuses":    {esh3ar.ListQuery{Statuses: []esh3ar.Status{esh3ar.Queued, esh3ar.Delivered}}, func(int) bool { return true }},
-			"none":        {esh3ar.ListQuery{Statuses: []esh3ar.Status{esh3ar.Failed}}, func(int) bool { return false }},
-			"recipient":   {esh3ar.ListQuery{Recipient: bob}, func(i int) bool { return i%2 == 1 }},
-			"correlation": {esh3ar.ListQuery{CorrelationID: "c-1"}, func(i int) bool { return i%4 == 1 }},
-			"all of them": {esh3ar.ListQuery{Statuses: []esh3ar.Status{esh3ar.Delivered}, Recipient: bob, CorrelationID: "c-1"}, func(i int) bool { return i == 9 }},
-			"from":        {esh3ar.ListQuery{From: messages[4].CreatedAt()}, func(i int) bool { return i >= 4 }},
-			"until":       {esh3ar.ListQuery{Until: messages[4].CreatedAt()}, func(i int) bool { return i < 4 }},
-			"between":     {esh3ar.ListQuery{From: messages[4].CreatedAt(), Until: messages[6].CreatedAt()}, func(i int) bool { return i == 4 || i == 5 }},
-			"backwards":   {esh3ar.ListQuery{From: messages[6].CreatedAt(), Until: messages[4].CreatedAt()}, func(int) bool { return false }},
-			"prehistory":  {esh3ar.ListQuery{Until: -1}, func(int) bool { return false }},
-			"since then":  {esh3ar.ListQuery{From: -1}, func(int) bool { return true }},
+			"status":           {esh3ar.ListQuery{Statuses: []esh3ar.Status{esh3ar.Delivered}}, func(i int) bool { return i%3 == 0 }},
+			"statuses":         {esh3ar.ListQuery{Statuses: []esh3ar.Status{esh3ar.Queued, esh3ar.Delivered}}, func(int) bool { return true }},
+			"none":             {esh3ar.ListQuery{Statuses: []esh3ar.Status{esh3ar.Failed}}, func(int) bool { return false }},
+			"recipient":        {esh3ar.ListQuery{Recipient: bob}, func(i int) bool { return i%2 == 1 }},
+			"correlation":      {esh3ar.ListQuery{CorrelationID: "c-1"}, func(i int) bool { return i%4 == 1 }},
+			"all of them":      {esh3ar.ListQuery{Statuses: []esh3ar.Status{esh3ar.Delivered}, Recipient: bob, CorrelationID: "c-1"}, func(i int) bool { return i == 9 }},
+			"from":             {esh3ar.ListQuery{From: messages[4].CreatedAt()}, func(i int) bool { return i >= 4 }},
+			"until":            {esh3ar.ListQuery{Until: messages[4].CreatedAt()}, func(i int) bool { return i < 4 }},
+			"between":          {esh3ar.ListQuery{From: messages[4].CreatedAt(), Until: messages[6].CreatedAt()}, func(i int) bool { return i == 4 || i == 5 }},
+			"backwards":        {esh3ar.ListQuery{From: messages[6].CreatedAt(), Until: messages[4].CreatedAt()}, func(int) bool { return false }},
+			"before 1970":      {esh3ar.ListQuery{Until: -1}, func(int) bool { return false }},
+			"from before 1970": {esh3ar.ListQuery{From: -1}, func(int) bool { return true }},
 		} {
 			var wanted []*esh3ar.Message
 			for i, m := range messages {
@@ -61,17 +61,17 @@ var listTests = map[string]func(*fixture){
 			for _, limit := range []int{1, 100} {
 				c.query.Limit = limit
 				f.Log(name)
-				wantList(f, f.walk(c.query, nil), wanted)
+				wantList(f, f.listAll(c.query, nil), wanted)
 			}
 		}
 	},
-	"a bad cursor": func(f *fixture) {
+	"invalid cursor": func(f *fixture) {
 		_, err := f.Store.List(f.ctx, esh3ar.ListQuery{Business: f.business, Cursor: "nonsense", Limit: 1})
 		f.wantCode(err, esh3ar.Invalid, "list")
 	},
 }
 
-// listed appends n messages, to alice and bob in turn, with four correlation ids in turn.
+// listed appends n messages, alternately to alice and bob, with four correlation ids in turn.
 func listed(f *fixture, n int) []*esh3ar.Message {
 	messages := make([]*esh3ar.Message, n)
 	for i := range messages {
@@ -82,8 +82,8 @@ func listed(f *fixture, n int) []*esh3ar.Message {
 	return messages
 }
 
-// walk reads all pages of a listing; between them it calls between.
-func (f *fixture) walk(q esh3ar.ListQuery, between func()) []esh3ar.Record {
+// listAll reads all pages of a listing. It calls between, if not nil, between two pages.
+func (f *fixture) listAll(q esh3ar.ListQuery, between func()) []esh3ar.Record {
 	f.Helper()
 	q.Business = f.business
 	var records []esh3ar.Record
@@ -91,7 +91,7 @@ func (f *fixture) walk(q esh3ar.ListQuery, between func()) []esh3ar.Record {
 		page, err := f.Store.List(f.ctx, q)
 		f.ok(err, "list")
 		if len(page.Records) > q.Limit {
-			f.Fatalf("%d records over the limit of %d", len(page.Records), q.Limit)
+			f.Fatalf("got %d records, want at most %d", len(page.Records), q.Limit)
 		}
 		records = append(records, page.Records...)
 		if q.Cursor = page.NextCursor; q.Cursor == "" {
@@ -101,7 +101,7 @@ func (f *fixture) walk(q esh3ar.ListQuery, between func()) []esh3ar.Record {
 			between()
 		}
 	}
-	f.Fatal("the listing does not end")
+	f.Fatal("the listing did not end after 1000 pages")
 	return nil
 }
 

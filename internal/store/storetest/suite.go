@@ -1,7 +1,7 @@
-// Package storetest states how a store engine behaves: one suite, run by every engine's own tests. It knows the port
-// and nothing of any engine; what only one engine can show (a flipped bit, a failed write) stays with that engine.
+// Package storetest defines the behaviour of store engines: one suite, which the tests of every engine run. It uses the port only.
+// What only one engine can show, such as damaged bytes or failed writes, is tested by that engine.
 //
-// Concurrency: each test has a store of its own; the tests that need several goroutines start and end them.
+// Concurrency: each test has its own store. Tests that need several goroutines start and end them.
 package storetest
 
 import (
@@ -14,26 +14,26 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// Engine is what the suite must know of an engine.
+// Engine describes an engine to the suite.
 type Engine struct {
-	// Open gives a new empty store that reads the time from now. It registers its own cleanup.
+	// Open returns a new empty store that uses now as its clock. It registers its own cleanup.
 	Open func(t *testing.T, now func() time.Time) Instance
-	// CanCrash says that the instances have Crash. Without it the tests of power cuts are reported as skipped, and
-	// with it a missing Crash is a failure: an engine cannot lose them unseen.
+	// CanCrash reports whether instances have Crash. If it is false, the power failure tests are reported as skipped. If it
+	// is true and Crash is missing, they fail, so an engine cannot lose them unnoticed.
 	CanCrash bool
 }
 
-// Instance is one store and the ways to come back to its data.
+// Instance is a store and the ways to reopen its data.
 type Instance struct {
 	Store esh3ar.Store
-	// Reopen closes the store and opens its data again. The store of before must not be used any more.
+	// Reopen closes the store and opens its data again. The previous store must not be used afterwards.
 	Reopen func(t *testing.T) Instance
-	// Crash cuts the power without a word to the store, and opens what a disk that keeps only what was synced holds.
-	// The store of before goes on in its own world.
+	// Crash simulates a power failure: it opens what a disk contains that kept only synced data. The previous store stays
+	// open, on its own copy of the disk.
 	Crash func(t *testing.T) Instance
 }
 
-// Run holds an engine against the suite.
+// Run runs the suite.
 func Run(t *testing.T, engine Engine) {
 	for _, group := range []struct {
 		name  string
@@ -63,19 +63,19 @@ func Run(t *testing.T, engine Engine) {
 	}
 }
 
-// fixture is a store with a business, a clock that only moves when told, and short ways to do and to check things.
+// fixture is a store with one business and a manual clock, and helpers for common operations and checks.
 type fixture struct {
 	*testing.T
 	Instance
 	engine   Engine
 	ctx      context.Context
 	business esh3ar.BusinessID
-	clock    *atomic.Int64 // milliseconds
-	made     *atomic.Uint64
+	clock    *atomic.Int64 // milliseconds since 1970; moved by the tests
+	ids      *atomic.Uint64
 }
 
 func newFixture(t *testing.T, engine Engine) *fixture {
-	f := &fixture{T: t, engine: engine, ctx: t.Context(), business: esh3ar.NewBusinessID(), clock: new(atomic.Int64), made: new(atomic.Uint64)}
+	f := &fixture{T: t, engine: engine, ctx: t.Context(), business: esh3ar.NewBusinessID(), clock: new(atomic.Int64), ids: new(atomic.Uint64)}
 	f.clock.Store(1_800_000_000_000)
 	f.Instance = engine.Open(t, func() time.Time { return time.UnixMilli(f.clock.Load()) })
 	return f
@@ -83,16 +83,17 @@ func newFixture(t *testing.T, engine Engine) *fixture {
 
 func (f *fixture) now() esh3ar.Time { return esh3ar.Time(f.clock.Load()) }
 
-// recipients of the tests.
+// Recipients of the tests.
 const (
 	alice esh3ar.Recipient = 967770000001
 	bob   esh3ar.Recipient = 967770000002
 )
 
-// newID makes an id one millisecond after the last: ids rise as they are made, whatever the machine does.
+// newID returns an id that is one millisecond newer than the previous one, so ids increase whatever the speed of the
+// machine.
 func (f *fixture) newID() esh3ar.MessageID {
 	var entropy [10]byte
-	binary.BigEndian.PutUint64(entropy[2:], f.made.Add(1))
+	binary.BigEndian.PutUint64(entropy[2:], f.ids.Add(1))
 	return esh3ar.MessageIDAt(esh3ar.Time(f.clock.Add(1)), entropy)
 }
 
@@ -104,7 +105,7 @@ func (f *fixture) call(messages ...*esh3ar.Message) *esh3ar.Call {
 	return &esh3ar.Call{Business: f.business, Messages: messages}
 }
 
-// key gives a call an idempotency key that holds for a day.
+// key adds an idempotency key to a call that expires after a day.
 func (f *fixture) key(c *esh3ar.Call, key string, fingerprint byte) *esh3ar.Call {
 	c.Key = &esh3ar.IdempotencyKey{Key: key, Fingerprint: [32]byte{fingerprint}, ExpiresAt: f.now().Add(24 * time.Hour)}
 	return c
@@ -115,7 +116,7 @@ func (f *fixture) append(calls ...*esh3ar.Call) []esh3ar.Answer {
 	answers, err := f.Store.Append(f.ctx, calls)
 	f.ok(err, "append")
 	if len(answers) != len(calls) {
-		f.Fatalf("append: %d answers to %d calls", len(answers), len(calls))
+		f.Fatalf("append: got %d answers, want %d", len(answers), len(calls))
 	}
 	return answers
 }
@@ -130,8 +131,8 @@ func (f *fixture) send(messages ...*esh3ar.Message) {
 	f.append(calls...)
 }
 
-// sent makes and appends one message.
-func (f *fixture) sent(r esh3ar.Recipient) *esh3ar.Message {
+// appendOne creates and appends one message.
+func (f *fixture) appendOne(r esh3ar.Recipient) *esh3ar.Message {
 	f.Helper()
 	m := f.message(r)
 	f.send(m)
@@ -143,13 +144,13 @@ func (f *fixture) settle(changes ...esh3ar.Change) []esh3ar.Settled {
 	results, err := f.Store.Settle(f.ctx, changes)
 	f.ok(err, "settle")
 	if len(results) != len(changes) {
-		f.Fatalf("settle: %d results of %d changes", len(results), len(changes))
+		f.Fatalf("settle: got %d results, want %d", len(results), len(changes))
 	}
 	return results
 }
 
-// to is the plainest change of m.
-func (f *fixture) to(m *esh3ar.Message, s esh3ar.Status) esh3ar.Change {
+// change returns the simplest change of m to a status.
+func (f *fixture) change(m *esh3ar.Message, s esh3ar.Status) esh3ar.Change {
 	return esh3ar.Change{Message: m.ID, Recipient: m.Recipient, To: s, At: f.now()}
 }
 
@@ -201,7 +202,7 @@ func (f *fixture) wantCode(err error, code esh3ar.Code, what string) {
 	}
 }
 
-// want compares.
+// want compares got with the wanted value.
 func want[T comparable](f *fixture, got, wanted T, what string) {
 	f.Helper()
 	if got != wanted {

@@ -49,7 +49,7 @@ func (s *Sums) Count(kind string) int { return s.of[kind].count }
 func canonical(row any) any {
 	switch r := row.(type) {
 	case Event:
-		r.More = false // an engine knows it while the message is there
+		r.Annotated = false // an engine knows it while the message is there
 		return [2]any{fmt.Sprintf("%T", row), r.Entry}
 	case Message:
 		if len(r.Metadata) == 0 {

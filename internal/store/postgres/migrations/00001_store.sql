@@ -1,37 +1,37 @@
 -- +goose Up
 
--- A message with its progress, one row. What never changes comes first. An update touches no indexed column, so it stays on
--- its page (HOT) and costs no index entry; the fill factor leaves room for it. Times are milliseconds since 1970 UTC.
+-- A message and its progress in one row. Immutable columns come first. Updates change no indexed column, so they are HOT updates on the same
+-- page without new index entries; the fill factor leaves space for them. Times are milliseconds since 1970 UTC.
 CREATE TABLE messages (
     id             uuid     NOT NULL, -- UUIDv7: sorted by creation
-    recipient      bigint   NOT NULL, -- E.164 without the plus; also the key to distribute tables by
+    recipient      bigint   NOT NULL, -- E.164 without the plus; also the key for distributing tables
     business       uuid     NOT NULL,
     lane           smallint NOT NULL, -- priority, 0 to 3
-    sender         text     NOT NULL, -- the business's name when it sent
+    sender         text     NOT NULL, -- name of the business when it sent the message
     subject        text     NOT NULL,
     content        text     NOT NULL,
     correlation_id text     NOT NULL,
     metadata       jsonb,             -- strings to strings; null: none
     send_at        bigint   NOT NULL, -- 0: at once
-    ttl            integer  NOT NULL, -- seconds; 0: for ever
-    seq            bigint,            -- place in the inbox; null: none yet
-    expires_at     bigint   NOT NULL, -- end of the time to live in this life; 0: never
+    ttl            integer  NOT NULL, -- seconds; 0: no limit
+    seq            bigint,            -- sequence number in the inbox; null if it has none yet
+    expires_at     bigint   NOT NULL, -- expiry of this life; 0: never
     life           integer  NOT NULL DEFAULT 1,
-    status         smallint NOT NULL, -- the root package's numbers, 0 scheduled to 8 read
+    status         smallint NOT NULL, -- values of the root package, from 0 (scheduled) to 8 (read)
     attempts       integer  NOT NULL DEFAULT 0,
     version        integer  NOT NULL DEFAULT 1, -- events so far
     steps          bytea    NOT NULL DEFAULT '', -- status changes after the first, see package lifecycle
-    discarded      boolean  NOT NULL DEFAULT false, -- a dead letter that somebody threw away
-    pos            bigint   NOT NULL, -- of its newest event in the log
-    revision       integer  NOT NULL DEFAULT 1, -- rises with every change of the row
+    discarded      boolean  NOT NULL DEFAULT false, -- whether its dead letter was discarded
+    pos            bigint   NOT NULL, -- position of its newest event in the log
+    revision       integer  NOT NULL DEFAULT 1, -- incremented by every change of the row
     PRIMARY KEY (id, recipient)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
-ALTER TABLE messages ALTER COLUMN content SET STORAGE EXTERNAL; -- compressing costs more than it saves
+ALTER TABLE messages ALTER COLUMN content SET STORAGE EXTERNAL; -- compression costs more CPU than it saves
 
 CREATE UNIQUE INDEX messages_recipient_seq ON messages (recipient, seq);
 CREATE INDEX messages_business ON messages (business, id);
 
--- What waits: a row per undelivered message that has its place.
+-- One row per undelivered message that has a seq.
 CREATE TABLE inbox (
     recipient bigint   NOT NULL,
     lane      smallint NOT NULL,
@@ -52,7 +52,7 @@ CREATE TABLE idempotency_keys (
     fingerprint  bytea  NOT NULL,
     expires_at   bigint NOT NULL,
     batch        uuid   NOT NULL,
-    ids          uuid[]   NOT NULL DEFAULT '{}', -- the receipts: a call whose commit is seen has them
+    ids          uuid[]   NOT NULL DEFAULT '{}', -- the receipts; set in the transaction of the call
     seqs         bigint[] NOT NULL DEFAULT '{}',
     recipients   bigint[] NOT NULL DEFAULT '{}',
     correlations text[]   NOT NULL DEFAULT '{}',
@@ -70,7 +70,7 @@ CREATE TABLE dead_letters (
 CREATE SEQUENCE leases;
 
 CREATE TABLE tasks (
-    id           uuid     NOT NULL, -- of the message
+    id           uuid     NOT NULL, -- id of the message
     kind         smallint NOT NULL,
     due          bigint   NOT NULL,
     recipient    bigint   NOT NULL,
@@ -81,13 +81,13 @@ CREATE TABLE tasks (
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
 CREATE INDEX tasks_due ON tasks (due);
 
--- The event log: the events of one transaction that share a position are one row. A position is the id of a transaction,
--- that of the change or that of the message's event before, whichever is higher, so a message's events never turn around.
+-- The event log. Events of one transaction that share a position are one row. A position is the id of the transaction of the change, or the
+-- position of the message's previous event if that is higher, so the events of a message are always in order.
 CREATE TABLE events (
     pos      bigint  NOT NULL,
-    xid      bigint  NOT NULL, -- of the transaction that wrote the row
+    xid      bigint  NOT NULL, -- id of the transaction that wrote the row
     count    integer NOT NULL,
-    happened bigint  NOT NULL, -- when the newest of them did
+    happened bigint  NOT NULL, -- time of the newest event in the row
     entries  bytea   NOT NULL,
     PRIMARY KEY (pos, xid)
 );
@@ -98,7 +98,7 @@ CREATE TABLE events_trimmed (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     pos      bigint  NOT NULL,
     count    integer NOT NULL, -- events of that position
-    since    bigint  NOT NULL  -- whatever happened later was not deleted
+    since    bigint  NOT NULL  -- events after this time were not deleted
 );
 
 CREATE TABLE businesses (
@@ -113,7 +113,7 @@ CREATE TABLE api_keys (
     business   uuid   NOT NULL REFERENCES businesses,
     hash       bytea  NOT NULL UNIQUE,
     created_at bigint NOT NULL,
-    revoked_at bigint NOT NULL -- 0: in force
+    revoked_at bigint NOT NULL -- 0: not revoked
 );
 
 CREATE TABLE settings (
@@ -121,11 +121,11 @@ CREATE TABLE settings (
     value bytea NOT NULL
 );
 
--- Rows that a repair moved out of the way, whole.
+-- Damaged rows that a repair moved here unchanged.
 CREATE TABLE set_aside (
     id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     aside  timestamptz NOT NULL DEFAULT now(),
-    source text  NOT NULL, -- the table
+    source text  NOT NULL, -- name of the table
     finding text NOT NULL,
     row    jsonb NOT NULL
 );

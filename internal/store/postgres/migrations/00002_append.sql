@@ -1,11 +1,11 @@
 -- +goose Up
 
--- append_calls stores calls: keys first, then counters, each in sorted order, then rows, so that no two calls of it wait for
--- each other in a circle. Calls are numbered 1, 2, 3 … and messages carry the number of theirs. The planner's settings keep the
--- plans by index, whatever the statistics of a young table say.
+-- append_calls stores calls: keys first, then counters, each in sorted order, then the other rows, so concurrent executions do not deadlock.
+-- Calls are numbered 1, 2, 3, …, and every message carries the number of its call. The planner settings force index plans, whatever the
+-- statistics of a new table suggest.
 --
--- outcomes, per call: 0 stored, 1 its key is known, 2 its messages are stored already, 3 stored as a duplicate.
--- numbers and seqs: of the messages that were stored, which one it is, 1 for the first given, and its seq, null for none.
+-- outcomes, per call: 0 stored, 1 not stored because its key is used, 2 not stored because its messages are, 3 stored as a duplicate.
+-- numbers and seqs, per stored message: its index in the arguments, starting at 1, and its seq or null.
 
 -- +goose StatementBegin
 CREATE FUNCTION append_calls(
@@ -13,7 +13,7 @@ CREATE FUNCTION append_calls(
     c_business uuid[], c_key text[], c_fingerprint bytea[], c_expires bigint[], c_batch uuid[], c_drained boolean[],
     m_call integer[], m_id uuid[], m_recipient bigint[], m_lane smallint[], m_sender text[], m_subject text[], m_content text[],
     m_correlation text[], m_metadata text[], m_send_at bigint[], m_ttl integer[], m_expires bigint[], m_event bytea[],
-    m_duplicate bytea[], -- the event and the steps of a message that is stored as a duplicate; empty where no call is drained
+    m_duplicate bytea[], -- events and steps for messages stored as duplicates; null unless the call is drained
     m_canceled bytea[],
     OUT outcomes smallint[], OUT numbers integer[], OUT seqs bigint[]
 ) LANGUAGE plpgsql
@@ -21,8 +21,8 @@ SET enable_mergejoin = off SET enable_seqscan = off
 AS $$
 DECLARE
     at_xid    bigint := pg_current_xact_id()::text::bigint;
-    skipped   integer[] := '{}'; -- calls that store nothing
-    duplicate integer[] := '{}'; -- drained calls whose key is another's
+    skipped   integer[] := '{}'; -- numbers of calls that store nothing
+    duplicate integer[] := '{}'; -- numbers of drained calls whose key another call has used
     known     integer[];
     keyed     boolean := EXISTS (SELECT FROM unnest(c_key) k WHERE k IS NOT NULL);
 BEGIN

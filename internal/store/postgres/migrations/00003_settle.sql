@@ -1,22 +1,22 @@
 -- +goose Up
 
--- settle_messages changes messages that a node has read and decided on, all or none: if a row is not as the node saw it any
--- more, or a task's lease is another's, everything is refused with ES409 and the node reads again. So nobody decides while
--- rows are locked. Rows are locked in the order tasks, counters, messages, each in the order of the arrays, which are sorted.
+-- settle_messages writes changes that a node has decided on, all or none. If a row has changed since the node read it, or a task has another
+-- lease, it raises ES409 and writes nothing; the node reads again. So no decision is made while rows are locked. Rows are locked in the order
+-- tasks, counters, messages, and within these in the order of the arrays, which are sorted.
 
 -- +goose StatementBegin
 CREATE FUNCTION settle_messages(
     p_now bigint,
     m_id uuid[], m_recipient bigint[], m_revision integer[], -- the row as it was read
     m_life integer[], m_status smallint[], m_attempts integer[], m_version integer[], m_steps bytea[], m_expires bigint[], m_discarded boolean[],
-    m_enters boolean[],   -- gets the next seq
-    m_events integer[], m_entries bytea[], -- its new events
-    i_recipient bigint[], i_lane smallint[], i_seq bigint[], -- places in the inbox that are free now
-    d_business uuid[], d_failed bigint[], d_id uuid[],   -- dead letters that are none any more
-    n_business uuid[], n_failed bigint[], n_id uuid[],   -- new dead letters
-    e_id uuid[], e_kind smallint[], e_due bigint[], e_lease bigint[], -- tasks that end; a lease of null: whoever has it
-    t_id uuid[], t_kind smallint[], t_due bigint[], t_recipient bigint[], t_life integer[] -- new tasks
-) RETURNS bigint[] -- the new seqs, in the order of the messages that enter
+    m_enters boolean[],   -- whether the message gets the next seq
+    m_events integer[], m_entries bytea[], -- number of new events, and their encoding
+    i_recipient bigint[], i_lane smallint[], i_seq bigint[], -- inbox entries to delete
+    d_business uuid[], d_failed bigint[], d_id uuid[],   -- dead letters to delete
+    n_business uuid[], n_failed bigint[], n_id uuid[],   -- dead letters to insert
+    e_id uuid[], e_kind smallint[], e_due bigint[], e_lease bigint[], -- tasks to delete; a null lease matches any
+    t_id uuid[], t_kind smallint[], t_due bigint[], t_recipient bigint[], t_life integer[] -- tasks to insert
+) RETURNS bigint[] -- the new seqs, in the order of the messages that get one
 LANGUAGE plpgsql
 SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
 AS $$
@@ -31,7 +31,7 @@ BEGIN
         WHERE t.id = u.id AND t.kind = u.kind AND t.due = u.due AND (u.lease IS NULL OR t.lease = u.lease);
         GET DIAGNOSTICS changed = ROW_COUNT;
         IF changed < (SELECT count(lease) FROM unnest(e_lease) lease) THEN
-            RAISE EXCEPTION 'a lease is another''s' USING ERRCODE = 'ES409';
+            RAISE EXCEPTION 'a task has another lease' USING ERRCODE = 'ES409';
         END IF;
     END IF;
 
@@ -89,7 +89,7 @@ END
 $$;
 -- +goose StatementEnd
 
--- claim_tasks leases what is due by the database's clock, or by p_now where one is given.
+-- claim_tasks leases tasks that are due by p_now, or by the database's clock if p_now is null.
 -- +goose StatementBegin
 CREATE FUNCTION claim_tasks(p_now bigint, p_lease bigint, p_limit integer)
 RETURNS TABLE (id uuid, kind smallint, due bigint, recipient bigint, life integer, lease bigint) LANGUAGE plpgsql

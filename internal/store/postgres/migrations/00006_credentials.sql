@@ -1,6 +1,6 @@
 -- +goose Up
 
--- Revocations of phones' tokens. A writer locks the counter until its commit, so that versions are in the order of the commits.
+-- Revocations of device tokens. A writer locks the counter until it commits, so versions are in commit order.
 CREATE TABLE token_revocations (
     recipient  bigint NOT NULL,
     device     text   NOT NULL, -- empty: all devices

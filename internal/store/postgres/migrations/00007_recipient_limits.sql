@@ -1,6 +1,6 @@
 -- +goose Up
 
--- What a business may have waiting in one inbox, and how fast it may send to one recipient; 0: the default.
+-- Limits per recipient: undelivered messages of a business in one inbox, and its sending rate; 0 selects the default.
 ALTER TABLE plans
     ADD COLUMN inbox_limit     integer          NOT NULL DEFAULT 0, -- messages per lane
     ADD COLUMN recipient_rate  double precision NOT NULL DEFAULT 0, -- messages per second

@@ -1,8 +1,8 @@
-// Package codec writes and reads the rows of our stores and letters: fields one behind the other, without names. A string is
-// a uvarint length and bytes, a number a varint or uvarint, a time milliseconds as a varint. What begins with a format byte
-// can have fields added by a later version, which still reads old rows.
+// Package codec encodes and decodes rows of the stores, hints and other binary records. Fields follow each other without names. A
+// string is a uvarint length and its bytes, a number is a varint or uvarint, and a time is milliseconds as a varint. Records that
+// begin with a format byte can get new fields in later versions, which still read old records.
 //
-// Concurrency: a Reader is one goroutine's.
+// Concurrency: a Reader must not be used concurrently.
 package codec
 
 import (
@@ -10,26 +10,27 @@ import (
 	"errors"
 )
 
-// ErrDamaged is a row that cannot be read.
+// ErrDamaged means that a row cannot be decoded.
 var ErrDamaged = errors.New("row is damaged")
 
-// Reader takes a row apart. After a fault it gives zeros, and Err stays: callers ask once, at the end. A number in a row
-// cannot ask for more than the row has bytes to fill; the names of Texts take the most memory, some fifty bytes for each byte.
+// Reader decodes a row. After a failure all methods return zero values and Err returns the error, so callers check it once,
+// at the end. A count in a row is limited by the bytes that follow it, so a damaged row cannot cause large allocations.
+// Texts needs the most memory, about 50 bytes per byte of the row.
 type Reader struct {
-	rest []byte
-	bad  bool
+	rest []byte // bytes not read yet
+	bad  bool   // whether decoding has failed
 }
 
-// NewReader reads a row. Bytes that it gives are the row's own.
+// NewReader returns a Reader of row. Slices returned by its methods refer to row.
 func NewReader(row []byte) Reader { return Reader{rest: row} }
 
-// Rest is what has not been read.
+// Rest returns the bytes that have not been read.
 func (r *Reader) Rest() []byte { return r.rest }
 
-// Fail marks the row as damaged, for a field that has a value it cannot have.
+// Fail marks the row as damaged. Callers use it for a field with an invalid value.
 func (r *Reader) Fail() { r.rest, r.bad = nil, true }
 
-// Err is ErrDamaged if the row ended too early or a field was marked.
+// Err returns ErrDamaged if the row ended too early or was marked by Fail, else nil.
 func (r *Reader) Err() error {
 	if r.bad {
 		return ErrDamaged
@@ -37,14 +38,14 @@ func (r *Reader) Err() error {
 	return nil
 }
 
-// Format reads the format byte, which must be this one.
+// Format reads the format byte, and fails if it is not want.
 func (r *Reader) Format(want byte) {
 	if r.Byte() != want {
 		r.Fail()
 	}
 }
 
-// Bytes reads n bytes.
+// Bytes reads n bytes. It fails if n is negative or exceeds the rest.
 func (r *Reader) Bytes(n int) []byte {
 	if n < 0 || n > len(r.rest) {
 		r.Fail()
@@ -63,7 +64,7 @@ func (r *Reader) Byte() byte {
 	return 0
 }
 
-// Uint64 reads eight bytes, the highest first.
+// Uint64 reads eight bytes, big endian.
 func (r *Reader) Uint64() uint64 {
 	if b := r.Bytes(8); b != nil {
 		return binary.BigEndian.Uint64(b)
@@ -71,7 +72,7 @@ func (r *Reader) Uint64() uint64 {
 	return 0
 }
 
-// Uvarint reads an unsigned number.
+// Uvarint reads an unsigned varint.
 func (r *Reader) Uvarint() uint64 {
 	v, n := binary.Uvarint(r.rest)
 	if n <= 0 {
@@ -82,7 +83,7 @@ func (r *Reader) Uvarint() uint64 {
 	return v
 }
 
-// Varint reads a number.
+// Varint reads a signed varint.
 func (r *Reader) Varint() int64 {
 	v, n := binary.Varint(r.rest)
 	if n <= 0 {
@@ -93,7 +94,8 @@ func (r *Reader) Varint() int64 {
 	return v
 }
 
-// Count reads how many follow. Each takes a byte at least: more than there are bytes is a fault.
+// Count reads the number of elements that follow. It fails if that exceeds the number of bytes left, because an element
+// takes at least one.
 func (r *Reader) Count() int {
 	n := r.Uvarint()
 	if n > uint64(len(r.rest)) {
@@ -112,7 +114,7 @@ func (r *Reader) UUID() (u [16]byte) {
 	return u
 }
 
-// Texts reads names and their values; nil where there are none.
+// Texts reads a map of strings; nil if it is empty.
 func (r *Reader) Texts() map[string]string {
 	n := r.Count()
 	if n == 0 {
@@ -126,12 +128,12 @@ func (r *Reader) Texts() map[string]string {
 	return texts
 }
 
-// AppendText adds a string.
+// AppendText appends a string.
 func AppendText[T ~string | ~[]byte](dst []byte, s T) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }
 
-// AppendTexts adds names and their values.
+// AppendTexts appends a map of strings, in no particular order.
 func AppendTexts(dst []byte, texts map[string]string) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(texts)))
 	for name, value := range texts {

@@ -9,7 +9,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/codec"
 )
 
-// whole has a field of each kind.
+// whole returns a row with a field of each type.
 func whole() []byte {
 	row := append([]byte{3}, make([]byte, 16)...)
 	row = binary.BigEndian.AppendUint64(append(row, 'x'), 1<<63)
@@ -19,7 +19,7 @@ func whole() []byte {
 	return append(row, "rest"...)
 }
 
-// read takes it apart and tells whether everything was as it was written.
+// read decodes the row of whole, and reports whether all values are as written.
 func read(row []byte) (same bool, err error) {
 	r := codec.NewReader(row)
 	r.Format(3)
@@ -29,43 +29,43 @@ func read(row []byte) (same bool, err error) {
 	return same, r.Err()
 }
 
-func TestRow(t *testing.T) {
+func TestReader_AllFields_AreReadAsWritten(t *testing.T) {
 	t.Parallel()
 	row := whole()
 	if same, err := read(row); !same || err != nil {
-		t.Errorf("it came back as another: %v", err)
+		t.Errorf("decoded row differs; error %v, want nil", err)
 	}
 	for n := range row {
 		if _, err := read(row[:n]); !errors.Is(err, codec.ErrDamaged) {
-			t.Errorf("the first %d of %d bytes: %v, want damaged", n, len(row), err)
+			t.Errorf("first %d of %d bytes: got %v, want ErrDamaged", n, len(row), err)
 		}
 	}
 	row[0] = 4
 	if _, err := read(row); !errors.Is(err, codec.ErrDamaged) {
-		t.Errorf("a format that nobody knows: %v", err)
+		t.Errorf("unknown format: got %v, want ErrDamaged", err)
 	}
 }
 
-// TestADamagedRowStaysDamaged: what is read behind a fault is zero, and more fields heal nothing.
-func TestADamagedRowStaysDamaged(t *testing.T) {
+// TestReader_AfterFailure_StaysFailed: after a failure, reads return zero values and the error stays.
+func TestReader_AfterFailure_StaysFailed(t *testing.T) {
 	t.Parallel()
 	r := codec.NewReader(append([]byte{1}, "text"...))
 	r.Fail()
 	if r.Byte() != 0 || r.Uvarint() != 0 || r.Text() != "" || r.Bytes(0) != nil || !errors.Is(r.Err(), codec.ErrDamaged) {
-		t.Error("something was read of a row that is damaged")
+		t.Error("a read after Fail returned data")
 	}
-	r = codec.NewReader(binary.AppendUvarint(nil, 1<<40)) // asks for more than there is
+	r = codec.NewReader(binary.AppendUvarint(nil, 1<<40)) // more than the row contains
 	if n := r.Count(); n != 0 || r.Err() == nil {
-		t.Errorf("a count of %d, %v", n, r.Err())
+		t.Errorf("got count %d, error %v; want 0 and an error", n, r.Err())
 	}
 	r = codec.NewReader([]byte("text"))
 	if b := r.Bytes(-1); b != nil || r.Err() == nil {
-		t.Errorf("%d bytes where -1 was asked for", len(b))
+		t.Errorf("Bytes(-1): got %d bytes and no error", len(b))
 	}
 }
 
-// FuzzReader takes a row apart by a plan that is drawn too: nothing is read twice or from behind the end, a fault stays, and what was
-// written is read.
+// FuzzReader decodes a row by a fuzzed sequence of methods. No method may read past the end or make the rest longer, a
+// failure must stay, and decoded maps must survive encoding.
 func FuzzReader(f *testing.F) {
 	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7, 8}, whole())
 	f.Add([]byte{7, 7}, binary.AppendUvarint(nil, 1<<63))
@@ -95,17 +95,17 @@ func FuzzReader(f *testing.F) {
 				texts := r.Texts()
 				zero = failed && len(texts) == 0 || !failed
 				if again := codec.NewReader(codec.AppendTexts(nil, texts)); r.Err() == nil && !maps.Equal(again.Texts(), texts) {
-					t.Errorf("%q came back as others", texts)
+					t.Errorf("map %q differs after encoding and decoding", texts)
 				}
 			case 8:
 				n := r.Count()
 				zero = n == 0
 				if n > len(r.Rest()) || n < 0 {
-					t.Errorf("%d are to follow in %d bytes", n, len(r.Rest()))
+					t.Errorf("got count %d with %d bytes left", n, len(r.Rest()))
 				}
 			}
 			if failed && (!zero || r.Err() == nil) || len(r.Rest()) > before || r.Err() != nil && len(r.Rest()) > 0 {
-				t.Fatalf("step %d at %d of %x: failed before %t, zero %t, %v", step, before, row, failed, zero, r.Err())
+				t.Fatalf("step %d with %d bytes left of %x: failed before: %t, zero value: %t, error %v", step, before, row, failed, zero, r.Err())
 			}
 		}
 	})
