@@ -16,7 +16,7 @@ import (
 )
 
 // unreadConns opens connections that send text and do not read.
-func (f *front) strangers(n int, text string) (conns []*rawCaller) {
+func (f *front) openUnread(n int, text string) (conns []*rawCaller) {
 	f.t.Helper()
 	for range n {
 		c := dialRaw(f.t, f.Listener.Addr().String())
@@ -50,7 +50,7 @@ func TestGateway_AnnouncedBodies_HoldNoSlot(t *testing.T) {
 			n := newNode(t, "n", says("n"))
 			f := newFront(t, func(o *gateway.Options) { o.Rules, o.Large = balance.Rules{Slots: 4}, 4 }, n)
 			f.awaitUp(1)
-			f.strangers(40, "POST /v1/messages/batch HTTP/1.1\r\nHost: x\r\n"+head+"\r\n\r\n")
+			f.openUnread(40, "POST /v1/messages/batch HTTP/1.1\r\nHost: x\r\n"+head+"\r\n\r\n")
 			for range 20 {
 				if got := f.do(http.MethodPost, "/v1/messages", "x"); got.status != http.StatusAccepted {
 					t.Fatalf("beside them: got %d %s, want 202", got.status, got.body)
@@ -85,7 +85,7 @@ func TestGateway_EarlyResponse_EndsTheRequest(t *testing.T) {
 			f := newFront(t, func(o *gateway.Options) { o.Rules = balance.Rules{Slots: 2} }, n)
 			f.awaitUp(1)
 			for range 5 {
-				for _, c := range f.strangers(1, "POST /v1/messages/batch HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n{") {
+				for _, c := range f.openUnread(1, "POST /v1/messages/batch HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n{") {
 					if got := c.rest(); !strings.HasPrefix(got, fmt.Sprintf("HTTP/1.1 %d", status)) || !strings.Contains(got, "Connection: close") {
 						t.Fatalf("got %.200q, want %d and the end of the connection", got, status)
 					}
@@ -119,7 +119,7 @@ func TestGateway_UnreadResponses_HoldNoSlot(t *testing.T) {
 			f := newFront(t, func(o *gateway.Options) { o.Rules, o.Memory = balance.Rules{Slots: 4}, 64<<20 }, n)
 			f.awaitUp(1)
 			before := n.calls.Load()
-			f.strangers(20, strings.Repeat("GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n", 200))
+			f.openUnread(20, strings.Repeat("GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n", 200))
 			eventually(t, func() bool { return n.calls.Load() > before+4 && calls(f) == 0 }, func() string { return fmt.Sprintf("%+v", f.Stats()) })
 			for range 20 {
 				if got := f.do(http.MethodPost, "/v1/messages", "x"); got.status != http.StatusAccepted {
@@ -176,8 +176,8 @@ func TestGateway_AddressAtItsShare_LeavesSlotsToProvenCallers(t *testing.T) {
 	}, n)
 	f.awaitUp(1)
 	key := f.accepted("Bearer good")
-	f.strangers(60, "POST /v1/held HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx")
-	f.strangers(20, "GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
+	f.openUnread(60, "POST /v1/held HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx")
+	f.openUnread(20, "GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
 	eventually(t, func() bool { s := f.Stats(); return s.Waiting >= 10 && s.Share > 10 }, func() string { return fmt.Sprintf("%+v", f.Stats()) })
 	for range 20 {
 		if got := f.do(http.MethodPost, "/v1/messages", "x", key...); got.status != http.StatusAccepted {

@@ -124,7 +124,7 @@ func TestKeyedReplay_AllCallsAtOnceUsed_GetsTheStoredAnswer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		other := n.config.Quotas.For(caller.Business, caller.Plan) // a call that is under way
+		other := n.config.Quotas.For(caller.Business, caller.Plan) // a call in progress
 		if err := other.Enter(); err != nil {
 			t.Fatal(err)
 		}

@@ -14,7 +14,7 @@ import (
 )
 
 // TestLimitPhones_ConnectionBeyondTheLimit_ReplacesTheOldest opens one connection of a device more than it may have: the oldest is closed,
-// without leave to reconnect, and all others stay.
+// and must not reconnect; the other connections stay open.
 func TestLimitPhones_ConnectionBeyondTheLimit_ReplacesTheOldest(t *testing.T) {
 	t.Parallel()
 	o := signalr.Options{Authenticate: func(r *http.Request) (signalr.Identity, error) {

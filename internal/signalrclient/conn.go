@@ -1,5 +1,5 @@
 // Package signalrclient is a SignalR client over WebSockets for instruments and tests. It is light enough for ten thousand
-// connections in one process. It does not acknowledge or reconnect by itself: its user does. With the path of the other hub it
+// connections in one process. It does not acknowledge or reconnect: its user does. With the path of the other hub it
 // also serves as the client of a business.
 //
 // It is hand-written because no Go client is light enough; it supports only what our hubs send.

@@ -96,8 +96,8 @@ func TestSimulation_DeadNode_GetsNoCallsAndRecovers(t *testing.T) {
 		w.pass(20 * time.Second)
 		w.servers[2].dead = true
 		w.pass(5 * time.Second)
-		if w.refused > 24 { // those that were under way, and those that came before the first refusal
-			t.Errorf("%d calls were lost to a dead node", w.refused)
+		if w.refused > 24 { // calls in progress, and those before the first refusal
+			t.Errorf("got %d calls lost to a dead node, want at most 24", w.refused)
 		}
 		w.servers[2].dead = false
 		w.pass(1100 * time.Millisecond) // until the next check

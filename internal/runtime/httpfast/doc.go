@@ -1,4 +1,4 @@
-// Package httpfast serves simple HTTP/1.1 requests on a fast path and hands all others to net/http.
+// Package httpfast serves simple HTTP/1.1 requests on a fast path and leaves the rest to net/http.
 //
 // net/http was more than half of a node's cost for a durable call: a new header map and request, a goroutine that watches
 // for a disconnect, deadlines set five times. A client that sends small requests one after the other on a keep-alive
