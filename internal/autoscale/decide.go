@@ -71,9 +71,9 @@ func (c *decider) unknown() Decision {
 		return c.belowMin()
 	}
 	if c.o.Unknown == nil {
-		return c.hold(NoData, "no node reports; nothing is changed while nothing is known")
+		return c.hold(NoData, "no node reports, so the number stays")
 	}
-	return c.hold(NoData, "nothing is known of the nodes, and nothing is changed meanwhile: %s", c.o.Unknown)
+	return c.hold(NoData, "the nodes could not be read, so the number stays: %s", c.o.Unknown)
 }
 
 // decideUp decides on a step up that a metric asks for.

@@ -39,7 +39,7 @@ func (s *Scaler) elect(ctx context.Context) error {
 func (s *Scaler) loadState(ctx context.Context) error {
 	text, err := s.opts.History.Load(ctx)
 	if err != nil {
-		return fmt.Errorf("diary: %w", err)
+		return fmt.Errorf("load the state: %w", err)
 	}
 	s.state = State{}
 	s.lastLogged = loggedDecision{}
@@ -47,7 +47,7 @@ func (s *Scaler) loadState(ctx context.Context) error {
 	s.pendingEntry = nil
 	if len(text) > 0 {
 		if err := json.Unmarshal(text, &s.state); err != nil {
-			s.opts.Log.Warn("scaler: what the last one left cannot be read; begun anew", "error", err)
+			s.opts.Log.Warn("scaler: the state of the last leader cannot be decoded; starting from scratch", "error", err)
 			s.state = State{}
 		}
 	}

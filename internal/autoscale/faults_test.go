@@ -154,12 +154,12 @@ func TestScaler_NodesAddedByHand_NotRemovedByStepUp(t *testing.T) {
 func TestScaler_CannotDecide_RecordsWhy(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string]func(s *fakeCluster, on bool){
-		"target_failed  nothing is known of the target, and nothing is changed meanwhile: 403 Forbidden": func(s *fakeCluster, on bool) {
+		"target_failed  the target does not report its nodes, so the number stays: 403 Forbidden": func(s *fakeCluster, on bool) {
 			if s.silent = nil; on {
 				s.silent = errors.New("403 Forbidden")
 			}
 		},
-		"no_data        nothing is known of the nodes yet: Redis does not answer": func(s *fakeCluster, on bool) { s.away = on },
+		"no_data        the nodes are not known yet: Redis does not answer": func(s *fakeCluster, on bool) { s.away = on },
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			o, s := &memoryStore{}, &fakeCluster{own: 2, load: 1}
@@ -181,7 +181,7 @@ func TestScaler_CannotDecide_RecordsWhy(t *testing.T) {
 			s.set(func() { s.silent = nil })
 			pass(time.Minute)
 			if o.historyText() != before {
-				t.Errorf("a moment is in the diary:\n%s", o.historyText())
+				t.Errorf("a short failure is in the history:\n%s", o.historyText())
 			}
 		})
 	}

@@ -140,7 +140,7 @@ func (s *Scaler) decide(ctx context.Context) error {
 	}
 	fleet, err := s.fleet(ctx)
 	if err != nil {
-		return s.observationFailed(ctx, TargetFailed, fmt.Errorf("nothing is known of the target, and nothing is changed meanwhile: %w", err))
+		return s.observationFailed(ctx, TargetFailed, fmt.Errorf("the target does not report its nodes, so the number stays: %w", err))
 	}
 	o, err := s.observe(ctx, &fleet)
 	if err != nil {
@@ -217,7 +217,7 @@ func (s *Scaler) observe(ctx context.Context, f *Fleet) (*Observation, error) {
 	case f.OwnsAll && !f.Opaque:
 		o.Current = f.Wanted
 	case !known, f.Opaque && others == 0: // the policy's min may be fewer than there are
-		return nil, fmt.Errorf("nothing is known of the nodes yet: %w", cmp.Or(o.Unknown, errNoNodes))
+		return nil, fmt.Errorf("the nodes are not known yet: %w", cmp.Or(o.Unknown, errNoNodes))
 	case f.Opaque:
 		f.Wanted, o.Current = others, others
 	default:
@@ -269,11 +269,11 @@ func (s *Scaler) write(ctx context.Context, e *Entry) error {
 	defer cancel()
 	text, err := json.Marshal(&s.state)
 	if err != nil {
-		return fmt.Errorf("diary: %w", err)
+		return fmt.Errorf("encode the state: %w", err)
 	}
 	s.pendingEntry = e
 	if err := s.opts.History.Write(ctx, s.term, e, text); err != nil {
-		return fmt.Errorf("diary: %w", err)
+		return fmt.Errorf("write the history: %w", err)
 	}
 	s.pendingEntry = nil
 	return nil

@@ -293,7 +293,7 @@ func TestScaler_OneDay_RecordsEachChangeOnce(t *testing.T) {
 		for rest, i := historyText, 0; i < len(want); i++ {
 			_, after, found := strings.Cut(rest, want[i])
 			if !found {
-				t.Fatalf("the diary lacks %q in its place:\n%s", want[i], historyText)
+				t.Fatalf("the history lacks %q in its place:\n%s", want[i], historyText)
 			}
 			rest = after
 		}
@@ -321,7 +321,7 @@ func TestScaler_DryRun_ChangesNothing(t *testing.T) {
 			t.Errorf("%d nodes, %v", s.count(), s.orders)
 		}
 		if historyText := o.historyText(); strings.Count(historyText, "(dry run: not done)") != 1 || !strings.Contains(historyText, "2 → 3") {
-			t.Errorf("diary:\n%s", historyText)
+			t.Errorf("history:\n%s", historyText)
 		}
 	})
 }
@@ -409,7 +409,7 @@ func TestScaler_TargetFails_RecordsAndRetries(t *testing.T) {
 		defer stop()
 		pass(10 * time.Minute)
 		if historyText := o.historyText(); strings.Count(historyText, "target_failed") != 1 || !strings.Contains(historyText, "3 are wanted") || strings.Contains(historyText, "2 → 3") || !strings.Contains(historyText, "no more machines") {
-			t.Errorf("diary:\n%s", historyText)
+			t.Errorf("history:\n%s", historyText)
 		}
 		if status := scaler.Status(); !strings.Contains(status.Fault, "no more machines") {
 			t.Errorf("%+v", status)
