@@ -11,11 +11,11 @@ import (
 	"github.com/esh3artech/esh3ar/internal/faultinject"
 )
 
-// acknowledge settles messages of the session's recipient, whether they were pushed here or not; read says that the
-// user saw them, which implies the acknowledgement. call is completed when that is durable.
+// acknowledge settles messages of the session's recipient, whether they were pushed here or not. read means that the user saw them, which
+// implies the acknowledgement. call is completed when the change is durable.
 func (s *session) acknowledge(rules *Rules, ids []esh3ar.MessageID, read bool, call func(error), now time.Time, fx *effects) {
 	t := ticket{kind: ackTicket, read: read, call: call}
-	unknown := s.sortOut(rules, ids, &t, now, fx)
+	unknown := s.classifyIDs(rules, ids, &t, now, fx)
 	if len(t.ids)+len(t.join)+len(unknown) == 0 {
 		fx.complete(call, nil)
 		return
@@ -27,7 +27,7 @@ func (s *session) acknowledge(rules *Rules, ids []esh3ar.MessageID, read bool, c
 	if len(unknown) > 0 {
 		rest := ticket{kind: ackTicket, read: read, call: t.call}
 		if len(t.ids)+len(t.join) > 0 {
-			rest.call = inTwo(t.call)
+			rest.call = joinParts(t.call)
 			t.call = rest.call
 		}
 		fx.settles = append(fx.settles, settlement{s.receipts(unknown, read, now), rest, len(unknown)})
@@ -36,13 +36,13 @@ func (s *session) acknowledge(rules *Rules, ids []esh3ar.MessageID, read bool, c
 		fx.settles = append(fx.settles, settlement{changes: s.receipts(t.ids, read, now), ticket: t})
 	}
 	s.restartTimers(rules, now)
-	s.opened(rules, fx)
+	s.useFreedWindow(rules, fx)
 }
 
-// sortOut divides the ids of a call. An entry of the window is acknowledged once and read once; what repeats that joins
-// the call that is under way, and asks nothing of the store. Ids without an entry were pushed on another connection, or
-// long ago, or are made up: those it returns, each once.
-func (s *session) sortOut(rules *Rules, ids []esh3ar.MessageID, t *ticket, now time.Time, fx *effects) (unknown []esh3ar.MessageID) {
+// classifyIDs sorts the ids of a call. An entry of the window is acknowledged once and marked as read once; a repetition joins the running
+// call and does not go to the store. It returns the ids without an entry, each once: they were pushed on another connection, or long ago,
+// or do not exist.
+func (s *session) classifyIDs(rules *Rules, ids []esh3ar.MessageID, t *ticket, now time.Time, fx *effects) (unknown []esh3ar.MessageID) {
 	for _, id := range ids {
 		var e *entry
 		if s.window != nil {
@@ -59,7 +59,7 @@ func (s *session) sortOut(rules *Rules, ids []esh3ar.MessageID, t *ticket, now t
 			e.calls++
 			t.ids = append(t.ids, id)
 			if e.state == unacked {
-				s.leave(e, settling)
+				s.removeFromWindow(e, settling)
 			}
 		case e.state != ended || e.calls > 0:
 			e.calls++
@@ -70,9 +70,9 @@ func (s *session) sortOut(rules *Rules, ids []esh3ar.MessageID, t *ticket, now t
 	return slices.Compact(unknown)
 }
 
-// inTwo makes the completion of a call that is settled in two parts: the second one completes it, with an error if either
-// failed. The parts may end on different goroutines.
-func inTwo(call func(error)) func(error) {
+// joinParts returns the completion of a call that is settled in two parts: the second part completes the call, with an error if either
+// failed. The parts may end in different goroutines.
+func joinParts(call func(error)) func(error) {
 	if call == nil {
 		return nil
 	}
@@ -114,12 +114,12 @@ func (s *session) acknowledgeUpTo(rules *Rules, seq esh3ar.Seq, call func(error)
 	s.acknowledge(rules, ids, false, call, now, fx)
 }
 
-// settled is the result of a settlement; err means that none of its changes is durable.
+// settled handles the result of a settlement. If err is not nil, none of its changes is durable.
 func (s *session) settled(rules *Rules, t ticket, results []esh3ar.Settled, err error, now time.Time, fx *effects) {
 	switch t.kind {
-	case sentTicket: // lost statuses cost nothing but themselves: the acknowledgement will say more
+	case sentTicket: // a lost Sent has no further effect: the acknowledgement implies it
 	case attemptTicket:
-		s.counted(rules, t.one, results, err, now, fx)
+		s.attemptRecorded(rules, t.one, results, err, now, fx)
 	case failTicket:
 		s.failed(rules, t.one, results, err, now, fx)
 	case ackTicket:
@@ -127,7 +127,7 @@ func (s *session) settled(rules *Rules, t ticket, results []esh3ar.Settled, err 
 	}
 }
 
-// acked ends an acknowledgement: what is durable is over, what failed returns to the window.
+// acked handles the result of an acknowledgement: durable entries end, failed ones return to the window.
 func (s *session) acked(rules *Rules, t ticket, results []esh3ar.Settled, err error, now time.Time, fx *effects) {
 	to := ended
 	if err != nil {
@@ -139,7 +139,7 @@ func (s *session) acked(rules *Rules, t ticket, results []esh3ar.Settled, err er
 		if err != nil {
 			e.acked, e.read = false, e.read && !t.read
 		}
-		if e.state == settling || e.state == lapsed && err == nil {
+		if e.state == settling || e.state == endedUnacked && err == nil {
 			s.window.move(e, to)
 		}
 	}
@@ -155,11 +155,11 @@ func (s *session) acked(rules *Rules, t ticket, results []esh3ar.Settled, err er
 	}
 	fx.complete(t.call, err)
 	s.restartTimers(rules, now)
-	s.opened(rules, fx)
+	s.useFreedWindow(rules, fx)
 }
 
-// joined completes what a call has joined, and reports whether all of it became durable. Settlements come back in the order in
-// which they were asked for, and an entry is not forgotten before its calls are completed, so the entries show how it went.
+// joined ends the entries' calls that a call has joined, and reports whether all of them became durable. Results arrive in the order of the
+// settlements, and an entry is kept until its calls are completed, so the entries have the result.
 func (s *session) joined(t *ticket) bool {
 	durable := true
 	for i := range s.entriesOf(t.join) {
@@ -172,7 +172,7 @@ func (s *session) joined(t *ticket) bool {
 	return durable
 }
 
-// entriesOf walks the places of messages in the window; one that was replayed has several.
+// entriesOf returns the indexes of the messages' entries in the window. A replayed message has several.
 func (s *session) entriesOf(ids []esh3ar.MessageID) iter.Seq[int] {
 	return func(yield func(int) bool) {
 		for i := 0; s.window != nil && i < len(s.window.entries); i++ {
@@ -183,16 +183,16 @@ func (s *session) entriesOf(ids []esh3ar.MessageID) iter.Seq[int] {
 	}
 }
 
-// lapsedElsewhere says that messages ended a life without a receipt: canceled, expired or failed. The word may come late,
-// when the phone has the next life already, and that goes on.
-func (s *session) lapsedElsewhere(rules *Rules, ended []lived, now time.Time, fx *effects) {
+// lapsedElsewhere handles messages that ended a life without an acknowledgement: canceled, expired or failed. The event may arrive
+// late, when the phone has the next life already; that entry is not affected.
+func (s *session) lapsedElsewhere(rules *Rules, ended []messageLife, now time.Time, fx *effects) {
 	for _, one := range ended {
 		if e := s.unacked(one); e != nil {
-			s.leave(e, lapsed)
+			s.removeFromWindow(e, endedUnacked)
 		}
 	}
 	s.restartTimers(rules, now)
-	s.opened(rules, fx)
+	s.useFreedWindow(rules, fx)
 }
 
 // endedElsewhere says that messages were acknowledged on another connection, or, where lapsed, that the store has them as
@@ -203,24 +203,24 @@ func (s *session) endedElsewhere(rules *Rules, ids []esh3ar.MessageID, to entryS
 	}
 	for _, id := range ids {
 		if e := s.window.find(id); e != nil && e.state == unacked {
-			s.leave(e, to)
+			s.removeFromWindow(e, to)
 		}
 	}
 	s.restartTimers(rules, now)
-	s.opened(rules, fx)
+	s.useFreedWindow(rules, fx)
 }
 
 // endOf is what a message that the store calls ended is to the window.
 func endOf(status esh3ar.Status) entryState {
 	if status.Rank() < esh3ar.Delivered.Rank() {
-		return lapsed
+		return endedUnacked
 	}
 	return ended
 }
 
-// opened uses the room that an acknowledgement made.
-func (s *session) opened(rules *Rules, fx *effects) {
-	s.tidy()
+// useFreedWindow continues after an acknowledgement has made room in the window.
+func (s *session) useFreedWindow(rules *Rules, fx *effects) {
+	s.releaseIdle()
 	s.pump(rules, fx)
 	s.conclude(fx)
 }

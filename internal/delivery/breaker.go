@@ -65,7 +65,7 @@ type breaker struct {
 	failures int                 // connections in a row that failed
 	trips    int                 // how often it opened since it was last closed
 	opensAt  time.Time           // when it becomes half open; zero: it is closed
-	culprit  lived               // message that was alone on the newest connection that failed; zero: there were more
+	culprit  messageLife         // message that was alone on the newest connection that failed; zero: there were more
 	suspects []esh3ar.BusinessID // businesses whose messages wait while the others go; replaced, never changed
 	detours  int                 // connections in a row that failed although the suspects waited
 	search   bool                // too many did: the other messages go one at a time
@@ -123,7 +123,7 @@ func (b *breaker) fail(rules *BreakerRules, culprit suspect, now time.Time, rand
 		return false
 	default:
 		b.trips++
-		b.culprit = lived{}
+		b.culprit = messageLife{}
 		b.opensAt = now.Add(rules.Pause.Delay(b.trips, random))
 		return true
 	}
@@ -131,10 +131,10 @@ func (b *breaker) fail(rules *BreakerRules, culprit suspect, now time.Time, rand
 
 // accuse makes the business of a message that failed alone a suspect, and opens the breaker.
 func (b *breaker) accuse(rules *BreakerRules, culprit suspect, now time.Time, random func(int64) int64) {
-	if culprit.lived != b.culprit {
+	if culprit.messageLife != b.culprit {
 		b.trips++
 	}
-	b.culprit = culprit.lived
+	b.culprit = culprit.messageLife
 	b.detours, b.search = 0, false
 	if !slices.Contains(b.suspects, culprit.business) {
 		b.suspects = append(slices.Clone(b.suspects), culprit.business)
@@ -157,8 +157,8 @@ func (b *breaker) healthy() bool {
 	return len(b.suspects) == 0
 }
 
-// hear takes a verdict. It reports whether the state is another one now, and whether nothing is left to be remembered.
-func (b *breaker) hear(rules *BreakerRules, v verdict, culprit suspect, now time.Time, random func(int64) int64) (changed, closed bool) {
+// apply takes a verdict. It reports whether the state is another one now, and whether nothing is left to be remembered.
+func (b *breaker) apply(rules *BreakerRules, v verdict, culprit suspect, now time.Time, random func(int64) int64) (changed, closed bool) {
 	was := b.state(now)
 	switch v {
 	case none:

@@ -25,7 +25,7 @@ func TestBreaker_OneMessageFailsAlone_PauseStopsGrowing(t *testing.T) {
 		}
 		return all
 	}
-	poison := suspect{lived: lived{esh3ar.NewMessageID(), 1}}
+	poison := suspect{messageLife: messageLife{esh3ar.NewMessageID(), 1}}
 	same := pauses(func(i int) suspect {
 		if i < rules.Failures {
 			return suspect{} // whole windows
@@ -38,7 +38,7 @@ func TestBreaker_OneMessageFailsAlone_PauseStopsGrowing(t *testing.T) {
 		}
 	}
 	for name, all := range map[string][]time.Duration{
-		"each another":  pauses(func(int) suspect { return suspect{lived: lived{esh3ar.NewMessageID(), 1}} }),
+		"each another":  pauses(func(int) suspect { return suspect{messageLife: messageLife{esh3ar.NewMessageID(), 1}} }),
 		"whole windows": pauses(func(int) suspect { return suspect{} }),
 	} {
 		if last := all[len(all)-1]; last < 100*time.Second {

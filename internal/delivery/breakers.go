@@ -29,11 +29,11 @@ const breakerLimit = 1 << 16
 
 // breakers remembers the devices that are not well. Most are, and take no room.
 type breakers struct {
-	rules  *BreakerRules
-	random func(int64) int64
-	tell   func(BreakerInfo)
-	known  atomic.Int64 // devices in the map: mostly none, and then nobody takes the lock
-	mu     struct {
+	rules    *BreakerRules
+	random   func(int64) int64
+	onChange func(BreakerInfo)
+	known    atomic.Int64 // devices in the map: mostly none, and then nobody takes the lock
+	mu       struct {
 		sync.Mutex
 		of map[Device]*breaker
 	}
@@ -52,8 +52,8 @@ func (b *breakers) terms(d Device, now time.Time) terms {
 	return terms{}
 }
 
-// hear takes a connection's verdict on its device, and the message that was alone on it.
-func (b *breakers) hear(d Device, v verdict, culprit suspect, now time.Time) {
+// record takes a connection's verdict on its device, and the message that was alone on it.
+func (b *breakers) record(d Device, v verdict, culprit suspect, now time.Time) {
 	if v != failing && b.known.Load() == 0 {
 		return
 	}
@@ -66,7 +66,7 @@ func (b *breakers) hear(d Device, v verdict, culprit suspect, now time.Time) {
 		b.mu.Unlock()
 		return
 	}
-	changed, closed := one.hear(b.rules, v, culprit, now, b.random)
+	changed, closed := one.apply(b.rules, v, culprit, now, b.random)
 	info := one.info(d, now)
 	if closed {
 		delete(b.mu.of, d)
@@ -75,7 +75,7 @@ func (b *breakers) hear(d Device, v verdict, culprit suspect, now time.Time) {
 	b.known.Store(int64(len(b.mu.of)))
 	b.mu.Unlock()
 	if changed {
-		b.tell(info)
+		b.onChange(info)
 	}
 }
 

@@ -67,7 +67,7 @@ func (c *town) start(id membership.NodeID, opts delivery.Options) *townNode {
 	ctx, cancel := context.WithCancel(c.t.Context())
 	done := make(chan error, 2)
 	go func() { done <- n.engine.Run(ctx) }()
-	go func() { done <- n.router.Run(ctx, n.engine.Here()) }()
+	go func() { done <- n.router.Run(ctx, n.engine.LocalEndpoint()) }()
 	stopped := false
 	n.stop = func() {
 		if stopped {
@@ -180,7 +180,7 @@ func TestACancelReachesTheOtherNode(t *testing.T) {
 		if _, err := c.store.Settle(t.Context(), []esh3ar.Change{cancel}); err != nil {
 			t.Fatal(err)
 		}
-		c.nodes[0].engine.Lapsed(alice, m[0].ID, 1)
+		c.nodes[0].engine.NotifyEndedUnacked(alice, m[0].ID, 1)
 		c.got(phone, "taken back/1", "next/1")
 	})
 }

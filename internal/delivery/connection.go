@@ -9,8 +9,8 @@ import (
 
 // Conn is a phone's connection.
 type Conn interface {
-	// Push hands over a batch in one write and never blocks; false means that the connection is full and took nothing
-	// of it, and Session.Writable follows when there is room. The batch must not be kept.
+	// Push writes a batch at once and never blocks. False means that the connection is full and took nothing; Session.Writable is called
+	// when there is room. The connection must not keep the batch.
 	Push(b Batch) bool
 	// Refresh asks the phone to connect again, and ends the connection. It never blocks.
 	Refresh()
@@ -21,31 +21,31 @@ type Conn interface {
 	Probe(answered func())
 }
 
-// ErrBusy completes calls that come faster than the store can take them.
-var ErrBusy = &esh3ar.Error{Code: esh3ar.Overloaded, Text: "too many calls are under way"}
+// ErrBusy is the error of calls that arrive faster than the store can handle them.
+var ErrBusy = &esh3ar.Error{Code: esh3ar.Overloaded, Text: "too many calls are running"}
 
 // maxEvents bounds the events that wait in one session. Hints beyond it only leave their seq, and word of what ended
 // nothing: before a repeat the store is asked. Calls beyond it are completed with ErrBusy. What comes from our own side
 // (results, sweeps) is bounded by what the session asked for.
 const maxEvents = 256
 
-// Session is one connection's place in the engine.
+// Session is the part of the engine that belongs to one connection.
 type Session struct {
 	engine *Engine
 	conn   Conn
 	device Device
-	step   session // touched by one worker at a time
+	step   session // used by one worker at a time
 	mu     struct {
 		sync.Mutex
 		events    []event
-		missed    esh3ar.Seq // the highest seq of hints that found no place
-		scheduled bool       // in the ready queue, or with a worker
+		missed    esh3ar.Seq // highest seq of dropped hints; zero if none
+		scheduled bool       // the session is in the ready queue or a worker runs it
 		onWheel   bool
 		closed    bool
 	}
 }
 
-// eventKind says which fields of an event count.
+// eventKind selects the fields of an event that are set.
 type eventKind uint8
 
 const (
@@ -57,7 +57,7 @@ const (
 	settledEvent
 	reloadedEvent
 	endedEvent
-	lapsedEvent
+	endedUnackedEvent
 	writableEvent
 	sweepEvent
 	tickEvent
@@ -66,23 +66,23 @@ const (
 	closeEvent
 )
 
-// event is one thing that happened to a session.
+// event is an event of a session.
 type event struct {
 	kind    eventKind
-	read    bool // ackEvent: the user saw them
+	read    bool // ackEvent: the user saw the messages
 	byPeer  bool // closeEvent: the phone ended it
 	seq     esh3ar.Seq
 	probe   uint32    // answeredEvent
 	at      time.Time // hintEvent: when it was published
 	ids     []esh3ar.MessageID
-	one     lived   // reloadedEvent
-	lapsed  []lived // lapsedEvent
+	one     messageLife   // reloadedEvent
+	lapsed  []messageLife // lapsedEvent
 	message *esh3ar.Message
 	call    func(error)
 	result  *result
 }
 
-// result is what the store answered.
+// result is an answer of the store.
 type result struct {
 	err     error
 	page    esh3ar.InboxPage
@@ -99,8 +99,8 @@ func (e *Engine) Connect(d Device, conn Conn) *Session {
 	first := e.sessions.Add(d.Recipient, s)
 	e.stats.sessions.Add(1)
 	s.post(event{kind: openEvent})
-	if first && e.far != nil {
-		e.far.remote.Changed(d.Recipient)
+	if first && e.cluster != nil {
+		e.cluster.remote.Changed(d.Recipient)
 	}
 	return s
 }
@@ -111,19 +111,19 @@ func (s *Session) Close(byPeer bool) {
 	s.mu.Lock()
 	was := s.mu.closed
 	s.mu.closed = true
-	unpushed := s.mu.scheduled || s.step.behind // its worker, if it has one, is about to look; else nobody touches the step
+	unpushed := s.mu.scheduled || s.step.needsCatchUp // its worker, if it has one, is about to look; else nobody touches the step
 	s.mu.Unlock()
 	if was {
 		return
 	}
 	if unpushed {
-		s.engine.missed.note()
+		s.engine.missedStatuses.markDirty()
 	}
 	last := s.engine.sessions.Remove(s.step.recipient, s)
 	s.engine.stats.sessions.Add(-1)
 	s.post(event{kind: closeEvent, byPeer: byPeer})
-	if last && s.engine.far != nil {
-		s.engine.far.remote.Changed(s.step.recipient)
+	if last && s.engine.cluster != nil {
+		s.engine.cluster.remote.Changed(s.step.recipient)
 	}
 }
 
@@ -143,7 +143,7 @@ func (s *Session) MarkAsRead(ids []esh3ar.MessageID, done func(error)) {
 	s.call(event{kind: ackEvent, ids: ids, read: true, call: done})
 }
 
-// Writable says that the connection has room again.
+// Writable must be called when a connection that refused a push has room again.
 func (s *Session) Writable() { s.post(event{kind: writableEvent}) }
 
 func (s *Session) call(ev event) {
@@ -154,15 +154,15 @@ func (s *Session) call(ev event) {
 		ev.call(ErrBusy)
 		return
 	}
-	if s.enqueue(ev) { // this goroutine is the phone's own call: it may as well be the worker
-		w := s.engine.spare.Get().(*worker) //nolint:forcetypeassert // the pool holds nothing else
+	if s.enqueue(ev) { // this goroutine serves a call of the phone, so it can run the session
+		w := s.engine.workerPool.Get().(*worker) //nolint:forcetypeassert // the pool holds nothing else
 		w.run(s)
-		s.engine.spare.Put(w)
+		s.engine.workerPool.Put(w)
 	}
 }
 
-// hear leaves word of what happened elsewhere: to the inbox, or on another connection.
-func (s *Session) hear(ev event) {
+// enqueueHint leaves word of what happened elsewhere: to the inbox, or on another connection.
+func (s *Session) enqueueHint(ev event) {
 	s.mu.Lock()
 	full := len(s.mu.events) >= maxEvents
 	if full && ev.kind == hintEvent {
@@ -174,14 +174,14 @@ func (s *Session) hear(ev event) {
 	}
 }
 
-// post adds an event and sees to it that a worker comes.
+// post adds an event and schedules the session.
 func (s *Session) post(ev event) {
 	if s.enqueue(ev) {
 		s.engine.ready.add(s)
 	}
 }
 
-// enqueue adds an event; true says that no worker has the session and the caller must get it one.
+// enqueue adds an event. It reports whether no worker has the session, so that the caller must schedule it.
 func (s *Session) enqueue(ev event) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -191,14 +191,14 @@ func (s *Session) enqueue(ev event) bool {
 	return wake
 }
 
-// take gives the waiting events to the worker, or releases the session when there are none.
+// take returns the waiting events, or releases the session from its worker if there are none.
 func (s *Session) take(spare []event) (events []event, missed esh3ar.Seq, closed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	events, missed = s.mu.events, s.mu.missed
 	if len(events) == 0 && missed == 0 {
 		s.mu.scheduled = false
-		s.mu.events = nil // an idle session keeps no buffer
+		s.mu.events = nil // an idle session holds no buffer
 		return nil, 0, s.mu.closed
 	}
 	s.mu.events, s.mu.missed = spare, 0

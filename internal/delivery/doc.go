@@ -1,49 +1,52 @@
-// Package delivery brings what is in the inboxes to the phones that are connected, and what phones acknowledge into the
-// store. It knows no SignalR and no sockets: a connection is something that takes a push or says that it is full.
+// Package delivery pushes the messages in the inboxes to connected phones, and settles what the phones acknowledge. It knows neither SignalR
+// nor sockets: a connection is an interface that takes a push or refuses it.
 //
-// A session is the machine of one connection: a pure step from an event and the time to effects, without goroutines,
-// clock, randomness or store of its own. The Engine around the sessions owns all of those. One worker at a time runs a
-// session; it carries out the effects outside of every lock, and what comes of them returns as further events.
+// Concurrency: a session is the state machine of one connection, a pure step from an event and the time to effects. It has no goroutine,
+// lock, clock, randomness or store. The Engine owns these. One worker at a time runs a session; it carries out the effects outside of
+// every lock, and their results return to the session as events.
 //
 // # The session
 //
-// What must hold: first deliveries of one lane on one connection have rising seq; nothing in the inbox is forgotten,
-// whatever hint was lost, doubled or late; at most 64 messages and 64 KiB are unacknowledged; what one device
-// acknowledged leaves the windows of the others.
+// What must hold: first deliveries of one lane on one connection have rising seq; no message in the inbox is left out, whatever hint was
+// lost, duplicated or late; at most 64 messages and 64 KiB are unacknowledged; a message that one device has acknowledged leaves the
+// windows of the others.
 //
-// The naive way is to push each message from the call that stored it. Two calls for one recipient then race to the
-// socket and arrive out of order, a slow phone holds up its senders, and a message that was stored between the
-// connection's reading of the inbox and its entry into the presence table is never pushed at all.
+// The naive way is to push each message in the call that stored it. Then two calls for one recipient race to the socket and arrive out of
+// order, a slow phone blocks its senders, and a message that was stored after the connection has read the inbox, but before it is in the
+// presence table, is never pushed.
 //
-// So hints only say that there is something. A session knows seen, the number up to which it knows every seq of its
-// recipient. A hint with seen+1 is news that fits and is pushed at once, if the window has room and the lane is free. Any
-// other news makes the session behind: then it reads the inbox, lane by lane from the highest priority, as the window
-// opens. A read that ended all lanes sets seen to the recipient's counter in the same snapshot, and the session is caught
-// up, unless a hint above that counter came meanwhile: then it reads again. The sweep asks for the counters of all
-// connected recipients every few seconds and makes behind whoever missed something, so hints are speed and the sweep is
-// the proof.
+// So a hint only says that a message may be there. A session keeps seen, the seq up to which it knows every message of its recipient:
+//
+//   - A hint with seen+1 is pushed at once if the window and the lane have room.
+//   - A hint with a higher seq makes the session catch up: it reads the inbox, lane by lane from the highest priority, as the window opens.
+//   - A read that has reached the end of all lanes sets seen to the recipient's counter in the same snapshot. The session is caught up,
+//     unless a hint above that counter has arrived meanwhile; then it reads again.
+//   - The sweep compares the counters of all connected recipients every few seconds and makes sessions with a lower seen catch up. So hints
+//     provide speed, and the sweep provides completeness.
 //
 // # No acknowledgement
 //
-// Each lane has one timer, and only its oldest unacknowledged message is ever repeated. An attempt is spent only when
-// the phone has shown a sign of life after the push and still did not acknowledge in time. Where none has come when the timer
-// fires, the session probes: a WebSocket answers a ping behind everything that was pushed, so the repeat waits one round trip longer
-// than the timeout and not for the next message of the phone, and a slow phone that has not got the push yet gets no second one. An
-// application that is frozen has network code that answers, so the last attempt is spent only when the application itself was
-// heard of; its connection ends by the hub's limit of silence. Before the repeat a backoff
-// passes, in which new messages of that lane go out a few at a time (an eighth of the window); then the message is read again (another device may have
-// ended it), the attempt is counted in the store by compare-and-set (another device may have counted it), and it is
-// pushed once more. A phone without a sign of life costs no attempt: its connection will be found dead, and the next one
-// reads the same inbox.
+// Each lane has one timer, and only its oldest unacknowledged message is redelivered:
+//
+//   - An attempt counts only if the phone has shown a sign of life after the push and still did not acknowledge in time.
+//   - If there was no sign of life when the timer fires, the session sends a probe. A WebSocket answers a ping after everything that was
+//     pushed before it. So the redelivery waits one round trip, not for the next message of the phone, and a slow phone that has not
+//     received the push yet does not get it twice.
+//   - The network code of a frozen application answers probes too. So the last attempt counts only if the application itself was heard.
+//     Otherwise the connection ends by the hub's limit of silence.
+//   - Before a redelivery a backoff passes, in which few new messages of the lane are pushed (an eighth of the window). Then the attempt is
+//     counted in the store by compare-and-set, because another device may have counted it, the message is read again, because another
+//     device may have ended it, and it is pushed.
+//   - A phone without a sign of life costs no attempt. Its connection will be found dead, and the next one reads the same inbox.
 //
 // # Other nodes
 //
-// The node that holds a phone delivers to it, and no other does; so nodes need not agree on anything but the store. To a
-// session it is all the same whether a hint was born here or on another node: it may be wrong, and what it names is pushed
-// only if it is the very next number. A hint of a number that does not exist costs one read. The Engine tells the other
-// nodes through a Remote what it tells its own sessions: what was stored, and what ended. Who is connected nowhere is
-// known to the Remote alone, and only where presence answered; that answer becomes a status and decides nothing else.
+// The node that holds a phone's connection delivers to it, and no other node does. So the nodes need to agree on nothing but the store. A
+// session treats hints of this node and of other nodes alike: a hint may be wrong, and its message is pushed only if it has the next seq.
+// A hint with a seq that does not exist costs one read. Through a Remote the Engine sends the other nodes the hints that it sends to its
+// own sessions. Only the Remote knows which recipients are connected to no node, and only while presence answers; that answer becomes the
+// status Pending and decides nothing else.
 //
-// The settlements of two devices meet in the store: an attempt is counted by compare-and-set, and an end applies once. A
-// node that was paused and writes late writes what its phones did, and by the same rules.
+// The settlements of two devices meet in the store: an attempt is counted by compare-and-set, and a message ends once. A node that was
+// paused and writes late writes what its phones did, under the same rules.
 package delivery

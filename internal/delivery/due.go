@@ -10,15 +10,15 @@ import (
 )
 
 const (
-	// dueEvery is how late a task is at most while the store keeps up; a look at the next one costs one seek.
+	// dueEvery is the interval in which due tasks are claimed, and their greatest delay. A claim without due tasks costs one seek.
 	dueEvery = 100 * time.Millisecond
-	// dueBatch is how many tasks are claimed for a commit: one of theirs is as long as any other.
+	// dueBatch is the number of tasks in one commit.
 	dueBatch = 500
-	// dueLease is how long their commit may take. After it somebody else tries, and the lease number decides.
+	// dueLease is the longest duration of their commit. After it another node may claim the tasks, and the lease number decides.
 	dueLease = 15 * time.Second
 )
 
-// dueMost is how many commits of due tasks there are at a time at most: beyond it they only wait for each other in the store.
+// dueMost is the greatest number of concurrent commits of due tasks: more would only wait for each other in the store.
 const dueMost = 4
 
 // dueWidth is how many batches to claim at once after so many tasks were there for width of them: a queue that fills all is
@@ -33,7 +33,7 @@ func dueWidth(width, claimed int) int {
 	return width
 }
 
-// runDue does what becomes due until ctx ends: scheduled messages enter their inboxes, times to live end.
+// runDue runs due tasks until ctx ends: scheduled messages enter their inboxes, and messages expire.
 func (e *Engine) runDue(ctx context.Context) {
 	ticker := time.NewTicker(dueEvery)
 	defer ticker.Stop()
@@ -45,16 +45,16 @@ func (e *Engine) runDue(ctx context.Context) {
 		case <-ticker.C:
 		}
 		for more := true; more && ctx.Err() == nil; {
-			claimed := e.doDue(context.WithoutCancel(ctx), width)
+			claimed := e.runDueBatch(context.WithoutCancel(ctx), width)
 			more, width = claimed == width*dueBatch, dueWidth(width, claimed)
 			e.stats.dueWidth.Store(int64(width))
 		}
 	}
 }
 
-// doDue claims so many batches and has their effects, a commit each, all at the same time. The tasks of one recipient are in
+// runDueBatch claims so many batches and has their effects, a commit each, all at the same time. The tasks of one recipient are in
 // one of them, in the order in which they were due.
-func (e *Engine) doDue(ctx context.Context, width int) (claimed int) {
+func (e *Engine) runDueBatch(ctx context.Context, width int) (claimed int) {
 	tasks, err := e.store.Claim(ctx, dueLease, width*dueBatch)
 	if err != nil || len(tasks) == 0 {
 		return 0
@@ -66,22 +66,22 @@ func (e *Engine) doDue(ctx context.Context, width int) (claimed int) {
 	}
 	var group sync.WaitGroup
 	for _, part := range parts[1:] {
-		group.Go(func() { e.haveDone(ctx, part) })
+		group.Go(func() { e.commitDue(ctx, part) })
 	}
-	e.haveDone(ctx, parts[0])
+	e.commitDue(ctx, parts[0])
 	group.Wait()
 	return len(tasks)
 }
 
-// haveDone commits the effects of tasks. What fails is claimed again when its lease has ended.
-func (e *Engine) haveDone(ctx context.Context, tasks []esh3ar.Task) {
+// commitDue commits the effects of tasks. If the commit fails, the tasks are claimed again after their lease.
+func (e *Engine) commitDue(ctx context.Context, tasks []esh3ar.Task) {
 	if len(tasks) == 0 {
 		return
 	}
 	changes := make([]esh3ar.Change, len(tasks))
 	now := esh3ar.TimeOf(time.Now())
 	for i := range tasks {
-		changes[i] = effectOf(&tasks[i], now)
+		changes[i] = changeFor(&tasks[i], now)
 	}
 	results, err := e.store.Settle(ctx, changes)
 	if err != nil {
@@ -91,13 +91,13 @@ func (e *Engine) haveDone(ctx context.Context, tasks []esh3ar.Task) {
 	for i := range results {
 		e.stats.due.Add(1)
 		if results[i].Applied {
-			e.tellDue(&tasks[i], &results[i])
+			e.notifyDue(&tasks[i], &results[i])
 		}
 	}
 }
 
-// effectOf is the change that a task stands for.
-func effectOf(t *esh3ar.Task, now esh3ar.Time) esh3ar.Change {
+// changeFor returns the change that is the effect of a task.
+func changeFor(t *esh3ar.Task, now esh3ar.Time) esh3ar.Change {
 	c := esh3ar.Change{Message: t.Message, Recipient: t.Recipient, Life: t.Life, To: esh3ar.Queued, At: now, Task: t}
 	if t.Kind == esh3ar.ExpireTask {
 		c.To = esh3ar.Expired
@@ -105,22 +105,22 @@ func effectOf(t *esh3ar.Task, now esh3ar.Time) esh3ar.Change {
 	return c
 }
 
-// tellDue hints the recipient's connections.
-func (e *Engine) tellDue(t *esh3ar.Task, r *esh3ar.Settled) {
+// notifyDue hints the effect of a task to the recipient's connections.
+func (e *Engine) notifyDue(t *esh3ar.Task, r *esh3ar.Settled) {
 	if t.Kind == esh3ar.ExpireTask {
-		e.Lapsed(t.Recipient, t.Message, t.Life)
+		e.NotifyEndedUnacked(t.Recipient, t.Message, t.Life)
 		return
 	}
-	e.Entered(r.Recipient, r.Seq, r.Message, r.Progress.Life)
+	e.NotifyEnqueued(r.Recipient, r.Seq, r.Message, r.Progress.Life)
 }
 
-// Entered says that a message which was stored before has just got its place in the inbox: it was scheduled, or is
+// NotifyEnqueued says that a message which was stored before has just got its place in the inbox: it was scheduled, or is
 // replayed.
-func (e *Engine) Entered(r esh3ar.Recipient, seq esh3ar.Seq, id esh3ar.MessageID, life esh3ar.Life) {
-	found := e.tell(r, nil, event{kind: hintEvent, seq: seq})
+func (e *Engine) NotifyEnqueued(r esh3ar.Recipient, seq esh3ar.Seq, id esh3ar.MessageID, life esh3ar.Life) {
+	found := e.notifySessions(r, nil, event{kind: hintEvent, seq: seq})
 	switch {
-	case e.far != nil:
-		e.tellFar([]presence.Hint{enteredHint(r, seq, id, life)})
+	case e.cluster != nil:
+		e.notifyRemote([]presence.Hint{enqueuedHint(r, seq, id, life)})
 	case !found:
 		e.makePending([]esh3ar.Change{pendingChange(id, r, life, time.Now())})
 	}

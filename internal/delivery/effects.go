@@ -24,9 +24,9 @@ type effects struct {
 	repeat  *Push // alone in its batch
 	read    *esh3ar.InboxQuery
 	settles []settlement
-	reloads []lived
+	reloads []messageLife
 	ended   []esh3ar.MessageID // tell the recipient's other connections
-	lapsed  []lived            // the same, of what ended without a receipt
+	lapsed  []messageLife      // the same, of what ended without a receipt
 	done    []completion
 	verdict verdict // on the device
 	probe   uint32  // number of a probe of the connection; 0: none
@@ -35,8 +35,8 @@ type effects struct {
 	refresh bool    // the phone should connect again
 }
 
-// lived is a message in one of its lives: what was begun in one says nothing of the next.
-type lived struct {
+// messageLife is a message in one of its lives: what was begun in one says nothing of the next.
+type messageLife struct {
 	id   esh3ar.MessageID
 	life esh3ar.Life
 }
@@ -66,7 +66,7 @@ type ticket struct {
 	ids  []esh3ar.MessageID // entries of the window that are acknowledged by it
 	join []esh3ar.MessageID // entries whose acknowledgement was under way before
 	read bool               // it is a read receipt as well
-	one  lived              // whose attempt was counted
+	one  messageLife        // whose attempt was counted
 	call func(error)        // the phone's call, completed by the result; may be nil
 }
 

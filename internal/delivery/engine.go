@@ -16,7 +16,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/runtime/workerpool"
 )
 
-// store is what delivery needs of the store.
+// store is the part of the store that delivery uses.
 type store interface {
 	esh3ar.InboxReader
 	esh3ar.Settler
@@ -24,39 +24,39 @@ type store interface {
 	Message(ctx context.Context, id esh3ar.MessageID) (esh3ar.Record, error)
 }
 
-// Options tune an Engine; the zero value of a field means its default.
+// Options configure an Engine. A field's zero value selects its default.
 type Options struct {
 	Rules      Rules            // window 64 messages and 64 KiB, ack timeout 10 s, backoff 5 s to 300 s, 5 attempts; breaker: 3 connections within 10 s
-	SweepEvery time.Duration    // how often all connected recipients are compared with the store; default 3 s
+	SweepEvery time.Duration    // interval in which all connected recipients are compared with the store; default 3 s
 	StaleAfter time.Duration    // age at which a queued message of an absent recipient becomes pending; default 5 s
-	Workers    workerpool.Rules // that run sessions; default: 4, and up to 2 for each CPU
-	Readers    workerpool.Rules // that read for sessions; default: 4 to 12
+	Workers    workerpool.Rules // workers that run sessions; default 4, up to 2 per CPU
+	Readers    workerpool.Rules // workers that read for sessions; default 4 to 12
 	Random     func(n int64) int64
-	OnPush     func(sincePublished time.Duration) // of a live message, after its write, since this node heard of it; must be quick
-	OnRoute    func(sinceAccepted time.Duration)  // once per Publish, of its oldest message that is not scheduled; must be quick
-	OnBreaker  func(BreakerInfo)                  // after a device's breaker opened or closed; must be quick
-	Remote     Remote                             // the rest of the cluster; nil: this is the only node
+	OnPush     func(sincePublished time.Duration) // called after the write of a live message, with the time since its hint; must be quick
+	OnRoute    func(sinceAccepted time.Duration)  // called once per Publish with the age of its oldest message that is not scheduled; must be quick
+	OnBreaker  func(BreakerInfo)                  // called after a device's breaker opened or closed; must be quick
+	Remote     Remote                             // the other nodes; nil if this is the only node
 }
 
 // Engine runs the sessions of all connections of this node.
 type Engine struct {
-	store    store
-	opts     Options
-	sessions *presence.Table[*Session]
-	ready    readyQueue // sessions with events
-	reads    readQueue  // sessions that wait for the store
-	settler  *settler
-	ackRates *ackRates
-	syncs    *fairshare.Pool[esh3ar.Recipient] // reads for Sync, in calls
-	wheel    *wheel
-	breakers breakers
-	missed   missed
-	spare    sync.Pool // of *worker, for calls that step their session themselves
-	far      *far      // nil: this is the only node
-	stats    stats
+	store          store
+	opts           Options
+	sessions       *presence.Table[*Session]
+	ready          readyQueue // sessions with events
+	reads          readQueue  // reads that sessions wait for
+	settler        *settler
+	ackRates       *ackRates
+	syncs          *fairshare.Pool[esh3ar.Recipient] // running reads for Sync
+	wheel          *wheel
+	breakers       breakers
+	missedStatuses missedStatuses
+	workerPool     sync.Pool // *worker values for calls that run their session in their own goroutine
+	cluster        *cluster  // nil if this is the only node
+	stats          stats
 }
 
-// New makes an engine; Run makes it work.
+// New returns an engine; Run does the work.
 func New(st store, opts Options) *Engine {
 	opts = opts.withDefaults()
 	e := &Engine{store: st, opts: opts, sessions: presence.NewTable[*Session]()}
@@ -65,12 +65,12 @@ func New(st store, opts Options) *Engine {
 	e.syncs = fairshare.New[esh3ar.Recipient](fairshare.Options{Name: "sync_reads", Total: maxSyncs})
 	e.settler, e.ackRates = newSettler(st), newAckRates(time.Now())
 	if opts.Remote != nil {
-		e.far = newFar(opts.Remote)
+		e.cluster = newCluster(opts.Remote)
 	}
-	e.spare.New = func() any { return &worker{} }
+	e.workerPool.New = func() any { return &worker{} }
 	e.wheel = newWheel(time.Now())
-	e.breakers = breakers{rules: &e.opts.Rules.Breaker, random: opts.Random, tell: opts.OnBreaker}
-	e.missed.note() // what the last run of the process did not get to
+	e.breakers = breakers{rules: &e.opts.Rules.Breaker, random: opts.Random, onChange: opts.OnBreaker}
+	e.missedStatuses.markDirty() // the last run of the process may have left queued messages
 	return e
 }
 
@@ -83,10 +83,10 @@ func (o Options) withDefaults() Options {
 		o.StaleAfter = 5 * time.Second
 	}
 	if o.Workers == (workerpool.Rules{}) {
-		o.Workers = workerpool.Rules{Min: 4, Max: max(4, 2*runtime.GOMAXPROCS(0))} // they seldom wait: more than CPUs only take turns
+		o.Workers = workerpool.Rules{Min: 4, Max: max(4, 2*runtime.GOMAXPROCS(0))} // workers rarely block, so more of them than CPUs gain nothing
 	}
 	if o.Readers == (workerpool.Rules{}) {
-		o.Readers = workerpool.Rules{Min: 4, Max: 12} // of the store's 16 connections four are left to commits
+		o.Readers = workerpool.Rules{Min: 4, Max: 12} // leaves four of the store's 16 connections to commits
 	}
 	if o.Random == nil {
 		o.Random = randomInt64
@@ -115,17 +115,17 @@ func (r *Rules) withDefaults() {
 	}
 }
 
-// Run works until ctx ends. Then it takes no more events, settles what it was told, and returns.
+// Run runs the engine until ctx ends. Then it stops taking events, commits the waiting changes, and returns.
 func (e *Engine) Run(ctx context.Context) error {
 	var group errgroup.Group
 	group.Go(func() error { e.ready.Run(); return nil })
 	group.Go(func() error { e.reads.Run(); return nil })
 	group.Go(func() error { e.tickAll(ctx); return nil })
 	group.Go(func() error { e.sweepAll(ctx); return nil })
-	group.Go(func() error { e.healStale(ctx); return nil })
+	group.Go(func() error { e.markOfflinePending(ctx); return nil })
 	group.Go(func() error { e.runDue(ctx); return nil })
-	if e.far != nil {
-		group.Go(func() error { e.compareAsserted(ctx); return nil })
+	if e.cluster != nil {
+		group.Go(func() error { e.compareOnAssert(ctx); return nil })
 	}
 	settled := make(chan struct{})
 	go func() { // ends when the settler is closed, below
@@ -141,8 +141,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	return err
 }
 
-// Publish takes messages that were just stored, in commit order, from one goroutine at a time. It only leaves hints, and
-// never waits for a phone.
+// Publish hints messages that were just stored to the sessions. It must be called in commit order and by one goroutine at a time. It never
+// waits for a phone.
 func (e *Engine) Publish(stored []*esh3ar.Message) {
 	now := time.Now()
 	var found []*Session
@@ -154,26 +154,26 @@ func (e *Engine) Publish(stored []*esh3ar.Message) {
 		}
 		oldest = min(oldest, m.CreatedAt())
 		found = e.sessions.AppendConnections(found[:0], m.Recipient)
-		if len(found) == 0 && e.far == nil { // in a cluster presence tells who is absent
+		if len(found) == 0 && e.cluster == nil { // in a cluster, presence reports who is offline
 			absent = append(absent, pendingChange(m.ID, m.Recipient, firstLife, now))
 		}
 		for _, s := range found {
-			s.hear(event{kind: hintEvent, seq: m.Seq, message: m, at: now})
+			s.enqueueHint(event{kind: hintEvent, seq: m.Seq, message: m, at: now})
 		}
 	}
 	e.stats.published.Add(uint64(len(stored)))
 	e.opts.OnRoute(now.Sub(oldest.Time()))
 	e.makePending(absent)
-	if e.far != nil {
-		e.publishFar(stored)
+	if e.cluster != nil {
+		e.publishRemote(stored)
 	}
 }
 
-// makePending notes that nobody is there for messages.
+// makePending changes the status of messages of offline recipients to Pending. Changes that find no room are left to the stale walk.
 func (e *Engine) makePending(absent []esh3ar.Change) {
 	if len(absent) > 0 && !e.settler.offer(absent) {
 		e.stats.dropped.Add(uint64(len(absent)))
-		e.missed.note()
+		e.missedStatuses.markDirty()
 	}
 }
 
@@ -181,34 +181,34 @@ func pendingChange(id esh3ar.MessageID, r esh3ar.Recipient, life esh3ar.Life, no
 	return esh3ar.Change{Message: id, Recipient: r, Life: life, To: esh3ar.Pending, At: esh3ar.TimeOf(now)}
 }
 
-// Lapsed tells the connections of a recipient that a message ended its life without a receipt, as after a cancel.
-func (e *Engine) Lapsed(r esh3ar.Recipient, id esh3ar.MessageID, life esh3ar.Life) {
-	e.tellLapsed(r, nil, []lived{{id, life}})
+// NotifyEndedUnacked tells the connections of a recipient that a message ended its life without a receipt, as after a cancel.
+func (e *Engine) NotifyEndedUnacked(r esh3ar.Recipient, id esh3ar.MessageID, life esh3ar.Life) {
+	e.notifyEndedUnacked(r, nil, []messageLife{{id, life}})
 }
 
-// tellLapsed tells the recipient's connections other than from, here and elsewhere.
-func (e *Engine) tellLapsed(r esh3ar.Recipient, from *Session, lapsed []lived) {
-	e.tell(r, from, event{kind: lapsedEvent, lapsed: lapsed})
-	if e.far != nil {
-		e.tellFar(lapsedHints(r, lapsed))
+// notifyEndedUnacked tells the recipient's connections other than from, on all nodes, which messages ended without an acknowledgement.
+func (e *Engine) notifyEndedUnacked(r esh3ar.Recipient, from *Session, lapsed []messageLife) {
+	e.notifySessions(r, from, event{kind: endedUnackedEvent, lapsed: lapsed})
+	if e.cluster != nil {
+		e.notifyRemote(endedUnackedHints(r, lapsed))
 	}
 }
 
-// tellEnded tells the recipient's connections other than from, here and elsewhere, what was acknowledged.
-func (e *Engine) tellEnded(r esh3ar.Recipient, from *Session, ids []esh3ar.MessageID) {
-	e.tell(r, from, event{kind: endedEvent, ids: ids})
-	if e.far != nil {
-		e.tellFar([]presence.Hint{endedHint(r, ids)})
+// notifyAcknowledged tells the recipient's connections other than from, on all nodes, which messages were acknowledged.
+func (e *Engine) notifyAcknowledged(r esh3ar.Recipient, from *Session, ids []esh3ar.MessageID) {
+	e.notifySessions(r, from, event{kind: endedEvent, ids: ids})
+	if e.cluster != nil {
+		e.notifyRemote([]presence.Hint{endedHint(r, ids)})
 	}
 }
 
-// tell hints the recipient's connections on this node other than from, and tells whether there was one.
-func (e *Engine) tell(r esh3ar.Recipient, from *Session, ev event) bool {
+// notifySessions sends an event to the recipient's sessions on this node other than from, and reports whether there is any session.
+func (e *Engine) notifySessions(r esh3ar.Recipient, from *Session, ev event) bool {
 	var room [4]*Session
 	found := e.sessions.AppendConnections(room[:0], r)
 	for _, s := range found {
 		if s != from {
-			s.hear(ev)
+			s.enqueueHint(ev)
 		}
 	}
 	return len(found) > 0
@@ -217,15 +217,15 @@ func (e *Engine) tell(r esh3ar.Recipient, from *Session, ev event) bool {
 // maxSyncs bounds the reads for Sync that run at once: a quarter of the connections to a PostgreSQL database.
 const maxSyncs = 4
 
-// Sync reads a recipient's messages with a seq above after: see esh3ar.InboxReader. It waits until the recipient has its
-// turn, and returns an error if too many of its calls wait.
+// Sync returns a recipient's messages with a seq above after; see esh3ar.InboxReader. It waits for its turn among the recipients, and
+// returns an error if too many calls of the recipient wait.
 func (e *Engine) Sync(ctx context.Context, r esh3ar.Recipient, after esh3ar.Seq, limit int) ([]esh3ar.Record, error) {
 	for {
 		records, err := e.syncRange(ctx, r, after, limit)
 		if err != nil || len(records) > 0 {
 			return records, err
 		}
-		after += syncStep // all of that range had expired or was canceled
+		after += syncStep // every message of the range was expired or canceled
 		counters, err := e.store.Counters(ctx, []esh3ar.Recipient{r})
 		if err != nil || after >= counters[0] || after < syncStep {
 			return nil, err
@@ -233,18 +233,18 @@ func (e *Engine) Sync(ctx context.Context, r esh3ar.Recipient, after esh3ar.Seq,
 	}
 }
 
-// syncStep bounds the messages that one read for Sync looks at. Behind each read the recipients take turns.
+// syncStep bounds the messages that one read for Sync visits. After each read the recipients take turns.
 const syncStep = 2000
 
 // syncRange is one read.
 func (e *Engine) syncRange(ctx context.Context, r esh3ar.Recipient, after esh3ar.Seq, limit int) ([]esh3ar.Record, error) {
 	if err := e.syncs.Acquire(ctx, r, 1); err != nil {
-		return nil, &esh3ar.Error{Code: esh3ar.Overloaded, Text: "too many reads are under way", Err: err}
+		return nil, &esh3ar.Error{Code: esh3ar.Overloaded, Text: "too many reads are running", Err: err}
 	}
 	defer e.syncs.Release(r, 1)
 	until := after + syncStep
 	if until < after {
-		until = 0 // no bound: there is no seq as high
+		until = 0 // overflow: no bound is needed
 	}
 	return e.store.Since(ctx, r, after, until, limit)
 }

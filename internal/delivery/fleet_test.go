@@ -131,7 +131,7 @@ func (w *world) doFleet(o op) {
 		w.move(o)
 	case opHintLies: // a hint of what never was
 		r := w.inboxes[o.b%simRecipients]
-		lie := enteredHint(r.recipient, esh3ar.Seq(len(r.messages))+5, esh3ar.MessageID{}, 1)
+		lie := enqueuedHint(r.recipient, esh3ar.Seq(len(r.messages))+5, esh3ar.MessageID{}, 1)
 		n.parcels = append(n.parcels, []presence.Hint{lie})
 	default: // the others are steps of nodes
 	}
@@ -445,7 +445,7 @@ func (w *world) acknowledgeOnce(m *simMessage) {
 	w.commit(false)
 	w.converge()
 	for _, c := range got[1:] {
-		if !w.mishaps && c.step.unacked(lived(key)) != nil {
+		if !w.mishaps && c.step.unacked(messageLife(key)) != nil {
 			w.breaks("%d was acknowledged on %s and still fills the window on %s", m.Seq, got[0].node.id, c.node.id)
 		}
 	}

@@ -15,7 +15,7 @@ func storedHint(m *esh3ar.Message) presence.Hint {
 	return presence.Hint{Kind: presence.Stored, Recipient: m.Recipient, Seq: m.Seq, Message: m, ID: m.ID, Life: firstLife}
 }
 
-func enteredHint(r esh3ar.Recipient, seq esh3ar.Seq, id esh3ar.MessageID, life esh3ar.Life) presence.Hint {
+func enqueuedHint(r esh3ar.Recipient, seq esh3ar.Seq, id esh3ar.MessageID, life esh3ar.Life) presence.Hint {
 	return presence.Hint{Kind: presence.Stored, Recipient: r, Seq: seq, ID: id, Life: life}
 }
 
@@ -23,7 +23,7 @@ func endedHint(r esh3ar.Recipient, ids []esh3ar.MessageID) presence.Hint {
 	return presence.Hint{Kind: presence.Acknowledged, Recipient: r, IDs: ids}
 }
 
-func lapsedHints(r esh3ar.Recipient, lapsed []lived) []presence.Hint {
+func endedUnackedHints(r esh3ar.Recipient, lapsed []messageLife) []presence.Hint {
 	hints := make([]presence.Hint, len(lapsed))
 	for i, one := range lapsed {
 		hints[i] = presence.Hint{Kind: presence.EndedUnacked, Recipient: r, ID: one.id, Life: one.life}
@@ -43,7 +43,7 @@ func eventOf(h *presence.Hint, now time.Time) (event, bool) {
 	case presence.Acknowledged:
 		return event{kind: endedEvent, ids: h.IDs}, !faultinject.Is(faultinject.RemoteEndIgnored)
 	case presence.EndedUnacked:
-		return event{kind: lapsedEvent, lapsed: []lived{{h.ID, h.Life}}}, true
+		return event{kind: endedUnackedEvent, lapsed: []messageLife{{h.ID, h.Life}}}, true
 	}
 	return event{}, false
 }

@@ -17,7 +17,7 @@ func (w *world) step(c *simConn, ev event, fails bool) {
 	s := &c.step
 	if (ev.kind == tickEvent || ev.kind == closeEvent) && s.onTrial() {
 		d := w.device(c)
-		s.hearTerms(&simRules, d.breaker.terms(w.now), w.now, &fx)
+		s.applyTerms(&simRules, d.breaker.terms(w.now), w.now, &fx)
 	}
 	switch ev.kind {
 	case openEvent:
@@ -38,7 +38,7 @@ func (w *world) step(c *simConn, ev event, fails bool) {
 		s.reloaded(&simRules, ev.one, &esh3ar.Record{Message: m.Message, Progress: m.Progress}, nil, w.now, &fx)
 	case endedEvent:
 		s.endedElsewhere(&simRules, ev.ids, ended, w.now, &fx)
-	case lapsedEvent:
+	case endedUnackedEvent:
 		s.lapsedElsewhere(&simRules, ev.lapsed, w.now, &fx)
 	case writableEvent:
 		s.writable(&simRules, &fx)
@@ -48,7 +48,7 @@ func (w *world) step(c *simConn, ev event, fails bool) {
 		w.watchPauses(c, func(random func(int64) int64) { s.tick(&simRules, w.now, c.heard, random, &fx) })
 	case answeredEvent:
 		c.answered = c.asked
-		w.watchPauses(c, func(random func(int64) int64) { s.answered(&simRules, ev.probe, w.now, random) })
+		w.watchPauses(c, func(random func(int64) int64) { s.probeAnswered(&simRules, ev.probe, w.now, random) })
 	case resumedEvent:
 		s.resumed(&simRules, w.now)
 	case closeEvent:
@@ -138,7 +138,7 @@ func (w *world) carryOut(c *simConn, fx *effects) {
 	if len(fx.ended) > 0 {
 		w.tell(c.node, c, endedHint(c.inbox.recipient, fx.ended))
 	}
-	w.tell(c.node, c, lapsedHints(c.inbox.recipient, fx.lapsed)...)
+	w.tell(c.node, c, endedUnackedHints(c.inbox.recipient, fx.lapsed)...)
 	w.judge(c, fx.verdict, fx.culprit)
 	c.refresh = c.refresh || fx.refresh
 	if fx.probe > 0 {
@@ -156,7 +156,7 @@ func (w *world) carryOut(c *simConn, fx *effects) {
 // judge is the shell's part of the breaker.
 func (w *world) judge(c *simConn, v verdict, culprit suspect) {
 	d := w.device(c)
-	if _, closed := d.breaker.hear(&simRules.Breaker, v, culprit, w.now, func(n int64) int64 { return n / 2 }); closed {
+	if _, closed := d.breaker.apply(&simRules.Breaker, v, culprit, w.now, func(n int64) int64 { return n / 2 }); closed {
 		d.breaker, d.failures = breaker{}, 0
 		for _, other := range w.conns { // they are off the hook too
 			other.judged = other.judged && (other.device != c.device || other.node != c.node)
@@ -205,7 +205,7 @@ func (w *world) write(c *simConn, fx *effects) {
 		if !c.full {
 			w.receiveRepeat(c, fx.repeat)
 		}
-		c.step.repeated(&simRules, lived{fx.repeat.Message.ID, fx.repeat.life}, !c.full, w.now, c.heard, &next)
+		c.step.redelivered(&simRules, messageLife{fx.repeat.Message.ID, fx.repeat.life}, !c.full, w.now, c.heard, &next)
 		w.carryOut(c, &next)
 	}
 }
@@ -475,7 +475,7 @@ func (w *world) checkWindow(c *simConn) {
 			w.breaks("%d of lane %s waits for an acknowledgement, and no timer runs", e.seq, lane)
 		}
 	}
-	if c.acked && c.step.gate == HalfOpen && !c.step.behind && messages == 0 {
+	if c.acked && c.step.gate == HalfOpen && !c.step.needsCatchUp && messages == 0 {
 		w.breaks("a device that acknowledged all there is is on trial")
 	}
 	if c.judged && !c.acked && c.step.gate == Closed && (c.step.trial == nil || !c.step.trial.avoid) {

@@ -7,7 +7,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/runtime/workerpool"
 )
 
-// fifo is an unbounded queue with a bound from outside: what is put in is limited by who puts it in.
+// fifo is a first-in-first-out queue without a bound of its own: its users bound what they put into it.
 type fifo[T any] struct {
 	mu struct {
 		sync.Mutex
@@ -24,7 +24,7 @@ func newFIFO[T any]() *fifo[T] {
 	return q
 }
 
-// put gives the number of items that wait with this one.
+// put adds an item and returns the number of waiting items.
 func (q *fifo[T]) put(item T) (depth int) {
 	q.mu.Lock()
 	q.mu.items = append(q.mu.items, item)
@@ -34,7 +34,7 @@ func (q *fifo[T]) put(item T) (depth int) {
 	return depth
 }
 
-// next waits for an item; depth is how many still wait. false: the queue is closed and empty.
+// next waits for an item. depth is the number of items that still wait; ok is false if the queue is closed and empty.
 func (q *fifo[T]) next() (item T, depth int, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -59,13 +59,13 @@ func (q *fifo[T]) close() {
 	q.filled.Broadcast()
 }
 
-// pooled is a queue with the workers that its depth asks for.
+// pooled is a queue with a worker pool that follows its depth.
 type pooled[T any] struct {
 	*fifo[T]
 	*workerpool.Pool
 }
 
-// newPooled makes the queue; work is one worker: it makes what does an item.
+// newPooled returns a queue. work is called once per worker and returns the function that handles an item.
 func newPooled[T any](r workerpool.Rules, work func() func(item T)) pooled[T] {
 	q := newFIFO[T]()
 	return pooled[T]{q, workerpool.New(r, func(stay func(depth int) bool) {
@@ -89,7 +89,7 @@ type readyQueue = pooled[*Session]
 type readJob struct {
 	session *Session
 	query   *esh3ar.InboxQuery
-	one     lived
+	one     messageLife
 }
 
 type readQueue = pooled[readJob]

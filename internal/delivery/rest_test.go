@@ -83,7 +83,7 @@ func (w *world) makeGood() {
 	}
 	for _, c := range w.conns {
 		for _, m := range c.inbox.messages {
-			if m != nil && !m.Status.Ends() && c.by[pushKey{m.ID, m.Life}] == nil && c.step.gate == Closed && !c.step.passes(&m.Message) && !c.step.held(&simRules, m.Priority) {
+			if m != nil && !m.Status.Ends() && c.by[pushKey{m.ID, m.Life}] == nil && c.step.gate == Closed && !c.step.passes(&m.Message) && !c.step.laneHeld(&simRules, m.Priority) {
 				w.breaks("%s had one round of the sweep, or needed none, and %d of its inbox was never pushed there", c.name(), m.Seq)
 			}
 		}
@@ -141,7 +141,7 @@ func (w *world) settle(sweep bool, check func(*simConn)) {
 // still tells whether no session has anything to do.
 func (w *world) still() bool {
 	for _, c := range w.conns {
-		if len(c.mailbox) > 0 || c.step.reading || c.step.behind {
+		if len(c.mailbox) > 0 || c.step.reading || c.step.needsCatchUp {
 			return false
 		}
 		if t := c.step.trial; t != nil && t.passed != [esh3ar.Priorities]esh3ar.Seq{} {

@@ -8,52 +8,52 @@ import (
 	"github.com/esh3artech/esh3ar/internal/flow"
 )
 
-// Rules are what sessions go by.
+// Rules are the parameters of sessions.
 type Rules struct {
-	Window      int           // messages unacknowledged at a time
-	WindowBytes int           // bytes of those; one message alone may be larger
-	AckTimeout  time.Duration // from a push to its acknowledgement
-	Attempts    int           // pushes of one life that may go unacknowledged; after the last the message is a dead letter
-	Backoff     flow.Backoff  // before repeats
+	Window      int           // most unacknowledged messages
+	WindowBytes int           // most unacknowledged bytes; a single message may be larger
+	AckTimeout  time.Duration // longest time from a push to its acknowledgement
+	Attempts    int           // pushes in one life; if the last is not acknowledged, the message becomes a dead letter
+	Backoff     flow.Backoff  // delays before redeliveries
 	Breaker     BreakerRules
 }
 
-// session is the machine of one connection. Its methods are its events; each takes what the event carries and the time,
-// and adds effects to fx. It has no lock: one worker at a time steps it.
+// session is the state machine of one connection. Each event is a method, which takes the data of the event and the time and adds effects
+// to fx. A session has no lock: one worker at a time runs it.
 type session struct {
-	recipient esh3ar.Recipient
-	seen      esh3ar.Seq                    // every seq up to it is known: pushed, ended, or waiting behind the read positions
-	highest   esh3ar.Seq                    // the highest seq that a hint or a sweep named
-	counter   esh3ar.Seq                    // of the newest read
-	read      [esh3ar.Priorities]esh3ar.Seq // per lane: pushed or ended up to it
-	behind    bool                          // the inbox holds, or may hold, what was not pushed
-	reading   bool                          // a read is under way
-	more      bool                          // a read now may find something
-	full      bool                          // the connection refused a push
-	void      bool                          // the read under way began before that: its page is not in order any more
-	well      bool                          // the phone acknowledged something that was pushed here
-	gate      BreakerState                  // of the device's breaker, as far as this connection has to heed it
-	opensAt   time.Time                     // when an open gate becomes half open
-	pushedAt  time.Time                     // the newest push; zero: none
-	trial     *trial                        // nil: the breaker asks for nothing
-	window    *window                       // nil: empty
-	lanes     *[esh3ar.Priorities]laneTimer // nil: no timer runs
-	probes    uint32                        // number of the newest probe
+	recipient     esh3ar.Recipient
+	seen          esh3ar.Seq                    // every seq up to it is known: pushed, ended, or after the read position of its lane
+	highestHinted esh3ar.Seq                    // highest seq in a hint or a sweep
+	counter       esh3ar.Seq                    // highest seq of the recipient at the last read
+	read          [esh3ar.Priorities]esh3ar.Seq // read position per lane: all below it is pushed or ended
+	needsCatchUp  bool                          // the inbox may hold messages that were not pushed
+	reading       bool                          // a read is running
+	mayHaveMore   bool                          // a read may find new messages
+	blocked       bool                          // the connection refused a push and is not writable yet
+	readStale     bool                          // the running read began before a refused push, so its page must be dropped
+	well          bool                          // the phone acknowledged something that was pushed here
+	gate          BreakerState                  // of the device's breaker, as far as this connection has to heed it
+	opensAt       time.Time                     // when an open gate becomes half open
+	pushedAt      time.Time                     // time of the last push; zero if none
+	trial         *trial                        // nil: the breaker asks for nothing
+	window        *window                       // nil if empty
+	lanes         *[esh3ar.Priorities]laneTimer // nil if no timer runs
+	probes        uint32                        // number of the newest probe
 }
 
-// open starts the session: whatever the inbox holds is unknown yet.
+// open starts the session. The contents of the inbox are unknown then.
 func (s *session) open(rules *Rules, t terms, now time.Time, fx *effects) {
-	s.behind, s.more = true, true
-	s.hearTerms(rules, t, now, fx)
+	s.needsCatchUp, s.mayHaveMore = true, true
+	s.applyTerms(rules, t, now, fx)
 }
 
-// hint says that a message was stored; m may be nil when only its seq is known.
+// hint handles the hint that a message was stored. m is nil if only its seq is known.
 func (s *session) hint(rules *Rules, seq esh3ar.Seq, m *esh3ar.Message, now time.Time, fx *effects) {
-	s.highest = max(s.highest, seq)
+	s.highestHinted = max(s.highestHinted, seq)
 	fits := seq == s.seen+1 || faultinject.Is(faultinject.HintIsTruth)
 	switch {
-	case s.behind:
-		s.more = s.more || seq > s.counter
+	case s.needsCatchUp:
+		s.mayHaveMore = s.mayHaveMore || seq > s.counter
 		s.pump(rules, fx)
 	case seq <= s.seen:
 	case fits && m != nil && m.Expired(esh3ar.TimeOf(now)):
@@ -62,36 +62,36 @@ func (s *session) hint(rules *Rules, seq esh3ar.Seq, m *esh3ar.Message, now time
 	case fits && m != nil && s.passes(m):
 		s.seen = seq
 		s.passOver(m)
-	case fits && m != nil && s.takes(rules, m):
+	case fits && m != nil && s.canPush(rules, m):
 		s.seen = seq
 		fx.batch.Live = true
 		s.push(Push{Message: m, Attempt: 1}, 1, fx)
 	default:
-		s.behind, s.more = true, true
+		s.needsCatchUp, s.mayHaveMore = true, true
 		s.pump(rules, fx)
 	}
 }
 
-// sweep compares with the recipient's counter in the store.
+// sweep handles the recipient's counter from the store.
 func (s *session) sweep(rules *Rules, counter esh3ar.Seq, fx *effects) {
 	if faultinject.Is(faultinject.SweepOff) {
 		return
 	}
-	s.highest = max(s.highest, counter)
-	if !s.behind && counter <= s.seen {
+	s.highestHinted = max(s.highestHinted, counter)
+	if !s.needsCatchUp && counter <= s.seen {
 		return
 	}
-	fx.swept = !s.behind
-	s.behind, s.more = true, true
+	fx.swept = !s.needsCatchUp
+	s.needsCatchUp, s.mayHaveMore = true, true
 	s.pump(rules, fx)
 }
 
-// takes tells whether m may be pushed now, ahead of nothing that waits.
-func (s *session) takes(rules *Rules, m *esh3ar.Message) bool {
-	return !s.full && !s.held(rules, m.Priority) && s.fits(rules, m)
+// canPush reports whether m may be pushed now: the connection, its lane and the window have room.
+func (s *session) canPush(rules *Rules, m *esh3ar.Message) bool {
+	return !s.blocked && !s.laneHeld(rules, m.Priority) && s.fits(rules, m)
 }
 
-// room is how many messages the window takes.
+// room returns the number of messages that the window has room for.
 func (s *session) room(rules *Rules) int {
 	most := rules.Window
 	switch s.gate {
@@ -110,10 +110,10 @@ func (s *session) room(rules *Rules) int {
 	return most - s.window.messages
 }
 
-// pump reads the inbox if the session is behind, a read may find something, and the window takes it.
+// pump starts a read of the inbox if the session needs to catch up, a read may find messages, and the window has room.
 func (s *session) pump(rules *Rules, fx *effects) {
 	room := s.room(rules)
-	if !s.behind || !s.more || s.reading || s.full || room <= 0 {
+	if !s.needsCatchUp || !s.mayHaveMore || s.reading || s.blocked || room <= 0 {
 		return
 	}
 	q := &esh3ar.InboxQuery{Recipient: s.recipient, Limit: room, Bytes: rules.WindowBytes}
@@ -123,21 +123,21 @@ func (s *session) pump(rules *Rules, fx *effects) {
 	free := false
 	for lane := range q.After {
 		q.After[lane] = max(s.read[lane], s.seen)
-		q.Skip[lane] = s.held(rules, esh3ar.Priority(lane))
+		q.Skip[lane] = s.laneHeld(rules, esh3ar.Priority(lane))
 		free = free || !q.Skip[lane]
 	}
 	if !free {
 		return
 	}
-	s.reading, s.more = true, false
+	s.reading, s.mayHaveMore = true, false
 	fx.read = q
 }
 
-// page is the result of a read; err means that the store could not answer, and the sweep will ask again.
+// page handles the result of a read. If err is not nil, the next sweep starts a new read.
 func (s *session) page(rules *Rules, page *esh3ar.InboxPage, err error, now time.Time, fx *effects) {
 	s.reading = false
-	if s.void {
-		s.void, s.more = false, true
+	if s.readStale {
+		s.readStale, s.mayHaveMore = false, true
 		s.pump(rules, fx)
 		return
 	}
@@ -145,24 +145,24 @@ func (s *session) page(rules *Rules, page *esh3ar.InboxPage, err error, now time
 		return
 	}
 	s.counter = max(s.counter, page.Counter)
-	if !s.more && !faultinject.Is(faultinject.HintBelieved) {
-		s.highest = min(s.highest, page.Counter) // whatever named more is older than the read, and wrong
+	if !s.mayHaveMore && !faultinject.Is(faultinject.HintBelieved) {
+		s.highestHinted = min(s.highestHinted, page.Counter) // a hint with a higher seq is older than the read, and wrong
 	}
 	taken := s.takePage(rules, page, now, fx)
-	if (page.Ended || faultinject.Is(faultinject.CursorTooFar)) && taken == len(page.Records) && s.highest <= page.Counter {
-		s.behind = false
+	if (page.Ended || faultinject.Is(faultinject.CursorTooFar)) && taken == len(page.Records) && s.highestHinted <= page.Counter {
+		s.needsCatchUp = false
 		s.seen = page.Counter
 		s.conclude(fx)
 		return
 	}
-	s.more = s.more || len(page.Records) > 0 || s.highest > page.Counter
-	if taken > 0 || len(page.Records) == 0 { // else only an event can change what held the page up
+	s.mayHaveMore = s.mayHaveMore || len(page.Records) > 0 || s.highestHinted > page.Counter
+	if taken > 0 || len(page.Records) == 0 { // otherwise only an event can make room
 		s.pump(rules, fx)
 	}
 }
 
-// takePage pushes what still may go. A lane may have gone into backoff during the read, and a first message may be larger
-// than what is left of the window: what does not go now is read again, and so is all behind it in its lane.
+// takePage pushes the messages of a page that may be pushed, and returns how many it has handled. A lane may have entered backoff during the
+// read, and a message may be larger than the rest of the window. Such a message and all after it in its lane are read again.
 func (s *session) takePage(rules *Rules, page *esh3ar.InboxPage, now time.Time, fx *effects) (taken int) {
 	var held [esh3ar.Priorities]bool
 	for i := range page.Records {
@@ -172,7 +172,7 @@ func (s *session) takePage(rules *Rules, page *esh3ar.InboxPage, now time.Time, 
 			s.passOver(&r.Message)
 			continue
 		}
-		if held[r.Priority] || s.full || s.held(rules, r.Priority) || !s.fits(rules, &r.Message) {
+		if held[r.Priority] || s.blocked || s.laneHeld(rules, r.Priority) || !s.fits(rules, &r.Message) {
 			held[r.Priority] = true
 			continue
 		}
@@ -187,20 +187,20 @@ func (s *session) takePage(rules *Rules, page *esh3ar.InboxPage, now time.Time, 
 	return taken
 }
 
-// fits reports whether the window takes m; an empty window takes any size.
+// fits reports whether the window has room for m. An empty window has room for any message.
 func (s *session) fits(rules *Rules, m *esh3ar.Message) bool {
 	return s.room(rules) > 0 &&
 		(s.window == nil || s.window.messages == 0 || s.window.bytes+m.Size() <= rules.WindowBytes)
 }
 
-// expire ends a message whose time is over before it is pushed. If that is lost its task will do it.
+// expire ends a message whose TTL ended before it was pushed. If this change is lost, the message's task expires it.
 func (s *session) expire(m *esh3ar.Message, life esh3ar.Life, now time.Time, fx *effects) {
 	fx.settles = append(fx.settles, settlement{changes: []esh3ar.Change{{
 		Message: m.ID, Recipient: s.recipient, Life: life, To: esh3ar.Expired, At: esh3ar.TimeOf(now),
 	}}})
 }
 
-// push puts a message into the batch and into the window.
+// push adds a message to the batch and to the window.
 func (s *session) push(p Push, life esh3ar.Life, fx *effects) {
 	fx.batch.Pushes = append(fx.batch.Pushes, p)
 	m := p.Message
@@ -211,15 +211,15 @@ func (s *session) push(p Push, life esh3ar.Life, fx *effects) {
 	if s.window == nil {
 		s.window = &window{}
 	}
-	if e := s.window.find(m.ID); e != nil { // of a life before a replay: the phone may yet acknowledge that
-		s.window.move(e, lapsed)
+	if e := s.window.find(m.ID); e != nil { // an earlier life, before a replay; the phone may still acknowledge it
+		s.window.move(e, endedUnacked)
 	}
 	s.window.add(entry{
 		id: m.ID, seq: m.Seq, life: life, lane: m.Priority, size: int32(m.Size()), attempt: int32(p.Attempt),
 	})
 }
 
-// pushed says that a batch went out: its messages are on the way, and that is worth a status.
+// pushed handles a batch that the connection took: it starts timers and changes the status of the messages to Sent.
 func (s *session) pushed(rules *Rules, batch Batch, now time.Time, heard int64, fx *effects) {
 	s.pushedAt = now
 	if s.window == nil {
@@ -246,10 +246,10 @@ func (s *session) pushed(rules *Rules, batch Batch, now time.Time, heard int64, 
 	}
 }
 
-// refused says that the connection took nothing of a batch: it never happened, and is read again when there is room.
+// refused handles a batch that the connection did not take. Its messages leave the window and are read again when there is room.
 func (s *session) refused(batch Batch) {
-	s.full, s.behind, s.more = true, true, true
-	s.void = s.reading && !faultinject.Is(faultinject.OrderLost)
+	s.blocked, s.needsCatchUp, s.mayHaveMore = true, true, true
+	s.readStale = s.reading && !faultinject.Is(faultinject.OrderLost)
 	ids := make([]esh3ar.MessageID, len(batch.Pushes))
 	for i, p := range batch.Pushes {
 		m := p.Message
@@ -260,17 +260,17 @@ func (s *session) refused(batch Batch) {
 	if s.window != nil {
 		s.window.drop(ids)
 	}
-	s.tidy()
+	s.releaseIdle()
 }
 
-// writable says that the connection has room again.
+// writable handles that the connection has room again.
 func (s *session) writable(rules *Rules, fx *effects) {
-	s.full = false
+	s.blocked = false
 	s.pump(rules, fx)
 }
 
-// tidy gives back what an idle session does not need.
-func (s *session) tidy() {
+// releaseIdle frees memory that an idle session does not need.
+func (s *session) releaseIdle() {
 	if s.window != nil && !s.window.trim() {
 		s.window = nil
 	}

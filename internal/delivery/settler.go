@@ -8,36 +8,36 @@ import (
 	"github.com/esh3artech/esh3ar/internal/fairshare"
 )
 
-// settlerLimit bounds the changes that wait for the store. Beyond it workers wait, which holds back pushes and
-// acknowledgements alike, and Publish drops its pending statuses, which the stale walk repairs.
-const settlerLimit = 1 << 16
+// maxChanges bounds the changes that wait for the store. At the bound workers wait, which holds back pushes and acknowledgements, and Publish
+// drops its changes to Pending, which the stale walk makes later.
+const maxChanges = 1 << 16
 
-// settleBatch bounds one commit, so that its latency stays that of a commit.
+// settleBatch bounds the changes in one commit, and so its latency.
 const settleBatch = 4096
 
-// slowBatch bounds the changes of one commit that name messages their session does not know. What such an id costs is
-// a search of the store, and most are of no message at all when a phone sends many.
-const slowBatch = 256
+// unknownBatch bounds the changes in one commit about messages that their session does not know. Each costs a search of the store, and most ids
+// of a phone that sends many are of no message.
+const unknownBatch = 256
 
-// slowLimit bounds the changes of that kind that wait, with a share per recipient. Beyond it their calls fail with ErrBusy.
-const slowLimit = 1 << 15
+// maxUnknown bounds the waiting changes of that kind, with a share per recipient. At the bound their calls fail with ErrBusy.
+const maxUnknown = 1 << 15
 
-// settler gathers the changes of all sessions while the last batch is being committed.
+// settler commits the changes of all sessions in batches: those that arrive during one commit form the next batch.
 type settler struct {
 	store  esh3ar.Settler
-	shares *fairshare.Pool[esh3ar.Recipient] // of the slow line, in changes
+	shares *fairshare.Pool[esh3ar.Recipient] // changes in the queue of unknown ids
 	mu     struct {
 		sync.Mutex
 		waiting []settleJob
 		changes int
-		slow    slowLine
+		slow    unknownQueue
 		closed  bool
 	}
 	filled sync.Cond
 	room   sync.Cond
 }
 
-// settleJob is one session's settlement, or changes of nobody.
+// settleJob is the settlement of one session, or changes without a session.
 type settleJob struct {
 	session *Session
 	settlement
@@ -45,16 +45,16 @@ type settleJob struct {
 
 func newSettler(st esh3ar.Settler) *settler {
 	q := &settler{store: st, shares: fairshare.New[esh3ar.Recipient](fairshare.Options{
-		Name: "slow_acknowledgements", Total: slowLimit, Guaranteed: unknownBurst,
+		Name: "slow_acknowledgements", Total: maxUnknown, Guaranteed: unknownBurst,
 	})}
 	q.filled.L, q.room.L = &q.mu, &q.mu
 	return q
 }
 
-// put queues a settlement, waiting for room; its result comes back to the session unless nobody waits for it.
+// put queues a settlement and waits while the queue is full. The result is posted to the session, if it needs it.
 func (q *settler) put(s *Session, st *settlement) {
 	q.mu.Lock()
-	for q.mu.changes >= settlerLimit {
+	for q.mu.changes >= maxChanges {
 		q.room.Wait()
 	}
 	q.addLocked(settleJob{s, *st})
@@ -62,9 +62,8 @@ func (q *settler) put(s *Session, st *settlement) {
 	q.filled.Signal()
 }
 
-// putSlow queues a settlement of messages that its session does not know; false: the recipient has its share of what may
-// wait.
-func (q *settler) putSlow(s *Session, st *settlement) bool {
+// putUnknown queues a settlement of messages that its session does not know. It reports whether the recipient's share has room.
+func (q *settler) putUnknown(s *Session, st *settlement) bool {
 	r := s.step.recipient
 	if q.shares.TryAcquire(r, int64(len(st.changes))) != nil {
 		return false
@@ -76,11 +75,11 @@ func (q *settler) putSlow(s *Session, st *settlement) bool {
 	return true
 }
 
-// offer queues changes that may be lost, if there is room.
+// offer queues changes that may be lost, and reports whether there was room.
 func (q *settler) offer(changes []esh3ar.Change) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.mu.changes >= settlerLimit {
+	if q.mu.changes >= maxChanges {
 		return false
 	}
 	q.addLocked(settleJob{settlement: settlement{changes: changes}})
@@ -88,11 +87,11 @@ func (q *settler) offer(changes []esh3ar.Change) bool {
 	return true
 }
 
-// busy tells that there is enough to do without what can wait.
+// busy reports whether the queue is at least half full.
 func (q *settler) busy() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.mu.changes >= settlerLimit/2
+	return q.mu.changes >= maxChanges/2
 }
 
 func (q *settler) addLocked(job settleJob) {
@@ -100,7 +99,7 @@ func (q *settler) addLocked(job settleJob) {
 	q.mu.changes += job.cost()
 }
 
-// cost is what a job counts in the bounds; one that only waits for those before it has no changes.
+// cost returns the number of changes that a job counts as: at least one, because a job may only wait for those before it.
 func (j *settleJob) cost() int { return max(1, len(j.changes)) }
 
 func (q *settler) close() {
@@ -110,7 +109,7 @@ func (q *settler) close() {
 	q.filled.Signal()
 }
 
-// run commits batch after batch until the settler is closed and empty.
+// run commits batches until the settler is closed and empty.
 func (q *settler) run(ctx context.Context) {
 	var changes []esh3ar.Change
 	for {
@@ -141,7 +140,7 @@ func (q *settler) run(ctx context.Context) {
 	}
 }
 
-// answer returns the result to whoever waits for it.
+// answer posts the result to the session, unless it has no use for it.
 func (j *settleJob) answer(results []esh3ar.Settled, err error) {
 	if j.session == nil || j.ticket.kind == sentTicket {
 		return
@@ -149,7 +148,7 @@ func (j *settleJob) answer(results []esh3ar.Settled, err error) {
 	j.session.post(event{kind: settledEvent, result: &result{ticket: j.ticket, settled: results, err: err}})
 }
 
-// next waits for jobs and takes a batch of them.
+// next waits for jobs and returns a batch of them; none if the settler is closed and empty.
 func (q *settler) next() []settleJob {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -170,5 +169,5 @@ func (q *settler) next() []settleJob {
 	q.mu.waiting = q.mu.waiting[:rest]
 	q.mu.changes -= changes
 	q.room.Broadcast()
-	return q.mu.slow.take(jobs, slowBatch)
+	return q.mu.slow.take(jobs, unknownBatch)
 }

@@ -15,16 +15,16 @@ const (
 	// up to 500 messages a second is repaired without anybody noticing.
 	staleBatch = 500
 	staleEvery = time.Second
-	// strangersEvery, and up to twice that, is the time between walks for the sake of nodes that are gone.
-	strangersEvery = time.Minute
+	// deadNodeWalkInterval, and up to twice that, is the time between walks for the sake of nodes that are gone.
+	deadNodeWalkInterval = time.Minute
 )
 
-// missed is when it last happened that messages may stay queued whose recipients are absent. All of them were created before.
-type missed struct{ at atomic.Int64 } // Unix nanoseconds; zero: never
+// missedStatuses records when messages of offline recipients were last left Queued. All of these messages were created before that time.
+type missedStatuses struct{ at atomic.Int64 } // Unix nanoseconds; zero: never
 
-func (m *missed) note() { m.at.Store(time.Now().UnixNano()) }
+func (m *missedStatuses) markDirty() { m.at.Store(time.Now().UnixNano()) }
 
-func (m *missed) last() time.Time { return time.Unix(0, m.at.Load()) }
+func (m *missedStatuses) lastMissed() time.Time { return time.Unix(0, m.at.Load()) }
 
 // staleWalk decides when to walk. A walk looks at messages of a certain age only, for younger ones may be on their way: so it
 // begins when what was missed has that age, and ends what was missed so long before its beginning.
@@ -36,7 +36,7 @@ type staleWalk struct {
 	next    string // where to go on
 }
 
-// due tells whether there is a step to do now.
+// due reports whether a step of a walk is due now.
 func (w *staleWalk) due(missed, now time.Time) bool {
 	if w.walking || !missed.After(w.covered) {
 		return w.walking
@@ -44,13 +44,14 @@ func (w *staleWalk) due(missed, now time.Time) bool {
 	if w.noticed.IsZero() {
 		w.noticed = now
 	}
-	if w.walking = now.Sub(w.noticed) >= w.after; w.walking {
+	w.walking = now.Sub(w.noticed) >= w.after
+	if w.walking {
 		w.covered, w.noticed = now.Add(-w.after), time.Time{}
 	}
 	return w.walking
 }
 
-// healStale turns queued messages of absent recipients into pending ones, where the moment of their commit was missed:
+// markOfflinePending turns queued messages of absent recipients into pending ones, where the moment of their commit was missed:
 // a crash, a full settler, a phone that left in that moment, presence that did not answer. It changes statuses and nothing
 // else. It walks all inboxes once after a start, and again only when something of that kind has happened.
 //
@@ -58,10 +59,10 @@ func (w *staleWalk) due(missed, now time.Time) bool {
 // each also walks once in a while for the sake of the others. Nobody shares the work out: that needs a lease or a view of
 // who is there, and both fail in the very moments that the walk is for. A walk that finds nothing reads an index; of two
 // that find the same, the second change does not apply, for a status only rises.
-func (e *Engine) healStale(ctx context.Context) {
+func (e *Engine) markOfflinePending(ctx context.Context) {
 	ticker := time.NewTicker(staleEvery)
 	defer ticker.Stop()
-	strangers := e.strangersAt(time.Now())
+	strangers := e.nextDeadNodeWalk(time.Now())
 	w := staleWalk{after: e.opts.StaleAfter, noticed: time.Now().Add(-e.opts.StaleAfter)} // what the last run left is old enough
 	for {
 		select {
@@ -70,27 +71,27 @@ func (e *Engine) healStale(ctx context.Context) {
 		case <-ticker.C:
 		}
 		now := time.Now()
-		if e.far != nil && now.After(strangers) {
-			e.missed.note()
-			strangers = e.strangersAt(now)
+		if e.cluster != nil && now.After(strangers) {
+			e.missedStatuses.markDirty()
+			strangers = e.nextDeadNodeWalk(now)
 		}
-		if w.due(e.missed.last(), now) && !e.settler.busy() {
-			e.healSome(ctx, &w)
+		if w.due(e.missedStatuses.lastMissed(), now) && !e.settler.busy() {
+			e.markOfflineBatch(ctx, &w)
 		}
 	}
 }
 
-// strangersAt spreads the nodes' walks.
-func (e *Engine) strangersAt(now time.Time) time.Time {
-	return now.Add(strangersEvery + time.Duration(e.opts.Random(int64(strangersEvery))))
+// nextDeadNodeWalk returns the time of the next walk for messages of dead nodes. A random part spreads the walks of the nodes.
+func (e *Engine) nextDeadNodeWalk(now time.Time) time.Time {
+	return now.Add(deadNodeWalkInterval + time.Duration(e.opts.Random(int64(deadNodeWalkInterval))))
 }
 
-// healSome walks on. What could not be read, or looked up, is tried again.
-func (e *Engine) healSome(ctx context.Context, w *staleWalk) {
+// markOfflineBatch does one step of the walk. If it fails, the step is repeated.
+func (e *Engine) markOfflineBatch(ctx context.Context, w *staleWalk) {
 	now := time.Now()
 	refs, following, err := e.store.Queued(ctx, esh3ar.TimeOf(now.Add(-w.after)), w.next, staleBatch)
 	if err == nil {
-		refs, err = e.absent(ctx, e.alone(refs))
+		refs, err = e.absent(ctx, e.withoutLocalSession(refs))
 	}
 	if err != nil {
 		return
@@ -105,21 +106,21 @@ func (e *Engine) healSome(ctx context.Context, w *staleWalk) {
 	w.next, w.walking = following, following != ""
 }
 
-// alone gives those of recipients who have no session here.
-func (e *Engine) alone(refs []esh3ar.MessageRef) []esh3ar.MessageRef {
+// withoutLocalSession returns the messages whose recipients have no session on this node.
+func (e *Engine) withoutLocalSession(refs []esh3ar.MessageRef) []esh3ar.MessageRef {
 	return slices.DeleteFunc(refs, func(ref esh3ar.MessageRef) bool { return e.sessions.Has(ref.Recipient) })
 }
 
-// absent gives those of recipients who are not known to be connected on another node. An error means that nobody knows.
+// absent returns the messages whose recipients are not known to be connected on another node. An error means that presence is unknown.
 func (e *Engine) absent(ctx context.Context, refs []esh3ar.MessageRef) ([]esh3ar.MessageRef, error) {
-	if e.far == nil || len(refs) == 0 || faultinject.Is(faultinject.WalkAlone) {
+	if e.cluster == nil || len(refs) == 0 || faultinject.Is(faultinject.WalkAlone) {
 		return refs, nil
 	}
 	recipients := make([]esh3ar.Recipient, len(refs))
 	for i, ref := range refs {
 		recipients[i] = ref.Recipient
 	}
-	connected, err := e.far.remote.Connected(ctx, recipients)
+	connected, err := e.cluster.remote.Connected(ctx, recipients)
 	if err != nil {
 		return nil, err
 	}

@@ -41,7 +41,7 @@ func TestWalksComeWhenSomethingWasMissed(t *testing.T) {
 		e := New(s, Options{})
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
-		running.Go(func() { e.healStale(ctx) })
+		running.Go(func() { e.markOfflinePending(ctx) })
 		running.Go(func() { e.settler.run(context.Background()) })
 		pages := func(after time.Duration, want int64) {
 			t.Helper()
@@ -53,8 +53,8 @@ func TestWalksComeWhenSomethingWasMissed(t *testing.T) {
 		}
 		pages(3*time.Second, 2)
 		pages(time.Minute, 4)
-		e.missed.note()
-		e.missed.note()
+		e.missedStatuses.markDirty()
+		e.missedStatuses.markDirty()
 		pages(4*time.Second, 4) // what was missed may be on its way
 		pages(time.Minute, 6)
 		if age := time.Duration(s.youngest.Load()); age != e.opts.StaleAfter {
@@ -72,12 +72,12 @@ func TestNoWalkWhileTheSettlerIsBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &neverEmpty{}
 		e := New(s, Options{})
-		if !e.settler.offer(make([]esh3ar.Change, settlerLimit/2)) {
+		if !e.settler.offer(make([]esh3ar.Change, maxChanges/2)) {
 			t.Fatal("no room")
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
-		running.Go(func() { e.healStale(ctx) })
+		running.Go(func() { e.markOfflinePending(ctx) })
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if n := s.pages.Load(); n != 0 {

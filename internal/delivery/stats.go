@@ -7,16 +7,16 @@ import (
 	"github.com/esh3artech/esh3ar/internal/runtime/workerpool"
 )
 
-// Stats count what the engine did since it started; Sessions is how many are open.
+// Stats counts events since the start of the engine, and open sessions.
 type Stats struct {
 	Sessions  int64
-	Published uint64 // messages hinted, or made pending
-	Pushed    uint64 // messages handed to connections, without repeats
+	Published uint64 // messages hinted or made Pending
+	Pushed    uint64 // messages pushed, without redeliveries
 	Repeated  uint64
-	Refused   uint64 // pushes that a connection had no room for
-	Swept     uint64 // sessions that learned of new messages from the sweep: their hints were lost or late
-	Dropped   uint64 // pending statuses that found no room and are left to the stale walk
-	Pauses    uint64 // of the whole process
+	Refused   uint64 // pushes refused by a full connection
+	Swept     uint64 // sessions that the sweep told about new messages: their hints were lost or late
+	Dropped   uint64 // changes to Pending that found no room and are left to the stale walk
+	Pauses    uint64 // pauses of the process
 	Due       uint64 // tasks done
 	DueFailed uint64 // tasks whose commit failed; they are tried again
 	DueWidth  int    // commits of due tasks at a time, now
@@ -39,7 +39,7 @@ type stats struct {
 	dueWidth  atomic.Int64
 }
 
-// Stats reads the counts.
+// Stats returns the current numbers.
 func (e *Engine) Stats() Stats {
 	return Stats{
 		Sessions: e.stats.sessions.Load(), Published: e.stats.published.Load(), Pushed: e.stats.pushed.Load(),

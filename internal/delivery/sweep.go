@@ -7,11 +7,10 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// sweepBatch is how many counters are asked for at a time.
+// sweepBatch is the number of counters in one read.
 const sweepBatch = 500
 
-// sweepAll compares every connected recipient with the store, again and again. It is what delivery rests on when a hint
-// was lost.
+// sweepAll compares every connected recipient with the store at an interval, until ctx ends. It finds the messages whose hints were lost.
 func (e *Engine) sweepAll(ctx context.Context) {
 	ticker := time.NewTicker(e.opts.SweepEvery)
 	defer ticker.Stop()
@@ -25,11 +24,12 @@ func (e *Engine) sweepAll(ctx context.Context) {
 	}
 }
 
-// sweep is one round.
+// sweep compares all recipients once.
 func (e *Engine) sweep(ctx context.Context) {
 	batch := make([]esh3ar.Recipient, 0, sweepBatch)
 	for r := range e.sessions.Recipients {
-		if batch = append(batch, r); len(batch) == sweepBatch {
+		batch = append(batch, r)
+		if len(batch) == sweepBatch {
 			e.compare(ctx, batch)
 			batch = batch[:0]
 		}
@@ -40,7 +40,7 @@ func (e *Engine) sweep(ctx context.Context) {
 	e.compare(ctx, batch)
 }
 
-// compare tells sessions the counters of their recipients. A store that cannot answer is asked again next round.
+// compare posts the counters of recipients to their sessions. After an error the next sweep tries again.
 func (e *Engine) compare(ctx context.Context, batch []esh3ar.Recipient) {
 	counters, err := e.store.Counters(ctx, batch)
 	if err != nil {
@@ -57,12 +57,12 @@ func (e *Engine) compare(ctx context.Context, batch []esh3ar.Recipient) {
 	}
 }
 
-// missed tells whether the session may need to hear of this counter: idle sessions that know it are left asleep.
+// missed reports whether the session may not know this counter. Idle sessions that know it are not woken.
 func (s *Session) missed(counter esh3ar.Seq) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.scheduled {
-		return true // its worker is about to look at it anyway; the step decides
+		return true // its worker runs anyway, and the session decides
 	}
-	return s.step.behind || counter > s.step.seen
+	return s.step.needsCatchUp || counter > s.step.seen
 }

@@ -50,7 +50,7 @@ func (w *world) doTask(t *esh3ar.Task) {
 		w.hint(w.node(uint32(m.Seq)), box, m, false)
 	default:
 		m.Status = esh3ar.Expired
-		w.tell(w.node(uint32(m.Seq)), nil, lapsedHints(box.recipient, []lived{{m.ID, m.Life}})...)
+		w.tell(w.node(uint32(m.Seq)), nil, endedUnackedHints(box.recipient, []messageLife{{m.ID, m.Life}})...)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 
 // suspect is a message that was alone on a connection, and its business.
 type suspect struct {
-	lived
+	messageLife
 	business esh3ar.BusinessID
 }
 
@@ -29,9 +29,9 @@ type trial struct {
 // onTrial reports whether the session follows the breaker: then it has to hear of it before each tick and before its end.
 func (s *session) onTrial() bool { return s.gate != Closed || s.trial != nil }
 
-// hearTerms takes how the breaker stands: half open by now, open for longer because another connection of the device has
+// applyTerms takes how the breaker stands: half open by now, open for longer because another connection of the device has
 // failed, or closed by one that acknowledged.
-func (s *session) hearTerms(rules *Rules, t terms, now time.Time, fx *effects) {
+func (s *session) applyTerms(rules *Rules, t terms, now time.Time, fx *effects) {
 	if s.trial == nil && t.gate == Closed && !t.avoid {
 		s.gate, s.opensAt = Closed, time.Time{}
 		s.pump(rules, fx)
@@ -61,7 +61,7 @@ func (s *session) hearTerms(rules *Rules, t terms, now time.Time, fx *effects) {
 // holdsOn reports whether the suspects go on waiting although their trial is due: one of their messages is here and not
 // acknowledged, or a new connection is needed.
 func (s *session) holdsOn(rules *Rules, now time.Time, fx *effects) bool {
-	waits := s.trial.stalled && s.unacked(s.trial.alone.lived) != nil
+	waits := s.trial.stalled && s.unacked(s.trial.alone.messageLife) != nil
 	if !waits && !s.trial.isBeyond() {
 		return false
 	}
@@ -97,8 +97,8 @@ func (s *session) rewind() {
 		}
 		s.read[lane] = min(s.read[lane], first-1)
 		s.seen = min(s.seen, first-1)
-		s.behind, s.more = true, true
-		s.void = s.void || s.reading
+		s.needsCatchUp, s.mayHaveMore = true, true
+		s.readStale = s.readStale || s.reading
 	}
 	s.trial.passed = [esh3ar.Priorities]esh3ar.Seq{}
 	s.trial.beyond = [esh3ar.Priorities]bool{}
@@ -133,7 +133,7 @@ func (s *session) lose(rules *Rules, now time.Time, fx *effects) {
 		return
 	}
 	t.waitsTill = time.Time{}
-	if s.gate != HalfOpen || s.unacked(t.alone.lived) == nil {
+	if s.gate != HalfOpen || s.unacked(t.alone.messageLife) == nil {
 		return
 	}
 	fx.verdict, fx.culprit = stalling, t.alone
@@ -142,7 +142,7 @@ func (s *session) lose(rules *Rules, now time.Time, fx *effects) {
 		t.suspects = append(slices.Clone(t.suspects), t.alone.business)
 	}
 	s.gate, s.opensAt = Closed, now.Add(rules.Breaker.Patience) // then the breaker is asked
-	s.more = true
+	s.mayHaveMore = true
 	s.pump(rules, fx)
 }
 
@@ -156,7 +156,7 @@ func (s *session) heal(rules *Rules, e *entry, now time.Time, fx *effects) {
 		fx.verdict = healthy
 		return
 	}
-	if tried := t.alone; e.lived() == tried.lived && slices.Contains(t.suspects, tried.business) {
+	if tried := t.alone; e.lived() == tried.messageLife && slices.Contains(t.suspects, tried.business) {
 		fx.verdict, fx.culprit = cleared, tried
 		t.alone, t.stalled = suspect{}, false // it is innocent even if its settlement fails
 		s.acquit(rules, tried.business, now, fx)
@@ -182,7 +182,7 @@ func (s *session) acquit(rules *Rules, business esh3ar.BusinessID, now time.Time
 // conclude ends a trial that has nothing left to try.
 func (s *session) conclude(fx *effects) {
 	t := s.trial
-	if s.gate != HalfOpen || t == nil || s.behind || s.window != nil && s.window.messages > 0 || !s.well && len(t.suspects) == 0 {
+	if s.gate != HalfOpen || t == nil || s.needsCatchUp || s.window != nil && s.window.messages > 0 || !s.well && len(t.suspects) == 0 {
 		return
 	}
 	s.recover(fx)
@@ -208,10 +208,10 @@ func (s *session) close(rules *Rules, byPeer bool, now time.Time, fx *effects) {
 		return
 	}
 	if t := s.trial; t != nil && (s.gate == HalfOpen || t.stalled) {
-		e := s.unacked(t.alone.lived)
-		if e != nil && !e.counted && now.Sub(e.pushed) <= rules.Breaker.Within {
+		e := s.unacked(t.alone.messageLife)
+		if e != nil && !e.attemptRecorded && now.Sub(e.pushed) <= rules.Breaker.Within {
 			fx.verdict, fx.culprit = failing, t.alone
-			fx.settles = append(fx.settles, settlement{changes: s.spend(rules, e, now)})
+			fx.settles = append(fx.settles, settlement{changes: s.attemptChanges(rules, e, now)})
 			return
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// tickEvery is how fine timers are; acknowledgement timeouts and backoffs are seconds.
+// tickEvery is the resolution of timers. Acknowledgement timeouts and backoffs are seconds.
 const tickEvery = 100 * time.Millisecond
 
 // pauseAfter is the gap between two ticks that means that the process did not run: a stopped process, a sleeping
@@ -32,7 +32,7 @@ func newWheel(start time.Time) *wheel {
 
 func (w *wheel) slot(t time.Time) int64 { return int64(t.Sub(w.start) / tickEvery) }
 
-// add puts a session on the slot behind its time.
+// add puts a session into the slot after its time.
 func (w *wheel) add(s *Session, due time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -40,7 +40,7 @@ func (w *wheel) add(s *Session, due time.Time) {
 	w.mu.slots[slot] = append(w.mu.slots[slot], s)
 }
 
-// advance takes off whoever is due.
+// advance removes and returns the sessions that are due.
 func (w *wheel) advance(now time.Time) (due []*Session) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -51,7 +51,7 @@ func (w *wheel) advance(now time.Time) (due []*Session) {
 	return due
 }
 
-// all gives everybody on the wheel.
+// all returns all sessions on the wheel.
 func (w *wheel) all() (all []*Session) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

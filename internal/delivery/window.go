@@ -7,44 +7,44 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// entryState is how far a pushed message got on this connection.
+// entryState is the state of a pushed message on this connection.
 type entryState uint8
 
 const (
-	unacked  entryState = iota
-	settling            // acknowledged, its commit is under way
-	lapsed              // ended without a receipt while the phone had it: its late acknowledgement still counts
-	ended               // over; kept only to know the order of pushes
+	unacked      entryState = iota
+	settling                // acknowledged; the commit is running
+	endedUnacked            // canceled, expired or failed while the phone had it; a late acknowledgement still counts
+	ended                   // acknowledged and committed; kept for the order of pushes
 )
 
 // entry is a message that was pushed on this connection.
 type entry struct {
-	id      esh3ar.MessageID
-	seq     esh3ar.Seq
-	life    esh3ar.Life
-	lane    esh3ar.Priority
-	state   entryState
-	size    int32
-	attempt int32
-	counted bool      // the attempt of its next repeat is in the store already
-	pending bool      // its next repeat is being prepared
-	acked   bool      // its acknowledgement is under way or durable
-	calls   int32     // calls about it that are not completed; the entry is not forgotten before they are
-	read    bool      // the same of its read receipt
-	pushed  time.Time // the newest push
-	heard   int64     // what the connection had last received by then
+	id              esh3ar.MessageID
+	seq             esh3ar.Seq
+	life            esh3ar.Life
+	lane            esh3ar.Priority
+	state           entryState
+	size            int32
+	attempt         int32
+	attemptRecorded bool      // the attempt of its next redelivery is in the store
+	pending         bool      // its next redelivery is being prepared
+	acked           bool      // its acknowledgement is running or durable
+	calls           int32     // running calls about it; the entry is kept until they are completed
+	read            bool      // its read receipt is running or durable
+	pushed          time.Time // time of the last push
+	heard           int64     // time at which the connection had last received bytes at the last push
 }
 
-// rememberedEnds bounds how many entries that are over are kept behind one that is not. Beyond it the oldest are
-// forgotten, and AcknowledgeUpTo with exactly their seq is taken for one that was not pushed here.
-const rememberedEnds = 1024
+// maxRememberedEntries bounds the ended entries that are kept after one that is not ended. Beyond it the oldest are dropped, and
+// AcknowledgeUpTo with exactly their seq is ignored.
+const maxRememberedEntries = 1024
 
-// window holds what was pushed and is not over, in the order of first pushes. It is nil while it would be empty: most
-// sessions are idle.
+// window holds the pushed messages in the order of their first pushes. A session without entries has no window, because most sessions are
+// idle.
 type window struct {
 	entries  []entry
-	messages int // unacknowledged
-	bytes    int // of those
+	messages int // unacknowledged messages
+	bytes    int // unacknowledged bytes
 }
 
 func (w *window) add(e entry) {
@@ -53,7 +53,7 @@ func (w *window) add(e entry) {
 	w.bytes += int(e.size)
 }
 
-// find gives the newest entry of a message: there are two when it was replayed while the phone had its last life.
+// find returns the newest entry of a message, nil if there is none. There are two if the message was replayed while the phone had it.
 func (w *window) find(id esh3ar.MessageID) *entry {
 	for i := len(w.entries) - 1; i >= 0; i-- {
 		if w.entries[i].id == id {
@@ -63,7 +63,7 @@ func (w *window) find(id esh3ar.MessageID) *entry {
 	return nil
 }
 
-// upTo gives the entries that were first pushed up to and with seq; none if seq was not pushed here.
+// upTo returns the entries that were first pushed before the one with seq, and that one; none if seq was not pushed here.
 func (w *window) upTo(seq esh3ar.Seq) []entry {
 	for i := range w.entries {
 		if w.entries[i].seq == seq {
@@ -73,7 +73,7 @@ func (w *window) upTo(seq esh3ar.Seq) []entry {
 	return nil
 }
 
-// oldest is the first unacknowledged entry of a lane, or nil.
+// oldest returns the first unacknowledged entry of a lane, nil if there is none.
 func (w *window) oldest(lane esh3ar.Priority) *entry {
 	for i := range w.entries {
 		if e := &w.entries[i]; e.lane == lane && e.state == unacked {
@@ -83,7 +83,7 @@ func (w *window) oldest(lane esh3ar.Priority) *entry {
 	return nil
 }
 
-// move changes an entry's state and the counts with it.
+// move changes the state of an entry and the counts.
 func (w *window) move(e *entry, to entryState) {
 	if e.state == unacked && to != unacked {
 		w.messages--
@@ -95,7 +95,7 @@ func (w *window) move(e *entry, to entryState) {
 	e.state = to
 }
 
-// drop takes entries out that were never pushed after all.
+// drop removes entries whose push the connection refused.
 func (w *window) drop(ids []esh3ar.MessageID) {
 	w.entries = slices.DeleteFunc(w.entries, func(e entry) bool {
 		if !slices.Contains(ids, e.id) {
@@ -106,17 +106,17 @@ func (w *window) drop(ids []esh3ar.MessageID) {
 	})
 }
 
-// trim forgets ended entries at the front, and the oldest of too many behind it; it tells whether anything is left.
+// trim drops ended entries at the front, and the oldest of too many others. It reports whether any entry is left.
 func (w *window) trim() bool {
 	front := 0
 	for front < len(w.entries) && w.entries[front].state == ended && w.entries[front].calls == 0 {
 		front++
 	}
 	w.entries = w.entries[front:]
-	if len(w.entries) > 2*rememberedEnds {
-		surplus := len(w.entries) - rememberedEnds
+	if len(w.entries) > 2*maxRememberedEntries {
+		surplus := len(w.entries) - maxRememberedEntries
 		w.entries = slices.DeleteFunc(w.entries, func(e entry) bool {
-			if surplus == 0 || e.state < lapsed || e.calls > 0 {
+			if surplus == 0 || e.state < endedUnacked || e.calls > 0 {
 				return false
 			}
 			surplus--

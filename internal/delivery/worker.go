@@ -56,7 +56,7 @@ func (s *Session) apply(ev *event, fx *effects) {
 	rules, now := &s.engine.opts.Rules, time.Now()
 	m := &s.step
 	if (ev.kind == tickEvent || ev.kind == closeEvent) && m.onTrial() {
-		m.hearTerms(rules, s.engine.breakers.terms(s.device, now), now, fx)
+		m.applyTerms(rules, s.engine.breakers.terms(s.device, now), now, fx)
 	}
 	switch ev.kind {
 	case openEvent:
@@ -75,7 +75,7 @@ func (s *Session) apply(ev *event, fx *effects) {
 		m.reloaded(rules, ev.one, &ev.result.record, ev.result.err, now, fx)
 	case endedEvent:
 		m.endedElsewhere(rules, ev.ids, ended, now, fx)
-	case lapsedEvent:
+	case endedUnackedEvent:
 		m.lapsedElsewhere(rules, ev.lapsed, now, fx)
 	case writableEvent:
 		m.writable(rules, fx)
@@ -84,7 +84,7 @@ func (s *Session) apply(ev *event, fx *effects) {
 	case tickEvent:
 		m.tick(rules, now, s.conn.LastReceived(), s.engine.opts.Random, fx)
 	case answeredEvent:
-		m.answered(rules, ev.probe, now, s.engine.opts.Random)
+		m.probeAnswered(rules, ev.probe, now, s.engine.opts.Random)
 	case resumedEvent:
 		m.resumed(rules, now)
 	case closeEvent:
@@ -105,10 +105,10 @@ func (w *worker) flush(s *Session, published time.Time, closed bool) {
 			s.engine.settle(s, &fx.settles[i])
 		}
 		if len(fx.ended) > 0 {
-			s.engine.tellEnded(s.step.recipient, s, fx.ended)
+			s.engine.notifyAcknowledged(s.step.recipient, s, fx.ended)
 		}
 		if len(fx.lapsed) > 0 {
-			s.engine.tellLapsed(s.step.recipient, s, fx.lapsed)
+			s.engine.notifyEndedUnacked(s.step.recipient, s, fx.lapsed)
 		}
 		if fx.probe > 0 {
 			s.conn.Probe(func() { s.post(event{kind: answeredEvent, probe: fx.probe}) })
@@ -117,7 +117,7 @@ func (w *worker) flush(s *Session, published time.Time, closed bool) {
 			s.engine.stats.swept.Add(1)
 		}
 		if fx.verdict != none {
-			s.engine.breakers.hear(s.device, fx.verdict, fx.culprit, time.Now())
+			s.engine.breakers.record(s.device, fx.verdict, fx.culprit, time.Now())
 		}
 		if closed {
 			return
@@ -158,7 +158,7 @@ func (w *worker) push(s *Session, fx *effects, published time.Time) {
 	if fx.repeat != nil {
 		heard := s.conn.LastReceived()
 		ok := s.conn.Push(Batch{Live: true, Pushes: []Push{*fx.repeat}})
-		s.step.repeated(rules, lived{fx.repeat.Message.ID, fx.repeat.life}, ok, time.Now(), heard, &w.fx)
+		s.step.redelivered(rules, messageLife{fx.repeat.Message.ID, fx.repeat.life}, ok, time.Now(), heard, &w.fx)
 		if ok {
 			s.engine.stats.repeated.Add(1)
 		}

@@ -287,7 +287,7 @@ func (w *world) enter(box *simInbox, m *simMessage) {
 
 // hint sends word of a message that one node stored to the recipient's connections, with the message or without.
 func (w *world) hint(n *simNode, box *simInbox, m *simMessage, whole bool) {
-	h := enteredHint(box.recipient, m.Seq, m.ID, m.Life)
+	h := enqueuedHint(box.recipient, m.Seq, m.ID, m.Life)
 	if whole {
 		copied := m.Message
 		h = storedHint(&copied)
@@ -455,7 +455,7 @@ func (w *world) cancel(o op) {
 		return
 	}
 	m.Status, m.canceled = esh3ar.Canceled, true
-	w.tell(w.node(o.b), nil, lapsedHints(box.recipient, []lived{{m.ID, m.Life}})...)
+	w.tell(w.node(o.b), nil, endedUnackedHints(box.recipient, []messageLife{{m.ID, m.Life}})...)
 }
 
 // mishap loses, doubles or delays a hint.

@@ -162,7 +162,7 @@ func (c *cluster) run(ctx context.Context, engine *delivery.Engine) error {
 		return nil
 	}
 	var group errgroup.Group
-	group.Go(func() error { return c.router.Run(ctx, engine.Here()) })
+	group.Go(func() error { return c.router.Run(ctx, engine.LocalEndpoint()) })
 	group.Go(func() error { return c.heartbeat.Run(ctx) })
 	group.Go(func() error { return c.caches.Run(ctx) })
 	return group.Wait()

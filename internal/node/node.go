@@ -230,7 +230,7 @@ func (n *node) handler(m *metrics) (edges, error) {
 	api := httpapi.New(httpapi.Config{
 		Intake: n.intake, Store: n.store, Keys: keys, Plans: n.plans, Quotas: n.quotas, Recipients: n.recipients, LookupKey: n.knownKey, Cursors: n.cursors, Feed: n.feed, Draining: n.draining.Context, Admin: n.account.Admin,
 		Credentials: n.account.Watch,
-		Tokens:      n.account.Tokens, Phones: numbers, OnCanceled: n.engine.Lapsed, OnRequeued: n.engine.Entered, Breakers: n.breakerReport, Nodes: n.nodes, Drain: n.drainNode,
+		Tokens:      n.account.Tokens, Phones: numbers, OnCanceled: n.engine.NotifyEndedUnacked, OnRequeued: n.engine.NotifyEnqueued, Breakers: n.breakerReport, Nodes: n.nodes, Drain: n.drainNode,
 		Spill: n.spilling, Scaler: n.scalerReport(), Verifier: drainGuard{n.store, n.draining.Context}, Ready: n.readiness, Metrics: newMetricsHandler(m.registry),
 		OnPanic: func(cause any) { n.panics.Record("http", cause) },
 		Log:     n.log, Observe: m.request,

@@ -23,8 +23,8 @@ func TestASingleNodePaysNothing(t *testing.T) { //nolint:paralleltest // it coun
 	}{
 		{"publish to a session", 1, func() { e.Publish([]*esh3ar.Message{here}) }}, // the list
 		{"publish to nobody", 2, func() { e.Publish([]*esh3ar.Message{gone}) }},    // and the change
-		{"tell nobody", 0, func() { e.tellEnded(gone.Recipient, nil, nil) }},
-		{"enter for a session", 0, func() { e.Entered(here.Recipient, 1, here.ID, 1) }},
+		{"tell nobody", 0, func() { e.notifyAcknowledged(gone.Recipient, nil, nil) }},
+		{"enter for a session", 0, func() { e.NotifyEnqueued(here.Recipient, 1, here.ID, 1) }},
 	} {
 		if got := testing.AllocsPerRun(1000, c.do); got > c.most {
 			t.Errorf("%s: %.1f allocations, want at most %.1f", c.name, got, c.most)
@@ -47,7 +47,7 @@ func TestASessionThatHearsTooMuch(t *testing.T) {
 	e := New(nil, Options{Remote: &heard{}})
 	s := e.Connect(Device{Recipient: 5}, full{})
 	for i := range 10 * maxEvents {
-		e.Here().HandleHints([]presence.Hint{
+		e.LocalEndpoint().HandleHints([]presence.Hint{
 			{Kind: presence.Acknowledged, Recipient: 5, IDs: make([]esh3ar.MessageID, 1)},
 			{Kind: presence.EndedUnacked, Recipient: 5},
 			{Kind: presence.Stored, Recipient: 5, Seq: esh3ar.Seq(i + 1)},
@@ -68,9 +68,9 @@ func TestWhatIsTold(t *testing.T) {
 	s := e.Connect(Device{Recipient: 5}, full{})
 	e.Connect(Device{Recipient: 5}, full{}).Close(true)
 	e.Publish([]*esh3ar.Message{{Recipient: 5}, m}) // the first is not due
-	e.Entered(5, 4, m.ID, 2)
-	e.Lapsed(5, m.ID, 2)
-	e.tellEnded(5, s, []esh3ar.MessageID{m.ID})
+	e.NotifyEnqueued(5, 4, m.ID, 2)
+	e.NotifyEndedUnacked(5, m.ID, 2)
+	e.notifyAcknowledged(5, s, []esh3ar.MessageID{m.ID})
 	s.Close(true)
 	want := []presence.Hint{
 		{Kind: presence.Stored, Recipient: 5, Seq: 3, Message: m, ID: m.ID, Life: 1},
@@ -89,9 +89,9 @@ func TestWhatIsTold(t *testing.T) {
 		t.Errorf("presence changed %d times, want when the first session came and the last went", r.changed)
 	}
 	for _, r.drops = range []bool{false, true} {
-		e.missed.at.Store(0)
-		e.tellFar(want)
-		if noted := e.missed.at.Load() != 0; noted != r.drops {
+		e.missedStatuses.at.Store(0)
+		e.notifyRemote(want)
+		if noted := e.missedStatuses.at.Load() != 0; noted != r.drops {
 			t.Errorf("dropped: %t, and the stale walk comes: %t", r.drops, noted)
 		}
 	}

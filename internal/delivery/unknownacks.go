@@ -23,14 +23,14 @@ const (
 // maxPenalty bounds how long a connection whose recipient exceeded the rate is not read.
 const maxPenalty = 5 * time.Second
 
-// slowLine holds settlements in one queue per recipient. The settler's mutex guards it.
-type slowLine struct {
+// unknownQueue holds settlements in one queue per recipient. The settler's mutex guards it.
+type unknownQueue struct {
 	of    map[esh3ar.Recipient][]settleJob
 	turns []esh3ar.Recipient // with a queue, the next one first
 	jobs  int
 }
 
-func (l *slowLine) add(r esh3ar.Recipient, job settleJob) {
+func (l *unknownQueue) add(r esh3ar.Recipient, job settleJob) {
 	if l.of == nil {
 		l.of = map[esh3ar.Recipient][]settleJob{}
 	}
@@ -42,7 +42,7 @@ func (l *slowLine) add(r esh3ar.Recipient, job settleJob) {
 }
 
 // take appends jobs of about so many changes, one of each recipient in turn.
-func (l *slowLine) take(jobs []settleJob, changes int) []settleJob {
+func (l *unknownQueue) take(jobs []settleJob, changes int) []settleJob {
 	for changes > 0 && l.jobs > 0 {
 		r := l.turns[0]
 		l.turns = l.turns[1:]
@@ -139,7 +139,7 @@ func (e *Engine) settle(s *Session, st *settlement) {
 		e.settler.put(s, st)
 		return
 	}
-	if e.ackRates.take(s.step.recipient, st.unknown, time.Now()) && e.settler.putSlow(s, st) {
+	if e.ackRates.take(s.step.recipient, st.unknown, time.Now()) && e.settler.putUnknown(s, st) {
 		return
 	}
 	s.post(event{kind: settledEvent, result: &result{ticket: st.ticket, err: ErrBusy}})
