@@ -76,7 +76,7 @@ var proofs = map[faultinject.Fault]proof{
 	faultinject.MarksForgotten:       simulation("holds .* and does not say so"),
 	faultinject.GapLeftOpen:          simulation("never pushed there"),
 	faultinject.RemoteEndIgnored:     simulation("and still fills the window"),
-	faultinject.WalkAlone:            {"delivery", []string{"-test.run", "^TestTheStaleWalkAsksTheCluster$"}, "there is pending"},
+	faultinject.WalkAlone:            {"delivery", []string{"-test.run", "^TestStaleWalk_RecipientOnOtherNode_StaysQueued$"}, "there is pending"},
 	faultinject.SpillBeforeFsync:     {"spill", []string{"-test.run", "^TestAppend_PowerCutAfterAnswer_KeepsCall$"}, "after the cut"},
 	faultinject.SpillForgets:         {"spill", []string{"-test.run", "^TestDrain_UnknownOutcome_SendsAgain$"}, "got 0 calls"},
 	faultinject.SpillOvertaken:       {"intake", []string{"-test.run", "^TestIntake_RecipientInSpill_SpillsLaterCall$"}, "past the spill"},

@@ -131,8 +131,8 @@ func (c *town) is(m *esh3ar.Message, want esh3ar.Status) {
 	}
 }
 
-// TestABusinessCallsOneNodeAndThePhoneIsOnAnother and hints alone bring it: the sweep is far away.
-func TestABusinessCallsOneNodeAndThePhoneIsOnAnother(t *testing.T) {
+// TestCluster_PhoneOnAnotherNode_ReceivesMessage and hints alone bring it: the sweep is far away.
+func TestCluster_PhoneOnAnotherNode_ReceivesMessage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := build(t, 2, delivery.Options{SweepEvery: time.Hour})
@@ -148,8 +148,8 @@ func TestABusinessCallsOneNodeAndThePhoneIsOnAnother(t *testing.T) {
 	})
 }
 
-// TestDevicesOnSeveralNodes: the first acknowledgement frees the window of a device on another node.
-func TestDevicesOnSeveralNodes(t *testing.T) {
+// TestCluster_DevicesOnSeveralNodes_AllReceive: the first acknowledgement frees the window of a device on another node.
+func TestCluster_DevicesOnSeveralNodes_AllReceive(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := build(t, 3, delivery.Options{SweepEvery: time.Hour, Rules: delivery.Rules{Window: 2}})
@@ -166,8 +166,8 @@ func TestDevicesOnSeveralNodes(t *testing.T) {
 	})
 }
 
-// TestACancelReachesTheOtherNode: what was canceled there neither fills the window nor is repeated.
-func TestACancelReachesTheOtherNode(t *testing.T) {
+// TestCluster_Cancel_ReachesOtherNode: what was canceled there neither fills the window nor is repeated.
+func TestCluster_Cancel_ReachesOtherNode(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := build(t, 2, delivery.Options{SweepEvery: time.Hour, Rules: delivery.Rules{Window: 1}})
@@ -185,8 +185,8 @@ func TestACancelReachesTheOtherNode(t *testing.T) {
 	})
 }
 
-// TestAScheduledMessageFindsItsPhone, whichever node does the task.
-func TestAScheduledMessageFindsItsPhone(t *testing.T) {
+// TestCluster_ScheduledMessage_ReachesPhone, whichever node does the task.
+func TestCluster_ScheduledMessage_ReachesPhone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := build(t, 3, delivery.Options{SweepEvery: time.Hour})
@@ -211,8 +211,8 @@ func TestAScheduledMessageFindsItsPhone(t *testing.T) {
 	})
 }
 
-// TestWhoIsNowhereIsPending, and nobody else.
-func TestWhoIsNowhereIsPending(t *testing.T) {
+// TestCluster_RecipientOffline_MessageIsPending, and nobody else.
+func TestCluster_RecipientOffline_MessageIsPending(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := build(t, 2, delivery.Options{})
@@ -225,9 +225,9 @@ func TestWhoIsNowhereIsPending(t *testing.T) {
 	})
 }
 
-// TestTheStaleWalkAsksTheCluster: a phone on another node that has no room leaves its messages queued, for as long as it
+// TestStaleWalk_RecipientOnOtherNode_StaysQueued: a phone on another node that has no room leaves its messages queued, for as long as it
 // likes; and while presence is away nobody is called absent.
-func TestTheStaleWalkAsksTheCluster(t *testing.T) {
+func TestStaleWalk_RecipientOnOtherNode_StaysQueued(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := build(t, 2, delivery.Options{})
@@ -249,8 +249,8 @@ func TestTheStaleWalkAsksTheCluster(t *testing.T) {
 	})
 }
 
-// TestTheStaleWalkHealsForNodesThatAreGone: a commit that nobody routed, on a node that never comes back.
-func TestTheStaleWalkHealsForNodesThatAreGone(t *testing.T) {
+// TestStaleWalk_NodeGone_MakesPending: a commit that nobody routed, on a node that never comes back.
+func TestStaleWalk_NodeGone_MakesPending(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := build(t, 2, delivery.Options{})
@@ -263,8 +263,8 @@ func TestTheStaleWalkHealsForNodesThatAreGone(t *testing.T) {
 	})
 }
 
-// TestNothingFallsBetweenLookUpAndAssertion: the look-up was before the assertion, the commit behind the inbox read.
-func TestNothingFallsBetweenLookUpAndAssertion(t *testing.T) {
+// TestCluster_ConnectDuringPublish_DeliversMessage: the look-up was before the assertion, the commit behind the inbox read.
+func TestCluster_ConnectDuringPublish_DeliversMessage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := build(t, 2, delivery.Options{SweepEvery: time.Hour})
@@ -280,8 +280,8 @@ func TestNothingFallsBetweenLookUpAndAssertion(t *testing.T) {
 	})
 }
 
-// TestTheSweepDeliversWithoutAnybodysHelp: presence and hints are away all the time.
-func TestTheSweepDeliversWithoutAnybodysHelp(t *testing.T) {
+// TestSweep_NoHints_DeliversAll: presence and hints are away all the time.
+func TestSweep_NoHints_DeliversAll(t *testing.T) {
 	t.Parallel()
 	for _, hangs := range []bool{false, true} {
 		t.Run(fmt.Sprintf("hangs: %t", hangs), func(t *testing.T) {
@@ -304,8 +304,8 @@ func TestTheSweepDeliversWithoutAnybodysHelp(t *testing.T) {
 	}
 }
 
-// TestEveryThirdHintLostAndPresenceWipedUnderLoad: everything arrives within the period of the sweep, once, and in order.
-func TestEveryThirdHintLostAndPresenceWipedUnderLoad(t *testing.T) {
+// TestCluster_HintsLostAndPresenceWiped_DeliversAll: everything arrives within the period of the sweep, once, and in order.
+func TestCluster_HintsLostAndPresenceWiped_DeliversAll(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := build(t, 3, delivery.Options{SweepEvery: sweepEvery})
@@ -345,10 +345,10 @@ func TestEveryThirdHintLostAndPresenceWipedUnderLoad(t *testing.T) {
 	})
 }
 
-// TestStaleWhereaboutsLoseAndReorderNothing has phones go from node to node, faster than any node forgets where it last saw
+// TestCluster_StalePresence_LosesAndReordersNothing has phones go from node to node, faster than any node forgets where it last saw
 // them, while messages come through all nodes: what is remembered of presence is wrong most of the time. Everything arrives
 // on whatever connection is there, in order, a period of the sweep after it was stored at the latest.
-func TestStaleWhereaboutsLoseAndReorderNothing(t *testing.T) {
+func TestCluster_StalePresence_LosesAndReordersNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := build(t, 3, delivery.Options{SweepEvery: sweepEvery})

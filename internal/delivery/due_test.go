@@ -29,9 +29,9 @@ func (c *counting) Settle(ctx context.Context, changes []esh3ar.Change) ([]esh3a
 	return c.Store.Settle(ctx, changes)
 }
 
-// TestManyDueTasksBringMoreCommits has 8,000 scheduled messages of 40 recipients become due at once. They enter their inboxes
+// TestDue_ManyTasks_RunsMoreCommits has 8,000 scheduled messages of 40 recipients become due at once. They enter their inboxes
 // in the order in which they were due, by more than one commit at a time, and when all is done one is enough again.
-func TestManyDueTasksBringMoreCommits(t *testing.T) {
+func TestDue_ManyTasks_RunsMoreCommits(t *testing.T) {
 	t.Parallel()
 	const recipients, each = 40, 200
 	var clock atomic.Int64 // of the store: so all are due at once, and none before

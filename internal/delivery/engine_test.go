@@ -149,7 +149,7 @@ func acknowledge(t *testing.T, s *delivery.Session, ids ...esh3ar.MessageID) {
 	}
 }
 
-func TestFromCommitToReceipt(t *testing.T) {
+func TestEngine_Publish_PushesAndSettles(t *testing.T) {
 	t.Parallel()
 	h := open(t, delivery.Options{})
 	phone := &socket{}
@@ -170,7 +170,7 @@ func TestFromCommitToReceipt(t *testing.T) {
 	h.awaitStatus(m.ID, esh3ar.Read)
 }
 
-func TestNobodyThereIsPending(t *testing.T) {
+func TestEngine_RecipientOffline_MessageIsPending(t *testing.T) {
 	t.Parallel()
 	h := open(t, delivery.Options{})
 	m := h.append("later", true)
@@ -181,8 +181,8 @@ func TestNobodyThereIsPending(t *testing.T) {
 	phone.await(t, "later/1")
 }
 
-// TestTheSweepDeliversWhatNoHintSaid is the proof that hints are only speed.
-func TestTheSweepDeliversWhatNoHintSaid(t *testing.T) {
+// TestSweep_HintLost_DeliversMessage is the proof that hints are only speed.
+func TestSweep_HintLost_DeliversMessage(t *testing.T) {
 	t.Parallel()
 	h := open(t, delivery.Options{SweepEvery: 20 * time.Millisecond})
 	phone := &socket{}
@@ -195,15 +195,15 @@ func TestTheSweepDeliversWhatNoHintSaid(t *testing.T) {
 	phone.await(t, "hinted/1", "not hinted/1")
 }
 
-// TestTheStaleWalkMakesPending is what heals a crash between a commit and its routing.
-func TestTheStaleWalkMakesPending(t *testing.T) {
+// TestStaleWalk_QueuedMessage_BecomesPending is what heals a crash between a commit and its routing.
+func TestStaleWalk_QueuedMessage_BecomesPending(t *testing.T) {
 	t.Parallel()
 	h := open(t, delivery.Options{StaleAfter: time.Millisecond})
 	m := h.append("routed by nobody", false)
 	h.awaitStatus(m.ID, esh3ar.Pending)
 }
 
-func TestAFullConnectionGetsItAllInOrderWhenThereIsRoom(t *testing.T) {
+func TestSession_FullConnection_ContinuesInOrder(t *testing.T) {
 	t.Parallel()
 	h := open(t, delivery.Options{})
 	phone := &socket{}
@@ -219,7 +219,7 @@ func TestAFullConnectionGetsItAllInOrderWhenThereIsRoom(t *testing.T) {
 	phone.await(t, "0/1", "1/1", "2/1", "3/1", "4/1")
 }
 
-func TestARepeatNeedsASignOfLife(t *testing.T) {
+func TestSession_NoSignOfLife_DoesNotRedeliver(t *testing.T) {
 	t.Parallel()
 	h := open(t, delivery.Options{Rules: delivery.Rules{
 		AckTimeout: 50 * time.Millisecond, Backoff: flow.Backoff{Base: 10 * time.Millisecond, Cap: 20 * time.Millisecond},
@@ -244,7 +244,7 @@ func TestARepeatNeedsASignOfLife(t *testing.T) {
 	}
 }
 
-func TestTheFirstAcknowledgementSettlesForAllDevices(t *testing.T) {
+func TestSession_FirstAcknowledgement_SettlesForAllDevices(t *testing.T) {
 	t.Parallel()
 	h := open(t, delivery.Options{Rules: delivery.Rules{Window: 2}})
 	one, two := &socket{}, &socket{}
@@ -262,7 +262,7 @@ func TestTheFirstAcknowledgementSettlesForAllDevices(t *testing.T) {
 	two.await(t, "0/1", "1/1", "2/1", "3/1") // its window was freed by the other device
 }
 
-func TestForeignAndUnknownIDsAreIgnored(t *testing.T) {
+func TestAcknowledge_ForeignAndUnknownIDs_AreIgnored(t *testing.T) {
 	t.Parallel()
 	h := open(t, delivery.Options{})
 	m := h.append("hers", true)
@@ -272,8 +272,8 @@ func TestForeignAndUnknownIDsAreIgnored(t *testing.T) {
 	h.awaitStatus(m.ID, esh3ar.Pending)
 }
 
-// TestManyAtOnce is for the race detector: many senders, devices that come and go, everything arrives.
-func TestManyAtOnce(t *testing.T) {
+// TestEngine_ManySendersAndDevices_DeliversAll is for the race detector: many senders, devices that come and go, everything arrives.
+func TestEngine_ManySendersAndDevices_DeliversAll(t *testing.T) {
 	t.Parallel()
 	h := open(t, delivery.Options{SweepEvery: 50 * time.Millisecond})
 	const messages = 300
@@ -328,9 +328,9 @@ func BenchmarkIdleSession(b *testing.B) {
 	}
 }
 
-// TestADeviceThatFailsAgainAndAgain: its breaker opens and nothing is pushed; half open it gets one message at a
+// TestBreaker_DeviceKeepsFailing_OpensAndRecovers: its breaker opens and nothing is pushed; half open it gets one message at a
 // time; when it has acknowledged all that waited, the breaker closes.
-func TestADeviceThatFailsAgainAndAgain(t *testing.T) {
+func TestBreaker_DeviceKeepsFailing_OpensAndRecovers(t *testing.T) {
 	t.Parallel()
 	states := make(chan delivery.BreakerState, 10)
 	pause := flow.Backoff{Base: 200 * time.Millisecond, Cap: 200 * time.Millisecond}

@@ -10,8 +10,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 )
 
-// TestASingleNodePaysNothing for a cluster that is not there: allocations of what was there before there were several.
-func TestASingleNodePaysNothing(t *testing.T) { //nolint:paralleltest // it counts allocations
+// TestRemote_SingleNode_StartsNothing for a cluster that is not there: allocations of what was there before there were several.
+func TestRemote_SingleNode_StartsNothing(t *testing.T) { //nolint:paralleltest // it counts allocations
 	e := New(nil, Options{})
 	here := &esh3ar.Message{Recipient: 5, Seq: 1}
 	gone := &esh3ar.Message{Recipient: 7, Seq: 1}
@@ -41,8 +41,8 @@ func (full) LastReceived() int64 { return 0 }
 
 func (full) Probe(func()) {}
 
-// TestASessionThatHearsTooMuch keeps what it may not forget, and is bounded.
-func TestASessionThatHearsTooMuch(t *testing.T) {
+// TestSession_TooManyEvents_DropsHintsOnly keeps what it may not forget, and is bounded.
+func TestSession_TooManyEvents_DropsHintsOnly(t *testing.T) {
 	t.Parallel()
 	e := New(nil, Options{Remote: &heard{}})
 	s := e.Connect(Device{Recipient: 5}, full{})
@@ -59,8 +59,8 @@ func TestASessionThatHearsTooMuch(t *testing.T) {
 	}
 }
 
-// TestWhatIsTold holds every hint that leaves an engine against what caused it.
-func TestWhatIsTold(t *testing.T) {
+// TestRemote_Hints_MatchEvents holds every hint that leaves an engine against what caused it.
+func TestRemote_Hints_MatchEvents(t *testing.T) {
 	t.Parallel()
 	r := &heard{}
 	e := New(nil, Options{Remote: r})
@@ -113,8 +113,8 @@ func (h *heard) Changed(esh3ar.Recipient) { h.changed++ }
 
 func (h *heard) Connected(context.Context, []esh3ar.Recipient) ([]bool, error) { return nil, nil }
 
-// TestAHintIsTakenAtItsWordOnlySoFar: its message must be what it says, and kinds of a later version are nothing.
-func TestAHintIsTakenAtItsWordOnlySoFar(t *testing.T) {
+// TestSession_WrongHint_IsChecked: its message must be what it says, and kinds of a later version are nothing.
+func TestSession_WrongHint_IsChecked(t *testing.T) {
 	t.Parallel()
 	m := &esh3ar.Message{Recipient: 5, Seq: 3}
 	for _, c := range []struct {

@@ -33,8 +33,8 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
-// TestFoundByTheSimulation keeps the seeds that once found a bug.
-func TestFoundByTheSimulation(t *testing.T) {
+// TestSimulation_RecordedHistories_Pass keeps the seeds that once found a bug.
+func TestSimulation_RecordedHistories_Pass(t *testing.T) {
 	t.Parallel()
 	settled := append(kindsUpTo(opRoute), opSettled, opAckFails)
 	for _, found := range []struct {

@@ -32,9 +32,9 @@ func (s *neverEmpty) Settle(_ context.Context, changes []esh3ar.Change) ([]esh3a
 	return make([]esh3ar.Settled, len(changes)), nil
 }
 
-// TestWalksComeWhenSomethingWasMissed: at a start, once more for what was too young then, and after that when there is a reason; not
+// TestStaleWalk_SomethingMissed_IsDue: at a start, once more for what was too young then, and after that when there is a reason; not
 // because the inboxes have messages that are on their way.
-func TestWalksComeWhenSomethingWasMissed(t *testing.T) {
+func TestStaleWalk_SomethingMissed_IsDue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &neverEmpty{}
@@ -66,8 +66,8 @@ func TestWalksComeWhenSomethingWasMissed(t *testing.T) {
 	})
 }
 
-// TestNoWalkWhileTheSettlerIsBusy: what it would find could not be settled, and costs those who are on their way.
-func TestNoWalkWhileTheSettlerIsBusy(t *testing.T) {
+// TestStaleWalk_SettlerBusy_Waits: what it would find could not be settled, and costs those who are on their way.
+func TestStaleWalk_SettlerBusy_Waits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &neverEmpty{}
@@ -95,8 +95,8 @@ func TestNoWalkWhileTheSettlerIsBusy(t *testing.T) {
 	})
 }
 
-// TestWhatIsMissedDuringAWalkIsForTheNext, and none comes for what is done with.
-func TestWhatIsMissedDuringAWalkIsForTheNext(t *testing.T) {
+// TestStaleWalk_MissedDuringWalk_StartsNextWalk, and none comes for what is done with.
+func TestStaleWalk_MissedDuringWalk_StartsNextWalk(t *testing.T) {
 	t.Parallel()
 	at := func(second int) time.Time { return time.Unix(int64(second), 0) }
 	w := staleWalk{after: 5 * time.Second}

@@ -28,8 +28,8 @@ func (s *slow) Pending(ctx context.Context, q esh3ar.InboxQuery) (esh3ar.InboxPa
 	return s.Store.Pending(ctx, q)
 }
 
-// TestManyPhonesBringMoreReaders has a crowd connect at once while the store is slow.
-func TestManyPhonesBringMoreReaders(t *testing.T) {
+// TestEngine_ManyPhones_RunsMoreReaders has a crowd connect at once while the store is slow.
+func TestEngine_ManyPhones_RunsMoreReaders(t *testing.T) {
 	t.Parallel()
 	inner, err := embedded.Open(t.TempDir(), embedded.Options{})
 	if err != nil {
