@@ -28,13 +28,13 @@ func throughLink(t *testing.T, server *pgproc.Server, flags ...string) (*platfor
 }
 
 // during runs do while the link suffers a harm.
-func during(t *testing.T, link *faultproxy.Link, h faultproxy.Harm, do func()) {
+func during(t *testing.T, link *faultproxy.Link, h faultproxy.Fault, do func()) {
 	t.Helper()
-	if err := link.Hurt(h); err != nil {
+	if err := link.Inject(h); err != nil {
 		t.Fatal(err)
 	}
 	do()
-	if err := link.Heal(context.WithoutCancel(t.Context()), h); err != nil {
+	if err := link.Clear(context.WithoutCancel(t.Context()), h); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -106,13 +106,13 @@ func TestASlowDatabase(t *testing.T) {
 	var all []*bulk
 	for _, phase := range []struct {
 		name       string
-		harm       faultproxy.Harm
+		harm       faultproxy.Fault
 		durability []string // that answers may have
 	}{
-		{"slow", faultproxy.Harm{Kind: faultproxy.Delayed, Delay: 300 * time.Millisecond}, []string{"stored", "spilled"}},
-		{"too slow", faultproxy.Harm{Kind: faultproxy.Delayed, Delay: 4 * time.Second}, []string{"stored", "spilled"}},
-		{"silent", faultproxy.Harm{Kind: faultproxy.Swallowed}, []string{"spilled"}},
-		{"cut", faultproxy.Harm{Kind: faultproxy.Severed}, []string{"spilled"}},
+		{"slow", faultproxy.Fault{Kind: faultproxy.Delayed, Delay: 300 * time.Millisecond}, []string{"stored", "spilled"}},
+		{"too slow", faultproxy.Fault{Kind: faultproxy.Delayed, Delay: 4 * time.Second}, []string{"stored", "spilled"}},
+		{"silent", faultproxy.Fault{Kind: faultproxy.Swallowed}, []string{"spilled"}},
+		{"cut", faultproxy.Fault{Kind: faultproxy.Severed}, []string{"spilled"}},
 	} {
 		during(t, link, phase.harm, func() {
 			taken := 0
@@ -152,7 +152,7 @@ func TestMemoryShort(t *testing.T) {
 	p, link := throughLink(t, database(t), "--queue-memory", "1MiB")
 	p.send(bob, "first", "normal")
 	var low, urgent *bulk
-	during(t, link, faultproxy.Harm{Kind: faultproxy.Delayed, Delay: 500 * time.Millisecond}, func() {
+	during(t, link, faultproxy.Fault{Kind: faultproxy.Delayed, Delay: 500 * time.Millisecond}, func() {
 		var both sync.WaitGroup
 		both.Go(func() { low = p.together(600, "low", "low", 4000) })
 		both.Go(func() { urgent = p.together(40, "urgent", "urgent", 10) })

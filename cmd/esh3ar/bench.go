@@ -40,7 +40,7 @@ type benchCmd struct {
 
 func (c *benchCmd) Run(ctx context.Context, s node.Streams) error {
 	if c.FloorListen != "" {
-		return bench.RunFloor(ctx, c.FloorListen)
+		return bench.RunBaseline(ctx, c.FloorListen)
 	}
 	self, err := os.Executable()
 	if err != nil {

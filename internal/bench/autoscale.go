@@ -37,11 +37,11 @@ var rampShares = []float64{0.4, 0.4, 2.2, 2.2, 0.4, 0.4}
 
 // scaled is a cluster that scales itself, with its phones and its business.
 type scaled struct {
-	field          // without fleet and load: these stay with a node
-	dir     string // of the policy
-	gateway string // URL
-	phones  *roamers
-	sender  *sender
+	scenarioRun        // without fleet and load: these stay with a node
+	dir         string // of the policy
+	gateway     string // URL
+	phones      *reconnectingClients
+	sender      *sender
 }
 
 // RunAutoscale has a cluster follow a ramp, and keeps the book meanwhile.
@@ -74,8 +74,8 @@ func (r *run) autoscale(ctx context.Context) (err error) {
 	for _, share := range rampShares {
 		load.rates = append(load.rates, share*r.Capacity)
 	}
-	r.say("autoscale: a ramp of %s to %.0f messages/s, nodes that take %.0f", load.whole(), rampShares[2]*r.Capacity, r.Capacity)
-	c := newCensus(s.nodes[0], s.sender, load.whole())
+	r.say("autoscale: a ramp of %s to %.0f messages/s, nodes that take %.0f", load.duration(), rampShares[2]*r.Capacity, r.Capacity)
+	c := newSampler(s.nodes[0], s.sender, load.duration())
 	s.measured.Store(true)
 	if err := r.follow(ctx, s, c, load); err != nil {
 		return err
@@ -84,7 +84,7 @@ func (r *run) autoscale(ctx context.Context) (err error) {
 		return err
 	}
 	r.reportScaling(s, c)
-	if err := r.diary(ctx, s); err != nil {
+	if err := r.reportScalerLog(ctx, s); err != nil {
 		return err
 	}
 	if r.Plot != "" {
@@ -94,7 +94,7 @@ func (r *run) autoscale(ctx context.Context) (err error) {
 }
 
 // follow sends the ramp, and looks until the surplus has gone, or should have.
-func (r *run) follow(ctx context.Context, s *scaled, c *census, load *ramp) error {
+func (r *run) follow(ctx context.Context, s *scaled, c *sampler, load *ramp) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var sending sync.WaitGroup
@@ -105,7 +105,7 @@ func (r *run) follow(ctx context.Context, s *scaled, c *census, load *ramp) erro
 		failed = s.sender.follow(ctx, load)
 	})
 	var over time.Time // when the last call was answered
-	err := c.until(ctx, func(m moment) bool {
+	err := c.sampleUntil(ctx, func(m clusterSample) bool {
 		select {
 		case <-sent:
 		default:
@@ -124,7 +124,7 @@ func (r *run) follow(ctx context.Context, s *scaled, c *census, load *ramp) erro
 
 // openScaled starts everything, and connects everybody through the gateway.
 func (r *run) openScaled(ctx context.Context) (*scaled, error) {
-	s := &scaled{field: field{ledger: newLedger()}}
+	s := &scaled{scenarioRun: scenarioRun{ledger: newLedger()}}
 	err := r.startScaled(ctx, s)
 	if err == nil {
 		err = r.connectScaled(ctx, s)
@@ -163,7 +163,7 @@ func (r *run) startScaled(ctx context.Context, s *scaled) (err error) {
 
 func (r *run) connectScaled(ctx context.Context, s *scaled) error {
 	phones, callers := r.sockets("phones", or(r.Phones, 300)), r.sockets("callers", or(r.Callers, 1000))
-	s.phones = &roamers{gateway: s.gateway, operator: s.urls()[0], around: 2 * r.Duration, sends: r.Ack == AckSend, ledger: s.ledger}
+	s.phones = &reconnectingClients{gateway: s.gateway, operator: s.urls()[0], around: 2 * r.Duration, sends: r.Ack == AckSend, ledger: s.ledger}
 	s.sender = newSender(s.gateway, s.secrets().APIKey, callers, phones, r.Size, s.ledger)
 	return s.phones.connect(ctx, s.secrets().AdminToken, phones)
 }

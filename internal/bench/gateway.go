@@ -38,8 +38,8 @@ func RunGateway(ctx context.Context, o Options, out, progress io.Writer) (*Repor
 	return &r.report, r.report.print(out)
 }
 
-// passage is what a call through somebody was like in one round.
-type passage struct {
+// pathResult is what a call through somebody was like in one round.
+type pathResult struct {
 	p50, p99 float64 // ms, open loop
 	perCall  float64 // µs of the balancer's CPU, closed loop
 	rate     float64 // calls/s, closed loop
@@ -64,11 +64,11 @@ func (r *run) compare(ctx context.Context) (err error) {
 			err = errors.Join(err, w.stop())
 		}
 	}()
-	results := map[string][]passage{}
+	results := map[string][]pathResult{}
 	for round := range r.Rounds {
 		for _, w := range ways {
 			r.say("gateway: round %d of %d, %s", round+1, r.Rounds, w.name)
-			p, err := r.passage(ctx, w)
+			p, err := r.measurePath(ctx, w)
 			if err != nil {
 				return fmt.Errorf("%s: %w", w.name, err)
 			}
@@ -95,8 +95,8 @@ func (r *run) ways(ctx context.Context, floors []string) ([]*proxy, error) {
 	return ways, nil
 }
 
-// passage measures one way once: its latency at a rate, then its CPU at saturation.
-func (r *run) passage(ctx context.Context, w *proxy) (p passage, err error) {
+// measurePath measures one way once: its latency at a rate, then its CPU at saturation.
+func (r *run) measurePath(ctx context.Context, w *proxy) (p pathResult, err error) {
 	l := newLedger()
 	ld, err := dialLoad(ctx, []string{w.addr}, "none", or(r.Callers, 100), 4000, r.Size, l)
 	if err != nil {
@@ -114,7 +114,7 @@ func (r *run) passage(ctx context.Context, w *proxy) (p passage, err error) {
 	return p, r.saturate(ctx, w, ld, l, &p)
 }
 
-func (r *run) saturate(ctx context.Context, w *proxy, ld *load, l *ledger, p *passage) error {
+func (r *run) saturate(ctx context.Context, w *proxy, ld *load, l *ledger, p *pathResult) error {
 	var calls int64
 	var cpu time.Duration
 	var began time.Time
@@ -138,24 +138,24 @@ func (r *run) saturate(ctx context.Context, w *proxy, ld *load, l *ledger, p *pa
 	return nil
 }
 
-func (r *run) reportWays(ways []*proxy, results map[string][]passage) {
-	of := func(name string, value func(passage) float64) float64 {
+func (r *run) reportWays(ways []*proxy, results map[string][]pathResult) {
+	of := func(name string, value func(pathResult) float64) float64 {
 		var values []float64
 		for _, p := range results[name] {
 			values = append(values, value(p))
 		}
 		return median(values)
 	}
-	p50 := func(p passage) float64 { return p.p50 }
+	p50 := func(p pathResult) float64 { return p.p50 }
 	direct := of("direct", p50)
 	for _, w := range ways {
 		r.report.add(w.name, "call, p50", of(w.name, p50), "ms")
-		r.report.add(w.name, "call, p99", of(w.name, func(p passage) float64 { return p.p99 }), "ms")
+		r.report.add(w.name, "call, p99", of(w.name, func(p pathResult) float64 { return p.p99 }), "ms")
 		if w.name != "direct" {
 			r.report.add(w.name, "added p50", of(w.name, p50)-direct, "ms")
-			r.report.add(w.name, "balancer CPU per call", of(w.name, func(p passage) float64 { return p.perCall }), "µs")
+			r.report.add(w.name, "balancer CPU per call", of(w.name, func(p pathResult) float64 { return p.perCall }), "µs")
 		}
-		r.report.add(w.name, "saturated", of(w.name, func(p passage) float64 { return p.rate }), "calls/s")
+		r.report.add(w.name, "saturated", of(w.name, func(p pathResult) float64 { return p.rate }), "calls/s")
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 // closed loop in the same run.
 func (r *run) overload(ctx context.Context) (err error) {
 	phones, callers := r.sockets("phones", or(r.Phones, 2000)), r.sockets("callers", or(r.Callers, 600))
-	f := &field{ledger: newLedger()}
+	f := &scenarioRun{ledger: newLedger()}
 	o := r.Options
 	if r.Capacity > 0 {
 		o.Flags = append(slices.Clone(o.Flags), "--capacity-rate", strconv.FormatFloat(r.Capacity, 'f', -1, 64))
@@ -31,13 +31,13 @@ func (r *run) overload(ctx context.Context) (err error) {
 		return err
 	}
 	defer f.fleet.close()
-	c, err := newCrowd(ctx, f.nodes[0], max(1, callers/len(levels)), phones, r.Size, f.ledger)
+	c, err := newTenantLoad(ctx, f.nodes[0], max(1, callers/len(levels)), phones, r.Size, f.ledger)
 	if err != nil {
 		return err
 	}
 	defer c.close()
 	r.say("overload: %d phones, %d callers, measures the maximum", phones, callers)
-	most, err := r.most(ctx, c)
+	most, err := r.measureMaximum(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (r *run) overload(ctx context.Context) (err error) {
 		return err
 	}
 	r.say("overload: %.0f messages/s at most, %.0f offered for %s", most, 2*most, r.Duration)
-	watch, err := r.flood(ctx, f, c, 2*most)
+	watch, err := r.offerLoad(ctx, f, c, 2*most)
 	if err != nil {
 		return err
 	}
@@ -63,27 +63,27 @@ func (r *run) overload(ctx context.Context) (err error) {
 // longestMaximum bounds the time for the maximum: it is long known when an overload of minutes is asked for.
 const longestMaximum = 15 * time.Second
 
-// most is what all callers together reach when each calls as fast as it is answered.
-func (r *run) most(ctx context.Context, c crowd) (perSecond float64, err error) {
+// measureMaximum is what all callers together reach when each calls as fast as it is answered.
+func (r *run) measureMaximum(ctx context.Context, c tenantLoad) (perSecond float64, err error) {
 	l := c[0].load.ledger
 	var before, after int64
 	var began time.Time
 	var took time.Duration
 	err = stretch(ctx, r.Warmup, min(r.Duration, longestMaximum), func(stop <-chan struct{}) error {
-		return c.each(func(g *group) error { return g.load.closed(stop) })
+		return c.each(func(g *tenant) error { return g.load.closed(stop) })
 	}, func() { before, began = l.accepted.Load(), time.Now() }, func() { after, took = l.accepted.Load(), time.Since(began) })
 	return float64(after-before) / took.Seconds(), err
 }
 
-// flood offers a rate, a third from each business, and watches.
-func (r *run) flood(ctx context.Context, f *field, c crowd, rate float64) (*watch, error) {
-	w := newWatch(c, f.nodes[0].node.PID(), r.Duration)
+// offerLoad offers a rate, a third from each business, and watches.
+func (r *run) offerLoad(ctx context.Context, f *scenarioRun, c tenantLoad, rate float64) (*overloadMonitor, error) {
+	w := newOverloadMonitor(c, f.nodes[0].node.PID(), r.Duration)
 	var measured atomic.Bool
 	var watching sync.WaitGroup
 	var watched error
 	over := make(chan struct{})
 	err := stretch(ctx, r.Warmup, r.Duration, func(stop <-chan struct{}) error {
-		return c.each(func(g *group) error { return g.open(rate/float64(len(c)), &measured, stop) })
+		return c.each(func(g *tenant) error { return g.open(rate/float64(len(c)), &measured, stop) })
 	}, func() {
 		measured.Store(true)
 		watching.Go(func() { watched = w.run(over) })
@@ -95,7 +95,7 @@ func (r *run) flood(ctx context.Context, f *field, c crowd, rate float64) (*watc
 	return w, errors.Join(err, watched)
 }
 
-func (r *run) reportOverload(c crowd, w *watch, most float64) {
+func (r *run) reportOverload(c tenantLoad, w *overloadMonitor, most float64) {
 	ms := func(us int64) float64 { return float64(us) / 1000 }
 	first, last := w.samples[0], w.samples[len(w.samples)-1]
 	seconds := last.at.Sub(first.at).Seconds()
@@ -133,7 +133,7 @@ func (r *run) reportOverload(c crowd, w *watch, most float64) {
 const flatAfter = time.Minute
 
 // reportMemory compares the second quarter of the time with the last.
-func (r *run) reportMemory(w *watch) {
+func (r *run) reportMemory(w *overloadMonitor) {
 	n := len(w.samples)
 	second, last := w.memory(n/4, n/2), w.memory(n*3/4, n)
 	r.report.add(Overload, "server memory, second quarter", second, "MiB")

@@ -5,7 +5,7 @@ var colours = [len(levels)]string{"#bbbbbb", "#4393c3", "#053061"}
 
 // plot draws who is served over time: the levels on top of each other, the highest below; the lines are the maximum and what
 // is offered.
-func (w *watch) plot(file string, most float64) error {
+func (w *overloadMonitor) plot(file string, most float64) error {
 	whole := w.samples[len(w.samples)-1].at.Sub(w.samples[0].at)
 	c := newChart("Served under twice the capacity, messages per second by SLA level", 2.4*most, whole)
 	base := make([]float64, len(w.samples)-1)

@@ -8,13 +8,13 @@ type ramp struct {
 	stretch time.Duration
 }
 
-func (r *ramp) whole() time.Duration { return time.Duration(len(r.rates)-1) * r.stretch }
+func (r *ramp) duration() time.Duration { return time.Duration(len(r.rates)-1) * r.stretch }
 
 // lastWord is how long calls are repeated at least after the end of a ramp.
 const lastWord = 30 * time.Second
 
 // within is what a ramp may take with its repeats: where the machine has no time for it, everything is late.
-func (r *ramp) within() time.Duration { return 2*r.whole() + lastWord }
+func (r *ramp) within() time.Duration { return 2*r.duration() + lastWord }
 
 // at is the rate after so much time; before and after the ramp it is that of its ends.
 func (r *ramp) at(after time.Duration) float64 {

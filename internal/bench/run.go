@@ -32,7 +32,7 @@ func Run(ctx context.Context, o Options, out, progress io.Writer) (*Report, erro
 	r := &run{Options: o, progress: progress, files: min(files-500, maxSockets)}
 	r.report.Machine = machine()
 	if o.Floor {
-		return &r.report, errors.Join(r.floorOnly(ctx), r.report.print(out))
+		return &r.report, errors.Join(r.baselineOnly(ctx), r.report.print(out))
 	}
 	for _, scenario := range []struct {
 		name    string
@@ -104,8 +104,8 @@ func (r *run) rate(ctx context.Context, addr, apiKey string, callers int, l *led
 	return float64(after-before) / took.Seconds(), err
 }
 
-// floorOnly measures the floor alone.
-func (r *run) floorOnly(ctx context.Context) (err error) {
+// baselineOnly measures the floor alone.
+func (r *run) baselineOnly(ctx context.Context) (err error) {
 	floor, err := startFloor(ctx, &r.Options)
 	if err != nil {
 		return err
@@ -156,17 +156,17 @@ func median(values []float64) float64 {
 	return sorted[len(sorted)/2]
 }
 
-// field is a platform with phones and callers.
-type field struct {
+// scenarioRun is a platform with phones and callers.
+type scenarioRun struct {
 	*platform
 	fleet *fleet
 	load  *load
 	*ledger
 }
 
-// openField starts a platform and connects everybody.
-func (r *run) openField(ctx context.Context, phones, callers int) (f *field, err error) {
-	f = &field{ledger: newLedger()}
+// startScenario starts a platform and connects everybody.
+func (r *run) startScenario(ctx context.Context, phones, callers int) (f *scenarioRun, err error) {
+	f = &scenarioRun{ledger: newLedger()}
 	if f.platform, err = startPlatform(ctx, &r.Options); err != nil {
 		return nil, err
 	}
@@ -180,14 +180,14 @@ func (r *run) openField(ctx context.Context, phones, callers int) (f *field, err
 	return f, nil
 }
 
-func (f *field) close() error {
+func (f *scenarioRun) close() error {
 	f.load.close()
 	f.fleet.close()
 	return f.platform.close()
 }
 
 // drain waits until everything that was accepted has arrived, as long as something still arrives.
-func (f *field) drain(ctx context.Context) error {
+func (f *scenarioRun) drain(ctx context.Context) error {
 	for still, last := 0, int64(-1); still < 100 && f.received.Load() < f.accepted.Load(); still++ {
 		if err := pause(ctx, 100*time.Millisecond); err != nil {
 			return err
@@ -203,7 +203,7 @@ func (f *field) drain(ctx context.Context) error {
 func (r *run) deliver(ctx context.Context) (err error) {
 	phones, callers := r.sockets("phones", or(r.Phones, 4000)), or(r.Callers, 300)
 	r.say("deliver: %d phones, %d callers", phones, callers)
-	f, err := r.openField(ctx, phones, callers)
+	f, err := r.startScenario(ctx, phones, callers)
 	if err != nil {
 		return err
 	}
@@ -240,7 +240,7 @@ func (r *run) deliver(ctx context.Context) (err error) {
 }
 
 // budgets adds the latencies of a field, with their budget where there is one.
-func (r *run) budgets(f *field, scenario, budget string) {
+func (r *run) budgets(f *scenarioRun, scenario, budget string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	ms := func(us int64) float64 { return float64(us) / 1000 }
@@ -300,7 +300,7 @@ func (r *run) latency(ctx context.Context) (err error) {
 		rate = r.saturation / 2
 	}
 	r.say("latency: %d phones, %d callers, %.0f messages/s", phones, callers, rate)
-	f, err := r.openField(ctx, phones, callers)
+	f, err := r.startScenario(ctx, phones, callers)
 	if err != nil {
 		return err
 	}

@@ -11,9 +11,9 @@ import (
 )
 
 // reportScaling adds what became of the messages and of the nodes.
-func (r *run) reportScaling(s *scaled, c *census) {
+func (r *run) reportScaling(s *scaled, c *sampler) {
 	there, missing := s.sender.arrived()
-	last, most, offered := c.last(), c.most(), rampShares[2]*r.Capacity
+	last, most, offered := c.last(), c.maxNodes(), rampShares[2]*r.Capacity
 	for _, row := range []struct {
 		what  string
 		value float64
@@ -38,7 +38,7 @@ func (r *run) reportScaling(s *scaled, c *census) {
 	for _, code := range slices.Sorted(maps.Keys(reasons)) {
 		r.report.add(Autoscale, "answered "+code, float64(reasons[code]), "")
 	}
-	r.budgets(&s.field, Autoscale, "")
+	r.budgets(&s.scenarioRun, Autoscale, "")
 	r.judge(Autoscale, s.ledger, s.ledger.verdict(missing))
 	if most < 2 {
 		r.fault(Autoscale, "no node was added")
@@ -51,8 +51,8 @@ func (r *run) reportScaling(s *scaled, c *census) {
 	r.report.Texts = append(r.report.Texts, Text{"The course", c.course()})
 }
 
-// diary adds what the scaler wrote, as its command prints it.
-func (r *run) diary(ctx context.Context, s *scaled) error {
+// reportScalerLog adds what the scaler wrote, as its command prints it.
+func (r *run) reportScalerLog(ctx context.Context, s *scaled) error {
 	var errs bytes.Buffer
 	cmd := exec.CommandContext(ctx, r.Binary, "scaler", "--history", "--limit", "500", "--database-url", s.postgres.URL("postgres"))
 	cmd.Stderr = &errs

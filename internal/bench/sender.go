@@ -52,7 +52,7 @@ func (s *sender) follow(ctx context.Context, r *ramp) error {
 	defer cancel()
 	calls, ctx := errgroup.WithContext(ctx)
 	calls.SetLimit(s.most)
-	for after := time.Duration(0); after < r.whole(); after = r.next(after) {
+	for after := time.Duration(0); after < r.duration(); after = r.next(after) {
 		due := start.Add(after)
 		if pause(ctx, time.Until(due)) != nil {
 			break // Wait knows why
@@ -107,7 +107,7 @@ func (s *sender) call(ctx context.Context, n int) (status int, away time.Duratio
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if resp.StatusCode != http.StatusAccepted {
-		s.refuse(resp.StatusCode, text)
+		s.countRefusal(resp.StatusCode, text)
 	}
 	if seconds := numberOf(resp.Header.Get("Retry-After")); seconds > 0 {
 		return resp.StatusCode, time.Duration(seconds) * time.Second, err
@@ -115,8 +115,8 @@ func (s *sender) call(ctx context.Context, n int) (status int, away time.Duratio
 	return resp.StatusCode, unsaid, err
 }
 
-// refuse counts why calls were not taken.
-func (s *sender) refuse(status int, body []byte) {
+// countRefusal counts why calls were not taken.
+func (s *sender) countRefusal(status int, body []byte) {
 	var problem struct{ Code string }
 	if json.Unmarshal(body, &problem) != nil || problem.Code == "" {
 		problem.Code = strconv.Itoa(status)

@@ -6,5 +6,5 @@ import "os"
 
 var chosen = Fault(os.Getenv(Variable))
 
-// Is tells whether a fault is planted.
+// Is reports whether fault f is planted.
 func Is(f Fault) bool { return chosen == f }

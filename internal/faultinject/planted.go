@@ -1,12 +1,30 @@
-// Package faultinject names the faults that can be built into the platform on purpose, so that its proofs can be proven: a
-// test builds with the tag plantedfaults, plants one fault at a time by the environment, and sees that a proof goes red.
-// In every other build Is is false at compile time and nothing of a fault is left.
+// Package faultinject names the faults that a build with the tag plantedfaults can contain on purpose. They show that
+// the tests detect real mistakes: a test plants one fault through the environment and expects a check to fail. In every
+// other build Is returns false at compile time and the fault code is eliminated.
 package faultinject
 
-// Fault is a mistake that somebody could have made.
+// Fault is a plausible programming mistake.
 type Fault string
 
-// The faults, each with what it would do.
+// The faults and their effects. - AnswerBeforeFsync    Fault | commits are written but not synced: a power cut loses
+// answered messages - PublishBeforeCommit  Fault | callers are answered and hints are sent before the commit -
+// KeyForgotten  | idempotency keys are not stored - EventsTurnedAround  | two events of one commit are swapped -
+// LeaseIgnored  | a node that lost the lease of a task may still complete it - PurgeUnfinished  | retention deletes old
+// messages that are not final - CursorTooFar  | a session that read half a lane considers itself caught up - SweepOff  |
+// lost hints are never repaired - RetryForgets  | attempts are not counted: a poison message is retried forever -
+// DeadSocketSpends  | attempts are spent on disconnected phones - BreakerStuck  | an open device breaker never becomes
+// half open - OrderLost  | a refused push is not read again in its original position - StreamSkips  | an event stream
+// that falls behind skips events - HintIsTruth  | a session treats a hint above the next number as proof of all numbers
+// up to it - HintBelieved  | a session reads until it finds the hinted message, even if it does not exist -
+// AbsentTrusted  | a recipient whose lookup failed is treated as absent - StaleEntryKept  | presence entries that point
+// to the wrong node are not removed - HopsForgotten  | an undeliverable hint is forwarded forever - MarksForgotten  |
+// presence that changes during its update is not updated again - GapLeftOpen  | messages stored just before the presence
+// entry are not searched for - RemoteEndIgnored  | acknowledgements on other nodes do not free window slots - WalkAlone
+// | a node treats recipients without a local session as absent - SpillBeforeFsync  | a call is answered from the spill
+// before its fsync - SpillForgets  | messages that a drain could not store are removed from the spill - SpillOvertaken
+// | newer messages overtake spilled messages of the same recipient - FenceIgnored  | a node that lost the lease of a
+// task in the shared store may still complete it - DrainIgnoresKeys  | a drained call does not check the owner of its
+// key
 const (
 	AnswerBeforeFsync    Fault = "answer-before-fsync"   // commits are written and not synced: a power cut loses what was answered
 	PublishBeforeCommit  Fault = "publish-before-commit" // callers are answered and phones hinted while the commit is under way
@@ -45,7 +63,7 @@ const (
 	DrainIgnoresKeys     Fault = "drain-ignores-keys"    // a drained call does not ask whose its key is
 )
 
-// All lists them.
+// All returns all faults.
 func All() []Fault {
 	return []Fault{
 		AnswerBeforeFsync, PublishBeforeCommit, ReaderPastSync, SeqReused, KeyForgotten, HalfABatch, SettleWithoutEvent,

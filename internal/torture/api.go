@@ -21,11 +21,12 @@ type request struct {
 	key    string // idempotency key
 	body   []byte
 	admin  bool
-	node   *target       // nil: the next in turn
-	within time.Duration // how long it is waited for; zero: callPatience
+	node   *target       // nil: the next node, round robin
+	within time.Duration // timeout; zero: callPatience
 }
 
-// answer is what came back, and when the call began and ended by the ledger's clock.
+// answer is the response to a call, with the ledger times at which the call began and ended. - node   int | number of
+// the node that answered
 type answer struct {
 	status int
 	body   []byte
@@ -34,19 +35,19 @@ type answer struct {
 	at     int64
 }
 
-// callPatience is longer than most pauses.
+// callPatience is the default timeout of a call. It is longer than most pauses of a process.
 const callPatience = 10 * time.Second
 
-// newClient makes a client with connections of its own.
+// newClient returns an HTTP client with its own connection pool.
 func newClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4}}
 }
 
-// do makes a call. The error says that there was no answer, and that the call's outcome is unknown. Callers that change
-// something give no context that ends with the senders: a call that was begun is seen through.
+// do makes a call. An error means that there was no answer and the outcome is unknown. Callers that change state pass
+// the context of the whole run, not that of the senders, so that a call in progress completes.
 func (r *run) do(ctx context.Context, client *http.Client, q request) (a answer, err error) {
 	if q.node == nil {
-		q.node = r.fleet.turn(ctx)
+		q.node = r.fleet.nextNode(ctx)
 	}
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(q.within, callPatience))
 	defer cancel()
@@ -76,7 +77,7 @@ func (r *run) do(ctx context.Context, client *http.Client, q request) (a answer,
 	return a, err
 }
 
-// problem is the stable code of an error.
+// problem returns the error code of a problem response, or an empty string.
 func (a *answer) problem() string {
 	var p struct{ Code string }
 	if json.Unmarshal(a.body, &p) != nil {
@@ -85,12 +86,12 @@ func (a *answer) problem() string {
 	return p.Code
 }
 
-// get reads something; found is false for 404. What the node refuses for now is asked again: nothing is lost by that.
+// get reads a resource. It reports found = false for 404 and retries on 503: reads are idempotent.
 func (r *run) get(ctx context.Context, client *http.Client, path string, out any) (found bool, err error) {
 	return r.getFrom(ctx, client, nil, path, out)
 }
 
-// getFrom reads something of one node, as its operator.
+// getFrom is get at one node with the admin token. A nil node means any node and the API key.
 func (r *run) getFrom(ctx context.Context, client *http.Client, node *target, path string, out any) (found bool, err error) {
 	for {
 		a, err := r.do(ctx, client, request{method: http.MethodGet, path: path, node: node, admin: node != nil})
@@ -111,7 +112,7 @@ func (r *run) getFrom(ctx context.Context, client *http.Client, node *target, pa
 	}
 }
 
-// record is a message as the API gives it.
+// record is a message as the API returns it.
 type record struct {
 	ID        string `json:"id"`
 	Status    string `json:"status"`
@@ -124,13 +125,13 @@ type record struct {
 	Reason    string `json:"failureReason"`
 }
 
-// number is that of the message. Our own contents are numbers; 0 would be found as never sent.
+// number returns the message number that the content carries, or 0, which no message has.
 func (m *record) number() int {
 	n, _ := strconv.Atoi(m.Content)
 	return n
 }
 
-// pages reads a listing page by page.
+// pages calls each for every page of a listing.
 func (r *run) pages(ctx context.Context, client *http.Client, path string, query url.Values, each func(items []record) error) error {
 	query.Set("limit", "500")
 	for {
@@ -143,7 +144,7 @@ func (r *run) pages(ctx context.Context, client *http.Client, path string, query
 			return err
 		}
 		if !found {
-			return fmt.Errorf("GET %s: there is no such listing", path)
+			return fmt.Errorf("GET %s: got 404, want a listing", path)
 		}
 		if err := each(page.Items); err != nil || page.NextCursor == "" {
 			return err
@@ -152,7 +153,7 @@ func (r *run) pages(ctx context.Context, client *http.Client, path string, query
 	}
 }
 
-// numberOf reads a phone number of the API; zero if it is none.
+// numberOf parses a phone number of the API. It returns zero if text is not a phone number.
 func numberOf(text string) (n uint64) {
 	for _, digit := range strings.TrimPrefix(text, "+") {
 		if digit < '0' || digit > '9' {
@@ -163,5 +164,5 @@ func numberOf(text string) (n uint64) {
 	return n
 }
 
-// stamp is a time of the ledger as the API reads it.
+// stamp formats a ledger time for the API.
 func stamp(ns int64) string { return time.Unix(0, ns).UTC().Format("2006-01-02T15:04:05.000Z") }

@@ -6,12 +6,12 @@ import (
 	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
-// remembered bounds what a sender may still cancel; the oldest is forgotten.
+// remembered bounds the accepted messages that a sender may still cancel. The oldest is dropped first.
 const remembered = 32
 
-// accepts remembers messages, and cancels some of them at once: most of the scheduled ones that it cancels at all, since
-// what is due is mostly on its way by then.
-func (s *sender) accepts(list []sent) {
+// remember stores accepted messages and cancels some of them at once. Scheduled messages are canceled at once more
+// often: later they are likely to be due already.
+func (s *sender) remember(list []sent) {
 	for _, m := range list {
 		chance := 3
 		if m.later {
@@ -26,14 +26,14 @@ func (s *sender) accepts(list []sent) {
 	}
 }
 
-// cancelSome now and then cancels one of the remembered messages.
+// cancelSome cancels a remembered message in 3 of 100 calls.
 func (s *sender) cancelSome() {
 	if len(s.recent) > 0 && s.random.IntN(100) < 3 {
 		s.cancel(s.recent[s.random.IntN(len(s.recent))].id)
 	}
 }
 
-// cancel calls once. Without an answer it may have happened or not, and either is right.
+// cancel calls once. If there is no answer, the checker accepts both outcomes.
 func (s *sender) cancel(id string) {
 	s.note(checker.Entry{Kind: checker.Canceling, ID: id})
 	a, err := s.do(s.whole, s.client, request{method: http.MethodDelete, path: "/v1/messages/" + id})
@@ -49,7 +49,7 @@ func (s *sender) cancel(id string) {
 	case http.StatusNotFound:
 		e.Kind = checker.Absent
 	default:
-		return // for now it cannot say
+		return // the node could not decide; no outcome is recorded
 	}
 	s.note(e)
 }

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// chores are what a phone does from time to time: it shows a sign of life, without which the node spends no attempts,
-// acknowledges what it put off, and asks for its history.
+// chores runs the periodic work of a phone: it pings (without pings the node spends no delivery attempts), sends
+// deferred acknowledgements and calls Sync.
 func (o *online) chores(ctx context.Context, random *rand.Rand) {
 	for {
 		if o.conn.Ping() != nil || o.acknowledgeLate() != nil {
 			return
 		}
-		if random.IntN(100) < 12 && o.look(random) != nil {
+		if random.IntN(100) < 12 && o.syncHistory(random) != nil {
 			return
 		}
 		if sleep(ctx, between(random, 40*time.Millisecond, 100*time.Millisecond)) != nil {
@@ -23,7 +23,7 @@ func (o *online) chores(ctx context.Context, random *rand.Rand) {
 	}
 }
 
-// acknowledgeLate acknowledges what is due.
+// acknowledgeLate sends the deferred acknowledgements that are due.
 func (o *online) acknowledgeLate() error {
 	for {
 		o.mu.Lock()
@@ -40,15 +40,15 @@ func (o *online) acknowledgeLate() error {
 	}
 }
 
-// look calls Sync from the beginning of the round, from what was received last, or from somewhere between.
-func (o *online) look(random *rand.Rand) error {
+// syncHistory calls Sync after the first seq of the round, after the last received seq, or after a seq between them.
+func (o *online) syncHistory(random *rand.Rand) error {
 	floor, last := o.floors[o.number], o.floors[o.number]
 	o.mu.Lock()
 	if n := len(o.got); n > 0 {
 		last = max(last, o.got[n-1].seq)
 	}
 	o.mu.Unlock()
-	k := look{after: floor, limit: 1 + random.IntN(100), began: o.clock.now()}
+	k := syncCall{after: floor, limit: 1 + random.IntN(100), began: o.clock.now()}
 	switch random.IntN(3) {
 	case 0:
 		k.after = last

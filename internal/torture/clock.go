@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// clock gives the ledger's times: nanoseconds since 1970 that never go back, whatever is done to the machine's clock.
+// clock returns the times of the ledger: nanoseconds since 1970 that never decrease, even if the system clock is set
+// back.
 type clock struct{ began time.Time }
 
 func (c clock) now() int64 { return c.began.UnixNano() + int64(time.Since(c.began)) }
@@ -21,7 +22,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// between chooses a length of time.
+// between returns a random duration from least to most, both included.
 func between(random interface{ Int64N(n int64) int64 }, least, most time.Duration) time.Duration {
 	return least + time.Duration(random.Int64N(int64(most-least)+1))
 }

@@ -13,8 +13,10 @@ import (
 	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
-// consumer is a business that listens to events for the whole run. It comes back after each end of its connection, to
-// any node, and names the last position that it was told, so it must see everything: at least once, and first sightings in order.
+// consumer is a business that reads events during the whole run. It reconnects to any node after each disconnect and
+// resumes from its last position. So it must see every event at least once, with first sightings in order. - at
+// *target | node of the connection - listen func | runs one connection; returns a *refusalError if a retry cannot
+// succeed - position string | resume position; empty before the first event
 type consumer struct {
 	*run
 	name   string
@@ -26,7 +28,7 @@ type consumer struct {
 	position string // where to resume; empty: nowhere yet
 }
 
-// refusalError is a refusal that coming back does not change.
+// refusalError is a refusal that a retry cannot change.
 type refusalError struct {
 	path string
 	text string
@@ -50,15 +52,15 @@ func (r *run) newConsumers() []*consumer {
 	return list
 }
 
-// sluggish stops reading for longer than a busy node can keep its events in mind for it.
+// sluggish returns a pace whose pauses exceed the time for which a busy node buffers events for a reader.
 func sluggish(ctx context.Context, c *consumer) pace {
 	return pace{naps: 2000, sleep: func() error { return sleep(ctx, between(c.random, time.Second, 3*time.Second)) }}
 }
 
-// watch listens until ctx ends, or the node refuses for good.
+// watch reconnects until ctx ends or a node refuses permanently. - if refusal, ok := err |
 func (c *consumer) watch(ctx context.Context) error {
 	for ctx.Err() == nil {
-		c.at = c.fleet.some(ctx, c.random)
+		c.at = c.fleet.randomNode(ctx, c.random)
 		err := c.listen(ctx, c, int(c.conns.Add(1)))
 		if refusal, ok := err.(*refusalError); ok { //nolint:errorlint // made by listen itself
 			return fmt.Errorf("consumer %s: %w", c.name, refusal)
@@ -76,22 +78,22 @@ func (c *consumer) resumeFrom() string {
 	return c.position
 }
 
-func (c *consumer) reached(position string) {
+func (c *consumer) setPosition(position string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.position = position
 }
 
-var errForgotten = errors.New("the position is not known any more")
+var errPositionLost = errors.New("the node rejected a resume position that it issued")
 
-// forgotten notes that a position which this consumer was told is not one of the log: it has gone back, and what was seen is gone.
-func (c *consumer) forgotten(conn int) error {
+// positionLost records that a node rejected a position that it had issued: the event log lost entries.
+func (c *consumer) positionLost(conn int) error {
 	c.ledger.note(checker.Entry{Kind: checker.Reset, Consumer: c.name, Conn: conn})
-	c.reached("")
-	return errForgotten
+	c.setPosition("")
+	return errPositionLost
 }
 
-// event is a status change as every consumer is told of it.
+// event is a status change as consumers receive it.
 type event struct {
 	MessageID     string    `json:"messageId"`
 	Version       int       `json:"version"`
@@ -106,13 +108,13 @@ func (e *event) mark() checker.Mark {
 	return checker.Mark{Version: e.Version, Life: e.Life, Status: e.Status, Attempt: e.Attempt, At: e.OccurredAt.UnixNano()}
 }
 
-// sees notes an event.
-func (c *consumer) sees(conn int, position string, data []byte) error {
+// recordEvent records one received event.
+func (c *consumer) recordEvent(conn int, position string, data []byte) error {
 	var e event
 	if err := json.Unmarshal(data, &e); err != nil {
 		return fmt.Errorf("event %.200q: %w", data, err)
 	}
-	number, _ := strconv.Atoi(e.CorrelationID) // our own are numbers; 0 would be found as never sent
+	number, _ := strconv.Atoi(e.CorrelationID) // 0 if malformed, which no message has
 	c.ledger.note(checker.Entry{
 		Kind: checker.Seen, Consumer: c.name, Conn: conn, Position: position, Number: number, ID: e.MessageID,
 		Version: e.Version, Life: e.Life, Status: e.Status, Attempt: e.Attempt, At: e.OccurredAt.UnixNano(),

@@ -14,15 +14,15 @@ import (
 	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
-// listenHub is one connection to the hub of the businesses. It resumes from the last checkpoint, which comes behind a
-// group of events: what came after it comes again. What comes before the completion of Resume is of the present, ahead of
-// what is to be resumed, and passed over: it comes again in its place.
+// listenHub runs one connection to the business hub. It resumes from the last checkpoint. A checkpoint follows a group
+// of events, so events after it are delivered again. Events before the completion of Resume are live events ahead of the
+// resumed ones; they are ignored here and arrive again in order.
 func (c *consumer) listenHub(ctx context.Context, conn int) error {
 	hub, err := c.dialHub(ctx)
 	if err != nil {
 		return err
 	}
-	defer context.AfterFunc(ctx, func() { _ = hub.Vanish() })() // it may be gone already
+	defer context.AfterFunc(ctx, func() { _ = hub.Vanish() })() // the connection may be closed already
 	defer func() { _ = hub.Vanish() }()
 	ended := make(chan struct{})
 	var pings sync.WaitGroup
@@ -48,7 +48,7 @@ func (c *consumer) listenHub(ctx context.Context, conn int) error {
 			if e := &events[i]; e.Completion == resume {
 				resumed, err = true, c.resumeError(conn, e)
 			} else if resumed {
-				err = c.heard(conn, e)
+				err = c.handleInvocation(conn, e)
 			}
 			if err != nil {
 				return err
@@ -82,7 +82,7 @@ func (c *consumer) dialHub(ctx context.Context) (*signalrclient.Conn, error) {
 	return hub, err
 }
 
-// resumeError tells a hub that cannot say for now, one that does not know the position any more, and one that does not want us.
+// resumeError classifies the error of Resume: temporary, unknown position, or permanent refusal.
 func (c *consumer) resumeError(conn int, e *signalrclient.Event) error {
 	switch {
 	case e.Error == "":
@@ -90,14 +90,14 @@ func (c *consumer) resumeError(conn int, e *signalrclient.Event) error {
 	case strings.Contains(e.Error, "try_again"):
 		return errors.New(e.Error)
 	case strings.Contains(e.Error, "invalid_argument") && c.resumeFrom() != "":
-		return c.forgotten(conn)
+		return c.positionLost(conn)
 	default:
 		return &refusalError{signalrclient.BusinessPath, e.Error}
 	}
 }
 
-// heard takes what the hub invokes here.
-func (c *consumer) heard(conn int, e *signalrclient.Event) error {
+// handleInvocation processes a message that the hub sent to the client.
+func (c *consumer) handleInvocation(conn int, e *signalrclient.Event) error {
 	if e.Target == "Reset" {
 		c.ledger.note(checker.Entry{Kind: checker.Reset, Consumer: c.name, Conn: conn})
 		return nil
@@ -107,13 +107,13 @@ func (c *consumer) heard(conn int, e *signalrclient.Event) error {
 	}
 	switch e.Target {
 	case "MessageStatusChanged":
-		return c.sees(conn, "", e.Arguments[0])
+		return c.recordEvent(conn, "", e.Arguments[0])
 	case "Checkpoint":
 		var position string
 		if err := json.Unmarshal(e.Arguments[0], &position); err != nil {
 			return err
 		}
-		c.reached(position)
+		c.setPosition(position)
 	}
 	return nil
 }

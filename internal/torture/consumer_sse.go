@@ -12,17 +12,18 @@ import (
 	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
-// maxEvent bounds a line of the stream.
+// maxEvent bounds one line of the stream, in bytes.
 const maxEvent = 1 << 20
 
-// pace is how a consumer reads a stream.
+// pace describes how a consumer reads a stream. - drop  int | events after which it drops the connection; zero: never -
+// naps  int | mean number of events between two pauses; zero: no pauses
 type pace struct {
 	drop  int // the connection after so many events; zero: never
 	naps  int // a pause now and then, one behind about so many events; zero: none
 	sleep func() error
 }
 
-// listenSSE is one connection to GET /v1/events.
+// listenSSE runs one connection to GET /v1/events.
 func (c *consumer) listenSSE(ctx context.Context, conn int, p pace) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.at.url()+"/v1/events", nil)
 	if err != nil {
@@ -41,7 +42,7 @@ func (c *consumer) listenSSE(ctx context.Context, conn int, p pace) error {
 	defer resp.Body.Close()
 	switch {
 	case resp.StatusCode == http.StatusUnprocessableEntity && last != "":
-		return c.forgotten(conn)
+		return c.positionLost(conn)
 	case resp.StatusCode != http.StatusOK:
 		return refusal(resp)
 	}
@@ -49,19 +50,19 @@ func (c *consumer) listenSSE(ctx context.Context, conn int, p pace) error {
 	return c.readSSE(resp.Body, conn, p)
 }
 
-// refusal tells what must stay so from what a node says that is starting or overloaded.
+// refusal returns a *refusalError for a permanent refusal and a plain error if the node is starting or overloaded.
 func refusal(resp *http.Response) error {
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, 1024)) // as much of it as came
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 1024)) // a partial text is enough for the error
 	if resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests {
 		return fmt.Errorf("%s: %s", resp.Status, text)
 	}
 	return &refusalError{resp.Request.URL.Path, fmt.Sprintf("%s %s", resp.Status, text)}
 }
 
-var errDropped = errors.New("dropped on purpose")
+var errDropped = errors.New("connection dropped by the consumer's pace")
 
-// readSSE reads the stream by the rules of the HTML standard, as far as servers of events use them: fields until an
-// empty line, comments passed over.
+// readSSE parses the stream as the HTML standard defines it, limited to what the server uses: fields until an empty
+// line, comments ignored.
 func (c *consumer) readSSE(body io.Reader, conn int, p pace) error {
 	lines := bufio.NewScanner(body)
 	lines.Buffer(make([]byte, 0, 16<<10), maxEvent)
@@ -84,10 +85,10 @@ func (c *consumer) readSSE(body io.Reader, conn int, p pace) error {
 		case kind == "reset":
 			c.ledger.note(checker.Entry{Kind: checker.Reset, Consumer: c.name, Conn: conn})
 		case kind == "message.status":
-			if err := c.sees(conn, id, data); err != nil {
+			if err := c.recordEvent(conn, id, data); err != nil {
 				return err
 			}
-			c.reached(id)
+			c.setPosition(id)
 			if seen++; seen == p.drop {
 				return errDropped
 			}

@@ -12,7 +12,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
-// device is one phone. It keeps its name, by which the node's breaker knows it, and its token.
+// device is one phone. Its name, by which the node's circuit breaker identifies it, and its token stay the same for the
+// round.
 type device struct {
 	*round
 	random *rand.Rand
@@ -22,7 +23,7 @@ type device struct {
 	at     *target
 }
 
-// run comes online again and again until ctx ends.
+// run reconnects until ctx ends.
 func (d *device) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		if o, err := d.connect(ctx); err == nil {
@@ -33,16 +34,16 @@ func (d *device) run(ctx context.Context) {
 	}
 }
 
-// stayAway waits until the next connection, but not beyond the beginning of the end.
+// stayAway waits until the next connection, at most until the round's ending phase begins.
 func (d *device) stayAway(ctx context.Context) {
 	if d.isEnding() {
-		_ = sleep(ctx, between(d.random, 20*time.Millisecond, 60*time.Millisecond)) // the caller looks at ctx
+		_ = sleep(ctx, between(d.random, 20*time.Millisecond, 60*time.Millisecond)) // the caller checks ctx
 		return
 	}
-	timer := time.NewTimer(temperOf(d.index).absence(d.random))
+	timer := time.NewTimer(profileOf(d.index).absence(d.random))
 	defer timer.Stop()
 	select {
-	case <-d.ending.Done(): // which ctx implies
+	case <-d.ending.Done(): // also done when ctx is
 	case <-timer.C:
 	}
 }
@@ -62,17 +63,18 @@ func (d *device) connect(ctx context.Context) (*online, error) {
 	if o.conn, err = signalrclient.Dial(ctx, signalrclient.Config{URL: d.at.url(), Token: d.token}); err != nil {
 		return nil, err
 	}
-	if o.habit = temperOf(d.index).habit(d.random); d.isEnding() {
-		o.habit, o.atEnd = prompt, true
+	if o.behaviour = profileOf(d.index).behaviour(d.random); d.isEnding() {
+		o.behaviour, o.atEnd = prompt, true
 	}
-	d.note(checker.Entry{Kind: checker.Opened, Conn: o.id, To: o.number, Began: began, Quiet: o.habit == stalled})
+	d.note(checker.Entry{Kind: checker.Opened, Conn: o.id, To: o.number, Began: began, Quiet: o.behaviour == stalled})
 	return o, nil
 }
 
-// choose mostly stays with a node, as whoever keeps an address does, so that the node's breaker gets to know the device.
+// choose keeps the current node three times out of four, as a client with a cached address does, so that the node's
+// breaker sees repeated connections of the device.
 func (d *device) choose(ctx context.Context) {
 	if d.at == nil || d.at.isDown() || d.random.IntN(4) == 0 {
-		d.at = d.fleet.some(ctx, d.random)
+		d.at = d.fleet.randomNode(ctx, d.random)
 	}
 }
 

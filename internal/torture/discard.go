@@ -9,7 +9,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
-// discard empties the queue of dead letters behind a round: each was judged, and none must be found again.
+// discard deletes the dead letters at the end of a round. All of them were checked; none may be listed afterwards.
 func (r *round) discard(ctx context.Context, v *checker.Verdict) error {
 	letters := func() (ids []string, err error) {
 		err = r.pages(ctx, r.client, "/v1/dead-letters", url.Values{}, func(items []record) error {
@@ -30,12 +30,12 @@ func (r *round) discard(ctx context.Context, v *checker.Verdict) error {
 			return fmt.Errorf("discard %s: %w", id, err)
 		}
 		if a.status != http.StatusNoContent {
-			v.Break(fmt.Sprintf("dead letter %s was listed, and to discard it was answered %d %s", id, a.status, a.body))
+			v.Break(fmt.Sprintf("discard of the listed dead letter %s: got %d %s, want 204", id, a.status, a.body))
 		}
 	}
 	left, err := letters()
 	if err == nil && len(left) > 0 {
-		v.Break(fmt.Sprintf("%d of %d dead letters are listed behind their discard, the first is %s", len(left), len(ids), left[0]))
+		v.Break(fmt.Sprintf("%d of %d dead letters are still listed after their discard; first: %s", len(left), len(ids), left[0]))
 	}
 	return err
 }

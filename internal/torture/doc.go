@@ -1,17 +1,21 @@
-// Package torture kills and pauses nodes again and again while businesses send and phones come, go and acknowledge, and
-// decides from a ledger of its own, kept outside of them, whether anything was lost, doubled, reordered or taken back.
+// Package torture injects faults into running nodes under load and checks the promises of the platform. Businesses send,
+// phones connect and acknowledge, and processes are killed and paused. A ledger outside the nodes records what each
+// client observed. It decides whether a message was lost, duplicated, reordered or taken back.
 //
-// What is tortured is a fleet: one node with a store of its own, or several on common ground, a PostgreSQL, a Redis Cluster
-// and a link from each node to each of their servers. Then all of these suffer: processes are killed and paused, Redis
-// forgets, links are delayed, swallow or are severed, several at a time. Businesses, phones and consumers of events use any
-// node, and repeat at another what one did not answer. The promises are the same, and so are the ledger and its verdict.
+// The system under test is a fleet: one node with its own store, or several nodes that share a PostgreSQL and a Redis
+// Cluster, with a proxied link from each node to each server. In a cluster the faults include killed and paused
+// processes, flushed Redis servers, and links that are delayed, silenced or severed, several at a time. Clients use any
+// node and retry at another node when a call gets no answer. The promises and the checks are the same for one node and
+// for a cluster.
 //
-// A run is a sequence of rounds. In each, faults and traffic go on for a while; then the senders stop, all phones become
-// prompt, everything comes to rest, and what the node says of every message is held against what was seen of it. What is
-// held against what, and how, is the matter of package checker; this package makes the traffic and the entries.
+// A run is a sequence of rounds. In a round, faults and traffic run together for a while. Then the senders stop, every
+// phone acknowledges at once, and the run waits until no message is in flight. The final state that the API returns for
+// each message is compared with the ledger. Package checker defines the comparison; this package generates the traffic
+// and the ledger entries.
 //
-// All choices come from the seed, each actor's from a stream of its own. Which of them meet is the system's doing.
+// All random choices derive from the seed, with one random stream per actor. The interleaving of the actors is not
+// deterministic.
 //
-// It starts everything itself, as child processes on free loopback ports, and ends, pauses and resumes no other process.
-// Concurrency: Run owns all its goroutines and ends them; the recorder takes entries from any of them.
+// The package starts every process itself, as a child process on a free loopback port, and signals no other process.
+// Concurrency: Run owns all its goroutines and ends them; the recorder accepts entries from any goroutine.
 package torture

@@ -13,7 +13,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
-// process is one that can die and be brought back.
+// process is a process that can be killed and restarted.
 type process interface {
 	Kill() error
 	Pause() error
@@ -21,72 +21,76 @@ type process interface {
 	Restart(ctx context.Context) error
 }
 
-// fault is something bad that is done to one part, and undone.
+// fault is one kind of failure of one part. inject applies it and removes it again. - turn   *sync.Mutex | held during a
+// fault of the part: one fault at a time - kills  bool | whether it always kills a process
 type fault struct {
 	part   string
 	turn   *sync.Mutex // of the part: it suffers one fault at a time
 	kills  bool        // it ends a process for certain
-	strike func(ctx context.Context, s *strike) error
+	inject func(ctx context.Context, s *faultOccurrence) error
 }
 
-// strike is one occurrence of a fault. Its choices are its own, so that they do not depend on which of several ends first.
-type strike struct {
+// faultOccurrence is one execution of a fault. It has its own random stream, so that its choices do not depend on which
+// of several concurrent faults ends first.
+type faultOccurrence struct {
 	*fault
 	*round
 	random *rand.Rand
 }
 
-func (s *strike) run(ctx context.Context) error {
+func (s *faultOccurrence) run(ctx context.Context) error {
 	s.turn.Lock()
 	defer s.turn.Unlock()
-	if err := s.strike(ctx, s); err != nil {
+	if err := s.inject(ctx, s); err != nil {
 		return fmt.Errorf("%s: %w", s.part, err)
 	}
 	return nil
 }
 
-func (s *strike) happened(kind checker.Kind) { s.note(checker.Entry{Kind: kind, Part: s.part}) }
+func (s *faultOccurrence) happened(kind checker.Kind) {
+	s.note(checker.Entry{Kind: kind, Part: s.part})
+}
 
-// faults are those of one pass: each is dealt once, in an order that the seed chooses.
+// faults returns the faults of one pass. Each is injected once per pass, in an order chosen by the seed.
 func (f *fleet) faults() (list []*fault) {
 	for _, n := range f.nodes {
 		list = append(list, ofProcess(fmt.Sprintf("node %d", n.number), n, 2, 1)...)
 	}
-	if f.ground == nil {
+	if f.environment == nil {
 		return list
 	}
-	list = append(list, ofProcess("PostgreSQL", f.ground.postgres, 1, 1)...)
-	for i, s := range f.ground.redis.Masters {
+	list = append(list, ofProcess("PostgreSQL", f.environment.postgres, 1, 1)...)
+	for i, s := range f.environment.redis.Masters {
 		list = append(list, ofRedis(fmt.Sprintf("Redis %d", i+1), s)...)
 	}
-	for _, l := range f.ground.links {
-		list = append(list, &fault{part: l.Name(), turn: &sync.Mutex{}, strike: func(ctx context.Context, s *strike) error { return s.cut(ctx, l) }})
+	for _, l := range f.environment.links {
+		list = append(list, &fault{part: l.Name(), turn: &sync.Mutex{}, inject: func(ctx context.Context, s *faultOccurrence) error { return s.disturbLink(ctx, l) }})
 	}
 	return list
 }
 
-// ofProcess gives the faults of a process, so many of each kind.
+// ofProcess returns the given number of kills and pauses of a process.
 func ofProcess(part string, p process, kills, pauses int) (list []*fault) {
 	turn := &sync.Mutex{}
 	for range kills {
-		list = append(list, &fault{part, turn, true, func(ctx context.Context, s *strike) error { return s.kill(ctx, p) }})
+		list = append(list, &fault{part, turn, true, func(ctx context.Context, s *faultOccurrence) error { return s.kill(ctx, p) }})
 	}
 	for range pauses {
-		list = append(list, &fault{part, turn, false, func(ctx context.Context, s *strike) error { return s.pause(ctx, p) }})
+		list = append(list, &fault{part, turn, false, func(ctx context.Context, s *faultOccurrence) error { return s.pause(ctx, p) }})
 	}
 	return list
 }
 
-// ofRedis adds that the server forgets everything while it is used.
+// ofRedis returns the faults of a process plus a flush of all keys while the server is in use.
 func ofRedis(part string, server *redisproc.Server) []*fault {
 	list := ofProcess(part, server, 1, 1)
-	return append(list, &fault{part, list[0].turn, false, func(ctx context.Context, s *strike) error {
+	return append(list, &fault{part, list[0].turn, false, func(ctx context.Context, s *faultOccurrence) error {
 		s.happened(checker.Wiped)
 		return server.Flush(ctx)
 	}})
 }
 
-func (s *strike) kill(ctx context.Context, p process) error {
+func (s *faultOccurrence) kill(ctx context.Context, p process) error {
 	err := p.Kill()
 	s.happened(checker.Killed)
 	if err = errors.Join(err, sleep(ctx, s.fleet.absence(s.random))); err != nil {
@@ -97,8 +101,8 @@ func (s *strike) kill(ctx context.Context, p process) error {
 	return p.Restart(ctx)
 }
 
-// pause stops a process as it is. Some pauses end with a kill: it never wakes up again.
-func (s *strike) pause(ctx context.Context, p process) error {
+// pause stops a process and resumes it later. One pause in four ends with a kill instead.
+func (s *faultOccurrence) pause(ctx context.Context, p process) error {
 	length, dies := s.length(), s.random.IntN(4) == 0
 	if err := p.Pause(); err != nil {
 		return err
@@ -111,29 +115,30 @@ func (s *strike) pause(ctx context.Context, p process) error {
 	return errors.Join(err, p.Resume())
 }
 
-// harms are what a link suffers. 300 ms with 200 ms of jitter is far above a commit and below every timeout of a node.
-var harms = []faultproxy.Harm{
+// linkFaults are the faults of a link. A delay of 300 ms with 200 ms of jitter is far above the time of a commit and
+// below every timeout of a node.
+var linkFaults = []faultproxy.Fault{
 	{Kind: faultproxy.Delayed, Delay: 300 * time.Millisecond, Jitter: 200 * time.Millisecond}, {Kind: faultproxy.Swallowed}, {Kind: faultproxy.Severed},
 }
 
-// cut harms a link.
-func (s *strike) cut(ctx context.Context, l *faultproxy.Link) error {
-	h, length := harms[s.random.IntN(len(harms))], s.length()
-	if err := l.Hurt(h); err != nil {
+// disturbLink injects a random fault into a link and clears it.
+func (s *faultOccurrence) disturbLink(ctx context.Context, l *faultproxy.Link) error {
+	h, length := linkFaults[s.random.IntN(len(linkFaults))], s.length()
+	if err := l.Inject(h); err != nil {
 		return err
 	}
 	s.note(checker.Entry{Kind: checker.Cut, Part: s.part, Status: string(h.Kind)})
-	return errors.Join(sleep(ctx, length), l.Heal(context.WithoutCancel(ctx), h))
+	return errors.Join(sleep(ctx, length), l.Clear(context.WithoutCancel(ctx), h))
 }
 
-// length is how long a part suffers: mostly less than anybody's patience, sometimes about that, and where others can go on
-// without it also longer than every timeout and breaker of a node (5 s, and five failures of at most 3 s), and now and then
-// longer than presence lasts without word from its node (30 s).
-func (s *strike) length() time.Duration {
+// length returns the duration of a fault. Most are shorter than any timeout, some are about as long. In a cluster some
+// exceed every timeout and circuit breaker of a node (5 s, and five failures of at most 3 s), and a few exceed the
+// lifetime of unrefreshed presence (30 s).
+func (s *faultOccurrence) length() time.Duration {
 	switch draw := s.random.IntN(40); {
 	case draw < 24:
 		return between(s.random, 200*time.Millisecond, time.Second)
-	case draw < 36 || s.fleet.ground == nil:
+	case draw < 36 || s.fleet.environment == nil:
 		return between(s.random, time.Second, 3*time.Second)
 	case draw < 39:
 		return between(s.random, 6*time.Second, 12*time.Second)

@@ -11,24 +11,24 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
-// script is a process that remembers what was done to it.
-type script struct{ done []string }
+// recordingProcess is a process that records the operations on it.
+type recordingProcess struct{ done []string }
 
-func (s *script) did(what string) error         { s.done = append(s.done, what); return nil }
-func (s *script) Kill() error                   { return s.did("kill") }
-func (s *script) Pause() error                  { return s.did("pause") }
-func (s *script) Resume() error                 { return s.did("resume") }
-func (s *script) Restart(context.Context) error { return s.did("restart") }
+func (s *recordingProcess) did(what string) error         { s.done = append(s.done, what); return nil }
+func (s *recordingProcess) Kill() error                   { return s.did("kill") }
+func (s *recordingProcess) Pause() error                  { return s.did("pause") }
+func (s *recordingProcess) Resume() error                 { return s.did("resume") }
+func (s *recordingProcess) Restart(context.Context) error { return s.did("restart") }
 
-// TestEveryFaultOfAPassIsDealtOnce, and by the same seed in the same order.
-func TestEveryFaultOfAPassIsDealtOnce(t *testing.T) {
+// TestFaultScheduler_OnePass_InjectsEachFaultOnce also checks that equal seeds give equal orders.
+func TestFaultScheduler_OnePass_InjectsEachFaultOnce(t *testing.T) {
 	t.Parallel()
 	f := &fleet{nodes: []*target{newTarget(1, nodeproc.Config{}), newTarget(2, nodeproc.Config{})}}
 	faults := f.faults()
 	deal := func(seed uint64) (order []*fault, kills int) {
-		dealer := &torment{random: rand.New(rand.NewPCG(seed, 1)), faults: faults}
+		dealer := &faultScheduler{random: rand.New(rand.NewPCG(seed, 1)), faults: faults}
 		for range 2 * len(faults) {
-			order = append(order, dealer.deal())
+			order = append(order, dealer.next())
 		}
 		return order, dealer.kills
 	}
@@ -36,29 +36,29 @@ func TestEveryFaultOfAPassIsDealtOnce(t *testing.T) {
 	again, _ := deal(1)
 	other, _ := deal(2)
 	if kills != 8 || !slices.Equal(first, again) || slices.Equal(first, other) {
-		t.Errorf("%d kills; the same again: %t, with another seed: %t", kills, slices.Equal(first, again), slices.Equal(first, other))
+		t.Errorf("kills: got %d, want 8; equal order with the same seed: got %t, want true; with another seed: got %t, want false", kills, slices.Equal(first, again), slices.Equal(first, other))
 	}
 	for _, f := range faults {
 		for _, pass := range [][]*fault{first[:len(faults)], first[len(faults):]} {
 			if !slices.Contains(pass, f) {
-				t.Errorf("a pass lacks a fault of %s", f.part)
+				t.Errorf("pass has no fault of %s", f.part)
 			}
 		}
 	}
 }
 
-// TestWhatIsDoneToAProcessIsUndone, also when the run is over: some pauses end with a kill.
-func TestWhatIsDoneToAProcessIsUndone(t *testing.T) {
+// TestFaultOccurrence_Pause_ResumesOrRestarts also covers a run that is already over. Some pauses end with a kill.
+func TestFaultOccurrence_Pause_ResumesOrRestarts(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, nil)
+	s := newFixture(t, nil)
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	seen := map[string]bool{}
 	for seed := range uint64(6) {
 		for _, ctx := range []context.Context{t.Context(), over} {
-			p := &script{}
+			p := &recordingProcess{}
 			for _, f := range ofProcess("it", p, 0, 1) {
-				err := (&strike{f, s.round, rand.New(rand.NewPCG(seed, 1))}).run(ctx)
+				err := (&faultOccurrence{f, s.round, rand.New(rand.NewPCG(seed, 1))}).run(ctx)
 				if (err != nil) != (ctx == over) || err != nil && !errors.Is(err, context.Canceled) {
 					t.Errorf("%v", err)
 				}

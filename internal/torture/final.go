@@ -11,29 +11,30 @@ import (
 	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
-// hear asks the node what it says of every message at rest: the listing, which also shows what nobody was told of, each
-// message that is not in it, and each history. Then it waits for the consumers of events to have seen it all.
-func (r *round) hear(ctx context.Context) error {
-	if err := r.hearAll(ctx, "/v1/messages", checker.Final); err != nil {
+// collectFinalStates records what the API returns for every message at rest: the listing, which also contains messages
+// that no client was told of; each message missing from the listing, by its id; and each history. Then it waits until
+// the event consumers have caught up.
+func (r *round) collectFinalStates(ctx context.Context) error {
+	if err := r.collectListing(ctx, "/v1/messages", checker.Final); err != nil {
 		return err
 	}
 	var unlisted, ids []checker.Ref
 	r.ledger.ask(func(b *checker.Book) { unlisted = b.Unlisted() })
-	if err := r.each(ctx, unlisted, r.hearOne); err != nil {
+	if err := r.each(ctx, unlisted, r.collectMessage); err != nil {
 		return err
 	}
 	r.ledger.ask(func(b *checker.Book) { ids = b.Listed() })
-	if err := r.each(ctx, ids, r.hearHistory); err != nil {
+	if err := r.each(ctx, ids, r.collectHistory); err != nil {
 		return err
 	}
-	if err := r.hearAll(ctx, "/v1/dead-letters", checker.Dead); err != nil {
+	if err := r.collectListing(ctx, "/v1/dead-letters", checker.Dead); err != nil {
 		return err
 	}
 	return r.catchUp(ctx)
 }
 
-// hearAll notes each item of a listing.
-func (r *round) hearAll(ctx context.Context, path string, kind checker.Kind) error {
+// collectListing records each item of a listing.
+func (r *round) collectListing(ctx context.Context, path string, kind checker.Kind) error {
 	return r.pages(ctx, r.client, path, url.Values{"from": {stamp(r.since)}}, func(items []record) error {
 		for i := range items {
 			r.note(items[i].entry(kind))
@@ -49,13 +50,13 @@ func (m *record) entry(kind checker.Kind) checker.Entry {
 	}
 }
 
-// askers is how many questions are asked at once.
-const askers = 4
+// concurrentReads bounds the reads in flight.
+const concurrentReads = 4
 
-// each asks of every message.
+// each calls ask for every message, concurrently.
 func (r *round) each(ctx context.Context, refs []checker.Ref, ask func(ctx context.Context, ref checker.Ref) error) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(askers)
+	group.SetLimit(concurrentReads)
 	for _, ref := range refs {
 		if ctx.Err() != nil {
 			break
@@ -65,7 +66,7 @@ func (r *round) each(ctx context.Context, refs []checker.Ref, ask func(ctx conte
 	return group.Wait()
 }
 
-func (r *round) hearOne(ctx context.Context, ref checker.Ref) error {
+func (r *round) collectMessage(ctx context.Context, ref checker.Ref) error {
 	var m record
 	found, err := r.get(ctx, r.client, "/v1/messages/"+ref.ID, &m)
 	if err != nil {
@@ -78,7 +79,7 @@ func (r *round) hearOne(ctx context.Context, ref checker.Ref) error {
 	return nil
 }
 
-func (r *round) hearHistory(ctx context.Context, ref checker.Ref) error {
+func (r *round) collectHistory(ctx context.Context, ref checker.Ref) error {
 	marks, err := r.history(ctx, r.client, ref.ID)
 	if err != nil {
 		return err
@@ -99,7 +100,7 @@ func (r *run) history(ctx context.Context, client *http.Client, id string) ([]ch
 	return marks, nil
 }
 
-// catchUp waits until the consumers have seen all events, as long as they see more.
+// catchUp waits until the consumers have seen all events. It gives up when they make no progress for stuckAfter.
 func (r *round) catchUp(ctx context.Context) error {
 	best, since := -1, time.Now()
 	for {
@@ -109,7 +110,7 @@ func (r *round) catchUp(ctx context.Context) error {
 			best, since = behind, time.Now()
 		}
 		if behind == 0 || time.Since(since) > stuckAfter {
-			return nil // the verdict names what they did not see
+			return nil // the verdict lists the missing events
 		}
 		if err := sleep(ctx, 50*time.Millisecond); err != nil {
 			return err

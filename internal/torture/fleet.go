@@ -15,22 +15,23 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
-// attempts is how many pushes of one life may go unacknowledged.
+// attempts is the number of pushes of one life after which an unacknowledged message fails.
 const attempts = 3
 
-// fleet is what is under torture: a node with a store of its own, or several on common ground.
+// fleet is the system under test: one node with its own store, or several nodes with a shared environment. - environment
+// *environment | nil for a single node with its own store
 type fleet struct {
-	nodes   []*target
-	ground  *ground // nil: there is one node, and all it has is its own
-	secrets nodeproc.Secrets
-	turns   atomic.Uint64
+	nodes       []*target
+	environment *environment // nil: there is one node, and all it has is its own
+	secrets     nodeproc.Secrets
+	turns       atomic.Uint64
 }
 
-// newFleet prepares the nodes, and starts what they stand on.
+// newFleet prepares the nodes and starts the shared servers.
 func newFleet(ctx context.Context, o *Options, dir string) (f *fleet, err error) {
 	f = &fleet{}
 	if o.Nodes > 1 {
-		if f.ground, err = newGround(ctx, dir); err != nil {
+		if f.environment, err = newEnvironment(ctx, dir); err != nil {
 			return f, err
 		}
 	}
@@ -39,8 +40,8 @@ func newFleet(ctx context.Context, o *Options, dir string) (f *fleet, err error)
 		if err != nil {
 			return f, err
 		}
-		if f.ground != nil {
-			flags, err := f.ground.reach(number)
+		if f.environment != nil {
+			flags, err := f.environment.connectNode(number)
 			if err != nil {
 				return f, err
 			}
@@ -51,7 +52,8 @@ func newFleet(ctx context.Context, o *Options, dir string) (f *fleet, err error)
 	return f, nil
 }
 
-// nodeConfig is fast enough that messages run out of attempts between two kills; nothing is ever purged.
+// nodeConfig returns a configuration with short timeouts, so that messages run out of attempts between two kills.
+// Nothing is purged.
 func nodeConfig(o *Options, dataDir string) (nodeproc.Config, error) {
 	listen, err := nodeproc.FreePort()
 	flags := []string{
@@ -64,7 +66,7 @@ func nodeConfig(o *Options, dataDir string) (nodeproc.Config, error) {
 	return nodeproc.Config{Binary: o.Binary, DataDir: dataDir, Listen: listen, Flags: append(flags, o.Flags...)}, err
 }
 
-// start starts all nodes at once; one of them makes the secrets.
+// start starts all nodes concurrently. One of them creates the secrets.
 func (f *fleet) start(ctx context.Context) error {
 	starts, ctx := errgroup.WithContext(ctx)
 	for _, n := range f.nodes {
@@ -81,16 +83,16 @@ func (f *fleet) start(ctx context.Context) error {
 		}
 		errs = append(errs, err)
 	}
-	return fmt.Errorf("no node made secrets: %w", errors.Join(errs...))
+	return fmt.Errorf("read secrets of any node: %w", errors.Join(errs...))
 }
 
-// some chooses a node that is not known to be down. When all are it waits for one.
-func (f *fleet) some(ctx context.Context, random *rand.Rand) *target {
+// randomNode returns a random node that is up. It waits if all are down.
+func (f *fleet) randomNode(ctx context.Context, random *rand.Rand) *target {
 	return f.from(ctx, random.IntN(len(f.nodes)))
 }
 
-// turn takes the nodes in turn.
-func (f *fleet) turn(ctx context.Context) *target {
+// nextNode returns the nodes that are up, round robin.
+func (f *fleet) nextNode(ctx context.Context) *target {
 	return f.from(ctx, int((f.turns.Add(1)-1)%uint64(len(f.nodes))))
 }
 
@@ -104,7 +106,7 @@ func (f *fleet) from(ctx context.Context, first int) *target {
 	return f.nodes[first]
 }
 
-// alive tells of a node that ended by itself.
+// alive returns an error if a node exited unexpectedly.
 func (f *fleet) alive() error {
 	for _, n := range f.nodes {
 		if err := n.alive(); err != nil {
@@ -114,14 +116,14 @@ func (f *fleet) alive() error {
 	return nil
 }
 
-// fell kills everything that keeps messages, at once, and brings it back.
-func (f *fleet) fell(ctx context.Context, killed func()) error {
+// killAndRestartAll kills every process that stores messages, then restarts them, the database first.
+func (f *fleet) killAndRestartAll(ctx context.Context, killed func()) error {
 	var all []process
 	for _, n := range f.nodes {
 		all = append(all, n)
 	}
-	if f.ground != nil {
-		all = append(all, f.ground.postgres)
+	if f.environment != nil {
+		all = append(all, f.environment.postgres)
 	}
 	for _, p := range all {
 		if err := p.Kill(); err != nil {
@@ -130,14 +132,14 @@ func (f *fleet) fell(ctx context.Context, killed func()) error {
 		killed()
 	}
 	for i := range all {
-		if err := all[len(all)-1-i].Restart(ctx); err != nil { // the database first
+		if err := all[len(all)-1-i].Restart(ctx); err != nil { // reverse order: the database starts first
 			return err
 		}
 	}
 	return nil
 }
 
-// stop ends the nodes in good order.
+// stop shuts the nodes down gracefully.
 func (f *fleet) stop() error {
 	var errs []error
 	for _, n := range f.nodes {
@@ -146,26 +148,27 @@ func (f *fleet) stop() error {
 	return errors.Join(errs...)
 }
 
-// end makes sure that nothing outlives the run.
+// end kills every process that is left.
 func (f *fleet) end() error {
 	var errs []error
 	for _, n := range f.nodes {
 		errs = append(errs, n.end())
 	}
-	return errors.Join(append(errs, f.ground.end())...)
+	return errors.Join(append(errs, f.environment.end())...)
 }
 
-// atOnce is how many parts suffer at the same time.
+// atOnce returns how many faults may be in force at the same time. - return 3 | for example PostgreSQL, a Redis master
+// and a node
 func (f *fleet) atOnce() int {
-	if f.ground == nil {
+	if f.environment == nil {
 		return 1
 	}
 	return 3 // such as PostgreSQL, a master of Redis and a node
 }
 
-// absence is how long a process stays away that was killed: a node alone comes back at once, for without it nothing happens.
+// absence returns how long a killed process stays down. A single node restarts at once: without it there is no traffic.
 func (f *fleet) absence(random *rand.Rand) time.Duration {
-	if f.ground == nil || random.IntN(3) == 0 {
+	if f.environment == nil || random.IntN(3) == 0 {
 		return 0
 	}
 	return between(random, 0, 4*time.Second)

@@ -17,16 +17,16 @@ import (
 	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
-// asNode makes this test's own binary a node that only says that it is ready, and ends by itself when it is told to. With a
-// file away in its folder it ends at once, and takes the file with it.
-func asNode(listen, dir string) {
+// runChildNode turns the test binary into a node that only reports readiness. GET /end makes it exit with code 7. If its
+// data directory has a file "away", it deletes the file and exits at once.
+func runChildNode(listen, dir string) {
 	if os.Remove(filepath.Join(dir, "away")) == nil {
-		fmt.Fprintln(os.Stderr, gaveUp)
+		fmt.Fprintln(os.Stderr, databaseTimeoutHint)
 		os.Exit(1)
 	}
-	_ = http.ListenAndServe(listen, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { // until it is killed
+	_ = http.ListenAndServe(listen, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { // serves until it is killed
 		if r.URL.Path == "/end" {
-			fmt.Fprintln(os.Stderr, "out of sorts")
+			fmt.Fprintln(os.Stderr, "simulated failure")
 			os.Exit(7)
 		}
 	}))
@@ -50,8 +50,7 @@ func childNode(t *testing.T) *target {
 	return n
 }
 
-// TestCallersWaitForANodeThatIsDown, if it is the only one.
-func TestCallersWaitForANodeThatIsDown(t *testing.T) {
+func TestFleet_OnlyNodeDown_CallersWait(t *testing.T) {
 	t.Parallel()
 	n := childNode(t)
 	f := &fleet{nodes: []*target{n}}
@@ -59,13 +58,13 @@ func TestCallersWaitForANodeThatIsDown(t *testing.T) {
 		t.Fatalf("%v, down: %t", err, n.isDown())
 	}
 	waited := make(chan *target)
-	go func() { waited <- f.turn(t.Context()) }()
+	go func() { waited <- f.nextNode(t.Context()) }()
 	impatient, cancel := context.WithCancel(t.Context())
 	cancel()
-	f.turn(impatient) // returns
+	f.nextNode(impatient) // returns
 	select {
 	case <-waited:
-		t.Error("a caller did not wait")
+		t.Error("nextNode returned while the only node was down")
 	default:
 	}
 	if err := n.Restart(t.Context()); err != nil {
@@ -76,8 +75,8 @@ func TestCallersWaitForANodeThatIsDown(t *testing.T) {
 	}
 }
 
-// TestANodeThatEndsByItself is not taken for one that was killed.
-func TestANodeThatEndsByItself(t *testing.T) {
+// TestTarget_UnexpectedExit_IsReported checks that an exit that nothing injected is an error.
+func TestTarget_UnexpectedExit_IsReported(t *testing.T) {
 	t.Parallel()
 	n := childNode(t)
 	f := &fleet{nodes: []*target{n}}
@@ -89,14 +88,13 @@ func TestANodeThatEndsByItself(t *testing.T) {
 	}
 	<-n.current().Exited()
 	for _, err := range []error{f.alive(), n.Kill()} {
-		if err == nil || !strings.Contains(err.Error(), "node 1 ended by itself with code 7: out of sorts") {
+		if err == nil || !strings.Contains(err.Error(), "node 1 exited unexpectedly with code 7: simulated failure") {
 			t.Errorf("%v", err)
 		}
 	}
 }
 
-// TestCallersGoToNodesThatAreUp, to all of them.
-func TestCallersGoToNodesThatAreUp(t *testing.T) {
+func TestFleet_NodeDown_CallersUseTheOthers(t *testing.T) {
 	t.Parallel()
 	f := &fleet{}
 	for number := 1; number <= 3; number++ {
@@ -106,20 +104,19 @@ func TestCallersGoToNodesThatAreUp(t *testing.T) {
 	seen := map[int]int{}
 	random := rand.New(rand.NewPCG(1, 1))
 	for range 100 {
-		seen[f.some(t.Context(), random).number]++
-		seen[f.turn(t.Context()).number]++
+		seen[f.randomNode(t.Context(), random).number]++
+		seen[f.nextNode(t.Context()).number]++
 	}
 	if seen[1] == 0 || seen[2] != 0 || seen[3] == 0 {
 		t.Errorf("%v", seen)
 	}
 }
 
-// TestACallIsRepeatedAtOtherNodes, under its key.
-func TestACallIsRepeatedAtOtherNodes(t *testing.T) {
+func TestSender_ErrorsFromNodes_RetriesWithSameKey(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var tries []int
-	s := newStage(t, nil)
+	s := newFixture(t, nil)
 	s.fleet.nodes = nil
 	for number := 1; number <= 3; number++ {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -135,13 +132,13 @@ func TestACallIsRepeatedAtOtherNodes(t *testing.T) {
 		t.Cleanup(server.Close)
 		s.fleet.nodes = append(s.fleet.nodes, newTarget(number, nodeproc.Config{Listen: strings.TrimPrefix(server.URL, "http://")}))
 	}
-	s.sender().see(s.newCall(keyed, false, message{to: recipientOf(1), lane: "high"}))
+	s.sender().sendUntilAnswered(s.newCall(keyed, false, message{to: recipientOf(1), lane: "high"}))
 	list := s.entries(t)
 	nodes := map[int]bool{}
 	for i, e := range list[1:] {
 		nodes[e.Node] = true
 		if e.Node != tries[i] {
-			t.Errorf("try %d is noted at node %d and was at %d", i, e.Node, tries[i])
+			t.Errorf("attempt %d: recorded node %d, want %d", i, e.Node, tries[i])
 		}
 	}
 	last := list[len(list)-1]
@@ -150,11 +147,10 @@ func TestACallIsRepeatedAtOtherNodes(t *testing.T) {
 	}
 }
 
-// TestDamageFoundAtTheEndIsABreach of promises.
-func TestDamageFoundAtTheEndIsABreach(t *testing.T) {
+func TestRun_VerifyFindsDamage_IsABreach(t *testing.T) {
 	t.Parallel()
 	answer := `{"findings":[],"unmended":0}`
-	s := newStage(t, func(w http.ResponseWriter, r *http.Request) {
+	s := newFixture(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/admin/v1/verify" || r.Header.Get("Authorization") != "Bearer admin" {
 			t.Errorf("asked %s", r.URL)
 		}

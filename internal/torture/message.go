@@ -9,8 +9,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
-// message is one that is being sent. Its content is its number, and so is its correlation id: by the one phones tell us
-// which message they received, by the other consumers of events which one changed.
+// message is a message to send. Its number is both its content and its correlation id: phones report the content, and
+// event consumers report the correlation id.
 type message struct {
 	number int
 	to     uint64
@@ -21,12 +21,13 @@ type message struct {
 
 var priorities = []string{"low", "normal", "normal", "high", "urgent"}
 
-// draw chooses a message. Short lives go mostly to who is often away, or they would never end by themselves.
+// draw returns a random message. Short times to live go mostly to recipients that are often offline; otherwise such
+// messages would hardly ever expire.
 func (r *round) draw(random *rand.Rand) message {
 	index := random.IntN(r.Phones)
 	m := message{to: recipientOf(index), lane: priorities[random.IntN(len(priorities))]}
 	chance := 5
-	if temperOf(index) != mixed {
+	if profileOf(index) != mixed {
 		chance = 25
 	}
 	mortal, later := random.IntN(100) < chance, random.IntN(100) < 6
@@ -45,7 +46,8 @@ func (r *round) draw(random *rand.Rand) message {
 	return m
 }
 
-// soon is a time ahead, in whole milliseconds.
+// soon returns a time from 300 ms to most ahead, in whole milliseconds. - number   int | number of its first message;
+// identifies the call and its body
 func (r *round) soon(random *rand.Rand, most time.Duration) int64 {
 	at := r.clock.now() + int64(between(random, 300*time.Millisecond, most))
 	return at - at%int64(time.Millisecond)
@@ -60,7 +62,7 @@ type call struct {
 	body     []byte
 }
 
-// newCall gives messages their numbers, notes them and writes the body.
+// newCall numbers the messages, records them and encodes the body.
 func (r *round) newCall(key func(number int) string, batch bool, messages ...message) *call {
 	number := int(r.numbers.Add(int64(len(messages)))) - len(messages) + 1
 	c := &call{number: number, key: key(number), batch: batch, messages: messages}

@@ -14,15 +14,17 @@ import (
 	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
-// online is one connection of a device from start to end: one goroutine reads it and does what is done at once, another
-// does the chores.
+// online is one connection of a device. One goroutine reads it and reacts at once; another does the periodic work
+// (chores). - atEnd  bool | opened in the ending phase: behaviour is prompt and only the end of the round closes it -
+// waiting map | pending invocations by id - got     [] | first deliveries on this connection, in order - seqs    map |
+// newest seq of each message on this connection
 type online struct {
 	*device
-	conn   *signalrclient.Conn
-	id     int
-	number uint64
-	habit  habit
-	atEnd  bool // it began when the end had: its habit is prompt, and nothing but the end of all ends it
+	conn      *signalrclient.Conn
+	id        int
+	number    uint64
+	behaviour behaviour
+	atEnd     bool // it began when the end had: its habit is prompt, and nothing but the end of all ends it
 
 	mu      sync.Mutex
 	waiting map[string]invocation // calls by their ids
@@ -36,55 +38,56 @@ type pushed struct {
 	seq uint64
 }
 
-// invocation is a call that has not been completed.
+// invocation is a call that has not been completed. - pushed []pushed // that | messages that it acknowledges - status
+// string | their status after the acknowledgement - sync   * | nil unless the call is a Sync
 type invocation struct {
 	pushed []pushed // that it acknowledges
 	status string   // which they will have
-	sync   *look
+	sync   *syncCall
 }
 
-// look is a Sync.
-type look struct {
+// syncCall holds the parameters of a Sync and the ledger time of the call.
+type syncCall struct {
 	after uint64
 	limit int
 	began int64
 }
 
-// lateAck is what a slow phone will acknowledge.
+// lateAck is a deferred acknowledgement.
 type lateAck struct {
 	due    time.Time
 	pushed []pushed
 }
 
-// run ends with the connection: with ctx, when its time is over, by its habit, or by the node.
+// run returns when the connection ends: by ctx, after its lifetime, by its behaviour, or by the node.
 func (o *online) run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var once sync.Once
-	end := func() { once.Do(func() { _ = o.conn.Vanish() }) } // it may be gone already
+	end := func() { once.Do(func() { _ = o.conn.Vanish() }) } // the connection may be closed already
 	defer end()
 	defer context.AfterFunc(ctx, end)()
 	if !o.atEnd {
-		// A connection from before the end ends with it, whatever its habit left unacknowledged.
-		defer time.AfterFunc(temperOf(o.index).life(o.random), end).Stop()
+		// A connection opened before the ending phase closes with it, including its unacknowledged messages.
+		defer time.AfterFunc(profileOf(o.index).life(o.random), end).Stop()
 		defer context.AfterFunc(o.ending, end)()
 	}
 	var chores sync.WaitGroup
 	random := rand.New(rand.NewPCG(o.random.Uint64(), 0))
-	if o.habit != stalled {
+	if o.behaviour != stalled {
 		chores.Go(func() { o.chores(ctx, random) })
 	}
 	o.listen()
 	cancel()
 	chores.Wait()
-	o.pending.Add(-int64(len(o.waiting))) // nobody will complete them
+	o.pending.Add(-int64(len(o.waiting))) // they will never complete
 }
 
 // listen reads until the connection ends.
 func (o *online) listen() {
 	var events []signalrclient.Event
 	var err error
-	patience := 1 + o.random.IntN(40) // messages, of a vanishing phone
+	patience := 1 + o.random.IntN(40) // messages after which a vanishing phone disconnects
 	for received := 0; ; {
 		if events, err = o.conn.Next(events[:0], false); err != nil {
 			return
@@ -92,21 +95,21 @@ func (o *online) listen() {
 		for i := range events {
 			o.completed(&events[i])
 			received += len(events[i].Messages)
-			news := o.take(events[i].Messages)
-			leaves := o.habit == crashing && received > 0 || o.habit == vanishing && received > patience
-			if leaves || o.answer(news) != nil {
+			news := o.recordReceived(events[i].Messages)
+			leaves := o.behaviour == crashing && received > 0 || o.behaviour == vanishing && received > patience
+			if leaves || o.react(news) != nil {
 				return
 			}
 		}
 	}
 }
 
-// take notes messages and remembers in which order they came.
-func (o *online) take(messages []signalrclient.Message) (news []pushed) {
+// recordReceived records messages and their order.
+func (o *online) recordReceived(messages []signalrclient.Message) (news []pushed) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, m := range messages {
-		number, _ := strconv.Atoi(m.Content) // our own contents are numbers; 0 would be found as never sent
+		number, _ := strconv.Atoi(m.Content) // 0 if malformed, which no message has
 		o.note(checker.Entry{
 			Kind: checker.Received, Number: number, To: o.number, ID: m.ID, Seq: m.Seq, Lane: m.Priority, Conn: o.id, Attempt: m.Attempt,
 		})
@@ -120,12 +123,12 @@ func (o *online) take(messages []signalrclient.Message) (news []pushed) {
 	return news
 }
 
-// answer does what the habit does at once.
-func (o *online) answer(news []pushed) error {
+// react does what the behaviour requires at once.
+func (o *online) react(news []pushed) error {
 	if len(news) == 0 {
 		return nil
 	}
-	switch o.habit {
+	switch o.behaviour {
 	case reader:
 		return o.acknowledge("MarkAsRead", news, "read")
 	case upTo:
@@ -142,7 +145,7 @@ func (o *online) answer(news []pushed) error {
 	}
 }
 
-// acknowledge tells the node, and the ledger before it: from then on the node may say that it was told.
+// acknowledge records the intent before the call: from then on the API may report the acknowledgement.
 func (o *online) acknowledge(method string, list []pushed, status string) error {
 	ids := make([]string, len(list))
 	for i, p := range list {
@@ -159,13 +162,13 @@ func (o *online) acknowledge(method string, list []pushed, status string) error 
 	return o.invoke(method, string(arguments), invocation{pushed: list, status: status})
 }
 
-// acknowledgeUpTo speaks for all that came before as well.
+// acknowledgeUpTo acknowledges last and all messages received before it.
 func (o *online) acknowledgeUpTo(last pushed) error {
 	o.mu.Lock()
 	list := o.got
 	if i := slices.Index(list, last); i >= 0 {
 		list = slices.Clone(list[:i+1])
-		o.got = o.got[i:] // those before are spoken for; the last stays, for a repeat
+		o.got = o.got[i:] // earlier messages are acknowledged; the last stays in case it is pushed again
 	}
 	o.mu.Unlock()
 	for _, p := range list {
@@ -174,7 +177,7 @@ func (o *online) acknowledgeUpTo(last pushed) error {
 	return o.invoke("AcknowledgeUpTo", fmt.Sprintf("[%d]", last.seq), invocation{pushed: list, status: "delivered"})
 }
 
-// invoke calls a method; its completion finds the invocation here.
+// invoke calls a hub method and stores the invocation until its completion.
 func (o *online) invoke(method, arguments string, i invocation) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -187,7 +190,7 @@ func (o *online) invoke(method, arguments string, i invocation) error {
 	return nil
 }
 
-// completed notes what a completion promises.
+// completed records what a completion confirms.
 func (o *online) completed(e *signalrclient.Event) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -198,25 +201,24 @@ func (o *online) completed(e *signalrclient.Event) {
 	delete(o.waiting, e.Completion)
 	o.pending.Add(-1)
 	if e.Error != "" {
-		return // it is to be tried again: nothing is promised
+		return // the call failed: nothing is confirmed
 	}
 	if i.sync != nil {
 		o.synced(i.sync, e.Result)
 		return
 	}
 	for _, p := range i.pushed {
-		// A seq that is not the newest of its message any more is of a life that is over, and its acknowledgement may have
-		// come too late to mean anything.
+		// An older seq belongs to an earlier life of the message. Its acknowledgement may have arrived too late to take effect.
 		if o.seqs[p.id] == p.seq {
 			o.note(checker.Entry{Kind: checker.Acked, ID: p.id, Status: i.status})
 		}
 	}
 }
 
-func (o *online) synced(k *look, result json.RawMessage) {
+func (o *online) synced(k *syncCall, result json.RawMessage) {
 	found := []checker.Slot{}
 	for _, m := range signalrclient.Scan(result) {
-		number, _ := strconv.Atoi(m.Content) // as above
+		number, _ := strconv.Atoi(m.Content) // 0 if malformed
 		found = append(found, checker.Slot{Seq: m.Seq, Number: number, ID: m.ID})
 	}
 	o.note(checker.Entry{

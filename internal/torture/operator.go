@@ -12,8 +12,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
-// operator looks after the dead letters: replays some of them one by one, some by a filter, and leaves others. It also
-// looks at the breakers of the devices.
+// operator processes the dead letters: it replays some by id, some by a filter, and leaves the rest. It also reads the
+// state of the circuit breakers of devices.
 type operator struct {
 	*round
 	random *rand.Rand
@@ -25,9 +25,9 @@ func (r *round) operate(ctx context.Context, random *rand.Rand) {
 	defer o.client.CloseIdleConnections()
 	for sleep(ctx, between(random, 100*time.Millisecond, 400*time.Millisecond)) == nil {
 		o.breakers()
-		for _, letter := range o.some() {
+		for _, letter := range o.newestDeadLetters() {
 			switch draw := random.IntN(100); {
-			case letter.number()%3 == 0: // stays dead, unless a filter finds it
+			case letter.number()%3 == 0: // left in the queue, unless a replay by filter matches it
 			case draw < 40:
 				o.replay(&letter)
 			case draw < 44:
@@ -37,8 +37,8 @@ func (r *round) operate(ctx context.Context, random *rand.Rand) {
 	}
 }
 
-// some are the newest dead letters of the round.
-func (o *operator) some() []record {
+// newestDeadLetters returns up to ten of the newest dead letters of the round.
+func (o *operator) newestDeadLetters() []record {
 	query := url.Values{"limit": {"10"}, "from": {stamp(o.since)}}
 	a, err := o.do(o.whole, o.client, request{method: http.MethodGet, path: "/v1/dead-letters?" + query.Encode()})
 	var page struct{ Items []record }
@@ -48,7 +48,7 @@ func (o *operator) some() []record {
 	return page.Items
 }
 
-// replay of one that somebody else replayed meanwhile, or whose late acknowledgement came, is answered 404.
+// replay replays one dead letter. The answer is 404 if it was replayed or acknowledged in the meantime.
 func (o *operator) replay(letter *record) {
 	number := letter.number()
 	o.note(checker.Entry{Kind: checker.Replaying, Number: number, ID: letter.ID})
@@ -62,7 +62,7 @@ func (o *operator) replay(letter *record) {
 	}
 }
 
-// replayMany replays what failed for one recipient in this round; nothing of an earlier one must come back.
+// replayMany replays failed messages of one recipient in this round. Messages of earlier rounds must not reappear.
 func (o *operator) replayMany(letter *record) {
 	o.note(checker.Entry{Kind: checker.Replaying})
 	body := fmt.Appendf(nil, `{"recipientPhoneNumber":%q,"from":%q,"limit":%d}`, letter.Recipient, stamp(o.since), 1+o.random.IntN(5))
@@ -76,7 +76,7 @@ func (o *operator) replayMany(letter *record) {
 	}
 }
 
-// breakers notes how many devices are cut off: proof that the crashing phones are noticed.
+// breakers records how many device breakers are open. It shows that crashing phones are detected.
 func (o *operator) breakers() {
 	a, err := o.do(o.whole, o.client, request{method: http.MethodGet, path: "/admin/v1/breakers", admin: true})
 	var report struct{ DevicesOpen int }

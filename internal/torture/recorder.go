@@ -13,7 +13,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
-// recorder keeps the ledger: the book of the round, and a file of all its entries for people.
+// recorder holds the ledger: the book of the current round, and a file with all its entries for debugging. - keep  bool
+// | whether to keep the files of rounds without a breach
 type recorder struct {
 	dir   string
 	clock clock
@@ -45,7 +46,7 @@ func (r *recorder) path() string {
 	return filepath.Join(r.dir, fmt.Sprintf("ledger-%04d.jsonl", r.round))
 }
 
-// note adds an entry, which happened now unless it says otherwise.
+// note adds an entry. A zero At means now.
 func (r *recorder) note(e checker.Entry) {
 	if e.At == 0 {
 		e.At = r.clock.now()
@@ -54,7 +55,7 @@ func (r *recorder) note(e checker.Entry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.book == nil {
-		return // between two rounds nobody but a consumer of events is awake, and that sees repeats only
+		return // between rounds only event consumers run, and they see repeats only
 	}
 	r.book.Note(&e)
 	if err == nil {
@@ -65,17 +66,17 @@ func (r *recorder) note(e checker.Entry) {
 	}
 }
 
-// ask looks into the book.
+// ask calls look with the book under the lock.
 func (r *recorder) ask(look func(*checker.Book)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	look(r.book)
 }
 
-// judgePatience bounds the checking of all histories of a round.
+// judgePatience bounds the linearizability checks of one round.
 const judgePatience = 2 * time.Minute
 
-// judge closes the book. The file goes with it if it has nothing to tell.
+// judge closes the book and returns its verdict. It deletes the file if nothing was broken and keep is false.
 func (r *recorder) judge() (checker.Verdict, checker.Carry, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -88,7 +89,7 @@ func (r *recorder) judge() (checker.Verdict, checker.Carry, error) {
 	return v, carry, err
 }
 
-// close ends a round that was not judged.
+// close ends a round without a verdict.
 func (r *recorder) close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

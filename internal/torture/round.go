@@ -13,7 +13,9 @@ import (
 	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
-// round is the time from one rest to the next.
+// round is the time from one quiescent state to the next. - since   int64 | ledger time of its beginning - floors  map |
+// highest seq of each recipient at the beginning - quiet   bool | whether some consumers are not connected yet - pending
+// atomic | invocations of phones without a completion - end     context |  - client  *http | for reads at rest
 type round struct {
 	*run
 	n       int
@@ -36,16 +38,16 @@ func (r *round) note(e checker.Entry) { r.ledger.note(e) }
 
 func (r *round) isEnding() bool { return r.ending.Err() != nil }
 
-// stream is the random source of one actor in this round.
+// stream returns the random source of one actor in this round.
 func (r *round) stream(actor int) *rand.Rand { return r.run.stream(r.n<<20 + actor) }
 
-// play lets the senders, the phones and the operator loose, makes faults, and judges when all is at rest.
-func (r *round) play(ctx context.Context, faults *torment, consumers []*consumer) (v checker.Verdict, c checker.Carry, err error) {
+// play runs senders, phones, the operator and faults, waits for quiescence and judges the round.
+func (r *round) play(ctx context.Context, faults *faultScheduler, consumers []*consumer) (v checker.Verdict, c checker.Carry, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer r.client.CloseIdleConnections()
 	r.ending, r.end = context.WithCancel(ctx)
-	if err := r.gather(ctx, consumers); err != nil {
+	if err := r.awaitConsumers(ctx, consumers); err != nil {
 		return v, c, err
 	}
 	busyCtx, leave := context.WithCancel(ctx)
@@ -56,7 +58,7 @@ func (r *round) play(ctx context.Context, faults *torment, consumers []*consumer
 	defer leave()
 	phoneCtx, hangUp := context.WithCancel(ctx)
 	defer hangUp()
-	r.crowd(phoneCtx, &phones)
+	r.startPhones(phoneCtx, &phones)
 	for i := range r.Senders {
 		busy.Go(func() { r.send(busyCtx, r.stream(i)) })
 	}
@@ -67,29 +69,29 @@ func (r *round) play(ctx context.Context, faults *torment, consumers []*consumer
 	leave()
 	busy.Wait()
 	r.end()
-	if err := r.rest(ctx); err != nil {
+	if err := r.awaitQuiescence(ctx); err != nil {
 		return v, c, err
 	}
 	hangUp()
 	phones.Wait()
-	if err := r.hear(ctx); err != nil {
+	if err := r.collectFinalStates(ctx); err != nil {
 		return v, c, err
 	}
 	return r.judge(ctx)
 }
 
-// gather sends a message now and then until every consumer has a position to resume from. What they see of these messages
-// depends on when each came, so it proves nothing.
-func (r *round) gather(ctx context.Context, consumers []*consumer) error {
+// awaitConsumers sends messages until every consumer has a resume position. Whether a consumer sees these messages
+// depends on when it connected, so they are excluded from the checks.
+func (r *round) awaitConsumers(ctx context.Context, consumers []*consumer) error {
 	r.quiet = true
 	defer func() { r.quiet = false }()
 	s := &sender{round: r, random: r.run.stream(8), client: r.client}
 	for _, c := range consumers {
 		for began := time.Now(); c.resumeFrom() == ""; {
 			if time.Since(began) > callPatience {
-				return fmt.Errorf("consumer %s is told of nothing", c.name)
+				return fmt.Errorf("consumer %s received no event", c.name)
 			}
-			s.see(s.newCall(keyed, false, message{to: recipientOf(0), lane: "normal"}))
+			s.sendUntilAnswered(s.newCall(keyed, false, message{to: recipientOf(0), lane: "normal"}))
 			if err := sleep(ctx, 50*time.Millisecond); err != nil {
 				return err
 			}
@@ -98,9 +100,9 @@ func (r *round) gather(ctx context.Context, consumers []*consumer) error {
 	return nil
 }
 
-// judge closes the book and keeps a few messages in mind for the end of the run.
+// judge closes the book and samples messages for the final check of the run.
 func (r *round) judge(ctx context.Context) (v checker.Verdict, c checker.Carry, err error) {
-	r.ledger.ask(func(b *checker.Book) { r.kept.add(b.Sample(keptOfRound), r.run.stream(r.n<<20)) })
+	r.ledger.ask(func(b *checker.Book) { r.spotChecks.add(b.Sample(spotChecksPerRound), r.run.stream(r.n<<20)) })
 	v, c, err = r.ledger.judge()
 	if err == nil {
 		err = errors.Join(r.discard(ctx, &v), r.quarantine(ctx, &v))
@@ -110,11 +112,11 @@ func (r *round) judge(ctx context.Context) (v checker.Verdict, c checker.Carry, 
 	return v, c, err
 }
 
-// quarantine must be empty: every call was a good one.
+// quarantine checks that no call is quarantined: every call of the run is valid.
 func (r *round) quarantine(ctx context.Context, v *checker.Verdict) error {
 	_, aside, err := r.spilled(ctx)
 	if aside > 0 {
-		v.Break(fmt.Sprintf("%d calls are in quarantine", aside))
+		v.Break(fmt.Sprintf("quarantined calls: got %d, want 0", aside))
 	}
 	return err
 }
@@ -124,8 +126,8 @@ func (r *round) accepted() (n int) {
 	return n
 }
 
-// report prints how far the run has come.
-func (r *round) report(t *torment) {
+// report prints the progress of the run.
+func (r *round) report(t *faultScheduler) {
 	r.ledger.ask(func(b *checker.Book) {
 		v := b.Verdict()
 		fmt.Fprintf(r.out, "%d kills: in round %d %d accepted, %d received, %d repeats, %d without an answer, %d broken\n",

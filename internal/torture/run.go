@@ -16,7 +16,11 @@ import (
 	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
-// Options say how to torture.
+// Options configures a run. - Nodes     int | number of nodes; more than one: a cluster on PostgreSQL and Redis - Kills
+// int | number of kills; 0: until Time has passed - Time      time | upper bound; 0: until Kills is reached - Seed
+// uint64 | seed of all random choices; the interleaving is not deterministic - PowerCuts bool | kill -9 also discards
+// what was not fsynced - Flags     [] | additional flags of serve - Keep      string | directory for data and ledger;
+// empty: a temporary one, kept only after a breach
 type Options struct {
 	Binary    string
 	Nodes     int           // more than one: a cluster on PostgreSQL and Redis
@@ -30,22 +34,23 @@ type Options struct {
 	Keep      string   // folder for data and ledger; empty: a temporary one, kept only when a promise was broken
 }
 
-// run is one run.
+// run is the state of one run. - streams *http | for event streams: no timeout - numbers atomic | number of the newest
+// message - conns   atomic | number of the newest connection, unique in the ledger
 type run struct {
 	Options
-	out     io.Writer
-	clock   clock
-	fleet   *fleet
-	ledger  *recorder
-	streams *http.Client    // of consumers: without a timeout
-	numbers atomic.Int64    // of messages
-	conns   atomic.Int64    // so that each connection has its own number in the ledger
-	whole   context.Context //nolint:containedctx // of the run: calls that were begun are seen through within it
-	total   checker.Verdict
-	kept    keepsakes
+	out        io.Writer
+	clock      clock
+	fleet      *fleet
+	ledger     *recorder
+	streams    *http.Client    // of consumers: without a timeout
+	numbers    atomic.Int64    // of messages
+	conns      atomic.Int64    // so that each connection has its own number in the ledger
+	whole      context.Context //nolint:containedctx // of the whole run: a call in progress completes although its sender stops
+	total      checker.Verdict
+	spotChecks spotChecks
 }
 
-// Run tortures and judges. The error says that it could not; a broken promise is in the verdict.
+// Run executes a run. An error means that the run could not be completed; broken promises are in the verdict.
 func Run(ctx context.Context, o Options, out io.Writer) (v checker.Verdict, err error) {
 	dir := o.Keep
 	if dir == "" {
@@ -71,10 +76,10 @@ func Run(ctx context.Context, o Options, out io.Writer) (v checker.Verdict, err 
 	return r.total, err
 }
 
-// stream is the random source of one actor.
+// stream returns the random source of one actor.
 func (r *run) stream(actor int) *rand.Rand { return rand.New(rand.NewPCG(r.Seed, uint64(actor))) }
 
-// torture starts the node, lets the consumers listen for the whole run, and goes through the rounds.
+// torture starts the fleet and the event consumers, executes the rounds and the final checks, and stops the fleet.
 func (r *run) torture(ctx context.Context, cancel context.CancelFunc) error {
 	if err := r.fleet.start(ctx); err != nil {
 		return err
@@ -88,14 +93,14 @@ func (r *run) torture(ctx context.Context, cancel context.CancelFunc) error {
 	}
 	err := r.rounds(ctx, consumers)
 	if err == nil {
-		err = r.kept.recheck(ctx, r)
+		err = r.spotChecks.recheck(ctx, r)
 	}
 	if err == nil {
 		err = r.verify(ctx)
 	}
 	stop()
 	if refused := watching.Wait(); refused != nil {
-		err = refused // the reason for whatever failed after it
+		err = refused // the cause of later errors
 	}
 	cancel()
 	if err != nil {
@@ -104,13 +109,14 @@ func (r *run) torture(ctx context.Context, cancel context.CancelFunc) error {
 	return r.fleet.stop()
 }
 
-// rounds goes on until the run has had its faults, or something is broken: what a broken node does next proves nothing.
+// rounds executes rounds until the faults are used up or a promise is broken: after a breach, further results prove
+// nothing.
 func (r *run) rounds(ctx context.Context, consumers []*consumer) error {
 	carry := checker.Carry{Before: 1}
 	for _, c := range consumers {
 		carry.Consumers = append(carry.Consumers, c.name)
 	}
-	faults := &torment{options: &r.Options, random: r.stream(7), began: time.Now(), faults: r.fleet.faults()}
+	faults := &faultScheduler{options: &r.Options, random: r.stream(7), began: time.Now(), faults: r.fleet.faults()}
 	for n := 1; !faults.over() && r.total.Clean(); n++ {
 		round, err := r.begin(n, carry)
 		if err != nil {

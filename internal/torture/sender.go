@@ -11,7 +11,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
-// sender is a business that calls.
+// sender is a business that sends messages. - recent [] | recently accepted messages; some are canceled - later bool |
+// whether it was scheduled
 type sender struct {
 	*round
 	random *rand.Rand
@@ -25,20 +26,20 @@ type sent struct {
 	later bool // it was scheduled
 }
 
-// send offers calls until ctx ends: single ones and batches, with and without a key, and twins.
+// send makes calls until ctx ends: single messages and batches, with and without a key, and concurrent duplicates.
 func (r *round) send(ctx context.Context, random *rand.Rand) {
 	s := &sender{round: r, random: random, client: newClient()}
 	defer s.client.CloseIdleConnections()
 	for ctx.Err() == nil {
 		switch draw := random.IntN(100); {
 		case draw < 8:
-			s.twins()
+			s.sendConcurrentDuplicates()
 		case draw < 18:
-			s.accepts(s.see(s.newCall(keyed, true, s.drawn(2+random.IntN(4))...)))
+			s.remember(s.sendUntilAnswered(s.newCall(keyed, true, s.drawn(2+random.IntN(4))...)))
 		case draw < 70:
-			s.accepts(s.see(s.newCall(keyed, false, s.drawn(1)...)))
+			s.remember(s.sendUntilAnswered(s.newCall(keyed, false, s.drawn(1)...)))
 		default:
-			s.accepts(s.see(s.newCall(keyless, false, s.drawn(1)...)))
+			s.remember(s.sendUntilAnswered(s.newCall(keyless, false, s.drawn(1)...)))
 		}
 		s.cancelSome()
 		if sleep(ctx, between(random, 0, 16*time.Millisecond)) != nil {
@@ -55,8 +56,9 @@ func (s *sender) drawn(n int) []message {
 	return list
 }
 
-// see makes a call and, where it has a key, makes it again until there is an answer. It gives what was accepted.
-func (s *sender) see(c *call) []sent {
+// sendUntilAnswered makes a call and returns the accepted messages. A call with a key is retried until there is an
+// answer.
+func (s *sender) sendUntilAnswered(c *call) []sent {
 	for {
 		a, err := s.do(s.whole, s.client, s.attempt(c))
 		switch {
@@ -77,16 +79,16 @@ func (s *sender) see(c *call) []sent {
 			}
 		}
 		if c.key == "" || s.whole.Err() != nil {
-			return nil // only a key makes a call safe to repeat
+			return nil // a call without a key is not idempotent
 		}
 	}
 }
 
-// attempt is one try: at any node, and waited for as long as businesses do. One that gives up early repeats its call
-// elsewhere while the first node, paused perhaps, still has it.
+// attempt returns one try of a call: at a random node, with the timeout of a typical business. After a timeout the call
+// is retried at another node while the first node, perhaps paused, still holds it.
 func (s *sender) attempt(c *call) request {
 	q := c.request()
-	q.node, q.within = s.fleet.some(s.whole, s.random), between(s.random, time.Second, 5*time.Second)
+	q.node, q.within = s.fleet.randomNode(s.whole, s.random), between(s.random, time.Second, 5*time.Second)
 	return q
 }
 
@@ -106,7 +108,7 @@ type receipt struct {
 	Durability string `json:"durability"`
 }
 
-// accepted notes each receipt; a receipt that is missing makes an entry that belongs to no id.
+// accepted records each receipt. A missing receipt is recorded with an empty id.
 func (s *sender) accepted(c *call, a *answer) (list []sent) {
 	receipts := make([]receipt, 1)
 	var err error

@@ -10,7 +10,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
-// target is a node under torture.
+// target is a node under test. - up   chan | closed while the node is not known to be down
 type target struct {
 	number int // from 1
 	config nodeproc.Config
@@ -28,13 +28,13 @@ func newTarget(number int, config nodeproc.Config) *target {
 
 func (t *target) url() string { return "http://" + t.config.Listen }
 
-// Restart starts the node, and starts it anew after a Kill. A node that has waited for its database in vain ends, and is started
-// again, as whatever looks after it does.
+// Restart starts the node, also after a Kill. A node that exits because its database did not answer in time is started
+// again, as a service manager does.
 func (t *target) Restart(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	node, err := nodeproc.Start(ctx, t.config)
-	for err != nil && strings.Contains(err.Error(), gaveUp) && ctx.Err() == nil {
+	for err != nil && strings.Contains(err.Error(), databaseTimeoutHint) && ctx.Err() == nil {
 		node, err = nodeproc.Start(ctx, t.config)
 	}
 	if err != nil {
@@ -49,7 +49,7 @@ func (t *target) Restart(ctx context.Context) error {
 	return nil
 }
 
-// Kill ends the node in the middle of everything. One that has ended by itself is an error.
+// Kill kills the node at an arbitrary point. It returns an error if the node had already exited.
 func (t *target) Kill() error {
 	if err := t.alive(); err != nil {
 		return err
@@ -60,18 +60,18 @@ func (t *target) Kill() error {
 	return t.node.Kill()
 }
 
-// alive tells what a node said that ended by itself.
+// alive returns an error with the end of the log if the node exited unexpectedly.
 func (t *target) alive() error {
 	select {
 	case <-t.current().Exited():
-		return fmt.Errorf("node %d ended by itself with code %d: %s", t.number, t.current().ExitCode(), lastWords(t.current().Stderr.String()))
+		return fmt.Errorf("node %d exited unexpectedly with code %d: %s", t.number, t.current().ExitCode(), logTail(t.current().Stderr.String()))
 	default:
 		return nil
 	}
 }
 
-// lastWords bounds what is told of a log.
-func lastWords(log string) string { return strings.TrimSpace(log[max(0, len(log)-4000):]) }
+// logTail returns the last 4,000 bytes of a log.
+func logTail(log string) string { return strings.TrimSpace(log[max(0, len(log)-4000):]) }
 
 func (t *target) current() *nodeproc.Node {
 	t.mu.Lock()
@@ -79,16 +79,16 @@ func (t *target) current() *nodeproc.Node {
 	return t.node
 }
 
-// Pause stops the node as it is, until Resume.
+// Pause stops the process with SIGSTOP until Resume.
 func (t *target) Pause() error { return t.current().Pause() }
 
-// Resume lets it go on.
+// Resume continues a paused process.
 func (t *target) Resume() error { return t.current().Resume() }
 
-// stop ends the node in good order.
+// stop shuts the node down gracefully.
 func (t *target) stop() error { return t.current().Stop() }
 
-// end makes sure that the node does not outlive the run.
+// end kills the node if it still runs.
 func (t *target) end() error {
 	if node := t.current(); node != nil {
 		return node.Kill()
@@ -111,7 +111,7 @@ func (t *target) isDownLocked() bool {
 	}
 }
 
-// await returns when the node is not down, or the context is over.
+// await returns when the node is up or ctx ends.
 func (t *target) await(ctx context.Context) {
 	t.mu.Lock()
 	up := t.up
@@ -122,8 +122,8 @@ func (t *target) await(ctx context.Context) {
 	}
 }
 
-// gaveUp is what a node says whose database did not answer for half a minute.
-const gaveUp = "start PostgreSQL, or correct --database-url"
+// databaseTimeoutHint is part of the message of a node whose database did not answer for 30 s.
+const databaseTimeoutHint = "start PostgreSQL, or correct --database-url"
 
-// startPatience bounds the start of anything: a database that recovers from a crash on a busy machine is the slowest.
+// startPatience bounds the start of a server. The slowest is a database that recovers from a crash on a busy machine.
 const startPatience = 2 * time.Minute

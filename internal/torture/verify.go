@@ -8,11 +8,10 @@ import (
 	"time"
 )
 
-// verifyPatience is for a store that took messages for hours.
+// verifyPatience bounds the verification of a store after hours of load.
 const verifyPatience = 30 * time.Minute
 
-// verify has a node look at the whole store when all is over: whatever the faults broke inside must not wait for the day on
-// which somebody asks for it.
+// verify runs the store verification of a node at the end of the run, to find internal damage that no client observed.
 func (r *run) verify(ctx context.Context) error {
 	client := newClient()
 	defer client.CloseIdleConnections()

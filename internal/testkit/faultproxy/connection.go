@@ -86,7 +86,7 @@ func (c *connection) read(from *net.TCPConn, chunks chan<- chunk) {
 // enqueue hands a chunk to the writer with the delay in force. It reports false if the connection was reset.
 func (c *connection) enqueue(chunks chan<- chunk, bytes []byte) bool {
 	next := chunk{bytes: bytes}
-	if h, _ := c.link.harm(); h.Kind == Delayed {
+	if h, _ := c.link.currentFault(); h.Kind == Delayed {
 		next.due = time.Now().Add(h.delay())
 	}
 	select {
@@ -98,7 +98,7 @@ func (c *connection) enqueue(chunks chan<- chunk, bytes []byte) bool {
 }
 
 // delay returns Delay with a random difference of up to Jitter.
-func (h Harm) delay() time.Duration {
+func (h Fault) delay() time.Duration {
 	if h.Jitter <= 0 {
 		return h.Delay
 	}
@@ -124,13 +124,13 @@ func (c *connection) write(to *net.TCPConn, chunks <-chan chunk) {
 		}
 	}
 	if discarded {
-		<-c.done // the peer must not learn of the end; Heal or Close resets
+		<-c.done // the peer must not learn of the end; Clear or Close resets
 	}
 }
 
-// wait returns at the due time, or earlier if the harm changes or the connection is reset.
+// wait returns at the due time, or earlier if the fault changes or the connection is reset.
 func (c *connection) wait(due time.Time) {
-	h, changed := c.link.harm()
+	h, changed := c.link.currentFault()
 	left := time.Until(due)
 	if left <= 0 || h.Kind != Delayed {
 		return

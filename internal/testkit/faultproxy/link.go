@@ -2,7 +2,7 @@
 // command and tests put it between a node and its database, or between a client and a node. It forwards bytes and does not
 // interpret them.
 //
-// Concurrency: New, Hurt, Heal and Close belong to one owner; a Link forwards any number of connections at the same time.
+// Concurrency: New, Inject, Clear and Close belong to one owner; a Link forwards any number of connections at the same time.
 package faultproxy
 
 import (
@@ -18,7 +18,7 @@ import (
 type Link struct {
 	name   string
 	server string // address to dial for every accepted connection
-	addr   string // address it listens on, the same after each Heal
+	addr   string // address it listens on, the same after each Clear
 
 	running sync.WaitGroup // accept loop and connections
 
@@ -27,8 +27,8 @@ type Link struct {
 		listener net.Listener             // nil while Severed and after Close
 		cancel   context.CancelFunc       // ends dials of the current listener; nil if listener is nil
 		open     map[*connection]struct{} // connections with both ends
-		harm     Harm
-		changed  chan struct{} // closed by the next change of harm
+		fault    Fault
+		changed  chan struct{} // closed by the next change of fault
 	}
 }
 
@@ -49,14 +49,14 @@ func (l *Link) Addr() string { return l.addr }
 // Name returns the name that New was given.
 func (l *Link) Name() string { return l.name }
 
-// Harm is a fault of a link. The zero value is no fault.
-type Harm struct {
+// Fault is a failure mode of a link. The zero value is no fault.
+type Fault struct {
 	Kind   Kind
 	Delay  time.Duration // delay of each read under Delayed
 	Jitter time.Duration // largest random difference from Delay, in either direction
 }
 
-// Kind is the kind of a harm.
+// Kind is the kind of a fault.
 type Kind string
 
 // The kinds.
@@ -66,17 +66,17 @@ const (
 	Severed   Kind = "severed"   // open connections are reset, new connections are refused
 )
 
-// Hurt starts a harm. It returns an error if another harm is in force or the kind is unknown.
-func (l *Link) Hurt(h Harm) error {
+// Inject starts a fault. It returns an error if another fault is in force or the kind is unknown.
+func (l *Link) Inject(h Fault) error {
 	switch h.Kind {
 	case Delayed, Swallowed, Severed:
 	default:
-		return fmt.Errorf("%s: unknown harm %q", l.name, h.Kind)
+		return fmt.Errorf("%s: unknown fault %q", l.name, h.Kind)
 	}
 	l.mu.Lock()
-	current := l.mu.harm.Kind
+	current := l.mu.fault.Kind
 	if current == "" {
-		l.setHarmLocked(h)
+		l.setFaultLocked(h)
 	}
 	l.mu.Unlock()
 	if current != "" {
@@ -88,14 +88,14 @@ func (l *Link) Hurt(h Harm) error {
 	return nil
 }
 
-// Heal ends the harm that Hurt started. Connections that lost bytes or an end of stream are reset: their streams have gaps.
+// Clear ends the fault that Inject started. Connections that lost bytes or an end of stream are reset: their streams have gaps.
 // Bytes that were being delayed are forwarded at once. After Severed, the link listens on the same address again.
-func (l *Link) Heal(_ context.Context, h Harm) error {
+func (l *Link) Clear(_ context.Context, h Fault) error {
 	l.mu.Lock()
-	current := l.mu.harm.Kind
+	current := l.mu.fault.Kind
 	l.mu.Unlock()
 	if current != h.Kind {
-		return fmt.Errorf("%s: heal %s: harm is %q", l.name, h.Kind, current)
+		return fmt.Errorf("%s: clear %s: current fault is %q", l.name, h.Kind, current)
 	}
 	if h.Kind == Severed {
 		if err := l.listen(); err != nil {
@@ -109,32 +109,32 @@ func (l *Link) Heal(_ context.Context, h Harm) error {
 			c.reset()
 		}
 	}
-	l.setHarmLocked(Harm{})
+	l.setFaultLocked(Fault{})
 	return nil
 }
 
 // Close resets all connections and stops listening. It returns when no goroutine of the link is left.
 func (l *Link) Close() { l.shut() }
 
-func (l *Link) setHarmLocked(h Harm) {
-	l.mu.harm = h
+func (l *Link) setFaultLocked(h Fault) {
+	l.mu.fault = h
 	close(l.mu.changed)
 	l.mu.changed = make(chan struct{})
 }
 
-// harm returns the harm in force and a channel that is closed when it changes.
-func (l *Link) harm() (Harm, <-chan struct{}) {
+// currentFault returns the fault in force and a channel that is closed when it changes.
+func (l *Link) currentFault() (Fault, <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.mu.harm, l.mu.changed
+	return l.mu.fault, l.mu.changed
 }
 
 // swallows reports whether c may not forward anything: the link is silent, or was and c lost something (a stream with a gap
-// must not go on). It marks c as lossy under the lock of the harm, so that Heal misses no connection.
+// must not go on). It marks c as lossy under the lock of the fault, so that Clear misses no connection.
 func (l *Link) swallows(c *connection) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c.lossy = c.lossy || l.mu.harm.Kind == Swallowed
+	c.lossy = c.lossy || l.mu.fault.Kind == Swallowed
 	return c.lossy
 }
 

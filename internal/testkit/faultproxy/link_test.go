@@ -85,21 +85,21 @@ func expectReset(t *testing.T, conn net.Conn) {
 	}
 }
 
-func hurt(t *testing.T, l *Link, h Harm) {
+func inject(t *testing.T, l *Link, h Fault) {
 	t.Helper()
-	if err := l.Hurt(h); err != nil {
+	if err := l.Inject(h); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func heal(t *testing.T, l *Link, h Harm) {
+func clearFault(t *testing.T, l *Link, h Fault) {
 	t.Helper()
-	if err := l.Heal(t.Context(), h); err != nil {
+	if err := l.Clear(t.Context(), h); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func TestLink_NoHarm_ForwardsAllBytesAndTheEnd(t *testing.T) {
+func TestLink_NoFault_ForwardsAllBytesAndTheEnd(t *testing.T) {
 	server, _ := newEcho(t)
 	conn := dial(t, newLink(t, server))
 	want := bytes.Repeat([]byte("0123456789abcde"), 1<<17)
@@ -117,8 +117,8 @@ func TestLink_Delayed_HoldsBytesForTheDelayInEachDirection(t *testing.T) {
 	server, _ := newEcho(t)
 	l := newLink(t, server)
 	conn := dial(t, l)
-	h := Harm{Kind: Delayed, Delay: 40 * time.Millisecond, Jitter: 10 * time.Millisecond}
-	hurt(t, l, h)
+	h := Fault{Kind: Delayed, Delay: 40 * time.Millisecond, Jitter: 10 * time.Millisecond}
+	inject(t, l, h)
 	began := time.Now()
 	send(t, conn, "one")
 	send(t, conn, "two")
@@ -126,25 +126,25 @@ func TestLink_Delayed_HoldsBytesForTheDelayInEachDirection(t *testing.T) {
 	if took, least := time.Since(began), 2*(h.Delay-h.Jitter); took < least {
 		t.Errorf("round trip: got %v, want at least %v", took, least)
 	}
-	heal(t, l, h)
+	clearFault(t, l, h)
 	send(t, conn, "three")
 	expect(t, conn, "three")
 }
 
-func TestLink_Delayed_HealForwardsAtOnce(t *testing.T) {
+func TestLink_Delayed_ClearForwardsAtOnce(t *testing.T) {
 	server, _ := newEcho(t)
 	l := newLink(t, server)
 	conn := dial(t, l)
 	send(t, conn, "first") // the connection is complete
 	expect(t, conn, "first")
-	h := Harm{Kind: Delayed, Delay: time.Hour}
-	hurt(t, l, h)
+	h := Fault{Kind: Delayed, Delay: time.Hour}
+	inject(t, l, h)
 	send(t, conn, "late")
-	heal(t, l, h)
+	clearFault(t, l, h)
 	expect(t, conn, "late")
 }
 
-func TestLink_Swallowed_LosesBytesAndResetsAtHeal(t *testing.T) {
+func TestLink_Swallowed_LosesBytesAndResetsAtClear(t *testing.T) {
 	server, ended := newEcho(t)
 	l := newLink(t, server)
 	idle, conn, closed := dial(t, l), dial(t, l), dial(t, l)
@@ -152,7 +152,7 @@ func TestLink_Swallowed_LosesBytesAndResetsAtHeal(t *testing.T) {
 		send(t, c, "before")
 		expect(t, c, "before")
 	}
-	hurt(t, l, Harm{Kind: Swallowed})
+	inject(t, l, Fault{Kind: Swallowed})
 	send(t, conn, "lost")
 	closed.Close()
 	lossy := func() (n int) {
@@ -175,7 +175,7 @@ func TestLink_Swallowed_LosesBytesAndResetsAtHeal(t *testing.T) {
 		t.Fatalf("the server saw the end of a connection after %d bytes while the link was silent", n)
 	default:
 	}
-	heal(t, l, Harm{Kind: Swallowed})
+	clearFault(t, l, Fault{Kind: Swallowed})
 	expectReset(t, conn)
 	for range 2 {
 		if n := <-ended; n != int64(len("before")) {
@@ -186,22 +186,22 @@ func TestLink_Swallowed_LosesBytesAndResetsAtHeal(t *testing.T) {
 	expect(t, idle, "after")
 }
 
-func TestLink_Severed_ResetsAndRefusesUntilHealed(t *testing.T) {
+func TestLink_Severed_ResetsAndRefusesUntilCleared(t *testing.T) {
 	server, ended := newEcho(t)
 	l := newLink(t, server)
 	conn := dial(t, l)
 	send(t, conn, "before")
 	expect(t, conn, "before")
 	addr := l.Addr()
-	hurt(t, l, Harm{Kind: Severed})
+	inject(t, l, Fault{Kind: Severed})
 	expectReset(t, conn)
 	<-ended
 	if c, err := net.Dial("tcp", addr); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Fatalf("dial: got %v, %v, want refused", c, err)
 	}
-	heal(t, l, Harm{Kind: Severed})
+	clearFault(t, l, Fault{Kind: Severed})
 	if l.Addr() != addr {
-		t.Errorf("address after heal: got %s, want %s", l.Addr(), addr)
+		t.Errorf("address after Clear: got %s, want %s", l.Addr(), addr)
 	}
 	again := dial(t, l)
 	send(t, again, "after")
@@ -223,7 +223,7 @@ func TestLink_Close_EndsConnectionsOfASilentLink(t *testing.T) {
 	conn := dial(t, l)
 	send(t, conn, "before")
 	expect(t, conn, "before")
-	hurt(t, l, Harm{Kind: Swallowed})
+	inject(t, l, Fault{Kind: Swallowed})
 	send(t, conn, "lost")
 	l.Close()
 	expectReset(t, conn)
@@ -233,15 +233,15 @@ func TestLink_Close_EndsConnectionsOfASilentLink(t *testing.T) {
 func TestLink_WrongOrder_IsAnError(t *testing.T) {
 	l := newLink(t, "127.0.0.1:1")
 	for _, kind := range []Kind{"", "slow"} {
-		if err := l.Hurt(Harm{Kind: kind}); err == nil {
-			t.Errorf("Hurt(%q): got no error", kind)
+		if err := l.Inject(Fault{Kind: kind}); err == nil {
+			t.Errorf("Inject(%q): got no error", kind)
 		}
 	}
-	if err := l.Heal(t.Context(), Harm{Kind: Severed}); err == nil {
-		t.Error("Heal without a harm: got no error")
+	if err := l.Clear(t.Context(), Fault{Kind: Severed}); err == nil {
+		t.Error("Clear without a fault: got no error")
 	}
-	hurt(t, l, Harm{Kind: Swallowed})
-	if err := l.Hurt(Harm{Kind: Severed}); err == nil {
-		t.Error("second Hurt: got no error")
+	inject(t, l, Fault{Kind: Swallowed})
+	if err := l.Inject(Fault{Kind: Severed}); err == nil {
+		t.Error("second Inject: got no error")
 	}
 }

@@ -7,55 +7,60 @@ import (
 	"time"
 )
 
-// Carry is what one round leaves to the next. The zero value begins the first.
+// Carry is the state that one round passes to the next. The zero value starts the first round. - Before    int | smaller
+// message numbers belong to earlier rounds and are at rest - Consumers [] | event consumers that are connected from the
+// beginning of the round
 type Carry struct {
 	Before    int               // numbers below it belong to earlier rounds and are at rest
 	Counters  map[uint64]uint64 // highest seq by recipient
 	Consumers []string          // of events, that watch from the beginning of the round
 }
 
-// Rules are what the node was told and the ledger must know.
+// Rules holds the configuration of the nodes that the checks depend on. - Attempts int | pushes of one life before the
+// message fails - owners  | by key: the trace whose call owns the key; set when the book is closed - contested  | keys
+// for which a spilled call lost to another call - replayAlls []int64 // | times of the calls to replay by filter - top
+// | highest message number
 type Rules struct {
 	Attempts int // pushes of one life before it fails
 }
 
 // Book is the ledger of one round.
 type Book struct {
-	rules      Rules
-	start      Carry
-	stories    map[int]*story
-	byID       map[string]*story
-	lines      map[int]*line // open connections of phones
-	calls      map[string][]keyCall
-	looks      map[uint64][]look
-	owners     map[string]*story // by key, of the calls that the store took; known when the book is closed
-	contested  map[string]bool   // keys that calls had in a spill and lost
-	watchers   []*watcher
-	replayAlls []int64 // when they were called
-	top        int     // highest number
-	verdict    Verdict
-	complaints []complaint
+	rules           Rules
+	start           Carry
+	stories         map[int]*messageTrace
+	byID            map[string]*messageTrace
+	lines           map[int]*phoneConn // open connections of phones
+	calls           map[string][]keyCall
+	looks           map[uint64][]syncAnswer
+	owners          map[string]*messageTrace // by key, of the calls that the store took; known when the book is closed
+	contested       map[string]bool          // keys that calls had in a spill and lost
+	watchers        []*eventConsumer
+	replayAlls      []int64 // when they were called
+	top             int     // highest number
+	verdict         Verdict
+	pendingBreaches []pendingBreach
 }
 
-// complaint is a breach that waits for the rest of its message's story.
-type complaint struct {
+// pendingBreach is a breach whose text is completed with the trace of its message when the book is closed.
+type pendingBreach struct {
 	text  string
-	story *story
+	story *messageTrace
 }
 
 // NewBook opens a book.
 func NewBook(rules Rules, start Carry) *Book {
 	b := &Book{
-		rules: rules, start: start, stories: map[int]*story{}, byID: map[string]*story{}, lines: map[int]*line{},
-		calls: map[string][]keyCall{}, looks: map[uint64][]look{}, top: start.Before - 1,
+		rules: rules, start: start, stories: map[int]*messageTrace{}, byID: map[string]*messageTrace{}, lines: map[int]*phoneConn{},
+		calls: map[string][]keyCall{}, looks: map[uint64][]syncAnswer{}, top: start.Before - 1,
 	}
 	for _, name := range start.Consumers {
-		b.watchers = append(b.watchers, &watcher{Consumer: Consumer{Name: name}})
+		b.watchers = append(b.watchers, &eventConsumer{Consumer: Consumer{Name: name}})
 	}
 	return b
 }
 
-// Judge reads the ledger of a whole first round. It is pure.
+// Judge returns the verdict on the ledger of a whole first round. It is a pure function.
 func Judge(rules Rules, consumers []string, entries []Entry) Verdict {
 	b := NewBook(rules, Carry{Consumers: consumers})
 	for i := range entries {
@@ -65,15 +70,15 @@ func Judge(rules Rules, consumers []string, entries []Entry) Verdict {
 	return v
 }
 
-// breaks notes a breach of a promise; s may be nil.
-func (b *Book) breaks(s *story, format string, args ...any) {
+// reportBreach records a broken promise; s is nil if it does not belong to one message.
+func (b *Book) reportBreach(s *messageTrace, format string, args ...any) {
 	b.verdict.Breaches++
-	if len(b.complaints) < MaxStories {
-		b.complaints = append(b.complaints, complaint{fmt.Sprintf(format, args...), s})
+	if len(b.pendingBreaches) < MaxStories {
+		b.pendingBreaches = append(b.pendingBreaches, pendingBreach{fmt.Sprintf(format, args...), s})
 	}
 }
 
-// Note takes an entry.
+// Note adds an entry.
 func (b *Book) Note(e *Entry) {
 	switch e.Kind {
 	case Killed, Paused, Cut, Wiped:
@@ -81,7 +86,7 @@ func (b *Book) Note(e *Entry) {
 	case Tripped:
 		b.verdict.Tripped++
 	case Opened:
-		b.lines[e.Conn] = &line{began: e.Began, quiet: e.Quiet, last: map[string]uint64{}, seen: map[uint64]bool{}}
+		b.lines[e.Conn] = &phoneConn{began: e.Began, quiet: e.Quiet, last: map[string]uint64{}, seen: map[uint64]bool{}}
 	case Closed:
 		delete(b.lines, e.Conn)
 	case Called:
@@ -100,17 +105,17 @@ func (b *Book) Note(e *Entry) {
 	case Acking, Acked, Canceling, Canceled, Uncancelable, Absent, Replayed, Final, History, Dead, Unlisted:
 		b.of(e)
 	default:
-		b.breaks(nil, "the ledger has an entry of the unknown kind %q", e.Kind)
+		b.reportBreach(nil, "the ledger has an entry of the unknown kind %q", e.Kind)
 	}
 }
 
-// called begins a story.
+// called starts the trace of a message.
 func (b *Book) called(e *Entry) {
 	b.top = max(b.top, e.Number)
 	if b.stories[e.Number] != nil {
-		return // the twin of a call has the same body
+		return // a concurrent duplicate with the same body
 	}
-	b.stories[e.Number] = &story{
+	b.stories[e.Number] = &messageTrace{
 		number: e.Number, call: e.Call, key: e.Key, to: e.To, lane: e.Lane, sendAt: e.SendAt, ttl: e.TTL, quiet: e.Quiet, began: e.At,
 	}
 	if e.SendAt != 0 {
@@ -121,8 +126,8 @@ func (b *Book) called(e *Entry) {
 	}
 }
 
-// find gives the story that an entry is part of, by its number or its id; nil if there cannot be one.
-func (b *Book) find(e *Entry) *story {
+// find returns the trace of an entry, by its number or its id. It reports a breach and returns nil if there is none.
+func (b *Book) find(e *Entry) *messageTrace {
 	s := b.stories[e.Number]
 	switch {
 	case e.Number == 0:
@@ -134,20 +139,20 @@ func (b *Book) find(e *Entry) *story {
 	case s != nil:
 		return s
 	case e.Number != 0 && e.Number < b.start.Before:
-		b.breaks(nil, "message %d to +%d, id %s, came to its end in an earlier round, and now it is %s again", e.Number, e.To, e.ID, e.Kind)
+		b.reportBreach(nil, "message %d to +%d, id %s, ended in an earlier round and is %s in this one", e.Number, e.To, e.ID, e.Kind)
 	case e.Number != 0:
-		b.breaks(nil, "message %d to +%d, id %s, was never sent, and it is %s", e.Number, e.To, e.ID, e.Kind)
+		b.reportBreach(nil, "message %d to +%d, id %s, was never sent and is %s", e.Number, e.To, e.ID, e.Kind)
 	default:
-		b.breaks(nil, "id %s is %s and belongs to no message", e.ID, e.Kind)
+		b.reportBreach(nil, "id %s is %s and belongs to no message", e.ID, e.Kind)
 	}
 	return nil
 }
 
-// named gives the story of an id: the first under which a message appears is its own, each further one begins a copy.
-func (b *Book) named(s *story, id string) *story {
+// named returns the trace with an id. The first id of a message belongs to its own trace; each further id starts a copy.
+func (b *Book) named(s *messageTrace, id string) *messageTrace {
 	if known := b.byID[id]; known != nil {
 		if known.number != s.number {
-			b.breaks(s, "id %s belongs to message %d as well", id, known.number)
+			b.reportBreach(s, "id %s belongs to message %d as well", id, known.number)
 			return s
 		}
 		return known
@@ -160,7 +165,7 @@ func (b *Book) named(s *story, id string) *story {
 	return s
 }
 
-// answered takes what a call to send was answered.
+// answered processes the answer to a send call.
 func (b *Book) answered(e *Entry) {
 	s := b.find(e)
 	if s == nil {
@@ -181,7 +186,7 @@ func (b *Book) answered(e *Entry) {
 		b.verdict.Refused++
 		first.refused = true
 		if e.Status != "429" && e.Status != "503" {
-			b.breaks(s, "a good call was answered %s", e.Status)
+			b.reportBreach(s, "a good call was answered %s", e.Status)
 		}
 	default:
 		b.verdict.Unknown++
@@ -189,27 +194,27 @@ func (b *Book) answered(e *Entry) {
 	}
 }
 
-// anywhere stands for several nodes.
+// anywhere is the node number of a call that was made at several nodes.
 const anywhere = -1
 
-// called notes at which node a try was made.
-func (s *story) called(node int) {
+// called records the node of a try.
+func (s *messageTrace) called(node int) {
 	if s.node != 0 && s.node != node {
 		node = anywhere
 	}
 	s.node = node
 }
 
-func (b *Book) accepted(s *story, e *Entry) {
+func (b *Book) accepted(s *messageTrace, e *Entry) {
 	b.countAccepted(s, e)
 	b.appears(s, e)
 	switch {
 	case e.ID == "":
-		b.breaks(s, "accepted without an id")
+		b.reportBreach(s, "accepted without an id")
 	case e.Spilled && e.Seq != 0:
-		b.breaks(s, "accepted as spilled, and with seq %d", e.Seq)
+		b.reportBreach(s, "accepted as spilled, but with seq %d", e.Seq)
 	case e.Seq == 0 && !e.Spilled && s.sendAt == 0:
-		b.breaks(s, "accepted for now and without a seq")
+		b.reportBreach(s, "accepted as stored, but without a seq")
 	}
 	if e.Seq == 0 {
 		return
@@ -221,7 +226,7 @@ func (b *Book) accepted(s *story, e *Entry) {
 	}
 }
 
-func (b *Book) countAccepted(s *story, e *Entry) {
+func (b *Book) countAccepted(s *messageTrace, e *Entry) {
 	switch {
 	case s.answered != 0:
 		b.verdict.Again++
@@ -237,19 +242,19 @@ func (b *Book) countAccepted(s *story, e *Entry) {
 	s.stored = s.stored || !e.Spilled
 }
 
-// livesIn notes which life a seq belongs to.
-func (b *Book) livesIn(s *story, p *place, life int) {
+// livesIn records the life to which a seq belongs.
+func (b *Book) livesIn(s *messageTrace, p *place, life int) {
 	if other := s.ofLife(life); other != nil && other.seq != p.seq || p.life != 0 && p.life != life {
-		b.breaks(s, "life %d is said to have seq %d, which disagrees with what was said before", life, p.seq)
+		b.reportBreach(s, "life %d has seq %d, which contradicts an earlier observation", life, p.seq)
 		return
 	}
 	p.life = life
 }
 
-// appears notes where a message was seen.
-func (b *Book) appears(s *story, e *Entry) {
+// appears checks the recipient of an observation.
+func (b *Book) appears(s *messageTrace, e *Entry) {
 	if e.To != s.to {
-		b.breaks(s, "a message to +%d reached +%d", s.to, e.To)
+		b.reportBreach(s, "a message to +%d reached +%d", s.to, e.To)
 	}
 }
 
@@ -261,7 +266,7 @@ func (b *Book) replaying(e *Entry) {
 	b.of(e)
 }
 
-// of takes what is said of a message by its id.
+// of processes an entry about one message.
 func (b *Book) of(e *Entry) {
 	s := b.find(e)
 	if s == nil {
@@ -279,7 +284,7 @@ func (b *Book) of(e *Entry) {
 		}
 	case Uncancelable:
 		if s.canceledAt != 0 && e.Began > s.canceledAt && !s.acking[0] && !s.acking[1] {
-			b.breaks(s, "canceled, and called not cancelable later")
+			b.reportBreach(s, "canceled, but a later cancel was answered 409")
 		}
 	case Absent:
 		s.absent = true
@@ -290,17 +295,17 @@ func (b *Book) of(e *Entry) {
 	case Dead:
 		s.dead = true
 	case Unlisted:
-		b.breaks(s, "the node knows the message and does not list it")
+		b.reportBreach(s, "the node returns the message by its id but does not list it")
 	case Final:
 		b.ended(s, e)
 	case History:
 		b.history(s, e)
-	default: // Note sends nothing else here
+	default: // unreachable: Note passes only the kinds above
 	}
 }
 
-// acknowledges notes what a phone said or was promised. Reading implies receiving.
-func (s *story) acknowledges(e *Entry) {
+// acknowledges records an acknowledgement or its completion. "read" implies "delivered".
+func (s *messageTrace) acknowledges(e *Entry) {
 	marks := &s.acking
 	if e.Kind == Acked {
 		marks = &s.acked
@@ -309,11 +314,11 @@ func (s *story) acknowledges(e *Entry) {
 	marks[1] = marks[1] || e.Status == "read"
 }
 
-// replayed: the next life has the next life's number and a seq above all that the message had.
-func (b *Book) replayed(s *story, e *Entry) {
+// replayed checks that the new life has a seq above all earlier seqs of the message.
+func (b *Book) replayed(s *messageTrace, e *Entry) {
 	for i := range s.places {
 		if p := &s.places[i]; p.life != 0 && p.life < e.Life && p.seq >= e.Seq {
-			b.breaks(s, "replayed into seq %d, which is not above seq %d of life %d", e.Seq, p.seq, p.life)
+			b.reportBreach(s, "replayed into seq %d, which is not above seq %d of life %d", e.Seq, p.seq, p.life)
 		}
 	}
 	p := s.at(e.Seq)
@@ -321,8 +326,8 @@ func (b *Book) replayed(s *story, e *Entry) {
 	p.began, p.answered = e.Began, e.At
 }
 
-// ended takes what the node says of a message at rest.
-func (b *Book) ended(s *story, e *Entry) {
+// ended records the state of a message at rest.
+func (b *Book) ended(s *messageTrace, e *Entry) {
 	b.appears(s, e)
 	s.final = e
 	if e.Seq != 0 {
@@ -330,17 +335,17 @@ func (b *Book) ended(s *story, e *Entry) {
 	}
 }
 
-// sorted gives the stories in the order of their numbers, each with its copies.
-func (b *Book) sorted() []*story {
-	list := make([]*story, 0, len(b.stories))
+// sorted returns the traces in the order of their numbers, each followed by its copies.
+func (b *Book) sorted() []*messageTrace {
+	list := make([]*messageTrace, 0, len(b.stories))
 	for _, number := range slices.Sorted(maps.Keys(b.stories)) {
 		list = append(append(list, b.stories[number]), b.stories[number].copies...)
 	}
 	return list
 }
 
-// Judge closes the book. Checks of histories may take as long as patience altogether; what is not decided by then is
-// counted as undecided. It leaves what the next round has to know.
+// Judge closes the book and returns the verdict and the state for the next round. The linearizability checks take at
+// most patience in total; histories not decided by then are counted as undecided.
 func (b *Book) Judge(patience time.Duration) (Verdict, Carry) {
 	b.verdict.Rounds = 1
 	list := b.sorted()
@@ -356,7 +361,7 @@ func (b *Book) Judge(patience time.Duration) (Verdict, Carry) {
 	for _, w := range b.watchers {
 		b.verdict.Consumers = append(b.verdict.Consumers, w.Consumer)
 	}
-	for _, c := range b.complaints {
+	for _, c := range b.pendingBreaches {
 		text := c.text
 		if c.story != nil {
 			text += ": " + c.story.String()

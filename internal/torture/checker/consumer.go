@@ -1,7 +1,9 @@
 package checker
 
-// watcher is a consumer of events.
-type watcher struct {
+// eventConsumer is the state of one consumer of events. - conn     int | number of its current connection - position
+// string | newest position on that connection - passed map | positions on that connection; they are opaque and only
+// detect repeats
+type eventConsumer struct {
 	Consumer
 	conn     int    // the connection that it has
 	position string // the newest on that connection
@@ -9,7 +11,7 @@ type watcher struct {
 	passed map[string]struct{} // positions on that connection; they are opaque, and tell a repeat only
 }
 
-func (b *Book) watcher(name string) (int, *watcher) {
+func (b *Book) watcher(name string) (int, *eventConsumer) {
 	for i, w := range b.watchers {
 		if w.Name == name {
 			return i, w
@@ -18,33 +20,33 @@ func (b *Book) watcher(name string) (int, *watcher) {
 	return 0, nil
 }
 
-// watched takes what a consumer saw.
+// watched processes an observation of a consumer.
 func (b *Book) watched(e *Entry) {
 	i, w := b.watcher(e.Consumer)
 	if w == nil {
-		return // one that began after the round did: what it did not see proves nothing
+		return // connected after the round began: missing events prove nothing
 	}
 	switch e.Kind {
 	case Watching:
 		w.Connections++
 	case Reset:
-		b.breaks(nil, "consumer %s was told that events are gone", e.Consumer)
+		b.reportBreach(nil, "consumer %s received a reset: events are lost", e.Consumer)
 	default:
 		b.advances(w, e)
 		b.sees(i, w, e)
 	}
 }
 
-// advances: on one connection no position comes twice. Only a reconnect goes back.
-func (b *Book) advances(w *watcher, e *Entry) {
+// advances checks that a position occurs once per connection. Only a reconnect may go back.
+func (b *Book) advances(w *eventConsumer, e *Entry) {
 	if w.conn != e.Conn {
 		w.conn, w.position, w.passed = e.Conn, "", map[string]struct{}{}
 	}
 	if e.Position == "" {
-		return // this kind of consumer is told its position elsewhere
+		return // the hub sends positions as separate checkpoints
 	}
 	if _, before := w.passed[e.Position]; before {
-		b.breaks(nil, "consumer %s was at position %s and then, on the same connection, at %s again", w.Name, w.position, e.Position)
+		b.reportBreach(nil, "consumer %s was at position %s and then returned to %s on the same connection", w.Name, w.position, e.Position)
 	}
 	if w.passed == nil {
 		w.passed = map[string]struct{}{}
@@ -53,10 +55,10 @@ func (b *Book) advances(w *watcher, e *Entry) {
 	w.position = e.Position
 }
 
-// sees: first sightings of one message are in the order of versions.
-func (b *Book) sees(i int, w *watcher, e *Entry) {
+// sees checks that the first sightings of one message are in the order of versions.
+func (b *Book) sees(i int, w *eventConsumer, e *Entry) {
 	if e.Number != 0 && e.Number < b.start.Before {
-		w.Repeats++ // of what it saw in an earlier round
+		w.Repeats++ // it saw the event in an earlier round
 		return
 	}
 	s := b.find(e)
@@ -64,12 +66,12 @@ func (b *Book) sees(i int, w *watcher, e *Entry) {
 		return
 	}
 	if s.number != e.Number {
-		b.breaks(s, "consumer %s saw an event of it under the number %d", w.Name, e.Number)
+		b.reportBreach(s, "consumer %s saw an event of it under the number %d", w.Name, e.Number)
 	}
 	b.mark(s, Mark{Version: e.Version, Life: e.Life, Status: e.Status, Attempt: e.Attempt, At: e.At})
 	switch next := int(s.seen[i]) + 1; {
 	case e.Version > next:
-		b.breaks(s, "consumer %s saw version %d before version %d", w.Name, e.Version, next)
+		b.reportBreach(s, "consumer %s saw version %d before version %d", w.Name, e.Version, next)
 		s.seen[i] = uint16(e.Version)
 	case e.Version == next:
 		w.Events++
@@ -79,21 +81,21 @@ func (b *Book) sees(i int, w *watcher, e *Entry) {
 	}
 }
 
-// sighted: every consumer saw the whole history, and nothing else.
-func (b *Book) sighted(s *story) {
+// sighted checks that every consumer saw exactly the history.
+func (b *Book) sighted(s *messageTrace) {
 	if s.quiet {
 		return
 	}
 	for i, w := range b.watchers {
 		if n := int(s.seen[i]); n < s.told {
-			b.breaks(s, "consumer %s saw %d of %d events", w.Name, n, s.told)
+			b.reportBreach(s, "consumer %s saw %d of %d events", w.Name, n, s.told)
 		} else if n > s.told {
-			b.breaks(s, "consumer %s saw %d events, and the history has %d", w.Name, n, s.told)
+			b.reportBreach(s, "consumer %s saw %d events, but the history has %d", w.Name, n, s.told)
 		}
 	}
 }
 
-// Behind counts what consumers have not seen yet of the histories that are known.
+// Behind returns the number of known events that consumers have not seen yet.
 func (b *Book) Behind() (n int) {
 	for _, s := range b.stories {
 		n += b.unseen(s)
@@ -104,7 +106,7 @@ func (b *Book) Behind() (n int) {
 	return n
 }
 
-func (b *Book) unseen(s *story) (n int) {
+func (b *Book) unseen(s *messageTrace) (n int) {
 	for i := range b.watchers {
 		if !s.quiet {
 			n += max(s.told-int(s.seen[i]), 0)

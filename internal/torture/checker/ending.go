@@ -1,7 +1,7 @@
 package checker
 
-// judge holds one message against what was promised of it.
-func (b *Book) judge(s *story) {
+// judge checks one message.
+func (b *Book) judge(s *messageTrace) {
 	b.count(s)
 	if s.duplicate() {
 		b.duplicated(s)
@@ -13,7 +13,7 @@ func (b *Book) judge(s *story) {
 		return
 	}
 	if s.told == 0 {
-		b.breaks(s, "the node knows the message and tells no history of it")
+		b.reportBreach(s, "the node returns the message without a history")
 		return
 	}
 	b.grows(s)
@@ -23,7 +23,7 @@ func (b *Book) judge(s *story) {
 	b.sighted(s)
 }
 
-func (b *Book) count(s *story) {
+func (b *Book) count(s *messageTrace) {
 	if s.final == nil {
 		return
 	}
@@ -38,69 +38,69 @@ func (b *Book) count(s *story) {
 	}
 }
 
-// kept: what was accepted is there, and what nobody received has a reason to be over.
-func (b *Book) kept(s *story) {
+// kept checks that an accepted message exists, and that a message which nobody received has a reason to be final.
+func (b *Book) kept(s *messageTrace) {
 	switch {
 	case s.answered != 0 && s.final == nil:
 		b.lost(s, "accepted, and the node does not know it")
-	case s.answered != 0 && s.absent && !s.spilled: // other nodes know nothing of a spill
-		b.breaks(s, "accepted, and then said not to exist for a while")
+	case s.answered != 0 && s.absent && !s.spilled: // other nodes do not see a spill
+		b.reportBreach(s, "accepted, but later answered 404")
 	case s.answered != 0 && s.received == 0 && !(s.final.Status == "expired" || s.final.Status == "canceled" || s.final.Status == "failed"):
 		b.lost(s, "accepted, and no phone received it")
 	case s.final != nil && !ends(s.final.Status):
-		b.breaks(s, "never came to rest")
+		b.reportBreach(s, "never reached a final status")
 	}
 }
 
-func (b *Book) lost(s *story, why string) {
+func (b *Book) lost(s *messageTrace, why string) {
 	b.verdict.Lost++
-	b.breaks(s, "LOST: %s", why)
+	b.reportBreach(s, "LOST: %s", why)
 }
 
-// single: stored once or not at all, as the answer said, with one seq in each life.
-func (b *Book) single(s *story) {
+// single checks that a message is stored once or not at all, as the answer said, with one seq per life.
+func (b *Book) single(s *messageTrace) {
 	there, first := s.final != nil || s.received > 0, s.first()
 	switch {
 	case first.times() > 1:
-		b.breaks(s, "stored %d times", first.times())
+		b.reportBreach(s, "stored %d times", first.times())
 	case first.mismatched && there && !b.contested[s.key]:
-		b.breaks(s, "its key belongs to another call, and yet it is there")
+		b.reportBreach(s, "stored although its key belongs to another call")
 	case first.refused && !first.unknown && !first.wasAnswered() && there:
-		b.breaks(s, "refused, and yet there")
+		b.reportBreach(s, "stored although the call was refused")
 	case len(s.places) > max(s.entered(), 1):
-		b.breaks(s, "has %d seqs and entered its inbox %d times", len(s.places), s.entered())
+		b.reportBreach(s, "has %d seqs and entered its inbox %d times", len(s.places), s.entered())
 	}
 	last := place{}
 	for life := 1; s.final != nil && life <= s.final.Life; life++ {
 		if p := s.ofLife(life); p != nil {
 			if p.seq <= last.seq {
-				b.breaks(s, "life %d has seq %d, which is not above seq %d of life %d", life, p.seq, last.seq, last.life)
+				b.reportBreach(s, "life %d has seq %d, which is not above seq %d of life %d", life, p.seq, last.seq, last.life)
 			}
 			last = *p
 		}
 	}
 }
 
-// settled: what a caller was told stays so. After a cancel only an acknowledgement of a push that was on its way changes
-// anything.
-func (b *Book) settled(s *story) {
+// settled checks that confirmed outcomes persist. After a cancel only the acknowledgement of a push in flight may change
+// the status.
+func (b *Book) settled(s *messageTrace) {
 	status := s.final.Status
 	switch {
 	case s.acked[0] && ranks[status] < deliveredRank, s.acked[1] && status != "read":
-		b.breaks(s, "an acknowledgement was taken back")
+		b.reportBreach(s, "a completed acknowledgement was undone")
 	case s.canceledAt != 0 && status != "canceled" && ranks[status] < deliveredRank:
-		b.breaks(s, "a cancel was taken back")
+		b.reportBreach(s, "a confirmed cancel was undone")
 	}
 	for i := range s.places {
 		if p := &s.places[i]; p.life > s.final.Life {
-			b.breaks(s, "a replay was taken back: life %d had begun", p.life)
+			b.reportBreach(s, "a confirmed replay was undone: life %d had begun", p.life)
 		}
 	}
 }
 
-// buried: the dead letters are the failed messages.
-func (b *Book) buried(s *story) {
+// buried checks that the dead letters are exactly the failed messages.
+func (b *Book) buried(s *messageTrace) {
 	if failed := s.final.Status == "failed"; failed != s.dead {
-		b.breaks(s, "failed is %t and to be among the dead letters is %t", failed, s.dead)
+		b.reportBreach(s, "failed is %t but listed as a dead letter is %t", failed, s.dead)
 	}
 }

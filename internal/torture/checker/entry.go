@@ -2,12 +2,20 @@ package checker
 
 import "fmt"
 
-// Entry is one line of the ledger: what the outside saw. Kind says which fields count.
+// Entry is one line of the ledger: an external observation. Kind determines which fields are set.
 //
-// Times are nanoseconds since 1970 of one clock that never goes back; a call was made at Began and answered at At.
+// Times are nanoseconds since 1970 of one monotonic clock. A call began at Began and was answered at At. - At
+// int64 | time of the answer or the observation - Call     int | number of the first message of its API call; equal
+// numbers mean equal bodies - Conn     int | number of the connection of a phone or a consumer - Status   string |
+// status of the message, or status code of the answer - Reason   string | reason of the status - Node     int | number
+// of the node that was called - Spilled  bool | accepted into the node's spill, and so without a seq - SendAt   int64 |
+// earliest delivery; zero: at once - TTL      int64 | time to live in nanoseconds; zero: unlimited - Quiet    bool |
+// message: sent before all consumers were connected; connection: it never sends - Count    int | number that the node
+// reports - Part     string | part of the fleet that suffered a fault - Events   [] | history of the message, in the
+// order of the answer
 type Entry struct {
 	Kind     Kind   `json:"kind"`
-	Began    int64  `json:"began,omitempty"`    // of the call
+	Began    int64  `json:"began,omitempty"`    // time of the call
 	At       int64  `json:"at,omitempty"`       // of its answer, or of what was seen
 	Number   int    `json:"number,omitempty"`   // of the message, as its content carries it
 	Call     int    `json:"call,omitempty"`     // number of the first message of its API call; the same number is the same body
@@ -23,11 +31,11 @@ type Entry struct {
 	Reason   string `json:"reason,omitempty"`   // why it has the status
 	Node     int    `json:"node,omitempty"`     // that a call was made at
 	Spilled  bool   `json:"spilled,omitempty"`  // accepted: on the node's own disk for now, and so without a seq
-	Version  int    `json:"version,omitempty"`  // of an event
+	Version  int    `json:"version,omitempty"`  // version of an event
 	SendAt   int64  `json:"sendAt,omitempty"`   // not before; zero: at once
 	TTL      int64  `json:"ttl,omitempty"`      // nanoseconds; zero: for ever
 	Quiet    bool   `json:"quiet,omitempty"`    // a message: it was sent before the consumers were there; a connection: it never says a word
-	Consumer string `json:"consumer,omitempty"` // of events
+	Consumer string `json:"consumer,omitempty"` // event consumer
 	Position string `json:"position,omitempty"` // in the event log
 	Count    int    `json:"count,omitempty"`    // of what the node says it did
 	After    uint64 `json:"after,omitempty"`    // of a Sync
@@ -37,7 +45,7 @@ type Entry struct {
 	Events   []Mark `json:"events,omitempty"`   // the message's history, in the order of the answer
 }
 
-// Slot is one place of an inbox.
+// Slot is one position of an inbox.
 type Slot struct {
 	Seq    uint64 `json:"seq"`
 	Number int    `json:"number"`
@@ -55,7 +63,13 @@ type Mark struct {
 	At      int64  `json:"at,omitempty"` // by the node's clock
 }
 
-// Kind is what an entry tells of.
+// Kind is the kind of an entry. - Called  | a message is about to be sent - Refused  | answered with an error that means
+// "not accepted"; Status has its code - Closed  | a phone's connection ended - Absent  | the node answered 404 -
+// Replaying  | a replay is about to be called; without an ID: by filter - ReplayedAll Kind | a replay by filter was
+// answered; Count is the number of messages - Reset  | a consumer was told that events are lost - Final  | state of a
+// message at rest - Dead  | listed as a dead letter at rest - Unlisted Kind | returned by its id but not listed -
+// Tripped Kind | Count device breakers are open - Killed Kind | Part was killed - Paused Kind | Part was paused - Cut
+// Kind | Part is a link with a fault; Status is the kind of the fault - Wiped  Kind | Part lost all its data
 type Kind string
 
 // The kinds of entries.

@@ -11,26 +11,24 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// The inbox of a recipient, as a log: to append a message gives it the next seq, the messages that one batch has for the
-// recipient take theirs in one step, and Sync(after, limit) gives exactly what the log then holds behind after, in order.
-// It is checked from the state in which the round before left it.
+// The inbox of a recipient is modelled as a log. An append gives a message the next seq. The messages of one batch to
+// the same recipient are appended in one step. Sync(after, limit) returns the entries behind after, in order. The check
+// starts from the state at the end of the previous round.
 //
-// What was appended where is known from answers, from phones and from what the node says at rest. So a call without an
-// answer is no guess: either nobody ever heard of its message, and it is not part of the history, or it is an append with
-// a known seq that may have happened at any time since. That leaves the model with a state of one number, how long the
-// log is, and one append that fits each state: a history of thousands of operations is decided in a moment, although many
-// of them are pending to the end of time.
+// Appended messages and their seqs are known from answers, phones and the final state. A call without an answer
+// therefore needs no guess. Either no observation of its message exists, and it is not part of the history, or its seq
+// is known and the append may have happened at any time since the call. So the model's state is one number, the length
+// of the log, and one append fits each state. A history of thousands of operations is decided quickly although many of
+// them never complete.
 //
-// A message that may leave the inbox without a phone (by a time to live, a cancel, or into the dead letters) may be in the
-// answer of a Sync or not, for the answer does not say which status it saw. So may a seq of which nobody knows the
-// message. Of a very long history the first maxAppends seqs are checked, with the Syncs that nothing behind them can have
-// reached; the rest is counted as left out.
-
-// maxAppends bounds the history of one recipient.
+// A message that may leave the inbox without a phone (by expiry, a cancel, or as a dead letter) may be in the answer of
+// a Sync or not, since the answer does not contain the status at that time. The same applies to a seq whose message is
+// unknown. Of a very long history, the first maxAppends seqs are checked, with the Syncs that cannot have seen later
+// ones. The rest is counted as left out.
 const maxAppends = 5_000
 
-// look is an answered Sync.
-type look struct {
+// syncAnswer is an answered Sync.
+type syncAnswer struct {
 	after uint64
 	limit int
 	found []Slot
@@ -38,17 +36,18 @@ type look struct {
 	at    int64
 }
 
-// enter is an append of one or several seqs in a row.
-type enter struct {
+// appendOp is an append of one or several consecutive seqs. - began    int64 | earliest time - at       int64 | latest
+// time
+type appendOp struct {
 	from, to uint64
 	began    int64 // not before
 	at       int64 // not after
 }
 
-// synced takes the answer of a Sync.
+// synced records the answer of a Sync.
 func (b *Book) synced(e *Entry) {
 	b.verdict.Syncs++
-	b.looks[e.To] = append(b.looks[e.To], look{e.After, e.Limit, e.Found, e.Began, e.At})
+	b.looks[e.To] = append(b.looks[e.To], syncAnswer{e.After, e.Limit, e.Found, e.Began, e.At})
 	for _, slot := range e.Found {
 		if slot.Seq <= b.start.Counters[e.To] {
 			continue // of an earlier round
@@ -58,7 +57,7 @@ func (b *Book) synced(e *Entry) {
 			continue
 		}
 		if s.to != e.To {
-			b.breaks(s, "+%d found it by a Sync", e.To)
+			b.reportBreach(s, "+%d found it by a Sync", e.To)
 			continue
 		}
 		if p := s.at(slot.Seq); p.seen == 0 {
@@ -68,8 +67,8 @@ func (b *Book) synced(e *Entry) {
 }
 
 // checkInboxes checks the log of each recipient.
-func (b *Book) checkInboxes(list []*story, counters map[uint64]uint64, deadline time.Time) {
-	byRecipient := map[uint64][]*story{}
+func (b *Book) checkInboxes(list []*messageTrace, counters map[uint64]uint64, deadline time.Time) {
+	byRecipient := map[uint64][]*messageTrace{}
 	for _, s := range list {
 		byRecipient[s.to] = append(byRecipient[s.to], s)
 	}
@@ -80,7 +79,7 @@ func (b *Book) checkInboxes(list []*story, counters map[uint64]uint64, deadline 
 		enters, looks = bounded(enters, looks)
 		b.verdict.Inboxes.LeftOut += all - len(enters) - len(looks)
 		if b.verdict.Inboxes.check(l.model(), logHistory(enters, looks), deadline) {
-			b.breaks(nil, "the inbox of +%d is not linearizable: no order of its %d appends and %d syncs explains %s",
+			b.reportBreach(nil, "the inbox of +%d is not linearizable: no order of its %d appends and %d syncs explains %s",
 				to, len(enters), len(looks), l.culprit(enters, looks, deadline))
 		}
 	}
@@ -97,7 +96,7 @@ type logSlot struct {
 	optional bool
 }
 
-func newLog(base, top uint64, list []*story) *log {
+func newLog(base, top uint64, list []*messageTrace) *log {
 	l := &log{base: base, slots: make([]logSlot, max(top, base)-base)}
 	for i := range l.slots {
 		l.slots[i].optional = true
@@ -114,14 +113,14 @@ func newLog(base, top uint64, list []*story) *log {
 
 func (l *log) holds(seq uint64) bool { return seq > l.base && seq-l.base <= uint64(len(l.slots)) }
 
-// enters are the appends of the log, by seq. A seq that was taken and that nobody saw may have been taken at any time.
-func (l *log) enters(b *Book, list []*story) (enters []enter) {
-	calls := map[int][]enter{} // of one batch
+// enters returns the appends of the log by seq. A seq that nobody observed may have been appended at any time.
+func (l *log) enters(b *Book, list []*messageTrace) (enters []appendOp) {
+	calls := map[int][]appendOp{} // of one batch
 	for _, s := range list {
 		for i := range s.places {
 			p := &s.places[i]
 			if !l.holds(p.seq) {
-				continue // a breach that the sequences tell of
+				continue // reported by sequences
 			}
 			if p.life == 1 && s.sendAt == 0 {
 				calls[s.call] = append(calls[s.call], p.enter(s))
@@ -133,22 +132,22 @@ func (l *log) enters(b *Book, list []*story) (enters []enter) {
 	for _, call := range slices.Sorted(maps.Keys(calls)) {
 		parts := calls[call]
 		if l.torn(b, call, parts) {
-			b.breaks(b.stories[call], "a batch was stored in parts: of its messages to one recipient, %d have the seqs%s", len(parts), seqsOf(parts))
+			b.reportBreach(b.stories[call], "a batch was stored in parts: of its messages to one recipient, %d have the seqs%s", len(parts), seqsOf(parts))
 		}
 		enters = append(enters, join(parts)...)
 	}
 	for i, slot := range l.slots {
 		if seq := l.base + 1 + uint64(i); slot.number == 0 {
-			enters = append(enters, enter{from: seq, to: seq, at: never})
+			enters = append(enters, appendOp{from: seq, to: seq, at: never})
 		}
 	}
-	slices.SortFunc(enters, func(a, b enter) int { return cmp.Compare(a.from, b.from) })
+	slices.SortFunc(enters, func(a, b appendOp) int { return cmp.Compare(a.from, b.from) })
 	return enters
 }
 
 // enter is the append of a message.
-func (p *place) enter(s *story) enter {
-	e := enter{from: p.seq, to: p.seq, began: p.began, at: never}
+func (p *place) enter(s *messageTrace) appendOp {
+	e := appendOp{from: p.seq, to: p.seq, began: p.began, at: never}
 	if p.life == 1 {
 		e.began = max(e.began, s.sendAt-margin)
 	}
@@ -161,9 +160,9 @@ func (p *place) enter(s *story) enter {
 	return e
 }
 
-// torn tells whether a message of another call came between those of one batch, or they came in another order. A seq
-// between them that nobody saw may be the batch's own.
-func (l *log) torn(b *Book, call int, parts []enter) bool {
+// torn reports whether a message of another call lies between those of one batch, or whether the batch is out of order.
+// An unobserved seq between them may belong to the batch.
+func (l *log) torn(b *Book, call int, parts []appendOp) bool {
 	for i := 1; i < len(parts); i++ {
 		if parts[i].from <= parts[i-1].from {
 			return true
@@ -178,7 +177,7 @@ func (l *log) torn(b *Book, call int, parts []enter) bool {
 }
 
 // join makes one append of those of one batch, if they follow each other.
-func join(parts []enter) []enter {
+func join(parts []appendOp) []appendOp {
 	whole := parts[0]
 	for _, p := range parts[1:] {
 		if p.from != whole.to+1 {
@@ -186,10 +185,10 @@ func join(parts []enter) []enter {
 		}
 		whole.to, whole.at = p.to, min(whole.at, p.at)
 	}
-	return []enter{whole}
+	return []appendOp{whole}
 }
 
-func seqsOf(parts []enter) (text string) {
+func seqsOf(parts []appendOp) (text string) {
 	for _, p := range parts {
 		text += fmt.Sprintf(" %d", p.from)
 	}
@@ -198,7 +197,7 @@ func seqsOf(parts []enter) (text string) {
 
 // bounded cuts a history behind maxAppends appends. The looks that stay were answered before any of the appends that go
 // was called, so they have nothing to tell of those.
-func bounded(enters []enter, looks []look) ([]enter, []look) {
+func bounded(enters []appendOp, looks []syncAnswer) ([]appendOp, []syncAnswer) {
 	if len(enters) <= maxAppends {
 		return enters, looks
 	}
@@ -208,7 +207,7 @@ func bounded(enters []enter, looks []look) ([]enter, []look) {
 			first = min(first, e.began)
 		}
 	}
-	kept := make([]look, 0, len(looks))
+	kept := make([]syncAnswer, 0, len(looks))
 	for _, k := range looks {
 		if k.at < first {
 			kept = append(kept, k)
@@ -217,7 +216,7 @@ func bounded(enters []enter, looks []look) ([]enter, []look) {
 	return enters[:maxAppends], kept
 }
 
-func logHistory(enters []enter, looks []look) []porcupine.Operation {
+func logHistory(enters []appendOp, looks []syncAnswer) []porcupine.Operation {
 	history := make([]porcupine.Operation, 0, len(enters)+len(looks))
 	for _, e := range enters {
 		history = append(history, porcupine.Operation{Input: e, Call: e.began, Return: e.at})
@@ -234,17 +233,17 @@ func (l *log) model() porcupine.Model {
 		Init: func() any { return l.base },
 		Step: func(state, input, _ any) (bool, any) {
 			top := state.(uint64) //nolint:forcetypeassert // the history holds nothing else
-			if e, ok := input.(enter); ok {
+			if e, ok := input.(appendOp); ok {
 				return e.from == top+1, e.to
 			}
-			return l.explains(top, input.(look)), top //nolint:forcetypeassert // likewise
+			return l.explains(top, input.(syncAnswer)), top //nolint:forcetypeassert // likewise
 		},
 		Hash: func(state any) uint64 { return state.(uint64) }, //nolint:forcetypeassert // likewise
 	}
 }
 
 // explains tells whether a Sync of the log up to top gives that answer.
-func (l *log) explains(top uint64, k look) bool {
+func (l *log) explains(top uint64, k syncAnswer) bool {
 	found := k.found
 	for len(found) > 0 && found[0].Seq <= l.base && found[0].Seq > k.after {
 		found = found[1:] // of earlier rounds
@@ -266,7 +265,7 @@ func (l *log) explains(top uint64, k look) bool {
 
 // culprit names what broke a history: an append whose seq disagrees with real time, or else the first Sync, by its answer,
 // that cannot be explained. Appends without Syncs, and any beginning of the appends, would fit if the whole did.
-func (l *log) culprit(enters []enter, looks []look, deadline time.Time) string {
+func (l *log) culprit(enters []appendOp, looks []syncAnswer, deadline time.Time) string {
 	broken := func(n, m int) bool {
 		return linearizable(l.model(), logHistory(enters[:n], looks[:m]), deadline) == porcupine.Illegal
 	}
@@ -274,7 +273,7 @@ func (l *log) culprit(enters []enter, looks []look, deadline time.Time) string {
 		e := enters[n]
 		return fmt.Sprintf("that seq %d to %d was taken between %s and %s", e.from, e.to, clock(e.began), clock(e.at))
 	}
-	slices.SortFunc(looks, func(a, b look) int { return cmp.Compare(a.at, b.at) })
+	slices.SortFunc(looks, func(a, b syncAnswer) int { return cmp.Compare(a.at, b.at) })
 	m := sort.Search(len(looks), func(m int) bool { return broken(len(enters), m+1) })
 	if m == len(looks) {
 		return "them all (no part of it could be decided)"

@@ -9,12 +9,13 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// The idempotency keys, as registers: the first call with a key fixes the body and the id, once and for all; a call with
-// the same body is answered that id, a call with another body is told so, and a call that was refused changed nothing.
-// Every try of every call is an operation, also those of twins that ran at the same time and those that got no answer.
-// All keys that were used more than once are checked; with a single try there is nothing to disagree with.
+// An idempotency key is modelled as a register. The first call with a key fixes the body and the id for good. A call with the
+// same body is answered with that id, a call with another body is answered idempotency_mismatch, and a refused call has no
+// effect. Every try is an operation, including concurrent duplicates and tries without an answer. Only keys that were used
+// more than once are checked: a single try cannot contradict anything.
 
-// keyCall is one try of a call with a key.
+// keyCall is one try of a call with a key. - call  int | number of the first message; identifies the body - id    string
+// | first id of the answer
 type keyCall struct {
 	kind  Kind
 	call  int    // which body
@@ -23,7 +24,8 @@ type keyCall struct {
 	at    int64
 }
 
-// register is the state of a key. A call without an answer may have fixed the body, and then its id is not known yet.
+// register is the state of a key. A call without an answer may have fixed the body; then id is empty until an answer has
+// it.
 type register struct {
 	call int // zero: unused
 	id   string
@@ -48,7 +50,7 @@ func (r register) step(c keyCall) (bool, register) {
 	case Mismatched:
 		return r.call != 0 && r.call != c.call, r
 	case Unknown:
-		// It is pending. That it never had its effect is the order in which it comes last; so where it comes, it has it.
+		// A pending call. An order in which it comes last covers the case that it never took effect.
 		if r.call == 0 {
 			return true, register{call: c.call}
 		}
@@ -66,7 +68,7 @@ func (b *Book) checkKeys(deadline time.Time) {
 			continue
 		}
 		c := firstBroken(calls, deadline)
-		b.breaks(b.stories[c.call], "key %s is not linearizable: no order of its %d calls explains that the call of message %d was %s with id %q",
+		b.reportBreach(b.stories[c.call], "key %s is not linearizable: no order of its %d calls explains that the call of message %d was %s with id %q",
 			key, len(calls), c.call, c.kind, c.id)
 	}
 }
@@ -82,7 +84,7 @@ func keyHistory(calls []keyCall) []porcupine.Operation {
 	return history
 }
 
-// firstBroken finds the call whose answer broke the history: the last of the shortest beginning that is broken.
+// firstBroken returns the call whose answer broke the history: the last one of the shortest broken prefix.
 func firstBroken(calls []keyCall, deadline time.Time) keyCall {
 	calls = slices.Clone(calls)
 	slices.SortFunc(calls, func(a, b keyCall) int { return cmp.Compare(a.at, b.at) })
@@ -94,7 +96,7 @@ func firstBroken(calls []keyCall, deadline time.Time) keyCall {
 	return calls[len(calls)-1]
 }
 
-// until is the beginning of a history: what was called by then, and without an answer where that came later.
+// until returns a prefix of a history: the calls made by then; those answered later are pending.
 func until(calls []keyCall, end int64) (beginning []keyCall) {
 	for _, c := range calls {
 		if c.began > end {

@@ -7,19 +7,18 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// Whether a history is linearizable is the question whether there is one order of all its operations, each somewhere
-// between its call and its answer, in which a simple model of the thing gives exactly the answers that were given. It is
-// the strongest thing that can be said of a register or a log, and it needs no knowledge of how the thing works inside: a
-// kill, a restart or a power cut is no excuse.
+// A history is linearizable if all its operations have a sequential order, each at some point between its call and its
+// answer, in which a simple model gives exactly the recorded answers. It is the strongest consistency property of a register
+// or a log, and its check needs no knowledge of the implementation. Kills, restarts and power cuts are no exceptions.
 
-// never is the end of time: what was not answered may have had its effect at any time after its call.
+// never is the end time of an operation without an answer: it may have taken effect at any time after its call.
 const never = int64(math.MaxInt64)
 
-// historyPatience bounds the checking of one history: the question is NP-hard, though the models here are made so that
-// a wrong order is refused at its first step.
+// historyPatience bounds the check of one history. The problem is NP-hard, but in these models a wrong order fails at
+// its first step.
 const historyPatience = 10 * time.Second
 
-// check holds a history against a model and counts it; broken says that no order explains it.
+// check checks a history against a model and counts it. It reports whether no order explains the history.
 func (c *Checked) check(model porcupine.Model, history []porcupine.Operation, deadline time.Time) (broken bool) {
 	c.Histories++
 	c.Operations += len(history)

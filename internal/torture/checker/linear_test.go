@@ -12,7 +12,7 @@ import (
 
 func soon() time.Time { return time.Now().Add(time.Minute) }
 
-// TestKeyModel holds short histories of one key against the model: what is possible must fit, what is not must not.
+// TestKeyModel checks short histories of one key: possible ones must be accepted, impossible ones refused.
 func TestKeyModel(t *testing.T) {
 	t.Parallel()
 	ok := func(call int, id string, began, at int64) keyCall { return keyCall{Accepted, call, id, began, at} }
@@ -46,12 +46,12 @@ func TestKeyModel(t *testing.T) {
 	}
 	broken := []keyCall{lost(1, 0), ok(1, "a", 2, 9), ok(1, "b", 4, 20), ok(1, "b", 30, 31)}
 	if c := firstBroken(broken, soon()); c.at != 20 {
-		t.Errorf("blamed %+v", c)
+		t.Errorf("culprit: got %+v", c)
 	}
 }
 
-// TestInboxModel plays random histories of a correct log, in which everything runs at the same time as other things and
-// many calls get no answer, and then changes one answer.
+// TestInboxModel checks random concurrent histories of a correct log, in which many calls get no answer. Then it changes
+// one answer and expects a breach.
 func TestInboxModel(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(200) {
@@ -65,17 +65,17 @@ func TestInboxModel(t *testing.T) {
 			t.Fatalf("seed %d, %s: %s", seed, what, got)
 		}
 		if text := l.culprit(enters, looks, soon()); text == "" {
-			t.Fatalf("seed %d, %s: nobody is to blame", seed, what)
+			t.Fatalf("seed %d, %s: got no culprit", seed, what)
 		}
 	}
 }
 
-// play makes the history of a log: at each tick something takes its effect, called some ticks before and answered some
-// ticks later, or never.
-func play(random *rand.Rand, ticks int) (*log, []enter, []look) {
+// play generates the history of a log. At each tick one operation takes effect; it was called some ticks before and is
+// answered some ticks later, or never.
+func play(random *rand.Rand, ticks int) (*log, []appendOp, []syncAnswer) {
 	l := &log{base: 7}
-	var enters []enter
-	var looks []look
+	var enters []appendOp
+	var looks []syncAnswer
 	for tick := range ticks {
 		now := int64(tick+100) * 10
 		began, at := now-random.Int64N(100), now+random.Int64N(100)
@@ -87,10 +87,10 @@ func play(random *rand.Rand, ticks int) (*log, []enter, []look) {
 			if random.IntN(5) == 0 {
 				at = never
 			}
-			enters = append(enters, enter{from, l.base + uint64(len(l.slots)), began, at})
+			enters = append(enters, appendOp{from, l.base + uint64(len(l.slots)), began, at})
 			continue
 		}
-		k := look{after: l.base + uint64(random.IntN(len(l.slots)+1)), limit: 1 + random.IntN(20), began: began, at: at}
+		k := syncAnswer{after: l.base + uint64(random.IntN(len(l.slots)+1)), limit: 1 + random.IntN(20), began: began, at: at}
 		for i := int(k.after - l.base); i < len(l.slots) && len(k.found) < k.limit; i++ {
 			if !l.slots[i].optional || random.IntN(2) == 0 {
 				k.found = append(k.found, Slot{Seq: l.base + uint64(i) + 1, Number: l.slots[i].number})
@@ -102,8 +102,8 @@ func play(random *rand.Rand, ticks int) (*log, []enter, []look) {
 }
 
 // breakOne makes one answer wrong.
-func breakOne(random *rand.Rand, l *log, enters []enter, looks []look) string {
-	looks = slices.DeleteFunc(slices.Clone(looks), func(k look) bool {
+func breakOne(random *rand.Rand, l *log, enters []appendOp, looks []syncAnswer) string {
+	looks = slices.DeleteFunc(slices.Clone(looks), func(k syncAnswer) bool {
 		return len(k.found) < 2 || l.slots[k.found[0].Seq-l.base-1].optional
 	})
 	found := looks[random.IntN(len(looks))].found // shared with the history
@@ -121,8 +121,8 @@ func breakOne(random *rand.Rand, l *log, enters []enter, looks []look) string {
 	}
 }
 
-// TestLongHistoriesAreCut: what stays of a long history is decided, and the Syncs that may have seen more are left out.
-func TestLongHistoriesAreCut(t *testing.T) {
+// TestLog_LongHistory_IsTruncated checks that the rest is decided, and that Syncs which may have seen more are left out.
+func TestLog_LongHistory_IsTruncated(t *testing.T) {
 	t.Parallel()
 	l, enters, looks := play(rand.New(rand.NewPCG(1, 1)), 12_000)
 	cut, kept := bounded(enters, looks)
@@ -134,8 +134,8 @@ func TestLongHistoriesAreCut(t *testing.T) {
 	}
 }
 
-// TestWhatIsNotDecidedIsNotClean: out of time is neither a breach nor a proof.
-func TestWhatIsNotDecidedIsNotClean(t *testing.T) {
+// TestVerdict_Undecided_IsNotClean checks that a timeout is neither a breach nor a proof.
+func TestVerdict_Undecided_IsNotClean(t *testing.T) {
 	t.Parallel()
 	l, enters, looks := play(rand.New(rand.NewPCG(1, 1)), 100)
 	var v Verdict

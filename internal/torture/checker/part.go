@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Part is what one part of all that was under torture suffered.
+// Part counts the faults of one part of the fleet.
 type Part struct {
 	Name   string `json:"name"`
 	Kills  int    `json:"kills,omitempty"`
@@ -14,7 +14,7 @@ type Part struct {
 	Wipes  int    `json:"wipes,omitempty"`
 }
 
-// suffers counts a fault.
+// suffers counts a fault entry.
 func (v *Verdict) suffers(e *Entry) {
 	part := v.part(e.Part)
 	switch e.Kind {
@@ -33,7 +33,7 @@ func (v *Verdict) suffers(e *Entry) {
 	}
 }
 
-// part finds a part by its name, or adds it.
+// part returns the part with a name and adds it if necessary.
 func (v *Verdict) part(name string) *Part {
 	i, found := slices.BinarySearchFunc(v.Parts, name, func(p Part, name string) int { return cmp.Compare(p.Name, name) })
 	if !found {

@@ -2,13 +2,13 @@ package checker
 
 import "slices"
 
-// Ref names a message of the book.
+// Ref identifies a message of the book.
 type Ref struct {
 	ID     string
 	Number int
 }
 
-// Listed are the messages of which the node said something at rest.
+// Listed returns the messages whose state at rest is known.
 func (b *Book) Listed() (refs []Ref) {
 	for _, s := range b.sorted() {
 		if s.final != nil {
@@ -18,7 +18,7 @@ func (b *Book) Listed() (refs []Ref) {
 	return refs
 }
 
-// Unlisted are the messages that were seen and of which the node said nothing.
+// Unlisted returns the messages that were observed but whose state at rest is unknown.
 func (b *Book) Unlisted() (refs []Ref) {
 	for _, s := range b.sorted() {
 		if s.final == nil && s.id != "" {
@@ -28,23 +28,23 @@ func (b *Book) Unlisted() (refs []Ref) {
 	return refs
 }
 
-// Verdict is how far the counts have come. The breaches among them are those that could be told at once.
+// Verdict returns the counts so far. Its breaches are those that could be detected immediately.
 func (b *Book) Verdict() Verdict { return b.verdict }
 
-// Keepsake is what the node said of a message at rest.
-type Keepsake struct {
+// SpotCheck is the state of a message at rest.
+type SpotCheck struct {
 	ID     string
 	Status string
 	Seq    uint64
 	Marks  []Mark
 }
 
-// Sample takes about n messages of all that came to rest, spread over the whole round.
-func (b *Book) Sample(n int) (list []Keepsake) {
+// Sample returns about n messages at rest, spread over the round.
+func (b *Book) Sample(n int) (list []SpotCheck) {
 	refs := b.Listed()
 	for i := 0; i < len(refs); i += max(len(refs)/n, 1) {
 		s := b.byID[refs[i].ID]
-		list = append(list, Keepsake{s.final.ID, s.final.Status, s.final.Seq, slices.Clone(s.marks[:s.told])})
+		list = append(list, SpotCheck{s.final.ID, s.final.Status, s.final.Seq, slices.Clone(s.marks[:s.told])})
 	}
 	return list
 }

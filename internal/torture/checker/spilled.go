@@ -7,33 +7,33 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// While the store is away a node keeps calls on its own disk. What it answers then is a promise like any other: the message
-// comes to the store under its id, and to nobody's phone before, and behind what the node accepted for the recipient
-// before it. One thing is different: two nodes that cannot ask the store can take the same key. Then the first commit owns
-// the key, and the other call ends as a duplicate: canceled, without a seq, and nobody received it.
+// While the store is unavailable, a node keeps calls in its spill. Its answer is a promise as well: the message reaches
+// the store under its id, no phone receives it earlier, and it comes after the messages that the node accepted for the
+// recipient before it. There is one exception. Two nodes that cannot reach the store can accept the same key. Then the
+// first commit owns the key, and the other call ends as a duplicate: canceled, without a seq, and never delivered.
 //
-// So a message whose call was repeated elsewhere can have two ids that were both answered, and the history of its key is
-// linearizable without the answers that a spill gave on behalf of the loser.
+// So a message whose call was retried at another node can have two answered ids. The history of its key is linearizable
+// without the answers that a spill gave for the call that lost.
 
-// duplicate tells whether the node says that another call had its key.
-func (s *story) duplicate() bool {
+// duplicate reports whether the node canceled the message because another call owned its key.
+func (s *messageTrace) duplicate() bool {
 	return s.final != nil && s.final.Status == "canceled" && s.final.Reason == esh3ar.ReasonDuplicate
 }
 
-// duplicated holds a duplicate against what is promised of it.
-func (b *Book) duplicated(s *story) {
+// duplicated checks the promises about a duplicate.
+func (b *Book) duplicated(s *messageTrace) {
 	b.verdict.Duplicates++
 	switch {
 	case s.key == "":
-		b.breaks(s, "without a key, and yet a duplicate")
+		b.reportBreach(s, "canceled as a duplicate, but its call had no key")
 	case b.owners[s.key] == nil:
-		b.breaks(s, "a duplicate of nothing: no call has its key")
+		b.reportBreach(s, "canceled as a duplicate, but no call owns its key")
 	case s.stored:
-		b.breaks(s, "accepted as stored, and later a duplicate")
+		b.reportBreach(s, "accepted as stored, but later canceled as a duplicate")
 	case s.received > 0 || len(s.places) > 0:
-		b.breaks(s, "a duplicate was in the inbox")
+		b.reportBreach(s, "canceled as a duplicate, but it was in the inbox")
 	case s.told == 0:
-		b.breaks(s, "the node knows the message and tells no history of it")
+		b.reportBreach(s, "the node returns the message without a history")
 	default:
 		b.grows(s)
 		b.buried(s)
@@ -41,9 +41,9 @@ func (b *Book) duplicated(s *story) {
 	}
 }
 
-// times is how often a message is there under different ids, duplicates left out.
-func (s *story) times() (n int) {
-	for _, one := range append([]*story{s}, s.copies...) {
+// times returns the number of stored ids of the message, duplicates excluded.
+func (s *messageTrace) times() (n int) {
+	for _, one := range append([]*messageTrace{s}, s.copies...) {
 		if (one.final != nil || one.received > 0) && !one.duplicate() {
 			n++
 		}
@@ -51,21 +51,21 @@ func (s *story) times() (n int) {
 	return n
 }
 
-// wasAnswered tells whether any of its ids was.
-func (s *story) wasAnswered() bool {
-	return s.answered != 0 || slices.ContainsFunc(s.copies, func(c *story) bool { return c.answered != 0 })
+// wasAnswered reports whether any id of the message was answered.
+func (s *messageTrace) wasAnswered() bool {
+	return s.answered != 0 || slices.ContainsFunc(s.copies, func(c *messageTrace) bool { return c.answered != 0 })
 }
 
-// owned finds out which call each key belongs to, and which keys had losers.
-func (b *Book) owned(list []*story) {
-	b.owners, b.contested = map[string]*story{}, map[string]bool{}
+// owned determines the call that owns each key, and the keys for which another call lost.
+func (b *Book) owned(list []*messageTrace) {
+	b.owners, b.contested = map[string]*messageTrace{}, map[string]bool{}
 	for _, s := range list {
 		switch {
 		case s.key == "" || s.final == nil:
 		case s.duplicate():
 			b.contested[s.key] = true
 		case b.owners[s.key] != nil && b.owners[s.key].call != s.call:
-			b.breaks(s, "key %s belongs to two calls, the other is that of message %d", s.key, b.owners[s.key].number)
+			b.reportBreach(s, "key %s is owned by two calls; the other is the call of message %d", s.key, b.owners[s.key].number)
 		default:
 			b.owners[s.key] = s
 		}
@@ -84,13 +84,14 @@ func (b *Book) uncontested(key string) []keyCall {
 	})
 }
 
-// overtaken: what a node accepts for a recipient comes behind what it has in its spill for them.
-func (b *Book) overtaken(list []*story) {
+// overtaken checks that messages which a node accepts for a recipient get higher seqs than earlier messages in its
+// spill.
+func (b *Book) overtaken(list []*messageTrace) {
 	type shelf struct {
 		to   uint64
 		node int
 	}
-	spilled, called := map[shelf][]*story{}, map[shelf][]*story{}
+	spilled, called := map[shelf][]*messageTrace{}, map[shelf][]*messageTrace{}
 	for _, s := range list {
 		at := shelf{s.to, s.first().node}
 		if at.node <= 0 || s.sendAt != 0 || s.answered == 0 || s.ofLife(1) == nil {
@@ -107,10 +108,10 @@ func (b *Book) overtaken(list []*story) {
 }
 
 // behind: of the second list, what was called after a message of the first was answered has a higher seq.
-func (b *Book) behind(before, after []*story) {
-	slices.SortFunc(before, func(a, b *story) int { return cmp.Compare(a.answered, b.answered) })
-	slices.SortFunc(after, func(a, b *story) int { return cmp.Compare(a.began, b.began) })
-	var last *story
+func (b *Book) behind(before, after []*messageTrace) {
+	slices.SortFunc(before, func(a, b *messageTrace) int { return cmp.Compare(a.answered, b.answered) })
+	slices.SortFunc(after, func(a, b *messageTrace) int { return cmp.Compare(a.began, b.began) })
+	var last *messageTrace
 	for _, s := range after {
 		for ; len(before) > 0 && before[0].answered < s.began; before = before[1:] {
 			if last == nil || before[0].ofLife(1).seq > last.ofLife(1).seq {
@@ -118,7 +119,7 @@ func (b *Book) behind(before, after []*story) {
 			}
 		}
 		if last != nil && s.ofLife(1).seq < last.ofLife(1).seq {
-			b.breaks(s, "overtook message %d, seq %d, that node %d had in its spill", last.number, last.ofLife(1).seq, s.first().node)
+			b.reportBreach(s, "overtook message %d, seq %d, in the spill of node %d", last.number, last.ofLife(1).seq, s.first().node)
 		}
 	}
 }

@@ -9,11 +9,11 @@ import (
 	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
-// twinID is the id that message 1 has at node 2.
+// twinID is the id of message 1 at node 2.
 const twinID = 101
 
-// spilled is a round in which node 1 could not reach the store: it took message 1 under a key that node 2 took as well, and
-// messages 2 and 3 for the same recipient.
+// spilled returns a round in which node 1 cannot reach the store. It accepts message 1 under a key that node 2 accepts
+// as well, and messages 2 and 3 for the same recipient.
 func spilled() []checker.Entry {
 	r := &round{}
 	for i, name := range consumers {
@@ -56,7 +56,7 @@ func spilled() []checker.Entry {
 	return r.entries
 }
 
-func TestALedgerOfASpill(t *testing.T) {
+func TestJudge_SpillWithoutBreach_IsClean(t *testing.T) {
 	t.Parallel()
 	v := checker.Judge(rules, consumers, spilled())
 	if !v.Clean() || v.Accepted != 3 || v.Spilled != 3 || v.Duplicates != 1 || v.Again != 1 || v.Delivered != 3 || v.Canceled != 1 || v.Consumers[1].Events != 8 {
@@ -64,8 +64,8 @@ func TestALedgerOfASpill(t *testing.T) {
 	}
 }
 
-// TestEveryBreachOfASpillIsFound plants one breach at a time.
-func TestEveryBreachOfASpillIsFound(t *testing.T) {
+// TestJudge_SpillBreach_IsFound changes one entry at a time.
+func TestJudge_SpillBreach_IsFound(t *testing.T) {
 	t.Parallel()
 	loser := func(kind checker.Kind, change func(e *checker.Entry)) func([]checker.Entry) []checker.Entry {
 		return func(entries []checker.Entry) []checker.Entry {
@@ -91,13 +91,13 @@ func TestEveryBreachOfASpillIsFound(t *testing.T) {
 				return e.ID == idOf(1) && (e.Kind == checker.Final || e.Kind == checker.History)
 			})
 		}, "LOST: accepted, and the node does not know it: message 1"},
-		"with a seq":     {edit(checker.Accepted, 2, func(e *checker.Entry) { e.Seq = 2 }), "accepted as spilled, and with seq 2: message 2"},
-		"not said":       {edit(checker.Accepted, 2, func(e *checker.Entry) { e.Spilled = false }), "accepted for now and without a seq: message 2"},
+		"with a seq":     {edit(checker.Accepted, 2, func(e *checker.Entry) { e.Seq = 2 }), "accepted as spilled, but with seq 2: message 2"},
+		"not said":       {edit(checker.Accepted, 2, func(e *checker.Entry) { e.Spilled = false }), "accepted as stored, but without a seq: message 2"},
 		"without an id":  {edit(checker.Accepted, 2, func(e *checker.Entry) { e.ID = "" }), "accepted without an id: message 2"},
 		"both are there": {loser(checker.Final, func(e *checker.Entry) { e.Reason = "" }), "stored 2 times: message 1"},
 		"stored and given up": {
 			loser(checker.Accepted, func(e *checker.Entry) { e.Spilled, e.Seq = false, 4 }),
-			"accepted as stored, and later a duplicate: message 1",
+			"accepted as stored, but later canceled as a duplicate: message 1",
 		},
 		"pushed": {func(e []checker.Entry) []checker.Entry {
 			for i := range e {
@@ -106,15 +106,15 @@ func TestEveryBreachOfASpillIsFound(t *testing.T) {
 				}
 			}
 			return e
-		}, "a duplicate was in the inbox: message 1"},
-		"without a key": {edit(checker.Called, 1, func(e *checker.Entry) { e.Key = "" }), "without a key, and yet a duplicate: message 1"},
+		}, "canceled as a duplicate, but it was in the inbox: message 1"},
+		"without a key": {edit(checker.Called, 1, func(e *checker.Entry) { e.Key = "" }), "canceled as a duplicate, but its call had no key: message 1"},
 		"of nothing": {
 			edit(checker.Final, 1, func(e *checker.Entry) { e.Status, e.Reason = "canceled", esh3ar.ReasonDuplicate }),
-			"a duplicate of nothing: no call has its key: message 1",
+			"canceled as a duplicate, but no call owns its key: message 1",
 		},
 		"no history of the loser": {func(e []checker.Entry) []checker.Entry {
 			return slices.DeleteFunc(e, func(e checker.Entry) bool { return e.ID == idOf(1) && e.Kind == checker.History })
-		}, "tells no history of it: message 1"},
+		}, "returns the message without a history: message 1"},
 		"an event of the loser missing": {func(e []checker.Entry) []checker.Entry {
 			return slices.DeleteFunc(e, func(e checker.Entry) bool {
 				return e.ID == idOf(1) && e.Kind == checker.Seen && e.Consumer == "hub" && e.Version == 2
@@ -122,7 +122,7 @@ func TestEveryBreachOfASpillIsFound(t *testing.T) {
 		}, "consumer hub saw 1 of 2 events: message 1"},
 		"two calls of one key": {func(e []checker.Entry) []checker.Entry {
 			return append(e, checker.Entry{Kind: checker.Final, Number: 4, ID: idOf(4), To: to, Seq: 4, Life: 1, Status: "delivered"})
-		}, "key k1 belongs to two calls, the other is that of message 1: message 4"},
+		}, "key k1 is owned by two calls; the other is the call of message 1: message 4"},
 		"overtaken": {func(e []checker.Entry) []checker.Entry {
 			for i := range e {
 				switch {
@@ -138,7 +138,7 @@ func TestEveryBreachOfASpillIsFound(t *testing.T) {
 				}
 			}
 			return e
-		}, "overtook message 2, seq 3, that node 1 had in its spill: message 3"},
+		}, "overtook message 2, seq 3, in the spill of node 1: message 3"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -150,8 +150,9 @@ func TestEveryBreachOfASpillIsFound(t *testing.T) {
 	}
 }
 
-// TestASpillThatMayBeOvertaken: what was tried at another node, or called before the other was answered, has no order.
-func TestASpillThatMayBeOvertaken(t *testing.T) {
+// TestJudge_UnorderedCalls_MayOvertakeSpill covers calls at different nodes and concurrent calls: their order is
+// undefined.
+func TestJudge_UnorderedCalls_MayOvertakeSpill(t *testing.T) {
 	t.Parallel()
 	swap := func(e *checker.Entry) {
 		if e.Seq == 2 || e.Seq == 3 {
@@ -182,8 +183,7 @@ func TestASpillThatMayBeOvertaken(t *testing.T) {
 	}
 }
 
-// TestPartsAreCounted by name, over rounds.
-func TestPartsAreCounted(t *testing.T) {
+func TestVerdict_Add_CountsFaultsByPart(t *testing.T) {
 	t.Parallel()
 	entries := []checker.Entry{
 		{Kind: checker.Killed, Part: "node 2"},

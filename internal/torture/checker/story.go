@@ -6,8 +6,15 @@ import (
 	"time"
 )
 
-// story is all that is known of one message.
-type story struct {
+// messageTrace holds all observations of one message. - original * | of a copy: the first trace with the same number -
+// began      int64 | time of the first try - node       int | number of the called node, or anywhere - answered   int64
+// | time of the first 202 - spilled    bool | the first 202 reported the spill - stored     bool | a 202 reported the
+// store - mismatched bool | its key belongs to another body - id       string | first observed id; another id starts a
+// copy - acking   [2]bool | delivered, read: an acknowledgement was sent - acked    [2]bool | delivered, read: an
+// acknowledgement was completed - cancels    int | cancel calls - canceledAt int64 | time of the first 200 - replays
+// int | replay calls by id - absent     bool | answered 404 after it was accepted - marks []Mark | events by version,
+// from the first source - told  int | length of the history at rest; zero: none
+type messageTrace struct {
 	number int
 	call   int
 	key    string
@@ -17,8 +24,8 @@ type story struct {
 	ttl    int64
 	quiet  bool
 
-	original *story   // of a copy: the first story of the same number
-	copies   []*story // of an original
+	original *messageTrace   // of a copy: the first story of the same number
+	copies   []*messageTrace // of an original
 
 	began      int64 // of the first try to send it
 	node       int   // that the tries were made at; several: anywhere
@@ -47,7 +54,8 @@ type story struct {
 	dead  bool
 }
 
-// place is a seq that the message has or had.
+// place is a seq of the message. - life     int | zero: unknown - began    int64 | earliest time of its assignment -
+// answered int64 | time of the first answer with the seq - seen     int64 | time of the first delivery with the seq
 type place struct {
 	seq      uint64
 	life     int   // zero: nobody said
@@ -56,11 +64,11 @@ type place struct {
 	seen     int64 // a phone saw it there
 }
 
-// maxConsumers bounds the consumers of events.
+// maxConsumers bounds the event consumers.
 const maxConsumers = 8
 
-// first is the story that knows the calls.
-func (s *story) first() *story {
+// first returns the trace with the calls: the original of a copy.
+func (s *messageTrace) first() *messageTrace {
 	if s.original != nil {
 		return s.original
 	}
@@ -68,17 +76,17 @@ func (s *story) first() *story {
 }
 
 // copied begins the story of the same message under another id.
-func (s *story) copied() *story {
+func (s *messageTrace) copied() *messageTrace {
 	s = s.first()
-	c := &story{
+	c := &messageTrace{
 		number: s.number, call: s.call, key: s.key, to: s.to, lane: s.lane, sendAt: s.sendAt, ttl: s.ttl, quiet: s.quiet, began: s.began, original: s,
 	}
 	s.copies = append(s.copies, c)
 	return c
 }
 
-// at finds the place with a seq, or makes it.
-func (s *story) at(seq uint64) *place {
+// at returns the place with a seq and adds it if necessary.
+func (s *messageTrace) at(seq uint64) *place {
 	for i := range s.places {
 		if s.places[i].seq == seq {
 			return &s.places[i]
@@ -88,8 +96,8 @@ func (s *story) at(seq uint64) *place {
 	return &s.places[len(s.places)-1]
 }
 
-// ofLife finds the place of a life, or nil.
-func (s *story) ofLife(life int) *place {
+// ofLife returns the place of a life, or nil.
+func (s *messageTrace) ofLife(life int) *place {
 	for i := range s.places {
 		if s.places[i].life == life {
 			return &s.places[i]
@@ -98,54 +106,54 @@ func (s *story) ofLife(life int) *place {
 	return nil
 }
 
-// dueAt is when its first life may begin.
-func (s *story) dueAt(created int64) int64 { return max(created, s.sendAt) }
+// dueAt returns the earliest begin of its first life.
+func (s *messageTrace) dueAt(created int64) int64 { return max(created, s.sendAt) }
 
-// excused tells whether it may leave the inbox without a phone: then a Sync may leave it out.
-func (s *story) excused() bool {
+// excused reports whether the message may leave the inbox without a phone, so that a Sync may omit it.
+func (s *messageTrace) excused() bool {
 	return s.ttl > 0 || s.cancels > 0 || s.replays > 0 || s.final != nil && (s.final.Life > 1 || s.final.Status == "failed")
 }
 
-// String tells everything.
-func (s *story) String() string {
+// String returns all observations in one line.
+func (s *messageTrace) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "message %d to +%d, lane %s, id %s", s.number, s.to, s.lane, s.id)
-	tell := func(so bool, format string, args ...any) {
-		if so {
+	add := func(condition bool, format string, args ...any) {
+		if condition {
 			b.WriteString(", ")
 			fmt.Fprintf(&b, format, args...)
 		}
 	}
-	tell(s.key != "", "key %s", s.key)
-	tell(s.call != s.number, "in the call of %d", s.call)
-	tell(s.began != 0, "called %s", clock(s.began))
-	tell(s.sendAt != 0, "to be sent %s", clock(s.sendAt))
-	tell(s.ttl != 0, "good for %s", time.Duration(s.ttl))
-	tell(s.answered != 0, "accepted %s", clock(s.answered))
-	tell(s.spilled, "then spilled")
-	tell(s.first().refused, "refused")
-	tell(s.first().mismatched, "told that its key belongs to another call")
-	tell(s.first().unknown, "without an answer once")
-	tell(s.first().node != 0, "calls at node %d", s.first().node)
+	add(s.key != "", "key %s", s.key)
+	add(s.call != s.number, "in the call of %d", s.call)
+	add(s.began != 0, "called %s", clock(s.began))
+	add(s.sendAt != 0, "to be sent %s", clock(s.sendAt))
+	add(s.ttl != 0, "good for %s", time.Duration(s.ttl))
+	add(s.answered != 0, "accepted %s", clock(s.answered))
+	add(s.spilled, "into the spill")
+	add(s.first().refused, "refused")
+	add(s.first().mismatched, "answered idempotency_mismatch")
+	add(s.first().unknown, "at least one call without an answer")
+	add(s.first().node != 0, "calls at node %d", s.first().node)
 	for _, p := range s.places {
-		tell(true, "seq %d", p.seq)
-		tell(p.life != 0, "in life %d", p.life)
-		tell(p.seen != 0, "seen there %s", clock(p.seen))
+		add(true, "seq %d", p.seq)
+		add(p.life != 0, "in life %d", p.life)
+		add(p.seen != 0, "seen there %s", clock(p.seen))
 	}
-	tell(true, "received %d times", s.received)
+	add(true, "received %d times", s.received)
 	for i, word := range []string{"delivered", "read"} {
-		tell(s.acking[i] && !s.acked[i], "told to be %s", word)
-		tell(s.acked[i], "acknowledged as %s", word)
+		add(s.acking[i] && !s.acked[i], "told to be %s", word)
+		add(s.acked[i], "acknowledged as %s", word)
 	}
-	tell(s.cancels > 0, "cancel called %d times", s.cancels)
-	tell(s.canceledAt != 0, "canceled %s", clock(s.canceledAt))
-	tell(s.replays > 0, "replay called %d times", s.replays)
-	tell(s.absent, "once said not to exist")
-	tell(s.dead, "among the dead letters")
+	add(s.cancels > 0, "cancel called %d times", s.cancels)
+	add(s.canceledAt != 0, "canceled %s", clock(s.canceledAt))
+	add(s.replays > 0, "replay called %d times", s.replays)
+	add(s.absent, "once said not to exist")
+	add(s.dead, "among the dead letters")
 	if s.final != nil {
-		tell(true, "now %q in life %d with %d attempts", s.final.Status, s.final.Life, s.final.Attempt)
+		add(true, "now %q in life %d with %d attempts", s.final.Status, s.final.Life, s.final.Attempt)
 	} else {
-		tell(true, "unknown to the node at the end")
+		add(true, "unknown to the node at the end")
 	}
 	b.WriteString("; history:")
 	for _, m := range s.marks {

@@ -1,6 +1,12 @@
 package checker
 
-// Verdict is what a ledger proves.
+// Verdict is the result of the checks. - Rounds int | completed rounds - Cuts   int | link faults - Wipes  int | flushes
+// of Redis - Parts []Part | faults by part - Spilled    int | accepted messages that were in a spill first - Duplicates
+// int | spilled messages canceled because another call owned the key - Unknown    int | messages of calls without an
+// answer - Refused    int | messages of refused calls - Scheduled  int | messages with a send time - Cancels    int |
+// cancel calls - Tripped  int | observations of an open device breaker - Dead      int | dead letters at the end of
+// their round - Breaches int | broken promises, losses included - Broken   []string | first breaches, with the traces of
+// their messages
 type Verdict struct {
 	Rounds int `json:"rounds"` // times at which everything came to rest and was judged
 	Kills  int `json:"kills"`
@@ -43,7 +49,7 @@ type Verdict struct {
 	Broken   []string `json:"broken,omitempty"` // the first of them, with their stories
 }
 
-// Consumer is what one consumer of events saw.
+// Consumer counts what one event consumer saw.
 type Consumer struct {
 	Name        string `json:"name"`
 	Connections int    `json:"connections"`
@@ -51,7 +57,7 @@ type Consumer struct {
 	Repeats     int    `json:"repeats"`
 }
 
-// Checked counts the histories that were held against a model.
+// Checked counts the histories that were checked for linearizability. - Undecided  int | histories not decided in time
 type Checked struct {
 	Histories  int `json:"histories"`
 	Operations int `json:"operations"`
@@ -66,16 +72,16 @@ func (c *Checked) add(other Checked) {
 	c.Undecided += other.Undecided
 }
 
-// Clean tells whether every promise was kept, and all of it could be decided.
+// Clean reports whether every promise was kept and every check was decided.
 func (v *Verdict) Clean() bool { return v.Breaches == 0 && v.Undecided() == 0 }
 
 // Undecided counts the histories that were neither accepted nor refused.
 func (v *Verdict) Undecided() int { return v.Keys.Undecided + v.Inboxes.Undecided }
 
-// MaxStories bounds what is told of one verdict.
+// MaxStories bounds the breaches that a verdict describes.
 const MaxStories = 20
 
-// Break adds a breach of a promise.
+// Break adds a breach.
 func (v *Verdict) Break(story string) {
 	v.Breaches++
 	if len(v.Broken) < MaxStories {
@@ -83,7 +89,7 @@ func (v *Verdict) Break(story string) {
 	}
 }
 
-// Add takes the verdict of a further round into one of the whole run.
+// Add adds the verdict of a further round.
 func (v *Verdict) Add(w *Verdict) {
 	for _, pair := range [][2]*int{
 		{&v.Rounds, &w.Rounds},

@@ -15,7 +15,7 @@ const (
 	other = 967771000002
 
 	ms = int64(time.Millisecond)
-	// begin is a full millisecond, as the node's clock knows them.
+	// begin is a whole millisecond, the resolution of the node's clock.
 	begin = int64(1_800_000_000_000) * ms
 )
 
@@ -24,12 +24,12 @@ var (
 	consumers = []string{"sse", "hub"}
 )
 
-// idOf is the id of a message, made at the millisecond of its number.
+// idOf returns the id of a message that was created at the millisecond of its number.
 func idOf(number int) string {
 	return esh3ar.MessageIDAt(esh3ar.Time(begin/ms)+esh3ar.Time(number), [10]byte{9: byte(number)}).String()
 }
 
-// at is a time of the ledger, in milliseconds since it began.
+// at returns a ledger time in milliseconds since begin.
 func at(n int64) int64 { return begin + n*ms }
 
 // round builds a ledger, a millisecond per entry.
@@ -72,7 +72,7 @@ func (r *round) ack(number int, status string) {
 	r.note(checker.Entry{Kind: checker.Acked, ID: idOf(number), Status: status})
 }
 
-// rest is what the node and the consumers say of a message: its history as "queued sent delivered", a bar begins a life.
+// rest adds the final state and the events of a message. The history reads "queued sent delivered"; a bar begins a life.
 func (r *round) rest(number int, seq uint64, attempts int, history string) {
 	var marks []checker.Mark
 	life, last := 1, ""
@@ -106,7 +106,7 @@ func (r *round) rest(number int, seq uint64, attempts int, history string) {
 
 func positionOf(n int64) string { return time.UnixMilli(n).UTC().Format("15:04:05.000") }
 
-// clean is a small round in which every promise was kept and every kind of entry occurs.
+// clean returns a small round without a breach, in which every kind of entry occurs.
 func clean() []checker.Entry {
 	r := &round{}
 	for i, name := range consumers {
@@ -188,7 +188,7 @@ func clean() []checker.Entry {
 	return r.entries
 }
 
-func TestACleanLedger(t *testing.T) {
+func TestJudge_NoBreach_IsClean(t *testing.T) {
 	t.Parallel()
 	v := checker.Judge(rules, consumers, clean())
 	if !v.Clean() || v.Lost != 0 {
@@ -217,7 +217,7 @@ func same(a, b *checker.Verdict) bool {
 		a.Dead == b.Dead && slices.Equal(a.Consumers, b.Consumers) && a.Keys == b.Keys && a.Inboxes == b.Inboxes
 }
 
-// edit changes the entries of a kind of one message.
+// edit returns a function that changes the entries of one kind of one message.
 func edit(kind checker.Kind, number int, change func(e *checker.Entry)) func([]checker.Entry) []checker.Entry {
 	return func(entries []checker.Entry) []checker.Entry {
 		for i := range entries {
@@ -233,14 +233,14 @@ func is(e *checker.Entry, kind checker.Kind, number int) bool {
 	return e.Kind == kind && (e.Number == number || e.ID == idOf(number))
 }
 
-// without takes all entries of a kind of one message away.
+// without returns a function that removes the entries of one kind of one message.
 func without(kind checker.Kind, number int) func([]checker.Entry) []checker.Entry {
 	return func(entries []checker.Entry) []checker.Entry {
 		return slices.DeleteFunc(entries, func(e checker.Entry) bool { return is(&e, kind, number) })
 	}
 }
 
-// with adds an entry behind all others of the node's running, before what it says at rest.
+// with returns a function that adds an entry before the first entry about the final state.
 func with(e checker.Entry) func([]checker.Entry) []checker.Entry {
 	return func(entries []checker.Entry) []checker.Entry {
 		at := slices.IndexFunc(entries, func(e checker.Entry) bool { return e.Kind == checker.Seen })
@@ -263,7 +263,7 @@ func both(plants ...func([]checker.Entry) []checker.Entry) func([]checker.Entry)
 	}
 }
 
-// retold changes one event for all who tell of it.
+// retold returns a function that changes one event in the history and at all consumers.
 func retold(number, version int, change func(status *string, life *int, at *int64)) func([]checker.Entry) []checker.Entry {
 	return func(entries []checker.Entry) []checker.Entry {
 		for i := range entries {
@@ -284,13 +284,13 @@ func status(word string) func(*string, *int, *int64) {
 	return func(s *string, _ *int, _ *int64) { *s = word }
 }
 
-// received is one more delivery on connection 2.
+// received returns a delivery on connection 2.
 func received(number int, seq uint64) checker.Entry {
 	return checker.Entry{Kind: checker.Received, Conn: 2, Number: number, To: to, ID: idOf(number), Seq: seq, Lane: "normal", Attempt: 1}
 }
 
-// TestEveryPlantedViolationIsFound changes one thing at a time.
-func TestEveryPlantedViolationIsFound(t *testing.T) {
+// TestJudge_PlantedBreach_IsFound changes one thing at a time.
+func TestJudge_PlantedBreach_IsFound(t *testing.T) {
 	t.Parallel()
 	type plant = func([]checker.Entry) []checker.Entry
 	for name, c := range map[string]struct {
@@ -300,7 +300,7 @@ func TestEveryPlantedViolationIsFound(t *testing.T) {
 		// of one message
 		"lost":                {both(without(checker.Received, 2), without(checker.Acking, 2)), "LOST: accepted, and no phone received it: message 2"},
 		"unknown to the node": {both(without(checker.Final, 2), without(checker.History, 2)), "LOST: accepted, and the node does not know it: message 2"},
-		"absent for a while":  {with(checker.Entry{Kind: checker.Absent, ID: idOf(2)}), "said not to exist for a while: message 2"},
+		"absent for a while":  {with(checker.Entry{Kind: checker.Absent, ID: idOf(2)}), "accepted, but later answered 404: message 2"},
 		"nobody sent it":      {with(received(99, 12)), "message 99 to +967771000001, id " + idOf(99) + ", was never sent"},
 		"an unknown id":       {with(checker.Entry{Kind: checker.Acked, ID: "x"}), "id x is acked and belongs to no message"},
 		"an unknown kind":     {with(checker.Entry{Kind: "x"}), `unknown kind "x"`},
@@ -312,37 +312,37 @@ func TestEveryPlantedViolationIsFound(t *testing.T) {
 		"one id for two":       {with(func() checker.Entry { e := received(4, 3); e.ID = idOf(1); return e }()), "belongs to message 1 as well: message 4"},
 		"wrong phone":          {edit(checker.Received, 2, func(e *checker.Entry) { e.To = other }), "reached +967771000002: message 2"},
 		"wrong lane":           {edit(checker.Received, 2, func(e *checker.Entry) { e.Lane = "low" }), "received in lane low: message 2"},
-		"refused and stored":   {with(received(3, 12)), "refused, and yet there: message 3"},
+		"refused and stored":   {with(received(3, 12)), "stored although the call was refused: message 3"},
 		"a good call refused":  {edit(checker.Refused, 3, func(e *checker.Entry) { e.Status = "500" }), "a good call was answered 500: message 3"},
-		"mismatched and there": {with(received(12, 12)), "its key belongs to another call, and yet it is there: message 12"},
-		"no seq":               {edit(checker.Accepted, 2, func(e *checker.Entry) { e.Seq = 0 }), "accepted for now and without a seq: message 2"},
+		"mismatched and there": {with(received(12, 12)), "stored although its key belongs to another call: message 12"},
+		"no seq":               {edit(checker.Accepted, 2, func(e *checker.Entry) { e.Seq = 0 }), "accepted as stored, but without a seq: message 2"},
 		"never at rest": {
 			both(retold(4, 2, status("sent")), edit(checker.Final, 4, func(e *checker.Entry) { e.Status = "sent" })),
-			"never came to rest: message 4",
+			"never reached a final status: message 4",
 		},
 		"acknowledgement taken back": {
 			both(retold(10, 3, status("expired")), edit(checker.Final, 10, func(e *checker.Entry) { e.Status = "expired" })),
-			"an acknowledgement was taken back: message 10",
+			"a completed acknowledgement was undone: message 10",
 		},
 		"reading taken back": {both(edit(checker.Final, 2, func(e *checker.Entry) { e.Status = "delivered" }),
-			edit(checker.History, 2, func(e *checker.Entry) { e.Events = e.Events[:2] })), "an acknowledgement was taken back: message 2"},
+			edit(checker.History, 2, func(e *checker.Entry) { e.Events = e.Events[:2] })), "a completed acknowledgement was undone: message 2"},
 		"cancel taken back": {
 			both(retold(7, 2, status("expired")), edit(checker.Final, 7, func(e *checker.Entry) { e.Status = "expired" })),
-			"a cancel was taken back: message 7",
+			"a confirmed cancel was undone: message 7",
 		},
 		"replay taken back": {both(edit(checker.Final, 8, func(e *checker.Entry) { e.Life, e.Seq, e.Status = 1, 6, "failed" }),
-			edit(checker.History, 8, func(e *checker.Entry) { e.Events = e.Events[:3] })), "a replay was taken back: life 2 had begun: message 8"},
-		"delivered by nobody": {both(without(checker.Acking, 4), without(checker.Acked, 4)), "delivered, and no phone acknowledged it: message 4"},
+			edit(checker.History, 8, func(e *checker.Entry) { e.Events = e.Events[:3] })), "a confirmed replay was undone: life 2 had begun: message 8"},
+		"delivered by nobody": {both(without(checker.Acking, 4), without(checker.Acked, 4)), "delivered without an acknowledgement: message 4"},
 		"read by nobody": {
 			both(edit(checker.Acking, 2, func(e *checker.Entry) { e.Status = "delivered" }), without(checker.Acked, 2)),
-			"read, and no phone said so: message 2",
+			"read without an acknowledgement of reading: message 2",
 		},
-		"canceled by nobody":  {both(without(checker.Canceling, 7), without(checker.Canceled, 7)), "canceled, and nobody asked for it: message 7"},
-		"canceled and not":    {with(checker.Entry{Kind: checker.Uncancelable, ID: idOf(7)}), "canceled, and called not cancelable later: message 7"},
+		"canceled by nobody":  {both(without(checker.Canceling, 7), without(checker.Canceled, 7)), "canceled without a request: message 7"},
+		"canceled and not":    {with(checker.Entry{Kind: checker.Uncancelable, ID: idOf(7)}), "canceled, but a later cancel was answered 409: message 7"},
 		"failed too early":    {both(edit(checker.History, 9, func(e *checker.Entry) { e.Events[2].Attempt = 2 }), without(checker.Seen, 9)), "failed after 2 attempts of 3: message 9"},
 		"one attempt more":    {edit(checker.Received, 9, func(e *checker.Entry) { e.Attempt = 4 }), "pushed as attempt 4 of 3: message 9"},
-		"no dead letter":      {without(checker.Dead, 9), "failed is true and to be among the dead letters is false: message 9"},
-		"a wrong dead letter": {with(checker.Entry{Kind: checker.Dead, ID: idOf(1)}), "failed is false and to be among the dead letters is true: message 1"},
+		"no dead letter":      {without(checker.Dead, 9), "failed is true but listed as a dead letter is false: message 9"},
+		"a wrong dead letter": {with(checker.Entry{Kind: checker.Dead, ID: idOf(1)}), "failed is false but listed as a dead letter is true: message 1"},
 
 		// of time
 		"before its time":   {edit(checker.Received, 5, func(e *checker.Entry) { e.At = at(140) }), "received 08:00:00.140, before its time: message 5"},
@@ -360,20 +360,20 @@ func TestEveryPlantedViolationIsFound(t *testing.T) {
 		"spent on nobody": {
 			both(with(checker.Entry{Kind: checker.Opened, Conn: 3, To: to, Quiet: true}),
 				with(func() checker.Entry { e := received(4, 3); e.Conn = 3; return e }()), with(func() checker.Entry { e := received(4, 3); e.Conn = 3; return e }())),
-			"repeated on connection 3, which had shown no sign of life since: message 4",
+			"pushed again on connection 3, which had sent nothing since: message 4",
 		},
-		"not listed":     {with(checker.Entry{Kind: checker.Unlisted, ID: idOf(1)}), "knows the message and does not list it: message 1"},
+		"not listed":     {with(checker.Entry{Kind: checker.Unlisted, ID: idOf(1)}), "returns the message by its id but does not list it: message 1"},
 		"same seq twice": {edit(checker.Received, 4, func(e *checker.Entry) { e.Seq = 2 }), "seq 2 of +967771000001 belongs to message 2 as well"},
 		"a gap": {both(edit(checker.Received, 5, func(e *checker.Entry) { e.Seq = 12 }), edit(checker.Final, 5, func(e *checker.Entry) { e.Seq = 12 }),
-			edit(checker.Synced, 0, func(e *checker.Entry) { e.Found = nil })), "was given 11 seqs, and this is seq 12: there is a gap: message 5"},
+			edit(checker.Synced, 0, func(e *checker.Entry) { e.Found = nil })), "has 11 inbox entries, but this is seq 12: message 5"},
 		"another seq":    {with(received(1, 9)), "has 2 seqs and entered its inbox 1 times: message 1"},
-		"told otherwise": {edit(checker.Final, 2, func(e *checker.Entry) { e.Seq = 12 }), "life 1 is said to have seq 12"},
+		"told otherwise": {edit(checker.Final, 2, func(e *checker.Entry) { e.Seq = 12 }), "life 1 has seq 12"},
 		"a replay into the past, unanswered": {both(without(checker.Replayed, 8), edit(checker.Accepted, 8, func(e *checker.Entry) { e.Seq = 10 }),
 			edit(checker.Final, 8, func(e *checker.Entry) { e.Seq = 6 })), "life 2 has seq 6, which is not above seq 10 of life 1: message 8"},
 		"a replay into the past": {edit(checker.Replayed, 8, func(e *checker.Entry) { e.Seq = 5 }), "replayed into seq 5, which is not above seq 6 of life 1"},
 
 		// of histories
-		"version missing": {edit(checker.History, 1, func(e *checker.Entry) { e.Events[1].Version = 3 }), "the history has version 3 in place 2: message 1"},
+		"version missing": {edit(checker.History, 1, func(e *checker.Entry) { e.Events[1].Version = 3 }), "the history has version 3 at position 2: message 1"},
 		"falling":         {retold(1, 3, status("pending")), `the history goes from "sent" to "pending": message 1`},
 		"standing":        {retold(7, 2, status("queued")), `the history goes from "queued" to "queued": message 7`},
 		"wrong beginning": {retold(1, 1, status("pending")), `the history begins with "pending" in life 1: message 1`},
@@ -381,9 +381,9 @@ func TestEveryPlantedViolationIsFound(t *testing.T) {
 		"a life too many": {retold(10, 3, func(_ *string, life *int, _ *int64) { *life = 2 }), `from "sent" in life 1 to "delivered" in life 2: message 10`},
 		"replayed by nobody": {both(without(checker.Replaying, 8), func(e []checker.Entry) []checker.Entry {
 			return slices.DeleteFunc(e, func(e checker.Entry) bool { return e.Kind == checker.Replaying })
-		}), "in life 2 after 0 replays of it and 0 of all: message 8"},
+		}), "in life 2 after 0 replays by id and 0 by filter: message 8"},
 		"history of another": {edit(checker.Final, 1, func(e *checker.Entry) { e.Status = "read" }), `the message is "read" in life 1 and its history ends with "delivered" in life 1: message 1`},
-		"no history":         {without(checker.History, 1), "tells no history of it: message 1"},
+		"no history":         {without(checker.History, 1), "returns the message without a history: message 1"},
 
 		// of consumers
 		"an event missing": {func(e []checker.Entry) []checker.Entry {
@@ -394,11 +394,11 @@ func TestEveryPlantedViolationIsFound(t *testing.T) {
 		}, "consumer hub saw version 3 before version 2: message 1"},
 		"an event of nothing": {
 			with(checker.Entry{Kind: checker.Seen, Consumer: "hub", Conn: 101, Number: 1, ID: idOf(1), Version: 1, Life: 1, Status: "read", At: at(2000)}),
-			`version 1 is "read" in life 1 for one and "queued" in life 1 for another: message 1`,
+			`version 1 is "read" in life 1 in one source and "queued" in life 1 in another: message 1`,
 		},
 		"an event too many": {func(e []checker.Entry) []checker.Entry {
 			return append(e, checker.Entry{Kind: checker.Seen, Consumer: "hub", Conn: 101, Number: 1, ID: idOf(1), Version: 4, Life: 1, Status: "read"})
-		}, "consumer hub saw 4 events, and the history has 3: message 1"},
+		}, "consumer hub saw 4 events, but the history has 3: message 1"},
 		"a wrong version": {with(checker.Entry{Kind: checker.Seen, Consumer: "hub", Conn: 101, Number: 1, ID: idOf(1), Version: 1 << 30}), "an event has version 1073741824: message 1"},
 		"a wrong number":  {edit(checker.Seen, 1, func(e *checker.Entry) { e.ID = idOf(1); e.Number = 0 }), "under the number 0: message 1"},
 		"going back": {func(e []checker.Entry) []checker.Entry {
@@ -406,7 +406,7 @@ func TestEveryPlantedViolationIsFound(t *testing.T) {
 			e[at+1].Position = e[at].Position
 			return e
 		}, "consumer sse was at position"},
-		"events gone": {with(checker.Entry{Kind: checker.Reset, Consumer: "sse"}), "consumer sse was told that events are gone"},
+		"events gone": {with(checker.Entry{Kind: checker.Reset, Consumer: "sse"}), "consumer sse received a reset: events are lost"},
 
 		// of histories of calls
 		"a key with two ids": {func(e []checker.Entry) []checker.Entry {
@@ -416,7 +416,7 @@ func TestEveryPlantedViolationIsFound(t *testing.T) {
 		}, "key k1 is not linearizable"},
 		"a key that was nobody's": {func(e []checker.Entry) []checker.Entry {
 			at := slices.IndexFunc(e, func(e checker.Entry) bool { return e.Kind == checker.Mismatched })
-			e[at].Began, e[at].At = e[5].Began-ms/2, e[5].Began-ms/4 // before the first call of its twin
+			e[at].Began, e[at].At = e[5].Began-ms/2, e[5].Began-ms/4 // before the first call of its duplicate
 			return e
 		}, "explains that the call of message 12 was mismatched"},
 		"a sync that misses one": {func(e []checker.Entry) []checker.Entry {
@@ -494,8 +494,9 @@ func swapReceived(entries []checker.Entry, a, b int) []checker.Entry {
 	return entries
 }
 
-// TestRoundsGoOn: the second round begins where the first ended, and hears nothing of it.
-func TestRoundsGoOn(t *testing.T) {
+// TestBook_SecondRound_ContinuesFromCarry checks that the second round starts at the end of the first one and that no
+// message of the first appears in it.
+func TestBook_SecondRound_ContinuesFromCarry(t *testing.T) {
 	t.Parallel()
 	first := checker.NewBook(rules, checker.Carry{Consumers: consumers})
 	for _, e := range clean() {
@@ -529,9 +530,9 @@ func TestRoundsGoOn(t *testing.T) {
 		t.Errorf("%+v\n%s", v, strings.Join(v.Broken, "\n"))
 	}
 	for want, w := range map[string]checker.Verdict{
-		"came to its end in an earlier round, and now it is received again": second(12, received(2, 2)),
-		"was given before, in an earlier round":                             second(11),
-		"was given 12 seqs, and this is seq 13":                             second(13),
+		"ended in an earlier round and is received in this one": second(12, received(2, 2)),
+		"was assigned in an earlier round":                      second(11),
+		"has 12 inbox entries, but this is seq 13":              second(13),
 	} {
 		if w.Clean() || !strings.Contains(strings.Join(w.Broken, "\n"), want) {
 			t.Errorf("want %q, got %s", want, strings.Join(w.Broken, "\n"))
@@ -539,8 +540,8 @@ func TestRoundsGoOn(t *testing.T) {
 	}
 }
 
-// TestStoriesAreBounded: a run in which all is lost says so, and does not tell it all.
-func TestStoriesAreBounded(t *testing.T) {
+// TestVerdict_ManyBreaches_DescribesTheFirst checks that all breaches are counted and a bounded number is described.
+func TestVerdict_ManyBreaches_DescribesTheFirst(t *testing.T) {
 	t.Parallel()
 	r := &round{}
 	for i := 1; i <= 100; i++ {
@@ -557,7 +558,7 @@ func TestStoriesAreBounded(t *testing.T) {
 	}
 }
 
-func TestBehindCountsWhatConsumersHaveToSee(t *testing.T) {
+func TestBook_Behind_CountsUnseenEvents(t *testing.T) {
 	t.Parallel()
 	b := checker.NewBook(rules, checker.Carry{Consumers: consumers})
 	entries := clean()

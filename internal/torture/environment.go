@@ -14,26 +14,26 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/redisproc"
 )
 
-// masters is how many servers the Redis Cluster has: as few as it can have.
+// masters is the number of Redis masters: the minimum of a Redis Cluster.
 const masters = 3
 
-// ground is what the nodes of a cluster stand on: a real PostgreSQL, a real Redis Cluster, and links from each node to each
-// of the servers.
+// environment holds the servers that the nodes of a cluster share: a real PostgreSQL, a real Redis Cluster, and a
+// proxied link from each node to each server.
 //
-// Clients of a Redis Cluster go where the servers say that they are, past any proxy. So each node has a loopback address
-// of its own at which its links to Redis listen, on the very ports of the servers, and the servers name no address: by
-// cluster-preferred-endpoint-type unknown-endpoint a client takes the address at which it asked.
-type ground struct {
+// A Redis Cluster tells its clients the addresses of its servers, and clients would bypass a proxy. So each node has its
+// own loopback address, on which its links to Redis listen with the servers' ports. The servers run with
+// cluster-preferred-endpoint-type unknown-endpoint: they announce no address, and clients keep the address they dialed.
+type environment struct {
 	postgres *pgproc.Server
 	redis    *redisproc.Cluster
 	links    []*faultproxy.Link
 	dir      string
 }
 
-func newGround(ctx context.Context, dir string) (g *ground, err error) {
+func newEnvironment(ctx context.Context, dir string) (g *environment, err error) {
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
-	g = &ground{dir: dir}
+	g = &environment{dir: dir}
 	if g.postgres, err = pgproc.Start(ctx, pgproc.Config{Keep: true}); err != nil {
 		return nil, err
 	}
@@ -44,8 +44,8 @@ func newGround(ctx context.Context, dir string) (g *ground, err error) {
 	return g, nil
 }
 
-// reach makes the links of a node, and gives the flags by which it uses them.
-func (g *ground) reach(number int) (flags []string, err error) {
+// connectNode creates the links of a node and returns the flags with which the node uses them.
+func (g *environment) connectNode(number int) (flags []string, err error) {
 	name := fmt.Sprintf("link from node %d to ", number)
 	database, err := g.link(name+"PostgreSQL", "127.0.0.1:0", g.postgres.Addr)
 	if err != nil {
@@ -67,7 +67,7 @@ func (g *ground) reach(number int) (flags []string, err error) {
 	return []string{"--database-url", url, "--redis-url", strings.Join(caches, ",")}, nil
 }
 
-func (g *ground) link(name, listen, server string) (*faultproxy.Link, error) {
+func (g *environment) link(name, listen, server string) (*faultproxy.Link, error) {
 	l, err := faultproxy.New(name, listen, server)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -76,8 +76,8 @@ func (g *ground) link(name, listen, server string) (*faultproxy.Link, error) {
 	return l, nil
 }
 
-// end ends all of it. What the database held lies with the rest of the run then.
-func (g *ground) end() error {
+// end stops all servers and moves the database's files to the directory of the run. g may be nil.
+func (g *environment) end() error {
 	if g == nil {
 		return nil
 	}
@@ -88,7 +88,7 @@ func (g *ground) end() error {
 	return errors.Join(err, move(g.postgres.Dir(), filepath.Join(g.dir, "postgres")))
 }
 
-// move moves a folder, to another file system too.
+// move moves a directory, across file systems too.
 func move(from, to string) error {
 	if os.Rename(from, to) == nil {
 		return nil

@@ -15,9 +15,9 @@ type sample struct {
 	load   time.Duration // CPU that this process has used
 }
 
-// watch takes samples of a crowd and the server.
-type watch struct {
-	crowd   crowd
+// overloadMonitor takes samples of a crowd and the server.
+type overloadMonitor struct {
+	crowd   tenantLoad
 	pid     int
 	every   time.Duration
 	samples []sample
@@ -26,13 +26,13 @@ type watch struct {
 // fewSamples is the least that a plot needs.
 const fewSamples = 30
 
-// newWatch looks once a second, and more often where the whole is short.
-func newWatch(c crowd, pid int, whole time.Duration) *watch {
-	return &watch{crowd: c, pid: pid, every: max(20*time.Millisecond, min(time.Second, whole/fewSamples))}
+// newOverloadMonitor looks once a second, and more often where the whole is short.
+func newOverloadMonitor(c tenantLoad, pid int, whole time.Duration) *overloadMonitor {
+	return &overloadMonitor{crowd: c, pid: pid, every: max(20*time.Millisecond, min(time.Second, whole/fewSamples))}
 }
 
 // run looks until over is closed, and once more then.
-func (w *watch) run(over <-chan struct{}) error {
+func (w *overloadMonitor) run(over <-chan struct{}) error {
 	tick := time.NewTicker(w.every)
 	defer tick.Stop()
 	for {
@@ -47,10 +47,10 @@ func (w *watch) run(over <-chan struct{}) error {
 	}
 }
 
-func (w *watch) look() (err error) {
+func (w *overloadMonitor) look() (err error) {
 	s := sample{at: time.Now()}
 	for _, g := range w.crowd {
-		s.groups, s.slow = append(s.groups, g.counts()), append(s.slow, g.slowest())
+		s.groups, s.slow = append(s.groups, g.counts()), append(s.slow, g.recentP99())
 	}
 	if s.memory, err = rssOf(w.pid); err != nil {
 		return err
@@ -64,7 +64,7 @@ func (w *watch) look() (err error) {
 }
 
 // memory is the mean of the samples from from up to to, in MiB.
-func (w *watch) memory(from, to int) float64 {
+func (w *overloadMonitor) memory(from, to int) float64 {
 	sum := int64(0)
 	for _, s := range w.samples[from:to] {
 		sum += s.memory
@@ -73,7 +73,7 @@ func (w *watch) memory(from, to int) float64 {
 }
 
 // rates gives what a group did per second between samples.
-func (w *watch) rates(group int, of func(counts) int64) (perSecond []float64) {
+func (w *overloadMonitor) rates(group int, of func(counts) int64) (perSecond []float64) {
 	for i := 1; i < len(w.samples); i++ {
 		a, b := &w.samples[i-1], &w.samples[i]
 		if took := b.at.Sub(a.at).Seconds(); took > 0 {
@@ -87,7 +87,7 @@ func served(c counts) int64 { return c.served }
 func due(c counts) int64    { return c.due }
 
 // series are the samples for the report.
-func (w *watch) series() (all []Series) {
+func (w *overloadMonitor) series() (all []Series) {
 	for i, g := range w.crowd {
 		all = append(all, Series{Overload, g.level + " served", "messages/s", w.every.Seconds(), w.rates(i, served)},
 			Series{Overload, g.level + " offered", "messages/s", w.every.Seconds(), w.rates(i, due)})

@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// stuckAfter is how long nothing may come nearer to its end before the round is judged as it is: the verdict names what
-// did not end. It is longer than anything that a message may wait for by right.
+// stuckAfter is the time without progress after which a round is judged as it is; the verdict lists the unfinished
+// messages. It exceeds every timeout that may legitimately hold a message.
 const stuckAfter = 30 * time.Second
 
-// quietChecks is how often in a row nothing may be under way before it is believed.
+// quietChecks is the number of consecutive checks that must find nothing in flight.
 const quietChecks = 2
 
-// rest waits until no message of the round is on its way and no phone waits for a completion.
-func (r *round) rest(ctx context.Context) error {
+// awaitQuiescence waits until no message of the round is in flight and no phone waits for a completion.
+func (r *round) awaitQuiescence(ctx context.Context) error {
 	best, since := -1, time.Now()
 	for quiet := 0; quiet < quietChecks; {
 		if err := sleep(ctx, 200*time.Millisecond); err != nil {
@@ -43,8 +43,7 @@ func (r *round) rest(ctx context.Context) error {
 	return nil
 }
 
-// spilled counts what the nodes keep on their own disks: the messages that wait for the store, and the calls that it will
-// never take.
+// spilled counts the contents of the nodes' spills: messages that wait for the store, and quarantined calls.
 func (r *round) spilled(ctx context.Context) (waiting, aside int, err error) {
 	for _, n := range r.fleet.nodes {
 		var report struct{ Messages, Quarantined int }
@@ -56,7 +55,7 @@ func (r *round) spilled(ctx context.Context) (waiting, aside int, err error) {
 	return waiting, aside, nil
 }
 
-// open counts the messages of the round that have not ended, as the node says.
+// open counts the messages of the round without a final status, as the API reports them.
 func (r *round) open(ctx context.Context) (n int, err error) {
 	query := url.Values{"status": {"scheduled,queued,pending,sent"}, "from": {stamp(r.since)}}
 	err = r.pages(ctx, r.client, "/v1/messages", query, func(items []record) error {

@@ -8,18 +8,19 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// A round is judged at the latest after this time or this many messages: the ledger's memory is that of its largest round.
+// A round ends at the latest after this time or this many messages. The memory of the ledger is bounded by the largest
+// round.
 const (
 	roundTime     = 45 * time.Second
 	roundMessages = 60_000
 )
 
-// aftermath is how long the traffic goes on after the last fault of a round: what only time brings about, such as the
-// third attempt, must not be cut off by every kill.
+// aftermath is how long the traffic continues after the last fault of a round, so that events which need time, such as
+// the third delivery attempt, occur between kills.
 const aftermath = 1500 * time.Millisecond
 
-// torment chooses the faults of a run.
-type torment struct {
+// faultScheduler chooses the faults of a run. - left    [] | faults not yet injected in this pass
+type faultScheduler struct {
 	options *Options
 	random  *rand.Rand
 	began   time.Time
@@ -28,21 +29,21 @@ type torment struct {
 	kills   int
 }
 
-// over tells whether the run has had all its faults.
-func (t *torment) over() bool {
+// over reports whether the run has had all its faults.
+func (t *faultScheduler) over() bool {
 	return t.options.Kills > 0 && t.kills >= t.options.Kills || t.options.Time > 0 && time.Since(t.began) >= t.options.Time
 }
 
-// round makes faults until the round or the run is over, and returns when all of them are undone.
-func (t *torment) round(ctx context.Context, r *round) error {
+// round injects faults until the round or the run is over. It returns when all of them are cleared.
+func (t *faultScheduler) round(ctx context.Context, r *round) error {
 	strikes, striking := errgroup.WithContext(ctx)
 	strikes.SetLimit(r.fleet.atOnce())
 	for began := time.Now(); !t.over() && time.Since(began) < roundTime && r.accepted() < roundMessages; {
 		if err := sleep(striking, between(t.random, 200*time.Millisecond, 1500*time.Millisecond)); err != nil {
 			break
 		}
-		f := t.deal()
-		s := &strike{f, r, rand.New(rand.NewPCG(t.random.Uint64(), 0))}
+		f := t.next()
+		s := &faultOccurrence{f, r, rand.New(rand.NewPCG(t.random.Uint64(), 0))}
 		strikes.Go(func() error { return s.run(striking) })
 		if f.kills && t.kills%10 == 0 {
 			r.report(t)
@@ -54,8 +55,8 @@ func (t *torment) round(ctx context.Context, r *round) error {
 	return sleep(ctx, aftermath)
 }
 
-// deal takes the next fault of this pass, or of a new one.
-func (t *torment) deal() *fault {
+// next returns the next fault of the pass; it starts a new pass when none is left.
+func (t *faultScheduler) next() *fault {
 	if len(t.left) == 0 {
 		t.left = append(t.left, t.faults...)
 		t.random.Shuffle(len(t.left), func(i, j int) { t.left[i], t.left[j] = t.left[j], t.left[i] })

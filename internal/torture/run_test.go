@@ -28,18 +28,18 @@ import (
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 5 && os.Args[1] == "serve" {
-		asNode(os.Args[3], os.Args[5])
+		runChildNode(os.Args[3], os.Args[5])
 	}
 	goleak.VerifyTestMain(m)
 }
 
-// stage is a round against a scripted node.
-type stage struct {
+// fixture is a round against a scripted node.
+type fixture struct {
 	*round
 	dir string
 }
 
-func newStage(t *testing.T, node http.HandlerFunc) *stage {
+func newFixture(t *testing.T, node http.HandlerFunc) *fixture {
 	t.Helper()
 	server := httptest.NewServer(node)
 	t.Cleanup(server.Close)
@@ -59,15 +59,15 @@ func newStage(t *testing.T, node http.HandlerFunc) *stage {
 	}
 	round.client = server.Client()
 	round.ending, round.end = context.WithCancel(t.Context())
-	return &stage{round, dir}
+	return &fixture{round, dir}
 }
 
-func (s *stage) sender() *sender {
+func (s *fixture) sender() *sender {
 	return &sender{round: s.round, random: rand.New(rand.NewPCG(1, 1)), client: s.client}
 }
 
-// entries closes the round and reads its file.
-func (s *stage) entries(t *testing.T) (list []checker.Entry) {
+// entries closes the round and returns the entries of its file.
+func (s *fixture) entries(t *testing.T) (list []checker.Entry) {
 	t.Helper()
 	if err := s.ledger.close(); err != nil {
 		t.Fatal(err)
@@ -93,7 +93,7 @@ func kinds(list []checker.Entry) (words []string) {
 	return words
 }
 
-// body is what the node reads of a call.
+// body is the part of a call that the scripted node decodes.
 type body struct {
 	To          string `json:"recipientPhoneNumber"`
 	Content     string `json:"messageContent"`
@@ -103,15 +103,15 @@ type body struct {
 	TTL         int    `json:"ttlSeconds"`
 }
 
-func TestACallIsRepeatedUnderItsKeyUntilItIsAnswered(t *testing.T) {
+func TestSender_CallWithKey_RetriesUntilAnswered(t *testing.T) {
 	t.Parallel()
 	var tries []string
 	var seen body
-	s := newStage(t, func(w http.ResponseWriter, r *http.Request) {
+	s := newFixture(t, func(w http.ResponseWriter, r *http.Request) {
 		tries = append(tries, r.Header.Get("Idempotency-Key"))
 		switch len(tries) {
-		case 1: // on a connection that is new: on others net/http repeats a call with a key by itself
-			panic(http.ErrAbortHandler) // as a kill does
+		case 1: // on a new connection: on a reused one net/http retries a call with a key
+			panic(http.ErrAbortHandler) // drops the connection, as a kill does
 		case 2:
 			w.WriteHeader(http.StatusServiceUnavailable)
 		case 3:
@@ -125,7 +125,7 @@ func TestACallIsRepeatedUnderItsKeyUntilItIsAnswered(t *testing.T) {
 		}
 	})
 	at := s.clock.now() / int64(time.Millisecond) * int64(time.Millisecond)
-	got := s.sender().see(s.newCall(keyed, false, message{to: recipientOf(1), lane: "high", sendAt: at, ttl: 2 * time.Second}))
+	got := s.sender().sendUntilAnswered(s.newCall(keyed, false, message{to: recipientOf(1), lane: "high", sendAt: at, ttl: 2 * time.Second}))
 	if !slices.Equal(got, []sent{{"a", true}}) {
 		t.Errorf("accepted %+v", got)
 	}
@@ -146,27 +146,28 @@ func TestACallIsRepeatedUnderItsKeyUntilItIsAnswered(t *testing.T) {
 	}
 }
 
-func TestACallWithoutAKeyIsMadeOnce(t *testing.T) {
+func TestSender_CallWithoutKey_IsNotRetried(t *testing.T) {
 	t.Parallel()
 	tries := 0
-	s := newStage(t, func(w http.ResponseWriter, _ *http.Request) {
+	s := newFixture(t, func(w http.ResponseWriter, _ *http.Request) {
 		tries++
 		w.WriteHeader(http.StatusServiceUnavailable)
 	})
-	if got := s.sender().see(s.newCall(keyless, false, message{to: recipientOf(1), lane: "low"})); got != nil || tries != 1 {
-		t.Errorf("%v after %d tries", got, tries)
+	if got := s.sender().sendUntilAnswered(s.newCall(keyless, false, message{to: recipientOf(1), lane: "low"})); got != nil || tries != 1 {
+		t.Errorf("got %v after %d tries, want none after 1", got, tries)
 	}
 }
 
-// TestARefusalForGoodIsNotRepeated, with a key or without: it is the ledger's to say that it is wrong.
-func TestARefusalForGoodIsNotRepeated(t *testing.T) {
+// TestSender_PermanentRefusal_IsNotRetried checks that the refusal is recorded: the checker decides whether it was
+// correct.
+func TestSender_PermanentRefusal_IsNotRetried(t *testing.T) {
 	t.Parallel()
 	for answer, kind := range map[string]checker.Kind{`{"code":"idempotency_mismatch"}`: checker.Mismatched, `{"code":"validation_failed"}`: checker.Refused} {
-		s := newStage(t, func(w http.ResponseWriter, _ *http.Request) {
+		s := newFixture(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusUnprocessableEntity)
 			_, _ = io.WriteString(w, answer)
 		})
-		s.sender().see(s.newCall(keyed, true, message{to: recipientOf(1), lane: "low"}, message{to: recipientOf(2), lane: "low"}))
+		s.sender().sendUntilAnswered(s.newCall(keyed, true, message{to: recipientOf(1), lane: "low"}, message{to: recipientOf(2), lane: "low"}))
 		list := s.entries(t)
 		if want := []string{"called", "called", string(kind), string(kind)}; !slices.Equal(kinds(list), want) {
 			t.Errorf("noted %v, want %v", kinds(list), want)
@@ -177,11 +178,12 @@ func TestARefusalForGoodIsNotRepeated(t *testing.T) {
 	}
 }
 
-// TestTwinsShareAKey and call at the same time: each waits for the other to have begun.
-func TestTwinsShareAKey(t *testing.T) {
+// TestSender_ConcurrentDuplicates_ShareKey checks that both calls are in flight at once: each waits until the other has
+// begun.
+func TestSender_ConcurrentDuplicates_ShareKey(t *testing.T) {
 	t.Parallel()
 	same, different := 0, 0
-	s := newStage(t, nil)
+	s := newFixture(t, nil)
 	var mu sync.Mutex
 	var keys, bodies []string
 	met := make(chan struct{})
@@ -203,7 +205,7 @@ func TestTwinsShareAKey(t *testing.T) {
 	s.fleet.nodes[0].config.Listen = strings.TrimPrefix(server.URL, "http://")
 	sender := s.sender()
 	for range 20 {
-		sender.twins()
+		sender.sendConcurrentDuplicates()
 		if len(keys) != 2 || keys[0] != keys[1] || keys[0] == "" {
 			t.Fatalf("keys %q", keys)
 		}
@@ -215,14 +217,14 @@ func TestTwinsShareAKey(t *testing.T) {
 		keys, bodies = nil, nil
 	}
 	if same == 0 || different == 0 {
-		t.Errorf("%d times the same body, %d times another", same, different)
+		t.Errorf("equal bodies: got %d, different bodies: got %d, want some of both", same, different)
 	}
 }
 
-func TestWhatACancelIsAnswered(t *testing.T) {
+func TestSender_Cancel_RecordsOutcome(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[int]checker.Kind{200: checker.Canceled, 409: checker.Uncancelable, 404: checker.Absent, 503: checker.Canceling} {
-		s := newStage(t, func(w http.ResponseWriter, r *http.Request) {
+		s := newFixture(t, func(w http.ResponseWriter, r *http.Request) {
 			if r.Method != http.MethodDelete || r.URL.Path != "/v1/messages/a" || r.Header.Get("Authorization") != "Bearer key" {
 				t.Errorf("%s %s", r.Method, r.URL)
 			}
@@ -235,9 +237,9 @@ func TestWhatACancelIsAnswered(t *testing.T) {
 	}
 }
 
-func TestWhatAReplayIsAnswered(t *testing.T) {
+func TestOperator_Replay_RecordsOutcome(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, func(w http.ResponseWriter, r *http.Request) {
+	s := newFixture(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/v1/dead-letters":
 			_, _ = io.WriteString(w, `{"items":[{"id":"a","messageContent":"5","recipientPhoneNumber":"+967773000001"}]}`)
@@ -248,13 +250,13 @@ func TestWhatAReplayIsAnswered(t *testing.T) {
 			_, _ = io.WriteString(w, `{"replayed":3,"more":false}`)
 		case "/admin/v1/breakers":
 			if r.Header.Get("Authorization") != "Bearer admin" {
-				t.Error("not as the admin")
+				t.Error("authorization: got another token, want the admin token")
 			}
 			_, _ = io.WriteString(w, `{"devicesOpen":2}`)
 		}
 	})
 	o := &operator{s.round, rand.New(rand.NewPCG(1, 1)), s.client}
-	letters := o.some()
+	letters := o.newestDeadLetters()
 	if len(letters) != 1 || letters[0].number() != 5 {
 		t.Fatalf("%+v", letters)
 	}
@@ -270,10 +272,10 @@ func TestWhatAReplayIsAnswered(t *testing.T) {
 	}
 }
 
-// TestDrawsAreTheSeeds: the same seed gives the same choices, and all kinds of messages occur.
-func TestDrawsAreTheSeeds(t *testing.T) {
+// TestRound_Draw_IsDeterministic checks that equal seeds give equal messages and that all kinds of messages occur.
+func TestRound_Draw_IsDeterministic(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, nil)
+	s := newFixture(t, nil)
 	one, two := s.stream(3), s.stream(3)
 	var later, mortal, plain, both int
 	for range 2000 {
@@ -300,32 +302,32 @@ func TestDrawsAreTheSeeds(t *testing.T) {
 	}
 }
 
-func TestEveryTemperAndEveryHabitOccurs(t *testing.T) {
+func TestProfile_AllProfilesAndBehaviours_Occur(t *testing.T) {
 	t.Parallel()
-	tempers, habits := map[temper]bool{}, map[habit]int{}
+	profiles, behaviours := map[profile]bool{}, map[behaviour]int{}
 	random := rand.New(rand.NewPCG(1, 1))
 	for i := range MinPhones {
-		tempers[temperOf(i)] = true
+		profiles[profileOf(i)] = true
 		for range 100 {
-			habits[temperOf(i).habit(random)]++
+			behaviours[profileOf(i).behaviour(random)]++
 		}
 	}
-	if len(tempers) != 4 || len(habits) != int(crashing)+1 {
-		t.Errorf("tempers %v, habits %v", tempers, habits)
+	if len(profiles) != 4 || len(behaviours) != int(crashing)+1 {
+		t.Errorf("profiles %v, behaviours %v", profiles, behaviours)
 	}
-	if m := mute.habit; m == nil || habits[silent] < 80 || habits[crashing] < 80 {
-		t.Errorf("habits %v", habits)
+	if m := mute.behaviour; m == nil || behaviours[silent] < 80 || behaviours[crashing] < 80 {
+		t.Errorf("behaviours %v", behaviours)
 	}
 }
 
-// TestTheStreamIsReadAsItIsWritten: comments, fields in any order, events of other kinds, and a reset.
-func TestTheStreamIsReadAsItIsWritten(t *testing.T) {
+// TestConsumer_EventStream_IsParsed covers comments, fields in any order, events of other kinds, and a reset.
+func TestConsumer_EventStream_IsParsed(t *testing.T) {
 	t.Parallel()
 	const changed = `{"messageId":"a","version":2,"life":1,"status":"sent","occurredAt":"2026-11-23T20:13:20.076Z","attempt":1,"correlationId":"5"}`
 	const text = ": hello\n\nid: p1\nevent: message.status\ndata: " + changed + "\n\nevent: other\nid: p2\ndata: x\n\n" +
 		"event:message.status\ndata:" + changed + "\nid:p3\n\n: still here\n\nevent: reset\n\nevent: message.status\nid: p4\ndata: " + changed // cut off
 	resumed := ""
-	s := newStage(t, func(w http.ResponseWriter, r *http.Request) {
+	s := newFixture(t, func(w http.ResponseWriter, r *http.Request) {
 		resumed = r.Header.Get("Last-Event-ID")
 		_, _ = io.WriteString(w, text)
 	})
@@ -361,11 +363,11 @@ func asJSON(t *testing.T, v any) string {
 	return string(text)
 }
 
-// TestAConsumerThatIsRefusedEndsTheRun: it would wait for ever otherwise, or seem to have seen all of nothing.
-func TestAConsumerThatIsRefusedEndsTheRun(t *testing.T) {
+// TestConsumer_PermanentRefusal_EndsRun checks that 503 and 429 are retried and 404 is not.
+func TestConsumer_PermanentRefusal_EndsRun(t *testing.T) {
 	t.Parallel()
 	answers := []int{503, 429, 404}
-	s := newStage(t, func(w http.ResponseWriter, _ *http.Request) {
+	s := newFixture(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(answers[0])
 		answers = answers[1:]
 	})
@@ -376,10 +378,11 @@ func TestAConsumerThatIsRefusedEndsTheRun(t *testing.T) {
 	}
 }
 
-// TestAPositionThatIsForgotten breaks a promise, and the consumer begins anew; one that was told none is refused.
-func TestAPositionThatIsForgotten(t *testing.T) {
+// TestConsumer_PositionRejected_IsRecordedAsReset checks that the consumer then starts from scratch. Without a position
+// the same answer is a permanent refusal.
+func TestConsumer_PositionRejected_IsRecordedAsReset(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnprocessableEntity) })
+	s := newFixture(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnprocessableEntity) })
 	var refusal *refusalError
 	for name, listen := range map[string]func(c *consumer) error{
 		"sse": func(c *consumer) error { return c.listenSSE(t.Context(), 4, pace{}) },
@@ -388,7 +391,7 @@ func TestAPositionThatIsForgotten(t *testing.T) {
 		},
 	} {
 		c := &consumer{run: s.run, name: name, at: s.fleet.nodes[0], position: "p9"}
-		if err := listen(c); !errors.Is(err, errForgotten) || c.resumeFrom() != "" {
+		if err := listen(c); !errors.Is(err, errPositionLost) || c.resumeFrom() != "" {
 			t.Errorf("%s: %v, next from %q", name, err, c.resumeFrom())
 		}
 		if err := listen(c); !errors.As(err, &refusal) {
@@ -400,14 +403,14 @@ func TestAPositionThatIsForgotten(t *testing.T) {
 	}
 }
 
-// TestRestIsWhenNothingIsOnItsWay, nor in a spill, twice in a row.
-func TestRestIsWhenNothingIsOnItsWay(t *testing.T) {
+// TestRound_AwaitQuiescence_NeedsTwoEmptyChecks also counts messages in spills.
+func TestRound_AwaitQuiescence_NeedsTwoEmptyChecks(t *testing.T) {
 	t.Parallel()
 	asked, waiting := 0, 3
-	s := newStage(t, func(w http.ResponseWriter, r *http.Request) {
+	s := newFixture(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/admin/v1/spill" {
 			if r.Header.Get("Authorization") != "Bearer admin" {
-				t.Error("not as the admin")
+				t.Error("authorization: got another token, want the admin token")
 			}
 			waiting--
 			fmt.Fprintf(w, `{"messages":%d,"quarantined":1}`, max(waiting, 0))
@@ -430,15 +433,16 @@ func TestRestIsWhenNothingIsOnItsWay(t *testing.T) {
 			_, _ = io.WriteString(w, `{"items":[]}`)
 		}
 	})
-	if err := s.rest(t.Context()); err != nil || asked != 5 {
-		t.Errorf("%v after %d questions", err, asked)
+	if err := s.awaitQuiescence(t.Context()); err != nil || asked != 5 {
+		t.Errorf("got %v after %d listings, want nil after 5", err, asked)
 	}
 }
 
-// TestHearingAsksOfWhatIsNotListed: a message that only its id finds is a breach, and one that nothing finds is lost.
-func TestHearingAsksOfWhatIsNotListed(t *testing.T) {
+// TestRound_CollectFinalStates_ChecksUnlistedMessages checks that a message found only by its id is a breach, and that a
+// message not found at all is lost.
+func TestRound_CollectFinalStates_ChecksUnlistedMessages(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, func(w http.ResponseWriter, r *http.Request) {
+	s := newFixture(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/v1/messages":
 			_, _ = io.WriteString(w, `{"items":[]}`)
@@ -453,29 +457,28 @@ func TestHearingAsksOfWhatIsNotListed(t *testing.T) {
 			_, _ = io.WriteString(w, `{"items":[{"id":"a","messageContent":"1"}]}`)
 		}
 	})
-	s.ledger.begin(checker.Carry{Before: 1}) // nobody to wait for
+	s.ledger.begin(checker.Carry{Before: 1}) // no consumers to wait for
 	for i, id := range []string{"a", "b"} {
 		s.newCall(keyless, false, message{to: recipientOf(1), lane: "low"})
 		s.note(checker.Entry{Kind: checker.Accepted, Number: i + 1, Call: i + 1, To: recipientOf(1), ID: id, Seq: uint64(i + 1)})
 	}
-	if err := s.hear(t.Context()); err != nil {
+	if err := s.collectFinalStates(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	v, _, err := s.ledger.judge()
 	text := strings.Join(v.Broken, "\n")
-	for _, want := range []string{"knows the message and does not list it: message 1", "LOST: accepted, and the node does not know it: message 2", "among the dead letters is true: message 1"} {
+	for _, want := range []string{"returns the message by its id but does not list it: message 1", "LOST: accepted, and the node does not know it: message 2", "listed as a dead letter is true: message 1"} {
 		if err != nil || !strings.Contains(text, want) {
 			t.Errorf("%v: want %q in\n%s", err, want, text)
 		}
 	}
 }
 
-// TestDiscardedLettersAreGone, or it is said.
-func TestDiscardedLettersAreGone(t *testing.T) {
+func TestRound_Discard_ReportsRemainingDeadLetters(t *testing.T) {
 	t.Parallel()
 	for _, sticky := range []bool{false, true} {
 		left := map[string]bool{"a": true, "b": true}
-		s := newStage(t, func(w http.ResponseWriter, r *http.Request) {
+		s := newFixture(t, func(w http.ResponseWriter, r *http.Request) {
 			if r.Method == http.MethodDelete {
 				delete(left, filepath.Base(r.URL.Path))
 				w.WriteHeader(http.StatusNoContent)
@@ -497,7 +500,7 @@ func TestDiscardedLettersAreGone(t *testing.T) {
 	}
 }
 
-func TestFaultsEndWithKillsOrTime(t *testing.T) {
+func TestFaultScheduler_Over_AfterKillsOrTime(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		o     Options
@@ -510,20 +513,19 @@ func TestFaultsEndWithKillsOrTime(t *testing.T) {
 		{Options{Time: time.Hour}, 1000, time.Minute, false},
 		{Options{Time: time.Hour}, 0, time.Hour, true},
 	} {
-		f := &torment{options: &c.o, kills: c.kills, began: time.Now().Add(-c.ago)}
+		f := &faultScheduler{options: &c.o, kills: c.kills, began: time.Now().Add(-c.ago)}
 		if f.over() != c.over {
-			t.Errorf("%+v: over is %t", c, f.over())
+			t.Errorf("%+v: over: got %t", c, f.over())
 		}
 	}
 }
 
-// TestKeepsakesAreBounded however long the run is.
-func TestKeepsakesAreBounded(t *testing.T) {
+func TestSpotChecks_ManyRounds_AreBounded(t *testing.T) {
 	t.Parallel()
-	var k keepsakes
+	var k spotChecks
 	random := rand.New(rand.NewPCG(1, 1))
 	for round := range 100 {
-		list := make([]checker.Keepsake, keptOfRound)
+		list := make([]checker.SpotCheck, spotChecksPerRound)
 		for i := range list {
 			list[i].ID = strconv.Itoa(round)
 		}
@@ -535,16 +537,16 @@ func TestKeepsakesAreBounded(t *testing.T) {
 			late++
 		}
 	}
-	if len(k.list) != keptOfRun || late == 0 || late == keptOfRun {
-		t.Errorf("%d kept, %d of them late", len(k.list), late)
+	if len(k.list) != maxSpotChecks || late == 0 || late == maxSpotChecks {
+		t.Errorf("got %d messages, %d of them from late rounds", len(k.list), late)
 	}
 }
 
-// TestFilesOfCleanRoundsGo, unless they are wanted; those of others stay.
-func TestFilesOfCleanRoundsGo(t *testing.T) {
+// TestRecorder_CleanRound_DeletesFile also checks that keep and a breach preserve the file.
+func TestRecorder_CleanRound_DeletesFile(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ keep, broken, stays bool }{{false, false, false}, {true, false, true}, {false, true, true}} {
-		s := newStage(t, nil)
+		s := newFixture(t, nil)
 		s.ledger.keep = c.keep
 		if c.broken {
 			s.note(checker.Entry{Kind: "x"})

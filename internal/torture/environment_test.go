@@ -10,12 +10,13 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/faultproxy"
 )
 
-// TestEachNodeHasItsOwnLinks, also to the servers of a Redis Cluster, which name no address that would lead past them.
-func TestEachNodeHasItsOwnLinks(t *testing.T) {
+// TestEnvironment_SeveredLink_AffectsOneNodeOnly also checks that no server announces an address that bypasses the
+// links.
+func TestEnvironment_SeveredLink_AffectsOneNodeOnly(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts PostgreSQL and a Redis Cluster")
 	}
-	g, err := newGround(t.Context(), t.TempDir())
+	g, err := newEnvironment(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +27,7 @@ func TestEachNodeHasItsOwnLinks(t *testing.T) {
 	}()
 	ways := map[int][]string{} // of each node, PostgreSQL first
 	for number := 1; number <= 2; number++ {
-		flags, err := g.reach(number)
+		flags, err := g.connectNode(number)
 		if err != nil || len(flags) != 4 {
 			t.Fatalf("%v %v", flags, err)
 		}
@@ -39,23 +40,23 @@ func TestEachNodeHasItsOwnLinks(t *testing.T) {
 	for i, l := range g.links[:len(ways[1])] { // those of node 1
 		for _, number := range []int{1, 2} {
 			if !open(ways[number][i]) {
-				t.Errorf("%s does not lead anywhere", ways[number][i])
+				t.Errorf("dial %s: got an error, want a connection", ways[number][i])
 			}
 		}
-		cut := faultproxy.Harm{Kind: faultproxy.Severed}
-		if err := l.Hurt(cut); err != nil {
+		cut := faultproxy.Fault{Kind: faultproxy.Severed}
+		if err := l.Inject(cut); err != nil {
 			t.Fatal(err)
 		}
 		if open(ways[1][i]) || !open(ways[2][i]) {
-			t.Errorf("%s: node 1 has a way: %t, node 2: %t", l.Name(), open(ways[1][i]), open(ways[2][i]))
+			t.Errorf("%s severed: node 1 connects: got %t, want false; node 2 connects: got %t, want true", l.Name(), open(ways[1][i]), open(ways[2][i]))
 		}
-		if err := l.Heal(t.Context(), cut); err != nil {
+		if err := l.Clear(t.Context(), cut); err != nil {
 			t.Fatal(err)
 		}
 	}
 	slots, err := g.redis.Masters[0].Do(t.Context(), "CLUSTER", "SLOTS")
 	if err != nil || !strings.Contains(fmt.Sprint(slots), "[<nil> ") || strings.Contains(fmt.Sprint(slots), "[127.0.0.1 ") {
-		t.Errorf("Redis names its addresses: %v %v", slots, err)
+		t.Errorf("CLUSTER SLOTS: got %v, %v, want no addresses", slots, err)
 	}
 }
 

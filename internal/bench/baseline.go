@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// RunFloor serves the honest limit of a REST call: a bare net/http handler that only decodes the same JSON and answers
+// RunBaseline serves the honest limit of a REST call: a bare net/http handler that only decodes the same JSON and answers
 // 202. It runs until ctx ends.
-func RunFloor(ctx context.Context, listen string) error {
+func RunBaseline(ctx context.Context, listen string) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", listen)
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: http.HandlerFunc(floor), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: http.HandlerFunc(serveBaseline), ReadHeaderTimeout: 10 * time.Second}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() }) // nothing to see through
 	defer stop()
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -25,7 +25,7 @@ func RunFloor(ctx context.Context, listen string) error {
 	return nil
 }
 
-func floor(w http.ResponseWriter, r *http.Request) {
+func serveBaseline(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/readyz" {
 		return
 	}

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// moment is how things stood at a time: counts since the beginning, and nodes.
-type moment struct {
+// clusterSample is how things stood at a time: counts since the beginning, and nodes.
+type clusterSample struct {
 	after    time.Duration
 	due      int64 // messages
 	taken    int64
@@ -21,30 +21,30 @@ type moment struct {
 	load     float64 // of those that take calls, on average
 }
 
-// census counts the nodes of a cluster, and what is asked of them.
-type census struct {
+// sampler counts the nodes of a cluster, and what is asked of them.
+type sampler struct {
 	server  *server
 	sender  *sender
 	began   time.Time
 	every   time.Duration
-	moments []moment
+	samples []clusterSample
 }
 
-// newCensus looks once a second, and more often where the whole is short.
-func newCensus(s *server, from *sender, whole time.Duration) *census {
-	return &census{server: s, sender: from, began: time.Now(), every: max(100*time.Millisecond, min(time.Second, whole/(2*fewSamples)))}
+// newSampler looks once a second, and more often where the whole is short.
+func newSampler(s *server, from *sender, whole time.Duration) *sampler {
+	return &sampler{server: s, sender: from, began: time.Now(), every: max(100*time.Millisecond, min(time.Second, whole/(2*fewSamples)))}
 }
 
-// until looks again and again until enough says so.
-func (c *census) until(ctx context.Context, enough func(moment) bool) error {
+// sampleUntil looks again and again until enough says so.
+func (c *sampler) sampleUntil(ctx context.Context, enough func(clusterSample) bool) error {
 	tick := time.NewTicker(c.every)
 	defer tick.Stop()
 	for {
-		m, err := c.look(ctx)
+		m, err := c.sample(ctx)
 		if err != nil {
 			return err
 		}
-		if c.moments = append(c.moments, m); enough(m) {
+		if c.samples = append(c.samples, m); enough(m) {
 			return nil
 		}
 		select {
@@ -55,10 +55,10 @@ func (c *census) until(ctx context.Context, enough func(moment) bool) error {
 	}
 }
 
-func (c *census) look(ctx context.Context) (moment, error) {
+func (c *sampler) sample(ctx context.Context) (clusterSample, error) {
 	nodes, err := c.server.nodes(ctx)
 	l := c.sender.ledger
-	m := moment{after: time.Since(c.began), due: c.sender.due.Load(), taken: l.accepted.Load(), refused: l.refused.Load()}
+	m := clusterSample{after: time.Since(c.began), due: c.sender.due.Load(), taken: l.accepted.Load(), refused: l.refused.Load()}
 	for _, n := range nodes {
 		if n.Draining {
 			m.draining++
@@ -95,28 +95,28 @@ func (s *server) nodes(ctx context.Context) ([]member, error) {
 	return answer.Items, json.NewDecoder(resp.Body).Decode(&answer)
 }
 
-func (c *census) last() moment { return c.moments[len(c.moments)-1] }
+func (c *sampler) last() clusterSample { return c.samples[len(c.samples)-1] }
 
-// most are the most nodes that took calls at once.
-func (c *census) most() (nodes int) {
-	for _, m := range c.moments {
+// maxNodes are the most nodes that took calls at once.
+func (c *sampler) maxNodes() (nodes int) {
+	for _, m := range c.samples {
 		nodes = max(nodes, m.nodes)
 	}
 	return nodes
 }
 
 // values gives one figure of every moment.
-func (c *census) values(of func(moment) float64) (all []float64) {
-	for _, m := range c.moments {
+func (c *sampler) values(of func(clusterSample) float64) (all []float64) {
+	for _, m := range c.samples {
 		all = append(all, of(m))
 	}
 	return all
 }
 
 // rates gives what happened in a second between each moment and the one before; at the first moment nothing had.
-func (c *census) rates(of func(moment) int64) (perSecond []float64) {
-	was := moment{}
-	for _, m := range c.moments {
+func (c *sampler) rates(of func(clusterSample) int64) (perSecond []float64) {
+	was := clusterSample{}
+	for _, m := range c.samples {
 		rate := 0.0
 		if took := (m.after - was.after).Seconds(); took > 0 && was.after > 0 {
 			rate = float64(of(m)-of(was)) / took
@@ -131,44 +131,44 @@ func (c *census) rates(of func(moment) int64) (perSecond []float64) {
 const fewLines = 24
 
 // course is the whole as a table: each line has what happened since the one before.
-func (c *census) course() []string {
+func (c *sampler) course() []string {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "after\toffered/s\ttaken/s\trefused/s\tload\tnodes\tdraining\t")
-	shown := census{}
-	for i, m := range c.moments {
-		if i%max(1, len(c.moments)/fewLines) == 0 || i == len(c.moments)-1 {
-			shown.moments = append(shown.moments, m)
+	shown := sampler{}
+	for i, m := range c.samples {
+		if i%max(1, len(c.samples)/fewLines) == 0 || i == len(c.samples)-1 {
+			shown.samples = append(shown.samples, m)
 		}
 	}
 	offered, taken, refused := shown.rates(dueThen), shown.rates(takenThen), shown.rates(refusedThen)
-	for i, m := range shown.moments {
+	for i, m := range shown.samples {
 		fmt.Fprintf(t, "%.1f s\t%.0f\t%.0f\t%.0f\t%.2f\t%d\t%d\t\n", m.after.Seconds(), offered[i], taken[i], refused[i], m.load, m.nodes, m.draining)
 	}
 	_ = t.Flush() // a builder takes everything
 	return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
 }
 
-func dueThen(m moment) int64     { return m.due }
-func takenThen(m moment) int64   { return m.taken }
-func refusedThen(m moment) int64 { return m.refused }
+func dueThen(m clusterSample) int64     { return m.due }
+func takenThen(m clusterSample) int64   { return m.taken }
+func refusedThen(m clusterSample) int64 { return m.refused }
 
 // series are the moments for the report.
-func (c *census) series() []Series {
+func (c *sampler) series() []Series {
 	every := c.every.Seconds()
 	return []Series{
 		{Autoscale, "offered", "messages/s", every, c.rates(dueThen)},
 		{Autoscale, "taken", "messages/s", every, c.rates(takenThen)},
 		{Autoscale, "refused", "calls/s", every, c.rates(refusedThen)},
-		{Autoscale, "nodes that take calls", "", every, c.values(func(m moment) float64 { return float64(m.nodes) })},
-		{Autoscale, "nodes that drain", "", every, c.values(func(m moment) float64 { return float64(m.draining) })},
-		{Autoscale, "load", "", every, c.values(func(m moment) float64 { return m.load })},
+		{Autoscale, "nodes that take calls", "", every, c.values(func(m clusterSample) float64 { return float64(m.nodes) })},
+		{Autoscale, "nodes that drain", "", every, c.values(func(m clusterSample) float64 { return float64(m.draining) })},
+		{Autoscale, "load", "", every, c.values(func(m clusterSample) float64 { return m.load })},
 	}
 }
 
 // plot draws what is offered, what is taken, and what the nodes can take: how many they are stands where it changes.
-func (c *census) plot(file string, capacity float64) error {
-	able := c.values(func(m moment) float64 { return capacity * float64(m.nodes) })
+func (c *sampler) plot(file string, capacity float64) error {
+	able := c.values(func(m clusterSample) float64 { return capacity * float64(m.nodes) })
 	offered, taken := c.rates(dueThen), c.rates(takenThen)
 	top := 0.0
 	for i := range able {
@@ -181,7 +181,7 @@ func (c *census) plot(file string, capacity float64) error {
 	p.line(offered, dashed)
 	for i := range able {
 		if i == 0 || able[i] != able[i-1] {
-			p.note(float64(i)/float64(len(able)-1), able[i], count(c.moments[i].nodes))
+			p.note(float64(i)/float64(len(able)-1), able[i], count(c.samples[i].nodes))
 		}
 	}
 	p.fills("nodes can take", "#dddddd")

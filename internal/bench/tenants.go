@@ -19,10 +19,10 @@ import (
 // levels are the SLA levels, lowest first; each has a built-in plan of its own.
 var levels = [...]struct{ level, plan string }{{"basic", "default"}, {"premium", "premium"}, {"enterprise", "enterprise"}}
 
-// group is a business of one level with its callers. They are good clients: told to come again later, a caller stays
+// tenant is a business of one level with its callers. They are good clients: told to come again later, a caller stays
 // away for as long as the answer says. What falls due meanwhile, or while all are busy, is sent if somebody is free before
 // patience ends, and counts as unserved else.
-type group struct {
+type tenant struct {
 	level string
 	load  *load
 
@@ -40,12 +40,12 @@ const patience = time.Second
 // counts are what a group has come to so far.
 type counts struct{ due, served, shed, missed int64 }
 
-func (g *group) counts() counts {
+func (g *tenant) counts() counts {
 	return counts{g.due.Load(), g.served.Load(), g.shed.Load() + g.limited.Load(), g.missed.Load()}
 }
 
-// slowest is the 99th percentile of what was accepted since it was asked last, in milliseconds.
-func (g *group) slowest() float64 {
+// recentP99 is the 99th percentile of what was accepted since it was asked last, in milliseconds.
+func (g *tenant) recentP99() float64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	defer g.recent.Reset()
@@ -53,7 +53,7 @@ func (g *group) slowest() float64 {
 }
 
 // open calls at a rate until stop.
-func (g *group) open(rate float64, measured *atomic.Bool, stop <-chan struct{}) error {
+func (g *tenant) open(rate float64, measured *atomic.Bool, stop <-chan struct{}) error {
 	start, gap := time.Now(), float64(time.Second)/rate
 	var turn atomic.Int64
 	return g.load.each(func(c *caller) error {
@@ -72,7 +72,7 @@ func (g *group) open(rate float64, measured *atomic.Bool, stop <-chan struct{}) 
 				g.missed.Add(1)
 				continue
 			}
-			away, err := g.one(c, due, measured)
+			away, err := g.callOnce(c, due, measured)
 			if err != nil {
 				return err
 			}
@@ -88,8 +88,8 @@ func (g *group) open(rate float64, measured *atomic.Bool, stop <-chan struct{}) 
 	})
 }
 
-// one makes a call and tells how long its caller is to stay away.
-func (g *group) one(c *caller, due time.Time, measured *atomic.Bool) (away time.Duration, err error) {
+// callOnce makes a call and tells how long its caller is to stay away.
+func (g *tenant) callOnce(c *caller, due time.Time, measured *atomic.Bool) (away time.Duration, err error) {
 	l := g.load.ledger
 	if measured.Load() {
 		g.mu.Lock()
@@ -122,11 +122,11 @@ func (g *group) one(c *caller, due time.Time, measured *atomic.Bool) (away time.
 	return time.Duration(c.retryAfter) * time.Second, nil
 }
 
-// crowd is a business of each level.
-type crowd []*group
+// tenantLoad is a business of each level.
+type tenantLoad []*tenant
 
-// newCrowd makes the businesses and connects their callers, as many for each.
-func newCrowd(ctx context.Context, s *server, callers, recipients, size int, l *ledger) (c crowd, err error) {
+// newTenantLoad makes the businesses and connects their callers, as many for each.
+func newTenantLoad(ctx context.Context, s *server, callers, recipients, size int, l *ledger) (c tenantLoad, err error) {
 	for _, one := range levels {
 		key, err := newBusiness(ctx, s, one.level, one.plan)
 		if err != nil {
@@ -138,19 +138,19 @@ func newCrowd(ctx context.Context, s *server, callers, recipients, size int, l *
 			c.close()
 			return nil, err
 		}
-		c = append(c, &group{level: one.level, load: ld, accept: hdrhistogram.New(1, highest, 3), recent: hdrhistogram.New(1, highest, 3), late: hdrhistogram.New(1, highest, 3)})
+		c = append(c, &tenant{level: one.level, load: ld, accept: hdrhistogram.New(1, highest, 3), recent: hdrhistogram.New(1, highest, 3), late: hdrhistogram.New(1, highest, 3)})
 	}
 	return c, nil
 }
 
-func (c crowd) close() {
+func (c tenantLoad) close() {
 	for _, g := range c {
 		g.load.close()
 	}
 }
 
 // each runs f for every group and gives the first error.
-func (c crowd) each(f func(*group) error) error {
+func (c tenantLoad) each(f func(*tenant) error) error {
 	var all errgroup.Group
 	for _, g := range c {
 		all.Go(func() error { return f(g) })

@@ -10,14 +10,14 @@ import (
 )
 
 // played is a minute with two nodes for a while.
-func played() *census {
-	c := &census{every: time.Second}
+func played() *sampler {
+	c := &sampler{every: time.Second}
 	for i := range 60 {
-		m := moment{after: time.Duration(i)*time.Second + time.Millisecond, due: int64(10 * i), taken: int64(9 * i), refused: int64(i), nodes: 1}
+		m := clusterSample{after: time.Duration(i)*time.Second + time.Millisecond, due: int64(10 * i), taken: int64(9 * i), refused: int64(i), nodes: 1}
 		if i >= 20 && i < 40 {
 			m.nodes, m.due = 2, m.due+int64(i-20)
 		}
-		c.moments = append(c.moments, m)
+		c.samples = append(c.samples, m)
 	}
 	return c
 }
@@ -25,8 +25,8 @@ func played() *census {
 func TestCensusTellsTheCourse(t *testing.T) {
 	t.Parallel()
 	c := played()
-	if c.most() != 2 || c.last().nodes != 1 {
-		t.Errorf("most %d, last %+v", c.most(), c.last())
+	if c.maxNodes() != 2 || c.last().nodes != 1 {
+		t.Errorf("most %d, last %+v", c.maxNodes(), c.last())
 	}
 	if taken := c.rates(takenThen); taken[0] != 0 || slices.Min(taken[1:]) < 8.99 || slices.Max(taken[1:]) > 9.01 {
 		t.Errorf("taken per second: %v", taken)
