@@ -9,8 +9,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/codec"
 )
 
-// whole returns a row with a field of each type.
-func whole() []byte {
+// sampleRow returns a row with a field of each type.
+func sampleRow() []byte {
 	row := append([]byte{3}, make([]byte, 16)...)
 	row = binary.BigEndian.AppendUint64(append(row, 'x'), 1<<63)
 	row = binary.AppendVarint(binary.AppendUvarint(row, 300), -300)
@@ -19,7 +19,7 @@ func whole() []byte {
 	return append(row, "rest"...)
 }
 
-// read decodes the row of whole, and reports whether all values are as written.
+// read decodes the row of sampleRow, and reports whether all values are as written.
 func read(row []byte) (same bool, err error) {
 	r := codec.NewReader(row)
 	r.Format(3)
@@ -31,7 +31,7 @@ func read(row []byte) (same bool, err error) {
 
 func TestReader_AllFields_AreReadAsWritten(t *testing.T) {
 	t.Parallel()
-	row := whole()
+	row := sampleRow()
 	if same, err := read(row); !same || err != nil {
 		t.Errorf("decoded row differs; error %v, want nil", err)
 	}
@@ -67,7 +67,7 @@ func TestReader_AfterFailure_StaysFailed(t *testing.T) {
 // FuzzReader decodes a row by a fuzzed sequence of methods. No method may read past the end or make the rest longer, a
 // failure must stay, and decoded maps must survive encoding.
 func FuzzReader(f *testing.F) {
-	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7, 8}, whole())
+	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7, 8}, sampleRow())
 	f.Add([]byte{7, 7}, binary.AppendUvarint(nil, 1<<63))
 	f.Add([]byte{5, 6}, []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f})
 	f.Fuzz(func(t *testing.T, plan, row []byte) {

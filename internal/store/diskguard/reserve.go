@@ -117,8 +117,8 @@ func (r Reserve) CheckVolume(dir string, total uint64) error {
 	return nil
 }
 
-// memTables is the number of memtables that must fit on a volume. A compaction reads at least eight of them, and its output
-// exists beside them until it ends.
+// memTables is the number of memtables that must fit on a volume. A compaction reads at least eight of them, and its
+// output needs the same space again until it ends.
 const memTables = 64
 
 // MemTable returns the memtable size in bytes for a volume of total bytes: most, or less on small volumes.

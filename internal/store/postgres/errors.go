@@ -49,7 +49,7 @@ func repeatable(err error) bool {
 	return false
 }
 
-// writeError adds a code to the error of a write, which tells whether the write may have happened.
+// writeError adds a code to the error of a write, by which callers know if the write may have happened.
 func writeError(operation string, err error) error {
 	return esh3ar.Errorf(writeCode(err), "%s: %w", operation, err)
 }

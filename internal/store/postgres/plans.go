@@ -49,7 +49,7 @@ func scanPlan(rows pgx.Rows) (p esh3ar.Plan, err error) {
 	return p, err
 }
 
-// DeletePlan realises esh3ar.PlanStore.
+// DeletePlan implements esh3ar.PlanStore.
 func (s *Store) DeletePlan(ctx context.Context, name string) error {
 	tag, err := s.exec(ctx, dropPlan, name)
 	if err != nil {

@@ -64,7 +64,7 @@ func newDatabase(t testing.TB) (url string) {
 	return server.URL(copyOf(t, "template1"))
 }
 
-// copyOf creates a copy of a database to which nobody may be connected.
+// copyOf creates a copy of a database, which must have no connections.
 func copyOf(t testing.TB, template string) (name string) {
 	t.Helper()
 	if server == nil {
