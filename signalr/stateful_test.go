@@ -245,7 +245,7 @@ func TestStatefulReplay(t *testing.T) {
 		k.attach()
 		k.msg(`{"type":9,"sequenceId":1}`)
 		k.expect(`{"type":9,"sequenceId":1}`)
-		// Whatever its wire may still be in the middle of.
+		h.awaitClosed(old) // the calls below are those that its wire may still have begun
 		old.data([]byte(`{"type":`))
 		old.control(opPing, nil)
 		old.control(opClose, nil)

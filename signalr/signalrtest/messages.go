@@ -132,7 +132,8 @@ func (c *Client) take(text string) {
 // answer runs a handler of the client and sends its result, if the hub waits for one.
 func (c *Client) answer(f func([]json.RawMessage) (any, error), m message) {
 	reply := message{Type: 3, InvocationID: m.InvocationID}
-	err := errors.New("Client didn't provide a result.") //nolint:staticcheck // the words of Microsoft's clients
+	//lint:ignore ST1005 this is the text of Microsoft's clients
+	err := errors.New("Client didn't provide a result.")
 	var result any
 	if f != nil {
 		result, err = f(m.Arguments)
