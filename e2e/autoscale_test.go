@@ -48,7 +48,7 @@ func TestBenchAutoscale(t *testing.T) {
 	}
 	diary := found.Texts[len(found.Texts)-1]
 	for _, what := range []string{"decides from here on", "1 → 2  rising", "2 → 1  falling"} {
-		if diary.Title != "The diary" || !strings.Contains(strings.Join(diary.Lines, "\n"), what) {
+		if diary.Title != "Scaler history" || !strings.Contains(strings.Join(diary.Lines, "\n"), what) {
 			t.Errorf("no %q in %+v", what, diary)
 		}
 	}

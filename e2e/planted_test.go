@@ -128,7 +128,7 @@ func TestTortureCatchesPlantedFaults(t *testing.T) {
 		{faultinject.SettleWithoutEvent, []string{"--kills", "1"}, "before version|saw [0-9]+ of [0-9]+ events"},
 		{faultinject.SpillForgets, soonAway, `(?m)^LOST +[1-9]`},
 		{faultinject.SpillOvertaken, soonAway, "overtook message"},
-		{faultinject.DrainIgnoresKeys, soonAway, "belongs to two calls|stored 2 times"},
+		{faultinject.DrainIgnoresKeys, soonAway, "owned by two calls|stored 2 times"},
 		{faultinject.SpillBeforeFsync, append(soonAway, "--power-cuts"), `(?m)^LOST +[1-9]`},
 	} {
 		t.Run(string(c.fault), func(t *testing.T) {

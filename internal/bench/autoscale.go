@@ -14,10 +14,10 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
-// What the scaling is tried with: one process that is all, and a load that comes and goes.
+// Parameters of the autoscale scenario: the cluster starts as one process with all roles, and the load rises and falls.
 const (
-	// scaledCapacity is what a node says it can take, in messages per second: so little that all of them, what they stand on and
-	// the load have room on one machine.
+	// scaledCapacity is the declared capacity of a node in messages per second. It is so small that all nodes, their servers
+	// and the load generator fit on one machine.
 	scaledCapacity = 300
 	// scaledPolicy is in a hurry: what takes minutes in a data centre is to be seen within one.
 	scaledPolicy = `min: 1
@@ -26,8 +26,8 @@ metrics: [{metric: load, target: 0.8, window: 3s}]
 up: {step: 1, percent: 0, cooldown: 3s}
 down: {stabilizationWindow: 6s, step: 1, cooldown: 3s}
 `
-	// calmWithin is how long the surplus may take to go when nothing is asked any more: four steps of the policy, and a node that
-	// takes all the time it has to drain.
+	// calmWithin bounds the time to remove surplus nodes after the load has ended: four steps of the policy, and a node that
+	// uses its whole drain timeout.
 	calmWithin = 2 * time.Minute
 )
 
@@ -35,7 +35,7 @@ down: {stabilizationWindow: 6s, step: 1, cooldown: 3s}
 // more than two can take, and back.
 var rampShares = []float64{0.4, 0.4, 2.2, 2.2, 0.4, 0.4}
 
-// scaled is a cluster that scales itself, with its phones and its business.
+// scaled is a cluster with a scaler, its phones and its business. - dir     string | directory of the policy file
 type scaled struct {
 	scenarioRun        // without fleet and load: these stay with a node
 	dir         string // of the policy
@@ -44,14 +44,14 @@ type scaled struct {
 	sender      *sender
 }
 
-// RunAutoscale has a cluster follow a ramp, and keeps the book meanwhile.
+// RunAutoscale runs the autoscale scenario: a cluster follows a load ramp, and every message is recorded.
 func RunAutoscale(ctx context.Context, o Options, out, progress io.Writer) (*Report, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
 	}
 	files, err := raiseFiles()
 	if err != nil {
-		return nil, fmt.Errorf("limit of open files: %w", err)
+		return nil, fmt.Errorf("raise the limit of open files: %w", err)
 	}
 	r := &run{Options: o, progress: progress, files: min(files-500, maxSockets)}
 	r.report.Machine = machine()
@@ -93,7 +93,8 @@ func (r *run) autoscale(ctx context.Context) (err error) {
 	return nil
 }
 
-// follow sends the ramp, and looks until the surplus has gone, or should have.
+// follow sends the ramp and samples the cluster until the surplus nodes are removed, or calmWithin has passed. - var
+// over time.Time | time of the last answer
 func (r *run) follow(ctx context.Context, s *scaled, c *sampler, load *ramp) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -113,7 +114,7 @@ func (r *run) follow(ctx context.Context, s *scaled, c *sampler, load *ramp) err
 		}
 		if over.IsZero() {
 			over = time.Now()
-			r.say("autoscale: the ramp is over; the surplus is to go")
+			r.say("autoscale: the ramp is over; waiting for the removal of surplus nodes")
 		}
 		return failed != nil || m.nodes+m.draining == 1 || time.Since(over) > calmWithin
 	})
@@ -122,7 +123,7 @@ func (r *run) follow(ctx context.Context, s *scaled, c *sampler, load *ramp) err
 	return errors.Join(err, failed)
 }
 
-// openScaled starts everything, and connects everybody through the gateway.
+// openScaled starts the cluster and connects phones and business through the gateway.
 func (r *run) openScaled(ctx context.Context) (*scaled, error) {
 	s := &scaled{scenarioRun: scenarioRun{ledger: newLedger()}}
 	err := r.startScaled(ctx, s)
@@ -135,7 +136,7 @@ func (r *run) openScaled(ctx context.Context) (*scaled, error) {
 	return s, nil
 }
 
-// startScaled starts a PostgreSQL, a Redis and one process, and waits for its gateway.
+// startScaled starts PostgreSQL, Redis and one process with all roles, and waits for its gateway.
 func (r *run) startScaled(ctx context.Context, s *scaled) (err error) {
 	if s.dir, err = os.MkdirTemp("", "esh3ar-bench-*"); err != nil {
 		return err
@@ -168,7 +169,7 @@ func (r *run) connectScaled(ctx context.Context, s *scaled) error {
 	return s.phones.connect(ctx, s.secrets().AdminToken, phones)
 }
 
-// close ends what was opened, the newest first.
+// close stops everything in reverse order of the start.
 func (s *scaled) close() (err error) {
 	if s.sender != nil {
 		s.sender.close()

@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// RunBaseline serves the honest limit of a REST call: a bare net/http handler that only decodes the same JSON and answers
-// 202. It runs until ctx ends.
+// RunBaseline serves a bare net/http handler that decodes the same JSON and answers 202: the upper bound for the rate of
+// a REST call. It runs until ctx ends.
 func RunBaseline(ctx context.Context, listen string) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", listen)
 	if err != nil {
 		return err
 	}
 	server := &http.Server{Handler: http.HandlerFunc(serveBaseline), ReadHeaderTimeout: 10 * time.Second}
-	stop := context.AfterFunc(ctx, func() { _ = server.Close() }) // nothing to see through
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() }) // calls in flight need not complete
 	defer stop()
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return err

@@ -10,8 +10,9 @@ import (
 	"strconv"
 )
 
-// caller is one business connection: HTTP/1.1 with keep-alive, written by hand, because the generator shares the cores with
-// the server and net/http's client would cost more than what is measured.
+// caller is one HTTP/1.1 connection of a business with keep-alive. It does not use net/http: generator and server share
+// the cores, and the client's CPU would exceed what is measured. - head    []byte | request up to the content length -
+// retryAfter int | Retry-After of the newest answer in seconds; zero if absent
 type caller struct {
 	net     net.Conn
 	read    *bufio.Reader
@@ -35,12 +36,12 @@ func dialCaller(ctx context.Context, addr, apiKey string, size int) (*caller, er
 	return &caller{net: conn, read: bufio.NewReaderSize(conn, 1024), head: []byte(head), size: size}, nil
 }
 
-// recipientOf is the phone number of index n.
+// recipientOf returns the phone number of recipient index n.
 func recipientOf(n int) uint64 { return 967_770_000_000 + uint64(n) }
 
 const recipientDigits = 12
 
-// call sends message number n to a recipient and gives the status and seq of the answer.
+// call sends message number n to a recipient and returns the status and seq of the answer.
 func (c *caller) call(n int, recipient uint64) (status int, seq uint64, err error) {
 	const before, between, after = `{"recipientPhoneNumber":"+`, `","messageContent":"`, `"}`
 	length := len(before) + recipientDigits + len(between) + c.size + len(after)
@@ -56,7 +57,7 @@ func (c *caller) call(n int, recipient uint64) (status int, seq uint64, err erro
 	return c.answer()
 }
 
-// appendContent writes the number of the message and fills up.
+// appendContent appends the message number and padding up to size bytes.
 func appendContent(b []byte, n, size int) []byte {
 	end := len(b) + size
 	b = append(strconv.AppendInt(b, int64(n), 10), ' ')
@@ -66,7 +67,7 @@ func appendContent(b []byte, n, size int) []byte {
 	return b
 }
 
-// numberOf is the number in a content.
+// numberOf returns the message number of a content.
 func numberOf(content string) int {
 	n := 0
 	for i := 0; i < len(content) && content[i]-'0' <= 9; i++ {
@@ -83,10 +84,10 @@ func (c *caller) answer() (status int, seq uint64, err error) {
 		return 0, 0, err
 	}
 	if len(line) < 12 {
-		return 0, 0, fmt.Errorf("answer %q", line)
+		return 0, 0, fmt.Errorf("malformed answer: %q", line)
 	}
 	if status, err = strconv.Atoi(string(line[9:12])); err != nil {
-		return 0, 0, fmt.Errorf("answer %q", line)
+		return 0, 0, fmt.Errorf("malformed answer: %q", line)
 	}
 	length := 0
 	c.retryAfter = 0
@@ -100,7 +101,7 @@ func (c *caller) answer() (status int, seq uint64, err error) {
 		}
 		if len(line) > len(lengthName) && bytes.EqualFold(line[:len(lengthName)], lengthName) {
 			if length, err = strconv.Atoi(string(bytes.TrimSpace(line[len(lengthName):]))); err != nil {
-				return 0, 0, fmt.Errorf("answer %q", line)
+				return 0, 0, fmt.Errorf("malformed answer: %q", line)
 			}
 		}
 		if len(line) > len(retryName) && bytes.EqualFold(line[:len(retryName)], retryName) {

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// chart is a picture of figures over time, as SVG: time goes to the right, one scale goes up, the legend stands beside.
+// chart is an SVG line chart over time with one vertical scale and a legend. - top   float64 | upper end of the scale -
+// entry float64 | vertical position of the next legend entry
 type chart struct {
 	strings.Builder
 	top   float64 // of the scale
@@ -31,7 +32,7 @@ const (
 	dashed = `stroke="black" stroke-dasharray="8 4"`
 )
 
-// newChart draws the frame.
+// newChart draws axes and grid.
 func newChart(title string, top float64, whole time.Duration) *chart {
 	c := &chart{top: top, entry: chartTop + 10}
 	fmt.Fprintf(c, chartHead, chartWide, chartHigh)
@@ -48,7 +49,7 @@ func newChart(title string, top float64, whole time.Duration) *chart {
 
 func (c *chart) y(value float64) float64 { return chartTop + chartHeight*(1-min(value/c.top, 1)) }
 
-// area fills what lies between two lines.
+// area fills the area between two lines.
 func (c *chart) area(above, below []float64, colour string) {
 	fmt.Fprintf(c, `<polygon points="%s %s" fill="%s"/>`+"\n", c.points(above, false), c.points(below, true), colour)
 }
@@ -58,10 +59,10 @@ func (c *chart) line(values []float64, stroke string) {
 	fmt.Fprintf(c, `<polyline points="%s" fill="none" %s/>`+"\n", c.points(values, false), stroke)
 }
 
-// level draws one value over the whole time.
+// level draws a constant value.
 func (c *chart) level(value float64, stroke string) { c.line([]float64{value, value}, stroke) }
 
-// note writes a few words above a value; part is how much of the time is over there.
+// note writes a label above a value; part is the position in time, from 0 to 1.
 func (c *chart) note(part, value float64, words string) {
 	anchor := "start"
 	if part > 0.9 { // there is no room to the right
@@ -86,7 +87,7 @@ func (c *chart) explain(what string) {
 	c.entry += 24
 }
 
-// points are values as a line from left to right, or back.
+// points returns values as SVG points, from left to right or reversed.
 func (c *chart) points(values []float64, back bool) string {
 	list := make([]string, len(values))
 	for i, v := range values {

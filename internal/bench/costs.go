@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// usage is the CPU time that each kind of process has used.
+// usage is the CPU time by kind of process.
 type usage struct{ nodes, postgres, redis time.Duration }
 
 func (u usage) since(before usage) usage {
@@ -33,7 +33,7 @@ func (p *platform) usage() (u usage, err error) {
 	return u, err
 }
 
-// costs adds what a message costs: a node alone against B2, a cluster against B6 and split over who used it.
+// costs adds the CPU time per message: of one node against B2, of a cluster against B6 and by kind of process.
 func (r *run) costs(u usage, messages int64) {
 	perMessage := func(cpu time.Duration) float64 { return float64(cpu.Microseconds()) / float64(messages) }
 	if r.Nodes == 0 {

@@ -1,7 +1,7 @@
-// Package bench measures a node against the platform's budgets. Load and server are two processes; the server's CPU and
-// memory are read from the system, latencies count from the moment a call was due, and a ledger of its own checks that
-// nothing was lost, repeated or out of order. It measures over loopback only, and only what it started itself unless it
-// is given a URL.
+// Package bench measures nodes against the performance budgets of the platform. Load and server run in separate
+// processes. CPU and memory of the server are read from the operating system. Latencies count from the time at which a
+// call was due. A ledger checks that no message was lost, duplicated or reordered. Measurements use the loopback
+// interface and only processes that the package started.
 //
 // Concurrency: Run owns all its goroutines and ends them.
 package bench

@@ -15,17 +15,17 @@ import (
 	"github.com/esh3artech/esh3ar/internal/signalrclient"
 )
 
-// fleet is many phones, each with one connection. Each acknowledges what comes, as it comes.
+// fleet is a set of phones with one connection each. Each acknowledges every message at once.
 type fleet struct {
 	phones []*signalrclient.Conn
 	done   sync.WaitGroup
 	stop   chan struct{}
 }
 
-// pingEvery keeps phones from counting as dead; the server waits 30 s.
+// pingEvery is the keep-alive interval; the server's timeout is 30 s.
 const pingEvery = 12 * time.Second
 
-// connectFleet brings phones online, recipient 0 up to count, on the nodes in turn.
+// connectFleet brings the phones with recipient indexes 0 to count-1 online, on the nodes round robin.
 func connectFleet(ctx context.Context, urls []string, adminToken string, count int, sends bool, l *ledger) (*fleet, error) {
 	f := &fleet{phones: make([]*signalrclient.Conn, count), stop: make(chan struct{})}
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
@@ -49,7 +49,7 @@ func connectFleet(ctx context.Context, urls []string, adminToken string, count i
 	}
 	for _, p := range f.phones {
 		in := inbox{ledger: l, sends: sends}
-		f.done.Go(func() { _ = in.read(p) }) // a lost phone shows in the ledger
+		f.done.Go(func() { _ = in.read(p) }) // the ledger shows what a lost phone missed
 	}
 	f.done.Go(f.ping)
 	return f, nil
@@ -81,7 +81,7 @@ func deviceToken(ctx context.Context, client *http.Client, url, adminToken strin
 	return answer.AccessToken, json.Unmarshal(text, &answer)
 }
 
-// ping keeps all phones alive, spread over the period.
+// ping sends the keep-alives of all phones, spread over the interval.
 func (f *fleet) ping() {
 	tick := time.NewTicker(pingEvery / 100)
 	defer tick.Stop()
@@ -92,7 +92,7 @@ func (f *fleet) ping() {
 		case <-tick.C:
 		}
 		for i := turn % 100; i < len(f.phones); i += 100 {
-			_ = f.phones[i].Ping() // whoever reads it sees that it is gone
+			_ = f.phones[i].Ping() // the reader detects a broken connection
 		}
 	}
 }

@@ -10,14 +10,14 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
-// The gateway's comparison: what a balancer adds to a call, beside a direct call and beside what others take.
+// Parameters of the gateway comparison: the added latency and CPU of a balancer, compared with a direct call and other balancers.
 const (
-	gatewayNodes = 3    // floors behind each balancer
-	gatewayRate  = 1500 // calls per second of the open loop: far below what anybody here can take
+	gatewayNodes = 3    // bare handlers behind each balancer
+	gatewayRate  = 1500 // calls per second of the open loop, far below the capacity of every balancer
 )
 
-// RunGateway measures the gateway beside a direct call, nginx and HAProxy, in turn and in one run. All of them balance over
-// the same three bare handlers.
+// RunGateway compares the gateway with direct calls, nginx and HAProxy, in turn and in one run. All balance over the
+// same three bare handlers.
 func RunGateway(ctx context.Context, o Options, out, progress io.Writer) (*Report, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
@@ -38,7 +38,7 @@ func RunGateway(ctx context.Context, o Options, out, progress io.Writer) (*Repor
 	return &r.report, r.report.print(out)
 }
 
-// pathResult is what a call through somebody was like in one round.
+// pathResult is the result of one path in one round. - p50, p99 | ms, open loop
 type pathResult struct {
 	p50, p99 float64 // ms, open loop
 	perCall  float64 // µs of the balancer's CPU, closed loop
@@ -79,7 +79,7 @@ func (r *run) compare(ctx context.Context) (err error) {
 	return nil
 }
 
-// ways are all the ways to the floors: straight to one of them, and through each balancer.
+// ways returns all paths to the bare handlers: directly to one of them, and through each balancer.
 func (r *run) ways(ctx context.Context, floors []string) ([]*proxy, error) {
 	ways := []*proxy{{name: "direct", addr: floors[0]}}
 	for _, start := range []func(context.Context, []string) (*proxy, error){r.startGateway, startNginx, startHAProxy} {
@@ -95,7 +95,7 @@ func (r *run) ways(ctx context.Context, floors []string) ([]*proxy, error) {
 	return ways, nil
 }
 
-// measurePath measures one way once: its latency at a rate, then its CPU at saturation.
+// measurePath measures one path once: latency at a fixed rate, then CPU at saturation.
 func (r *run) measurePath(ctx context.Context, w *proxy) (p pathResult, err error) {
 	l := newLedger()
 	ld, err := dialLoad(ctx, []string{w.addr}, "none", or(r.Callers, 100), 4000, r.Size, l)
@@ -131,7 +131,7 @@ func (r *run) saturate(ctx context.Context, w *proxy, ld *load, l *ledger, p *pa
 		return err
 	}
 	if n := l.refused.Load(); n > 0 || calls == 0 {
-		return fmt.Errorf("%d of %d calls were refused", n, calls)
+		return fmt.Errorf("refused calls: got %d of %d, want 0", n, calls)
 	}
 	p.rate = float64(calls) / took.Seconds()
 	p.perCall = float64(cpu.Microseconds()) / float64(calls)
@@ -159,7 +159,7 @@ func (r *run) reportWays(ways []*proxy, results map[string][]pathResult) {
 	}
 }
 
-// startGateway starts ours, as an operator does.
+// startGateway starts the product's gateway with its documented command line.
 func (r *run) startGateway(ctx context.Context, floors []string) (*proxy, error) {
 	addr, err := nodeproc.FreePort()
 	if err != nil {

@@ -2,14 +2,15 @@ package bench
 
 import "github.com/esh3artech/esh3ar/internal/signalrclient"
 
-// inbox is what has come to one phone, over all its connections. Its reader alone uses it.
+// inbox holds what one phone has received over all its connections. Only its reader uses it. - sends  bool | acknowledge
+// without requesting a completion
 type inbox struct {
 	ledger *ledger
 	sends  bool   // acknowledges without wanting a completion
 	last   uint64 // seq of the newest first delivery
 }
 
-// read takes and acknowledges what comes until the connection ends, and says how it ended.
+// read receives and acknowledges messages until the connection ends. It returns the reason of the end.
 func (b *inbox) read(p *signalrclient.Conn) (err error) {
 	var events []signalrclient.Event
 	for {
@@ -25,7 +26,7 @@ func (b *inbox) read(p *signalrclient.Conn) (err error) {
 	}
 }
 
-// take enters messages into the book.
+// take records messages in the ledger. - if m.Seq < b.last { | all messages have one priority
 func (b *inbox) take(messages []signalrclient.Message) {
 	for _, m := range messages {
 		if !b.ledger.arrived(numberOf(m.Content)) {
@@ -38,7 +39,7 @@ func (b *inbox) take(messages []signalrclient.Message) {
 	}
 }
 
-// acknowledge settles what came: with a completion that says when it is durable, or without one.
+// acknowledge acknowledges messages, with or without a completion that confirms durability.
 func (b *inbox) acknowledge(p *signalrclient.Conn, messages []signalrclient.Message) (err error) {
 	method, arguments := "AcknowledgeMessage", ""
 	switch len(messages) {

@@ -9,7 +9,9 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// ledger is the load's own book: what was accepted, when it was due, and what came.
+// ledger records for every message when it was due, whether it was accepted and whether it arrived. - refused  atomic |
+// answers other than 202 - foreign  atomic | deliveries of unknown message numbers - measured atomic | whether latencies
+// are recorded
 type ledger struct {
 	next     atomic.Int64 // number of the next message
 	accepted atomic.Int64
@@ -28,7 +30,7 @@ type ledger struct {
 	device *hdrhistogram.Histogram // due → phone, microseconds
 }
 
-// A message's place in the book; chunks keep places from moving while others use them.
+// place is the record of one message. Chunks never move, so places can be used without a lock.
 type place struct {
 	due  atomic.Int64 // Unix nanoseconds
 	came atomic.Bool
@@ -41,7 +43,7 @@ const (
 
 type chunk [chunkSize]place
 
-// highest is the largest latency that the histograms hold, in microseconds; what takes longer counts as that.
+// highest is the largest latency that the histograms hold, in microseconds; larger values count as highest.
 const highest = 120_000_000
 
 func newLedger() *ledger {
@@ -65,7 +67,7 @@ func (l *ledger) place(n int) *place {
 	return &c[n%chunkSize]
 }
 
-// begin gives the next message its number.
+// begin assigns the next message number.
 func (l *ledger) begin(due time.Time) int {
 	n := int(l.next.Add(1) - 1)
 	if p := l.place(n); p != nil {
@@ -74,7 +76,7 @@ func (l *ledger) begin(due time.Time) int {
 	return n
 }
 
-// answered notes the answer to a call.
+// answered records the answer to a call.
 func (l *ledger) answered(status int, due time.Time) {
 	if status != 202 {
 		l.refused.Add(1)
@@ -92,7 +94,7 @@ func (l *ledger) record(h *hdrhistogram.Histogram, took time.Duration) {
 	l.mu.Unlock()
 }
 
-// arrived notes a delivery; it tells whether it was the first.
+// arrived records a delivery and reports whether it was the first of its message.
 func (l *ledger) arrived(n int) bool {
 	p := l.place(n)
 	if p == nil || p.due.Load() == 0 {
@@ -110,12 +112,12 @@ func (l *ledger) arrived(n int) bool {
 	return true
 }
 
-// faults says what is wrong, empty if nothing.
+// faults describes losses and reordering; it returns an empty string if there are none.
 func (l *ledger) faults() string {
 	return l.verdict(l.accepted.Load() - l.received.Load())
 }
 
-// verdict is faults for who knows how many were lost.
+// verdict is faults with a given number of lost messages.
 func (l *ledger) verdict(lost int64) string {
 	if lost <= 0 && l.disorder.Load() == 0 && l.foreign.Load() == 0 {
 		return ""

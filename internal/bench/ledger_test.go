@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-func TestLedgerFindsLossRepeatsAndStrangers(t *testing.T) {
+func TestLedger_LossRepeatsUnknownMessages_AreFound(t *testing.T) {
 	t.Parallel()
 	l := newLedger()
 	now := time.Now()
@@ -27,15 +27,15 @@ func TestLedgerFindsLossRepeatsAndStrangers(t *testing.T) {
 	}
 	l.arrived(1)
 	if text := l.faults(); text != "" {
-		t.Errorf("all arrived: %q", text)
+		t.Errorf("all arrived: got %q", text)
 	}
 	l.arrived(99)
 	if !strings.Contains(l.faults(), "never sent 1") {
-		t.Errorf("a stranger: %q", l.faults())
+		t.Errorf("unknown message: got %q", l.faults())
 	}
 }
 
-func TestLatenciesCountFromWhenTheCallWasDue(t *testing.T) {
+func TestLedger_Latency_CountsFromDueTime(t *testing.T) {
 	t.Parallel()
 	l := newLedger()
 	due := time.Now().Add(-time.Second)
@@ -49,7 +49,7 @@ func TestLatenciesCountFromWhenTheCallWasDue(t *testing.T) {
 	}
 }
 
-func TestCallerSpeaksHTTP(t *testing.T) {
+func TestCaller_Call_SendsValidHTTP(t *testing.T) {
 	t.Parallel()
 	bodies := make(chan string, 2)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -59,7 +59,7 @@ func TestCallerSpeaksHTTP(t *testing.T) {
 		}
 		bodies <- body
 		w.WriteHeader(http.StatusAccepted)
-		_, _ = w.Write([]byte(`{"id":"x","seq":17,"status":"queued"}`)) // the caller says what it got
+		_, _ = w.Write([]byte(`{"id":"x","seq":17,"status":"queued"}`)) // the caller's result shows whether it was read
 	}))
 	defer server.Close()
 	c, err := dialCaller(t.Context(), server.Listener.Addr().String(), "key", minSize)
@@ -84,7 +84,7 @@ func TestCallerSpeaksHTTP(t *testing.T) {
 	}
 }
 
-func TestVerdicts(t *testing.T) {
+func TestRow_Verdict_ComparesWithBudget(t *testing.T) {
 	t.Parallel()
 	least, aim := 0.6, 0.8
 	for value, want := range map[float64]string{0.9: "aim met", 0.8: "aim met", 0.7: "met", 0.5: "NOT met"} {

@@ -10,14 +10,14 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// load is a set of callers and what they do.
+// load is a set of callers.
 type load struct {
 	callers    []*caller
 	recipients int
 	ledger     *ledger
 }
 
-// dialLoad opens the callers' connections, to the addresses in turn.
+// dialLoad opens the connections of the callers, distributed over the addresses round robin.
 func dialLoad(ctx context.Context, addrs []string, apiKey string, callers, recipients, size int, l *ledger) (*load, error) {
 	ld := &load{callers: make([]*caller, callers), recipients: recipients, ledger: l}
 	var group errgroup.Group
@@ -43,7 +43,7 @@ func (ld *load) close() {
 	}
 }
 
-// closed lets every caller call as fast as it is answered, until stop; it gives how many were accepted.
+// closed runs a closed loop until stop: each caller calls again as soon as it is answered.
 func (ld *load) closed(stop <-chan struct{}) error {
 	return ld.each(func(c *caller) error {
 		for {
@@ -59,7 +59,7 @@ func (ld *load) closed(stop <-chan struct{}) error {
 	})
 }
 
-// open calls at a rate whatever the answers take: a call that finds no free caller is late, and its latency says so.
+// open runs an open loop at a fixed rate. A call that finds no free caller starts late; its latency includes the delay.
 func (ld *load) open(rate float64, stop <-chan struct{}) error {
 	start := time.Now()
 	var turn atomic.Int64
@@ -92,7 +92,7 @@ func (ld *load) one(c *caller, due time.Time) error {
 	return nil
 }
 
-// each runs f for every caller and gives the first error.
+// each runs f for every caller concurrently and returns the first error.
 func (ld *load) each(f func(*caller) error) error {
 	var group errgroup.Group
 	for _, c := range ld.callers {
@@ -101,7 +101,7 @@ func (ld *load) each(f func(*caller) error) error {
 	return group.Wait()
 }
 
-// stretch runs work for a warm-up and a measured time; begin and end are called around the measured part.
+// stretch runs work for the warm-up and the measured time. It calls begin and end around the measured part.
 func stretch(ctx context.Context, warmup, duration time.Duration, work func(stop <-chan struct{}) error, begin, end func()) error {
 	stop := make(chan struct{})
 	var failed error

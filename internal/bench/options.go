@@ -7,7 +7,18 @@ import (
 	"time"
 )
 
-// Options say what to measure.
+// Options configures a run. - Binary    string | path of esh3ar; server and bare handler run as its child processes -
+// Duration  time | duration of each measurement - Warmup    time | time before each measurement - Rounds    int |
+// measurements of bare handler and server, in turn - Phones    int | 0: number of the scenario's budget - Callers   int
+// | 0: number of the scenario's budget - Rate      float64 | messages/s of latency and connections; 0: half of the
+// measured saturation, or 80 % of the measured maximum - Closed    bool | latency uses a closed loop - Floor     bool |
+// measure the bare handler only - Size      int | content size in bytes - Capacity  float64 | declared messages/s of a
+// node in overload and autoscale; 0: undeclared, or scaledCapacity - Flags     [] | additional flags of serve - Nodes
+// int | nodes of a cluster on PostgreSQL and Redis; 0: one node with its own store - Accept  | B1: accepted calls/s as a
+// share of a bare handler - Deliver  | B2: CPU per message from the call to the stored acknowledgement, at saturation -
+// Overload  | R1.5, R5.5, B9: three SLA levels at twice the maximum; not in a full run - Autoscale  | R1.3, R5.2: nodes
+// added and removed along a load ramp; run by RunAutoscale, not by Run - AckInvoke  | with a completion that confirms
+// durability - AckSend  | without a completion
 type Options struct {
 	Binary    string // of esh3ar; the server and the floor are its children
 	Scenarios []string
@@ -44,10 +55,10 @@ const (
 	AckSend   = "send"   // and are not
 )
 
-// All are the scenarios by name; a whole run has those before Overload.
+// All lists the scenarios; a full run executes those before Overload.
 var All = []string{Accept, Deliver, Idle, Latency, Connections, Overload}
 
-// Check names the first option that cannot work.
+// Check returns an error for the first invalid option.
 func (o *Options) Check() error {
 	for _, name := range o.Scenarios {
 		if !slices.Contains(All, name) {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// overload is R1.5, R5.5 and B9: a business of each SLA level, together at twice the rate that the same callers reached in a
-// closed loop in the same run.
+// overload is R1.5, R5.5 and B9: a business of each SLA level, together at twice the rate that the same callers reached
+// in a closed loop of the same run.
 func (r *run) overload(ctx context.Context) (err error) {
 	phones, callers := r.sockets("phones", or(r.Phones, 2000)), r.sockets("callers", or(r.Callers, 600))
 	f := &scenarioRun{ledger: newLedger()}
@@ -36,7 +36,7 @@ func (r *run) overload(ctx context.Context) (err error) {
 		return err
 	}
 	defer c.close()
-	r.say("overload: %d phones, %d callers, measures the maximum", phones, callers)
+	r.say("overload: %d phones, %d callers, measuring the maximum", phones, callers)
 	most, err := r.measureMaximum(ctx, c)
 	if err != nil {
 		return err
@@ -60,10 +60,10 @@ func (r *run) overload(ctx context.Context) (err error) {
 	return nil
 }
 
-// longestMaximum bounds the time for the maximum: it is long known when an overload of minutes is asked for.
+// longestMaximum bounds the measurement of the maximum, which converges much faster than a long overload run lasts.
 const longestMaximum = 15 * time.Second
 
-// measureMaximum is what all callers together reach when each calls as fast as it is answered.
+// measureMaximum returns the rate of all callers together in a closed loop.
 func (r *run) measureMaximum(ctx context.Context, c tenantLoad) (perSecond float64, err error) {
 	l := c[0].load.ledger
 	var before, after int64
@@ -75,7 +75,7 @@ func (r *run) measureMaximum(ctx context.Context, c tenantLoad) (perSecond float
 	return float64(after-before) / took.Seconds(), err
 }
 
-// offerLoad offers a rate, a third from each business, and watches.
+// offerLoad offers a rate, a third from each tenant, and samples.
 func (r *run) offerLoad(ctx context.Context, f *scenarioRun, c tenantLoad, rate float64) (*overloadMonitor, error) {
 	w := newOverloadMonitor(c, f.nodes[0].node.PID(), r.Duration)
 	var measured atomic.Bool
@@ -129,10 +129,10 @@ func (r *run) reportOverload(c tenantLoad, w *overloadMonitor, most float64) {
 	r.report.Series = append(r.report.Series, w.series()...)
 }
 
-// flatAfter is how long a run must be for its memory to say something: until then caches fill.
+// flatAfter is the shortest run whose memory growth is judged: before that, caches fill.
 const flatAfter = time.Minute
 
-// reportMemory compares the second quarter of the time with the last.
+// reportMemory compares the mean memory of the second quarter of the run with that of the last quarter.
 func (r *run) reportMemory(w *overloadMonitor) {
 	n := len(w.samples)
 	second, last := w.memory(n/4, n/2), w.memory(n*3/4, n)
@@ -144,5 +144,5 @@ func (r *run) reportMemory(w *overloadMonitor) {
 		return
 	}
 	r.report.add(Overload, "growth of memory", growth, "%")
-	r.report.Notes = append(r.report.Notes, fmt.Sprintf("overload: memory says something from %s on", flatAfter))
+	r.report.Notes = append(r.report.Notes, fmt.Sprintf("overload: memory growth is judged in runs of %s or longer", flatAfter))
 }

@@ -5,7 +5,9 @@ import (
 	"time"
 )
 
-// sample is how things stood at a moment.
+// sample is the state of an overload run at one time. - slow   [] | 99th percentile of each tenant's accepted calls
+// since the previous sample, in milliseconds - memory int64 | resident memory of the server in bytes - server time | CPU
+// time of the server - load   time | CPU time of this process
 type sample struct {
 	at     time.Time
 	groups []counts
@@ -15,7 +17,7 @@ type sample struct {
 	load   time.Duration // CPU that this process has used
 }
 
-// overloadMonitor takes samples of a crowd and the server.
+// overloadMonitor samples the tenants and the server.
 type overloadMonitor struct {
 	crowd   tenantLoad
 	pid     int
@@ -26,12 +28,12 @@ type overloadMonitor struct {
 // fewSamples is the least that a plot needs.
 const fewSamples = 30
 
-// newOverloadMonitor looks once a second, and more often where the whole is short.
+// newOverloadMonitor samples once a second, and more often in a short run.
 func newOverloadMonitor(c tenantLoad, pid int, whole time.Duration) *overloadMonitor {
 	return &overloadMonitor{crowd: c, pid: pid, every: max(20*time.Millisecond, min(time.Second, whole/fewSamples))}
 }
 
-// run looks until over is closed, and once more then.
+// run takes samples until over is closed, and a last one then.
 func (w *overloadMonitor) run(over <-chan struct{}) error {
 	tick := time.NewTicker(w.every)
 	defer tick.Stop()
@@ -63,7 +65,7 @@ func (w *overloadMonitor) look() (err error) {
 	return err
 }
 
-// memory is the mean of the samples from from up to to, in MiB.
+// memory returns the mean of the samples in [from, to), in MiB.
 func (w *overloadMonitor) memory(from, to int) float64 {
 	sum := int64(0)
 	for _, s := range w.samples[from:to] {
@@ -72,7 +74,7 @@ func (w *overloadMonitor) memory(from, to int) float64 {
 	return float64(sum) / float64(max(1, to-from)) / (1 << 20)
 }
 
-// rates gives what a group did per second between samples.
+// rates returns a tenant's calls per second between samples.
 func (w *overloadMonitor) rates(group int, of func(counts) int64) (perSecond []float64) {
 	for i := 1; i < len(w.samples); i++ {
 		a, b := &w.samples[i-1], &w.samples[i]
@@ -86,7 +88,7 @@ func (w *overloadMonitor) rates(group int, of func(counts) int64) (perSecond []f
 func served(c counts) int64 { return c.served }
 func due(c counts) int64    { return c.due }
 
-// series are the samples for the report.
+// series returns the samples for the report.
 func (w *overloadMonitor) series() (all []Series) {
 	for i, g := range w.crowd {
 		all = append(all, Series{Overload, g.level + " served", "messages/s", w.every.Seconds(), w.rates(i, served)},

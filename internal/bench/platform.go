@@ -11,7 +11,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/redisproc"
 )
 
-// platform is what is measured: a node with a store of its own, or nodes that share a PostgreSQL and a Redis.
+// platform is the system under measurement: one node with its own store, or nodes that share PostgreSQL and Redis. -
+// postgres * | nil for a single node - redis    * | nil for a single node - dir      string | directory of Redis
 type platform struct {
 	nodes    []*server
 	postgres *pgproc.Server    // nil: there is none
@@ -19,7 +20,7 @@ type platform struct {
 	dir      string            // of Redis
 }
 
-// startPlatform starts what the options name, and the nodes last.
+// startPlatform starts the configured servers, then the nodes.
 func startPlatform(ctx context.Context, o *Options) (p *platform, err error) {
 	p = &platform{}
 	flags := o.Flags
@@ -67,7 +68,7 @@ func (p *platform) addrs() (list []string) {
 	return list
 }
 
-// close ends the nodes first: what they have left to say goes to the others.
+// close stops the nodes first: they still write to the servers.
 func (p *platform) close() error {
 	var errs []error
 	for _, n := range p.nodes {

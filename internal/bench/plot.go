@@ -3,8 +3,8 @@ package bench
 // colours of the levels, lowest first: told apart without red and green.
 var colours = [len(levels)]string{"#bbbbbb", "#4393c3", "#053061"}
 
-// plot draws who is served over time: the levels on top of each other, the highest below; the lines are the maximum and what
-// is offered.
+// plot draws the served messages over time, stacked by SLA level with the highest level at the bottom. Two lines show
+// the maximum and the offered load.
 func (w *overloadMonitor) plot(file string, most float64) error {
 	whole := w.samples[len(w.samples)-1].at.Sub(w.samples[0].at)
 	c := newChart("Served under twice the capacity, messages per second by SLA level", 2.4*most, whole)

@@ -11,9 +11,9 @@ import (
 // serverNice is how far the server steps back before its load: from five on its weight is a third or less of the load's (sched(7)).
 const serverNice = 2
 
-// stepBack lets a process have the CPU that this one leaves. Else a load beyond the capacity takes its CPU from what it should
-// measure, and nobody knows which of both was the bound. Threads that the process makes later have the niceness of those that make
-// them.
+// stepBack lowers the priority of the server below that of this process. Otherwise a load above the capacity loses CPU
+// to the server, and the measurement cannot show which of them was the bottleneck. New threads inherit the niceness of
+// their creator.
 func stepBack(pid int) error {
 	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 	if err != nil {
@@ -30,7 +30,7 @@ func stepBack(pid int) error {
 			return err
 		}
 		if err := syscall.Setpriority(syscall.PRIO_PROCESS, id, min(nice, 19)); err != nil && !errors.Is(err, syscall.ESRCH) {
-			return fmt.Errorf("niceness of the server: %w", err)
+			return fmt.Errorf("set the niceness of the server: %w", err)
 		}
 	}
 	return nil

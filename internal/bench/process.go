@@ -15,9 +15,8 @@ import (
 // clockTick is the unit of CPU times in /proc: USER_HZ, 100 on every Linux.
 const clockTick = 10 * time.Millisecond
 
-// cpuOfTree is the CPU time that a process has used with all its children, also with those that have ended and that it has
-// waited for: PostgreSQL has a process for every connection. What ends while it is looked at is seen
-// the next time.
+// cpuOfTree returns the CPU time of a process and all its children, including ended children that it has waited for:
+// PostgreSQL has a process per connection. A child that ends during the call is counted at the next call.
 func cpuOfTree(pid int) (time.Duration, error) {
 	total, err := cpuOf(pid)
 	if err != nil {
@@ -37,7 +36,7 @@ func cpuOfTree(pid int) (time.Duration, error) {
 	return total, nil
 }
 
-// childrenOf are the living children of a process, by any of its threads.
+// childrenOf returns the living children of all threads of a process.
 func childrenOf(pid int) (pids []int, err error) {
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	if err != nil {
@@ -59,7 +58,7 @@ func childrenOf(pid int) (pids []int, err error) {
 	return pids, nil
 }
 
-// cpuOf is the CPU time that a process and the children that it has waited for have used (proc(5), fields utime, stime,
+// cpuOf returns the CPU time of a process and of the children that it has waited for (proc(5), fields utime, stime,
 // cutime and cstime).
 func cpuOf(pid int) (time.Duration, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -81,7 +80,7 @@ func cpuOf(pid int) (time.Duration, error) {
 	return time.Duration(ticks) * clockTick, nil
 }
 
-// rssOf is the resident memory of a process in bytes.
+// rssOf returns the resident memory of a process in bytes.
 func rssOf(pid int) (int64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	if err != nil {
@@ -95,7 +94,7 @@ func rssOf(pid int) (int64, error) {
 	return pages * int64(os.Getpagesize()), err
 }
 
-// raiseFiles lifts the limit of open files to what the system allows, and gives it.
+// raiseFiles raises the soft limit of open files to the hard limit and returns it.
 func raiseFiles() (int, error) {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {

@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// TestCPUOfATree counts children that have ended and such that live, as those of PostgreSQL do.
-func TestCPUOfATree(t *testing.T) {
+func TestCPUOfTree_LivingAndEndedChildren_AreCounted(t *testing.T) {
 	t.Parallel()
 	const busy = 100 * time.Millisecond // ten ticks of the kernel's clock
 	for name, script := range map[string]string{
@@ -36,7 +35,7 @@ func TestCPUOfATree(t *testing.T) {
 					break
 				}
 				if time.Since(began) > time.Minute { // bounds a hang
-					t.Fatalf("only %s are seen", used)
+					t.Fatalf("CPU time after a minute: got %s", used)
 				}
 			}
 			_, _ = io.WriteString(stdin, "\n")
@@ -44,7 +43,7 @@ func TestCPUOfATree(t *testing.T) {
 	}
 }
 
-func TestCPUOfNobody(t *testing.T) {
+func TestCPUOfTree_NoProcess_IsAnError(t *testing.T) {
 	t.Parallel()
 	if _, err := cpuOfTree(1 << 30); err == nil {
 		t.Error("a process that is not there has used something")

@@ -17,7 +17,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
-// proxy is a balancer in processes of its own.
+// proxy is a balancer that runs as its own process. - dir  string | working directory; empty if none - cmd  *exec | nil
+// for a direct call
 type proxy struct {
 	name string
 	addr string
@@ -25,7 +26,7 @@ type proxy struct {
 	cmd  *exec.Cmd // nil: a direct call, with nobody between
 }
 
-// findProxies says what is missing and how to get it.
+// findProxies returns an error with the install command if a balancer is missing.
 func findProxies() error {
 	for _, program := range []string{"nginx", "haproxy"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -37,7 +38,7 @@ func findProxies() error {
 
 // startProxy starts a balancer and waits until it answers.
 func startProxy(ctx context.Context, p *proxy, program string, args ...string) (*proxy, error) {
-	p.cmd = exec.Command(program, args...) // its end is ours to choose: by stop
+	p.cmd = exec.Command(program, args...) // ended by stop, not by a context
 	var errs bytes.Buffer
 	p.cmd.Stderr = &errs
 	if err := p.cmd.Start(); err != nil {
@@ -49,7 +50,7 @@ func startProxy(ctx context.Context, p *proxy, program string, args ...string) (
 	return p, nil
 }
 
-// awaitReady asks for ten seconds whether somebody is ready.
+// awaitReady waits up to ten seconds until addr answers.
 func awaitReady(ctx context.Context, addr string) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -66,7 +67,7 @@ func awaitReady(ctx context.Context, addr string) error {
 			}
 		}
 	}
-	return fmt.Errorf("nobody is ready on %s", addr)
+	return fmt.Errorf("%s did not become ready within ten seconds", addr)
 }
 
 func (p *proxy) stop() error {
@@ -74,12 +75,12 @@ func (p *proxy) stop() error {
 		return nil
 	}
 	err := p.cmd.Process.Signal(syscall.SIGTERM)
-	_ = p.cmd.Wait() // its code says nothing here
+	_ = p.cmd.Wait() // the exit code is not checked
 	p.cmd = nil
 	return errors.Join(err, os.RemoveAll(p.dir))
 }
 
-// cpu is what its processes have used: the one that was started, and its children.
+// cpu returns the CPU time of the process and its children.
 func (p *proxy) cpu() (sum time.Duration, err error) {
 	if p.cmd == nil {
 		return 0, nil
@@ -103,7 +104,7 @@ func (p *proxy) cpu() (sum time.Duration, err error) {
 	return sum, nil
 }
 
-// newProxy gives one a free port and a folder with its configuration.
+// newProxy allocates a port and a directory with the configuration.
 func newProxy(name, file string, config func(addr, dir string) string) (*proxy, string, error) {
 	addr, err := nodeproc.FreePort()
 	if err != nil {
@@ -117,7 +118,7 @@ func newProxy(name, file string, config func(addr, dir string) string) (*proxy, 
 	return &proxy{name: name, addr: addr, dir: dir}, path, os.WriteFile(path, []byte(config(addr, dir)), 0o600)
 }
 
-// startNginx balances as ours does: two by chance, the one with fewer connections, connections kept.
+// startNginx configures the algorithm of the gateway: two random servers, the one with fewer connections, keep-alive.
 func startNginx(ctx context.Context, floors []string) (*proxy, error) {
 	p, path, err := newProxy("nginx", "nginx.conf", func(addr, dir string) string {
 		return fmt.Sprintf(`daemon off;
@@ -157,7 +158,7 @@ http {
 	return startProxy(ctx, p, "nginx", "-p", p.dir, "-c", path)
 }
 
-// startHAProxy balances the same way.
+// startHAProxy configures the same algorithm.
 func startHAProxy(ctx context.Context, floors []string) (*proxy, error) {
 	p, path, err := newProxy("HAProxy", "haproxy.cfg", func(addr, _ string) string {
 		servers := ""

@@ -2,7 +2,8 @@ package bench
 
 import "time"
 
-// ramp is a load that comes and goes: stretches of one length, and over each the rate goes straight from one value to the next.
+// ramp is a load of consecutive stretches of equal length; within a stretch the rate changes linearly. - rates
+// []float64 | messages per second at the ends of the stretches; none is 0
 type ramp struct {
 	rates   []float64 // messages per second where stretches begin and end; none is 0
 	stretch time.Duration
@@ -13,10 +14,10 @@ func (r *ramp) duration() time.Duration { return time.Duration(len(r.rates)-1) *
 // lastWord is how long calls are repeated at least after the end of a ramp.
 const lastWord = 30 * time.Second
 
-// within is what a ramp may take with its repeats: where the machine has no time for it, everything is late.
+// within bounds the time for a ramp and its retries. On an overloaded machine everything is late.
 func (r *ramp) within() time.Duration { return 2*r.duration() + lastWord }
 
-// at is the rate after so much time; before and after the ramp it is that of its ends.
+// at returns the rate after the given time; outside of the ramp it is the rate of the nearer end.
 func (r *ramp) at(after time.Duration) float64 {
 	i := int(max(after, 0) / r.stretch)
 	if i >= len(r.rates)-1 {
@@ -26,7 +27,7 @@ func (r *ramp) at(after time.Duration) float64 {
 	return r.rates[i] + part*(r.rates[i+1]-r.rates[i])
 }
 
-// next is when a message is due if the one before it was at that time.
+// next returns the due time of the message that follows one due at the given time.
 func (r *ramp) next(after time.Duration) time.Duration {
 	return after + time.Duration(float64(time.Second)/r.at(after))
 }

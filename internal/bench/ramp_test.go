@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestRampGoesStraightBetweenItsRates(t *testing.T) {
+func TestRamp_At_InterpolatesLinearly(t *testing.T) {
 	t.Parallel()
 	r := &ramp{rates: []float64{10, 10, 50, 20}, stretch: 4 * time.Second}
 	if r.duration() != 12*time.Second {
@@ -22,8 +22,8 @@ func TestRampGoesStraightBetweenItsRates(t *testing.T) {
 	}
 }
 
-// TestRampAsksForAsManyAsItsRatesSay: the messages that fall due are what lies under the line.
-func TestRampAsksForAsManyAsItsRatesSay(t *testing.T) {
+// TestRamp_Next_YieldsIntegralOfRates checks that the number of due messages is the area under the rates.
+func TestRamp_Next_YieldsIntegralOfRates(t *testing.T) {
 	t.Parallel()
 	r := &ramp{rates: []float64{40, 40, 220, 220, 40, 40}, stretch: 10 * time.Second}
 	due := 0

@@ -14,9 +14,11 @@ import (
 	"github.com/esh3artech/esh3ar/internal/signalrclient"
 )
 
-// reconnectingClients are phones that ask a gateway where to connect, and ask again when their connection ends: what Microsoft's clients
-// do with automatic reconnect. So they leave a node that drains for one that has room. Now and then each hangs up by itself, as
-// phones do, so that new nodes get some.
+// reconnectingClients are phones that negotiate through a gateway and negotiate again when their connection ends, as
+// Microsoft's clients with automatic reconnect do. So they leave a draining node for one with free capacity. Each
+// disconnects once per period, so that new nodes get connections. - operator string | URL of a node: the gateway does
+// not forward admin calls - around   time | period in which each client disconnects once - sends    bool | acknowledge
+// without requesting a completion - moved    atomic | connections that a node closed with allowReconnect
 type reconnectingClients struct {
 	gateway  string        // its URL
 	operator string        // URL of a node, since a gateway does not forward calls of operators
@@ -30,7 +32,7 @@ type reconnectingClients struct {
 	moved    atomic.Int64 // connections that a node closed with leave to come back
 }
 
-// reconnectingClient is one of them.
+// reconnectingClient is one of them. - conn  * | nil while it negotiates; guarded by mu
 type reconnectingClient struct {
 	token string
 	inbox inbox
@@ -38,12 +40,13 @@ type reconnectingClient struct {
 	conn  *signalrclient.Conn // nil: it looks for a node
 }
 
-// connect brings phones online, recipient 0 up to count. They roam until close, which is to be called also if it fails.
+// connect brings the phones with recipient indexes 0 to count-1 online. They reconnect until close, which must be called
+// even if connect fails.
 func (r *reconnectingClients) connect(ctx context.Context, adminToken string, count int) error {
 	roaming, stop := context.WithCancel(context.WithoutCancel(ctx))
 	r.stop, r.all = stop, make([]*reconnectingClient, count)
 	var group errgroup.Group
-	group.SetLimit(32) // as many look for a node at once
+	group.SetLimit(32) // concurrent negotiations
 	for i := range r.all {
 		one := &reconnectingClient{inbox: inbox{ledger: r.ledger, sends: r.sends}}
 		r.all[i] = one
@@ -65,10 +68,10 @@ func (r *reconnectingClients) connect(ctx context.Context, adminToken string, co
 	return nil
 }
 
-// reconnectDelay is how long a phone waits before it looks for a node again: nobody is there for a moment when a node was killed.
+// reconnectDelay is the pause after a failed reconnect, for example while a killed node restarts.
 const reconnectDelay = 200 * time.Millisecond
 
-// serve takes what comes to one phone, over one connection after the other.
+// serve receives the messages of one phone over successive connections.
 func (r *reconnectingClients) serve(ctx context.Context, one *reconnectingClient) {
 	for ctx.Err() == nil {
 		if conn := one.online(); conn != nil {
@@ -78,15 +81,15 @@ func (r *reconnectingClients) serve(ctx context.Context, one *reconnectingClient
 			one.leave()
 		}
 		if r.reconnect(ctx, one) != nil {
-			_ = pause(ctx, reconnectDelay) // the loop asks ctx
+			_ = pause(ctx, reconnectDelay) // the loop checks ctx
 		}
 	}
 }
 
-// reconnectTimeout bounds one try: the node that was named may hang.
+// reconnectTimeout bounds one attempt: the chosen node may hang.
 const reconnectTimeout = 10 * time.Second
 
-// reconnect looks for a node and connects a phone to it.
+// reconnect negotiates a node and connects a phone to it.
 func (r *reconnectingClients) reconnect(ctx context.Context, one *reconnectingClient) error {
 	try, cancel := context.WithTimeout(ctx, reconnectTimeout)
 	defer cancel()
@@ -101,7 +104,7 @@ func (r *reconnectingClients) reconnect(ctx context.Context, one *reconnectingCl
 	one.mu.Lock()
 	defer one.mu.Unlock()
 	if one.conn = conn; ctx.Err() != nil {
-		return errors.Join(ctx.Err(), conn.Vanish()) // nobody would end it
+		return errors.Join(ctx.Err(), conn.Vanish()) // close has already visited this client
 	}
 	return nil
 }
@@ -112,35 +115,36 @@ func (one *reconnectingClient) online() *signalrclient.Conn {
 	return one.conn
 }
 
-// leave ends the connection, if there is one.
+// leave closes the connection, if there is one.
 func (one *reconnectingClient) leave() {
 	one.mu.Lock()
 	defer one.mu.Unlock()
 	if one.conn != nil {
-		_ = one.conn.Close() // politely: acknowledgements on their way still count
+		_ = one.conn.Close() // with a close message, so that pending acknowledgements are sent
 		one.conn = nil
 	}
 }
 
-// ping keeps all phones alive.
+// ping sends the keep-alives of all phones.
 func (r *reconnectingClients) ping(ctx context.Context) {
 	for pause(ctx, pingEvery) == nil {
 		for _, one := range r.all {
 			if conn := one.online(); conn != nil {
-				_ = conn.Ping() // whoever reads it sees that it is gone
+				_ = conn.Ping() // the reader detects a broken connection
 			}
 		}
 	}
 }
 
-// disconnectInTurn has one phone after the other hang up. It comes back at once, to the node that has most room then.
+// disconnectInTurn disconnects one phone after the other. Each reconnects at once, to the node with the most free
+// capacity.
 func (r *reconnectingClients) disconnectInTurn(ctx context.Context) {
 	for i := 0; pause(ctx, r.around/time.Duration(len(r.all))) == nil; i++ {
 		r.all[i%len(r.all)].leave()
 	}
 }
 
-// close ends all connections, and waits until nobody looks for another.
+// close ends all connections and waits for the goroutines.
 func (r *reconnectingClients) close() {
 	if r.stop != nil {
 		r.stop()

@@ -9,7 +9,8 @@ import (
 	"text/tabwriter"
 )
 
-// Report is what a run found.
+// Report is the result of a run. - Lowered [] | parameters reduced by system limits - Faults  [] | losses and
+// reordering; any entry invalidates the run
 type Report struct {
 	Machine string   `json:"machine"`
 	Lowered []string `json:"lowered,omitempty"` // what the system's limits made smaller
@@ -20,7 +21,7 @@ type Report struct {
 	Faults  []string `json:"faults,omitempty"` // losses and disorder: a run with any is worthless
 }
 
-// Row is one figure; a figure with a budget says whether that is met.
+// Row is one measured value, with its budget if it has one.
 type Row struct {
 	Scenario string   `json:"scenario"`
 	What     string   `json:"what"`
@@ -32,7 +33,7 @@ type Row struct {
 	More     bool     `json:"more,omitempty"` // more is better
 }
 
-// Series is a figure over time.
+// Series is a value over time.
 type Series struct {
 	Scenario string    `json:"scenario"`
 	What     string    `json:"what"`
@@ -41,7 +42,7 @@ type Series struct {
 	Values   []float64 `json:"values"`
 }
 
-// Text is told as it is, after the figures.
+// Text is preformatted text after the table.
 type Text struct {
 	Title string   `json:"title"`
 	Lines []string `json:"lines"`
@@ -55,7 +56,7 @@ func (r *Report) budget(scenario, what string, value float64, unit, budget strin
 	r.Rows = append(r.Rows, Row{scenario, what, value, unit, budget, &least, &aim, more})
 }
 
-// verdict says how a figure stands to its budget.
+// verdict returns how a value compares with its budget.
 func (r Row) verdict() string {
 	if r.Least == nil {
 		return ""
@@ -71,7 +72,7 @@ func (r Row) verdict() string {
 	}
 }
 
-// Missed names the figures that do not meet their budget.
+// Missed returns the values that do not meet their budget.
 func (r *Report) Missed() (missed []string) {
 	for _, row := range r.Rows {
 		if row.verdict() == notMet {
@@ -128,7 +129,7 @@ func number(v float64) string {
 	return fmt.Sprintf("%.3g", v)
 }
 
-// WriteJSON writes the report to a file, or to stdout where name is "-".
+// WriteJSON writes the report to a file, or to stdout if name is "-".
 func (r *Report) WriteJSON(name string, stdout io.Writer) error {
 	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {

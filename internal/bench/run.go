@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// run is one run of the bench.
+// run is the state of one run. - files      int | sockets that the process may open - maximum    float64 | accepted
+// calls/s of the accept scenario - saturation float64 | messages/s of the deliver scenario
 type run struct {
 	Options
 	report     Report
@@ -20,7 +21,7 @@ type run struct {
 	saturation float64 // messages per second, of this run's deliver scenario
 }
 
-// Run measures and prints. It returns the report, and an error if it could not measure.
+// Run runs the selected scenarios and prints the report. An error means that a measurement failed.
 func Run(ctx context.Context, o Options, out, progress io.Writer) (*Report, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
@@ -50,7 +51,7 @@ func Run(ctx context.Context, o Options, out, progress io.Writer) (*Report, erro
 	return &r.report, r.report.print(out)
 }
 
-// wants tells whether a scenario is to be measured.
+// wants reports whether a scenario is selected.
 func (o *Options) wants(scenario string) bool {
 	if len(o.Scenarios) == 0 {
 		return scenario != Overload
@@ -60,7 +61,8 @@ func (o *Options) wants(scenario string) bool {
 
 func (r *run) say(format string, args ...any) { fmt.Fprintf(r.progress, format+"\n", args...) }
 
-// sockets lowers a number to what the process may open, and says so.
+// sockets returns n, or the number of sockets that the process may open if that is smaller, and then adds a note to the
+// report.
 func (r *run) sockets(what string, n int) int {
 	if n <= r.files {
 		return n
@@ -71,7 +73,7 @@ func (r *run) sockets(what string, n int) int {
 
 func (r *run) faults(scenario string, l *ledger) { r.judge(scenario, l, l.faults()) }
 
-// judge enters a ledger's verdict, and what is no fault and worth knowing.
+// judge adds the result of a ledger to the report.
 func (r *run) judge(scenario string, l *ledger, faults string) {
 	if faults != "" {
 		r.fault(scenario, faults)
@@ -88,7 +90,7 @@ func (r *run) fault(scenario, text string) {
 	r.report.Faults = append(r.report.Faults, scenario+": "+text)
 }
 
-// rate is one measured stretch of accepted calls per second against addr, closed loop.
+// rate measures accepted calls per second of a closed loop against addr.
 func (r *run) rate(ctx context.Context, addr, apiKey string, callers int, l *ledger) (perSecond float64, err error) {
 	ld, err := dialLoad(ctx, []string{addr}, apiKey, callers, 4000, r.Size, l)
 	if err != nil {
@@ -104,7 +106,7 @@ func (r *run) rate(ctx context.Context, addr, apiKey string, callers int, l *led
 	return float64(after-before) / took.Seconds(), err
 }
 
-// baselineOnly measures the floor alone.
+// baselineOnly measures the bare handler alone.
 func (r *run) baselineOnly(ctx context.Context) (err error) {
 	floor, err := startFloor(ctx, &r.Options)
 	if err != nil {
@@ -116,7 +118,7 @@ func (r *run) baselineOnly(ctx context.Context) (err error) {
 	return err
 }
 
-// accept is B1: the share of the floor, floor and server in turn.
+// accept is budget B1: accepted calls of the server as a share of the bare handler, both measured in turn.
 func (r *run) accept(ctx context.Context) (err error) {
 	callers := r.sockets("callers", or(r.Callers, 300))
 	floor, err := startFloor(ctx, &r.Options)
@@ -156,7 +158,7 @@ func median(values []float64) float64 {
 	return sorted[len(sorted)/2]
 }
 
-// scenarioRun is a platform with phones and callers.
+// scenarioRun is a platform with its phones and callers.
 type scenarioRun struct {
 	*platform
 	fleet *fleet
@@ -164,7 +166,7 @@ type scenarioRun struct {
 	*ledger
 }
 
-// startScenario starts a platform and connects everybody.
+// startScenario starts a platform and connects phones and callers.
 func (r *run) startScenario(ctx context.Context, phones, callers int) (f *scenarioRun, err error) {
 	f = &scenarioRun{ledger: newLedger()}
 	if f.platform, err = startPlatform(ctx, &r.Options); err != nil {
@@ -186,7 +188,7 @@ func (f *scenarioRun) close() error {
 	return f.platform.close()
 }
 
-// drain waits until everything that was accepted has arrived, as long as something still arrives.
+// drain waits until all accepted messages have arrived. It gives up when no more messages arrive.
 func (f *scenarioRun) drain(ctx context.Context) error {
 	for still, last := 0, int64(-1); still < 100 && f.received.Load() < f.accepted.Load(); still++ {
 		if err := pause(ctx, 100*time.Millisecond); err != nil {
@@ -199,7 +201,7 @@ func (f *scenarioRun) drain(ctx context.Context) error {
 	return nil
 }
 
-// deliver is B2, and of a cluster B6: CPU per message at saturation, everything included.
+// deliver is budget B2, and B6 for a cluster: total CPU per message at saturation.
 func (r *run) deliver(ctx context.Context) (err error) {
 	phones, callers := r.sockets("phones", or(r.Phones, 4000)), or(r.Callers, 300)
 	r.say("deliver: %d phones, %d callers", phones, callers)
@@ -239,7 +241,7 @@ func (r *run) deliver(ctx context.Context) (err error) {
 	return nil
 }
 
-// budgets adds the latencies of a field, with their budget where there is one.
+// budgets adds the latencies of a scenario with their budgets.
 func (r *run) budgets(f *scenarioRun, scenario, budget string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -255,7 +257,7 @@ func (r *run) budgets(f *scenarioRun, scenario, budget string) {
 	r.report.budget(scenario, "call → phone, p99", ms(f.device.ValueAtQuantile(99)), "ms", budget, 30, 10, false)
 }
 
-// idle is B3: what a connection costs that does nothing.
+// idle is budget B3: memory per idle connection.
 func (r *run) idle(ctx context.Context) (err error) {
 	phones := r.sockets("phones", or(r.Phones, 10_000))
 	r.say("idle: %d phones", phones)
@@ -273,7 +275,7 @@ func (r *run) idle(ctx context.Context) (err error) {
 		return err
 	}
 	defer f.close()
-	// What connecting left behind is given back within some collections; idle is what stays.
+	// Memory used during the connects is released within a few collections; the rest is the idle cost.
 	if err := pause(ctx, max(r.Duration, 5*time.Second)); err != nil {
 		return err
 	}
@@ -287,12 +289,12 @@ func (r *run) idle(ctx context.Context) (err error) {
 	return nil
 }
 
-// latency is B4: open loop at half of the saturation.
+// latency is budget B4: an open loop at half of the saturation.
 func (r *run) latency(ctx context.Context) (err error) {
 	phones, callers, rate := r.sockets("phones", or(r.Phones, 9000)), or(r.Callers, 500), r.Rate
 	if rate == 0 {
 		if r.saturation == 0 {
-			r.say("latency: measures the saturation first")
+			r.say("latency: measuring the saturation first")
 			if err := r.deliver(ctx); err != nil {
 				return err
 			}
@@ -329,7 +331,8 @@ func (r *run) latency(ctx context.Context) (err error) {
 	return r.stageBudgets(before, after)
 }
 
-// connections is R1.2: very many open API connections at 80 % of the maximum; or at another rate, to which the budget does not apply.
+// connections is requirement R1.2: many open API connections at 80 % of the maximum, or at a given rate without a
+// budget.
 func (r *run) connections(ctx context.Context) (err error) {
 	callers := r.sockets("callers", or(r.Callers, 10_000))
 	node, err := startServer(ctx, r.Binary, r.Flags)
@@ -338,7 +341,7 @@ func (r *run) connections(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, node.close()) }()
 	if r.Rate == 0 && r.maximum == 0 {
-		r.say("connections: measures the maximum first")
+		r.say("connections: measuring the maximum first")
 		if r.maximum, err = r.rate(ctx, node.addr, node.secrets.APIKey, 300, newLedger()); err != nil {
 			return err
 		}

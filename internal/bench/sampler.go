@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// clusterSample is how things stood at a time: counts since the beginning, and nodes.
+// clusterSample is the state of the cluster at one time: totals since the beginning, and nodes. - taken    int64 |
+// accepted messages - nodes    int | nodes that accept calls - load     float64 | mean load of those nodes
 type clusterSample struct {
 	after    time.Duration
 	due      int64 // messages
@@ -21,7 +22,7 @@ type clusterSample struct {
 	load     float64 // of those that take calls, on average
 }
 
-// sampler counts the nodes of a cluster, and what is asked of them.
+// sampler records the nodes of a cluster and the offered load over time.
 type sampler struct {
 	server  *server
 	sender  *sender
@@ -30,12 +31,12 @@ type sampler struct {
 	samples []clusterSample
 }
 
-// newSampler looks once a second, and more often where the whole is short.
+// newSampler samples once a second, and more often in a short run.
 func newSampler(s *server, from *sender, whole time.Duration) *sampler {
 	return &sampler{server: s, sender: from, began: time.Now(), every: max(100*time.Millisecond, min(time.Second, whole/(2*fewSamples)))}
 }
 
-// sampleUntil looks again and again until enough says so.
+// sampleUntil takes samples until enough returns true.
 func (c *sampler) sampleUntil(ctx context.Context, enough func(clusterSample) bool) error {
 	tick := time.NewTicker(c.every)
 	defer tick.Stop()
@@ -70,13 +71,13 @@ func (c *sampler) sample(ctx context.Context) (clusterSample, error) {
 	return m, err
 }
 
-// member is what a census wants to know of a node.
+// member is the part of a node's description that the sampler reads.
 type member struct {
 	Draining bool
 	Load     float64
 }
 
-// nodes asks a node for all of its cluster.
+// nodes returns the nodes of the cluster.
 func (s *server) nodes(ctx context.Context) ([]member, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.node.URL+"/admin/v1/nodes", nil)
 	if err != nil {
@@ -97,7 +98,7 @@ func (s *server) nodes(ctx context.Context) ([]member, error) {
 
 func (c *sampler) last() clusterSample { return c.samples[len(c.samples)-1] }
 
-// maxNodes are the most nodes that took calls at once.
+// maxNodes returns the largest number of nodes that accepted calls at the same time.
 func (c *sampler) maxNodes() (nodes int) {
 	for _, m := range c.samples {
 		nodes = max(nodes, m.nodes)
@@ -105,7 +106,7 @@ func (c *sampler) maxNodes() (nodes int) {
 	return nodes
 }
 
-// values gives one figure of every moment.
+// values returns one value of every sample.
 func (c *sampler) values(of func(clusterSample) float64) (all []float64) {
 	for _, m := range c.samples {
 		all = append(all, of(m))
@@ -113,7 +114,7 @@ func (c *sampler) values(of func(clusterSample) float64) (all []float64) {
 	return all
 }
 
-// rates gives what happened in a second between each moment and the one before; at the first moment nothing had.
+// rates returns the events per second between consecutive samples; the first rate is 0.
 func (c *sampler) rates(of func(clusterSample) int64) (perSecond []float64) {
 	was := clusterSample{}
 	for _, m := range c.samples {
@@ -127,10 +128,10 @@ func (c *sampler) rates(of func(clusterSample) int64) (perSecond []float64) {
 	return perSecond
 }
 
-// fewLines is about what a table of the course has: it is read by people.
+// fewLines is the approximate number of table rows of course.
 const fewLines = 24
 
-// course is the whole as a table: each line has what happened since the one before.
+// course returns the samples as a table; each row covers the time since the previous row.
 func (c *sampler) course() []string {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -145,7 +146,7 @@ func (c *sampler) course() []string {
 	for i, m := range shown.samples {
 		fmt.Fprintf(t, "%.1f s\t%.0f\t%.0f\t%.0f\t%.2f\t%d\t%d\t\n", m.after.Seconds(), offered[i], taken[i], refused[i], m.load, m.nodes, m.draining)
 	}
-	_ = t.Flush() // a builder takes everything
+	_ = t.Flush() // a strings.Builder returns no errors
 	return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
 }
 
@@ -153,7 +154,7 @@ func dueThen(m clusterSample) int64     { return m.due }
 func takenThen(m clusterSample) int64   { return m.taken }
 func refusedThen(m clusterSample) int64 { return m.refused }
 
-// series are the moments for the report.
+// series returns the samples for the report.
 func (c *sampler) series() []Series {
 	every := c.every.Seconds()
 	return []Series{
@@ -166,7 +167,8 @@ func (c *sampler) series() []Series {
 	}
 }
 
-// plot draws what is offered, what is taken, and what the nodes can take: how many they are stands where it changes.
+// plot draws the offered load, the accepted load and the capacity of the nodes, labelled where the number of nodes
+// changes.
 func (c *sampler) plot(file string, capacity float64) error {
 	able := c.values(func(m clusterSample) float64 { return capacity * float64(m.nodes) })
 	offered, taken := c.rates(dueThen), c.rates(takenThen)

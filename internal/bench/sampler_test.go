@@ -22,7 +22,7 @@ func played() *sampler {
 	return c
 }
 
-func TestCensusTellsTheCourse(t *testing.T) {
+func TestSampler_Course_AveragesBetweenRows(t *testing.T) {
 	t.Parallel()
 	c := played()
 	if c.maxNodes() != 2 || c.last().nodes != 1 {
@@ -41,7 +41,7 @@ func TestCensusTellsTheCourse(t *testing.T) {
 	}
 }
 
-func TestCensusPlotsNodesWhereTheirNumberChanges(t *testing.T) {
+func TestSampler_Plot_LabelsChangesOfNodes(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "plot.svg")
 	if err := played().plot(file, 8); err != nil {

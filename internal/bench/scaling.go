@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// reportScaling adds what became of the messages and of the nodes.
+// reportScaling adds the totals of messages and nodes to the report.
 func (r *run) reportScaling(s *scaled, c *sampler) {
 	there, missing := s.sender.arrived()
 	last, most, offered := c.last(), c.maxNodes(), rampShares[2]*r.Capacity
@@ -44,22 +44,22 @@ func (r *run) reportScaling(s *scaled, c *sampler) {
 		r.fault(Autoscale, "no node was added")
 	}
 	if left := last.nodes + last.draining; left != 1 {
-		r.fault(Autoscale, fmt.Sprintf("%s are left %s after the last call", count(left), calmWithin))
+		r.fault(Autoscale, fmt.Sprintf("%s left %s after the last call, want 1 node", count(left), calmWithin))
 	}
 	r.report.Notes = append(r.report.Notes, "autoscale: calls have keys, and what is refused is sent again when the answer says so, until it is taken")
 	r.report.Series = append(r.report.Series, c.series()...)
 	r.report.Texts = append(r.report.Texts, Text{"The course", c.course()})
 }
 
-// reportScalerLog adds what the scaler wrote, as its command prints it.
+// reportScalerLog adds the decisions of the scaler, as its command prints them.
 func (r *run) reportScalerLog(ctx context.Context, s *scaled) error {
 	var errs bytes.Buffer
 	cmd := exec.CommandContext(ctx, r.Binary, "scaler", "--history", "--limit", "500", "--database-url", s.postgres.URL("postgres"))
 	cmd.Stderr = &errs
 	out, err := cmd.Output()
 	if err != nil {
-		return fmt.Errorf("read the diary: %w %s", err, errs.String())
+		return fmt.Errorf("read the scaler's history: %w %s", err, errs.String())
 	}
-	r.report.Texts = append(r.report.Texts, Text{"The diary", strings.Split(strings.TrimSpace(string(out)), "\n")})
+	r.report.Texts = append(r.report.Texts, Text{"Scaler history", strings.Split(strings.TrimSpace(string(out)), "\n")})
 	return nil
 }

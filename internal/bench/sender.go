@@ -16,9 +16,10 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// sender is a business as it should be: every call has an idempotency key, and a message that was not taken, or that nobody
-// knows the outcome of, is sent again with its key when the answer says so. It goes through net/http: what its calls cost is not
-// what is measured, and it has to follow a gateway that closes connections.
+// sender is a well-behaved business. Every call has an idempotency key. A message that was refused, or whose outcome is
+// unknown, is sent again with its key after the time that the answer names. It uses net/http, since the cost of its
+// calls is not measured and it must handle connections that a gateway closes. - most        int | calls in flight -
+// codes map | other answers by error code
 type sender struct {
 	url, apiKey string
 	size        int // bytes of content
@@ -44,8 +45,9 @@ func newSender(url, apiKey string, most, recipients, size int, l *ledger) *sende
 
 func (s *sender) close() { s.client.CloseIdleConnections() }
 
-// follow sends what falls due on a ramp, whatever the answers take, and waits for the answers. While most calls are under way,
-// what falls due waits until one of them is over: it is late, and its latency says so. What nobody takes is given up in the end.
+// follow sends what falls due on a ramp in an open loop and waits for the answers. While the number of calls in flight
+// is at its limit, due calls wait, and their latency includes the wait. Messages that are never accepted are abandoned
+// at the end.
 func (s *sender) follow(ctx context.Context, r *ramp) error {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, r.within())
@@ -55,7 +57,7 @@ func (s *sender) follow(ctx context.Context, r *ramp) error {
 	for after := time.Duration(0); after < r.duration(); after = r.next(after) {
 		due := start.Add(after)
 		if pause(ctx, time.Until(due)) != nil {
-			break // Wait knows why
+			break // Wait returns the reason
 		}
 		s.due.Add(1)
 		calls.Go(func() error { return s.send(ctx, s.ledger.begin(due), due) })
@@ -63,7 +65,7 @@ func (s *sender) follow(ctx context.Context, r *ramp) error {
 	return calls.Wait()
 }
 
-// send repeats one call until it is taken, or ctx ends. An answer that another try cannot change is an error.
+// send retries one call until it is accepted or ctx ends. An answer that a retry cannot change is an error.
 func (s *sender) send(ctx context.Context, n int, due time.Time) error {
 	for ctx.Err() == nil {
 		status, away, err := s.call(ctx, n)
@@ -81,15 +83,15 @@ func (s *sender) send(ctx context.Context, n int, due time.Time) error {
 		default:
 			return fmt.Errorf("call %d: answered %d", n, status)
 		}
-		_ = pause(ctx, away) // the loop asks ctx
+		_ = pause(ctx, away) // the loop checks ctx
 	}
 	return nil
 }
 
-// unsaid is how long to stay away where no answer says it.
+// unsaid is the pause after an answer without Retry-After.
 const unsaid = 200 * time.Millisecond
 
-// call is one try; away is how long to wait before the next.
+// call makes one try; away is the pause before the next.
 func (s *sender) call(ctx context.Context, n int) (status int, away time.Duration, err error) {
 	body := fmt.Appendf(nil, `{"recipientPhoneNumber":"+%d","messageContent":"`, recipientOf(n%s.recipients))
 	body = append(appendContent(body, n, s.size), `"}`...)
@@ -115,7 +117,7 @@ func (s *sender) call(ctx context.Context, n int) (status int, away time.Duratio
 	return resp.StatusCode, unsaid, err
 }
 
-// countRefusal counts why calls were not taken.
+// countRefusal counts refused calls by error code.
 func (s *sender) countRefusal(status int, body []byte) {
 	var problem struct{ Code string }
 	if json.Unmarshal(body, &problem) != nil || problem.Code == "" {
@@ -126,14 +128,14 @@ func (s *sender) countRefusal(status int, body []byte) {
 	s.codes[problem.Code]++
 }
 
-// reasons are the codes of calls that were not taken, and how often each was answered.
+// reasons returns the error codes of refused calls with their counts.
 func (s *sender) reasons() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.codes)
 }
 
-// arrived counts how many of the messages that were taken have come to their phones, and how many have not.
+// arrived returns how many accepted messages have arrived at their phones, and how many have not.
 func (s *sender) arrived() (there, missing int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

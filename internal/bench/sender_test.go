@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// answers is a platform that answers call after call, the last answer again and again; 0 breaks the connection.
+// answers is a platform that returns the given statuses in turn, and the last one repeatedly; 0 breaks the connection.
 type answers struct {
 	mu     sync.Mutex
 	status []int
@@ -44,8 +44,8 @@ func playedSender(a *answers) *sender {
 	return s
 }
 
-// TestSenderRepeatsWithItsKey until the message is taken, and no sooner than it was told.
-func TestSenderRepeatsWithItsKey(t *testing.T) {
+// TestSender_Refused_RetriesWithSameKey also checks that no retry comes before Retry-After.
+func TestSender_Refused_RetriesWithSameKey(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := &answers{status: []int{503, 0, 502, 429, 202}}
@@ -65,8 +65,9 @@ func TestSenderRepeatsWithItsKey(t *testing.T) {
 	})
 }
 
-// TestSenderSaysWhatIsMissing goes by each message: one that came without an answer must not hide one that was lost.
-func TestSenderSaysWhatIsMissing(t *testing.T) {
+// TestSender_Arrived_CountsMissingMessages checks each message by number: an arrival with unknown outcome must not hide
+// a loss.
+func TestSender_Arrived_CountsMissingMessages(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := playedSender(&answers{status: []int{202}})
@@ -89,8 +90,8 @@ func TestSenderSaysWhatIsMissing(t *testing.T) {
 	})
 }
 
-// TestSenderFollowsARamp sends what is due, and gives up what nobody takes.
-func TestSenderFollowsARamp(t *testing.T) {
+// TestSender_Follow_SendsAllDueMessages also checks that messages which are never accepted are abandoned.
+func TestSender_Follow_SendsAllDueMessages(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[int]int64{202: 21, 503: 0} {
 		synctest.Test(t, func(t *testing.T) {

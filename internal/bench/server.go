@@ -34,7 +34,7 @@ func startServer(ctx context.Context, binary string, flags []string) (*server, e
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	s.addr = strings.TrimPrefix(s.node.URL, "http://")
-	// A further node of a cluster makes none.
+	// Only the first node of a cluster creates credentials.
 	if s.secrets, err = nodeproc.ReadSecrets(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.Join(err, s.close())
 	}
@@ -69,12 +69,12 @@ func startFloor(ctx context.Context, o *Options) (*floorServer, error) {
 		case <-tick.C:
 		}
 		if resp, err := http.Get("http://" + addr + "/readyz"); err == nil {
-			_, _ = io.Copy(io.Discard, resp.Body) // so that the connection is used again
+			_, _ = io.Copy(io.Discard, resp.Body) // lets the client reuse the connection
 			resp.Body.Close()
 			return f, nil
 		}
 	}
-	return nil, errors.Join(fmt.Errorf("the floor does not answer on %s", addr), f.close())
+	return nil, errors.Join(fmt.Errorf("the bare handler does not answer on %s", addr), f.close())
 }
 
 func (f *floorServer) close() error {

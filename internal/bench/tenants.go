@@ -16,12 +16,12 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// levels are the SLA levels, lowest first; each has a built-in plan of its own.
+// levels lists the SLA levels, lowest first, each with its built-in plan.
 var levels = [...]struct{ level, plan string }{{"basic", "default"}, {"premium", "premium"}, {"enterprise", "enterprise"}}
 
-// tenant is a business of one level with its callers. They are good clients: told to come again later, a caller stays
-// away for as long as the answer says. What falls due meanwhile, or while all are busy, is sent if somebody is free before
-// patience ends, and counts as unserved else.
+// tenant is a business of one level with its callers. They honour Retry-After: a caller that is refused pauses for that
+// time. Calls that fall due in the meantime, or while all callers are busy, are sent if a caller becomes free within
+// patience; otherwise they count as missed. - recent * | the same since the last sample
 type tenant struct {
 	level string
 	load  *load
@@ -34,17 +34,17 @@ type tenant struct {
 	late   *hdrhistogram.Histogram // due → sent
 }
 
-// patience is how late a call is still worth sending.
+// patience is the largest delay after which a call is still sent.
 const patience = time.Second
 
-// counts are what a group has come to so far.
+// counts are the totals of a tenant so far.
 type counts struct{ due, served, shed, missed int64 }
 
 func (g *tenant) counts() counts {
 	return counts{g.due.Load(), g.served.Load(), g.shed.Load() + g.limited.Load(), g.missed.Load()}
 }
 
-// recentP99 is the 99th percentile of what was accepted since it was asked last, in milliseconds.
+// recentP99 returns the 99th percentile of accepted calls since its previous call, in milliseconds.
 func (g *tenant) recentP99() float64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -88,7 +88,7 @@ func (g *tenant) open(rate float64, measured *atomic.Bool, stop <-chan struct{})
 	})
 }
 
-// callOnce makes a call and tells how long its caller is to stay away.
+// callOnce makes a call and returns how long the caller must pause.
 func (g *tenant) callOnce(c *caller, due time.Time, measured *atomic.Bool) (away time.Duration, err error) {
 	l := g.load.ledger
 	if measured.Load() {
@@ -122,10 +122,10 @@ func (g *tenant) callOnce(c *caller, due time.Time, measured *atomic.Bool) (away
 	return time.Duration(c.retryAfter) * time.Second, nil
 }
 
-// tenantLoad is a business of each level.
+// tenantLoad holds a tenant of each level.
 type tenantLoad []*tenant
 
-// newTenantLoad makes the businesses and connects their callers, as many for each.
+// newTenantLoad creates the tenants and connects the same number of callers for each.
 func newTenantLoad(ctx context.Context, s *server, callers, recipients, size int, l *ledger) (c tenantLoad, err error) {
 	for _, one := range levels {
 		key, err := newBusiness(ctx, s, one.level, one.plan)
@@ -149,7 +149,7 @@ func (c tenantLoad) close() {
 	}
 }
 
-// each runs f for every group and gives the first error.
+// each runs f for every tenant concurrently and returns the first error.
 func (c tenantLoad) each(f func(*tenant) error) error {
 	var all errgroup.Group
 	for _, g := range c {
@@ -158,7 +158,7 @@ func (c tenantLoad) each(f func(*tenant) error) error {
 	return all.Wait()
 }
 
-// newBusiness makes a business with a plan, and a key of it.
+// newBusiness creates a business with a plan and returns an API key of it.
 func newBusiness(ctx context.Context, s *server, name, plan string) (key string, err error) {
 	var business struct{ ID string }
 	if err := s.admin(ctx, "/admin/v1/businesses", fmt.Sprintf(`{"name":%q,"plan":%q}`, name, plan), &business); err != nil {
@@ -169,7 +169,7 @@ func newBusiness(ctx context.Context, s *server, name, plan string) (key string,
 	return made.APIKey, err
 }
 
-// admin makes a call as the administrator.
+// admin makes a call with the admin token.
 func (s *server) admin(ctx context.Context, path, body string, into any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.node.URL+path, bytes.NewReader([]byte(body)))
 	if err != nil {

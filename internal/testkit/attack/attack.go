@@ -1,5 +1,5 @@
-// Package attack holds hostile clients: what one stranger, phone, business or neighbour in the network can do to a node or a
-// gateway over its sockets. The tests and `make hostile` run them beside well-behaved clients. An attack judges nothing: it counts
+// Package attack implements hostile clients: what a stranger, phone, business or network neighbour can do to a node or a
+// gateway over its sockets. The tests and `make hostile` run them beside well-behaved clients. An attack makes no assertions: it counts
 // the answers that it reads, and its caller measures the others.
 //
 // Every attack is bounded in connections, rate and bytes, dials loopback addresses only, and ends with its context.

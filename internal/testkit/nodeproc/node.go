@@ -1,8 +1,8 @@
-// Package nodeproc runs `esh3ar serve`, or another command of it that serves, as a child process for tests and instruments:
-// starts it on a free port, waits until it is ready, stops or kills it by its process id, and keeps what it printed. It
-// never touches a process that it did not start.
+// Package nodeproc runs `esh3ar serve`, or another serving command, as a child process for tests and tools. It starts
+// the process on a free port, waits until it is ready, stops or kills it by process id, and stores its output. It never
+// signals a process that it did not start.
 //
-// Concurrency: a Node is one owner's.
+// Concurrency: a Node is not safe for concurrent use.
 package nodeproc
 
 import (
@@ -24,7 +24,9 @@ import (
 	"time"
 )
 
-// Config says what to start.
+// Config configures a node. - Binary  string | path of esh3ar - DataDir string | data directory; empty for a gateway -
+// Flags   []string | additional flags - Until   string | path that answers 200 when the process is ready; default
+// /readyz - Client  * | client for a process that serves TLS; nil: plain HTTP
 type Config struct {
 	Binary  string       // of esh3ar
 	Command string       // empty: serve
@@ -36,15 +38,15 @@ type Config struct {
 	Client  *http.Client // for a process that speaks TLS; nil: plain HTTP
 }
 
-// recovered counts the stacks of panics in what nodes print, of all nodes of this process: a test that ends well although a node had to
-// recover is not well.
+// recovered counts the panic stacks in the output of all nodes of this process: a test in which a node had to recover
+// from a panic must not pass.
 var recovered atomic.Int64
 
-// Recovered returns how many panics the processes that Start started have printed the stack of, whether they went on or ended. The first
-// panic of each part of a node or gateway is logged with its stack.
+// Recovered returns the number of panic stacks that started processes have printed, whether they recovered or ended. The
+// first panic of each component of a node or gateway is logged with its stack.
 func Recovered() int { return int(recovered.Load()) }
 
-// Secrets are what the node's first start made.
+// Secrets holds the credentials that the first start created.
 type Secrets struct {
 	AdminToken string `json:"adminToken"`
 	BusinessID string `json:"businessId"`
@@ -53,7 +55,7 @@ type Secrets struct {
 	ClusterKeys []string `json:"-"` // public; not in the file: Node.ClusterKeys asks for them
 }
 
-// Node is a running child.
+// Node is a running process.
 type Node struct {
 	URL    string
 	Stdout *Output
@@ -64,7 +66,7 @@ type Node struct {
 	exited chan struct{}
 }
 
-// Output is what a process printed, readable while it runs.
+// Output is the output of a process. It can be read while the process runs.
 type Output struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -76,24 +78,24 @@ var signOfPanic = regexp.MustCompile(`goroutine [0-9]+ \[running`)
 // longestSign is how many bytes a sign has at most, with the largest number of a goroutine.
 const longestSign = 48
 
-// Write takes what the process prints.
+// Write appends output of the process.
 func (o *Output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	seen := max(0, o.text.Len()-longestSign) // a sign may come in two parts
+	seen := max(0, o.text.Len()-longestSign) // a stack header may be split over two writes
 	o.text.Write(p)
 	recovered.Add(int64(len(signOfPanic.FindAllIndex(o.text.Bytes()[seen:], -1)) - len(signOfPanic.FindAllIndex(o.text.Bytes()[seen:o.text.Len()-len(p)], -1))))
 	return len(p), nil
 }
 
-// String is all of it so far.
+// String returns the output so far.
 func (o *Output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.text.String()
 }
 
-// Start starts a node and waits until it is ready, as long as ctx allows.
+// Start starts a node and waits until it is ready or ctx ends.
 func Start(ctx context.Context, c Config) (*Node, error) {
 	if c.Listen == "" {
 		var err error
@@ -108,7 +110,7 @@ func Start(ctx context.Context, c Config) (*Node, error) {
 	if c.Client != nil {
 		n.URL, n.client = "https://"+c.Listen, c.Client
 	}
-	n.cmd = c.command() // its end is ours to choose: by Stop or Kill, not by a context
+	n.cmd = c.command() // ended by Stop or Kill, not by a context
 	n.cmd.Stdout, n.cmd.Stderr = n.Stdout, n.Stderr
 	if err := n.cmd.Start(); err != nil {
 		return nil, err
@@ -170,24 +172,24 @@ func (n *Node) answers(ctx context.Context, path string) bool {
 	if err != nil {
 		return false
 	}
-	_, _ = io.Copy(io.Discard, resp.Body) // so that the connection is used again
+	_, _ = io.Copy(io.Discard, resp.Body) // lets the client reuse the connection
 	resp.Body.Close()
 	return resp.StatusCode == http.StatusOK
 }
 
-// PID is the child's process id.
+// PID returns the process id.
 func (n *Node) PID() int { return n.cmd.Process.Pid }
 
-// Exited is closed when the child has ended.
+// Exited returns a channel that is closed when the process has ended.
 func (n *Node) Exited() <-chan struct{} { return n.exited }
 
-// ExitCode is the child's, once it has ended.
+// ExitCode returns the exit code of an ended process.
 func (n *Node) ExitCode() int { return n.cmd.ProcessState.ExitCode() }
 
-// Kill ends the child as a crash does, and waits for its end.
+// Kill kills the process and waits for its end.
 func (n *Node) Kill() error { return n.end(syscall.SIGKILL) }
 
-// Stop asks the child to drain and waits for its end; a code other than 0 is an error.
+// Stop asks the process to drain and waits for its end; an exit code other than 0 is an error.
 func (n *Node) Stop() error {
 	if err := n.end(syscall.SIGTERM); err != nil {
 		return err
@@ -198,14 +200,13 @@ func (n *Node) Stop() error {
 	return nil
 }
 
-// Pause stops the child as it is, in the middle of whatever it does, until Resume. A paused child can be killed; it
-// does not hear Stop before it is resumed.
+// Pause stops the process until Resume. A paused process can be killed, but handles Stop only after Resume.
 func (n *Node) Pause() error { return n.signal(syscall.SIGSTOP) }
 
-// Resume lets a paused child go on.
+// Resume continues a paused process.
 func (n *Node) Resume() error { return n.signal(syscall.SIGCONT) }
 
-// signal fails for a child that has ended.
+// signal returns an error if the process has ended.
 func (n *Node) signal(s syscall.Signal) error {
 	if err := n.cmd.Process.Signal(s); err != nil {
 		return fmt.Errorf("%s to the node: %w", s, err)
@@ -221,7 +222,7 @@ func (n *Node) end(s syscall.Signal) error {
 	return nil
 }
 
-// ClusterKeys asks the node for the public keys of its cluster, which a gateway needs.
+// ClusterKeys returns the public keys of the node's cluster, which a gateway needs.
 func (n *Node) ClusterKeys(ctx context.Context) ([]string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.URL+"/.well-known/esh3ar-cluster", nil)
 	if err != nil {
@@ -236,12 +237,12 @@ func (n *Node) ClusterKeys(ctx context.Context) ([]string, error) {
 		Keys []string `json:"keys"`
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
-		return nil, fmt.Errorf("ask for the keys of the cluster: %s: %w", resp.Status, err)
+		return nil, fmt.Errorf("get the cluster keys: %s: %w", resp.Status, err)
 	}
 	return answer.Keys, nil
 }
 
-// ReadSecrets reads what the first start left in the data directory.
+// ReadSecrets reads the credentials file of the data directory.
 func ReadSecrets(dataDir string) (s Secrets, err error) {
 	text, err := os.ReadFile(filepath.Join(dataDir, "bootstrap.json"))
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// TestMain makes this test's own binary a node that only says that it is ready, if its first argument is serve, or one that is given
-// ports.
+// TestMain turns the test binary into a node that only reports readiness if its first argument is serve, or into a
+// process that reserves ports.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == "ports" {
 		givePorts()
@@ -35,11 +35,11 @@ func startChild(t *testing.T) *Node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = node.Kill() }) // it may be dead already
+	t.Cleanup(func() { _ = node.Kill() }) // it may have ended already
 	return node
 }
 
-// awaitState waits until the kernel says that the child is stopped, or that it is not.
+// awaitState waits until the kernel reports the child as stopped, or as not stopped.
 func awaitState(t *testing.T, node *Node, stopped bool) {
 	t.Helper()
 	for began := time.Now(); ; {
@@ -57,7 +57,7 @@ func awaitState(t *testing.T, node *Node, stopped bool) {
 	}
 }
 
-func TestAPausedNodeGoesOn(t *testing.T) {
+func TestNode_Paused_ContinuesAfterResume(t *testing.T) {
 	t.Parallel()
 	node := startChild(t)
 	for range 3 {
@@ -75,7 +75,7 @@ func TestAPausedNodeGoesOn(t *testing.T) {
 	}
 }
 
-func TestAPausedNodeCanBeKilled(t *testing.T) {
+func TestNode_Paused_CanBeKilled(t *testing.T) {
 	t.Parallel()
 	node := startChild(t)
 	if err := node.Pause(); err != nil {

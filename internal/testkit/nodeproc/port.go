@@ -15,16 +15,16 @@ import (
 // one of the thousands that tests open could take the port before its server has it.
 const firstPort, ports = 12_000, 10_000
 
-// given are the ports that this process has been given. Other processes of this user see them as locks on the bytes of a file,
-// which end with the process, however it ends.
+// given holds the ports reserved by this process. Other processes of this user see them as locks on bytes of a file,
+// which the kernel releases when the process ends.
 var given struct {
 	sync.Mutex
 	file  *os.File // never closed: that would end the locks
 	ports map[int]bool
 }
 
-// FreePort finds a loopback address that nobody listens on. It is given to nobody else while this process lives: a server finds its
-// port free when it starts, and when it comes back after a crash, however many others look for ports meanwhile.
+// FreePort returns a free loopback address and reserves it for the lifetime of this process. No other call, in any
+// process of this user, returns it in that time, so a server can use its port again after a crash.
 func FreePort() (addr string, err error) {
 	given.Lock()
 	defer given.Unlock()
@@ -48,16 +48,16 @@ func FreePort() (addr string, err error) {
 	return "", err
 }
 
-// takeLocked takes a port, unless somebody has it.
+// takeLocked reserves a port. It reports false if the port is reserved already.
 func takeLocked(port int) (taken bool, err error) {
 	if given.file == nil {
 		name := filepath.Join(os.TempDir(), fmt.Sprintf("esh3ar-ports-%d", os.Getuid()))
 		if given.file, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
-			return false, fmt.Errorf("take a port: %w", err)
+			return false, fmt.Errorf("reserve a port: %w", err)
 		}
 		given.ports = map[int]bool{}
 	}
-	if given.ports[port] { // a process's own locks do not hold it up
+	if given.ports[port] { // locks do not conflict within one process
 		return false, nil
 	}
 	err = syscall.FcntlFlock(given.file.Fd(), syscall.F_SETLK, &syscall.Flock_t{Type: syscall.F_WRLCK, Start: int64(port), Len: 1})
@@ -65,7 +65,7 @@ func takeLocked(port int) (taken bool, err error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("take a port: %w", err)
+		return false, fmt.Errorf("reserve a port: %w", err)
 	}
 	given.ports[port] = true
 	return true, nil

@@ -9,10 +9,10 @@ import (
 	"testing"
 )
 
-// many is enough that chance alone gives some port twice.
+// many is so large that random selection alone would return some port twice.
 const many = 400
 
-// givePorts is a process that is given ports and keeps them until its input ends.
+// givePorts runs as a child process that reserves ports until its input ends.
 func givePorts() {
 	for range many {
 		addr, err := FreePort()
@@ -25,8 +25,8 @@ func givePorts() {
 	os.Exit(0)
 }
 
-// TestAPortIsGivenOnce among the processes that live.
-func TestAPortIsGivenOnce(t *testing.T) {
+// TestFreePort_SeveralProcesses_ReservesOnce checks that no port is returned twice.
+func TestFreePort_SeveralProcesses_ReservesOnce(t *testing.T) {
 	t.Parallel()
 	other := exec.Command(os.Args[0], "ports")
 	in, err := other.StdinPipe()
@@ -44,7 +44,7 @@ func TestAPortIsGivenOnce(t *testing.T) {
 	seen := map[string]bool{}
 	for lines := bufio.NewScanner(out); len(seen) < many && lines.Scan(); {
 		if seen[lines.Text()] {
-			t.Fatalf("%q was given twice to one process", lines.Text())
+			t.Fatalf("port %q was returned twice to one process", lines.Text())
 		}
 		seen[lines.Text()] = true
 	}
@@ -54,7 +54,7 @@ func TestAPortIsGivenOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		if seen[addr] {
-			t.Fatalf("%q was given twice", addr)
+			t.Fatalf("port %q was returned twice", addr)
 		}
 		seen[addr] = true
 	}

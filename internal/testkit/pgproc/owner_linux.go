@@ -2,6 +2,6 @@ package pgproc
 
 import "syscall"
 
-// endWithOwner has the kernel shut the server down when its owner dies, however that happens: nobody is left behind by a
-// test that crashed.
+// endWithOwner makes the kernel shut the server down when its owner ends, so that a crashed test leaves no server
+// behind.
 func endWithOwner(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGQUIT }

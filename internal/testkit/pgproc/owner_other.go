@@ -4,5 +4,5 @@ package pgproc
 
 import "syscall"
 
-// endWithOwner knows no way here: the server of an owner that is killed lives on.
+// endWithOwner does nothing on this system: the server of a killed owner continues to run.
 func endWithOwner(*syscall.SysProcAttr) {}

@@ -12,25 +12,25 @@ import (
 	"syscall"
 )
 
-// installed is where Debian keeps the server's programs, which are not on the path.
+// installed matches the directories of Debian's server programs, which are not in PATH.
 const installed = "/usr/lib/postgresql/*/bin"
 
-// find looks for a program of PostgreSQL, the newest version last.
+// find returns the path of a PostgreSQL program, of the newest installed version.
 func find(name string) (string, error) {
 	if found, err := filepath.Glob(filepath.Join(installed, name)); err == nil && len(found) > 0 {
 		return slices.Max(found), nil
 	}
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return "", fmt.Errorf("%s is not there: apt-get install postgresql", name)
+		return "", fmt.Errorf("%s is not installed; run: apt-get install postgresql", name)
 	}
 	return path, nil
 }
 
-// account is who the server runs as: it refuses root.
+// account is the user that the server runs as: PostgreSQL refuses root.
 type account struct{ credential *syscall.Credential }
 
-// unprivileged is the user postgres where this process is root, else this process's own user.
+// unprivileged returns the user postgres if this process runs as root, and otherwise nil.
 func unprivileged() (*account, error) {
 	if os.Getuid() != 0 {
 		return &account{}, nil
@@ -58,5 +58,5 @@ func (a *account) makeDir() (string, error) {
 
 func (a *account) apply(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: a.credential}
-	cmd.Dir = "/" // the present folder may be closed to it
+	cmd.Dir = "/" // the current directory may not be accessible to the account
 }

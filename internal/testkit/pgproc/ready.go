@@ -15,7 +15,7 @@ func startup() []byte {
 	return append(binary.BigEndian.AppendUint32(nil, uint32(len(body)+4)), body...)
 }
 
-// accepts tells whether the server lets the superuser in: its first answer is then an R, for authentication, and not an E.
+// accepts reports whether the server accepts the superuser: its first message is R (authentication) instead of E (error).
 func (s *Server) accepts(ctx context.Context) bool {
 	dialer := net.Dialer{Timeout: time.Second}
 	conn, err := dialer.DialContext(ctx, "tcp", s.Addr)

@@ -1,7 +1,7 @@
-// Package pgproc runs a real PostgreSQL as child processes for tests and instruments: a cluster of its own in a folder of its
-// own, on a free loopback port, ended by process id. It never touches a server that it did not start.
+// Package pgproc runs a real PostgreSQL for tests and tools: its own database cluster in its own directory, on a free
+// loopback port. It signals processes by id and never touches a server that it did not start.
 //
-// Concurrency: a Server is one owner's.
+// Concurrency: a Server is not safe for concurrent use.
 package pgproc
 
 import (
@@ -19,7 +19,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
-// Config says what to start; the zero value is good.
+// Config configures a server. The zero value is valid. - Settings map | additional settings of postgresql.conf - Keep
+// bool | keep the directory after Stop
 type Config struct {
 	Settings map[string]string // of postgresql.conf, besides ours
 	Keep     bool              // the folder stays after Stop
@@ -37,7 +38,7 @@ type Server struct {
 	exited chan struct{}
 }
 
-// Start makes a database cluster and a server for it, and waits until it takes connections.
+// Start creates a database cluster, starts its server and waits until it accepts connections.
 func Start(ctx context.Context, c Config) (*Server, error) {
 	as, err := unprivileged()
 	if err != nil {
@@ -60,15 +61,15 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	return s, nil
 }
 
-// URL is how to connect to one of its databases.
+// URL returns the connection URL of a database.
 func (s *Server) URL(database string) string {
 	return "postgres://postgres@" + s.Addr + "/" + database + "?sslmode=disable"
 }
 
-// Dir is where it keeps its data.
+// Dir returns the data directory.
 func (s *Server) Dir() string { return s.dir }
 
-// PID is the postmaster's process id.
+// PID returns the process id of the postmaster.
 func (s *Server) PID() int { return s.cmd.Process.Pid }
 
 func (s *Server) initialise(ctx context.Context) error {
@@ -84,11 +85,11 @@ func (s *Server) initialise(ctx context.Context) error {
 	return nil
 }
 
-// Restart starts the server that was stopped or killed, on the port and the data of before.
+// Restart starts a stopped or killed server on the same port and data.
 func (s *Server) Restart(ctx context.Context) error {
 	for {
 		err := s.launch(ctx)
-		// After a kill -9 the last backends of before may hold the shared memory for a moment.
+		// After a kill -9, backends of the previous run may still hold the shared memory for a moment.
 		if err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "shared memory block") {
 			return err
 		}
@@ -111,7 +112,7 @@ func (s *Server) launch(ctx context.Context) error {
 	for name, value := range settings {
 		args = append(args, "-c", name+"="+value)
 	}
-	s.cmd = exec.Command(postgres, args...) // its end is ours to choose, not a context's
+	s.cmd = exec.Command(postgres, args...) // ended by Kill or Stop, not by a context
 	s.cmd.Stdout, s.cmd.Stderr = s.Output, s.Output
 	s.as.apply(s.cmd)
 	endWithOwner(s.cmd.SysProcAttr)
@@ -130,7 +131,7 @@ func (s *Server) launch(ctx context.Context) error {
 	return nil
 }
 
-// awaitReady asks for a connection until it is not refused any more; a server that recovers answers too, with an error.
+// awaitReady dials until the server accepts the superuser; during recovery it answers with an error.
 func (s *Server) awaitReady(ctx context.Context) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -148,10 +149,10 @@ func (s *Server) awaitReady(ctx context.Context) error {
 	}
 }
 
-// tail is what a server said last.
+// tail returns the end of a log.
 func tail(text string) string { return text[max(0, len(text)-2000):] }
 
-// Exec has the server run SQL in a database, as its superuser.
+// Exec runs SQL in a database as the superuser.
 func (s *Server) Exec(ctx context.Context, database, sql string) error {
 	program, err := find("psql")
 	if err != nil {
@@ -164,9 +165,9 @@ func (s *Server) Exec(ctx context.Context, database, sql string) error {
 	return nil
 }
 
-// Stop shuts down at once but cleanly, and deletes the folder.
+// Stop does a fast shutdown and deletes the directory.
 func (s *Server) Stop() error {
-	_ = s.Resume() // a paused server hears nothing
+	_ = s.Resume() // a paused server does not handle signals
 	if err := s.end(syscall.SIGINT); err != nil {
 		return err
 	}
@@ -176,7 +177,7 @@ func (s *Server) Stop() error {
 	return os.RemoveAll(s.dir)
 }
 
-// Kill ends the server with all its processes as a crash does.
+// Kill kills the server with all its processes.
 func (s *Server) Kill() error {
 	for _, pid := range s.family() {
 		_ = syscall.Kill(pid, syscall.SIGKILL) // may have ended meanwhile
@@ -192,10 +193,10 @@ func (s *Server) end(signal syscall.Signal) error {
 	return nil
 }
 
-// Pause stops all processes of the server as they are, until Resume.
+// Pause stops all processes of the server until Resume.
 func (s *Server) Pause() error { return s.signal(syscall.SIGSTOP) }
 
-// Resume lets a paused server go on.
+// Resume continues a paused server.
 func (s *Server) Resume() error { return s.signal(syscall.SIGCONT) }
 
 func (s *Server) signal(signal syscall.Signal) error {
@@ -207,8 +208,8 @@ func (s *Server) signal(signal syscall.Signal) error {
 	return nil
 }
 
-// family is the postmaster and its children. Each child leads a session of its own, so a signal to the group would not
-// reach it.
+// family returns the process ids of the postmaster and its children. Each child is a session leader, so a signal to the
+// process group would not reach it.
 func (s *Server) family() []int {
 	select {
 	case <-s.exited:

@@ -7,8 +7,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/pgproc"
 )
 
-// TestLife walks a server through all that instruments do to it.
-func TestLife(t *testing.T) {
+// TestServer_Lifecycle covers every operation that tools use.
+func TestServer_Lifecycle(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts PostgreSQL")
 	}

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// slots is how many a Redis Cluster has.
+// slots is the number of hash slots of a Redis Cluster. - Masters  [] | in the order of their slot ranges, which have
+// equal sizes - Replicas [] | replicas of the masters, round robin - links map | cluster bus port of each server
 const slots = 16384
 
 // Cluster is a Redis Cluster.
@@ -22,13 +23,14 @@ type Cluster struct {
 	links map[*Server]string // the port on which the others reach it
 }
 
-// StartCluster starts masters without replicas and waits until all of them say that the cluster is whole, as long as ctx
-// allows. Each keeps its files in a folder of its own under dir.
+// StartCluster starts masters without replicas and waits until all report a complete cluster or ctx ends. Each has its
+// own directory below dir.
 func StartCluster(ctx context.Context, dir string, masters int, flags ...string) (*Cluster, error) {
 	return StartReplicated(ctx, dir, masters, 0, flags...)
 }
 
-// StartReplicated is StartCluster with so many replicas for each master; one of them takes over when its master dies.
+// StartReplicated is StartCluster with the given number of replicas per master; a replica takes over when its master
+// fails.
 func StartReplicated(ctx context.Context, dir string, masters, replicas int, flags ...string) (*Cluster, error) {
 	c := &Cluster{links: map[*Server]string{}}
 	err := c.launch(ctx, dir, masters, masters*(1+replicas), flags)
@@ -51,7 +53,7 @@ func (c *Cluster) launch(ctx context.Context, dir string, masters, servers int, 
 	for i := range servers {
 		var link string
 		s, err := start(ctx, filepath.Join(dir, strconv.Itoa(i)), func(ports []int) []string {
-			link = strconv.Itoa(ports[1]) // said explicitly: by default it is the port + 10000, which may be taken
+			link = strconv.Itoa(ports[1]) // set explicitly: the default, port + 10000, may be in use
 			return append(clusterFlags(link), flags...)
 		}, 2)
 		if err != nil {
@@ -70,8 +72,8 @@ func (c *Cluster) launch(ctx context.Context, dir string, masters, servers int, 
 func clusterFlags(link string) []string {
 	return []string{
 		"--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-port", link,
-		"--cluster-node-timeout", "2000", // ms: soon enough for tests, and above the pauses of a busy machine
-		"--cluster-require-full-coverage", "no", // the slots of the masters that live go on
+		"--cluster-node-timeout", "2000", // ms; short for tests, but longer than the pauses of a busy machine
+		"--cluster-require-full-coverage", "no", // the slots of the remaining masters stay available
 	}
 }
 
@@ -82,7 +84,7 @@ func (c *Cluster) join(ctx context.Context) error {
 		if _, err := s.Do(ctx, "CLUSTER", "ADDSLOTSRANGE", strconv.Itoa(slots*i/n), strconv.Itoa(slots*(i+1)/n-1)); err != nil {
 			return err
 		}
-		if _, err := s.Do(ctx, "CLUSTER", "SET-CONFIG-EPOCH", strconv.Itoa(i+1)); err != nil { // no two start with the same
+		if _, err := s.Do(ctx, "CLUSTER", "SET-CONFIG-EPOCH", strconv.Itoa(i+1)); err != nil { // initial epochs must differ
 			return err
 		}
 	}
@@ -98,7 +100,7 @@ func (c *Cluster) join(ctx context.Context) error {
 	return nil
 }
 
-// replicate gives each replica its master, the masters in turn, and waits until it follows.
+// replicate assigns each replica a master, round robin, and waits until it follows.
 func (c *Cluster) replicate(ctx context.Context) error {
 	for i, s := range c.Replicas {
 		id, err := c.Masters[i%len(c.Masters)].text(ctx, "CLUSTER", "MYID")
@@ -123,7 +125,7 @@ func (c *Cluster) replicate(ctx context.Context) error {
 	})
 }
 
-// Await waits until every server knows all others and says that the cluster is whole, as after a restart.
+// Await waits until every server knows the other servers and reports a complete cluster, as after a restart.
 func (c *Cluster) Await(ctx context.Context) error {
 	want := []string{
 		"cluster_state:ok", fmt.Sprintf("cluster_slots_ok:%d", slots), fmt.Sprintf("cluster_known_nodes:%d", len(c.Servers())),
@@ -136,7 +138,7 @@ func (c *Cluster) Await(ctx context.Context) error {
 			}
 			for _, line := range want {
 				if !strings.Contains(info, line+"\r\n") {
-					return fmt.Errorf("%s does not say %s", s.Addr, line)
+					return fmt.Errorf("%s does not report %s", s.Addr, line)
 				}
 			}
 		}
@@ -144,7 +146,7 @@ func (c *Cluster) Await(ctx context.Context) error {
 	})
 }
 
-// until asks again and again; when ctx ends, the newest answer is the error.
+// until retries until there is no error; when ctx ends, it returns the last error.
 func until(ctx context.Context, done func() error) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -161,12 +163,12 @@ func until(ctx context.Context, done func() error) error {
 	}
 }
 
-// Servers are all of them, the masters first.
+// Servers returns all servers, the masters first.
 func (c *Cluster) Servers() []*Server {
 	return append(append(make([]*Server, 0, len(c.Masters)+len(c.Replicas)), c.Masters...), c.Replicas...)
 }
 
-// Addrs are where all of them listen.
+// Addrs returns the addresses of all servers.
 func (c *Cluster) Addrs() []string {
 	var addrs []string
 	for _, s := range c.Servers() {
@@ -175,10 +177,10 @@ func (c *Cluster) Addrs() []string {
 	return addrs
 }
 
-// URL is what --redis-url takes.
+// URL returns the value for --redis-url.
 func (c *Cluster) URL() string { return strings.Join(c.Addrs(), ",") }
 
-// Kill ends all of them as a crash does.
+// Kill kills all servers.
 func (c *Cluster) Kill() error {
 	var errs []error
 	for _, s := range c.Servers() {
@@ -187,7 +189,7 @@ func (c *Cluster) Kill() error {
 	return errors.Join(errs...)
 }
 
-// Restart starts all of them anew, and waits until the cluster is whole.
+// Restart restarts all servers and waits until the cluster is complete.
 func (c *Cluster) Restart(ctx context.Context) error {
 	for _, s := range c.Servers() {
 		if err := s.Restart(ctx); err != nil {
@@ -197,7 +199,7 @@ func (c *Cluster) Restart(ctx context.Context) error {
 	return c.Await(ctx)
 }
 
-// Flush deletes everything that the masters hold.
+// Flush deletes all keys of the masters.
 func (c *Cluster) Flush(ctx context.Context) error {
 	var errs []error
 	for _, s := range c.Masters {

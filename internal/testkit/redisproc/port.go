@@ -7,9 +7,9 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
-// freePorts finds loopback ports that nobody listens on, all different. They are below those that the kernel hands to outgoing
-// connections: in those a server that comes back could find its port in use by somebody's connection, and a client that tries and
-// tries to reach a dead server could be given that very port and reach itself.
+// freePorts returns n different free loopback ports. They are outside the range from which the kernel assigns ports to
+// outgoing connections. Within that range a restarting server could find its port in use by a connection, and a client
+// that keeps dialing a dead server could be assigned that very port and connect to itself.
 func freePorts(n int) (ports []int, err error) {
 	for len(ports) < n {
 		addr, err := nodeproc.FreePort()

@@ -48,7 +48,7 @@ func single(ctx context.Context, t *testing.T, flags ...string) *redisproc.Serve
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Kill() }) // it may be dead already
+	t.Cleanup(func() { _ = s.Kill() }) // it may have ended already
 	return s
 }
 
@@ -87,7 +87,7 @@ func TestSingle(t *testing.T) {
 	}
 }
 
-func TestARestartIsTheSameServer(t *testing.T) {
+func TestServer_Restart_KeepsAddressAndFiles(t *testing.T) {
 	t.Parallel()
 	ctx := patience(t)
 	s := single(ctx, t)
@@ -109,14 +109,14 @@ func TestARestartIsTheSameServer(t *testing.T) {
 		}
 	}
 	if got := must(ctx, t, s, "GET", "k"); got != nil {
-		t.Errorf("it remembers %v", got)
+		t.Errorf("value after a restart: got %v", got)
 	}
 	if got := must(ctx, t, kept, "GET", "k"); got != "v" {
-		t.Errorf("with persistence it has %v", got)
+		t.Errorf("value after a restart with persistence: got %v", got)
 	}
 }
 
-func TestAPausedServerIsSilent(t *testing.T) {
+func TestServer_Paused_DoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	ctx := patience(t)
 	s := single(ctx, t)
@@ -126,7 +126,7 @@ func TestAPausedServerIsSilent(t *testing.T) {
 	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 	defer cancel()
 	if reply, err := s.Do(short, "PING"); err == nil {
-		t.Errorf("it answers %v", reply)
+		t.Errorf("paused server: got reply %v, want none", reply)
 	}
 	if err := s.Resume(); err != nil {
 		t.Fatal(err)
@@ -134,7 +134,7 @@ func TestAPausedServerIsSilent(t *testing.T) {
 	must(ctx, t, s, "PING")
 }
 
-func TestTwoServersTakeTwoPorts(t *testing.T) {
+func TestStartSingle_PortTaken_IsAnError(t *testing.T) {
 	t.Parallel()
 	ctx := patience(t)
 	one := single(ctx, t)
@@ -146,7 +146,7 @@ func TestTwoServersTakeTwoPorts(t *testing.T) {
 	}
 }
 
-func TestAServerThatCannotStartSaysWhy(t *testing.T) {
+func TestStartSingle_BadFlag_ReportsReason(t *testing.T) {
 	t.Parallel()
 	ctx := patience(t)
 	if _, err := redisproc.StartSingle(ctx, t.TempDir(), "--no-such-flag", "1"); err == nil || !strings.Contains(err.Error(), "no-such-flag") {
@@ -188,7 +188,7 @@ func TestCluster(t *testing.T) {
 	}
 }
 
-func TestAReplicaTakesOver(t *testing.T) {
+func TestCluster_MasterKilled_ReplicaTakesOver(t *testing.T) {
 	t.Parallel()
 	ctx := patience(t)
 	c, err := redisproc.StartReplicated(ctx, t.TempDir(), 3, 1)
@@ -210,7 +210,7 @@ func TestAReplicaTakesOver(t *testing.T) {
 	}
 }
 
-func TestAServerLessMachineSaysHowToGetIt(t *testing.T) {
+func TestStartSingle_NotInstalled_NamesInstallCommand(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	_, err := redisproc.StartSingle(t.Context(), t.TempDir())
 	if !errors.Is(err, redisproc.ErrMissing) || !strings.Contains(err.Error(), "apt-get install") {
@@ -221,7 +221,7 @@ func TestAServerLessMachineSaysHowToGetIt(t *testing.T) {
 	}
 }
 
-func TestNothingOutlivesItsOwner(t *testing.T) {
+func TestServer_OwnerKilled_Ends(t *testing.T) {
 	t.Parallel()
 	ctx := patience(t)
 	if runtime.GOOS != "linux" {
@@ -246,7 +246,7 @@ func TestNothingOutlivesItsOwner(t *testing.T) {
 	for {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		if _, rest, _ := strings.Cut(string(stat), ") "); err != nil || strings.HasPrefix(rest, "Z") {
-			return // gone, or waiting for whoever inherited it
+			return // ended, or a zombie of its new parent
 		}
 		if ctx.Err() != nil {
 			t.Fatalf("process %d lives on: %s", pid, stat)

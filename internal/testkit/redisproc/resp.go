@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// replyTimeout bounds one command; a paused server answers never.
+// replyTimeout bounds one command; a paused server never answers.
 const replyTimeout = 5 * time.Second
 
 // Do sends one command on a connection of its own and gives the reply: a string, an int64, nil, or a []any of these. It
-// is for looking and for orders, not for load.
+// is meant for inspection and administration, not for load.
 func (s *Server) Do(ctx context.Context, args ...string) (any, error) {
 	reply, err := do(ctx, s.Addr, args)
 	if err != nil {
@@ -80,13 +80,13 @@ func readReply(r *bufio.Reader) (any, error) {
 	case '*':
 		return readArray(r, rest)
 	default:
-		return nil, fmt.Errorf("%q is no reply", line)
+		return nil, fmt.Errorf("malformed reply: %q", line)
 	}
 }
 
 func readString(r *bufio.Reader, length string) (any, error) {
 	n, err := strconv.Atoi(length)
-	if err != nil || n < 0 { // -1: there is none
+	if err != nil || n < 0 { // -1 is a null reply
 		return nil, err
 	}
 	text := make([]byte, n+2) // with the line's end

@@ -1,11 +1,11 @@
-// Package redisproc runs real redis-server processes for tests and instruments: one alone or a Redis Cluster, on free
-// loopback ports and in a given folder. It kills, pauses and restarts them by their process ids, never touches a process
-// that it did not start, and leaves none behind: the kernel ends them with their owner.
+// Package redisproc runs real redis-server processes for tests and tools: a single server or a Redis Cluster, on free
+// loopback ports and in a given directory. It kills, pauses and restarts them by process id and never signals a process
+// that it did not start. The kernel ends the servers when their owner ends.
 //
-// What a server holds is in memory only, unless flags say otherwise, so that a restart comes back empty; a node of a
-// cluster remembers its place in it.
+// Servers hold their data in memory only, unless flags say otherwise, so a restarted server is empty. A node of a
+// cluster keeps its cluster configuration.
 //
-// Concurrency: a Server or a Cluster is one owner's.
+// Concurrency: a Server or a Cluster is not safe for concurrent use.
 package redisproc
 
 import (
@@ -24,16 +24,17 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
-// ErrMissing means that the machine has no redis-server; its text says how to get one.
+// ErrMissing means that redis-server is not installed; its text has the install command.
 var ErrMissing = errors.New("redis-server is not installed; run: sudo apt-get install -y --no-install-recommends redis-server")
 
-// errTaken means that somebody else took the port between our look and the server's start.
+// errTaken means that another process took the port between its selection and the start of the server.
 var errTaken = errors.New("the port is taken")
 
-// tries bounds how often other ports are looked for.
+// tries bounds the attempts with different ports.
 const tries = 20
 
-// Server is one redis-server.
+// Server is a redis-server process. - Addr string | host:port for clients - Dir  string | directory of its files, used
+// by no other server
 type Server struct {
 	Addr string // host:port of its clients
 	Dir  string // where it keeps its files, and nobody else does
@@ -44,13 +45,13 @@ type Server struct {
 	exited chan struct{} // closed when the child has ended
 }
 
-// StartSingle starts a server alone and waits until it answers, as long as ctx allows. The flags are those of
-// redis-server, each word on its own.
+// StartSingle starts a single server and waits until it answers or ctx ends. flags are command-line arguments of
+// redis-server.
 func StartSingle(ctx context.Context, dir string, flags ...string) (*Server, error) {
 	return start(ctx, dir, func(ports []int) []string { return flags }, 1)
 }
 
-// start takes free ports, the first for clients, and tries others when somebody was faster.
+// start starts a server on free ports, the first for clients. If a port was taken in the meantime, it tries others.
 func start(ctx context.Context, dir string, flags func(ports []int) []string, ports int) (*Server, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -86,7 +87,7 @@ func (s *Server) launch(ctx context.Context) error {
 		return ErrMissing
 	}
 	s.log, s.exited = &nodeproc.Output{}, make(chan struct{})
-	s.cmd = exec.Command(binary, s.args...) // its end is ours to choose, not a context's
+	s.cmd = exec.Command(binary, s.args...) // ended by Kill or Stop, not by a context
 	s.cmd.Stdout, s.cmd.Stderr, s.cmd.SysProcAttr = s.log, s.log, endWithOwner()
 	started := make(chan error)
 	go s.own(started) // ends with the process
@@ -99,8 +100,7 @@ func (s *Server) launch(ctx context.Context) error {
 	return nil
 }
 
-// own keeps its thread until the child has ended: the kernel takes the end of the thread that started it for the end of
-// the owner.
+// own locks its OS thread until the child has ended: the kernel ends the child when the thread that started it ends.
 func (s *Server) own(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -130,34 +130,35 @@ func (s *Server) awaitAnswer(ctx context.Context) error {
 	return nil
 }
 
-// answers asks who is there: on a port that was taken it is somebody else.
+// answers reports whether the server on the port is this one: another process may have taken the port.
 func (s *Server) answers(ctx context.Context) bool {
 	info, err := s.text(ctx, "INFO", "server")
 	return err == nil && strings.Contains(info, "process_id:"+strconv.Itoa(s.PID())+"\r\n") && s.loaded(ctx)
 }
 
-// loaded tells whether it has read what it kept of its last life.
+// loaded reports whether the server has loaded its files.
 func (s *Server) loaded(ctx context.Context) bool {
 	_, err := s.Do(ctx, "PING")
 	return err == nil
 }
 
-// URL is what --redis-url takes.
+// URL returns the value for --redis-url.
 func (s *Server) URL() string { return "redis://" + s.Addr }
 
-// PID is the child's process id.
+// PID returns the process id.
 func (s *Server) PID() int { return s.cmd.Process.Pid }
 
-// Log is what the child printed since it was started or restarted.
+// Log returns the output since the last start.
 func (s *Server) Log() string { return s.log.String() }
 
-// Exited is closed when the child has ended; a restart makes a new one.
+// Exited returns a channel that is closed when the process has ended; a restart creates a new one.
 func (s *Server) Exited() <-chan struct{} { return s.exited }
 
-// Kill ends the child as a crash does, and waits for its end; one that has ended is no error.
+// Kill kills the process and waits for its end. It returns nil if the process has ended already.
 func (s *Server) Kill() error { return s.end(syscall.SIGKILL) }
 
-// Stop asks the child to end and waits for it; a code other than 0 is an error. A paused one does not hear it.
+// Stop shuts the process down and waits for its end; an exit code other than 0 is an error. A paused process does not
+// react.
 func (s *Server) Stop() error {
 	if err := s.end(syscall.SIGTERM); err != nil {
 		return err
@@ -170,7 +171,7 @@ func (s *Server) Stop() error {
 
 func (s *Server) end(sig syscall.Signal) error {
 	if s.cmd.Process == nil {
-		return nil // a restart that came to nothing
+		return nil // the last restart failed before it started a process
 	}
 	if err := s.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("%s to redis-server: %w", sig, err)
@@ -179,13 +180,13 @@ func (s *Server) end(sig syscall.Signal) error {
 	return nil
 }
 
-// Pause stops the child as it is until Resume: its connections stay and nothing answers on them.
+// Pause stops the process until Resume: its connections stay open and get no answers.
 func (s *Server) Pause() error { return s.signal(syscall.SIGSTOP) }
 
-// Resume lets a paused child go on.
+// Resume continues a paused process.
 func (s *Server) Resume() error { return s.signal(syscall.SIGCONT) }
 
-// signal fails for a child that has ended.
+// signal returns an error if the process has ended.
 func (s *Server) signal(sig syscall.Signal) error {
 	if err := s.cmd.Process.Signal(sig); err != nil {
 		return fmt.Errorf("%s to redis-server: %w", sig, err)
@@ -193,13 +194,13 @@ func (s *Server) signal(sig syscall.Signal) error {
 	return nil
 }
 
-// Restart starts the child anew on the same port and in the same folder, and waits until it answers; one that still runs
-// is killed first.
+// Restart starts the server again on the same port and in the same directory, and waits until it answers. It first kills
+// a running process.
 func (s *Server) Restart(ctx context.Context) error {
 	if err := s.Kill(); err != nil {
 		return err
 	}
-	for range tries { // somebody who looks for a free port holds it for a moment
+	for range tries { // another process that searches for a free port may hold it briefly
 		if err := s.launch(ctx); !errors.Is(err, errTaken) {
 			return err
 		}
@@ -207,7 +208,7 @@ func (s *Server) Restart(ctx context.Context) error {
 	return fmt.Errorf("restart redis-server on %s: %w", s.Addr, errTaken)
 }
 
-// Flush deletes everything that the server holds.
+// Flush deletes all keys.
 func (s *Server) Flush(ctx context.Context) error {
 	_, err := s.Do(ctx, "FLUSHALL", "SYNC")
 	return err
