@@ -46,7 +46,7 @@ const (
 )
 
 // publish gives a send to the other nodes, encoded for both protocols: they have clients of either.
-func (t Target) publish(ctx context.Context, e *parcel) error {
+func (t Target) publish(ctx context.Context, e *multicast) error {
 	var failed []error
 	for _, p := range protocols {
 		_, err := e.in(p)
@@ -87,7 +87,7 @@ func (s *Server) Deliver(ctx context.Context, message []byte) (err error) {
 	if p.err != nil || kind != planeSend {
 		return errPlane
 	}
-	return to.sendHere(ctx, true, &parcel{frames: []Frame{f}})
+	return to.sendHere(ctx, true, &multicast{frames: []Frame{f}})
 }
 
 // Answer does what another node has requested of a connection of this one.

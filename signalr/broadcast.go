@@ -36,9 +36,9 @@ func (e *SendError) Unwrap() []error {
 	return all
 }
 
-// parcel is what goes to many: frames, or an invocation that is encoded for a protocol when the first connection speaks
-// it.
-type parcel struct {
+// multicast is a message to many connections: frames, or an invocation that is encoded for a protocol when the first connection of that
+// protocol needs it.
+type multicast struct {
 	frames []Frame
 	invoke bool // the frame is still to be encoded
 	method string
@@ -48,7 +48,7 @@ type parcel struct {
 }
 
 // in returns the frames with bytes for a protocol.
-func (e *parcel) in(p protocol) ([]Frame, error) {
+func (e *multicast) in(p protocol) ([]Frame, error) {
 	i := p.index()
 	if !e.invoke || e.tried[i] {
 		return e.frames, e.failed[i]
@@ -79,7 +79,7 @@ func (l *list) free() {
 }
 
 // send sends to this server's connections and to the other nodes.
-func (t Target) send(ctx context.Context, wait bool, e *parcel) error {
+func (t Target) send(ctx context.Context, wait bool, e *multicast) error {
 	local := t.sendHere(ctx, wait, e)
 	if t.server.opts.Backplane == nil || t.isHere() {
 		return local
@@ -104,7 +104,7 @@ func (t Target) isHere() bool {
 }
 
 // sendHere sends to this server's connections, and waits for the slow ones if it is to.
-func (t Target) sendHere(ctx context.Context, wait bool, e *parcel) error {
+func (t Target) sendHere(ctx context.Context, wait bool, e *multicast) error {
 	l := lists.Get().(*list) //nolint:forcetypeassert // the pool holds nothing else
 	defer l.free()
 	l.conns = t.appendConns(l.conns)
@@ -136,7 +136,7 @@ func (t Target) sendHere(ctx context.Context, wait bool, e *parcel) error {
 }
 
 // wait writes to the slow ones, one after the other: each has waited for as long as all before it.
-func (r *SendError) wait(ctx context.Context, e *parcel) {
+func (r *SendError) wait(ctx context.Context, e *multicast) {
 	full := r.Full[:0]
 	for _, c := range r.Full {
 		frames, _ := e.in(c.proto) // has not failed before

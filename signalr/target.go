@@ -133,20 +133,20 @@ func unique(conns []*Conn) []*Conn {
 // it waits for the slow ones, until ctx ends. A [*SendError] names those who did not get it. Whoever has disconnected is
 // not counted.
 func (t Target) Send(ctx context.Context, method string, args ...any) error {
-	return t.send(ctx, true, &parcel{invoke: true, method: method, args: args})
+	return t.send(ctx, true, &multicast{invoke: true, method: method, args: args})
 }
 
 // TrySend is Send that leaves out who has no room; a [*SendError] names them.
 func (t Target) TrySend(method string, args ...any) error {
-	return t.send(context.Background(), false, &parcel{invoke: true, method: method, args: args})
+	return t.send(context.Background(), false, &multicast{invoke: true, method: method, args: args})
 }
 
 // Write is Send for what is encoded already. The frames leave together.
 func (t Target) Write(ctx context.Context, frames ...Frame) error {
-	return t.send(ctx, true, &parcel{frames: frames})
+	return t.send(ctx, true, &multicast{frames: frames})
 }
 
 // TryWrite is TrySend for what is encoded already.
 func (t Target) TryWrite(frames ...Frame) error {
-	return t.send(context.Background(), false, &parcel{frames: frames})
+	return t.send(context.Background(), false, &multicast{frames: frames})
 }

@@ -88,8 +88,8 @@ func (s *sender) send(ctx context.Context, n int, due time.Time) error {
 	return nil
 }
 
-// unsaid is the pause after an answer without Retry-After.
-const unsaid = 200 * time.Millisecond
+// defaultRetryPause is the pause after an answer that has no Retry-After header.
+const defaultRetryPause = 200 * time.Millisecond
 
 // call makes one try; away is the pause before the next.
 func (s *sender) call(ctx context.Context, n int) (status int, away time.Duration, err error) {
@@ -104,7 +104,7 @@ func (s *sender) call(ctx context.Context, n int) (status int, away time.Duratio
 	req.Header.Set("Idempotency-Key", "ramp-"+strconv.Itoa(n))
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return 0, unsaid, err
+		return 0, defaultRetryPause, err
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
@@ -114,7 +114,7 @@ func (s *sender) call(ctx context.Context, n int) (status int, away time.Duratio
 	if seconds := numberOf(resp.Header.Get("Retry-After")); seconds > 0 {
 		return resp.StatusCode, time.Duration(seconds) * time.Second, err
 	}
-	return resp.StatusCode, unsaid, err
+	return resp.StatusCode, defaultRetryPause, err
 }
 
 // countRefusal counts refused calls by error code.

@@ -53,7 +53,7 @@ func TestSender_Refused_RetriesWithSameKey(t *testing.T) {
 		if err := s.send(t.Context(), s.ledger.begin(time.Now()), time.Now()); err != nil {
 			t.Fatal(err)
 		}
-		if !slices.Equal(a.keys, slices.Repeat([]string{"ramp-0"}, 5)) || a.at[1].Sub(a.at[0]) != 3*time.Second || a.at[2].Sub(a.at[1]) != unsaid {
+		if !slices.Equal(a.keys, slices.Repeat([]string{"ramp-0"}, 5)) || a.at[1].Sub(a.at[0]) != 3*time.Second || a.at[2].Sub(a.at[1]) != defaultRetryPause {
 			t.Errorf("calls %v at %v", a.keys, a.at)
 		}
 		if codes := s.reasons(); codes["503"] != 1 || codes["502"] != 1 || codes["429"] != 1 {

@@ -81,11 +81,11 @@ func (q *pendingRequest) sendFailed(node membership.NodeID) { q.nodeDone(node, t
 
 // nodeDone records that a node does not have the connection, or could not be reached if incomplete is set. After the last node the
 // request ends.
-func (q *pendingRequest) nodeDone(node membership.NodeID, unsure bool) {
+func (q *pendingRequest) nodeDone(node membership.NodeID, incomplete bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	delete(q.remaining, node)
-	q.incomplete = q.incomplete || unsure
+	q.incomplete = q.incomplete || incomplete
 	switch {
 	case len(q.remaining) > 0:
 	case q.incomplete:

@@ -190,13 +190,13 @@ func (l *Limiter) removeUnauthenticatedLocked(c *Conn) {
 
 // longestIdle returns the connection with the oldest last request.
 func (a *address) longestIdle() *Conn {
-	var idlest *Conn
+	var longest *Conn
 	for _, c := range a.conns {
-		if idlest == nil || c.seen.Load() < idlest.seen.Load() {
-			idlest = c
+		if longest == nil || c.seen.Load() < longest.seen.Load() {
+			longest = c
 		}
 	}
-	return idlest
+	return longest
 }
 
 func (a *address) remove(c *Conn) {
