@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// TestBenchAutoscale has bench's cluster follow a short ramp: nodes come and go, phones follow them, and the bench's book says
-// that all that was taken has arrived, and in order. How fast is not looked at: the machine has other work. It runs alone, for
-// it takes many ports, and other tests choose theirs before they use them.
+// TestBenchAutoscale runs the autoscale scenario of bench with a short ramp: nodes are added and removed, phones follow,
+// and the ledger of bench checks that every accepted message arrived in order. Speed is not checked, since the machine
+// runs other tests. The test runs alone, because it needs many ports.
 func TestBenchAutoscale(t *testing.T) {
 	dir := t.TempDir()
 	report, plot := filepath.Join(dir, "report.json"), filepath.Join(dir, "plot.svg")
@@ -58,7 +58,7 @@ func TestBenchAutoscale(t *testing.T) {
 	t.Log(stdout)
 }
 
-// scalerAnswer is what of GET /admin/v1/scaler the test looks at.
+// scalerAnswer is the part of GET /admin/v1/scaler that the test reads.
 type scalerAnswer struct {
 	Holder          string
 	Here            bool
@@ -77,8 +77,9 @@ func (p *platform) scaler(query string) (a scalerAnswer) {
 	return a
 }
 
-// TestAnyNodeTellsHowItScales: the node that decides knows its newest decision, another what the diary says.
-func TestAnyNodeTellsHowItScales(t *testing.T) {
+// TestScalerStatus_AnyNode_ReturnsHistory checks that the deciding node returns its newest decision, and another node
+// the stored history.
+func TestScalerStatus_AnyNode_ReturnsHistory(t *testing.T) {
 	t.Parallel()
 	url, redis := database(t).URL("postgres"), redisServer(t)
 	plain := start(t, "--database-url", url, "--redis-url", redis.URL())

@@ -17,7 +17,7 @@ import (
 
 const bob = "+967771000002"
 
-// restart brings a server back that was killed.
+// restart restarts a killed server.
 func restart(t *testing.T, server interface{ Restart(context.Context) error }) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -55,7 +55,7 @@ func (p *platform) offer(phone, content, key string) (a accepted, ok bool) {
 			p.t.Errorf("POST: %d %s", code, body)
 			return a, false
 		}
-		<-time.After(10 * time.Millisecond) // as a client that was told to come back
+		<-time.After(10 * time.Millisecond) // as a client that honours Retry-After
 	}
 }
 
@@ -76,9 +76,10 @@ func (p *platform) drained() {
 	})
 }
 
-// TestTheDatabaseDiesUnderLoad kills PostgreSQL under a node and brings it back, while businesses go on sending: every call is
-// taken, nothing is lost, nothing comes twice, what one sender sent comes in its order, and reads say that they cannot answer.
-func TestTheDatabaseDiesUnderLoad(t *testing.T) {
+// TestDatabase_KilledUnderLoad_LosesNothing kills PostgreSQL under load and restarts it. Every call is accepted, no
+// message is lost or duplicated, each sender's messages keep their order, and reads answer that the store is
+// unavailable.
+func TestDatabase_KilledUnderLoad_LosesNothing(t *testing.T) {
 	t.Parallel()
 	server := database(t)
 	p := start(t, "--database-url", server.URL("postgres"))
@@ -171,9 +172,10 @@ func firsts(list []string) (once []string) {
 	return once
 }
 
-// TestTwinsWhileTheDatabaseIsAway: on one node a key has one message, before, while and after the database is away; of two
-// nodes that took the same key meanwhile one has it, and the other's message is canceled as a duplicate that nobody saw.
-func TestTwinsWhileTheDatabaseIsAway(t *testing.T) {
+// TestIdempotencyKey_DatabaseAway_OneMessageRemains checks that a key has one message on one node before, during and
+// after an outage of the database. If two nodes accept the same key during the outage, one message is canceled as a
+// duplicate and never delivered.
+func TestIdempotencyKey_DatabaseAway_OneMessageRemains(t *testing.T) {
 	t.Parallel()
 	server := database(t)
 	a := start(t, "--database-url", server.URL("postgres"))
@@ -230,9 +232,9 @@ func TestTwinsWhileTheDatabaseIsAway(t *testing.T) {
 	}
 }
 
-// TestANodeEndsWithASpill: SIGTERM while the database is away exits 3 with a line that says what to do, and doing it brings
-// the messages to the phones of the nodes that run.
-func TestANodeEndsWithASpill(t *testing.T) {
+// TestShutdown_SpillNotEmpty_ExitsThree checks that SIGTERM during a database outage exits with code 3 and a line that
+// names the next step, and that this step delivers the messages through the running nodes.
+func TestShutdown_SpillNotEmpty_ExitsThree(t *testing.T) {
 	t.Parallel()
 	server := database(t)
 	url := server.URL("postgres")
@@ -311,8 +313,8 @@ func lastLine(text string) string {
 	return lines[len(lines)-1]
 }
 
-// TestKillTheNodeWithASpill: what was answered spilled is on the disk of the node, also when both are killed.
-func TestKillTheNodeWithASpill(t *testing.T) {
+// TestSpill_NodeKilled_KeepsMessages kills node and database: messages answered as spilled are on the node's disk.
+func TestSpill_NodeKilled_KeepsMessages(t *testing.T) {
 	t.Parallel()
 	server := database(t)
 	p := start(t, "--database-url", server.URL("postgres"))
@@ -337,8 +339,8 @@ func TestKillTheNodeWithASpill(t *testing.T) {
 	}
 }
 
-// TestAFullSpillSaysSo: with no room left a call is refused and nothing of it is kept.
-func TestAFullSpillSaysSo(t *testing.T) {
+// TestSpill_Full_RefusesCalls checks that a call which does not fit is refused and leaves nothing behind.
+func TestSpill_Full_RefusesCalls(t *testing.T) {
 	t.Parallel()
 	server := database(t)
 	p := start(t, "--database-url", server.URL("postgres"), "--spill-mib", "1")
@@ -372,9 +374,9 @@ func TestAFullSpillSaysSo(t *testing.T) {
 	ph.await(kept + 1)
 }
 
-// TestAPoisonedMessageBlocksNobody: a spilled call that PostgreSQL will never take goes to the quarantine, where an operator
-// finds it and sends it again once it can be taken; everybody else's messages go on.
-func TestAPoisonedMessageBlocksNobody(t *testing.T) {
+// TestSpill_UnstorableCall_IsQuarantined checks that a spilled call which PostgreSQL always rejects is moved to the
+// quarantine, that an operator can send it again later, and that other messages are not delayed.
+func TestSpill_UnstorableCall_IsQuarantined(t *testing.T) {
 	t.Parallel()
 	server := database(t)
 	p := start(t, "--database-url", server.URL("postgres"))

@@ -13,8 +13,8 @@ import (
 
 var chatLink = regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
 
-// TestTheChatOfTheExample has two members in two browsers, one on each protocol, talk in a room.
-func TestTheChatOfTheExample(t *testing.T) {
+// TestExampleChat_TwoBrowsers_ExchangeMessages connects two browsers, one per protocol, to one chat room.
+func TestExampleChat_TwoBrowsers_ExchangeMessages(t *testing.T) {
 	t.Parallel()
 	program := filepath.Join(t.TempDir(), "chat")
 	if out, err := exec.Command("go", "build", "-o", program, "../signalr/examples/chat").CombinedOutput(); err != nil {
@@ -51,7 +51,7 @@ func TestTheChatOfTheExample(t *testing.T) {
 		tab.do(chromedp.SendKeys(chromedp.CSS("#text"), text), chromedp.Click(chromedp.CSS("#say button")))
 	}
 	amal, badr := enter("amal", "json"), enter("badr", "messagepack")
-	for _, tab := range []page{amal, badr} { // both see who is there, and the clock runs
+	for _, tab := range []page{amal, badr} { // both see the list of members, and the clock runs
 		tab.visible("#present li:nth-child(2)")
 		if names := tab.text("#present"); names != "amalbadr" {
 			t.Errorf("the page says that %q are there", names)

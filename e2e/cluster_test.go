@@ -44,7 +44,7 @@ func (p *platform) join(more ...string) *platform {
 	return other
 }
 
-// TestNodesShareADatabase has a business call one node and a phone hang on another.
+// TestNodesShareADatabase calls one node while the phone is connected to another.
 func TestNodesShareADatabase(t *testing.T) {
 	t.Parallel()
 	url := database(t).URL("postgres")
@@ -118,9 +118,9 @@ func (p *platform) ask(method, path, body string, headers map[string]string) (co
 // patient waits for an answer as long as a sensible business does.
 var patient = http.Client{Timeout: 30 * time.Second}
 
-// TestNobodyIsTurnedAwayWhileNobodyCanTell: a node that has not seen a key yet cannot know whose it is without the database.
-// It says so, on every edge: a client that is told 401 gives up.
-func TestNobodyIsTurnedAwayWhileNobodyCanTell(t *testing.T) {
+// TestAPIKey_DatabaseAway_IsNotRejected checks that a node which cannot look up a key during a database outage answers
+// 503 or its equivalent on every interface, not 401: clients give up after a 401.
+func TestAPIKey_DatabaseAway_IsNotRejected(t *testing.T) {
 	t.Parallel()
 	server := database(t)
 	p := start(t, "--database-url", server.URL("postgres"))

@@ -57,8 +57,9 @@ func (f *flock) oneTry() {
 	t.Logf("%s: the longest was away for %d ms", f.name, longest)
 }
 
-// TestNobodyTriesTwiceWhenANodeStops: phones that came through a gateway are moved by a node that gets a SIGTERM.
-func TestNobodyTriesTwiceWhenANodeStops(t *testing.T) {
+// TestReconnect_NodeStops_FirstTrySucceeds stops a node with SIGTERM; its phones, connected through a gateway, move to
+// others.
+func TestReconnect_NodeStops_FirstTrySucceeds(t *testing.T) {
 	t.Parallel()
 	nodes, redisURL, _ := cluster(t, 1)
 	gateway := startGateway(t, nodes[0].secrets, "--redis-url", redisURL, "--proxy-websockets")
@@ -76,9 +77,9 @@ func TestNobodyTriesTwiceWhenANodeStops(t *testing.T) {
 		func() string { return "not all phones are at the node that stays" })
 }
 
-// TestNobodyTriesTwiceWhenANodeDrains: an operator has a node drain that phones reach by its own URL, without any gateway. It
-// stays until they have left, and sends them on.
-func TestNobodyTriesTwiceWhenANodeDrains(t *testing.T) {
+// TestReconnect_NodeDrains_FirstTrySucceeds drains a node to which phones connect directly. The node waits until they
+// have moved.
+func TestReconnect_NodeDrains_FirstTrySucceeds(t *testing.T) {
 	t.Parallel()
 	nodes, _, _ := cluster(t, 2)
 	flocks := newFlocks(nodes[0], "WebSockets", "ServerSentEvents", "LongPolling")

@@ -15,7 +15,7 @@ const alice = "+967771000001"
 // unhurried is for tests that count what comes while nothing is acknowledged: on a slow machine a repeat would come in between.
 var unhurried = []string{"--ack-timeout", "10m"}
 
-func TestOnlineUserHasTheMessageAtOnceAndItsReceiptsReachTheBusiness(t *testing.T) {
+func TestDelivery_PhoneOnline_ReceiptsReachBusiness(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	ph := newPhone(p, alice, "a", "none")
@@ -44,7 +44,7 @@ func TestOnlineUserHasTheMessageAtOnceAndItsReceiptsReachTheBusiness(t *testing.
 	}
 }
 
-func TestOfflineUserGetsAllInOrderOnReturn(t *testing.T) {
+func TestDelivery_PhoneReturns_GetsAllInOrder(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	var want []string
@@ -66,7 +66,7 @@ func TestOfflineUserGetsAllInOrderOnReturn(t *testing.T) {
 	p.awaitStatus(ph.got[149].ID, "delivered")
 }
 
-func TestUrgentOvertakesAndAcknowledgeUpToGoesByOrderOfPushes(t *testing.T) {
+func TestAcknowledgeUpTo_UrgentOvertakes_FollowsPushOrder(t *testing.T) {
 	t.Parallel()
 	p := start(t, unhurried...)
 	var normal []message
@@ -102,7 +102,7 @@ func TestUrgentOvertakesAndAcknowledgeUpToGoesByOrderOfPushes(t *testing.T) {
 	}
 }
 
-func TestTheWindowHoldsTheRestBack(t *testing.T) {
+func TestWindow_Full_HoldsFurtherMessages(t *testing.T) {
 	t.Parallel()
 	p := start(t, unhurried...)
 	ph := newPhone(p, alice, "a", "none")
@@ -125,7 +125,7 @@ func TestTheWindowHoldsTheRestBack(t *testing.T) {
 	}
 }
 
-func TestASocketCutWithoutCloseLosesNothing(t *testing.T) {
+func TestPhone_SocketCut_LosesNothing(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	first := newPhone(p, alice, "a", "none")
@@ -144,7 +144,7 @@ func TestASocketCutWithoutCloseLosesNothing(t *testing.T) {
 	first.vanish()
 }
 
-func TestTwoDevicesGetEverythingAndTheFirstAcknowledgementSettles(t *testing.T) {
+func TestDelivery_TwoDevices_FirstAcknowledgementSettles(t *testing.T) {
 	t.Parallel()
 	p := start(t, unhurried...)
 	one, two := newPhone(p, alice, "one", "none"), newPhone(p, alice, "two", "none")
@@ -178,7 +178,7 @@ func TestTwoDevicesGetEverythingAndTheFirstAcknowledgementSettles(t *testing.T) 
 	}
 }
 
-func TestKillInTheMiddleAndTheClientComesBackByItself(t *testing.T) {
+func TestPhone_NodeKilled_ReconnectsAutomatically(t *testing.T) {
 	t.Parallel()
 	p := start(t, unhurried...)
 	ph := newPhone(p, alice, "a", "none")

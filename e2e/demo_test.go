@@ -71,8 +71,8 @@ func (p page) text(css string) string {
 	return text
 }
 
-// TestTheDemoThatServePrintsIsAPhone opens the printed link as an operator would.
-func TestTheDemoThatServePrintsIsAPhone(t *testing.T) {
+// TestDemo_PrintedLink_ReceivesMessages opens the link that serve prints.
+func TestDemo_PrintedLink_ReceivesMessages(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	var link string
@@ -134,7 +134,7 @@ func TestTheDemoBehindAGateway(t *testing.T) {
 	}
 }
 
-func TestTheDemoSaysWhatIsWrongWithItsToken(t *testing.T) {
+func TestDemo_BadToken_ShowsReason(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	tab := page{t, browser(t)}
@@ -149,8 +149,8 @@ func TestTheDemoSaysWhatIsWrongWithItsToken(t *testing.T) {
 	}
 }
 
-// TestTheClientIsTheOneThatNpmShips keeps the copy in the binary honest.
-func TestTheClientIsTheOneThatNpmShips(t *testing.T) {
+// TestDemo_EmbeddedClient_EqualsNpmPackage compares the embedded copy of the client with the npm package.
+func TestDemo_EmbeddedClient_EqualsNpmPackage(t *testing.T) {
 	t.Parallel()
 	for name, file := range map[string]string{"signalr": browserfiles.Client, "signalr-protocol-msgpack": browserfiles.MessagePack} {
 		embedded, err := fs.ReadFile(browserfiles.Files(), file)

@@ -1,3 +1,3 @@
-// Package e2e holds black-box tests: a real node as a process of its own, Microsoft's SignalR client under Node, a real
-// browser, real kill -9. It imports nothing of what it tests.
+// Package e2e holds black-box tests: real nodes as child processes, Microsoft's SignalR client on Node.js, a real
+// browser, and kill -9. It does not import the packages under test.
 package e2e

@@ -21,7 +21,7 @@ func (s *story) send(n int) {
 	}
 }
 
-// complete tells whether changes hold every version of every message, first seen in order.
+// complete reports whether changes contain every version of every message, first sightings in order.
 func (s *story) complete(changes []statusChange) error {
 	seen := map[string]int{}
 	for _, c := range changes {
@@ -42,8 +42,9 @@ func (s *story) complete(changes []statusChange) error {
 	return nil
 }
 
-// TestTheBusinessHub follows messages with Microsoft's client, through a kill -9, by its checkpoints.
-func TestTheBusinessHub(t *testing.T) {
+// TestBusinessHub_KillAndResume_SeesAllEvents follows messages with Microsoft's client and its checkpoints through a
+// kill -9.
+func TestBusinessHub_KillAndResume_SeesAllEvents(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	s := &story{p: p}
@@ -59,7 +60,7 @@ func TestTheBusinessHub(t *testing.T) {
 	if b.checkpoint != "" {
 		t.Error("a client that never resumed got a checkpoint")
 	}
-	for range 20 { // asking for checkpoints in the middle of what happens loses nothing
+	for range 20 { // checkpoints requested under load lose no event
 		s.send(2)
 		b.do(map[string]any{"command": "resume", "from": ""})
 	}
@@ -85,7 +86,7 @@ func TestTheBusinessHub(t *testing.T) {
 	if _, text := b.try(map[string]any{"command": "invoke", "method": "Resume", "args": []any{"nonsense"}}); text == "" {
 		t.Error("a bad lastEventId was taken")
 	}
-	for range 40 { // resuming in the middle of what happens turns nothing around
+	for range 40 { // a resume under load reorders no event
 		s.send(2)
 		b.do(map[string]any{"command": "resume", "from": b.checkpoint})
 	}
@@ -105,9 +106,9 @@ func TestTheBusinessHub(t *testing.T) {
 	}
 }
 
-// TestABrowsersEventSource follows messages with the browser's own EventSource, which finds its way back after a kill -9
-// by itself.
-func TestABrowsersEventSource(t *testing.T) {
+// TestEvents_BrowserEventSource_ResumesAfterKill follows messages with the browser's EventSource, which reconnects
+// automatically after a kill -9.
+func TestEvents_BrowserEventSource_ResumesAfterKill(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	s := &story{p: p}

@@ -22,8 +22,8 @@ func attackers(t *testing.T, gateway *platform, n int, text string) {
 	}
 }
 
-// TestGateway_Attackers_LeaveOthersAlone: strangers without a credential do to a gateway with few slots what would take all of them, and a
-// business beside them is answered every time.
+// TestGateway_Attackers_LeaveOthersAlone runs clients without a credential against a gateway with few slots. A business
+// that calls at the same time is always answered.
 func TestGateway_Attackers_LeaveOthersAlone(t *testing.T) {
 	t.Parallel()
 	const host = " HTTP/1.1\r\nHost: x\r\n"

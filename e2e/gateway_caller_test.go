@@ -38,7 +38,7 @@ func gatewayOf(t *testing.T, secrets nodeproc.Secrets, until string, flags []str
 	return &platform{t: t, node: node, secrets: secrets}
 }
 
-// caller is a business with one connection: it is kept between calls, and made anew when the gateway closes it.
+// caller is a business with one keep-alive connection, which it opens again when the gateway closes it.
 type caller struct {
 	addr, key string
 	conn      net.Conn
@@ -117,7 +117,7 @@ type callers struct {
 	first atomic.Value // the first bad call, in words
 }
 
-// run has everybody call until enough says so, and waits for the last answers.
+// run makes all callers call until enough returns true, and waits for the last answers.
 func (c *callers) run(enough func(calls int64) bool) {
 	c.t.Helper()
 	var all sync.WaitGroup

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestWhatAGatewayDoesNotTake: headers and bodies beyond their limits, with the answers that a node gives.
-func TestWhatAGatewayDoesNotTake(t *testing.T) {
+// TestGateway_OversizedRequest_IsRefused sends headers and bodies beyond their limits and expects the answers of a node.
+func TestGateway_OversizedRequest_IsRefused(t *testing.T) {
 	t.Parallel()
 	node := start(t)
 	gateway := startGateway(t, node.secrets, "--nodes", node.node.URL)
@@ -38,9 +38,10 @@ func TestWhatAGatewayDoesNotTake(t *testing.T) {
 	}
 }
 
-// TestAFullNode: a node that has stopped has all the calls that it may have. One more waits in line, the next is refused at once
-// and the one that waits after its time, both with the time to come again. Who has a slot is answered when the node goes on.
-func TestAFullNode(t *testing.T) {
+// TestGateway_NodeFull_QueuesThenRefuses fills all slots of a paused node. One more call waits in the queue; the next is
+// refused at once, and the queued one after its timeout, both with Retry-After. Calls with a slot are answered when the
+// node resumes.
+func TestGateway_NodeFull_QueuesThenRefuses(t *testing.T) {
 	t.Parallel()
 	node := start(t)
 	gateway := startGateway(t, node.secrets, "--nodes", node.node.URL, "--connections", "2", "--waiting", "1", "--queue-timeout", "10s")

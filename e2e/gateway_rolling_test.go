@@ -99,8 +99,8 @@ func newRolling(t *testing.T, phones int) *rolling {
 	return r
 }
 
-// microsoftsDelays are those of Microsoft's clients where nothing else is asked for, in milliseconds: who is not back at once
-// is away for two seconds more.
+// microsoftsDelays are the default reconnect delays of Microsoft's clients in milliseconds: a client whose first try fails
+// waits two more seconds.
 var microsoftsDelays = []int{0, 2000, 10_000, 30_000}
 
 func (r *rolling) awaitPhones() {
@@ -116,7 +116,7 @@ func (r *rolling) awaitPhones() {
 	}, func() string { return fmt.Sprintf("%v of %d phones are connected", counts, len(r.phones)) })
 }
 
-// underLoad has everybody send while do runs, and waits for the last answers.
+// underLoad makes all businesses send while do runs, and waits for the last answers.
 func (r *rolling) underLoad(do func()) {
 	stop := make(chan struct{})
 	var all sync.WaitGroup
@@ -127,8 +127,8 @@ func (r *rolling) underLoad(do func()) {
 	do()
 }
 
-// restart ends a node in some way and starts it again on the same data, and waits until everybody goes on: the next one may
-// not know more than that, just as an orchestrator does not.
+// restart ends a node, starts it again on the same data and waits until all senders make progress again. It checks no
+// more than an orchestrator would.
 func (r *rolling) restart(p *platform, end func(*nodeproc.Node) error) {
 	r.t.Helper()
 	r.awaitTraffic()
@@ -147,7 +147,7 @@ func (r *rolling) awaitTraffic() {
 	}
 }
 
-// killAmongCalls kills a node while twenty more callers, with keys, have calls under way.
+// killAmongCalls kills a node while twenty more callers with keys have calls in flight.
 func (r *rolling) killAmongCalls(n *nodeproc.Node) (err error) {
 	r.t.Helper()
 	c := callers{t: r.t, gateway: r.gateway, size: 20, keyed: true}
@@ -209,9 +209,9 @@ func (p *platform) inbox(number string) (all []message) {
 	return all
 }
 
-// TestRollingRestartBehindTheGateway restarts one node after the other under load. No call fails, with or without a key: nobody
-// tries again but the gateway, and it does not have to. Every phone gets all of its messages in order, and whenever it is moved
-// its first try to come back succeeds.
+// TestRollingRestartBehindTheGateway restarts one node after the other under load. No call fails, with or without a key,
+// and only the gateway retries. Every phone gets all its messages in order, and its first reconnect succeeds after every
+// move.
 func TestRollingRestartBehindTheGateway(t *testing.T) {
 	t.Parallel()
 	r := newRolling(t, 6)

@@ -8,9 +8,10 @@ import (
 	"testing"
 )
 
-// TestAGatewayStartsWithoutRedis: it comes up and says so in one line. Calls are refused, with the time to come again, until
-// Redis lists nodes; then they are taken, by the same process. A gateway that was given nodes beside takes calls at once.
-func TestAGatewayStartsWithoutRedis(t *testing.T) {
+// TestGateway_RedisAway_StartsAndRecovers starts a gateway without Redis. It reports the outage in one line and refuses
+// calls with Retry-After until Redis lists nodes; then the same process accepts them. A gateway with --nodes accepts
+// calls at once.
+func TestGateway_RedisAway_StartsAndRecovers(t *testing.T) {
 	t.Parallel()
 	redis := redisServer(t)
 	if err := redis.Kill(); err != nil {
@@ -52,8 +53,8 @@ func TestAGatewayStartsWithoutRedis(t *testing.T) {
 	}
 }
 
-// TestOneProcessIsAllWithoutRedis: its gateway knows the node that it is in, whatever Redis lists.
-func TestOneProcessIsAllWithoutRedis(t *testing.T) {
+// TestRoleAll_RedisAway_ServesItsNode checks that the gateway always knows the node in its own process.
+func TestRoleAll_RedisAway_ServesItsNode(t *testing.T) {
 	t.Parallel()
 	redis := redisServer(t)
 	if err := redis.Kill(); err != nil {
@@ -70,8 +71,9 @@ func TestOneProcessIsAllWithoutRedis(t *testing.T) {
 	through.awaitStatus(m.ID, "delivered")
 }
 
-// TestTwoNodesWithOneName: each tells its operator of the other, for callers and phones find only one of them.
-func TestTwoNodesWithOneName(t *testing.T) {
+// TestNodes_SameName_AreReported checks that each node reports the conflict: callers and phones can reach only one of
+// them.
+func TestNodes_SameName_AreReported(t *testing.T) {
 	t.Parallel()
 	first := start(t, "--database-url", database(t).URL("postgres"), "--redis-url", redisServer(t).URL(), "--node-id", "a")
 	second := first.join("--node-id", "a")

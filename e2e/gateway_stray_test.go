@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// careless is a balancer before the platform that reads no connection tokens: negotiations go to one place, all that follows
+// careless is a balancer that ignores connection tokens: negotiations go to one server, all later requests
 // to another.
 type careless struct {
 	*httptest.Server
@@ -41,10 +41,10 @@ func newCareless(t *testing.T, negotiations, rest *platform) *careless {
 	return c
 }
 
-// TestStrayConnectionsWork: Microsoft's client negotiates at one node, and every request of the connection comes to a gateway or
+// TestForeignConnections_AllTransports_ReachTheirNode: Microsoft's client negotiates at one node, and every request of the connection comes to a gateway or
 // to another node. It reaches the node that holds the connection, over each transport: the phone gets what waits and what
 // comes, and acknowledges it.
-func TestStrayConnectionsWork(t *testing.T) {
+func TestForeignConnections_AllTransports_ReachTheirNode(t *testing.T) {
 	t.Parallel()
 	nodes, redisURL, _ := cluster(t, 2)
 	holder, other := nodes[0], nodes[1]

@@ -62,7 +62,7 @@ func TestTenThousandCallers(t *testing.T) {
 	gateway.awaitNodes(3)
 	const calls = 30_000
 	before := takenBy(nodes)
-	c := callers{t: t, gateway: gateway, size: 9000} // a gateway may have 20,000 sockets here, and each call under way takes two
+	c := callers{t: t, gateway: gateway, size: 9000} // the gateway may open 20,000 sockets, and each call in flight takes two
 	c.run(func(n int64) bool { return n > calls })
 	c.noneFailed("all at once")
 	least, most, all := math.Inf(1), 0.0, 0.0
@@ -106,7 +106,7 @@ func TestSlowNode(t *testing.T) {
 		t.Error(fault)
 	}
 	before := [3]float64{nodes[0].accepted(), nodes[1].accepted(), nodes[2].accepted()}
-	eventually(t, func() bool { // it gets its share back by itself
+	eventually(t, func() bool { // its share recovers
 		c.run(func(n int64) bool { return n > 3000 })
 		got := slow.accepted() - before[1]
 		rest := nodes[0].accepted() - before[0] + nodes[2].accepted() - before[2]
@@ -127,7 +127,7 @@ func besideASlowNode(t *testing.T, gateway *platform, nodes []*platform, slow *p
 	}
 	const calls = 200
 	mine, everybodys := slow.accepted(), all()
-	direct := callers{t: t, gateway: slow, size: 2} // what the slow node does to who calls it
+	direct := callers{t: t, gateway: slow, size: 2} // latency of direct calls to the slow node
 	through := callers{t: t, gateway: gateway, size: 6}
 	var measured sync.WaitGroup
 	measured.Go(func() { direct.run(func(n int64) bool { return n > calls }) })
@@ -189,8 +189,9 @@ func quantile(took []time.Duration, q float64) time.Duration {
 	return sorted[int(q*float64(len(sorted)-1))]
 }
 
-// TestANodeDies: no call with an idempotency key fails, none is stored twice, and neither needs Redis.
-func TestANodeDies(t *testing.T) {
+// TestGateway_NodeKilled_NoKeyedCallFails kills a node under load, then repeats this without Redis. No call with an
+// idempotency key fails, and no message is stored twice.
+func TestGateway_NodeKilled_NoKeyedCallFails(t *testing.T) {
 	t.Parallel()
 	nodes, redisURL, killRedis := cluster(t, 3)
 	gateway := startGateway(t, nodes[0].secrets, "--redis-url", redisURL)
@@ -221,13 +222,13 @@ func TestANodeDies(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := callers{t: t, gateway: gateway, size: 20}
-	again.run(func(n int64) bool { return n > 500 }) // none was under way when it was killed: all are refused and go elsewhere
+	again.run(func(n int64) bool { return n > 500 }) // none was in flight at the kill: all are refused and retried at another node
 	again.noneFailed("Redis is away, and another node was killed")
 }
 
-// TestANodeDrains: no call fails through either of two gateways, whether it has a key or not, and its phone moves to another
-// node.
-func TestANodeDrains(t *testing.T) {
+// TestGateway_NodeDrains_NoCallFails drains a node behind two gateways: no call fails, with or without a key, and its
+// phone moves to another node.
+func TestGateway_NodeDrains_NoCallFails(t *testing.T) {
 	t.Parallel()
 	nodes, redisURL, _ := cluster(t, 3)
 	gateway := startGateway(t, nodes[0].secrets, "--redis-url", redisURL)
@@ -267,7 +268,7 @@ func TestANodeDrains(t *testing.T) {
 			c.run(enough)
 			c.noneFailed("a node drained")
 			if n := g.metric(`esh3ar_gateway_events_total{event="repeated"}`); n != 0 {
-				t.Errorf("%g calls met a closed door", n) // they went elsewhere, but a node that stops waits until nobody comes
+				t.Errorf("calls to a closed listener: got %g, want 0", n) // they were retried, but a stopping node must accept calls until the gateways have left
 			}
 		})
 	}
@@ -277,8 +278,8 @@ func TestANodeDrains(t *testing.T) {
 	gateway.awaitStatus(m.ID, "delivered")
 }
 
-// TestPhonesGoToTheirNode: Microsoft's client negotiates at the gateway and hangs on a node; so does a business.
-func TestPhonesGoToTheirNode(t *testing.T) {
+// TestGateway_Negotiate_SendsPhonesToNodes: Microsoft's client negotiates at the gateway and hangs on a node; so does a business.
+func TestGateway_Negotiate_SendsPhonesToNodes(t *testing.T) {
 	t.Parallel()
 	nodes, redisURL, _ := cluster(t, 2)
 	gateway := startGateway(t, nodes[0].secrets, "--redis-url", redisURL)
@@ -482,9 +483,9 @@ func TestGateway_PoisonedRegistry_SendsNothingThere(t *testing.T) {
 	}
 }
 
-// TestAConnectionFindsItsNode: requests for a connection reach the node that holds it, through a gateway and through another
-// node, and a name that nobody has is an answer in words.
-func TestAConnectionFindsItsNode(t *testing.T) {
+// TestGateway_ForeignConnection_ReachesItsNode checks that requests of a connection reach the node that holds it,
+// through a gateway and through another node, and that an unknown node name is answered with a clear error.
+func TestGateway_ForeignConnection_ReachesItsNode(t *testing.T) {
 	t.Parallel()
 	nodes, redisURL, _ := cluster(t, 2)
 	gateway := startGateway(t, nodes[0].secrets, "--redis-url", redisURL, "--proxy-websockets")

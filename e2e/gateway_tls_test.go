@@ -30,8 +30,9 @@ func newSecured(t *testing.T, listen string) (server *httptest.Server, authority
 	return server, authority
 }
 
-// TestNodesBehindTLS: a gateway checks an https node against the authorities of its machine, gives it no calls as long as
-// nobody it knows vouches for it, and says why. SSL_CERT_FILE adds an authority; then calls and phones go there.
+// TestNodesBehindTLS checks that a gateway verifies https nodes with the authorities of the machine. It sends no calls
+// to a node whose certificate it cannot verify, and reports the reason. After SSL_CERT_FILE adds the authority, calls
+// and phones reach it.
 func TestNodesBehindTLS(t *testing.T) {
 	listen, err := nodeproc.FreePort()
 	if err != nil {

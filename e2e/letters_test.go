@@ -60,9 +60,9 @@ func TestDeadLetters(t *testing.T) {
 	p.awaitStatus(first.ID, "delivered")
 }
 
-// TestTime: what is scheduled waits through a kill -9 and comes when it is due, what has a time to live ends, and what is
+// TestTimes_ScheduledExpiredCanceled_SurviveKill: what is scheduled waits through a kill -9 and comes when it is due, what has a time to live ends, and what is
 // canceled before its time never comes.
-func TestTime(t *testing.T) {
+func TestTimes_ScheduledExpiredCanceled_SurviveKill(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	const number = "+967771000008"

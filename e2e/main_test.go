@@ -91,7 +91,7 @@ func start(t *testing.T, flags ...string) *platform {
 	return startAt(t, listen, flags...)
 }
 
-// startAt is start, at an address that somebody knows already.
+// startAt is start at a given address.
 func startAt(t *testing.T, listen string, flags ...string) *platform {
 	t.Helper()
 	p := &platform{t: t, dataDir: t.TempDir(), listen: listen, flags: flags}
@@ -221,7 +221,7 @@ func eventually(t *testing.T, so func() bool, otherwise func() string) {
 	}
 }
 
-// within looks until it is so, and says whether it came to be in that time.
+// within polls until the condition holds. It reports false if it does not hold in time.
 func within(limit time.Duration, so func() bool) bool {
 	deadline := time.After(limit)
 	tick := time.NewTicker(20 * time.Millisecond)

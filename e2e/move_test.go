@@ -213,7 +213,7 @@ func killAt(t *testing.T, text string, args ...string) {
 			break
 		}
 	}
-	_ = cmd.Process.Kill() // it may have ended by itself
+	_ = cmd.Process.Kill() // it may have ended already
 	_ = cmd.Wait()
 	if !strings.Contains(printed.String(), text) {
 		t.Fatalf("the command ended before %q:\n%s", text, printed.String())

@@ -15,10 +15,10 @@ func connections(nodes []*platform) (counts []float64) {
 	return counts
 }
 
-// TestPhonesAreHandedOver: a node that may have four connections gets eight phones of Microsoft's client, and hands those over
-// that are too many; then an operator has it drain, and all others follow. What was not acknowledged arrives through the new
-// node, and nothing is lost on the way.
-func TestPhonesAreHandedOver(t *testing.T) {
+// TestNode_TooManyConnections_MovesPhones connects eight phones of Microsoft's client to a node with a limit of four; it
+// moves the surplus to another node. Then an operator drains it, and the other phones move as well. Unacknowledged
+// messages arrive through the new node, and none is lost.
+func TestNode_TooManyConnections_MovesPhones(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, "--database-url", database(t).URL("postgres"), "--redis-url", redisServer(t).URL(), "--capacity-connections", "4")
 	small := f.nodes[0]

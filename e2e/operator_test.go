@@ -161,8 +161,8 @@ func printedCommands(p *platform) map[string]string {
 	return lines
 }
 
-// TestWhatServePrintsWorksAsPrinted runs the printed lines in a shell.
-func TestWhatServePrintsWorksAsPrinted(t *testing.T) {
+// TestServe_PrintedCommands_Work runs the printed lines in a shell.
+func TestServe_PrintedCommands_Work(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	var lines map[string]string
@@ -184,8 +184,8 @@ func TestWhatServePrintsWorksAsPrinted(t *testing.T) {
 	}
 }
 
-// TestShortRunsOfTheInstruments keeps bench and torture working; their long forms are targets of their own.
-func TestShortRunsOfTheInstruments(t *testing.T) {
+// TestBenchAndTorture_ShortRuns_Succeed runs bench and torture briefly; their long runs are separate make targets.
+func TestBenchAndTorture_ShortRuns_Succeed(t *testing.T) {
 	code, stdout, stderr := esh3ar(t, "bench", "--short")
 	if code != 0 || !strings.Contains(stdout, "share of the floor") || strings.Contains(stdout, "FAULT") {
 		t.Errorf("bench: %d\n%s%s", code, stdout, stderr)
@@ -202,8 +202,8 @@ func TestShortRunsOfTheInstruments(t *testing.T) {
 	}
 }
 
-// TestOverloadServesByLevel: at twice what the node declares, the enterprise is served before premium, that before basic, and
-// nothing that was accepted is lost. Times and rates are not looked at: the machine has other work.
+// TestOverloadServesByLevel offers twice the declared capacity: enterprise is served before premium, premium before
+// basic, and no accepted message is lost. Times and rates are not checked, since the machine runs other tests.
 func TestOverloadServesByLevel(t *testing.T) {
 	report := filepath.Join(t.TempDir(), "report.json")
 	code, stdout, stderr := esh3ar(t, "bench", "--overload", "--short", "--capacity", "300", "--json", report, "--plot", filepath.Join(t.TempDir(), "plot.svg"))
@@ -234,8 +234,8 @@ func TestOverloadServesByLevel(t *testing.T) {
 	}
 }
 
-// TestABrokenNodeIsNamed keeps the helper that all of this rests on from hiding why a node did not start.
-func TestABrokenNodeIsNamed(t *testing.T) {
+// TestStart_NodeFails_ReportsReason checks that the test helper reports why a node did not start.
+func TestStart_NodeFails_ReportsReason(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

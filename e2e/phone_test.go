@@ -99,12 +99,12 @@ func (ph *phone) listen(stdout io.Reader) {
 	}
 }
 
-// vanish ends the process without a word to the server.
+// vanish kills the process: its connection ends without a close message.
 func (ph *phone) vanish() {
 	if ph.cmd.ProcessState != nil {
 		return
 	}
-	_ = ph.cmd.Process.Kill() // it may have ended by itself
+	_ = ph.cmd.Process.Kill() // it may have ended already
 	_ = ph.cmd.Wait()
 }
 
@@ -115,7 +115,7 @@ func (ph *phone) freeze() {
 	}
 }
 
-// take waits for the next event and keeps books.
+// take waits for the next event and records it.
 func (ph *phone) take(why string) phoneEvent {
 	ph.t.Helper()
 	select {

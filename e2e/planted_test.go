@@ -15,7 +15,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/faultinject"
 )
 
-// proof is a test or an instrument that must go red when a fault is planted.
+// proof is a test or a tool that must fail when a fault is planted. - program string | key of programs - says    string
+// | regular expression that its output must match: a failure for another reason does not count
 type proof struct {
 	program string // a key of programs
 	args    []string
@@ -42,10 +43,10 @@ func suite(run, says string) proof {
 	return proof{"store", []string{"-test.short", "-test.run", run}, says}
 }
 
-// wentBack is what a power cut says that took something which somebody had seen: a message, or the newest of what it had come to.
+// wentBack matches the failure text of a power-cut test in which an observed message or status was lost.
 const wentBack = "was seen before the power failure, now|(version|seq) was [0-9]+, now|event at [0-9a-f]+ was|got version [0-9]+, want"
 
-// proofs has the proof of every fault.
+// proofs maps every fault to its proof.
 var proofs = map[faultinject.Fault]proof{
 	faultinject.AnswerBeforeFsync:    suite("^TestStore_KillOnVolatileDisk_KeepsAcknowledged$", "acknowledged messages are missing"),
 	faultinject.PublishBeforeCommit:  suite("^TestStore_PowerFailure_LosesNothingObserved$", wentBack),
@@ -84,7 +85,7 @@ var proofs = map[faultinject.Fault]proof{
 	faultinject.DrainIgnoresKeys:     {"postgres", []string{"-test.run", "^TestStore/drained"}, "reason: got , want duplicate"},
 }
 
-// TestEveryPlantedFaultIsCaught proves the proofs: each is green in a build with the tag and no fault, and red for the
+// TestEveryPlantedFaultIsCaught checks that each proof passes in a build with the tag and no fault, and fails for the
 // right reason with its fault.
 func TestEveryPlantedFaultIsCaught(t *testing.T) {
 	built := buildPlanted(t)
@@ -111,11 +112,12 @@ func TestEveryPlantedFaultIsCaught(t *testing.T) {
 	}
 }
 
-// soonAway tortures a cluster with a seed that kills PostgreSQL first, and two nodes while it is away.
+// soonAway runs torture on a cluster with a seed that kills PostgreSQL first, and two nodes during the outage.
 var soonAway = []string{"--cluster", "--seed", "2704", "--kills", "3"}
 
-// TestTortureCatchesPlantedFaults plants faults in a node that is tortured: what the business and the phones see must be
-// enough to know. Torture finds by chance, and has three runs for it: where PostgreSQL is away for most of one, say, nothing can overtake.
+// TestTortureCatchesPlantedFaults plants faults in nodes under torture, which must detect them from client observations
+// alone. Detection is random, so each fault has three runs: in a run with a long outage of PostgreSQL, for example, no
+// message can be overtaken.
 func TestTortureCatchesPlantedFaults(t *testing.T) {
 	built := buildPlanted(t)
 	for _, c := range []struct {
@@ -158,7 +160,7 @@ func buildPlanted(t *testing.T) map[string]string {
 	return built
 }
 
-// buildOnce builds all programs beside the one without faults.
+// buildOnce builds all programs with the tag.
 var buildOnce = sync.OnceValues(func() (map[string]string, error) {
 	built := map[string]string{}
 	for name, p := range programs {

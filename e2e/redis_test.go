@@ -64,8 +64,8 @@ func (p *pair) hinted() {
 	}, func() string { return "no hint comes any more: " + p.a.node.Stderr.String() })
 }
 
-// TestRedisAway kills, pauses and wipes Redis under nodes that send to each other's phones: every call is taken and every
-// message comes, in its order; when Redis is back hints go again.
+// TestRedisAway kills, pauses and flushes Redis while two nodes exchange messages: every call is accepted, every message
+// arrives in order, and hints work again after Redis has recovered.
 func TestRedisAway(t *testing.T) {
 	t.Parallel()
 	for name, servers := range map[string]func(*testing.T) (url string, servers []*redisproc.Server, wipe func(context.Context) error, whole func(context.Context) error){
@@ -101,7 +101,7 @@ func TestRedisAway(t *testing.T) {
 				}
 			}
 			p.send(5)
-			patiently(wipe) // presence is gone, and comes back by being said again
+			patiently(wipe) // presence is lost and must be published again
 			p.send(20)
 			p.arrived()
 			p.hinted()
@@ -129,8 +129,8 @@ func TestRedisAway(t *testing.T) {
 	}
 }
 
-// TestBothAway: without PostgreSQL and without Redis calls are kept on the node's disk; when both are back the messages come,
-// in their order, to the phone of another node.
+// TestBothAway stops PostgreSQL and Redis: calls are spilled to the node's disk. After the recovery the messages arrive
+// in order at the phone of another node.
 func TestBothAway(t *testing.T) {
 	t.Parallel()
 	server, shared := database(t), redisServer(t)

@@ -26,8 +26,8 @@ func (p *platform) throughGateway() *platform {
 	return &through
 }
 
-// TestOneProcessIsAll: node and gateway in one process, on the embedded store; calls and phones go through the gateway.
-func TestOneProcessIsAll(t *testing.T) {
+// TestRoleAll_EmbeddedStore_ServesCallsAndPhones runs node and gateway in one process; calls and phones use the gateway.
+func TestRoleAll_EmbeddedStore_ServesCallsAndPhones(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--role", "all", "--gateway-listen", "127.0.0.1:0", "--gateway-drain-notice", "100ms", "--gateway-forward-admin")
 	through := p.throughGateway()
@@ -40,8 +40,8 @@ func TestOneProcessIsAll(t *testing.T) {
 	}
 }
 
-// TestAutoscale has one process that is all, and callers that want more than a node says it can take: further nodes are
-// started, take their part, and are drained when the callers have gone. Nothing that was taken is lost, and the diary says why.
+// TestAutoscale starts one process with the role all and offers more than the declared capacity. Nodes are added, share
+// the load and are drained after the load has ended. No accepted message is lost, and the history states the reasons.
 func TestAutoscale(t *testing.T) {
 	t.Parallel()
 	url, redis := database(t).URL("postgres"), redisServer(t)

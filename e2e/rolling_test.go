@@ -121,15 +121,15 @@ func TestRollingRestart(t *testing.T) {
 		if got := firsts(ids(ph.got)); !slices.Equal(got, answered[i]) {
 			t.Errorf("phone %d: %d messages came, %d were sent, or in another order", i, len(got), len(answered[i]))
 		}
-		for !slices.Contains(ph.states, "reconnected") { // its client tells of that when messages have come already
+		for !slices.Contains(ph.states, "reconnected") { // the client reports it after the first messages
 			ph.take(fmt.Sprintf("phone %d was never moved: %v", i, ph.states))
 		}
 	}
 }
 
-// TestAPausedNodeWakesUp stops a node as it is, long enough for everybody to take it for dead, while its phone goes to another
-// node and its messages are delivered and settled there. What it does when it wakes up harms nobody.
-func TestAPausedNodeWakesUp(t *testing.T) {
+// TestNode_PausedAndResumed_ChangesNothing pauses a node until the cluster considers it dead, while its phone moves to
+// another node and its messages are delivered there. After it resumes, it must not change or repeat anything.
+func TestNode_PausedAndResumed_ChangesNothing(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 2, "--database-url", database(t).URL("postgres"), "--redis-url", redisServer(t).URL(), "--ack-timeout", "1s")
 	a, b := f.nodes[0], f.nodes[1]

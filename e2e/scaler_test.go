@@ -23,7 +23,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/redisproc"
 )
 
-// quickPolicy wants two phones a node, and is in a hurry.
+// quickPolicy targets two phones per node and has short intervals.
 const quickPolicy = `
 min: 1
 max: 4
@@ -63,9 +63,9 @@ func startScaler(t *testing.T, database, redis, policy string, more ...string) *
 	return s
 }
 
-// stop has it drain its nodes and end.
+// stop makes the scaler drain its nodes and exit.
 func (s *scaler) stop() {
-	_ = s.cmd.Process.Signal(syscall.SIGCONT) // a paused one hears nothing
+	_ = s.cmd.Process.Signal(syscall.SIGCONT) // a paused process does not handle signals
 	_ = s.cmd.Process.Signal(syscall.SIGTERM) // it may have ended already
 	<-s.exited
 }
@@ -86,7 +86,7 @@ func (s *scaler) history() string {
 	return out
 }
 
-// awaitHistory waits until the diary says so.
+// awaitHistory waits until the history contains a text.
 func (s *scaler) awaitHistory(what string) {
 	s.t.Helper()
 	eventually(s.t, func() bool { return strings.Contains(s.history(), what) }, func() string {
@@ -209,7 +209,7 @@ func (s *sender) one(n int) {
 				return
 			}
 		}
-		<-time.After(50 * time.Millisecond) // as a client that was told to come back
+		<-time.After(50 * time.Millisecond) // as a client that honours Retry-After
 	}
 	s.lost++
 }
@@ -236,8 +236,8 @@ func (s *sender) call(url string, n int) (id string, err error) {
 	return m.ID, err
 }
 
-// TestScaler adds processes when phones come, and drains them when they have gone, under calls that never stop: every call is
-// taken, and every message that was taken is delivered.
+// TestScaler checks that nodes are added when phones connect and drained after they have left, under continuous calls.
+// Every call is accepted and every accepted message is delivered.
 func TestScaler(t *testing.T) {
 	t.Parallel()
 	url, redis := database(t).URL("postgres"), redisServer(t)
@@ -278,7 +278,7 @@ func TestScaler(t *testing.T) {
 	t.Logf("%d messages; the diary:\n%s", len(calls.accepted), s.history())
 }
 
-// busyPolicy goes by the share of capacity in use, and is in a hurry.
+// busyPolicy scales by used capacity and has short intervals.
 const busyPolicy = `
 max: 3
 metrics: [{metric: load, target: 0.8, window: 3s}]
@@ -286,8 +286,8 @@ up: {step: 1, percent: 0, cooldown: 1s}
 down: {stabilizationWindow: 5s, cooldown: 1s}
 `
 
-// TestAboveFourFifthsOfCapacityNodesAreAdded has a node that says it can take five calls a second, and callers that want more.
-func TestAboveFourFifthsOfCapacityNodesAreAdded(t *testing.T) {
+// TestScaler_LoadAbove80Percent_AddsNodes declares a capacity of five calls a second and offers more.
+func TestScaler_LoadAbove80Percent_AddsNodes(t *testing.T) {
 	t.Parallel()
 	url, redis := database(t).URL("postgres"), redisServer(t)
 	small := []string{"--capacity-rate", "5"}
@@ -313,9 +313,9 @@ func TestAboveFourFifthsOfCapacityNodesAreAdded(t *testing.T) {
 	t.Logf("%d messages; the diary:\n%s", len(calls.accepted), s.history())
 }
 
-// TestAScalerThatIsStopped pauses the one that decides. Another takes over; the first, when it goes on, changes nothing and
-// stands by.
-func TestAScalerThatIsStopped(t *testing.T) {
+// TestScaler_Paused_AnotherTakesOver pauses the deciding scaler. Another takes over. After it resumes, the first changes
+// nothing and stays on standby.
+func TestScaler_Paused_AnotherTakesOver(t *testing.T) {
 	t.Parallel()
 	url, redis := database(t).URL("postgres"), redisServer(t)
 	p := start(t, "--database-url", url, "--redis-url", redis.URL())
@@ -339,8 +339,9 @@ func TestAScalerThatIsStopped(t *testing.T) {
 	eventually(t, func() bool { return strings.Count(first.history(), "→ 2") >= 2 }, func() string { return "the first does not decide again:\n" + first.history() })
 }
 
-// TestADryRunHoldsNobodyUp starts one first: it says what it would do, and the one that comes later does it.
-func TestADryRunHoldsNobodyUp(t *testing.T) {
+// TestScaler_DryRun_DoesNotBlockOthers starts a dry-run scaler first: it prints its decisions, and a second scaler
+// executes them.
+func TestScaler_DryRun_DoesNotBlockOthers(t *testing.T) {
 	t.Parallel()
 	url, redis := database(t).URL("postgres"), redisServer(t)
 	p := start(t, "--database-url", url, "--redis-url", redis.URL())
@@ -356,9 +357,9 @@ func TestADryRunHoldsNobodyUp(t *testing.T) {
 	eventually(t, func() bool { return len(nodeURLs(t, redis)) == 2 }, func() string { return "not two nodes:\n" + dry.history() + dry.stderr.String() })
 }
 
-// TestAScalerFetchesWhatItsNodesHadLeft: they ended with accepted messages while the database was away, and so did the scaler. The next
-// one needs none of them for the load, and starts the one that has messages.
-func TestAScalerFetchesWhatItsNodesHadLeft(t *testing.T) {
+// TestScaler_SpillsLeftBehind_AreDrained stops nodes and scaler during a database outage while one node has a spill. The
+// next scaler needs no node for the load, but starts the one with the spill.
+func TestScaler_SpillsLeftBehind_AreDrained(t *testing.T) {
 	t.Parallel()
 	server, redis := database(t), redisServer(t)
 	p := start(t, "--database-url", server.URL("postgres"), "--redis-url", redis.URL())

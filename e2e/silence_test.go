@@ -8,8 +8,8 @@ import (
 	phones "github.com/esh3artech/esh3ar/internal/signalrclient"
 )
 
-// TestHubs_SilentClients_AreDisconnected opens a connection to each hub and says nothing after the handshake: without a
-// limit of silence, connections whose clients have vanished would stay for ever.
+// TestHubs_SilentClients_AreDisconnected opens a connection to each hub and sends nothing after the handshake. Without a
+// timeout, connections of vanished clients would stay open forever.
 func TestHubs_SilentClients_AreDisconnected(t *testing.T) {
 	t.Parallel()
 	p := start(t)
@@ -43,8 +43,8 @@ func TestHubs_SilentClients_AreDisconnected(t *testing.T) {
 	}
 }
 
-// TestPhones_AckTimeout_RepeatsWithoutPings: a push is repeated on the connection of a phone that sends nothing by itself, so the timeout
-// that was set decides, and not the next ping of the phone.
+// TestPhones_AckTimeout_RepeatsWithoutPings checks that a push is repeated to a phone that sends no pings: the
+// acknowledgement timeout decides, not the next ping.
 func TestPhones_AckTimeout_RepeatsWithoutPings(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--ack-timeout", "1s", "--retry-base", "100ms", "--retry-cap", "100ms")

@@ -15,7 +15,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/pgproc"
 )
 
-// throughLink starts a node that reaches the database by a link that can be made bad.
+// throughLink starts a node whose database connection runs through a fault-injecting link.
 func throughLink(t *testing.T, server *pgproc.Server, flags ...string) (*platform, *faultproxy.Link) {
 	t.Helper()
 	link, err := faultproxy.New("database", "127.0.0.1:0", server.Addr)
@@ -27,7 +27,7 @@ func throughLink(t *testing.T, server *pgproc.Server, flags ...string) (*platfor
 	return start(t, append(flags, "--database-url", url)...), link
 }
 
-// during runs do while the link suffers a harm.
+// during runs do while the link has a fault.
 func during(t *testing.T, link *faultproxy.Link, h faultproxy.Fault, do func()) {
 	t.Helper()
 	if err := link.Inject(h); err != nil {
@@ -97,16 +97,17 @@ func (p *platform) stored(b *bulk) {
 	}
 }
 
-// TestASlowDatabase makes the way to PostgreSQL slow, then so slow that its answers are given up, then silent: the node takes
-// what it can as it can, refuses nothing but by a clear answer, and is as before when the way is good again.
-func TestASlowDatabase(t *testing.T) {
+// TestDatabase_SlowThenSilent_Recovers delays the link to PostgreSQL, first below and then above the timeouts, and
+// finally silences it. The node accepts what it can, refuses calls only with a clear answer, and recovers when the fault
+// is cleared.
+func TestDatabase_SlowThenSilent_Recovers(t *testing.T) {
 	t.Parallel()
 	p, link := throughLink(t, database(t))
 	p.send(bob, "first", "normal")
 	var all []*bulk
 	for _, phase := range []struct {
 		name       string
-		harm       faultproxy.Fault
+		fault      faultproxy.Fault
 		durability []string // that answers may have
 	}{
 		{"slow", faultproxy.Fault{Kind: faultproxy.Delayed, Delay: 300 * time.Millisecond}, []string{"stored", "spilled"}},
@@ -114,7 +115,7 @@ func TestASlowDatabase(t *testing.T) {
 		{"silent", faultproxy.Fault{Kind: faultproxy.Swallowed}, []string{"spilled"}},
 		{"cut", faultproxy.Fault{Kind: faultproxy.Severed}, []string{"spilled"}},
 	} {
-		during(t, link, phase.harm, func() {
+		during(t, link, phase.fault, func() {
 			taken := 0
 			for try := 0; taken < 150 && try < 3; try++ { // a connection that looked whole takes with it what has come by then
 				b := p.together(200, phase.name+strings.Repeat(" again", try), "normal", 10)
@@ -145,9 +146,9 @@ func TestASlowDatabase(t *testing.T) {
 	}
 }
 
-// TestMemoryShort: when what waits for a slow database is more than its memory may hold, the lowest priority goes to the disk,
-// and of what is more urgent a larger part goes on to the database. Nothing is refused and nothing is lost.
-func TestMemoryShort(t *testing.T) {
+// TestMemory_DatabaseSlow_SpillsLowPriorities exceeds the memory limit for calls that wait for a slow database. The
+// lowest priorities are spilled first. No call is refused and no message is lost.
+func TestMemory_DatabaseSlow_SpillsLowPriorities(t *testing.T) {
 	t.Parallel()
 	p, link := throughLink(t, database(t), "--queue-memory", "1MiB")
 	p.send(bob, "first", "normal")

@@ -54,8 +54,8 @@ func (p *platform) awaitLines(text string, n int) {
 
 func (p *platform) readyz() (int, string) { p.t.Helper(); return p.try(http.MethodGet, "/readyz", "") }
 
-// TestSmallDisk_ReserveReached_IsReportedAndLeft fills a real file system several times: messages are refused, all that watches
-// the node hears why, the process goes on, and with room again it takes messages by itself.
+// TestSmallDisk_ReserveReached_IsReportedAndLeft fills a real file system several times. Messages are refused, every
+// health signal reports the reason, the process continues, and it accepts messages again when space is free.
 func TestSmallDisk_ReserveReached_IsReportedAndLeft(t *testing.T) {
 	t.Parallel()
 	dir := smallDisk(t, "96m")
@@ -104,7 +104,7 @@ func TestSmallDisk_ReserveReached_IsReportedAndLeft(t *testing.T) {
 	}
 }
 
-// TestSmallDisk_FullAtTheStart_IsNotCalledReady: what is printed is what /readyz reports.
+// TestSmallDisk_FullAtTheStart_IsNotCalledReady checks that the printed state equals that of /readyz.
 func TestSmallDisk_FullAtTheStart_IsNotCalledReady(t *testing.T) {
 	t.Parallel()
 	dir := smallDisk(t, "96m")

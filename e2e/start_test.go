@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// fragile leads to a server, and breaks all connections once, after so many bytes from the server.
+// fragile is a proxy that breaks all connections once, after a number of bytes from the server.
 type fragile struct {
 	net.Listener
 	server string
@@ -51,8 +51,9 @@ func (f *fragile) lead(client net.Conn) {
 	}
 }
 
-// TestAStartThatIsCutOffGoesOn wherever it is cut off: a node waits for its database in every step of its start.
-func TestAStartThatIsCutOffGoesOn(t *testing.T) {
+// TestStart_DatabaseConnectionCut_Continues cuts the connection at every point of the start: a node waits for its
+// database in each step.
+func TestStart_DatabaseConnectionCut_Continues(t *testing.T) {
 	t.Parallel()
 	server := database(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

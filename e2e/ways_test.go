@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// ways are the transports and protocols that go together: Server-Sent Events carry text only.
+// ways lists the valid pairs of transport and protocol: Server-Sent Events carry text only.
 var ways = []struct{ Transport, Protocol string }{
 	{"WebSockets", "json"},
 	{"WebSockets", "messagepack"},

@@ -15,7 +15,7 @@ import (
 // source evaluates constants and defaults of packages, by folder. It reads the source: a constant has no name in the program.
 type source map[string]*folder
 
-// folder is one package, checked as far as that goes without its imports but time.
+// folder is one package, checked to that extent goes without its imports but time.
 type folder struct {
 	files []*ast.File
 	info  types.Info
