@@ -15,12 +15,11 @@ import (
 	"github.com/esh3artech/esh3ar/internal/faultinject"
 )
 
-// proof is a test or a tool that must fail when a fault is planted. - program string | key of programs - says    string
-// | regular expression that its output must match: a failure for another reason does not count
+// proof is a test or a tool that must fail when a fault is planted.
 type proof struct {
-	program string // a key of programs
+	program string // key of programs
 	args    []string
-	says    string // an expression that its output must match: red for another reason proves nothing
+	says    string // regular expression that its output must match: a failure for another reason does not count
 }
 
 // programs are what is built with the tag; the folder is where a test binary runs.

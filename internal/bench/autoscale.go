@@ -35,10 +35,10 @@ down: {stabilizationWindow: 6s, step: 1, cooldown: 3s}
 // more than two can take, and back.
 var rampShares = []float64{0.4, 0.4, 2.2, 2.2, 0.4, 0.4}
 
-// scaled is a cluster with a scaler, its phones and its business. - dir     string | directory of the policy file
+// scaled is a cluster with a scaler, its phones and its business.
 type scaled struct {
 	scenarioRun        // without fleet and load: these stay with a node
-	dir         string // of the policy
+	dir         string // directory of the policy file
 	gateway     string // URL
 	phones      *reconnectingClients
 	sender      *sender
@@ -93,8 +93,7 @@ func (r *run) autoscale(ctx context.Context) (err error) {
 	return nil
 }
 
-// follow sends the ramp and samples the cluster until the surplus nodes are removed, or calmWithin has passed. - var
-// over time.Time | time of the last answer
+// follow sends the ramp and samples the cluster until the surplus nodes are removed, or calmWithin has passed.
 func (r *run) follow(ctx context.Context, s *scaled, c *sampler, load *ramp) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -105,7 +104,7 @@ func (r *run) follow(ctx context.Context, s *scaled, c *sampler, load *ramp) err
 		defer close(sent)
 		failed = s.sender.follow(ctx, load)
 	})
-	var over time.Time // when the last call was answered
+	var over time.Time // time of the last answer
 	err := c.sampleUntil(ctx, func(m clusterSample) bool {
 		select {
 		case <-sent:

@@ -11,16 +11,15 @@ import (
 )
 
 // caller is one HTTP/1.1 connection of a business with keep-alive. It does not use net/http: generator and server share
-// the cores, and the client's CPU would exceed what is measured. - head    []byte | request up to the content length -
-// retryAfter int | Retry-After of the newest answer in seconds; zero if absent
+// the cores, and the client's CPU would exceed what is measured.
 type caller struct {
 	net     net.Conn
 	read    *bufio.Reader
-	head    []byte // of a request, up to the length
+	head    []byte // request up to the content length
 	request []byte
 	size    int
 
-	retryAfter int // seconds, of the newest answer; zero: it named none
+	retryAfter int // Retry-After of the newest answer in seconds; zero if absent
 }
 
 // minSize holds the number of the message.

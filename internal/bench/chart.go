@@ -7,12 +7,11 @@ import (
 	"time"
 )
 
-// chart is an SVG line chart over time with one vertical scale and a legend. - top   float64 | upper end of the scale -
-// entry float64 | vertical position of the next legend entry
+// chart is an SVG line chart over time with one vertical scale and a legend.
 type chart struct {
 	strings.Builder
-	top   float64 // of the scale
-	entry float64 // where the next line of the legend is
+	top   float64 // upper end of the scale
+	entry float64 // vertical position of the next legend entry
 }
 
 // A chart's measures, in SVG units.

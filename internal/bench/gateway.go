@@ -38,7 +38,7 @@ func RunGateway(ctx context.Context, o Options, out, progress io.Writer) (*Repor
 	return &r.report, r.report.print(out)
 }
 
-// pathResult is the result of one path in one round. - p50, p99 | ms, open loop
+// pathResult is the result of one path in one round.
 type pathResult struct {
 	p50, p99 float64 // ms, open loop
 	perCall  float64 // µs of the balancer's CPU, closed loop

@@ -2,11 +2,10 @@ package bench
 
 import "github.com/esh3artech/esh3ar/internal/signalrclient"
 
-// inbox holds what one phone has received over all its connections. Only its reader uses it. - sends  bool | acknowledge
-// without requesting a completion
+// inbox holds what one phone has received over all its connections. Only its reader uses it.
 type inbox struct {
 	ledger *ledger
-	sends  bool   // acknowledges without wanting a completion
+	sends  bool   // acknowledge without requesting a completion
 	last   uint64 // seq of the newest first delivery
 }
 
@@ -26,13 +25,13 @@ func (b *inbox) read(p *signalrclient.Conn) (err error) {
 	}
 }
 
-// take records messages in the ledger. - if m.Seq < b.last { | all messages have one priority
+// take records messages in the ledger.
 func (b *inbox) take(messages []signalrclient.Message) {
 	for _, m := range messages {
 		if !b.ledger.arrived(numberOf(m.Content)) {
 			continue
 		}
-		if m.Seq < b.last { // all of one priority
+		if m.Seq < b.last { // all messages have one priority
 			b.ledger.disorder.Add(1)
 		}
 		b.last = m.Seq

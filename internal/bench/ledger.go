@@ -9,19 +9,17 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// ledger records for every message when it was due, whether it was accepted and whether it arrived. - refused  atomic |
-// answers other than 202 - foreign  atomic | deliveries of unknown message numbers - measured atomic | whether latencies
-// are recorded
+// ledger records for every message when it was due, whether it was accepted and whether it arrived.
 type ledger struct {
 	next     atomic.Int64 // number of the next message
 	accepted atomic.Int64
-	refused  atomic.Int64 // answered, but not 202
+	refused  atomic.Int64 // answers other than 202
 	received atomic.Int64 // first deliveries
 	repeats  atomic.Int64
 	disorder atomic.Int64 // first deliveries with a seq below an earlier one of their phone
-	foreign  atomic.Int64 // messages that nobody sent
+	foreign  atomic.Int64 // deliveries of unknown message numbers
 
-	measured atomic.Bool // latencies count
+	measured atomic.Bool // whether latencies are recorded
 	chunks   [maxChunks]atomic.Pointer[chunk]
 	grow     sync.Mutex
 

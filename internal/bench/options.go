@@ -7,52 +7,41 @@ import (
 	"time"
 )
 
-// Options configures a run. - Binary    string | path of esh3ar; server and bare handler run as its child processes -
-// Duration  time | duration of each measurement - Warmup    time | time before each measurement - Rounds    int |
-// measurements of bare handler and server, in turn - Phones    int | 0: number of the scenario's budget - Callers   int
-// | 0: number of the scenario's budget - Rate      float64 | messages/s of latency and connections; 0: half of the
-// measured saturation, or 80 % of the measured maximum - Closed    bool | latency uses a closed loop - Floor     bool |
-// measure the bare handler only - Size      int | content size in bytes - Capacity  float64 | declared messages/s of a
-// node in overload and autoscale; 0: undeclared, or scaledCapacity - Flags     [] | additional flags of serve - Nodes
-// int | nodes of a cluster on PostgreSQL and Redis; 0: one node with its own store - Accept  | B1: accepted calls/s as a
-// share of a bare handler - Deliver  | B2: CPU per message from the call to the stored acknowledgement, at saturation -
-// Overload  | R1.5, R5.5, B9: three SLA levels at twice the maximum; not in a full run - Autoscale  | R1.3, R5.2: nodes
-// added and removed along a load ramp; run by RunAutoscale, not by Run - AckInvoke  | with a completion that confirms
-// durability - AckSend  | without a completion
+// Options configures a run.
 type Options struct {
-	Binary    string // of esh3ar; the server and the floor are its children
+	Binary    string // path of esh3ar; server and bare handler run as its child processes
 	Scenarios []string
-	Duration  time.Duration // of each measured stretch
-	Warmup    time.Duration // before it, left out
-	Rounds    int           // of floor and server in turn, for the share of the floor
-	Phones    int           // 0: what the scenario's budget names
-	Callers   int           // 0: what the scenario's budget names
-	Rate      float64       // messages per second of latency and connections; 0: half of the saturation of the same run, 80 % of the maximum
-	Closed    bool          // the latency scenario calls as fast as it is answered, not at a rate
-	Floor     bool          // the floor alone
-	Size      int           // bytes of content
+	Duration  time.Duration // duration of each measurement
+	Warmup    time.Duration // time before each measurement
+	Rounds    int           // measurements of bare handler and server, in turn
+	Phones    int           // 0: number of the scenario's budget
+	Callers   int           // 0: number of the scenario's budget
+	Rate      float64       // messages/s of latency and connections; 0: half of the measured saturation, or 80 % of the measured maximum
+	Closed    bool          // latency uses a closed loop
+	Floor     bool          // measure the bare handler only
+	Size      int           // content size in bytes
 	Ack       string        // how phones acknowledge
-	Capacity  float64       // messages per second that a node of overload or autoscale declares; 0: what it can, or scaledCapacity
+	Capacity  float64       // declared messages/s of a node in overload and autoscale; 0: undeclared, or scaledCapacity
 	Plot      string        // file for the plot of overload or autoscale as SVG; empty: none
-	Flags     []string      // of serve, besides those that the bench sets
-	Nodes     int           // of a cluster on a PostgreSQL and a Redis; 0: one node with a store of its own
+	Flags     []string      // additional flags of serve
+	Nodes     int           // nodes of a cluster on PostgreSQL and Redis; 0: one node with its own store
 }
 
 // The scenarios, in the order of a whole run.
 const (
-	Accept      = "accept"      // B1: durable calls per second as a share of the floor
-	Deliver     = "deliver"     // B2: CPU per message from call to settled acknowledgement, at saturation
+	Accept      = "accept"      // B1: accepted calls/s as a share of a bare handler
+	Deliver     = "deliver"     // B2: CPU per message from the call to the stored acknowledgement, at saturation
 	Idle        = "idle"        // B3: memory per idle connection
 	Latency     = "latency"     // B4: latencies at half of the saturation
 	Connections = "connections" // R1.2: 10,000 open API connections at 80 % of the maximum
-	Overload    = "overload"    // R1.5, R5.5, B9: three SLA levels at twice the maximum; not in a whole run
-	Autoscale   = "autoscale"   // R1.3, R5.2: nodes come and go with a ramp; RunAutoscale measures it, and Run does not
+	Overload    = "overload"    // R1.5, R5.5, B9: three SLA levels at twice the maximum; not in a full run
+	Autoscale   = "autoscale"   // R1.3, R5.2: nodes added and removed along a load ramp; run by RunAutoscale, not by Run
 )
 
 // How phones acknowledge.
 const (
-	AckInvoke = "invoke" // and are told when it is durable
-	AckSend   = "send"   // and are not
+	AckInvoke = "invoke" // with a completion that confirms durability
+	AckSend   = "send"   // without a completion
 )
 
 // All lists the scenarios; a full run executes those before Overload.

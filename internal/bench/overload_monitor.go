@@ -5,16 +5,14 @@ import (
 	"time"
 )
 
-// sample is the state of an overload run at one time. - slow   [] | 99th percentile of each tenant's accepted calls
-// since the previous sample, in milliseconds - memory int64 | resident memory of the server in bytes - server time | CPU
-// time of the server - load   time | CPU time of this process
+// sample is the state of an overload run at one time.
 type sample struct {
 	at     time.Time
 	groups []counts
-	slow   []float64     // 99th percentile of each group's accepted calls since the sample before, milliseconds
-	memory int64         // of the server, resident bytes
-	server time.Duration // CPU that it has used
-	load   time.Duration // CPU that this process has used
+	slow   []float64     // 99th percentile of each tenant's accepted calls since the previous sample, in milliseconds
+	memory int64         // resident memory of the server in bytes
+	server time.Duration // CPU time of the server
+	load   time.Duration // CPU time of this process
 }
 
 // overloadMonitor samples the tenants and the server.

@@ -11,13 +11,12 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/redisproc"
 )
 
-// platform is the system under measurement: one node with its own store, or nodes that share PostgreSQL and Redis. -
-// postgres * | nil for a single node - redis    * | nil for a single node - dir      string | directory of Redis
+// platform is the system under measurement: one node with its own store, or nodes that share PostgreSQL and Redis.
 type platform struct {
 	nodes    []*server
-	postgres *pgproc.Server    // nil: there is none
-	redis    *redisproc.Server // nil: there is none
-	dir      string            // of Redis
+	postgres *pgproc.Server    // nil for a single node
+	redis    *redisproc.Server // nil for a single node
+	dir      string            // directory of Redis
 }
 
 // startPlatform starts the configured servers, then the nodes.

@@ -17,13 +17,12 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
-// proxy is a balancer that runs as its own process. - dir  string | working directory; empty if none - cmd  *exec | nil
-// for a direct call
+// proxy is a balancer that runs as its own process.
 type proxy struct {
 	name string
 	addr string
-	dir  string    // its files; empty: it has none
-	cmd  *exec.Cmd // nil: a direct call, with nobody between
+	dir  string    // working directory; empty if none
+	cmd  *exec.Cmd // nil for a direct call
 }
 
 // findProxies returns an error with the install command if a balancer is missing.

@@ -2,10 +2,9 @@ package bench
 
 import "time"
 
-// ramp is a load of consecutive stretches of equal length; within a stretch the rate changes linearly. - rates
-// []float64 | messages per second at the ends of the stretches; none is 0
+// ramp is a load of consecutive stretches of equal length; within a stretch the rate changes linearly.
 type ramp struct {
-	rates   []float64 // messages per second where stretches begin and end; none is 0
+	rates   []float64 // messages per second at the ends of the stretches; none is 0
 	stretch time.Duration
 }
 

@@ -16,28 +16,26 @@ import (
 
 // reconnectingClients are phones that negotiate through a gateway and negotiate again when their connection ends, as
 // Microsoft's clients with automatic reconnect do. So they leave a draining node for one with free capacity. Each
-// disconnects once per period, so that new nodes get connections. - operator string | URL of a node: the gateway does
-// not forward admin calls - around   time | period in which each client disconnects once - sends    bool | acknowledge
-// without requesting a completion - moved    atomic | connections that a node closed with allowReconnect
+// disconnects once per period, so that new nodes get connections.
 type reconnectingClients struct {
 	gateway  string        // its URL
-	operator string        // URL of a node, since a gateway does not forward calls of operators
-	around   time.Duration // in which each hangs up once
-	sends    bool          // acknowledge without wanting a completion
+	operator string        // URL of a node: the gateway does not forward admin calls
+	around   time.Duration // period in which each client disconnects once
+	sends    bool          // acknowledge without requesting a completion
 	ledger   *ledger
 	client   http.Client
 	all      []*reconnectingClient
 	done     sync.WaitGroup
 	stop     context.CancelFunc
-	moved    atomic.Int64 // connections that a node closed with leave to come back
+	moved    atomic.Int64 // connections that a node closed with allowReconnect
 }
 
-// reconnectingClient is one of them. - conn  * | nil while it negotiates; guarded by mu
+// reconnectingClient is one of them.
 type reconnectingClient struct {
 	token string
 	inbox inbox
 	mu    sync.Mutex
-	conn  *signalrclient.Conn // nil: it looks for a node
+	conn  *signalrclient.Conn // nil while it negotiates; guarded by mu
 }
 
 // connect brings the phones with recipient indexes 0 to count-1 online. They reconnect until close, which must be called

@@ -9,16 +9,15 @@ import (
 	"text/tabwriter"
 )
 
-// Report is the result of a run. - Lowered [] | parameters reduced by system limits - Faults  [] | losses and
-// reordering; any entry invalidates the run
+// Report is the result of a run.
 type Report struct {
 	Machine string   `json:"machine"`
-	Lowered []string `json:"lowered,omitempty"` // what the system's limits made smaller
+	Lowered []string `json:"lowered,omitempty"` // parameters reduced by system limits
 	Notes   []string `json:"notes,omitempty"`
 	Rows    []Row    `json:"rows"`
 	Series  []Series `json:"series,omitempty"`
 	Texts   []Text   `json:"texts,omitempty"`
-	Faults  []string `json:"faults,omitempty"` // losses and disorder: a run with any is worthless
+	Faults  []string `json:"faults,omitempty"` // losses and reordering; any entry invalidates the run
 }
 
 // Row is one measured value, with its budget if it has one.

@@ -10,15 +10,14 @@ import (
 	"time"
 )
 
-// run is the state of one run. - files      int | sockets that the process may open - maximum    float64 | accepted
-// calls/s of the accept scenario - saturation float64 | messages/s of the deliver scenario
+// run is the state of one run.
 type run struct {
 	Options
 	report     Report
 	progress   io.Writer
-	files      int     // sockets that a process may open
-	maximum    float64 // accepted calls per second, of this run's accept scenario
-	saturation float64 // messages per second, of this run's deliver scenario
+	files      int     // sockets that the process may open
+	maximum    float64 // accepted calls/s of the accept scenario
+	saturation float64 // messages/s of the deliver scenario
 }
 
 // Run runs the selected scenarios and prints the report. An error means that a measurement failed.

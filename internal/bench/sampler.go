@@ -10,16 +10,15 @@ import (
 	"time"
 )
 
-// clusterSample is the state of the cluster at one time: totals since the beginning, and nodes. - taken    int64 |
-// accepted messages - nodes    int | nodes that accept calls - load     float64 | mean load of those nodes
+// clusterSample is the state of the cluster at one time: totals since the beginning, and nodes.
 type clusterSample struct {
 	after    time.Duration
 	due      int64 // messages
-	taken    int64
+	taken    int64 // accepted messages
 	refused  int64 // answers 503 and 429
-	nodes    int   // that take calls
+	nodes    int   // nodes that accept calls
 	draining int
-	load     float64 // of those that take calls, on average
+	load     float64 // mean load of those nodes
 }
 
 // sampler records the nodes of a cluster and the offered load over time.

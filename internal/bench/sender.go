@@ -18,13 +18,12 @@ import (
 
 // sender is a well-behaved business. Every call has an idempotency key. A message that was refused, or whose outcome is
 // unknown, is sent again with its key after the time that the answer names. It uses net/http, since the cost of its
-// calls is not measured and it must handle connections that a gateway closes. - most        int | calls in flight -
-// codes map | other answers by error code
+// calls is not measured and it must handle connections that a gateway closes.
 type sender struct {
 	url, apiKey string
 	size        int // bytes of content
 	recipients  int
-	most        int // calls under way at once
+	most        int // calls in flight
 	ledger      *ledger
 	client      *http.Client
 
@@ -33,7 +32,7 @@ type sender struct {
 
 	mu    sync.Mutex
 	taken []int          // the numbers of the messages that were answered 202
-	codes map[string]int // of the other answers
+	codes map[string]int // other answers by error code
 }
 
 func newSender(url, apiKey string, most, recipients, size int, l *ledger) *sender {

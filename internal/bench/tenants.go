@@ -21,7 +21,7 @@ var levels = [...]struct{ level, plan string }{{"basic", "default"}, {"premium",
 
 // tenant is a business of one level with its callers. They honour Retry-After: a caller that is refused pauses for that
 // time. Calls that fall due in the meantime, or while all callers are busy, are sent if a caller becomes free within
-// patience; otherwise they count as missed. - recent * | the same since the last sample
+// patience; otherwise they count as missed.
 type tenant struct {
 	level string
 	load  *load
@@ -30,7 +30,7 @@ type tenant struct {
 
 	mu     sync.Mutex
 	accept *hdrhistogram.Histogram // due → 202, microseconds
-	recent *hdrhistogram.Histogram // of it, since the last sample
+	recent *hdrhistogram.Histogram // the same since the last sample
 	late   *hdrhistogram.Histogram // due → sent
 }
 

@@ -25,12 +25,11 @@ type request struct {
 	within time.Duration // timeout; zero: callPatience
 }
 
-// answer is the response to a call, with the ledger times at which the call began and ended. - node   int | number of
-// the node that answered
+// answer is the response to a call, with the ledger times at which the call began and ended.
 type answer struct {
 	status int
 	body   []byte
-	node   int // that gave it
+	node   int // number of the node that answered
 	began  int64
 	at     int64
 }

@@ -15,15 +15,14 @@ const MinPhones = 6
 func recipientOf(n int) uint64 { return 967_773_000_000 + uint64(n) }
 
 // profile is the dominant behaviour of a recipient's phones. Some situations need a constant profile to occur at all: no
-// acknowledgement for three attempts, three crashes of one device in a row, no connection for a second. - mixed  profile
-// | all behaviours with equal probability - mute  | mostly silent - crashy  | mostly crashing - away  | mostly offline
+// acknowledgement for three attempts, three crashes of one device in a row, no connection for a second.
 type profile int
 
 const (
-	mixed  profile = iota // any habit
+	mixed  profile = iota // all behaviours with equal probability
 	mute                  // mostly silent
 	crashy                // mostly crashing
-	away                  // mostly not there
+	away                  // mostly offline
 )
 
 func profileOf(index int) profile {
@@ -55,21 +54,18 @@ func (r *round) startPhones(ctx context.Context, phones *sync.WaitGroup) {
 	}
 }
 
-// behaviour is what a phone does on one connection. - prompt  | acknowledges each message at once - reader  | marks
-// messages as read - upTo  | acknowledges by seq - slow  | acknowledges after a delay - silent  | pings but acknowledges
-// nothing - vanishing | drops its socket without a close after some messages - stalled  | connected, but neither pings
-// nor acknowledges - crashing  | drops its socket at the first push
+// behaviour is what a phone does on one connection.
 type behaviour int
 
 const (
-	prompt    behaviour = iota // acknowledges each at once
-	reader                     // marks as read
+	prompt    behaviour = iota // acknowledges each message at once
+	reader                     // marks messages as read
 	upTo                       // acknowledges by seq
-	slow                       // acknowledges late
-	silent                     // says that it is there, and acknowledges nothing
-	vanishing                  // its socket is cut without a word after some messages
-	stalled                    // is connected and does nothing at all
-	crashing                   // goes at the first push
+	slow                       // acknowledges after a delay
+	silent                     // pings but acknowledges nothing
+	vanishing                  // drops its socket without a close after some messages
+	stalled                    // connected, but neither pings nor acknowledges
+	crashing                   // drops its socket at the first push
 )
 
 func (t profile) behaviour(random *rand.Rand) behaviour {

@@ -14,18 +14,16 @@ import (
 )
 
 // consumer is a business that reads events during the whole run. It reconnects to any node after each disconnect and
-// resumes from its last position. So it must see every event at least once, with first sightings in order. - at
-// *target | node of the connection - listen func | runs one connection; returns a *refusalError if a retry cannot
-// succeed - position string | resume position; empty before the first event
+// resumes from its last position. So it must see every event at least once, with first sightings in order.
 type consumer struct {
 	*run
 	name   string
 	random *rand.Rand
-	at     *target                                                // of the connection
-	listen func(ctx context.Context, c *consumer, conn int) error // one connection; the error of a refusal is a refusalError
+	at     *target                                                // node of the connection
+	listen func(ctx context.Context, c *consumer, conn int) error // runs one connection; returns a *refusalError if a retry cannot succeed
 
 	mu       sync.Mutex
-	position string // where to resume; empty: nowhere yet
+	position string // resume position; empty before the first event
 }
 
 // refusalError is a refusal that a retry cannot change.
@@ -57,7 +55,7 @@ func sluggish(ctx context.Context, c *consumer) pace {
 	return pace{naps: 2000, sleep: func() error { return sleep(ctx, between(c.random, time.Second, 3*time.Second)) }}
 }
 
-// watch reconnects until ctx ends or a node refuses permanently. - if refusal, ok := err |
+// watch reconnects until ctx ends or a node refuses permanently.
 func (c *consumer) watch(ctx context.Context) error {
 	for ctx.Err() == nil {
 		c.at = c.fleet.randomNode(ctx, c.random)

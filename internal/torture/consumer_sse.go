@@ -15,11 +15,10 @@ import (
 // maxEvent bounds one line of the stream, in bytes.
 const maxEvent = 1 << 20
 
-// pace describes how a consumer reads a stream. - drop  int | events after which it drops the connection; zero: never -
-// naps  int | mean number of events between two pauses; zero: no pauses
+// pace describes how a consumer reads a stream.
 type pace struct {
-	drop  int // the connection after so many events; zero: never
-	naps  int // a pause now and then, one behind about so many events; zero: none
+	drop  int // events after which it drops the connection; zero: never
+	naps  int // mean number of events between two pauses; zero: no pauses
 	sleep func() error
 }
 

@@ -21,12 +21,11 @@ type process interface {
 	Restart(ctx context.Context) error
 }
 
-// fault is one kind of failure of one part. inject applies it and removes it again. - turn   *sync.Mutex | held during a
-// fault of the part: one fault at a time - kills  bool | whether it always kills a process
+// fault is one kind of failure of one part. inject applies it and removes it again.
 type fault struct {
 	part   string
-	turn   *sync.Mutex // of the part: it suffers one fault at a time
-	kills  bool        // it ends a process for certain
+	turn   *sync.Mutex // held during a fault of the part: one fault at a time
+	kills  bool        // whether it always kills a process
 	inject func(ctx context.Context, s *faultOccurrence) error
 }
 

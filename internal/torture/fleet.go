@@ -18,11 +18,10 @@ import (
 // attempts is the number of pushes of one life after which an unacknowledged message fails.
 const attempts = 3
 
-// fleet is the system under test: one node with its own store, or several nodes with a shared environment. - environment
-// *environment | nil for a single node with its own store
+// fleet is the system under test: one node with its own store, or several nodes with a shared environment.
 type fleet struct {
 	nodes       []*target
-	environment *environment // nil: there is one node, and all it has is its own
+	environment *environment // nil for a single node with its own store
 	secrets     nodeproc.Secrets
 	turns       atomic.Uint64
 }
@@ -157,13 +156,12 @@ func (f *fleet) end() error {
 	return errors.Join(append(errs, f.environment.end())...)
 }
 
-// atOnce returns how many faults may be in force at the same time. - return 3 | for example PostgreSQL, a Redis master
-// and a node
+// atOnce returns how many faults may be in force at the same time.
 func (f *fleet) atOnce() int {
 	if f.environment == nil {
 		return 1
 	}
-	return 3 // such as PostgreSQL, a master of Redis and a node
+	return 3 // for example PostgreSQL, a Redis master and a node
 }
 
 // absence returns how long a killed process stays down. A single node restarts at once: without it there is no traffic.

@@ -46,8 +46,7 @@ func (r *round) draw(random *rand.Rand) message {
 	return m
 }
 
-// soon returns a time from 300 ms to most ahead, in whole milliseconds. - number   int | number of its first message;
-// identifies the call and its body
+// soon returns a time from 300 ms to most ahead, in whole milliseconds.
 func (r *round) soon(random *rand.Rand, most time.Duration) int64 {
 	at := r.clock.now() + int64(between(random, 300*time.Millisecond, most))
 	return at - at%int64(time.Millisecond)
@@ -55,7 +54,7 @@ func (r *round) soon(random *rand.Rand, most time.Duration) int64 {
 
 // call is one API call.
 type call struct {
-	number   int // of its first message: it names the call, and its body
+	number   int // number of its first message; identifies the call and its body
 	key      string
 	batch    bool
 	messages []message

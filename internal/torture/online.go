@@ -15,21 +15,19 @@ import (
 )
 
 // online is one connection of a device. One goroutine reads it and reacts at once; another does the periodic work
-// (chores). - atEnd  bool | opened in the ending phase: behaviour is prompt and only the end of the round closes it -
-// waiting map | pending invocations by id - got     [] | first deliveries on this connection, in order - seqs    map |
-// newest seq of each message on this connection
+// (chores).
 type online struct {
 	*device
 	conn      *signalrclient.Conn
 	id        int
 	number    uint64
 	behaviour behaviour
-	atEnd     bool // it began when the end had: its habit is prompt, and nothing but the end of all ends it
+	atEnd     bool // opened in the ending phase: behaviour is prompt and only the end of the round closes it
 
 	mu      sync.Mutex
-	waiting map[string]invocation // calls by their ids
+	waiting map[string]invocation // pending invocations by id
 	got     []pushed              // first deliveries on this connection, in order
-	seqs    map[string]uint64     // the newest seq of each message on it
+	seqs    map[string]uint64     // newest seq of each message on this connection
 	late    []lateAck
 }
 
@@ -38,12 +36,11 @@ type pushed struct {
 	seq uint64
 }
 
-// invocation is a call that has not been completed. - pushed []pushed // that | messages that it acknowledges - status
-// string | their status after the acknowledgement - sync   * | nil unless the call is a Sync
+// invocation is a call that has not been completed.
 type invocation struct {
-	pushed []pushed // that it acknowledges
-	status string   // which they will have
-	sync   *syncCall
+	pushed []pushed  // messages that it acknowledges
+	status string    // their status after the acknowledgement
+	sync   *syncCall // nil unless the call is a Sync
 }
 
 // syncCall holds the parameters of a Sync and the ledger time of the call.

@@ -13,12 +13,11 @@ import (
 	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
-// recorder holds the ledger: the book of the current round, and a file with all its entries for debugging. - keep  bool
-// | whether to keep the files of rounds without a breach
+// recorder holds the ledger: the book of the current round, and a file with all its entries for debugging.
 type recorder struct {
 	dir   string
 	clock clock
-	keep  bool // the files of rounds in which nothing was broken, too
+	keep  bool // whether to keep the files of rounds without a breach
 
 	mu     sync.Mutex
 	book   *checker.Book

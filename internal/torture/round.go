@@ -13,19 +13,17 @@ import (
 	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
-// round is the time from one quiescent state to the next. - since   int64 | ledger time of its beginning - floors  map |
-// highest seq of each recipient at the beginning - quiet   bool | whether some consumers are not connected yet - pending
-// atomic | invocations of phones without a completion - end     context |  - client  *http | for reads at rest
+// round is the time from one quiescent state to the next.
 type round struct {
 	*run
 	n       int
-	since   int64             // when it began
-	floors  map[uint64]uint64 // highest seq by recipient then
-	quiet   bool              // the consumers are not all there yet
-	pending atomic.Int64      // calls of phones without a completion
+	since   int64             // ledger time of its beginning
+	floors  map[uint64]uint64 // highest seq of each recipient at the beginning
+	quiet   bool              // whether some consumers are not connected yet
+	pending atomic.Int64      // invocations of phones without a completion
 	ending  context.Context   //nolint:containedctx // a signal: done when phones acknowledge everything at once
 	end     context.CancelFunc
-	client  *http.Client // for what is asked at rest
+	client  *http.Client // for reads at rest
 }
 
 func (r *run) begin(n int, carry checker.Carry) (*round, error) {

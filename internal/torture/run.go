@@ -16,35 +16,30 @@ import (
 	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
-// Options configures a run. - Nodes     int | number of nodes; more than one: a cluster on PostgreSQL and Redis - Kills
-// int | number of kills; 0: until Time has passed - Time      time | upper bound; 0: until Kills is reached - Seed
-// uint64 | seed of all random choices; the interleaving is not deterministic - PowerCuts bool | kill -9 also discards
-// what was not fsynced - Flags     [] | additional flags of serve - Keep      string | directory for data and ledger;
-// empty: a temporary one, kept only after a breach
+// Options configures a run.
 type Options struct {
 	Binary    string
-	Nodes     int           // more than one: a cluster on PostgreSQL and Redis
-	Kills     int           // how often; 0: until Time is over
-	Time      time.Duration // at most; 0: until Kills are done
-	Seed      uint64        // of all choices; the interleaving is the system's
-	PowerCuts bool          // kill -9 also loses what was not fsynced
+	Nodes     int           // number of nodes; more than one: a cluster on PostgreSQL and Redis
+	Kills     int           // number of kills; 0: until Time has passed
+	Time      time.Duration // upper bound; 0: until Kills is reached
+	Seed      uint64        // seed of all random choices; the interleaving is not deterministic
+	PowerCuts bool          // kill -9 also discards what was not fsynced
 	Senders   int
 	Phones    int      // recipients, at least MinPhones; every third has two devices
-	Flags     []string // of serve, besides
-	Keep      string   // folder for data and ledger; empty: a temporary one, kept only when a promise was broken
+	Flags     []string // additional flags of serve
+	Keep      string   // directory for data and ledger; empty: a temporary one, kept only after a breach
 }
 
-// run is the state of one run. - streams *http | for event streams: no timeout - numbers atomic | number of the newest
-// message - conns   atomic | number of the newest connection, unique in the ledger
+// run is the state of one run.
 type run struct {
 	Options
 	out        io.Writer
 	clock      clock
 	fleet      *fleet
 	ledger     *recorder
-	streams    *http.Client    // of consumers: without a timeout
-	numbers    atomic.Int64    // of messages
-	conns      atomic.Int64    // so that each connection has its own number in the ledger
+	streams    *http.Client    // for event streams: no timeout
+	numbers    atomic.Int64    // number of the newest message
+	conns      atomic.Int64    // number of the newest connection, unique in the ledger
 	whole      context.Context //nolint:containedctx // of the whole run: a call in progress completes although its sender stops
 	total      checker.Verdict
 	spotChecks spotChecks

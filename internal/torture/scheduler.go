@@ -19,13 +19,13 @@ const (
 // the third delivery attempt, occur between kills.
 const aftermath = 1500 * time.Millisecond
 
-// faultScheduler chooses the faults of a run. - left    [] | faults not yet injected in this pass
+// faultScheduler chooses the faults of a run.
 type faultScheduler struct {
 	options *Options
 	random  *rand.Rand
 	began   time.Time
 	faults  []*fault
-	left    []*fault // of this pass
+	left    []*fault // faults not yet injected in this pass
 	kills   int
 }
 

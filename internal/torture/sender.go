@@ -11,19 +11,18 @@ import (
 	"github.com/esh3artech/esh3ar/internal/torture/checker"
 )
 
-// sender is a business that sends messages. - recent [] | recently accepted messages; some are canceled - later bool |
-// whether it was scheduled
+// sender is a business that sends messages.
 type sender struct {
 	*round
 	random *rand.Rand
 	client *http.Client
-	recent []sent // accepted lately; some are canceled
+	recent []sent // recently accepted messages; some are canceled
 }
 
 // sent is an accepted message.
 type sent struct {
 	id    string
-	later bool // it was scheduled
+	later bool // whether it was scheduled
 }
 
 // send makes calls until ctx ends: single messages and batches, with and without a key, and concurrent duplicates.

@@ -10,11 +10,10 @@ import (
 )
 
 // A sample of each round's messages is checked again at the end of the run, after all later rounds and one more kill at
-// rest. The API must return the same state as at the end of their round. - maxSpotChecks  | beyond it a new one replaces
-// a random one
+// rest. The API must return the same state as at the end of their round.
 const (
 	spotChecksPerRound = 100
-	maxSpotChecks      = 2000 // beyond it a random one makes way
+	maxSpotChecks      = 2000 // beyond it a new one replaces a random one
 )
 
 type spotChecks struct{ list []checker.SpotCheck }

@@ -10,14 +10,14 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
-// target is a node under test. - up   chan | closed while the node is not known to be down
+// target is a node under test.
 type target struct {
 	number int // from 1
 	config nodeproc.Config
 
 	mu   sync.Mutex
 	node *nodeproc.Node
-	up   chan struct{} // closed while it is not known to be down
+	up   chan struct{} // closed while the node is not known to be down
 }
 
 func newTarget(number int, config nodeproc.Config) *target {

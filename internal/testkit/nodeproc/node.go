@@ -24,18 +24,16 @@ import (
 	"time"
 )
 
-// Config configures a node. - Binary  string | path of esh3ar - DataDir string | data directory; empty for a gateway -
-// Flags   []string | additional flags - Until   string | path that answers 200 when the process is ready; default
-// /readyz - Client  * | client for a process that serves TLS; nil: plain HTTP
+// Config configures a node.
 type Config struct {
-	Binary  string       // of esh3ar
+	Binary  string       // path of esh3ar
 	Command string       // empty: serve
-	DataDir string       // where a node keeps its data; empty for a gateway
+	DataDir string       // data directory; empty for a gateway
 	Listen  string       // empty: a free loopback port
-	Flags   []string     // of serve, besides those
-	Until   string       // the path that is answered 200 when it has started; default /readyz
+	Flags   []string     // additional flags
+	Until   string       // path that answers 200 when the process is ready; default /readyz
 	Files   int          // limit of open files; zero: this process's
-	Client  *http.Client // for a process that speaks TLS; nil: plain HTTP
+	Client  *http.Client // client for a process that serves TLS; nil: plain HTTP
 }
 
 // recovered counts the panic stacks in the output of all nodes of this process: a test in which a node had to recover

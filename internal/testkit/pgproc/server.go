@@ -19,11 +19,10 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
-// Config configures a server. The zero value is valid. - Settings map | additional settings of postgresql.conf - Keep
-// bool | keep the directory after Stop
+// Config configures a server. The zero value is valid.
 type Config struct {
-	Settings map[string]string // of postgresql.conf, besides ours
-	Keep     bool              // the folder stays after Stop
+	Settings map[string]string // additional settings of postgresql.conf
+	Keep     bool              // keep the directory after Stop
 }
 
 // Server is a running PostgreSQL.

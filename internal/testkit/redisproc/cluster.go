@@ -11,16 +11,15 @@ import (
 	"time"
 )
 
-// slots is the number of hash slots of a Redis Cluster. - Masters  [] | in the order of their slot ranges, which have
-// equal sizes - Replicas [] | replicas of the masters, round robin - links map | cluster bus port of each server
+// slots is the number of hash slots of a Redis Cluster.
 const slots = 16384
 
 // Cluster is a Redis Cluster.
 type Cluster struct {
-	Masters  []*Server // each with an equal share of the slots, in their order
-	Replicas []*Server // of the masters in turn
+	Masters  []*Server // in the order of their slot ranges, which have equal sizes
+	Replicas []*Server // replicas of the masters, round robin
 
-	links map[*Server]string // the port on which the others reach it
+	links map[*Server]string // cluster bus port of each server
 }
 
 // StartCluster starts masters without replicas and waits until all report a complete cluster or ctx ends. Each has its

@@ -33,11 +33,10 @@ var errTaken = errors.New("the port is taken")
 // tries bounds the attempts with different ports.
 const tries = 20
 
-// Server is a redis-server process. - Addr string | host:port for clients - Dir  string | directory of its files, used
-// by no other server
+// Server is a redis-server process.
 type Server struct {
-	Addr string // host:port of its clients
-	Dir  string // where it keeps its files, and nobody else does
+	Addr string // host:port for clients
+	Dir  string // directory of its files, used by no other server
 
 	args   []string
 	cmd    *exec.Cmd

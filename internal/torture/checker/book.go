@@ -7,21 +7,16 @@ import (
 	"time"
 )
 
-// Carry is the state that one round passes to the next. The zero value starts the first round. - Before    int | smaller
-// message numbers belong to earlier rounds and are at rest - Consumers [] | event consumers that are connected from the
-// beginning of the round
+// Carry is the state that one round passes to the next. The zero value starts the first round.
 type Carry struct {
-	Before    int               // numbers below it belong to earlier rounds and are at rest
+	Before    int               // smaller message numbers belong to earlier rounds and are at rest
 	Counters  map[uint64]uint64 // highest seq by recipient
-	Consumers []string          // of events, that watch from the beginning of the round
+	Consumers []string          // event consumers that are connected from the beginning of the round
 }
 
-// Rules holds the configuration of the nodes that the checks depend on. - Attempts int | pushes of one life before the
-// message fails - owners  | by key: the trace whose call owns the key; set when the book is closed - contested  | keys
-// for which a spilled call lost to another call - replayAlls []int64 // | times of the calls to replay by filter - top
-// | highest message number
+// Rules holds the configuration of the nodes that the checks depend on.
 type Rules struct {
-	Attempts int // pushes of one life before it fails
+	Attempts int // pushes of one life before the message fails
 }
 
 // Book is the ledger of one round.
@@ -33,11 +28,11 @@ type Book struct {
 	lines           map[int]*phoneConn // open connections of phones
 	calls           map[string][]keyCall
 	looks           map[uint64][]syncAnswer
-	owners          map[string]*messageTrace // by key, of the calls that the store took; known when the book is closed
-	contested       map[string]bool          // keys that calls had in a spill and lost
+	owners          map[string]*messageTrace // by key: the trace whose call owns the key; set when the book is closed
+	contested       map[string]bool          // keys for which a spilled call lost to another call
 	watchers        []*eventConsumer
-	replayAlls      []int64 // when they were called
-	top             int     // highest number
+	replayAlls      []int64 // times of the calls to replay by filter
+	top             int     // highest message number
 	verdict         Verdict
 	pendingBreaches []pendingBreach
 }

@@ -1,14 +1,12 @@
 package checker
 
-// eventConsumer is the state of one consumer of events. - conn     int | number of its current connection - position
-// string | newest position on that connection - passed map | positions on that connection; they are opaque and only
-// detect repeats
+// eventConsumer is the state of one consumer of events.
 type eventConsumer struct {
 	Consumer
-	conn     int    // the connection that it has
-	position string // the newest on that connection
+	conn     int    // number of its current connection
+	position string // newest position on that connection
 
-	passed map[string]struct{} // positions on that connection; they are opaque, and tell a repeat only
+	passed map[string]struct{} // positions on that connection; they are opaque and only detect repeats
 }
 
 func (b *Book) watcher(name string) (int, *eventConsumer) {

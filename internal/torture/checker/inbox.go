@@ -36,12 +36,11 @@ type syncAnswer struct {
 	at    int64
 }
 
-// appendOp is an append of one or several consecutive seqs. - began    int64 | earliest time - at       int64 | latest
-// time
+// appendOp is an append of one or several consecutive seqs.
 type appendOp struct {
 	from, to uint64
-	began    int64 // not before
-	at       int64 // not after
+	began    int64 // earliest time
+	at       int64 // latest time
 }
 
 // synced records the answer of a Sync.

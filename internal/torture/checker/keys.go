@@ -14,12 +14,11 @@ import (
 // effect. Every try is an operation, including concurrent duplicates and tries without an answer. Only keys that were used
 // more than once are checked: a single try cannot contradict anything.
 
-// keyCall is one try of a call with a key. - call  int | number of the first message; identifies the body - id    string
-// | first id of the answer
+// keyCall is one try of a call with a key.
 type keyCall struct {
 	kind  Kind
-	call  int    // which body
-	id    string // of the first message of the answer
+	call  int    // number of the first message; identifies the body
+	id    string // first id of the answer
 	began int64
 	at    int64
 }

@@ -2,13 +2,12 @@ package checker
 
 import "time"
 
-// phoneConn is one connection of a phone. - began int64 | time before the dial - quiet bool | it never sends - last  map
-// | highest seq of a first delivery, by lane - seen  map | delivered seqs
+// phoneConn is one connection of a phone.
 type phoneConn struct {
-	began int64             // before it was dialed
-	quiet bool              // it never said a word
-	last  map[string]uint64 // highest first delivery by lane
-	seen  map[uint64]bool   // seqs
+	began int64             // time before the dial
+	quiet bool              // it never sends
+	last  map[string]uint64 // highest seq of a first delivery, by lane
+	seen  map[uint64]bool   // delivered seqs
 }
 
 // margin is the allowed difference of two clocks of one machine, one of them truncated to milliseconds.

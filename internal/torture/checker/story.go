@@ -6,14 +6,7 @@ import (
 	"time"
 )
 
-// messageTrace holds all observations of one message. - original * | of a copy: the first trace with the same number -
-// began      int64 | time of the first try - node       int | number of the called node, or anywhere - answered   int64
-// | time of the first 202 - spilled    bool | the first 202 reported the spill - stored     bool | a 202 reported the
-// store - mismatched bool | its key belongs to another body - id       string | first observed id; another id starts a
-// copy - acking   [2]bool | delivered, read: an acknowledgement was sent - acked    [2]bool | delivered, read: an
-// acknowledgement was completed - cancels    int | cancel calls - canceledAt int64 | time of the first 200 - replays
-// int | replay calls by id - absent     bool | answered 404 after it was accepted - marks []Mark | events by version,
-// from the first source - told  int | length of the history at rest; zero: none
+// messageTrace holds all observations of one message.
 type messageTrace struct {
 	number int
 	call   int
@@ -24,44 +17,43 @@ type messageTrace struct {
 	ttl    int64
 	quiet  bool
 
-	original *messageTrace   // of a copy: the first story of the same number
+	original *messageTrace   // of a copy: the first trace with the same number
 	copies   []*messageTrace // of an original
 
-	began      int64 // of the first try to send it
-	node       int   // that the tries were made at; several: anywhere
-	answered   int64 // its first 202
-	spilled    bool  // and that said that it is on the node's disk alone
-	stored     bool  // a 202 said that it is in the store
+	began      int64 // time of the first try
+	node       int   // number of the called node, or anywhere
+	answered   int64 // time of the first 202
+	spilled    bool  // the first 202 reported the spill
+	stored     bool  // a 202 reported the store
 	refused    bool
 	unknown    bool
-	mismatched bool // its key belonged to another body
+	mismatched bool // its key belongs to another body
 
-	id       string // under which it appeared; a further one makes a copy
+	id       string // first observed id; another id starts a copy
 	places   []place
 	received int
-	acking   [2]bool // delivered, read: a phone meant to
-	acked    [2]bool // and its call was completed
+	acking   [2]bool // delivered, read: an acknowledgement was sent
+	acked    [2]bool // delivered, read: an acknowledgement was completed
 
-	cancels    int   // called
-	canceledAt int64 // the first 200
-	replays    int   // called, of this message by its id
-	absent     bool  // the node said so after it was accepted
+	cancels    int   // cancel calls
+	canceledAt int64 // time of the first 200
+	replays    int   // replay calls by id
+	absent     bool  // answered 404 after it was accepted
 
 	final *Entry
-	marks []Mark // its events by version, from whoever told of them first
-	told  int    // how long the history is that the node tells at rest; zero: it did not
+	marks []Mark // events by version, from the first source
+	told  int    // length of the history at rest; zero: none
 	seen  [maxConsumers]uint16
 	dead  bool
 }
 
-// place is a seq of the message. - life     int | zero: unknown - began    int64 | earliest time of its assignment -
-// answered int64 | time of the first answer with the seq - seen     int64 | time of the first delivery with the seq
+// place is a seq of the message.
 type place struct {
 	seq      uint64
-	life     int   // zero: nobody said
-	began    int64 // it cannot have had the seq before
-	answered int64 // an answer told the seq
-	seen     int64 // a phone saw it there
+	life     int   // zero: unknown
+	began    int64 // earliest time of its assignment
+	answered int64 // time of the first answer with the seq
+	seen     int64 // time of the first delivery with the seq
 }
 
 // maxConsumers bounds the event consumers.

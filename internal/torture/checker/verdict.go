@@ -1,52 +1,46 @@
 package checker
 
-// Verdict is the result of the checks. - Rounds int | completed rounds - Cuts   int | link faults - Wipes  int | flushes
-// of Redis - Parts []Part | faults by part - Spilled    int | accepted messages that were in a spill first - Duplicates
-// int | spilled messages canceled because another call owned the key - Unknown    int | messages of calls without an
-// answer - Refused    int | messages of refused calls - Scheduled  int | messages with a send time - Cancels    int |
-// cancel calls - Tripped  int | observations of an open device breaker - Dead      int | dead letters at the end of
-// their round - Breaches int | broken promises, losses included - Broken   []string | first breaches, with the traces of
-// their messages
+// Verdict is the result of the checks.
 type Verdict struct {
-	Rounds int `json:"rounds"` // times at which everything came to rest and was judged
+	Rounds int `json:"rounds"` // completed rounds
 	Kills  int `json:"kills"`
 	Pauses int `json:"pauses"`
-	Cuts   int `json:"cuts"`  // of links
-	Wipes  int `json:"wipes"` // of what may forget
+	Cuts   int `json:"cuts"`  // link faults
+	Wipes  int `json:"wipes"` // flushes of Redis
 
-	Parts []Part `json:"parts"` // which suffered what, by name
+	Parts []Part `json:"parts"` // faults by part
 
 	Accepted   int `json:"accepted"`   // messages
-	Spilled    int `json:"spilled"`    // of them, on a node's own disk at first
-	Duplicates int `json:"duplicates"` // of those, canceled because another node's call had the key
-	Unknown    int `json:"unknown"`    // calls without an answer, by message
-	Refused    int `json:"refused"`    // likewise
+	Spilled    int `json:"spilled"`    // accepted messages that were in a spill first
+	Duplicates int `json:"duplicates"` // spilled messages canceled because another call owned the key
+	Unknown    int `json:"unknown"`    // messages of calls without an answer
+	Refused    int `json:"refused"`    // messages of refused calls
 	Mismatched int `json:"mismatched"` // messages whose key belonged to another body
 	Again      int `json:"again"`      // messages whose keyed call was answered more than once
-	Scheduled  int `json:"scheduled"`  // messages that were to be sent later
+	Scheduled  int `json:"scheduled"`  // messages with a send time
 	Mortal     int `json:"mortal"`     // messages with a time to live
-	Cancels    int `json:"cancels"`    // calls
+	Cancels    int `json:"cancels"`    // cancel calls
 	Replays    int `json:"replays"`    // lives beyond the first
 
 	Received int `json:"received"` // first deliveries
 	Repeats  int `json:"repeats"`
 	Syncs    int `json:"syncs"`
-	Tripped  int `json:"tripped"` // times at which a breaker of a device was found open
+	Tripped  int `json:"tripped"` // observations of an open device breaker
 
 	Delivered int `json:"delivered"` // messages that ended so
 	Read      int `json:"read"`
 	Expired   int `json:"expired"`
 	Canceled  int `json:"canceled"`
 	Failed    int `json:"failed"`
-	Dead      int `json:"dead"` // listed as dead letters at the end of their round
+	Dead      int `json:"dead"` // dead letters at the end of their round
 
 	Consumers []Consumer `json:"consumers"`
 	Keys      Checked    `json:"keys"`
 	Inboxes   Checked    `json:"inboxes"`
 
 	Lost     int      `json:"lost"`
-	Breaches int      `json:"breaches"`         // of promises, losses included
-	Broken   []string `json:"broken,omitempty"` // the first of them, with their stories
+	Breaches int      `json:"breaches"`         // broken promises, losses included
+	Broken   []string `json:"broken,omitempty"` // first breaches, with the traces of their messages
 }
 
 // Consumer counts what one event consumer saw.
@@ -57,12 +51,12 @@ type Consumer struct {
 	Repeats     int    `json:"repeats"`
 }
 
-// Checked counts the histories that were checked for linearizability. - Undecided  int | histories not decided in time
+// Checked counts the histories that were checked for linearizability.
 type Checked struct {
 	Histories  int `json:"histories"`
 	Operations int `json:"operations"`
 	LeftOut    int `json:"leftOut"`   // operations beyond the bound of one history
-	Undecided  int `json:"undecided"` // histories that the checker could not finish in time
+	Undecided  int `json:"undecided"` // histories not decided in time
 }
 
 func (c *Checked) add(other Checked) {
