@@ -36,8 +36,8 @@ type accepted struct {
 	replayed   bool
 }
 
-// offer sends a message as a client does that tries again while the outcome is unknown; an empty key is none. Without a key a
-// call of unknown outcome is given up, and ok is false.
+// offer sends a message and retries while the outcome is unknown. Without a key (empty) it does not retry and returns ok
+// = false.
 func (p *platform) offer(phone, content, key string) (a accepted, ok bool) {
 	p.t.Helper()
 	for {
@@ -160,7 +160,7 @@ func awaitAll(ph *phone, want []string) {
 	}
 }
 
-// firsts leaves repeats out.
+// firsts removes repeats.
 func firsts(list []string) (once []string) {
 	seen := map[string]bool{}
 	for _, id := range list {
@@ -276,8 +276,8 @@ func TestShutdown_SpillNotEmpty_ExitsThree(t *testing.T) {
 	}
 }
 
-// wrongDatabases are given to those who look, drain and start: each is refused in one line, and neither of them has anything
-// afterwards that it had not before.
+// wrongDatabases are databases with which status, drain and start must be refused in one line, without any change to
+// them.
 func wrongDatabases(t *testing.T, server *pgproc.Server, dataDir string) {
 	t.Helper()
 	for _, name := range []string{"empty", "another"} {
@@ -409,7 +409,7 @@ func TestSpill_UnstorableCall_IsQuarantined(t *testing.T) {
 	}
 }
 
-// poison makes the database refuse a content, as one that cannot be stored.
+// poison makes the database reject a message content, to simulate a call that can never be stored.
 func poison(t *testing.T, server *pgproc.Server) {
 	t.Helper()
 	sql(t, server, `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN

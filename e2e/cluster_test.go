@@ -81,7 +81,7 @@ func TestNodesShareADatabase(t *testing.T) {
 	}
 }
 
-// try makes one REST call and gives whatever is answered.
+// try makes one REST call and returns its answer, whatever the status.
 func (p *platform) try(method, path, body string) (code int, answer string) {
 	p.t.Helper()
 	code, _, answer = p.ask(method, path, body, nil)
@@ -115,7 +115,7 @@ func (p *platform) ask(method, path, body string, headers map[string]string) (co
 	return resp.StatusCode, resp.Header, string(text)
 }
 
-// patient waits for an answer as long as a sensible business does.
+// patient is a client with the timeout of a typical business.
 var patient = http.Client{Timeout: 30 * time.Second}
 
 // TestAPIKey_DatabaseAway_IsNotRejected checks that a node which cannot look up a key during a database outage answers

@@ -16,7 +16,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
-// startGateway starts a gateway. What it gives is called like a node.
+// startGateway starts a gateway. The result is used like a node.
 func startGateway(t *testing.T, secrets nodeproc.Secrets, flags ...string) *platform {
 	t.Helper()
 	return gatewayOf(t, secrets, "", append(flags, "--forward-admin"))
@@ -45,7 +45,7 @@ type caller struct {
 	in        *bufio.Reader
 }
 
-// reply is what a call is answered.
+// reply is the answer to a call.
 type reply struct {
 	status int
 	header http.Header
@@ -103,7 +103,7 @@ func (c *caller) close() {
 	}
 }
 
-// callers are many of them at once.
+// callers is a group of concurrent callers.
 type callers struct {
 	t       *testing.T
 	gateway *platform
@@ -153,7 +153,7 @@ func (c *callers) one(who *caller, n int64) {
 	c.took = append(c.took, time.Since(began))
 }
 
-// noneFailed fails the test if a call has.
+// noneFailed fails the test if a call failed.
 func (c *callers) noneFailed(when string) {
 	c.t.Helper()
 	if n := c.bad.Load(); n > 0 {
@@ -161,7 +161,7 @@ func (c *callers) noneFailed(when string) {
 	}
 }
 
-// accepted is how many single calls a node has answered 202.
+// accepted returns the number of single calls that a node has answered 202.
 func (p *platform) accepted() float64 {
 	p.t.Helper()
 	return p.metricOr(`esh3ar_http_request_seconds_count{route="/v1/messages",status="202"}`, 0)

@@ -15,8 +15,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
-// business is one that sends numbers to one phone through a gateway, one after the other. It sends each of them once,
-// whatever is answered: what has to be tried again is the gateway's to try.
+// business sends numbers to one phone through a gateway, one after the other. It sends each once and leaves retries to
+// the gateway.
 type business struct {
 	caller
 	phone string
@@ -67,8 +67,7 @@ func (s *business) one(k int) {
 	s.failed = append(s.failed, fmt.Sprintf("call %d: %d %s %v", k, got.status, got.body, err))
 }
 
-// rolling is a cluster behind a gateway, with phones that negotiate there and a sender for each: those of even numbers have
-// keys.
+// rolling is a cluster behind a gateway with one sender per phone; even-numbered senders use keys.
 type rolling struct {
 	t       *testing.T
 	nodes   []*platform
@@ -77,7 +76,7 @@ type rolling struct {
 	senders []*business
 }
 
-// newRolling waits until every node has its part of the phones.
+// newRolling starts the cluster and waits until every node has its share of the phones.
 func newRolling(t *testing.T, phones int) *rolling {
 	t.Helper()
 	nodes, redisURL, _ := cluster(t, 3)
@@ -165,7 +164,7 @@ func (r *rolling) killAmongCalls(n *nodeproc.Node) (err error) {
 	return err
 }
 
-// nothingIsLost compares what was answered, what the store has and what came to the phones.
+// nothingIsLost compares the answered messages with the stored and the received ones.
 func (r *rolling) nothingIsLost() {
 	r.t.Helper()
 	for i, s := range r.senders {
@@ -191,7 +190,7 @@ func (r *rolling) nothingIsLost() {
 	}
 }
 
-// inbox is all that is stored for a phone, in the order of its sequence numbers.
+// inbox returns all stored messages of a phone by sequence number.
 func (p *platform) inbox(number string) (all []message) {
 	p.t.Helper()
 	for cursor := ""; ; {
@@ -244,8 +243,7 @@ func TestRollingRestartBehindTheGateway(t *testing.T) {
 	}
 }
 
-// TestRollingRestartWithACrash is the same with a node that is killed in the middle. What it was just doing has an unknown
-// outcome for callers without a key, and for them only.
+// TestRollingRestartWithACrash also kills a node. Only calls without a key may then have an unknown outcome.
 func TestRollingRestartWithACrash(t *testing.T) {
 	t.Parallel()
 	r := newRolling(t, 6)

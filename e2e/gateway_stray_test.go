@@ -41,9 +41,9 @@ func newCareless(t *testing.T, negotiations, rest *platform) *careless {
 	return c
 }
 
-// TestForeignConnections_AllTransports_ReachTheirNode: Microsoft's client negotiates at one node, and every request of the connection comes to a gateway or
-// to another node. It reaches the node that holds the connection, over each transport: the phone gets what waits and what
-// comes, and acknowledges it.
+// TestForeignConnections_AllTransports_ReachTheirNode sends every request of a connection to a gateway or to a node that
+// does not hold it. Over each transport the requests reach the holder: the phone gets waiting and new messages and
+// acknowledges them.
 func TestForeignConnections_AllTransports_ReachTheirNode(t *testing.T) {
 	t.Parallel()
 	nodes, redisURL, _ := cluster(t, 2)

@@ -22,7 +22,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
-// apart starts nodes that share nothing but their API key: enough to see where calls go.
+// apart starts independent nodes with the same API key, for tests of the distribution of calls.
 func apart(t *testing.T, n int) (nodes []*platform, urls string) {
 	t.Helper()
 	for range n {
@@ -44,7 +44,7 @@ func cluster(t *testing.T, n int) (nodes []*platform, redisURL string, killRedis
 	return nodes, redis.URL(), redis.Kill
 }
 
-// awaitNodes waits until the gateway gives calls to so many nodes.
+// awaitNodes waits until the gateway balances over the given number of nodes.
 func (p *platform) awaitNodes(want int) {
 	p.t.Helper()
 	var metrics string
@@ -54,8 +54,8 @@ func (p *platform) awaitNodes(want int) {
 	}, func() string { return fmt.Sprintf("not %d nodes up:\n%s\n%s", want, metrics, p.node.Stderr) })
 }
 
-// TestTenThousandCallers is R1.1: they call at the same time, and the nodes get equal shares of 30,000 calls. Only calls that a node has
-// taken count, and there is one try.
+// TestTenThousandCallers is R1.1: concurrent callers make 30,000 calls without retries, and the nodes accept equal
+// shares.
 func TestTenThousandCallers(t *testing.T) {
 	nodes, urls := apart(t, 3)
 	gateway := startGateway(t, nodes[0].secrets, "--nodes", urls, "--connections", "6000")
@@ -86,7 +86,8 @@ func takenBy(nodes []*platform) (taken []float64) {
 	return taken
 }
 
-// TestSlowNode: a node that runs a tenth of the time loses its share, and calls through the gateway hardly meet it.
+// TestSlowNode checks that a node with a tenth of the CPU time gets fewer calls, and that few calls through the gateway
+// are slow.
 func TestSlowNode(t *testing.T) {
 	nodes, urls := apart(t, 3)
 	gateway := startGateway(t, nodes[0].secrets, "--nodes", urls)
@@ -115,7 +116,8 @@ func TestSlowNode(t *testing.T) {
 	}, func() string { return "the node does not get its share back" })
 }
 
-// besideASlowNode calls a slow node and the gateway at the same time, and says what callers of the gateway have noticed.
+// besideASlowNode calls a slow node and the gateway at the same time, and describes the effect on callers of the
+// gateway.
 func besideASlowNode(t *testing.T, gateway *platform, nodes []*platform, slow *platform) (faults []string) {
 	t.Helper()
 	defer slowDown(t, slow.node)()
@@ -154,7 +156,7 @@ func besideASlowNode(t *testing.T, gateway *platform, nodes []*platform, slow *p
 	return faults
 }
 
-// slowDown lets a node run for 10 ms of each 100.
+// slowDown lets a node run for 10 ms of every 100 ms.
 func slowDown(t *testing.T, n *nodeproc.Node) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -278,7 +280,8 @@ func TestGateway_NodeDrains_NoCallFails(t *testing.T) {
 	gateway.awaitStatus(m.ID, "delivered")
 }
 
-// TestGateway_Negotiate_SendsPhonesToNodes: Microsoft's client negotiates at the gateway and hangs on a node; so does a business.
+// TestGateway_Negotiate_SendsPhonesToNodes negotiates at the gateway with Microsoft's client, as a phone and as a
+// business; each connects to a node.
 func TestGateway_Negotiate_SendsPhonesToNodes(t *testing.T) {
 	t.Parallel()
 	nodes, redisURL, _ := cluster(t, 2)
@@ -316,7 +319,7 @@ func TestGateway_Negotiate_SendsPhonesToNodes(t *testing.T) {
 	}
 }
 
-// nodeID is what the node calls itself.
+// nodeID returns the id that the node reports.
 func (p *platform) nodeID() string {
 	p.t.Helper()
 	text, err := os.ReadFile(filepath.Join(p.dataDir, "node-id"))
@@ -326,7 +329,8 @@ func (p *platform) nodeID() string {
 	return strings.TrimSpace(string(text))
 }
 
-// TestWebSocketsThroughTheGateway: only where it was asked to, for clients that skip negotiation.
+// TestWebSocketsThroughTheGateway checks that a gateway proxies WebSockets of clients that skip negotiation only if
+// enabled.
 func TestWebSocketsThroughTheGateway(t *testing.T) {
 	t.Parallel()
 	node := start(t)
@@ -348,8 +352,9 @@ func TestWebSocketsThroughTheGateway(t *testing.T) {
 	ph.awaitState("reconnecting")
 }
 
-// TestGatewayDrains: what it has taken it answers, and then it ends well. A caller that is between two calls as it ends may write to a
-// connection that is closed already, and cannot know whether it did: the node must not have taken what was not answered.
+// TestGatewayDrains checks that a gateway answers its calls in flight before it exits with code 0. A caller between two
+// calls may write to a closed connection and cannot know whether the call was read: the node must not have accepted an
+// unanswered call.
 func TestGatewayDrains(t *testing.T) {
 	t.Parallel()
 	node := start(t)
@@ -390,8 +395,8 @@ func TestGatewayDrains(t *testing.T) {
 	}
 }
 
-// TestSeveralClusters_OneRedis: a gateway takes the cluster whose keys it has, and must be told which of two if it has the keys
-// of both.
+// TestSeveralClusters_OneRedis checks that a gateway serves the cluster whose keys it has, and needs a flag to choose if
+// it has the keys of two.
 func TestSeveralClusters_OneRedis(t *testing.T) {
 	t.Parallel()
 	redis := redisServer(t)
@@ -425,8 +430,8 @@ func TestSeveralClusters_OneRedis(t *testing.T) {
 	}
 }
 
-// TestGateway_PoisonedRegistry_SendsNothingThere: an entry that no node has signed gets no call, no credential and no connection,
-// also under the name of a node.
+// TestGateway_PoisonedRegistry_SendsNothingThere checks that a registry entry without a node's signature receives no
+// call, credential or connection, even under the name of an existing node.
 func TestGateway_PoisonedRegistry_SendsNothingThere(t *testing.T) {
 	t.Parallel()
 	server := redisServer(t)
@@ -515,7 +520,7 @@ func TestGateway_ForeignConnection_ReachesItsNode(t *testing.T) {
 	}
 }
 
-// upgrade asks for a WebSocket and gives the answer.
+// upgrade requests a WebSocket and returns the answer.
 func (p *platform) upgrade(path, token string) (status int, text string) {
 	p.t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(p.node.URL, "http://"))

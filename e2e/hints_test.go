@@ -94,8 +94,8 @@ func (p *platform) hints(outcome string) float64 {
 	return p.metric(fmt.Sprintf("esh3ar_route_hints_total{outcome=%q}", outcome))
 }
 
-// TestHintsBetweenNodes: a business calls one node, two devices of one phone hang on two others, and word of every message
-// and of every acknowledgement goes from node to node.
+// TestHintsBetweenNodes calls one node while two devices of a phone are connected to two others: every message and every
+// acknowledgement is hinted from node to node.
 func TestHintsBetweenNodes(t *testing.T) {
 	t.Parallel()
 	for name, url := range map[string]func(t *testing.T) string{

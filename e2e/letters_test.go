@@ -23,8 +23,8 @@ func (p *platform) dlq(args ...string) string {
 	return stdout
 }
 
-// TestDeadLetters: a phone that is there and never acknowledges makes dead letters; they are listed, shown, replayed to a
-// phone that does acknowledge, and deleted.
+// TestDeadLetters checks that a phone which never acknowledges produces dead letters. They are listed, shown, replayed
+// to a phone that acknowledges, and deleted.
 func TestDeadLetters(t *testing.T) {
 	t.Parallel()
 	p := start(t, fastRetries...)
@@ -60,8 +60,8 @@ func TestDeadLetters(t *testing.T) {
 	p.awaitStatus(first.ID, "delivered")
 }
 
-// TestTimes_ScheduledExpiredCanceled_SurviveKill: what is scheduled waits through a kill -9 and comes when it is due, what has a time to live ends, and what is
-// canceled before its time never comes.
+// TestTimes_ScheduledExpiredCanceled_SurviveKill checks across a kill -9 that a scheduled message arrives when due, that
+// a message with a time to live expires, and that a canceled message never arrives.
 func TestTimes_ScheduledExpiredCanceled_SurviveKill(t *testing.T) {
 	t.Parallel()
 	p := start(t)

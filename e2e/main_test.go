@@ -18,7 +18,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
-// patience is how long a test waits for what must happen; it bounds a hang and measures nothing.
+// patience bounds the wait for a condition that must become true; it is not a performance limit.
 const patience = time.Minute
 
 // binary is the program under test, built once.
@@ -59,7 +59,7 @@ func withBinary(m *testing.M) int {
 	return code
 }
 
-// outsideParts says what is missing and how to get it: a test that cannot run has failed.
+// outsideParts returns an error with the install command if a required program is missing.
 func outsideParts() error {
 	for _, program := range []string{"node", "chromium"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -196,7 +196,7 @@ func (p *platform) awaitStatus(id, status string) {
 	})
 }
 
-// awaitLine waits until the node has told its operator something.
+// awaitLine waits until the node's log contains a text.
 func (p *platform) awaitLine(text string) {
 	p.t.Helper()
 	eventually(p.t, func() bool { return strings.Contains(p.node.Stderr.String(), text) }, func() string {
@@ -213,7 +213,7 @@ func (p *platform) token(phone, device string) string {
 	return answer.AccessToken
 }
 
-// eventually polls until it is so.
+// eventually polls until the condition holds.
 func eventually(t *testing.T, so func() bool, otherwise func() string) {
 	t.Helper()
 	if !within(patience, so) {

@@ -16,7 +16,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
-// esh3ar runs the program to its end.
+// esh3ar runs the program and waits for its end.
 func esh3ar(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*patience) // a torture takes its time on a busy machine
@@ -75,7 +75,7 @@ func TestDataDirInUse(t *testing.T) {
 	refused(t, "in use by another process", "--listen", "127.0.0.1:0", "--data-dir", p.dataDir)
 }
 
-// filled gives the data directory of a node that has stored something and was stopped.
+// filled returns the data directory of a stopped node with stored messages.
 func filled(t *testing.T) string {
 	t.Helper()
 	p := start(t)
@@ -129,7 +129,7 @@ func forAll(folder, pattern string, do func(string) error) error {
 	return nil
 }
 
-// TestDrain: SIGTERM answers what is in flight and ends with 0, and nothing that was answered is gone.
+// TestDrain checks that SIGTERM answers the calls in flight, exits with code 0 and loses no answered message.
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	p := start(t)

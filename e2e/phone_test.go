@@ -37,7 +37,7 @@ type statusChange struct {
 	Status    string `json:"status"`
 }
 
-// phoneEvent is one line of what the process tells.
+// phoneEvent is one line of the process's output.
 type phoneEvent struct {
 	Event    string          `json:"event"`
 	Live     bool            `json:"live"`
@@ -50,7 +50,7 @@ type phoneEvent struct {
 	comeback
 }
 
-// comeback is what a phone's automatic reconnect took.
+// comeback describes one automatic reconnect of a phone.
 type comeback struct {
 	Tries int    `json:"tries"` // the one that succeeded included
 	Took  int    `json:"tookMilliseconds"`
@@ -144,7 +144,7 @@ func (ph *phone) take(why string) phoneEvent {
 	}
 }
 
-// do runs a command to its end and gives its result.
+// do executes a command and returns its result.
 func (ph *phone) do(command map[string]any) json.RawMessage {
 	ph.t.Helper()
 	result, text := ph.try(command)

@@ -75,7 +75,8 @@ func (o *Options) Check() error {
 	return nil
 }
 
-// maxNodes is above what one machine can serve with its load beside it, and their connections are few enough for PostgreSQL.
+// maxNodes exceeds what one machine can serve together with the load, and stays below the connection limit of
+// PostgreSQL.
 const maxNodes = 8
 
 // maxSockets of one process: the hard limit of open files is 20,000 here, and the rest is for the store and the system.

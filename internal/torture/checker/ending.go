@@ -38,7 +38,7 @@ func (b *Book) count(s *messageTrace) {
 	}
 }
 
-// kept checks that an accepted message exists, and that a message which nobody received has a reason to be final.
+// kept checks that an accepted message exists, and that a message without a delivery has a reason to be final.
 func (b *Book) kept(s *messageTrace) {
 	switch {
 	case s.answered != 0 && s.final == nil:

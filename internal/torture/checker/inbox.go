@@ -84,7 +84,7 @@ func (b *Book) checkInboxes(list []*messageTrace, counters map[uint64]uint64, de
 	}
 }
 
-// log is what is known of the log of one recipient behind base.
+// log is the known part of one recipient's log, from seq base+1.
 type log struct {
 	base  uint64
 	slots []logSlot
@@ -112,7 +112,7 @@ func newLog(base, top uint64, list []*messageTrace) *log {
 
 func (l *log) holds(seq uint64) bool { return seq > l.base && seq-l.base <= uint64(len(l.slots)) }
 
-// enters returns the appends of the log by seq. A seq that nobody observed may have been appended at any time.
+// enters returns the appends of the log by seq. An unobserved seq may have been appended at any time.
 func (l *log) enters(b *Book, list []*messageTrace) (enters []appendOp) {
 	calls := map[int][]appendOp{} // of one batch
 	for _, s := range list {
@@ -144,7 +144,7 @@ func (l *log) enters(b *Book, list []*messageTrace) (enters []appendOp) {
 	return enters
 }
 
-// enter is the append of a message.
+// enter returns the append of a message.
 func (p *place) enter(s *messageTrace) appendOp {
 	e := appendOp{from: p.seq, to: p.seq, began: p.began, at: never}
 	if p.life == 1 {
@@ -175,7 +175,7 @@ func (l *log) torn(b *Book, call int, parts []appendOp) bool {
 	return false
 }
 
-// join makes one append of those of one batch, if they follow each other.
+// join merges the appends of one batch into one append if their seqs are consecutive.
 func join(parts []appendOp) []appendOp {
 	whole := parts[0]
 	for _, p := range parts[1:] {
@@ -194,8 +194,8 @@ func seqsOf(parts []appendOp) (text string) {
 	return text
 }
 
-// bounded cuts a history behind maxAppends appends. The looks that stay were answered before any of the appends that go
-// was called, so they have nothing to tell of those.
+// bounded truncates a history to maxAppends appends. It keeps only Syncs that were answered before the first removed
+// append was called: they cannot have seen a removed append.
 func bounded(enters []appendOp, looks []syncAnswer) ([]appendOp, []syncAnswer) {
 	if len(enters) <= maxAppends {
 		return enters, looks
@@ -226,7 +226,7 @@ func logHistory(enters []appendOp, looks []syncAnswer) []porcupine.Operation {
 	return history
 }
 
-// model checks appends and syncs against the log; its state is the highest seq so far.
+// model returns the model of the log; its state is the highest appended seq.
 func (l *log) model() porcupine.Model {
 	return porcupine.Model{
 		Init: func() any { return l.base },
@@ -241,7 +241,7 @@ func (l *log) model() porcupine.Model {
 	}
 }
 
-// explains tells whether a Sync of the log up to top gives that answer.
+// explains reports whether a Sync of the log up to seq top returns that answer.
 func (l *log) explains(top uint64, k syncAnswer) bool {
 	found := k.found
 	for len(found) > 0 && found[0].Seq <= l.base && found[0].Seq > k.after {
@@ -262,8 +262,9 @@ func (l *log) explains(top uint64, k syncAnswer) bool {
 	return len(found) == 0 && len(k.found) <= k.limit
 }
 
-// culprit names what broke a history: an append whose seq disagrees with real time, or else the first Sync, by its answer,
-// that cannot be explained. Appends without Syncs, and any beginning of the appends, would fit if the whole did.
+// culprit describes the operation that broke a history: an append whose seq contradicts real time, or otherwise the
+// first Sync, by the time of its answer, that no order explains. If the whole history fits, so do its appends alone and
+// every prefix of them.
 func (l *log) culprit(enters []appendOp, looks []syncAnswer, deadline time.Time) string {
 	broken := func(n, m int) bool {
 		return linearizable(l.model(), logHistory(enters[:n], looks[:m]), deadline) == porcupine.Illegal

@@ -20,7 +20,7 @@ func (s *messageTrace) entered() int {
 }
 
 // sequences checks that the seqs of each recipient continue from the previous round without gaps and that each belongs
-// to one message. The ledger does not know every seq, for example of a replay without an answer whose message nobody
+// to one message. The ledger does not know every seq, for example of a replay without an answer whose message no phone
 // received. So it counts: all known seqs are distinct and at most the number of inbox entries.
 func (b *Book) sequences(list []*messageTrace) map[uint64]uint64 {
 	counters := maps.Clone(b.start.Counters)

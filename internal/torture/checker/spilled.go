@@ -107,7 +107,7 @@ func (b *Book) overtaken(list []*messageTrace) {
 	}
 }
 
-// behind: of the second list, what was called after a message of the first was answered has a higher seq.
+// behind checks that a call of the second list, made after a call of the first was answered, has a higher seq.
 func (b *Book) behind(before, after []*messageTrace) {
 	slices.SortFunc(before, func(a, b *messageTrace) int { return cmp.Compare(a.answered, b.answered) })
 	slices.SortFunc(after, func(a, b *messageTrace) int { return cmp.Compare(a.began, b.began) })
