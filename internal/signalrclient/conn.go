@@ -41,6 +41,7 @@ type Config struct {
 	LocalIP net.IP      // source address, to use more ports than one address has; nil: chosen by the system
 	Buffer  int         // size of the read buffer in bytes; default 4096
 	TLS     *tls.Config // TLS configuration for https URLs; nil: the system's roots
+	NoPongs bool        // leave WebSocket pings unanswered, as an app that hangs does
 }
 
 // ErrClosed is the error of Next after the server has sent a close message.
@@ -77,6 +78,8 @@ type Conn struct {
 		frame []byte
 	}
 	next int // last invocation id; guarded by write
+
+	noPongs bool
 }
 
 // Dial connects without a negotiation and performs the SignalR handshake.
@@ -92,7 +95,7 @@ func Dial(ctx context.Context, c Config) (*Conn, error) {
 	if c.Buffer == 0 {
 		c.Buffer = 4096
 	}
-	conn := &Conn{net: raw, read: bufio.NewReaderSize(raw, c.Buffer)}
+	conn := &Conn{net: raw, read: bufio.NewReaderSize(raw, c.Buffer), noPongs: c.NoPongs}
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = raw.SetDeadline(deadline) // if it fails, so does the handshake
 	}
@@ -277,7 +280,7 @@ func (c *Conn) nextMessage() ([]byte, error) {
 			_ = c.frame(opClose, c.buffer[at:]) // best effort
 			return nil, io.EOF
 		case opPing, opPong:
-			if op == opPing {
+			if op == opPing && !c.noPongs {
 				if err := c.frame(opPong, c.buffer[at:]); err != nil {
 					return nil, err
 				}

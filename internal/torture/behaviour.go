@@ -64,7 +64,7 @@ const (
 	slow                       // acknowledges after a delay
 	silent                     // pings but acknowledges nothing
 	vanishing                  // drops its socket without a close after some messages
-	stalled                    // connected, but neither pings nor acknowledges
+	stalled                    // connected, but sends nothing: no pings, pongs or acknowledgements
 	crashing                   // drops its socket at the first push
 )
 

@@ -59,12 +59,12 @@ func (d *device) connect(ctx context.Context) (*online, error) {
 	}
 	o := &online{device: d, id: int(d.conns.Add(1)), number: recipientOf(d.index), waiting: map[string]invocation{}, seqs: map[string]uint64{}}
 	began := d.clock.now()
-	var err error
-	if o.conn, err = signalrclient.Dial(ctx, signalrclient.Config{URL: d.at.url(), Token: d.token}); err != nil {
-		return nil, err
-	}
 	if o.behaviour = profileOf(d.index).behaviour(d.random); d.isEnding() {
 		o.behaviour, o.atEnd = prompt, true
+	}
+	var err error
+	if o.conn, err = signalrclient.Dial(ctx, signalrclient.Config{URL: d.at.url(), Token: d.token, NoPongs: o.behaviour == stalled}); err != nil {
+		return nil, err
 	}
 	d.note(checker.Entry{Kind: checker.Opened, Conn: o.id, To: o.number, Began: began, Quiet: o.behaviour == stalled})
 	return o, nil
