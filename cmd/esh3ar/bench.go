@@ -103,7 +103,7 @@ func (c *benchCmd) shorten(o *bench.Options) {
 	o.Duration, o.Warmup, o.Rounds = time.Second, 300*time.Millisecond, 1
 	o.Phones, o.Callers = 200, 50
 	if c.Overload {
-		o.Duration, o.Callers = 4*time.Second, 150 // it takes as long until who waits too long is shed
+		o.Duration, o.Callers = 4*time.Second, 150 // long enough for calls to time out in the queue and be shed
 	}
 	if c.Autoscale {
 		o.Duration, o.Phones, o.Callers = 5*time.Second, 40, 300 // it takes as long until a node is added

@@ -29,7 +29,7 @@ type backend struct {
 	dir    string // with bootstrap.json
 }
 
-// nowhere is where messages go that nobody waits for.
+// nowhere is a target that discards every message.
 type nowhere struct{}
 
 func (nowhere) Publish([]*esh3ar.Message) {}

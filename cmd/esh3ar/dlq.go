@@ -109,7 +109,7 @@ func (f *clientFlags) ready() error {
 	return f.needAPIKey()
 }
 
-// walkLetters calls visit for each dead letter that matches, in pages of size, until it wants no more.
+// walkLetters calls visit for each dead letter that matches, in pages of size, until visit returns false or an error.
 func (f *clientFlags) walkLetters(ctx context.Context, filter *letterFilter, size int, visit func(raw json.RawMessage) (more bool, err error)) error {
 	q := url.Values{"limit": {strconv.Itoa(size)}}
 	for name, value := range filter.fields() {
@@ -151,7 +151,7 @@ func (f *clientFlags) letterIDs(ctx context.Context, filter *letterFilter) (ids 
 	return ids, err
 }
 
-// interrupted is why a command ended early. An interrupt is no success: what was asked for is not done.
+// interrupted returns the error of a command that ended early. An interrupt is an error, because only part of the work is done.
 func interrupted(ctx context.Context, err error, verb string, done int) error {
 	switch {
 	case err == nil:

@@ -16,7 +16,7 @@ type dlqDeleteCmd struct {
 	Yes          bool `help:"With --all: yes, for good."`
 }
 
-// deleters is how many deletions are under way at once: enough to share the store's commits.
+// deleters is the number of concurrent deletions: enough for several of them to share a commit of the store.
 const deleters = 16
 
 func (c *dlqDeleteCmd) Run(ctx context.Context, s node.Streams) error {
@@ -60,7 +60,7 @@ func (c *dlqDeleteCmd) deleteAll(ctx context.Context, s node.Streams) error {
 		}
 		group.Go(func() error {
 			switch err := c.delete(inner, id.String()); {
-			case isNotFound(err): // somebody else was faster
+			case isNotFound(err): // already deleted by another client
 			case err != nil:
 				return err
 			default:

@@ -43,11 +43,11 @@ func (c *dlqListCmd) Run(ctx context.Context, s node.Streams) error {
 	return nil
 }
 
-// print writes the letters and tells whether it left some out.
+// print writes at most Limit letters and returns their number; more reports whether others match.
 func (c *dlqListCmd) print(ctx context.Context, s node.Streams, table *tabwriter.Writer) (shown int, more bool, err error) {
 	size := maxPage
 	if c.Limit > 0 {
-		size = min(c.Limit+1, maxPage) // one more tells whether there is more
+		size = min(c.Limit+1, maxPage) // one more than is printed, to learn whether others match
 	}
 	err = c.walkLetters(ctx, &c.letterFilter, size, func(raw json.RawMessage) (bool, error) {
 		if more = c.Limit > 0 && shown == c.Limit; more {

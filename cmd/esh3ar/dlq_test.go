@@ -315,7 +315,8 @@ func TestAReplayGoesOnStepByStep(t *testing.T) {
 	}
 }
 
-// TestADeletionThatFails ends the others and says how far it came; what somebody else deleted is no fault.
+// TestADeletionThatFails: the first failure ends the other deletions, and the error reports how many are done. A letter that
+// another client has deleted is not a failure.
 func TestADeletionThatFails(t *testing.T) {
 	t.Parallel()
 	page := `200{"items":[{"id":"` + esh3ar.NewMessageID().String() + `"}]}`

@@ -58,7 +58,7 @@ func TestServe_Starts_PrintSecretsWhereTheyBelong(t *testing.T) {
 	secrets := []string{"--admin-token", adminToken, "--api-key", apiKey}
 	for _, c := range []struct {
 		name, listen, journal string
-		first, later          []string // flags besides secrets, and of the second start
+		first, later          []string // flags of the first start without the secrets; flags of the second start
 		wantSecrets           bool     // at the first start
 		wantFirst, wantLater  bool     // a link with a token
 	}{

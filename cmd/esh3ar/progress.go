@@ -37,7 +37,7 @@ func newProgress(w io.Writer, verb string, total int) *progress {
 	return p
 }
 
-// isTerminal tells whether a person may be watching.
+// isTerminal reports whether w is a terminal.
 func isTerminal(w io.Writer) bool {
 	file, ok := w.(*os.File)
 	if !ok {
@@ -92,7 +92,7 @@ func (p *progress) showLocked() {
 	fmt.Fprintf(p.w, "\r\x1b[K[%s%s] %s %d of %d", strings.Repeat("#", full), strings.Repeat(".", barWidth-full), p.verb, done, total)
 }
 
-// showCountLocked shows what is counted where the total is not known.
+// showCountLocked shows the count alone, because the total is unknown. The caller holds the lock.
 func (p *progress) showCountLocked() {
 	if p.bar {
 		fmt.Fprint(p.w, "\r\x1b[K")

@@ -29,7 +29,7 @@ func openStopped(dataDir string, s node.Streams) (*spill.Spill, error) {
 	return kept, err
 }
 
-// isLeftBehind tells whether a node ended with accepted messages that are nowhere else.
+// isLeftBehind reports whether a node ended while its spill holds accepted messages that the database does not have.
 func isLeftBehind(err error) bool {
 	_, ok := errors.AsType[node.SpillNotEmptyError](err)
 	return ok

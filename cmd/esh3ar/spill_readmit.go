@@ -8,7 +8,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/node"
 )
 
-// spillReadmitCmd is for an operator who has removed what kept the database from taking a call.
+// spillReadmitCmd retries calls that the database refused, after an operator has removed the cause.
 type spillReadmitCmd struct {
 	URL        string `name:"url" help:"The node to call (default: http://127.0.0.1:8080)."`
 	AdminToken string `name:"admin-token" help:"The admin token (default: from bootstrap.json in the data directory)."`

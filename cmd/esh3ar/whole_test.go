@@ -21,7 +21,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/auth"
 )
 
-// whole is a whole node with a gateway before it, in this process, so that a fuzzer sees which of their code an input reaches.
+// whole is a complete node behind a gateway, both in this process, so that the coverage of their code guides the fuzzer.
 type whole struct {
 	node, gateway string // host:port
 	operators     string // host:port of what --admin-listen names; else node's

@@ -9,77 +9,82 @@ import (
 	"github.com/esh3artech/esh3ar/internal/flow"
 )
 
-// A device whose connections end again and again right after a push is not helped by more pushes: its app may crash over
-// a message, or its network drop whatever is larger than a keep-alive. Its breaker opens, and what it has not acknowledged
-// waits in the inbox. When the breaker is half open, the next connection gets one message at a time, until the phone has
-// acknowledged a whole window of them or all that there was; then the breaker closes.
+// A circuit breaker per device stops pushes to a phone that cannot handle them.
 //
-// A close by the phone before it acknowledged the one message spends an attempt of that message, and its business becomes
-// a suspect. From then on the messages of the suspects wait, and those of all other businesses go as usual: on the next
-// connection, without a pause. So a message that crashes the app ends in the dead letters, and it delays the messages of
-// other businesses by: the failures that open the breaker, the first pause, and one connection that fails over it. The
-// same holds for a message that the phone does not acknowledge on trial: its business becomes a suspect after
-// BreakerRules.Patience.
+// If the connections of a device repeatedly end right after a push, further pushes do not help: a message may crash the
+// app, or the network may drop every packet that is larger than a keep-alive. The states are:
 //
-// The pause of a suspect ends with a trial: a connection on which its messages go too, one at a time and in their order.
-// Such a connection must not have pushed what comes behind them in their lane (first deliveries have rising seq), so one
-// that did is closed by the server, and the phone connects again. If the connections fail although the suspects wait, the
-// others are tried one at a time, and one more business becomes a suspect. Beyond suspectLimit businesses it is the device
-// or its network that fails, and everything waits.
+//	closed     Messages are pushed as usual. BreakerRules.Failures failed connections in a row open the breaker.
+//	open       Nothing is pushed; unacknowledged messages stay in the inbox. After a pause the breaker is half open.
+//	half open  One message is pushed at a time. When the phone has acknowledged a whole window of messages, or all that
+//	           wait, the breaker closes. A connection that fails opens it again.
 //
-// Each time the breaker opens again its pause grows, because a network that drops everything is not to use up the attempts
-// of all messages. One message that fails alone, again and again, says nothing of the network: the pause grows with its
-// first failure and not with the others.
+// While the breaker is half open, the message that fails is known. If the phone closes before it acknowledges that message,
+// the attempt counts, and the business of the message becomes a suspect. From then on the messages of suspects wait, and
+// the messages of other businesses are pushed as usual, on the next connection and without a pause. So a message that
+// crashes the app becomes a dead letter, and it delays the messages of other businesses only by the failures that open the
+// breaker, the first pause, and one failed connection. A message that the phone does not acknowledge within
+// BreakerRules.Patience makes its business a suspect in the same way.
 //
-// The breaker belongs to the device and outlives the connections it judges, but not the process: a restart costs three
-// connections.
+// The pause of a suspect ends with a trial: a connection that also pushes the messages of suspects, one at a time and in
+// order. First deliveries must have rising sequence numbers in each lane, so a connection that has already pushed later
+// messages of the lane cannot run the trial: the server closes it, and the phone connects again. If connections fail while
+// the suspects wait, the other messages are pushed one at a time too, until one more business is a suspect. If there would
+// be more than suspectLimit suspects, the device or its network is at fault, and all messages wait.
+//
+// The pause grows each time the breaker opens, so that a network that drops everything does not use up the attempts of all
+// messages. Repeated failures of the same message are no evidence against the network: only its first failure lets the pause grow.
+//
+// The breaker belongs to the device and outlives its connections. It is held in memory: after a restart,
+// BreakerRules.Failures connections have to fail before it opens again.
 
 // BreakerState is the state of a device's breaker.
 type BreakerState uint8
 
-// The states, under their usual names.
+// The states of a circuit breaker.
 const (
-	Closed   BreakerState = iota // all is well
-	HalfOpen                     // one message at a time
-	Open                         // nothing is pushed; with suspects: nothing of theirs
+	Closed   BreakerState = iota // messages are pushed as usual
+	HalfOpen                     // one message is pushed at a time
+	Open                         // nothing is pushed; if there are suspects, only their messages wait
 )
 
 var breakerNames = [...]string{"closed", "half_open", "open"}
 
-// String is the stable name.
+// String returns the name of the state, as the admin API and the metrics use it.
 func (s BreakerState) String() string { return breakerNames[s] }
 
-// BreakerRules are what breakers go by.
+// BreakerRules are the settings of the breakers.
 type BreakerRules struct {
-	Failures int           // connections in a row that open it
-	Within   time.Duration // from a push to a close that counts
-	Pause    flow.Backoff  // how long it stays open, by how often it has opened in a row
-	Patience time.Duration // from the push of a message on trial until the messages of other businesses go too
+	Failures int           // consecutive failed connections that open the breaker
+	Within   time.Duration // longest time from a push to the phone's close that counts as a failure
+	Pause    flow.Backoff  // time that the breaker stays open, by the number of times it has opened since it was closed
+	Patience time.Duration // longest wait for the acknowledgement of a message on trial before other businesses' messages are pushed
 }
 
-// suspectLimit bounds the suspects of a device.
+// suspectLimit is the largest number of suspects of a device. One more clears the list, and all messages wait.
 const suspectLimit = 4
 
-// breaker is one device's. Its zero value is closed.
+// breaker is the circuit breaker of one device. The zero value is closed. It is not safe for concurrent use: breakers.mu
+// guards it.
 type breaker struct {
-	failures int                 // connections in a row that failed
-	trips    int                 // how often it opened since it was last closed
-	opensAt  time.Time           // when it becomes half open; zero: it is closed
-	culprit  messageLife         // message that was alone on the newest connection that failed; zero: there were more
-	suspects []esh3ar.BusinessID // businesses whose messages wait while the others go; replaced, never changed
-	detours  int                 // connections in a row that failed although the suspects waited
-	search   bool                // too many did: the other messages go one at a time
+	failures int                 // consecutive failed connections
+	trips    int                 // number of times it opened since it was last closed; sets the length of the pause
+	opensAt  time.Time           // when the open breaker becomes half open; zero while it is closed
+	culprit  messageLife         // only unacknowledged message of the last failed connection; zero if there were more
+	suspects []esh3ar.BusinessID // businesses whose messages wait; sessions share the slice, so it is replaced and never modified
+	detours  int                 // consecutive connections that failed while the suspects' messages waited
+	search   bool                // detours reached BreakerRules.Failures: the other messages are pushed one at a time
 }
 
-// terms are what a connection has to heed of its device's breaker.
+// terms are the restrictions that a device's breaker imposes on a connection. The zero value imposes none.
 type terms struct {
-	gate     BreakerState        // HalfOpen: one message at a time; Open: nothing goes
-	opensAt  time.Time           // when the breaker becomes half open
-	suspects []esh3ar.BusinessID // of the breaker
-	avoid    bool                // their messages wait
+	gate     BreakerState        // HalfOpen: one message is pushed at a time; Open: nothing is pushed
+	opensAt  time.Time           // when the breaker becomes half open; zero if it is closed
+	suspects []esh3ar.BusinessID // suspects of the breaker; must not be modified
+	avoid    bool                // the messages of the suspects wait
 }
 
-// state is the state at a time.
+// state returns the state at the given time. The change from Open to HalfOpen happens by time alone.
 func (b *breaker) state(now time.Time) BreakerState {
 	switch {
 	case b.opensAt.IsZero():
@@ -91,7 +96,8 @@ func (b *breaker) state(now time.Time) BreakerState {
 	}
 }
 
-// terms returns what a connection of the device has to heed at a time.
+// terms returns the restrictions for a connection of the device at the given time. An open breaker with suspects is open
+// for their messages only: to a connection it looks closed, or half open during a search for a further suspect.
 func (b *breaker) terms(now time.Time) terms {
 	t := terms{gate: b.state(now), opensAt: b.opensAt, suspects: b.suspects}
 	if t.gate == Open && len(t.suspects) > 0 {
@@ -103,8 +109,9 @@ func (b *breaker) terms(now time.Time) terms {
 	return t
 }
 
-// fail counts a connection; true says that the breaker opened. While it is open for all, only connections from before
-// fail, and they tell nothing new. culprit is the message that was alone on it, zero if there were more.
+// fail records a failed connection and reports whether the breaker opened. culprit is the only unacknowledged message of
+// the connection, zero if there were more. While the breaker is open for all messages, the call has no effect: only
+// connections from before it opened can fail then, and they are no new evidence.
 func (b *breaker) fail(rules *BreakerRules, culprit suspect, now time.Time, random func(int64) int64) (opened bool) {
 	state := b.state(now)
 	if state == Open && len(b.suspects) == 0 {
@@ -129,7 +136,8 @@ func (b *breaker) fail(rules *BreakerRules, culprit suspect, now time.Time, rand
 	}
 }
 
-// accuse makes the business of a message that failed alone a suspect, and opens the breaker.
+// accuse makes the business of the culprit a suspect and opens the breaker. The pause grows only if the culprit is another
+// message than the last one.
 func (b *breaker) accuse(rules *BreakerRules, culprit suspect, now time.Time, random func(int64) int64) {
 	if culprit.messageLife != b.culprit {
 		b.trips++
@@ -145,19 +153,21 @@ func (b *breaker) accuse(rules *BreakerRules, culprit suspect, now time.Time, ra
 	b.opensAt = now.Add(rules.Pause.Delay(b.trips, random))
 }
 
-// acquit takes the acknowledgement of a suspect's message; true says that it was the last suspect.
+// acquit removes a business from the suspects, because the phone acknowledged one of its messages. It reports whether no
+// suspect is left.
 func (b *breaker) acquit(business esh3ar.BusinessID) bool {
 	b.suspects = slices.DeleteFunc(slices.Clone(b.suspects), func(s esh3ar.BusinessID) bool { return s == business })
 	return len(b.suspects) == 0
 }
 
-// healthy takes the acknowledgement of a message that was not on trial; true says that the breaker closes.
+// healthy records the acknowledgement of a message that was not on trial. It reports whether the breaker closes.
 func (b *breaker) healthy() bool {
 	b.detours, b.search = 0, false
 	return len(b.suspects) == 0
 }
 
-// apply takes a verdict. It reports whether the state is another one now, and whether nothing is left to be remembered.
+// apply records the verdict of a connection. changed reports whether the state is a different one now. closed reports
+// whether the breaker is closed and can be removed from the map.
 func (b *breaker) apply(rules *BreakerRules, v verdict, culprit suspect, now time.Time, random func(int64) int64) (changed, closed bool) {
 	was := b.state(now)
 	switch v {
@@ -170,7 +180,7 @@ func (b *breaker) apply(rules *BreakerRules, v verdict, culprit suspect, now tim
 			return true, false
 		}
 	case cleared:
-		closed = b.acquit(culprit.business) && was == Open // half open: its trial goes on
+		closed = b.acquit(culprit.business) && was == Open // half open: the trial continues
 	case healthy:
 		closed = b.healthy()
 	case recovered:

@@ -9,37 +9,38 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// Device names a phone: one recipient can have several.
+// Device identifies a phone. One recipient can have several devices.
 type Device struct {
 	Recipient esh3ar.Recipient
 	ID        string
 }
 
-// BreakerInfo is what can be said of one device's breaker.
+// BreakerInfo describes the breaker of one device.
 type BreakerInfo struct {
 	Device
 	State    BreakerState
-	Failures int       // connections in a row
-	OpensAt  time.Time // when an open one becomes half open
+	Failures int       // consecutive failed connections
+	OpensAt  time.Time // when an open breaker becomes half open; zero if it is closed
 }
 
-// breakerLimit bounds the devices that are remembered, about 10 MiB. When there are more, those whose breaker is closed
-// are forgotten, which costs them the failures they had; when all are open, the new device is not judged.
-const breakerLimit = 1 << 16
+// breakerLimit is the largest number of devices in the map, about 10 MiB. At the limit, the devices whose breakers are
+// closed are removed and lose their count of failures. If all are open, a further device gets no breaker.
+const breakerLimit = 1 << 16 // 65,536 devices
 
-// breakers remembers the devices that are not well. Most are, and take no room.
+// breakers holds the breakers of the devices that had a failure. A healthy device has no entry. Its methods may be called
+// from any goroutine.
 type breakers struct {
 	rules    *BreakerRules
 	random   func(int64) int64
 	onChange func(BreakerInfo)
-	known    atomic.Int64 // devices in the map: mostly none, and then nobody takes the lock
+	known    atomic.Int64 // size of the map; while it is zero, as usual, the lock is not taken
 	mu       struct {
 		sync.Mutex
 		of map[Device]*breaker
 	}
 }
 
-// terms returns what a connection of the device has to heed.
+// terms returns the restrictions for a connection of the device.
 func (b *breakers) terms(d Device, now time.Time) terms {
 	if b.known.Load() == 0 {
 		return terms{}
@@ -52,7 +53,9 @@ func (b *breakers) terms(d Device, now time.Time) terms {
 	return terms{}
 }
 
-// record takes a connection's verdict on its device, and the message that was alone on it.
+// record applies a connection's verdict to the breaker of its device. culprit is the only unacknowledged message of the
+// connection, zero if there were more. Only the verdict failing creates a breaker. onChange is called without the lock, so
+// calls for concurrent changes of one device may arrive in either order.
 func (b *breakers) record(d Device, v verdict, culprit suspect, now time.Time) {
 	if v != failing && b.known.Load() == 0 {
 		return
@@ -79,6 +82,8 @@ func (b *breakers) record(d Device, v verdict, culprit suspect, now time.Time) {
 	}
 }
 
+// addLocked adds a closed breaker for the device. If the map is full of open breakers, the returned breaker is not in it.
+// The caller holds b.mu.
 func (b *breakers) addLocked(d Device) *breaker {
 	one := &breaker{}
 	if len(b.mu.of) >= breakerLimit {
@@ -98,12 +103,13 @@ func (b *breakers) addLocked(d Device) *breaker {
 	return one
 }
 
+// info describes the breaker at the given time.
 func (b *breaker) info(d Device, now time.Time) BreakerInfo {
 	return BreakerInfo{Device: d, State: b.state(now), Failures: b.failures, OpensAt: b.opensAt}
 }
 
-// Breakers lists the devices whose breakers are not closed, at most limit of them, those first that wait longest, and
-// counts them all.
+// Breakers lists the devices whose breakers are not closed, at most limit of them, ordered by OpensAt. open and halfOpen
+// count all of them.
 func (e *Engine) Breakers(limit int) (list []BreakerInfo, open, halfOpen int) {
 	now := time.Now()
 	e.breakers.mu.Lock()

@@ -211,7 +211,7 @@ func TestCluster_ScheduledMessage_ReachesPhone(t *testing.T) {
 	})
 }
 
-// TestCluster_RecipientOffline_MessageIsPending, and nobody else.
+// TestCluster_RecipientOffline_MessageIsPending: only the messages of offline recipients become pending.
 func TestCluster_RecipientOffline_MessageIsPending(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -225,8 +225,8 @@ func TestCluster_RecipientOffline_MessageIsPending(t *testing.T) {
 	})
 }
 
-// TestStaleWalk_RecipientOnOtherNode_StaysQueued: a phone on another node that has no room leaves its messages queued, for as long as it
-// likes; and while presence is away nobody is called absent.
+// TestStaleWalk_RecipientOnOtherNode_StaysQueued: the messages of a phone that is connected to another node and whose window is
+// full stay queued without limit. While presence is unavailable, no recipient counts as offline.
 func TestStaleWalk_RecipientOnOtherNode_StaysQueued(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -249,7 +249,7 @@ func TestStaleWalk_RecipientOnOtherNode_StaysQueued(t *testing.T) {
 	})
 }
 
-// TestStaleWalk_NodeGone_MakesPending: a commit that nobody routed, on a node that never comes back.
+// TestStaleWalk_NodeGone_MakesPending: a node commits a message, dies before it routes the message, and never returns.
 func TestStaleWalk_NodeGone_MakesPending(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -396,7 +396,7 @@ func TestCluster_StalePresence_LosesAndReordersNothing(t *testing.T) {
 	})
 }
 
-// crowd is phones on all nodes, each with a second device on the next one, and businesses that call any node.
+// crowd is a fixture with phones on all nodes, each with a second device on the next node, and businesses that call any node.
 type crowd struct {
 	*town
 	phones []*crowdPhone
@@ -423,7 +423,7 @@ func newCrowd(c *town, recipients int) *crowd {
 	return k
 }
 
-// send stores messages for everybody, through a node that has nothing to do with where they are.
+// send stores messages for every recipient, through a node that does not depend on where the recipients are connected.
 func (k *crowd) send(round int) {
 	for i := range len(k.phones) / 2 {
 		r := alice + esh3ar.Recipient(i)

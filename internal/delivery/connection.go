@@ -105,13 +105,13 @@ func (e *Engine) Connect(d Device, conn Conn) *Session {
 	return s
 }
 
-// Close ends a session; byPeer says that the phone ended the connection, or vanished, and nobody here. What it did not
-// acknowledge is in the inbox as before.
+// Close ends a session. byPeer reports that the phone, and not this node, ended the connection, or that the phone disappeared.
+// Unacknowledged messages stay in the inbox. Further calls have no effect.
 func (s *Session) Close(byPeer bool) {
 	s.mu.Lock()
 	was := s.mu.closed
 	s.mu.closed = true
-	unpushed := s.mu.scheduled || s.step.needsCatchUp // its worker, if it has one, is about to look; else nobody touches the step
+	unpushed := s.mu.scheduled || s.step.needsCatchUp // if scheduled, a worker will run it; if not, no worker uses the step and it may be read
 	s.mu.Unlock()
 	if was {
 		return

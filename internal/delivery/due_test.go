@@ -12,7 +12,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 )
 
-// counting is a store that counts the commits of due tasks under way.
+// counting is a store that counts the concurrent commits of due tasks.
 type counting struct {
 	*embedded.Store
 	now, most atomic.Int64

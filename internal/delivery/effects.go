@@ -5,91 +5,96 @@ import "github.com/esh3artech/esh3ar"
 // Push is one message on its way to a phone.
 type Push struct {
 	Message *esh3ar.Message
-	Attempt int // 1 the first time, one more with each repeat
+	Attempt int // number of the delivery attempt; 1 for the first
 
-	known bool        // the store has it as sent already
-	life  esh3ar.Life // of a repeat
+	known bool        // the store already has the message as sent or later
+	life  esh3ar.Life // life of the message; set for repeats only
 }
 
-// Batch is what leaves for one connection in one write.
+// Batch is the messages that one write sends to a connection.
 type Batch struct {
-	Live   bool // news; otherwise the backlog
+	Live   bool // messages that were just committed; false for the backlog
 	Pushes []Push
 }
 
-// effects are what a step asks of the world. The shell carries them out and feeds back what came of it: pushed or
-// refused for the batch, page for the read, settled for each settlement, reloaded for each reload.
+// effects are the actions that one step of the state machine requests. The state machine itself does no I/O: a worker
+// executes the effects and reports each result in a later step. The result is pushed or refused for the batch, redelivered
+// for the repeat, page for the read, settled for each settlement, and reloaded for each reload. The zero value requests
+// nothing.
 type effects struct {
-	batch   Batch
-	repeat  *Push // alone in its batch
-	read    *esh3ar.InboxQuery
-	settles []settlement
-	reloads []messageLife
-	ended   []esh3ar.MessageID // tell the recipient's other connections
-	lapsed  []messageLife      // the same, of what ended without a receipt
-	done    []completion
-	verdict verdict // on the device
-	probe   uint32  // number of a probe of the connection; 0: none
-	swept   bool    // the sweep named a message that no hint had
-	culprit suspect // with a verdict: the message that was alone on the connection; zero: none
-	refresh bool    // the phone should connect again
+	batch   Batch              // messages to push; none if it has no pushes
+	repeat  *Push              // message to push again, in a write of its own; nil: none
+	read    *esh3ar.InboxQuery // page of the inbox to read; nil: none
+	settles []settlement       // status changes to commit, in this order
+	reloads []messageLife      // messages to read from the store by their id
+	ended   []esh3ar.MessageID // acknowledged messages; the recipient's other connections drop them
+	lapsed  []messageLife      // messages that ended without a receipt; the other connections drop them too
+	done    []completion       // calls of the phone to complete
+	verdict verdict            // on the device; none if the step says nothing about it
+	probe   uint32             // number of a probe of the connection; zero: none
+	swept   bool               // the sweep found a message that no hint had announced
+	culprit suspect            // with a verdict: the only unacknowledged message of the connection; zero: none
+	refresh bool               // ask the phone to connect again
 }
 
-// messageLife is a message in one of its lives: what was begun in one says nothing of the next.
+// messageLife names one life of a message. A replayed dead letter begins a new life, and results of an earlier life do not
+// apply to it.
 type messageLife struct {
 	id   esh3ar.MessageID
 	life esh3ar.Life
 }
 
-// verdict is what a connection tells the breaker of its device.
+// verdict is what a connection reports to the circuit breaker of its device.
 type verdict uint8
 
 const (
 	none      verdict = iota
-	healthy           // it acknowledged
-	failing           // it ended soon after a push without having acknowledged anything
-	stalling          // it has not acknowledged a message that was alone
-	cleared           // it acknowledged a suspect's message that was alone
-	recovered         // its trial is over
+	healthy           // the phone acknowledged a message
+	failing           // the phone closed soon after a push and acknowledged nothing
+	stalling          // the phone did not acknowledge, within the patience, a message that was pushed alone
+	cleared           // the phone acknowledged a message of a suspect that was pushed alone
+	recovered         // the trial of the device is over
 )
 
-// settlement is one request to the settler; all its changes are in one commit.
+// settlement is one request to the settler. All of its changes are part of the same commit.
 type settlement struct {
 	changes []esh3ar.Change
 	ticket  ticket
-	unknown int // ids among the changes that the session does not know; they go the slow way
+	unknown int // number of changes whose ids the session does not know; if any, the rate-limited unknownQueue takes it
 }
 
-// ticket comes back with the result of a settlement.
+// ticket identifies a settlement. The settler returns it with the result.
 type ticket struct {
 	kind ticketKind
-	ids  []esh3ar.MessageID // entries of the window that are acknowledged by it
-	join []esh3ar.MessageID // entries whose acknowledgement was under way before
-	read bool               // it is a read receipt as well
-	one  messageLife        // whose attempt was counted
-	call func(error)        // the phone's call, completed by the result; may be nil
+	ids  []esh3ar.MessageID // entries of the window that this settlement acknowledges
+	join []esh3ar.MessageID // entries that an earlier settlement, still in flight, acknowledges
+	read bool               // it is also a read receipt
+	one  messageLife        // message whose attempt was recorded; for attemptTicket and failTicket
+	call func(error)        // call of the phone to complete with the result; may be nil
 }
 
+// ticketKind is the purpose of a settlement.
 type ticketKind uint8
 
 const (
-	sentTicket    ticketKind = iota // nobody waits for it
-	ackTicket                       // acknowledgement by the phone
-	attemptTicket                   // the next attempt was counted
-	failTicket                      // the last attempt was spent
+	sentTicket    ticketKind = iota // messages were pushed; the session does not wait for the result
+	ackTicket                       // the phone acknowledged messages
+	attemptTicket                   // the next attempt is recorded before the repeat is pushed
+	failTicket                      // the last attempt failed; the message becomes a dead letter
 )
 
-// completion ends a call of the phone.
+// completion is a call of the phone and its result.
 type completion struct {
 	call func(error)
 	err  error
 }
 
+// complete adds a completion. It does nothing if call is nil.
 func (fx *effects) complete(call func(error), err error) {
 	if call != nil {
 		fx.done = append(fx.done, completion{call, err})
 	}
 }
 
-// reset makes fx ready for the next step; nothing of it may be in use then.
+// reset clears fx for the next step. The slices are not reused, because the caller may still hold a copy of fx.
 func (fx *effects) reset() { *fx = effects{} }

@@ -154,7 +154,7 @@ func (e *Engine) Publish(stored []*esh3ar.Message) {
 		}
 		oldest = min(oldest, m.CreatedAt())
 		found = e.sessions.AppendConnections(found[:0], m.Recipient)
-		if len(found) == 0 && e.cluster == nil { // in a cluster, presence reports who is offline
+		if len(found) == 0 && e.cluster == nil { // in a cluster, presence reports which recipients are offline
 			absent = append(absent, pendingChange(m.ID, m.Recipient, firstLife, now))
 		}
 		for _, s := range found {

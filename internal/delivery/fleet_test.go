@@ -10,10 +10,10 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 )
 
-// scene is what a history is played in.
+// scene is the configuration of a simulated history.
 type scene struct {
 	nodes int
-	calm  bool // nothing goes wrong with hints, so they must bring everything without a sweep
+	calm  bool // no hint is lost or delayed, so hints alone must deliver every message, without a sweep
 }
 
 // fleet is the nodes of a world and what is between them: the real machine of each node's router, presence, and hints
@@ -43,7 +43,7 @@ type simNode struct {
 	renewed  time.Time // when a share of its recipients was last asserted again
 }
 
-// simLookUp is a look-up under way. Its answer is made when it begins, and comes later.
+// simLookUp is a look-up in flight. Its answer is computed when it begins and arrives later.
 type simLookUp struct {
 	asked []esh3ar.Recipient
 	nodes [][]membership.NodeID
@@ -224,8 +224,8 @@ func (w *world) presenceFails() bool {
 	return true
 }
 
-// say is half of what a node next says of its presence: it looks what to say, or that arrives. Of what fails nobody knows
-// whether it arrived.
+// say runs half of a presence update of a node: the node takes the next batch, or the batch in flight arrives. After a failure
+// the node does not know whether the batch arrived.
 func (w *world) say(n *simNode, choice uint32) {
 	if n.saying == nil {
 		if asked := n.board.NextBatch(); asked != nil {
@@ -331,7 +331,7 @@ func (w *world) lie(e simEntry) {
 	w.presence[e] = w.now.Add(presence.TTL)
 }
 
-// restart begins a node anew. Its entries stay until they end or somebody follows them.
+// restart restarts a node. Its presence entries stay until they expire or another node follows them.
 func (w *world) restart(n *simNode) {
 	w.mishaps = w.mishaps || n.board != nil
 	n.begin(n.board != nil)
@@ -378,7 +378,7 @@ func (w *world) move(o op) {
 	w.connect(c.inbox, o.b/2*2+device)
 }
 
-// converge lets all that is under way between nodes happen, and no time pass.
+// converge delivers everything in flight between nodes. No time passes.
 func (w *world) converge() {
 	for range 200 {
 		for _, n := range w.fleet.nodes {
@@ -408,7 +408,7 @@ func (w *world) converged() bool {
 	return !slices.ContainsFunc(w.conns, func(c *simConn) bool { return len(c.mailbox) > 0 })
 }
 
-// cut loses all that is under way between nodes.
+// cut drops everything in flight between nodes.
 func (w *world) cut() {
 	for _, n := range w.fleet.nodes {
 		n.parcels = nil
@@ -420,8 +420,8 @@ func (w *world) cut() {
 	}
 }
 
-// probe sends every recipient one more message and follows it: it must wake nobody in vain, free all windows once it
-// is acknowledged, and whatever was wrong in the presence that it followed must be put right.
+// probe sends every recipient one more message and follows it. The message must wake only sessions that it concerns, all
+// windows must be empty when it is acknowledged, and wrong presence entries that its hint followed must be corrected.
 func (w *world) probe() {
 	w.failing = 0
 	w.converge()
@@ -451,8 +451,8 @@ func (w *world) acknowledgeOnce(m *simMessage) {
 	}
 }
 
-// checkPresence holds presence against what is: after a hint to everybody nothing may be left that leads astray, and where
-// nothing went wrong nobody may be missing.
+// checkPresence compares presence with the connections. After a hint to every recipient no wrong entry may be left, and if no
+// failure was injected, no connection may be missing.
 func (w *world) checkPresence(whole bool) {
 	for _, n := range w.fleet.nodes {
 		for _, box := range w.inboxes {

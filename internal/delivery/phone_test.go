@@ -451,7 +451,7 @@ func (w *world) heard(c *simConn, ids []esh3ar.MessageID) {
 	}
 }
 
-// checkWindow counts the window anew and holds it against its bounds.
+// checkWindow counts the entries of the window and compares them with its counters and bounds.
 func (w *world) checkWindow(c *simConn) {
 	win := c.step.window
 	if win == nil {

@@ -84,8 +84,8 @@ func (q pooled[T]) add(item T) { q.ReportDepth(q.put(item)) }
 // time, however many there are, so what happens on a connection stays in order.
 type readyQueue = pooled[*Session]
 
-// readJob is a read for a session: of its inbox, or of one message. A session has one read of its inbox and one message
-// per lane under way at most, so the queue is bounded by the sessions.
+// readJob is a read for a session: a page of its inbox, or one message. A session has at most one read of its inbox and one
+// read of a message per lane in flight, so the number of sessions bounds the queue.
 type readJob struct {
 	session *Session
 	query   *esh3ar.InboxQuery

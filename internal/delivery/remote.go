@@ -97,8 +97,9 @@ func (h LocalEndpoint) ShardRecipients(share int) []esh3ar.Recipient {
 	return h.e.sessions.Shard(share)
 }
 
-// PresenceAsserted notes that other nodes can see the recipients from now on. Before that their look-ups saw nobody, and the
-// sessions may have read the inbox before the commits of those: so they are compared with the store, once.
+// PresenceAsserted records that other nodes can see the recipients from now on. Earlier look-ups by other nodes found no
+// session, so they sent no hints, and the sessions may have read the inbox before those commits. So each session is
+// compared with the store once.
 func (h LocalEndpoint) PresenceAsserted(rs []esh3ar.Recipient) {
 	f := h.e.cluster
 	f.mu.Lock()

@@ -62,8 +62,8 @@ func (w *world) quieten() {
 	}
 }
 
-// makeGood lets no time pass, and yet all must arrive whose lane is not held. Where something went wrong, one round
-// of the sweep alone must do it, with no word between the nodes; elsewhere what is under way must, without the sweep.
+// makeGood delivers, without letting time pass, every message whose lane is not held. After a failure, one round of the sweep
+// must achieve it, without any traffic between the nodes. Without a failure, the traffic in flight must, without the sweep.
 func (w *world) makeGood() {
 	w.due()
 	if w.mishaps {
@@ -138,7 +138,7 @@ func (w *world) settle(sweep bool, check func(*simConn)) {
 	}
 }
 
-// still tells whether no session has anything to do.
+// still reports whether no session has work to do.
 func (w *world) still() bool {
 	for _, c := range w.conns {
 		if len(c.mailbox) > 0 || c.step.reading || c.step.needsCatchUp {

@@ -29,7 +29,7 @@ func (s *session) backingOff(lane esh3ar.Priority) bool {
 	return s.lanes != nil && s.lanes[lane].phase >= delaying
 }
 
-// backoffWindowFraction is the part of the window that a lane in backoff may have unacknowledged besides the oldest message.
+// backoffWindowFraction is the part of the window that a lane in backoff may have unacknowledged in addition to the oldest message.
 const backoffWindowFraction = 8
 
 // laneHeld reports whether no new message of the lane may go. A lane in backoff is not shut: one message that the phone never
@@ -62,8 +62,8 @@ func (s *session) startTimer(rules *Rules, lane esh3ar.Priority, now time.Time) 
 	}
 }
 
-// removeFromWindow takes an unacknowledged entry out of the window. Its lane's timer is that of the oldest: if that leaves, the
-// timer starts anew with the next. restartTimers must follow.
+// removeFromWindow removes an unacknowledged entry from the window. The timer of a lane belongs to its oldest entry: if that
+// one is removed, the timer restarts for the next. The caller must call restartTimers afterwards.
 func (s *session) removeFromWindow(e *entry, to entryState) {
 	oldest := s.window.oldest(e.lane) == e
 	s.window.move(e, to)
@@ -118,7 +118,7 @@ func (s *session) tick(rules *Rules, now time.Time, heard int64, random func(int
 		}
 		e := s.window.oldest(esh3ar.Priority(lane)) // a running timer has an entry
 		switch {
-		case e.pending: // a repeat from before its acknowledgement failed is still under way
+		case e.pending: // a repeat that began before the settlement of the acknowledgement failed is still in flight
 			t.due = now.Add(rules.AckTimeout / 4)
 		case t.phase == delaying:
 			t.phase, e.pending = repeating, true

@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	// staleBatch is how many queued messages one step of the stale walk takes, and staleEvery its pace: a status for
-	// up to 500 messages a second is repaired without anybody noticing.
+	// staleBatch is the number of queued messages that one step of the stale walk reads, and staleEvery the time between
+	// steps. A walk corrects at most 500 statuses a second, which is a negligible load for the store.
 	staleBatch = 500
 	staleEvery = time.Second
-	// deadNodeWalkInterval, and up to twice that, is the time between walks for the sake of nodes that are gone.
+	// deadNodeWalkInterval is the shortest time between walks for the messages of dead nodes. The longest is twice that.
 	deadNodeWalkInterval = time.Minute
 )
 
@@ -26,14 +26,15 @@ func (m *missedStatuses) markDirty() { m.at.Store(time.Now().UnixNano()) }
 
 func (m *missedStatuses) lastMissed() time.Time { return time.Unix(0, m.at.Load()) }
 
-// staleWalk decides when to walk. A walk looks at messages of a certain age only, for younger ones may be on their way: so it
-// begins when what was missed has that age, and ends what was missed so long before its beginning.
+// staleWalk schedules the walks over all inboxes. A walk reads only messages that are older than a minimum age, because
+// younger ones may still be in delivery. So it begins when the missed messages have that age, and it covers what was missed
+// up to that age before its beginning.
 type staleWalk struct {
-	after   time.Duration // the age
-	covered time.Time     // what was missed until then is done with
-	noticed time.Time     // when something later was noticed first; zero: it was not
-	walking bool
-	next    string // where to go on
+	after   time.Duration // minimum age of the messages
+	covered time.Time     // messages missed until then are covered by an earlier walk or by the current one
+	noticed time.Time     // when a message missed after covered was first noticed; zero: none
+	walking bool          // a walk is in progress
+	next    string        // cursor of the next step; empty: the beginning
 }
 
 // due reports whether a step of a walk is due now.
@@ -51,19 +52,19 @@ func (w *staleWalk) due(missed, now time.Time) bool {
 	return w.walking
 }
 
-// markOfflinePending turns queued messages of absent recipients into pending ones, where the moment of their commit was missed:
-// a crash, a full settler, a phone that left in that moment, presence that did not answer. It changes statuses and nothing
-// else. It walks all inboxes once after a start, and again only when something of that kind has happened.
+// markOfflinePending changes queued messages of offline recipients to pending if that was missed at their commit: after a
+// crash, because the settler was full, because the phone disconnected at that moment, or because presence did not answer.
+// It changes nothing but statuses. It walks all inboxes once after a start, and again only when messages were missed.
 //
-// In a cluster every node walks, for itself. A node that died may have left something behind and may never come back, so
-// each also walks once in a while for the sake of the others. Nobody shares the work out: that needs a lease or a view of
-// who is there, and both fail in the very moments that the walk is for. A walk that finds nothing reads an index; of two
-// that find the same, the second change does not apply, for a status only rises.
+// In a cluster every node walks independently. A dead node may leave queued messages behind and never return, so each node
+// also walks once in one or two minutes. The nodes do not divide the work: that needs a lease or a membership view, and
+// both fail in the situations that the walk exists for. A walk that finds nothing reads only an index. If two nodes find the
+// same message, the second change has no effect, because a status never goes back.
 func (e *Engine) markOfflinePending(ctx context.Context) {
 	ticker := time.NewTicker(staleEvery)
 	defer ticker.Stop()
 	strangers := e.nextDeadNodeWalk(time.Now())
-	w := staleWalk{after: e.opts.StaleAfter, noticed: time.Now().Add(-e.opts.StaleAfter)} // what the last run left is old enough
+	w := staleWalk{after: e.opts.StaleAfter, noticed: time.Now().Add(-e.opts.StaleAfter)} // messages of the previous run are old enough for a walk now
 	for {
 		select {
 		case <-ctx.Done():
@@ -86,7 +87,8 @@ func (e *Engine) nextDeadNodeWalk(now time.Time) time.Time {
 	return now.Add(deadNodeWalkInterval + time.Duration(e.opts.Random(int64(deadNodeWalkInterval))))
 }
 
-// markOfflineBatch does one step of the walk. If it fails, the step is repeated.
+// markOfflineBatch runs one step of the walk. If the store, presence or the settler fails, the cursor stays and the next
+// tick repeats the step.
 func (e *Engine) markOfflineBatch(ctx context.Context, w *staleWalk) {
 	now := time.Now()
 	refs, following, err := e.store.Queued(ctx, esh3ar.TimeOf(now.Add(-w.after)), w.next, staleBatch)

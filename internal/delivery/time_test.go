@@ -29,7 +29,7 @@ func (w *world) mortal(m *simMessage) {
 	w.tasks = append(w.tasks, esh3ar.Task{Kind: esh3ar.ExpireTask, Due: m.ExpiresAt, Message: m.ID, Life: m.Life})
 }
 
-// due does what is due, some time after it was: nobody promised that the tasks are punctual.
+// due runs the tasks that are due, some of them late: tasks have no guaranteed time of execution.
 func (w *world) due() {
 	w.tasks = slices.DeleteFunc(w.tasks, func(t esh3ar.Task) bool {
 		if t.Due > esh3ar.TimeOf(w.now) {

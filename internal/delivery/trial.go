@@ -7,30 +7,32 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// suspect is a message that was alone on a connection, and its business.
+// suspect is the only unacknowledged message of a connection, and its business.
 type suspect struct {
 	messageLife
 	business esh3ar.BusinessID
 }
 
-// trial is the part of a session that follows the breaker of its device.
+// trial is the state of a session that the breaker of its device restricts. A session without restrictions has none. It is
+// part of the session's step: only the worker that runs the session uses it.
 type trial struct {
-	suspects  []esh3ar.BusinessID
-	avoid     bool                          // their messages are passed over
-	passed    [esh3ar.Priorities]esh3ar.Seq // per lane: the first that was passed over; zero: none
-	beyond    [esh3ar.Priorities]bool       // per lane: something behind that was pushed
+	suspects  []esh3ar.BusinessID           // suspects of the breaker, and one of this session if stalled; replaced, never modified
+	avoid     bool                          // the suspects' messages are passed over
+	passed    [esh3ar.Priorities]esh3ar.Seq // per lane: the first message that was passed over; zero: none
+	beyond    [esh3ar.Priorities]bool       // per lane: a message after the first passed one was pushed
 	alone     suspect                       // message that was pushed alone; zero: none
-	waitsTill time.Time                     // end of the patience with it; zero: over
-	stalled   bool                          // the patience with it ended
-	acked     int                           // acknowledgements while one message goes at a time
-	refreshBy time.Time                     // when a new connection is asked for although messages wait for acknowledgement; zero: none is needed
+	waitsTill time.Time                     // when the patience with that message ends; zero: it has ended, or there is none
+	stalled   bool                          // the patience ended without an acknowledgement
+	acked     int                           // acknowledgements on this connection during the trial
+	refreshBy time.Time                     // when the phone is asked to reconnect even if messages are unacknowledged; zero: no need
 }
 
-// onTrial reports whether the session follows the breaker: then it has to hear of it before each tick and before its end.
+// onTrial reports whether the breaker restricts the session. If so, the worker calls applyTerms before each tick and before
+// the close.
 func (s *session) onTrial() bool { return s.gate != Closed || s.trial != nil }
 
-// applyTerms takes how the breaker stands: half open by now, open for longer because another connection of the device has
-// failed, or closed by one that acknowledged.
+// applyTerms applies the current terms of the breaker. Since the last call it may have become half open, stayed open for
+// longer because another connection of the device failed, or closed because another connection acknowledged.
 func (s *session) applyTerms(rules *Rules, t terms, now time.Time, fx *effects) {
 	if s.trial == nil && t.gate == Closed && !t.avoid {
 		s.gate, s.opensAt = Closed, time.Time{}
@@ -58,8 +60,8 @@ func (s *session) applyTerms(rules *Rules, t terms, now time.Time, fx *effects) 
 	s.conclude(fx)
 }
 
-// holdsOn reports whether the suspects go on waiting although their trial is due: one of their messages is here and not
-// acknowledged, or a new connection is needed.
+// holdsOn reports whether the trial of the suspects is postponed by BreakerRules.Patience, because this connection has an
+// unacknowledged message of theirs, or because it has pushed later messages and a new connection is needed.
 func (s *session) holdsOn(rules *Rules, now time.Time, fx *effects) bool {
 	waits := s.trial.stalled && s.unacked(s.trial.alone.messageLife) != nil
 	if !waits && !s.trial.isBeyond() {
@@ -73,12 +75,12 @@ func (s *session) holdsOn(rules *Rules, now time.Time, fx *effects) bool {
 	return true
 }
 
-// passes reports whether a message has to wait for the trial of its business.
+// passes reports whether m must be passed over, because its business is a suspect that waits for a trial.
 func (s *session) passes(m *esh3ar.Message) bool {
 	return s.trial != nil && s.trial.avoid && slices.Contains(s.trial.suspects, m.Business)
 }
 
-// passOver takes a message for read without pushing it.
+// passOver marks a message as read without pushing it. It records where rewind has to start.
 func (s *session) passOver(m *esh3ar.Message) {
 	s.read[m.Priority] = max(s.read[m.Priority], m.Seq)
 	if first := &s.trial.passed[m.Priority]; *first == 0 || m.Seq < *first {
@@ -86,10 +88,12 @@ func (s *session) passOver(m *esh3ar.Message) {
 	}
 }
 
-// isBeyond reports whether the messages that were passed over can not go on this connection any more.
+// isBeyond reports whether the connection has pushed messages after those that were passed over. Then it can no longer push
+// the passed ones in order.
 func (t *trial) isBeyond() bool { return slices.Contains(t.beyond[:], true) }
 
-// rewind reads again what was passed over.
+// rewind moves the read positions back to the first passed message of each lane, so that catch-up reads them again. A read
+// in progress is marked stale.
 func (s *session) rewind() {
 	for lane, first := range s.trial.passed {
 		if first == 0 {
@@ -104,7 +108,7 @@ func (s *session) rewind() {
 	s.trial.beyond = [esh3ar.Priorities]bool{}
 }
 
-// refresh asks for a new connection, as soon as nothing waits for an acknowledgement, or in a while.
+// refresh asks the phone to connect again as soon as no message is unacknowledged, or after BreakerRules.Within at the latest.
 func (s *session) refresh(rules *Rules, now time.Time, fx *effects) {
 	t := s.trial
 	if t.refreshBy.IsZero() {
@@ -116,7 +120,7 @@ func (s *session) refresh(rules *Rules, now time.Time, fx *effects) {
 	}
 }
 
-// tried notes the push of a message that goes alone.
+// tried records the push of a message on trial: it is the only unacknowledged message while the gate is half open.
 func (s *session) tried(rules *Rules, p *Push, e *entry, now time.Time) {
 	t := s.trial
 	if t == nil || s.gate != HalfOpen || s.window.messages != 1 {
@@ -126,7 +130,8 @@ func (s *session) tried(rules *Rules, p *Push, e *entry, now time.Time) {
 	t.waitsTill, t.stalled = now.Add(rules.Breaker.Patience), false
 }
 
-// lose ends the patience with a message that is not acknowledged: the messages of other businesses go.
+// lose checks the patience with the message on trial. When it ends, the business of the message becomes a suspect, and the
+// messages of other businesses are pushed again.
 func (s *session) lose(rules *Rules, now time.Time, fx *effects) {
 	t := s.trial
 	if t == nil || t.waitsTill.IsZero() || now.Before(t.waitsTill) {
@@ -141,13 +146,13 @@ func (s *session) lose(rules *Rules, now time.Time, fx *effects) {
 	if !slices.Contains(t.suspects, t.alone.business) {
 		t.suspects = append(slices.Clone(t.suspects), t.alone.business)
 	}
-	s.gate, s.opensAt = Closed, now.Add(rules.Breaker.Patience) // then the breaker is asked
+	s.gate, s.opensAt = Closed, now.Add(rules.Breaker.Patience) // the next applyTerms is due then
 	s.mayHaveMore = true
 	s.pump(rules, fx)
 }
 
-// heal takes the acknowledgement of something that was pushed on this connection. On trial the device is well when it has
-// acknowledged a window of messages, or all that there are.
+// heal records the acknowledgement of a message that was pushed on this connection. A trial is passed when the phone has
+// acknowledged as many messages as a window holds, or all that wait (see conclude).
 func (s *session) heal(rules *Rules, e *entry, now time.Time, fx *effects) {
 	s.well = true
 	t := s.trial
@@ -158,7 +163,7 @@ func (s *session) heal(rules *Rules, e *entry, now time.Time, fx *effects) {
 	}
 	if tried := t.alone; e.lived() == tried.messageLife && slices.Contains(t.suspects, tried.business) {
 		fx.verdict, fx.culprit = cleared, tried
-		t.alone, t.stalled = suspect{}, false // it is innocent even if its settlement fails
+		t.alone, t.stalled = suspect{}, false // the phone handled the message, even if its settlement fails
 		s.acquit(rules, tried.business, now, fx)
 	} else if s.gate == Closed && fx.verdict == none {
 		fx.verdict = healthy
@@ -168,7 +173,8 @@ func (s *session) heal(rules *Rules, e *entry, now time.Time, fx *effects) {
 	}
 }
 
-// acquit takes the acknowledgement of a suspect's message: what was passed over may go, here or on a new connection.
+// acquit removes a business from the suspects after the acknowledgement of its message. Its passed messages are pushed on
+// this connection, or on a new one if this one has pushed later messages.
 func (s *session) acquit(rules *Rules, business esh3ar.BusinessID, now time.Time, fx *effects) {
 	t := s.trial
 	if t.avoid && t.isBeyond() {
@@ -179,7 +185,7 @@ func (s *session) acquit(rules *Rules, business esh3ar.BusinessID, now time.Time
 	s.rewind()
 }
 
-// conclude ends a trial that has nothing left to try.
+// conclude ends the trial if the inbox is read and every message is acknowledged.
 func (s *session) conclude(fx *effects) {
 	t := s.trial
 	if s.gate != HalfOpen || t == nil || s.needsCatchUp || s.window != nil && s.window.messages > 0 || !s.well && len(t.suspects) == 0 {
@@ -188,7 +194,7 @@ func (s *session) conclude(fx *effects) {
 	s.recover(fx)
 }
 
-// recover goes on as usual; the suspects that are avoided still wait.
+// recover ends the one-at-a-time mode. If the messages of suspects are passed over, they still wait for a trial of their own.
 func (s *session) recover(fx *effects) {
 	if s.gate != HalfOpen {
 		return
@@ -202,7 +208,9 @@ func (s *session) recover(fx *effects) {
 	s.trial = nil
 }
 
-// close is the end of the connection; byPeer says that the phone ended it, or vanished.
+// close derives the verdict on the device from the end of the connection. byPeer reports whether the phone closed it or
+// disappeared; a close by the server is no evidence. The connection failed if it ended within BreakerRules.Within of a push
+// without any acknowledgement. If a single message was on trial, that message is the culprit and its attempt is recorded.
 func (s *session) close(rules *Rules, byPeer bool, now time.Time, fx *effects) {
 	if !byPeer || s.pushedAt.IsZero() {
 		return
@@ -220,7 +228,7 @@ func (s *session) close(rules *Rules, byPeer bool, now time.Time, fx *effects) {
 	}
 }
 
-// trialDue is when the trial next wants the time; zero: not.
+// trialDue returns the time at which the trial needs the next tick; zero if it needs none.
 func (s *session) trialDue() (next time.Time) {
 	if s.gate == Open {
 		next = s.opensAt

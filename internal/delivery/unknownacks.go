@@ -9,27 +9,30 @@ import (
 	"github.com/esh3artech/esh3ar/internal/flow"
 )
 
-// A phone may acknowledge any message of its user: one that another connection received, or one of yesterday. Its session
-// knows only what it pushed itself. The other ids cost a search of the store each, and most of a large number of them
-// name no message. They go a way of their own: a rate per recipient, a share per recipient of what may wait, few changes
-// per commit, and recipients in turn. So a phone that sends made-up ids delays its own calls and no others.
+// A phone may acknowledge any message of its user, including one that another connection received or one of an earlier day.
+// A session knows only the messages that it pushed itself. Each other id costs a lookup in the store, and a phone can send
+// many ids that name no message. Such acknowledgements have a path of their own, with four bounds: a rate per recipient, a
+// share of the queue per recipient, few changes per commit, and round-robin service of the recipients. So a phone that
+// sends invented ids delays only its own calls.
 
-// The rate of acknowledgements per recipient, on one node, that name messages their session does not know.
+// Rate limit of unknown ids, per recipient and node.
 const (
 	unknownRate  = 200  // ids per second: a page of history read every second
 	unknownBurst = 1000 // ids at once: two calls of the largest size
 )
 
-// maxPenalty bounds how long a connection whose recipient exceeded the rate is not read.
+// maxPenalty is the longest time for which the connections of a recipient that exceeded the rate are not read.
 const maxPenalty = 5 * time.Second
 
-// unknownQueue holds settlements in one queue per recipient. The settler's mutex guards it.
+// unknownQueue holds settlements in one queue per recipient and serves the recipients in turn. It is guarded by the
+// settler's mutex. The settler bounds its size.
 type unknownQueue struct {
-	of    map[esh3ar.Recipient][]settleJob
-	turns []esh3ar.Recipient // with a queue, the next one first
-	jobs  int
+	of    map[esh3ar.Recipient][]settleJob // queues, none of them empty
+	turns []esh3ar.Recipient               // recipients with a queue, in the order of service
+	jobs  int                              // length of all queues together
 }
 
+// add appends a job to the queue of a recipient.
 func (l *unknownQueue) add(r esh3ar.Recipient, job settleJob) {
 	if l.of == nil {
 		l.of = map[esh3ar.Recipient][]settleJob{}
@@ -41,7 +44,8 @@ func (l *unknownQueue) add(r esh3ar.Recipient, job settleJob) {
 	l.jobs++
 }
 
-// take appends jobs of about so many changes, one of each recipient in turn.
+// take removes jobs of about the given number of changes, one per recipient in turn, and appends them to jobs. The last
+// job may exceed the number.
 func (l *unknownQueue) take(jobs []settleJob, changes int) []settleJob {
 	for changes > 0 && l.jobs > 0 {
 		r := l.turns[0]
@@ -60,27 +64,27 @@ func (l *unknownQueue) take(jobs []settleJob, changes int) []settleJob {
 	return jobs
 }
 
-// ackRates hold recipients to the rate of ids that their sessions do not know. A recipient that stays below the rate is
-// forgotten when its bucket is full again.
+// ackRates is the rate limiter of unknown ids: one token bucket per recipient. The entry of a recipient may be dropped when
+// its bucket is full again and its penalty is over.
 type ackRates struct {
 	quota   flow.Quota
-	begun   time.Time
-	refused atomic.Uint64
-	until   atomic.Int64 // the end of the last penalty; until then connections look theirs up
+	begun   time.Time     // origin of all times below
+	refused atomic.Uint64 // settlements that exceeded the rate
+	until   atomic.Int64  // end of the last penalty, in nanoseconds since begun; after it, penalty does not take the lock
 	mu      struct {
 		sync.Mutex
 		of      map[esh3ar.Recipient]ackRate
-		sweepAt int // entries at which those that say nothing any more are dropped
+		sweepAt int // number of entries at which expired ones are dropped
 	}
 }
 
-// ackRate is one recipient's, in nanoseconds since the beginning.
+// ackRate is the token bucket of one recipient. Times are nanoseconds since ackRates.begun.
 type ackRate struct {
 	full    int64 // when the bucket is full again
-	penalty int64 // until when its connections are not read; zero: none
+	penalty int64 // end of the time in which the recipient's connections are not read; zero: none
 }
 
-// minRates is the number of entries that are kept without a look at them.
+// minRates is the number of entries below which expired ones are not searched for.
 const minRates = 1024
 
 func newAckRates(now time.Time) *ackRates {
@@ -89,7 +93,7 @@ func newAckRates(now time.Time) *ackRates {
 	return r
 }
 
-// take takes n ids from a recipient's bucket; false: it exceeds the rate, and penalty says how long it is to wait.
+// take takes n tokens from the bucket of a recipient. It returns false, and sets a penalty, if the recipient exceeds the rate.
 func (r *ackRates) take(recipient esh3ar.Recipient, n int, at time.Time) bool {
 	now := int64(at.Sub(r.begun))
 	r.mu.Lock()
@@ -109,7 +113,7 @@ func (r *ackRates) take(recipient esh3ar.Recipient, n int, at time.Time) bool {
 	return taken.Allowed
 }
 
-// penalty returns how long a connection of the recipient is not to be read; zero as a rule.
+// penalty returns the time for which a connection of the recipient should not be read; zero if there is no penalty.
 func (r *ackRates) penalty(recipient esh3ar.Recipient, at time.Time) time.Duration {
 	now := int64(at.Sub(r.begun))
 	if r.until.Load() <= now {
@@ -120,6 +124,8 @@ func (r *ackRates) penalty(recipient esh3ar.Recipient, at time.Time) time.Durati
 	return time.Duration(max(0, r.mu.of[recipient].penalty-now))
 }
 
+// forgetLocked drops the expired entries when their number has doubled since the last time, so the cost per call is constant
+// on average. The caller holds r.mu.
 func (r *ackRates) forgetLocked(now int64) {
 	if len(r.mu.of) < r.mu.sweepAt {
 		return
@@ -132,8 +138,8 @@ func (r *ackRates) forgetLocked(now int64) {
 	r.mu.sweepAt = max(minRates, 2*len(r.mu.of))
 }
 
-// settle hands a settlement to the settler. One of messages that the session does not know may exceed the recipient's
-// rate or share: it fails at once, and the call with it.
+// settle passes a settlement to the settler. If it contains unknown ids and exceeds the rate or the share of the recipient,
+// it fails at once, and its call returns ErrBusy.
 func (e *Engine) settle(s *Session, st *settlement) {
 	if st.unknown == 0 {
 		e.settler.put(s, st)
@@ -145,9 +151,9 @@ func (e *Engine) settle(s *Session, st *settlement) {
 	s.post(event{kind: settledEvent, result: &result{ticket: st.ticket, err: ErrBusy}})
 }
 
-// Penalty returns how long the connection should not be read because its recipient acknowledged too many unknown
-// messages: zero as a rule, and at most 5 seconds. A caller that waits so long before its next call holds up that
-// connection alone.
+// Penalty returns the time for which the connection should not be read because its recipient acknowledged too many unknown
+// messages. It is zero if there is no penalty, and at most 5 seconds. A caller that waits for it before it reads the next
+// call delays that connection only.
 func (s *Session) Penalty() time.Duration {
 	return s.engine.ackRates.penalty(s.step.recipient, time.Now())
 }

@@ -172,7 +172,7 @@ func TestAcknowledge_Repeated_AsksTheStoreOnce(t *testing.T) {
 		defer b.stop()
 		first := b.session(3)
 		hold := b.pushed(first)
-		first.Acknowledge([]esh3ar.MessageID{hold}, func(error) {}) // the commit that is under way
+		first.Acknowledge([]esh3ar.MessageID{hold}, func(error) {}) // the commit in flight
 		synctest.Wait()
 		s := b.session(1)
 		id := b.pushed(s)

@@ -8,13 +8,14 @@ import (
 
 func randomInt64(n int64) int64 { return rand.Int64N(n) }
 
-// worker is the scratch space of one goroutine.
+// worker is the scratch space of one goroutine that runs sessions. At most one worker runs a session at a time, so the
+// worker reads and changes the step of its session without a lock. Other goroutines only post events.
 type worker struct {
-	fx     effects
-	events []event
+	fx     effects // effects of the step that runs now
+	events []event // events that were taken from the session; reused
 }
 
-// run steps a session until it has no more events.
+// run processes the events of a session until none are left.
 func (w *worker) run(s *Session) {
 	for {
 		events, missed, closed := s.take(w.events[:0])
@@ -31,7 +32,8 @@ func (w *worker) run(s *Session) {
 	}
 }
 
-// steps takes events in order. Live messages that follow each other leave in one write.
+// steps applies events in order. Consecutive live messages are collected and pushed in one write; any other event flushes
+// them first, so that effects are executed in the order of the events that caused them.
 func (w *worker) steps(s *Session, events []event, closed bool) {
 	var published time.Time
 	for i := range events {
@@ -51,7 +53,8 @@ func (w *worker) steps(s *Session, events []event, closed bool) {
 	s.arm()
 }
 
-// apply is one step of the machine.
+// apply runs one step of the state machine: it changes s.step and adds the resulting effects to fx. It does no I/O. A
+// session on trial reads the state of its breaker before each tick and before its end.
 func (s *Session) apply(ev *event, fx *effects) {
 	rules, now := &s.engine.opts.Rules, time.Now()
 	m := &s.step
@@ -92,8 +95,9 @@ func (s *Session) apply(ev *event, fx *effects) {
 	}
 }
 
-// flush carries the effects out until a step asks for nothing more. No lock is held meanwhile. A closed session pushes
-// and reads no more, but what its phone acknowledged is settled all the same.
+// flush executes the effects, and those of the steps that follow from a push, until a step requests no further push. No
+// lock is held while effects run. Acknowledgements are settled before anything is pushed. A closed session neither pushes
+// nor reads, but the messages that its phone acknowledged are still settled.
 func (w *worker) flush(s *Session, published time.Time, closed bool) {
 	for {
 		fx := w.fx
@@ -138,7 +142,9 @@ func (w *worker) flush(s *Session, published time.Time, closed bool) {
 	}
 }
 
-// push writes what a step gave out and tells the machine how it went.
+// push writes the batch and the repeat of a step to the connection and passes the results to the state machine. The time of
+// the last receipt is read before the write: a later one shows that the phone was alive after it. published is the
+// time of the hint of the first live message; zero for the backlog.
 func (w *worker) push(s *Session, fx *effects, published time.Time) {
 	rules := &s.engine.opts.Rules
 	if len(fx.batch.Pushes) > 0 {
@@ -165,7 +171,8 @@ func (w *worker) push(s *Session, fx *effects, published time.Time) {
 	}
 }
 
-// arm puts the session on the wheel when it has a timer and is not there yet.
+// arm adds the session to the timer wheel if the session has a timer and is not on the wheel. The flag onWheel is guarded by
+// s.mu; it is set before the session is added, so a session is on the wheel at most once.
 func (s *Session) arm() {
 	due := s.step.due()
 	if due.IsZero() {
@@ -180,7 +187,8 @@ func (s *Session) arm() {
 	}
 }
 
-// read answers a read. It ends when the store says so: a stop waits for it.
+// read executes a read of the store and posts the result to the session. It has no deadline of its own: a shutdown waits
+// until the store returns.
 func (e *Engine) read(job readJob) {
 	ctx, r := context.Background(), &result{}
 	if job.query != nil {

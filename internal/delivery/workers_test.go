@@ -12,7 +12,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/embedded"
 )
 
-// slow is a store whose reads of inboxes do not return before so many are under way.
+// slow is a store whose reads of inboxes block until a given number of them run concurrently.
 type slow struct {
 	*embedded.Store
 	under atomic.Int64

@@ -73,7 +73,7 @@ type simMessage struct {
 
 // simSettle is a settlement on its way to a commit.
 type simSettle struct {
-	conn *simConn // nil: nobody waits for it
+	conn *simConn // connection that waits for the result; nil: none
 	node *simNode
 	settlement
 }
@@ -419,7 +419,7 @@ func (w *world) pause() {
 	w.renew()
 }
 
-// resume ends a pause of a node: nobody could be heard, so nothing may be late now.
+// resume ends a pause of a node. Phones could not be heard during the pause, so no timer may expire because of it.
 func (w *world) resume(n *simNode) {
 	for _, c := range w.conns {
 		if c.node != n {

@@ -1,4 +1,4 @@
-// Package node composes the processes of the platform: a node, a gateway, and the autoscaler beside them. It maps configuration to
+// Package node composes the processes of the platform: a node, a gateway, and the autoscaler. It maps configuration to
 // the options of the packages below, opens them from the bottom up, and owns the order of start and stop. It contains no behaviour
 // of messages: that is in the packages that it wires. Config and GatewayConfig are the flags of the commands serve and gateway;
 // their names are part of the public contract.

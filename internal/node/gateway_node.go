@@ -12,8 +12,8 @@ import (
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
-// throughGateway tells whether a gateway has chosen this node for a connection that is not to run through it. Who says so
-// without a gateway is sent to where he is.
+// throughGateway reports whether a gateway has chosen this node for a connection that bypasses the gateway. A client that sets
+// the header itself is only redirected to the node that it already called.
 func throughGateway(r *http.Request) bool {
 	return r.Header.Get(gateway.MarkHeader) == gateway.MarkNegotiate
 }

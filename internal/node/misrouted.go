@@ -15,13 +15,13 @@ import (
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
-// Bounds of requests that come to a node and belong to a connection of another.
+// Limits of requests that reach this node but belong to a connection of another node.
 const (
-	mostStrays      = 4096             // under way at once; one user has at most a quarter beside others
-	strayDial       = 3 * time.Second  // to the other node
-	strayAnswer     = 3 * time.Minute  // until it begins to answer; a poll is answered after 90 s at the latest
-	strayWithin     = time.Minute      // a POST or DELETE with its body and its answer
-	strayIdle       = 30 * time.Second // kept connections to other nodes
+	mostStrays      = 4096             // concurrent requests; one user has at most a quarter while others have requests too
+	strayDial       = 3 * time.Second  // time to connect to the other node
+	strayAnswer     = 3 * time.Minute  // time until the first byte of its answer; a poll is answered after at most 90 s
+	strayWithin     = time.Minute      // time for a whole POST or DELETE, with its body and its answer
+	strayIdle       = 30 * time.Second // time after which an idle connection to another node is closed
 	straysPerOwner  = 8                // of one user, whatever others have
 	straysIdlePeers = 64               // kept connections to each node
 )

@@ -15,8 +15,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/redisproc"
 )
 
-// TestThreeNodesShareARate: three nodes on a real Redis let through what the plan says and no more, ask it for few of the
-// calls, and each gives its share when it is gone.
+// TestThreeNodesShareARate: three nodes with a real Redis accept exactly the rate of the plan and ask Redis for few of the
+// calls. When Redis is gone, each node accepts its share of the rate.
 func TestThreeNodesShareARate(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
