@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// BearerToken returns the token of the Authorization header or, as browsers cannot set headers on WebSockets, of the
-// access_token query parameter. It returns "" where there is none, and where it is not clear which one counts: with several
-// Authorization headers, or with different tokens. The scheme is matched without regard to case; one or more spaces follow
-// it (RFC 9110, section 11.4). A header of another scheme does not count beside the parameter. Keep the query out of access
-// logs.
+// BearerToken returns the bearer token of the Authorization header or, because browsers cannot set headers on WebSockets,
+// of the access_token query parameter. It returns "" if there is no token, or if the token is ambiguous: several
+// Authorization headers, or different tokens. The scheme is matched case-insensitively and followed by one or more spaces
+// (RFC 9110, section 11.4). A header of another scheme is ignored if there is a query parameter. Do not write the query to
+// access logs.
 func BearerToken(r *http.Request) string {
 	headers := r.Header["Authorization"]
 	if len(headers) > 1 {
@@ -39,7 +39,7 @@ func BearerToken(r *http.Request) string {
 	return token
 }
 
-// bearerOf returns the token of an Authorization header, "" if it is not a bearer's.
+// bearerOf returns the bearer token of an Authorization header, "" if it has none.
 func bearerOf(header string) string {
 	const scheme = "Bearer"
 	header = strings.Trim(header, " \t")
@@ -52,17 +52,17 @@ func bearerOf(header string) string {
 	return ""
 }
 
-// isToken reports whether s is one word of visible ASCII.
+// isToken reports whether s is not empty and consists of visible ASCII characters.
 func isToken(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
-// ErrUnavailable, wrapped by an error of [Options].Authenticate, says that nobody can tell now who it is: the client is asked
-// to come again, and not told that it may not come.
+// ErrUnavailable is wrapped by an error of [Options].Authenticate if the user cannot be determined at the moment. The client
+// is answered 503 with Retry-After instead of 401.
 var ErrUnavailable = errors.New("signalr: users cannot be told now")
 
-// authenticate names the user of a request, or answers 401, or 503 where that is not known. The body stays empty: JavaScript
-// clients show a body instead of the status text.
+// authenticate returns the identity of a request's user. If it returns false, it has answered 401, or 503 for
+// ErrUnavailable. The body is empty, because JavaScript clients show a body instead of the status text.
 func (s *Server) authenticate(w http.ResponseWriter, r *http.Request) (Identity, bool) {
 	if s.opts.Authenticate == nil {
 		return Identity{}, true
@@ -81,7 +81,7 @@ func (s *Server) authenticate(w http.ResponseWriter, r *http.Request) (Identity,
 	return who, true
 }
 
-// query returns a query parameter whose name is matched whatever the case of its letters.
+// query returns the first value of a query parameter, "" if there is none. Its name is matched case-insensitively.
 func query(r *http.Request, name string) string {
 	for key, values := range r.URL.Query() {
 		if strings.EqualFold(key, name) && len(values) > 0 {

@@ -5,30 +5,30 @@ import (
 	"errors"
 )
 
-// Backplane joins the servers of several nodes into one. It carries bytes that mean nothing to it; what it carries them
-// over is its own affair. It must be usable from any goroutine.
+// Backplane connects the servers of several nodes. It transfers opaque messages over a transport of its choice. Its methods
+// must be safe for concurrent use.
 //
-// A send is at most once per node and connection, in order for what one goroutine sends if the backplane keeps that
-// order. Who needs more keeps messages elsewhere.
+// A send is delivered at most once per node and connection. Messages of one goroutine arrive in order if the backplane
+// preserves their order. An application that needs stronger guarantees must store its messages itself.
 type Backplane interface {
-	// Publish hands a message to the other nodes, each of which gives it to [Server.Deliver]. The target tells where
-	// it is needed; to hand it to nodes that do not need it does no harm. It returns when the message is on its way.
+	// Publish transfers a message to the other nodes, each of which passes it to [Server.Deliver]. The target names the
+	// clients it is for; sending it to nodes without such clients is allowed. Publish returns when the message is queued.
 	Publish(ctx context.Context, to Target, message []byte) error
-	// Request hands a message to the node that holds a connection, which gives it to [Server.Answer], and returns what
-	// that has returned. [ErrNoConnection] says that no other node holds the connection.
+	// Request transfers a message to the node that holds a connection, which passes it to [Server.Answer], and returns
+	// the answer. It returns [ErrNoConnection] if no other node holds the connection.
 	Request(ctx context.Context, connectionID string, message []byte) ([]byte, error)
 }
 
-// ErrNoConnection says that there is no connection with an id.
+// ErrNoConnection is returned when no connection has the given id.
 var ErrNoConnection = errors.New("signalr: no such connection")
 
-// noConnectionError is ErrNoConnection in the words of .NET.
+// noConnectionError is ErrNoConnection with the error text of Microsoft's server.
 type noConnectionError struct{ id string }
 
 func (e *noConnectionError) Error() string { return "Connection '" + e.id + "' does not exist." }
 func (e *noConnectionError) Unwrap() error { return ErrNoConnection }
 
-// What nodes tell each other. Newer versions add kinds, and items at the end.
+// Kinds of messages between nodes. Newer versions may add kinds, and items at the end of a message.
 const (
 	planeSend   = 1 // [kind, target's kind, names, exceptions, JSON frames, MessagePack frames]
 	planeInvoke = 2 // [kind, connection, method, arguments as a MessagePack array]
@@ -45,7 +45,7 @@ const (
 	planeFailed       = 5
 )
 
-// publish gives a send to the other nodes, encoded for both protocols: they have clients of either.
+// publish sends a message to the other nodes, encoded for both protocols, because they may have clients of either.
 func (t Target) publish(ctx context.Context, e *multicast) error {
 	var failed []error
 	for _, p := range protocols {
@@ -74,9 +74,10 @@ func appendPackStrings(dst []byte, list []string) []byte {
 	return dst
 }
 
-// Deliver sends what another node has published to the connections of this one, waiting for slow ones until ctx ends.
+// Deliver sends a message that another node has published to the connections of this node. It waits for slow clients until
+// ctx ends.
 func (s *Server) Deliver(ctx context.Context, message []byte) (err error) {
-	err = errPlane // what a panic leaves
+	err = errPlane // the result after a panic
 	defer s.containPlane()
 	p := planeReader{packScanner{b: message}, nil}
 	p.array()
@@ -90,9 +91,9 @@ func (s *Server) Deliver(ctx context.Context, message []byte) (err error) {
 	return to.sendHere(ctx, true, &multicast{frames: []Frame{f}})
 }
 
-// Answer does what another node has requested of a connection of this one.
+// Answer executes a request of another node on a connection of this node and returns the answer to send back.
 func (s *Server) Answer(ctx context.Context, message []byte) (answer []byte, err error) {
-	err = errPlane // what a panic leaves
+	err = errPlane // the result after a panic
 	defer s.containPlane()
 	p := planeReader{packScanner{b: message}, nil}
 	p.array()
@@ -120,7 +121,7 @@ func (s *Server) Answer(ctx context.Context, message []byte) (answer []byte, err
 	}
 }
 
-// planeAnswer keeps the client's result as it is encoded.
+// planeAnswer encodes an answer. It includes the client's result without decoding it.
 func planeAnswer(raw Raw, err error) []byte {
 	var he *HubError
 	switch {
@@ -139,7 +140,8 @@ func planeAnswer(raw Raw, err error) []byte {
 	}
 }
 
-// Invoke calls a method of the target's only client and waits for its answer, on whatever node that is.
+// Invoke calls a method of the target's client, on any node, and waits for the result. The target must name exactly one
+// client.
 func (t Target) Invoke(ctx context.Context, method string, args ...any) (Raw, error) {
 	if t.Kind != ToClients || len(t.Names) != 1 {
 		return Raw{}, errors.New("signalr: only a single client can be asked for a result")
@@ -161,7 +163,7 @@ func (t Target) Invoke(ctx context.Context, method string, args ...any) (Raw, er
 	return t.server.request(ctx, id, append(planeRequest(planeInvoke, id, method), encoded...))
 }
 
-// JoinGroup puts a connection, of this or another node, into a group.
+// JoinGroup adds a connection of this or another node to a group.
 func (s *Server) JoinGroup(ctx context.Context, connectionID, group string) error {
 	if c := s.registry.byID(connectionID); c != nil {
 		return c.Join(group)
@@ -170,7 +172,7 @@ func (s *Server) JoinGroup(ctx context.Context, connectionID, group string) erro
 	return err
 }
 
-// LeaveGroup takes a connection, of this or another node, out of a group.
+// LeaveGroup removes a connection of this or another node from a group.
 func (s *Server) LeaveGroup(ctx context.Context, connectionID, group string) error {
 	if c := s.registry.byID(connectionID); c != nil {
 		return c.Leave(group)
@@ -187,7 +189,7 @@ func planeRequest(kind byte, id, name string) []byte {
 	return appendPackString(appendPackString([]byte{items, kind}, id), name)
 }
 
-// request asks the node that holds a connection.
+// request sends a request to the node that holds the connection and decodes the answer.
 func (s *Server) request(ctx context.Context, id string, message []byte) (Raw, error) {
 	if s.opts.Backplane == nil {
 		return Raw{}, &noConnectionError{id}
@@ -230,7 +232,7 @@ func readPlaneAnswer(id string, answer []byte) (raw Raw, err error) {
 
 var errPlane = errors.New("signalr: backplane message cannot be read")
 
-// planeReader reads the items of a message one after the other and remembers the first error.
+// planeReader reads the items of a message in order. After the first error, all reads return zero values.
 type planeReader struct {
 	packScanner
 	err error
@@ -261,7 +263,7 @@ func (p *planeReader) number() uint64 {
 	return h.n
 }
 
-// bytes returns a text, or nil for nil.
+// bytes returns the next item, which must be of this kind, or nil if it is nil.
 func (p *planeReader) bytes(kind packKind) []byte {
 	h := p.head()
 	switch {
@@ -286,7 +288,7 @@ func (p *planeReader) strings() []string {
 	return list
 }
 
-// rawItems returns the elements of an array as they are.
+// rawItems returns the elements of an array in their encoded form.
 func (p *planeReader) rawItems() []any {
 	var items []any
 	for range p.array() {

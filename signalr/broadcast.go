@@ -7,10 +7,10 @@ import (
 	"sync"
 )
 
-// SendError says what of a send to many did not succeed. All others got it.
+// SendError reports that a send did not reach all clients of a target. It reached all others.
 type SendError struct {
-	Full []*Conn // had no room: in time, or at all
-	Err  error   // what else went wrong: the encoding for a protocol, the backplane, or the end of the context
+	Full []*Conn // connections whose outbox had no room, or none before the context ended
+	Err  error   // any other error: of encoding for a protocol, of the backplane or of the context; nil if none
 }
 
 func (e *SendError) Error() string {
@@ -24,7 +24,7 @@ func (e *SendError) Error() string {
 	}
 }
 
-// Unwrap makes it an [ErrFull] as well.
+// Unwrap returns [ErrFull] if Full is not empty, and Err if it is not nil.
 func (e *SendError) Unwrap() []error {
 	var all []error
 	if len(e.Full) > 0 {
@@ -36,18 +36,18 @@ func (e *SendError) Unwrap() []error {
 	return all
 }
 
-// multicast is a message to many connections: frames, or an invocation that is encoded for a protocol when the first connection of that
-// protocol needs it.
+// multicast is a message to many connections: frames, or an invocation that is encoded for each protocol when the first
+// connection of that protocol needs it.
 type multicast struct {
 	frames []Frame
-	invoke bool // the frame is still to be encoded
+	invoke bool // encode method and args into frames on demand
 	method string
 	args   []any
 	tried  [protocolCount]bool
 	failed [protocolCount]error
 }
 
-// in returns the frames with bytes for a protocol.
+// in returns the frames, encoded for protocol p.
 func (e *multicast) in(p protocol) ([]Frame, error) {
 	i := p.index()
 	if !e.invoke || e.tried[i] {
@@ -61,10 +61,10 @@ func (e *multicast) in(p protocol) ([]Frame, error) {
 	return e.frames, e.failed[i]
 }
 
-// list is a list of connections for one send.
+// list is a pooled list of connections, used for one send.
 type list struct{ conns []*Conn }
 
-// listKeep is the longest list worth keeping.
+// listKeep is the capacity, in connections, above which a list is not returned to the pool.
 const listKeep = 1 << 16
 
 var lists = sync.Pool{New: func() any { return new(list) }}
@@ -98,12 +98,12 @@ func joinSend(local, err error) error {
 	return &SendError{Err: err}
 }
 
-// isHere reports that a target cannot have clients of other nodes.
+// isHere reports whether the target is a single connection of this node.
 func (t Target) isHere() bool {
 	return t.Kind == ToClients && len(t.Names) == 1 && t.server.registry.byID(t.Names[0]) != nil
 }
 
-// sendHere sends to this server's connections, and waits for the slow ones if it is to.
+// sendHere sends to the connections of this node. If wait is set, it waits for slow clients until ctx ends.
 func (t Target) sendHere(ctx context.Context, wait bool, e *multicast) error {
 	l := lists.Get().(*list) //nolint:forcetypeassert // the pool holds nothing else
 	defer l.free()
@@ -122,7 +122,7 @@ func (t Target) sendHere(ctx context.Context, wait bool, e *multicast) error {
 		case err == nil, errors.Is(err, ErrClosed):
 		case errors.Is(err, ErrFull):
 			result.Full = append(result.Full, c)
-		case result.Err == nil: // the same for all of a protocol
+		case result.Err == nil: // an encoding error, the same for all connections of a protocol
 			result.Err = err
 		}
 	}
@@ -135,7 +135,7 @@ func (t Target) sendHere(ctx context.Context, wait bool, e *multicast) error {
 	return &result
 }
 
-// wait writes to the slow ones, one after the other: each has waited for as long as all before it.
+// wait writes to the slow clients one after the other. A client gains time to read while wait blocks on an earlier one.
 func (r *SendError) wait(ctx context.Context, e *multicast) {
 	full := r.Full[:0]
 	for _, c := range r.Full {

@@ -23,37 +23,37 @@ const (
 	phaseClosing
 )
 
-// closedText is all that a client learns of an error unless errors are detailed.
+// closedText is the error text that a client sees unless Options.DetailedErrors is set.
 const closedText = "Connection closed with an error."
 
 var errCanceledByClient = errors.New("signalr: call was canceled by the client")
 
-// ending says how a connection ends. The first one counts.
+// ending describes how a connection ends. Only the first one counts.
 type ending struct {
 	err            error  // for OnDisconnected
 	text           string // error of the Close message
 	allowReconnect bool
-	silent         bool   // no Close message: the client has gone, or has been told otherwise
-	reply          []byte // in place of a Close message: a refused handshake
+	silent         bool   // no Close message: the client is gone, or has been informed in another way
+	reply          []byte // response to a refused handshake, sent instead of a Close message; nil if none
 	abort          bool   // drop the transport at once
-	peer           bool   // the client ended it, or is gone
-	code           int    // of the WebSocket close frame
+	peer           bool   // the client ended the connection, or is gone
+	code           int    // status code of the WebSocket close frame
 	status         string
 }
 
-// life is how far a connection has come.
+// life is the life-cycle state of a connection.
 type life struct {
 	phase   atomic.Int32
-	partial int32 // age in seconds, from 1 on, when the message at the end of the input began; 0 if that is whole; the dispatcher's lock guards it
+	partial int32 // age of the connection in seconds, at least 1, when the partial message at the end of the input began; 0 if none; guarded by dispatcher.mu
 	started int64
 
 	mu        sync.Mutex
 	ending    *ending
-	endedAt   int64 // when the ending began, or the input ended
-	connected bool  // OnConnected succeeded, so OnDisconnected is owed
+	endedAt   int64 // time at which the ending began or the input ended; 0 before
+	connected bool  // OnConnected succeeded, so OnDisconnected must run
 	appDone   bool
 	linkDone  bool
-	ctx       context.Context //nolint:containedctx // made on demand, see Conn.Context
+	ctx       context.Context //nolint:containedctx // created on demand, see Conn.Context
 	cancel    context.CancelCauseFunc
 }
 
@@ -69,14 +69,14 @@ func (l *life) context() context.Context {
 	return l.ctx
 }
 
-// Abort closes the connection by the hub's own decision: its client is not to come back by itself, and OnDisconnected
-// gets no error. What was sent before is still delivered.
+// Abort closes the connection and tells the client not to reconnect automatically. OnDisconnected gets a nil error.
+// Messages sent before Abort are still delivered.
 func (c *Conn) Abort() {
 	c.end(ending{code: closeNormal, status: StatusNormal})
 }
 
-// Close closes the connection with a text that its client is shown (may be empty) and tells it whether to come back.
-// OnDisconnected gets a [*CloseError]. What was sent before is still delivered, nothing is sent after.
+// Close closes the connection. It sends the client an error text, which may be empty, and whether it may reconnect.
+// OnDisconnected gets a [*CloseError]. Messages sent before Close are still delivered; later sends fail.
 func (c *Conn) Close(text string, allowReconnect bool) {
 	c.end(ending{
 		err:  &CloseError{Text: text, AllowReconnect: allowReconnect},
@@ -88,7 +88,7 @@ func protocolEnding(err error) ending {
 	return ending{err: err, text: closedText, allowReconnect: true, code: closeNormal, status: StatusError}
 }
 
-// clientEnding answers the client's own Close message.
+// clientEnding returns the ending for a Close message of the client.
 func clientEnding(m *message) ending {
 	e := ending{code: closeNormal, status: StatusNormal, peer: true}
 	if m.errorText != "" {
@@ -97,7 +97,7 @@ func clientEnding(m *message) ending {
 	return e
 }
 
-// end begins the end of the connection; only the first call does. It never blocks.
+// end begins to close the connection. Only the first call has an effect. It never blocks.
 func (c *Conn) end(e ending) {
 	l := &c.life
 	l.mu.Lock()
@@ -134,7 +134,7 @@ func (c *Conn) end(e ending) {
 	}
 }
 
-// lastWords returns the last message of the connection, nil for none.
+// lastWords returns the last message of the connection, nil if there is none.
 func (c *Conn) lastWords(e *ending, open bool) []byte {
 	switch {
 	case e.reply != nil:
@@ -146,7 +146,7 @@ func (c *Conn) lastWords(e *ending, open bool) []byte {
 	}
 }
 
-// inputEnded is told by the link that the client will send no more; gone says that it cannot be sent anything either.
+// inputEnded is called by the link when no more input will come. If gone is set, nothing can be written either.
 func (c *Conn) inputEnded(gone bool) {
 	c.life.mu.Lock()
 	if c.life.endedAt == 0 {
@@ -159,7 +159,7 @@ func (c *Conn) inputEnded(gone bool) {
 	c.in.end()
 }
 
-// failed is told by the link that writing failed: the client is gone with an error.
+// failed is called by the link when a write has failed: the connection ends with err, or is detached.
 func (c *Conn) failed(l link, err error) {
 	if c.keepFrom(l, err) {
 		return
@@ -167,22 +167,22 @@ func (c *Conn) failed(l link, err error) {
 	c.end(ending{err: err, abort: true, status: StatusError, peer: !errors.Is(err, errSendTimeout)})
 }
 
-// EndedByClient tells, in OnDisconnected and later, whether the client closed the connection or vanished: not the
-// application, not the server, not a timeout, not an expired credential.
+// EndedByClient reports whether the client closed the connection or lost it. It returns false if the application, the
+// server, a timeout or an expired credential ended the connection. The result is valid from OnDisconnected on.
 func (c *Conn) EndedByClient() bool {
 	c.life.mu.Lock()
 	defer c.life.mu.Unlock()
 	return c.life.ending != nil && c.life.ending.peer
 }
 
-// linkGone is told by the link, once, after its last call of anything else.
+// linkGone is called by the link, once, as its last call.
 func (c *Conn) linkGone(l link) {
 	if !c.detach(l) {
 		c.linkOver()
 	}
 }
 
-// linkOver ends what the connection has to do with transports.
+// linkOver marks the transport side of the connection as ended.
 func (c *Conn) linkOver() {
 	c.inputEnded(true)
 	c.life.mu.Lock()
@@ -191,7 +191,7 @@ func (c *Conn) linkOver() {
 	c.removeIfOver()
 }
 
-// finishApplication runs OnDisconnected if it is owed. It is called once, when no handler runs any more.
+// finishApplication runs OnDisconnected if OnConnected succeeded. It is called once, after the last handler has returned.
 func (c *Conn) finishApplication() {
 	c.life.mu.Lock()
 	owed, err := c.life.connected, c.life.ending.err
@@ -207,7 +207,7 @@ func (c *Conn) finishApplication() {
 	})
 }
 
-// ending reports that there is no way back to the connection.
+// ending reports whether the connection has begun to end, so that it cannot be resumed.
 func (c *Conn) ending() bool {
 	c.life.mu.Lock()
 	defer c.life.mu.Unlock()
@@ -221,7 +221,7 @@ func (c *Conn) applicationDone() {
 	c.removeIfOver()
 }
 
-// removeIfOver takes the connection out of the books when both its application and its link have ended.
+// removeIfOver removes the connection from the registry when both its application side and its link have ended.
 func (c *Conn) removeIfOver() {
 	c.life.mu.Lock()
 	over := c.life.appDone && c.life.linkDone

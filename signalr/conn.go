@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Conn is one client's connection. All its methods may be called from any goroutine, also after its end.
+// Conn is the connection of one client. Its methods may be called from any goroutine, even after the connection has ended.
 type Conn struct {
 	server *Server
 	id     string
@@ -17,10 +17,10 @@ type Conn struct {
 	remote netip.AddrPort
 	place  place
 	owner  *owner                 // set by the registry, with the connection's place in it; nil without a user
-	more   atomic.Pointer[extras] // nil: none
+	more   atomic.Pointer[extras] // rarely used state; nil until needed
 
-	proto protocol // set by the handshake, before the connection is shown to anybody
-	link  link     // under out.mu; it changes only where state is not nil
+	proto protocol // set by the handshake, before the connection becomes visible to others
+	link  link     // guarded by out.mu; changes only if state is not nil
 	state *stateful
 	in    dispatcher
 	out   outbox
@@ -32,34 +32,34 @@ type Conn struct {
 	}
 }
 
-// person is an [Identity] without its end, which later requests may move.
+// person is an [Identity] without its expiry, which later requests may change.
 type person struct {
 	UserID    string
 	Principal any
 }
 
-// stamps are moments on the scale of [Now].
+// stamps are the times of events of a connection, on the scale of [Now].
 type stamps struct {
 	received atomic.Int64 // last bytes of hub messages from the client
-	sent     atomic.Int64 // last message queued for it; as exact as the heartbeat
-	busy     atomic.Int64 // last heartbeat at which input waited for a slot, or the process had been paused
-	expires  atomic.Int64 // of the latest credential, in nanoseconds since 1970; 0: never
+	sent     atomic.Int64 // last message queued for the client, with the resolution of the heartbeat
+	busy     atomic.Int64 // last heartbeat at which input waited for a slot, or before which the process was paused
+	expires  atomic.Int64 // expiry of the latest credential, in nanoseconds since 1970; 0: never
 }
 
 // Server returns the connection's server.
 func (c *Conn) Server() *Server { return c.server }
 
-// ID returns the connection's public id: 22 characters, unique, no secret. (Clients of old have no token besides it. Theirs
-// begins with Options.Node.)
+// ID returns the connection's id: 22 characters, unique, not a secret. The exception are clients of negotiate version 0:
+// their id is also their connection token and begins with Options.Node.
 func (c *Conn) ID() string { return c.id }
 
-// UserID returns the user id that Authenticate gave, "" for nobody in particular.
+// UserID returns the user id from Options.Authenticate, "" if the client is anonymous.
 func (c *Conn) UserID() string { return c.who.UserID }
 
-// Principal returns what Authenticate gave.
+// Principal returns the principal from Options.Authenticate.
 func (c *Conn) Principal() any { return c.who.Principal }
 
-// RemoteAddr returns the address of the peer of the socket, invalid when it is not an IP address.
+// RemoteAddr returns the address of the socket's peer. It is not valid if the peer has no IP address.
 func (c *Conn) RemoteAddr() netip.AddrPort { return c.remote }
 
 // Protocol returns the name of the hub protocol, "json" or "messagepack".
@@ -74,8 +74,8 @@ func (c *Conn) transport() link {
 	return c.link
 }
 
-// Request returns the request that opened the connection, without its body, if Options.KeepRequest is set; nil if not. Its
-// URL and headers may hold credentials: keep them out of logs.
+// Request returns the request that opened the connection, without its body. It returns nil unless Options.KeepRequest is
+// set. The URL and the headers may contain credentials: do not log them.
 func (c *Conn) Request() *http.Request {
 	r := c.existing().request
 	if r == nil && !c.server.opts.KeepRequest {
@@ -84,7 +84,7 @@ func (c *Conn) Request() *http.Request {
 	return r
 }
 
-// kept returns what of a request may outlive it.
+// kept returns a copy of a request with the parts that may outlive it.
 func kept(r *http.Request) *http.Request {
 	return &http.Request{
 		Method: r.Method, URL: r.URL, Proto: r.Proto, ProtoMajor: r.ProtoMajor, ProtoMinor: r.ProtoMinor,
@@ -92,29 +92,29 @@ func kept(r *http.Request) *http.Request {
 	}
 }
 
-// Value returns what SetValue stored, nil before.
+// Value returns the value stored by SetValue, nil if there is none.
 func (c *Conn) Value() any {
 	c.value.Lock()
 	defer c.value.Unlock()
 	return c.value.v
 }
 
-// SetValue stores the application's own data of this connection.
+// SetValue stores a value of the application in the connection.
 func (c *Conn) SetValue(v any) {
 	c.value.Lock()
 	defer c.value.Unlock()
 	c.value.v = v
 }
 
-// LastReceived returns when bytes of hub messages last came from the client, on the scale of [Now]. It is taken after they were read, so
-// a value above a Now() taken after a write means that the client's bytes were read after that write.
+// LastReceived returns the time at which bytes of hub messages last arrived from the client, on the scale of [Now]. The time
+// is taken after the read. If it is later than a Now() taken after a write, the bytes were read after that write.
 func (c *Conn) LastReceived() int64 { return c.times.received.Load() }
 
-// heard notes that bytes of the hub stream have come. Empty frames, pings and pongs of a WebSocket are none: network code sends
-// them for an application that has long been frozen.
+// heard records that bytes of the hub stream have arrived. Empty frames, pings and pongs of a WebSocket do not count: a
+// network stack sends them even if the application is frozen.
 func (c *Conn) heard() { c.times.received.Store(c.server.time()) }
 
-// renew notes the credential of the latest request: the connection ends with it.
+// renew stores the expiry of the latest request's credential, at which the connection ends.
 func (c *Conn) renew(who Identity) {
 	var expires int64
 	if !who.Expires.IsZero() {
@@ -123,18 +123,19 @@ func (c *Conn) renew(who Identity) {
 	c.times.expires.Store(expires)
 }
 
-// expired reports whether the latest credential is no longer good.
+// expired reports whether the latest credential has expired.
 func (c *Conn) expired() bool {
 	expires := c.times.expires.Load()
 	return expires != 0 && time.Now().UnixNano() >= expires
 }
 
-// Context returns a context that ends with the connection. It is made at the first call; connections of applications
-// that never ask do not pay for it.
+// Context returns a context that ends with the connection. It is created by the first call, so that connections of
+// applications that do not use it have no cost.
 func (c *Conn) Context() context.Context { return c.life.context() }
 
-// Send encodes an invocation of the client's method and queues it, waiting while the outbox is full. It returns the
-// context's error, [ErrClosed], or what encoding the arguments failed with. Queued means neither sent nor received.
+// Send encodes an invocation of the client's method and queues it. It waits while the outbox is full. It returns the
+// context's error, [ErrClosed], or the error of encoding the arguments. A nil error means that the invocation was queued, not
+// that it was sent or received.
 func (c *Conn) Send(ctx context.Context, target string, args ...any) error {
 	f, err := encodeFor(c.proto, target, args)
 	if err != nil {
@@ -143,7 +144,7 @@ func (c *Conn) Send(ctx context.Context, target string, args ...any) error {
 	return c.Write(ctx, f)
 }
 
-// TrySend is Send that answers [ErrFull] instead of waiting.
+// TrySend is like Send but returns [ErrFull] instead of waiting.
 func (c *Conn) TrySend(target string, args ...any) error {
 	f, err := encodeFor(c.proto, target, args)
 	if err != nil {
@@ -152,12 +153,12 @@ func (c *Conn) TrySend(target string, args ...any) error {
 	return c.TryWrite(f)
 }
 
-// TryWrite queues frames to leave together, all or none, and never blocks. It answers [ErrFull] when the outbox has no
-// room for all of them (unless Options.Slow says otherwise), [ErrClosed] when the connection is closing. The frames' bytes
-// are copied before it returns.
+// TryWrite queues frames, all or none, to go out together. It never blocks. It returns [ErrFull] if the outbox has no room
+// for all of them (unless Options.Slow selects another policy) and [ErrClosed] if the connection is closing. It copies the
+// bytes of the frames.
 func (c *Conn) TryWrite(frames ...Frame) error { return c.out.writeOr(frames, c.server.opts.Slow) }
 
-// Write is TryWrite that waits for room.
+// Write is like TryWrite but waits for room until ctx ends.
 func (c *Conn) Write(ctx context.Context, frames ...Frame) error {
 	for {
 		err := c.out.write(frames)
@@ -172,7 +173,7 @@ func (c *Conn) Write(ctx context.Context, frames ...Frame) error {
 	}
 }
 
-// Pending returns how many bytes wait in the outbox.
+// Pending returns the number of bytes that wait in the outbox.
 func (c *Conn) Pending() int { return c.out.pending() }
 
 func encodeFor(p protocol, target string, args []any) (f Frame, err error) {

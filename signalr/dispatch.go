@@ -2,13 +2,13 @@ package signalr
 
 import "sync"
 
-// dispatcher turns the bytes of one client into handshake, calls and the rest, in order.
+// dispatcher parses the bytes of one client and handles its messages in order: the handshake, calls and all others.
 //
-// Bytes arrive on a network loop, which must not wait for anybody. So the loop parses and handles what needs no slot
-// (pings, cancellations, the client's Close) and hands calls to goroutines that exist only while calls run. When the
-// next call finds no slot, it and everything behind it stays here, and once Limits.Inbox bytes wait the socket is no
-// longer read. The slot that becomes free goes on from there. One goroutine pumps at a time; who comes meanwhile leaves
-// a note and goes.
+// Bytes arrive on a network loop, which must not block. The loop therefore handles messages that need no slot (pings,
+// cancellations, the client's Close) itself and hands calls to goroutines that exist only while calls run. When the next
+// call finds no slot, it and all later input stay in the dispatcher; when Limits.Inbox bytes wait, the socket is no longer
+// read. The next slot that becomes free resumes the work. Only one goroutine pumps at a time: another goroutine that finds
+// state.pumping set only sets state.again and returns.
 type dispatcher struct {
 	conn *Conn
 
@@ -16,29 +16,29 @@ type dispatcher struct {
 	in    input
 	state struct {
 		pumping, again bool
-		shaken         bool // the handshake is over
-		paused         bool
-		eof            bool // no more input will come; what is here is still handled
-		stopped        bool // no more is handled
-		ended          bool // the application's end has begun
+		shaken         bool // the handshake is complete
+		paused         bool // the socket is not read
+		eof            bool // no more input will come; input that has arrived is still handled
+		stopped        bool // no more input is handled
+		ended          bool // finishApplication was called
 	}
-	hold     bool        // OnConnected has not returned
-	running  int32       // slots taken, by calls in ready too
+	hold     bool        // OnConnected has not returned; calls wait
+	running  int32       // slots in use, including those of calls in ready
 	deferred int32       // calls open by Defer
-	streams  int32       // calls with streams, in a slot or outside of it
-	waiters  int32       // calls that gave their slot away while they wait for a client
-	blocked  *Call       // the next call, for which there was no slot
-	item     *uploadItem // the next item of a stream, for which there was no room
-	ready    []*Call     // calls with a slot that no goroutine has begun
-	calls    *Call       // begun and not completed calls with an id, as a list by Call.next
-	held     int32       // bytes of calls without streams that have a slot, or are open by Defer
-	charged  int32       // steps of the input that Limits.Unfinished counts
+	streams  int32       // open calls with streams, with or without a slot
+	waiters  int32       // calls that released their slot while they wait for a client's result
+	blocked  *Call       // next call, for which there was no slot; nil if none
+	item     *uploadItem // next stream item, for which there was no room; nil if none
+	ready    []*Call     // calls with a slot that no goroutine runs yet
+	calls    *Call       // open calls with an id, linked by Call.next; nil if none
+	held     int32       // bytes of calls without streams that have a slot or are open by Defer
+	charged  int32       // steps of the input counted against Limits.Unfinished
 }
 
-// receive takes bytes of the hub stream from the link.
+// receive appends bytes of the hub stream from the link to the input and handles them.
 func (d *dispatcher) receive(b []byte) { d.receiveFrom(nil, b) }
 
-// receiveFrom is receive from a socket that another one may have replaced.
+// receiveFrom is receive for a socket that another one may have replaced: then it drops the bytes.
 func (d *dispatcher) receiveFrom(l *webSocket, b []byte) {
 	if len(b) == 0 {
 		return
@@ -53,7 +53,7 @@ func (d *dispatcher) receiveFrom(l *webSocket, b []byte) {
 	d.pump()
 }
 
-// end tells that no more input will come. What has come is still handled, then the connection ends.
+// end marks the end of the input. Input that has arrived is still handled, then the connection ends.
 func (d *dispatcher) end() {
 	d.mu.Lock()
 	d.state.eof = true
@@ -61,14 +61,14 @@ func (d *dispatcher) end() {
 	d.pump()
 }
 
-// pump handles what has come until input or slots run out, and starts goroutines for calls that got one.
+// pump handles input until the input or the slots run out, and starts goroutines for the calls that got a slot.
 func (d *dispatcher) pump() {
 	for range d.advance() {
 		d.conn.server.spawn(d.work)
 	}
 }
 
-// work is the goroutine of one slot: it runs calls until there are none for it.
+// work runs calls on the goroutine of one slot until no call is ready.
 func (d *dispatcher) work() {
 	defer d.conn.contain("invocations")
 	for call := d.pop(); call != nil; {
@@ -91,8 +91,8 @@ func (d *dispatcher) pop() *Call {
 	return call
 }
 
-// release gives back what a call has held, a slot as a rule, and returns the next call for the same goroutine, if there is
-// one. A nil call is OnConnected.
+// release releases the resources of a call, usually its slot, and returns the next call for the same goroutine, nil if there
+// is none. A nil call stands for OnConnected, which holds a slot as well.
 func (d *dispatcher) release(done *Call) *Call {
 	d.mu.Lock()
 	switch {
@@ -123,7 +123,7 @@ func (d *dispatcher) release(done *Call) *Call {
 	return nil
 }
 
-// advance does the pumping and returns how many calls it has put into ready.
+// advance does the work of pump and returns the number of calls added to ready.
 func (d *dispatcher) advance() (started int) {
 	d.mu.Lock()
 	if d.state.pumping {
@@ -159,7 +159,7 @@ func (d *dispatcher) advance() (started int) {
 	return started
 }
 
-// stepLocked does one thing, and reports whether there may be more.
+// stepLocked handles one item, call or record, and reports whether there may be more to handle.
 func (d *dispatcher) stepLocked(started *int) bool {
 	if d.item != nil {
 		if !d.conn.existing().uploads.offer(d.item, &d.conn.server.opts.Limits) {
@@ -193,7 +193,7 @@ func (d *dispatcher) stepLocked(started *int) bool {
 	return true
 }
 
-// handleOne handles one record, or the error that came in its place. It reports false if that panicked.
+// handleOne handles one record, or the error of reading it. ok is false if handling it panicked.
 func (d *dispatcher) handleOne(shaken bool, record []byte, err error) (call *Call, item *uploadItem, ok bool) {
 	defer d.conn.contain("hub message")
 	switch {
@@ -207,7 +207,7 @@ func (d *dispatcher) handleOne(shaken bool, record []byte, err error) (call *Cal
 	return call, item, true
 }
 
-// inputDone ends the connection when all that the client sent before its end is handled.
+// inputDone ends the connection after all input of the client was handled.
 func (d *dispatcher) inputDone() {
 	d.mu.Lock()
 	partial := d.in.left() > 0
@@ -219,8 +219,9 @@ func (d *dispatcher) inputDone() {
 	d.conn.end(e)
 }
 
-// startLocked readies the next call if it may start now. Calls with streams of the client take no slot: their items come behind
-// them. A call that streams its results has one until its handler has returned the sequence.
+// startLocked moves the blocked call to ready if the limits allow it to start. Calls with client streams take no slot,
+// because their items come after them in the input. A call that streams its results holds a slot until its handler has
+// returned the sequence.
 func (d *dispatcher) startLocked() bool {
 	l := &d.conn.server.opts.Limits
 	slot := !d.blocked.noSlot
@@ -230,7 +231,7 @@ func (d *dispatcher) startLocked() bool {
 	case !d.blocked.streams && d.held > 0 && int(d.held)+d.blocked.size > l.Arguments:
 		return false
 	case d.conn.out.over():
-		// A client that does not read its answers gets no further questions answered: completions would pile up.
+		// Completions are queued even if the outbox is full. A client that does not read them must not start further calls.
 		return false
 	case slot:
 		d.running++
@@ -247,14 +248,14 @@ func (d *dispatcher) startLocked() bool {
 	return true
 }
 
-// streamsFull reports whether a client has as many calls with streams as it may.
+// streamsFull reports whether the client has Limits.Streams open calls with streams.
 func (d *dispatcher) streamsFull() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return int(d.streams) >= d.conn.server.opts.Limits.Streams
 }
 
-// streamsHold reports whether the arguments of the calls with streams take too much for another one of a size.
+// streamsHold reports whether another call with streams and arguments of this size would exceed Limits.Arguments.
 func (d *dispatcher) streamsHold(size int) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -262,17 +263,17 @@ func (d *dispatcher) streamsHold(size int) bool {
 	return held > 0 && held+size > d.conn.server.opts.Limits.Arguments
 }
 
-// releaseSlot takes a call out of the slots that waits for a client's answer, for good.
+// releaseSlot releases, for good, the slot of a call that waits for a client's result.
 func (d *dispatcher) releaseSlot(size int) {
 	d.mu.Lock()
 	d.running--
-	d.held -= int32(size) // else the answer might wait behind a call that waits for this one's room
+	d.held -= int32(size) // otherwise the result could be queued behind a call that waits for these bytes: a deadlock
 	d.waiters++
 	d.mu.Unlock()
 	d.pump()
 }
 
-// leaveSlot takes a call out of the slots whose handler has returned a sequence.
+// leaveSlot releases the slot of a call whose handler has returned a sequence.
 func (d *dispatcher) leaveSlot(released bool) {
 	d.mu.Lock()
 	if released {
@@ -284,7 +285,7 @@ func (d *dispatcher) leaveSlot(released bool) {
 	d.pump()
 }
 
-// openedLocked begins to list a call for cancellations. The list is intrusive: an invocation costs no allocation for it.
+// openedLocked adds a call to the list of calls that can be canceled. The list is intrusive, so that it needs no allocation.
 func (d *dispatcher) openedLocked(c *Call) {
 	if c.id == "" {
 		return
@@ -296,7 +297,7 @@ func (d *dispatcher) openedLocked(c *Call) {
 	d.calls = c
 }
 
-// completed ends that.
+// completed removes a call from that list.
 func (d *dispatcher) completed(c *Call) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -314,8 +315,8 @@ func (d *dispatcher) completed(c *Call) {
 	c.listed, c.next, c.previous = false, nil, nil
 }
 
-// cancel ends the context of the call with an id, also one that its handler asks for later. An unknown id is ignored. There are
-// no more calls to look at than Limits let a connection have open.
+// cancel cancels the context of the open call with this id, even if the handler has not asked for the context yet. An
+// unknown id is ignored. The search is linear, over at most the calls that Limits allow to be open.
 func (d *dispatcher) cancel(id []byte) {
 	d.mu.Lock()
 	call := d.calls
@@ -330,7 +331,7 @@ func (d *dispatcher) cancel(id []byte) {
 
 // nextLocked takes the next record from the input.
 func (d *dispatcher) nextLocked() (record []byte, err error) {
-	err = errPanicked // what a panic leaves
+	err = errPanicked // the result after a panic
 	defer d.conn.contain("input")
 	next := nextRecord
 	if d.state.shaken {
@@ -339,7 +340,7 @@ func (d *dispatcher) nextLocked() (record []byte, err error) {
 	return d.in.next(next, d.conn.server.opts.Limits.Message)
 }
 
-// crowdedLocked reports that too much waits for slots, or for readers of streams.
+// crowdedLocked reports whether too many bytes wait for a slot or for the reader of a stream.
 func (d *dispatcher) crowdedLocked() bool {
 	if d.blocked == nil && d.item == nil || d.state.stopped {
 		return false
@@ -347,28 +348,28 @@ func (d *dispatcher) crowdedLocked() bool {
 	return d.in.left() >= d.conn.server.opts.Limits.Inbox || d.charged > 0 && d.conn.server.crowded(d.conn.owner)
 }
 
-// paused reports whether the link is to leave the socket unread.
+// paused reports whether the link must not read its socket.
 func (d *dispatcher) paused() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.state.paused
 }
 
-// waiting reports whether input waits for a slot: then the client's silence is not its fault.
+// waiting reports whether input waits for a slot or for room. The client timeout does not apply then.
 func (d *dispatcher) waiting() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.blocked != nil || d.item != nil
 }
 
-// inputOver reports that input has ended and only waits to be handled.
+// inputOver reports whether the input has ended but is not handled yet.
 func (d *dispatcher) inputOver() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.state.eof && !d.state.stopped
 }
 
-// shaken begins the hub's part of the stream. Calls are held until open when a hook is to run first.
+// shaken records that the handshake is complete. If hold is set, calls wait until open is called after OnConnected.
 func (d *dispatcher) shaken(hold bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -379,7 +380,7 @@ func (d *dispatcher) shaken(hold bool) {
 	}
 }
 
-// open lets the calls through that OnConnected held back.
+// open starts the calls that waited for OnConnected.
 func (d *dispatcher) open() {
 	d.mu.Lock()
 	d.hold = false
@@ -389,7 +390,7 @@ func (d *dispatcher) open() {
 	}
 }
 
-// stop drops all input. When nothing runs the application's end begins, else with the last call's return.
+// stop drops all input. It calls finishApplication if no call is running; otherwise the return of the last call does.
 func (d *dispatcher) stop() {
 	d.mu.Lock()
 	d.state.stopped = true
@@ -399,7 +400,7 @@ func (d *dispatcher) stop() {
 		d.chargeLocked()
 	}
 	d.mu.Unlock()
-	d.pump() // who waits for reading to go on learns that it does
+	d.pump() // wakes a request that waits for reading to resume
 	d.finishIfStopped()
 }
 

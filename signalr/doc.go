@@ -1,5 +1,6 @@
-// Package signalr is an ASP.NET Core SignalR server: Microsoft's clients, and everybody else's, connect to it as they do
-// to Microsoft's own. It knows connections, calls and sends; what they mean is the application's.
+// Package signalr implements an ASP.NET Core SignalR server. Microsoft's clients and third-party clients connect to it as
+// they connect to Microsoft's server. The package handles connections, calls and sends; their meaning is up to the
+// application.
 //
 // # A chat in ten minutes
 //
@@ -32,7 +33,7 @@
 //		log.Fatal(http.ListenAndServe("localhost:8080", nil))
 //	}
 //
-// And index.html beside it:
+// And index.html in the same directory:
 //
 //	<!doctype html>
 //	<input id="what"><ul id="said"></ul>
@@ -44,85 +45,93 @@
 //	  chat.start();
 //	</script>
 //
-// From here: Options.Authenticate says who somebody is, [Conn.Join] puts a connection into a room, [Server.Group] sends to
-// it and tells who is there, [Handle1] gives a method a result, and [Server.Shutdown] ends it all in good order. The
-// program in examples/chat has all of that and a page: go run ./signalr/examples/chat.
+// The next steps: Options.Authenticate identifies the user of a request, [Conn.Join] adds a connection to a group,
+// [Server.Group] sends to a group and lists its members, [Handle1] registers a method with a result, and [Server.Shutdown]
+// shuts the server down gracefully. The program in examples/chat uses all of them and includes a page:
+// go run ./signalr/examples/chat.
 //
 // # Calls
 //
 // Methods are registered by On0 to On3 (no result), Handle0 to Handle3 (a result), Stream0 to Stream2 (a stream of
-// results), or [Hub.Handle] and [Hub.HandleStream] for those who decode by themselves. A parameter of the type [Upload] is
-// a stream of the client. Types are resolved at registration; a call costs what decoding its arguments costs.
+// results). [Hub.Handle] and [Hub.HandleStream] register handlers that decode their arguments themselves. A parameter of
+// type [Upload] is a stream from the client. Types are resolved at registration, so a call costs no more than decoding its
+// arguments.
 //
-// Calls of one connection run one at a time, in the order in which they came (Limits.ParallelInvocations), each on a
-// goroutine that lives as long as there are calls. A handler may therefore block: only its own client waits, and when its
-// input has filled Limits.Inbox its socket is no longer read. A handler whose answer comes from elsewhere takes its [Call]
-// out of the order by [Call.Defer] and completes it later; one that asks its client by [Invoke] leaves the order by that.
-// The handler of a stream of results runs in the order until it returns its sequence, which then goes out beside the order, as with
-// the first await of a method of Microsoft's server. Calls with streams of the client run beside it from the beginning.
-// Limits.Streams bounds both.
+// Calls of one connection run one at a time, in order of arrival (see Limits.ParallelInvocations), on a goroutine that
+// exists only while there are calls. A handler may therefore block: only its own client waits. When the input of that
+// client fills Limits.Inbox, its socket is no longer read. There are three exceptions to the order:
 //
-// [Hub.HandleFunc] takes functions of any number of arguments, [Hub.HandleMethods] a struct of handlers.
+//   - A handler that gets its result later calls [Call.Defer] and completes the [Call] at any time. A handler that calls
+//     its client by [Invoke] releases its slot in the same way.
+//   - The handler of a stream of results runs in order until it returns its sequence. The items of the sequence are sent
+//     concurrently with later calls, as after the first await of a method of Microsoft's server.
+//   - Calls with client streams run concurrently with all other calls from the start.
 //
-// Clients see the text of a [HubError]; of every other error and of panics they see only that there was one.
+// Limits.Streams bounds the calls with streams in either direction.
 //
-// [Hub.Use] adds filters that stand around all calls, connects and disconnects.
+// [Hub.HandleFunc] registers functions with any number of arguments, [Hub.HandleMethods] the methods of a struct.
+//
+// Clients see the text of a [HubError]. For every other error, and for panics, they see only that an error occurred.
+//
+// [Hub.Use] adds filters around all calls, connects and disconnects.
 //
 // # Protocols
 //
-// Clients speak JSON or MessagePack, as they choose, and a hub does not notice: names and rules are those of encoding/json
-// in both. MessagePack has []byte as binary data and [time.Time] as a timestamp; integers stay integers. An application
-// that writes JSON by itself ([JSONAppender], json.RawMessage) has it carried over, unless it is a [MessagePackAppender].
-// .NET clients name fields in Pascal case by default: name them so in the tags, or set their resolver.
+// Each client chooses JSON or MessagePack; handlers are the same for both. Field names and conversion rules are those of
+// encoding/json in both protocols. MessagePack encodes []byte as binary data and [time.Time] as a timestamp; integers stay
+// integers. JSON that a value writes itself ([JSONAppender], json.RawMessage) is converted to MessagePack, unless the value
+// implements [MessagePackAppender]. .NET clients use Pascal case for field names by default: use the same names in the
+// struct tags, or configure the resolver of the client.
 //
 // # Transports
 //
-// Clients connect by WebSockets, and where those are blocked by Server-Sent Events or long polling, with POST requests for
-// the other direction (Options.Transports says which are offered). All three are the same to the application. What a
-// client polls for waits in its outbox; a client that does not poll for Timeouts.Disconnect is gone.
+// Clients connect by WebSockets. Where WebSockets are blocked, they use Server-Sent Events or long polling, with POST
+// requests for the other direction. Options.Transports selects the transports that are offered. All three look the same to
+// the application. Messages for a client that polls wait in its outbox. The connection ends if the client does not poll
+// for Timeouts.Disconnect.
 //
-// With Options.StatefulReconnect a connection over WebSockets outlives its socket: a client that loses it and opens another
-// within Timeouts.Disconnect goes on where it was, with nothing lost and nothing handled twice (stateful.go says how). What
-// is sent meanwhile is kept, up to Limits.Replay.
+// With Options.StatefulReconnect a WebSocket connection outlives its socket: a client that loses the socket and opens
+// another one within Timeouts.Disconnect resumes the connection. No message is lost and none is handled twice; stateful.go
+// describes the protocol. Messages sent in the meantime are buffered, up to Limits.Replay.
 //
 // # Sends
 //
-// A [Target] is who something is sent to: [Server.All], [Server.Client], [Server.Group], [Server.User], and more of
-// that kind. A send is encoded once per protocol, reaches all who have room at once, and names those it did not reach. The
-// same targets tell who is there ([Target.UserIDs]).
+// A [Target] is a set of recipients: [Server.All], [Server.Client], [Server.Group], [Server.User] and others. A send is
+// encoded once per protocol. It is queued at once for every client whose outbox has room; the error names the clients it
+// did not reach. A target also lists its connected users ([Target.UserIDs]).
 //
-// What is sent to a connection waits in its outbox, bounded by Limits.Outbox. [Conn.Send] waits for room,
-// [Conn.TrySend] says [ErrFull] instead, and [Hub.OnWritable] tells when to try again. What is sent again and again is
-// encoded once as a [Frame]; several frames given to one [Conn.TryWrite] leave in one write of the socket, which is nearly
-// all that a push costs. Whatever one goroutine sends to one connection arrives in that order, and a handler's sends arrive
-// before its completion. A client that takes no bytes for Timeouts.Send is closed. Options.Slow makes TrySend and TryWrite
-// drop the oldest instead, keep the newest of each key, or close the connection.
+// Messages to a connection wait in its outbox, which is bounded by Limits.Outbox. [Conn.Send] waits for room.
+// [Conn.TrySend] returns [ErrFull] instead, and [Hub.OnWritable] is called when there is room again. A message that is sent
+// many times can be encoded once as a [Frame]. Several frames passed to one [Conn.TryWrite] go out in one write to the
+// socket, which is most of the cost of a push. Messages that one goroutine sends to one connection arrive in that order,
+// and the messages sent by a handler arrive before its completion. A connection whose client takes no bytes for
+// Timeouts.Send is closed. With Options.Slow, TrySend and TryWrite drop the oldest messages instead, keep the newest
+// message of each key, or close the connection.
 //
-// Several nodes are joined by a [Backplane]: then targets reach the clients of all of them.
+// # End of a connection
 //
-// # Ends
-//
-// A connection ends by its client, by [Conn.Close] or [Conn.Abort], or by a rule: silence, a
-// message that is too long or none, an expired credential, [Server.Shutdown]. The client is told in all of the latter
-// cases that it may reconnect. OnDisconnected runs once, after the last handler has returned. Shutdown refuses new
-// connections first and then closes the others at a steady rate; [Server.Move] closes a number of them and goes on.
+// A connection is ended by its client, by [Conn.Close] or [Conn.Abort], or by the server: after a timeout, for a message
+// that is too long or malformed, for an expired credential, and during [Server.Shutdown]. When the server ends a
+// connection, it tells the client that it may reconnect. OnDisconnected runs once, after the last handler has returned.
+// Shutdown refuses new connections first and then closes the others at a steady rate; [Server.Move] closes a number of
+// them and keeps serving.
 //
 // # Several nodes
 //
-// A connection lives on the node that negotiated it. Options.OnNegotiate sends clients elsewhere before they connect. With
-// Options.Node the tokens of a node begin with its name: a balancer can route by it ([NodeOf]), and a node that gets a
-// request of another can forward it (Options.OnUnknownToken), so that no balancer needs to know of sessions. Nodes that are
-// joined by a [Backplane] reach the clients of all of them.
+// A connection belongs to the node that negotiated it. Options.OnNegotiate redirects clients to another node before they
+// connect. With Options.Node, the connection tokens of a node begin with its name. A load balancer can route by that name
+// ([NodeOf]), or a node that receives a request for another node can forward it (Options.OnUnknownToken); sticky sessions
+// are not needed. With a [Backplane], targets reach the clients of all nodes.
 //
 // # Cost and concurrency
 //
-// On Linux a connection that is idle holds no goroutine, no timer and no buffer: a few loops watch all sockets and one
-// tick looks after all timeouts. It costs below 2 KiB (BenchmarkIdle). TLS is better ended in front of this package:
-// encrypted sockets cannot be watched and get a goroutine each. An event stream or a poll that hangs costs the goroutine
-// and the buffers that net/http has for its request, and no more; between two polls there is none.
+// On Linux an idle connection holds no goroutine, no timer and no buffer: a few network loops watch all sockets, and one
+// ticker checks all timeouts. It uses less than 2 KiB (BenchmarkIdle). TLS is better terminated in front of this package:
+// encrypted sockets cannot be polled and need a goroutine each. An event stream or an open poll costs only the goroutine
+// and the buffers that net/http uses for its request. Between two polls there is no cost.
 //
-// All methods of all types may be called from any goroutine, but a [Hub] is filled before [NewServer].
+// All methods of all types may be called from any goroutine, except that a [Hub] must be complete before [NewServer].
 //
-// [Server.Metrics] has the figures that OpenTelemetry names, Options.Logger gets how connections end. Neither holds a
-// token, a user or what was sent.
+// [Server.Metrics] returns the metrics that OpenTelemetry defines for SignalR. Options.Logger receives how connections
+// end. Neither contains connection tokens, user ids or messages.
 package signalr

@@ -2,39 +2,39 @@ package signalr
 
 import "sync"
 
-// outbox holds what waits to be sent to one client, already framed for its transport, bounded in bytes.
+// outbox is the send queue of one client. Its messages are already framed for the transport, and it is bounded in bytes.
 //
-// Whoever finds it idle writes to the transport himself; whoever comes while that write runs only appends, and the
-// writer takes it along. So a lone push costs one system call and no hand-over to another goroutine, and a busy
-// connection gathers many messages into one write. The lock is never held during a write.
+// A sender that finds the outbox idle writes to the transport itself. A sender that finds a write in progress only appends
+// its message, and the writer sends it next. A single push therefore costs one system call and no hand-over to another
+// goroutine, and a busy connection batches many messages into one write. The lock is never held during a write.
 type outbox struct {
 	conn *Conn
 
 	mu sync.Mutex
-	// buf holds bytes from off on; nil when nothing waits. Bytes that a write may be reading are never moved: they are
-	// only appended to, or copied to a new array.
+	// buf holds the bytes to send from off on; it is nil if none wait. A concurrent write may be reading these bytes, so
+	// they are never moved: new bytes are appended, or all are copied to a new array.
 	buf      *buffer
 	off      int
-	progress int64 // when the transport last took bytes, or when the first began to wait
-	busy     bool  // a write runs, or the transport will call flush when it takes more
-	sealed   bool  // nothing is appended any more
-	dead     bool  // the transport is gone: nothing is written any more
-	owed     bool  // somebody was told that it is full
-	ponged   bool  // a pong may be among the bytes that wait
-	notices  uint8 // 0: none; 1: OnWritable runs; 2: it runs, and is to run again
-	charged  int16 // steps of Limits.UnreadPerUser; beside the flags it makes the connection no larger
+	progress int64 // time at which the transport last took bytes, or at which the first byte began to wait
+	busy     bool  // a write is in progress, or the transport will call flush when it can take more
+	sealed   bool  // no more appends
+	dead     bool  // the transport has failed; no more writes
+	owed     bool  // a sender got ErrFull and must be notified when there is room
+	ponged   bool  // the bytes that wait may include a pong
+	notices  uint8 // 0: OnWritable does not run; 1: it runs; 2: it runs and must run again
+	charged  int16 // steps counted against Limits.UnreadPerUser; placed after the flags, where it fills padding
 	room     chan struct{}
-	later    *backlog  // behind a full outbox, by the server's policy; nil when nothing is
-	pong     *nextPong // to the newest ping, while another one waits; nil when there is none
+	later    *backlog  // messages behind a full outbox, by the server's SlowPolicy; nil if none
+	pong     *nextPong // pong to the newest ping while an earlier pong waits; nil if none
 }
 
-// nextPong is a pong that is appended when all that waited before it has gone.
+// nextPong is a pong that is appended after all bytes that waited before it have been written.
 type nextPong struct {
-	before int // bytes
+	before int // bytes still to be written before the pong
 	frame  []byte
 }
 
-// write appends frames as one message of the transport, or answers ErrFull.
+// write appends frames as one message of the transport. It returns ErrFull if there is no room for them.
 func (o *outbox) write(frames []Frame) error {
 	p := o.conn.proto
 	n, err := sizeFor(frames, p)
@@ -62,11 +62,11 @@ func (o *outbox) write(frames []Frame) error {
 	return nil
 }
 
-// put appends one hub message beyond the bound: completions are few, and their number is bounded elsewhere.
+// put appends one hub message even if the outbox is full. Completions use it: the limits on open calls bound their number.
 func (o *outbox) put(b []byte) error { return o.putOne(b, true) }
 
-// aside is put for what is said on one transport only, and would make no sense on the next: the handshake's reply, pings,
-// acknowledgements.
+// aside is put for messages that belong to the current transport and are not replayed on the next one: the handshake
+// response, pings and acknowledgements.
 func (o *outbox) aside(b []byte) error { return o.putOne(b, false) }
 
 func (o *outbox) putOne(b []byte, tracked bool) error {
@@ -87,8 +87,8 @@ func (o *outbox) putOne(b []byte, tracked bool) error {
 	return nil
 }
 
-// control appends a frame of the transport itself, a WebSocket's pong. While one waits only the newest is kept besides, as
-// RFC 6455 5.5.3 allows: a client that pings without end and reads little or nothing costs two.
+// control appends a control frame of the transport, a WebSocket pong. While a pong waits, only the newest further one is
+// kept, as RFC 6455, section 5.5.3 allows. A client that floods pings without reading therefore costs two pongs.
 func (o *outbox) control(frame []byte) {
 	o.mu.Lock()
 	switch {
@@ -106,7 +106,8 @@ func (o *outbox) control(frame []byte) {
 	}
 }
 
-// frame appends a frame of the transport by, unless another transport has taken over or the connection is closing.
+// frame appends a frame of the transport by. It does nothing if another transport has taken over or the connection is
+// closing.
 func (o *outbox) frame(by link, b []byte) {
 	o.mu.Lock()
 	if o.sealed || o.cutLocked() || o.conn.link != by {
@@ -124,7 +125,7 @@ func (o *outbox) pongLocked(frame []byte) {
 	o.ponged, o.pong = true, nil
 }
 
-// pongsLocked sees to pongs when n bytes have gone.
+// pongsLocked updates the state of pongs after n bytes were written.
 func (o *outbox) pongsLocked(n int) {
 	switch p := o.pong; {
 	case p == nil:
@@ -137,7 +138,7 @@ func (o *outbox) pongsLocked(n int) {
 	}
 }
 
-// seal appends a last message, if any, and the transport's goodbye. Nothing is accepted after it.
+// seal appends the last message, if any, and the closing frame of the transport. Later appends fail.
 func (o *outbox) seal(last []byte, code int) {
 	o.mu.Lock()
 	if o.sealed {
@@ -162,7 +163,7 @@ func (o *outbox) seal(last []byte, code int) {
 	o.unlockAndFlush()
 }
 
-// kill drops everything. A write that runs at this moment still has its bytes: the buffer does not return to the pool.
+// kill drops everything. The buffer does not return to the pool, because a concurrent write may still read it.
 func (o *outbox) kill() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -176,10 +177,10 @@ func (o *outbox) kill() {
 	o.wakeLocked()
 }
 
-// fullLocked reports that there is no room for n bytes more.
+// fullLocked reports whether there is no room for n more bytes.
 func (o *outbox) fullLocked(n int) bool { return o.later != nil || o.crammedLocked(n) }
 
-// crammedLocked is fullLocked for what waits behind the outbox.
+// crammedLocked is fullLocked for messages of the backlog, which themselves do not count.
 func (o *outbox) crammedLocked(n int) bool {
 	waiting := o.pendingLocked()
 	return waiting > 0 && waiting+n > o.limit() || o.keepsLocked() && o.replayFullLocked(n)
@@ -203,7 +204,7 @@ func (o *outbox) appendLocked(b []byte, tracked bool) {
 	}
 }
 
-// endLocked ends what beginLocked began.
+// endLocked ends the message that beginLocked began, and counts it.
 func (o *outbox) endLocked(messages int64, n int) {
 	o.conn.server.counters.out(messages, n)
 	if !o.cutLocked() {
@@ -212,7 +213,7 @@ func (o *outbox) endLocked(messages int64, n int) {
 	}
 }
 
-// unlockAndFlush ends what needed the lock, and writes if nobody does.
+// unlockAndFlush unlocks the outbox and starts a write if none is in progress.
 func (o *outbox) unlockAndFlush() {
 	start := !o.busy && !o.cutLocked()
 	grown := o.chargeLocked()
@@ -230,7 +231,7 @@ func (o *outbox) unlockAndFlush() {
 	}
 }
 
-// reserveLocked makes room for n bytes without moving those that wait.
+// reserveLocked makes room for n bytes without moving the bytes that wait.
 func (o *outbox) reserveLocked(n int) {
 	if o.buf == nil {
 		o.buf = newBuffer()
@@ -242,7 +243,7 @@ func (o *outbox) reserveLocked(n int) {
 	}
 }
 
-// advance tells that the link took n bytes and returns what it is to write next, nil when that is nothing.
+// advance records that the link by has written n bytes. It returns the bytes to write next, nil if there are none.
 func (o *outbox) advance(by link, n int) []byte {
 	o.mu.Lock()
 	if o.dead || o.conn.link != by || o.cutLocked() {
@@ -280,9 +281,9 @@ func (o *outbox) advance(by link, n int) []byte {
 	return rest
 }
 
-// roomyLocked wakes who waits when there is room again, and reports whether the connection is to be told.
+// roomyLocked wakes waiting senders when there is room again. It reports whether the caller must call Conn.roomAgain.
 func (o *outbox) roomyLocked() bool {
-	// Half: a connection at the brim would otherwise be told of room for every few bytes.
+	// The low-water mark is half of the limit: at the limit itself, a full outbox would notify for every few bytes.
 	roomy := o.owed && o.later == nil && o.pendingLocked() <= o.limit()/2 && (!o.keepsLocked() || o.conn.state.replay.fullSince == 0)
 	if roomy {
 		o.owed = false
@@ -291,13 +292,13 @@ func (o *outbox) roomyLocked() bool {
 	return roomy
 }
 
-// keepsLocked reports that what is sent is kept for another transport.
+// keepsLocked reports whether sent messages are stored in the replay buffer.
 func (o *outbox) keepsLocked() bool { return o.conn.state != nil && o.conn.state.active }
 
-// cutLocked reports that there is no transport now: what is sent is only kept.
+// cutLocked reports whether the connection is detached: messages go to the replay buffer only.
 func (o *outbox) cutLocked() bool { return o.conn.state != nil && o.conn.state.detached != 0 }
 
-// replayFullLocked reports that no more than n bytes can be kept, and notes since when.
+// replayFullLocked reports whether the replay buffer has no room for n more bytes, and records since when.
 func (o *outbox) replayFullLocked(n int) bool {
 	r := &o.conn.state.replay
 	if r.size() == 0 || r.size()+n <= o.replayLimit() {
@@ -311,7 +312,7 @@ func (o *outbox) replayFullLocked(n int) bool {
 
 func (o *outbox) replayLimit() int { return o.conn.server.opts.Limits.Replay }
 
-// over reports that more waits than the bound allows, and asks for a notice when that changes.
+// over reports whether more bytes wait than the limit allows. If so, the connection is notified when there is room again.
 func (o *outbox) over() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -322,7 +323,7 @@ func (o *outbox) over() bool {
 	return true
 }
 
-// stalledSince returns since when the transport has taken nothing of what waits, 0 when nothing waits.
+// stalledSince returns the time since which the transport has taken no bytes, 0 if no bytes wait.
 func (o *outbox) stalledSince() int64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -332,14 +333,14 @@ func (o *outbox) stalledSince() int64 {
 	return o.progress
 }
 
-// rearm begins the wait for progress anew.
+// rearm restarts the send timeout.
 func (o *outbox) rearm(now int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.progress = now
 }
 
-// finished reports that the outbox is sealed and empty.
+// finished reports whether the outbox is sealed and empty.
 func (o *outbox) finished() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -352,7 +353,7 @@ func (o *outbox) pending() int {
 	return o.waitingLocked()
 }
 
-// waitingLocked counts what waits, behind the outbox too.
+// waitingLocked returns the number of bytes that wait, including the backlog.
 func (o *outbox) waitingLocked() int {
 	if o.later == nil {
 		return o.pendingLocked()

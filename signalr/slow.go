@@ -1,30 +1,30 @@
 package signalr
 
-// SlowPolicy says what [Conn.TryWrite] and [Conn.TrySend], and their twins of [Target], do when a client takes less than
-// it is sent and its outbox is full. Write and Send always wait. Whatever the policy, one client costs bounded memory and holds nobody
-// else up, and completions are never dropped.
+// SlowPolicy selects what TryWrite and TrySend, of a [Conn] or a [Target], do when the outbox of a slow client is full.
+// Write and Send always wait. With every policy, the memory of one client is bounded, a slow client does not delay others,
+// and completions are never dropped.
 type SlowPolicy int
 
 const (
-	// SlowRefuse answers [ErrFull]; the application decides. It is the default.
+	// SlowRefuse returns [ErrFull], so that the application decides. It is the default.
 	SlowRefuse SlowPolicy = iota
-	// SlowDisconnect closes the connection, with leave to reconnect, and answers [ErrClosed].
+	// SlowDisconnect closes the connection, tells the client that it may reconnect, and returns [ErrClosed].
 	SlowDisconnect
-	// SlowDropOldest keeps as much again as Limits.Outbox behind the full outbox and drops its oldest frames.
+	// SlowDropOldest queues up to Limits.Outbox further bytes behind the full outbox and drops the oldest of these frames.
 	SlowDropOldest
-	// SlowKeepNewest is SlowDropOldest where a frame first of all replaces the waiting one of the same key, see
-	// [Frame.Keyed]: for prices, positions and other states of which only the latest counts.
+	// SlowKeepNewest is like SlowDropOldest, but a frame first replaces the waiting frame with the same key, see
+	// [Frame.Keyed]. It suits prices, positions and other states of which only the latest matters.
 	SlowKeepNewest
 )
 
-// Keyed returns the frame with a key for [SlowKeepNewest]. A frame without key replaces none.
+// Keyed returns a copy of the frame with a key for [SlowKeepNewest]. A frame without a key replaces no other frame.
 func (f Frame) Keyed(key string) Frame {
 	f.key = key
 	return f
 }
 
-// backlog is what waits behind a full outbox, oldest first. The outbox's lock guards it. Its bytes are copies: the
-// application's buffers are its own again when the send returns.
+// backlog holds the frames that wait behind a full outbox, oldest first. It is guarded by outbox.mu. It copies the bytes,
+// so that the application may reuse its buffers when the send returns.
 type backlog struct {
 	frames []waitingFrame
 	size   int
@@ -37,7 +37,8 @@ type waitingFrame struct {
 	fixed    bool // must not be dropped
 }
 
-// add appends a frame and drops others until there are no more than limit bytes. It returns how many messages it dropped.
+// add appends a frame and drops the oldest others until at most limit bytes remain. It returns the number of messages
+// dropped.
 func (l *backlog) add(f waitingFrame, limit int) (dropped int64) {
 	if f.key != "" {
 		for i := range l.frames {
@@ -66,7 +67,7 @@ func (l *backlog) drop(i int) (messages int64) {
 	return messages
 }
 
-// writeOr is write with the server's policy for full outboxes.
+// writeOr is write with a policy for a full outbox.
 func (o *outbox) writeOr(frames []Frame, policy SlowPolicy) error {
 	for {
 		err := o.write(frames)
@@ -83,7 +84,7 @@ func (o *outbox) writeOr(frames []Frame, policy SlowPolicy) error {
 	}
 }
 
-// postpone puts frames behind a full outbox. It reports false when that is not full any more.
+// postpone appends frames to the backlog of a full outbox. It returns false if the outbox is no longer full.
 func (o *outbox) postpone(frames []Frame, keyed bool) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -106,12 +107,12 @@ func (o *outbox) postpone(frames []Frame, keyed bool) bool {
 	return true
 }
 
-// postponeLocked puts an answer behind the frames that wait: it must not overtake them.
+// postponeLocked appends a completion to the backlog: it must not overtake the frames that wait there.
 func (o *outbox) postponeLocked(b []byte) {
 	o.conn.server.counters.dropped.Add(o.later.add(waitingFrame{b: append([]byte(nil), b...), messages: 1, fixed: true}, o.limit()))
 }
 
-// refillLocked moves what waits behind the outbox into it while there is room, all of it for the last words.
+// refillLocked moves frames from the backlog to the outbox while there is room, or all of them before the last message.
 func (o *outbox) refillLocked(all bool) {
 	for o.later != nil {
 		f := &o.later.frames[0]

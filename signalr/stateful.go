@@ -8,34 +8,34 @@ import (
 
 // Stateful reconnect: a connection that outlives its socket.
 //
-// A phone that walks from one network into the next loses its socket, not its place. If both sides agreed on it at
-// negotiate and in the handshake, the client opens another WebSocket with the same token, and the connection goes on:
-// same id, same groups, same handlers still running, no OnConnected. What was on its way is sent again. Four things
-// must hold whatever the timing:
+// A phone that moves from one network to another loses its socket. If both sides agreed on stateful reconnect at negotiate
+// and in the handshake, the client opens another WebSocket with the same token and the connection continues: it keeps its
+// id, its groups and its running handlers, and OnConnected is not called again. Messages that were in flight are sent
+// again. Four invariants hold:
 //
-//  1. Each tracked message (calls, items, completions, cancellations; not pings, Close, nor the messages of this
-//     machinery) is handled exactly once by its receiver, in the order in which it was sent, across any number of sockets.
-//  2. Nothing of an old socket reaches the connection once a new one has taken its place: no bytes, no end of input, no
-//     failed write, no count of bytes that were written.
-//  3. What is kept for sending again is bounded, and it is a copy: acknowledging a message while it is being written
-//     again takes no bytes away from that write.
-//  4. A connection that does not use this pays a nil pointer.
+//  1. Each tracked message (calls, items, completions and cancellations; not pings, Close, Ack and Sequence) is handled
+//     exactly once by its receiver, in the order in which it was sent, across any number of sockets.
+//  2. After a new socket has replaced an old one, no event of the old one has an effect: no bytes, no end of input, no
+//     failed write, no count of written bytes.
+//  3. The replay buffer is bounded, and it is a copy: acknowledging a message while it is being written again does not
+//     change the bytes of that write.
+//  4. A connection without stateful reconnect pays only for a nil pointer.
 //
-// The naive way waits for the old socket's end and then lets the new one in. But the client notices first, nearly always:
-// its network has gone, and the server's side of a dead TCP connection stays silent until a timeout. Microsoft's client
-// tries only once, at once. So the new socket is the notice: it is accepted while the old one still looks alive, and
-// replaces it in one step.
+// The naive way waits for the end of the old socket before it accepts the new one. But the client nearly always notices
+// first: its network is gone, while the server sees a dead TCP connection only after a timeout. Microsoft's client tries
+// only once, and immediately. Therefore the new socket itself is the signal: the server accepts it while the old one still
+// looks alive, and replaces the old one in one step.
 //
-// The other naive way gives the new socket the outbox as it stands. But nobody knows how much of what the kernel took has
-// arrived. So the outbox (framed, for one socket) is thrown away, and rebuilt from the replay buffer (whole hub messages,
-// with their numbers): first a Sequence message that says with which number it begins, then all that the client has not
-// acknowledged. That may be too much, and the client drops what it has seen, by number. In the other direction this is
-// the same with the roles exchanged: input that was received and not handled is thrown away, half messages with it, for
-// the client sends again what was not acknowledged, and only what was handled is.
+// Another naive way moves the outbox to the new socket. But the server does not know how many of the bytes that the kernel
+// took have arrived. Therefore the outbox (framed for one socket) is discarded and rebuilt from the replay buffer (whole
+// hub messages with their numbers): first a Sequence message with the number of the first message that follows, then all
+// messages that the client has not acknowledged. Some of these may have arrived; the client drops them by number. The other
+// direction works the same way: the server discards input that it has not handled, including partial messages. The client
+// sends again what was not acknowledged, and the server acknowledges only what it has handled.
 //
-// Numbers are never sent but in Sequence and Ack: both sides count. That makes the moment of counting part of the
-// protocol. Outgoing messages are counted under the outbox's lock, where their order is decided. Incoming ones are
-// counted by the dispatcher as it takes them from the input, on one goroutine at a time.
+// Only Sequence and Ack messages carry numbers; for all other messages, both sides count. The moment of counting is
+// therefore part of the protocol. Outgoing messages are counted under the outbox's lock, where their order is decided.
+// Incoming messages are counted by the dispatcher as it takes them from the input, on one goroutine at a time.
 //
 // The states of the link, under life.mu and out.mu together:
 //
@@ -43,35 +43,36 @@ import (
 //	   ^  \----------new socket-------/
 //	   |_____________/ (the old one is replaced and hung up)
 //
-// A Close in either direction, a close frame of the client, Abort and Shutdown end the connection from either state, and
-// then there is nothing to come back to. What arrives from a link that is not the current one is ignored: each wire
-// says which link it serves, and the outbox compares. The dispatcher has a lock of its own, so a retired link is marked
+// A Close message in either direction, a close frame of the client, Abort and Shutdown end the connection in either state;
+// it cannot be resumed afterwards. Events of a link that is not the current one are ignored: each wire passes its link,
+// and the outbox compares it with the current one. The dispatcher has its own lock, so a replaced link is marked as retired
 // there too, before anything is read from the new one.
 //
-// While detached, sends go to the replay buffer only. When that is full they are refused as with a full outbox (Send waits,
-// TrySend says ErrFull), and if no acknowledgement makes room for Timeouts.Acknowledge the connection is closed. Since
-// the client acknowledges once per second, Limits.Replay is also what one connection can be sent per second.
+// While the connection is detached, sends go to the replay buffer only. When that buffer is full, sends behave as with a
+// full outbox: Send waits, TrySend returns ErrFull. If no acknowledgement makes room within Timeouts.Acknowledge, the
+// connection is closed. The client acknowledges once per second, so Limits.Replay also bounds the bytes that one
+// connection can be sent per second.
 
-// stateful is what such a connection has on top of others.
+// stateful is the additional state of a connection that may use stateful reconnect.
 type stateful struct {
-	// active is set by the handshake, under out.mu.
+	// active is set by the handshake. It is guarded by out.mu.
 	active bool
-	// detached is when the socket was lost, 0 while there is one; cause is why it failed, if it did. Under life.mu and,
-	// for detached, out.mu too: one of the two is enough for reading.
+	// detached is the time at which the socket was lost, 0 while there is one. cause is the error of the socket, nil if
+	// it did not fail. Both are guarded by life.mu. Writing detached requires out.mu as well; reading it requires either.
 	detached int64
 	cause    error
 
-	arrived atomic.Int64 // sockets that were asked for
+	arrived atomic.Int64 // number of sockets that the client has requested
 	turn    sync.Mutex   // held while one socket takes over from another
-	newest  int64        // the number of the one that has taken over last, under turn
-	replay  replay       // under out.mu
+	newest  int64        // number of the socket that took over last, guarded by turn
+	replay  replay       // guarded by out.mu
 	count   struct {
 		sync.Mutex
 		next     int64 // number of the client's next message
 		handled  int64 // highest number that was handled
 		told     int64 // highest number that was acknowledged
-		repeated bool  // the client has sent a message again, so it misses an acknowledgement
-		waiting  bool  // nothing counts before the client's Sequence
+		repeated bool  // the client has sent a message again, so an acknowledgement was lost
+		waiting  bool  // messages are ignored until the client's Sequence
 	}
 }
 
@@ -83,10 +84,10 @@ func newStateful() *stateful {
 	return s
 }
 
-// tracked reports whether messages of a type are numbered.
+// tracked reports whether messages of this type are numbered.
 func tracked(kind int) bool { return kind >= typeInvocation && kind <= typeCancelInvocation }
 
-// admit counts a message of the client and reports whether it is to be handled.
+// admit counts a message of the client and reports whether it must be handled.
 func (c *Conn) admit(m *message) bool {
 	if !c.keeping() {
 		return true
@@ -107,13 +108,13 @@ func (c *Conn) admit(m *message) bool {
 	}
 }
 
-// counted gives the client's next tracked message its number. It returns false for one that was handled before.
+// counted assigns the next number to a tracked message of the client. It returns false if that message was handled before.
 func (s *stateful) counted() bool {
 	n := &s.count
 	n.Lock()
 	defer n.Unlock()
 	if n.waiting {
-		return false // it will come again, behind the Sequence
+		return false // the client sends it again after the Sequence
 	}
 	number := n.next
 	n.next++
@@ -125,7 +126,7 @@ func (s *stateful) counted() bool {
 	return true
 }
 
-// restart takes the number of the client's next message from its Sequence, false if there are missing ones.
+// restart sets the number of the client's next message from its Sequence. It returns false if messages are missing.
 func (s *stateful) restart(sequence int64) bool {
 	n := &s.count
 	n.Lock()
@@ -138,7 +139,7 @@ func (s *stateful) restart(sequence int64) bool {
 	return true
 }
 
-// resumed begins a new socket's part of the client's stream.
+// resumed prepares the counters for the messages of a new socket.
 func (s *stateful) resumed() {
 	n := &s.count
 	n.Lock()
@@ -147,7 +148,7 @@ func (s *stateful) resumed() {
 	n.repeated = n.handled > 0 // the last acknowledgement may have been lost with the old socket
 }
 
-// owed returns the acknowledgement that is due, 0 for none.
+// owed returns the number to acknowledge, 0 if no acknowledgement is due.
 func (s *stateful) owed() int64 {
 	n := &s.count
 	n.Lock()
@@ -159,7 +160,7 @@ func (s *stateful) owed() int64 {
 	return n.handled
 }
 
-// keeping reports whether the connection outlives its socket. It may change once, from false, by the handshake.
+// keeping reports whether the connection outlives its socket. The handshake may change it once, from false to true.
 func (c *Conn) keeping() bool {
 	if c.state == nil {
 		return false
@@ -169,7 +170,7 @@ func (c *Conn) keeping() bool {
 	return c.state.active
 }
 
-// acknowledged forgets what the client has received.
+// acknowledged removes the messages up to sequence, which the client has received, from the replay buffer.
 func (c *Conn) acknowledged(sequence int64) {
 	o := &c.out
 	o.mu.Lock()
@@ -192,8 +193,8 @@ func (c *Conn) acknowledged(sequence int64) {
 	}
 }
 
-// detach keeps the connection when its link has gone, if it may. It also reports true for a link that is not the current
-// one any more, whose end says nothing.
+// detach detaches the connection from a link that has ended. It returns false if the connection must end with the link. It
+// returns true for a link that is no longer the current one: its end has no effect.
 func (c *Conn) detach(l link) bool {
 	if c.state == nil {
 		return false
@@ -212,7 +213,7 @@ func (c *Conn) detach(l link) bool {
 		return false
 	}
 	c.state.detached = c.server.time()
-	o.buf, o.off = nil, 0 // a write may still have the bytes: not for the pool
+	o.buf, o.off = nil, 0 // not returned to the pool: a write may still read the bytes
 	o.ponged, o.pong = false, nil
 	o.refillLocked(false)
 	roomy := o.roomyLocked()
@@ -224,10 +225,12 @@ func (c *Conn) detach(l link) bool {
 	return true
 }
 
-// handOver gives the connection another socket, the nth that was asked for, and hangs up the one before. It fails when there is
-// nothing to come back to. A client that was answered may open the next one before this is called, or while it runs. Then the steps
-// of the two must not mix, or the second one's input is thrown away in place of the first one's; and the first one, which the client
-// has given up, must not replace the second.
+// handOver moves the connection to another socket, the nth that the client requested, and hangs up the previous one. It
+// returns false if the connection can no longer be resumed.
+//
+// The client may open socket n+1 before handOver is called for socket n, or while it runs. state.turn keeps the steps of
+// the two apart: otherwise the input of the newer socket could be discarded instead of that of the older one. An older
+// socket, which the client has given up, never replaces a newer one.
 func (c *Conn) handOver(l *webSocket, n int64) bool {
 	c.state.turn.Lock()
 	defer c.state.turn.Unlock()
@@ -246,7 +249,8 @@ func (c *Conn) handOver(l *webSocket, n int64) bool {
 	return true
 }
 
-// relink makes l the connection's link, and returns the one before. It fails when there is nothing to come back to.
+// relink makes l the connection's link and returns the previous one. It returns false if the connection can no longer be
+// resumed.
 func (c *Conn) relink(l *webSocket) (before *webSocket, ok bool) {
 	c.life.mu.Lock()
 	defer c.life.mu.Unlock()
@@ -256,14 +260,14 @@ func (c *Conn) relink(l *webSocket) (before *webSocket, ok bool) {
 	if !c.state.active || o.sealed || c.life.ending != nil || c.life.endedAt != 0 {
 		return nil, false
 	}
-	before, _ = c.link.(*webSocket) // it always is one
+	before, _ = c.link.(*webSocket) // always a WebSocket
 	c.link = l
 	c.state.detached, c.state.cause = 0, nil
 	o.rebuildLocked()
 	return before, true
 }
 
-// rebuildLocked fills the outbox for a new socket: where the replay begins, and the replay.
+// rebuildLocked fills the outbox for a new socket: a Sequence message, then the replay buffer.
 func (o *outbox) rebuildLocked() {
 	o.buf, o.off = nil, 0
 	o.ponged, o.pong = false, nil
@@ -280,28 +284,28 @@ func (o *outbox) rebuildLocked() {
 	}
 }
 
-// restart throws away what an old socket has left, and lets it in no more.
+// restart discards the unhandled input of a replaced socket and marks the socket as retired: its bytes are ignored.
 func (d *dispatcher) restart(before *webSocket) {
 	d.mu.Lock()
 	before.retired = true
 	if d.state.pumping {
-		d.in = input{} // somebody looks at its bytes: not for the pool
+		d.in = input{} // not returned to the pool: the pumping goroutine still reads its bytes
 	} else {
 		d.in.tidy(true)
 	}
 	d.conn.life.partial = 0
 	d.chargeLocked()
 	d.mu.Unlock()
-	d.pump() // reading may go on
+	d.pump() // reading may resume
 }
 
-// replaced reports whether l is not the connection's link any more.
+// replaced reports whether l is no longer the connection's link.
 func (c *Conn) replaced(l link) bool {
 	return c.state != nil && c.transport() != l
 }
 
-// keepFrom decides on a link whose write failed: a connection that outlives it is told by its end. It reports false when
-// the connection has to end.
+// keepFrom handles a failed write on l. If the connection outlives l, it aborts l, whose end then detaches the connection.
+// It returns false if the connection must end.
 func (c *Conn) keepFrom(l link, err error) bool {
 	if c.state == nil || !c.keeping() {
 		return false
@@ -318,7 +322,7 @@ func (c *Conn) keepFrom(l link, err error) bool {
 	return !over
 }
 
-// detachedSince returns when the socket was lost, 0 if it was not, and why.
+// detachedSince returns the time at which the socket was lost, 0 if there is one, and the cause.
 func (c *Conn) detachedSince() (since int64, cause error) {
 	if c.state == nil {
 		return 0, nil
@@ -328,7 +332,8 @@ func (c *Conn) detachedSince() (since int64, cause error) {
 	return c.state.detached, c.state.cause
 }
 
-// beatState looks at what only such a connection has. It reports false when nothing else is to be looked at.
+// beatState checks the timeouts of stateful reconnect and acknowledges handled messages. It returns false if no other
+// timeout must be checked.
 func (c *Conn) beatState(now int64) bool {
 	if c.state == nil || !c.keeping() {
 		return true
@@ -353,13 +358,13 @@ func (c *Conn) beatState(now int64) bool {
 		return false
 	}
 	if n := c.state.owed(); n != 0 {
-		_ = c.out.aside(c.proto.appendAck(nil, n)) // the connection is closing: nobody counts any more
+		_ = c.out.aside(c.proto.appendAck(nil, n)) // fails only if the connection is closing; then the Ack is not needed
 	}
 	return true
 }
 
-// peekLocked takes the acknowledgements that lie behind a call without a slot, and reports whether there were any: the
-// call, or the one that runs, may wait for the very room that they make.
+// peekLocked handles acknowledgements that arrived after a call without a slot, and reports whether there were any. Without
+// it the connection could deadlock: that call, or a running one, may wait for the room that these acknowledgements make.
 func (d *dispatcher) peekLocked() (found bool) {
 	c := d.conn
 	if c.state == nil || !c.keeping() {
@@ -381,8 +386,8 @@ func (d *dispatcher) peekLocked() (found bool) {
 	return found
 }
 
-// peekOne looks at the first message of b. It returns its size, 0 if it is not whole, and what it acknowledges, 0 if it is
-// something else.
+// peekOne parses the first message of b. It returns its size, 0 if it is incomplete, and the number that it acknowledges,
+// 0 if it is not an Ack.
 func (d *dispatcher) peekOne(b []byte) (size int, acknowledged int64) {
 	defer d.conn.contain("hub message")
 	m := messages.Get().(*message) //nolint:forcetypeassert // the pool holds nothing else

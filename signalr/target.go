@@ -5,21 +5,22 @@ import (
 	"slices"
 )
 
-// TargetKind says what the names of a [Target] are.
+// TargetKind is the kind of the names of a [Target].
 type TargetKind int
 
 // Kinds of targets.
 const (
-	ToAll     TargetKind = iota // everybody
+	ToAll     TargetKind = iota // all clients
 	ToClients                   // connections, by their ids
 	ToGroups
 	ToUsers
 )
 
-// Target is a set of clients that messages can be sent to, and that can be asked who is in it. It is looked up anew at
-// each use. Names that nobody has are no error: nothing is sent then. They are compared letter by letter.
+// Target is a set of clients. Messages can be sent to it, and its connections and users can be listed. Its names are
+// resolved at each use and compared exactly. A name that matches no client is not an error: nothing is sent for it.
 //
-// With Options.Backplane sends also reach the clients of other nodes; Conns, UserIDs and Len know of this server's only.
+// With Options.Backplane, sends also reach the clients of other nodes. Conns, UserIDs and Len see only the clients of this
+// server.
 type Target struct {
 	Kind   TargetKind
 	Names  []string
@@ -28,50 +29,50 @@ type Target struct {
 	server *Server
 }
 
-// All are all clients.
+// All returns the target of all clients.
 func (s *Server) All() Target { return Target{server: s} }
 
-// AllExcept are all clients but the connections with these ids.
+// AllExcept returns the target of all clients except the connections with these ids.
 func (s *Server) AllExcept(ids ...string) Target { return Target{Except: ids, server: s} }
 
-// Client is the connection with an id. It can also be asked for a result; see [Invoke].
+// Client returns the target of the connection with this id. It can also be called for a result; see [Invoke].
 func (s *Server) Client(id string) Target { return s.Clients(id) }
 
-// Clients are the connections with these ids.
+// Clients returns the target of the connections with these ids.
 func (s *Server) Clients(ids ...string) Target { return Target{Kind: ToClients, Names: ids, server: s} }
 
-// Group are the members of a group; see [Conn.Join].
+// Group returns the target of the members of a group; see [Conn.Join].
 func (s *Server) Group(name string) Target { return s.Groups(name) }
 
-// Groups are the members of several groups. Who is in more than one of them still gets a message once.
+// Groups returns the target of the members of several groups. A member of more than one of them gets a message once.
 func (s *Server) Groups(names ...string) Target {
 	return Target{Kind: ToGroups, Names: names, server: s}
 }
 
-// GroupExcept are the members of a group but the connections with these ids.
+// GroupExcept returns the target of the members of a group except the connections with these ids.
 func (s *Server) GroupExcept(name string, ids ...string) Target {
 	return Target{Kind: ToGroups, Names: []string{name}, Except: ids, server: s}
 }
 
-// User are the connections of a user: a phone, a tablet, three tabs.
+// User returns the target of all connections of a user: a phone, a tablet, three tabs.
 func (s *Server) User(id string) Target { return s.Users(id) }
 
-// Users are the connections of several users.
+// Users returns the target of all connections of several users.
 func (s *Server) Users(ids ...string) Target { return Target{Kind: ToUsers, Names: ids, server: s} }
 
-// Others are all clients but the one that calls.
+// Others returns the target of all clients except the caller.
 func (c *Call) Others() Target { return c.conn.server.AllExcept(c.conn.id) }
 
-// OthersInGroup are the members of a group but the one that calls.
+// OthersInGroup returns the target of the members of a group except the caller.
 func (c *Call) OthersInGroup(name string) Target { return c.conn.server.GroupExcept(name, c.conn.id) }
 
-// Server returns the server of the call's connection, which has the targets to send to.
+// Server returns the server of the call's connection. Its methods return the targets to send to.
 func (c *Call) Server() *Server { return c.conn.server }
 
-// Conns returns the connections that are there now, each once, in no order.
+// Conns returns the connections that are open now, each once, in unspecified order.
 func (t Target) Conns() []*Conn { return t.appendConns(nil) }
 
-// Len returns how many connections are there now.
+// Len returns the number of connections that are open now.
 func (t Target) Len() int {
 	l := lists.Get().(*list) //nolint:forcetypeassert // the pool holds nothing else
 	defer l.free()
@@ -79,7 +80,7 @@ func (t Target) Len() int {
 	return len(l.conns)
 }
 
-// UserIDs returns the users who are there now by at least one connection, in the order of their ids.
+// UserIDs returns the ids of the users with at least one open connection, sorted and without duplicates.
 func (t Target) UserIDs() []string {
 	l := lists.Get().(*list) //nolint:forcetypeassert // the pool holds nothing else
 	defer l.free()
@@ -129,24 +130,24 @@ func unique(conns []*Conn) []*Conn {
 	})
 }
 
-// Send sends an invocation to every client of the target, encoded once per protocol. Who has room gets it at once; then
-// it waits for the slow ones, until ctx ends. A [*SendError] names those who did not get it. Whoever has disconnected is
-// not counted.
+// Send sends an invocation to every client of the target, encoded once per protocol. It queues the invocation at once for
+// the clients whose outbox has room, then waits for the slow ones until ctx ends. A [*SendError] lists the connections that
+// did not get it; connections that have closed are not listed.
 func (t Target) Send(ctx context.Context, method string, args ...any) error {
 	return t.send(ctx, true, &multicast{invoke: true, method: method, args: args})
 }
 
-// TrySend is Send that leaves out who has no room; a [*SendError] names them.
+// TrySend is like Send but does not wait: it skips the clients whose outbox is full. A [*SendError] lists them.
 func (t Target) TrySend(method string, args ...any) error {
 	return t.send(context.Background(), false, &multicast{invoke: true, method: method, args: args})
 }
 
-// Write is Send for what is encoded already. The frames leave together.
+// Write is like Send but takes encoded frames. The frames go out together.
 func (t Target) Write(ctx context.Context, frames ...Frame) error {
 	return t.send(ctx, true, &multicast{frames: frames})
 }
 
-// TryWrite is TrySend for what is encoded already.
+// TryWrite is like TrySend but takes encoded frames.
 func (t Target) TryWrite(frames ...Frame) error {
 	return t.send(context.Background(), false, &multicast{frames: frames})
 }
