@@ -11,15 +11,15 @@ const (
 	userChanged  = "The user associated with this connection changed."
 )
 
-// request is what one on the hub's own path asks for.
+// request is a parsed request for the hub's path.
 type request struct {
 	who   Identity
-	token string     // "": none was sent
-	conn  *Conn      // that the token stands for; nil: none has begun
-	kind  Transports // of a GET: one
+	token string     // connection token; "" if the request has none
+	conn  *Conn      // connection of the token; nil if it has not begun
+	kind  Transports // the transport that a GET requests
 }
 
-// endpoint serves the hub's path itself.
+// endpoint serves all requests for the hub's path except negotiate.
 func (s *Server) endpoint(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodGet, http.MethodPost, http.MethodDelete:
@@ -49,7 +49,7 @@ func (s *Server) endpoint(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// connect begins or continues what a GET asks for.
+// connect serves a GET: it opens a connection or continues one.
 func (s *Server) connect(w http.ResponseWriter, r *http.Request, ask request) {
 	ask.kind = requested(r)
 	if ask.kind == LongPolling {
@@ -73,7 +73,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request, ask request) {
 	}
 }
 
-// reconnect serves a GET for a connection that has begun already.
+// reconnect serves a GET for a connection that has begun.
 func (s *Server) reconnect(w http.ResponseWriter, r *http.Request, ask request) {
 	defer ask.conn.containRequest()
 	l := ask.conn.transport()
@@ -97,9 +97,9 @@ func occupied(w http.ResponseWriter) {
 	plain(w, http.StatusConflict, "Connection is already active")
 }
 
-// claim makes the connection a request asks for, or answers why not.
+// claim creates the connection that a request asks for. If it returns nil, it has answered with the reason.
 func (s *Server) claim(w http.ResponseWriter, r *http.Request, ask request) *Conn {
-	// A client that skipped negotiation has no token. Nobody needs to find its connection by one.
+	// A client that skipped negotiation has no token. No other request will refer to its connection.
 	id, token, stateful := newID(), newID(), false
 	if ask.token != "" {
 		token = ask.token
@@ -137,7 +137,7 @@ func (s *Server) claim(w http.ResponseWriter, r *http.Request, ask request) *Con
 	return nil
 }
 
-// tooMany refuses a connection beyond the limits of its user.
+// tooMany answers 429 to a request for a connection that exceeds a limit of its user.
 func (s *Server) tooMany(w http.ResponseWriter) {
 	s.counters.refused.Add(1)
 	w.Header().Set("Retry-After", "10") // a connection whose client has vanished is gone after three times that
@@ -149,7 +149,7 @@ func replacedEnding() ending {
 	return ending{err: &CloseError{Text: text}, text: text, code: closeNormal, status: StatusNormal}
 }
 
-// newConn makes a connection that keeps nothing of the request but the peer's address.
+// newConn returns a new connection. From the request it stores only the peer's address.
 func (s *Server) newConn(id, token string, who Identity, r *http.Request, kind Transports) *Conn {
 	c := &Conn{server: s, id: id, who: person{who.UserID, who.Principal}}
 	c.place.token = token
@@ -174,7 +174,7 @@ func (s *Server) newConn(id, token string, who Identity, r *http.Request, kind T
 	return c
 }
 
-// lost ends a connection whose transport never began to work.
+// lost ends a connection whose transport failed to start.
 func (s *Server) lost(c *Conn, err error) {
 	c.out.kill()
 	c.end(ending{err: err, silent: true, status: StatusError})

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// goWire is a socket served by a goroutine that reads, and another one that lives only while the kernel takes no more.
+// goWire is a socket that is served by a goroutine for reads, and by another one for each write that is in progress.
 type goWire struct {
 	nc    net.Conn
 	link  *webSocket
@@ -24,7 +24,7 @@ func newGoWire(nc net.Conn, l *webSocket) *goWire {
 	return w
 }
 
-// readSize is small: this engine pays it for each connection.
+// readSize is the size of the read buffer in bytes. It is small because each connection has one.
 const readSize = 2 << 10
 
 func (w *goWire) read() {
@@ -67,7 +67,7 @@ func (w *goWire) readsChanged() {
 	w.moved.Broadcast()
 }
 
-// flush must not block, and a write of this kind of socket may.
+// flush starts a goroutine, because it must not block and a write to this kind of socket may.
 func (w *goWire) flush() {
 	w.link.conn.server.spawn(w.write)
 }
@@ -101,6 +101,6 @@ func (w *goWire) abort() {
 	w.moved.Broadcast()
 	w.mu.Unlock()
 	if first {
-		_ = w.nc.Close() // whatever it says, nobody uses the socket any more
+		_ = w.nc.Close() // the error does not matter: the socket is not used any more
 	}
 }

@@ -12,33 +12,34 @@ import (
 	"time"
 )
 
-// errNoPoller is what platforms without a poller answer; here there is one.
+// errNoPoller is the error of platforms without a poller. It is not returned on Linux.
 var errNoPoller = errors.New("signalr: no poller on this platform")
 
 const (
-	pollerEvents = 256      // sockets served per look
-	pollerRead   = 64 << 10 // bytes read from one socket before the next has its turn
+	pollerEvents = 256      // maximum number of events per call of epoll_wait
+	pollerRead   = 64 << 10 // maximum number of bytes read from one socket before the next one is served
 )
 
 // poller is one network loop: an epoll descriptor with many sockets, and one goroutine.
 //
-// The naive loop blocks in epoll_wait, and with it a thread and, until the scheduler notices, one of the few processors
-// of Go. An epoll descriptor can itself be watched, though: so it lies in the poller of Go's runtime like any socket,
-// the goroutine sleeps there, and wakes to take all that is ready in one look. A descriptor that is registered
-// edge-triggered, as the runtime does, reports again when a socket becomes ready after a look that found nothing; so
-// only such a look may be followed by sleep.
+// The naive loop blocks in epoll_wait. That blocks a thread and, until the scheduler notices, one of Go's few Ps. But an
+// epoll descriptor can itself be polled. It is therefore registered with the network poller of Go's runtime like a socket:
+// the goroutine sleeps there, and after it wakes, one non-blocking epoll_wait returns all ready sockets. The runtime
+// registers descriptors edge-triggered, so it reports a socket that becomes ready only after an epoll_wait that returned
+// no events. The goroutine may sleep only after such a call.
 //
-// All reads and the close of a socket happen on the loop's goroutine: a descriptor number that somebody else closed may
-// belong to another connection by the time of the read. Others ask for the end by shutdown, which the loop sees.
+// All reads of a socket, and its close, happen on the loop's goroutine. If another goroutine closed the descriptor, its
+// number could belong to another connection by the time of the read. Other goroutines call shutdown instead, which the
+// loop observes.
 type poller struct {
 	file     *os.File
 	raw      syscall.RawConn
 	epoll    int
 	read     []byte
-	runnable [1]metrics.Sample // goroutines that wait for a processor
+	runnable [1]metrics.Sample // number of runnable goroutines
 
 	mu     sync.Mutex
-	wires  []*pollWire // by slot, which is what epoll hands back
+	wires  []*pollWire // by slot, the user data of epoll events
 	free   []int32
 	closed bool
 }
@@ -48,7 +49,7 @@ func newPoller() (*poller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create epoll: %w", err)
 	}
-	// Only descriptors that do not block are given to the runtime's poller.
+	// The runtime's poller accepts only non-blocking descriptors.
 	if err = syscall.SetNonblock(fd, true); err != nil {
 		_ = syscall.Close(fd) // the first error counts
 		return nil, fmt.Errorf("set epoll non-blocking: %w", err)
@@ -61,7 +62,7 @@ func newPoller() (*poller, error) {
 	return p, nil
 }
 
-// run is the loop. It returns when the poller is closed, or with an error, and then its sockets are closed.
+// run runs the loop until the poller is closed, or until an error. It closes all sockets before it returns.
 func (p *poller) run() error {
 	err := p.loop()
 	if err == nil {
@@ -107,11 +108,12 @@ func (p *poller) loop() error {
 	}
 }
 
-// pollerNap is how long is not looked while goroutines wait for a processor: about ten of them have their turn on each meanwhile.
+// pollerNap is the time between two polls while goroutines are runnable. About ten goroutines per P run in that time.
 const pollerNap = 200 * time.Microsecond
 
-// sleepUntil returns when look does: at once, or woken by the runtime. The runtime looks for what is ready when a processor
-// is idle, and else every ten milliseconds; where none may be idle for long, the sleep ends after a nap.
+// sleepUntil calls look until it returns true, at first at once and then when the runtime reports events. The runtime polls
+// the network when a P is idle, otherwise only every ten milliseconds. If goroutines are runnable, sleepUntil therefore
+// returns [os.ErrDeadlineExceeded] after pollerNap.
 func (p *poller) sleepUntil(look func(fd uintptr) bool) error {
 	metrics.Read(p.runnable[:])
 	var until time.Time
@@ -156,8 +158,8 @@ func (p *poller) close() {
 	}
 }
 
-// adopt takes a socket from net/http. It reports false, and leaves the socket alone, when that has no descriptor of its
-// own to watch.
+// adopt takes over a socket from net/http. It returns false, and does not change the socket, if the socket has no descriptor
+// that can be polled.
 func (p *poller) adopt(nc net.Conn, early []byte, l *webSocket) (bool, error) {
 	w := &pollWire{poller: p, link: l}
 	if err := w.take(nc); w.fd < 0 {
@@ -167,7 +169,7 @@ func (p *poller) adopt(nc net.Conn, early []byte, l *webSocket) (bool, error) {
 		w.release()
 		return true, ErrServerStopped
 	}
-	// Nobody reads the socket before it is watched, so what came with the request can be handled here.
+	// The loop does not read the socket before watch, so the bytes that came with the request can be handled here.
 	l.attach(w)
 	if len(early) > 0 {
 		l.input(append([]byte(nil), early...))
@@ -176,13 +178,13 @@ func (p *poller) adopt(nc net.Conn, early []byte, l *webSocket) (bool, error) {
 	return true, nil
 }
 
-// descriptorOwner is a connection that can give its descriptor away, instead of a duplicate. The new owner is asked by end to end the
-// connection, and calls closed once it has closed the descriptor.
+// descriptorOwner is a connection that can transfer its descriptor, which saves a duplicate. The old owner calls end to end
+// the connection; the new owner calls closed after it has closed the descriptor.
 type descriptorOwner interface {
 	Handover(end func()) (fd int, closed func(), err error)
 }
 
-// take makes the connection's descriptor, or a duplicate, the wire's; fd is -1 if there is none to have.
+// take sets fd to the connection's descriptor or a duplicate of it, or to -1 if the connection has none.
 func (w *pollWire) take(nc net.Conn) (err error) {
 	if o, ok := nc.(descriptorOwner); ok {
 		w.mu.Lock() // abort may be called before Handover returns
@@ -195,20 +197,20 @@ func (w *pollWire) take(nc net.Conn) (err error) {
 	if w.fd, err = duplicate(nc); w.fd < 0 {
 		return err
 	}
-	// The duplicate keeps the socket open; the connection's own descriptor goes out of the runtime's poller with this.
+	// The duplicate keeps the socket open. Close removes the original descriptor from the runtime's poller.
 	_ = nc.Close()
 	return nil
 }
 
 // release closes the descriptor.
 func (w *pollWire) release() {
-	_ = syscall.Close(w.fd) // leaves epoll with it; the error has no receiver
+	_ = syscall.Close(w.fd) // also removes it from epoll; there is no one to return the error to
 	if w.closedDescriptor != nil {
 		w.closedDescriptor()
 	}
 }
 
-// duplicate returns a descriptor of our own for the connection's socket, or -1 when there is none to have.
+// duplicate returns a duplicate of the connection's descriptor, or -1 if it has none.
 func duplicate(nc net.Conn) (fd int, err error) {
 	sc, ok := nc.(syscall.Conn)
 	if !ok {
@@ -234,7 +236,7 @@ func duplicate(nc net.Conn) (fd int, err error) {
 	return fd, nil
 }
 
-// place gives the wire a slot; false when the poller is closed.
+// place assigns a slot to the wire. It returns false if the poller is closed.
 func (p *poller) place(w *pollWire) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

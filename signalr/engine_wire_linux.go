@@ -13,20 +13,20 @@ type pollWire struct {
 	link   *webSocket
 	fd     int
 	slot   int32
-	begun  atomic.Bool // the loop may serve it: what came with the request has been handled
+	begun  atomic.Bool // the loop may serve it: the bytes that came with the request have been handled
 
-	closedDescriptor func() // called when fd is closed; nil: not asked for
+	closedDescriptor func() // called after fd was closed; nil if not needed
 
-	mu      sync.Mutex // around each use of fd but the loop's own reads, and its close
-	watched uint32     // events epoll is asked for
-	added   bool       // it is in epoll
-	writing bool       // the outbox waits for the socket to take more
+	mu      sync.Mutex // held for each use and the close of fd, except the reads of the loop
+	watched uint32     // epoll events that are registered
+	added   bool       // fd is registered with epoll
+	writing bool       // the outbox waits until the socket is writable
 	closed  bool
 }
 
 var _ wire = (*pollWire)(nil)
 
-// watch begins to watch the socket.
+// watch registers the socket with epoll.
 func (w *pollWire) watch() {
 	w.begun.Store(true)
 	w.mu.Lock()
@@ -35,8 +35,8 @@ func (w *pollWire) watch() {
 	w.arrangeLocked(syscall.EPOLL_CTL_ADD)
 }
 
-// arrangeLocked asks epoll for what is wanted now: input unless reading is paused, room if output waits. The end of the
-// socket is reported always.
+// arrangeLocked registers the events that are needed now: readable unless reading is paused, and writable if output waits.
+// epoll always reports the end of the socket.
 func (w *pollWire) arrangeLocked(op int) {
 	if w.closed || !w.added {
 		return
@@ -52,7 +52,7 @@ func (w *pollWire) arrangeLocked(op int) {
 		return
 	}
 	w.watched = want
-	// The socket is ours and open, so only a lack of memory can make this fail; a socket that nobody watches must go.
+	// The socket is open and owned, so this fails only for lack of memory. A socket that is not watched must be closed.
 	if err := syscall.EpollCtl(w.poller.epoll, op, w.fd, &syscall.EpollEvent{Events: want, Fd: w.slot}); err != nil {
 		w.link.conn.server.opts.Logger.Error("signalr: watch socket", "error", err)
 		_ = syscall.Shutdown(w.fd, syscall.SHUT_RDWR)
@@ -65,11 +65,11 @@ func (w *pollWire) readsChanged() {
 	w.arrangeLocked(syscall.EPOLL_CTL_MOD)
 }
 
-// ready serves the socket, on the loop.
+// ready handles the events of the socket. It runs on the loop's goroutine.
 func (w *pollWire) ready(events uint32, b []byte) {
 	defer w.link.conn.contain("poller")
 	if !w.begun.Load() {
-		return // never: it is not watched before
+		return // impossible: the socket is not watched before
 	}
 	if events&syscall.EPOLLOUT != 0 {
 		w.mu.Lock()
@@ -91,9 +91,10 @@ func (w *pollWire) ready(events uint32, b []byte) {
 	if n > 0 {
 		w.link.input(b[:n])
 		if events&ended == 0 || !w.link.conn.in.paused() {
-			return // if there is more, epoll says so again
+			return // epoll is level-triggered: it reports remaining input again
 		}
-		// Closed in both directions while the hub is too busy to hear the rest: it would be reported for ever.
+		// The socket is closed in both directions while reading is paused. It must be closed, or epoll would report it
+		// in a loop.
 	}
 	if err == syscall.EAGAIN { //nolint:errorlint // system calls return plain numbers
 		return
@@ -101,7 +102,7 @@ func (w *pollWire) ready(events uint32, b []byte) {
 	w.close()
 }
 
-// close closes the descriptor, on the loop.
+// close closes the descriptor. It runs on the loop's goroutine.
 func (w *pollWire) close() {
 	w.mu.Lock()
 	if w.closed {
@@ -115,7 +116,7 @@ func (w *pollWire) close() {
 	w.link.gone()
 }
 
-// flush writes what waits until nothing does or the socket takes no more.
+// flush writes the bytes that wait in the outbox until none are left or the socket is not writable.
 func (w *pollWire) flush() {
 	for b := w.link.advance(0); b != nil; {
 		n, err := w.write(b)
@@ -131,7 +132,7 @@ func (w *pollWire) flush() {
 	}
 }
 
-// write hands bytes to the kernel. When that takes none, the loop is asked to go on with flush.
+// write writes bytes to the socket. If the socket is not writable, the loop calls flush when it is.
 func (w *pollWire) write(b []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -157,8 +158,8 @@ func (w *pollWire) finishWriting() {
 func (w *pollWire) finish() { w.shutdown(false) }
 func (w *pollWire) abort()  { w.shutdown(true) }
 
-// shutdown makes the loop close the socket. An aborted one is reset, so that the kernel does not go on trying to send
-// to a peer that does not read.
+// shutdown makes the loop close the socket. If reset is set, the socket is reset, so that the kernel does not keep
+// retransmitting to a peer that does not read.
 func (w *pollWire) shutdown(reset bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

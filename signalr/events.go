@@ -10,16 +10,16 @@ import (
 	"time"
 )
 
-// eventStream is a link that writes Server-Sent Events into one long answer, on the goroutine that net/http has for it.
+// eventStream is a link that writes Server-Sent Events to one long response, on the goroutine of its request.
 type eventStream struct {
 	inflow
 
-	wake chan struct{} // room for one: something waits, or the stream is to end
+	wake chan struct{} // capacity 1; signals that bytes wait or that the stream must end
 
 	state struct {
 		sync.Mutex
-		rc     *http.ResponseController // nil when the answer is over: it belongs to net/http again
-		ending bool                     // what waits is still written
+		rc     *http.ResponseController // nil after the response, when it belongs to net/http again
+		ending bool                     // the stream ends after the bytes that wait were written
 		ended  bool
 	}
 }
@@ -35,12 +35,13 @@ func (l *eventStream) binary() bool     { return false }
 func (l *eventStream) polled() bool     { return false }
 func (l *eventStream) beat(int64)       {}
 
-// Events are made of whole messages when they are written, as their number per event is only known then.
+// begin, end and goodbye add no framing: events are formed when they are written, because only then the number of messages
+// per event is known.
 func (l *eventStream) begin(dst []byte, _ int) []byte   { return dst }
 func (l *eventStream) end(dst []byte) []byte            { return dst }
 func (l *eventStream) goodbye(dst []byte, _ int) []byte { return dst }
 
-// connectEvents answers with a stream that ends with the connection.
+// connectEvents answers a request with an event stream that ends with the connection.
 func (s *Server) connectEvents(w http.ResponseWriter, r *http.Request, ask request) {
 	c := s.claim(w, r, ask)
 	if c == nil {
@@ -69,16 +70,16 @@ func (s *Server) connectEvents(w http.ResponseWriter, r *http.Request, ask reque
 	c.linkGone(l)
 }
 
-// openEvents sends the head and a comment, without which some browsers and proxies hold the head back.
+// openEvents sends the response header and a comment. Without the comment, some browsers and proxies delay the header.
 func openEvents(w http.ResponseWriter, rc *http.ResponseController) error {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-cache,no-store")
 	h.Set("Pragma", "no-cache")
-	h.Set("Content-Encoding", "identity") // compressing middleware would gather events
-	h.Set("X-Accel-Buffering", "no")      // as would nginx
-	// The application's own deadlines are for requests that are answered at once.
-	_ = rc.SetReadDeadline(time.Time{}) // not every ResponseWriter has them
+	h.Set("Content-Encoding", "identity") // compressing middleware would buffer events
+	h.Set("X-Accel-Buffering", "no")      // nginx would buffer events
+	// The deadlines of the application's http.Server are meant for requests that are answered at once.
+	_ = rc.SetReadDeadline(time.Time{}) // not every ResponseWriter supports deadlines
 	_ = rc.SetWriteDeadline(time.Time{})
 	if err := rc.Flush(); err != nil { // sends the head with 200, or nothing where the writer cannot flush
 		return err
@@ -104,7 +105,7 @@ func (l *eventStream) detach() {
 	l.state.ended = true
 }
 
-// serve writes until the connection ends, which is no error, or the client takes no more.
+// serve writes events until the connection ends, which is not an error, or until a write fails.
 func (l *eventStream) serve(ctx context.Context, w http.ResponseWriter, rc *http.ResponseController) error {
 	event := newBuffer()
 	defer func() { event.free() }()
@@ -132,10 +133,10 @@ func (l *eventStream) serve(ctx context.Context, w http.ResponseWriter, rc *http
 	}
 }
 
-// writePart is how much is written at once, in bytes: each part that a client takes is progress, see Timeouts.Send.
+// writePart is the size of one write in bytes. Each part that the client takes is progress, see Timeouts.Send.
 const writePart = 16 << 10
 
-// write writes an event in parts, so that a client that takes a large one slowly is not taken for one that takes nothing.
+// write writes an event in parts, so that a client that reads a large event slowly still makes progress.
 func (l *eventStream) write(w io.Writer, event []byte) error {
 	for len(event) > 0 {
 		n := min(len(event), writePart)
@@ -148,7 +149,7 @@ func (l *eventStream) write(w io.Writer, event []byte) error {
 	return nil
 }
 
-// appendEvent appends bytes of the hub stream as one event. Its lines are those of the bytes.
+// appendEvent appends bytes of the hub stream as one event, with one data line per line of b.
 func appendEvent(dst, b []byte) []byte {
 	for more := true; more; {
 		var line []byte
@@ -178,7 +179,8 @@ func (l *eventStream) drained() { l.stop(false, 0) }
 func (l *eventStream) hangUp()  { l.stop(false, upgradeTimeout) }
 func (l *eventStream) abort()   { l.stop(true, -time.Second) }
 
-// stop ends the stream, after what waits or at once. A write that does not end is given until patience, if that is not 0.
+// stop ends the stream, at once if now is set, otherwise after the bytes that wait. A write in progress fails after
+// patience, if that is not 0.
 func (l *eventStream) stop(now bool, patience time.Duration) {
 	l.state.Lock()
 	l.state.ending = true

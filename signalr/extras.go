@@ -2,7 +2,7 @@ package signalr
 
 import "net/http"
 
-// extras are what most connections never have: they are made when they are first needed, so that idle connections cost
+// extras is the state that most connections never need. It is allocated on first use, so that an idle connection holds only
 // a nil pointer.
 type extras struct {
 	calls    callIndex
@@ -10,14 +10,14 @@ type extras struct {
 	requests requests
 	member   membership
 	probe    probe
-	streamed int // bytes of the arguments of open calls with streams; the dispatcher's lock guards it
+	streamed int // bytes of the arguments of open calls with streams; guarded by dispatcher.mu
 	request  *http.Request
 }
 
-// noExtras are the extras of connections that have ended without any. Nobody writes to them.
+// noExtras is the shared state of connections that have ended without extras. It is never written to.
 var noExtras = extras{calls: callIndex{closed: true}, uploads: uploads{closed: true}, requests: requests{closed: true}, member: membership{ended: true}}
 
-// extras returns the connection's extras to put something in.
+// extras returns the connection's extras for writing. It allocates them if necessary.
 func (c *Conn) extras() *extras {
 	if e := c.more.Load(); e != nil {
 		return e
@@ -26,7 +26,7 @@ func (c *Conn) extras() *extras {
 	return c.more.Load()
 }
 
-// existing returns the connection's extras to look something up.
+// existing returns the connection's extras for reading. It does not allocate.
 func (c *Conn) existing() *extras {
 	if e := c.more.Load(); e != nil {
 		return e
@@ -34,14 +34,14 @@ func (c *Conn) existing() *extras {
 	return &noExtras
 }
 
-// streaming adds to the bytes that calls with streams hold, under the dispatcher's lock.
+// streaming adds size to the bytes held by calls with streams. The caller holds dispatcher.mu.
 func (c *Conn) streaming(size int) {
 	if e := c.extras(); e != &noExtras {
 		e.streamed += size
 	}
 }
 
-// endExtras lets nothing more in, and ends what there is.
+// endExtras closes the extras: it ends what they hold and refuses additions.
 func (c *Conn) endExtras() {
 	if c.more.CompareAndSwap(nil, &noExtras) {
 		return

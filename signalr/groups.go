@@ -7,11 +7,11 @@ import (
 	"sync"
 )
 
-// ErrGroupName says that a group's name is empty.
+// ErrGroupName is returned if the name of a group is empty.
 var ErrGroupName = errors.New("signalr: group without a name")
 
-// groups are the named sets of one server's connections. A group exists while somebody is in it. Each connection knows
-// its groups, so that its end costs what it has joined and not what the server holds.
+// groups holds the named groups of one server's connections. A group exists while it has members. Each connection stores
+// its own groups, so that the cost of its end depends on the groups it joined, not on all groups of the server.
 type groups struct {
 	mu     sync.Mutex
 	byName map[string]*group
@@ -22,17 +22,17 @@ type group struct {
 	members []*Conn
 }
 
-// membership is what one connection has joined. The lock of groups guards it.
+// membership holds the groups of one connection. It is guarded by groups.mu.
 type membership struct {
-	joined map[*group]int // its place among the members
-	left   []string       // the groups of a connection that has ended
+	joined map[*group]int // index of the connection in group.members
+	left   []string       // names of the groups at the end of the connection
 	ended  bool
 }
 
 func newGroups() *groups { return &groups{byName: make(map[string]*group)} }
 
-// Join puts the connection into a group, whose next send reaches it. To be in it already is no error. A connection that
-// has ended is in no group: it answers [ErrClosed].
+// Join adds the connection to a group. Sends to the group after Join has returned reach the connection. It is not an error
+// if the connection is already a member. Join returns [ErrClosed] if the connection has ended.
 func (c *Conn) Join(name string) error {
 	if name == "" {
 		return ErrGroupName
@@ -43,7 +43,7 @@ func (c *Conn) Join(name string) error {
 	return nil
 }
 
-// Leave takes the connection out of a group. Not to be in it is no error.
+// Leave removes the connection from a group. It is not an error if the connection is not a member.
 func (c *Conn) Leave(name string) error {
 	if name == "" {
 		return ErrGroupName
@@ -52,7 +52,7 @@ func (c *Conn) Leave(name string) error {
 	return nil
 }
 
-// Groups returns the groups the connection is in, in the order of their names; after its end those it was in then.
+// Groups returns the sorted names of the connection's groups; after the connection has ended, those at its end.
 func (c *Conn) Groups() []string {
 	x := c.server.groups
 	x.mu.Lock()
@@ -105,7 +105,7 @@ func (x *groups) leave(c *Conn, name string) {
 	}
 }
 
-// removeLocked puts the last member in the place of the one who leaves.
+// removeLocked removes c from g. The last member moves to its index.
 func (x *groups) removeLocked(c *Conn, g *group) {
 	m := &c.extras().member
 	at, last := m.joined[g], len(g.members)-1
@@ -120,7 +120,7 @@ func (x *groups) removeLocked(c *Conn, g *group) {
 	}
 }
 
-// end takes a connection out of all its groups, for good.
+// end removes a connection from all its groups. It cannot join a group afterwards.
 func (x *groups) end(c *Conn, e *extras) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -145,7 +145,7 @@ func (x *groups) appendMembers(dst []*Conn, name string) []*Conn {
 	return dst
 }
 
-// GroupNames returns the groups that somebody on this server is in, in the order of their names.
+// GroupNames returns the sorted names of the groups with members on this server.
 func (s *Server) GroupNames() []string {
 	s.groups.mu.Lock()
 	defer s.groups.mu.Unlock()

@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// Versions of the hub protocols. Older ones than the newest are accepted, without what came later.
+// Versions of the hub protocols. Older versions than the newest are accepted, without the features of later ones.
 const (
 	maxHandshakeVersion = 2
-	statefulVersion     = 2 // from here on clients can reconnect with their state
+	statefulVersion     = 2 // first version with stateful reconnect
 )
 
 const (
@@ -16,7 +16,7 @@ const (
 	handshakeCanceled = "Handshake was canceled."
 )
 
-// handshakeRequest is the first record of every connection, JSON whatever protocol it asks for.
+// handshakeRequest is the first record of every connection. It is JSON for every hub protocol.
 type handshakeRequest struct {
 	protocol string
 	version  int64
@@ -64,7 +64,7 @@ func appendHandshakeReply(dst []byte, failure string) []byte {
 	return append(dst, '}', recordSeparator)
 }
 
-// handshake answers the client's first record; tooLong is set when there is none within the limit.
+// handshake handles the client's first record. tooLong is not nil if the record exceeds the limit.
 func (c *Conn) handshake(record []byte, tooLong error) {
 	if tooLong != nil {
 		c.refuse(handshakeCanceled, tooLong)
@@ -91,7 +91,7 @@ func (c *Conn) handshake(record []byte, tooLong error) {
 	c.welcome(proto, h.version)
 }
 
-// unfit returns why the connection cannot use a protocol, "" if it can.
+// unfit returns the reason why the connection cannot use the protocol, "" if it can.
 func (c *Conn) unfit(proto protocol, version int64) string {
 	switch {
 	case version > maxHandshakeVersion:
@@ -103,7 +103,7 @@ func (c *Conn) unfit(proto protocol, version int64) string {
 	}
 }
 
-// protocol finds a protocol that this server speaks.
+// protocol returns the protocol with this name, nil if this server does not support it.
 func (s *Server) protocol(name string) protocol {
 	p := protocolByName(name)
 	if p != nil && s.opts.Protocols != nil && !slices.Contains(s.opts.Protocols, p.name()) {
@@ -118,9 +118,9 @@ func (c *Conn) refuse(text string, err error) {
 	c.end(ending{err: err, reply: appendHandshakeReply(nil, text), code: closeNormal, status: StatusError})
 }
 
-// welcome opens the connection: the reply is queued before anybody else can send to it.
+// welcome opens the connection. It queues the handshake response before others can find the connection and send to it.
 func (c *Conn) welcome(proto protocol, version int64) {
-	c.out.mu.Lock() // a refusal by the heartbeat may be framing its reply
+	c.out.mu.Lock() // the heartbeat may be refusing the handshake concurrently
 	c.proto = proto
 	if c.state != nil {
 		c.state.active = version >= statefulVersion
@@ -129,7 +129,7 @@ func (c *Conn) welcome(proto protocol, version int64) {
 	hook := c.server.hub.OnConnected
 	c.in.shaken(hook != nil)
 	if c.out.aside(appendHandshakeReply(nil, "")) != nil || !c.life.phase.CompareAndSwap(phaseHandshake, phaseOpen) {
-		// It ended meanwhile: nobody was told of it, so nobody is told of its end.
+		// The connection has ended in the meantime. OnConnected did not run, so OnDisconnected does not run either.
 		if hook != nil {
 			c.in.open()
 		}

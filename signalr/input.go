@@ -1,14 +1,14 @@
 package signalr
 
-// input is what a client has sent and nobody has handled yet. The dispatcher's lock guards it.
+// input holds the bytes that a client has sent and that are not handled yet. It is guarded by dispatcher.mu.
 type input struct {
-	buf     *buffer // bytes from off on; nil when there are none
+	buf     *buffer // holds the bytes from off on; nil if there are none
 	off     int
-	peeked  int // bytes behind off that were looked at ahead of their turn, see dispatcher.peekLocked
-	scanned int // bytes behind off that are known to hold no end of a message
+	peeked  int // bytes after off that dispatcher.peekLocked has read ahead
+	scanned int // bytes after off that contain no end of a message
 }
 
-// append takes bytes in. What was handled makes room for them only when nobody looks at the last record any more.
+// append appends bytes. If move is set, it may overwrite handled bytes; the last record must not be in use then.
 func (in *input) append(b []byte, move bool) {
 	if in.buf == nil {
 		in.buf = newBuffer()
@@ -20,8 +20,8 @@ func (in *input) append(b []byte, move bool) {
 	in.buf.b = append(in.buf.b, b...)
 }
 
-// next takes the next record by the rules of cut, which is the protocol's or the handshake's. It is valid until tidy, or
-// an append that may move.
+// next returns the next record, nil if it is incomplete. cut is the framing of the protocol or of the handshake. The record
+// is valid until tidy, or an append with move set.
 func (in *input) next(cut func(b []byte, scanned, limit int) ([]byte, int, error), limit int) ([]byte, error) {
 	if in.buf == nil {
 		return nil, nil
@@ -38,7 +38,7 @@ func (in *input) next(cut func(b []byte, scanned, limit int) ([]byte, int, error
 	return record, nil
 }
 
-// tidy gives the buffer back when all of it is handled, or is not going to be.
+// tidy returns the buffer to the pool if all of it is handled, or if drop is set.
 func (in *input) tidy(drop bool) {
 	if in.buf != nil && (drop || in.left() == 0) {
 		in.buf.free()

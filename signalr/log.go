@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// logName is what a connection is called in logs: its id, unless that is what its requests are known by, as for clients
-// of negotiate version 0. Who reads logs must not be able to speak for it.
+// logName returns the name of the connection in logs: its id, unless the id is also its secret connection token, as for
+// clients of negotiate version 0. A reader of the logs must not be able to impersonate the client.
 func (c *Conn) logName() string {
 	if c.id != c.place.token {
 		return c.id
@@ -19,8 +19,8 @@ func (c *Conn) logName() string {
 	return "sha256:" + hex.EncodeToString(sum[:8])
 }
 
-// logFailure logs why a call has failed: at Error what the handler returned, at Warn arguments that do not fit its parameters, each with what
-// was wrong, at Debug what a handler told its client on purpose. The client learns less, see Options.DetailedErrors.
+// logFailure logs why a call has failed: an error of the handler at Error, arguments that do not fit its parameters at Warn,
+// a HubError, which is meant for the client, at Debug. The client sees less, see Options.DetailedErrors.
 func (c *Call) logFailure(err error) {
 	level, text := slog.LevelError, "signalr: handler returned an error"
 	failed, bind := errors.AsType[*bindError](err)
@@ -40,8 +40,8 @@ func (c *Call) logFailure(err error) {
 		slog.String("method", c.target), slog.String("connection", c.conn.logName()), slog.Any("error", err))
 }
 
-// logEnd tells how a connection has ended: at Info what went wrong, at Debug all else. Users, credentials and what was
-// sent are not logged; errors say where a message is wrong and not what it holds.
+// logEnd logs how a connection has ended: at Info if it ended with an error, otherwise at Debug. User ids, credentials and
+// messages are not logged; errors name the position in a malformed message, not its content.
 func (c *Conn) logEnd(e *ending, lasted time.Duration) {
 	level := slog.LevelDebug
 	if e.status == StatusError {

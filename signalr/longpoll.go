@@ -11,28 +11,28 @@ import (
 	"time"
 )
 
-// longPoll is a link whose client fetches what is sent, one request after the other. Between two of them nothing but the
-// outbox waits, and a request that hangs is a goroutine of net/http's alone.
+// longPoll is a link whose client fetches messages by one request after the other. Between two polls, messages wait in the
+// outbox and no goroutine exists; an open poll uses only the goroutine of its request.
 type longPoll struct {
 	inflow
 
 	poll struct {
 		sync.Mutex
-		current *poll  // hangs or answers; nil between two
-		heir    bool   // another one waits for current to end
-		since   int64  // when current began, or the last one ended
-		last    bool   // current is the last one
-		over    bool   // there will be none
-		probe   uint64 // number of the newest; 0: none, or it was answered
+		current *poll  // the open poll; nil between two polls
+		heir    bool   // another poll waits for current to end
+		since   int64  // time at which current began, or the previous poll ended
+		last    bool   // current is the last poll
+		over    bool   // no more polls are served
+		probe   uint64 // number of the newest probe; 0 if there is none or it was answered
 	}
 }
 
-// poll is one request for what was sent.
+// poll is one request for messages.
 type poll struct {
-	wake   chan struct{} // room for one: to look again
-	done   chan struct{} // closed when it is answered
+	wake   chan struct{} // capacity 1; signals a change
+	done   chan struct{} // closed after the response
 	rc     *http.ResponseController
-	reason pollReason // why it is to end without data
+	reason pollReason // reason to end without data; pollOn if none
 }
 
 type pollReason int
@@ -60,14 +60,14 @@ func (l *longPoll) begin(dst []byte, _ int) []byte   { return dst }
 func (l *longPoll) end(dst []byte) []byte            { return dst }
 func (l *longPoll) goodbye(dst []byte, _ int) []byte { return dst }
 
-// connectPolling answers the first request of a connection, at once: it only says that polling is the transport.
+// connectPolling answers the first request of a connection at once, without data: it only selects the transport.
 func (s *Server) connectPolling(w http.ResponseWriter, r *http.Request, ask request) {
 	c := s.claim(w, r, ask)
 	if c == nil {
 		return
 	}
 	defer c.containRequest()
-	c.out.advance(c.link, 0) // nothing waits: from now on the polls are told
+	c.out.advance(c.link, 0) // the outbox is empty: later messages wake the polls
 	answerPoll(w, nil, func() {})
 }
 
@@ -80,8 +80,8 @@ func (l *longPoll) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	defer l.leave(p)
 	l.polledAgain()
-	// The application's own deadlines are for requests that are answered at once.
-	_ = p.rc.SetReadDeadline(time.Time{}) // not every ResponseWriter has them
+	// The deadlines of the application's http.Server are meant for requests that are answered at once.
+	_ = p.rc.SetReadDeadline(time.Time{}) // not every ResponseWriter supports deadlines
 	_ = p.rc.SetWriteDeadline(time.Time{})
 	body, status := l.wait(r.Context(), p)
 	switch status {
@@ -93,8 +93,8 @@ func (l *longPoll) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// enter makes p the current poll. The one before it ends first, so that what both carry stays in order; of two that
-// come meanwhile, the second is refused.
+// enter makes p the current poll. The previous poll ends first, so that messages stay in order. Only one poll may wait for
+// that; another one is refused with 409. A status of 0 means success.
 func (l *longPoll) enter(ctx context.Context, p *poll) (status int) {
 	l.poll.Lock()
 	defer l.poll.Unlock()
@@ -115,7 +115,7 @@ func (l *longPoll) enter(ctx context.Context, p *poll) (status int) {
 	switch {
 	case l.poll.over:
 		return http.StatusNotFound
-	case l.poll.current != nil: // this one's client has gone while it waited
+	case l.poll.current != nil: // the client of p has gone while p waited
 		return http.StatusConflict
 	}
 	l.poll.current = p
@@ -123,7 +123,7 @@ func (l *longPoll) enter(ctx context.Context, p *poll) (status int) {
 	return 0
 }
 
-// leave ends p's turn.
+// leave ends p as the current poll.
 func (l *longPoll) leave(p *poll) {
 	l.poll.Lock()
 	l.poll.current = nil
@@ -136,7 +136,7 @@ func (l *longPoll) leave(p *poll) {
 	}
 }
 
-// wait returns what p is to be answered with; status 0 is nothing, as its client has gone.
+// wait waits for data or a reason to end and returns the response for p. A status of 0 means no response: the client is gone.
 func (l *longPoll) wait(ctx context.Context, p *poll) (body []byte, status int) {
 	for {
 		if l.reason(p) == pollSuperseded {
@@ -164,7 +164,7 @@ func (l *longPoll) wait(ctx context.Context, p *poll) (body []byte, status int) 
 	}
 }
 
-// deliver answers with data. What a client did not get it cannot ask for again, so failing ends the connection.
+// deliver answers a poll with data. If that fails, the connection ends, because a client cannot request lost data again.
 func (l *longPoll) deliver(w http.ResponseWriter, p *poll, body []byte) {
 	progress := func() {
 		if patience := l.conn.server.opts.Timeouts.Send; patience > 0 {
@@ -173,7 +173,7 @@ func (l *longPoll) deliver(w http.ResponseWriter, p *poll, body []byte) {
 	}
 	err := answerPoll(w, body, progress)
 	if err == nil && len(body) > 0 {
-		// Under the deadline. Not every ResponseWriter can; then it is written when the handler returns.
+		// Flush under the deadline. If the ResponseWriter does not support it, data is written when the handler returns.
 		err = p.rc.Flush()
 	}
 	switch {
@@ -186,10 +186,10 @@ func (l *longPoll) deliver(w http.ResponseWriter, p *poll, body []byte) {
 	case len(body) > 0:
 		l.conn.out.advance(l, len(body))
 	}
-	_ = p.rc.SetWriteDeadline(time.Time{}) // the socket's next request is somebody else's
+	_ = p.rc.SetWriteDeadline(time.Time{}) // the socket's next request may belong to another handler
 }
 
-// answerPoll writes the body in parts and calls progress before each: the limit is for a client that takes nothing.
+// answerPoll writes the body in parts and calls progress before each, which extends the deadline of a slow client.
 func answerPoll(w http.ResponseWriter, body []byte, progress func()) error {
 	h := w.Header()
 	h.Set("Content-Type", "application/octet-stream")
@@ -213,7 +213,7 @@ func refusePoll(w http.ResponseWriter, status int) {
 	plain(w, status, noConnection)
 }
 
-// neverCache marks the answers of polls.
+// neverCache sets headers that forbid caching the response of a poll.
 func neverCache(h http.Header) {
 	h.Set("Cache-Control", "no-cache, no-store")
 	h.Set("Pragma", "no-cache")
@@ -226,7 +226,7 @@ func (l *longPoll) reason(p *poll) pollReason {
 	return p.reason
 }
 
-// endLocked tells p to end. The first reason counts.
+// endLocked makes p end. Only the first reason counts.
 func (p *poll) endLocked(reason pollReason) {
 	if p.reason == pollOn {
 		p.reason = reason
@@ -237,7 +237,7 @@ func (p *poll) endLocked(reason pollReason) {
 	}
 }
 
-// flush wakes the poll that hangs. Without one the bytes wait for the next.
+// flush wakes the open poll. Without one, the bytes wait for the next poll.
 func (l *longPoll) flush() {
 	l.poll.Lock()
 	defer l.poll.Unlock()
@@ -246,7 +246,7 @@ func (l *longPoll) flush() {
 	}
 }
 
-// drained says nothing new: the poll that finds the outbox sealed and empty is the last one.
+// drained does nothing: the poll that finds the outbox sealed and empty is the last one.
 func (l *longPoll) drained() {}
 
 // endAfter makes p the last poll.
@@ -256,7 +256,7 @@ func (l *longPoll) endAfter(p *poll) {
 	l.poll.last = l.poll.current == p
 }
 
-// hangUp lets a poll take along what waits for it, and ends with it.
+// hangUp ends the transport. An open poll still delivers the bytes that wait.
 func (l *longPoll) hangUp() {
 	l.poll.Lock()
 	p := l.poll.current
@@ -274,8 +274,7 @@ func (l *longPoll) hangUp() {
 // abort ends polling at once.
 func (l *longPoll) abort() { l.finish() }
 
-// finish ends the transport: a poll that hangs is answered, later ones and posts find nothing. Only the first call reports
-// true.
+// finish ends the transport: an open poll is answered, later polls and posts are refused. Only the first call returns true.
 func (l *longPoll) finish() bool {
 	l.poll.Lock()
 	first := !l.poll.over
@@ -291,7 +290,7 @@ func (l *longPoll) finish() bool {
 	return first
 }
 
-// beat ends a poll that has hung for long, and a connection whose client polls no more.
+// beat ends a poll that has been open for Timeouts.Poll, and a connection without a poll for Timeouts.Disconnect.
 func (l *longPoll) beat(now int64) {
 	t := &l.conn.server.opts.Timeouts
 	l.poll.Lock()
@@ -306,7 +305,7 @@ func (l *longPoll) beat(now int64) {
 	}
 }
 
-// terminate ends a connection as its client asks by DELETE.
+// terminate ends a connection at the request of its client, a DELETE.
 func (s *Server) terminate(w http.ResponseWriter, ask request) {
 	const refused = "Cannot terminate this connection using the DELETE endpoint."
 	switch {
