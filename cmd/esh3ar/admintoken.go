@@ -32,7 +32,7 @@ type adminResetCmd struct {
 	DatabaseURL string `name:"database-url" help:"PostgreSQL of the nodes, which may be running."`
 }
 
-// Run makes a token through a node.
+// Run creates a token through a node.
 func (c *adminRotateCmd) Run(ctx context.Context, s node.Streams) error {
 	if err := c.admin(); err != nil {
 		return err
@@ -46,7 +46,7 @@ func (c *adminRotateCmd) Run(ctx context.Context, s node.Streams) error {
 	return showToken(s, printable(answer.AdminToken))
 }
 
-// Run makes a token in the store.
+// Run creates a token in the store.
 func (c *adminResetCmd) Run(ctx context.Context, s node.Streams) (err error) {
 	store, err := c.open(ctx)
 	if err != nil {
@@ -85,7 +85,7 @@ func (c *adminResetCmd) open(ctx context.Context) (*node.Engine, error) {
 	return &node.Engine{Store: store, Closer: store, Local: store}, nil
 }
 
-// showToken prints a new admin token. It is what the operator asked for, so it is printed wherever the output goes.
+// showToken prints a new admin token. The operator asked for it, so it is printed even if the output is not a terminal.
 func showToken(s node.Streams, token string) error {
 	_, err := fmt.Fprintf(s.Out, "%s\n", token)
 	if err == nil {

@@ -71,7 +71,7 @@ func (c *benchCmd) Run(ctx context.Context, s node.Streams) error {
 	}
 	out := s.Out
 	if c.JSON == "-" {
-		out = s.Err // one document on standard output, nothing else
+		out = s.Err // standard output holds the JSON document only
 	}
 	measure := bench.Run
 	if c.Gateway {
@@ -92,13 +92,13 @@ func (c *benchCmd) Run(ctx context.Context, s node.Streams) error {
 	if len(report.Faults) > 0 {
 		return errVerdict
 	}
-	if missed := report.Missed(); len(missed) > 0 && !c.Short { // a short run has no figures
+	if missed := report.Missed(); len(missed) > 0 && !c.Short { // the figures of a short run are not representative
 		return fmt.Errorf("%w: %s", errBudget, strings.Join(missed, "; "))
 	}
 	return nil
 }
 
-// shorten leaves what it takes to see that it works, and few calls: the machine has other work.
+// shorten reduces the options to a short run with few calls, which only shows that the scenario works.
 func (c *benchCmd) shorten(o *bench.Options) {
 	o.Duration, o.Warmup, o.Rounds = time.Second, 300*time.Millisecond, 1
 	o.Phones, o.Callers = 200, 50
@@ -106,12 +106,12 @@ func (c *benchCmd) shorten(o *bench.Options) {
 		o.Duration, o.Callers = 4*time.Second, 150 // long enough for calls to time out in the queue and be shed
 	}
 	if c.Autoscale {
-		o.Duration, o.Phones, o.Callers = 5*time.Second, 40, 300 // it takes as long until a node is added
+		o.Duration, o.Phones, o.Callers = 5*time.Second, 40, 300 // long enough for a node to be added
 		o.Capacity = cmp.Or(o.Capacity, 50)
 	}
 }
 
-// cluster has its one scenario; the others are about a node with a store of its own.
+// cluster runs its only scenario. The other scenarios measure a node with an embedded store.
 func (c *benchCmd) cluster(o *bench.Options) error {
 	switch {
 	case !c.Cluster && c.Nodes != 1:

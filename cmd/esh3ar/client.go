@@ -27,14 +27,14 @@ type clientFlags struct {
 	DataDir    string `name:"data-dir" default:"./data" help:"Where to look for bootstrap.json."`
 }
 
-// bootstrapFile is what the first start of a node leaves in its data directory.
+// bootstrapFile is the content of bootstrap.json, which the first start of a node writes to its data directory.
 type bootstrapFile struct {
 	AdminToken string `json:"adminToken"`
 	BusinessID string `json:"businessId"`
 	APIKey     string `json:"apiKey"`
 }
 
-// resolve fills what the operator left out from bootstrap.json, where that is there.
+// resolve sets the flags that were not given from bootstrap.json, if the file exists.
 func (f *clientFlags) resolve() error {
 	f.URL = strings.TrimRight(f.URL, "/")
 	if f.URL == "" {
@@ -66,7 +66,7 @@ func (f *clientFlags) resolve() error {
 	return nil
 }
 
-// needAPIKey says what to do when there is no key.
+// needAPIKey returns a usage error if there is no API key.
 func (f *clientFlags) needAPIKey() error {
 	if f.APIKey == "" {
 		return usage.Errorf("no API key: give --api-key or ESH3AR_API_KEY, or run in the folder where %s/bootstrap.json is", f.DataDir)
@@ -74,7 +74,7 @@ func (f *clientFlags) needAPIKey() error {
 	return nil
 }
 
-// needAdminToken says what to do when there is no token.
+// needAdminToken returns a usage error if there is no admin token.
 func (f *clientFlags) needAdminToken() error {
 	if f.AdminToken == "" {
 		return usage.Errorf("no admin token: give --admin-token or ESH3AR_ADMIN_TOKEN, or run in the folder where %s/bootstrap.json is", f.DataDir)
@@ -82,7 +82,7 @@ func (f *clientFlags) needAdminToken() error {
 	return nil
 }
 
-// problem is the error answer of the API (RFC 9457), as far as a terminal shows it.
+// problem is an error answer of the API (RFC 9457) with the members that a terminal shows.
 type problem struct {
 	Title  string `json:"title"`
 	Detail string `json:"detail"`
@@ -101,7 +101,7 @@ func (p problem) Error() string {
 		text = p.Title
 	}
 	for _, e := range p.Errors {
-		text += fmt.Sprintf("; %s: %s", e.Pointer+e.Parameter+e.Header, e.Detail) // a fault has one of the three
+		text += fmt.Sprintf("; %s: %s", e.Pointer+e.Parameter+e.Header, e.Detail) // exactly one of the three is set
 	}
 	if p.Code == "" {
 		return printable(text)
@@ -109,8 +109,8 @@ func (p problem) Error() string {
 	return printable(fmt.Sprintf("%s (%s)", text, p.Code))
 }
 
-// flagged says the faults of a call in the words of the command line: flags has the flag of each field or parameter. An
-// error with another fault stays as it is.
+// flagged replaces the fields and parameters in the faults of a call by their flags. If flags lacks one of them, the error is
+// returned unchanged.
 func flagged(err error, flags map[string]string) error {
 	p, ok := errors.AsType[problem](err)
 	if !ok || len(p.Errors) == 0 {
@@ -122,7 +122,7 @@ func flagged(err error, flags map[string]string) error {
 		if flag == "" {
 			return err
 		}
-		detail, _, _ := strings.Cut(e.Detail, "; write") // how to write it in JSON or a query
+		detail, _, _ := strings.Cut(e.Detail, "; write") // drop the advice on the form in JSON or a query
 		words = append(words, flag+": "+printable(detail))
 	}
 	return usage.Errorf("%s", strings.Join(words, "; "))
@@ -135,7 +135,7 @@ func (f *clientFlags) call(ctx context.Context, method, path, bearer string, hea
 	return f.longCall(ctx, method, path, bearer, header, in, out)
 }
 
-// longCall is call for what may take any time.
+// longCall is call without a timeout.
 func (f *clientFlags) longCall(ctx context.Context, method, path, bearer string, header http.Header, in, out any) error {
 	var body io.Reader
 	if in != nil {
@@ -173,7 +173,7 @@ func (f *clientFlags) longCall(ctx context.Context, method, path, bearer string,
 	}
 	if resp.StatusCode >= 300 {
 		p := problem{Title: resp.Status}
-		_ = json.Unmarshal(text, &p) // what is no problem document shows as its status line
+		_ = json.Unmarshal(text, &p) // an answer that is not a problem document is shown by its status line
 		return p
 	}
 	if out == nil {
@@ -182,7 +182,7 @@ func (f *clientFlags) longCall(ctx context.Context, method, path, bearer string,
 	return json.Unmarshal(text, out)
 }
 
-// deviceToken asks the node for a phone's credential.
+// deviceToken requests a device token for a phone from the node.
 func (f *clientFlags) deviceToken(ctx context.Context, phone string) (string, error) {
 	var answer struct {
 		AccessToken string `json:"accessToken"`

@@ -12,13 +12,13 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// configFile answers for flags from a YAML file of `name: value` lines.
+// configFile provides values of flags from a YAML file of `name: value` lines.
 type configFile struct{ values map[string]any }
 
 func loadConfig(r io.Reader) (kong.Resolver, error) {
 	file := &configFile{}
 	if err := yaml.NewDecoder(r).Decode(&file.values); err != nil && !errors.Is(err, io.EOF) {
-		if strings.Contains(err.Error(), "cannot unmarshal") { // in words of Go
+		if strings.Contains(err.Error(), "cannot unmarshal") { // the error names Go types
 			return nil, errors.New("--config: must be lines of NAME: VALUE")
 		}
 		return nil, fmt.Errorf("--config: %s", strings.ReplaceAll(err.Error(), "\n", " "))
@@ -26,7 +26,7 @@ func loadConfig(r io.Reader) (kong.Resolver, error) {
 	return file, nil
 }
 
-// Validate refuses names that are no flag of any command, so that a typing mistake does not pass for a setting.
+// Validate returns an error for names that are not a flag of any command, so that a typing mistake is not ignored.
 func (f *configFile) Validate(app *kong.Application) error {
 	known := map[string]bool{}
 	var collect func(*kong.Node)
@@ -52,8 +52,8 @@ func (f *configFile) Validate(app *kong.Application) error {
 	return fmt.Errorf("--config: unknown name %s", strings.Join(unknown, ", "))
 }
 
-// Resolve gives the file's value unless the environment has one; kong asks only for flags that the command line
-// does not set.
+// Resolve returns the file's value of a flag unless the environment has one. Kong calls it only for flags that are not on the
+// command line.
 func (f *configFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	for _, name := range flag.Envs {
 		if _, ok := os.LookupEnv(name); ok {

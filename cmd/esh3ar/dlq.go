@@ -13,7 +13,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
-// dlqCmd is the dead letters at the command line; each subcommand's own file has its flags and its Run.
+// dlqCmd is the command dlq, which manages dead letters. The file of each subcommand has its flags and its Run.
 type dlqCmd struct {
 	List   dlqListCmd   `cmd:"" help:"List dead letters, latest failure first."`
 	Show   dlqShowCmd   `cmd:"" help:"Show one dead letter: payload, reason and history."`
@@ -21,7 +21,7 @@ type dlqCmd struct {
 	Delete dlqDeleteCmd `cmd:"" help:"Take messages out of the dead letters for good: by id, or all that match filters."`
 }
 
-// letter is what a terminal shows of a dead letter.
+// letter is a dead letter with the fields that a terminal shows.
 type letter struct {
 	ID            string `json:"id"`
 	Recipient     string `json:"recipientPhoneNumber"`
@@ -33,10 +33,10 @@ type letter struct {
 
 const letterPath = "/v1/dead-letters"
 
-// maxPage is as much as the API gives or takes at once.
+// maxPage is the largest page of the API, and the largest number of ids in one call.
 const maxPage = 500
 
-// letterFilter narrows what a command is about.
+// letterFilter selects the dead letters of a command.
 type letterFilter struct {
 	Recipient     string `help:"Only letters to this phone number."`
 	CorrelationID string `name:"correlation-id" help:"Only letters with this reference of yours."`
@@ -45,12 +45,12 @@ type letterFilter struct {
 	Until         string `placeholder:"TIME" help:"Only what failed before this RFC 3339 time."`
 }
 
-// letterFlags has the flag of each filter.
+// letterFlags maps the API's parameters to the flags of the filters.
 var letterFlags = map[string]string{
 	"recipientPhoneNumber": "--recipient", "correlationId": "--correlation-id", "reason": "--reason", "from": "--from", "until": "--until",
 }
 
-// fields are the filters that are set, by the API's names.
+// fields returns the filters that are set, by the API's names.
 func (f *letterFilter) fields() map[string]string {
 	fields := map[string]string{}
 	for name, value := range map[string]string{
@@ -63,7 +63,7 @@ func (f *letterFilter) fields() map[string]string {
 	return fields
 }
 
-// check names the flag whose value cannot be; what only a node can judge it judges.
+// check returns a usage error for the first invalid flag. The node checks everything else.
 func (f *letterFilter) check() error {
 	for flag, value := range map[string]string{"--from": f.From, "--until": f.Until} {
 		if value == "" {
@@ -76,7 +76,7 @@ func (f *letterFilter) check() error {
 	return nil
 }
 
-// letterChoice is which letters a command changes: those named, or all that match.
+// letterChoice selects the letters that a command changes: those with the given ids, or all that match.
 type letterChoice struct {
 	letterFilter `embed:""`
 	IDs          []string `arg:"" optional:"" name:"id" help:"Ids of dead letters."`
@@ -101,7 +101,7 @@ func (c *letterChoice) check(verb string) error {
 	return c.letterFilter.check()
 }
 
-// ready finds what every dlq command calls with.
+// ready prepares the client of a dlq command.
 func (f *clientFlags) ready() error {
 	if err := f.resolve(); err != nil {
 		return err
@@ -135,7 +135,7 @@ func (f *clientFlags) walkLetters(ctx context.Context, filter *letterFilter, siz
 	}
 }
 
-// letterIDs gathers the ids of all that match, 16 bytes each.
+// letterIDs returns the ids of all letters that match, 16 bytes each.
 func (f *clientFlags) letterIDs(ctx context.Context, filter *letterFilter) (ids []esh3ar.MessageID, err error) {
 	err = f.walkLetters(ctx, filter, maxPage, func(raw json.RawMessage) (bool, error) {
 		var one struct {
@@ -165,13 +165,13 @@ func interrupted(ctx context.Context, err error, verb string, done int) error {
 	}
 }
 
-// pacer keeps a rate: n things are not done before n/rate seconds have passed.
+// pacer limits a rate: n items take at least n/rate seconds.
 type pacer struct {
-	rate  int // per second; 0: unlimited
+	rate  int // items per second; 0: unlimited
 	start time.Time
 }
 
-// wait is how long to wait before more is done, when so many are done by now.
+// wait returns the time to wait before the next items if the given number is done.
 func (p pacer) wait(done int, now time.Time) time.Duration {
 	if p.rate == 0 {
 		return 0
@@ -179,7 +179,7 @@ func (p pacer) wait(done int, now time.Time) time.Duration {
 	return max(0, time.Duration(done)*time.Second/time.Duration(p.rate)-now.Sub(p.start))
 }
 
-// step is how many are done at once: a tenth of a second's worth, so that a rate is a stream and not a row of bursts.
+// step returns the number of items that are done at once: those of a tenth of a second, so that the load is even.
 func (p pacer) step() int {
 	if p.rate == 0 {
 		return maxPage

@@ -45,7 +45,7 @@ func (c *dlqDeleteCmd) delete(ctx context.Context, id string) error {
 	return c.call(ctx, http.MethodDelete, letterPath+"/"+id, c.APIKey, nil, nil, nil)
 }
 
-// deleteAll deletes what matches now; what fails meanwhile stays.
+// deleteAll deletes the letters that match now. Letters that fail during the run are kept.
 func (c *dlqDeleteCmd) deleteAll(ctx context.Context, s node.Streams) error {
 	ids, err := c.letterIDs(ctx, &c.letterFilter)
 	if err != nil {

@@ -44,7 +44,7 @@ func (c *dlqReplayCmd) Run(ctx context.Context, s node.Streams) error {
 	})
 }
 
-// eachID does one thing to each letter that was named. Those that are none are said, and the others go on.
+// eachID performs an action on each given letter. It reports ids that are not dead letters and continues with the others.
 func eachID(ctx context.Context, s node.Streams, ids []string, verb string, do func(i int, id string) error) error {
 	done := 0
 	for i, id := range ids {
@@ -68,8 +68,8 @@ func isNotFound(err error) bool {
 	return ok && p.Code == "not_found"
 }
 
-// replayAll replays all that match, step by step. The end of the failures is that of the first step, so that a letter that
-// fails again meanwhile stays what it is.
+// replayAll replays all letters that match, step by step. All steps have the upper time limit of the first, so a letter that fails
+// again during the run is not replayed twice.
 func (c *dlqReplayCmd) replayAll(ctx context.Context, s node.Streams) error {
 	counted, err := c.letterIDs(ctx, &c.letterFilter)
 	if err != nil {
@@ -85,7 +85,7 @@ func (c *dlqReplayCmd) replayAll(ctx context.Context, s node.Streams) error {
 	return err
 }
 
-// steps makes the calls, at the pace; done hears how many letters each replayed.
+// steps makes the calls at the given pace, and calls done with the number of letters that each call replayed.
 func (c *dlqReplayCmd) steps(ctx context.Context, pace pacer, done func(n int)) error {
 	body := map[string]any{"limit": pace.step()}
 	for name, value := range c.fields() {

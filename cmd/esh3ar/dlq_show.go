@@ -22,7 +22,7 @@ type dlqShowCmd struct {
 	JSON        bool   `name:"json" help:"Print it as JSON."`
 }
 
-// wholeLetter is a dead letter with all that is known of it.
+// wholeLetter is a dead letter with all of its fields.
 type wholeLetter struct {
 	letter
 	Status     string            `json:"status"`
@@ -102,7 +102,7 @@ func (l *wholeLetter) printFields(table *tabwriter.Writer) {
 	}
 }
 
-// printableLines is printable for text of several lines.
+// printableLines is like printable for text of several lines: it keeps line breaks.
 func printableLines(s string) string {
 	lines := strings.Split(s, "\n")
 	for i := range lines {

@@ -12,14 +12,14 @@ import (
 	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
-// drainCmd has a node drain, or take calls again.
+// drainCmd drains a node, or ends its drain.
 type drainCmd struct {
 	clientFlags `embed:""`
 	Undrain     bool   `help:"Have a node that drains take calls and phones again."`
 	Node        string `arg:"" optional:"" help:"Its id, as GET /admin/v1/nodes lists it; may be left out where there is one node."`
 }
 
-// listedNode is what this command needs of a node.
+// listedNode is a node of the admin API with the fields that this command uses.
 type listedNode struct {
 	ID          string `json:"id"`
 	URL         string `json:"url"`
@@ -49,7 +49,7 @@ func (c *drainCmd) Run(ctx context.Context, s node.Streams) error {
 	return err
 }
 
-// find returns the node that was named, or the only one.
+// find returns the node with the given name, or the only node if no name was given.
 func (c *drainCmd) find(ctx context.Context) (listedNode, error) {
 	var answer struct {
 		Items []listedNode `json:"items"`

@@ -77,7 +77,7 @@ func (c *keysListCmd) Run(ctx context.Context, s node.Streams) error {
 	return err
 }
 
-// Run makes a key.
+// Run creates a new signing key.
 func (c *keysRotateCmd) Run(ctx context.Context, s node.Streams) error {
 	if err := c.admin(); err != nil {
 		return err
@@ -89,7 +89,7 @@ func (c *keysRotateCmd) Run(ctx context.Context, s node.Streams) error {
 	return keys.print(s)
 }
 
-// Run ends a key.
+// Run ends the validity of a key.
 func (c *keysEndCmd) Run(ctx context.Context, s node.Streams) error {
 	if err := c.admin(); err != nil {
 		return err

@@ -20,7 +20,7 @@ type listenCmd struct {
 	Count       int    `help:"End after this many messages; 0: go on."`
 }
 
-// pingEvery keeps the connection from counting as dead; the server waits 30 s.
+// pingEvery is the interval of pings. The server closes a connection that is silent for 30 s.
 const pingEvery = 15 * time.Second
 
 func (c *listenCmd) Run(ctx context.Context, s node.Streams) error {
@@ -100,7 +100,7 @@ func keepAlive(ctx context.Context, conn *signalrclient.Conn) {
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()
 	for {
-		_ = conn.Ping() // a lost connection shows at the next read
+		_ = conn.Ping() // the next read reports a lost connection
 		select {
 		case <-ctx.Done():
 			return

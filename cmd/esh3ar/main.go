@@ -26,13 +26,13 @@ import (
 // Exit codes. Scripts rely on them.
 const (
 	exitOK    = 0
-	exitFail  = 1 // it ran and failed, or a verdict was bad
+	exitFail  = 1 // the command failed, or its verdict was bad
 	exitUsage = 2 // bad flags or configuration
 	exitSpill = 3 // accepted messages are still only in this node's spill
-	exitSlow  = 4 // a bench ran, and a budget was not met
+	exitSlow  = 4 // a benchmark did not meet a budget
 )
 
-// commands is the command line; each field's own file has its flags and its Run.
+// commands is the command line. The file of each command has its flags and its Run.
 type commands struct {
 	Config  kong.ConfigFlag    `placeholder:"FILE" help:"YAML file with flags by name; a flag beats the environment, the environment beats the file."`
 	Serve   node.Config        `cmd:"" help:"Run a node."`
@@ -88,7 +88,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		kong.Bind(node.Streams{Out: stdout, Err: stderr}),
 	)
 	if err != nil {
-		panic(err) // the struct above is wrong: a programming mistake that every start would show
+		panic(err) // the struct of commands is invalid, which every start would report
 	}
 	warnUnknownVariables(stderr, parser.Model.Node, os.Environ())
 	command, err := parse(parser, args)
@@ -103,7 +103,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return exitCode(err, stderr)
 }
 
-// decodeDuration reads a duration of a flag, its variable or the configuration file; days and weeks too.
+// decodeDuration parses the duration of a flag, a variable or the configuration file, which may have days and weeks.
 func decodeDuration(ctx *kong.DecodeContext, target reflect.Value) error {
 	token, err := ctx.Scan.PopValue("duration")
 	if err != nil {
@@ -118,7 +118,7 @@ func decodeDuration(ctx *kong.DecodeContext, target reflect.Value) error {
 
 type helpShown struct{}
 
-// parse turns kong's exit after --help into a return.
+// parse calls kong's parser and returns where kong would exit the process, as after --help.
 func parse(parser *kong.Kong, args []string) (command *kong.Context, err error) {
 	defer func() {
 		if r := recover(); r != nil {

@@ -15,13 +15,13 @@ import (
 	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
-// moveCmd copies a whole store into an empty one of the other engine, and puts that in its place.
+// moveCmd copies a whole store to an empty store of the other engine and activates the copy instead of the source.
 type moveCmd struct {
 	From string `required:"" placeholder:"STORE" help:"Data directory of a stopped node, or postgres:// URL of a database that no node uses."`
 	To   string `required:"" placeholder:"STORE" help:"Where to: a data directory without a store, or the URL of an empty database."`
 }
 
-// Help is shown by --help.
+// Help returns the text that --help shows.
 func (*moveCmd) Help() string {
 	return "Messages in every state move with their ids, seqs, versions and history, and so do businesses, API keys, plans, usage, idempotency keys, " +
 		"dead letters, scheduled tasks, status events, revocations, signing keys and the admin token. Phones go on with the seq they have; " +
@@ -60,7 +60,7 @@ type moveTarget interface {
 	activate(ctx context.Context) error
 	// finish activates the target if an activation for a cluster was interrupted.
 	finish(ctx context.Context, cluster string) error
-	// advice says how nodes are started with it.
+	// advice returns a text that explains how to start nodes with the target.
 	advice() string
 	close() error
 }
@@ -94,7 +94,7 @@ func isDatabase(store string) bool {
 	return strings.Contains(store, "://")
 }
 
-// move is one run.
+// move is the state of one run of the command.
 type move struct {
 	from   moveSource
 	to     moveTarget
@@ -138,7 +138,7 @@ func (m *move) run(ctx context.Context) (err error) {
 	return m.hand(ctx, sums)
 }
 
-// checkTarget refuses a target that holds anything but an earlier try of this move.
+// checkTarget returns an error if the target holds anything but an earlier attempt of this move.
 func (m *move) checkTarget(ctx context.Context) error {
 	target, err := m.to.open(ctx)
 	if err != nil || target == nil {
@@ -155,7 +155,7 @@ func (m *move) checkTarget(ctx context.Context) error {
 	return usage.Errorf("--to: %s is not empty; give an empty database, or a data directory without a store", m.to.name())
 }
 
-// verify refuses a store in which something is wrong: a copy would lose it, or carry it on.
+// verify returns an error if the source is damaged: the copy would lose data or contain the damage.
 func (m *move) verify(ctx context.Context, store movable, flag, name string) error {
 	fmt.Fprintf(m.s.Err, "Verifying %s.\n", name)
 	v, err := collect(ctx, store, false)
@@ -173,7 +173,7 @@ func (m *move) verify(ctx context.Context, store movable, flag, name string) err
 	return nil
 }
 
-// copy fills the target and proves that it holds what the source holds.
+// copy fills the target and checks that it holds the same rows as the source.
 func (m *move) copy(ctx context.Context) (*transfer.Sums, error) {
 	target, err := m.to.clear(ctx)
 	if err != nil {
@@ -216,15 +216,15 @@ func (m *move) copy(ctx context.Context) (*transfer.Sums, error) {
 	return sums, target.SwapSetting(ctx, node.MarkSetting, m.mark.Encode(), complete.Encode())
 }
 
-// hand makes the target the one that is in force. From the mark on the source cannot be started.
+// hand activates the target. Once the source is marked, it can no longer be started.
 func (m *move) hand(ctx context.Context, sums *transfer.Sums) error {
-	ctx = context.WithoutCancel(ctx) // a move between two marks is no place to stop
+	ctx = context.WithoutCancel(ctx) // an interrupt between the two marks would leave neither store active
 	moved := m.mark
 	moved.State = node.MarkMoved
 	if _, err := m.source.InitSetting(ctx, node.MarkSetting, moved.Encode()); err != nil {
 		return err
 	}
-	if err := m.from.alone(ctx); err != nil { // it started before the mark, and the copy lacks what it accepted
+	if err := m.from.alone(ctx); err != nil { // a node started before the mark, and the copy lacks the messages that it accepted
 		return errors.Join(fmt.Errorf("--from: a node was started during the move: %w; stop it and run the same command again", err), m.source.DropSetting(ctx, node.MarkSetting))
 	}
 	if err := m.to.activate(ctx); err != nil {

@@ -43,7 +43,7 @@ func (e *moveDir) open(context.Context) (movable, error) {
 	return store, nil
 }
 
-// alone returns nil: the lock of the open store keeps others out.
+// alone returns nil: the lock of the open store excludes other processes.
 func (e *moveDir) alone(context.Context) error { return nil }
 
 func (e *moveDir) close() error { return closeStore(&e.store) }
@@ -95,12 +95,12 @@ func (e *moveDirTarget) open(ctx context.Context) (movable, error) {
 		return nil, err
 	}
 	if cluster, err := node.ClusterOf(ctx, e.store); err != nil || cluster == "" && mark.State == "" {
-		return nil, err // an earlier try was interrupted before anything was written
+		return nil, err // an earlier attempt was interrupted before it wrote anything
 	}
 	return e.store, nil
 }
 
-// checkPlace refuses a data directory in which something is true that the copy would replace.
+// checkPlace returns an error if the data directory holds data that the copy would replace.
 func (e *moveDirTarget) checkPlace(ctx context.Context) error {
 	if left, err := node.LeftIn(e.log)(e.dataDir); err != nil || left {
 		return errors.Join(err, usage.Errorf("--to: the spill in %s holds messages that the database has not; bring them there with `%s spill drain` first", e.dataDir, usage.Program()))
@@ -186,7 +186,7 @@ func (e *moveDirTarget) activate(ctx context.Context) error {
 	if err := errors.Join(e.store.DropSetting(ctx, node.MarkSetting), e.close()); err != nil {
 		return err
 	}
-	if holdsStore(e.name()) { // it was moved away earlier
+	if holdsStore(e.name()) { // an earlier move has already renamed the store
 		aside := fmt.Sprintf("%s.moved-%s", e.name(), time.Now().UTC().Format("20060102T150405"))
 		if err := os.Rename(e.name(), aside); err != nil {
 			return err

@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// printable returns text of another program or person in a form that a terminal shows and does not obey: control characters,
-// escape sequences, marks that turn the direction of a line, other invisible characters and bytes that are not UTF-8 are
-// written as in a Go string. Line ends and tabs are too: a text stays in its line.
+// printable returns untrusted text in a form that a terminal shows without interpreting it. Control characters, escape sequences,
+// direction marks, other invisible characters, line breaks, tabs and bytes that are not UTF-8 are escaped as in a Go string, so the
+// text stays on one line.
 func printable(text string) string {
 	if isPrintable(text) {
 		return text
@@ -40,8 +40,8 @@ func isPrintable(text string) bool {
 	return true
 }
 
-// shown reports whether a character may go to a terminal as it is. Joiners stand between letters in many languages and in
-// emoji; they move nothing.
+// shown reports whether a character is printed unchanged. Joiners are: many languages and emoji need them, and they do not move
+// other text.
 func shown(r rune) bool {
 	return unicode.IsGraphic(r) && r != '\u2028' && r != '\u2029' || r == '\u200c' || r == '\u200d'
 }

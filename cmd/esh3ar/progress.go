@@ -9,14 +9,13 @@ import (
 	"time"
 )
 
-// progress shows how far a long command is: a bar that is drawn again where a person watches, a line now and then where
-// the output goes to a file.
+// progress shows the progress of a long command: a bar that is redrawn on a terminal, or a line at intervals if the output is a file.
 type progress struct {
 	w     io.Writer
 	bar   bool
 	now   func() time.Time
-	verb  string // what was done to what is counted: "replayed"
-	total int    // as it was counted before; more may have come; zero: not known
+	verb  string // past participle of the action, such as "replayed"
+	total int    // number of items counted in advance, which may grow during the run; zero: unknown
 
 	mu struct {
 		sync.Mutex
@@ -47,7 +46,7 @@ func isTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// add counts n more.
+// add adds n to the count.
 func (p *progress) add(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -62,11 +61,11 @@ func (p *progress) add(n int) {
 	}
 }
 
-// end shows the last state and leaves the bar's line. It gives what was counted.
+// end shows the final count, ends the line of the bar, and returns the count.
 func (p *progress) end() (done int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.bar || p.total == 0 { // a count without a total is shown once at least
+	if p.bar || p.total == 0 { // a count without a total is shown at least once
 		p.showLocked()
 	}
 	if p.bar {

@@ -15,7 +15,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
-// scalerCmd scales a cluster from outside of its nodes, or prints what was decided.
+// scalerCmd runs an autoscaler outside of the nodes, or prints the history of decisions.
 type scalerCmd struct {
 	DatabaseURL     string `name:"database-url" help:"The cluster's PostgreSQL: who decides, and the diary."`
 	RedisURL        string `name:"redis-url" help:"The cluster's Redis: how the nodes are."`
@@ -31,7 +31,7 @@ type scalerCmd struct {
 	Args    []string `arg:"" optional:"" help:"After --: flags of serve for the target processes, or the command, in which {nodes} stands for the number."`
 }
 
-// Run checks what can be checked before anything is touched.
+// Run checks the flags before it opens or changes anything.
 func (c *scalerCmd) Run(ctx context.Context, s node.Streams) error {
 	if c.History {
 		return c.print(ctx, s)
@@ -92,7 +92,7 @@ func (c *scalerCmd) scale(ctx context.Context, s node.Streams, plan *node.ScaleP
 	return scaling.Run(ctx)
 }
 
-// scalerHears tells the operator how Redis is.
+// scalerHears returns a function that logs changes of the state of Redis.
 func scalerHears(log *slog.Logger) func(part string, down error) {
 	return func(part string, down error) {
 		if down == nil {

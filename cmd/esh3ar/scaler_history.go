@@ -13,7 +13,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
-// print shows the diary. It needs no scaler that runs.
+// print prints the history of decisions. No scaler needs to run.
 func (c *scalerCmd) print(ctx context.Context, s node.Streams) (err error) {
 	if c.DatabaseURL == "" {
 		return usage.Errorf("scaler: --history needs --database-url")

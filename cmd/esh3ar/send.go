@@ -25,7 +25,7 @@ type sendCmd struct {
 	Wait          time.Duration  `help:"Wait this long for a phone to acknowledge it, such as 30s."`
 }
 
-// sentMessage is what of a message's answer a terminal shows.
+// sentMessage is the answer about a message with the fields that a terminal shows.
 type sentMessage struct {
 	ID     string `json:"id"`
 	Status string `json:"status"`
@@ -59,13 +59,13 @@ func (c *sendCmd) Run(ctx context.Context, s node.Streams) error {
 	return c.await(ctx, s, message)
 }
 
-// sendFlags has the flag of each field of a message.
+// sendFlags maps the fields of a message to their flags.
 var sendFlags = map[string]string{
 	"recipientPhoneNumber": "--to", "messageContent": "--text", "subject": "--subject", "priority": "--priority",
 	"correlationId": "--correlation-id", "ttlSeconds": "--ttl", "sendAt": "--at", "Idempotency-Key": "--key",
 }
 
-// body is the message as the API takes it.
+// body returns the message in the form of the API.
 func (c *sendCmd) body() (map[string]any, error) {
 	body := map[string]any{"recipientPhoneNumber": c.To, "messageContent": c.Text}
 	for name, value := range map[string]string{"subject": c.Subject, "priority": c.Priority, "correlationId": c.CorrelationID} {
@@ -89,7 +89,7 @@ func (c *sendCmd) body() (map[string]any, error) {
 	return body, nil
 }
 
-// place says where an accepted message stands.
+// place describes where an accepted message is stored.
 func (c *sendCmd) place(m sentMessage) string {
 	switch {
 	case m.Seq != 0:
@@ -100,7 +100,7 @@ func (c *sendCmd) place(m sentMessage) string {
 	return "on the node's disk until its database answers"
 }
 
-// parseTime reads the time that a flag holds.
+// parseTime parses the time of a flag.
 func parseTime(flag, text string) (t esh3ar.Time, err error) {
 	if t.UnmarshalText([]byte(text)) != nil {
 		return 0, usage.Errorf("%s: %q is not a time such as 2030-01-01T09:00:00Z", flag, text)
@@ -108,7 +108,7 @@ func parseTime(flag, text string) (t esh3ar.Time, err error) {
 	return t, nil
 }
 
-// await polls until a device has the message.
+// await polls until a device has received the message.
 func (c *sendCmd) await(ctx context.Context, s node.Streams, message sentMessage) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Wait)
 	defer cancel()
@@ -125,7 +125,7 @@ func (c *sendCmd) await(ctx context.Context, s node.Streams, message sentMessage
 		case <-tick.C:
 		}
 		if err := c.call(ctx, http.MethodGet, "/v1/messages/"+url.PathEscape(message.ID), c.APIKey, nil, nil, &message); ctx.Err() != nil {
-			return over(shown) // in the middle of a call
+			return over(shown) // the time ended during a call
 		} else if err != nil {
 			return err
 		}

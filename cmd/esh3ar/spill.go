@@ -9,14 +9,14 @@ import (
 	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
-// spillCmd is the spill at the command line; each subcommand's own file has its flags and its Run.
+// spillCmd is the command spill. The file of each subcommand has its flags and its Run.
 type spillCmd struct {
 	List    spillListCmd    `cmd:"" help:"Show what waits on a node's disk for the database, and what is in quarantine."`
 	Drain   spillDrainCmd   `cmd:"" help:"Bring what a stopped node has accepted to the database."`
 	Readmit spillReadmitCmd `cmd:"" help:"Have a running node send the calls in quarantine to the database once more."`
 }
 
-// openStopped opens the spill of a node that is stopped.
+// openStopped opens the spill of a stopped node.
 func openStopped(dataDir string, s node.Streams) (*spill.Spill, error) {
 	dir := node.SpillFolder(dataDir)
 	if node.NoSpill(dir) {

@@ -12,8 +12,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
-// spillDrainCmd brings the spill of a node that does not come back to the database. Nodes that run find the messages by
-// their sweep.
+// spillDrainCmd moves the messages in the spill of a stopped node to the database. The sweeps of the running nodes find them there.
 type spillDrainCmd struct {
 	DataDir     string `name:"data-dir" default:"./data" help:"Data directory of the stopped node."`
 	DatabaseURL string `name:"database-url" required:"" help:"The PostgreSQL that the node used, postgres://…"`
@@ -31,7 +30,7 @@ func (c *spillDrainCmd) Run(ctx context.Context, s node.Streams) (err error) {
 	drained := node.SpillingOf(kept, c.DataDir)
 	err = c.drain(ctx, kept, drained, s)
 	if _, mistaken := errors.AsType[usage.Error](err); mistaken {
-		return errors.Join(err, kept.Close()) // everything is as it was
+		return errors.Join(err, kept.Close()) // nothing was changed
 	}
 	fmt.Fprintf(s.Out, "%d messages are in the database now\n", kept.Stats().Drained)
 	return errors.Join(err, drained.Close(ctx))

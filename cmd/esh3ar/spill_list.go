@@ -13,7 +13,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/node"
 )
 
-// spillListCmd shows a spill: with --url that of a running node, else the one in the data directory.
+// spillListCmd prints a spill: of a running node with --url, otherwise of the data directory.
 type spillListCmd struct {
 	DataDir    string `name:"data-dir" default:"./data" help:"Data directory of a stopped node; with --url: where to look for bootstrap.json."`
 	URL        string `name:"url" help:"Ask this running node."`
@@ -59,7 +59,7 @@ func (c *spillListCmd) offline(_ context.Context, s node.Streams) (report httpap
 	return node.SpillReport(kept, math.MaxInt)
 }
 
-// printSpill is a line for what waits and a row for each call in quarantine.
+// printSpill prints one line about the waiting calls and a row for each call in quarantine.
 func printSpill(s node.Streams, r *httpapi.SpillReport) error {
 	fmt.Fprintf(s.Out, "%d messages in %d calls wait for the database, %d calls are in quarantine", r.Messages, r.Calls, r.Quarantined)
 	if !r.OldestAcceptedAt.IsZero() {

@@ -44,7 +44,7 @@ func (c *tortureCmd) check() error {
 	return nil
 }
 
-// clusterNodes is enough for a message to come from one node to a phone on another while a third is away.
+// clusterNodes is the number of nodes: enough for a message to cross from one node to another while a third is down.
 const clusterNodes = 3
 
 func (c *tortureCmd) nodes() int {
@@ -54,7 +54,7 @@ func (c *tortureCmd) nodes() int {
 	return 1
 }
 
-// Bounds of what one machine can be: beyond them the ledger, not the node, would be under torture.
+// Upper bounds for one machine. Beyond them the ledger would be the bottleneck, not the node.
 const (
 	maxMinutes = 7 * 24 * 60
 	maxSenders = 500
@@ -104,10 +104,10 @@ func (c *tortureCmd) Run(ctx context.Context, s node.Streams) error {
 	return nil
 }
 
-// width is that of the longest name: a link's.
+// width is the length of the longest name of a row. Links have the longest names.
 const width = 30
 
-// printVerdict is a table and, where something was broken, the stories.
+// printVerdict prints a table and, for each violation, the history of the messages involved.
 func printVerdict(s node.Streams, v *checker.Verdict) {
 	rows := []struct {
 		name   string
@@ -153,7 +153,7 @@ func printVerdict(s node.Streams, v *checker.Verdict) {
 	}
 }
 
-// suffered leaves out what a part cannot suffer.
+// suffered omits the kinds of faults that do not apply to a part.
 func suffered(p *checker.Part) string {
 	var words []string
 	for _, f := range []struct {

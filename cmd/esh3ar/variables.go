@@ -9,14 +9,14 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// variablePrefix begins the environment forms of all flags.
+// variablePrefix is the prefix of the environment variables of all flags.
 const variablePrefix = "ESH3AR_"
 
-// otherVariables are read without a flag: by tests and by builds with planted faults.
+// otherVariables have no flag: tests and builds with planted faults read them.
 var otherVariables = []string{"ESH3AR_PLANTED", "ESH3AR_STORED"}
 
-// warnUnknownVariables names variables of ours that no flag reads: a mistyped name would pass for a setting. It is a warning and no
-// error, as the environment of a process may hold what is meant for another version.
+// warnUnknownVariables logs variables with our prefix that no flag reads, because a mistyped name would be ignored silently. It is not
+// an error: the environment may hold variables of another version.
 func warnUnknownVariables(w io.Writer, root *kong.Node, environment []string) {
 	known := slices.Clone(otherVariables)
 	var collect func(*kong.Node)
@@ -45,7 +45,7 @@ func warnUnknownVariables(w io.Writer, root *kong.Node, environment []string) {
 
 // nearest returns the known name with the fewest edits to name; empty if none is near.
 func nearest(name string, known []string) (best string) {
-	least := 1 + (len(name)-len(variablePrefix))/3 // edits that a mistyped name has
+	least := 1 + (len(name)-len(variablePrefix))/3 // one more than the edits of a plausible typing mistake
 	for _, candidate := range known {
 		if d := edits(name, candidate); d <= least {
 			best, least = candidate, d-1

@@ -19,7 +19,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
-// verifyCmd checks a store: with --url that of a running node, else the one in the data directory.
+// verifyCmd checks a store: of a running node with --url, otherwise of the data directory.
 type verifyCmd struct {
 	DataDir     string `name:"data-dir" default:"./data" help:"Where the store of a stopped node is; with --url: where to look for bootstrap.json."`
 	DatabaseURL string `name:"database-url" help:"Verify this PostgreSQL, beside the nodes that use it."`
@@ -29,10 +29,10 @@ type verifyCmd struct {
 	JSON        string `name:"json" placeholder:"FILE" help:"Write what was found as JSON; - for standard output, then without the table."`
 }
 
-// keptFindings bounds what is kept of a broken store: some 30 MB. The survey counts them all.
+// keptFindings bounds the findings that are held in memory, about 30 MB. All findings are counted.
 const keptFindings = 100_000
 
-// verification is what a walk over the store found, as the API answers it too.
+// verification is the result of a check, in the form of the API.
 type verification struct {
 	Survey    esh3ar.VerifyReport `json:"survey"`
 	Findings  []esh3ar.Finding    `json:"findings"`
@@ -61,7 +61,7 @@ func (c *verifyCmd) Run(ctx context.Context, s node.Streams) error {
 	}
 	v, err := look(ctx, s)
 	switch {
-	case ctx.Err() != nil: // no success: nothing is known of the rest
+	case ctx.Err() != nil: // an interrupted check is not a success: the rest is unknown
 		return errors.New("interrupted: the store is not verified")
 	case err != nil:
 		return err
@@ -69,7 +69,7 @@ func (c *verifyCmd) Run(ctx context.Context, s node.Streams) error {
 	return c.report(s, &v)
 }
 
-// live has a running node look.
+// live makes a running node check its store.
 func (c *verifyCmd) live(ctx context.Context, _ node.Streams) (v verification, err error) {
 	node := clientFlags{URL: c.URL, AdminToken: c.AdminToken, DataDir: c.DataDir}
 	if err := node.resolve(); err != nil {
@@ -82,7 +82,7 @@ func (c *verifyCmd) live(ctx context.Context, _ node.Streams) (v verification, e
 	return v, err
 }
 
-// database looks at a shared store itself.
+// database checks a PostgreSQL store from this process.
 func (c *verifyCmd) database(ctx context.Context, _ node.Streams) (v verification, err error) {
 	if err := node.CheckDatabase(c.DatabaseURL); err != nil {
 		return v, err
@@ -95,7 +95,7 @@ func (c *verifyCmd) database(ctx context.Context, _ node.Streams) (v verificatio
 	return collect(ctx, store, c.Repair)
 }
 
-// offline opens the store of a node that is stopped.
+// offline checks the store of a stopped node.
 func (c *verifyCmd) offline(ctx context.Context, s node.Streams) (v verification, err error) {
 	store, err := c.openStopped(s)
 	if err != nil {
@@ -107,7 +107,7 @@ func (c *verifyCmd) offline(ctx context.Context, s node.Streams) (v verification
 
 func (c *verifyCmd) openStopped(s node.Streams) (*embedded.Store, error) {
 	dir := filepath.Join(c.DataDir, "store")
-	if names, err := os.ReadDir(dir); errors.Is(err, os.ErrNotExist) || err == nil && len(names) == 0 { // opening would make one
+	if names, err := os.ReadDir(dir); errors.Is(err, os.ErrNotExist) || err == nil && len(names) == 0 { // opening would create a store
 		return nil, usage.Errorf("--data-dir: there is no store in %s", c.DataDir)
 	}
 	log := node.NewLog(s, "warn", "text")
@@ -126,7 +126,7 @@ func collect(ctx context.Context, store esh3ar.Verifier, repair bool) (v verific
 	return v, nil
 }
 
-// report shows what was found, and makes the verdict the exit code.
+// report prints the findings and returns the error that sets the exit code.
 func (c *verifyCmd) report(s node.Streams, v *verification) error {
 	if c.JSON != "-" {
 		if err := v.print(s.Out, c.Repair); err != nil {

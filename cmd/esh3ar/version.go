@@ -10,7 +10,7 @@ import (
 
 type versionCmd struct{}
 
-// Run prints one line.
+// Run prints the version on one line.
 func (versionCmd) Run(s node.Streams) error {
 	_, err := fmt.Fprintf(s.Out, "esh3ar %s%s, %s %s/%s\n", buildinfo.Version, revision(), buildinfo.GoVersion(), runtime.GOOS, runtime.GOARCH)
 	return err

@@ -195,8 +195,8 @@ func (s *session) lapsedElsewhere(rules *Rules, ended []messageLife, now time.Ti
 	s.useFreedWindow(rules, fx)
 }
 
-// endedElsewhere says that messages were acknowledged on another connection, or, where lapsed, that the store has them as
-// ended without a receipt. They free the window, and nothing repeats them.
+// endedElsewhere handles messages that another connection acknowledged (to is ended), or that ended in the store without a
+// receipt (to is endedUnacked). They leave the window and are not redelivered.
 func (s *session) endedElsewhere(rules *Rules, ids []esh3ar.MessageID, to entryState, now time.Time, fx *effects) {
 	if s.window == nil {
 		return
@@ -210,7 +210,7 @@ func (s *session) endedElsewhere(rules *Rules, ids []esh3ar.MessageID, to entryS
 	s.useFreedWindow(rules, fx)
 }
 
-// endOf is what a message that the store calls ended is to the window.
+// endOf returns the state of an entry whose message has the given final status in the store.
 func endOf(status esh3ar.Status) entryState {
 	if status.Rank() < esh3ar.Delivered.Rank() {
 		return endedUnacked

@@ -9,24 +9,24 @@ import (
 
 // Conn is a phone's connection.
 type Conn interface {
-	// Push writes a batch at once and never blocks. False means that the connection is full and took nothing; Session.Writable is called
-	// when there is room. The connection must not keep the batch.
+	// Push writes a batch in one piece and never blocks. It returns false if the connection is full; then nothing was written, and the
+	// connection calls Session.Writable when there is room. Push must not retain the batch.
 	Push(b Batch) bool
 	// Refresh asks the phone to connect again, and ends the connection. It never blocks.
 	Refresh()
-	// LastReceived is when the phone's application last sent something, on any clock that only rises.
+	// LastReceived returns the time at which the phone's application last sent something. Any monotonic clock will do.
 	LastReceived() int64
-	// Probe asks the phone's transport for a sign of life, and has answered called once, from any goroutine, when it comes: what was
-	// pushed before has reached the phone then. It may never come.
+	// Probe asks the phone's transport for a sign of life and calls answered once, from any goroutine, when it arrives: everything
+	// that was pushed before has reached the phone then. The answer may never arrive.
 	Probe(answered func())
 }
 
 // ErrBusy is the error of calls that arrive faster than the store can handle them.
 var ErrBusy = &esh3ar.Error{Code: esh3ar.Overloaded, Text: "too many calls are running"}
 
-// maxEvents bounds the events that wait in one session. Hints beyond it only leave their seq, and word of what ended
-// nothing: before a repeat the store is asked. Calls beyond it are completed with ErrBusy. What comes from our own side
-// (results, sweeps) is bounded by what the session asked for.
+// maxEvents bounds the hints, notices and calls that wait in one session. Of a hint beyond it only the seq is kept. A notice
+// of an ended message is dropped, because a redelivery reads the store first. A call is completed with ErrBusy. Results and
+// sweeps do not count: the requests of the session bound them.
 const maxEvents = 256
 
 // Session is the part of the engine that belongs to one connection.
@@ -37,11 +37,11 @@ type Session struct {
 	step   session // used by one worker at a time
 	mu     struct {
 		sync.Mutex
-		events    []event
+		events    []event    // waiting events, oldest first
 		missed    esh3ar.Seq // highest seq of dropped hints; zero if none
 		scheduled bool       // the session is in the ready queue or a worker runs it
-		onWheel   bool
-		closed    bool
+		onWheel   bool       // the session is on the timer wheel
+		closed    bool       // Close was called; nothing is pushed any more
 	}
 }
 
@@ -49,40 +49,40 @@ type Session struct {
 type eventKind uint8
 
 const (
-	openEvent eventKind = iota
-	hintEvent
-	ackEvent
-	upToEvent
-	pageEvent
-	settledEvent
-	reloadedEvent
-	endedEvent
-	endedUnackedEvent
-	writableEvent
-	sweepEvent
-	tickEvent
-	answeredEvent
-	resumedEvent
-	closeEvent
+	openEvent         eventKind = iota // the connection opened
+	hintEvent                          // a message was stored: seq, and message if it is known
+	ackEvent                           // the phone acknowledged messages: ids, call
+	upToEvent                          // the phone acknowledged up to a message: seq, call
+	pageEvent                          // a read of the inbox ended: result
+	settledEvent                       // a settlement ended: result
+	reloadedEvent                      // a read of one message ended: one, result
+	endedEvent                         // messages were acknowledged on another connection: ids
+	endedUnackedEvent                  // messages ended without a receipt: lapsed
+	writableEvent                      // the connection has room again
+	sweepEvent                         // the sweep read the recipient's counter: seq
+	tickEvent                          // a timer is due
+	answeredEvent                      // the phone answered a probe: probe
+	resumedEvent                       // the process runs again after a pause
+	closeEvent                         // the connection ended: byPeer
 )
 
 // event is an event of a session.
 type event struct {
 	kind    eventKind
-	read    bool // ackEvent: the user saw the messages
-	byPeer  bool // closeEvent: the phone ended it
+	read    bool // ackEvent: the user has seen the messages
+	byPeer  bool // closeEvent: the phone, not this node, ended the connection
 	seq     esh3ar.Seq
-	probe   uint32    // answeredEvent
-	at      time.Time // hintEvent: when it was published
+	probe   uint32    // answeredEvent: number of the probe
+	at      time.Time // hintEvent: time of the hint
 	ids     []esh3ar.MessageID
 	one     messageLife   // reloadedEvent
-	lapsed  []messageLife // lapsedEvent
+	lapsed  []messageLife // endedUnackedEvent
 	message *esh3ar.Message
 	call    func(error)
 	result  *result
 }
 
-// result is an answer of the store.
+// result is the result of a read or a settlement. Only the fields of its event's kind are set.
 type result struct {
 	err     error
 	page    esh3ar.InboxPage
@@ -91,8 +91,8 @@ type result struct {
 	settled []esh3ar.Settled
 }
 
-// Connect opens a session of a device. Its presence is known before it reads the inbox, so a message stored meanwhile is either in
-// that read or hinted to it.
+// Connect opens a session of a device. The session is registered before it reads the inbox, so a message that is stored
+// meanwhile is part of that read, or hinted to the session, or both.
 func (e *Engine) Connect(d Device, conn Conn) *Session {
 	s := &Session{engine: e, conn: conn, device: d}
 	s.step.recipient = d.Recipient
@@ -127,13 +127,13 @@ func (s *Session) Close(byPeer bool) {
 	}
 }
 
-// Acknowledge settles messages as delivered. done is called once, from any goroutine, when that is durable, or with an
-// error if it could not be.
+// Acknowledge settles messages as delivered. done is called once, from any goroutine: with nil when the change is durable,
+// or with an error if it is not.
 func (s *Session) Acknowledge(ids []esh3ar.MessageID, done func(error)) {
 	s.call(event{kind: ackEvent, ids: ids, call: done})
 }
 
-// AcknowledgeUpTo settles the message with that seq and all that were first pushed on this connection before it.
+// AcknowledgeUpTo settles the message with the given seq and all messages that were first pushed on this connection before it.
 func (s *Session) AcknowledgeUpTo(seq esh3ar.Seq, done func(error)) {
 	s.call(event{kind: upToEvent, seq: seq, call: done})
 }
@@ -146,6 +146,7 @@ func (s *Session) MarkAsRead(ids []esh3ar.MessageID, done func(error)) {
 // Writable must be called when a connection that refused a push has room again.
 func (s *Session) Writable() { s.post(event{kind: writableEvent}) }
 
+// call adds an event with a call of the phone. If no worker runs the session, the calling goroutine runs it.
 func (s *Session) call(ev event) {
 	s.mu.Lock()
 	full := len(s.mu.events) >= maxEvents
@@ -161,7 +162,8 @@ func (s *Session) call(ev event) {
 	}
 }
 
-// enqueueHint leaves word of what happened elsewhere: to the inbox, or on another connection.
+// enqueueHint adds a hint, or a notice from another connection. It drops the event if the session has maxEvents of them;
+// the seq of a dropped hint is kept.
 func (s *Session) enqueueHint(ev event) {
 	s.mu.Lock()
 	full := len(s.mu.events) >= maxEvents

@@ -21,8 +21,8 @@ const (
 // dueMost is the greatest number of concurrent commits of due tasks: more would only wait for each other in the store.
 const dueMost = 4
 
-// dueWidth is how many batches to claim at once after so many tasks were there for width of them: a queue that fills all is
-// deep and gets twice as many, one that fills less than half gets half.
+// dueWidth returns the number of batches to claim next. The last claim of width batches found the given number of tasks: if they filled
+// all batches, the width doubles up to dueMost; if they filled at most half of them, it halves.
 func dueWidth(width, claimed int) int {
 	switch {
 	case claimed == width*dueBatch:
@@ -52,8 +52,8 @@ func (e *Engine) runDue(ctx context.Context) {
 	}
 }
 
-// runDueBatch claims so many batches and has their effects, a commit each, all at the same time. The tasks of one recipient are in
-// one of them, in the order in which they were due.
+// runDueBatch claims the given number of batches and commits their effects concurrently, one commit per batch. All tasks of a recipient
+// are in the same batch, in the order in which they were due.
 func (e *Engine) runDueBatch(ctx context.Context, width int) (claimed int) {
 	tasks, err := e.store.Claim(ctx, dueLease, width*dueBatch)
 	if err != nil || len(tasks) == 0 {
@@ -114,8 +114,7 @@ func (e *Engine) notifyDue(t *esh3ar.Task, r *esh3ar.Settled) {
 	e.NotifyEnqueued(r.Recipient, r.Seq, r.Message, r.Progress.Life)
 }
 
-// NotifyEnqueued says that a message which was stored before has just got its place in the inbox: it was scheduled, or is
-// replayed.
+// NotifyEnqueued hints a stored message that has just entered its inbox because its time came or because it was replayed.
 func (e *Engine) NotifyEnqueued(r esh3ar.Recipient, seq esh3ar.Seq, id esh3ar.MessageID, life esh3ar.Life) {
 	found := e.notifySessions(r, nil, event{kind: hintEvent, seq: seq})
 	switch {

@@ -181,12 +181,12 @@ func pendingChange(id esh3ar.MessageID, r esh3ar.Recipient, life esh3ar.Life, no
 	return esh3ar.Change{Message: id, Recipient: r, Life: life, To: esh3ar.Pending, At: esh3ar.TimeOf(now)}
 }
 
-// NotifyEndedUnacked tells the connections of a recipient that a message ended its life without a receipt, as after a cancel.
+// NotifyEndedUnacked notifies the connections of a recipient that a message ended its life without a receipt, as after a cancel.
 func (e *Engine) NotifyEndedUnacked(r esh3ar.Recipient, id esh3ar.MessageID, life esh3ar.Life) {
 	e.notifyEndedUnacked(r, nil, []messageLife{{id, life}})
 }
 
-// notifyEndedUnacked tells the recipient's connections other than from, on all nodes, which messages ended without an acknowledgement.
+// notifyEndedUnacked notifies the recipient's connections other than from, on all nodes, of messages that ended without an acknowledgement.
 func (e *Engine) notifyEndedUnacked(r esh3ar.Recipient, from *Session, lapsed []messageLife) {
 	e.notifySessions(r, from, event{kind: endedUnackedEvent, lapsed: lapsed})
 	if e.cluster != nil {
@@ -194,7 +194,7 @@ func (e *Engine) notifyEndedUnacked(r esh3ar.Recipient, from *Session, lapsed []
 	}
 }
 
-// notifyAcknowledged tells the recipient's connections other than from, on all nodes, which messages were acknowledged.
+// notifyAcknowledged notifies the recipient's connections other than from, on all nodes, of acknowledged messages.
 func (e *Engine) notifyAcknowledged(r esh3ar.Recipient, from *Session, ids []esh3ar.MessageID) {
 	e.notifySessions(r, from, event{kind: endedEvent, ids: ids})
 	if e.cluster != nil {

@@ -31,13 +31,13 @@ func endedUnackedHints(r esh3ar.Recipient, lapsed []messageLife) []presence.Hint
 	return hints
 }
 
-// eventOf is what a hint of another node is to a session here; false: nothing, as from a node of a later version.
+// eventOf returns the event for a hint of another node. It returns false for an unknown kind, as a later version may send.
 func eventOf(h *presence.Hint, now time.Time) (event, bool) {
 	switch h.Kind {
 	case presence.Stored:
 		ev := event{kind: hintEvent, seq: h.Seq, at: now}
 		if m := h.Message; m != nil && m.Recipient == h.Recipient && m.Seq == h.Seq {
-			ev.message = m // what does not fit is read from the store
+			ev.message = m // a message that is too large for a hint is read from the store
 		}
 		return ev, true
 	case presence.Acknowledged:
@@ -48,7 +48,7 @@ func eventOf(h *presence.Hint, now time.Time) (event, bool) {
 	return event{}, false
 }
 
-// absentChange is what becomes of a stored message whose recipient is connected nowhere.
+// absentChange returns the change for a stored message whose recipient is connected to no node.
 func absentChange(h *presence.Hint, now time.Time) esh3ar.Change {
 	if h.Message != nil {
 		return pendingChange(h.Message.ID, h.Recipient, firstLife, now)

@@ -80,8 +80,8 @@ func newPooled[T any](r workerpool.Rules, work func() func(item T)) pooled[T] {
 
 func (q pooled[T]) add(item T) { q.ReportDepth(q.put(item)) }
 
-// readyQueue holds sessions with events, each once at most: so it is bounded by the sessions. A session has one worker at a
-// time, however many there are, so what happens on a connection stays in order.
+// readyQueue holds the sessions that have events, each at most once, so the number of sessions bounds it. At most one worker runs a
+// session at a time, so the events of a connection are processed in order.
 type readyQueue = pooled[*Session]
 
 // readJob is a read for a session: a page of its inbox, or one message. A session has at most one read of its inbox and one

@@ -20,8 +20,8 @@ type Remote interface {
 	Connected(ctx context.Context, rs []esh3ar.Recipient) ([]bool, error)
 }
 
-// maxPendingComparisons bounds the recipients whose counters wait to be compared behind their assertion. Beyond it they are
-// forgotten, and the sweep compares them.
+// maxPendingComparisons bounds the recipients that wait for a comparison after their presence was asserted. Further ones are left to
+// the sweep.
 const maxPendingComparisons = 1 << 16
 
 // cluster is the state of an engine that is needed only with other nodes.
@@ -84,7 +84,7 @@ func (f *cluster) takeBatch() []esh3ar.Recipient {
 // LocalEndpoint is the engine as a route.Router uses it.
 type LocalEndpoint struct{ e *Engine }
 
-// LocalEndpoint gives the engine's side towards the other nodes; Options.Remote must be there.
+// LocalEndpoint returns the engine as the other nodes see it. Options.Remote must be set.
 func (e *Engine) LocalEndpoint() LocalEndpoint { return LocalEndpoint{e} }
 
 var _ presence.Engine = LocalEndpoint{}

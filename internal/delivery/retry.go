@@ -11,20 +11,25 @@ import (
 type timerPhase uint8
 
 const (
-	idle      timerPhase = iota
-	awaiting             // waits for the acknowledgement of the oldest message
-	probing              // the acknowledgement is late; waits for a sign of life of the phone
-	delaying             // delay before the redelivery; few new messages of the lane are pushed
-	repeating            // the redelivery is being prepared; few new messages as well
+	idle      timerPhase = iota // the timer does not run
+	awaiting                    // waits for the acknowledgement of the oldest message
+	probing                     // the acknowledgement is late; waits for a sign of life of the phone
+	delaying                    // delay before the redelivery; few new messages of the lane are pushed
+	repeating                   // the redelivery is being prepared; few new messages of the lane are pushed
 )
 
-// laneTimer is the timer of a lane; a lane has one.
+// laneTimer is the only timer of a lane. It belongs to the oldest unacknowledged message. Its phases are:
+//
+//	idle → awaiting → delaying → repeating → awaiting …   redelivery
+//	       awaiting → probing → delaying                  no sign of life since the push
+//	       any phase → idle                               the oldest message left the window
 type laneTimer struct {
 	phase timerPhase
-	due   time.Time
-	probe uint32 // number of the probe that was sent when the acknowledgement became late
+	due   time.Time // when the phase ends; unused in the phases idle and repeating
+	probe uint32    // number of the probe that was sent when the acknowledgement became late
 }
 
+// backingOff reports whether a redelivery of the lane waits for its delay or is being prepared.
 func (s *session) backingOff(lane esh3ar.Priority) bool {
 	return s.lanes != nil && s.lanes[lane].phase >= delaying
 }
@@ -32,14 +37,14 @@ func (s *session) backingOff(lane esh3ar.Priority) bool {
 // backoffWindowFraction is the part of the window that a lane in backoff may have unacknowledged in addition to the oldest message.
 const backoffWindowFraction = 8
 
-// laneHeld reports whether no new message of the lane may go. A lane in backoff is not shut: one message that the phone never
-// acknowledges must not keep the others of the lane waiting for all of its pauses. But it goes on with few at a time,
-// because the phone may acknowledge nothing any more.
+// laneHeld reports whether no new message of the lane may be pushed. A lane in backoff is not stopped: a message that the
+// phone never acknowledges must not delay the lane's other messages by all of its backoffs. But only few of them are pushed
+// at a time, because the phone may have stopped acknowledging altogether.
 func (s *session) laneHeld(rules *Rules, lane esh3ar.Priority) bool {
 	if !s.backingOff(lane) {
 		return false
 	}
-	besides := -1 // the oldest
+	besides := -1 // unacknowledged messages of the lane, not counting the oldest
 	for i := range s.window.entries {
 		if e := &s.window.entries[i]; e.lane == lane && e.state == unacked {
 			besides++
@@ -48,6 +53,7 @@ func (s *session) laneHeld(rules *Rules, lane esh3ar.Priority) bool {
 	return besides >= max(1, rules.Window/backoffWindowFraction)
 }
 
+// setTimer sets the timer of a lane.
 func (s *session) setTimer(lane esh3ar.Priority, t laneTimer) {
 	if s.lanes == nil {
 		s.lanes = &[esh3ar.Priorities]laneTimer{}
@@ -55,7 +61,7 @@ func (s *session) setTimer(lane esh3ar.Priority, t laneTimer) {
 	s.lanes[lane] = t
 }
 
-// startTimer starts the lane's timer with a push, if it does not run.
+// startTimer starts the lane's timer after a push, unless it runs already.
 func (s *session) startTimer(rules *Rules, lane esh3ar.Priority, now time.Time) {
 	if s.lanes == nil || s.lanes[lane].phase == idle {
 		s.setTimer(lane, laneTimer{phase: awaiting, due: now.Add(rules.AckTimeout)})
@@ -76,8 +82,8 @@ func (s *session) removeFromWindow(e *entry, to entryState) {
 	}
 }
 
-// restartTimers gives every lane that has something unacknowledged and no timer a new one, and stops the timers of lanes
-// that have nothing.
+// restartTimers starts the timer of every lane that has unacknowledged messages and no running timer, and stops the timers
+// of all other lanes.
 func (s *session) restartTimers(rules *Rules, now time.Time) {
 	for lane := range esh3ar.Priorities {
 		waits := s.window != nil && s.window.oldest(esh3ar.Priority(lane)) != nil
@@ -134,12 +140,12 @@ func (s *session) tick(rules *Rules, now time.Time, heard int64, random func(int
 	}
 }
 
-// probeRecheck bounds how long a session that waits for a sign of life does not look at its timers: a pause that begins meanwhile may end
-// that much late, as a session is on the wheel once.
+// probeRecheck bounds the time between two ticks of a session that waits for a sign of life. A session is on the wheel only once, so
+// another timer that starts meanwhile may fire late by this time.
 const probeRecheck = time.Second
 
-// probeConnection probes a phone that has shown no sign of life since the push. The timer stands until it answers, its application is heard of,
-// or its connection ends.
+// probeConnection probes a phone that has shown no sign of life since the push. The timer makes no progress until the phone answers, its
+// application sends something, or the connection ends.
 func (s *session) probeConnection(rules *Rules, t *laneTimer, now time.Time, fx *effects) {
 	if t.phase == awaiting {
 		s.probes++
@@ -148,8 +154,8 @@ func (s *session) probeConnection(rules *Rules, t *laneTimer, now time.Time, fx 
 	t.due = now.Add(min(rules.AckTimeout/4, probeRecheck))
 }
 
-// probeAnswered takes the answer to a probe: what was pushed before has reached the phone, and the time for its acknowledgement is over.
-// That is reason to repeat a message, and none to give it up: a frozen application has network code that answers.
+// probeAnswered handles the answer to a probe: everything that was pushed before it has reached the phone, and the time for the
+// acknowledgement is over. The message is redelivered, but it is not given up: the network code of a frozen application answers too.
 func (s *session) probeAnswered(rules *Rules, probe uint32, now time.Time, random func(int64) int64) {
 	if s.lanes == nil {
 		return
@@ -187,8 +193,8 @@ func (e *entry) exhausted(rules *Rules) bool {
 	return !e.attemptRecorded && int(e.attempt) >= rules.Attempts && !faultinject.Is(faultinject.RetryForgets)
 }
 
-// scheduleRetry counts the attempt of a repeat, unless that is done already and only the push failed. Behind the last attempt
-// there is no repeat: the message becomes a dead letter.
+// scheduleRetry records the attempt of a redelivery in the store. If it is recorded already and only the push failed, it reads the
+// message instead. After the last attempt there is no redelivery: the message becomes a dead letter.
 func (s *session) scheduleRetry(rules *Rules, e *entry, now time.Time, fx *effects) {
 	if e.attemptRecorded {
 		fx.reloads = append(fx.reloads, e.lived())
@@ -297,6 +303,7 @@ func (s *session) redelivered(rules *Rules, id messageLife, ok bool, now time.Ti
 	s.pump(rules, fx)
 }
 
+// lived returns the message and its life.
 func (e *entry) lived() messageLife { return messageLife{e.id, e.life} }
 
 // unacked returns an entry that is not acknowledged, nil if there is none.

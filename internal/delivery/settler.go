@@ -28,13 +28,13 @@ type settler struct {
 	shares *fairshare.Pool[esh3ar.Recipient] // changes in the queue of unknown ids
 	mu     struct {
 		sync.Mutex
-		waiting []settleJob
-		changes int
-		slow    unknownQueue
+		waiting []settleJob  // queue of settlements without unknown ids
+		changes int          // cost of waiting
+		slow    unknownQueue // settlements of unknown ids
 		closed  bool
 	}
-	filled sync.Cond
-	room   sync.Cond
+	filled sync.Cond // signaled when a job was added or the settler was closed
+	room   sync.Cond // signaled when a batch was removed from waiting
 }
 
 // settleJob is the settlement of one session, or changes without a session.
@@ -94,6 +94,7 @@ func (q *settler) busy() bool {
 	return q.mu.changes >= maxChanges/2
 }
 
+// addLocked adds a job to waiting. The caller holds q.mu.
 func (q *settler) addLocked(job settleJob) {
 	q.mu.waiting = append(q.mu.waiting, job)
 	q.mu.changes += job.cost()
@@ -102,6 +103,7 @@ func (q *settler) addLocked(job settleJob) {
 // cost returns the number of changes that a job counts as: at least one, because a job may only wait for those before it.
 func (j *settleJob) cost() int { return max(1, len(j.changes)) }
 
+// close makes run return after the waiting jobs are committed.
 func (q *settler) close() {
 	q.mu.Lock()
 	q.mu.closed = true

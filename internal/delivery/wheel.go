@@ -9,18 +9,18 @@ import (
 // tickEvery is the resolution of timers. Acknowledgement timeouts and backoffs are seconds.
 const tickEvery = 100 * time.Millisecond
 
-// pauseAfter is the gap between two ticks that means that the process did not run: a stopped process, a sleeping
-// machine. Phones could not be heard meanwhile, so nothing counts as late.
+// pauseAfter is the gap between two ticks from which the process counts as paused: it was stopped, or the machine slept.
+// Phones could not be heard meanwhile, so no acknowledgement counts as late.
 const pauseAfter = time.Second
 
-// wheel holds sessions until their timers are due. A session is on it once at most; when its slot comes it looks for
-// itself what is due, and returns for the next. So acknowledgements, which are many, never touch it.
+// wheel holds sessions until their timers are due. A session is on the wheel at most once. When its slot comes, the session
+// checks which of its timers are due, and is added again for the next one. So an acknowledgement never changes the wheel.
 type wheel struct {
 	start time.Time
 	mu    struct {
 		sync.Mutex
 		slots map[int64][]*Session
-		next  int64 // the first slot that has not come
+		next  int64 // number of the first slot that is not due yet
 	}
 }
 
@@ -32,7 +32,7 @@ func newWheel(start time.Time) *wheel {
 
 func (w *wheel) slot(t time.Time) int64 { return int64(t.Sub(w.start) / tickEvery) }
 
-// add puts a session into the slot after its time.
+// add adds a session to the first slot after the given time.
 func (w *wheel) add(s *Session, due time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -61,7 +61,7 @@ func (w *wheel) all() (all []*Session) {
 	return all
 }
 
-// tickAll lets due timers fire until ctx ends.
+// tickAll fires due timers until ctx ends.
 func (e *Engine) tickAll(ctx context.Context) {
 	ticker := time.NewTicker(tickEvery)
 	defer ticker.Stop()
@@ -78,8 +78,8 @@ func (e *Engine) tickAll(ctx context.Context) {
 	}
 }
 
-// tickAt lets timers fire that are due; last is the time of the tick before. Behind a pause of the process every session hears of it
-// first, so that no timer takes the silence of the process for that of a phone.
+// tickAt fires the timers that are due. last is the time of the previous tick. After a pause of the process, every session is notified
+// first, so that no timer mistakes the pause for silence of a phone.
 func (e *Engine) tickAt(now, last time.Time) {
 	if now.Sub(last) > pauseAfter {
 		e.stats.pauses.Add(1)

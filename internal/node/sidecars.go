@@ -109,7 +109,6 @@ func (n *node) openGateway(ctx context.Context, p *sidecars) (err error) {
 }
 
 // host returns the host of --listen, which child processes listen on too.
-// start runs the sidecars; the function it returns ends them: the gateway takes no more calls and has those in flight answered,
 func (n *node) host() string {
 	host, _, err := net.SplitHostPort(n.config.Listen)
 	if err != nil || host == "" || net.ParseIP(host).IsUnspecified() {
@@ -118,7 +117,6 @@ func (n *node) host() string {
 	return host
 }
 
-// start runs the companions; the function it returns ends them: the gateway takes no more calls and has those in flight answered,
 // start runs the sidecars. The returned function stops them: the gateway refuses new calls and finishes those in flight, and the
 // nodes that the autoscaler started drain.
 func (p *sidecars) start(ctx context.Context) (failed <-chan error, stop func() error) {

@@ -15,7 +15,7 @@ import (
 // Settings of one store, which a copy leaves out.
 const (
 	MarkSetting    = transfer.Own + "move"
-	HistorySetting = transfer.Own + "history" // how often the store was moved, as text
+	HistorySetting = transfer.Own + "history" // number of times the store was moved, in decimal
 )
 
 // The states of a store that is or was part of a move.
@@ -31,7 +31,7 @@ const (
 	MarkMoved    = "moved"
 )
 
-// StoreMark says what became of a store.
+// StoreMark is the state of a store that is or was part of a move.
 type StoreMark struct {
 	State   string      `json:"state"`
 	Cluster string      `json:"cluster"` // of the source
@@ -45,7 +45,7 @@ func (m StoreMark) Encode() []byte {
 	return text
 }
 
-// settings is where marks are kept.
+// settings is the part of a store that holds marks.
 type settings interface {
 	Setting(ctx context.Context, name string) ([]byte, error)
 	InitSetting(ctx context.Context, name string, value []byte) ([]byte, error)
@@ -82,7 +82,7 @@ func CheckMark(ctx context.Context, store settings, flag, name string) error {
 	}
 }
 
-// HistoryOf returns how often a store was moved.
+// HistoryOf returns the number of times a store was moved.
 func HistoryOf(ctx context.Context, store settings) (uint32, error) {
 	text, err := store.Setting(ctx, HistorySetting)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// Copy writes all rows of a store into another and returns the sums of what it read. Observe is called after each row.
+// Copy writes all rows of a store to another and returns the sums of the rows that it read. It calls observe after each row.
 func Copy(ctx context.Context, from Reader, to Writer, now esh3ar.Time, observe func(*Sums)) (*Sums, error) {
 	sums := NewSums()
 	err := from.Rows(ctx, now, func(row any) error {
@@ -31,7 +31,7 @@ func Copy(ctx context.Context, from Reader, to Writer, now esh3ar.Time, observe 
 	return sums, nil
 }
 
-// Survey returns the sums of a store.
+// Survey reads a store and returns the sums of its rows.
 func Survey(ctx context.Context, from Reader, now esh3ar.Time, observe func(*Sums)) (*Sums, error) {
 	sums := NewSums()
 	err := from.Rows(ctx, now, func(row any) error {
@@ -47,7 +47,7 @@ func Survey(ctx context.Context, from Reader, now esh3ar.Time, observe func(*Sum
 	return sums, nil
 }
 
-// own reports whether a row belongs to one store.
+// own reports whether a row is a setting that belongs to one store and is not copied.
 func own(row any) bool {
 	s, ok := row.(Setting)
 	return ok && strings.HasPrefix(s.Name, Own)
@@ -58,7 +58,7 @@ var Kinds = []string{
 	"settings", "plans", "businesses", "API keys", "usage days", "revocations", "counters", "messages", "tasks", "idempotency keys", "events", "marks",
 }
 
-// kindOf names the kind of a row; empty: none.
+// kindOf returns the kind of a row, or "" if the type is not a row.
 func kindOf(row any) string {
 	switch row.(type) {
 	case Setting:
@@ -90,7 +90,7 @@ func kindOf(row any) string {
 	}
 }
 
-// Differences returns a line for each kind of which two stores do not hold the same rows.
+// Differences returns one line for each kind whose rows differ between two stores.
 func (s *Sums) Differences(other *Sums) (lines []string) {
 	for _, kind := range Kinds {
 		a, b := s.of[kind], other.of[kind]

@@ -20,12 +20,12 @@ const (
 	bob   esh3ar.Recipient = 967770000002
 )
 
-// clock is the time of the tests: the stores read it, so that nothing ends while a test runs.
+// clock is the fixed time that the stores of the tests read, so that nothing expires during a test.
 var clock = time.UnixMilli(1_800_000_000_000)
 
 func now() esh3ar.Time { return esh3ar.TimeOf(clock) }
 
-// both is a store of either engine.
+// both is the interface that the stores of both engines implement.
 type both interface {
 	esh3ar.Store
 	transfer.Reader
@@ -167,7 +167,7 @@ func (f *filled) messages() {
 	f.settle("entered", alice, esh3ar.Change{To: esh3ar.Queued})
 }
 
-// state is what the port answers about a filled store.
+// state is the content of a filled store as the store port returns it.
 func (f *filled) state(s esh3ar.Store) map[string]any {
 	f.Helper()
 	ctx, got := f.Context(), map[string]any{}
@@ -217,7 +217,7 @@ func (f *filled) state(s esh3ar.Store) map[string]any {
 	return got
 }
 
-// events are those of the log, by message in the order of the log.
+// events returns the events of the log by message, in the order of the log.
 func (f *filled) events(s esh3ar.Store) map[esh3ar.MessageID][]string {
 	f.Helper()
 	of, next := map[esh3ar.MessageID][]string{}, esh3ar.Position("")
@@ -276,7 +276,7 @@ func (f *filled) proves(sums *transfer.Sums, got both) {
 	}
 }
 
-// goesOn checks that a copied store counts on where the first one was.
+// goesOn checks that a copied store continues the sequence numbers of its source.
 func (f *filled) goesOn(s esh3ar.Store) {
 	f.Helper()
 	f.store = s

@@ -1,9 +1,9 @@
-// Package transfer copies a whole store into an empty one of another engine, and proves that both hold the same.
+// Package transfer copies a whole store into an empty store of another engine, and verifies that both hold the same rows.
 //
-// It knows the rows of a store apart from any engine: engines read and write them. It decides nothing about which store is in
-// use; that is the wiring's. What an engine derives from other rows (the inbox, the listings, the dead letters) is no row here.
+// Its row types are independent of any engine: each engine implements Reader and Writer. Data that an engine derives from other rows
+// (the inbox, the listings, the dead letters) has no row type. The package does not decide which store is in use; the caller does.
 //
-// Concurrency: a copy is one goroutine's; nothing else may write to either store meanwhile.
+// Concurrency: a copy runs in one goroutine, and nothing else may write to either store meanwhile.
 package transfer
 
 import (
@@ -20,20 +20,20 @@ type (
 		Name  string
 		Value []byte
 	}
-	// Revoked is the version of the newest revocation there ever was.
+	// Revoked is the highest version that any revocation has had.
 	Revoked struct{ Version uint64 }
 	// Counter is the highest seq of a recipient.
 	Counter struct {
 		Recipient esh3ar.Recipient
 		Seq       esh3ar.Seq
 	}
-	// Message is a message with all that happened to it. ExpiresAt is that of its current life.
+	// Message is a message with its history. ExpiresAt belongs to its current life.
 	Message struct {
 		esh3ar.Message
 		Progress  lifecycle.Steps
 		Discarded bool // a dead letter that was deleted
 	}
-	// Key is an idempotency key with the answer of its call.
+	// Key is an idempotency key with the stored answer of its call.
 	Key struct {
 		Business    esh3ar.BusinessID
 		Sum         [32]byte // SHA-256 of the key
@@ -44,21 +44,21 @@ type (
 	}
 	// Event is an entry of the event log.
 	Event struct{ lifecycle.Entry }
-	// Trimmed is how far the event log was trimmed: everything that happened later is there.
+	// Trimmed is the position up to which the event log was trimmed: all later events are present.
 	Trimmed struct{ Since esh3ar.Time }
 )
 
 // Own is the first character of the settings that belong to one store.
 const Own = "."
 
-// Reader is a store that is copied.
+// Reader is the source of a copy.
 type Reader interface {
 	// Rows calls each with every row: businesses before API keys, messages before the events, events in the order of the log.
-	// Idempotency keys that end before now are left out. It ends with the first error of each.
+	// Idempotency keys that expire before now are left out. Rows stops at the first error of each and returns it.
 	Rows(ctx context.Context, now esh3ar.Time, each func(row any) error) error
 }
 
-// Writer fills an empty store.
+// Writer is the target of a copy. The store must be empty.
 type Writer interface {
 	// Put adds a row; it need not be durable before Flush.
 	Put(ctx context.Context, row any) error

@@ -9,15 +9,15 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// Sums counts rows and adds up their hashes, by kind. It does not depend on the order of the rows, which engines differ in, and
-// changes with every row that is missing, added, doubled or different.
+// Sums holds the number of rows and the sum of their hashes for each kind. Sums do not depend on the order of the rows, in which the
+// engines differ. They change with every missing, added, duplicate or different row.
 type Sums struct {
 	of map[string]sum
 }
 
 type sum struct {
 	count int
-	hash  [4]uint64 // of SHA-256, added word by word
+	hash  [4]uint64 // sum of the SHA-256 hashes, added word by word modulo 2^64
 }
 
 // NewSums returns the sums of no rows.
@@ -42,14 +42,15 @@ func (s *Sums) Add(row any) error {
 	return nil
 }
 
-// Count returns how many rows of a kind were added.
+// Count returns the number of rows of a kind.
 func (s *Sums) Count(kind string) int { return s.of[kind].count }
 
-// canonical is a row as both engines give it: with a type's name, and without what one of them cannot know.
+// canonical returns a row in the form that is equal for both engines: with the name of its type, and without fields that one of them
+// does not store.
 func canonical(row any) any {
 	switch r := row.(type) {
 	case Event:
-		r.Annotated = false // an engine knows it while the message is there
+		r.Annotated = false // an engine has it only while the message exists
 		return [2]any{fmt.Sprintf("%T", row), r.Entry}
 	case Message:
 		if len(r.Metadata) == 0 {
