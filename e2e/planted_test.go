@@ -66,7 +66,7 @@ var proofs = map[faultinject.Fault]proof{
 	faultinject.BreakerStuck:         simulation("never pushed there"),
 	faultinject.AckBeforeCommit:      simulation("was completed and is not durable"),
 	faultinject.OrderLost:            simulation("never pushed there"),
-	faultinject.LogPastRunning:       {"postgres", []string{"-test.run", "^TestEvents_OlderTransactionRunning_StopBeforeIt$"}, "read past a transaction that runs"},
+	faultinject.LogPastRunning:       {"postgres", []string{"-test.run", "^TestEvents_OlderTransactionRunning_StopBeforeIt$"}, "while the transaction runs"},
 	faultinject.StreamSkips:          {"notify", []string{"-test.short"}, "FAIL"},
 	faultinject.HintIsTruth:          simulation("never pushed there"),
 	faultinject.HintBelieved:         simulation("has no end of events"),

@@ -171,6 +171,9 @@ func (a *API) Shares() []fairshare.Stats {
 	return []fairshare.Stats{a.memory.Stats(), a.queries.Stats()}
 }
 
+// LargeBodies returns the memory that large request and response bodies hold now, in bytes.
+func (a *API) LargeBodies() int64 { return a.memory.Stats().InUse }
+
 // ServeHTTP implements http.Handler.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := a.exchanges.Get().(*exchange) //nolint:forcetypeassert // the pool holds nothing else

@@ -78,16 +78,17 @@ type callers struct {
 
 // front contains the servers and their limits, and the state of readiness.
 type front struct {
-	hubs     hubs
-	watched  *gateway.ReadinessProbe // answers the health checks of gateways
-	admin    *operatorServer
-	cert     *certfile.Pair // nil for plain HTTP
-	limiter  *connlimit.Limiter
-	panics   *panics.Recorder
-	sockets  *netpoll.Poller
-	server   *httpfast.Server
-	ready    atomic.Bool
-	draining drainSignal
+	hubs        hubs
+	watched     *gateway.ReadinessProbe // answers the health checks of gateways
+	admin       *operatorServer
+	cert        *certfile.Pair // nil for plain HTTP
+	limiter     *connlimit.Limiter
+	largeBodies func() int64 // memory that they hold, in bytes
+	panics      *panics.Recorder
+	sockets     *netpoll.Poller
+	server      *httpfast.Server
+	ready       atomic.Bool
+	draining    drainSignal
 }
 
 // processLimits are the descriptor budget and the certificate of a process.
@@ -235,6 +236,7 @@ func (n *node) handler(m *metrics) (edges, error) {
 		OnPanic: func(cause any) { n.panics.Record("http", cause) },
 		Log:     n.log, Observe: m.request,
 	})
+	n.largeBodies = api.LargeBodies
 	m.registry.MustRegister(credentialMetrics{keys})
 	m.registry.MustRegister(shareMetrics{[]func() []fairshare.Stats{api.Shares, n.engine.Shares, n.feed.Shares}})
 	return edges{
