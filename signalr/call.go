@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// ErrUnauthorized, returned by a handler, tells the client that its user may not call the method.
+// ErrUnauthorized is returned by a handler if the client's user may not call the method. The client gets an error that says so.
 var ErrUnauthorized = errors.New("signalr: user is unauthorized")
 
 var errNoMethod = &HubError{Message: "Method does not exist."}
@@ -22,28 +22,28 @@ func refusef(format string, args ...any) error { return &refusal{fmt.Sprintf(for
 // Call is one invocation by a client.
 type Call struct {
 	conn    *Conn
-	id      string // "": the client wants no answer
+	id      string // invocation id; "" if the client wants no completion
 	target  string
-	method  *method // nil: there is none of that name
+	method  *method // nil if no method has this name
 	args    Arguments
-	stream  bool // it came as a StreamInvocation
+	stream  bool // sent as a StreamInvocation
 	uploads []*upload
-	refused error // why it cannot be handed to its method
-	streams bool  // it has streams, in either direction
-	size    int   // bytes of its ids and arguments that the connection's account holds
+	refused error // reason not to call the method; nil if none
+	streams bool  // has streams in either direction
+	size    int   // bytes of ids and arguments counted against Limits.Arguments
 
-	// The list of open calls, guarded by the dispatcher's mutex.
+	// The list of open calls, guarded by dispatcher.mu.
 	listed         bool
 	next, previous *Call
 
 	mu       sync.Mutex
-	canceled bool // the client has canceled it
+	canceled bool // the client has canceled the call
 	state    callState
-	noSlot   bool            // it runs outside of the invocation slots
-	released bool            // because it gave its own away
-	returned bool            // its handler has
-	outlives bool            // it was deferred: what it holds is given back when it is completed
-	ctx      context.Context //nolint:containedctx // made at the first call of Context, which is what it is for
+	noSlot   bool            // the call holds no invocation slot
+	released bool            // the call released its slot while it waits for a client's result
+	returned bool            // the handler has returned
+	outlives bool            // the call is deferred: its bytes are released on completion
+	ctx      context.Context //nolint:containedctx // created by the first call of Context
 	cancel   context.CancelCauseFunc
 }
 
@@ -61,19 +61,19 @@ func (c *Call) Conn() *Conn { return c.conn }
 // Target returns the method's name as it was registered.
 func (c *Call) Target() string { return c.target }
 
-// Args returns the arguments. They may be kept.
+// Args returns the arguments. They stay valid after the handler returns.
 func (c *Call) Args() Arguments { return c.args }
 
 // WantsResult reports whether the client waits for a completion.
 func (c *Call) WantsResult() bool { return c.id != "" }
 
-// callKey is where a call's context holds the call.
+// callKey is the key of the call in its context.
 type callKey struct{}
 
-// Invoke calls a method of the client that made this call and waits for its answer, still encoded, with whatever context. It makes
-// a call an [Invoker]: the function [Invoke] gives a typed result. The call gives its slot to the connection's next
-// invocation, without which the answer behind that could not be read. The slot does not come back: from there on the handler may
-// run beside others.
+// Invoke calls a method of the client that made this call and waits for the result, which it returns in encoded form. The
+// function [Invoke] decodes it; a call is an [Invoker]. Invoke releases the invocation slot of the call, because otherwise
+// the result could not be read if another invocation comes before it. The call does not get the slot back: after Invoke, the
+// handler may run concurrently with later calls of the connection.
 func (c *Call) Invoke(ctx context.Context, target string, args ...any) (Raw, error) {
 	c.releaseSlot()
 	return c.conn.Invoke(ctx, target, args...)
@@ -81,7 +81,7 @@ func (c *Call) Invoke(ctx context.Context, target string, args ...any) (Raw, err
 
 var _ Invoker = (*Call)(nil)
 
-// Context returns a context that ends with the call, when the client cancels it, or with the connection.
+// Context returns a context that ends when the call ends, when the client cancels it, or with the connection.
 func (c *Call) Context() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -99,10 +99,10 @@ func (c *Call) Context() context.Context {
 	return c.ctx
 }
 
-// Defer makes the call outlive its handler: the handler's return releases the connection's invocation slot and sends
-// nothing, and the call is completed by [Deferred.Return] or [Deferred.Error], later and from any goroutine. It must be
-// called by the handler before that returns. Every deferred call must be completed; Limits.Deferred counts them until
-// then, also when the client wants no result.
+// Defer keeps the call open after its handler has returned. The return of the handler releases the invocation slot and
+// sends no completion; [Deferred.Return] or [Deferred.Error] completes the call later, from any goroutine. The handler must
+// call Defer before it returns. Every deferred call must be completed: it counts against Limits.Deferred until then, even
+// if the client wants no result.
 func (c *Call) Defer() *Deferred {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -114,17 +114,17 @@ func (c *Call) Defer() *Deferred {
 	return &Deferred{call: c}
 }
 
-// Deferred completes a call that [Call.Defer] has taken out of its handler.
+// Deferred is a call that [Call.Defer] has kept open. It completes the call.
 type Deferred struct{ call *Call }
 
-// Return completes the call with a result; nil is no result at all. Only the first of Return and Error counts. It never
-// blocks. On a closed connection it does nothing.
+// Return completes the call with a result; nil means no result. Only the first call of Return or Error has an effect. It
+// never blocks. On a closed connection it does nothing.
 func (d *Deferred) Return(v any) { d.call.finish(v, nil) }
 
-// Error completes the call with an error, whose text the client sees if it is a [*HubError].
+// Error completes the call with an error. The client sees its text if it is a [*HubError].
 func (d *Deferred) Error(err error) { d.call.finish(nil, err) }
 
-// cancelByClient ends the context of the call, now or when it is asked for.
+// cancelByClient cancels the context of the call, even if it is created later.
 func (c *Call) cancelByClient() {
 	c.mu.Lock()
 	cancel := c.cancel
@@ -151,7 +151,7 @@ func (c *Call) run() {
 		return
 	}
 	if deferred {
-		// The handler took the call out and then failed: the failure completes it, or it would stay open.
+		// The handler deferred the call and then failed. The error completes the call, which otherwise would stay open.
 		c.finish(nil, err)
 		return
 	}
@@ -181,7 +181,7 @@ func (c *Call) finish(v any, err error) {
 	if err != nil {
 		c.logFailure(err)
 	}
-	// Before the answer: its client may use the ids again with its next message.
+	// The ids are released before the completion is sent: the client may reuse them in its next message.
 	if c.id != "" {
 		c.conn.in.completed(c)
 	}
@@ -210,26 +210,26 @@ func (c *Call) answer(v any, err error) {
 	defer buf.free()
 	b, encErr := c.appendAnswer(buf.b, v, err)
 	if encErr != nil {
-		// .NET closes the connection here. Only this call is at fault, so only this call fails.
+		// Microsoft's server closes the connection here. Only this call is at fault, so only this call fails.
 		if encErr != errPanicked { //nolint:errorlint // our own, never wrapped; the panic was logged
 			c.conn.server.opts.Logger.Error("signalr: result cannot be encoded", "method", c.target, "error", encErr)
 		}
 		text := errorText("An unexpected error occurred invoking '"+c.target+"' on the server.", encErr, c.conn.server.opts.DetailedErrors)
-		b, _ = p.appendCompletion(buf.b, c.id, nil, text, true) // text alone cannot fail
+		b, _ = p.appendCompletion(buf.b, c.id, nil, text, true) // encoding a string cannot fail
 	}
 	buf.b = b
-	_ = c.conn.out.put(b) // the connection is closing: nobody waits for the completion
+	_ = c.conn.out.put(b) // fails only if the connection is closing; then no completion is needed
 }
 
-// appendAnswer appends the completion. The text of an error and the encoding of a result may be the application's code.
+// appendAnswer appends the completion. It may run code of the application: Error methods and encoders of results.
 func (c *Call) appendAnswer(dst []byte, v any, err error) (b []byte, encErr error) {
-	b, encErr = dst, errPanicked // what a panic leaves
+	b, encErr = dst, errPanicked // the result after a panic
 	defer c.conn.protected(c.target)
 	text := c.failure(err)
 	return c.conn.proto.appendCompletion(dst, c.id, v, text, text != "")
 }
 
-// failure returns the text the client gets, "" for success.
+// failure returns the error text for the client, "" for success.
 func (c *Call) failure(err error) string {
 	if err == nil {
 		return ""
@@ -252,8 +252,8 @@ func (c *Call) failure(err error) string {
 	}
 }
 
-// admit decides whether the call can be handed to its method, before anything of it runs: a client may cancel what it has
-// begun, and send items into its streams, with its very next messages.
+// admit decides whether the method can be called, and opens the client's streams. It runs before the next message of the
+// client is handled, because that message may already cancel the call or carry an item of its streams.
 func (c *Call) admit(streams [][]byte) {
 	m := c.method
 	switch {
@@ -276,12 +276,12 @@ func (c *Call) admit(streams [][]byte) {
 		c.conn.extras().uploads.release(c.uploads)
 		c.refused = refusef("Invocation ID '%s' is already in use.", c.id)
 	}
-	if c.refused == nil { // else it is answered in its turn: a flood of refusals must not become a flood of goroutines
+	if c.refused == nil { // a refused call takes a slot: a flood of refusals must not start a flood of goroutines
 		c.noSlot, c.streams = len(streams) > 0, c.stream || len(streams) > 0
 	}
 }
 
-// leaveSlot lets the next invocation of the connection start when the handler of a stream has returned its sequence.
+// leaveSlot releases the slot of the call after its handler has returned a sequence.
 func (c *Call) leaveSlot() {
 	c.mu.Lock()
 	held, released := !c.noSlot, c.released
@@ -292,12 +292,12 @@ func (c *Call) leaveSlot() {
 	}
 }
 
-// releaseSlot lets the next invocation of the connection start while this one waits for a client.
+// releaseSlot releases the slot of the call while it waits for a client's result.
 func (c *Call) releaseSlot() {
 	c.mu.Lock()
 	release := !c.noSlot && !c.returned
 	size := c.size
-	if c.outlives || c.streams { // it is given back when the call is completed
+	if c.outlives || c.streams { // the bytes are released on completion
 		size = 0
 	}
 	if release {

@@ -56,7 +56,7 @@ func start(t *testing.T, hub *Hub, opts Options) *harness {
 	return h
 }
 
-// startWith serves HTTP for a server that somebody else runs.
+// startWith serves HTTP for a server that the caller runs.
 func startWith(t *testing.T, s *Server) *harness {
 	t.Helper()
 	mux := http.NewServeMux()

@@ -13,7 +13,7 @@ import (
 )
 
 // FuzzEndpoints sends requests of every shape at the HTTP side of a server: none may panic, answer what is not in the
-// protocol, or leave a connection behind that nobody negotiated.
+// protocol, or leave a connection behind that was not negotiated.
 func FuzzEndpoints(f *testing.F) {
 	for _, seed := range []struct{ method, path, query, header, body string }{
 		{"POST", "/hub/negotiate", "negotiateVersion=1", "X-Requested-With: XMLHttpRequest", ""},

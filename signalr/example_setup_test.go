@@ -14,7 +14,7 @@ import (
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
-// Users of a hub are named by JSON Web Tokens. The expiry of a token ends its connection, with leave to reconnect.
+// JSON Web Tokens identify the users of a hub. When a token expires, its connection is closed and the client may reconnect.
 func ExampleBearerToken() {
 	secret := []byte("an example's secret of 32 bytes!")
 	authenticate := func(r *http.Request) (signalr.Identity, error) {
@@ -46,8 +46,8 @@ func ExampleBearerToken() {
 	// 401
 }
 
-// A process that ends refuses new connections first, closes the others at a steady rate with leave to reconnect, and only then
-// ends its http.Server, which would wait for them.
+// A process that shuts down refuses new connections first, then closes the others at a steady rate so that they reconnect.
+// It shuts down its http.Server last, because that would wait for the connections.
 func ExampleServer_Shutdown() {
 	server := signalr.NewServer(signalr.NewHub(), signalr.Options{})
 	ended := make(chan error, 1)

@@ -11,7 +11,7 @@ import (
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
-// A room where everybody hears what everybody says. In a page:
+// A chat room whose messages are sent to all members. In a page:
 //
 //	const room = new signalR.HubConnectionBuilder().withUrl("/room?access_token=amal").withAutomaticReconnect().build()
 //	room.on("said", (who, what) => console.log(who, what))
@@ -68,7 +68,7 @@ func ExampleHub_Use() {
 	)
 }
 
-// Groups are joined and left; what is sent to one goes to who is in it then.
+// Connections join and leave groups. A message to a group is sent to its current members.
 func ExampleConn_Join() {
 	hub := signalr.NewHub()
 	signalr.On1(hub, "Enter", func(c *signalr.Call, room string) error {

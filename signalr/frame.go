@@ -12,9 +12,9 @@ type Frame struct {
 	key     string // see Keyed
 }
 
-// NewFrame encodes an invocation of the client's method target for both protocols. Arguments that are a json.RawMessage
-// or [Raw] are copied or carried over, a [JSONAppender] or [MessagePackAppender] writes itself, everything else goes by
-// the rules of encoding/json without HTML escaping.
+// NewFrame encodes an invocation of the client's method target for both protocols. An argument of type json.RawMessage or
+// [Raw] is copied, or converted to the other protocol. A [JSONAppender] or [MessagePackAppender] encodes itself. All other
+// arguments are encoded by the rules of encoding/json, without HTML escaping.
 func NewFrame(target string, args ...any) (f Frame, err error) {
 	for i, p := range protocols {
 		if f.encoded[i], err = p.appendInvocation(nil, target, args); err != nil {

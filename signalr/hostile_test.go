@@ -27,7 +27,7 @@ func costs(t *testing.T, before int64, limit int64) {
 	}
 }
 
-// unharmed shows that the server still serves somebody polite.
+// unharmed checks that the server still serves a well-behaved client.
 func unharmed(h *harness) {
 	h.t.Helper()
 	c := h.dial()
@@ -37,7 +37,7 @@ func unharmed(h *harness) {
 	c.nc.Close()
 }
 
-// TestHostile does what no client does, and shows that it costs bounded memory and harms nobody else.
+// TestHostile sends malformed and abusive input. It checks that the memory stays bounded and that other clients are served.
 func TestHostile(t *testing.T) {
 	hub, _ := echoHub()
 

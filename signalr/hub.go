@@ -7,49 +7,48 @@ import (
 	"strings"
 )
 
-// Hub is what clients can call and what the application is told about their connections. Fill it before [NewServer];
-// the server reads it then and never again.
+// Hub holds the methods that clients can call and the hooks for their connections. It must be complete before [NewServer],
+// which copies it.
 type Hub struct {
-	// OnConnected runs after the handshake and before the connection's first invocation is dispatched. An error
-	// closes the connection, whose client may not reconnect; OnDisconnected does not run then. May block.
+	// OnConnected runs after the handshake and before the first invocation of the connection. If it returns an error,
+	// the connection is closed without permission to reconnect, and OnDisconnected does not run. It may block.
 	OnConnected func(*Conn) error
 
 	// OnDisconnected runs exactly once for each connection whose OnConnected succeeded, after all its running handlers
-	// have returned (calls open by [Call.Defer] do not count). The error is nil when the client ended the connection
-	// or vanished, or the application called [Conn.Abort]. May block.
+	// have returned (calls open by [Call.Defer] do not count). The error is nil if the client ended the connection
+	// or vanished, or if the application called [Conn.Abort]. It may block.
 	OnDisconnected func(*Conn, error)
 
-	// OnWritable runs when a connection that answered [ErrFull] has room again (and may run without such an answer,
-	// when completions alone had filled the outbox). Calls for one connection never
-	// overlap. It has a goroutine of its own and may call anything.
+	// OnWritable runs when a connection that returned [ErrFull] has room again. It may also run without such an error,
+	// after completions alone have filled the outbox. Calls for one connection never overlap. It runs on its own
+	// goroutine and may call any method.
 	OnWritable func(*Conn)
 
 	methods map[string]*method
 	filters []Filter
 }
 
-// HandlerFunc serves one hub method. What it returns completes the call, unless it called [Call.Defer]. A nil result is
-// sent as no result at all. It may block: only its own connection waits.
+// HandlerFunc implements one hub method. Its return values complete the call, unless it called [Call.Defer]. A nil result is
+// sent as no result. It may block: only its own connection waits.
 type HandlerFunc func(*Call) (any, error)
 
 type method struct {
 	name    string
 	run     HandlerFunc
 	stream  bool // run returns a sequence
-	uploads int  // streams that the client brings
+	uploads int  // number of client streams
 }
 
 // NewHub returns a hub without methods.
 func NewHub() *Hub { return &Hub{methods: make(map[string]*method)} }
 
-// Handle registers a method. Clients find it whatever the case of its letters. It panics when the name is empty or
-// taken, as a fault of the program.
+// Handle registers a method. Its name is matched case-insensitively. Handle panics if the name is empty or in use.
 func (h *Hub) Handle(name string, run HandlerFunc) {
 	h.register(method{name: name, run: run})
 }
 
-// HandleStream registers a method that streams its results; see [Stream0]. It is Handle for those who decode by
-// themselves.
+// HandleStream registers a method that streams its results and decodes its arguments itself. See [Stream0] for the typed
+// form.
 func (h *Hub) HandleStream(name string, run func(*Call) (iter.Seq2[any, error], error)) {
 	h.register(method{name: name, stream: true, run: func(c *Call) (any, error) {
 		items, err := run(c)
@@ -71,8 +70,8 @@ func (h *Hub) register(m method) {
 	h.methods[key] = &m
 }
 
-// frozen returns a copy that later registrations do not reach. It also holds the methods under their exact names, so
-// that the usual lookup need not change letters.
+// frozen returns a copy that later registrations do not change. It also maps the exact names of the methods, so that the
+// usual lookup needs no case conversion.
 func (h *Hub) frozen() *Hub {
 	c := *h
 	c.methods = make(map[string]*method, 2*len(h.methods))

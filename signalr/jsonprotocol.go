@@ -7,7 +7,7 @@ import (
 	"strconv"
 )
 
-// recordSeparator ends each JSON message. It cannot stand in JSON text, which escapes control characters.
+// recordSeparator ends each JSON message. JSON text cannot contain it, because control characters are escaped.
 const recordSeparator = 0x1e
 
 // jsonProtocol is the text protocol "json".

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// pacing is how often a part of the connections is closed.
+// pacing is the interval at which a part of the connections is closed.
 const pacing = 50 * time.Millisecond
 
-// due is how many of all must have been closed after so many parts, the first of which is at once: what is left of a whole number
-// is for a later part, so the pace is the rate.
+// due returns how many of all connections must be closed after this number of parts. The first part is due at once.
+// Fractions carry over to later parts, so that the average is exactly rate.
 func due(all, rate, parts int) int {
 	if rate <= 0 {
 		return all
@@ -19,8 +19,8 @@ func due(all, rate, parts int) int {
 	return min(all, (parts*rate+perSecond-1)/perSecond)
 }
 
-// pace ends connections, rate per second (negative: all at once). It returns how many it has told, and the context's
-// error if that ended before all were.
+// pace closes connections at rate per second (negative: all at once). It returns the number closed, and the context's
+// error if ctx ended before all were closed.
 func pace(ctx context.Context, conns []*Conn, rate int, e func() ending) (told int, err error) {
 	ticker := time.NewTicker(pacing)
 	defer ticker.Stop()
@@ -37,10 +37,10 @@ func pace(ctx context.Context, conns []*Conn, rate int, e func() ending) (told i
 	return told, nil
 }
 
-// Move closes n connections, or all if there are fewer, with leave to reconnect, rate per second (0: Limits.DrainRate;
-// negative: all at once), while the server goes on. Where the clients come back is decided at negotiate, by
-// Options.OnNegotiate or by a balancer: a node over its load moves a part of them away. The connections are chosen at
-// random. It returns how many it has closed when the last one was told, not when it was gone, or when ctx ends.
+// Move closes n random connections, or all if there are fewer, at rate per second (0: Limits.DrainRate; negative: all at
+// once), while the server keeps serving. Their clients are told to reconnect. Options.OnNegotiate or a load balancer then
+// decides to which node they connect: an overloaded node sheds connections in this way. Move returns the number of
+// connections it has begun to close. It does not wait for their end, and stops early if ctx ends.
 func (s *Server) Move(ctx context.Context, n, rate int) (int, error) {
 	var open []*Conn
 	for _, c := range s.registry.appendAll(nil) {

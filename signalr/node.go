@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// NodeOf returns the name of the node that negotiated the connection a request belongs to (its Options.Node), "" for a
-// request without a token, or with one of a node without a name. Gateways route by it; it says nothing about whether the
-// token is good.
+// NodeOf returns the name (Options.Node) of the node that negotiated the connection of a request. It returns "" if the
+// request has no connection token, or the token of a node without a name. Gateways can route by it. NodeOf does not verify
+// the token.
 func NodeOf(r *http.Request) string {
 	token := query(r, "id")
 	return token[:max(0, strings.LastIndexByte(token, '.'))]
 }
 
-// elsewhere lets the application answer a request for a connection of another node, and reports whether it did.
+// elsewhere calls Options.OnUnknownToken for a request of another node, and reports whether the request was answered.
 func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request) bool {
 	ask := s.opts.OnUnknownToken
 	if ask == nil || r.Method == http.MethodOptions {
@@ -23,7 +23,8 @@ func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request) bool {
 	return node != "" && node != s.opts.Node && ask(w, r, node)
 }
 
-// newToken returns a secret that names this node, if that has a name. The last dot ends the name: what is random has none.
+// newToken returns a new connection token, prefixed with the node's name and a dot if the node has a name. The last dot ends
+// the name, because the random part contains none.
 func (s *Server) newToken() string {
 	if s.opts.Node == "" {
 		return newID()
@@ -31,7 +32,7 @@ func (s *Server) newToken() string {
 	return s.opts.Node + "." + newID()
 }
 
-// checkNode panics, as at a fault of the program, when a name cannot stand in a URL as it is.
+// checkNode panics if a node's name cannot be part of a URL without escaping.
 func checkNode(name string) {
 	const unreserved = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~" // RFC 3986, 2.3
 	if len(name) > 128 || strings.Trim(name, unreserved) != "" {

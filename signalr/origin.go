@@ -7,23 +7,24 @@ import (
 	"strings"
 )
 
-// AllowOrigins allows pages of exactly these origins, such as "https://app.example", besides the server's own.
+// AllowOrigins returns a function for Options.AllowOrigin that allows exactly these origins, such as "https://app.example",
+// and the server's own origin.
 func AllowOrigins(origins ...string) func(*http.Request, string) bool {
 	return func(r *http.Request, origin string) bool {
 		return sameOrigin(r, origin) || slices.ContainsFunc(origins, func(o string) bool { return strings.EqualFold(o, origin) })
 	}
 }
 
-// AnyOrigin allows pages of every origin. It is safe only where no cookie or address authenticates a request.
+// AnyOrigin allows pages of every origin. It is safe only if requests are not authenticated by cookies or addresses.
 func AnyOrigin(*http.Request, string) bool { return true }
 
-// sameOrigin compares hosts only: behind a proxy that ends TLS the scheme is not known.
+// sameOrigin compares only hosts: the scheme is not known behind a proxy that terminates TLS.
 func sameOrigin(r *http.Request, origin string) bool {
 	u, err := url.Parse(origin)
 	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
 }
 
-// allowed applies the origin rule, and reports whether the request may go on. It answers preflights itself.
+// allowed checks the origin of a request and reports whether to continue. It answers preflight requests itself.
 func (s *Server) allowed(w http.ResponseWriter, r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	if origin == "" {
@@ -39,7 +40,7 @@ func (s *Server) allowed(w http.ResponseWriter, r *http.Request) bool {
 		plain(w, http.StatusForbidden, "Origin is not allowed")
 		return false
 	}
-	// Clients send credentials unless told otherwise, and then the origin must be named.
+	// Clients send credentials by default. CORS then requires the exact origin instead of "*".
 	h.Set("Access-Control-Allow-Origin", origin)
 	h.Set("Access-Control-Allow-Credentials", "true")
 	if r.Method != http.MethodOptions {
@@ -55,8 +56,8 @@ func (s *Server) allowed(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// allowedHeaders returns what a preflight answers about headers: those of the options, or those asked for. What is no list of
-// names is not repeated.
+// allowedHeaders returns the value of Access-Control-Allow-Headers: the headers of the options, or those that the browser
+// requests. A value that is not a list of header names is not echoed.
 func (s *Server) allowedHeaders(r *http.Request) string {
 	if s.opts.AllowHeaders != nil {
 		return strings.Join(s.opts.AllowHeaders, ", ")

@@ -10,9 +10,9 @@ import (
 	"unicode/utf8"
 )
 
-// decode stores a value in what v points to. The common types are read at once, all others by reflection, under the rules of
-// encoding/json, so that an application's types mean the same in both protocols: binary data is what []byte reads, a
-// timestamp what time.Time reads.
+// decode decodes a value into the variable that v points to. Common types have a fast path, all other types use reflection.
+// The rules are those of encoding/json, so that a type has the same meaning in both protocols; binary data decodes into
+// []byte and a timestamp into time.Time.
 func (packProtocol) decode(argument []byte, v any) error {
 	s := packScanner{b: argument}
 	h, err := s.head()
@@ -63,7 +63,7 @@ func decodePackStrings(s *packScanner, n uint64, v *[]string) error {
 			return err
 		}
 		if h.kind == packNil {
-			list = append(list, "") // as encoding/json has it
+			list = append(list, "") // as in encoding/json
 			continue
 		}
 		if h.kind != packString {
@@ -92,8 +92,8 @@ func toValidUTF8(b []byte) string {
 	return string([]rune(string(b)))
 }
 
-// any returns the value behind a head as Go has it: nil, bool, int64, uint64 where that is too small, float64, string,
-// []byte, [time.Time], []any or map[string]any.
+// any decodes the value that begins with h as nil, bool, int64, uint64 (if int64 is too small), float64, string, []byte,
+// [time.Time], []any or map[string]any.
 func (s *packScanner) any(h packHead) (any, error) {
 	switch h.kind {
 	case packNil:
@@ -155,7 +155,7 @@ func (s *packScanner) anyMap(n uint64) (any, error) {
 	return m, nil
 }
 
-// appendKey passes a key of a map: a text, or a number as text.
+// appendKey reads a key of a map and appends it. A number is converted to a string.
 func (s *packScanner) appendKey(dst []byte) ([]byte, error) {
 	h, err := s.head()
 	if err != nil {
@@ -173,7 +173,7 @@ func (s *packScanner) appendKey(dst []byte) ([]byte, error) {
 	return dst, s.fail("key is neither a string nor an integer")
 }
 
-// time passes the data of a timestamp, the only extension that means anything here.
+// time reads the data of a timestamp, the only supported extension type.
 func (s *packScanner) time(h packHead) (t time.Time, err error) {
 	b := s.take(h.n)
 	if h.ext != extTimestamp {
@@ -240,7 +240,7 @@ func (s *packScanner) appendJSONFloat(dst []byte, f float64) ([]byte, error) {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return dst, s.fail("number is not finite")
 	}
-	format := byte('f') // as encoding/json writes them: then 1e6 is an integer to those who want one
+	format := byte('f') // as in encoding/json: 1e6 is written as an integer
 	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
 		format = 'e'
 	}

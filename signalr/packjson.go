@@ -8,9 +8,9 @@ import (
 	"unicode/utf8"
 )
 
-// AppendMessagePack appends one JSON value as MessagePack: objects as maps under the same keys, integers as integers,
-// other numbers as float64, in one pass and without allocating. It is how an application that writes JSON serves both
-// protocols with one form.
+// AppendMessagePack converts one JSON value to MessagePack and appends it to dst: objects become maps with the same keys,
+// integers stay integers, other numbers become float64. It takes one pass and does not allocate. With it, an application
+// that produces JSON can serve both protocols.
 func AppendMessagePack(dst []byte, value json.RawMessage) ([]byte, error) {
 	t := jsonToPack{scanner: scanner{b: value}, dst: dst}
 	if err := t.value(0); err != nil {
@@ -27,7 +27,7 @@ type jsonToPack struct {
 	dst []byte
 }
 
-// value carries over one value that lies depth levels deep.
+// value converts one value at nesting level depth.
 func (t *jsonToPack) value(depth int) error {
 	switch c := t.peek(); c {
 	case '{':
@@ -56,7 +56,7 @@ func (t *jsonToPack) scalar(c byte, raw []byte) {
 	}
 }
 
-// appendPackNumber appends what a JSON number says. Numbers out of the range of float64 become infinite.
+// appendPackNumber converts a JSON number. Numbers out of the range of float64 become infinite.
 func appendPackNumber(dst []byte, raw string) []byte {
 	if n, err := strconv.ParseUint(raw, 10, 64); err == nil {
 		return appendPackUint(dst, n)
@@ -64,11 +64,12 @@ func appendPackNumber(dst []byte, raw string) []byte {
 	if n, err := strconv.ParseInt(raw, 10, 64); err == nil {
 		return appendPackInt(dst, n)
 	}
-	f, _ := strconv.ParseFloat(raw, 64) // an error of range comes with the infinity that is meant
+	f, _ := strconv.ParseFloat(raw, 64) // a range error returns the infinity that is wanted
 	return appendPackFloat(dst, f)
 }
 
-// elements carries over what stands in brackets. How much that is shows at the end, and is then put in front of it.
+// elements converts the elements of an array or an object. Their number is known only at the end and is then inserted in
+// front of them.
 func (t *jsonToPack) elements(depth int, opening, closing byte) error {
 	at, n := len(t.dst), 0
 	t.dst = append(t.dst, 0)
@@ -94,19 +95,19 @@ func (t *jsonToPack) elements(depth int, opening, closing byte) error {
 	return err
 }
 
-// countPack puts the number of elements in front of them, where one byte was left for it.
+// countPack writes the number of elements at index at, where one byte is reserved for it.
 func countPack(dst []byte, at, n int, fix, wide byte) []byte {
 	var head [5]byte
 	b := appendPackSize(head[:0], n, fix, 15, 0, wide, wide+1)
 	return fitHead(dst, at, 1, b)
 }
 
-// fitHead puts head into dst at a place where room bytes were left for it, and moves what follows.
+// fitHead writes head at index at of dst, where room bytes are reserved for it, and moves the bytes that follow.
 func fitHead(dst []byte, at, room int, head []byte) []byte {
 	if grow := len(head) - room; grow != 0 {
 		end := len(dst)
 		if grow > 0 {
-			dst = append(dst, head[:grow]...) // any bytes: they are moved over
+			dst = append(dst, head[:grow]...) // extends dst; the values are overwritten
 		}
 		copy(dst[at+len(head):], dst[at+room:end])
 		dst = dst[:end+grow]
@@ -122,7 +123,7 @@ func (t *jsonToPack) string() error {
 	}
 	raw = raw[1 : len(raw)-1]
 	at := len(t.dst)
-	t.dst = appendPackStringHead(t.dst, len(raw)) // right unless there are escapes
+	t.dst = appendPackStringHead(t.dst, len(raw)) // correct if there are no escapes
 	if bytes.IndexByte(raw, '\\') < 0 {
 		t.dst = append(t.dst, raw...)
 		return nil
@@ -134,7 +135,7 @@ func (t *jsonToPack) string() error {
 	return nil
 }
 
-// appendUnescaped appends what the inner text of a JSON string means. The scanner has passed it.
+// appendUnescaped appends the text of a JSON string without its escapes. The scanner has validated it.
 func appendUnescaped(dst, raw []byte) []byte {
 	from := 0
 	for i := 0; i < len(raw); {
@@ -174,8 +175,8 @@ func unescapeByte(c byte) byte {
 	}
 }
 
-// unescapeRune returns the rune of the four digits at i, or of the pair that begins there, and where it ends. Half a
-// pair is U+FFFD.
+// unescapeRune returns the rune of the four hex digits at i, or of the surrogate pair that begins there, and the index after
+// it. An unpaired surrogate becomes U+FFFD.
 func unescapeRune(raw []byte, i int) (r rune, next int) {
 	r = hexRune(raw[i:])
 	i += 4

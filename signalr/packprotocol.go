@@ -11,11 +11,11 @@ func (packProtocol) name() string { return protocolMessagePack }
 func (packProtocol) binary() bool { return true }
 func (packProtocol) index() int   { return indexMessagePack }
 
-// maxVarint is how many bytes the length of a message takes at most: five times seven bits, of which 31 may be used.
+// maxVarint is the maximum number of bytes of a message's length: five times seven bits, of which 31 may be used.
 const maxVarint = 5
 
-// next cuts off a message, whose length stands before it. A length is judged as soon as it is whole: nobody gathers
-// bytes for a message that will be refused.
+// next returns the first message of b, which begins with its length. The length is checked as soon as it is complete, so
+// that no bytes are buffered for a message that will be refused.
 func (packProtocol) next(b []byte, _, limit int) (record []byte, size int, err error) {
 	var n uint64
 	for i := 0; ; i++ {
@@ -32,7 +32,7 @@ func (packProtocol) next(b []byte, _, limit int) (record []byte, size int, err e
 	}
 }
 
-// cutPack cuts off a message of n bytes behind a prefix.
+// cutPack returns a message of n bytes after a length of prefix bytes.
 func cutPack(b []byte, prefix int, n uint64, limit int) (record []byte, size int, err error) {
 	if n > math.MaxInt32 {
 		return nil, 0, dataErrorf("Messages over 2GB in size are not supported.")
@@ -53,7 +53,7 @@ func (packProtocol) parse(record []byte, m *message) error {
 	if err := p.message(); err != nil {
 		return err
 	}
-	for ; p.left > 0; p.left-- { // newer ones may have more items
+	for ; p.left > 0; p.left-- { // newer versions may have more items
 		if err := p.value(1); err != nil {
 			return err
 		}
@@ -64,11 +64,11 @@ func (packProtocol) parse(record []byte, m *message) error {
 	return nil
 }
 
-// packParser fills one message, which is an array whose items have fixed places.
+// packParser parses one message: an array whose items have fixed positions.
 type packParser struct {
 	packScanner
 	m    *message
-	left uint64 // items of the message that are still to come
+	left uint64 // number of items of the message not yet read
 }
 
 func (p *packParser) message() (err error) {
@@ -80,7 +80,7 @@ func (p *packParser) message() (err error) {
 		return err
 	}
 	if kind < 0 || kind > math.MaxInt32 {
-		return nil // some type that nobody knows
+		return nil // unknown message types are ignored
 	}
 	p.m.kind = int(kind)
 	switch p.m.kind {
@@ -117,7 +117,7 @@ func (p *packParser) invocation() (err error) {
 	if !there {
 		return p.fail("'target' is missing")
 	}
-	if err = p.arguments(); err != nil || p.left == 0 { // old clients name no streams
+	if err = p.arguments(); err != nil || p.left == 0 { // old clients omit the stream ids
 		return err
 	}
 	return p.streams()
@@ -175,7 +175,7 @@ func (p *packParser) closing() error {
 	return err
 }
 
-// identified passes headers and an id that must be there.
+// identified reads the headers and the invocation id, which must not be empty.
 func (p *packParser) identified() (err error) {
 	if err = p.headers(); err != nil {
 		return err
@@ -187,7 +187,7 @@ func (p *packParser) identified() (err error) {
 	return err
 }
 
-// next passes the beginning of the message's next item.
+// next reads the head of the message's next item.
 func (p *packParser) next(what string) (h packHead, err error) {
 	if p.left == 0 {
 		return h, p.fail("'" + what + "' is missing")
@@ -207,7 +207,7 @@ func (p *packParser) integer(what string) (int64, error) {
 	return 0, p.fail("'" + what + "' is no integer")
 }
 
-// text passes a string or nil.
+// text reads a string or nil.
 func (p *packParser) text(what string) (b []byte, there bool, err error) {
 	h, err := p.next(what)
 	switch {
@@ -219,7 +219,7 @@ func (p *packParser) text(what string) (b []byte, there bool, err error) {
 	return p.take(h.n), true, nil
 }
 
-// payload passes any value and returns it as it is.
+// payload reads any value and returns it in encoded form.
 func (p *packParser) payload(what string) ([]byte, error) {
 	from := p.i
 	h, err := p.next(what)
@@ -232,7 +232,7 @@ func (p *packParser) payload(what string) ([]byte, error) {
 	return p.b[from:p.i:p.i], nil
 }
 
-// count passes the beginning of an array or a map and returns the number of its elements.
+// count reads the head of an array or a map and returns the number of its elements.
 func (p *packParser) count(kind packKind, what string) (uint64, error) {
 	h, err := p.head()
 	if err == nil && h.kind != kind {
@@ -278,7 +278,7 @@ func (p *packParser) streams() error {
 	return nil
 }
 
-// headers passes a map of strings. Nothing here uses them.
+// headers skips the headers, a map of strings. They are not used.
 func (p *packParser) headers() error {
 	if p.left == 0 {
 		return p.fail("'headers' is missing")

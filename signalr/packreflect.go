@@ -12,17 +12,18 @@ import (
 	"sync"
 )
 
-// The functions of this file store MessagePack values in Go values of any type, by the rules of encoding/json for names, null
-// and embedded structs, and without a detour over JSON text: binary data, timestamps, integers and numbers that are not finite
-// stay what they are at any depth, also behind an any. Only a type that reads JSON or text by itself, and a value of another
-// kind than its target (such as base64 text for a type of its own), take the way over JSON.
+// The functions of this file decode MessagePack values into Go values of any type. Names, null and embedded structs follow
+// the rules of encoding/json. Values are not converted to JSON first, so that binary data, timestamps, integers and infinite
+// numbers are preserved at any depth, also inside an any. Two cases do go through JSON: types that implement
+// json.Unmarshaler or encoding.TextUnmarshaler, and values of another kind than their target, such as base64 text for a
+// defined byte slice type.
 
 var (
 	jsonUnmarshalerType = reflect.TypeFor[json.Unmarshaler]()
 	textUnmarshalerType = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
-// decodePackValue stores one value in what v points to.
+// decodePackValue decodes one value into the variable that v points to.
 func decodePackValue(value []byte, v any) error {
 	target := reflect.ValueOf(v)
 	if target.Kind() != reflect.Pointer || target.IsNil() {
@@ -32,7 +33,7 @@ func decodePackValue(value []byte, v any) error {
 	return s.store(target.Elem(), 0)
 }
 
-// store stores the next value in v, which can be set.
+// store decodes the next value into v, which must be settable.
 func (s *packScanner) store(v reflect.Value, depth int) error {
 	from := s.i
 	h, err := s.head()
@@ -57,7 +58,7 @@ func (s *packScanner) store(v reflect.Value, depth int) error {
 		switch t.Kind() {
 		case reflect.Pointer, reflect.Interface, reflect.Map, reflect.Slice:
 			v.SetZero()
-		default: // as with encoding/json, null leaves it as it is
+		default: // as in encoding/json, null leaves the value unchanged
 		}
 		return nil
 	}
@@ -67,7 +68,7 @@ func (s *packScanner) store(v reflect.Value, depth int) error {
 	return s.storeByJSON(h, from, v, depth)
 }
 
-// storeKind stores a value that is no null in a v of a fitting kind, with done set.
+// storeKind decodes a value other than null into v. done is false if the kind of v does not match.
 func (s *packScanner) storeKind(h packHead, from int, v reflect.Value, depth int) (done bool, err error) {
 	switch k := v.Kind(); {
 	case k == reflect.Pointer:
@@ -102,13 +103,14 @@ func (s *packScanner) storeKind(h packHead, from int, v reflect.Value, depth int
 	return true, nil
 }
 
-// readsItself reports whether values of t read JSON or text by themselves. A time does, but what is no timestamp only.
+// readsItself reports whether t implements json.Unmarshaler or encoding.TextUnmarshaler. A time.Time does; a timestamp is
+// nevertheless decoded directly.
 func readsItself(t reflect.Type) bool {
 	p := reflect.PointerTo(t)
 	return p.Implements(jsonUnmarshalerType) || p.Implements(textUnmarshalerType)
 }
 
-// storeByJSON carries the value over as JSON text.
+// storeByJSON converts the value to JSON text and decodes that.
 func (s *packScanner) storeByJSON(h packHead, from int, v reflect.Value, depth int) error {
 	if err := s.rest(h, depth); err != nil {
 		return err
@@ -116,7 +118,8 @@ func (s *packScanner) storeByJSON(h packHead, from int, v reflect.Value, depth i
 	return decodePackJSON(s.b[from:s.i], v.Addr().Interface())
 }
 
-// storeAny stores a value in an interface without methods: in what it points to, or as [packScanner.any] has it.
+// storeAny decodes a value into an empty interface: into the variable that it points to, if it holds a pointer, otherwise as
+// the result of [packScanner.any].
 func (s *packScanner) storeAny(h packHead, from int, v reflect.Value, depth int) error {
 	if held := v.Elem(); held.Kind() == reflect.Pointer && !held.IsNil() {
 		s.i = from
@@ -134,7 +137,8 @@ func (s *packScanner) storeAny(h packHead, from int, v reflect.Value, depth int)
 	return nil
 }
 
-// storeNumber reports whether the number fits into v. A whole number may come as a float, as from JavaScript.
+// storeNumber stores the number in v and reports whether it fits. A float with an integral value, as JavaScript sends, fits
+// an integer.
 func (h packHead) storeNumber(v reflect.Value) bool {
 	f := math.Float64frombits(h.n)
 	signed, isInt := h.int64()
@@ -164,7 +168,7 @@ func (h packHead) storeNumber(v reflect.Value) bool {
 	return true
 }
 
-// storeBase64 stores text in bytes, as encoding/json has it.
+// storeBase64 decodes base64 text into bytes, as in encoding/json.
 func (s *packScanner) storeBase64(h packHead, v reflect.Value) error {
 	b, err := base64.StdEncoding.AppendDecode([]byte{}, s.take(h.n))
 	if err == nil {
@@ -174,7 +178,7 @@ func (s *packScanner) storeBase64(h packHead, v reflect.Value) error {
 }
 
 func (s *packScanner) storeSlice(n uint64, v reflect.Value, depth int) error {
-	const first = 64 // elements that are made before they are read
+	const first = 64 // maximum number of elements allocated before they are read
 	list := reflect.MakeSlice(v.Type(), 0, int(min(n, first)))
 	holder := reflect.New(v.Type()).Elem()
 	holder.Set(list)
@@ -192,7 +196,7 @@ func (s *packScanner) storeSlice(n uint64, v reflect.Value, depth int) error {
 	return nil
 }
 
-// storeArray drops elements for which there is no room, and zeroes those that are missing, as encoding/json does.
+// storeArray decodes n elements into an array. As in encoding/json, it drops surplus elements and zeroes missing ones.
 func (s *packScanner) storeArray(n uint64, v reflect.Value, depth int) error {
 	for i := range int(n) {
 		var err error
@@ -255,7 +259,7 @@ func storeKey(text string, key reflect.Value) error {
 	return fmt.Errorf("signalr: maps with keys of type %s cannot be decoded", key.Type())
 }
 
-// targets remembers the fields of each type by their names.
+// targets caches the fields of each struct type by their names.
 var targets sync.Map // reflect.Type → map[string]packField
 
 func targetsOf(t reflect.Type) map[string]packField {
@@ -272,13 +276,13 @@ func targetsOf(t reflect.Type) map[string]packField {
 	return byName
 }
 
-// targetOf returns the field of a name: the very same, or one that differs in the case of letters only.
+// targetOf returns the field with this name. An exact match takes precedence over a case-insensitive one.
 func targetOf(t reflect.Type, name string) (packField, bool) {
 	byName := targetsOf(t)
 	if f, ok := byName[name]; ok {
 		return f, true
 	}
-	for _, f := range fieldsOf(t) { // in their order, as encoding/json does
+	for _, f := range fieldsOf(t) { // in order of declaration, as in encoding/json
 		s := packScanner{b: f.key}
 		h, _ := s.head()
 		if strings.EqualFold(string(s.take(h.n)), name) {
@@ -317,7 +321,7 @@ func (s *packScanner) storeStruct(n uint64, v reflect.Value, depth int) error {
 	return nil
 }
 
-// reach returns the field of a struct, and makes the embedded structs on the way to it.
+// reach returns the field of a struct. It allocates embedded struct pointers on the path to the field.
 func (f *packField) reach(v reflect.Value) (reflect.Value, error) {
 	for i, at := range f.index {
 		if i > 0 && v.Kind() == reflect.Pointer {
@@ -334,7 +338,7 @@ func (f *packField) reach(v reflect.Value) (reflect.Value, error) {
 	return v, nil
 }
 
-// storeQuoted stores a scalar whose tag asks for it as text.
+// storeQuoted decodes a scalar that is encoded as a string (tag option "string").
 func (s *packScanner) storeQuoted(v reflect.Value, depth int) error {
 	from := s.i
 	h, err := s.head()

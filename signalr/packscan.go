@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// packKind is what a MessagePack value is, whatever width it was written in.
+// packKind is the kind of a MessagePack value, regardless of the width of its encoding.
 type packKind uint8
 
 const (
@@ -21,15 +21,15 @@ const (
 	packExt
 )
 
-// packHead is the beginning of a value.
+// packHead is the decoded head of a value: its kind and its length, count or number.
 type packHead struct {
 	kind packKind
 	n    uint64 // length in bytes, number of elements, or the value itself as bits
 	ext  int8   // type of an extension
 }
 
-// packScanner walks over MessagePack and checks it, without building anything. Lengths and counts are compared with what
-// is there before anybody relies on them: a value of a few bytes cannot announce more than that.
+// packScanner reads and validates MessagePack without building values. It checks lengths and counts against the remaining
+// bytes before they are used, so that a small message cannot cause a large allocation.
 type packScanner struct {
 	b []byte
 	i int
@@ -39,7 +39,7 @@ func (s *packScanner) fail(what string) error {
 	return dataErrorf("invalid MessagePack at byte %d: %s", s.i, what)
 }
 
-// head passes the beginning of a value: all of a number, the length of a text, the count of an array.
+// head reads the head of a value: all of a number, the length of a string, the count of an array.
 func (s *packScanner) head() (h packHead, err error) {
 	if s.i >= len(s.b) {
 		return h, s.fail("value is missing")
@@ -61,7 +61,7 @@ func (s *packScanner) head() (h packHead, err error) {
 	return s.wide(c)
 }
 
-// wide passes the beginning of a value whose first byte stands for a type alone.
+// wide reads the head of a value whose first byte encodes only its type.
 func (s *packScanner) wide(c byte) (h packHead, err error) {
 	switch c {
 	case 0xc0:
@@ -87,7 +87,7 @@ func (s *packScanner) wide(c byte) (h packHead, err error) {
 	}
 }
 
-// number passes a number of fixed width.
+// number reads a number of fixed width.
 func (s *packScanner) number(c byte) (h packHead, err error) {
 	width := 1 << ((c - 0xcc) & 3) // 1, 2, 4, 8 from 0xcc and from 0xd0
 	if c <= 0xcb {
@@ -110,7 +110,7 @@ func (s *packScanner) number(c byte) (h packHead, err error) {
 	return packHead{kind: packInt, n: uint64(signed)}, err
 }
 
-// bits passes an unsigned number of width bytes.
+// bits reads an unsigned number of width bytes.
 func (s *packScanner) bits(width int) (uint64, error) {
 	if len(s.b)-s.i < width {
 		return 0, s.fail("value is cut off")
@@ -129,7 +129,7 @@ func (s *packScanner) bits(width int) (uint64, error) {
 	}
 }
 
-// measured is sized where the size stands in the next width bytes.
+// measured is like sized, with a size that it reads from the next width bytes.
 func (s *packScanner) measured(kind packKind, width int) (h packHead, err error) {
 	n, err := s.bits(width)
 	if err != nil {
@@ -138,10 +138,10 @@ func (s *packScanner) measured(kind packKind, width int) (h packHead, err error)
 	return s.sized(kind, n)
 }
 
-// sized checks that what a value announces can be there.
+// sized returns the head of a value with n bytes or elements. It fails if the remaining bytes cannot hold them.
 func (s *packScanner) sized(kind packKind, n uint64) (h packHead, err error) {
 	h = packHead{kind: kind, n: n}
-	least := n // bytes: an element takes one at least
+	least := n // minimum number of bytes: each element takes at least one
 	if kind == packMap {
 		least = 2 * n
 	}
@@ -158,14 +158,14 @@ func (s *packScanner) sized(kind packKind, n uint64) (h packHead, err error) {
 	return h, nil
 }
 
-// take passes the n bytes of a text or the like.
+// take returns the next n bytes.
 func (s *packScanner) take(n uint64) []byte {
 	from := s.i
 	s.i += int(n)
 	return s.b[from:s.i:s.i]
 }
 
-// value passes one value that lies depth levels deep.
+// value skips one value at nesting level depth.
 func (s *packScanner) value(depth int) error {
 	h, err := s.head()
 	if err != nil {
@@ -174,7 +174,7 @@ func (s *packScanner) value(depth int) error {
 	return s.rest(h, depth)
 }
 
-// rest passes what follows the beginning of a value.
+// rest skips the bytes of a value after its head h.
 func (s *packScanner) rest(h packHead, depth int) error {
 	n := h.n
 	switch h.kind {

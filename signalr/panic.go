@@ -6,12 +6,12 @@ import (
 )
 
 // Panic describes a panic that the server has recovered. Its connection ends, unless a method of the hub has panicked:
-// then only that call fails. All others go on.
+// then only that call fails. Other connections are not affected.
 type Panic struct {
-	Where       string // the method, the hook or the part of the server
-	Application bool   // the code of the application panicked: a method, a hook, an encoder of its own
-	Connection  string // its name in logs; empty if there is none
-	Value       any    // that panic was called with
+	Where       string // name of the method, the hook or the part of the server
+	Application bool   // the panic came from application code: a method, a hook or an encoder
+	Connection  string // name of the connection in logs; empty if there is none
+	Value       any    // argument of panic
 	Stack       string
 }
 

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// pending holds the connections that were negotiated and not connected yet. Anybody can negotiate as often as he likes,
-// so their number is bounded and each lives only for a short time.
+// pending holds the connections that were negotiated but not connected yet. A client can negotiate any number of times, so
+// the number of entries is bounded and each entry expires after a short time.
 type pending struct {
 	limit int
 	life  time.Duration
@@ -32,10 +32,11 @@ func newPending(limit int, life time.Duration) *pending {
 	return &pending{limit: limit, life: life, tokens: make(map[string]negotiated), users: make(map[string]int)}
 }
 
-// leastLife is how old a token must be to make room for a new one: who negotiates in earnest has connected by then.
+// leastLife is the age from which a token may be dropped to make room for a new one. Well-behaved clients have connected by
+// then.
 const leastLife = time.Second
 
-// add remembers a token; false when there are too many.
+// add stores a token. It returns false if there are too many.
 func (p *pending) add(token string, n negotiated, now int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -101,7 +102,7 @@ func (p *pending) has(token string) bool {
 	return there
 }
 
-// sweep forgets what nobody came for.
+// sweep removes expired tokens.
 func (p *pending) sweep(now int64) {
 	if p.life < 0 {
 		return

@@ -17,7 +17,7 @@ type inflow struct {
 
 	mu    sync.Mutex
 	posts int           // requests whose body is read, or that wait for their turn
-	moved chan struct{} // closed when the answer to "is reading paused?" may have changed; nil when nobody waits
+	moved chan struct{} // closed when reading may have been paused or resumed; nil if no goroutine waits
 	over  bool
 }
 
@@ -52,7 +52,7 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, ask request) {
 		plain(w, http.StatusBadRequest, idRequired)
 		return
 	case ask.conn == nil:
-		// A negotiated connection that nobody has connected to cannot take anything either.
+		// A connection that was negotiated but not connected does not accept posts either.
 		plain(w, http.StatusNotFound, noConnection)
 		return
 	}
@@ -131,7 +131,7 @@ func (f *inflow) copy(rc *http.ResponseController, r *http.Request) error {
 		buf.b = buf.b[:0]
 		_ = rc.SetReadDeadline(time.Time{}) // as in read
 		if more && f.closed() {
-			return ErrClosed // the rest of the body is for nobody
+			return ErrClosed // the rest of the body is dropped
 		}
 		if err = f.room(r.Context()); err != nil {
 			return err
@@ -218,7 +218,7 @@ func (f *inflow) readsChanged() {
 	f.wakeLocked()
 }
 
-// stop lets go who waits for room: there will be none.
+// stop wakes the requests that wait for room: they fail.
 func (f *inflow) stop() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

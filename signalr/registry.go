@@ -2,9 +2,9 @@ package signalr
 
 import "sync"
 
-// place is where a connection stands in the registry. The registry's lock guards it.
+// place is the position of a connection in the registry. It is guarded by registry.mu.
 type place struct {
-	token      string // what its requests are known by; a secret
+	token      string // connection token of its requests; a secret
 	next, prev *Conn  // connections of the same user
 	index      int32  // in all
 	shown      bool   // it can be found by id and by user
@@ -22,7 +22,7 @@ type registry struct {
 	owners  map[string]*owner
 	all     []*Conn
 	closed  bool
-	empty   chan struct{} // closed when it is closed and nobody is left
+	empty   chan struct{} // closed when the registry is closed and holds no connections
 	scratch []*Conn       // of the heartbeat, which is alone in using it
 }
 
@@ -136,7 +136,7 @@ func (r *registry) remove(c *Conn) bool {
 	return true
 }
 
-// close lets nobody in any more.
+// close makes the registry refuse new connections.
 func (r *registry) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

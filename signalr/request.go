@@ -93,7 +93,7 @@ func (r *requests) remove(id string) {
 	delete(r.waiting, id)
 }
 
-// complete hands the client's answer over; false when nobody waits for this id.
+// complete passes the client's result to the waiting Invoke. It returns false if none waits for this id.
 func (r *requests) complete(m *message) bool {
 	r.mu.Lock()
 	answers := r.waiting[string(m.id)]

@@ -129,9 +129,9 @@ func shutdownEnding() ending {
 	return ending{err: nil, allowReconnect: true, code: closeNormal, status: StatusShutdown}
 }
 
-// Shutdown ends the server in good order: from now on negotiate and new connections get 503, then each connection is
-// closed in turn, at Limits.DrainRate, with leave to reconnect. It waits until all have gone, or ctx ends, when the rest
-// is closed at once and it returns the context's error. Then Run returns.
+// Shutdown shuts the server down gracefully. Negotiate requests and new connections are answered 503; open connections are
+// closed at Limits.DrainRate, and their clients are told to reconnect. Shutdown waits until all connections have ended. If
+// ctx ends first, it closes the rest at once and returns the context's error. Then Run returns.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.registry.close()
 	err := s.drain(ctx)

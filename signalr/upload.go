@@ -65,7 +65,7 @@ type upload struct {
 
 	items [][]byte
 	err   error // set: nothing comes any more, and this is told after the last item
-	gone  bool  // nobody will take anything any more
+	gone  bool  // no more items will be read
 }
 
 // uploads are the open streams of one client. What waits in them is bounded in items for each and in bytes for all

@@ -235,8 +235,8 @@ func checkClose(payload []byte) error {
 	}
 }
 
-// mayClose reports whether a close frame may carry a code. 1004 to 1006 and 1015 never stand in a frame; 1016 to 2999 and
-// those from 5000 on mean nothing yet.
+// mayClose reports whether a close frame may carry this code. 1004 to 1006 and 1015 must not be sent in a frame; 1016 to 2999
+// and codes from 5000 on are not defined.
 func mayClose(code int) bool {
 	switch {
 	case code >= 1000 && code <= 1003, code >= 1007 && code <= 1014:

@@ -108,7 +108,7 @@ func (l *webSocket) attach(w wire) {
 	l.dropNow()
 }
 
-// input takes bytes from the wire, to which they belong again afterwards. Behind an error they are nobody's.
+// input handles bytes from the wire, which may reuse them afterwards. After a protocol error, all later bytes are dropped.
 func (l *webSocket) input(b []byte) {
 	defer l.conn.contain("input of a WebSocket")
 	if l.frames.err != nil {

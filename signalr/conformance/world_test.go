@@ -108,8 +108,7 @@ func (w *world) authenticate(r *http.Request) (signalr.Identity, error) {
 	return signalr.Identity{UserID: name}, nil
 }
 
-// needsCookie gives a cookie at negotiate, and lets nobody else in who does not bring it back, as a balancer with sticky
-// sessions would.
+// needsCookie sets a cookie at negotiate and refuses other requests without it, as a load balancer with sticky sessions does.
 func needsCookie(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/negotiate") {

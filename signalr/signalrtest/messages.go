@@ -163,7 +163,7 @@ func (c *Client) end(reason error) {
 	}
 }
 
-// queue holds what has come and was not fetched. It has no bound: a test fetches what it asks for.
+// queue holds the received items that the test has not read. It is unbounded: tests read what they request.
 type queue[T any] struct {
 	mu    sync.Mutex
 	items []T

@@ -27,7 +27,7 @@ type said struct {
 	At   time.Time `json:"at"`
 }
 
-// authenticate takes everybody's word for their name. In earnest: verify a token.
+// authenticate accepts any user name without proof. A real application must verify a token.
 func authenticate(r *http.Request) (signalr.Identity, error) {
 	name := signalr.BearerToken(r)
 	if name == "" || utf8.RuneCountInString(name) > maxName {
@@ -56,7 +56,7 @@ func newHub() *signalr.Hub {
 	return hub
 }
 
-// enter returns who is there, the caller included.
+// enter adds the caller to a room and returns the users in it, including the caller.
 func enter(c *signalr.Call, room string) ([]string, error) {
 	room = strings.TrimSpace(room)
 	if room == "" || utf8.RuneCountInString(room) > maxName {
@@ -68,7 +68,7 @@ func enter(c *signalr.Call, room string) ([]string, error) {
 	return c.Server().Group(room).UserIDs(), present(c.Server(), room)
 }
 
-// present tells a room who is in it.
+// present sends the users of a room to its members.
 func present(s *signalr.Server, room string) error {
 	return s.Group(room).TrySend("present", room, s.Group(room).UserIDs())
 }
