@@ -8,7 +8,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/flow"
 )
 
-// longest makes delays without chance: as long as they can be.
+// longest is a source of randomness that makes every delay as long as possible.
 func longest(n int64) int64 { return n - 1 }
 
 func TestBreaker_OneMessageFailsAlone_PauseStopsGrowing(t *testing.T) {

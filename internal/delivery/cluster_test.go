@@ -17,7 +17,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/clustersim"
 )
 
-// town is several nodes over one store, in a bubble of fake time.
+// town is a fixture of several nodes with one store, in a synctest bubble.
 type town struct {
 	t       *testing.T
 	store   *embedded.Store
@@ -32,7 +32,7 @@ type townNode struct {
 	stop   func()
 }
 
-// sweepEvery is the default, spelled out because tests count with it.
+// sweepEvery is the default interval of the sweep, as a constant because tests compute with it.
 const sweepEvery = 3 * time.Second
 
 func build(t *testing.T, nodes int, opts delivery.Options) *town {
@@ -102,7 +102,7 @@ func (c *town) append(through *townNode, r esh3ar.Recipient, contents ...string)
 	return call.Messages
 }
 
-// newID makes an id of this bubble's time: esh3ar.NewMessageID never goes back behind what it gave to another.
+// newID returns an id with the time of this bubble. The ids of esh3ar.NewMessageID never decrease, even across bubbles.
 func (c *town) newID() esh3ar.MessageID {
 	c.ids++
 	var entropy [10]byte
@@ -114,7 +114,7 @@ func (n *townNode) connect(r esh3ar.Recipient, phone *socket) *delivery.Session 
 	return n.engine.Connect(delivery.Device{Recipient: r}, phone)
 }
 
-// got compares what a phone has by now, without letting time pass.
+// got compares the messages that a phone has received so far. It lets no time pass.
 func (c *town) got(phone *socket, want ...string) {
 	c.t.Helper()
 	synctest.Wait()
@@ -131,7 +131,7 @@ func (c *town) is(m *esh3ar.Message, want esh3ar.Status) {
 	}
 }
 
-// TestCluster_PhoneOnAnotherNode_ReceivesMessage and hints alone bring it: the sweep is far away.
+// TestCluster_PhoneOnAnotherNode_ReceivesMessage: hints alone deliver the message, before the next sweep.
 func TestCluster_PhoneOnAnotherNode_ReceivesMessage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -166,7 +166,7 @@ func TestCluster_DevicesOnSeveralNodes_AllReceive(t *testing.T) {
 	})
 }
 
-// TestCluster_Cancel_ReachesOtherNode: what was canceled there neither fills the window nor is repeated.
+// TestCluster_Cancel_ReachesOtherNode: a message that another node canceled leaves the window and is not redelivered.
 func TestCluster_Cancel_ReachesOtherNode(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -185,7 +185,7 @@ func TestCluster_Cancel_ReachesOtherNode(t *testing.T) {
 	})
 }
 
-// TestCluster_ScheduledMessage_ReachesPhone, whichever node does the task.
+// TestCluster_ScheduledMessage_ReachesPhone: any node may run the task.
 func TestCluster_ScheduledMessage_ReachesPhone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -263,7 +263,8 @@ func TestStaleWalk_NodeGone_MakesPending(t *testing.T) {
 	})
 }
 
-// TestCluster_ConnectDuringPublish_DeliversMessage: the look-up was before the assertion, the commit behind the inbox read.
+// TestCluster_ConnectDuringPublish_DeliversMessage: the look-up precedes the assertion of presence, and the commit follows the read of
+// the inbox.
 func TestCluster_ConnectDuringPublish_DeliversMessage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -280,7 +281,7 @@ func TestCluster_ConnectDuringPublish_DeliversMessage(t *testing.T) {
 	})
 }
 
-// TestSweep_NoHints_DeliversAll: presence and hints are away all the time.
+// TestSweep_NoHints_DeliversAll: presence and hints are unavailable during the whole test.
 func TestSweep_NoHints_DeliversAll(t *testing.T) {
 	t.Parallel()
 	for _, hangs := range []bool{false, true} {
@@ -345,9 +346,9 @@ func TestCluster_HintsLostAndPresenceWiped_DeliversAll(t *testing.T) {
 	})
 }
 
-// TestCluster_StalePresence_LosesAndReordersNothing has phones go from node to node, faster than any node forgets where it last saw
-// them, while messages come through all nodes: what is remembered of presence is wrong most of the time. Everything arrives
-// on whatever connection is there, in order, a period of the sweep after it was stored at the latest.
+// TestCluster_StalePresence_LosesAndReordersNothing moves phones between nodes faster than presence entries expire, while all nodes
+// accept messages, so most entries are wrong. Every message must arrive on the current connection, in order, within one
+// period of the sweep.
 func TestCluster_StalePresence_LosesAndReordersNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -432,8 +433,8 @@ func (k *crowd) send(round int) {
 	}
 }
 
-// acknowledge lets every second device acknowledge all that it has of what its user was ever sent. A period of the sweep
-// after its commit a message must be there.
+// acknowledge makes every second device acknowledge all messages of its user. Each message must have arrived within one period
+// of the sweep after its commit.
 func (k *crowd) acknowledge() {
 	synctest.Wait()
 	late := esh3ar.TimeOf(time.Now().Add(-sweepEvery))
@@ -453,7 +454,7 @@ func (k *crowd) acknowledge() {
 	}
 }
 
-// check holds what arrived against what was sent.
+// check compares the received messages with the sent ones.
 func (k *crowd) check() {
 	synctest.Wait()
 	for i, p := range k.phones {

@@ -29,8 +29,8 @@ func (c *counting) Settle(ctx context.Context, changes []esh3ar.Change) ([]esh3a
 	return c.Store.Settle(ctx, changes)
 }
 
-// TestDue_ManyTasks_RunsMoreCommits has 8,000 scheduled messages of 40 recipients become due at once. They enter their inboxes
-// in the order in which they were due, by more than one commit at a time, and when all is done one is enough again.
+// TestDue_ManyTasks_RunsMoreCommits makes 8,000 scheduled messages of 40 recipients due at once. They must enter their inboxes in
+// order of their due times, by several concurrent commits; afterwards the width must be one again.
 func TestDue_ManyTasks_RunsMoreCommits(t *testing.T) {
 	t.Parallel()
 	const recipients, each = 40, 200

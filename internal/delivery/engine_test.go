@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const alice = esh3ar.Recipient(967771000001)
 
-// house is an engine over a real store.
+// house is a fixture of an engine with a real store.
 type house struct {
 	t      *testing.T
 	store  *embedded.Store
@@ -50,7 +50,7 @@ func open(t *testing.T, opts delivery.Options) *house {
 	return h
 }
 
-// store stores a message and, where hinted, publishes it as intake would.
+// store stores a message and, if hinted, publishes it as ingest does.
 func (h *house) append(content string, hinted bool) *esh3ar.Message {
 	h.t.Helper()
 	return h.appendFrom(esh3ar.NewBusinessID(), content, hinted)
@@ -181,7 +181,7 @@ func TestEngine_RecipientOffline_MessageIsPending(t *testing.T) {
 	phone.await(t, "later/1")
 }
 
-// TestSweep_HintLost_DeliversMessage is the proof that hints are only speed.
+// TestSweep_HintLost_DeliversMessage: hints affect the latency of a delivery only, not its completeness.
 func TestSweep_HintLost_DeliversMessage(t *testing.T) {
 	t.Parallel()
 	h := open(t, delivery.Options{SweepEvery: 20 * time.Millisecond})
@@ -195,7 +195,7 @@ func TestSweep_HintLost_DeliversMessage(t *testing.T) {
 	phone.await(t, "hinted/1", "not hinted/1")
 }
 
-// TestStaleWalk_QueuedMessage_BecomesPending is what heals a crash between a commit and its routing.
+// TestStaleWalk_QueuedMessage_BecomesPending: the walk repairs the status after a crash between a commit and its routing.
 func TestStaleWalk_QueuedMessage_BecomesPending(t *testing.T) {
 	t.Parallel()
 	h := open(t, delivery.Options{StaleAfter: time.Millisecond})
@@ -381,13 +381,13 @@ func TestBreaker_DeviceKeepsFailing_OpensAndRecovers(t *testing.T) {
 	}
 }
 
-// quickRules repeat soon.
+// quickRules have short timeouts and backoffs.
 var quickRules = delivery.Rules{
 	AckTimeout: 50 * time.Millisecond, Attempts: 3, Backoff: flow.Backoff{Base: 10 * time.Millisecond, Cap: 20 * time.Millisecond},
 }
 
-// TestSession_ProbeAnswered_Repeats: an application that says nothing does not hold up the repeats of what it does not acknowledge, as
-// long as its network code answers. It costs the message nothing more than these attempts: the dead letters need a word of the application.
+// TestSession_ProbeAnswered_Repeats: a silent application does not delay redeliveries while its network code answers probes. The
+// message does not become a dead letter until the application itself was heard.
 func TestSession_ProbeAnswered_Repeats(t *testing.T) {
 	t.Parallel()
 	h := open(t, delivery.Options{Rules: quickRules})

@@ -16,8 +16,8 @@ type scene struct {
 	calm  bool // no hint is lost or delayed, so hints alone must deliver every message, without a sweep
 }
 
-// fleet is the nodes of a world and what is between them: the real machine of each node's router, presence, and hints
-// that are lost, doubled, late or led astray.
+// fleet is the nodes of a simulation and their network: the real state machine of each node's router, presence, and hints that are
+// lost, duplicated, delayed or misrouted.
 type fleet struct {
 	scene
 	nodes    []*simNode
@@ -25,13 +25,13 @@ type fleet struct {
 	failing  int                    // calls of presence that will fail
 }
 
-// simEntry says that a node holds a recipient.
+// simEntry is a presence entry: a node has a session of a recipient.
 type simEntry struct {
 	node      *simNode
 	recipient esh3ar.Recipient
 }
 
-// simNode is one node. A crash leaves its name.
+// simNode is one node. Only its name survives a crash.
 type simNode struct {
 	id       membership.NodeID
 	paused   bool
@@ -50,7 +50,7 @@ type simLookUp struct {
 	err   error
 }
 
-// simSaying is presence on its way.
+// simSaying is a presence update in flight.
 type simSaying struct{ assert, retract []esh3ar.Recipient }
 
 func (f *fleet) open(s scene, now time.Time) {
@@ -92,13 +92,13 @@ func (n *simNode) holds(rs []esh3ar.Recipient) []bool {
 	return held
 }
 
-// mishapKinds are the steps that a calm world does without.
+// mishapKinds are the steps that a calm history does not contain.
 var mishapKinds = [opKinds]bool{
 	opHintLost: true, opReadFails: true, opPause: true, opCrash: true,
 	opParcelLost: true, opParcelAstray: true, opPresenceWiped: true, opPresenceLies: true, opPresenceFails: true, opNodePause: true,
 }
 
-// doFleet is a step between nodes.
+// doFleet runs a step of the traffic between nodes.
 func (w *world) doFleet(o op) {
 	n := w.node(o.a)
 	if n.board == nil {
@@ -137,7 +137,7 @@ func (w *world) doFleet(o op) {
 	}
 }
 
-// node gives one that runs; there is always one.
+// node returns a running node; at least one always runs.
 func (w *world) node(n uint32) *simNode {
 	var awake []*simNode
 	for _, node := range w.fleet.nodes {
@@ -148,8 +148,7 @@ func (w *world) node(n uint32) *simNode {
 	return awake[n%uint32(len(awake))]
 }
 
-// tell is what the engine of a node does with word of a recipient: its own sessions hear it, and the other nodes are
-// hinted.
+// tell passes a notice about a recipient to the sessions of a node and, as a hint, to the other nodes.
 func (w *world) tell(n *simNode, from *simConn, hints ...presence.Hint) {
 	for i := range hints {
 		ev, _ := eventOf(&hints[i], w.now)
@@ -171,7 +170,7 @@ func (w *world) hear(n *simNode, from *simConn, r esh3ar.Recipient, ev event) {
 	}
 }
 
-// route is half of a node's next look-up: it begins, or it is answered.
+// route runs half of a look-up of a node: the look-up begins, or its answer arrives.
 func (w *world) route(n *simNode) {
 	if n.looking == nil {
 		if asked := n.board.LookUp(); asked != nil {
@@ -261,7 +260,7 @@ func (w *world) counter(r esh3ar.Recipient) esh3ar.Seq {
 	return esh3ar.Seq(len(w.inboxes[int(r)%simRecipients].messages))
 }
 
-// renew lets nodes assert their recipients again, and old entries end.
+// renew makes nodes assert their recipients again, and expires old entries.
 func (w *world) renew() {
 	const every = presence.RenewInterval / presence.Shards
 	for _, n := range w.fleet.nodes {
@@ -281,7 +280,7 @@ func (w *world) renew() {
 	}
 }
 
-// carry brings the oldest parcel to its node.
+// carry delivers the oldest parcel to its node.
 func (w *world) carry(n *simNode) {
 	if len(n.parcels) == 0 {
 		return
@@ -300,7 +299,7 @@ func (w *world) carry(n *simNode) {
 	}
 }
 
-// misroute loses, doubles or delays a parcel to a node, or brings it to another.
+// misroute drops, duplicates or delays a parcel, or delivers it to another node.
 func (w *world) misroute(n *simNode, o op) {
 	if len(n.parcels) == 0 {
 		return
@@ -322,7 +321,7 @@ func (w *world) misroute(n *simNode, o op) {
 	}
 }
 
-// lie turns an entry into its contrary.
+// lie inverts a presence entry.
 func (w *world) lie(e simEntry) {
 	if _, ok := w.presence[e]; ok {
 		delete(w.presence, e)
@@ -338,7 +337,7 @@ func (w *world) restart(n *simNode) {
 	n.renewed = w.now
 }
 
-// pauseNode stops a node that is not the last to run.
+// pauseNode pauses a node, unless it is the last running one.
 func (w *world) pauseNode(n *simNode) {
 	running := 0
 	for _, other := range w.fleet.nodes {
@@ -357,7 +356,7 @@ func (w *world) wake(n *simNode) {
 	}
 }
 
-// move takes a phone to another node. Its old connection does not know.
+// move connects a phone to another node. Its old connection does not notice.
 func (w *world) move(o op) {
 	var there []*simConn
 	for _, c := range w.conns {

@@ -8,7 +8,7 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// step runs the real machine and carries out what it asks for.
+// step runs the real state machine and executes its effects.
 func (w *world) step(c *simConn, ev event, fails bool) {
 	if c.closed {
 		return
@@ -62,8 +62,8 @@ func (w *world) step(c *simConn, ev event, fails bool) {
 	}
 }
 
-// watchPauses lets a session look at its timers, and holds each pause that begins against the rule: half of d is fixed and the
-// random number decides over the other half, with d = min(cap, base·2^(k−1)) before repeat k.
+// watchPauses sends a tick to a session and checks each backoff that begins: before redelivery k it is d = min(cap, base·2^(k−1)), of
+// which one half is fixed and the other half random.
 func (w *world) watchPauses(c *simConn, look func(random func(int64) int64)) {
 	s := &c.step
 	var before [esh3ar.Priorities]laneTimer
@@ -92,7 +92,7 @@ func (w *world) watchPauses(c *simConn, look func(random func(int64) int64)) {
 
 var errSim = errors.New("the store is away")
 
-// readInbox answers a read as the store stands when the answer is given, or a little earlier, as snapshots may be.
+// readInbox answers a read from a snapshot of the store at the time of the answer or a little earlier.
 func (w *world) readInbox(ev event, fails bool, answer func(*esh3ar.InboxPage, error)) {
 	if fails {
 		w.mishaps = true
@@ -102,7 +102,7 @@ func (w *world) readInbox(ev event, fails bool, answer func(*esh3ar.InboxPage, e
 	answer(&ev.result.page, nil)
 }
 
-// pending is the model of one read.
+// pending is the model of a read of the inbox.
 func (b *simInbox) pending(q *esh3ar.InboxQuery) (page esh3ar.InboxPage) {
 	page.Counter, page.Ended = esh3ar.Seq(len(b.messages)), true
 	bytes := 0
@@ -126,7 +126,7 @@ func (b *simInbox) pending(q *esh3ar.InboxQuery) (page esh3ar.InboxPage) {
 	return page
 }
 
-// carryOut does what the shell does, with the network in between.
+// carryOut executes effects as a worker does, through the simulated network.
 func (w *world) carryOut(c *simConn, fx *effects) {
 	for _, d := range fx.done {
 		d.call(d.err)
@@ -153,7 +153,7 @@ func (w *world) carryOut(c *simConn, fx *effects) {
 	w.write(c, fx)
 }
 
-// judge is the shell's part of the breaker.
+// judge passes a verdict to the breaker, as a worker does.
 func (w *world) judge(c *simConn, v verdict, culprit suspect) {
 	d := w.device(c)
 	if _, closed := d.breaker.apply(&simRules.Breaker, v, culprit, w.now, func(n int64) int64 { return n / 2 }); closed {
@@ -164,8 +164,8 @@ func (w *world) judge(c *simConn, v verdict, culprit suspect) {
 	}
 }
 
-// checkSpent holds a settlement that spends an attempt against what may: a phone that was heard of and did not
-// acknowledge in time, or one that was on trial and closed over the message.
+// checkSpent checks that a settlement may count an attempt: the phone was heard and did not acknowledge in time, or it closed
+// the connection over a message on trial.
 func (w *world) checkSpent(c *simConn, st *settlement) {
 	for i := range st.changes {
 		change := &st.changes[i]
@@ -188,7 +188,7 @@ func (w *world) checkSpent(c *simConn, st *settlement) {
 	}
 }
 
-// write is the socket.
+// write simulates the socket.
 func (w *world) write(c *simConn, fx *effects) {
 	if len(fx.batch.Pushes) > 0 {
 		var next effects
@@ -210,7 +210,7 @@ func (w *world) write(c *simConn, fx *effects) {
 	}
 }
 
-// receive is a batch of first deliveries at the phone.
+// receive handles a batch of first deliveries at the phone.
 func (w *world) receive(c *simConn, batch Batch) {
 	for _, p := range batch.Pushes {
 		m, seq := w.byID[p.Message.ID], p.Message.Seq
@@ -251,7 +251,7 @@ func (w *world) receive(c *simConn, batch Batch) {
 	}
 }
 
-// unackedIn counts what is not acknowledged of a lane.
+// unackedIn returns the number of unacknowledged messages of a lane.
 func (w *world) unackedIn(c *simConn, lane esh3ar.Priority) (n int) {
 	for _, e := range c.step.window.entries {
 		if e.lane == lane && e.state == unacked {
@@ -261,7 +261,7 @@ func (w *world) unackedIn(c *simConn, lane esh3ar.Priority) (n int) {
 	return n
 }
 
-// receiveRepeat checks that a repeat was due: the oldest of its lane, in time, and after a sign of life.
+// receiveRepeat checks that a redelivery was due: the oldest message of its lane, not too early, and after a sign of life.
 func (w *world) receiveRepeat(c *simConn, p *Push) {
 	push := c.by[pushKey{p.Message.ID, p.life}]
 	if push == nil {
@@ -290,7 +290,7 @@ func (w *world) receiveRepeat(c *simConn, p *Push) {
 	w.note("%s got %d again", c.name(), push.seq)
 }
 
-// phoneAcks acknowledges one of what the phone has, or one of another connection's.
+// phoneAcks acknowledges a message that the phone has, or one of another connection.
 func (w *world) phoneAcks(c *simConn, o op) {
 	m := c.inbox.pick(o.b)
 	if c.deaf {
@@ -309,7 +309,7 @@ func (w *world) phoneAcks(c *simConn, o op) {
 	}
 }
 
-// acknowledge calls, and checks at the completion that what it promised is durable.
+// acknowledge makes a call and checks at its completion that the change is durable.
 func (w *world) acknowledge(c *simConn, ids []esh3ar.MessageID, read bool) {
 	w.heard(c, ids)
 	w.step(c, event{kind: ackEvent, ids: ids, read: read, call: w.durable(c, ids, read)}, false)
@@ -336,7 +336,7 @@ func (w *world) durable(c *simConn, ids []esh3ar.MessageID, read bool) func(erro
 	}
 }
 
-// phoneAcksUpTo acknowledges by seq; what that covers is told by the phone's own list of first pushes.
+// phoneAcksUpTo acknowledges by seq. The phone's own list of first pushes determines the messages that this covers.
 func (w *world) phoneAcksUpTo(c *simConn, o op) {
 	if c.deaf {
 		return
@@ -360,7 +360,7 @@ func (w *world) phoneAcksUpTo(c *simConn, o op) {
 	}
 }
 
-// undelivered gives all messages but the covered ones.
+// undelivered returns the messages that are not covered.
 func (w *world) undelivered(covered []esh3ar.MessageID) (ids []esh3ar.MessageID) {
 	for id := range w.byID {
 		if !slices.Contains(covered, id) {
@@ -370,7 +370,7 @@ func (w *world) undelivered(covered []esh3ar.MessageID) (ids []esh3ar.MessageID)
 	return ids
 }
 
-// commit makes all waiting settlements durable, or none.
+// commit makes all waiting settlements durable, or fails all of them.
 func (w *world) commit(fails bool) {
 	jobs := w.settles
 	w.settles = nil
@@ -421,7 +421,7 @@ func (w *world) apply(c *esh3ar.Change) esh3ar.Settled {
 	return result
 }
 
-// checkEnd holds an end against what may bring it.
+// checkEnd checks that the end of a message has a permitted cause.
 func (w *world) checkEnd(m *simMessage, c *esh3ar.Change) {
 	switch {
 	case !c.To.Ends():
@@ -439,7 +439,7 @@ func (w *world) checkEnd(m *simMessage, c *esh3ar.Change) {
 // alive reports whether the phone has shown a sign of life since a push: its application did, or its network code answered a probe.
 func (c *simConn) alive(p *simPush) bool { return c.heard > p.heard || c.answered.After(p.at) }
 
-// heard is a sign of life; if it acknowledges something that was pushed here, the device is well.
+// heard records a sign of life. If it acknowledges a message that was pushed here, the device counts as well.
 func (w *world) heard(c *simConn, ids []esh3ar.MessageID) {
 	c.heard++
 	win := c.step.window // it forgets what ended elsewhere long ago; an acknowledgement of that says nothing of the device

@@ -25,7 +25,7 @@ type crashingApp struct {
 	session *delivery.Session
 }
 
-// use runs the app until so, at most for some crashes.
+// use runs the app until the condition holds, or until a number of crashes is reached.
 func (a *crashingApp) use(crashes int, so func() bool) {
 	a.t.Helper()
 	eventually(a.t, func() bool {
@@ -44,7 +44,7 @@ func (a *crashingApp) use(crashes int, so func() bool) {
 	}
 }
 
-// look reads what came, and crashes or acknowledges.
+// look reads the received messages, and crashes or acknowledges.
 func (a *crashingApp) look() {
 	received := a.phone.received()
 	if slices.ContainsFunc(received, func(m string) bool { return strings.HasPrefix(m, "poison") }) {
@@ -66,9 +66,9 @@ func (a *crashingApp) look() {
 	}
 }
 
-// TestBreaker_PoisonOfOneBusiness_OthersGoAtOnce has a phone whose app crashes over the messages of one business. Those of
-// the others, in the same lane and behind them, come after the crashes that open the breaker and one for each business
-// whose messages crash it; and the poison ends in the dead letters while the others go on.
+// TestBreaker_PoisonOfOneBusiness_OthersGoAtOnce: the app of a phone crashes over the messages of one business. Later messages of
+// other businesses in the same lane arrive after the crashes that open the breaker and one more crash for each such business.
+// The crashing messages become dead letters while the others are delivered.
 func TestBreaker_PoisonOfOneBusiness_OthersGoAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, poisoners := range []int{1, 2} {
@@ -105,8 +105,8 @@ func TestBreaker_PoisonOfOneBusiness_OthersGoAtOnce(t *testing.T) {
 	}
 }
 
-// TestBreaker_MessageOnTrialNotAcknowledged_OthersGo has a phone that lives, and after some crashes does not acknowledge the
-// messages of one business.
+// TestBreaker_MessageOnTrialNotAcknowledged_OthersGo: after some crashes a phone stays connected but does not acknowledge the messages
+// of one business.
 func TestBreaker_MessageOnTrialNotAcknowledged_OthersGo(t *testing.T) {
 	t.Parallel()
 	h := open(t, delivery.Options{Rules: delivery.Rules{AckTimeout: time.Hour, Breaker: delivery.BreakerRules{
@@ -132,7 +132,7 @@ func TestBreaker_MessageOnTrialNotAcknowledged_OthersGo(t *testing.T) {
 	phone.await(t, append([]string{"not acknowledged/1"}, want...)...)
 }
 
-// TestLane_OldestNeverAcknowledged_OthersGo has a phone that acknowledges all messages but one.
+// TestLane_OldestNeverAcknowledged_OthersGo: a phone acknowledges all messages but one.
 func TestLane_OldestNeverAcknowledged_OthersGo(t *testing.T) {
 	t.Parallel()
 	h := open(t, delivery.Options{Rules: delivery.Rules{

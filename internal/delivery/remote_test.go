@@ -10,7 +10,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 )
 
-// TestRemote_SingleNode_StartsNothing for a cluster that is not there: allocations of what was there before there were several.
+// TestRemote_SingleNode_StartsNothing: a single node pays no allocations for the code of clusters.
 func TestRemote_SingleNode_StartsNothing(t *testing.T) { //nolint:paralleltest // it counts allocations
 	e := New(nil, Options{})
 	here := &esh3ar.Message{Recipient: 5, Seq: 1}
@@ -32,7 +32,7 @@ func TestRemote_SingleNode_StartsNothing(t *testing.T) { //nolint:paralleltest /
 	}
 }
 
-// full is a connection without room.
+// full is a connection that refuses every push.
 type full struct{}
 
 func (full) Push(Batch) bool     { return false }
@@ -41,7 +41,7 @@ func (full) LastReceived() int64 { return 0 }
 
 func (full) Probe(func()) {}
 
-// TestSession_TooManyEvents_DropsHintsOnly keeps what it may not forget, and is bounded.
+// TestSession_TooManyEvents_DropsHintsOnly: the queue of a session is bounded and keeps the events that must not be lost.
 func TestSession_TooManyEvents_DropsHintsOnly(t *testing.T) {
 	t.Parallel()
 	e := New(nil, Options{Remote: &heard{}})
@@ -59,7 +59,7 @@ func TestSession_TooManyEvents_DropsHintsOnly(t *testing.T) {
 	}
 }
 
-// TestRemote_Hints_MatchEvents holds every hint that leaves an engine against what caused it.
+// TestRemote_Hints_MatchEvents compares every hint that an engine sends with its cause.
 func TestRemote_Hints_MatchEvents(t *testing.T) {
 	t.Parallel()
 	r := &heard{}
@@ -97,7 +97,7 @@ func TestRemote_Hints_MatchEvents(t *testing.T) {
 	}
 }
 
-// heard is a Remote that writes down what it is told.
+// heard is a Remote that records its calls.
 type heard struct {
 	hints   []presence.Hint
 	changed int
@@ -113,7 +113,7 @@ func (h *heard) Changed(esh3ar.Recipient) { h.changed++ }
 
 func (h *heard) Connected(context.Context, []esh3ar.Recipient) ([]bool, error) { return nil, nil }
 
-// TestSession_WrongHint_IsChecked: its message must be what it says, and kinds of a later version are nothing.
+// TestSession_WrongHint_IsChecked: the message of a hint must match the hint, and unknown kinds are ignored.
 func TestSession_WrongHint_IsChecked(t *testing.T) {
 	t.Parallel()
 	m := &esh3ar.Message{Recipient: 5, Seq: 3}

@@ -8,15 +8,15 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 )
 
-// rest lets the world come to rest: the store answers, phones are well, and nothing new comes. First what is connected
-// must get what it lacks; then every inbox is emptied by a new phone.
+// rest runs the simulation until it is idle: the store answers, the phones acknowledge, and no new message arrives. First the connected
+// phones must receive all missing messages. Then a new phone empties every inbox.
 func (w *world) rest() {
 	w.quieten()
 	w.makeGood()
 	if len(w.fleet.nodes) > 1 {
 		w.probe()
 	}
-	// Where no hint and no read went wrong, hints alone must have brought everything; else the sweep helps.
+	// If no hint and no read failed, hints alone must have delivered everything. Otherwise the sweep helps.
 	w.settle(w.mishaps, func(c *simConn) {
 		for _, m := range c.inbox.messages {
 			if m != nil && !m.Status.Ends() && c.by[pushKey{m.ID, m.Life}] == nil {
@@ -45,7 +45,7 @@ func (w *world) rest() {
 	}
 }
 
-// quieten ends what disturbs: every node runs, every connection has its phone and room.
+// quieten ends all faults: every node runs, and every connection has its phone and room.
 func (w *world) quieten() {
 	for _, n := range w.fleet.nodes {
 		w.wake(n)
@@ -90,7 +90,7 @@ func (w *world) makeGood() {
 	}
 }
 
-// hearAll hands all sessions what waits for them.
+// hearAll delivers the waiting events of all sessions.
 func (w *world) hearAll() {
 	for _, c := range slices.Clone(w.conns) {
 		for n := 0; len(c.mailbox) > 0 && w.broken == nil; n++ {
@@ -102,7 +102,7 @@ func (w *world) hearAll() {
 	}
 }
 
-// acknowledgeAll lets all phones acknowledge what they got.
+// acknowledgeAll makes all phones acknowledge their messages.
 func (w *world) acknowledgeAll() {
 	for _, c := range slices.Clone(w.conns) {
 		for _, p := range c.pushes {
@@ -114,8 +114,8 @@ func (w *world) acknowledgeAll() {
 	}
 }
 
-// settle runs everything until nothing happens any more; check sees each connection before its phone has acknowledged
-// the last of it.
+// settle runs the simulation until no event is left. It calls check for each connection before its phone acknowledges the last
+// message.
 func (w *world) settle(sweep bool, check func(*simConn)) {
 	for range 400 {
 		w.due()

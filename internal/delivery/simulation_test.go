@@ -13,8 +13,8 @@ var (
 	simHistories = flag.Int("histories", 0, "how many histories to play; 0: 3,000, or 300 with -short")
 )
 
-// TestSimulation plays seeded histories against the real machine. A history that breaks a promise is shrunk and printed
-// with its seed: go test ./internal/delivery -run TestSimulation -seed N plays it again.
+// TestSimulation runs seeded histories against the real state machine. A history that violates an invariant is shrunk and printed
+// with its seed: go test ./internal/delivery -run TestSimulation -seed N repeats it.
 func TestSimulation(t *testing.T) {
 	t.Parallel()
 	if *simSeed != 0 {
@@ -33,7 +33,7 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
-// TestSimulation_RecordedHistories_Pass keeps the seeds that once found a bug.
+// TestSimulation_RecordedHistories_Pass repeats the seeds that once found a bug.
 func TestSimulation_RecordedHistories_Pass(t *testing.T) {
 	t.Parallel()
 	settled := append(kindsUpTo(opRoute), opSettled, opAckFails)
@@ -73,7 +73,7 @@ func playHistory(t *testing.T, seed uint64, s scene, ops []op) {
 	}
 }
 
-// op is one step of a history. Its numbers are taken modulo what there is, so that any part of a history is a history.
+// op is one step of a history. Its numbers are taken modulo the number of objects, so any subsequence of a history is valid.
 type op struct {
 	kind opKind
 	a, b uint32
@@ -183,7 +183,7 @@ func history(seed uint64, kinds []opKind) []op {
 	return ops
 }
 
-// shrink leaves steps out as long as what is left still fails.
+// shrink removes steps while the remaining history still fails.
 func shrink(s scene, ops []op) []op {
 	for size := len(ops) / 2; size > 0; size /= 2 {
 		for at := 0; at+size <= len(ops); {
@@ -198,7 +198,7 @@ func shrink(s scene, ops []op) []op {
 	return ops
 }
 
-// play runs a history and then lets the world come to rest. It gives the first broken promise.
+// play runs a history until it is idle and returns the first violated invariant.
 func play(s scene, ops []op, diary *strings.Builder) (err error) {
 	w := newWorld(s)
 	defer func() {

@@ -11,7 +11,7 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// neverEmpty is a store of which every walk finds a message, on its second page, and counts the pages. It is for walks alone.
+// neverEmpty is a store for tests of walks. Every walk finds a message on its second page. It counts the pages.
 type neverEmpty struct {
 	store
 	pages, settled atomic.Int64
@@ -32,8 +32,8 @@ func (s *neverEmpty) Settle(_ context.Context, changes []esh3ar.Change) ([]esh3a
 	return make([]esh3ar.Settled, len(changes)), nil
 }
 
-// TestStaleWalk_SomethingMissed_IsDue: at a start, once more for what was too young then, and after that when there is a reason; not
-// because the inboxes have messages that are on their way.
+// TestStaleWalk_SomethingMissed_IsDue: a walk is due after a start, once more for messages that were too young then, and later only if
+// statuses were missed, not because inboxes hold messages in delivery.
 func TestStaleWalk_SomethingMissed_IsDue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -66,7 +66,7 @@ func TestStaleWalk_SomethingMissed_IsDue(t *testing.T) {
 	})
 }
 
-// TestStaleWalk_SettlerBusy_Waits: what it would find could not be settled, and costs those who are on their way.
+// TestStaleWalk_SettlerBusy_Waits: while the settler is busy, a walk could not settle its changes and would delay deliveries.
 func TestStaleWalk_SettlerBusy_Waits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -95,7 +95,7 @@ func TestStaleWalk_SettlerBusy_Waits(t *testing.T) {
 	})
 }
 
-// TestStaleWalk_MissedDuringWalk_StartsNextWalk, and none comes for what is done with.
+// TestStaleWalk_MissedDuringWalk_StartsNextWalk: statuses that are missed during a walk start another one, those before it do not.
 func TestStaleWalk_MissedDuringWalk_StartsNextWalk(t *testing.T) {
 	t.Parallel()
 	at := func(second int) time.Time { return time.Unix(int64(second), 0) }

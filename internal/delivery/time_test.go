@@ -23,7 +23,7 @@ func (w *world) acceptOne(o op) {
 	w.hint(w.node(o.a/simRecipients), box, m, true)
 }
 
-// mortal begins a message's time to live.
+// mortal starts the TTL of a message.
 func (w *world) mortal(m *simMessage) {
 	m.ExpiresAt = esh3ar.TimeOf(w.now.Add(m.TTL))
 	w.tasks = append(w.tasks, esh3ar.Task{Kind: esh3ar.ExpireTask, Due: m.ExpiresAt, Message: m.ID, Life: m.Life})

@@ -11,7 +11,7 @@ import (
 	"github.com/esh3artech/esh3ar"
 )
 
-// heldStore commits when it is told to, and remembers the sizes of its commits.
+// heldStore is a store whose commits wait until the test releases them. It records their sizes.
 type heldStore struct {
 	store
 	turn  chan error
@@ -38,7 +38,7 @@ func (s *heldStore) commits() []int {
 	return s.sizes
 }
 
-// ackBench is a settler over a held store, without the rest of an engine.
+// ackBench is a fixture of a settler with a heldStore, without the other parts of an engine.
 type ackBench struct {
 	store  *heldStore
 	engine *Engine
@@ -67,7 +67,7 @@ func (b *ackBench) session(r esh3ar.Recipient) *Session {
 	return s
 }
 
-// pushed puts a message into the session's window.
+// pushed adds a message to the session's window.
 func (b *ackBench) pushed(s *Session) esh3ar.MessageID {
 	id := esh3ar.NewMessageID()
 	if s.step.window == nil {
@@ -85,7 +85,7 @@ func madeUp(n int) []esh3ar.MessageID {
 	return ids
 }
 
-// outcome is where a call's completion arrives.
+// outcome receives the completion of a call.
 func outcome() (chan error, func(error)) {
 	ch := make(chan error, 4)
 	return ch, func(err error) { ch <- err }
@@ -245,7 +245,7 @@ func TestAcknowledge_JoinedCommitFails_EveryCallFails(t *testing.T) {
 	})
 }
 
-// sparseStore has one message that Sync shows, behind many that it does not, and remembers the ranges it was asked for.
+// sparseStore has one message that Sync returns after many that it omits. It records the requested ranges.
 type sparseStore struct {
 	store
 	at     esh3ar.Seq

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestEngine_TickAt_PauseOfTheProcess_IsToldBeforeTimersFire holds the order of events of a session whose timer became due while the
-// process did not run. Behind a gap that is no pause the timer alone fires.
+// TestEngine_TickAt_PauseOfTheProcess_IsToldBeforeTimersFire checks the order of events of a session whose timer became due while the
+// process did not run. After a gap that is not a pause, only the timer fires.
 func TestEngine_TickAt_PauseOfTheProcess_IsToldBeforeTimersFire(t *testing.T) {
 	t.Parallel()
 	for gap, want := range map[time.Duration][]eventKind{

@@ -28,7 +28,7 @@ func (s *slow) Pending(ctx context.Context, q esh3ar.InboxQuery) (esh3ar.InboxPa
 	return s.Store.Pending(ctx, q)
 }
 
-// TestEngine_ManyPhones_RunsMoreReaders has a crowd connect at once while the store is slow.
+// TestEngine_ManyPhones_RunsMoreReaders: many phones connect at once while the store is slow.
 func TestEngine_ManyPhones_RunsMoreReaders(t *testing.T) {
 	t.Parallel()
 	inner, err := embedded.Open(t.TempDir(), embedded.Options{})

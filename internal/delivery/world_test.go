@@ -10,7 +10,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/flow"
 )
 
-// simRules are small, so that every bound is reached within a few steps.
+// simRules have small bounds, so that a few steps reach them.
 var simRules = Rules{
 	Window: 4, WindowBytes: 1000, AckTimeout: 10 * time.Second, Attempts: 3,
 	Backoff: flow.Backoff{Base: 5 * time.Second, Cap: 40 * time.Second},
@@ -19,7 +19,7 @@ var simRules = Rules{
 
 const simRecipients = 2
 
-// world is everything around the machines: a model of the store, the network between store and sessions, and phones.
+// world is the environment of the state machines: a model of the store, the network between the store and the sessions, and phones.
 type world struct {
 	now     time.Time
 	ids     uint64
@@ -35,13 +35,13 @@ type world struct {
 	broken error
 }
 
-// simInbox is what the store has of one recipient.
+// simInbox is the inbox of one recipient in the model of the store.
 type simInbox struct {
 	recipient esh3ar.Recipient
 	messages  []*simMessage // by seq; nil where a replay left a hole
 }
 
-// pick gives one of the messages, or nil.
+// pick returns one of the messages, or nil.
 func (b *simInbox) pick(n uint32) *simMessage {
 	if len(b.messages) == 0 {
 		return nil
@@ -49,13 +49,13 @@ func (b *simInbox) pick(n uint32) *simMessage {
 	return b.messages[n%uint32(len(b.messages))]
 }
 
-// simPhone is a device as one node knows it.
+// simPhone is a device from the view of one node.
 type simPhone struct {
 	node   *simNode
 	device Device
 }
 
-// simDevice is a phone: the real breaker, and what the world knows without asking it.
+// simDevice is a phone: its real breaker, and the expected state for comparison.
 type simDevice struct {
 	breaker  breaker
 	failures int       // connections in a row that ended right after a push, without an acknowledgement
@@ -71,14 +71,14 @@ type simMessage struct {
 	pushes   int // in this life
 }
 
-// simSettle is a settlement on its way to a commit.
+// simSettle is a settlement that waits for its commit.
 type simSettle struct {
 	conn *simConn // connection that waits for the result; nil: none
 	node *simNode
 	settlement
 }
 
-// simConn is a connection: the machine, its mailbox, and the phone at the other end.
+// simConn is a connection: the state machine, its event queue, and the phone at the other end.
 type simConn struct {
 	step     session
 	device   Device
@@ -103,13 +103,13 @@ type simConn struct {
 	by       map[pushKey]*simPush
 }
 
-// pushKey is what is pushed once on a connection.
+// pushKey identifies a push that may happen only once on a connection.
 type pushKey struct {
 	id   esh3ar.MessageID
 	life esh3ar.Life
 }
 
-// simPush is what the phone knows of a message.
+// simPush is a message from the view of the phone.
 type simPush struct {
 	m       *simMessage
 	seq     esh3ar.Seq
@@ -144,7 +144,7 @@ func (w *world) breaks(format string, args ...any) {
 	}
 }
 
-// do is one step of a history.
+// do runs one step of a history.
 func (w *world) do(o op) {
 	if w.calm && mishapKinds[o.kind] {
 		return
@@ -186,7 +186,7 @@ func (w *world) do(o op) {
 	}
 }
 
-// doConn is a step of one connection.
+// doConn runs a step of one connection.
 func (w *world) doConn(c *simConn, o op) {
 	switch o.kind {
 	case opSilence:
@@ -245,7 +245,7 @@ func (w *world) conn(n uint32) *simConn {
 	return awake[n%uint32(len(awake))]
 }
 
-// nextEvent is mostly the oldest; hints may overtake what the store answers, for they take another way.
+// nextEvent returns the next event, usually the oldest. Hints may overtake answers of the store, because their path is different.
 func (c *simConn) nextEvent(choice uint32) int {
 	hint := slices.IndexFunc(c.mailbox, func(ev event) bool { return ev.kind == hintEvent })
 	if choice%4 == 0 && hint > 0 {
@@ -278,14 +278,14 @@ func (w *world) newMessage(box *simInbox, o op) *simMessage {
 	return m
 }
 
-// enter gives a message the next seq.
+// enter assigns the next seq to a message.
 func (w *world) enter(box *simInbox, m *simMessage) {
 	m.Seq, m.Status = esh3ar.Seq(len(box.messages)+1), esh3ar.Queued
 	box.messages = append(box.messages, m)
 	w.note("%s/%d %s", box.recipient, m.Seq, m.Priority)
 }
 
-// hint sends word of a message that one node stored to the recipient's connections, with the message or without.
+// hint sends a hint of a stored message to the recipient's connections, with or without the message.
 func (w *world) hint(n *simNode, box *simInbox, m *simMessage, whole bool) {
 	h := enqueuedHint(box.recipient, m.Seq, m.ID, m.Life)
 	if whole {
@@ -329,7 +329,7 @@ func (w *world) end(c *simConn, byPeer bool) {
 	w.note("%s closed, by the phone: %t", c.name(), byPeer)
 	c.ending = byPeer
 	if d := w.device(c); byPeer && !c.acked && !c.pushedAt.IsZero() && w.now.Sub(c.pushedAt) <= simRules.Breaker.Within {
-		// Who connected before the breaker opened tells nothing new, nor does a push that was on its way when another opened it.
+		// A connection from before the breaker opened is no new evidence, nor is a push in flight when another one opened it.
 		if d.failures < simRules.Breaker.Failures || c.judged && d.breaker.state(w.now) != Open {
 			d.failedAt = w.now
 		}
@@ -340,7 +340,7 @@ func (w *world) end(c *simConn, byPeer bool) {
 	c.node.closed(c)
 }
 
-// silence is a phone that is there and acknowledges nothing, for a while.
+// silence simulates a phone that is connected but acknowledges nothing for some time.
 func (w *world) silence(c *simConn, o op) {
 	if c.deaf {
 		return
@@ -357,8 +357,8 @@ func (w *world) silence(c *simConn, o op) {
 	}
 }
 
-// crashLoop is a phone whose app crashes over what it gets, and comes back at once: over everything, or over the messages
-// of one business, and then it acknowledges the others.
+// crashLoop simulates an app that crashes over messages and restarts at once. It crashes over all messages, or over those of one
+// business; then it acknowledges the others.
 func (w *world) crashLoop(o op) {
 	poison := simBusiness(o.b >> 20)
 	for range 1 + o.b%5*(1+o.b>>16%2*2) {
@@ -382,7 +382,7 @@ func (w *world) crashLoop(o op) {
 	w.connect(w.inboxes[o.a%simRecipients], o.a/simRecipients)
 }
 
-// crash loses all of a node that is not committed.
+// crash discards all state of a node that is not committed.
 func (w *world) crash(n *simNode) {
 	of := func(c *simConn) bool { return c != nil && c.node == n }
 	for _, c := range w.conns {
@@ -408,7 +408,7 @@ func (w *world) pass(d time.Duration) {
 	w.renew()
 }
 
-// pause stops all processes for a minute.
+// pause pauses all processes for a minute.
 func (w *world) pause() {
 	w.now = w.now.Add(time.Minute)
 	for _, n := range w.nodes {
@@ -447,7 +447,7 @@ func (w *world) sweep() {
 	}
 }
 
-// cancel ends a message behind the sessions' back, and hints them.
+// cancel cancels a message in the store and hints it to the sessions.
 func (w *world) cancel(o op) {
 	box := w.inboxes[o.a%simRecipients]
 	m := box.pick(o.b)
@@ -458,7 +458,7 @@ func (w *world) cancel(o op) {
 	w.tell(w.node(o.b), nil, endedUnackedHints(box.recipient, []messageLife{{m.ID, m.Life}})...)
 }
 
-// mishap loses, doubles or delays a hint.
+// mishap drops, duplicates or delays a hint.
 func (w *world) mishap(c *simConn, o op) {
 	w.mishaps = true
 	for i, ev := range c.mailbox {
@@ -477,7 +477,7 @@ func (w *world) mishap(c *simConn, o op) {
 	}
 }
 
-// deliver hands the session its next event.
+// deliver passes the next event to the session.
 func (w *world) deliver(c *simConn, at int, fails bool) {
 	if at >= len(c.mailbox) {
 		return
@@ -487,7 +487,7 @@ func (w *world) deliver(c *simConn, at int, fails bool) {
 	w.step(c, ev, fails)
 }
 
-// deliverSettled hands the session the oldest result of a settlement, ahead of whatever else waits.
+// deliverSettled passes the oldest result of a settlement to the session, before all other waiting events.
 func (w *world) deliverSettled(c *simConn) {
 	at := slices.IndexFunc(c.mailbox, func(ev event) bool { return ev.kind == settledEvent })
 	if at >= 0 {
@@ -495,8 +495,8 @@ func (w *world) deliverSettled(c *simConn) {
 	}
 }
 
-// ackFails acknowledges all that the phone has, fails the commit, and has its result overtake the read that the room in the
-// window allowed: the read comes back to a window that is full again.
+// ackFails acknowledges all messages of the phone and fails the commit. The result overtakes the read that the freed window allowed, so
+// the page arrives when the window is full again.
 func (w *world) ackFails(c *simConn) {
 	if c.deaf {
 		return

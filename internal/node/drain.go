@@ -15,7 +15,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
-// moving hands phones over to other nodes while this one runs: a few when it has too many, all when it drains.
+// moving moves phones to other nodes while this one runs: some if it is overloaded, all if it drains.
 type moving struct {
 	*rebalance.Mover
 

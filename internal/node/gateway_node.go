@@ -36,9 +36,10 @@ func (n *node) redirectBusiness(r *http.Request, _ signalr.Identity) (signalr.Re
 	return hub.RedirectBusiness(n.url), nil
 }
 
-// Where the clusters of a Redis are listed, and where one keeps its own.
+// redisPrefix is the prefix of all keys in Redis. The list of clusters is below it.
 const redisPrefix = "esh3ar:"
 
+// ClusterPrefix returns the prefix of the keys of one cluster.
 func ClusterPrefix(cluster string) string { return redisPrefix + cluster + ":" }
 
 // directory returns the list of the clusters in a Redis. Clusters announce themselves in it as nodes do.

@@ -93,7 +93,7 @@ func (n *node) start(listener net.Listener) (*parts, func(context.Context) error
 	}
 }
 
-// report makes an error of a part end the node. http.ErrServerClosed is no error.
+// report ends the node after an error of a part. http.ErrServerClosed does not count as an error.
 func (p *parts) report(err error) error {
 	if err == nil || errors.Is(err, http.ErrServerClosed) {
 		return nil

@@ -43,7 +43,7 @@ func (d databaseMetrics) Collect(metrics chan<- prometheus.Metric) {
 	metrics <- prometheus.MustNewConstMetric(poolWaits, prometheus.CounterValue, float64(pool.Empty))
 	ctx, cancel := context.WithTimeout(context.Background(), lookWithin)
 	defer cancel()
-	if age, err := d.store.XminAge(ctx); err == nil { // else there is nothing to say
+	if age, err := d.store.XminAge(ctx); err == nil { // after an error the metric is omitted
 		metrics <- prometheus.MustNewConstMetric(oldestAge, prometheus.GaugeValue, float64(age))
 	}
 }

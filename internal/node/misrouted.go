@@ -22,13 +22,14 @@ const (
 	strayAnswer     = 3 * time.Minute  // time until the first byte of its answer; a poll is answered after at most 90 s
 	strayWithin     = time.Minute      // time for a whole POST or DELETE, with its body and its answer
 	strayIdle       = 30 * time.Second // time after which an idle connection to another node is closed
-	straysPerOwner  = 8                // of one user, whatever others have
-	straysIdlePeers = 64               // kept connections to each node
+	straysPerOwner  = 8                // requests that one user may always have
+	straysIdlePeers = 64               // idle connections kept per node
 )
 
-// strays forwards requests for connections of other nodes of the cluster: a balancer that does not read tokens brings them anywhere. A
-// request is forwarded only after its credential was verified here, and only to a node in the list that this one reads from the registry
-// every second. A made-up connection token costs no look-up and no request elsewhere, but a wait for the next list within the user's share.
+// strays forwards requests for connections of other nodes of the cluster. A load balancer that does not read connection tokens sends such
+// requests to any node. A request is forwarded only after this node has verified its credential, and only to a node in the list that this
+// node reads from the registry every second. An invented token causes no look-up and no request to another node. It only waits for the
+// next list, within the share of its user.
 type strays struct {
 	node      *node
 	transport *http.Transport
@@ -46,8 +47,8 @@ func newStrays(n *node) *strays {
 	}
 }
 
-// forward returns what the hub of authenticate does with a request whose token names another node. Where the credential is not good it is
-// left to the hub to say so.
+// forward returns the handler for requests whose token names another node. If the credential is invalid, the hub of authenticate
+// answers the request.
 func (s *strays) forward(authenticate func(*http.Request) (signalr.Identity, error)) func(http.ResponseWriter, *http.Request, string) bool {
 	return func(w http.ResponseWriter, r *http.Request, name string) bool {
 		id := membership.NodeID(name)
@@ -74,7 +75,7 @@ func (s *strays) forward(authenticate func(*http.Request) (signalr.Identity, err
 
 func (s *strays) proxy(w http.ResponseWriter, r *http.Request, base *url.URL) {
 	if r.Method == http.MethodGet { // a stream or a poll
-		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // it may be longer than the server's patience
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // a stream or poll may last longer than the server's read timeout
 	} else {
 		ctx, cancel := context.WithTimeout(r.Context(), strayWithin)
 		defer cancel()
@@ -88,7 +89,7 @@ func (s *strays) proxy(w http.ResponseWriter, r *http.Request, base *url.URL) {
 			p.Out.Host = p.In.Host
 			p.Out.Header.Set(gateway.MarkHeader, gateway.MarkForwarded)
 		},
-		FlushInterval: -1, // events are passed on as they come
+		FlushInterval: -1, // flush every write, because events must not wait
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			s.node.log.Debug("the node of a stray request does not answer", "node", base.Host, "error", err)
 			status := http.StatusBadGateway

@@ -13,13 +13,13 @@ import (
 )
 
 const (
-	// scrapeFresh is how long the text of a scrape is served again: whatever asks, the metrics are gathered once in that time.
+	// scrapeFresh is the time for which the text of a scrape is served again, so the metrics are gathered at most once in that time.
 	scrapeFresh = time.Second
-	// scrapesAtOnce are the scrapes that may gather or wait for that; others are answered 503.
+	// scrapesAtOnce is the number of scrapes that may gather or wait at once. Further ones are answered 503.
 	scrapesAtOnce = 2
 )
 
-// metricsHandler answers GET /metrics, at a cost that does not depend on how many ask.
+// metricsHandler answers GET /metrics. Its cost does not depend on the number of callers.
 type metricsHandler struct {
 	gather http.Handler // of promhttp
 	turns  chan struct{}
@@ -56,7 +56,7 @@ func (s *metricsHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	<-s.turns
 	w.Header().Set("Content-Type", text.header.Get("Content-Type"))
 	w.WriteHeader(text.status)
-	_, _ = w.Write(text.body.Bytes()) // a peer that does not read meets the connection's write deadline
+	_, _ = w.Write(text.body.Bytes()) // the write deadline of the connection ends the call of a peer that does not read
 }
 
 // current returns a text that is no older than scrapeFresh.
@@ -93,10 +93,10 @@ func (t *scrapeText) WriteHeader(status int) { t.status = status }
 // Write implements http.ResponseWriter.
 func (t *scrapeText) Write(b []byte) (int, error) { return t.body.Write(b) }
 
-// slowEvery is how often metrics are collected that ask a database or walk over what there is.
+// slowEvery is the interval in which metrics are collected that query a database or walk over a large structure.
 const slowEvery = 5 * time.Second
 
-// slowMetrics collects the metrics of others in the background. A scrape gets what was collected last.
+// slowMetrics collects the metrics of other collectors in the background. A scrape returns the last collected values.
 type slowMetrics struct {
 	prometheus.Collector
 	last atomic.Pointer[[]prometheus.Metric]
