@@ -471,7 +471,7 @@ func TestGateway_PoisonedRegistry_SendsNothingThere(t *testing.T) {
 	refused := func() bool {
 		_, metrics := node.try(http.MethodGet, "/metrics", "")
 		return strings.Contains(metrics, `esh3ar_redis_refused_total{part="registry"}`) && !strings.Contains(metrics, `esh3ar_redis_refused_total{part="registry"} 0`) &&
-			strings.Contains(gateway.node.Stderr.String(), "not of a node of this cluster")
+			strings.Contains(gateway.node.Stderr.String(), "no node of this cluster signed")
 	}
 	eventually(t, func() bool {
 		poison()

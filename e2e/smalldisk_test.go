@@ -88,7 +88,7 @@ func TestSmallDisk_ReserveReached_IsReportedAndLeft(t *testing.T) {
 			return code == http.StatusServiceUnavailable || p.metric("esh3ar_disk_reserve_reached") == 0
 		},
 			func() string { return "it is ready and takes nothing" })
-		p.awaitLines("the disk is nearly full; new messages are refused", i+1)
+		p.awaitLines("the disk is nearly full; new messages are rejected", i+1)
 		if err := os.Remove(ballast(i)); err != nil {
 			t.Fatal(err)
 		}
