@@ -104,20 +104,35 @@ func parseHash(name string) (h esh3ar.KeyHash, err error) {
 // if the store does not answer, and RateLimited if the address of the connection in ctx has tried too many unknown keys.
 func (k *Keys) Authenticate(ctx context.Context, key string) (Caller, error) {
 	hash := HashOf(key)
-	if k.throttle.wasGood(&hash) || isMarked(k.ring, key) {
+	if k.throttle.wasGood(&hash) {
 		return k.find(ctx, hash)
 	}
+	return k.findNew(ctx, key, hash)
+}
+
+// findNew looks up a key that was not good on this node before. A key that the store did not know a moment ago is not looked up again.
+// Keys without a valid mark of the cluster are also held to the rate of their address.
+func (k *Keys) findNew(ctx context.Context, key string, hash esh3ar.KeyHash) (Caller, error) {
+	if k.throttle.isUnknown(&hash) {
+		return Caller{}, errUnknownKey
+	}
+	marked := isMarked(k.ring, key)
 	conn := connlimit.FromContext(ctx)
 	address := conn.Address()
-	if err := k.throttle.admit(&hash, address, conn.Trusted()); err != nil {
-		return Caller{}, err
+	if !marked {
+		if err := k.throttle.admit(address, conn.Trusted()); err != nil {
+			return Caller{}, err
+		}
 	}
 	caller, err := k.find(ctx, hash)
-	if err == nil {
-		k.throttle.found(&hash)
+	if err != nil {
+		return caller, err
+	}
+	k.throttle.found(&hash)
+	if !marked {
 		k.throttle.giveBack(address)
 	}
-	return caller, err
+	return caller, nil
 }
 
 // Refused returns the counts of rejected keys.
@@ -126,20 +141,26 @@ func (k *Keys) Refused() RefusedCredentials { return k.throttle.stats() }
 // find looks a key up in the cache and the store.
 func (k *Keys) find(ctx context.Context, hash esh3ar.KeyHash) (Caller, error) {
 	caller, found, err := k.known.Get(ctx, hash)
-	var ours *esh3ar.Error
-	switch {
-	case err == nil && found:
-		return caller, nil
-	case err == nil:
+	if err != nil {
+		return Caller{}, lookupError(ctx, err)
+	}
+	if !found {
 		k.throttle.notFound(&hash)
 		return Caller{}, errUnknownKey
-	case errors.As(err, &ours):
-		return Caller{}, ours
-	case ctx.Err() != nil:
-		return Caller{}, esh3ar.Errorf(esh3ar.Abandoned, "look up API key: %w", err)
-	default:
-		return Caller{}, esh3ar.Errorf(esh3ar.Internal, "look up API key: %w", err)
 	}
+	return caller, nil
+}
+
+// lookupError gives the error of a failed lookup its code.
+func lookupError(ctx context.Context, err error) error {
+	if ours := (*esh3ar.Error)(nil); errors.As(err, &ours) {
+		return ours
+	}
+	code := esh3ar.Internal
+	if ctx.Err() != nil {
+		code = esh3ar.Abandoned
+	}
+	return esh3ar.Errorf(code, "look up API key: %w", err)
 }
 
 // ForgetID drops a key from the caches of all reachable nodes, after its revocation by this node.

@@ -77,16 +77,24 @@ var (
 	}
 )
 
-// admit returns nil if the store may be asked for a key that was not good before.
-func (t *throttle) admit(h *esh3ar.KeyHash, address netip.Prefix, proxy bool) error {
+// isUnknown reports whether the store did not know the key within unknownFor.
+func (t *throttle) isUnknown(h *esh3ar.KeyHash) bool {
 	row := &t.bad[binary.LittleEndian.Uint64(h[:8])%unknownRows]
 	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if row.hash == *h && now.Before(row.until) {
-		t.remembered.Add(1)
-		return errUnknownKey
+	if row.hash != *h || !now.Before(row.until) {
+		return false
 	}
+	t.remembered.Add(1)
+	return true
+}
+
+// admit returns nil if the store may be asked for an unproven key that comes from the address.
+func (t *throttle) admit(address netip.Prefix, proxy bool) error {
+	now := t.now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	burst := 1.0
 	if proxy {
 		burst = viaProxy

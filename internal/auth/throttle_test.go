@@ -119,3 +119,38 @@ func TestKeys_FloodFromOneAddress_KeysOfTheClusterAreServed(t *testing.T) {
 		t.Errorf("a good key that this node has not seen: %v", err)
 	}
 }
+
+// TestKeys_MarkedKeyInUse_CostsNoSecondCheck: the mark of a key is verified on first sight only, since every call authenticates.
+func TestKeys_MarkedKeyInUse_CostsNoSecondCheck(t *testing.T) { // not parallel: it counts allocations
+	store, ring := newFakeKeyStore(0), keyring.Generate(time.Now)
+	keys := auth.NewSharedKeys(store, time.Now, nil, ring)
+	key := keys.NewKey()
+	store.key.Hash = auth.HashOf(key)
+	ctx := from(t, "192.0.2.1")
+	allocations := testing.AllocsPerRun(100, func() {
+		if _, err := keys.Authenticate(ctx, key); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if allocations != 0 {
+		t.Errorf("got %v allocations per call, want 0", allocations)
+	}
+}
+
+// TestKeys_RevokedMarkedKey_LimitsLookups: the mark of a revoked key stays valid, so its owner could ask the store again and again.
+func TestKeys_RevokedMarkedKey_LimitsLookups(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	clock := func() time.Time { return now }
+	store := newFakeKeyStore(0)
+	keys := auth.NewSharedKeys(store, clock, nil, keyring.Generate(clock))
+	revoked, ctx := keys.NewKey(), from(t, "192.0.2.1")
+	for range 1000 {
+		if _, err := keys.Authenticate(ctx, revoked); esh3ar.CodeOf(err) != esh3ar.Unauthenticated {
+			t.Fatalf("got %v, want unauthenticated", err)
+		}
+	}
+	if asked := store.asked.Load(); asked > 1 {
+		t.Errorf("the store was asked %d times, want once", asked)
+	}
+}
