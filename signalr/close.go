@@ -120,7 +120,7 @@ func (c *Conn) end(e ending) {
 	if e.abort {
 		c.out.kill()
 	} else {
-		c.out.seal(c.lastWords(&e, open), e.code)
+		c.out.seal(c.closeMessage(&e, open), e.code)
 	}
 	if cancel != nil {
 		cancel(ErrClosed)
@@ -134,8 +134,8 @@ func (c *Conn) end(e ending) {
 	}
 }
 
-// lastWords returns the last message of the connection, nil if there is none.
-func (c *Conn) lastWords(e *ending, open bool) []byte {
+// closeMessage returns the last message of the connection, nil if there is none.
+func (c *Conn) closeMessage(e *ending, open bool) []byte {
 	switch {
 	case e.reply != nil:
 		return e.reply

@@ -13,7 +13,7 @@ import (
 type Conn struct {
 	server *Server
 	id     string
-	who    person
+	who    identity
 	remote netip.AddrPort
 	place  place
 	owner  *owner                 // set by the registry, with the connection's place in it; nil without a user
@@ -32,8 +32,8 @@ type Conn struct {
 	}
 }
 
-// person is an [Identity] without its expiry, which later requests may change.
-type person struct {
+// identity is an [Identity] without its expiry, which later requests may change.
+type identity struct {
 	UserID    string
 	Principal any
 }

@@ -16,7 +16,7 @@ type dispatcher struct {
 	in    input
 	state struct {
 		pumping, again bool
-		shaken         bool // the handshake is complete
+		handshakeDone  bool // the handshake is complete
 		paused         bool // the socket is not read
 		eof            bool // no more input will come; input that has arrived is still handled
 		stopped        bool // no more input is handled
@@ -184,7 +184,7 @@ func (d *dispatcher) stepLocked(started *int) bool {
 		}
 		return false
 	}
-	shaken := d.state.shaken
+	shaken := d.state.handshakeDone
 	d.mu.Unlock()
 	call, item, ok := d.handleOne(shaken, record, err)
 	d.mu.Lock()
@@ -334,7 +334,7 @@ func (d *dispatcher) nextLocked() (record []byte, err error) {
 	err = errPanicked // the result after a panic
 	defer d.conn.contain("input")
 	next := nextRecord
-	if d.state.shaken {
+	if d.state.handshakeDone {
 		next = d.conn.proto.next
 	}
 	return d.in.next(next, d.conn.server.opts.Limits.Message)
@@ -369,11 +369,11 @@ func (d *dispatcher) inputOver() bool {
 	return d.state.eof && !d.state.stopped
 }
 
-// shaken records that the handshake is complete. If hold is set, calls wait until open is called after OnConnected.
-func (d *dispatcher) shaken(hold bool) {
+// handshakeDone records that the handshake is complete. If hold is set, calls wait until open is called after OnConnected.
+func (d *dispatcher) handshakeDone(hold bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.state.shaken = true
+	d.state.handshakeDone = true
 	d.hold = hold
 	if hold {
 		d.running++

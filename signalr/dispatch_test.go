@@ -79,7 +79,7 @@ func TestDispatch(t *testing.T) {
 		c.msg(`{"type":4,"invocationId":"s","target":"Void","arguments":[]}`)
 		c.expect(`{"type":3,"invocationId":"s","error":"The client attempted to invoke the non-streaming 'Void' method with a streaming invocation."}`)
 	})
-	t.Run("item122 streams nobody expects", func(t *testing.T) {
+	t.Run("item122 unexpected streams", func(t *testing.T) {
 		c.msg(`{"type":1,"invocationId":"s","target":"Void","arguments":[],"streamIds":["1","2"]}`)
 		c.expect(`{"type":3,"invocationId":"s","error":"` + fmt.Sprintf(generic, "Void") + ` HubException: Client sent 2 stream(s), Hub method expects 0."}`)
 	})

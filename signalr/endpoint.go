@@ -151,7 +151,7 @@ func replacedEnding() ending {
 
 // newConn returns a new connection. From the request it stores only the peer's address.
 func (s *Server) newConn(id, token string, who Identity, r *http.Request, kind Transports) *Conn {
-	c := &Conn{server: s, id: id, who: person{who.UserID, who.Principal}}
+	c := &Conn{server: s, id: id, who: identity{who.UserID, who.Principal}}
 	c.place.token = token
 	c.remote, _ = netip.ParseAddrPort(r.RemoteAddr) // invalid for sockets without IP addresses
 	c.in.conn = c

@@ -67,7 +67,7 @@ func appendHandshakeReply(dst []byte, failure string) []byte {
 // handshake handles the client's first record. tooLong is not nil if the record exceeds the limit.
 func (c *Conn) handshake(record []byte, tooLong error) {
 	if tooLong != nil {
-		c.refuse(handshakeCanceled, tooLong)
+		c.rejectHandshake(handshakeCanceled, tooLong)
 		return
 	}
 	h, err := parseHandshake(record)
@@ -76,16 +76,16 @@ func (c *Conn) handshake(record []byte, tooLong error) {
 		if c.server.opts.DetailedErrors {
 			text = errorText(text, err, true)
 		}
-		c.refuse(text, err)
+		c.rejectHandshake(text, err)
 		return
 	}
 	proto := c.server.protocol(h.protocol)
 	if proto == nil {
-		c.refuse("The protocol '"+h.protocol+"' is not supported.", errHandshake)
+		c.rejectHandshake("The protocol '"+h.protocol+"' is not supported.", errHandshake)
 		return
 	}
 	if text := c.unfit(proto, h.version); text != "" {
-		c.refuse(text, errHandshake)
+		c.rejectHandshake(text, errHandshake)
 		return
 	}
 	c.welcome(proto, h.version)
@@ -114,7 +114,7 @@ func (s *Server) protocol(name string) protocol {
 
 var errHandshake = dataErrorf("handshake refused")
 
-func (c *Conn) refuse(text string, err error) {
+func (c *Conn) rejectHandshake(text string, err error) {
 	c.end(ending{err: err, reply: appendHandshakeReply(nil, text), code: closeNormal, status: StatusError})
 }
 
@@ -127,8 +127,8 @@ func (c *Conn) welcome(proto protocol, version int64) {
 	}
 	c.out.mu.Unlock()
 	hook := c.server.hub.OnConnected
-	c.in.shaken(hook != nil)
-	if c.out.aside(appendHandshakeReply(nil, "")) != nil || !c.life.phase.CompareAndSwap(phaseHandshake, phaseOpen) {
+	c.in.handshakeDone(hook != nil)
+	if c.out.putUntracked(appendHandshakeReply(nil, "")) != nil || !c.life.phase.CompareAndSwap(phaseHandshake, phaseOpen) {
 		// The connection has ended in the meantime. OnConnected did not run, so OnDisconnected does not run either.
 		if hook != nil {
 			c.in.open()

@@ -78,7 +78,7 @@ func TestHandshake(t *testing.T) {
 		c.expect(`{"error":"Handshake was canceled."}`)
 		c.expectClose(1000)
 	})
-	t.Run("item74 lost during handshake: nobody is told", func(t *testing.T) {
+	t.Run("item74 lost during handshake: no hook runs", func(t *testing.T) {
 		c := h.open()
 		c.nc.Close()
 		sentinel := h.dial()

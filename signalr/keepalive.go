@@ -81,7 +81,7 @@ func (c *Conn) beatOpen(now int64, t *Timeouts, polled bool) {
 		c.end(ending{err: errExpired, allowReconnect: true, code: closeNormal, status: StatusNormal})
 	case !polled && over(now, c.times.sent.Load(), t.KeepAlive) && c.out.pending() == 0:
 		// With bytes waiting, the client is not short of signs of life but of room for them.
-		_ = c.out.aside(c.proto.appendPing(nil))
+		_ = c.out.putUntracked(c.proto.appendPing(nil))
 	}
 }
 

@@ -159,7 +159,7 @@ func TestLongPolling(t *testing.T) {
 		await(t, gone, "OnDisconnected")
 		h.gone()
 	})
-	t.Run("item56 item41 nobody fetches the Close", func(t *testing.T) {
+	t.Run("item56 item41 an unfetched Close", func(t *testing.T) {
 		h.pollDial()
 		h.only().Abort()
 		await(t, gone, "OnDisconnected")

@@ -13,8 +13,8 @@ func NodeOf(r *http.Request) string {
 	return token[:max(0, strings.LastIndexByte(token, '.'))]
 }
 
-// elsewhere calls Options.OnUnknownToken for a request of another node, and reports whether the request was answered.
-func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request) bool {
+// forwardUnknown calls Options.OnUnknownToken for a request of another node, and reports whether the request was answered.
+func (s *Server) forwardUnknown(w http.ResponseWriter, r *http.Request) bool {
 	ask := s.opts.OnUnknownToken
 	if ask == nil || r.Method == http.MethodOptions {
 		return false

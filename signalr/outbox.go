@@ -65,9 +65,9 @@ func (o *outbox) write(frames []Frame) error {
 // put appends one hub message even if the outbox is full. Completions use it: the limits on open calls bound their number.
 func (o *outbox) put(b []byte) error { return o.putOne(b, true) }
 
-// aside is put for messages that belong to the current transport and are not replayed on the next one: the handshake
+// putUntracked is put for messages that belong to the current transport and are not replayed on the next one: the handshake
 // response, pings and acknowledgements.
-func (o *outbox) aside(b []byte) error { return o.putOne(b, false) }
+func (o *outbox) putUntracked(b []byte) error { return o.putOne(b, false) }
 
 func (o *outbox) putOne(b []byte, tracked bool) error {
 	o.mu.Lock()

@@ -67,7 +67,7 @@ func (l *longPoll) probe(number uint64) {
 	l.poll.Lock()
 	l.poll.probe = number
 	l.poll.Unlock()
-	_ = l.conn.out.aside(l.conn.proto.appendPing(nil)) // fails if the connection is closing
+	_ = l.conn.out.putUntracked(l.conn.proto.appendPing(nil)) // fails if the connection is closing
 }
 
 // polledAgain notes that a poll begins: it answers a probe if the polls before it have taken everything.

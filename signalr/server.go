@@ -63,7 +63,7 @@ func NewServer(hub *Hub, opts Options) *Server {
 // ServeHTTP answers negotiate (any path whose last segment is "negotiate", see [CutNegotiate]) and takes connections (any other path).
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.containRequest()
-	if s.elsewhere(w, r) || !s.allowed(w, r) || !s.working(w) {
+	if s.forwardUnknown(w, r) || !s.allowed(w, r) || !s.working(w) {
 		return
 	}
 	if _, negotiate := CutNegotiate(r.URL.Path); negotiate {

@@ -8,7 +8,7 @@ import (
 )
 
 func TestShutdown(t *testing.T) {
-	t.Run("item150 refuses first, then closes all with leave to reconnect", func(t *testing.T) {
+	t.Run("item150 refuses first, then closes all with allowReconnect", func(t *testing.T) {
 		hub, met, gone := meetingHub()
 		h := start(t, hub, Options{Limits: Limits{DrainRate: 40}}) // two per step
 		var clients []*client

@@ -148,8 +148,8 @@ func (s *stateful) resumed() {
 	n.repeated = n.handled > 0 // the last acknowledgement may have been lost with the old socket
 }
 
-// owed returns the number to acknowledge, 0 if no acknowledgement is due.
-func (s *stateful) owed() int64 {
+// takeAcknowledgement returns the number to acknowledge, 0 if no acknowledgement is due.
+func (s *stateful) takeAcknowledgement() int64 {
 	n := &s.count
 	n.Lock()
 	defer n.Unlock()
@@ -357,8 +357,8 @@ func (c *Conn) beatState(now int64) bool {
 	case since != 0:
 		return false
 	}
-	if n := c.state.owed(); n != 0 {
-		_ = c.out.aside(c.proto.appendAck(nil, n)) // fails only if the connection is closing; then the Ack is not needed
+	if n := c.state.takeAcknowledgement(); n != 0 {
+		_ = c.out.putUntracked(c.proto.appendAck(nil, n)) // fails only if the connection is closing; then the Ack is not needed
 	}
 	return true
 }

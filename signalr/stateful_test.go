@@ -317,7 +317,7 @@ func TestStatefulInput(t *testing.T) {
 		}
 	}
 
-	t.Run("item158 what was handled is not handled again", func(t *testing.T) {
+	t.Run("item158 handled messages are dropped", func(t *testing.T) {
 		k := h.keep()
 		await(t, met, "connection")
 		k.msg(note("a"), note("b"), note("c"))

@@ -169,7 +169,7 @@ func TestStreamEnds(t *testing.T) {
 		c.msg(ask)
 		c.expect(answer)
 	})
-	t.Run("item114 item120 streams block nobody", func(t *testing.T) {
+	t.Run("item114 item120 streams block no other call", func(t *testing.T) {
 		c := h.dial()
 		c.msg(call4("a", "Silent", ""), call4("b", "Silent", ""), ask)
 		c.expect(answer)

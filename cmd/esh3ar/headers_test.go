@@ -9,7 +9,7 @@ import (
 )
 
 // get makes a call without following redirects.
-func (w *whole) get(t *testing.T, viaGateway bool, method, path, token string) (*http.Response, string) {
+func (w *testPlatform) get(t *testing.T, viaGateway bool, method, path, token string) (*http.Response, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+w.address(viaGateway)+path, http.NoBody)
 	if err != nil {

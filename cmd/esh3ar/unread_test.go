@@ -130,7 +130,7 @@ func apiRequests() (list []string) {
 }
 
 // text is a request with the credentials that its path asks for. What would change something has none.
-func (w *whole) text(request string) string {
+func (w *testPlatform) text(request string) string {
 	method, target, _ := strings.Cut(request, " ")
 	head := request + " HTTP/1.1\r\nHost: x\r\n"
 	switch {
@@ -201,7 +201,7 @@ func TestServers_UnreadAnswers_ConnectionEnds(t *testing.T) {
 	turns := make(chan struct{}, 16)
 	for _, request := range slices.Compact(requests) {
 		for name, at := range map[string]struct {
-			server  *whole
+			server  *testPlatform
 			address string
 		}{"node": {open, open.node}, "gateway": {open, open.gateway}, "operators": {apart, apart.operators}} {
 			turns <- struct{}{}
@@ -214,7 +214,7 @@ func TestServers_UnreadAnswers_ConnectionEnds(t *testing.T) {
 		}
 	}
 	running.Wait()
-	for _, server := range []*whole{open, apart} {
+	for _, server := range []*testPlatform{open, apart} {
 		if stack := server.log.panicked(); stack != "" {
 			t.Errorf("a server has panicked: %s", stack)
 		}
@@ -222,7 +222,7 @@ func TestServers_UnreadAnswers_ConnectionEnds(t *testing.T) {
 }
 
 // fillEvents sends messages, so that a stream from the first event has more than the buffers of a connection take.
-func (w *whole) fillEvents(t *testing.T) {
+func (w *testPlatform) fillEvents(t *testing.T) {
 	t.Helper()
 	messages := make([]string, 1000)
 	for i := range messages {
@@ -253,7 +253,7 @@ func (w *whole) fillEvents(t *testing.T) {
 }
 
 // lastEvent is the position of a stream that begins now.
-func (w *whole) lastEvent(t *testing.T) string {
+func (w *testPlatform) lastEvent(t *testing.T) string {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodGet, "http://"+w.node+"/v1/events", nil)
 	if err != nil {

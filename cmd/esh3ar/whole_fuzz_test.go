@@ -138,7 +138,7 @@ func handshakeOf(mode byte) []byte {
 }
 
 // hubOf returns the hub of a mode and a credential for it.
-func (w *whole) hubOf(mode byte) (path, token string) {
+func (w *testPlatform) hubOf(mode byte) (path, token string) {
 	if mode&viaBusinessHub != 0 {
 		return "/business-user", w.key
 	}
@@ -146,7 +146,7 @@ func (w *whole) hubOf(mode byte) (path, token string) {
 }
 
 // upgrade makes the connection a WebSocket; false: the hub has no place at the moment.
-func (w *whole) upgrade(t *testing.T, conn net.Conn, r *bufio.Reader, mode byte) bool {
+func (w *testPlatform) upgrade(t *testing.T, conn net.Conn, r *bufio.Reader, mode byte) bool {
 	t.Helper()
 	path, token := w.hubOf(mode)
 	_ = conn.SetReadDeadline(time.Now().Add(time.Minute)) // bounds a hang
@@ -226,7 +226,7 @@ type poll struct {
 }
 
 // newPoll negotiates; nil: the hub has no place at the moment.
-func (w *whole) newPoll(t *testing.T, mode byte) *poll {
+func (w *testPlatform) newPoll(t *testing.T, mode byte) *poll {
 	t.Helper()
 	path, token := w.hubOf(mode)
 	conn, r := w.dial(t, w.address(mode&viaGateway != 0))
@@ -247,7 +247,7 @@ func (w *whole) newPoll(t *testing.T, mode byte) *poll {
 }
 
 // redirected negotiates with the node that a gateway has chosen.
-func (w *whole) redirected(t *testing.T, path, token string) *poll {
+func (w *testPlatform) redirected(t *testing.T, path, token string) *poll {
 	t.Helper()
 	conn, r := w.dial(t, w.node)
 	p := &poll{t: t, conn: conn, r: r, target: path + "/negotiate?negotiateVersion=1", headers: "Authorization: Bearer " + token + "\r\n"}

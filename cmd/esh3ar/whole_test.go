@@ -21,8 +21,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/auth"
 )
 
-// whole is a complete node behind a gateway, both in this process, so that the coverage of their code guides the fuzzer.
-type whole struct {
+// testPlatform is a complete node behind a gateway, both in this process, so that the coverage of their code guides the fuzzer.
+type testPlatform struct {
 	node, gateway string // host:port
 	operators     string // host:port of what --admin-listen names; else node's
 	key, token    string // of the business and of a device
@@ -63,10 +63,10 @@ func (l *panicLog) panicked() string {
 }
 
 // startWhole starts the servers for one test and ends them with it.
-func startWhole(tb testing.TB, flags ...string) *whole {
+func startWhole(tb testing.TB, flags ...string) *testPlatform {
 	tb.Helper()
 	dir := tb.TempDir()
-	w := &whole{node: freeAddress(tb), gateway: freeAddress(tb), log: &panicLog{ready: make(chan struct{})}}
+	w := &testPlatform{node: freeAddress(tb), gateway: freeAddress(tb), log: &panicLog{ready: make(chan struct{})}}
 	w.operators = w.node
 	if i := slices.Index(flags, "--admin-listen"); i >= 0 {
 		w.operators = flags[i+1]
@@ -112,7 +112,7 @@ func freeAddress(tb testing.TB) string {
 	return l.Addr().String()
 }
 
-func (w *whole) deviceToken(tb testing.TB, admin string) string {
+func (w *testPlatform) deviceToken(tb testing.TB, admin string) string {
 	tb.Helper()
 	body := strings.NewReader(`{"phoneNumber":"` + wholePhone + `","deviceId":"fuzzed"}`)
 	req, err := http.NewRequest(http.MethodPost, "http://"+w.operators+"/admin/v1/device-tokens", body)
@@ -134,13 +134,13 @@ func (w *whole) deviceToken(tb testing.TB, admin string) string {
 }
 
 // fill replaces the names of credentials in a fuzzed text by the credentials, so that mutations keep them valid.
-func (w *whole) fill(text []byte) []byte {
+func (w *testPlatform) fill(text []byte) []byte {
 	text = bytes.ReplaceAll(text, []byte("{KEY}"), []byte(w.key))
 	return bytes.ReplaceAll(text, []byte("{TOKEN}"), []byte(w.token))
 }
 
 // address is the node or the gateway.
-func (w *whole) address(viaGateway bool) string {
+func (w *testPlatform) address(viaGateway bool) string {
 	if viaGateway {
 		return w.gateway
 	}
@@ -151,7 +151,7 @@ func (w *whole) address(viaGateway bool) string {
 const readWithin = 200 * time.Millisecond
 
 // dial opens a connection for one input.
-func (w *whole) dial(t *testing.T, address string) (*net.TCPConn, *bufio.Reader) {
+func (w *testPlatform) dial(t *testing.T, address string) (*net.TCPConn, *bufio.Reader) {
 	t.Helper()
 	c, err := net.Dial("tcp", address)
 	if err != nil {
@@ -164,7 +164,7 @@ func (w *whole) dial(t *testing.T, address string) (*net.TCPConn, *bufio.Reader)
 }
 
 // unharmed fails if a server has recovered from a panic or does not serve a good caller.
-func (w *whole) unharmed(t *testing.T) {
+func (w *testPlatform) unharmed(t *testing.T) {
 	t.Helper()
 	if stack := w.log.panicked(); stack != "" {
 		t.Fatalf("a server has panicked: %.4000s", stack)

@@ -36,7 +36,7 @@ func (s source) values(dir, name string) ([]float64, error) {
 	var found []float64
 	for _, file := range f.files {
 		ast.Inspect(file, func(n ast.Node) bool {
-			found = append(found, f.beside(n, name)...)
+			found = append(found, f.constantsNear(n, name)...)
 			return true
 		})
 	}
@@ -94,8 +94,8 @@ func (onlyTime) Import(path string) (*types.Package, error) {
 	return p, nil
 }
 
-// beside returns the constants in the same call, list, assignment or pair as a field of that name.
-func (f *folder) beside(n ast.Node, name string) []float64 {
+// constantsNear returns the constants in the same call, list, assignment or pair as a field of that name.
+func (f *folder) constantsNear(n ast.Node, name string) []float64 {
 	var expressions []ast.Expr
 	switch n := n.(type) {
 	case *ast.CallExpr:

@@ -32,8 +32,8 @@ func ParsePolicy(text []byte) (Policy, error) {
 		r.fault("policy", &more, "must be one document")
 	}
 	r.object("", doc.Content[0], fields{
-		"min": r.whole(&p.Min), "max": r.whole(&p.Max), "metrics": r.rules(&p.Rules),
-		"up": r.pace(&p.Up), "down": r.pace(&p.Down), "maxIneffectiveSteps": r.whole(&p.MaxIneffectiveSteps), "retry": r.duration(&p.Retry),
+		"min": r.integer(&p.Min), "max": r.integer(&p.Max), "metrics": r.rules(&p.Rules),
+		"up": r.pace(&p.Up), "down": r.pace(&p.Down), "maxIneffectiveSteps": r.integer(&p.MaxIneffectiveSteps), "retry": r.duration(&p.Retry),
 	})
 	if len(r.faults) > 0 {
 		return p, errors.Join(r.faults...)
@@ -91,7 +91,7 @@ func (r *reader) object(at string, n *yaml.Node, known fields) {
 func (r *reader) pace(into *StepRules) field {
 	return func(at string, n *yaml.Node) {
 		r.object(at+".", n, fields{
-			"stabilizationWindow": r.duration(&into.StabilizationWindow), "step": r.whole(&into.Step), "percent": r.whole(&into.Percent),
+			"stabilizationWindow": r.duration(&into.StabilizationWindow), "step": r.integer(&into.Step), "percent": r.integer(&into.Percent),
 			"cooldown": r.duration(&into.Cooldown), "tolerance": r.number(&into.Tolerance),
 		})
 	}
@@ -118,7 +118,7 @@ func (r *reader) metric(into *Metric) field {
 	return func(_ string, n *yaml.Node) { *into = Metric(n.Value) }
 }
 
-func (r *reader) whole(into *int) field {
+func (r *reader) integer(into *int) field {
 	return func(at string, n *yaml.Node) {
 		v, err := strconv.Atoi(n.Value)
 		if err != nil || n.Kind != yaml.ScalarNode {

@@ -397,8 +397,8 @@ func TestCluster_StalePresence_LosesAndReordersNothing(t *testing.T) {
 	})
 }
 
-// crowd is a fixture with phones on all nodes, each with a second device on the next node, and businesses that call any node.
-type crowd struct {
+// crowdedTown is a fixture with phones on all nodes, each with a second device on the next node, and businesses that call any node.
+type crowdedTown struct {
 	*town
 	phones []*crowdPhone
 	sent   map[esh3ar.Recipient][]*esh3ar.Message
@@ -410,8 +410,8 @@ type crowdPhone struct {
 	session   *delivery.Session
 }
 
-func newCrowd(c *town, recipients int) *crowd {
-	k := &crowd{town: c, sent: map[esh3ar.Recipient][]*esh3ar.Message{}}
+func newCrowd(c *town, recipients int) *crowdedTown {
+	k := &crowdedTown{town: c, sent: map[esh3ar.Recipient][]*esh3ar.Message{}}
 	for i := range recipients {
 		for device := range 2 {
 			p := &crowdPhone{recipient: alice + esh3ar.Recipient(i)}
@@ -425,7 +425,7 @@ func newCrowd(c *town, recipients int) *crowd {
 }
 
 // send stores messages for every recipient, through a node that does not depend on where the recipients are connected.
-func (k *crowd) send(round int) {
+func (k *crowdedTown) send(round int) {
 	for i := range len(k.phones) / 2 {
 		r := alice + esh3ar.Recipient(i)
 		n := len(k.sent[r])
@@ -435,7 +435,7 @@ func (k *crowd) send(round int) {
 
 // acknowledge makes every second device acknowledge all messages of its user. Each message must have arrived within one period
 // of the sweep after its commit.
-func (k *crowd) acknowledge() {
+func (k *crowdedTown) acknowledge() {
 	synctest.Wait()
 	late := esh3ar.TimeOf(time.Now().Add(-sweepEvery))
 	for i, p := range k.phones {
@@ -455,7 +455,7 @@ func (k *crowd) acknowledge() {
 }
 
 // check compares the received messages with the sent ones.
-func (k *crowd) check() {
+func (k *crowdedTown) check() {
 	synctest.Wait()
 	for i, p := range k.phones {
 		got := p.received()

@@ -21,20 +21,20 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const alice = esh3ar.Recipient(967771000001)
 
-// house is a fixture of an engine with a real store.
-type house struct {
+// fixture is a fixture of an engine with a real store.
+type fixture struct {
 	t      *testing.T
 	store  *embedded.Store
 	engine *delivery.Engine
 }
 
-func open(t *testing.T, opts delivery.Options) *house {
+func open(t *testing.T, opts delivery.Options) *fixture {
 	t.Helper()
 	store, err := embedded.Open(t.TempDir(), embedded.Options{SettleLinger: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{t, store, delivery.New(store, opts)}
+	h := &fixture{t, store, delivery.New(store, opts)}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- h.engine.Run(ctx) }()
@@ -51,12 +51,12 @@ func open(t *testing.T, opts delivery.Options) *house {
 }
 
 // store stores a message and, if hinted, publishes it as ingest does.
-func (h *house) append(content string, hinted bool) *esh3ar.Message {
+func (h *fixture) append(content string, hinted bool) *esh3ar.Message {
 	h.t.Helper()
 	return h.appendFrom(esh3ar.NewBusinessID(), content, hinted)
 }
 
-func (h *house) appendFrom(business esh3ar.BusinessID, content string, hinted bool) *esh3ar.Message {
+func (h *fixture) appendFrom(business esh3ar.BusinessID, content string, hinted bool) *esh3ar.Message {
 	h.t.Helper()
 	m := &esh3ar.Message{ID: esh3ar.NewMessageID(), Business: business, Recipient: alice, Priority: esh3ar.Normal, Content: content}
 	if _, err := h.store.Append(h.t.Context(), []*esh3ar.Call{{Business: m.Business, Messages: []*esh3ar.Message{m}}}); err != nil {
@@ -68,7 +68,7 @@ func (h *house) appendFrom(business esh3ar.BusinessID, content string, hinted bo
 	return m
 }
 
-func (h *house) awaitStatus(id esh3ar.MessageID, want esh3ar.Status) {
+func (h *fixture) awaitStatus(id esh3ar.MessageID, want esh3ar.Status) {
 	h.t.Helper()
 	var got esh3ar.Record
 	eventually(h.t, func() bool {

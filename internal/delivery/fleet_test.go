@@ -10,8 +10,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/presence"
 )
 
-// scene is the configuration of a simulated history.
-type scene struct {
+// simConfig is the configuration of a simulated history.
+type simConfig struct {
 	nodes int
 	calm  bool // no hint is lost or delayed, so hints alone must deliver every message, without a sweep
 }
@@ -19,7 +19,7 @@ type scene struct {
 // fleet is the nodes of a simulation and their network: the real state machine of each node's router, presence, and hints that are
 // lost, duplicated, delayed or misrouted.
 type fleet struct {
-	scene
+	simConfig
 	nodes    []*simNode
 	presence map[simEntry]time.Time // until when
 	failing  int                    // calls of presence that will fail
@@ -53,8 +53,8 @@ type simLookUp struct {
 // simSaying is a presence update in flight.
 type simSaying struct{ assert, retract []esh3ar.Recipient }
 
-func (f *fleet) open(s scene, now time.Time) {
-	f.scene, f.presence = s, map[simEntry]time.Time{}
+func (f *fleet) open(s simConfig, now time.Time) {
+	f.simConfig, f.presence = s, map[simEntry]time.Time{}
 	for i := range max(s.nodes, 1) {
 		n := &simNode{id: membership.NodeID(fmt.Sprint("n", i)), renewed: now}
 		n.begin(s.nodes > 1)
@@ -99,7 +99,7 @@ var mishapKinds = [opKinds]bool{
 }
 
 // doFleet runs a step of the traffic between nodes.
-func (w *world) doFleet(o op) {
+func (w *simulation) doFleet(o op) {
 	n := w.node(o.a)
 	if n.board == nil {
 		return
@@ -138,7 +138,7 @@ func (w *world) doFleet(o op) {
 }
 
 // node returns a running node; at least one always runs.
-func (w *world) node(n uint32) *simNode {
+func (w *simulation) node(n uint32) *simNode {
 	var awake []*simNode
 	for _, node := range w.fleet.nodes {
 		if !node.paused {
@@ -149,7 +149,7 @@ func (w *world) node(n uint32) *simNode {
 }
 
 // tell passes a notice about a recipient to the sessions of a node and, as a hint, to the other nodes.
-func (w *world) tell(n *simNode, from *simConn, hints ...presence.Hint) {
+func (w *simulation) tell(n *simNode, from *simConn, hints ...presence.Hint) {
 	for i := range hints {
 		ev, _ := eventOf(&hints[i], w.now)
 		if hints[i].Kind == presence.Acknowledged { // whatever a planted fault makes of it between nodes
@@ -162,7 +162,7 @@ func (w *world) tell(n *simNode, from *simConn, hints ...presence.Hint) {
 	}
 }
 
-func (w *world) hear(n *simNode, from *simConn, r esh3ar.Recipient, ev event) {
+func (w *simulation) hear(n *simNode, from *simConn, r esh3ar.Recipient, ev event) {
 	for _, c := range w.conns {
 		if c != from && c.node == n && c.inbox.recipient == r && !c.closed {
 			c.mailbox = append(c.mailbox, ev)
@@ -171,7 +171,7 @@ func (w *world) hear(n *simNode, from *simConn, r esh3ar.Recipient, ev event) {
 }
 
 // route runs half of a look-up of a node: the look-up begins, or its answer arrives.
-func (w *world) route(n *simNode) {
+func (w *simulation) route(n *simNode) {
 	if n.looking == nil {
 		if asked := n.board.LookUp(); asked != nil {
 			n.looking = w.lookUp(asked)
@@ -198,7 +198,7 @@ func (w *world) route(n *simNode) {
 	}
 }
 
-func (w *world) lookUp(asked []esh3ar.Recipient) *simLookUp {
+func (w *simulation) lookUp(asked []esh3ar.Recipient) *simLookUp {
 	l := &simLookUp{asked: asked}
 	if w.presenceFails() {
 		l.err = errSim
@@ -215,7 +215,7 @@ func (w *world) lookUp(asked []esh3ar.Recipient) *simLookUp {
 	return l
 }
 
-func (w *world) presenceFails() bool {
+func (w *simulation) presenceFails() bool {
 	if w.failing == 0 {
 		return false
 	}
@@ -225,7 +225,7 @@ func (w *world) presenceFails() bool {
 
 // say runs half of a presence update of a node: the node takes the next batch, or the batch in flight arrives. After a failure
 // the node does not know whether the batch arrived.
-func (w *world) say(n *simNode, choice uint32) {
+func (w *simulation) say(n *simNode, choice uint32) {
 	if n.saying == nil {
 		if asked := n.board.NextBatch(); asked != nil {
 			assert, retract := n.board.Decide(n.holds(asked))
@@ -250,18 +250,18 @@ func (w *world) say(n *simNode, choice uint32) {
 	}
 }
 
-func (w *world) assert(n *simNode, rs []esh3ar.Recipient, now time.Time) {
+func (w *simulation) assert(n *simNode, rs []esh3ar.Recipient, now time.Time) {
 	for _, r := range rs {
 		w.presence[simEntry{n, r}] = now.Add(presence.TTL)
 	}
 }
 
-func (w *world) counter(r esh3ar.Recipient) esh3ar.Seq {
+func (w *simulation) counter(r esh3ar.Recipient) esh3ar.Seq {
 	return esh3ar.Seq(len(w.inboxes[int(r)%simRecipients].messages))
 }
 
 // renew makes nodes assert their recipients again, and expires old entries.
-func (w *world) renew() {
+func (w *simulation) renew() {
 	const every = presence.RenewInterval / presence.Shards
 	for _, n := range w.fleet.nodes {
 		for ; n.board != nil && !n.paused && !n.renewed.Add(every).After(w.now); n.renewed = n.renewed.Add(every) {
@@ -281,7 +281,7 @@ func (w *world) renew() {
 }
 
 // carry delivers the oldest parcel to its node.
-func (w *world) carry(n *simNode) {
+func (w *simulation) carry(n *simNode) {
 	if len(n.parcels) == 0 {
 		return
 	}
@@ -300,7 +300,7 @@ func (w *world) carry(n *simNode) {
 }
 
 // misroute drops, duplicates or delays a parcel, or delivers it to another node.
-func (w *world) misroute(n *simNode, o op) {
+func (w *simulation) misroute(n *simNode, o op) {
 	if len(n.parcels) == 0 {
 		return
 	}
@@ -322,7 +322,7 @@ func (w *world) misroute(n *simNode, o op) {
 }
 
 // lie inverts a presence entry.
-func (w *world) lie(e simEntry) {
+func (w *simulation) lie(e simEntry) {
 	if _, ok := w.presence[e]; ok {
 		delete(w.presence, e)
 		return
@@ -331,14 +331,14 @@ func (w *world) lie(e simEntry) {
 }
 
 // restart restarts a node. Its presence entries stay until they expire or another node follows them.
-func (w *world) restart(n *simNode) {
+func (w *simulation) restart(n *simNode) {
 	w.mishaps = w.mishaps || n.board != nil
 	n.begin(n.board != nil)
 	n.renewed = w.now
 }
 
 // pauseNode pauses a node, unless it is the last running one.
-func (w *world) pauseNode(n *simNode) {
+func (w *simulation) pauseNode(n *simNode) {
 	running := 0
 	for _, other := range w.fleet.nodes {
 		if !other.paused {
@@ -348,7 +348,7 @@ func (w *world) pauseNode(n *simNode) {
 	n.paused = running > 1
 }
 
-func (w *world) wake(n *simNode) {
+func (w *simulation) wake(n *simNode) {
 	if n.paused {
 		n.paused = false
 		n.renewed = w.now // whatever was missed is not made good at once
@@ -357,7 +357,7 @@ func (w *world) wake(n *simNode) {
 }
 
 // move connects a phone to another node. Its old connection does not notice.
-func (w *world) move(o op) {
+func (w *simulation) move(o op) {
 	var there []*simConn
 	for _, c := range w.conns {
 		if !c.closed && !c.deaf {
@@ -378,7 +378,7 @@ func (w *world) move(o op) {
 }
 
 // converge delivers everything in flight between nodes. No time passes.
-func (w *world) converge() {
+func (w *simulation) converge() {
 	for range 200 {
 		for _, n := range w.fleet.nodes {
 			if n.board == nil {
@@ -398,7 +398,7 @@ func (w *world) converge() {
 	w.breaks("the nodes do not come to rest")
 }
 
-func (w *world) converged() bool {
+func (w *simulation) converged() bool {
 	for _, n := range w.fleet.nodes {
 		if n.board != nil && (n.looking != nil || n.saying != nil || len(n.parcels) > 0 || !n.board.Idle()) {
 			return false
@@ -408,7 +408,7 @@ func (w *world) converged() bool {
 }
 
 // cut drops everything in flight between nodes.
-func (w *world) cut() {
+func (w *simulation) cut() {
 	for _, n := range w.fleet.nodes {
 		n.parcels = nil
 		if n.looking != nil {
@@ -421,7 +421,7 @@ func (w *world) cut() {
 
 // probe sends every recipient one more message and follows it. The message must wake only sessions that it concerns, all
 // windows must be empty when it is acknowledged, and wrong presence entries that its hint followed must be corrected.
-func (w *world) probe() {
+func (w *simulation) probe() {
 	w.failing = 0
 	w.converge()
 	for i, box := range w.inboxes {
@@ -434,7 +434,7 @@ func (w *world) probe() {
 	w.checkPresence(!w.mishaps)
 }
 
-func (w *world) acknowledgeOnce(m *simMessage) {
+func (w *simulation) acknowledgeOnce(m *simMessage) {
 	key := pushKey{m.ID, m.Life}
 	got := slices.DeleteFunc(slices.Clone(w.conns), func(c *simConn) bool { return c.by[key] == nil })
 	if len(got) == 0 {
@@ -452,7 +452,7 @@ func (w *world) acknowledgeOnce(m *simMessage) {
 
 // checkPresence compares presence with the connections. After a hint to every recipient no wrong entry may be left, and if no
 // failure was injected, no connection may be missing.
-func (w *world) checkPresence(whole bool) {
+func (w *simulation) checkPresence(whole bool) {
 	for _, n := range w.fleet.nodes {
 		for _, box := range w.inboxes {
 			_, said := w.presence[simEntry{n, box.recipient}]

@@ -9,7 +9,7 @@ import (
 )
 
 // step runs the real state machine and executes its effects.
-func (w *world) step(c *simConn, ev event, fails bool) {
+func (w *simulation) step(c *simConn, ev event, fails bool) {
 	if c.closed {
 		return
 	}
@@ -64,7 +64,7 @@ func (w *world) step(c *simConn, ev event, fails bool) {
 
 // watchPauses sends a tick to a session and checks each backoff that begins: before redelivery k it is d = min(cap, base·2^(k−1)), of
 // which one half is fixed and the other half random.
-func (w *world) watchPauses(c *simConn, look func(random func(int64) int64)) {
+func (w *simulation) watchPauses(c *simConn, look func(random func(int64) int64)) {
 	s := &c.step
 	var before [esh3ar.Priorities]laneTimer
 	if s.lanes != nil {
@@ -93,7 +93,7 @@ func (w *world) watchPauses(c *simConn, look func(random func(int64) int64)) {
 var errSim = errors.New("the store is away")
 
 // readInbox answers a read from a snapshot of the store at the time of the answer or a little earlier.
-func (w *world) readInbox(ev event, fails bool, answer func(*esh3ar.InboxPage, error)) {
+func (w *simulation) readInbox(ev event, fails bool, answer func(*esh3ar.InboxPage, error)) {
 	if fails {
 		w.mishaps = true
 		answer(&esh3ar.InboxPage{}, errSim)
@@ -127,7 +127,7 @@ func (b *simInbox) pending(q *esh3ar.InboxQuery) (page esh3ar.InboxPage) {
 }
 
 // carryOut executes effects as a worker does, through the simulated network.
-func (w *world) carryOut(c *simConn, fx *effects) {
+func (w *simulation) carryOut(c *simConn, fx *effects) {
 	for _, d := range fx.done {
 		d.call(d.err)
 	}
@@ -154,7 +154,7 @@ func (w *world) carryOut(c *simConn, fx *effects) {
 }
 
 // judge passes a verdict to the breaker, as a worker does.
-func (w *world) judge(c *simConn, v verdict, culprit suspect) {
+func (w *simulation) judge(c *simConn, v verdict, culprit suspect) {
 	d := w.device(c)
 	if _, closed := d.breaker.apply(&simRules.Breaker, v, culprit, w.now, func(n int64) int64 { return n / 2 }); closed {
 		d.breaker, d.failures = breaker{}, 0
@@ -166,7 +166,7 @@ func (w *world) judge(c *simConn, v verdict, culprit suspect) {
 
 // checkSpent checks that a settlement may count an attempt: the phone was heard and did not acknowledge in time, or it closed
 // the connection over a message on trial.
-func (w *world) checkSpent(c *simConn, st *settlement) {
+func (w *simulation) checkSpent(c *simConn, st *settlement) {
 	for i := range st.changes {
 		change := &st.changes[i]
 		if change.To != esh3ar.Failed && change.To != esh3ar.Scheduled {
@@ -189,7 +189,7 @@ func (w *world) checkSpent(c *simConn, st *settlement) {
 }
 
 // write simulates the socket.
-func (w *world) write(c *simConn, fx *effects) {
+func (w *simulation) write(c *simConn, fx *effects) {
 	if len(fx.batch.Pushes) > 0 {
 		var next effects
 		if c.full {
@@ -211,7 +211,7 @@ func (w *world) write(c *simConn, fx *effects) {
 }
 
 // receive handles a batch of first deliveries at the phone.
-func (w *world) receive(c *simConn, batch Batch) {
+func (w *simulation) receive(c *simConn, batch Batch) {
 	for _, p := range batch.Pushes {
 		m, seq := w.byID[p.Message.ID], p.Message.Seq
 		key := pushKey{m.ID, c.step.window.find(m.ID).life}
@@ -252,7 +252,7 @@ func (w *world) receive(c *simConn, batch Batch) {
 }
 
 // unackedIn returns the number of unacknowledged messages of a lane.
-func (w *world) unackedIn(c *simConn, lane esh3ar.Priority) (n int) {
+func (w *simulation) unackedIn(c *simConn, lane esh3ar.Priority) (n int) {
 	for _, e := range c.step.window.entries {
 		if e.lane == lane && e.state == unacked {
 			n++
@@ -262,7 +262,7 @@ func (w *world) unackedIn(c *simConn, lane esh3ar.Priority) (n int) {
 }
 
 // receiveRepeat checks that a redelivery was due: the oldest message of its lane, not too early, and after a sign of life.
-func (w *world) receiveRepeat(c *simConn, p *Push) {
+func (w *simulation) receiveRepeat(c *simConn, p *Push) {
 	push := c.by[pushKey{p.Message.ID, p.life}]
 	if push == nil {
 		w.breaks("a repeat of %d that was never pushed here", p.Message.Seq)
@@ -291,7 +291,7 @@ func (w *world) receiveRepeat(c *simConn, p *Push) {
 }
 
 // phoneAcks acknowledges a message that the phone has, or one of another connection.
-func (w *world) phoneAcks(c *simConn, o op) {
+func (w *simulation) phoneAcks(c *simConn, o op) {
 	m := c.inbox.pick(o.b)
 	if c.deaf {
 		return
@@ -310,12 +310,12 @@ func (w *world) phoneAcks(c *simConn, o op) {
 }
 
 // acknowledge makes a call and checks at its completion that the change is durable.
-func (w *world) acknowledge(c *simConn, ids []esh3ar.MessageID, read bool) {
+func (w *simulation) acknowledge(c *simConn, ids []esh3ar.MessageID, read bool) {
 	w.heard(c, ids)
 	w.step(c, event{kind: ackEvent, ids: ids, read: read, call: w.durable(c, ids, read)}, false)
 }
 
-func (w *world) durable(c *simConn, ids []esh3ar.MessageID, read bool) func(error) {
+func (w *simulation) durable(c *simConn, ids []esh3ar.MessageID, read bool) func(error) {
 	return func(err error) {
 		if err != nil {
 			return
@@ -337,7 +337,7 @@ func (w *world) durable(c *simConn, ids []esh3ar.MessageID, read bool) func(erro
 }
 
 // phoneAcksUpTo acknowledges by seq. The phone's own list of first pushes determines the messages that this covers.
-func (w *world) phoneAcksUpTo(c *simConn, o op) {
+func (w *simulation) phoneAcksUpTo(c *simConn, o op) {
 	if c.deaf {
 		return
 	}
@@ -361,7 +361,7 @@ func (w *world) phoneAcksUpTo(c *simConn, o op) {
 }
 
 // undelivered returns the messages that are not covered.
-func (w *world) undelivered(covered []esh3ar.MessageID) (ids []esh3ar.MessageID) {
+func (w *simulation) undelivered(covered []esh3ar.MessageID) (ids []esh3ar.MessageID) {
 	for id := range w.byID {
 		if !slices.Contains(covered, id) {
 			ids = append(ids, id)
@@ -371,7 +371,7 @@ func (w *world) undelivered(covered []esh3ar.MessageID) (ids []esh3ar.MessageID)
 }
 
 // commit makes all waiting settlements durable, or fails all of them.
-func (w *world) commit(fails bool) {
+func (w *simulation) commit(fails bool) {
 	jobs := w.settles
 	w.settles = nil
 	for _, job := range jobs {
@@ -397,7 +397,7 @@ func (w *world) commit(fails bool) {
 }
 
 // apply is the model of one change.
-func (w *world) apply(c *esh3ar.Change) esh3ar.Settled {
+func (w *simulation) apply(c *esh3ar.Change) esh3ar.Settled {
 	m := w.byID[c.Message]
 	if m == nil || m.Recipient != c.Recipient {
 		return esh3ar.Settled{Message: c.Message}
@@ -422,7 +422,7 @@ func (w *world) apply(c *esh3ar.Change) esh3ar.Settled {
 }
 
 // checkEnd checks that the end of a message has a permitted cause.
-func (w *world) checkEnd(m *simMessage, c *esh3ar.Change) {
+func (w *simulation) checkEnd(m *simMessage, c *esh3ar.Change) {
 	switch {
 	case !c.To.Ends():
 	case c.To == esh3ar.Expired:
@@ -440,7 +440,7 @@ func (w *world) checkEnd(m *simMessage, c *esh3ar.Change) {
 func (c *simConn) alive(p *simPush) bool { return c.heard > p.heard || c.answered.After(p.at) }
 
 // heard records a sign of life. If it acknowledges a message that was pushed here, the device counts as well.
-func (w *world) heard(c *simConn, ids []esh3ar.MessageID) {
+func (w *simulation) heard(c *simConn, ids []esh3ar.MessageID) {
 	c.heard++
 	win := c.step.window // it forgets what ended elsewhere long ago; an acknowledgement of that says nothing of the device
 	if win != nil && slices.ContainsFunc(ids, func(id esh3ar.MessageID) bool { return win.find(id) != nil }) {
@@ -452,7 +452,7 @@ func (w *world) heard(c *simConn, ids []esh3ar.MessageID) {
 }
 
 // checkWindow counts the entries of the window and compares them with its counters and bounds.
-func (w *world) checkWindow(c *simConn) {
+func (w *simulation) checkWindow(c *simConn) {
 	win := c.step.window
 	if win == nil {
 		return

@@ -16,7 +16,7 @@ import (
 // acknowledges the others.
 type crashingApp struct {
 	t       *testing.T
-	h       *house
+	h       *fixture
 	device  delivery.Device
 	ids     map[string]esh3ar.MessageID // by content
 	crashes int

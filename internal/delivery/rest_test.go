@@ -10,7 +10,7 @@ import (
 
 // rest runs the simulation until it is idle: the store answers, the phones acknowledge, and no new message arrives. First the connected
 // phones must receive all missing messages. Then a new phone empties every inbox.
-func (w *world) rest() {
+func (w *simulation) rest() {
 	w.quieten()
 	w.makeGood()
 	if len(w.fleet.nodes) > 1 {
@@ -46,7 +46,7 @@ func (w *world) rest() {
 }
 
 // quieten ends all faults: every node runs, and every connection has its phone and room.
-func (w *world) quieten() {
+func (w *simulation) quieten() {
 	for _, n := range w.fleet.nodes {
 		w.wake(n)
 	}
@@ -64,7 +64,7 @@ func (w *world) quieten() {
 
 // makeGood delivers, without letting time pass, every message whose lane is not held. After a failure, one round of the sweep
 // must achieve it, without any traffic between the nodes. Without a failure, the traffic in flight must, without the sweep.
-func (w *world) makeGood() {
+func (w *simulation) makeGood() {
 	w.due()
 	if w.mishaps {
 		w.cut()
@@ -91,7 +91,7 @@ func (w *world) makeGood() {
 }
 
 // hearAll delivers the waiting events of all sessions.
-func (w *world) hearAll() {
+func (w *simulation) hearAll() {
 	for _, c := range slices.Clone(w.conns) {
 		for n := 0; len(c.mailbox) > 0 && w.broken == nil; n++ {
 			w.deliver(c, 0, false)
@@ -103,7 +103,7 @@ func (w *world) hearAll() {
 }
 
 // acknowledgeAll makes all phones acknowledge their messages.
-func (w *world) acknowledgeAll() {
+func (w *simulation) acknowledgeAll() {
 	for _, c := range slices.Clone(w.conns) {
 		for _, p := range c.pushes {
 			if !p.acked && w.broken == nil {
@@ -116,7 +116,7 @@ func (w *world) acknowledgeAll() {
 
 // settle runs the simulation until no event is left. It calls check for each connection before its phone acknowledges the last
 // message.
-func (w *world) settle(sweep bool, check func(*simConn)) {
+func (w *simulation) settle(sweep bool, check func(*simConn)) {
 	for range 400 {
 		w.due()
 		if sweep {
@@ -139,7 +139,7 @@ func (w *world) settle(sweep bool, check func(*simConn)) {
 }
 
 // still reports whether no session has work to do.
-func (w *world) still() bool {
+func (w *simulation) still() bool {
 	for _, c := range w.conns {
 		if len(c.mailbox) > 0 || c.step.reading || c.step.needsCatchUp {
 			return false

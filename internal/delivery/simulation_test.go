@@ -46,7 +46,7 @@ func TestSimulation_RecordedHistories_Pass(t *testing.T) {
 		{settled, []uint64{1677, 16200, 24153}}, // calls about entries that the window had forgotten, or that failed and came back
 	} {
 		for _, seed := range found.seeds {
-			playHistory(t, seed, scene{nodes: 1}, history(seed, found.kinds))
+			playHistory(t, seed, simConfig{nodes: 1}, history(seed, found.kinds))
 		}
 	}
 }
@@ -54,7 +54,7 @@ func TestSimulation_RecordedHistories_Pass(t *testing.T) {
 // playSeed plays a third of the histories on one node and the others on two or three; one of five of these is calm.
 func playSeed(t *testing.T, seed uint64) {
 	t.Helper()
-	s, kinds := scene{nodes: 1 + int(seed%3)}, kindsUpTo(opKinds)
+	s, kinds := simConfig{nodes: 1 + int(seed%3)}, kindsUpTo(opKinds)
 	if s.nodes == 1 {
 		kinds = append(kindsUpTo(opRoute), opSettled, opAckFails, opAnswer)
 	} else {
@@ -63,7 +63,7 @@ func playSeed(t *testing.T, seed uint64) {
 	playHistory(t, seed, s, history(seed, kinds))
 }
 
-func playHistory(t *testing.T, seed uint64, s scene, ops []op) {
+func playHistory(t *testing.T, seed uint64, s simConfig, ops []op) {
 	t.Helper()
 	if err := play(s, ops, nil); err != nil {
 		ops = shrink(s, ops)
@@ -184,7 +184,7 @@ func history(seed uint64, kinds []opKind) []op {
 }
 
 // shrink removes steps while the remaining history still fails.
-func shrink(s scene, ops []op) []op {
+func shrink(s simConfig, ops []op) []op {
 	for size := len(ops) / 2; size > 0; size /= 2 {
 		for at := 0; at+size <= len(ops); {
 			shorter := append(append([]op(nil), ops[:at]...), ops[at+size:]...)
@@ -199,7 +199,7 @@ func shrink(s scene, ops []op) []op {
 }
 
 // play runs a history until it is idle and returns the first violated invariant.
-func play(s scene, ops []op, diary *strings.Builder) (err error) {
+func play(s simConfig, ops []op, diary *strings.Builder) (err error) {
 	w := newWorld(s)
 	defer func() {
 		if r := recover(); r != nil {

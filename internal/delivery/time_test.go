@@ -8,7 +8,7 @@ import (
 )
 
 // acceptOne commits a message that is due later, or one with a time to live.
-func (w *world) acceptOne(o op) {
+func (w *simulation) acceptOne(o op) {
 	box := w.inboxes[o.a%simRecipients]
 	m := w.newMessage(box, o)
 	in := time.Duration(1+o.b%30) * time.Second
@@ -24,13 +24,13 @@ func (w *world) acceptOne(o op) {
 }
 
 // mortal starts the TTL of a message.
-func (w *world) mortal(m *simMessage) {
+func (w *simulation) mortal(m *simMessage) {
 	m.ExpiresAt = esh3ar.TimeOf(w.now.Add(m.TTL))
 	w.tasks = append(w.tasks, esh3ar.Task{Kind: esh3ar.ExpireTask, Due: m.ExpiresAt, Message: m.ID, Life: m.Life})
 }
 
 // due runs the tasks that are due, some of them late: tasks have no guaranteed time of execution.
-func (w *world) due() {
+func (w *simulation) due() {
 	w.tasks = slices.DeleteFunc(w.tasks, func(t esh3ar.Task) bool {
 		if t.Due > esh3ar.TimeOf(w.now) {
 			return false
@@ -40,7 +40,7 @@ func (w *world) due() {
 	})
 }
 
-func (w *world) doTask(t *esh3ar.Task) {
+func (w *simulation) doTask(t *esh3ar.Task) {
 	m := w.byID[t.Message]
 	box := w.inboxes[int(m.Recipient)%simRecipients]
 	switch {
@@ -55,7 +55,7 @@ func (w *world) doTask(t *esh3ar.Task) {
 }
 
 // replay begins a new life of a dead letter.
-func (w *world) replay(o op) {
+func (w *simulation) replay(o op) {
 	box := w.inboxes[o.a%simRecipients]
 	for i, m := range box.messages {
 		if m == nil || m.Status != esh3ar.Failed || (o.b+uint32(i))%2 == 0 {

@@ -19,8 +19,8 @@ var simRules = Rules{
 
 const simRecipients = 2
 
-// world is the environment of the state machines: a model of the store, the network between the store and the sessions, and phones.
-type world struct {
+// simulation is the environment of the state machines: a model of the store, the network between the store and the sessions, and phones.
+type simulation struct {
 	now     time.Time
 	ids     uint64
 	inboxes [simRecipients]*simInbox
@@ -119,8 +119,8 @@ type simPush struct {
 	acked   bool // in the rest at the end
 }
 
-func newWorld(s scene) *world {
-	w := &world{now: time.UnixMilli(1_700_000_000_000), byID: map[esh3ar.MessageID]*simMessage{}, devices: map[simPhone]*simDevice{}}
+func newWorld(s simConfig) *simulation {
+	w := &simulation{now: time.UnixMilli(1_700_000_000_000), byID: map[esh3ar.MessageID]*simMessage{}, devices: map[simPhone]*simDevice{}}
 	w.fleet.open(s, w.now)
 	for i := range w.inboxes {
 		w.inboxes[i] = &simInbox{recipient: esh3ar.Recipient(967771000000 + i)}
@@ -128,24 +128,24 @@ func newWorld(s scene) *world {
 	return w
 }
 
-func (w *world) note(format string, args ...any) {
+func (w *simulation) note(format string, args ...any) {
 	w.notes = append(w.notes, fmt.Sprintf(format, args...))
 }
 
-func (w *world) takeNotes() string {
+func (w *simulation) takeNotes() string {
 	notes := strings.Join(w.notes, "; ")
 	w.notes = nil
 	return notes
 }
 
-func (w *world) breaks(format string, args ...any) {
+func (w *simulation) breaks(format string, args ...any) {
 	if w.broken == nil {
 		w.broken = fmt.Errorf(format, args...)
 	}
 }
 
 // do runs one step of a history.
-func (w *world) do(o op) {
+func (w *simulation) do(o op) {
 	if w.calm && mishapKinds[o.kind] {
 		return
 	}
@@ -187,7 +187,7 @@ func (w *world) do(o op) {
 }
 
 // doConn runs a step of one connection.
-func (w *world) doConn(c *simConn, o op) {
+func (w *simulation) doConn(c *simConn, o op) {
 	switch o.kind {
 	case opSilence:
 		w.silence(c, o)
@@ -228,7 +228,7 @@ func (w *world) doConn(c *simConn, o op) {
 	}
 }
 
-func (w *world) conn(n uint32) *simConn {
+func (w *simulation) conn(n uint32) *simConn {
 	var open, awake []*simConn
 	for _, c := range w.conns {
 		if !c.closed {
@@ -257,7 +257,7 @@ func (c *simConn) nextEvent(choice uint32) int {
 func (c *simConn) name() string { return fmt.Sprintf("%s.%s", c.node.id, fmt.Sprintf("%p", c)[8:]) }
 
 // accept commits one to three messages of one recipient and sends hints.
-func (w *world) accept(o op) {
+func (w *simulation) accept(o op) {
 	box := w.inboxes[o.a%simRecipients]
 	for range 1 + o.b%3 {
 		m := w.newMessage(box, o)
@@ -266,7 +266,7 @@ func (w *world) accept(o op) {
 	}
 }
 
-func (w *world) newMessage(box *simInbox, o op) *simMessage {
+func (w *simulation) newMessage(box *simInbox, o op) *simMessage {
 	w.ids++
 	m := &simMessage{}
 	m.ID = esh3ar.MessageIDAt(esh3ar.TimeOf(w.now), [10]byte{2: byte(w.ids >> 16), 3: byte(w.ids >> 8), 4: byte(w.ids)})
@@ -279,14 +279,14 @@ func (w *world) newMessage(box *simInbox, o op) *simMessage {
 }
 
 // enter assigns the next seq to a message.
-func (w *world) enter(box *simInbox, m *simMessage) {
+func (w *simulation) enter(box *simInbox, m *simMessage) {
 	m.Seq, m.Status = esh3ar.Seq(len(box.messages)+1), esh3ar.Queued
 	box.messages = append(box.messages, m)
 	w.note("%s/%d %s", box.recipient, m.Seq, m.Priority)
 }
 
 // hint sends a hint of a stored message to the recipient's connections, with or without the message.
-func (w *world) hint(n *simNode, box *simInbox, m *simMessage, whole bool) {
+func (w *simulation) hint(n *simNode, box *simInbox, m *simMessage, whole bool) {
 	h := enqueuedHint(box.recipient, m.Seq, m.ID, m.Life)
 	if whole {
 		copied := m.Message
@@ -295,11 +295,11 @@ func (w *world) hint(n *simNode, box *simInbox, m *simMessage, whole bool) {
 	w.tell(n, nil, h)
 }
 
-func (w *world) connect(box *simInbox, device uint32) *simConn {
+func (w *simulation) connect(box *simInbox, device uint32) *simConn {
 	return w.connectTo(w.node(device/2), box, Device{Recipient: box.recipient, ID: fmt.Sprint(device % 2)})
 }
 
-func (w *world) connectTo(n *simNode, box *simInbox, device Device) *simConn {
+func (w *simulation) connectTo(n *simNode, box *simInbox, device Device) *simConn {
 	c := &simConn{inbox: box, by: map[pushKey]*simPush{}, device: device, node: n}
 	c.step.recipient = box.recipient
 	d := w.device(c)
@@ -314,7 +314,7 @@ func (w *world) connectTo(n *simNode, box *simInbox, device Device) *simConn {
 	return c
 }
 
-func (w *world) device(c *simConn) *simDevice {
+func (w *simulation) device(c *simConn) *simDevice {
 	phone := simPhone{c.node, c.device}
 	d := w.devices[phone]
 	if d == nil {
@@ -325,7 +325,7 @@ func (w *world) device(c *simConn) *simDevice {
 }
 
 // end ends a connection, by the phone or by the server.
-func (w *world) end(c *simConn, byPeer bool) {
+func (w *simulation) end(c *simConn, byPeer bool) {
 	w.note("%s closed, by the phone: %t", c.name(), byPeer)
 	c.ending = byPeer
 	if d := w.device(c); byPeer && !c.acked && !c.pushedAt.IsZero() && w.now.Sub(c.pushedAt) <= simRules.Breaker.Within {
@@ -341,7 +341,7 @@ func (w *world) end(c *simConn, byPeer bool) {
 }
 
 // silence simulates a phone that is connected but acknowledges nothing for some time.
-func (w *world) silence(c *simConn, o op) {
+func (w *simulation) silence(c *simConn, o op) {
 	if c.deaf {
 		return
 	}
@@ -359,7 +359,7 @@ func (w *world) silence(c *simConn, o op) {
 
 // crashLoop simulates an app that crashes over messages and restarts at once. It crashes over all messages, or over those of one
 // business; then it acknowledges the others.
-func (w *world) crashLoop(o op) {
+func (w *simulation) crashLoop(o op) {
 	poison := simBusiness(o.b >> 20)
 	for range 1 + o.b%5*(1+o.b>>16%2*2) {
 		c := w.connect(w.inboxes[o.a%simRecipients], o.a/simRecipients)
@@ -383,7 +383,7 @@ func (w *world) crashLoop(o op) {
 }
 
 // crash discards all state of a node that is not committed.
-func (w *world) crash(n *simNode) {
+func (w *simulation) crash(n *simNode) {
 	of := func(c *simConn) bool { return c != nil && c.node == n }
 	for _, c := range w.conns {
 		c.closed = c.closed || of(c)
@@ -398,7 +398,7 @@ func (w *world) crash(n *simNode) {
 	w.restart(n)
 }
 
-func (w *world) pass(d time.Duration) {
+func (w *simulation) pass(d time.Duration) {
 	w.now = w.now.Add(d)
 	for _, c := range w.conns {
 		if due := c.step.due(); !c.node.paused && !due.IsZero() && !due.After(w.now) {
@@ -409,7 +409,7 @@ func (w *world) pass(d time.Duration) {
 }
 
 // pause pauses all processes for a minute.
-func (w *world) pause() {
+func (w *simulation) pause() {
 	w.now = w.now.Add(time.Minute)
 	for _, n := range w.nodes {
 		if !n.paused {
@@ -420,7 +420,7 @@ func (w *world) pause() {
 }
 
 // resume ends a pause of a node. Phones could not be heard during the pause, so no timer may expire because of it.
-func (w *world) resume(n *simNode) {
+func (w *simulation) resume(n *simNode) {
 	for _, c := range w.conns {
 		if c.node != n {
 			continue
@@ -439,7 +439,7 @@ func (w *world) resume(n *simNode) {
 	}
 }
 
-func (w *world) sweep() {
+func (w *simulation) sweep() {
 	for _, c := range slices.Clone(w.conns) {
 		if !c.node.paused {
 			w.step(c, event{kind: sweepEvent, seq: esh3ar.Seq(len(c.inbox.messages))}, false)
@@ -448,7 +448,7 @@ func (w *world) sweep() {
 }
 
 // cancel cancels a message in the store and hints it to the sessions.
-func (w *world) cancel(o op) {
+func (w *simulation) cancel(o op) {
 	box := w.inboxes[o.a%simRecipients]
 	m := box.pick(o.b)
 	if m == nil || m.Status.Rank() >= esh3ar.Sent.Rank() {
@@ -459,7 +459,7 @@ func (w *world) cancel(o op) {
 }
 
 // mishap drops, duplicates or delays a hint.
-func (w *world) mishap(c *simConn, o op) {
+func (w *simulation) mishap(c *simConn, o op) {
 	w.mishaps = true
 	for i, ev := range c.mailbox {
 		if ev.kind != hintEvent {
@@ -478,7 +478,7 @@ func (w *world) mishap(c *simConn, o op) {
 }
 
 // deliver passes the next event to the session.
-func (w *world) deliver(c *simConn, at int, fails bool) {
+func (w *simulation) deliver(c *simConn, at int, fails bool) {
 	if at >= len(c.mailbox) {
 		return
 	}
@@ -488,7 +488,7 @@ func (w *world) deliver(c *simConn, at int, fails bool) {
 }
 
 // deliverSettled passes the oldest result of a settlement to the session, before all other waiting events.
-func (w *world) deliverSettled(c *simConn) {
+func (w *simulation) deliverSettled(c *simConn) {
 	at := slices.IndexFunc(c.mailbox, func(ev event) bool { return ev.kind == settledEvent })
 	if at >= 0 {
 		w.deliver(c, at, false)
@@ -497,7 +497,7 @@ func (w *world) deliverSettled(c *simConn) {
 
 // ackFails acknowledges all messages of the phone and fails the commit. The result overtakes the read that the freed window allowed, so
 // the page arrives when the window is full again.
-func (w *world) ackFails(c *simConn) {
+func (w *simulation) ackFails(c *simConn) {
 	if c.deaf {
 		return
 	}
@@ -514,7 +514,7 @@ func (w *world) ackFails(c *simConn) {
 	w.deliver(c, 0, false)
 }
 
-func (w *world) drain(c *simConn) {
+func (w *simulation) drain(c *simConn) {
 	if c.full {
 		c.full = false
 		w.step(c, event{kind: writableEvent}, false)

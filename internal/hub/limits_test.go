@@ -43,7 +43,7 @@ func TestLimitPhones_ConnectionBeyondTheLimit_ReplacesTheOldest(t *testing.T) {
 	}
 	var closed *signalrclient.ErrClosed
 	if _, err := oldest.Next(nil, true); !errors.As(err, &closed) || closed.Reconnect {
-		t.Errorf("oldest connection: got %v, want a close without leave to reconnect", err)
+		t.Errorf("oldest connection: got %v, want a close without allowReconnect", err)
 	}
 	for i, conn := range append(conns, other) {
 		id, err := conn.Invoke("None", "[]")

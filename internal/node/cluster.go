@@ -143,11 +143,6 @@ func (c *cluster) nodes() []membership.Node {
 	return c.heartbeat.Nodes()
 }
 
-// find returns the node with an id; see membership.Heartbeat.Find.
-func (c *cluster) find(ctx context.Context, id membership.NodeID) (membership.Node, bool) {
-	return c.heartbeat.Find(ctx, id)
-}
-
 // recent returns the nodes whose status is current; none if the node runs alone or the registry does not answer.
 func (c *cluster) recent() []membership.Node {
 	if c == nil {

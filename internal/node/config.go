@@ -90,11 +90,11 @@ func (c *Config) Run(ctx context.Context, s Streams) error {
 		return errors.Join(err, n.abandon(ctx))
 	}
 	listener = secured(n.limiter.Listen(listener), cert)
-	beside, err := n.openSidecars(ctx, s, plan)
+	sidecars, err := n.openSidecars(ctx, s, plan)
 	if err != nil {
 		return errors.Join(err, n.abandon(ctx))
 	}
-	return n.run(ctx, listener, beside, s)
+	return n.run(ctx, listener, sidecars, s)
 }
 
 // check returns a usage error for the first invalid flag, and the scaling plan if there is one.

@@ -22,8 +22,8 @@ func (n *node) redirectPhone(r *http.Request, who signalr.Identity) (signalr.Red
 	if throughGateway(r) {
 		return hub.RedirectPhone(n.url, n.account.Tokens, who)
 	}
-	device := who.Principal.(auth.Device)                                    //nolint:forcetypeassert // set by Authenticate
-	if elsewhere := n.moving.Elsewhere(device.Redirected); elsewhere != "" { // this node is over its load, or drains
+	device := who.Principal.(auth.Device)                                         //nolint:forcetypeassert // set by Authenticate
+	if elsewhere := n.moving.RedirectTarget(device.Redirected); elsewhere != "" { // this node is over its load, or drains
 		return hub.RedirectPhone(elsewhere, n.account.Tokens, who)
 	}
 	return signalr.Redirect{}, nil

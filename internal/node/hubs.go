@@ -16,6 +16,7 @@ import (
 type hubs struct {
 	phones, businesses *signalr.Server
 	backplanes         backplanes
+	misrouted          *misroutedForwarder
 }
 
 // open creates the servers. Every origin may use them: each request carries its credential explicitly, and a browser adds none. A
@@ -25,9 +26,9 @@ func (h *hubs) open(n *node, keys *auth.Keys) {
 	phones, businesses := o, o
 	phones.Authenticate, phones.OnNegotiate = hub.Authenticate(n.account.Tokens), n.redirectPhone
 	businesses.Authenticate, businesses.OnNegotiate = hub.AuthenticateBusiness(keys), n.redirectBusiness
-	strays := newStrays(n)
-	phones.OnUnknownToken = strays.forward(phones.Authenticate)
-	businesses.OnUnknownToken = strays.forward(businesses.Authenticate)
+	h.misrouted = newMisroutedForwarder(n)
+	phones.OnUnknownToken = h.misrouted.forward(phones.Authenticate)
+	businesses.OnUnknownToken = h.misrouted.forward(businesses.Authenticate)
 	hub.LimitPhones(&phones)
 	hub.LimitBusinesses(&businesses)
 	if n.cluster != nil {

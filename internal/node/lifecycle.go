@@ -13,12 +13,12 @@ import (
 )
 
 // run starts the parts, prints the next steps for the operator, and stops the parts in order when ctx ends or a part fails.
-func (n *node) run(ctx context.Context, listener net.Listener, beside *sidecars, s Streams) error {
+func (n *node) run(ctx context.Context, listener net.Listener, sidecars *sidecars, s Streams) error {
 	fmt.Fprintln(s.Out, n.store.opened())
 	parts, stopParts := n.start(listener)
 	n.announce(s)
 	n.ready.Store(true)
-	astray, stopBeside := beside.start(ctx)
+	sidecarFailed, stopSidecars := sidecars.start(ctx)
 	var err error
 	select {
 	case <-ctx.Done():
@@ -29,9 +29,9 @@ func (n *node) run(ctx context.Context, listener net.Listener, beside *sidecars,
 	case <-n.spilling.failed():
 		return esh3ar.Errorf(esh3ar.StoreFailed, "stopped: spill: %w", n.spilling.kept.Fault())
 	case err = <-parts.failed:
-	case err = <-astray:
+	case err = <-sidecarFailed:
 	}
-	return errors.Join(err, stopBeside(), stopParts(context.WithoutCancel(ctx)))
+	return errors.Join(err, stopSidecars(), stopParts(context.WithoutCancel(ctx)))
 }
 
 // abandon closes the parts of a node that was opened and never ran.

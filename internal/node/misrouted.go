@@ -17,72 +17,82 @@ import (
 
 // Limits of requests that reach this node but belong to a connection of another node.
 const (
-	mostStrays      = 4096             // concurrent requests; one user has at most a quarter while others have requests too
-	strayDial       = 3 * time.Second  // time to connect to the other node
-	strayAnswer     = 3 * time.Minute  // time until the first byte of its answer; a poll is answered after at most 90 s
-	strayWithin     = time.Minute      // time for a whole POST or DELETE, with its body and its answer
-	strayIdle       = 30 * time.Second // time after which an idle connection to another node is closed
-	straysPerOwner  = 8                // requests that one user may always have
-	straysIdlePeers = 64               // idle connections kept per node
+	maxMisrouted           = 4096             // concurrent requests; one user has at most a quarter while others have requests too
+	misroutedDialTimeout   = 3 * time.Second  // time to connect to the other node
+	misroutedAnswerTimeout = 3 * time.Minute  // time until the first byte of its answer; a poll is answered after at most 90 s
+	misroutedTimeout       = time.Minute      // time for a whole POST or DELETE, with its body and its answer
+	misroutedIdleTimeout   = 30 * time.Second // time after which an idle connection to another node is closed
+	misroutedPerUser       = 8                // requests that one user may always have
+	misroutedIdlePerNode   = 64               // idle connections kept per node
+	maxMisroutedWaits      = 256              // requests that wait for the registry to list their node; further ones are not forwarded
 )
 
-// strays forwards requests for connections of other nodes of the cluster. A load balancer that does not read connection tokens sends such
-// requests to any node. A request is forwarded only after this node has verified its credential, and only to a node in the list that this
-// node reads from the registry every second. An invented token causes no look-up and no request to another node. It only waits for the
-// next list, within the share of its user.
-type strays struct {
+// misroutedForwarder forwards requests for connections of other nodes of the cluster. A load balancer that does not read connection
+// tokens sends such requests to any node. A request is forwarded only after this node has verified its credential, and only to a node
+// in the list that this node reads from the registry every second. A token that names no listed node waits for the next lists, because
+// its node may have joined a moment ago. Waiting requests have a pool of their own: after a node has died, the many requests for its
+// connections must not take the places of those that can be forwarded.
+type misroutedForwarder struct {
 	node      *node
 	transport *http.Transport
-	pool      *fairshare.Pool[string] // by user
+	requests  *fairshare.Pool[string] // forwarded, by user
+	waits     *fairshare.Pool[string] // waiting for a list, by user
 }
 
-func newStrays(n *node) *strays {
-	return &strays{
+func newMisroutedForwarder(n *node) *misroutedForwarder {
+	return &misroutedForwarder{
 		node: n,
 		transport: &http.Transport{
-			DialContext: (&net.Dialer{Timeout: strayDial}).DialContext, TLSHandshakeTimeout: strayDial,
-			ResponseHeaderTimeout: strayAnswer, IdleConnTimeout: strayIdle, MaxIdleConnsPerHost: straysIdlePeers,
+			DialContext: (&net.Dialer{Timeout: misroutedDialTimeout}).DialContext, TLSHandshakeTimeout: misroutedDialTimeout,
+			ResponseHeaderTimeout: misroutedAnswerTimeout, IdleConnTimeout: misroutedIdleTimeout, MaxIdleConnsPerHost: misroutedIdlePerNode,
 		},
-		pool: fairshare.New[string](fairshare.Options{Name: "strays", Total: mostStrays, Guaranteed: straysPerOwner}),
+		requests: fairshare.New[string](fairshare.Options{Name: "misrouted_requests", Total: maxMisrouted, Guaranteed: misroutedPerUser}),
+		waits:    fairshare.New[string](fairshare.Options{Name: "misrouted_waits", Total: maxMisroutedWaits, Guaranteed: 1}),
 	}
+}
+
+// Shares returns the use of both pools.
+func (f *misroutedForwarder) Shares() []fairshare.Stats {
+	return []fairshare.Stats{f.requests.Stats(), f.waits.Stats()}
 }
 
 // forward returns the handler for requests whose token names another node. If the credential is invalid, the hub of authenticate
 // answers the request.
-func (s *strays) forward(authenticate func(*http.Request) (signalr.Identity, error)) func(http.ResponseWriter, *http.Request, string) bool {
+func (f *misroutedForwarder) forward(authenticate func(*http.Request) (signalr.Identity, error)) func(http.ResponseWriter, *http.Request, string) bool {
 	return func(w http.ResponseWriter, r *http.Request, name string) bool {
 		id := membership.NodeID(name)
-		if s.node.cluster == nil || id == membership.NodeID(s.node.id) || r.Header.Get(gateway.MarkHeader) == gateway.MarkForwarded {
+		if f.node.cluster == nil || id == membership.NodeID(f.node.id) || r.Header.Get(gateway.MarkHeader) == gateway.MarkForwarded {
 			return false
 		}
 		who, err := authenticate(r)
 		if err != nil {
 			return false
 		}
-		if err := s.pool.TryAcquire(who.UserID, 1); err != nil {
+		base := f.urlOf(r.Context(), id, who.UserID)
+		if base == nil {
+			return false
+		}
+		if err := f.requests.TryAcquire(who.UserID, 1); err != nil {
 			w.Header().Set("Retry-After", "1")
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return true
 		}
-		defer s.pool.Release(who.UserID, 1)
-		base := s.urlOf(r.Context(), id)
-		if base != nil {
-			s.proxy(w, r, base)
-		}
-		return base != nil
+		defer f.requests.Release(who.UserID, 1)
+		f.proxy(w, r, base)
+		return true
 	}
 }
 
-func (s *strays) proxy(w http.ResponseWriter, r *http.Request, base *url.URL) {
+func (f *misroutedForwarder) proxy(w http.ResponseWriter, r *http.Request, base *url.URL) {
 	if r.Method == http.MethodGet { // a stream or a poll
 		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // a stream or poll may last longer than the server's read timeout
 	} else {
-		ctx, cancel := context.WithTimeout(r.Context(), strayWithin)
+		ctx, cancel := context.WithTimeout(r.Context(), misroutedTimeout)
 		defer cancel()
 		r = r.WithContext(ctx)
 	}
 	proxy := httputil.ReverseProxy{
-		Transport: s.transport,
+		Transport: f.transport,
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(base)
 			p.SetXForwarded()
@@ -91,7 +101,7 @@ func (s *strays) proxy(w http.ResponseWriter, r *http.Request, base *url.URL) {
 		},
 		FlushInterval: -1, // flush every write, because events must not wait
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			s.node.log.Debug("the node of a stray request does not answer", "node", base.Host, "error", err)
+			f.node.log.Debug("the node of a misrouted request does not answer", "node", base.Host, "error", err)
 			status := http.StatusBadGateway
 			if errors.Is(r.Context().Err(), context.DeadlineExceeded) {
 				status = http.StatusGatewayTimeout
@@ -102,9 +112,14 @@ func (s *strays) proxy(w http.ResponseWriter, r *http.Request, base *url.URL) {
 	proxy.ServeHTTP(w, r)
 }
 
-// urlOf returns the URL of the node with an id, or nil. It waits for a node that has joined a moment ago.
-func (s *strays) urlOf(ctx context.Context, id membership.NodeID) *url.URL {
-	node, ok := s.node.cluster.find(ctx, id)
+// urlOf returns the URL of the node with an id, or nil. If the node is not listed and the user may wait, it waits for newer lists.
+func (f *misroutedForwarder) urlOf(ctx context.Context, id membership.NodeID, user string) *url.URL {
+	nodes := f.node.cluster.heartbeat
+	node, ok := nodes.Lookup(id)
+	if !ok && f.waits.TryAcquire(user, 1) == nil {
+		node, ok = nodes.Await(ctx, id)
+		f.waits.Release(user, 1)
+	}
 	if !ok {
 		return nil
 	}

@@ -238,7 +238,7 @@ func (n *node) handler(m *metrics) (edges, error) {
 	})
 	n.largeBodies = api.LargeBodies
 	m.registry.MustRegister(credentialMetrics{keys})
-	m.registry.MustRegister(shareMetrics{[]func() []fairshare.Stats{api.Shares, n.engine.Shares, n.feed.Shares}})
+	m.registry.MustRegister(shareMetrics{[]func() []fairshare.Stats{api.Shares, n.engine.Shares, n.feed.Shares, n.hubs.misrouted.Shares}})
 	return edges{
 		hubs: &n.hubs, watched: n.watched, cluster: publicKeys(&n.account), demo: demo.Demo("/demo/"), api: api, profiles: profiles(),
 		panics: n.panics, apart: n.config.AdminListen != "",

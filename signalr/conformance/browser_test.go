@@ -17,7 +17,7 @@ import (
 func TestBrowser(t *testing.T) {
 	t.Parallel()
 	needsClients(t)
-	w := newWorld(t)
+	w := newFixture(t)
 	browser := chromium(t)
 	for _, generation := range []string{"1.1", "10"} {
 		t.Run("chromium-signalr-"+generation, func(t *testing.T) {

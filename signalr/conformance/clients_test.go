@@ -29,7 +29,7 @@ type outcome struct {
 func TestClients(t *testing.T) {
 	t.Parallel()
 	needsClients(t)
-	w := newWorld(t)
+	w := newFixture(t)
 	for _, client := range []string{"1.1", "3.0", "3.1", "5", "6", "7", "8", "9", "10"} {
 		t.Run("signalr-"+client, func(t *testing.T) {
 			t.Parallel()
@@ -41,7 +41,7 @@ func TestClients(t *testing.T) {
 // TestIndependentClient connects an implementation that shares no code with Microsoft's.
 func TestIndependentClient(t *testing.T) {
 	needsClients(t)
-	report(t, node(t, "ngx.mjs", newWorld(t).url))
+	report(t, node(t, "ngx.mjs", newFixture(t).url))
 }
 
 // needsClients fails with what to do where the clients are not installed; the quick loop goes without.

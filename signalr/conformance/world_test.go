@@ -15,17 +15,17 @@ import (
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
-// world is what the clients connect to: one server on loopback with the test hub behind every kind of door.
-type world struct {
+// fixture is what the clients connect to: one server on loopback with the test hub behind every kind of door.
+type fixture struct {
 	t       *testing.T
 	mux     *http.ServeMux
 	url     string
 	revoked sync.Map // tokens that are good no more
 }
 
-func newWorld(t *testing.T) *world {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	w := &world{t: t, mux: http.NewServeMux()}
+	w := &fixture{t: t, mux: http.NewServeMux()}
 	web := httptest.NewServer(w.mux)
 	t.Cleanup(web.Close)
 	w.url = web.URL
@@ -35,7 +35,7 @@ func newWorld(t *testing.T) *world {
 }
 
 // doors mounts the hubs.
-func (w *world) doors() {
+func (w *fixture) doors() {
 	w.serve("/hub", testHub(), signalr.Options{})
 	w.serve("/detailed", testHub(), signalr.Options{DetailedErrors: true})
 	w.serve("/auth", testHub(), signalr.Options{Authenticate: w.authenticate})
@@ -61,7 +61,7 @@ func (w *world) doors() {
 }
 
 // start runs a server until the test's end.
-func (w *world) start(hub *signalr.Hub, opts signalr.Options) *signalr.Server {
+func (w *fixture) start(hub *signalr.Hub, opts signalr.Options) *signalr.Server {
 	w.t.Helper()
 	if opts.OnPanic == nil {
 		opts.OnPanic = func(p signalr.Panic) {
@@ -83,7 +83,7 @@ func (w *world) start(hub *signalr.Hub, opts signalr.Options) *signalr.Server {
 	return s
 }
 
-func (w *world) serve(path string, hub *signalr.Hub, opts signalr.Options) *signalr.Server {
+func (w *fixture) serve(path string, hub *signalr.Hub, opts signalr.Options) *signalr.Server {
 	w.t.Helper()
 	opts.AllowOrigin = signalr.AnyOrigin
 	s := w.start(hub, opts)
@@ -92,13 +92,13 @@ func (w *world) serve(path string, hub *signalr.Hub, opts signalr.Options) *sign
 }
 
 // mount is Server.Mount for a server behind middleware.
-func (w *world) mount(path string, h http.Handler) {
+func (w *fixture) mount(path string, h http.Handler) {
 	w.mux.Handle(path, h)
 	w.mux.Handle(path+"/", h)
 }
 
 // authenticate takes tokens "good-NAME…" that were not revoked. The user is NAME.
-func (w *world) authenticate(r *http.Request) (signalr.Identity, error) {
+func (w *fixture) authenticate(r *http.Request) (signalr.Identity, error) {
 	token := signalr.BearerToken(r)
 	name, good := strings.CutPrefix(token, "good-")
 	if _, revoked := w.revoked.Load(token); revoked || !good {
@@ -137,7 +137,7 @@ func saysMore(next http.Handler) http.Handler {
 }
 
 // steering lets the clients move what lies outside their connection.
-func (w *world) steering() {
+func (w *fixture) steering() {
 	roads := newLinks(w.t, strings.TrimPrefix(w.url, "http://"))
 	w.mux.HandleFunc("POST /control/road", roads.open)
 	w.mux.HandleFunc("POST /control/cut", roads.cut)

@@ -160,7 +160,7 @@ func (c *Client) Next() Invocation {
 func (c *Client) Ended() error {
 	c.t.Helper()
 	done := make(chan struct{})
-	go func() { c.polls.Wait(); close(done) }()
+	go func() { c.polls.Wait(); close(done) }() // ends with the last poll of the connection
 	select {
 	case <-done:
 	case <-time.After(Patience):

@@ -124,7 +124,7 @@ func TestClient_Ended_ReturnsTheServersReason(t *testing.T) {
 	c.Send("Leave")
 	var closed *signalrtest.ClosedError
 	if err := c.Ended(); !errors.As(err, &closed) || closed.Text != "goodbye" || !closed.AllowReconnect {
-		t.Errorf("got end %v, want goodbye with leave to reconnect", err)
+		t.Errorf("got end %v, want goodbye with allowReconnect", err)
 	}
 	if _, err := signalrtest.Invoke[int](c, "Add", 1, 1); err == nil {
 		t.Error("call behind the end: got no error, want one")

@@ -30,8 +30,8 @@ type Heartbeat struct {
 	duplicate Node     // last process that was reported to OnDuplicateID
 }
 
-// findWait bounds how long Find waits for the next list. A list is read every Interval, within a timeout.
-const findWait = 2 * Interval
+// awaitLimit bounds how long Await waits. A list is read every Interval, so two newer ones arrive within it.
+const awaitLimit = 2*Interval + Interval/2
 
 // nodeList holds the nodes that the registry returned at one time.
 type nodeList struct {
@@ -73,20 +73,25 @@ func (h *Heartbeat) Nodes() []Node {
 	return h.list.Load().nodes
 }
 
-// Find returns the node with an id. A node that joined a moment ago may be missing from the current list, so Find waits for the next
-// list, at most findWait and at most until ctx ends. It makes no registry call of its own.
-func (h *Heartbeat) Find(ctx context.Context, id NodeID) (Node, bool) {
-	current := h.list.Load()
-	if n, ok := current.find(id); ok {
-		return n, true
-	}
-	ctx, cancel := context.WithTimeout(ctx, findWait)
+// Lookup returns the node with an id from the last list that was read.
+func (h *Heartbeat) Lookup(id NodeID) (Node, bool) { return h.list.Load().find(id) }
+
+// Await returns the node with an id. A node that joined a moment ago may be missing from the current list, and from the next one if that
+// was being read as the node joined, so Await waits for newer lists, at most awaitLimit and at most until ctx ends. It makes no registry
+// call of its own.
+func (h *Heartbeat) Await(ctx context.Context, id NodeID) (Node, bool) {
+	ctx, cancel := context.WithTimeout(ctx, awaitLimit)
 	defer cancel()
-	select {
-	case <-current.next:
-		return h.list.Load().find(id)
-	case <-ctx.Done():
-		return Node{}, false
+	for {
+		current := h.list.Load()
+		if n, ok := current.find(id); ok {
+			return n, true
+		}
+		select {
+		case <-current.next:
+		case <-ctx.Done():
+			return Node{}, false
+		}
 	}
 }
 

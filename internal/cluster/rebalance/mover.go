@@ -101,11 +101,11 @@ func (m *Mover) Drain(ctx context.Context, within time.Duration) {
 	m.move(ctx, r.Leave, max(r.Rate, int(float64(r.Leave)/within.Seconds())))
 }
 
-// Elsewhere returns the URL of the node to which a phone should go instead of this one, or "" if it should stay. sent reports
+// RedirectTarget returns the URL of the node to which a phone should go instead of this one, or "" if it should stay. sent reports
 // whether it was redirected here.
-func (m *Mover) Elsewhere(sent bool) string {
+func (m *Mover) RedirectTarget(sent bool) string {
 	self := m.opts.Self()
-	if n := m.opts.Rules.Elsewhere(self, m.targets(&self), sent); n != nil {
+	if n := m.opts.Rules.RedirectTarget(self, m.targets(&self), sent); n != nil {
 		return n.URL
 	}
 	return ""

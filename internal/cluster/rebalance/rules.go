@@ -96,10 +96,10 @@ func (r Rules) excess(self *membership.Node) int {
 	return int(math.Ceil(float64(self.Connections) * (1 - aim/self.Load)))
 }
 
-// Elsewhere returns the node to which a phone that connects to self should go instead, or nil if it should stay. A phone that was
+// RedirectTarget returns the node to which a phone that connects to self should go instead, or nil if it should stay. A phone that was
 // redirected here stays unless the node drains: nodes know the load of a second ago, and two full nodes would redirect the phone
 // back and forth.
-func (r Rules) Elsewhere(self membership.Node, nodes []membership.Node, sent bool) *membership.Node {
+func (r Rules) RedirectTarget(self membership.Node, nodes []membership.Node, sent bool) *membership.Node {
 	r = r.withDefaults()
 	if !self.Draining && (sent || self.Load <= r.HighWater) {
 		return nil

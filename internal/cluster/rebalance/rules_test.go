@@ -90,7 +90,7 @@ func TestRules_Elsewhere_Table(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			got := rebalance.Rules{}.Elsewhere(c.self, append(c.others, c.self), c.sent)
+			got := rebalance.Rules{}.RedirectTarget(c.self, append(c.others, c.self), c.sent)
 			if got == nil && c.want != "" || got != nil && got.ID != c.want {
 				t.Errorf("%+v, want %q", got, c.want)
 			}
@@ -221,12 +221,12 @@ func TestMover_OutdatedStatus_OnlyDrainingNodesMove(t *testing.T) {
 		if err := m.Run(ctx); err != nil {
 			t.Error(err)
 		}
-		if to := m.Elsewhere(false); left > 0 || to != "" {
+		if to := m.RedirectTarget(false); left > 0 || to != "" {
 			t.Errorf("over its load, by an old word: %d left, a new one goes to %q", left, to)
 		}
 		m.Drain(t.Context(), time.Minute)
-		if self.Draining = true; left != 1000 || m.Elsewhere(false) != "http://b" {
-			t.Errorf("draining, by an old word: %d left, a new one goes to %q", left, m.Elsewhere(false))
+		if self.Draining = true; left != 1000 || m.RedirectTarget(false) != "http://b" {
+			t.Errorf("draining, by an old word: %d left, a new one goes to %q", left, m.RedirectTarget(false))
 		}
 	})
 }

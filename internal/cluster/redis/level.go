@@ -63,7 +63,7 @@ func (l *Level) GetMany(ctx context.Context, keys []string) ([][]byte, error) {
 		}
 		value, err := l.client.sealers.values.OpenStored(keys[i], []byte(text)) // a copy, which the caller may modify
 		if err != nil {
-			l.client.refuse(partValues, err)
+			l.client.reject(partValues, err)
 			continue // treated as missing
 		}
 		values[i] = value

@@ -138,7 +138,7 @@ func (r *Registry) Nodes(ctx context.Context) ([]membership.Node, error) {
 			continue
 		}
 		if isRefusal(err) {
-			r.client.refuse(partRegistry, fmt.Errorf("entry of %.64q in %s: %w", entry[0], r.prefix, err))
+			r.client.reject(partRegistry, fmt.Errorf("entry of %.64q in %s: %w", entry[0], r.prefix, err))
 			continue
 		}
 		if err != nil {

@@ -42,8 +42,8 @@ type refusals [parts]struct {
 // reportEvery is the minimum time between two reports about one part: a flood of forgeries must not flood the log.
 const reportEvery = time.Minute
 
-// refuse counts and reports contents that were not accepted.
-func (c *Client) refuse(part int, err error) {
+// reject counts and reports contents that were not accepted.
+func (c *Client) reject(part int, err error) {
 	r := &c.stats.refused[part]
 	r.n.Add(1)
 	now, before := time.Now().UnixNano(), r.reported.Load()
@@ -56,7 +56,7 @@ func (c *Client) refuse(part int, err error) {
 func (c *Client) open(part int, sealer *keyring.Sealer, channel, frame string) ([]byte, bool) {
 	text, err := sealer.Open(channel, []byte(frame))
 	if err != nil {
-		c.refuse(part, err)
+		c.reject(part, err)
 		return nil, false
 	}
 	return text, true

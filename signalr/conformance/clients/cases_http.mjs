@@ -70,7 +70,7 @@ export const http = [
     },
   },
   {
-    name: "item24 a token that was refused is asked for anew",
+    name: "item24 a refused token is requested again",
     // Generations before 7 ask for each request.
     needs: (env) => polls(env) && env.version >= 7,
     async run(env) {

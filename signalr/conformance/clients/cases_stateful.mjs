@@ -26,7 +26,7 @@ async function onRoad(env) {
 
 export const stateful = [
   {
-    name: "item12 item151 item153 item156 item157 item161 item163 point2 what is under way to the client when its socket is cut arrives once, in order",
+    name: "item12 item151 item153 item156 item157 item161 item163 point2 messages in flight to the client when its socket is cut arrive once, in order",
     needs: able,
     async run(env) {
       const { c, lost, cut, happened } = await onRoad(env);
@@ -44,7 +44,7 @@ export const stateful = [
     },
   },
   {
-    name: "item152 item154 item158 item165 point2 what is under way to the server when the socket is cut is handled once, in order",
+    name: "item152 item154 item158 item165 point2 messages in flight to the server when the socket is cut are handled once, in order",
     needs: able,
     async run(env) {
       const { c, lost, cut, happened } = await onRoad(env);

@@ -16,7 +16,7 @@ func (r *testRun) clients(under string) map[string]map[string]int {
 		if len(parts) == 4 && parts[0] == "TestIndependentClient" {
 			parts = slices.Insert(parts, 1, "ngx-signalr-websocket")
 		}
-		if len(parts) != 5 || !strings.Contains(t.pkg, under) || !r.whole(t) {
+		if len(parts) != 5 || !strings.Contains(t.pkg, under) || !r.parentsPassed(t) {
 			continue
 		}
 		if counts[parts[1]] == nil {

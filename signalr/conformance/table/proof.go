@@ -17,7 +17,7 @@ var claim = regexp.MustCompile(`(?:item|point)\d+`)
 func (r *testRun) proofs(under string) map[string][]string {
 	proofs := make(map[string][]string)
 	for t := range r.passed {
-		if !strings.Contains(t.pkg, under) || !r.whole(t) {
+		if !strings.Contains(t.pkg, under) || !r.parentsPassed(t) {
 			continue
 		}
 		last := t.name[strings.LastIndexByte(t.name, '/')+1:]
@@ -31,9 +31,9 @@ func (r *testRun) proofs(under string) map[string][]string {
 	return proofs
 }
 
-// whole reports that the tests around a test passed too: a harness that fails proves nothing. What stands between slashes
+// parentsPassed reports that the tests around a test passed too: a harness that fails proves nothing. What stands between slashes
 // is not always a test.
-func (r *testRun) whole(t test) bool {
+func (r *testRun) parentsPassed(t test) bool {
 	for i := strings.LastIndexByte(t.name, '/'); i > 0; i = strings.LastIndexByte(t.name[:i], '/') {
 		if around := (test{t.pkg, t.name[:i]}); r.begun[around] && !r.passed[around] {
 			return false
