@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // clockTick is the unit of CPU times in /proc: USER_HZ, 100 on every Linux.
@@ -29,7 +31,7 @@ func cpuOfTree(pid int) (time.Duration, error) {
 	for _, child := range children {
 		if used, err := cpuOfTree(child); err == nil {
 			total += used
-		} else if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ESRCH) {
+		} else if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ESRCH) && !errors.Is(err, syscall.EINVAL) {
 			return 0, err
 		}
 	}
@@ -58,9 +60,13 @@ func childrenOf(pid int) (pids []int, err error) {
 	return pids, nil
 }
 
-// cpuOf returns the CPU time of a process and of the children that it has waited for (proc(5), fields utime, stime,
-// cutime and cstime).
+// cpuOf returns the CPU time of a process and of the children that it has waited for. The former is the process's own CPU
+// clock, which counts nanoseconds; the latter are the fields cutime and cstime of proc(5), which count ticks.
 func cpuOf(pid int) (time.Duration, error) {
+	own, err := ownCPU(pid)
+	if err != nil {
+		return 0, err
+	}
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err
@@ -70,14 +76,25 @@ func cpuOf(pid int) (time.Duration, error) {
 		return 0, fmt.Errorf("/proc/%d/stat: %q", pid, text)
 	}
 	var ticks int64
-	for _, field := range fields[11:15] {
+	for _, field := range fields[13:15] {
 		n, err := strconv.ParseInt(string(field), 10, 64)
 		if err != nil {
 			return 0, err
 		}
 		ticks += n
 	}
-	return time.Duration(ticks) * clockTick, nil
+	return own + time.Duration(ticks)*clockTick, nil
+}
+
+// ownCPU returns the CPU time of all threads of a process, living and ended. The clock's id is the complement of the process
+// id, and the kind of clock in the lowest three bits (clock_getcpuclockid(3)).
+func ownCPU(pid int) (time.Duration, error) {
+	const scheduled = 2 // CPUCLOCK_SCHED: what the scheduler counts
+	var t unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|scheduled), &t); err != nil {
+		return 0, fmt.Errorf("CPU clock of process %d: %w", pid, err)
+	}
+	return time.Duration(t.Nano()), nil
 }
 
 // rssOf returns the resident memory of a process in bytes.

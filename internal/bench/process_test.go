@@ -2,7 +2,9 @@ package bench
 
 import (
 	"io"
+	"os"
 	"os/exec"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -47,5 +49,25 @@ func TestCPUOfTree_NoProcess_IsAnError(t *testing.T) {
 	t.Parallel()
 	if _, err := cpuOfTree(1 << 30); err == nil {
 		t.Error("a process that is not there has used something")
+	}
+}
+
+// TestOwnCPU_ThisProcess_AgreesWithRusage: the clock lies between two readings of getrusage, which counts microseconds.
+func TestOwnCPU_ThisProcess_AgreesWithRusage(t *testing.T) {
+	t.Parallel()
+	rusage := func() time.Duration {
+		var u syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+			t.Fatal(err)
+		}
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	for range 100 {
+		before := rusage()
+		got, err := ownCPU(os.Getpid())
+		after := rusage()
+		if err != nil || got < before-2*time.Microsecond || got > after+2*time.Microsecond {
+			t.Fatalf("CPU time: got %s, %v, want between %s and %s", got, err, before, after)
+		}
 	}
 }
