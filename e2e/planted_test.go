@@ -67,7 +67,7 @@ var proofs = map[faultinject.Fault]proof{
 	faultinject.AckBeforeCommit:      simulation("was completed and is not durable"),
 	faultinject.OrderLost:            simulation("never pushed there"),
 	faultinject.LogPastRunning:       {"postgres", []string{"-test.run", "^TestEvents_OlderTransactionRunning_StopBeforeIt$"}, "while the transaction runs"},
-	faultinject.StreamSkips:          {"notify", []string{"-test.short"}, "FAIL"},
+	faultinject.StreamSkips:          {"notify", []string{"-test.run", "^TestStream_QueueFull_ReadsTheLogAgain$"}, "after 2 events"},
 	faultinject.HintIsTruth:          simulation("never pushed there"),
 	faultinject.HintBelieved:         simulation("has no end of events"),
 	faultinject.AbsentTrusted:        simulation("is called absent, and presence had not answered"),

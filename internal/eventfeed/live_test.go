@@ -2,6 +2,7 @@ package eventfeed_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -171,4 +172,35 @@ func TestStream_GoesLiveDuringReads_MissesNothing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestStream_QueueFull_ReadsTheLogAgain leaves a live stream unread until its queue is full. The stream must return the events that did
+// not fit too.
+func TestStream_QueueFull_ReadsTheLogAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log, business := &fakeLog{walk: 100}, esh3ar.NewBusinessID()
+		f := run(t, log, eventfeed.Options{QueueSize: 2, PageSize: 100, Poll: time.Hour})
+		s, err := f.Tail(t.Context(), business)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		_, err = s.Next(ctx) // reads to the end of the log, which makes the stream live
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("next of an empty log: got %v, want the deadline", err)
+		}
+		const events = 5
+		for range events {
+			log.add(business)
+			f.Wake()
+			synctest.Wait()
+		}
+		got, _ := takeAll(t, s, events, func() {})
+		if want := []uint32{1, 2, 3, 4, 5}; !slices.Equal(got, want) {
+			t.Errorf("got events %v, want %v", got, want)
+		}
+	})
 }

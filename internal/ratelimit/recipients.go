@@ -65,7 +65,7 @@ type Recipients struct {
 	nodesExpireAt atomic.Int64 // when the number is read again
 	startedAt     time.Time
 	seed          maphash.Seed
-	slots         []recipientSlot
+	slots         []recipientSlot // the length is a power of two
 	full          fullLanes
 	stats         struct{ full, fast, asked, failed atomic.Uint64 }
 }
@@ -242,7 +242,7 @@ func (r *Recipients) giveBack(plan *esh3ar.Plan, p pair, lane esh3ar.Priority, n
 // slot returns the slot of a pair, locked. A pair that was not in the table starts with initial allowances.
 func (r *Recipients) slot(p pair, limit int) *recipientSlot {
 	tag := maphash.Comparable(r.seed, p) | 1
-	s := &r.slots[(tag>>1)%recipientSlots]
+	s := &r.slots[(tag>>1)&uint64(len(r.slots)-1)]
 	s.mu.Lock()
 	if s.tag == tag {
 		return s
