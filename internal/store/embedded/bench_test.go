@@ -1,6 +1,7 @@
 package embedded_test
 
 import (
+	"math/rand/v2"
 	"strings"
 	"syscall"
 	"testing"
@@ -112,5 +113,39 @@ func BenchmarkCaughtUp(b *testing.B) {
 		if _, err := s.Pending(b.Context(), esh3ar.InboxQuery{Recipient: esh3ar.Recipient(967770000000 + i%4000), Limit: 64, Bytes: 64 << 10}); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkSteadyState appends and settles 450,000 messages of 1,000 businesses to 10,000 recipients, each batch settled while the next
+// one is appended. Unlike the benchmarks of single steps it includes a full memtable, flushes and compactions. Run it with
+// -benchtime 1x.
+func BenchmarkSteadyState(b *testing.B) {
+	const rounds, recipients = 1500, 10_000
+	s := benchStore(b)
+	businesses := make([]esh3ar.BusinessID, 1000)
+	for i := range businesses {
+		businesses[i] = esh3ar.NewBusinessID()
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for b.Loop() {
+		var unsettled []*esh3ar.Call
+		before := cpu()
+		for range rounds {
+			calls := make([]*esh3ar.Call, benchBatch)
+			for i := range calls {
+				m := newMessage(0)
+				m.Business, m.Recipient = businesses[random.IntN(len(businesses))], esh3ar.Recipient(967770000000+random.Uint64N(recipients))
+				m.Priority, m.Content = esh3ar.Normal, strings.Repeat("x", 200)
+				calls[i] = &esh3ar.Call{Business: m.Business, Messages: []*esh3ar.Message{m}}
+			}
+			if _, err := s.Append(b.Context(), calls); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := s.Settle(b.Context(), changesOf(unsettled)); err != nil {
+				b.Fatal(err)
+			}
+			unsettled = calls
+		}
+		b.ReportMetric(float64((cpu()-before).Nanoseconds())/1000/rounds/benchBatch, "µs-cpu/message")
 	}
 }

@@ -20,6 +20,7 @@ type committer struct {
 	counters    map[esh3ar.Recipient]esh3ar.Seq
 	keyDayCache []uint32 // days that have idempotency keys; nil if not read yet
 	cache       messageCache
+	order       rowOrder
 }
 
 // run commits until the queue is closed and empty.
@@ -44,6 +45,9 @@ func (c *committer) commit(group []*request) {
 		r.err = r.stage(st)
 	}
 	err := st.finish()
+	if err == nil {
+		st.batch, err = c.order.arrange(c.store.db, st.batch)
+	}
 	if faultinject.Is(faultinject.PublishBeforeCommit) {
 		complete(group)
 	}
