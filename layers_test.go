@@ -132,7 +132,7 @@ var importers = map[string][]string{
 	"github.com/alecthomas/kong":             {"cmd/esh3ar", "internal/node"},
 	"go.yaml.in/yaml":                        {"internal/autoscale", "cmd/esh3ar", "e2e"},
 	"github.com/nyaruka/phonenumbers":        {"internal/phonenumber"},
-	"github.com/golang-jwt":                  {"internal/auth", "signalr"},
+	"github.com/golang-jwt":                  {"internal/auth", "signalr", "internal/bench"},
 	"github.com/HdrHistogram":                {"internal/bench"},
 	"github.com/failsafe-go/failsafe-go":     {"internal/breaker"},
 	"github.com/google/uuid":                 {"", "cmd/esh3ar", "internal/node", "internal/testkit/attack", "internal/cluster/presence"},

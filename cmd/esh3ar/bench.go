@@ -27,7 +27,8 @@ type benchCmd struct {
 	Callers     int           `help:"API connections (default: what the scenario's budget names)."`
 	Rate        float64       `help:"Messages per second of latency (default: half of the saturation) and of connections (default: 80 % of the maximum)."`
 	Closed      bool          `help:"The latency scenario calls as fast as it is answered, not at a rate."`
-	Gateway     bool          `help:"Measure what the gateway adds to a call, beside a direct call, nginx and HAProxy."`
+	Versus      []string      `placeholder:"SYSTEM" help:"Compare with other systems in alternating rounds of one run: centrifugo (CPU per message), haproxy and nginx (CPU per call of the gateway), or the path of another build of esh3ar; several with commas."`
+	Gateway     bool          `help:"The same as --versus nginx,haproxy."`
 	Floor       bool          `help:"Measure the floor alone: a bare net/http handler under the same load."`
 	Size        int           `default:"100" help:"Bytes of content."`
 	Ack         string        `default:"invoke" help:"How phones acknowledge: invoke (with a completion) or send (without)."`
@@ -49,7 +50,10 @@ func (c *benchCmd) Run(ctx context.Context, s node.Streams) error {
 	o := bench.Options{
 		Binary: self, Scenarios: c.Scenario, Duration: c.Duration, Warmup: c.Warmup, Rounds: c.Rounds, Phones: c.Phones,
 		Callers: c.Callers, Rate: c.Rate, Closed: c.Closed, Floor: c.Floor, Size: c.Size, Ack: c.Ack,
-		Plot: c.Plot, Capacity: c.Capacity,
+		Plot: c.Plot, Capacity: c.Capacity, Versus: c.Versus,
+	}
+	if c.Gateway {
+		o.Versus = append(o.Versus, "nginx", "haproxy")
 	}
 	if c.Overload {
 		if len(c.Scenario) > 0 {
@@ -60,8 +64,11 @@ func (c *benchCmd) Run(ctx context.Context, s node.Streams) error {
 	if err := c.cluster(&o); err != nil {
 		return err
 	}
-	if c.Autoscale && (c.Overload || c.Gateway || c.Cluster || c.Floor || len(c.Scenario) > 0) {
-		return usage.Errorf("--autoscale: is measured alone; leave --scenario, --overload, --gateway, --cluster and --floor out")
+	if len(o.Versus) > 0 && (c.Overload || c.Cluster || c.Floor || len(c.Scenario) > 0) {
+		return usage.Errorf("--versus: is measured alone; leave --scenario, --overload, --cluster and --floor out")
+	}
+	if c.Autoscale && (c.Overload || len(o.Versus) > 0 || c.Cluster || c.Floor || len(c.Scenario) > 0) {
+		return usage.Errorf("--autoscale: is measured alone; leave --scenario, --overload, --versus, --gateway, --cluster and --floor out")
 	}
 	if c.Short {
 		c.shorten(&o)
@@ -74,8 +81,8 @@ func (c *benchCmd) Run(ctx context.Context, s node.Streams) error {
 		out = s.Err // standard output holds the JSON document only
 	}
 	measure := bench.Run
-	if c.Gateway {
-		measure = bench.RunGateway
+	if len(o.Versus) > 0 {
+		measure = bench.RunVersus
 	}
 	if c.Autoscale {
 		measure = bench.RunAutoscale

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strconv"
 )
 
@@ -15,6 +16,7 @@ import (
 type caller struct {
 	net     net.Conn
 	read    *bufio.Reader
+	format  *callFormat
 	head    []byte // request up to the content length
 	request []byte
 	size    int
@@ -25,14 +27,30 @@ type caller struct {
 // minSize holds the number of the message.
 const minSize = 16
 
-func dialCaller(ctx context.Context, addr, apiKey string, size int) (*caller, error) {
+// callFormat is how a system takes a message for a recipient: a JSON body with the recipient's digits and a content.
+type callFormat struct {
+	path                   string
+	authorization          string // header line without its end
+	before, between, after string // parts of the body around the recipient and the content
+	answer                 string // text that the body of an answer with status 200 must have to count as 202; empty: only 202 counts
+}
+
+// messageFormat is the format of the platform's own API.
+func messageFormat(apiKey string) *callFormat {
+	return &callFormat{
+		path: "/v1/messages", authorization: "Authorization: Bearer " + apiKey,
+		before: `{"recipientPhoneNumber":"+`, between: `","messageContent":"`, after: `"}`,
+	}
+}
+
+func dialCaller(ctx context.Context, addr string, format *callFormat, size int) (*caller, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	head := "POST /v1/messages HTTP/1.1\r\nHost: " + addr + "\r\nAuthorization: Bearer " + apiKey +
+	head := "POST " + format.path + " HTTP/1.1\r\nHost: " + addr + "\r\n" + format.authorization +
 		"\r\nContent-Type: application/json\r\nContent-Length: "
-	return &caller{net: conn, read: bufio.NewReaderSize(conn, 1024), head: []byte(head), size: size}, nil
+	return &caller{net: conn, read: bufio.NewReaderSize(conn, 1024), format: format, head: []byte(head), size: size}, nil
 }
 
 // recipientOf returns the phone number of recipient index n.
@@ -42,14 +60,14 @@ const recipientDigits = 12
 
 // call sends message number n to a recipient and returns the status and seq of the answer.
 func (c *caller) call(n int, recipient uint64) (status int, seq uint64, err error) {
-	const before, between, after = `{"recipientPhoneNumber":"+`, `","messageContent":"`, `"}`
-	length := len(before) + recipientDigits + len(between) + c.size + len(after)
+	f := c.format
+	length := len(f.before) + recipientDigits + len(f.between) + c.size + len(f.after)
 	b := append(c.request[:0], c.head...)
 	b = append(strconv.AppendInt(b, int64(length), 10), "\r\n\r\n"...)
-	b = strconv.AppendUint(append(b, before...), recipient, 10)
-	b = append(b, between...)
+	b = strconv.AppendUint(append(b, f.before...), recipient, 10)
+	b = append(b, f.between...)
 	b = appendContent(b, n, c.size)
-	c.request = append(b, after...)
+	c.request = append(b, f.after...)
 	if _, err := c.net.Write(c.request); err != nil {
 		return 0, 0, err
 	}
@@ -110,6 +128,9 @@ func (c *caller) answer() (status int, seq uint64, err error) {
 	body, err := c.read.Peek(min(length, 512))
 	if err != nil {
 		return 0, 0, err
+	}
+	if status == http.StatusOK && c.format.answer != "" && bytes.Contains(body, []byte(c.format.answer)) {
+		status = http.StatusAccepted
 	}
 	if at := bytes.Index(body, []byte(`"seq":`)); at >= 0 {
 		seq = uint64(numberOf(string(body[at+6 : min(len(body), at+26)])))

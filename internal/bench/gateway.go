@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
+	"github.com/esh3artech/esh3ar/internal/bench/rounds"
 	"github.com/esh3artech/esh3ar/internal/testkit/nodeproc"
 )
 
@@ -16,28 +16,6 @@ const (
 	gatewayRate  = 1500 // calls per second of the open loop, far below the capacity of every balancer
 )
 
-// RunGateway compares the gateway with direct calls, nginx and HAProxy, in turn and in one run. All balance over the
-// same three bare handlers.
-func RunGateway(ctx context.Context, o Options, out, progress io.Writer) (*Report, error) {
-	if err := o.Check(); err != nil {
-		return nil, err
-	}
-	if err := findProxies(); err != nil {
-		return nil, err
-	}
-	files, err := raiseFiles()
-	if err != nil {
-		return nil, fmt.Errorf("limit of open files: %w", err)
-	}
-	r := &run{Options: o, progress: progress, files: min(files-500, maxSockets)}
-	r.report.Machine = machine()
-	r.report.Notes = append(r.report.Notes, "added and CPU are medians over the rounds; latency at a fixed rate, CPU and calls/s at saturation")
-	if err := r.compare(ctx); err != nil {
-		return &r.report, err
-	}
-	return &r.report, r.report.print(out)
-}
-
 // pathResult is the result of one path in one round.
 type pathResult struct {
 	p50, p99 float64 // ms, open loop
@@ -45,7 +23,9 @@ type pathResult struct {
 	rate     float64 // calls/s, closed loop
 }
 
-func (r *run) compare(ctx context.Context) (err error) {
+// balance compares the gateway with a direct call and the balancers, in alternating rounds. All distribute the calls over the
+// same three bare handlers.
+func (r *run) balance(ctx context.Context, balancers []balancer) (err error) {
 	var floors []string
 	for range gatewayNodes {
 		floor, err := startFloor(ctx, &r.Options)
@@ -55,7 +35,7 @@ func (r *run) compare(ctx context.Context) (err error) {
 		defer func() { err = errors.Join(err, floor.close()) }()
 		floors = append(floors, floor.addr)
 	}
-	ways, err := r.ways(ctx, floors)
+	ways, err := r.ways(ctx, floors, balancers)
 	if err != nil {
 		return err
 	}
@@ -64,25 +44,28 @@ func (r *run) compare(ctx context.Context) (err error) {
 			err = errors.Join(err, w.stop())
 		}
 	}()
-	results := map[string][]pathResult{}
-	for round := range r.Rounds {
-		for _, w := range ways {
-			r.say("gateway: round %d of %d, %s", round+1, r.Rounds, w.name)
-			p, err := r.measurePath(ctx, w)
-			if err != nil {
-				return fmt.Errorf("%s: %w", w.name, err)
-			}
-			results[w.name] = append(results[w.name], p)
+	results := make([][]pathResult, len(ways))
+	err = rounds.Each(ctx, r.Rounds, len(ways), func(round, i int) error {
+		r.say("gateway: round %d of %d, %s", round+1, r.Rounds, ways[i].name)
+		p, err := r.measurePath(ctx, ways[i])
+		if err != nil {
+			return fmt.Errorf("%s: %w", ways[i].name, err)
 		}
+		results[i] = append(results[i], p)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
+	r.report.Notes = append(r.report.Notes, "balancers: latency at a fixed rate, CPU and calls/s at saturation")
 	r.reportWays(ways, results)
 	return nil
 }
 
-// ways returns all paths to the bare handlers: directly to one of them, and through each balancer.
-func (r *run) ways(ctx context.Context, floors []string) ([]*proxy, error) {
+// ways returns all paths to the bare handlers: directly to one of them, through the gateway, and through each balancer.
+func (r *run) ways(ctx context.Context, floors []string, balancers []balancer) ([]*proxy, error) {
 	ways := []*proxy{{name: "direct", addr: floors[0]}}
-	for _, start := range []func(context.Context, []string) (*proxy, error){r.startGateway, startNginx, startHAProxy} {
+	for _, start := range append([]balancer{r.startGateway}, balancers...) {
 		w, err := start(ctx, floors)
 		if err != nil {
 			for _, started := range ways {
@@ -98,7 +81,7 @@ func (r *run) ways(ctx context.Context, floors []string) ([]*proxy, error) {
 // measurePath measures one path once: latency at a fixed rate, then CPU at saturation.
 func (r *run) measurePath(ctx context.Context, w *proxy) (p pathResult, err error) {
 	l := newLedger()
-	ld, err := dialLoad(ctx, []string{w.addr}, "none", or(r.Callers, 100), 4000, r.Size, l)
+	ld, err := dialLoad(ctx, []string{w.addr}, messageFormat("none"), or(r.Callers, 100), 4000, r.Size, l)
 	if err != nil {
 		return p, err
 	}
@@ -138,24 +121,32 @@ func (r *run) saturate(ctx context.Context, w *proxy, ld *load, l *ledger, p *pa
 	return nil
 }
 
-func (r *run) reportWays(ways []*proxy, results map[string][]pathResult) {
-	of := func(name string, value func(pathResult) float64) float64 {
-		var values []float64
-		for _, p := range results[name] {
+// reportWays adds the results of the ways; the first is the direct call and the second the gateway.
+func (r *run) reportWays(ways []*proxy, results [][]pathResult) {
+	of := func(way int, value func(pathResult) float64) (values []float64) {
+		for _, p := range results[way] {
 			values = append(values, value(p))
 		}
-		return median(values)
+		return values
 	}
 	p50 := func(p pathResult) float64 { return p.p50 }
-	direct := of("direct", p50)
-	for _, w := range ways {
-		r.report.add(w.name, "call, p50", of(w.name, p50), "ms")
-		r.report.add(w.name, "call, p99", of(w.name, func(p pathResult) float64 { return p.p99 }), "ms")
-		if w.name != "direct" {
-			r.report.add(w.name, "added p50", of(w.name, p50)-direct, "ms")
-			r.report.add(w.name, "balancer CPU per call", of(w.name, func(p pathResult) float64 { return p.perCall }), "µs")
+	perCall := func(p pathResult) float64 { return p.perCall }
+	direct := rounds.Of(of(0, p50)).Median
+	for i, w := range ways {
+		r.report.addRounds(w.name, "call, p50", of(i, p50), "ms")
+		r.report.addRounds(w.name, "call, p99", of(i, func(p pathResult) float64 { return p.p99 }), "ms")
+		if i > 0 {
+			r.report.add(w.name, "added p50", rounds.Of(of(i, p50)).Median-direct, "ms")
+			r.report.addRounds(w.name, "balancer CPU per call", of(i, perCall), "µs")
 		}
-		r.report.add(w.name, "saturated", of(w.name, func(p pathResult) float64 { return p.rate }), "calls/s")
+		r.report.addRounds(w.name, "saturated", of(i, func(p pathResult) float64 { return p.rate }), "calls/s")
+	}
+	for i, w := range ways[2:] {
+		least, aim := 0.0, 0.0
+		if w.name == "HAProxy" { // the budget's reference
+			least, aim = 1.2, 1
+		}
+		r.report.addRatio(ways[1].name, "balancer CPU per call ÷ "+w.name, of(1, perCall), of(2+i, perCall), "B12", least, aim)
 	}
 }
 

@@ -62,7 +62,7 @@ func TestCaller_Call_SendsValidHTTP(t *testing.T) {
 		_, _ = w.Write([]byte(`{"id":"x","seq":17,"status":"queued"}`)) // the caller's result shows whether it was read
 	}))
 	defer server.Close()
-	c, err := dialCaller(t.Context(), server.Listener.Addr().String(), "key", minSize)
+	c, err := dialCaller(t.Context(), server.Listener.Addr().String(), messageFormat("key"), minSize)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,13 +18,13 @@ type load struct {
 }
 
 // dialLoad opens the connections of the callers, distributed over the addresses round robin.
-func dialLoad(ctx context.Context, addrs []string, apiKey string, callers, recipients, size int, l *ledger) (*load, error) {
+func dialLoad(ctx context.Context, addrs []string, format *callFormat, callers, recipients, size int, l *ledger) (*load, error) {
 	ld := &load{callers: make([]*caller, callers), recipients: recipients, ledger: l}
 	var group errgroup.Group
 	group.SetLimit(64) // the listen queue is short
 	for i := range ld.callers {
 		group.Go(func() (err error) {
-			ld.callers[i], err = dialCaller(ctx, addrs[i%len(addrs)], apiKey, size)
+			ld.callers[i], err = dialCaller(ctx, addrs[i%len(addrs)], format, size)
 			return err
 		})
 	}

@@ -17,6 +17,7 @@ type Options struct {
 	Phones    int           // 0: number of the scenario's budget
 	Callers   int           // 0: number of the scenario's budget
 	Rate      float64       // messages/s of latency and connections; 0: half of the measured saturation, or 80 % of the measured maximum
+	Versus    []string      // programs to compare with, or paths of other builds; run by RunVersus, not by Run
 	Closed    bool          // latency uses a closed loop
 	Floor     bool          // measure the bare handler only
 	Size      int           // content size in bytes
@@ -72,7 +73,7 @@ func (o *Options) Check() error {
 	case o.Phones < 0 || o.Callers < 0 || o.Rate < 0:
 		return fmt.Errorf("--phones, --callers, --rate: must not be negative")
 	}
-	return nil
+	return o.checkPeers()
 }
 
 // maxNodes exceeds what one machine can serve together with the load, and stays below the connection limit of

@@ -7,6 +7,8 @@ import (
 	"os"
 	"runtime"
 	"text/tabwriter"
+
+	"github.com/esh3artech/esh3ar/internal/bench/rounds"
 )
 
 // Report is the result of a run.
@@ -30,6 +32,9 @@ type Row struct {
 	Least    *float64 `json:"least,omitempty"`
 	Aim      *float64 `json:"aim,omitempty"`
 	More     bool     `json:"more,omitempty"` // more is better
+
+	Spread *rounds.Spread `json:"spread,omitempty"` // interval around Value; nil for a single measurement
+	Rounds []float64      `json:"rounds,omitempty"` // values of the rounds
 }
 
 // Series is a value over time.
@@ -52,7 +57,31 @@ func (r *Report) add(scenario, what string, value float64, unit string) {
 }
 
 func (r *Report) budget(scenario, what string, value float64, unit, budget string, least, aim float64, more bool) {
-	r.Rows = append(r.Rows, Row{scenario, what, value, unit, budget, &least, &aim, more})
+	r.Rows = append(r.Rows, Row{Scenario: scenario, What: what, Value: value, Unit: unit, Budget: budget, Least: &least, Aim: &aim, More: more})
+}
+
+// spread sets the rounds of the last row.
+func (r *Report) spread(values []float64) {
+	s := rounds.Of(values)
+	last := &r.Rows[len(r.Rows)-1]
+	last.Spread, last.Rounds = &s, values
+}
+
+// addRounds adds the median of the values of all rounds.
+func (r *Report) addRounds(scenario, what string, values []float64, unit string) {
+	r.add(scenario, what, rounds.Of(values).Median, unit)
+	r.spread(values)
+}
+
+// addRatio adds the median of a[i]/b[i] with a budget, of which less is better; least is 0 if there is none.
+func (r *Report) addRatio(scenario, what string, a, b []float64, budget string, least, aim float64) {
+	ratios := rounds.Ratios(a, b)
+	if least == 0 {
+		r.addRounds(scenario, what, ratios, "")
+		return
+	}
+	r.budget(scenario, what, rounds.Of(ratios).Median, "", budget, least, aim, false)
+	r.spread(ratios)
 }
 
 // verdict returns how a value compares with its budget.
@@ -104,7 +133,7 @@ func (r *Report) print(w io.Writer) error {
 		if row.Least != nil {
 			least, aim = number(*row.Least), number(*row.Aim)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s %s\t%s\t%s\t%s\t%s\n", row.Scenario, row.What, number(row.Value), row.Unit, least, aim, row.Budget, row.verdict())
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", row.Scenario, row.What, row.measured(), least, aim, row.Budget, row.verdict())
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -119,6 +148,14 @@ func (r *Report) print(w io.Writer) error {
 		fmt.Fprintf(w, "FAULT: %s\n", fault)
 	}
 	return nil
+}
+
+// measured returns the value with its unit, and with the interval if there is one.
+func (r Row) measured() string {
+	if r.Spread == nil || r.Spread.Rounds < 2 {
+		return number(r.Value) + " " + r.Unit
+	}
+	return fmt.Sprintf("%s (%s to %s) %s", number(r.Value), number(r.Spread.Low), number(r.Spread.High), r.Unit)
 }
 
 func number(v float64) string {

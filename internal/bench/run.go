@@ -91,7 +91,7 @@ func (r *run) fault(scenario, text string) {
 
 // rate measures accepted calls per second of a closed loop against addr.
 func (r *run) rate(ctx context.Context, addr, apiKey string, callers int, l *ledger) (perSecond float64, err error) {
-	ld, err := dialLoad(ctx, []string{addr}, apiKey, callers, 4000, r.Size, l)
+	ld, err := dialLoad(ctx, []string{addr}, messageFormat(apiKey), callers, 4000, r.Size, l)
 	if err != nil {
 		return 0, err
 	}
@@ -174,7 +174,7 @@ func (r *run) startScenario(ctx context.Context, phones, callers int) (f *scenar
 	if f.fleet, err = connectFleet(ctx, f.urls(), f.secrets().AdminToken, phones, r.Ack == AckSend, f.ledger); err != nil {
 		return nil, errors.Join(err, f.platform.close())
 	}
-	if f.load, err = dialLoad(ctx, f.addrs(), f.secrets().APIKey, callers, phones, r.Size, f.ledger); err != nil {
+	if f.load, err = dialLoad(ctx, f.addrs(), messageFormat(f.secrets().APIKey), callers, phones, r.Size, f.ledger); err != nil {
 		f.fleet.close()
 		return nil, errors.Join(err, f.platform.close())
 	}
@@ -188,12 +188,14 @@ func (f *scenarioRun) close() error {
 }
 
 // drain waits until all accepted messages have arrived. It gives up when no more messages arrive.
-func (f *scenarioRun) drain(ctx context.Context) error {
-	for still, last := 0, int64(-1); still < 100 && f.received.Load() < f.accepted.Load(); still++ {
+func (f *scenarioRun) drain(ctx context.Context) error { return drain(ctx, f.ledger) }
+
+func drain(ctx context.Context, l *ledger) error {
+	for still, last := 0, int64(-1); still < 100 && l.received.Load() < l.accepted.Load(); still++ {
 		if err := pause(ctx, 100*time.Millisecond); err != nil {
 			return err
 		}
-		if now := f.received.Load(); now != last {
+		if now := l.received.Load(); now != last {
 			still, last = 0, now
 		}
 	}
@@ -348,7 +350,7 @@ func (r *run) connections(ctx context.Context) (err error) {
 	rate := cmp.Or(r.Rate, r.maximum*0.8)
 	r.say("connections: %d callers, %.0f calls/s", callers, rate)
 	l := newLedger()
-	ld, err := dialLoad(ctx, []string{node.addr}, node.secrets.APIKey, callers, 4000, r.Size, l)
+	ld, err := dialLoad(ctx, []string{node.addr}, messageFormat(node.secrets.APIKey), callers, 4000, r.Size, l)
 	if err != nil {
 		return err
 	}

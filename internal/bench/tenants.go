@@ -133,7 +133,7 @@ func newTenantLoad(ctx context.Context, s *server, callers, recipients, size int
 			c.close()
 			return nil, err
 		}
-		ld, err := dialLoad(ctx, []string{s.addr}, key, callers, recipients, size, l)
+		ld, err := dialLoad(ctx, []string{s.addr}, messageFormat(key), callers, recipients, size, l)
 		if err != nil {
 			c.close()
 			return nil, err

@@ -83,7 +83,15 @@ type Conn struct {
 }
 
 // Dial connects without a negotiation and performs the SignalR handshake.
-func Dial(ctx context.Context, c Config) (*Conn, error) {
+func Dial(ctx context.Context, c Config) (*Conn, error) { return dial(ctx, &c, (*Conn).handshake) }
+
+// DialWebSocket connects to a server that does not speak SignalR. Such a connection is read with Text and written with
+// SendText.
+func DialWebSocket(ctx context.Context, c Config) (*Conn, error) {
+	return dial(ctx, &c, func(*Conn) error { return nil })
+}
+
+func dial(ctx context.Context, c *Config, handshake func(*Conn) error) (*Conn, error) {
 	u, err := url.Parse(c.URL)
 	if err != nil {
 		return nil, err
@@ -99,7 +107,11 @@ func Dial(ctx context.Context, c Config) (*Conn, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = raw.SetDeadline(deadline) // if it fails, so does the handshake
 	}
-	if err := conn.open(u, &c); err != nil {
+	err = conn.upgrade(u, c)
+	if err == nil {
+		err = handshake(conn)
+	}
+	if err != nil {
 		return nil, errors.Join(err, raw.Close())
 	}
 	_ = raw.SetDeadline(time.Time{})
@@ -136,14 +148,14 @@ func (c *Config) target() string {
 }
 
 func (c *Config) authorization() string {
-	if c.InQuery {
+	if c.InQuery || c.Token == "" {
 		return ""
 	}
 	return "\r\nAuthorization: Bearer " + c.Token
 }
 
-// open upgrades to WebSocket and performs the handshake.
-func (c *Conn) open(u *url.URL, config *Config) error {
+// upgrade asks for a WebSocket.
+func (c *Conn) upgrade(u *url.URL, config *Config) error {
 	var key [16]byte
 	_, _ = rand.Read(key[:]) // never fails
 	request := "GET " + config.target() + " HTTP/1.1\r\nHost: " + u.Host + config.authorization() +
@@ -160,6 +172,11 @@ func (c *Conn) open(u *url.URL, config *Config) error {
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, 1024)) // best effort
 		return &StatusError{resp.StatusCode, string(body)}
 	}
+	return nil
+}
+
+// handshake selects the JSON protocol of SignalR.
+func (c *Conn) handshake() error {
 	if err := c.send([]byte("{\"protocol\":\"json\",\"version\":1}\x1e")); err != nil {
 		return err
 	}
@@ -214,6 +231,12 @@ func (c *Conn) Invoke(target, arguments string) (id string, err error) {
 func (c *Conn) Send(target, arguments string) error {
 	return c.send([]byte(`{"type":1,"target":"` + target + `","arguments":` + arguments + "}\x1e"))
 }
+
+// Text returns the next text message of a connection of DialWebSocket. It is valid until the next call.
+func (c *Conn) Text() ([]byte, error) { return c.message() }
+
+// SendText sends a text message.
+func (c *Conn) SendText(payload []byte) error { return c.send(payload) }
 
 // send writes one text frame. The mask is zero: masks protect proxies, and there is none on loopback.
 func (c *Conn) send(payload []byte) error { return c.frame(opText, payload) }

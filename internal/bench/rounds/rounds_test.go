@@ -96,9 +96,9 @@ func TestOf_SkewedValues_CoverTheMedian(t *testing.T) {
 	}
 }
 
-// TestRatio_DriftingMachine_FindsTheTrueRatio: the machine becomes three times slower during the run. The ratio of the
+// TestRatios_DriftingMachine_FindsTheTrueRatio: the machine becomes three times slower during the run. The ratio of the
 // medians would be wrong; the median of the ratios is right.
-func TestRatio_DriftingMachine_FindsTheTrueRatio(t *testing.T) {
+func TestRatios_DriftingMachine_FindsTheTrueRatio(t *testing.T) {
 	t.Parallel()
 	var a, b []float64
 	random := rand.New(rand.NewPCG(7, 7))
@@ -107,7 +107,7 @@ func TestRatio_DriftingMachine_FindsTheTrueRatio(t *testing.T) {
 		a = append(a, 60*speed*(1+0.02*random.NormFloat64()))
 		b = append(b, 40*speed*(1+0.02*random.NormFloat64()))
 	}
-	got := Ratio(a, b)
+	got := Of(Ratios(a, b))
 	if got.Median < 1.47 || got.Median > 1.53 || got.Low > 1.5 || got.High < 1.5 || got.High-got.Low > 0.1 {
 		t.Errorf("ratio: got %v, want 1.5 with a narrow interval", got)
 	}
@@ -116,12 +116,12 @@ func TestRatio_DriftingMachine_FindsTheTrueRatio(t *testing.T) {
 	}
 }
 
-func TestRatio_DifferentLengths_Panics(t *testing.T) {
+func TestRatios_DifferentLengths_Panics(t *testing.T) {
 	t.Parallel()
 	defer func() {
 		if recover() == nil {
 			t.Error("two rounds and one did not panic")
 		}
 	}()
-	Ratio([]float64{1, 2}, []float64{1})
+	Ratios([]float64{1, 2}, []float64{1})
 }

@@ -35,9 +35,8 @@ func Of(values []float64) Spread {
 	return s
 }
 
-// Ratio returns the spread of a[i]/b[i]. Both have one value for each round. It panics if they have different lengths or are
-// empty.
-func Ratio(a, b []float64) Spread {
+// Ratios returns a[i]/b[i] for every round. It panics if a and b have different lengths.
+func Ratios(a, b []float64) []float64 {
 	if len(a) != len(b) {
 		panic(fmt.Sprintf("rounds of two variants: %d and %d", len(a), len(b)))
 	}
@@ -45,7 +44,7 @@ func Ratio(a, b []float64) Spread {
 	for i := range a {
 		ratios[i] = a[i] / b[i]
 	}
-	return Of(ratios)
+	return ratios
 }
 
 // String returns the median and the interval, such as "1.21 (1.15 to 1.32)".
