@@ -187,8 +187,14 @@ func TestServe_PrintedCommands_Work(t *testing.T) {
 // TestBenchAndTorture_ShortRuns_Succeed runs bench and torture briefly; their long runs are separate make targets.
 func TestBenchAndTorture_ShortRuns_Succeed(t *testing.T) {
 	code, stdout, stderr := esh3ar(t, "bench", "--short")
-	if code != 0 || !strings.Contains(stdout, "share of the floor") || strings.Contains(stdout, "FAULT") {
-		t.Errorf("bench: %d\n%s%s", code, stdout, stderr)
+	for _, want := range []string{"share of the floor", "waiting messages each acknowledged after", "written per message"} {
+		if code != 0 || !strings.Contains(stdout, want) || strings.Contains(stdout, "FAULT") {
+			t.Errorf("bench: %d, no %q\n%s%s", code, want, stdout, stderr)
+		}
+	}
+	code, stdout, stderr = esh3ar(t, "bench", "--short", "--scenario", "growth")
+	if code != 0 || strings.Count(stdout, "B7") != 3 || strings.Contains(stdout, "FAULT") {
+		t.Errorf("bench --scenario growth: %d\n%s%s", code, stdout, stderr)
 	}
 	code, stdout, stderr = esh3ar(t, "bench", "--cluster", "--nodes", "2", "--short")
 	for _, want := range []string{"CPU per message, nodes ", "CPU per message, PostgreSQL ", "CPU per message, Redis ", "CPU per message, all of them "} {

@@ -15,7 +15,7 @@ import (
 )
 
 type benchCmd struct {
-	Scenario    []string      `help:"accept, deliver, idle, latency, connections or overload; several with commas (default: all but overload)."`
+	Scenario    []string      `help:"accept, deliver, idle, latency, connections, reconnect, disk, growth or overload; several with commas (default: all but growth and overload)."`
 	Overload    bool          `help:"The overload scenario alone: three SLA levels at twice the capacity."`
 	Autoscale   bool          `help:"A cluster that scales itself follows a ramp of five stretches, on a PostgreSQL and a Redis of the bench's own: nodes, ledger and diary."`
 	Capacity    float64       `help:"Messages per second that a node of --overload or --autoscale declares as its capacity (default: what it can; of --autoscale 300)."`
@@ -26,6 +26,7 @@ type benchCmd struct {
 	Phones      int           `help:"Connected phones (default: what the scenario's budget names)."`
 	Callers     int           `help:"API connections (default: what the scenario's budget names)."`
 	Rate        float64       `help:"Messages per second of latency (default: half of the saturation) and of connections (default: 80 % of the maximum)."`
+	Stored      int           `help:"Messages of disk (default: 400,000), and the largest number of stored messages of growth (default: 1,000,000)."`
 	Closed      bool          `help:"The latency scenario calls as fast as it is answered, not at a rate."`
 	Versus      []string      `placeholder:"SYSTEM" help:"Compare with other systems in alternating rounds of one run: centrifugo (CPU per message), haproxy and nginx (CPU per call of the gateway), or the path of another build of esh3ar; several with commas."`
 	Gateway     bool          `help:"The same as --versus nginx,haproxy."`
@@ -50,7 +51,7 @@ func (c *benchCmd) Run(ctx context.Context, s node.Streams) error {
 	o := bench.Options{
 		Binary: self, Scenarios: c.Scenario, Duration: c.Duration, Warmup: c.Warmup, Rounds: c.Rounds, Phones: c.Phones,
 		Callers: c.Callers, Rate: c.Rate, Closed: c.Closed, Floor: c.Floor, Size: c.Size, Ack: c.Ack,
-		Plot: c.Plot, Capacity: c.Capacity, Versus: c.Versus,
+		Plot: c.Plot, Capacity: c.Capacity, Versus: c.Versus, Stored: c.Stored,
 	}
 	if c.Gateway {
 		o.Versus = append(o.Versus, "nginx", "haproxy")
@@ -108,7 +109,7 @@ func (c *benchCmd) Run(ctx context.Context, s node.Streams) error {
 // shorten reduces the options to a short run with few calls, which only shows that the scenario works.
 func (c *benchCmd) shorten(o *bench.Options) {
 	o.Duration, o.Warmup, o.Rounds = time.Second, 300*time.Millisecond, 1
-	o.Phones, o.Callers = 200, 50
+	o.Phones, o.Callers, o.Stored = 200, 50, 2000
 	if c.Overload {
 		o.Duration, o.Callers = 4*time.Second, 150 // long enough for calls to time out in the queue and be shed
 	}

@@ -17,7 +17,7 @@ type caller struct {
 	net     net.Conn
 	read    *bufio.Reader
 	format  *callFormat
-	head    []byte // request up to the content length
+	heads   [][]byte // requests up to the content length; calls take them in turn
 	request []byte
 	size    int
 
@@ -44,13 +44,26 @@ func messageFormat(apiKey string) *callFormat {
 }
 
 func dialCaller(ctx context.Context, addr string, format *callFormat, size int) (*caller, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	return dialCallerFrom(ctx, nil, addr, format, size)
+}
+
+// dialCallerFrom connects from a local address; the system chooses it if it is nil.
+func dialCallerFrom(ctx context.Context, local net.IP, addr string, format *callFormat, size int) (*caller, error) {
+	dialer := net.Dialer{}
+	if local != nil {
+		dialer.LocalAddr = &net.TCPAddr{IP: local}
+	}
+	conn, err := dialer.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	head := "POST " + format.path + " HTTP/1.1\r\nHost: " + addr + "\r\n" + format.authorization +
-		"\r\nContent-Type: application/json\r\nContent-Length: "
-	return &caller{net: conn, read: bufio.NewReaderSize(conn, 1024), format: format, head: []byte(head), size: size}, nil
+	return &caller{net: conn, read: bufio.NewReaderSize(conn, 1024), format: format, heads: [][]byte{format.head(addr)}, size: size}, nil
+}
+
+// head returns the request up to the content length.
+func (f *callFormat) head(addr string) []byte {
+	return []byte("POST " + f.path + " HTTP/1.1\r\nHost: " + addr + "\r\n" + f.authorization +
+		"\r\nContent-Type: application/json\r\nContent-Length: ")
 }
 
 // recipientOf returns the phone number of recipient index n.
@@ -62,7 +75,7 @@ const recipientDigits = 12
 func (c *caller) call(n int, recipient uint64) (status int, seq uint64, err error) {
 	f := c.format
 	length := len(f.before) + recipientDigits + len(f.between) + c.size + len(f.after)
-	b := append(c.request[:0], c.head...)
+	b := append(c.request[:0], c.heads[n%len(c.heads)]...)
 	b = append(strconv.AppendInt(b, int64(length), 10), "\r\n\r\n"...)
 	b = strconv.AppendUint(append(b, f.before...), recipient, 10)
 	b = append(b, f.between...)

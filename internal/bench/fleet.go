@@ -27,29 +27,52 @@ const pingEvery = 12 * time.Second
 
 // connectFleet brings the phones with recipient indexes 0 to count-1 online, on the nodes round robin.
 func connectFleet(ctx context.Context, urls []string, adminToken string, count int, sends bool, l *ledger) (*fleet, error) {
-	f := &fleet{phones: make([]*signalrclient.Conn, count), stop: make(chan struct{})}
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
+	tokens, err := deviceTokens(ctx, urls, adminToken, count)
+	if err != nil {
+		return nil, fmt.Errorf("connect phones: %w", err)
+	}
+	return dialFleet(ctx, urls, tokens, sends, l)
+}
+
+// deviceTokens returns the tokens of the phones with recipient indexes 0 to count-1.
+func deviceTokens(ctx context.Context, urls []string, adminToken string, count int) ([]string, error) {
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: concurrentDials}}
 	defer client.CloseIdleConnections()
+	tokens := make([]string, count)
 	var group errgroup.Group
-	group.SetLimit(32)
-	for i := range f.phones {
-		url := urls[i%len(urls)]
-		group.Go(func() error {
-			token, err := deviceToken(ctx, client, url, adminToken, recipientOf(i))
+	group.SetLimit(concurrentDials)
+	for i := range tokens {
+		group.Go(func() (err error) {
+			tokens[i], err = deviceToken(ctx, client, urls[i%len(urls)], adminToken, recipientOf(i))
+			return err
+		})
+	}
+	return tokens, group.Wait()
+}
+
+// concurrentDials bounds concurrent connects: the listen queue is short.
+const concurrentDials = 64
+
+// dialFleet connects a phone for each token. A phone receives as soon as it is connected.
+func dialFleet(ctx context.Context, urls, tokens []string, sends bool, l *ledger) (*fleet, error) {
+	f := &fleet{phones: make([]*signalrclient.Conn, len(tokens)), stop: make(chan struct{})}
+	var group errgroup.Group
+	group.SetLimit(concurrentDials)
+	for i, token := range tokens {
+		group.Go(func() (err error) {
+			p, err := signalrclient.Dial(ctx, signalrclient.Config{URL: urls[i%len(urls)], Token: token, Buffer: 1024})
 			if err != nil {
 				return err
 			}
-			f.phones[i], err = signalrclient.Dial(ctx, signalrclient.Config{URL: url, Token: token, Buffer: 1024})
-			return err
+			f.phones[i] = p
+			in := inbox{ledger: l, sends: sends}
+			f.done.Go(func() { _ = in.read(p) }) // the ledger shows what a lost phone missed
+			return nil
 		})
 	}
 	if err := group.Wait(); err != nil {
 		f.close()
 		return nil, fmt.Errorf("connect phones: %w", err)
-	}
-	for _, p := range f.phones {
-		in := inbox{ledger: l, sends: sends}
-		f.done.Go(func() { _ = in.read(p) }) // the ledger shows what a lost phone missed
 	}
 	f.done.Go(f.ping)
 	return f, nil

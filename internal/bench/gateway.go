@@ -104,7 +104,7 @@ func (r *run) saturate(ctx context.Context, w *proxy, ld *load, l *ledger, p *pa
 	var took time.Duration
 	var probe error
 	read := func(sign int64) {
-		used, err := w.cpu()
+		used, err := w.cpuTime()
 		probe = errors.Join(probe, err)
 		cpu += time.Duration(sign) * used
 		calls += sign * l.accepted.Load()

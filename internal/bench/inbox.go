@@ -7,6 +7,7 @@ type inbox struct {
 	ledger *ledger
 	sends  bool   // acknowledge without requesting a completion
 	last   uint64 // seq of the newest first delivery
+	asked  []int  // numbers of messages in the acknowledgements that are not completed, oldest first
 }
 
 // read receives and acknowledges messages until the connection ends. It returns the reason of the end.
@@ -17,12 +18,25 @@ func (b *inbox) read(p *signalrclient.Conn) (err error) {
 			return err
 		}
 		for i := range events {
+			b.complete(&events[i])
 			b.take(events[i].Messages)
 			if err := b.acknowledge(p, events[i].Messages); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// complete counts the messages of an acknowledgement that the node has confirmed. A node completes the invocations of a
+// connection in order; if it did not, only the moment of the count would differ.
+func (b *inbox) complete(e *signalrclient.Event) {
+	if e.Completion == "" || len(b.asked) == 0 {
+		return
+	}
+	if e.Error == "" {
+		b.ledger.settled.Add(int64(b.asked[0]))
+	}
+	b.asked = b.asked[1:]
 }
 
 // take records messages in the ledger.
@@ -59,6 +73,7 @@ func (b *inbox) acknowledge(p *signalrclient.Conn, messages []signalrclient.Mess
 	if b.sends {
 		return p.Send(method, arguments)
 	}
+	b.asked = append(b.asked, len(messages))
 	_, err = p.Invoke(method, arguments)
 	return err
 }

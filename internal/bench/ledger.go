@@ -15,6 +15,7 @@ type ledger struct {
 	accepted atomic.Int64
 	refused  atomic.Int64 // answers other than 202
 	received atomic.Int64 // first deliveries
+	settled  atomic.Int64 // messages whose acknowledgement a node has confirmed; phones that acknowledge without a completion do not count
 	repeats  atomic.Int64
 	disorder atomic.Int64 // first deliveries with a seq below an earlier one of their phone
 	foreign  atomic.Int64 // deliveries of unknown message numbers

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,13 +20,41 @@ type load struct {
 
 // dialLoad opens the connections of the callers, distributed over the addresses round robin.
 func dialLoad(ctx context.Context, addrs []string, format *callFormat, callers, recipients, size int, l *ledger) (*load, error) {
+	return openLoad(callers, recipients, l, func(i int) (*caller, error) {
+		return dialCaller(ctx, addrs[i%len(addrs)], format, size)
+	}, nil)
+}
+
+// dialBusinesses opens the connections of callers of several businesses on several hosts, as many API clients are in reality:
+// a node bounds the connections of one business, and those of one address before their first call. So each caller makes a
+// call at once.
+func dialBusinesses(ctx context.Context, s *server, callers, recipients, size int, l *ledger) (*load, error) {
+	const businesses, hosts = 8, 32
+	formats := make([]*callFormat, businesses)
+	for i := range formats {
+		key, err := newBusiness(ctx, s, fmt.Sprintf("caller %d", i), "default")
+		if err != nil {
+			return nil, err
+		}
+		formats[i] = messageFormat(key)
+	}
+	return openLoad(callers, recipients, l, func(i int) (*caller, error) {
+		host := net.IPv4(127, 0, 1, byte(1+i%hosts))
+		return dialCallerFrom(ctx, host, s.addr, formats[i%businesses], size)
+	}, func(ld *load, c *caller) error { return ld.one(c, time.Now()) })
+}
+
+// openLoad dials the callers, a few at a time since the listen queue is short; first is called for each, and may be nil.
+func openLoad(callers, recipients int, l *ledger, dial func(i int) (*caller, error), first func(*load, *caller) error) (*load, error) {
 	ld := &load{callers: make([]*caller, callers), recipients: recipients, ledger: l}
 	var group errgroup.Group
-	group.SetLimit(64) // the listen queue is short
+	group.SetLimit(64)
 	for i := range ld.callers {
 		group.Go(func() (err error) {
-			ld.callers[i], err = dialCaller(ctx, addrs[i%len(addrs)], format, size)
-			return err
+			if ld.callers[i], err = dial(i); err != nil || first == nil {
+				return err
+			}
+			return first(ld, ld.callers[i])
 		})
 	}
 	if err := group.Wait(); err != nil {
@@ -57,6 +86,28 @@ func (ld *load) closed(stop <-chan struct{}) error {
 			}
 		}
 	})
+}
+
+// count makes a number of calls, each caller as soon as it is answered. All must be accepted.
+func (ld *load) count(ctx context.Context, calls int) error {
+	var left atomic.Int64
+	left.Store(int64(calls))
+	refused := ld.ledger.refused.Load()
+	err := ld.each(func(c *caller) error {
+		for left.Add(-1) >= 0 {
+			if err := context.Cause(ctx); err != nil {
+				return err
+			}
+			if err := ld.one(c, time.Now()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if n := ld.ledger.refused.Load() - refused; err == nil && n > 0 {
+		return fmt.Errorf("%d of %d calls were refused", n, calls)
+	}
+	return err
 }
 
 // open runs an open loop at a fixed rate. A call that finds no free caller starts late; its latency includes the delay.

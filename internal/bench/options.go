@@ -18,6 +18,7 @@ type Options struct {
 	Callers   int           // 0: number of the scenario's budget
 	Rate      float64       // messages/s of latency and connections; 0: half of the measured saturation, or 80 % of the measured maximum
 	Versus    []string      // programs to compare with, or paths of other builds; run by RunVersus, not by Run
+	Stored    int           // largest number of stored messages in growth and number of messages in disk; 0: a million and 400,000
 	Closed    bool          // latency uses a closed loop
 	Floor     bool          // measure the bare handler only
 	Size      int           // content size in bytes
@@ -35,6 +36,9 @@ const (
 	Idle        = "idle"        // B3: memory per idle connection
 	Latency     = "latency"     // B4: latencies at half of the saturation
 	Connections = "connections" // R1.2: 10,000 open API connections at 80 % of the maximum
+	Reconnect   = "reconnect"   // B5: 10,000 phones reconnect with waiting messages
+	Disk        = "disk"        // B13: bytes written per message
+	Growth      = "growth"      // B7: CPU per message over phones, stored messages, businesses, inbox depth and content size; not in a full run
 	Overload    = "overload"    // R1.5, R5.5, B9: three SLA levels at twice the maximum; not in a full run
 	Autoscale   = "autoscale"   // R1.3, R5.2: nodes added and removed along a load ramp; run by RunAutoscale, not by Run
 )
@@ -45,8 +49,8 @@ const (
 	AckSend   = "send"   // without a completion
 )
 
-// All lists the scenarios; a full run executes those before Overload.
-var All = []string{Accept, Deliver, Idle, Latency, Connections, Overload}
+// All lists the scenarios; a full run executes those before Growth.
+var All = []string{Accept, Deliver, Idle, Latency, Connections, Reconnect, Disk, Growth, Overload}
 
 // Check returns an error for the first invalid option.
 func (o *Options) Check() error {
@@ -70,8 +74,8 @@ func (o *Options) Check() error {
 		return fmt.Errorf("--nodes: must be from 1 to %d", maxNodes)
 	case o.Capacity < 0:
 		return fmt.Errorf("--capacity: must not be negative")
-	case o.Phones < 0 || o.Callers < 0 || o.Rate < 0:
-		return fmt.Errorf("--phones, --callers, --rate: must not be negative")
+	case o.Phones < 0 || o.Callers < 0 || o.Rate < 0 || o.Stored < 0:
+		return fmt.Errorf("--phones, --callers, --rate, --stored: must not be negative")
 	}
 	return o.checkPeers()
 }

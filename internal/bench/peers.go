@@ -20,8 +20,8 @@ type messenger interface {
 	// connect brings the phones with recipient indexes 0 to count-1 online. They record what arrives in the ledger, and
 	// acknowledge it if the system has acknowledgements. The function that it returns disconnects them.
 	connect(ctx context.Context, count int, l *ledger) (disconnect func(), err error)
-	// cpu returns the CPU time that the system has used so far.
-	cpu() (time.Duration, error)
+	// cpuTime returns the CPU time that the system has used so far.
+	cpuTime() (time.Duration, error)
 	// memory returns the resident memory of the system in bytes.
 	memory() (int64, error)
 	// close stops the system.

@@ -71,8 +71,8 @@ func (p *proxy) stop() error {
 	return errors.Join(err, os.RemoveAll(p.dir))
 }
 
-// cpu returns the CPU time of the process and its children; it is zero for a direct call.
-func (p *proxy) cpu() (time.Duration, error) {
+// cpuTime returns the CPU time of the process and its children; it is zero for a direct call.
+func (p *proxy) cpuTime() (time.Duration, error) {
 	if p.cmd == nil {
 		return 0, nil
 	}

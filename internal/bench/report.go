@@ -18,6 +18,7 @@ type Report struct {
 	Notes   []string `json:"notes,omitempty"`
 	Rows    []Row    `json:"rows"`
 	Series  []Series `json:"series,omitempty"`
+	Curves  []Curve  `json:"curves,omitempty"`
 	Texts   []Text   `json:"texts,omitempty"`
 	Faults  []string `json:"faults,omitempty"` // losses and reordering; any entry invalidates the run
 }

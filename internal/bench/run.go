@@ -8,6 +8,8 @@ import (
 	"io"
 	"slices"
 	"time"
+
+	"github.com/esh3artech/esh3ar/internal/bench/rounds"
 )
 
 // run is the state of one run.
@@ -38,7 +40,15 @@ func Run(ctx context.Context, o Options, out, progress io.Writer) (*Report, erro
 		name    string
 		measure func(context.Context) error
 	}{
-		{Accept, r.accept}, {Deliver, r.deliver}, {Idle, r.idle}, {Latency, r.latency}, {Connections, r.connections}, {Overload, r.overload},
+		{Accept, r.accept},
+		{Deliver, r.deliver},
+		{Idle, r.idle},
+		{Latency, r.latency},
+		{Connections, r.connections},
+		{Reconnect, r.reconnect},
+		{Disk, r.disk},
+		{Growth, r.growth},
+		{Overload, r.overload},
 	} {
 		if !o.wants(scenario.name) {
 			continue
@@ -53,7 +63,7 @@ func Run(ctx context.Context, o Options, out, progress io.Writer) (*Report, erro
 // wants reports whether a scenario is selected.
 func (o *Options) wants(scenario string) bool {
 	if len(o.Scenarios) == 0 {
-		return scenario != Overload
+		return scenario != Overload && scenario != Growth
 	}
 	return slices.Contains(o.Scenarios, scenario)
 }
@@ -130,31 +140,27 @@ func (r *run) accept(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, node.close()) }()
-	var floors, nodes, shares []float64
-	for round := range r.Rounds {
+	rates := [2][]float64{} // of the bare handler and the node
+	err = rounds.Each(ctx, r.Rounds, len(rates), func(round, i int) error {
 		r.say("accept: round %d of %d", round+1, r.Rounds)
-		f, err := r.rate(ctx, floor.addr, "none", callers, newLedger())
-		if err != nil {
-			return err
+		addr, key := floor.addr, "none"
+		if i == 1 {
+			addr, key = node.addr, node.secrets.APIKey
 		}
-		n, err := r.rate(ctx, node.addr, node.secrets.APIKey, callers, newLedger())
-		if err != nil {
-			return err
-		}
-		floors, nodes, shares = append(floors, f), append(nodes, n), append(shares, n/f)
+		rate, err := r.rate(ctx, addr, key, callers, newLedger())
+		rates[i] = append(rates[i], rate)
+		return err
+	})
+	if err != nil {
+		return err
 	}
-	r.maximum = median(nodes)
-	r.report.add(Accept, "floor: bare net/http", median(floors), "calls/s")
-	r.report.add(Accept, "durable calls", r.maximum, "calls/s")
-	r.report.add(Accept, "share, lowest round", slices.Min(shares), "")
-	r.report.add(Accept, "share, highest round", slices.Max(shares), "")
-	r.report.budget(Accept, "share of the floor, median", median(shares), "", "B1", 0.6, 0.8, true)
+	floors, nodes, shares := rates[0], rates[1], rounds.Ratios(rates[1], rates[0])
+	r.maximum = rounds.Of(nodes).Median
+	r.report.addRounds(Accept, "floor: bare net/http", floors, "calls/s")
+	r.report.addRounds(Accept, "durable calls", nodes, "calls/s")
+	r.report.budget(Accept, "share of the floor", rounds.Of(shares).Median, "", "B1", 0.8, 1, true)
+	r.report.spread(shares)
 	return nil
-}
-
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/2]
 }
 
 // scenarioRun is a platform with its phones and callers.
@@ -254,8 +260,8 @@ func (r *run) budgets(f *scenarioRun, scenario, budget string) {
 		r.report.add(scenario, "call → phone, p99", ms(f.device.ValueAtQuantile(99)), "ms")
 		return
 	}
-	r.report.budget(scenario, "call → 202, p99", ms(f.ledger.accept.ValueAtQuantile(99)), "ms", budget, 20, 5, false)
-	r.report.budget(scenario, "call → phone, p99", ms(f.device.ValueAtQuantile(99)), "ms", budget, 30, 10, false)
+	r.report.budget(scenario, "call → 202, p99", ms(f.ledger.accept.ValueAtQuantile(99)), "ms", budget, 10, 5, false)
+	r.report.budget(scenario, "call → phone, p99", ms(f.device.ValueAtQuantile(99)), "ms", budget, 10, 5, false)
 }
 
 // idle is budget B3: memory per idle connection.
@@ -286,7 +292,7 @@ func (r *run) idle(ctx context.Context) (err error) {
 	}
 	r.report.add(Idle, "server before", float64(before)/(1<<20), "MiB")
 	r.report.add(Idle, fmt.Sprintf("server with %d phones", phones), float64(after)/(1<<20), "MiB")
-	r.report.budget(Idle, "memory per idle connection", float64(after-before)/float64(phones)/1024, "KiB", "B3", 8, 4, false)
+	r.report.budget(Idle, "memory per idle connection", float64(after-before)/float64(phones)/1024, "KiB", "B3", 4.3, 3, false)
 	return nil
 }
 
@@ -350,7 +356,7 @@ func (r *run) connections(ctx context.Context) (err error) {
 	rate := cmp.Or(r.Rate, r.maximum*0.8)
 	r.say("connections: %d callers, %.0f calls/s", callers, rate)
 	l := newLedger()
-	ld, err := dialLoad(ctx, []string{node.addr}, messageFormat(node.secrets.APIKey), callers, 4000, r.Size, l)
+	ld, err := dialBusinesses(ctx, node, callers, 4000, r.Size, l)
 	if err != nil {
 		return err
 	}

@@ -169,13 +169,18 @@ func newBusiness(ctx context.Context, s *server, name, plan string) (key string,
 	return made.APIKey, err
 }
 
-// admin makes a call with the admin token.
+// admin makes a call with the admin token that creates something.
 func (s *server) admin(ctx context.Context, path, body string, into any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.node.URL+path, bytes.NewReader([]byte(body)))
+	return s.request(ctx, http.MethodPost, path, s.secrets.AdminToken, []byte(body), into)
+}
+
+// request makes a call and decodes the answer, unless into is nil. A status other than 2xx is an error.
+func (s *server) request(ctx context.Context, method, path, token string, body []byte, into any) error {
+	req, err := http.NewRequestWithContext(ctx, method, s.node.URL+path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Authorization", "Bearer "+s.secrets.AdminToken)
+	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -186,8 +191,11 @@ func (s *server) admin(ctx context.Context, path, body string, into any) error {
 	if err != nil {
 		return err
 	}
-	if resp.StatusCode != http.StatusCreated {
+	if resp.StatusCode/100 != 2 {
 		return fmt.Errorf("%s: %s: %s", path, resp.Status, text)
+	}
+	if into == nil {
+		return nil
 	}
 	return json.Unmarshal(text, into)
 }

@@ -156,7 +156,7 @@ func (s *subject) end() (err error) {
 // round runs a closed loop for a time. The CPU time counts until the system is at rest, so that what it does later for the
 // messages of a round, such as flushes, counts too. The rate counts while calls are made.
 func (s *subject) round(ctx context.Context, duration time.Duration) (perMessage, rate float64, err error) {
-	before, err := s.messenger.cpu()
+	before, err := s.messenger.cpuTime()
 	if err != nil {
 		return 0, 0, err
 	}
@@ -171,7 +171,7 @@ func (s *subject) round(ctx context.Context, duration time.Duration) (perMessage
 	if err := drain(ctx, s.ledger); err != nil {
 		return 0, 0, err
 	}
-	after, err := rest(ctx, s.messenger.cpu)
+	after, err := rest(ctx, s.messenger.cpuTime)
 	if err != nil {
 		return 0, 0, err
 	}
