@@ -55,7 +55,7 @@ func (c *dlqListCmd) print(ctx context.Context, s node.Streams, table *tabwriter
 		}
 		shown++
 		if c.JSON {
-			_, err := fmt.Fprintf(s.Out, "%s\n", raw)
+			_, err := fmt.Fprintf(s.Out, "%s\n", printableJSON(raw))
 			return true, err
 		}
 		return true, printLetter(table, raw, shown == 1)

@@ -49,7 +49,7 @@ func (c *dlqShowCmd) Run(ctx context.Context, s node.Streams) error {
 		return err
 	}
 	if c.JSON {
-		_, err := fmt.Fprintf(s.Out, "%s\n", raw)
+		_, err := fmt.Fprintf(s.Out, "%s\n", printableJSON(raw))
 		return err
 	}
 	var l wholeLetter

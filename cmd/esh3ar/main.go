@@ -12,13 +12,10 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
-	"reflect"
 	"syscall"
-	"time"
 
 	"github.com/alecthomas/kong"
 
-	"github.com/esh3artech/esh3ar/internal/duration"
 	"github.com/esh3artech/esh3ar/internal/node"
 	"github.com/esh3artech/esh3ar/internal/usage"
 )
@@ -75,18 +72,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		args = []string{"version"}
 	}
 	exited := -1 // --help ends inside Parse
-	parser, err := kong.New(&commands{},
+	options := append(flagValues(),
 		kong.Name("esh3ar"),
 		kong.Description("A messaging platform: every message that was answered 202 is on disk and reaches its phone."),
 		kong.DefaultEnvars("ESH3AR"),
 		kong.Configuration(loadConfig),
-		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(decodeDuration)),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { exited = code; panic(helpShown{}) }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(node.Streams{Out: stdout, Err: stderr}),
 	)
+	parser, err := kong.New(&commands{}, options...)
 	if err != nil {
 		panic(err) // the struct of commands is invalid, which every start would report
 	}
@@ -101,19 +98,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		err = usage.Wrap(err)
 	}
 	return exitCode(err, stderr)
-}
-
-// decodeDuration parses the duration of a flag, a variable or the configuration file, which may have days and weeks.
-func decodeDuration(ctx *kong.DecodeContext, target reflect.Value) error {
-	token, err := ctx.Scan.PopValue("duration")
-	if err != nil {
-		return err
-	}
-	d, err := duration.Parse(fmt.Sprint(token.Value))
-	if err == nil {
-		target.SetInt(int64(d))
-	}
-	return err
 }
 
 type helpShown struct{}
@@ -131,6 +115,9 @@ func parse(parser *kong.Kong, args []string) (command *kong.Context, err error) 
 	var file *fs.PathError
 	if errors.As(err, &file) { // no other flag's file is read by then
 		err = fmt.Errorf("--config: %w", err)
+	}
+	if err != nil {
+		err = plainParseError(err)
 	}
 	return command, err
 }

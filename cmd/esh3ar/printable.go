@@ -1,9 +1,14 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -44,4 +49,47 @@ func isPrintable(text string) bool {
 // other text.
 func shown(r rune) bool {
 	return unicode.IsGraphic(r) && r != '\u2028' && r != '\u2029' || r == '\u200c' || r == '\u200d'
+}
+
+// printableJSON returns a JSON document in which the characters that printable escapes are escaped as JSON does. The document means the
+// same. JSON itself requires that only for characters below U+0020.
+func printableJSON(document []byte) []byte {
+	if isPrintableJSON(document) {
+		return document
+	}
+	escaped := make([]byte, 0, len(document)+64)
+	for len(document) > 0 {
+		r, n := utf8.DecodeRune(document)
+		switch {
+		case r < utf8.RuneSelf && r != '\x7f', shown(r) && n > 1:
+			escaped = append(escaped, document[:n]...)
+		default: // a byte that is not UTF-8 becomes U+FFFD, as in encoding/json
+			for _, unit := range utf16.Encode([]rune{r}) {
+				escaped = fmt.Appendf(escaped, `\u%04x`, unit)
+			}
+		}
+		document = document[n:]
+	}
+	return escaped
+}
+
+func isPrintableJSON(document []byte) bool {
+	for _, b := range document {
+		if b >= utf8.RuneSelf || b == '\x7f' {
+			return false
+		}
+	}
+	return true
+}
+
+// printJSON prints v as one line of printable JSON, or over several lines with the indent.
+func printJSON(w io.Writer, v any, indent string) error {
+	var document bytes.Buffer
+	encoder := json.NewEncoder(&document)
+	encoder.SetIndent("", indent)
+	if err := encoder.Encode(v); err != nil {
+		return err
+	}
+	_, err := w.Write(printableJSON(document.Bytes()))
+	return err
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -46,8 +45,8 @@ func (c *scalerCmd) print(ctx context.Context, s node.Streams) (err error) {
 
 func (c *scalerCmd) printEntry(s node.Streams, e *autoscale.Entry) error {
 	if !c.JSON {
-		_, err := fmt.Fprintln(s.Out, e)
+		_, err := fmt.Fprintln(s.Out, printable(e.String()))
 		return err
 	}
-	return json.NewEncoder(s.Out).Encode(e)
+	return printJSON(s.Out, e, "")
 }

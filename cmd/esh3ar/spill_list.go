@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -31,9 +30,7 @@ func (c *spillListCmd) Run(ctx context.Context, s node.Streams) error {
 		return err
 	}
 	if c.JSON {
-		encoder := json.NewEncoder(s.Out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(report)
+		return printJSON(s.Out, report, "  ")
 	}
 	return printSpill(s, &report)
 }

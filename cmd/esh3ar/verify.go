@@ -153,7 +153,7 @@ func (v *verification) write(file string, stdout io.Writer) error {
 	if file != "-" {
 		return os.WriteFile(file, text, 0o600)
 	}
-	_, err = stdout.Write(text)
+	_, err = stdout.Write(printableJSON(text))
 	return err
 }
 
