@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -117,6 +118,41 @@ func TestTLS_MicrosoftsClient_AllTransports(t *testing.T) {
 	_, _ = io.Copy(io.Discard, resp.Body)
 	if _ = resp.Body.Close(); resp.ProtoMajor != 2 {
 		t.Errorf("REST speaks %s, want HTTP/2", resp.Proto)
+	}
+}
+
+// TestTLS_Commands_TrustTheirAuthority: client commands call a node whose certificate no authority of the machine has signed. With its
+// authority they work; without it they say what to do.
+func TestTLS_Commands_TrustTheirAuthority(t *testing.T) {
+	t.Parallel()
+	c := newCertificate(t)
+	listen, err := nodeproc.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := t.TempDir()
+	node := awaitProcess(t, nodeproc.Config{
+		Binary: binary, DataDir: data, Listen: listen, Flags: []string{"--tls-cert", c.cert, "--tls-key", c.key}, Client: c.client(t),
+	})
+	t.Cleanup(func() { _ = node.Kill() })
+	for _, args := range [][]string{
+		{"send", "--to", alice, "--text", "over TLS"},
+		{"listen", "--phone", alice, "--count", "1"},
+		{"dlq", "list"},
+		{"keys", "list"},
+		{"spill", "list"},
+		{"verify"},
+		{"drain", "--undrain"},
+	} {
+		args = append(args, "--url", node.URL, "--data-dir", data)
+		out, err := exec.Command(binary, args...).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "--ca-cert") {
+			t.Errorf("%q without the authority: got %v and %q, want an error that names --ca-cert", args, err, out)
+		}
+		args = append(args, "--ca-cert", c.cert)
+		if out, err := exec.Command(binary, args...).CombinedOutput(); err != nil && !strings.Contains(string(out), "no spill") {
+			t.Errorf("%q: got %v and %q, want success", args, err, out)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,6 +26,8 @@ type clientFlags struct {
 	APIKey     string `name:"api-key" help:"The business's API key (default: from bootstrap.json in the data directory)."`
 	AdminToken string `name:"admin-token" help:"The admin token (default: from bootstrap.json in the data directory)."`
 	DataDir    string `name:"data-dir" default:"./data" help:"Where to look for bootstrap.json."`
+
+	node.CAFlags `embed:""`
 }
 
 // bootstrapFile is the content of bootstrap.json, which the first start of a node writes to its data directory.
@@ -42,6 +45,9 @@ func (f *clientFlags) resolve() error {
 	}
 	if u, err := url.Parse(f.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return usage.Errorf("--url: %q is not an http or https URL", f.URL)
+	}
+	if err := f.Trust(); err != nil {
+		return err
 	}
 	if err := node.CheckSecrets(f.AdminToken, f.APIKey); err != nil || f.APIKey != "" && f.AdminToken != "" {
 		return err
@@ -160,6 +166,9 @@ func (f *clientFlags) longCall(ctx context.Context, method, path, bearer string,
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return fmt.Errorf("no node at %s: start one with `%s serve`, or name another with --url", f.URL, usage.Program())
 	}
+	if err := f.authorityError(err); err != nil {
+		return err
+	}
 	if failed, ok := errors.AsType[*url.Error](err); ok {
 		return fmt.Errorf("--url: no answer from %s: %w", f.URL, failed.Err)
 	}
@@ -180,6 +189,14 @@ func (f *clientFlags) longCall(ctx context.Context, method, path, bearer string,
 		return nil
 	}
 	return json.Unmarshal(text, out)
+}
+
+// authorityError returns an error with a remedy if err says that the authority of the node's certificate is unknown, else nil.
+func (f *clientFlags) authorityError(err error) error {
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); !ok {
+		return nil
+	}
+	return fmt.Errorf("--url: the certificate of %s is of an authority that this machine does not know; name its PEM file with --ca-cert", f.URL)
 }
 
 // deviceToken requests a device token for a phone from the node.

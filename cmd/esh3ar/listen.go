@@ -46,6 +46,8 @@ func (c *listenCmd) Run(ctx context.Context, s node.Streams) error {
 			return nil
 		case errors.As(err, &refused) && refused.Status == 401:
 			return fmt.Errorf("the device token is unknown to %s or has expired", c.URL)
+		case c.authorityError(err) != nil:
+			return c.authorityError(err)
 		case attempt == 0 && received == 0 && !errors.As(err, &closed):
 			return fmt.Errorf("%s: %w", c.URL, err)
 		}

@@ -18,6 +18,8 @@ type spillListCmd struct {
 	URL        string `name:"url" help:"Ask this running node."`
 	AdminToken string `name:"admin-token" help:"With --url: the admin token (default: from bootstrap.json in the data directory)."`
 	JSON       bool   `name:"json" help:"Print it as JSON."`
+
+	node.CAFlags `embed:""`
 }
 
 func (c *spillListCmd) Run(ctx context.Context, s node.Streams) error {
@@ -36,14 +38,14 @@ func (c *spillListCmd) Run(ctx context.Context, s node.Streams) error {
 }
 
 func (c *spillListCmd) live(ctx context.Context, _ node.Streams) (report httpapi.SpillReport, err error) {
-	node := clientFlags{URL: c.URL, AdminToken: c.AdminToken, DataDir: c.DataDir}
-	if err := node.resolve(); err != nil {
+	client := clientFlags{URL: c.URL, AdminToken: c.AdminToken, DataDir: c.DataDir, CAFlags: c.CAFlags}
+	if err := client.resolve(); err != nil {
 		return report, err
 	}
-	if err := node.needAdminToken(); err != nil {
+	if err := client.needAdminToken(); err != nil {
 		return report, err
 	}
-	err = node.call(ctx, http.MethodGet, "/admin/v1/spill", node.AdminToken, nil, nil, &report)
+	err = client.call(ctx, http.MethodGet, "/admin/v1/spill", client.AdminToken, nil, nil, &report)
 	return report, err
 }
 

@@ -27,6 +27,8 @@ type verifyCmd struct {
 	AdminToken  string `name:"admin-token" help:"With --url: the admin token (default: from bootstrap.json in the data directory)."`
 	Repair      bool   `help:"Mend what can be mended without loss and set the rest aside; nothing is deleted."`
 	JSON        string `name:"json" placeholder:"FILE" help:"Write what was found as JSON; - for standard output, then without the table."`
+
+	node.CAFlags `embed:""`
 }
 
 // keptFindings bounds the findings that are held in memory, about 30 MB. All findings are counted.
@@ -71,14 +73,14 @@ func (c *verifyCmd) Run(ctx context.Context, s node.Streams) error {
 
 // live makes a running node check its store.
 func (c *verifyCmd) live(ctx context.Context, _ node.Streams) (v verification, err error) {
-	node := clientFlags{URL: c.URL, AdminToken: c.AdminToken, DataDir: c.DataDir}
-	if err := node.resolve(); err != nil {
+	client := clientFlags{URL: c.URL, AdminToken: c.AdminToken, DataDir: c.DataDir, CAFlags: c.CAFlags}
+	if err := client.resolve(); err != nil {
 		return v, err
 	}
-	if err := node.needAdminToken(); err != nil {
+	if err := client.needAdminToken(); err != nil {
 		return v, err
 	}
-	err = node.longCall(ctx, http.MethodPost, "/admin/v1/verify", node.AdminToken, nil, map[string]bool{"repair": c.Repair}, &v)
+	err = client.longCall(ctx, http.MethodPost, "/admin/v1/verify", client.AdminToken, nil, map[string]bool{"repair": c.Repair}, &v)
 	return v, err
 }
 

@@ -40,6 +40,7 @@ type Config struct {
 	capacityFlags   `embed:""`
 	connectionFlags `embed:""`
 	tlsFlags        `embed:""`
+	CAFlags         `embed:""`
 	roleFlags       `embed:""`
 
 	AckTimeout      time.Duration     `name:"ack-timeout" default:"10s" help:"How long a phone has to acknowledge a push. Then it is asked for a sign of life, and the push is repeated after a pause (--retry-base)."`
@@ -75,6 +76,9 @@ func (c *Config) Run(ctx context.Context, s Streams) error {
 	}
 	cert, err := c.tlsFlags.open(log)
 	if err != nil {
+		return err
+	}
+	if err := c.Trust(); err != nil {
 		return err
 	}
 	listener, err := listenOn(ctx, c.Listen)

@@ -36,9 +36,9 @@ type GatewayConfig struct {
 	LogLevel     string   `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
 	LogFormat    string   `name:"log-format" default:"text" enum:"text,json" help:"Format of the log: text or json."`
 	AdminListen  string   `name:"admin-listen" placeholder:"ADDRESS" help:"Separate address for /metrics and /debug/pprof. Without it --listen serves /metrics."`
-	CACert       string   `name:"ca-cert" placeholder:"FILE" help:"PEM file with the authorities of the nodes' certificates (default: those of the system)."`
 	gatewayFlags `embed:""`
 	tlsFlags     `embed:""`
+	CAFlags      `embed:""`
 
 	connectionFlags `embed:""`
 }
@@ -81,7 +81,7 @@ func (c *GatewayConfig) Run(ctx context.Context, s Streams) error {
 	if err != nil {
 		return err
 	}
-	if err := trustCA(c.CACert); err != nil {
+	if err := c.Trust(); err != nil {
 		return err
 	}
 	listener, err := listenOn(ctx, c.Listen)

@@ -55,18 +55,23 @@ func secured(l net.Listener, cert *certfile.Pair) net.Listener {
 	return tls.NewListener(l, cert.Config())
 }
 
-// trustCA makes this process trust the authorities in a PEM file instead of the system's. An empty name changes nothing. It must be
-// called before the first TLS connection.
-func trustCA(file string) error {
-	if file == "" {
+// CAFlags choose the authorities whose certificates a process accepts when it connects to others.
+type CAFlags struct {
+	CACert string `name:"ca-cert" placeholder:"FILE" help:"PEM file with the authorities of the certificates of nodes and gateways that this process connects to (default: those of the system)."`
+}
+
+// Trust makes this process accept certificates of the authorities in the file only. Without a file it changes nothing. It must be called
+// before the first TLS connection.
+func (f *CAFlags) Trust() error {
+	if f.CACert == "" {
 		return nil
 	}
-	text, err := os.ReadFile(file)
+	text, err := os.ReadFile(f.CACert)
 	if err != nil {
 		return usage.Errorf("--ca-cert: %w", err)
 	}
 	if !x509.NewCertPool().AppendCertsFromPEM(text) {
-		return usage.Errorf("--ca-cert: %s has no certificate in PEM form", file)
+		return usage.Errorf("--ca-cert: %s has no certificate in PEM form", f.CACert)
 	}
-	return os.Setenv("SSL_CERT_FILE", file) // what crypto/x509 reads its roots from
+	return os.Setenv("SSL_CERT_FILE", f.CACert) // what crypto/x509 reads its roots from
 }
