@@ -43,11 +43,14 @@ fmt: ## format
 fuzz: ## every fuzz test for a while
 	scripts/fuzz 30s
 
-bench: build ## the budgets; minutes
-	bin/esh3ar bench
+bench: build ## every budget beside its peers; writes docs/benchmarks.md; half an hour, needs centrifugo, nginx and haproxy
+	scripts/bench
 
 bench-gateway: build ## the gateway beside nginx and HAProxy; minutes
-	bin/esh3ar bench --gateway
+	bin/esh3ar bench --versus nginx,haproxy
+
+bench-compare: ## this tree and revision BASE in alternating rounds, through benchstat; two minutes
+	scripts/bench-compare "$(BASE)"
 
 overload: build ## who is served at twice a declared capacity, and flat memory; ten minutes
 	bin/esh3ar bench --overload --duration 10m --capacity 8000 --callers 1500 --plot bin/overload.svg --json bin/overload.json
@@ -70,4 +73,4 @@ simulate: ## 100,000 seeded histories of delivery
 plots: ## draw docs/scaling-*.svg anew
 	go test ./internal/autoscale -run Plots -plots ../../docs
 
-.PHONY: help build run deps test conformance short lint fmt fuzz bench bench-gateway overload autoscale torture hostile restart simulate plots
+.PHONY: help build run deps test conformance short lint fmt fuzz bench bench-compare bench-gateway overload autoscale torture hostile restart simulate plots

@@ -60,6 +60,7 @@
 //
 //	Instruments and tests:
 //	internal/bench            load scenarios and their reports
+//	internal/bench/page       the generated part of docs/benchmarks.md
 //	internal/bench/rounds     alternating rounds, and the median ratio with its interval
 //	internal/torture          kill -9 again and again; torture/checker decides whether a promise was broken
 //	internal/faultinject      faults that a test build contains on purpose, to prove that tests find them

@@ -27,6 +27,7 @@ var layers = map[string][]string{
 	"internal/autoscale/kubernetes": {"internal/cluster/membership", "internal/autoscale"},
 	"internal/autoscale/processes":  {"internal/flow", "internal/cluster/membership", "internal/autoscale"},
 	"internal/bench":                {"", "internal/bench/rounds", "internal/testkit/nodeproc", "internal/testkit/pgproc", "internal/signalrclient", "internal/testkit/redisproc"},
+	"internal/bench/page":           {"internal/bench", "internal/bench/rounds"},
 	"internal/bench/rounds":         {},
 	"internal/breaker":              {""},
 	"internal/buildinfo":            {},

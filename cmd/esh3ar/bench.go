@@ -92,6 +92,7 @@ func (c *benchCmd) Run(ctx context.Context, s node.Streams) error {
 	if err != nil {
 		return fmt.Errorf("bench: %w", err)
 	}
+	report.Command = c.command()
 	if c.JSON != "" {
 		if err := report.WriteJSON(c.JSON, s.Out); err != nil {
 			return err
@@ -104,6 +105,21 @@ func (c *benchCmd) Run(ctx context.Context, s node.Streams) error {
 		return fmt.Errorf("%w: %s", errBudget, strings.Join(missed, "; "))
 	}
 	return nil
+}
+
+// command returns the arguments of this run that determine what is measured.
+func (c *benchCmd) command() string {
+	args := []string{"esh3ar"}
+	for i := 1; i < len(os.Args); i++ {
+		switch arg := os.Args[i]; {
+		case arg == "--json" || arg == "--plot":
+			i++ // its value
+		case strings.HasPrefix(arg, "--json=") || strings.HasPrefix(arg, "--plot="):
+		default:
+			args = append(args, arg)
+		}
+	}
+	return strings.Join(args, " ")
 }
 
 // shorten reduces the options to a short run with few calls, which only shows that the scenario works.

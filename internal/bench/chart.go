@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// chart is an SVG line chart over time with one vertical scale and a legend.
+// chart is an SVG line chart with one vertical scale and a legend.
 type chart struct {
 	strings.Builder
 	top   float64 // upper end of the scale
@@ -29,10 +29,20 @@ const (
 const (
 	dotted = `stroke="#d6604d" stroke-dasharray="2 3"`
 	dashed = `stroke="black" stroke-dasharray="8 4"`
+	solid  = `stroke="#2166ac" stroke-width="2"`
 )
 
-// newChart draws axes and grid.
-func newChart(title string, top float64, whole time.Duration) *chart {
+// timeLabels returns the labels of a horizontal axis of time.
+func timeLabels(whole time.Duration) []string {
+	labels := make([]string, chartLines+1)
+	for i := range labels {
+		labels[i] = fmt.Sprintf("%.3g s", whole.Seconds()*float64(i)/chartLines)
+	}
+	return labels
+}
+
+// newChart draws axes and grid. The labels of the horizontal axis are evenly spread from its left to its right end.
+func newChart(title string, top float64, labels []string) *chart {
 	c := &chart{top: top, entry: chartTop + 10}
 	fmt.Fprintf(c, chartHead, chartWide, chartHigh)
 	fmt.Fprintf(c, `<text x="%g" y="22" font-size="16">%s</text>`+"\n", chartLeft, title)
@@ -41,7 +51,10 @@ func newChart(title string, top float64, whole time.Duration) *chart {
 		y := c.y(top * part)
 		fmt.Fprintf(c, `<line x1="%g" y1="%.1f" x2="%g" y2="%.1f" stroke="#dddddd"/><text x="%g" y="%.1f" text-anchor="end">%.0f</text>`+"\n",
 			chartLeft, y, chartLeft+chartWidth, y, chartLeft-8, y+4, top*part)
-		fmt.Fprintf(c, `<text x="%.1f" y="%g" text-anchor="middle">%.3g s</text>`+"\n", chartLeft+chartWidth*part, chartTop+chartHeight+22, whole.Seconds()*part)
+	}
+	for i, label := range labels {
+		x := chartLeft + chartWidth*float64(i)/float64(max(1, len(labels)-1))
+		fmt.Fprintf(c, `<text x="%.1f" y="%g" text-anchor="middle">%s</text>`+"\n", x, chartTop+chartHeight+22, label)
 	}
 	return c
 }

@@ -9,20 +9,6 @@ import (
 	"github.com/esh3artech/esh3ar/internal/bench/rounds"
 )
 
-// Curve is a figure over a dimension of the load or of the state of a node.
-type Curve struct {
-	Dimension string  `json:"dimension"`
-	What      string  `json:"what"`
-	Unit      string  `json:"unit"`
-	Points    []Point `json:"points"`
-}
-
-// Point is a figure with its interval at one value of the dimension.
-type Point struct {
-	X      float64       `json:"x"`
-	Spread rounds.Spread `json:"spread"`
-}
-
 // dimension is one curve of the growth scenario: nodes that differ in one respect.
 type dimension struct {
 	name     string

@@ -88,13 +88,13 @@ func TestRow_Verdict_ComparesWithBudget(t *testing.T) {
 	t.Parallel()
 	least, aim := 0.6, 0.8
 	for value, want := range map[float64]string{0.9: "aim met", 0.8: "aim met", 0.7: "met", 0.5: "NOT met"} {
-		if got := (Row{Value: value, Least: &least, Aim: &aim, More: true}).verdict(); got != want {
+		if got := (Row{Value: value, Least: &least, Aim: &aim, More: true}).Verdict(); got != want {
 			t.Errorf("%g of a share: %s", value, got)
 		}
 	}
 	least, aim = 90, 60
 	for value, want := range map[float64]string{50: "aim met", 60: "aim met", 80: "met", 100: "NOT met"} {
-		if got := (Row{Value: value, Least: &least, Aim: &aim}).verdict(); got != want {
+		if got := (Row{Value: value, Least: &least, Aim: &aim}).Verdict(); got != want {
 			t.Errorf("%g µs: %s", value, got)
 		}
 	}

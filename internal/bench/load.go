@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -88,27 +89,36 @@ func (ld *load) closed(stop <-chan struct{}) error {
 	})
 }
 
-// count makes a number of calls, each caller as soon as it is answered. All must be accepted.
+// count makes calls, each caller as soon as it is answered, until a number of them are accepted. It repeats refused calls after
+// a pause, and gives up when it has been refused as often as calls were asked for.
 func (ld *load) count(ctx context.Context, calls int) error {
-	var left atomic.Int64
+	var left, refusals atomic.Int64
 	left.Store(int64(calls))
-	refused := ld.ledger.refused.Load()
-	err := ld.each(func(c *caller) error {
+	return ld.each(func(c *caller) error {
 		for left.Add(-1) >= 0 {
-			if err := context.Cause(ctx); err != nil {
-				return err
+			n := ld.ledger.begin(time.Now())
+			status, _, err := c.call(n, recipientOf(n%ld.recipients))
+			if err != nil {
+				return fmt.Errorf("call %d: %w", n, err)
 			}
-			if err := ld.one(c, time.Now()); err != nil {
+			if status == http.StatusAccepted {
+				ld.ledger.accepted.Add(1)
+				continue
+			}
+			if refusals.Add(1) >= int64(calls) {
+				return fmt.Errorf("%d calls of %d were refused, the last with status %d", refusals.Load(), calls, status)
+			}
+			left.Add(1)
+			if err := pause(ctx, refusalPause); err != nil {
 				return err
 			}
 		}
-		return nil
+		return context.Cause(ctx)
 	})
-	if n := ld.ledger.refused.Load() - refused; err == nil && n > 0 {
-		return fmt.Errorf("%d of %d calls were refused", n, calls)
-	}
-	return err
 }
+
+// refusalPause is the pause of count after a refused call.
+const refusalPause = 10 * time.Millisecond
 
 // open runs an open loop at a fixed rate. A call that finds no free caller starts late; its latency includes the delay.
 func (ld *load) open(rate float64, stop <-chan struct{}) error {

@@ -46,7 +46,7 @@ func TestLoad_Count_MakesExactlyThatManyCalls(t *testing.T) {
 	mu.Lock()
 	full = true
 	mu.Unlock()
-	if err := ld.count(t.Context(), 10); err == nil || !strings.Contains(err.Error(), "10 of 10 calls were refused") {
+	if err := ld.count(t.Context(), 10); err == nil || !strings.Contains(err.Error(), "were refused, the last with status 503") {
 		t.Errorf("count at a full server: got %v, want an error", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -49,7 +50,7 @@ var peers = map[string]peer{
 // peerOf returns the system of a name, or the messenger of another build of esh3ar if the name is a path.
 func peerOf(name string, o *Options) (peer, error) {
 	if strings.Contains(name, "/") {
-		return peer{name: name, install: "make build", start: func(ctx context.Context) (messenger, error) {
+		return peer{name: filepath.Base(name) + " (other build)", install: "make build", start: func(ctx context.Context) (messenger, error) {
 			other := *o
 			other.Binary = name
 			return startEsh3ar(ctx, &other)

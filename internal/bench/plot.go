@@ -7,7 +7,7 @@ var colours = [len(levels)]string{"#bbbbbb", "#4393c3", "#053061"}
 // the maximum and the offered load.
 func (w *overloadMonitor) plot(file string, most float64) error {
 	whole := w.samples[len(w.samples)-1].at.Sub(w.samples[0].at)
-	c := newChart("Served under twice the capacity, messages per second by SLA level", 2.4*most, whole)
+	c := newChart("Served under twice the capacity, messages per second by SLA level", 2.4*most, timeLabels(whole))
 	base := make([]float64, len(w.samples)-1)
 	for i := len(w.crowd) - 1; i >= 0; i-- {
 		above := add(base, w.rates(i, served))

@@ -14,6 +14,7 @@ import (
 // Report is the result of a run.
 type Report struct {
 	Machine string   `json:"machine"`
+	Command string   `json:"command,omitempty"` // arguments of the run without those for output
 	Lowered []string `json:"lowered,omitempty"` // parameters reduced by system limits
 	Notes   []string `json:"notes,omitempty"`
 	Rows    []Row    `json:"rows"`
@@ -85,8 +86,8 @@ func (r *Report) addRatio(scenario, what string, a, b []float64, budget string, 
 	r.spread(ratios)
 }
 
-// verdict returns how a value compares with its budget.
-func (r Row) verdict() string {
+// Verdict returns how a value compares with its budget.
+func (r Row) Verdict() string {
 	if r.Least == nil {
 		return ""
 	}
@@ -104,8 +105,8 @@ func (r Row) verdict() string {
 // Missed returns the values that do not meet their budget.
 func (r *Report) Missed() (missed []string) {
 	for _, row := range r.Rows {
-		if row.verdict() == notMet {
-			missed = append(missed, fmt.Sprintf("%s (%s, %s): %s %s", row.Budget, row.Scenario, row.What, number(row.Value), row.Unit))
+		if row.Verdict() == notMet {
+			missed = append(missed, fmt.Sprintf("%s (%s, %s): %s %s", row.Budget, row.Scenario, row.What, Number(row.Value), row.Unit))
 		}
 	}
 	return missed
@@ -132,9 +133,9 @@ func (r *Report) print(w io.Writer) error {
 	for _, row := range r.Rows {
 		least, aim := "", ""
 		if row.Least != nil {
-			least, aim = number(*row.Least), number(*row.Aim)
+			least, aim = Number(*row.Least), Number(*row.Aim)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", row.Scenario, row.What, row.measured(), least, aim, row.Budget, row.verdict())
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", row.Scenario, row.What, row.Measured(), least, aim, row.Budget, row.Verdict())
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -151,15 +152,16 @@ func (r *Report) print(w io.Writer) error {
 	return nil
 }
 
-// measured returns the value with its unit, and with the interval if there is one.
-func (r Row) measured() string {
+// Measured returns the value with its unit, and with the interval if there is one.
+func (r Row) Measured() string {
 	if r.Spread == nil || r.Spread.Rounds < 2 {
-		return number(r.Value) + " " + r.Unit
+		return Number(r.Value) + " " + r.Unit
 	}
-	return fmt.Sprintf("%s (%s to %s) %s", number(r.Value), number(r.Spread.Low), number(r.Spread.High), r.Unit)
+	return fmt.Sprintf("%s (%s to %s) %s", Number(r.Value), Number(r.Spread.Low), Number(r.Spread.High), r.Unit)
 }
 
-func number(v float64) string {
+// Number formats a value with three significant digits.
+func Number(v float64) string {
 	if v >= 1000 {
 		return fmt.Sprintf("%.0f", v)
 	}

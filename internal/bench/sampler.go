@@ -175,7 +175,7 @@ func (c *sampler) plot(file string, capacity float64) error {
 	for i := range able {
 		top = max(top, able[i], offered[i], taken[i])
 	}
-	p := newChart("Nodes that come and go with the load, messages per second", 1.15*top, c.last().after)
+	p := newChart("Nodes that come and go with the load, messages per second", 1.15*top, timeLabels(c.last().after))
 	none := make([]float64, len(able))
 	p.area(able, none, "#dddddd")
 	p.area(taken, none, "#4393c3")
