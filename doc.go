@@ -31,6 +31,7 @@
 //	internal/auth             businesses, API keys, plans, device tokens; auth/credential reads bearer tokens
 //	internal/phonenumber      parses phone numbers in the usual formats
 //	internal/ratelimit        rates and quotas of plans, over all nodes
+//	internal/requestid        the id of a request
 //	internal/opaque           sealed positions and cursors, as clients see them
 //
 //	The engine:

@@ -7,18 +7,20 @@ import (
 
 	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/gateway/balance"
+	"github.com/esh3artech/esh3ar/internal/requestid"
 	"github.com/esh3artech/esh3ar/internal/runtime/connlimit"
 )
 
 // exchange is the state of one request and its response. It comes from a pool with its buffers, so nothing may refer to it
 // after its handler has returned.
 type exchange struct {
-	g      *Gateway
-	w      http.ResponseWriter
-	r      *http.Request
-	start  time.Time
-	route  string // name of the route in metrics
-	status int    // status of the response; zero until it is sent
+	g         *Gateway
+	w         http.ResponseWriter
+	r         *http.Request
+	start     time.Time
+	requestID []string // value of X-Request-Id, in the request to the node and in the response
+	route     string   // name of the route in metrics
+	status    int      // status of the response; zero until it is sent
 	class
 	who        owner  // owner of the resources that the call uses
 	credential uint64 // hash of the credential; zero if none
@@ -58,6 +60,8 @@ func (x *exchange) begin(w http.ResponseWriter, r *http.Request) {
 	x.who, x.credential = x.g.owners.of(r, x.start)
 	connlimit.Touch(r.Context())
 	removeConnectionHeaders(r.Header)
+	x.requestID = requestid.Set(w.Header(), r.Header)
+	r.Header[requestid.Header] = x.requestID
 }
 
 // finish reports the exchange to metrics, frees what it holds, and returns it to the pool.
@@ -66,7 +70,7 @@ func (x *exchange) finish() {
 	x.body.release(x.g)
 	x.answer.release(x.g)
 	x.leaveLarge()
-	x.w, x.r = nil, nil
+	x.w, x.r, x.requestID = nil, nil, nil
 	clear(x.tried)
 	x.tried = x.tried[:0]
 	if cap(x.lines) > keepBuffer {
@@ -82,6 +86,7 @@ func (x *exchange) head(status int) {
 	if x.g.draining.Load() || x.body.source != nil && !x.body.consumed() {
 		x.w.Header().Set("Connection", "close")
 	}
+	x.w.Header()[requestid.Header] = x.requestID
 	x.setSecurityHeaders()
 	x.setWriteDeadline(x.g.opts.Now().Add(x.g.opts.WriteTimeout))
 	x.w.WriteHeader(status)

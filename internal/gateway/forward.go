@@ -323,7 +323,8 @@ func (t *attempt) onConnError(v *visit, err error) (done bool) {
 		t.g.dispatch.count(func(c *counts) { c.retries++ })
 		return false
 	case balance.Unavailable:
-		t.g.opts.Log.Warn("call failed", "node", v.node.ID, "method", t.r.Method, "path", t.r.URL.Path, "error", err)
+		t.g.opts.Log.Warn("call failed", "node", v.node.ID, "method", t.r.Method, "path", t.r.URL.Path,
+			"requestId", t.requestID[0], "error", err)
 		t.answerProblem(overloaded, "the node did not answer; try again later")
 	case balance.Unknown, balance.PassOn:
 		t.answerUnknown(err)
@@ -352,7 +353,7 @@ var errRefused = errors.New("the last node refused the call")
 func (t *attempt) answerUnknown(err error) {
 	t.g.dispatch.count(func(c *counts) { c.unknown++ })
 	t.g.opts.Log.Warn("outcome of a call is unknown", "node", t.maybeProcessedBy.ID, "method", t.r.Method, "path", t.r.URL.Path,
-		"traceparent", t.r.Header.Get("Traceparent"), "error", err)
+		"requestId", t.requestID[0], "traceparent", t.r.Header.Get("Traceparent"), "error", err)
 	t.answerProblem(outcomeUnknown, t.retryAdvice())
 }
 

@@ -3,6 +3,8 @@ package gateway
 import (
 	"net/http"
 	"runtime/debug"
+
+	"github.com/esh3artech/esh3ar/internal/requestid"
 )
 
 // recoverRequest ends the request and its connection after a panic of its handler, so that input of one client or node cannot
@@ -13,7 +15,7 @@ func (g *Gateway) recoverRequest(r *http.Request) {
 	case http.ErrAbortHandler: //nolint:errorlint // net/http compares it so
 		panic(reason)
 	default:
-		g.panicked("request", reason, "method", r.Method, "path", r.URL.Path)
+		g.panicked("request", reason, "method", r.Method, "path", r.URL.Path, "requestId", r.Header.Get(requestid.Header))
 		panic(http.ErrAbortHandler)
 	}
 }

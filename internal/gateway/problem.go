@@ -12,6 +12,8 @@ type problem struct {
 	Status int    `json:"status"`
 	Code   string `json:"code"`
 	Detail string `json:"detail,omitempty"`
+
+	RequestID string `json:"requestId"`
 }
 
 // kind is the fixed part of a problem.
@@ -46,7 +48,7 @@ func (x *exchange) answerProblem(k kind, detail string) {
 	case http.StatusRequestTimeout, http.StatusRequestEntityTooLarge:
 		h.Set("Connection", "close") // the rest of the body may still arrive
 	}
-	body, err := json.Marshal(problem{"/docs#" + k.code, k.title, k.status, k.code, detail})
+	body, err := json.Marshal(problem{"/docs#" + k.code, k.title, k.status, k.code, detail, x.requestID[0]})
 	if err != nil {
 		panic(err) // strings and numbers always encode
 	}

@@ -21,7 +21,7 @@ func (t *attempt) tunnel(c *upstream.Conn) {
 	defer t.g.tunnels.Leave()
 	down, rw, err := http.NewResponseController(t.w).Hijack()
 	if err != nil {
-		t.g.opts.Log.Error("take over a caller's connection", "error", err)
+		t.g.opts.Log.Error("take over a caller's connection", "requestId", t.requestID[0], "error", err)
 		t.answerProblem(overloaded, "the connection cannot be taken over")
 		return
 	}

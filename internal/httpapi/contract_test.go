@@ -118,6 +118,7 @@ func pointer(names ...string) string {
 func (c *contract) check(t *testing.T, r *http.Request, sent []byte, got reply) {
 	t.Helper()
 	path, method := c.path(r.URL.Path), strings.ToLower(r.Method)
+	checkRequestID(t, r, got)
 	if r.Method == http.MethodHead {
 		method = "get"
 	}
@@ -151,6 +152,23 @@ func (c *contract) check(t *testing.T, r *http.Request, sent []byte, got reply) 
 	}
 	if len(sent) > 0 && got.status < 300 {
 		c.checkBody(t, where+": the accepted request", pointer("paths", path, method, "requestBody", "content", "application/json", "schema"), sent)
+	}
+}
+
+// checkRequestID checks that every response has an id, and that a problem document repeats it.
+func checkRequestID(t *testing.T, r *http.Request, got reply) {
+	t.Helper()
+	ids := got.header["X-Request-Id"]
+	if len(ids) != 1 || ids[0] == "" {
+		t.Errorf("%s %s: got X-Request-Id %q, want one id", r.Method, r.URL.Path, ids)
+		return
+	}
+	if got.header.Get("Content-Type") != "application/problem+json" || r.Method == http.MethodHead {
+		return
+	}
+	var problem struct{ RequestID string }
+	if err := json.Unmarshal(got.body, &problem); err != nil || problem.RequestID != ids[0] {
+		t.Errorf("%s %s: got requestId %q (%v), want %q as in X-Request-Id", r.Method, r.URL.Path, problem.RequestID, err, ids[0])
 	}
 }
 

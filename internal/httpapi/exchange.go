@@ -13,6 +13,7 @@ import (
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/auth"
 	"github.com/esh3artech/esh3ar/internal/fairshare"
+	"github.com/esh3artech/esh3ar/internal/requestid"
 )
 
 // exchange is the state of one request and its response. It comes from a pool with its buffers, so nothing may refer to it
@@ -151,6 +152,7 @@ func (x *exchange) writeError(err error) {
 	if x.status != 0 {
 		return
 	}
+	p.RequestID = requestid.Of(x.w.Header())
 	body, err := json.Marshal(p)
 	if err != nil {
 		body = []byte(`{"code":"internal"}`) // strings and numbers always encode
@@ -165,7 +167,7 @@ func (x *exchange) log(p *problem, err error) {
 	if x.r.Context().Err() != nil || p.Code != internal.code && p.Code != outcomeUnknown.code {
 		return // errors after the client's disconnect are its consequence
 	}
-	x.api.Log.Error("request failed", "method", x.r.Method, "path", x.r.URL.Path, "code", p.Code, "error", err)
+	x.api.Log.Error("request failed", "method", x.r.Method, "path", x.r.URL.Path, "code", p.Code, "requestId", requestid.Of(x.w.Header()), "error", err)
 }
 
 // observe reports the finished exchange to metrics, and to the log at debug level. It never logs the query or a header,
@@ -174,7 +176,7 @@ func (x *exchange) observe(route string) {
 	took := time.Since(x.start)
 	x.api.Observe(route, x.status, took)
 	if x.api.Log.Enabled(x.r.Context(), slog.LevelDebug) {
-		x.api.Log.Debug("request", "method", x.r.Method, "path", x.r.URL.Path, "status", x.status, "took", took)
+		x.api.Log.Debug("request", "method", x.r.Method, "path", x.r.URL.Path, "status", x.status, "took", took, "requestId", requestid.Of(x.w.Header()))
 	}
 }
 
@@ -199,5 +201,5 @@ func (x *exchange) reportPanic(cause any) {
 		x.api.OnPanic(cause)
 		return
 	}
-	x.api.Log.Error("handler panicked", "method", x.r.Method, "path", x.r.URL.Path, "cause", cause, "stack", string(debug.Stack()))
+	x.api.Log.Error("handler panicked", "method", x.r.Method, "path", x.r.URL.Path, "cause", cause, "requestId", requestid.Of(x.w.Header()), "stack", string(debug.Stack()))
 }

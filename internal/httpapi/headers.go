@@ -1,6 +1,10 @@
 package httpapi
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/esh3artech/esh3ar/internal/requestid"
+)
 
 // pagePolicy is the default Content-Security-Policy: a page may use its own inline styles, load nothing, and not be framed.
 const pagePolicy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
@@ -12,11 +16,12 @@ var (
 	noFrames   = []string{pagePolicy}
 )
 
-// withSecurityHeaders returns a handler that sets the security headers before it calls h, which may replace them.
+// withCommonHeaders returns a handler that sets the request id and the security headers before it calls h, which may replace them.
 // Responses to POST /v1/messages are JSON for programs and have nosniff only.
-func withSecurityHeaders(h http.Handler) http.Handler {
+func withCommonHeaders(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
+		requestid.Set(header, r.Header)
 		header["X-Content-Type-Options"] = noSniff
 		if r.URL.Path != "/v1/messages" || r.Method != http.MethodPost {
 			header["Content-Security-Policy"] = noFrames

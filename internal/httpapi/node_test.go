@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"context"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -104,7 +105,7 @@ func (n *node) do(t *testing.T, a request) reply {
 		r.Header.Set(name, value)
 	}
 	w := httptest.NewRecorder()
-	n.api.ServeHTTP(w, r)
+	httpapi.NewServer(n.api, slog.New(slog.DiscardHandler)).Handler.ServeHTTP(w, r)
 	got := reply{w.Code, w.Header(), w.Body.Bytes()}
 	openAPI().check(t, r, []byte(strings.TrimPrefix(a.body, "\ufeff")), got)
 	return got

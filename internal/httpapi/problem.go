@@ -18,6 +18,8 @@ type problem struct {
 	Detail string  `json:"detail,omitempty"`
 	Errors []fault `json:"errors,omitempty"`
 
+	RequestID string `json:"requestId,omitempty"` // X-Request-Id of the response
+
 	retryAfter time.Duration // value of Retry-After; zero: one second
 }
 

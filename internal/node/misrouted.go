@@ -12,6 +12,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/cluster/membership"
 	"github.com/esh3artech/esh3ar/internal/fairshare"
 	"github.com/esh3artech/esh3ar/internal/gateway"
+	"github.com/esh3artech/esh3ar/internal/requestid"
 	"github.com/esh3artech/esh3ar/signalr"
 )
 
@@ -98,6 +99,13 @@ func (f *misroutedForwarder) proxy(w http.ResponseWriter, r *http.Request, base 
 			p.SetXForwarded()
 			p.Out.Host = p.In.Host
 			p.Out.Header.Set(gateway.MarkHeader, gateway.MarkForwarded)
+			p.Out.Header.Set(requestid.Header, requestid.Of(w.Header()))
+		},
+		ModifyResponse: func(answer *http.Response) error {
+			for name := range w.Header() { // the request id and security headers are set already; a second value would be added
+				answer.Header.Del(name)
+			}
+			return nil
 		},
 		FlushInterval: -1, // flush every write, because events must not wait
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
