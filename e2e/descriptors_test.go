@@ -43,6 +43,7 @@ func TestIdleConnections_LowLimit_NodeGoesOn(t *testing.T) {
 			t.Fatalf("connection %d was not served: %q, %v", i, answer, err)
 		}
 	}
+	p.awaitLine(`a limit is reached; docs/security.md says what is refused or closed" limit="connections without good credentials"`)
 	text := strings.Repeat("x", 4096)
 	for range 20 { // 80 MiB: more than the store keeps in memory before it writes a table
 		messages := make([]map[string]string, 1000)

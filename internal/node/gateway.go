@@ -203,6 +203,7 @@ type gatewayProcess struct {
 	nodes   *discovery // nil for a gateway with a fixed list, or in the process of a node
 	metrics *gatewayMetrics
 	limiter *connlimit.Limiter
+	limits  limitWatch
 	cert    *certfile.Pair  // nil: plain HTTP
 	admin   *operatorServer // nil without --admin-listen
 	server  *http.Server
@@ -235,6 +236,7 @@ func (c *GatewayConfig) open(ctx context.Context, limiter *connlimit.Limiter, lo
 	m.registry.MustRegister(connectionMetrics{limiter})
 	p := newGatewayProcess(g, m, limiter, log)
 	p.nodes = nodes
+	p.limits.connections(limiter)
 	return p, nil
 }
 
@@ -251,7 +253,9 @@ func newGatewayProcess(g *gateway.Gateway, m *gatewayMetrics, limiter *connlimit
 	m.watch(g)
 	server := httpapi.NewServer(g, log)
 	server.ConnContext = connlimit.ConnContext
-	return &gatewayProcess{gateway: g, metrics: m, limiter: limiter, server: server, log: log}
+	p := &gatewayProcess{gateway: g, metrics: m, limiter: limiter, limits: limitWatch{log: log, now: time.Now}, server: server, log: log}
+	p.limits.gateway(g)
+	return p
 }
 
 // run serves until ctx ends, then shuts down in order: not ready, streams closed, calls in flight answered.
@@ -260,6 +264,7 @@ func (p *gatewayProcess) run(ctx context.Context, listener net.Listener, c *gate
 	defer stopWatching()
 	var parts errgroup.Group
 	parts.Go(func() error { return p.gateway.Run(watching) })
+	parts.Go(func() error { return p.limits.run(watching) })
 	failed := make(chan error, 1)
 	parts.Go(func() error {
 		conns := p.limiter.Listen(listener)

@@ -61,6 +61,7 @@ func (n *node) start(listener net.Listener) (*parts, func(context.Context) error
 	movers.Go(func() error { return n.watchDisk(engineCtx) })
 	movers.Go(func() error { return n.metrics.run(engineCtx) })
 	movers.Go(func() error { return n.returnMemory(engineCtx) })
+	movers.Go(func() error { return n.limits.run(engineCtx) })
 	movers.Go(func() error { return n.backlog.run(engineCtx) })
 	movers.Go(func() error { return n.plans.Run(engineCtx) })
 	movers.Go(func() error { return n.account.Watch.Run(engineCtx) })

@@ -83,6 +83,7 @@ type front struct {
 	admin       *operatorServer
 	cert        *certfile.Pair // nil for plain HTTP
 	limiter     *connlimit.Limiter
+	limits      limitWatch
 	largeBodies func() int64 // memory that they hold, in bytes
 	panics      *panics.Recorder
 	sockets     *netpoll.Poller
@@ -238,7 +239,13 @@ func (n *node) handler(m *metrics) (edges, error) {
 	})
 	n.largeBodies = api.LargeBodies
 	m.registry.MustRegister(credentialMetrics{keys})
-	m.registry.MustRegister(shareMetrics{[]func() []fairshare.Stats{api.Shares, n.engine.Shares, n.feed.Shares, n.hubs.misrouted.Shares}})
+	shares := []func() []fairshare.Stats{api.Shares, n.engine.Shares, n.feed.Shares, n.hubs.misrouted.Shares}
+	m.registry.MustRegister(shareMetrics{shares})
+	n.limits = limitWatch{log: n.log, now: time.Now}
+	n.limits.node(n, keys)
+	for _, stats := range shares {
+		n.limits.sharesOf("esh3ar_share_refused_total", stats)
+	}
 	return edges{
 		hubs: &n.hubs, watched: n.watched, cluster: publicKeys(&n.account), demo: demo.Demo("/demo/"), api: api, profiles: profiles(),
 		panics: n.panics, apart: n.config.AdminListen != "",
