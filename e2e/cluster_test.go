@@ -119,7 +119,7 @@ func (p *platform) ask(method, path, body string, headers map[string]string) (co
 var patient = http.Client{Timeout: 30 * time.Second}
 
 // TestAPIKey_DatabaseAway_IsNotRejected checks that a node which cannot look up a key during a database outage answers
-// 503 or its equivalent on every interface, not 401: clients give up after a 401.
+// 503 or its equivalent on every interface, not 401: clients give up after a 401. The detail says why, and what still works.
 func TestAPIKey_DatabaseAway_IsNotRejected(t *testing.T) {
 	t.Parallel()
 	server := database(t)
@@ -130,6 +130,8 @@ func TestAPIKey_DatabaseAway_IsNotRejected(t *testing.T) {
 	for _, path := range []string{"/v1/messages", "/business-user/negotiate?negotiateVersion=1"} {
 		if code, body := p.try(http.MethodPost, path, "{}"); code != http.StatusServiceUnavailable {
 			t.Errorf("%s: %d %s", path, code, body)
+		} else if path == "/v1/messages" && (!strings.Contains(body, "has not verified this API key") || !strings.Contains(body, `"code":"store_unavailable"`)) {
+			t.Errorf("%s: got %s, want store_unavailable with a detail about the key", path, body)
 		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/esh3artech/esh3ar"
@@ -185,10 +186,24 @@ func (k *Keys) load(ctx context.Context, hashes []esh3ar.KeyHash) ([]cache.Entry
 	for i, hash := range hashes {
 		var err error
 		if entries[i], err = k.readKey(ctx, hash); err != nil {
-			return nil, esh3ar.Errorf(esh3ar.StoreUnavailable, "look up API key: %w", err)
+			return nil, unverifiedKey(err)
 		}
 	}
 	return entries, nil
+}
+
+// unverifiedKey returns the error for a key that the store could not look up. The key may be good, so it is not refused.
+func unverifiedKey(err error) error {
+	e := &esh3ar.Error{
+		Code: esh3ar.StoreUnavailable,
+		Text: "the store does not answer, and this node has not verified this API key in the last hour; calls with keys that it has verified " +
+			"continue, and another node may know this key; this call stored nothing",
+		Err: fmt.Errorf("look up API key: %w", err),
+	}
+	if cause, ok := errors.AsType[*esh3ar.Error](err); ok {
+		e.RetryAfter = cause.RetryAfter
+	}
+	return e
 }
 
 // readKey reads one key and its business from the store.

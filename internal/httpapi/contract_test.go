@@ -202,6 +202,39 @@ func TestOpenAPI_Routes_MatchTheAPI(t *testing.T) {
 	}
 }
 
+// TestOpenAPI_Operations_AreComplete checks what linters of OpenAPI documents ask for (docs/testing.md).
+func TestOpenAPI_Operations_AreComplete(t *testing.T) {
+	t.Parallel()
+	c := openAPI()
+	for _, name := range []string{"contact", "license", "description"} {
+		if c.at("info", name) == nil {
+			t.Errorf("info has no %s", name)
+		}
+	}
+	for path := range keys(c.at("paths")) {
+		for method := range keys(c.at("paths", path)) {
+			if method == "parameters" {
+				continue
+			}
+			for _, name := range []string{"operationId", "summary", "description", "tags"} {
+				if value := c.at("paths", path, method, name); value == nil || value == "" {
+					t.Errorf("%s %s has no %s", method, path, name)
+				}
+			}
+			clientError := false
+			for status := range keys(c.at("paths", path, method, "responses")) {
+				clientError = clientError || strings.HasPrefix(status, "4")
+				if status != "431" && c.at("paths", path, method, "responses", status, "headers", "X-Request-Id") == nil {
+					t.Errorf("%s %s: response %s has no X-Request-Id", method, path, status)
+				}
+			}
+			if !clientError {
+				t.Errorf("%s %s has no response 4xx", method, path)
+			}
+		}
+	}
+}
+
 func TestOpenAPI_Codes_MatchTheAPI(t *testing.T) {
 	t.Parallel()
 	c := openAPI()

@@ -24,7 +24,7 @@ func newGatewayMetrics() *gatewayMetrics {
 	m.requests = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "esh3ar_gateway_request_seconds", Help: "Time to answer a request, including the call to the node.", Buckets: latencies,
 	}, []string{"route", "status"})
-	m.registry.MustRegister(m.requests, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(m.requests, buildInfo(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
