@@ -194,10 +194,11 @@ func (a *API) NotFound(w http.ResponseWriter, r *http.Request) {
 	a.answerWith(w, r, pathNotFound)
 }
 
-// RequireAdmin returns a handler that calls h for requests with the admin token and refuses others.
+// RequireAdmin returns a handler that calls h for requests with the admin token and refuses others. h reads the parameters of
+// the query.
 func (a *API) RequireAdmin(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.answerWith(w, r, a.requireAdmin(func(x *exchange) error {
+		a.answerWith(w, r, a.requireAdminToken(func(x *exchange) error {
 			x.status = http.StatusOK
 			h.ServeHTTP(x.w, x.r)
 			return nil

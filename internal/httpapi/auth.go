@@ -69,6 +69,16 @@ func (a *API) requireBusinessOn(begin func(*exchange) error, h handler) handler 
 // requireAdmin returns a handler that calls h for requests with the admin token. A valid credential of another kind is
 // answered forbidden.
 func (a *API) requireAdmin(h handler) handler {
+	return a.requireAdminToken(func(x *exchange) error {
+		if err := x.noParameters(); err != nil {
+			return err
+		}
+		return h(x)
+	})
+}
+
+// requireAdminToken is requireAdmin for a handler that reads parameters of its own.
+func (a *API) requireAdminToken(h handler) handler {
 	return func(x *exchange) error {
 		token, err := x.credential()
 		if err != nil {
@@ -76,9 +86,6 @@ func (a *API) requireAdmin(h handler) handler {
 		}
 		if a.Admin.Is(token) {
 			connlimit.Authenticated(x.r.Context(), connlimit.Owner{Kind: connlimit.Operator})
-			if err := x.noParameters(); err != nil {
-				return err
-			}
 			return h(x)
 		}
 		if _, bad := a.Tokens.Verify(token); bad == nil {
