@@ -52,6 +52,9 @@ bench-gateway: build ## the gateway beside nginx and HAProxy; minutes
 bench-compare: ## this tree and revision BASE in alternating rounds, through benchstat; two minutes
 	scripts/bench-compare "$(BASE)"
 
+soak: build ## flat memory, goroutines, store and latency: 30 minutes at 70 % of the maximum and 10 at 200 %
+	bin/esh3ar bench --scenario soak --duration 30m --json bin/soak.json
+
 overload: build ## who is served at twice a declared capacity, and flat memory; ten minutes
 	bin/esh3ar bench --overload --duration 10m --capacity 8000 --callers 1500 --plot bin/overload.svg --json bin/overload.json
 
@@ -73,4 +76,4 @@ simulate: ## 100,000 seeded histories of delivery
 plots: ## draw docs/scaling-*.svg anew
 	go test ./internal/autoscale -run Plots -plots ../../docs
 
-.PHONY: help build run deps test conformance short lint fmt fuzz bench bench-compare bench-gateway overload autoscale torture hostile restart simulate plots
+.PHONY: help build run deps test conformance short lint fmt fuzz bench bench-compare bench-gateway soak overload autoscale torture hostile restart simulate plots

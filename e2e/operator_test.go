@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -254,5 +256,71 @@ func TestStart_NodeFails_ReportsReason(t *testing.T) {
 	defer cancel()
 	if _, err := nodeproc.Start(ctx, nodeproc.Config{Binary: binary, DataDir: t.TempDir(), Flags: []string{"--nonsense"}}); err == nil || !strings.Contains(err.Error(), "--nonsense") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestProfiles_Parameters_ReachPprof asks for a profile as text at the shared address.
+func TestProfiles_Parameters_ReachPprof(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.node.URL+"/debug/pprof/goroutine?debug=1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+p.secrets.AdminToken)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK || !strings.HasPrefix(string(text), "goroutine profile: total ") {
+		t.Errorf("profile: got %s, %v and %.100q, want 200 and text", resp.Status, err, text)
+	}
+}
+
+// TestAllocations_Message_StayBelowBounds guards what a node allocates for a message: from the socket to 202, and with push,
+// acknowledgement and settlement. The counts are those of the node's own metrics, so other processes do not matter. Small
+// batches cost a little more, so the bounds leave a fifth.
+func TestAllocations_Message_StayBelowBounds(t *testing.T) {
+	report := filepath.Join(t.TempDir(), "report.json")
+	code, stdout, stderr := esh3ar(t, "bench", "--short", "--scenario", "accept,deliver", "--json", report)
+	if code != 0 || strings.Contains(stdout, "FAULT") {
+		t.Fatalf("bench: %d\n%s%s", code, stdout, stderr)
+	}
+	text, err := os.ReadFile(report)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found struct {
+		Rows []struct {
+			Scenario, What string
+			Value          float64
+		}
+	}
+	if err := json.Unmarshal(text, &found); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, row := range found.Rows {
+		if row.What == "allocations per message" {
+			got[row.Scenario] = row.Value
+		}
+	}
+	for scenario, most := range map[string]float64{"accept": 17, "deliver": 66} {
+		if got[scenario] <= 0 || got[scenario] > most {
+			t.Errorf("allocations per message of %s: got %.1f, want at most %.0f", scenario, got[scenario], most)
+		}
+	}
+}
+
+// TestBenchSoak_ShortRun_ReturnsToRest runs the soak scenario briefly: every accepted message arrives, and after the load the
+// node has as many goroutines as before. Trends are not checked, since they need time.
+func TestBenchSoak_ShortRun_ReturnsToRest(t *testing.T) {
+	code, stdout, stderr := esh3ar(t, "bench", "--short", "--scenario", "soak")
+	for _, want := range []string{"memory at 70 %, growth", "goroutines at 200 %, growth", "size of the store at 200 %, growth"} {
+		if code != 0 || !strings.Contains(stdout, want) || strings.Contains(stdout, "FAULT") {
+			t.Errorf("bench --scenario soak: %d, no %q\n%s%s", code, want, stdout, stderr)
+		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 )
 
 type benchCmd struct {
-	Scenario    []string      `help:"accept, deliver, idle, latency, connections, reconnect, disk, growth or overload; several with commas (default: all but growth and overload)."`
+	Scenario    []string      `help:"accept, deliver, idle, latency, connections, reconnect, disk, growth, soak or overload; several with commas (default: all but growth, soak and overload)."`
 	Overload    bool          `help:"The overload scenario alone: three SLA levels at twice the capacity."`
 	Autoscale   bool          `help:"A cluster that scales itself follows a ramp of five stretches, on a PostgreSQL and a Redis of the bench's own: nodes, ledger and diary."`
 	Capacity    float64       `help:"Messages per second that a node of --overload or --autoscale declares as its capacity (default: what it can; of --autoscale 300)."`

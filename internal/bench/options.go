@@ -39,6 +39,7 @@ const (
 	Reconnect   = "reconnect"   // B5: 10,000 phones reconnect with waiting messages
 	Disk        = "disk"        // B13: bytes written per message
 	Growth      = "growth"      // B7: CPU per message over phones, stored messages, businesses, inbox depth and content size; not in a full run
+	Soak        = "soak"        // B9: memory, goroutines, disk and latency at 70 % and at 200 % of the maximum; not in a full run
 	Overload    = "overload"    // R1.5, R5.5, B9: three SLA levels at twice the maximum; not in a full run
 	Autoscale   = "autoscale"   // R1.3, R5.2: nodes added and removed along a load ramp; run by RunAutoscale, not by Run
 )
@@ -50,7 +51,7 @@ const (
 )
 
 // All lists the scenarios; a full run executes those before Growth.
-var All = []string{Accept, Deliver, Idle, Latency, Connections, Reconnect, Disk, Growth, Overload}
+var All = []string{Accept, Deliver, Idle, Latency, Connections, Reconnect, Disk, Growth, Soak, Overload}
 
 // Check returns an error for the first invalid option.
 func (o *Options) Check() error {

@@ -48,6 +48,7 @@ func Run(ctx context.Context, o Options, out, progress io.Writer) (*Report, erro
 		{Reconnect, r.reconnect},
 		{Disk, r.disk},
 		{Growth, r.growth},
+		{Soak, r.soak},
 		{Overload, r.overload},
 	} {
 		if !o.wants(scenario.name) {
@@ -63,7 +64,7 @@ func Run(ctx context.Context, o Options, out, progress io.Writer) (*Report, erro
 // wants reports whether a scenario is selected.
 func (o *Options) wants(scenario string) bool {
 	if len(o.Scenarios) == 0 {
-		return scenario != Overload && scenario != Growth
+		return scenario != Overload && scenario != Growth && scenario != Soak
 	}
 	return slices.Contains(o.Scenarios, scenario)
 }
@@ -141,13 +142,18 @@ func (r *run) accept(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, node.close()) }()
 	rates := [2][]float64{} // of the bare handler and the node
-	err = rounds.Each(ctx, r.Rounds, len(rates), func(round, i int) error {
+	var allocated allocations
+	err = rounds.Each(ctx, r.Rounds, len(rates), func(round, i int) (err error) {
 		r.say("accept: round %d of %d", round+1, r.Rounds)
 		addr, key := floor.addr, "none"
 		if i == 1 {
 			addr, key = node.addr, node.secrets.APIKey
 		}
-		rate, err := r.rate(ctx, addr, key, callers, newLedger())
+		l := newLedger()
+		if i == 1 {
+			defer allocated.watch(ctx, node, l.accepted.Load)(&err)
+		}
+		rate, err := r.rate(ctx, addr, key, callers, l)
 		rates[i] = append(rates[i], rate)
 		return err
 	})
@@ -160,6 +166,7 @@ func (r *run) accept(ctx context.Context) (err error) {
 	r.report.addRounds(Accept, "durable calls", nodes, "calls/s")
 	r.report.budget(Accept, "share of the floor", rounds.Of(shares).Median, "", "B1", 0.8, 1, true)
 	r.report.spread(shares)
+	r.reportAllocations(Accept, &allocated, "B10", 15, 5)
 	return nil
 }
 
@@ -222,7 +229,10 @@ func (r *run) deliver(ctx context.Context) (err error) {
 	var began time.Time
 	var took time.Duration
 	var probe error
+	var allocated allocations
+	var counted func(*error)
 	err = stretch(ctx, r.Warmup, r.Duration, f.load.closed, func() {
+		counted = allocated.watch(ctx, f.nodes[0], f.received.Load)
 		f.measured.Store(true)
 		messages, began = -f.received.Load(), time.Now()
 		before, probe = f.usage()
@@ -232,6 +242,7 @@ func (r *run) deliver(ctx context.Context) (err error) {
 		probe = errors.Join(probe, err)
 		messages, took = messages+f.received.Load(), time.Since(began)
 		f.measured.Store(false)
+		counted(&probe)
 	})
 	if err = errors.Join(err, probe); err != nil {
 		return err
@@ -244,6 +255,9 @@ func (r *run) deliver(ctx context.Context) (err error) {
 	r.report.add(Deliver, "call to phone, saturated", r.saturation, "messages/s")
 	r.budgets(f, Deliver, "")
 	r.costs(after.since(before), messages)
+	if r.Nodes == 0 {
+		r.reportAllocations(Deliver, &allocated, "", 0, 0)
+	}
 	r.faults(Deliver, f.ledger)
 	return nil
 }

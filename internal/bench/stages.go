@@ -23,6 +23,32 @@ type bucket struct{ le, count float64 }
 // stages are the histograms of all nodes of a platform at one moment, added up, by name.
 type stages map[string][]bucket
 
+// metric returns the value of a metric without labels.
+func (s *server) metric(ctx context.Context, name string) (float64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.node.URL+"/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, fmt.Errorf("metrics: %w", err)
+	}
+	defer resp.Body.Close()
+	value, found := 0.0, false
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); { // to the end, so that the connection can be used again
+		if text, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
+			if value, err = strconv.ParseFloat(text, 64); err != nil {
+				return 0, fmt.Errorf("metric %s: %w", name, err)
+			}
+			found = true
+		}
+	}
+	if !found {
+		return 0, fmt.Errorf("metric %s: not among the metrics of %s", name, s.node.URL)
+	}
+	return value, nil
+}
+
 // stages reads the stage histograms of all nodes.
 func (p *platform) stages(ctx context.Context) (stages, error) {
 	sum := stages{}

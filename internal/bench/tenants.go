@@ -199,3 +199,21 @@ func (s *server) request(ctx context.Context, method, path, token string, body [
 	}
 	return json.Unmarshal(text, into)
 }
+
+// profile returns a profile of net/http/pprof.
+func (s *server) profile(ctx context.Context, name string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.node.URL+"/debug/pprof/"+name, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+s.secrets.AdminToken)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("profile %s: %s", name, resp.Status)
+	}
+	return io.ReadAll(resp.Body)
+}
