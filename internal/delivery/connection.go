@@ -111,7 +111,7 @@ func (s *Session) Close(byPeer bool) {
 	s.mu.Lock()
 	was := s.mu.closed
 	s.mu.closed = true
-	unpushed := s.mu.scheduled || s.step.needsCatchUp // if scheduled, a worker will run it; if not, no worker uses the step and it may be read
+	unpushed := s.mu.scheduled || s.step.inbox != caughtUp // if scheduled, a worker will run it; if not, no worker uses the step and it may be read
 	s.mu.Unlock()
 	if was {
 		return

@@ -475,7 +475,7 @@ func (w *simulation) checkWindow(c *simConn) {
 			w.breaks("%d of lane %s waits for an acknowledgement, and no timer runs", e.seq, lane)
 		}
 	}
-	if c.acked && c.step.gate == HalfOpen && !c.step.needsCatchUp && messages == 0 {
+	if c.acked && c.step.gate == HalfOpen && c.step.inbox == caughtUp && messages == 0 {
 		w.breaks("a device that acknowledged all there is is on trial")
 	}
 	if c.judged && !c.acked && c.step.gate == Closed && (c.step.trial == nil || !c.step.trial.avoid) {

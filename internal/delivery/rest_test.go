@@ -141,7 +141,7 @@ func (w *simulation) settle(sweep bool, check func(*simConn)) {
 // still reports whether no session has work to do.
 func (w *simulation) still() bool {
 	for _, c := range w.conns {
-		if len(c.mailbox) > 0 || c.step.reading || c.step.needsCatchUp {
+		if len(c.mailbox) > 0 || c.step.inbox != caughtUp {
 			return false
 		}
 		if t := c.step.trial; t != nil && t.passed != [esh3ar.Priorities]esh3ar.Seq{} {

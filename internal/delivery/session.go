@@ -26,11 +26,8 @@ type session struct {
 	highestHinted esh3ar.Seq                    // highest seq in a hint or a sweep
 	counter       esh3ar.Seq                    // highest seq of the recipient at the last read
 	read          [esh3ar.Priorities]esh3ar.Seq // read position per lane: all below it is pushed or ended
-	needsCatchUp  bool                          // the inbox may hold messages that were not pushed
-	reading       bool                          // a read is running
-	mayHaveMore   bool                          // a read may find new messages
+	inbox         catchUp                       // progress of reading the inbox
 	blocked       bool                          // the connection refused a push and is not writable yet
-	readStale     bool                          // the running read began before a refused push, so its page must be dropped
 	well          bool                          // the phone acknowledged something that was pushed here
 	gate          BreakerState                  // of the device's breaker, as far as this connection has to heed it
 	opensAt       time.Time                     // when an open gate becomes half open
@@ -43,7 +40,7 @@ type session struct {
 
 // open starts the session. The contents of the inbox are unknown then.
 func (s *session) open(rules *Rules, t terms, now time.Time, fx *effects) {
-	s.needsCatchUp, s.mayHaveMore = true, true
+	s.inbox = s.inbox.needRead()
 	s.applyTerms(rules, t, now, fx)
 }
 
@@ -52,8 +49,10 @@ func (s *session) hint(rules *Rules, seq esh3ar.Seq, m *esh3ar.Message, now time
 	s.highestHinted = max(s.highestHinted, seq)
 	fits := seq == s.seen+1 || faultinject.Is(faultinject.HintIsTruth)
 	switch {
-	case s.needsCatchUp:
-		s.mayHaveMore = s.mayHaveMore || seq > s.counter
+	case s.inbox != caughtUp:
+		if seq > s.counter {
+			s.inbox = s.inbox.needRead()
+		}
 		s.pump(rules, fx)
 	case seq <= s.seen:
 	case fits && m != nil && m.Expired(esh3ar.TimeOf(now)):
@@ -67,7 +66,7 @@ func (s *session) hint(rules *Rules, seq esh3ar.Seq, m *esh3ar.Message, now time
 		fx.batch.Live = true
 		s.push(Push{Message: m, Attempt: 1}, 1, fx)
 	default:
-		s.needsCatchUp, s.mayHaveMore = true, true
+		s.inbox = s.inbox.needRead()
 		s.pump(rules, fx)
 	}
 }
@@ -78,11 +77,11 @@ func (s *session) sweep(rules *Rules, counter esh3ar.Seq, fx *effects) {
 		return
 	}
 	s.highestHinted = max(s.highestHinted, counter)
-	if !s.needsCatchUp && counter <= s.seen {
+	if s.inbox == caughtUp && counter <= s.seen {
 		return
 	}
-	fx.swept = !s.needsCatchUp
-	s.needsCatchUp, s.mayHaveMore = true, true
+	fx.swept = s.inbox == caughtUp
+	s.inbox = s.inbox.needRead()
 	s.pump(rules, fx)
 }
 
@@ -110,10 +109,10 @@ func (s *session) room(rules *Rules) int {
 	return most - s.window.messages
 }
 
-// pump starts a read of the inbox if the session needs to catch up, a read may find messages, and the window has room.
+// pump starts a read of the inbox if the session is behind, and the connection, the window and a lane have room.
 func (s *session) pump(rules *Rules, fx *effects) {
 	room := s.room(rules)
-	if !s.needsCatchUp || !s.mayHaveMore || s.reading || s.blocked || room <= 0 {
+	if s.inbox != behind || s.blocked || room <= 0 {
 		return
 	}
 	q := &esh3ar.InboxQuery{Recipient: s.recipient, Limit: room, Bytes: rules.WindowBytes}
@@ -129,15 +128,15 @@ func (s *session) pump(rules *Rules, fx *effects) {
 	if !free {
 		return
 	}
-	s.reading, s.mayHaveMore = true, false
+	s.inbox = s.inbox.start()
 	fx.read = q
 }
 
 // page handles the result of a read. If err is not nil, the next sweep starts a new read.
 func (s *session) page(rules *Rules, page *esh3ar.InboxPage, err error, now time.Time, fx *effects) {
-	s.reading = false
-	if s.readStale {
-		s.readStale, s.mayHaveMore = false, true
+	began := s.inbox
+	s.inbox = s.inbox.readEnded()
+	if began == discarding {
 		s.pump(rules, fx)
 		return
 	}
@@ -145,17 +144,19 @@ func (s *session) page(rules *Rules, page *esh3ar.InboxPage, err error, now time
 		return
 	}
 	s.counter = max(s.counter, page.Counter)
-	if !s.mayHaveMore && !faultinject.Is(faultinject.HintBelieved) {
+	if began == reading && !faultinject.Is(faultinject.HintBelieved) {
 		s.highestHinted = min(s.highestHinted, page.Counter) // a hint with a higher seq is older than the read, and wrong
 	}
 	taken := s.takePage(rules, page, now, fx)
 	if (page.Ended || faultinject.Is(faultinject.CursorTooFar)) && taken == len(page.Records) && s.highestHinted <= page.Counter {
-		s.needsCatchUp = false
+		s.inbox = s.inbox.finish()
 		s.seen = page.Counter
 		s.conclude(fx)
 		return
 	}
-	s.mayHaveMore = s.mayHaveMore || len(page.Records) > 0 || s.highestHinted > page.Counter
+	if len(page.Records) > 0 || s.highestHinted > page.Counter {
+		s.inbox = s.inbox.needRead()
+	}
 	if taken > 0 || len(page.Records) == 0 { // otherwise only an event can make room
 		s.pump(rules, fx)
 	}
@@ -248,8 +249,12 @@ func (s *session) pushed(rules *Rules, batch Batch, now time.Time, heard int64, 
 
 // refused handles a batch that the connection did not take. Its messages leave the window and are read again when there is room.
 func (s *session) refused(batch Batch) {
-	s.blocked, s.needsCatchUp, s.mayHaveMore = true, true, true
-	s.readStale = s.reading && !faultinject.Is(faultinject.OrderLost)
+	s.blocked = true
+	if faultinject.Is(faultinject.OrderLost) {
+		s.inbox = s.inbox.needRead()
+	} else {
+		s.inbox = s.inbox.discard()
+	}
 	ids := make([]esh3ar.MessageID, len(batch.Pushes))
 	for i, p := range batch.Pushes {
 		m := p.Message

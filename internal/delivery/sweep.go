@@ -64,5 +64,5 @@ func (s *Session) missed(counter esh3ar.Seq) bool {
 	if s.mu.scheduled {
 		return true // its worker runs anyway, and the session decides
 	}
-	return s.step.needsCatchUp || counter > s.step.seen
+	return s.step.inbox != caughtUp || counter > s.step.seen
 }

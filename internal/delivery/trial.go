@@ -101,8 +101,7 @@ func (s *session) rewind() {
 		}
 		s.read[lane] = min(s.read[lane], first-1)
 		s.seen = min(s.seen, first-1)
-		s.needsCatchUp, s.mayHaveMore = true, true
-		s.readStale = s.readStale || s.reading
+		s.inbox = s.inbox.discard()
 	}
 	s.trial.passed = [esh3ar.Priorities]esh3ar.Seq{}
 	s.trial.beyond = [esh3ar.Priorities]bool{}
@@ -147,7 +146,7 @@ func (s *session) lose(rules *Rules, now time.Time, fx *effects) {
 		t.suspects = append(slices.Clone(t.suspects), t.alone.business)
 	}
 	s.gate, s.opensAt = Closed, now.Add(rules.Breaker.Patience) // the next applyTerms is due then
-	s.mayHaveMore = true
+	s.inbox = s.inbox.mayFind()
 	s.pump(rules, fx)
 }
 
@@ -188,7 +187,7 @@ func (s *session) acquit(rules *Rules, business esh3ar.BusinessID, now time.Time
 // conclude ends the trial if the inbox is read and every message is acknowledged.
 func (s *session) conclude(fx *effects) {
 	t := s.trial
-	if s.gate != HalfOpen || t == nil || s.needsCatchUp || s.window != nil && s.window.messages > 0 || !s.well && len(t.suspects) == 0 {
+	if s.gate != HalfOpen || t == nil || s.inbox != caughtUp || s.window != nil && s.window.messages > 0 || !s.well && len(t.suspects) == 0 {
 		return
 	}
 	s.recover(fx)
