@@ -46,10 +46,9 @@ func anchorsOf(text string) (anchors []string) {
 	for _, m := range regexp.MustCompile("(?m)^#+ (.+)$").FindAllStringSubmatch(text, -1) {
 		var anchor strings.Builder
 		for _, r := range strings.ToLower(m[1]) {
-			switch {
-			case r == ' ':
+			if r == ' ' {
 				anchor.WriteByte('-')
-			case r == '-' || r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r):
+			} else if r == '-' || r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r) {
 				anchor.WriteRune(r)
 			}
 		}

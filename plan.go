@@ -44,7 +44,8 @@ func (l Level) String() string {
 func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
 // UnmarshalText parses the outward name.
-func (l *Level) UnmarshalText(text []byte) (err error) {
+func (l *Level) UnmarshalText(text []byte) error {
+	var err error
 	*l, err = ParseLevel(string(text))
 	return err
 }
@@ -105,7 +106,8 @@ const (
 func BuiltInPlans() []Plan {
 	all := []Plan{{Name: DefaultPlan, Level: Basic}, {Name: EnterprisePlan, Level: Enterprise}, {Name: PremiumPlan, Level: Premium}}
 	for i := range all {
-		all[i].Rate, all[i].Burst = MaxRate, MaxRate
+		all[i].Rate = MaxRate
+		all[i].Burst = MaxRate
 	}
 	return all
 }

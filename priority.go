@@ -40,7 +40,8 @@ func (p Priority) String() string {
 func (p Priority) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
 // UnmarshalText parses the outward name.
-func (p *Priority) UnmarshalText(text []byte) (err error) {
+func (p *Priority) UnmarshalText(text []byte) error {
+	var err error
 	*p, err = ParsePriority(string(text))
 	return err
 }

@@ -40,7 +40,8 @@ func (r Recipient) AppendText(dst []byte) ([]byte, error) { return r.append(dst)
 func (r Recipient) MarshalText() ([]byte, error) { return r.append(nil), nil }
 
 // UnmarshalText parses the canonical form.
-func (r *Recipient) UnmarshalText(text []byte) (err error) {
+func (r *Recipient) UnmarshalText(text []byte) error {
+	var err error
 	*r, err = ParseRecipient(string(text))
 	return err
 }

@@ -84,7 +84,8 @@ func (s Status) String() string {
 func (s Status) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // UnmarshalText parses the outward name.
-func (s *Status) UnmarshalText(text []byte) (err error) {
+func (s *Status) UnmarshalText(text []byte) error {
+	var err error
 	*s, err = ParseStatus(string(text))
 	return err
 }

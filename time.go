@@ -65,7 +65,9 @@ func parseTime(text []byte) (Time, bool) {
 			return 0, false
 		}
 	}
-	year, month, day := n[0]*100+n[1], time.Month(n[2]), n[3]
+	year := n[0]*100 + n[1]
+	month := time.Month(n[2])
+	day := n[3]
 	hour, minute, second := n[4], n[5], n[6]
 	if month < time.January || month > time.December || day < 1 || day > daysIn(year, month) || hour > 23 || minute > 59 || second > 60 {
 		return 0, false

@@ -71,7 +71,8 @@ type scalerAnswer struct {
 	NextBefore int
 }
 
-func (p *platform) scaler(query string) (a scalerAnswer) {
+func (p *platform) scaler(query string) scalerAnswer {
+	var a scalerAnswer
 	p.t.Helper()
 	p.call("GET", "/admin/v1/scaler"+query, p.secrets.AdminToken, nil, &a)
 	return a

@@ -25,10 +25,9 @@ func (s *story) send(n int) {
 func (s *story) complete(changes []statusChange) error {
 	seen := map[string]int{}
 	for _, c := range changes {
-		switch {
-		case c.Version == seen[c.MessageID]+1:
+		if c.Version == seen[c.MessageID]+1 {
 			seen[c.MessageID]++
-		case c.Version > seen[c.MessageID]:
+		} else if c.Version > seen[c.MessageID] {
 			return fmt.Errorf("version %d of %s came after %d", c.Version, c.MessageID, seen[c.MessageID])
 		}
 	}

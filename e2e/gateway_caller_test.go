@@ -53,7 +53,9 @@ type reply struct {
 }
 
 // call sends a message, with an idempotency key if it is not empty. It never sends it again.
-func (c *caller) call(phone, text, idempotency string) (r reply, err error) {
+func (c *caller) call(phone, text, idempotency string) (reply, error) {
+	var r reply
+	var err error
 	if c.conn == nil {
 		conn, err := net.Dial("tcp", c.addr)
 		if err != nil {
@@ -76,7 +78,8 @@ func (c *caller) call(phone, text, idempotency string) (r reply, err error) {
 	return r, err
 }
 
-func (c *caller) exchange(request string) (r reply, err error) {
+func (c *caller) exchange(request string) (reply, error) {
+	var r reply
 	if err := c.conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		return r, err
 	}

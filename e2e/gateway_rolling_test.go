@@ -147,7 +147,8 @@ func (r *rolling) awaitTraffic() {
 }
 
 // killAmongCalls kills a node while twenty more callers with keys have calls in flight.
-func (r *rolling) killAmongCalls(n *nodeproc.Node) (err error) {
+func (r *rolling) killAmongCalls(n *nodeproc.Node) error {
+	var err error
 	r.t.Helper()
 	c := callers{t: r.t, gateway: r.gateway, size: 20, keyed: true}
 	var killed sync.Once
@@ -200,7 +201,8 @@ func (p *platform) inbox(number string) (all []message) {
 		}
 		p.call(http.MethodGet, "/v1/messages?limit=500&recipientPhoneNumber="+url.QueryEscape(number)+"&cursor="+url.QueryEscape(cursor), p.secrets.APIKey, nil, &page)
 		all = append(all, page.Items...)
-		if cursor = page.NextCursor; cursor == "" {
+		cursor = page.NextCursor
+		if cursor == "" {
 			break
 		}
 	}

@@ -157,7 +157,7 @@ func besideASlowNode(t *testing.T, gateway *platform, nodes []*platform, slow *p
 }
 
 // slowDown lets a node run for 10 ms of every 100 ms.
-func slowDown(t *testing.T, n *nodeproc.Node) (stop func()) {
+func slowDown(t *testing.T, n *nodeproc.Node) func() {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var slowing sync.WaitGroup

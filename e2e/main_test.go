@@ -181,7 +181,8 @@ func (p *platform) send(phone, content, priority string) message {
 	return m
 }
 
-func (p *platform) get(id string) (m message) {
+func (p *platform) get(id string) message {
+	var m message
 	p.t.Helper()
 	p.call(http.MethodGet, "/v1/messages/"+id, p.secrets.APIKey, nil, &m)
 	return m

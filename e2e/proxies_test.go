@@ -103,7 +103,9 @@ func runProxy(t *testing.T, dir, listen string, args []string) {
 	}
 	cmd := exec.Command(program, args[1:]...)
 	output := &nodeproc.Output{}
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, output, output
+	cmd.Dir = dir
+	cmd.Stdout = output
+	cmd.Stderr = output
 	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("%s is not installed; run `make deps`: %v", args[0], err)

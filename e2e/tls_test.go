@@ -116,7 +116,8 @@ func TestTLS_MicrosoftsClient_AllTransports(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _ = io.Copy(io.Discard, resp.Body)
-	if _ = resp.Body.Close(); resp.ProtoMajor != 2 {
+	_ = resp.Body.Close()
+	if resp.ProtoMajor != 2 {
 		t.Errorf("REST speaks %s, want HTTP/2", resp.Proto)
 	}
 }

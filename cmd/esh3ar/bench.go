@@ -44,9 +44,18 @@ func (c *benchCmd) Run(ctx context.Context, s node.Streams) error {
 	if c.FloorListen != "" {
 		return bench.RunBaseline(ctx, c.FloorListen)
 	}
-	self, err := os.Executable()
+	o, err := c.options()
 	if err != nil {
 		return err
+	}
+	return c.measure(ctx, o, s)
+}
+
+// options returns the options of the run, checked.
+func (c *benchCmd) options() (bench.Options, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return bench.Options{}, err
 	}
 	o := bench.Options{
 		Binary: self, Scenarios: c.Scenario, Duration: c.Duration, Warmup: c.Warmup, Rounds: c.Rounds, Phones: c.Phones,
@@ -58,25 +67,30 @@ func (c *benchCmd) Run(ctx context.Context, s node.Streams) error {
 	}
 	if c.Overload {
 		if len(c.Scenario) > 0 {
-			return usage.Errorf("--overload: is a scenario of its own; leave --scenario out")
+			return o, usage.Errorf("--overload: is a scenario of its own; leave --scenario out")
 		}
 		o.Scenarios = []string{bench.Overload}
 	}
 	if err := c.cluster(&o); err != nil {
-		return err
+		return o, err
 	}
 	if len(o.Versus) > 0 && (c.Overload || c.Cluster || c.Floor || len(c.Scenario) > 0) {
-		return usage.Errorf("--versus: is measured alone; leave --scenario, --overload, --cluster and --floor out")
+		return o, usage.Errorf("--versus: is measured alone; leave --scenario, --overload, --cluster and --floor out")
 	}
 	if c.Autoscale && (c.Overload || len(o.Versus) > 0 || c.Cluster || c.Floor || len(c.Scenario) > 0) {
-		return usage.Errorf("--autoscale: is measured alone; leave --scenario, --overload, --versus, --gateway, --cluster and --floor out")
+		return o, usage.Errorf("--autoscale: is measured alone; leave --scenario, --overload, --versus, --gateway, --cluster and --floor out")
 	}
 	if c.Short {
 		c.shorten(&o)
 	}
 	if err := o.Check(); err != nil {
-		return usage.Wrap(err)
+		return o, usage.Wrap(err)
 	}
+	return o, nil
+}
+
+// measure runs the benchmark, writes its report and returns an error if a budget or a check failed.
+func (c *benchCmd) measure(ctx context.Context, o bench.Options, s node.Streams) error {
 	out := s.Out
 	if c.JSON == "-" {
 		out = s.Err // standard output holds the JSON document only
@@ -124,13 +138,18 @@ func (c *benchCmd) command() string {
 
 // shorten reduces the options to a short run with few calls, which only shows that the scenario works.
 func (c *benchCmd) shorten(o *bench.Options) {
-	o.Duration, o.Warmup, o.Rounds = time.Second, 300*time.Millisecond, 1
+	o.Duration = time.Second
+	o.Warmup = 300 * time.Millisecond
+	o.Rounds = 1
 	o.Phones, o.Callers, o.Stored = 200, 50, 2000
 	if c.Overload {
-		o.Duration, o.Callers = 4*time.Second, 150 // long enough for calls to time out in the queue and be shed
+		o.Duration = 4 * time.Second
+		o.Callers = 150 // long enough for calls to time out in the queue and be shed
 	}
 	if c.Autoscale {
-		o.Duration, o.Phones, o.Callers = 5*time.Second, 40, 300 // long enough for a node to be added
+		o.Duration = 5 * time.Second
+		o.Phones = 40
+		o.Callers = 300 // long enough for a node to be added
 		o.Capacity = cmp.Or(o.Capacity, 50)
 	}
 }

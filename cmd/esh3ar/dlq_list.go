@@ -50,7 +50,8 @@ func (c *dlqListCmd) print(ctx context.Context, s node.Streams, table *tabwriter
 		size = min(c.Limit+1, maxPage) // one more than is printed, to learn whether others match
 	}
 	err = c.walkLetters(ctx, &c.letterFilter, size, func(raw json.RawMessage) (bool, error) {
-		if more = c.Limit > 0 && shown == c.Limit; more {
+		more = c.Limit > 0 && shown == c.Limit
+		if more {
 			return false, nil
 		}
 		shown++

@@ -102,10 +102,10 @@ func (c *dlqReplayCmd) steps(ctx context.Context, pace pacer, done func(n int)) 
 		}
 		total += step.Replayed
 		done(step.Replayed)
-		switch {
-		case !step.More:
+		if !step.More {
 			return nil
-		case step.Replayed == 0: // the next step would find the same letters
+		}
+		if step.Replayed == 0 { // the next step would find the same letters
 			return fmt.Errorf("the latest dead letters cannot be replayed: look at them with `%s dlq list`, and at the store with `%s verify`", usage.Program(), usage.Program())
 		}
 		body["until"] = step.Until

@@ -106,10 +106,9 @@ func (k *signingKeys) print(s node.Streams) error {
 	fmt.Fprintln(w, "ID\tSTATE\tCREATED\tENDS\tPUBLIC KEY")
 	for _, one := range k.Items {
 		state := "verifies"
-		switch {
-		case one.Signs:
+		if one.Signs {
 			state = "signs"
-		case one.SignsFrom.Time().After(time.Now()):
+		} else if one.SignsFrom.Time().After(time.Now()) {
 			state = "signs from " + one.SignsFrom.String()
 		}
 		created, ends := "with the store", "-"

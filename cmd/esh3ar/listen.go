@@ -89,7 +89,8 @@ func (c *listenCmd) connection(ctx context.Context, s node.Streams, received *in
 				if err := c.show(s, conn, m); err != nil {
 					return err
 				}
-				if *received++; c.Count > 0 && *received >= c.Count {
+				*received++
+				if c.Count > 0 && *received >= c.Count {
 					return c.flush(conn)
 				}
 			}

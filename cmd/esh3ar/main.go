@@ -103,7 +103,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 type helpShown struct{}
 
 // parse calls kong's parser and returns where kong would exit the process, as after --help.
-func parse(parser *kong.Kong, args []string) (command *kong.Context, err error) {
+func parse(parser *kong.Kong, args []string) (*kong.Context, error) {
+	var command *kong.Context
+	var err error
 	defer func() {
 		if r := recover(); r != nil {
 			if _, ok := r.(helpShown); !ok {

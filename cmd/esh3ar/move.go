@@ -73,13 +73,14 @@ func (c *moveCmd) Run(ctx context.Context, s node.Streams) (err error) {
 	}
 	m := &move{from: from, to: to, s: s, now: esh3ar.TimeOf(time.Now())}
 	defer func() { err = errors.Join(err, to.close(), from.close()) }()
-	if err = m.run(ctx); ctx.Err() != nil {
+	err = m.run(ctx)
+	if ctx.Err() != nil {
 		return errors.New("interrupted: nothing has changed for the source; run the same command again")
 	}
 	return err
 }
 
-func (c *moveCmd) ends(s node.Streams) (from moveSource, to moveTarget, err error) {
+func (c *moveCmd) ends(s node.Streams) (moveSource, moveTarget, error) {
 	log := node.NewLog(s, "error", "text")
 	if isDatabase(c.From) == isDatabase(c.To) {
 		return nil, nil, usage.Errorf("--to: a move is between a data directory and a database; give one of each")
@@ -104,7 +105,8 @@ type move struct {
 	mark   node.StoreMark // of the target while it is filled
 }
 
-func (m *move) run(ctx context.Context) (err error) {
+func (m *move) run(ctx context.Context) error {
+	var err error
 	if m.source, err = m.from.open(ctx); err != nil {
 		return err
 	}

@@ -132,7 +132,8 @@ func (e *moveDirTarget) checkPlace(ctx context.Context) error {
 	return nil
 }
 
-func (e *moveDirTarget) openFresh() (err error) {
+func (e *moveDirTarget) openFresh() error {
+	var err error
 	e.store, err = embedded.Open(e.fresh(), embedded.Options{Log: e.log})
 	if err != nil {
 		return fmt.Errorf("--to: %w", err)

@@ -60,10 +60,9 @@ func printableJSON(document []byte) []byte {
 	escaped := make([]byte, 0, len(document)+64)
 	for len(document) > 0 {
 		r, n := utf8.DecodeRune(document)
-		switch {
-		case r < utf8.RuneSelf && r != '\x7f', shown(r) && n > 1:
+		if r < utf8.RuneSelf && r != '\x7f' || shown(r) && n > 1 {
 			escaped = append(escaped, document[:n]...)
-		default: // a byte that is not UTF-8 becomes U+FFFD, as in encoding/json
+		} else { // a byte that is not UTF-8 becomes U+FFFD, as in encoding/json
 			for _, unit := range utf16.Encode([]rune{r}) {
 				escaped = fmt.Appendf(escaped, `\u%04x`, unit)
 			}

@@ -48,7 +48,9 @@ func TestProgressInAFile(t *testing.T) {
 func shownProgress(out *bytes.Buffer, bar bool) (*progress, *time.Time) {
 	clock := time.Unix(1000, 0)
 	p := newProgress(out, "replayed", 1000)
-	p.bar, p.now, p.mu.shown = bar, func() time.Time { return clock }, clock
+	p.bar = bar
+	p.now = func() time.Time { return clock }
+	p.mu.shown = clock
 	return p, &clock
 }
 

@@ -91,17 +91,18 @@ func (c *sendCmd) body() (map[string]any, error) {
 
 // place describes where an accepted message is stored.
 func (c *sendCmd) place(m sentMessage) string {
-	switch {
-	case m.Seq != 0:
+	if m.Seq != 0 {
 		return fmt.Sprintf("seq %d", m.Seq)
-	case m.Status == "scheduled":
+	}
+	if m.Status == "scheduled" {
 		return "for " + c.At
 	}
 	return "on the node's disk until its database answers"
 }
 
 // parseTime parses the time of a flag.
-func parseTime(flag, text string) (t esh3ar.Time, err error) {
+func parseTime(flag, text string) (esh3ar.Time, error) {
+	var t esh3ar.Time
 	if t.UnmarshalText([]byte(text)) != nil {
 		return 0, usage.Errorf("%s: %q is not a time such as 2030-01-01T09:00:00Z", flag, text)
 	}

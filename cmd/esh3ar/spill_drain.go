@@ -19,7 +19,7 @@ type spillDrainCmd struct {
 	Readmit     bool   `help:"Send the calls in quarantine once more, too."`
 }
 
-func (c *spillDrainCmd) Run(ctx context.Context, s node.Streams) (err error) {
+func (c *spillDrainCmd) Run(ctx context.Context, s node.Streams) error {
 	if err := node.CheckDatabase(c.DatabaseURL); err != nil {
 		return err
 	}

@@ -37,7 +37,8 @@ func (c *spillListCmd) Run(ctx context.Context, s node.Streams) error {
 	return printSpill(s, &report)
 }
 
-func (c *spillListCmd) live(ctx context.Context, _ node.Streams) (report httpapi.SpillReport, err error) {
+func (c *spillListCmd) live(ctx context.Context, _ node.Streams) (httpapi.SpillReport, error) {
+	var report httpapi.SpillReport
 	client := clientFlags{URL: c.URL, AdminToken: c.AdminToken, DataDir: c.DataDir, CAFlags: c.CAFlags}
 	if err := client.resolve(); err != nil {
 		return report, err
@@ -45,7 +46,7 @@ func (c *spillListCmd) live(ctx context.Context, _ node.Streams) (report httpapi
 	if err := client.needAdminToken(); err != nil {
 		return report, err
 	}
-	err = client.call(ctx, http.MethodGet, "/admin/v1/spill", client.AdminToken, nil, nil, &report)
+	err := client.call(ctx, http.MethodGet, "/admin/v1/spill", client.AdminToken, nil, nil, &report)
 	return report, err
 }
 

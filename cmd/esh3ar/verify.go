@@ -55,24 +55,24 @@ func (v *verification) add(f esh3ar.Finding) {
 
 func (c *verifyCmd) Run(ctx context.Context, s node.Streams) error {
 	look := c.offline
-	switch {
-	case c.URL != "":
+	if c.URL != "" {
 		look = c.live
-	case c.DatabaseURL != "":
+	} else if c.DatabaseURL != "" {
 		look = c.database
 	}
 	v, err := look(ctx, s)
-	switch {
-	case ctx.Err() != nil: // an interrupted check is not a success: the rest is unknown
+	if ctx.Err() != nil { // an interrupted check is not a success: the rest is unknown
 		return errors.New("interrupted: the store is not verified")
-	case err != nil:
+	}
+	if err != nil {
 		return err
 	}
 	return c.report(s, &v)
 }
 
 // live makes a running node check its store.
-func (c *verifyCmd) live(ctx context.Context, _ node.Streams) (v verification, err error) {
+func (c *verifyCmd) live(ctx context.Context, _ node.Streams) (verification, error) {
+	var v verification
 	client := clientFlags{URL: c.URL, AdminToken: c.AdminToken, DataDir: c.DataDir, CAFlags: c.CAFlags}
 	if err := client.resolve(); err != nil {
 		return v, err
@@ -80,7 +80,7 @@ func (c *verifyCmd) live(ctx context.Context, _ node.Streams) (v verification, e
 	if err := client.needAdminToken(); err != nil {
 		return v, err
 	}
-	err = client.longCall(ctx, http.MethodPost, "/admin/v1/verify", client.AdminToken, nil, map[string]bool{"repair": c.Repair}, &v)
+	err := client.longCall(ctx, http.MethodPost, "/admin/v1/verify", client.AdminToken, nil, map[string]bool{"repair": c.Repair}, &v)
 	return v, err
 }
 
@@ -120,7 +120,9 @@ func (c *verifyCmd) openStopped(s node.Streams) (*embedded.Store, error) {
 	return store, err
 }
 
-func collect(ctx context.Context, store esh3ar.Verifier, repair bool) (v verification, err error) {
+func collect(ctx context.Context, store esh3ar.Verifier, repair bool) (verification, error) {
+	var v verification
+	var err error
 	v.Findings = []esh3ar.Finding{}
 	if v.Survey, err = store.Verify(ctx, repair, v.add); err != nil {
 		return v, fmt.Errorf("verify: %w", err)

@@ -118,7 +118,8 @@ func (b *Bootstrap) createSecrets(ctx context.Context, ring *keyring.Ring) (s Se
 }
 
 // secrets reads the file of an incomplete start, or creates new secrets and writes the file.
-func (b *Bootstrap) secrets(ring *keyring.Ring) (s Secrets, err error) {
+func (b *Bootstrap) secrets(ring *keyring.Ring) (Secrets, error) {
+	var s Secrets
 	path := filepath.Join(b.Dir, BootstrapFile)
 	text, err := os.ReadFile(path)
 	switch {

@@ -83,7 +83,9 @@ func encodeBusiness(dst []byte, b esh3ar.Business) []byte {
 	return append(dst, text...)
 }
 
-func decodeBusiness(text []byte) (b esh3ar.Business, err error) {
+func decodeBusiness(text []byte) (esh3ar.Business, error) {
+	var b esh3ar.Business
+	var err error
 	var s storedBusiness
 	if err = json.Unmarshal(text, &s); err != nil {
 		return b, err

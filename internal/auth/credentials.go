@@ -194,7 +194,8 @@ type SigningKey struct {
 // SigningKeys returns the keys that verify tokens, newest first.
 func (c *Credentials) SigningKeys() []SigningKey { return listKeys(c.ring) }
 
-func listKeys(ring *keyring.Ring) (list []SigningKey) {
+func listKeys(ring *keyring.Ring) []SigningKey {
+	var list []SigningKey
 	signing, _ := ring.Signing()
 	for _, m := range ring.Members() {
 		list = append(list, SigningKey{

@@ -90,7 +90,8 @@ func HashOf(key string) esh3ar.KeyHash {
 
 func hashName(h esh3ar.KeyHash) string { return hex.EncodeToString(h[:]) }
 
-func parseHash(name string) (h esh3ar.KeyHash, err error) {
+func parseHash(name string) (esh3ar.KeyHash, error) {
+	var h esh3ar.KeyHash
 	raw, err := hex.DecodeString(name)
 	if err == nil && len(raw) != len(h) {
 		err = hex.ErrLength
@@ -207,7 +208,8 @@ func unverifiedKey(err error) error {
 }
 
 // readKey reads one key and its business from the store.
-func (k *Keys) readKey(ctx context.Context, hash esh3ar.KeyHash) (e cache.Entry[Caller], err error) {
+func (k *Keys) readKey(ctx context.Context, hash esh3ar.KeyHash) (cache.Entry[Caller], error) {
+	var e cache.Entry[Caller]
 	key, err := k.store.KeyByHash(ctx, hash)
 	if err != nil || !key.RevokedAt.IsZero() {
 		return e, unlessNotFound(err)

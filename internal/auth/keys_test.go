@@ -24,10 +24,10 @@ type fakeKeyStore struct {
 func (c *fakeKeyStore) KeyByHash(_ context.Context, hash esh3ar.KeyHash) (esh3ar.APIKey, error) {
 	c.asked.Add(1)
 	<-time.After(c.takes) // synctest's clock
-	switch {
-	case c.away.Load():
+	if c.away.Load() {
 		return esh3ar.APIKey{}, esh3ar.Errorf(esh3ar.StoreUnavailable, "no connection")
-	case hash != c.key.Hash:
+	}
+	if hash != c.key.Hash {
 		return esh3ar.APIKey{}, esh3ar.Errorf(esh3ar.NotFound, "no key")
 	}
 	return c.key, nil

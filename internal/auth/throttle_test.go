@@ -98,7 +98,9 @@ func TestKeys_FloodFromOneAddress_KeysOfTheClusterAreServed(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
 	clock := func() time.Time { return now }
-	store, ring, other := newFakeKeyStore(0), keyring.Generate(clock), keyring.Generate(clock)
+	store := newFakeKeyStore(0)
+	ring := keyring.Generate(clock)
+	other := keyring.Generate(clock)
 	keys := auth.NewSharedKeys(store, clock, nil, ring)
 	flooder := from(t, "192.0.2.1")
 	forger := auth.NewSharedKeys(store, clock, nil, other)

@@ -78,7 +78,9 @@ func (c *decider) unknown() Decision {
 
 // decideUp decides on a step up that a metric asks for.
 func (c *decider) decideUp(g *evaluation, reporting int) Decision {
-	c.d.rule, c.d.before, c.d.lost = g.rule, g.mean, g.lost
+	c.d.rule = g.rule
+	c.d.before = g.mean
+	c.d.lost = g.lost
 	asks := g.requestText(reporting)
 	to := min(c.s.steadyUp(c.Policy, c.d.At), c.o.Current+c.Up.limit(c.o.Current), c.Max)
 	switch {
@@ -118,10 +120,10 @@ func (c *decider) limitReason(to int) string {
 
 // decideDown decides whether fewer nodes are enough.
 func (c *decider) decideDown(g *evaluation, reporting int) Decision {
-	switch {
-	case reporting < c.o.Current:
+	if reporting < c.o.Current {
 		return c.incomplete(reporting)
-	case max(g.down, c.Min) >= c.o.Current:
+	}
+	if max(g.down, c.Min) >= c.o.Current {
 		return c.hold(Steady, "%s: the number is right", g.text(reporting))
 	}
 	to := max(c.s.steadyDown(c.Policy, c.d.At), c.Min)
@@ -173,10 +175,10 @@ func (c *decider) removable(many int) (n int, reason Reason, held string) {
 	}
 	for _, id := range c.o.RemovalOrder[:min(many, len(c.o.RemovalOrder))] {
 		i := slices.IndexFunc(c.o.Nodes, func(n membership.Node) bool { return n.ID == id })
-		switch {
-		case i < 0:
+		if i < 0 {
 			return n, Incomplete, string(id) + " is the next to go and does not report"
-		case c.o.Nodes[i].Spilled > 0:
+		}
+		if c.o.Nodes[i].Spilled > 0 {
 			return n, Spilled, spilled(&c.o.Nodes[i])
 		}
 		n++

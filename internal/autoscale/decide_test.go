@@ -89,16 +89,22 @@ func TestDecide_Table(t *testing.T) {
 			o.Current = 3
 			o.Nodes = append(o.Nodes, membership.Node{Load: math.NaN()})
 		}), 4, autoscale.Rising, "2 nodes at load 0.90 over 30s (target 0.80) ask for 4; 1 more does not report"},
-		"missing and max":       {"max: 2", with(loads(0.1, 0.1), func(o *autoscale.Observation) { o.Current = 3 }), 3, autoscale.Incomplete, "2 of 3"},
-		"the last has a spill":  {"", with(loads(0.1, 0.1, 0.1), func(o *autoscale.Observation) { o.Nodes[2].Spilled = 7 }), 3, autoscale.Spilled, "n2 has 7 accepted messages on its own disk"},
-		"another has":           {"", with(loads(0.1, 0.1, 0.1), func(o *autoscale.Observation) { o.Nodes[0].Spilled = 7 }), 2, autoscale.Falling, "would do"},
-		"who leaves is unknown": {"", with(loads(0.1, 0.1, 0.1), func(o *autoscale.Observation) { o.Nodes[0].Spilled, o.Opaque = 7, true }), 3, autoscale.Spilled, "n0 has 7"},
-		"two, the second has":   {"down: {step: 2}", with(loads(0.1, 0.1, 0.1, 0.1), func(o *autoscale.Observation) { o.Nodes[2].Spilled = 7 }), 3, autoscale.Falling, "would do"},
-		"none is ours":          {"", with(loads(0.1, 0.1), func(o *autoscale.Observation) { o.RemovalOrder = nil }), 2, autoscale.NotOurs, "not started here"},
-		"another name":          {"", with(loads(0.1, 0.1, 0.1), func(o *autoscale.Observation) { o.Nodes[2].ID = "x" }), 3, autoscale.Incomplete, "n2 is the next to go and does not report"},
-		"one that drains":       {"", with(loads(0.8, 0.8, 0.4), func(o *autoscale.Observation) { o.Nodes[2].Draining, o.Current = true, 2 }), 3, autoscale.Rising, "ask for 3"},
-		"the highest counts":    {"metrics: [{metric: load, target: 0.8}, {metric: connections, target: 100}]", with(loads(0.1, 0.1), func(o *autoscale.Observation) { o.Nodes[0].Connections = 410 }), 5, autoscale.Rising, "2 nodes with 205 connections each over 30s (target 100) ask for 5"},
-		"all must agree":        {"metrics: [{metric: load, target: 0.8}, {metric: waiting, target: 100}]", with(loads(0.1, 0.1), func(o *autoscale.Observation) { o.Nodes[0].Waiting = 150 }), 2, autoscale.Steady, "right"},
+		"missing and max":      {"max: 2", with(loads(0.1, 0.1), func(o *autoscale.Observation) { o.Current = 3 }), 3, autoscale.Incomplete, "2 of 3"},
+		"the last has a spill": {"", with(loads(0.1, 0.1, 0.1), func(o *autoscale.Observation) { o.Nodes[2].Spilled = 7 }), 3, autoscale.Spilled, "n2 has 7 accepted messages on its own disk"},
+		"another has":          {"", with(loads(0.1, 0.1, 0.1), func(o *autoscale.Observation) { o.Nodes[0].Spilled = 7 }), 2, autoscale.Falling, "would do"},
+		"who leaves is unknown": {"", with(loads(0.1, 0.1, 0.1), func(o *autoscale.Observation) {
+			o.Nodes[0].Spilled = 7
+			o.Opaque = true
+		}), 3, autoscale.Spilled, "n0 has 7"},
+		"two, the second has": {"down: {step: 2}", with(loads(0.1, 0.1, 0.1, 0.1), func(o *autoscale.Observation) { o.Nodes[2].Spilled = 7 }), 3, autoscale.Falling, "would do"},
+		"none is ours":        {"", with(loads(0.1, 0.1), func(o *autoscale.Observation) { o.RemovalOrder = nil }), 2, autoscale.NotOurs, "not started here"},
+		"another name":        {"", with(loads(0.1, 0.1, 0.1), func(o *autoscale.Observation) { o.Nodes[2].ID = "x" }), 3, autoscale.Incomplete, "n2 is the next to go and does not report"},
+		"one that drains": {"", with(loads(0.8, 0.8, 0.4), func(o *autoscale.Observation) {
+			o.Nodes[2].Draining = true
+			o.Current = 2
+		}), 3, autoscale.Rising, "ask for 3"},
+		"the highest counts": {"metrics: [{metric: load, target: 0.8}, {metric: connections, target: 100}]", with(loads(0.1, 0.1), func(o *autoscale.Observation) { o.Nodes[0].Connections = 410 }), 5, autoscale.Rising, "2 nodes with 205 connections each over 30s (target 100) ask for 5"},
+		"all must agree":     {"metrics: [{metric: load, target: 0.8}, {metric: waiting, target: 100}]", with(loads(0.1, 0.1), func(o *autoscale.Observation) { o.Nodes[0].Waiting = 150 }), 2, autoscale.Steady, "right"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -201,7 +207,9 @@ func TestDecide_StepUp_NeedsTheWholeWindow(t *testing.T) {
 func TestDecide_StepUp_UsesTheLowestRecommendation(t *testing.T) {
 	t.Parallel()
 	p := autoscale.Default()
-	p.Max, p.Up.StabilizationWindow, p.Rules[0].Window = 20, time.Minute, 0
+	p.Max = 20
+	p.Up.StabilizationWindow = time.Minute
+	p.Rules[0].Window = 0
 	var s autoscale.State
 	for now := time.Duration(0); now <= time.Minute; now += tick {
 		s.Decide(&p, loads(0.9, 0.9), at(now))
@@ -215,7 +223,10 @@ func TestDecide_StepUp_UsesTheLowestRecommendation(t *testing.T) {
 func TestDecide_Cooldown_DelaysTheStep(t *testing.T) {
 	t.Parallel()
 	p := autoscale.Default()
-	p.Up.Cooldown, p.Rules[0].Window, p.Up.Step, p.Up.Percent = time.Minute, 0, 1, 0
+	p.Up.Cooldown = time.Minute
+	p.Rules[0].Window = 0
+	p.Up.Step = 1
+	p.Up.Percent = 0
 	var s autoscale.State
 	busy := loads(0.9, 0.9, 0.9, 0.9)
 	up := s.Decide(&p, busy, at(0))
@@ -250,7 +261,9 @@ func TestDecide_IneffectiveSteps_GivesUp(t *testing.T) {
 	} {
 		p := autoscale.Default()
 		var s autoscale.State
-		n, now, moves := 2, time.Duration(0), 0
+		n := 2
+		now := time.Duration(0)
+		moves := 0
 		var d autoscale.Decision
 		for ; now < 5*time.Minute; now += tick {
 			seen := make([]float64, n)
@@ -362,7 +375,9 @@ func randomObservation(r *rand.Rand, current int) *autoscale.Observation {
 func checkRandomHistory(r *rand.Rand) (fault string) {
 	p := randomPolicy(r)
 	var s autoscale.State
-	current, lastUp, last := r.IntN(15), -time.Hour, -time.Hour
+	current := r.IntN(15)
+	lastUp := -time.Hour
+	last := -time.Hour
 	for now := time.Duration(0); now < 4*time.Minute; now += tick {
 		o := randomObservation(r, current)
 		d := s.Decide(&p, o, at(now))
@@ -510,7 +525,9 @@ func TestDecide_NodeLostForLong_IsReplaced(t *testing.T) {
 				seen.Nodes, seen.Unknown = nil, errors.New("away") // a failed registry is not the fault of the node
 			}
 			if d := s.Decide(&p, seen, at(now)); d.Changes() {
-				n, moved, why = d.To, now-begin, d.Why
+				n = d.To
+				moved = now - begin
+				why = d.Why
 			}
 		}
 		if n < 3 || moved < 5*time.Minute-tick || !strings.Contains(why, "; 1 more does not report and is not counted on") {
@@ -524,7 +541,9 @@ func TestDecide_AlternatingMetrics_GivesUp(t *testing.T) {
 	t.Parallel()
 	p := autoscale.Default()
 	p.Max, p.Rules = 100, []autoscale.Rule{{Metric: autoscale.Load, Target: 0.8}, {Metric: autoscale.Waiting, Target: 80}}
-	p.Up.Step, p.Up.Percent, p.Up.Cooldown = 1, 0, tick
+	p.Up.Step = 1
+	p.Up.Percent = 0
+	p.Up.Cooldown = tick
 	var s autoscale.State
 	n, moves := 20, 0
 	for now := time.Duration(0); now < p.Retry; now += tick {

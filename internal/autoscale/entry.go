@@ -18,17 +18,15 @@ func (e *Entry) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  ", e.At.Time().UTC().Format("2006-01-02 15:04:05"))
 	number := ""
-	switch {
-	case e.From != e.To:
+	if e.From != e.To {
 		number = fmt.Sprintf("%d → %d", e.From, e.To)
-	case e.To > 0:
+	} else if e.To > 0 {
 		number = strconv.Itoa(e.To)
 	}
 	fmt.Fprintf(&b, "%9s  %-13s  %s", number, e.Reason, e.Why)
-	switch {
-	case e.DryRun && e.From != e.To:
+	if e.DryRun && e.From != e.To {
 		b.WriteString(" (dry run: not done)")
-	case e.DryRun:
+	} else if e.DryRun {
 		b.WriteString(" (dry run)")
 	}
 	return b.String()
@@ -38,10 +36,10 @@ func (e *Entry) String() string {
 // terminals do not accept.
 func printableLine(s string) string {
 	return strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
+		if unicode.IsSpace(r) {
 			return ' '
-		case !unicode.IsPrint(r):
+		}
+		if !unicode.IsPrint(r) {
 			return -1
 		}
 		return r

@@ -50,7 +50,9 @@ func TestScaler_LeaseLostDuringStep_CancelsTheTarget(t *testing.T) {
 		defer stop()
 		pass(time.Minute)
 		o.mu.Lock()
-		o.holder, o.until, o.token = "b", time.Now().Add(time.Hour), 2
+		o.holder = "b"
+		o.until = time.Now().Add(time.Hour)
+		o.token = 2
 		o.mu.Unlock()
 		pass(time.Minute)
 		if status := a.Status(); status.Mine || status.Holder != "b" || len(s.orders) > 0 {
@@ -155,7 +157,8 @@ func TestScaler_CannotDecide_RecordsWhy(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string]func(s *fakeCluster, on bool){
 		"target_failed  the target does not report its nodes, so the number stays: 403 Forbidden": func(s *fakeCluster, on bool) {
-			if s.silent = nil; on {
+			s.silent = nil
+			if on {
 				s.silent = errors.New("403 Forbidden")
 			}
 		},
@@ -314,7 +317,10 @@ func TestScaler_LeaderAgain_LoadsTheNewState(t *testing.T) {
 		defer stop()
 		pass(time.Minute)
 		o.mu.Lock()
-		o.holder, o.until, o.token, o.state = "b", time.Now().Add(30*time.Second), 2, []byte(`{"ordered":5}`)
+		o.holder = "b"
+		o.until = time.Now().Add(30 * time.Second)
+		o.token = 2
+		o.state = []byte(`{"ordered":5}`)
 		o.mu.Unlock()
 		s.set(func() { s.own = 5 })
 		pass(time.Minute)

@@ -36,24 +36,32 @@ func runWithFaults(t *testing.T, r *rand.Rand, seed uint64) {
 		}
 		return nil
 	}
-	down, seen, token, before := time.Now().Add(-time.Hour), 0, uint64(0), 3
+	down := time.Now().Add(-time.Hour)
+	seen := 0
+	token := uint64(0)
+	before := 3
 	for range 3600 {
 		if r.IntN(10) == 0 {
 			away := errors.New("away")
 			o.mu.Lock()
-			o.fault, o.full, o.asleep = maybe(away), maybe(away), []string{"", "", "a", "b"}[r.IntN(4)]
+			o.fault = maybe(away)
+			o.full = maybe(away)
+			o.asleep = []string{"", "", "a", "b"}[r.IntN(4)]
 			o.mu.Unlock()
 			s.set(func() {
-				s.load, s.away, s.broken, s.silent, s.unseen = 6*r.Float64(), r.IntN(5) == 0, maybe(away), maybe(away), r.IntN(8) == 0
+				s.load = 6 * r.Float64()
+				s.away = r.IntN(5) == 0
+				s.broken = maybe(away)
+				s.silent = maybe(away)
+				s.unseen = r.IntN(8) == 0
 			})
 		}
 		pass(time.Second)
 		s.set(func() {
 			for _, one := range s.orders[seen:] {
-				switch {
-				case one.Nodes < policy.Min || one.Nodes > policy.Max || one.Token < token:
+				if one.Nodes < policy.Min || one.Nodes > policy.Max || one.Token < token {
 					t.Errorf("seed %d: %d nodes by term %d after %d\n%s", seed, one.Nodes, one.Token, token, o.historyText())
-				case !s.blind && one.Nodes < before-1 || one.Nodes < before && time.Since(down) < policy.Down.Cooldown:
+				} else if !s.blind && one.Nodes < before-1 || one.Nodes < before && time.Since(down) < policy.Down.Cooldown {
 					t.Errorf("seed %d: %d → %d, %s after the last\n%s", seed, before, one.Nodes, time.Since(down), o.historyText())
 				}
 				if one.Nodes < before {

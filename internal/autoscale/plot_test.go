@@ -100,10 +100,9 @@ func (p *plot) blind(snapshots []snapshot) {
 	from := time.Duration(-1)
 	for i := range snapshots {
 		blind := snapshots[i].decision.Reason == autoscale.NoData
-		switch {
-		case blind && from < 0:
+		if blind && from < 0 {
 			from = snapshots[i].at
-		case !blind && from >= 0:
+		} else if !blind && from >= 0 {
 			p.printf(`<rect class="n" x="%.1f" y="%.1f" width="%.1f" height="%.1f"/>`+"\n", p.x(from), plotTop, p.x(snapshots[i].at)-p.x(from), innerHeight)
 			from = -1
 		}

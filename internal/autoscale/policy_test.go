@@ -35,7 +35,10 @@ retry: 20m
 		t.Fatal(err)
 	}
 	want := autoscale.Default()
-	want.Min, want.Max, want.MaxIneffectiveSteps, want.Retry = 2, 40, 3, 20*time.Minute
+	want.Min = 2
+	want.Max = 40
+	want.MaxIneffectiveSteps = 3
+	want.Retry = 20 * time.Minute
 	want.Rules = []autoscale.Rule{{Metric: autoscale.Load, Target: 0.7, Window: 30 * time.Second}, {Metric: autoscale.Waiting, Target: 500, Window: time.Minute}}
 	want.Up = autoscale.StepRules{StabilizationWindow: 15 * time.Second, Step: 2, Percent: 50, Cooldown: 10 * time.Second, Tolerance: 0.05}
 	want.Down.StabilizationWindow = 10 * time.Minute

@@ -21,10 +21,9 @@ func ParsePolicy(text []byte) (Policy, error) {
 	p := Default()
 	var doc, more yaml.Node
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
-	switch err := decoder.Decode(&doc); {
-	case errors.Is(err, io.EOF): // only comments
+	if err := decoder.Decode(&doc); errors.Is(err, io.EOF) { // only comments
 		return p, nil
-	case err != nil:
+	} else if err != nil {
 		return p, errors.New(strings.ReplaceAll(err.Error(), "\n", " "))
 	}
 	r := reader{}

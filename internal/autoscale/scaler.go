@@ -120,7 +120,9 @@ func (s *Scaler) setFault(err error) {
 	}
 	s.mu.Lock()
 	said := s.mu.status.Fault
-	s.mu.status.Fault, s.mu.status.Holder, s.mu.status.Mine = text, s.term.Holder, s.term.Leader
+	s.mu.status.Fault = text
+	s.mu.status.Holder = s.term.Holder
+	s.mu.status.Mine = s.term.Leader
 	s.mu.Unlock()
 	switch {
 	case text == said:
@@ -183,7 +185,9 @@ func (s *Scaler) act(ctx context.Context, d *Decision, fleet *Fleet, others int)
 			return err
 		}
 		failed := *d
-		failed.To, failed.Reason, failed.Why = d.From, TargetFailed, fmt.Sprintf("%d are wanted (%s), and the target failed: %s", d.To, d.Why, err)
+		failed.To = d.From
+		failed.Reason = TargetFailed
+		failed.Why = fmt.Sprintf("%d are wanted (%s), and the target failed: %s", d.To, d.Why, err)
 		return errors.Join(fmt.Errorf("target: %w", err), s.logChange(ctx, &failed))
 	}
 	s.state.Moved(d)
@@ -287,7 +291,9 @@ func (s *Scaler) publish(d *Decision, o *Observation) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.mu.status.Decision, s.mu.status.Ordered, s.mu.status.Nodes = d.entry(s.term, s.opts.DryRun), d.To, names
+	s.mu.status.Decision = d.entry(s.term, s.opts.DryRun)
+	s.mu.status.Ordered = d.To
+	s.mu.status.Nodes = names
 }
 
 func timeOf(t time.Time) esh3ar.Time { return esh3ar.TimeOf(t) }

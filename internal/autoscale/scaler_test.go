@@ -116,7 +116,8 @@ func (o *memoryStore) Write(ctx context.Context, t autoscale.Term, e *autoscale.
 	return nil
 }
 
-func (o *memoryStore) History(_ context.Context, before int64, limit int) (found []autoscale.Entry, err error) {
+func (o *memoryStore) History(_ context.Context, before int64, limit int) ([]autoscale.Entry, error) {
+	var found []autoscale.Entry
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, e := range slices.Backward(o.lines) {
@@ -171,7 +172,8 @@ func (s *fakeCluster) hang(ctx context.Context, who string) error {
 	return ctx.Err()
 }
 
-func (s *fakeCluster) Nodes(ctx context.Context) (nodes []membership.Node, err error) {
+func (s *fakeCluster) Nodes(ctx context.Context) ([]membership.Node, error) {
+	var nodes []membership.Node
 	if err := s.hang(ctx, "the registry"); err != nil {
 		return nil, err
 	}

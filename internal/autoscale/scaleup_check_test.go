@@ -13,13 +13,18 @@ import (
 // instantPolicy returns a policy that uses only the last observation and changes the number at once.
 func instantPolicy() autoscale.Policy {
 	p := autoscale.Default()
-	p.Max, p.Rules[0].Window, p.Up.Cooldown, p.Up.Step, p.Up.Percent = 100, 0, 0, 1, 0
+	p.Max = 100
+	p.Rules[0].Window = 0
+	p.Up.Cooldown = 0
+	p.Up.Step = 1
+	p.Up.Percent = 0
 	p.Down.StabilizationWindow, p.Down.Cooldown = 0, 0
 	return p
 }
 
 // repeatDecide repeats the same observation, executes the steps, and returns the last decision.
-func repeatDecide(s *autoscale.State, p *autoscale.Policy, o *autoscale.Observation, from, to time.Duration) (d autoscale.Decision) {
+func repeatDecide(s *autoscale.State, p *autoscale.Policy, o *autoscale.Observation, from, to time.Duration) autoscale.Decision {
+	var d autoscale.Decision
 	for now := from; now <= to; now += tick {
 		if d = s.Decide(p, o, at(now)); d.Changes() {
 			s.Moved(&d)
@@ -42,7 +47,8 @@ func TestScaleUpCheck_EffectiveStep_ClearsTheRecord(t *testing.T) {
 		"from full, hardly":       {1, 0.91, 2},
 	} {
 		p, s := instantPolicy(), autoscale.State{IneffectiveSteps: 1}
-		p.MaxIneffectiveSteps, p.Rules[0].Target = 5, 0.5 // asks for more whatever the effect of a step
+		p.MaxIneffectiveSteps = 5
+		p.Rules[0].Target = 0.5 // asks for more whatever the effect of a step
 		if d := repeatDecide(&s, &p, loads(c.before, c.before), 0, tick); d.To != 3 {
 			t.Fatalf("%s: %s", name, d.Why)
 		}
@@ -129,7 +135,8 @@ func missing(values ...float64) *autoscale.Observation {
 func TestScaleUpCheck_LostNode_IsNotCounted(t *testing.T) {
 	t.Parallel()
 	p, s := instantPolicy(), autoscale.State{}
-	p.MaxIneffectiveSteps, p.Rules[0].Target = 1, 0.7
+	p.MaxIneffectiveSteps = 1
+	p.Rules[0].Target = 0.7
 	d := repeatDecide(&s, &p, missing(0.9, 0.9), 0, 5*time.Minute)
 	if d.From != 3 || d.To != 4 {
 		t.Fatal(d.Why)

@@ -51,7 +51,8 @@ func (w *simulation) resize(n int, now time.Duration) {
 }
 
 // nodes returns the reporting nodes.
-func (w *simulation) nodes(now time.Duration) (list []membership.Node) {
+func (w *simulation) nodes(now time.Duration) []membership.Node {
+	var list []membership.Node
 	for _, m := range w.members {
 		if !m.dead && m.since <= now {
 			list = append(list, membership.Node{ID: m.id})
@@ -87,7 +88,8 @@ type snapshot struct {
 }
 
 // play runs the real decision through a trace.
-func (w *simulation) play(p autoscale.Policy, start int, length time.Duration) (snapshots []snapshot) {
+func (w *simulation) play(p autoscale.Policy, start int, length time.Duration) []snapshot {
+	var snapshots []snapshot
 	w.random = rand.New(rand.NewPCG(1, 2))
 	w.resize(start, -w.ready)
 	var s autoscale.State
@@ -133,7 +135,8 @@ func (e *expect) check(t *testing.T, p *autoscale.Policy, snapshots []snapshot) 
 		if d.To < d.From && (i == 0 || snapshots[i-1].ready < d.From) {
 			t.Errorf("%s: %d → %d with %d reporting", m.at, d.From, d.To, snapshots[max(i-1, 0)].ready)
 		}
-		if short += tick; m.demand <= float64(m.ready) {
+		short += tick
+		if m.demand <= float64(m.ready) {
 			short = 0
 		}
 		longest, peak = max(longest, short), max(peak, m.wanted)
@@ -203,7 +206,8 @@ func silence(w *simulation, now time.Duration) {
 
 // failing is a metric that does not change, whatever the number of nodes.
 func failing(w *simulation, now time.Duration) {
-	if w.stuck = 0; now >= 5*time.Minute && now < 40*time.Minute {
+	w.stuck = 0
+	if now >= 5*time.Minute && now < 40*time.Minute {
 		w.stuck = 0.9
 	}
 }

@@ -92,7 +92,9 @@ func (s *State) trim(p *Policy, now time.Time) {
 
 // mean returns the mean of the totals within the window of a rule.
 func (s *State) mean(p *Policy, rule int, now time.Time) float64 {
-	after, sum, n := now.Add(-p.Rules[rule].Window), 0.0, 0
+	after := now.Add(-p.Rules[rule].Window)
+	sum := 0.0
+	n := 0
 	for i := range s.samples {
 		if m := &s.samples[i]; !m.at.Before(after) {
 			sum, n = sum+m.totals[rule], n+1
@@ -154,7 +156,9 @@ func (s *State) steadyDown(p *Policy, now time.Time) int {
 
 // Moved records that the target executed a decision that changes the number.
 func (s *State) Moved(d *Decision) {
-	s.Ordered, s.current, s.LastChange = d.To, d.To, d.At
+	s.Ordered = d.To
+	s.current = d.To
+	s.LastChange = d.At
 	if d.To < d.From {
 		s.check = nil
 		return
@@ -167,7 +171,9 @@ func (s *State) Moved(d *Decision) {
 		s.check = &scaleUpCheck{from: d.From - d.lost, to: d.From - d.lost}
 	}
 	if s.check.rule != d.rule.Metric { // steps that another metric asked for have not lowered this one either
-		s.check.rule, s.check.from, s.check.before = d.rule.Metric, s.check.to, d.before
+		s.check.rule = d.rule.Metric
+		s.check.from = s.check.to
+		s.check.before = d.before
 	}
 	s.check.to += d.To - d.From
 	s.check.completeSince = time.Time{}
@@ -237,14 +243,17 @@ func (s *State) missingNodes(reporting, current int, now time.Time) int {
 }
 
 // clearGaveUp resets the record of ineffective steps.
-func (s *State) clearGaveUp() { s.IneffectiveSteps, s.GaveUpAt, s.GaveUps = 0, time.Time{}, 0 }
+func (s *State) clearGaveUp() {
+	s.IneffectiveSteps = 0
+	s.GaveUpAt = time.Time{}
+	s.GaveUps = 0
+}
 
 // maybeRetry ends the state of having given up if no metric asks for nodes any more, or if it is time for another attempt.
 func (s *State) maybeRetry(p *Policy, asked bool, now time.Time) {
-	switch {
-	case !asked && s.check == nil:
+	if !asked && s.check == nil {
 		s.clearGaveUp()
-	case !s.GaveUpAt.IsZero() && !now.Before(s.retryAt(p)):
+	} else if !s.GaveUpAt.IsZero() && !now.Before(s.retryAt(p)) {
 		s.IneffectiveSteps, s.GaveUpAt = p.MaxIneffectiveSteps-1, time.Time{}
 	}
 }

@@ -26,14 +26,16 @@ type Store struct {
 func Guard(store deliveryStore, b *Breaker) *Store { return &Store{store, b} }
 
 // Pending implements esh3ar.InboxReader.
-func (s *Store) Pending(ctx context.Context, q esh3ar.InboxQuery) (page esh3ar.InboxPage, err error) {
-	err = s.breaker.Do(func() (err error) { page, err = s.store.Pending(ctx, q); return err })
+func (s *Store) Pending(ctx context.Context, q esh3ar.InboxQuery) (esh3ar.InboxPage, error) {
+	var page esh3ar.InboxPage
+	err := s.breaker.Do(func() (err error) { page, err = s.store.Pending(ctx, q); return err })
 	return page, err
 }
 
 // Since implements esh3ar.InboxReader.
-func (s *Store) Since(ctx context.Context, r esh3ar.Recipient, after, until esh3ar.Seq, limit int) (records []esh3ar.Record, err error) {
-	err = s.breaker.Do(func() (err error) { records, err = s.store.Since(ctx, r, after, until, limit); return err })
+func (s *Store) Since(ctx context.Context, r esh3ar.Recipient, after, until esh3ar.Seq, limit int) ([]esh3ar.Record, error) {
+	var records []esh3ar.Record
+	err := s.breaker.Do(func() (err error) { records, err = s.store.Since(ctx, r, after, until, limit); return err })
 	return records, err
 }
 
@@ -50,19 +52,22 @@ func (s *Store) Queued(ctx context.Context, before esh3ar.Time, next string, lim
 }
 
 // Settle implements esh3ar.Settler.
-func (s *Store) Settle(ctx context.Context, changes []esh3ar.Change) (results []esh3ar.Settled, err error) {
-	err = s.breaker.Do(func() (err error) { results, err = s.store.Settle(ctx, changes); return err })
+func (s *Store) Settle(ctx context.Context, changes []esh3ar.Change) ([]esh3ar.Settled, error) {
+	var results []esh3ar.Settled
+	err := s.breaker.Do(func() (err error) { results, err = s.store.Settle(ctx, changes); return err })
 	return results, err
 }
 
 // Claim implements esh3ar.TaskQueue.
-func (s *Store) Claim(ctx context.Context, lease time.Duration, limit int) (tasks []esh3ar.Task, err error) {
-	err = s.breaker.Do(func() (err error) { tasks, err = s.store.Claim(ctx, lease, limit); return err })
+func (s *Store) Claim(ctx context.Context, lease time.Duration, limit int) ([]esh3ar.Task, error) {
+	var tasks []esh3ar.Task
+	err := s.breaker.Do(func() (err error) { tasks, err = s.store.Claim(ctx, lease, limit); return err })
 	return tasks, err
 }
 
 // Message returns the message with an id, or NotFound.
-func (s *Store) Message(ctx context.Context, id esh3ar.MessageID) (record esh3ar.Record, err error) {
-	err = s.breaker.Do(func() (err error) { record, err = s.store.Message(ctx, id); return err })
+func (s *Store) Message(ctx context.Context, id esh3ar.MessageID) (esh3ar.Record, error) {
+	var record esh3ar.Record
+	err := s.breaker.Do(func() (err error) { record, err = s.store.Message(ctx, id); return err })
 	return record, err
 }

@@ -38,7 +38,7 @@ type hits struct{ hits, misses atomic.Uint64 }
 // New returns a cache. It panics if a required option is missing or another cache of the same Shared has the same name.
 func New[K comparable, V any](o Options[K, V]) *Cache[K, V] {
 	o.check()
-	o.defaults()
+	o = o.withDefaults()
 	c := &Cache[K, V]{opts: o, counts: counts{first: stats.NewCounter()}}
 	c.first = newFirstLevel[K, V](o.Entries, c.counts.first)
 	c.mu.inflight = map[K]*call[K, V]{}

@@ -157,7 +157,10 @@ func TestCache_RefreshAhead_BlocksOneCallerOnly(t *testing.T) {
 			t.Error("renewed in the first half of its time")
 		}
 		advance(time.Millisecond)
-		s.change(func() { s.rows[1], s.takes = "new", time.Second })
+		s.change(func() {
+			s.rows[1] = "new"
+			s.takes = time.Second
+		})
 		var renewing sync.WaitGroup
 		renewing.Go(func() { expectValue(t, c, 1, "new") })
 		synctest.Wait()

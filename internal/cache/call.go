@@ -140,7 +140,8 @@ func (c *Cache[K, V]) resolve(ctx context.Context, own *batch[K, V]) (loaded []*
 }
 
 // lookUpSecond answers calls from the second level and returns those that it cannot answer.
-func (c *Cache[K, V]) lookUpSecond(ctx context.Context, own *batch[K, V]) (missing []*call[K, V], before generationSet) {
+func (c *Cache[K, V]) lookUpSecond(ctx context.Context, own *batch[K, V]) ([]*call[K, V], generationSet) {
+	var missing []*call[K, V]
 	names := make([]string, len(own.calls))
 	for i, f := range own.calls {
 		names[i] = c.opts.Keys.Name(f.key)

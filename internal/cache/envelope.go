@@ -50,7 +50,8 @@ func appendStrings(dst []byte, list []string) []byte {
 }
 
 // parseEnvelope parses raw. The value aliases raw.
-func parseEnvelope(raw []byte) (e envelope, err error) {
+func parseEnvelope(raw []byte) (envelope, error) {
+	var e envelope
 	if len(raw) < 10 || raw[0] != envelopeFormat || raw[9] > 1 {
 		return e, errEnvelope
 	}
@@ -74,7 +75,8 @@ type reader struct {
 func (r *reader) count() int {
 	n, size := binary.Uvarint(r.raw)
 	if size <= 0 || n > uint64(len(r.raw)-size) {
-		r.raw, r.bad = nil, true
+		r.raw = nil
+		r.bad = true
 		return 0
 	}
 	r.raw = r.raw[size:]

@@ -16,7 +16,11 @@ func TestCache_SourceUnavailable_ServesStaleWithinLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(map[int]string{1: "a"})
 		c := newCache(s, func(o *options) {
-			o.TTL, o.MissTTL, o.StaleIfError, o.Timeout, o.RefreshAhead = time.Second, time.Hour, time.Minute, time.Second, true
+			o.TTL = time.Second
+			o.MissTTL = time.Hour
+			o.StaleIfError = time.Minute
+			o.Timeout = time.Second
+			o.RefreshAhead = true
 		})
 		began := time.Now()
 		expectValue(t, c, 1, "a")
@@ -41,7 +45,10 @@ func TestCache_SourceUnavailable_ServesStaleWithinLimit(t *testing.T) {
 func TestCache_SourceAndLevelUnavailable_ServesStale(t *testing.T) {
 	t.Parallel()
 	s := newSource(map[int]string{1: "a"})
-	cluster(t, 2, s, func(o *options) { o.StaleIfError, o.Second = time.Hour, nil }, func(_ *memory, nodes []*node) {
+	cluster(t, 2, s, func(o *options) {
+		o.StaleIfError = time.Hour
+		o.Second = nil
+	}, func(_ *memory, nodes []*node) {
 		cut := nodes[0]
 		expectValue(t, cut, 1, "a")
 		cut.level.set(func() { cut.level.mu.away = true })
@@ -65,7 +72,10 @@ func TestCache_Invalidated_NotServedStale(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := colours()
-			cluster(t, 2, s, func(o *options) { o.StaleIfError, o.Second = time.Hour, nil }, func(_ *memory, nodes []*node) {
+			cluster(t, 2, s, func(o *options) {
+				o.StaleIfError = time.Hour
+				o.Second = nil
+			}, func(_ *memory, nodes []*node) {
 				expectValue(t, nodes[0], 12, "old")
 				s.change(func() { s.fails = errSourceAway })
 				advance(time.Minute)

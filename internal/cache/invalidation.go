@@ -31,7 +31,9 @@ func (n *invalidation) merge(other invalidation) {
 
 func (n *invalidation) bound() {
 	if n.size() > maxNames {
-		n.Keys, n.Tags, n.Patterns = nil, nil, allKeys
+		n.Keys = nil
+		n.Tags = nil
+		n.Patterns = allKeys
 	}
 }
 

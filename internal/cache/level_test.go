@@ -80,10 +80,10 @@ func (l *level) call(ctx context.Context) error {
 	l.mu.calls++
 	away, silent := l.mu.away, l.mu.silent
 	l.mu.Unlock()
-	switch {
-	case away:
+	if away {
 		return errAway
-	case silent:
+	}
+	if silent {
 		<-ctx.Done()
 		return ctx.Err()
 	}

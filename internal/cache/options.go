@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"time"
@@ -52,24 +53,21 @@ type Loader[K comparable, V any] func(ctx context.Context, keys []K) ([]Entry[V]
 
 // check panics on options that only a programming error can produce.
 func (o *Options[K, V]) check() {
-	switch {
-	case o.Name == "" || o.Load == nil || o.Keys.Name == nil || o.Keys.Parse == nil || o.Entries < 1 || o.TTL <= 0:
+	if o.Name == "" || o.Load == nil || o.Keys.Name == nil || o.Keys.Parse == nil || o.Entries < 1 || o.TTL <= 0 {
 		panic("cache " + o.Name + ": Name, Load, Keys, Entries and TTL must be given")
-	case o.Second != nil && (o.Shared == nil || o.Second.TTL <= 0 || o.Second.Encode == nil || o.Second.Decode == nil):
+	}
+	if o.Second != nil && (o.Shared == nil || o.Second.TTL <= 0 || o.Second.Encode == nil || o.Second.Decode == nil) {
 		panic("cache " + o.Name + ": Second needs Shared, a TTL, Encode and Decode")
 	}
 }
 
-func (o *Options[K, V]) defaults() {
-	if o.Jitter == 0 {
-		o.Jitter = 0.1
-	}
-	if o.Timeout == 0 {
-		o.Timeout = 5 * time.Second
-	}
+func (o Options[K, V]) withDefaults() Options[K, V] {
+	o.Jitter = cmp.Or(o.Jitter, 0.1)
+	o.Timeout = cmp.Or(o.Timeout, 5*time.Second)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	return o
 }
 
 // generations returns how long generations must be stored: longer than any value that was stored under the previous generation,

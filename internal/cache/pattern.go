@@ -3,7 +3,9 @@ package cache
 // matchPattern reports whether name matches the pattern: * matches any text, ? one character, any other character itself. It
 // backtracks to the last * only, so it takes at most len(pattern) × len(name) steps.
 func matchPattern(pattern, name string) bool {
-	p, star, back := []rune(pattern), -1, 0
+	p := []rune(pattern)
+	star := -1
+	back := 0
 	n := []rune(name)
 	i, j := 0, 0
 	for j < len(n) {

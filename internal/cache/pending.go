@@ -72,7 +72,8 @@ func (l *pendingInvalidations) has(cache string) bool {
 	return l.byCache[cache] != nil
 }
 
-func (l *pendingInvalidations) total() (n int) {
+func (l *pendingInvalidations) total() int {
+	var n int
 	l.Lock()
 	defer l.Unlock()
 	for _, d := range l.byCache {

@@ -142,7 +142,9 @@ func (s *namespace[V]) store(ctx context.Context, before generationSet, names []
 		e, known := s.envelope(name, entries[i], of)
 		if left := ends.Sub(now).Truncate(time.Millisecond); known && left > 0 {
 			e.expiresAt = ends
-			keys, values, ttls = append(keys, valueKey(s.name, name)), append(values, e.append(nil)), append(ttls, left)
+			keys = append(keys, valueKey(s.name, name))
+			values = append(values, e.append(nil))
+			ttls = append(ttls, left)
 		}
 	}
 	if len(keys) > 0 {

@@ -230,7 +230,11 @@ func TestSecondLevel_Unavailable_CacheStillWorks(t *testing.T) {
 				l := r.node()
 				guard := breaker.New("the shared cache", breaker.Options{})
 				shared := cache.NewShared(l, cache.SharedOptions{Breaker: guard})
-				c := newCache(s, func(o *options) { o.Shared, o.Second, o.Entries = shared, second(time.Minute), 1 })
+				c := newCache(s, func(o *options) {
+					o.Shared = shared
+					o.Second = second(time.Minute)
+					o.Entries = 1
+				})
 				l.set(func() { harm(l) })
 				for i := range 20 {
 					begun := time.Now()
@@ -410,7 +414,10 @@ func BenchmarkGet(b *testing.B) {
 	for i := range 1 << 10 {
 		s.rows[i] = strconv.Itoa(i)
 	}
-	c := newCache(s, func(o *options) { o.Entries, o.TTL = 1<<12, time.Hour })
+	c := newCache(s, func(o *options) {
+		o.Entries = 1 << 12
+		o.TTL = time.Hour
+	})
 	b.Run("hit", func(b *testing.B) {
 		b.ReportAllocs()
 		for i := 0; b.Loop(); i++ {
@@ -440,7 +447,9 @@ func BenchmarkGet(b *testing.B) {
 func BenchmarkInvalidateTags(b *testing.B) {
 	s, keys := newSource(map[int]string{}), make([]int, 100_000)
 	for i := range keys {
-		keys[i], s.rows[i], s.tags[i] = i, "x", []string{"some", "tag" + strconv.Itoa(i%100)}
+		keys[i] = i
+		s.rows[i] = "x"
+		s.tags[i] = []string{"some", "tag" + strconv.Itoa(i%100)}
 	}
 	c := newCache(s, func(o *options) { o.Entries, o.TTL = len(keys), time.Hour })
 	if _, err := c.GetMany(b.Context(), keys); err != nil {

@@ -42,7 +42,8 @@ type Latency struct {
 }
 
 // Count returns the number of durations.
-func (l *Latency) Count() (n uint64) {
+func (l *Latency) Count() uint64 {
+	var n uint64
 	for _, bucket := range l.Buckets {
 		n += bucket
 	}
@@ -70,7 +71,8 @@ func bucketOf(d time.Duration) int {
 	return min(bits.Len64(micros-1), LatencyBuckets-1)
 }
 
-func (l *latency) read() (read Latency) {
+func (l *latency) read() Latency {
+	var read Latency
 	read.Sum = time.Duration(l.sum.Load())
 	for i := range l.buckets {
 		read.Buckets[i] = l.buckets[i].Load()

@@ -44,7 +44,9 @@ var _ vfs.FS = (*FS)(nil)
 // New returns an FS on top of base.
 func New(base vfs.FS) *FS {
 	f := &FS{base: base}
-	f.mu.nodes, f.mu.removed, f.mu.pending = map[string]*node{}, map[string]bool{}, map[string][]*change{}
+	f.mu.nodes = map[string]*node{}
+	f.mu.removed = map[string]bool{}
+	f.mu.pending = map[string][]*change{}
 	return f
 }
 

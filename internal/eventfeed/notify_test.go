@@ -49,7 +49,8 @@ func (l *fakeLog) Tail(context.Context) (esh3ar.Position, error) {
 	return position(len(l.entries)), nil
 }
 
-func (l *fakeLog) Events(_ context.Context, q esh3ar.EventQuery) (page esh3ar.EventPage, err error) {
+func (l *fakeLog) Events(_ context.Context, q esh3ar.EventQuery) (esh3ar.EventPage, error) {
+	var page esh3ar.EventPage
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.reads++
@@ -174,7 +175,8 @@ func missNothing(t *testing.T, seed uint64) {
 					t.Errorf("seed %d, stream %d from %d: got %v, want %v", seed, i, at, got, want)
 					return
 				}
-				if at = int(got[len(got)-1]); at == events-3+who+1 {
+				at = int(got[len(got)-1])
+				if at == events-3+who+1 {
 					return
 				}
 			}
@@ -347,19 +349,17 @@ func TestStream_CloseOrCancel_EndsNext(t *testing.T) {
 	var streams []*eventfeed.Stream
 	for i, want := range []esh3ar.Code{esh3ar.Codes, esh3ar.Codes, esh3ar.RateLimited} {
 		s, err := f.Tail(ctx, business)
-		switch {
-		case want == esh3ar.Codes && err == nil:
+		if want == esh3ar.Codes && err == nil {
 			streams = append(streams, s)
-		case err == nil || esh3ar.CodeOf(err) != want:
+		} else if err == nil || esh3ar.CodeOf(err) != want {
 			t.Errorf("stream %d: %v", i, err)
 		}
 	}
 	for i, want := range []esh3ar.Code{esh3ar.Codes, esh3ar.Overloaded} {
 		s, err := f.Tail(ctx, esh3ar.NewBusinessID())
-		switch {
-		case want == esh3ar.Codes && err == nil:
+		if want == esh3ar.Codes && err == nil {
 			streams = append(streams, s)
-		case err == nil || esh3ar.CodeOf(err) != want:
+		} else if err == nil || esh3ar.CodeOf(err) != want {
 			t.Errorf("another business's stream %d: %v", i, err)
 		}
 	}

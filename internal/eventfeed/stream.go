@@ -114,7 +114,9 @@ type Batch struct {
 
 // Next waits for events. It retries while the log is unavailable. It returns an error when ctx ends, after Close, or if a retry
 // cannot help.
-func (s *Stream) Next(ctx context.Context) (b Batch, err error) {
+func (s *Stream) Next(ctx context.Context) (Batch, error) {
+	var b Batch
+	var err error
 	for pause, idle := firstPause, 0; ; {
 		if err := s.endedBy(ctx); err != nil {
 			return b, err
@@ -127,7 +129,8 @@ func (s *Stream) Next(ctx context.Context) (b Batch, err error) {
 			if err := s.await(ctx, s.ready, nil); err != nil {
 				return b, err
 			}
-			pause, idle = firstPause, 0
+			pause = firstPause
+			idle = 0
 			continue
 		}
 		before := s.position
@@ -136,7 +139,8 @@ func (s *Stream) Next(ctx context.Context) (b Batch, err error) {
 		case err == nil && (b.Reset || len(b.Entries) > 0):
 			return s.counted(b), nil
 		case err == nil && s.position != before:
-			pause, idle = firstPause, 0
+			pause = firstPause
+			idle = 0
 			continue
 		case err == nil:
 			// At the end of the log the stream is live now, or more events were distributed meanwhile. If neither, the log has gone
@@ -214,7 +218,8 @@ func (s *Stream) takeQueue() (live bool, entries []esh3ar.LogEntry) {
 }
 
 // catchUp reads the log from the stream's own position, and makes the stream live at the end of the log.
-func (s *Stream) catchUp(ctx context.Context) (b Batch, err error) {
+func (s *Stream) catchUp(ctx context.Context) (Batch, error) {
+	var b Batch
 	page, err := s.feed.catchUp.read(ctx, s.feed.log, &esh3ar.EventQuery{
 		After: s.position, Businesses: []esh3ar.BusinessID{s.business}, Limit: s.feed.opts.PageSize,
 	})
@@ -253,7 +258,8 @@ func (s *Stream) moveTo(next esh3ar.Position) {
 
 // fallBehindLocked makes the stream read the log itself again.
 func (s *Stream) fallBehindLocked() {
-	s.shared.live, s.shared.queue = false, nil
+	s.shared.live = false
+	s.shared.queue = nil
 	s.feed.mu.live--
 	s.signal()
 }

@@ -137,10 +137,9 @@ func (p *Pool[K]) enqueue(key K, n int64) (*waiter, error) {
 		return nil, nil
 	}
 	var err error
-	switch {
-	case n > p.largest() || len(o.waiting) >= p.opts.MaxWaitingPerOwner:
+	if n > p.largest() || len(o.waiting) >= p.opts.MaxWaitingPerOwner {
 		err = ErrShare
-	case p.mu.waiting >= p.opts.MaxWaiting:
+	} else if p.mu.waiting >= p.opts.MaxWaiting {
 		err = ErrFull
 	}
 	if err != nil {

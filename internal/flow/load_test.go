@@ -16,7 +16,8 @@ func TestLoadMeter_Steps_MeasureEachPart(t *testing.T) {
 	t.Parallel()
 	m := flow.NewLoadMeter(flow.Capacity{CPU: 2, Rate: 1000, Memory: 1 << 30, Commit: 50 * time.Millisecond, Connections: 500})
 	u := flow.Usage{At: start, Memory: 1 << 29, Queue: 10, QueueLimit: 100, Connections: 100}
-	u.Commits, u.Committing = 5, 5*time.Second // before the first step: not measured
+	u.Commits = 5
+	u.Committing = 5 * time.Second // before the first step: not measured
 	if l := m.Step(u); l != (flow.Load{Memory: 0.5, Queue: 0.1, Connections: 0.2}) || l.Score() != 0.5 {
 		t.Errorf("first step: got %+v, want memory 0.5, queue 0.1, connections 0.2", l)
 	}
@@ -91,7 +92,10 @@ func TestLoadMeter_AnyUsage_StaysFinite(t *testing.T) {
 			u.Messages += rapid.Uint64Range(0, 1e6).Draw(t, "calls")
 			u.Commits += rapid.Uint64Range(0, 1e3).Draw(t, "commits")
 			u.Committing += time.Duration(rapid.Int64Range(0, 1e9).Draw(t, "committing"))
-			u.Memory, u.Queue, u.QueueLimit, u.Connections = rapid.Int64Range(0, 1<<40).Draw(t, "bytes"), rapid.IntRange(0, 1e6).Draw(t, "waiting"), rapid.IntRange(0, 1e5).Draw(t, "limit"), rapid.IntRange(0, 1e6).Draw(t, "open")
+			u.Memory = rapid.Int64Range(0, 1<<40).Draw(t, "bytes")
+			u.Queue = rapid.IntRange(0, 1e6).Draw(t, "waiting")
+			u.QueueLimit = rapid.IntRange(0, 1e5).Draw(t, "limit")
+			u.Connections = rapid.IntRange(0, 1e6).Draw(t, "open")
 			l := m.Step(u)
 			for _, part := range []float64{l.CPU, l.Rate, l.Memory, l.Queue, l.Commit, l.Connections, l.Score()} {
 				if part < 0 || math.IsInf(part, 0) || math.IsNaN(part) {
@@ -117,7 +121,9 @@ func TestLoadMeter_InfiniteRate_Fades(t *testing.T) {
 	m := flow.NewLoadMeter(flow.Capacity{CPU: 1, Rate: 1e-320})
 	u := flow.Usage{At: start, CPU: time.Hour}
 	m.Step(u)
-	u.At, u.Messages, u.CPU = u.At.Add(time.Second), 1e6, 0
+	u.At = u.At.Add(time.Second)
+	u.Messages = 1e6
+	u.CPU = 0
 	if l := m.Step(u); l.Rate > 100 || l.CPU < 0 {
 		t.Errorf("got %+v, want rate at most 100 and CPU at least 0", l)
 	}

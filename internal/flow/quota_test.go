@@ -130,7 +130,9 @@ func checkDecision(t *rapid.T, q flow.Quota, before, got flow.Decision, now int6
 }
 
 func BenchmarkTake(b *testing.B) {
-	q, full, now := flow.NewQuota(100_000, 100_000), int64(0), int64(0)
+	q := flow.NewQuota(100_000, 100_000)
+	full := int64(0)
+	now := int64(0)
 	b.ReportAllocs()
 	for b.Loop() {
 		now += 9_000

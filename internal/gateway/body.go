@@ -29,8 +29,14 @@ var (
 
 // open prepares the body of a request, of at most limit bytes. It reads a body of up to maxBody completely.
 func (b *body) open(g *Gateway, r *http.Request, who owner, limit int64, keep bool) error {
-	b.kept, b.from, b.failed, b.who = b.kept[:0], 0, nil, who
-	b.source, b.remaining, b.keep, b.whole = r.Body, limit, true, r.Body == http.NoBody
+	b.kept = b.kept[:0]
+	b.from = 0
+	b.failed = nil
+	b.who = who
+	b.source = r.Body
+	b.remaining = limit
+	b.keep = true
+	b.whole = r.Body == http.NoBody
 	switch {
 	case b.whole:
 		return nil
@@ -51,11 +57,11 @@ func (b *body) readFirst() error {
 	n, err := b.source.Read(b.kept[:keepBuffer])
 	b.kept = b.kept[:n]
 	b.remaining -= int64(n)
-	switch {
-	case errors.Is(err, io.EOF):
+	if errors.Is(err, io.EOF) {
 		b.whole = true
 		return nil
-	case n > 0:
+	}
+	if n > 0 {
 		b.failed = err
 		return nil
 	}
@@ -69,7 +75,8 @@ func (b *body) readAll(g *Gateway) error {
 		}
 		n, err := b.source.Read(b.kept[len(b.kept):cap(b.kept)])
 		b.kept = b.kept[:len(b.kept)+n]
-		switch b.remaining -= int64(n); {
+		b.remaining -= int64(n)
+		switch {
 		case b.remaining < 0:
 			return errTooLarge
 		case errors.Is(err, io.EOF):
@@ -122,18 +129,18 @@ func (b *body) part(g *Gateway, room []byte) ([]byte, error) {
 		return nil, b.failed
 	}
 	n, err := b.source.Read(room)
-	if b.remaining -= int64(n); b.remaining < 0 {
+	b.remaining -= int64(n)
+	if b.remaining < 0 {
 		n, err = 0, errTooLarge
 	}
 	b.buffer(g, room[:n])
-	switch {
-	case errors.Is(err, io.EOF):
+	if errors.Is(err, io.EOF) {
 		b.whole = b.keep
 		b.failed = io.EOF
 		if n > 0 {
 			err = nil
 		}
-	case err != nil:
+	} else if err != nil {
 		b.failed = err
 	}
 	return room[:n], err
@@ -143,7 +150,8 @@ func (b *body) part(g *Gateway, room []byte) ([]byte, error) {
 func (b *body) buffer(g *Gateway, part []byte) {
 	for len(part) > 0 && b.keep {
 		if b.keep = b.grow(g); !b.keep {
-			b.kept, b.from = nil, 0
+			b.kept = nil
+			b.from = 0
 			return
 		}
 		n := copy(b.kept[len(b.kept):cap(b.kept)], part)
@@ -156,7 +164,8 @@ func (b *body) release(g *Gateway) {
 	if b.reserved > 0 {
 		g.memory.of(b.who).Release(b.who, b.reserved)
 	}
-	b.reserved, b.source = 0, nil
+	b.reserved = 0
+	b.source = nil
 	if cap(b.kept) > keepBuffer {
 		b.kept = nil
 	}

@@ -74,7 +74,8 @@ func (c *checker) checkAll(ctx context.Context) {
 	_ = group.Wait() // always nil: a failed check is a result
 }
 
-func (c *checker) check(ctx context.Context, n *balance.Node) (result balance.Check, err error) {
+func (c *checker) check(ctx context.Context, n *balance.Node) (balance.Check, error) {
+	var result balance.Check
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.URL+"/readyz", nil)
 	if err != nil {
 		return result, err

@@ -266,7 +266,8 @@ func (d *dispatch) proofFor(n *balance.Node) string {
 }
 
 // renewPoolsLocked creates the pools of new nodes, and removes and returns those of unknown nodes.
-func (d *dispatch) renewPoolsLocked() (old []*upstream.Pool) {
+func (d *dispatch) renewPoolsLocked() []*upstream.Pool {
+	var old []*upstream.Pool
 	known := d.mu.balancer.Nodes()
 	for n, pool := range d.mu.pools {
 		if !slices.Contains(known, n) {

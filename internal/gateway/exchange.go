@@ -54,8 +54,11 @@ const (
 )
 
 func (x *exchange) begin(w http.ResponseWriter, r *http.Request) {
-	x.w, x.r, x.start = w, r, x.g.opts.Now()
-	x.route, x.status = "other", 0
+	x.w = w
+	x.r = r
+	x.start = x.g.opts.Now()
+	x.route = "other"
+	x.status = 0
 	x.class = class{}
 	x.who, x.credential = x.g.owners.of(r, x.start)
 	connlimit.Touch(r.Context())

@@ -3,8 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -45,13 +43,6 @@ type attempt struct {
 	sent             int             // tries of which at least one byte may have reached a node
 	maybeProcessedBy *balance.Node   // node that may have processed the call, with unknown outcome; nil if none
 	refusal          *refusal        // response of a node that stored nothing; nil if none
-}
-
-// refusal is the 503 of a node that stored nothing. It is sent to the client if no other node answers better.
-type refusal struct {
-	header http.Header
-	status int
-	body   []byte
 }
 
 // startDeadline starts the time of the response, after the body has arrived. If the response may take longer than a minute,
@@ -157,10 +148,10 @@ func (t *attempt) tryNode(s slot) (done bool) {
 	}
 	v.verdict = t.verdictOf(a)
 	t.updateOwner(v, a)
-	switch {
-	case a.Status == http.StatusServiceUnavailable && t.retryRefusal(v, a):
+	if a.Status == http.StatusServiceUnavailable && t.retryRefusal(v, a) {
 		return false
-	case t.maybeProcessedBy != nil && (a.Status == http.StatusServiceUnavailable || a.Status == http.StatusTooManyRequests):
+	}
+	if t.maybeProcessedBy != nil && (a.Status == http.StatusServiceUnavailable || a.Status == http.StatusTooManyRequests) {
 		c.Close() // this node stored nothing, but an earlier one may have
 		t.answerUnknown(errRefused)
 		return true
@@ -201,260 +192,4 @@ func (t *attempt) verdictOf(a upstream.Answer) balance.Verdict {
 	default:
 		return balance.AnsweredUntimed
 	}
-}
-
-// badBody marks an error of the client's body, not of the node.
-type badBody struct{ error }
-
-// writevAbove is the size up to which a body is copied behind the head, in bytes; longer ones are sent with writev.
-const writevAbove = 4 << 10
-
-// send sends the request.
-func (t *attempt) send(c *upstream.Conn) error {
-	t.lines = t.appendHead(t.lines[:0])
-	t.body.rewind()
-	if !t.body.whole {
-		return t.stream(c)
-	}
-	if len(t.body.kept) > writevAbove {
-		return c.Writev(&net.Buffers{t.lines, t.body.kept})
-	}
-	t.lines = append(t.lines, t.body.kept...)
-	_, err := c.Write(t.lines)
-	return err
-}
-
-// stream sends a body as it arrives. If the node responds before the end, it stops, because the node has decided already.
-func (t *attempt) stream(c *upstream.Conn) error {
-	if _, err := c.Write(t.lines); err != nil {
-		return err
-	}
-	control := http.NewResponseController(t.w)
-	early := c.Listen(func() { _ = control.SetReadDeadline(longAgo) }, t.g.contain) // without deadlines, the read ends with the server's own
-	defer early.Stop()
-	c.ExtendWrite(t.nodeDeadline())
-	chunked := t.r.ContentLength < 0
-	room := make([]byte, 32<<10)
-	for {
-		part, err := t.body.part(t.g, room)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil && early.Stop() {
-			c.MarkTruncated()
-			return upstream.ErrEarly
-		}
-		if err != nil {
-			return badBody{err}
-		}
-		c.ExtendWrite(t.nodeDeadline())
-		if err := writePart(c, part, chunked); err != nil {
-			return err
-		}
-	}
-	early.Stop()
-	t.startDeadline()
-	c.Extend(t.deadline)
-	if chunked {
-		_, err := c.Write([]byte("0\r\n\r\n"))
-		return err
-	}
-	return nil
-}
-
-// longAgo is a deadline in the past.
-var longAgo = time.Unix(1, 0)
-
-func writePart(c *upstream.Conn, part []byte, chunked bool) error {
-	if !chunked {
-		_, err := c.Write(part)
-		return err
-	}
-	if len(part) == 0 {
-		return nil // an empty chunk would end the body
-	}
-	size := append(strconv.AppendInt(nil, int64(len(part)), 16), "\r\n"...)
-	return c.Writev(&net.Buffers{size, part, []byte("\r\n")})
-}
-
-// onDialError handles a failed connection to a node.
-func (t *attempt) onDialError(s slot, err error) (done bool) {
-	switch {
-	case t.ctx.Err() != nil:
-		t.g.dispatch.release(s, balance.Unmeasured, 0)
-		t.abandon()
-		return true
-	case t.g.dispatch.files.isExhausted(&t.g.opts, err):
-		t.g.dispatch.release(s, balance.Unmeasured, 0)
-		t.answerNoSlot(errNoFiles)
-		return true
-	}
-	t.g.opts.Log.Debug("node cannot be reached", "node", s.node.ID, "error", err)
-	t.g.dispatch.release(s, balance.Refused, 0)
-	t.g.dispatch.count(func(c *counts) { c.retries++ })
-	return false
-}
-
-// onConnError handles a broken connection or a timeout.
-func (t *attempt) onConnError(v *visit, err error) (done bool) {
-	sent := v.conn.Sent()
-	v.conn.Close()
-	clear(t.w.Header())
-	t.answer.release(t.g)
-	if t.ctx.Err() != nil {
-		v.verdict = balance.Unmeasured
-		t.abandon()
-		return true
-	}
-	switch {
-	case !sent:
-		v.verdict = balance.Unmeasured // the kept connection had ended: no fault of the node
-	case !t.safe:
-		t.maybeProcessedBy = v.node
-		fallthrough
-	default:
-		t.sent++
-	}
-	next := balance.Try{
-		Sent: sent, Safe: t.safe, Keyed: t.keyed, Replayable: t.body.replayable(), Tries: t.sent,
-	}.Next(t.spendRetry)
-	switch next {
-	case balance.Elsewhere:
-		t.g.dispatch.count(func(c *counts) { c.retries++ })
-		return false
-	case balance.Unavailable:
-		t.g.opts.Log.Warn("call failed", "node", v.node.ID, "method", t.r.Method, "path", t.r.URL.Path,
-			"requestId", t.requestID[0], "error", err)
-		t.answerProblem(overloaded, "the node did not answer; try again later")
-	case balance.Unknown, balance.PassOn:
-		t.answerUnknown(err)
-	}
-	return true
-}
-
-func (t *attempt) spendRetry() bool { return t.g.dispatch.spendRetry(t.who) }
-
-// abandon ends a call whose client has disconnected, or a stream that has not started when the gateway stops. Without an
-// answer net/http would send 200.
-func (t *attempt) abandon() {
-	if t.r.ProtoMajor > 1 && t.r.Context().Err() != nil {
-		panic(http.ErrAbortHandler)
-	}
-	t.answerProblem(overloaded, "this gateway is stopping")
-}
-
-// errUnexpectedUpgrade means that a node has answered 101 to a request without Upgrade.
-var errUnexpectedUpgrade = errors.New("the node switched protocols without a request to do so")
-
-// errRefused is the cause in the log if the last node refused the call after another may have processed it.
-var errRefused = errors.New("the last node refused the call")
-
-// answerUnknown answers outcome_unknown for a call that a node may have processed. err is the cause.
-func (t *attempt) answerUnknown(err error) {
-	t.g.dispatch.count(func(c *counts) { c.unknown++ })
-	t.g.opts.Log.Warn("outcome of a call is unknown", "node", t.maybeProcessedBy.ID, "method", t.r.Method, "path", t.r.URL.Path,
-		"requestId", t.requestID[0], "traceparent", t.r.Header.Get("Traceparent"), "error", err)
-	t.answerProblem(outcomeUnknown, t.retryAdvice())
-}
-
-// retryAdvice returns the detail of outcome_unknown.
-func (t *attempt) retryAdvice() string {
-	if t.keyed {
-		return "the node did not answer, and the call could not be retried at another node; send it again with the same idempotency key"
-	}
-	return "the node did not answer, and the call may have been processed; sent again it may be processed twice, which an idempotency key prevents"
-}
-
-// retryRefusal saves a 503 response and reports whether the call may be retried at another node.
-func (t *attempt) retryRefusal(v *visit, a upstream.Answer) bool {
-	body, small, err := v.conn.PeekBody(a)
-	if err != nil || !small {
-		return false
-	}
-	t.sent++
-	next := balance.Try{Refusal: true, Sent: true, Replayable: t.body.replayable(), Tries: t.sent}.Next(t.spendRetry)
-	if next != balance.Elsewhere {
-		return false
-	}
-	t.refusal = &refusal{t.w.Header().Clone(), a.Status, append([]byte(nil), body...)}
-	clear(t.w.Header())
-	v.done(a)
-	t.g.dispatch.count(func(c *counts) { c.retries++ })
-	return true
-}
-
-// answerNoSlot answers a call for which there is no slot at another node.
-func (t *attempt) answerNoSlot(err error) {
-	switch nobody := errors.Is(err, errNoNode); {
-	case t.maybeProcessedBy != nil:
-		t.answerUnknown(err)
-	case t.refusal != nil:
-		for name, values := range t.refusal.header {
-			t.w.Header()[name] = values
-		}
-		t.head(t.refusal.status)
-		_, _ = t.w.Write(t.refusal.body) // the caller may have gone
-	case t.holder != "" && nobody:
-		t.answerProblem(notFound, "the node that held the connection is gone; connect again")
-	case nobody:
-		t.g.dispatch.count(func(c *counts) { c.noNode++ })
-		fallthrough
-	default:
-		t.answerProblem(overloaded, err.Error()+"; nothing was stored")
-	}
-}
-
-// copyResponse sends the node's response to the client. A response that is not a stream is buffered first, if there is room,
-// so that the call can be retried if the node dies in the middle, and a slow client holds no slot.
-func (t *attempt) copyResponse(v *visit, a upstream.Answer) (done bool) {
-	switch {
-	case a.Status == http.StatusSwitchingProtocols:
-		t.tunnel(v.conn)
-		return true
-	case t.kind.Long():
-		return t.streamResponse(v, a)
-	}
-	v.conn.Extend(t.nodeDeadline())
-	switch err := v.conn.Copy(responseBuffer{t.exchange}, a); {
-	case err == nil:
-		v.done(a)
-		t.endVisit(v)
-		t.sendBuffered(a.Status)
-		return true
-	case !errors.Is(err, errNotBuffered):
-		return t.onConnError(v, err)
-	case t.page || len(t.answer.bytes) < maxBufferedResponse/2 && t.safe: // no memory, and the call changed nothing
-		v.conn.Close()
-		t.endVisit(v)
-		t.answerProblem(overloaded, "this caller has reached its share of long responses")
-		return true
-	}
-	return t.streamResponse(v, a)
-}
-
-// streamResponse sends the buffered part of a response and then the rest as it arrives. If the response breaks off, so does
-// the client's.
-func (t *attempt) streamResponse(v *visit, a upstream.Answer) (done bool) {
-	p := &pacedWriter{attempt: t, conn: v.conn, control: http.NewResponseController(t.w), stream: t.kind.Long(), began: t.g.opts.Now()}
-	switch err := p.copy(a); {
-	case err == nil:
-		v.done(a)
-	case upstream.IsCaller(err) || t.ctx.Err() != nil:
-		v.conn.Close()
-		t.abortResponse()
-	default:
-		v.conn.Close()
-		v.verdict = balance.Broken
-		t.abortResponse()
-	}
-	return true
-}
-
-// abortResponse aborts a partial response, so that it does not look complete. An event stream just ends when the gateway
-// stops, as at a node.
-func (t *attempt) abortResponse() {
-	if t.g.ended.Err() != nil && t.kind == balance.Stream {
-		return
-	}
-	panic(http.ErrAbortHandler)
 }

@@ -35,7 +35,7 @@ func New(o Options) (*Gateway, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	o.setDefaults()
+	o = o.withDefaults()
 	g := &Gateway{opts: o, owners: newOwners(o.Proxies), memory: newMemory(o.Memory)}
 	g.large = fairshare.New[owner](fairshare.Options{Name: "large_calls", Total: int64(o.Large), Guaranteed: 1})
 	g.dispatch = newDispatch(&g.opts)

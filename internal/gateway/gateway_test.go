@@ -47,7 +47,8 @@ func TestForward_Request_ReachesNodeUnchanged(t *testing.T) {
 	}
 	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	f.do(http.MethodGet, "/", "", "Traceparent", trace, "X-Forwarded-Proto", "https", "X-Forwarded-Host", "example.org")
-	if r = <-seen; strings.Join(r.Header["X-Forwarded-Host"], "|") != "example.org" || r.Header.Get("Traceparent") != trace || r.Header.Get("X-Forwarded-Proto") != "https" {
+	r = <-seen
+	if strings.Join(r.Header["X-Forwarded-Host"], "|") != "example.org" || r.Header.Get("Traceparent") != trace || r.Header.Get("X-Forwarded-Proto") != "https" {
 		t.Errorf("%v", r.Header)
 	}
 }
@@ -120,7 +121,9 @@ func TestSlots_AllInUse_CallsQueue(t *testing.T) {
 		says("n")(w, r)
 	})
 	f := newFront(t, func(o *gateway.Options) {
-		o.Rules, o.Waiting, o.QueueTimeout = balance.Rules{Slots: 2}, 1, time.Hour
+		o.Rules = balance.Rules{Slots: 2}
+		o.Waiting = 1
+		o.QueueTimeout = time.Hour
 		o.CheckInterval = time.Hour // a check lets the line move up as well
 	}, n)
 	f.awaitUp(1)
@@ -339,7 +342,9 @@ func TestRegistry_ListChanges_NodesFollow(t *testing.T) {
 	list.set(nil, a)
 	log := &lockedText{}
 	f := newFront(t, func(o *gateway.Options) {
-		o.Registry, o.Rules.Grace, o.Log = &list, time.Nanosecond, slog.New(slog.NewTextHandler(log, nil))
+		o.Registry = &list
+		o.Rules.Grace = time.Nanosecond
+		o.Log = slog.New(slog.NewTextHandler(log, nil))
 	}, []*node{}...)
 	f.awaitUp(1)
 	list.set(nil, a, b)

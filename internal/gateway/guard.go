@@ -134,13 +134,12 @@ func (g *headGuard) isAmbiguous(c byte) bool {
 	}
 	g.named = true
 	name := bytes.TrimRight(g.text(), " \t")
-	switch {
-	case bytes.EqualFold(name, []byte("Content-Length")):
+	if bytes.EqualFold(name, []byte("Content-Length")) {
 		if g.sized || g.coded {
 			return true
 		}
 		g.sized, g.isSized = true, true
-	case bytes.EqualFold(name, []byte("Transfer-Encoding")):
+	} else if bytes.EqualFold(name, []byte("Transfer-Encoding")) {
 		if g.sized || g.coded || g.old {
 			return true
 		}
@@ -179,7 +178,10 @@ func (g *headGuard) lineEnds() {
 		}
 	case inBody, inChunk, notFollowed: // not reached: these states have no lines
 	}
-	g.length, g.last, g.named, g.isSized = 0, 0, false, false
+	g.length = 0
+	g.last = 0
+	g.named = false
+	g.isSized = false
 }
 
 func (g *headGuard) headLineEnds(text []byte) {

@@ -47,10 +47,9 @@ func (x *exchange) toHolder(upgrade bool) {
 		return
 	}
 	x.class = class{within: x.g.opts.ResponseTimeout, limit: maxBody}
-	switch {
-	case upgrade:
+	if upgrade {
 		x.class = class{kind: balance.Tunnel, proves: true}
-	case x.r.Method == http.MethodGet: // server-sent events, or a long poll
+	} else if x.r.Method == http.MethodGet { // server-sent events, or a long poll
 		x.class = class{kind: balance.Stream, proves: true}
 	}
 	x.holder = name

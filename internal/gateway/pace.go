@@ -35,7 +35,9 @@ func (p *pacedWriter) copy(a upstream.Answer) error {
 }
 
 // Write implements io.Writer. net/http removes the last write deadline after the response.
-func (p *pacedWriter) Write(part []byte) (n int, err error) {
+func (p *pacedWriter) Write(part []byte) (int, error) {
+	var n int
+	var err error
 	now := p.g.opts.Now()
 	p.written += int64(len(part))
 	deadline := now.Add(p.g.opts.WriteTimeout)

@@ -99,7 +99,9 @@ func (l *waitQueue) remove(w *waiter) {
 	} else {
 		w.next.before = w.before
 	}
-	w.next, w.before, w.queued = nil, nil, false
+	w.next = nil
+	w.before = nil
+	w.queued = false
 	l.length--
 	if u.waits.first == nil {
 		l.turnsOf(w.who.proven).drop(u)

@@ -53,7 +53,8 @@ func TestWaitQueue_RandomHistory_MatchesModel(t *testing.T) {
 			case n == 2:
 				left := 1
 				l.serve(func(*waiter) bool { return true }, func(w *waiter) bool {
-					if left--; left < 0 {
+					left--
+					if left < 0 {
 						return false
 					}
 					for at, other := range model {

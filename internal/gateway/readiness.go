@@ -59,7 +59,8 @@ func (d *ReadinessProbe) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer.Node = &word
 	}
 	if err := d.Ready(); err != nil {
-		answer.Status, status = "not_ready", http.StatusServiceUnavailable
+		answer.Status = "not_ready"
+		status = http.StatusServiceUnavailable
 		if proven {
 			answer.Detail = err.Error()
 		}
@@ -135,7 +136,8 @@ func (d *ReadinessProbe) WaitUntilObserved(ctx context.Context) {
 
 // pendingGateways returns the number of gateways that have not seen the node not ready, and a channel that is closed at the
 // next observation.
-func (d *ReadinessProbe) pendingGateways() (n int, changed <-chan struct{}) {
+func (d *ReadinessProbe) pendingGateways() (int, <-chan struct{}) {
+	var n int
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, h := range d.gateways {

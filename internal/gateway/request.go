@@ -52,10 +52,9 @@ func (x *exchange) appendOwn(dst []byte) []byte {
 	if x.kind == balance.Tunnel { // no other requests may switch protocols
 		dst = appendLine(append(dst, "Connection: Upgrade\r\n"...), "Upgrade", x.r.Header.Get("Upgrade"))
 	}
-	switch length := x.length(); {
-	case length >= 0 && (length > 0 || x.r.Body != http.NoBody || x.r.Method == http.MethodPost):
+	if length := x.length(); length >= 0 && (length > 0 || x.r.Body != http.NoBody || x.r.Method == http.MethodPost) {
 		dst = append(strconv.AppendInt(append(dst, "Content-Length: "...), length, 10), "\r\n"...)
-	case length < 0:
+	} else if length < 0 {
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
 	}
 	return append(dst, "\r\n"...)

@@ -41,15 +41,23 @@ func (x *exchange) classOf() class {
 	case path == "/v1/messages":
 		x.route, c.keyed = path, x.hasKey()
 	case path == "/v1/messages/batch":
-		x.route, c.keyed, c.limit, c.measured = path, x.hasKey(), maxBatchBody, false
+		x.route = path
+		c.keyed = x.hasKey()
+		c.limit = maxBatchBody
+		c.measured = false
 	case path == "/v1/events":
-		x.route, c.kind, c.within, c.measured = path, balance.Stream, 0, false
+		x.route = path
+		c.kind = balance.Stream
+		c.within = 0
+		c.measured = false
 	case strings.HasPrefix(path, "/v1/messages/"):
 		x.route = "/v1/messages/…"
 	case strings.HasPrefix(path, "/v1/"):
 		x.route = "/v1/…"
 	case strings.HasPrefix(path, "/admin/"):
-		x.route, c.within, c.measured = "/admin/…", operatorTimeout, false
+		x.route = "/admin/…"
+		c.within = operatorTimeout
+		c.measured = false
 	default:
 		c.page = true
 	}

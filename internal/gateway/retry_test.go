@@ -77,10 +77,9 @@ func TestRetry_ConnectionBroken_OnlyIfHarmless(t *testing.T) {
 			for bad.calls.Load() == 0 {
 				before := bad.calls.Load()
 				got := f.do(c.method, c.path, "x", c.headers...)
-				switch met := bad.calls.Load() > before; {
-				case met && (got.status != c.want || !strings.Contains(got.body, c.code)):
+				if met := bad.calls.Load() > before; met && (got.status != c.want || !strings.Contains(got.body, c.code)) {
 					t.Errorf("%d %s, want %d %s", got.status, got.body, c.want, c.code)
-				case !met && got.status != http.StatusAccepted:
+				} else if !met && got.status != http.StatusAccepted {
 					t.Errorf("the good node's answer is %d %s", got.status, got.body)
 				}
 			}

@@ -16,7 +16,8 @@ import (
 )
 
 // unreadConns opens connections that send text and do not read.
-func (f *front) openUnread(n int, text string) (conns []*rawCaller) {
+func (f *front) openUnread(n int, text string) []*rawCaller {
+	var conns []*rawCaller
 	f.t.Helper()
 	for range n {
 		c := dialRaw(f.t, f.Listener.Addr().String())
@@ -109,10 +110,9 @@ func TestGateway_UnreadResponses_HoldNoSlot(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			n := newNode(t, "n", func(w http.ResponseWriter, r *http.Request) {
-				switch {
-				case r.Method == http.MethodPost:
+				if r.Method == http.MethodPost {
 					says("n")(w, r)
-				default:
+				} else {
 					_, _ = io.WriteString(w, page)
 				}
 			})
@@ -172,7 +172,10 @@ func TestGateway_AddressAtItsShare_LeavesSlotsToProvenCallers(t *testing.T) {
 		says("n")(w, r)
 	})
 	f := newFront(t, func(o *gateway.Options) {
-		o.Rules, o.Waiting, o.QueueTimeout, o.ResponseTimeout = balance.Rules{Slots: 16, Streams: 8}, 16, time.Hour, time.Hour
+		o.Rules = balance.Rules{Slots: 16, Streams: 8}
+		o.Waiting = 16
+		o.QueueTimeout = time.Hour
+		o.ResponseTimeout = time.Hour
 	}, n)
 	f.awaitUp(1)
 	key := f.accepted("Bearer good")

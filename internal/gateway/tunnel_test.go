@@ -16,7 +16,7 @@ import (
 const wantsTunnel = "GET /hub HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n"
 
 // tunneling is a node that accepts WebSockets, sends hello immediately, and passes the connection to the test.
-func tunneling(t *testing.T) (n *node, conns <-chan net.Conn, ended chan<- struct{}) {
+func tunneling(t *testing.T) (*node, <-chan net.Conn, chan<- struct{}) {
 	t.Helper()
 	open, end := make(chan net.Conn, 1), make(chan struct{})
 	return raw(t, func(c net.Conn, r *http.Request) {
@@ -101,7 +101,10 @@ func TestTunnel_PeerDoesNotRead_Ends(t *testing.T) {
 			}
 		}
 	})
-	f := newFront(t, func(o *gateway.Options) { o.Tunnels, o.WriteTimeout = true, time.Second }, n)
+	f := newFront(t, func(o *gateway.Options) {
+		o.Tunnels = true
+		o.WriteTimeout = time.Second
+	}, n)
 	f.awaitUp(1)
 	c := dialRaw(t, f.Listener.Addr().String())
 	fmt.Fprint(c.conn, wantsTunnel)

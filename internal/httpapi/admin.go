@@ -62,7 +62,8 @@ func (a *API) getBusiness(x *exchange) error {
 }
 
 // businessFromPath returns the business that the path names.
-func (a *API) businessFromPath(x *exchange) (b esh3ar.Business, err error) {
+func (a *API) businessFromPath(x *exchange) (esh3ar.Business, error) {
+	var b esh3ar.Business
 	id, err := esh3ar.ParseBusinessID(x.params[0])
 	if err != nil {
 		return b, businessNotFound(x)

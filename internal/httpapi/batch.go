@@ -62,7 +62,8 @@ func appendBatchAnswer(dst []byte, answer *esh3ar.Answer) []byte {
 }
 
 // readBatch decodes {"messages":[…]}.
-func (x *exchange) readBatch(body []byte) (list []*esh3ar.Message, err error) {
+func (x *exchange) readBatch(body []byte) ([]*esh3ar.Message, error) {
+	var list []*esh3ar.Message
 	in := &x.in
 	in.reset(body)
 	in.now = esh3ar.TimeOf(x.start)
@@ -77,12 +78,13 @@ func (x *exchange) readBatch(body []byte) (list []*esh3ar.Message, err error) {
 }
 
 // batch decodes the array of messages. It counts messages beyond the maximum without decoding them.
-func (in *messageInput) batch(at jsonPath) (list []*esh3ar.Message, err error) {
+func (in *messageInput) batch(at jsonPath) ([]*esh3ar.Message, error) {
+	var list []*esh3ar.Message
 	if in.peek() != '[' {
 		return nil, in.wrongType(at, "an array of messages")
 	}
 	count := 0
-	err = in.array(func(i int) error {
+	err := in.array(func(i int) error {
 		count++
 		if count > esh3ar.MaxBatch {
 			return in.skipValue()

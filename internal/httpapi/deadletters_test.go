@@ -70,7 +70,8 @@ func TestDeadLetters_List_LatestFirst(t *testing.T) {
 	for cursor := ""; ; {
 		some, next := n.listDeadLetters(t, "?limit=2&cursor="+url.QueryEscape(cursor))
 		seen = append(seen, some...)
-		if cursor = next; cursor == "" {
+		cursor = next
+		if cursor == "" {
 			break
 		}
 	}

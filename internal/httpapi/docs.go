@@ -118,7 +118,8 @@ func (d *document) view() docsView {
 }
 
 // operations returns all operations, sorted by path and method.
-func (d *document) operations() (list []operation) {
+func (d *document) operations() []operation {
+	var list []operation
 	for path, methods := range d.Paths {
 		for method, raw := range methods {
 			op := operation{Path: path, Method: method}

@@ -75,7 +75,8 @@ type sse struct {
 }
 
 // nextEvent reads the next event and skips comments.
-func nextEvent(t *testing.T, lines *bufio.Scanner) (e sse) {
+func nextEvent(t *testing.T, lines *bufio.Scanner) sse {
+	var e sse
 	t.Helper()
 	for lines.Scan() {
 		name, value, _ := strings.Cut(lines.Text(), ": ")

@@ -41,8 +41,12 @@ const maxPooledBuffer = 16 << 10
 
 // begin prepares a pooled exchange for a request.
 func (x *exchange) begin(w http.ResponseWriter, r *http.Request) {
-	x.w, x.r, x.start = w, r, time.Now()
-	x.params, x.caller, x.status = [maxParams]string{}, auth.Caller{}, 0
+	x.w = w
+	x.r = r
+	x.start = time.Now()
+	x.params = [maxParams]string{}
+	x.caller = auth.Caller{}
+	x.status = 0
 	x.queryToken, x.hasParameters = false, false
 }
 

@@ -38,7 +38,9 @@ type input struct {
 
 func (in *input) reset(body []byte) {
 	in.scanner.reset(body)
-	in.list, in.itemFaults, in.unknownNames = nil, 0, nil
+	in.list = nil
+	in.itemFaults = 0
+	in.unknownNames = nil
 }
 
 // string reads a string of least to most code points. If the value is anything else, it adds a fault and returns ok false.

@@ -46,7 +46,8 @@ func (l *limits) endCall() {
 }
 
 // takeQuota takes n messages from the quota of the caller's plan.
-func (x *exchange) takeQuota(n int) (err error) {
+func (x *exchange) takeQuota(n int) error {
+	var err error
 	l := &x.limits
 	l.grant, err = l.account.Take(x.r.Context(), x.start, n)
 	if err == nil {
@@ -62,10 +63,10 @@ func (x *exchange) takeRecipientQuota(messages []*esh3ar.Message) error {
 	}
 	err := x.api.Recipients.Take(x.r.Context(), x.limits.account.Plan(), x.caller.Business, messages)
 	refusal, ok := errors.AsType[*ratelimit.RecipientError](err)
-	switch {
-	case !ok:
+	if !ok {
 		return err
-	case refusal.Never:
+	}
+	if refusal.Never {
 		x.in.add(jsonPath{name: "/messages"}, validationFailed, refusal.Text)
 		return x.in.faults.problem()
 	}

@@ -53,8 +53,13 @@ func (in *messageInput) message(item int, m *esh3ar.Message) error {
 	if in.peek() != '{' {
 		return in.wrongType(jsonPath{item: item}, "an object")
 	}
-	in.text, in.draft.seen, in.draft.valid, in.draft.pairs, in.unknownNames = in.text[:0], 0, 0, 0, nil
-	in.draft.ttl, in.draft.sendAt = 0, 0
+	in.text = in.text[:0]
+	in.draft.seen = 0
+	in.draft.valid = 0
+	in.draft.pairs = 0
+	in.unknownNames = nil
+	in.draft.ttl = 0
+	in.draft.sendAt = 0
 	before := len(in.list)
 	err := in.object(func(name text) error { return in.member(item, name) })
 	if err != nil {
@@ -199,7 +204,9 @@ func (in *messageInput) hasMetadataName(name text) bool {
 // build fills m from the draft. It copies all strings in one allocation, and validates priority and recipient.
 func (in *messageInput) build(item int, m *esh3ar.Message) {
 	all, d := string(in.text), &in.draft
-	m.Priority, m.TTL, m.SendAt = esh3ar.Normal, d.ttl, d.sendAt
+	m.Priority = esh3ar.Normal
+	m.TTL = d.ttl
+	m.SendAt = d.sendAt
 	var err error
 	if d.valid&hasPriority != 0 {
 		m.Priority, err = esh3ar.ParsePriority(all[d.priority.from:d.priority.to])

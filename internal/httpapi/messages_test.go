@@ -213,7 +213,8 @@ func TestList_PagesAndFilters_SelectMessages(t *testing.T) {
 		for _, m := range p.Items {
 			seen = append(seen, m.ID)
 		}
-		if cursor = p.NextCursor; cursor == "" {
+		cursor = p.NextCursor
+		if cursor == "" {
 			break
 		}
 	}

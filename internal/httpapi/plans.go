@@ -166,7 +166,9 @@ func validPlanName(name string) bool {
 }
 
 // readPlan decodes a body that is a plan without its name.
-func (x *exchange) readPlan() (p esh3ar.Plan, err error) {
+func (x *exchange) readPlan() (esh3ar.Plan, error) {
+	var p esh3ar.Plan
+	var err error
 	whole := func(name string, required bool, least, most int64, set func(int64)) member {
 		return member{name: name, required: required, read: func(in *input, at jsonPath) error {
 			n, ok, err := in.integer(at, least, most)

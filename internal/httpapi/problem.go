@@ -103,10 +103,9 @@ func problemOf(err error) *problem {
 	k := kinds[esh3ar.CodeOf(err)]
 	p := k.problem(k.hint)
 	e, ok := errors.AsType[*esh3ar.Error](err)
-	switch {
-	case k.status < http.StatusInternalServerError:
+	if k.status < http.StatusInternalServerError {
 		p.Detail = err.Error()
-	case ok && e.Text != "" && k.code != internal.code:
+	} else if ok && e.Text != "" && k.code != internal.code {
 		p.Detail = e.Text
 	}
 	if ok {

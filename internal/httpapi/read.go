@@ -16,10 +16,10 @@ func (a *API) ownMessage(x *exchange) (esh3ar.Record, error) {
 		return esh3ar.Record{}, messageNotFound(x)
 	}
 	record, err := a.Store.Message(x.r.Context(), id)
-	switch {
-	case err != nil && esh3ar.CodeOf(err) == esh3ar.NotFound:
+	if err != nil && esh3ar.CodeOf(err) == esh3ar.NotFound {
 		return esh3ar.Record{}, a.unknownMessage(x)
-	case err == nil && record.Business != x.caller.Business:
+	}
+	if err == nil && record.Business != x.caller.Business {
 		return esh3ar.Record{}, a.unknownMessage(x) // the same answer as for an unknown id
 	}
 	return record, err

@@ -47,12 +47,12 @@ type scalerView struct {
 }
 
 // scaler implements GET /admin/v1/scaler.
-func (a *API) scaler(x *exchange) (err error) {
+func (a *API) scaler(x *exchange) error {
 	before, limit, err := decisionsQuery(x.r.URL.RawQuery)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case a.Scaler == nil:
+	}
+	if a.Scaler == nil {
 		return notSupported.problem("this node uses an embedded store; autoscaling needs a shared PostgreSQL")
 	}
 	view := scalerView{Items: []ScalerDecision{}}

@@ -20,7 +20,8 @@ type scaler struct {
 
 func (s *scaler) Status(context.Context) (httpapi.ScalerStatus, error) { return s.now, s.err }
 
-func (s *scaler) Decisions(_ context.Context, before int64, limit int) (page []httpapi.ScalerDecision, err error) {
+func (s *scaler) Decisions(_ context.Context, before int64, limit int) ([]httpapi.ScalerDecision, error) {
+	var page []httpapi.ScalerDecision
 	for _, e := range slices.Backward(s.entries) {
 		if (before == 0 || e.Number < before) && len(page) < limit {
 			page = append(page, e)
@@ -81,7 +82,8 @@ func TestScaler_Decisions_ArePaged(t *testing.T) {
 	for path := "/admin/v1/scaler?limit=3"; path != ""; pages++ {
 		answer := decode[scalerAnswer](t, n.adminGet(t, path).body)
 		read = append(read, answer.Items...)
-		if path = ""; answer.NextBefore > 0 {
+		path = ""
+		if answer.NextBefore > 0 {
 			path = fmt.Sprint("/admin/v1/scaler?limit=3&before=", answer.NextBefore)
 		}
 	}

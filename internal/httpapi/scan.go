@@ -48,7 +48,10 @@ type text struct {
 // reset starts a new body. It skips a leading byte order mark, which editors and shells of Windows write; RFC 8259, section
 // 8.1, allows a parser to ignore it.
 func (s *scanner) reset(data []byte) {
-	s.data, s.at, s.depth, s.text = data, 0, 0, s.text[:0]
+	s.data = data
+	s.at = 0
+	s.depth = 0
+	s.text = s.text[:0]
 	if bytes.HasPrefix(data, byteOrderMark) {
 		s.at = len(byteOrderMark)
 	}

@@ -33,7 +33,9 @@ func (a *API) sendMessage(x *exchange) error {
 	}
 	s := &sendCall{}
 	s.messages[0] = &s.message
-	s.call.Business, s.call.Level, s.call.Messages = x.caller.Business, x.limits.account.Plan().Level, s.messages[:]
+	s.call.Business = x.caller.Business
+	s.call.Level = x.limits.account.Plan().Level
+	s.call.Messages = s.messages[:]
 	if s.call.Key, err = x.idempotency(&s.key); err != nil {
 		return err
 	}
@@ -116,7 +118,9 @@ func (x *exchange) readMessage(body []byte, m *esh3ar.Message) error {
 // fillMessage sets id, business, sender and expiry of a decoded message. The id contains the time of creation, which
 // decides whether sendAt is in the future.
 func (x *exchange) fillMessage(m *esh3ar.Message) {
-	m.ID, m.Business, m.From = esh3ar.NewMessageID(), x.caller.Business, x.caller.Name
+	m.ID = esh3ar.NewMessageID()
+	m.Business = x.caller.Business
+	m.From = x.caller.Name
 	due := m.CreatedAt()
 	if m.SendAt > due {
 		due = m.SendAt

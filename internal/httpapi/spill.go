@@ -43,7 +43,8 @@ type QuarantinedCall struct {
 const maxQuarantineShown = 100
 
 // spill implements GET /admin/v1/spill.
-func (a *API) spill(x *exchange) (err error) {
+func (a *API) spill(x *exchange) error {
+	var err error
 	var report SpillReport
 	if a.Spill != nil {
 		if report, err = a.Spill.Report(maxQuarantineShown); err != nil {
@@ -61,7 +62,8 @@ func (a *API) spill(x *exchange) (err error) {
 }
 
 // readmit implements POST /admin/v1/spill/readmit.
-func (a *API) readmit(x *exchange) (err error) {
+func (a *API) readmit(x *exchange) error {
+	var err error
 	var readmitted int
 	if a.Spill != nil {
 		if readmitted, err = a.Spill.Readmit(x.r.Context()); err != nil {

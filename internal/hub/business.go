@@ -63,7 +63,9 @@ func Business(f feed, k keys, cursors *opaque.Sealer) *signalr.Hub {
 		w.current().Close()
 	}
 	signalr.On1(h, "Resume", func(c *signalr.Call, lastEventID string) error {
-		ctx, w, d := c.Context(), watcherOf(c.Conn()), c.Defer()
+		ctx := c.Context()
+		w := watcherOf(c.Conn())
+		d := c.Defer()
 		completed := func() { d.Return(nil) }
 		var err error
 		if lastEventID == "" {
@@ -96,10 +98,10 @@ func AuthenticateBusiness(k keys) func(*http.Request) (signalr.Identity, error) 
 			return signalr.Identity{}, err
 		}
 		caller, err := k.Authenticate(r.Context(), key)
-		switch {
-		case err != nil && esh3ar.CodeOf(err) == esh3ar.Unauthenticated:
+		if err != nil && esh3ar.CodeOf(err) == esh3ar.Unauthenticated {
 			return signalr.Identity{}, err
-		case err != nil:
+		}
+		if err != nil {
 			return signalr.Identity{}, fmt.Errorf("%w: %w", signalr.ErrUnavailable, err)
 		}
 		business := caller.Business.String()
@@ -149,10 +151,9 @@ func (w *watcher) startCheckpoints(ctx context.Context, completed func()) error 
 func (w *watcher) resume(ctx context.Context, f feed, lastEventID string, completed func()) error {
 	position, err := w.cursors.Open(opaque.Events, w.who.Business, lastEventID)
 	var stream *eventfeed.Stream
-	switch {
-	case errors.Is(err, opaque.ErrEarlier):
+	if errors.Is(err, opaque.ErrEarlier) {
 		stream, err = f.Restart(ctx, w.who.Business)
-	case err == nil:
+	} else if err == nil {
 		stream, err = f.After(ctx, w.who.Business, esh3ar.Position(position))
 	}
 	if err != nil {

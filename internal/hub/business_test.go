@@ -101,7 +101,8 @@ func (f *fixture) resume(from string) (before []signalrclient.Event, failed stri
 	}
 }
 
-func (f *fixture) next() (e signalrclient.Event) {
+func (f *fixture) next() signalrclient.Event {
+	var e signalrclient.Event
 	f.Helper()
 	if len(f.waiting) == 0 {
 		events, err := f.conn.Next(nil, true)

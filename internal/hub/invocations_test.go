@@ -27,7 +27,8 @@ type call struct {
 }
 
 // read decodes encoded invocations.
-func (w *invocations) read(t *testing.T) (calls []call) {
+func (w *invocations) read(t *testing.T) []call {
+	var calls []call
 	t.Helper()
 	if w.err != nil {
 		t.Fatal(w.err)

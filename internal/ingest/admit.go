@@ -68,7 +68,8 @@ func (in *Intake) toLaneLocked(p *pendingCall) error {
 }
 
 // admitWaitingLocked admits waiting calls as far as the controller allows, and returns those whose lane is full.
-func (in *Intake) admitWaitingLocked(now time.Time) (refused refusals) {
+func (in *Intake) admitWaitingLocked(now time.Time) refusals {
+	var refused refusals
 	queued := false
 	for c := in.mu.admission.Next(now); c != nil; c = in.mu.admission.Next(now) {
 		p := c.Owner.(*pendingCall)

@@ -192,7 +192,8 @@ func (s *faultyStore) commitLocked(calls []*esh3ar.Call) ([]esh3ar.Answer, error
 }
 
 // storeLocked stores one call as the store interface demands.
-func (s *faultyStore) storeLocked(c *esh3ar.Call) (a esh3ar.Answer) {
+func (s *faultyStore) storeLocked(c *esh3ar.Call) esh3ar.Answer {
+	var a esh3ar.Answer
 	if s.conflictsLocked(c) {
 		a.Outcome = esh3ar.Replayed
 		for _, m := range c.Messages {

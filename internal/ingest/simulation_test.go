@@ -24,10 +24,9 @@ import (
 // answers in the ledger are compared with the store.
 func TestSimulation_FaultyStoreAndPowerCuts_LosesNothing(t *testing.T) {
 	seeds := uint64(24)
-	switch {
-	case long():
+	if long() {
 		seeds = 1000
-	case testing.Short():
+	} else if testing.Short() {
 		seeds = 6
 	}
 	var seen coverage
@@ -479,7 +478,9 @@ func (p *checkingPublisher) Publish(stored []*esh3ar.Message) {
 func (sim *simulation) check() {
 	synctest.Wait() // a late commit may still be running
 	for id, e := range sim.ledger {
-		stored, canceled, quarantined := sim.store.stored[id], sim.store.canceled[id], sim.store.quarantined[id]
+		stored := sim.store.stored[id]
+		canceled := sim.store.canceled[id]
+		quarantined := sim.store.quarantined[id]
 		switch {
 		case stored > 1:
 			sim.Errorf("message %s: got it stored %d times, want once", id, stored)

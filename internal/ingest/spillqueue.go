@@ -83,7 +83,8 @@ func (in *Intake) freeMemoryLocked(p *pendingCall) bool {
 }
 
 // laneBytesLocked returns the size of all calls in lanes and overflows.
-func (in *Intake) laneBytesLocked() (n int) {
+func (in *Intake) laneBytesLocked() int {
+	var n int
 	for _, l := range in.mu.lanes {
 		n += l.bytes + l.overflow.bytes
 	}

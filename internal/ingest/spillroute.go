@@ -17,7 +17,8 @@ const spillJoinThreshold = 1000
 var errSpillPending = errors.New("earlier messages of the recipient are in the spill")
 
 // routeToSpill answers or spills the calls that must not go to the store now, and returns the others.
-func (in *Intake) routeToSpill(ctx context.Context, calls []*pendingCall) (toStore []*pendingCall) {
+func (in *Intake) routeToSpill(ctx context.Context, calls []*pendingCall) []*pendingCall {
+	var toStore []*pendingCall
 	calls = in.answerDuplicates(calls)
 	var toSpill []*pendingCall
 	away := in.spill.storeAway.Load()

@@ -56,10 +56,10 @@ func (f *ScaleFlags) Plan(prefix string, args []string) (*ScalePlan, error) {
 			return nil, usage.Errorf("--%spolicy: %s: %w", prefix, f.Policy, usage.OneLine(err))
 		}
 	}
-	switch {
-	case f.Target == "command" && len(args) == 0:
+	if f.Target == "command" && len(args) == 0 {
 		return nil, usage.Errorf("--%starget: command needs the command after --, such as -- docker service scale esh3ar={nodes}", prefix)
-	case f.Target == "kubernetes" && len(args) > 0:
+	}
+	if f.Target == "kubernetes" && len(args) > 0 {
 		return nil, usage.Errorf("--%starget: kubernetes takes no arguments after --, got %q", prefix, args[0])
 	}
 	if f.Target == "processes" {

@@ -25,7 +25,9 @@ func (n *node) scalerReport() httpapi.Scaler {
 }
 
 // Status implements httpapi.Scaler.
-func (r scalerReport) Status(ctx context.Context) (now httpapi.ScalerStatus, err error) {
+func (r scalerReport) Status(ctx context.Context) (httpapi.ScalerStatus, error) {
+	var now httpapi.ScalerStatus
+	var err error
 	if now.Holder, err = r.shared.Holder(ctx); err != nil {
 		return now, err
 	}

@@ -32,7 +32,8 @@ type cluster struct {
 }
 
 // openCluster connects to Redis. The prefix of its keys is that of the database, so nodes of other databases can use the same Redis.
-func (n *node) openCluster(ctx context.Context) (err error) {
+func (n *node) openCluster(ctx context.Context) error {
+	var err error
 	if n.config.RedisURL == "" {
 		return nil
 	}

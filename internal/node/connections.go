@@ -46,7 +46,8 @@ func (f *connectionFlags) check() error {
 }
 
 // proxies returns the address ranges of --trusted-proxies.
-func (f *connectionFlags) proxies() (list []netip.Prefix, err error) {
+func (f *connectionFlags) proxies() ([]netip.Prefix, error) {
+	var list []netip.Prefix
 	if len(f.TrustedProxies) == 1 && f.TrustedProxies[0] == noProxies {
 		return nil, nil
 	}

@@ -84,7 +84,8 @@ func (n *node) drainOnRequest(ctx context.Context) error {
 		if wanted == drains {
 			continue
 		}
-		if drains = wanted; drains {
+		drains = wanted
+		if drains {
 			n.log.Info("draining, as an operator asked: end this node when it has no more connections, or have it take calls again", "undrain", usage.Program()+" drain --undrain "+n.id)
 			n.retire(ctx)
 			continue

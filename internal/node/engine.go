@@ -85,12 +85,13 @@ func CheckDatabaseFlag(flag, url string) error {
 // openTimeout is how long a start waits for a database that does not answer yet, so that both can be started in any order.
 const openTimeout = 30 * time.Second
 
-func OpenPostgres(ctx context.Context, url string, o postgres.Options) (store *postgres.Store, err error) {
+func OpenPostgres(ctx context.Context, url string, o postgres.Options) (*postgres.Store, error) {
+	var store *postgres.Store
 	log := o.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	err = retryUntilAnswered(ctx, log, func() (err error) { store, err = postgres.Open(ctx, url, o); return err })
+	err := retryUntilAnswered(ctx, log, func() (err error) { store, err = postgres.Open(ctx, url, o); return err })
 	if errors.Is(err, postgres.ErrUnused) || errors.Is(err, postgres.ErrMoving) || errors.Is(err, postgres.ErrForeign) {
 		err = usage.Wrap(err)
 	}

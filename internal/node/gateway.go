@@ -110,10 +110,10 @@ func (c *GatewayConfig) check() error {
 	if err := checkListen(c.Listen); err != nil {
 		return err
 	}
-	switch {
-	case len(c.Nodes) == 0 && c.RedisURL == "":
+	if len(c.Nodes) == 0 && c.RedisURL == "" {
 		return usage.Errorf("--nodes or --redis-url: give one of them, so that the gateway finds the nodes")
-	case c.Cluster != "" && c.RedisURL == "":
+	}
+	if c.Cluster != "" && c.RedisURL == "" {
 		return usage.Errorf("--cluster: needs --redis-url")
 	}
 	if err := checkGatewaySecret(c.Secret); err != nil {
@@ -175,10 +175,10 @@ func checkGatewaySecret(secret string) error {
 }
 
 func (c *gatewayFlags) check() error {
-	switch {
-	case c.Connections < 2 || c.Connections > 18_000:
+	if c.Connections < 2 || c.Connections > 18_000 {
 		return usage.Errorf("--connections: must be 2 to 18000")
-	case c.Waiting < 1:
+	}
+	if c.Waiting < 1 {
 		return usage.Errorf("--waiting: must be at least 1")
 	}
 	for _, flag := range []struct {
@@ -213,7 +213,9 @@ type gatewayProcess struct {
 func (c *GatewayConfig) open(ctx context.Context, limiter *connlimit.Limiter, log *slog.Logger) (*gatewayProcess, error) {
 	m := newGatewayMetrics()
 	o := c.options(m)
-	o.Nodes, o.Secret, o.Log = c.Nodes, c.Secret, log
+	o.Nodes = c.Nodes
+	o.Secret = c.Secret
+	o.Log = log
 	var err error
 	if o.Proxies, err = c.proxies(); err != nil {
 		return nil, err

@@ -54,7 +54,7 @@ type advertisedRegistry struct {
 }
 
 // Announce implements membership.Registry. A failure to announce the cluster does not keep the node from joining it.
-func (f advertisedRegistry) Announce(ctx context.Context, n membership.Node) (before membership.Node, err error) {
+func (f advertisedRegistry) Announce(ctx context.Context, n membership.Node) (membership.Node, error) {
 	_, _ = f.clusters.Announce(ctx, membership.Node{Version: n.Version}) // repeated every second
 	return f.Registry.Announce(ctx, n)
 }

@@ -78,7 +78,9 @@ type nodeKeys struct{ urls []string }
 // keyAnswer bounds the response of a node, in bytes.
 const keyAnswer = 64 << 10
 
-func (a *nodeKeys) read(ctx context.Context) (word clusterIdentity, err error) {
+func (a *nodeKeys) read(ctx context.Context) (clusterIdentity, error) {
+	var word clusterIdentity
+	var err error
 	for _, url := range a.urls {
 		if word, err = readNodeKeys(ctx, url); err == nil {
 			return word, nil
@@ -87,7 +89,8 @@ func (a *nodeKeys) read(ctx context.Context) (word clusterIdentity, err error) {
 	return word, err
 }
 
-func readNodeKeys(ctx context.Context, url string) (word clusterIdentity, err error) {
+func readNodeKeys(ctx context.Context, url string) (clusterIdentity, error) {
+	var word clusterIdentity
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(url, "/")+ClusterPath, nil)
@@ -118,7 +121,9 @@ func openKeyDatabase(ctx context.Context, url string, log *slog.Logger) (*keyDat
 	return &keyDatabase{store}, nil
 }
 
-func (d *keyDatabase) read(ctx context.Context) (word clusterIdentity, err error) {
+func (d *keyDatabase) read(ctx context.Context) (clusterIdentity, error) {
+	var word clusterIdentity
+	var err error
 	if word.Cluster, err = auth.ClusterOf(ctx, d.store); err != nil {
 		return word, err
 	}

@@ -65,10 +65,9 @@ func (n nextSteps) flags(secret string) string {
 	if n.url != DefaultURL {
 		flags += " --url " + n.url
 	}
-	switch {
-	case !n.secrets():
+	if !n.secrets() {
 		flags += " " + secret
-	case n.dataDir != "./data" && n.dataDir != "data":
+	} else if n.dataDir != "./data" && n.dataDir != "data" {
 		flags += " --data-dir " + quote(n.dataDir)
 	}
 	return flags

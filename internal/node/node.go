@@ -154,7 +154,8 @@ func (c *Config) open(ctx context.Context, addr net.Addr, limits processLimits, 
 	return n, nil
 }
 
-func (n *node) openStore(ctx context.Context, m *metrics) (err error) {
+func (n *node) openStore(ctx context.Context, m *metrics) error {
+	var err error
 	if n.store, err = n.openEngine(ctx, m); err != nil {
 		return err
 	}

@@ -43,10 +43,9 @@ func (o *outageLog) report(part string, away bool) {
 	if o.more != nil {
 		more = o.more()
 	}
-	switch {
-	case was == 0 && is > 0:
+	if was == 0 && is > 0 {
 		o.log.Warn(o.begun, more...)
-	case was > 0 && is == 0:
+	} else if was > 0 && is == 0 {
 		o.log.Info(o.ended, append(more, "after", lasted.Round(time.Millisecond))...)
 	}
 }

@@ -61,7 +61,9 @@ type sidecars struct {
 }
 
 // openSidecars creates the sidecars that the flags ask for.
-func (n *node) openSidecars(ctx context.Context, s Streams, plan *ScalePlan) (p *sidecars, err error) {
+func (n *node) openSidecars(ctx context.Context, s Streams, plan *ScalePlan) (*sidecars, error) {
+	var p *sidecars
+	var err error
 	p = &sidecars{flags: &n.config.Gateway}
 	if n.config.Role == "all" {
 		if err := n.openGateway(ctx, p); err != nil {
@@ -76,20 +78,22 @@ func (n *node) openSidecars(ctx context.Context, s Streams, plan *ScalePlan) (p 
 		Holder: NewHolder(), Store: n.store.Shared, Registry: n.cluster.redis.Registry(), Dir: n.config.DataDir, Host: n.host(),
 		Env: []string{"ESH3AR_DATABASE_URL=" + n.config.DatabaseURL, "ESH3AR_REDIS_URL=" + n.config.RedisURL}, Log: n.log, Output: s.Err,
 	})
-	switch {
-	case err == nil:
+	if err == nil {
 		n.cluster.scaler = p.scaling.scaler
-	case p.listener != nil:
+	} else if p.listener != nil {
 		err = errors.Join(err, p.listener.Close())
 	}
 	return p, err
 }
 
 // openGateway creates a gateway in front of the nodes of the registry. Until the registry lists a node, it uses this one.
-func (n *node) openGateway(ctx context.Context, p *sidecars) (err error) {
+func (n *node) openGateway(ctx context.Context, p *sidecars) error {
+	var err error
 	m := newGatewayMetrics()
 	o := p.flags.options(m)
-	o.Nodes, o.Secret, o.Log = []string{n.url}, n.proof, n.log
+	o.Nodes = []string{n.url}
+	o.Secret = n.proof
+	o.Log = n.log
 	if o.Proxies, err = n.config.proxies(); err != nil {
 		return err
 	}
@@ -119,7 +123,7 @@ func (n *node) host() string {
 
 // start runs the sidecars. The returned function stops them: the gateway refuses new calls and finishes those in flight, and the
 // nodes that the autoscaler started drain.
-func (p *sidecars) start(ctx context.Context) (failed <-chan error, stop func() error) {
+func (p *sidecars) start(ctx context.Context) (<-chan error, func() error) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	fault := make(chan error, 1)
 	var group errgroup.Group

@@ -39,6 +39,7 @@ func (n *node) openSpill(context.Context) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("--data-dir: %w", err)
 	}
+	// SpillMiB is in MiB, MaxBytes in bytes.
 	options := spill.Options{FS: n.files, MaxOpenFiles: n.storeFiles, MaxBytes: int64(n.config.SpillMiB) << 20, Log: n.log, Reserve: n.config.DiskReserve}
 	if n.config.PowerCuts {
 		options.FS = crashfs.New(vfs.Default)

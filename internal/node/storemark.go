@@ -52,7 +52,8 @@ type settings interface {
 }
 
 // MarkOf returns the mark of a store; its State is empty if there is none.
-func MarkOf(ctx context.Context, store settings) (m StoreMark, err error) {
+func MarkOf(ctx context.Context, store settings) (StoreMark, error) {
+	var m StoreMark
 	text, err := store.Setting(ctx, MarkSetting)
 	if err != nil {
 		if esh3ar.CodeOf(err) == esh3ar.NotFound {

@@ -18,10 +18,10 @@ type tlsFlags struct {
 }
 
 func (f *tlsFlags) check() error {
-	switch {
-	case f.TLSCert != "" && f.TLSKey == "":
+	if f.TLSCert != "" && f.TLSKey == "" {
 		return usage.Errorf("--tls-key: needed with --tls-cert")
-	case f.TLSKey != "" && f.TLSCert == "":
+	}
+	if f.TLSKey != "" && f.TLSCert == "" {
 		return usage.Errorf("--tls-cert: needed with --tls-key")
 	}
 	return nil

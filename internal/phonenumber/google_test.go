@@ -129,7 +129,9 @@ var regions = []string{"YE", "DE", "US", "FI", "AR", "BR", "IT", "AU", "GB", "MX
 // TestParser_ExamplesOfAllCountries_AgreeWithGoogle formats Google's examples of every country and kind in all its formats.
 func TestParser_ExamplesOfAllCountries_AgreeWithGoogle(t *testing.T) {
 	t.Parallel()
-	g, accepted, total := newGoogle(t), 0, 0
+	g := newGoogle(t)
+	accepted := 0
+	total := 0
 	for region := range phonenumbers.GetSupportedRegions() {
 		p := mustParser(t, region)
 		for kind := phonenumbers.FIXED_LINE; kind <= phonenumbers.VOICEMAIL; kind++ {

@@ -36,10 +36,9 @@ func library(digits, region string) (esh3ar.Recipient, bool) {
 func wantNumber(t *testing.T, p *Parser, text, want string) {
 	t.Helper()
 	got, err := p.Parse(text)
-	switch {
-	case want == "" && err == nil:
+	if want == "" && err == nil {
 		t.Errorf("Parse(%q) = %s, want an error", text, got)
-	case want != "" && (err != nil || got.String() != want):
+	} else if want != "" && (err != nil || got.String() != want) {
 		t.Errorf("Parse(%q) = %s, %v, want %s", text, got, err, want)
 	}
 }

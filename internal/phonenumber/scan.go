@@ -133,10 +133,10 @@ func (s *scanner) digit(d byte) error {
 
 // reject returns the error for a character that is not allowed.
 func (s *scanner) reject(r rune) error {
-	switch {
-	case r == ';' || r == '#' || r == ',':
+	if r == ';' || r == '#' || r == ',' {
 		return errExtension
-	case unicode.IsLetter(r):
+	}
+	if unicode.IsLetter(r) {
 		return errLetters
 	}
 	return fmt.Errorf("is not a phone number: it holds %q; write it like +967771234567", r)
@@ -144,10 +144,10 @@ func (s *scanner) reject(r rune) error {
 
 // end returns the digits, or an error if the text is incomplete.
 func (s *scanner) end() ([]byte, error) {
-	switch {
-	case s.bracket != 0:
+	if s.bracket != 0 {
 		return nil, errBrackets
-	case s.digits == 0, s.last != digit && s.last != closed:
+	}
+	if s.digits == 0 || s.last != digit && s.last != closed {
 		return nil, errEnd
 	}
 	return s.dst, nil
@@ -170,10 +170,10 @@ func trimmable(r rune) bool {
 // a joiner, or another invisible format character. They are rejected between digits, because they change the order in which
 // digits are displayed.
 func directional(r rune) bool {
-	switch {
-	case r >= '\u200b' && r <= '\u200f', r >= '\u202a' && r <= '\u202e', r >= '\u2060' && r <= '\u206f':
+	if r >= '\u200b' && r <= '\u200f' || r >= '\u202a' && r <= '\u202e' || r >= '\u2060' && r <= '\u206f' {
 		return true
-	case r == '\u061c', r == '\u180e', r == '\ufeff':
+	}
+	if r == '\u061c' || r == '\u180e' || r == '\ufeff' {
 		return true
 	}
 	return false
@@ -188,8 +188,7 @@ func isSpace(r rune) bool { return unicode.Is(unicode.Zs, r) }
 
 // isHyphen reports whether r is a hyphen, dash or minus sign that is used between groups of digits.
 func isHyphen(r rune) bool {
-	switch {
-	case r == '-', r >= '\u2010' && r <= '\u2015', r == '\u2212', r == '\u30fc', r == '\ufe58', r == '\ufe63', r == '\uff0d':
+	if r == '-' || r >= '\u2010' && r <= '\u2015' || r == '\u2212' || r == '\u30fc' || r == '\ufe58' || r == '\ufe63' || r == '\uff0d' {
 		return true
 	}
 	return false

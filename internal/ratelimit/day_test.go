@@ -23,7 +23,9 @@ type slowStore struct {
 
 func (l *slowStore) AddUsage(ctx context.Context, entries []esh3ar.Usage) ([]esh3ar.Usage, error) {
 	l.mu.Lock()
-	takes, err, adds := l.takes, l.err, l.adds
+	takes := l.takes
+	err := l.err
+	adds := l.adds
 	l.mu.Unlock()
 	time.Sleep(takes)
 	if err != nil && !adds {

@@ -35,7 +35,12 @@ const (
 	minPrefetchChunk = 8                      // chunks smaller than this are not prefetched
 )
 
-func (l *lease) forget() { l.tokens, l.sharedLeft, l.denied, l.deniedUntil = 0, 0, 0, 0 }
+func (l *lease) forget() {
+	l.tokens = 0
+	l.sharedLeft = 0
+	l.denied = 0
+	l.deniedUntil = 0
+}
 
 // available returns the tokens that have not expired.
 func (l *lease) available(at int64) int {
@@ -127,11 +132,11 @@ func (a *Limiter) refill(ctx context.Context, n int, heard chan struct{}) {
 	l := &a.mu.lease
 	l.refilling = nil
 	l.fallbackUsed -= paid
-	switch {
-	case err != nil:
+	if err != nil {
 		a.fallBackLocked()
 		return
-	case paid == owed:
+	}
+	if paid == owed {
 		l.fallbackUsed = 0 // the rest has flowed back to this node's share meanwhile
 	}
 	if a.plan.Load() != t {

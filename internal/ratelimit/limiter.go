@@ -180,7 +180,9 @@ func (a *Limiter) rateLocked(t *compiledPlan, g *Grant, at int64, n int) (said d
 		q = q.Share(a.limiters.opts.Nodes())
 	}
 	taken := q.Take(a.mu.bucketFullAt, at, n)
-	a.mu.bucketFullAt, g.Remaining, g.Reset = taken.Full, taken.Remaining, taken.Reset
+	a.mu.bucketFullAt = taken.Full
+	g.Remaining = taken.Remaining
+	g.Reset = taken.Reset
 	if !taken.Allowed {
 		return refused, taken.RetryAfter
 	}

@@ -28,7 +28,8 @@ type ledger struct {
 	err  error
 }
 
-func (l *ledger) AddUsage(ctx context.Context, entries []esh3ar.Usage) (sums []esh3ar.Usage, err error) {
+func (l *ledger) AddUsage(ctx context.Context, entries []esh3ar.Usage) ([]esh3ar.Usage, error) {
+	var sums []esh3ar.Usage
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := errors.Join(ctx.Err(), l.err); err != nil {
@@ -43,7 +44,8 @@ func (l *ledger) AddUsage(ctx context.Context, entries []esh3ar.Usage) (sums []e
 	return sums, nil
 }
 
-func (l *ledger) Usage(ctx context.Context, _ esh3ar.BusinessID, first, last esh3ar.Day) (days []esh3ar.Usage, err error) {
+func (l *ledger) Usage(ctx context.Context, _ esh3ar.BusinessID, first, last esh3ar.Day) ([]esh3ar.Usage, error) {
+	var days []esh3ar.Usage
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if ctx.Err() != nil {
@@ -89,7 +91,7 @@ func newFixture(p esh3ar.Plan, change func(*ratelimit.Options)) *fixture {
 }
 
 // run runs limiters until the returned function is called.
-func run(books ...*fixture) (stop func()) {
+func run(books ...*fixture) func() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	for _, r := range books {
@@ -347,7 +349,8 @@ func TestLimiter_FlappingSharedBucket_GrantsNoExtraBurst(t *testing.T) {
 				for i := range nodes {
 					nodes[i] = newFixture(plan, func(o *ratelimit.Options) {
 						o.Nodes = func() int { return 3 }
-						if o.Shared = w; i < cut {
+						o.Shared = w
+						if i < cut {
 							o.Shared = &flakyBucket{sharedBucket: w, began: time.Now()}
 						}
 					})
@@ -463,7 +466,9 @@ func TestLimiters_Usage_ExactDuringAdditions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newFixture(esh3ar.Plan{Rate: 1000, Burst: 1000}, nil)
 		var books ratelimit.Options
-		books.Plan, books.Usage, books.Every = func(string) *esh3ar.Plan { return r.plan.Load() }, delayedStore{r.ledger}, 50*time.Millisecond
+		books.Plan = func(string) *esh3ar.Plan { return r.plan.Load() }
+		books.Usage = delayedStore{r.ledger}
+		books.Every = 50 * time.Millisecond
 		r.Limiters = ratelimit.NewLimiters(books)
 		defer run(r)()
 		today := esh3ar.DayOf(esh3ar.TimeOf(time.Now()))

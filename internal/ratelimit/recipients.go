@@ -251,7 +251,9 @@ func (r *Recipients) slot(p pair, limit int) *recipientSlot {
 	if s.tag != 0 && rand.N(firstAllowance) == 0 {
 		first = -1
 	}
-	s.tag, s.bucket, s.refused = tag, 0, [esh3ar.Priorities]int64{}
+	s.tag = tag
+	s.bucket = 0
+	s.refused = [esh3ar.Priorities]int64{}
 	for lane := range s.left {
 		s.left[lane] = first
 		if until, full := r.full.until(fullLane{tag, esh3ar.Priority(lane)}); full {

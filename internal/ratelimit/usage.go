@@ -21,7 +21,8 @@ type day struct {
 }
 
 // dayLocked returns what is left of the daily quota, after rolling over to the day of now.
-func (a *Limiter) dayLocked(t *compiledPlan, now time.Time) (g Grant) {
+func (a *Limiter) dayLocked(t *compiledPlan, now time.Time) Grant {
+	var g Grant
 	at := esh3ar.TimeOf(now)
 	d, today := &a.mu.day, esh3ar.DayOf(at)
 	if d.day != today {
@@ -110,16 +111,16 @@ func (b *Limiters) additionFailed(err error, again func()) {
 }
 
 // sweep returns the limiters with usage to store. It drops those that have been idle for long and whose bucket is full again.
-func (s *shard) sweep(now int64) (owing []*Limiter) {
+func (s *shard) sweep(now int64) []*Limiter {
+	var owing []*Limiter
 	s.Lock()
 	defer s.Unlock()
 	for business, a := range s.limiters {
 		a.mu.Lock()
 		d := &a.mu.day
-		switch {
-		case d.accepted > 0 || d.refused > 0:
+		if d.accepted > 0 || d.refused > 0 {
 			owing = append(owing, a)
-		case a.mu.calls == 0 && now-a.lastUsed.Load() > int64(idleTimeout) && a.mu.bucketFullAt <= now:
+		} else if a.mu.calls == 0 && now-a.lastUsed.Load() > int64(idleTimeout) && a.mu.bucketFullAt <= now {
 			delete(s.limiters, business)
 		}
 		a.mu.Unlock()

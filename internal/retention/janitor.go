@@ -135,7 +135,8 @@ func (j *Janitor) clean(ctx context.Context, now time.Time) error {
 }
 
 // cutoffs returns the times before which this round deletes messages.
-func (j *Janitor) cutoffs(ctx context.Context, now time.Time) (s esh3ar.RetentionCutoffs, err error) {
+func (j *Janitor) cutoffs(ctx context.Context, now time.Time) (esh3ar.RetentionCutoffs, error) {
+	var s esh3ar.RetentionCutoffs
 	s.Default = esh3ar.TimeOf(now.Add(-j.opts.KeepMessages))
 	if j.opts.Retention == nil {
 		return s, nil

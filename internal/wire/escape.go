@@ -47,6 +47,6 @@ func appendEscape(dst []byte, c byte) []byte {
 	case '\t':
 		return append(dst, '\\', 't')
 	default:
-		return append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		return append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15]) // the two hexadecimal digits of the byte
 	}
 }

@@ -59,7 +59,8 @@ func TestAppendMessage_MatchesContract(t *testing.T) {
 	if got := string(wire.AppendMessage(nil, m, 2)); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	m.CorrelationID, m.Metadata = "", nil
+	m.CorrelationID = ""
+	m.Metadata = nil
 	if got := string(wire.AppendMessage(nil, m, 1)); strings.Contains(got, "correlationId") || strings.Contains(got, "metadata") {
 		t.Errorf("got %s, want no correlationId and no metadata", got)
 	}

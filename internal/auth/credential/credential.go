@@ -21,10 +21,10 @@ var (
 // or more spaces (RFC 9110, section 11.4). The token consists of visible ASCII characters. Spaces and tabs around the value
 // are ignored (RFC 9110, section 5.5).
 func Header(values []string) (string, error) {
-	switch {
-	case len(values) == 0:
+	if len(values) == 0 {
 		return "", ErrNone
-	case len(values) > 1:
+	}
+	if len(values) > 1 {
 		return "", ErrSeveral
 	}
 	const scheme = "Bearer"

@@ -29,7 +29,8 @@ type status struct {
 }
 
 // call performs one request. A token that was just replaced gets a 401; the request is then repeated with the new one.
-func (t *Target) call(ctx context.Context, method string, body []byte) (object scaleObject, err error) {
+func (t *Target) call(ctx context.Context, method string, body []byte) (scaleObject, error) {
+	var object scaleObject
 	token, err := t.opts.token()
 	if err != nil {
 		return object, err

@@ -55,7 +55,9 @@ type cluster struct {
 func newCluster(t *testing.T, replicas int) *cluster {
 	t.Helper()
 	c := &cluster{t: t, dir: t.TempDir()}
-	c.mu.token, c.mu.version, c.mu.replicas = "one", 100, replicas
+	c.mu.token = "one"
+	c.mu.version = 100
+	c.mu.replicas = replicas
 	c.server = httptest.NewTLSServer(http.HandlerFunc(c.serve))
 	t.Cleanup(c.server.Close)
 	c.write("token", "one\n")
@@ -236,7 +238,8 @@ type pods struct {
 	spilled atomic.Int64
 }
 
-func (p *pods) Nodes(context.Context) (nodes []membership.Node, err error) {
+func (p *pods) Nodes(context.Context) ([]membership.Node, error) {
+	var nodes []membership.Node
 	for i := range p.replicas() {
 		nodes = append(nodes, membership.Node{ID: membership.NodeID(fmt.Sprint("esh3ar-", i))})
 	}
@@ -250,7 +253,9 @@ func TestTarget_PodWithSpill_IsNotRemoved(t *testing.T) {
 	p.spilled.Store(7)
 	const every = time.Second // a request may take as long as a round
 	policy := autoscale.Default()
-	policy.Min, policy.Rules[0].Window, policy.Down = 2, 0, autoscale.StepRules{Step: 1}
+	policy.Min = 2
+	policy.Rules[0].Window = 0
+	policy.Down = autoscale.StepRules{Step: 1}
 	s := autoscale.New(autoscale.Options{Policy: policy, Holder: "a", Registry: p, Target: p.target(), Lease: noLease{}, History: noLease{}, Every: every})
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)

@@ -39,7 +39,9 @@ func New(o Options) (*Target, error) {
 }
 
 // Fleet implements autoscale.Target.
-func (t *Target) Fleet(ctx context.Context) (f autoscale.Fleet, err error) {
+func (t *Target) Fleet(ctx context.Context) (autoscale.Fleet, error) {
+	var f autoscale.Fleet
+	var err error
 	if t.seen, err = t.call(ctx, http.MethodGet, nil); err != nil {
 		return f, err
 	}

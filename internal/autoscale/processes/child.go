@@ -69,11 +69,11 @@ func (t *Target) keep(c *child, started chan<- error) {
 		if err == nil {
 			err = t.await(c, cmd)
 		}
-		switch {
-		case errors.Is(err, errLeftBehind):
+		if errors.Is(err, errLeftBehind) {
 			t.again(c)
 			return
-		case errors.Is(err, errStopped):
+		}
+		if errors.Is(err, errStopped) {
 			return
 		}
 		if time.Since(begin) > steadyAfter {

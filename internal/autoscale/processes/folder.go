@@ -20,7 +20,8 @@ type folder struct {
 }
 
 // openFolder opens the folder and creates it if necessary.
-func openFolder(dir string) (f *folder, err error) {
+func openFolder(dir string) (*folder, error) {
+	var f *folder
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -78,7 +79,8 @@ func (f *folder) close() error { return f.lock.Close() }
 // its exec.
 const takeWithin = time.Second
 
-func take(lock *os.File) (err error) {
+func take(lock *os.File) error {
+	var err error
 	for deadline := time.Now().Add(takeWithin); ; {
 		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil || time.Now().After(deadline) {

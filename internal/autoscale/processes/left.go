@@ -29,13 +29,13 @@ func (t *Target) fetchFrom(slot int, first bool) bool {
 		return true // the node in that slot stores it
 	}
 	left, err := t.opts.Left(t.folder.data(slot))
-	switch {
-	case err != nil:
+	if err != nil {
 		if first {
 			t.opts.Log.Warn("whether a node has left accepted messages cannot be seen yet; tried again", "data", t.folder.data(slot), "error", err)
 		}
 		return false
-	case !left:
+	}
+	if !left {
 		return true
 	}
 	t.opts.Log.Warn("a node of an earlier run has left accepted messages on its disk; it is started to store them", "data", t.folder.data(slot))

@@ -87,7 +87,8 @@ type Member struct {
 }
 
 // Members returns the keys that verify now, the newest first.
-func (r *Ring) Members() (valid []Member) {
+func (r *Ring) Members() []Member {
+	var valid []Member
 	now := esh3ar.TimeOf(r.now())
 	for _, m := range slices.Backward(*r.keys.Load()) {
 		if m.validAt(now) {

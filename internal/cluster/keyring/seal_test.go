@@ -176,11 +176,11 @@ func TestWindow_AgainstASet(t *testing.T) {
 	state, newest := uint64(1), uint64(0)
 	for range 200_000 {
 		state = state*6364136223846793005 + 1442695040888963407
-		counter := newest + state>>60
-		if back := state >> 40 % (windowSize + 100); back < counter {
+		counter := newest + state>>60                                 // a random number below 16: the upper bits of this generator are the random ones
+		if back := state >> 40 % (windowSize + 100); back < counter { // a random step back, at times beyond the window
 			counter -= back
 		}
-		if state>>50%1000 == 0 {
+		if state>>50%1000 == 0 { // one time in a thousand
 			counter += 2 * windowSize
 		}
 		newest = max(newest, counter)

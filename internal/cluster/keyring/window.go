@@ -12,10 +12,10 @@ type window struct {
 
 // add reports whether the counter, which is not 0, is new, and remembers it.
 func (w *window) add(counter uint64) bool {
-	switch {
-	case counter == 0 || w.newest >= windowSize && counter <= w.newest-windowSize:
+	if counter == 0 || w.newest >= windowSize && counter <= w.newest-windowSize {
 		return false
-	case w.bits == nil:
+	}
+	if w.bits == nil {
 		w.bits = make([]uint64, windowSize/64)
 	}
 	if counter > w.newest {

@@ -51,9 +51,10 @@ func (r nodeRegistry) do(operation func()) error {
 	return nil
 }
 
-func (r nodeRegistry) Announce(_ context.Context, n membership.Node) (before membership.Node, err error) {
+func (r nodeRegistry) Announce(_ context.Context, n membership.Node) (membership.Node, error) {
+	var before membership.Node
 	var writeError error
-	err = r.do(func() {
+	err := r.do(func() {
 		writeError = r.writeError
 		if writeError == nil {
 			before = r.entries[r.self].Node
@@ -67,8 +68,9 @@ func (r nodeRegistry) Leave(context.Context) error {
 	return r.do(func() { delete(r.entries, r.self) })
 }
 
-func (r nodeRegistry) Nodes(context.Context) (nodes []membership.Node, err error) {
-	err = r.do(func() {
+func (r nodeRegistry) Nodes(context.Context) ([]membership.Node, error) {
+	var nodes []membership.Node
+	err := r.do(func() {
 		for _, id := range slices.Sorted(maps.Keys(r.entries)) {
 			if time.Now().Before(r.entries[id].expiresAt) {
 				nodes = append(nodes, r.entries[id].Node)
@@ -93,7 +95,7 @@ func startHeartbeat(t *testing.T, r *memoryRegistry, id membership.NodeID, drain
 }
 
 // run starts h and returns a function that stops it and waits until it has returned.
-func run(t *testing.T, h *membership.Heartbeat) (stop func()) {
+func run(t *testing.T, h *membership.Heartbeat) func() {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup

@@ -134,12 +134,16 @@ type reader struct {
 	damaged bool
 }
 
-func (r *reader) hint() (h Hint) {
+func (r *reader) hint() Hint {
+	var h Hint
 	h.Kind = HintKind(r.byte())
 	if !h.Kind.known() {
 		return h // the fields of an unknown kind are unknown
 	}
-	h.Hops, h.Recipient, h.Seq, h.Life = r.byte(), esh3ar.Recipient(r.uvarint()), esh3ar.Seq(r.uvarint()), esh3ar.Life(r.uint32())
+	h.Hops = r.byte()
+	h.Recipient = esh3ar.Recipient(r.uvarint())
+	h.Seq = esh3ar.Seq(r.uvarint())
+	h.Life = esh3ar.Life(r.uint32())
 	flags := r.byte()
 	if flags&hasID != 0 {
 		h.ID = esh3ar.MessageID{UUID: r.uuid()}
@@ -178,7 +182,8 @@ func (r *reader) message() *esh3ar.Message {
 // next removes and returns the first n bytes.
 func (r *reader) next(n uint64) []byte {
 	if n > uint64(len(r.rest)) {
-		r.rest, r.damaged = nil, true
+		r.rest = nil
+		r.damaged = true
 		return nil
 	}
 	taken := r.rest[:n]
@@ -221,7 +226,8 @@ func (r *reader) duration() time.Duration {
 // skip removes the n bytes of a varint. n is 0 or negative if the varint is incomplete or longer than 64 bits.
 func (r *reader) skip(n int) {
 	if n <= 0 {
-		r.rest, r.damaged = nil, true
+		r.rest = nil
+		r.damaged = true
 		return
 	}
 	r.rest = r.rest[n:]
@@ -238,7 +244,8 @@ func (r *reader) uint32() uint32 {
 func (r *reader) count(size int) int {
 	v := r.uvarint()
 	if v > uint64(len(r.rest)/size) {
-		r.rest, r.damaged = nil, true
+		r.rest = nil
+		r.damaged = true
 		return 0
 	}
 	return int(v)

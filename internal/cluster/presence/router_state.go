@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 
@@ -26,15 +27,9 @@ type Limits struct {
 }
 
 func (l Limits) withDefaults() Limits {
-	if l.Hints == 0 {
-		l.Hints = 1 << 15
-	}
-	if l.Bytes == 0 {
-		l.Bytes = 32 << 20
-	}
-	if l.Dirty == 0 {
-		l.Dirty = 1 << 16
-	}
+	l.Hints = cmp.Or(l.Hints, 1<<15)
+	l.Bytes = cmp.Or(l.Bytes, 32<<20)
+	l.Dirty = cmp.Or(l.Dirty, 1<<16)
 	return l
 }
 
@@ -143,7 +138,8 @@ type location struct {
 }
 
 // group assigns the hints to one batch per target node and keeps their order within each batch.
-func (b *RouterState) group(hints []Hint, places map[esh3ar.Recipient]location) (out RoutingResult) {
+func (b *RouterState) group(hints []Hint, places map[esh3ar.Recipient]location) RoutingResult {
+	var out RoutingResult
 	parcels := map[membership.NodeID]int{}
 	for i := range hints {
 		p, elsewhere := places[hints[i].Recipient], false

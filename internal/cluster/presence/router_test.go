@@ -146,7 +146,8 @@ func TestRouter_MisroutedHint_StopsAtHopLimit(t *testing.T) {
 		if most := 3 + 3*2 + 3*2*2; sends > most { // to three nodes, forwarded to the two others, and once more
 			t.Errorf("one hint was sent %d times, want %d at most", sends, most)
 		}
-		circled, unrouted := uint64(0), 0
+		circled := uint64(0)
+		unrouted := 0
 		for _, d := range fixtures {
 			circled += d.router.Stats().HopLimitExceeded
 			unrouted += d.mu.hintsLost

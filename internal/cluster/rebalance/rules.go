@@ -1,6 +1,7 @@
 package rebalance
 
 import (
+	"cmp"
 	"math"
 	"time"
 
@@ -17,24 +18,15 @@ type Rules struct {
 }
 
 func (r Rules) withDefaults() Rules {
-	for _, d := range []struct {
-		value  *float64
-		normal float64
-	}{{&r.HighWater, 0.9}, {&r.LowWater, 0.7}, {&r.Fraction, 0.05}} {
-		if *d.value == 0 {
-			*d.value = d.normal
-		}
-	}
-	if r.PerSecond == 0 {
-		r.PerSecond = 500
-	}
-	if r.Interval == 0 {
-		r.Interval = 5 * time.Second
-	}
+	r.HighWater = cmp.Or(r.HighWater, 0.9)
+	r.LowWater = cmp.Or(r.LowWater, 0.7)
+	r.Fraction = cmp.Or(r.Fraction, 0.05)
+	r.PerSecond = cmp.Or(r.PerSecond, 500)
+	r.Interval = cmp.Or(r.Interval, 5*time.Second)
 	return r
 }
 
-// Round says how many phones move until the next round.
+// Round holds the number of phones that move until the next round.
 type Round struct {
 	Leave int    // connections to close
 	Rate  int    // connections per second
@@ -68,7 +60,10 @@ func (r Rules) Step(self membership.Node, nodes []membership.Node) Round {
 // rate returns this node's share of the phones per second that the others can accept, and the mean number of phones per node. All
 // nodes that give phones away get the same share.
 func (r Rules) rate(self *membership.Node, nodes []membership.Node) (rate, mean int) {
-	able, total, count, givers := 0.0, self.Connections, 1, 1
+	able := 0.0
+	total := self.Connections
+	count := 1
+	givers := 1
 	for i := range nodes {
 		n := &nodes[i]
 		if n.ID == self.ID {

@@ -117,7 +117,8 @@ func TestRules_ConcurrentNodes_Converge(t *testing.T) {
 				t.Fatalf("start %d: no rest: %+v", start, all)
 			}
 			left := step(all, capacity)
-			if moved += left; left == 0 {
+			moved += left
+			if left == 0 {
 				quiet++
 			} else {
 				quiet = 0
@@ -225,7 +226,8 @@ func TestMover_OutdatedStatus_OnlyDrainingNodesMove(t *testing.T) {
 			t.Errorf("over its load, by an old word: %d left, a new one goes to %q", left, to)
 		}
 		m.Drain(t.Context(), time.Minute)
-		if self.Draining = true; left != 1000 || m.RedirectTarget(false) != "http://b" {
+		self.Draining = true
+		if left != 1000 || m.RedirectTarget(false) != "http://b" {
 			t.Errorf("draining, by an old word: %d left, a new one goes to %q", left, m.RedirectTarget(false))
 		}
 	})

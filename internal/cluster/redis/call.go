@@ -102,10 +102,9 @@ func (c *Client) chunks(ctx context.Context, n int, prepare func(conn rueidis.Cl
 	_ = group.Wait() // always nil: errors are in the results
 	good := 0
 	for _, r := range results {
-		switch err := errorOf(r); {
-		case err == nil:
+		if err := errorOf(r); err == nil {
 			good++
-		case first == nil:
+		} else if first == nil {
 			first = err
 		}
 	}

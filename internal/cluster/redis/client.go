@@ -26,6 +26,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,16 +59,10 @@ type Options struct {
 	OnRefused func(part string, err error)
 }
 
-func (o *Options) setDefaults() {
-	if o.Prefix == "" {
-		o.Prefix = "esh3ar:"
-	}
-	if o.Timeout == 0 {
-		o.Timeout = 500 * time.Millisecond // a few hundred times the usual duration; no phone waits for any of these calls
-	}
-	if o.Cache == 0 {
-		o.Cache = 16 << 20
-	}
+func (o Options) withDefaults() Options {
+	o.Prefix = cmp.Or(o.Prefix, "esh3ar:")
+	o.Timeout = cmp.Or(o.Timeout, 500*time.Millisecond) // a few hundred times the usual duration; no phone waits for any of these calls
+	o.Cache = cmp.Or(o.Cache, 16<<20)
 	if o.Guard == nil {
 		o.Guard = func(f func() error) error { return f() }
 	}
@@ -80,6 +75,7 @@ func (o *Options) setDefaults() {
 	if o.Trusted == nil && o.Keys != nil {
 		o.Trusted = o.Keys
 	}
+	return o
 }
 
 // Backoff between attempts to connect or subscribe, doubling from firstPause to lastPause.
@@ -123,7 +119,7 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 	if o.Node == "" {
 		return nil, errors.New("open redis: the node has no id")
 	}
-	o.setDefaults()
+	o = o.withDefaults()
 	if o.Trusted == nil {
 		return nil, errors.New("open redis: there are no keys to verify with")
 	}

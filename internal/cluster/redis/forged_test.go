@@ -113,7 +113,8 @@ func TestPost_Forged_IsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		for batch := ""; batch != "last"; {
-			if batch = <-got; batch != "hello" && batch != "last" {
+			batch = <-got
+			if batch != "hello" && batch != "last" {
 				t.Fatalf("got %q", batch)
 			}
 		}

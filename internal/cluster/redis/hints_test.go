@@ -27,7 +27,8 @@ func (b *inbox) handle(hints []presence.Hint) {
 }
 
 // count returns the number of received hints with at least that sequence number.
-func (b *inbox) count(from esh3ar.Seq) (n int) {
+func (b *inbox) count(from esh3ar.Seq) int {
+	var n int
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, h := range b.hints {

@@ -119,9 +119,13 @@ func TestLevel_ManyKeys_OneCall(t *testing.T) {
 		l := c.Level()
 		subscribe(ctx, t, l)
 		const n = 1500
-		keys, values, ttls := make([]string, n), make([][]byte, n), make([]time.Duration, n)
+		keys := make([]string, n)
+		values := make([][]byte, n)
+		ttls := make([]time.Duration, n)
 		for i := range n {
-			keys[i], values[i], ttls[i] = strconv.Itoa(i), []byte(strconv.Itoa(i*i)), time.Hour
+			keys[i] = strconv.Itoa(i)
+			values[i] = []byte(strconv.Itoa(i * i))
+			ttls[i] = time.Hour
 		}
 		if err := l.SetMany(ctx, keys, values, ttls); err != nil {
 			t.Fatal(err)

@@ -66,7 +66,8 @@ return before`)
 
 // Announce implements membership.Registry. The id is always this node's. SeenAt is not stored, because readers compute it from the
 // server's clock. A previous entry that is malformed or not signed counts as missing.
-func (r *Registry) Announce(ctx context.Context, n membership.Node) (before membership.Node, err error) {
+func (r *Registry) Announce(ctx context.Context, n membership.Node) (membership.Node, error) {
+	var before membership.Node
 	n.ID = r.node
 	word, err := r.sign(n)
 	if err != nil {
@@ -151,7 +152,9 @@ func (r *Registry) Nodes(ctx context.Context) ([]membership.Node, error) {
 	return nodes, nil
 }
 
-func (r *Registry) read(entry []string) (n membership.Node, err error) {
+func (r *Registry) read(entry []string) (membership.Node, error) {
+	var n membership.Node
+	var err error
 	if n, err = r.verify(entry[0], entry[2]); err != nil {
 		return n, err
 	}

@@ -45,7 +45,8 @@ func (r *Registry) sign(n membership.Node) (word string, err error) {
 }
 
 // verify decodes and verifies the entry of an id.
-func (r *Registry) verify(id, word string) (n membership.Node, err error) {
+func (r *Registry) verify(id, word string) (membership.Node, error) {
+	var n membership.Node
 	var w signedWord
 	if err := json.Unmarshal([]byte(word), &w); err != nil {
 		return n, err

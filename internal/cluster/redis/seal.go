@@ -14,7 +14,8 @@ var errNoKeys = errors.New("this client has no keys: it can only read the regist
 // sealers holds one sealer per part, so that a frame of one part is never accepted by another. All are nil without keys.
 type sealers struct{ hints, invalidations, values *keyring.Sealer }
 
-func newSealers(ring *keyring.Ring) (s sealers) {
+func newSealers(ring *keyring.Ring) sealers {
+	var s sealers
 	if ring != nil {
 		s = sealers{ring.Sealer("hints"), ring.Sealer("invalidations"), ring.Sealer("values")}
 	}

@@ -36,7 +36,8 @@ func (c *Client) subscribe(ctx context.Context, s subscription) {
 		s.down()
 		select {
 		case <-confirmed:
-			pause, told = firstPause, false
+			pause = firstPause
+			told = false
 		default:
 		}
 		if !told {
@@ -132,14 +133,16 @@ func (c *Client) publish(ctx context.Context, op Op, channel string, texts []str
 	return err
 }
 
-func sharded(conn rueidis.Client, channel string, texts []string) (commands []rueidis.Completed) {
+func sharded(conn rueidis.Client, channel string, texts []string) []rueidis.Completed {
+	var commands []rueidis.Completed
 	for _, text := range texts {
 		commands = append(commands, conn.B().Spublish().Channel(channel).Message(text).Build())
 	}
 	return commands
 }
 
-func plain(conn rueidis.Client, channel string, texts []string) (commands []rueidis.Completed) {
+func plain(conn rueidis.Client, channel string, texts []string) []rueidis.Completed {
+	var commands []rueidis.Completed
 	for _, text := range texts {
 		commands = append(commands, conn.B().Publish().Channel(channel).Message(text).Build())
 	}

@@ -41,7 +41,8 @@ func parseURL(text string) (rueidis.ClientOption, error) {
 }
 
 // parseAddress parses redis://user:password@host:port/database, rediss:// for TLS, or host:port.
-func parseAddress(text string) (o rueidis.ClientOption, err error) {
+func parseAddress(text string) (rueidis.ClientOption, error) {
+	var o rueidis.ClientOption
 	if text == "" {
 		return o, errors.New("it is empty; say redis://HOST:PORT")
 	}

@@ -18,7 +18,7 @@ type Balancer struct {
 
 // New returns a Balancer without nodes. random must return numbers in [0, n).
 func New(r Rules, random func(n int64) int64) *Balancer {
-	r.setDefaults()
+	r = r.withDefaults()
 	return &Balancer{rules: r, random: random}
 }
 
@@ -33,7 +33,8 @@ type Change struct {
 
 // SetNodes sets the nodes, from a registry or flags. A node whose URL has changed is a different node. A node that is not in
 // the list any more is kept for Rules.Grace if it is up, because the registry may have lost it.
-func (b *Balancer) SetNodes(now time.Time, list []membership.Node) (changes []Change) {
+func (b *Balancer) SetNodes(now time.Time, list []membership.Node) []Change {
+	var changes []Change
 	for _, n := range b.nodes {
 		n.unlisted = true
 	}
@@ -99,7 +100,9 @@ func (n *Node) applyReport(word *membership.Node) {
 		n.reported, n.load = true, word.Load
 	}
 	n.load = loadSmoothing*n.load + (1-loadSmoothing)*word.Load
-	n.name, n.connections, n.handed = word.ID, word.Connections, 0
+	n.name = word.ID
+	n.connections = word.Connections
+	n.handed = 0
 }
 
 // Nodes returns all known nodes, sorted by id. The caller must not change the slice.

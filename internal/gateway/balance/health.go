@@ -60,7 +60,9 @@ func (b *Balancer) up(now time.Time, n *Node) []Change {
 	if n.state == Ejected {
 		n.probation = b.rules.Probation
 	}
-	n.state, n.since, n.brokenCalls = Up, now, 0
+	n.state = Up
+	n.since = now
+	n.brokenCalls = 0
 	return []Change{{n.ID, n.URL, Up, false, ""}}
 }
 

@@ -25,7 +25,7 @@ func newLab(t *testing.T, r Rules, ids ...membership.NodeID) *lab {
 	return l
 }
 
-func (l *lab) list(ids ...membership.NodeID) (changes []Change) {
+func (l *lab) list(ids ...membership.NodeID) []Change {
 	var list []membership.Node
 	for _, id := range ids {
 		list = append(list, membership.Node{ID: id, URL: "http://" + string(id), SeenAt: esh3ar.TimeOf(l.now)})

@@ -1,6 +1,7 @@
 package balance
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/esh3artech/esh3ar/internal/flow"
@@ -22,32 +23,17 @@ type Rules struct {
 // DefaultSlots is the default of Rules.Slots. Three nodes and 10,000 clients then need fewer than 19,000 sockets.
 const DefaultSlots = 2500
 
-func (r *Rules) setDefaults() {
-	if r.Slots == 0 {
-		r.Slots = DefaultSlots
-	}
-	if r.Streams == 0 {
-		r.Streams = r.Slots / 2
-	}
-	if r.LatencyDecay == 0 {
-		r.LatencyDecay = time.Second
-	}
-	if r.SlowStart == 0 {
-		r.SlowStart = 10 * time.Second
-	}
-	if r.Checks == 0 {
-		r.Checks = 2
-	}
-	if r.Failures == 0 {
-		r.Failures = 5
-	}
-	if r.Probation == 0 {
-		r.Probation = 5
-	}
+func (r Rules) withDefaults() Rules {
+	r.Slots = cmp.Or(r.Slots, DefaultSlots)
+	r.Streams = cmp.Or(r.Streams, r.Slots/2)
+	r.LatencyDecay = cmp.Or(r.LatencyDecay, time.Second)
+	r.SlowStart = cmp.Or(r.SlowStart, 10*time.Second)
+	r.Checks = cmp.Or(r.Checks, 2)
+	r.Failures = cmp.Or(r.Failures, 5)
+	r.Probation = cmp.Or(r.Probation, 5)
 	if r.Pause.Base == 0 {
 		r.Pause = flow.Backoff{Base: 2 * time.Second, Cap: time.Minute}
 	}
-	if r.Grace == 0 {
-		r.Grace = 10 * time.Second // two lifetimes of a registry entry: by then the nodes have registered again in a Redis that lost its data
-	}
+	r.Grace = cmp.Or(r.Grace, 10*time.Second) // two lifetimes of a registry entry: by then the nodes have registered again in a Redis that lost its data
+	return r
 }

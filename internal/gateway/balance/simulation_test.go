@@ -151,12 +151,15 @@ func TestSimulation_RandomFaults_EndAsBefore(t *testing.T) {
 			w.pass(time.Duration(w.random.Int64N(int64(3 * time.Second))))
 		}
 		for _, s := range w.servers {
-			s.dead, s.breaks, s.slow = false, false, 1
+			s.dead = false
+			s.breaks = false
+			s.slow = 1
 		}
 		w.pass(2 * time.Minute)
 		under := 0
 		for _, n := range w.b.Nodes() {
-			if under += n.slots(); n.state != Up {
+			under += n.slots()
+			if n.state != Up {
 				t.Errorf("%s is %s", n.ID, n.state)
 			}
 		}

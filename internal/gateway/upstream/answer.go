@@ -50,7 +50,8 @@ func (c *Conn) ReadHead(method string, h http.Header) (a Answer, err error) {
 		return Answer{}, c.readErr
 	}
 	if method == http.MethodHead || a.Status == http.StatusNoContent || a.Status == http.StatusNotModified {
-		a.Length, a.chunked = 0, false
+		a.Length = 0
+		a.chunked = false
 	}
 	a.close = a.close || a.Length < 0 && !a.chunked
 	c.rest = rest{length: a.Length}
@@ -120,7 +121,8 @@ func parseHead(head string, h http.Header) (a Answer, err error) {
 		} else if !keep {
 			continue
 		}
-		if values = append(values, value); h[name] == nil {
+		values = append(values, value)
+		if h[name] == nil {
 			h[name] = values[len(values)-1 : len(values) : len(values)]
 		} else {
 			h[name] = append(h[name], value)
@@ -183,10 +185,10 @@ func (a *Answer) applyHeader(name, value string) (keep bool, err error) {
 // PeekBody returns the whole body of a response that fits into the reader, without consuming it; ok is false for others. The
 // slice is valid until the connection is kept or closed.
 func (c *Conn) PeekBody(a Answer) (body []byte, ok bool, err error) {
-	switch {
-	case c.readErr != nil:
+	if c.readErr != nil {
 		return nil, false, c.readErr
-	case a.Length < 0 || a.Length > maxHead:
+	}
+	if a.Length < 0 || a.Length > maxHead {
 		return nil, false, nil
 	}
 	body, err = c.read.Peek(int(a.Length))

@@ -37,7 +37,9 @@ var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, maxHea
 // Begin prepares the connection for a call with this deadline; zero: no deadline. The call is aborted when ctx is done, and by
 // AbortAll if it is abortable.
 func (c *Conn) Begin(ctx context.Context, deadline time.Time, abortable bool) {
-	c.sent, c.shown, c.abortable = 0, 0, abortable
+	c.sent = 0
+	c.shown = 0
+	c.abortable = abortable
 	c.readErr, c.rest = nil, rest{}
 	_ = c.net.SetDeadline(deadline) // fails only on a closed connection, and then the write fails, too
 	c.stop = context.AfterFunc(ctx, c.Abort)

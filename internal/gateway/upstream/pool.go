@@ -136,7 +136,8 @@ func (p *Pool) Idle() int {
 func (p *Pool) Close() {
 	p.mu.Lock()
 	idle := p.mu.idle
-	p.mu.idle, p.mu.closed = nil, true
+	p.mu.idle = nil
+	p.mu.closed = true
 	p.mu.Unlock()
 	for _, c := range idle {
 		c.net.Close()

@@ -100,7 +100,9 @@ func readMessage(r *codec.Reader) *esh3ar.Message {
 	m.ID.UUID = r.UUID()
 	m.Priority = esh3ar.Priority(r.Byte())
 	m.Recipient = esh3ar.Recipient(r.Uvarint())
-	m.SendAt, m.TTL, m.ExpiresAt = esh3ar.Time(r.Varint()), time.Duration(r.Varint()), esh3ar.Time(r.Varint())
+	m.SendAt = esh3ar.Time(r.Varint())
+	m.TTL = time.Duration(r.Varint())
+	m.ExpiresAt = esh3ar.Time(r.Varint())
 	m.From, m.Subject, m.Content, m.CorrelationID = r.Text(), r.Text(), r.Text(), r.Text()
 	m.Metadata = r.Texts()
 	return m

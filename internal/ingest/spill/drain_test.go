@@ -28,7 +28,9 @@ func TestDrain_ManyCalls_KeepsOrderAndContent(t *testing.T) {
 	var sent []*esh3ar.Message
 	for i := range 1300 { // more than two batches
 		m := message(alice+esh3ar.Recipient(i%3), fmt.Sprint(i))
-		m.Subject, m.CorrelationID, m.Priority = "مرحبا", "c", esh3ar.Priority(i%4)
+		m.Subject = "مرحبا"
+		m.CorrelationID = "c"
+		m.Priority = esh3ar.Priority(i % 4)
 		m.Metadata = map[string]string{"n": fmt.Sprint(i)}
 		m.TTL = time.Duration(1+i) * time.Second
 		m.ExpiresAt = m.CreatedAt().Add(m.TTL)

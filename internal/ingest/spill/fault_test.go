@@ -58,10 +58,9 @@ func scenario(t *testing.T, fs vfs.FS, store *memoryStore) (result outcome) {
 	for i := range 60 {
 		m := message(alice, strings.Repeat(fmt.Sprint(i), 1000))
 		_, err := s.Append(t.Context(), []*esh3ar.Call{keyed(call(m), fmt.Sprint(i), 1)})
-		switch {
-		case err == nil:
+		if err == nil {
 			result.accepted = append(result.accepted, m)
-		case esh3ar.CodeOf(err) != esh3ar.OutcomeUnknown:
+		} else if esh3ar.CodeOf(err) != esh3ar.OutcomeUnknown {
 			result.refused = append(result.refused, m)
 		}
 		if err == nil && i%20 == 19 {

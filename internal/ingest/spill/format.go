@@ -22,10 +22,10 @@ func (s *Spill) checkFormat() error {
 		return s.stampFormat()
 	}
 	format, err := strconv.Atoi(string(row))
-	switch {
-	case err != nil || format < 1:
+	if err != nil || format < 1 {
 		return fmt.Errorf("spill in %s is damaged: its format key reads %q; restore a backup", s.dir, row)
-	case format > spillFormat:
+	}
+	if format > spillFormat {
 		return fmt.Errorf("spill in %s has format %d, this version knows up to %d: start the newer version that wrote it", s.dir, format, spillFormat)
 	}
 	return nil

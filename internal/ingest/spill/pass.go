@@ -100,7 +100,8 @@ func (p *pass) block(c *esh3ar.Call) {
 }
 
 // withoutBlocked returns the entries without those of blocked recipients. All recipients of a skipped call are blocked too.
-func (p *pass) withoutBlocked(entries []entry) (free []entry) {
+func (p *pass) withoutBlocked(entries []entry) []entry {
+	var free []entry
 	if len(p.blocked) == 0 {
 		return entries
 	}
@@ -117,7 +118,8 @@ func (p *pass) withoutBlocked(entries []entry) (free []entry) {
 }
 
 // quarantineDamaged moves entries that cannot be read to the quarantine and returns the others.
-func (p *pass) quarantineDamaged(entries []entry) (readable []entry, err error) {
+func (p *pass) quarantineDamaged(entries []entry) ([]entry, error) {
+	var readable []entry
 	for i := range entries {
 		if entries[i].err == nil {
 			readable = append(readable, entries[i])

@@ -34,7 +34,9 @@ type Spill struct {
 func Open(dir string, opts Options) (*Spill, error) {
 	s := &Spill{opts: opts.withDefaults(dir), dir: dir, writer: make(chan struct{}, 1), grown: make(chan struct{}, 1)}
 	s.fault = diskguard.NewFault(func() {})
-	s.damage.Kind, s.damage.Dir, s.damage.Log = "spill", dir, s.opts.Log
+	s.damage.Kind = "spill"
+	s.damage.Dir = dir
+	s.damage.Log = s.opts.Log
 	s.gauge = diskguard.Gauge{FS: s.opts.FS, Now: s.opts.Now, Dir: dir, Reserve: s.opts.Reserve, Log: s.opts.Log}
 	s.index.mu.recipients = map[esh3ar.Recipient]int{}
 	if err := s.untilFault(s.open); err != nil {
@@ -63,7 +65,8 @@ func (s *Spill) untilFault(write func() error) error {
 	}
 }
 
-func (s *Spill) open() (err error) {
+func (s *Spill) open() error {
+	var err error
 	if err := diskguard.CheckFiles(s.opts.FS, "spill", s.dir); err != nil {
 		return err
 	}

@@ -89,7 +89,8 @@ func (r *fixture) add(calls ...*esh3ar.Call) []esh3ar.Answer {
 	return answers
 }
 
-func (r *fixture) quarantine() (all []spill.Quarantined) {
+func (r *fixture) quarantine() []spill.Quarantined {
+	var all []spill.Quarantined
 	r.Helper()
 	if err := r.Quarantine(func(q spill.Quarantined) bool { all = append(all, q); return true }); err != nil {
 		r.Fatal(err)
@@ -139,14 +140,14 @@ func (s *memoryStore) Append(_ context.Context, calls []*esh3ar.Call) ([]esh3ar.
 	return answers, nil
 }
 
-func (s *memoryStore) storeLocked(c *esh3ar.Call) (a esh3ar.Answer) {
+func (s *memoryStore) storeLocked(c *esh3ar.Call) esh3ar.Answer {
+	var a esh3ar.Answer
 	if !c.Drained {
 		panic("got a call that is not marked as drained")
 	}
-	switch {
-	case s.ids[c.Messages[0].ID]:
+	if s.ids[c.Messages[0].ID] {
 		a.Outcome = esh3ar.Replayed
-	case c.Key != nil && s.keys[c.Key.Key]:
+	} else if c.Key != nil && s.keys[c.Key.Key] {
 		a.Outcome = esh3ar.Duplicate
 	}
 	for _, m := range c.Messages {

@@ -84,7 +84,8 @@ func (p *Pair) reloadLocked() {
 	p.log.Info("the TLS certificate was renewed", "file", p.cert)
 }
 
-func (p *Pair) stamps() (s [2]stamp) {
+func (p *Pair) stamps() [2]stamp {
+	var s [2]stamp
 	for i, name := range []string{p.cert, p.key} {
 		if info, err := os.Stat(name); err == nil { // a missing file has the zero stamp
 			s[i] = stamp{info.ModTime(), info.Size()}

@@ -56,10 +56,10 @@ const retryInterval = int64(time.Second)
 // authenticated. If the owner is at its limit, the connection continues as an unauthenticated one. Only the first owner of a
 // connection counts.
 func (c *Conn) Authenticated(owner Owner) bool {
-	switch {
-	case c == nil || c.authenticated.Load():
+	if c == nil || c.authenticated.Load() {
 		return true
-	case c.limiter.opts.Connections == 0:
+	}
+	if c.limiter.opts.Connections == 0 {
 		return true
 	}
 	now := c.limiter.now()

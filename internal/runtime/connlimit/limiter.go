@@ -1,6 +1,7 @@
 package connlimit
 
 import (
+	"cmp"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -30,28 +31,19 @@ const (
 	newcomerShare = 16
 )
 
-func (o *Options) setDefaults() {
-	if o.Unauthenticated == 0 {
-		o.Unauthenticated = max(min(o.Connections/4, maxUnauthenticated), 1)
-	}
-	if o.PerAddress == 0 {
-		o.PerAddress = max(o.Unauthenticated/8, minPerAddress)
-	}
-	if o.PerBusiness == 0 {
-		o.PerBusiness = max(o.Connections/2, 1)
-	}
-	if o.PerDevice == 0 {
-		o.PerDevice = defaultPerDevice
-	}
-	if o.WriteTimeout == 0 {
-		o.WriteTimeout = defaultWriteTimeout
-	}
+func (o Options) withDefaults() Options {
+	o.Unauthenticated = cmp.Or(o.Unauthenticated, max(min(o.Connections/4, maxUnauthenticated), 1))
+	o.PerAddress = cmp.Or(o.PerAddress, max(o.Unauthenticated/8, minPerAddress))
+	o.PerBusiness = cmp.Or(o.PerBusiness, max(o.Connections/2, 1))
+	o.PerDevice = cmp.Or(o.PerDevice, defaultPerDevice)
+	o.WriteTimeout = cmp.Or(o.WriteTimeout, defaultWriteTimeout)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	return o
 }
 
 // Limiter counts the connections of a process and closes connections to keep the limits.
@@ -86,7 +78,7 @@ type counts struct {
 
 // New returns a Limiter.
 func New(o Options) *Limiter {
-	o.setDefaults()
+	o = o.withDefaults()
 	l := &Limiter{opts: o, started: o.Now()}
 	l.mu.addresses = map[netip.Prefix]*address{}
 	l.mu.owners = map[Owner]int{}
@@ -147,10 +139,9 @@ func (l *Limiter) victimLocked(a *address) *Conn {
 	}
 	var victim *Conn
 	why := ReasonAddress
-	switch {
-	case a != nil && len(a.conns) >= l.opts.PerAddress:
+	if a != nil && len(a.conns) >= l.opts.PerAddress {
 		victim = a.longestIdle()
-	case l.mu.idle.Len() >= l.opts.Unauthenticated, l.mu.open-l.mu.closing >= l.opts.Connections:
+	} else if l.mu.idle.Len() >= l.opts.Unauthenticated || l.mu.open-l.mu.closing >= l.opts.Connections {
 		victim, why = l.mu.idle.longestIdle(), ReasonTotal
 	}
 	if victim == nil {

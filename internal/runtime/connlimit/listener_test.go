@@ -60,10 +60,9 @@ func serve(t *testing.T, o connlimit.Options) *server {
 	}
 	web := &http.Server{ConnContext: connlimit.ConnContext, ReadHeaderTimeout: patience, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		connlimit.Touch(r.Context())
-		switch name, ok := strings.CutPrefix(r.URL.Path, "/auth/"); {
-		case ok:
+		if name, ok := strings.CutPrefix(r.URL.Path, "/auth/"); ok {
 			connlimit.Authenticated(r.Context(), connlimit.Owner{ID: name})
-		case r.URL.Path == "/hub":
+		} else if r.URL.Path == "/hub" {
 			hub.ServeHTTP(w, r)
 		}
 	})}

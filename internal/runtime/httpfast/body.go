@@ -15,10 +15,10 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	n, err := b.worker.read(p[:min(int64(len(p)), b.remaining)])
 	b.remaining -= int64(n)
-	switch {
-	case err == io.EOF: //nolint:errorlint // it is never wrapped
+	if err == io.EOF { //nolint:errorlint // it is never wrapped
 		return n, io.ErrUnexpectedEOF
-	case err == nil && b.remaining == 0:
+	}
+	if err == nil && b.remaining == 0 {
 		return n, io.EOF
 	}
 	return n, err

@@ -15,7 +15,8 @@ func (o octets) has(what octets) bool { return o&what != 0 }
 // class maps each octet to the parts in which it may occur. It is a strict subset of RFC 9110 and 9112.
 var class = classes()
 
-func classes() (c [256]octets) {
+func classes() [256]octets {
+	var c [256]octets
 	for o := ' '; o <= '~'; o++ {
 		c[o] = inValue
 	}

@@ -109,10 +109,9 @@ func (g *headState) checkLine() bool {
 		return false
 	}
 	name, _, _ := bytes.Cut(line, []byte(":"))
-	switch name = bytes.TrimRight(name, " \t"); {
-	case bytes.EqualFold(name, []byte("Content-Length")):
+	if name = bytes.TrimRight(name, " \t"); bytes.EqualFold(name, []byte("Content-Length")) {
 		g.contentLengths++
-	case bytes.EqualFold(name, []byte("Transfer-Encoding")):
+	} else if bytes.EqualFold(name, []byte("Transfer-Encoding")) {
 		g.transferEncoding = true
 	}
 	return g.contentLengths < 2 && !(g.transferEncoding && (g.contentLengths > 0 || g.http10))

@@ -77,10 +77,9 @@ func (h *head) parseRequestLine(b []byte, takes func(method, path string) bool) 
 		return false
 	}
 	method := http.MethodPost
-	switch path, ok := bytes.CutPrefix(rest, []byte("POST ")); {
-	case ok:
+	if path, ok := bytes.CutPrefix(rest, []byte("POST ")); ok {
 		rest = path
-	default:
+	} else {
 		if rest, ok = bytes.CutPrefix(rest, []byte("GET ")); !ok {
 			return false
 		}

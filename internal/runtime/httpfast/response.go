@@ -37,10 +37,10 @@ func (r *response) WriteHeader(status int) {
 // Write implements http.ResponseWriter.
 func (r *response) Write(b []byte) (int, error) {
 	r.WriteHeader(http.StatusOK)
-	switch {
-	case r.sent:
+	if r.sent {
 		return 0, http.ErrContentLength
-	case len(b) > maxBufferedBody && len(r.body) == 0 && r.header.Get("Content-Length") == strconv.Itoa(len(b)):
+	}
+	if len(b) > maxBufferedBody && len(r.body) == 0 && r.header.Get("Content-Length") == strconv.Itoa(len(b)) {
 		r.send(b)
 		return len(b), r.writeErr
 	}
@@ -86,7 +86,12 @@ func (r *response) finish() bool {
 
 func (r *response) clear() {
 	clear(r.header)
-	r.status, r.body, r.out, r.closeAfter, r.sent, r.writeErr = 0, r.body[:0], r.out[:0], false, false, nil
+	r.status = 0
+	r.body = r.body[:0]
+	r.out = r.out[:0]
+	r.closeAfter = false
+	r.sent = false
+	r.writeErr = nil
 	if cap(r.body) > 2*maxBufferedBody || cap(r.out) > 2*maxBufferedBody {
 		r.body, r.out = nil, nil
 	}

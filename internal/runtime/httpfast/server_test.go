@@ -247,7 +247,8 @@ func TestServer_AnyInput_AnswersAsNetHTTP(t *testing.T) {
 var ambiguous = regexp.MustCompile(`(?i)content-length:[^\n]*\n(transfer-encoding|content-length):|transfer-encoding:[^\n]*\ncontent-length:|\r\n[ \t]|[^\r]\n`)
 
 // converse sends text, closes the sending side, and returns all responses.
-func converse(t *testing.T, addr, text string) (answers []reply) {
+func converse(t *testing.T, addr, text string) []reply {
+	var answers []reply
 	t.Helper()
 	c := dial(t, addr)
 	sent := make(chan error, 1)
@@ -277,7 +278,9 @@ type piped struct {
 func (*piped) OnEnd(func()) {}
 
 // ReadOrNotify implements notifyingConn. It blocks until something was written.
-func (p *piped) ReadOrNotify(b []byte, _ *func()) (n int, err error) {
+func (p *piped) ReadOrNotify(b []byte, _ *func()) (int, error) {
+	var n int
+	var err error
 	for n == 0 && err == nil {
 		n, err = p.Read(b)
 	}

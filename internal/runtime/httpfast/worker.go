@@ -26,7 +26,9 @@ type worker struct {
 
 func newWorker() *worker {
 	w := &worker{next: make(chan *conn, 1)}
-	w.head.request, w.body.worker, w.answer.worker = &w.request, w, w
+	w.head.request = &w.request
+	w.body.worker = w
+	w.answer.worker = w
 	w.head.header, w.answer.header = http.Header{}, http.Header{}
 	return w
 }
@@ -82,7 +84,9 @@ func (w *worker) serve(c *conn) {
 // resetRequest prepares the request for the next head. It removes everything that a handler may have set.
 func (w *worker) resetRequest() {
 	w.request = w.conn.request
-	w.request.URL, w.request.Header, w.request.Body = &w.head.url, w.head.header, &w.body
+	w.request.URL = &w.head.url
+	w.request.Header = w.head.header
+	w.request.Body = &w.body
 }
 
 // serveBuffered serves the requests that start in the buffer. It returns fast if the connection is idle then.
@@ -151,7 +155,8 @@ func (w *worker) read(p []byte) (int, error) {
 
 // serveRequest runs the handler, sends the response, and reports whether another request can follow.
 func (w *worker) serveRequest() bool {
-	w.conn.served, w.conn.trailingLines = true, 0
+	w.conn.served = true
+	w.conn.trailingLines = 0
 	if w.request.Method == http.MethodPost {
 		w.conn.trailingLines = maxTrailingLines
 	}

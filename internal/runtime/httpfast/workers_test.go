@@ -17,7 +17,7 @@ import (
 )
 
 // workersRunning returns the number of worker goroutines of all servers.
-func workersRunning(t *testing.T) (n int) {
+func workersRunning(t *testing.T) int {
 	t.Helper()
 	var stacks strings.Builder
 	if err := pprof.Lookup("goroutine").WriteTo(&stacks, 2); err != nil {
@@ -162,7 +162,9 @@ func TestWorker_HandlerChangesRequest_NextRequestIsClean(t *testing.T) {
 	r := newFixture(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%s, %v, %q, %q, %v, %s", body, err, r.PathValue("id"), r.Header.Get("X-Left"), r.Form, r.Pattern)
-		r.Body, r.Form, r.Pattern = http.MaxBytesReader(w, r.Body, 1), url.Values{"left": {"over"}}, "/left/{id}"
+		r.Body = http.MaxBytesReader(w, r.Body, 1)
+		r.Form = url.Values{"left": {"over"}}
+		r.Pattern = "/left/{id}"
 		r.SetPathValue("id", "left over")
 		r.Header.Set("X-Left", "over")
 	}))

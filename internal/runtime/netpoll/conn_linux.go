@@ -237,7 +237,7 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 // SyscallConn implements syscall.Conn. The result supports Control only, to inspect or duplicate the descriptor.
 func (c *Conn) SyscallConn() (syscall.RawConn, error) { return rawConn{c}, nil }
 
-func (c *Conn) read(b []byte) (n int, err error) {
+func (c *Conn) read(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -246,7 +246,7 @@ func (c *Conn) read(b []byte) (n int, err error) {
 	return retryInterrupted(func() (int, error) { return syscall.Read(c.fd, b) })
 }
 
-func (c *Conn) write(b []byte) (n int, err error) {
+func (c *Conn) write(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {

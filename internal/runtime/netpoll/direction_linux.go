@@ -75,10 +75,9 @@ func (s *direction) setDeadline(t time.Time) {
 		return
 	}
 	s.deadline.Store(t.UnixNano())
-	switch left := time.Until(t); {
-	case left <= 0:
+	if left := time.Until(t); left <= 0 {
 		s.signal()
-	case left < 2*sweepInterval:
+	} else if left < 2*sweepInterval {
 		time.AfterFunc(left, s.signal)
 	}
 }

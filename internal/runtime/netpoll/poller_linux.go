@@ -72,10 +72,10 @@ func (p *Poller) Run(ctx context.Context) error {
 		if n == 0 && err == nil {
 			n, err = p.sleep()
 		}
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return nil
-		case err != nil:
+		}
+		if err != nil {
 			return fmt.Errorf("netpoll: %w", err)
 		}
 		p.dispatch(n)
@@ -83,7 +83,9 @@ func (p *Poller) Run(ctx context.Context) error {
 }
 
 // poll fills p.events with ready sockets without blocking and returns their number.
-func (p *Poller) poll() (n int, err error) {
+func (p *Poller) poll() (int, error) {
+	var n int
+	var err error
 	for {
 		n, err = syscall.EpollWait(p.epoll, p.events[:], 0)
 		if err != syscall.EINTR { //nolint:errorlint // system calls return plain numbers
@@ -98,7 +100,8 @@ const busyPollInterval = 200 * time.Microsecond
 
 // sleep blocks until a socket is ready and polls. If goroutines wait for a processor, it returns after busyPollInterval at
 // the latest, because the runtime does not poll in time then.
-func (p *Poller) sleep() (n int, err error) {
+func (p *Poller) sleep() (int, error) {
+	var n int
 	var until time.Time
 	if p.queue.Runnable() > 0 {
 		until = time.Now().Add(busyPollInterval)

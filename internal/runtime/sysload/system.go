@@ -76,7 +76,8 @@ type group struct{ root, dir, file string }
 
 // groups returns the control groups of this process with a memory limit. Each line of /proc/self/cgroup has the form
 // hierarchy:controllers:path (cgroups(7)).
-func (s System) groups() (found []group) {
+func (s System) groups() []group {
+	var found []group
 	text, err := fs.ReadFile(s, "proc/self/cgroup")
 	if err != nil {
 		return nil
@@ -121,7 +122,7 @@ func (s System) machineMemory() int64 {
 			if err != nil {
 				return 0
 			}
-			return kilobytes << 10
+			return kilobytes << 10 // bytes
 		}
 	}
 	return 0

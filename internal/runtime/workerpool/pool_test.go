@@ -81,7 +81,7 @@ func (q *queue) put(n int) {
 }
 
 // start runs the pool; the returned function stops it.
-func (q *queue) start() (stop func()) {
+func (q *queue) start() func() {
 	done := make(chan struct{})
 	go func() { defer close(done); q.pool.Run() }()
 	synctest.Wait()

@@ -28,7 +28,10 @@ func NewReader(row []byte) Reader { return Reader{rest: row} }
 func (r *Reader) Rest() []byte { return r.rest }
 
 // Fail marks the row as damaged. Callers use it for a field with an invalid value.
-func (r *Reader) Fail() { r.rest, r.bad = nil, true }
+func (r *Reader) Fail() {
+	r.rest = nil
+	r.bad = true
+}
 
 // Err returns ErrDamaged if the row ended too early or was marked by Fail, else nil.
 func (r *Reader) Err() error {
@@ -109,7 +112,8 @@ func (r *Reader) Count() int {
 func (r *Reader) Text() string { return string(r.Bytes(r.Count())) }
 
 // UUID reads sixteen bytes.
-func (r *Reader) UUID() (u [16]byte) {
+func (r *Reader) UUID() [16]byte {
+	var u [16]byte
 	copy(u[:], r.Bytes(len(u)))
 	return u
 }

@@ -28,10 +28,10 @@ func CheckFiles(disk vfs.FS, what, dir string) error {
 		table = table || path.Ext(name) == ".sst"
 		wal = wal || path.Ext(name) == ".log"
 	}
-	switch {
-	case (table || wal) && !marker:
+	if (table || wal) && !marker {
 		return fmt.Errorf("%s in %s is damaged and was not touched: its marker.manifest file is missing; restore a backup", what, dir)
-	case table && !wal:
+	}
+	if table && !wal {
 		return fmt.Errorf("%s in %s is damaged and was not touched: its newest WAL (*.log) is missing; restore a backup", what, dir)
 	}
 	return CheckManifest(disk, what, dir)

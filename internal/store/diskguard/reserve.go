@@ -80,7 +80,8 @@ func ParseReserve(text string) (Reserve, error) {
 }
 
 // UnmarshalText implements encoding.TextUnmarshaler with ParseReserve.
-func (r *Reserve) UnmarshalText(text []byte) (err error) {
+func (r *Reserve) UnmarshalText(text []byte) error {
+	var err error
 	*r, err = ParseReserve(string(text))
 	return err
 }
@@ -108,10 +109,9 @@ func (r Reserve) Of(total uint64) uint64 {
 
 // CheckVolume returns an error if a database on a volume of total bytes could never accept a message.
 func (r Reserve) CheckVolume(dir string, total uint64) error {
-	switch reserve := r.Of(total); {
-	case total < SmallestVolume:
+	if reserve := r.Of(total); total < SmallestVolume {
 		return fmt.Errorf("the volume of %s has only %s: a node needs at least %s", dir, Size(total), Size(SmallestVolume))
-	case reserve >= total:
+	} else if reserve >= total {
 		return fmt.Errorf("%s are reserved, but the volume of %s has only %s, so no message could ever be accepted", Size(reserve), dir, Size(total))
 	}
 	return nil

@@ -66,32 +66,42 @@ func (r *Retry) do(what, name string, operation func() error) error {
 }
 
 // Create implements vfs.FS.
-func (r *Retry) Create(name string, category vfs.DiskWriteCategory) (f vfs.File, err error) {
+func (r *Retry) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	var f vfs.File
+	var err error
 	err = r.do("create", name, func() error { f, err = r.FS.Create(name, category); return err })
 	return f, err
 }
 
 // Open implements vfs.FS.
-func (r *Retry) Open(name string, opts ...vfs.OpenOption) (f vfs.File, err error) {
+func (r *Retry) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+	var f vfs.File
+	var err error
 	err = r.do("open", name, func() error { f, err = r.FS.Open(name, opts...); return err })
 	return f, err
 }
 
 // OpenReadWrite implements vfs.FS.
-func (r *Retry) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (f vfs.File, err error) {
+func (r *Retry) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+	var f vfs.File
+	var err error
 	err = r.do("open", name, func() error { f, err = r.FS.OpenReadWrite(name, category, opts...); return err })
 	return f, err
 }
 
 // OpenDir implements vfs.FS.
-func (r *Retry) OpenDir(name string) (f vfs.File, err error) {
+func (r *Retry) OpenDir(name string) (vfs.File, error) {
+	var f vfs.File
+	var err error
 	err = r.do("open", name, func() error { f, err = r.FS.OpenDir(name); return err })
 	return f, err
 }
 
 // ReuseForWrite implements vfs.FS. It consists of a rename and an open. If only the open failed, the file already has its
 // new name.
-func (r *Retry) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (f vfs.File, err error) {
+func (r *Retry) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	var f vfs.File
+	var err error
 	err = r.do("reuse", newname, func() error {
 		f, err = r.FS.ReuseForWrite(oldname, newname, category)
 		if exhausted(err) {
@@ -108,7 +118,9 @@ func (r *Retry) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCat
 }
 
 // Lock implements vfs.FS.
-func (r *Retry) Lock(name string) (lock io.Closer, err error) {
+func (r *Retry) Lock(name string) (io.Closer, error) {
+	var lock io.Closer
+	var err error
 	err = r.do("lock", name, func() error { lock, err = r.FS.Lock(name); return err })
 	return lock, err
 }

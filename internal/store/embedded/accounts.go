@@ -26,7 +26,8 @@ func (s *Store) CreateBusiness(ctx context.Context, b esh3ar.Business) error {
 }
 
 // Business implements esh3ar.AccountStore.
-func (s *Store) Business(_ context.Context, id esh3ar.BusinessID) (b esh3ar.Business, err error) {
+func (s *Store) Business(_ context.Context, id esh3ar.BusinessID) (esh3ar.Business, error) {
+	var b esh3ar.Business
 	v, err := s.acquireView()
 	if err != nil {
 		return b, err
@@ -73,7 +74,8 @@ func (s *Store) RevokeKey(ctx context.Context, business esh3ar.BusinessID, id es
 }
 
 // KeyByHash implements esh3ar.AccountStore.
-func (s *Store) KeyByHash(_ context.Context, hash esh3ar.KeyHash) (k esh3ar.APIKey, err error) {
+func (s *Store) KeyByHash(_ context.Context, hash esh3ar.KeyHash) (esh3ar.APIKey, error) {
+	var k esh3ar.APIKey
 	v, err := s.acquireView()
 	if err != nil {
 		return k, err

@@ -67,7 +67,9 @@ func checkCalls(calls []*esh3ar.Call) (size int, err error) {
 
 // appendCall stages one call, unless its idempotency key is known. An error means that a read failed. The committer then
 // fails the whole batch, so a call is never stored in part.
-func (st *stagedBatch) appendCall(call *esh3ar.Call) (answer esh3ar.Answer, err error) {
+func (st *stagedBatch) appendCall(call *esh3ar.Call) (esh3ar.Answer, error) {
+	var answer esh3ar.Answer
+	var err error
 	var scope idemScope
 	var known *idemRow
 	if call.Key != nil {

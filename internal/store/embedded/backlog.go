@@ -10,7 +10,8 @@ import (
 )
 
 // Backlog implements esh3ar.BacklogCounter. It walks keys only, not rows.
-func (s *Store) Backlog(ctx context.Context, most int) (b esh3ar.Backlog, err error) {
+func (s *Store) Backlog(ctx context.Context, most int) (esh3ar.Backlog, error) {
+	var b esh3ar.Backlog
 	v, err := s.acquireView()
 	if err != nil {
 		return b, err
@@ -30,7 +31,8 @@ func (s *Store) Backlog(ctx context.Context, most int) (b esh3ar.Backlog, err er
 }
 
 // countKeys counts the keys of a type, up to most.
-func countKeys(ctx context.Context, v *view, kind byte, most int) (n int, err error) {
+func countKeys(ctx context.Context, v *view, kind byte, most int) (int, error) {
+	var n int
 	it, err := v.snapshot.NewIter(&pebble.IterOptions{LowerBound: []byte{kind}, UpperBound: []byte{kind + 1}})
 	if err != nil {
 		return 0, readError("count", err)

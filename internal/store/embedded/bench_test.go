@@ -40,7 +40,9 @@ func benchCalls(round int) []*esh3ar.Call {
 	calls := make([]*esh3ar.Call, benchBatch)
 	for i := range calls {
 		m := newMessage(0)
-		m.Recipient, m.Priority, m.Content = esh3ar.Recipient(967770000000+(round*benchBatch+i)%4000), esh3ar.Normal, strings.Repeat("x", 100)
+		m.Recipient = esh3ar.Recipient(967770000000 + (round*benchBatch+i)%4000)
+		m.Priority = esh3ar.Normal
+		m.Content = strings.Repeat("x", 100)
 		calls[i] = one(m)[0]
 	}
 	return calls

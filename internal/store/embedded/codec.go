@@ -43,7 +43,8 @@ func (p location) append(dst []byte) []byte {
 	return dst
 }
 
-func decodeLocation(row []byte) (p location, err error) {
+func decodeLocation(row []byte) (location, error) {
+	var p location
 	r := newReader(row)
 	p.business.UUID = r.UUID()
 	p.recipient = esh3ar.Recipient(r.Uint64())
@@ -78,11 +79,14 @@ func appendBody(dst []byte, m *esh3ar.Message, seq esh3ar.Seq) []byte {
 }
 
 // decodeBody decodes a body. recipient and seq come from its key; if seq is zero, the row contains the recipient.
-func decodeBody(row []byte, recipient esh3ar.Recipient, seq esh3ar.Seq) (m esh3ar.Message, err error) {
+func decodeBody(row []byte, recipient esh3ar.Recipient, seq esh3ar.Seq) (esh3ar.Message, error) {
+	var m esh3ar.Message
 	r := newReader(row)
 	m.ID.UUID = r.UUID()
 	m.Business.UUID = r.UUID()
-	m.Recipient, m.Seq, m.Priority = recipient, seq, esh3ar.Priority(r.Byte())
+	m.Recipient = recipient
+	m.Seq = seq
+	m.Priority = esh3ar.Priority(r.Byte())
 	m.SendAt, m.ExpiresAt = esh3ar.Time(r.Varint()), esh3ar.Time(r.Varint())
 	m.From, m.Subject, m.Content, m.CorrelationID = r.Text(), r.Text(), r.Text(), r.Text()
 	m.Metadata = r.Texts()
@@ -141,7 +145,8 @@ func (k *idemRow) append(dst []byte) []byte {
 	return dst
 }
 
-func decodeIdem(row []byte) (k idemRow, err error) {
+func decodeIdem(row []byte) (idemRow, error) {
+	var k idemRow
 	r := newReader(row)
 	copy(k.fingerprint[:], r.Bytes(32))
 	k.expires = esh3ar.Time(r.Varint())

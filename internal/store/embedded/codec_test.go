@@ -12,7 +12,8 @@ import (
 func FuzzDecode(f *testing.F) {
 	m := &esh3ar.Message{ID: esh3ar.NewMessageID(), Recipient: 1, Content: "x", Metadata: map[string]string{"a": "b"}}
 	f.Add(appendBody(nil, m, 1))
-	m.TTL, m.SendAt = time.Minute, 7
+	m.TTL = time.Minute
+	m.SendAt = 7
 	f.Add(appendBody(nil, m, 0))
 	done := lifecycle.First(m.ID, false)
 	done.List = append(done.List, lifecycle.Step{Life: 1, Status: esh3ar.Failed, At: 5, Reason: "r"})

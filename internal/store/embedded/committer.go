@@ -135,7 +135,10 @@ func (c *committer) updateCaches(st *stagedBatch) {
 		c.counters[r] = seq
 	}
 	for _, s := range st.updateOrder {
-		s.stored, s.attemptCounted, s.discarded, s.movedBody = s.state(), false, false, nil
+		s.stored = s.state()
+		s.attemptCounted = false
+		s.discarded = false
+		s.movedBody = nil
 		if s.purged || s.Stage().Status.Ends() {
 			c.cache.remove(s.id)
 		}

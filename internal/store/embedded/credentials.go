@@ -90,7 +90,8 @@ type revocationRow struct {
 	At      esh3ar.Time
 }
 
-func parseRevocation(key, row []byte) (r esh3ar.Revocation, err error) {
+func parseRevocation(key, row []byte) (esh3ar.Revocation, error) {
+	var r esh3ar.Revocation
 	var rest revocationRow
 	if err := json.Unmarshal(row, &rest); err != nil || len(key) < 9 {
 		return r, fmt.Errorf("row %x: %w", key, codec.ErrDamaged)
@@ -139,7 +140,8 @@ func (s *Store) DeleteRevocations(ctx context.Context, before esh3ar.Time) (more
 }
 
 // oldRevocations returns up to forgetStep revocations made before the given time.
-func (s *Store) oldRevocations(before esh3ar.Time) (old []esh3ar.Revocation, err error) {
+func (s *Store) oldRevocations(before esh3ar.Time) ([]esh3ar.Revocation, error) {
+	var old []esh3ar.Revocation
 	v, err := s.acquireView()
 	if err != nil {
 		return nil, err

@@ -54,13 +54,15 @@ func deadLetterBounds(q *esh3ar.DeadLetterQuery) (lower, upper []byte, err error
 	return lower, upper, nil
 }
 
-func deadLetters(v *view, q *esh3ar.DeadLetterQuery, lower, upper []byte) (page esh3ar.ListPage, err error) {
+func deadLetters(v *view, q *esh3ar.DeadLetterQuery, lower, upper []byte) (esh3ar.ListPage, error) {
+	var page esh3ar.ListPage
 	it, err := v.snapshot.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return page, err
 	}
 	defer it.Close()
-	walked, last := 0, ""
+	walked := 0
+	last := ""
 	for valid := it.Last(); valid; valid = it.Prev() {
 		walked++
 		if len(page.Records) >= q.Limit || walked > walkLimit {

@@ -52,7 +52,8 @@ func (s *Store) Events(_ context.Context, q esh3ar.EventQuery) (esh3ar.EventPage
 	return page, nil
 }
 
-func events(v *view, q *esh3ar.EventQuery, from uint64) (page esh3ar.EventPage, err error) {
+func events(v *view, q *esh3ar.EventQuery, from uint64) (esh3ar.EventPage, error) {
+	var page esh3ar.EventPage
 	page.Next = q.After
 	if from == math.MaxUint64 {
 		return page, nil

@@ -26,7 +26,8 @@ func (e *eventRow) append(dst []byte) []byte {
 	return codec.AppendText(binary.AppendVarint(dst, int64(e.At)), e.Reason)
 }
 
-func decodeEvent(row []byte) (e eventRow, err error) {
+func decodeEvent(row []byte) (eventRow, error) {
+	var e eventRow
 	r := newReader(row)
 	e.id.UUID, e.business.UUID = r.UUID(), r.UUID()
 	e.recipient, e.seq = esh3ar.Recipient(r.Uvarint()), esh3ar.Seq(r.Uvarint())

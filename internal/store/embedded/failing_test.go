@@ -80,7 +80,8 @@ type outcome struct {
 }
 
 // scenario writes until a call fails. Later calls must be rejected, so it continues to the end.
-func scenario(t *testing.T, fs vfs.FS) (r outcome) {
+func scenario(t *testing.T, fs vfs.FS) outcome {
+	var r outcome
 	ctx := context.Background()
 	s, err := embedded.Open("data", smallOptions(fs))
 	if err != nil {

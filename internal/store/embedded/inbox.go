@@ -61,7 +61,8 @@ type laneReader struct {
 	full     bool // page is full; a message of a lower lane would overtake, so lower lanes are not read
 }
 
-func (l *laneReader) open() (err error) {
+func (l *laneReader) open() error {
+	var err error
 	if l.it == nil {
 		lower := appendUint64([]byte{undeliveredKey}, uint64(l.query.Recipient))
 		l.it, err = l.view.snapshot.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: successor(lower)})

@@ -84,7 +84,9 @@ func expiredMessages(v *view, served *esh3ar.RetentionCutoffs, lower []byte, lim
 }
 
 // parseList parses a row of the listing index.
-func parseList(key, row []byte) (where location, id esh3ar.MessageID, err error) {
+func parseList(key, row []byte) (location, esh3ar.MessageID, error) {
+	var where location
+	var id esh3ar.MessageID
 	if len(key) != 33 || len(row) != 16 {
 		return where, id, fmt.Errorf("listing row %x: %w", key, codec.ErrDamaged)
 	}

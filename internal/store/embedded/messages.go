@@ -138,13 +138,15 @@ func listBounds(q esh3ar.ListQuery) (lower, upper []byte, err error) {
 	return lower, upper, nil
 }
 
-func list(v *view, q esh3ar.ListQuery, lower, upper []byte) (page esh3ar.ListPage, err error) {
+func list(v *view, q esh3ar.ListQuery, lower, upper []byte) (esh3ar.ListPage, error) {
+	var page esh3ar.ListPage
 	it, err := v.snapshot.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return page, err
 	}
 	defer it.Close()
-	walked, last := 0, ""
+	walked := 0
+	last := ""
 	for valid := it.Last(); valid; valid = it.Prev() {
 		walked++
 		if len(page.Records) >= q.Limit || walked > walkLimit {

@@ -20,7 +20,8 @@ func (s *Store) PutPlan(ctx context.Context, p esh3ar.Plan) error {
 }
 
 // Plans implements esh3ar.PlanStore.
-func (s *Store) Plans(context.Context) (plans []esh3ar.Plan, err error) {
+func (s *Store) Plans(context.Context) ([]esh3ar.Plan, error) {
+	var plans []esh3ar.Plan
 	v, err := s.acquireView()
 	if err != nil {
 		return nil, err
@@ -87,7 +88,8 @@ func (st *stagedBatch) planInUse(name string) (used bool, err error) {
 }
 
 // BusinessesWithPlan implements esh3ar.PlanStore.
-func (s *Store) BusinessesWithPlan(_ context.Context, plan string) (ids []esh3ar.BusinessID, err error) {
+func (s *Store) BusinessesWithPlan(_ context.Context, plan string) ([]esh3ar.BusinessID, error) {
+	var ids []esh3ar.BusinessID
 	v, err := s.acquireView()
 	if err != nil {
 		return nil, err
@@ -171,7 +173,8 @@ func readUsage(row []byte, u *esh3ar.Usage) error {
 }
 
 // Usage implements esh3ar.UsageStore.
-func (s *Store) Usage(_ context.Context, business esh3ar.BusinessID, first, last esh3ar.Day) (days []esh3ar.Usage, err error) {
+func (s *Store) Usage(_ context.Context, business esh3ar.BusinessID, first, last esh3ar.Day) ([]esh3ar.Usage, error) {
+	var days []esh3ar.Usage
 	v, err := s.acquireView()
 	if err != nil {
 		return nil, err
@@ -194,7 +197,7 @@ func (s *Store) Usage(_ context.Context, business esh3ar.BusinessID, first, last
 
 // scan calls each with the rows from lower up to, but not including, upper. The slices are valid only during the call. scan
 // stops at the first error.
-func scan(src pebble.Reader, lower, upper []byte, each func(key, row []byte) error) (err error) {
+func scan(src pebble.Reader, lower, upper []byte, each func(key, row []byte) error) error {
 	it, err := src.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return err

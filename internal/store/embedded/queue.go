@@ -157,7 +157,9 @@ func (q *queue) poll(group []*request) (taken []*request, wait time.Duration, do
 	}
 	group = append(group, q.mu.waiting...)
 	clear(q.mu.waiting)
-	q.mu.waiting, q.mu.urgent, q.mu.changes = q.mu.waiting[:0], 0, 0
+	q.mu.waiting = q.mu.waiting[:0]
+	q.mu.urgent = 0
+	q.mu.changes = 0
 	for _, r := range group {
 		q.room.Release(r.size)
 	}

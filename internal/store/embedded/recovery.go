@@ -23,7 +23,8 @@ func (s *Store) Recovery() Recovery { return s.recovery }
 
 // reportWALs reports the WAL files before they are replayed. Errors are ignored: the report is informational, and Pebble
 // meets the same errors next.
-func reportWALs(disk vfs.FS, dir string) (r Recovery) {
+func reportWALs(disk vfs.FS, dir string) Recovery {
+	var r Recovery
 	names, err := disk.List(dir)
 	if err != nil {
 		return r

@@ -88,5 +88,5 @@ func TestRecovery_LargeStore_ReplaysBoundedWAL(t *testing.T) {
 	if count, err := strconv.ParseUint(stored, 10, 64); err != nil || r.Events < count {
 		t.Errorf("%s messages were stored, got %d events, %v", stored, r.Events, err)
 	}
-	t.Logf("%s messages: opened in %s, %d WAL files, %d MiB", stored, r.Took, r.WALs, r.WALBytes>>20)
+	t.Logf("%s messages: opened in %s, %d WAL files, %d MiB", stored, r.Took, r.WALs, r.WALBytes/(1<<20))
 }

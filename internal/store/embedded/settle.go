@@ -92,7 +92,9 @@ func (st *stagedBatch) settle(c *esh3ar.Change) (esh3ar.Settled, error) {
 		if err != nil {
 			return result, err
 		}
-		result.Recipient, result.Seq, result.Progress = s.recipient, s.seq, s.Progress(sendAt)
+		result.Recipient = s.recipient
+		result.Seq = s.seq
+		result.Progress = s.Progress(sendAt)
 	}
 	return result, st.endTask(c.Task)
 }

@@ -43,7 +43,9 @@ func Open(dir string, opts Options) (*Store, error) {
 	opts = opts.withDefaults(dir)
 	s := &Store{opts: opts, dir: dir, queue: newQueue(opts.SettleLinger)}
 	s.fault = diskguard.NewFault(s.queue.close)
-	s.damage.Kind, s.damage.Dir, s.damage.Log = "store", dir, s.opts.Log
+	s.damage.Kind = "store"
+	s.damage.Dir = dir
+	s.damage.Log = s.opts.Log
 	s.gauge = diskguard.Gauge{FS: opts.FS, Now: opts.Now, Dir: dir, Reserve: opts.Reserve, Log: opts.Log}
 	opened := make(chan error, 1)
 	go func() { opened <- s.open() }() // after a fault, the goroutine that met it blocks forever; that must not be Open's caller
@@ -140,7 +142,8 @@ func lastEvent(db interface {
 // Close rejects new requests, commits the queued ones, waits for running readers, and closes the database. After a fault,
 // Close leaves the database open and its directory locked: Pebble cannot be closed then, and the process is expected to
 // exit.
-func (s *Store) Close() (err error) {
+func (s *Store) Close() error {
+	var err error
 	s.closeOnce.Do(func() {
 		s.queue.close()
 		closed := make(chan error, 1)

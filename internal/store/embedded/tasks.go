@@ -26,7 +26,8 @@ func (s *Store) Claim(_ context.Context, lease time.Duration, limit int) ([]esh3
 	return tasks, nil
 }
 
-func (s *Store) claim(v *view, now, until time.Time, limit int) (tasks []esh3ar.Task, err error) {
+func (s *Store) claim(v *view, now, until time.Time, limit int) ([]esh3ar.Task, error) {
+	var tasks []esh3ar.Task
 	it, err := v.snapshot.NewIter(&pebble.IterOptions{
 		LowerBound: []byte{taskKey}, UpperBound: appendTask(nil, esh3ar.TimeOf(now)+1, 0, esh3ar.MessageID{}),
 	})

@@ -216,7 +216,9 @@ func rowName(key []byte) string {
 
 // withMessage returns the finding with the message it is about.
 func withMessage(f esh3ar.Finding, m *esh3ar.Message) esh3ar.Finding {
-	f.Message, f.Recipient, f.Seq = m.ID, m.Recipient, m.Seq
+	f.Message = m.ID
+	f.Recipient = m.Recipient
+	f.Seq = m.Seq
 	return f
 }
 

@@ -54,7 +54,9 @@ func (w *verification) event(src verifySource, key, row []byte) []fault {
 		return unreadable("event_damaged", key, codec.ErrDamaged)
 	}
 	f := finding("event_wrong", key, "version %d, %s of life %d, does not match the message's history", event.version, event.Status, event.Life)
-	f.Message, f.Recipient, f.Seq = event.id, event.recipient, event.seq
+	f.Message = event.id
+	f.Recipient = event.recipient
+	f.Seq = event.seq
 	where, ok, err := readLocation(src, event.id)
 	if err != nil || !ok {
 		return nil
@@ -120,7 +122,8 @@ func (w *verification) countEvents(buckets map[int]bool) (map[esh3ar.MessageID]m
 
 // unloggedSteps returns the steps of a message that have no event or several. A repair appends a missing event to the end of the
 // log.
-func (w *verification) unloggedSteps(src verifySource, key, row []byte, buckets map[int]bool, seen map[esh3ar.MessageID]map[uint32]int) (faults []fault) {
+func (w *verification) unloggedSteps(src verifySource, key, row []byte, buckets map[int]bool, seen map[esh3ar.MessageID]map[uint32]int) []fault {
+	var faults []fault
 	m, broken := bodyOf(key, row)
 	if broken != nil || !buckets[w.events.bucket(m.ID)] {
 		return nil

@@ -19,7 +19,9 @@ func checkID(src verifySource, key, row []byte) []fault {
 	}
 	id := esh3ar.MessageID{UUID: [16]byte(key[1:])}
 	f := finding("body_missing", key, "the id leads to +%d/%d, which has no body", where.recipient, where.seq)
-	f.Message, f.Recipient, f.Seq = id, where.recipient, where.seq
+	f.Message = id
+	f.Recipient = where.recipient
+	f.Seq = where.seq
 	m, ok, err := readBody(src, where.recipient, where.seq, id)
 	if err != nil && !errors.Is(err, codec.ErrDamaged) || err == nil && ok && m.ID == id {
 		return nil
@@ -42,10 +44,10 @@ func checkSteps(src verifySource, key, row []byte) []fault {
 		r, seq = esh3ar.Recipient(binary.BigEndian.Uint64(key[1:])), esh3ar.Seq(binary.BigEndian.Uint64(key[9:]))
 	}
 	m, ok, err := readBody(src, r, seq, id)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil
-	case !ok:
+	}
+	if !ok {
 		return []fault{{Finding: finding("steps_orphaned", key, "the message of these steps does not exist"), quarantine: [][]byte{bytes.Clone(key)}}}
 	}
 	if _, err := decodeSteps(row, m.ID, !m.SendAt.IsZero()); err != nil {
@@ -64,7 +66,9 @@ func checkUndelivered(src verifySource, key, _ []byte) []fault {
 		return nil
 	}
 	f := finding("undelivered_stale", key, "no undelivered message has this seq")
-	f.Message, f.Recipient, f.Seq = record.ID, r, seq
+	f.Message = record.ID
+	f.Recipient = r
+	f.Seq = seq
 	if ok && record.Priority == p && !record.Status.Ends() {
 		return nil
 	}

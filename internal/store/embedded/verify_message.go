@@ -103,7 +103,8 @@ func checkTransitions(key []byte, m *esh3ar.Message, done *lifecycle.Steps) []fa
 }
 
 // checkIndexes checks the index rows that a message in its current state must have.
-func checkIndexes(src verifySource, key []byte, m *esh3ar.Message, done *lifecycle.Steps) (faults []fault) {
+func checkIndexes(src verifySource, key []byte, m *esh3ar.Message, done *lifecycle.Steps) []fault {
+	var faults []fault
 	want := func(check string, row rowWrite, detail string) {
 		if got, err := getRow(src, row.key); err == nil && got == nil {
 			faults = append(faults, fault{Finding: withMessage(finding(check, row.key, "%s", detail), m), set: []rowWrite{row}})

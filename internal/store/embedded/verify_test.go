@@ -72,7 +72,8 @@ func (p *fixture) settleTo(id esh3ar.MessageID, statuses ...esh3ar.Status) {
 	}
 }
 
-func (p *fixture) verify(repair bool) (found []esh3ar.Finding, survey esh3ar.VerifyReport) {
+func (p *fixture) verify(repair bool) ([]esh3ar.Finding, esh3ar.VerifyReport) {
+	var found []esh3ar.Finding
 	p.Helper()
 	survey, err := p.Verify(p.Context(), repair, func(f esh3ar.Finding) { found = append(found, f) })
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 
 // CountWaiting implements esh3ar.WaitingCounter. The undelivered index does not contain the business, so each message costs a
 // read of its body.
-func (s *Store) CountWaiting(ctx context.Context, q esh3ar.WaitingQuery) (n int, err error) {
+func (s *Store) CountWaiting(ctx context.Context, q esh3ar.WaitingQuery) (int, error) {
+	var n int
 	v, err := s.acquireView()
 	if err != nil {
 		return 0, err

@@ -94,7 +94,11 @@ func (s *Steps) Progress(scheduled esh3ar.Time) esh3ar.Progress {
 	p := esh3ar.Progress{Version: uint32(len(s.List)), Attempts: s.Attempts, ScheduledAt: scheduled}
 	for _, st := range s.List {
 		if st.Life > p.Life { // a new life starts without results
-			p.SentAt, p.DeliveredAt, p.ReadAt, p.EndedAt, p.Reason = 0, 0, 0, 0, ""
+			p.SentAt = 0
+			p.DeliveredAt = 0
+			p.ReadAt = 0
+			p.EndedAt = 0
+			p.Reason = ""
 		}
 		p.Stage = esh3ar.Stage{Life: st.Life, Status: st.Status}
 		switch st.Status {

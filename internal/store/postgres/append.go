@@ -325,7 +325,8 @@ type appendResult struct {
 	seqs     []*int64
 }
 
-func decodeAppend(fields [][]byte) (r appendResult, err error) {
+func decodeAppend(fields [][]byte) (appendResult, error) {
+	var r appendResult
 	if len(fields) != 3 {
 		return r, fmt.Errorf("append_calls returned %d fields, want 3", len(fields))
 	}

@@ -13,8 +13,9 @@ var countBacklog = statement{"backlog", `SELECT (SELECT count(*) FROM (SELECT FR
 	(SELECT count(*) FROM (SELECT FROM dead_letters LIMIT $1) d)`}
 
 // Backlog implements esh3ar.BacklogCounter.
-func (s *Store) Backlog(ctx context.Context, most int) (b esh3ar.Backlog, err error) {
-	err = s.query(ctx, countBacklog, func(rows pgx.Rows) error { return rows.Scan(&b.Undelivered, &b.Scheduled, &b.DeadLetters) }, most)
+func (s *Store) Backlog(ctx context.Context, most int) (esh3ar.Backlog, error) {
+	var b esh3ar.Backlog
+	err := s.query(ctx, countBacklog, func(rows pgx.Rows) error { return rows.Scan(&b.Undelivered, &b.Scheduled, &b.DeadLetters) }, most)
 	if err != nil {
 		return b, readError("count backlog", err)
 	}

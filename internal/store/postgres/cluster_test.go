@@ -93,8 +93,10 @@ func writeOne(ctx context.Context, s *postgres.Store, business esh3ar.BusinessID
 }
 
 // follow reads the log until done is closed and the end is reached.
-func follow(t *testing.T, s *postgres.Store, done <-chan struct{}) (read []esh3ar.LogEntry) {
-	position, over := esh3ar.Position(""), false
+func follow(t *testing.T, s *postgres.Store, done <-chan struct{}) []esh3ar.LogEntry {
+	var read []esh3ar.LogEntry
+	position := esh3ar.Position("")
+	over := false
 	for {
 		page, err := s.Events(t.Context(), esh3ar.EventQuery{After: position, Limit: 50})
 		if err != nil {

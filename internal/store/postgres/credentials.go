@@ -42,8 +42,9 @@ func (s *Store) RevokeTokens(ctx context.Context, r esh3ar.Revocation) (version 
 }
 
 // RevokedTokens implements esh3ar.CredentialStore.
-func (s *Store) RevokedTokens(ctx context.Context, after uint64, limit int) (all []esh3ar.Revocation, err error) {
-	err = s.query(ctx, readRevoked, func(rows pgx.Rows) error {
+func (s *Store) RevokedTokens(ctx context.Context, after uint64, limit int) ([]esh3ar.Revocation, error) {
+	var all []esh3ar.Revocation
+	err := s.query(ctx, readRevoked, func(rows pgx.Rows) error {
 		all = append(all, esh3ar.Revocation{})
 		r := &all[len(all)-1]
 		return rows.Scan(&r.Recipient, &r.Device, &r.Version, &r.At)

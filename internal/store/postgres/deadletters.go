@@ -12,7 +12,8 @@ var readDeadLetters = statement{"dead_letters", `SELECT ` + recordColumns + ` FR
 	WHERE d.business = $1 AND d.failed_at >= $2 AND (d.failed_at, d.id) < ($3, $4) ORDER BY d.failed_at DESC, d.id DESC LIMIT $5`}
 
 // DeadLetters implements esh3ar.DeadLetters.
-func (s *Store) DeadLetters(ctx context.Context, q esh3ar.DeadLetterQuery) (page esh3ar.ListPage, err error) {
+func (s *Store) DeadLetters(ctx context.Context, q esh3ar.DeadLetterQuery) (esh3ar.ListPage, error) {
+	var page esh3ar.ListPage
 	until, before, err := deadLetterBound(&q)
 	if err != nil {
 		return page, err

@@ -36,12 +36,13 @@ type positionEvents struct {
 }
 
 // readPositions reads positions from from on until they contain the given number of events. The last position is complete.
-func (s *Store) readPositions(ctx context.Context, from int64, events int) (groups []positionEvents, err error) {
+func (s *Store) readPositions(ctx context.Context, from int64, events int) ([]positionEvents, error) {
+	var groups []positionEvents
 	read := readEvents
 	if faultinject.Is(faultinject.LogPastRunning) {
 		read.sql = strings.Replace(read.sql, "pg_snapshot_xmin(pg_current_snapshot())::text::bigint", "9223372036854775807", 1)
 	}
-	err = s.query(ctx, read, func(rows pgx.Rows) error {
+	err := s.query(ctx, read, func(rows pgx.Rows) error {
 		var pos int64
 		var rest []byte
 		if err := rows.Scan(&pos, &rest); err != nil {
@@ -62,7 +63,8 @@ func (s *Store) readPositions(ctx context.Context, from int64, events int) (grou
 }
 
 // Events implements esh3ar.EventLog.
-func (s *Store) Events(ctx context.Context, q esh3ar.EventQuery) (page esh3ar.EventPage, err error) {
+func (s *Store) Events(ctx context.Context, q esh3ar.EventQuery) (esh3ar.EventPage, error) {
+	var page esh3ar.EventPage
 	from, err := parsePosition(q.After)
 	if err != nil {
 		return page, err

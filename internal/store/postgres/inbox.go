@@ -17,7 +17,8 @@ const recordColumns = `m.id, m.recipient, m.business, m.lane, m.sender, m.subjec
 	coalesce(m.seq, 0), m.expires_at, m.steps`
 
 // scanRecord decodes a row of recordColumns.
-func scanRecord(rows pgx.Rows) (r esh3ar.Record, err error) {
+func scanRecord(rows pgx.Rows) (esh3ar.Record, error) {
+	var r esh3ar.Record
 	var ttl int64
 	var steps []byte
 	if err := rows.Scan((*[16]byte)(&r.ID.UUID), &r.Recipient, (*[16]byte)(&r.Business.UUID), &r.Priority, &r.From, &r.Subject, &r.Content, &r.CorrelationID,
@@ -60,17 +61,20 @@ LEFT JOIN messages m ON m.id = w.id AND m.recipient = w.recipient
 ORDER BY w.nth, w.seq LIMIT $6`}
 
 // Pending implements esh3ar.InboxReader.
-func (s *Store) Pending(ctx context.Context, q esh3ar.InboxQuery) (page esh3ar.InboxPage, err error) {
+func (s *Store) Pending(ctx context.Context, q esh3ar.InboxQuery) (esh3ar.InboxPage, error) {
+	var page esh3ar.InboxPage
 	var after [esh3ar.Priorities]int64
 	page.Ended = true
 	for p := range after {
 		after[p] = int8Of(q.After[p])
 		if q.Skip[p] {
-			after[p], page.Ended = math.MaxInt64, false
+			after[p] = math.MaxInt64
+			page.Ended = false
 		}
 	}
-	size, over := 0, false
-	err = s.query(ctx, readPending, func(rows pgx.Rows) error {
+	size := 0
+	over := false
+	err := s.query(ctx, readPending, func(rows pgx.Rows) error {
 		// The second column is false if the row contains the counter only.
 		if found := rows.RawValues()[1]; len(found) == 1 && found[0] == 0 {
 			return rows.Scan(append([]any{&page.Counter}, make([]any, len(rows.FieldDescriptions())-1)...)...)
@@ -180,7 +184,9 @@ func (s *Store) Queued(ctx context.Context, before esh3ar.Time, next string, lim
 			return err
 		}
 		if queued != nil && *queued && ref.ID.CreatedAt() < before {
-			ref.Recipient, ref.Seq, ref.Life = esh3ar.Recipient(recipient), esh3ar.Seq(seq), esh3ar.Life(*life)
+			ref.Recipient = esh3ar.Recipient(recipient)
+			ref.Seq = esh3ar.Seq(seq)
+			ref.Life = esh3ar.Life(*life)
 			refs = append(refs, ref)
 		}
 		return nil

@@ -72,10 +72,12 @@ func (s *Store) KnownKey(ctx context.Context, business esh3ar.BusinessID, key *e
 }
 
 // receipts are the answer of a call, from the columns of its key.
-func receipts(ids [][16]byte, seqs, recipients []int64, correlations []string) (all []esh3ar.Receipt) {
+func receipts(ids [][16]byte, seqs, recipients []int64, correlations []string) []esh3ar.Receipt {
+	var all []esh3ar.Receipt
 	for i := range ids {
 		r := esh3ar.Receipt{Seq: esh3ar.Seq(seqs[i]), Status: esh3ar.Queued, Recipient: esh3ar.Recipient(recipients[i]), CorrelationID: correlations[i]}
-		if r.ID.UUID = ids[i]; r.Seq == 0 {
+		r.ID.UUID = ids[i]
+		if r.Seq == 0 {
 			r.Status = esh3ar.Scheduled
 		}
 		all = append(all, r)

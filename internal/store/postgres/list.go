@@ -18,7 +18,8 @@ var readList = statement{"list", `SELECT ` + recordColumns + ` FROM messages m
 const listBatch = 500
 
 // List implements esh3ar.MessageReader.
-func (s *Store) List(ctx context.Context, q esh3ar.ListQuery) (page esh3ar.ListPage, err error) {
+func (s *Store) List(ctx context.Context, q esh3ar.ListQuery) (esh3ar.ListPage, error) {
+	var page esh3ar.ListPage
 	lower, upper, err := idRange(q.From, q.Until)
 	if err != nil {
 		return page, err
@@ -67,10 +68,9 @@ func idRange(from, until esh3ar.Time) (lower, upper [16]byte, err error) {
 	if from > 0 {
 		binary.BigEndian.PutUint64(lower[:], uint64(from)<<16)
 	}
-	switch {
-	case until == 0:
+	if until == 0 {
 		upper = [16]byte(slices.Repeat([]byte{0xff}, 16))
-	case until > 0: // before 1970: no id is that old
+	} else if until > 0 { // before 1970: no id is that old
 		binary.BigEndian.PutUint64(upper[:], uint64(until)<<16)
 	}
 	return lower, upper, nil

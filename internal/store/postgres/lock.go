@@ -7,7 +7,7 @@ import (
 
 // Lock acquires a lock shared by all nodes. It waits until ctx ends. The server releases the lock when the connection of
 // this node ends.
-func (s *Store) Lock(ctx context.Context, name string) (unlock func() error, err error) {
+func (s *Store) Lock(ctx context.Context, name string) (func() error, error) {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return nil, readError("lock", err)

@@ -45,8 +45,9 @@ func (s *Store) Progresses(ctx context.Context, refs []esh3ar.MessageRef) ([]esh
 var readHistory = statement{"history", `SELECT m.recipient, m.business, m.correlation_id, m.metadata, m.send_at <> 0, m.steps FROM messages m WHERE m.id = $1`}
 
 // History implements esh3ar.MessageReader.
-func (s *Store) History(ctx context.Context, id esh3ar.MessageID) (events []esh3ar.Event, err error) {
-	err = s.query(ctx, readHistory, func(rows pgx.Rows) error {
+func (s *Store) History(ctx context.Context, id esh3ar.MessageID) ([]esh3ar.Event, error) {
+	var events []esh3ar.Event
+	err := s.query(ctx, readHistory, func(rows pgx.Rows) error {
 		m := row{id: id}
 		var correlation string
 		var metadata map[string]string

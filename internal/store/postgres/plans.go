@@ -31,8 +31,9 @@ func (s *Store) PutPlan(ctx context.Context, p esh3ar.Plan) error {
 }
 
 // Plans implements esh3ar.PlanStore.
-func (s *Store) Plans(ctx context.Context) (plans []esh3ar.Plan, err error) {
-	err = s.query(ctx, readPlans, func(rows pgx.Rows) error {
+func (s *Store) Plans(ctx context.Context) ([]esh3ar.Plan, error) {
+	var plans []esh3ar.Plan
+	err := s.query(ctx, readPlans, func(rows pgx.Rows) error {
 		p, err := scanPlan(rows)
 		plans = append(plans, p)
 		return err
@@ -43,8 +44,9 @@ func (s *Store) Plans(ctx context.Context) (plans []esh3ar.Plan, err error) {
 	return plans, nil
 }
 
-func scanPlan(rows pgx.Rows) (p esh3ar.Plan, err error) {
-	err = rows.Scan(&p.Name, &p.Rate, &p.Burst, &p.DailyQuota, &p.Concurrent, &p.Level, &p.Retention, &p.UpdatedAt,
+func scanPlan(rows pgx.Rows) (esh3ar.Plan, error) {
+	var p esh3ar.Plan
+	err := rows.Scan(&p.Name, &p.Rate, &p.Burst, &p.DailyQuota, &p.Concurrent, &p.Level, &p.Retention, &p.UpdatedAt,
 		&p.InboxLimit, &p.RecipientRate, &p.RecipientBurst)
 	return p, err
 }
@@ -69,8 +71,9 @@ func (s *Store) DeletePlan(ctx context.Context, name string) error {
 }
 
 // BusinessesWithPlan implements esh3ar.PlanStore.
-func (s *Store) BusinessesWithPlan(ctx context.Context, plan string) (ids []esh3ar.BusinessID, err error) {
-	err = s.query(ctx, holders, func(rows pgx.Rows) error {
+func (s *Store) BusinessesWithPlan(ctx context.Context, plan string) ([]esh3ar.BusinessID, error) {
+	var ids []esh3ar.BusinessID
+	err := s.query(ctx, holders, func(rows pgx.Rows) error {
 		ids = append(ids, esh3ar.BusinessID{})
 		return rows.Scan((*[16]byte)(&ids[len(ids)-1].UUID))
 	}, plan)

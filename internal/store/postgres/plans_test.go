@@ -61,10 +61,14 @@ func fill(t *testing.T, url string, from, to int) {
 // hotPath calls once every method that a node calls all the time.
 func hotPath(t *testing.T, s *postgres.Store) {
 	t.Helper()
-	ctx, business, r := t.Context(), esh3ar.NewBusinessID(), esh3ar.Recipient(967770000001)
+	ctx := t.Context()
+	business := esh3ar.NewBusinessID()
+	r := esh3ar.Recipient(967770000001)
 	now := esh3ar.TimeOf(time.Now())
 	plain, later, keyed := message(business, r), message(business, r), message(business, r)
-	later.SendAt, later.TTL, later.ExpiresAt = now.Add(time.Hour), time.Hour, now.Add(2*time.Hour)
+	later.SendAt = now.Add(time.Hour)
+	later.TTL = time.Hour
+	later.ExpiresAt = now.Add(2 * time.Hour)
 	calls := []*esh3ar.Call{
 		{Business: business, Messages: []*esh3ar.Message{plain, later}},
 		{Business: business, Messages: []*esh3ar.Message{keyed}, Key: &esh3ar.IdempotencyKey{Key: "k", ExpiresAt: now.Add(time.Hour)}},

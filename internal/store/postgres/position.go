@@ -21,7 +21,9 @@ func (p position) before(other position) bool {
 	return p.pos < other.pos || p.pos == other.pos && p.n < other.n
 }
 
-func parsePosition(text esh3ar.Position) (p position, err error) {
+func parsePosition(text esh3ar.Position) (position, error) {
+	var p position
+	var err error
 	if text == "" {
 		return p, nil
 	}

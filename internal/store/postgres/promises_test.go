@@ -26,7 +26,8 @@ func TestAppend_FailsAfterItsFirstCommit_SaysUnknown(t *testing.T) {
 		}}
 	}
 	drained := keyed("")
-	drained.Key, drained.Drained = nil, true
+	drained.Key = nil
+	drained.Drained = true
 	for name, c := range map[string]struct {
 		before []*esh3ar.Call
 		batch  []*esh3ar.Call

@@ -51,7 +51,9 @@ var (
 
 // Acquire implements autoscale.Lease by the database's clock. Expiry alone does not end a lease: a holder that was paused
 // keeps it until another node takes over.
-func (s *Scaling) Acquire(ctx context.Context, holder string, ttl time.Duration) (t autoscale.Term, err error) {
+func (s *Scaling) Acquire(ctx context.Context, holder string, ttl time.Duration) (autoscale.Term, error) {
+	var t autoscale.Term
+	var err error
 	read := func(rows pgx.Rows) error { t.Leader, t.Holder = true, holder; return rows.Scan(&t.Token) }
 	if err = s.store.query(ctx, renewScaling, read, holder, ttl.Milliseconds()); err != nil || t.Leader {
 		return t, err
@@ -66,8 +68,9 @@ func (s *Scaling) Acquire(ctx context.Context, holder string, ttl time.Duration)
 }
 
 // readHolder returns the current holder; empty if the lease is free.
-func (s *Scaling) readHolder(ctx context.Context) (t autoscale.Term, err error) {
-	err = s.store.query(ctx, readScaling, func(rows pgx.Rows) error { return rows.Scan(&t.Holder, &t.Token) })
+func (s *Scaling) readHolder(ctx context.Context) (autoscale.Term, error) {
+	var t autoscale.Term
+	err := s.store.query(ctx, readScaling, func(rows pgx.Rows) error { return rows.Scan(&t.Holder, &t.Token) })
 	return t, err
 }
 
@@ -120,10 +123,10 @@ func (s *Scaling) Guard(ctx context.Context, t autoscale.Term, effect func(conte
 			return nil
 		})
 	})
-	switch {
-	case isNoRows(err):
+	if isNoRows(err) {
 		return autoscale.ErrFenced
-	case err != nil:
+	}
+	if err != nil {
 		return errors.Join(fmt.Errorf("%w, or may have: %w", autoscale.ErrFenced, err), failed)
 	}
 	return failed
@@ -149,8 +152,9 @@ func (s *Scaling) Write(ctx context.Context, t autoscale.Term, e *autoscale.Entr
 }
 
 // History implements autoscale.History.
-func (s *Scaling) History(ctx context.Context, before int64, limit int) (entries []autoscale.Entry, err error) {
-	err = s.store.query(ctx, scalingHistory, func(rows pgx.Rows) error {
+func (s *Scaling) History(ctx context.Context, before int64, limit int) ([]autoscale.Entry, error) {
+	var entries []autoscale.Entry
+	err := s.store.query(ctx, scalingHistory, func(rows pgx.Rows) error {
 		var number int64
 		var text []byte
 		if err := rows.Scan(&number, &text); err != nil {

@@ -151,7 +151,9 @@ func (r *settleAttempt) decideOne(c *esh3ar.Change, i int) {
 	if m := r.rows[c.Message]; m != nil && m.after.ownedBy(c) {
 		result.Found = true
 		result.Applied = r.apply(m, c)
-		result.Recipient, result.Seq, result.Progress = m.after.recipient, m.after.seq, m.after.Progress(m.after.sendAt)
+		result.Recipient = m.after.recipient
+		result.Seq = m.after.seq
+		result.Progress = m.after.Progress(m.after.sendAt)
 		if m.enters {
 			r.awaitingSeq[i] = m // the seq is known after the commit
 		}

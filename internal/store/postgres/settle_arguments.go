@@ -10,7 +10,8 @@ import (
 
 // arguments returns the arguments of settle_messages, and the messages that get a new seq in order. It returns nil if there is nothing to
 // write.
-func (r *settleAttempt) arguments(now esh3ar.Time) (args []argument, entering []*rowUpdate) {
+func (r *settleAttempt) arguments(now esh3ar.Time) ([]argument, []*rowUpdate) {
+	var entering []*rowUpdate
 	var changed []*rowUpdate
 	for _, c := range r.order {
 		if c.changed() {

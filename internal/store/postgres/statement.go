@@ -79,7 +79,9 @@ func (s *Store) query(ctx context.Context, st statement, scan func(pgx.Rows) err
 }
 
 // exec runs a statement that returns no rows.
-func (s *Store) exec(ctx context.Context, st statement, args ...any) (tag pgconn.CommandTag, err error) {
+func (s *Store) exec(ctx context.Context, st statement, args ...any) (pgconn.CommandTag, error) {
+	var tag pgconn.CommandTag
+	var err error
 	err = s.withConn(ctx, st, func(ctx context.Context, conn *pgxpool.Conn) error {
 		tag, err = conn.Exec(ctx, st.sql, args...)
 		return err
@@ -91,7 +93,8 @@ func (s *Store) exec(ctx context.Context, st statement, args ...any) (tag pgconn
 const maxAttempts = 20
 
 // withRetry calls write until it succeeds, fails for another reason than a lost race, or the attempts are used up.
-func withRetry(ctx context.Context, write func(try int) error) (err error) {
+func withRetry(ctx context.Context, write func(try int) error) error {
+	var err error
 	for try := range maxAttempts {
 		if err = write(try); err == nil || !repeatable(err) || ctx.Err() != nil {
 			return err

@@ -14,13 +14,14 @@ import (
 var claimTasks = statement{"claim", `SELECT id, kind, due, recipient, life, lease FROM claim_tasks($1, $2, $3)`}
 
 // Claim implements esh3ar.TaskQueue. It uses the database's clock, so nodes with different clocks agree on what is due.
-func (s *Store) Claim(ctx context.Context, lease time.Duration, limit int) (tasks []esh3ar.Task, err error) {
+func (s *Store) Claim(ctx context.Context, lease time.Duration, limit int) ([]esh3ar.Task, error) {
+	var tasks []esh3ar.Task
 	var now *int64
 	if s.opts.Now != nil {
 		at := s.opts.Now().UnixMilli()
 		now = &at
 	}
-	err = s.query(ctx, claimTasks, func(rows pgx.Rows) error {
+	err := s.query(ctx, claimTasks, func(rows pgx.Rows) error {
 		var t esh3ar.Task
 		if err := rows.Scan((*[16]byte)(&t.Message.UUID), &t.Kind, &t.Due, &t.Recipient, &t.Life, &t.Lease); err != nil {
 			return err

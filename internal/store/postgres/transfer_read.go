@@ -216,7 +216,8 @@ func (g *positionEvents) sort() {
 }
 
 // decodeEntries reads a row of the event log.
-func decodeEntries(pos int64, rest []byte) (entries []lifecycle.Entry, err error) {
+func decodeEntries(pos int64, rest []byte) ([]lifecycle.Entry, error) {
+	var entries []lifecycle.Entry
 	for len(rest) > 0 {
 		e, behind, err := lifecycle.DecodeEntry(rest)
 		if err != nil {

@@ -103,9 +103,11 @@ func waitAlone(t *testing.T, step func() error) error {
 	}
 }
 
-func holdAfterNode(t *testing.T, s *Store) (alone func() error, release func(), err error) {
+func holdAfterNode(t *testing.T, s *Store) (func() error, func(), error) {
+	var alone func() error
+	var release func()
 	t.Helper()
-	err = waitAlone(t, func() error {
+	err := waitAlone(t, func() error {
 		look, end, err := s.Hold(t.Context())
 		if err == nil {
 			alone, release = func() error { return look(t.Context()) }, end

@@ -138,7 +138,9 @@ func (w *transferWriter) message(m *transfer.Message) {
 	if len(m.Progress.List) > 1 || m.Progress.Attempts > 0 {
 		steps = m.Progress.Append(nil)
 	}
-	id, recipient, business := [16]byte(m.ID.UUID), int64(m.Recipient), [16]byte(m.Business.UUID)
+	id := [16]byte(m.ID.UUID)
+	recipient := int64(m.Recipient)
+	business := [16]byte(m.Business.UUID)
 	w.add("messages", id, recipient, business, int16(m.Priority), m.From, m.Subject, m.Content, m.CorrelationID, metadata, int64(m.SendAt), int32(m.TTL/time.Second),
 		seq, int64(m.ExpiresAt), int32(stage.Life), int16(stage.Status), int32(m.Progress.Attempts), int32(len(m.Progress.List)), steps, m.Discarded, w.pos)
 	w.bytes += m.Size()
@@ -152,9 +154,15 @@ func (w *transferWriter) message(m *transfer.Message) {
 
 func (w *transferWriter) key(k *transfer.Key) {
 	n := len(k.Receipts)
-	ids, seqs, recipients, correlations := make([][16]byte, n), make([]int64, n), make([]int64, n), make([]string, n)
+	ids := make([][16]byte, n)
+	seqs := make([]int64, n)
+	recipients := make([]int64, n)
+	correlations := make([]string, n)
 	for i, r := range k.Receipts {
-		ids[i], seqs[i], recipients[i], correlations[i] = r.ID.UUID, int64(r.Seq), int64(r.Recipient), r.CorrelationID
+		ids[i] = r.ID.UUID
+		seqs[i] = int64(r.Seq)
+		recipients[i] = int64(r.Recipient)
+		correlations[i] = r.CorrelationID
 		w.bytes += len(r.CorrelationID)
 	}
 	w.add("idempotency_keys", [16]byte(k.Business.UUID), hex.EncodeToString(k.Sum[:]), k.Fingerprint[:], int64(k.ExpiresAt), [16]byte(k.Batch.UUID),
@@ -177,7 +185,9 @@ func (w *transferWriter) Flush(ctx context.Context) error {
 		return writeError("copy", err)
 	}
 	clear(w.rows)
-	w.events, w.held, w.bytes = w.events[:0], 0, 0
+	w.events = w.events[:0]
+	w.held = 0
+	w.bytes = 0
 	return nil
 }
 

@@ -34,7 +34,10 @@ func (s *Store) AddUsage(ctx context.Context, entries []esh3ar.Usage) ([]esh3ar.
 	}
 	indexes := make(map[dayKey]int, len(entries))
 	for i, e := range entries {
-		businesses[i], days[i], messages[i], refused[i] = [16]byte(e.Business.UUID), int32(e.Day), e.Messages, e.Refused
+		businesses[i] = [16]byte(e.Business.UUID)
+		days[i] = int32(e.Day)
+		messages[i] = e.Messages
+		refused[i] = e.Refused
 		indexes[dayKey{e.Business, e.Day}] = i
 	}
 	sums := make([]esh3ar.Usage, len(entries))
@@ -55,8 +58,9 @@ func (s *Store) AddUsage(ctx context.Context, entries []esh3ar.Usage) ([]esh3ar.
 }
 
 // Usage implements esh3ar.UsageStore.
-func (s *Store) Usage(ctx context.Context, business esh3ar.BusinessID, first, last esh3ar.Day) (days []esh3ar.Usage, err error) {
-	err = s.query(ctx, readUsage, func(rows pgx.Rows) error {
+func (s *Store) Usage(ctx context.Context, business esh3ar.BusinessID, first, last esh3ar.Day) ([]esh3ar.Usage, error) {
+	var days []esh3ar.Usage
+	err := s.query(ctx, readUsage, func(rows pgx.Rows) error {
 		days = append(days, esh3ar.Usage{Business: business})
 		u := &days[len(days)-1]
 		return rows.Scan(&u.Day, &u.Messages, &u.Refused)

@@ -140,14 +140,13 @@ func (m *walkedMessage) setProgress() func(context.Context, *pgx.Conn) error {
 // deadLetter compares a message with the dead letters.
 func (w *walk) deadLetter(m *walkedMessage) {
 	failed := m.deadLetterAt()
-	switch {
-	case failed != 0 && (m.deadLetterAtStored == nil || *m.deadLetterAtStored != int64(failed)):
+	if failed != 0 && (m.deadLetterAtStored == nil || *m.deadLetterAtStored != int64(failed)) {
 		w.finding(m.finding("dead_letter_missing", "it has failed but is missing from the dead letters"), esh3ar.Mended, func(ctx context.Context, conn *pgx.Conn) error {
 			_, err := conn.Exec(ctx, `INSERT INTO dead_letters (business, failed_at, id) SELECT business, $3, id FROM messages WHERE id = $1 AND revision = $2
 				ON CONFLICT DO NOTHING`, [16]byte(m.id.UUID), m.revision, int64(failed))
 			return err
 		})
-	case m.deadLetterAtStored != nil && *m.deadLetterAtStored != int64(failed):
+	} else if m.deadLetterAtStored != nil && *m.deadLetterAtStored != int64(failed) {
 		w.finding(m.finding("dead_letter_stray", "it is among the dead letters but has not failed"), esh3ar.SetAside, func(ctx context.Context, conn *pgx.Conn) error {
 			_, err := conn.Exec(ctx, `WITH gone AS (DELETE FROM dead_letters d USING messages m WHERE m.id = $1 AND m.revision = $2 AND d.business = m.business AND d.id = m.id RETURNING d.*)
 				INSERT INTO set_aside (source, finding, row) SELECT 'dead_letters', 'dead_letter_stray', to_jsonb(gone) FROM gone`, [16]byte(m.id.UUID), m.revision)

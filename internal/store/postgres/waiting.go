@@ -14,8 +14,9 @@ var countWaiting = statement{"waiting", `SELECT count(*) FROM (
 ) own`}
 
 // CountWaiting implements esh3ar.WaitingCounter.
-func (s *Store) CountWaiting(ctx context.Context, q esh3ar.WaitingQuery) (n int, err error) {
-	err = s.query(ctx, countWaiting, func(rows pgx.Rows) error { return rows.Scan(&n) },
+func (s *Store) CountWaiting(ctx context.Context, q esh3ar.WaitingQuery) (int, error) {
+	var n int
+	err := s.query(ctx, countWaiting, func(rows pgx.Rows) error { return rows.Scan(&n) },
 		int64(q.Recipient), int16(q.Lane), [16]byte(q.Business.UUID), q.Limit, q.Walk)
 	if err != nil {
 		return 0, readError("count undelivered messages", err)

@@ -38,7 +38,8 @@ var deadLetterTests = map[string]func(*fixture){
 			page, err := f.Store.DeadLetters(f.ctx, esh3ar.DeadLetterQuery{Business: f.business, Limit: 1, Cursor: cursor})
 			f.ok(err, "dead letters")
 			paged = append(paged, page.Records...)
-			if cursor = page.NextCursor; cursor == "" {
+			cursor = page.NextCursor
+			if cursor == "" {
 				break
 			}
 		}
@@ -130,7 +131,8 @@ var deadLetterTests = map[string]func(*fixture){
 func (f *fixture) fail(m *esh3ar.Message) {
 	f.Helper()
 	c := f.change(m, esh3ar.Failed)
-	c.Reason, c.Attempt = esh3ar.ReasonAttemptsSpent, 5
+	c.Reason = esh3ar.ReasonAttemptsSpent
+	c.Attempt = 5
 	want(f, f.settle(c)[0].Applied, true, "failed")
 }
 

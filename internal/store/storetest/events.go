@@ -65,7 +65,8 @@ var eventTests = map[string]func(*fixture){
 		m.CorrelationID, m.Metadata = "c", map[string]string{"k": "v"}
 		f.send(m)
 		c := f.change(m, esh3ar.Failed)
-		c.Reason, c.Attempt = "attempts_spent", 3
+		c.Reason = "attempts_spent"
+		c.Attempt = 3
 		f.settle(c)
 		history := f.history(m.ID)
 		for i, entry := range f.readLog("", 10) {

@@ -168,7 +168,8 @@ func queuedWalk(f *fixture) {
 			}
 			delete(wanted, ref)
 		}
-		if next = following; next == "" {
+		next = following
+		if next == "" {
 			break
 		}
 	}

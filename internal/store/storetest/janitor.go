@@ -127,7 +127,8 @@ func (f *fixture) purgeServed(served esh3ar.RetentionCutoffs, limit int) (total 
 			f.Fatalf("got %d purged messages of one call, want at most the limit", n)
 		}
 		total += n
-		if next = following; next == "" {
+		next = following
+		if next == "" {
 			return total
 		}
 	}

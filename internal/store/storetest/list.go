@@ -94,7 +94,8 @@ func (f *fixture) listAll(q esh3ar.ListQuery, between func()) []esh3ar.Record {
 			f.Fatalf("got %d records, want at most %d", len(page.Records), q.Limit)
 		}
 		records = append(records, page.Records...)
-		if q.Cursor = page.NextCursor; q.Cursor == "" {
+		q.Cursor = page.NextCursor
+		if q.Cursor == "" {
 			return records
 		}
 		if between != nil {

@@ -25,7 +25,9 @@ var planTests = map[string]func(*fixture){
 		f.ok(f.Store.PutPlan(f.ctx, small), "put")
 		f.ok(f.Store.PutPlan(f.ctx, esh3ar.Plan{Name: "golden", Rate: 1, Burst: 1}), "put a name that starts with another")
 		second := first
-		second.Rate, second.Level, second.Retention = 1, esh3ar.Basic, 0
+		second.Rate = 1
+		second.Level = esh3ar.Basic
+		second.Retention = 0
 		f.ok(f.Store.PutPlan(f.ctx, second), "put again")
 		got, err := f.Store.Plans(f.ctx)
 		f.ok(err, "plans")

@@ -146,22 +146,32 @@ func conditions(f *fixture) {
 		found   bool
 		applied bool
 	}{
-		"plain":                   {func(*esh3ar.Change) {}, true, true},
-		"by business":             {func(c *esh3ar.Change) { c.Recipient, c.Business = 0, f.business }, true, true},
-		"by both":                 {func(c *esh3ar.Change) { c.Business = f.business }, true, true},
-		"unknown":                 {func(c *esh3ar.Change) { c.Message = f.newID() }, false, false},
-		"foreign recipient":       {func(c *esh3ar.Change) { c.Recipient = bob }, false, false},
-		"foreign business":        {func(c *esh3ar.Change) { c.Recipient, c.Business = 0, stranger }, false, false},
-		"foreign business, mine":  {func(c *esh3ar.Change) { c.Business = stranger }, false, false},
-		"nobody's":                {func(c *esh3ar.Change) { c.Recipient = 0 }, false, false},
-		"this life":               {func(c *esh3ar.Change) { c.Life = 1 }, true, true},
-		"another life":            {func(c *esh3ar.Change) { c.Life = 2 }, true, false},
-		"below what it is":        {func(c *esh3ar.Change) { c.Below = esh3ar.Pending }, true, false},
-		"below what comes":        {func(c *esh3ar.Change) { c.Below = esh3ar.Sent }, true, true},
-		"attempt only":            {func(c *esh3ar.Change) { c.To, c.Attempt = 0, 1 }, true, true},
-		"attempt only, below":     {func(c *esh3ar.Change) { c.To, c.Attempt, c.Below = 0, 1, esh3ar.Pending }, true, false},
-		"attempt only, two ahead": {func(c *esh3ar.Change) { c.To, c.Attempt = 0, 2 }, true, false},
-		"nothing asked":           {func(c *esh3ar.Change) { c.To = 0 }, true, false},
+		"plain":                  {func(*esh3ar.Change) {}, true, true},
+		"by business":            {func(c *esh3ar.Change) { c.Recipient, c.Business = 0, f.business }, true, true},
+		"by both":                {func(c *esh3ar.Change) { c.Business = f.business }, true, true},
+		"unknown":                {func(c *esh3ar.Change) { c.Message = f.newID() }, false, false},
+		"foreign recipient":      {func(c *esh3ar.Change) { c.Recipient = bob }, false, false},
+		"foreign business":       {func(c *esh3ar.Change) { c.Recipient, c.Business = 0, stranger }, false, false},
+		"foreign business, mine": {func(c *esh3ar.Change) { c.Business = stranger }, false, false},
+		"nobody's":               {func(c *esh3ar.Change) { c.Recipient = 0 }, false, false},
+		"this life":              {func(c *esh3ar.Change) { c.Life = 1 }, true, true},
+		"another life":           {func(c *esh3ar.Change) { c.Life = 2 }, true, false},
+		"below what it is":       {func(c *esh3ar.Change) { c.Below = esh3ar.Pending }, true, false},
+		"below what comes":       {func(c *esh3ar.Change) { c.Below = esh3ar.Sent }, true, true},
+		"attempt only": {func(c *esh3ar.Change) {
+			c.To = 0
+			c.Attempt = 1
+		}, true, true},
+		"attempt only, below": {func(c *esh3ar.Change) {
+			c.To = 0
+			c.Attempt = 1
+			c.Below = esh3ar.Pending
+		}, true, false},
+		"attempt only, two ahead": {func(c *esh3ar.Change) {
+			c.To = 0
+			c.Attempt = 2
+		}, true, false},
+		"nothing asked": {func(c *esh3ar.Change) { c.To = 0 }, true, false},
 	} {
 		m := f.appendOne(alice)
 		f.settle(f.change(m, esh3ar.Pending))

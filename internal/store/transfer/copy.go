@@ -94,10 +94,9 @@ func kindOf(row any) string {
 func (s *Sums) Differences(other *Sums) (lines []string) {
 	for _, kind := range Kinds {
 		a, b := s.of[kind], other.of[kind]
-		switch {
-		case a.count != b.count:
+		if a.count != b.count {
 			lines = append(lines, fmt.Sprintf("%s: %d were read and %d are there", kind, a.count, b.count))
-		case a != b:
+		} else if a != b {
 			lines = append(lines, kind+": their contents differ")
 		}
 	}

@@ -94,7 +94,9 @@ func (f *filled) send(name string, r esh3ar.Recipient, change func(*esh3ar.Call,
 func (f *filled) settle(name string, r esh3ar.Recipient, changes ...esh3ar.Change) {
 	f.Helper()
 	for i := range changes {
-		changes[i].Message, changes[i].Recipient, changes[i].At = f.ids[name], r, now()-50_000+esh3ar.Time(i)
+		changes[i].Message = f.ids[name]
+		changes[i].Recipient = r
+		changes[i].At = now() - 50_000 + esh3ar.Time(i)
 	}
 	results, err := f.store.Settle(f.Context(), changes)
 	f.ok(err)
@@ -134,7 +136,9 @@ func (f *filled) messages() {
 		f.send(fmt.Sprint("waits", i), alice, func(c *esh3ar.Call, m *esh3ar.Message) {
 			m.Priority = esh3ar.Priority(i % esh3ar.Priorities)
 			if i == 2 {
-				m.Subject, m.CorrelationID, m.Metadata = "subject \u0600 <&", "order-7", map[string]string{"a": "1", "b": "\"x\""}
+				m.Subject = "subject \u0600 <&"
+				m.CorrelationID = "order-7"
+				m.Metadata = map[string]string{"a": "1", "b": "\"x\""}
 			}
 		})
 	}
@@ -159,7 +163,9 @@ func (f *filled) messages() {
 	f.settle("replayed", bob, esh3ar.Change{To: esh3ar.Queued, Replay: true})
 	f.settle("late", bob, esh3ar.Change{To: esh3ar.Delivered})
 	f.send("scheduled", bob, func(_ *esh3ar.Call, m *esh3ar.Message) {
-		m.SendAt, m.TTL, m.ExpiresAt = now().Add(time.Hour), time.Hour, now().Add(2*time.Hour)
+		m.SendAt = now().Add(time.Hour)
+		m.TTL = time.Hour
+		m.ExpiresAt = now().Add(2 * time.Hour)
 	})
 	f.send("canceled", alice, func(_ *esh3ar.Call, m *esh3ar.Message) { m.SendAt = now().Add(time.Hour) })
 	f.settle("canceled", alice, esh3ar.Change{To: esh3ar.Canceled})

@@ -107,7 +107,9 @@ func (c *Cluster) Nodes(r esh3ar.Recipient) (nodes []membership.NodeID) {
 // pass applies the configured delay and faults; every call begins with it.
 func (c *Cluster) pass(ctx context.Context) error {
 	c.mu.Lock()
-	away, hangs, slow := c.mu.away, c.mu.hangs, c.mu.slow/2
+	away := c.mu.away
+	hangs := c.mu.hangs
+	slow := c.mu.slow / 2
 	c.mu.Unlock()
 	switch {
 	case away && !hangs:

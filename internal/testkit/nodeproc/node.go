@@ -241,7 +241,8 @@ func (n *Node) ClusterKeys(ctx context.Context) ([]string, error) {
 }
 
 // ReadSecrets reads the credentials file of the data directory.
-func ReadSecrets(dataDir string) (s Secrets, err error) {
+func ReadSecrets(dataDir string) (Secrets, error) {
+	var s Secrets
 	text, err := os.ReadFile(filepath.Join(dataDir, "bootstrap.json"))
 	if err != nil {
 		return s, err

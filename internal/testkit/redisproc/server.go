@@ -87,7 +87,9 @@ func (s *Server) launch(ctx context.Context) error {
 	}
 	s.log, s.exited = &nodeproc.Output{}, make(chan struct{})
 	s.cmd = exec.Command(binary, s.args...) // ended by Kill or Stop, not by a context
-	s.cmd.Stdout, s.cmd.Stderr, s.cmd.SysProcAttr = s.log, s.log, endWithOwner()
+	s.cmd.Stdout = s.log
+	s.cmd.Stderr = s.log
+	s.cmd.SysProcAttr = endWithOwner()
 	started := make(chan error)
 	go s.own(started) // ends with the process
 	if err := <-started; err != nil {
