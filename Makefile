@@ -29,12 +29,13 @@ conformance: deps ## writes docs/signalr-conformance.md anew
 short: ## the quick loop: no outside parts
 	go test -short ./...
 
-lint: ## format, vet, staticcheck, errors, exhaustive switches, tidy modules
+lint: ## format, vet, staticcheck, errors, exhaustive switches, clarity, tidy modules
 	@test -z "$$($(TOOL) gofumpt -l $(OURS) | tee /dev/stderr)" || { echo "run: make fmt"; exit 1; }
 	go vet ./...
 	$(TOOL) staticcheck ./...
 	scripts/errorlint
 	$(TOOL) exhaustive -d ./...
+	scripts/claritylint
 	go mod tidy -diff
 
 fmt: ## format

@@ -66,6 +66,7 @@
 //	internal/torture          kill -9 again and again; torture/checker decides whether a promise was broken
 //	internal/faultinject      faults that a test build contains on purpose, to prove that tests find them
 //	internal/signalrclient    a SignalR phone in Go, for listen, bench, torture and tests
+//	internal/clarity          analyzers of make lint for code that has to be read twice
 //	internal/crashfs          a file system that loses unsynced writes
 //	internal/testkit/…        real servers and nodes as child processes, a fault proxy, a simulated cluster, hostile clients
 //

@@ -32,6 +32,8 @@ var layers = map[string][]string{
 	"internal/breaker":              {""},
 	"internal/buildinfo":            {},
 	"internal/cache":                {},
+	"internal/clarity":              {},
+	"internal/clarity/claritylint":  {"internal/clarity"},
 	"internal/cluster/backplane":    {"internal/cluster/membership", "internal/store/codec", "signalr"},
 	"internal/cluster/keyring":      {""},
 	"internal/cluster/membership":   {"", "internal/flow"},
@@ -140,6 +142,7 @@ var importers = map[string][]string{
 	"github.com/google/uuid":                 {"", "cmd/esh3ar", "internal/node", "internal/testkit/attack", "internal/cluster/presence"},
 	"golang.org/x/sync":                      {"*"},
 	"golang.org/x/sys":                       {"signalr", "internal/bench"},
+	"golang.org/x/tools":                     {"internal/clarity", "internal/clarity/claritylint"},
 	"go.uber.org/goleak":                     {"*"}, // tests
 	"pgregory.net/rapid":                     {"*"}, // tests
 	"github.com/chromedp":                    {"e2e", "signalr/conformance"},

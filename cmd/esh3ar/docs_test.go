@@ -85,7 +85,8 @@ func TestDocs_Flags_Exist(t *testing.T) {
 		t.Fatal(err)
 	}
 	known := append(flagsOf(parser.Model.Node), "--version",
-		"--pwprompt", "--owner", "--template", "--encoding") // of createuser and createdb
+		"--pwprompt", "--owner", "--template", "--encoding", // of createuser and createdb
+		"--extends", "--fail-severity") // of redocly and vacuum, which check the OpenAPI document
 	found := 0
 	for _, page := range docPages(t) {
 		text, err := os.ReadFile(page)

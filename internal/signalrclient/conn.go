@@ -283,7 +283,9 @@ func (c *Conn) nextMessage() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		final, op, size := head[0]&0x80 != 0, head[0]&0x0f, int(head[1]&0x7f)
+		final := head[0]&0x80 != 0
+		op := head[0] & 0x0f
+		size := int(head[1] & 0x7f)
 		_, _ = c.read.Discard(2) // peeked
 		if size >= 126 {
 			if size, err = c.longSize(size); err != nil {

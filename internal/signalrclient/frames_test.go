@@ -11,12 +11,12 @@ import (
 // sink is a connection that discards all writes.
 type sink struct{ net.Conn }
 
-func (sink) Write(b []byte) (int, error)      { return len(b), nil }
-func (sink) SetDeadline(time.Time) error      { return nil }
-func (sink) Close() error                     { return nil }
-func reading(b []byte) *Conn                  { return &Conn{net: sink{}, read: bufio.NewReader(bytes.NewReader(b))} }
-func frame(op byte, length ...byte) []byte    { return append([]byte{0x80 | op}, length...) }
-func long(op byte, length [8]byte) (b []byte) { return append(frame(op, 127), length[:]...) }
+func (sink) Write(b []byte) (int, error)   { return len(b), nil }
+func (sink) SetDeadline(time.Time) error   { return nil }
+func (sink) Close() error                  { return nil }
+func reading(b []byte) *Conn               { return &Conn{net: sink{}, read: bufio.NewReader(bytes.NewReader(b))} }
+func frame(op byte, length ...byte) []byte { return append([]byte{0x80 | op}, length...) }
+func long(op byte, length [8]byte) []byte  { return append(frame(op, 127), length[:]...) }
 
 func TestConn_FrameTooLong_FailsPermanently(t *testing.T) {
 	t.Parallel()

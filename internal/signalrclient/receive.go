@@ -73,8 +73,7 @@ func (c *Conn) Next(events []Event, full bool) ([]Event, error) {
 }
 
 func decode(record []byte, full bool) (event Event, ok bool, err error) {
-	switch {
-	case bytes.HasPrefix(record, pushHead), bytes.HasPrefix(record, backlogHead):
+	if bytes.HasPrefix(record, pushHead) || bytes.HasPrefix(record, backlogHead) {
 		event.Live = bytes.HasPrefix(record, pushHead)
 		if full {
 			event.Messages, err = decodeMessages(record, event.Live)
@@ -82,7 +81,8 @@ func decode(record []byte, full bool) (event Event, ok bool, err error) {
 			event.Messages = scanMessages(record)
 		}
 		return event, true, err
-	case bytes.HasPrefix(record, completionHead) && !full:
+	}
+	if bytes.HasPrefix(record, completionHead) && !full {
 		return scanCompletion(record), true, nil
 	}
 	var m struct {
@@ -122,7 +122,8 @@ func decodeMessages(record []byte, live bool) ([]Message, error) {
 }
 
 // scanCompletion extracts id, result and error of a completion without full decoding.
-func scanCompletion(record []byte) (event Event) {
+func scanCompletion(record []byte) Event {
+	var event Event
 	id, rest, _ := bytes.Cut(record[len(completionHead):], []byte{'"'})
 	event.Completion = string(id)
 	if bytes.HasPrefix(rest, resultName) {
