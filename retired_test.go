@@ -31,6 +31,8 @@ var retiredNames = map[string]string{
 	"askWithin": "lookupTimeout", "errTwice": "errDuplicate",
 	// node
 	"untilDrained": "drainGuard", "companions": "sidecars", "patiently": "retryUntilAnswered",
+	// defaults of options
+	"setDefaults": "withDefaults",
 	// runtime
 	"idlest": "longestIdle", "unrank": "removeUnauthenticated",
 }

@@ -44,8 +44,8 @@ func (p *platform) join(more ...string) *platform {
 	return other
 }
 
-// TestNodesShareADatabase calls one node while the phone is connected to another.
-func TestNodesShareADatabase(t *testing.T) {
+// TestNodes_SharedDatabase_DeliverForEachOther calls one node while the phone is connected to another.
+func TestNodes_SharedDatabase_DeliverForEachOther(t *testing.T) {
 	t.Parallel()
 	url := database(t).URL("postgres")
 	a := start(t, append(unhurried, "--database-url", url)...)

@@ -211,7 +211,7 @@ func TestPhone_NodeKilled_ReconnectsAutomatically(t *testing.T) {
 	}
 }
 
-func TestTextArrivesUnchanged(t *testing.T) {
+func TestDelivery_AnyText_ArrivesUnchanged(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	ph := newPhone(p, alice, "a", "each")

@@ -117,8 +117,8 @@ func TestDemo_PrintedLink_ReceivesMessages(t *testing.T) {
 	}
 }
 
-// TestTheDemoBehindAGateway: the page comes from the gateway, and the negotiation sends it to a node, which is of another origin.
-func TestTheDemoBehindAGateway(t *testing.T) {
+// TestDemo_BehindGateway_Works: the page comes from the gateway, and the negotiation sends it to a node, which is of another origin.
+func TestDemo_BehindGateway_Works(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	gateway := startGateway(t, p.secrets, "--nodes", p.node.URL)

@@ -93,8 +93,8 @@ func TestTimes_ScheduledExpiredCanceled_SurviveKill(t *testing.T) {
 	p.awaitStatus(later.ID, "delivered")
 }
 
-// TestVerifyAsAnOperator runs the command on a node and on its stopped store.
-func TestVerifyAsAnOperator(t *testing.T) {
+// TestVerify_RunningAndStoppedNode_Works runs the command on a node and on its stopped store.
+func TestVerify_RunningAndStoppedNode_Works(t *testing.T) {
 	t.Parallel()
 	p := start(t, fastRetries...)
 	p.send("+967771000009", "x", "normal")

@@ -18,8 +18,8 @@ var ways = []struct{ Transport, Protocol string }{
 	{"LongPolling", "messagepack"},
 }
 
-// TestThePlatformOnAllTransportsAndProtocols takes a phone and a business through all they do, in each way.
-func TestThePlatformOnAllTransportsAndProtocols(t *testing.T) {
+// TestHub_AllTransportsAndProtocols_Deliver takes a phone and a business through all they do, in each way.
+func TestHub_AllTransportsAndProtocols_Deliver(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	for i, way := range ways {

@@ -129,7 +129,7 @@ func (b *backend) record(t *testing.T, id esh3ar.MessageID) esh3ar.Record {
 	return record
 }
 
-func TestSendTakesTimes(t *testing.T) {
+func TestSend_Times_AreSent(t *testing.T) {
 	t.Parallel()
 	b := newBackend(t)
 	due := esh3ar.TimeOf(time.Now().Add(time.Hour))
@@ -150,7 +150,7 @@ func TestSendTakesTimes(t *testing.T) {
 	}
 }
 
-func TestFaultsOfSendNameTheirFlags(t *testing.T) {
+func TestSend_InvalidValue_NamesFlag(t *testing.T) {
 	t.Parallel()
 	b := newBackend(t)
 	far := time.Now().Add(91 * 24 * time.Hour).Format(time.RFC3339)
@@ -172,7 +172,7 @@ func TestFaultsOfSendNameTheirFlags(t *testing.T) {
 	b.refused(t, exitFail, "(unauthenticated)", "send", "--to", "7", "--text", "x", "--api-key", "nobody")
 }
 
-func TestFaultsInTheWordsOfTheCommandLine(t *testing.T) {
+func TestSend_FieldFaults_AreReportedAsFlags(t *testing.T) {
 	t.Parallel()
 	flags := map[string]string{"sendAt": "--at", "limit": "--limit"}
 	for name, c := range map[string]struct {

@@ -183,7 +183,7 @@ func TestDLQDelete(t *testing.T) {
 	}
 }
 
-func TestFaultsOfDLQNameTheirFlags(t *testing.T) {
+func TestDLQ_InvalidValue_NamesFlag(t *testing.T) {
 	t.Parallel()
 	b := newBackend(t)
 	ids := b.letters(t, 1)
@@ -271,7 +271,7 @@ func (s *script) run(t *testing.T, args ...string) (code int, stdout, stderr str
 	return runHere(t, append(args, "--url", server.URL, "--api-key", "k")...)
 }
 
-func TestEveryPageIsWalked(t *testing.T) {
+func TestDLQList_SeveralPages_ReadsAll(t *testing.T) {
 	t.Parallel()
 	s := &script{answers: []string{
 		`200{"items":[{"id":"a"}],"nextCursor":"n+1"}`, `200{"items":[],"nextCursor":"2"}`, `200{"items":[{"id":"b"},{"id":"c"}]}`,
@@ -288,8 +288,8 @@ func TestEveryPageIsWalked(t *testing.T) {
 	}
 }
 
-// TestAReplayGoesOnStepByStep: all steps have the end of the failures that the first one had.
-func TestAReplayGoesOnStepByStep(t *testing.T) {
+// TestDLQReplay_MoreSteps_Continues: all steps have the end of the failures that the first one had.
+func TestDLQReplay_MoreSteps_Continues(t *testing.T) {
 	t.Parallel()
 	page := `200{"items":[{"id":"` + esh3ar.NewMessageID().String() + `"}]}`
 	s := &script{answers: []string{page, `200{"replayed":500,"more":true,"until":"U"}`, `200{"replayed":3,"more":false,"until":"U"}`}}
@@ -315,9 +315,9 @@ func TestAReplayGoesOnStepByStep(t *testing.T) {
 	}
 }
 
-// TestADeletionThatFails: the first failure ends the other deletions, and the error reports how many are done. A letter that
+// TestDLQDelete_ServerErrors_IgnoresNotFoundOnly: the first failure ends the other deletions, and the error reports how many are done. A letter that
 // another client has deleted is not a failure.
-func TestADeletionThatFails(t *testing.T) {
+func TestDLQDelete_ServerErrors_IgnoresNotFoundOnly(t *testing.T) {
 	t.Parallel()
 	page := `200{"items":[{"id":"` + esh3ar.NewMessageID().String() + `"}]}`
 	if code, out, errs := (&script{answers: []string{page, `404{"code":"not_found"}`}}).run(t, "dlq", "delete", "--all", "--yes"); code != exitOK || out != "deleted 0\n" || errs != "" {

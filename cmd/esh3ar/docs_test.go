@@ -86,7 +86,7 @@ func TestDocs_Flags_Exist(t *testing.T) {
 	}
 	known := append(flagsOf(parser.Model.Node), "--version",
 		"--pwprompt", "--owner", "--template", "--encoding", // of createuser and createdb
-		"--extends", "--fail-severity") // of redocly and vacuum, which check the OpenAPI document
+		"--extends", "--fail-severity") // of redocly and spectral, which check the OpenAPI document
 	found := 0
 	for _, page := range docPages(t) {
 		text, err := os.ReadFile(page)

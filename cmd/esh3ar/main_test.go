@@ -10,7 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-func TestBadInputEndsWithOneLineAndCode2(t *testing.T) {
+func TestRun_BadInput_PrintsOneLineAndExits2(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
 		args []string
@@ -99,7 +99,7 @@ func TestBadInputEndsWithOneLineAndCode2(t *testing.T) {
 	}
 }
 
-func TestAPolicyNamesItsFaults(t *testing.T) {
+func TestPolicy_Invalid_NamesFaults(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "policy.yaml")
 	if err := os.WriteFile(file, []byte("min: 0\nup: {step: -1}\n"), 0o600); err != nil {
@@ -113,7 +113,7 @@ func TestAPolicyNamesItsFaults(t *testing.T) {
 	}
 }
 
-func TestFlagBeatsEnvironmentBeatsFile(t *testing.T) {
+func TestConfig_Precedence_FlagEnvironmentFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "esh3ar.yaml")
 	if err := os.WriteFile(file, []byte("listen: 127.0.0.1:1\ndata-dir: from-file\nnode-id: from-file\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -133,7 +133,7 @@ func TestFlagBeatsEnvironmentBeatsFile(t *testing.T) {
 	}
 }
 
-func TestConfigNamesWhatItDoesNotKnow(t *testing.T) {
+func TestConfig_UnknownName_IsReported(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "esh3ar.yaml")
 	if err := os.WriteFile(file, []byte("lisen: 127.0.0.1:1\n"), 0o600); err != nil {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func TestProgressOnATerminal(t *testing.T) {
+func TestProgress_Terminal_RewritesLine(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	p, clock := shownProgress(&out, true)
@@ -29,7 +29,7 @@ func TestProgressOnATerminal(t *testing.T) {
 	}
 }
 
-func TestProgressInAFile(t *testing.T) {
+func TestProgress_File_PrintsLines(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	p, clock := shownProgress(&out, false)
@@ -54,7 +54,7 @@ func shownProgress(out *bytes.Buffer, bar bool) (*progress, *time.Time) {
 	return p, &clock
 }
 
-func TestAFileIsNoTerminal(t *testing.T) {
+func TestIsTerminal_File_IsFalse(t *testing.T) {
 	t.Parallel()
 	file, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {

@@ -33,8 +33,8 @@ type manifest struct {
 	} `yaml:"spec"`
 }
 
-// TestTheManifestIsOfThisProgram holds the example for Kubernetes against flags, policy and calls.
-func TestTheManifestIsOfThisProgram(t *testing.T) {
+// TestManifest_Flags_ExistInProgram holds the example for Kubernetes against flags, policy and calls.
+func TestManifest_Flags_ExistInProgram(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../deploy/kubernetes/scaler.yaml")
 	if err != nil {

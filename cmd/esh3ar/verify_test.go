@@ -87,7 +87,7 @@ func TestVerifyAsJSON(t *testing.T) {
 	b.refused(t, exitFail, "--json", "verify", "--json", filepath.Join(file, "below"), "--json", "/nonexistent/x")
 }
 
-func TestVerifyKeepsABoundedNumberOfFindings(t *testing.T) {
+func TestVerify_ManyFindings_StoresBoundedNumber(t *testing.T) {
 	t.Parallel()
 	v, err := collect(t.Context(), make(played, keptFindings+5), false)
 	if err != nil || len(v.Findings) != keptFindings || !v.Truncated || v.Survey.Findings != keptFindings+5 {
@@ -100,7 +100,7 @@ func TestVerifyKeepsABoundedNumberOfFindings(t *testing.T) {
 	}
 }
 
-func TestVerifyRefuses(t *testing.T) {
+func TestVerify_ImpossibleRun_Fails(t *testing.T) {
 	t.Parallel()
 	b := newBackend(t)
 	b.refused(t, exitFail, "(not_supported)", "verify")
@@ -122,7 +122,7 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 }
 
-func TestVerifyOfAStoreInUse(t *testing.T) {
+func TestVerify_StoreInUse_Fails(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "store"), 0o700); err != nil {
@@ -139,8 +139,8 @@ func TestVerifyOfAStoreInUse(t *testing.T) {
 	}
 }
 
-// TestAnInterruptedVerifyIsNoCleanOne: an interrupt ends most commands with 0.
-func TestAnInterruptedVerifyIsNoCleanOne(t *testing.T) {
+// TestVerify_Interrupted_Fails: an interrupt ends most commands with 0.
+func TestVerify_Interrupted_Fails(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

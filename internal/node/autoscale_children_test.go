@@ -9,8 +9,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/usage"
 )
 
-// TestFlagsOfNodesAreCheckedBeforeAnyStarts: one that is wrong would end each node that is started, again and again.
-func TestFlagsOfNodesAreCheckedBeforeAnyStarts(t *testing.T) {
+// TestAutoscale_InvalidNodeFlags_FailBeforeStart: one that is wrong would end each node that is started, again and again.
+func TestAutoscale_InvalidNodeFlags_FailBeforeStart(t *testing.T) {
 	for want, args := range map[string][]string{
 		"--ack-timeot":                   {"--ack-timeot", "5s"},
 		"--ack-timeout":                  {"--ack-timeout", "0s"},
@@ -30,8 +30,8 @@ func TestFlagsOfNodesAreCheckedBeforeAnyStarts(t *testing.T) {
 	}
 }
 
-// TestNodesAreGivenTheTimeThatTheyAsk to drain.
-func TestNodesAreGivenTheTimeThatTheyAsk(t *testing.T) {
+// TestPlan_NodeShutdownTimeout_IsRespected to drain.
+func TestPlan_NodeShutdownTimeout_IsRespected(t *testing.T) {
 	plan := func(args ...string) *ScalePlan {
 		t.Helper()
 		f := ScaleFlags{Target: "processes", Every: 5 * time.Second}

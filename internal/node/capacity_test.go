@@ -24,7 +24,7 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-func TestCapacitiesThatCannotBe(t *testing.T) {
+func TestCapacityFlags_Impossible_Fail(t *testing.T) {
 	t.Parallel()
 	for _, f := range []capacityFlags{
 		{CapacityCPU: -1}, {CapacityCPU: math.NaN()}, {CapacityRate: -1}, {CapacityRate: math.NaN()}, {CapacityMemory: leastMemory - 1}, {CapacityConnections: -1},

@@ -15,9 +15,9 @@ import (
 	"github.com/esh3artech/esh3ar/internal/testkit/redisproc"
 )
 
-// TestThreeNodesShareARate: three nodes with a real Redis accept exactly the rate of the plan and ask Redis for few of the
+// TestQuotas_ThreeNodes_ShareRate: three nodes with a real Redis accept exactly the rate of the plan and ask Redis for few of the
 // calls. When Redis is gone, each node accepts its share of the rate.
-func TestThreeNodesShareARate(t *testing.T) {
+func TestQuotas_ThreeNodes_ShareRate(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("needs a Redis")

@@ -10,8 +10,8 @@ import (
 	"github.com/esh3artech/esh3ar/internal/store/diskguard"
 )
 
-// TestWhatANodeHasLeft: nothing where no spill is, and none is made; what waits there, once its node has gone.
-func TestWhatANodeHasLeft(t *testing.T) {
+// TestLeftIn_SpillOfNode_IsReported: nothing where no spill is, and none is made; what waits there, once its node has gone.
+func TestLeftIn_SpillOfNode_IsReported(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	look := LeftIn(slog.New(slog.DiscardHandler))

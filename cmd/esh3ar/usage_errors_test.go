@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// TestHelpAsAWord: who types help means --help.
-func TestHelpAsAWord(t *testing.T) {
+// TestRun_HelpAsWord_PrintsHelp: who types help means --help.
+func TestRun_HelpAsWord_PrintsHelp(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"help"}, {"help", "serve"}, {"help", "dlq", "list"}} {
 		var out, errs bytes.Buffer
@@ -44,8 +44,8 @@ func TestAWaitThatEndsInACall(t *testing.T) {
 	}
 }
 
-// TestAPortOfTheGatewayInUse ends as one of the node does: a fault of the moment, by the name of its own flag.
-func TestAPortOfTheGatewayInUse(t *testing.T) {
+// TestGateway_PortInUse_NamesFlag ends as one of the node does: a fault of the moment, by the name of its own flag.
+func TestGateway_PortInUse_NamesFlag(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -65,8 +65,8 @@ func TestAPortOfTheGatewayInUse(t *testing.T) {
 	}
 }
 
-// TestAnAddressOfAnotherMachine says what is wrong with it. 192.0.2.0/24 is for documents, RFC 5737.
-func TestAnAddressOfAnotherMachine(t *testing.T) {
+// TestServe_ForeignAddress_NamesFlag says what is wrong with it. 192.0.2.0/24 is for documents, RFC 5737.
+func TestServe_ForeignAddress_NamesFlag(t *testing.T) {
 	t.Parallel()
 	var out, errs bytes.Buffer
 	code := run(t.Context(), []string{"serve", "--data-dir", t.TempDir(), "--listen", "192.0.2.1:0"}, &out, &errs)
@@ -75,8 +75,8 @@ func TestAnAddressOfAnotherMachine(t *testing.T) {
 	}
 }
 
-// TestSendSaysWhereAMessageIs also where it has no place in its inbox yet.
-func TestSendSaysWhereAMessageIs(t *testing.T) {
+// TestSend_Accepted_PrintsWhereStored also where it has no place in its inbox yet.
+func TestSend_Accepted_PrintsWhereStored(t *testing.T) {
 	t.Parallel()
 	for answer, want := range map[string]string{
 		`{"id":"a","status":"queued","seq":7,"recipientPhoneNumber":"+967771234567","durability":"stored"}`: "a  queued  seq 7  to +967771234567\n",
@@ -96,8 +96,8 @@ func TestSendSaysWhereAMessageIs(t *testing.T) {
 	}
 }
 
-// TestListenNamesItsFlag as send does.
-func TestListenNamesItsFlag(t *testing.T) {
+// TestListen_InvalidPhone_NamesFlag as send does.
+func TestListen_InvalidPhone_NamesFlag(t *testing.T) {
 	t.Parallel()
 	b := newBackend(t)
 	code, _, errs := b.run(t, "listen", "--phone", "12")
@@ -106,8 +106,8 @@ func TestListenNamesItsFlag(t *testing.T) {
 	}
 }
 
-// TestAURLOfSomethingElse names the flag that leads there.
-func TestAURLOfSomethingElse(t *testing.T) {
+// TestClient_URLOfOtherServer_IsReported names the flag that leads there.
+func TestClient_URLOfOtherServer_IsReported(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
 	defer server.Close()
@@ -118,8 +118,8 @@ func TestAURLOfSomethingElse(t *testing.T) {
 	}
 }
 
-// TestAConfigOfNoNames is told in words of the file.
-func TestAConfigOfNoNames(t *testing.T) {
+// TestConfig_WithoutNames_Fails is told in words of the file.
+func TestConfig_WithoutNames_Fails(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "esh3ar.yaml")
 	if err := os.WriteFile(file, []byte("- listen\n"), 0o600); err != nil {
