@@ -18,7 +18,7 @@ var ways = []struct{ Transport, Protocol string }{
 	{"LongPolling", "messagepack"},
 }
 
-// TestHub_AllTransportsAndProtocols_Deliver takes a phone and a business through all they do, in each way.
+// TestHub_AllTransportsAndProtocols_Deliver runs all calls of a phone and a business over each transport and protocol.
 func TestHub_AllTransportsAndProtocols_Deliver(t *testing.T) {
 	t.Parallel()
 	p := start(t)

@@ -60,7 +60,7 @@ func postgresServer(t *testing.T) *pgproc.Server {
 
 var errStop = errors.New("stopped")
 
-// stopping is a target whose activation never comes to its end.
+// stopping is a target whose activation never ends.
 type stopping struct{ moveTarget }
 
 func (stopping) activate(context.Context) error { return errStop }

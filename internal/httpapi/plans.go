@@ -89,7 +89,7 @@ func (a *API) putPlan(x *exchange) error {
 	return x.answerJSON(http.StatusOK, viewOf(&plan))
 }
 
-// reloadPlans brings a change of the plans into force on this node. If it fails, the next periodic reload does.
+// reloadPlans applies a change of the plans on this node. If it fails, the next periodic reload does.
 func (a *API) reloadPlans(x *exchange) {
 	if err := a.Plans.Load(x.r.Context()); err != nil {
 		a.Log.Warn("reload plans after a change", "error", err)

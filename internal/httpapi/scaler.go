@@ -31,7 +31,7 @@ type ScalerDecision struct {
 	At     esh3ar.Time `json:"at"`
 	By     string      `json:"by"`   // scaler that decided
 	From   int         `json:"from"` // number of nodes before
-	To     int         `json:"to"`   // number of nodes that should be
+	To     int         `json:"to"`   // wanted number of nodes
 	Reason string      `json:"reason"`
 	Why    string      `json:"why"`              // explanation for people
 	DryRun bool        `json:"dryRun,omitempty"` // the scaler only records its decisions

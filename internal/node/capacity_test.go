@@ -35,7 +35,7 @@ func TestCapacityFlags_Impossible_Fail(t *testing.T) {
 	}
 }
 
-// TestCapacity: what the flags say, and what the system has where they say nothing. Go's heap is held to a part of it.
+// TestCapacity: what the flags say, and what the system has where they say nothing. The Go heap may use a part of it.
 func TestCapacity(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("Linux tells what it has")

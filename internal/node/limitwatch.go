@@ -34,7 +34,7 @@ type limitCount struct {
 }
 
 const (
-	limitInterval = 5 * time.Second // time between two looks
+	limitInterval = 5 * time.Second // time between two reads of the counters
 	limitQuiet    = time.Minute     // time without a refusal after which a limit counts as no longer reached
 )
 

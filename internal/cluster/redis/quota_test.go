@@ -77,7 +77,7 @@ func TestQuotas_PlanChanges_KeepsMissingUnits(t *testing.T) {
 	})
 }
 
-// TestQuotas_SeveralNodes_ShareOneBucket: whichever node takes, all of them together get the quota exactly.
+// TestQuotas_SeveralNodes_ShareOneBucket: all nodes together get exactly the quota, regardless of which node uses it.
 func TestQuotas_SeveralNodes_ShareOneBucket(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		var allowed atomic.Int64
@@ -150,7 +150,7 @@ func TestQuotas_FullBucket_KeyExpires(t *testing.T) {
 func TestQuotas_ClockGoesBack_WaitIsBounded(t *testing.T) {
 	onBoth(t, func(ctx context.Context, t *testing.T, top *topology) {
 		q := open(ctx, t, top.url, "a").Quotas()
-		top.do(ctx, t, "SET", prefix(t)+"q:{k}", "9000000000000000") // µs: the year 2255
+		top.do(ctx, t, "SET", prefix(t)+"q:{k}", "9000000000000000") // in microseconds, in the year 2255
 		if got := take(ctx, t, q, "k", hourly(3), 1); got.Allowed || got.Remaining != 0 || !about(got.RetryAfter, time.Hour) || !about(got.Reset, 3*time.Hour) {
 			t.Errorf("%+v", got)
 		}

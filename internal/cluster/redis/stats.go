@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Op names what is asked of Redis.
+// Op names a kind of call to Redis.
 type Op uint8
 
 // The operations.
