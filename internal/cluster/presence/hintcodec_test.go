@@ -53,7 +53,7 @@ func TestHints_EncodeAndDecode_Match(t *testing.T) {
 // TestHints_Encode_MatchesGoldenFile compares the encoding with bytes that older nodes wrote.
 func TestHints_Encode_MatchesGoldenFile(t *testing.T) {
 	t.Parallel()
-	const file = "testdata/hints.v1.hex"
+	const file = "testdata/hints.v2.hex"
 	if *update {
 		if err := os.WriteFile(file, []byte(hex.Dump(presence.AppendHints(nil, sample()))), 0o600); err != nil {
 			t.Fatal(err)
@@ -78,9 +78,9 @@ func TestDecodeHints_UnknownFieldsAndKinds_Skipped(t *testing.T) {
 	t.Parallel()
 	one := []byte{byte(presence.EndedUnacked), 0, 5, 0, 1, 0, 0}
 	hint := []byte{byte(presence.Stored), 0, 5, 7, 1, 2, 0}
-	message := make([]byte, 16+16+12)                  // empty texts, priority low
+	message := make([]byte, 16+16+11)                  // empty texts, priority low
 	longer := append(bytes.Clone(message), 1, 2, 3, 4) // fields of a later version
-	data := []byte{1}
+	data := []byte{2}
 	data = append(data, record(200, 1, 2, 3)...) // a kind of a later version
 	data = append(data, record(append(append(hint, record(longer...)...), 9, 9)...)...)
 	data = append(data, record(append(one, 42)...)...)
@@ -90,7 +90,7 @@ func TestDecodeHints_UnknownFieldsAndKinds_Skipped(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v, %v\nwant %+v", got, err, want)
 	}
-	data[0] = 2
+	data[0] = 1
 	if _, err := presence.DecodeHints(data); !errors.Is(err, presence.ErrHintVersion) {
 		t.Errorf("DecodeHints of another version: got %v, want ErrHintVersion", err)
 	}
@@ -110,12 +110,12 @@ func TestDecodeHints_MalformedBytes_Fails(t *testing.T) {
 		}
 	}
 	for name, data := range map[string][]byte{
-		"more ids than bytes":  append([]byte{1}, record(byte(presence.Acknowledged), 0, 5, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f)...),
-		"a life of 33 bits":    append([]byte{1}, record(byte(presence.EndedUnacked), 0, 5, 0, 0xff, 0xff, 0xff, 0xff, 0x1f, 0, 0)...),
-		"a length of 65 bits":  {1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f},
-		"a priority too high":  append([]byte{1}, record(append([]byte{byte(presence.Stored), 0, 5, 7, 1, 2, 0}, record(append(make([]byte, 16+16+3), append([]byte{4}, make([]byte, 8)...)...)...)...)...)...),
-		"a message cut short":  append([]byte{1}, record(append([]byte{byte(presence.Stored), 0, 5, 7, 1, 2, 0}, record(1, 2, 3)...)...)...),
-		"a hint of no length":  {1, 0},
+		"more ids than bytes":  append([]byte{2}, record(byte(presence.Acknowledged), 0, 5, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f)...),
+		"a life of 33 bits":    append([]byte{2}, record(byte(presence.EndedUnacked), 0, 5, 0, 0xff, 0xff, 0xff, 0xff, 0x1f, 0, 0)...),
+		"a length of 65 bits":  {2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f},
+		"a priority too high":  append([]byte{2}, record(append([]byte{byte(presence.Stored), 0, 5, 7, 1, 2, 0}, record(append(make([]byte, 16+16), append([]byte{4}, make([]byte, 10)...)...)...)...)...)...),
+		"a message cut short":  append([]byte{2}, record(append([]byte{byte(presence.Stored), 0, 5, 7, 1, 2, 0}, record(1, 2, 3)...)...)...),
+		"a hint of no length":  {2, 0},
 		"a batch of no length": {},
 	} {
 		if got, err := presence.DecodeHints(data); err == nil {
@@ -127,8 +127,8 @@ func TestDecodeHints_MalformedBytes_Fails(t *testing.T) {
 // FuzzDecodeHints: no input causes a panic, and hints that were decoded survive another round of encoding and decoding.
 func FuzzDecodeHints(f *testing.F) {
 	f.Add(presence.AppendHints(nil, sample()))
-	f.Add([]byte{1})
-	f.Add(append([]byte{1}, record(200, 1, 2, 3)...))
+	f.Add([]byte{2})
+	f.Add(append([]byte{2}, record(200, 1, 2, 3)...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		hints, err := presence.DecodeHints(data)
 		if err != nil {

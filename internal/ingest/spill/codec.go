@@ -3,7 +3,6 @@ package spill
 import (
 	"encoding/binary"
 	"hash/crc32"
-	"time"
 
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/store/codec"
@@ -12,7 +11,7 @@ import (
 // A row is a format byte, the CRC-32C of the rest, and the rest. Pebble has checksums of its own for the data on disk; these also cover
 // the time before and after.
 
-const rowFormat = 1
+const rowFormat = 2
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -46,23 +45,10 @@ func appendCall(dst []byte, c *esh3ar.Call) []byte {
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(c.Messages)))
 	for _, m := range c.Messages {
-		dst = appendMessage(dst, m)
+		dst = codec.AppendMessage(dst, m)
 	}
 	binary.BigEndian.PutUint32(dst[start+1:], crc32.Checksum(dst[start+rowHeaderLen:], castagnoli))
 	return dst
-}
-
-// appendMessage appends the fields of a message that differ from those of its call. It has no seq yet.
-func appendMessage(dst []byte, m *esh3ar.Message) []byte {
-	dst = append(append(dst, m.ID.UUID[:]...), byte(m.Priority))
-	dst = binary.AppendUvarint(dst, uint64(m.Recipient))
-	for _, t := range [...]int64{int64(m.SendAt), int64(m.TTL), int64(m.ExpiresAt)} {
-		dst = binary.AppendVarint(dst, t)
-	}
-	for _, s := range [...]string{m.From, m.Subject, m.Content, m.CorrelationID} {
-		dst = codec.AppendText(dst, s)
-	}
-	return codec.AppendTexts(dst, m.Metadata)
 }
 
 // decodeCall decodes a row. The call is marked as drained and does not refer to the row. The error is codec.ErrDamaged.
@@ -84,28 +70,13 @@ func decodeCall(row []byte) (*esh3ar.Call, error) {
 	}
 	n := r.Count()
 	for range n {
-		m := readMessage(&r)
-		m.Business = c.Business
-		c.Messages = append(c.Messages, m)
+		m := r.Message()
+		c.Messages = append(c.Messages, &m)
 	}
 	if r.Err() != nil || len(r.Rest()) > 0 {
 		return nil, codec.ErrDamaged
 	}
 	return c, nil
-}
-
-// readMessage reads a message that appendMessage wrote.
-func readMessage(r *codec.Reader) *esh3ar.Message {
-	m := &esh3ar.Message{}
-	m.ID.UUID = r.UUID()
-	m.Priority = esh3ar.Priority(r.Byte())
-	m.Recipient = esh3ar.Recipient(r.Uvarint())
-	m.SendAt = esh3ar.Time(r.Varint())
-	m.TTL = time.Duration(r.Varint())
-	m.ExpiresAt = esh3ar.Time(r.Varint())
-	m.From, m.Subject, m.Content, m.CorrelationID = r.Text(), r.Text(), r.Text(), r.Text()
-	m.Metadata = r.Texts()
-	return m
 }
 
 // quarantineRow returns the row of a call in quarantine: when and why it moved there, and its row in the queue.

@@ -218,6 +218,7 @@ func TestOpen_BadFormat_ExplainsInOneLine(t *testing.T) {
 		want string
 	}{
 		"newer":    {func(db *pebble.DB) error { return db.Set([]byte{'f'}, []byte("99"), pebble.Sync) }, "newer version"},
+		"older":    {func(db *pebble.DB) error { return db.Set([]byte{'f'}, []byte("1"), pebble.Sync) }, "`esh3ar spill drain` of that version"},
 		"garbled":  {func(db *pebble.DB) error { return db.Set([]byte{'f'}, []byte("x"), pebble.Sync) }, "damaged"},
 		"unmarked": {func(db *pebble.DB) error { return db.Delete([]byte{'f'}, pebble.Sync) }, "damaged"},
 		"bad key":  {func(db *pebble.DB) error { return db.Set([]byte{'q', 1}, nil, pebble.Sync) }, "damaged"},

@@ -10,7 +10,7 @@ import (
 )
 
 // spillFormat is the number of the layout that this version writes. A spill with a higher number is refused.
-const spillFormat = 1
+const spillFormat = 2
 
 // checkFormat returns an error if this version cannot read the spill. It marks a new spill with the format.
 func (s *Spill) checkFormat() error {
@@ -24,6 +24,9 @@ func (s *Spill) checkFormat() error {
 	format, err := strconv.Atoi(string(row))
 	if err != nil || format < 1 {
 		return fmt.Errorf("spill in %s is damaged: its format key reads %q; restore a backup", s.dir, row)
+	}
+	if format < spillFormat {
+		return fmt.Errorf("spill in %s has format %d of an older version, this version reads %d: bring its calls to the database with `esh3ar spill drain` of that version", s.dir, format, spillFormat)
 	}
 	if format > spillFormat {
 		return fmt.Errorf("spill in %s has format %d, this version knows up to %d: start the newer version that wrote it", s.dir, format, spillFormat)

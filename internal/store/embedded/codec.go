@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"encoding/binary"
-	"time"
 
 	"github.com/esh3artech/esh3ar"
 	"github.com/esh3artech/esh3ar/internal/store/codec"
@@ -43,8 +42,7 @@ func (p location) append(dst []byte) []byte {
 	return dst
 }
 
-func decodeLocation(row []byte) (location, error) {
-	var p location
+func decodeLocation(row []byte) (p location, err error) {
 	r := newReader(row)
 	p.business.UUID = r.UUID()
 	p.recipient = esh3ar.Recipient(r.Uint64())
@@ -57,49 +55,31 @@ func decodeLocation(row []byte) (location, error) {
 	return p, r.Err()
 }
 
-// appendBody appends the body of a message that has the given seq. The TTL and the recipient are optional fields at the end:
-// the recipient is written only if seq is zero, because the key does not contain it then.
+// bodyFormat is the format byte of bodies. Format 1 had an encoding of its own.
+const bodyFormat = 2
+
+// appendBody appends the body of a message that has the given seq.
 func appendBody(dst []byte, m *esh3ar.Message, seq esh3ar.Seq) []byte {
-	dst = append(append(dst, rowFormat), m.ID.UUID[:]...)
-	dst = append(append(dst, m.Business.UUID[:]...), byte(m.Priority))
-	dst = binary.AppendVarint(dst, int64(m.SendAt))
-	dst = binary.AppendVarint(dst, int64(m.ExpiresAt))
-	for _, s := range [...]string{m.From, m.Subject, m.Content, m.CorrelationID} {
-		dst = codec.AppendText(dst, s)
-	}
-	dst = codec.AppendTexts(dst, m.Metadata)
-	if m.TTL == 0 && seq != 0 {
-		return dst
-	}
-	dst = binary.AppendUvarint(dst, uint64(m.TTL/time.Second))
-	if seq == 0 {
-		dst = binary.AppendUvarint(dst, uint64(m.Recipient))
-	}
-	return dst
+	stored := *m
+	stored.Seq = seq
+	return codec.AppendMessage(append(dst, bodyFormat), &stored)
 }
 
-// decodeBody decodes a body. recipient and seq come from its key; if seq is zero, the row contains the recipient.
-func decodeBody(row []byte, recipient esh3ar.Recipient, seq esh3ar.Seq) (esh3ar.Message, error) {
-	var m esh3ar.Message
-	r := newReader(row)
-	m.ID.UUID = r.UUID()
-	m.Business.UUID = r.UUID()
-	m.Recipient = recipient
-	m.Seq = seq
-	m.Priority = esh3ar.Priority(r.Byte())
-	m.SendAt, m.ExpiresAt = esh3ar.Time(r.Varint()), esh3ar.Time(r.Varint())
-	m.From, m.Subject, m.Content, m.CorrelationID = r.Text(), r.Text(), r.Text(), r.Text()
-	m.Metadata = r.Texts()
-	if len(r.Rest()) > 0 {
-		m.TTL = time.Duration(r.Uvarint()) * time.Second
-	}
-	if seq == 0 {
-		m.Recipient = esh3ar.Recipient(r.Uvarint())
-	}
-	if m.Priority >= esh3ar.Priorities {
-		r.Fail()
-	}
+// decodeBody decodes a body.
+func decodeBody(row []byte) (esh3ar.Message, error) {
+	r := codec.NewReader(row)
+	r.Format(bodyFormat)
+	m := r.Message()
 	return m, r.Err()
+}
+
+// decodeNumberedBody decodes a body whose key names its recipient and seq.
+func decodeNumberedBody(row []byte, recipient esh3ar.Recipient, seq esh3ar.Seq) (esh3ar.Message, error) {
+	m, err := decodeBody(row)
+	if err == nil && (m.Recipient != recipient || m.Seq != seq) {
+		err = codec.ErrDamaged
+	}
+	return m, err
 }
 
 // appendTaskRow appends the fields of a task that its key does not contain.
@@ -145,8 +125,7 @@ func (k *idemRow) append(dst []byte) []byte {
 	return dst
 }
 
-func decodeIdem(row []byte) (idemRow, error) {
-	var k idemRow
+func decodeIdem(row []byte) (k idemRow, err error) {
 	r := newReader(row)
 	copy(k.fingerprint[:], r.Bytes(32))
 	k.expires = esh3ar.Time(r.Varint())

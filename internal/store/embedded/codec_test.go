@@ -24,8 +24,9 @@ func FuzzDecode(f *testing.F) {
 	f.Add(idem.append(nil))
 	f.Add(location{recipient: 1}.append(nil))
 	f.Fuzz(func(_ *testing.T, row []byte) {
-		_, _ = decodeBody(row, 1, 1)
-		_, _ = decodeBody(row, 0, 0)
+		_, _ = decodeBody(row)
+		_, _ = decodeBodyFormat1(row, 1, 1)
+		_, _ = decodeBodyFormat1(row, 0, 0)
 		_ = decodeTaskRow(row, &esh3ar.Task{})
 		if s, err := decodeSteps(row, m.ID, true); err == nil {
 			_ = s.Progress(0)

@@ -12,7 +12,7 @@ import (
 
 // storeFormat is the format written by this version. Stores of an older format are migrated when opened; newer ones are
 // rejected.
-const storeFormat = 2
+const storeFormat = 3
 
 // checkFormat checks the format of the store, and migrates an older one.
 func (s *Store) checkFormat() error {
@@ -43,10 +43,6 @@ func (s *Store) checkFormat() error {
 	return nil
 }
 
-// migrations map a format to the function that migrates a store to the next format. Each commits one synced batch, which
-// includes the format key.
-var migrations = map[int]func(*pebble.DB) error{1: migrateKeysToDays}
-
 // writeFormat writes the format key of a new store. A store with rows but without a format key is damaged.
 func (s *Store) writeFormat() error {
 	it, err := s.db.NewIter(nil)
@@ -61,32 +57,4 @@ func (s *Store) writeFormat() error {
 		return fmt.Errorf("store in %s is damaged: it has rows but no format key; restore a backup", s.dir)
 	}
 	return s.db.Set([]byte{formatKey}, []byte(strconv.Itoa(storeFormat)), pebble.Sync)
-}
-
-// migrateKeysToDays migrates to format 2, which prefixes idempotency keys with the day of their expiry.
-func migrateKeysToDays(db *pebble.DB) error {
-	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{idemKey}, UpperBound: []byte{idemKey + 1}})
-	if err != nil {
-		return err
-	}
-	defer it.Close()
-	batch := db.NewBatch()
-	defer batch.Close()
-	for valid := it.First(); valid; valid = it.Next() {
-		row, err := decodeIdem(it.Value())
-		if err != nil {
-			return fmt.Errorf("idempotency key %x: %w", it.Key(), err)
-		}
-		moved := append(appendIdemDay(nil, idemDay(row.expires)), it.Key()[1:]...)
-		if err := errors.Join(batch.Set(moved, it.Value(), nil), batch.Delete(it.Key(), nil)); err != nil {
-			return err
-		}
-	}
-	if err := it.Error(); err != nil {
-		return err
-	}
-	if err := batch.Set([]byte{formatKey}, []byte("2"), nil); err != nil {
-		return err
-	}
-	return batch.Commit(pebble.Sync)
 }

@@ -60,7 +60,12 @@ func readBody(src source, r esh3ar.Recipient, seq esh3ar.Seq, id esh3ar.MessageI
 		return m, false, err
 	}
 	defer closer.Close()
-	if m, err = decodeBody(row, r, seq); err != nil {
+	if seq == 0 {
+		m, err = decodeBody(row)
+	} else {
+		m, err = decodeNumberedBody(row, r, seq)
+	}
+	if err != nil {
 		return m, false, fmt.Errorf("body of %s/%d: %w", r, seq, err)
 	}
 	return m, true, nil
