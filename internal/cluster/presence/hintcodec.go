@@ -101,12 +101,15 @@ func DecodeHints(data []byte) ([]Hint, error) {
 func (k HintKind) known() bool { return k >= Stored && k <= EndedUnacked }
 
 // readHint reads the fields of a record. The fields of an unknown kind are unknown.
-func readHint(r *codec.Reader) (h Hint) {
+func readHint(r *codec.Reader) Hint {
+	var h Hint
 	h.Kind = HintKind(r.Byte())
 	if !h.Kind.known() {
 		return h
 	}
-	h.Hops, h.Recipient, h.Seq = r.Byte(), esh3ar.Recipient(r.Uvarint()), esh3ar.Seq(r.Uvarint())
+	h.Hops = r.Byte()
+	h.Recipient = esh3ar.Recipient(r.Uvarint())
+	h.Seq = esh3ar.Seq(r.Uvarint())
 	life := r.Uvarint()
 	if life > math.MaxUint32 {
 		r.Fail()

@@ -2,9 +2,7 @@ package codec
 
 import (
 	"encoding/binary"
-	"maps"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/esh3artech/esh3ar"
@@ -32,21 +30,15 @@ func AppendMessage(dst []byte, m *esh3ar.Message) []byte {
 	for _, text := range [...]string{m.From, m.Subject, m.Content, m.CorrelationID} {
 		dst = AppendText(dst, text)
 	}
-	dst = binary.AppendUvarint(dst, uint64(len(m.Metadata)))
-	if len(m.Metadata) == 0 {
-		return dst
-	}
-	for _, name := range slices.Sorted(maps.Keys(m.Metadata)) {
-		dst = AppendText(AppendText(dst, name), m.Metadata[name])
-	}
-	return dst
+	return AppendTexts(dst, m.Metadata)
 }
 
 // maxTTL is the longest TTL that a time.Duration can hold, in milliseconds.
 const maxTTL = math.MaxInt64 / uint64(time.Millisecond)
 
 // Message reads a message that AppendMessage wrote. It fails if the priority does not exist.
-func (r *Reader) Message() (m esh3ar.Message) {
+func (r *Reader) Message() esh3ar.Message {
+	var m esh3ar.Message
 	m.ID.UUID, m.Business.UUID = r.UUID(), r.UUID()
 	m.Priority = esh3ar.Priority(r.Byte())
 	m.Recipient, m.Seq = esh3ar.Recipient(r.Uvarint()), esh3ar.Seq(r.Uvarint())

@@ -8,6 +8,8 @@ package codec
 import (
 	"encoding/binary"
 	"errors"
+	"maps"
+	"slices"
 )
 
 // ErrDamaged means that a row cannot be decoded.
@@ -137,11 +139,14 @@ func AppendText[T ~string | ~[]byte](dst []byte, s T) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }
 
-// AppendTexts appends a map of strings, in no particular order.
+// AppendTexts appends a map of strings, sorted by name.
 func AppendTexts(dst []byte, texts map[string]string) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(texts)))
-	for name, value := range texts {
-		dst = AppendText(AppendText(dst, name), value)
+	if len(texts) == 0 {
+		return dst
+	}
+	for _, name := range slices.Sorted(maps.Keys(texts)) {
+		dst = AppendText(AppendText(dst, name), texts[name])
 	}
 	return dst
 }

@@ -42,7 +42,8 @@ func (p location) append(dst []byte) []byte {
 	return dst
 }
 
-func decodeLocation(row []byte) (p location, err error) {
+func decodeLocation(row []byte) (location, error) {
+	var p location
 	r := newReader(row)
 	p.business.UUID = r.UUID()
 	p.recipient = esh3ar.Recipient(r.Uint64())
@@ -125,7 +126,8 @@ func (k *idemRow) append(dst []byte) []byte {
 	return dst
 }
 
-func decodeIdem(row []byte) (k idemRow, err error) {
+func decodeIdem(row []byte) (idemRow, error) {
+	var k idemRow
 	r := newReader(row)
 	copy(k.fingerprint[:], r.Bytes(32))
 	k.expires = esh3ar.Time(r.Varint())

@@ -97,10 +97,13 @@ func migrateBodiesOf(db *pebble.DB, kind byte) (err error) {
 
 // decodeBodyFormat1 decodes a body of the store formats 1 and 2. recipient and seq come from its key; if seq is zero, the row contains
 // the recipient.
-func decodeBodyFormat1(row []byte, recipient esh3ar.Recipient, seq esh3ar.Seq) (m esh3ar.Message, err error) {
+func decodeBodyFormat1(row []byte, recipient esh3ar.Recipient, seq esh3ar.Seq) (esh3ar.Message, error) {
+	var m esh3ar.Message
 	r := newReader(row)
 	m.ID.UUID, m.Business.UUID = r.UUID(), r.UUID()
-	m.Recipient, m.Seq, m.Priority = recipient, seq, esh3ar.Priority(r.Byte())
+	m.Recipient = recipient
+	m.Seq = seq
+	m.Priority = esh3ar.Priority(r.Byte())
 	m.SendAt, m.ExpiresAt = esh3ar.Time(r.Varint()), esh3ar.Time(r.Varint())
 	m.From, m.Subject, m.Content, m.CorrelationID = r.Text(), r.Text(), r.Text(), r.Text()
 	m.Metadata = r.Texts()
