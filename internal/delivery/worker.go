@@ -95,6 +95,11 @@ func (s *Session) apply(ev *event, fx *effects) {
 	}
 }
 
+// sendProbe probes the phone. It is a function of its own because the closure would move all effects of flush to the heap.
+func (s *Session) sendProbe(probe uint32) {
+	s.conn.Probe(func() { s.post(event{kind: answeredEvent, probe: probe}) })
+}
+
 // flush executes the effects, and those of the steps that follow from a push, until a step requests no further push. No
 // lock is held while effects run. Acknowledgements are settled before anything is pushed. A closed session neither pushes
 // nor reads, but the messages that its phone acknowledged are still settled.
@@ -115,7 +120,7 @@ func (w *worker) flush(s *Session, published time.Time, closed bool) {
 			s.engine.notifyEndedUnacked(s.step.recipient, s, fx.lapsed)
 		}
 		if fx.probe > 0 {
-			s.conn.Probe(func() { s.post(event{kind: answeredEvent, probe: fx.probe}) })
+			s.sendProbe(fx.probe)
 		}
 		if fx.swept {
 			s.engine.stats.swept.Add(1)
