@@ -86,9 +86,9 @@ func takenBy(nodes []*platform) (taken []float64) {
 	return taken
 }
 
-// TestSlowNode checks that a node with a tenth of the CPU time gets fewer calls, and that few calls through the gateway
+// TestGateway_SlowNode_GetsFewerCalls checks that a node with a tenth of the CPU time gets fewer calls, and that few calls through the gateway
 // are slow.
-func TestSlowNode(t *testing.T) {
+func TestGateway_SlowNode_GetsFewerCalls(t *testing.T) {
 	nodes, urls := apart(t, 3)
 	gateway := startGateway(t, nodes[0].secrets, "--nodes", urls)
 	gateway.awaitNodes(3)

@@ -30,10 +30,10 @@ func newSecured(t *testing.T, listen string) (server *httptest.Server, authority
 	return server, authority
 }
 
-// TestNodesBehindTLS checks that a gateway verifies https nodes with the authorities of the machine. It sends no calls
+// TestGateway_NodesWithTLS_AreVerified checks that a gateway verifies https nodes with the authorities of the machine. It sends no calls
 // to a node whose certificate it cannot verify, and reports the reason. After SSL_CERT_FILE adds the authority, calls
 // and phones reach it.
-func TestNodesBehindTLS(t *testing.T) {
+func TestGateway_NodesWithTLS_AreVerified(t *testing.T) {
 	listen, err := nodeproc.FreePort()
 	if err != nil {
 		t.Fatal(err)

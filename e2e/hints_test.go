@@ -94,9 +94,9 @@ func (p *platform) hints(outcome string) float64 {
 	return p.metric(fmt.Sprintf("esh3ar_route_hints_total{outcome=%q}", outcome))
 }
 
-// TestHintsBetweenNodes calls one node while two devices of a phone are connected to two others: every message and every
+// TestHints_DevicesOnOtherNodes_AllAreTold calls one node while two devices of a phone are connected to two others: every message and every
 // acknowledgement is hinted from node to node.
-func TestHintsBetweenNodes(t *testing.T) {
+func TestHints_DevicesOnOtherNodes_AllAreTold(t *testing.T) {
 	t.Parallel()
 	for name, url := range map[string]func(t *testing.T) string{
 		"Redis Cluster": func(t *testing.T) string { t.Helper(); return redisCluster(t).URL() },

@@ -129,9 +129,9 @@ func TestRedisAway(t *testing.T) {
 	}
 }
 
-// TestBothAway stops PostgreSQL and Redis: calls are spilled to the node's disk. After the recovery the messages arrive
+// TestSpill_PostgresAndRedisAway_DeliversAfterwards stops PostgreSQL and Redis: calls are spilled to the node's disk. After the recovery the messages arrive
 // in order at the phone of another node.
-func TestBothAway(t *testing.T) {
+func TestSpill_PostgresAndRedisAway_DeliversAfterwards(t *testing.T) {
 	t.Parallel()
 	server, shared := database(t), redisServer(t)
 	p := newPair(t, server.URL("postgres"), shared.URL())

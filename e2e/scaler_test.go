@@ -236,9 +236,9 @@ func (s *sender) call(url string, n int) (id string, err error) {
 	return m.ID, err
 }
 
-// TestScaler checks that nodes are added when phones connect and drained after they have left, under continuous calls.
+// TestScaler_PhonesComeAndGo_NodesFollow checks that nodes are added when phones connect and drained after they have left, under continuous calls.
 // Every call is accepted and every accepted message is delivered.
-func TestScaler(t *testing.T) {
+func TestScaler_PhonesComeAndGo_NodesFollow(t *testing.T) {
 	t.Parallel()
 	url, redis := database(t).URL("postgres"), redisServer(t)
 	p := start(t, "--database-url", url, "--redis-url", redis.URL())

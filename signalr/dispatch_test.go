@@ -109,7 +109,7 @@ func TestDispatchDetailed(t *testing.T) {
 	}
 }
 
-func TestHandleTwice(t *testing.T) {
+func TestHandle_SameTarget_Panics(t *testing.T) {
 	t.Attr("checklist", "item105")
 	defer func() {
 		if recover() == nil {

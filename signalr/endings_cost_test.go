@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// TestAnEndCostsWhatWasJoined lets connections join ten groups and end, in a server that holds ten other groups and in one
+// TestClose_GroupsOfOthers_CostNothing lets connections join ten groups and end, in a server that holds ten other groups and in one
 // that holds 100,000. Looking at each of those would make it some thousand times dearer; the best of five tries and a factor
 // of fifty leave room for caches and for whoever else has the processor.
-func TestAnEndCostsWhatWasJoined(t *testing.T) {
+func TestClose_GroupsOfOthers_CostNothing(t *testing.T) {
 	t.Attr("checklist", "point8")
 	few, many := endings(10), endings(100_000)
 	if many > 50*few {

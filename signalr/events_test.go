@@ -150,7 +150,7 @@ func TestEventsKeepOrder(t *testing.T) {
 	}
 }
 
-func TestEventsThatNobodyReads(t *testing.T) {
+func TestEvents_ClientDoesNotRead_ConnectionEnds(t *testing.T) {
 	t.Attr("checklist", "item43 item49")
 	hub, met, gone := meetingHub()
 	opts := quiet()
@@ -197,7 +197,7 @@ func TestEventsShutdown(t *testing.T) {
 	}
 }
 
-func TestEventsThatCannotBeFlushed(t *testing.T) {
+func TestEvents_WriterCannotFlush_IsRefused(t *testing.T) {
 	s := NewServer(NewHub(), Options{Pollers: -1})
 	w := httptest.NewRecorder()
 	w.Body = nil

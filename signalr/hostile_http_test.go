@@ -30,8 +30,8 @@ func (e *torrent) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// TestHostileRequests is TestHostile for the transports that are made of requests.
-func TestHostileRequests(t *testing.T) {
+// TestHostile_Requests_MemoryIsBounded is TestHostile for the transports that are made of requests.
+func TestHostile_Requests_MemoryIsBounded(t *testing.T) {
 	hub, gone := echoHub()
 
 	t.Run("item142 item61 a post without end", func(t *testing.T) {

@@ -239,8 +239,8 @@ func neverReading(t *testing.T) {
 	costs(t, before, 2<<20)
 }
 
-// TestHostileAmongMany shows that what one connection does costs its own place only.
-func TestHostileAmongMany(t *testing.T) {
+// TestHostile_OneConnection_CostsOnlyItself shows that what one connection does costs its own place only.
+func TestHostile_OneConnection_CostsOnlyItself(t *testing.T) {
 	hub, gone := echoHub()
 	h := start(t, hub, quiet())
 	var polite []*client

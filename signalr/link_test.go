@@ -183,7 +183,7 @@ func TestOutbox(t *testing.T) {
 	})
 }
 
-func TestPongsThatWaitAreTwo(t *testing.T) {
+func TestPongs_ClientDoesNotRead_AtMostTwoWait(t *testing.T) {
 	// However little the transport takes at a time. What goes out is whole pongs in the order of the pings, the newest among them,
 	// none inside a message and none behind the goodbye.
 	c, l := stuck(NewHub(), 100)
@@ -222,7 +222,7 @@ func TestPongsThatWaitAreTwo(t *testing.T) {
 	}
 }
 
-func TestAnswersAreBounded(t *testing.T) {
+func TestLink_Answers_AreBounded(t *testing.T) {
 	// A client that asks and asks and reads no answers is not answered without end.
 	synctest.Test(t, func(t *testing.T) {
 		hub, _ := echoHub()
@@ -252,7 +252,7 @@ func TestAnswersAreBounded(t *testing.T) {
 	})
 }
 
-func TestAbortDropsEverything(t *testing.T) {
+func TestLink_Abort_DropsQueue(t *testing.T) {
 	c, l := stuck(NewHub(), 100)
 	if err := c.TrySend("x"); err != nil {
 		t.Fatal(err)

@@ -294,9 +294,9 @@ type unflushable struct{ *httptest.ResponseRecorder }
 
 func (unflushable) FlushError() error { return os.ErrDeadlineExceeded }
 
-// TestAPollThatIsNotTaken ends its connection: what was in the answer cannot be asked for again, and the client's next poll would
+// TestLongPolling_AnswerNotRead_ConnectionEnds ends its connection: what was in the answer cannot be asked for again, and the client's next poll would
 // wait behind it as if it had come.
-func TestAPollThatIsNotTaken(t *testing.T) {
+func TestLongPolling_AnswerNotRead_ConnectionEnds(t *testing.T) {
 	t.Attr("checklist", "item43")
 	hub, met, gone := meetingHub()
 	h := start(t, hub, quiet())
@@ -346,7 +346,7 @@ func (w brokenWriter) Header() http.Header       { return w.header }
 func (w brokenWriter) WriteHeader(int)           {}
 func (w brokenWriter) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
 
-func TestPollThatCannotBeAnswered(t *testing.T) {
+func TestLongPolling_AnswerNotWritable_ConnectionEnds(t *testing.T) {
 	hub, gone := echoHub()
 	h := start(t, hub, quiet())
 	h.pollDial()
@@ -398,7 +398,7 @@ func TestLongPollingShutdown(t *testing.T) {
 	})
 }
 
-func TestExpiryIsThatOfTheLatestRequest(t *testing.T) {
+func TestExpiry_LaterRequest_Replaces(t *testing.T) {
 	t.Attr("checklist", "item24 item28")
 	expires := time.Now().Add(time.Hour)
 	hub, gone := echoHub()

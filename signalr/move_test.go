@@ -69,8 +69,8 @@ func TestMove(t *testing.T) {
 	})
 }
 
-// TestThePaceIsTheRate, also where it is no whole number for each part: a drain that must end in time counts on it.
-func TestThePaceIsTheRate(t *testing.T) {
+// TestMove_FractionalRate_KeepsPace, also where it is no whole number for each part: a drain that must end in time counts on it.
+func TestMove_FractionalRate_KeepsPace(t *testing.T) {
 	for _, rate := range []int{1, 19, 20, 39, 50, 59, 119, 500, 2000} {
 		const seconds = 10
 		if got := due(1_000_000, rate, seconds*int(time.Second/pacing)); got != seconds*rate {

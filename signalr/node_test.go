@@ -48,7 +48,7 @@ func TestNode(t *testing.T) {
 }
 
 // Two nodes behind a balancer that knows nothing of sessions: each sends what is the other's to it.
-func TestOnUnknownToken(t *testing.T) {
+func TestNodes_UnknownToken_IsForwarded(t *testing.T) {
 	t.Attr("checklist", "point1")
 	hub, _ := echoHub()
 	nodes := make(map[string]*harness)

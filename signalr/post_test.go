@@ -116,7 +116,7 @@ func (p *half) status() int {
 	return resp.StatusCode
 }
 
-func TestPostsTakeTurns(t *testing.T) {
+func TestPost_Concurrent_ReadInTurn(t *testing.T) {
 	t.Attr("checklist", "item63")
 	var mu sync.Mutex
 	var order []string
@@ -158,7 +158,7 @@ func TestPostsTakeTurns(t *testing.T) {
 	}
 }
 
-func TestPostThatBreaksOff(t *testing.T) {
+func TestPost_BodyBreaksOff_Fails(t *testing.T) {
 	t.Attr("checklist", "item62")
 	hub, _ := echoHub()
 	h := start(t, hub, quiet())
@@ -185,7 +185,7 @@ func TestPostThatBreaksOff(t *testing.T) {
 	})
 }
 
-func TestPostWaitsForTheHub(t *testing.T) {
+func TestPost_HubIsBusy_Waits(t *testing.T) {
 	t.Attr("checklist", "item64")
 	leave := make(chan struct{})
 	entered := make(chan struct{}, 100)
@@ -225,7 +225,7 @@ func TestPostWaitsForTheHub(t *testing.T) {
 	await(t, gone, "OnDisconnected")
 }
 
-func TestPostWaitsNotForItsClient(t *testing.T) {
+func TestPost_ClientLeaves_StopsWaiting(t *testing.T) {
 	leave := make(chan struct{})
 	hub, gone := echoHub()
 	On1(hub, "Wait", func(*Call, string) error { <-leave; return nil })

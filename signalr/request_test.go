@@ -204,7 +204,7 @@ func TestInvokeAndDisconnect(t *testing.T) {
 }
 
 // item131: what waits for clients is bounded, as each such handler costs a goroutine.
-func TestInvokesAreBounded(t *testing.T) {
+func TestInvoke_TooManyPending_Waits(t *testing.T) {
 	hub, met, _ := askingHub()
 	opts := quiet()
 	opts.Limits.Deferred = 2

@@ -500,7 +500,7 @@ func TestStatefulWindow(t *testing.T) {
 	})
 }
 
-func TestStatefulClientThatDoesNotRead(t *testing.T) {
+func TestStateful_ClientDoesNotRead_ConnectionEnds(t *testing.T) {
 	t.Attr("checklist", "item43 item160")
 	opts := keepingOptions()
 	opts.Limits.Replay = 64 << 20

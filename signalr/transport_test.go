@@ -71,7 +71,7 @@ func (h *harness) tryTransport(t *testing.T, kind Transports, enabled bool) {
 	}
 }
 
-func TestChangeOfTransport(t *testing.T) {
+func TestConnection_OtherTransport_IsRejected(t *testing.T) {
 	t.Attr("checklist", "item33 item57")
 	hub, _ := echoHub()
 	h := start(t, hub, quiet())
@@ -104,7 +104,7 @@ func TestChangeOfTransport(t *testing.T) {
 	})
 }
 
-func TestAnotherUser(t *testing.T) {
+func TestConnection_AnotherUser_IsRejected(t *testing.T) {
 	t.Attr("checklist", "item27 item18 item22 item24")
 	hub, _ := echoHub()
 	opts := quiet()

@@ -25,8 +25,8 @@ func TestRun_HelpAsWord_PrintsHelp(t *testing.T) {
 	}
 }
 
-// TestAWaitThatEndsInACall says how the message stands, not that a call was cut short.
-func TestAWaitThatEndsInACall(t *testing.T) {
+// TestSend_WaitEndsDuringCall_ReportsStatus says how the message stands, not that a call was cut short.
+func TestSend_WaitEndsDuringCall_ReportsStatus(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {

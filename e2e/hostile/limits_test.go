@@ -224,7 +224,7 @@ func hasSeries(metrics, name, labels string) bool {
 	return false
 }
 
-func TestStatedBound(t *testing.T) {
+func TestLimitsTable_StatedBound_IsParsed(t *testing.T) {
 	t.Parallel()
 	for cell, want := range map[string]float64{
 		"128 KiB of a body": 128 << 10, "20,000 messages": 20_000, "1 min in all": float64(time.Minute), "64": 64, "30 s": float64(30 * time.Second),

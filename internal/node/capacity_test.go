@@ -10,7 +10,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/runtime/sysload"
 )
 
-func TestSizes(t *testing.T) {
+func TestSize_Texts_AreParsed(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]size{
 		"0": 0, "17": 17, "17B": 17, "512MiB": 512 << 20, "2Gi": 2 << 30, "1KiB": 1 << 10, "3TiB": 3 << 40,

@@ -83,7 +83,7 @@ func TestSlowMetrics_Scrape_DoesNotCollect(t *testing.T) {
 	}
 }
 
-func TestForOperators(t *testing.T) {
+func TestForOperators_Paths_AreTheOnesToProtect(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string]bool{
 		"/admin": true, "/admin/v1/nodes": true, "/metrics": true, "/debug/pprof/heap": true, "/dashboard/": true,

@@ -80,7 +80,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
-func TestClientsAreCounted(t *testing.T) {
+func TestTable_Clients_AreCounted(t *testing.T) {
 	in := everything(t, `{"Action":"pass","Package":"m/signalr","Test":"TestClients/signalr-10/WebSockets/json/a"}
 {"Action":"pass","Package":"m/signalr","Test":"TestClients/signalr-10/WebSockets/json/b"}
 {"Action":"fail","Package":"m/signalr","Test":"TestClients/signalr-10/LongPolling/json/c"}
@@ -104,7 +104,7 @@ func TestClientsAreCounted(t *testing.T) {
 	}
 }
 
-func TestWhatDoesNotCount(t *testing.T) {
+func TestTable_IncompleteRun_IsRejected(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "table.md")
 	all := everything(t, "")
 	if err := run(strings.NewReader(all), new(strings.Builder), packages, file, true); err != nil {
@@ -131,7 +131,7 @@ func TestWhatDoesNotCount(t *testing.T) {
 	}
 }
 
-func TestFailuresAreShown(t *testing.T) {
+func TestTable_FailedTest_IsPrinted(t *testing.T) {
 	in := `# m/broken
 {"ImportPath":"m/broken","Action":"build-output","Output":"x.go:1: no\n"}
 {"Action":"output","Package":"m/a","Test":"TestBad","Output":"--- FAIL: TestBad\n"}
@@ -149,8 +149,8 @@ func TestFailuresAreShown(t *testing.T) {
 	}
 }
 
-// TestRacesAreShown: also when they are noted under a test that passed.
-func TestRacesAreShown(t *testing.T) {
+// TestTable_DataRace_IsPrinted: also when they are noted under a test that passed.
+func TestTable_DataRace_IsPrinted(t *testing.T) {
 	in := `{"Action":"output","Package":"m/a","Test":"TestGood","Output":"WARNING: DATA RACE\n"}
 {"Action":"output","Package":"m/a","Test":"TestGood","Output":"Write at 0x1 by goroutine 7\n"}
 {"Action":"pass","Package":"m/a","Test":"TestGood"}
