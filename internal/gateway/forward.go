@@ -14,6 +14,9 @@ import (
 
 // forward forwards the call to a node, retries it at other nodes as allowed, and answers.
 func (x *exchange) forward() {
+	if x.proves && x.who.proven { // so the connection is not closed for those of strangers while the node works
+		x.markAuthenticated()
+	}
 	if err := x.body.open(x.g, x.r, x.who, x.limit, x.keyed || x.safe); err != nil {
 		x.refuseBody(err)
 		return
@@ -31,6 +34,7 @@ func (x *exchange) forward() {
 	t := attempt{exchange: x, ctx: ctx}
 	if x.body.whole {
 		t.startDeadline()
+		defer connlimit.FromContext(x.r.Context()).Serve()()
 	}
 	t.run()
 }
@@ -167,17 +171,24 @@ func (t *attempt) updateOwner(v *visit, a upstream.Answer) {
 		t.g.owners.refused(t.credential)
 	case t.proves && (a.Status < 300):
 		who := t.g.owners.accepted(t.credential, t.start)
-		if c := connlimit.FromContext(t.r.Context()); !c.IsAuthenticated() {
-			kind := connlimit.Business // a device token is recognized only by its use at a hub
-			if t.kind == balance.Phone || t.kind == balance.Tunnel {
-				kind = connlimit.Device
-			}
-			c.Authenticated(connlimit.Owner{Kind: kind, ID: strconv.FormatUint(t.credential, 36)})
-		}
+		t.markAuthenticated()
 		if t.kind.Long() && v.who != who {
 			t.g.dispatch.reassign(&v.slot, who)
 		}
 	}
+}
+
+// markAuthenticated records that the credential of the call is valid.
+func (x *exchange) markAuthenticated() {
+	c := connlimit.FromContext(x.r.Context())
+	if c.IsAuthenticated() {
+		return
+	}
+	kind := connlimit.Business // a device token is recognized only by its use at a hub
+	if x.kind == balance.Phone || x.kind == balance.Tunnel {
+		kind = connlimit.Device
+	}
+	c.Authenticated(connlimit.Owner{Kind: kind, ID: strconv.FormatUint(x.credential, 36)})
 }
 
 // verdictOf returns the verdict about the node that a response implies.

@@ -86,19 +86,7 @@ func (w *limitWatch) connections(limiter *connlimit.Limiter) {
 		limitCount{limit: "connections of a business or a phone number", metric: "esh3ar_connections_over_share_total", refused: func() uint64 {
 			return limiter.Stats().OverShare
 		}},
-		limitCount{limit: "nine tenths of the connections of a process", metric: "esh3ar_connections", refused: nearlyFull(limiter)},
 	)
-}
-
-// nearlyFull returns a count that grows by one with each look at which nine tenths of the connections are in use.
-func nearlyFull(limiter *connlimit.Limiter) func() uint64 {
-	var looks uint64
-	return func() uint64 {
-		if s := limiter.Stats(); s.Limit > 0 && s.Open >= s.Limit-s.Limit/10 {
-			looks++
-		}
-		return looks
-	}
 }
 
 // gateway adds the limits of a gateway.

@@ -14,8 +14,9 @@ type Conn struct {
 	trusted       bool         // its peer is one of Options.Proxies
 	prefix        netip.Prefix // of the peer; invalid if it has no IP address
 	authenticated atomic.Bool  // counts as authenticated
-	seen          atomic.Int64 // start of the last request, in nanoseconds since the Limiter's start
+	seen          atomic.Int64 // start or answer of the last request, in nanoseconds since the Limiter's start
 	refused       atomic.Int64 // last time that the owner was at its limit, likewise; zero: never
+	serving       atomic.Int32 // requests of it that wait for this process and not for the peer
 
 	// Guarded by Limiter.mu.
 	ranked    int64 // value of seen by which the queue is ordered
@@ -32,6 +33,27 @@ func (c *Conn) Touch() {
 	if c != nil && !c.authenticated.Load() {
 		c.seen.Store(c.limiter.now())
 	}
+}
+
+// Serve records that a request has arrived whole and waits for this process, until the returned function is called. If room is needed,
+// connections that wait for their peers are closed first.
+func (c *Conn) Serve() (done func()) {
+	if c == nil {
+		return func() {}
+	}
+	c.serving.Add(1)
+	return func() {
+		c.Touch() // its peer is waited for from now on
+		c.serving.Add(-1)
+	}
+}
+
+// idleSince returns the time since which the process waits for the peer: now while it serves a request.
+func (c *Conn) idleSince(now int64) int64 {
+	if c.serving.Load() > 0 {
+		return now
+	}
+	return c.seen.Load()
 }
 
 // IsAuthenticated reports whether the connection counts as authenticated. It is true for nil, for which Authenticated need

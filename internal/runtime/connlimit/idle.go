@@ -48,15 +48,16 @@ func (q *idleQueue) remove(c *Conn) {
 	}
 }
 
-// longestIdle returns the connection with the oldest last request, or nil if the queue is empty.
-func (q *idleQueue) longestIdle() *Conn {
+// longestIdle returns the connection whose peer has been silent longest, or nil if the queue is empty. It returns one that is being
+// served only if all are.
+func (q *idleQueue) longestIdle(now int64) *Conn {
 	for len(q.conns) > 0 {
 		c := q.conns[0]
-		seen := c.seen.Load()
-		if seen == c.ranked {
+		since := c.idleSince(now)
+		if since == c.ranked {
 			return c
 		}
-		c.ranked = seen
+		c.ranked = since
 		heap.Fix(q, 0)
 	}
 	return nil

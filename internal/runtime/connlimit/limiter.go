@@ -140,9 +140,9 @@ func (l *Limiter) victimLocked(a *address) *Conn {
 	var victim *Conn
 	why := ReasonAddress
 	if a != nil && len(a.conns) >= l.opts.PerAddress {
-		victim = a.longestIdle()
+		victim = a.longestIdle(l.now())
 	} else if l.mu.idle.Len() >= l.opts.Unauthenticated || l.mu.open-l.mu.closing >= l.opts.Connections {
-		victim, why = l.mu.idle.longestIdle(), ReasonTotal
+		victim, why = l.mu.idle.longestIdle(l.now()), ReasonTotal
 	}
 	if victim == nil {
 		return nil
@@ -179,11 +179,11 @@ func (l *Limiter) removeUnauthenticatedLocked(c *Conn) {
 	}
 }
 
-// longestIdle returns the connection with the oldest last request.
-func (a *address) longestIdle() *Conn {
+// longestIdle returns the connection whose peer has been silent longest.
+func (a *address) longestIdle(now int64) *Conn {
 	var longest *Conn
 	for _, c := range a.conns {
-		if longest == nil || c.seen.Load() < longest.seen.Load() {
+		if longest == nil || c.idleSince(now) < longest.idleSince(now) {
 			longest = c
 		}
 	}

@@ -289,3 +289,51 @@ func TestBudget_Files_AreDivided(t *testing.T) {
 		}
 	}
 }
+
+// TestLimiter_ServedConnection_IsClosedLast: a connection whose request waits for this process outlasts ones that wait for their peers,
+// however long it waits; once all are served, the one that waits longest goes.
+func TestLimiter_ServedConnection_IsClosedLast(t *testing.T) {
+	t.Parallel()
+	for name, perAddress := range map[string]int{"total": 100, "address": 3} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newFixture(t, connlimit.Options{Connections: 100, Unauthenticated: 3, PerAddress: perAddress})
+			served, second, third := r.open("10.0.0.1"), r.open("10.0.0.1"), r.open("10.0.0.1")
+			done := served.Serve()
+			fourth := r.open("10.0.0.1")
+			fifth := r.open("10.0.0.1")
+			if served.ended || !second.ended || !third.ended || fourth.ended || fifth.ended {
+				t.Errorf("ended: %t %t %t %t %t, want the second and third", served.ended, second.ended, third.ended, fourth.ended, fifth.ended)
+			}
+			done()
+			r.open("10.0.0.1")
+			if served.ended || !fourth.ended {
+				t.Errorf("just answered: ended %t, one that is idle for longer: %t; want the latter only", served.ended, fourth.ended)
+			}
+		})
+	}
+}
+
+// TestLimiter_AllServed_ClosesOne: connections that are all being served do not keep the limiter from making room.
+func TestLimiter_AllServed_ClosesOne(t *testing.T) {
+	t.Parallel()
+	r := newFixture(t, connlimit.Options{Connections: 100, Unauthenticated: 3, PerAddress: 100})
+	ended := 0
+	var all []*end
+	for range 6 {
+		e := r.open("10.0.0.1")
+		if e == nil {
+			t.Fatal("got no connection, want one")
+		}
+		e.Serve()
+		all = append(all, e)
+	}
+	for _, e := range all {
+		if e.ended {
+			ended++
+		}
+	}
+	if ended != 3 {
+		t.Errorf("ended: got %d, want 3", ended)
+	}
+}

@@ -71,7 +71,7 @@ func (l *Limiter) exhausted(err error) {
 		l.opts.Log.Warn("no file descriptor is left to accept a connection; idle ones are closed and accepting is tried again: raise the limit of open files (ulimit -n)", "error", err)
 	}
 	l.mu.Lock()
-	victim := l.mu.idle.longestIdle()
+	victim := l.mu.idle.longestIdle(l.now())
 	if victim != nil {
 		l.counts.closed[ReasonTotal].Add(1)
 		l.removeUnauthenticatedLocked(victim)
