@@ -40,6 +40,7 @@ func (x *exchange) readBody(limit int) ([]byte, error) {
 		case len(x.buffer)-line > limit:
 			return nil, tooLarge(limit)
 		case errors.Is(err, io.EOF):
+			x.bodyRead = true
 			if x.reserved > 0 {
 				x.setReadDeadline(x.start.Add(bodyTime)) // net/http reads on in the background to notice a disconnect
 			}

@@ -31,6 +31,7 @@ type exchange struct {
 	buffer   []byte            // method, path and body of the request, later the body of the response
 	in       messageInput
 
+	bodyRead      bool // the whole body was read
 	hasParameters bool // the route takes query parameters
 	queryToken    bool // the token may come in the query parameter access_token
 }
@@ -47,6 +48,7 @@ func (x *exchange) begin(w http.ResponseWriter, r *http.Request) {
 	x.params = [maxParams]string{}
 	x.caller = auth.Caller{}
 	x.status = 0
+	x.bodyRead = false
 	x.queryToken, x.hasParameters = false, false
 }
 
@@ -144,6 +146,11 @@ func canceledByCaller(ctx context.Context, err error) bool {
 	return ctx.Err() != nil && (esh3ar.CodeOf(err) == esh3ar.Abandoned || errors.Is(err, context.Canceled))
 }
 
+// largeBody is the length in bytes above which an unread body must not delay an error. net/http reads up to 256 KiB of a body before the
+// answer if it keeps the connection, and after the answer if it closes the connection. So a caller that announces a body and does
+// not send it would otherwise wait until the read timeout, with its slot at a gateway.
+const largeBody = 16 << 10
+
 // writeError answers with the problem document of err. If the response has begun already, it only logs.
 func (x *exchange) writeError(err error) {
 	if x.status == 0 && canceledByCaller(x.r.Context(), err) {
@@ -162,6 +169,9 @@ func (x *exchange) writeError(err error) {
 		body = []byte(`{"code":"internal"}`) // strings and numbers always encode
 	}
 	p.headers(x.w.Header())
+	if !x.bodyRead && (x.r.ContentLength < 0 || x.r.ContentLength > largeBody) {
+		x.w.Header().Set("Connection", "close")
+	}
 	x.showLimits()
 	x.send(p.Status, body)
 }
