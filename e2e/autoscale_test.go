@@ -96,12 +96,13 @@ func TestScalerStatus_AnyNode_ReturnsHistory(t *testing.T) {
 	eventually(t, func() bool {
 		a, other = deciding.scaler(""), plain.scaler("?limit=1")
 		again := deciding.scaler("") // a decision in between is told by one of them only
-		return a.Wanted == 3 && a.Current == 3 && len(a.Items) >= 2 && len(again.Items) == len(a.Items)
-	}, func() string { return fmt.Sprintf("not three nodes: %+v\n%s", a, deciding.node.Stderr) })
+		// Four if the first decision came before the deciding node was listed.
+		return a.Wanted >= 3 && a.Current == a.Wanted && len(a.Items) >= 2 && len(again.Items) == len(a.Items)
+	}, func() string { return fmt.Sprintf("not at least three nodes: %+v\n%s", a, deciding.node.Stderr) })
 	if !a.Here || a.Holder == "" || a.Decision.Why == "" {
 		t.Errorf("the node that decides: %+v", a)
 	}
-	if other.Here || other.Holder != a.Holder || other.Wanted != 3 || other.Decision.Number != a.Items[0].Number || other.NextBefore != a.Items[0].Number {
+	if other.Here || other.Holder != a.Holder || other.Wanted != a.Wanted || other.Decision.Number != a.Items[0].Number || other.NextBefore != a.Items[0].Number {
 		t.Errorf("another node: %+v, and the one that decides: %+v", other, a)
 	}
 	if next := plain.scaler(fmt.Sprint("?before=", other.NextBefore)); len(next.Items) != len(a.Items)-1 || next.NextBefore != 0 {
