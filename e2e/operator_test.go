@@ -166,7 +166,32 @@ func printedCommands(p *platform) map[string]string {
 // TestServe_PrintedCommands_Work runs the printed lines in a shell.
 func TestServe_PrintedCommands_Work(t *testing.T) {
 	t.Parallel()
-	p := start(t)
+	for name, flags := range map[string][]string{"one listener": nil, "two listeners": {"--admin-listen", "127.0.0.1:0"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			checkPrintedCommands(t, flags)
+		})
+	}
+}
+
+func checkPrintedCommands(t *testing.T, flags []string) {
+	t.Helper()
+	listenAt, err := nodeproc.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &platform{t: t, dataDir: t.TempDir(), listen: listenAt, flags: flags}
+	p.start()
+	t.Cleanup(func() { _ = p.node.Kill() })
+	code, _, hint := esh3ar(t, "verify", "--data-dir", p.dataDir)
+	if _, at, ok := strings.Cut(hint, "--url "); code != 2 || !ok {
+		t.Errorf("verify beside the node: got code %d and %q, want 2 and a URL", code, hint)
+	} else if code, _, errs := esh3ar(t, "verify", "--data-dir", p.dataDir, "--url", strings.TrimSpace(at)); code != 0 {
+		t.Errorf("verify with that URL: got code %d and %q, want 0", code, errs)
+	}
+	if code, _, errs := esh3ar(t, "keys", "list", "--data-dir", p.dataDir, "--url", p.node.URL); flags != nil && (code != 1 || !strings.Contains(errs, "--admin-url")) {
+		t.Errorf("keys list at the first listener: got code %d and %q, want 1 and a hint about --admin-url", code, errs)
+	}
 	var lines map[string]string
 	eventually(t, func() bool { lines = printedCommands(p); return len(lines) == 2 },
 		func() string { return "serve printed " + p.node.Stdout.String() })

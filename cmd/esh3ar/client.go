@@ -26,6 +26,7 @@ type clientFlags struct {
 	APIKey     string `name:"api-key" help:"The business's API key (default: from bootstrap.json in the data directory)."`
 	AdminToken string `name:"admin-token" help:"The admin token (default: from bootstrap.json in the data directory)."`
 	DataDir    string `name:"data-dir" default:"./data" help:"Where to look for bootstrap.json."`
+	AdminURL   string `name:"admin-url" help:"Where the node serves /admin if it has --admin-listen (default: --url)."`
 
 	node.CAFlags `embed:""`
 }
@@ -45,6 +46,9 @@ func (f *clientFlags) resolve() error {
 	}
 	if u, err := url.Parse(f.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return usage.Errorf("--url: %q is not an http or https URL", f.URL)
+	}
+	if u, err := url.Parse(f.AdminURL); f.AdminURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		return usage.Errorf("--admin-url: %q is not an http or https URL", f.AdminURL)
 	}
 	if err := f.Trust(); err != nil {
 		return err
@@ -151,9 +155,10 @@ func (f *clientFlags) longCall(ctx context.Context, method, path, bearer string,
 		}
 		body = bytes.NewReader(text)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, f.URL+path, body)
+	flag, base := f.baseOf(path)
+	req, err := http.NewRequestWithContext(ctx, method, base+path, body)
 	if err != nil {
-		return usage.Errorf("--url: %w", err)
+		return usage.Errorf("%s: %w", flag, err)
 	}
 	for name, values := range header {
 		req.Header[name] = values
@@ -164,13 +169,13 @@ func (f *clientFlags) longCall(ctx context.Context, method, path, bearer string,
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("no node at %s: start one with `%s serve`, or name another with --url", f.URL, usage.Program())
+		return fmt.Errorf("no node at %s: start one with `%s serve`, or name another with %s", base, usage.Program(), flag)
 	}
 	if err := f.authorityError(err); err != nil {
 		return err
 	}
 	if failed, ok := errors.AsType[*url.Error](err); ok {
-		return fmt.Errorf("--url: no answer from %s: %w", f.URL, failed.Err)
+		return fmt.Errorf("%s: no answer from %s: %w", flag, base, failed.Err)
 	}
 	if err != nil {
 		return err
@@ -183,12 +188,25 @@ func (f *clientFlags) longCall(ctx context.Context, method, path, bearer string,
 	if resp.StatusCode >= 300 {
 		p := problem{Title: resp.Status}
 		_ = json.Unmarshal(text, &p) // an answer that is not a problem document is shown by its status line
+		if resp.StatusCode == http.StatusNotFound && strings.HasPrefix(path, adminRoot) && strings.HasPrefix(p.Detail, "unknown path") {
+			return fmt.Errorf("%s does not serve %s: if the node has --admin-listen, name that address with --admin-url", base, path)
+		}
 		return p
 	}
 	if out == nil {
 		return nil
 	}
 	return json.Unmarshal(text, out)
+}
+
+const adminRoot = "/admin/"
+
+// baseOf returns the URL of the node for a path, and the flag that changes it.
+func (f *clientFlags) baseOf(path string) (flag, base string) {
+	if !strings.HasPrefix(path, adminRoot) || f.AdminURL == "" {
+		return "--url", f.URL
+	}
+	return "--admin-url", strings.TrimRight(f.AdminURL, "/")
 }
 
 // authorityError returns an error with a remedy if err says that the authority of the node's certificate is unknown, else nil.

@@ -24,7 +24,7 @@ func openStopped(dataDir string, s node.Streams) (*spill.Spill, error) {
 	}
 	kept, err := spill.Open(dir, spill.Options{Log: node.NewLog(s, "warn", "text")})
 	if errors.Is(err, diskguard.ErrInUse) {
-		return nil, usage.Errorf("--data-dir: a running node has %s open and drains it by itself; ask it with `%s spill list --url %s`", dataDir, usage.Program(), node.DefaultURL)
+		return nil, usage.Errorf("--data-dir: a running node has %s open and drains it by itself; ask it with `%s spill list --url %s`", dataDir, usage.Program(), node.OperatorURL(dataDir))
 	}
 	return kept, err
 }

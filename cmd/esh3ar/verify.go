@@ -115,7 +115,7 @@ func (c *verifyCmd) openStopped(s node.Streams) (*embedded.Store, error) {
 	log := node.NewLog(s, "warn", "text")
 	store, err := embedded.Open(dir, embedded.Options{Log: log})
 	if errors.Is(err, diskguard.ErrInUse) {
-		return nil, usage.Errorf("--data-dir: a running node has %s open; verify it there with --url %s", c.DataDir, node.DefaultURL)
+		return nil, usage.Errorf("--data-dir: a running node has %s open; verify it there with --url %s", c.DataDir, node.OperatorURL(c.DataDir))
 	}
 	return store, err
 }

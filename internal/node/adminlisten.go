@@ -46,6 +46,7 @@ const adminConnections = 32
 type operatorServer struct {
 	listener net.Listener
 	server   *http.Server
+	tls      bool // it speaks TLS
 }
 
 // openAdmin listens at addr and closes connections whose peers read nothing for writeTimeout. If addr is empty, the server serves nothing.
@@ -60,7 +61,25 @@ func openAdmin(ctx context.Context, addr string, writeTimeout time.Duration, cer
 	limiter := connlimit.New(connlimit.Options{Connections: adminConnections, Unauthenticated: adminConnections, PerAddress: adminConnections, WriteTimeout: writeTimeout, Log: log})
 	server := httpapi.NewServer(h, log)
 	server.ConnContext = connlimit.ConnContext
-	return &operatorServer{listener: secured(limiter.Listen(listener), cert), server: server}, nil
+	return &operatorServer{listener: secured(limiter.Listen(listener), cert), server: server, tls: cert != nil}, nil
+}
+
+// url returns the URL at which this machine reaches the server; empty if it serves nothing.
+func (a *operatorServer) url() string {
+	if a.server == nil {
+		return ""
+	}
+	host, port, err := net.SplitHostPort(a.listener.Addr().String())
+	if err != nil {
+		return ""
+	}
+	if Unspecified(host) {
+		host = "127.0.0.1"
+	}
+	if a.tls {
+		return "https://" + net.JoinHostPort(host, port)
+	}
+	return "http://" + net.JoinHostPort(host, port)
 }
 
 // serve serves until shutdown.

@@ -20,6 +20,7 @@ const samplePhone = "+967771234567"
 type nextSteps struct {
 	self    string // how this program was started
 	url     string // of this node
+	admin   string // URL of --admin-listen; empty if it is url
 	dataDir string
 	token   string // device token of the sample phone for the demo; empty if it is not printed
 }
@@ -35,7 +36,7 @@ Ready on %[1]s (REST API for people: %[1]s/docs)
   and send it a message:
     %[3]s send --to %[4]s --text 'Hello from Esh3arTech'%[7]s
 
-`, n.url, n.fragment(), n.self, samplePhone, n.whose(), n.flags("--admin-token TOKEN"), n.flags("--api-key KEY"))
+`, n.url, n.fragment(), n.self, samplePhone, n.whose(), n.flags("--admin-token TOKEN")+n.adminFlag(), n.flags("--api-key KEY"))
 }
 
 // fragment returns the end of the link to the demo: the token, or a hint how to get one.
@@ -57,6 +58,14 @@ func (n nextSteps) whose() string {
 		return ""
 	}
 	return ", with the secrets of the first node"
+}
+
+// adminFlag returns the flag with which client commands find /admin; empty if --url is enough.
+func (n nextSteps) adminFlag() string {
+	if n.admin == "" {
+		return ""
+	}
+	return " --admin-url " + n.admin
 }
 
 // flags returns the flags with which client commands find this node and its secrets; empty if the defaults do.
@@ -96,11 +105,12 @@ func (n *node) announce(s Streams) {
 			n.log.Error("create the token of the demo", "error", err)
 		}
 	}
+	n.noteOperatorURL()
 	if err := n.trouble(); err != nil {
 		printNotReady(s, n.url, err)
 		return
 	}
-	nextSteps{self: usage.Program(), url: n.url, dataDir: n.config.DataDir, token: token}.print(s.Out)
+	nextSteps{self: usage.Program(), url: n.url, admin: n.admin.url(), dataDir: n.config.DataDir, token: token}.print(s.Out)
 }
 
 // printSecrets prints the secrets of a first start, or only the name of their file if they must not be visible.
