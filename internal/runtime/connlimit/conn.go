@@ -37,7 +37,7 @@ func (c *Conn) Touch() {
 
 // Serve records that a request has arrived whole and waits for this process, until the returned function is called. If room is needed,
 // connections that wait for their peers are closed first.
-func (c *Conn) Serve() (done func()) {
+func (c *Conn) Serve() func() {
 	if c == nil {
 		return func() {}
 	}
