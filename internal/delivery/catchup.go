@@ -11,7 +11,8 @@ package delivery
 //	                           ├─ readEnded ─ discarding ◄─ discard, from reading and readingAgain
 //	                           └──────────────────────────────────────┘
 //
-// discard leads from the other states to behind. An event that has no arrow from a state does not change it.
+// discard leads from the other states to behind, and finish from behind to caughtUp: a page that ended the inbox also contains what
+// happened during its read, unless a hint says otherwise. An event that has no arrow from a state does not change it.
 type catchUp uint8
 
 const (

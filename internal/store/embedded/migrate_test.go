@@ -70,9 +70,9 @@ func appendBodyFormat1(dst []byte, m *esh3ar.Message, seq esh3ar.Seq) []byte {
 	return dst
 }
 
-// TestStore_OpenFormat2_EncodesBodiesAnew opens a store of format 2 with more bodies than one batch of the migration takes. Some of them
+// TestStore_OpenFormat2_ReencodesBodies opens a store of format 2 with more bodies than one batch of the migration takes. Some of them
 // are in the new encoding already, as after an interrupted migration.
-func TestStore_OpenFormat2_EncodesBodiesAnew(t *testing.T) {
+func TestStore_OpenFormat2_ReencodesBodies(t *testing.T) {
 	t.Parallel()
 	const messages = 3000
 	disk := vfs.NewMem()
