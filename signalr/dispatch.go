@@ -189,7 +189,7 @@ func (d *dispatcher) stepLocked(started *int) bool {
 	call, item, ok := d.handleOne(shaken, record, err)
 	d.mu.Lock()
 	d.blocked, d.item = call, item
-	d.state.stopped = d.state.stopped || !ok
+	d.state.stopped = d.state.stopped || !ok || err != nil // an input that failed is not read again
 	return true
 }
 

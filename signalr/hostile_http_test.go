@@ -98,7 +98,7 @@ func TestHostile_Requests_MemoryIsBounded(t *testing.T) {
 		ask, answer := echo(1)
 		f.msg(ask)
 		got := 0
-		for i := range many {
+		for range many {
 			a := await(t, answers, "answer of a poll")
 			switch {
 			case a.body == answer+"\x1e":
@@ -106,7 +106,7 @@ func TestHostile_Requests_MemoryIsBounded(t *testing.T) {
 			case a.status != 204 && a.status != 409 && a.status != 404:
 				t.Errorf("a poll got %d %q", a.status, a.body)
 			}
-			if got == 1 && a.status == 200 || i == many-2 && got == 0 {
+			if got == 1 && a.status == 200 {
 				f.do("DELETE", "") // ends the one that still hangs
 			}
 		}
