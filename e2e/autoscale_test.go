@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,38 +12,17 @@ import (
 // and the ledger of bench checks that every accepted message arrived in order. Speed is not checked, since the machine
 // runs other tests. The test runs alone, because it needs many ports.
 func TestBenchAutoscale(t *testing.T) {
-	dir := t.TempDir()
-	report, plot := filepath.Join(dir, "report.json"), filepath.Join(dir, "plot.svg")
-	code, stdout, stderr := esh3ar(t, "bench", "--autoscale", "--short", "--json", report, "--plot", plot)
-	if code != 0 || strings.Contains(stdout, "FAULT") {
-		t.Fatalf("bench: %d\n%s%s", code, stdout, stderr)
-	}
-	text, err := os.ReadFile(report)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var found struct {
-		Rows []struct {
-			What  string
-			Value float64
-		}
-		Texts []struct {
-			Title string
-			Lines []string
-		}
-	}
-	if err := json.Unmarshal(text, &found); err != nil {
-		t.Fatal(err)
-	}
+	plot := filepath.Join(t.TempDir(), "plot.svg")
+	found, output := benchReport(t, "--autoscale", "--short", "--plot", plot)
 	rows := map[string]float64{}
 	for _, row := range found.Rows {
 		rows[row.What] = row.Value
 	}
 	if rows["nodes at most"] < 2 || rows["nodes at the end"] != 1 || rows["phones sent to another node"] == 0 {
-		t.Errorf("nodes and phones: %v\n%s%s", rows, stdout, stderr)
+		t.Errorf("nodes and phones: %v\n%s", rows, output)
 	}
 	if taken := rows["taken: answered 202"]; taken < 100 || taken != rows["taken and arrived"] || rows["lost"] != 0 || rows["out of order"] != 0 {
-		t.Errorf("the ledger: %v\n%s%s", rows, stdout, stderr)
+		t.Errorf("the ledger: %v\n%s", rows, output)
 	}
 	diary := found.Texts[len(found.Texts)-1]
 	for _, what := range []string{"decides from here on", "1 → 2  rising", "2 → 1  falling"} {
@@ -55,7 +33,7 @@ func TestBenchAutoscale(t *testing.T) {
 	if svg, err := os.ReadFile(plot); err != nil || !strings.Contains(string(svg), "2 nodes") || !strings.HasSuffix(string(svg), "</svg>\n") {
 		t.Errorf("the plot: %v %s", err, svg)
 	}
-	t.Log(stdout)
+	t.Log(output)
 }
 
 // scalerAnswer is the part of GET /admin/v1/scaler that the test reads.

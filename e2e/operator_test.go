@@ -242,27 +242,41 @@ func TestBenchAndTorture_ShortRuns_Succeed(t *testing.T) {
 	}
 }
 
-// TestOverloadServesByLevel offers twice the declared capacity: enterprise is served before premium, premium before
-// basic, and no accepted message is lost. Times and rates are not checked, since the machine runs other tests.
-func TestOverloadServesByLevel(t *testing.T) {
-	report := filepath.Join(t.TempDir(), "report.json")
-	code, stdout, stderr := esh3ar(t, "bench", "--overload", "--short", "--capacity", "300", "--json", report, "--plot", filepath.Join(t.TempDir(), "plot.svg"))
+// report is the part of a report of bench that tests read.
+type report struct {
+	Rows []struct {
+		Scenario, What string
+		Value          float64
+	}
+	Texts []struct {
+		Title string
+		Lines []string
+	}
+}
+
+// benchReport runs bench, which must succeed, and returns its report and its output.
+func benchReport(t *testing.T, args ...string) (report, string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "report.json")
+	code, stdout, stderr := esh3ar(t, append([]string{"bench", "--json", file}, args...)...)
 	if code != 0 || strings.Contains(stdout, "FAULT") {
 		t.Fatalf("bench: %d\n%s%s", code, stdout, stderr)
 	}
-	text, err := os.ReadFile(report)
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var found struct {
-		Rows []struct {
-			What  string
-			Value float64
-		}
-	}
+	var found report
 	if err := json.Unmarshal(text, &found); err != nil {
 		t.Fatal(err)
 	}
+	return found, stdout + stderr
+}
+
+// TestOverloadServesByLevel offers twice the declared capacity: enterprise is served before premium, premium before
+// basic, and no accepted message is lost. Times and rates are not checked, since the machine runs other tests.
+func TestOverloadServesByLevel(t *testing.T) {
+	found, stdout := benchReport(t, "--overload", "--short", "--capacity", "300", "--plot", filepath.Join(t.TempDir(), "plot.svg"))
 	share := map[string]float64{}
 	for _, row := range found.Rows {
 		if level, ok := strings.CutSuffix(row.What, ": share served"); ok {
@@ -308,24 +322,7 @@ func TestProfiles_Parameters_ReachPprof(t *testing.T) {
 // acknowledgement and settlement. The counts are those of the node's own metrics, so other processes do not matter. Small
 // batches cost a little more, so the bounds leave a fifth.
 func TestAllocations_Message_StayBelowBounds(t *testing.T) {
-	report := filepath.Join(t.TempDir(), "report.json")
-	code, stdout, stderr := esh3ar(t, "bench", "--short", "--scenario", "accept,deliver", "--json", report)
-	if code != 0 || strings.Contains(stdout, "FAULT") {
-		t.Fatalf("bench: %d\n%s%s", code, stdout, stderr)
-	}
-	text, err := os.ReadFile(report)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var found struct {
-		Rows []struct {
-			Scenario, What string
-			Value          float64
-		}
-	}
-	if err := json.Unmarshal(text, &found); err != nil {
-		t.Fatal(err)
-	}
+	found, _ := benchReport(t, "--short", "--scenario", "accept,deliver")
 	got := map[string]float64{}
 	for _, row := range found.Rows {
 		if row.What == "allocations per message" {

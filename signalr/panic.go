@@ -61,9 +61,11 @@ func (c *Conn) contain(where string) {
 }
 
 func (c *Conn) panicked(where string, v any) {
-	c.server.recovered(Panic{Where: where, Connection: c.logName(), Value: v, Stack: string(debug.Stack())})
-	// A goroutine of its own: the one that panicked may serve other connections, and may have left a lock of this one locked.
+	p := Panic{Where: where, Connection: c.logName(), Value: v, Stack: string(debug.Stack())}
+	// A goroutine of its own: the one that panicked may serve other connections, and may hold a lock of this one, which OnPanic or the
+	// end of the connection needs.
 	c.server.spawn(func() {
+		c.server.recovered(p)
 		c.end(ending{err: errPanicked, abort: true, status: StatusError})
 		c.transport().abort()
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -36,11 +37,16 @@ func TestPanic_OfTheServer_EndsOneConnection(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			engines(t, func(t *testing.T, opts Options) {
 				panics := make(chan Panic, 10)
-				opts.OnPanic = func(p Panic) { panics <- p }
+				var faulty atomic.Pointer[Conn]
+				opts.OnPanic = func(p Panic) {
+					faulty.Load().in.paused() // an application may use the connection, so no lock of it is held here
+					panics <- p
+				}
 				hub, gone := echoHub()
 				first := true
 				hub.OnConnected = func(c *Conn) error {
 					if first {
+						faulty.Store(c)
 						plant(c)
 					}
 					first = false

@@ -48,7 +48,7 @@ func (c *benchCmd) Run(ctx context.Context, s node.Streams) error {
 	if err != nil {
 		return err
 	}
-	return c.measure(ctx, o, s)
+	return c.runAndReport(ctx, o, s)
 }
 
 // options returns the options of the run, checked.
@@ -89,8 +89,8 @@ func (c *benchCmd) options() (bench.Options, error) {
 	return o, nil
 }
 
-// measure runs the benchmark, writes its report and returns an error if a budget or a check failed.
-func (c *benchCmd) measure(ctx context.Context, o bench.Options, s node.Streams) error {
+// runAndReport runs the benchmark, writes its report and returns an error if a budget or a check failed.
+func (c *benchCmd) runAndReport(ctx context.Context, o bench.Options, s node.Streams) error {
 	out := s.Out
 	if c.JSON == "-" {
 		out = s.Err // standard output holds the JSON document only

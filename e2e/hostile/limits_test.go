@@ -21,6 +21,15 @@ type limitRow struct {
 // limitRows reads the rows of every table whose head is that of the limits.
 func limitRows(t *testing.T) (rows []limitRow) {
 	t.Helper()
+	for _, cells := range tableRows(t, "Resource", 6) {
+		rows = append(rows, limitRow{cells[0], cells[1], cells[4], cells[5]})
+	}
+	return rows
+}
+
+// tableRows returns the cells of the rows of every table of the page whose head begins with first. Each row must have that many cells.
+func tableRows(t *testing.T, first string, columns int) (rows [][]string) {
+	t.Helper()
 	text, err := os.ReadFile(limitsPage)
 	if err != nil {
 		t.Fatal(err)
@@ -34,13 +43,13 @@ func limitRows(t *testing.T) (rows []limitRow) {
 		switch {
 		case !strings.HasPrefix(line, "|"):
 			in = false
-		case cells[0] == "Resource":
+		case cells[0] == first:
 			in = true
 		case in && strings.HasPrefix(cells[0], "-"):
-		case in && len(cells) != 6:
-			t.Errorf("a row has %d cells, want 6: %s", len(cells), line)
+		case in && len(cells) != columns:
+			t.Errorf("a row has %d cells, want %d: %s", len(cells), columns, line)
 		case in:
-			rows = append(rows, limitRow{cells[0], cells[1], cells[4], cells[5]})
+			rows = append(rows, cells)
 		}
 	}
 	return rows

@@ -5,7 +5,6 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -20,29 +19,8 @@ type signRow struct {
 // signRows reads the rows of the table whose first column is the sign of an attack.
 func signRows(t *testing.T) (rows []signRow) {
 	t.Helper()
-	text, err := os.ReadFile(limitsPage)
-	if err != nil {
-		t.Fatal(err)
-	}
-	in := false
-	for line := range strings.Lines(string(text)) {
-		if !strings.HasPrefix(line, "|") {
-			in = false
-			continue
-		}
-		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
-		if len(cells) != 3 {
-			continue
-		}
-		for i := range cells {
-			cells[i] = strings.TrimSpace(cells[i])
-		}
-		if in && !strings.HasPrefix(cells[0], "-") {
-			rows = append(rows, signRow{cells[0], cells[1], cells[2]})
-		}
-		if cells[0] == "sign" {
-			in = true
-		}
+	for _, cells := range tableRows(t, "sign", 3) {
+		rows = append(rows, signRow{cells[0], cells[1], cells[2]})
 	}
 	return rows
 }

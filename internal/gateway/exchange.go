@@ -86,7 +86,7 @@ func (x *exchange) finish() {
 // the client has not sent all of its body, the connection is closed after the response.
 func (x *exchange) head(status int) {
 	x.status = status
-	if x.g.draining.Load() || x.body.source != nil && !x.body.consumed() {
+	if x.g.draining.Load() || x.r.ProtoMajor == 1 && x.body.source != nil && !x.body.consumed() {
 		x.w.Header().Set("Connection", "close")
 	}
 	x.w.Header()[requestid.Header] = x.requestID

@@ -34,7 +34,9 @@ func (x *exchange) forward() {
 	t := attempt{exchange: x, ctx: ctx}
 	if x.body.whole {
 		t.startDeadline()
-		defer connlimit.FromContext(x.r.Context()).Serve()()
+		c := connlimit.FromContext(x.r.Context())
+		c.BeginService()
+		defer c.EndService()
 	}
 	t.run()
 }

@@ -169,7 +169,7 @@ func (x *exchange) writeError(err error) {
 		body = []byte(`{"code":"internal"}`) // strings and numbers always encode
 	}
 	p.headers(x.w.Header())
-	if !x.bodyRead && (x.r.ContentLength < 0 || x.r.ContentLength > largeBody) {
+	if x.r.ProtoMajor == 1 && !x.bodyRead && (x.r.ContentLength < 0 || x.r.ContentLength > largeBody) { // HTTP/2 does not wait, and would end its other calls
 		x.w.Header().Set("Connection", "close")
 	}
 	x.showLimits()

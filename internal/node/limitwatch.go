@@ -9,6 +9,7 @@ import (
 	"github.com/esh3artech/esh3ar/internal/fairshare"
 	"github.com/esh3artech/esh3ar/internal/gateway"
 	"github.com/esh3artech/esh3ar/internal/runtime/connlimit"
+	"github.com/esh3artech/esh3ar/signalr"
 )
 
 // limitWatch logs when a limit of the process begins to refuse or close something, and when it no longer does. An attack causes
@@ -106,11 +107,31 @@ func (w *limitWatch) node(n *node, keys *auth.Keys) {
 		limitCount{limit: "acknowledgements of unknown ids", metric: "esh3ar_delivery_acknowledgements_refused_total", refused: func() uint64 { return n.engine.Stats().AckOver }},
 	)
 	for name, server := range n.hubs.named() {
-		w.limits = append(w.limits, limitCount{limit: "connections and unread output of a user of hub " + name, metric: "signalr_server_unread_connections_total", refused: func() uint64 {
-			s := server.Stats()
-			return uint64(s.Refused + s.Dropped)
-		}})
+		w.limits = append(w.limits,
+			limitCount{limit: "connections of a user of hub " + name, metric: "signalr_server_refused_connections_total", refused: func() uint64 {
+				return hubCount(server, refusedConnections)
+			}},
+			limitCount{limit: "unread output of a user of hub " + name, metric: "signalr_server_unread_connections_total", refused: func() uint64 {
+				return hubCount(server, unreadConnections)
+			}},
+		)
 	}
+}
+
+// Names of counters of a hub.
+const (
+	refusedConnections = "signalr.server.refused_connections"
+	unreadConnections  = "signalr.server.unread_connections"
+)
+
+// hubCount returns a counter of a hub.
+func hubCount(server *signalr.Server, name string) uint64 {
+	for _, m := range server.Metrics() {
+		if m.Name == name {
+			return uint64(m.Value)
+		}
+	}
+	return 0
 }
 
 // sharesOf adds the limits of resources that owners share.

@@ -3,9 +3,12 @@ package node
 import (
 	"bytes"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/esh3artech/esh3ar/signalr"
 )
 
 // TestLimitWatch_Refusals_LogBeginAndEnd counts lines: refusals come by the million.
@@ -56,4 +59,15 @@ func TestLimitWatch_Refusals_LogBeginAndEnd(t *testing.T) {
 	count++
 	w.look()
 	lines("count=1 ")
+}
+
+// TestHubCounts_Names_AreMetricsOfHubs: a name that no hub has would count nothing, and its limit would never be logged.
+func TestHubCounts_Names_AreMetricsOfHubs(t *testing.T) {
+	t.Parallel()
+	server := signalr.NewServer(signalr.NewHub(), signalr.Options{Pollers: -1})
+	for _, name := range []string{refusedConnections, unreadConnections} {
+		if !slices.ContainsFunc(server.Metrics(), func(m signalr.Metric) bool { return m.Name == name }) {
+			t.Errorf("got no metric %s of a hub, want one", name)
+		}
+	}
 }

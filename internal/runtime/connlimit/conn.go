@@ -35,14 +35,17 @@ func (c *Conn) Touch() {
 	}
 }
 
-// Serve records that a request has arrived whole and waits for this process, until the returned function is called. If room is needed,
-// connections that wait for their peers are closed first.
-func (c *Conn) Serve() func() {
-	if c == nil {
-		return func() {}
+// BeginService records that a request has arrived whole and waits for this process, until EndService. If room is needed, connections
+// that wait for their peers are closed first.
+func (c *Conn) BeginService() {
+	if c != nil {
+		c.serving.Add(1)
 	}
-	c.serving.Add(1)
-	return func() {
+}
+
+// EndService records that a request for which BeginService was called is answered.
+func (c *Conn) EndService() {
+	if c != nil {
 		c.Touch() // its peer is waited for from now on
 		c.serving.Add(-1)
 	}

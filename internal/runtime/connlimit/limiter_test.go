@@ -299,13 +299,13 @@ func TestLimiter_ServedConnection_IsClosedLast(t *testing.T) {
 			t.Parallel()
 			r := newFixture(t, connlimit.Options{Connections: 100, Unauthenticated: 3, PerAddress: perAddress})
 			served, second, third := r.open("10.0.0.1"), r.open("10.0.0.1"), r.open("10.0.0.1")
-			done := served.Serve()
+			served.BeginService()
 			fourth := r.open("10.0.0.1")
 			fifth := r.open("10.0.0.1")
 			if served.ended || !second.ended || !third.ended || fourth.ended || fifth.ended {
 				t.Errorf("ended: %t %t %t %t %t, want the second and third", served.ended, second.ended, third.ended, fourth.ended, fifth.ended)
 			}
-			done()
+			served.EndService()
 			r.open("10.0.0.1")
 			if served.ended || !fourth.ended {
 				t.Errorf("just answered: ended %t, one that is idle for longer: %t; want the latter only", served.ended, fourth.ended)
@@ -325,7 +325,7 @@ func TestLimiter_AllServed_ClosesOne(t *testing.T) {
 		if e == nil {
 			t.Fatal("got no connection, want one")
 		}
-		e.Serve()
+		e.BeginService()
 		all = append(all, e)
 	}
 	for _, e := range all {

@@ -3,6 +3,7 @@ package embedded
 import (
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -44,7 +45,7 @@ func prefixOf(key []byte) uint64 {
 // as it is, because such a deletion depends on what comes before it.
 func (o *rowOrder) arrange(db *pebble.DB, batch *pebble.Batch) (*pebble.Batch, error) {
 	ordered, err := o.read(batch.Reader())
-	if err != nil || !ordered {
+	if err != nil || !ordered || len(o.rows) < 2 {
 		return batch, err
 	}
 	slices.SortFunc(o.keys, func(a, b rowKey) int {
@@ -56,7 +57,7 @@ func (o *rowOrder) arrange(db *pebble.DB, batch *pebble.Batch) (*pebble.Batch, e
 	arranged := db.NewBatchWithSize(batch.Len())
 	for _, k := range o.keys {
 		if err := o.rows[k.index].stage(arranged); err != nil {
-			return batch, err
+			return batch, errors.Join(err, arranged.Close())
 		}
 	}
 	clear(o.rows)     // the rows refer to the batch
