@@ -59,28 +59,26 @@ func decodeLocation(row []byte) (location, error) {
 // bodyFormat is the format byte of bodies. Format 1 had an encoding of its own.
 const bodyFormat = 2
 
-// appendBody appends the body of a message that has the given seq.
+// appendBody appends the body of a message that has the given seq. Its key names a seq and then the recipient, so the row leaves them out.
 func appendBody(dst []byte, m *esh3ar.Message, seq esh3ar.Seq) []byte {
 	stored := *m
-	stored.Seq = seq
+	stored.Seq = 0
+	if seq != 0 {
+		stored.Recipient = 0
+	}
 	return codec.AppendMessage(append(dst, bodyFormat), &stored)
 }
 
-// decodeBody decodes a body.
-func decodeBody(row []byte) (esh3ar.Message, error) {
+// decodeBody decodes a body whose key names seq; zero if it names an id. recipient is used only if seq is not zero.
+func decodeBody(row []byte, recipient esh3ar.Recipient, seq esh3ar.Seq) (esh3ar.Message, error) {
 	r := codec.NewReader(row)
 	r.Format(bodyFormat)
 	m := r.Message()
-	return m, r.Err()
-}
-
-// decodeNumberedBody decodes a body whose key names its recipient and seq.
-func decodeNumberedBody(row []byte, recipient esh3ar.Recipient, seq esh3ar.Seq) (esh3ar.Message, error) {
-	m, err := decodeBody(row)
-	if err == nil && (m.Recipient != recipient || m.Seq != seq) {
-		err = codec.ErrDamaged
+	m.Seq = seq
+	if seq != 0 {
+		m.Recipient = recipient
 	}
-	return m, err
+	return m, r.Err()
 }
 
 // appendTaskRow appends the fields of a task that its key does not contain.

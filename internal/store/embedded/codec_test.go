@@ -24,7 +24,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add(idem.append(nil))
 	f.Add(location{recipient: 1}.append(nil))
 	f.Fuzz(func(_ *testing.T, row []byte) {
-		_, _ = decodeBody(row)
+		_, _ = decodeBody(row, 1, 1)
+		_, _ = decodeBody(row, 0, 0)
 		_, _ = decodeBodyFormat1(row, 1, 1)
 		_, _ = decodeBodyFormat1(row, 0, 0)
 		_ = decodeTaskRow(row, &esh3ar.Task{})

@@ -210,7 +210,7 @@ func since(v *view, r esh3ar.Recipient, after, until esh3ar.Seq, limit int) ([]e
 	for valid := it.First(); valid && len(records) < limit; valid = it.Next() {
 		var record esh3ar.Record
 		seq := esh3ar.Seq(binary.BigEndian.Uint64(it.Key()[9:]))
-		if record.Message, err = decodeNumberedBody(it.Value(), r, seq); err != nil {
+		if record.Message, err = decodeBody(it.Value(), r, seq); err != nil {
 			return nil, fmt.Errorf("body of %s/%d: %w", r, seq, err)
 		}
 		if err := readProgress(v.snapshot, &record); err != nil {

@@ -60,12 +60,7 @@ func readBody(src source, r esh3ar.Recipient, seq esh3ar.Seq, id esh3ar.MessageI
 		return m, false, err
 	}
 	defer closer.Close()
-	if seq == 0 {
-		m, err = decodeBody(row)
-	} else {
-		m, err = decodeNumberedBody(row, r, seq)
-	}
-	if err != nil {
+	if m, err = decodeBody(row, r, seq); err != nil {
 		return m, false, fmt.Errorf("body of %s/%d: %w", r, seq, err)
 	}
 	return m, true, nil

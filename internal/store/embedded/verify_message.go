@@ -50,9 +50,9 @@ func bodyOf(key, row []byte) (*esh3ar.Message, []fault) {
 	var err error
 	switch {
 	case key[0] == bodyKey && len(key) == 17:
-		m, err = decodeNumberedBody(row, esh3ar.Recipient(binary.BigEndian.Uint64(key[1:])), esh3ar.Seq(binary.BigEndian.Uint64(key[9:])))
+		m, err = decodeBody(row, esh3ar.Recipient(binary.BigEndian.Uint64(key[1:])), esh3ar.Seq(binary.BigEndian.Uint64(key[9:])))
 	case key[0] == unnumberedBodyKey && len(key) == 17:
-		if m, err = decodeBody(row); err == nil && !bytes.Equal(m.ID.UUID[:], key[1:]) {
+		if m, err = decodeBody(row, 0, 0); err == nil && !bytes.Equal(m.ID.UUID[:], key[1:]) {
 			err = codec.ErrDamaged
 		}
 	default:
