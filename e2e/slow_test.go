@@ -162,7 +162,10 @@ func TestMemory_DatabaseSlow_SpillsLowPriorities(t *testing.T) {
 	if n := low.durabilities()["spilled"]; n == 0 || len(low.answers) != 600 {
 		t.Errorf("600 messages of 4 kB and 1 MiB of memory: %d spilled, %d taken, refused %v", n, len(low.answers), low.refused)
 	}
-	if counts := urgent.durabilities(); len(urgent.answers) != 40 || counts["stored"]*len(low.answers) < low.durabilities()["stored"]*40 {
+	// On a busy machine the database may count as away before any urgent call is sent. Then all calls spill but those of the first batches.
+	const firstBatches = 20
+	lowStored := max(0, low.durabilities()["stored"]-firstBatches)
+	if counts := urgent.durabilities(); len(urgent.answers) != 40 || counts["stored"]*len(low.answers) < lowStored*40 {
 		t.Errorf("urgent ones: %v, refused %v; low ones: %v", counts, urgent.refused, low.durabilities())
 	}
 	p.drained()
